@@ -1,0 +1,185 @@
+//! One item of a push, as a client sent it and after it was read by the model.
+//!
+//! Only shape is settled here: whether a change may be applied is [`crate::decide`]'s question.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{DocumentKey, TypeName},
+    value::{Document, Timestamp},
+};
+
+/// One change to one document.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Change {
+    /// The document.
+    pub key: DocumentKey,
+    /// What to do with it.
+    pub action: Action,
+    /// When the user made the edit; absent means now.
+    pub changed_at: Option<Timestamp>,
+}
+
+/// What a change does.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Action {
+    /// Brings a document into being.
+    Create {
+        /// Every required field, and what else is known.
+        document: Document,
+        /// The version of the tombstone it replaces.
+        base: Option<BaseVersion>,
+    },
+    /// Changes some of its fields.
+    Update {
+        /// The version the edit was made on.
+        base: BaseVersion,
+        /// The fields to write: absent = unchanged, null clears.
+        set: Document,
+        /// The fields' values as the client saw them.
+        seen: Option<Document>,
+    },
+    /// Ends it.
+    Delete {
+        /// The version the edit was made on.
+        base: BaseVersion,
+    },
+}
+
+/// The version an edit was made on: the document's version, or 0 for the client's own unanswered create, or -1 for
+/// a version of another epoch (protocol.md 4.4 and 4.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BaseVersion(pub i32);
+
+impl BaseVersion {
+    /// The client's own create, not yet answered.
+    pub const OWN_CREATE: Self = Self(0);
+    /// A version of another epoch: stale, and below every version.
+    pub const OTHER_EPOCH: Self = Self(-1);
+}
+
+/// An item of a push: what it names, and the change it holds or why it holds none.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Submission {
+    /// The type it names.
+    pub type_name: TypeName,
+    /// The id as the client wrote it.
+    pub id: String,
+    /// The change, or why it was refused at first sight.
+    pub change: Result<Change, Rejection>,
+}
+
+/// Why a change is REJECTED: final, and told to the client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// The stable code.
+    pub code: RejectionCode,
+    /// A sentence for people.
+    pub message: String,
+    /// The field it is about, as a path from the document.
+    pub field: Option<String>,
+}
+
+impl Rejection {
+    /// A rejection that is about no single field.
+    pub fn new(code: RejectionCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            field: None,
+        }
+    }
+
+    /// A rejection about the value of `field`.
+    pub fn of_field(code: RejectionCode, field: &str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            field: Some(field.to_owned()),
+        }
+    }
+}
+
+/// The codes of rejections; their names on the wire are the same in SCREAMING_SNAKE_CASE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RejectionCode {
+    /// There is no such document, or none the caller may see.
+    NotFound,
+    /// The caller may not write to the scope.
+    Forbidden,
+    /// The id is out of bounds, or not in its canonical spelling.
+    InvalidId,
+    /// A value does not fit its field.
+    InvalidValue,
+    /// The fields do not make a scope.
+    InvalidScope,
+    /// The id belongs to a document out of the caller's sight.
+    IdTaken,
+    /// The base version lies above the document's version.
+    VersionUnknown,
+    /// The document has had as many versions as a version number can count.
+    VersionExhausted,
+    /// Another change of the atomic push conflicted or was rejected.
+    AtomicAborted,
+}
+
+impl RejectionCode {
+    /// Every code with what it means, for the schema and the documentation.
+    pub const ALL: [(Self, &str, &str); 9] = [
+        (
+            Self::NotFound,
+            "NOT_FOUND",
+            "There is no such document, or none you may see.",
+        ),
+        (
+            Self::Forbidden,
+            "FORBIDDEN",
+            "You may not write to the document's scope, or to the scope it would enter.",
+        ),
+        (
+            Self::InvalidId,
+            "INVALID_ID",
+            "The id is empty, too long, or not in its canonical spelling.",
+        ),
+        (
+            Self::InvalidValue,
+            "INVALID_VALUE",
+            "A value does not fit its field; `field` names it.",
+        ),
+        (
+            Self::InvalidScope,
+            "INVALID_SCOPE",
+            "The document's fields do not make a usable scope.",
+        ),
+        (
+            Self::IdTaken,
+            "ID_TAKEN",
+            "The id belongs to a document you may not see; choose another.",
+        ),
+        (
+            Self::VersionUnknown,
+            "VERSION_UNKNOWN",
+            "`baseVersion` is not a version the document has had.",
+        ),
+        (
+            Self::VersionExhausted,
+            "VERSION_EXHAUSTED",
+            "The document has had 2147483647 versions; create it anew under another id.",
+        ),
+        (
+            Self::AtomicAborted,
+            "ATOMIC_ABORTED",
+            "The push was atomic, and another of its changes conflicted or was rejected.",
+        ),
+    ];
+
+    /// The code's name on the wire.
+    pub fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(code, ..)| *code == self)
+            .map_or("", |(_, name, _)| name)
+    }
+}

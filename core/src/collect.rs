@@ -1,0 +1,49 @@
+//! Collecting old tombstones and markers, and beginning a new epoch: the two commits that are nobody's push.
+
+use crate::{
+    entry::Record,
+    id::Epoch,
+    transaction::{Expired, Loaded, Reads, Writes},
+    value::Timestamp,
+};
+
+/// What a collection loads: at most `limit` tombstones and markers older than `before`.
+pub fn reads(before: Timestamp, limit: usize) -> Reads {
+    Reads {
+        expired: Some(Expired { before, limit }),
+        ..Reads::default()
+    }
+}
+
+/// Takes away what was loaded, and in the same transaction raises each scope's floor to the highest seq and the
+/// version floor to the highest version that goes (protocol.md 3.1): a client that was away for longer is told to
+/// reset, and an id that comes back begins above.
+pub fn decide(loaded: &Loaded) -> Writes {
+    let mut writes = Writes::default();
+    let mut version_floor = loaded.version_floor;
+    for item in loaded
+        .expired
+        .iter()
+        .filter(|item| item.record.is_collectable())
+    {
+        let floor = writes
+            .floors
+            .entry(item.record.scope().clone())
+            .or_default();
+        *floor = item.seq.max(*floor);
+        if let Record::Entry(tombstone) = &item.record {
+            version_floor = version_floor.max(tombstone.version);
+        }
+        writes.collected.push(item.clone());
+    }
+    writes.version_floor = (version_floor > loaded.version_floor).then_some(version_floor);
+    writes
+}
+
+/// Begins a new epoch, as after a restore from backup: every client resets.
+pub fn rotate(epoch: Epoch) -> Writes {
+    Writes {
+        epoch: Some(epoch),
+        ..Writes::default()
+    }
+}

@@ -1,0 +1,325 @@
+//! The decision about one change: pure, so that every conflict replays as a plain test.
+//!
+//! What an entry becomes is computed here (protocol.md sections 3 and 4); numbering, storing and answering are not.
+
+mod create;
+mod delete;
+mod merge;
+mod update;
+
+use crate::{
+    change::{Action, BaseVersion, Change, Rejection, RejectionCode},
+    entry::{Entry, Writer},
+    grant::{self, Grants, Identity},
+    id::{ClientId, MutationId, Scope, Version},
+    model::{DocumentType, Model, Overlap, Policy},
+    push::Status,
+    value::{Document, Timestamp, Value},
+};
+
+/// How far ahead of the server's clock a client's `changedAt` may lie before it is pulled back, in milliseconds.
+pub const CLOCK_SKEW_MAX_MS: i64 = 60_000;
+
+/// Everything a decision depends on besides the entry and the change.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// The document's type.
+    pub document_type: &'a DocumentType,
+    /// The policy in force: the type's, or the one the push chose.
+    pub policy: Policy,
+    /// Who pushes.
+    pub identity: &'a Identity,
+    /// What the identity may do, over the push's own earlier changes.
+    pub grants: &'a Grants,
+    /// The client, where it named itself.
+    pub client: Option<&'a ClientId>,
+    /// The change's mutation id, where it has one.
+    pub mutation: Option<MutationId>,
+    /// Server time.
+    pub now: Timestamp,
+    /// New documents begin above it (protocol.md 3.1).
+    pub version_floor: Version,
+}
+
+/// What becomes of a change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// The entry is replaced by this one.
+    Write {
+        /// APPLIED or MERGED.
+        status: Status,
+        /// The new entry.
+        entry: Box<Entry>,
+        /// Field by field, what a stale change met.
+        fields: Option<Vec<FieldOutcome>>,
+    },
+    /// The entry stays as it is: a CONFLICT, or APPLIED when it already was what the change asks for.
+    Keep {
+        /// APPLIED or CONFLICT.
+        status: Status,
+        /// Field by field, what a stale change met.
+        fields: Option<Vec<FieldOutcome>>,
+    },
+    /// REJECTED.
+    Reject(Rejection),
+}
+
+/// What became of one field of a stale change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldOutcome {
+    /// The field's name in the model.
+    pub field: String,
+    /// Its value as the client saw it, where it said so.
+    pub base: Option<Value>,
+    /// The client's value.
+    pub mine: Option<Value>,
+    /// The server's value.
+    pub theirs: Option<Value>,
+    /// The value now in force.
+    pub result: Option<Value>,
+    /// Whose value that is.
+    pub taken: Taken,
+}
+
+/// Whose value was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Taken {
+    /// The client's.
+    Mine,
+    /// The server's.
+    Theirs,
+    /// Both were joined.
+    Both,
+}
+
+/// Decides what `change` does to `entry`, the document's state if it has one.
+///
+/// What does not depend on the entry is judged first, so that another user's document and a missing one are answered
+/// alike.
+pub fn decide(context: &Context<'_>, entry: Option<&Entry>, change: &Change) -> Decision {
+    let decided = match &change.action {
+        Action::Create { document, base } => {
+            create::decide(context, entry, change, document, *base)
+        }
+        Action::Update { base, set, seen } => {
+            let edit = update::Edit {
+                base: *base,
+                set,
+                seen: seen.as_ref(),
+            };
+            update::decide(context, entry, change, &edit)
+        }
+        Action::Delete { base } => delete::decide(context, entry, change, *base),
+    };
+    decided.unwrap_or_else(Decision::Reject)
+}
+
+/// How a change relates to the entry it meets (protocol.md 4.5 and 4.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Nobody else changed the document since.
+    Clean,
+    /// Somebody did, after this version.
+    Stale(Base),
+    /// It was made on a document that has been deleted since.
+    OfDeleted,
+}
+
+/// Where a stale edit stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Base {
+    /// At a version of this incarnation.
+    At(Version),
+    /// At a version of another epoch, or at none at all: below everything.
+    Nothing,
+}
+
+impl Context<'_> {
+    /// The entry, if the caller may see it and write to it.
+    fn writable<'e>(&self, entry: Option<&'e Entry>) -> Result<&'e Entry, Rejection> {
+        let entry = entry
+            .filter(|entry| self.grants.can_read(&entry.scope))
+            .ok_or_else(|| {
+                Rejection::new(
+                    RejectionCode::NotFound,
+                    "there is no such document, or none you may see",
+                )
+            })?;
+        self.check_write(&entry.scope)?;
+        Ok(entry)
+    }
+
+    fn check_write(&self, scope: &Scope) -> Result<(), Rejection> {
+        if self.grants.can_write(scope) {
+            return Ok(());
+        }
+        let message = format!("you may not write to the scope {scope}");
+        Err(Rejection::new(RejectionCode::Forbidden, message))
+    }
+
+    /// How an update or a delete with this base relates to `entry`.
+    fn standing(&self, entry: &Entry, base: BaseVersion) -> Result<Standing, Rejection> {
+        if base.0 > entry.version.0 || base.0 < BaseVersion::OTHER_EPOCH.0 {
+            return Err(self.version_unknown(base));
+        }
+        if entry.is_deleted() {
+            return Ok(Standing::OfDeleted);
+        }
+        if base == BaseVersion::OTHER_EPOCH {
+            return Ok(Standing::Stale(Base::Nothing));
+        }
+        let base = match base {
+            BaseVersion::OWN_CREATE if self.wrote(entry, entry.began) => entry.began,
+            BaseVersion(version) => Version(version),
+        };
+        if base < entry.began {
+            return Ok(Standing::OfDeleted);
+        }
+        let in_own_run = self.mutation.is_some()
+            && base.0 >= entry.run.0 - 1
+            && self.wrote(entry, entry.version);
+        if base == entry.version || in_own_run {
+            return Ok(Standing::Clean);
+        }
+        Ok(Standing::Stale(Base::At(base)))
+    }
+
+    fn version_unknown(&self, base: BaseVersion) -> Rejection {
+        let message = format!(
+            "baseVersion {} is not a version this document has had",
+            base.0
+        );
+        Rejection::new(RejectionCode::VersionUnknown, message)
+    }
+
+    /// Whether this client made `version`; an anonymous writer never equals another.
+    fn wrote(&self, entry: &Entry, version: Version) -> bool {
+        entry
+            .writers
+            .get(&version)
+            .is_some_and(|writer| self.is_same(writer))
+    }
+
+    fn is_same(&self, writer: &Writer) -> bool {
+        self.client.is_some()
+            && writer.client.as_ref() == self.client
+            && writer.user.as_ref() == Some(&self.identity.user)
+    }
+
+    /// Whether the field was written by somebody else after the base.
+    fn changed_by_another(&self, entry: &Entry, field: &str, base: Base) -> bool {
+        self.changed_since(entry, field, base) && !self.wrote(entry, field_version(entry, field))
+    }
+
+    /// Whether the field was written by anybody after the base.
+    fn changed_since(&self, entry: &Entry, field: &str, base: Base) -> bool {
+        match base {
+            Base::At(version) => field_version(entry, field) > version,
+            Base::Nothing => true,
+        }
+    }
+
+    /// Whether this change's edit comes after that of `writer`: by time, then client id, then mutation id.
+    fn is_later_than(&self, change: &Change, writer: &Writer) -> bool {
+        let mine = (self.claimed_time(change), self.client, self.mutation);
+        let theirs = (writer.edited_at, writer.client.as_ref(), writer.mutation);
+        mine > theirs
+    }
+
+    /// The latest of the edits by others after the base.
+    fn latest_of_others<'e>(&self, entry: &'e Entry, base: Base) -> Option<&'e Writer> {
+        entry
+            .writers
+            .iter()
+            .filter(|(version, writer)| {
+                let since = match base {
+                    Base::At(base) => **version > base,
+                    Base::Nothing => true,
+                };
+                since && !self.is_same(writer)
+            })
+            .map(|(_, writer)| writer)
+            .max_by_key(|writer| (writer.edited_at, &writer.client, writer.mutation))
+    }
+
+    /// Whether a stale change that must win or lose as a whole wins, under an overlap rule.
+    fn wins_whole(&self, overlap: Overlap, change: &Change, entry: &Entry, base: Base) -> bool {
+        match (overlap, self.latest_of_others(entry, base)) {
+            (_, None) | (Overlap::ClientWins, _) => true,
+            (Overlap::ServerWins, _) => false,
+            (Overlap::LastWriteWins, Some(theirs)) => self.is_later_than(change, theirs),
+        }
+    }
+
+    /// The overlap rule that the policy comes down to where a change wins or loses as a whole.
+    fn whole_overlap(&self) -> Overlap {
+        match self.policy {
+            Policy::ServerWins => Overlap::ServerWins,
+            Policy::ClientWins => Overlap::ClientWins,
+            Policy::LastWriteWins => Overlap::LastWriteWins,
+            Policy::Merge => self.document_type.conflict.overlap,
+        }
+    }
+
+    /// When the client says it made the edit, no later than the server can believe.
+    fn claimed_time(&self, change: &Change) -> Timestamp {
+        let latest = self.now.plus_ms(CLOCK_SKEW_MAX_MS);
+        change.changed_at.map_or(self.now, |at| at.min(latest))
+    }
+
+    /// The writer to record: its time lies after the edits it replaces (protocol.md 4.9).
+    fn writer(&self, change: &Change, previous: Option<Timestamp>) -> Writer {
+        let claimed = self.claimed_time(change);
+        Writer {
+            user: Some(self.identity.user.clone()),
+            client: self.client.cloned(),
+            edited_at: previous.map_or(claimed, |previous| claimed.max(previous.plus_ms(1))),
+            mutation: self.mutation,
+        }
+    }
+
+    /// The scope that `document` belongs to, if the caller may write there.
+    fn scope_for(&self, change: &Change, document: &Document) -> Result<Scope, Rejection> {
+        let scope = grant::scope_of(self.document_type, &change.key.id, document)
+            .map_err(|error| Rejection::new(RejectionCode::InvalidScope, error.to_string()))?;
+        self.check_write(&scope)?;
+        Ok(scope)
+    }
+
+    /// The version and run that a change by this writer gives to `entry`.
+    fn next_version(&self, entry: &Entry) -> Result<(Version, Version), Rejection> {
+        let version = next_or_exhausted(entry.version)?;
+        let run = if self.wrote(entry, entry.version) {
+            entry.run
+        } else {
+            version
+        };
+        Ok((version, run))
+    }
+}
+
+fn next_or_exhausted(version: Version) -> Result<Version, Rejection> {
+    version.next().ok_or_else(|| {
+        let message = "the document has had as many versions as can be counted";
+        Rejection::new(RejectionCode::VersionExhausted, message)
+    })
+}
+
+/// The version that last wrote a field; a field never written since began with the incarnation.
+fn field_version(entry: &Entry, field: &str) -> Version {
+    entry
+        .field_versions
+        .get(field)
+        .copied()
+        .unwrap_or(entry.began)
+}
+
+/// Keeps the writers that can still be asked for: those of the fields, of the beginning and of the last version.
+fn prune_writers(entry: &mut Entry) {
+    let (began, version, fields) = (entry.began, entry.version, &entry.field_versions);
+    entry
+        .writers
+        .retain(|v, _| *v == began || *v == version || fields.values().any(|field| field == v));
+}

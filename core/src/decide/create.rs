@@ -1,0 +1,237 @@
+//! What a create does: to nothing, to a tombstone, to a live document of the same id.
+
+use super::{
+    Base, Context, Decision, FieldOutcome, Taken, next_or_exhausted,
+    update::{self, FieldEdit},
+};
+use crate::{
+    change::{BaseVersion, Change, Rejection, RejectionCode},
+    entry::Entry,
+    grant::{self, fill_claims},
+    id::{Scope, Version},
+    model::{DefaultValue, Field, Overlap, Policy},
+    push::Status,
+    value::{Document, Value},
+};
+
+pub(super) fn decide(
+    context: &Context<'_>,
+    entry: Option<&Entry>,
+    change: &Change,
+    document: &Document,
+    base: Option<BaseVersion>,
+) -> Result<Decision, Rejection> {
+    let document = complete(context, document)?;
+    let scope = context.scope_for(change, &document)?;
+    let birth = Birth {
+        context,
+        change,
+        document,
+        scope,
+    };
+    let Some(entry) = entry else {
+        let version = next_or_exhausted(context.version_floor)?;
+        return Ok(birth.incarnation(version, version, None, Status::Applied));
+    };
+    if !context.grants.can_read(&entry.scope) {
+        let message = "the id belongs to a document you may not see; choose another";
+        return Err(Rejection::new(RejectionCode::IdTaken, message));
+    }
+    context.check_write(&entry.scope)?;
+    if let Some(base) = base.filter(|base| base.0 > entry.version.0) {
+        return Err(context.version_unknown(base));
+    }
+    if entry.is_deleted() {
+        birth.over_tombstone(entry, base)
+    } else {
+        birth.over_live(entry)
+    }
+}
+
+/// A document about to come into being.
+struct Birth<'a> {
+    context: &'a Context<'a>,
+    change: &'a Change,
+    document: Document,
+    scope: Scope,
+}
+
+impl Birth<'_> {
+    fn over_tombstone(
+        self,
+        entry: &Entry,
+        base: Option<BaseVersion>,
+    ) -> Result<Decision, Rejection> {
+        let context = self.context;
+        let own = context.mutation.is_some() && context.wrote(entry, entry.version);
+        let named = base.is_some_and(|base| base.0 == entry.version.0);
+        let status = if own || named {
+            Status::Applied
+        } else {
+            Status::Merged
+        };
+        if status == Status::Merged && !self.wins_over_tombstone(entry) {
+            return Ok(Decision::Keep {
+                status: Status::Conflict,
+                fields: None,
+            });
+        }
+        let (version, run) = context.next_version(entry)?;
+        Ok(self.incarnation(version, run, Some(entry), status))
+    }
+
+    fn wins_over_tombstone(&self, entry: &Entry) -> bool {
+        match self.context.whole_overlap() {
+            Overlap::ServerWins => false,
+            Overlap::ClientWins => true,
+            Overlap::LastWriteWins => entry
+                .writers
+                .get(&entry.version)
+                .is_none_or(|theirs| self.context.is_later_than(self.change, theirs)),
+        }
+    }
+
+    fn over_live(self, entry: &Entry) -> Result<Decision, Rejection> {
+        let context = self.context;
+        let settable = || {
+            context
+                .document_type
+                .fields
+                .iter()
+                .filter(|field| !field.read_only)
+        };
+        let equal = settable()
+            .all(|f| update::same(self.document.get(&f.name), update::current(entry, &f.name)));
+        if equal {
+            return Ok(Decision::Keep {
+                status: Status::Applied,
+                fields: None,
+            });
+        }
+        let fields: Vec<FieldOutcome> = settable()
+            .filter_map(|field| self.settle(entry, field).transpose())
+            .collect::<Result<_, _>>()?;
+        if fields.iter().all(|outcome| outcome.taken == Taken::Theirs) {
+            return Ok(Decision::Keep {
+                status: Status::Conflict,
+                fields: Some(fields),
+            });
+        }
+        update::write(context, entry, self.change, fields, Status::Merged)
+    }
+
+    /// Under MERGE each field is settled as if it were stale from nothing; under the others the document is taken or
+    /// left as a whole, absent fields too.
+    fn settle(&self, entry: &Entry, field: &Field) -> Result<Option<FieldOutcome>, Rejection> {
+        let context = self.context;
+        let mine = self.document.get(&field.name);
+        if context.policy == Policy::Merge {
+            let Some(mine) = mine else { return Ok(None) };
+            let edit = FieldEdit {
+                field,
+                mine,
+                seen: None,
+            };
+            let (result, taken) =
+                update::settle_stale(context, entry, self.change, Base::Nothing, &edit)?;
+            return Ok(Some(update::outcome(entry, &edit, result, taken)));
+        }
+        let theirs = update::current(entry, &field.name);
+        if mine.is_none() && theirs.is_none() {
+            return Ok(None);
+        }
+        let wins = context.wins_whole(context.whole_overlap(), self.change, entry, Base::Nothing);
+        let (result, taken) = if wins {
+            (mine, Taken::Mine)
+        } else {
+            (theirs, Taken::Theirs)
+        };
+        Ok(Some(FieldOutcome {
+            field: field.name.clone(),
+            base: None,
+            mine: mine.cloned(),
+            theirs: theirs.cloned(),
+            result: result.cloned(),
+            taken,
+        }))
+    }
+
+    /// The first version of a new incarnation.
+    fn incarnation(
+        self,
+        version: Version,
+        run: Version,
+        tombstone: Option<&Entry>,
+        status: Status,
+    ) -> Decision {
+        let context = self.context;
+        let previous = tombstone.and_then(|entry| entry.writers.get(&entry.version));
+        let writer = context.writer(self.change, previous.map(|writer| writer.edited_at));
+        let entry = Entry {
+            key: self.change.key.clone(),
+            scope: self.scope,
+            version,
+            began: version,
+            run,
+            field_versions: self
+                .document
+                .keys()
+                .map(|name| (name.clone(), version))
+                .collect(),
+            writers: [(version, writer)].into(),
+            membership: grant::membership_of(
+                context.document_type,
+                &self.change.key.id,
+                &self.document,
+            ),
+            body: Some(self.document),
+            at: context.now,
+        };
+        Decision::Write {
+            status,
+            entry: Box::new(entry),
+            fields: None,
+        }
+    }
+}
+
+/// The document with its defaults, checked.
+fn complete(context: &Context<'_>, given: &Document) -> Result<Document, Rejection> {
+    for (name, value) in given {
+        update::check_field(context, name, value)?;
+    }
+    let mut document = given.clone();
+    for field in &context.document_type.fields {
+        if document.contains_key(&field.name) {
+            continue;
+        }
+        match default_value(context, field)? {
+            Some(value) => {
+                document.insert(field.name.clone(), value);
+            }
+            None if field.ty.required => {
+                let message = "is required and has no default";
+                return Err(Rejection::of_field(
+                    RejectionCode::InvalidValue,
+                    &field.name,
+                    message,
+                ));
+            }
+            None => {}
+        }
+    }
+    Ok(document)
+}
+
+fn default_value(context: &Context<'_>, field: &Field) -> Result<Option<Value>, Rejection> {
+    match &field.default {
+        None => Ok(None),
+        Some(DefaultValue::Literal(value)) => Ok(Some(value.clone())),
+        Some(DefaultValue::Claims(template)) => fill_claims(template, context.identity)
+            .map(|text| Some(Value::String(text)))
+            .map_err(|error| {
+                let message = format!("has no default for you: {error}; set it");
+                Rejection::of_field(RejectionCode::InvalidValue, &field.name, message)
+            }),
+    }
+}

@@ -1,0 +1,55 @@
+//! What a delete does to an entry.
+
+use super::{Context, Decision, Standing, prune_writers};
+use crate::{
+    change::{BaseVersion, Change, Rejection},
+    entry::Entry,
+    model::Policy,
+    push::Status,
+};
+
+pub(super) fn decide(
+    context: &Context<'_>,
+    entry: Option<&Entry>,
+    change: &Change,
+    base: BaseVersion,
+) -> Result<Decision, Rejection> {
+    let entry = context.writable(entry)?;
+    let applies = match context.standing(entry, base)? {
+        Standing::Clean => true,
+        Standing::OfDeleted => false,
+        Standing::Stale(_) if context.policy == Policy::ServerWins => false,
+        Standing::Stale(base) => context.wins_whole(context.whole_overlap(), change, entry, base),
+    };
+    if applies {
+        tombstone(context, entry, change)
+    } else {
+        Ok(Decision::Keep {
+            status: Status::Conflict,
+            fields: None,
+        })
+    }
+}
+
+/// A delete is in force whole or not at all, so that it is APPLIED even when it was stale.
+fn tombstone(context: &Context<'_>, entry: &Entry, change: &Change) -> Result<Decision, Rejection> {
+    let (version, run) = context.next_version(entry)?;
+    let previous = entry.writers.values().map(|writer| writer.edited_at).max();
+    let mut next = Entry {
+        version,
+        run,
+        at: context.now,
+        field_versions: Default::default(),
+        body: None,
+        membership: None,
+        ..entry.clone()
+    };
+    next.writers
+        .insert(version, context.writer(change, previous));
+    prune_writers(&mut next);
+    Ok(Decision::Write {
+        status: Status::Applied,
+        entry: Box::new(next),
+        fields: None,
+    })
+}

@@ -1,0 +1,151 @@
+//! The sync state of a document, and what stays behind when it leaves a scope.
+//!
+//! The rules that change entries are in [`crate::decide`]; how a store keeps them is the store's.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{ClientId, DocumentKey, MutationId, Scope, Seq, UserId, Version},
+    model::Access,
+    value::{Document, Timestamp},
+};
+
+/// The sync state of one document (protocol.md 3.2). Its seq stands in the [`FeedItem`] that carries it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The document.
+    pub key: DocumentKey,
+    /// The scope it is in.
+    pub scope: Scope,
+    /// How often it was changed.
+    pub version: Version,
+    /// `k`: the version at which this incarnation began; a re-creation begins one.
+    pub began: Version,
+    /// `r`: the version at which the present uninterrupted run of one writer began.
+    pub run: Version,
+    /// `f`: the version that last wrote each field.
+    pub field_versions: BTreeMap<String, Version>,
+    /// `w`: who wrote the versions named in `field_versions`, `began` and `version`.
+    pub writers: BTreeMap<Version, Writer>,
+    /// The document; a tombstone keeps none.
+    pub body: Option<Document>,
+    /// Server time of the last change: retention counts from it, and clients see it as `syncChangedAt`.
+    pub at: Timestamp,
+    /// What the document grants, if its type is one of memberships and it is alive.
+    pub membership: Option<Membership>,
+}
+
+impl Entry {
+    /// Whether this is a tombstone.
+    pub fn is_deleted(&self) -> bool {
+        self.body.is_none()
+    }
+}
+
+/// Who made a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Writer {
+    /// The user; `None` for a foreign write, whose author nobody knows.
+    pub user: Option<UserId>,
+    /// The client, where it named itself; an anonymous writer never equals another (protocol.md 4.7).
+    pub client: Option<ClientId>,
+    /// When the edit was made, as protocol.md 4.9 has it.
+    pub edited_at: Timestamp,
+    /// The change's mutation id, where it had one.
+    pub mutation: Option<MutationId>,
+}
+
+/// What a document gives to a user (`@grants`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// Whom it is for.
+    pub user: UserId,
+    /// The scope it opens.
+    pub scope: Scope,
+    /// How far.
+    pub access: Access,
+}
+
+/// What stays in a scope when a document leaves it for another (protocol.md 3.3).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Marker {
+    /// The document that left.
+    pub key: DocumentKey,
+    /// The scope it left.
+    pub scope: Scope,
+    /// Its version there: that of the change which moved it.
+    pub version: Version,
+    /// Server time of the move.
+    pub at: Timestamp,
+}
+
+/// An entry or a marker.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// A document's state.
+    Entry(Arc<Entry>),
+    /// A document's absence.
+    Marker(Marker),
+}
+
+impl Record {
+    /// The document it speaks of.
+    pub fn key(&self) -> &DocumentKey {
+        match self {
+            Self::Entry(entry) => &entry.key,
+            Self::Marker(marker) => &marker.key,
+        }
+    }
+
+    /// The scope in whose feed it stands.
+    pub fn scope(&self) -> &Scope {
+        match self {
+            Self::Entry(entry) => &entry.scope,
+            Self::Marker(marker) => &marker.scope,
+        }
+    }
+
+    /// The version it speaks of.
+    pub fn version(&self) -> Version {
+        match self {
+            Self::Entry(entry) => entry.version,
+            Self::Marker(marker) => marker.version,
+        }
+    }
+
+    /// Server time of the change it speaks of.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::Entry(entry) => entry.at,
+            Self::Marker(marker) => marker.at,
+        }
+    }
+
+    /// Whether `collect` may take it once it is old: a tombstone or a marker.
+    pub fn is_collectable(&self) -> bool {
+        match self {
+            Self::Entry(entry) => entry.is_deleted(),
+            Self::Marker(_) => true,
+        }
+    }
+}
+
+/// One write of a scope's feed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeedItem {
+    /// Its position in the feed of [`Record::scope`].
+    pub seq: Seq,
+    /// What stands there.
+    pub record: Record,
+}
+
+/// A scope's counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ScopeState {
+    /// The last seq allocated.
+    pub head: Seq,
+    /// Tombstones and markers at or below it have been collected.
+    pub floor: Seq,
+}

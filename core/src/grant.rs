@@ -1,0 +1,170 @@
+//! Who may see and change what: an identity's claims and memberships, turned into access to scopes.
+//!
+//! Tokens are verified elsewhere; here their claims are taken as true.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json};
+
+use crate::{
+    entry::Membership,
+    id::{DocumentId, Scope, UserId},
+    model::{Access, DocumentType, FillError, Model, Placeholder, Template},
+    value::{Document, Timestamp, Value},
+};
+
+/// Who a verified token speaks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Identity {
+    /// The user.
+    pub user: UserId,
+    /// All claims of the token.
+    pub claims: Map<String, Json>,
+    /// When the token ends.
+    pub expires_at: Timestamp,
+}
+
+/// Access to scopes: those of the claims, and those of memberships.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants(BTreeMap<Scope, Access>);
+
+impl Grants {
+    /// What the model's `@grant` rules give to the claims. A rule whose claim is missing gives nothing.
+    ///
+    /// # Errors
+    /// [`FillError::TooMany`] when list claims open more scopes than one identity may have.
+    pub fn of_claims(model: &Model, identity: &Identity) -> Result<Self, FillError> {
+        let mut grants = Self::default();
+        for rule in &model.grants {
+            let texts = match rule
+                .scope
+                .fill_all(|path| claim_texts(&identity.claims, path))
+            {
+                Err(error @ FillError::TooMany) => return Err(error),
+                Err(_) => continue,
+                Ok(texts) => texts,
+            };
+            for scope in texts.iter().filter_map(|text| Scope::new(text).ok()) {
+                grants.add(scope, rule.access);
+            }
+        }
+        Ok(grants)
+    }
+
+    /// Adds what memberships give.
+    #[must_use]
+    pub fn with<'a>(mut self, memberships: impl IntoIterator<Item = &'a Membership>) -> Self {
+        for membership in memberships {
+            self.add(membership.scope.clone(), membership.access);
+        }
+        self
+    }
+
+    fn add(&mut self, scope: Scope, access: Access) {
+        let held = self.0.entry(scope).or_insert(access);
+        *held = access.max(*held);
+    }
+
+    /// Whether documents of `scope` may be seen.
+    pub fn can_read(&self, scope: &Scope) -> bool {
+        self.0.contains_key(scope)
+    }
+
+    /// Whether documents of `scope` may be changed.
+    pub fn can_write(&self, scope: &Scope) -> bool {
+        self.0.get(scope) == Some(&Access::Write)
+    }
+
+    /// All scopes that may be seen, in order.
+    pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.0.keys()
+    }
+
+    /// The scopes that may be changed, in order.
+    pub fn writable(&self) -> impl Iterator<Item = &Scope> {
+        self.0
+            .iter()
+            .filter(|(_, access)| **access == Access::Write)
+            .map(|(scope, _)| scope)
+    }
+}
+
+/// The text a template over claims gives to an identity, such as a default `user:{sub}`.
+///
+/// # Errors
+/// [`FillError`] when a claim is missing or unusable.
+pub fn fill_claims(template: &Template, identity: &Identity) -> Result<String, FillError> {
+    template.fill(|path| {
+        let mut texts = claim_texts(&identity.claims, path);
+        if texts.len() == 1 { texts.pop() } else { None }
+    })
+}
+
+/// The scope a document's fields put it in.
+///
+/// # Errors
+/// [`FillError`] when a field of the template is absent or null, or the text is no scope.
+pub fn scope_of(
+    document_type: &DocumentType,
+    id: &DocumentId,
+    document: &Document,
+) -> Result<Scope, FillError> {
+    document_type
+        .scope
+        .fill_scope(|path| field_text(id, document, path))
+}
+
+/// What a document gives, if its type is one of memberships and its fields name a user, a scope and an access.
+pub fn membership_of(
+    document_type: &DocumentType,
+    id: &DocumentId,
+    document: &Document,
+) -> Option<Membership> {
+    let rule = document_type.membership.as_ref()?;
+    let text = |template: &Template| template.fill(|path| field_text(id, document, path)).ok();
+    let access = match text(&rule.access)?.as_str() {
+        "READ" => Access::Read,
+        "WRITE" => Access::Write,
+        _ => return None,
+    };
+    Some(Membership {
+        user: UserId::new(&text(&rule.to)?).ok()?,
+        scope: Scope::new(&text(&rule.scope)?).ok()?,
+        access,
+    })
+}
+
+fn claim_texts(claims: &Map<String, Json>, path: &Placeholder) -> Vec<String> {
+    let [first, rest @ ..] = path.path() else {
+        return Vec::new();
+    };
+    let claim = rest
+        .iter()
+        .try_fold(claims.get(first), |json, name| Some(json?.get(name)));
+    match claim.flatten() {
+        Some(Json::Array(items)) => items.iter().filter_map(claim_text).collect(),
+        Some(json) => claim_text(json).into_iter().collect(),
+        None => Vec::new(),
+    }
+}
+
+fn claim_text(json: &Json) -> Option<String> {
+    match json {
+        Json::String(text) if !text.is_empty() => Some(text.clone()),
+        Json::Number(number) if !number.is_f64() => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn field_text(id: &DocumentId, document: &Document, path: &Placeholder) -> Option<String> {
+    let name = path.path().first()?;
+    if name == "id" {
+        return Some(id.as_str().to_owned());
+    }
+    match document.get(name)? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Int(number) => Some(number.to_string()),
+        Value::Long(number) => Some(number.to_string()),
+        _ => None,
+    }
+}

@@ -1,0 +1,362 @@
+//! The user's model, parsed: types, scopes, grants, conflict policies.
+//!
+//! Only data and the questions one can ask it live here; reading SDL is `parse`'s work, and nothing here
+//! knows GraphQL's wire or a store.
+
+mod clash;
+mod constraint;
+mod parse;
+mod template;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use regex::Regex;
+
+pub use self::{
+    clash::FieldClash,
+    parse::{Mistake, Mistakes},
+    template::{FillError, Placeholder, Template, TemplateError},
+};
+use crate::{
+    id::{IdType, TypeName},
+    value::Value,
+};
+
+/// Everything a team said about its documents.
+#[derive(Debug)]
+pub struct Model {
+    /// Who may see and change what, from the token's claims (`extend schema @grant`).
+    pub grants: Vec<GrantRule>,
+    /// The synced types, in the order of the file.
+    pub types: Vec<Arc<DocumentType>>,
+    /// Types without `@collection`: embedded documents, by name.
+    pub embedded: BTreeMap<String, EmbeddedType>,
+    /// Enums by name.
+    pub enums: BTreeMap<String, EnumType>,
+}
+
+impl Model {
+    /// Parses SDL. `file` names it in the mistakes.
+    ///
+    /// # Errors
+    /// All [`Mistakes`] at once, each with line, column and a hint.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Mistakes> {
+        parse::parse(file, text)
+    }
+
+    /// The synced type called `name`.
+    pub fn document_type(&self, name: &str) -> Option<&Arc<DocumentType>> {
+        self.types.iter().find(|t| t.name.as_str() == name)
+    }
+}
+
+/// One `@grant`: an identity whose claims fill the template has `access` to the scope.
+#[derive(Debug, Clone)]
+pub struct GrantRule {
+    /// A template over the token's claims.
+    pub scope: Template,
+    /// What it gives.
+    pub access: Access,
+}
+
+/// What a grant allows; WRITE includes READ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Access {
+    /// See the documents of a scope.
+    Read,
+    /// See and change them.
+    Write,
+}
+
+/// A synced type (`@collection`).
+#[derive(Debug)]
+pub struct DocumentType {
+    /// Its name, equal to `__typename`.
+    pub name: TypeName,
+    /// Its description in the SDL.
+    pub description: Option<String>,
+    /// The collection of the application's database.
+    pub collection: String,
+    /// How its ids are spelled.
+    pub id_type: IdType,
+    /// The root field for one document, and the key in change inputs.
+    pub singular: String,
+    /// The root field for many.
+    pub plural: String,
+    /// The scope of a document, a template over its fields.
+    pub scope: Template,
+    /// What becomes of stale changes.
+    pub conflict: ConflictRule,
+    /// The stored fields in the order of the file, without `id`.
+    pub fields: Vec<Field>,
+    /// Fields resolved to another document (`@reference`).
+    pub references: Vec<Reference>,
+    /// Set when the documents of this type are memberships (`@grants`).
+    pub membership: Option<MembershipRule>,
+}
+
+impl DocumentType {
+    /// The field called `name` in the SDL.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|f| f.name == name)
+    }
+}
+
+/// `@conflict` of a type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConflictRule {
+    /// What a stale change meets.
+    pub policy: Policy,
+    /// What overlapping fields without a `@merge` go by under [`Policy::Merge`].
+    pub overlap: Overlap,
+    /// The policies that a push may name instead.
+    pub client_may_choose: Vec<Policy>,
+}
+
+/// What becomes of a stale change (design.md section 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+pub enum Policy {
+    /// It is not applied; the outcome shows the server's document.
+    ServerWins,
+    /// It is applied.
+    ClientWins,
+    /// Field by field, the later edit time wins.
+    LastWriteWins,
+    /// Fields nobody else changed are applied; the others go by `@merge` or `overlap`.
+    Merge,
+}
+
+/// What becomes of a field that both sides changed, under [`Policy::Merge`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Overlap {
+    /// The server's value stays.
+    ServerWins,
+    /// The client's value is taken.
+    ClientWins,
+    /// The later edit time wins.
+    LastWriteWins,
+}
+
+/// One stored field of a document or an embedded type.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// Its name in the SDL and in GraphQL.
+    pub name: String,
+    /// Its description in the SDL.
+    pub description: Option<String>,
+    /// The reason of `@deprecated`, if it is.
+    pub deprecated: Option<String>,
+    /// Its type.
+    pub ty: FieldType,
+    /// Its name in the stored document (`@stored(as)`); the name in the SDL if not said.
+    pub stored_as: String,
+    /// What an absent field of a create becomes.
+    pub default: Option<DefaultValue>,
+    /// Clients cannot set it.
+    pub read_only: bool,
+    /// What its values must satisfy.
+    pub constraint: Constraint,
+    /// How overlapping edits are joined.
+    pub merge: Option<MergeStrategy>,
+}
+
+/// A field's type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldType {
+    /// What it holds.
+    pub shape: Shape,
+    /// Written with `!`: never null, never absent.
+    pub required: bool,
+}
+
+/// What a field holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shape {
+    /// A scalar.
+    Scalar(Scalar),
+    /// A value of the enum of this name.
+    Enum(String),
+    /// An embedded document of the type of this name.
+    Embedded(String),
+    /// A list.
+    List(Box<FieldType>),
+}
+
+/// The scalars of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scalar {
+    /// Text that names something; at most 256 bytes is not required of it.
+    Id,
+    /// Text.
+    String,
+    /// 32-bit integer.
+    Int,
+    /// 64-bit floating point, finite.
+    Float,
+    /// true or false.
+    Boolean,
+    /// An instant in milliseconds; RFC 3339 on the wire.
+    DateTime,
+    /// 64-bit integer; a string on the wire.
+    Long,
+    /// Decimal128; a string on the wire.
+    Decimal,
+    /// Bytes; base64 on the wire.
+    Bytes,
+    /// Any JSON.
+    Json,
+}
+
+impl Scalar {
+    /// The name in SDL.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Id => "ID",
+            Self::String => "String",
+            Self::Int => "Int",
+            Self::Float => "Float",
+            Self::Boolean => "Boolean",
+            Self::DateTime => "DateTime",
+            Self::Long => "Long",
+            Self::Decimal => "Decimal",
+            Self::Bytes => "Bytes",
+            Self::Json => "JSON",
+        }
+    }
+
+    /// All scalars a model may use.
+    pub const ALL: [Self; 10] = [
+        Self::Id,
+        Self::String,
+        Self::Int,
+        Self::Float,
+        Self::Boolean,
+        Self::DateTime,
+        Self::Long,
+        Self::Decimal,
+        Self::Bytes,
+        Self::Json,
+    ];
+}
+
+/// `@default(value)`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DefaultValue {
+    /// The same for everybody; stands in the generated input type too.
+    Literal(Value),
+    /// A text over the claims of whoever creates the document, such as `user:{sub}`.
+    Claims(Template),
+}
+
+/// `@constraint`: every given bound holds for the value, or for each item of a list where it speaks of text or
+/// numbers.
+#[derive(Debug, Clone, Default)]
+pub struct Constraint {
+    /// Fewest characters (Unicode scalar values).
+    pub min_length: Option<usize>,
+    /// Most characters.
+    pub max_length: Option<usize>,
+    /// A regular expression the whole text must match.
+    pub pattern: Option<Regex>,
+    /// Smallest number.
+    pub min: Option<f64>,
+    /// Largest number.
+    pub max: Option<f64>,
+    /// Fewest items of a list.
+    pub min_items: Option<usize>,
+    /// Most items of a list.
+    pub max_items: Option<usize>,
+    /// A well-known form of text.
+    pub format: Option<Format>,
+}
+
+/// The forms `@constraint(format)` knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// An e-mail address: one `@` between non-empty parts, no spaces.
+    Email,
+    /// An absolute URI: a scheme, a colon, no spaces.
+    Uri,
+    /// A UUID, in either case.
+    Uuid,
+    /// A calendar date, `2026-02-28`.
+    Date,
+}
+
+/// `@merge(with)`: how overlapping edits of one field are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MergeStrategy {
+    /// The server's value stays.
+    Server,
+    /// The client's value is taken.
+    Client,
+    /// The later edit time wins.
+    Latest,
+    /// The difference to `base` is added.
+    Counter,
+    /// Items added and removed since `base` are added and removed.
+    Set,
+    /// The larger value wins.
+    Max,
+    /// The smaller value wins.
+    Min,
+    /// A three-way merge of the words.
+    Text,
+}
+
+/// `@reference(by)`: the document whose id stands in another field.
+#[derive(Debug, Clone)]
+pub struct Reference {
+    /// The field that shows the document.
+    pub name: String,
+    /// Its description in the SDL.
+    pub description: Option<String>,
+    /// The type of the document it shows.
+    pub target: TypeName,
+    /// The field that holds its id.
+    pub by: String,
+}
+
+/// `@grants` on a type: each of its documents gives a user access to a scope.
+#[derive(Debug, Clone)]
+pub struct MembershipRule {
+    /// The scope it opens, a template over the document's fields.
+    pub scope: Template,
+    /// The user it is for.
+    pub to: Template,
+    /// A template that yields READ or WRITE; anything else gives nothing.
+    pub access: Template,
+}
+
+/// A type that is stored inside documents.
+#[derive(Debug)]
+pub struct EmbeddedType {
+    /// Its name.
+    pub name: String,
+    /// Its description in the SDL.
+    pub description: Option<String>,
+    /// Its fields in the order of the file.
+    pub fields: Vec<Field>,
+}
+
+/// An enum.
+#[derive(Debug)]
+pub struct EnumType {
+    /// Its name.
+    pub name: String,
+    /// Its description in the SDL.
+    pub description: Option<String>,
+    /// Its values in the order of the file.
+    pub values: Vec<EnumValue>,
+}
+
+/// One value of an enum.
+#[derive(Debug)]
+pub struct EnumValue {
+    /// Its name.
+    pub name: String,
+    /// Its description in the SDL.
+    pub description: Option<String>,
+    /// The reason of `@deprecated`, if it is.
+    pub deprecated: Option<String>,
+}

@@ -1,0 +1,217 @@
+//! Reading a model from SDL: the way from text to [`Model`], with every mistake on it.
+//!
+//! The checks stand in the modules below, each knowing one part of a model; what a model is stands in [`super`].
+
+mod constraints;
+mod defaults;
+mod directives;
+mod fields;
+mod names;
+mod report;
+mod roots;
+mod sdl;
+mod templates;
+mod types;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use apollo_compiler::ast::{Document, EnumTypeDefinition, ObjectTypeDefinition};
+
+pub use self::report::{Mistake, Mistakes};
+use self::{
+    directives::Arguments,
+    fields::{Context, Owner},
+    report::{Report, Source},
+    roots::Roots,
+    sdl::Sdl,
+};
+use super::{Access, DocumentType, EmbeddedType, EnumType, EnumValue, GrantRule, Model};
+
+const ACCESSES: [(&str, Access); 2] = [("READ", Access::Read), ("WRITE", Access::Write)];
+
+/// Parses SDL; `file` names it in the mistakes. Broken syntax is reported alone, since half a document would be
+/// full of mistakes that nobody made.
+pub(super) fn parse(file: &str, text: &str) -> Result<Model, Mistakes> {
+    let source = Source { file, text };
+    let document = Document::parse(text, file)
+        .map_err(|broken| Mistakes::of_syntax(source, &broken.errors))?;
+    let mut report = Report::new(source);
+    let sdl = Sdl::sort(&document, &mut report);
+    directives::check(&sdl, &mut report);
+    names::check(&sdl, &mut report);
+    let model = read(&sdl, &mut report);
+    report.finish(model)
+}
+
+fn read(sdl: &Sdl<'_>, report: &mut Report<'_>) -> Model {
+    let outline = outline(sdl);
+    let context = Context {
+        sdl,
+        outline: &outline,
+    };
+    fields::check_endless(context, report);
+    let embedded = sdl
+        .embedded
+        .iter()
+        .map(|object| {
+            (
+                object.name.to_string(),
+                read_embedded(context, object, report),
+            )
+        })
+        .collect();
+    let grants = read_grants(sdl, report);
+    let types = read_types(context, report);
+    check_reach(sdl, report);
+    Model {
+        grants,
+        types,
+        embedded,
+        enums: outline.enums,
+    }
+}
+
+/// What values are decoded by while the model is still being read: enums, and embedded types with the names and
+/// types of their fields.
+fn outline(sdl: &Sdl<'_>) -> Model {
+    let embedded = sdl.embedded.iter().map(|object| {
+        let fields = object
+            .fields
+            .iter()
+            .filter_map(|field| fields::outline(sdl, field))
+            .collect();
+        let name = object.name.to_string();
+        (
+            name.clone(),
+            EmbeddedType {
+                name,
+                description: None,
+                fields,
+            },
+        )
+    });
+    let enums = sdl
+        .enums
+        .iter()
+        .map(|def| (def.name.to_string(), read_enum(def)));
+    Model {
+        grants: Vec::new(),
+        types: Vec::new(),
+        embedded: embedded.collect(),
+        enums: enums.collect(),
+    }
+}
+
+fn read_enum(def: &EnumTypeDefinition) -> EnumType {
+    let values = def.values.iter().map(|value| EnumValue {
+        name: value.value.to_string(),
+        description: value.description.as_ref().map(ToString::to_string),
+        deprecated: fields::deprecation(Arguments::of(&value.directives, "deprecated")),
+    });
+    EnumType {
+        name: def.name.to_string(),
+        description: def.description.as_ref().map(ToString::to_string),
+        values: values.collect(),
+    }
+}
+
+fn read_embedded(
+    context: Context<'_>,
+    object: &ObjectTypeDefinition,
+    report: &mut Report<'_>,
+) -> EmbeddedType {
+    for directive in object.directives.iter() {
+        if ["scope", "conflict", "grants"].contains(&directive.name.as_str()) {
+            report.add(
+                directive.location(),
+                format!("{} has @{} and no @collection", object.name, directive.name),
+                "add @collection(name: …) to make it a synced type, or remove the directive",
+            );
+        }
+    }
+    EmbeddedType {
+        name: object.name.to_string(),
+        description: object.description.as_ref().map(ToString::to_string),
+        fields: fields::read_all(context, Owner::Embedded, object.fields.iter(), report),
+    }
+}
+
+fn read_grants(sdl: &Sdl<'_>, report: &mut Report<'_>) -> Vec<GrantRule> {
+    let grants = sdl
+        .schema
+        .iter()
+        .flat_map(|schema| Arguments::all_of(&schema.directives, "grant"));
+    grants
+        .filter_map(|grant| read_grant(grant, report))
+        .collect()
+}
+
+fn read_grant(grant: Arguments<'_>, report: &mut Report<'_>) -> Option<GrantRule> {
+    let scope = templates::read_claims(grant, "scope", report)?;
+    let access = grant.choice("access", &ACCESSES)?;
+    Some(GrantRule { scope, access })
+}
+
+fn read_types(context: Context<'_>, report: &mut Report<'_>) -> Vec<Arc<DocumentType>> {
+    let types: Vec<(DocumentType, Roots)> = context
+        .sdl
+        .synced
+        .iter()
+        .filter_map(|object| types::read(context, object, report))
+        .collect();
+    roots::check_clashes(
+        types.iter().map(|(ty, roots)| (ty.name.as_str(), roots)),
+        report,
+    );
+    check_collections(context.sdl, report);
+    types.into_iter().map(|(ty, _)| Arc::new(ty)).collect()
+}
+
+fn check_collections(sdl: &Sdl<'_>, report: &mut Report<'_>) {
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    for object in &sdl.synced {
+        let Some(collection) = Arguments::of(&object.directives, "collection") else {
+            continue;
+        };
+        let Some(name) = collection.text("name") else {
+            continue;
+        };
+        let owner = *owners.entry(name).or_insert(&object.name);
+        if object.name != owner {
+            report.add(
+                collection.place("name"),
+                format!(
+                    "the types {owner} and {} share the collection \"{name}\"",
+                    object.name
+                ),
+                "give each type a collection of its own, or join the types into one",
+            );
+        }
+    }
+}
+
+/// Reports a model that could sync nothing, or to nobody.
+fn check_reach(sdl: &Sdl<'_>, report: &mut Report<'_>) {
+    if sdl.synced.is_empty() {
+        report.add(
+            None,
+            "the model has no synced type",
+            "add @collection(name: …) and @scope(by: …) to a type",
+        );
+    }
+    let granted = sdl
+        .schema
+        .iter()
+        .any(|schema| schema.directives.has("grant"));
+    let has_memberships = sdl
+        .synced
+        .iter()
+        .any(|object| object.directives.has("grants"));
+    if !granted && !has_memberships {
+        report.add(
+            None,
+            "the model grants nothing, so nobody could see a document",
+            "begin with `extend schema @grant(scope: \"user:{sub}\", access: WRITE)`",
+        );
+    }
+}

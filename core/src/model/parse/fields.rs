@@ -1,0 +1,328 @@
+//! Stored fields, of synced and of embedded types: type, default, constraint, merge strategy, stored name.
+//!
+//! `id` and `@reference` fields are not stored as such; [`super::types`] reads them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use apollo_compiler::{
+    Node,
+    ast::{FieldDefinition, ObjectTypeDefinition},
+};
+
+use super::{
+    constraints, defaults,
+    directives::Arguments,
+    report::{Report, did_you_mean},
+    sdl::Sdl,
+};
+use crate::model::{Field, FieldType, MergeStrategy, Model, Scalar, Shape};
+
+const STRATEGIES: [(&str, MergeStrategy); 8] = [
+    ("SERVER", MergeStrategy::Server),
+    ("CLIENT", MergeStrategy::Client),
+    ("LATEST", MergeStrategy::Latest),
+    ("COUNTER", MergeStrategy::Counter),
+    ("SET", MergeStrategy::Set),
+    ("MAX", MergeStrategy::Max),
+    ("MIN", MergeStrategy::Min),
+    ("TEXT", MergeStrategy::Text),
+];
+
+/// What kind of type a field belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    Document,
+    Embedded,
+}
+
+/// What reading a field needs to know of the rest of the model.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) sdl: &'a Sdl<'a>,
+    /// Enums, and embedded types with the names and types of their fields: what values are decoded by.
+    pub(super) outline: &'a Model,
+}
+
+/// Reads the stored fields among `definitions`. A field with a mistake may be missing.
+pub(super) fn read_all<'a>(
+    context: Context<'_>,
+    owner: Owner,
+    definitions: impl Iterator<Item = &'a Node<FieldDefinition>>,
+    report: &mut Report<'_>,
+) -> Vec<Field> {
+    let mut owners: BTreeMap<String, String> = BTreeMap::new();
+    let mut fields = Vec::new();
+    for definition in definitions {
+        let Some(field) = read(context, owner, definition, report) else {
+            continue;
+        };
+        let owner_of_name = owners.entry(field.stored_as.clone());
+        if *owner_of_name.or_insert_with(|| field.name.clone()) != field.name {
+            report.add(
+                definition.name.location(),
+                format!("two fields are stored under the name `{}`", field.stored_as),
+                "give one of them another name with @stored(as: …)",
+            );
+        }
+        fields.push(field);
+    }
+    fields
+}
+
+/// A field of which only name and type are known, if its type can be stored.
+pub(super) fn outline(sdl: &Sdl<'_>, definition: &FieldDefinition) -> Option<Field> {
+    Some(Field {
+        name: definition.name.to_string(),
+        description: None,
+        deprecated: None,
+        ty: sdl.field_type(&definition.ty)?,
+        stored_as: definition.name.to_string(),
+        default: None,
+        read_only: false,
+        constraint: Default::default(),
+        merge: None,
+    })
+}
+
+fn read(
+    context: Context<'_>,
+    owner: Owner,
+    definition: &Node<FieldDefinition>,
+    report: &mut Report<'_>,
+) -> Option<Field> {
+    let Some(outline) = outline(context.sdl, definition) else {
+        refuse_type(context.sdl, owner, definition, report);
+        return None;
+    };
+    let directives = &definition.directives;
+    if let Some(reference) = Arguments::of(directives, "reference") {
+        report.add(
+            reference.place("by"),
+            format!("@reference cannot stand on `{}`, which is stored", definition.name),
+            "put it on a field of a document whose type is a synced type; the id stands in a field of its own",
+        );
+    }
+    let constraint = Arguments::of(directives, "constraint")
+        .map(|arguments| constraints::read(&definition.name, &outline.ty, arguments, report))
+        .unwrap_or_default();
+    let default = Arguments::of(directives, "default").and_then(|arguments| {
+        let target = defaults::Target {
+            name: &definition.name,
+            owner,
+            ty: &outline.ty,
+            constraint: &constraint,
+        };
+        defaults::read(context.outline, &target, arguments, report)
+    });
+    check_read_only(owner, definition, report);
+    Some(Field {
+        description: definition.description.as_ref().map(ToString::to_string),
+        deprecated: deprecation(Arguments::of(directives, "deprecated")),
+        stored_as: stored_name(definition, report),
+        default,
+        read_only: directives.has("readOnly"),
+        constraint,
+        merge: merge(owner, definition, &outline.ty, report),
+        ..outline
+    })
+}
+
+/// The reason of `@deprecated`, in the words of the GraphQL specification (section 3.13.3) if none is given.
+pub(super) fn deprecation(arguments: Option<Arguments<'_>>) -> Option<String> {
+    let arguments = arguments?;
+    Some(
+        arguments
+            .text("reason")
+            .unwrap_or("No longer supported")
+            .to_owned(),
+    )
+}
+
+fn refuse_type(sdl: &Sdl<'_>, owner: Owner, definition: &FieldDefinition, report: &mut Report<'_>) {
+    let type_name = definition.ty.inner_named_type();
+    let name = &definition.name;
+    if sdl.synced_type(type_name).is_none() {
+        report.add(
+            type_name.location(),
+            format!("the field `{name}` has the unknown type {type_name}"),
+            did_you_mean(type_name, sdl.type_names()),
+        );
+        return;
+    }
+    let hint = match owner {
+        Owner::Document => format!(
+            "store its id in a field such as `{name}Id: ID` and write `{name}: {type_name} @reference(by: \"{name}Id\")`"
+        ),
+        Owner::Embedded => {
+            "store its id in a field of type ID; references stand on a document's own fields".into()
+        }
+    };
+    report.add(
+        type_name.location(),
+        format!("the field `{name}` cannot hold {type_name}, which is a document of its own"),
+        hint,
+    );
+}
+
+fn check_read_only(owner: Owner, definition: &FieldDefinition, report: &mut Report<'_>) {
+    let Some(read_only) = Arguments::of(&definition.directives, "readOnly") else {
+        return;
+    };
+    let name = &definition.name;
+    if owner == Owner::Embedded {
+        report.add(
+            read_only.place(""),
+            format!(
+                "@readOnly on `{name}`, inside an embedded type, is not available in this version"
+            ),
+            "clients write an embedded document whole: move the field to the document itself",
+        );
+    } else if definition.ty.is_non_null() && !definition.directives.has("default") {
+        report.add(
+            read_only.place(""),
+            format!("`{name}` is required and @readOnly, so nobody could create a document"),
+            "give it a @default, or remove the `!`",
+        );
+    }
+}
+
+fn stored_name(definition: &FieldDefinition, report: &mut Report<'_>) -> String {
+    let own_name = definition.name.to_string();
+    let Some(arguments) = Arguments::of(&definition.directives, "stored") else {
+        return own_name;
+    };
+    let Some(name) = arguments.text("as") else {
+        return own_name;
+    };
+    let problem = match name {
+        "" => Some("is empty"),
+        "_id" => Some("is that of the id"),
+        name if name.starts_with('$') => Some("begins with `$`, as operators do"),
+        name if name.contains('.') => Some("contains `.`, which separates the parts of a path"),
+        name if name.contains('\0') => Some("contains the character U+0000"),
+        _ => None,
+    };
+    if let Some(problem) = problem {
+        report.add(
+            arguments.place("as"),
+            format!("the stored name of `{own_name}` {problem}"),
+            "choose the name of one field of the stored document, such as \"due_at\"",
+        );
+    }
+    name.to_owned()
+}
+
+fn merge(
+    owner: Owner,
+    definition: &FieldDefinition,
+    ty: &FieldType,
+    report: &mut Report<'_>,
+) -> Option<MergeStrategy> {
+    let arguments = Arguments::of(&definition.directives, "merge")?;
+    let strategy = arguments.choice("with", &STRATEGIES)?;
+    if owner == Owner::Embedded {
+        report.add(
+            arguments.place("with"),
+            format!(
+                "@merge on `{}`, inside an embedded type, is not available in this version",
+                definition.name
+            ),
+            "put @merge on the document's own field: an embedded document is merged whole",
+        );
+    } else if let Some(wanted) = unsuited(strategy, &ty.shape) {
+        let given = STRATEGIES.iter().find(|(_, known)| *known == strategy);
+        report.add(
+            arguments.place("with"),
+            format!(
+                "{} cannot merge `{}`, whose type is {}",
+                given.map_or("it", |(name, _)| name),
+                definition.name,
+                definition.ty
+            ),
+            format!("it merges {wanted}; SERVER, CLIENT and LATEST suit every type"),
+        );
+    }
+    Some(strategy)
+}
+
+/// What `strategy` merges, if that is not `shape`.
+fn unsuited(strategy: MergeStrategy, shape: &Shape) -> Option<&'static str> {
+    let scalar = match shape {
+        Shape::Scalar(scalar) => Some(*scalar),
+        _ => None,
+    };
+    let (suits, wanted) = match strategy {
+        MergeStrategy::Server | MergeStrategy::Client | MergeStrategy::Latest => (true, ""),
+        MergeStrategy::Counter => (
+            matches!(scalar, Some(Scalar::Int | Scalar::Long)),
+            "Int and Long",
+        ),
+        MergeStrategy::Set => (is_flat_list(shape), "lists of scalars or enums"),
+        MergeStrategy::Text => (scalar == Some(Scalar::String), "String"),
+        MergeStrategy::Max | MergeStrategy::Min => (
+            scalar.is_some_and(is_ordered),
+            "Int, Long, Float, Decimal and DateTime",
+        ),
+    };
+    (!suits).then_some(wanted)
+}
+
+fn is_flat_list(shape: &Shape) -> bool {
+    match shape {
+        Shape::List(item) => matches!(item.shape, Shape::Scalar(_) | Shape::Enum(_)),
+        _ => false,
+    }
+}
+
+fn is_ordered(scalar: Scalar) -> bool {
+    matches!(
+        scalar,
+        Scalar::Int | Scalar::Long | Scalar::Float | Scalar::Decimal | Scalar::DateTime
+    )
+}
+
+/// Reports embedded types that require themselves, however deep: no document could end.
+pub(super) fn check_endless(context: Context<'_>, report: &mut Report<'_>) {
+    for object in &context.sdl.embedded {
+        if requires(
+            context.outline,
+            &object.name,
+            &object.name,
+            &mut BTreeSet::new(),
+        ) {
+            report_endless(object, report);
+        }
+    }
+}
+
+fn report_endless(object: &ObjectTypeDefinition, report: &mut Report<'_>) {
+    report.add(
+        object.name.location(),
+        format!(
+            "every {} requires another inside it, without end",
+            object.name
+        ),
+        "remove the `!` of a field on the way, or make it a list",
+    );
+}
+
+fn requires<'a>(
+    outline: &'a Model,
+    from: &str,
+    target: &str,
+    seen: &mut BTreeSet<&'a str>,
+) -> bool {
+    let fields = outline
+        .embedded
+        .get(from)
+        .map_or(&[][..], |embedded| &embedded.fields);
+    fields
+        .iter()
+        .filter(|field| field.ty.required)
+        .any(|field| match &field.ty.shape {
+            Shape::Embedded(next) => {
+                next == target || (seen.insert(next) && requires(outline, next, target, seen))
+            }
+            _ => false,
+        })
+}

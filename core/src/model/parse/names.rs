@@ -1,0 +1,150 @@
+//! Names: which ones a model may not use because the generated API uses them, and which may stand only once.
+//!
+//! The names of root fields are made and checked in [`super::roots`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use apollo_compiler::Name;
+
+use super::{report::Report, sdl::Sdl};
+use crate::model::Scalar;
+
+/// What the generated API adds to the name of a synced type.
+const SYNCED_SUFFIXES: [&str; 8] = [
+    "Change",
+    "Create",
+    "Update",
+    "Input",
+    "Patch",
+    "Connection",
+    "Edge",
+    "State",
+];
+/// What it adds to the name of an embedded type.
+const EMBEDDED_SUFFIXES: [&str; 1] = ["Input"];
+/// Names of the generated API that belong to no type of the model and do not begin with `Sync`.
+const API_NAMES: [&str; 9] = [
+    "Query",
+    "Mutation",
+    "Subscription",
+    "PageInfo",
+    "Checkpoint",
+    "PushChangesInput",
+    "PushChangesPayload",
+    "ResolveConflictInput",
+    "ResolveConflictPayload",
+];
+
+pub(super) fn check(sdl: &Sdl<'_>, report: &mut Report<'_>) {
+    check_types(sdl, report);
+    for object in sdl.synced.iter().chain(&sdl.embedded) {
+        let owner = format!("the type {}", object.name);
+        check_members(
+            &owner,
+            "field",
+            object.fields.iter().map(|field| &field.name),
+            report,
+        );
+    }
+    for field in sdl.synced.iter().flat_map(|object| &object.fields) {
+        if field.name.starts_with("sync") {
+            report.add(
+                field.name.location(),
+                format!("the field `{}` begins with `sync`, which is reserved", field.name),
+                "rename it and keep the stored name with @stored(as: …): syncVersion, syncScope and syncChangedAt are added to every synced type",
+            );
+        }
+    }
+    for def in &sdl.enums {
+        let owner = format!("the enum {}", def.name);
+        check_members(
+            &owner,
+            "value",
+            def.values.iter().map(|value| &value.value),
+            report,
+        );
+    }
+}
+
+fn check_types(sdl: &Sdl<'_>, report: &mut Report<'_>) {
+    let derived = derived_names(sdl);
+    let mut seen = BTreeSet::new();
+    let objects = sdl.objects().map(|object| &object.name);
+    for name in objects.chain(sdl.enums.iter().map(|def| &def.name)) {
+        if !seen.insert(name.as_str()) {
+            report.add(
+                name.location(),
+                format!("there are two definitions called {name}"),
+                "rename one of them, or join them into one",
+            );
+        }
+        if let Some(reason) = reserved(name, &derived) {
+            report.add(
+                name.location(),
+                format!("the name {name} {reason}"),
+                "choose another name",
+            );
+        }
+    }
+}
+
+fn reserved(name: &str, derived: &BTreeMap<String, &str>) -> Option<String> {
+    if name.starts_with('_') {
+        Some("begins with an underscore, which code generators and GraphQL itself reserve".into())
+    } else if name.starts_with("Sync") {
+        Some("begins with `Sync`, which is reserved for the generated API".into())
+    } else if API_NAMES.contains(&name) {
+        Some("belongs to the generated API".into())
+    } else if Scalar::ALL.iter().any(|scalar| scalar.name() == name) {
+        Some("is that of a scalar".into())
+    } else {
+        derived
+            .get(name)
+            .map(|owner| format!("is generated for the type {owner}"))
+    }
+}
+
+/// The names the API derives from types of the model, each with that type.
+fn derived_names<'a>(sdl: &Sdl<'a>) -> BTreeMap<String, &'a str> {
+    let synced = sdl
+        .synced
+        .iter()
+        .map(|object| (&object.name, &SYNCED_SUFFIXES[..]));
+    let embedded = sdl
+        .embedded
+        .iter()
+        .map(|object| (&object.name, &EMBEDDED_SUFFIXES[..]));
+    synced
+        .chain(embedded)
+        .flat_map(|(name, suffixes)| {
+            suffixes
+                .iter()
+                .map(move |suffix| (format!("{name}{suffix}"), name.as_str()))
+        })
+        .collect()
+}
+
+fn check_members<'a>(
+    owner: &str,
+    kind: &str,
+    names: impl Iterator<Item = &'a Name>,
+    report: &mut Report<'_>,
+) {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name.as_str()) {
+            report.add(
+                name.location(),
+                format!("{owner} has two {kind}s called `{name}`"),
+                "rename or remove one of them",
+            );
+        }
+        if name.starts_with('_') {
+            report.add(
+                name.location(),
+                format!("the {kind} `{name}` begins with an underscore"),
+                "rename it: GraphQL and code generators reserve such names; a field keeps its stored name with @stored(as: …)",
+            );
+        }
+    }
+}

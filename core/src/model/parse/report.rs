@@ -1,0 +1,190 @@
+//! Mistakes, and how they are gathered: every check adds what it finds, so that a model's author sees all at once.
+//!
+//! What is a mistake is decided by the checks, not here.
+
+use std::{error::Error, fmt, slice};
+
+use apollo_compiler::{diagnostic::ToCliReport, parser::SourceSpan, validation::DiagnosticList};
+
+/// What is wrong at one place of a model file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The file, as the caller named it.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The character of the line, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            file,
+            line,
+            column,
+            message,
+            hint,
+        } = self;
+        write!(
+            f,
+            "{file}:{line}:{column}: error: {message}\n  hint: {hint}"
+        )
+    }
+}
+
+/// All mistakes of a model in the order of the file; there is at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    /// The mistakes in the order of the file.
+    pub fn iter(&self) -> slice::Iter<'_, Mistake> {
+        self.0.iter()
+    }
+
+    /// The mistakes that keep `source` from being SDL at all: the first of each line, since the others follow from
+    /// it.
+    pub(super) fn of_syntax(source: Source<'_>, errors: &DiagnosticList) -> Self {
+        let mistakes = errors.iter().map(|diagnostic| {
+            let message = spell_tokens(&diagnostic.error.to_string());
+            source.mistake(diagnostic.error.location(), message, SYNTAX_HINT)
+        });
+        let mut mistakes = Self::sorted(mistakes.collect());
+        mistakes.0.dedup_by_key(|mistake| mistake.line);
+        mistakes
+    }
+
+    fn sorted(mut mistakes: Vec<Mistake>) -> Self {
+        mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
+        mistakes.dedup();
+        Self(mistakes)
+    }
+}
+
+impl<'a> IntoIterator for &'a Mistakes {
+    type Item = &'a Mistake;
+    type IntoIter = slice::Iter<'a, Mistake>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, mistake) in self.0.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "\n" };
+            write!(f, "{separator}{mistake}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Mistakes {}
+
+/// One model file.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) file: &'a str,
+    pub(super) text: &'a str,
+}
+
+impl Source<'_> {
+    /// Without a place, a mistake stands at the beginning of the file.
+    fn mistake(
+        self,
+        at: Option<SourceSpan>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Mistake {
+        let before = at
+            .and_then(|span| self.text.get(..span.offset()))
+            .unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Mistake {
+            file: self.file.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
+/// Gathers the mistakes of one file.
+pub(super) struct Report<'a> {
+    source: Source<'a>,
+    mistakes: Vec<Mistake>,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(source: Source<'a>) -> Self {
+        Self {
+            source,
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// Adds a mistake; without a place it stands at the beginning of the file.
+    pub(super) fn add(
+        &mut self,
+        at: Option<SourceSpan>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.mistakes.push(self.source.mistake(at, message, hint));
+    }
+
+    /// `value`, if nothing was found.
+    pub(super) fn finish<T>(self, value: T) -> Result<T, Mistakes> {
+        if self.mistakes.is_empty() {
+            Ok(value)
+        } else {
+            Err(Mistakes::sorted(self.mistakes))
+        }
+    }
+}
+
+const SYNTAX_HINT: &str = "look at this place and just before it: a name, a colon, a quote or a bracket is missing or too many";
+
+/// The parser names brackets as its grammar does.
+fn spell_tokens(message: &str) -> String {
+    const SPELLINGS: [(&str, &str); 7] = [
+        ("L_CURLY", "`{`"),
+        ("R_CURLY", "`}`"),
+        ("L_PAREN", "`(`"),
+        ("R_PAREN", "`)`"),
+        ("L_BRACK", "`[`"),
+        ("R_BRACK", "`]`"),
+        ("EOF", "the end of the file"),
+    ];
+    SPELLINGS
+        .into_iter()
+        .fold(message.to_owned(), |text, (token, spelling)| {
+            text.replace(token, spelling)
+        })
+}
+
+/// A hint for a name that is not among the `known` ones: the nearest of them, or all.
+pub(super) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    let distance = |candidate: &str| {
+        strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase())
+    };
+    let nearest = known
+        .iter()
+        .copied()
+        .min_by_key(|candidate| distance(candidate));
+    match nearest {
+        Some(nearest) if distance(nearest) <= (name.len() / 3).max(1) => {
+            format!("did you mean `{nearest}`?")
+        }
+        Some(_) => format!("known here: {}", known.join(", ")),
+        None => "none is known here".to_owned(),
+    }
+}

@@ -1,0 +1,179 @@
+//! The root fields of the generated API: how they are named after a type and its collection, and where two of them
+//! meet.
+
+use std::collections::BTreeMap;
+
+use apollo_compiler::{Name, Node, ast::ObjectTypeDefinition, parser::SourceSpan};
+
+use super::{directives::Arguments, report::Report};
+
+/// Root fields that every generated API has.
+const API_ROOTS: [&str; 6] = [
+    "changesSince",
+    "conflicts",
+    "viewer",
+    "pushChanges",
+    "resolveConflict",
+    "changes",
+];
+/// Keys that stand beside the singular names in `SyncResolution`.
+const RESOLUTION_KEYS: [&str; 2] = ["take", "delete"];
+
+/// The root fields of one synced type.
+pub(super) struct Roots {
+    /// For one document, and the key in change inputs.
+    pub(super) singular: String,
+    /// For many.
+    pub(super) plural: String,
+    singular_at: Option<SourceSpan>,
+    plural_at: Option<SourceSpan>,
+}
+
+impl Roots {
+    /// Reads the names from `@collection`, or makes them from the type's and the collection's name.
+    pub(super) fn read(
+        object: &Node<ObjectTypeDefinition>,
+        collection: Arguments<'_>,
+        report: &mut Report<'_>,
+    ) -> Self {
+        let given = |argument| collection.text(argument).map(str::to_owned);
+        let singular = given("singular").unwrap_or_else(|| lower_acronym(&object.name));
+        let plural = given("plural")
+            .unwrap_or_else(|| camel_case(collection.text("name").unwrap_or_default()));
+        let roots = Self {
+            singular,
+            plural,
+            singular_at: collection.place("singular"),
+            plural_at: collection.place("plural"),
+        };
+        // Of a missing or empty name nothing can be made; that is reported as such.
+        if collection.text("name").is_some_and(|name| !name.is_empty()) {
+            roots.check(report);
+        }
+        roots
+    }
+
+    fn check(&self, report: &mut Report<'_>) {
+        for (argument, name, at) in [
+            ("singular", &self.singular, self.singular_at),
+            ("plural", &self.plural, self.plural_at),
+        ] {
+            if Name::new(name).is_err() || name.starts_with('_') {
+                report.add(
+                    at,
+                    format!("\"{name}\" is no name for a root field"),
+                    format!("set `{argument}` in @collection to a GraphQL name without leading underscore"),
+                );
+            } else if API_ROOTS.contains(&name.as_str()) {
+                report.add(
+                    at,
+                    format!("the root field `{name}` belongs to the generated API"),
+                    format!("set `{argument}` in @collection to another name"),
+                );
+            }
+        }
+        if RESOLUTION_KEYS.contains(&self.singular.as_str()) {
+            report.add(
+                self.singular_at,
+                format!(
+                    "the name `{}` is a key of the generated input SyncResolution",
+                    self.singular
+                ),
+                "set `singular` in @collection to another name",
+            );
+        }
+        if self.singular == self.plural {
+            report.add(
+                self.plural_at,
+                format!(
+                    "one document and many would both be called `{}`",
+                    self.plural
+                ),
+                "set `plural` in @collection",
+            );
+        }
+    }
+}
+
+/// Reports root fields that two types share.
+pub(super) fn check_clashes<'a>(
+    roots: impl Iterator<Item = (&'a str, &'a Roots)>,
+    report: &mut Report<'_>,
+) {
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    for (type_name, roots) in roots {
+        for (argument, name, at) in [
+            ("singular", &roots.singular, roots.singular_at),
+            ("plural", &roots.plural, roots.plural_at),
+        ] {
+            let owner = *owners.entry(name).or_insert(type_name);
+            if owner != type_name {
+                report.add(
+                    at,
+                    format!("the types {owner} and {type_name} both have the root field `{name}`"),
+                    format!("set `{argument}` in the @collection of one of them"),
+                );
+            }
+        }
+    }
+}
+
+/// `Task` → `task`, `URLThing` → `urlThing`, `URL` → `url`.
+fn lower_acronym(name: &str) -> String {
+    let capitals = name.bytes().take_while(u8::is_ascii_uppercase).count();
+    let next_is_lower = name
+        .as_bytes()
+        .get(capitals)
+        .is_some_and(u8::is_ascii_lowercase);
+    let lowered = if capitals > 1 && next_is_lower {
+        capitals - 1
+    } else {
+        capitals
+    };
+    format!(
+        "{}{}",
+        name[..lowered].to_ascii_lowercase(),
+        &name[lowered..]
+    )
+}
+
+/// `time_entries` → `timeEntries`, `Tasks` → `tasks`.
+fn camel_case(collection: &str) -> String {
+    let mut words = collection
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
+    let first = words.next().map(lower_acronym).unwrap_or_default();
+    words.fold(first, |name, word| {
+        let (initial, rest) = word.split_at(1);
+        name + &initial.to_ascii_uppercase() + rest
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_fields_are_named_after_type_and_collection() {
+        for (name, singular) in [
+            ("Task", "task"),
+            ("URLThing", "urlThing"),
+            ("URL", "url"),
+            ("MP3File", "mp3File"),
+            ("task", "task"),
+            ("TimeEntry", "timeEntry"),
+        ] {
+            assert_eq!(lower_acronym(name), singular);
+        }
+        for (collection, plural) in [
+            ("tasks", "tasks"),
+            ("Tasks", "tasks"),
+            ("time_entries", "timeEntries"),
+            ("app.time-entries", "appTimeEntries"),
+            ("URLThings", "urlThings"),
+            ("заметки", ""),
+        ] {
+            assert_eq!(camel_case(collection), plural);
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Synced types: collection, id, scope, conflict rule, references, memberships.
+//!
+//! Their stored fields are read in [`super::fields`], their root fields in [`super::roots`].
+
+use apollo_compiler::{
+    Node,
+    ast::{FieldDefinition, ObjectTypeDefinition, Type},
+};
+
+use super::{
+    directives::Arguments,
+    fields::{self, Context, Owner},
+    report::{Report, did_you_mean},
+    roots::Roots,
+    templates::{FieldTemplates, Need},
+};
+use crate::{
+    id::{IdType, TypeName},
+    model::{
+        ConflictRule, DocumentType, MembershipRule, Overlap, Policy, Reference, Scalar, Shape,
+        Template,
+    },
+};
+
+const ID_TYPES: [(&str, IdType); 4] = [
+    ("STRING", IdType::String),
+    ("OBJECT_ID", IdType::ObjectId),
+    ("UUID", IdType::Uuid),
+    ("INT", IdType::Int),
+];
+const POLICIES: [(&str, Policy); 4] = [
+    ("SERVER_WINS", Policy::ServerWins),
+    ("CLIENT_WINS", Policy::ClientWins),
+    ("LAST_WRITE_WINS", Policy::LastWriteWins),
+    ("MERGE", Policy::Merge),
+];
+const OVERLAPS: [(&str, Overlap); 3] = [
+    ("SERVER_WINS", Overlap::ServerWins),
+    ("CLIENT_WINS", Overlap::ClientWins),
+    ("LAST_WRITE_WINS", Overlap::LastWriteWins),
+];
+
+/// Reads a type with `@collection`, and its root fields; `None` if it lacks what a document type cannot be without,
+/// which has been reported then.
+pub(super) fn read(
+    context: Context<'_>,
+    object: &Node<ObjectTypeDefinition>,
+    report: &mut Report<'_>,
+) -> Option<(DocumentType, Roots)> {
+    let collection = Arguments::of(&object.directives, "collection")?;
+    check_collection_name(collection, report);
+    check_id(object, report);
+    let roots = Roots::read(object, collection, report);
+    let (references, stored): (Vec<_>, Vec<_>) = object
+        .fields
+        .iter()
+        .filter(|field| field.name != "id")
+        .partition(|field| is_reference(context, field));
+    let references = references
+        .into_iter()
+        .filter_map(|field| read_reference(context, object, field, report))
+        .collect();
+    let fields = fields::read_all(context, Owner::Document, stored.into_iter(), report);
+    let templates = FieldTemplates {
+        sdl: context.sdl,
+        object,
+    };
+    let scope = read_scope(templates, report);
+    let membership = Arguments::of(&object.directives, "grants")
+        .and_then(|arguments| read_membership(templates, arguments, report));
+    let document_type = DocumentType {
+        name: read_name(object, report)?,
+        description: object.description.as_ref().map(ToString::to_string),
+        collection: collection.text("name")?.to_owned(),
+        id_type: collection.choice("idType", &ID_TYPES).unwrap_or_default(),
+        singular: roots.singular.clone(),
+        plural: roots.plural.clone(),
+        scope: scope?,
+        conflict: read_conflict(Arguments::of(&object.directives, "conflict")),
+        fields,
+        references,
+        membership,
+    };
+    Some((document_type, roots))
+}
+
+fn read_name(object: &ObjectTypeDefinition, report: &mut Report<'_>) -> Option<TypeName> {
+    match TypeName::new(&object.name) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            report.add(
+                object.name.location(),
+                format!("the type's name cannot be used: {error}"),
+                "choose a shorter name",
+            );
+            None
+        }
+    }
+}
+
+fn read_scope(templates: FieldTemplates<'_>, report: &mut Report<'_>) -> Option<Template> {
+    let object = templates.object;
+    let Some(arguments) = Arguments::of(&object.directives, "scope") else {
+        report.add(
+            object.name.location(),
+            format!(
+                "the synced type {} has no scope, so nobody could see its documents",
+                object.name
+            ),
+            "add @scope(by: …), such as @scope(by: \"user:{ownerId}\") or @scope(by: \"public\")",
+        );
+        return None;
+    };
+    templates.read(arguments, "by", Need::Required, report)
+}
+
+fn check_collection_name(collection: Arguments<'_>, report: &mut Report<'_>) {
+    let Some(name) = collection.text("name") else {
+        return;
+    };
+    let problem = if name.is_empty() {
+        "is empty"
+    } else if name.contains('$') {
+        "contains `$`"
+    } else if name.contains('\0') {
+        "contains the character U+0000"
+    } else if name.starts_with("system.") {
+        "begins with `system.`, which MongoDB keeps for itself"
+    } else {
+        return;
+    };
+    report.add(
+        collection.place("name"),
+        format!("the collection's name {problem}"),
+        "name a collection of the application, such as \"tasks\"",
+    );
+}
+
+fn check_id(object: &Node<ObjectTypeDefinition>, report: &mut Report<'_>) {
+    let Some(id) = object.fields.iter().find(|field| field.name == "id") else {
+        report.add(
+            object.name.location(),
+            format!("the synced type {} has no field `id`", object.name),
+            "add `id: ID!`; it is the document's `_id`",
+        );
+        return;
+    };
+    if !matches!(&id.ty, Type::NonNullNamed(name) if name == "ID") {
+        report.add(
+            id.ty.inner_named_type().location(),
+            format!("`id` has the type {}, and must have ID!", id.ty),
+            "write `id: ID!`; how ids are stored is said by @collection(idType: …)",
+        );
+    }
+    report_idle_directives(id, &["deprecated"], "`id` is the document's `_id`", report);
+}
+
+/// Reports the directives of a field that is no stored field of its own, but the `meaningful` ones.
+fn report_idle_directives(
+    field: &FieldDefinition,
+    meaningful: &[&str],
+    reason: &str,
+    report: &mut Report<'_>,
+) {
+    const STORED: [&str; 6] = [
+        "merge",
+        "stored",
+        "default",
+        "readOnly",
+        "constraint",
+        "reference",
+    ];
+    for directive in field.directives.iter() {
+        let name = directive.name.as_str();
+        if STORED.contains(&name) && !meaningful.contains(&name) {
+            report.add(
+                directive.location(),
+                format!("@{name} means nothing on `{}`", field.name),
+                format!("remove it: {reason}"),
+            );
+        }
+    }
+}
+
+/// References are the fields with `@reference` that do not hold something stored; those are reported as fields.
+fn is_reference(context: Context<'_>, field: &FieldDefinition) -> bool {
+    field.directives.has("reference") && context.sdl.field_type(&field.ty).is_none()
+}
+
+fn read_reference(
+    context: Context<'_>,
+    object: &ObjectTypeDefinition,
+    field: &Node<FieldDefinition>,
+    report: &mut Report<'_>,
+) -> Option<Reference> {
+    let reason = "it shows another document, and only that document's id is stored";
+    report_idle_directives(field, &["reference", "deprecated"], reason, report);
+    let arguments = Arguments::of(&field.directives, "reference")?;
+    check_target(context, field, report);
+    let by = arguments.text("by")?;
+    let Some(source) = object.fields.iter().find(|candidate| candidate.name == by) else {
+        let names = object.fields.iter().map(|field| field.name.as_str());
+        report.add(
+            arguments.place("by"),
+            format!(
+                "`{}` refers by the field `{by}`, which does not exist",
+                field.name
+            ),
+            did_you_mean(by, names.filter(|name| field.name != *name)),
+        );
+        return None;
+    };
+    let source_shape = context.sdl.field_type(&source.ty).map(|ty| ty.shape);
+    if !matches!(
+        source_shape,
+        Some(Shape::Scalar(Scalar::Id | Scalar::String))
+    ) {
+        report.add(
+            arguments.place("by"),
+            format!(
+                "`{}` refers by `{by}`, whose type is {}",
+                field.name, source.ty
+            ),
+            "refer by a field of type ID or String, which holds the document's id",
+        );
+    }
+    Some(Reference {
+        name: field.name.to_string(),
+        description: field.description.as_ref().map(ToString::to_string),
+        target: TypeName::new(field.ty.inner_named_type()).ok()?,
+        by: by.to_owned(),
+    })
+}
+
+fn check_target(context: Context<'_>, field: &FieldDefinition, report: &mut Report<'_>) {
+    let target = field.ty.inner_named_type();
+    let name = &field.name;
+    if context.sdl.synced_type(target).is_none() {
+        let synced = context.sdl.synced.iter().map(|object| object.name.as_str());
+        report.add(
+            target.location(),
+            format!("`{name}` refers to {target}, which is no synced type"),
+            did_you_mean(target, synced),
+        );
+    } else if field.ty.is_list() {
+        report.add(
+            target.location(),
+            format!("`{name}` refers to a list, and a reference shows one document"),
+            format!("write `{name}: {target}`"),
+        );
+    } else if field.ty.is_non_null() {
+        report.add(
+            target.location(),
+            format!("`{name}` is required, and the caller may not be allowed to see the document"),
+            format!("write `{name}: {target}`, without `!`"),
+        );
+    }
+}
+
+fn read_conflict(arguments: Option<Arguments<'_>>) -> ConflictRule {
+    let choice = |name| arguments.and_then(|arguments| arguments.choice(name, &POLICIES));
+    let overlap = arguments.and_then(|arguments| arguments.choice("overlap", &OVERLAPS));
+    ConflictRule {
+        policy: choice("policy").unwrap_or(Policy::Merge),
+        overlap: overlap.unwrap_or(Overlap::ServerWins),
+        client_may_choose: arguments
+            .map(|arguments| arguments.choices("clientMayChoose", &POLICIES))
+            .unwrap_or_default(),
+    }
+}
+
+fn read_membership(
+    templates: FieldTemplates<'_>,
+    arguments: Arguments<'_>,
+    report: &mut Report<'_>,
+) -> Option<MembershipRule> {
+    let scope = templates.read(arguments, "scope", Need::Scalar, report);
+    let to = templates.read(arguments, "to", Need::Scalar, report);
+    let access = templates.read(arguments, "access", Need::Scalar, report);
+    let access = access?;
+    let fixed = access.placeholders().next().is_none();
+    let text = arguments.text("access")?;
+    if fixed && !["READ", "WRITE"].contains(&text) {
+        report.add(
+            arguments.place("access"),
+            format!("the access `{text}` is neither READ nor WRITE"),
+            "write READ, WRITE, or a field that holds one of them, such as \"{role}\"",
+        );
+    }
+    Some(MembershipRule {
+        scope: scope?,
+        to: to?,
+        access,
+    })
+}

@@ -1,0 +1,268 @@
+//! Making a page: from a checkpoint, the caller's grants and one snapshot of the store to what has to be read, and from
+//! what was read to the next checkpoint.
+//!
+//! Protocol.md section 2. Reading is the store's; showing documents to clients is the caller's.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::{
+    checkpoint::{Checkpoint, Position, Track, Types},
+    entry::ScopeState,
+    grant::Grants,
+    id::{Epoch, Scope, Seq, TypeName},
+    model::Model,
+};
+
+/// What a page is asked for.
+#[derive(Debug, Clone)]
+pub struct PageRequest {
+    /// Where the client stands; none begins anew.
+    pub checkpoint: Option<Checkpoint>,
+    /// The types it wants.
+    pub types: Types,
+}
+
+/// What of the store a page depends on, all of one moment.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The store's epoch.
+    pub epoch: &'a Epoch,
+    /// What the caller may see.
+    pub grants: &'a Grants,
+    /// Heads and floors of all scopes that the caller may see.
+    pub scopes: &'a HashMap<Scope, ScopeState>,
+    /// Heads by linearizable reads, for the scopes of [`seqs_above_head`].
+    pub confirmed: &'a HashMap<Scope, Seq>,
+}
+
+impl View<'_> {
+    fn state(&self, scope: &Scope) -> ScopeState {
+        self.scopes.get(scope).copied().unwrap_or_default()
+    }
+}
+
+/// The granted scopes in which the checkpoint stands above the head: either the snapshot is late, or the store's
+/// history is another one. A linearizable read tells (protocol.md 2.4).
+pub fn seqs_above_head(
+    checkpoint: &Checkpoint,
+    grants: &Grants,
+    scopes: &HashMap<Scope, ScopeState>,
+) -> BTreeSet<Scope> {
+    let head = |scope: &Scope| scopes.get(scope).copied().unwrap_or_default().head;
+    positions(checkpoint)
+        .filter(|(scope, position)| grants.can_read(scope) && position.seq > head(scope))
+        .map(|(scope, _)| scope.clone())
+        .collect()
+}
+
+/// A page under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cursor {
+    /// Whether the client must begin anew.
+    pub reset: bool,
+    /// Scopes that the client held and may no longer see.
+    pub revoked: Vec<Scope>,
+    /// Where the client stands; moves as scans are recorded.
+    pub checkpoint: Checkpoint,
+    heads: BTreeMap<Scope, Seq>,
+}
+
+/// A stretch of feed that a page has to read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stretch {
+    track: usize,
+    /// Whose feed.
+    pub scope: Scope,
+    /// Of which types.
+    pub types: Types,
+    /// Above this seq,
+    pub after: Seq,
+    /// up to and with this one.
+    pub through: Seq,
+}
+
+impl Cursor {
+    /// Takes up a client where its checkpoint says, or anew where continuity is broken.
+    pub fn resume(model: &Model, request: PageRequest, view: &View<'_>) -> Self {
+        let PageRequest { checkpoint, types } = request;
+        let kept = checkpoint.filter(|checkpoint| is_continuous(checkpoint, view));
+        let reset = kept.is_none();
+        let mut checkpoint = kept.unwrap_or_else(|| Checkpoint {
+            epoch: view.epoch.clone(),
+            types: types.clone(),
+            tracks: Vec::new(),
+            turn: None,
+        });
+        let revoked = drop_revoked(&mut checkpoint, view.grants);
+        fit_types(model, &mut checkpoint, types);
+        let granted: Vec<&Scope> = view.grants.scopes().collect();
+        for track in &mut checkpoint.tracks {
+            for scope in &granted {
+                let begin = || Position {
+                    seq: Seq::START,
+                    start: view.state(scope).head,
+                };
+                track
+                    .positions
+                    .entry(Scope::clone(scope))
+                    .or_insert_with(begin);
+            }
+        }
+        let heads = granted
+            .into_iter()
+            .map(|scope| (scope.clone(), view.state(scope).head))
+            .collect();
+        Self {
+            reset,
+            revoked,
+            checkpoint,
+            heads,
+        }
+    }
+
+    /// What the page has to read, in order: only scopes that moved, beginning with the one whose turn it is.
+    pub fn stretches(&self) -> Vec<Stretch> {
+        let turn = self.checkpoint.turn.as_ref();
+        let later = self
+            .heads
+            .iter()
+            .filter(|(scope, _)| turn.is_none_or(|turn| *scope >= turn));
+        let earlier = self
+            .heads
+            .iter()
+            .filter(|(scope, _)| turn.is_some_and(|turn| *scope < turn));
+        later
+            .chain(earlier)
+            .flat_map(|(scope, head)| {
+                self.checkpoint
+                    .tracks
+                    .iter()
+                    .enumerate()
+                    .filter_map(move |(track, on)| {
+                        let position = on.positions.get(scope)?;
+                        (position.seq < *head).then(|| Stretch {
+                            track,
+                            scope: scope.clone(),
+                            types: on.types.clone(),
+                            after: position.seq,
+                            through: *head,
+                        })
+                    })
+            })
+            .collect()
+    }
+
+    /// Records that a stretch was read up to and with `seq`: its end, if nothing was left out.
+    pub fn advance(&mut self, stretch: &Stretch, seq: Seq) {
+        if let Some(position) = self.checkpoint.tracks[stretch.track]
+            .positions
+            .get_mut(&stretch.scope)
+        {
+            position.seq = seq;
+        }
+    }
+
+    /// Ends the page: gives the turn to the scope after `filled`, the one that filled it, and joins the tracks once
+    /// nothing is left. Returns whether there is more.
+    pub fn finish(&mut self, filled: Option<&Scope>) -> bool {
+        let has_more = !self.stretches().is_empty();
+        self.checkpoint.turn = filled.filter(|_| has_more).and_then(|filled| {
+            self.heads
+                .keys()
+                .find(|scope| *scope > filled)
+                .or_else(|| self.heads.keys().next())
+                .cloned()
+        });
+        if !has_more {
+            join_tracks(&mut self.checkpoint);
+        }
+        has_more
+    }
+}
+
+fn positions(checkpoint: &Checkpoint) -> impl Iterator<Item = (&Scope, &Position)> {
+    checkpoint.tracks.iter().flat_map(|track| &track.positions)
+}
+
+/// Whether a client can go on from where it stands (protocol.md 2.3 and 2.4).
+fn is_continuous(checkpoint: &Checkpoint, view: &View<'_>) -> bool {
+    let on_course = |(scope, position): (&Scope, &Position)| {
+        if !view.grants.can_read(scope) {
+            return true;
+        }
+        let state = view.state(scope);
+        let head = view
+            .confirmed
+            .get(scope)
+            .map_or(state.head, |confirmed| state.head.max(*confirmed));
+        position.seq.max(position.start) >= state.floor && position.seq <= head
+    };
+    checkpoint.epoch == *view.epoch && positions(checkpoint).all(on_course)
+}
+
+/// A revoked scope is reported once and leaves the checkpoint, so that a later grant starts it again (2.6).
+fn drop_revoked(checkpoint: &mut Checkpoint, grants: &Grants) -> Vec<Scope> {
+    let revoked: BTreeSet<Scope> = positions(checkpoint)
+        .map(|(scope, _)| scope)
+        .filter(|scope| !grants.can_read(scope))
+        .cloned()
+        .collect();
+    for track in &mut checkpoint.tracks {
+        track.positions.retain(|scope, _| !revoked.contains(scope));
+    }
+    revoked.into_iter().collect()
+}
+
+/// Makes the tracks cover the types asked for: fewer are served as they are, added ones begin a track at 0 (2.5).
+fn fit_types(model: &Model, checkpoint: &mut Checkpoint, types: Types) {
+    if let Types::Only(wanted) = &types {
+        for track in &mut checkpoint.tracks {
+            track.types = match &track.types {
+                Types::All => types.clone(),
+                Types::Only(names) => Types::Only(names.intersection(wanted).cloned().collect()),
+            };
+        }
+        checkpoint
+            .tracks
+            .retain(|track| track.types != Types::Only(BTreeSet::new()));
+    }
+    let covered = |name: &TypeName| {
+        checkpoint
+            .tracks
+            .iter()
+            .any(|track| track.types.contain(name))
+    };
+    let added: BTreeSet<TypeName> = model
+        .types
+        .iter()
+        .map(|document_type| &document_type.name)
+        .filter(|name| types.contain(name) && !covered(name))
+        .cloned()
+        .collect();
+    if checkpoint.tracks.is_empty() {
+        checkpoint.tracks.push(Track {
+            types: types.clone(),
+            positions: BTreeMap::new(),
+        });
+    } else if !added.is_empty() {
+        checkpoint.tracks.push(Track {
+            types: Types::Only(added),
+            positions: BTreeMap::new(),
+        });
+    }
+    checkpoint.types = types;
+}
+
+/// Tracks that have all arrived stand at the same heads, and are one again.
+fn join_tracks(checkpoint: &mut Checkpoint) {
+    let mut tracks = std::mem::take(&mut checkpoint.tracks).into_iter();
+    let Some(mut joined) = tracks.next() else {
+        return;
+    };
+    for (scope, position) in tracks.flat_map(|track| track.positions) {
+        let held = joined.positions.entry(scope).or_insert(position);
+        held.start = held.start.max(position.start);
+    }
+    joined.types = checkpoint.types.clone();
+    checkpoint.tracks = vec![joined];
+}

@@ -1,0 +1,173 @@
+//! A push: a client's batch of changes, what the gateway remembers of it, and what it answers.
+//!
+//! One transaction may carry the pushes of many clients; what a single change does to an entry is
+//! [`crate::decide`]'s, and keeping it is a store's.
+
+mod transact;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use self::transact::{PushRequest, decide, reads};
+use crate::{
+    change::{Change, Rejection, RejectionCode, Submission},
+    decide::FieldOutcome,
+    entry::Entry,
+    id::{ClientId, Epoch, MutationId, TypeName, Version},
+    model::Policy,
+};
+
+/// A batch of changes as one client sent it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Push {
+    /// Who sends it, where the client names itself.
+    pub client: Option<PushClient>,
+    /// The changes in order.
+    pub changes: Vec<Submission>,
+    /// All or nothing.
+    pub atomic: bool,
+    /// The policy the user prefers, from those the model lets clients choose.
+    pub policy: Option<Policy>,
+    /// The epoch the client's versions belong to.
+    pub epoch: Option<Epoch>,
+}
+
+/// The sender of a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushClient {
+    /// The client.
+    pub id: ClientId,
+    /// The id of the first change; change `i` has `first + i`. Without it there is no deduplication.
+    pub first: Option<MutationId>,
+}
+
+/// The fingerprint of a push: SHA-256 over its changes, `atomic` and `policy` (protocol.md 4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushHash(pub [u8; 32]);
+
+impl PushHash {
+    /// Fingerprints a push. A change that could not be read counts by its code: its words may differ from one
+    /// release of the gateway to the next, and a retry must still be known as one.
+    pub fn of(push: &Push) -> Self {
+        let changes: Vec<_> = push
+            .changes
+            .iter()
+            .map(|item| {
+                let change: Result<&Change, RejectionCode> =
+                    item.change.as_ref().map_err(|e| e.code);
+                (&item.type_name, &item.id, change)
+            })
+            .collect();
+        let bytes = serde_json::to_vec(&(changes, push.atomic, push.policy))
+            .expect("changes hold string keys and finite numbers, which JSON can write");
+        let mut hasher = Sha256::new();
+        hasher.update(&bytes);
+        Self(hasher.finalize().into())
+    }
+}
+
+/// What the gateway remembers of a client, written in the transaction of its pushes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientState {
+    /// The last id consumed.
+    pub last: MutationId,
+    /// The id of the first change of the last push.
+    pub first: MutationId,
+    /// The last push's fingerprint.
+    pub hash: PushHash,
+    /// What became of its changes.
+    pub outcomes: Vec<RememberedOutcome>,
+}
+
+/// What became of a change, as long as its push can be repeated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RememberedOutcome {
+    /// What became of it.
+    pub status: Status,
+    /// The version it made or met.
+    pub version: Option<Version>,
+    /// Why it was rejected.
+    pub error: Option<Rejection>,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Status {
+    /// It was clean, and is in force.
+    Applied,
+    /// It was stale, and some or all of it is in force.
+    Merged,
+    /// It was stale, and none of it is in force.
+    Conflict,
+    /// It could never be applied.
+    Rejected,
+}
+
+/// What a client is told about one change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The type it named.
+    pub type_name: TypeName,
+    /// The id as the client wrote it.
+    pub id: String,
+    /// Its mutation id, where it had one.
+    pub mutation: Option<MutationId>,
+    /// What became of it.
+    pub status: Status,
+    /// The version it made or met.
+    pub version: Option<Version>,
+    /// The document as the transaction left it, if it is alive and the caller may read it.
+    pub document: Option<Arc<Entry>>,
+    /// Field by field, what a stale change met.
+    pub conflict: Option<Vec<FieldOutcome>>,
+    /// Why it was rejected.
+    pub error: Option<Rejection>,
+}
+
+/// What a client is told about its push.
+pub type PushAnswer = Result<PushOutcome, PushRefusal>;
+
+/// The outcomes of a push.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PushOutcome {
+    /// One for each change, in order.
+    pub outcomes: Vec<Outcome>,
+    /// Whether the push repeats one that had been answered before.
+    pub duplicate: bool,
+    /// The last id consumed, where the client numbers its changes.
+    pub last_mutation_id: Option<MutationId>,
+}
+
+/// Why a whole push was refused: nothing was applied, nothing consumed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PushRefusal {
+    /// The client's versions belong to another history.
+    #[error("the store's epoch changed")]
+    EpochChanged {
+        /// The store's epoch now.
+        epoch: Epoch,
+    },
+    /// Mutation ids came without an epoch.
+    #[error("mutation ids need an epoch")]
+    EpochRequired,
+    /// Ids that were consumed by another push.
+    #[error("mutation ids were used before")]
+    MutationIdReused,
+    /// Ids that do not follow the last one consumed.
+    #[error("mutation ids are missing")]
+    MutationIdGap {
+        /// The next id of this client.
+        expected: MutationId,
+    },
+    /// Ids below 1, or beyond the last one that can be counted.
+    #[error("mutation ids are out of range")]
+    MutationIdRange,
+    /// A policy the type's model does not let clients choose.
+    #[error("the policy may not be chosen")]
+    PolicyNotAllowed {
+        /// The first type of the push that does not allow it.
+        type_name: TypeName,
+    },
+}

@@ -1,0 +1,102 @@
+//! What one commit of a store reads and writes, as data.
+//!
+//! A store loads a [`Loaded`], hands it to a pure function, and writes the [`Writes`] that come back: atomically,
+//! or not at all and then perhaps again. The functions themselves are in [`crate::push`] and [`crate::collect`].
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use crate::{
+    entry::{Entry, FeedItem, Marker, Membership, Record},
+    id::{ClientKey, DocumentKey, Epoch, Scope, Seq, UserId, Version},
+    push::{ClientState, PushAnswer},
+    value::Timestamp,
+};
+
+/// What a commit has to load before it can decide.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reads {
+    /// Entries, tombstones too.
+    pub keys: BTreeSet<DocumentKey>,
+    /// The state of clients.
+    pub clients: BTreeSet<ClientKey>,
+    /// Users whose memberships count.
+    pub members: BTreeSet<UserId>,
+    /// Old tombstones and markers.
+    pub expired: Option<Expired>,
+}
+
+/// Which tombstones and markers are old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expired {
+    /// Those whose `at` lies before this.
+    pub before: Timestamp,
+    /// At most so many, the oldest first.
+    pub limit: usize,
+}
+
+/// What was loaded, all in one snapshot. What does not exist is absent.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The store's epoch.
+    pub epoch: Epoch,
+    /// The highest version that `collect` ever removed.
+    pub version_floor: Version,
+    /// The entries asked for.
+    pub entries: HashMap<DocumentKey, Arc<Entry>>,
+    /// The clients asked for.
+    pub clients: HashMap<ClientKey, ClientState>,
+    /// The memberships of the users asked for, by the document that gives them.
+    pub memberships: HashMap<UserId, BTreeMap<DocumentKey, Membership>>,
+    /// The old tombstones and markers asked for.
+    pub expired: Vec<FeedItem>,
+}
+
+/// What a commit writes, and what it answers once that is durable.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Writes {
+    /// Entries, each once, whole. An entry replaces the one of its key, in whichever scope that stood.
+    pub entries: Vec<Arc<Entry>>,
+    /// Markers, each replacing the one of its scope and key.
+    pub markers: Vec<Marker>,
+    /// Markers to take away, where they exist.
+    pub markers_removed: Vec<(Scope, DocumentKey)>,
+    /// Client states, each replacing the one of its key.
+    pub clients: Vec<(ClientKey, ClientState)>,
+    /// Tombstones and markers to take away, exactly these.
+    pub collected: Vec<FeedItem>,
+    /// Floors to raise.
+    pub floors: BTreeMap<Scope, Seq>,
+    /// The version floor, if it rises.
+    pub version_floor: Option<Version>,
+    /// The new epoch, if it changes.
+    pub epoch: Option<Epoch>,
+    /// What becomes of each push, in the order in which they were handed in.
+    pub answers: Vec<PushAnswer>,
+}
+
+impl Writes {
+    /// The scopes whose feeds are written: their heads must be loaded for [`Writes::number`].
+    pub fn scopes(&self) -> BTreeSet<Scope> {
+        let entered = self.entries.iter().map(|entry| &entry.scope);
+        let left = self.markers.iter().map(|marker| &marker.scope);
+        entered.chain(left).cloned().collect()
+    }
+
+    /// Gives each feed write the next seq of its scope and raises `heads` to the last one given. A scope missing
+    /// from `heads` has never been written.
+    pub fn number(&self, heads: &mut BTreeMap<Scope, Seq>) -> Vec<FeedItem> {
+        let entries = self.entries.iter().cloned().map(Record::Entry);
+        let markers = self.markers.iter().cloned().map(Record::Marker);
+        entries
+            .chain(markers)
+            .map(|record| {
+                let head = heads.entry(record.scope().clone()).or_default();
+                *head = head.next();
+                FeedItem { seq: *head, record }
+            })
+            .collect()
+    }
+}
