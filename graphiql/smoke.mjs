@@ -1,0 +1,133 @@
+// Opens the page of a running gateway in Chromium and works with it as two users would.
+//
+//   npm run smoke -- [URL of the page = http://127.0.0.1:4000/] [file for a screenshot]
+//
+// CHROMIUM names the browser to start when it is not /usr/bin/chromium. The gateway must offer two users and a
+// subscription among its tabs, as `tidegate dev` does.
+
+import assert from 'node:assert/strict';
+import { chromium } from 'playwright-core';
+
+const base = new URL(process.argv[2] ?? 'http://127.0.0.1:4000/');
+const screenshot = process.argv[3];
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ],
+});
+try {
+  const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+  const seen = watch(page);
+  const response = await page.goto(base.href);
+  assert.match(response.headers()['content-security-policy'], /default-src 'none'/);
+  await page.waitForSelector('.graphiql-query-editor .view-line');
+
+  const { users, tabs } = await (await page.request.get(new URL('/graphiql/config.json', base).href)).json();
+  const [first, second] = users;
+  await queryAs(page, seen, first);
+  await signIn(page, second);
+  await queryAs(page, seen, second);
+  await signIn(page, first);
+  await runOtherTabs(page, tabs);
+  await subscribeAsBoth(page, seen, first, second, tabs.findIndex(isSubscription));
+
+  if (screenshot) await page.screenshot({ path: screenshot });
+  assert.deepEqual(seen.foreign, [], 'every request stays on the origin of the page');
+  assert.deepEqual(seen.complaints, [], 'the console is free of errors and of policy violations');
+  console.log(`ok: ${seen.requests} requests, ${seen.sockets.length} sockets`);
+} finally {
+  await browser.close();
+}
+
+/** The first tab answers, and its request carried the user's token. */
+async function queryAs(page, seen, user) {
+  await openTab(page, 0);
+  await run(page);
+  assert.equal(seen.authorization, `Bearer ${user.token}`);
+}
+
+/** Queries and mutations of the other tabs answer too. */
+async function runOtherTabs(page, tabs) {
+  for (const [index, tab] of tabs.entries()) {
+    if (index === 0 || isSubscription(tab)) continue;
+    await openTab(page, index);
+    await run(page);
+  }
+}
+
+/** A subscription delivers over a socket of its user, and the switch moves it to a socket of the other. */
+async function subscribeAsBoth(page, seen, first, second, index) {
+  assert.ok(index >= 0, 'a tab holds a subscription');
+  await openTab(page, index);
+  await run(page);
+  const moved = page.waitForEvent('websocket');
+  await signIn(page, second);
+  await moved;
+  await answer(page);
+  assert.deepEqual(seen.sockets, [`Bearer ${first.token}`, `Bearer ${second.token}`]);
+}
+
+function isSubscription({ query }) {
+  return /^\s*subscription\b/m.test(query);
+}
+
+async function openTab(page, index) {
+  await page.locator('.graphiql-tab-button').nth(index).click();
+  // GraphiQL reads the operation's name out of a tab a moment after it has opened, and shows no sign of having done so.
+  await page.waitForTimeout(500);
+}
+
+async function signIn(page, { name }) {
+  await page.locator('.signed-in').getByRole('button', { name, exact: true }).click();
+}
+
+async function run(page) {
+  await page.locator('.graphiql-execute-button').click();
+  await answer(page);
+}
+
+/** Waits for the response editor to hold an answer; GraphiQL empties it when an operation starts. */
+async function answer(page) {
+  const handle = await page.waitForFunction(() => {
+    const models = globalThis.__MONACO.editor.getModels();
+    return models.find(({ uri }) => uri.path.endsWith('response.json'))?.getValue();
+  });
+  const text = await handle.jsonValue();
+  const { data, errors } = JSON.parse(text);
+  assert.ok(data && !errors, `an answer without errors, not ${text}`);
+}
+
+/** Collects what the page asks for and complains about. */
+function watch(page) {
+  const seen = { requests: 0, authorization: undefined, sockets: [], foreign: [], complaints: [] };
+  page.on('request', (request) => {
+    seen.requests += 1;
+    note(seen, request.url());
+    if (request.method() === 'POST') seen.authorization = request.headers().authorization;
+  });
+  page.on('websocket', (socket) => {
+    note(seen, socket.url());
+    socket.on('framesent', ({ payload }) => {
+      const message = JSON.parse(payload);
+      if (message.type === 'connection_init') seen.sockets.push(message.payload.Authorization);
+    });
+  });
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) seen.complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => seen.complaints.push(String(error)));
+  return seen;
+}
+
+function note(seen, url) {
+  const { protocol, host } = new URL(url);
+  const inline = protocol === 'data:' || protocol === 'blob:';
+  if (!inline && host !== base.host) seen.foreign.push(url);
+}
