@@ -1,0 +1,286 @@
+//! From a bearer token to verified claims: the signature by a pinned algorithm and a known key,
+//! then the claims. No HTTP framework, no clock and no grant lives here; callers hand in the token
+//! and the time.
+
+mod algorithms;
+mod claims;
+mod jwks;
+mod keys;
+mod sign;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use jsonwebtoken::{Algorithm, Header, Validation};
+use reqwest::Url;
+use serde_json::{Map, Value};
+
+pub(crate) use self::algorithms::Algorithms;
+use self::claims::ClaimRules;
+use self::jwks::Jwks;
+use self::keys::VerifyingKey;
+pub(crate) use self::sign::{SigningKey, sign};
+
+/// Longest token that is looked at. Tokens with long group lists stay below; a header of this size
+/// is still cheap.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// Longest `kid` that is looked up. Real ones are thumbprints or short names.
+const KID_BYTES_MAX: usize = 256;
+/// Clocks of an identity provider and a gateway differ by less; more would keep withdrawn tokens
+/// alive.
+pub(crate) const LEEWAY_S_MAX: u32 = 30;
+/// Room for two clocks that are kept by NTP.
+pub(crate) const LEEWAY_S_DEFAULT: u32 = 10;
+/// The claim that names the user unless the configuration says otherwise (RFC 7519, section 4.1.2).
+pub(crate) const USER_CLAIM_DEFAULT: &str = "sub";
+
+/// What an [`Authenticator`] is told: whom to believe, and which claim names the user.
+#[derive(Clone, Debug)]
+pub(crate) struct AuthConfig {
+    pub(crate) algorithms: Algorithms,
+    pub(crate) keys: KeySource,
+    pub(crate) issuer: Option<String>,
+    pub(crate) audience: Option<String>,
+    pub(crate) user_claim: String,
+    pub(crate) leeway_s: u32,
+}
+
+impl AuthConfig {
+    /// HS256 with one shared secret and no issuer or audience: what `dev` runs with.
+    pub(crate) fn with_secret(key: SigningKey) -> Self {
+        AuthConfig {
+            algorithms: Algorithms::hs256(),
+            keys: KeySource::Secret(key),
+            issuer: None,
+            audience: None,
+            user_claim: USER_CLAIM_DEFAULT.to_owned(),
+            leeway_s: LEEWAY_S_DEFAULT,
+        }
+    }
+}
+
+/// Where the keys come from. Exactly one place, so that nobody has to guess which key let a token
+/// in.
+#[derive(Clone, Debug)]
+pub(crate) enum KeySource {
+    Secret(SigningKey),
+    PublicKeyFile(PathBuf),
+    JwksUrl(Url),
+}
+
+/// Checks tokens. One per gateway, shared by all requests.
+pub(crate) struct Authenticator {
+    algorithms: Algorithms,
+    keys: Keys,
+    rules: ClaimRules,
+}
+
+impl Authenticator {
+    /// Reads the key file, if there is one. Keys of a JWKS are fetched with the first token.
+    ///
+    /// # Errors
+    /// When a key is missing, unreadable, too weak, or of no use to a pinned algorithm.
+    pub(crate) fn new(config: &AuthConfig) -> Result<Self, AuthSetupError> {
+        let algorithms = config.algorithms.clone();
+        let keys = match &config.keys {
+            KeySource::Secret(secret) => {
+                Keys::Fixed(VerifyingKey::from_secret(secret, &algorithms)?)
+            }
+            KeySource::PublicKeyFile(path) => {
+                Keys::Fixed(VerifyingKey::from_file(path, &algorithms)?)
+            }
+            KeySource::JwksUrl(url) => Keys::Jwks(Jwks::new(url.clone(), algorithms.clone())?),
+        };
+        Ok(Authenticator {
+            algorithms,
+            keys,
+            rules: ClaimRules::new(config),
+        })
+    }
+
+    /// Who the bearer of `token` is, at the time `now_ms` (milliseconds since the Unix epoch).
+    ///
+    /// # Errors
+    /// [`AuthError::Refused`] for every token that is not believed, whatever is wrong with it: a
+    /// reason would help an attacker more than a client. The reason is logged at debug level.
+    pub(crate) async fn verify(
+        &self,
+        token: &str,
+        now_ms: i64,
+    ) -> Result<VerifiedToken, AuthError> {
+        self.check(token, now_ms).await.map_err(|reason| {
+            tracing::debug!(%reason, "token refused");
+            AuthError::from(reason)
+        })
+    }
+
+    async fn check(&self, token: &str, now_ms: i64) -> Result<VerifiedToken, Refusal> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Refusal::TooLong);
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Header)?;
+        self.check_header(&header)?;
+        let key = match &self.keys {
+            Keys::Fixed(key) => key.clone(),
+            Keys::Jwks(jwks) => jwks.key(header.kid.as_deref(), header.alg, now_ms).await?,
+        };
+        let token = jsonwebtoken::decode(token, &key.key, &signature_only(header.alg))
+            .map_err(Refusal::Signature)?;
+        self.rules.check(token.claims, now_ms)
+    }
+
+    /// Looks at what the token says of itself. `jku`, `x5u`, `x5c` and `jwk` offer a key of the
+    /// sender's choice: nothing here reads them.
+    fn check_header(&self, header: &Header) -> Result<(), Refusal> {
+        if !self.algorithms.contains(header.alg) {
+            return Err(Refusal::Algorithm);
+        }
+        // RFC 7515, section 4.1.11: extensions that a recipient does not understand make the token
+        // invalid.
+        if header.crit.is_some() {
+            return Err(Refusal::CriticalExtension);
+        }
+        if header
+            .kid
+            .as_ref()
+            .is_some_and(|kid| kid.len() > KID_BYTES_MAX)
+        {
+            return Err(Refusal::KeyIdTooLong);
+        }
+        Ok(())
+    }
+}
+
+enum Keys {
+    Fixed(VerifyingKey),
+    Jwks(Jwks),
+}
+
+/// The library checks the signature alone. It would read the system's clock for `exp` and take an
+/// array for `iss`; [`ClaimRules`] checks every claim with the time handed in.
+fn signature_only(algorithm: Algorithm) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.required_spec_claims.clear();
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    validation
+}
+
+/// A token that was believed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct VerifiedToken {
+    /// Not empty, at most 200 bytes, without U+0000.
+    pub(crate) user: String,
+    pub(crate) claims: Map<String, Value>,
+    /// The first moment at which the token is refused: `exp` plus the leeway.
+    pub(crate) expires_at_ms: i64,
+}
+
+/// The token in an `Authorization` header, or in its like in `connection_init`.
+///
+/// # Errors
+/// [`AuthError::Missing`] when the header offers no bearer token at all.
+pub(crate) fn bearer(header_value: Option<&str>) -> Result<&str, AuthError> {
+    let (scheme, token) = header_value
+        .and_then(|value| value.trim().split_once(' '))
+        .ok_or(AuthError::Missing)?;
+    // RFC 9110, section 11.1: the scheme's name is case-insensitive.
+    if !scheme.eq_ignore_ascii_case("Bearer") {
+        return Err(AuthError::Missing);
+    }
+    Ok(token.trim_start())
+}
+
+/// Why a caller is turned away: all that a client may learn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AuthError {
+    #[error("a bearer token is required")]
+    Missing,
+    #[error("the bearer token was refused")]
+    Refused,
+    /// A fault on our side (503): no key is known, because the JWKS could not be read yet.
+    #[error("tokens cannot be checked at the moment")]
+    KeysUnavailable,
+}
+
+impl From<Refusal> for AuthError {
+    fn from(reason: Refusal) -> Self {
+        match reason {
+            Refusal::KeysUnavailable => AuthError::KeysUnavailable,
+            _ => AuthError::Refused,
+        }
+    }
+}
+
+/// The reason behind an [`AuthError`], for the log. It never carries a part of the token.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("the token is longer than {TOKEN_BYTES_MAX} bytes")]
+    TooLong,
+    #[error(
+        "the token is not three base64url parts, or its header does not name a known algorithm"
+    )]
+    Header,
+    #[error("the token's algorithm is not in auth.algorithms")]
+    Algorithm,
+    #[error("the token's header has a `crit` extension")]
+    CriticalExtension,
+    #[error("the token's `kid` is longer than {KID_BYTES_MAX} bytes")]
+    KeyIdTooLong,
+    #[error("no known key has the token's `kid` and algorithm")]
+    UnknownKey,
+    #[error("no key is known, because auth.jwks_url could not be read")]
+    KeysUnavailable,
+    #[error("the signature or the payload is invalid: {0}")]
+    Signature(#[source] jsonwebtoken::errors::Error),
+    #[error("`exp` is missing")]
+    NoExpiry,
+    #[error("`{0}` is not a number of seconds before the year 10000")]
+    NotATime(&'static str),
+    #[error("the token has expired")]
+    Expired,
+    #[error("`nbf` lies in the future")]
+    NotYetValid,
+    #[error("`iss` is not auth.issuer")]
+    Issuer,
+    #[error("`aud` does not name auth.audience")]
+    Audience,
+    #[error(
+        "the user claim is not a non-empty string of at most 200 bytes without U+0000, or an integer"
+    )]
+    User,
+}
+
+/// Why a gateway cannot check tokens with these settings.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AuthSetupError {
+    #[error("no algorithm is named; name those your tokens are signed with, such as [\"RS256\"]")]
+    NoAlgorithm,
+    #[error("\"none\" would accept tokens that anybody can write")]
+    UnsignedAlgorithm,
+    #[error("{name:?} is not a supported algorithm; the nearest one is {nearest}")]
+    UnknownAlgorithm { name: String, nearest: &'static str },
+    #[error(
+        "HS algorithms cannot stand beside RS, PS, ES or EdDSA: \
+         a public key could then be used as a shared secret to forge tokens"
+    )]
+    MixedFamilies,
+    #[error(
+        "HS algorithms go with a shared secret, and a shared secret goes with HS algorithms alone"
+    )]
+    SecretMismatch,
+    #[error("the secret has fewer than {} bytes", sign::SECRET_BYTES_MIN)]
+    ShortSecret,
+    #[error("{} cannot be read: {source}", path.display())]
+    KeyFile {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{} is not a public key in PEM form (\"BEGIN PUBLIC KEY\")", path.display())]
+    NotAPublicKey { path: PathBuf },
+    #[error("the key in {} cannot verify {algorithm:?}, which is in auth.algorithms", path.display())]
+    KeyDoesNotFit { path: PathBuf, algorithm: Algorithm },
+    #[error("the client for auth.jwks_url cannot be set up: {0}")]
+    HttpClient(#[source] reqwest::Error),
+}

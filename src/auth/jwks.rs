@@ -1,0 +1,244 @@
+//! The keys an identity provider publishes: fetched from one pinned URL, cached, and fetched again
+//! after a rotation. What a single key may be used for is decided in `keys`.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+use jsonwebtoken::jwk::Jwk;
+use reqwest::{Client, StatusCode, Url, redirect};
+use serde::Deserialize;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::keys::VerifyingKey;
+use super::{Algorithms, AuthSetupError, Refusal};
+
+/// How long keys are used before they are fetched again: the longest that a withdrawn key stays
+/// good.
+const FRESH_MS: u64 = 10 * 60 * 1000;
+/// The least time between two fetches, so that tokens with invented key ids do not become a load on
+/// the provider.
+const COOLDOWN_MS: u64 = 30 * 1000;
+/// The same while no key is known at all, and no token can be checked.
+const COOLDOWN_WITHOUT_KEYS_MS: u64 = 2 * 1000;
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// A large provider's set has about 10 KiB.
+const JWKS_BYTES_MAX: usize = 256 * 1024;
+const JWKS_KEYS_MAX: usize = 100;
+
+/// A key set behind a URL.
+pub(super) struct Jwks(Arc<Cache>);
+
+struct Cache {
+    url: Url,
+    client: Client,
+    pinned: Algorithms,
+    known: RwLock<Option<KnownKeys>>,
+    /// When the last fetch began. Whoever holds the lock is the one fetch in flight.
+    last_fetch_ms: Arc<Mutex<Option<i64>>>,
+}
+
+#[derive(Clone)]
+struct KnownKeys {
+    keys: Arc<[VerifyingKey]>,
+    fetched_at_ms: i64,
+}
+
+impl Jwks {
+    pub(super) fn new(url: Url, pinned: Algorithms) -> Result<Self, AuthSetupError> {
+        let client = client(&url).map_err(AuthSetupError::HttpClient)?;
+        let (known, last_fetch_ms) = (RwLock::default(), Arc::default());
+        Ok(Jwks(Arc::new(Cache {
+            url,
+            client,
+            pinned,
+            known,
+            last_fetch_ms,
+        })))
+    }
+
+    /// The key for a token. Asks the provider when the keys are old or the key is not among them.
+    pub(super) async fn key(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        now_ms: i64,
+    ) -> Result<VerifyingKey, Refusal> {
+        let known = self.0.known();
+        match known
+            .as_ref()
+            .and_then(|known| Some((known.find(kid, algorithm)?, known.is_fresh(now_ms))))
+        {
+            Some((key, true)) => return Ok(key),
+            // A provider that hangs delays one request per cooldown, not all of them.
+            Some((key, false)) => match Arc::clone(&self.0.last_fetch_ms).try_lock_owned() {
+                Ok(turn) => self.refresh(turn, now_ms).await,
+                Err(_) => return Ok(key),
+            },
+            None => {
+                self.refresh(Arc::clone(&self.0.last_fetch_ms).lock_owned().await, now_ms)
+                    .await
+            }
+        }
+        let known = self.0.known().ok_or(Refusal::KeysUnavailable)?;
+        known.find(kid, algorithm).ok_or(Refusal::UnknownKey)
+    }
+
+    /// Fetches unless that was done a moment ago, perhaps by the request whose turn came before.
+    ///
+    /// The fetch is a task of its own: a caller who hangs up must not stop it, or he could use up
+    /// every cooldown with fetches that never end.
+    async fn refresh(&self, mut turn: OwnedMutexGuard<Option<i64>>, now_ms: i64) {
+        let cooldown_ms = if self.0.known().is_some() {
+            COOLDOWN_MS
+        } else {
+            COOLDOWN_WITHOUT_KEYS_MS
+        };
+        if turn.is_some_and(|last_ms| last_ms.abs_diff(now_ms) < cooldown_ms) {
+            return;
+        }
+        *turn = Some(now_ms);
+        let cache = Arc::clone(&self.0);
+        let fetch = tokio::spawn(async move {
+            cache.fetch(now_ms).await;
+            drop(turn);
+        });
+        if let Err(error) = fetch.await {
+            tracing::error!(%error, "fetching auth.jwks_url ended early");
+        }
+    }
+}
+
+impl Cache {
+    fn known(&self) -> Option<KnownKeys> {
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Replaces the keys, or keeps the old ones when that fails: a provider that is down does not
+    /// log users out.
+    async fn fetch(&self, now_ms: i64) {
+        let keys = match fetch(&self.client, &self.url).await {
+            Ok(body) => parse(&body, &self.pinned),
+            Err(error) => Err(error),
+        };
+        match keys {
+            Ok(keys) => {
+                tracing::debug!(keys = keys.len(), "auth.jwks_url fetched");
+                let known = KnownKeys {
+                    keys: keys.into(),
+                    fetched_at_ms: now_ms,
+                };
+                *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(known);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "auth.jwks_url cannot be used; the known keys stay")
+            }
+        }
+    }
+}
+
+impl KnownKeys {
+    /// A token without a `kid` is served when only one key comes into question; trying several
+    /// would be guessing.
+    fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<VerifyingKey> {
+        let mut candidates = self.keys.iter().filter(|key| {
+            key.algorithms.contains(&algorithm) && (kid.is_none() || key.id.as_deref() == kid)
+        });
+        let first = candidates.next()?;
+        (kid.is_some() || candidates.next().is_none()).then(|| first.clone())
+    }
+
+    fn is_fresh(&self, now_ms: i64) -> bool {
+        self.fetched_at_ms.abs_diff(now_ms) < FRESH_MS
+    }
+}
+
+/// A client that speaks to the configured URL and nowhere else. Plain HTTP is for loopback
+/// addresses, which the configuration sees to; those are not reached through a proxy.
+fn client(url: &Url) -> reqwest::Result<Client> {
+    let builder = Client::builder()
+        .redirect(redirect::Policy::none())
+        .timeout(FETCH_TIMEOUT);
+    let builder = if url.scheme() == "https" {
+        builder.https_only(true)
+    } else {
+        builder.no_proxy()
+    };
+    builder
+        .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+async fn fetch(client: &Client, url: &Url) -> Result<Vec<u8>, JwksError> {
+    let mut response = client
+        .get(url.clone())
+        .header("accept", "application/json")
+        .send()
+        .await?;
+    if response.status() != StatusCode::OK {
+        return Err(JwksError::Status(response.status()));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > JWKS_BYTES_MAX {
+            return Err(JwksError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Keys that cannot be understood or used are passed over: providers publish encryption keys and
+/// new types too.
+fn parse(body: &[u8], pinned: &Algorithms) -> Result<Vec<VerifyingKey>, JwksError> {
+    #[derive(Deserialize)]
+    struct KeySet {
+        keys: Vec<serde_json::Value>,
+    }
+    let set: KeySet = serde_json::from_slice(body).map_err(JwksError::NotAKeySet)?;
+    if set.keys.len() > JWKS_KEYS_MAX {
+        return Err(JwksError::TooManyKeys);
+    }
+    let jwks = set
+        .keys
+        .into_iter()
+        .filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+    let keys: Vec<_> = jwks
+        .filter_map(|jwk| VerifyingKey::from_jwk(&jwk, pinned))
+        .collect();
+    if keys.is_empty() {
+        Err(JwksError::NoUsableKey)
+    } else {
+        Ok(keys)
+    }
+}
+
+/// Why a fetch brought no keys.
+#[derive(Debug, thiserror::Error)]
+enum JwksError {
+    #[error("the request failed: {}", root_cause(.0))]
+    Request(#[from] reqwest::Error),
+    #[error("the answer was {0} instead of 200 (redirects are not followed)")]
+    Status(StatusCode),
+    #[error("the answer is larger than {JWKS_BYTES_MAX} bytes")]
+    TooLarge,
+    #[error("the answer is not a JWK set: {0}")]
+    NotAKeySet(#[source] serde_json::Error),
+    #[error("the set has more than {JWKS_KEYS_MAX} keys")]
+    TooManyKeys,
+    #[error("the set has no key for an algorithm in auth.algorithms")]
+    NoUsableKey,
+}
+
+/// The library's own words end before the cause: a refused connection, a bad certificate, a
+/// time-out.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,88 @@
+//! The shared secret, and tokens signed with it for `dev` and `tidegate token`.
+//! A gateway that trusts an identity provider holds no private key and cannot sign.
+
+use std::fmt;
+use std::time::Duration;
+
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::{Map, Value};
+
+use super::{AuthConfig, AuthSetupError, KeySource, claims};
+
+/// The output of SHA-256: RFC 7518, section 3.2 asks for a key of at least the size of the hash.
+pub(super) const SECRET_BYTES_MIN: usize = 32;
+
+/// A shared secret of at least 32 bytes, for HS algorithms. It does not show itself in debug
+/// output.
+#[derive(Clone)]
+pub(crate) struct SigningKey(Vec<u8>);
+
+impl SigningKey {
+    /// Takes the bytes as they are; text is not decoded.
+    ///
+    /// # Errors
+    /// When the secret is short enough to be guessed.
+    pub(crate) fn from_secret(secret: impl Into<Vec<u8>>) -> Result<Self, AuthSetupError> {
+        let secret = secret.into();
+        if secret.len() < SECRET_BYTES_MIN {
+            return Err(AuthSetupError::ShortSecret);
+        }
+        Ok(SigningKey(secret))
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SigningKey(…)")
+    }
+}
+
+/// A token for `user` that a gateway with the same settings accepts, issuer and audience included.
+///
+/// # Errors
+/// When the settings hold no shared secret, or `user` is no name that a gateway would accept.
+pub(crate) fn sign(
+    config: &AuthConfig,
+    user: &str,
+    mut claims: Map<String, Value>,
+    now_ms: i64,
+    expires_in: Duration,
+) -> Result<String, SignError> {
+    let KeySource::Secret(key) = &config.keys else {
+        return Err(SignError::NoSecret);
+    };
+    let user = claims::user_name(Some(&Value::from(user))).ok_or(SignError::User)?;
+    let now_s = now_ms / 1000;
+    for (name, value) in [("iss", &config.issuer), ("aud", &config.audience)] {
+        if let Some(value) = value {
+            claims.insert(name.to_owned(), Value::from(value.as_str()));
+        }
+    }
+    claims.insert("iat".to_owned(), Value::from(now_s));
+    claims.insert(
+        "exp".to_owned(),
+        Value::from(now_s.saturating_add_unsigned(expires_in.as_secs())),
+    );
+    claims.insert("sub".to_owned(), Value::from(user.as_str()));
+    claims.insert(config.user_claim.clone(), Value::from(user));
+    let header = Header::new(config.algorithms.first());
+    jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(key.as_bytes()))
+        .map_err(SignError::Signature)
+}
+
+/// Why no token could be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SignError {
+    #[error(
+        "tokens are signed by your identity provider; Tidegate signs only where auth.secret is set"
+    )]
+    NoSecret,
+    #[error("a user's name has 1 to 200 bytes and no U+0000")]
+    User,
+    #[error("the token cannot be signed: {0}")]
+    Signature(#[source] jsonwebtoken::errors::Error),
+}

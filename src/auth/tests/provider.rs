@@ -1,0 +1,379 @@
+//! An identity provider on a loopback port: it rotates its keys, fails, hangs and answers with
+//! nonsense.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::*;
+
+const COOLDOWN_MS: i64 = 30_000;
+const FRESH_MS: i64 = 600_000;
+
+/// What the provider says next.
+#[derive(Clone)]
+struct Answer {
+    status: StatusCode,
+    body: String,
+    location: Option<String>,
+    delay: Duration,
+}
+
+impl Answer {
+    fn keys(keys: &[Value]) -> Self {
+        Self::of(StatusCode::OK, json!({"keys": keys}).to_string())
+    }
+
+    fn of(status: StatusCode, body: impl Into<String>) -> Self {
+        Answer {
+            status,
+            body: body.into(),
+            location: None,
+            delay: Duration::ZERO,
+        }
+    }
+
+    fn after(self, delay: Duration) -> Self {
+        Answer { delay, ..self }
+    }
+}
+
+struct Provider {
+    url: Url,
+    answer: Arc<Mutex<Answer>>,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Provider {
+    async fn start(answer: Answer) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/jwks.json", listener.local_addr().unwrap())
+            .parse()
+            .unwrap();
+        let provider = Provider {
+            url,
+            answer: Arc::new(Mutex::new(answer)),
+            requests: Arc::default(),
+        };
+        let (answer, requests) = (Arc::clone(&provider.answer), Arc::clone(&provider.requests));
+        let respond = move || {
+            requests.fetch_add(1, Ordering::SeqCst);
+            let answer = answer.lock().unwrap().clone();
+            respond(answer)
+        };
+        tokio::spawn(axum::serve(listener, Router::new().fallback(get(respond))).into_future());
+        provider
+    }
+
+    fn answers(&self, answer: Answer) {
+        *self.answer.lock().unwrap() = answer;
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    fn authenticator(&self) -> Arc<Authenticator> {
+        let config = config(&["RS256", "ES256"], KeySource::JwksUrl(self.url.clone()));
+        Arc::new(Authenticator::new(&config).unwrap())
+    }
+}
+
+async fn respond(answer: Answer) -> Response {
+    sleep(answer.delay).await;
+    let mut headers = HeaderMap::new();
+    if let Some(location) = answer.location {
+        headers.insert(header::LOCATION, location.parse().unwrap());
+    }
+    (answer.status, headers, answer.body).into_response()
+}
+
+/// A token that never expires within a test, by the key called `kid`.
+fn token(key: &TestKey, algorithm: Algorithm, kid: Option<&str>) -> String {
+    let mut header = Header::new(algorithm);
+    header.kid = kid.map(str::to_owned);
+    let mut claims = good_claims();
+    claims["exp"] = json!(NOW_MS / 1000 + 86_400);
+    key.token(&header, &claims)
+}
+
+fn rsa_token(kid: &str) -> String {
+    token(&RSA, Algorithm::RS256, Some(kid))
+}
+
+async fn outcome(
+    authenticator: &Authenticator,
+    token: &str,
+    now_ms: i64,
+) -> Result<String, AuthError> {
+    authenticator
+        .verify(token, now_ms)
+        .await
+        .map(|verified| verified.user)
+}
+
+fn alice() -> Result<String, AuthError> {
+    Ok("alice".to_owned())
+}
+
+#[tokio::test]
+async fn many_first_tokens_cause_one_fetch() {
+    let keys = Answer::keys(&[RSA.jwk("k1", Algorithm::RS256)]).after(Duration::from_millis(50));
+    let provider = Provider::start(keys).await;
+    let authenticator = provider.authenticator();
+    let verify = |_| {
+        let authenticator = Arc::clone(&authenticator);
+        tokio::spawn(async move { outcome(&authenticator, &rsa_token("k1"), NOW_MS).await })
+    };
+    for task in (0..20).map(verify).collect::<Vec<_>>() {
+        assert_eq!(task.await.unwrap(), alice());
+    }
+    assert_eq!(
+        outcome(&authenticator, &rsa_token("k1"), NOW_MS + FRESH_MS - 1).await,
+        alice()
+    );
+    assert_eq!(provider.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_rotated_key_is_found_and_a_withdrawn_one_forgotten() {
+    let provider = Provider::start(Answer::keys(&[RSA.jwk("k1", Algorithm::RS256)])).await;
+    let authenticator = provider.authenticator();
+    assert_eq!(
+        outcome(&authenticator, &rsa_token("k1"), NOW_MS).await,
+        alice()
+    );
+
+    provider.answers(Answer::keys(&[P256.jwk("k2", Algorithm::ES256)]));
+    let rotated = token(&P256, Algorithm::ES256, Some("k2"));
+    assert_eq!(
+        outcome(&authenticator, &rotated, NOW_MS + COOLDOWN_MS - 1).await,
+        Err(AuthError::Refused)
+    );
+    assert_eq!(
+        outcome(&authenticator, &rotated, NOW_MS + COOLDOWN_MS).await,
+        alice()
+    );
+    assert_eq!(
+        outcome(&authenticator, &rsa_token("k1"), NOW_MS + COOLDOWN_MS).await,
+        Err(AuthError::Refused)
+    );
+    assert_eq!(provider.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_withdrawn_key_is_forgotten_without_a_new_one_in_use() {
+    let both = [
+        RSA.jwk("k1", Algorithm::RS256),
+        P256.jwk("k2", Algorithm::ES256),
+    ];
+    let provider = Provider::start(Answer::keys(&both)).await;
+    let authenticator = provider.authenticator();
+    assert_eq!(
+        outcome(&authenticator, &rsa_token("k1"), NOW_MS).await,
+        alice()
+    );
+    provider.answers(Answer::keys(&both[1..]));
+    assert_eq!(
+        outcome(&authenticator, &rsa_token("k1"), NOW_MS + FRESH_MS).await,
+        Err(AuthError::Refused)
+    );
+}
+
+#[tokio::test]
+async fn invented_key_ids_cause_one_fetch_per_cooldown() {
+    let provider = Provider::start(Answer::keys(&[RSA.jwk("k1", Algorithm::RS256)])).await;
+    let authenticator = provider.authenticator();
+    for (attempt, kid) in [
+        "x",
+        "../../etc/passwd",
+        "http://127.0.0.1/",
+        "k1\0",
+        "K1",
+        "",
+    ]
+    .into_iter()
+    .cycle()
+    .take(30)
+    .enumerate()
+    {
+        let now_ms = NOW_MS + i64::try_from(attempt).unwrap() * 3000;
+        assert_eq!(
+            outcome(&authenticator, &rsa_token(kid), now_ms).await,
+            Err(AuthError::Refused),
+            "{kid:?}"
+        );
+    }
+    assert_eq!(provider.requests(), 3);
+}
+
+#[tokio::test]
+async fn a_refresh_that_fails_keeps_the_old_keys() {
+    let good = Answer::keys(&[RSA.jwk("k1", Algorithm::RS256)]);
+    let elsewhere = Provider::start(Answer::keys(&[STRANGER.jwk("k2", Algorithm::RS256)])).await;
+    let redirect = Answer {
+        location: Some(elsewhere.url.to_string()),
+        ..Answer::of(StatusCode::FOUND, "")
+    };
+    let stranger = STRANGER.jwk("k2", Algorithm::RS256);
+    for (what, answer) in [
+        (
+            "an error with keys",
+            Answer {
+                status: StatusCode::INTERNAL_SERVER_ERROR,
+                ..Answer::keys(std::slice::from_ref(&stranger))
+            },
+        ),
+        ("a redirect", redirect),
+        (
+            "too large",
+            Answer::of(
+                StatusCode::OK,
+                json!({"keys": [stranger], "pad": "x".repeat(300_000)}).to_string(),
+            ),
+        ),
+        ("too many", Answer::keys(&vec![stranger.clone(); 101])),
+        (
+            "no JSON",
+            Answer::of(StatusCode::OK, "<html>sign in</html>"),
+        ),
+        ("no keys", Answer::keys(&[])),
+        (
+            "a symmetric key",
+            Answer::keys(&[json!({"kty": "oct", "kid": "k2", "k": "AAAA"})]),
+        ),
+    ] {
+        let provider = Provider::start(good.clone()).await;
+        let authenticator = provider.authenticator();
+        assert_eq!(
+            outcome(&authenticator, &rsa_token("k1"), NOW_MS).await,
+            alice()
+        );
+        provider.answers(answer);
+        let later_ms = NOW_MS + FRESH_MS;
+        assert_eq!(
+            outcome(&authenticator, &rsa_token("k1"), later_ms).await,
+            alice(),
+            "{what}"
+        );
+        let forged = token(&STRANGER, Algorithm::RS256, Some("k2"));
+        assert_eq!(
+            outcome(&authenticator, &forged, later_ms + 1).await,
+            Err(AuthError::Refused),
+            "{what}"
+        );
+        assert_eq!(provider.requests(), 2, "{what}");
+    }
+    assert_eq!(elsewhere.requests(), 0);
+}
+
+#[tokio::test]
+async fn without_any_key_it_is_a_fault_until_the_provider_answers() {
+    let provider = Provider::start(Answer::of(StatusCode::SERVICE_UNAVAILABLE, "")).await;
+    let authenticator = provider.authenticator();
+    assert_eq!(
+        outcome(&authenticator, &rsa_token("k1"), NOW_MS).await,
+        Err(AuthError::KeysUnavailable)
+    );
+    provider.answers(Answer::keys(&[RSA.jwk("k1", Algorithm::RS256)]));
+    assert_eq!(
+        outcome(&authenticator, &rsa_token("k1"), NOW_MS + 1999).await,
+        Err(AuthError::KeysUnavailable)
+    );
+    assert_eq!(
+        outcome(&authenticator, &rsa_token("k1"), NOW_MS + 2000).await,
+        alice()
+    );
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_does_not_stop_the_fetch() {
+    let keys = Answer::keys(&[RSA.jwk("k1", Algorithm::RS256)]).after(Duration::from_millis(100));
+    let provider = Provider::start(keys).await;
+    let authenticator = provider.authenticator();
+    let token = rsa_token("k1");
+    timeout(
+        Duration::from_millis(20),
+        outcome(&authenticator, &token, NOW_MS),
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(outcome(&authenticator, &token, NOW_MS + 1).await, alice());
+    assert_eq!(provider.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_delays_one_request_for_a_bounded_time() {
+    let good = Answer::keys(&[RSA.jwk("k1", Algorithm::RS256)]);
+    let provider = Provider::start(good.clone()).await;
+    let authenticator = provider.authenticator();
+    let token = rsa_token("k1");
+    assert_eq!(outcome(&authenticator, &token, NOW_MS).await, alice());
+
+    provider.answers(good.after(Duration::from_secs(60)));
+    let begin = Instant::now();
+    let stale_ms = NOW_MS + FRESH_MS;
+    let delayed = tokio::spawn({
+        let (authenticator, token) = (Arc::clone(&authenticator), token.clone());
+        async move { outcome(&authenticator, &token, stale_ms).await }
+    });
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(outcome(&authenticator, &token, stale_ms).await, alice());
+    assert!(
+        begin.elapsed() < Duration::from_secs(3),
+        "the second request waited for the first"
+    );
+    assert_eq!(delayed.await.unwrap(), alice());
+    assert!(
+        begin.elapsed() < Duration::from_secs(8),
+        "the fetch was not cut off"
+    );
+}
+
+#[tokio::test]
+async fn a_token_without_a_key_id_is_served_when_one_key_fits() {
+    let provider = Provider::start(Answer::keys(&[
+        RSA.jwk("k1", Algorithm::RS256),
+        P256.jwk("k2", Algorithm::ES256),
+        json!({"kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"}),
+        json!({"kty": "future", "kid": 7}),
+    ]))
+    .await;
+    let bare = token(&RSA, Algorithm::RS256, None);
+    assert_eq!(
+        outcome(&provider.authenticator(), &bare, NOW_MS).await,
+        alice()
+    );
+
+    provider.answers(Answer::keys(&[
+        RSA.jwk("k1", Algorithm::RS256),
+        STRANGER.jwk("k3", Algorithm::RS256),
+    ]));
+    assert_eq!(
+        outcome(&provider.authenticator(), &bare, NOW_MS).await,
+        Err(AuthError::Refused)
+    );
+}
+
+#[tokio::test]
+async fn a_header_that_points_to_a_key_is_never_followed() {
+    let provider = Provider::start(Answer::keys(&[STRANGER.jwk("k1", Algorithm::RS256)])).await;
+    let authenticator = by_file(&["RS256"], &RSA.public_pem).unwrap();
+    let mut header = Header::new(Algorithm::RS256);
+    header.jku = Some(provider.url.to_string());
+    header.x5u = Some(provider.url.to_string());
+    header.kid = Some(provider.url.to_string());
+    let honest = RSA.token(&header, &good_claims());
+    assert_eq!(outcome(&authenticator, &honest, NOW_MS).await, alice());
+    let forged = STRANGER.token(&header, &good_claims());
+    assert_eq!(
+        outcome(&authenticator, &forged, NOW_MS).await,
+        Err(AuthError::Refused)
+    );
+    assert_eq!(provider.requests(), 0);
+}

@@ -1,0 +1,128 @@
+//! The settings of a gateway, and the one road to them: a TOML text and the environment become a
+//! checked [`Config`]. Reading files, the process environment and key material is left to the
+//! callers, so that loading stays pure.
+
+mod check;
+mod duration;
+mod problem;
+mod reader;
+mod secret;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+pub(crate) use self::duration::parse_duration;
+pub(crate) use self::problem::ConfigProblem;
+pub(crate) use self::secret::Secret;
+use self::settings::Settings;
+use crate::auth::AuthConfig;
+
+/// Everything `serve` needs to know. What is here has been checked and needs no second look.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) model: PathBuf,
+    pub(crate) store: StoreConfig,
+    pub(crate) auth: AuthConfig,
+    pub(crate) graphql: GraphqlConfig,
+    pub(crate) http: HttpConfig,
+    pub(crate) limits: LimitsConfig,
+}
+
+impl Config {
+    /// Reads `text` (a name for messages, and the TOML itself), lays the `TIDEGATE_` variables of
+    /// `env` over it, and checks the result by the rules of `serve`.
+    ///
+    /// # Errors
+    /// All problems at once, in the order of the file, then those of the environment.
+    pub(crate) fn load(
+        text: Option<(&str, &str)>,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<Loaded, Vec<ConfigProblem>> {
+        let (settings, problems) = Settings::gather(text, env)?;
+        check::check(settings, problems)
+    }
+}
+
+/// A usable configuration, with what its owner should think about.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    pub(crate) warnings: Vec<ConfigProblem>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct StoreConfig {
+    pub(crate) url: StoreUrl,
+    /// Begins the names of Tidegate's own collections; not empty.
+    pub(crate) prefix: String,
+    pub(crate) tombstone_retention: Duration,
+}
+
+/// Where documents are kept. A MongoDB URL may carry a password and is opened up only where it is
+/// dialled.
+#[derive(Clone, Debug)]
+pub(crate) enum StoreUrl {
+    Mongodb(Secret),
+    Embedded(PathBuf),
+}
+
+impl FromStr for StoreUrl {
+    type Err = InvalidStoreUrl;
+
+    fn from_str(url: &str) -> Result<Self, Self::Err> {
+        let after = |scheme| url.strip_prefix(scheme).filter(|rest| !rest.is_empty());
+        if after("mongodb://")
+            .or_else(|| after("mongodb+srv://"))
+            .is_some()
+        {
+            return Ok(StoreUrl::Mongodb(Secret::new(url)));
+        }
+        after("embedded:")
+            .map(|path| StoreUrl::Embedded(PathBuf::from(path)))
+            .ok_or(InvalidStoreUrl)
+    }
+}
+
+/// It does not repeat the URL, which may carry a password.
+#[derive(Debug, thiserror::Error)]
+#[error("a store's URL is mongodb://HOSTS, mongodb+srv://HOST or embedded:PATH")]
+pub(crate) struct InvalidStoreUrl;
+
+/// What helps while developing and tells strangers about the API. All off unless asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct GraphqlConfig {
+    pub(crate) introspection: bool,
+    pub(crate) graphiql: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HttpConfig {
+    /// Origins as browsers send them, such as `https://app.example.com`; never `*`.
+    pub(crate) allowed_origins: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LimitsConfig {
+    /// Of a request, after decompression.
+    pub(crate) body_bytes: usize,
+    /// Changes in one push.
+    pub(crate) push_changes: usize,
+    /// Changes in one page.
+    pub(crate) page_changes: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        LimitsConfig {
+            body_bytes: 1024 * 1024,
+            push_changes: 1000,
+            page_changes: 5000,
+        }
+    }
+}

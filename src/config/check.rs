@@ -1,0 +1,345 @@
+//! Turns raw settings into a [`Config`] by the rules of `serve`: types, bounds, and combinations
+//! that are unsafe. Every rule is looked at before the first problem is told.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::problem::{ConfigProblem, Origin};
+use super::reader::{Reader, Wrong};
+use super::settings::{Settings, variable};
+use super::{
+    Config, GraphqlConfig, HttpConfig, LimitsConfig, Loaded, StoreConfig, StoreUrl, parse_duration,
+};
+use crate::auth::{
+    Algorithms, AuthConfig, AuthSetupError, KeySource, LEEWAY_S_DEFAULT, LEEWAY_S_MAX, SigningKey,
+    USER_CLAIM_DEFAULT,
+};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const BODY_BYTES: RangeInclusive<i64> = 1024..=64 * 1024 * 1024;
+const PUSH_CHANGES: RangeInclusive<i64> = 1..=1_000;
+const PAGE_CHANGES: RangeInclusive<i64> = 1..=10_000;
+/// Devices that stay away for longer start over; below an hour every device would.
+const TOMBSTONE_RETENTION: RangeInclusive<Duration> =
+    Duration::from_secs(60 * 60)..=DAY.saturating_mul(3650);
+/// With the longest of our own names, a collection's name stays far below MongoDB's 255 bytes.
+const PREFIX_BYTES_MAX: usize = 64;
+
+pub(super) fn check(
+    settings: Settings,
+    problems: Vec<ConfigProblem>,
+) -> Result<Loaded, Vec<ConfigProblem>> {
+    let mut reader = Reader {
+        settings,
+        problems,
+        warnings: Vec::new(),
+    };
+    let config = config(&mut reader);
+    reader.problems.sort();
+    reader.warnings.sort();
+    match config {
+        Some(config) if reader.problems.is_empty() => Ok(Loaded {
+            config,
+            warnings: reader.warnings,
+        }),
+        _ => Err(reader.problems),
+    }
+}
+
+/// `None` only where a problem has been noted.
+fn config(reader: &mut Reader) -> Option<Config> {
+    let listen = reader.get(
+        "listen",
+        "an IP address and a port, such as \"0.0.0.0:4000\"",
+        |text: String| text.parse().map_err(|_| Wrong::Form),
+    );
+    let model = reader.get("model", "a path, such as \"model.graphql\"", path);
+    let (store, auth) = (store(reader), auth(reader));
+    let (graphql, http, limits) = (graphql(reader), http(reader), limits(reader));
+    Some(Config {
+        listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 4000))),
+        model: model.unwrap_or_else(|| PathBuf::from("model.graphql")),
+        store: store?,
+        auth: auth?,
+        graphql,
+        http,
+        limits,
+    })
+}
+
+fn store(reader: &mut Reader) -> Option<StoreConfig> {
+    reader.require(
+        "store.url",
+        "a store, such as \"mongodb://db1/app\" or \"embedded:/var/lib/tidegate\"",
+    );
+    let url = reader.get("store.url", "a text", |url: String| {
+        url.parse::<StoreUrl>().map_err(Wrong::because)
+    });
+    let prefix = reader.get(
+        "store.prefix",
+        "a collection prefix, such as \"tidegate.\"",
+        collection_prefix,
+    );
+    let retention = reader.get(
+        "store.tombstone_retention",
+        "a duration, such as \"90d\"",
+        |text: String| {
+            let retention = parse_duration(&text).map_err(Wrong::because)?;
+            within(
+                retention,
+                TOMBSTONE_RETENTION,
+                "must lie between 1h and 3650d",
+            )
+        },
+    );
+    Some(StoreConfig {
+        url: url?,
+        prefix: prefix.unwrap_or_else(|| "tidegate.".to_owned()),
+        tombstone_retention: retention.unwrap_or(DAY * 90),
+    })
+}
+
+fn auth(reader: &mut Reader) -> Option<AuthConfig> {
+    let algorithms = algorithms(reader);
+    let keys = key_source(reader);
+    let name = "a non-empty text";
+    let issuer = reader.get("auth.issuer", name, non_empty);
+    let audience = reader.get("auth.audience", name, non_empty);
+    let user_claim = reader.get("auth.user_claim", name, non_empty);
+    let leeway_s = reader.get("auth.leeway", "a duration, such as \"10s\"", leeway_s);
+    let config = AuthConfig {
+        algorithms: algorithms?,
+        keys: keys?,
+        issuer,
+        audience,
+        user_claim: user_claim.unwrap_or_else(|| USER_CLAIM_DEFAULT.to_owned()),
+        leeway_s: leeway_s.unwrap_or(LEEWAY_S_DEFAULT),
+    };
+    check_together(reader, &config);
+    Some(config)
+}
+
+fn algorithms(reader: &mut Reader) -> Option<Algorithms> {
+    reader.require(
+        "auth.algorithms",
+        "the algorithms of your tokens, such as [\"RS256\"]",
+    );
+    reader.get(
+        "auth.algorithms",
+        "a list of texts, such as [\"RS256\"]",
+        |names: Vec<String>| Algorithms::parse(&names).map_err(Wrong::because),
+    )
+}
+
+fn key_source(reader: &mut Reader) -> Option<KeySource> {
+    const SOURCES: [&str; 3] = ["auth.jwks_url", "auth.public_key_file", "auth.secret"];
+    let url = reader.get(
+        "auth.jwks_url",
+        "a URL, such as \"https://id.example.com/jwks.json\"",
+        jwks_url,
+    );
+    let file = reader.get("auth.public_key_file", "a path to a PEM file", path);
+    let secret = reader.get(
+        "auth.secret",
+        "a text of at least 32 bytes",
+        |secret: String| SigningKey::from_secret(secret).map_err(Wrong::because),
+    );
+    if matches!(reader.origin("auth.secret"), Origin::File { .. }) {
+        let advice = format!(
+            "stands in a file; {} keeps it out of backups and commits",
+            variable("auth.secret")
+        );
+        reader.warn("auth.secret", &advice);
+    }
+    let set: Vec<_> = SOURCES
+        .into_iter()
+        .filter(|key| reader.origin(key) != Origin::Absent)
+        .collect();
+    match set[..] {
+        [] => reader.refuse(
+            "auth",
+            &format!(
+                "has no key to check tokens with; set one of {}",
+                SOURCES.join(", ")
+            ),
+        ),
+        [_] => {}
+        [first, second, ..] => {
+            let message = format!(
+                "stands beside {first} ({}); keep one of them",
+                reader.origin(first)
+            );
+            reader.refuse(second, &message);
+        }
+    }
+    url.map(KeySource::JwksUrl)
+        .or(file.map(KeySource::PublicKeyFile))
+        .or(secret.map(KeySource::Secret))
+}
+
+/// What is sound by itself and is not sound together.
+fn check_together(reader: &mut Reader, config: &AuthConfig) {
+    let by_secret = matches!(config.keys, KeySource::Secret(_));
+    if config.algorithms.are_symmetric() != by_secret {
+        reader.refuse(
+            "auth.algorithms",
+            &format!("do not fit: {}", AuthSetupError::SecretMismatch),
+        );
+    }
+    if config.audience.is_none() && !by_secret {
+        reader.warn(
+            "auth.audience",
+            "is not set, so every token that names an audience will be refused",
+        );
+    }
+    if config.issuer.is_none() && matches!(config.keys, KeySource::JwksUrl(_)) {
+        reader.warn(
+            "auth.issuer",
+            "is not set, so tokens of every issuer that shares these keys are believed",
+        );
+    }
+}
+
+fn graphql(reader: &mut Reader) -> GraphqlConfig {
+    let mut switch = |key: &'static str, told: &str| {
+        let on = reader
+            .get(key, "true or false", Ok::<bool, Wrong>)
+            .unwrap_or_default();
+        if on {
+            reader.warn(key, told);
+        }
+        on
+    };
+    GraphqlConfig {
+        introspection: switch(
+            "graphql.introspection",
+            "is on: everybody can read the whole schema",
+        ),
+        graphiql: switch("graphql.graphiql", "is on: it is meant for development"),
+    }
+}
+
+fn http(reader: &mut Reader) -> HttpConfig {
+    let form = "a list of origins, such as [\"https://app.example.com\"]";
+    let origins = reader.get("http.allowed_origins", form, |origins: Vec<String>| {
+        origins.iter().try_for_each(|origin| check_origin(origin))?;
+        Ok(origins)
+    });
+    HttpConfig {
+        allowed_origins: origins.unwrap_or_default(),
+    }
+}
+
+fn limits(reader: &mut Reader) -> LimitsConfig {
+    let mut limit = |key: &'static str, range: RangeInclusive<i64>, default: usize| {
+        let form = format!("a whole number from {} to {}", range.start(), range.end());
+        let number = |number: i64| {
+            if range.contains(&number) {
+                usize::try_from(number).map_err(|_| Wrong::Form)
+            } else {
+                Err(Wrong::Form)
+            }
+        };
+        reader.get(key, &form, number).unwrap_or(default)
+    };
+    let default = LimitsConfig::default();
+    LimitsConfig {
+        body_bytes: limit("limits.body_bytes", BODY_BYTES, default.body_bytes),
+        push_changes: limit("limits.push_changes", PUSH_CHANGES, default.push_changes),
+        page_changes: limit("limits.page_changes", PAGE_CHANGES, default.page_changes),
+    }
+}
+
+fn path(text: String) -> Result<PathBuf, Wrong> {
+    non_empty(text).map(PathBuf::from)
+}
+
+fn non_empty(text: String) -> Result<String, Wrong> {
+    if text.trim().is_empty() {
+        Err(Wrong::Form)
+    } else {
+        Ok(text)
+    }
+}
+
+fn collection_prefix(prefix: String) -> Result<String, Wrong> {
+    let allowed =
+        |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-');
+    if prefix.is_empty() || prefix.len() > PREFIX_BYTES_MAX || !prefix.chars().all(allowed) {
+        return Err(Wrong::Because(
+            "must have 1 to 64 ASCII letters, digits, '.', '_' or '-'".to_owned(),
+        ));
+    }
+    if prefix.starts_with("system.") {
+        return Err(Wrong::Because(
+            "begins with \"system.\", which belongs to MongoDB".to_owned(),
+        ));
+    }
+    Ok(prefix)
+}
+
+fn leeway_s(text: String) -> Result<u32, Wrong> {
+    let leeway = parse_duration(&text).map_err(Wrong::because)?;
+    let bounds = Duration::ZERO..=Duration::from_secs(LEEWAY_S_MAX.into());
+    let leeway = within(
+        leeway,
+        bounds,
+        "must be at most 30s: it is for clocks that differ, not for tokens that are late",
+    )?;
+    u32::try_from(leeway.as_secs()).map_err(|_| Wrong::Form)
+}
+
+fn within(
+    value: Duration,
+    bounds: RangeInclusive<Duration>,
+    rule: &str,
+) -> Result<Duration, Wrong> {
+    if bounds.contains(&value) {
+        Ok(value)
+    } else {
+        Err(Wrong::Because(rule.to_owned()))
+    }
+}
+
+/// Whoever can change the answer on its way can forge tokens, hence TLS for everything that leaves
+/// the machine.
+fn jwks_url(text: String) -> Result<Url, Wrong> {
+    let url = Url::parse(&text).map_err(|_| Wrong::Form)?;
+    let loopback = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+    if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+        return Err(Wrong::Because(
+            "must begin with https:// (http:// only for this machine)".to_owned(),
+        ));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Wrong::Because(
+            "carries a user name or a password; key sets are public".to_owned(),
+        ));
+    }
+    Ok(url)
+}
+
+/// An origin is compared byte by byte with what the browser sends, so it has to be written the way
+/// browsers do.
+fn check_origin(origin: &str) -> Result<(), Wrong> {
+    if origin.contains('*') {
+        return Err(Wrong::Because(
+            "contains \"*\"; name the origins of your apps".to_owned(),
+        ));
+    }
+    let canonical = Url::parse(origin)
+        .map_err(|_| Wrong::Form)?
+        .origin()
+        .ascii_serialization();
+    match canonical.as_str() {
+        "null" => Err(Wrong::Form),
+        canonical if canonical != origin => Err(Wrong::Because(format!(
+            "contains {origin:?}, which browsers send as {canonical:?}"
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,44 @@
+//! What is wrong with a setting and where it was made, in words for the person who made it.
+//! A problem never repeats the value of a setting that may hold a secret.
+
+use std::fmt;
+
+/// A mistake in the configuration, or, as a warning, something to think about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ConfigProblem {
+    pub(crate) origin: Origin,
+    /// A sentence that begins with the key.
+    pub(crate) message: String,
+}
+
+impl fmt::Display for ConfigProblem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Origin::Absent => formatter.write_str(&self.message),
+            origin => write!(formatter, "{origin}: {}", self.message),
+        }
+    }
+}
+
+/// Where a setting was made. The order is the order in which problems are told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Origin {
+    /// Lines count from 1.
+    File {
+        line: usize,
+        name: String,
+    },
+    Variable(String),
+    /// Not at all, where it should have been.
+    Absent,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File { line, name } => write!(formatter, "{name}:{line}"),
+            Origin::Variable(name) => formatter.write_str(name),
+            Origin::Absent => formatter.write_str("not set"),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Looks settings up by key and type, and keeps the account of what is wrong with them and what is
+//! doubtful. It knows no setting by name; the rules are in `check`.
+
+use super::problem::{ConfigProblem, Origin};
+use super::settings::{FromRaw, Settings};
+
+/// Looks settings up and keeps the account of what is wrong with them.
+pub(super) struct Reader {
+    pub(super) settings: Settings,
+    pub(super) problems: Vec<ConfigProblem>,
+    pub(super) warnings: Vec<ConfigProblem>,
+}
+
+impl Reader {
+    /// `form` completes the sentence "… must be". `None` when the setting is absent, or wrong and
+    /// noted.
+    pub(super) fn get<R: FromRaw, T>(
+        &mut self,
+        key: &'static str,
+        form: &str,
+        accept: impl FnOnce(R) -> Result<T, Wrong>,
+    ) -> Option<T> {
+        let raw = R::from_raw(&self.settings.get(key)?.value);
+        match raw.ok_or(Wrong::Form).and_then(accept) {
+            Ok(value) => return Some(value),
+            Err(Wrong::Form) => self.refuse(key, &format!("must be {form}")),
+            Err(Wrong::Because(reason)) => self.refuse(key, &reason),
+        }
+        None
+    }
+
+    pub(super) fn require(&mut self, key: &str, what: &str) {
+        if self.settings.get(key).is_none() {
+            self.refuse(key, &format!("is not set; name {what}"));
+        }
+    }
+
+    pub(super) fn origin(&self, key: &str) -> Origin {
+        self.settings
+            .get(key)
+            .map_or(Origin::Absent, |setting| setting.origin.clone())
+    }
+
+    pub(super) fn refuse(&mut self, key: &str, message: &str) {
+        self.problems.push(ConfigProblem {
+            origin: self.origin(key),
+            message: format!("{key} {message}"),
+        });
+    }
+
+    pub(super) fn warn(&mut self, key: &str, message: &str) {
+        self.warnings.push(ConfigProblem {
+            origin: self.origin(key),
+            message: format!("{key} {message}"),
+        });
+    }
+}
+
+/// Why a value is not accepted.
+pub(super) enum Wrong {
+    /// It has not the form that the reader describes.
+    Form,
+    /// The end of a sentence that begins with the key.
+    Because(String),
+}
+
+impl Wrong {
+    pub(super) fn because(error: impl std::error::Error) -> Self {
+        Wrong::Because(format!("is refused: {error}"))
+    }
+}

@@ -1,0 +1,279 @@
+//! Gathers raw settings from a TOML text and from the environment, remembers where each was made,
+//! and refuses names that nobody reads. What a value has to look like is the matter of `check`.
+
+use std::collections::BTreeMap;
+
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{ConfigProblem, Origin};
+
+/// Every setting there is.
+const KEYS: [&str; 19] = [
+    "listen",
+    "model",
+    "store.url",
+    "store.prefix",
+    "store.tombstone_retention",
+    "auth.algorithms",
+    "auth.jwks_url",
+    "auth.public_key_file",
+    "auth.secret",
+    "auth.issuer",
+    "auth.audience",
+    "auth.user_claim",
+    "auth.leeway",
+    "graphql.introspection",
+    "graphql.graphiql",
+    "http.allowed_origins",
+    "limits.body_bytes",
+    "limits.push_changes",
+    "limits.page_changes",
+];
+
+const SECTIONS: [&str; 5] = ["store", "auth", "graphql", "http", "limits"];
+
+const PREFIX: &str = "TIDEGATE_";
+/// Variables with our prefix that the command line reads by itself.
+const OTHER_VARIABLES: [&str; 2] = ["TIDEGATE_CONFIG", "TIDEGATE_LOG"];
+
+/// Raw settings by key. The environment wins over the file.
+pub(super) struct Settings(BTreeMap<&'static str, Setting>);
+
+pub(super) struct Setting {
+    pub(super) value: Raw,
+    pub(super) origin: Origin,
+}
+
+/// A value before anybody has asked for a type. It has no `Debug`, because it may be a secret.
+pub(super) enum Raw {
+    Text(String),
+    Integer(i64),
+    Boolean(bool),
+    List(Vec<Raw>),
+    /// A variable is text; the reader of the setting says what it stands for.
+    Variable(String),
+    /// A form that no setting has: a float, a date, a table.
+    Other,
+}
+
+impl Settings {
+    pub(super) fn gather(
+        text: Option<(&str, &str)>,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<(Self, Vec<ConfigProblem>), Vec<ConfigProblem>> {
+        let mut gatherer = Gatherer {
+            settings: BTreeMap::new(),
+            problems: Vec::new(),
+        };
+        if let Some((name, text)) = text {
+            gatherer.read_file(File { name, text })?;
+        }
+        env.for_each(|(name, value)| gatherer.read_variable(name, value));
+        Ok((Settings(gatherer.settings), gatherer.problems))
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Setting> {
+        self.0.get(key)
+    }
+}
+
+struct Gatherer {
+    settings: BTreeMap<&'static str, Setting>,
+    problems: Vec<ConfigProblem>,
+}
+
+#[derive(Clone, Copy)]
+struct File<'a> {
+    name: &'a str,
+    text: &'a str,
+}
+
+impl File<'_> {
+    fn origin(self, byte: usize) -> Origin {
+        let before = &self.text.as_bytes()[..byte.min(self.text.len())];
+        Origin::File {
+            line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
+            name: self.name.to_owned(),
+        }
+    }
+}
+
+impl Gatherer {
+    /// A text that is no TOML ends the reading: its settings cannot be trusted, and their absence
+    /// neither.
+    fn read_file(&mut self, file: File<'_>) -> Result<(), Vec<ConfigProblem>> {
+        let (table, errors) = DeTable::parse_recoverable(file.text);
+        if errors.is_empty() {
+            self.read_table(file, "", table.get_ref());
+            return Ok(());
+        }
+        // The parser's own rendering quotes the line, which may hold a secret.
+        let problem = |error: toml::de::Error| ConfigProblem {
+            origin: file.origin(error.span().map_or(0, |span| span.start)),
+            message: format!("this is not TOML: {}", error.message()),
+        };
+        Err(errors.into_iter().map(problem).collect())
+    }
+
+    /// Goes down into known sections only, which are one level deep.
+    fn read_table(&mut self, file: File<'_>, section: &str, table: &DeTable<'_>) {
+        for (name, value) in table {
+            let key = format!("{section}{}", name.get_ref());
+            let origin = file.origin(name.span().start);
+            if let Some(known) = known(&key) {
+                self.settings.insert(
+                    known,
+                    Setting {
+                        value: Raw::from_toml(value.get_ref()),
+                        origin,
+                    },
+                );
+            } else if !SECTIONS.contains(&key.as_str()) {
+                let message = format!(
+                    "{key} is not a setting; the nearest one is {}",
+                    nearest(&key, KEYS.into_iter().chain(SECTIONS))
+                );
+                self.problems.push(ConfigProblem { origin, message });
+            } else if let DeValue::Table(inner) = value.get_ref() {
+                self.read_table(file, &format!("{key}."), inner);
+            } else {
+                let message = format!("{key} is a section: write [{key}], with its settings below");
+                self.problems.push(ConfigProblem { origin, message });
+            }
+        }
+    }
+
+    fn read_variable(&mut self, name: String, value: String) {
+        let Some(path) = name.strip_prefix(PREFIX) else {
+            return;
+        };
+        if OTHER_VARIABLES.contains(&name.as_str()) || is_from_kubernetes(path, &value) {
+            return;
+        }
+        let key = path.to_lowercase().replace("__", ".");
+        if let Some(known) = known(&key).filter(|known| variable(known) == name) {
+            let origin = Origin::Variable(name);
+            self.settings.insert(
+                known,
+                Setting {
+                    value: Raw::Variable(value),
+                    origin,
+                },
+            );
+        } else {
+            let message = format!(
+                "this variable is not a setting; the nearest one is {}",
+                variable(nearest(&key, KEYS))
+            );
+            self.problems.push(ConfigProblem {
+                origin: Origin::Variable(name),
+                message,
+            });
+        }
+    }
+}
+
+/// Kubernetes puts the addresses of a service called `tidegate` into the environment of every
+/// container beside it.
+fn is_from_kubernetes(path: &str, value: &str) -> bool {
+    path.starts_with("SERVICE_")
+        || path.starts_with("PORT_")
+        || (path == "PORT" && value.contains("://"))
+}
+
+/// The variable that sets `key`.
+pub(super) fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
+}
+
+fn known(key: &str) -> Option<&'static str> {
+    KEYS.into_iter().find(|known| *known == key)
+}
+
+/// The name most like `key`, by its whole or by its last part: settings get lost to the wrong
+/// section as often as to a slip of the finger.
+fn nearest(key: &str, names: impl IntoIterator<Item = &'static str>) -> &'static str {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let likeness = |name: &str| {
+        let whole = strsim::normalized_damerau_levenshtein(key, name);
+        let part = strsim::normalized_damerau_levenshtein(&last(key), &last(name));
+        whole.max(part * 0.95)
+    };
+    names
+        .into_iter()
+        .max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
+        .expect("there are known names")
+}
+
+impl Raw {
+    fn from_toml(value: &DeValue<'_>) -> Self {
+        match value {
+            DeValue::String(text) => Raw::Text(text.clone().into_owned()),
+            DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix())
+                .map_or(Raw::Other, Raw::Integer),
+            DeValue::Boolean(boolean) => Raw::Boolean(*boolean),
+            DeValue::Array(items) => Raw::List(
+                items
+                    .iter()
+                    .map(|item| Raw::from_toml(item.get_ref()))
+                    .collect(),
+            ),
+            DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => Raw::Other,
+        }
+    }
+}
+
+/// A type that a setting can have. `None` when the raw value has another form.
+pub(super) trait FromRaw: Sized {
+    fn from_raw(raw: &Raw) -> Option<Self>;
+}
+
+impl FromRaw for String {
+    fn from_raw(raw: &Raw) -> Option<Self> {
+        match raw {
+            Raw::Text(text) | Raw::Variable(text) => Some(text.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl FromRaw for i64 {
+    fn from_raw(raw: &Raw) -> Option<Self> {
+        match raw {
+            Raw::Integer(integer) => Some(*integer),
+            Raw::Variable(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+impl FromRaw for bool {
+    fn from_raw(raw: &Raw) -> Option<Self> {
+        match raw {
+            Raw::Boolean(boolean) => Some(*boolean),
+            Raw::Variable(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+/// In a variable a list is a TOML array, or its items with commas between them.
+impl FromRaw for Vec<String> {
+    fn from_raw(raw: &Raw) -> Option<Self> {
+        match raw {
+            Raw::List(items) => items.iter().map(String::from_raw).collect(),
+            Raw::Variable(text) if text.trim_start().starts_with('[') => {
+                let array = DeValue::parse(text.trim()).ok()?;
+                Self::from_raw(&Raw::from_toml(array.get_ref()))
+            }
+            Raw::Variable(text) => Some(
+                text.split(',')
+                    .map(str::trim)
+                    .filter(|item| !item.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+            ),
+            _ => None,
+        }
+    }
+}
