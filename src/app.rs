@@ -1,0 +1,155 @@
+//! The application: the rooms wired together. It alone owns the clock and randomness.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tidegate_core::{
+    grant::Identity,
+    id::{Epoch, UserId},
+    model::Model,
+    value::Timestamp,
+};
+
+use crate::{
+    auth::{AuthConfig, AuthError, AuthSetupError, Authenticator},
+    graphql::{Api, ApiError, ApiOptions, error::Failure},
+    store::{
+        Store, StoreError,
+        embedded::{EmbeddedOptions, EmbeddedStore},
+    },
+    sync::{self, Caller, Clock, SyncLimits, SyncService},
+};
+
+/// How often a running gateway collects old tombstones.
+const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Why an application could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppError {
+    /// The model's API.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The authentication.
+    #[error(transparent)]
+    Auth(#[from] AuthSetupError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a gateway is made of.
+pub(crate) struct Parts {
+    pub(crate) model: Arc<Model>,
+    pub(crate) store: PathBuf,
+    pub(crate) auth: AuthConfig,
+    pub(crate) api: ApiOptions,
+    pub(crate) limits: SyncLimits,
+    /// Tombstones older than this are collected.
+    pub(crate) retention: Duration,
+}
+
+/// Everything a transport needs.
+pub(crate) struct Gateway {
+    /// The model's API.
+    pub(crate) api: Api,
+    /// The verbs.
+    pub(crate) sync: Arc<SyncService>,
+    authenticator: Authenticator,
+}
+
+impl Gateway {
+    /// Opens the store and starts the service on it.
+    pub(crate) fn start(parts: Parts) -> Result<Arc<Self>, AppError> {
+        let api = Api::new(&parts.model, parts.api)?;
+        let authenticator = Authenticator::new(&parts.auth)?;
+        let store = open_store(&parts.store)?;
+        tokio::spawn(collect_regularly(store.clone(), parts.retention));
+        let sync = SyncService::start(parts.model, store, system_clock(), parts.limits);
+        Ok(Arc::new(Self {
+            api,
+            sync,
+            authenticator,
+        }))
+    }
+
+    /// Turns a token into a caller.
+    ///
+    /// # Errors
+    /// A [`Failure`] with `UNAUTHENTICATED`, or `SERVICE_UNAVAILABLE` when tokens cannot be verified now.
+    pub(crate) async fn authenticate(&self, token: &str) -> Result<Caller, Failure> {
+        let now = self.sync.now();
+        let verified = self.authenticator.verify(token, now.ms()).await?;
+        let user = UserId::new(&verified.user).map_err(|_| AuthError::Refused)?;
+        let expires_at =
+            Timestamp::from_ms(verified.expires_at_ms).map_err(|_| AuthError::Refused)?;
+        let identity = Identity {
+            user,
+            claims: verified.claims,
+            expires_at,
+        };
+        Ok(self.sync.caller(identity)?)
+    }
+}
+
+/// Opens the embedded store in `directory`, or makes one there.
+pub(crate) fn open_store(directory: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    let options = EmbeddedOptions::new(new_epoch());
+    Ok(Arc::new(EmbeddedStore::open(directory, &options)?))
+}
+
+/// Collects as long as the gateway runs; a failure is tried again the next time.
+async fn collect_regularly(store: Arc<dyn Store>, retention: Duration) {
+    let mut every = tokio::time::interval(COLLECT_EVERY);
+    loop {
+        every.tick().await;
+        match sync::collect(store.as_ref(), expiry(retention), |_| ()).await {
+            Ok(collected) if collected.records > 0 => {
+                tracing::info!(
+                    records = collected.records,
+                    "collected old tombstones and markers"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "old tombstones could not be collected"),
+        }
+    }
+}
+
+/// The moment before which tombstones are old.
+pub(crate) fn expiry(retention: Duration) -> Timestamp {
+    let ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+    now().plus_ms(ms.saturating_neg())
+}
+
+/// The clock everything runs by.
+fn system_clock() -> Clock {
+    Arc::new(now)
+}
+
+/// Now; a machine whose clock stands before 1970 is taken to stand at 1970.
+#[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+pub(crate) fn now() -> Timestamp {
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::EPOCH.plus_ms(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A new, unpredictable epoch.
+pub(crate) fn new_epoch() -> Epoch {
+    Epoch::new(&random_hex::<12>()).expect("24 hexadecimal digits are a usable name")
+}
+
+/// `BYTES` random bytes in hexadecimal.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one source of randomness"
+)]
+pub(crate) fn random_hex<const BYTES: usize>() -> String {
+    let mut bytes = [0_u8; BYTES];
+    getrandom::fill(&mut bytes).expect("the operating system has randomness");
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

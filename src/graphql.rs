@@ -1,0 +1,131 @@
+//! The API generated from a model: its schema, and the road of an operation through it.
+//!
+//! Transports come in by [`Api::admit`] and [`Api::execute`]; what the verbs do is `sync`'s. No BSON and no store is known
+//! here.
+
+pub mod answer;
+mod documents;
+pub mod error;
+mod inputs;
+pub mod operations;
+mod pages;
+mod request;
+mod results;
+mod roots;
+mod shape;
+
+use std::sync::Arc;
+
+use async_graphql::{
+    Request, SDLExportOptions, ValidationMode,
+    dataloader::DataLoader,
+    dynamic::{Schema, SchemaError},
+};
+use futures_util::{StreamExt, stream::BoxStream};
+use thiserror::Error;
+use tidegate_core::model::Model;
+
+pub(crate) use self::request::{Admitted, DoorLimits, OperationKind, RawRequest};
+use self::{answer::Answer, documents::DocumentLoader, error::Failure, request::Door};
+use crate::sync::{Caller, SyncService};
+
+/// What the API shows of itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ApiOptions {
+    /// Whether `__schema` and `__type` are answered.
+    pub introspection: bool,
+}
+
+/// A model whose API cannot be built; the model parser should have refused it.
+#[derive(Debug, Error)]
+#[error("the API cannot be generated from this model: {0}")]
+pub struct ApiError(String);
+
+/// The API of one model.
+pub struct Api {
+    schema: Schema,
+    door: Door,
+    sdl: String,
+}
+
+impl Api {
+    /// Generates the API.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn new(model: &Arc<Model>, options: ApiOptions) -> Result<Self, ApiError> {
+        let schema = schema(model, options).map_err(|error| ApiError(error.to_string()))?;
+        let sdl = schema.sdl_with_options(
+            SDLExportOptions::new()
+                .include_specified_by()
+                .use_space_ident(),
+        );
+        let door =
+            Door::new(&sdl, DoorLimits::default()).map_err(|error| ApiError(error.to_string()))?;
+        Ok(Self { schema, door, sdl })
+    }
+
+    /// The schema as SDL.
+    pub fn sdl(&self) -> &str {
+        &self.sdl
+    }
+
+    /// Makes an operation exact, or says why not. Nothing has been executed then.
+    pub(crate) fn admit(&self, raw: RawRequest) -> Result<Admitted, Answer> {
+        self.door
+            .admit(raw)
+            .map_err(|refusals| Answer::Refused(refusals.into_iter().map(Failure::from).collect()))
+    }
+
+    /// Executes a query or a mutation.
+    pub(crate) async fn execute(
+        &self,
+        sync: &Arc<SyncService>,
+        caller: Caller,
+        admitted: Admitted,
+    ) -> Answer {
+        let request = with_context(admitted, sync, caller);
+        Answer::Executed(Box::new(self.schema.execute(request).await))
+    }
+
+    /// Executes a subscription: one answer for each event.
+    pub(crate) fn subscribe(
+        &self,
+        sync: &Arc<SyncService>,
+        caller: Caller,
+        admitted: Admitted,
+    ) -> BoxStream<'static, Answer> {
+        let request = with_context(admitted, sync, caller);
+        self.schema
+            .execute_stream(request)
+            .map(|response| Answer::Executed(Box::new(response)))
+            .boxed()
+    }
+}
+
+fn schema(model: &Arc<Model>, options: ApiOptions) -> Result<Schema, SchemaError> {
+    let mut builder = Schema::build("Query", Some("Mutation"), Some("Subscription"))
+        .validation_mode(ValidationMode::Fast)
+        .disable_suggestions();
+    if !options.introspection {
+        builder = builder.disable_introspection();
+    }
+    builder = documents::register(builder, model);
+    builder = inputs::register(builder, model);
+    builder = pages::register(builder, model);
+    builder = results::register(builder, model);
+    roots::register(builder, model).finish()
+}
+
+/// What resolvers find beside their arguments.
+fn with_context(admitted: Admitted, sync: &Arc<SyncService>, caller: Caller) -> Request {
+    let loader = DocumentLoader {
+        sync: sync.clone(),
+        caller: caller.clone(),
+    };
+    admitted
+        .request
+        .data(sync.clone())
+        .data(caller)
+        .data(DataLoader::new(loader, tokio::spawn))
+}

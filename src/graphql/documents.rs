@@ -1,0 +1,315 @@
+//! The model's own types in the schema: documents, embedded types, enums, scalars.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use async_graphql::{
+    Name, Value as GraphqlValue,
+    dataloader::{DataLoader, Loader},
+    dynamic::{
+        Enum, EnumItem, Field, FieldFuture, FieldValue, Interface, InterfaceField, Object,
+        ResolverContext, Scalar, SchemaBuilder,
+    },
+};
+use tidegate_core::{
+    entry::Entry,
+    id::DocumentKey,
+    model::{self, DocumentType, EmbeddedType, EnumType, Model, Reference, Shape},
+    value::Document,
+};
+
+use super::{
+    error::Failure,
+    shape::{nullable, output_type, plain, reason, required, stored, string, text},
+};
+use crate::sync::{Caller, SyncService};
+
+/// A living document on its way to a client.
+pub(super) struct DocumentNode(pub(super) Arc<Entry>);
+
+impl DocumentNode {
+    /// As a value of the interface `SyncDocument`.
+    pub(super) fn as_interface(entry: Arc<Entry>) -> FieldValue<'static> {
+        let type_name = entry.key.type_name.to_string();
+        FieldValue::owned_any(Self(entry)).with_type(type_name)
+    }
+
+    fn body(&self) -> Option<&Document> {
+        self.0.body.as_ref()
+    }
+}
+
+/// Where the wire formats of our scalars are specified.
+const SCALARS: [(&str, &str, &str); 6] = [
+    (
+        "DateTime",
+        "An instant in RFC 3339 with milliseconds, in UTC: `2026-02-28T12:30:00.000Z`.",
+        "https://scalars.graphql.org/andimarek/date-time.html",
+    ),
+    (
+        "Long",
+        "A 64-bit integer as a string, since JavaScript's numbers end at 2^53: `\"9007199254740993\"`.",
+        "https://json-schema.org/draft/2020-12/json-schema-core#name-integers",
+    ),
+    (
+        "Decimal",
+        "A decimal number of up to 34 digits as a string: `\"12.50\"`.",
+        "https://speleotrove.com/decimal/daconvs.html",
+    ),
+    (
+        "Bytes",
+        "Bytes in base64 with padding.",
+        "https://www.rfc-editor.org/rfc/rfc4648#section-4",
+    ),
+    (
+        "JSON",
+        "Any JSON value.",
+        "https://www.rfc-editor.org/rfc/rfc8259",
+    ),
+    (
+        "Checkpoint",
+        "Where a client stands: opaque, to be sent back exactly as it came.",
+        "https://www.rfc-editor.org/rfc/rfc4648#section-5",
+    ),
+];
+
+pub(super) fn register(mut builder: SchemaBuilder, model: &Arc<Model>) -> SchemaBuilder {
+    let used = used_scalars(model);
+    for (name, description, url) in SCALARS.into_iter().filter(|(name, ..)| used.contains(name)) {
+        builder = builder.register(
+            Scalar::new(name)
+                .description(description)
+                .specified_by_url(url),
+        );
+    }
+    for enum_type in model.enums.values() {
+        builder = builder.register(enum_of(enum_type));
+    }
+    for embedded in model.embedded.values() {
+        builder = builder.register(embedded_object(embedded));
+    }
+    for document_type in &model.types {
+        builder = builder.register(document_object(model, document_type));
+    }
+    builder.register(interface())
+}
+
+/// The scalars that the API itself speaks in, and those of the model's fields.
+fn used_scalars(model: &Model) -> BTreeSet<&'static str> {
+    let of_documents = model
+        .types
+        .iter()
+        .flat_map(|document_type| &document_type.fields);
+    let of_embedded = model
+        .embedded
+        .values()
+        .flat_map(|embedded| &embedded.fields);
+    of_documents
+        .chain(of_embedded)
+        .filter_map(|field| scalar_of(&field.ty.shape))
+        .chain(["DateTime", "JSON", "Checkpoint"])
+        .collect()
+}
+
+fn scalar_of(shape: &Shape) -> Option<&'static str> {
+    match shape {
+        Shape::Scalar(scalar) => Some(scalar.name()),
+        Shape::List(item) => scalar_of(&item.shape),
+        Shape::Enum(_) | Shape::Embedded(_) => None,
+    }
+}
+
+fn enum_of(enum_type: &EnumType) -> Enum {
+    let mut built = Enum::new(&enum_type.name);
+    if let Some(description) = &enum_type.description {
+        built = built.description(text(description));
+    }
+    for value in &enum_type.values {
+        let mut item = EnumItem::new(&value.name);
+        if let Some(description) = &value.description {
+            item = item.description(text(description));
+        }
+        if let Some(deprecated) = &value.deprecated {
+            item = item.deprecation(Some(&reason(deprecated)));
+        }
+        built = built.item(item);
+    }
+    built
+}
+
+/// The fields every document has, with what they mean.
+const SYNC_FIELDS: [(&str, &str, &str); 4] = [
+    ("id", "ID", "The document's id, unique within its type."),
+    (
+        "syncVersion",
+        "Int",
+        "How often the document was changed; what a change sends back as `baseVersion`.",
+    ),
+    ("syncScope", "ID", "The scope the document is in."),
+    (
+        "syncChangedAt",
+        "DateTime",
+        "When the gateway last changed the document.",
+    ),
+];
+
+fn interface() -> Interface {
+    let interface = Interface::new("SyncDocument").description("What every synced document has.");
+    SYNC_FIELDS
+        .iter()
+        .fold(interface, |interface, (name, ty, description)| {
+            interface.field(InterfaceField::new(*name, required(ty)).description(*description))
+        })
+}
+
+fn sync_field(entry: &Entry, name: &str) -> FieldValue<'static> {
+    match name {
+        "id" => string(entry.key.id.as_str()),
+        "syncVersion" => FieldValue::value(GraphqlValue::from(entry.version.0)),
+        "syncScope" => string(entry.scope.as_str()),
+        _ => string(entry.at.to_string()),
+    }
+}
+
+fn document_object(model: &Arc<Model>, document_type: &Arc<DocumentType>) -> Object {
+    let mut object = Object::new(document_type.name.as_str()).implement("SyncDocument");
+    if let Some(description) = &document_type.description {
+        object = object.description(text(description));
+    }
+    for (name, ty, description) in SYNC_FIELDS {
+        let get = move |node: &DocumentNode| Some(sync_field(&node.0, name));
+        object = object.field(plain(name, required(ty), description, get));
+    }
+    for field in &document_type.fields {
+        object = object.field(document_field(model, field));
+    }
+    for reference in &document_type.references {
+        object = object.field(reference_field(model, reference));
+    }
+    object
+}
+
+fn document_field(model: &Arc<Model>, field: &model::Field) -> Field {
+    let (model, name, ty) = (model.clone(), field.name.clone(), field.ty.clone());
+    let resolved = Field::new(&field.name, output_type(&field.ty), move |ctx| {
+        let node = ctx.parent_value.downcast_ref::<DocumentNode>();
+        let value = node.and_then(|node| node.body()?.get(&name));
+        FieldFuture::Value(value.and_then(|value| stored(&model, &ty, value)))
+    });
+    described(resolved, field)
+}
+
+fn embedded_object(embedded: &EmbeddedType) -> Object {
+    let mut object = Object::new(&embedded.name);
+    if let Some(description) = &embedded.description {
+        object = object.description(text(description));
+    }
+    for field in &embedded.fields {
+        let name = Name::new(&field.name);
+        let resolved = Field::new(&field.name, output_type(&field.ty), move |ctx| {
+            let parent = ctx.parent_value.as_value();
+            FieldFuture::Value(parent.and_then(|parent| child(parent, &name)))
+        });
+        object = object.field(described(resolved, field));
+    }
+    object
+}
+
+/// An embedded document's field; it was written to JSON together with the document around it.
+fn child<'a>(parent: &GraphqlValue, name: &Name) -> Option<FieldValue<'a>> {
+    match parent {
+        GraphqlValue::Object(fields) => {
+            let value = fields
+                .get(name)
+                .filter(|value| **value != GraphqlValue::Null)?;
+            Some(FieldValue::value(value.clone()))
+        }
+        _ => None,
+    }
+}
+
+fn described(built: Field, field: &model::Field) -> Field {
+    let built = match &field.description {
+        Some(description) => built.description(text(description)),
+        None => built,
+    };
+    match &field.deprecated {
+        Some(deprecated) => built.deprecation(Some(&reason(deprecated))),
+        None => built,
+    }
+}
+
+/// Another document whose id stands in this one: loaded in batches, null if the caller may not see it.
+fn reference_field(model: &Arc<Model>, reference: &Reference) -> Field {
+    let Reference { by, target, .. } = reference.clone();
+    let id_type = model
+        .document_type(target.as_str())
+        .map(|target| target.id_type)
+        .unwrap_or_default();
+    let field = Field::new(
+        &reference.name,
+        nullable(reference.target.as_str()),
+        move |ctx| {
+            let id = ctx
+                .parent_value
+                .downcast_ref::<DocumentNode>()
+                .and_then(|node| {
+                    let id = node.body()?.get(&by)?.as_str()?;
+                    id_type.parse(id).ok()
+                });
+            let Some(id) = id else {
+                return FieldFuture::Value(None);
+            };
+            let key = DocumentKey {
+                type_name: target.clone(),
+                id,
+            };
+            FieldFuture::new(async move { Ok(load(&ctx, key).await.map(FieldValue::owned_any)) })
+        },
+    );
+    let description = reference.description.clone().unwrap_or_else(|| {
+        format!(
+            "The {} that `{}` names, if you may see it.",
+            reference.target, reference.by
+        )
+    });
+    field.description(text(&description))
+}
+
+/// Loads one document. A failure is reported beside the answer: below the root an `Err` would make the field vanish.
+async fn load(ctx: &ResolverContext<'_>, key: DocumentKey) -> Option<DocumentNode> {
+    let loader = ctx.data::<DataLoader<DocumentLoader>>().ok()?;
+    match loader.load_one(key).await {
+        Ok(entry) => entry.map(DocumentNode),
+        Err(failure) => {
+            let error = failure.into_error().into_server_error(ctx.item.pos);
+            ctx.add_error(ctx.set_error_path(error));
+            None
+        }
+    }
+}
+
+/// Loads the documents that one request refers to, checked against the caller's grants.
+pub(super) struct DocumentLoader {
+    pub(super) sync: Arc<SyncService>,
+    pub(super) caller: Caller,
+}
+
+impl Loader<DocumentKey> for DocumentLoader {
+    type Value = Arc<Entry>;
+    type Error = Failure;
+
+    async fn load(
+        &self,
+        keys: &[DocumentKey],
+    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, Failure> {
+        let keys = keys.iter().cloned().collect();
+        let entries = self.sync.documents(&self.caller, &keys).await?;
+        Ok(entries
+            .into_iter()
+            .map(|entry| (entry.key.clone(), entry))
+            .collect())
+    }
+}

@@ -1,0 +1,261 @@
+//! The one place where failures are worded for clients: every code that may stand in `extensions.code`, and what each
+//! inner error becomes. Inner details go to the log.
+//!
+//! Rejected changes are not failures: they are outcomes, worded where they are decided (`tidegate_core::change`).
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::{Map, Value as Json, json};
+use tidegate_core::push::PushRefusal;
+
+use super::request::{Refusal, RefusalKind};
+use crate::{auth::AuthError, store::StoreError, sync::SyncError};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $status:literal, $meaning:literal;)*) => {
+        /// The stable codes of failures.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl Code {
+            /// Every code: its name, the HTTP status of an answer that has no data because of it, and its meaning.
+            pub const ALL: &'static [(Self, &'static str, u16, &'static str)] =
+                &[$((Self::$variant, $name, $status, $meaning),)*];
+        }
+    };
+}
+
+codes! {
+    BadRequest = "BAD_REQUEST", 400, "The request is not a GraphQL request: the body is no JSON object, or `query` is missing.";
+    ParseFailed = "GRAPHQL_PARSE_FAILED", 400, "The document is not GraphQL.";
+    ValidationFailed = "GRAPHQL_VALIDATION_FAILED", 400, "The document does not fit the schema.";
+    BadUserInput = "BAD_USER_INPUT", 400, "A variable or an argument does not fit its type; the message names its path.";
+    OperationResolution = "OPERATION_RESOLUTION_FAILURE", 400, "`operationName` is missing, or names no operation of the document.";
+    QueryTooLarge = "QUERY_TOO_LARGE", 400, "The document is beyond a limit: its size, depth, aliases, directives or fragments.";
+    BadCheckpoint = "BAD_CHECKPOINT", 200, "`checkpoint` is not one of this gateway's; send it back exactly as it came, or leave it out to begin anew.";
+    BadLimit = "BAD_LIMIT", 200, "`limit` is out of bounds; `extensions.max` says how much may be asked for.";
+    PushTooLarge = "PUSH_TOO_LARGE", 200, "The push carries more changes than `extensions.max`; send it in parts.";
+    EpochChanged = "EPOCH_CHANGED", 200, "The store's history is another one; pull (it resets), then push what is left under a new client id.";
+    EpochRequired = "EPOCH_REQUIRED", 200, "A push with `firstMutationId` needs `epoch`, as the last page gave it.";
+    MutationIdReused = "MUTATION_ID_REUSED", 200, "These mutation ids were used by another push; a retry must be the same push.";
+    MutationIdGap = "MUTATION_ID_GAP", 200, "Mutation ids are missing; `extensions.expected` is the next one.";
+    MutationIdRange = "MUTATION_ID_RANGE", 200, "Mutation ids count from 1 to 2147483646; begin a new client id.";
+    PolicyNotAllowed = "POLICY_NOT_ALLOWED", 200, "The model does not let clients choose this policy for a type of the push.";
+    Unauthenticated = "UNAUTHENTICATED", 401, "There is no token, or it is not accepted.";
+    Forbidden = "FORBIDDEN", 403, "The token is accepted but may not do this.";
+    NotFound = "NOT_FOUND", 404, "There is nothing at this path.";
+    MethodNotAllowed = "METHOD_NOT_ALLOWED", 405, "This path does not take this method; mutations need POST.";
+    NotAcceptable = "NOT_ACCEPTABLE", 406, "The client takes none of the forms the answer can have.";
+    PayloadTooLarge = "PAYLOAD_TOO_LARGE", 413, "The body is larger than the gateway takes.";
+    UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415, "Operations come as `application/json`.";
+    Internal = "INTERNAL_SERVER_ERROR", 500, "The gateway failed; its log says how.";
+    Unavailable = "SERVICE_UNAVAILABLE", 503, "The store or the key server cannot be reached now; try again.";
+}
+
+impl Code {
+    fn row(self) -> &'static (Self, &'static str, u16, &'static str) {
+        Self::ALL
+            .iter()
+            .find(|row| row.0 == self)
+            .expect("the table has a row for each code")
+    }
+
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The HTTP status of an answer that has no data because of it.
+    pub fn status(self) -> u16 {
+        self.row().2
+    }
+}
+
+/// A failure as clients see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// Its code.
+    pub code: Code,
+    /// What is wrong and what to do, in sentences.
+    pub message: String,
+    /// Lines and columns in the document.
+    pub locations: Vec<(usize, usize)>,
+    /// What else `extensions` hold.
+    pub extensions: Map<String, Json>,
+}
+
+impl Failure {
+    /// A failure with nothing but its code and a message.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            locations: Vec::new(),
+            extensions: Map::new(),
+        }
+    }
+
+    fn with(mut self, name: &str, value: impl Into<Json>) -> Self {
+        self.extensions.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// As a resolver returns it.
+    pub(super) fn into_error(self) -> async_graphql::Error {
+        let mut error = async_graphql::Error::new(self.message);
+        let mut extensions = async_graphql::ErrorExtensionValues::default();
+        extensions.set("code", self.code.name());
+        for (name, value) in self.extensions {
+            extensions.set(
+                name,
+                async_graphql::Value::from_json(value).unwrap_or_default(),
+            );
+        }
+        error.extensions = Some(extensions);
+        error
+    }
+}
+
+/// `{message, locations, extensions: {code, …}}`.
+impl Serialize for Failure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("message", &self.message)?;
+        if !self.locations.is_empty() {
+            let locations: Vec<Json> = self
+                .locations
+                .iter()
+                .map(|(line, column)| json!({ "line": line, "column": column }))
+                .collect();
+            map.serialize_entry("locations", &locations)?;
+        }
+        let mut extensions = self.extensions.clone();
+        extensions.insert("code".to_owned(), self.code.name().into());
+        map.serialize_entry("extensions", &extensions)?;
+        map.end()
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal.kind {
+            RefusalKind::Parse => Code::ParseFailed,
+            RefusalKind::Validation => Code::ValidationFailed,
+            RefusalKind::Variables => Code::BadUserInput,
+            RefusalKind::OperationChoice => Code::OperationResolution,
+            RefusalKind::Limit => Code::QueryTooLarge,
+        };
+        let failure = Self {
+            locations: refusal.locations,
+            ..Self::new(code, refusal.message)
+        };
+        match refusal.path {
+            Some(path) => failure.with("inputPath", path),
+            None => failure,
+        }
+    }
+}
+
+impl From<AuthError> for Failure {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Missing => Self::new(
+                Code::Unauthenticated,
+                "No token came with the request; send `Authorization: Bearer <token>`.",
+            ),
+            AuthError::Refused => Self::new(
+                Code::Unauthenticated,
+                "The token is not accepted; it may have expired. Get a new one and try again.",
+            ),
+            AuthError::KeysUnavailable => Self::new(
+                Code::Unavailable,
+                "The token cannot be verified now, because the key server cannot be reached. Try again.",
+            ),
+        }
+    }
+}
+
+impl From<SyncError> for Failure {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Store(error) => error.into(),
+            SyncError::Busy => {
+                Self::new(Code::Unavailable, "The store is busy. Try again in a moment.")
+            }
+            SyncError::Push(refusal) => refusal.into(),
+            SyncError::PushTooLarge { changes, max } => Self::new(
+                Code::PushTooLarge,
+                format!("A push may carry {max} changes, and this one carries {changes}; send it in parts."),
+            )
+            .with("max", max),
+            SyncError::Limit { limit, max } => {
+                Self::new(Code::BadLimit, format!("`limit` must be from 1 to {max}, and it is {limit}."))
+                    .with("max", max)
+            }
+            SyncError::Checkpoint(_) => Self::new(
+                Code::BadCheckpoint,
+                "`checkpoint` is not one of this gateway's. Send it back exactly as it came, or leave it out to begin anew.",
+            ),
+            SyncError::Grants(_) => {
+                Self::new(Code::Forbidden, "The token's claims open more scopes than one user may have.")
+            }
+            SyncError::Expired => Self::from(AuthError::Refused),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotWritable(_) => Self::new(
+                Code::Unavailable,
+                "The store cannot be written now; nothing of this request was applied. Reading still works. Try again later.",
+            ),
+            StoreError::Unavailable(_) | StoreError::InUse { .. } => Self::new(
+                Code::Unavailable,
+                "The store cannot be reached now. Try again in a moment.",
+            ),
+            StoreError::Corrupt(_) | StoreError::Undecided(_) | StoreError::OtherFormat { .. } => {
+                Self::new(Code::Internal, "The gateway failed; its log says how.")
+            }
+        }
+    }
+}
+
+impl From<PushRefusal> for Failure {
+    fn from(refusal: PushRefusal) -> Self {
+        let (code, message) = match &refusal {
+            PushRefusal::EpochChanged { .. } => (
+                Code::EpochChanged,
+                "The store's epoch changed, and nothing was applied. Pull, which resets; then push what is left under a new client id with baseVersion -1.".to_owned(),
+            ),
+            PushRefusal::EpochRequired => (
+                Code::EpochRequired,
+                "A push with `firstMutationId` needs `epoch`; send the epoch of the last page.".to_owned(),
+            ),
+            PushRefusal::MutationIdReused => (
+                Code::MutationIdReused,
+                "These mutation ids were used by another push, and nothing was applied. A retry must send the same push.".to_owned(),
+            ),
+            PushRefusal::MutationIdGap { expected } => (
+                Code::MutationIdGap,
+                format!("Mutation ids are missing, and nothing was applied; the next one is {expected}."),
+            ),
+            PushRefusal::MutationIdRange => (
+                Code::MutationIdRange,
+                "Mutation ids count from 1 to 2147483646; begin a new client id.".to_owned(),
+            ),
+            PushRefusal::PolicyNotAllowed { type_name } => (
+                Code::PolicyNotAllowed,
+                format!("The model does not let clients choose this policy for {type_name}; leave `policy` out."),
+            ),
+        };
+        let failure = Self::new(code, message);
+        match refusal {
+            PushRefusal::EpochChanged { epoch } => failure.with("epoch", epoch.as_str()),
+            PushRefusal::MutationIdGap { expected } => failure.with("expected", expected.0),
+            _ => failure,
+        }
+    }
+}

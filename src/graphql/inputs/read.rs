@@ -1,0 +1,193 @@
+//! From the exact input of `pushChanges` to the core's [`Push`].
+
+use async_graphql::{Name, Value as GraphqlValue, indexmap::IndexMap};
+use serde_json::{Map, Value as Json};
+use tidegate_core::{
+    change::{Action, BaseVersion, Change, Rejection, RejectionCode, Submission},
+    id::{ClientId, DocumentKey, Epoch, MutationId},
+    model::{DocumentType, Model, Policy},
+    push::{Push, PushClient},
+    value::{Document, Timestamp, json},
+};
+
+use crate::graphql::{
+    error::{Code, Failure},
+    results::POLICIES,
+};
+
+type Object = IndexMap<Name, GraphqlValue>;
+
+/// Reads the argument `input` of `pushChanges`.
+pub(in crate::graphql) fn push(model: &Model, input: GraphqlValue) -> Result<Push, Failure> {
+    let mut input = object(input);
+    let changes = match input.swap_remove("changes") {
+        Some(GraphqlValue::List(changes)) => changes,
+        _ => Vec::new(),
+    };
+    Ok(Push {
+        client: present(&mut input, "client")
+            .map(|client| push_client(object(client)))
+            .transpose()?,
+        changes: changes
+            .into_iter()
+            .filter_map(|item| submission(model, object(item)))
+            .collect(),
+        atomic: matches!(input.get("atomic"), Some(GraphqlValue::Boolean(true))),
+        policy: present(&mut input, "policy").and_then(|policy| policy_of(&text(policy)?)),
+        epoch: present(&mut input, "epoch")
+            .and_then(text)
+            .map(|epoch| epoch_of(&epoch))
+            .transpose()?,
+    })
+}
+
+fn push_client(mut client: Object) -> Result<PushClient, Failure> {
+    let id = present(&mut client, "id")
+        .and_then(text)
+        .unwrap_or_default();
+    let id = ClientId::new(&id).map_err(|error| {
+        Failure::new(
+            Code::BadUserInput,
+            format!("`client.id` is not usable: {error}."),
+        )
+    })?;
+    Ok(PushClient {
+        id,
+        first: integer(&mut client, "firstMutationId").map(MutationId),
+    })
+}
+
+fn epoch_of(epoch: &str) -> Result<Epoch, Failure> {
+    Epoch::new(epoch).map_err(|error| {
+        Failure::new(
+            Code::BadUserInput,
+            format!("`epoch` is not usable: {error}."),
+        )
+    })
+}
+
+fn policy_of(name: &str) -> Option<Policy> {
+    POLICIES
+        .iter()
+        .find(|(_, known, _)| *known == name)
+        .map(|(policy, ..)| *policy)
+}
+
+/// One item: `{task: {update: {…}}}`.
+fn submission(model: &Model, item: Object) -> Option<Submission> {
+    let (root, change) = item.into_iter().next()?;
+    let document_type = model
+        .types
+        .iter()
+        .find(|known| known.singular == root.as_str())?;
+    let (verb, change) = object(change).into_iter().next()?;
+    let mut change = object(change);
+    let id = present(&mut change, "id")
+        .and_then(text)
+        .unwrap_or_default();
+    let read = read_change(model, document_type, verb.as_str(), &id, change);
+    Some(Submission {
+        type_name: document_type.name.clone(),
+        id,
+        change: read,
+    })
+}
+
+fn read_change(
+    model: &Model,
+    document_type: &DocumentType,
+    verb: &str,
+    id: &str,
+    mut change: Object,
+) -> Result<Change, Rejection> {
+    let id = document_type.id_type.parse(id).map_err(|error| {
+        Rejection::of_field(
+            RejectionCode::InvalidId,
+            "id",
+            format!("the id is not usable: {error}"),
+        )
+    })?;
+    let named_base = integer(&mut change, "baseVersion").map(BaseVersion);
+    let base = named_base.unwrap_or(BaseVersion::OTHER_EPOCH);
+    let mut fields = |name: &str| {
+        present(&mut change, name)
+            .map(|value| read_fields(model, document_type, value))
+            .transpose()
+    };
+    let action = match verb {
+        "create" => Action::Create {
+            document: fields("document")?.unwrap_or_default(),
+            base: named_base,
+        },
+        "update" => Action::Update {
+            base,
+            set: fields("set")?.unwrap_or_default(),
+            seen: fields("base")?,
+        },
+        _ => Action::Delete { base },
+    };
+    Ok(Change {
+        key: DocumentKey {
+            type_name: document_type.name.clone(),
+            id,
+        },
+        action,
+        changed_at: read_changed_at(&mut change)?,
+    })
+}
+
+fn read_fields(
+    model: &Model,
+    document_type: &DocumentType,
+    value: GraphqlValue,
+) -> Result<Document, Rejection> {
+    let json = match value.into_json() {
+        Ok(Json::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    json::decode_fields(model, &document_type.fields, json).map_err(|error| {
+        Rejection::of_field(RejectionCode::InvalidValue, &error.path, error.problem)
+    })
+}
+
+fn read_changed_at(change: &mut Object) -> Result<Option<Timestamp>, Rejection> {
+    let Some(value) = present(change, "changedAt") else {
+        return Ok(None);
+    };
+    let parsed = text(value).and_then(|text| text.parse().ok());
+    parsed.map(Some).ok_or_else(|| {
+        let message = "is not an RFC 3339 date-time such as 2026-02-28T12:30:00.000Z";
+        Rejection::of_field(RejectionCode::InvalidValue, "changedAt", message)
+    })
+}
+
+/// Takes a value out; null and absent are the same for the inputs read with it, which have no defaults.
+fn present(object: &mut Object, name: &str) -> Option<GraphqlValue> {
+    object
+        .swap_remove(name)
+        .filter(|value| *value != GraphqlValue::Null)
+}
+
+fn integer(object: &mut Object, name: &str) -> Option<i32> {
+    match present(object, name)? {
+        GraphqlValue::Number(number) => number
+            .as_i64()
+            .and_then(|number| i32::try_from(number).ok()),
+        _ => None,
+    }
+}
+
+fn object(value: GraphqlValue) -> Object {
+    match value {
+        GraphqlValue::Object(object) => object,
+        _ => Object::new(),
+    }
+}
+
+fn text(value: GraphqlValue) -> Option<String> {
+    match value {
+        GraphqlValue::String(text) => Some(text),
+        GraphqlValue::Enum(name) => Some(name.to_string()),
+        _ => None,
+    }
+}

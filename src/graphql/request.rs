@@ -1,0 +1,190 @@
+//! The door: turns what a transport received into one exact operation, with every input constant,
+//! or says why not. Nothing is executed here, and how a refusal is worded for a client's
+//! `extensions` belongs to `graphql/error.rs`.
+
+mod cache;
+mod coerce;
+mod document;
+mod limits;
+mod scalar;
+mod select;
+mod value;
+mod variables;
+
+use std::sync::Arc;
+
+use apollo_compiler::executable::OperationType;
+use apollo_compiler::validation::Valid;
+use apollo_compiler::{Schema, ast};
+use async_graphql::Request;
+
+use self::cache::DocumentCache;
+use self::coerce::Coercer;
+use self::document::CheckedDocument;
+pub(crate) use self::limits::DoorLimits;
+use self::select::Selector;
+
+/// What a transport received, before anything is believed about it.
+#[derive(Debug, Default)]
+pub(crate) struct RawRequest {
+    pub(crate) query: String,
+    pub(crate) operation_name: Option<String>,
+    pub(crate) variables: serde_json::Map<String, serde_json::Value>,
+}
+
+/// An operation that means exactly one thing: valid, within limits, and free of variables,
+/// conditions and named fragments.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) kind: OperationKind,
+    /// Carries the parsed operation; the schema that executes it needs fast validation only.
+    pub(crate) request: Request,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OperationKind {
+    Query,
+    Mutation,
+    Subscription,
+}
+
+/// One reason why a request was not admitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) kind: RefusalKind,
+    pub(crate) message: String,
+    /// Line and column in the document, both from 1, columns in characters.
+    pub(crate) locations: Vec<(usize, usize)>,
+    /// Where in the input the fault is, such as `$input.changes[3].task`, if it is in the input.
+    pub(crate) path: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefusalKind {
+    Parse,
+    Validation,
+    Variables,
+    OperationChoice,
+    Limit,
+}
+
+/// Why a door could not be built.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DoorError {
+    #[error("the generated schema is not valid GraphQL: {0}")]
+    Schema(String),
+}
+
+/// Admits operations on one schema; shared by all transports.
+pub(crate) struct Door {
+    schema: Valid<Schema>,
+    limits: DoorLimits,
+    documents: DocumentCache,
+}
+
+impl Door {
+    /// Builds the door of the schema that `sdl` describes.
+    ///
+    /// # Errors
+    /// If `sdl` is not a valid schema.
+    pub(crate) fn new(sdl: &str, limits: DoorLimits) -> Result<Self, DoorError> {
+        Ok(Self {
+            schema: schema(sdl)?,
+            documents: DocumentCache::new(limits.cached_documents_max, limits.cached_bytes_max),
+            limits,
+        })
+    }
+
+    /// Makes `raw` an exact operation.
+    ///
+    /// # Errors
+    /// Everything found wrong at the first step that found anything: limits, syntax, validity,
+    /// choice of operation, variables, arguments.
+    pub(crate) fn admit(&self, raw: RawRequest) -> Result<Admitted, Vec<Refusal>> {
+        let checked = self.checked(&raw.query)?;
+        let operation = checked
+            .operation(raw.operation_name.as_deref())
+            .map_err(one)?;
+        let mut coercer = Coercer::new(&self.schema, &checked, operation, &self.limits);
+        coercer.accept_variables(raw.variables)?;
+        let parsed = Selector::new(&self.schema, &checked, coercer)
+            .document(operation)
+            .map_err(one)?;
+        let mut request = Request::new(raw.query);
+        request.set_parsed_query(parsed);
+        Ok(Admitted {
+            kind: operation.operation_type.into(),
+            request,
+        })
+    }
+
+    /// The document of this text, from the cache if it has passed before. Refused texts are not
+    /// kept: a flood of them would drive the good ones out.
+    fn checked(&self, text: &str) -> Result<Arc<CheckedDocument>, Vec<Refusal>> {
+        if let Some(known) = self.documents.get(text) {
+            return Ok(known);
+        }
+        let checked = Arc::new(CheckedDocument::new(&self.schema, text, &self.limits)?);
+        self.documents.insert(text, Arc::clone(&checked));
+        Ok(checked)
+    }
+}
+
+impl Refusal {
+    fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            locations: Vec::new(),
+            path: None,
+        }
+    }
+
+    fn at(mut self, location: Option<(usize, usize)>) -> Self {
+        self.locations.extend(location);
+        self
+    }
+}
+
+impl From<OperationType> for OperationKind {
+    fn from(operation: OperationType) -> Self {
+        match operation {
+            OperationType::Query => Self::Query,
+            OperationType::Mutation => Self::Mutation,
+            OperationType::Subscription => Self::Subscription,
+        }
+    }
+}
+
+fn one(refusal: Refusal) -> Vec<Refusal> {
+    vec![refusal]
+}
+
+/// What async-graphql serves and apollo-compiler 1.33 does not know of: its introspection has no
+/// `isOneOf`.
+const IS_ONE_OF: &str = "extend type __Type { isOneOf: Boolean }";
+const ONE_OF: &str = "directive @oneOf on INPUT_OBJECT";
+
+fn schema(sdl: &str) -> Result<Valid<Schema>, DoorError> {
+    let document = ast::Document::parse(sdl, "schema.graphql")
+        .map_err(|e| DoorError::Schema(e.errors.to_string()))?;
+    let declares_one_of = document.definitions.iter().any(|definition| {
+        definition
+            .as_directive_definition()
+            .is_some_and(|directive| directive.name == "oneOf")
+    });
+    let mut builder = Schema::builder()
+        .ignore_builtin_redefinitions()
+        .add_ast(&document)
+        .parse(IS_ONE_OF, "one_of");
+    if !declares_one_of {
+        builder = builder.parse(ONE_OF, "one_of");
+    }
+    builder
+        .build()
+        .and_then(Schema::validate)
+        .map_err(|e| DoorError::Schema(e.errors.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

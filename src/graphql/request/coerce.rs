@@ -1,0 +1,391 @@
+//! Makes input values exact by the specification's rules of input coercion: defaults filled,
+//! variables replaced, absent fields absent. What a custom scalar may hold is not asked here: it is
+//! decided per change, not per request.
+
+use apollo_compiler::ast::Value as Literal;
+use apollo_compiler::executable::{Operation, VariableDefinition};
+use apollo_compiler::parser::SourceSpan;
+use apollo_compiler::schema::{
+    EnumType, ExtendedType, InputObjectType, InputValueDefinition, Type,
+};
+use apollo_compiler::{Name, Node, Schema};
+use async_graphql::indexmap::IndexMap;
+use async_graphql::{Name as FieldName, Value};
+use serde_json::{Map, Value as Json};
+
+use super::document::CheckedDocument;
+use super::limits::DoorLimits;
+use super::scalar;
+use super::value::{Fields, Given, Leaf, Place};
+use super::variables::{Expected, Variables};
+use super::{Refusal, RefusalKind};
+
+/// Estimated bytes a value takes beyond the text it holds.
+const VALUE_BYTES: usize = 32;
+
+/// Coerces the variables of one operation, then its arguments.
+pub(super) struct Coercer<'d> {
+    schema: &'d Schema,
+    checked: &'d CheckedDocument,
+    operation: &'d Operation,
+    variables: Variables<'d>,
+    depth_max: usize,
+    /// Bytes of all values made so far, by estimate.
+    bytes: usize,
+}
+
+impl<'d> Coercer<'d> {
+    pub(super) fn new(
+        schema: &'d Schema,
+        checked: &'d CheckedDocument,
+        operation: &'d Operation,
+        limits: &DoorLimits,
+    ) -> Self {
+        Self {
+            schema,
+            checked,
+            operation,
+            variables: Variables::new(checked, operation, limits.variables_copied_bytes_max),
+            depth_max: limits.variables_depth_max,
+            bytes: 0,
+        }
+    }
+
+    /// `CoerceVariableValues` of the specification. Values the operation does not declare are
+    /// ignored.
+    ///
+    /// # Errors
+    /// One refusal per variable that does not fit its type.
+    pub(super) fn accept_variables(
+        &mut self,
+        mut values: Map<String, Json>,
+    ) -> Result<(), Vec<Refusal>> {
+        let mut refusals = Vec::new();
+        for definition in &self.operation.variables {
+            let before = self.bytes;
+            match self.declared(definition, values.remove(definition.name.as_str())) {
+                Ok(Some(value)) => {
+                    let bytes = self.bytes - before;
+                    self.variables.keep(&definition.name, value, bytes);
+                }
+                Ok(None) => {}
+                Err(refusal) => refusals.push(self.located(refusal, definition.location())),
+            }
+        }
+        if refusals.is_empty() {
+            Ok(())
+        } else {
+            Err(refusals)
+        }
+    }
+
+    /// The value of an argument, or `None` where it is absent.
+    ///
+    /// # Errors
+    /// If what is given, with its variables, does not fit the definition.
+    pub(super) fn argument(
+        &mut self,
+        definition: &'d InputValueDefinition,
+        given: Option<&'d Node<Literal>>,
+        location: Option<SourceSpan>,
+    ) -> Result<Option<Value>, Refusal> {
+        let place = Place::argument(&definition.name);
+        self.defined(definition, false, given.map(Given::Literal), &place)
+            .map_err(|refusal| self.located(refusal, location))
+    }
+
+    /// The condition of a `@skip` or `@include`.
+    ///
+    /// # Errors
+    /// If it is a variable without a value.
+    pub(super) fn condition(&self, literal: &Node<Literal>) -> Result<bool, Refusal> {
+        let known = match &**literal {
+            Literal::Boolean(value) => Some(*value),
+            Literal::Variable(name) => self.variables.boolean(name),
+            _ => None,
+        };
+        known.ok_or_else(|| {
+            let message = format!("the condition {literal} has no value");
+            let refusal = Refusal::new(RefusalKind::Variables, message);
+            self.located(refusal, literal.location())
+        })
+    }
+
+    fn declared(
+        &mut self,
+        definition: &'d VariableDefinition,
+        given: Option<Json>,
+    ) -> Result<Option<Value>, Refusal> {
+        let place = Place::variable(&definition.name);
+        let default = definition.default_value.as_ref().map(Given::Literal);
+        match given.map(Given::Json).or(default) {
+            Some(given) => self.constant(&definition.ty, given, &place).map(Some),
+            None if definition.ty.is_non_null() => Err(place.missing(&definition.ty)),
+            None => Ok(None),
+        }
+    }
+
+    /// The value of an argument or input field: what is given, or else the default, or else
+    /// nothing.
+    fn defined(
+        &mut self,
+        definition: &'d InputValueDefinition,
+        one_of: bool,
+        given: Option<Given<'d>>,
+        place: &Place<'_>,
+    ) -> Result<Option<Value>, Refusal> {
+        let expected = Expected {
+            ty: &definition.ty,
+            has_default: definition.default_value.is_some(),
+            one_of,
+        };
+        if let Some(given) = given
+            && let Some(value) = self.value(expected, given, place)?
+        {
+            return Ok(Some(value));
+        }
+        match &definition.default_value {
+            Some(default) => self
+                .constant(&definition.ty, Given::Literal(default), place)
+                .map(Some),
+            None if definition.ty.is_non_null() => Err(place.missing(&definition.ty)),
+            None => Ok(None),
+        }
+    }
+
+    /// `None` stands for a variable that has no value.
+    fn value(
+        &mut self,
+        expected: Expected<'d>,
+        given: Given<'d>,
+        place: &Place<'_>,
+    ) -> Result<Option<Value>, Refusal> {
+        match given.as_variable() {
+            Some((name, location)) => self
+                .variables
+                .value_for(name, expected, place)
+                .map_err(|refusal| self.located(refusal, location)),
+            None => self.constant(expected.ty, given, place).map(Some),
+        }
+    }
+
+    fn constant(
+        &mut self,
+        ty: &'d Type,
+        given: Given<'d>,
+        place: &Place<'_>,
+    ) -> Result<Value, Refusal> {
+        self.count(place, 0)?;
+        match ty {
+            _ if given.is_null() && ty.is_non_null() => Err(place.mismatch(ty, &given)),
+            _ if given.is_null() => Ok(Value::Null),
+            Type::List(item) | Type::NonNullList(item) => self.list(item, given, place),
+            Type::Named(name) | Type::NonNullNamed(name) => self.named(name, ty, given, place),
+        }
+    }
+
+    /// A single value stands for a list of one.
+    fn list(
+        &mut self,
+        ty: &'d Type,
+        given: Given<'d>,
+        place: &Place<'_>,
+    ) -> Result<Value, Refusal> {
+        let items = match given.into_items() {
+            Ok(items) => items,
+            Err(single) => return Ok(Value::List(vec![self.constant(ty, single, place)?])),
+        };
+        let expected = Expected {
+            ty,
+            has_default: false,
+            one_of: false,
+        };
+        let mut values = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            let value = self.value(expected, item, &place.item(index))?;
+            values.push(value.unwrap_or(Value::Null));
+        }
+        Ok(Value::List(values))
+    }
+
+    fn named(
+        &mut self,
+        name: &'d Name,
+        ty: &'d Type,
+        given: Given<'d>,
+        place: &Place<'_>,
+    ) -> Result<Value, Refusal> {
+        match self.schema.types.get(name) {
+            Some(ExtendedType::InputObject(object)) => self.object(object, ty, given, place),
+            Some(ExtendedType::Enum(values)) => enum_value(values, ty, &given, place),
+            Some(ExtendedType::Scalar(scalar)) if scalar.is_built_in() => {
+                self.built_in(name, ty, given, place)
+            }
+            Some(ExtendedType::Scalar(_)) => self.custom(given, place),
+            _ => Err(place.mismatch(ty, &given)),
+        }
+    }
+
+    fn object(
+        &mut self,
+        object: &'d InputObjectType,
+        ty: &Type,
+        given: Given<'d>,
+        place: &Place<'_>,
+    ) -> Result<Value, Refusal> {
+        let mut fields = given
+            .into_fields()
+            .map_err(|other| place.mismatch(ty, &other))?;
+        let one_of = object.directives.has("oneOf");
+        check_fields(object, one_of, &fields, place)?;
+        let mut values = IndexMap::with_capacity(fields.len());
+        for (name, definition) in &object.fields {
+            let place = place.field(name);
+            let given = fields.take(name);
+            let is_the_one = one_of && given.is_some();
+            let value = self.defined(definition, one_of, given, &place)?;
+            if is_the_one && matches!(value, None | Some(Value::Null)) {
+                let problem = "is the one field given and cannot be null";
+                return Err(place.refuse(RefusalKind::Variables, problem));
+            }
+            if let Some(value) = value {
+                self.count(&place, name.len())?;
+                values.insert(FieldName::new(name), value);
+            }
+        }
+        Ok(Value::Object(values))
+    }
+
+    fn built_in(
+        &mut self,
+        name: &str,
+        ty: &Type,
+        given: Given<'d>,
+        place: &Place<'_>,
+    ) -> Result<Value, Refusal> {
+        let kind = given.kind();
+        let leaf = given
+            .into_leaf()
+            .map_err(|other| place.mismatch(ty, &other))?;
+        self.count_text(&leaf, place)?;
+        scalar::built_in(name, leaf).ok_or_else(|| {
+            let problem = format!("expects {ty}; {kind} such as this does not fit");
+            place.refuse(place.kind(), &problem)
+        })
+    }
+
+    /// A custom scalar takes anything; variables inside it are replaced as in input objects.
+    fn custom(&mut self, given: Given<'d>, place: &Place<'_>) -> Result<Value, Refusal> {
+        self.count(place, 0)?;
+        if given.is_null() {
+            return Ok(Value::Null);
+        }
+        let given = match given.into_items() {
+            Ok(items) => return self.custom_list(items, place),
+            Err(other) => other,
+        };
+        let given = match given.into_fields() {
+            Ok(fields) => return self.custom_object(fields, place),
+            Err(other) => other,
+        };
+        let too_long = "is a number too large to be exact; write it as a string";
+        let leaf = given
+            .into_leaf()
+            .map_err(|_| place.refuse(place.kind(), too_long))?;
+        self.count_text(&leaf, place)?;
+        scalar::custom(leaf).ok_or_else(|| place.refuse(place.kind(), too_long))
+    }
+
+    fn custom_list(&mut self, items: Vec<Given<'d>>, place: &Place<'_>) -> Result<Value, Refusal> {
+        let mut values = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            let value = self.custom_part(item, &place.item(index))?;
+            values.push(value.unwrap_or(Value::Null));
+        }
+        Ok(Value::List(values))
+    }
+
+    fn custom_object(&mut self, fields: Fields<'d>, place: &Place<'_>) -> Result<Value, Refusal> {
+        let mut values = IndexMap::with_capacity(fields.len());
+        for (name, field) in fields.into_all() {
+            let place = place.field(&name);
+            self.count(&place, name.len())?;
+            if let Some(value) = self.custom_part(field, &place)? {
+                values.insert(FieldName::new(&name), value);
+            }
+        }
+        Ok(Value::Object(values))
+    }
+
+    /// Inside a custom scalar a variable may be of any type, since the scalar has none to compare.
+    fn custom_part(
+        &mut self,
+        given: Given<'d>,
+        place: &Place<'_>,
+    ) -> Result<Option<Value>, Refusal> {
+        match given.as_variable() {
+            Some((name, _)) => self.variables.value(name, place),
+            None => self.custom(given, place).map(Some),
+        }
+    }
+
+    fn count_text(&mut self, leaf: &Leaf<'_>, place: &Place<'_>) -> Result<(), Refusal> {
+        match leaf {
+            Leaf::String(text) => self.count(place, text.len()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts a value and bounds its nesting, before the recursion that reads it.
+    fn count(&mut self, place: &Place<'_>, text_bytes: usize) -> Result<(), Refusal> {
+        self.bytes += VALUE_BYTES + text_bytes;
+        if place.depth > self.depth_max {
+            let message = format!("an input value has more than {} levels", self.depth_max);
+            return Err(Refusal::new(RefusalKind::Limit, message));
+        }
+        Ok(())
+    }
+
+    /// The innermost location known wins.
+    fn located(&self, refusal: Refusal, location: Option<SourceSpan>) -> Refusal {
+        if refusal.locations.is_empty() {
+            refusal.at(self.checked.positions.of(location))
+        } else {
+            refusal
+        }
+    }
+}
+
+fn check_fields(
+    object: &InputObjectType,
+    one_of: bool,
+    fields: &Fields<'_>,
+    place: &Place<'_>,
+) -> Result<(), Refusal> {
+    let (name, count) = (&object.name, fields.len());
+    if let Some(unknown) = fields.unknown(|field| object.fields.contains_key(field)) {
+        let problem = format!("is not a field of {name}");
+        return Err(place.field(unknown).refuse(place.kind(), &problem));
+    }
+    if one_of && count != 1 {
+        let problem = format!("takes exactly one field of {name}, not {count}");
+        return Err(place.refuse(place.kind(), &problem));
+    }
+    Ok(())
+}
+
+fn enum_value(
+    definition: &EnumType,
+    ty: &Type,
+    given: &Given<'_>,
+    place: &Place<'_>,
+) -> Result<Value, Refusal> {
+    match given.as_enum() {
+        Some(name) if definition.values.contains_key(name) => Ok(Value::Enum(FieldName::new(name))),
+        Some(_) => {
+            let problem = format!("is not a value of {}", definition.name);
+            Err(place.refuse(place.kind(), &problem))
+        }
+        None => Err(place.mismatch(ty, given)),
+    }
+}

@@ -1,0 +1,181 @@
+//! A document that has passed everything that can be checked without its variables: limits, syntax,
+//! validity. Variables and arguments are made exact in `coerce.rs`, selections in `select.rs`.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use apollo_compiler::executable::Operation;
+use apollo_compiler::parser::{FileId, Parser, SourceMap, SourceSpan};
+use apollo_compiler::validation::{DiagnosticList, Valid};
+use apollo_compiler::{ExecutableDocument, Node, Schema, ast, introspection};
+
+use super::limits::{DoorLimits, measure};
+use super::{Refusal, RefusalKind};
+
+/// More than this many mistakes in one document help nobody.
+const REFUSALS_MAX: usize = 20;
+
+pub(super) struct CheckedDocument {
+    pub(super) document: Valid<ExecutableDocument>,
+    pub(super) positions: Positions,
+    /// Variables whose value is asked for at most once, so that it may be moved instead of copied.
+    pub(super) mentioned_once: HashSet<Box<str>>,
+}
+
+impl CheckedDocument {
+    /// Checks `text` in the order of rising cost, so that a hostile document is refused by the
+    /// cheapest step that can.
+    ///
+    /// # Errors
+    /// What the first failing step found.
+    pub(super) fn new(
+        schema: &Valid<Schema>,
+        text: &str,
+        limits: &DoorLimits,
+    ) -> Result<Self, Vec<Refusal>> {
+        let tree = parse(text, limits)?;
+        let positions = Positions::new(text, &tree.sources);
+        let mentioned_once = measure(&tree, limits, &positions)
+            .map_err(|refusal| vec![refusal])?
+            .into_iter()
+            .filter(|(_, mentions)| *mentions == 1)
+            .map(|(name, _)| name.into())
+            .collect();
+        let document = tree
+            .to_executable(schema)
+            .map_err(|invalid| refusals(RefusalKind::Validation, &invalid.errors))?
+            .validate(schema)
+            .map_err(|invalid| refusals(RefusalKind::Validation, &invalid.errors))?;
+        let checked = Self {
+            document,
+            positions,
+            mentioned_once,
+        };
+        checked
+            .bound_introspection()
+            .map_err(|refusal| vec![refusal])?;
+        Ok(checked)
+    }
+
+    /// The operation called `name`, or the only one. See the specification's `GetOperation`.
+    ///
+    /// # Errors
+    /// If there is no such operation, or no single one.
+    pub(super) fn operation(&self, name: Option<&str>) -> Result<&Node<Operation>, Refusal> {
+        let refuse = |message| Refusal::new(RefusalKind::OperationChoice, message);
+        if self.document.operations.is_empty() {
+            return Err(refuse("the document contains no operation".to_owned()));
+        }
+        self.document
+            .operations
+            .get(name)
+            .map_err(|error| refuse(error.message().to_string()))
+    }
+
+    /// `types { fields { type { fields … } } }` multiplies its answer with each level. Only
+    /// operations that ask for the schema are looked at, since a model may have fields of the same
+    /// names.
+    fn bound_introspection(&self) -> Result<(), Refusal> {
+        for operation in self.document.operations.iter() {
+            let asks = |name: &str| matches!(name, "__schema" | "__type");
+            if !operation
+                .root_fields(&self.document)
+                .any(|field| asks(&field.name))
+            {
+                continue;
+            }
+            introspection::check_max_depth(&self.document, operation).map_err(|error| {
+                Refusal::new(RefusalKind::Limit, error.message().to_string())
+                    .at(self.positions.of(error.location()))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Parses within the limits that protect the parser itself: its recursion runs over selections and
+/// values alike.
+fn parse(text: &str, limits: &DoorLimits) -> Result<ast::Document, Vec<Refusal>> {
+    let limit = |what: &str, max: usize| {
+        let message = format!("the document has more than {max} {what}");
+        Err(vec![Refusal::new(RefusalKind::Limit, message)])
+    };
+    if text.len() > limits.query_bytes_max {
+        return limit("bytes", limits.query_bytes_max);
+    }
+    let nesting_max = limits.depth_max + limits.variables_depth_max;
+    let mut parser = Parser::new()
+        .token_limit(limits.tokens_max)
+        .recursion_limit(nesting_max);
+    let parsed = parser.parse_ast(text, Path::new("request"));
+    if parser.tokens_reached() > limits.tokens_max {
+        return limit("tokens", limits.tokens_max);
+    }
+    if parser.recursion_reached() > nesting_max {
+        return limit("levels of nesting", nesting_max);
+    }
+    parsed.map_err(|broken| refusals(RefusalKind::Parse, &broken.errors))
+}
+
+fn refusals(kind: RefusalKind, errors: &DiagnosticList) -> Vec<Refusal> {
+    errors
+        .iter()
+        .take(REFUSALS_MAX)
+        .map(|diagnostic| {
+            let found = diagnostic.to_json();
+            let locations = found
+                .locations
+                .iter()
+                .map(|place| (place.line, place.column))
+                .collect();
+            Refusal {
+                locations,
+                ..Refusal::new(kind, found.message)
+            }
+        })
+        .collect()
+}
+
+/// From byte offsets to lines and columns by binary search: every field of every request is looked
+/// up, and one line may hold the whole document.
+pub(super) struct Positions {
+    file: Option<FileId>,
+    /// The offsets at which lines begin, the first one included.
+    lines: Vec<usize>,
+    /// The offsets of bytes that continue a character, since columns count characters.
+    continuations: Vec<usize>,
+}
+
+impl Positions {
+    fn new(text: &str, sources: &SourceMap) -> Self {
+        let bytes = text.as_bytes();
+        let ends_line = |at: usize| {
+            bytes[at] == b'\n' || (bytes[at] == b'\r' && bytes.get(at + 1) != Some(&b'\n'))
+        };
+        Self {
+            file: sources.keys().next().copied(),
+            lines: std::iter::once(0)
+                .chain(
+                    (0..bytes.len())
+                        .filter(|at| ends_line(*at))
+                        .map(|at| at + 1),
+                )
+                .collect(),
+            continuations: (0..bytes.len())
+                .filter(|at| !text.is_char_boundary(*at))
+                .collect(),
+        }
+    }
+
+    /// Line and column of the beginning of `span`; `None` for what stands elsewhere, as defaults do
+    /// in the schema.
+    pub(super) fn of(&self, span: Option<SourceSpan>) -> Option<(usize, usize)> {
+        let span = span.filter(|span| Some(span.file_id()) == self.file)?;
+        let before = |offsets: &[usize], at: usize| offsets.partition_point(|offset| *offset < at);
+        let line = before(&self.lines, span.offset() + 1);
+        let start = self.lines[line - 1];
+        let continued =
+            before(&self.continuations, span.offset()) - before(&self.continuations, start);
+        Some((line, span.offset() - start - continued + 1))
+    }
+}

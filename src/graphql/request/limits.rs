@@ -1,0 +1,345 @@
+//! The limits of a document and the meter that holds it to them before it is validated.
+//! The limits on values of variables are kept in `coerce.rs`, the size of a body in `http/`.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+
+use apollo_compiler::Node;
+use apollo_compiler::ast::{self, Definition, DirectiveList, Selection, Value};
+use apollo_compiler::parser::SourceSpan;
+
+use super::document::Positions;
+use super::{Refusal, RefusalKind};
+
+/// What one request may ask for. The defaults leave room for the whole of a model of a hundred
+/// types in one document, and for the introspection query of any tool.
+#[derive(Clone, Debug)]
+pub(crate) struct DoorLimits {
+    /// Length of the document.
+    pub(crate) query_bytes_max: usize,
+    /// Tokens of the document; blanks and comments count, since they too cost the lexer.
+    pub(crate) tokens_max: usize,
+    /// Selection sets inside one another; inline fragments and spreads count.
+    pub(crate) depth_max: usize,
+    /// Aliases, after the expansion of fragments.
+    pub(crate) aliases_max: usize,
+    /// Directives, after the expansion of fragments.
+    pub(crate) directives_max: usize,
+    /// Fields at the root of an operation, after the expansion of fragments.
+    pub(crate) root_fields_max: usize,
+    /// Fields and values of all operations of the document, after the expansion of fragments.
+    /// Without it a text of 1.5 KB in which fragments spread each other twice takes 30 s to
+    /// validate.
+    pub(crate) fragment_expansion_max: usize,
+    /// Nesting of one input value, in variables and in the document.
+    pub(crate) variables_depth_max: usize,
+    /// Bytes of variables that may be handed over a second time, because a document names a
+    /// variable more than once.
+    pub(crate) variables_copied_bytes_max: usize,
+    /// Documents kept with the result of their validation.
+    pub(crate) cached_documents_max: NonZeroUsize,
+    /// Bytes of text of the documents kept.
+    pub(crate) cached_bytes_max: usize,
+}
+
+impl Default for DoorLimits {
+    fn default() -> Self {
+        Self {
+            query_bytes_max: 64 * 1024,
+            tokens_max: 30_000,
+            depth_max: 30,
+            aliases_max: 500,
+            directives_max: 500,
+            root_fields_max: 50,
+            fragment_expansion_max: 10_000,
+            variables_depth_max: 64,
+            variables_copied_bytes_max: 4 * 1024 * 1024,
+            cached_documents_max: NonZeroUsize::new(512).expect("512 is not zero"),
+            cached_bytes_max: 2 * 1024 * 1024,
+        }
+    }
+}
+
+/// How often each variable's value can be asked for.
+pub(super) type Mentions<'d> = HashMap<&'d str, usize>;
+
+/// The weight of a mention that may be visited more than once.
+const SEVERAL: usize = 2;
+
+/// Holds every operation and fragment of `document` to `limits`, each fragment measured once, and
+/// returns how often each variable is mentioned. A mention inside a fragment, inline ones included,
+/// counts as several, because a fragment may be visited again: for another spread, or for another
+/// member of a union.
+///
+/// # Errors
+/// The first limit passed, or a fragment that spreads itself.
+pub(super) fn measure<'d>(
+    document: &'d ast::Document,
+    limits: &'d DoorLimits,
+    positions: &'d Positions,
+) -> Result<Mentions<'d>, Refusal> {
+    let mut meter = Meter {
+        limits,
+        positions,
+        fragments: HashMap::new(),
+        mentions: HashMap::new(),
+    };
+    for definition in &document.definitions {
+        if let Definition::FragmentDefinition(fragment) = definition {
+            meter
+                .fragments
+                .entry(fragment.name.as_str())
+                .or_insert(Measured::Not(fragment));
+        }
+    }
+    let mut total = Size::default();
+    for definition in &document.definitions {
+        match definition {
+            Definition::OperationDefinition(operation) => {
+                let size = meter.operation(operation)?;
+                total = meter.within(
+                    Size {
+                        root_fields: size.root_fields,
+                        ..total.and(size)
+                    },
+                    operation.location(),
+                )?;
+            }
+            Definition::FragmentDefinition(fragment) => {
+                meter.fragment(&fragment.name, 0, fragment.location())?;
+            }
+            _ => {}
+        }
+    }
+    Ok(meter.mentions)
+}
+
+/// What a piece of a document comes to once its fragments are expanded.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    aliases: usize,
+    directives: usize,
+    root_fields: usize,
+    depth: usize,
+}
+
+impl Size {
+    /// Two pieces side by side.
+    fn and(self, other: Self) -> Self {
+        Self {
+            nodes: self.nodes.saturating_add(other.nodes),
+            aliases: self.aliases.saturating_add(other.aliases),
+            directives: self.directives.saturating_add(other.directives),
+            root_fields: self.root_fields.saturating_add(other.root_fields),
+            depth: self.depth.max(other.depth),
+        }
+    }
+}
+
+enum Measured<'d> {
+    Not(&'d Node<ast::FragmentDefinition>),
+    Now,
+    Done(Size),
+}
+
+struct Meter<'d> {
+    limits: &'d DoorLimits,
+    positions: &'d Positions,
+    fragments: HashMap<&'d str, Measured<'d>>,
+    mentions: Mentions<'d>,
+}
+
+impl<'d> Meter<'d> {
+    fn operation(
+        &mut self,
+        operation: &'d Node<ast::OperationDefinition>,
+    ) -> Result<Size, Refusal> {
+        let mut size = self.directives(&operation.directives, 1);
+        for variable in &operation.variables {
+            size = size.and(self.directives(&variable.directives, 1));
+        }
+        let size =
+            size.and(self.selections(&operation.selection_set, 1, 1, operation.location())?);
+        if size.root_fields > self.limits.root_fields_max {
+            return Err(self.beyond(
+                "root fields",
+                self.limits.root_fields_max,
+                operation.location(),
+            ));
+        }
+        Ok(size)
+    }
+
+    /// `level` counts the selection sets around these selections, themselves included; it also
+    /// bounds this recursion.
+    fn selections(
+        &mut self,
+        selections: &'d [Selection],
+        level: usize,
+        weight: usize,
+        around: Option<SourceSpan>,
+    ) -> Result<Size, Refusal> {
+        if level > self.limits.depth_max {
+            return Err(self.beyond("levels of selections", self.limits.depth_max, around));
+        }
+        let mut size = Size {
+            depth: 1,
+            ..Size::default()
+        };
+        for selection in selections {
+            let one = self.selection(selection, level, weight)?;
+            size = self.within(size.and(one), selection.location())?;
+        }
+        Ok(size)
+    }
+
+    fn selection(
+        &mut self,
+        selection: &'d Selection,
+        level: usize,
+        weight: usize,
+    ) -> Result<Size, Refusal> {
+        let location = selection.location();
+        match selection {
+            Selection::Field(field) => {
+                let own = self.field(field, weight);
+                if field.selection_set.is_empty() {
+                    return Ok(own);
+                }
+                let inner = self.selections(&field.selection_set, level + 1, weight, location)?;
+                Ok(own.and(Size {
+                    root_fields: 0,
+                    depth: inner.depth + 1,
+                    ..inner
+                }))
+            }
+            Selection::InlineFragment(fragment) => {
+                let own = self.directives(&fragment.directives, weight);
+                let inner =
+                    self.selections(&fragment.selection_set, level + 1, SEVERAL, location)?;
+                Ok(own.and(Size {
+                    depth: inner.depth + 1,
+                    ..inner
+                }))
+            }
+            Selection::FragmentSpread(spread) => {
+                let own = self.directives(&spread.directives, weight);
+                let inner = self.fragment(&spread.fragment_name, level, location)?;
+                if level + inner.depth > self.limits.depth_max {
+                    return Err(self.beyond(
+                        "levels of selections",
+                        self.limits.depth_max,
+                        location,
+                    ));
+                }
+                Ok(own.and(Size {
+                    depth: inner.depth + 1,
+                    ..inner
+                }))
+            }
+        }
+    }
+
+    fn field(&mut self, field: &'d ast::Field, weight: usize) -> Size {
+        let mut size = self.directives(&field.directives, weight);
+        size.root_fields = 1;
+        size.aliases += usize::from(field.alias.is_some());
+        size.nodes += 1 + self.values(&field.arguments, weight);
+        size
+    }
+
+    fn directives(&mut self, directives: &'d DirectiveList, weight: usize) -> Size {
+        let nodes = directives
+            .iter()
+            .map(|directive| self.values(&directive.arguments, weight))
+            .sum();
+        Size {
+            nodes,
+            directives: directives.len(),
+            ..Size::default()
+        }
+    }
+
+    fn values(&mut self, arguments: &'d [Node<ast::Argument>], weight: usize) -> usize {
+        arguments
+            .iter()
+            .map(|argument| self.value(&argument.value, weight))
+            .sum()
+    }
+
+    /// The number of values in `value`, itself included. The parser has bounded their nesting.
+    fn value(&mut self, value: &'d Value, weight: usize) -> usize {
+        match value {
+            Value::Variable(name) => {
+                *self.mentions.entry(name.as_str()).or_default() += weight;
+                1
+            }
+            Value::List(items) => items
+                .iter()
+                .fold(1, |sum, item| sum + self.value(item, weight)),
+            Value::Object(fields) => fields
+                .iter()
+                .fold(1, |sum, (_, value)| sum + self.value(value, weight)),
+            _ => 1,
+        }
+    }
+
+    /// An unknown fragment weighs nothing here; validation names it.
+    fn fragment(
+        &mut self,
+        name: &'d str,
+        level: usize,
+        from: Option<SourceSpan>,
+    ) -> Result<Size, Refusal> {
+        let Some(measured) = self.fragments.get_mut(name) else {
+            return Ok(Size::default());
+        };
+        match std::mem::replace(measured, Measured::Now) {
+            Measured::Not(fragment) => {
+                let own = self.directives(&fragment.directives, SEVERAL);
+                let inner = self.selections(
+                    &fragment.selection_set,
+                    level + 1,
+                    SEVERAL,
+                    fragment.location(),
+                )?;
+                let size = own.and(inner);
+                self.fragments.insert(name, Measured::Done(size));
+                Ok(size)
+            }
+            Measured::Done(size) => {
+                self.fragments.insert(name, Measured::Done(size));
+                Ok(size)
+            }
+            Measured::Now => Err(Refusal::new(
+                RefusalKind::Validation,
+                format!("fragment `{name}` spreads itself, directly or through others"),
+            )
+            .at(self.positions.of(from))),
+        }
+    }
+
+    fn within(&self, size: Size, location: Option<SourceSpan>) -> Result<Size, Refusal> {
+        let limits = self.limits;
+        for (what, count, max) in [
+            (
+                "fields and values",
+                size.nodes,
+                limits.fragment_expansion_max,
+            ),
+            ("aliases", size.aliases, limits.aliases_max),
+            ("directives", size.directives, limits.directives_max),
+        ] {
+            if count > max {
+                return Err(self.beyond(what, max, location));
+            }
+        }
+        Ok(size)
+    }
+
+    fn beyond(&self, what: &str, max: usize, location: Option<SourceSpan>) -> Refusal {
+        let message = format!("the document has more than {max} {what}, fragments expanded");
+        Refusal::new(RefusalKind::Limit, message).at(self.positions.of(location))
+    }
+}

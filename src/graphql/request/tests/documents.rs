@@ -1,0 +1,328 @@
+//! Limits, choice of operation, selections, and the cache.
+
+use std::time::{Duration, Instant};
+
+use async_graphql::SDLExportOptions;
+
+use super::*;
+
+/// One line a case: a document, its variables, and the answer.
+macro_rules! answers {
+    ($($query:literal, $variables:tt => $expected:tt;)*) => {
+        $(assert_eq!(data($query, json!($variables)), json!($expected), "{}", $query);)*
+    };
+}
+
+/// `levels` fragments, each spreading the next one twice.
+fn doubling(levels: usize) -> String {
+    let fragment = |it: usize| format!("fragment F{it} on Query {{ ...F{0} ...F{0} }} ", it + 1);
+    let fragments: String = (0..levels).map(fragment).collect();
+    format!("{{ ...F0 }} {fragments} fragment F{levels} on Query {{ task {{ id }} }}")
+}
+
+/// As [`doubling`], by fields, and without an operation that uses them.
+fn doubling_fields(levels: usize) -> String {
+    let fragment = |it: usize| {
+        let twice = format!("a: task {{ ...F{0} }} b: task {{ ...F{0} }}", it + 1);
+        format!("fragment F{it} on Task {{ project {{ {twice} }} }} ")
+    };
+    let fragments: String = (0..levels).map(fragment).collect();
+    format!("{{ task {{ id }} }} {fragments} fragment F{levels} on Task {{ id }}")
+}
+
+#[test]
+fn hostile_documents_are_refused_quickly() {
+    let fields = |one: &str, times: usize| format!("{{ task {{ {} }} }}", one.repeat(times));
+    let operations: String = (0..2_000)
+        .map(|it| format!("query A{it} {{ ...F }} "))
+        .collect();
+    let spread = "fragment F on Query { task { id note title id note title } }";
+    let cycle = "fragment A on Query { ...B } fragment B on Query { ...A }";
+    let cases = [
+        (doubling(25), RefusalKind::Limit),
+        (doubling(5_000), RefusalKind::Limit),
+        (doubling_fields(30), RefusalKind::Limit),
+        (format!("{{ ...A }} {cycle}"), RefusalKind::Validation),
+        (cycle.to_owned(), RefusalKind::Validation),
+        (operations + spread, RefusalKind::Limit),
+        (fields("id ", 40_000), RefusalKind::Limit),
+        (fields("id ", 14_000), RefusalKind::Limit),
+        (fields("a: id ", 600), RefusalKind::Limit),
+        (fields("id @skip(if: true) ", 600), RefusalKind::Limit),
+        (
+            format!("{{ {} }}", "task { id }".repeat(51)),
+            RefusalKind::Limit,
+        ),
+        (
+            format!("{{ task {{ id {} }} }}", "@a".repeat(6_000)),
+            RefusalKind::Limit,
+        ),
+        ("{ a ".repeat(10_000), RefusalKind::Limit),
+        (
+            format!("{{ echo(matrix: {}", "[".repeat(20_000)),
+            RefusalKind::Limit,
+        ),
+        (
+            format!("query ($a: {}", "[".repeat(20_000)),
+            RefusalKind::Limit,
+        ),
+        (
+            format!("{{ echo(json: {}", "{a:".repeat(9_000)),
+            RefusalKind::Limit,
+        ),
+        (" ".repeat(1 << 20), RefusalKind::Limit),
+    ];
+    let door = door();
+    for (query, kind) in cases {
+        let started = Instant::now();
+        let refusals = door.admit(raw(&query, json!({}))).unwrap_err();
+        let start: String = query.chars().take(60).collect();
+        assert_eq!(refusals[0].kind, kind, "{start}: {refusals:?}");
+        let taken = started.elapsed();
+        assert!(taken < Duration::from_millis(500), "{start}: {taken:?}");
+    }
+}
+
+#[test]
+fn ordinary_documents_are_within_limits() {
+    for query in [doubling(5), format!("{{ {} }}", "task { id } ".repeat(50))] {
+        assert!(door().admit(raw(&query, json!({}))).is_ok(), "{query}");
+    }
+}
+
+#[test]
+fn large_variables_are_not_multiplied() {
+    let echoes: String = (0..50)
+        .map(|it| format!("e{it}: echo(notes: $n) "))
+        .collect();
+    let query = format!("query ($n: String) {{ {echoes} }}");
+    let of = |bytes: usize| json!({"n": "x".repeat(bytes)});
+    refuse(
+        &query,
+        of(1 << 20),
+        RefusalKind::Limit,
+        "too large to repeat",
+    );
+    assert!(door().admit(raw(&query, of(1 << 10))).is_ok());
+}
+
+#[test]
+fn deep_variables_are_refused() {
+    let query = "query ($j: JSON) { echo(json: $j) }";
+    let deep = |levels: usize| json!({"j": (0..levels).fold(json!(1), |inner, _| json!([inner]))});
+    refuse(query, deep(64), RefusalKind::Limit, "more than 64 levels");
+    assert!(door().admit(raw(query, deep(63))).is_ok());
+}
+
+#[test]
+fn broken_and_invalid_documents_say_where() {
+    let long = "query ($d: ID = \"a\") {\n# é\r\n  echo(notes: \"é→\", choice: {delete: $d})\n}";
+    for (query, kind, location) in [
+        ("{\r\n  é: task { id }\n}", RefusalKind::Parse, (2, 3)),
+        ("{\r\n  task { nope }\n}", RefusalKind::Validation, (2, 10)),
+        (long, RefusalKind::Variables, (3, 38)),
+    ] {
+        let refusal = &refusals(query, json!({"d": null}))[0];
+        assert_eq!(refusal.kind, kind, "{query}: {refusal:?}");
+        assert_eq!(refusal.locations, [location], "{query}: {refusal:?}");
+    }
+    refuse("", json!({}), RefusalKind::Parse, "");
+    refuse("{\n  task { id ", json!({}), RefusalKind::Parse, "");
+    refuse(
+        "fragment F on Query { task { id } }",
+        json!({}),
+        RefusalKind::Validation,
+        "",
+    );
+    refuse("type A { b: Int }", json!({}), RefusalKind::Validation, "");
+}
+
+#[test]
+fn positions_stay_those_of_the_document() {
+    let query = "{\n  task {\n    t: title } }";
+    let mut admitted = door().admit(raw(query, json!({}))).unwrap();
+    let document = admitted.request.parsed_query().unwrap();
+    let (_, operation) = document.operations.iter().next().unwrap();
+    let task = &operation.node.selection_set.node.items[0];
+    assert_eq!((task.pos.line, task.pos.column), (2, 3));
+}
+
+#[test]
+fn the_operation_is_chosen_by_name() {
+    let two = "query A { task { id } } mutation B { push(input: {changes: []}) { a } }";
+    for (name, query, expected) in [
+        (Some("A"), two, Ok(OperationKind::Query)),
+        (Some("B"), two, Ok(OperationKind::Mutation)),
+        (Some("C"), two, Err(RefusalKind::OperationChoice)),
+        (None, two, Err(RefusalKind::OperationChoice)),
+        (None, "query A { task { id } }", Ok(OperationKind::Query)),
+        (
+            Some("A"),
+            "{ task { id } }",
+            Err(RefusalKind::OperationChoice),
+        ),
+        (
+            None,
+            "subscription { changes { a } }",
+            Ok(OperationKind::Subscription),
+        ),
+    ] {
+        let operation_name = name.map(str::to_owned);
+        let request = RawRequest {
+            operation_name,
+            ..raw(query, json!({}))
+        };
+        let admitted = door().admit(request);
+        let found = admitted
+            .map(|it| it.kind)
+            .map_err(|refusals| refusals[0].kind);
+        assert_eq!(found, expected, "{name:?} of {query}");
+    }
+}
+
+#[test]
+fn duplicate_root_keys_run_once() {
+    let (engine, pushes) = engine();
+    let query = "mutation {
+        push(input: {changes: []}) { a }
+        ...M
+        push(input: {changes: []}) { task { id } }
+    } fragment M on Mutation { push(input: {changes: []}) { b task { title } } }";
+    let admitted = door().admit(raw(query, json!({}))).unwrap();
+    let response = execute(&engine, admitted.kind, admitted.request);
+    let expected = json!({"push": {"a": "{}", "b": "{}", "task": {"title": "{}", "id": "{}"}}});
+    assert_eq!(response.data.into_json().unwrap(), expected);
+    assert_eq!(pushes.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn selections_keep_their_meaning() {
+    answers! {
+        "{ task { id id ...T ... { note } } } fragment T on Task { title id }", {}
+            => {"task": {"id": "{}", "title": "{}", "note": "{}"}};
+        "{ any { id ... on Task { id title } ... on Project { name } } }", {} => {"any": {"id": "{}", "title": "{}"}};
+        "{ any { __typename ... on Document { note } } }", {} => {"any": {"__typename": "Task", "note": "{}"}};
+        "{ any { ... on Task { title } ... on Project { name } } }", {} => {"any": {"title": "{}"}};
+        "{ any { ... on State { ... on Task { title } } } }", {} => {"any": {"title": "{}"}};
+        "{ any { ...T ...P } } fragment T on Task { project { id } } fragment P on Task { project { name } }", {}
+            => {"any": {"project": {"id": "{}", "name": "{}"}}};
+        "{ state { __typename ... on Document { id } ... on Task { title } } }", {}
+            => {"state": {"__typename": "Task", "id": "{}", "title": "{}"}};
+        "{ task { ... on Document { id } ... on State { ... on Task { note } } } }", {}
+            => {"task": {"id": "{}", "note": "{}"}};
+        "{ task { project { p: tasks q: tasks(first: 2) } } }", {}
+            => {"task": {"project": {"p": "{\"first\":50}", "q": "{\"first\":2}"}}};
+        "query { __typename t: __typename }", {} => {"__typename": "Query", "t": "Query"};
+        "mutation { __typename }", {} => {"__typename": "Mutation"};
+    }
+}
+
+#[test]
+fn conditions_leave_the_plain_selection() {
+    answers! {
+        "query ($y: Boolean!) { task { id @include(if: $y) note @skip(if: $y) } }", {"y": true} => {"task": {"id": "{}"}};
+        "query ($y: Boolean!) { task { id @include(if: $y) note @skip(if: $y) } }", {"y": false} => {"task": {"note": "{}"}};
+        "query ($y: Boolean!) { task { id ...T @include(if: $y) } } fragment T on Task { title }", {"y": false}
+            => {"task": {"id": "{}"}};
+        "query ($y: Boolean!) { task { id ... @skip(if: $y) { title } } }", {"y": true} => {"task": {"id": "{}"}};
+        "query ($y: Boolean!) { task { id @skip(if: $y) @include(if: $y) id @include(if: $y) } }", {"y": true}
+            => {"task": {"id": "{}"}};
+        "query ($y: Boolean = false) { task { id @skip(if: $y) } }", {} => {"task": {"id": "{}"}};
+    }
+    let query = "query ($y: Boolean = false) { task { id @skip(if: $y) } }";
+    refuse(
+        query,
+        json!({"y": null}),
+        RefusalKind::Variables,
+        "$y has no value",
+    );
+}
+
+#[test]
+fn an_object_without_fields_is_not_null() {
+    answers! {
+        "{ any { ... on Project { name } } }", {} => {"any": {"__typename": "Task"}};
+        "{ task { id @skip(if: true) } }", {} => {"task": {"__typename": "Task"}};
+        "{ task @skip(if: true) { id } }", {} => {"__typename": "Query"};
+        "mutation { push(input: {changes: []}) @skip(if: true) { a } }", {} => {"__typename": "Mutation"};
+    }
+}
+
+#[test]
+fn a_subscription_has_one_unconditional_root_field() {
+    for query in [
+        "subscription { changes { a } echo }",
+        "subscription { changes { a } b: changes { a } }",
+        "subscription { ...S } fragment S on Subscription { changes { a } echo }",
+        "subscription { __typename }",
+        "subscription { changes @skip(if: true) { a } }",
+        "subscription ($y: Boolean!) { ... @include(if: $y) { changes { a } } }",
+    ] {
+        refuse(query, json!({"y": true}), RefusalKind::Validation, "");
+    }
+    answers! {
+        "subscription { ...S } fragment S on Subscription { changes { a } }", {} => {"changes": {"a": "{}"}};
+    }
+}
+
+#[test]
+fn introspection_passes() {
+    let answer = data(include_str!("introspection.graphql"), json!({}));
+    let types = answer["__schema"]["types"].as_array().unwrap();
+    let choice = types.iter().find(|it| it["name"] == "Choice").unwrap();
+    assert_eq!(choice["isOneOf"], json!(true));
+    answers! {
+        "query ($n: String!) { __type(name: $n) { name fields { name } } }", {"n": "Project"}
+            => {"__type": {"name": "Project", "fields": [{"name": "id"}, {"name": "note"}, {"name": "name"}, {"name": "tasks"}, {"name": "task"}]}};
+    }
+    let deep = "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }";
+    refuse(deep, json!({}), RefusalKind::Limit, "introspection");
+}
+
+#[test]
+fn a_text_is_validated_once() {
+    let door = door();
+    let checked = |text: &str| door.checked(text).unwrap();
+    let (first, again) = (checked("{ task { id } }"), checked("{ task { id } }"));
+    assert!(Arc::ptr_eq(&first, &again));
+    assert!(!Arc::ptr_eq(&first, &checked("{ task { note } }")));
+}
+
+#[test]
+fn the_cache_is_bounded() {
+    let limits = DoorLimits {
+        cached_bytes_max: 40,
+        ..DoorLimits::default()
+    };
+    let door = Door::new(&sdl(), limits).unwrap();
+    let checked = |text: &str| door.checked(text).unwrap();
+    let first = checked("{ task { id } }");
+    checked("{ task { note } }");
+    assert!(Arc::ptr_eq(&first, &checked("{ task { id } }")));
+    checked("{ task { title } }");
+    checked("{ task { id note } }");
+    assert!(!Arc::ptr_eq(&first, &checked("{ task { id } }")));
+}
+
+#[test]
+fn a_large_push_arrives_whole() {
+    let change = |it: usize| json!({"create": {"id": it, "pair": {"a": it}}});
+    let changes: Vec<_> = (0..1_000).map(change).collect();
+    let query = "query ($push: Push!) { echo(push: $push) }";
+    let answer = data(query, json!({"push": {"changes": changes}}));
+    let echoed: Json = serde_json::from_str(answer["echo"].as_str().unwrap()).unwrap();
+    let last = json!({"create": {"id": "999", "pair": {"a": 999, "b": 7}}});
+    assert_eq!(echoed["push"]["changes"][999], last);
+}
+
+#[test]
+fn only_a_valid_schema_builds_a_door() {
+    let builds = |sdl: &str| Door::new(sdl, DoorLimits::default()).is_ok();
+    assert!(!builds("type Query { a: Missing }"));
+    assert!(!builds("type Query {"));
+    assert!(builds(
+        "input A @oneOf { b: Int } type Query { a(a: A): Int }"
+    ));
+    let exported = SDLExportOptions::new().include_specified_by();
+    assert!(builds(&engine().0.sdl_with_options(exported)));
+}

@@ -1,0 +1,286 @@
+//! The two forms in which a client gives a value, JSON and GraphQL literals, seen as one, and the
+//! path to it. What type a value has to be is asked in `coerce.rs`.
+
+use std::fmt;
+
+use apollo_compiler::ast::{Type, Value as Literal};
+use apollo_compiler::parser::SourceSpan;
+use apollo_compiler::{Name, Node};
+use async_graphql::Number;
+use serde_json::{Map, Value as Json};
+
+use super::{Refusal, RefusalKind};
+
+/// A value as given. JSON is owned, so that strings move; a push of a thousand changes is not
+/// copied.
+pub(super) enum Given<'d> {
+    Json(Json),
+    Literal(&'d Node<Literal>),
+}
+
+/// The fields of a given object.
+pub(super) enum Fields<'d> {
+    Json(Map<String, Json>),
+    Literal(&'d [(Name, Node<Literal>)]),
+}
+
+/// A given value without parts.
+pub(super) enum Leaf<'d> {
+    Boolean(bool),
+    Integer(Number),
+    /// An integer literal of more than 64 bits.
+    LongInteger(&'d str),
+    Float(f64),
+    String(String),
+    Enum(&'d str),
+}
+
+impl<'d> Given<'d> {
+    pub(super) fn is_null(&self) -> bool {
+        match self {
+            Self::Json(json) => json.is_null(),
+            Self::Literal(literal) => literal.is_null(),
+        }
+    }
+
+    /// The variable's name, if it is one, and where it stands.
+    pub(super) fn as_variable(&self) -> Option<(&'d Name, Option<SourceSpan>)> {
+        match self {
+            Self::Literal(literal) => literal.as_variable().map(|name| (name, literal.location())),
+            Self::Json(_) => None,
+        }
+    }
+
+    /// The name of an enum value: a string in JSON, a bare name in a literal.
+    pub(super) fn as_enum(&self) -> Option<&str> {
+        match self {
+            Self::Json(json) => json.as_str(),
+            Self::Literal(literal) => literal.as_enum().map(Name::as_str),
+        }
+    }
+
+    /// The items of a list.
+    ///
+    /// # Errors
+    /// Anything but a list is handed back.
+    pub(super) fn into_items(self) -> Result<Vec<Given<'d>>, Self> {
+        match self {
+            Self::Json(Json::Array(items)) => Ok(items.into_iter().map(Given::Json).collect()),
+            Self::Literal(literal) => match literal.as_list() {
+                Some(items) => Ok(items.iter().map(Given::Literal).collect()),
+                None => Err(self),
+            },
+            Self::Json(_) => Err(self),
+        }
+    }
+
+    /// The fields of an object.
+    ///
+    /// # Errors
+    /// Anything but an object is handed back.
+    pub(super) fn into_fields(self) -> Result<Fields<'d>, Self> {
+        match self {
+            Self::Json(Json::Object(fields)) => Ok(Fields::Json(fields)),
+            Self::Literal(literal) => literal.as_object().map(Fields::Literal).ok_or(self),
+            Self::Json(_) => Err(self),
+        }
+    }
+
+    /// The value itself, if it has no parts and is not null.
+    ///
+    /// # Errors
+    /// Anything else is handed back.
+    pub(super) fn into_leaf(self) -> Result<Leaf<'d>, Self> {
+        match self {
+            Self::Json(Json::Bool(value)) => Ok(Leaf::Boolean(value)),
+            Self::Json(Json::String(value)) => Ok(Leaf::String(value)),
+            Self::Json(Json::Number(number)) => Ok(match number.as_f64() {
+                Some(float) if number.is_f64() => Leaf::Float(float),
+                _ => Leaf::Integer(number),
+            }),
+            Self::Json(_) => Err(self),
+            Self::Literal(literal) => literal_leaf(literal).ok_or(self),
+        }
+    }
+
+    /// What kind of value this is, for messages. Values themselves stay out of them: they may be
+    /// long or private.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Json(json) => match json {
+                Json::Null => "null",
+                Json::Bool(_) => "a boolean",
+                Json::Number(_) => "a number",
+                Json::String(_) => "a string",
+                Json::Array(_) => "a list",
+                Json::Object(_) => "an object",
+            },
+            Self::Literal(literal) => match &***literal {
+                Literal::Null => "null",
+                Literal::Boolean(_) => "a boolean",
+                Literal::Int(_) | Literal::Float(_) => "a number",
+                Literal::String(_) => "a string",
+                Literal::List(_) => "a list",
+                Literal::Object(_) => "an object",
+                Literal::Enum(_) => "an enum value",
+                Literal::Variable(_) => "a variable",
+            },
+        }
+    }
+}
+
+fn literal_leaf(literal: &Node<Literal>) -> Option<Leaf<'_>> {
+    match &**literal {
+        Literal::Boolean(value) => Some(Leaf::Boolean(*value)),
+        Literal::String(value) => Some(Leaf::String(value.clone())),
+        Literal::Enum(name) => Some(Leaf::Enum(name)),
+        Literal::Float(value) => value.try_to_f64().ok().map(Leaf::Float),
+        Literal::Int(value) => Some(integer(value.as_str())),
+        _ => None,
+    }
+}
+
+fn integer(text: &str) -> Leaf<'_> {
+    let short = text
+        .parse::<i64>()
+        .map(Number::from)
+        .or_else(|_| text.parse::<u64>().map(Number::from));
+    short.map_or(Leaf::LongInteger(text), Leaf::Integer)
+}
+
+impl<'d> Fields<'d> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Json(fields) => fields.len(),
+            Self::Literal(fields) => fields.len(),
+        }
+    }
+
+    /// Takes the field `name`. Validation has made the names of a literal unique.
+    pub(super) fn take(&mut self, name: &str) -> Option<Given<'d>> {
+        match self {
+            Self::Json(fields) => fields.remove(name).map(Given::Json),
+            Self::Literal(fields) => fields
+                .iter()
+                .find(|(field, _)| field == name)
+                .map(|(_, value)| Given::Literal(value)),
+        }
+    }
+
+    /// A field that `is_known` does not know.
+    pub(super) fn unknown(&self, is_known: impl Fn(&str) -> bool) -> Option<&str> {
+        match self {
+            Self::Json(fields) => fields
+                .keys()
+                .map(String::as_str)
+                .find(|name| !is_known(name)),
+            Self::Literal(fields) => fields
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .find(|name| !is_known(name)),
+        }
+    }
+
+    /// All fields in the order given.
+    pub(super) fn into_all(self) -> Vec<(String, Given<'d>)> {
+        match self {
+            Self::Json(fields) => fields
+                .into_iter()
+                .map(|(name, value)| (name, Given::Json(value)))
+                .collect(),
+            Self::Literal(fields) => fields
+                .iter()
+                .map(|(name, value)| (name.to_string(), Given::Literal(value)))
+                .collect(),
+        }
+    }
+}
+
+/// Where a value stands, as a chain on the stack: a path costs nothing until it is shown.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'p> {
+    around: Option<&'p Place<'p>>,
+    step: Step<'p>,
+    pub(super) depth: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'p> {
+    Variable(&'p str),
+    Argument(&'p str),
+    Field(&'p str),
+    Item(usize),
+}
+
+impl<'p> Place<'p> {
+    pub(super) fn variable(name: &'p str) -> Self {
+        Self {
+            around: None,
+            step: Step::Variable(name),
+            depth: 1,
+        }
+    }
+
+    pub(super) fn argument(name: &'p str) -> Self {
+        Self {
+            around: None,
+            step: Step::Argument(name),
+            depth: 1,
+        }
+    }
+
+    pub(super) fn field(&'p self, name: &'p str) -> Self {
+        Self {
+            around: Some(self),
+            step: Step::Field(name),
+            depth: self.depth + 1,
+        }
+    }
+
+    pub(super) fn item(&'p self, index: usize) -> Self {
+        Self {
+            around: Some(self),
+            step: Step::Item(index),
+            depth: self.depth + 1,
+        }
+    }
+
+    /// What a mistake at this place is to the client.
+    pub(super) fn kind(&self) -> RefusalKind {
+        match (self.around, self.step) {
+            (Some(around), _) => around.kind(),
+            (None, Step::Variable(_)) => RefusalKind::Variables,
+            (None, _) => RefusalKind::Validation,
+        }
+    }
+
+    pub(super) fn refuse(&self, kind: RefusalKind, problem: &str) -> Refusal {
+        Refusal {
+            path: Some(self.to_string()),
+            ..Refusal::new(kind, format!("`{self}` {problem}"))
+        }
+    }
+
+    pub(super) fn mismatch(&self, ty: &Type, given: &Given<'_>) -> Refusal {
+        self.refuse(self.kind(), &format!("expects {ty}, not {}", given.kind()))
+    }
+
+    /// Literals without a required field do not pass validation, so that a variable is missing.
+    pub(super) fn missing(&self, ty: &Type) -> Refusal {
+        self.refuse(RefusalKind::Variables, &format!("of type {ty} is required"))
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(around) = self.around {
+            around.fmt(f)?;
+        }
+        match self.step {
+            Step::Variable(name) => write!(f, "${name}"),
+            Step::Argument(name) => f.write_str(name),
+            Step::Field(name) => write!(f, ".{name}"),
+            Step::Item(index) => write!(f, "[{index}]"),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The roots of the schema: `Query`, `Mutation`, `Subscription`. Each resolver reads its arguments, asks `sync`, and
+//! words what failed.
+
+use std::sync::Arc;
+
+use async_graphql::{
+    Value as GraphqlValue,
+    dynamic::{
+        Field, FieldFuture, FieldValue, Object, ResolverContext, SchemaBuilder, Subscription,
+        SubscriptionField, SubscriptionFieldFuture,
+    },
+};
+use futures_util::StreamExt;
+use tidegate_core::{
+    id::{ClientId, DocumentKey, Scope},
+    model::{DocumentType, Model},
+    value::Timestamp,
+};
+
+use super::{
+    documents::DocumentNode,
+    error::{Code, Failure},
+    inputs,
+    pages::{self, PageNode},
+    results::PushNode,
+    shape::{argument, enumeration, int, list, nullable, plain, required, string},
+};
+use crate::sync::{Caller, Start, SyncService, Viewer};
+
+pub(super) fn register(builder: SchemaBuilder, model: &Arc<Model>) -> SchemaBuilder {
+    let starts = enumeration(
+        "SyncStart",
+        "Where a subscription starts.",
+        &[
+            ("CHECKPOINT", "At the checkpoint, or anew without one."),
+            (
+                "NOW",
+                "At what is there now: for clients that pull by themselves.",
+            ),
+        ],
+    );
+    builder
+        .register(starts)
+        .register(viewer_object())
+        .register(query(model))
+        .register(mutation(model))
+        .register(subscription())
+}
+
+fn query(model: &Arc<Model>) -> Object {
+    let query = Object::new("Query")
+        .description("What can be read.")
+        .field(changes_since())
+        .field(viewer());
+    model.types.iter().fold(query, |query, document_type| {
+        query.field(document(document_type))
+    })
+}
+
+fn changes_since() -> Field {
+    let field = Field::new("changesSince", required("SyncPage"), |ctx| {
+        FieldFuture::new(async move {
+            let (sync, caller) = context(&ctx)?;
+            let page = async {
+                sync.pull(caller, pages::request(&ctx, sync)?)
+                    .await
+                    .map_err(Failure::from)
+            };
+            let page = page.await.map_err(Failure::into_error)?;
+            Ok(Some(PageNode::value(page, sync.now())))
+        })
+    });
+    pages::arguments()
+        .into_iter()
+        .fold(field, Field::argument)
+        .description("What changed since the checkpoint, page by page: repeat while `hasMore`.")
+}
+
+fn viewer() -> Field {
+    Field::new("viewer", required("SyncViewer"), |ctx| {
+        FieldFuture::new(async move {
+            let (sync, caller) = context(&ctx)?;
+            let client = client_id(&ctx).map_err(Failure::into_error)?;
+            let viewer = sync
+                .viewer(caller, client)
+                .await
+                .map_err(|e| Failure::from(e).into_error())?;
+            let user = caller.identity.user.to_string();
+            Ok(Some(FieldValue::owned_any(ViewerNode {
+                user,
+                viewer,
+                server_time: sync.now(),
+            })))
+        })
+    })
+    .argument(argument(
+        "clientId",
+        nullable("ID"),
+        "The client whose `lastMutationId` is wanted.",
+    ))
+    .description("Who you are, and what you may see and change.")
+}
+
+fn client_id(ctx: &ResolverContext<'_>) -> Result<Option<ClientId>, Failure> {
+    let Some(text) = text_argument(ctx, "clientId") else {
+        return Ok(None);
+    };
+    ClientId::new(&text).map(Some).map_err(|error| {
+        Failure::new(
+            Code::BadUserInput,
+            format!("`clientId` is not usable: {error}."),
+        )
+    })
+}
+
+fn document(document_type: &Arc<DocumentType>) -> Field {
+    let name = document_type.name.as_str().to_owned();
+    let description = format!("One {name}; null if there is none, or none you may see.");
+    let (singular, document_type) = (document_type.singular.clone(), document_type.clone());
+    Field::new(singular, nullable(&name), move |ctx| {
+        let document_type = document_type.clone();
+        FieldFuture::new(async move {
+            let (sync, caller) = context(&ctx)?;
+            let id = text_argument(&ctx, "id").unwrap_or_default();
+            let Ok(id) = document_type.id_type.parse(&id) else {
+                return Ok(None);
+            };
+            let key = DocumentKey {
+                type_name: document_type.name.clone(),
+                id,
+            };
+            let found = sync.documents(caller, &[key].into()).await;
+            let found = found.map_err(|error| Failure::from(error).into_error())?;
+            Ok(found
+                .into_iter()
+                .next()
+                .map(|entry| FieldValue::owned_any(DocumentNode(entry))))
+        })
+    })
+    .argument(argument("id", required("ID"), "Its id."))
+    .description(description)
+}
+
+fn mutation(model: &Arc<Model>) -> Object {
+    let model = model.clone();
+    let push_changes = Field::new("pushChanges", required("PushChangesPayload"), move |ctx| {
+        let model = model.clone();
+        FieldFuture::new(async move {
+            let (sync, caller) = context(&ctx)?;
+            let input = ctx.args.try_get("input")?.as_value().clone();
+            let push = async {
+                let push = inputs::push(&model, input)?;
+                sync.push(caller, push).await.map_err(Failure::from)
+            };
+            let outcome = push.await.map_err(Failure::into_error)?;
+            Ok(Some(FieldValue::owned_any(PushNode {
+                outcome,
+                server_time: sync.now(),
+            })))
+        })
+    })
+    .argument(argument("input", required("PushChangesInput"), "The push."))
+    .description("Applies a client's changes, each with an outcome of its own.");
+    Object::new("Mutation")
+        .description("What can be changed.")
+        .field(push_changes)
+}
+
+fn subscription() -> Subscription {
+    let field = SubscriptionField::new("changes", required("SyncPage"), |ctx| {
+        SubscriptionFieldFuture::new(async move {
+            let (sync, caller) = context(&ctx)?;
+            let request = pages::request(&ctx, sync).map_err(Failure::into_error)?;
+            let start = match ctx
+                .args
+                .get("from")
+                .map(|from| from.as_value().to_string())
+                .as_deref()
+            {
+                Some("NOW") => Start::Now,
+                _ => Start::Checkpoint,
+            };
+            let sync = sync.clone();
+            let pages = sync.clone().subscribe(caller.clone(), request, start);
+            Ok(pages.map(move |page| match page {
+                Ok(page) => Ok(PageNode::value(page, sync.now())),
+                Err(error) => Err(Failure::from(error).into_error()),
+            }))
+        })
+    });
+    let field = pages::arguments()
+        .into_iter()
+        .fold(field, SubscriptionField::argument)
+        .argument(
+            argument("from", nullable("SyncStart"), "Where the subscription starts.")
+                .default_value(GraphqlValue::Enum(async_graphql::Name::new("CHECKPOINT"))),
+        )
+        .description("Catches the client up and then goes on: each page comes soon after its changes are durable. After a disconnection, subscribe again with the last checkpoint.");
+    Subscription::new("Subscription")
+        .description("What can be followed.")
+        .field(field)
+}
+
+struct ViewerNode {
+    user: String,
+    viewer: Viewer,
+    server_time: Timestamp,
+}
+
+fn viewer_object() -> Object {
+    Object::new("SyncViewer")
+        .description("Who asks, and what they may see and change.")
+        .field(plain(
+            "id",
+            required("ID"),
+            "The user.",
+            |node: &ViewerNode| Some(string(node.user.as_str())),
+        ))
+        .field(plain(
+            "readScopes",
+            list("ID"),
+            "The scopes you may see.",
+            |node: &ViewerNode| Some(scopes(node.viewer.grants.scopes())),
+        ))
+        .field(plain(
+            "writeScopes",
+            list("ID"),
+            "The scopes you may change.",
+            |node: &ViewerNode| Some(scopes(node.viewer.grants.writable())),
+        ))
+        .field(plain(
+            "lastMutationId",
+            nullable("Int"),
+            "The last mutation id consumed of the client asked about.",
+            |node: &ViewerNode| node.viewer.last_mutation.map(|id| int(id.0)),
+        ))
+        .field(plain(
+            "serverTime",
+            required("DateTime"),
+            "The gateway's clock.",
+            |node: &ViewerNode| Some(string(node.server_time.to_string())),
+        ))
+        .field(plain(
+            "epoch",
+            required("ID"),
+            "The identity of the store's history.",
+            |node: &ViewerNode| Some(string(node.viewer.epoch.as_str())),
+        ))
+}
+
+fn scopes<'a>(scopes: impl Iterator<Item = &'a Scope>) -> FieldValue<'static> {
+    FieldValue::list(scopes.map(|scope| string(scope.as_str())))
+}
+
+/// The service and the caller, which every request carries.
+fn context<'a>(
+    ctx: &ResolverContext<'a>,
+) -> async_graphql::Result<(&'a Arc<SyncService>, &'a Caller)> {
+    Ok((
+        ctx.ctx.data::<Arc<SyncService>>()?,
+        ctx.ctx.data::<Caller>()?,
+    ))
+}
+
+fn text_argument(ctx: &ResolverContext<'_>, name: &str) -> Option<String> {
+    match ctx.args.get(name)?.as_value() {
+        GraphqlValue::String(text) => Some(text.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,178 @@
+//! The seam between the sync rules and the world: what a store promises, in data of the core.
+//!
+//! Every backend passes one contract suite (`tests/it/contract.rs`). Nothing here knows GraphQL or HTTP, and no
+//! store decides anything: what is written is computed by the core from what was loaded.
+
+mod codec;
+pub mod embedded;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use thiserror::Error;
+use tidegate_core::{
+    entry::{Entry, FeedItem, Membership, ScopeState},
+    id::{ClientKey, DocumentKey, Epoch, Scope, Seq, TypeName, UserId},
+    push::ClientState,
+    transaction::{Loaded, Reads, Writes},
+};
+
+/// The pure function a commit runs, once or, when the transaction is retried, again.
+pub type Decide = dyn Fn(&Loaded) -> Writes + Send + Sync;
+
+/// A store of entries, and its four promises: `commit`, `snapshot` (which scans and gets), `tail`, and that what it
+/// acknowledged is durable.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Loads what `reads` names, decides, numbers the feed writes and writes everything in one transaction; returns
+    /// when it is durable. Commits that touch one scope are serialised: its seqs are unique, gap-free and in commit
+    /// order.
+    ///
+    /// # Errors
+    /// [`StoreError`]. After [`StoreError::Unavailable`] it may have been written all the same, and only what was
+    /// written with it tells (protocol.md 5.2); after any other, nothing of it was.
+    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError>;
+
+    /// Opens a consistent view of all that was committed before the call (protocol.md 2.2).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
+
+    /// A scope's head by a linearizable read (protocol.md 2.4).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError>;
+
+    /// What is committed from now on, in commit order. Begins with [`TailEvent::Restart`].
+    fn tail(&self) -> BoxStream<'static, TailEvent>;
+}
+
+/// One consistent view: all its answers are of the same moment.
+#[async_trait]
+pub trait Snapshot: Send {
+    /// The store's epoch.
+    fn epoch(&self) -> &Epoch;
+
+    /// Heads and floors; a scope that was never written has zeros.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn scopes(
+        &mut self,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<HashMap<Scope, ScopeState>, StoreError>;
+
+    /// What the documents of membership types give to a user.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn memberships(&mut self, user: &UserId) -> Result<Vec<Membership>, StoreError>;
+
+    /// A stretch of one scope's feed, ascending by seq.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError>;
+
+    /// Entries by key, tombstones too; what does not exist is absent.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn entries(
+        &mut self,
+        keys: &BTreeSet<DocumentKey>,
+    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError>;
+
+    /// What is remembered of a client.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError>;
+}
+
+/// What a scan asks for.
+#[derive(Debug, Clone)]
+pub struct ScanRange {
+    /// Whose feed.
+    pub scope: Scope,
+    /// Only records of these types; `None` is all.
+    pub types: Option<BTreeSet<TypeName>>,
+    /// Records above this seq,
+    pub after: Seq,
+    /// up to and with this one.
+    pub through: Seq,
+    /// At most so many records.
+    pub items_max: usize,
+    /// The scan ends with the record that brings its stored bytes to this; it yields at least one if there is one.
+    pub bytes_max: usize,
+}
+
+/// What a scan found.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    /// The records, ascending by seq.
+    pub items: Vec<FeedItem>,
+    /// Their stored size.
+    pub bytes: usize,
+    /// Whether nothing in the range was left out.
+    pub complete: bool,
+}
+
+/// What a tail tells.
+#[derive(Debug, Clone)]
+pub enum TailEvent {
+    /// Something may have been missed: whoever follows reads the store again.
+    Restart,
+    /// Feed writes of one transaction; others of the same transaction may follow.
+    Committed {
+        /// Which transaction, unique within the tail.
+        transaction: u64,
+        /// Its feed writes, not necessarily all and not necessarily in seq order.
+        items: Arc<[FeedItem]>,
+    },
+    /// The store has a new epoch.
+    Epoch(Epoch),
+}
+
+/// Why a store could not do what it was asked.
+#[derive(Debug, Clone, Error)]
+pub enum StoreError {
+    /// It cannot be reached, or not now; trying again may help.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// There is no room left to write; reading still works.
+    #[error("the store is full or cannot be written: {0}")]
+    NotWritable(String),
+    /// Another process has it open.
+    #[error(
+        "the store at {path} is in use by another process; stop that one first, or use its endpoint"
+    )]
+    InUse {
+        /// Where it is.
+        path: String,
+    },
+    /// The decision panicked, or gave what cannot be stored; trying again does not help.
+    #[error("the decision could not be carried out: {0}")]
+    Undecided(String),
+    /// Another version of Tidegate wrote it.
+    #[error(
+        "the store at {path} has format {found}, and this Tidegate reads format {known}; use the version that wrote it"
+    )]
+    OtherFormat {
+        /// Where it is.
+        path: String,
+        /// The format it has.
+        found: u32,
+        /// The format this version reads and writes.
+        known: u32,
+    },
+    /// What it holds cannot be read.
+    #[error("the store holds something that cannot be read: {0}")]
+    Corrupt(String),
+}

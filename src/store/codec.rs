@@ -1,0 +1,362 @@
+//! Feed items and client states as BSON, the form in which every store keeps them.
+//!
+//! The names are short because each record carries them. Where the bytes are put is each store's affair, and so is
+//! the BSON of application documents, whose shape is the model's.
+
+mod client;
+mod value;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bson::{
+    DateTime, RawArrayBuf, RawDocument, RawDocumentBuf,
+    error::Error as BsonError,
+    raw::{CStr, RawBsonRef, cstr},
+    spec::ElementType,
+};
+use thiserror::Error;
+use tidegate_core::{
+    entry::{Entry, FeedItem, Marker, Membership, Record, Writer},
+    id::{
+        ClientId, DocumentId, DocumentKey, MutationId, NameError, Scope, Seq, TypeName, UserId,
+        Version,
+    },
+    model::Access,
+    value::{Timestamp, TimestampError},
+};
+
+pub(crate) use client::{decode_client, encode_client};
+
+/// Why bytes are no record, or a record cannot be made bytes.
+#[derive(Debug, Error)]
+pub(crate) enum CodecError {
+    #[error(transparent)]
+    Bson(#[from] BsonError),
+    #[error("the field {0:?} is missing or not of its type")]
+    Field(&'static str),
+    #[error("BSON of type {0:?} holds no value")]
+    Type(ElementType),
+    #[error("a value is nested too deeply")]
+    Depth,
+    #[error("a Decimal128 that is not a finite number")]
+    Decimal,
+    #[error("a name is out of bounds: {0}")]
+    Name(#[from] NameError),
+    #[error("an instant is out of bounds: {0}")]
+    Timestamp(#[from] TimestampError),
+}
+
+/// Writes a feed item. The body comes last, so that readers of the other fields need not step over it.
+///
+/// # Errors
+/// [`CodecError::Bson`] when a field name contains U+0000.
+pub(crate) fn encode_item(item: &FeedItem) -> Result<Vec<u8>, CodecError> {
+    let mut raw = RawDocumentBuf::new();
+    let key = item.record.key();
+    raw.append(cstr!("t"), key.type_name.as_str());
+    raw.append(cstr!("i"), key.id.as_str());
+    raw.append(cstr!("s"), item.record.scope().as_str());
+    raw.append(cstr!("q"), item.seq.0);
+    raw.append(cstr!("v"), item.record.version().0);
+    raw.append(cstr!("at"), date(item.record.at()));
+    match &item.record {
+        Record::Entry(entry) => append_entry(&mut raw, entry)?,
+        Record::Marker(_) => raw.append(cstr!("left"), true),
+    }
+    Ok(raw.into_bytes())
+}
+
+/// Reads what [`encode_item`] wrote.
+///
+/// # Errors
+/// [`CodecError`] when the bytes are not of that form.
+pub(crate) fn decode_item(bytes: &[u8]) -> Result<FeedItem, CodecError> {
+    let raw = RawDocument::from_bytes(bytes)?;
+    let left = raw.get("left")?.is_some();
+    let record = if left {
+        Record::Marker(Marker {
+            key: document_key(raw)?,
+            scope: Scope::new(text(raw, "s")?)?,
+            version: Version(int(raw, "v")?),
+            at: instant(raw, "at")?,
+        })
+    } else {
+        Record::Entry(Arc::new(decode_entry(raw)?))
+    };
+    Ok(FeedItem {
+        seq: Seq(long(raw, "q")?),
+        record,
+    })
+}
+
+fn append_entry(raw: &mut RawDocumentBuf, entry: &Entry) -> Result<(), CodecError> {
+    raw.append(cstr!("k"), entry.began.0);
+    raw.append(cstr!("r"), entry.run.0);
+    let mut field_versions = RawDocumentBuf::new();
+    for (field, version) in &entry.field_versions {
+        field_versions.append(<&CStr>::try_from(field.as_str())?, version.0);
+    }
+    raw.append(cstr!("f"), field_versions);
+    let mut writers = RawArrayBuf::new();
+    for (version, writer) in &entry.writers {
+        writers.push(encode_writer(*version, writer));
+    }
+    raw.append(cstr!("w"), writers);
+    if let Some(membership) = &entry.membership {
+        raw.append(cstr!("g"), encode_membership(membership));
+    }
+    if let Some(body) = &entry.body {
+        raw.append(cstr!("b"), value::encode(body)?);
+    }
+    Ok(())
+}
+
+fn decode_entry(raw: &RawDocument) -> Result<Entry, CodecError> {
+    Ok(Entry {
+        key: document_key(raw)?,
+        scope: Scope::new(text(raw, "s")?)?,
+        version: Version(int(raw, "v")?),
+        began: Version(int(raw, "k")?),
+        run: Version(int(raw, "r")?),
+        field_versions: decode_field_versions(raw)?,
+        writers: decode_writers(raw)?,
+        body: document(raw, "b")?.map(value::decode).transpose()?,
+        at: instant(raw, "at")?,
+        membership: document(raw, "g")?.map(decode_membership).transpose()?,
+    })
+}
+
+fn decode_field_versions(raw: &RawDocument) -> Result<BTreeMap<String, Version>, CodecError> {
+    let fields = document(raw, "f")?.ok_or(CodecError::Field("f"))?;
+    fields
+        .iter()
+        .map(|element| {
+            let (field, version) = element?;
+            let version = version.as_i32().ok_or(CodecError::Field("f"))?;
+            Ok((field.as_str().to_owned(), Version(version)))
+        })
+        .collect()
+}
+
+fn encode_writer(version: Version, writer: &Writer) -> RawDocumentBuf {
+    let mut raw = RawDocumentBuf::new();
+    raw.append(cstr!("v"), version.0);
+    raw.append(cstr!("e"), date(writer.edited_at));
+    if let Some(user) = &writer.user {
+        raw.append(cstr!("u"), user.as_str());
+    }
+    if let Some(client) = &writer.client {
+        raw.append(cstr!("c"), client.as_str());
+    }
+    if let Some(mutation) = writer.mutation {
+        raw.append(cstr!("m"), mutation.0);
+    }
+    raw
+}
+
+fn decode_writers(raw: &RawDocument) -> Result<BTreeMap<Version, Writer>, CodecError> {
+    list(raw, "w")?
+        .map(|element| {
+            let raw = element?.as_document().ok_or(CodecError::Field("w"))?;
+            Ok((Version(int(raw, "v")?), decode_writer(raw)?))
+        })
+        .collect()
+}
+
+fn decode_writer(raw: &RawDocument) -> Result<Writer, CodecError> {
+    Ok(Writer {
+        user: optional_text(raw, "u")?.map(UserId::new).transpose()?,
+        client: optional_text(raw, "c")?.map(ClientId::new).transpose()?,
+        edited_at: instant(raw, "e")?,
+        mutation: optional_int(raw, "m")?.map(MutationId),
+    })
+}
+
+fn encode_membership(membership: &Membership) -> RawDocumentBuf {
+    let mut raw = RawDocumentBuf::new();
+    raw.append(cstr!("u"), membership.user.as_str());
+    raw.append(cstr!("s"), membership.scope.as_str());
+    raw.append(cstr!("w"), membership.access == Access::Write);
+    raw
+}
+
+fn decode_membership(raw: &RawDocument) -> Result<Membership, CodecError> {
+    let may_write = raw.get("w")?.and_then(RawBsonRef::as_bool);
+    Ok(Membership {
+        user: UserId::new(text(raw, "u")?)?,
+        scope: Scope::new(text(raw, "s")?)?,
+        access: match may_write.ok_or(CodecError::Field("w"))? {
+            true => Access::Write,
+            false => Access::Read,
+        },
+    })
+}
+
+fn document_key(raw: &RawDocument) -> Result<DocumentKey, CodecError> {
+    Ok(DocumentKey {
+        type_name: TypeName::new(text(raw, "t")?)?,
+        id: DocumentId::new(text(raw, "i")?)?,
+    })
+}
+
+fn date(at: Timestamp) -> DateTime {
+    DateTime::from_millis(at.ms())
+}
+
+fn instant(raw: &RawDocument, name: &'static str) -> Result<Timestamp, CodecError> {
+    let date = raw.get(name)?.and_then(RawBsonRef::as_datetime);
+    let date = date.ok_or(CodecError::Field(name))?;
+    Ok(Timestamp::from_ms(date.timestamp_millis())?)
+}
+
+fn text<'a>(raw: &'a RawDocument, name: &'static str) -> Result<&'a str, CodecError> {
+    optional_text(raw, name)?.ok_or(CodecError::Field(name))
+}
+
+fn optional_text<'a>(
+    raw: &'a RawDocument,
+    name: &'static str,
+) -> Result<Option<&'a str>, CodecError> {
+    optional(raw, name, RawBsonRef::as_str)
+}
+
+fn int(raw: &RawDocument, name: &'static str) -> Result<i32, CodecError> {
+    optional_int(raw, name)?.ok_or(CodecError::Field(name))
+}
+
+fn optional_int(raw: &RawDocument, name: &'static str) -> Result<Option<i32>, CodecError> {
+    optional(raw, name, RawBsonRef::as_i32)
+}
+
+fn long(raw: &RawDocument, name: &'static str) -> Result<i64, CodecError> {
+    optional(raw, name, RawBsonRef::as_i64)?.ok_or(CodecError::Field(name))
+}
+
+fn document<'a>(
+    raw: &'a RawDocument,
+    name: &'static str,
+) -> Result<Option<&'a RawDocument>, CodecError> {
+    optional(raw, name, RawBsonRef::as_document)
+}
+
+fn list<'a>(
+    raw: &'a RawDocument,
+    name: &'static str,
+) -> Result<impl Iterator<Item = Result<RawBsonRef<'a>, CodecError>>, CodecError> {
+    let array = optional(raw, name, RawBsonRef::as_array)?.ok_or(CodecError::Field(name))?;
+    Ok(array.into_iter().map(|element| Ok(element?)))
+}
+
+/// Absent is `None`; present and of another type is an error.
+fn optional<'a, T>(
+    raw: &'a RawDocument,
+    name: &'static str,
+    read: impl FnOnce(RawBsonRef<'a>) -> Option<T>,
+) -> Result<Option<T>, CodecError> {
+    match raw.get(name)? {
+        None => Ok(None),
+        Some(found) => read(found).map(Some).ok_or(CodecError::Field(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::btree_map, option, prelude::*};
+
+    use super::{value::tests::arbitrary_body, *};
+
+    fn name() -> impl Strategy<Value = String> {
+        "[a-zA-Z0-9:/$.äß-]{1,12}"
+    }
+
+    fn instants() -> impl Strategy<Value = Timestamp> {
+        prop_oneof![
+            (-62_167_219_200_000_i64..=253_402_300_799_999),
+            Just(-1),
+            Just(0)
+        ]
+        .prop_map(|ms| Timestamp::from_ms(ms).unwrap())
+    }
+
+    fn writers() -> impl Strategy<Value = Writer> {
+        (
+            option::of(name()),
+            option::of(name()),
+            instants(),
+            option::of(any::<i32>()),
+        )
+            .prop_map(|(user, client, edited_at, mutation)| Writer {
+                user: user.map(|user| UserId::new(&user).unwrap()),
+                client: client.map(|client| ClientId::new(&client).unwrap()),
+                edited_at,
+                mutation: mutation.map(MutationId),
+            })
+    }
+
+    fn memberships() -> impl Strategy<Value = Membership> {
+        (name(), name(), any::<bool>()).prop_map(|(user, scope, write)| Membership {
+            user: UserId::new(&user).unwrap(),
+            scope: Scope::new(&scope).unwrap(),
+            access: if write { Access::Write } else { Access::Read },
+        })
+    }
+
+    prop_compose! {
+        fn entries()(
+            (type_name, id, scope) in (name(), name(), name()),
+            (version, began, run) in (any::<i32>(), any::<i32>(), any::<i32>()),
+            field_versions in btree_map(name(), any::<i32>().prop_map(Version), 0..4),
+            writers in btree_map(any::<i32>().prop_map(Version), writers(), 0..4),
+            body in option::of(arbitrary_body()),
+            at in instants(),
+            membership in option::of(memberships()),
+        ) -> Entry {
+            Entry {
+                key: DocumentKey {
+                    type_name: TypeName::new(&type_name).unwrap(),
+                    id: DocumentId::new(&id).unwrap(),
+                },
+                scope: Scope::new(&scope).unwrap(),
+                version: Version(version),
+                began: Version(began),
+                run: Version(run),
+                field_versions,
+                writers,
+                body,
+                at,
+                membership,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_feed_item_is_read_as_it_was_written(entry in entries(), seq in any::<i64>()) {
+            let marker = Record::Marker(Marker {
+                key: entry.key.clone(),
+                scope: entry.scope.clone(),
+                version: entry.version,
+                at: entry.at,
+            });
+            for record in [Record::Entry(Arc::new(entry)), marker] {
+                let item = FeedItem { seq: Seq(seq), record };
+                let bytes = encode_item(&item).unwrap();
+                prop_assert_eq!(decode_item(&bytes).unwrap(), item);
+            }
+        }
+
+        #[test]
+        fn bytes_that_are_no_record_are_refused_without_a_panic(
+            entry in entries(),
+            cut in any::<prop::sample::Index>(),
+            flip in any::<u8>(),
+        ) {
+            let item = FeedItem { seq: Seq(1), record: Record::Entry(Arc::new(entry)) };
+            let mut bytes = encode_item(&item).unwrap();
+            let at = cut.index(bytes.len());
+            prop_assert!(decode_item(&bytes[..at]).is_err());
+            bytes[at] ^= flip;
+            let _: Result<FeedItem, CodecError> = decode_item(&bytes);
+        }
+    }
+}

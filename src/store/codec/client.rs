@@ -1,0 +1,142 @@
+//! What is remembered of a client, as BSON.
+//!
+//! It grows with the client's last push only. What it means is told in the core's `push` module.
+
+use bson::{
+    Binary, RawArrayBuf, RawDocument, RawDocumentBuf,
+    raw::{RawBsonRef, cstr},
+    spec::BinarySubtype,
+};
+use tidegate_core::{
+    change::{Rejection, RejectionCode},
+    id::{MutationId, Version},
+    push::{ClientState, PushHash, RememberedOutcome, Status},
+};
+
+use super::{CodecError, document, int, list, optional, optional_int, optional_text, text};
+
+/// Each status and how it is stored.
+const STATUSES: [(Status, &str); 4] = [
+    (Status::Applied, "A"),
+    (Status::Merged, "M"),
+    (Status::Conflict, "C"),
+    (Status::Rejected, "R"),
+];
+
+/// Writes a client's state.
+pub(crate) fn encode_client(state: &ClientState) -> Vec<u8> {
+    let mut raw = RawDocumentBuf::new();
+    raw.append(cstr!("l"), state.last.0);
+    raw.append(cstr!("f"), state.first.0);
+    let hash = Binary {
+        subtype: BinarySubtype::Generic,
+        bytes: state.hash.0.to_vec(),
+    };
+    raw.append(cstr!("h"), &hash);
+    let mut outcomes = RawArrayBuf::new();
+    for outcome in &state.outcomes {
+        outcomes.push(encode_outcome(outcome));
+    }
+    raw.append(cstr!("o"), outcomes);
+    raw.into_bytes()
+}
+
+/// Reads what [`encode_client`] wrote.
+///
+/// # Errors
+/// [`CodecError`] when the bytes are not of that form.
+pub(crate) fn decode_client(bytes: &[u8]) -> Result<ClientState, CodecError> {
+    let raw = RawDocument::from_bytes(bytes)?;
+    let hash = optional(raw, "h", RawBsonRef::as_binary)?.map(|binary| binary.bytes.try_into());
+    let outcomes = list(raw, "o")?.map(|element| {
+        let outcome = element?.as_document().ok_or(CodecError::Field("o"))?;
+        decode_outcome(outcome)
+    });
+    Ok(ClientState {
+        last: MutationId(int(raw, "l")?),
+        first: MutationId(int(raw, "f")?),
+        hash: match hash {
+            Some(Ok(hash)) => PushHash(hash),
+            _ => return Err(CodecError::Field("h")),
+        },
+        outcomes: outcomes.collect::<Result<_, CodecError>>()?,
+    })
+}
+
+fn encode_outcome(outcome: &RememberedOutcome) -> RawDocumentBuf {
+    let mut raw = RawDocumentBuf::new();
+    let status = STATUSES
+        .iter()
+        .find(|(status, _)| *status == outcome.status);
+    let (_, letter) = status.expect("STATUSES lists every status");
+    raw.append(cstr!("s"), *letter);
+    if let Some(version) = outcome.version {
+        raw.append(cstr!("v"), version.0);
+    }
+    if let Some(error) = &outcome.error {
+        raw.append(cstr!("e"), encode_rejection(error));
+    }
+    raw
+}
+
+fn decode_outcome(raw: &RawDocument) -> Result<RememberedOutcome, CodecError> {
+    let letter = text(raw, "s")?;
+    let status = STATUSES.iter().find(|(_, stored)| *stored == letter);
+    let (status, _) = status.ok_or(CodecError::Field("s"))?;
+    Ok(RememberedOutcome {
+        status: *status,
+        version: optional_int(raw, "v")?.map(Version),
+        error: document(raw, "e")?.map(decode_rejection).transpose()?,
+    })
+}
+
+fn encode_rejection(rejection: &Rejection) -> RawDocumentBuf {
+    let mut raw = RawDocumentBuf::new();
+    raw.append(cstr!("c"), rejection.code.name());
+    raw.append(cstr!("m"), rejection.message.as_str());
+    if let Some(field) = &rejection.field {
+        raw.append(cstr!("f"), field.as_str());
+    }
+    raw
+}
+
+fn decode_rejection(raw: &RawDocument) -> Result<Rejection, CodecError> {
+    let name = text(raw, "c")?;
+    let code = RejectionCode::ALL
+        .iter()
+        .find(|(_, stored, _)| *stored == name);
+    let (code, ..) = code.ok_or(CodecError::Field("c"))?;
+    Ok(Rejection {
+        code: *code,
+        message: text(raw, "m")?.to_owned(),
+        field: optional_text(raw, "f")?.map(str::to_owned),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_and_every_code_comes_back() {
+        let rejected = RejectionCode::ALL
+            .iter()
+            .map(|(code, ..)| RememberedOutcome {
+                status: Status::Rejected,
+                version: None,
+                error: Some(Rejection::of_field(*code, "lines[2].price", "no")),
+            });
+        let told = STATUSES.iter().map(|(status, _)| RememberedOutcome {
+            status: *status,
+            version: Some(Version(i32::MAX)),
+            error: None,
+        });
+        let state = ClientState {
+            last: MutationId(i32::MAX),
+            first: MutationId(1),
+            hash: PushHash([7; 32]),
+            outcomes: rejected.chain(told).collect(),
+        };
+        assert_eq!(decode_client(&encode_client(&state)).unwrap(), state);
+    }
+}

@@ -1,0 +1,171 @@
+//! The embedded store: one `redb` file in a directory, for laptops, tests and small single-node installs.
+//!
+//! Here are its door, its bounds and the [`Store`] it makes of the parts below; it decides nothing.
+
+mod file;
+mod opening;
+mod tables;
+mod view;
+mod writer;
+mod writing;
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use async_trait::async_trait;
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use tidegate_core::{
+    id::{Epoch, Scope, Seq},
+    transaction::{Reads, Writes},
+};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio_stream::wrappers::BroadcastStream;
+
+use self::{
+    file::StoreFile,
+    view::{EmbeddedSnapshot, View, off_the_async_threads},
+    writer::{Job, Writer},
+};
+use super::{Decide, Snapshot, Store, StoreError, TailEvent};
+
+/// How many commits may wait for the writer; more wait outside, in their callers.
+const JOBS_MAX: usize = 64;
+
+/// How an embedded store is opened.
+#[derive(Debug, Clone)]
+pub struct EmbeddedOptions {
+    /// The epoch of a store that is made by this opening.
+    pub first_epoch: Epoch,
+    /// How much of the file is held in memory.
+    pub cache_bytes: usize,
+    /// How many events a follower of the tail may lag behind before it is told to restart.
+    pub tail_events_max: usize,
+}
+
+impl EmbeddedOptions {
+    /// 64 MiB of cache and 256 events of tail.
+    pub fn new(first_epoch: Epoch) -> Self {
+        Self {
+            first_epoch,
+            cache_bytes: 64 << 20,
+            tail_events_max: 256,
+        }
+    }
+}
+
+/// A store in one file of this machine, held by this process alone. Dropping it finishes the commits that were begun
+/// and closes the file. A snapshot keeps the pages it can see from being used again: it is to be short-lived.
+pub struct EmbeddedStore {
+    file: Arc<StoreFile>,
+    tail: broadcast::Sender<TailEvent>,
+    /// `None` only while dropping: the writer ends when nobody can ask any more.
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl EmbeddedStore {
+    /// Opens the store in `directory`, or makes one there. This blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another process has it open, [`StoreError::OtherFormat`] and
+    /// [`StoreError::Corrupt`] when what is there is no store of this version, [`StoreError::NotWritable`] when it
+    /// may not be written.
+    pub fn open(directory: &Path, options: &EmbeddedOptions) -> Result<Self, StoreError> {
+        Self::run(
+            StoreFile::open(directory, options)?,
+            options.tail_events_max,
+        )
+    }
+
+    fn run(file: StoreFile, tail_events_max: usize) -> Result<Self, StoreError> {
+        let file = Arc::new(file);
+        let (jobs, waiting) = mpsc::channel(JOBS_MAX);
+        let (tail, _) = broadcast::channel(tail_events_max.max(1));
+        let writer = Writer {
+            file: Arc::clone(&file),
+            tail: tail.clone(),
+        };
+        let thread = thread::Builder::new().name("tidegate-store".to_owned());
+        let writer = thread
+            .spawn(move || writer.run(waiting))
+            .map_err(|error| StoreError::Unavailable(format!("no thread to write: {error}")))?;
+        Ok(Self {
+            file,
+            tail,
+            jobs: Some(jobs),
+            writer: Some(writer),
+        })
+    }
+
+    async fn ask<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let jobs = self.jobs.as_ref().ok_or_else(writer_gone)?;
+        jobs.send(job(reply)).await.map_err(|_| writer_gone())?;
+        answer.await.map_err(|_| writer_gone())?
+    }
+
+    async fn view(&self) -> Result<View, StoreError> {
+        if self.file.has_failed() {
+            self.ask(|reply| Job::Recover { reply }).await?;
+        }
+        let file = Arc::clone(&self.file);
+        off_the_async_threads(move || View::open(&file)).await
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
+        self.ask(|reply| Job::Commit {
+            reads,
+            decide,
+            reply,
+        })
+        .await
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        Ok(Box::new(EmbeddedSnapshot::new(self.view().await?)))
+    }
+
+    async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
+        let mut snapshot = self.snapshot().await?;
+        let states = snapshot.scopes(&BTreeSet::from([scope.clone()])).await?;
+        Ok(states.get(scope).map_or(Seq::START, |state| state.head))
+    }
+
+    fn tail(&self) -> BoxStream<'static, TailEvent> {
+        let events = BroadcastStream::new(self.tail.subscribe());
+        let events = events.map(|event| event.unwrap_or(TailEvent::Restart));
+        let restart = stream::iter([TailEvent::Restart]);
+        restart.chain(events).boxed()
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(writer) = self.writer.take() {
+            // Of a writer that panicked the panic itself has told.
+            drop(writer.join());
+        }
+        self.file.close();
+    }
+}
+
+fn writer_gone() -> StoreError {
+    StoreError::Unavailable("its writer has ended".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

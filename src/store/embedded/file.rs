@@ -1,0 +1,126 @@
+//! The open file: its transactions, and opening it again after an IO error.
+//!
+//! How a file becomes a store is told in [`super::opening`]; what its tables hold is not known here.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, PoisonError, RwLock, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
+
+use super::{
+    EmbeddedOptions,
+    opening::{find_or_create, open_database},
+};
+use crate::store::StoreError;
+
+/// How the database is opened, at first and again.
+type Open = dyn Fn() -> Result<Database, StoreError> + Send + Sync;
+
+/// The file of a store.
+pub(super) struct StoreFile {
+    open: Box<Open>,
+    /// `None` while it could not be opened again, and once it is closed.
+    opened: RwLock<Option<Opened>>,
+}
+
+/// One opening of the file. After an IO error redb refuses all further work on it.
+struct Opened {
+    database: Database,
+    failed: Failure,
+}
+
+/// Whether an opening has met an IO error. It belongs to the opening: what a snapshot of an earlier one meets is no
+/// reason to close the present one.
+#[derive(Clone, Default)]
+pub(super) struct Failure(Arc<AtomicBool>);
+
+impl Failure {
+    /// Takes note if `result` is the failure of an opening.
+    pub(super) fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(StoreError::Unavailable(_) | StoreError::NotWritable(_)) = result {
+            self.0.store(true, Ordering::Release);
+        }
+        result
+    }
+
+    fn has_happened(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl StoreFile {
+    /// Opens the store in `directory`, or makes one there.
+    pub(super) fn open(directory: &Path, options: &EmbeddedOptions) -> Result<Self, StoreError> {
+        let path = find_or_create(directory, &options.first_epoch)?;
+        let cache_bytes = options.cache_bytes;
+        Self::over(move || open_database(&path, cache_bytes))
+    }
+
+    pub(super) fn over(
+        open: impl Fn() -> Result<Database, StoreError> + Send + Sync + 'static,
+    ) -> Result<Self, StoreError> {
+        let file = Self {
+            open: Box::new(open),
+            opened: RwLock::new(None),
+        };
+        file.reopen()?;
+        Ok(file)
+    }
+
+    /// Whether nothing can be done before the file is opened again.
+    pub(super) fn has_failed(&self) -> bool {
+        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        let opened = opened.as_ref();
+        opened.is_none_or(|opened| opened.failed.has_happened())
+    }
+
+    pub(super) fn begin_read(&self) -> Result<(ReadTransaction, Failure), StoreError> {
+        self.begin(|database| Ok(database.begin_read()?))
+    }
+
+    /// A transaction that is durable when its commit returns. The allocator's state is saved with it, which costs
+    /// one more flush, because otherwise opening the store after a crash reads all of it.
+    pub(super) fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
+        let (mut transaction, _) = self.begin(|database| Ok(database.begin_write()?))?;
+        transaction.set_quick_repair(true);
+        Ok(transaction)
+    }
+
+    /// Closes the file and opens it again. No write transaction may be open, or the lock would still be held.
+    pub(super) fn reopen(&self) -> Result<(), StoreError> {
+        let mut opened = self.closed();
+        *opened = Some(Opened {
+            database: (self.open)()?,
+            failed: Failure::default(),
+        });
+        Ok(())
+    }
+
+    /// Closes the file. Snapshots that are still open can read no more.
+    pub(super) fn close(&self) {
+        drop(self.closed());
+    }
+
+    fn closed(&self) -> RwLockWriteGuard<'_, Option<Opened>> {
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        drop(opened.take());
+        opened
+    }
+
+    fn begin<T>(
+        &self,
+        begin: impl FnOnce(&Database) -> Result<T, StoreError>,
+    ) -> Result<(T, Failure), StoreError> {
+        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(opened) = &*opened else {
+            return Err(StoreError::Unavailable("its file is closed".to_owned()));
+        };
+        let transaction = opened.failed.note(begin(&opened.database))?;
+        Ok((transaction, opened.failed.clone()))
+    }
+}

@@ -1,0 +1,214 @@
+//! Making a store, opening it, and telling what stands in the way.
+//!
+//! The tables are made here, empty; what they hold is not known here.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, ErrorKind},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+};
+
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableError, backends::FileBackend};
+use tidegate_core::id::Epoch;
+
+use super::tables::{
+    CLIENTS, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, MARKERS, MEMBERS, META, SCOPES,
+};
+use crate::store::StoreError;
+
+const FILE_NAME: &str = "tidegate.redb";
+
+/// Where a store is made before it takes its name: one that was never finished is never opened.
+const UNFINISHED_NAME: &str = "tidegate.redb.new";
+
+/// Names the store's file in `directory`, and makes both where they are missing.
+pub(super) fn find_or_create(directory: &Path, first_epoch: &Epoch) -> Result<PathBuf, StoreError> {
+    fs::create_dir_all(directory).map_err(|error| io_error(directory, &error))?;
+    let path = directory.join(FILE_NAME);
+    let exists = path.try_exists().map_err(|error| io_error(&path, &error))?;
+    if !exists {
+        create(directory, &path, first_epoch)?;
+    }
+    Ok(path)
+}
+
+/// Opens the file if it is a store of this format. redb trusts a file that was closed in order and may panic where
+/// something else has changed it since.
+pub(super) fn open_database(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
+    let open = || {
+        let opened = Builder::new().set_cache_size(cache_bytes).open(path);
+        let database = opened.map_err(|error| open_error(path, error))?;
+        check_format(&database, path)?;
+        Ok(database)
+    };
+    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
+        let path = path.display();
+        Err(StoreError::Corrupt(format!(
+            "{path} is damaged; restore it from a backup"
+        )))
+    })
+}
+
+/// Makes a whole store under another name and then gives it its own. The lock on the unfinished file decides between
+/// two who do so at once; after it was taken, `path` exists if the other was first.
+fn create(directory: &Path, path: &Path, first_epoch: &Epoch) -> Result<(), StoreError> {
+    let unfinished = directory.join(UNFINISHED_NAME);
+    let file = lock_unfinished(&unfinished)?;
+    let exists = path.try_exists().map_err(|error| io_error(path, &error))?;
+    if exists {
+        return Ok(());
+    }
+    file.set_len(0)
+        .map_err(|error| io_error(&unfinished, &error))?;
+    let backend = FileBackend::new(file).map_err(|error| open_error(path, error))?;
+    let database = Builder::new()
+        .create_with_backend(backend)
+        .map_err(|error| open_error(path, error))?;
+    create_tables(&database, first_epoch)?;
+    let renamed = fs::rename(&unfinished, path).and_then(|()| sync_directory(directory));
+    renamed.map_err(|error| io_error(path, &error))
+}
+
+#[cfg(unix)]
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Elsewhere a directory cannot be opened, and the file system keeps names in its own journal.
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn lock_unfinished(path: &Path) -> Result<File, StoreError> {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(|error| io_error(path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(in_use(path)),
+        Err(TryLockError::Error(error)) => Err(io_error(path, &error)),
+    }
+}
+
+fn create_tables(database: &Database, first_epoch: &Epoch) -> Result<(), StoreError> {
+    let transaction = database.begin_write()?;
+    transaction
+        .open_table(FORMAT)?
+        .insert("format", FORMAT_VERSION)?;
+    transaction
+        .open_table(META)?
+        .insert((), (first_epoch.as_str(), 0, 0))?;
+    transaction.open_table(SCOPES)?;
+    transaction.open_table(FEED)?;
+    transaction.open_table(ENTRIES)?;
+    transaction.open_table(MARKERS)?;
+    transaction.open_table(CLIENTS)?;
+    transaction.open_table(MEMBERS)?;
+    transaction.open_table(EXPIRY)?;
+    Ok(transaction.commit()?)
+}
+
+fn check_format(database: &Database, path: &Path) -> Result<(), StoreError> {
+    let transaction = database.begin_read()?;
+    let table = match transaction.open_table(FORMAT) {
+        Err(TableError::TableDoesNotExist(_)) => return Err(no_store(path)),
+        opened => opened?,
+    };
+    let found = table.get("format")?.map(|version| version.value());
+    match found {
+        Some(FORMAT_VERSION) => Ok(()),
+        Some(found) => Err(StoreError::OtherFormat {
+            path: path.display().to_string(),
+            found,
+            known: FORMAT_VERSION,
+        }),
+        None => Err(no_store(path)),
+    }
+}
+
+fn open_error(path: &Path, error: DatabaseError) -> StoreError {
+    use redb::StorageError::{Corrupted, Io};
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => in_use(path),
+        DatabaseError::UpgradeRequired(_) => no_store(path),
+        DatabaseError::Storage(Io(error)) if is_about_content(&error) => no_store(path),
+        DatabaseError::Storage(Io(error)) => io_error(path, &error),
+        DatabaseError::Storage(Corrupted(what)) => {
+            let path = path.display();
+            StoreError::Corrupt(format!(
+                "{path} is damaged ({what}); restore it from a backup"
+            ))
+        }
+        other => StoreError::from(redb::Error::from(other)),
+    }
+}
+
+fn is_about_content(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+    )
+}
+
+fn no_store(path: &Path) -> StoreError {
+    let path = path.display();
+    StoreError::Corrupt(format!("{path} is not a Tidegate store, or was cut short"))
+}
+
+fn in_use(path: &Path) -> StoreError {
+    StoreError::InUse {
+        path: path.display().to_string(),
+    }
+}
+
+fn io_error(path: &Path, error: &io::Error) -> StoreError {
+    let told = format!("{}: {error}", path.display());
+    if is_about_writing(error) {
+        StoreError::NotWritable(told)
+    } else {
+        StoreError::Unavailable(told)
+    }
+}
+
+fn is_about_writing(error: &io::Error) -> bool {
+    use ErrorKind::{
+        FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+    };
+    matches!(
+        error.kind(),
+        StorageFull | QuotaExceeded | FileTooLarge | ReadOnlyFilesystem | PermissionDenied
+    )
+}
+
+impl From<redb::Error> for StoreError {
+    fn from(error: redb::Error) -> Self {
+        match error {
+            redb::Error::Io(error) if is_about_writing(&error) => {
+                Self::NotWritable(error.to_string())
+            }
+            redb::Error::Io(_)
+            | redb::Error::PreviousIo
+            | redb::Error::DatabaseClosed
+            | redb::Error::LockPoisoned(_) => Self::Unavailable(error.to_string()),
+            other => Self::Corrupt(other.to_string()),
+        }
+    }
+}
+
+macro_rules! from_redb {
+    ($($error:ident)*) => {$(
+        impl From<redb::$error> for StoreError {
+            fn from(error: redb::$error) -> Self {
+                redb::Error::from(error).into()
+            }
+        }
+    )*};
+}
+
+from_redb!(StorageError TableError TransactionError CommitError);

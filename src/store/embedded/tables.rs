@@ -1,0 +1,43 @@
+//! The tables of the file and the encodings of their keys.
+//!
+//! Keys are tuples that sort as their parts do, so that each question is one range. Nothing is read or written here.
+
+use redb::TableDefinition;
+
+/// The format of the tables below. It rises with every change that an older or a newer gateway could not read.
+pub(super) const FORMAT_VERSION: u32 = 1;
+
+/// Under `"format"`: [`FORMAT_VERSION`]. Its own shape never changes, so that every version can read it.
+pub(super) const FORMAT: TableDefinition<&str, u32> = TableDefinition::new("format");
+
+/// One row: the epoch, the version floor, and how many commits there were.
+pub(super) const META: TableDefinition<(), (&str, i32, u64)> = TableDefinition::new("meta");
+
+/// Scope → its head and its floor.
+pub(super) const SCOPES: TableDefinition<&str, (i64, i64)> = TableDefinition::new("scopes");
+
+/// (scope, seq) → the type, by which a scan filters without decoding, and the encoded item. The body stands here and
+/// not beside the key, because a pull then reads neighbouring pages.
+pub(super) const FEED: TableDefinition<(&str, i64), (&str, &[u8])> = TableDefinition::new("feed");
+
+/// (type, id) → where the document's entry stands.
+pub(super) const ENTRIES: TableDefinition<(&str, &str), EntryPlace> =
+    TableDefinition::new("entries");
+
+/// (scope, type, id) → the seq of the marker there, and when it was written.
+pub(super) const MARKERS: TableDefinition<(&str, &str, &str), (i64, i64)> =
+    TableDefinition::new("markers");
+
+/// (user, client) → the encoded state.
+pub(super) const CLIENTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("clients");
+
+/// (user, type, id) → the scope the document opens to the user, and whether for writing.
+pub(super) const MEMBERS: TableDefinition<(&str, &str, &str), (&str, bool)> =
+    TableDefinition::new("members");
+
+/// (at, scope, seq) of every tombstone and marker: the oldest first, whatever their scope.
+pub(super) const EXPIRY: TableDefinition<(i64, &str, i64), ()> = TableDefinition::new("expiry");
+
+/// An entry's scope and seq, then what else names it: when it was deleted, if it is a tombstone, and the user it gives
+/// a membership to. With these an entry is replaced without decoding the one before.
+pub(super) type EntryPlace = (&'static str, i64, Option<i64>, Option<&'static str>);

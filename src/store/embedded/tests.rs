@@ -1,0 +1,267 @@
+//! The store on a disk that fails: what it answers then is true, and it goes on when the disk does.
+//!
+//! What it promises on a healthy disk is the contract's.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{self, ErrorKind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+};
+
+use futures_util::FutureExt;
+use redb::{Builder, StorageBackend, backends::FileBackend};
+use tempfile::TempDir;
+use tidegate_core::{
+    entry::Entry,
+    id::{DocumentId, DocumentKey, TypeName, Version},
+    value::{Timestamp, Value},
+};
+
+use super::*;
+
+const NEVER: u32 = u32::MAX;
+
+/// What is wrong with a disk.
+#[derive(Debug, Default)]
+struct Faults {
+    /// It cannot grow.
+    full: AtomicBool,
+    /// It cannot be read.
+    unreadable: AtomicBool,
+    /// So many writes and flushes succeed before one fails.
+    writes_left: AtomicU32,
+    /// After that one all fail.
+    lasting: AtomicBool,
+}
+
+impl Faults {
+    fn count_write(&self) -> io::Result<()> {
+        match self.writes_left.load(Ordering::SeqCst) {
+            NEVER => Ok(()),
+            0 => {
+                if !self.lasting.load(Ordering::SeqCst) {
+                    self.writes_left.store(NEVER, Ordering::SeqCst);
+                }
+                Err(ErrorKind::StorageFull.into())
+            }
+            left => {
+                self.writes_left.store(left - 1, Ordering::SeqCst);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Disk {
+    file: FileBackend,
+    faults: Arc<Faults>,
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if self.faults.unreadable.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the disk cannot be read"));
+        }
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        if self.faults.full.load(Ordering::SeqCst) && len > self.file.len()? {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        self.faults.count_write()?;
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.faults.count_write()?;
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.faults.count_write()?;
+        self.file.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+}
+
+struct Bench {
+    store: EmbeddedStore,
+    faults: Arc<Faults>,
+    _place: TempDir,
+}
+
+/// Without a cache, so that reads reach the disk.
+fn bench() -> Bench {
+    let place = TempDir::new().unwrap();
+    let options = EmbeddedOptions::new(Epoch::new("first").unwrap());
+    let path = opening::find_or_create(place.path(), &options.first_epoch).unwrap();
+    let faults = Arc::new(Faults {
+        writes_left: AtomicU32::new(NEVER),
+        ..Faults::default()
+    });
+    let of_disk = Arc::clone(&faults);
+    let open = move || {
+        let file = File::options().read(true).write(true).open(&path);
+        let disk = Disk {
+            file: FileBackend::new(file.unwrap()).unwrap(),
+            faults: Arc::clone(&of_disk),
+        };
+        let opened = Builder::new().set_cache_size(0).create_with_backend(disk);
+        opened.map_err(|error| StoreError::Unavailable(error.to_string()))
+    };
+    let file = StoreFile::over(open).unwrap();
+    Bench {
+        store: EmbeddedStore::run(file, options.tail_events_max).unwrap(),
+        faults,
+        _place: place,
+    }
+}
+
+fn key(number: u32) -> DocumentKey {
+    DocumentKey {
+        type_name: TypeName::new("Task").unwrap(),
+        id: DocumentId::new(&number.to_string()).unwrap(),
+    }
+}
+
+async fn commit(store: &EmbeddedStore, number: u32, body_bytes: usize) -> Result<(), StoreError> {
+    let body = Value::Bytes(vec![1; body_bytes]);
+    let entry = Arc::new(Entry {
+        key: key(number),
+        scope: Scope::new("a").unwrap(),
+        version: Version(1),
+        began: Version(1),
+        run: Version(1),
+        field_versions: BTreeMap::new(),
+        writers: BTreeMap::new(),
+        body: Some([("bytes".to_owned(), body)].into()),
+        at: Timestamp::EPOCH,
+        membership: None,
+    });
+    let writes = Writes {
+        entries: vec![entry],
+        ..Writes::default()
+    };
+    let decide = move |_: &_| writes.clone();
+    let committed = store.commit(Reads::default(), Arc::new(decide)).await;
+    committed.map(|_| ())
+}
+
+async fn is_stored(store: &EmbeddedStore, number: u32) -> Result<bool, StoreError> {
+    let mut snapshot = store.snapshot().await?;
+    let found = snapshot.entries(&BTreeSet::from([key(number)])).await?;
+    Ok(found.contains_key(&key(number)))
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_only_until_there_is_room() {
+    let Bench {
+        store,
+        faults,
+        _place,
+    } = bench();
+    commit(&store, 1, 10).await.unwrap();
+    let mut tail = store.tail().skip(1);
+    faults.full.store(true, Ordering::SeqCst);
+    for number in [2, 3] {
+        let refused = commit(&store, number, 1_000_000).await;
+        assert!(
+            matches!(refused, Err(StoreError::NotWritable(_))),
+            "{refused:?}"
+        );
+        assert!(is_stored(&store, 1).await.unwrap());
+        assert!(!is_stored(&store, number).await.unwrap());
+        assert!(matches!(tail.next().await, Some(TailEvent::Restart)));
+    }
+    assert!(
+        tail.next().now_or_never().is_none(),
+        "nothing was committed"
+    );
+    faults.full.store(false, Ordering::SeqCst);
+    commit(&store, 4, 1_000_000).await.unwrap();
+    assert!(is_stored(&store, 4).await.unwrap());
+    let head = store.confirmed_head(&Scope::new("a").unwrap()).await;
+    assert_eq!(head.unwrap(), Seq(2));
+}
+
+/// The disk fails at the first write of a commit, at the second, and so on until the commit needs no more of them.
+#[tokio::test]
+async fn wherever_a_commit_fails_its_answer_is_true_and_the_next_commit_works() {
+    for lasting in [false, true] {
+        let Bench {
+            store,
+            faults,
+            _place,
+        } = bench();
+        faults.lasting.store(lasting, Ordering::SeqCst);
+        let mut failures = 0;
+        for writes in 0.. {
+            let number = 2 * writes;
+            faults.writes_left.store(writes, Ordering::SeqCst);
+            let answer = commit(&store, number, 10_000).await;
+            let left = faults.writes_left.swap(NEVER, Ordering::SeqCst);
+            let stored = is_stored(&store, number).await.unwrap();
+            match &answer {
+                Ok(()) => assert!(stored, "told, but lost, after {writes} writes"),
+                Err(StoreError::NotWritable(_)) => assert!(!stored, "refused, but written"),
+                Err(StoreError::Unavailable(_)) if lasting => {}
+                Err(error) => panic!("{error:?} after {writes} writes"),
+            }
+            commit(&store, number + 1, 10).await.unwrap();
+            assert!(is_stored(&store, number + 1).await.unwrap());
+            failures += u32::from(answer.is_err());
+            if answer.is_ok() && left != NEVER && left > 0 {
+                break;
+            }
+        }
+        assert!(failures > 3, "only {failures} commits failed");
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_can_be_read_again_is_read_again() {
+    let Bench {
+        store,
+        faults,
+        _place,
+    } = bench();
+    commit(&store, 1, 100_000).await.unwrap();
+    let mut snapshot = store.snapshot().await.unwrap();
+    faults.unreadable.store(true, Ordering::SeqCst);
+    let refused = snapshot.entries(&BTreeSet::from([key(1)])).await;
+    assert!(
+        matches!(refused, Err(StoreError::Unavailable(_))),
+        "{refused:?}"
+    );
+    assert!(is_stored(&store, 1).await.is_err());
+    faults.unreadable.store(false, Ordering::SeqCst);
+    assert!(is_stored(&store, 1).await.unwrap());
+    commit(&store, 2, 10).await.unwrap();
+
+    let refused = snapshot.entries(&BTreeSet::from([key(1)])).await;
+    assert!(
+        matches!(refused, Err(StoreError::Unavailable(_))),
+        "{refused:?}"
+    );
+    let mut later = store.snapshot().await.unwrap();
+    assert!(is_stored(&store, 2).await.unwrap());
+    let found = later.entries(&BTreeSet::from([key(2)])).await;
+    assert_eq!(
+        found.unwrap().len(),
+        1,
+        "an old snapshot's failure closed a new one"
+    );
+}

@@ -1,0 +1,314 @@
+//! Reading: one read transaction, and the answers it gives.
+//!
+//! All of it blocks on the file; [`EmbeddedSnapshot`] takes it off the async threads. Nothing is written here.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use redb::ReadTransaction;
+use tidegate_core::{
+    entry::{Entry, FeedItem, Membership, Record, ScopeState},
+    id::{
+        ClientKey, DocumentId, DocumentKey, Epoch, NameError, Scope, Seq, TypeName, UserId, Version,
+    },
+    model::Access,
+    push::ClientState,
+    transaction::{Expired, Loaded, Reads},
+};
+
+use super::{
+    file::{Failure, StoreFile},
+    tables::{CLIENTS, ENTRIES, EXPIRY, FEED, MEMBERS, META, SCOPES},
+};
+use crate::store::{
+    Scan, ScanRange, Snapshot, StoreError,
+    codec::{self, CodecError},
+};
+
+/// The store as it was at one moment.
+pub(super) struct View {
+    transaction: ReadTransaction,
+    failed: Failure,
+    pub(super) epoch: Epoch,
+    pub(super) version_floor: Version,
+    /// How many commits came before.
+    pub(super) commits: u64,
+}
+
+impl View {
+    pub(super) fn open(file: &StoreFile) -> Result<Self, StoreError> {
+        let (transaction, failed) = file.begin_read()?;
+        let meta = failed.note(read_meta(&transaction))?;
+        let (epoch, version_floor, commits) = meta;
+        Ok(Self {
+            transaction,
+            failed,
+            epoch,
+            version_floor,
+            commits,
+        })
+    }
+
+    /// Loads what a commit decides on.
+    pub(super) fn load(&self, reads: &Reads) -> Result<Loaded, StoreError> {
+        let members = reads.members.iter();
+        let memberships = members.map(|user| Ok((user.clone(), self.memberships(user)?)));
+        let clients = reads.clients.iter().filter_map(|key| {
+            let state = self.client(key).transpose()?;
+            Some(state.map(|state| (key.clone(), state)))
+        });
+        Ok(Loaded {
+            epoch: self.epoch.clone(),
+            version_floor: self.version_floor,
+            entries: self.entries(&reads.keys)?,
+            clients: clients.collect::<Result<_, StoreError>>()?,
+            memberships: memberships.collect::<Result<_, StoreError>>()?,
+            expired: match reads.expired {
+                Some(expired) => self.expired(expired)?,
+                None => Vec::new(),
+            },
+        })
+    }
+
+    pub(super) fn scopes(
+        &self,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<HashMap<Scope, ScopeState>, StoreError> {
+        self.watched(|transaction| {
+            let table = transaction.open_table(SCOPES)?;
+            let mut states = HashMap::with_capacity(scopes.len());
+            for scope in scopes {
+                let row = table.get(scope.as_str())?;
+                let (head, floor) = row.map_or((0, 0), |row| row.value());
+                let state = ScopeState {
+                    head: Seq(head),
+                    floor: Seq(floor),
+                };
+                states.insert(scope.clone(), state);
+            }
+            Ok(states)
+        })
+    }
+
+    fn entries(
+        &self,
+        keys: &BTreeSet<DocumentKey>,
+    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
+        self.watched(|transaction| {
+            let places = transaction.open_table(ENTRIES)?;
+            let feed = transaction.open_table(FEED)?;
+            let mut entries = HashMap::with_capacity(keys.len());
+            for key in keys {
+                let Some(place) = places.get((key.type_name.as_str(), key.id.as_str()))? else {
+                    continue;
+                };
+                let (scope, seq, ..) = place.value();
+                let row = feed.get((scope, seq))?.ok_or_else(|| lost(scope, seq))?;
+                let (_, bytes) = row.value();
+                if let Record::Entry(entry) = decode(bytes)?.record {
+                    entries.insert(key.clone(), entry);
+                }
+            }
+            Ok(entries)
+        })
+    }
+
+    fn client(&self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
+        self.watched(|transaction| {
+            let table = transaction.open_table(CLIENTS)?;
+            let row = table.get((key.user.as_str(), key.client.as_str()))?;
+            let state = row.map(|row| codec::decode_client(row.value())).transpose();
+            state.map_err(unreadable)
+        })
+    }
+
+    fn memberships(&self, user: &UserId) -> Result<BTreeMap<DocumentKey, Membership>, StoreError> {
+        self.watched(|transaction| {
+            let table = transaction.open_table(MEMBERS)?;
+            let mut memberships = BTreeMap::new();
+            for row in table.range((user.as_str(), "", "")..)? {
+                let (key, value) = row?;
+                let (of_user, type_name, id) = key.value();
+                if of_user != user.as_str() {
+                    break;
+                }
+                let (scope, write) = value.value();
+                let key = document_key(type_name, id).map_err(unreadable)?;
+                let membership = membership(user, scope, write).map_err(unreadable)?;
+                memberships.insert(key, membership);
+            }
+            Ok(memberships)
+        })
+    }
+
+    fn expired(&self, expired: Expired) -> Result<Vec<FeedItem>, StoreError> {
+        self.watched(|transaction| {
+            let table = transaction.open_table(EXPIRY)?;
+            let feed = transaction.open_table(FEED)?;
+            let old = table.range(..(expired.before.ms(), "", i64::MIN))?;
+            old.take(expired.limit)
+                .map(|row| {
+                    let (key, _) = row?;
+                    let (_, scope, seq) = key.value();
+                    let row = feed.get((scope, seq))?.ok_or_else(|| lost(scope, seq))?;
+                    let (_, bytes) = row.value();
+                    decode(bytes)
+                })
+                .collect()
+        })
+    }
+
+    /// Types are filtered while the range is walked: what is passed over costs time, but no memory.
+    fn scan(&self, range: &ScanRange) -> Result<Scan, StoreError> {
+        let mut scan = Scan {
+            items: Vec::new(),
+            bytes: 0,
+            complete: true,
+        };
+        if range.after >= range.through {
+            return Ok(scan);
+        }
+        let scope = range.scope.as_str();
+        self.watched(|transaction| {
+            let feed = transaction.open_table(FEED)?;
+            for row in feed.range((scope, range.after.next().0)..=(scope, range.through.0))? {
+                let (_, value) = row?;
+                let (type_name, bytes) = value.value();
+                if !is_wanted(range, type_name) {
+                    continue;
+                }
+                if is_full(&scan, range) {
+                    scan.complete = false;
+                    break;
+                }
+                scan.bytes += bytes.len();
+                scan.items.push(decode(bytes)?);
+            }
+            Ok(scan)
+        })
+    }
+
+    fn watched<T>(
+        &self,
+        read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.failed.note(read(&self.transaction))
+    }
+}
+
+fn read_meta(transaction: &ReadTransaction) -> Result<(Epoch, Version, u64), StoreError> {
+    let table = transaction.open_table(META)?;
+    let row = table.get(())?;
+    let row = row.ok_or_else(|| StoreError::Corrupt("it has no epoch".to_owned()))?;
+    let (epoch, version_floor, commits) = row.value();
+    let epoch = Epoch::new(epoch).map_err(unreadable)?;
+    Ok((epoch, Version(version_floor), commits))
+}
+
+fn is_wanted(range: &ScanRange, type_name: &str) -> bool {
+    let types = range.types.as_ref();
+    types.is_none_or(|types| types.iter().any(|wanted| wanted.as_str() == type_name))
+}
+
+fn is_full(scan: &Scan, range: &ScanRange) -> bool {
+    let bytes_full = !scan.items.is_empty() && scan.bytes >= range.bytes_max;
+    bytes_full || scan.items.len() >= range.items_max
+}
+
+fn document_key(type_name: &str, id: &str) -> Result<DocumentKey, NameError> {
+    Ok(DocumentKey {
+        type_name: TypeName::new(type_name)?,
+        id: DocumentId::new(id)?,
+    })
+}
+
+fn membership(user: &UserId, scope: &str, write: bool) -> Result<Membership, NameError> {
+    Ok(Membership {
+        user: user.clone(),
+        scope: Scope::new(scope)?,
+        access: if write { Access::Write } else { Access::Read },
+    })
+}
+
+fn decode(bytes: &[u8]) -> Result<FeedItem, StoreError> {
+    codec::decode_item(bytes).map_err(unreadable)
+}
+
+fn unreadable(error: impl Into<CodecError>) -> StoreError {
+    StoreError::Corrupt(error.into().to_string())
+}
+
+fn lost(scope: &str, seq: i64) -> StoreError {
+    StoreError::Corrupt(format!("nothing stands at {seq} in the feed of {scope}"))
+}
+
+/// A [`View`] whose reads run on the threads for blocking work.
+pub(super) struct EmbeddedSnapshot {
+    view: Arc<View>,
+}
+
+impl EmbeddedSnapshot {
+    pub(super) fn new(view: View) -> Self {
+        Self {
+            view: Arc::new(view),
+        }
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&View) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let view = Arc::clone(&self.view);
+        off_the_async_threads(move || read(&view)).await
+    }
+}
+
+/// Runs work that blocks; a read that was begun is finished even if nobody waits for it any more.
+pub(super) async fn off_the_async_threads<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|ended| Err(StoreError::Unavailable(ended.to_string())))
+}
+
+#[async_trait]
+impl Snapshot for EmbeddedSnapshot {
+    fn epoch(&self) -> &Epoch {
+        &self.view.epoch
+    }
+
+    async fn scopes(
+        &mut self,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<HashMap<Scope, ScopeState>, StoreError> {
+        let scopes = scopes.clone();
+        self.read(move |view| view.scopes(&scopes)).await
+    }
+
+    async fn memberships(&mut self, user: &UserId) -> Result<Vec<Membership>, StoreError> {
+        let user = user.clone();
+        let memberships = self.read(move |view| view.memberships(&user)).await?;
+        Ok(memberships.into_values().collect())
+    }
+
+    async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {
+        let range = range.clone();
+        self.read(move |view| view.scan(&range)).await
+    }
+
+    async fn entries(
+        &mut self,
+        keys: &BTreeSet<DocumentKey>,
+    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
+        let keys = keys.clone();
+        self.read(move |view| view.entries(&keys)).await
+    }
+
+    async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
+        let key = key.clone();
+        self.read(move |view| view.client(&key)).await
+    }
+}

@@ -1,0 +1,151 @@
+//! The one writer: a thread that commits, tells the tail, and opens the file again after an IO error.
+//!
+//! Being the only one, it reads, decides and then writes without anything coming between. What a commit does to the
+//! tables is told in [`super::writing`].
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use tidegate_core::{
+    entry::FeedItem,
+    transaction::{Loaded, Reads, Writes},
+};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::{
+    file::StoreFile,
+    view::View,
+    writing::{changes_nothing, write},
+};
+use crate::store::{Decide, StoreError, TailEvent};
+
+/// What the writer is asked to do.
+pub(super) enum Job {
+    Commit {
+        reads: Reads,
+        decide: Arc<Decide>,
+        reply: oneshot::Sender<Result<Writes, StoreError>>,
+    },
+    /// Open the file again, if an IO error has made that necessary.
+    Recover {
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
+}
+
+/// The state of the writer's thread.
+pub(super) struct Writer {
+    pub(super) file: Arc<StoreFile>,
+    pub(super) tail: broadcast::Sender<TailEvent>,
+}
+
+impl Writer {
+    /// Works until nobody can ask any more.
+    pub(super) fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(job) = jobs.blocking_recv() {
+            // Whoever asked may have gone: what was done stays done, and nobody has to be told.
+            match job {
+                Job::Commit {
+                    reads,
+                    decide,
+                    reply,
+                } => drop(reply.send(self.commit(&reads, &*decide))),
+                Job::Recover { reply } => drop(reply.send(self.recover())),
+            }
+        }
+    }
+
+    fn commit(&self, reads: &Reads, decide: &Decide) -> Result<Writes, StoreError> {
+        self.recover()?;
+        let before = View::open(&self.file)?;
+        let loaded = before.load(reads)?;
+        let writes = run_decision(decide, &loaded)?;
+        if changes_nothing(&writes) {
+            return Ok(writes);
+        }
+        let items = self.write_durably(&before, &writes)?;
+        self.tell(before.commits + 1, items, &writes);
+        Ok(writes)
+    }
+
+    fn write_durably(&self, before: &View, writes: &Writes) -> Result<Vec<FeedItem>, StoreError> {
+        let transaction = self.file.begin_write()?;
+        let items = match write(&transaction, before, writes) {
+            Ok(items) => items,
+            Err(error) => {
+                drop(transaction);
+                self.reopen_after(&error);
+                return Err(error);
+            }
+        };
+        match transaction.commit() {
+            Ok(()) => Ok(items),
+            Err(error) => self.settle(before, error.into()).map(|()| items),
+        }
+    }
+
+    /// A commit that failed may be in the file all the same: only the file tells.
+    fn settle(&self, before: &View, error: StoreError) -> Result<(), StoreError> {
+        let reopened = self.reopen().and_then(|()| View::open(&self.file));
+        match reopened {
+            Ok(now) if now.commits > before.commits => Ok(()),
+            Ok(_) => Err(error),
+            Err(_) => Err(StoreError::Unavailable(format!(
+                "{error}; whether it was written is not known yet"
+            ))),
+        }
+    }
+
+    fn recover(&self) -> Result<(), StoreError> {
+        if self.file.has_failed() {
+            self.reopen()?;
+        }
+        Ok(())
+    }
+
+    /// So that reading goes on, as far as the disk lets it. What fails here is tried again before the next work.
+    fn reopen_after(&self, error: &StoreError) {
+        if matches!(
+            error,
+            StoreError::Unavailable(_) | StoreError::NotWritable(_)
+        ) {
+            drop(self.reopen());
+        }
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        self.file.reopen()?;
+        self.publish(TailEvent::Restart);
+        Ok(())
+    }
+
+    fn tell(&self, transaction: u64, items: Vec<FeedItem>, writes: &Writes) {
+        if let Some(epoch) = &writes.epoch {
+            self.publish(TailEvent::Epoch(epoch.clone()));
+        }
+        if !items.is_empty() {
+            let items = items.into();
+            self.publish(TailEvent::Committed { transaction, items });
+        }
+    }
+
+    /// Sending fails only when nobody listens.
+    fn publish(&self, event: TailEvent) {
+        drop(self.tail.send(event));
+    }
+}
+
+/// A decision that panics is one push's misfortune, not the store's.
+fn run_decision(decide: &Decide, loaded: &Loaded) -> Result<Writes, StoreError> {
+    catch_unwind(AssertUnwindSafe(|| decide(loaded)))
+        .map_err(|panic| StoreError::Undecided(panic_message(&*panic)))
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let literal = panic.downcast_ref::<&str>().copied();
+    let formatted = panic.downcast_ref::<String>().map(String::as_str);
+    let message = literal.or(formatted).unwrap_or("it panicked");
+    message.to_owned()
+}

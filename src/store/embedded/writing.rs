@@ -1,0 +1,244 @@
+//! What one commit does to the tables: every row that names a record comes and goes with it.
+//!
+//! When to commit, and what becomes of a commit that fails, is the writer's.
+
+use std::collections::BTreeMap;
+
+use redb::{ReadableTable, Table, WriteTransaction};
+use tidegate_core::{
+    entry::{Entry, FeedItem, Marker, Record},
+    id::{ClientKey, DocumentKey, Scope, Seq},
+    model::Access,
+    push::ClientState,
+    transaction::Writes,
+};
+
+use super::{
+    tables::{CLIENTS, ENTRIES, EXPIRY, EntryPlace, FEED, MARKERS, MEMBERS, META, SCOPES},
+    view::View,
+};
+use crate::store::{StoreError, codec};
+
+/// The tables records stand in, open for writing.
+struct Tables<'t> {
+    scopes: Table<'t, &'static str, (i64, i64)>,
+    feed: Table<'t, (&'static str, i64), (&'static str, &'static [u8])>,
+    entries: Table<'t, (&'static str, &'static str), EntryPlace>,
+    markers: Table<'t, (&'static str, &'static str, &'static str), (i64, i64)>,
+    members: Table<'t, (&'static str, &'static str, &'static str), (&'static str, bool)>,
+    expiry: Table<'t, (i64, &'static str, i64), ()>,
+}
+
+/// Whether a commit of `writes` would change anything.
+pub(super) fn changes_nothing(writes: &Writes) -> bool {
+    let Writes {
+        entries,
+        markers,
+        markers_removed,
+        clients,
+        collected,
+        floors,
+        version_floor,
+        epoch,
+        answers: _,
+    } = writes;
+    let no_records = entries.is_empty() && markers.is_empty() && markers_removed.is_empty();
+    let no_states = clients.is_empty() && collected.is_empty() && floors.is_empty();
+    no_records && no_states && version_floor.is_none() && epoch.is_none()
+}
+
+/// Numbers and writes everything, on top of what `before` shows; returns the feed writes.
+pub(super) fn write(
+    transaction: &WriteTransaction,
+    before: &View,
+    writes: &Writes,
+) -> Result<Vec<FeedItem>, StoreError> {
+    write_meta(transaction, before, writes)?;
+    write_clients(transaction, &writes.clients)?;
+    let mut tables = Tables::open(transaction)?;
+    for item in &writes.collected {
+        tables.collect(item)?;
+    }
+    for (scope, key) in &writes.markers_removed {
+        tables.remove_marker(scope, key)?;
+    }
+    let mut heads = tables.heads(writes)?;
+    let items = writes.number(&mut heads);
+    for item in &items {
+        tables.place(item)?;
+    }
+    tables.write_scopes(&heads, &writes.floors)?;
+    Ok(items)
+}
+
+fn write_meta(
+    transaction: &WriteTransaction,
+    before: &View,
+    writes: &Writes,
+) -> Result<(), StoreError> {
+    let epoch = writes.epoch.as_ref().unwrap_or(&before.epoch);
+    let version_floor = writes.version_floor.unwrap_or(before.version_floor);
+    let meta = (epoch.as_str(), version_floor.0, before.commits + 1);
+    transaction.open_table(META)?.insert((), meta)?;
+    Ok(())
+}
+
+fn write_clients(
+    transaction: &WriteTransaction,
+    clients: &[(ClientKey, ClientState)],
+) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(CLIENTS)?;
+    for (key, state) in clients {
+        let bytes = codec::encode_client(state);
+        table.insert((key.user.as_str(), key.client.as_str()), bytes.as_slice())?;
+    }
+    Ok(())
+}
+
+impl<'t> Tables<'t> {
+    fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
+        Ok(Self {
+            scopes: transaction.open_table(SCOPES)?,
+            feed: transaction.open_table(FEED)?,
+            entries: transaction.open_table(ENTRIES)?,
+            markers: transaction.open_table(MARKERS)?,
+            members: transaction.open_table(MEMBERS)?,
+            expiry: transaction.open_table(EXPIRY)?,
+        })
+    }
+
+    fn heads(&self, writes: &Writes) -> Result<BTreeMap<Scope, Seq>, StoreError> {
+        let scopes = writes.scopes().into_iter();
+        scopes
+            .map(|scope| {
+                let (head, _) = self.scope_row(&scope)?;
+                Ok((scope, Seq(head)))
+            })
+            .collect()
+    }
+
+    fn scope_row(&self, scope: &Scope) -> Result<(i64, i64), StoreError> {
+        let row = self.scopes.get(scope.as_str())?;
+        Ok(row.map_or((0, 0), |row| row.value()))
+    }
+
+    fn write_scopes(
+        &mut self,
+        heads: &BTreeMap<Scope, Seq>,
+        floors: &BTreeMap<Scope, Seq>,
+    ) -> Result<(), StoreError> {
+        for (scope, head) in heads {
+            let (_, floor) = self.scope_row(scope)?;
+            self.scopes.insert(scope.as_str(), (head.0, floor))?;
+        }
+        for (scope, raised) in floors {
+            let (head, floor) = self.scope_row(scope)?;
+            self.scopes
+                .insert(scope.as_str(), (head, floor.max(raised.0)))?;
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, item: &FeedItem) -> Result<(), StoreError> {
+        match &item.record {
+            Record::Entry(entry) => self.place_entry(item.seq, entry)?,
+            Record::Marker(marker) => self.place_marker(item.seq, marker)?,
+        }
+        let place = (item.record.scope().as_str(), item.seq.0);
+        let type_name = item.record.key().type_name.as_str();
+        let bytes = codec::encode_item(item).map_err(|e| StoreError::Undecided(e.to_string()))?;
+        self.feed.insert(place, (type_name, bytes.as_slice()))?;
+        if item.record.is_collectable() {
+            let (scope, seq) = place;
+            self.expiry
+                .insert((item.record.at().ms(), scope, seq), ())?;
+        }
+        Ok(())
+    }
+
+    fn place_entry(&mut self, seq: Seq, entry: &Entry) -> Result<(), StoreError> {
+        self.remove_entry(&entry.key)?;
+        let (type_name, id) = names(&entry.key);
+        let member = entry.membership.as_ref();
+        if let Some(member) = member {
+            let opens = (member.scope.as_str(), member.access == Access::Write);
+            self.members
+                .insert((member.user.as_str(), type_name, id), opens)?;
+        }
+        let deleted_at = entry.is_deleted().then_some(entry.at.ms());
+        let user = member.map(|member| member.user.as_str());
+        let place = (entry.scope.as_str(), seq.0, deleted_at, user);
+        self.entries.insert((type_name, id), place)?;
+        Ok(())
+    }
+
+    fn remove_entry(&mut self, key: &DocumentKey) -> Result<(), StoreError> {
+        let (type_name, id) = names(key);
+        let Some(place) = self.entries.remove((type_name, id))? else {
+            return Ok(());
+        };
+        let (scope, seq, deleted_at, user) = place.value();
+        self.feed.remove((scope, seq))?;
+        if let Some(at) = deleted_at {
+            self.expiry.remove((at, scope, seq))?;
+        }
+        if let Some(user) = user {
+            self.members.remove((user, type_name, id))?;
+        }
+        Ok(())
+    }
+
+    fn place_marker(&mut self, seq: Seq, marker: &Marker) -> Result<(), StoreError> {
+        self.remove_marker(&marker.scope, &marker.key)?;
+        let (type_name, id) = names(&marker.key);
+        let place = (seq.0, marker.at.ms());
+        self.markers
+            .insert((marker.scope.as_str(), type_name, id), place)?;
+        Ok(())
+    }
+
+    fn remove_marker(&mut self, scope: &Scope, key: &DocumentKey) -> Result<(), StoreError> {
+        let (type_name, id) = names(key);
+        let scope = scope.as_str();
+        let Some(place) = self.markers.remove((scope, type_name, id))? else {
+            return Ok(());
+        };
+        let (seq, at) = place.value();
+        self.feed.remove((scope, seq))?;
+        self.expiry.remove((at, scope, seq))?;
+        Ok(())
+    }
+
+    /// Removes a record if it still stands where it was found; what has replaced it since stays.
+    fn collect(&mut self, item: &FeedItem) -> Result<(), StoreError> {
+        if !self.stands(item)? {
+            return Ok(());
+        }
+        match &item.record {
+            Record::Entry(entry) => self.remove_entry(&entry.key),
+            Record::Marker(marker) => self.remove_marker(&marker.scope, &marker.key),
+        }
+    }
+
+    fn stands(&self, item: &FeedItem) -> Result<bool, StoreError> {
+        let (type_name, id) = names(item.record.key());
+        let scope = item.record.scope().as_str();
+        Ok(match &item.record {
+            Record::Entry(_) => self.entries.get((type_name, id))?.is_some_and(|place| {
+                let (stands_in, seq, ..) = place.value();
+                (stands_in, seq) == (scope, item.seq.0)
+            }),
+            Record::Marker(_) => self
+                .markers
+                .get((scope, type_name, id))?
+                .is_some_and(|place| {
+                    let (seq, _) = place.value();
+                    seq == item.seq.0
+                }),
+        })
+    }
+}
+
+fn names(key: &DocumentKey) -> (&str, &str) {
+    (key.type_name.as_str(), key.id.as_str())
+}

@@ -1,0 +1,250 @@
+//! The service behind the verbs: the only room that joins the core's rules with a store.
+//!
+//! It knows callers, pushes, pages and subscriptions; it knows neither GraphQL nor HTTP, and no store in particular.
+
+mod live;
+mod maintain;
+mod pull;
+mod push;
+
+use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
+
+use thiserror::Error;
+use tidegate_core::{
+    checkpoint::CheckpointError,
+    entry::Entry,
+    grant::{Grants, Identity},
+    id::{ClientId, ClientKey, DocumentKey, Epoch, MutationId},
+    model::{FillError, Model},
+    push::PushRefusal,
+    value::Timestamp,
+};
+
+use self::{live::Live, push::PushQueue};
+pub use self::{
+    live::Start,
+    maintain::{Collected, collect, rotate_epoch},
+    pull::{Page, PullRequest},
+};
+use crate::store::{Snapshot, Store, StoreError};
+
+/// Where the time comes from; `app.rs` owns the real one.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How long one request may wait for the store before it is told to try again.
+const STORE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Bounds of the verbs.
+#[derive(Debug, Clone, Copy)]
+pub struct SyncLimits {
+    /// The most changes of one push.
+    pub push_changes: usize,
+    /// The most changes a page may be asked for.
+    pub page_changes: usize,
+    /// A page ends with the change that brings its stored bytes to this.
+    pub page_bytes: usize,
+}
+
+impl Default for SyncLimits {
+    fn default() -> Self {
+        Self {
+            push_changes: 1_000,
+            page_changes: 5_000,
+            page_bytes: 8 << 20,
+        }
+    }
+}
+
+/// Who asks: an identity and what its claims give.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who it is.
+    pub identity: Arc<Identity>,
+    claim_grants: Arc<Grants>,
+}
+
+/// What `viewer` tells.
+#[derive(Debug)]
+pub struct Viewer {
+    /// What the caller may see and change.
+    pub grants: Grants,
+    /// The last mutation id consumed of the client asked about.
+    pub last_mutation: Option<MutationId>,
+    /// The store's epoch.
+    pub epoch: Epoch,
+}
+
+/// Why a verb could not be carried out. Conflicts and rejected changes are no such reasons: they are outcomes.
+#[derive(Debug, Clone, Error)]
+pub enum SyncError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store did not answer in time, or too many requests wait for it.
+    #[error("the store is busy")]
+    Busy,
+    /// The push was refused as a whole.
+    #[error(transparent)]
+    Push(#[from] PushRefusal),
+    /// More changes than one push may carry.
+    #[error("a push of {changes} changes is larger than {max}")]
+    PushTooLarge {
+        /// How many came.
+        changes: usize,
+        /// How many may come.
+        max: usize,
+    },
+    /// A `limit` out of bounds.
+    #[error("a limit of {limit} is not between 1 and {max}")]
+    Limit {
+        /// What was asked for.
+        limit: i64,
+        /// What may be asked for.
+        max: usize,
+    },
+    /// Not a checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The token's claims open too many scopes.
+    #[error("the token's claims cannot be turned into grants: {0}")]
+    Grants(#[from] FillError),
+    /// The token ended while the answer was under way.
+    #[error("the token has expired")]
+    Expired,
+}
+
+/// The service.
+pub struct SyncService {
+    model: Arc<Model>,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    limits: SyncLimits,
+    pushes: PushQueue,
+    live: Arc<Live>,
+}
+
+impl SyncService {
+    /// Starts the service on a store: its push queue and its one follower of the store's tail.
+    pub fn start(
+        model: Arc<Model>,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        limits: SyncLimits,
+    ) -> Arc<Self> {
+        let pushes = PushQueue::start(model.clone(), store.clone(), clock.clone());
+        let live = Live::follow(&model, store.as_ref());
+        Arc::new(Self {
+            model,
+            store,
+            clock,
+            limits,
+            pushes,
+            live,
+        })
+    }
+
+    /// The model it serves.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Server time.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Turns a verified identity into a caller.
+    ///
+    /// # Errors
+    /// [`SyncError::Grants`] when its claims open too many scopes.
+    pub fn caller(&self, identity: Identity) -> Result<Caller, SyncError> {
+        let claim_grants = Arc::new(Grants::of_claims(&self.model, &identity)?);
+        Ok(Caller {
+            identity: Arc::new(identity),
+            claim_grants,
+        })
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// As the store has it.
+    pub async fn ready(&self) -> Result<(), SyncError> {
+        in_time(self.store.snapshot()).await.map(drop)
+    }
+
+    /// The documents of `keys` that are alive and that the caller may see.
+    ///
+    /// # Errors
+    /// [`SyncError::Store`] or [`SyncError::Busy`].
+    pub async fn documents(
+        &self,
+        caller: &Caller,
+        keys: &BTreeSet<DocumentKey>,
+    ) -> Result<Vec<Arc<Entry>>, SyncError> {
+        in_time(async {
+            let mut snapshot = self.store.snapshot().await?;
+            let grants = self.grants(caller, snapshot.as_mut()).await?;
+            let mut found = snapshot.entries(keys).await?;
+            found.retain(|_, entry| !entry.is_deleted() && grants.can_read(&entry.scope));
+            Ok(found.into_values().collect())
+        })
+        .await
+    }
+
+    /// What the caller may do, and how far the gateway has followed one of its clients.
+    ///
+    /// # Errors
+    /// [`SyncError::Store`] or [`SyncError::Busy`].
+    pub async fn viewer(
+        &self,
+        caller: &Caller,
+        client: Option<ClientId>,
+    ) -> Result<Viewer, SyncError> {
+        in_time(async {
+            let mut snapshot = self.store.snapshot().await?;
+            let grants = self.grants(caller, snapshot.as_mut()).await?;
+            let state = match client {
+                Some(client) => {
+                    let user = caller.identity.user.clone();
+                    snapshot.client(&ClientKey { user, client }).await?
+                }
+                None => None,
+            };
+            let last_mutation = state.map(|state| state.last);
+            Ok(Viewer {
+                grants,
+                last_mutation,
+                epoch: snapshot.epoch().clone(),
+            })
+        })
+        .await
+    }
+
+    /// What the caller may do at the moment of `snapshot`.
+    async fn grants(
+        &self,
+        caller: &Caller,
+        snapshot: &mut dyn Snapshot,
+    ) -> Result<Grants, StoreError> {
+        let grants = Grants::clone(&caller.claim_grants);
+        if self
+            .model
+            .types
+            .iter()
+            .all(|document_type| document_type.membership.is_none())
+        {
+            return Ok(grants);
+        }
+        let memberships = snapshot.memberships(&caller.identity.user).await?;
+        Ok(grants.with(&memberships))
+    }
+}
+
+/// Bounds how long a request may wait for the store.
+async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, SyncError> {
+    match tokio::time::timeout(STORE_DEADLINE, work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(SyncError::Busy),
+    }
+}

@@ -1,0 +1,199 @@
+//! `changes`: catch-up and live as one loop over one cursor.
+//!
+//! A subscriber is a cursor and a wake-up, never a queue: inside the ring it reads the ring, otherwise the store. What
+//! a ring keeps and releases is in [`ring`]; who follows the store's tail is here.
+
+mod ring;
+mod subscribers;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::{Stream, StreamExt, stream};
+use tidegate_core::{checkpoint::Checkpoint, entry::FeedItem, model::Model};
+
+use self::subscribers::{Subscribers, Ticket};
+use super::{Caller, Page, PullRequest, SyncError, SyncService};
+use crate::store::{Store, TailEvent};
+
+/// Where a subscription starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the checkpoint, or anew without one.
+    Checkpoint,
+    /// At what is there now: for clients that pull by themselves.
+    Now,
+}
+
+impl SyncService {
+    /// Pages as they come: first those that catch the client up, then each change soon after its commit. The first
+    /// page is sent at once, even if it is empty. The stream ends with the first error.
+    pub fn subscribe(
+        self: Arc<Self>,
+        caller: Caller,
+        request: PullRequest,
+        start: Start,
+    ) -> impl Stream<Item = Result<Page, SyncError>> + Send {
+        let ticket = self.live.register();
+        let subscription = Subscription {
+            sync: self,
+            caller,
+            request,
+            ticket,
+            next: Next::First(start),
+        };
+        stream::unfold(subscription, |mut subscription| async move {
+            match subscription.next {
+                Next::Ended => None,
+                _ => {
+                    let page = subscription.page().await;
+                    if page.is_err() {
+                        subscription.next = Next::Ended;
+                    }
+                    Some((page, subscription))
+                }
+            }
+        })
+    }
+}
+
+/// One client's place in the loop.
+struct Subscription {
+    sync: Arc<SyncService>,
+    caller: Caller,
+    request: PullRequest,
+    ticket: Ticket,
+    next: Next,
+}
+
+/// What a subscription does next.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    First(Start),
+    /// Read on without waiting: the last page was not the last.
+    Read,
+    /// Wait for news.
+    Wait,
+    Ended,
+}
+
+impl Subscription {
+    /// The next page that tells something.
+    async fn page(&mut self) -> Result<Page, SyncError> {
+        loop {
+            if matches!(self.next, Next::Wait) {
+                self.ticket.woken().await;
+            }
+            if self.sync.now() >= self.caller.identity.expires_at {
+                return Err(SyncError::Expired);
+            }
+            let page = match self.ring_page() {
+                Some(page) => page,
+                None => self.store_page().await?,
+            };
+            let first = matches!(self.next, Next::First(_));
+            self.request.checkpoint = Some(page.checkpoint.clone());
+            self.next = if page.has_more {
+                Next::Read
+            } else {
+                Next::Wait
+            };
+            if first || page.is_news() {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// Reads the store. Scopes are watched before the page that begins them is read, or a change between the two would
+    /// wake nobody: a page that brings scopes not watched before leaves the subscriber awake, to read once more.
+    async fn store_page(&mut self) -> Result<Page, SyncError> {
+        self.ticket.fresh();
+        let page = match self.next {
+            Next::First(Start::Now) => {
+                self.sync
+                    .heads(&self.caller, self.request.types.clone())
+                    .await?
+            }
+            _ => self.sync.pull(&self.caller, self.request.clone()).await?,
+        };
+        let scopes = page
+            .checkpoint
+            .tracks
+            .iter()
+            .flat_map(|track| track.positions.keys());
+        self.ticket.watch(scopes);
+        Ok(page)
+    }
+
+    /// Reads the rings, if they hold everything since the cursor.
+    fn ring_page(&self) -> Option<Page> {
+        let Next::Wait = self.next else { return None };
+        let checkpoint = self.request.checkpoint.as_ref()?;
+        let [track] = checkpoint.tracks.as_slice() else {
+            return None;
+        };
+        let (changes, track) = self.ticket.read(track, self.request.limit)?;
+        let checkpoint = Checkpoint {
+            tracks: vec![track],
+            ..checkpoint.clone()
+        };
+        Some(Page {
+            changes,
+            checkpoint,
+            has_more: false,
+            reset: false,
+            revoked: Vec::new(),
+        })
+    }
+}
+
+/// The gateway's one follower of the tail, and everybody who waits for it.
+pub(super) struct Live {
+    subscribers: Arc<Mutex<Subscribers>>,
+}
+
+impl Live {
+    /// Follows the store's tail until the service ends.
+    pub(super) fn follow(model: &Arc<Model>, store: &dyn Store) -> Arc<Self> {
+        let live = Arc::new(Self {
+            subscribers: Arc::default(),
+        });
+        let (subscribers, model) = (live.subscribers.clone(), model.clone());
+        let mut tail = store.tail();
+        tokio::spawn(async move {
+            while let Some(event) = tail.next().await {
+                apply(&mut lock(&subscribers), &model, event);
+            }
+        });
+        live
+    }
+
+    fn register(&self) -> Ticket {
+        Ticket::new(self.subscribers.clone())
+    }
+}
+
+fn apply(subscribers: &mut Subscribers, model: &Model, event: TailEvent) {
+    match event {
+        TailEvent::Restart | TailEvent::Epoch(_) => subscribers.restart(),
+        TailEvent::Committed { transaction, items } => {
+            for item in items.iter() {
+                subscribers.offer(transaction, item);
+            }
+            if items.iter().any(|item| is_membership(model, item)) {
+                subscribers.regrant();
+            }
+        }
+    }
+}
+
+/// Whether grants may have changed with this write: also when a membership ended, which its tombstone does not show.
+fn is_membership(model: &Model, item: &FeedItem) -> bool {
+    model
+        .document_type(item.record.key().type_name.as_str())
+        .is_some_and(|document_type| document_type.membership.is_some())
+}
+
+/// A panic while the lock was held leaves the maps readable: rings only ever serve what they hold without a gap.
+fn lock(subscribers: &Mutex<Subscribers>) -> MutexGuard<'_, Subscribers> {
+    subscribers.lock().unwrap_or_else(PoisonError::into_inner)
+}

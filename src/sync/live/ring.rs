@@ -1,0 +1,185 @@
+//! The recent feed writes of one scope, without a gap.
+//!
+//! Protocol.md 6.1 and 6.2: what it releases, and when it is cut.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+use tidegate_core::{
+    checkpoint::{Position, Types},
+    entry::FeedItem,
+    id::Seq,
+};
+
+/// The most writes a ring keeps; whoever lags further reads the store.
+const ITEMS_MAX: usize = 256;
+
+/// The writes above `low`, up to the last one released.
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    /// Nothing at or below it is kept; `None` until the first write is seen.
+    low: Option<Seq>,
+    items: VecDeque<FeedItem>,
+    /// Writes of `held_of` that came before an earlier one of the same transaction.
+    held: BTreeMap<Seq, FeedItem>,
+    held_of: u64,
+}
+
+impl Ring {
+    /// Takes a write in: released at once if it is the next, held back while an earlier one of its transaction is on its
+    /// way. If another transaction comes first, the gap will not close, and the ring is cut there.
+    pub(super) fn offer(&mut self, transaction: u64, item: &FeedItem) {
+        if !self.held.is_empty() && self.held_of != transaction {
+            self.cut();
+        }
+        let low = *self.low.get_or_insert(Seq(item.seq.0 - 1));
+        let next = self.head(low).next();
+        if item.seq < next {
+            return;
+        }
+        self.held.insert(item.seq, item.clone());
+        self.held_of = transaction;
+        self.release(next);
+    }
+
+    /// The writes above the position of these types, the last of each document, and where the reader then stands;
+    /// `None` if some may be missing here.
+    pub(super) fn read(&self, position: Position, types: &Types) -> Option<(Vec<FeedItem>, Seq)> {
+        let Some(low) = self.low else {
+            return Some((Vec::new(), position.seq));
+        };
+        if position.seq < low || position.seq < position.start {
+            return None;
+        }
+        let mut seen = HashSet::new();
+        let mut items: Vec<FeedItem> = self
+            .items
+            .iter()
+            .rev()
+            .take_while(|item| item.seq > position.seq)
+            .filter(|item| types.contain(&item.record.key().type_name))
+            .filter(|item| seen.insert(item.record.key()))
+            .cloned()
+            .collect();
+        items.reverse();
+        Some((items, self.head(low).max(position.seq)))
+    }
+
+    fn head(&self, low: Seq) -> Seq {
+        self.items.back().map_or(low, |item| item.seq)
+    }
+
+    fn release(&mut self, mut next: Seq) {
+        while let Some(item) = self.held.remove(&next) {
+            self.items.push_back(item);
+            next = next.next();
+        }
+        while self.items.len() > ITEMS_MAX {
+            self.low = self.items.pop_front().map(|item| item.seq);
+        }
+    }
+
+    /// Begins again above everything seen: readers below go to the store.
+    fn cut(&mut self) {
+        self.low = self
+            .held
+            .last_key_value()
+            .map(|(seq, _)| *seq)
+            .max(self.low);
+        self.items.clear();
+        self.held.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::{
+        entry::{Marker, Record},
+        id::{DocumentId, DocumentKey, Scope, TypeName, Version},
+        value::Timestamp,
+    };
+
+    use super::*;
+
+    fn item(seq: i64, id: &str) -> FeedItem {
+        let key = DocumentKey {
+            type_name: TypeName::new("Task").unwrap(),
+            id: DocumentId::new(id).unwrap(),
+        };
+        let record = Record::Marker(Marker {
+            key,
+            scope: Scope::new("s").unwrap(),
+            version: Version(1),
+            at: Timestamp::EPOCH,
+        });
+        FeedItem {
+            seq: Seq(seq),
+            record,
+        }
+    }
+
+    fn ring(writes: &[(u64, i64)]) -> Ring {
+        let mut ring = Ring::default();
+        for (transaction, seq) in writes {
+            ring.offer(*transaction, &item(*seq, &seq.to_string()));
+        }
+        ring
+    }
+
+    fn read(ring: &Ring, seq: i64) -> Option<(Vec<i64>, i64)> {
+        let position = Position {
+            seq: Seq(seq),
+            start: Seq(0),
+        };
+        let (items, head) = ring.read(position, &Types::All)?;
+        Some((items.iter().map(|item| item.seq.0).collect(), head.0))
+    }
+
+    #[test]
+    fn writes_out_of_order_are_held_back_until_the_gap_closes() {
+        let mut ring = ring(&[(1, 5), (2, 8), (2, 7)]);
+        assert_eq!(read(&ring, 4), Some((vec![5], 5)));
+        ring.offer(2, &item(6, "6"));
+        assert_eq!(read(&ring, 4), Some((vec![5, 6, 7, 8], 8)));
+    }
+
+    #[test]
+    fn a_gap_that_stays_cuts_the_ring_and_its_readers_go_to_the_store() {
+        let ring = ring(&[(1, 5), (2, 7), (3, 8)]);
+        assert_eq!(read(&ring, 5), None);
+        assert_eq!(read(&ring, 7), Some((vec![8], 8)));
+    }
+
+    #[test]
+    fn a_reader_from_before_the_ring_goes_to_the_store() {
+        let ring = ring(&[(1, 5)]);
+        assert_eq!(read(&ring, 3), None);
+        assert_eq!(read(&ring, 9), Some((vec![], 9)));
+    }
+
+    #[test]
+    fn a_scope_is_never_begun_from_a_ring() {
+        let ring = ring(&[(1, 1), (2, 2)]);
+        let beginning = Position {
+            seq: Seq(0),
+            start: Seq(2),
+        };
+        assert_eq!(ring.read(beginning, &Types::All), None);
+    }
+
+    #[test]
+    fn a_page_carries_only_the_last_write_of_a_document() {
+        let mut ring = Ring::default();
+        for (seq, id) in [(1, "a"), (2, "b"), (3, "a")] {
+            ring.offer(1, &item(seq, id));
+        }
+        assert_eq!(read(&ring, 0), Some((vec![2, 3], 3)));
+    }
+
+    #[test]
+    fn a_ring_is_bounded() {
+        let count = ITEMS_MAX as i64 + 10;
+        let ring = ring(&(1..=count).map(|seq| (seq as u64, seq)).collect::<Vec<_>>());
+        assert_eq!(read(&ring, 9), None);
+        assert_eq!(read(&ring, 10).unwrap().0.len(), ITEMS_MAX);
+    }
+}

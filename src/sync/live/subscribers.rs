@@ -1,0 +1,159 @@
+//! Who waits for which scope, and the rings they read.
+//!
+//! A scope has a ring while somebody watches it; a write to it wakes those, and nobody else.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex},
+};
+
+use tidegate_core::{checkpoint::Track, entry::FeedItem, id::Scope};
+use tokio::sync::Notify;
+
+use super::{lock, ring::Ring};
+
+/// Everybody who waits.
+#[derive(Default)]
+pub(super) struct Subscribers {
+    scopes: HashMap<Scope, Watched>,
+    wakers: HashMap<u64, Arc<Notify>>,
+    next_id: u64,
+    /// Raised when rings lose their continuity or grants may have changed: every subscriber reads the store once.
+    generation: u64,
+}
+
+#[derive(Default)]
+struct Watched {
+    ring: Ring,
+    watchers: HashSet<u64>,
+}
+
+impl Subscribers {
+    pub(super) fn offer(&mut self, transaction: u64, item: &FeedItem) {
+        let Some(watched) = self.scopes.get_mut(item.record.scope()) else {
+            return;
+        };
+        watched.ring.offer(transaction, item);
+        for waker in watched.watchers.iter().filter_map(|id| self.wakers.get(id)) {
+            waker.notify_one();
+        }
+    }
+
+    /// Protocol.md 6.3: clear the rings, wake everyone; then each reads the heads.
+    pub(super) fn restart(&mut self) {
+        for watched in self.scopes.values_mut() {
+            watched.ring = Ring::default();
+        }
+        self.regrant();
+    }
+
+    /// Sends everyone to the store, where grants are read.
+    pub(super) fn regrant(&mut self) {
+        self.generation += 1;
+        self.wakers.values().for_each(|waker| waker.notify_one());
+    }
+}
+
+/// One subscriber's registration; it ends when dropped.
+pub(super) struct Ticket {
+    subscribers: Arc<Mutex<Subscribers>>,
+    id: u64,
+    waker: Arc<Notify>,
+    watching: HashSet<Scope>,
+    /// The generation at which the store was last read.
+    generation: u64,
+}
+
+impl Ticket {
+    pub(super) fn new(subscribers: Arc<Mutex<Subscribers>>) -> Self {
+        let waker = Arc::new(Notify::new());
+        let mut held = lock(&subscribers);
+        let id = held.next_id;
+        held.next_id += 1;
+        held.wakers.insert(id, waker.clone());
+        let generation = held.generation;
+        drop(held);
+        Self {
+            subscribers,
+            id,
+            waker,
+            watching: HashSet::new(),
+            generation,
+        }
+    }
+
+    /// Waits until a watched scope was written, or everyone is woken.
+    pub(super) async fn woken(&self) {
+        self.waker.notified().await;
+    }
+
+    /// To be called before the store is read: what comes after it wakes again.
+    pub(super) fn fresh(&mut self) {
+        self.generation = lock(&self.subscribers).generation;
+    }
+
+    /// Watches exactly these scopes. Where one was not watched before, a write may have passed since the store was read,
+    /// so the subscriber stays awake.
+    pub(super) fn watch<'a>(&mut self, scopes: impl Iterator<Item = &'a Scope>) {
+        let wanted: HashSet<Scope> = scopes.cloned().collect();
+        if wanted == self.watching {
+            return;
+        }
+        let mut held = lock(&self.subscribers);
+        for ended in self.watching.difference(&wanted) {
+            unwatch(&mut held, ended, self.id);
+        }
+        for begun in wanted.difference(&self.watching) {
+            held.scopes
+                .entry(begun.clone())
+                .or_default()
+                .watchers
+                .insert(self.id);
+            self.generation = u64::MAX;
+        }
+        if self.generation == u64::MAX {
+            self.waker.notify_one();
+        }
+        drop(held);
+        self.watching = wanted;
+    }
+
+    /// The writes since the track's positions, and the track moved past them; `None` if the store has to be read: rings
+    /// do not reach back so far, more than `limit` wait, or grants may have changed.
+    pub(super) fn read(&self, track: &Track, limit: usize) -> Option<(Vec<FeedItem>, Track)> {
+        let held = lock(&self.subscribers);
+        if held.generation != self.generation {
+            return None;
+        }
+        let mut moved = track.clone();
+        let mut changes = Vec::new();
+        for (scope, position) in &mut moved.positions {
+            let (items, seq) = held.scopes.get(scope)?.ring.read(*position, &track.types)?;
+            changes.extend(items);
+            position.seq = seq;
+            if changes.len() > limit {
+                return None;
+            }
+        }
+        Some((changes, moved))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut held = lock(&self.subscribers);
+        held.wakers.remove(&self.id);
+        for scope in &self.watching {
+            unwatch(&mut held, scope, self.id);
+        }
+    }
+}
+
+fn unwatch(subscribers: &mut Subscribers, scope: &Scope, id: u64) {
+    if let Some(watched) = subscribers.scopes.get_mut(scope) {
+        watched.watchers.remove(&id);
+        if watched.watchers.is_empty() {
+            subscribers.scopes.remove(scope);
+        }
+    }
+}

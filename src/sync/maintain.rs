@@ -1,0 +1,58 @@
+//! Work on a store that is nobody's push: collecting old tombstones, beginning a new epoch.
+
+use std::sync::Arc;
+
+use tidegate_core::{
+    collect,
+    id::Epoch,
+    transaction::{Loaded, Reads},
+    value::Timestamp,
+};
+
+use crate::store::{Store, StoreError};
+
+/// The most tombstones and markers one transaction collects.
+const BATCH: usize = 1_000;
+
+/// What a collection did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Tombstones and markers taken away.
+    pub records: usize,
+}
+
+/// Takes away all tombstones and markers older than `before`, in transactions of a bounded size; safe to stop and to
+/// repeat. `progress` is told how many each transaction took.
+///
+/// # Errors
+/// [`StoreError`]; what earlier transactions took stays taken.
+pub async fn collect(
+    store: &dyn Store,
+    before: Timestamp,
+    mut progress: impl FnMut(usize),
+) -> Result<Collected, StoreError> {
+    let mut total = Collected::default();
+    loop {
+        let writes = store
+            .commit(collect::reads(before, BATCH), Arc::new(collect::decide))
+            .await?;
+        let records = writes.collected.len();
+        total.records += records;
+        progress(records);
+        if records < BATCH {
+            return Ok(total);
+        }
+    }
+}
+
+/// Begins a new epoch: every client resets and compares what it holds with what is there.
+///
+/// # Errors
+/// [`StoreError`]; then the old epoch stands.
+pub async fn rotate_epoch(store: &dyn Store, epoch: Epoch) -> Result<(), StoreError> {
+    let decide = move |_: &Loaded| collect::rotate(epoch.clone());
+    store
+        .commit(Reads::default(), Arc::new(decide))
+        .await
+        .map(drop)
+}

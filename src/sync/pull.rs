@@ -1,0 +1,217 @@
+//! `changesSince`: one page, read in one snapshot of the store.
+
+use std::collections::HashMap;
+
+use tidegate_core::{
+    checkpoint::{Checkpoint, Types},
+    entry::FeedItem,
+    id::{Epoch, Scope},
+    page::{self, Cursor, PageRequest, Stretch, View},
+};
+
+use super::{Caller, SyncError, SyncLimits, SyncService, in_time};
+use crate::store::{ScanRange, Snapshot, StoreError};
+
+/// What a client asks for.
+#[derive(Debug, Clone)]
+pub struct PullRequest {
+    /// Where it stands; none begins anew.
+    pub checkpoint: Option<Checkpoint>,
+    /// The types it wants.
+    pub types: Types,
+    /// The most changes it takes at a time.
+    pub limit: usize,
+}
+
+impl PullRequest {
+    /// Reads what a client sent.
+    ///
+    /// # Errors
+    /// [`SyncError::Checkpoint`] or [`SyncError::Limit`].
+    pub fn new(
+        checkpoint: Option<&str>,
+        types: Types,
+        limit: i64,
+        limits: &SyncLimits,
+    ) -> Result<Self, SyncError> {
+        let max = limits.page_changes;
+        let limit = usize::try_from(limit)
+            .ok()
+            .filter(|limit| (1..=max).contains(limit))
+            .ok_or(SyncError::Limit { limit, max })?;
+        let checkpoint = checkpoint.map(Checkpoint::decode).transpose()?;
+        Ok(Self {
+            checkpoint,
+            types,
+            limit,
+        })
+    }
+}
+
+/// What a client gets.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The changes in order, each the last of its document in its scope.
+    pub changes: Vec<FeedItem>,
+    /// Where the client then stands.
+    pub checkpoint: Checkpoint,
+    /// Whether there is more to read now.
+    pub has_more: bool,
+    /// Whether the client must forget what it held.
+    pub reset: bool,
+    /// Scopes that the client held and may no longer see.
+    pub revoked: Vec<Scope>,
+}
+
+impl Page {
+    /// The epoch its versions belong to.
+    pub fn epoch(&self) -> &Epoch {
+        &self.checkpoint.epoch
+    }
+
+    /// Whether it tells the client anything.
+    pub(super) fn is_news(&self) -> bool {
+        !self.changes.is_empty() || self.reset || !self.revoked.is_empty()
+    }
+}
+
+impl SyncService {
+    /// Bounds of the verbs.
+    pub fn limits(&self) -> &SyncLimits {
+        &self.limits
+    }
+
+    /// One page.
+    ///
+    /// # Errors
+    /// [`SyncError::Store`] or [`SyncError::Busy`].
+    pub async fn pull(&self, caller: &Caller, request: PullRequest) -> Result<Page, SyncError> {
+        in_time(async {
+            let limit = request.limit;
+            let mut reading = self.read(caller, request).await?;
+            let filled = fill(&mut reading, limit, self.limits.page_bytes).await?;
+            Ok(reading.into_page(filled.as_ref()))
+        })
+        .await
+    }
+
+    /// Where a client stands who takes everything up to now as known.
+    ///
+    /// # Errors
+    /// [`SyncError::Store`] or [`SyncError::Busy`].
+    pub(super) async fn heads(&self, caller: &Caller, types: Types) -> Result<Page, SyncError> {
+        in_time(async {
+            let request = PullRequest {
+                checkpoint: None,
+                types,
+                limit: 1,
+            };
+            let mut reading = self.read(caller, request).await?;
+            for stretch in reading.cursor.stretches() {
+                reading.cursor.advance(&stretch, stretch.through);
+            }
+            Ok(Page {
+                reset: false,
+                ..reading.into_page(None)
+            })
+        })
+        .await
+    }
+
+    /// Opens a snapshot and takes up the client where it stands.
+    async fn read(&self, caller: &Caller, request: PullRequest) -> Result<Reading, StoreError> {
+        let mut snapshot = self.store.snapshot().await?;
+        let grants = self.grants(caller, snapshot.as_mut()).await?;
+        let scopes = snapshot.scopes(&grants.scopes().cloned().collect()).await?;
+        let mut confirmed = HashMap::new();
+        if let Some(checkpoint) = &request.checkpoint {
+            for scope in page::seqs_above_head(checkpoint, &grants, &scopes) {
+                let head = self.store.confirmed_head(&scope).await?;
+                confirmed.insert(scope, head);
+            }
+        }
+        let epoch = snapshot.epoch().clone();
+        let view = View {
+            epoch: &epoch,
+            grants: &grants,
+            scopes: &scopes,
+            confirmed: &confirmed,
+        };
+        let request = PageRequest {
+            checkpoint: request.checkpoint,
+            types: request.types,
+        };
+        let cursor = Cursor::resume(&self.model, request, &view);
+        Ok(Reading {
+            snapshot,
+            cursor,
+            changes: Vec::new(),
+            bytes: 0,
+        })
+    }
+}
+
+/// A page while it is read.
+struct Reading {
+    snapshot: Box<dyn Snapshot>,
+    cursor: Cursor,
+    changes: Vec<FeedItem>,
+    bytes: usize,
+}
+
+impl Reading {
+    fn into_page(mut self, filled: Option<&Scope>) -> Page {
+        let has_more = self.cursor.finish(filled);
+        let Cursor {
+            reset,
+            revoked,
+            checkpoint,
+            ..
+        } = self.cursor;
+        Page {
+            changes: self.changes,
+            checkpoint,
+            has_more,
+            reset,
+            revoked,
+        }
+    }
+}
+
+/// Reads stretch after stretch until the page is full; returns the scope that filled it.
+async fn fill(
+    reading: &mut Reading,
+    limit: usize,
+    bytes_max: usize,
+) -> Result<Option<Scope>, StoreError> {
+    for stretch in reading.cursor.stretches() {
+        let room = limit - reading.changes.len();
+        let range = scan_range(&stretch, room, bytes_max.saturating_sub(reading.bytes));
+        let scan = reading.snapshot.scan(&range).await?;
+        let last = scan.items.last().map_or(stretch.after, |item| item.seq);
+        reading
+            .cursor
+            .advance(&stretch, if scan.complete { stretch.through } else { last });
+        reading.bytes += scan.bytes;
+        reading.changes.extend(scan.items);
+        let full = reading.changes.len() >= limit || reading.bytes >= bytes_max;
+        if full || !scan.complete {
+            return Ok(Some(stretch.scope));
+        }
+    }
+    Ok(None)
+}
+
+fn scan_range(stretch: &Stretch, items_max: usize, bytes_max: usize) -> ScanRange {
+    ScanRange {
+        scope: stretch.scope.clone(),
+        types: match &stretch.types {
+            Types::All => None,
+            Types::Only(names) => Some(names.clone()),
+        },
+        after: stretch.after,
+        through: stretch.through,
+        items_max,
+        bytes_max,
+    }
+}

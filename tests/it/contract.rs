@@ -1,0 +1,71 @@
+//! What every store promises, as tests that know nothing of any backend.
+//!
+//! `contract!(Backend)` runs all of them; a promise is added by writing it in one of the rooms below and naming it in
+//! the list. What only one backend promises is tested beside that backend.
+
+pub(crate) mod collecting;
+pub(crate) mod committing;
+pub(crate) mod feeds;
+pub(crate) mod fixture;
+pub(crate) mod snapshots;
+pub(crate) mod tails;
+
+use std::sync::Arc;
+
+use tidegate::store::Store;
+
+/// A place where a backend keeps its data; it outlives the stores that are opened there, and goes when it is dropped.
+pub(crate) trait Backend: Sized {
+    /// An empty place.
+    async fn start() -> Self;
+
+    /// Opens the store, for the first time or again.
+    async fn open(&self) -> Arc<dyn Store>;
+}
+
+/// One test for each promise.
+macro_rules! contract {
+    ($backend:ty) => {
+        crate::contract::promises! { $backend;
+            committing::a_commit_is_seen_whole_by_the_next_snapshot
+            committing::a_decision_sees_all_that_was_committed_before
+            committing::a_decision_that_panics_writes_nothing_and_stops_nobody
+            committing::what_cannot_be_stored_is_refused_with_all_that_came_with_it
+            committing::seqs_have_no_gap_and_follow_the_order_of_commits
+            committing::documents_of_many_types_and_sizes_come_back
+            committing::a_tombstone_keeps_no_body
+            committing::client_states_come_back
+            committing::memberships_follow_their_documents
+            committing::an_epoch_change_is_in_force_with_its_commit
+            committing::everything_is_there_after_reopening
+            feeds::a_scan_is_ascending_within_its_bounds
+            feeds::a_scan_of_some_types_leaves_out_the_others_only
+            feeds::a_byte_cap_yields_at_least_one_record_and_tells_what_it_left_out
+            feeds::a_replaced_record_leaves_its_old_place
+            feeds::a_document_that_moves_leaves_a_marker_until_it_returns
+            feeds::pages_neither_skip_nor_repeat_while_writers_write
+            snapshots::a_snapshot_is_of_one_moment_while_writers_write
+            snapshots::what_was_never_written_is_absent_and_its_heads_are_zero
+            snapshots::a_confirmed_head_is_that_of_the_last_commit
+            collecting::the_expired_are_the_old_collectables_oldest_first
+            collecting::what_is_collected_vanishes_and_floors_rise
+            collecting::what_was_replaced_since_is_not_collected
+            tails::a_tail_begins_with_restart_and_tells_commits_in_their_order
+            tails::a_tail_tells_nothing_of_a_commit_that_failed
+            tails::a_tail_tells_of_a_new_epoch
+            tails::a_follower_that_fell_behind_is_told_to_restart
+        }
+    };
+}
+
+macro_rules! promises {
+    ($backend:ty; $($room:ident::$promise:ident)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $promise() {
+            let backend = <$backend as crate::contract::Backend>::start().await;
+            crate::contract::$room::$promise(&backend).await;
+        }
+    )*};
+}
+
+pub(crate) use {contract, promises};

@@ -1,0 +1,137 @@
+//! What a snapshot promises: all its answers are of one moment.
+//!
+//! Bounds and order of a scan are in `feeds`.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use tidegate::store::{Snapshot, Store};
+use tidegate_core::{
+    entry::ScopeState,
+    id::{ClientId, ClientKey, MutationId, Scope, Seq, Version},
+    push::{ClientState, PushHash},
+    transaction::Writes,
+};
+
+use super::{
+    Backend,
+    fixture::{entries, entry, feed, scope, state, task, user, whole, write},
+};
+
+/// Each commit writes its number everywhere; a snapshot must show one number, however late it is asked.
+pub(crate) async fn a_snapshot_is_of_one_moment_while_writers_write(backend: &impl Backend) {
+    const COMMITS: i32 = 24;
+    let store = backend.open().await;
+    write(&*store, numbered(1)).await;
+    let writer = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move {
+            for number in 2..=COMMITS {
+                write(&*store, numbered(number)).await;
+            }
+        }
+    });
+    loop {
+        let done = writer.is_finished();
+        let mut snapshot = store.snapshot().await.unwrap();
+        let head = state(&mut *snapshot, &scope("a")).await.head;
+        if !done {
+            wait_until_above(&*store, &scope("a"), head).await;
+        }
+        assert_numbered(&mut *snapshot, head).await;
+        if done {
+            assert_eq!(head, Seq(i64::from(2 * COMMITS)));
+            break;
+        }
+    }
+    writer.await.unwrap();
+}
+
+async fn wait_until_above(store: &dyn Store, scope: &Scope, head: Seq) {
+    for _ in 0..50 {
+        if store.confirmed_head(scope).await.unwrap() > head {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn numbered(number: i32) -> Writes {
+    let (a, b) = (scope("a"), scope("b"));
+    let mut writes = entries([
+        entry(&task("1"), &a, number),
+        entry(&task("2"), &a, number),
+        entry(&task("3"), &b, number),
+    ]);
+    writes.floors.insert(b, Seq(i64::from(number)));
+    let state = ClientState {
+        last: MutationId(number),
+        first: MutationId(number),
+        hash: PushHash([0; 32]),
+        outcomes: vec![],
+    };
+    writes.clients.push((phone(), state));
+    writes
+}
+
+async fn assert_numbered(snapshot: &mut dyn Snapshot, head: Seq) {
+    let number = head.0 / 2;
+    let version = Version(i32::try_from(number).unwrap());
+    let keys = BTreeSet::from(["1", "2", "3"].map(task));
+    let entries = snapshot.entries(&keys).await.unwrap();
+    assert_eq!(entries.len(), keys.len());
+    assert!(
+        entries.values().all(|entry| entry.version == version),
+        "{entries:?}"
+    );
+    for (name, records) in [("a", 2), ("b", 1)] {
+        let scan = snapshot.scan(&whole(&scope(name))).await.unwrap();
+        assert_eq!(scan.items.len(), records);
+        assert!(
+            scan.items
+                .iter()
+                .all(|item| item.record.version() == version)
+        );
+    }
+    let b = state(snapshot, &scope("b")).await;
+    assert_eq!((b.head.0, b.floor.0), (number, number));
+    let client = snapshot.client(&phone()).await.unwrap().unwrap();
+    assert_eq!(i64::from(client.last.0), number);
+}
+
+fn phone() -> ClientKey {
+    ClientKey {
+        user: user("alice"),
+        client: ClientId::new("phone").unwrap(),
+    }
+}
+
+pub(crate) async fn what_was_never_written_is_absent_and_its_heads_are_zero(
+    backend: &impl Backend,
+) {
+    let store = backend.open().await;
+    let mut snapshot = store.snapshot().await.unwrap();
+    let zeros = state(&mut *snapshot, &scope("a")).await;
+    assert_eq!(zeros, ScopeState::default());
+    assert_eq!(snapshot.client(&phone()).await.unwrap(), None);
+    assert!(
+        snapshot
+            .memberships(&user("alice"))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let keys = BTreeSet::from([task("1")]);
+    assert!(snapshot.entries(&keys).await.unwrap().is_empty());
+    assert!(feed(&*store, &scope("a")).await.is_empty());
+}
+
+pub(crate) async fn a_confirmed_head_is_that_of_the_last_commit(backend: &impl Backend) {
+    let store = backend.open().await;
+    let a = scope("a");
+    assert_eq!(store.confirmed_head(&a).await.unwrap(), Seq::START);
+    for version in 1..=3 {
+        write(&*store, entries([entry(&task("1"), &a, version)])).await;
+        let head = store.confirmed_head(&a).await.unwrap();
+        assert_eq!(head, Seq(i64::from(version)));
+    }
+}

@@ -1,0 +1,8 @@
+//! The integration tests, in one binary: what the parts promise to one another and to the world.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails where it stands"
+)]
+
+mod contract;
+mod embedded;
