@@ -1,11 +1,13 @@
 //! The application: the rooms wired together. It alone owns the clock and randomness.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use indicatif::ProgressBar;
 use tidegate_core::{
     grant::Identity,
     id::{Epoch, UserId},
@@ -20,7 +22,7 @@ use crate::{
         Store, StoreError,
         embedded::{EmbeddedOptions, EmbeddedStore},
     },
-    sync::{self, Caller, Clock, SyncLimits, SyncService},
+    sync::{self, Caller, Clock, Misfits, SyncLimits, SyncService},
 };
 
 /// How often a running gateway collects old tombstones.
@@ -38,11 +40,24 @@ pub(crate) enum AppError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Documents that the model cannot show.
+    #[error("{0}")]
+    Misfits(String),
+    /// The note of which model the store was last served with.
+    #[error("{path} cannot be written: {error}")]
+    Note {
+        /// Where it is kept.
+        path: String,
+        /// Why not.
+        error: std::io::Error,
+    },
 }
 
 /// What a gateway is made of.
 pub(crate) struct Parts {
     pub(crate) model: Arc<Model>,
+    /// The text the model was parsed from.
+    pub(crate) model_text: String,
     pub(crate) store: PathBuf,
     pub(crate) auth: AuthConfig,
     pub(crate) api: ApiOptions,
@@ -62,10 +77,14 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// Opens the store and starts the service on it.
-    pub(crate) fn start(parts: Parts) -> Result<Arc<Self>, AppError> {
+    ///
+    /// # Errors
+    /// [`AppError`], with what to do.
+    pub(crate) async fn start(parts: Parts) -> Result<Arc<Self>, AppError> {
         let api = Api::new(&parts.model, parts.api)?;
         let authenticator = Authenticator::new(&parts.auth)?;
         let store = open_store(&parts.store)?;
+        check_fit(&parts, store.as_ref()).await?;
         tokio::spawn(collect_regularly(store.clone(), parts.retention));
         let sync = SyncService::start(parts.model, store, system_clock(), parts.limits);
         Ok(Arc::new(Self {
@@ -98,6 +117,43 @@ impl Gateway {
 pub(crate) fn open_store(directory: &Path) -> Result<Arc<dyn Store>, StoreError> {
     let options = EmbeddedOptions::new(new_epoch());
     Ok(Arc::new(EmbeddedStore::open(directory, &options)?))
+}
+
+/// Looks through the store when the model is not the one it was last served with, a copy of which lies beside it.
+async fn check_fit(parts: &Parts, store: &dyn Store) -> Result<(), AppError> {
+    let path = parts.store.join("served-model.graphql");
+    if fs::read_to_string(&path).is_ok_and(|served| served == parts.model_text) {
+        return Ok(());
+    }
+    let bar = ProgressBar::new_spinner().with_message("documents compared with the changed model");
+    let misfits = sync::misfits(&parts.model, store, |documents| {
+        bar.inc(documents as u64);
+        bar.set_message(format!(
+            "{} documents compared with the changed model",
+            bar.position()
+        ));
+    });
+    let misfits = misfits.await?;
+    bar.finish_and_clear();
+    if misfits.count > 0 {
+        return Err(AppError::Misfits(worded(&misfits)));
+    }
+    fs::write(&path, &parts.model_text).map_err(|error| AppError::Note {
+        path: path.display().to_string(),
+        error,
+    })
+}
+
+fn worded(misfits: &Misfits) -> String {
+    let named: String = misfits
+        .named
+        .iter()
+        .map(|(key, problem)| format!("\n  {key}: {problem}"))
+        .collect();
+    format!(
+        "{} stored documents do not fit the model:{named}\nGive a new required field a @default or make it nullable, undo the change of type, or start on an empty store.",
+        misfits.count
+    )
 }
 
 /// Collects as long as the gateway runs; a failure is tried again the next time.

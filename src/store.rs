@@ -89,6 +89,17 @@ pub trait Snapshot: Send {
         keys: &BTreeSet<DocumentKey>,
     ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError>;
 
+    /// All entries in the order of their keys, at most `limit` at a time, tombstones too; for whoever has to look at
+    /// everything.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn walk(
+        &mut self,
+        after: Option<&DocumentKey>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Entry>>, StoreError>;
+
     /// What is remembered of a client.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //!
 //! It knows callers, pushes, pages and subscriptions; it knows neither GraphQL nor HTTP, and no store in particular.
 
+mod fit;
 mod live;
 mod maintain;
 mod pull;
@@ -20,12 +21,13 @@ use tidegate_core::{
     value::Timestamp,
 };
 
-use self::{live::Live, push::PushQueue};
 pub use self::{
+    fit::{Misfits, misfits},
     live::Start,
     maintain::{Collected, collect, rotate_epoch},
     pull::{Page, PullRequest},
 };
+use self::{live::Live, push::PushQueue};
 use crate::store::{Snapshot, Store, StoreError};
 
 /// Where the time comes from; `app.rs` owns the real one.

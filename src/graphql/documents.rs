@@ -16,8 +16,8 @@ use async_graphql::{
 use tidegate_core::{
     entry::Entry,
     id::DocumentKey,
-    model::{self, DocumentType, EmbeddedType, EnumType, Model, Reference, Shape},
-    value::Document,
+    model::{self, DefaultValue, DocumentType, EmbeddedType, EnumType, Model, Reference, Shape},
+    value::{Document, Value},
 };
 
 use super::{
@@ -38,6 +38,18 @@ impl DocumentNode {
 
     fn body(&self) -> Option<&Document> {
         self.0.body.as_ref()
+    }
+
+    /// What the document holds; a required field that came into the model after the document shows its default.
+    fn value<'a>(&'a self, field: &'a model::Field) -> Option<&'a Value> {
+        let held = self
+            .body()?
+            .get(&field.name)
+            .filter(|value| !value.is_null());
+        match &field.default {
+            Some(DefaultValue::Literal(default)) if field.ty.required => held.or(Some(default)),
+            _ => held,
+        }
     }
 }
 
@@ -192,11 +204,11 @@ fn document_object(model: &Arc<Model>, document_type: &Arc<DocumentType>) -> Obj
 }
 
 fn document_field(model: &Arc<Model>, field: &model::Field) -> Field {
-    let (model, name, ty) = (model.clone(), field.name.clone(), field.ty.clone());
+    let (model, shown) = (model.clone(), field.clone());
     let resolved = Field::new(&field.name, output_type(&field.ty), move |ctx| {
         let node = ctx.parent_value.downcast_ref::<DocumentNode>();
-        let value = node.and_then(|node| node.body()?.get(&name));
-        FieldFuture::Value(value.and_then(|value| stored(&model, &ty, value)))
+        let value = node.and_then(|node| node.value(&shown));
+        FieldFuture::Value(value.and_then(|value| stored(&model, &shown.ty, value)))
     });
     described(resolved, field)
 }

@@ -1,12 +1,12 @@
 //! `changesSince`: one page, read in one snapshot of the store.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use tidegate_core::{
     checkpoint::{Checkpoint, Types},
     entry::FeedItem,
-    id::{Epoch, Scope},
-    page::{self, Cursor, PageRequest, Stretch, View},
+    id::{Epoch, Scope, TypeName},
+    page::{self, Cursor, PageRequest, View},
 };
 
 use super::{Caller, SyncError, SyncLimits, SyncService, in_time};
@@ -89,7 +89,7 @@ impl SyncService {
         in_time(async {
             let limit = request.limit;
             let mut reading = self.read(caller, request).await?;
-            let filled = fill(&mut reading, limit, self.limits.page_bytes).await?;
+            let filled = self.fill(&mut reading, limit).await?;
             Ok(reading.into_page(filled.as_ref()))
         })
         .await
@@ -149,6 +149,43 @@ impl SyncService {
             bytes: 0,
         })
     }
+
+    /// Reads stretch after stretch until the page is full; returns the scope that filled it.
+    async fn fill(&self, reading: &mut Reading, limit: usize) -> Result<Option<Scope>, StoreError> {
+        let bytes_max = self.limits.page_bytes;
+        for stretch in reading.cursor.stretches() {
+            let range = ScanRange {
+                scope: stretch.scope.clone(),
+                types: Some(self.known(&stretch.types)),
+                after: stretch.after,
+                through: stretch.through,
+                items_max: limit - reading.changes.len(),
+                bytes_max: bytes_max.saturating_sub(reading.bytes),
+            };
+            let scan = reading.snapshot.scan(&range).await?;
+            let last = scan.items.last().map_or(stretch.after, |item| item.seq);
+            reading
+                .cursor
+                .advance(&stretch, if scan.complete { stretch.through } else { last });
+            reading.bytes += scan.bytes;
+            reading.changes.extend(scan.items);
+            let full = reading.changes.len() >= limit || reading.bytes >= bytes_max;
+            if full || !scan.complete {
+                return Ok(Some(stretch.scope));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The types among those asked for that the model has: the store may hold documents of types it no longer has.
+    fn known(&self, types: &Types) -> BTreeSet<TypeName> {
+        let names = self
+            .model
+            .types
+            .iter()
+            .map(|document_type| &document_type.name);
+        names.filter(|name| types.contain(name)).cloned().collect()
+    }
 }
 
 /// A page while it is read.
@@ -175,43 +212,5 @@ impl Reading {
             reset,
             revoked,
         }
-    }
-}
-
-/// Reads stretch after stretch until the page is full; returns the scope that filled it.
-async fn fill(
-    reading: &mut Reading,
-    limit: usize,
-    bytes_max: usize,
-) -> Result<Option<Scope>, StoreError> {
-    for stretch in reading.cursor.stretches() {
-        let room = limit - reading.changes.len();
-        let range = scan_range(&stretch, room, bytes_max.saturating_sub(reading.bytes));
-        let scan = reading.snapshot.scan(&range).await?;
-        let last = scan.items.last().map_or(stretch.after, |item| item.seq);
-        reading
-            .cursor
-            .advance(&stretch, if scan.complete { stretch.through } else { last });
-        reading.bytes += scan.bytes;
-        reading.changes.extend(scan.items);
-        let full = reading.changes.len() >= limit || reading.bytes >= bytes_max;
-        if full || !scan.complete {
-            return Ok(Some(stretch.scope));
-        }
-    }
-    Ok(None)
-}
-
-fn scan_range(stretch: &Stretch, items_max: usize, bytes_max: usize) -> ScanRange {
-    ScanRange {
-        scope: stretch.scope.clone(),
-        types: match &stretch.types {
-            Types::All => None,
-            Types::Only(names) => Some(names.clone()),
-        },
-        after: stretch.after,
-        through: stretch.through,
-        items_max,
-        bytes_max,
     }
 }

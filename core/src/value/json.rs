@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value as Json};
 use thiserror::Error;
 
 use super::{DEPTH_MAX, Document, Value};
-use crate::model::{Field, FieldType, Model, Scalar, Shape};
+use crate::model::{DefaultValue, Field, FieldType, Model, Scalar, Shape};
 
 /// Why a JSON value does not fit the model, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -47,6 +47,28 @@ pub fn decode_fields(
 /// The first [`JsonError`].
 pub fn decode(model: &Model, ty: &FieldType, json: Json, path: &str) -> Result<Value, JsonError> {
     decode_at(model, ty, json, path, 0)
+}
+
+/// Checks a stored document against the model as it is now: a field that is required has a value or a default, and
+/// every value is of its field's type. Fields the model no longer has are left alone.
+///
+/// # Errors
+/// The first [`JsonError`].
+pub fn check_document(
+    model: &Model,
+    fields: &[Field],
+    document: &Document,
+) -> Result<(), JsonError> {
+    let held = |name: &str| document.get(name).is_some_and(|value| !value.is_null());
+    let missing = fields.iter().find(|field| {
+        field.ty.required
+            && !held(&field.name)
+            && !matches!(field.default, Some(DefaultValue::Literal(_)))
+    });
+    if let Some(field) = missing {
+        return Err(JsonError::new(&field.name, "is required and has no value"));
+    }
+    decode_fields(model, fields, encode_fields(model, fields, document)).map(drop)
 }
 
 /// Writes a value of the type `ty`.

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -110,6 +111,32 @@ impl View {
                 let (_, bytes) = row.value();
                 if let Record::Entry(entry) = decode(bytes)?.record {
                     entries.insert(key.clone(), entry);
+                }
+            }
+            Ok(entries)
+        })
+    }
+
+    fn walk(
+        &self,
+        after: Option<&DocumentKey>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        self.watched(|transaction| {
+            let places = transaction.open_table(ENTRIES)?;
+            let feed = transaction.open_table(FEED)?;
+            let after = after.map_or(("", ""), |key| (key.type_name.as_str(), key.id.as_str()));
+            let mut entries = Vec::new();
+            for row in places
+                .range((Bound::Excluded(after), Bound::Unbounded))?
+                .take(limit)
+            {
+                let (_, place) = row?;
+                let (scope, seq, ..) = place.value();
+                let row = feed.get((scope, seq))?.ok_or_else(|| lost(scope, seq))?;
+                let (_, bytes) = row.value();
+                if let Record::Entry(entry) = decode(bytes)?.record {
+                    entries.push(entry);
                 }
             }
             Ok(entries)
@@ -305,6 +332,16 @@ impl Snapshot for EmbeddedSnapshot {
     ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
         let keys = keys.clone();
         self.read(move |view| view.entries(&keys)).await
+    }
+
+    async fn walk(
+        &mut self,
+        after: Option<&DocumentKey>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        let after = after.cloned();
+        self.read(move |view| view.walk(after.as_ref(), limit))
+            .await
     }
 
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {

@@ -1,0 +1,122 @@
+//! The command line: one room for each command, and how each speaks to its user.
+//!
+//! Standard output carries what was asked for; everything else goes to standard error. `eyre` and the like stay out: a
+//! command fails with one sentence, or with a list of them.
+
+mod check;
+mod dev;
+mod maintain;
+mod model;
+mod serve;
+mod token;
+
+use std::{
+    fmt::Display,
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::telemetry;
+
+/// An offline-first sync gateway for MongoDB: your model in, a typed GraphQL sync API out.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run on this machine with an embedded store, a development key and GraphiQL
+    Dev(dev::DevArgs),
+    /// Run in production, by a configuration
+    Serve(ConfigArgs),
+    /// Print the generated API as SDL
+    Schema(ModelArgs),
+    /// Print ready-made operations for the model, for code generators
+    Operations(ModelArgs),
+    /// Check the model, and the configuration and its store if there is one
+    Check(check::CheckArgs),
+    /// Print a signed token, and nothing else
+    Token(token::TokenArgs),
+    /// Collect tombstones and markers that are older than the retention
+    Collect(maintain::CollectArgs),
+    /// Begin a new epoch, as after a restore from backup: every client resets
+    RotateEpoch(maintain::StoreArgs),
+}
+
+/// Where the model is.
+#[derive(Debug, Args)]
+struct ModelArgs {
+    /// The model file; without it, model.graphql here, or the built-in example
+    #[arg(long)]
+    model: Option<PathBuf>,
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// The configuration file; without it, tidegate.toml here if there is one, and the environment
+    #[arg(long, env = "TIDEGATE_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// What a command tells its user when it fails.
+#[derive(Debug)]
+struct Complaint(String);
+
+impl<E: Display> From<E> for Complaint {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+type Done = Result<(), Complaint>;
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    telemetry::start(matches!(cli.command, Command::Serve(_)));
+    let done = match cli.command {
+        Command::Dev(args) => dev::run(args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Schema(args) => model::schema(&args),
+        Command::Operations(args) => model::operations(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Token(args) => token::run(&args),
+        Command::Collect(args) => maintain::collect(&args),
+        Command::RotateEpoch(args) => maintain::rotate_epoch(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Complaint(complaint)) => {
+            tell(&complaint);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What was asked for.
+#[expect(clippy::print_stdout, reason = "this is where commands answer")]
+fn say(text: &str) {
+    print!("{text}");
+}
+
+/// What the user should know besides.
+#[expect(clippy::print_stderr, reason = "this is where commands complain")]
+fn tell(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Runs asynchronous work to its end.
+fn block_on<T>(work: impl Future<Output = Result<T, Complaint>>) -> Result<T, Complaint> {
+    tokio::runtime::Runtime::new()?.block_on(work)
+}
+
+/// Where `dev` listens unless told otherwise: this machine alone.
+const DEV_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4000);

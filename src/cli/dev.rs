@@ -1,0 +1,123 @@
+//! `dev`: everything at once on this machine, with nothing to configure.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::{Complaint, DEV_LISTEN, Done, block_on, maintain, model, say, serve};
+use crate::{
+    app::{self, Gateway, Parts},
+    auth::{self, AuthConfig, SigningKey},
+    config::LimitsConfig,
+    graphql::ApiOptions,
+    http::{DevUser, HttpOptions},
+    sync::SyncLimits,
+};
+
+mod welcome;
+
+/// Where `dev` keeps its key and its store.
+pub(super) const DATA: &str = ".tidegate";
+
+/// How long the tokens that `dev` prints are valid.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The users `dev` makes tokens for.
+const USERS: [&str; 2] = ["alice", "bob"];
+
+#[derive(Debug, Args)]
+pub(super) struct DevArgs {
+    /// Where to listen
+    #[arg(long, default_value_t = DEV_LISTEN)]
+    listen: SocketAddr,
+    /// The model file; without it, model.graphql here, or the built-in example
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Where the development key and the store are kept
+    #[arg(long, default_value = DATA)]
+    data: PathBuf,
+    /// Keep documents elsewhere, such as embedded:/var/lib/tidegate
+    #[arg(long)]
+    store: Option<String>,
+}
+
+pub(super) fn run(args: DevArgs) -> Done {
+    let loaded = model::load(args.model.as_deref())?;
+    let auth = AuthConfig::with_secret(signing_key(&args.data)?);
+    let users = dev_users(&auth)?;
+    let store = args.store.as_deref().map(maintain::embedded).transpose()?;
+    block_on(async {
+        let gateway = Gateway::start(Parts {
+            model: loaded.model.clone(),
+            model_text: loaded.text.clone(),
+            store: store.unwrap_or_else(|| args.data.clone()),
+            auth,
+            api: ApiOptions { introspection: true },
+            limits: SyncLimits::default(),
+            retention: maintain::DEV_RETENTION,
+        })
+        .await?;
+        let listener = serve::listen(args.listen).await?;
+        let address = listener.local_addr()?;
+        say(&welcome::text(&loaded, address, &users));
+        let options = HttpOptions {
+            body_bytes_max: LimitsConfig::default().body_bytes,
+            allowed_origins: Vec::new(),
+            graphiql: Some(welcome::page(&loaded, &users)),
+            loopback_hosts_only: address.ip().is_loopback(),
+            public_schema: true,
+        };
+        serve::until_stopped(listener, gateway, options).await;
+        Ok(())
+    })
+}
+
+fn dev_users(auth: &AuthConfig) -> Result<Vec<DevUser>, Complaint> {
+    USERS
+        .into_iter()
+        .map(|name| {
+            let token = auth::sign(auth, name, dev_claims(), app::now().ms(), TOKEN_LIFETIME)?;
+            Ok(DevUser { name: name.to_owned(), token })
+        })
+        .collect()
+}
+
+/// Both users are in one team, so that the example model's `team:demo` is shared between them.
+fn dev_claims() -> Map<String, Value> {
+    Map::from_iter([("teams".to_owned(), json!(["demo"]))])
+}
+
+/// The development key in `data`, made at the first use and readable by its owner alone.
+pub(super) fn signing_key(data: &Path) -> Result<SigningKey, Complaint> {
+    let path = data.join("dev.key");
+    let secret = match fs::read_to_string(&path) {
+        Ok(secret) => secret,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let secret = app::random_hex::<32>();
+            fs::create_dir_all(data)
+                .and_then(|()| write_private(&path, &secret))
+                .map_err(|error| format!("the key {} cannot be written: {error}", path.display()))?;
+            secret
+        }
+        Err(error) => return Err(format!("the key {} cannot be read: {error}", path.display()).into()),
+    };
+    Ok(SigningKey::from_secret(secret.trim())?)
+}
+
+fn write_private(path: &Path, secret: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(secret.as_bytes())?;
+    file.sync_all()
+}

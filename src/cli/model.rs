@@ -1,0 +1,59 @@
+//! `schema` and `operations`: what is generated from a model, on standard output.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tidegate_core::model::Model;
+
+use super::{Complaint, Done, ModelArgs, say};
+use crate::graphql::{Api, ApiOptions, operations};
+
+/// The model `dev` starts with where there is no other.
+const EXAMPLE: &str = include_str!("../../model.graphql");
+
+/// A model, and whether it is the built-in example.
+pub(super) struct LoadedModel {
+    pub(super) model: Arc<Model>,
+    pub(super) text: String,
+    pub(super) source: ModelSource,
+}
+
+/// Where a model came from.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ModelSource {
+    File(PathBuf),
+    Example,
+}
+
+/// Reads the model named, or `model.graphql` here, or the built-in example.
+pub(super) fn load(named: Option<&Path>) -> Result<LoadedModel, Complaint> {
+    let here = Path::new("model.graphql");
+    match named.or_else(|| here.exists().then_some(here)) {
+        Some(path) => {
+            let text = fs::read_to_string(path)
+                .map_err(|error| format!("the model {} cannot be read: {error}", path.display()))?;
+            let model = Model::parse(&path.display().to_string(), &text)?;
+            Ok(LoadedModel { model: Arc::new(model), text, source: ModelSource::File(path.to_owned()) })
+        }
+        None => {
+            let model = Model::parse("the built-in example", EXAMPLE)?;
+            let text = EXAMPLE.to_owned();
+            Ok(LoadedModel { model: Arc::new(model), text, source: ModelSource::Example })
+        }
+    }
+}
+
+pub(super) fn schema(args: &ModelArgs) -> Done {
+    let LoadedModel { model, .. } = load(args.model.as_deref())?;
+    say(Api::new(&model, ApiOptions::default())?.sdl());
+    Ok(())
+}
+
+pub(super) fn operations(args: &ModelArgs) -> Done {
+    let LoadedModel { model, .. } = load(args.model.as_deref())?;
+    say(&operations::operations(&model));
+    Ok(())
+}

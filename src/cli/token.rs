@@ -1,0 +1,48 @@
+//! `token`: a signed token on standard output, for trying things out.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::{ConfigArgs, Done, dev, say, serve};
+use crate::{
+    app,
+    auth::{self, AuthConfig},
+    config::parse_duration,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct TokenArgs {
+    /// The user it is for
+    #[arg(long)]
+    sub: String,
+    /// Further claims, a JSON object such as '{"teams":["42"]}'
+    #[arg(long, default_value = "{}")]
+    claims: String,
+    /// How long it is valid: 30m, 12h, 7d
+    #[arg(long, default_value = "1h", value_parser = parse_lifetime)]
+    expires: Duration,
+    /// The directory `dev` keeps its key in
+    #[arg(long, default_value = dev::DATA, conflicts_with = "config")]
+    data: PathBuf,
+    /// Sign by this configuration's secret instead
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn run(args: &TokenArgs) -> Done {
+    let claims: Map<String, Value> = serde_json::from_str(&args.claims)
+        .map_err(|_| "--claims must be a JSON object such as '{\"teams\":[\"42\"]}'")?;
+    let auth = match &args.config {
+        Some(path) => serve::load(&ConfigArgs { config: Some(path.clone()) })?.auth,
+        None => AuthConfig::with_secret(dev::signing_key(&args.data)?),
+    };
+    let token = auth::sign(&auth, &args.sub, claims, app::now().ms(), args.expires)?;
+    say(&format!("{token}\n"));
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! The real binary in a directory of its own, and clients that talk to it as anybody would.
+//!
+//! Every test has its own process, port and store; a server ends with the value that holds it.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Message, client::IntoClientRequest},
+};
+
+/// How long anything may take before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs a command of the binary to its end.
+pub(crate) fn tidegate(directory: &Path, arguments: &[&str]) -> Output {
+    command(directory).args(arguments).output().unwrap()
+}
+
+/// The binary, in a directory, with nothing of this machine's environment.
+pub(crate) fn command(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.current_dir(directory).env_clear().env("TIDEGATE_LOG", "warn");
+    command
+}
+
+/// A running gateway.
+pub(crate) struct Server {
+    child: Child,
+    /// Such as `http://127.0.0.1:41234`.
+    pub(crate) url: String,
+    directory: PathBuf,
+}
+
+impl Server {
+    /// `tidegate dev` on the example model.
+    pub(crate) fn dev(directory: &TempDir) -> Self {
+        Self::dev_with(directory.path(), &[])
+    }
+
+    /// `tidegate dev` on a model of the test's own.
+    pub(crate) fn dev_on(directory: &TempDir, model: &str) -> Self {
+        std::fs::write(directory.path().join("model.graphql"), model).unwrap();
+        Self::dev(directory)
+    }
+
+    pub(crate) fn dev_with(directory: &Path, arguments: &[&str]) -> Self {
+        let mut command = command(directory);
+        command.args(["dev", "--listen", "127.0.0.1:0"]).args(arguments);
+        Self::start(directory, command)
+    }
+
+    /// Starts a command that prints its URL on its first line.
+    pub(crate) fn start(directory: &Path, mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next().expect("the server says where it is").unwrap();
+        std::thread::spawn(move || lines.for_each(drop));
+        let url = first.split_whitespace().find(|word| word.starts_with("http://"));
+        let url = url.expect("the first line has the URL").to_owned();
+        Self { child, url, directory: directory.to_owned() }
+    }
+
+    /// A client of `user`, who is in the team `demo`.
+    pub(crate) fn client(&self, user: &str) -> Client {
+        self.client_with(user, &json!({"teams": ["demo"]}))
+    }
+
+    /// A client of `user` with these claims.
+    pub(crate) fn client_with(&self, user: &str, claims: &Value) -> Client {
+        Client { url: self.url.clone(), token: self.token(user, claims, "1h"), http: reqwest::Client::new() }
+    }
+
+    /// A token signed with the server's development key.
+    pub(crate) fn token(&self, user: &str, claims: &Value, expires: &str) -> String {
+        let claims = claims.to_string();
+        let arguments = ["token", "--sub", user, "--claims", &claims, "--expires", expires];
+        let output = tidegate(&self.directory, &arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Kills it as a power cut would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success(), "it stops in good order");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// One user at one device, over HTTP.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) url: String,
+    pub(crate) token: String,
+    pub(crate) http: reqwest::Client,
+}
+
+/// A page with everything in it.
+pub(crate) const PAGE: &str = "changes { type documentId kind version scope document { __typename id syncVersion ... on Task { title notes done labels minutesSpent audience priority due } } } checkpoint hasMore reset revokedScopes epoch";
+
+/// Outcomes with everything in them.
+pub(crate) const RESULTS: &str = "lastMutationId results { type documentId mutationId status duplicate version document { __typename id syncVersion ... on Task { title notes done labels minutesSpent audience priority due } } conflict { fields { field base mine theirs result taken } } error { code message field } }";
+
+impl Client {
+    /// Sends an operation and returns the whole answer.
+    pub(crate) async fn send(&self, query: &str, variables: Value) -> Value {
+        let body = json!({"query": query, "variables": variables}).to_string();
+        let request = self
+            .http
+            .post(format!("{}/graphql", self.url))
+            .bearer_auth(&self.token)
+            .header("content-type", "application/json")
+            .body(body);
+        let text = request.send().await.unwrap().text().await.unwrap();
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"))
+    }
+
+    /// Sends an operation that must succeed and returns its data.
+    pub(crate) async fn data(&self, query: &str, variables: Value) -> Value {
+        let mut answer = self.send(query, variables).await;
+        assert_eq!(answer.get("errors"), None, "{query}");
+        answer["data"].take()
+    }
+
+    /// Sends an operation that must fail and returns the code of its first error.
+    pub(crate) async fn code(&self, query: &str, variables: Value) -> String {
+        let answer = self.send(query, variables).await;
+        let code = answer["errors"][0]["extensions"]["code"].as_str();
+        code.unwrap_or_else(|| panic!("no failure: {answer}")).to_owned()
+    }
+
+    /// `pushChanges` with this input; its payload.
+    pub(crate) async fn push(&self, input: Value) -> Value {
+        self.data(&push_query(), json!({"input": input})).await["pushChanges"].take()
+    }
+
+    /// Pushes changes without mutation ids; their results.
+    pub(crate) async fn push_all(&self, changes: Value) -> Vec<Value> {
+        let mut payload = self.push(json!({"changes": changes})).await;
+        serde_json::from_value(payload["results"].take()).unwrap()
+    }
+
+    /// One page.
+    pub(crate) async fn pull(&self, checkpoint: Option<&str>) -> Value {
+        let query = format!("query($c: Checkpoint) {{ changesSince(checkpoint: $c) {{ {PAGE} }} }}");
+        self.data(&query, json!({"c": checkpoint})).await["changesSince"].take()
+    }
+
+    /// The store's epoch.
+    pub(crate) async fn epoch(&self) -> String {
+        self.data("{ viewer { epoch } }", json!({})).await["viewer"]["epoch"].as_str().unwrap().to_owned()
+    }
+}
+
+pub(crate) fn push_query() -> String {
+    format!("mutation($input: PushChangesInput!) {{ pushChanges(input: $input) {{ {RESULTS} }} }}")
+}
+
+/// A graphql-transport-ws connection.
+pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    /// Connects without saying anything yet.
+    pub(crate) async fn open(url: &str) -> Self {
+        let url = format!("{}/graphql", url.replacen("http", "ws", 1));
+        let mut request = url.into_client_request().unwrap();
+        let protocol = "graphql-transport-ws".parse().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", protocol);
+        Self(connect_async(request).await.unwrap().0)
+    }
+
+    /// Connects and says who it is.
+    pub(crate) async fn connect(client: &Client) -> Self {
+        let mut socket = Self::open(&client.url).await;
+        let payload = json!({"Authorization": format!("Bearer {}", client.token)});
+        socket.send(json!({"type": "connection_init", "payload": payload})).await;
+        assert_eq!(socket.next().await["type"], "connection_ack");
+        socket
+    }
+
+    /// Connects and follows `changes` with these arguments, such as `(from: NOW)` or nothing.
+    pub(crate) async fn follow(client: &Client, arguments: &str) -> Self {
+        let mut socket = Self::connect(client).await;
+        let query = format!("subscription {{ changes{arguments} {{ {PAGE} }} }}");
+        socket.send(json!({"type": "subscribe", "id": "1", "payload": {"query": query}})).await;
+        socket
+    }
+
+    pub(crate) async fn send(&mut self, message: Value) {
+        self.0.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    /// The next protocol message; pings are answered on the way.
+    pub(crate) async fn next(&mut self) -> Value {
+        loop {
+            match tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a message in time") {
+                Some(Ok(Message::Text(text))) => {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    if message["type"] == "ping" {
+                        self.send(json!({"type": "pong"})).await;
+                    } else {
+                        return message;
+                    }
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("no message but {other:?}"),
+            }
+        }
+    }
+
+    /// The next page of a subscription.
+    pub(crate) async fn page(&mut self) -> Value {
+        let mut message = self.next().await;
+        assert_eq!(message["type"], "next", "{message}");
+        message["payload"]["data"]["changes"].take()
+    }
+
+    /// The code that the server closes the socket with.
+    pub(crate) async fn close_code(&mut self) -> u16 {
+        loop {
+            match tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a close in time") {
+                Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
+                Some(Ok(_)) => {}
+                other => panic!("no close frame but {other:?}"),
+            }
+        }
+    }
+}
