@@ -49,6 +49,7 @@ codes! {
     NotAcceptable = "NOT_ACCEPTABLE", 406, "The client takes none of the forms the answer can have.";
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", 413, "The body is larger than the gateway takes.";
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415, "Operations come as `application/json`.";
+    TooManyOperations = "TOO_MANY_OPERATIONS", 429, "The socket carries as many operations as it may; complete one, then begin the next.";
     Internal = "INTERNAL_SERVER_ERROR", 500, "The gateway failed; its log says how.";
     Unavailable = "SERVICE_UNAVAILABLE", 503, "The store or the key server cannot be reached now; try again.";
 }

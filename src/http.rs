@@ -1,0 +1,161 @@
+//! The HTTP face of the gateway: its routes, and what surrounds all of them. What an operation means is `graphql`'s
+//! matter; nothing here knows a document, a scope or a store.
+
+mod accept;
+mod answer;
+mod graphiql;
+mod graphql;
+mod guard;
+mod health;
+mod log;
+mod server;
+mod websocket;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderValue, Method};
+use axum::middleware::from_fn;
+use axum::response::Response;
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use self::accept::Form;
+pub(crate) use self::graphiql::{DevUser, GraphiqlConfig, Tab};
+pub(crate) use self::server::{Shutdown, serve};
+use crate::app::Gateway;
+use crate::graphql::error::{Code, Failure};
+
+/// A browser asks again after this time. Chromium keeps the answer to a preflight for two hours at most.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// What differs between one gateway's face and another's.
+#[derive(Clone, Default)]
+pub(crate) struct HttpOptions {
+    /// The most bytes of a request's body, and of a socket's message.
+    pub(crate) body_bytes_max: usize,
+    /// Origins of the pages that may call from a browser, as browsers send them. Without any, only pages of the
+    /// gateway's own origin can read its answers.
+    pub(crate) allowed_origins: Vec<String>,
+    /// What GraphiQL is told; without it there is no GraphiQL.
+    pub(crate) graphiql: Option<GraphiqlConfig>,
+    /// Whether a `Host` other than this machine's own names is refused. GraphiQL in `dev` holds tokens, and a page on
+    /// the web could reach it by a name of its own that resolves to 127.0.0.1 (DNS rebinding).
+    pub(crate) loopback_hosts_only: bool,
+    /// Whether `/schema.graphql` is shown without a token.
+    pub(crate) public_schema: bool,
+}
+
+/// What the handlers share.
+struct HttpState {
+    gateway: Arc<Gateway>,
+    body_bytes_max: usize,
+    allowed_origins: Vec<String>,
+    public_schema: bool,
+    shutdown: Shutdown,
+}
+
+/// All routes of a gateway.
+pub(crate) fn router(gateway: Arc<Gateway>, options: HttpOptions, shutdown: Shutdown) -> Router {
+    let HttpOptions {
+        body_bytes_max,
+        allowed_origins,
+        graphiql,
+        loopback_hosts_only,
+        public_schema,
+    } = options;
+    let mut router = match cors(&allowed_origins) {
+        Some(cors) => api().layer(cors),
+        None => api(),
+    };
+    router = router.merge(health::router());
+    if let Some(config) = graphiql {
+        router = router.merge(graphiql::router(config));
+    }
+    let state = Arc::new(HttpState {
+        gateway,
+        body_bytes_max,
+        allowed_origins,
+        public_schema,
+        shutdown,
+    });
+    around(router, loopback_hosts_only).with_state(state)
+}
+
+/// The routes that pages of other origins may call.
+fn api() -> Router<Arc<HttpState>> {
+    let endpoint = get(graphql::get).post(graphql::post);
+    Router::new()
+        .route("/graphql", endpoint)
+        // Here and not around everything: CORS has to stand outside of it to answer preflights.
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(always(CACHE_CONTROL, "no-store"))
+        .route("/schema.graphql", get(graphql::schema))
+        .method_not_allowed_fallback(method_not_allowed)
+}
+
+/// No other origin may call unless one is named. Tokens travel in a header and never in cookies, so that credentials need no allowance.
+fn cors(allowed_origins: &[String]) -> Option<CorsLayer> {
+    if allowed_origins.is_empty() {
+        return None;
+    }
+    let origins = allowed_origins.iter().map(|origin| {
+        HeaderValue::from_str(origin).expect("the configuration admits canonical origins only")
+    });
+    let cors = CorsLayer::new()
+        .allow_origin(origins.collect::<Vec<_>>())
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, log::REQUEST_ID])
+        .expose_headers([log::REQUEST_ID])
+        .max_age(PREFLIGHT_MAX_AGE);
+    Some(cors)
+}
+
+/// What every request passes on its way in and out, from the inside to the outside.
+fn around<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    loopback_hosts_only: bool,
+) -> Router<S> {
+    let mut router = router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed);
+    if loopback_hosts_only {
+        router = router.layer(from_fn(guard::loopback_hosts_only));
+    }
+    router
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(always(X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(from_fn(log::log))
+}
+
+fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+}
+
+async fn not_found() -> Response {
+    let message = "There is nothing at this path; the API is at /graphql.";
+    answer::refused(Form::Json, Failure::new(Code::NotFound, message))
+}
+
+async fn method_not_allowed() -> Response {
+    let message = "This path does not take this method; the header `Allow` names those it takes.";
+    answer::refused(Form::Json, Failure::new(Code::MethodNotAllowed, message))
+}
+
+/// The panic itself has been reported by the process's panic hook, with its place.
+fn panicked(_panic: Box<dyn Any + Send>) -> Response {
+    tracing::error!(target: "http", "a request was answered 500 because its handler panicked");
+    let message = "The gateway failed; its log says how.";
+    answer::refused(Form::Json, Failure::new(Code::Internal, message))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! Which of the two media types of GraphQL-over-HTTP a client takes (its draft specification, section "Media Types";
+//! RFC 9110, section 12.5.1). How an answer looks in one of them belongs to `answer`.
+
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
+
+/// The media type of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `application/graphql-response+json`: the status tells whether the operation was executed.
+    GraphqlResponse,
+    /// `application/json`: every well-formed request is answered 200, since older clients take any other status for
+    /// an answer of something in between.
+    Json,
+}
+
+impl Form {
+    /// What the client prefers; `None` if it takes neither. Without a preference it is `application/json`, unless the
+    /// other is named.
+    pub(super) fn negotiate(headers: &HeaderMap) -> Option<Self> {
+        let ranges: Vec<Range> = ranges(headers).collect();
+        if ranges.is_empty() {
+            return Some(Self::Json);
+        }
+        let modern = Match::best(&ranges, "graphql-response+json");
+        let legacy = Match::best(&ranges, "json");
+        let prefers_modern = modern.quality > legacy.quality
+            || (modern.quality == legacy.quality && modern.is_named());
+        let (form, chosen) = if prefers_modern {
+            (Self::GraphqlResponse, modern)
+        } else {
+            (Self::Json, legacy)
+        };
+        (chosen.quality > 0.0).then_some(form)
+    }
+
+    /// As `Content-Type` has it.
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+            Self::Json => "application/json; charset=utf-8",
+        }
+    }
+}
+
+/// One item of `Accept`. Parameters other than the quality do not narrow it: both media types are UTF-8 whatever they
+/// say.
+struct Range<'a> {
+    kind: &'a str,
+    subtype: &'a str,
+    quality: f32,
+}
+
+fn ranges(headers: &HeaderMap) -> impl Iterator<Item = Range<'_>> {
+    headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(Range::parse)
+}
+
+impl<'a> Range<'a> {
+    /// `None` for what is no media range, which is passed over.
+    fn parse(item: &'a str) -> Option<Self> {
+        let mut parts = item.split(';').map(str::trim);
+        let (kind, subtype) = parts.next()?.split_once('/')?;
+        let quality = parts
+            .filter_map(|parameter| parameter.split_once('='))
+            .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
+            .map_or(Ok(1.0), |(_, quality)| quality.trim().parse::<f32>())
+            .ok()?;
+        (0.0..=1.0).contains(&quality).then_some(Self {
+            kind,
+            subtype,
+            quality,
+        })
+    }
+
+    /// How exactly it means `application/<subtype>`: 2 by name, 1 by type, 0 as anything, or not at all.
+    fn precision(&self, subtype: &str) -> Option<u8> {
+        match (self.kind, self.subtype) {
+            ("*", "*") => Some(0),
+            (kind, _) if !kind.eq_ignore_ascii_case("application") => None,
+            (_, "*") => Some(1),
+            (_, named) => named.eq_ignore_ascii_case(subtype).then_some(2),
+        }
+    }
+}
+
+/// What `Accept` says of one media type.
+#[derive(Clone, Copy)]
+struct Match {
+    precision: u8,
+    quality: f32,
+}
+
+impl Match {
+    /// The most precise range decides, and the highest quality among equals.
+    fn best(ranges: &[Range<'_>], subtype: &str) -> Self {
+        let matches = ranges.iter().filter_map(|range| {
+            Some(Self {
+                precision: range.precision(subtype)?,
+                quality: range.quality,
+            })
+        });
+        let order = |one: &Self, other: &Self| {
+            let by_precision = one.precision.cmp(&other.precision);
+            by_precision.then(one.quality.total_cmp(&other.quality))
+        };
+        matches.max_by(order).unwrap_or(Self {
+            precision: 0,
+            quality: 0.0,
+        })
+    }
+
+    fn is_named(self) -> bool {
+        self.precision == 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_gets_the_media_type_it_prefers() {
+        const MODERN: Option<Form> = Some(Form::GraphqlResponse);
+        const JSON: Option<Form> = Some(Form::Json);
+        for (accept, expected) in [
+            ("", JSON),
+            ("*/*", JSON),
+            ("application/*", JSON),
+            ("application/json", JSON),
+            ("Application/JSON; charset=utf-8", JSON),
+            ("application/graphql-response+json", MODERN),
+            ("application/graphql-response+json; charset=utf-8", MODERN),
+            // Apollo Client 4, urql, and a browser's address bar.
+            (
+                "application/graphql-response+json,application/json;q=0.9",
+                MODERN,
+            ),
+            (
+                "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed",
+                MODERN,
+            ),
+            (
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                JSON,
+            ),
+            (
+                "application/json, application/graphql-response+json;q=0.5",
+                JSON,
+            ),
+            (
+                "application/graphql-response+json;q=0.5, application/json;q=0.7",
+                JSON,
+            ),
+            ("application/graphql-response+json;Q=0, */*", JSON),
+            ("application/json;q=0, */*", MODERN),
+            ("application/graphql-response+json, */*", MODERN),
+            ("application/json, */*", JSON),
+            ("application/json;q=0", None),
+            ("*/*;q=0", None),
+            ("text/html", None),
+            ("text/event-stream", None),
+            ("application/json;q=2", JSON),
+            ("application/json;q=high, text/html", None),
+            ("json", JSON),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]);
+            assert_eq!(Form::negotiate(&headers), expected, "{accept:?}");
+        }
+        assert_eq!(Form::negotiate(&HeaderMap::new()), JSON);
+    }
+
+    #[test]
+    fn several_headers_are_one_list() {
+        let values = ["text/html", "application/graphql-response+json"];
+        let headers = values.map(|value| (ACCEPT, value.parse().unwrap()));
+        let headers = headers
+            .into_iter()
+            .fold(HeaderMap::new(), |mut all, (name, value)| {
+                all.append(name, value);
+                all
+            });
+        assert_eq!(Form::negotiate(&headers), Some(Form::GraphqlResponse));
+    }
+}

@@ -1,0 +1,218 @@
+//! The parameters of a GraphQL request, as they come in a body, a URL or a socket's message. Only their JSON types are
+//! looked at; what the document and the variables mean is for the door.
+
+use axum::extract::Query;
+use axum::http::Uri;
+use serde_json::{Map, Value as Json};
+
+use crate::graphql::RawRequest;
+use crate::graphql::error::{Code, Failure};
+
+/// The request in a body.
+///
+/// # Errors
+/// `BAD_REQUEST`, with the place where the body is no JSON, or the parameter that is wrong.
+pub(super) fn from_body(body: &[u8]) -> Result<RawRequest, Failure> {
+    if body.is_empty() {
+        return bad("The body is empty; send a JSON object with `query`.");
+    }
+    match json("The body", body)? {
+        Json::Object(parameters) => from_json(parameters),
+        Json::Array(_) => {
+            bad("The body is a list, and operations are not taken in batches; send each by itself.")
+        }
+        _ => bad("The body is no JSON object; send one with `query`."),
+    }
+}
+
+/// The request in the query part of a URL, where `variables` and `extensions` are JSON texts.
+///
+/// # Errors
+/// `BAD_REQUEST`, naming the parameter that is wrong.
+pub(super) fn from_uri(uri: &Uri) -> Result<RawRequest, Failure> {
+    let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
+        return bad("The URL's parameters cannot be read.");
+    };
+    let mut parameters = Map::new();
+    for (name, text) in pairs {
+        let value = match name.as_str() {
+            // An empty field of a form is an absent one.
+            "operationName" | "variables" | "extensions" if text.is_empty() => continue,
+            "query" | "operationName" => Json::String(text),
+            "variables" | "extensions" => json(&format!("`{name}`"), text.as_bytes())?,
+            _ => continue,
+        };
+        if parameters.insert(name.clone(), value).is_some() {
+            return bad(format!("`{name}` comes twice."));
+        }
+    }
+    from_json(parameters)
+}
+
+/// The request in a JSON object.
+///
+/// # Errors
+/// `BAD_REQUEST`, naming the parameter that is wrong.
+pub(in crate::http) fn from_json(mut parameters: Map<String, Json>) -> Result<RawRequest, Failure> {
+    let query = match parameters.remove("query") {
+        Some(Json::String(query)) => query,
+        None => return bad("`query` is missing; it holds the GraphQL document."),
+        Some(_) => return bad("`query` must be a string: the GraphQL document."),
+    };
+    let operation_name = match parameters.remove("operationName") {
+        None | Some(Json::Null) => None,
+        Some(Json::String(name)) => Some(name),
+        Some(_) => return bad("`operationName` must be a string."),
+    };
+    let variables = object(&mut parameters, "variables")?;
+    // Nothing here uses extensions yet; a wrong one is still a mistake worth telling.
+    object(&mut parameters, "extensions")?;
+    Ok(RawRequest {
+        query,
+        operation_name,
+        variables,
+    })
+}
+
+fn object(parameters: &mut Map<String, Json>, name: &str) -> Result<Map<String, Json>, Failure> {
+    match parameters.remove(name) {
+        None | Some(Json::Null) => Ok(Map::new()),
+        Some(Json::Object(object)) => Ok(object),
+        Some(_) => bad(format!("`{name}` must be a JSON object.")),
+    }
+}
+
+/// Parses at most 128 levels, the library's bound on its own recursion.
+fn json(what: &str, text: &[u8]) -> Result<Json, Failure> {
+    serde_json::from_slice(text).map_err(|error| {
+        let fault = if error.is_eof() {
+            "ends before its JSON does"
+        } else {
+            "is not JSON"
+        };
+        let (line, column) = (error.line(), error.column());
+        let message = format!("{what} {fault}; see line {line}, column {column}.");
+        Failure::new(Code::BadRequest, message)
+    })
+}
+
+fn bad<T>(message: impl Into<String>) -> Result<T, Failure> {
+    Err(Failure::new(Code::BadRequest, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(request: Result<RawRequest, Failure>) -> String {
+        match request {
+            Ok(raw) => {
+                let name = raw.operation_name.unwrap_or_default();
+                format!("{}|{name}|{}", raw.query, Json::Object(raw.variables))
+            }
+            Err(failure) => {
+                assert_eq!(failure.code, Code::BadRequest);
+                failure.message
+            }
+        }
+    }
+
+    #[test]
+    fn each_fault_of_a_body_has_its_own_sentence() {
+        let long = format!("{{\"query\": {}", "[".repeat(200));
+        for (body, expected) in [
+            (r#"{"query":"{a}"}"#, "{a}||{}"),
+            (
+                r#"{"query":"{a}","operationName":"A","variables":{"x":1},"extensions":{"y":2},"more":3}"#,
+                r#"{a}|A|{"x":1}"#,
+            ),
+            (
+                r#"{"query":"{a}","operationName":null,"variables":null,"extensions":null}"#,
+                "{a}||{}",
+            ),
+            ("", "The body is empty; send a JSON object with `query`."),
+            ("{\n  nope", "The body is not JSON; see line 2, column 3."),
+            (
+                r#"{"query":"#,
+                "The body ends before its JSON does; see line 1, column 9.",
+            ),
+            (
+                r#"{"query":"{a}"} x"#,
+                "The body is not JSON; see line 1, column 17.",
+            ),
+            (&long, "The body is not JSON; see line 1, column 137."),
+            (
+                r#"[{"query":"{a}"}]"#,
+                "The body is a list, and operations are not taken in batches; send each by itself.",
+            ),
+            (
+                r#""{a}""#,
+                "The body is no JSON object; send one with `query`.",
+            ),
+            ("{}", "`query` is missing; it holds the GraphQL document."),
+            (
+                r#"{"query":null}"#,
+                "`query` must be a string: the GraphQL document.",
+            ),
+            (
+                r#"{"query":["{a}"]}"#,
+                "`query` must be a string: the GraphQL document.",
+            ),
+            (
+                r#"{"query":"{a}","operationName":7}"#,
+                "`operationName` must be a string.",
+            ),
+            (
+                r#"{"query":"{a}","variables":[1]}"#,
+                "`variables` must be a JSON object.",
+            ),
+            (
+                r#"{"query":"{a}","variables":"{}"}"#,
+                "`variables` must be a JSON object.",
+            ),
+            (
+                r#"{"query":"{a}","extensions":true}"#,
+                "`extensions` must be a JSON object.",
+            ),
+        ] {
+            assert_eq!(outcome(from_body(body.as_bytes())), expected, "{body}");
+        }
+        let not_utf8 = outcome(from_body(b"{\"query\":\"\xff\"}"));
+        assert!(not_utf8.starts_with("The body is not JSON"), "{not_utf8}");
+    }
+
+    #[test]
+    fn a_url_carries_the_same_parameters() {
+        for (query, expected) in [
+            ("query=%7Ba%7D", "{a}||{}"),
+            (
+                "query={a}&operationName=A&variables=%7B%22x%22:%221+2%22%7D&other=x",
+                r#"{a}|A|{"x":"1 2"}"#,
+            ),
+            ("query={a}&operationName=&variables=&extensions=", "{a}||{}"),
+            (
+                "variables={}",
+                "`query` is missing; it holds the GraphQL document.",
+            ),
+            ("", "`query` is missing; it holds the GraphQL document."),
+            ("query={a}&query={b}", "`query` comes twice."),
+            (
+                "query={a}&variables=[]",
+                "`variables` must be a JSON object.",
+            ),
+            (
+                "query={a}&variables=%7B",
+                "`variables` ends before its JSON does; see line 1, column 1.",
+            ),
+        ] {
+            let uri = format!("/graphql?{query}")
+                .replace('{', "%7B")
+                .replace('}', "%7D");
+            assert_eq!(
+                outcome(from_uri(&uri.parse().unwrap())),
+                expected,
+                "{query}"
+            );
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Whether the process lives, and whether it can serve: for orchestrators and load balancers, without a token. What a
+//! store needs to be well is the store's knowledge.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::accept::Form;
+use super::{HttpState, answer};
+use crate::graphql::error::{Code, Failure};
+use crate::sync::SyncError;
+
+/// A probe must be answered before it gives up, or it never learns why.
+const READY_DEADLINE: Duration = Duration::from_secs(3);
+
+/// `/healthz` and `/readyz`.
+pub(super) fn router() -> Router<Arc<HttpState>> {
+    Router::new()
+        .route("/healthz", get(async || ok()))
+        .route("/readyz", get(readyz))
+}
+
+/// A gateway that shuts down is not ready, so that no new work is sent to it.
+async fn readyz(State(state): State<Arc<HttpState>>) -> Response {
+    if state.shutdown.has_begun() {
+        let failure = Failure::new(Code::Unavailable, "The gateway is shutting down.");
+        return answer::refused(Form::Json, failure);
+    }
+    let ready = timeout(READY_DEADLINE, state.gateway.sync.ready()).await;
+    match ready.unwrap_or(Err(SyncError::Busy)) {
+        Ok(()) => ok(),
+        Err(error) => {
+            tracing::warn!(target: "http", %error, "not ready");
+            answer::refused(Form::Json, error.into())
+        }
+    }
+}
+
+fn ok() -> Response {
+    Json(json!({ "status": "ok" })).into_response()
+}

@@ -1,0 +1,67 @@
+//! One line in the log for each request, and the id that joins it with what else the request logged. Headers, bodies,
+//! tokens and query strings stay out of it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument;
+
+/// Names a request across a proxy and the gateway.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longer ids are replaced; UUIDs and trace ids stay below.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+/// Of a longer path the log shows the beginning; ours are short.
+const PATH_BYTES_MAX: usize = 128;
+
+/// Logs a request once it is answered, and sends its id back.
+pub(super) async fn log(request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = request_id(request.headers());
+    let method = request.method().clone();
+    let path: String = request.uri().path().chars().take(PATH_BYTES_MAX).collect();
+    let shown = id.to_str().unwrap_or_default();
+    let span = tracing::info_span!(target: "http", "request", id = shown);
+    let mut response = next.run(request).instrument(span).await;
+    let status = response.status().as_u16();
+    let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(target: "http", %method, path, status, ms, id = shown, "answered");
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// The id a proxy gave, if it is one that can stand in a log; otherwise a number of this process.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    match headers.get(REQUEST_ID) {
+        Some(given) if is_plain(given.as_bytes()) => given.clone(),
+        _ => HeaderValue::from(COUNT.fetch_add(1, Ordering::Relaxed)),
+    }
+}
+
+fn is_plain(id: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
+    (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.iter().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_ids_are_taken_over() {
+        for (id, expected) in [
+            ("4bf92f35-77b3-4da6", true),
+            ("1-67891233:abc_d.e", true),
+            ("", false),
+            ("two words", false),
+            ("id=\"x\"", false),
+            (&"a".repeat(65), false),
+        ] {
+            assert_eq!(is_plain(id.as_bytes()), expected, "{id:?}");
+        }
+    }
+}

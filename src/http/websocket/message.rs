@@ -1,0 +1,262 @@
+//! The messages of graphql-transport-ws, as the protocol's page PROTOCOL.md in the repository enisdenjo/graphql-ws has
+//! them. When which of them may come is decided in `protocol`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+
+use crate::auth::bearer;
+use crate::graphql::RawRequest;
+use crate::graphql::answer::Answer;
+use crate::graphql::error::Failure;
+use crate::http::graphql::from_json;
+
+/// Clients use UUIDs or counters. Each event of an operation repeats its id.
+const OPERATION_ID_BYTES_MAX: usize = 256;
+
+/// Names one operation of a socket, as the client chose.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub(super) struct OperationId(Arc<str>);
+
+impl fmt::Display for OperationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a client says.
+#[derive(Debug)]
+pub(super) enum ClientMessage {
+    /// With the token of its payload, if there is one.
+    ConnectionInit {
+        token: Option<String>,
+    },
+    Ping {
+        payload: Option<Map<String, Json>>,
+    },
+    Pong,
+    Subscribe {
+        id: OperationId,
+        request: RawRequest,
+    },
+    Complete {
+        id: OperationId,
+    },
+}
+
+/// What the gateway says.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum ServerMessage<'a> {
+    ConnectionAck,
+    Ping,
+    Pong {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        payload: Option<Map<String, Json>>,
+    },
+    Next {
+        id: &'a OperationId,
+        payload: &'a Answer,
+    },
+    Error {
+        id: &'a OperationId,
+        payload: &'a [Failure],
+    },
+    Complete {
+        id: &'a OperationId,
+    },
+}
+
+impl ServerMessage<'_> {
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(self)
+            .expect("a message holds only string keys and values JSON can write")
+    }
+}
+
+/// A message that is none of the protocol's. The sentence is short enough for the reason of a close.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct InvalidMessage(String);
+
+impl InvalidMessage {
+    pub(super) fn binary() -> Self {
+        Self("A message must be text, and this one is binary.".to_owned())
+    }
+}
+
+impl ClientMessage {
+    /// Reads one message.
+    ///
+    /// # Errors
+    /// [`InvalidMessage`], saying what is wrong with it.
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidMessage> {
+        let Ok(Json::Object(mut message)) = serde_json::from_str(text) else {
+            return invalid("A message must be a JSON object.");
+        };
+        match message.remove("type").as_ref().and_then(Json::as_str) {
+            Some("connection_init") => Ok(Self::ConnectionInit {
+                token: payload(&mut message)?.as_ref().and_then(token),
+            }),
+            Some("ping") => Ok(Self::Ping {
+                payload: payload(&mut message)?,
+            }),
+            Some("pong") => payload(&mut message).map(|_| Self::Pong),
+            Some("subscribe") => Ok(Self::Subscribe {
+                id: operation_id(&mut message)?,
+                request: request(&mut message)?,
+            }),
+            Some("complete") => Ok(Self::Complete {
+                id: operation_id(&mut message)?,
+            }),
+            _ => invalid("`type` is none that a client may send."),
+        }
+    }
+}
+
+fn operation_id(message: &mut Map<String, Json>) -> Result<OperationId, InvalidMessage> {
+    match message.remove("id") {
+        Some(Json::String(id)) if (1..=OPERATION_ID_BYTES_MAX).contains(&id.len()) => {
+            Ok(OperationId(id.into()))
+        }
+        _ => invalid("`id` must be a string of 1 to 256 bytes."),
+    }
+}
+
+fn request(message: &mut Map<String, Json>) -> Result<RawRequest, InvalidMessage> {
+    let Some(parameters) = payload(message)? else {
+        return invalid("`payload` is missing; it holds `query`.");
+    };
+    from_json(parameters).map_err(|failure| InvalidMessage(failure.message))
+}
+
+fn payload(message: &mut Map<String, Json>) -> Result<Option<Map<String, Json>>, InvalidMessage> {
+    match message.remove("payload") {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::Object(payload)) => Ok(Some(payload)),
+        Some(_) => invalid("`payload` must be a JSON object."),
+    }
+}
+
+/// The token of `connection_init`: no rule says where it stands. Clients write it as the header they cannot send, under
+/// `headers` as RxDB does, or as `token`; with the scheme or bare.
+fn token(payload: &Map<String, Json>) -> Option<String> {
+    let header = |fields: &Map<String, Json>| {
+        let value = fields
+            .get("Authorization")
+            .or_else(|| fields.get("authorization"));
+        value.and_then(Json::as_str).map(str::to_owned)
+    };
+    let nested = || {
+        payload
+            .get("headers")
+            .and_then(Json::as_object)
+            .and_then(header)
+    };
+    let plain = || {
+        payload
+            .get("token")
+            .and_then(Json::as_str)
+            .map(str::to_owned)
+    };
+    let value = header(payload).or_else(nested).or_else(plain)?;
+    let token = bearer(Some(&value)).unwrap_or(value.trim());
+    (!token.is_empty()).then(|| token.to_owned())
+}
+
+fn invalid<T>(message: &str) -> Result<T, InvalidMessage> {
+    Err(InvalidMessage(message.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_found_where_clients_put_it() {
+        for (payload, expected) in [
+            (r#"{"Authorization":"Bearer a.b.c"}"#, Some("a.b.c")),
+            (r#"{"authorization":"bearer a.b.c"}"#, Some("a.b.c")),
+            (r#"{"Authorization":"a.b.c"}"#, Some("a.b.c")),
+            (r#"{"token":"a.b.c"}"#, Some("a.b.c")),
+            (r#"{"token":" Bearer a.b.c "}"#, Some("a.b.c")),
+            (
+                r#"{"headers":{"Authorization":"Bearer a.b.c"}}"#,
+                Some("a.b.c"),
+            ),
+            (r#"{"headers":{"authorization":"a.b.c"}}"#, Some("a.b.c")),
+            (
+                r#"{"token":"no","Authorization":"Bearer a.b.c"}"#,
+                Some("a.b.c"),
+            ),
+            (r#"{"token":7}"#, None),
+            (r#"{"token":""}"#, None),
+            (r#"{"headers":"Bearer a.b.c"}"#, None),
+            ("{}", None),
+            ("null", None),
+        ] {
+            let text = format!(r#"{{"type":"connection_init","payload":{payload}}}"#);
+            let Ok(ClientMessage::ConnectionInit { token }) = ClientMessage::parse(&text) else {
+                panic!("{payload} is an init");
+            };
+            assert_eq!(token.as_deref(), expected, "{payload}");
+        }
+    }
+
+    #[test]
+    fn each_fault_has_its_own_sentence() {
+        let long = format!(r#"{{"type":"complete","id":"{}"}}"#, "x".repeat(257));
+        for (text, expected) in [
+            ("", "A message must be a JSON object."),
+            ("[]", "A message must be a JSON object."),
+            ("{}", "`type` is none that a client may send."),
+            (
+                r#"{"type":"next"}"#,
+                "`type` is none that a client may send.",
+            ),
+            (
+                r#"{"type":"start","id":"1"}"#,
+                "`type` is none that a client may send.",
+            ),
+            (
+                r#"{"type":"ping","payload":[]}"#,
+                "`payload` must be a JSON object.",
+            ),
+            (
+                r#"{"type":"pong","payload":1}"#,
+                "`payload` must be a JSON object.",
+            ),
+            (
+                r#"{"type":"complete"}"#,
+                "`id` must be a string of 1 to 256 bytes.",
+            ),
+            (
+                r#"{"type":"complete","id":""}"#,
+                "`id` must be a string of 1 to 256 bytes.",
+            ),
+            (
+                r#"{"type":"complete","id":1}"#,
+                "`id` must be a string of 1 to 256 bytes.",
+            ),
+            (&long, "`id` must be a string of 1 to 256 bytes."),
+            (
+                r#"{"type":"subscribe","id":"1"}"#,
+                "`payload` is missing; it holds `query`.",
+            ),
+            (
+                r#"{"type":"subscribe","id":"1","payload":{}}"#,
+                "`query` is missing; it holds the GraphQL document.",
+            ),
+            (
+                r#"{"type":"subscribe","id":"1","payload":{"query":"{a}","variables":[]}}"#,
+                "`variables` must be a JSON object.",
+            ),
+        ] {
+            let invalid = ClientMessage::parse(text).expect_err("it is invalid");
+            assert_eq!(invalid.to_string(), expected, "{text}");
+            assert!(expected.len() <= 123, "it fits a close frame");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The rules of graphql-transport-ws as a pure state machine: what happened goes in, what to do comes out. No socket,
+//! clock, token or operation is touched here.
+
+use std::collections::HashSet;
+
+use super::message::{ClientMessage, InvalidMessage, OperationId, ServerMessage};
+use crate::graphql::RawRequest;
+use crate::graphql::answer::Answer;
+use crate::graphql::error::{Code, Failure};
+
+/// More than a page of an app has; each costs a place in the gateway.
+pub(super) const OPERATIONS_MAX: usize = 100;
+/// So many pings without a sign of life, and the peer is taken for dead.
+const SILENT_PINGS_MAX: u8 = 2;
+/// Of a close frame's reason (RFC 6455, section 5.5: 125 bytes with the code).
+const REASON_BYTES_MAX: usize = 123;
+
+/// What happened.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The client said something.
+    Message(Result<ClientMessage, InvalidMessage>),
+    /// A frame of WebSocket's own came, which means that the client lives.
+    Heard,
+    /// A message came that is larger than a message may be, or no WebSocket message at all.
+    Unreadable,
+    /// The token was accepted, or not.
+    Authenticated(Result<(), Code>),
+    /// The time of the phase is over: for the first message, for the token's check, or of the token itself.
+    Deadline,
+    /// It is time to look for a sign of life.
+    Tick,
+    /// An operation has an answer.
+    Answered(OperationId, Answer),
+    /// An operation has no more answers.
+    Finished(OperationId),
+    /// The gateway shuts down.
+    GoingAway,
+}
+
+/// What to do about it.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// Check the token of the message, or else that of the handshake.
+    Authenticate(Option<String>),
+    /// Begin an operation.
+    Start(OperationId, RawRequest),
+    /// Drop an operation.
+    Stop(OperationId),
+    /// Send a text.
+    Send(String),
+    /// Close the socket.
+    Close(Closing),
+}
+
+/// How a socket is closed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Closing {
+    pub(super) code: u16,
+    pub(super) reason: String,
+}
+
+/// Codes by which clients decide whether to come back: graphql-ws takes 4400, 4401, 4409, 4429 and 1009 for final, and
+/// returns after the others.
+mod close {
+    pub(super) const GOING_AWAY: u16 = 1001;
+    pub(super) const TOO_LARGE: u16 = 1009;
+    pub(super) const TRY_AGAIN_LATER: u16 = 1013;
+    pub(super) const BAD_REQUEST: u16 = 4400;
+    pub(super) const UNAUTHORIZED: u16 = 4401;
+    /// For refused and expired tokens too, so that clients return with a new one.
+    pub(super) const FORBIDDEN: u16 = 4403;
+    pub(super) const INIT_TIMEOUT: u16 = 4408;
+    pub(super) const DUPLICATE_OPERATION: u16 = 4409;
+    pub(super) const TOO_MANY_INITS: u16 = 4429;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    AwaitingInit,
+    Authenticating,
+    Ready,
+}
+
+/// One socket's state.
+#[derive(Debug)]
+pub(super) struct Protocol {
+    phase: Phase,
+    operations: HashSet<OperationId>,
+    silent_pings: u8,
+}
+
+impl Protocol {
+    pub(super) fn new() -> Self {
+        Self {
+            phase: Phase::AwaitingInit,
+            operations: HashSet::new(),
+            silent_pings: 0,
+        }
+    }
+
+    /// What to do about `event`. After [`Action::Close`] there are no more events.
+    pub(super) fn on(&mut self, event: Event) -> Option<Action> {
+        match event {
+            Event::Message(message) => {
+                self.silent_pings = 0;
+                match message {
+                    Ok(message) => self.on_message(message),
+                    Err(invalid) => close(close::BAD_REQUEST, &invalid.to_string()),
+                }
+            }
+            Event::Heard => {
+                self.silent_pings = 0;
+                None
+            }
+            Event::Unreadable => close(close::TOO_LARGE, "The message is too large, or broken"),
+            Event::Authenticated(result) => self.on_authenticated(result),
+            Event::Deadline => self.on_deadline(),
+            Event::Tick => self.on_tick(),
+            Event::Answered(id, answer) => self.on_answer(&id, &answer),
+            Event::Finished(id) => self
+                .operations
+                .remove(&id)
+                .then(|| send(&ServerMessage::Complete { id: &id })),
+            Event::GoingAway => close(close::GOING_AWAY, "The gateway is shutting down"),
+        }
+    }
+
+    fn on_message(&mut self, message: ClientMessage) -> Option<Action> {
+        match message {
+            ClientMessage::ConnectionInit { token } => self.on_init(token),
+            ClientMessage::Ping { payload } => Some(send(&ServerMessage::Pong { payload })),
+            ClientMessage::Pong => None,
+            ClientMessage::Subscribe { id, request } => self.on_subscribe(id, request),
+            // An operation may end while the client's wish to end it is under way.
+            ClientMessage::Complete { id } => {
+                self.operations.remove(&id).then_some(Action::Stop(id))
+            }
+        }
+    }
+
+    fn on_init(&mut self, token: Option<String>) -> Option<Action> {
+        if self.phase != Phase::AwaitingInit {
+            return close(close::TOO_MANY_INITS, "Too many initialisation requests");
+        }
+        self.phase = Phase::Authenticating;
+        Some(Action::Authenticate(token))
+    }
+
+    fn on_authenticated(&mut self, result: Result<(), Code>) -> Option<Action> {
+        match result {
+            Ok(()) => {
+                self.phase = Phase::Ready;
+                Some(send(&ServerMessage::ConnectionAck))
+            }
+            Err(Code::Unavailable) => {
+                close(close::TRY_AGAIN_LATER, "The token cannot be checked now")
+            }
+            Err(_) => close(close::FORBIDDEN, "Forbidden"),
+        }
+    }
+
+    fn on_deadline(&self) -> Option<Action> {
+        match self.phase {
+            Phase::AwaitingInit => close(close::INIT_TIMEOUT, "Connection initialisation timeout"),
+            Phase::Authenticating => {
+                close(close::TRY_AGAIN_LATER, "The token cannot be checked now")
+            }
+            Phase::Ready => close(close::FORBIDDEN, "Forbidden"),
+        }
+    }
+
+    /// Before the acknowledgement the deadlines of the first phases are shorter than any silence.
+    fn on_tick(&mut self) -> Option<Action> {
+        if self.phase != Phase::Ready {
+            return None;
+        }
+        if self.silent_pings == SILENT_PINGS_MAX {
+            return close(close::GOING_AWAY, "No sign of life");
+        }
+        self.silent_pings += 1;
+        Some(send(&ServerMessage::Ping))
+    }
+
+    fn on_subscribe(&mut self, id: OperationId, request: RawRequest) -> Option<Action> {
+        if self.phase != Phase::Ready {
+            return close(close::UNAUTHORIZED, "Unauthorized");
+        }
+        if self.operations.contains(&id) {
+            let reason = format!("Subscriber for {id} already exists");
+            return close(close::DUPLICATE_OPERATION, &reason);
+        }
+        if self.operations.len() == OPERATIONS_MAX {
+            let message = format!(
+                "A socket carries {OPERATIONS_MAX} operations; complete one, then begin the next."
+            );
+            let payload = &[Failure::new(Code::TooManyOperations, message)];
+            return Some(send(&ServerMessage::Error { id: &id, payload }));
+        }
+        self.operations.insert(id.clone());
+        Some(Action::Start(id, request))
+    }
+
+    /// An operation that was refused has ended with that. Answers that were under way when the client completed their
+    /// operation are dropped.
+    fn on_answer(&mut self, id: &OperationId, answer: &Answer) -> Option<Action> {
+        if !self.operations.contains(id) {
+            return None;
+        }
+        let message = match answer.refusal() {
+            Some(payload) => {
+                self.operations.remove(id);
+                ServerMessage::Error { id, payload }
+            }
+            None => ServerMessage::Next {
+                id,
+                payload: answer,
+            },
+        };
+        Some(send(&message))
+    }
+}
+
+fn send(message: &ServerMessage<'_>) -> Action {
+    Action::Send(message.to_json())
+}
+
+/// Cut at a character, if the reason would not fit its frame.
+fn close(code: u16, reason: &str) -> Option<Action> {
+    let end = reason.floor_char_boundary(REASON_BYTES_MAX);
+    let reason = reason[..end].to_owned();
+    Some(Action::Close(Closing { code, reason }))
+}
+
+#[cfg(test)]
+mod tests;
