@@ -10,12 +10,7 @@ mod model;
 mod serve;
 mod token;
 
-use std::{
-    fmt::Display,
-    net::SocketAddr,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{fmt::Display, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 

@@ -1,7 +1,13 @@
 //! The gateway: everything of Tidegate that touches the world.
-pub mod app;
+//!
+//! The binary is [`cli::main`]; tests and benchmarks use the other rooms directly.
+
+mod app;
 mod auth;
+pub mod cli;
 mod config;
 pub mod graphql;
+mod http;
 pub mod store;
 pub mod sync;
+mod telemetry;

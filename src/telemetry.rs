@@ -13,6 +13,8 @@ pub(crate) fn start(structured: bool) {
     if structured && !stderr().is_terminal() {
         log.json().init();
     } else {
-        log.with_target(false).with_ansi(stderr().is_terminal()).init();
+        log.with_target(false)
+            .with_ansi(stderr().is_terminal())
+            .init();
     }
 }

@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{ConfigArgs, Done, model, say, serve};
-use crate::{app, auth::Authenticator, graphql::{Api, ApiOptions}};
+use crate::{
+    app,
+    auth::Authenticator,
+    graphql::{Api, ApiOptions},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -21,9 +25,16 @@ pub(super) fn run(args: &CheckArgs) -> Done {
     let config = args
         .config
         .as_ref()
-        .map(|path| serve::load(&ConfigArgs { config: Some(path.clone()) }))
+        .map(|path| {
+            serve::load(&ConfigArgs {
+                config: Some(path.clone()),
+            })
+        })
         .transpose()?;
-    let named = config.as_ref().map(|config| config.model.clone()).or_else(|| args.model.clone());
+    let named = config
+        .as_ref()
+        .map(|config| config.model.clone())
+        .or_else(|| args.model.clone());
     let model = model::load(named.as_deref())?.model;
     Api::new(&model, ApiOptions::default())?;
     say(&format!("model: {} synced types\n", model.types.len()));

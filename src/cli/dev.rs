@@ -59,7 +59,9 @@ pub(super) fn run(args: DevArgs) -> Done {
             model_text: loaded.text.clone(),
             store: store.unwrap_or_else(|| args.data.clone()),
             auth,
-            api: ApiOptions { introspection: true },
+            api: ApiOptions {
+                introspection: true,
+            },
             limits: SyncLimits::default(),
             retention: maintain::DEV_RETENTION,
         })
@@ -84,7 +86,10 @@ fn dev_users(auth: &AuthConfig) -> Result<Vec<DevUser>, Complaint> {
         .into_iter()
         .map(|name| {
             let token = auth::sign(auth, name, dev_claims(), app::now().ms(), TOKEN_LIFETIME)?;
-            Ok(DevUser { name: name.to_owned(), token })
+            Ok(DevUser {
+                name: name.to_owned(),
+                token,
+            })
         })
         .collect()
 }
@@ -103,10 +108,14 @@ pub(super) fn signing_key(data: &Path) -> Result<SigningKey, Complaint> {
             let secret = app::random_hex::<32>();
             fs::create_dir_all(data)
                 .and_then(|()| write_private(&path, &secret))
-                .map_err(|error| format!("the key {} cannot be written: {error}", path.display()))?;
+                .map_err(|error| {
+                    format!("the key {} cannot be written: {error}", path.display())
+                })?;
             secret
         }
-        Err(error) => return Err(format!("the key {} cannot be read: {error}", path.display()).into()),
+        Err(error) => {
+            return Err(format!("the key {} cannot be read: {error}", path.display()).into());
+        }
     };
     Ok(SigningKey::from_secret(secret.trim())?)
 }

@@ -45,8 +45,13 @@ impl StoreArgs {
     /// The store's directory, and the retention that goes with it.
     fn resolve(&self) -> Result<(PathBuf, Duration), Complaint> {
         if let Some(path) = &self.config {
-            let config = serve::load(&ConfigArgs { config: Some(path.clone()) })?;
-            return Ok((serve::embedded_path(&config)?, config.store.tombstone_retention));
+            let config = serve::load(&ConfigArgs {
+                config: Some(path.clone()),
+            })?;
+            return Ok((
+                serve::embedded_path(&config)?,
+                config.store.tombstone_retention,
+            ));
         }
         match &self.store {
             Some(url) => Ok((embedded(url)?, DEV_RETENTION)),
@@ -68,11 +73,16 @@ pub(super) fn collect(args: &CollectArgs) -> Done {
     let before = app::expiry(args.older_than.unwrap_or(retention));
     block_on(async {
         let store = existing(&directory)?;
-        let bar = ProgressBar::no_length()
-            .with_style(ProgressStyle::with_template("{spinner} {human_pos} collected, {per_sec}")?);
-        let collected = sync::collect(store.as_ref(), before, |records| bar.inc(records as u64)).await?;
+        let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
+            "{spinner} {human_pos} collected, {per_sec}",
+        )?);
+        let collected =
+            sync::collect(store.as_ref(), before, |records| bar.inc(records as u64)).await?;
         bar.finish_and_clear();
-        tell(&format!("collected {} tombstones and markers older than {before}", collected.records));
+        tell(&format!(
+            "collected {} tombstones and markers older than {before}",
+            collected.records
+        ));
         Ok(())
     })
 }
@@ -83,13 +93,17 @@ pub(super) fn rotate_epoch(args: &StoreArgs) -> Done {
         let store = existing(&directory)?;
         let epoch = app::new_epoch();
         sync::rotate_epoch(store.as_ref(), epoch.clone()).await?;
-        tell(&format!("the epoch is now {epoch}; every client resets with its next pull"));
+        tell(&format!(
+            "the epoch is now {epoch}; every client resets with its next pull"
+        ));
         Ok(())
     })
 }
 
 /// Opens a store that is there: maintenance makes none by mistake.
-fn existing(directory: &std::path::Path) -> Result<std::sync::Arc<dyn crate::store::Store>, Complaint> {
+fn existing(
+    directory: &std::path::Path,
+) -> Result<std::sync::Arc<dyn crate::store::Store>, Complaint> {
     if !directory.join("tidegate.redb").exists() {
         return Err(format!("there is no store in {}", directory.display()).into());
     }

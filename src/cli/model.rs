@@ -36,12 +36,20 @@ pub(super) fn load(named: Option<&Path>) -> Result<LoadedModel, Complaint> {
             let text = fs::read_to_string(path)
                 .map_err(|error| format!("the model {} cannot be read: {error}", path.display()))?;
             let model = Model::parse(&path.display().to_string(), &text)?;
-            Ok(LoadedModel { model: Arc::new(model), text, source: ModelSource::File(path.to_owned()) })
+            Ok(LoadedModel {
+                model: Arc::new(model),
+                text,
+                source: ModelSource::File(path.to_owned()),
+            })
         }
         None => {
             let model = Model::parse("the built-in example", EXAMPLE)?;
             let text = EXAMPLE.to_owned();
-            Ok(LoadedModel { model: Arc::new(model), text, source: ModelSource::Example })
+            Ok(LoadedModel {
+                model: Arc::new(model),
+                text,
+                source: ModelSource::Example,
+            })
         }
     }
 }

@@ -32,13 +32,19 @@ pub(super) fn run(args: &ConfigArgs) -> Done {
             model_text: text,
             store,
             auth: config.auth.clone(),
-            api: ApiOptions { introspection: config.graphql.introspection },
+            api: ApiOptions {
+                introspection: config.graphql.introspection,
+            },
             limits: sync_limits(&config),
             retention: config.store.tombstone_retention,
         })
         .await?;
         let listener = listen(config.listen).await?;
-        say(&format!("Tidegate serves {} at http://{}\n", config.model.display(), listener.local_addr()?));
+        say(&format!(
+            "Tidegate serves {} at http://{}\n",
+            config.model.display(),
+            listener.local_addr()?
+        ));
         let graphiql = config.graphql.graphiql.then(|| GraphiqlConfig {
             endpoint: "/graphql".to_owned(),
             users: Vec::new(),
@@ -58,13 +64,17 @@ pub(super) fn run(args: &ConfigArgs) -> Done {
 
 /// Takes the address, or says who cannot have it.
 pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Complaint> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("{address} cannot be listened on: {error}; choose another address").into())
+    TcpListener::bind(address).await.map_err(|error| {
+        format!("{address} cannot be listened on: {error}; choose another address").into()
+    })
 }
 
 /// Serves until the process is asked to stop, then finishes what was begun.
-pub(super) async fn until_stopped(listener: TcpListener, gateway: Arc<Gateway>, options: HttpOptions) {
+pub(super) async fn until_stopped(
+    listener: TcpListener,
+    gateway: Arc<Gateway>,
+    options: HttpOptions,
+) {
     let shutdown = Shutdown::default();
     let router = http::router(gateway, options, shutdown.clone());
     tokio::spawn({
@@ -117,11 +127,18 @@ pub(super) const NO_MONGODB: &str =
 /// Reads the configuration and warns of what its owner should think about.
 pub(super) fn load(args: &ConfigArgs) -> Result<Config, Complaint> {
     let here = Path::new("tidegate.toml");
-    let path = args.config.as_deref().or_else(|| here.exists().then_some(here));
+    let path = args
+        .config
+        .as_deref()
+        .or_else(|| here.exists().then_some(here));
     let text = path
         .map(|path| {
-            fs::read_to_string(path)
-                .map_err(|error| format!("the configuration {} cannot be read: {error}", path.display()))
+            fs::read_to_string(path).map_err(|error| {
+                format!(
+                    "the configuration {} cannot be read: {error}",
+                    path.display()
+                )
+            })
         })
         .transpose()?;
     let name = path.map(|path| path.display().to_string());

@@ -39,7 +39,12 @@ pub(super) fn run(args: &TokenArgs) -> Done {
     let claims: Map<String, Value> = serde_json::from_str(&args.claims)
         .map_err(|_| "--claims must be a JSON object such as '{\"teams\":[\"42\"]}'")?;
     let auth = match &args.config {
-        Some(path) => serve::load(&ConfigArgs { config: Some(path.clone()) })?.auth,
+        Some(path) => {
+            serve::load(&ConfigArgs {
+                config: Some(path.clone()),
+            })?
+            .auth
+        }
         None => AuthConfig::with_secret(dev::signing_key(&args.data)?),
     };
     let token = auth::sign(&auth, &args.sub, claims, app::now().ms(), args.expires)?;

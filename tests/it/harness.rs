@@ -29,7 +29,10 @@ pub(crate) fn tidegate(directory: &Path, arguments: &[&str]) -> Output {
 /// The binary, in a directory, with nothing of this machine's environment.
 pub(crate) fn command(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    command.current_dir(directory).env_clear().env("TIDEGATE_LOG", "warn");
+    command
+        .current_dir(directory)
+        .env_clear()
+        .env("TIDEGATE_LOG", "warn");
     command
 }
 
@@ -55,7 +58,9 @@ impl Server {
 
     pub(crate) fn dev_with(directory: &Path, arguments: &[&str]) -> Self {
         let mut command = command(directory);
-        command.args(["dev", "--listen", "127.0.0.1:0"]).args(arguments);
+        command
+            .args(["dev", "--listen", "127.0.0.1:0"])
+            .args(arguments);
         Self::start(directory, command)
     }
 
@@ -65,9 +70,15 @@ impl Server {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = lines.next().expect("the server says where it is").unwrap();
         std::thread::spawn(move || lines.for_each(drop));
-        let url = first.split_whitespace().find(|word| word.starts_with("http://"));
+        let url = first
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"));
         let url = url.expect("the first line has the URL").to_owned();
-        Self { child, url, directory: directory.to_owned() }
+        Self {
+            child,
+            url,
+            directory: directory.to_owned(),
+        }
     }
 
     /// A client of `user`, who is in the team `demo`.
@@ -77,15 +88,31 @@ impl Server {
 
     /// A client of `user` with these claims.
     pub(crate) fn client_with(&self, user: &str, claims: &Value) -> Client {
-        Client { url: self.url.clone(), token: self.token(user, claims, "1h"), http: reqwest::Client::new() }
+        Client {
+            url: self.url.clone(),
+            token: self.token(user, claims, "1h"),
+            http: reqwest::Client::new(),
+        }
     }
 
     /// A token signed with the server's development key.
     pub(crate) fn token(&self, user: &str, claims: &Value, expires: &str) -> String {
         let claims = claims.to_string();
-        let arguments = ["token", "--sub", user, "--claims", &claims, "--expires", expires];
+        let arguments = [
+            "token",
+            "--sub",
+            user,
+            "--claims",
+            &claims,
+            "--expires",
+            expires,
+        ];
         let output = tidegate(&self.directory, &arguments);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
@@ -98,8 +125,17 @@ impl Server {
     /// Asks it to stop, and waits until it has.
     pub(crate) fn stop(mut self) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        assert!(self.child.wait().unwrap().success(), "it stops in good order");
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(
+            self.child.wait().unwrap().success(),
+            "it stops in good order"
+        );
     }
 }
 
@@ -149,7 +185,8 @@ impl Client {
     pub(crate) async fn code(&self, query: &str, variables: Value) -> String {
         let answer = self.send(query, variables).await;
         let code = answer["errors"][0]["extensions"]["code"].as_str();
-        code.unwrap_or_else(|| panic!("no failure: {answer}")).to_owned()
+        code.unwrap_or_else(|| panic!("no failure: {answer}"))
+            .to_owned()
     }
 
     /// `pushChanges` with this input; its payload.
@@ -165,13 +202,17 @@ impl Client {
 
     /// One page.
     pub(crate) async fn pull(&self, checkpoint: Option<&str>) -> Value {
-        let query = format!("query($c: Checkpoint) {{ changesSince(checkpoint: $c) {{ {PAGE} }} }}");
+        let query =
+            format!("query($c: Checkpoint) {{ changesSince(checkpoint: $c) {{ {PAGE} }} }}");
         self.data(&query, json!({"c": checkpoint})).await["changesSince"].take()
     }
 
     /// The store's epoch.
     pub(crate) async fn epoch(&self) -> String {
-        self.data("{ viewer { epoch } }", json!({})).await["viewer"]["epoch"].as_str().unwrap().to_owned()
+        self.data("{ viewer { epoch } }", json!({})).await["viewer"]["epoch"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 }
 
@@ -188,7 +229,9 @@ impl Socket {
         let url = format!("{}/graphql", url.replacen("http", "ws", 1));
         let mut request = url.into_client_request().unwrap();
         let protocol = "graphql-transport-ws".parse().unwrap();
-        request.headers_mut().insert("sec-websocket-protocol", protocol);
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", protocol);
         Self(connect_async(request).await.unwrap().0)
     }
 
@@ -196,7 +239,9 @@ impl Socket {
     pub(crate) async fn connect(client: &Client) -> Self {
         let mut socket = Self::open(&client.url).await;
         let payload = json!({"Authorization": format!("Bearer {}", client.token)});
-        socket.send(json!({"type": "connection_init", "payload": payload})).await;
+        socket
+            .send(json!({"type": "connection_init", "payload": payload}))
+            .await;
         assert_eq!(socket.next().await["type"], "connection_ack");
         socket
     }
@@ -205,18 +250,26 @@ impl Socket {
     pub(crate) async fn follow(client: &Client, arguments: &str) -> Self {
         let mut socket = Self::connect(client).await;
         let query = format!("subscription {{ changes{arguments} {{ {PAGE} }} }}");
-        socket.send(json!({"type": "subscribe", "id": "1", "payload": {"query": query}})).await;
+        socket
+            .send(json!({"type": "subscribe", "id": "1", "payload": {"query": query}}))
+            .await;
         socket
     }
 
     pub(crate) async fn send(&mut self, message: Value) {
-        self.0.send(Message::text(message.to_string())).await.unwrap();
+        self.0
+            .send(Message::text(message.to_string()))
+            .await
+            .unwrap();
     }
 
     /// The next protocol message; pings are answered on the way.
     pub(crate) async fn next(&mut self) -> Value {
         loop {
-            match tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a message in time") {
+            match tokio::time::timeout(PATIENCE, self.0.next())
+                .await
+                .expect("a message in time")
+            {
                 Some(Ok(Message::Text(text))) => {
                     let message: Value = serde_json::from_str(&text).unwrap();
                     if message["type"] == "ping" {
@@ -241,7 +294,10 @@ impl Socket {
     /// The code that the server closes the socket with.
     pub(crate) async fn close_code(&mut self) -> u16 {
         loop {
-            match tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a close in time") {
+            match tokio::time::timeout(PATIENCE, self.0.next())
+                .await
+                .expect("a close in time")
+            {
                 Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
                 Some(Ok(_)) => {}
                 other => panic!("no close frame but {other:?}"),

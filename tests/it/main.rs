@@ -6,3 +6,5 @@
 
 mod contract;
 mod embedded;
+mod harness;
+mod story;

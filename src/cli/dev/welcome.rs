@@ -3,9 +3,7 @@
 use std::{fmt::Write, net::SocketAddr};
 
 use super::super::model::{LoadedModel, ModelSource};
-use crate::{
-    http::{DevUser, GraphiqlConfig, Tab},
-};
+use crate::http::{DevUser, GraphiqlConfig, Tab};
 
 /// A first push for the built-in example.
 const EXAMPLE_PUSH: &str = "\
@@ -40,9 +38,20 @@ subscription Follow {
 /// GraphiQL's configuration.
 pub(super) fn page(loaded: &LoadedModel, users: &[DevUser]) -> GraphiqlConfig {
     let example = (loaded.source == ModelSource::Example).then_some(EXAMPLE_PUSH);
-    let tab = |query: &str| Tab { query: query.to_owned(), variables: String::new() };
-    let tabs = [Some(PULL), example, Some(FOLLOW)].into_iter().flatten().map(tab).collect();
-    GraphiqlConfig { endpoint: "/graphql".to_owned(), users: users.to_vec(), tabs }
+    let tab = |query: &str| Tab {
+        query: query.to_owned(),
+        variables: String::new(),
+    };
+    let tabs = [Some(PULL), example, Some(FOLLOW)]
+        .into_iter()
+        .flatten()
+        .map(tab)
+        .collect();
+    GraphiqlConfig {
+        endpoint: "/graphql".to_owned(),
+        users: users.to_vec(),
+        tabs,
+    }
 }
 
 /// What the terminal shows.
@@ -51,7 +60,9 @@ pub(super) fn text(loaded: &LoadedModel, address: SocketAddr, users: &[DevUser])
         ModelSource::File(path) => path.display().to_string(),
         ModelSource::Example => "the built-in example".to_owned(),
     };
-    let mut text = format!("Tidegate serves {source} at http://{address}\n\n  Open http://{address}/ for GraphiQL, signed in as alice or bob.\n\n");
+    let mut text = format!(
+        "Tidegate serves {source} at http://{address}\n\n  Open http://{address}/ for GraphiQL, signed in as alice or bob.\n\n"
+    );
     for user in users {
         writeln!(text, "Token for {}:\n{}\n", user.name, user.token)
             .expect("writing to a string does not fail");
@@ -61,7 +72,9 @@ pub(super) fn text(loaded: &LoadedModel, address: SocketAddr, users: &[DevUser])
 }
 
 fn first_operation(address: SocketAddr, users: &[DevUser]) -> String {
-    let Some(user) = users.first() else { return String::new() };
+    let Some(user) = users.first() else {
+        return String::new();
+    };
     format!(
         "A first operation to paste:\n\ncurl http://{address}/graphql -H 'Content-Type: application/json' \\\n  -H 'Authorization: Bearer {}' \\\n  -d '{{\"query\":\"{{ changesSince {{ changes {{ type documentId kind version }} checkpoint hasMore }} }}\"}}'\n\n",
         user.token
