@@ -6,7 +6,6 @@ mod check;
 mod duration;
 mod problem;
 mod reader;
-mod secret;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -18,7 +17,6 @@ use std::time::Duration;
 
 pub(crate) use self::duration::parse_duration;
 pub(crate) use self::problem::ConfigProblem;
-pub(crate) use self::secret::Secret;
 use self::settings::Settings;
 use crate::auth::AuthConfig;
 
@@ -59,16 +57,14 @@ pub(crate) struct Loaded {
 #[derive(Clone, Debug)]
 pub(crate) struct StoreConfig {
     pub(crate) url: StoreUrl,
-    /// Begins the names of Tidegate's own collections; not empty.
-    pub(crate) prefix: String,
     pub(crate) tombstone_retention: Duration,
 }
 
-/// Where documents are kept. A MongoDB URL may carry a password and is opened up only where it is
-/// dialled.
+/// Where documents are kept. What a MongoDB URL says besides is left out as long as no store dials it: it may carry a
+/// password.
 #[derive(Clone, Debug)]
 pub(crate) enum StoreUrl {
-    Mongodb(Secret),
+    Mongodb,
     Embedded(PathBuf),
 }
 
@@ -81,7 +77,7 @@ impl FromStr for StoreUrl {
             .or_else(|| after("mongodb+srv://"))
             .is_some()
         {
-            return Ok(StoreUrl::Mongodb(Secret::new(url)));
+            return Ok(StoreUrl::Mongodb);
         }
         after("embedded:")
             .map(|path| StoreUrl::Embedded(PathBuf::from(path)))

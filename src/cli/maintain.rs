@@ -64,7 +64,7 @@ impl StoreArgs {
 pub(super) fn embedded(url: &str) -> Result<PathBuf, Complaint> {
     match StoreUrl::from_str(url)? {
         StoreUrl::Embedded(path) => Ok(path),
-        StoreUrl::Mongodb(_) => Err(serve::NO_MONGODB.into()),
+        StoreUrl::Mongodb => Err(serve::NO_MONGODB.into()),
     }
 }
 

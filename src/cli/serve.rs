@@ -116,7 +116,7 @@ fn sync_limits(config: &Config) -> SyncLimits {
 pub(super) fn embedded_path(config: &Config) -> Result<PathBuf, Complaint> {
     match &config.store.url {
         StoreUrl::Embedded(path) => Ok(path.clone()),
-        StoreUrl::Mongodb(_) => Err(NO_MONGODB.into()),
+        StoreUrl::Mongodb => Err(NO_MONGODB.into()),
     }
 }
 

@@ -79,7 +79,8 @@ fn store(reader: &mut Reader) -> Option<StoreConfig> {
     let url = reader.get("store.url", "a text", |url: String| {
         url.parse::<StoreUrl>().map_err(Wrong::because)
     });
-    let prefix = reader.get(
+    // An embedded store has no collections to name; the setting is still held to its form.
+    reader.get(
         "store.prefix",
         "a collection prefix, such as \"tidegate.\"",
         collection_prefix,
@@ -98,7 +99,6 @@ fn store(reader: &mut Reader) -> Option<StoreConfig> {
     );
     Some(StoreConfig {
         url: url?,
-        prefix: prefix.unwrap_or_else(|| "tidegate.".to_owned()),
         tombstone_retention: retention.unwrap_or(DAY * 90),
     })
 }

@@ -137,10 +137,11 @@ fn write_document(
         text.push_str("  __typename\n");
     }
     for field in &document_type.fields {
-        let alias = clashing
-            .contains(&field.name)
-            .then(|| format!("{}_{}: ", document_type.singular, field.name))
-            .unwrap_or_default();
+        let alias = if clashing.contains(&field.name) {
+            format!("{}_{}: ", document_type.singular, field.name)
+        } else {
+            String::new()
+        };
         write_field(text, model, field, &alias, 1);
     }
     text.push_str("}\n");
