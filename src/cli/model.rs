@@ -14,7 +14,7 @@ use crate::graphql::{Api, ApiOptions, operations};
 /// The model `dev` starts with where there is no other.
 const EXAMPLE: &str = include_str!("../../model.graphql");
 
-/// A model, and whether it is the built-in example.
+/// A model, and where it came from.
 pub(super) struct LoadedModel {
     pub(super) model: Arc<Model>,
     pub(super) text: String,
@@ -22,10 +22,17 @@ pub(super) struct LoadedModel {
 }
 
 /// Where a model came from.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum ModelSource {
     File(PathBuf),
     Example,
+}
+
+impl LoadedModel {
+    /// Whether it is the example, built in or as a file.
+    pub(super) fn is_example(&self) -> bool {
+        self.text == EXAMPLE
+    }
 }
 
 /// Reads the model named, or `model.graphql` here, or the built-in example.

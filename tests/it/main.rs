@@ -5,6 +5,7 @@
 )]
 
 mod contract;
+mod docs;
 mod embedded;
 mod harness;
 mod story;

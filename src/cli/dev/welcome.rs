@@ -37,7 +37,7 @@ subscription Follow {
 
 /// GraphiQL's configuration.
 pub(super) fn page(loaded: &LoadedModel, users: &[DevUser]) -> GraphiqlConfig {
-    let example = (loaded.source == ModelSource::Example).then_some(EXAMPLE_PUSH);
+    let example = loaded.is_example().then_some(EXAMPLE_PUSH);
     let tab = |query: &str| Tab {
         query: query.to_owned(),
         variables: String::new(),
