@@ -136,6 +136,41 @@ async fn queries_mutations_and_subscriptions_share_a_socket() {
 }
 
 #[tokio::test]
+async fn an_answer_of_several_frames_arrives_whole() {
+    let open = Open::new(House::new()).await;
+    let mut client = open.client(PATIENCE * 2).await;
+    // Three bytes a character, so that frames end within characters.
+    let notes = "€".repeat(1000);
+    for number in 0..12 {
+        let push = format!(
+            r#"mutation {{ pushChanges(input: {{changes: [{{task: {{create: {{id: "t{number}", document: {{title: "x", notes: "{notes}"}}}}}}}}]}}) {{ results {{ status }} }} }}"#
+        );
+        client.subscribe("push", &push).await;
+        assert_eq!(
+            client.hear().await["payload"]["data"]["pushChanges"]["results"][0]["status"],
+            "APPLIED"
+        );
+        assert_eq!(client.hear().await["type"], "complete");
+    }
+    client
+        .subscribe(
+            "pull",
+            "{ changesSince { changes { document { ... on Task { notes } } } } }",
+        )
+        .await;
+    let page = client.hear().await;
+    let changes = page["payload"]["data"]["changesSince"]["changes"]
+        .as_array()
+        .unwrap();
+    assert_eq!(changes.len(), 12);
+    assert!(
+        changes
+            .iter()
+            .all(|change| change["document"]["notes"] == notes.as_str())
+    );
+}
+
+#[tokio::test]
 async fn a_bad_document_is_an_error_message_and_the_socket_stays() {
     let open = Open::new(House::new()).await;
     let mut client = open.client(PATIENCE * 2).await;

@@ -152,8 +152,12 @@ fn what_is_no_message_closes_the_socket() {
         "close 4400 A message must be text, and this one is binary.",
     )]);
     check_ready([(
-        Happens(Event::Unreadable),
-        "close 1009 The message is too large, or broken",
+        Happens(Event::TooLarge),
+        "close 1009 The message is too large",
+    )]);
+    check_ready([(
+        Happens(Event::Broken),
+        "close 1002 This is no WebSocket message",
     )]);
 }
 
