@@ -73,8 +73,8 @@ pub(crate) fn router(gateway: Arc<Gateway>, options: HttpOptions, shutdown: Shut
         public_schema,
     } = options;
     let mut router = match cors(&allowed_origins) {
-        Some(cors) => api().layer(cors),
-        None => api(),
+        Some(cors) => api(body_bytes_max).layer(cors),
+        None => api(body_bytes_max),
     };
     router = router.merge(health::router());
     if let Some(config) = graphiql {
@@ -91,18 +91,19 @@ pub(crate) fn router(gateway: Arc<Gateway>, options: HttpOptions, shutdown: Shut
 }
 
 /// The routes that pages of other origins may call.
-fn api() -> Router<Arc<HttpState>> {
+fn api(body_bytes_max: usize) -> Router<Arc<HttpState>> {
     let endpoint = get(graphql::get).post(graphql::post);
     Router::new()
         .route("/graphql", endpoint)
-        // Here and not around everything: CORS has to stand outside of it to answer preflights.
-        .method_not_allowed_fallback(method_not_allowed)
         .layer(always(CACHE_CONTROL, "no-store"))
+        .layer(DefaultBodyLimit::max(body_bytes_max))
         .route("/schema.graphql", get(graphql::schema))
+        // Here and not only around everything: CORS has to stand outside of it to answer preflights.
         .method_not_allowed_fallback(method_not_allowed)
 }
 
-/// No other origin may call unless one is named. Tokens travel in a header and never in cookies, so that credentials need no allowance.
+/// No other origin may call unless one is named. Tokens travel in a header and never in cookies, so that credentials
+/// need no allowance.
 fn cors(allowed_origins: &[String]) -> Option<CorsLayer> {
     if allowed_origins.is_empty() {
         return None;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request, State};
+use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
@@ -21,7 +21,7 @@ use crate::app::Gateway;
 use crate::auth::bearer;
 use crate::graphql::answer::Answer;
 use crate::graphql::error::{Code, Failure};
-use crate::graphql::{Admitted, OperationKind, RawRequest};
+use crate::graphql::{Admitted, OperationKind};
 use crate::sync::Caller;
 
 /// A body that comes slower than this holds its connection for nothing.

@@ -1,1 +1,150 @@
+//! The routes as clients meet them, on a real gateway with an embedded store. What runs over sockets is in `sockets`.
 
+mod requests;
+mod sockets;
+
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use serde_json::{Map, Value as Json};
+use tempfile::TempDir;
+use tidegate_core::model::Model;
+use tower::ServiceExt;
+
+use super::*;
+use crate::app::Parts;
+use crate::auth::{AuthConfig, SigningKey, sign};
+use crate::graphql::ApiOptions;
+use crate::sync::SyncLimits;
+
+const BODY_BYTES_MAX: usize = 4096;
+
+/// A gateway on a store of its own.
+struct House {
+    _directory: TempDir,
+    auth: AuthConfig,
+    gateway: Arc<Gateway>,
+    options: HttpOptions,
+    shutdown: Shutdown,
+}
+
+/// A response, read to its end.
+struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl House {
+    fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let key = SigningKey::from_secret("a secret that is long enough for HS256");
+        let auth = AuthConfig {
+            leeway_s: 0,
+            ..AuthConfig::with_secret(key.unwrap())
+        };
+        let model = Model::parse("model.graphql", include_str!("../../model.graphql")).unwrap();
+        let gateway = Gateway::start(Parts {
+            model: Arc::new(model),
+            store: directory.path().join("store"),
+            auth: auth.clone(),
+            api: ApiOptions {
+                introspection: true,
+            },
+            limits: SyncLimits::default(),
+            retention: Duration::from_secs(60 * 60),
+        });
+        Self {
+            _directory: directory,
+            auth,
+            gateway: gateway.unwrap(),
+            options: HttpOptions {
+                body_bytes_max: BODY_BYTES_MAX,
+                ..HttpOptions::default()
+            },
+            shutdown: Shutdown::default(),
+        }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut HttpOptions)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    fn router(&self) -> Router {
+        let gateway = self.gateway.clone();
+        router(gateway, self.options.clone(), self.shutdown.clone())
+    }
+
+    /// A token of alice.
+    fn token(&self, lifetime: Duration) -> String {
+        let now_ms = self.gateway.sync.now().ms();
+        sign(&self.auth, "alice", Map::new(), now_ms, lifetime).unwrap()
+    }
+
+    fn bearer(&self) -> String {
+        format!("Bearer {}", self.token(Duration::from_secs(60)))
+    }
+
+    /// What comes back for a request with these headers, and no others.
+    async fn ask(&self, line: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Reply {
+        let (method, path) = line.split_once(' ').unwrap();
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into()).unwrap();
+        let response = self.router().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            body: to_bytes(body, usize::MAX).await.unwrap().to_vec(),
+        }
+    }
+
+    /// A POST of alice's.
+    async fn post(&self, headers: &[(&str, &str)], body: &str) -> Reply {
+        let bearer = self.bearer();
+        let own = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+        ];
+        let headers = [headers, &own].concat();
+        self.ask("POST /graphql", &headers, body.to_owned()).await
+    }
+
+    /// A GET of alice's.
+    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let bearer = self.bearer();
+        let headers = [headers, &[("authorization", bearer.as_str())]].concat();
+        let line = format!("GET {path}")
+            .replace('{', "%7B")
+            .replace('}', "%7D");
+        self.ask(&line, &headers, Body::empty()).await
+    }
+}
+
+impl Reply {
+    fn json(&self) -> Json {
+        let text = String::from_utf8_lossy(&self.body);
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {text:?}"))
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Status, code and message in one line; the code is empty when there are no errors.
+    fn outcome(&self) -> String {
+        let json = self.json();
+        let error = &json["errors"][0];
+        let code = error["extensions"]["code"].as_str().unwrap_or_default();
+        format!("{} {code}", self.status.as_u16())
+            .trim_end()
+            .to_owned()
+    }
+}

@@ -1,28 +1,29 @@
-//! `/graphql` as a WebSocket: whether a handshake is taken, and with which bounds. What is said on the socket is in
+//! `/graphql` as a WebSocket: whether a handshake is taken, and how it is answered. What is said on the socket is in
 //! [`protocol`]; who speaks and listens is in [`session`].
 
 mod message;
 mod protocol;
 mod session;
+mod socket;
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, WebSocketUpgrade};
-use axum::http::HeaderMap;
+use axum::body::Body;
+use axum::extract::Request;
 use axum::http::header::{SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
+use hyper::upgrade::OnUpgrade;
+use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use self::session::Session;
+use self::socket::Socket;
 use super::accept::Form;
 use super::{HttpState, answer, graphql, guard};
 use crate::graphql::error::{Code, Failure};
 
 /// The one protocol spoken; `graphql-ws` names a dead predecessor of another shape.
 const SUBPROTOCOL: &str = "graphql-transport-ws";
-/// Of each idle socket. With the libraries' defaults of 128 KiB it costs 145 KiB, with these 15.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
-/// Beyond it a frame is written at once; what it takes above is given back after each message.
-const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Whether a request wants to become a WebSocket.
 pub(super) fn is_handshake(headers: &HeaderMap) -> bool {
@@ -31,43 +32,46 @@ pub(super) fn is_handshake(headers: &HeaderMap) -> bool {
 }
 
 /// Answers a handshake. The token may come with it or, since browsers cannot do that, in `connection_init`.
-pub(super) async fn upgrade(state: Arc<HttpState>, request: Request) -> Response {
-    match admit(&state, request).await {
-        Ok((upgrade, token)) => {
-            // Taken before the handshake is answered: the shutdown must not end between the two.
-            let hold = state.shutdown.hold();
-            let session = Session::new(state, token);
-            upgrade.on_upgrade(async move |socket| {
-                session.run(socket).await;
-                drop(hold);
-            })
+pub(super) async fn upgrade(state: Arc<HttpState>, mut request: Request) -> Response {
+    match accept(&state, &request) {
+        Ok(response) => {
+            let token = graphql::token(request.headers()).ok().map(str::to_owned);
+            tokio::spawn(converse(hyper::upgrade::on(&mut request), state, token));
+            response
         }
         Err(failure) => answer::refused(Form::Json, failure),
     }
 }
 
-async fn admit(
-    state: &HttpState,
-    request: Request,
-) -> Result<(WebSocketUpgrade, Option<String>), Failure> {
-    let (mut parts, _) = request.into_parts();
-    guard::check_origin(&parts.headers, &state.allowed_origins)?;
-    require_subprotocol(&parts.headers)?;
-    let token = graphql::token(&parts.headers).ok().map(str::to_owned);
-    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
-    let upgrade = upgrade.map_err(|_| {
-        Failure::new(
-            Code::BadRequest,
-            "The WebSocket handshake is incomplete; it has to be that of version 13 (RFC 6455).",
-        )
+/// Held from before the handshake is answered, so that the shutdown cannot end between the two.
+fn converse(
+    upgrade: OnUpgrade,
+    state: Arc<HttpState>,
+    token: Option<String>,
+) -> impl Future<Output = ()> {
+    let hold = state.shutdown.hold();
+    async move {
+        if let Ok(connection) = upgrade.await {
+            let socket = Socket::new(connection, state.body_bytes_max).await;
+            Session::new(state, token).run(socket).await;
+        }
+        drop(hold);
+    }
+}
+
+fn accept(state: &HttpState, request: &Request) -> Result<Response, Failure> {
+    guard::check_origin(request.headers(), &state.allowed_origins)?;
+    require_subprotocol(request.headers())?;
+    let mut response = create_response_with_body(request, Body::empty).map_err(|_| {
+        let message =
+            "The WebSocket handshake is incomplete; it has to be that of version 13 (RFC 6455).";
+        Failure::new(Code::BadRequest, message)
     })?;
-    let upgrade = upgrade
-        .protocols([SUBPROTOCOL])
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_message_size(state.body_bytes_max)
-        .max_frame_size(state.body_bytes_max);
-    Ok((upgrade, token))
+    let subprotocol = HeaderValue::from_static(SUBPROTOCOL);
+    response
+        .headers_mut()
+        .insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    Ok(response)
 }
 
 fn require_subprotocol(headers: &HeaderMap) -> Result<(), Failure> {

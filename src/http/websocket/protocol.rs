@@ -22,8 +22,10 @@ pub(super) enum Event {
     Message(Result<ClientMessage, InvalidMessage>),
     /// A frame of WebSocket's own came, which means that the client lives.
     Heard,
-    /// A message came that is larger than a message may be, or no WebSocket message at all.
-    Unreadable,
+    /// A message came that is larger than one may be.
+    TooLarge,
+    /// Something came that is no WebSocket message.
+    Broken,
     /// The token was accepted, or not.
     Authenticated(Result<(), Code>),
     /// The time of the phase is over: for the first message, for the token's check, or of the token itself.
@@ -60,10 +62,11 @@ pub(super) struct Closing {
     pub(super) reason: String,
 }
 
-/// Codes by which clients decide whether to come back: graphql-ws takes 4400, 4401, 4409, 4429 and 1009 for final, and
+/// Codes by which clients decide whether to come back: graphql-ws takes 1002, 1009, 4400, 4401, 4409 and 4429 for final, and
 /// returns after the others.
 mod close {
     pub(super) const GOING_AWAY: u16 = 1001;
+    pub(super) const PROTOCOL_ERROR: u16 = 1002;
     pub(super) const TOO_LARGE: u16 = 1009;
     pub(super) const TRY_AGAIN_LATER: u16 = 1013;
     pub(super) const BAD_REQUEST: u16 = 4400;
@@ -113,7 +116,8 @@ impl Protocol {
                 self.silent_pings = 0;
                 None
             }
-            Event::Unreadable => close(close::TOO_LARGE, "The message is too large, or broken"),
+            Event::TooLarge => close(close::TOO_LARGE, "The message is too large"),
+            Event::Broken => close(close::PROTOCOL_ERROR, "This is no WebSocket message"),
             Event::Authenticated(result) => self.on_authenticated(result),
             Event::Deadline => self.on_deadline(),
             Event::Tick => self.on_tick(),

@@ -5,14 +5,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::future::{BoxFuture, pending};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep};
 use tokio_stream::StreamMap;
 
 use super::message::{ClientMessage, InvalidMessage, OperationId};
 use super::protocol::{Action, Closing, Event, Protocol};
+use super::socket::{Heard, Socket};
 use crate::app::Gateway;
 use crate::auth::AuthError;
 use crate::graphql::answer::Answer;
@@ -27,10 +27,6 @@ const INIT_DEADLINE: Duration = Duration::from_secs(10);
 const AUTHENTICATION_DEADLINE: Duration = Duration::from_secs(10);
 /// Below the 30 s after which some mobile networks and proxies forget an idle connection.
 const PING_INTERVAL: Duration = Duration::from_secs(25);
-/// How long a peer may leave a frame lying before it is taken for dead; as long as two unanswered pings.
-const WRITE_DEADLINE: Duration = Duration::from_secs(50);
-/// How long the peer may take to answer a close.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The answers of one operation, and `None` after the last.
 type Answers = BoxStream<'static, Option<Answer>>;
@@ -67,22 +63,22 @@ impl Session {
     }
 
     /// Speaks until one side has enough, or the connection breaks.
-    pub(super) async fn run(mut self, mut socket: WebSocket) {
+    pub(super) async fn run(mut self, mut socket: Socket) {
         let closing = self.converse(&mut socket).await;
         // Operations end before the farewell, which may take a while.
         drop(self);
-        say_goodbye(socket, closing).await;
+        socket.close(closing).await;
     }
 
     /// Returns how to close the socket, if there is still somebody to be told.
-    async fn converse(&mut self, socket: &mut WebSocket) -> Option<Closing> {
+    async fn converse(&mut self, socket: &mut Socket) -> Option<Closing> {
         loop {
             let event = self.event(socket).await?;
             match self.protocol.on(event) {
                 Some(Action::Authenticate(token)) => self.authenticate(token),
                 Some(Action::Start(id, request)) => self.start(id, request),
                 Some(Action::Stop(id)) => drop(self.operations.remove(&id)),
-                Some(Action::Send(text)) => send(socket, Message::Text(text.into())).await?,
+                Some(Action::Send(text)) => socket.send(text).await?,
                 Some(Action::Close(closing)) => return Some(closing),
                 None => {}
             }
@@ -90,9 +86,9 @@ impl Session {
     }
 
     /// The next thing that happens; `None` when the client is gone.
-    async fn event(&mut self, socket: &mut WebSocket) -> Option<Event> {
+    async fn event(&mut self, socket: &mut Socket) -> Option<Event> {
         tokio::select! {
-            frame = socket.recv() => heard(frame),
+            heard = socket.hear() => heard.map(said),
             result = settled(&mut self.authentication) => Some(self.authenticated(result)),
             Some((id, answer)) = self.operations.next() => Some(match answer {
                 Some(answer) => Event::Answered(id, answer),
@@ -151,14 +147,13 @@ fn answers(
     stream::once(async move { gateway.api.execute(&gateway.sync, caller, admitted).await }).boxed()
 }
 
-fn heard(frame: Option<Result<Message, axum::Error>>) -> Option<Event> {
-    match frame? {
-        Ok(Message::Text(text)) => Some(Event::Message(ClientMessage::parse(&text))),
-        Ok(Message::Binary(_)) => Some(Event::Message(Err(InvalidMessage::binary()))),
-        Ok(Message::Ping(_) | Message::Pong(_)) => Some(Event::Heard),
-        Ok(Message::Close(_)) => None,
-        // A broken connection as well, where nobody hears what is said.
-        Err(_) => Some(Event::Unreadable),
+fn said(heard: Heard) -> Event {
+    match heard {
+        Heard::Text(text) => Event::Message(ClientMessage::parse(&text)),
+        Heard::Binary => Event::Message(Err(InvalidMessage::binary())),
+        Heard::Control => Event::Heard,
+        Heard::TooLarge => Event::TooLarge,
+        Heard::Broken => Event::Broken,
     }
 }
 
@@ -169,34 +164,5 @@ async fn settled(
     match authentication {
         Some(authentication) => authentication.await,
         None => pending().await,
-    }
-}
-
-/// `None` when the peer does not take it.
-async fn send(socket: &mut WebSocket, message: Message) -> Option<()> {
-    timeout(WRITE_DEADLINE, socket.send(message))
-        .await
-        .ok()?
-        .ok()
-}
-
-/// Reads on until the peer has answered, or its own farewell has been: a connection that is dropped with unread bytes
-/// is reset, and the reason lost.
-async fn say_goodbye(mut socket: WebSocket, closing: Option<Closing>) {
-    let goodbye = async {
-        if let Some(Closing { code, reason }) = closing {
-            tracing::debug!(target: "http", code, "closing a socket");
-            let reason = reason.into();
-            let frame = Message::Close(Some(CloseFrame { code, reason }));
-            socket.send(frame).await?;
-        }
-        while socket.recv().await.transpose()?.is_some() {}
-        Ok::<(), axum::Error>(())
-    };
-    match timeout(CLOSE_DEADLINE, goodbye).await {
-        Ok(Ok(())) => {}
-        Ok(Err(_)) | Err(_) => {
-            tracing::debug!(target: "http", "a socket's peer left without a farewell")
-        }
     }
 }

@@ -1,0 +1,341 @@
+use axum::http::header::{ALLOW, WWW_AUTHENTICATE};
+use serde_json::json;
+
+use super::*;
+
+const MODERN: &str = "application/graphql-response+json";
+const QUERY: &str = r#"{"query":"{ viewer { id } }"}"#;
+
+fn push(query: &str) -> String {
+    json!({ "query": query }).to_string()
+}
+
+#[tokio::test]
+async fn a_query_is_answered_in_the_form_the_client_accepts() {
+    let house = House::new();
+    for (accept, expected) in [
+        ("*/*", "application/json; charset=utf-8"),
+        ("application/json", "application/json; charset=utf-8"),
+        (MODERN, "application/graphql-response+json; charset=utf-8"),
+    ] {
+        let reply = house.post(&[("accept", accept)], QUERY).await;
+        assert_eq!(reply.status, StatusCode::OK, "{accept}");
+        assert_eq!(reply.header("content-type"), expected, "{accept}");
+        assert_eq!(reply.json(), json!({"data": {"viewer": {"id": "alice"}}}));
+        assert_eq!(reply.header("cache-control"), "no-store");
+        assert_eq!(reply.header("x-content-type-options"), "nosniff");
+    }
+    assert_eq!(
+        house.post(&[], QUERY).await.header("content-type"),
+        "application/json; charset=utf-8"
+    );
+}
+
+#[tokio::test]
+async fn refusals_keep_their_status_unless_an_old_client_asks() {
+    let house = House::new();
+    for (body, modern, legacy) in [
+        (
+            push("{ viewer { id "),
+            "400 GRAPHQL_PARSE_FAILED",
+            "200 GRAPHQL_PARSE_FAILED",
+        ),
+        (
+            push("{ nothing }"),
+            "400 GRAPHQL_VALIDATION_FAILED",
+            "200 GRAPHQL_VALIDATION_FAILED",
+        ),
+        (
+            push("query A { viewer { id } } query B { viewer { id } }"),
+            "400 OPERATION_RESOLUTION_FAILURE",
+            "200 OPERATION_RESOLUTION_FAILURE",
+        ),
+        (
+            push("query($id: ID!) { viewer(clientId: $id) { id } }"),
+            "400 BAD_USER_INPUT",
+            "200 BAD_USER_INPUT",
+        ),
+        ("{".to_owned(), "400 BAD_REQUEST", "400 BAD_REQUEST"),
+        ("[]".to_owned(), "400 BAD_REQUEST", "400 BAD_REQUEST"),
+        (
+            r#"{"query":1}"#.to_owned(),
+            "400 BAD_REQUEST",
+            "400 BAD_REQUEST",
+        ),
+        (
+            push("subscription { changes { hasMore } }"),
+            "400 BAD_REQUEST",
+            "400 BAD_REQUEST",
+        ),
+        (
+            " ".repeat(BODY_BYTES_MAX + 1),
+            "413 PAYLOAD_TOO_LARGE",
+            "413 PAYLOAD_TOO_LARGE",
+        ),
+    ] {
+        let reply = house.post(&[("accept", MODERN)], &body).await;
+        assert_eq!(reply.outcome(), modern, "{body}");
+        assert!(reply.json().get("data").is_none(), "{body}");
+        let reply = house.post(&[("accept", "application/json")], &body).await;
+        assert_eq!(reply.outcome(), legacy, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_is_bounded_too() {
+    let house = House::new();
+    let bearer = house.bearer();
+    let chunks = (0..10).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1000]));
+    let body = Body::from_stream(futures_util::stream::iter(chunks));
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+    ];
+    let reply = house.ask("POST /graphql", &headers, body).await;
+    assert_eq!(reply.outcome(), "413 PAYLOAD_TOO_LARGE");
+}
+
+#[tokio::test]
+async fn only_json_is_taken() {
+    let house = House::new();
+    let bearer = house.bearer();
+    for (content_type, expected) in [
+        ("application/json", "200"),
+        ("Application/JSON; charset=utf-8", "200"),
+        ("", "415 UNSUPPORTED_MEDIA_TYPE"),
+        ("text/plain", "415 UNSUPPORTED_MEDIA_TYPE"),
+        ("text/plain; application/json", "415 UNSUPPORTED_MEDIA_TYPE"),
+        (
+            "application/x-www-form-urlencoded",
+            "415 UNSUPPORTED_MEDIA_TYPE",
+        ),
+        (
+            "multipart/form-data; boundary=x",
+            "415 UNSUPPORTED_MEDIA_TYPE",
+        ),
+        ("application/graphql", "415 UNSUPPORTED_MEDIA_TYPE"),
+    ] {
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", content_type),
+        ];
+        let reply = house.ask("POST /graphql", &headers, QUERY).await;
+        assert_eq!(reply.outcome(), expected, "{content_type:?}");
+    }
+    let headers = [("authorization", bearer.as_str())];
+    let reply = house.ask("POST /graphql", &headers, QUERY).await;
+    assert_eq!(reply.outcome(), "415 UNSUPPORTED_MEDIA_TYPE");
+}
+
+#[tokio::test]
+async fn no_token_no_data() {
+    let house = House::new();
+    let expired = format!("Bearer {}", house.token(Duration::ZERO));
+    for line in [
+        "POST /graphql",
+        "GET /graphql?query=%7Ba%7D",
+        "GET /schema.graphql",
+    ] {
+        for authorization in ["", "Basic YTpi", "Bearer", "Bearer x.y.z", &expired] {
+            let headers = [("authorization", authorization), ("accept", "text/html")];
+            // What is in the body does not matter: nobody reads it.
+            let reply = house.ask(line, &headers, "{").await;
+            assert_eq!(
+                reply.outcome(),
+                "401 UNAUTHENTICATED",
+                "{line} {authorization:?}"
+            );
+            assert_eq!(reply.headers[WWW_AUTHENTICATE], "Bearer");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_form_of_ours_is_told_so_in_json() {
+    let house = House::new();
+    let reply = house.post(&[("accept", "text/html")], QUERY).await;
+    assert_eq!(reply.outcome(), "406 NOT_ACCEPTABLE");
+    assert_eq!(
+        reply.header("content-type"),
+        "application/json; charset=utf-8"
+    );
+}
+
+#[tokio::test]
+async fn a_url_carries_queries_only() {
+    let house = House::new();
+    for (path, expected) in [
+        ("/graphql?query={viewer{id}}", "200"),
+        (
+            "/graphql?query=query+A{viewer{id}}query+B{a:viewer{id}}&operationName=B",
+            "200",
+        ),
+        (
+            "/graphql?query=query($id:ID!){viewer(clientId:$id){id}}&variables={%22id%22:%22c%22}",
+            "200",
+        ),
+        ("/graphql", "400 BAD_REQUEST"),
+        ("/graphql?query={viewer{id}}&variables=x", "400 BAD_REQUEST"),
+        (
+            "/graphql?query=subscription{changes{hasMore}}",
+            "400 BAD_REQUEST",
+        ),
+        (
+            "/graphql?query=mutation{pushChanges(input:{changes:[]}){serverTime}}",
+            "405 METHOD_NOT_ALLOWED",
+        ),
+    ] {
+        let reply = house.get(path, &[]).await;
+        assert_eq!(reply.outcome(), expected, "{path}");
+        if reply.status == StatusCode::METHOD_NOT_ALLOWED {
+            assert_eq!(reply.headers[ALLOW], "POST");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_dead_end_is_json() {
+    let house = House::new();
+    for (line, expected, allow) in [
+        ("GET /nowhere", "404 NOT_FOUND", ""),
+        ("POST /", "404 NOT_FOUND", ""),
+        ("PUT /graphql", "405 METHOD_NOT_ALLOWED", "GET,HEAD,POST"),
+        (
+            "OPTIONS /graphql",
+            "405 METHOD_NOT_ALLOWED",
+            "GET,HEAD,POST",
+        ),
+        ("POST /schema.graphql", "405 METHOD_NOT_ALLOWED", "GET,HEAD"),
+        ("DELETE /healthz", "405 METHOD_NOT_ALLOWED", "GET,HEAD"),
+    ] {
+        let reply = house.ask(line, &[], Body::empty()).await;
+        assert_eq!(reply.outcome(), expected, "{line}");
+        assert_eq!(reply.header("allow"), allow, "{line}");
+        assert_eq!(reply.header("x-content-type-options"), "nosniff", "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_a_json_500() {
+    async fn broken() -> Response {
+        panic!("an invariant is broken");
+    }
+    let router = around(Router::<()>::new().route("/", get(broken)), false);
+    let request = Request::get("/").body(Body::empty()).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let body = to_bytes(response.into_body(), 4096).await.unwrap();
+    let json: Json = serde_json::from_slice(&body).unwrap();
+    assert_eq!(
+        json["errors"][0]["extensions"]["code"],
+        "INTERNAL_SERVER_ERROR"
+    );
+    assert!(!json.to_string().contains("invariant"));
+}
+
+#[tokio::test]
+async fn health_needs_no_token_and_a_gateway_that_stops_is_not_ready() {
+    let house = House::new();
+    for path in ["GET /healthz", "GET /readyz"] {
+        let reply = house.ask(path, &[], Body::empty()).await;
+        assert_eq!(reply.status, StatusCode::OK, "{path}");
+        assert_eq!(reply.json(), json!({"status": "ok"}));
+    }
+    house.shutdown.begin();
+    let reply = house.ask("GET /readyz", &[], Body::empty()).await;
+    assert_eq!(reply.outcome(), "503 SERVICE_UNAVAILABLE");
+    assert_eq!(
+        house
+            .ask("GET /healthz", &[], Body::empty())
+            .await
+            .outcome(),
+        "200"
+    );
+}
+
+#[tokio::test]
+async fn the_schema_is_shown_to_callers_or_to_everybody() {
+    let house = House::new();
+    let reply = house.get("/schema.graphql", &[]).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert_eq!(reply.header("content-type"), "text/plain; charset=utf-8");
+    assert!(
+        String::from_utf8(reply.body)
+            .unwrap()
+            .contains("type Query")
+    );
+    let house = House::new().with(|options| options.public_schema = true);
+    let reply = house.ask("GET /schema.graphql", &[], Body::empty()).await;
+    assert_eq!(reply.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn pages_of_allowed_origins_may_call_and_others_not() {
+    const APP: &str = "https://app.example.com";
+    let house = House::new().with(|options| {
+        options.allowed_origins = vec![APP.to_owned()];
+        options.graphiql = Some(GraphiqlConfig {
+            endpoint: "/graphql".to_owned(),
+            users: Vec::new(),
+            tabs: Vec::new(),
+        });
+    });
+    let asks = [
+        ("access-control-request-method", "POST"),
+        (
+            "access-control-request-headers",
+            "authorization,content-type",
+        ),
+    ];
+    for (origin, allowed) in [(APP, APP), ("https://evil.example.com", "")] {
+        let headers = [&asks[..], &[("origin", origin)]].concat();
+        let reply = house.ask("OPTIONS /graphql", &headers, Body::empty()).await;
+        assert_eq!(reply.status, StatusCode::OK);
+        assert_eq!(reply.header("access-control-allow-origin"), allowed);
+        assert_eq!(reply.header("access-control-allow-credentials"), "");
+        assert_eq!(reply.header("access-control-max-age"), "7200");
+        assert_eq!(reply.header("access-control-allow-methods"), "GET,POST");
+        assert_eq!(
+            reply.header("access-control-allow-headers"),
+            "authorization,content-type,x-request-id"
+        );
+        let reply = house.post(&[("origin", origin)], QUERY).await;
+        assert_eq!(reply.header("access-control-allow-origin"), allowed);
+        // The page's configuration holds tokens.
+        let reply = house
+            .get("/graphiql/config.json", &[("origin", origin)])
+            .await;
+        assert_eq!(reply.status, StatusCode::OK);
+        assert_eq!(reply.header("access-control-allow-origin"), "");
+    }
+}
+
+#[tokio::test]
+async fn a_page_with_a_name_of_its_own_for_this_machine_is_refused() {
+    let house = House::new().with(|options| options.loopback_hosts_only = true);
+    for (host, expected) in [
+        ("localhost:4000", "200"),
+        ("127.0.0.1:4000", "200"),
+        ("rebound.example.com:4000", "403 FORBIDDEN"),
+    ] {
+        let reply = house
+            .ask("GET /healthz", &[("host", host)], Body::empty())
+            .await;
+        assert_eq!(reply.outcome(), expected, "{host}");
+    }
+    assert_eq!(
+        house.ask("GET /", &[], Body::empty()).await.outcome(),
+        "403 FORBIDDEN"
+    );
+}
+
+#[tokio::test]
+async fn a_request_keeps_the_id_a_proxy_gave() {
+    let house = House::new();
+    let reply = house.get("/healthz", &[("x-request-id", "7d1-a")]).await;
+    assert_eq!(reply.header("x-request-id"), "7d1-a");
+    let reply = house
+        .get("/healthz", &[("x-request-id", "not plain")])
+        .await;
+    assert!(reply.header("x-request-id").parse::<u64>().is_ok());
+}

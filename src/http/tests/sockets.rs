@@ -1,0 +1,311 @@
+use futures_util::{SinkExt, StreamExt};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use super::*;
+
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(10);
+const TRANSPORT: &str = "graphql-transport-ws";
+
+/// A gateway that listens.
+struct Open {
+    house: House,
+    address: String,
+    server: JoinHandle<()>,
+}
+
+struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Open {
+    async fn new(house: House) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = tokio::spawn(serve(listener, house.router(), house.shutdown.clone()));
+        Self {
+            house,
+            address,
+            server,
+        }
+    }
+
+    async fn connect(&self, headers: &[(&'static str, &str)]) -> Result<Client, Error> {
+        let mut request = format!("ws://{}/graphql", self.address).into_client_request()?;
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse()?);
+        }
+        Ok(Client(connect_async(request).await?.0))
+    }
+
+    /// A client of alice's that has introduced itself.
+    async fn client(&self, lifetime: Duration) -> Client {
+        let mut client = self
+            .connect(&[("sec-websocket-protocol", TRANSPORT)])
+            .await
+            .unwrap();
+        let token = self.house.token(lifetime);
+        client
+            .say(json!({"type": "connection_init", "payload": {"token": token}}))
+            .await;
+        assert_eq!(client.hear().await, json!({"type": "connection_ack"}));
+        client
+    }
+}
+
+impl Client {
+    async fn say(&mut self, message: Json) {
+        self.0
+            .send(Message::text(message.to_string()))
+            .await
+            .unwrap();
+    }
+
+    async fn subscribe(&mut self, id: &str, query: &str) {
+        let payload = json!({ "query": query });
+        self.say(json!({"type": "subscribe", "id": id, "payload": payload}))
+            .await;
+    }
+
+    async fn frame(&mut self) -> Message {
+        timeout(PATIENCE, self.0.next())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap()
+    }
+
+    async fn hear(&mut self) -> Json {
+        let frame = self.frame().await;
+        serde_json::from_str(frame.to_text().unwrap()).unwrap_or_else(|_| panic!("{frame:?}"))
+    }
+
+    /// The code the gateway closes with; whatever else it says before is passed over.
+    async fn close_code(&mut self) -> u16 {
+        loop {
+            if let Message::Close(frame) = self.frame().await {
+                return frame.unwrap().code.into();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn queries_mutations_and_subscriptions_share_a_socket() {
+    let open = Open::new(House::new()).await;
+    let mut client = open.client(PATIENCE * 2).await;
+    client
+        .subscribe(
+            "live",
+            "subscription { changes { changes { documentId } } }",
+        )
+        .await;
+    let first = client.hear().await;
+    assert_eq!(first["id"], "live");
+    assert_eq!(first["payload"]["data"]["changes"]["changes"], json!([]));
+
+    client.subscribe("viewer", "{ viewer { id } }").await;
+    let answer =
+        json!({"type": "next", "id": "viewer", "payload": {"data": {"viewer": {"id": "alice"}}}});
+    assert_eq!(client.hear().await, answer);
+    assert_eq!(
+        client.hear().await,
+        json!({"type": "complete", "id": "viewer"})
+    );
+
+    let push = r#"mutation { pushChanges(input: {changes: [{task: {create: {id: "t1", document: {title: "x"}}}}]}) { results { status } } }"#;
+    client.subscribe("push", push).await;
+    let mut heard = Vec::new();
+    while heard.len() < 3 {
+        heard.push(client.hear().await);
+    }
+    heard.sort_by_key(|message| message["id"].as_str().map(str::to_owned));
+    assert_eq!(
+        heard[0]["payload"]["data"]["changes"]["changes"][0]["documentId"],
+        "t1"
+    );
+    assert_eq!(
+        heard[1]["payload"]["data"]["pushChanges"]["results"][0]["status"],
+        "APPLIED"
+    );
+    assert_eq!(heard[2], json!({"type": "complete", "id": "push"}));
+}
+
+#[tokio::test]
+async fn an_answer_of_several_frames_arrives_whole() {
+    let open = Open::new(House::new()).await;
+    let mut client = open.client(PATIENCE * 2).await;
+    // Three bytes a character, so that frames end within characters.
+    let notes = "€".repeat(1000);
+    for number in 0..12 {
+        let push = format!(
+            r#"mutation {{ pushChanges(input: {{changes: [{{task: {{create: {{id: "t{number}", document: {{title: "x", notes: "{notes}"}}}}}}}}]}}) {{ results {{ status }} }} }}"#
+        );
+        client.subscribe("push", &push).await;
+        assert_eq!(
+            client.hear().await["payload"]["data"]["pushChanges"]["results"][0]["status"],
+            "APPLIED"
+        );
+        assert_eq!(client.hear().await["type"], "complete");
+    }
+    client
+        .subscribe(
+            "pull",
+            "{ changesSince { changes { document { ... on Task { notes } } } } }",
+        )
+        .await;
+    let page = client.hear().await;
+    let changes = page["payload"]["data"]["changesSince"]["changes"]
+        .as_array()
+        .unwrap();
+    assert_eq!(changes.len(), 12);
+    assert!(
+        changes
+            .iter()
+            .all(|change| change["document"]["notes"] == notes.as_str())
+    );
+}
+
+#[tokio::test]
+async fn a_bad_document_is_an_error_message_and_the_socket_stays() {
+    let open = Open::new(House::new()).await;
+    let mut client = open.client(PATIENCE * 2).await;
+    client.subscribe("1", "{ nothing }").await;
+    let error = client.hear().await;
+    assert_eq!(error["type"], "error");
+    assert_eq!(
+        error["payload"][0]["extensions"]["code"],
+        "GRAPHQL_VALIDATION_FAILED"
+    );
+    client.subscribe("1", "{ viewer { id } }").await;
+    assert_eq!(client.hear().await["type"], "next");
+}
+
+#[tokio::test]
+async fn a_completed_subscription_is_silent_and_its_id_free() {
+    let open = Open::new(House::new()).await;
+    let mut client = open.client(PATIENCE * 2).await;
+    client
+        .subscribe("1", "subscription { changes { hasMore } }")
+        .await;
+    assert_eq!(client.hear().await["type"], "next");
+    client.say(json!({"type": "complete", "id": "1"})).await;
+    client.subscribe("1", "{ viewer { id } }").await;
+    assert_eq!(
+        client.hear().await["payload"]["data"]["viewer"]["id"],
+        "alice"
+    );
+}
+
+#[tokio::test]
+async fn a_socket_closes_when_its_token_ends() {
+    let open = Open::new(House::new()).await;
+    let mut client = open.client(Duration::from_secs(2)).await;
+    client
+        .subscribe("1", "subscription { changes { hasMore } }")
+        .await;
+    assert_eq!(client.close_code().await, 4403);
+}
+
+#[tokio::test]
+async fn the_handshake_may_carry_the_token() {
+    let open = Open::new(House::new()).await;
+    let bearer = open.house.bearer();
+    let headers = [
+        ("sec-websocket-protocol", TRANSPORT),
+        ("authorization", bearer.as_str()),
+    ];
+    let mut client = open.connect(&headers).await.unwrap();
+    client.say(json!({"type": "connection_init"})).await;
+    assert_eq!(client.hear().await, json!({"type": "connection_ack"}));
+}
+
+#[tokio::test]
+async fn a_missing_or_wrong_token_and_broken_rules_close_the_socket() {
+    let open = Open::new(House::new()).await;
+    let large = "x".repeat(BODY_BYTES_MAX + 1);
+    for (message, expected) in [
+        (Message::text(r#"{"type":"connection_init"}"#), 4403),
+        (
+            Message::text(r#"{"type":"connection_init","payload":{"token":"x.y.z"}}"#),
+            4403,
+        ),
+        (
+            Message::text(r#"{"type":"subscribe","id":"1","payload":{"query":"{a}"}}"#),
+            4401,
+        ),
+        (Message::text("hello"), 4400),
+        (Message::binary("{}"), 4400),
+        (Message::text(large), 1009),
+    ] {
+        let mut client = open
+            .connect(&[("sec-websocket-protocol", TRANSPORT)])
+            .await
+            .unwrap();
+        client.0.send(message).await.unwrap();
+        assert_eq!(client.close_code().await, expected);
+    }
+}
+
+#[tokio::test]
+async fn handshakes_of_other_protocols_and_origins_are_refused_in_json() {
+    let allow = |options: &mut HttpOptions| {
+        options.allowed_origins = vec!["https://app.example.com".to_owned()];
+    };
+    let open = Open::new(House::new().with(allow)).await;
+    for (protocol, origin, expected) in [
+        ("graphql-ws", "https://app.example.com", 400),
+        ("", "https://app.example.com", 400),
+        (TRANSPORT, "https://evil.example.com", 403),
+        (TRANSPORT, "https://app.example.com", 101),
+        (
+            "graphql-ws, graphql-transport-ws",
+            "https://app.example.com",
+            101,
+        ),
+    ] {
+        let headers = [("sec-websocket-protocol", protocol), ("origin", origin)];
+        let status = match open.connect(&headers).await {
+            Ok(_) => 101,
+            Err(Error::Http(response)) => {
+                let body = response.body().clone().unwrap();
+                let json: Json = serde_json::from_slice(&body).unwrap();
+                assert!(json["errors"][0]["message"].is_string());
+                response.status().as_u16()
+            }
+            // The client library misses the protocol it asked for.
+            Err(Error::Protocol(_)) => 101,
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(status, expected, "{protocol:?} {origin}");
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_closes_sockets_and_ends_the_server() {
+    let open = Open::new(House::new()).await;
+    let mut client = open.client(PATIENCE * 2).await;
+    client
+        .subscribe("1", "subscription { changes { hasMore } }")
+        .await;
+    open.house.shutdown.begin();
+    assert_eq!(client.close_code().await, 1001);
+    drop(client);
+    timeout(PATIENCE, open.server).await.unwrap().unwrap();
+    assert!(
+        TcpStream::connect(&open.address).await.is_err(),
+        "nothing is accepted any more"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_order_is_answered_in_order() {
+    let open = Open::new(House::new()).await;
+    let mut client = open.client(PATIENCE * 2).await;
+    client.0.close(None).await.unwrap();
+    assert!(matches!(client.frame().await, Message::Close(_)));
+}

@@ -1,0 +1,98 @@
+//! A WebSocket as bounded texts: its frames, buffers and farewell. What the texts mean is the protocol's matter.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+
+use super::protocol::Closing;
+
+/// With the library's 128 KiB an idle socket costs 145 KiB, with this 15.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// A longer text goes out in several frames: the library keeps a buffer as large as the largest frame it ever wrote.
+const FRAME_BYTES_MAX: usize = 16 * 1024;
+/// How long a peer may leave a frame lying before it is taken for dead; as long as two unanswered pings.
+const WRITE_DEADLINE: Duration = Duration::from_secs(50);
+/// How long the peer may take to answer a close.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// The gateway's end of a socket.
+pub(super) struct Socket(WebSocketStream<TokioIo<Upgraded>>);
+
+/// What the peer sent.
+pub(super) enum Heard {
+    Text(Utf8Bytes),
+    Binary,
+    /// A ping, which is answered, or a pong.
+    Control,
+    /// More than a message may have.
+    TooLarge,
+    /// No WebSocket message.
+    Broken,
+}
+
+impl Socket {
+    /// A connection after its handshake, for messages of at most `message_bytes_max` bytes.
+    pub(super) async fn new(connection: Upgraded, message_bytes_max: usize) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(Some(message_bytes_max))
+            .max_frame_size(Some(message_bytes_max));
+        let io = TokioIo::new(connection);
+        Self(WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await)
+    }
+
+    /// The next message; `None` when the peer has closed the socket or is gone.
+    pub(super) async fn hear(&mut self) -> Option<Heard> {
+        match self.0.next().await? {
+            Ok(Message::Text(text)) => Some(Heard::Text(text)),
+            Ok(Message::Binary(_)) => Some(Heard::Binary),
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Some(Heard::Control),
+            Err(Error::Capacity(_)) => Some(Heard::TooLarge),
+            Err(Error::Protocol(_) | Error::Utf8(_)) => Some(Heard::Broken),
+            Ok(Message::Close(_)) | Err(_) => None,
+        }
+    }
+
+    /// Waits until the connection has taken the text; `None` if it does not.
+    pub(super) async fn send(&mut self, text: String) -> Option<()> {
+        let mut rest = Bytes::from(text);
+        let mut kind = Data::Text;
+        loop {
+            let part = rest.split_to(rest.len().min(FRAME_BYTES_MAX));
+            let frame = Frame::message(part, OpCode::Data(kind), rest.is_empty());
+            let sent = timeout(WRITE_DEADLINE, self.0.send(Message::Frame(frame))).await;
+            sent.ok()?.ok()?;
+            if rest.is_empty() {
+                return Some(());
+            }
+            kind = Data::Continue;
+        }
+    }
+
+    /// Says goodbye, if there is something to say, and reads on until the peer has answered or its own farewell has
+    /// been: a connection that is dropped with unread bytes is reset, and the reason lost.
+    pub(super) async fn close(mut self, closing: Option<Closing>) {
+        let goodbye = async {
+            if let Some(Closing { code, reason }) = closing {
+                tracing::debug!(target: "http", code, "closing a socket");
+                let (code, reason) = (code.into(), reason.into());
+                self.0.close(Some(CloseFrame { code, reason })).await?;
+            }
+            while self.0.next().await.transpose()?.is_some() {}
+            Ok::<(), Error>(())
+        };
+        if !matches!(timeout(CLOSE_DEADLINE, goodbye).await, Ok(Ok(()))) {
+            tracing::debug!(target: "http", "a socket's peer left without a farewell");
+        }
+    }
+}
