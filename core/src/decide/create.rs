@@ -140,7 +140,8 @@ impl Birth<'_> {
         if mine.is_none() && theirs.is_none() {
             return Ok(None);
         }
-        let wins = context.wins_whole(context.whole_overlap(), self.change, entry, Base::Nothing);
+        let wins = context.policy != Policy::ServerWins
+            && context.wins_whole(context.whole_overlap(), self.change, entry, Base::Nothing);
         let (result, taken) = if wins {
             (mine, Taken::Mine)
         } else {
