@@ -253,7 +253,8 @@ fn fit_types(model: &Model, checkpoint: &mut Checkpoint, types: Types) {
     checkpoint.types = types;
 }
 
-/// Tracks that have all arrived stand at the same heads, and are one again.
+/// Tracks that have all arrived are one again. They stand at the same heads, unless the snapshot was late for one that
+/// stood above it: the others have seen nothing beyond the snapshot, so the lower position counts.
 fn join_tracks(checkpoint: &mut Checkpoint) {
     let mut tracks = std::mem::take(&mut checkpoint.tracks).into_iter();
     let Some(mut joined) = tracks.next() else {
@@ -261,6 +262,7 @@ fn join_tracks(checkpoint: &mut Checkpoint) {
     };
     for (scope, position) in tracks.flat_map(|track| track.positions) {
         let held = joined.positions.entry(scope).or_insert(position);
+        held.seq = held.seq.min(position.seq);
         held.start = held.start.max(position.start);
     }
     joined.types = checkpoint.types.clone();
