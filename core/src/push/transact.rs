@@ -17,7 +17,7 @@ use crate::{
     decide::{self, Context, Decision, FieldOutcome},
     entry::{Entry, Marker, Membership},
     grant::{Grants, Identity},
-    id::{ClientKey, DocumentKey, MutationId, UserId, Version},
+    id::{ClientKey, DocumentId, DocumentKey, MutationId, UserId, Version},
     model::{DocumentType, Model},
     transaction::{Loaded, Reads, Writes},
     value::Timestamp,
@@ -288,7 +288,10 @@ impl Run<'_, '_, '_> {
     fn change(&mut self, index: usize, item: &Submission) -> Verdict {
         let change = match &item.change {
             Ok(change) => change,
-            Err(rejection) => return Verdict::rejected(rejection.clone()),
+            Err(rejection) => {
+                self.drop_unreadable(item);
+                return Verdict::rejected(rejection.clone());
+            }
         };
         let Some(document_type) = self.model.document_type(change.key.type_name.as_str()) else {
             let message = "the model has no such type";
@@ -313,6 +316,22 @@ impl Run<'_, '_, '_> {
             }
         }
         verdict
+    }
+
+    /// What is refused at first sight does not say whether it was a create. Where the caller sees no document, a later
+    /// change of its own unanswered create can only mean this one.
+    fn drop_unreadable(&mut self, item: &Submission) {
+        let Ok(id) = DocumentId::new(&item.id) else {
+            return;
+        };
+        let key = DocumentKey {
+            type_name: item.type_name.clone(),
+            id,
+        };
+        let entry = self.world.entry(&key);
+        if self.visible_version(entry.as_deref()).is_none() {
+            self.dropped.insert(key);
+        }
     }
 
     fn depends_on_dropped(&self, change: &Change) -> bool {
