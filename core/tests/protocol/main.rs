@@ -1,0 +1,27 @@
+//! The core against its specification: each rule of the protocol as a test named after the promise it proves.
+//!
+//! Only the core's public face is used, through a store of maps that has no rules of its own; what the rules are is
+//! said in the protocol, not here.
+
+mod bases;
+mod bench;
+mod client;
+mod convergence;
+mod creates;
+mod differences;
+mod drafts;
+mod edit_times;
+mod entries;
+mod falsy;
+mod merges;
+mod pages;
+mod phone;
+mod pushes;
+mod queues;
+mod revocations;
+mod senders;
+mod sight;
+mod store;
+mod story;
+mod types;
+mod updates;
