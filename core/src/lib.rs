@@ -1,4 +1,85 @@
-//! The sync rules of Tidegate.
+//! The sync rules of Tidegate: what becomes of a client's change, and what every client sees next.
+//!
+//! Everything here is a function of what it is handed. Reading and writing is a store's, the clock and fresh ids are
+//! the caller's, and GraphQL is the gateway's; so every conflict replays as a plain test.
+//!
+//! # Alice's phone and laptop, in one piece
+//!
+//! ```
+//! # use std::{collections::{BTreeMap, HashMap}, error::Error, sync::Arc};
+//! # use tidegate_core::{change::*, checkpoint::*, entry::*, grant::*, id::*, model::Model, page::*, push::*, push};
+//! # use tidegate_core::{transaction::Loaded, value::{Timestamp, Value, json::decode_fields}};
+//! // A team describes its documents once.
+//! let model = Model::parse("model.graphql", r#"
+//!     extend schema @grant(scope: "user:{sub}", access: WRITE)
+//!     type Task @collection(name: "tasks") @scope(by: "{owner}") @conflict(policy: MERGE) {
+//!       id: ID!
+//!       owner: String! @default(value: "user:{sub}")
+//!       title: String!
+//!       minutes: Int! @merge(with: COUNTER) @default(value: 0)
+//!     }"#)?;
+//! // Alice signs in; the claims of her token open scopes to her.
+//! let claims = serde_json::from_str(r#"{ "sub": "alice" }"#)?;
+//! let alice = Arc::new(Identity { user: UserId::new("alice")?, claims, expires_at: Timestamp::EPOCH });
+//! let grants = Arc::new(Grants::of_claims(&model, &alice)?);
+//! // A store loads what a push needs, hands it to `push::decide`, and writes what comes back: here, into maps.
+//! let mut store = Loaded {
+//!     epoch: Epoch::new("e1")?, version_floor: Version::NONE, entries: HashMap::new(), clients: HashMap::new(),
+//!     memberships: HashMap::new(), expired: Vec::new(),
+//! };
+//! let mut heads = BTreeMap::new();
+//! let key = DocumentKey { type_name: TypeName::new("Task")?, id: DocumentId::new("t1")? };
+//! let fields = |json| decode_fields(&model, &model.types[0].fields, serde_json::from_str(json).unwrap()).unwrap();
+//! let mut send = |store: &mut Loaded, client: &str, mutation, action| -> Result<Outcome, Box<dyn Error>> {
+//!     let change = Change { key: key.clone(), action, changed_at: None };
+//!     let push = Push {
+//!         client: Some(PushClient { id: ClientId::new(client)?, first: Some(MutationId(mutation)) }),
+//!         changes: vec![Submission { type_name: key.type_name.clone(), id: "t1".into(), change: Ok(change) }],
+//!         atomic: false, policy: None, epoch: Some(store.epoch.clone()),
+//!     };
+//!     let (identity, claim_grants, hash) = (alice.clone(), grants.clone(), PushHash::of(&push));
+//!     let request = PushRequest { identity, claim_grants, hash, push };
+//!     let mut writes = push::decide(&model, Timestamp::EPOCH, &[request], store);
+//!     writes.number(&mut heads);
+//!     store.entries.extend(writes.entries.into_iter().map(|entry| (entry.key.clone(), entry)));
+//!     store.clients.extend(writes.clients);
+//!     Ok(writes.answers.remove(0)?.outcomes.remove(0))
+//! };
+//! // The phone creates a task. The laptop, new to all this, is given the scope's feed from its beginning.
+//! let document = fields(r#"{ "title": "Tea", "minutes": 5 }"#);
+//! assert_eq!(send(&mut store, "phone", 1, Action::Create { document, base: None })?.status, Status::Applied);
+//! let scopes = HashMap::from([(Scope::new("user:alice")?, ScopeState { head: Seq(1), floor: Seq::START })]);
+//! let view = View { epoch: &store.epoch, grants: &grants, scopes: &scopes, confirmed: &HashMap::new() };
+//! let page = Cursor::resume(&model, PageRequest { checkpoint: None, types: Types::All }, &view);
+//! assert_eq!((page.stretches()[0].after, page.stretches()[0].through), (Seq(0), Seq(1)));
+//! // Both go offline at version 1, and both spend time on the task. Nobody's minutes are lost.
+//! let base = BaseVersion(1);
+//! let seen = Some(fields(r#"{ "minutes": 5 }"#));
+//! let edit = |set| Action::Update { base, set: fields(set), seen: seen.clone() };
+//! assert_eq!(send(&mut store, "phone", 2, edit(r#"{ "minutes": 15 }"#))?.status, Status::Applied);
+//! let merged = send(&mut store, "laptop", 1, edit(r#"{ "minutes": 25, "title": "Green tea" }"#))?;
+//! assert_eq!(merged.status, Status::Merged);
+//! assert_eq!(merged.document.unwrap().body.as_ref().unwrap()["minutes"], Value::Int(35));
+//! # Ok::<(), Box<dyn Error>>(())
+//! ```
+//!
+//! # The rooms
+//!
+//! * [`id`]: the identities everything is addressed by.
+//! * [`value`]: what documents hold.
+//! * [`model`]: the user's SDL, parsed.
+//! * [`grant`]: who may see and change what.
+//! * [`entry`]: the sync state of a document, and what it leaves behind in a scope.
+//! * [`change`]: one item of a push.
+//! * [`decide`](mod@decide): what one change does to one entry.
+//! * [`push`]: a client's batch, and the decision about all batches of one transaction.
+//! * [`transaction`]: what one commit reads and writes, as data.
+//! * [`collect`]: removing old tombstones, and beginning a new epoch.
+//! * [`checkpoint`]: where a client stands.
+//! * [`page`]: what it is given next.
+
+#![deny(missing_docs)]
+
 pub mod change;
 pub mod checkpoint;
 pub mod collect;
