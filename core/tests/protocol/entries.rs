@@ -200,6 +200,23 @@ fn collecting_raises_the_floor_to_the_highest_seq_collected_and_leaves_the_livin
 }
 
 #[test]
+fn floors_are_the_highest_of_what_is_collected_in_whatever_order() {
+    let mut store = Store::new("SERVER_WINS");
+    let alice = |first| by("alice", "phone").from(first);
+    let _ = store.push(&alice(1), &[create("a", json!({})), create("b", json!({}))]);
+    let _ = store.push(&alice(3), &[delete("b", 0)]);
+    let _ = store.push(
+        &alice(4),
+        &[update("a", 0, json!({ "stars": 1 })), delete("a", 0)],
+    );
+    store.collect();
+    assert_eq!(
+        (store.scope("all").floor, store.version_floor),
+        (Seq(4), Version(3))
+    );
+}
+
+#[test]
 fn a_marker_stays_where_a_document_left_and_carries_the_version_of_the_move() {
     let mut store = with_teams();
     let _ = store.push(

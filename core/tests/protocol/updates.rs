@@ -78,12 +78,14 @@ fn a_stale_edit_goes_by_the_policy_and_field_by_field() {
 fn a_client_never_conflicts_with_its_own_queue() {
     let mine = || vec![(Phone, made()), (Phone, retitled(1)), (Phone, starred(2))];
     let mine_after_bob = || vec![(Bob, made()), (Phone, starred(1)), (Phone, retitled(2))];
+    let before_my_run = || vec![(Bob, made()), (Bob, starred(1)), (Phone, retitled(2))];
     let broken = || vec![(Phone, made()), (Phone, retitled(1)), (Bob, starred(2))];
     decisions! {
         "own run": mine(), Phone both(1) => "A A A A A A A A";
         "own run, delete": mine(), Phone removed(1) => "A A A A A A A A";
         "own run, on the own create": mine(), Phone both(0) => "A A A A A A A A";
         "own run from the version it began on": mine_after_bob(), Phone both(1) => "A A A A A A A A";
+        "from below the run, where nothing is clean": before_my_run(), Phone title(1) => "C M M M M M M M";
         "own run broken: own fields do not overlap": broken(), Phone title(1) => "C M M M M M M M";
         "own run broken: other fields do": broken(), Phone update("t", 1, json!({ "stars": 9 })) => "C M C M C M C M";
         "own run, re-created":
