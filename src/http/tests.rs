@@ -37,16 +37,18 @@ struct Reply {
 }
 
 impl House {
-    fn new() -> Self {
+    async fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let key = SigningKey::from_secret("a secret that is long enough for HS256");
         let auth = AuthConfig {
             leeway_s: 0,
             ..AuthConfig::with_secret(key.unwrap())
         };
-        let model = Model::parse("model.graphql", include_str!("../../model.graphql")).unwrap();
+        let text = include_str!("../../model.graphql");
+        let model = Model::parse("model.graphql", text).unwrap();
         let gateway = Gateway::start(Parts {
             model: Arc::new(model),
+            model_text: text.to_owned(),
             store: directory.path().join("store"),
             auth: auth.clone(),
             api: ApiOptions {
@@ -54,7 +56,8 @@ impl House {
             },
             limits: SyncLimits::default(),
             retention: Duration::from_secs(60 * 60),
-        });
+        })
+        .await;
         Self {
             _directory: directory,
             auth,

@@ -12,7 +12,7 @@ fn push(query: &str) -> String {
 
 #[tokio::test]
 async fn a_query_is_answered_in_the_form_the_client_accepts() {
-    let house = House::new();
+    let house = House::new().await;
     for (accept, expected) in [
         ("*/*", "application/json; charset=utf-8"),
         ("application/json", "application/json; charset=utf-8"),
@@ -33,7 +33,7 @@ async fn a_query_is_answered_in_the_form_the_client_accepts() {
 
 #[tokio::test]
 async fn refusals_keep_their_status_unless_an_old_client_asks() {
-    let house = House::new();
+    let house = House::new().await;
     for (body, modern, legacy) in [
         (
             push("{ viewer { id "),
@@ -83,7 +83,7 @@ async fn refusals_keep_their_status_unless_an_old_client_asks() {
 
 #[tokio::test]
 async fn a_body_of_unknown_length_is_bounded_too() {
-    let house = House::new();
+    let house = House::new().await;
     let bearer = house.bearer();
     let chunks = (0..10).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1000]));
     let body = Body::from_stream(futures_util::stream::iter(chunks));
@@ -97,7 +97,7 @@ async fn a_body_of_unknown_length_is_bounded_too() {
 
 #[tokio::test]
 async fn only_json_is_taken() {
-    let house = House::new();
+    let house = House::new().await;
     let bearer = house.bearer();
     for (content_type, expected) in [
         ("application/json", "200"),
@@ -129,7 +129,7 @@ async fn only_json_is_taken() {
 
 #[tokio::test]
 async fn no_token_no_data() {
-    let house = House::new();
+    let house = House::new().await;
     let expired = format!("Bearer {}", house.token(Duration::ZERO));
     for line in [
         "POST /graphql",
@@ -152,7 +152,7 @@ async fn no_token_no_data() {
 
 #[tokio::test]
 async fn a_client_that_takes_no_form_of_ours_is_told_so_in_json() {
-    let house = House::new();
+    let house = House::new().await;
     let reply = house.post(&[("accept", "text/html")], QUERY).await;
     assert_eq!(reply.outcome(), "406 NOT_ACCEPTABLE");
     assert_eq!(
@@ -163,7 +163,7 @@ async fn a_client_that_takes_no_form_of_ours_is_told_so_in_json() {
 
 #[tokio::test]
 async fn a_url_carries_queries_only() {
-    let house = House::new();
+    let house = House::new().await;
     for (path, expected) in [
         ("/graphql?query={viewer{id}}", "200"),
         (
@@ -195,7 +195,7 @@ async fn a_url_carries_queries_only() {
 
 #[tokio::test]
 async fn every_dead_end_is_json() {
-    let house = House::new();
+    let house = House::new().await;
     for (line, expected, allow) in [
         ("GET /nowhere", "404 NOT_FOUND", ""),
         ("POST /", "404 NOT_FOUND", ""),
@@ -235,7 +235,7 @@ async fn a_panic_is_a_json_500() {
 
 #[tokio::test]
 async fn health_needs_no_token_and_a_gateway_that_stops_is_not_ready() {
-    let house = House::new();
+    let house = House::new().await;
     for path in ["GET /healthz", "GET /readyz"] {
         let reply = house.ask(path, &[], Body::empty()).await;
         assert_eq!(reply.status, StatusCode::OK, "{path}");
@@ -255,7 +255,7 @@ async fn health_needs_no_token_and_a_gateway_that_stops_is_not_ready() {
 
 #[tokio::test]
 async fn the_schema_is_shown_to_callers_or_to_everybody() {
-    let house = House::new();
+    let house = House::new().await;
     let reply = house.get("/schema.graphql", &[]).await;
     assert_eq!(reply.status, StatusCode::OK);
     assert_eq!(reply.header("content-type"), "text/plain; charset=utf-8");
@@ -264,7 +264,9 @@ async fn the_schema_is_shown_to_callers_or_to_everybody() {
             .unwrap()
             .contains("type Query")
     );
-    let house = House::new().with(|options| options.public_schema = true);
+    let house = House::new()
+        .await
+        .with(|options| options.public_schema = true);
     let reply = house.ask("GET /schema.graphql", &[], Body::empty()).await;
     assert_eq!(reply.status, StatusCode::OK);
 }
@@ -272,7 +274,7 @@ async fn the_schema_is_shown_to_callers_or_to_everybody() {
 #[tokio::test]
 async fn pages_of_allowed_origins_may_call_and_others_not() {
     const APP: &str = "https://app.example.com";
-    let house = House::new().with(|options| {
+    let house = House::new().await.with(|options| {
         options.allowed_origins = vec![APP.to_owned()];
         options.graphiql = Some(GraphiqlConfig {
             endpoint: "/graphql".to_owned(),
@@ -312,7 +314,9 @@ async fn pages_of_allowed_origins_may_call_and_others_not() {
 
 #[tokio::test]
 async fn a_page_with_a_name_of_its_own_for_this_machine_is_refused() {
-    let house = House::new().with(|options| options.loopback_hosts_only = true);
+    let house = House::new()
+        .await
+        .with(|options| options.loopback_hosts_only = true);
     for (host, expected) in [
         ("localhost:4000", "200"),
         ("127.0.0.1:4000", "200"),
@@ -331,7 +335,7 @@ async fn a_page_with_a_name_of_its_own_for_this_machine_is_refused() {
 
 #[tokio::test]
 async fn a_request_keeps_the_id_a_proxy_gave() {
-    let house = House::new();
+    let house = House::new().await;
     let reply = house.get("/healthz", &[("x-request-id", "7d1-a")]).await;
     assert_eq!(reply.header("x-request-id"), "7d1-a");
     let reply = house

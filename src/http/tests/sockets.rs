@@ -96,7 +96,7 @@ impl Client {
 
 #[tokio::test]
 async fn queries_mutations_and_subscriptions_share_a_socket() {
-    let open = Open::new(House::new()).await;
+    let open = Open::new(House::new().await).await;
     let mut client = open.client(PATIENCE * 2).await;
     client
         .subscribe(
@@ -137,7 +137,7 @@ async fn queries_mutations_and_subscriptions_share_a_socket() {
 
 #[tokio::test]
 async fn an_answer_of_several_frames_arrives_whole() {
-    let open = Open::new(House::new()).await;
+    let open = Open::new(House::new().await).await;
     let mut client = open.client(PATIENCE * 2).await;
     // Three bytes a character, so that frames end within characters.
     let notes = "€".repeat(1000);
@@ -172,7 +172,7 @@ async fn an_answer_of_several_frames_arrives_whole() {
 
 #[tokio::test]
 async fn a_bad_document_is_an_error_message_and_the_socket_stays() {
-    let open = Open::new(House::new()).await;
+    let open = Open::new(House::new().await).await;
     let mut client = open.client(PATIENCE * 2).await;
     client.subscribe("1", "{ nothing }").await;
     let error = client.hear().await;
@@ -187,7 +187,7 @@ async fn a_bad_document_is_an_error_message_and_the_socket_stays() {
 
 #[tokio::test]
 async fn a_completed_subscription_is_silent_and_its_id_free() {
-    let open = Open::new(House::new()).await;
+    let open = Open::new(House::new().await).await;
     let mut client = open.client(PATIENCE * 2).await;
     client
         .subscribe("1", "subscription { changes { hasMore } }")
@@ -203,7 +203,7 @@ async fn a_completed_subscription_is_silent_and_its_id_free() {
 
 #[tokio::test]
 async fn a_socket_closes_when_its_token_ends() {
-    let open = Open::new(House::new()).await;
+    let open = Open::new(House::new().await).await;
     let mut client = open.client(Duration::from_secs(2)).await;
     client
         .subscribe("1", "subscription { changes { hasMore } }")
@@ -213,7 +213,7 @@ async fn a_socket_closes_when_its_token_ends() {
 
 #[tokio::test]
 async fn the_handshake_may_carry_the_token() {
-    let open = Open::new(House::new()).await;
+    let open = Open::new(House::new().await).await;
     let bearer = open.house.bearer();
     let headers = [
         ("sec-websocket-protocol", TRANSPORT),
@@ -226,7 +226,7 @@ async fn the_handshake_may_carry_the_token() {
 
 #[tokio::test]
 async fn a_missing_or_wrong_token_and_broken_rules_close_the_socket() {
-    let open = Open::new(House::new()).await;
+    let open = Open::new(House::new().await).await;
     let large = "x".repeat(BODY_BYTES_MAX + 1);
     for (message, expected) in [
         (Message::text(r#"{"type":"connection_init"}"#), 4403),
@@ -256,7 +256,7 @@ async fn handshakes_of_other_protocols_and_origins_are_refused_in_json() {
     let allow = |options: &mut HttpOptions| {
         options.allowed_origins = vec!["https://app.example.com".to_owned()];
     };
-    let open = Open::new(House::new().with(allow)).await;
+    let open = Open::new(House::new().await.with(allow)).await;
     for (protocol, origin, expected) in [
         ("graphql-ws", "https://app.example.com", 400),
         ("", "https://app.example.com", 400),
@@ -287,7 +287,7 @@ async fn handshakes_of_other_protocols_and_origins_are_refused_in_json() {
 
 #[tokio::test]
 async fn a_shutdown_closes_sockets_and_ends_the_server() {
-    let open = Open::new(House::new()).await;
+    let open = Open::new(House::new().await).await;
     let mut client = open.client(PATIENCE * 2).await;
     client
         .subscribe("1", "subscription { changes { hasMore } }")
@@ -304,7 +304,7 @@ async fn a_shutdown_closes_sockets_and_ends_the_server() {
 
 #[tokio::test]
 async fn a_client_that_leaves_in_order_is_answered_in_order() {
-    let open = Open::new(House::new()).await;
+    let open = Open::new(House::new().await).await;
     let mut client = open.client(PATIENCE * 2).await;
     client.0.close(None).await.unwrap();
     assert!(matches!(client.frame().await, Message::Close(_)));
