@@ -1,6 +1,6 @@
 //! The API generated from a model: its schema, and the road of an operation through it.
 //!
-//! Transports come in by [`Api::admit`] and [`Api::execute`]; what the verbs do is `sync`'s. No BSON and no store is known
+//! Transports come in by `Api::admit` and `Api::execute`; what the verbs do is `sync`'s. No BSON and no store is known
 //! here.
 
 pub mod answer;
