@@ -94,6 +94,7 @@ fn read(
         refuse_type(context.sdl, owner, definition, report);
         return None;
     };
+    check_items(&definition.name, &outline.ty, definition, report);
     let directives = &definition.directives;
     if let Some(reference) = Arguments::of(directives, "reference") {
         report.add(
@@ -125,6 +126,20 @@ fn read(
         merge: merge(owner, definition, &outline.ty, report),
         ..outline
     })
+}
+
+/// A list of embedded documents holds documents and nothing else: a null among them could not be told from one whose
+/// fields are all null.
+fn check_items(name: &str, ty: &FieldType, definition: &FieldDefinition, report: &mut Report<'_>) {
+    let Shape::List(item) = &ty.shape else { return };
+    if let (Shape::Embedded(embedded), false) = (&item.shape, item.required) {
+        report.add(
+            definition.ty.inner_named_type().location(),
+            format!("the list `{name}` could hold null among its embedded documents"),
+            format!("write {embedded}! inside the brackets"),
+        );
+    }
+    check_items(name, item, definition, report);
 }
 
 /// The reason of `@deprecated`, in the words of the GraphQL specification (section 3.13.3) if none is given.
