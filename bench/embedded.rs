@@ -33,11 +33,11 @@ use tidegate_core::{
 /// Documents of one push, and of one page.
 const BATCH: usize = 1_000;
 
-/// Documents after which memory is looked at for the first time.
-const FEW: usize = 10_000;
-
 /// Documents in all.
 const MANY: usize = 100_000;
+
+/// Memory is looked at after each so many documents: it must not grow with them.
+const STEP: usize = 20_000;
 
 #[tokio::main]
 async fn main() {
@@ -54,11 +54,11 @@ async fn main() {
         "\nfirst answer after {} ms",
         gateway.first_answer.as_millis()
     );
-    println!(
-        "peak memory {} MiB after {FEW} documents, {} MiB after {MANY}",
-        gateway.peak_few_kib / 1024,
-        gateway.peak_many_kib / 1024
-    );
+    let peaks = gateway
+        .peaks_kib
+        .iter()
+        .map(|(documents, kib)| format!("{} MiB after {documents}", kib / 1024));
+    println!("peak memory {}", peaks.collect::<Vec<_>>().join(", "));
 }
 
 fn row(verb: &str, floor: f64, gateway: f64) {
@@ -189,8 +189,8 @@ struct Gateway {
     push: f64,
     pull: f64,
     first_answer: Duration,
-    peak_few_kib: u64,
-    peak_many_kib: u64,
+    /// After how many documents pushed and pulled, the most memory the process ever held.
+    peaks_kib: Vec<(usize, u64)>,
 }
 
 async fn gateway() -> Gateway {
@@ -200,22 +200,24 @@ async fn gateway() -> Gateway {
     server.post("{ viewer { id } }", json!({})).await;
     let first_answer = began.elapsed();
 
-    server.push(0..FEW / BATCH).await;
-    assert_eq!(server.pull_all().await, FEW);
-    let peak_few_kib = server.peak_kib();
-    let began = Instant::now();
-    server.push(FEW / BATCH..MANY / BATCH).await;
-    let pushed = (MANY - FEW) as f64;
-    let push = pushed / began.elapsed().as_secs_f64();
+    let mut pushing = Duration::ZERO;
+    let mut peaks_kib = Vec::new();
+    for documents in (STEP..=MANY).step_by(STEP) {
+        let began = Instant::now();
+        server
+            .push((documents - STEP) / BATCH..documents / BATCH)
+            .await;
+        pushing += began.elapsed();
+        assert_eq!(server.pull_all().await, documents);
+        peaks_kib.push((documents, server.peak_kib()));
+    }
     let began = Instant::now();
     assert_eq!(server.pull_all().await, MANY);
-    let pull = rate(began);
     Gateway {
-        push,
-        pull,
+        push: MANY as f64 / pushing.as_secs_f64(),
+        pull: rate(began),
         first_answer,
-        peak_few_kib,
-        peak_many_kib: server.peak_kib(),
+        peaks_kib,
     }
 }
 

@@ -50,11 +50,11 @@ pub struct EmbeddedOptions {
 }
 
 impl EmbeddedOptions {
-    /// 64 MiB of cache and 256 events of tail.
+    /// 16 MiB of cache and 256 events of tail.
     pub fn new(first_epoch: Epoch) -> Self {
         Self {
             first_epoch,
-            cache_bytes: 64 << 20,
+            cache_bytes: 16 << 20,
             tail_events_max: 256,
         }
     }
