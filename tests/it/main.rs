@@ -5,6 +5,7 @@
 )]
 
 mod contract;
+mod crash;
 mod embedded;
 mod harness;
 mod story;
