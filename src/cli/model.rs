@@ -1,7 +1,7 @@
 //! `schema` and `operations`: what is generated from a model, on standard output.
 
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -26,6 +26,15 @@ pub(super) struct LoadedModel {
 pub(super) enum ModelSource {
     File(PathBuf),
     Example,
+}
+
+impl fmt::Display for ModelSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Example => f.write_str("the built-in example"),
+        }
+    }
 }
 
 /// Reads the model named, or `model.graphql` here, or the built-in example.

@@ -129,9 +129,12 @@ pub(super) fn embedded_path(config: &Config) -> Result<PathBuf, Complaint> {
 pub(super) const NO_MONGODB: &str =
     "store.url names a MongoDB, which this version cannot use yet; set it to embedded:PATH";
 
+/// The configuration's file unless another is named.
+pub(super) const CONFIG: &str = "tidegate.toml";
+
 /// Reads the configuration and warns of what its owner should think about.
 pub(super) fn load(args: &ConfigArgs) -> Result<Config, Complaint> {
-    let here = Path::new("tidegate.toml");
+    let here = Path::new(CONFIG);
     let path = args
         .config
         .as_deref()
