@@ -4,8 +4,10 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+mod commands;
 mod contract;
 mod crash;
 mod embedded;
 mod harness;
+mod schema;
 mod story;
