@@ -10,4 +10,5 @@ mod crash;
 mod embedded;
 mod harness;
 mod schema;
+mod serve;
 mod story;
