@@ -54,14 +54,17 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub fn new(model: &Arc<Model>, options: ApiOptions) -> Result<Self, ApiError> {
-        let schema = schema(model, options).map_err(|error| ApiError(error.to_string()))?;
+        let schema = schema(model).map_err(|error| ApiError(error.to_string()))?;
         let sdl = schema.sdl_with_options(
             SDLExportOptions::new()
                 .include_specified_by()
                 .use_space_ident(),
         );
-        let door =
-            Door::new(&sdl, DoorLimits::default()).map_err(|error| ApiError(error.to_string()))?;
+        let limits = DoorLimits {
+            introspection: options.introspection,
+            ..DoorLimits::default()
+        };
+        let door = Door::new(&sdl, limits).map_err(|error| ApiError(error.to_string()))?;
         Ok(Self { schema, door, sdl })
     }
 
@@ -103,13 +106,10 @@ impl Api {
     }
 }
 
-fn schema(model: &Arc<Model>, options: ApiOptions) -> Result<Schema, SchemaError> {
+fn schema(model: &Arc<Model>) -> Result<Schema, SchemaError> {
     let mut builder = Schema::build("Query", Some("Mutation"), Some("Subscription"))
         .validation_mode(ValidationMode::Fast)
         .disable_suggestions();
-    if !options.introspection {
-        builder = builder.disable_introspection();
-    }
     builder = documents::register(builder, model);
     builder = inputs::register(builder, model);
     builder = pages::register(builder, model);

@@ -44,7 +44,8 @@ impl fmt::Debug for SigningKey {
 /// A token for `user` that a gateway with the same settings accepts, issuer and audience included.
 ///
 /// # Errors
-/// When the settings hold no shared secret, or `user` is no name that a gateway would accept.
+/// When the settings hold no shared secret, `user` is no name that a gateway would accept, or `claims` has one of those
+/// that are set here.
 pub(crate) fn sign(
     config: &AuthConfig,
     user: &str,
@@ -57,18 +58,22 @@ pub(crate) fn sign(
     };
     let user = claims::user_name(Some(&Value::from(user))).ok_or(SignError::User)?;
     let now_s = now_ms / 1000;
+    let exp = now_s.saturating_add_unsigned(expires_in.as_secs());
+    let mut own = Map::from_iter([
+        ("iat".to_owned(), Value::from(now_s)),
+        ("exp".to_owned(), Value::from(exp)),
+        ("sub".to_owned(), Value::from(user.as_str())),
+        (config.user_claim.clone(), Value::from(user)),
+    ]);
     for (name, value) in [("iss", &config.issuer), ("aud", &config.audience)] {
         if let Some(value) = value {
-            claims.insert(name.to_owned(), Value::from(value.as_str()));
+            own.insert(name.to_owned(), Value::from(value.as_str()));
         }
     }
-    claims.insert("iat".to_owned(), Value::from(now_s));
-    claims.insert(
-        "exp".to_owned(),
-        Value::from(now_s.saturating_add_unsigned(expires_in.as_secs())),
-    );
-    claims.insert("sub".to_owned(), Value::from(user.as_str()));
-    claims.insert(config.user_claim.clone(), Value::from(user));
+    if let Some(name) = own.keys().find(|name| claims.contains_key(*name)) {
+        return Err(SignError::Claim(name.clone()));
+    }
+    claims.extend(own);
     let header = Header::new(config.algorithms.first());
     jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(key.as_bytes()))
         .map_err(SignError::Signature)
@@ -83,6 +88,8 @@ pub(crate) enum SignError {
     NoSecret,
     #[error("a user's name has 1 to 200 bytes and no U+0000")]
     User,
+    #[error("the claim `{0}` is set by tidegate; leave it out of the further claims")]
+    Claim(String),
     #[error("the token cannot be signed: {0}")]
     Signature(#[source] jsonwebtoken::errors::Error),
 }

@@ -157,10 +157,7 @@ async fn a_signed_token_is_accepted_by_a_gateway_with_the_same_settings() {
         let key = SigningKey::from_secret(SECRET).unwrap();
         let mut config = config(&[algorithm], KeySource::Secret(key));
         config.user_claim = "uid".to_owned();
-        let claims = json!({"teams": ["42"], "exp": 1})
-            .as_object()
-            .unwrap()
-            .clone();
+        let claims = Map::from_iter([("teams".to_owned(), json!(["42"]))]);
         let token = sign(&config, "alice", claims, NOW_MS, Duration::from_secs(3600)).unwrap();
         let verified = Authenticator::new(&config)
             .unwrap()
@@ -193,6 +190,17 @@ fn signing_needs_a_secret_and_a_name() {
             .unwrap_err()
             .contains("identity provider")
     );
+}
+
+#[test]
+fn signing_lets_no_claim_stand_against_its_own() {
+    let key = SigningKey::from_secret(SECRET).unwrap();
+    let config = config(&["HS256"], KeySource::Secret(key));
+    for name in ["sub", "iat", "exp", "iss", "aud"] {
+        let claims = Map::from_iter([(name.to_owned(), json!("other"))]);
+        let signed = sign(&config, "alice", claims, NOW_MS, Duration::from_secs(1));
+        assert!(signed.unwrap_err().to_string().contains(name));
+    }
 }
 
 #[test]

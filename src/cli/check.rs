@@ -1,13 +1,21 @@
 //! `check`: everything that can be wrong before a start, told at once.
 
-use std::path::PathBuf;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
+use tidegate_core::{
+    id::TypeName,
+    model::{FieldClash, Model},
+};
 
-use super::{ConfigArgs, Done, model, say, serve};
+use super::{Complaint, ConfigArgs, Done, maintain, model, say, serve};
 use crate::{
     app,
     auth::Authenticator,
+    config::Config,
     graphql::{Api, ApiOptions},
 };
 
@@ -16,39 +24,77 @@ pub(super) struct CheckArgs {
     /// The model file; without it, the configuration's, or model.graphql here, or the built-in example
     #[arg(long, conflicts_with = "config")]
     model: Option<PathBuf>,
-    /// The configuration to check, with its model and its store
+    /// The configuration to check, with its model and its store; without it, tidegate.toml here if there is one
     #[arg(long)]
     config: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &CheckArgs) -> Done {
-    let config = args
-        .config
-        .as_ref()
-        .map(|path| {
-            serve::load(&ConfigArgs {
-                config: Some(path.clone()),
-            })
-        })
-        .transpose()?;
+    let config = config(args)?;
     let named = config
         .as_ref()
-        .map(|config| config.model.clone())
-        .or_else(|| args.model.clone());
-    let model = model::load(named.as_deref())?.model;
-    Api::new(&model, ApiOptions::default())?;
-    say(&format!("model: {} synced types\n", model.types.len()));
-    for clash in model.clashes() {
-        say(&format!(
-            "note: {}.{} and {}.{} have one name and different types; a query over both has to alias them, as `tidegate operations` does\n",
-            clash.a, clash.field, clash.b, clash.field
-        ));
-    }
+        .map_or(args.model.as_deref(), |config| Some(&config.model));
+    let loaded = model::load(named)?;
+    Api::new(&loaded.model, ApiOptions::default())?;
+    let types: Vec<&str> = loaded
+        .model
+        .types
+        .iter()
+        .map(|ty| ty.name.as_str())
+        .collect();
+    say(&format!(
+        "model: {} syncs {}\n",
+        loaded.source,
+        types.join(", ")
+    ));
+    tell_clashes(&loaded.model);
     if let Some(config) = config {
         Authenticator::new(&config.auth)?;
         say("configuration: good\n");
-        app::open_store(&serve::embedded_path(&config)?)?;
-        say("store: good\n");
+        check_store(&serve::embedded_path(&config)?)?;
     }
     Ok(())
+}
+
+fn config(args: &CheckArgs) -> Result<Option<Config>, Complaint> {
+    let here = args.model.is_none() && Path::new(serve::CONFIG).exists();
+    if args.config.is_none() && !here {
+        return Ok(None);
+    }
+    let config = args.config.clone();
+    serve::load(&ConfigArgs { config }).map(Some)
+}
+
+/// A look makes no store: that is the first start's to do.
+fn check_store(directory: &Path) -> Done {
+    if maintain::has_store(directory) {
+        app::open_store(directory)?;
+        say("store: good\n");
+    } else {
+        say(&format!(
+            "store: none in {} yet; the first start makes it\n",
+            directory.display()
+        ));
+    }
+    Ok(())
+}
+
+/// One line for each field, whatever the number of its pairs: twenty types may well share a `kind`.
+fn tell_clashes(model: &Model) {
+    let mut clashing: BTreeMap<String, BTreeSet<TypeName>> = BTreeMap::new();
+    for FieldClash { a, b, field } in model.clashes() {
+        clashing.entry(field).or_default().extend([a, b]);
+    }
+    for (field, types) in &clashing {
+        let types: Vec<&str> = types.iter().map(TypeName::as_str).collect();
+        say(&format!(
+            "note: `{field}` has different types in {}\n",
+            types.join(", ")
+        ));
+    }
+    if !clashing.is_empty() {
+        say(
+            "note: a query over several of them has to alias these fields, as `tidegate operations` does\n",
+        );
+    }
 }

@@ -68,6 +68,7 @@ pub(super) fn run(args: DevArgs) -> Done {
         .await?;
         let listener = serve::listen(args.listen).await?;
         let address = listener.local_addr()?;
+        let stop = serve::stop_asked()?;
         say(&welcome::text(&loaded, address, &users));
         let options = HttpOptions {
             body_bytes_max: LimitsConfig::default().body_bytes,
@@ -76,7 +77,7 @@ pub(super) fn run(args: DevArgs) -> Done {
             loopback_hosts_only: address.ip().is_loopback(),
             public_schema: true,
         };
-        serve::until_stopped(listener, gateway, options).await;
+        serve::serve_until(stop, listener, gateway, options).await;
         Ok(())
     })
 }

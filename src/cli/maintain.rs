@@ -1,6 +1,11 @@
 //! `collect` and `rotate-epoch`: work on a store while no gateway holds it.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,6 +14,7 @@ use super::{Complaint, ConfigArgs, Done, block_on, dev, serve, tell};
 use crate::{
     app,
     config::{StoreUrl, parse_duration},
+    store::Store,
     sync,
 };
 
@@ -101,11 +107,14 @@ pub(super) fn rotate_epoch(args: &StoreArgs) -> Done {
 }
 
 /// Opens a store that is there: maintenance makes none by mistake.
-fn existing(
-    directory: &std::path::Path,
-) -> Result<std::sync::Arc<dyn crate::store::Store>, Complaint> {
-    if !directory.join("tidegate.redb").exists() {
+fn existing(directory: &Path) -> Result<Arc<dyn Store>, Complaint> {
+    if !has_store(directory) {
         return Err(format!("there is no store in {}", directory.display()).into());
     }
     Ok(app::open_store(directory)?)
+}
+
+/// Whether a store has been made in the directory.
+pub(super) fn has_store(directory: &Path) -> bool {
+    directory.join("tidegate.redb").exists()
 }

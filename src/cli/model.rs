@@ -1,7 +1,7 @@
 //! `schema` and `operations`: what is generated from a model, on standard output.
 
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -32,6 +32,15 @@ impl LoadedModel {
     /// Whether it is the example, built in or as a file.
     pub(super) fn is_example(&self) -> bool {
         self.text == EXAMPLE
+    }
+}
+
+impl fmt::Display for ModelSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Example => f.write_str("the built-in example"),
+        }
     }
 }
 

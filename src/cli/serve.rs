@@ -1,13 +1,15 @@
 //! `serve`: production, by a configuration that is refused whole where anything in it is unknown or unsafe.
 
 use std::{
-    env, fs,
+    env, fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Complaint, ConfigArgs, Done, block_on,
@@ -40,6 +42,7 @@ pub(super) fn run(args: &ConfigArgs) -> Done {
         })
         .await?;
         let listener = listen(config.listen).await?;
+        let stop = stop_asked()?;
         say(&format!(
             "Tidegate serves {} at http://{}\n",
             config.model.display(),
@@ -57,7 +60,7 @@ pub(super) fn run(args: &ConfigArgs) -> Done {
             loopback_hosts_only: false,
             public_schema: config.graphql.introspection,
         };
-        until_stopped(listener, gateway, options).await;
+        serve_until(stop, listener, gateway, options).await;
         Ok(())
     })
 }
@@ -69,8 +72,9 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Complaint
     })
 }
 
-/// Serves until the process is asked to stop, then finishes what was begun.
-pub(super) async fn until_stopped(
+/// Serves until `stop`, then finishes what was begun.
+pub(super) async fn serve_until(
+    stop: impl Future<Output = ()> + Send + 'static,
     listener: TcpListener,
     gateway: Arc<Gateway>,
     options: HttpOptions,
@@ -80,28 +84,29 @@ pub(super) async fn until_stopped(
     tokio::spawn({
         let shutdown = shutdown.clone();
         async move {
-            stop_asked().await;
+            stop.await;
             shutdown.begin();
         }
     });
     http::serve(listener, router, shutdown).await;
 }
 
-/// Ends when the process is asked to stop: Ctrl-C, or SIGTERM.
-async fn stop_asked() {
-    let interrupted = async { drop(tokio::signal::ctrl_c().await) };
-    #[cfg(unix)]
-    {
-        let terminated = async {
-            match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-                Ok(mut signal) => drop(signal.recv().await),
-                Err(_) => std::future::pending().await,
-            }
-        };
-        tokio::select! { () = interrupted => {}, () = terminated => {} }
-    }
-    #[cfg(not(unix))]
-    interrupted.await;
+/// Ends when the process is asked to stop: Ctrl-C, or SIGTERM. It listens from the call on, so that whoever has read
+/// the gateway's address can stop it in good order.
+#[cfg(unix)]
+pub(super) fn stop_asked() -> io::Result<impl Future<Output = ()> + Send> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
+    })
+}
+
+/// Ends when the process is asked to stop by Ctrl-C.
+#[cfg(windows)]
+pub(super) fn stop_asked() -> io::Result<impl Future<Output = ()> + Send> {
+    let mut interrupted = tokio::signal::windows::ctrl_c()?;
+    Ok(async move { drop(interrupted.recv().await) })
 }
 
 fn sync_limits(config: &Config) -> SyncLimits {
@@ -124,9 +129,12 @@ pub(super) fn embedded_path(config: &Config) -> Result<PathBuf, Complaint> {
 pub(super) const NO_MONGODB: &str =
     "store.url names a MongoDB, which this version cannot use yet; set it to embedded:PATH";
 
+/// The configuration's file unless another is named.
+pub(super) const CONFIG: &str = "tidegate.toml";
+
 /// Reads the configuration and warns of what its owner should think about.
 pub(super) fn load(args: &ConfigArgs) -> Result<Config, Complaint> {
-    let here = Path::new("tidegate.toml");
+    let here = Path::new(CONFIG);
     let path = args
         .config
         .as_deref()

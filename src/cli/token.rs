@@ -20,8 +20,8 @@ pub(super) struct TokenArgs {
     /// Further claims, a JSON object such as '{"teams":["42"]}'
     #[arg(long, default_value = "{}")]
     claims: String,
-    /// How long it is valid: 30m, 12h, 7d
-    #[arg(long, default_value = "1h", value_parser = parse_lifetime)]
+    /// How long it is valid, at most 3650d: 30m, 12h, 7d
+    #[arg(long, default_value = "1h", value_parser = parse_lifetime, allow_hyphen_values = true)]
     expires: Duration,
     /// The directory `dev` keeps its key in
     #[arg(long, default_value = dev::DATA, conflicts_with = "config")]
@@ -31,8 +31,15 @@ pub(super) struct TokenArgs {
     config: Option<PathBuf>,
 }
 
+/// Longer ones come near the year 10000, at which no gateway would accept them.
+const LIFETIME_MAX: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+
 fn parse_lifetime(text: &str) -> Result<Duration, String> {
-    parse_duration(text).map_err(|error| error.to_string())
+    let lifetime = parse_duration(text).map_err(|error| error.to_string())?;
+    if lifetime > LIFETIME_MAX {
+        return Err("a token is valid for at most 3650d".to_owned());
+    }
+    Ok(lifetime)
 }
 
 pub(super) fn run(args: &TokenArgs) -> Done {

@@ -209,10 +209,11 @@ fn with_enum_names(model: &Model, ty: &FieldType, value: GraphqlValue) -> Graphq
 }
 
 fn embedded_object(model: &Model, embedded: &EmbeddedType) -> InputObject {
-    let mut object = InputObject::new(embedded_input(&embedded.name));
-    if let Some(description) = &embedded.description {
-        object = object.description(text(description));
-    }
+    let description = match &embedded.description {
+        Some(description) => text(description),
+        None => format!("A whole {}.", embedded.name),
+    };
+    let object = InputObject::new(embedded_input(&embedded.name)).description(description);
     embedded.fields.iter().fold(object, |object, field| {
         object.field(create_field(model, field))
     })

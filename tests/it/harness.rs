@@ -6,6 +6,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::mpsc::{Receiver, channel},
     time::Duration,
 };
 
@@ -26,6 +27,28 @@ pub(crate) fn tidegate(directory: &Path, arguments: &[&str]) -> Output {
     command(directory).args(arguments).output().unwrap()
 }
 
+/// Runs a command that must fail; returns what it complains of. A failure answers nothing on standard output.
+pub(crate) fn complaint(directory: &Path, arguments: &[&str]) -> String {
+    complaint_of(command(directory).args(arguments))
+}
+
+/// The same for a command with an environment of its own.
+pub(crate) fn complaint_of(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{command:?}: {complaint}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{command:?}");
+    complaint
+}
+
+/// Runs a command that must succeed; returns its answer.
+pub(crate) fn answer(directory: &Path, arguments: &[&str]) -> String {
+    let output = tidegate(directory, arguments);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {complaint}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// The binary, in a directory, with nothing of this machine's environment.
 pub(crate) fn command(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
@@ -41,6 +64,8 @@ pub(crate) struct Server {
     child: Child,
     /// Such as `http://127.0.0.1:41234`.
     pub(crate) url: String,
+    /// The lines it has printed after the first.
+    pub(crate) printed: Receiver<String>,
     directory: PathBuf,
 }
 
@@ -69,7 +94,13 @@ impl Server {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = lines.next().expect("the server says where it is").unwrap();
-        std::thread::spawn(move || lines.for_each(drop));
+        let (sender, printed) = channel();
+        // A test that does not listen is no reason to stop reading: the pipe would fill.
+        std::thread::spawn(move || {
+            lines
+                .map_while(Result::ok)
+                .for_each(|line| drop(sender.send(line)))
+        });
         let url = first
             .split_whitespace()
             .find(|word| word.starts_with("http://"));
@@ -77,6 +108,7 @@ impl Server {
         Self {
             child,
             url,
+            printed,
             directory: directory.to_owned(),
         }
     }
@@ -107,13 +139,7 @@ impl Server {
             "--expires",
             expires,
         ];
-        let output = tidegate(&self.directory, &arguments);
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        answer(&self.directory, &arguments).trim().to_owned()
     }
 
     /// Kills it as a power cut would.
@@ -161,8 +187,22 @@ pub(crate) const PAGE: &str = "changes { type documentId kind version scope docu
 pub(crate) const RESULTS: &str = "lastMutationId results { type documentId mutationId status duplicate version document { __typename id syncVersion ... on Task { title notes done labels minutesSpent audience priority due } } conflict { fields { field base mine theirs result taken } } error { code message field } }";
 
 impl Client {
+    /// The same device, after the gateway has moved.
+    pub(crate) fn at(&self, server: &Server) -> Self {
+        Self {
+            url: server.url.clone(),
+            ..self.clone()
+        }
+    }
+
     /// Sends an operation and returns the whole answer.
     pub(crate) async fn send(&self, query: &str, variables: Value) -> Value {
+        let answer = self.try_send(query, variables).await;
+        answer.expect("the gateway answers")
+    }
+
+    /// Sends an operation; nothing if the connection breaks before the answer is complete.
+    pub(crate) async fn try_send(&self, query: &str, variables: Value) -> Option<Value> {
         let body = json!({"query": query, "variables": variables}).to_string();
         let request = self
             .http
@@ -170,8 +210,8 @@ impl Client {
             .bearer_auth(&self.token)
             .header("content-type", "application/json")
             .body(body);
-        let text = request.send().await.unwrap().text().await.unwrap();
-        serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"))
+        let text = request.send().await.ok()?.text().await.ok()?;
+        Some(serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}")))
     }
 
     /// Sends an operation that must succeed and returns its data.
@@ -265,6 +305,12 @@ impl Socket {
 
     /// The next protocol message; pings are answered on the way.
     pub(crate) async fn next(&mut self) -> Value {
+        let message = self.try_next().await;
+        message.unwrap_or_else(|end| panic!("no message but {end}"))
+    }
+
+    /// The next protocol message, or how the connection ended.
+    pub(crate) async fn try_next(&mut self) -> Result<Value, String> {
         loop {
             match tokio::time::timeout(PATIENCE, self.0.next())
                 .await
@@ -275,11 +321,11 @@ impl Socket {
                     if message["type"] == "ping" {
                         self.send(json!({"type": "pong"})).await;
                     } else {
-                        return message;
+                        return Ok(message);
                     }
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => panic!("no message but {other:?}"),
+                other => return Err(format!("{other:?}")),
             }
         }
     }

@@ -4,8 +4,12 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+mod commands;
 mod contract;
+mod crash;
 mod docs;
 mod embedded;
 mod harness;
+mod schema;
+mod serve;
 mod story;

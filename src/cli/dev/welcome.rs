@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, net::SocketAddr};
 
-use super::super::model::{LoadedModel, ModelSource};
+use super::super::model::LoadedModel;
 use crate::http::{DevUser, GraphiqlConfig, Tab};
 
 /// A first push for the built-in example.
@@ -56,10 +56,7 @@ pub(super) fn page(loaded: &LoadedModel, users: &[DevUser]) -> GraphiqlConfig {
 
 /// What the terminal shows.
 pub(super) fn text(loaded: &LoadedModel, address: SocketAddr, users: &[DevUser]) -> String {
-    let source = match &loaded.source {
-        ModelSource::File(path) => path.display().to_string(),
-        ModelSource::Example => "the built-in example".to_owned(),
-    };
+    let source = &loaded.source;
     let mut text = format!(
         "Tidegate serves {source} at http://{address}\n\n  Open http://{address}/ for GraphiQL, signed in as alice or bob.\n\n"
     );

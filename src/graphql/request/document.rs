@@ -52,7 +52,7 @@ impl CheckedDocument {
             mentioned_once,
         };
         checked
-            .bound_introspection()
+            .bound_introspection(limits.introspection)
             .map_err(|refusal| vec![refusal])?;
         Ok(checked)
     }
@@ -75,14 +75,20 @@ impl CheckedDocument {
     /// `types { fields { type { fields … } } }` multiplies its answer with each level. Only
     /// operations that ask for the schema are looked at, since a model may have fields of the same
     /// names.
-    fn bound_introspection(&self) -> Result<(), Refusal> {
+    fn bound_introspection(&self, allowed: bool) -> Result<(), Refusal> {
         for operation in self.document.operations.iter() {
             let asks = |name: &str| matches!(name, "__schema" | "__type");
-            if !operation
+            let Some(asking) = operation
                 .root_fields(&self.document)
-                .any(|field| asks(&field.name))
-            {
+                .find(|field| asks(&field.name))
+            else {
                 continue;
+            };
+            if !allowed {
+                // async-graphql's own switch answers `data: null` and no error, which no tool can explain.
+                let message = "introspection is off; the schema is at /schema.graphql, for whoever has a token";
+                let refusal = Refusal::new(RefusalKind::Validation, message);
+                return Err(refusal.at(self.positions.of(asking.location())));
             }
             introspection::check_max_depth(&self.document, operation).map_err(|error| {
                 Refusal::new(RefusalKind::Limit, error.message().to_string())

@@ -36,6 +36,8 @@ pub(crate) struct DoorLimits {
     /// Bytes of variables that may be handed over a second time, because a document names a
     /// variable more than once.
     pub(crate) variables_copied_bytes_max: usize,
+    /// Whether `__schema` and `__type` may be asked for.
+    pub(crate) introspection: bool,
     /// Documents kept with the result of their validation.
     pub(crate) cached_documents_max: NonZeroUsize,
     /// Bytes of text of the documents kept.
@@ -54,6 +56,7 @@ impl Default for DoorLimits {
             fragment_expansion_max: 10_000,
             variables_depth_max: 64,
             variables_copied_bytes_max: 4 * 1024 * 1024,
+            introspection: true,
             cached_documents_max: NonZeroUsize::new(512).expect("512 is not zero"),
             cached_bytes_max: 2 * 1024 * 1024,
         }

@@ -82,13 +82,12 @@ fn sync_directory(_: &Path) -> io::Result<()> {
 }
 
 fn lock_unfinished(path: &Path) -> Result<File, StoreError> {
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(|error| io_error(path, &error))?;
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    // The documents are nobody's but the gateway's.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path).map_err(|error| io_error(path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(in_use(path)),

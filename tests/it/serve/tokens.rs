@@ -1,0 +1,366 @@
+//! Whose tokens a gateway believes: public keys in a file, keys behind a URL, and nobody else's.
+//!
+//! The rotation of keys over minutes is tested where the clock can be turned, in the unit tests of `auth`.
+
+use std::{
+    fs,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::{
+    encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der},
+    rsa::{KeyPair as RsaKeyPair, KeySize},
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
+};
+use axum::{Router, http::StatusCode, routing::get};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{code_of, configured};
+use crate::harness::{Server, Socket, command};
+
+/// A key pair of an identity provider.
+struct Key {
+    private: EncodingKey,
+    public_pem: String,
+    algorithm: Algorithm,
+}
+
+impl Key {
+    fn rsa() -> Self {
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        let private = pem("PRIVATE KEY", der.as_ref());
+        Self {
+            private: EncodingKey::from_rsa_pem(private.as_bytes()).unwrap(),
+            public_pem: public_pem(pair.public_key()),
+            algorithm: Algorithm::RS256,
+        }
+    }
+
+    fn p256() -> Self {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        Self {
+            private: EncodingKey::from_ec_der(pair.to_pkcs8v1().unwrap().as_ref()),
+            public_pem: public_pem(pair.public_key()),
+            algorithm: Algorithm::ES256,
+        }
+    }
+
+    fn ed25519() -> Self {
+        let pair = Ed25519KeyPair::generate().unwrap();
+        let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        Self {
+            private: EncodingKey::from_ed_der(der.as_ref()),
+            public_pem: public_pem(pair.public_key()),
+            algorithm: Algorithm::EdDSA,
+        }
+    }
+
+    fn token(&self, kid: Option<&str>, claims: &Value) -> String {
+        let mut header = Header::new(self.algorithm);
+        header.kid = kid.map(str::to_owned);
+        jsonwebtoken::encode(&header, claims, &self.private).unwrap()
+    }
+
+    fn jwk(&self, kid: &str) -> Value {
+        let mut jwk = Jwk::from_encoding_key(&self.private, self.algorithm).unwrap();
+        jwk.common.key_id = Some(kid.to_owned());
+        serde_json::to_value(jwk).unwrap()
+    }
+}
+
+fn public_pem(key: &impl AsDer<PublicKeyX509Der<'static>>) -> String {
+    pem("PUBLIC KEY", key.as_der().unwrap().as_ref())
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let der = BASE64_STANDARD.encode(der);
+    format!("-----BEGIN {label}-----\n{der}\n-----END {label}-----\n")
+}
+
+fn now_s() -> u64 {
+    jsonwebtoken::get_current_timestamp()
+}
+
+/// The claims of a good token for alice, with these put over them; null takes one away.
+fn claims(changed: Value) -> Value {
+    let mut claims = json!({
+        "sub": "alice", "iss": "https://id.example.com/", "aud": "tidegate", "exp": now_s() + 600, "teams": ["demo"],
+    });
+    for (name, value) in changed.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    claims
+        .as_object_mut()
+        .unwrap()
+        .retain(|_, value| !value.is_null());
+    claims
+}
+
+/// A gateway with this in its `[auth]`.
+fn serve(directory: &TempDir) -> Server {
+    let mut command = command(directory.path());
+    command.arg("serve");
+    Server::start(directory.path(), command)
+}
+
+fn directory(algorithm: Algorithm, source: &str) -> TempDir {
+    configured(&format!(
+        "listen = \"127.0.0.1:0\"\n[store]\nurl = \"embedded:data\"\n[auth]\nalgorithms = [\"{algorithm:?}\"]\n{source}\n\
+         issuer = \"https://id.example.com/\"\naudience = \"tidegate\"\nleeway = \"0s\"\n"
+    ))
+}
+
+/// A gateway that believes the holder of `key`, whose public half it has in a file.
+fn believer(key: &Key) -> (TempDir, Server) {
+    let directory = directory(key.algorithm, "public_key_file = \"key.pem\"");
+    fs::write(directory.path().join("key.pem"), &key.public_pem).unwrap();
+    let server = serve(&directory);
+    (directory, server)
+}
+
+/// The status and the body that a request with this `Authorization` gets.
+async fn ask(server: &Server, authorization: Option<&str>) -> (u16, String) {
+    let request = reqwest::Client::new().post(format!("{}/graphql", server.url));
+    let request = request
+        .header("content-type", "application/json")
+        .body(r#"{"query":"{ viewer { id } }"}"#);
+    let header = |request: reqwest::RequestBuilder, value| request.header("authorization", value);
+    let response = authorization
+        .into_iter()
+        .fold(request, header)
+        .send()
+        .await
+        .unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+async fn ask_with(server: &Server, token: &str) -> (u16, String) {
+    ask(server, Some(&format!("Bearer {token}"))).await
+}
+
+const ALICE: &str = r#"{"data":{"viewer":{"id":"alice"}}}"#;
+
+#[tokio::test]
+async fn a_public_key_in_a_file_verifies_rs256_es256_and_eddsa() {
+    for key in [Key::rsa(), Key::p256(), Key::ed25519()] {
+        let (_directory, server) = believer(&key);
+        let answer = ask_with(&server, &key.token(None, &claims(json!({})))).await;
+        assert_eq!(answer, (200, ALICE.to_owned()), "{:?}", key.algorithm);
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_looks_the_same() {
+    let (key, stranger) = (Key::rsa(), Key::rsa());
+    let (_directory, server) = believer(&key);
+    let encode = |part: &str| BASE64_URL_SAFE_NO_PAD.encode(part);
+    let good = claims(json!({}));
+    let unsigned = |algorithm: &str| {
+        let header = format!(r#"{{"alg":"{algorithm}","typ":"JWT"}}"#);
+        format!("{}.{}.", encode(&header), encode(&good.to_string()))
+    };
+    let public_key_as_secret = EncodingKey::from_secret(key.public_pem.as_bytes());
+    let confused =
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &good, &public_key_as_secret);
+    let signed = key.token(None, &good);
+    let other_payload = encode(&claims(json!({"sub": "bob"})).to_string());
+    let parts: Vec<&str> = signed.split('.').collect();
+    let spliced = [parts[0], &other_payload, parts[2]].join(".");
+    let tokens = [
+        ("algorithm confusion", confused.unwrap()),
+        ("none", unsigned("none")),
+        ("None", unsigned("None")),
+        ("no signature", unsigned("RS256")),
+        ("another's key", stranger.token(None, &good)),
+        ("another payload", spliced),
+        ("rubbish", "rubbish".to_owned()),
+        (
+            "expired",
+            key.token(None, &claims(json!({"exp": now_s() - 1}))),
+        ),
+        ("no exp", key.token(None, &claims(json!({"exp": null})))),
+        (
+            "nbf",
+            key.token(None, &claims(json!({"nbf": now_s() + 300}))),
+        ),
+        (
+            "issuer",
+            key.token(None, &claims(json!({"iss": "https://evil.example.com/"}))),
+        ),
+        ("no issuer", key.token(None, &claims(json!({"iss": null})))),
+        (
+            "audience",
+            key.token(None, &claims(json!({"aud": ["another"]}))),
+        ),
+        (
+            "no audience",
+            key.token(None, &claims(json!({"aud": null}))),
+        ),
+        ("no user", key.token(None, &claims(json!({"sub": null})))),
+        ("empty user", key.token(None, &claims(json!({"sub": ""})))),
+    ];
+    let expected = ask_with(&server, "x.y.z").await;
+    assert_eq!(
+        (expected.0, code_of(&expected.1)),
+        (401, "UNAUTHENTICATED".to_owned())
+    );
+    for (what, token) in &tokens {
+        assert_eq!(ask_with(&server, token).await, expected, "{what}");
+    }
+    for header in [
+        None,
+        Some("Bearer "),
+        Some("Basic YTpi"),
+        Some(signed.as_str()),
+    ] {
+        let (status, body) = ask(&server, header).await;
+        assert_eq!(
+            (status, code_of(&body)),
+            (401, "UNAUTHENTICATED".to_owned()),
+            "{header:?}"
+        );
+    }
+    assert_eq!(ask_with(&server, &signed).await.1, ALICE);
+}
+
+#[tokio::test]
+async fn a_socket_ends_with_its_token() {
+    let key = Key::p256();
+    let (_directory, server) = believer(&key);
+    let token = key.token(None, &claims(json!({"exp": now_s() + 2})));
+    let client = super::client(&server, &token);
+    let mut socket = Socket::follow(&client, "").await;
+    assert_eq!(socket.page().await["reset"], true);
+    assert_eq!(
+        socket.close_code().await,
+        4403,
+        "clients resume with a new token"
+    );
+}
+
+#[test]
+fn a_key_file_of_no_use_is_refused_at_the_start() {
+    for (text, told) in [
+        (Some(Key::p256().public_pem), "cannot verify RS256"),
+        (Some("no key at all".to_owned()), "is not a public key"),
+        (None, "key.pem cannot be read"),
+    ] {
+        let directory = directory(Algorithm::RS256, "public_key_file = \"key.pem\"");
+        if let Some(text) = text {
+            fs::write(directory.path().join("key.pem"), text).unwrap();
+        }
+        let complaint = crate::harness::complaint(directory.path(), &["serve"]);
+        assert!(complaint.contains(told), "{complaint}");
+    }
+}
+
+/// An identity provider on this machine.
+struct Provider {
+    url: String,
+    /// The key set it publishes; without one it is out of order.
+    keys: Arc<Mutex<Option<Value>>>,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Provider {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let provider = Self {
+            url: format!("http://{}/jwks.json", listener.local_addr().unwrap()),
+            keys: Arc::default(),
+            requests: Arc::default(),
+        };
+        let (keys, requests) = (provider.keys.clone(), provider.requests.clone());
+        let answer = async move || {
+            requests.fetch_add(1, Ordering::SeqCst);
+            match keys.lock().unwrap().clone() {
+                Some(keys) => (StatusCode::OK, json!({"keys": keys}).to_string()),
+                None => (StatusCode::INTERNAL_SERVER_ERROR, String::new()),
+            }
+        };
+        let router = Router::new().route("/jwks.json", get(answer));
+        tokio::spawn(axum::serve(listener, router).into_future());
+        provider
+    }
+
+    fn publish(&self, keys: Value) {
+        *self.keys.lock().unwrap() = Some(keys);
+    }
+}
+
+#[tokio::test]
+async fn keys_behind_a_url_are_fetched_when_needed_and_asked_for_seldom() {
+    let provider = Provider::start().await;
+    let (first, second, stranger) = (Key::p256(), Key::p256(), Key::p256());
+    let directory = directory(
+        Algorithm::ES256,
+        &format!("jwks_url = \"{}\"", provider.url),
+    );
+    let server = serve(&directory);
+    let good = claims(json!({}));
+    let token = first.token(Some("first"), &good);
+
+    let (status, body) = ask_with(&server, &token).await;
+    assert_eq!(
+        (status, code_of(&body)),
+        (503, "SERVICE_UNAVAILABLE".to_owned()),
+        "the provider is down"
+    );
+    let readiness = reqwest::get(format!("{}/readyz", server.url))
+        .await
+        .unwrap();
+    assert_eq!(readiness.status(), 200, "the store is well");
+
+    provider.publish(json!([first.jwk("first"), second.jwk("second")]));
+    let began = Instant::now();
+    while ask_with(&server, &token).await.0 != 200 {
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "it tries again soon"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let fetched = provider.requests.load(Ordering::SeqCst);
+    assert!(
+        fetched <= 4,
+        "{fetched} requests while the provider was down"
+    );
+
+    assert_eq!(
+        ask_with(&server, &second.token(Some("second"), &good))
+            .await
+            .1,
+        ALICE
+    );
+    for kid in ["invented", "first ", "../first", "second"] {
+        let (status, body) = ask_with(&server, &stranger.token(Some(kid), &good)).await;
+        assert_eq!(
+            (status, code_of(&body)),
+            (401, "UNAUTHENTICATED".to_owned()),
+            "{kid}"
+        );
+    }
+    assert_eq!(
+        provider.requests.load(Ordering::SeqCst),
+        fetched,
+        "invented key ids cost the provider nothing"
+    );
+
+    *provider.keys.lock().unwrap() = None;
+    assert_eq!(
+        ask_with(&server, &token).await.1,
+        ALICE,
+        "known keys outlive their provider"
+    );
+}
