@@ -13,7 +13,8 @@ use tidegate_core::{
 };
 
 const GRANT: &str = "extend schema @grant(scope: \"user:{sub}\", access: WRITE)";
-const OTHER: &str = "type Other @collection(name: \"others\") @scope(by: \"public\") { id: ID! }";
+const OTHER: &str =
+    "type Other @collection(name: \"others\") @scope(by: \"public\") { id: ID! name: String }";
 const TASK: &str = "type Task @collection(name: \"tasks\") @scope(by: \"public\") { id: ID!";
 
 macro_rules! wrong {
@@ -55,7 +56,7 @@ fn the_example_is_a_model_whose_types_can_be_selected_together() {
 
 #[test]
 fn places_count_characters() {
-    let text = "type Aufgabe @collection(name: \"größe\", plurl: \"x\") { id: ID! }";
+    let text = "type Aufgabe @collection(name: \"größe\", plurl: \"x\") { id: ID! name: String }";
     let mistakes = Model::parse("model.graphql", text).unwrap_err();
     let columns: Vec<usize> = mistakes.iter().map(|mistake| mistake.column).collect();
     assert_eq!(columns, [1, 6, 41]);
@@ -74,7 +75,7 @@ fn everything_a_model_can_say_is_understood() {
 fn every_name_a_directive_takes_has_its_meaning() {
     let task = |collection: &str, conflict: &str, field: &str| {
         let ty = format!(
-            "{GRANT} type Task @collection(name: \"tasks\" {collection}) @scope(by: \"public\") {conflict} {{ id: ID! {field} }}"
+            "{GRANT} type Task @collection(name: \"tasks\" {collection}) @scope(by: \"public\") {conflict} {{ id: ID! {field} name: String }}"
         );
         Arc::clone(&parse(&ty).types[0])
     };

@@ -11,7 +11,7 @@ use crate::{
     grant,
     model::{Field, MergeStrategy, Overlap, Policy},
     push::Status,
-    value::{Document, Value},
+    value::{Document, Value, json},
 };
 
 /// An update as its change carries it.
@@ -310,13 +310,9 @@ pub(super) fn check_field(
     if field.read_only {
         return Err(invalid("the field is read-only"));
     }
-    if field.ty.required && value.is_null() {
-        return Err(invalid("must not be null"));
-    }
-    field
-        .constraint
-        .check(value)
-        .map_err(|message| invalid(&message))
+    json::check_value(context.model, field, value, name).map_err(|error| {
+        Rejection::of_field(RejectionCode::InvalidValue, &error.path, error.problem)
+    })
 }
 
 /// A joined value is neither side's own, so it is checked again.

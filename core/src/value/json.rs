@@ -49,6 +49,52 @@ pub fn decode(model: &Model, ty: &FieldType, json: Json, path: &str) -> Result<V
     decode_at(model, ty, json, path, 0)
 }
 
+/// Checks a value against what its field says besides its type: whether null may stand there, and the constraints, those of
+/// embedded documents too.
+///
+/// # Errors
+/// The first [`JsonError`].
+pub fn check_value(
+    model: &Model,
+    field: &Field,
+    value: &Value,
+    path: &str,
+) -> Result<(), JsonError> {
+    if field.ty.required && value.is_null() {
+        return Err(JsonError::new(path, "must not be null"));
+    }
+    field
+        .constraint
+        .check(value)
+        .map_err(|problem| JsonError::new(path, problem))?;
+    check_embedded(model, &field.ty.shape, value, path)
+}
+
+fn check_embedded(
+    model: &Model,
+    shape: &Shape,
+    value: &Value,
+    path: &str,
+) -> Result<(), JsonError> {
+    match (shape, value) {
+        (Shape::List(item), Value::List(values)) => {
+            values.iter().enumerate().try_for_each(|(i, value)| {
+                check_embedded(model, &item.shape, value, &format!("{path}[{i}]"))
+            })
+        }
+        (Shape::Embedded(name), Value::Object(document)) => {
+            let fields = model.embedded.get(name).map_or(&[][..], |t| &t.fields);
+            let given = fields
+                .iter()
+                .filter_map(|field| Some((field, document.get(&field.name)?)));
+            given.into_iter().try_for_each(|(field, value)| {
+                check_value(model, field, value, &join(path, &field.name))
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Checks a stored document against the model as it is now: a field that is required has a value or a default, and
 /// every value is of its field's type. Fields the model no longer has are left alone.
 ///
@@ -315,5 +361,38 @@ fn join(path: &str, name: &str) -> String {
         name.to_owned()
     } else {
         format!("{path}.{name}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_constraints_of_embedded_documents_hold_and_name_their_path() {
+        let model = "extend schema @grant(scope: \"public\", access: WRITE)
+            type Order @collection(name: \"orders\") @scope(by: \"public\") { id: ID! lines: [Line!]! }
+            type Line { code: String! @constraint(maxLength: 2) note: String }";
+        let model = Model::parse("model.graphql", model).unwrap();
+        let field = &model.types[0].fields[0];
+        let check = |lines: Json| {
+            let value = decode(&model, &field.ty, lines, "lines").unwrap();
+            check_value(&model, field, &value, "lines").map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            check(json!([{"code": "ab"}, {"code": "cd", "note": null}])),
+            Ok(())
+        );
+        let broken = check(json!([{"code": "ab"}, {"code": "abc"}]));
+        assert_eq!(
+            broken,
+            Err("lines[1].code: must have at most 2 characters".to_owned())
+        );
+        assert_eq!(
+            check(json!([{"code": null}])),
+            Err("lines[0].code: must not be null".to_owned())
+        );
     }
 }

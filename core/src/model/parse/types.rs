@@ -17,8 +17,8 @@ use super::{
 use crate::{
     id::{IdType, TypeName},
     model::{
-        ConflictRule, DocumentType, MembershipRule, Overlap, Policy, Reference, Scalar, Shape,
-        Template,
+        ConflictRule, DocumentType, Field, MembershipRule, Overlap, Policy, Reference, Scalar,
+        Shape, Template,
     },
 };
 
@@ -60,7 +60,11 @@ pub(super) fn read(
         .into_iter()
         .filter_map(|field| read_reference(context, object, field, report))
         .collect();
+    let stored_count = stored.len();
     let fields = fields::read_all(context, Owner::Document, stored.into_iter(), report);
+    if fields.len() == stored_count {
+        check_settable(object, &fields, report);
+    }
     let templates = FieldTemplates {
         sdl: context.sdl,
         object,
@@ -82,6 +86,20 @@ pub(super) fn read(
         membership,
     };
     Some((document_type, roots))
+}
+
+/// GraphQL has no input type without fields, and a document that nobody can fill is of no use.
+fn check_settable(object: &ObjectTypeDefinition, fields: &[Field], report: &mut Report<'_>) {
+    if fields.iter().all(|field| field.read_only) {
+        report.add(
+            object.name.location(),
+            format!(
+                "the type {} has no field that a client can set",
+                object.name
+            ),
+            "give it a field besides `id` that is not @readOnly",
+        );
+    }
 }
 
 fn read_name(object: &ObjectTypeDefinition, report: &mut Report<'_>) -> Option<TypeName> {
