@@ -147,6 +147,3 @@ fn reply(
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

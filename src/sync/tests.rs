@@ -1,4 +1,4 @@
-//! What pushes that share a transaction may do to one another.
+//! The service on an embedded store: pushes that share a transaction, and stores that were served with another model.
 
 use async_trait::async_trait;
 use futures_util::{future::poll_immediate, stream::BoxStream};
@@ -7,7 +7,7 @@ use tidegate_core::{
     change::{Action, Change, Submission},
     grant::Identity,
     id::{DocumentId, DocumentKey, Epoch, Scope, Seq, TypeName, UserId},
-    push::Status,
+    push::{Push, Status},
     transaction::{Reads, Writes},
     value::{Document, Timestamp, Value},
 };
@@ -51,13 +51,16 @@ impl Store for Poisoned {
     }
 }
 
+fn model(text: &str) -> Model {
+    Model::parse("model.graphql", text).unwrap()
+}
+
 fn service(directory: &TempDir) -> Arc<SyncService> {
     let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
     let store = EmbeddedStore::open(directory.path(), &options).unwrap();
-    let model = Arc::new(Model::parse("model.graphql", MODEL).unwrap());
     let clock: Clock = Arc::new(|| Timestamp::EPOCH);
     SyncService::start(
-        model,
+        Arc::new(model(MODEL)),
         Arc::new(Poisoned(store)),
         clock,
         SyncLimits::default(),
@@ -141,4 +144,23 @@ async fn a_push_that_nobody_waits_for_is_not_begun() {
         .map(|entry| entry.key.id.as_str())
         .collect();
     assert_eq!(ids, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_store_is_not_served_with_rules_that_would_leave_documents_open_to_others() {
+    let directory = TempDir::new().unwrap();
+    let sync = service(&directory);
+    let pushed = sync.push(&alice(&sync), create("a")).await.unwrap();
+    assert_eq!(pushed.outcomes[0].status, Status::Applied);
+    let granting = r#"@grants(scope: "board:{team}", to: "{team}", access: "READ") { id"#;
+    for (changed, count) in [
+        (MODEL.to_owned(), 0),
+        (MODEL.replace(r#"(by: "team:"#, r#"(by: "group:"#), 1),
+        (MODEL.replace("{ id", granting), 1),
+    ] {
+        let misfits = misfits(&model(&changed), sync.store.as_ref(), |_| ())
+            .await
+            .unwrap();
+        assert_eq!(misfits.count, count, "{changed}");
+    }
 }
