@@ -151,7 +151,7 @@ fn worded(misfits: &Misfits) -> String {
         .map(|(key, problem)| format!("\n  {key}: {problem}"))
         .collect();
     format!(
-        "{} stored documents do not fit the model:{named}\nGive a new required field a @default or make it nullable, undo the change of type, or start on an empty store.",
+        "{} stored documents do not fit the model:{named}\nGive a new required field a @default or make it nullable, undo the change of type, `@scope` or `@grants`, or start on an empty store.",
         misfits.count
     )
 }

@@ -250,3 +250,6 @@ async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result
         Err(_) => Err(SyncError::Busy),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,11 +14,15 @@ use crate::{
     id::{ClientId, MutationId, Scope, Version},
     model::{DocumentType, Model, Overlap, Policy},
     push::Status,
-    value::{Document, Timestamp, Value},
+    value::{Document, Timestamp, Value, document_bytes},
 };
 
 /// How far ahead of the server's clock a client's `changedAt` may lie before it is pulled back, in milliseconds.
 pub const CLOCK_SKEW_MAX_MS: i64 = 60_000;
+
+/// The most bytes a document may grow to, by edits each of which is small. Each decision copies the document, each page
+/// that carries it holds it in memory, and MongoDB takes 16 MiB together with its sync state.
+pub const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 
 /// Everything a decision depends on besides the entry and the change.
 #[derive(Debug, Clone, Copy)]
@@ -113,7 +117,20 @@ pub fn decide(context: &Context<'_>, entry: Option<&Entry>, change: &Change) -> 
         }
         Action::Delete { base } => delete::decide(context, entry, change, *base),
     };
-    decided.unwrap_or_else(Decision::Reject)
+    decided
+        .and_then(within_bounds)
+        .unwrap_or_else(Decision::Reject)
+}
+
+fn within_bounds(decision: Decision) -> Result<Decision, Rejection> {
+    if let Decision::Write { entry, .. } = &decision
+        && let Some(body) = &entry.body
+        && document_bytes(body) > DOCUMENT_BYTES_MAX
+    {
+        let message = format!("the document would have more than {DOCUMENT_BYTES_MAX} bytes");
+        return Err(Rejection::new(RejectionCode::InvalidValue, message));
+    }
+    Ok(decision)
 }
 
 /// How a change relates to the entry it meets (protocol.md 4.5 and 4.7).

@@ -13,6 +13,10 @@ use crate::{
     model::Model,
 };
 
+/// More tracks than a client comes by, who gets one for each time that it adds types while others still catch up. A token
+/// is not signed, and every track of it is given a position in every scope.
+const TRACKS_MAX: usize = 64;
+
 /// What a page is asked for.
 #[derive(Debug, Clone)]
 pub struct PageRequest {
@@ -197,7 +201,9 @@ fn is_continuous(checkpoint: &Checkpoint, view: &View<'_>) -> bool {
             .map_or(state.head, |confirmed| state.head.max(*confirmed));
         position.seq.max(position.start) >= state.floor && position.seq <= head
     };
-    checkpoint.epoch == *view.epoch && positions(checkpoint).all(on_course)
+    checkpoint.epoch == *view.epoch
+        && checkpoint.tracks.len() <= TRACKS_MAX
+        && positions(checkpoint).all(on_course)
 }
 
 /// A revoked scope is reported once and leaves the checkpoint, so that a later grant starts it again (2.6).

@@ -53,6 +53,35 @@ impl Value {
             _ => None,
         }
     }
+
+    /// About how many bytes a store needs for it.
+    fn bytes(&self) -> usize {
+        let inside = match self {
+            Self::String(text) => text.len(),
+            Self::Decimal(decimal) => decimal.as_str().len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::List(items) => items.iter().map(Self::bytes).sum(),
+            Self::Object(document) => document_bytes(document),
+            Self::Null
+            | Self::Bool(_)
+            | Self::Int(_)
+            | Self::Long(_)
+            | Self::Float(_)
+            | Self::DateTime(_) => 0,
+        };
+        VALUE_BYTES + inside
+    }
+}
+
+/// What a value takes beside its text or its parts: a tag, a length or number, and its place in a list.
+const VALUE_BYTES: usize = 12;
+
+/// About how many bytes a store needs for a document.
+pub fn document_bytes(document: &Document) -> usize {
+    document
+        .iter()
+        .map(|(name, value)| name.len() + value.bytes())
+        .sum()
 }
 
 /// The fields of a document by their names in the model; an absent field is not in the map.

@@ -1,8 +1,15 @@
 //! Whether what a store holds fits the model: asked when a gateway starts on a model it has not seen before.
 //!
-//! A required field that was added, or a type that changed, would otherwise fail the pages of every client.
+//! A required field that was added, or a type that changed, would otherwise fail the pages of every client; under a
+//! changed `@scope` or `@grants`, what is stored would stay open to those whom the rule before named.
 
-use tidegate_core::{id::DocumentKey, model::Model, value::json};
+use tidegate_core::{
+    entry::Entry,
+    grant,
+    id::DocumentKey,
+    model::{DocumentType, Model},
+    value::{Document, json},
+};
 
 use crate::store::{Store, StoreError};
 
@@ -36,15 +43,12 @@ pub async fn misfits(
     loop {
         let entries = snapshot.walk(after.as_ref(), BATCH).await?;
         for entry in &entries {
-            let document_type = model.document_type(entry.key.type_name.as_str());
-            let Some((document_type, body)) = document_type.zip(entry.body.as_ref()) else {
+            let Some(problem) = misfit(model, entry) else {
                 continue;
             };
-            if let Err(error) = json::check_document(model, &document_type.fields, body) {
-                misfits.count += 1;
-                if misfits.named.len() < NAMED_MAX {
-                    misfits.named.push((entry.key.clone(), error.to_string()));
-                }
+            misfits.count += 1;
+            if misfits.named.len() < NAMED_MAX {
+                misfits.named.push((entry.key.clone(), problem));
             }
         }
         progress(entries.len());
@@ -53,4 +57,35 @@ pub async fn misfits(
             None => return Ok(misfits),
         }
     }
+}
+
+/// What is wrong with a stored document; of types the model no longer has, only that they must not go on to grant.
+fn misfit(model: &Model, entry: &Entry) -> Option<String> {
+    let document_type = model.document_type(entry.key.type_name.as_str());
+    match (document_type, &entry.body) {
+        (Some(document_type), Some(body)) => misfit_of_type(model, document_type, entry, body),
+        (None, Some(_)) if entry.membership.is_some() => {
+            Some("it gives access to a scope, and its type is gone".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn misfit_of_type(
+    model: &Model,
+    document_type: &DocumentType,
+    entry: &Entry,
+    body: &Document,
+) -> Option<String> {
+    if let Err(error) = json::check_document(model, &document_type.fields, body) {
+        return Some(error.to_string());
+    }
+    let scope = grant::scope_of(document_type, &entry.key.id, body);
+    if !scope.is_ok_and(|scope| scope == entry.scope) {
+        return Some("`@scope` would put it into another scope".to_owned());
+    }
+    if grant::membership_of(document_type, &entry.key.id, body) != entry.membership {
+        return Some("`@grants` would give other access".to_owned());
+    }
+    None
 }

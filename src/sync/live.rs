@@ -133,8 +133,10 @@ impl Subscription {
         };
         let (changes, track) = self.ticket.read(track, self.request.limit)?;
         let checkpoint = Checkpoint {
+            epoch: checkpoint.epoch.clone(),
+            types: checkpoint.types.clone(),
             tracks: vec![track],
-            ..checkpoint.clone()
+            turn: None,
         };
         Some(Page {
             changes,
@@ -176,9 +178,7 @@ fn apply(subscribers: &mut Subscribers, model: &Model, event: TailEvent) {
     match event {
         TailEvent::Restart | TailEvent::Epoch(_) => subscribers.restart(),
         TailEvent::Committed { transaction, items } => {
-            for item in items.iter() {
-                subscribers.offer(transaction, item);
-            }
+            subscribers.offer(transaction, &items);
             if items.iter().any(|item| is_membership(model, item)) {
                 subscribers.regrant();
             }

@@ -79,19 +79,39 @@ async fn commit_groups(
             .into_iter()
             .map(|waiting| (waiting.request, waiting.answer))
             .unzip();
-        let committed = commit(&model, store.as_ref(), &clock, requests).await;
-        reply(committed, answers);
+        let requests: Arc<[PushRequest]> = requests.into();
+        let committed = commit(&model, store.as_ref(), &clock, requests.clone()).await;
+        if committed.as_ref().is_err_and(is_of_one_push) && requests.len() > 1 {
+            for (request, answer) in requests.iter().zip(answers) {
+                let alone = Arc::from([request.clone()]);
+                let committed = commit(&model, store.as_ref(), &clock, alone).await;
+                reply(committed, vec![answer]);
+            }
+        } else {
+            reply(committed, answers);
+        }
     }
 }
 
+/// Whether one push of a group may be the cause, and the others innocent. Nothing was written then.
+fn is_of_one_push(error: &StoreError) -> bool {
+    matches!(error, StoreError::Undecided(_) | StoreError::Corrupt(_))
+}
+
+/// The pushes that wait, up to the bound. Those that nobody waits for any more are left out, or a queue that was once
+/// too long would be worked off for clients that have long sent the same again.
 async fn next_group(waiting: &mut mpsc::Receiver<Waiting>) -> Option<Vec<Waiting>> {
-    let mut group = vec![waiting.recv().await?];
-    let mut changes = group[0].request.push.changes.len();
-    while changes < GROUP_CHANGES
-        && let Ok(next) = waiting.try_recv()
-    {
-        changes += next.request.push.changes.len();
-        group.push(next);
+    let mut next = Some(waiting.recv().await?);
+    let mut group = Vec::new();
+    let mut changes = 0;
+    while let Some(push) = next {
+        if !push.answer.is_closed() {
+            changes += push.request.push.changes.len();
+            group.push(push);
+        }
+        next = (changes < GROUP_CHANGES)
+            .then(|| waiting.try_recv().ok())
+            .flatten();
     }
     Some(group)
 }
@@ -100,7 +120,7 @@ async fn commit(
     model: &Arc<Model>,
     store: &dyn Store,
     clock: &Clock,
-    requests: Vec<PushRequest>,
+    requests: Arc<[PushRequest]>,
 ) -> Result<Vec<PushAnswer>, StoreError> {
     let reads = push::reads(&requests);
     let (model, now) = (model.clone(), clock());

@@ -281,7 +281,7 @@ struct Run<'r, 'w, 'l> {
     /// Documents whose create failed: what the client queued on top of it must not meet another document.
     dropped: HashSet<DocumentKey>,
     /// What the identity may do now; `None` after a membership changed.
-    grants: Option<Grants>,
+    grants: Option<Arc<Grants>>,
 }
 
 impl Run<'_, '_, '_> {
@@ -352,7 +352,7 @@ impl Run<'_, '_, '_> {
         change: &Change,
     ) -> Verdict {
         let request = self.request;
-        let grants = self.grants().clone();
+        let grants = self.grants();
         let client = request.push.client.as_ref();
         let mutation = client
             .and_then(|client| client.first)
@@ -416,9 +416,11 @@ impl Run<'_, '_, '_> {
             .then_some(entry.version)
     }
 
-    fn grants(&mut self) -> &Grants {
-        self.grants
-            .get_or_insert_with(|| self.world.grants(self.request))
+    fn grants(&mut self) -> Arc<Grants> {
+        let grants = self
+            .grants
+            .get_or_insert_with(|| self.world.grants(self.request));
+        Arc::clone(grants)
     }
 }
 
@@ -467,10 +469,16 @@ impl<'l> World<'l> {
             .or_else(|| self.loaded.memberships.get(user))
     }
 
-    fn grants(&self, request: &PushRequest) -> Grants {
+    /// What claims alone give is shared, not copied: there may be thousands of scopes.
+    fn grants(&self, request: &PushRequest) -> Arc<Grants> {
         let memberships = self.memberships(&request.identity.user);
-        Grants::clone(&request.claim_grants)
-            .with(memberships.into_iter().flat_map(BTreeMap::values))
+        match memberships.filter(|memberships| !memberships.is_empty()) {
+            None => Arc::clone(&request.claim_grants),
+            Some(memberships) => {
+                let claimed = Grants::clone(&request.claim_grants);
+                Arc::new(claimed.with(memberships.values()))
+            }
+        }
     }
 
     fn write(&mut self, entry: Arc<Entry>, before: Option<&Entry>) {

@@ -155,6 +155,18 @@ fn a_seq_above_the_head_resets_only_after_a_linearizable_read() {
 }
 
 #[test]
+fn a_token_with_more_tracks_than_a_client_comes_by_begins_anew() {
+    let mut phone = Phone::new();
+    phone.push(&[create("a", red())]);
+    let token = phone.pull("bob", None, &Types::All).last.token;
+    let mut forged = Checkpoint::decode(&token).expect("it came from a page");
+    forged.tracks = vec![forged.tracks[0].clone(); 1_000];
+    let page = phone.store.page("bob", Some(&forged.encode()), 10);
+    let next = Checkpoint::decode(&page.token).expect("it came from a page");
+    assert_eq!((page.reset, next.tracks.len()), (true, 1));
+}
+
+#[test]
 fn a_page_never_passes_the_heads_of_its_snapshot() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red()), create("b", red())]);

@@ -3,7 +3,7 @@
 //! Protocol 4.1 to 4.4. What a client queues on its own unanswered changes has a file of its own.
 
 use serde_json::json;
-use tidegate_core::{id::MutationId, model::Policy, push::PushAnswer};
+use tidegate_core::{decide::DOCUMENT_BYTES_MAX, id::MutationId, model::Policy, push::PushAnswer};
 
 use crate::{
     drafts::{Draft, create, delete, update},
@@ -353,4 +353,21 @@ fn a_policy_may_be_chosen_only_where_the_model_says_so() {
         ["MERGED 3"],
         "the refused push consumed nothing"
     );
+}
+
+#[test]
+fn a_document_cannot_grow_without_bound_by_edits_that_are_each_small() {
+    let mut store = Store::new("MERGE");
+    let large = "x".repeat(DOCUMENT_BYTES_MAX * 2 / 3);
+    let sender = by("alice", "phone").from(1);
+    let answer = store.push(
+        &sender,
+        &[
+            create("a", json!({ "text": large })),
+            update("a", 0, json!({ "words": [large] })),
+            retitled("a", 0, "small"),
+        ],
+    );
+    let expected = ["APPLIED 1", "REJECTED INVALID_VALUE", "APPLIED 2"];
+    assert_eq!(told(&answer), expected);
 }

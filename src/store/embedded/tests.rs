@@ -36,6 +36,8 @@ struct Faults {
     writes_left: AtomicU32,
     /// After that one all fail.
     lasting: AtomicBool,
+    /// The next write panics.
+    panics: AtomicBool,
 }
 
 impl Faults {
@@ -88,6 +90,10 @@ impl StorageBackend for Disk {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        assert!(
+            !self.faults.panics.swap(false, Ordering::SeqCst),
+            "the disk panics"
+        );
         self.faults.count_write()?;
         self.file.write(offset, data)
     }
@@ -264,4 +270,25 @@ async fn a_disk_that_can_be_read_again_is_read_again() {
         1,
         "an old snapshot's failure closed a new one"
     );
+}
+
+#[tokio::test]
+async fn the_writer_outlives_a_panic() {
+    let Bench {
+        store,
+        faults,
+        _place,
+    } = bench();
+    commit(&store, 1, 10).await.unwrap();
+    faults.panics.store(true, Ordering::SeqCst);
+    let failed = commit(&store, 2, 10).await;
+    assert!(
+        matches!(failed, Err(StoreError::Unavailable(_))),
+        "{failed:?}"
+    );
+    commit(&store, 3, 10).await.unwrap();
+    let keys = BTreeSet::from([key(1), key(2), key(3)]);
+    let found = store.snapshot().await.unwrap().entries(&keys).await;
+    let found: BTreeSet<_> = found.unwrap().into_keys().collect();
+    assert!(found.is_superset(&[key(1), key(3)].into()), "{found:?}");
 }

@@ -51,10 +51,23 @@ impl Writer {
                     reads,
                     decide,
                     reply,
-                } => drop(reply.send(self.commit(&reads, &*decide))),
-                Job::Recover { reply } => drop(reply.send(self.recover())),
+                } => drop(reply.send(self.outlive(|| self.commit(&reads, &*decide)))),
+                Job::Recover { reply } => drop(reply.send(self.outlive(|| self.recover()))),
             }
         }
+    }
+
+    /// redb may panic on a file that something else has changed. Without a writer nothing could be written any more,
+    /// while reading would go on as if all were well.
+    fn outlive<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            // What fails here, or panics, is tried again before the next work.
+            drop(catch_unwind(AssertUnwindSafe(|| self.reopen())));
+            let panic = panic_message(&*panic);
+            Err(StoreError::Unavailable(format!(
+                "{panic}; whether it was written is not known yet"
+            )))
+        })
     }
 
     fn commit(&self, reads: &Reads, decide: &Decide) -> Result<Writes, StoreError> {

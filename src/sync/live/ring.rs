@@ -6,12 +6,16 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use tidegate_core::{
     checkpoint::{Position, Types},
-    entry::FeedItem,
+    entry::{FeedItem, Record},
     id::Seq,
+    value::document_bytes,
 };
 
 /// The most writes a ring keeps; whoever lags further reads the store.
 const ITEMS_MAX: usize = 256;
+
+/// The most bytes of documents a ring keeps, about: there is a ring for each scope that somebody watches.
+const BYTES_MAX: usize = 1 << 20;
 
 /// The writes above `low`, up to the last one released.
 #[derive(Debug, Default)]
@@ -19,6 +23,8 @@ pub(super) struct Ring {
     /// Nothing at or below it is kept; `None` until the first write is seen.
     low: Option<Seq>,
     items: VecDeque<FeedItem>,
+    /// Of the items' documents.
+    bytes: usize,
     /// Writes of `held_of` that came before an earlier one of the same transaction.
     held: BTreeMap<Seq, FeedItem>,
     held_of: u64,
@@ -70,11 +76,16 @@ impl Ring {
 
     fn release(&mut self, mut next: Seq) {
         while let Some(item) = self.held.remove(&next) {
+            self.bytes += bytes(&item);
             self.items.push_back(item);
             next = next.next();
         }
-        while self.items.len() > ITEMS_MAX {
-            self.low = self.items.pop_front().map(|item| item.seq);
+        while self.items.len() > ITEMS_MAX || self.bytes > BYTES_MAX {
+            let Some(oldest) = self.items.pop_front() else {
+                return;
+            };
+            self.bytes -= bytes(&oldest);
+            self.low = Some(oldest.seq);
         }
     }
 
@@ -86,16 +97,26 @@ impl Ring {
             .map(|(seq, _)| *seq)
             .max(self.low);
         self.items.clear();
+        self.bytes = 0;
         self.held.clear();
+    }
+}
+
+fn bytes(item: &FeedItem) -> usize {
+    match &item.record {
+        Record::Entry(entry) => entry.body.as_ref().map_or(0, document_bytes),
+        Record::Marker(_) => 0,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tidegate_core::{
-        entry::{Marker, Record},
+        entry::{Entry, Marker},
         id::{DocumentId, DocumentKey, Scope, TypeName, Version},
-        value::Timestamp,
+        value::{Document, Timestamp, Value},
     };
 
     use super::*;
@@ -181,5 +202,47 @@ mod tests {
         let ring = ring(&(1..=count).map(|seq| (seq as u64, seq)).collect::<Vec<_>>());
         assert_eq!(read(&ring, 9), None);
         assert_eq!(read(&ring, 10).unwrap().0.len(), ITEMS_MAX);
+    }
+
+    #[test]
+    fn a_ring_of_large_documents_keeps_fewer_and_none_that_is_too_large() {
+        let mut ring = Ring::default();
+        for (seq, size) in [(1, BYTES_MAX / 2), (2, BYTES_MAX / 2), (3, 1)] {
+            ring.offer(1, &large(seq, size));
+        }
+        assert_eq!(read(&ring, 0), None);
+        assert_eq!(read(&ring, 1), Some((vec![2, 3], 3)));
+        ring.offer(2, &large(4, BYTES_MAX + 1));
+        assert_eq!(read(&ring, 3), None);
+        assert_eq!(read(&ring, 4), Some((vec![], 4)));
+    }
+
+    fn large(seq: i64, size: usize) -> FeedItem {
+        let Record::Marker(Marker {
+            key,
+            scope,
+            version,
+            at,
+        }) = item(seq, &seq.to_string()).record
+        else {
+            unreachable!("items of these tests are markers");
+        };
+        let text = Value::String("x".repeat(size));
+        let entry = Entry {
+            key,
+            scope,
+            version,
+            began: version,
+            run: version,
+            field_versions: Default::default(),
+            writers: Default::default(),
+            body: Some(Document::from([("text".to_owned(), text)])),
+            at,
+            membership: None,
+        };
+        FeedItem {
+            seq: Seq(seq),
+            record: Record::Entry(Arc::new(entry)),
+        }
     }
 }

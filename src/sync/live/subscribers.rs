@@ -29,14 +29,22 @@ struct Watched {
 }
 
 impl Subscribers {
-    pub(super) fn offer(&mut self, transaction: u64, item: &FeedItem) {
-        let Some(watched) = self.scopes.get_mut(item.record.scope()) else {
-            return;
-        };
-        watched.ring.offer(transaction, item);
-        for waker in watched.watchers.iter().filter_map(|id| self.wakers.get(id)) {
-            waker.notify_one();
+    /// Puts feed writes into their rings and wakes whoever watches one of those scopes, once.
+    pub(super) fn offer(&mut self, transaction: u64, items: &[FeedItem]) {
+        let mut written = HashSet::new();
+        for item in items {
+            let scope = item.record.scope();
+            if let Some(watched) = self.scopes.get_mut(scope) {
+                watched.ring.offer(transaction, item);
+                written.insert(scope);
+            }
         }
+        written
+            .into_iter()
+            .filter_map(|scope| self.scopes.get(scope))
+            .flat_map(|watched| &watched.watchers)
+            .filter_map(|id| self.wakers.get(id))
+            .for_each(|waker| waker.notify_one());
     }
 
     /// Protocol.md 6.3: clear the rings, wake everyone; then each reads the heads.
@@ -121,11 +129,11 @@ impl Ticket {
     /// The writes since the track's positions, and the track moved past them; `None` if the store has to be read: rings
     /// do not reach back so far, more than `limit` wait, or grants may have changed.
     pub(super) fn read(&self, track: &Track, limit: usize) -> Option<(Vec<FeedItem>, Track)> {
+        let mut moved = track.clone();
         let held = lock(&self.subscribers);
         if held.generation != self.generation {
             return None;
         }
-        let mut moved = track.clone();
         let mut changes = Vec::new();
         for (scope, position) in &mut moved.positions {
             let (items, seq) = held.scopes.get(scope)?.ring.read(*position, &track.types)?;
