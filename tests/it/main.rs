@@ -10,6 +10,7 @@ mod crash;
 mod docs;
 mod embedded;
 mod harness;
+mod push;
 mod schema;
 mod serve;
 mod story;
