@@ -10,6 +10,7 @@ mod crash;
 mod docs;
 mod embedded;
 mod harness;
+mod pull;
 mod push;
 mod schema;
 mod serve;
