@@ -10,6 +10,7 @@ mod crash;
 mod docs;
 mod embedded;
 mod harness;
+mod live;
 mod pull;
 mod push;
 mod schema;
