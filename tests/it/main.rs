@@ -4,6 +4,7 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+mod bad_input;
 mod commands;
 mod contract;
 mod crash;
