@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Client, Replica, Server, Socket, create, delete, update};
+use crate::harness::{Client, Replica, Server, Socket, answer, create, delete, update};
 
 fn team_task(id: &str) -> Value {
     create(id, json!({"title": id, "audience": "team:demo"}))
@@ -149,6 +149,26 @@ async fn a_resumed_subscription_misses_nothing_across_a_restart() {
     alice.push_all(json!([team_task("e")])).await;
     received.read_until(&mut socket, "e").await;
     received.assert_equals_a_fresh_pull(&alice).await;
+}
+
+#[tokio::test]
+async fn a_subscription_from_another_epoch_begins_anew() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::dev(&directory);
+    let alice = server.client("alice");
+    alice.push_all(json!([team_task("a")])).await;
+    let before = alice.pull(None).await;
+    server.stop();
+    answer(directory.path(), &["rotate-epoch"]);
+    let server = Server::dev(&directory);
+    let alice = alice.at(&server);
+    let mut socket = Socket::follow(&alice, &from(&before["checkpoint"])).await;
+    let page = socket.page().await;
+    assert_eq!((&page["reset"], ids(&page)), (&json!(true), vec!["a"]));
+    assert_ne!(page["epoch"], before["epoch"]);
+    alice.push_all(json!([team_task("b")])).await;
+    let page = socket.page().await;
+    assert_eq!((&page["reset"], ids(&page)), (&json!(false), vec!["b"]));
 }
 
 #[tokio::test]

@@ -202,6 +202,23 @@ async fn a_scope_stays_open_while_any_membership_opens_it() {
 }
 
 #[tokio::test]
+async fn a_membership_of_an_aborted_push_opens_nothing() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::dev_on(&directory, TEAMS);
+    let alice = server.client("alice");
+    let nowhere = json!({"member": {"delete": {"id": "nowhere", "baseVersion": 1}}});
+    let changes = json!([member("m1", "alice", "WRITE"), note("n"), nowhere]);
+    let query = "mutation($input: PushChangesInput!) { pushChanges(input: $input) { results { status document { id } error { code } } } }";
+    let input = json!({"input": {"atomic": true, "changes": changes}});
+    let data = alice.data(query, input).await;
+    let results = data["pushChanges"]["results"].as_array().unwrap();
+    let codes: Vec<_> = results.iter().map(|one| &one["error"]["code"]).collect();
+    assert_eq!(codes, ["ATOMIC_ABORTED", "ATOMIC_ABORTED", "NOT_FOUND"]);
+    assert!(results.iter().all(|one| one["document"].is_null()));
+    assert_eq!(push(&alice, json!([note("n")])).await, ["FORBIDDEN"]);
+}
+
+#[tokio::test]
 async fn an_open_subscription_follows_the_memberships_of_its_user() {
     let directory = TempDir::new().unwrap();
     let server = Server::dev_on(&directory, TEAMS);

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::{team_task, two_users};
 use crate::harness::{
-    Client, Server, create, numbered, push_query, statuses, tidegate, update, update_from,
+    Client, Server, answer, create, numbered, push_query, statuses, update, update_from,
 };
 
 /// One more minute on `a`.
@@ -142,11 +142,7 @@ async fn ids_need_the_epoch_they_were_counted_in() {
     let before = alice.pull(None).await;
 
     server.stop();
-    assert!(
-        tidegate(directory.path(), &["rotate-epoch"])
-            .status
-            .success()
-    );
+    answer(directory.path(), &["rotate-epoch"]);
     let server = Server::dev(&directory);
     let alice = alice.at(&server);
     let new_epoch = alice.epoch().await;
