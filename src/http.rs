@@ -9,6 +9,7 @@ mod guard;
 mod health;
 mod log;
 mod server;
+mod unread;
 mod websocket;
 
 use std::any::Any;
@@ -133,6 +134,7 @@ fn around<S: Clone + Send + Sync + 'static>(
     }
     router
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(unread::take_in))
         .layer(always(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(from_fn(log::log))
 }

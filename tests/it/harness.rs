@@ -2,6 +2,9 @@
 //!
 //! Every test has its own process, port and store; a server ends with the value that holds it.
 
+mod changes;
+mod replica;
+
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -17,6 +20,11 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Message, client::IntoClientRequest},
+};
+
+pub(crate) use self::{
+    changes::{create, delete, numbered, statuses, update, update_from},
+    replica::Replica,
 };
 
 /// How long anything may take before a test gives up.
@@ -203,6 +211,12 @@ impl Client {
 
     /// Sends an operation; nothing if the connection breaks before the answer is complete.
     pub(crate) async fn try_send(&self, query: &str, variables: Value) -> Option<Value> {
+        let text = self.text(query, variables).await?;
+        Some(serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}")))
+    }
+
+    /// The same, byte for byte.
+    pub(crate) async fn text(&self, query: &str, variables: Value) -> Option<String> {
         let body = json!({"query": query, "variables": variables}).to_string();
         let request = self
             .http
@@ -210,8 +224,7 @@ impl Client {
             .bearer_auth(&self.token)
             .header("content-type", "application/json")
             .body(body);
-        let text = request.send().await.ok()?.text().await.ok()?;
-        Some(serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}")))
+        request.send().await.ok()?.text().await.ok()
     }
 
     /// Sends an operation that must succeed and returns its data.
@@ -242,9 +255,18 @@ impl Client {
 
     /// One page.
     pub(crate) async fn pull(&self, checkpoint: Option<&str>) -> Value {
-        let query =
-            format!("query($c: Checkpoint) {{ changesSince(checkpoint: $c) {{ {PAGE} }} }}");
-        self.data(&query, json!({"c": checkpoint})).await["changesSince"].take()
+        self.pull_with(json!({"checkpoint": checkpoint})).await
+    }
+
+    /// One page, asked for with these arguments.
+    pub(crate) async fn pull_with(&self, arguments: Value) -> Value {
+        self.data(&pull_query(), arguments).await["changesSince"].take()
+    }
+
+    /// The task as this user sees it.
+    pub(crate) async fn task(&self, id: &str) -> Value {
+        let query = "query($id: ID!) { task(id: $id) { id syncVersion syncScope audience title notes done labels minutesSpent } }";
+        self.data(query, json!({"id": id})).await["task"].take()
     }
 
     /// The store's epoch.
@@ -254,6 +276,12 @@ impl Client {
             .unwrap()
             .to_owned()
     }
+}
+
+pub(crate) fn pull_query() -> String {
+    format!(
+        "query($checkpoint: Checkpoint, $types: [SyncType!], $limit: Int) {{ changesSince(checkpoint: $checkpoint, types: $types, limit: $limit) {{ {PAGE} }} }}"
+    )
 }
 
 pub(crate) fn push_query() -> String {
@@ -289,11 +317,17 @@ impl Socket {
     /// Connects and follows `changes` with these arguments, such as `(from: NOW)` or nothing.
     pub(crate) async fn follow(client: &Client, arguments: &str) -> Self {
         let mut socket = Self::connect(client).await;
-        let query = format!("subscription {{ changes{arguments} {{ {PAGE} }} }}");
         socket
-            .send(json!({"type": "subscribe", "id": "1", "payload": {"query": query}}))
+            .subscribe("1", &format!("changes{arguments} {{ {PAGE} }}"))
             .await;
         socket
+    }
+
+    /// Begins a subscription to this root field.
+    pub(crate) async fn subscribe(&mut self, id: &str, field: &str) {
+        let query = format!("subscription {{ {field} }}");
+        self.send(json!({"type": "subscribe", "id": id, "payload": {"query": query}}))
+            .await;
     }
 
     pub(crate) async fn send(&mut self, message: Value) {
@@ -337,17 +371,27 @@ impl Socket {
         message["payload"]["data"]["changes"].take()
     }
 
-    /// The code that the server closes the socket with.
-    pub(crate) async fn close_code(&mut self) -> u16 {
+    /// The next page that has what is waited for.
+    pub(crate) async fn page_with(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
-            match tokio::time::timeout(PATIENCE, self.0.next())
-                .await
-                .expect("a close in time")
-            {
-                Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
-                Some(Ok(_)) => {}
-                other => panic!("no close frame but {other:?}"),
+            let page = self.page().await;
+            if wanted(&page) {
+                return page;
             }
         }
+    }
+
+    /// The code that the server closes the socket with; the close is answered, as it has to be.
+    pub(crate) async fn close_code(&mut self) -> u16 {
+        let mut code = None;
+        while let Some(Ok(message)) = tokio::time::timeout(PATIENCE, self.0.next())
+            .await
+            .expect("a close in time")
+        {
+            if let Message::Close(Some(frame)) = message {
+                code = Some(frame.code.into());
+            }
+        }
+        code.expect("a close frame")
     }
 }

@@ -4,12 +4,16 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+mod bad_input;
 mod commands;
 mod contract;
 mod crash;
 mod docs;
 mod embedded;
 mod harness;
+mod live;
+mod pull;
+mod push;
 mod schema;
 mod serve;
 mod story;

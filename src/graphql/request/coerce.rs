@@ -246,7 +246,7 @@ impl<'d> Coercer<'d> {
             let value = self.defined(definition, one_of, given, &place)?;
             if is_the_one && matches!(value, None | Some(Value::Null)) {
                 let problem = "is the one field given and cannot be null";
-                return Err(place.refuse(RefusalKind::Variables, problem));
+                return Err(place.refuse(place.kind(), problem));
             }
             if let Some(value) = value {
                 self.count(&place, name.len())?;

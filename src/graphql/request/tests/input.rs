@@ -169,7 +169,7 @@ fn one_of_takes_exactly_one_field() {
         "($c: Choice)", "choice: $c", {"c": "x"} => Variables, "`$c` expects Choice, not a string";
         "", "choice: {}", {} => Validation, "`choice` takes exactly one field of Choice, not 0";
         "", "choice: {delete: 1, create: {id: 1}}", {} => Validation, "`choice` takes exactly one field of Choice, not 2";
-        "", "choice: {delete: null}", {} => Variables, "`choice.delete` is the one field given";
+        "", "choice: {delete: null}", {} => Validation, "`choice.delete` is the one field given";
         "($d: ID)", "choice: {delete: $d}", {"d": "a"} => Validation, "`choice.delete` cannot take `$d`";
         "($d: ID = \"a\")", "choice: {delete: $d}", {"d": null} => Variables, "`choice.delete` cannot be null";
         "($d: ID!, $n: Nest!)", "choice: {delete: $d, create: $n}", {"d": "a", "n": {"id": 1}} => Validation, "not 2";

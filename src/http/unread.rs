@@ -1,0 +1,86 @@
+//! Bodies that a handler did not read: they are taken in and dropped before the answer goes out.
+//! What a handler does with the body it reads, and how much of it, is not decided here.
+//!
+//! A connection that is closed while the client still sends is reset, and the client may never see the answer (RFC
+//! 9112, section 9.6): a device with an expired token and a long push would take its 401 for a lost network.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::{CONNECTION, EXPECT};
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::{Stream, StreamExt};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// What is taken in for nothing at most: sixteen times the largest body that is taken by default.
+const UNREAD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long the client may take for it.
+const UNREAD_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Answers once the body has come to its end, or within bounds and with the end of the connection.
+pub(super) async fn take_in(request: Request, next: Next) -> Response {
+    // Who expects to be asked for the body has not sent it.
+    if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
+        return next.run(request).await;
+    }
+    let (giver, mut given_back) = oneshot::channel();
+    let request = request.map(|body| {
+        Body::from_stream(Lent {
+            body: Some(body.into_data_stream()),
+            giver: Some(giver),
+        })
+    });
+    let mut response = next.run(request).await;
+    if let Ok(rest) = given_back.try_recv()
+        && !has_ended(rest).await
+    {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
+}
+
+async fn has_ended(mut rest: BodyDataStream) -> bool {
+    let reading = async {
+        let mut bytes = 0;
+        while let Some(data) = rest.next().await {
+            match data {
+                Ok(data) if bytes <= UNREAD_BYTES_MAX => bytes += data.len(),
+                _ => return false,
+            }
+        }
+        true
+    };
+    timeout(UNREAD_DEADLINE, reading).await.unwrap_or(false)
+}
+
+/// A body that goes back to its giver when the handler is done with it.
+struct Lent {
+    body: Option<BodyDataStream>,
+    giver: Option<oneshot::Sender<BodyDataStream>>,
+}
+
+impl Stream for Lent {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut self.body {
+            Some(body) => body.poll_next_unpin(cx),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let (Some(body), Some(giver)) = (self.body.take(), self.giver.take()) {
+            drop(giver.send(body));
+        }
+    }
+}
