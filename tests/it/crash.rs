@@ -36,12 +36,13 @@ async fn a_kill_at_any_moment_loses_nothing_acknowledged_and_repeats_apply_once(
         puller.client = puller.client.at(&server);
         puller.pull().await.expect("it answers after a restart");
         restarts.push(began.elapsed());
+        let socket = subscriber.follow().await;
         let writing = writers
             .into_iter()
             .map(|writer| tokio::spawn(writer.at(&server).write()))
             .collect::<Vec<_>>();
         let pulling = tokio::spawn(puller.pull_until_cut());
-        let following = tokio::spawn(subscriber.follow_until_cut());
+        let following = tokio::spawn(subscriber.apply_until_cut(socket));
         tokio::time::sleep(random_ms(20..250)).await;
         server.kill();
         (puller, subscriber) = (pulling.await.unwrap(), following.await.unwrap());
@@ -246,10 +247,13 @@ impl Replica {
         self
     }
 
-    async fn follow_until_cut(mut self) -> Self {
+    async fn follow(&self) -> Socket {
         let checkpoint = json!(self.checkpoint);
         let arguments = format!("(checkpoint: {checkpoint}, limit: 50)");
-        let mut socket = Socket::follow(&self.client, &arguments).await;
+        Socket::follow(&self.client, &arguments).await
+    }
+
+    async fn apply_until_cut(mut self, mut socket: Socket) -> Self {
         while let Ok(mut message) = socket.try_next().await {
             self.apply(message["payload"]["data"]["changes"].take());
         }
