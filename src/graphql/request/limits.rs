@@ -54,7 +54,7 @@ impl Default for DoorLimits {
             directives_max: 500,
             root_fields_max: 50,
             fragment_expansion_max: 10_000,
-            variables_depth_max: 64,
+            variables_depth_max: 120,
             variables_copied_bytes_max: 4 * 1024 * 1024,
             introspection: true,
             cached_documents_max: NonZeroUsize::new(512).expect("512 is not zero"),

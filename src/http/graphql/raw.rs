@@ -85,8 +85,13 @@ fn object(parameters: &mut Map<String, Json>, name: &str) -> Result<Map<String, 
 /// Parses at most 128 levels, the library's bound on its own recursion.
 fn json(what: &str, text: &[u8]) -> Result<Json, Failure> {
     serde_json::from_slice(text).map_err(|error| {
+        let reason = error.to_string();
         let fault = if error.is_eof() {
             "ends before its JSON does"
+        } else if reason.starts_with("recursion limit exceeded") {
+            "is nested deeper than 128 levels"
+        } else if reason.starts_with("number out of range") {
+            "holds a number larger than any 64-bit float"
         } else {
             "is not JSON"
         };
@@ -140,7 +145,14 @@ mod tests {
                 r#"{"query":"{a}"} x"#,
                 "The body is not JSON; see line 1, column 17.",
             ),
-            (&long, "The body is not JSON; see line 1, column 137."),
+            (
+                &long,
+                "The body is nested deeper than 128 levels; see line 1, column 137.",
+            ),
+            (
+                r#"{"query":"{a}","variables":{"x":1e400}}"#,
+                "The body holds a number larger than any 64-bit float; see line 1, column 37.",
+            ),
             (
                 r#"[{"query":"{a}"}]"#,
                 "The body is a list, and operations are not taken in batches; send each by itself.",

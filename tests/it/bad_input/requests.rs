@@ -161,7 +161,7 @@ async fn deep_and_large_operations_are_refused_at_once() {
     let deep = |opening: &str, depth: usize| {
         format!("{{ {}id{} }}", opening.repeat(depth), " }".repeat(depth))
     };
-    let list = format!("{}{}", "[".repeat(100), "]".repeat(100));
+    let list = format!("{}{}", "[".repeat(200), "]".repeat(200));
     let aliases: String = (0..2_000).map(|n| format!("a{n}: id ")).collect();
     let fragments: String = (0..25)
         .map(|n| {
