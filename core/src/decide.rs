@@ -13,8 +13,8 @@ use crate::{
     grant::{self, Grants, Identity},
     id::{ClientId, MutationId, Scope, Version},
     model::{DocumentType, Model, Overlap, Policy},
-    push::Status,
-    value::{Document, Timestamp, Value, document_bytes},
+    outcome::{FieldOutcome, Status},
+    value::{Document, Timestamp, document_bytes},
 };
 
 /// How far ahead of the server's clock a client's `changedAt` may lie before it is pulled back, in milliseconds.
@@ -68,34 +68,6 @@ pub enum Decision {
     },
     /// REJECTED.
     Reject(Rejection),
-}
-
-/// What became of one field of a stale change.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FieldOutcome {
-    /// The field's name in the model.
-    pub field: String,
-    /// Its value as the client saw it, where it said so.
-    pub base: Option<Value>,
-    /// The client's value.
-    pub mine: Option<Value>,
-    /// The server's value.
-    pub theirs: Option<Value>,
-    /// The value now in force.
-    pub result: Option<Value>,
-    /// Whose value that is.
-    pub taken: Taken,
-}
-
-/// Whose value was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Taken {
-    /// The client's.
-    Mine,
-    /// The server's.
-    Theirs,
-    /// Both were joined.
-    Both,
 }
 
 /// Decides what `change` does to `entry`, the document's state if it has one.

@@ -7,7 +7,7 @@
 //!
 //! ```
 //! # use std::{collections::{BTreeMap, HashMap}, error::Error, sync::Arc};
-//! # use tidegate_core::{change::*, checkpoint::*, entry::*, grant::*, id::*, model::Model, page::*, push::*, push};
+//! # use tidegate_core::{change::*, checkpoint::*, entry::*, grant::*, id::*, model::Model, outcome::*, page::*, push::*, push};
 //! # use tidegate_core::{transaction::Loaded, value::{Timestamp, Value, json::decode_fields}};
 //! // A team describes its documents once.
 //! let model = Model::parse("model.graphql", r#"
@@ -72,6 +72,7 @@
 //! * [`entry`]: the sync state of a document, and what it leaves behind in a scope.
 //! * [`change`]: one item of a push.
 //! * [`decide`](mod@decide): what one change does to one entry.
+//! * [`outcome`]: what became of a change.
 //! * [`push`]: a client's batch, and the decision about all batches of one transaction.
 //! * [`transaction`]: what one commit reads and writes, as data.
 //! * [`collect`]: removing old tombstones, and beginning a new epoch.
@@ -88,6 +89,7 @@ pub mod entry;
 pub mod grant;
 pub mod id;
 pub mod model;
+pub mod outcome;
 pub mod page;
 pub mod push;
 pub mod transaction;

@@ -3,7 +3,10 @@
 //! One transaction may carry the pushes of many clients; what a single change does to an entry is
 //! [`crate::decide`]'s, and keeping it is a store's.
 
+mod admit;
 mod transact;
+mod verdict;
+mod world;
 
 use std::sync::Arc;
 
@@ -13,10 +16,10 @@ use sha2::{Digest, Sha256};
 pub use self::transact::{PushRequest, decide, reads};
 use crate::{
     change::{Change, Rejection, RejectionCode, Submission},
-    decide::FieldOutcome,
     entry::Entry,
     id::{ClientId, Epoch, MutationId, TypeName, Version},
     model::Policy,
+    outcome::{FieldOutcome, Status},
 };
 
 /// A batch of changes as one client sent it.
@@ -90,19 +93,6 @@ pub struct RememberedOutcome {
     pub version: Option<Version>,
     /// Why it was rejected.
     pub error: Option<Rejection>,
-}
-
-/// What became of a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Status {
-    /// It was clean, and is in force.
-    Applied,
-    /// It was stale, and some or all of it is in force.
-    Merged,
-    /// It was stale, and none of it is in force.
-    Conflict,
-    /// It could never be applied.
-    Rejected,
 }
 
 /// What a client is told about one change.

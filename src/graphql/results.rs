@@ -8,9 +8,9 @@ use async_graphql::{
 };
 use tidegate_core::{
     change::{Rejection, RejectionCode},
-    decide::{FieldOutcome, Taken},
     model::{DocumentType, Model, Policy},
-    push::{Outcome, PushOutcome, Status},
+    outcome::{FieldOutcome, Status, Taken},
+    push::{Outcome, PushOutcome},
     value::{Timestamp, Value},
 };
 

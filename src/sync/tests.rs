@@ -7,7 +7,8 @@ use tidegate_core::{
     change::{Action, Change, Submission},
     grant::Identity,
     id::{DocumentId, DocumentKey, Epoch, Scope, Seq, TypeName, UserId},
-    push::{Push, Status},
+    outcome::Status,
+    push::Push,
     transaction::{Reads, Writes},
     value::{Document, Timestamp, Value},
 };

@@ -1,7 +1,7 @@
 //! What a create does: to nothing, to a tombstone, to a live document of the same id.
 
 use super::{
-    Base, Context, Decision, FieldOutcome, Taken, next_or_exhausted,
+    Base, Context, Decision, next_or_exhausted,
     update::{self, FieldEdit},
 };
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     grant::{self, fill_claims},
     id::{Scope, Version},
     model::{DefaultValue, Field, Overlap, Policy},
-    push::Status,
+    outcome::{FieldOutcome, Status, Taken},
     value::{Document, Value},
 };
 

@@ -5,7 +5,7 @@ use crate::{
     change::{BaseVersion, Change, Rejection},
     entry::Entry,
     model::Policy,
-    push::Status,
+    outcome::Status,
 };
 
 pub(super) fn decide(

@@ -2,15 +2,13 @@
 //!
 //! Creates that meet a live document are settled by the same rules, field by field.
 
-use super::{
-    Base, Context, Decision, FieldOutcome, Standing, Taken, field_version, merge, prune_writers,
-};
+use super::{Base, Context, Decision, Standing, field_version, merge, prune_writers};
 use crate::{
     change::{BaseVersion, Change, Rejection, RejectionCode},
     entry::Entry,
     grant,
     model::{Field, MergeStrategy, Overlap, Policy},
-    push::Status,
+    outcome::{FieldOutcome, Status, Taken},
     value::{Document, Value, json},
 };
 

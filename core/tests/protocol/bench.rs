@@ -11,7 +11,7 @@ use tidegate_core::{
     grant::{Grants, Identity},
     id::{ClientId, MutationId, UserId, Version},
     model::{Model, Policy},
-    push::Status,
+    outcome::Status,
     value::{Document, Value},
 };
 

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
     entry::Record,
     id::{Epoch, Scope, Version},
-    push::{Outcome, PushAnswer, PushRefusal, Status},
+    outcome::Status,
+    push::{Outcome, PushAnswer, PushRefusal},
     value::Document,
 };
 

@@ -3,7 +3,7 @@
 //! Protocol 4.7 and 4.8; the values that come out of joining are a table of their own.
 
 use serde_json::{Value as Json, json};
-use tidegate_core::push::Status;
+use tidegate_core::outcome::Status;
 
 use crate::{
     bench::Who::{Anonymous, Bob, Phone, Unnumbered},

@@ -4,7 +4,7 @@ use serde_json::json;
 use tidegate_core::{
     decide::{CLOCK_SKEW_MAX_MS, Decision},
     entry::Entry,
-    push::Status,
+    outcome::Status,
 };
 
 use crate::{

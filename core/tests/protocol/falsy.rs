@@ -3,7 +3,7 @@
 //! How such values are read and written as JSON is tested beside that code.
 
 use serde_json::{Value as Json, json};
-use tidegate_core::{decide::Decision, push::Status};
+use tidegate_core::{decide::Decision, outcome::Status};
 
 use crate::{
     bench::{

@@ -4,8 +4,8 @@
 
 use serde_json::{Value as Json, json};
 use tidegate_core::{
-    decide::{Decision, Taken},
-    push::Status,
+    decide::Decision,
+    outcome::{Status, Taken},
     value::json::encode,
 };
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
-use tidegate_core::push::{PushAnswer, Status};
+use tidegate_core::{outcome::Status, push::PushAnswer};
 
 use crate::{
     client::{Client, Edit, Flight},

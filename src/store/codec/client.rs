@@ -10,7 +10,8 @@ use bson::{
 use tidegate_core::{
     change::{Rejection, RejectionCode},
     id::{MutationId, Version},
-    push::{ClientState, PushHash, RememberedOutcome, Status},
+    outcome::Status,
+    push::{ClientState, PushHash, RememberedOutcome},
 };
 
 use super::{CodecError, document, int, list, optional, optional_int, optional_text, text};

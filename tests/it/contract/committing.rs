@@ -14,7 +14,8 @@ use tidegate_core::{
     entry::{Entry, FeedItem, Membership, Record},
     id::{ClientId, ClientKey, Epoch, MutationId, Scope, Seq, Version},
     model::Access,
-    push::{ClientState, PushHash, RememberedOutcome, Status},
+    outcome::Status,
+    push::{ClientState, PushHash, RememberedOutcome},
     transaction::{Loaded, Reads, Writes},
     value::{Document, Value},
 };

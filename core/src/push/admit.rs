@@ -1,0 +1,89 @@
+//! Which pushes are taken: repeats, gaps, other epochs, policies that may not be chosen (protocol.md 4.1 to 4.4).
+
+use super::{Push, PushRefusal, PushRequest, verdict::Verdict, world::World};
+use crate::{
+    id::{MutationId, TypeName},
+    model::Model,
+};
+
+/// How a push stands to what is remembered of its client.
+pub(super) enum Admission {
+    /// It carries no mutation ids: nothing is remembered.
+    Unnumbered,
+    /// It begins at the next id.
+    Numbered(MutationId),
+    /// It was answered before.
+    Repeat(Vec<Verdict>, MutationId),
+}
+
+/// Protocol.md 4.2 and 4.4: a repeat is known before the epoch is compared.
+pub(super) fn admit(world: &World<'_>, request: &PushRequest) -> Result<Admission, PushRefusal> {
+    let push = &request.push;
+    let numbered = push.client.as_ref().and_then(|client| client.first);
+    let Some(first) = numbered.filter(|_| !push.changes.is_empty()) else {
+        check_epoch(world, push)?;
+        return Ok(Admission::Unnumbered);
+    };
+    last_id(first, push.changes.len()).ok_or(PushRefusal::MutationIdRange)?;
+    let state = request.client_key().and_then(|key| world.client(&key));
+    let last = state.map_or(MutationId(0), |state| state.last);
+    if first <= last {
+        let state = state.filter(|state| state.first == first && state.hash == request.hash);
+        let state = state.ok_or(PushRefusal::MutationIdReused)?;
+        let verdicts = state.outcomes.iter().map(Verdict::replayed).collect();
+        return Ok(Admission::Repeat(verdicts, state.last));
+    }
+    if push.epoch.is_none() {
+        return Err(PushRefusal::EpochRequired);
+    }
+    check_epoch(world, push)?;
+    if first.0 != last.0 + 1 {
+        return Err(PushRefusal::MutationIdGap {
+            expected: MutationId(last.0 + 1),
+        });
+    }
+    Ok(Admission::Numbered(first))
+}
+
+fn check_epoch(world: &World<'_>, push: &Push) -> Result<(), PushRefusal> {
+    let epoch = &world.loaded.epoch;
+    match &push.epoch {
+        Some(named) if named != epoch => Err(PushRefusal::EpochChanged {
+            epoch: epoch.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn check_policy(model: &Model, push: &Push) -> Result<(), PushRefusal> {
+    let Some(policy) = push.policy else {
+        return Ok(());
+    };
+    let forbids = |name: &&TypeName| {
+        model
+            .document_type(name.as_str())
+            .is_none_or(|document_type| {
+                let rule = &document_type.conflict;
+                rule.policy != policy && !rule.client_may_choose.contains(&policy)
+            })
+    };
+    match push
+        .changes
+        .iter()
+        .map(|item| &item.type_name)
+        .find(forbids)
+    {
+        Some(type_name) => Err(PushRefusal::PolicyNotAllowed {
+            type_name: type_name.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The id of the last of `count` changes, at least one; `None` where ids cannot be counted. The very last id is
+/// never given out, so that a next one can always be named.
+pub(super) fn last_id(first: MutationId, count: usize) -> Option<MutationId> {
+    let count = i32::try_from(count).ok()?;
+    let last = first.0.checked_add(count - 1)?;
+    (first.0 >= 1 && last < i32::MAX).then_some(MutationId(last))
+}

@@ -1,0 +1,62 @@
+//! What became of the changes of a push, before the documents are attached.
+
+use super::RememberedOutcome;
+use crate::{
+    change::Rejection,
+    id::{MutationId, Version},
+    outcome::{FieldOutcome, Status},
+};
+
+/// A push's outcomes before the documents are attached.
+pub(super) struct Decided {
+    pub(super) verdicts: Vec<Verdict>,
+    pub(super) duplicate: bool,
+    pub(super) last: Option<MutationId>,
+}
+
+/// What became of one change.
+#[derive(Debug, Clone)]
+pub(super) struct Verdict {
+    pub(super) status: Status,
+    pub(super) version: Option<Version>,
+    pub(super) fields: Option<Vec<FieldOutcome>>,
+    pub(super) error: Option<Rejection>,
+}
+
+impl Verdict {
+    pub(super) fn rejected(error: Rejection) -> Self {
+        Self {
+            status: Status::Rejected,
+            version: None,
+            fields: None,
+            error: Some(error),
+        }
+    }
+
+    /// Whether nothing of the change is in force.
+    pub(super) fn failed(&self) -> bool {
+        matches!(self.status, Status::Conflict | Status::Rejected)
+    }
+
+    pub(super) fn remembered(&self) -> RememberedOutcome {
+        RememberedOutcome {
+            status: self.status,
+            version: self.version,
+            error: self.error.clone(),
+        }
+    }
+
+    pub(super) fn replayed(outcome: &RememberedOutcome) -> Self {
+        let RememberedOutcome {
+            status,
+            version,
+            error,
+        } = outcome.clone();
+        Self {
+            status,
+            version,
+            fields: None,
+            error,
+        }
+    }
+}

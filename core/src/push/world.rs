@@ -1,0 +1,186 @@
+//! What a transaction loaded, and what its pushes so far have made of it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    ClientState, Outcome, PushAnswer, PushOutcome, PushRequest,
+    admit::last_id,
+    verdict::{Decided, Verdict},
+};
+use crate::{
+    change::Submission,
+    entry::{Entry, Marker, Membership},
+    grant::Grants,
+    id::{ClientKey, DocumentKey, MutationId, UserId},
+    transaction::{Loaded, Writes},
+    value::Timestamp,
+};
+
+/// What was loaded, and what the pushes so far have made of it.
+pub(super) struct World<'l> {
+    pub(super) loaded: &'l Loaded,
+    pub(super) changed: Changed,
+    clients: BTreeMap<ClientKey, ClientState>,
+}
+
+/// The part that an atomic push may have to give back.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Changed {
+    entries: BTreeMap<DocumentKey, Arc<Entry>>,
+    /// The memberships of users of this transaction, where they changed.
+    memberships: HashMap<UserId, BTreeMap<DocumentKey, Membership>>,
+}
+
+impl<'l> World<'l> {
+    pub(super) fn new(loaded: &'l Loaded) -> Self {
+        Self {
+            loaded,
+            changed: Changed::default(),
+            clients: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn entry(&self, key: &DocumentKey) -> Option<Arc<Entry>> {
+        self.changed
+            .entries
+            .get(key)
+            .or_else(|| self.loaded.entries.get(key))
+            .cloned()
+    }
+
+    pub(super) fn client(&self, key: &ClientKey) -> Option<&ClientState> {
+        self.clients
+            .get(key)
+            .or_else(|| self.loaded.clients.get(key))
+    }
+
+    fn memberships(&self, user: &UserId) -> Option<&BTreeMap<DocumentKey, Membership>> {
+        self.changed
+            .memberships
+            .get(user)
+            .or_else(|| self.loaded.memberships.get(user))
+    }
+
+    /// What claims alone give is shared, not copied: there may be thousands of scopes.
+    pub(super) fn grants(&self, request: &PushRequest) -> Arc<Grants> {
+        let memberships = self.memberships(&request.identity.user);
+        match memberships.filter(|memberships| !memberships.is_empty()) {
+            None => Arc::clone(&request.claim_grants),
+            Some(memberships) => {
+                let claimed = Grants::clone(&request.claim_grants);
+                Arc::new(claimed.with(memberships.values()))
+            }
+        }
+    }
+
+    pub(super) fn write(&mut self, entry: Arc<Entry>, before: Option<&Entry>) {
+        if let Some(ended) = before.and_then(|before| before.membership.as_ref()) {
+            self.user_memberships(&ended.user).remove(&entry.key);
+        }
+        if let Some(membership) = &entry.membership {
+            self.user_memberships(&membership.user)
+                .insert(entry.key.clone(), membership.clone());
+        }
+        self.changed.entries.insert(entry.key.clone(), entry);
+    }
+
+    fn user_memberships(&mut self, user: &UserId) -> &mut BTreeMap<DocumentKey, Membership> {
+        let loaded = &self.loaded.memberships;
+        self.changed
+            .memberships
+            .entry(user.clone())
+            .or_insert_with(|| loaded.get(user).cloned().unwrap_or_default())
+    }
+
+    /// Remembers the push and returns the last id it consumed.
+    pub(super) fn remember(
+        &mut self,
+        request: &PushRequest,
+        first: MutationId,
+        verdicts: &[Verdict],
+    ) -> MutationId {
+        let last = last_id(first, verdicts.len()).unwrap_or(first);
+        if let Some(key) = request.client_key() {
+            let outcomes = verdicts.iter().map(Verdict::remembered).collect();
+            self.clients.insert(
+                key,
+                ClientState {
+                    last,
+                    first,
+                    hash: request.hash,
+                    outcomes,
+                },
+            );
+        }
+        last
+    }
+
+    /// Attaches the documents: what the transaction leaves, readable under the grants it leaves (protocol.md 4.3).
+    pub(super) fn answer(&self, request: &PushRequest, decided: Decided) -> PushOutcome {
+        let grants = self.grants(request);
+        let numbered = request.push.client.as_ref().and_then(|client| client.first);
+        let outcomes = request
+            .push
+            .changes
+            .iter()
+            .zip(decided.verdicts)
+            .enumerate()
+            .map(|(i, (item, verdict))| {
+                let entry = key_of(item).and_then(|key| self.entry(key));
+                let document =
+                    entry.filter(|entry| !entry.is_deleted() && grants.can_read(&entry.scope));
+                Outcome {
+                    type_name: item.type_name.clone(),
+                    id: item.id.clone(),
+                    mutation: numbered.and_then(|first| last_id(first, i + 1)),
+                    status: verdict.status,
+                    version: verdict.version,
+                    conflict: verdict.fields.filter(|_| document.is_some()),
+                    document,
+                    error: verdict.error,
+                }
+            })
+            .collect();
+        PushOutcome {
+            outcomes,
+            duplicate: decided.duplicate,
+            last_mutation_id: decided.last,
+        }
+    }
+
+    /// What has to be written: each changed entry once, a marker where it left a scope.
+    pub(super) fn into_writes(self, now: Timestamp, answers: Vec<PushAnswer>) -> Writes {
+        let loaded = self.loaded;
+        let mut writes = Writes {
+            clients: self.clients.into_iter().collect(),
+            answers,
+            ..Writes::default()
+        };
+        for entry in self.changed.entries.into_values() {
+            let scope_before = loaded.entries.get(&entry.key).map(|before| &before.scope);
+            if scope_before != Some(&entry.scope) {
+                writes
+                    .markers_removed
+                    .push((entry.scope.clone(), entry.key.clone()));
+            }
+            if let Some(left) = scope_before.filter(|left| **left != entry.scope) {
+                writes.markers.push(Marker {
+                    key: entry.key.clone(),
+                    scope: left.clone(),
+                    version: entry.version,
+                    at: now,
+                });
+            }
+            writes.entries.push(entry);
+        }
+        writes
+    }
+}
+
+/// The document a change is about, if it could be read.
+pub(super) fn key_of(item: &Submission) -> Option<&DocumentKey> {
+    item.change.as_ref().ok().map(|change| &change.key)
+}
