@@ -22,7 +22,7 @@ use tidegate_core::{
 
 use super::{
     error::Failure,
-    shape::{nullable, output_type, plain, reason, required, stored, string, text},
+    shape::{graphql_value, nullable, output_type, plain, reason, required, stored, string, text},
 };
 use crate::sync::{Caller, SyncService};
 
@@ -46,10 +46,7 @@ impl DocumentNode {
             .body()?
             .get(&field.name)
             .filter(|value| !value.is_null());
-        match &field.default {
-            Some(DefaultValue::Literal(default)) if field.ty.required => held.or(Some(default)),
-            _ => held,
-        }
+        held.or_else(|| shown_default(field))
     }
 }
 
@@ -100,7 +97,7 @@ pub(super) fn register(mut builder: SchemaBuilder, model: &Arc<Model>) -> Schema
         builder = builder.register(enum_of(enum_type));
     }
     for embedded in model.embedded.values() {
-        builder = builder.register(embedded_object(embedded));
+        builder = builder.register(embedded_object(model, embedded));
     }
     for document_type in &model.types {
         builder = builder.register(document_object(model, document_type));
@@ -213,16 +210,17 @@ fn document_field(model: &Arc<Model>, field: &model::Field) -> Field {
     described(resolved, field)
 }
 
-fn embedded_object(embedded: &EmbeddedType) -> Object {
+fn embedded_object(model: &Model, embedded: &EmbeddedType) -> Object {
     let mut object = Object::new(&embedded.name);
     if let Some(description) = &embedded.description {
         object = object.description(text(description));
     }
     for field in &embedded.fields {
         let name = Name::new(&field.name);
+        let default = shown_default(field).map(|default| graphql_value(model, &field.ty, default));
         let resolved = Field::new(&field.name, output_type(&field.ty), move |ctx| {
             let parent = ctx.parent_value.as_value();
-            FieldFuture::Value(parent.and_then(|parent| child(parent, &name)))
+            FieldFuture::Value(parent.and_then(|parent| child(parent, &name, default.as_ref())))
         });
         object = object.field(described(resolved, field));
     }
@@ -230,14 +228,24 @@ fn embedded_object(embedded: &EmbeddedType) -> Object {
 }
 
 /// An embedded document's field; it was written to JSON together with the document around it.
-fn child<'a>(parent: &GraphqlValue, name: &Name) -> Option<FieldValue<'a>> {
-    match parent {
-        GraphqlValue::Object(fields) => {
-            let value = fields
-                .get(name)
-                .filter(|value| **value != GraphqlValue::Null)?;
-            Some(FieldValue::value(value.clone()))
-        }
+fn child<'a>(
+    parent: &GraphqlValue,
+    name: &Name,
+    default: Option<&GraphqlValue>,
+) -> Option<FieldValue<'a>> {
+    let GraphqlValue::Object(fields) = parent else {
+        return None;
+    };
+    let held = fields
+        .get(name)
+        .filter(|value| **value != GraphqlValue::Null);
+    held.or(default).cloned().map(FieldValue::value)
+}
+
+/// What a required field shows in documents that are older than it.
+fn shown_default(field: &model::Field) -> Option<&Value> {
+    match &field.default {
+        Some(DefaultValue::Literal(default)) if field.ty.required => Some(default),
         _ => None,
     }
 }

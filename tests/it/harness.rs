@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::mpsc::{Receiver, channel},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::{SinkExt, StreamExt};
@@ -42,11 +42,25 @@ pub(crate) fn complaint(directory: &Path, arguments: &[&str]) -> String {
 
 /// The same for a command with an environment of its own.
 pub(crate) fn complaint_of(command: &mut Command) -> String {
-    let output = command.output().unwrap();
+    let output = ended(command);
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{command:?}: {complaint}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{command:?}");
     complaint
+}
+
+/// What became of a command. A gateway that starts instead of failing is ended after a while.
+fn ended(command: &mut Command) -> Output {
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if began.elapsed() > PATIENCE {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output().unwrap()
 }
 
 /// Runs a command that must succeed; returns its answer.

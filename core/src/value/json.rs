@@ -105,16 +105,49 @@ pub fn check_document(
     fields: &[Field],
     document: &Document,
 ) -> Result<(), JsonError> {
-    let held = |name: &str| document.get(name).is_some_and(|value| !value.is_null());
-    let missing = fields.iter().find(|field| {
-        field.ty.required
-            && !held(&field.name)
-            && !matches!(field.default, Some(DefaultValue::Literal(_)))
-    });
-    if let Some(field) = missing {
-        return Err(JsonError::new(&field.name, "is required and has no value"));
-    }
+    check_present(model, fields, document, "")?;
     decode_fields(model, fields, encode_fields(model, fields, document)).map(drop)
+}
+
+/// A field that is required has a value or a default, in embedded documents too.
+fn check_present(
+    model: &Model,
+    fields: &[Field],
+    document: &Document,
+    path: &str,
+) -> Result<(), JsonError> {
+    fields.iter().try_for_each(|field| {
+        let path = join(path, &field.name);
+        match document.get(&field.name).filter(|value| !value.is_null()) {
+            Some(value) => check_present_within(model, &field.ty.shape, value, &path),
+            None if field.ty.required
+                && !matches!(field.default, Some(DefaultValue::Literal(_))) =>
+            {
+                Err(JsonError::new(&path, "is required and has no value"))
+            }
+            None => Ok(()),
+        }
+    })
+}
+
+fn check_present_within(
+    model: &Model,
+    shape: &Shape,
+    value: &Value,
+    path: &str,
+) -> Result<(), JsonError> {
+    match (shape, value) {
+        (Shape::List(item), Value::List(values)) => {
+            values.iter().enumerate().try_for_each(|(i, value)| {
+                check_present_within(model, &item.shape, value, &format!("{path}[{i}]"))
+            })
+        }
+        (Shape::Embedded(name), Value::Object(document)) => {
+            let fields = model.embedded.get(name).map_or(&[][..], |t| &t.fields);
+            check_present(model, fields, document, path)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a value of the type `ty`.
