@@ -275,6 +275,22 @@ fn an_atomic_push_with_a_failure_applies_nothing_and_consumes_its_ids() {
 }
 
 #[test]
+fn an_aborted_push_speaks_of_no_version_that_was_taken_back() {
+    let mut store = Store::new("SERVER_WINS");
+    let changes = [
+        titled("new", "1"),
+        retitled("new", 7, "2"),
+        titled("other", "1"),
+    ];
+    let answer = store.push(&by("alice", "phone").from(1).atomic(), &changes);
+    let outcomes = &answer.as_ref().unwrap().outcomes;
+    assert!(
+        outcomes.iter().all(|outcome| outcome.version.is_none()),
+        "{outcomes:?}"
+    );
+}
+
+#[test]
 fn an_atomic_push_without_failure_is_applied_merges_too() {
     let mut store = Store::new("MERGE/SERVER_WINS");
     let _ = store.push(
