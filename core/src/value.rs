@@ -2,6 +2,7 @@
 //!
 //! JSON, the form on the wire, is read and written by [`json`]; how a store keeps values is the store's.
 
+pub mod check;
 pub mod json;
 
 use std::{cmp::Ordering, collections::BTreeMap, fmt, str::FromStr};

@@ -8,7 +8,7 @@ use tidegate_core::{
     grant,
     id::DocumentKey,
     model::{DocumentType, Model},
-    value::{Document, json},
+    value::{Document, check},
 };
 
 use crate::store::{Store, StoreError};
@@ -77,7 +77,7 @@ fn misfit_of_type(
     entry: &Entry,
     body: &Document,
 ) -> Option<String> {
-    if let Err(error) = json::check_document(model, &document_type.fields, body) {
+    if let Err(error) = check::check_document(model, &document_type.fields, body) {
         return Some(error.to_string());
     }
     let scope = grant::scope_of(document_type, &entry.key.id, body);

@@ -9,7 +9,7 @@ use crate::{
     grant,
     model::{Field, MergeStrategy, Overlap, Policy},
     outcome::{FieldOutcome, Status, Taken},
-    value::{Document, Value, json},
+    value::{Document, Value, check},
 };
 
 /// An update as its change carries it.
@@ -308,7 +308,7 @@ pub(super) fn check_field(
     if field.read_only {
         return Err(invalid("the field is read-only"));
     }
-    json::check_value(context.model, field, value, name).map_err(|error| {
+    check::check_value(context.model, field, value, name).map_err(|error| {
         Rejection::of_field(RejectionCode::InvalidValue, &error.path, error.problem)
     })
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value as Json};
 use thiserror::Error;
 
 use super::{DEPTH_MAX, Document, Value};
-use crate::model::{DefaultValue, Field, FieldType, Model, Scalar, Shape};
+use crate::model::{Field, FieldType, Model, Scalar, Shape};
 
 /// Why a JSON value does not fit the model, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -47,107 +47,6 @@ pub fn decode_fields(
 /// The first [`JsonError`].
 pub fn decode(model: &Model, ty: &FieldType, json: Json, path: &str) -> Result<Value, JsonError> {
     decode_at(model, ty, json, path, 0)
-}
-
-/// Checks a value against what its field says besides its type: whether null may stand there, and the constraints, those of
-/// embedded documents too.
-///
-/// # Errors
-/// The first [`JsonError`].
-pub fn check_value(
-    model: &Model,
-    field: &Field,
-    value: &Value,
-    path: &str,
-) -> Result<(), JsonError> {
-    if field.ty.required && value.is_null() {
-        return Err(JsonError::new(path, "must not be null"));
-    }
-    field
-        .constraint
-        .check(value)
-        .map_err(|problem| JsonError::new(path, problem))?;
-    check_embedded(model, &field.ty.shape, value, path)
-}
-
-fn check_embedded(
-    model: &Model,
-    shape: &Shape,
-    value: &Value,
-    path: &str,
-) -> Result<(), JsonError> {
-    match (shape, value) {
-        (Shape::List(item), Value::List(values)) => {
-            values.iter().enumerate().try_for_each(|(i, value)| {
-                check_embedded(model, &item.shape, value, &format!("{path}[{i}]"))
-            })
-        }
-        (Shape::Embedded(name), Value::Object(document)) => {
-            let fields = model.embedded.get(name).map_or(&[][..], |t| &t.fields);
-            let given = fields
-                .iter()
-                .filter_map(|field| Some((field, document.get(&field.name)?)));
-            given.into_iter().try_for_each(|(field, value)| {
-                check_value(model, field, value, &join(path, &field.name))
-            })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Checks a stored document against the model as it is now: a field that is required has a value or a default, and
-/// every value is of its field's type. Fields the model no longer has are left alone.
-///
-/// # Errors
-/// The first [`JsonError`].
-pub fn check_document(
-    model: &Model,
-    fields: &[Field],
-    document: &Document,
-) -> Result<(), JsonError> {
-    check_present(model, fields, document, "")?;
-    decode_fields(model, fields, encode_fields(model, fields, document)).map(drop)
-}
-
-/// A field that is required has a value or a default, in embedded documents too.
-fn check_present(
-    model: &Model,
-    fields: &[Field],
-    document: &Document,
-    path: &str,
-) -> Result<(), JsonError> {
-    fields.iter().try_for_each(|field| {
-        let path = join(path, &field.name);
-        match document.get(&field.name).filter(|value| !value.is_null()) {
-            Some(value) => check_present_within(model, &field.ty.shape, value, &path),
-            None if field.ty.required
-                && !matches!(field.default, Some(DefaultValue::Literal(_))) =>
-            {
-                Err(JsonError::new(&path, "is required and has no value"))
-            }
-            None => Ok(()),
-        }
-    })
-}
-
-fn check_present_within(
-    model: &Model,
-    shape: &Shape,
-    value: &Value,
-    path: &str,
-) -> Result<(), JsonError> {
-    match (shape, value) {
-        (Shape::List(item), Value::List(values)) => {
-            values.iter().enumerate().try_for_each(|(i, value)| {
-                check_present_within(model, &item.shape, value, &format!("{path}[{i}]"))
-            })
-        }
-        (Shape::Embedded(name), Value::Object(document)) => {
-            let fields = model.embedded.get(name).map_or(&[][..], |t| &t.fields);
-            check_present(model, fields, document, path)
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Writes a value of the type `ty`.
@@ -389,43 +288,10 @@ fn check_depth(path: &str, depth: usize) -> Result<(), JsonError> {
     Ok(())
 }
 
-fn join(path: &str, name: &str) -> String {
+pub(super) fn join(path: &str, name: &str) -> String {
     if path.is_empty() {
         name.to_owned()
     } else {
         format!("{path}.{name}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn the_constraints_of_embedded_documents_hold_and_name_their_path() {
-        let model = "extend schema @grant(scope: \"public\", access: WRITE)
-            type Order @collection(name: \"orders\") @scope(by: \"public\") { id: ID! lines: [Line!]! }
-            type Line { code: String! @constraint(maxLength: 2) note: String }";
-        let model = Model::parse("model.graphql", model).unwrap();
-        let field = &model.types[0].fields[0];
-        let check = |lines: Json| {
-            let value = decode(&model, &field.ty, lines, "lines").unwrap();
-            check_value(&model, field, &value, "lines").map_err(|error| error.to_string())
-        };
-        assert_eq!(
-            check(json!([{"code": "ab"}, {"code": "cd", "note": null}])),
-            Ok(())
-        );
-        let broken = check(json!([{"code": "ab"}, {"code": "abc"}]));
-        assert_eq!(
-            broken,
-            Err("lines[1].code: must have at most 2 characters".to_owned())
-        );
-        assert_eq!(
-            check(json!([{"code": null}])),
-            Err("lines[0].code: must not be null".to_owned())
-        );
     }
 }
