@@ -36,8 +36,8 @@ const BATCH: usize = 1_000;
 /// Documents in all.
 const MANY: usize = 100_000;
 
-/// Documents of the smaller store whose memory is compared: it must not grow with them.
-const FEW: usize = 20_000;
+/// Documents of the smaller store whose memory is compared, more than the cache holds: it must not grow with them.
+const FEW: usize = 50_000;
 
 /// How many documents are delivered before memory is looked at, however many there are to deliver: allocators take some
 /// time to settle.
