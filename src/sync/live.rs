@@ -6,10 +6,14 @@
 mod ring;
 mod subscribers;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use futures_util::{Stream, StreamExt, stream};
 use tidegate_core::{checkpoint::Checkpoint, entry::FeedItem, model::Model};
+use tokio::time::timeout;
 
 use self::subscribers::{Subscribers, Ticket};
 use super::{Caller, Page, PullRequest, SyncError, SyncService};
@@ -81,7 +85,7 @@ impl Subscription {
     async fn page(&mut self) -> Result<Page, SyncError> {
         loop {
             if matches!(self.next, Next::Wait) {
-                self.ticket.woken().await;
+                self.news_or_expiry().await;
             }
             if self.sync.now() >= self.caller.identity.expires_at {
                 return Err(SyncError::Expired);
@@ -101,6 +105,14 @@ impl Subscription {
                 return Ok(page);
             }
         }
+    }
+
+    /// Waits until there may be news, at the longest until the caller's token ends.
+    async fn news_or_expiry(&self) {
+        let left_ms = self.caller.identity.expires_at.ms() - self.sync.now().ms();
+        let left = Duration::from_millis(left_ms.try_into().unwrap_or_default());
+        // Which of the two it was shows in what is looked at next.
+        timeout(left, self.ticket.woken()).await.unwrap_or_default();
     }
 
     /// Reads the store. Scopes are watched before the page that begins them is read, or a change between the two would

@@ -1,10 +1,13 @@
 //! The service on an embedded store: pushes that share a transaction, and stores that were served with another model.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use async_trait::async_trait;
-use futures_util::{future::poll_immediate, stream::BoxStream};
+use futures_util::{StreamExt, future::poll_immediate, stream::BoxStream};
 use tempfile::TempDir;
 use tidegate_core::{
     change::{Action, Change, Submission},
+    checkpoint::Types,
     grant::Identity,
     id::{DocumentId, DocumentKey, Epoch, Scope, Seq, TypeName, UserId},
     outcome::Status,
@@ -57,9 +60,12 @@ fn model(text: &str) -> Model {
 }
 
 fn service(directory: &TempDir) -> Arc<SyncService> {
+    service_at(directory, Arc::new(|| Timestamp::EPOCH))
+}
+
+fn service_at(directory: &TempDir, clock: Clock) -> Arc<SyncService> {
     let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
     let store = EmbeddedStore::open(directory.path(), &options).unwrap();
-    let clock: Clock = Arc::new(|| Timestamp::EPOCH);
     SyncService::start(
         Arc::new(model(MODEL)),
         Arc::new(Poisoned(store)),
@@ -164,4 +170,25 @@ async fn a_store_is_not_served_with_rules_that_would_leave_documents_open_to_oth
             .unwrap();
         assert_eq!(misfits.count, count, "{changed}");
     }
+}
+
+#[tokio::test]
+async fn a_subscription_that_waits_ends_with_its_token() {
+    let directory = TempDir::new().unwrap();
+    let now_ms = Arc::new(AtomicI64::new(0));
+    let clock: Clock = {
+        let now_ms = now_ms.clone();
+        Arc::new(move || Timestamp::EPOCH.plus_ms(now_ms.load(Ordering::Relaxed)))
+    };
+    let sync = service_at(&directory, clock);
+    let request = PullRequest::new(None, Types::All, 10, sync.limits()).unwrap();
+    let caller = alice(&sync);
+    let mut pages = Box::pin(sync.subscribe(caller, request, Start::Checkpoint));
+    assert!(
+        pages.next().await.unwrap().unwrap().reset,
+        "the first page comes at once"
+    );
+    now_ms.store(1, Ordering::Relaxed);
+    assert!(matches!(pages.next().await, Some(Err(SyncError::Expired))));
+    assert!(pages.next().await.is_none());
 }
