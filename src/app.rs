@@ -10,7 +10,7 @@ use std::{
 use indicatif::ProgressBar;
 use tidegate_core::{
     grant::Identity,
-    id::{Epoch, UserId},
+    id::{Epoch, TypeName, UserId},
     model::Model,
     value::Timestamp,
 };
@@ -22,7 +22,7 @@ use crate::{
         Store, StoreError,
         embedded::{EmbeddedOptions, EmbeddedStore},
     },
-    sync::{self, Caller, Clock, Misfits, SyncLimits, SyncService},
+    sync::{self, Caller, Clock, Survey, SyncLimits, SyncService},
 };
 
 /// How often a running gateway collects old tombstones.
@@ -122,21 +122,28 @@ pub(crate) fn open_store(directory: &Path) -> Result<Arc<dyn Store>, StoreError>
 /// Looks through the store when the model is not the one it was last served with, a copy of which lies beside it.
 async fn check_fit(parts: &Parts, store: &dyn Store) -> Result<(), AppError> {
     let path = parts.store.join("served-model.graphql");
-    if fs::read_to_string(&path).is_ok_and(|served| served == parts.model_text) {
+    let served = fs::read_to_string(&path).ok();
+    if served.as_deref() == Some(&parts.model_text) {
         return Ok(());
     }
     let bar = ProgressBar::new_spinner().with_message("documents compared with the changed model");
-    let misfits = sync::misfits(&parts.model, store, |documents| {
+    let survey = sync::survey(&parts.model, store, |documents| {
         bar.inc(documents as u64);
         bar.set_message(format!(
             "{} documents compared with the changed model",
             bar.position()
         ));
     });
-    let misfits = misfits.await?;
+    let survey = survey.await?;
     bar.finish_and_clear();
-    if misfits.count > 0 {
-        return Err(AppError::Misfits(worded(&misfits)));
+    if survey.misfits > 0 {
+        return Err(AppError::Misfits(worded(&survey)));
+    }
+    if brings_types_back(&parts.model, served.as_deref(), &survey) {
+        tracing::warn!(
+            "types came back to the model with documents; a new epoch makes every client reset"
+        );
+        sync::rotate_epoch(store, new_epoch()).await?;
     }
     fs::write(&path, &parts.model_text).map_err(|error| AppError::Note {
         path: path.display().to_string(),
@@ -144,15 +151,30 @@ async fn check_fit(parts: &Parts, store: &dyn Store) -> Result<(), AppError> {
     })
 }
 
-fn worded(misfits: &Misfits) -> String {
-    let named: String = misfits
+/// Whether the model has a type whose documents lay in the store while it was served without that type: clients that follow
+/// all types have passed them by.
+fn brings_types_back(model: &Model, served: Option<&str>, survey: &Survey) -> bool {
+    let served = served.and_then(|text| Model::parse("served-model.graphql", text).ok());
+    let was_served = |name: &str| {
+        served
+            .as_ref()
+            .is_some_and(|served| served.document_type(name).is_some())
+    };
+    let names = survey.types.iter().map(TypeName::as_str);
+    names
+        .into_iter()
+        .any(|name| model.document_type(name).is_some() && !was_served(name))
+}
+
+fn worded(survey: &Survey) -> String {
+    let named: String = survey
         .named
         .iter()
         .map(|(key, problem)| format!("\n  {key}: {problem}"))
         .collect();
     format!(
         "{} stored documents do not fit the model:{named}\nGive a new required field a @default or make it nullable, undo the change of type, `@scope` or `@grants`, or start on an empty store.",
-        misfits.count
+        survey.misfits
     )
 }
 

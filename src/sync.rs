@@ -22,7 +22,7 @@ use tidegate_core::{
 };
 
 pub use self::{
-    fit::{Misfits, misfits},
+    fit::{Survey, survey},
     live::Start,
     maintain::{Collected, collect, rotate_epoch},
     pull::{Page, PullRequest},
@@ -167,11 +167,14 @@ impl SyncService {
         })
     }
 
-    /// Whether the store answers.
+    /// Whether the store answers, and pushes and subscriptions are served.
     ///
     /// # Errors
-    /// As the store has it.
+    /// As the store has it; [`SyncError::Busy`] when a task of the service has ended, which a restart mends.
     pub async fn ready(&self) -> Result<(), SyncError> {
+        if !self.pushes.is_served() || !self.live.is_followed() {
+            return Err(SyncError::Busy);
+        }
         in_time(self.store.snapshot()).await.map(drop)
     }
 

@@ -3,10 +3,12 @@
 //! A required field that was added, or a type that changed, would otherwise fail the pages of every client; under a
 //! changed `@scope` or `@grants`, what is stored would stay open to those whom the rule before named.
 
+use std::collections::BTreeSet;
+
 use tidegate_core::{
     entry::Entry,
     grant,
-    id::DocumentKey,
+    id::{DocumentKey, TypeName},
     model::{DocumentType, Model},
     value::{Document, check},
 };
@@ -19,42 +21,47 @@ const BATCH: usize = 1_000;
 /// How many misfits are named; the others are counted.
 const NAMED_MAX: usize = 10;
 
-/// The documents that do not fit.
+/// What a store holds, held against a model.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Misfits {
-    /// How many there are.
-    pub count: usize,
+pub struct Survey {
+    /// The types of its entries, also those the model does not have.
+    pub types: BTreeSet<TypeName>,
+    /// How many documents do not fit.
+    pub misfits: usize,
     /// The first of them, each with what is wrong.
     pub named: Vec<(DocumentKey, String)>,
 }
 
-/// Looks at every document of the model's types. `progress` is told how many each batch had.
+/// Looks at every entry. `progress` is told how many each batch had.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn misfits(
+pub async fn survey(
     model: &Model,
     store: &dyn Store,
     mut progress: impl FnMut(usize),
-) -> Result<Misfits, StoreError> {
+) -> Result<Survey, StoreError> {
     let mut snapshot = store.snapshot().await?;
-    let mut misfits = Misfits::default();
+    let mut survey = Survey::default();
     let mut after: Option<DocumentKey> = None;
     loop {
         let entries = snapshot.walk(after.as_ref(), BATCH).await?;
         for entry in &entries {
+            if !survey.types.contains(&entry.key.type_name) {
+                survey.types.insert(entry.key.type_name.clone());
+            }
             let Some(problem) = misfit(model, entry) else {
                 continue;
             };
-            misfits.count += 1;
-            if misfits.named.len() < NAMED_MAX {
-                misfits.named.push((entry.key.clone(), problem));
+            survey.misfits += 1;
+            if survey.named.len() < NAMED_MAX {
+                survey.named.push((entry.key.clone(), problem));
             }
         }
         progress(entries.len());
         match entries.last() {
             Some(last) => after = Some(last.key.clone()),
-            None => return Ok(misfits),
+            None => return Ok(survey),
         }
     }
 }

@@ -13,7 +13,10 @@ use std::{
 
 use futures_util::{Stream, StreamExt, stream};
 use tidegate_core::{checkpoint::Checkpoint, entry::FeedItem, model::Model};
-use tokio::time::timeout;
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 use self::subscribers::{Subscribers, Ticket};
 use super::{Caller, Page, PullRequest, SyncError, SyncService};
@@ -27,6 +30,10 @@ pub enum Start {
     /// At what is there now: for clients that pull by themselves.
     Now,
 }
+
+/// How long a subscription stays silent after its token has ended, before it says so: a transport that closes with the
+/// token does so first, and its client comes back with a new one instead of taking the subscription for finished.
+const EXPIRY_GRACE: Duration = Duration::from_secs(5);
 
 impl SyncService {
     /// Pages as they come: first those that catch the client up, then each change soon after its commit. The first
@@ -88,6 +95,7 @@ impl Subscription {
                 self.news_or_expiry().await;
             }
             if self.sync.now() >= self.caller.identity.expires_at {
+                sleep(EXPIRY_GRACE).await;
                 return Err(SyncError::Expired);
             }
             let page = match self.ring_page() {
@@ -163,22 +171,31 @@ impl Subscription {
 /// The gateway's one follower of the tail, and everybody who waits for it.
 pub(super) struct Live {
     subscribers: Arc<Mutex<Subscribers>>,
+    follower: JoinHandle<()>,
 }
 
 impl Live {
     /// Follows the store's tail until the service ends.
     pub(super) fn follow(model: &Arc<Model>, store: &dyn Store) -> Arc<Self> {
-        let live = Arc::new(Self {
-            subscribers: Arc::default(),
-        });
-        let (subscribers, model) = (live.subscribers.clone(), model.clone());
+        let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
         let mut tail = store.tail();
-        tokio::spawn(async move {
-            while let Some(event) = tail.next().await {
-                apply(&mut lock(&subscribers), &model, event);
+        let follower = tokio::spawn({
+            let (subscribers, model) = (subscribers.clone(), model.clone());
+            async move {
+                while let Some(event) = tail.next().await {
+                    apply(&mut lock(&subscribers), &model, event);
+                }
             }
         });
-        live
+        Arc::new(Self {
+            subscribers,
+            follower,
+        })
+    }
+
+    /// Whether the tail is still followed.
+    pub(super) fn is_followed(&self) -> bool {
+        !self.follower.is_finished()
     }
 
     fn register(&self) -> Ticket {

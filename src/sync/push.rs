@@ -15,7 +15,7 @@ use super::{Caller, Clock, STORE_DEADLINE, SyncError, SyncService};
 use crate::store::{Store, StoreError};
 
 /// The most pushes that may wait; a further one is told to try again.
-const WAITING_MAX: usize = 4_096;
+const WAITING_MAX: usize = 1_024;
 
 /// A transaction is not joined by further pushes once it carries so many changes.
 const GROUP_CHANGES: usize = 1_000;
@@ -54,6 +54,11 @@ impl PushQueue {
         let (sender, waiting) = mpsc::channel(WAITING_MAX);
         tokio::spawn(commit_groups(model, store, clock, waiting));
         Self(sender)
+    }
+
+    /// Whether somebody takes pushes out of the queue.
+    pub(super) fn is_served(&self) -> bool {
+        !self.0.is_closed()
     }
 
     async fn send(&self, request: PushRequest) -> Result<PushAnswer, SyncError> {

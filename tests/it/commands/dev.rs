@@ -200,17 +200,19 @@ async fn a_new_required_field_shows_its_default_in_old_documents() {
 async fn a_type_that_leaves_the_model_hides_its_documents_until_it_is_back() {
     let directory = TempDir::new().unwrap();
     let alice = with_notes(&directory, "text: String", json!({"text": "old"})).await;
-    let count = async |server: &Server| {
-        let query = "{ changesSince { changes { documentId } hasMore } }";
-        let data = alice.at(server).data(query, json!({})).await;
+    let pull = async |server: &Server, checkpoint: &Value| {
+        let query = "query($c: Checkpoint) { changesSince(checkpoint: $c) { changes { documentId } checkpoint hasMore reset } }";
+        let mut data = alice.at(server).data(query, json!({"c": checkpoint})).await;
         assert_eq!(data["changesSince"]["hasMore"], false);
-        data["changesSince"]["changes"].as_array().unwrap().len()
+        data["changesSince"].take()
     };
+    let count = |page: &Value| page["changes"].as_array().unwrap().len();
     let memos = notes("text: String")
         .replace("type Note", "type Memo")
         .replace("\"notes\"", "\"memos\"");
     let server = Server::dev_on(&directory, &memos);
-    assert_eq!(count(&server).await, 0);
+    let without = pull(&server, &Value::Null).await;
+    assert_eq!(count(&without), 0);
     server.stop();
     let both = format!(
         "{memos}{}",
@@ -221,5 +223,13 @@ async fn a_type_that_leaves_the_model_hides_its_documents_until_it_is_back() {
             .join("\n")
     );
     let server = Server::dev_on(&directory, &both);
-    assert_eq!(count(&server).await, 12);
+    let back = pull(&server, &without["checkpoint"]).await;
+    assert_eq!(
+        back["reset"], true,
+        "who followed all types has passed them by"
+    );
+    assert_eq!(count(&back), 12);
+    server.stop();
+    let again = pull(&Server::dev(&directory), &back["checkpoint"]).await;
+    assert_eq!(again["reset"], false, "only once");
 }

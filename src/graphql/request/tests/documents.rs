@@ -85,14 +85,14 @@ fn hostile_documents_are_refused_quickly() {
 
 #[test]
 fn ordinary_documents_are_within_limits() {
-    for query in [doubling(5), format!("{{ {} }}", "task { id } ".repeat(50))] {
+    for query in [doubling(3), format!("{{ {} }}", "task { id } ".repeat(10))] {
         assert!(door().admit(raw(&query, json!({}))).is_ok(), "{query}");
     }
 }
 
 #[test]
 fn large_variables_are_not_multiplied() {
-    let echoes: String = (0..50)
+    let echoes: String = (0..10)
         .map(|it| format!("e{it}: echo(notes: $n) "))
         .collect();
     let query = format!("query ($n: String) {{ {echoes} }}");
