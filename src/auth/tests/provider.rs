@@ -330,7 +330,7 @@ async fn a_provider_that_hangs_delays_one_request_for_a_bounded_time() {
     );
     assert_eq!(delayed.await.unwrap(), alice());
     assert!(
-        begin.elapsed() < Duration::from_secs(8),
+        begin.elapsed() < Duration::from_secs(20),
         "the fetch was not cut off"
     );
 }
