@@ -17,7 +17,7 @@ mod shape;
 use std::sync::Arc;
 
 use async_graphql::{
-    Request, SDLExportOptions, ValidationMode,
+    Name, Request, SDLExportOptions, ValidationMode, Value,
     dataloader::DataLoader,
     dynamic::{Schema, SchemaError},
 };
@@ -87,8 +87,11 @@ impl Api {
         caller: Caller,
         admitted: Admitted,
     ) -> Answer {
+        let root_keys = admitted.root_keys.clone();
         let request = with_context(admitted, sync, caller);
-        Answer::Executed(Box::new(self.schema.execute(request).await))
+        let mut response = self.schema.execute(request).await;
+        put_in_order(&mut response.data, &root_keys);
+        Answer::Executed(Box::new(response))
     }
 
     /// Executes a subscription: one answer for each event.
@@ -115,6 +118,13 @@ fn schema(model: &Arc<Model>) -> Result<Schema, SchemaError> {
     builder = pages::register(builder, model);
     builder = results::register(builder, model);
     roots::register(builder, model).finish()
+}
+
+/// Puts the fields of an answer into the order of the operation, not that in which they were ready.
+fn put_in_order(data: &mut Value, keys: &[Name]) {
+    if let Value::Object(fields) = data {
+        fields.sort_by_key(|key, _| keys.iter().position(|wanted| wanted == key));
+    }
 }
 
 /// What resolvers find beside their arguments.

@@ -11,7 +11,7 @@ use std::{
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{Complaint, DEV_LISTEN, Done, block_on, maintain, model, say, serve};
+use super::{Complaint, DEV_LISTEN, Done, block_on, maintain, model, say, serve, tell};
 use crate::{
     app::{self, Gateway, Parts},
     auth::{self, AuthConfig, SigningKey},
@@ -112,6 +112,7 @@ pub(super) fn signing_key(data: &Path) -> Result<SigningKey, Complaint> {
                 .map_err(|error| {
                     format!("the key {} cannot be written: {error}", path.display())
                 })?;
+            tell(&format!("made a new development key in {}", path.display()));
             secret
         }
         Err(error) => {

@@ -88,7 +88,9 @@ pub(super) async fn serve_until(
             shutdown.begin();
         }
     });
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
     http::serve(listener, router, shutdown).await;
+    tracing::info!("stopped");
 }
 
 /// Ends when the process is asked to stop: Ctrl-C, or SIGTERM. It listens from the call on, so that whoever has read

@@ -74,7 +74,7 @@ fn config(reader: &mut Reader) -> Option<Config> {
 fn store(reader: &mut Reader) -> Option<StoreConfig> {
     reader.require(
         "store.url",
-        "a store, such as \"mongodb://db1/app\" or \"embedded:/var/lib/tidegate\"",
+        "a store, such as \"embedded:/var/lib/tidegate\"",
     );
     let url = reader.get("store.url", "a text", |url: String| {
         url.parse::<StoreUrl>().map_err(Wrong::because)

@@ -217,7 +217,7 @@ fn nothing_at_all_is_told_what_is_needed() {
     insta::assert_snapshot!(lines(&problems), @r#"
     auth has no key to check tokens with; set one of auth.jwks_url, auth.public_key_file, auth.secret
     auth.algorithms is not set; name the algorithms of your tokens, such as ["RS256"]
-    store.url is not set; name a store, such as "mongodb://db1/app" or "embedded:/var/lib/tidegate"
+    store.url is not set; name a store, such as "embedded:/var/lib/tidegate"
     "#);
 }
 

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use apollo_compiler::executable::OperationType;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{Schema, ast};
-use async_graphql::Request;
+use async_graphql::parser::types::{ExecutableDocument, Selection};
+use async_graphql::{Name, Request};
 
 use self::cache::DocumentCache;
 use self::coerce::Coercer;
@@ -39,6 +40,9 @@ pub(crate) struct Admitted {
     pub(crate) kind: OperationKind,
     /// Carries the parsed operation; the schema that executes it needs fast validation only.
     pub(crate) request: Request,
+    /// The keys of its answer in the order of the operation, which the specification asks for (section 6.3) and
+    /// async-graphql 7 does not keep at the root of a query.
+    pub(crate) root_keys: Vec<Name>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,11 +114,13 @@ impl Door {
         let parsed = Selector::new(&self.schema, &checked, coercer)
             .document(operation)
             .map_err(one)?;
+        let root_keys = root_keys(&parsed);
         let mut request = Request::new(raw.query);
         request.set_parsed_query(parsed);
         Ok(Admitted {
             kind: operation.operation_type.into(),
             request,
+            root_keys,
         })
     }
 
@@ -128,6 +134,18 @@ impl Door {
         self.documents.insert(text, Arc::clone(&checked));
         Ok(checked)
     }
+}
+
+/// The response keys at the root: the selector has left nothing there but fields.
+fn root_keys(document: &ExecutableDocument) -> Vec<Name> {
+    let operations = document.operations.iter().map(|(_, operation)| operation);
+    operations
+        .flat_map(|operation| &operation.node.selection_set.node.items)
+        .filter_map(|selection| match &selection.node {
+            Selection::Field(field) => Some(field.node.response_key().node.clone()),
+            _ => None,
+        })
+        .collect()
 }
 
 impl Refusal {

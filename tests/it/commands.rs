@@ -162,6 +162,12 @@ fn token_prints_a_token_and_nothing_else() {
         "--expires",
         "30m",
     ];
+    let first = tidegate(directory.path(), &arguments);
+    let told = String::from_utf8(first.stderr).unwrap();
+    assert!(
+        told.contains("new development key"),
+        "no gateway knows it yet: {told}"
+    );
     let output = tidegate(directory.path(), &arguments);
     assert!(
         output.status.success() && output.stderr.is_empty(),

@@ -324,3 +324,14 @@ async fn a_client_that_missed_collected_tombstones_resets_and_a_fresh_sync_ends(
         "above all that was collected"
     );
 }
+
+#[tokio::test]
+async fn an_answer_has_its_fields_in_the_order_of_the_operation() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::dev(&directory);
+    let query = "{ last: changesSince { hasMore } viewer { id } first: changesSince { hasMore } __typename }";
+    let text = server.client("alice").text(query, json!({})).await.unwrap();
+    let places =
+        ["last", "viewer", "first", "__typename"].map(|key| text.find(&format!("\"{key}\":")));
+    assert!(places.is_sorted() && places[0].is_some(), "{text}");
+}

@@ -345,3 +345,24 @@ async fn a_push_that_stands_twice_in_one_operation_runs_once() {
     );
     assert_eq!(alice.pull(None).await["changes"][0]["documentId"], "a");
 }
+
+#[tokio::test]
+async fn a_create_sent_again_undoes_nothing_that_others_did_since() {
+    let directory = TempDir::new().unwrap();
+    let (_server, alice, bob) = two_users(&directory);
+    let again = json!([create("a", json!({"title": "t", "audience": "team:demo"}))]);
+    alice.push_all(again.clone()).await;
+    let set = json!({"done": true, "labels": ["x"], "notes": "n"});
+    bob.push_all(json!([update("a", 1, set)])).await;
+    let result = &alice.push_all(again).await[0];
+    assert_eq!(result["status"], "APPLIED", "all it says stands");
+    assert_eq!(result["version"], 2, "nothing was written");
+    let task = alice.task("a").await;
+    assert_eq!(
+        json!([task["done"], task["labels"], task["notes"]]),
+        json!([true, ["x"], "n"])
+    );
+    let other = json!([create("a", json!({"title": "u", "audience": "team:demo"}))]);
+    let result = &alice.push_all(other).await[0];
+    assert_eq!(result["document"]["done"], true, "a default says nothing");
+}

@@ -111,22 +111,35 @@ impl Birth<'_> {
         let fields: Vec<FieldOutcome> = settable()
             .filter_map(|field| self.settle(entry, field).transpose())
             .collect::<Result<_, _>>()?;
-        if fields.iter().all(|outcome| outcome.taken == Taken::Theirs) {
+        let stands = |side: &Option<Value>, outcome: &FieldOutcome| {
+            update::same(side.as_ref(), outcome.theirs.as_ref())
+        };
+        if fields
+            .iter()
+            .all(|outcome| stands(&outcome.result, outcome))
+        {
+            let lost = fields.iter().any(|outcome| !stands(&outcome.mine, outcome));
             return Ok(Decision::Keep {
-                status: Status::Conflict,
-                fields: Some(fields),
+                status: if lost {
+                    Status::Conflict
+                } else {
+                    Status::Applied
+                },
+                fields: lost.then_some(fields),
             });
         }
         update::write(context, entry, self.change, fields, Status::Merged)
     }
 
-    /// Under MERGE each field is settled as if it were stale from nothing; under the others the document is taken or
-    /// left as a whole, absent fields too.
+    /// Under MERGE each field that the create speaks of is settled as if it were stale from nothing; under the others the
+    /// document is taken or left as a whole, absent fields too.
     fn settle(&self, entry: &Entry, field: &Field) -> Result<Option<FieldOutcome>, Rejection> {
         let context = self.context;
         let mine = self.document.get(&field.name);
         if context.policy == Policy::Merge {
-            let Some(mine) = mine else { return Ok(None) };
+            let Some(mine) = mine.filter(|mine| self.speaks(field, mine)) else {
+                return Ok(None);
+            };
             let edit = FieldEdit {
                 field,
                 mine,
@@ -155,6 +168,13 @@ impl Birth<'_> {
             result: result.cloned(),
             taken,
         }))
+    }
+
+    /// Whether a value says anything: null and a default stand in a create that says nothing, and must not undo what
+    /// others have said since.
+    fn speaks(&self, field: &Field, mine: &Value) -> bool {
+        let default = default_value(self.context, field).ok().flatten();
+        !mine.is_null() && default.as_ref() != Some(mine)
     }
 
     /// The first version of a new incarnation.

@@ -40,9 +40,9 @@ fn two_creates_of_one_id_conflict_unless_equal() {
     let live = [(Bob, theirs())];
     decisions! {
         "equal": live, Phone theirs() => "= = = = = = = =";
-        "unequal": live, Phone mine() => "C M C M P M P M";
-        "unequal, another client of the user": [(Phone, theirs())], Laptop mine() => "C M C M P M P M";
-        "naming the living version": live, Phone mine().naming(1) => "C M C M P M P M";
+        "unequal": live, Phone mine() => "C M C M C M C M";
+        "unequal, another client of the user": [(Phone, theirs())], Laptop mine() => "C M C M C M C M";
+        "naming the living version": live, Phone mine().naming(1) => "C M C M C M C M";
         "naming the future": live, Phone mine().naming(2) => "V V V V V V V V";
     }
 }

@@ -9,9 +9,18 @@ use crate::http::{DevUser, GraphiqlConfig, Tab};
 const EXAMPLE_PUSH: &str = "\
 mutation Push {
   pushChanges(input: {changes: [
-    {task: {create: {id: \"buy-milk\", document: {title: \"Buy milk\", audience: \"team:demo\"}}}}
+    {task: {create: {
+      id: \"buy-milk\"
+      document: {title: \"Buy milk\", audience: \"team:demo\"}
+    }}}
   ]}) {
-    results { documentId status version document { ... on Task { title audience done } } error { message } }
+    results {
+      documentId
+      status
+      version
+      document { ... on Task { title audience done } }
+      error { message }
+    }
   }
 }
 ";
