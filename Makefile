@@ -12,7 +12,8 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
-	cargo test --workspace --locked --lib --doc
+	cargo test --workspace --locked --lib
+	cargo test --workspace --locked --doc
 
 bench:
 	cargo bench --locked

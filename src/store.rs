@@ -34,16 +34,16 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`]. After [`StoreError::Unavailable`] it may have been written all the same, and only what was
-    /// written with it tells (protocol.md 5.2); after any other, nothing of it was.
+    /// written with it tells (rules.md 5.2); after any other, nothing of it was.
     async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError>;
 
-    /// Opens a consistent view of all that was committed before the call (protocol.md 2.2).
+    /// Opens a consistent view of all that was committed before the call (rules.md 2.2).
     ///
     /// # Errors
     /// [`StoreError`].
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
 
-    /// A scope's head by a linearizable read (protocol.md 2.4).
+    /// A scope's head by a linearizable read (rules.md 2.4).
     ///
     /// # Errors
     /// [`StoreError`].

@@ -47,7 +47,7 @@ pub enum Action {
 }
 
 /// The version an edit was made on: the document's version, or 0 for the client's own unanswered create, or -1 for
-/// a version of another epoch (protocol.md 4.4 and 4.5).
+/// a version of another epoch (rules.md 4.4 and 4.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BaseVersion(pub i32);

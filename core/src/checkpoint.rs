@@ -13,7 +13,7 @@ use crate::id::{Epoch, Scope, Seq, TypeName};
 /// The longest token that is read, in bytes: room for some thousand scopes.
 pub const TOKEN_BYTES_MAX: usize = 1 << 20;
 
-/// Where a client stands (protocol.md 2.1).
+/// Where a client stands (rules.md 2.1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// The history its positions belong to.
@@ -60,7 +60,7 @@ pub struct Position {
     /// Everything up to and with this seq has been delivered.
     pub seq: Seq,
     /// The scope's head when the client began it at 0. Without it, a first sync of a scope with collected tombstones
-    /// would never end (protocol.md 2.3).
+    /// would never end (rules.md 2.3).
     pub start: Seq,
 }
 

@@ -16,7 +16,7 @@ pub fn reads(before: Timestamp, limit: usize) -> Reads {
 }
 
 /// Takes away what was loaded, and in the same transaction raises each scope's floor to the highest seq and the
-/// version floor to the highest version that goes (protocol.md 3.1): a client that was away for longer is told to
+/// version floor to the highest version that goes (rules.md 3.1): a client that was away for longer is told to
 /// reset, and an id that comes back begins above.
 pub fn decide(loaded: &Loaded) -> Writes {
     let mut writes = Writes::default();

@@ -1,6 +1,6 @@
 //! The decision about one change: pure, so that every conflict replays as a plain test.
 //!
-//! What an entry becomes is computed here (protocol.md sections 3 and 4); numbering, storing and answering are not.
+//! What an entry becomes is computed here (rules.md sections 3 and 4); numbering, storing and answering are not.
 
 mod create;
 mod delete;
@@ -43,7 +43,7 @@ pub struct Context<'a> {
     pub mutation: Option<MutationId>,
     /// Server time.
     pub now: Timestamp,
-    /// New documents begin above it (protocol.md 3.1).
+    /// New documents begin above it (rules.md 3.1).
     pub version_floor: Version,
 }
 
@@ -105,7 +105,7 @@ fn within_bounds(decision: Decision) -> Result<Decision, Rejection> {
     Ok(decision)
 }
 
-/// How a change relates to the entry it meets (protocol.md 4.5 and 4.7).
+/// How a change relates to the entry it meets (rules.md 4.5 and 4.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     /// Nobody else changed the document since.
@@ -258,7 +258,7 @@ impl Context<'_> {
         change.changed_at.map_or(self.now, |at| at.min(latest))
     }
 
-    /// The writer to record: its time lies after the edits it replaces (protocol.md 4.9).
+    /// The writer to record: its time lies after the edits it replaces (rules.md 4.9).
     fn writer(&self, change: &Change, previous: Option<Timestamp>) -> Writer {
         let claimed = self.claimed_time(change);
         Writer {

@@ -12,7 +12,7 @@ use crate::{
     value::{Document, Timestamp},
 };
 
-/// The sync state of one document (protocol.md 3.2). Its seq stands in the [`FeedItem`] that carries it.
+/// The sync state of one document (rules.md 3.2). Its seq stands in the [`FeedItem`] that carries it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// The document.
@@ -49,9 +49,9 @@ impl Entry {
 pub struct Writer {
     /// The user; `None` for a foreign write, whose author nobody knows.
     pub user: Option<UserId>,
-    /// The client, where it named itself; an anonymous writer never equals another (protocol.md 4.7).
+    /// The client, where it named itself; an anonymous writer never equals another (rules.md 4.7).
     pub client: Option<ClientId>,
-    /// When the edit was made, as protocol.md 4.9 has it.
+    /// When the edit was made, as rules.md 4.9 has it.
     pub edited_at: Timestamp,
     /// The change's mutation id, where it had one.
     pub mutation: Option<MutationId>,
@@ -68,7 +68,7 @@ pub struct Membership {
     pub access: Access,
 }
 
-/// What stays in a scope when a document leaves it for another (protocol.md 3.3).
+/// What stays in a scope when a document leaves it for another (rules.md 3.3).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Marker {
     /// The document that left.

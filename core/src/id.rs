@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The most bytes a document id, a scope or a client id may have (protocol.md 3.4).
+/// The most bytes a document id, a scope or a client id may have (rules.md 3.4).
 pub const NAME_BYTES_MAX: usize = 256;
 
 /// Why a string is no identity.
@@ -134,7 +134,7 @@ impl IdType {
     /// Reads an id that a client sent.
     ///
     /// # Errors
-    /// [`NameError`] when the text is out of bounds or not the one canonical spelling (protocol.md 3.4).
+    /// [`NameError`] when the text is out of bounds or not the one canonical spelling (rules.md 3.4).
     pub fn parse(self, text: &str) -> Result<DocumentId, NameError> {
         let id = DocumentId::new(text)?;
         let (canonical, expected) = match self {
@@ -207,7 +207,7 @@ impl Version {
     /// Below every version of every document.
     pub const NONE: Self = Self(0);
 
-    /// The version after this one, or `None` at `i32::MAX` (protocol.md 3.5: never wrapped).
+    /// The version after this one, or `None` at `i32::MAX` (rules.md 3.5: never wrapped).
     #[must_use]
     pub fn next(self) -> Option<Self> {
         self.0.checked_add(1).map(Self)

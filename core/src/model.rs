@@ -113,7 +113,7 @@ pub struct ConflictRule {
     pub client_may_choose: Vec<Policy>,
 }
 
-/// What becomes of a stale change (design.md section 6).
+/// What becomes of a stale change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 pub enum Policy {
     /// It is not applied; the outcome shows the server's document.

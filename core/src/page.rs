@@ -1,7 +1,7 @@
 //! Making a page: from a checkpoint, the caller's grants and one snapshot of the store to what has to be read, and from
 //! what was read to the next checkpoint.
 //!
-//! Protocol.md section 2. Reading is the store's; showing documents to clients is the caller's.
+//! Rules.md section 2. Reading is the store's; showing documents to clients is the caller's.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -46,7 +46,7 @@ impl View<'_> {
 }
 
 /// The granted scopes in which the checkpoint stands above the head: either the snapshot is late, or the store's
-/// history is another one. A linearizable read tells (protocol.md 2.4).
+/// history is another one. A linearizable read tells (rules.md 2.4).
 pub fn seqs_above_head(
     checkpoint: &Checkpoint,
     grants: &Grants,
@@ -188,7 +188,7 @@ fn positions(checkpoint: &Checkpoint) -> impl Iterator<Item = (&Scope, &Position
     checkpoint.tracks.iter().flat_map(|track| &track.positions)
 }
 
-/// Whether a client can go on from where it stands (protocol.md 2.3 and 2.4).
+/// Whether a client can go on from where it stands (rules.md 2.3 and 2.4).
 fn is_continuous(checkpoint: &Checkpoint, view: &View<'_>) -> bool {
     let on_course = |(scope, position): (&Scope, &Position)| {
         if !view.grants.can_read(scope) {

@@ -46,7 +46,7 @@ pub struct PushClient {
     pub first: Option<MutationId>,
 }
 
-/// The fingerprint of a push: SHA-256 over its changes, `atomic` and `policy` (protocol.md 4.2).
+/// The fingerprint of a push: SHA-256 over its changes, `atomic` and `policy` (rules.md 4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushHash(pub [u8; 32]);
 

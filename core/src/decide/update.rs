@@ -69,7 +69,7 @@ pub(super) struct FieldEdit<'a> {
 /// A field's new value and whose it is.
 type Settled = (Option<Value>, Taken);
 
-/// Settles one field of a stale change (protocol.md 4.7 and 4.8).
+/// Settles one field of a stale change (rules.md 4.7 and 4.8).
 pub(super) fn settle_stale(
     context: &Context<'_>,
     entry: &Entry,

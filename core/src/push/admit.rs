@@ -1,4 +1,4 @@
-//! Which pushes are taken: repeats, gaps, other epochs, policies that may not be chosen (protocol.md 4.1 to 4.4).
+//! Which pushes are taken: repeats, gaps, other epochs, policies that may not be chosen (rules.md 4.1 to 4.4).
 
 use super::{Push, PushRefusal, PushRequest, verdict::Verdict, world::World};
 use crate::{
@@ -16,7 +16,7 @@ pub(super) enum Admission {
     Repeat(Vec<Verdict>, MutationId),
 }
 
-/// Protocol.md 4.2 and 4.4: a repeat is known before the epoch is compared.
+/// Rules.md 4.2 and 4.4: a repeat is known before the epoch is compared.
 pub(super) fn admit(world: &World<'_>, request: &PushRequest) -> Result<Admission, PushRefusal> {
     let push = &request.push;
     let numbered = push.client.as_ref().and_then(|client| client.first);

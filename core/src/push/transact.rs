@@ -1,6 +1,6 @@
 //! The pushes of one transaction, decided one after the other over what was loaded.
 //!
-//! Protocol.md sections 4.2 to 4.6: which pushes are repeats, what each change may do over the earlier ones, and what
+//! Rules.md sections 4.2 to 4.6: which pushes are repeats, what each change may do over the earlier ones, and what
 //! their clients are told once all of them are decided.
 
 use std::{collections::HashSet, sync::Arc};

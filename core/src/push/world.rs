@@ -118,7 +118,7 @@ impl<'l> World<'l> {
         last
     }
 
-    /// Attaches the documents: what the transaction leaves, readable under the grants it leaves (protocol.md 4.3).
+    /// Attaches the documents: what the transaction leaves, readable under the grants it leaves (rules.md 4.3).
     pub(super) fn answer(&self, request: &PushRequest, decided: Decided) -> PushOutcome {
         let grants = self.grants(request);
         let numbered = request.push.client.as_ref().and_then(|client| client.first);

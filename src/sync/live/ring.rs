@@ -1,6 +1,6 @@
 //! The recent feed writes of one scope, without a gap.
 //!
-//! Protocol.md 6.1 and 6.2: what it releases, and when it is cut.
+//! Rules.md 6.1 and 6.2: what it releases, and when it is cut.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 

@@ -47,7 +47,7 @@ impl Subscribers {
             .for_each(|waker| waker.notify_one());
     }
 
-    /// Protocol.md 6.3: clear the rings, wake everyone; then each reads the heads.
+    /// Rules.md 6.3: clear the rings, wake everyone; then each reads the heads.
     pub(super) fn restart(&mut self) {
         for watched in self.scopes.values_mut() {
             watched.ring = Ring::default();
