@@ -3,19 +3,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Client, Server, Socket};
-
-fn create(id: &str, document: Value) -> Value {
-    json!({"task": {"create": {"id": id, "document": document}}})
-}
-
-fn update(id: &str, base: i64, set: Value) -> Value {
-    json!({"task": {"update": {"id": id, "baseVersion": base, "set": set}}})
-}
-
-fn delete(id: &str, base: i64) -> Value {
-    json!({"task": {"delete": {"id": id, "baseVersion": base}}})
-}
+use crate::harness::{Client, Server, Socket, create, delete, update};
 
 async fn kinds(client: &Client, checkpoint: &str) -> Vec<(String, String)> {
     let page = client.pull(Some(checkpoint)).await;
