@@ -126,19 +126,7 @@ async fn check_fit(parts: &Parts, store: &dyn Store) -> Result<(), AppError> {
     if served.as_deref() == Some(&parts.model_text) {
         return Ok(());
     }
-    let bar = ProgressBar::new_spinner().with_message("documents compared with the changed model");
-    let survey = sync::survey(&parts.model, store, |documents| {
-        bar.inc(documents as u64);
-        bar.set_message(format!(
-            "{} documents compared with the changed model",
-            bar.position()
-        ));
-    });
-    let survey = survey.await?;
-    bar.finish_and_clear();
-    if survey.misfits > 0 {
-        return Err(AppError::Misfits(worded(&survey)));
-    }
+    let survey = survey(&parts.model, store).await?;
     if brings_types_back(&parts.model, served.as_deref(), &survey) {
         tracing::warn!(
             "types came back to the model with documents; a new epoch makes every client reset"
@@ -149,6 +137,27 @@ async fn check_fit(parts: &Parts, store: &dyn Store) -> Result<(), AppError> {
         path: path.display().to_string(),
         error,
     })
+}
+
+/// Holds every stored document against the model.
+///
+/// # Errors
+/// [`AppError::Misfits`] when some do not fit.
+pub(crate) async fn survey(model: &Model, store: &dyn Store) -> Result<Survey, AppError> {
+    let bar = ProgressBar::new_spinner().with_message("documents compared with the model");
+    let survey = sync::survey(model, store, |documents| {
+        bar.inc(documents as u64);
+        bar.set_message(format!(
+            "{} documents compared with the model",
+            bar.position()
+        ));
+    });
+    let survey = survey.await?;
+    bar.finish_and_clear();
+    if survey.misfits > 0 {
+        return Err(AppError::Misfits(worded(&survey)));
+    }
+    Ok(survey)
 }
 
 /// Whether the model has a type whose documents lay in the store while it was served without that type: clients that follow
@@ -172,9 +181,12 @@ fn worded(survey: &Survey) -> String {
         .iter()
         .map(|(key, problem)| format!("\n  {key}: {problem}"))
         .collect();
+    let counted = match survey.misfits {
+        1 => "1 stored document does".to_owned(),
+        misfits => format!("{misfits} stored documents do"),
+    };
     format!(
-        "{} stored documents do not fit the model:{named}\nGive a new required field a @default or make it nullable, undo the change of type, `@scope` or `@grants`, or start on an empty store.",
-        survey.misfits
+        "{counted} not fit the model:{named}\nGive a new required field a @default or make it nullable, undo the change of type, `@scope` or `@grants`, or start on an empty store."
     )
 }
 
@@ -230,4 +242,102 @@ pub(crate) fn random_hex<const BYTES: usize>() -> String {
     let mut bytes = [0_u8; BYTES];
     getrandom::fill(&mut bytes).expect("the operating system has randomness");
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use tidegate_core::{
+        change::{Action, BaseVersion, Change, Submission},
+        checkpoint::Types,
+        id::{DocumentId, DocumentKey},
+        outcome::Status,
+        push::Push,
+        value::Value,
+    };
+
+    use super::*;
+    use crate::{auth::SigningKey, sync::PullRequest};
+
+    const MODEL: &str = r#"
+extend schema @grant(scope: "public", access: WRITE)
+type Note @collection(name: "notes") @scope(by: "public") { id: ID! text: String }
+"#;
+
+    fn push(action: Action) -> Push {
+        let key = DocumentKey {
+            type_name: TypeName::new("Note").unwrap(),
+            id: DocumentId::new("a").unwrap(),
+        };
+        let submission = Submission {
+            type_name: key.type_name.clone(),
+            id: "a".to_owned(),
+            change: Ok(Change {
+                key,
+                action,
+                changed_at: None,
+            }),
+        };
+        Push {
+            client: None,
+            changes: vec![submission],
+            atomic: false,
+            policy: None,
+            epoch: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_running_gateway_collects_old_tombstones_by_itself() {
+        let directory = TempDir::new().unwrap();
+        let key = SigningKey::from_secret("a secret that is long enough for HS256").unwrap();
+        let gateway = Gateway::start(Parts {
+            model: Arc::new(Model::parse("model.graphql", MODEL).unwrap()),
+            model_text: MODEL.to_owned(),
+            store: directory.path().to_owned(),
+            auth: AuthConfig::with_secret(key),
+            api: ApiOptions::default(),
+            limits: SyncLimits::default(),
+            retention: Duration::ZERO,
+        })
+        .await
+        .unwrap();
+        let sync = &gateway.sync;
+        let alice = Identity {
+            user: UserId::new("alice").unwrap(),
+            claims: serde_json::Map::new(),
+            expires_at: now().plus_ms(60_000),
+        };
+        let alice = sync.caller(alice).unwrap();
+        let document = [("text".to_owned(), Value::String("t".to_owned()))].into();
+        for action in [
+            Action::Create {
+                document,
+                base: None,
+            },
+            Action::Delete {
+                base: BaseVersion(1),
+            },
+        ] {
+            let outcome = sync.push(&alice, push(action)).await.unwrap();
+            assert_eq!(outcome.outcomes[0].status, Status::Applied);
+        }
+        let pull = async || {
+            let request = PullRequest::new(None, Types::All, 10, sync.limits()).unwrap();
+            sync.pull(&alice, request).await.unwrap().changes.len()
+        };
+        assert_eq!(pull().await, 1, "the tombstone");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::pause();
+        tokio::time::advance(COLLECT_EVERY).await;
+        tokio::time::resume();
+        let collected = async {
+            while pull().await > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), collected)
+            .await
+            .expect("it is collected");
+    }
 }

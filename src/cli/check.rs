@@ -11,7 +11,7 @@ use tidegate_core::{
     model::{FieldClash, Model},
 };
 
-use super::{Complaint, ConfigArgs, Done, maintain, model, say, serve};
+use super::{Complaint, ConfigArgs, Done, block_on, maintain, model, say, serve};
 use crate::{
     app,
     auth::Authenticator,
@@ -51,7 +51,7 @@ pub(super) fn run(args: &CheckArgs) -> Done {
     if let Some(config) = config {
         Authenticator::new(&config.auth)?;
         say("configuration: good\n");
-        check_store(&serve::embedded_path(&config)?)?;
+        check_store(&loaded.model, &serve::embedded_path(&config)?)?;
     }
     Ok(())
 }
@@ -66,9 +66,10 @@ fn config(args: &CheckArgs) -> Result<Option<Config>, Complaint> {
 }
 
 /// A look makes no store: that is the first start's to do.
-fn check_store(directory: &Path) -> Done {
+fn check_store(model: &Model, directory: &Path) -> Done {
     if maintain::has_store(directory) {
-        app::open_store(directory)?;
+        let store = app::open_store(directory)?;
+        block_on(async { Ok(app::survey(model, store.as_ref()).await?) })?;
         say("store: good\n");
     } else {
         say(&format!(

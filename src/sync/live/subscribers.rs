@@ -68,8 +68,8 @@ pub(super) struct Ticket {
     id: u64,
     waker: Arc<Notify>,
     watching: HashSet<Scope>,
-    /// The generation at which the store was last read.
-    generation: u64,
+    /// The generation at which the store was last read; `None` when it has to be read again.
+    read_at: Option<u64>,
 }
 
 impl Ticket {
@@ -79,14 +79,13 @@ impl Ticket {
         let id = held.next_id;
         held.next_id += 1;
         held.wakers.insert(id, waker.clone());
-        let generation = held.generation;
         drop(held);
         Self {
             subscribers,
             id,
             waker,
             watching: HashSet::new(),
-            generation,
+            read_at: None,
         }
     }
 
@@ -97,7 +96,7 @@ impl Ticket {
 
     /// To be called before the store is read: what comes after it wakes again.
     pub(super) fn fresh(&mut self) {
-        self.generation = lock(&self.subscribers).generation;
+        self.read_at = Some(lock(&self.subscribers).generation);
     }
 
     /// Watches exactly these scopes. Where one was not watched before, a write may have passed since the store was read,
@@ -117,9 +116,9 @@ impl Ticket {
                 .or_default()
                 .watchers
                 .insert(self.id);
-            self.generation = u64::MAX;
+            self.read_at = None;
         }
-        if self.generation == u64::MAX {
+        if self.read_at.is_none() {
             self.waker.notify_one();
         }
         drop(held);
@@ -131,7 +130,7 @@ impl Ticket {
     pub(super) fn read(&self, track: &Track, limit: usize) -> Option<(Vec<FeedItem>, Track)> {
         let mut moved = track.clone();
         let held = lock(&self.subscribers);
-        if held.generation != self.generation {
+        if self.read_at != Some(held.generation) {
             return None;
         }
         let mut changes = Vec::new();

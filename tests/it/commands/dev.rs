@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{assert_says, write};
-use crate::harness::{Client, PATIENCE, Server, complaint};
+use crate::harness::{Client, PATIENCE, Server, complaint, tidegate};
 
 const DEV: [&str; 3] = ["dev", "--listen", "127.0.0.1:0"];
 
@@ -232,4 +232,28 @@ async fn a_type_that_leaves_the_model_hides_its_documents_until_it_is_back() {
     server.stop();
     let again = pull(&Server::dev(&directory), &back["checkpoint"]).await;
     assert_eq!(again["reset"], false, "only once");
+}
+
+#[tokio::test]
+async fn check_finds_the_documents_that_a_start_would_refuse() {
+    let directory = TempDir::new().unwrap();
+    with_notes(&directory, "text: String", json!({"text": "old"})).await;
+    let config = "[store]\nurl = \"embedded:.tidegate\"\n[auth]\nalgorithms = [\"HS256\"]\nsecret = \"a secret that is long enough for HS256\"\n";
+    std::fs::write(directory.path().join("tidegate.toml"), config).unwrap();
+    let check = |fields: &str| {
+        std::fs::write(directory.path().join("model.graphql"), notes(fields)).unwrap();
+        tidegate(directory.path(), &["check"])
+    };
+    assert!(check("text: String").status.success());
+    let refused = check("text: String size: Int!");
+    let complaint = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{complaint}");
+    assert!(
+        complaint.contains("12 stored documents do not fit"),
+        "{complaint}"
+    );
+    assert!(
+        complaint.contains("Note/n00: size: is required"),
+        "{complaint}"
+    );
 }
