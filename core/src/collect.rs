@@ -3,6 +3,7 @@
 use crate::{
     entry::Record,
     id::Epoch,
+    mutant::{Mutant, breaks},
     transaction::{Expired, Loaded, Reads, Writes},
     value::Timestamp,
 };
@@ -30,7 +31,9 @@ pub fn decide(loaded: &Loaded) -> Writes {
             .floors
             .entry(item.record.scope().clone())
             .or_default();
-        *floor = item.seq.max(*floor);
+        if !breaks(Mutant::FloorStays) {
+            *floor = item.seq.max(*floor);
+        }
         if let Record::Entry(tombstone) = &item.record {
             version_floor = version_floor.max(tombstone.version);
         }

@@ -78,6 +78,7 @@
 //! * [`collect`]: removing old tombstones, and beginning a new epoch.
 //! * [`checkpoint`]: where a client stands.
 //! * [`page`]: what it is given next.
+//! * [`mutant`]: rules taken out, for tests that have to notice.
 
 #![deny(missing_docs)]
 
@@ -89,6 +90,7 @@ pub mod entry;
 pub mod grant;
 pub mod id;
 pub mod model;
+pub mod mutant;
 pub mod outcome;
 pub mod page;
 pub mod push;

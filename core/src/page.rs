@@ -11,6 +11,7 @@ use crate::{
     grant::Grants,
     id::{Epoch, Scope, Seq, TypeName},
     model::Model,
+    mutant::{Mutant, breaks},
 };
 
 /// More tracks than a client comes by, who gets one for each time that it adds types while others still catch up. A token
@@ -104,7 +105,11 @@ impl Cursor {
             for scope in &granted {
                 let begin = || Position {
                     seq: Seq::START,
-                    start: view.state(scope).head,
+                    start: if breaks(Mutant::NoStart) {
+                        Seq::START
+                    } else {
+                        view.state(scope).head
+                    },
                 };
                 track
                     .positions
@@ -169,7 +174,7 @@ impl Cursor {
     /// Ends the page: gives the turn to the scope after `filled`, the one that filled it, and joins the tracks once
     /// nothing is left. Returns whether there is more.
     pub fn finish(&mut self, filled: Option<&Scope>) -> bool {
-        let has_more = !self.stretches().is_empty();
+        let has_more = !self.stretches().is_empty() && !breaks(Mutant::NoMore);
         self.checkpoint.turn = filled.filter(|_| has_more).and_then(|filled| {
             self.heads
                 .keys()
@@ -199,9 +204,10 @@ fn is_continuous(checkpoint: &Checkpoint, view: &View<'_>) -> bool {
             .confirmed
             .get(scope)
             .map_or(state.head, |confirmed| state.head.max(*confirmed));
-        position.seq.max(position.start) >= state.floor && position.seq <= head
+        let above_floor = position.seq.max(position.start) >= state.floor;
+        (above_floor || breaks(Mutant::BelowTheFloor)) && position.seq <= head
     };
-    checkpoint.epoch == *view.epoch
+    (checkpoint.epoch == *view.epoch || breaks(Mutant::OtherEpoch))
         && checkpoint.tracks.len() <= TRACKS_MAX
         && positions(checkpoint).all(on_course)
 }
@@ -214,7 +220,9 @@ fn drop_revoked(checkpoint: &mut Checkpoint, grants: &Grants) -> Vec<Scope> {
         .cloned()
         .collect();
     for track in &mut checkpoint.tracks {
-        track.positions.retain(|scope, _| !revoked.contains(scope));
+        track
+            .positions
+            .retain(|scope, _| !revoked.contains(scope) || breaks(Mutant::RevokedScopeKept));
     }
     revoked.into_iter().collect()
 }
@@ -250,7 +258,7 @@ fn fit_types(model: &Model, checkpoint: &mut Checkpoint, types: Types) {
             types: types.clone(),
             positions: BTreeMap::new(),
         });
-    } else if !added.is_empty() {
+    } else if !added.is_empty() && !breaks(Mutant::AddedTypes) {
         checkpoint.tracks.push(Track {
             types: Types::Only(added),
             positions: BTreeMap::new(),

@@ -11,6 +11,7 @@ use std::{
 use crate::{
     entry::{Entry, FeedItem, Marker, Membership, Record},
     id::{ClientKey, DocumentKey, Epoch, Scope, Seq, UserId, Version},
+    mutant::{Mutant, breaks},
     push::{ClientState, PushAnswer},
     value::Timestamp,
 };
@@ -94,7 +95,9 @@ impl Writes {
             .chain(markers)
             .map(|record| {
                 let head = heads.entry(record.scope().clone()).or_default();
-                *head = head.next();
+                if !(breaks(Mutant::SeqTwice) && matches!(record, Record::Marker(_))) {
+                    *head = head.next();
+                }
                 FeedItem { seq: *head, record }
             })
             .collect()

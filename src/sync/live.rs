@@ -12,7 +12,12 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt, stream};
-use tidegate_core::{checkpoint::Checkpoint, entry::FeedItem, model::Model};
+use tidegate_core::{
+    checkpoint::Checkpoint,
+    entry::FeedItem,
+    model::Model,
+    mutant::{Mutant, breaks},
+};
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
@@ -208,7 +213,8 @@ fn apply(subscribers: &mut Subscribers, model: &Model, event: TailEvent) {
         TailEvent::Restart | TailEvent::Epoch(_) => subscribers.restart(),
         TailEvent::Committed { transaction, items } => {
             subscribers.offer(transaction, &items);
-            if items.iter().any(|item| is_membership(model, item)) {
+            let regrants = !breaks(Mutant::GrantsOnce);
+            if regrants && items.iter().any(|item| is_membership(model, item)) {
                 subscribers.regrant();
             }
         }

@@ -10,6 +10,7 @@ use crate::{
     grant::{self, fill_claims},
     id::{Scope, Version},
     model::{DefaultValue, Field, Overlap, Policy},
+    mutant::{Mutant, breaks},
     outcome::{FieldOutcome, Status, Taken},
     value::{Document, Value},
 };
@@ -30,7 +31,13 @@ pub(super) fn decide(
         scope,
     };
     let Some(entry) = entry else {
-        let version = next_or_exhausted(context.version_floor)?;
+        let restarts = breaks(Mutant::VersionsRestart);
+        let floor = if restarts {
+            Version::NONE
+        } else {
+            context.version_floor
+        };
+        let version = next_or_exhausted(floor)?;
         return Ok(birth.incarnation(version, version, None, Status::Applied));
     };
     if !context.grants.can_read(&entry.scope) {
@@ -65,7 +72,7 @@ impl Birth<'_> {
         let context = self.context;
         let own = context.mutation.is_some() && context.wrote(entry, entry.version);
         let named = base.is_some_and(|base| base.0 == entry.version.0);
-        let status = if own || named {
+        let status = if own || named || breaks(Mutant::CreateRevives) {
             Status::Applied
         } else {
             Status::Merged

@@ -8,6 +8,7 @@ use crate::{
     entry::Entry,
     grant,
     model::{Field, MergeStrategy, Overlap, Policy},
+    mutant::{Mutant, breaks},
     outcome::{FieldOutcome, Status, Taken},
     value::{Document, Value, check},
 };
@@ -152,7 +153,8 @@ fn join_difference(
     edit: &FieldEdit<'_>,
     theirs: Option<&Value>,
 ) -> Result<Option<Settled>, Rejection> {
-    let (Some(seen), Some(_)) = (edit.seen, context.mutation) else {
+    let (Some(seen), Some(_), false) = (edit.seen, context.mutation, breaks(Mutant::Absolute))
+    else {
         return Ok(None);
     };
     let joined = merge::join(strategy, seen, edit.mine, theirs.unwrap_or(&Value::Null)).map_err(

@@ -4,6 +4,7 @@ use super::{Push, PushRefusal, PushRequest, verdict::Verdict, world::World};
 use crate::{
     id::{MutationId, TypeName},
     model::Model,
+    mutant::{Mutant, breaks},
 };
 
 /// How a push stands to what is remembered of its client.
@@ -27,7 +28,10 @@ pub(super) fn admit(world: &World<'_>, request: &PushRequest) -> Result<Admissio
     last_id(first, push.changes.len()).ok_or(PushRefusal::MutationIdRange)?;
     let state = request.client_key().and_then(|key| world.client(&key));
     let last = state.map_or(MutationId(0), |state| state.last);
-    if first <= last {
+    if breaks(Mutant::EpochBeforeRepeats) {
+        check_epoch(world, push)?;
+    }
+    if first <= last && !breaks(Mutant::NotReplayed) {
         let state = state.filter(|state| state.first == first && state.hash == request.hash);
         let state = state.ok_or(PushRefusal::MutationIdReused)?;
         let verdicts = state.outcomes.iter().map(Verdict::replayed).collect();
@@ -37,7 +41,7 @@ pub(super) fn admit(world: &World<'_>, request: &PushRequest) -> Result<Admissio
         return Err(PushRefusal::EpochRequired);
     }
     check_epoch(world, push)?;
-    if first.0 != last.0 + 1 {
+    if first.0 != last.0 + 1 && !breaks(Mutant::HoleAccepted) {
         return Err(PushRefusal::MutationIdGap {
             expected: MutationId(last.0 + 1),
         });

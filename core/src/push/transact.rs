@@ -18,6 +18,7 @@ use crate::{
     grant::{Grants, Identity},
     id::{ClientKey, DocumentId, DocumentKey, Version},
     model::{DocumentType, Model},
+    mutant::{Mutant, breaks},
     outcome::Status,
     transaction::{Loaded, Reads, Writes},
     value::Timestamp,
@@ -110,7 +111,9 @@ fn push(
         .map(|(i, item)| run.change(i, item))
         .collect();
     if let Some(before) = before.filter(|_| verdicts.iter().any(Verdict::failed)) {
-        world.changed = before;
+        if !breaks(Mutant::AtomicHalf) {
+            world.changed = before;
+        }
         abort(world, request, &mut verdicts);
     }
     let last = match admission {

@@ -14,7 +14,8 @@ use crate::{
     change::Submission,
     entry::{Entry, Marker, Membership},
     grant::Grants,
-    id::{ClientKey, DocumentKey, MutationId, UserId},
+    id::{ClientKey, DocumentKey, MutationId, Scope, UserId},
+    mutant::{Mutant, breaks},
     transaction::{Loaded, Writes},
     value::Timestamp,
 };
@@ -131,7 +132,7 @@ impl<'l> World<'l> {
             .map(|(i, (item, verdict))| {
                 let entry = key_of(item).and_then(|key| self.entry(key));
                 let document =
-                    entry.filter(|entry| !entry.is_deleted() && grants.can_read(&entry.scope));
+                    entry.filter(|entry| !entry.is_deleted() && shows(&grants, &entry.scope));
                 Outcome {
                     type_name: item.type_name.clone(),
                     id: item.id.clone(),
@@ -166,7 +167,12 @@ impl<'l> World<'l> {
                     .markers_removed
                     .push((entry.scope.clone(), entry.key.clone()));
             }
-            if let Some(left) = scope_before.filter(|left| **left != entry.scope) {
+            let revived = loaded
+                .entries
+                .get(&entry.key)
+                .is_some_and(|before| before.is_deleted());
+            let unmarked = revived && breaks(Mutant::MarkerMissing);
+            if let Some(left) = scope_before.filter(|left| **left != entry.scope && !unmarked) {
                 writes.markers.push(Marker {
                     key: entry.key.clone(),
                     scope: left.clone(),
@@ -178,6 +184,10 @@ impl<'l> World<'l> {
         }
         writes
     }
+}
+
+fn shows(grants: &Grants, scope: &Scope) -> bool {
+    grants.can_read(scope) || breaks(Mutant::OutcomeShowsAll)
 }
 
 /// The document a change is about, if it could be read.

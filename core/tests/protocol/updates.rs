@@ -128,3 +128,17 @@ fn a_stale_delete_meets_a_newer_edit() {
             [(Anonymous, made()), (Anonymous, retitled(1))], Anonymous removed(1) => "C A C A C A C A";
     }
 }
+
+/// Bob's tag was joined with the phone's own, whose name then stood on the field: a delete that had seen neither undid it.
+#[test]
+fn a_stale_delete_does_not_undo_what_a_join_hides() {
+    let tagged = |tag: &str| update("t", 1, json!({"tags": [tag]})).seeing(json!({"tags": []}));
+    let history = [
+        (Phone, made()),
+        (Bob, tagged("bob's")),
+        (Phone, tagged("own")),
+    ];
+    decisions! {
+        "joined since": history, Phone removed(1) => "C A A A C A A A";
+    }
+}

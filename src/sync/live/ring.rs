@@ -8,6 +8,7 @@ use tidegate_core::{
     checkpoint::{Position, Types},
     entry::{FeedItem, Record},
     id::Seq,
+    mutant::{Mutant, breaks},
     value::document_bytes,
 };
 
@@ -41,6 +42,9 @@ impl Ring {
         let next = self.head(low).next();
         if item.seq < next {
             return;
+        }
+        if breaks(Mutant::NoHoldBack) {
+            return self.items.push_back(item.clone());
         }
         self.held.insert(item.seq, item.clone());
         self.held_of = transaction;

@@ -7,7 +7,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tidegate_core::{checkpoint::Track, entry::FeedItem, id::Scope};
+use tidegate_core::{
+    checkpoint::Track,
+    entry::FeedItem,
+    id::Scope,
+    mutant::{Mutant, breaks},
+};
 use tokio::sync::Notify;
 
 use super::{lock, ring::Ring};
@@ -49,8 +54,10 @@ impl Subscribers {
 
     /// Rules.md 6.3: clear the rings, wake everyone; then each reads the heads.
     pub(super) fn restart(&mut self) {
-        for watched in self.scopes.values_mut() {
-            watched.ring = Ring::default();
+        if !breaks(Mutant::RingsSurvive) {
+            for watched in self.scopes.values_mut() {
+                watched.ring = Ring::default();
+            }
         }
         self.regrant();
     }
@@ -116,7 +123,7 @@ impl Ticket {
                 .or_default()
                 .watchers
                 .insert(self.id);
-            self.read_at = None;
+            self.read_at = self.read_at.filter(|_| breaks(Mutant::RegisteredLate));
         }
         if self.read_at.is_none() {
             self.waker.notify_one();

@@ -1,0 +1,94 @@
+//! Switches that break one rule each: the simulation turns one on at a time and shows that it notices.
+//!
+//! Only the feature `mutants`, which nothing but tests asks for, compiles them; everywhere else [`breaks`] is `false`
+//! for the compiler, and nothing of them is left. Which rule is broken is said here; where, by the code that asks.
+
+/// A rule taken out (numbers are those of rules.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutant {
+    /// 2.1: a position does not remember where the scope's head was when the client began.
+    NoStart,
+    /// 2.3: a client below the floor goes on.
+    BelowTheFloor,
+    /// 2.4: a client of another epoch goes on.
+    OtherEpoch,
+    /// 2.5: types that a client adds are not caught up.
+    AddedTypes,
+    /// 2.6: a revoked scope is reported and kept in the checkpoint.
+    RevokedScopeKept,
+    /// 2.7: a full page says that there is no more.
+    NoMore,
+    /// 3.1: a version begins at 1 again when the entry was collected.
+    VersionsRestart,
+    /// 3.1: `collect` leaves the floor where it was.
+    FloorStays,
+    /// 3.1: a transaction numbers an entry and its marker alike.
+    SeqTwice,
+    /// 3.3: no marker when a document is created anew elsewhere.
+    MarkerMissing,
+    /// 4.2: what was answered before is decided once more.
+    NotReplayed,
+    /// 4.2: a push may leave ids out.
+    HoleAccepted,
+    /// 4.2: the epoch is compared before repeats are known.
+    EpochBeforeRepeats,
+    /// 4.3: an atomic push keeps what it did before it failed.
+    AtomicHalf,
+    /// 4.3: an outcome shows its document whoever asks.
+    OutcomeShowsAll,
+    /// 4.5: 0 stands for the present incarnation, whoever began it.
+    AnyonesCreate,
+    /// 4.5: an edit brings a deleted document back.
+    EditRevives,
+    /// 4.5: a create replaces any tombstone.
+    CreateRevives,
+    /// 4.6: only the scope that a document is in counts, not the one it enters.
+    OldScopeOnly,
+    /// 4.7: the last writer's edits are clean, however long its run is.
+    LastWriter,
+    /// 4.7: a field that was written since the base overlaps, also if the same client wrote it.
+    OwnFieldOverlaps,
+    /// 4.7: fields never overlap.
+    NothingOverlaps,
+    /// 4.8: differences are written as absolute values.
+    Absolute,
+    /// 6.1: a ring releases what comes, in the order in which it comes.
+    NoHoldBack,
+    /// 6.3: rings go on after a restart of the tail.
+    RingsSurvive,
+    /// 6.4: a scope is watched once its page was read, and not looked at again.
+    RegisteredLate,
+    /// Section 7: open subscriptions do not look at grants again.
+    GrantsOnce,
+}
+
+/// Whether this rule is broken on this thread.
+#[cfg(not(feature = "mutants"))]
+#[inline(always)]
+pub const fn breaks(_: Mutant) -> bool {
+    false
+}
+
+#[cfg(feature = "mutants")]
+pub use switched::{breaks, switch};
+
+#[cfg(feature = "mutants")]
+mod switched {
+    use std::cell::Cell;
+
+    use super::Mutant;
+
+    thread_local! {
+        static ON: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    /// Whether this rule is broken on this thread.
+    pub fn breaks(mutant: Mutant) -> bool {
+        ON.get() == Some(mutant)
+    }
+
+    /// Breaks a rule on this thread, or with `None` none.
+    pub fn switch(mutant: Option<Mutant>) {
+        ON.set(mutant);
+    }
+}

@@ -1,0 +1,168 @@
+//! Taking in pages: rules 1.1 to 1.4, and the part of 1.6 and 1.7 that pages play.
+
+use tidegate::sync::Page;
+use tidegate_core::{
+    change::BaseVersion,
+    checkpoint::Types,
+    entry::Record,
+    id::{DocumentKey, Epoch, Scope, Version},
+    value::Document,
+};
+
+use super::{Arrival, Client, Held};
+use crate::mutants::Slip;
+
+impl Client {
+    /// Takes in a page, in one local transaction. One that does not go on from where the client stands is dropped: another
+    /// reader was faster, and what lies between is in neither.
+    pub(crate) fn apply(&mut self, arrival: Arrival) {
+        if arrival.from != self.checkpoint && !self.slips(Slip::AnyPage) {
+            return;
+        }
+        let page = &arrival.page;
+        self.turn_to(arrival.types);
+        if page.reset {
+            self.begin_reset(page);
+        }
+        self.epoch = Some(page.epoch().clone());
+        self.page_epoch = self.epoch.clone();
+        for scope in &page.revoked {
+            self.revoke(scope);
+        }
+        for item in &page.changes {
+            self.take(&item.record);
+        }
+        self.checkpoint = Some(page.checkpoint.encode());
+        if !page.has_more {
+            self.end(arrival.requested);
+        }
+    }
+
+    /// From now on it is told nothing of the types that it no longer asks for, so their documents go; not before, or it
+    /// could ask for them again with a checkpoint that has passed them.
+    fn turn_to(&mut self, types: Types) {
+        self.held.retain(|key, _| types.contain(&key.type_name));
+        self.page_types = types;
+    }
+
+    /// 1.4: all is unseen, and what is still unseen in the end goes.
+    fn begin_reset(&mut self, page: &Page) {
+        let other_epoch = self.page_epoch.as_ref() != Some(page.epoch());
+        for held in self.held.values_mut() {
+            held.seen = false;
+            if other_epoch && !self.slip.is_some_and(|slip| slip == Slip::VersionsKept) {
+                held.version = Version::NONE;
+                held.base = BaseVersion::OTHER_EPOCH;
+            }
+        }
+        self.resetting = true;
+        if let Some(flight) = &mut self.flight {
+            flight.crossed_reset = true;
+        }
+        if other_epoch && self.page_epoch.is_some() {
+            self.begin_client();
+        }
+    }
+
+    fn revoke(&mut self, scope: &Scope) {
+        self.held.retain(|_, held| held.scope != *scope);
+        if let Some(flight) = &mut self.flight {
+            flight.revoked.insert(scope.clone());
+        }
+    }
+
+    fn take(&mut self, record: &Record) {
+        self.remember_removal(record);
+        let (key, version) = (record.key(), record.version());
+        if let Some(held) = self.held.get_mut(key) {
+            if version <= held.version && !record.is_collectable() {
+                held.seen = true;
+                if version == held.version {
+                    held.unconfirmed_since = None;
+                }
+            }
+            if version <= held.version && self.slip != Some(Slip::VersionIgnored) {
+                return;
+            }
+        }
+        match record {
+            Record::Entry(entry) => match &entry.body {
+                Some(body) => self.hold(key, Held::new(version, &entry.scope, body)),
+                None => drop(self.held.remove(key)),
+            },
+            Record::Marker(marker) => {
+                let leaves = |held: &Held| held.scope == marker.scope;
+                if self.slips(Slip::RevokeAnywhere) || self.held.get(key).is_some_and(leaves) {
+                    self.held.remove(key);
+                }
+            }
+        }
+    }
+
+    /// 1.6: an answer under way may bring back what is gone.
+    fn remember_removal(&mut self, record: &Record) {
+        let Some(flight) = self.flight.as_mut().filter(|_| record.is_collectable()) else {
+            return;
+        };
+        let key = record.key().clone();
+        let removed = match record {
+            Record::Entry(_) => flight.deleted.entry(key).or_default(),
+            Record::Marker(marker) => flight.left.entry((key, marker.scope.clone())).or_default(),
+        };
+        *removed = record.version().max(*removed);
+    }
+
+    pub(super) fn hold(&mut self, key: &DocumentKey, held: Held) {
+        self.held.insert(key.clone(), held);
+    }
+
+    /// Nothing more is there to read: what a reset left unseen goes, and what outcomes brought and no pull confirmed.
+    fn end(&mut self, requested: Option<u32>) {
+        let resetting = std::mem::take(&mut self.resetting) && !self.slips(Slip::UnseenStay);
+        let confirms = |since: u32| requested.is_some_and(|requested| requested >= since);
+        let keeps_unconfirmed = self.slips(Slip::UnconfirmedStay);
+        self.held.retain(|_, held| {
+            let unseen = resetting && !held.seen;
+            let disproved = held.unconfirmed_since.is_some_and(confirms) && !keeps_unconfirmed;
+            !unseen && !disproved
+        });
+        self.lingering.retain(|(heard, _)| !confirms(*heard));
+    }
+}
+
+impl Held {
+    pub(super) fn new(version: Version, scope: &Scope, body: &Document) -> Self {
+        Self {
+            version,
+            scope: scope.clone(),
+            body: body.clone(),
+            base: BaseVersion(version.0),
+            seen: true,
+            unconfirmed_since: None,
+        }
+    }
+
+    pub(super) fn by_outcome(self, heard: u32) -> Self {
+        Self {
+            unconfirmed_since: Some(heard),
+            ..self
+        }
+    }
+
+    /// Whether the feed has named it.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.unconfirmed_since.is_none()
+    }
+}
+
+impl Client {
+    /// Another history may have begun: nothing is sent before a pull tells.
+    pub(super) fn forget_epoch(&mut self) {
+        self.epoch = None;
+    }
+
+    /// The epoch that it may push in; none before its first page, and while it has to pull.
+    pub(crate) fn epoch(&self) -> Option<&Epoch> {
+        self.epoch.as_ref()
+    }
+}

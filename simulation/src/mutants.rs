@@ -1,0 +1,118 @@
+//! Every way in which a rule can be broken here: in the gateway's own code, in a store, in a client.
+
+use tidegate_core::mutant::Mutant;
+
+use crate::{Story, Violation, store::StoreFault, tell};
+
+/// A broken rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// In the core or the service.
+    Gateway(Mutant),
+    /// In a store.
+    Store(StoreFault),
+    /// In a client.
+    Client(Slip),
+}
+
+/// What a client may get wrong (numbers are those of rules.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slip {
+    /// Section 1: it takes pages that do not go on from where it stands.
+    AnyPage,
+    /// 1.2: it takes what is older than what it has.
+    VersionIgnored,
+    /// 1.3: a REVOKE removes the document wherever it is.
+    RevokeAnywhere,
+    /// 1.4: what a reset left unseen stays.
+    UnseenStay,
+    /// 1.4: versions stay in another epoch.
+    VersionsKept,
+    /// 1.5: a retry carries the newest base versions.
+    RetryAltered,
+    /// 1.6: removals are not remembered while a push is unanswered.
+    RemovalsForgotten,
+    /// 1.6: a remembered REVOKE speaks of all scopes.
+    RemovalsGlobal,
+    /// 1.7: what no pull confirms stays.
+    UnconfirmedStay,
+    /// 4.4: it keeps its client id in another epoch.
+    SameClientId,
+    /// 4.4: it keeps its base versions in another epoch.
+    BasesKept,
+    /// 4.5: it sends what it had queued on a create that failed.
+    QueueKept,
+}
+
+/// A broken rule in words.
+#[derive(Debug, Clone, Copy)]
+pub struct Broken {
+    /// Which.
+    pub fault: Fault,
+    /// Its number in rules.md.
+    pub rule: &'static str,
+    /// What is done wrong.
+    pub says: &'static str,
+}
+
+impl Broken {
+    /// The name of its switch.
+    pub fn name(&self) -> String {
+        format!("{:?}", self.fault)
+    }
+}
+
+/// All rules that are broken, each alone.
+#[rustfmt::skip]
+pub const CATALOGUE: [Broken; 41] = [
+    Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
+    Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
+    Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
+    Broken { fault: Fault::Gateway(Mutant::BelowTheFloor), rule: "2.3", says: "a client below the floor goes on" },
+    Broken { fault: Fault::Gateway(Mutant::OtherEpoch), rule: "2.4", says: "a client of another epoch goes on" },
+    Broken { fault: Fault::Gateway(Mutant::AddedTypes), rule: "2.5", says: "types that a client adds are not caught up" },
+    Broken { fault: Fault::Gateway(Mutant::RevokedScopeKept), rule: "2.6", says: "a revoked scope stays in the checkpoint" },
+    Broken { fault: Fault::Gateway(Mutant::NoMore), rule: "2.7", says: "a full page says that there is no more" },
+    Broken { fault: Fault::Gateway(Mutant::VersionsRestart), rule: "3.1", says: "versions begin at 1 again when an entry was collected" },
+    Broken { fault: Fault::Gateway(Mutant::FloorStays), rule: "3.1", says: "`collect` leaves the floor where it was" },
+    Broken { fault: Fault::Gateway(Mutant::SeqTwice), rule: "3.1", says: "a marker takes a seq that another write has" },
+    Broken { fault: Fault::Gateway(Mutant::MarkerMissing), rule: "3.3", says: "no marker when a document is created anew elsewhere" },
+    Broken { fault: Fault::Gateway(Mutant::NotReplayed), rule: "4.2", says: "what was answered before is decided once more" },
+    Broken { fault: Fault::Gateway(Mutant::HoleAccepted), rule: "4.2", says: "a push may leave mutation ids out" },
+    Broken { fault: Fault::Gateway(Mutant::EpochBeforeRepeats), rule: "4.2", says: "the epoch is compared before repeats are known" },
+    Broken { fault: Fault::Gateway(Mutant::AtomicHalf), rule: "4.3", says: "an atomic push keeps what it did before it failed" },
+    Broken { fault: Fault::Gateway(Mutant::OutcomeShowsAll), rule: "4.3", says: "an outcome shows its document whoever asks" },
+    Broken { fault: Fault::Gateway(Mutant::AnyonesCreate), rule: "4.5", says: "base 0 stands for the present incarnation, whoever began it" },
+    Broken { fault: Fault::Gateway(Mutant::EditRevives), rule: "4.5", says: "an edit brings a deleted document back" },
+    Broken { fault: Fault::Gateway(Mutant::CreateRevives), rule: "4.5", says: "a create replaces any tombstone" },
+    Broken { fault: Fault::Gateway(Mutant::OldScopeOnly), rule: "4.6", says: "only the scope that a document is in counts, not the one it enters" },
+    Broken { fault: Fault::Gateway(Mutant::LastWriter), rule: "4.7", says: "the last writer's edits are clean, however short its run" },
+    Broken { fault: Fault::Gateway(Mutant::OwnFieldOverlaps), rule: "4.7", says: "a field written since the base overlaps, whoever wrote it" },
+    Broken { fault: Fault::Gateway(Mutant::NothingOverlaps), rule: "4.7", says: "no field overlaps" },
+    Broken { fault: Fault::Gateway(Mutant::Absolute), rule: "4.8", says: "differences are written as absolute values" },
+    Broken { fault: Fault::Gateway(Mutant::NoHoldBack), rule: "6.1", says: "a ring releases what comes in the order in which it comes" },
+    Broken { fault: Fault::Gateway(Mutant::RingsSurvive), rule: "6.3", says: "rings go on after a restart of the tail" },
+    Broken { fault: Fault::Gateway(Mutant::RegisteredLate), rule: "6.4", says: "a scope is watched only after its page was read" },
+    Broken { fault: Fault::Gateway(Mutant::GrantsOnce), rule: "7", says: "open subscriptions do not look at grants again" },
+    Broken { fault: Fault::Client(Slip::AnyPage), rule: "1", says: "the client takes pages that do not go on from where it stands" },
+    Broken { fault: Fault::Client(Slip::VersionIgnored), rule: "1.2", says: "it takes what is older than what it has" },
+    Broken { fault: Fault::Client(Slip::RevokeAnywhere), rule: "1.3", says: "a REVOKE removes the document wherever it is" },
+    Broken { fault: Fault::Client(Slip::UnseenStay), rule: "1.4", says: "what a reset left unseen stays" },
+    Broken { fault: Fault::Client(Slip::VersionsKept), rule: "1.4", says: "versions stay in another epoch" },
+    Broken { fault: Fault::Client(Slip::RetryAltered), rule: "1.5", says: "a retry carries the newest base versions" },
+    Broken { fault: Fault::Client(Slip::RemovalsForgotten), rule: "1.6", says: "removals are not remembered while a push is unanswered" },
+    Broken { fault: Fault::Client(Slip::RemovalsGlobal), rule: "1.6", says: "a remembered REVOKE speaks of all scopes" },
+    Broken { fault: Fault::Client(Slip::UnconfirmedStay), rule: "1.7", says: "what no pull confirms stays" },
+    Broken { fault: Fault::Client(Slip::SameClientId), rule: "4.4", says: "the client keeps its client id in another epoch" },
+    Broken { fault: Fault::Client(Slip::BasesKept), rule: "4.4", says: "it keeps its base versions in another epoch" },
+    Broken { fault: Fault::Client(Slip::QueueKept), rule: "4.5", says: "it sends what it had queued on a create that failed" },
+];
+
+/// The first of the histories with these seeds that shows the broken rule, and how.
+pub fn catch(fault: Fault, mut seeds: impl Iterator<Item = u64>) -> Option<(Story, Violation)> {
+    seeds.find_map(|seed| {
+        let story = Story::of(seed).with(fault);
+        let violation = tell(&story).err()?;
+        Some((story, violation))
+    })
+}

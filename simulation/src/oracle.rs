@@ -1,0 +1,226 @@
+//! What must be true of every history, in the words of what is promised (rules.md, section 7).
+//!
+//! Whoever looks at a page, an answer or a client does so here; the causes of each applied change are judged in
+//! [`ledger`], once a history has come to rest.
+
+mod ledger;
+mod sight;
+
+use std::fmt;
+
+use tidegate_core::{
+    checkpoint::Checkpoint,
+    entry::{FeedItem, Record},
+    id::{Scope, Seq},
+    push::PushAnswer,
+};
+
+pub(crate) use self::{
+    ledger::{Known, Ledger, Sent, took},
+    sight::Sight,
+};
+use crate::{
+    client::{Client, Flight},
+    store::{Moment, State},
+};
+
+/// A promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Property {
+    /// All clients of a scope equal the store in the end, and a first sync gives the same.
+    Convergence,
+    /// No edit takes effect twice, and none that was acknowledged is missing.
+    ExactlyOnce,
+    /// No acknowledged change is undone by one that did not know of it, save by the policy.
+    NothingLost,
+    /// Nobody conflicts with what they knew of, their own queue least of all.
+    NoFalseConflict,
+    /// Counters are exact, sets hold each token once, and documents hold what outcomes told.
+    Exact,
+    /// No edit brings a deleted document back.
+    NoRevival,
+    /// Nothing of an ungranted scope in any page or answer, and no write into one.
+    Isolation,
+    /// Seqs are unique, gap-free, and in the order of commits.
+    Order,
+    /// No silent gap: what a checkpoint has passed is known to the client.
+    NoGap,
+    /// Checkpoints never go back.
+    Monotone,
+    /// Every sync ends, and every push is settled.
+    Ends,
+    /// `reset` where continuity is broken, and nowhere else.
+    Reset,
+    /// One's own acknowledged writes stay in view.
+    OwnWrites,
+    /// Nothing panics.
+    NoPanic,
+}
+
+/// A promise that was not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub property: Property,
+    /// How it showed.
+    pub text: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.property, self.text)
+    }
+}
+
+pub(crate) type Judged = Result<(), Violation>;
+
+/// Judges one thing.
+pub(crate) fn expect(holds: bool, property: Property, text: impl FnOnce() -> String) -> Judged {
+    if holds {
+        return Ok(());
+    }
+    let text = text();
+    Err(Violation { property, text })
+}
+
+/// Each scope's seqs, over all feed writes from one moment to another.
+pub(crate) fn judge_order(moments: &[Moment]) -> Judged {
+    for pair in moments.windows(2) {
+        let (before, after) = (&pair[0].state, &pair[1]);
+        let mut heads = before.scopes.clone();
+        for item in &after.written {
+            let state = heads.entry(item.record.scope().clone()).or_default();
+            expect(item.seq == state.head.next(), Property::Order, || {
+                format!("{item:?} follows {:?}", state.head)
+            })?;
+            state.head = item.seq;
+        }
+        let right = heads
+            .iter()
+            .all(|(scope, state)| after.state.scope(scope).head == state.head);
+        expect(right || after.written.is_empty(), Property::Order, || {
+            format!("heads are not those of {:?}", after.written)
+        })?;
+    }
+    Ok(())
+}
+
+/// What the checkpoint has passed and is still there now, the client knows of.
+pub(crate) fn judge_no_gap(client: &Client, state: &State) -> Judged {
+    let Some(checkpoint) = client.checkpoint.as_deref().map(read) else {
+        return Ok(());
+    };
+    if checkpoint.epoch != state.epoch {
+        return Ok(());
+    }
+    for item in state.feed() {
+        let passed = position(&checkpoint, &item.record).is_some_and(|seq| seq >= item.seq);
+        if !passed || !client.page_types.contain(&item.record.key().type_name) {
+            continue;
+        }
+        let (key, version) = (item.record.key(), item.record.version());
+        let held = client.held.get(key);
+        let knows = match &item.record {
+            Record::Entry(entry) if !entry.is_deleted() => {
+                held.is_some_and(|held| held.version >= version)
+            }
+            Record::Entry(_) => held.is_none_or(|held| held.version > version),
+            Record::Marker(marker) => {
+                held.is_none_or(|held| held.version > version || held.scope != marker.scope)
+            }
+        };
+        expect(knows, Property::NoGap, || {
+            format!("{item:?} was passed, and {held:?} is held")
+        })?;
+    }
+    Ok(())
+}
+
+fn position(checkpoint: &Checkpoint, record: &Record) -> Option<Seq> {
+    let of_type = |types: &tidegate_core::checkpoint::Types| types.contain(&record.key().type_name);
+    let mut tracks = checkpoint
+        .tracks
+        .iter()
+        .filter(|track| of_type(&track.types));
+    let position = tracks.next()?.positions.get(record.scope())?;
+    Some(position.seq)
+}
+
+pub(crate) fn read(token: &str) -> Checkpoint {
+    Checkpoint::decode(token).expect("clients hold what pages gave them")
+}
+
+/// After an answer, one's own write stays in view, unless something newer is known of it.
+pub(crate) fn judge_own_writes(
+    client: &Client,
+    flight: &Flight,
+    answer: &PushAnswer,
+    moments: &[Moment],
+) -> Judged {
+    let outcomes = answer.iter().flat_map(|answer| &answer.outcomes);
+    for outcome in outcomes.filter(|outcome| took(outcome) && !flight.crossed_reset) {
+        let Some(entry) = &outcome.document else {
+            continue;
+        };
+        let held = client.held.get(&entry.key);
+        let there = held.is_some_and(|held| held.version >= entry.version);
+        let gone = |item: &FeedItem| match &item.record {
+            Record::Entry(later) => {
+                later.key == entry.key && later.is_deleted() && later.version >= entry.version
+            }
+            Record::Marker(marker) => {
+                marker.key == entry.key
+                    && marker.scope == entry.scope
+                    && marker.version > entry.version
+            }
+        };
+        let excused = flight.revoked.contains(&entry.scope)
+            || !client.page_types.contain(&entry.key.type_name)
+            || moments.iter().any(|moment| moment.written.iter().any(gone));
+        expect(there || excused, Property::OwnWrites, || {
+            format!("{outcome:?}, and {held:?} is held")
+        })?;
+    }
+    Ok(())
+}
+
+/// A page goes on from where the client stood, in every scope that it does not begin again.
+pub(crate) fn judge_monotone(from: &Checkpoint, to: &Checkpoint, revoked: &[Scope]) -> Judged {
+    let ([from_track], [to_track]) = (from.tracks.as_slice(), to.tracks.as_slice()) else {
+        return Ok(());
+    };
+    for (scope, position) in &from_track.positions {
+        let Some(later) = to_track
+            .positions
+            .get(scope)
+            .filter(|_| !revoked.contains(scope))
+        else {
+            continue;
+        };
+        expect(later.seq >= position.seq, Property::Monotone, || {
+            format!("in {scope} from {position:?} to {later:?}")
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether a client could have gone on from its checkpoint in this state, in the scopes that it is given now.
+pub(crate) fn is_continuous(from: Option<&Checkpoint>, given: &Checkpoint, state: &State) -> bool {
+    let Some(from) = from else { return false };
+    let scopes = |scope: &&Scope| {
+        given
+            .tracks
+            .iter()
+            .any(|track| track.positions.contains_key(*scope))
+    };
+    from.epoch == state.epoch
+        && from
+            .tracks
+            .iter()
+            .flat_map(|track| &track.positions)
+            .filter(|(scope, _)| scopes(scope))
+            .all(|(scope, position)| {
+                let now = state.scope(scope);
+                position.seq.max(position.start) >= now.floor && position.seq <= now.head
+            })
+}

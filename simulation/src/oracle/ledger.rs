@@ -1,0 +1,228 @@
+//! Which edits took effect, and whether each was right to: judged from what its user knew when it was made.
+//!
+//! A version of a document is one edit, told by the answers; the store's own account must be the same.
+
+mod document;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidegate_core::{
+    change::{Action, BaseVersion, Change, Rejection},
+    id::{ClientKey, DocumentKey, MutationId, Version},
+    model::{Model, Policy},
+    outcome::{FieldOutcome, Status},
+    push::Outcome,
+};
+
+use self::document::Account;
+use super::{Judged, Property, expect};
+use crate::store::State;
+
+/// What is known of an edit from when it was made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    /// The device it was made on; it knows all edits made on it before.
+    pub(crate) device: Option<usize>,
+    /// The version of the document that the device held: it knows all up to it.
+    pub(crate) synced: Version,
+}
+
+/// How an edit was sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    pub(crate) number: u32,
+    pub(crate) change: Change,
+    pub(crate) known: Known,
+    pub(crate) by: Option<ClientKey>,
+    pub(crate) mutation: Option<MutationId>,
+    pub(crate) policy: Option<Policy>,
+    /// Whether its conflict says nothing of the document: its push was atomic, or the create that it was queued on failed
+    /// (4.3 and 4.5).
+    pub(crate) excused: bool,
+}
+
+/// An edit and what became of it.
+#[derive(Debug, Clone)]
+struct Line {
+    sent: Sent,
+    status: Status,
+    version: Version,
+    /// Told with the first answer only.
+    fields: Option<Vec<FieldOutcome>>,
+    first_answer: bool,
+}
+
+/// The edits of the store's present history.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ledger {
+    applied: BTreeMap<DocumentKey, Vec<Line>>,
+    conflicts: Vec<Line>,
+    /// Tombstones that were collected: who creates after that knows all there is to know.
+    collected: BTreeSet<(DocumentKey, Version)>,
+}
+
+impl Ledger {
+    /// Enters what an answer tells of an edit.
+    pub(crate) fn enter(&mut self, sent: Sent, outcome: &Outcome, duplicate: bool) -> Judged {
+        let Some(version) = outcome.version else {
+            let text = || format!("no version with {outcome:?}");
+            return expect(!took(outcome), Property::ExactlyOnce, text);
+        };
+        let line = Line {
+            sent,
+            status: outcome.status,
+            version,
+            fields: outcome.conflict.clone(),
+            first_answer: !duplicate,
+        };
+        match outcome.status {
+            Status::Applied | Status::Merged => self.apply(line),
+            Status::Conflict => {
+                if line.first_answer && !line.sent.excused {
+                    self.conflicts.push(line);
+                }
+                Ok(())
+            }
+            Status::Rejected => judge_rejection(&line.sent, outcome.error.as_ref()),
+        }
+    }
+
+    fn apply(&mut self, line: Line) -> Judged {
+        let lines = self
+            .applied
+            .entry(line.sent.change.key.clone())
+            .or_default();
+        let known = lines
+            .iter_mut()
+            .find(|other| other.sent.number == line.sent.number);
+        let Some(known) = known else {
+            lines.push(line);
+            return Ok(());
+        };
+        let once = known.version == line.version && !(known.first_answer && line.first_answer);
+        expect(once, Property::ExactlyOnce, || {
+            format!(
+                "{:?} was applied as {} and as {}",
+                line.sent, known.version, line.version
+            )
+        })?;
+        if line.first_answer {
+            *known = line;
+        }
+        Ok(())
+    }
+
+    /// Remembers which tombstones went.
+    pub(crate) fn collect(&mut self, before: &State, after: &State) {
+        for entry in before
+            .entries()
+            .filter(|entry| after.entry(&entry.key).is_none())
+        {
+            self.collected.insert((entry.key.clone(), entry.version));
+        }
+    }
+
+    /// The ledger of a state that is put back: what the state holds of this one, though it was told only later, stays.
+    pub(crate) fn restored(self, earlier: Self, state: &State) -> Self {
+        let mut ledger = earlier;
+        let lines = self.applied.into_values().flatten();
+        for line in lines.filter(|line| line.sent.is_in(state)) {
+            let known = ledger
+                .applied
+                .entry(line.sent.change.key.clone())
+                .or_default();
+            if known
+                .iter()
+                .all(|other| other.sent.number != line.sent.number)
+            {
+                known.push(line);
+            }
+        }
+        ledger
+    }
+
+    /// Judges all edits, and holds them against what the store has now that all of them are answered.
+    pub(crate) fn judge(&self, model: &Model, state: &State) -> Judged {
+        for (key, lines) in &self.applied {
+            let mut account = Account::new(model, key, &self.collected);
+            let mut conflicts: Vec<&Line> = self
+                .conflicts
+                .iter()
+                .filter(|line| line.sent.change.key == *key)
+                .collect();
+            conflicts.sort_by_key(|line| line.version);
+            let mut conflicts = conflicts.into_iter().peekable();
+            for line in in_order(lines) {
+                while let Some(met) = conflicts.next_if(|met| met.version < line.version) {
+                    account.meet(met)?;
+                }
+                account.enter(line)?;
+            }
+            for met in conflicts {
+                account.meet(met)?;
+            }
+            account.compare(state)?;
+        }
+        let accounted = |key: &DocumentKey| self.applied.contains_key(key);
+        let unknown = state.entries().find(|entry| !accounted(&entry.key));
+        expect(unknown.is_none(), Property::ExactlyOnce, || {
+            format!("nobody made {unknown:?}")
+        })
+    }
+}
+
+/// The edits that made a version, one each; creates that found the document as they would have made it made none.
+fn in_order(lines: &[Line]) -> Vec<&Line> {
+    let mut lines: Vec<&Line> = lines.iter().collect();
+    let kept = |line: &Line| line.sent.is_create() && line.status == Status::Applied;
+    lines.sort_by_key(|line| (line.version, kept(line), line.sent.number));
+    lines.dedup_by(|later, earlier| later.version == earlier.version && kept(later));
+    lines
+}
+
+/// Whether the change is in force.
+pub(crate) fn took(outcome: &Outcome) -> bool {
+    matches!(outcome.status, Status::Applied | Status::Merged)
+}
+
+/// A client that keeps the rules never names a version that was not.
+fn judge_rejection(sent: &Sent, error: Option<&Rejection>) -> Judged {
+    let name = error.map(|error| error.code.name());
+    let honest = sent.by.is_none() || name != Some("VERSION_UNKNOWN");
+    expect(honest, Property::NoFalseConflict, || {
+        format!("{sent:?}: {error:?}")
+    })
+}
+
+impl Sent {
+    pub(crate) fn is_create(&self) -> bool {
+        matches!(self.change.action, Action::Create { .. })
+    }
+
+    /// Whether the state remembers it of its client.
+    fn is_in(&self, state: &State) -> bool {
+        let client = self.by.as_ref().and_then(|by| state.client(by));
+        client.is_some_and(|client| {
+            self.mutation
+                .is_some_and(|mutation| mutation <= client.last)
+        })
+    }
+
+    fn base(&self) -> Option<BaseVersion> {
+        match self.change.action {
+            Action::Create { .. } => None,
+            Action::Update { base, .. } | Action::Delete { base } => Some(base),
+        }
+    }
+
+    /// Whether its user knew of that edit.
+    fn knows(&self, line: &Line) -> bool {
+        line.version <= self.known.synced || self.follows(&line.sent)
+    }
+
+    /// Whether it was made after that edit, on the same device.
+    fn follows(&self, other: &Sent) -> bool {
+        let device = self.known.device;
+        device.is_some() && device == other.known.device && other.number < self.number
+    }
+}

@@ -1,0 +1,381 @@
+//! One document through its versions: what it held, and who knew what when they changed it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidegate_core::{
+    change::{Action, BaseVersion},
+    id::{DocumentKey, Version},
+    model::{DocumentType, MergeStrategy, Model, Overlap, Policy},
+    outcome::{FieldOutcome, Status, Taken},
+    value::{Document, Value},
+};
+
+use super::{Line, Sent};
+use crate::{
+    oracle::{Judged, Property, expect},
+    store::State,
+};
+
+/// The account of one document, version by version.
+pub(super) struct Account<'l> {
+    document_type: &'l DocumentType,
+    key: &'l DocumentKey,
+    collected: &'l BTreeSet<(DocumentKey, Version)>,
+    last: Option<&'l Line>,
+    /// The edits of the living incarnation, the first of which is its create; empty while it is deleted.
+    lines: Vec<&'l Line>,
+    /// Who wrote each field last.
+    writers: BTreeMap<String, &'l Line>,
+    body: Document,
+    /// Fields whose values nobody told: a repeated answer does not say what was merged.
+    untold: BTreeSet<String>,
+}
+
+impl<'l> Account<'l> {
+    pub(super) fn new(
+        model: &'l Model,
+        key: &'l DocumentKey,
+        collected: &'l BTreeSet<(DocumentKey, Version)>,
+    ) -> Self {
+        let document_type = model.document_type(key.type_name.as_str());
+        Self {
+            document_type: document_type.expect("edits are of types that the model has"),
+            key,
+            collected,
+            last: None,
+            lines: Vec::new(),
+            writers: BTreeMap::new(),
+            body: Document::new(),
+            untold: BTreeSet::new(),
+        }
+    }
+
+    /// The edit that made the next version.
+    pub(super) fn enter(&mut self, line: &'l Line) -> Judged {
+        self.judge_version(line)?;
+        match &line.sent.change.action {
+            Action::Create { document, .. } if self.lines.is_empty() => {
+                self.judge_creation(line)?;
+                self.body = document.clone();
+                self.untold.clear();
+                self.writers = document.keys().map(|name| (name.clone(), line)).collect();
+                self.lines.push(line);
+            }
+            Action::Create { .. } => self.change(line)?,
+            Action::Update { .. } => {
+                expect(!self.lines.is_empty(), Property::NoRevival, || {
+                    format!("{line:?} edited what was deleted")
+                })?;
+                self.change(line)?;
+            }
+            Action::Delete { .. } => {
+                self.judge_delete(line)?;
+                self.lines.clear();
+            }
+        }
+        self.last = Some(line);
+        Ok(())
+    }
+
+    /// Versions follow one another; only a new beginning may leave some out, which were collected.
+    fn judge_version(&self, line: &Line) -> Judged {
+        let last = self.last.map_or(Version::NONE, |last| last.version);
+        let next = last.next() == Some(line.version);
+        let begins = self.lines.is_empty() && line.sent.is_create() && line.version > last;
+        expect(next || begins, Property::ExactlyOnce, || {
+            format!("{line:?} follows version {last} of {:?}", self.key)
+        })
+    }
+
+    fn judge_creation(&self, line: &Line) -> Judged {
+        let Some(deletion) = self.last else {
+            return Ok(());
+        };
+        if self
+            .collected
+            .contains(&(self.key.clone(), deletion.version))
+        {
+            return Ok(());
+        }
+        let may = line.sent.knows(deletion)
+            || line.status == Status::Merged && self.overlap(line) != Overlap::ServerWins;
+        expect(may, Property::NoRevival, || {
+            format!("{line:?} created over {deletion:?}, which it did not know")
+        })
+    }
+
+    fn judge_delete(&self, line: &Line) -> Judged {
+        expect(!self.lines.is_empty(), Property::NoRevival, || {
+            format!("{line:?} deleted what was deleted")
+        })?;
+        let unknown = self
+            .lines
+            .iter()
+            .find(|other| !line.sent.knows(other) && !same_client(line, other));
+        let may = unknown.is_none() || self.overlap(line) != Overlap::ServerWins;
+        expect(may, Property::NothingLost, || {
+            format!("{line:?} deleted {unknown:?} unseen")
+        })
+    }
+
+    /// An edit of what is alive.
+    fn change(&mut self, line: &'l Line) -> Judged {
+        match line.status {
+            Status::Applied => self.change_clean(line)?,
+            _ => self.change_stale(line)?,
+        }
+        self.lines.push(line);
+        Ok(())
+    }
+
+    fn change_clean(&mut self, line: &'l Line) -> Judged {
+        let Action::Update { base, set, seen } = &line.sent.change.action else {
+            let text = || format!("{line:?} was created over a living document");
+            return expect(false, Property::NothingLost, text);
+        };
+        let unknown = self.lines.iter().find(|other| !line.sent.knows(other));
+        let clean = unknown.is_none() && *base != BaseVersion::OTHER_EPOCH;
+        expect(clean, Property::NothingLost, || {
+            format!("{line:?} was taken as clean over {unknown:?}")
+        })?;
+        for (name, mine) in set {
+            let seen = seen.as_ref().and_then(|seen| seen.get(name));
+            let value = self.joined(&line.sent, name, mine, seen);
+            self.write(line, name, value);
+        }
+        Ok(())
+    }
+
+    fn change_stale(&mut self, line: &'l Line) -> Judged {
+        let Some(fields) = &line.fields else {
+            let untold = match &line.sent.change.action {
+                Action::Create { document, .. } => document,
+                Action::Update { set, .. } => set,
+                Action::Delete { .. } => return Ok(()),
+            };
+            self.untold.extend(untold.keys().cloned());
+            // The other fields may have been taken away with a document that was replaced whole.
+            let whole = line.sent.is_create();
+            self.untold
+                .extend(self.body.keys().filter(|_| whole).cloned());
+            return Ok(());
+        };
+        for field in fields {
+            self.judge_theirs(line, field)?;
+            if field.taken == Taken::Theirs {
+                self.judge_conflict(line, field)?;
+            } else {
+                self.judge_overwritten(line, field)?;
+                let result = field.result.clone().unwrap_or(Value::Null);
+                self.write(line, &field.field, Some(result));
+            }
+        }
+        Ok(())
+    }
+
+    /// An edit that came to nothing.
+    pub(super) fn meet(&self, line: &Line) -> Judged {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        for field in line.fields.iter().flatten() {
+            self.judge_theirs(line, field)?;
+            self.judge_conflict(line, field)?;
+        }
+        let all_known = self.lines.iter().all(|other| {
+            other.version <= line.sent.known.synced
+                || line.sent.follows(&other.sent) && same_client(line, other)
+        });
+        let queued_on_create = line.sent.base() == Some(BaseVersion::OWN_CREATE);
+        let own = self.lines.iter().all(|other| same_client(line, other));
+        let based = match line.sent.base() {
+            None | Some(BaseVersion::OTHER_EPOCH) => false,
+            Some(_) => !queued_on_create || own,
+        };
+        expect(!(all_known && based), Property::NoFalseConflict, || {
+            format!("{line:?} conflicts, and knew of all: {:?}", self.lines)
+        })
+    }
+
+    /// What an outcome says of the server's value is what stood there.
+    fn judge_theirs(&self, line: &Line, field: &FieldOutcome) -> Judged {
+        let told = self.untold.contains(&field.field)
+            || same(self.body.get(&field.field), field.theirs.as_ref());
+        expect(told, Property::Exact, || {
+            format!(
+                "{field:?} of {line:?}, where {:?} stood",
+                self.body.get(&field.field)
+            )
+        })
+    }
+
+    /// A field that was overwritten was known, or the policy lets it go.
+    fn judge_overwritten(&self, line: &Line, field: &FieldOutcome) -> Judged {
+        let told = !self.untold.contains(&field.field);
+        let Some(writer) = self.writers.get(&field.field).filter(|_| told) else {
+            return Ok(());
+        };
+        let shown = field.base.is_some() && same(field.base.as_ref(), field.theirs.as_ref());
+        let may = line.sent.knows(writer)
+            || same_client(line, writer)
+            || same(field.mine.as_ref(), field.theirs.as_ref())
+            || shown
+            || self.yields(line, field);
+        expect(may, Property::NothingLost, || {
+            format!("{line:?} overwrote {writer:?} unseen")
+        })?;
+        let added = self.strategy(&field.field) != Some(MergeStrategy::Counter)
+            || field.taken != Taken::Both
+            || counted(field) == field.result;
+        expect(added, Property::Exact, || format!("{field:?} is no sum"))
+    }
+
+    /// A field that was not taken was written by somebody else since.
+    fn judge_conflict(&self, line: &Line, field: &FieldOutcome) -> Judged {
+        let policy = self.policy(line);
+        let (Some(writer), Some(base)) = (self.writers.get(&field.field), line.sent.base()) else {
+            return Ok(());
+        };
+        let told = !self.untold.contains(&field.field);
+        let known = told && base.0 > 0 && (writer.version.0 <= base.0 || same_client(line, writer));
+        let plain = self.strategy(&field.field).is_none() && policy != Policy::ServerWins;
+        let differs = !same(field.mine.as_ref(), field.theirs.as_ref());
+        expect(
+            !(known && plain && differs),
+            Property::NoFalseConflict,
+            || format!("{field:?} of {line:?} gave way to {writer:?}"),
+        )
+    }
+
+    /// Whether the policy lets a stale change overwrite the field, or joins both.
+    fn yields(&self, line: &Line, field: &FieldOutcome) -> bool {
+        match self.policy(line) {
+            Policy::ServerWins => false,
+            Policy::ClientWins | Policy::LastWriteWins => true,
+            Policy::Merge => match self.strategy(&field.field) {
+                None => self.overlap(line) != Overlap::ServerWins,
+                Some(MergeStrategy::Server) => false,
+                Some(MergeStrategy::Counter | MergeStrategy::Set | MergeStrategy::Text) => {
+                    field.taken == Taken::Both || self.overlap(line) != Overlap::ServerWins
+                }
+                Some(_) => true,
+            },
+        }
+    }
+
+    fn policy(&self, line: &Line) -> Policy {
+        line.sent
+            .policy
+            .unwrap_or(self.document_type.conflict.policy)
+    }
+
+    /// Who wins where a change wins or loses.
+    fn overlap(&self, line: &Line) -> Overlap {
+        match self.policy(line) {
+            Policy::ServerWins => Overlap::ServerWins,
+            Policy::ClientWins => Overlap::ClientWins,
+            Policy::LastWriteWins => Overlap::LastWriteWins,
+            Policy::Merge => self.document_type.conflict.overlap,
+        }
+    }
+
+    fn strategy(&self, name: &str) -> Option<MergeStrategy> {
+        self.document_type.field(name)?.merge
+    }
+
+    /// What a clean edit leaves in a field; nothing where only the merge itself could tell.
+    fn joined(&self, sent: &Sent, name: &str, mine: &Value, seen: Option<&Value>) -> Option<Value> {
+        let strategy = self.strategy(name).filter(|_| sent.known.device.is_some());
+        let (Some(strategy), Some(seen), false) = (strategy, seen, mine.is_null()) else {
+            return Some(mine.clone());
+        };
+        let theirs = self.body.get(name);
+        match strategy {
+            MergeStrategy::Counter => sum(theirs, Some(mine), Some(seen)),
+            MergeStrategy::Set => Some(joined_sets(theirs, mine, seen)),
+            MergeStrategy::Text => None,
+            _ => Some(mine.clone()),
+        }
+    }
+
+    fn write(&mut self, line: &'l Line, name: &str, value: Option<Value>) {
+        self.writers.insert(name.to_owned(), line);
+        match value {
+            Some(value) => {
+                self.untold.remove(name);
+                self.body.insert(name.to_owned(), value);
+            }
+            None => drop(self.untold.insert(name.to_owned())),
+        }
+    }
+
+    /// The store has what the edits made.
+    pub(super) fn compare(&self, state: &State) -> Judged {
+        let Some(last) = self.last else { return Ok(()) };
+        let Some(entry) = state.entry(self.key) else {
+            return expect(self.lines.is_empty(), Property::ExactlyOnce, || {
+                format!("{:?} is missing after {last:?}", self.key)
+            });
+        };
+        expect(entry.version == last.version, Property::ExactlyOnce, || {
+            format!("{entry:?} is not what {last:?} made")
+        })?;
+        let Some(body) = &entry.body else {
+            return expect(self.lines.is_empty(), Property::ExactlyOnce, || {
+                format!("{entry:?} was deleted by nobody; {last:?}")
+            });
+        };
+        let names: BTreeSet<&String> = body.keys().chain(self.body.keys()).collect();
+        let differs = names.into_iter().find(|name| {
+            !self.untold.contains(*name) && !same(body.get(*name), self.body.get(*name))
+        });
+        expect(differs.is_none(), Property::Exact, || {
+            format!(
+                "{differs:?} of {body:?} in the store, of {:?} by the edits",
+                self.body
+            )
+        })
+    }
+}
+
+fn same_client(line: &Line, other: &Line) -> bool {
+    line.sent.by.is_some() && line.sent.by == other.sent.by
+}
+
+/// As a client sees it, absent and null are one.
+fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
+    a.unwrap_or(&Value::Null) == b.unwrap_or(&Value::Null)
+}
+
+fn counted(field: &FieldOutcome) -> Option<Value> {
+    sum(
+        field.theirs.as_ref(),
+        field.mine.as_ref(),
+        field.base.as_ref(),
+    )
+}
+
+fn sum(theirs: Option<&Value>, mine: Option<&Value>, seen: Option<&Value>) -> Option<Value> {
+    let number = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => Some(0),
+        Some(Value::Int(number)) => Some(*number),
+        Some(_) => None,
+    };
+    Some(Value::Int(number(theirs)? + number(mine)? - number(seen)?))
+}
+
+fn joined_sets(theirs: Option<&Value>, mine: &Value, seen: &Value) -> Value {
+    let items = |value: Option<&Value>| match value {
+        Some(Value::List(items)) => items.clone(),
+        _ => Vec::new(),
+    };
+    let (theirs, mine, seen) = (items(theirs), items(Some(mine)), items(Some(seen)));
+    let gone = |item: &Value| seen.contains(item) && !mine.contains(item);
+    let mut joined: Vec<Value> = theirs.into_iter().filter(|item| !gone(item)).collect();
+    for item in mine.iter().filter(|item| !seen.contains(item)) {
+        if !joined.contains(item) {
+            joined.push(item.clone());
+        }
+    }
+    Value::List(joined)
+}

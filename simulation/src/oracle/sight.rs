@@ -1,0 +1,125 @@
+//! Who may have seen or written what, and when.
+
+use tidegate_core::{
+    entry::{FeedItem, Membership, Record, Writer},
+    grant::Grants,
+    id::{ClientId, DocumentKey, Scope, UserId, Version},
+    model::Access,
+};
+
+use super::{Judged, Property, expect};
+use crate::store::{Moment, State};
+
+/// What one caller may see and write, by its token and by the memberships of each moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Sight {
+    pub(crate) user: UserId,
+    pub(crate) claimed: Grants,
+}
+
+impl Sight {
+    /// All that it may see in a state.
+    pub(crate) fn grants(&self, state: &State) -> Grants {
+        self.claimed
+            .clone()
+            .with(state.memberships(&self.user).values())
+    }
+
+    /// Everything on a page stands in a scope that was granted at some moment since `since` and since it was written.
+    pub(crate) fn judge_page(
+        &self,
+        items: &[FeedItem],
+        moments: &[Moment],
+        since: usize,
+    ) -> Judged {
+        for item in items {
+            let written = written_at(moments, &item.record).max(since);
+            self.judge(item.record.scope(), &moments[written..], || {
+                format!("{item:?}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// So does the document of an outcome.
+    pub(crate) fn judge_record(&self, record: &Record, moments: &[Moment]) -> Judged {
+        let written = written_at(moments, record);
+        self.judge(record.scope(), &moments[written..], || {
+            format!("{record:?}")
+        })
+    }
+
+    fn judge(&self, scope: &Scope, moments: &[Moment], what: impl Fn() -> String) -> Judged {
+        let given = |moment: &Moment| self.is_given(&moment.state, scope, Access::Read);
+        let seen = self.claimed.can_read(scope) || moments.iter().any(given);
+        expect(seen, Property::Isolation, || {
+            format!("{} sees {}", self.user, what())
+        })
+    }
+
+    /// What was applied stands in a scope that the caller could write to, before its transaction or after it.
+    pub(crate) fn judge_write(
+        &self,
+        client: Option<&ClientId>,
+        (key, version): (&DocumentKey, Version),
+        moments: &[Moment],
+    ) -> Judged {
+        let is_it = |item: &FeedItem| match &item.record {
+            Record::Entry(entry) => {
+                let by_it = |writer: &Writer| {
+                    writer.user.as_ref() == Some(&self.user) && writer.client.as_ref() == client
+                };
+                let written = entry.key == *key && entry.version == version;
+                written && entry.writers.get(&version).is_some_and(by_it)
+            }
+            Record::Marker(_) => false,
+        };
+        let Some(at) = moments
+            .iter()
+            .rposition(|moment| moment.written.iter().any(is_it))
+        else {
+            return Ok(());
+        };
+        let entry = moments[at].written.iter().find(|item| is_it(item));
+        let Some(scope) = entry.map(|item| item.record.scope()) else {
+            return Ok(());
+        };
+        if moments[at]
+            .written
+            .iter()
+            .any(|item| is_membership(&item.record))
+        {
+            // Within a transaction memberships come and go between changes, which no moment shows.
+            return Ok(());
+        }
+        let around = &moments[at.saturating_sub(1)..=at];
+        let given = |moment: &Moment| self.is_given(&moment.state, scope, Access::Write);
+        let may = self.claimed.can_write(scope) || around.iter().any(given);
+        expect(may, Property::Isolation, || {
+            format!("{} wrote {key:?} {version} into {scope}", self.user)
+        })
+    }
+
+    fn is_given(&self, state: &State, scope: &Scope, access: Access) -> bool {
+        let gives =
+            |membership: &Membership| membership.scope == *scope && membership.access >= access;
+        state.memberships(&self.user).values().any(gives)
+    }
+}
+
+fn is_membership(record: &Record) -> bool {
+    record.key().type_name.as_str() == "Member"
+}
+
+/// The moment from which a record stands as it is.
+fn written_at(moments: &[Moment], record: &Record) -> usize {
+    let is_it = |item: &FeedItem| {
+        item.record.key() == record.key()
+            && item.record.scope() == record.scope()
+            && item.record.version() == record.version()
+    };
+    moments
+        .iter()
+        .rposition(|moment| moment.written.iter().any(is_it))
+        .unwrap_or(0)
+}

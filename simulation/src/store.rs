@@ -1,0 +1,264 @@
+//! A store whose every moment is kept, and whose calls can be held back, failed and told out of order.
+//!
+//! It keeps no rule of the protocol itself. How the gateways reach it is in [`access`], what one moment holds in
+//! [`state`].
+
+mod access;
+mod state;
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tidegate::store::{Decide, TailEvent};
+use tidegate_core::{
+    entry::FeedItem,
+    id::Epoch,
+    transaction::{Reads, Writes},
+};
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use self::{access::Access, state::State};
+use crate::random::Random;
+
+/// The store behind all gateways.
+pub(crate) struct SimStore(Mutex<Inner>);
+
+struct Inner {
+    /// What was, commit by commit; the last is what is.
+    moments: Vec<Moment>,
+    /// Counts down with each call of a gateway; at zero that call is held.
+    holds: Vec<u8>,
+    held: Vec<Held>,
+    tails: Vec<Tail>,
+    /// The next decision is first made on an older moment, as by a transaction that has to run again.
+    runs_twice: bool,
+    random: Random,
+    broken: Option<StoreFault>,
+}
+
+/// A way in which the store itself breaks its word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreFault {
+    /// 2.2: a page reads its records in another snapshot than heads and floors.
+    TwoSnapshots,
+    /// 2.2: floors are read before everything else.
+    FloorReadFirst,
+}
+
+/// What was after a commit, and what that commit wrote.
+pub(crate) struct Moment {
+    pub(crate) state: Arc<State>,
+    pub(crate) written: Vec<FeedItem>,
+}
+
+struct Held {
+    gateway: usize,
+    resume: oneshot::Sender<Passage>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passage {
+    Free,
+    Fails,
+}
+
+/// What one gateway is told.
+#[derive(Default)]
+struct Tail {
+    sender: Option<mpsc::UnboundedSender<TailEvent>>,
+    lags: bool,
+    waiting: VecDeque<TailEvent>,
+}
+
+impl SimStore {
+    pub(crate) fn new(gateways: usize, seed: u64, broken: Option<StoreFault>) -> Arc<Self> {
+        let first = Moment {
+            state: Arc::new(State::new(epoch(1))),
+            written: Vec::new(),
+        };
+        Arc::new(Self(Mutex::new(Inner {
+            moments: vec![first],
+            holds: Vec::new(),
+            held: Vec::new(),
+            tails: (0..gateways).map(|_| Tail::default()).collect(),
+            runs_twice: false,
+            random: Random::new(seed),
+            broken,
+        })))
+    }
+
+    /// The number of the present moment.
+    pub(crate) fn moment(&self) -> usize {
+        self.lock().moments.len() - 1
+    }
+
+    pub(crate) fn now(&self) -> Arc<State> {
+        self.lock().now()
+    }
+
+    /// What was from one moment to another, both included.
+    /// Looks at all moments.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&[Moment]) -> T) -> T {
+        look(&self.lock().moments)
+    }
+
+    /// The call after `calls` others is held.
+    pub(crate) fn hold_after(&self, calls: u8) {
+        self.lock().holds.push(calls);
+    }
+
+    /// Lets one held call go on, or fail.
+    pub(crate) fn release(&self, nth: usize, fails: bool) {
+        let mut inner = self.lock();
+        if inner.held.is_empty() {
+            return;
+        }
+        let nth = nth % inner.held.len();
+        let held = inner.held.swap_remove(nth);
+        let passage = if fails { Passage::Fails } else { Passage::Free };
+        // Whoever asked may have given up.
+        let _ = held.resume.send(passage);
+    }
+
+    /// Holds nothing any more.
+    pub(crate) fn release_all(&self) {
+        let mut inner = self.lock();
+        inner.holds.clear();
+        for held in inner.held.drain(..) {
+            let _ = held.resume.send(Passage::Free);
+        }
+    }
+
+    /// The held calls of a gateway that died fail.
+    pub(crate) fn fail_those_of(&self, gateway: usize) {
+        let mut inner = self.lock();
+        let held = std::mem::take(&mut inner.held);
+        let (dead, others) = held.into_iter().partition(|held| held.gateway == gateway);
+        inner.held = others;
+        drop::<Vec<Held>>(dead);
+    }
+
+    pub(crate) fn run_twice(&self) {
+        self.lock().runs_twice = true;
+    }
+
+    /// From now on a gateway is told nothing.
+    pub(crate) fn lag(&self, gateway: usize) {
+        self.lock().tails[gateway].lags = true;
+    }
+
+    /// A gateway is told some of what it missed, or all and what comes.
+    pub(crate) fn catch_up(&self, gateway: usize, events: Option<usize>) {
+        let mut inner = self.lock();
+        let tail = &mut inner.tails[gateway];
+        tail.lags = events.is_some();
+        tail.tell(events.unwrap_or(usize::MAX));
+    }
+
+    /// A gateway's tail breaks off and begins again: what it missed is lost to it.
+    pub(crate) fn restart_tail(&self, gateway: usize) {
+        let mut inner = self.lock();
+        let tail = &mut inner.tails[gateway];
+        tail.waiting.clear();
+        tail.offer([TailEvent::Restart]);
+    }
+
+    /// A commit of an operator, whom nobody holds up.
+    pub(crate) fn commit_now(&self, reads: &Reads, decide: &Decide) {
+        self.lock().commit(reads, decide);
+    }
+
+    /// Puts back an older state, under another epoch.
+    pub(crate) fn restore(&self, backup: &State, name: Epoch) {
+        let mut inner = self.lock();
+        let mut state = backup.clone();
+        state.epoch = name.clone();
+        inner.moments.push(Moment {
+            state: Arc::new(state),
+            written: Vec::new(),
+        });
+        inner.tell_all(&[TailEvent::Epoch(name)]);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The name of the nth epoch.
+pub(crate) fn epoch(number: u32) -> Epoch {
+    Epoch::new(&format!("e{number}")).expect("a short name")
+}
+
+impl Inner {
+    fn now(&self) -> Arc<State> {
+        let last = self.moments.last().expect("there is a first moment");
+        Arc::clone(&last.state)
+    }
+
+    fn commit(&mut self, reads: &Reads, decide: &Decide) -> Writes {
+        if std::mem::take(&mut self.runs_twice) {
+            let older = self.random.below(self.moments.len());
+            drop(decide(&self.moments[older].state.load(reads)));
+        }
+        let mut state = State::clone(&self.now());
+        let writes = decide(&state.load(reads));
+        let written = state.write(&writes);
+        let changed = !written.is_empty();
+        let transaction = self.moments.len() as u64;
+        self.moments.push(Moment {
+            state: Arc::new(state),
+            written: written.clone(),
+        });
+        if changed {
+            self.tell_commit(transaction, written);
+        }
+        if let Some(epoch) = &writes.epoch {
+            self.tell_all(&[TailEvent::Epoch(epoch.clone())]);
+        }
+        writes
+    }
+
+    /// Rules.md 6.1: in pieces, in no order, but one transaction after the other.
+    fn tell_commit(&mut self, transaction: u64, mut items: Vec<FeedItem>) {
+        let mut events = Vec::new();
+        while !items.is_empty() {
+            let mut piece = Vec::new();
+            for _ in 0..=self.random.below(items.len()) {
+                piece.push(items.swap_remove(self.random.below(items.len())));
+            }
+            events.push(TailEvent::Committed {
+                transaction,
+                items: piece.into(),
+            });
+        }
+        self.tell_all(&events);
+    }
+
+    fn tell_all(&mut self, events: &[TailEvent]) {
+        for tail in &mut self.tails {
+            tail.offer(events.iter().cloned());
+        }
+    }
+}
+
+impl Tail {
+    fn offer(&mut self, events: impl IntoIterator<Item = TailEvent>) {
+        self.waiting.extend(events);
+        if !self.lags {
+            self.tell(usize::MAX);
+        }
+    }
+
+    fn tell(&mut self, events: usize) {
+        let told = self.waiting.len().min(events);
+        for event in self.waiting.drain(..told) {
+            if let Some(sender) = &self.sender {
+                // A gateway that died hears nothing.
+                let _ = sender.send(event);
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! How one gateway reaches the store: each call may be held or failed on its way.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use tidegate::store::{Decide, Scan, ScanRange, Snapshot, Store, StoreError, TailEvent};
+use tidegate_core::{
+    entry::{Entry, FeedItem, Membership, ScopeState},
+    id::{ClientKey, DocumentKey, Epoch, Scope, Seq, UserId},
+    push::ClientState,
+    transaction::{Reads, Writes},
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+use super::{Held, Passage, SimStore, State, StoreFault};
+
+/// One gateway's way to the store.
+#[derive(Clone)]
+pub(crate) struct Access {
+    pub(crate) store: Arc<SimStore>,
+    pub(crate) gateway: usize,
+    /// Whether its calls may be held: who numbers nothing cannot ask again what became of a push that failed.
+    pub(crate) may_fail: bool,
+}
+
+impl Access {
+    /// Goes on at once, or when it is let.
+    async fn pass(&self) -> Result<(), StoreError> {
+        let held = if self.may_fail { self.hold() } else { None };
+        let Some(held) = held else {
+            return Ok(());
+        };
+        match held.await {
+            Ok(Passage::Free) => Ok(()),
+            Ok(Passage::Fails) | Err(_) => Err(StoreError::Unavailable("it is gone".to_owned())),
+        }
+    }
+
+    fn hold(&self) -> Option<oneshot::Receiver<Passage>> {
+        let mut inner = self.store.lock();
+        let due = inner.holds.iter().position(|calls| *calls == 0);
+        inner
+            .holds
+            .iter_mut()
+            .for_each(|calls| *calls = calls.saturating_sub(1));
+        inner.holds.swap_remove(due?);
+        let (resume, held) = oneshot::channel();
+        let gateway = self.gateway;
+        inner.held.push(Held { gateway, resume });
+        Some(held)
+    }
+}
+
+#[async_trait]
+impl Store for Access {
+    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
+        self.pass().await?;
+        let writes = self.store.lock().commit(&reads, decide.as_ref());
+        // It is written now, whatever becomes of the answer (rules.md 5.2).
+        self.pass().await?;
+        Ok(writes)
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.pass().await?;
+        let (state, broken) = (self.store.now(), self.store.lock().broken);
+        let access = self.clone();
+        Ok(Box::new(View {
+            access,
+            state,
+            broken,
+        }))
+    }
+
+    async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
+        self.pass().await?;
+        Ok(self.store.now().scope(scope).head)
+    }
+
+    fn tail(&self) -> BoxStream<'static, TailEvent> {
+        let (sender, events) = mpsc::unbounded_channel();
+        let mut inner = self.store.lock();
+        let tail = &mut inner.tails[self.gateway];
+        tail.sender = Some(sender);
+        tail.waiting.clear();
+        let restart = stream::iter([TailEvent::Restart]);
+        restart.chain(UnboundedReceiverStream::new(events)).boxed()
+    }
+}
+
+struct View {
+    access: Access,
+    state: Arc<State>,
+    broken: Option<StoreFault>,
+}
+
+impl View {
+    /// What a store reads that breaks its word about one moment.
+    fn later(&self, fault: StoreFault) -> Arc<State> {
+        if self.broken == Some(fault) {
+            self.access.store.now()
+        } else {
+            Arc::clone(&self.state)
+        }
+    }
+}
+
+#[async_trait]
+impl Snapshot for View {
+    fn epoch(&self) -> &Epoch {
+        &self.state.epoch
+    }
+
+    async fn scopes(
+        &mut self,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<HashMap<Scope, ScopeState>, StoreError> {
+        self.access.pass().await?;
+        let (floors, heads) = (
+            Arc::clone(&self.state),
+            self.later(StoreFault::FloorReadFirst),
+        );
+        let state = |scope: &Scope| ScopeState {
+            head: heads.scope(scope).head,
+            floor: floors.scope(scope).floor,
+        };
+        self.state = heads.clone();
+        Ok(scopes
+            .iter()
+            .map(|scope| (scope.clone(), state(scope)))
+            .collect())
+    }
+
+    async fn memberships(&mut self, user: &UserId) -> Result<Vec<Membership>, StoreError> {
+        self.access.pass().await?;
+        Ok(self.state.memberships(user).into_values().collect())
+    }
+
+    async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {
+        self.access.pass().await?;
+        let state = self.later(StoreFault::TwoSnapshots);
+        let wanted = |item: &FeedItem| {
+            let name = &item.record.key().type_name;
+            *item.record.scope() == range.scope
+                && range
+                    .types
+                    .as_ref()
+                    .is_none_or(|types| types.contains(name))
+                && range.after < item.seq
+                && item.seq <= range.through
+        };
+        let mut items: Vec<FeedItem> = state.feed().filter(wanted).collect();
+        items.sort_by_key(|item| item.seq);
+        let complete = items.len() <= range.items_max;
+        items.truncate(range.items_max);
+        // Each record counts one byte, so that small byte caps cut pages short.
+        let fitting = range.bytes_max.max(1);
+        let complete = complete && items.len() <= fitting;
+        items.truncate(fitting);
+        Ok(Scan {
+            bytes: items.len(),
+            items,
+            complete,
+        })
+    }
+
+    async fn entries(
+        &mut self,
+        keys: &BTreeSet<DocumentKey>,
+    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
+        self.access.pass().await?;
+        let entry = |key: &DocumentKey| Some((key.clone(), Arc::clone(self.state.entry(key)?)));
+        Ok(keys.iter().filter_map(entry).collect())
+    }
+
+    async fn walk(
+        &mut self,
+        after: Option<&DocumentKey>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        let entries = self.state.entries();
+        let above = entries.filter(|entry| after.is_none_or(|after| entry.key > *after));
+        Ok(above.take(limit).cloned().collect())
+    }
+
+    async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
+        self.access.pass().await?;
+        Ok(self.state.client(key).cloned())
+    }
+}

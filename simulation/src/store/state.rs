@@ -1,0 +1,141 @@
+//! All that a store holds at one moment, in maps.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use tidegate_core::{
+    entry::{Entry, FeedItem, Marker, Membership, Record, ScopeState},
+    id::{ClientKey, DocumentKey, Epoch, Scope, Seq, UserId, Version},
+    push::ClientState,
+    transaction::{Loaded, Reads, Writes},
+};
+
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) epoch: Epoch,
+    pub(crate) version_floor: Version,
+    pub(crate) scopes: BTreeMap<Scope, ScopeState>,
+    entries: BTreeMap<DocumentKey, (Seq, Arc<Entry>)>,
+    markers: BTreeMap<(Scope, DocumentKey), (Seq, Marker)>,
+    clients: HashMap<ClientKey, ClientState>,
+}
+
+impl State {
+    pub(super) fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            version_floor: Version::NONE,
+            scopes: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            markers: BTreeMap::new(),
+            clients: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn scope(&self, scope: &Scope) -> ScopeState {
+        self.scopes.get(scope).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn entry(&self, key: &DocumentKey) -> Option<&Arc<Entry>> {
+        self.entries.get(key).map(|(_, entry)| entry)
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.entries.values().map(|(_, entry)| entry)
+    }
+
+    pub(crate) fn client(&self, key: &ClientKey) -> Option<&ClientState> {
+        self.clients.get(key)
+    }
+
+    /// Everything that stands in a feed now.
+    pub(crate) fn feed(&self) -> impl Iterator<Item = FeedItem> {
+        let entry = |(seq, entry): &(Seq, Arc<Entry>)| FeedItem {
+            seq: *seq,
+            record: Record::Entry(Arc::clone(entry)),
+        };
+        let marker = |(seq, marker): &(Seq, Marker)| FeedItem {
+            seq: *seq,
+            record: Record::Marker(marker.clone()),
+        };
+        let entries = self.entries.values().map(entry);
+        entries.chain(self.markers.values().map(marker))
+    }
+
+    pub(crate) fn memberships(&self, user: &UserId) -> BTreeMap<DocumentKey, Membership> {
+        let membership = |entry: &Arc<Entry>| Some((entry.key.clone(), entry.membership.clone()?));
+        self.entries()
+            .filter_map(membership)
+            .filter(|(_, membership)| membership.user == *user)
+            .collect()
+    }
+
+    pub(super) fn load(&self, reads: &Reads) -> Loaded {
+        let entry = |key: &DocumentKey| Some((key.clone(), Arc::clone(self.entry(key)?)));
+        let client = |key: &ClientKey| Some((key.clone(), self.client(key)?.clone()));
+        let expired = |item: &FeedItem| {
+            let before = reads.expired.map(|expired| expired.before);
+            item.record.is_collectable() && before.is_some_and(|before| item.record.at() < before)
+        };
+        Loaded {
+            epoch: self.epoch.clone(),
+            version_floor: self.version_floor,
+            entries: reads.keys.iter().filter_map(entry).collect(),
+            clients: reads.clients.iter().filter_map(client).collect(),
+            memberships: reads
+                .members
+                .iter()
+                .map(|user| (user.clone(), self.memberships(user)))
+                .collect(),
+            expired: self.feed().filter(expired).collect(),
+        }
+    }
+
+    /// Writes what was decided; returns the feed writes.
+    pub(super) fn write(&mut self, writes: &Writes) -> Vec<FeedItem> {
+        let mut heads: BTreeMap<Scope, Seq> = writes
+            .scopes()
+            .into_iter()
+            .map(|scope| (scope.clone(), self.scope(&scope).head))
+            .collect();
+        let items = writes.number(&mut heads);
+        for key in &writes.markers_removed {
+            self.markers.remove(key);
+        }
+        for FeedItem { seq, record } in items.iter().cloned() {
+            match record {
+                Record::Entry(entry) => drop(self.entries.insert(entry.key.clone(), (seq, entry))),
+                Record::Marker(marker) => {
+                    let place = (marker.scope.clone(), marker.key.clone());
+                    self.markers.insert(place, (seq, marker));
+                }
+            }
+        }
+        for (scope, head) in heads {
+            self.scopes.entry(scope).or_default().head = head;
+        }
+        self.clients.extend(writes.clients.iter().cloned());
+        for item in &writes.collected {
+            self.remove(&item.record);
+        }
+        for (scope, floor) in &writes.floors {
+            let state = self.scopes.entry(scope.clone()).or_default();
+            state.floor = state.floor.max(*floor);
+        }
+        self.version_floor = writes.version_floor.unwrap_or(self.version_floor);
+        if let Some(epoch) = &writes.epoch {
+            self.epoch = epoch.clone();
+        }
+        items
+    }
+
+    fn remove(&mut self, record: &Record) {
+        let key = record.key().clone();
+        match record {
+            Record::Entry(_) => drop(self.entries.remove(&key)),
+            Record::Marker(marker) => drop(self.markers.remove(&(marker.scope.clone(), key))),
+        }
+    }
+}

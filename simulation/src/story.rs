@@ -1,0 +1,74 @@
+//! A history as data: made from a seed, told again, cut down to what matters.
+
+use crate::{
+    mutants::Fault, op::Op, oracle::Violation, people::RULES, random::Random, world::tell,
+};
+
+/// The fewest and the most things that happen before a history comes to rest.
+const OPS: std::ops::Range<usize> = 20..140;
+
+/// Everything that a history depends on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Story {
+    /// Where it came from; the store's own chances follow from it.
+    pub seed: u64,
+    /// The conflict rule of tasks.
+    pub rule: &'static str,
+    /// How many clients, who belong to two users in turn.
+    pub devices: usize,
+    /// The most records of a page, whatever its limit.
+    pub page_records: usize,
+    /// What happens.
+    pub ops: Vec<Op>,
+    /// The rule that is broken, if one is.
+    pub fault: Option<Fault>,
+}
+
+impl Story {
+    /// The history of a seed.
+    pub fn of(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let (rule, devices) = (random.one_of(&RULES), 2 + random.below(4));
+        let page_records = if random.once_in(4) { 2 } else { 1_000 };
+        let count = OPS.start + random.below(OPS.len());
+        Self {
+            seed,
+            rule,
+            devices,
+            page_records,
+            ops: (0..count).map(|_| Op::random(&mut random)).collect(),
+            fault: None,
+        }
+    }
+
+    /// The same, with a rule broken.
+    #[must_use]
+    pub fn with(self, fault: Fault) -> Self {
+        Self {
+            fault: Some(fault),
+            ..self
+        }
+    }
+}
+
+/// The shortest history found, by leaving things out of `story`, that breaks the same promise; and how.
+pub fn shrink(story: &Story, violation: Violation) -> (Story, Violation) {
+    let (mut shortest, mut shown) = (story.clone(), violation);
+    let mut piece = story.ops.len().div_ceil(2);
+    while piece > 0 {
+        let mut from = 0;
+        let mut smaller = false;
+        while from < shortest.ops.len() {
+            let mut cut = shortest.clone();
+            cut.ops.drain(from..(from + piece).min(cut.ops.len()));
+            match tell(&cut) {
+                Err(violation) if violation.property == shown.property => {
+                    (shortest, shown, smaller) = (cut, violation, true);
+                }
+                _ => from += piece,
+            }
+        }
+        piece = if piece == 1 && smaller { 1 } else { piece / 2 };
+    }
+    (shortest, shown)
+}

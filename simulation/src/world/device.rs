@@ -1,0 +1,414 @@
+//! A device: a client, and what is on its way to it and from it.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use futures_util::StreamExt;
+use tidegate::sync::{Caller, Page, PullRequest, Start, SyncError, SyncService};
+use tidegate_core::{
+    checkpoint::Types,
+    grant::Grants,
+    push::{Push, PushAnswer, PushOutcome},
+};
+use tokio::{sync::Semaphore, task::AbortHandle};
+
+use super::{GATEWAYS, World, lock};
+pub(super) use crate::client::Arrival;
+use crate::{
+    client::{Client, Flight, Sending},
+    mutants::Slip,
+    oracle::{self, Judged, Property, Sight, expect},
+    people::USERS,
+};
+
+/// More pages than any history has changes.
+pub(super) const PAGES_MAX: usize = 500;
+
+pub(super) struct Device {
+    pub(super) number: usize,
+    pub(super) client: Client,
+    /// Every push it ever sent; the network may deliver any of them once more.
+    parcels: Vec<Parcel>,
+    pub(super) answers: Vec<(Push, PushAnswer)>,
+    /// The pull it waits for; others come too late.
+    pub(super) pull: u32,
+    pub(super) pulled: Option<Arrival>,
+    socket: Option<Socket>,
+    sockets: u32,
+}
+
+/// An open subscription: pages come one at a time, each when the one before was taken.
+struct Socket {
+    number: u32,
+    gateway: usize,
+    /// What its token gives.
+    claimed: Grants,
+    task: AbortHandle,
+    room: Arc<Semaphore>,
+    /// Where the last page left off.
+    stands: Option<String>,
+    pages: VecDeque<Arrival>,
+}
+
+/// A push, with the numbers of its edits.
+#[derive(Debug, Clone)]
+pub(super) struct Parcel {
+    pub(super) push: Push,
+    pub(super) numbers: Vec<u32>,
+}
+
+/// Who asked, whom, and when.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    /// Beyond the last device for those who have none.
+    pub(super) device: usize,
+    pub(super) gateway: usize,
+    pub(super) life: u32,
+    pub(super) sight: Sight,
+    /// The store's moment.
+    pub(super) asked: usize,
+}
+
+/// What came back.
+pub(super) enum Heard {
+    Answer {
+        request: Request,
+        parcel: Parcel,
+        answer: Result<PushOutcome, SyncError>,
+    },
+    Page {
+        request: Request,
+        arrival: Arrival,
+        pull: u32,
+    },
+    /// No page: the subscription has ended.
+    Live {
+        request: Request,
+        page: Option<Page>,
+        socket: u32,
+    },
+}
+
+impl Device {
+    pub(super) fn new(number: usize, slip: Option<Slip>) -> Self {
+        Self {
+            number,
+            client: Client::new(&format!("device-{number}"), Types::All, slip),
+            parcels: Vec::new(),
+            answers: Vec::new(),
+            pull: 0,
+            pulled: None,
+            socket: None,
+            sockets: 0,
+        }
+    }
+
+    pub(super) fn user(&self) -> usize {
+        self.number % USERS.len()
+    }
+
+    /// The push under way, as it is sent.
+    fn parcel(&mut self) -> Option<Parcel> {
+        let push = self.client.retry()?.clone();
+        let flight = self.client.flight.as_ref()?;
+        let numbers = flight.edits.iter().map(|edit| edit.number).collect();
+        Some(Parcel { push, numbers })
+    }
+
+    /// What it asked for is of no use to it any more.
+    pub(super) fn ask_for(&mut self, types: Types) {
+        self.hang_up();
+        self.pull += 1;
+        self.pulled = None;
+        self.client.types = types;
+    }
+
+    pub(super) fn hang_up(&mut self) {
+        if let Some(socket) = self.socket.take() {
+            socket.task.abort();
+        }
+    }
+
+    /// Its token ends, and the next one gives this.
+    pub(super) fn expire(&mut self, claimed: &Grants) {
+        if self
+            .socket
+            .as_ref()
+            .is_some_and(|socket| socket.claimed != *claimed)
+        {
+            self.hang_up();
+        }
+    }
+
+    /// The gateway it talked to died.
+    pub(super) fn lose(&mut self, gateway: usize) {
+        if self
+            .socket
+            .as_ref()
+            .is_some_and(|socket| socket.gateway == gateway)
+        {
+            self.hang_up();
+        }
+    }
+
+    /// Whether its subscription goes on from where it stands.
+    pub(super) fn is_subscribed(&self) -> bool {
+        let goes_on = |socket: &Socket| match socket.pages.front() {
+            Some(next) => next.from == self.client.checkpoint,
+            None => socket.stands == self.client.checkpoint,
+        };
+        self.socket.as_ref().is_some_and(goes_on)
+    }
+
+    /// A page of its subscription is on its way, or it has ended.
+    pub(super) fn live(&mut self, page: Option<Page>, number: u32) -> Option<Arrival> {
+        let socket = self
+            .socket
+            .as_mut()
+            .filter(|socket| socket.number == number)?;
+        let Some(page) = page else {
+            self.socket = None;
+            return None;
+        };
+        let token = page.checkpoint.encode();
+        let arrival = Arrival {
+            page,
+            from: socket.stands.replace(token),
+            types: self.client.types.clone(),
+            requested: None,
+        };
+        socket.pages.push_back(arrival.clone());
+        Some(arrival)
+    }
+}
+
+impl World {
+    /// The device sends its next push; it may get lost on the way.
+    pub(super) fn send_next(
+        &mut self,
+        device: usize,
+        sending: Sending,
+        gateway: usize,
+        lost: bool,
+    ) {
+        let sender = &mut self.devices[device];
+        if sender.client.send(sending).is_none() {
+            return;
+        }
+        if let Some(parcel) = sender.parcel() {
+            sender.parcels.push(parcel.clone());
+            if !lost {
+                self.deliver(device, parcel, gateway);
+            }
+        }
+    }
+
+    pub(super) fn retry(&mut self, device: usize, gateway: usize) {
+        if let Some(parcel) = self.devices[device].parcel() {
+            self.deliver(device, parcel, gateway);
+        }
+    }
+
+    pub(super) fn replay(&mut self, device: usize, nth: usize, gateway: usize) {
+        let parcels = &self.devices[device].parcels;
+        if let Some(parcel) = parcels.get(nth % parcels.len().max(1)).cloned() {
+            self.deliver(device, parcel, gateway);
+        }
+    }
+
+    fn deliver(&mut self, device: usize, parcel: Parcel, gateway: usize) {
+        self.push(
+            device,
+            self.devices[device].user(),
+            parcel,
+            gateway % GATEWAYS,
+        );
+    }
+
+    /// A push reaches a gateway.
+    pub(super) fn push(&mut self, device: usize, user: usize, parcel: Parcel, gateway: usize) {
+        let (caller, request) = self.request(device, user, gateway);
+        let (service, heard) = (self.service(&request), Arc::clone(&self.heard));
+        tokio::spawn(async move {
+            let answer = service.push(&caller, parcel.push.clone()).await;
+            lock(&heard).push(Heard::Answer {
+                request,
+                parcel,
+                answer,
+            });
+        });
+    }
+
+    /// The device asks for a page.
+    pub(super) fn pull(&mut self, device: usize, gateway: usize, limit: u8) {
+        let user = self.devices[device].user();
+        let (caller, request) = self.request(device, user, gateway % GATEWAYS);
+        let (service, heard) = (self.service(&request), Arc::clone(&self.heard));
+        let tick = self.tick;
+        let puller = &mut self.devices[device];
+        puller.pull += 1;
+        puller.pulled = None;
+        let pull = puller.pull;
+        let from = puller.client.checkpoint.clone();
+        let (asked, types) = (puller.asks(limit), puller.client.types.clone());
+        tokio::spawn(async move {
+            if let Ok(page) = service.pull(&caller, asked).await {
+                let requested = Some(tick);
+                let arrival = Arrival {
+                    page,
+                    from,
+                    types,
+                    requested,
+                };
+                lock(&heard).push(Heard::Page {
+                    request,
+                    arrival,
+                    pull,
+                });
+            }
+        });
+    }
+
+    /// The page that was asked for arrives.
+    pub(super) fn arrive(&mut self, device: usize) -> Judged {
+        match self.devices[device].pulled.take() {
+            Some(arrival) => self.apply(device, arrival),
+            None => Ok(()),
+        }
+    }
+
+    fn apply(&mut self, device: usize, arrival: Arrival) -> Judged {
+        let client = &mut self.devices[device].client;
+        self.tally.resets += usize::from(arrival.page.reset);
+        client.apply(arrival);
+        oracle::judge_no_gap(client, &self.store.now())
+    }
+
+    /// Pulls to the end; gives up when the gateway does not answer at once.
+    pub(super) async fn pull_all(&mut self, device: usize, gateway: usize, limit: u8) -> Judged {
+        self.devices[device].hang_up();
+        for _ in 0..PAGES_MAX {
+            self.tick += 1;
+            self.pull(device, gateway, limit);
+            self.settle().await?;
+            let Some(arrival) = &self.devices[device].pulled else {
+                return Ok(());
+            };
+            let more = arrival.page.has_more;
+            self.arrive(device)?;
+            if !more {
+                return Ok(());
+            }
+        }
+        expect(false, Property::Ends, || {
+            format!("device {device} pulls for ever")
+        })
+    }
+
+    pub(super) fn subscribe(&mut self, device: usize, gateway: usize, limit: u8) {
+        let user = self.devices[device].user();
+        let (caller, request) = self.request(device, user, gateway % GATEWAYS);
+        let (service, heard) = (self.service(&request), Arc::clone(&self.heard));
+        let subscriber = &mut self.devices[device];
+        subscriber.hang_up();
+        subscriber.sockets += 1;
+        let number = subscriber.sockets;
+        let asked = subscriber.asks(limit);
+        let room = Arc::new(Semaphore::new(1));
+        let permits = Arc::clone(&room);
+        let (gateway, claimed) = (request.gateway, request.sight.claimed.clone());
+        let task = tokio::spawn(async move {
+            let mut pages = Box::pin(service.subscribe(caller, asked, Start::Checkpoint));
+            while let Ok(permit) = permits.acquire().await {
+                permit.forget();
+                let (request, socket) = (request.clone(), number);
+                let page = pages.next().await.and_then(Result::ok);
+                let ended = page.is_none();
+                lock(&heard).push(Heard::Live {
+                    request,
+                    page,
+                    socket,
+                });
+                if ended {
+                    return;
+                }
+            }
+        });
+        subscriber.socket = Some(Socket {
+            number,
+            gateway,
+            claimed,
+            task: task.abort_handle(),
+            room,
+            stands: subscriber.client.checkpoint.clone(),
+            pages: VecDeque::new(),
+        });
+    }
+
+    /// The device takes a page from its subscription.
+    pub(super) fn listen(&mut self, device: usize) -> Judged {
+        match self.devices[device].next_live() {
+            Some(arrival) => self.apply(device, arrival),
+            None => Ok(()),
+        }
+    }
+
+    /// An answer arrives; it may arrive again.
+    pub(super) fn hear(&mut self, device: usize, nth: usize, again: bool) -> Judged {
+        let tick = self.tick;
+        let hearer = &mut self.devices[device];
+        if hearer.answers.is_empty() {
+            return Ok(());
+        }
+        let nth = nth % hearer.answers.len();
+        let (push, answer) = if again {
+            hearer.answers[nth].clone()
+        } else {
+            hearer.answers.remove(nth)
+        };
+        let is_it = |flight: &Flight| flight.push.client == push.client;
+        let flight = hearer.client.flight.clone().filter(is_it);
+        hearer.client.hear(&push, &answer, tick);
+        let Some(flight) = flight else { return Ok(()) };
+        expect(
+            hearer.client.flight.is_none(),
+            Property::ExactlyOnce,
+            || format!("{push:?} is told {answer:?}"),
+        )?;
+        self.store
+            .look(|moments| oracle::judge_own_writes(&hearer.client, &flight, &answer, moments))?;
+        oracle::judge_no_gap(&hearer.client, &self.store.now())
+    }
+
+    fn request(&self, device: usize, user: usize, gateway: usize) -> (Caller, Request) {
+        let (caller, sight) = self.caller(user);
+        let request = Request {
+            device,
+            gateway,
+            life: self.lives[gateway],
+            sight,
+            asked: self.store.moment(),
+        };
+        (caller, request)
+    }
+
+    fn service(&self, request: &Request) -> Arc<SyncService> {
+        Arc::clone(&self.gateways[request.gateway])
+    }
+}
+
+impl Device {
+    fn asks(&self, limit: u8) -> PullRequest {
+        PullRequest {
+            checkpoint: self.client.checkpoint.as_deref().map(oracle::read),
+            types: self.client.types.clone(),
+            limit: 1 + usize::from(limit) % 4,
+        }
+    }
+
+    fn next_live(&mut self) -> Option<Arrival> {
+        let socket = self.socket.as_mut()?;
+        let arrival = socket.pages.pop_front()?;
+        socket.room.add_permits(1);
+        Some(arrival)
+    }
+}

@@ -1,0 +1,320 @@
+//! What people do to documents, chosen by small numbers.
+
+use std::collections::BTreeSet;
+
+use tidegate_core::{
+    change::{Action, BaseVersion, Change, Submission},
+    checkpoint::Types,
+    id::{ClientId, DocumentKey, TypeName, Version},
+    model::Policy,
+    push::{Push, PushClient},
+    value::{Document, Timestamp, Value},
+};
+
+use super::{OFFICE, World, device::Parcel};
+use crate::{
+    client::{Edit, Sending},
+    oracle::Known,
+    people::{self, TEAMS, USERS},
+};
+
+pub(super) fn sending(count: u8, atomic: bool, policy: u8) -> Sending {
+    Sending {
+        count: count.into(),
+        atomic,
+        policy: match policy {
+            0..20 => Some(Policy::ClientWins),
+            20..40 => Some(Policy::ServerWins),
+            _ => None,
+        },
+    }
+}
+
+pub(super) fn types(what: u8) -> Types {
+    let only = |names: &[&str]| {
+        let name = |name: &&str| TypeName::new(name).expect("types of the model have good names");
+        Types::Only(names.iter().map(name).collect::<BTreeSet<_>>())
+    };
+    match what % 4 {
+        0 => only(&["Task"]),
+        1 => only(&["Task", "Note"]),
+        _ => Types::All,
+    }
+}
+
+impl World {
+    /// A user does something to a document as it stands before them.
+    pub(super) fn edit(&mut self, device: usize, document: u8, what: u8, value: u8) {
+        let key = people::document(document);
+        let owner = &self.devices[device];
+        if !owner.client.page_types.contain(&key.type_name) {
+            return;
+        }
+        let user = USERS[owner.user()];
+        let base = owner.client.base(&key);
+        let held = owner.client.held.get(&key);
+        let synced = held.map_or(Version::NONE, |held| held.version);
+        let number = self.next_number(Known {
+            device: Some(device),
+            synced,
+        });
+        let hand = Hand {
+            number,
+            user,
+            what,
+            value,
+        };
+        let view = self.devices[device].client.view(&key);
+        let action = hand.acts(&key, view.as_ref(), base);
+        let change = self.changed(key, action, value);
+        self.devices[device]
+            .client
+            .outbox
+            .push(Edit { number, change });
+    }
+
+    pub(super) fn next_number(&mut self, known: Known) -> u32 {
+        self.known.push(known);
+        u32::try_from(self.known.len() - 1).expect("people make few edits")
+    }
+
+    /// Some say when they did it, and some of those have clocks that are wrong.
+    fn changed(&self, key: DocumentKey, action: Action, value: u8) -> Change {
+        let says =
+            |ago: i64| Timestamp::from_ms(self.clock.load(super::Ordering::Relaxed) - ago).ok();
+        let changed_at = match value % 7 {
+            0 => says(20_000),
+            1 => says(5_000),
+            2 => says(-120_000),
+            _ => None,
+        };
+        Change {
+            key,
+            action,
+            changed_at,
+        }
+    }
+
+    /// A membership begins or ends: the work of an administrator, who numbers nothing.
+    pub(super) fn change_membership(&mut self, user: u8, team: u8, what: u8) {
+        let user = USERS[usize::from(user) % USERS.len()];
+        let team = TEAMS[usize::from(team) % TEAMS.len()];
+        let key = people::member(user, team);
+        let text = |text: &str| Value::String(text.to_owned());
+        let access = text(if what % 3 == 0 { "READ" } else { "WRITE" });
+        let there = self
+            .store
+            .now()
+            .entry(&key)
+            .filter(|entry| !entry.is_deleted())
+            .cloned();
+        let action = match there {
+            None => Action::Create {
+                document: Document::from([
+                    ("team".to_owned(), text(team)),
+                    ("person".to_owned(), text(user)),
+                    ("access".to_owned(), access),
+                ]),
+                base: None,
+            },
+            Some(entry) if what % 2 == 0 => Action::Delete {
+                base: BaseVersion(entry.version.0),
+            },
+            Some(entry) => Action::Update {
+                base: BaseVersion(entry.version.0),
+                set: Document::from([("access".to_owned(), access)]),
+                seen: None,
+            },
+        };
+        self.edit_unnumbered(key, action, None);
+    }
+
+    /// Somebody edits without a client of their own, on what is there now.
+    pub(super) fn edit_as_stranger(&mut self, document: u8, what: u8, value: u8) {
+        let key = people::document(document);
+        let entry = self.store.now().entry(&key).cloned();
+        let base = entry.as_ref().map_or(0, |entry| entry.version.0);
+        let number = u32::try_from(self.known.len()).expect("people make few edits");
+        let hand = Hand {
+            number,
+            user: USERS[0],
+            what,
+            value,
+        };
+        let body = entry.as_ref().and_then(|entry| entry.body.as_ref());
+        let action = hand.acts(&key, body, BaseVersion(base));
+        let client = (value % 2 == 0).then_some("nameless");
+        self.edit_unnumbered(key, action, client);
+    }
+
+    fn edit_unnumbered(&mut self, key: DocumentKey, action: Action, client: Option<&str>) {
+        let synced = match &action {
+            Action::Create { .. } => self.store.now().entry(&key).map(|entry| entry.version),
+            Action::Update { base, .. } | Action::Delete { base } => Some(Version(base.0)),
+        };
+        let synced = synced.unwrap_or_default();
+        let number = self.next_number(Known {
+            device: None,
+            synced,
+        });
+        let change = Change {
+            key,
+            action,
+            changed_at: None,
+        };
+        let push = Push {
+            client: client.map(|name| PushClient {
+                id: ClientId::new(name).expect("a short name"),
+                first: None,
+            }),
+            changes: vec![Submission {
+                type_name: change.key.type_name.clone(),
+                id: change.key.id.to_string(),
+                change: Ok(change),
+            }],
+            atomic: false,
+            policy: None,
+            epoch: None,
+        };
+        let nobody = self.devices.len();
+        let parcel = Parcel {
+            push,
+            numbers: vec![number],
+        };
+        self.push(nobody, 0, parcel, OFFICE);
+    }
+}
+
+/// Somebody about to do something.
+struct Hand {
+    number: u32,
+    user: &'static str,
+    what: u8,
+    value: u8,
+}
+
+impl Hand {
+    fn acts(&self, key: &DocumentKey, view: Option<&Document>, base: BaseVersion) -> Action {
+        let Some(view) = view else {
+            let document = self.created(key);
+            return Action::Create {
+                document,
+                base: None,
+            };
+        };
+        if self.what % 8 == 0 {
+            return Action::Delete { base };
+        }
+        let set = self.set(key, view);
+        // Who sends a difference has to say from what.
+        let differs = |name: &String| matches!(name.as_str(), "count" | "tags" | "notes");
+        let shows = self.value % 4 > 0 || set.keys().any(differs);
+        let seen = |name: &String| (name.clone(), view.get(name).cloned().unwrap_or(Value::Null));
+        let seen = shows.then(|| set.keys().map(seen).collect());
+        Action::Update { base, set, seen }
+    }
+
+    fn created(&self, key: &DocumentKey) -> Document {
+        let mut document = Document::from([
+            (
+                "audience".to_owned(),
+                people::audience(self.user, self.value),
+            ),
+            ("title".to_owned(), self.text()),
+        ]);
+        if key.type_name.as_str() == "Task" && self.what % 2 == 0 {
+            document.insert("done".to_owned(), Value::Bool(false));
+            document.insert("tags".to_owned(), Value::List(vec![self.text()]));
+        }
+        document
+    }
+
+    fn set(&self, key: &DocumentKey, view: &Document) -> Document {
+        let (small, null) = (i32::from(self.value % 3), Value::Null);
+        let task = key.type_name.as_str() == "Task";
+        let (name, value) = match self.what % 16 {
+            1 | 2 => ("audience", people::audience(self.user, self.value)),
+            3 | 4 => ("title", self.text()),
+            5 => (
+                "title",
+                if small == 0 {
+                    null
+                } else {
+                    Value::String(String::new())
+                },
+            ),
+            6 | 7 => (
+                "done",
+                if small == 2 {
+                    null
+                } else {
+                    Value::Bool(small == 0)
+                },
+            ),
+            _ if !task => ("title", self.text()),
+            9 | 10 => ("count", Value::Int(number(view, "count") + small - 1)),
+            11 | 12 => ("tags", self.tags(view)),
+            13 => ("notes", self.notes(view)),
+            14 => ("best", Value::Int(small)),
+            15 => ("latest", self.text()),
+            _ => ("place", self.place(small)),
+        };
+        let mut set = Document::from([(name.to_owned(), value)]);
+        if task && self.value > 200 {
+            set.insert("stars".to_owned(), Value::Int(small));
+        }
+        set
+    }
+
+    fn text(&self) -> Value {
+        Value::String(format!("edit {}", self.number))
+    }
+
+    fn place(&self, floor: i32) -> Value {
+        let floor = if floor == 0 {
+            Value::Null
+        } else {
+            Value::Int(floor - 1)
+        };
+        let place = [
+            ("name".to_owned(), self.text()),
+            ("floor".to_owned(), floor),
+        ];
+        Value::Object(Document::from(place))
+    }
+
+    fn tags(&self, view: &Document) -> Value {
+        let mut tags = match view.get("tags") {
+            Some(Value::List(tags)) => tags.clone(),
+            _ => Vec::new(),
+        };
+        if self.value % 3 == 0 && !tags.is_empty() {
+            tags.remove(0);
+        } else {
+            tags.push(self.text());
+        }
+        Value::List(tags)
+    }
+
+    fn notes(&self, view: &Document) -> Value {
+        let text = view
+            .get("notes")
+            .and_then(Value::as_str)
+            .unwrap_or("one two three");
+        let words: Vec<&str> = text.split(' ').collect();
+        let changed = usize::from(self.value) % words.len();
+        let word = self.number.to_string();
+        let words = words
+            .iter()
+            .enumerate()
+            .map(|(i, old)| if i == changed { &word } else { *old });
+        Value::String(words.collect::<Vec<_>>().join(" "))
+    }
+}
+
+fn number(view: &Document, name: &str) -> i32 {
+    match view.get(name) {
+        Some(Value::Int(number)) => *number,
+        _ => 0,
+    }
+}

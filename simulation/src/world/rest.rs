@@ -1,0 +1,150 @@
+//! Coming to rest: every message arrives, every push is settled, and then everybody must agree.
+
+use std::collections::BTreeMap;
+
+use tidegate_core::{
+    id::{DocumentKey, Scope, Version},
+    value::Document,
+};
+
+use super::{
+    GATEWAYS, Tally, World,
+    device::{Device, PAGES_MAX},
+};
+use crate::{
+    client::{Client, Sending},
+    oracle::{self, Judged, Property, Violation, expect},
+};
+
+/// Documents by key: version, scope, body.
+type Holdings = BTreeMap<DocumentKey, (Version, Scope, Document)>;
+
+impl World {
+    pub(super) async fn rest(mut self) -> Result<Tally, Violation> {
+        self.store.release_all();
+        (0..GATEWAYS).for_each(|gateway| self.store.catch_up(gateway, None));
+        self.settle().await?;
+        for device in 0..self.devices.len() {
+            let claimed = self.caller(self.devices[device].user()).1.claimed;
+            self.devices[device].expire(&claimed);
+            self.follow(device).await?;
+            self.empty_outbox(device).await?;
+        }
+        for device in 0..self.devices.len() {
+            self.compare_live(device).await?;
+        }
+        for device in 0..self.devices.len() {
+            self.pull_all(device, device, 3).await?;
+            self.compare(device).await?;
+        }
+        self.store.look(oracle::judge_order)?;
+        self.ledger.judge(&self.model, &self.store.now())?;
+        Ok(self.tally)
+    }
+
+    /// Brings a device up to date, by its subscription where it has one.
+    async fn follow(&mut self, device: usize) -> Judged {
+        let must_pull = self.devices[device].client.epoch().is_none();
+        if must_pull || !self.devices[device].is_subscribed() {
+            return self.pull_all(device, device, 3).await;
+        }
+        for _ in 0..PAGES_MAX {
+            let before = self.devices[device].client.checkpoint.clone();
+            self.tick += 1;
+            self.listen(device)?;
+            self.settle().await?;
+            if self.devices[device].client.checkpoint == before {
+                return Ok(());
+            }
+        }
+        expect(false, Property::Ends, || {
+            format!("the subscription of device {device} goes on for ever")
+        })
+    }
+
+    async fn empty_outbox(&mut self, device: usize) -> Judged {
+        for _ in 0..PAGES_MAX {
+            if self.devices[device].client.is_quiet() {
+                return Ok(());
+            }
+            self.tick += 1;
+            self.devices[device].answers.clear();
+            let sending = Sending {
+                count: 2,
+                atomic: false,
+                policy: None,
+            };
+            if self.devices[device].client.flight.is_some() {
+                self.retry(device, device);
+            } else {
+                self.send_next(device, sending, device, false);
+            }
+            self.settle().await?;
+            self.hear(device, 0, false)?;
+            self.follow(device).await?;
+        }
+        expect(false, Property::Ends, || {
+            format!("{:?} is never settled", self.devices[device].client)
+        })
+    }
+
+    /// Who only listens has all that is confirmed.
+    async fn compare_live(&mut self, device: usize) -> Judged {
+        if !self.devices[device].is_subscribed() {
+            return Ok(());
+        }
+        self.follow(device).await?;
+        let truth = self.truth(device);
+        let mut held = holdings(&self.devices[device].client);
+        held.retain(|key, _| self.devices[device].client.held[key].is_confirmed());
+        let mut confirmed = truth.clone();
+        confirmed.retain(|key, _| {
+            held.contains_key(key) || !self.devices[device].client.held.contains_key(key)
+        });
+        expect(held == confirmed, Property::Convergence, || {
+            format!("subscribed device {device} holds {held:#?} and not {truth:#?}")
+        })
+    }
+
+    /// The client holds what is visible to its user in the store, and what a fresh client gets.
+    async fn compare(&mut self, device: usize) -> Judged {
+        let truth = self.truth(device);
+        let held = holdings(&self.devices[device].client);
+        expect(held == truth, Property::Convergence, || {
+            format!("device {device} holds {held:#?} and not {truth:#?}")
+        })?;
+        let mut fresh = Device::new(self.devices[device].number, None);
+        fresh.ask_for(self.devices[device].client.types.clone());
+        let replaced = std::mem::replace(&mut self.devices[device], fresh);
+        self.pull_all(device, device + 1, 0).await?;
+        let first = holdings(&self.devices[device].client);
+        self.devices[device] = replaced;
+        expect(first == truth, Property::Convergence, || {
+            format!("a first sync gives {first:#?} and not {truth:#?}")
+        })
+    }
+
+    fn truth(&self, device: usize) -> Holdings {
+        let device = &self.devices[device];
+        let grants = self.grants(device.user());
+        let state = self.store.now();
+        let visible = state.entries().filter(|entry| {
+            grants.can_read(&entry.scope) && device.client.types.contain(&entry.key.type_name)
+        });
+        visible
+            .filter_map(|entry| {
+                let held = (entry.version, entry.scope.clone(), entry.body.clone()?);
+                Some((entry.key.clone(), held))
+            })
+            .collect()
+    }
+}
+
+fn holdings(client: &Client) -> Holdings {
+    let held = client.held.iter();
+    held.map(|(key, held)| {
+        let state = (held.version, held.scope.clone(), held.body.clone());
+        (key.clone(), state)
+    })
+    .collect()
+}
