@@ -105,6 +105,9 @@ fn append_entry(raw: &mut RawDocumentBuf, entry: &Entry) -> Result<(), CodecErro
     if let Some(membership) = &entry.membership {
         raw.append(cstr!("g"), encode_membership(membership));
     }
+    if entry.withheld {
+        raw.append(cstr!("h"), true);
+    }
     if let Some(body) = &entry.body {
         raw.append(cstr!("b"), value::encode(body)?);
     }
@@ -121,6 +124,7 @@ fn decode_entry(raw: &RawDocument) -> Result<Entry, CodecError> {
         field_versions: decode_field_versions(raw)?,
         writers: decode_writers(raw)?,
         body: document(raw, "b")?.map(value::decode).transpose()?,
+        withheld: raw.get("h")?.is_some(),
         at: instant(raw, "at")?,
         membership: document(raw, "g")?.map(decode_membership).transpose()?,
     })
@@ -308,6 +312,7 @@ mod tests {
             field_versions in btree_map(name(), any::<i32>().prop_map(Version), 0..4),
             writers in btree_map(any::<i32>().prop_map(Version), writers(), 0..4),
             body in option::of(arbitrary_body()),
+            withheld in any::<bool>(),
             at in instants(),
             membership in option::of(memberships()),
         ) -> Entry {
@@ -323,6 +328,7 @@ mod tests {
                 field_versions,
                 writers,
                 body,
+                withheld,
                 at,
                 membership,
             }

@@ -67,6 +67,8 @@ impl View {
             entries: self.entries(&reads.keys)?,
             clients: clients.collect::<Result<_, StoreError>>()?,
             memberships: memberships.collect::<Result<_, StoreError>>()?,
+            foreign: BTreeMap::new(),
+            conflicts: 0,
             expired: match reads.expired {
                 Some(expired) => self.expired(expired)?,
                 None => Vec::new(),
