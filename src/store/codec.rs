@@ -26,6 +26,7 @@ use tidegate_core::{
 };
 
 pub(crate) use client::{decode_client, encode_client};
+pub(crate) use value::{decode_decimal, encode_value};
 
 /// Why bytes are no record, or a record cannot be made bytes.
 #[derive(Debug, Error)]
@@ -52,6 +53,15 @@ pub(crate) enum CodecError {
 /// [`CodecError::Bson`] when a field name contains U+0000.
 pub(crate) fn encode_item(item: &FeedItem) -> Result<Vec<u8>, CodecError> {
     let mut raw = RawDocumentBuf::new();
+    append_item(&mut raw, item)?;
+    Ok(raw.into_bytes())
+}
+
+/// The same behind what a store keeps beside it, under names of its own.
+///
+/// # Errors
+/// [`CodecError::Bson`] when a field name contains U+0000.
+pub(crate) fn append_item(raw: &mut RawDocumentBuf, item: &FeedItem) -> Result<(), CodecError> {
     let key = item.record.key();
     raw.append(cstr!("t"), key.type_name.as_str());
     raw.append(cstr!("i"), key.id.as_str());
@@ -60,10 +70,10 @@ pub(crate) fn encode_item(item: &FeedItem) -> Result<Vec<u8>, CodecError> {
     raw.append(cstr!("v"), item.record.version().0);
     raw.append(cstr!("at"), date(item.record.at()));
     match &item.record {
-        Record::Entry(entry) => append_entry(&mut raw, entry)?,
+        Record::Entry(entry) => append_entry(raw, entry)?,
         Record::Marker(_) => raw.append(cstr!("left"), true),
     }
-    Ok(raw.into_bytes())
+    Ok(())
 }
 
 /// Reads what [`encode_item`] wrote.

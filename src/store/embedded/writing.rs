@@ -29,24 +29,6 @@ struct Tables<'t> {
     expiry: Table<'t, (i64, &'static str, i64), ()>,
 }
 
-/// Whether a commit of `writes` would change anything.
-pub(super) fn changes_nothing(writes: &Writes) -> bool {
-    let Writes {
-        entries,
-        markers,
-        markers_removed,
-        clients,
-        collected,
-        floors,
-        version_floor,
-        epoch,
-        answers: _,
-    } = writes;
-    let no_records = entries.is_empty() && markers.is_empty() && markers_removed.is_empty();
-    let no_states = clients.is_empty() && collected.is_empty() && floors.is_empty();
-    no_records && no_states && version_floor.is_none() && epoch.is_none()
-}
-
 /// Numbers and writes everything, on top of what `before` shows; returns the feed writes.
 pub(super) fn write(
     transaction: &WriteTransaction,

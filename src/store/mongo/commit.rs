@@ -1,0 +1,320 @@
+//! One commit: a transaction that reads, decides and writes, repeated until it is known what became of it.
+//!
+//! What is written, and in which batches, is told in [`super::write`].
+
+use std::{collections::HashMap, sync::Arc};
+
+use mongodb::{
+    ClientSession,
+    bson::RawDocumentBuf,
+    options::{ReadConcern, TransactionOptions},
+};
+use tidegate_core::change::{Rejection, RejectionCode};
+use tidegate_core::{
+    entry::Entry,
+    id::DocumentKey,
+    transaction::{Foreign, Loaded, Reads, Refusal, Writes},
+};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{
+    Base,
+    document::is_identical_document,
+    failure::{Failure, Remedy, StatementError},
+    lane::Lane,
+    layout::TypeLayout,
+    opening::{durable, primary},
+    reader::Reader,
+    write::{Known, Plan},
+};
+use crate::store::{
+    Decide, StoreError,
+    decision::{changes_nothing, run_decision},
+};
+
+/// Carries out a commit in `lane`.
+pub(super) async fn commit(
+    base: &Base,
+    lane: Lane,
+    reads: &Reads,
+    decide: Arc<Decide>,
+) -> Result<Writes, StoreError> {
+    let commit = Commit {
+        base,
+        lane,
+        reads,
+        decide,
+        conflicts: 0,
+        unsettled: Vec::new(),
+    };
+    commit.run().await
+}
+
+struct Commit<'c> {
+    base: &'c Base,
+    lane: Lane,
+    reads: &'c Reads,
+    decide: Arc<Decide>,
+    /// How often it met another transaction.
+    conflicts: u32,
+    /// The group numbers of attempts of which it is not known whether they were committed, and what they would have
+    /// written. At most one of them was: each wrote over the number it had read.
+    unsettled: Vec<(i64, Writes)>,
+}
+
+impl Commit<'_> {
+    /// Attempts it until one succeeds, fails for good, or the time is over.
+    async fn run(mut self) -> Result<Writes, StoreError> {
+        let deadline = Instant::now() + self.base.commit_max;
+        let mut failed = Failure::Late;
+        for attempt in 0.. {
+            match timeout_at(deadline, self.attempt()).await {
+                Err(_) => break,
+                Ok(Ok(writes)) => return Ok(writes),
+                Ok(Err(failure)) => match failure.remedy() {
+                    Remedy::GiveUp => return Err(self.final_error(failure)),
+                    Remedy::RepeatAfterConflict => {
+                        self.conflicts += 1;
+                        failed = failure;
+                    }
+                    Remedy::Repeat => failed = failure,
+                },
+            }
+            tracing::debug!(?failed, attempt, "a transaction is repeated");
+            let pause = self.base.pause(attempt);
+            if timeout_at(deadline, sleep(pause)).await.is_err() {
+                break;
+            }
+        }
+        Err(self.late_error(failed))
+    }
+
+    /// One transaction. Dropping it half-way leaves nothing: the driver aborts what was begun.
+    async fn attempt(&mut self) -> Result<Writes, Failure> {
+        let base = self.base;
+        let number = self.lane.next_number();
+        let mut session = base.in_time(base.client.start_session()).await?;
+        let options = transaction_options(base);
+        let start = session.start_transaction().with_options(options);
+        base.in_time(start).await?;
+        let done = match self.transact(&mut session, number).await {
+            Ok(done) => done,
+            Err(failure) => {
+                // The failure is what tells; an abort that fails too leaves the transaction to its own end.
+                drop(base.in_time(session.abort_transaction()).await);
+                return Err(failure);
+            }
+        };
+        let writes = done.writes.clone();
+        if done.numbered {
+            // From here on it may be committed without anybody learning of it, also when this future is dropped.
+            self.unsettled.push((number, done.writes));
+        }
+        match base.in_time(session.commit_transaction()).await {
+            Ok(()) => Ok(writes),
+            Err(failure) => {
+                let failure = failure.of_commit();
+                if !matches!(failure, Failure::Unknown(_)) && done.numbered {
+                    self.unsettled.pop();
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Reads, decides and writes. An attempt that may have been committed before is settled here: by the number it
+    /// would have left, read in a transaction that writes it, so that the two cannot both be committed.
+    async fn transact(
+        &mut self,
+        session: &mut ClientSession,
+        number: i64,
+    ) -> Result<Done, Failure> {
+        let base = self.base;
+        let settling = !self.unsettled.is_empty();
+        if let Some(writes) = self.settled(session).await? {
+            let plan = Plan::new(base);
+            plan.with_group(self.lane.id(), number)
+                .send(session)
+                .await?;
+            return Ok(Done {
+                writes,
+                numbered: true,
+            });
+        }
+        let (loaded, mut known) = self.load(session).await?;
+        let (writes, loaded) = self.decided(loaded).await?;
+        let nothing = changes_nothing(&writes);
+        if nothing && !settling {
+            return Ok(Done {
+                writes,
+                numbered: false,
+            });
+        }
+        let mut plan = Plan::new(base).with_group(self.lane.id(), number);
+        if !nothing {
+            known.entries = loaded.entries;
+            plan.add(session, &writes, known, self.reads).await?;
+        }
+        plan.send(session).await?;
+        Ok(Done {
+            writes,
+            numbered: true,
+        })
+    }
+
+    /// What an earlier attempt wrote, if it was committed.
+    async fn settled(&self, session: &mut ClientSession) -> Result<Option<Writes>, Failure> {
+        if self.unsettled.is_empty() {
+            return Ok(None);
+        }
+        let mut reader = Reader {
+            base: self.base,
+            session,
+        };
+        let stands = reader.group_number(self.lane.id()).await?;
+        let mut unsettled = self.unsettled.iter();
+        let committed = unsettled.find(|(number, _)| Some(*number) == stands);
+        Ok(committed.map(|(_, writes)| writes.clone()))
+    }
+
+    async fn load(&self, session: &mut ClientSession) -> Result<(Loaded, Known), Failure> {
+        let (base, reads) = (self.base, self.reads);
+        let mut reader = Reader { base, session };
+        let meta = reader.meta().await?;
+        let entries = reader.entries(&reads.keys).await?;
+        let documents = reader.documents(&reads.keys).await?;
+        let loaded = Loaded {
+            epoch: meta.epoch,
+            version_floor: meta.version_floor,
+            clients: reader.clients(&reads.clients).await?,
+            memberships: reader.memberships(&reads.members).await?,
+            foreign: foreign(base, reads, &entries, &documents),
+            expired: match reads.expired {
+                Some(expired) => reader.expired(expired).await?,
+                None => Vec::new(),
+            },
+            conflicts: self.conflicts,
+            entries,
+        };
+        let known = Known {
+            entries: HashMap::new(),
+            documents,
+        };
+        Ok((loaded, known))
+    }
+
+    /// Decides off the async threads: the decision about a thousand changes takes its time.
+    async fn decided(&self, loaded: Loaded) -> Result<(Writes, Loaded), Failure> {
+        let decide = Arc::clone(&self.decide);
+        let decided = tokio::task::spawn_blocking(move || {
+            let writes = run_decision(&*decide, &loaded);
+            (writes, loaded)
+        });
+        let (writes, loaded) = decided
+            .await
+            .map_err(|ended| StoreError::Unavailable(ended.to_string()))?;
+        Ok((writes?, loaded))
+    }
+
+    /// What a failure for good amounts to. An attempt before it that is not settled makes it unknown.
+    fn final_error(&self, failure: Failure) -> StoreError {
+        if !self.unsettled.is_empty() {
+            return self.late_error(failure);
+        }
+        match failure.refused() {
+            Some((key, error)) => StoreError::Refused(Box::new(self.refusal(key, error))),
+            None => failure.into(),
+        }
+    }
+
+    fn late_error(&self, failure: Failure) -> StoreError {
+        let reason = StoreError::from(failure);
+        match self.unsettled.is_empty() {
+            true => StoreError::Unavailable(format!("{reason}; nothing was written")),
+            false => {
+                StoreError::Unavailable(format!("{reason}; whether it was written is not known"))
+            }
+        }
+    }
+
+    /// A refusal in the words of the model. The other document, which an index would name, stays unnamed.
+    fn refusal(&self, key: &DocumentKey, error: &StatementError) -> Refusal {
+        let layout = self.base.layout.document_type(&key.type_name);
+        let fields = error.fields.iter().filter_map(|stored| {
+            let mut fields = layout?.fields.iter();
+            let field = fields.find(|field| field.stored_as.as_str() == stored)?;
+            Some(field.name.clone())
+        });
+        let fields: Vec<String> = fields.collect();
+        let message = if error.is_unique() {
+            "another document already has this value, which has to be unique"
+        } else {
+            "the collection's validator refuses the document"
+        };
+        Refusal {
+            key: key.clone(),
+            rejection: Rejection {
+                code: RejectionCode::InvalidValue,
+                message: message.to_owned(),
+                field: fields.first().cloned(),
+            },
+            fields,
+        }
+    }
+}
+
+/// A transaction that waits for its commit.
+struct Done {
+    writes: Writes,
+    /// Whether it writes its group number.
+    numbered: bool,
+}
+
+/// The defaults of sessions, databases and collections do not reach a transaction: all of it is said here.
+fn transaction_options(base: &Base) -> TransactionOptions {
+    TransactionOptions::builder()
+        .read_concern(ReadConcern::snapshot())
+        .write_concern(durable())
+        .selection_criteria(primary())
+        .max_commit_time(base.call_max)
+        .build()
+}
+
+/// What of the documents asked for is not as their entries say.
+fn foreign(
+    base: &Base,
+    reads: &Reads,
+    entries: &HashMap<DocumentKey, Arc<Entry>>,
+    documents: &HashMap<DocumentKey, RawDocumentBuf>,
+) -> std::collections::BTreeMap<DocumentKey, Foreign> {
+    let found = reads.keys.iter().filter_map(|key| {
+        let layout = base.layout.document_type(&key.type_name)?;
+        let entry = entries.get(key).map(Arc::as_ref);
+        let foreign = foreign_of(base, layout, entry, documents.get(key))?;
+        Some((key.clone(), foreign))
+    });
+    found.collect()
+}
+
+fn foreign_of(
+    base: &Base,
+    layout: &TypeLayout,
+    entry: Option<&Entry>,
+    stored: Option<&RawDocumentBuf>,
+) -> Option<Foreign> {
+    let Some(stored) = stored else {
+        let expected = entry.is_some_and(|entry| entry.body.is_some() || entry.withheld);
+        return expected.then_some(Foreign::Gone);
+    };
+    let document = match base.layout.read(&layout.fields, stored) {
+        Ok(document) => document,
+        Err(problem) => return Some(Foreign::Misfit(problem)),
+    };
+    let says = entry.and_then(|entry| entry.body.as_ref()).map(|body| {
+        let mut known = body.clone();
+        known.retain(|name, _| layout.fields.iter().any(|field| field.name == *name));
+        known
+    });
+    let same = says.is_some_and(|says| is_identical_document(&says, &document));
+    (!same).then_some(Foreign::Document(document))
+}

@@ -1,0 +1,183 @@
+//! Opening the store: what it needs of the server, its collections and indexes, its first epoch.
+//!
+//! All of it may be done by several gateways at once, and again at every start.
+
+use std::time::Duration;
+
+use mongodb::{
+    Client, IndexModel,
+    bson::{Document, doc},
+    options::{
+        Acknowledgment, ClientOptions, IndexOptions, ReadConcern, ReadPreference,
+        SelectionCriteria, WriteConcern,
+    },
+};
+
+use super::{
+    Base, MongoOptions,
+    failure::{Failure, code},
+    layout::Layout,
+    places::{EPOCH, FORMAT, GROUPS, GROUPS_END, Places, VERSION_FLOOR},
+};
+use crate::store::StoreError;
+
+/// The format of the collections. It rises with every change that an older or a newer gateway could not read.
+const FORMAT_VERSION: i32 = 1;
+
+/// Snapshot reads outside of transactions came with 5.0; 6.0 is the oldest that is tested.
+const MAJOR_VERSION_MIN: i32 = 6;
+
+const NAMESPACE_EXISTS: i32 = 48;
+
+pub(super) async fn open(options: &MongoOptions, layout: Layout) -> Result<Base, StoreError> {
+    let client = Client::with_options(client_options(&options.client)).map_err(Failure::from)?;
+    let base = Base {
+        database: client.database(&options.database),
+        client,
+        places: Places::new(&options.prefix),
+        layout,
+        random: options.random.clone(),
+        call_max: options.call_max,
+        commit_max: options.commit_max,
+    };
+    base.check_server().await?;
+    base.make_collections().await?;
+    base.make_indexes().await?;
+    base.make_meta(options).await?;
+    base.forget_old_groups().await?;
+    Ok(base)
+}
+
+/// Majority and the primary everywhere; where the URL names no time-out, one that lets a request be answered in time.
+fn client_options(given: &ClientOptions) -> ClientOptions {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let mut options = given.clone();
+    options
+        .app_name
+        .get_or_insert_with(|| "tidegate".to_owned());
+    options.read_concern = Some(ReadConcern::majority());
+    options.write_concern = Some(durable());
+    options.selection_criteria = Some(primary());
+    options.server_selection_timeout.get_or_insert(PATIENCE);
+    options.connect_timeout.get_or_insert(PATIENCE);
+    options.heartbeat_freq.get_or_insert(PATIENCE);
+    options
+}
+
+/// On the disks of a majority.
+pub(super) fn durable() -> WriteConcern {
+    WriteConcern::builder()
+        .w(Acknowledgment::Majority)
+        .journal(true)
+        .build()
+}
+
+pub(super) fn primary() -> SelectionCriteria {
+    SelectionCriteria::ReadPreference(ReadPreference::Primary)
+}
+
+impl Base {
+    async fn check_server(&self) -> Result<(), Failure> {
+        let hello = self.run(doc! { "hello": 1 }).await?;
+        let sharded = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
+        if !hello.contains_key("setName") && !sharded {
+            let message = "this MongoDB is a standalone server, which has no transactions; start it with --replSet and initiate it, one member is enough";
+            return Err(StoreError::Unsuitable(message.to_owned()).into());
+        }
+        let build = self.run(doc! { "buildInfo": 1 }).await?;
+        let version = build.get_str("version").unwrap_or("unknown");
+        let major = version
+            .split('.')
+            .next()
+            .and_then(|major| major.parse().ok());
+        if major.is_none_or(|major: i32| major < MAJOR_VERSION_MIN) {
+            let message = format!(
+                "this MongoDB has version {version}; Tidegate needs {MAJOR_VERSION_MIN}.0 or later"
+            );
+            return Err(StoreError::Unsuitable(message).into());
+        }
+        Ok(())
+    }
+
+    /// Those of the application too: made inside a transaction they would collide with the first pushes.
+    async fn make_collections(&self) -> Result<(), Failure> {
+        for name in self
+            .places
+            .all()
+            .into_iter()
+            .chain(self.layout.collections())
+        {
+            match self.in_time(self.database.create_collection(name)).await {
+                Err(Failure::Driver(error)) if code(&error) == Some(NAMESPACE_EXISTS) => {}
+                made => made?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Scans by scope, type and seq; memberships by user; the oldest tombstones and markers. A first build may take as
+    /// long as it needs.
+    async fn make_indexes(&self) -> Result<(), Failure> {
+        let index = |keys: Document, sparse: bool| {
+            let options = IndexOptions::builder().sparse(sparse).build();
+            IndexModel::builder().keys(keys).options(options).build()
+        };
+        let feed = self.database.collection::<Document>(&self.places.feed);
+        feed.create_indexes([
+            index(doc! { "s": 1, "t": 1, "q": 1 }, false),
+            index(doc! { "g.u": 1 }, true),
+            index(doc! { "x": 1 }, true),
+        ])
+        .await?;
+        Ok(())
+    }
+
+    /// The first gateway to come gives the epoch.
+    async fn make_meta(&self, options: &MongoOptions) -> Result<(), Failure> {
+        let meta = self.database.collection::<Document>(&self.places.meta);
+        for (key, first) in [
+            (FORMAT, doc! { "v": FORMAT_VERSION }),
+            (EPOCH, doc! { "epoch": options.first_epoch.as_str() }),
+            (VERSION_FLOOR, doc! { "v": 0 }),
+        ] {
+            let update = doc! { "$setOnInsert": first };
+            let upsert = meta.update_one(doc! { "_id": key }, update).upsert(true);
+            self.in_time(upsert).await?;
+        }
+        let format = self.in_time(meta.find_one(doc! { "_id": FORMAT })).await?;
+        let found = format
+            .and_then(|format| format.get_i32("v").ok())
+            .unwrap_or_default();
+        if found != FORMAT_VERSION {
+            let number = |version: i32| u32::try_from(version).unwrap_or_default();
+            return Err(Failure::Final(StoreError::OtherFormat {
+                path: format!("{}.{}", self.database.name(), self.places.meta),
+                found: number(found),
+                known: number(FORMAT_VERSION),
+            }));
+        }
+        Ok(())
+    }
+
+    /// Every start of a gateway leaves its group numbers behind. None is asked for longer than a commit is repeated;
+    /// by MongoDB's own clock a day is long enough.
+    async fn forget_old_groups(&self) -> Result<(), Failure> {
+        let clients = self.database.collection::<Document>(&self.places.clients);
+        let a_day_ago =
+            doc! { "$dateSubtract": { "startDate": "$$NOW", "unit": "day", "amount": 1 } };
+        let old = doc! {
+            "_id": { "$gte": GROUPS, "$lt": GROUPS_END },
+            "$expr": { "$lt": ["$at", a_day_ago] },
+        };
+        self.in_time(clients.delete_many(old)).await?;
+        Ok(())
+    }
+
+    async fn run(&self, command: Document) -> Result<Document, Failure> {
+        let run = self
+            .database
+            .run_command(command)
+            .selection_criteria(primary());
+        self.in_time(run).await
+    }
+}
