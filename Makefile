@@ -1,11 +1,13 @@
-# Everything a developer does. `make test` needs nothing but cargo; what else a test needs, it brings.
+# Everything a developer does. `make test` needs nothing but cargo and python3; what else a test needs, it brings.
 
 .PHONY: run test check bench graphiql
 
 run:
 	cargo run --release -- dev
 
+# Without a mongod many tests fail; it is told once, before they begin.
 test:
+	@scripts/mongod >/dev/null
 	cargo test --workspace --locked
 
 check:
