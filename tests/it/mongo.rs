@@ -3,10 +3,13 @@
 //!
 //! Every test has a database of its own on a server they share, or a server of its own where it does harm.
 
+mod commits;
+mod contention;
 mod documents;
 mod foreign;
 mod gateway;
 mod refusals;
+mod tails;
 
 use std::sync::{
     Arc,

@@ -44,6 +44,7 @@ pub(super) async fn commit(
         lane,
         reads,
         decide,
+        session: None,
         conflicts: 0,
         unsettled: Vec::new(),
     };
@@ -55,6 +56,8 @@ struct Commit<'c> {
     lane: Lane,
     reads: &'c Reads,
     decide: Arc<Decide>,
+    /// `None` before the first attempt and during each.
+    session: Option<ClientSession>,
     /// How often it met another transaction.
     conflicts: u32,
     /// The group numbers of attempts of which it is not known whether they were committed, and what they would have
@@ -89,18 +92,29 @@ impl Commit<'_> {
         Err(self.late_error(failed))
     }
 
-    /// One transaction. Dropping it half-way leaves nothing: the driver aborts what was begun.
+    /// One transaction. All attempts share a session: beginning the next transaction ends the one before, which the
+    /// server would otherwise keep open, with all that it locks, for a minute.
     async fn attempt(&mut self) -> Result<Writes, Failure> {
         let base = self.base;
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => base.in_time(base.client.start_session()).await?,
+        };
+        let done = self.transaction(&mut session).await;
+        self.session = Some(session);
+        done
+    }
+
+    async fn transaction(&mut self, session: &mut ClientSession) -> Result<Writes, Failure> {
+        let base = self.base;
         let number = self.lane.next_number();
-        let mut session = base.in_time(base.client.start_session()).await?;
         let options = transaction_options(base);
-        let start = session.start_transaction().with_options(options);
-        base.in_time(start).await?;
-        let done = match self.transact(&mut session, number).await {
+        base.in_time(session.start_transaction().with_options(options))
+            .await?;
+        let done = match self.transact(session, number).await {
             Ok(done) => done,
             Err(failure) => {
-                // The failure is what tells; an abort that fails too leaves the transaction to its own end.
+                // The failure is what tells; where the abort fails too, the next transaction ends this one.
                 drop(base.in_time(session.abort_transaction()).await);
                 return Err(failure);
             }
@@ -110,16 +124,15 @@ impl Commit<'_> {
             // From here on it may be committed without anybody learning of it, also when this future is dropped.
             self.unsettled.push((number, done.writes));
         }
-        match base.in_time(session.commit_transaction()).await {
-            Ok(()) => Ok(writes),
-            Err(failure) => {
-                let failure = failure.of_commit();
-                if !matches!(failure, Failure::Unknown(_)) && done.numbered {
-                    self.unsettled.pop();
-                }
-                Err(failure)
-            }
+        let committed = base.in_time(session.commit_transaction()).await;
+        let failure = match committed.map_err(Failure::of_commit) {
+            Ok(()) => return Ok(writes),
+            Err(failure) => failure,
+        };
+        if done.numbered && !matches!(failure, Failure::Unknown(_)) {
+            self.unsettled.pop();
         }
+        Err(failure)
     }
 
     /// Reads, decides and writes. An attempt that may have been committed before is settled here: by the number it

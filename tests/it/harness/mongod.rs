@@ -26,6 +26,7 @@ use mongodb::{
 use tempfile::TempDir;
 use tokio::{sync::OnceCell, time::sleep};
 
+pub(crate) use self::faults::Times;
 use self::process::{Process, free_port};
 
 /// How long servers may take to start or to elect a primary: several starts may share two cores.

@@ -182,7 +182,7 @@ fn change(key: &str, action: Action) -> Change {
     }
 }
 
-fn push_of(client: Option<PushClient>, changes: Vec<Change>) -> Push {
+pub(crate) fn push_of(client: Option<PushClient>, changes: Vec<Change>) -> Push {
     let submission = |change: Change| Submission {
         type_name: change.key.type_name.clone(),
         id: change.key.id.as_str().to_owned(),
