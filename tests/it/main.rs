@@ -12,6 +12,7 @@ mod docs;
 mod embedded;
 mod harness;
 mod live;
+mod mongo;
 mod pull;
 mod push;
 mod schema;

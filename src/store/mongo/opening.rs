@@ -65,7 +65,9 @@ pub(super) async fn connect(
     Ok(client)
 }
 
-/// Majority and the primary everywhere; where the URL names no time-out, one that lets a request be answered in time.
+/// The primary everywhere; where the URL names no time-out, one that lets a request be answered in time. A read concern
+/// of the client's would replace that of snapshot sessions (driver 3.9), and their reads would be of many moments: each
+/// read names its own.
 fn client_options(given: &ClientOptions) -> ClientOptions {
     const PATIENCE: Duration = Duration::from_secs(5);
     /// As other drivers have it; with the ten of this one pulls would wait for one another.
@@ -74,7 +76,7 @@ fn client_options(given: &ClientOptions) -> ClientOptions {
     options
         .app_name
         .get_or_insert_with(|| "tidegate".to_owned());
-    options.read_concern = Some(ReadConcern::majority());
+    options.read_concern = None;
     options.write_concern = Some(durable());
     options.selection_criteria = Some(primary());
     options.server_selection_timeout.get_or_insert(PATIENCE);
@@ -142,7 +144,9 @@ impl Base {
             let upsert = meta.update_one(doc! { "_id": key }, update).upsert(true);
             self.in_time(upsert).await?;
         }
-        let format = self.in_time(meta.find_one(doc! { "_id": FORMAT })).await?;
+        let find = meta.find_one(doc! { "_id": FORMAT });
+        let find = find.read_concern(ReadConcern::majority());
+        let format = self.in_time(find).await?;
         let found = format
             .and_then(|format| format.get_i32("v").ok())
             .unwrap_or_default();

@@ -3,7 +3,7 @@
 
 use mongodb::{
     bson::{Document, doc},
-    options::{ClientOptions, ConnectionString},
+    options::{ClientOptions, ConnectionString, ReadConcern},
 };
 use tidegate_core::model::Model;
 
@@ -47,7 +47,9 @@ impl MongoStore {
     /// [`StoreError::Unavailable`].
     pub async fn served_model(&self) -> Result<Option<String>, StoreError> {
         let meta = self.base.meta();
-        let find = meta.find_one(doc! { "_id": SERVED_MODEL });
+        let find = meta
+            .find_one(doc! { "_id": SERVED_MODEL })
+            .read_concern(ReadConcern::majority());
         let note = self.base.in_time(find).await?;
         Ok(note.and_then(|note| note.get_str("text").map(str::to_owned).ok()))
     }
