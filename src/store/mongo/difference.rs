@@ -186,3 +186,6 @@ fn append_foreign(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
