@@ -104,8 +104,7 @@ pub(super) async fn serve(
     };
     shutdown.begin();
     server.await?;
-    tracing::info!("stopped");
-    done
+    done.inspect(|()| tracing::info!("stopped"))
 }
 
 /// Ends when the process is asked to stop: Ctrl-C, or SIGTERM. It listens from the call on, so that whoever has read

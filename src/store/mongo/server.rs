@@ -43,7 +43,7 @@ pub(super) enum ServerProblem {
     Unreachable(String),
     /// A server takes connections and does not speak.
     #[error(
-        "{0} takes connections and does not answer as MongoDB does; see that tls in store.url is what the server wants"
+        "{0} takes connections and does not answer as MongoDB does; see that store.url has tls=true if the server wants TLS and only then, and that the server's certificate is of this name and of an authority that tlsCAFile names"
     )]
     Silent(String),
     /// The name of a `mongodb+srv` URL, or of a host.
