@@ -3,6 +3,11 @@
 //!
 //! Every test has a database of its own on a server they share, or a server of its own where it does harm.
 
+mod documents;
+mod foreign;
+mod gateway;
+mod refusals;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
