@@ -26,7 +26,8 @@ use mongodb::{
 use tempfile::TempDir;
 use tokio::{sync::OnceCell, time::sleep};
 
-use self::process::{Process, free_port};
+use self::process::Process;
+pub(crate) use self::process::free_port;
 
 /// How long servers may take to start or to elect a primary: several starts may share two cores.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -242,8 +243,8 @@ impl Node {
     }
 }
 
-/// Asks until there is an answer.
-async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+/// Asks until there is an answer, but not for ever.
+pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {
             match ask().await {

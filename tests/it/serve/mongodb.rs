@@ -1,7 +1,7 @@
 //! `serve` and its kin on a real MongoDB: what they say of one that cannot be used, how they wait for one that is not there
 //! yet, and that the verbs work on it.
 
-use std::{net::TcpListener, process::Output};
+use std::process::Output;
 
 use mongodb::bson::{Document, doc};
 use reqwest::StatusCode;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::{CONFIG, assert_says, client, configured, token, with_secret};
 use crate::harness::{
     Server, Socket,
-    mongod::{Deployment, ROOT, fresh_database},
+    mongod::{Deployment, ROOT, free_port, fresh_database, until},
 };
 
 /// A configuration whose store is this one.
@@ -38,8 +38,7 @@ fn complaint(url: &str) -> String {
 
 /// An address where nobody listens.
 fn nowhere() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", free_port())
 }
 
 #[test]
@@ -134,9 +133,7 @@ async fn serve_waits_for_mongodb_and_says_so_until_it_comes() {
         let response = reqwest::get(format!("http://{address}{path}")).await.ok()?;
         Some(response.status())
     };
-    while status("/healthz").await.is_none() {
-        tokio::task::yield_now().await;
-    }
+    until("a listener", async || status("/healthz").await).await;
     assert_eq!(status("/healthz").await, Some(StatusCode::OK));
     for path in ["/readyz", "/graphql"] {
         assert_eq!(
@@ -145,12 +142,11 @@ async fn serve_waits_for_mongodb_and_says_so_until_it_comes() {
             "{path}"
         );
     }
-    while !std::fs::read_to_string(&log)
-        .unwrap()
-        .contains("waiting for the store")
-    {
-        tokio::task::yield_now().await;
-    }
+    until("line in the log", async || {
+        let told = std::fs::read_to_string(&log).unwrap();
+        told.contains("waiting for the store").then_some(())
+    })
+    .await;
     deployment.restart(0).await;
     let server = started.await.unwrap();
     assert_eq!(status("/readyz").await, Some(StatusCode::OK));
