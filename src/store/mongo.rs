@@ -11,6 +11,8 @@ mod layout;
 mod opening;
 mod places;
 mod reader;
+mod served;
+mod server;
 mod snapshot;
 mod tail;
 mod write;
@@ -30,6 +32,7 @@ use tidegate_core::{
     transaction::{Reads, Writes},
 };
 
+pub use self::served::client_options;
 use self::{
     failure::Failure, lane::Lanes, layout::Layout, places::Places, snapshot::MongoSnapshot,
 };
@@ -107,8 +110,9 @@ impl MongoStore {
     /// Connects, and makes what is missing: collections, indexes, the first epoch.
     ///
     /// # Errors
-    /// [`StoreError::Unsuitable`] on what is no replica set or older than 6.0, [`StoreError::OtherFormat`] when
-    /// another version of Tidegate made the store, [`StoreError::Unavailable`] when MongoDB cannot be reached.
+    /// [`StoreError::Unsuitable`] on what is no replica set or older than 6.0 and where the user may not do what is
+    /// needed, [`StoreError::OtherFormat`] when another version of Tidegate made the store,
+    /// [`StoreError::Unavailable`] when MongoDB cannot be reached.
     pub async fn open(options: &MongoOptions, model: &Model) -> Result<Self, StoreError> {
         let base = opening::open(options, Layout::of(model)).await?;
         let lanes = Lanes::new(&options.random, options.transactions_max);

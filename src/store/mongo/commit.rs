@@ -260,15 +260,17 @@ impl Commit<'_> {
         });
         let fields: Vec<String> = fields.collect();
         let message = if error.is_unique() {
-            "another document already has this value, which has to be unique"
+            "another document already has this value, which has to be unique".to_owned()
+        } else if error.is_validation() {
+            "the collection's validator refuses the document".to_owned()
         } else {
-            "the collection's validator refuses the document"
+            format!("the database refuses the document (code {})", error.code)
         };
         Refusal {
             key: key.clone(),
             rejection: Rejection {
                 code: RejectionCode::InvalidValue,
-                message: message.to_owned(),
+                message,
                 field: fields.first().cloned(),
             },
             fields,

@@ -80,11 +80,12 @@ impl Failure {
         }
     }
 
-    /// What became of a commit that failed like this: it may have happened unless the server says that it did not.
+    /// What became of a commit that failed like this: it may have happened unless the server itself says that it did not.
     pub(super) fn of_commit(self) -> Self {
         match &self {
+            Self::Driver(error) if is_aborted(error) => self,
+            Self::Driver(error) => Self::Unknown(error.to_string()),
             Self::Late => Self::Unknown("the commit was not answered in time".to_owned()),
-            Self::Driver(error) if is_unknown_commit(error) => Self::Unknown(error.to_string()),
             _ => self,
         }
     }
@@ -115,8 +116,10 @@ fn is_late(error: &Error) -> bool {
     code(error) == Some(MAX_TIME_EXPIRED)
 }
 
-fn is_unknown_commit(error: &Error) -> bool {
-    error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) || is_network(error) || is_late(error)
+fn is_aborted(error: &Error) -> bool {
+    code(error).is_some()
+        && !is_late(error)
+        && !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT)
 }
 
 /// The server's code, where it gave one.
@@ -152,8 +155,14 @@ impl StatementError {
         self.code == WRITE_CONFLICT || (self.code == DUPLICATE_KEY && own)
     }
 
+    /// Whatever else the server has against an application's document — a validator, 16 MiB with what others keep in
+    /// it, a shard key — it will have against it the next time too.
     fn is_refusal(&self) -> bool {
-        self.is_unique() || self.code == DOCUMENT_VALIDATION
+        self.key.is_some() && !self.is_conflict()
+    }
+
+    pub(super) fn is_validation(&self) -> bool {
+        self.code == DOCUMENT_VALIDATION
     }
 
     pub(super) fn is_unique(&self) -> bool {

@@ -18,29 +18,27 @@ use super::{
     failure::{Failure, code},
     layout::Layout,
     places::{EPOCH, FORMAT, GROUPS, GROUPS_END, Places, VERSION_FLOOR},
+    server::{self, Needs},
 };
 use crate::store::StoreError;
 
 /// The format of the collections. It rises with every change that an older or a newer gateway could not read.
 const FORMAT_VERSION: i32 = 1;
 
-/// Snapshot reads outside of transactions came with 5.0; 6.0 is the oldest that is tested.
-const MAJOR_VERSION_MIN: i32 = 6;
-
 const NAMESPACE_EXISTS: i32 = 48;
 
 pub(super) async fn open(options: &MongoOptions, layout: Layout) -> Result<Base, StoreError> {
-    let client = Client::with_options(client_options(&options.client)).map_err(Failure::from)?;
+    let places = Places::new(&options.prefix);
+    let client = connect(options, &places, &layout).await?;
     let base = Base {
         database: client.database(&options.database),
         client,
-        places: Places::new(&options.prefix),
+        places,
         layout,
         random: options.random.clone(),
         call_max: options.call_max,
         commit_max: options.commit_max,
     };
-    base.check_server().await?;
     base.make_collections().await?;
     base.make_indexes().await?;
     base.make_meta(options).await?;
@@ -48,11 +46,32 @@ pub(super) async fn open(options: &MongoOptions, layout: Layout) -> Result<Base,
     Ok(base)
 }
 
+/// Connects, and looks whether a store can be kept there.
+pub(super) async fn connect(
+    options: &MongoOptions,
+    places: &Places,
+    layout: &Layout,
+) -> Result<Client, StoreError> {
+    let client_options = client_options(&options.client);
+    let client = Client::with_options(client_options.clone());
+    let client = client.map_err(|error| server::of_options(&error))?;
+    let own = places.all().map(str::to_owned);
+    let needs = Needs {
+        database: options.database.clone(),
+        application: layout.collections().map(str::to_owned).collect(),
+        own: own.into(),
+    };
+    server::examine(&client, &client_options, &needs).await?;
+    Ok(client)
+}
+
 /// The primary everywhere; where the URL names no time-out, one that lets a request be answered in time. A read concern
 /// of the client's would replace that of snapshot sessions (driver 3.9), and their reads would be of many moments: each
 /// read names its own.
 fn client_options(given: &ClientOptions) -> ClientOptions {
     const PATIENCE: Duration = Duration::from_secs(5);
+    /// As other drivers have it; with the ten of this one pulls would wait for one another.
+    const POOL: u32 = 100;
     let mut options = given.clone();
     options
         .app_name
@@ -63,6 +82,7 @@ fn client_options(given: &ClientOptions) -> ClientOptions {
     options.server_selection_timeout.get_or_insert(PATIENCE);
     options.connect_timeout.get_or_insert(PATIENCE);
     options.heartbeat_freq.get_or_insert(PATIENCE);
+    options.max_pool_size.get_or_insert(POOL);
     options
 }
 
@@ -79,28 +99,6 @@ pub(super) fn primary() -> SelectionCriteria {
 }
 
 impl Base {
-    async fn check_server(&self) -> Result<(), Failure> {
-        let hello = self.run(doc! { "hello": 1 }).await?;
-        let sharded = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
-        if !hello.contains_key("setName") && !sharded {
-            let message = "this MongoDB is a standalone server, which has no transactions; start it with --replSet and initiate it, one member is enough";
-            return Err(StoreError::Unsuitable(message.to_owned()).into());
-        }
-        let build = self.run(doc! { "buildInfo": 1 }).await?;
-        let version = build.get_str("version").unwrap_or("unknown");
-        let major = version
-            .split('.')
-            .next()
-            .and_then(|major| major.parse().ok());
-        if major.is_none_or(|major: i32| major < MAJOR_VERSION_MIN) {
-            let message = format!(
-                "this MongoDB has version {version}; Tidegate needs {MAJOR_VERSION_MIN}.0 or later"
-            );
-            return Err(StoreError::Unsuitable(message).into());
-        }
-        Ok(())
-    }
-
     /// Those of the application too: made inside a transaction they would collide with the first pushes.
     async fn make_collections(&self) -> Result<(), Failure> {
         for name in self
@@ -175,13 +173,5 @@ impl Base {
         };
         self.in_time(clients.delete_many(old)).await?;
         Ok(())
-    }
-
-    async fn run(&self, command: Document) -> Result<Document, Failure> {
-        let run = self
-            .database
-            .run_command(command)
-            .selection_criteria(primary());
-        self.in_time(run).await
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Places {
     pub(super) scopes: String,
     /// What is remembered of clients, and the group numbers of gateways.
     pub(super) clients: String,
-    /// Format, epoch and version floor.
+    /// Format, epoch and version floor, and the model last served.
     pub(super) meta: String,
 }
 
@@ -24,6 +24,7 @@ pub(super) struct Places {
 pub(super) const FORMAT: &str = "format";
 pub(super) const EPOCH: &str = "epoch";
 pub(super) const VERSION_FLOOR: &str = "versionFloor";
+pub(super) const SERVED_MODEL: &str = "servedModel";
 
 impl Places {
     pub(super) fn new(prefix: &str) -> Self {

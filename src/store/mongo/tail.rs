@@ -144,14 +144,10 @@ impl Tail {
                 Ok(Event::Told(TailEvent::Committed { transaction, items }))
             }
             (Ok(name), Ok(written)) if name == places.meta => {
-                let is_epoch = written.get_str("_id").is_ok_and(|id| id == EPOCH);
-                let epoch = written
-                    .get_str("epoch")
-                    .ok()
-                    .and_then(|epoch| Epoch::new(epoch).ok());
-                Ok(match epoch.filter(|_| is_epoch) {
+                let epoch = written.get_str("epoch").ok();
+                Ok(match epoch.and_then(|epoch| Epoch::new(epoch).ok()) {
                     Some(epoch) => Event::Told(TailEvent::Epoch(epoch)),
-                    None => Event::Nothing,
+                    None => Event::Told(TailEvent::Restart),
                 })
             }
             // Nobody but Tidegate writes there, and Tidegate writes whole documents.
@@ -170,14 +166,15 @@ enum Event {
 
 fn pipeline(base: &Base) -> [Document; 2] {
     let places = &base.places;
-    let own = doc! {
-        "ns.coll": { "$in": [&places.feed, &places.meta] },
-        "operationType": { "$in": ["insert", "replace", "update", "drop", "rename"] },
-    };
+    let writes = doc! { "$in": ["insert", "replace", "update"] };
+    let feed = doc! { "ns.coll": &places.feed, "operationType": writes.clone() };
+    let epoch = doc! { "ns.coll": &places.meta, "documentKey._id": EPOCH, "operationType": writes };
+    let own = doc! { "$in": [&places.feed, &places.meta] };
+    let own = doc! { "ns.coll": own, "operationType": { "$in": ["drop", "rename"] } };
     let whole = doc! { "operationType": { "$in": ["dropDatabase", "invalidate"] } };
     let kept = doc! { "operationType": 1, "ns": 1, "fullDocument": 1, "lsid": 1, "txnNumber": 1 };
     [
-        doc! { "$match": { "$or": [own, whole] } },
+        doc! { "$match": { "$or": [feed, epoch, own, whole] } },
         doc! { "$project": kept },
     ]
 }

@@ -26,8 +26,8 @@ use mongodb::{
 use tempfile::TempDir;
 use tokio::{sync::OnceCell, time::sleep};
 
-pub(crate) use self::faults::Times;
-use self::process::{Process, free_port};
+use self::process::Process;
+pub(crate) use self::{faults::Times, process::free_port};
 
 /// How long servers may take to start or to elect a primary: several starts may share two cores.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -112,25 +112,31 @@ impl Deployment {
 
     /// The URL of a database, for whoever may do everything.
     pub(crate) fn url(&self, database: &str) -> String {
-        let (user, password) = ROOT;
-        self.url_of(user, password, database)
+        match self.asks_for_users {
+            true => self.url_of(ROOT.0, ROOT.1, database),
+            false => self.url_of_nobody(database),
+        }
     }
 
-    /// The URL of a database for a user, who is left out where nobody asks.
+    /// The URL of a database for a user; the users are in the database `admin`.
     pub(crate) fn url_of(&self, user: &str, password: &str, database: &str) -> String {
-        let user = match self.asks_for_users {
-            true => format!("{user}:{}@", password.replace(' ', "%20")),
-            false => String::new(),
+        let user = format!("mongodb://{user}:{}@", password.replace(' ', "%20"));
+        let url = self.url_of_nobody(database);
+        url.replacen("mongodb://", &user, 1) + "&authSource=admin"
+    }
+
+    /// The URL of a database that says nothing of a user.
+    pub(crate) fn url_of_nobody(&self, database: &str) -> String {
+        let set = if self.is_replica_set {
+            "?replicaSet=rs0"
+        } else {
+            ""
         };
-        let hosts: Vec<String> = self.nodes.iter().map(Node::address).collect();
-        let mut options = vec![];
-        options.extend(self.is_replica_set.then_some("replicaSet=rs0"));
-        options.extend(self.asks_for_users.then_some("authSource=admin"));
-        format!(
-            "mongodb://{user}{}/{database}?{}",
-            hosts.join(","),
-            options.join("&")
-        )
+        format!("mongodb://{}/{database}{set}", self.hosts().join(","))
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        self.nodes.iter().map(Node::address).collect()
     }
 
     /// A client of the whole deployment. It belongs to the test that asked: a client does not outlive its runtime.
@@ -141,9 +147,8 @@ impl Deployment {
     /// Waits until there is a primary; which node it is.
     pub(crate) async fn primary(&self) -> usize {
         // Not `client`: this has to work before there is a user.
-        let hosts: Vec<String> = self.nodes.iter().map(Node::address).collect();
-        let url = format!("mongodb://{}/?replicaSet=rs0", hosts.join(","));
-        let admin = Client::with_uri_str(url).await.unwrap().database("admin");
+        let client = Client::with_uri_str(self.url_of_nobody("admin")).await;
+        let admin = client.unwrap().database("admin");
         let hello = until("a primary", async || {
             let hello = admin.run_command(doc! {"hello": 1}).await.ok()?;
             hello
@@ -153,7 +158,7 @@ impl Deployment {
         });
         let hello = hello.await;
         let address = hello.get_str("me").unwrap();
-        let found = hosts.iter().position(|host| host == address);
+        let found = self.hosts().iter().position(|host| host == address);
         found.expect("the primary is one of the nodes")
     }
 
@@ -238,8 +243,8 @@ impl Node {
     }
 }
 
-/// Asks until there is an answer.
-async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+/// Asks until there is an answer, but not for ever.
+pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {
             match ask().await {

@@ -122,7 +122,7 @@ fn mongod() -> &'static Path {
 
 /// A port that nobody listens on and that this process gives to nobody else. Another process may begin elsewhere, but
 /// could still take it before it is used.
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: OnceLock<AtomicU32> = OnceLock::new();
     let next = NEXT.get_or_init(|| AtomicU32::new(std::process::id().wrapping_mul(97)));
     let began = Instant::now();
