@@ -6,6 +6,7 @@
 mod commits;
 mod contention;
 mod documents;
+mod feeds;
 mod foreign;
 mod gateway;
 mod refusals;

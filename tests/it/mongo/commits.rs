@@ -154,7 +154,7 @@ async fn a_hung_server_is_not_waited_for_beyond_the_limit() {
         .await;
     deployment.pause(0);
     let began = Instant::now();
-    let push = push_of(None, vec![gateway.count_on("1")]);
+    let push = push_of(None, vec![gateway.update("1", 1, json!({ "notes": "x" }))]);
     let unanswered = gateway.sync.push(&gateway.caller("alice"), push).await;
     let unavailable = matches!(
         &unanswered,

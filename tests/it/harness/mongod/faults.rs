@@ -6,7 +6,7 @@ use mongodb::{
     options::{ReadPreference, SelectionCriteria},
 };
 
-use super::Deployment;
+use super::{Deployment, PAUSE};
 
 /// How often a command is to fail.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +33,10 @@ impl Deployment {
     /// Hangs a node: its sockets stay open and nothing answers.
     pub(crate) fn pause(&self, node: usize) {
         self.signal(node, "STOP");
+        let process = self.nodes[node].process.lock().unwrap();
+        while !process.as_ref().expect("the node runs").is_stopped() {
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// Lets a hung node go on.

@@ -78,6 +78,14 @@ impl Process {
         assert_eq!(self.line(), "sent");
     }
 
+    /// Whether none of its threads runs any more: a signal to stop reaches one after the other.
+    pub(super) fn is_stopped(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).unwrap();
+        let mut states =
+            threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("stat")));
+        states.all(|state| state.is_ok_and(|state| state.contains(") T ")))
+    }
+
     /// Kills it as a power cut would; its data stays.
     pub(super) fn kill(mut self) {
         self.tell("KILL");
