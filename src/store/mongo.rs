@@ -6,6 +6,7 @@ mod commit;
 mod difference;
 mod document;
 mod failure;
+mod foreign;
 mod lane;
 mod layout;
 mod opening;

@@ -6,23 +6,20 @@ use std::{collections::HashMap, sync::Arc};
 
 use mongodb::{
     ClientSession,
-    bson::RawDocumentBuf,
     options::{ReadConcern, TransactionOptions},
 };
-use tidegate_core::change::{Rejection, RejectionCode};
 use tidegate_core::{
-    entry::Entry,
+    change::{Rejection, RejectionCode},
     id::DocumentKey,
-    transaction::{Foreign, Loaded, Reads, Refusal, Writes},
+    transaction::{Loaded, Reads, Refusal, Writes},
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     Base,
-    document::is_identical_document,
     failure::{Failure, Remedy, StatementError},
+    foreign::foreign,
     lane::Lane,
-    layout::TypeLayout,
     opening::{durable, primary},
     reader::Reader,
     write::{Known, Plan},
@@ -201,7 +198,7 @@ impl Commit<'_> {
             version_floor: meta.version_floor,
             clients: reader.clients(&reads.clients).await?,
             memberships: reader.memberships(&reads.members).await?,
-            foreign: foreign(base, reads, &entries, &documents),
+            foreign: foreign(&base.layout, &reads.keys, &entries, &documents),
             expired: match reads.expired {
                 Some(expired) => reader.expired(expired).await?,
                 None => Vec::new(),
@@ -293,43 +290,4 @@ fn transaction_options(base: &Base) -> TransactionOptions {
         .selection_criteria(primary())
         .max_commit_time(base.call_max)
         .build()
-}
-
-/// What of the documents asked for is not as their entries say.
-fn foreign(
-    base: &Base,
-    reads: &Reads,
-    entries: &HashMap<DocumentKey, Arc<Entry>>,
-    documents: &HashMap<DocumentKey, RawDocumentBuf>,
-) -> std::collections::BTreeMap<DocumentKey, Foreign> {
-    let found = reads.keys.iter().filter_map(|key| {
-        let layout = base.layout.document_type(&key.type_name)?;
-        let entry = entries.get(key).map(Arc::as_ref);
-        let foreign = foreign_of(base, layout, entry, documents.get(key))?;
-        Some((key.clone(), foreign))
-    });
-    found.collect()
-}
-
-fn foreign_of(
-    base: &Base,
-    layout: &TypeLayout,
-    entry: Option<&Entry>,
-    stored: Option<&RawDocumentBuf>,
-) -> Option<Foreign> {
-    let Some(stored) = stored else {
-        let expected = entry.is_some_and(|entry| entry.body.is_some() || entry.withheld);
-        return expected.then_some(Foreign::Gone);
-    };
-    let document = match base.layout.read(&layout.fields, stored) {
-        Ok(document) => document,
-        Err(problem) => return Some(Foreign::Misfit(problem)),
-    };
-    let says = entry.and_then(|entry| entry.body.as_ref()).map(|body| {
-        let mut known = body.clone();
-        known.retain(|name, _| layout.fields.iter().any(|field| field.name == *name));
-        known
-    });
-    let same = says.is_some_and(|says| is_identical_document(&says, &document));
-    (!same).then_some(Foreign::Document(document))
 }

@@ -94,7 +94,7 @@ pub(super) fn is_identical(a: &Value, b: &Value) -> bool {
     }
 }
 
-pub(super) fn is_identical_document(a: &Document, b: &Document) -> bool {
+fn is_identical_document(a: &Document, b: &Document) -> bool {
     let mut pairs = a.iter().zip(b);
     a.len() == b.len()
         && pairs.all(|((name_a, a), (name_b, b))| name_a == name_b && is_identical(a, b))

@@ -84,7 +84,7 @@ impl Failure {
     pub(super) fn of_commit(self) -> Self {
         match &self {
             Self::Driver(error) if is_aborted(error) => self,
-            Self::Driver(error) => Self::Unknown(error.to_string()),
+            Self::Driver(error) => Self::Unknown(error.kind.to_string()),
             Self::Late => Self::Unknown("the commit was not answered in time".to_owned()),
             _ => self,
         }
@@ -211,9 +211,10 @@ impl From<Failure> for StoreError {
                 Self::Unavailable(format!("{reason}; whether it was written is not known"))
             }
             Failure::Driver(error) if code(&error) == Some(OUT_OF_DISK_SPACE) => {
-                Self::NotWritable(error.to_string())
+                Self::NotWritable(error.kind.to_string())
             }
-            Failure::Driver(error) => Self::Unavailable(error.to_string()),
+            // What the server answered in full would fill the log with bytes.
+            Failure::Driver(error) => Self::Unavailable(error.kind.to_string()),
             Failure::Statement(error) => {
                 Self::Undecided(format!("{} (code {})", error.message, error.code))
             }

@@ -24,7 +24,7 @@ use super::{
     reader::item,
     within,
 };
-use crate::store::TailEvent;
+use crate::store::{StoreError, TailEvent};
 
 /// How long the server waits for news before it says that there are none, and where it stands.
 const AWAIT: Duration = Duration::from_secs(1);
@@ -105,12 +105,15 @@ impl Tail {
         }
     }
 
-    /// A server that refuses to go on from the token never will; anything else passes.
+    /// Where the server says that it cannot go on from the token, it never will; anything else passes.
     async fn failed(&mut self, failure: Failure) {
-        let opening = self.open.take().is_none();
-        tracing::warn!(?failure, "the change stream is opened again");
-        if opening && self.token.is_some() && is_lost(&failure) {
+        self.open = None;
+        if is_lost(&failure) {
             self.token = None;
+        }
+        if self.failures == 0 {
+            let error = StoreError::from(failure);
+            tracing::warn!(%error, "the change stream is opened again");
         }
         sleep(self.base.pause(self.failures)).await;
         self.failures = self.failures.saturating_add(1);
@@ -128,7 +131,8 @@ impl Tail {
             _ => Ok(Event::Nothing),
         };
         read.unwrap_or_else(|failure| {
-            tracing::error!(?failure, "an event of the feed cannot be read");
+            let error = StoreError::from(failure);
+            tracing::error!(%error, "an event of the feed cannot be read");
             Event::Told(TailEvent::Restart)
         })
     }
@@ -179,7 +183,7 @@ fn pipeline(base: &Base) -> [Document; 2] {
     ]
 }
 
-/// Whether the server itself says that it cannot go on: it may still be electing, or restarting, or away.
+/// Whether the server itself says that what came next is lost, or too large to be told.
 fn is_lost(failure: &Failure) -> bool {
     const HISTORY_LOST: i32 = 286;
     const FATAL: i32 = 280;

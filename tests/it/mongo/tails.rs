@@ -40,7 +40,10 @@ struct Bench {
 
 /// A server of the test's own, a store on it, and its tail.
 async fn bench(change: impl FnOnce(&mut MongoOptions)) -> Bench {
-    let deployment = Deployment::replica_set(1).await;
+    bench_on(Deployment::replica_set(1).await, change).await
+}
+
+async fn bench_on(deployment: Deployment, change: impl FnOnce(&mut MongoOptions)) -> Bench {
     let mut options = options(&deployment, "app").await;
     options.client.app_name = Some("the gateway".to_owned());
     change(&mut options);
@@ -97,7 +100,6 @@ async fn a_tail_whose_connection_breaks_goes_on_without_a_gap() {
         doc! { "failCommands": ["getMore"], "closeConnection": true },
         doc! { "failCommands": ["getMore", "aggregate"], "closeConnection": true },
         doc! { "failCommands": ["getMore", "aggregate"], "errorCode": 189 },
-        doc! { "failCommands": ["getMore"], "errorCode": 286 },
     ] {
         bench.fail(Times::Next(3), how).await;
         for _ in 0..3 {
@@ -109,14 +111,35 @@ async fn a_tail_whose_connection_breaks_goes_on_without_a_gap() {
 }
 
 #[tokio::test]
+async fn commits_and_the_tail_go_on_after_an_election_without_a_gap() {
+    let mut bench = bench_on(Deployment::replica_set(3).await, |_| ()).await;
+    for _ in 0..2 {
+        let seq = bench.write().await;
+        assert_eq!(bench.told().await, Some(seq));
+        bench.deployment.step_down().await;
+        let seq = bench.write().await;
+        assert_eq!(bench.told().await, Some(seq));
+        bench.deployment.all_follow().await;
+    }
+}
+
+#[tokio::test]
 async fn a_tail_whose_history_is_lost_begins_anew_and_says_so() {
     let mut bench = bench(|_| ()).await;
-    let how = doc! { "failCommands": ["getMore", "aggregate"], "errorCode": 286 };
-    bench.fail(Times::Next(2), how).await;
-    assert_eq!(bench.told().await, None);
-    bench.deployment.heal_commands().await;
-    let seq = bench.write().await;
-    assert_eq!(bench.told().await, Some(seq));
+    for (times, how) in [
+        (1, doc! { "failCommands": ["getMore"], "errorCode": 286 }),
+        (
+            2,
+            doc! { "failCommands": ["getMore", "aggregate"], "errorCode": 286 },
+        ),
+        (1, doc! { "failCommands": ["getMore"], "errorCode": 10334 }),
+    ] {
+        bench.fail(Times::Next(times), how).await;
+        assert_eq!(bench.told().await, None);
+        bench.deployment.heal_commands().await;
+        let seq = bench.write().await;
+        assert_eq!(bench.told().await, Some(seq));
+    }
 }
 
 #[tokio::test]
