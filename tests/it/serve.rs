@@ -2,6 +2,7 @@
 //!
 //! Whose tokens it believes is told in `tokens`, what becomes of a MongoDB in `mongodb`.
 
+mod gateways;
 mod mongodb;
 mod tokens;
 

@@ -56,3 +56,95 @@ fn puts(change: &Change, field: &str) -> bool {
         Action::Delete { .. } => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        change::{BaseVersion, RejectionCode, Submission},
+        grant::{Grants, Identity},
+        id::{DocumentId, TypeName, UserId},
+        push::{Push, PushHash},
+        value::{Document, Timestamp, Value},
+    };
+
+    fn key() -> DocumentKey {
+        DocumentKey {
+            type_name: TypeName::new("Task").unwrap(),
+            id: DocumentId::new("1").unwrap(),
+        }
+    }
+
+    /// A push of one update for each list of fields; none is a delete.
+    fn push(changes: &[&[&str]]) -> PushRequest {
+        let submissions = changes.iter().map(|fields| {
+            let value = |name: &&str| ((*name).to_owned(), Value::Null);
+            let set: Document = fields.iter().map(value).collect();
+            let base = BaseVersion(1);
+            let action = match fields {
+                [] => Action::Delete { base },
+                _ => Action::Update {
+                    base,
+                    set,
+                    seen: None,
+                },
+            };
+            Submission {
+                type_name: key().type_name,
+                id: "1".to_owned(),
+                change: Ok(Change {
+                    key: key(),
+                    action,
+                    changed_at: None,
+                }),
+            }
+        });
+        let push = Push {
+            client: None,
+            changes: submissions.collect(),
+            atomic: false,
+            policy: None,
+            epoch: None,
+        };
+        PushRequest {
+            identity: Arc::new(Identity {
+                user: UserId::new("alice").unwrap(),
+                claims: serde_json::Map::new(),
+                expires_at: Timestamp::EPOCH,
+            }),
+            claim_grants: Arc::new(Grants::default()),
+            hash: PushHash::of(&push),
+            push,
+        }
+    }
+
+    fn refusal(fields: &[&str]) -> Refusal {
+        Refusal {
+            key: key(),
+            fields: fields.iter().copied().map(str::to_owned).collect(),
+            rejection: Rejection::new(RejectionCode::InvalidValue, "no"),
+        }
+    }
+
+    #[test]
+    fn the_last_change_that_put_the_value_in_is_to_blame_and_then_the_one_before() {
+        let pushes = [
+            push(&[&["email"], &["title"]]),
+            push(&[&["email", "title"], &["notes"], &[]]),
+        ];
+        for (refusals, expected) in [
+            (vec![refusal(&["email"])], vec![(1, 0)]),
+            (vec![refusal(&["email"]); 2], vec![(0, 0), (1, 0)]),
+            (vec![refusal(&["unknown", "notes"])], vec![(1, 1)]),
+            (vec![refusal(&["unknown"])], vec![(1, 1)]),
+            (vec![refusal(&[]); 3], vec![(0, 1), (1, 0), (1, 1)]),
+            (vec![refusal(&[]); 9], vec![(0, 0), (0, 1), (1, 0), (1, 1)]),
+        ] {
+            let mut blamed: Vec<Place> = blame(&pushes, &refusals).into_keys().collect();
+            blamed.sort_unstable();
+            assert_eq!(blamed, expected, "{refusals:?}");
+        }
+    }
+}

@@ -287,7 +287,8 @@ impl Reader<'_> {
         let mut found = Vec::new();
         for ids in ids.chunks(KEYS_MAX) {
             let filter = doc! { "_id": { "$in": ids.to_vec() } };
-            let options = FindOptions::builder().batch_size(u32::MAX >> 1).build();
+            let all = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+            let options = FindOptions::builder().batch_size(all).build();
             found.extend(self.find(collection, filter, options).await?);
         }
         Ok(found)
