@@ -60,7 +60,8 @@ pub trait Store: Send + Sync {
     fn tail(&self) -> BoxStream<'static, TailEvent>;
 }
 
-/// One consistent view: all its answers are of the same moment.
+/// One consistent view: all its answers are of the same moment. It is to be short-lived: a store keeps what has been
+/// replaced since for minutes only, or cannot use its room again meanwhile.
 #[async_trait]
 pub trait Snapshot: Send {
     /// The store's epoch.

@@ -9,6 +9,7 @@ mod documents;
 mod feeds;
 mod foreign;
 mod gateway;
+mod opening;
 mod refusals;
 mod tails;
 

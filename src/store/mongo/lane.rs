@@ -2,7 +2,7 @@
 //!
 //! A transaction's number is written with it, and tells later whether it was committed (rules.md 5.2).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -89,6 +89,6 @@ impl Drop for Lane {
 }
 
 /// A panic while the lock was held leaves a list of lanes all the same.
-fn lock(free: &Mutex<Vec<State>>) -> std::sync::MutexGuard<'_, Vec<State>> {
+fn lock(free: &Mutex<Vec<State>>) -> MutexGuard<'_, Vec<State>> {
     free.lock().unwrap_or_else(PoisonError::into_inner)
 }
