@@ -53,11 +53,13 @@ pub(super) struct Plan<'b> {
     batches: Vec<Batch>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// In the order in which the application's documents are written: what a unique index would not have twice is given up
+/// by one document before another takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Verb {
-    Insert,
-    Update,
     Delete,
+    Update,
+    Insert,
 }
 
 /// Statements of one kind on one collection.
@@ -72,6 +74,14 @@ struct Statement {
     raw: RawDocumentBuf,
     /// The application's document it writes.
     key: Option<DocumentKey>,
+}
+
+/// What becomes of one of the application's documents.
+struct Change<'b> {
+    verb: Verb,
+    collection: &'b str,
+    raw: RawDocumentBuf,
+    key: DocumentKey,
 }
 
 impl<'b> Plan<'b> {
@@ -121,8 +131,17 @@ impl<'b> Plan<'b> {
         for item in &items {
             self.add_item(item, &known)?;
         }
+        self.add_documents(writes, &known)
+    }
+
+    fn add_documents(&mut self, writes: &Writes, known: &Known) -> Result<(), Failure> {
+        let mut changes = Vec::new();
         for entry in &writes.entries {
-            self.add_document(entry, &known)?;
+            changes.extend(self.change_of_document(entry, known)?);
+        }
+        changes.sort_by_key(|change| change.verb);
+        for change in changes {
+            self.push(change.verb, change.collection, change.raw, Some(change.key));
         }
         Ok(())
     }
@@ -225,20 +244,24 @@ impl<'b> Plan<'b> {
     }
 
     /// Makes the application's document say what the entry says; a withheld one is somebody else's, and stays.
-    fn add_document(&mut self, entry: &Entry, known: &Known) -> Result<(), Failure> {
+    fn change_of_document(
+        &self,
+        entry: &Entry,
+        known: &Known,
+    ) -> Result<Option<Change<'b>>, Failure> {
         let base = self.base;
         let Some(layout) = base.layout.document_type(&entry.key.type_name) else {
-            return Ok(());
+            return Ok(None);
         };
         let stored = known.documents.get(&entry.key);
         if entry.withheld || (entry.body.is_none() && stored.is_none()) {
-            return Ok(());
+            return Ok(None);
         }
         let id = id_to_bson(layout.id_type, entry.key.id.as_str()).ok_or_else(|| {
             let message = format!("{} is no id of its collection", entry.key);
             Failure::Final(StoreError::Undecided(message))
         })?;
-        let (verb, statement) = match (&entry.body, stored) {
+        let (verb, raw) = match (&entry.body, stored) {
             (None, _) => (Verb::Delete, rawdoc! { "q": { "_id": id }, "limit": 1 }),
             (Some(body), None) => {
                 let document = base.layout.write(&layout.fields, id, body);
@@ -248,15 +271,18 @@ impl<'b> Plan<'b> {
                 let difference = base.layout.difference(&layout.fields, stored, body);
                 let difference = difference.map_err(undecided)?;
                 if difference.is_empty() {
-                    return Ok(());
+                    return Ok(None);
                 }
                 let update = operators(difference.set, &difference.unset);
                 (Verb::Update, rawdoc! { "q": { "_id": id }, "u": update })
             }
         };
-        let key = Some(entry.key.clone());
-        self.push(verb, &layout.collection, statement, key);
-        Ok(())
+        Ok(Some(Change {
+            verb,
+            collection: &layout.collection,
+            raw,
+            key: entry.key.clone(),
+        }))
     }
 
     /// A whole document: an insert where there is none, which costs a third of an upsert, or else a replacement.

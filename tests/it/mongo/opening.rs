@@ -67,7 +67,7 @@ async fn the_group_numbers_of_gateways_long_gone_are_forgotten() {
         .await
         .collection::<Document>("tidegate.clients");
     let two_days_ago = DateTime::from_millis(DateTime::now().timestamp_millis() - 172_800_000);
-    let gone = "\0gateway\00000000000000001\00";
+    let gone = "\u{0}gateway\u{0}0000000000000001\u{0}0";
     let old = doc! { "_id": gone, "n": 5_i64, "at": two_days_ago };
     clients.insert_one(old).await.unwrap();
     mongo.open().await;

@@ -100,6 +100,27 @@ async fn of_several_changes_to_a_document_the_one_that_put_the_value_in_is_to_bl
 }
 
 #[tokio::test]
+async fn a_value_that_one_document_gives_up_may_be_taken_by_another_in_the_same_push() {
+    let mongo = Mongo::start().await;
+    let gateway = Gateway::start(&mongo.options().await).await;
+    with_unique_email(&mongo.database().await).await;
+    let create = |id, email| {
+        let fields = json!({ "audience": "user:alice", "title": "x", "email": email });
+        gateway.create(id, fields)
+    };
+    let before = vec![create("7", "a@x.org"), create("8", "b@x.org")];
+    gateway.push("alice", before).await;
+    let changes = vec![
+        gateway.delete("7", 1),
+        gateway.update("8", 1, json!({ "email": "c@x.org" })),
+        create("1", "a@x.org"),
+        create("2", "b@x.org"),
+    ];
+    let outcomes = gateway.push("alice", changes).await;
+    assert_eq!(statuses(&outcomes), [Applied; 4]);
+}
+
+#[tokio::test]
 async fn a_validator_rejects_one_change_and_the_rest_is_committed() {
     let mongo = Mongo::start().await;
     let gateway = Gateway::start(&mongo.options().await).await;
