@@ -3,6 +3,7 @@
 
 mod documents;
 mod engine;
+mod found;
 mod input;
 
 use std::sync::Arc;
