@@ -54,3 +54,12 @@ fn a_whole_float_of_a_variable_is_an_integer() {
 fn an_id_keeps_its_sign() {
     assert_eq!(given("", "id", "-0", json!({})), json!("-0"));
 }
+
+/// A fragment that selects nothing of an object put a `__typename` beside what others select.
+#[test]
+fn an_empty_fragment_adds_nothing() {
+    let query = "{ any { note ... on State { ... on Project { name } } } }";
+    assert_eq!(data(query, json!({})), json!({"any": {"note": "{}"}}));
+    let query = "{ any { ... on Task { title } ... on State { ... on Project { name } } } }";
+    assert_eq!(data(query, json!({})), json!({"any": {"title": "{}"}}));
+}
