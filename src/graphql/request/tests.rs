@@ -1,10 +1,11 @@
 //! The door before an engine that answers each field with exactly the arguments it was given: one line a case. The
-//! engine itself is in `engine.rs`.
+//! engine itself is in `engine.rs`, what is compared with graphql-js in `peer.rs`.
 
 mod documents;
 mod engine;
 mod found;
 mod input;
+mod peer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
