@@ -69,6 +69,20 @@ fn differences() -> Vec<Difference> {
             graphql_js: Gives(json!({"any": [null], "flag": true})),
         },
         Difference {
+            reason: "a comma behind dots: apollo-parser 0.8 skips none where it looks ahead; nobody writes it",
+            query: "{ ..., { echo(any: 0) } }",
+            variables: json!({}),
+            door: Refuses("parse"),
+            graphql_js: Gives(json!({"any": 0, "flag": true})),
+        },
+        Difference {
+            reason: "a comma before a colon, likewise",
+            query: "{ a,: echo(any: 0) }",
+            variables: json!({}),
+            door: Refuses("parse"),
+            graphql_js: Gives(json!({"any": 0, "flag": true})),
+        },
+        Difference {
             reason: "one root key twice in a subscription: apollo-compiler 1.33 counts fields, not keys; write it once",
             query: "subscription { changes { near { __typename } } changes { __typename } }",
             variables: json!({}),

@@ -196,7 +196,6 @@ impl<'s> Writer<'s> {
         let (before, after) = query.split_at(at);
         let junk = self.tape.of(&[
             "",
-            ",",
             "&",
             "\"",
             " 01 ",
