@@ -1,4 +1,5 @@
-# Everything a developer does. `make test` needs nothing but cargo and python3; what else a test needs, it brings.
+# Everything a developer does. `make test` needs nothing but cargo and python3; what else a test needs, it brings: MongoDB by
+# scripts/mongod, Node and graphql-js by scripts/door-peer.sh.
 
 .PHONY: run test check bench graphiql
 

@@ -6,6 +6,8 @@ mod cache;
 mod coerce;
 mod document;
 mod limits;
+mod literals;
+mod merge;
 mod scalar;
 mod select;
 mod value;
@@ -23,6 +25,7 @@ use self::cache::DocumentCache;
 use self::coerce::Coercer;
 use self::document::CheckedDocument;
 pub(crate) use self::limits::DoorLimits;
+use self::merge::MergeCheck;
 use self::select::Selector;
 
 /// What a transport received, before anything is believed about it.
@@ -82,6 +85,7 @@ pub(crate) enum DoorError {
 /// Admits operations on one schema; shared by all transports.
 pub(crate) struct Door {
     schema: Valid<Schema>,
+    merge_check: MergeCheck,
     limits: DoorLimits,
     documents: DocumentCache,
 }
@@ -92,8 +96,10 @@ impl Door {
     /// # Errors
     /// If `sdl` is not a valid schema.
     pub(crate) fn new(sdl: &str, limits: DoorLimits) -> Result<Self, DoorError> {
+        let schema = schema(sdl)?;
         Ok(Self {
-            schema: schema(sdl)?,
+            merge_check: MergeCheck::new(&schema),
+            schema,
             documents: DocumentCache::new(limits.cached_documents_max, limits.cached_bytes_max),
             limits,
         })
@@ -130,7 +136,8 @@ impl Door {
         if let Some(known) = self.documents.get(text) {
             return Ok(known);
         }
-        let checked = Arc::new(CheckedDocument::new(&self.schema, text, &self.limits)?);
+        let checked = CheckedDocument::new(&self.schema, &self.merge_check, text, &self.limits)?;
+        let checked = Arc::new(checked);
         self.documents.insert(text, Arc::clone(&checked));
         Ok(checked)
     }
