@@ -6,4 +6,5 @@
     reason = "a test that cannot go on fails where it stands"
 )]
 
+mod checkpoints;
 mod spellings;
