@@ -7,4 +7,5 @@
 )]
 
 mod checkpoints;
+mod hashes;
 mod spellings;
