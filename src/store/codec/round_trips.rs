@@ -78,8 +78,8 @@ fn spelled(ty: &Ty, embedded: &mut Vec<String>) -> String {
         Ty::Scalar(name) => (*name).to_owned(),
         Ty::Enum => "Mood".to_owned(),
         Ty::List(item) => match &**item {
-            // A list of embedded documents cannot hold null.
-            Ty::Embedded(_) => format!("[{}!]", spelled(item, embedded)),
+            // A list of embedded documents or of lists cannot hold null.
+            Ty::Embedded(_) | Ty::List(_) => format!("[{}!]", spelled(item, embedded)),
             _ => format!("[{}]", spelled(item, embedded)),
         },
         Ty::Embedded(fields) => {
@@ -109,7 +109,7 @@ fn values(ty: Ty) -> BoxedStrategy<Json> {
         Ty::Enum => select(&MOODS[..]).prop_map(Json::from).boxed(),
         Ty::Embedded(fields) => documents(fields),
         Ty::List(item) => {
-            let null = u32::from(!matches!(*item, Ty::Embedded(_)));
+            let null = u32::from(!matches!(*item, Ty::Embedded(_) | Ty::List(_)));
             let items = prop_oneof![null => Just(Json::Null), 4 => values(*item)];
             vec(items, 0..4).prop_map(Json::from).boxed()
         }
