@@ -1,6 +1,6 @@
 # Everything a developer does. `make test` needs nothing but cargo; what else a test needs, it brings.
 
-.PHONY: run test check bench graphiql
+.PHONY: run test check bench fuzz graphiql
 
 run:
 	cargo run --release -- dev
@@ -17,6 +17,10 @@ check:
 
 bench:
 	cargo bench --locked
+
+# FUZZ_SECONDS for each target, a minute if not said.
+fuzz:
+	scripts/fuzz
 
 # Builds GraphiQL's page anew; its files are committed, so that a plain `cargo build` needs no npm.
 graphiql:
