@@ -30,17 +30,21 @@ use self::select::Selector;
 
 /// What a transport received, before anything is believed about it.
 #[derive(Debug, Default)]
-pub(crate) struct RawRequest {
-    pub(crate) query: String,
-    pub(crate) operation_name: Option<String>,
-    pub(crate) variables: serde_json::Map<String, serde_json::Value>,
+pub struct RawRequest {
+    /// The document.
+    pub query: String,
+    /// Which of its operations, where it has several.
+    pub operation_name: Option<String>,
+    /// The values of the operation's variables.
+    pub variables: serde_json::Map<String, serde_json::Value>,
 }
 
 /// An operation that means exactly one thing: valid, within limits, and free of variables,
 /// conditions and named fragments.
 #[derive(Debug)]
-pub(crate) struct Admitted {
-    pub(crate) kind: OperationKind,
+pub struct Admitted {
+    /// How it is to be executed.
+    pub kind: OperationKind,
     /// Carries the parsed operation; the schema that executes it needs fast validation only.
     pub(crate) request: Request,
     /// The keys of its answer in the order of the operation, which the specification asks for (section 6.3) and
@@ -49,9 +53,12 @@ pub(crate) struct Admitted {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OperationKind {
+pub enum OperationKind {
+    /// `query`.
     Query,
+    /// `mutation`.
     Mutation,
+    /// `subscription`.
     Subscription,
 }
 

@@ -4,6 +4,8 @@
 //! the BSON of application documents, whose shape is the model's.
 
 mod client;
+#[cfg(test)]
+mod round_trips;
 mod value;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -280,7 +282,7 @@ mod tests {
     use super::{value::tests::arbitrary_body, *};
 
     fn name() -> impl Strategy<Value = String> {
-        "[a-zA-Z0-9:/$.äß-]{1,12}"
+        prop_oneof!["[a-zA-Z0-9:/$.äß-]{1,12}", "[^\\x00]{1,20}", "ü{128}"]
     }
 
     fn instants() -> impl Strategy<Value = Timestamp> {

@@ -10,6 +10,7 @@ mod contract;
 mod crash;
 mod docs;
 mod embedded;
+mod fuzz;
 mod harness;
 mod live;
 mod mongo;

@@ -14,7 +14,7 @@ use tidegate_core::{
 };
 
 use super::{
-    tables::{CLIENTS, ENTRIES, EXPIRY, EntryPlace, FEED, MARKERS, MEMBERS, META, SCOPES},
+    tables::{CLIENTS, ENTRIES, EXPIRY, EntryPlace, FEED, MARKERS, MEMBERS, META, SCOPES, names},
     view::View,
 };
 use crate::store::{StoreError, codec};
@@ -219,8 +219,4 @@ impl<'t> Tables<'t> {
                 }),
         })
     }
-}
-
-fn names(key: &DocumentKey) -> (&str, &str) {
-    (key.type_name.as_str(), key.id.as_str())
 }
