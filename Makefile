@@ -1,11 +1,14 @@
-# Everything a developer does. `make test` needs nothing but cargo; what else a test needs, it brings.
+# Everything a developer does. `make test` needs nothing but cargo and python3; what else a test needs, it brings: MongoDB by
+# scripts/mongod, Node and graphql-js by scripts/door-peer.sh.
 
-.PHONY: run test check bench graphiql
+.PHONY: run test check bench fuzz graphiql
 
 run:
 	cargo run --release -- dev
 
+# Without a mongod many tests fail; it is told once, before they begin.
 test:
+	@scripts/mongod >/dev/null
 	cargo test --workspace --locked
 
 check:
@@ -17,6 +20,10 @@ check:
 
 bench:
 	cargo bench --locked
+
+# FUZZ_SECONDS for each target, a minute if not said.
+fuzz:
+	scripts/fuzz
 
 # Builds GraphiQL's page anew; its files are committed, so that a plain `cargo build` needs no npm.
 graphiql:

@@ -175,6 +175,7 @@ fn entry(number: usize) -> Entry {
         body: Some(body),
         at: Timestamp::EPOCH,
         membership: None,
+        withheld: false,
     }
 }
 

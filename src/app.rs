@@ -1,8 +1,8 @@
 //! The application: the rooms wired together. It alone owns the clock and randomness.
 
+mod opening;
+
 use std::{
-    fs,
-    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -15,13 +15,13 @@ use tidegate_core::{
     value::Timestamp,
 };
 
+use self::opening::Opened;
+pub(crate) use self::opening::{exists, open};
 use crate::{
     auth::{AuthConfig, AuthError, AuthSetupError, Authenticator},
+    config::StoreConfig,
     graphql::{Api, ApiError, ApiOptions, error::Failure},
-    store::{
-        Store, StoreError,
-        embedded::{EmbeddedOptions, EmbeddedStore},
-    },
+    store::{Store, StoreError},
     sync::{self, Caller, Clock, Survey, SyncLimits, SyncService},
 };
 
@@ -58,12 +58,10 @@ pub(crate) struct Parts {
     pub(crate) model: Arc<Model>,
     /// The text the model was parsed from.
     pub(crate) model_text: String,
-    pub(crate) store: PathBuf,
+    pub(crate) store: StoreConfig,
     pub(crate) auth: AuthConfig,
     pub(crate) api: ApiOptions,
     pub(crate) limits: SyncLimits,
-    /// Tombstones older than this are collected.
-    pub(crate) retention: Duration,
 }
 
 /// Everything a transport needs.
@@ -76,16 +74,17 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Opens the store and starts the service on it.
+    /// Opens the store, waiting for a MongoDB that is not there yet, and starts the service on it.
     ///
     /// # Errors
     /// [`AppError`], with what to do.
     pub(crate) async fn start(parts: Parts) -> Result<Arc<Self>, AppError> {
         let api = Api::new(&parts.model, parts.api)?;
         let authenticator = Authenticator::new(&parts.auth)?;
-        let store = open_store(&parts.store)?;
-        check_fit(&parts, store.as_ref()).await?;
-        tokio::spawn(collect_regularly(store.clone(), parts.retention));
+        let opened = opening::open_patiently(&parts.store, &parts.model).await?;
+        check_fit(&parts, &opened).await?;
+        let (store, retention) = (opened.store, parts.store.tombstone_retention);
+        tokio::spawn(collect_regularly(store.clone(), retention));
         let sync = SyncService::start(parts.model, store, system_clock(), parts.limits);
         Ok(Arc::new(Self {
             api,
@@ -113,19 +112,13 @@ impl Gateway {
     }
 }
 
-/// Opens the embedded store in `directory`, or makes one there.
-pub(crate) fn open_store(directory: &Path) -> Result<Arc<dyn Store>, StoreError> {
-    let options = EmbeddedOptions::new(new_epoch());
-    Ok(Arc::new(EmbeddedStore::open(directory, &options)?))
-}
-
-/// Looks through the store when the model is not the one it was last served with, a copy of which lies beside it.
-async fn check_fit(parts: &Parts, store: &dyn Store) -> Result<(), AppError> {
-    let path = parts.store.join("served-model.graphql");
-    let served = fs::read_to_string(&path).ok();
+/// Looks through the store when the model is not the one it was last served with, a copy of which is kept with it.
+async fn check_fit(parts: &Parts, opened: &Opened) -> Result<(), AppError> {
+    let served = opened.served_model().await?;
     if served.as_deref() == Some(&parts.model_text) {
         return Ok(());
     }
+    let store = opened.store.as_ref();
     let survey = survey(&parts.model, store).await?;
     if brings_types_back(&parts.model, served.as_deref(), &survey) {
         tracing::warn!(
@@ -133,10 +126,7 @@ async fn check_fit(parts: &Parts, store: &dyn Store) -> Result<(), AppError> {
         );
         sync::rotate_epoch(store, new_epoch()).await?;
     }
-    fs::write(&path, &parts.model_text).map_err(|error| AppError::Note {
-        path: path.display().to_string(),
-        error,
-    })
+    opened.note_served_model(&parts.model_text).await
 }
 
 /// Holds every stored document against the model.
@@ -234,14 +224,23 @@ pub(crate) fn new_epoch() -> Epoch {
 }
 
 /// `BYTES` random bytes in hexadecimal.
+pub(crate) fn random_hex<const BYTES: usize>() -> String {
+    let bytes = random::<BYTES>();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn random_number() -> u64 {
+    u64::from_ne_bytes(random())
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one source of randomness"
 )]
-pub(crate) fn random_hex<const BYTES: usize>() -> String {
-    let mut bytes = [0_u8; BYTES];
+fn random<const BYTES: usize>() -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes).expect("the operating system has randomness");
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
 }
 
 #[cfg(test)]
@@ -257,7 +256,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{auth::SigningKey, sync::PullRequest};
+    use crate::{auth::SigningKey, config::StoreUrl, sync::PullRequest};
 
     const MODEL: &str = r#"
 extend schema @grant(scope: "public", access: WRITE)
@@ -294,11 +293,13 @@ type Note @collection(name: "notes") @scope(by: "public") { id: ID! text: String
         let gateway = Gateway::start(Parts {
             model: Arc::new(Model::parse("model.graphql", MODEL).unwrap()),
             model_text: MODEL.to_owned(),
-            store: directory.path().to_owned(),
+            store: StoreConfig {
+                tombstone_retention: Duration::ZERO,
+                ..StoreConfig::new(StoreUrl::Embedded(directory.path().to_owned()))
+            },
             auth: AuthConfig::with_secret(key),
             api: ApiOptions::default(),
             limits: SyncLimits::default(),
-            retention: Duration::ZERO,
         })
         .await
         .unwrap();

@@ -4,18 +4,21 @@
 
 mod check;
 mod duration;
+mod mongodb;
 mod problem;
 mod reader;
 mod settings;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 pub(crate) use self::duration::parse_duration;
+pub(crate) use self::mongodb::{InvalidMongodbUrl, MongodbUrl};
 pub(crate) use self::problem::ConfigProblem;
 use self::settings::Settings;
 use crate::auth::AuthConfig;
@@ -54,17 +57,30 @@ pub(crate) struct Loaded {
     pub(crate) warnings: Vec<ConfigProblem>,
 }
 
+/// Where documents are kept, and for how long deleted ones are remembered.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreConfig {
     pub(crate) url: StoreUrl,
+    /// The beginning of the names of Tidegate's own collections in MongoDB.
+    pub(crate) prefix: String,
     pub(crate) tombstone_retention: Duration,
 }
 
-/// Where documents are kept. What a MongoDB URL says besides is left out as long as no store dials it: it may carry a
-/// password.
+impl StoreConfig {
+    /// A store by its URL alone.
+    pub(crate) fn new(url: StoreUrl) -> Self {
+        StoreConfig {
+            url,
+            prefix: "tidegate.".to_owned(),
+            tombstone_retention: Duration::from_secs(90 * 24 * 60 * 60),
+        }
+    }
+}
+
+/// Where documents are kept.
 #[derive(Clone, Debug)]
 pub(crate) enum StoreUrl {
-    Mongodb,
+    Mongodb(Box<MongodbUrl>),
     Embedded(PathBuf),
 }
 
@@ -77,18 +93,34 @@ impl FromStr for StoreUrl {
             .or_else(|| after("mongodb+srv://"))
             .is_some()
         {
-            return Ok(StoreUrl::Mongodb);
+            return Ok(StoreUrl::Mongodb(Box::new(MongodbUrl::parse(url)?)));
         }
         after("embedded:")
             .map(|path| StoreUrl::Embedded(PathBuf::from(path)))
-            .ok_or(InvalidStoreUrl)
+            .ok_or(InvalidStoreUrl::Scheme)
     }
 }
 
-/// It does not repeat the URL, which may carry a password.
+/// What a sentence may call the place: a directory, or a database.
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreUrl::Mongodb(url) => write!(formatter, "the database {}", url.database),
+            StoreUrl::Embedded(path) => path.display().fmt(formatter),
+        }
+    }
+}
+
+/// The end of a sentence about the URL, which it does not repeat: the URL may carry a password.
 #[derive(Debug, thiserror::Error)]
-#[error("a store's URL is mongodb://HOSTS, mongodb+srv://HOST or embedded:PATH")]
-pub(crate) struct InvalidStoreUrl;
+pub(crate) enum InvalidStoreUrl {
+    #[error(
+        "is refused: a store's URL is mongodb://HOSTS/DATABASE, mongodb+srv://HOST/DATABASE or embedded:PATH"
+    )]
+    Scheme,
+    #[error(transparent)]
+    Mongodb(#[from] InvalidMongodbUrl),
+}
 
 /// What helps while developing and tells strangers about the API. All off unless asked for.
 #[derive(Clone, Copy, Debug, Default)]

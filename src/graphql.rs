@@ -25,7 +25,8 @@ use futures_util::{StreamExt, stream::BoxStream};
 use thiserror::Error;
 use tidegate_core::model::Model;
 
-pub(crate) use self::request::{Admitted, DoorLimits, OperationKind, RawRequest};
+pub(crate) use self::request::DoorLimits;
+pub use self::request::{Admitted, OperationKind, RawRequest};
 use self::{answer::Answer, documents::DocumentLoader, error::Failure, request::Door};
 use crate::sync::{Caller, SyncService};
 
@@ -73,15 +74,18 @@ impl Api {
         &self.sdl
     }
 
-    /// Makes an operation exact, or says why not. Nothing has been executed then.
-    pub(crate) fn admit(&self, raw: RawRequest) -> Result<Admitted, Answer> {
+    /// Makes an operation exact.
+    ///
+    /// # Errors
+    /// The [`Answer::Refused`] that says why not. Nothing has been executed then.
+    pub fn admit(&self, raw: RawRequest) -> Result<Admitted, Answer> {
         self.door
             .admit(raw)
             .map_err(|refusals| Answer::Refused(refusals.into_iter().map(Failure::from).collect()))
     }
 
     /// Executes a query or a mutation.
-    pub(crate) async fn execute(
+    pub async fn execute(
         &self,
         sync: &Arc<SyncService>,
         caller: Caller,

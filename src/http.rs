@@ -31,6 +31,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use self::accept::Form;
 pub(crate) use self::graphiql::{DevUser, GraphiqlConfig, Tab};
+pub(crate) use self::health::waiting;
 pub(crate) use self::server::{Shutdown, serve};
 use crate::app::Gateway;
 use crate::graphql::error::{Code, Failure};

@@ -4,7 +4,9 @@
 //! store decides anything: what is written is computed by the core from what was loaded.
 
 mod codec;
+mod decision;
 pub mod embedded;
+pub mod mongo;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -18,7 +20,7 @@ use tidegate_core::{
     entry::{Entry, FeedItem, Membership, ScopeState},
     id::{ClientKey, DocumentKey, Epoch, Scope, Seq, TypeName, UserId},
     push::ClientState,
-    transaction::{Loaded, Reads, Writes},
+    transaction::{Loaded, Reads, Refusal, Writes},
 };
 
 /// The pure function a commit runs, once or, when the transaction is retried, again.
@@ -37,6 +39,11 @@ pub trait Store: Send + Sync {
     /// written with it tells (rules.md 5.2); after any other, nothing of it was.
     async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError>;
 
+    /// How many commits it can carry out at a time, if they touch different scopes and clients.
+    fn commits_max(&self) -> usize {
+        1
+    }
+
     /// Opens a consistent view of all that was committed before the call (rules.md 2.2).
     ///
     /// # Errors
@@ -53,7 +60,8 @@ pub trait Store: Send + Sync {
     fn tail(&self) -> BoxStream<'static, TailEvent>;
 }
 
-/// One consistent view: all its answers are of the same moment.
+/// One consistent view: all its answers are of the same moment. It is to be short-lived: a store keeps what has been
+/// replaced since for minutes only, or cannot use its room again meanwhile.
 #[async_trait]
 pub trait Snapshot: Send {
     /// The store's epoch.
@@ -157,6 +165,9 @@ pub enum StoreError {
     /// It cannot be reached, or not now; trying again may help.
     #[error("the store is not available: {0}")]
     Unavailable(String),
+    /// What is there can hold no store: no replica set, or too old a version.
+    #[error("{0}")]
+    Unsuitable(String),
     /// There is no room left to write; reading still works.
     #[error("the store is full or cannot be written: {0}")]
     NotWritable(String),
@@ -171,6 +182,10 @@ pub enum StoreError {
     /// The decision panicked, or gave what cannot be stored; trying again does not help.
     #[error("the decision could not be carried out: {0}")]
     Undecided(String),
+    /// A rule of the database's own, such as a unique index, refuses a document; decided otherwise, the rest can be
+    /// written.
+    #[error("the database refuses {}: {}", .0.key, .0.rejection.message)]
+    Refused(Box<Refusal>),
     /// Another version of Tidegate wrote it.
     #[error(
         "the store at {path} has format {found}, and this Tidegate reads format {known}; use the version that wrote it"

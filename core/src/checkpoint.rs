@@ -101,9 +101,12 @@ impl Checkpoint {
         let [FORMAT, fields @ ..] = checked else {
             return Err(CheckpointError);
         };
-        match postcard::take_from_bytes(fields) {
-            Ok((checkpoint, [])) => Ok(checkpoint),
-            _ => Err(CheckpointError),
+        let checkpoint: Self = postcard::from_bytes(fields).map_err(|_| CheckpointError)?;
+        // Postcard also reads numbers of more bytes than they need, lists with repeated keys, and what stands behind.
+        if checkpoint.encode() == token {
+            Ok(checkpoint)
+        } else {
+            Err(CheckpointError)
         }
     }
 }

@@ -22,11 +22,11 @@ pub fn reads(before: Timestamp, limit: usize) -> Reads {
 pub fn decide(loaded: &Loaded) -> Writes {
     let mut writes = Writes::default();
     let mut version_floor = loaded.version_floor;
-    for item in loaded
+    let collectable = loaded
         .expired
         .iter()
-        .filter(|item| item.record.is_collectable())
-    {
+        .filter(|item| item.record.is_collectable());
+    for item in collectable.take(attempted(loaded)) {
         let floor = writes
             .floors
             .entry(item.record.scope().clone())
@@ -41,6 +41,12 @@ pub fn decide(loaded: &Loaded) -> Writes {
     }
     writes.version_floor = (version_floor > loaded.version_floor).then_some(version_floor);
     writes
+}
+
+/// After two conflicts half of them, and so on: among busy writers a smaller transaction has better chances.
+fn attempted(loaded: &Loaded) -> usize {
+    let halved = loaded.expired.len().checked_shr(loaded.conflicts / 2);
+    halved.unwrap_or(0).max(1)
 }
 
 /// Begins a new epoch, as after a restore from backup: every client resets.

@@ -95,6 +95,23 @@ pub fn decide(context: &Context<'_>, entry: Option<&Entry>, change: &Change) -> 
         .unwrap_or_else(Decision::Reject)
 }
 
+/// Why a change to a withheld document is rejected. Who may not see it is told no more than of any other.
+pub fn withheld(
+    context: &Context<'_>,
+    entry: Option<&Entry>,
+    change: &Change,
+    problem: &str,
+) -> Rejection {
+    match (context.writable(entry), &change.action) {
+        (Ok(_), _) => {
+            let message = format!("the stored document does not fit the model: {problem}");
+            Rejection::new(RejectionCode::InvalidValue, message)
+        }
+        (Err(_), Action::Create { .. }) => create::taken(),
+        (Err(rejection), _) => rejection,
+    }
+}
+
 fn within_bounds(decision: Decision) -> Result<Decision, Rejection> {
     if let Decision::Write { entry, .. } = &decision
         && let Some(body) = &entry.body
@@ -320,7 +337,7 @@ fn field_version(entry: &Entry, field: &str) -> Version {
 }
 
 /// Keeps the writers that can still be asked for: those of the fields, of the beginning and of the last version.
-fn prune_writers(entry: &mut Entry) {
+pub(crate) fn prune_writers(entry: &mut Entry) {
     let (began, version, fields) = (entry.began, entry.version, &entry.field_versions);
     entry
         .writers

@@ -29,8 +29,10 @@ pub struct Entry {
     pub field_versions: BTreeMap<String, Version>,
     /// `w`: who wrote the versions named in `field_versions`, `began` and `version`.
     pub writers: BTreeMap<Version, Writer>,
-    /// The document; a tombstone keeps none.
+    /// The document; a tombstone keeps none, and what is withheld neither.
     pub body: Option<Document>,
+    /// Somebody else made of the document what the model cannot hold: it is shown to nobody until it fits again.
+    pub withheld: bool,
     /// Server time of the last change: retention counts from it, and clients see it as `syncChangedAt`.
     pub at: Timestamp,
     /// What the document grants, if its type is one of memberships and it is alive.
@@ -38,7 +40,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether this is a tombstone.
+    /// Whether there is no document to show: this is a tombstone, or withheld.
     pub fn is_deleted(&self) -> bool {
         self.body.is_none()
     }

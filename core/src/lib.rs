@@ -25,7 +25,7 @@
 //! // A store loads what a push needs, hands it to `push::decide`, and writes what comes back: here, into maps.
 //! let mut store = Loaded {
 //!     epoch: Epoch::new("e1")?, version_floor: Version::NONE, entries: HashMap::new(), clients: HashMap::new(),
-//!     memberships: HashMap::new(), expired: Vec::new(),
+//!     memberships: HashMap::new(), foreign: BTreeMap::new(), expired: Vec::new(), conflicts: 0,
 //! };
 //! let mut heads = BTreeMap::new();
 //! let key = DocumentKey { type_name: TypeName::new("Task")?, id: DocumentId::new("t1")? };
@@ -39,7 +39,7 @@
 //!     };
 //!     let (identity, claim_grants, hash) = (alice.clone(), grants.clone(), PushHash::of(&push));
 //!     let request = PushRequest { identity, claim_grants, hash, push };
-//!     let mut writes = push::decide(&model, Timestamp::EPOCH, &[request], store);
+//!     let mut writes = push::decide(&model, Timestamp::EPOCH, &[request], &[], store);
 //!     writes.number(&mut heads);
 //!     store.entries.extend(writes.entries.into_iter().map(|entry| (entry.key.clone(), entry)));
 //!     store.clients.extend(writes.clients);
@@ -75,6 +75,7 @@
 //! * [`outcome`]: what became of a change.
 //! * [`push`]: a client's batch, and the decision about all batches of one transaction.
 //! * [`transaction`]: what one commit reads and writes, as data.
+//! * [`import`](mod@import): what others wrote past the gateway.
 //! * [`collect`]: removing old tombstones, and beginning a new epoch.
 //! * [`checkpoint`]: where a client stands.
 //! * [`page`]: what it is given next.
@@ -89,6 +90,7 @@ pub mod decide;
 pub mod entry;
 pub mod grant;
 pub mod id;
+pub mod import;
 pub mod model;
 pub mod mutant;
 pub mod outcome;

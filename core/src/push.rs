@@ -4,6 +4,7 @@
 //! [`crate::decide`]'s, and keeping it is a store's.
 
 mod admit;
+mod blame;
 mod transact;
 mod verdict;
 mod world;

@@ -9,11 +9,12 @@ use std::{
 };
 
 use crate::{
+    change::Rejection,
     entry::{Entry, FeedItem, Marker, Membership, Record},
     id::{ClientKey, DocumentKey, Epoch, Scope, Seq, UserId, Version},
     mutant::{Mutant, breaks},
     push::{ClientState, PushAnswer},
-    value::Timestamp,
+    value::{Document, Timestamp},
 };
 
 /// What a commit has to load before it can decide.
@@ -51,8 +52,36 @@ pub struct Loaded {
     pub clients: HashMap<ClientKey, ClientState>,
     /// The memberships of the users asked for, by the document that gives them.
     pub memberships: HashMap<UserId, BTreeMap<DocumentKey, Membership>>,
+    /// What others wrote to the documents asked for, where it is not what the entry says.
+    pub foreign: BTreeMap<DocumentKey, Foreign>,
     /// The old tombstones and markers asked for.
     pub expired: Vec<FeedItem>,
+    /// How often this commit has already met another one's writes: whoever joined several pushes does well to take
+    /// fewer (rules.md 5.3).
+    pub conflicts: u32,
+}
+
+/// What somebody else made of a document, past the gateway. A store that nobody else writes to has none.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Foreign {
+    /// It is this.
+    Document(Document),
+    /// It holds what the model cannot hold, and why.
+    Misfit(String),
+    /// It is gone.
+    Gone,
+}
+
+/// Why a store could not write a document, though it was decided: a rule of the database's own, such as a unique
+/// index, refuses what one of the changes put into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The document.
+    pub key: DocumentKey,
+    /// The fields the rule speaks of, by their names in the model; none if that is not known.
+    pub fields: Vec<String>,
+    /// What the change is told.
+    pub rejection: Rejection,
 }
 
 /// What a commit writes, and what it answers once that is durable.

@@ -11,11 +11,11 @@ use tidegate_core::{
     model::{FieldClash, Model},
 };
 
-use super::{Complaint, ConfigArgs, Done, block_on, maintain, model, say, serve};
+use super::{Complaint, ConfigArgs, Done, block_on, model, say, serve};
 use crate::{
     app,
     auth::Authenticator,
-    config::Config,
+    config::{Config, StoreConfig},
     graphql::{Api, ApiOptions},
 };
 
@@ -51,7 +51,7 @@ pub(super) fn run(args: &CheckArgs) -> Done {
     if let Some(config) = config {
         Authenticator::new(&config.auth)?;
         say("configuration: good\n");
-        check_store(&loaded.model, &serve::embedded_path(&config)?)?;
+        block_on(check_store(&loaded.model, &config.store))?;
     }
     Ok(())
 }
@@ -66,15 +66,15 @@ fn config(args: &CheckArgs) -> Result<Option<Config>, Complaint> {
 }
 
 /// A look makes no store: that is the first start's to do.
-fn check_store(model: &Model, directory: &Path) -> Done {
-    if maintain::has_store(directory) {
-        let store = app::open_store(directory)?;
-        block_on(async { Ok(app::survey(model, store.as_ref()).await?) })?;
+async fn check_store(model: &Model, config: &StoreConfig) -> Done {
+    if app::exists(config, model).await? {
+        let opened = app::open(config, model).await?;
+        app::survey(model, opened.store.as_ref()).await?;
         say("store: good\n");
     } else {
         say(&format!(
             "store: none in {} yet; the first start makes it\n",
-            directory.display()
+            config.url
         ));
     }
     Ok(())

@@ -11,11 +11,11 @@ use std::{
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{Complaint, DEV_LISTEN, Done, block_on, maintain, model, say, serve, tell};
+use super::{Complaint, DEV_LISTEN, Done, block_on, maintain, model, serve, serve::Begun, tell};
 use crate::{
     app::{self, Gateway, Parts},
     auth::{self, AuthConfig, SigningKey},
-    config::LimitsConfig,
+    config::{LimitsConfig, StoreConfig, StoreUrl},
     graphql::ApiOptions,
     http::{DevUser, HttpOptions},
     sync::SyncLimits,
@@ -43,7 +43,7 @@ pub(super) struct DevArgs {
     /// Where the development key and the store are kept
     #[arg(long, default_value = DATA)]
     data: PathBuf,
-    /// Keep documents elsewhere, such as embedded:/var/lib/tidegate
+    /// Keep documents elsewhere, such as mongodb://localhost/app?replicaSet=rs0
     #[arg(long)]
     store: Option<String>,
 }
@@ -52,33 +52,38 @@ pub(super) fn run(args: DevArgs) -> Done {
     let loaded = model::load(args.model.as_deref())?;
     let auth = AuthConfig::with_secret(signing_key(&args.data)?);
     let users = dev_users(&auth)?;
-    let store = args.store.as_deref().map(maintain::embedded).transpose()?;
+    let store = match &args.store {
+        Some(url) => maintain::store_url(url)?,
+        None => StoreUrl::Embedded(args.data.clone()),
+    };
     block_on(async {
-        let gateway = Gateway::start(Parts {
-            model: loaded.model.clone(),
-            model_text: loaded.text.clone(),
-            store: store.unwrap_or_else(|| args.data.clone()),
-            auth,
-            api: ApiOptions {
-                introspection: true,
-            },
-            limits: SyncLimits::default(),
-            retention: maintain::DEV_RETENTION,
-        })
-        .await?;
         let listener = serve::listen(args.listen).await?;
         let address = listener.local_addr()?;
-        let stop = serve::stop_asked()?;
-        say(&welcome::text(&loaded, address, &users));
-        let options = HttpOptions {
-            body_bytes_max: LimitsConfig::default().body_bytes,
-            allowed_origins: Vec::new(),
-            graphiql: Some(welcome::page(&loaded, &users)),
-            loopback_hosts_only: address.ip().is_loopback(),
-            public_schema: true,
-        };
-        serve::serve_until(stop, listener, gateway, options).await;
-        Ok(())
+        serve::serve(listener, async {
+            let gateway = Gateway::start(Parts {
+                model: loaded.model.clone(),
+                model_text: loaded.text.clone(),
+                store: StoreConfig::new(store),
+                auth,
+                api: ApiOptions {
+                    introspection: true,
+                },
+                limits: SyncLimits::default(),
+            })
+            .await?;
+            Ok(Begun {
+                gateway,
+                options: HttpOptions {
+                    body_bytes_max: LimitsConfig::default().body_bytes,
+                    allowed_origins: Vec::new(),
+                    graphiql: Some(welcome::page(&loaded, &users)),
+                    loopback_hosts_only: address.ip().is_loopback(),
+                    public_schema: true,
+                },
+                greeting: welcome::text(&loaded, address, &users),
+            })
+        })
+        .await
     })
 }
 

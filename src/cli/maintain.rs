@@ -1,25 +1,18 @@
-//! `collect` and `rotate-epoch`: work on a store while no gateway holds it.
+//! `collect` and `rotate-epoch`: work on a store, on an embedded one while no gateway holds it.
 
-use std::{
-    path::{Path, PathBuf},
-    str::FromStr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use tidegate_core::model::Model;
 
-use super::{Complaint, ConfigArgs, Done, block_on, dev, serve, tell};
+use super::{Complaint, ConfigArgs, Done, block_on, dev, model, serve, tell};
 use crate::{
     app,
-    config::{StoreUrl, parse_duration},
+    config::{StoreConfig, StoreUrl, parse_duration},
     store::Store,
     sync,
 };
-
-/// How long `dev` keeps tombstones; `serve` has it in its configuration.
-pub(super) const DEV_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 #[derive(Debug, Args)]
 pub(super) struct StoreArgs {
@@ -47,38 +40,45 @@ fn parse_age(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }
 
+/// A store that is worked on, and what its documents are of.
+struct Place {
+    config: StoreConfig,
+    model: Arc<Model>,
+}
+
 impl StoreArgs {
-    /// The store's directory, and the retention that goes with it.
-    fn resolve(&self) -> Result<(PathBuf, Duration), Complaint> {
-        if let Some(path) = &self.config {
-            let config = serve::load(&ConfigArgs {
-                config: Some(path.clone()),
-            })?;
-            return Ok((
-                serve::embedded_path(&config)?,
-                config.store.tombstone_retention,
-            ));
-        }
-        match &self.store {
-            Some(url) => Ok((embedded(url)?, DEV_RETENTION)),
-            None => Ok((self.data.clone(), DEV_RETENTION)),
-        }
+    fn resolve(&self) -> Result<Place, Complaint> {
+        let (config, model) = match (&self.config, &self.store) {
+            (Some(path), _) => {
+                let config = serve::load(&ConfigArgs {
+                    config: Some(path.clone()),
+                })?;
+                (config.store, Some(config.model))
+            }
+            (None, Some(url)) => (StoreConfig::new(store_url(url)?), None),
+            (None, None) => {
+                let url = StoreUrl::Embedded(self.data.clone());
+                (StoreConfig::new(url), None)
+            }
+        };
+        Ok(Place {
+            config,
+            model: model::load(model.as_deref())?.model,
+        })
     }
 }
 
-/// The path of an `embedded:` URL.
-pub(super) fn embedded(url: &str) -> Result<PathBuf, Complaint> {
-    match StoreUrl::from_str(url)? {
-        StoreUrl::Embedded(path) => Ok(path),
-        StoreUrl::Mongodb => Err(serve::NO_MONGODB.into()),
-    }
+/// The value of `--store`.
+pub(super) fn store_url(url: &str) -> Result<StoreUrl, Complaint> {
+    StoreUrl::from_str(url).map_err(|error| format!("--store {error}").into())
 }
 
 pub(super) fn collect(args: &CollectArgs) -> Done {
-    let (directory, retention) = args.store.resolve()?;
-    let before = app::expiry(args.older_than.unwrap_or(retention));
+    let place = args.store.resolve()?;
+    let age = args.older_than.unwrap_or(place.config.tombstone_retention);
+    let before = app::expiry(age);
     block_on(async {
-        let store = existing(&directory)?;
+        let store = existing(&place).await?;
         let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(
             "{spinner} {human_pos} collected, {per_sec}",
         )?);
@@ -94,9 +94,9 @@ pub(super) fn collect(args: &CollectArgs) -> Done {
 }
 
 pub(super) fn rotate_epoch(args: &StoreArgs) -> Done {
-    let (directory, _) = args.resolve()?;
+    let place = args.resolve()?;
     block_on(async {
-        let store = existing(&directory)?;
+        let store = existing(&place).await?;
         let epoch = app::new_epoch();
         sync::rotate_epoch(store.as_ref(), epoch.clone()).await?;
         tell(&format!(
@@ -107,14 +107,10 @@ pub(super) fn rotate_epoch(args: &StoreArgs) -> Done {
 }
 
 /// Opens a store that is there: maintenance makes none by mistake.
-fn existing(directory: &Path) -> Result<Arc<dyn Store>, Complaint> {
-    if !has_store(directory) {
-        return Err(format!("there is no store in {}", directory.display()).into());
+async fn existing(place: &Place) -> Result<Arc<dyn Store>, Complaint> {
+    let Place { config, model } = place;
+    if !app::exists(config, model).await? {
+        return Err(format!("there is no store in {}", config.url).into());
     }
-    Ok(app::open_store(directory)?)
-}
-
-/// Whether a store has been made in the directory.
-pub(super) fn has_store(directory: &Path) -> bool {
-    directory.join("tidegate.redb").exists()
+    Ok(app::open(config, model).await?.store)
 }

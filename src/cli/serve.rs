@@ -1,15 +1,10 @@
 //! `serve`: production, by a configuration that is refused whole where anything in it is unknown or unsafe.
 
-use std::{
-    env, fs, io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{env, fs, io, net::SocketAddr, path::Path, pin::pin, sync::Arc};
 
-use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::{net::TcpListener, sync::watch};
 
 use super::{
     Complaint, ConfigArgs, Done, block_on,
@@ -18,7 +13,7 @@ use super::{
 };
 use crate::{
     app::{Gateway, Parts},
-    config::{Config, ConfigProblem, Loaded, StoreUrl},
+    config::{Config, ConfigProblem, Loaded},
     graphql::ApiOptions,
     http::{self, GraphiqlConfig, HttpOptions, Shutdown},
     sync::SyncLimits,
@@ -26,43 +21,48 @@ use crate::{
 
 pub(super) fn run(args: &ConfigArgs) -> Done {
     let config = load(args)?;
-    let store = embedded_path(&config)?;
     let LoadedModel { model, text, .. } = model::load(Some(&config.model))?;
     block_on(async {
-        let gateway = Gateway::start(Parts {
-            model,
-            model_text: text,
-            store,
-            auth: config.auth.clone(),
-            api: ApiOptions {
-                introspection: config.graphql.introspection,
-            },
-            limits: sync_limits(&config),
-            retention: config.store.tombstone_retention,
-        })
-        .await?;
         let listener = listen(config.listen).await?;
-        let stop = stop_asked()?;
-        say(&format!(
-            "Tidegate serves {} at http://{}\n",
-            config.model.display(),
-            listener.local_addr()?
-        ));
-        let graphiql = config.graphql.graphiql.then(|| GraphiqlConfig {
-            endpoint: "/graphql".to_owned(),
-            users: Vec::new(),
-            tabs: Vec::new(),
-        });
-        let options = HttpOptions {
-            body_bytes_max: config.limits.body_bytes,
-            allowed_origins: config.http.allowed_origins.clone(),
-            graphiql,
-            loopback_hosts_only: false,
-            public_schema: config.graphql.introspection,
-        };
-        serve_until(stop, listener, gateway, options).await;
-        Ok(())
+        let address = listener.local_addr()?;
+        serve(listener, async {
+            let gateway = Gateway::start(Parts {
+                model,
+                model_text: text,
+                store: config.store.clone(),
+                auth: config.auth.clone(),
+                api: ApiOptions {
+                    introspection: config.graphql.introspection,
+                },
+                limits: sync_limits(&config),
+            })
+            .await?;
+            Ok(Begun {
+                gateway,
+                options: http_options(&config),
+                greeting: format!(
+                    "Tidegate serves {} at http://{address}\n",
+                    config.model.display()
+                ),
+            })
+        })
+        .await
     })
+}
+
+fn http_options(config: &Config) -> HttpOptions {
+    let graphiql = config.graphql.graphiql.then(|| GraphiqlConfig {
+        endpoint: "/graphql".to_owned(),
+        users: Vec::new(),
+        tabs: Vec::new(),
+    });
+    HttpOptions {
+        body_bytes_max: config.limits.body_bytes,
+        allowed_origins: config.http.allowed_origins.clone(),
+        graphiql,
+        loopback_hosts_only: false,
+        public_schema: config.graphql.introspection,
+    }
 }
 
 /// Takes the address, or says who cannot have it.
@@ -72,31 +72,45 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Complaint
     })
 }
 
-/// Serves until `stop`, then finishes what was begun.
-pub(super) async fn serve_until(
-    stop: impl Future<Output = ()> + Send + 'static,
+/// A gateway that can be served, and what its user is told then.
+pub(super) struct Begun {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) options: HttpOptions,
+    pub(super) greeting: String,
+}
+
+/// Serves what `begin` makes until the process is asked to stop, then finishes what was begun. Until `begin` has ended it
+/// answers that it waits.
+pub(super) async fn serve(
     listener: TcpListener,
-    gateway: Arc<Gateway>,
-    options: HttpOptions,
-) {
+    begin: impl Future<Output = Result<Begun, Complaint>>,
+) -> Done {
+    let mut stop = pin!(stop_asked()?);
     let shutdown = Shutdown::default();
-    let router = http::router(gateway, options, shutdown.clone());
-    tokio::spawn({
-        let shutdown = shutdown.clone();
-        async move {
+    let (router, served) = watch::channel(http::waiting());
+    let server = tokio::spawn(http::serve(listener, served, shutdown.clone()));
+    let begun = tokio::select! { begun = begin => Some(begun), () = &mut stop => None };
+    let done = match begun {
+        Some(Ok(begun)) => {
+            let whole = http::router(begun.gateway, begun.options, shutdown.clone());
+            router.send_modify(|router| *router = whole);
+            tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+            say(&begun.greeting);
             stop.await;
-            shutdown.begin();
+            Ok(())
         }
-    });
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
-    http::serve(listener, router, shutdown).await;
-    tracing::info!("stopped");
+        Some(Err(complaint)) => Err(complaint),
+        None => Ok(()),
+    };
+    shutdown.begin();
+    server.await?;
+    done.inspect(|()| tracing::info!("stopped"))
 }
 
 /// Ends when the process is asked to stop: Ctrl-C, or SIGTERM. It listens from the call on, so that whoever has read
 /// the gateway's address can stop it in good order.
 #[cfg(unix)]
-pub(super) fn stop_asked() -> io::Result<impl Future<Output = ()> + Send> {
+fn stop_asked() -> io::Result<impl Future<Output = ()> + Send> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     Ok(async move {
@@ -106,7 +120,7 @@ pub(super) fn stop_asked() -> io::Result<impl Future<Output = ()> + Send> {
 
 /// Ends when the process is asked to stop by Ctrl-C.
 #[cfg(windows)]
-pub(super) fn stop_asked() -> io::Result<impl Future<Output = ()> + Send> {
+fn stop_asked() -> io::Result<impl Future<Output = ()> + Send> {
     let mut interrupted = tokio::signal::windows::ctrl_c()?;
     Ok(async move { drop(interrupted.recv().await) })
 }
@@ -118,18 +132,6 @@ fn sync_limits(config: &Config) -> SyncLimits {
         ..SyncLimits::default()
     }
 }
-
-/// Where the embedded store is; this version has no other.
-pub(super) fn embedded_path(config: &Config) -> Result<PathBuf, Complaint> {
-    match &config.store.url {
-        StoreUrl::Embedded(path) => Ok(path.clone()),
-        StoreUrl::Mongodb => Err(NO_MONGODB.into()),
-    }
-}
-
-/// What whoever names a MongoDB is told.
-pub(super) const NO_MONGODB: &str =
-    "store.url names a MongoDB, which this version cannot use yet; set it to embedded:PATH";
 
 /// The configuration's file unless another is named.
 pub(super) const CONFIG: &str = "tidegate.toml";

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::mongodb::Login;
 use super::problem::{ConfigProblem, Origin};
 use super::reader::{Reader, Wrong};
 use super::settings::{Settings, variable};
 use super::{
-    Config, GraphqlConfig, HttpConfig, LimitsConfig, Loaded, StoreConfig, StoreUrl, parse_duration,
+    Config, GraphqlConfig, HttpConfig, InvalidStoreUrl, LimitsConfig, Loaded, StoreConfig,
+    StoreUrl, parse_duration,
 };
 use crate::auth::{
     Algorithms, AuthConfig, AuthSetupError, KeySource, LEEWAY_S_DEFAULT, LEEWAY_S_MAX, SigningKey,
@@ -76,11 +78,9 @@ fn store(reader: &mut Reader) -> Option<StoreConfig> {
         "store.url",
         "a store, such as \"embedded:/var/lib/tidegate\"",
     );
-    let url = reader.get("store.url", "a text", |url: String| {
-        url.parse::<StoreUrl>().map_err(Wrong::because)
-    });
-    // An embedded store has no collections to name; the setting is still held to its form.
-    reader.get(
+    let url = store_url(reader);
+    // An embedded store has no collections to name and asks nobody who they are; these settings are still held to their form.
+    let prefix = reader.get(
         "store.prefix",
         "a collection prefix, such as \"tidegate.\"",
         collection_prefix,
@@ -97,10 +97,67 @@ fn store(reader: &mut Reader) -> Option<StoreConfig> {
             )
         },
     );
+    let default = StoreConfig::new(url?);
     Some(StoreConfig {
-        url: url?,
-        tombstone_retention: retention.unwrap_or(DAY * 90),
+        prefix: prefix.unwrap_or(default.prefix),
+        tombstone_retention: retention.unwrap_or(default.tombstone_retention),
+        url: default.url,
     })
+}
+
+/// The URL, with the user's name and password from settings of their own where it has none.
+fn store_url(reader: &mut Reader) -> Option<StoreUrl> {
+    let user = reader.get("store.username", "a non-empty text", non_empty);
+    let password = reader.get("store.password", "a non-empty text", non_empty);
+    warn_of_file(reader, "store.password", "");
+    let mut url = reader.get("store.url", "a text", Ok::<String, Wrong>)?;
+    if let Some(login) = Login::of(&url) {
+        if login.password.is_some() {
+            warn_of_file(reader, "store.url", "has a password, which ");
+        }
+        check_login(reader, &login, user.is_some(), password.is_some());
+        url = login.filled(user.as_deref(), password.as_deref());
+    }
+    let url = match url.parse() {
+        Ok(url) => url,
+        Err(error) => {
+            let error: InvalidStoreUrl = error;
+            reader.refuse("store.url", &error.to_string());
+            return None;
+        }
+    };
+    if matches!(&url, StoreUrl::Mongodb(url) if url.lacks_a_password()) {
+        let advice =
+            "has a user without a password; set store.password, best through the environment";
+        reader.refuse("store.url", advice);
+    }
+    Some(url)
+}
+
+fn check_login(reader: &mut Reader, login: &Login<'_>, user: bool, password: bool) {
+    if user && login.user.is_some() {
+        let message = "stands beside the user name in store.url; keep one of them";
+        reader.refuse("store.username", message);
+    }
+    if password && login.password.is_some() {
+        let message = "stands beside the password in store.url; keep one of them";
+        reader.refuse("store.password", message);
+    }
+    if password && !user && login.user.is_none() {
+        let message = "has no user name; set store.username as well";
+        reader.refuse("store.password", message);
+    }
+}
+
+/// Warns of a secret where others may read it.
+fn warn_of_file(reader: &mut Reader, key: &str, subject: &str) {
+    if matches!(reader.origin(key), Origin::File { .. }) {
+        let advice = format!(
+            "{subject}stands in a file; {} keeps it out of backups and commits",
+            variable(key)
+        );
+        reader.warn(key, &advice);
+    }
 }
 
 fn auth(reader: &mut Reader) -> Option<AuthConfig> {
@@ -148,13 +205,7 @@ fn key_source(reader: &mut Reader) -> Option<KeySource> {
         "a text of at least 32 bytes",
         |secret: String| SigningKey::from_secret(secret).map_err(Wrong::because),
     );
-    if matches!(reader.origin("auth.secret"), Origin::File { .. }) {
-        let advice = format!(
-            "stands in a file; {} keeps it out of backups and commits",
-            variable("auth.secret")
-        );
-        reader.warn("auth.secret", &advice);
-    }
+    warn_of_file(reader, "auth.secret", "");
     let set: Vec<_> = SOURCES
         .into_iter()
         .filter(|key| reader.origin(key) != Origin::Absent)

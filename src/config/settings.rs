@@ -8,10 +8,12 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{ConfigProblem, Origin};
 
 /// Every setting there is.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 21] = [
     "listen",
     "model",
     "store.url",
+    "store.username",
+    "store.password",
     "store.prefix",
     "store.tombstone_retention",
     "auth.algorithms",

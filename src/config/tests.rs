@@ -64,7 +64,7 @@ fn the_shortest_configuration_gets_safe_defaults() {
     assert_eq!(lines(&loaded.warnings), "");
     insta::assert_snapshot!(shown(&loaded.config), @r#"
     127.0.0.1:4000 "model.graphql"
-    StoreConfig { url: Mongodb, tombstone_retention: 7776000s }
+    StoreConfig { url: Mongodb(MongodbUrl(db1:27017,db2:27017/app)), prefix: "tidegate.", tombstone_retention: 7776000s }
     AuthConfig { algorithms: Algorithms([RS256]), keys: JwksUrl(Url { scheme: "https", cannot_be_a_base: false, username: "", password: None, host: Some(Domain("id.example.com")), port: None, path: "/jwks.json", query: None, fragment: None }), issuer: Some("https://id.example.com/"), audience: Some("tidegate"), user_claim: "sub", leeway_s: 10 }
     GraphqlConfig { introspection: false, graphiql: false }
     HttpConfig { allowed_origins: [] }
@@ -77,7 +77,7 @@ fn every_setting_can_come_from_the_file() {
     let text = r#"
         listen = "[::1]:8080"
         model = "app.graphql"
-        store = { url = "embedded:/var/lib/tidegate", prefix = "sync_", tombstone_retention = "12h" }
+        store = { url = "embedded:/var/lib/tidegate", username = "me", password = "hunter2", prefix = "sync_", tombstone_retention = "12h" }
         graphql = { introspection = true, graphiql = true }
         http.allowed_origins = ["https://app.example.com", "http://localhost:5173"]
         limits = { body_bytes = 65_536, push_changes = 10, page_changes = 0x64 }
@@ -91,13 +91,14 @@ fn every_setting_can_come_from_the_file() {
     "#;
     let loaded = load(text, &[]).unwrap();
     insta::assert_snapshot!(lines(&loaded.warnings), @r"
+    tidegate.toml:4: store.password stands in a file; TIDEGATE_STORE__PASSWORD keeps it out of backups and commits
     tidegate.toml:5: graphql.graphiql is on: it is meant for development
     tidegate.toml:5: graphql.introspection is on: everybody can read the whole schema
     tidegate.toml:10: auth.secret stands in a file; TIDEGATE_AUTH__SECRET keeps it out of backups and commits
     ");
     insta::assert_snapshot!(shown(&loaded.config), @r#"
     [::1]:8080 "app.graphql"
-    StoreConfig { url: Embedded("/var/lib/tidegate"), tombstone_retention: 43200s }
+    StoreConfig { url: Embedded("/var/lib/tidegate"), prefix: "sync_", tombstone_retention: 43200s }
     AuthConfig { algorithms: Algorithms([HS256, HS512]), keys: Secret(SigningKey(…)), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 0 }
     GraphqlConfig { introspection: true, graphiql: true }
     HttpConfig { allowed_origins: ["https://app.example.com", "http://localhost:5173"] }
@@ -112,7 +113,9 @@ fn every_setting_can_come_from_the_environment() {
         &[
             ("TIDEGATE_LISTEN", "0.0.0.0:8080"),
             ("TIDEGATE_MODEL", "app.graphql"),
-            ("TIDEGATE_STORE__URL", "mongodb://root:hunter2@db1/app"),
+            ("TIDEGATE_STORE__URL", "mongodb://db1/app"),
+            ("TIDEGATE_STORE__USERNAME", "gateway"),
+            ("TIDEGATE_STORE__PASSWORD", "hunter2"),
             ("TIDEGATE_STORE__PREFIX", "sync_"),
             ("TIDEGATE_STORE__TOMBSTONE_RETENTION", "30d"),
             ("TIDEGATE_AUTH__ALGORITHMS", "RS256, ES256"),
@@ -141,7 +144,7 @@ fn every_setting_can_come_from_the_environment() {
     assert_eq!(lines(&loaded.warnings), "");
     insta::assert_snapshot!(shown(&loaded.config), @r#"
     0.0.0.0:8080 "app.graphql"
-    StoreConfig { url: Mongodb, tombstone_retention: 2592000s }
+    StoreConfig { url: Mongodb(MongodbUrl(db1:27017/app)), prefix: "sync_", tombstone_retention: 2592000s }
     AuthConfig { algorithms: Algorithms([RS256, ES256]), keys: PublicKeyFile("/run/secrets/key.pem"), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 30 }
     GraphqlConfig { introspection: false, graphiql: false }
     HttpConfig { allowed_origins: ["https://a.example.com", "https://b.example.com"] }
@@ -194,7 +197,7 @@ url = "mongodb://db1/app"
     tidegate.toml:3: modle is not a setting; the nearest one is model
     tidegate.toml:4: jwks_url is not a setting; the nearest one is auth.jwks_url
     tidegate.toml:5: limits is a section: write [limits], with its settings below
-    tidegate.toml:8: store.url is refused: a store's URL is mongodb://HOSTS, mongodb+srv://HOST or embedded:PATH
+    tidegate.toml:8: store.url is refused: a store's URL is mongodb://HOSTS/DATABASE, mongodb+srv://HOST/DATABASE or embedded:PATH
     tidegate.toml:9: store.prefix must have 1 to 64 ASCII letters, digits, '.', '_' or '-'
     tidegate.toml:10: store.tombstone_retention is refused: a duration is a whole number and one of s, m, h and d, such as "90d"
     tidegate.toml:13: auth.algoritms is not a setting; the nearest one is auth.algorithms
@@ -335,6 +338,55 @@ fn a_value_outside_its_bounds_is_told_what_it_may_be() {
     ] {
         assert_eq!(problem(name, value), expected, "{name}={value}");
     }
+}
+
+#[test]
+fn who_the_gateway_is_to_mongodb_is_said_once_and_out_of_files() {
+    let url = |url: &str| GOOD.replace("mongodb://db1,db2/app", url);
+    let anonymous = url("mongodb://db1/app");
+    let named = url("mongodb://gateway@db1/app");
+    let whole = url("mongodb://gateway:hunter2@db1/app");
+    let user = ("TIDEGATE_STORE__USERNAME", "gateway");
+    let password = ("TIDEGATE_STORE__PASSWORD", "hunter2");
+    for (text, env, told) in [
+        (&anonymous, &[user, password][..], ""),
+        (&named, &[password], ""),
+        (&anonymous, &[password], "store.password has no user name"),
+        (
+            &anonymous,
+            &[user],
+            "store.url has a user without a password",
+        ),
+        (&named, &[], "store.url has a user without a password"),
+        (
+            &whole,
+            &[user],
+            "store.username stands beside the user name in store.url",
+        ),
+        (
+            &whole,
+            &[password],
+            "store.password stands beside the password in store.url",
+        ),
+    ] {
+        match load(text, env) {
+            Ok(loaded) => assert_eq!((lines(&loaded.warnings).as_str(), told), ("", "")),
+            Err(problems) => {
+                let problems = lines(&problems);
+                assert!(
+                    !told.is_empty() && problems.contains(told),
+                    "{told}: {problems}"
+                );
+                assert!(!problems.contains("hunter2"), "{problems}");
+            }
+        }
+    }
+    let loaded = load(&whole, &[]).unwrap();
+    assert_eq!(
+        lines(&loaded.warnings),
+        "tidegate.toml:3: store.url has a password, which stands in a file; TIDEGATE_STORE__URL keeps it out of backups and commits\n"
+    );
+    assert!(!format!("{loaded:?}").contains("hunter2"));
 }
 
 #[test]

@@ -217,7 +217,11 @@ impl From<StoreError> for Failure {
                 Code::Unavailable,
                 "The store cannot be reached now. Try again in a moment.",
             ),
-            StoreError::Corrupt(_) | StoreError::Undecided(_) | StoreError::OtherFormat { .. } => {
+            StoreError::Corrupt(_)
+            | StoreError::Undecided(_)
+            | StoreError::Refused(_)
+            | StoreError::Unsuitable(_)
+            | StoreError::OtherFormat { .. } => {
                 Self::new(Code::Internal, "The gateway failed; its log says how.")
             }
         }

@@ -137,6 +137,7 @@ fn change_object() -> Object {
 
 fn kind(record: &Record) -> &'static str {
     match record {
+        Record::Entry(entry) if entry.withheld => "REVOKE",
         Record::Entry(entry) if entry.is_deleted() => "DELETE",
         Record::Entry(_) => "UPSERT",
         Record::Marker(_) => "REVOKE",

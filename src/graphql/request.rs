@@ -6,6 +6,8 @@ mod cache;
 mod coerce;
 mod document;
 mod limits;
+mod literals;
+mod merge;
 mod scalar;
 mod select;
 mod value;
@@ -23,21 +25,26 @@ use self::cache::DocumentCache;
 use self::coerce::Coercer;
 use self::document::CheckedDocument;
 pub(crate) use self::limits::DoorLimits;
+use self::merge::MergeCheck;
 use self::select::Selector;
 
 /// What a transport received, before anything is believed about it.
 #[derive(Debug, Default)]
-pub(crate) struct RawRequest {
-    pub(crate) query: String,
-    pub(crate) operation_name: Option<String>,
-    pub(crate) variables: serde_json::Map<String, serde_json::Value>,
+pub struct RawRequest {
+    /// The document.
+    pub query: String,
+    /// Which of its operations, where it has several.
+    pub operation_name: Option<String>,
+    /// The values of the operation's variables.
+    pub variables: serde_json::Map<String, serde_json::Value>,
 }
 
 /// An operation that means exactly one thing: valid, within limits, and free of variables,
 /// conditions and named fragments.
 #[derive(Debug)]
-pub(crate) struct Admitted {
-    pub(crate) kind: OperationKind,
+pub struct Admitted {
+    /// How it is to be executed.
+    pub kind: OperationKind,
     /// Carries the parsed operation; the schema that executes it needs fast validation only.
     pub(crate) request: Request,
     /// The keys of its answer in the order of the operation, which the specification asks for (section 6.3) and
@@ -46,9 +53,12 @@ pub(crate) struct Admitted {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OperationKind {
+pub enum OperationKind {
+    /// `query`.
     Query,
+    /// `mutation`.
     Mutation,
+    /// `subscription`.
     Subscription,
 }
 
@@ -82,6 +92,7 @@ pub(crate) enum DoorError {
 /// Admits operations on one schema; shared by all transports.
 pub(crate) struct Door {
     schema: Valid<Schema>,
+    merge_check: MergeCheck,
     limits: DoorLimits,
     documents: DocumentCache,
 }
@@ -92,8 +103,10 @@ impl Door {
     /// # Errors
     /// If `sdl` is not a valid schema.
     pub(crate) fn new(sdl: &str, limits: DoorLimits) -> Result<Self, DoorError> {
+        let schema = schema(sdl)?;
         Ok(Self {
-            schema: schema(sdl)?,
+            merge_check: MergeCheck::new(&schema),
+            schema,
             documents: DocumentCache::new(limits.cached_documents_max, limits.cached_bytes_max),
             limits,
         })
@@ -130,7 +143,8 @@ impl Door {
         if let Some(known) = self.documents.get(text) {
             return Ok(known);
         }
-        let checked = Arc::new(CheckedDocument::new(&self.schema, text, &self.limits)?);
+        let checked = CheckedDocument::new(&self.schema, &self.merge_check, text, &self.limits)?;
+        let checked = Arc::new(checked);
         self.documents.insert(text, Arc::clone(&checked));
         Ok(checked)
     }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::header::CONNECTION;
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -12,7 +14,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::accept::Form;
-use super::{HttpState, answer};
+use super::{HttpState, always, answer, log};
 use crate::graphql::error::{Code, Failure};
 use crate::sync::SyncError;
 
@@ -24,6 +26,19 @@ pub(super) fn router() -> Router<Arc<HttpState>> {
     Router::new()
         .route("/healthz", get(async || ok()))
         .route("/readyz", get(readyz))
+}
+
+/// All that is served while the gateway waits for its store. Connections are not kept: the next one may find the gateway.
+pub(crate) fn waiting() -> Router {
+    let waits = async || {
+        let failure = Failure::new(Code::Unavailable, "The gateway waits for its store.");
+        answer::refused(Form::Json, failure)
+    };
+    Router::new()
+        .route("/healthz", get(async || ok()))
+        .fallback(waits)
+        .layer(always(CONNECTION, "close"))
+        .layer(from_fn(log::log))
 }
 
 /// A gateway that shuts down is not ready, so that no new work is sent to it.

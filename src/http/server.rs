@@ -11,6 +11,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -63,8 +64,13 @@ impl Shutdown {
     }
 }
 
-/// Serves connections until `shutdown` begins; then answers the requests under way and closes the sockets.
-pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) {
+/// Serves connections until `shutdown` begins; then answers the requests under way and closes the sockets. A connection
+/// is served by the router there is when it comes.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: watch::Receiver<Router>,
+    shutdown: Shutdown,
+) {
     loop {
         tokio::select! {
             biased;
@@ -78,12 +84,13 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: Shutd
 
 async fn admit(
     accepted: io::Result<(TcpStream, SocketAddr)>,
-    router: &Router,
+    router: &watch::Receiver<Router>,
     shutdown: &Shutdown,
 ) {
     match accepted {
         Ok((stream, _)) => {
-            let connection = connection(stream, router.clone(), shutdown.clone());
+            let router = router.borrow().clone();
+            let connection = connection(stream, router, shutdown.clone());
             shutdown.work.spawn(connection);
         }
         Err(error) if is_of_one_connection(&error) => {}

@@ -15,6 +15,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::app::Parts;
 use crate::auth::{AuthConfig, SigningKey, sign};
+use crate::config::{StoreConfig, StoreUrl};
 use crate::graphql::ApiOptions;
 use crate::sync::SyncLimits;
 
@@ -49,13 +50,12 @@ impl House {
         let gateway = Gateway::start(Parts {
             model: Arc::new(model),
             model_text: text.to_owned(),
-            store: directory.path().join("store"),
+            store: StoreConfig::new(StoreUrl::Embedded(directory.path().join("store"))),
             auth: auth.clone(),
             api: ApiOptions {
                 introspection: true,
             },
             limits: SyncLimits::default(),
-            retention: Duration::from_secs(60 * 60),
         })
         .await;
         Self {

@@ -4,6 +4,8 @@
 //! the BSON of application documents, whose shape is the model's.
 
 mod client;
+#[cfg(test)]
+mod round_trips;
 mod value;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -26,6 +28,7 @@ use tidegate_core::{
 };
 
 pub(crate) use client::{decode_client, encode_client};
+pub(crate) use value::{decode_decimal, encode_value};
 
 /// Why bytes are no record, or a record cannot be made bytes.
 #[derive(Debug, Error)]
@@ -52,6 +55,15 @@ pub(crate) enum CodecError {
 /// [`CodecError::Bson`] when a field name contains U+0000.
 pub(crate) fn encode_item(item: &FeedItem) -> Result<Vec<u8>, CodecError> {
     let mut raw = RawDocumentBuf::new();
+    append_item(&mut raw, item)?;
+    Ok(raw.into_bytes())
+}
+
+/// The same behind what a store keeps beside it, under names of its own.
+///
+/// # Errors
+/// [`CodecError::Bson`] when a field name contains U+0000.
+pub(crate) fn append_item(raw: &mut RawDocumentBuf, item: &FeedItem) -> Result<(), CodecError> {
     let key = item.record.key();
     raw.append(cstr!("t"), key.type_name.as_str());
     raw.append(cstr!("i"), key.id.as_str());
@@ -60,10 +72,10 @@ pub(crate) fn encode_item(item: &FeedItem) -> Result<Vec<u8>, CodecError> {
     raw.append(cstr!("v"), item.record.version().0);
     raw.append(cstr!("at"), date(item.record.at()));
     match &item.record {
-        Record::Entry(entry) => append_entry(&mut raw, entry)?,
+        Record::Entry(entry) => append_entry(raw, entry)?,
         Record::Marker(_) => raw.append(cstr!("left"), true),
     }
-    Ok(raw.into_bytes())
+    Ok(())
 }
 
 /// Reads what [`encode_item`] wrote.
@@ -105,6 +117,9 @@ fn append_entry(raw: &mut RawDocumentBuf, entry: &Entry) -> Result<(), CodecErro
     if let Some(membership) = &entry.membership {
         raw.append(cstr!("g"), encode_membership(membership));
     }
+    if entry.withheld {
+        raw.append(cstr!("h"), true);
+    }
     if let Some(body) = &entry.body {
         raw.append(cstr!("b"), value::encode(body)?);
     }
@@ -121,6 +136,7 @@ fn decode_entry(raw: &RawDocument) -> Result<Entry, CodecError> {
         field_versions: decode_field_versions(raw)?,
         writers: decode_writers(raw)?,
         body: document(raw, "b")?.map(value::decode).transpose()?,
+        withheld: raw.get("h")?.is_some(),
         at: instant(raw, "at")?,
         membership: document(raw, "g")?.map(decode_membership).transpose()?,
     })
@@ -266,7 +282,7 @@ mod tests {
     use super::{value::tests::arbitrary_body, *};
 
     fn name() -> impl Strategy<Value = String> {
-        "[a-zA-Z0-9:/$.äß-]{1,12}"
+        prop_oneof!["[a-zA-Z0-9:/$.äß-]{1,12}", "[^\\x00]{1,20}", "ü{128}"]
     }
 
     fn instants() -> impl Strategy<Value = Timestamp> {
@@ -308,6 +324,7 @@ mod tests {
             field_versions in btree_map(name(), any::<i32>().prop_map(Version), 0..4),
             writers in btree_map(any::<i32>().prop_map(Version), writers(), 0..4),
             body in option::of(arbitrary_body()),
+            withheld in any::<bool>(),
             at in instants(),
             membership in option::of(memberships()),
         ) -> Entry {
@@ -323,6 +340,7 @@ mod tests {
                 field_versions,
                 writers,
                 body,
+                withheld,
                 at,
                 membership,
             }

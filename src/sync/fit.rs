@@ -41,11 +41,13 @@ pub async fn survey(
     store: &dyn Store,
     mut progress: impl FnMut(usize),
 ) -> Result<Survey, StoreError> {
-    let mut snapshot = store.snapshot().await?;
     let mut survey = Survey::default();
     let mut after: Option<DocumentKey> = None;
     loop {
+        // Each batch has a snapshot of its own: no store keeps one for as long as all of them may take.
+        let mut snapshot = store.snapshot().await?;
         let entries = snapshot.walk(after.as_ref(), BATCH).await?;
+        drop(snapshot);
         for entry in &entries {
             if !survey.types.contains(&entry.key.type_name) {
                 survey.types.insert(entry.key.type_name.clone());

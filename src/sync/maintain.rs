@@ -37,11 +37,11 @@ pub async fn collect(
             .commit(collect::reads(before, BATCH), Arc::new(collect::decide))
             .await?;
         let records = writes.collected.len();
-        total.records += records;
-        progress(records);
-        if records < BATCH {
+        if records == 0 {
             return Ok(total);
         }
+        total.records += records;
+        progress(records);
     }
 }
 

@@ -1,9 +1,16 @@
 //! The service on an embedded store: pushes that share a transaction, and stores that were served with another model.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicI64, Ordering},
+};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, future::poll_immediate, stream::BoxStream};
+use futures_util::{
+    StreamExt,
+    future::{join_all, poll_immediate},
+    stream::BoxStream,
+};
 use tempfile::TempDir;
 use tidegate_core::{
     change::{Action, Change, Submission},
@@ -12,9 +19,11 @@ use tidegate_core::{
     id::{DocumentId, DocumentKey, Epoch, Scope, Seq, TypeName, UserId},
     outcome::Status,
     push::Push,
-    transaction::{Reads, Writes},
+    transaction::{Loaded, Reads, Writes},
     value::{Document, Timestamp, Value},
 };
+
+use tokio::sync::Notify;
 
 use super::*;
 use crate::{
@@ -55,6 +64,80 @@ impl Store for Poisoned {
     }
 }
 
+/// A store that carries out several commits at a time, and does what a test tells it to.
+struct Scripted {
+    inner: EmbeddedStore,
+    /// The most changes a commit may carry; with more it meets others again.
+    changes_max: usize,
+    /// A commit that reads the document `held` tells when it has begun, and goes on when it is let go.
+    begun: Notify,
+    released: Notify,
+    /// How many pushes each commit carried.
+    carried: Mutex<Vec<usize>>,
+}
+
+impl Scripted {
+    fn on(directory: &TempDir) -> Self {
+        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
+        Self {
+            inner: EmbeddedStore::open(directory.path(), &options).unwrap(),
+            changes_max: usize::MAX,
+            begun: Notify::new(),
+            released: Notify::new(),
+            carried: Mutex::default(),
+        }
+    }
+
+    fn serve(self) -> (Arc<Self>, Arc<SyncService>) {
+        let store = Arc::new(self);
+        let clock: Clock = Arc::new(|| Timestamp::EPOCH);
+        let limits = SyncLimits::default();
+        let sync = SyncService::start(Arc::new(model(MODEL)), store.clone(), clock, limits);
+        (store, sync)
+    }
+}
+
+#[async_trait]
+impl Store for Scripted {
+    fn commits_max(&self) -> usize {
+        3
+    }
+
+    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
+        if reads.keys.contains(&key("held")) {
+            self.begun.notify_one();
+            self.released.notified().await;
+        }
+        let changes_max = self.changes_max;
+        let again = move |loaded: &Loaded| {
+            let attempts = (0..32).map(|conflicts| {
+                let loaded = Loaded {
+                    conflicts,
+                    ..loaded.clone()
+                };
+                decide(&loaded)
+            });
+            let mut fitting = attempts.filter(|writes| writes.entries.len() <= changes_max);
+            fitting.next().expect("a group of one push is small enough")
+        };
+        let writes = self.inner.commit(reads, Arc::new(again)).await?;
+        self.carried.lock().unwrap().push(writes.answers.len());
+        Ok(writes)
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.inner.snapshot().await
+    }
+
+    async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
+        self.inner.confirmed_head(scope).await
+    }
+
+    fn tail(&self) -> BoxStream<'static, TailEvent> {
+        self.inner.tail()
+    }
+}
+
 fn model(text: &str) -> Model {
     Model::parse("model.graphql", text).unwrap()
 }
@@ -75,9 +158,13 @@ fn service_at(directory: &TempDir, clock: Clock) -> Arc<SyncService> {
 }
 
 fn alice(sync: &SyncService) -> Caller {
-    let claims = [("team".to_owned(), "red".into())].into_iter().collect();
+    member(sync, "alice", "red")
+}
+
+fn member(sync: &SyncService, user: &str, team: &str) -> Caller {
+    let claims = [("team".to_owned(), team.into())].into_iter().collect();
     let identity = Identity {
-        user: UserId::new("alice").unwrap(),
+        user: UserId::new(user).unwrap(),
         claims,
         expires_at: Timestamp::EPOCH.plus_ms(1),
     };
@@ -92,7 +179,11 @@ fn key(id: &str) -> DocumentKey {
 }
 
 fn create(id: &str) -> Push {
-    let team = ("team".to_owned(), Value::String("red".to_owned()));
+    create_for("red", id)
+}
+
+fn create_for(team: &str, id: &str) -> Push {
+    let team = ("team".to_owned(), Value::String(team.to_owned()));
     let change = Change {
         key: key(id),
         action: Action::Create {
@@ -192,4 +283,48 @@ async fn a_subscription_that_waits_ends_with_its_token() {
     tokio::time::pause();
     assert!(matches!(pages.next().await, Some(Err(SyncError::Expired))));
     assert!(pages.next().await.is_none());
+}
+
+#[tokio::test]
+async fn pushes_that_touch_nothing_in_common_do_not_wait_for_one_another() {
+    let directory = TempDir::new().unwrap();
+    let (store, sync) = Scripted::on(&directory).serve();
+    let (alice, bob, carol) = (
+        alice(&sync),
+        member(&sync, "bob", "blue"),
+        member(&sync, "carol", "red"),
+    );
+    let mut held = Box::pin(sync.push(&alice, create("held")));
+    assert!(poll_immediate(&mut held).await.is_none());
+    store.begun.notified().await;
+    let blue = sync.push(&bob, create_for("blue", "free")).await.unwrap();
+    assert_eq!(blue.outcomes[0].status, Status::Applied);
+    let mut red = Box::pin(sync.push(&carol, create("behind")));
+    for _ in 0..50 {
+        assert!(
+            poll_immediate(&mut red).await.is_none(),
+            "it shares a scope with the one before"
+        );
+        tokio::task::yield_now().await;
+    }
+    store.released.notify_one();
+    assert_eq!(held.await.unwrap().outcomes[0].status, Status::Applied);
+    assert_eq!(red.await.unwrap().outcomes[0].status, Status::Applied);
+}
+
+#[tokio::test]
+async fn a_group_that_meets_others_again_and_again_is_halved() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Scripted::on(&directory);
+    store.changes_max = 2;
+    let (store, sync) = store.serve();
+    let caller = alice(&sync);
+    let ids: Vec<String> = (0..8).map(|id| id.to_string()).collect();
+    let pushes = ids.iter().map(|id| sync.push(&caller, create(id)));
+    for pushed in join_all(pushes).await {
+        assert_eq!(pushed.unwrap().outcomes[0].status, Status::Applied);
+    }
+    let carried = store.carried.lock().unwrap().clone();
+    assert_eq!(carried.iter().sum::<usize>(), 8);
+    assert!(carried.iter().all(|pushes| *pushes <= 2), "{carried:?}");
 }

@@ -3,6 +3,7 @@
 //! Every test has its own process, port and store; a server ends with the value that holds it.
 
 mod changes;
+pub(crate) mod mongod;
 mod replica;
 
 use std::{

@@ -1,7 +1,9 @@
 //! `serve` as an operator meets it: what a configuration may say, what is refused by name, and what strangers see.
 //!
-//! Whose tokens it believes is told in `tokens`.
+//! Whose tokens it believes is told in `tokens`, what becomes of a MongoDB in `mongodb`.
 
+mod gateways;
+mod mongodb;
 mod tokens;
 
 use std::{fs, path::Path, process::Command};
@@ -202,8 +204,8 @@ fn unsafe_settings_are_refused_by_name() {
             &["store.url", "embedded:"],
         ),
         (
-            replaced("embedded:data", "mongodb://u:hunter2@db1/app"),
-            &["MongoDB", "this version", "embedded:"],
+            replaced("embedded:data", "mongodb://u:hunter2@db1"),
+            &["tidegate.toml:5", "store.url", "no database"],
         ),
     ] {
         let told = refusal(&config);

@@ -41,8 +41,7 @@ pub(super) fn decide(
         return Ok(birth.incarnation(version, version, None, Status::Applied));
     };
     if !context.grants.can_read(&entry.scope) {
-        let message = "the id belongs to a document you may not see; choose another";
-        return Err(Rejection::new(RejectionCode::IdTaken, message));
+        return Err(taken());
     }
     context.check_write(&entry.scope)?;
     if let Some(base) = base.filter(|base| base.0 > entry.version.0) {
@@ -53,6 +52,12 @@ pub(super) fn decide(
     } else {
         birth.over_live(entry)
     }
+}
+
+/// The id belongs to a document out of sight (rules.md 4.6).
+pub(super) fn taken() -> Rejection {
+    let message = "the id belongs to a document you may not see; choose another";
+    Rejection::new(RejectionCode::IdTaken, message)
 }
 
 /// A document about to come into being.
@@ -213,6 +218,7 @@ impl Birth<'_> {
                 &self.document,
             ),
             body: Some(self.document),
+            withheld: false,
             at: context.now,
         };
         Decision::Write {

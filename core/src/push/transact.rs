@@ -8,6 +8,7 @@ use std::{collections::HashSet, sync::Arc};
 use super::{
     Push, PushHash, PushRefusal,
     admit::{Admission, admit, check_policy, last_id},
+    blame::blame,
     verdict::{Decided, Verdict},
     world::{World, key_of},
 };
@@ -20,7 +21,7 @@ use crate::{
     model::{DocumentType, Model},
     mutant::{Mutant, breaks},
     outcome::Status,
-    transaction::{Loaded, Reads, Writes},
+    transaction::{Loaded, Reads, Refusal, Writes},
     value::Timestamp,
 };
 
@@ -64,12 +65,24 @@ pub fn reads(requests: &[PushRequest]) -> Reads {
     }
 }
 
-/// Decides the pushes in order; the answers stand in [`Writes::answers`].
-pub fn decide(model: &Model, now: Timestamp, requests: &[PushRequest], loaded: &Loaded) -> Writes {
-    let mut world = World::new(loaded);
+/// Decides the pushes in order; the answers stand in [`Writes::answers`]. `refusals` is what the database said to
+/// earlier attempts: the changes that are to blame are rejected.
+pub fn decide(
+    model: &Model,
+    now: Timestamp,
+    requests: &[PushRequest],
+    refusals: &[Refusal],
+    loaded: &Loaded,
+) -> Writes {
+    let mut world = World::new(model, now, loaded);
+    let blamed = blame(requests, refusals);
     let decided: Vec<_> = requests
         .iter()
-        .map(|request| push(model, now, &mut world, request))
+        .enumerate()
+        .map(|(i, request)| {
+            let blamed = |change| blamed.get(&(i, change)).copied();
+            push(model, now, &mut world, request, &blamed)
+        })
         .collect();
     let answers = requests
         .iter()
@@ -79,11 +92,12 @@ pub fn decide(model: &Model, now: Timestamp, requests: &[PushRequest], loaded: &
     world.into_writes(now, answers)
 }
 
-fn push(
-    model: &Model,
+fn push<'r>(
+    model: &'r Model,
     now: Timestamp,
     world: &mut World<'_>,
-    request: &PushRequest,
+    request: &'r PushRequest,
+    blamed: &'r dyn Fn(usize) -> Option<&'r Rejection>,
 ) -> Result<Decided, PushRefusal> {
     let admission = admit(world, request)?;
     if let Admission::Repeat(verdicts, last) = admission {
@@ -100,6 +114,7 @@ fn push(
         now,
         request,
         world,
+        blamed,
         dropped: HashSet::new(),
         grants: None,
     };
@@ -152,6 +167,8 @@ struct Run<'r, 'w, 'l> {
     now: Timestamp,
     request: &'r PushRequest,
     world: &'w mut World<'l>,
+    /// Why the database would not take a change, if it would not.
+    blamed: &'r dyn Fn(usize) -> Option<&'r Rejection>,
     /// Documents whose create failed: what the client queued on top of it must not meet another document.
     dropped: HashSet<DocumentKey>,
     /// What the identity may do now; `None` after a membership changed.
@@ -242,7 +259,20 @@ impl Run<'_, '_, '_> {
             now: self.now,
             version_floor: self.world.loaded.version_floor,
         };
-        match decide::decide(&context, entry.as_deref(), change) {
+        let decision = match self.world.withheld(&change.key) {
+            Some(problem) => Decision::Reject(decide::withheld(
+                &context,
+                entry.as_deref(),
+                change,
+                problem,
+            )),
+            None => decide::decide(&context, entry.as_deref(), change),
+        };
+        let decision = match (decision, (self.blamed)(index)) {
+            (Decision::Write { .. }, Some(rejection)) => Decision::Reject(rejection.clone()),
+            (decision, _) => decision,
+        };
+        match decision {
             Decision::Write {
                 status,
                 entry: written,

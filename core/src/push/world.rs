@@ -15,6 +15,8 @@ use crate::{
     entry::{Entry, Marker, Membership},
     grant::Grants,
     id::{ClientKey, DocumentKey, MutationId, Scope, UserId},
+    import::{self, Arrival},
+    model::Model,
     mutant::{Mutant, breaks},
     transaction::{Loaded, Writes},
     value::Timestamp,
@@ -25,6 +27,8 @@ pub(super) struct World<'l> {
     pub(super) loaded: &'l Loaded,
     pub(super) changed: Changed,
     clients: BTreeMap<ClientKey, ClientState>,
+    /// Documents that somebody else has made unfit for the model, and how.
+    withheld: BTreeMap<&'l DocumentKey, String>,
 }
 
 /// The part that an atomic push may have to give back.
@@ -36,12 +40,37 @@ pub(super) struct Changed {
 }
 
 impl<'l> World<'l> {
-    pub(super) fn new(loaded: &'l Loaded) -> Self {
-        Self {
+    /// The world as it was loaded, with what others wrote taken over: it came before every push.
+    pub(super) fn new(model: &Model, now: Timestamp, loaded: &'l Loaded) -> Self {
+        let mut world = Self {
             loaded,
             changed: Changed::default(),
             clients: BTreeMap::new(),
+            withheld: BTreeMap::new(),
+        };
+        for (key, foreign) in &loaded.foreign {
+            let entry = loaded.entries.get(key).map(Arc::as_ref);
+            let arrival = Arrival {
+                model,
+                now,
+                version_floor: loaded.version_floor,
+                key,
+                entry,
+            };
+            let import = import::import(&arrival, foreign);
+            if let Some(imported) = import.entry {
+                world.write(Arc::new(imported), entry);
+            }
+            if let Some(problem) = import.withheld {
+                world.withheld.insert(key, problem);
+            }
         }
+        world
+    }
+
+    /// Why the document is withheld, if it is.
+    pub(super) fn withheld(&self, key: &DocumentKey) -> Option<&str> {
+        self.withheld.get(key).map(String::as_str)
     }
 
     pub(super) fn entry(&self, key: &DocumentKey) -> Option<Arc<Entry>> {

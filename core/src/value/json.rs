@@ -238,16 +238,17 @@ fn decode_json(json: Json, path: &str, depth: usize) -> Result<Value, JsonError>
     }
 }
 
-/// A float as large as 2^64 may have been an integer whose last digits the JSON reader dropped: refused, so that
-/// no digit is lost silently.
+/// A whole float of 2^64 and above, or of -2^63 and below, may have been an integer whose last digits the JSON reader
+/// dropped: refused, so that no digit is lost silently.
 fn decode_json_number(number: &Number) -> Option<Value> {
-    const LARGEST_EXACT: f64 = 18_446_744_073_709_551_616.0;
+    const ABOVE_INTEGERS: f64 = 18_446_744_073_709_551_616.0;
+    const BELOW_INTEGERS: f64 = -9_223_372_036_854_775_808.0;
     if let Some(integer) = number.as_i64() {
         return Some(Value::Long(integer));
     }
     let float = number.as_f64().filter(|float| float.is_finite())?;
-    let integral = number.is_u64() || (float.fract() == 0.0 && float.abs() >= LARGEST_EXACT);
-    (!integral).then_some(Value::Float(float))
+    let exact = !number.is_u64() && float > BELOW_INTEGERS && float < ABOVE_INTEGERS;
+    exact.then_some(Value::Float(float))
 }
 
 fn encode_json(value: &Value) -> Json {

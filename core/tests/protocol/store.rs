@@ -123,7 +123,7 @@ impl Store {
 
     fn transact(&mut self, requests: &[PushRequest]) -> Vec<PushAnswer> {
         let loaded = self.load(&push::reads(requests));
-        let writes = push::decide(&self.model, self.now, requests, &loaded);
+        let writes = push::decide(&self.model, self.now, requests, &[], &loaded);
         let answers = writes.answers.clone();
         self.write(writes);
         answers
@@ -302,7 +302,9 @@ impl Store {
                 .iter()
                 .map(|user| (user.clone(), self.memberships(user)))
                 .collect(),
+            foreign: BTreeMap::new(),
             expired: self.feed().filter(expired).collect(),
+            conflicts: 0,
         }
     }
 

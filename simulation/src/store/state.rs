@@ -90,6 +90,8 @@ impl State {
                 .map(|user| (user.clone(), self.memberships(user)))
                 .collect(),
             expired: self.feed().filter(expired).collect(),
+            foreign: BTreeMap::new(),
+            conflicts: 0,
         }
     }
 

@@ -17,7 +17,7 @@ use super::document::CheckedDocument;
 use super::limits::DoorLimits;
 use super::scalar;
 use super::value::{Fields, Given, Leaf, Place};
-use super::variables::{Expected, Variables};
+use super::variables::Variables;
 use super::{Refusal, RefusalKind};
 
 /// Estimated bytes a value takes beyond the text it holds.
@@ -45,7 +45,7 @@ impl<'d> Coercer<'d> {
             schema,
             checked,
             operation,
-            variables: Variables::new(checked, operation, limits.variables_copied_bytes_max),
+            variables: Variables::new(checked, limits.variables_copied_bytes_max),
             depth_max: limits.variables_depth_max,
             bytes: 0,
         }
@@ -90,7 +90,7 @@ impl<'d> Coercer<'d> {
         location: Option<SourceSpan>,
     ) -> Result<Option<Value>, Refusal> {
         let place = Place::argument(&definition.name);
-        self.defined(definition, false, given.map(Given::Literal), &place)
+        self.defined(definition, given.map(Given::Literal), &place)
             .map_err(|refusal| self.located(refusal, location))
     }
 
@@ -130,17 +130,11 @@ impl<'d> Coercer<'d> {
     fn defined(
         &mut self,
         definition: &'d InputValueDefinition,
-        one_of: bool,
         given: Option<Given<'d>>,
         place: &Place<'_>,
     ) -> Result<Option<Value>, Refusal> {
-        let expected = Expected {
-            ty: &definition.ty,
-            has_default: definition.default_value.is_some(),
-            one_of,
-        };
         if let Some(given) = given
-            && let Some(value) = self.value(expected, given, place)?
+            && let Some(value) = self.value(&definition.ty, given, place)?
         {
             return Ok(Some(value));
         }
@@ -156,16 +150,16 @@ impl<'d> Coercer<'d> {
     /// `None` stands for a variable that has no value.
     fn value(
         &mut self,
-        expected: Expected<'d>,
+        ty: &'d Type,
         given: Given<'d>,
         place: &Place<'_>,
     ) -> Result<Option<Value>, Refusal> {
         match given.as_variable() {
             Some((name, location)) => self
                 .variables
-                .value_for(name, expected, place)
+                .value_for(name, ty, place)
                 .map_err(|refusal| self.located(refusal, location)),
-            None => self.constant(expected.ty, given, place).map(Some),
+            None => self.constant(ty, given, place).map(Some),
         }
     }
 
@@ -195,14 +189,9 @@ impl<'d> Coercer<'d> {
             Ok(items) => items,
             Err(single) => return Ok(Value::List(vec![self.constant(ty, single, place)?])),
         };
-        let expected = Expected {
-            ty,
-            has_default: false,
-            one_of: false,
-        };
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
-            let value = self.value(expected, item, &place.item(index))?;
+            let value = self.value(ty, item, &place.item(index))?;
             values.push(value.unwrap_or(Value::Null));
         }
         Ok(Value::List(values))
@@ -243,7 +232,7 @@ impl<'d> Coercer<'d> {
             let place = place.field(name);
             let given = fields.take(name);
             let is_the_one = one_of && given.is_some();
-            let value = self.defined(definition, one_of, given, &place)?;
+            let value = self.defined(definition, given, &place)?;
             if is_the_one && matches!(value, None | Some(Value::Null)) {
                 let problem = "is the one field given and cannot be null";
                 return Err(place.refuse(place.kind(), problem));

@@ -8,8 +8,12 @@ use apollo_compiler::executable::Operation;
 use apollo_compiler::parser::{FileId, Parser, SourceMap, SourceSpan};
 use apollo_compiler::validation::{DiagnosticList, Valid};
 use apollo_compiler::{ExecutableDocument, Node, Schema, ast, introspection};
+use apollo_parser::SyntaxKind;
+use apollo_parser::cst::CstNode as _;
 
 use super::limits::{DoorLimits, measure};
+use super::literals;
+use super::merge::MergeCheck;
 use super::{Refusal, RefusalKind};
 
 /// More than this many mistakes in one document help nobody.
@@ -30,11 +34,13 @@ impl CheckedDocument {
     /// What the first failing step found.
     pub(super) fn new(
         schema: &Valid<Schema>,
+        merge_check: &MergeCheck,
         text: &str,
         limits: &DoorLimits,
     ) -> Result<Self, Vec<Refusal>> {
         let tree = parse(text, limits)?;
         let positions = Positions::new(text, &tree.sources);
+        check_colons(text, &positions, limits)?;
         let mentioned_once = measure(&tree, limits, &positions)
             .map_err(|refusal| vec![refusal])?
             .into_iter()
@@ -46,6 +52,14 @@ impl CheckedDocument {
             .map_err(|invalid| refusals(RefusalKind::Validation, &invalid.errors))?
             .validate(schema)
             .map_err(|invalid| refusals(RefusalKind::Validation, &invalid.errors))?;
+        merge_check
+            .check(&tree)
+            .map_err(|conflicts| refusals(RefusalKind::Validation, &conflicts))?;
+        let mut wrong = literals::check(schema, &document, &positions);
+        if !wrong.is_empty() {
+            wrong.truncate(REFUSALS_MAX);
+            return Err(wrong);
+        }
         let checked = Self {
             document,
             positions,
@@ -109,7 +123,7 @@ fn parse(text: &str, limits: &DoorLimits) -> Result<ast::Document, Vec<Refusal>>
     if text.len() > limits.query_bytes_max {
         return limit("bytes", limits.query_bytes_max);
     }
-    let nesting_max = limits.depth_max + limits.variables_depth_max;
+    let nesting_max = nesting_max(limits);
     let mut parser = Parser::new()
         .token_limit(limits.tokens_max)
         .recursion_limit(nesting_max);
@@ -121,6 +135,38 @@ fn parse(text: &str, limits: &DoorLimits) -> Result<ast::Document, Vec<Refusal>>
         return limit("levels of nesting", nesting_max);
     }
     parsed.map_err(|broken| refusals(RefusalKind::Parse, &broken.errors))
+}
+
+fn nesting_max(limits: &DoorLimits) -> usize {
+    limits.depth_max + limits.variables_depth_max
+}
+
+/// apollo-parser 0.8 lets an argument or input field pass that has neither colon nor value, and apollo-compiler drops
+/// it: `{task(id)}` and `{set: {notes}}` would be taken for `{task}` and `{set: {}}`.
+fn check_colons(
+    text: &str,
+    positions: &Positions,
+    limits: &DoorLimits,
+) -> Result<(), Vec<Refusal>> {
+    let parser = apollo_parser::Parser::new(text).recursion_limit(nesting_max(limits));
+    let tree = parser.parse().document();
+    let broken = tree.syntax().descendants().find(|node| {
+        let takes_value = matches!(node.kind(), SyntaxKind::ARGUMENT | SyntaxKind::OBJECT_FIELD);
+        takes_value
+            && node
+                .children_with_tokens()
+                .all(|it| it.kind() != SyntaxKind::COLON)
+    });
+    match broken {
+        None => Ok(()),
+        Some(node) => {
+            let place = positions.at(node.text_range().start().into());
+            let message = "syntax error: expected a colon and a value behind the name";
+            Err(vec![
+                Refusal::new(RefusalKind::Parse, message).at(Some(place)),
+            ])
+        }
+    }
 }
 
 fn refusals(kind: RefusalKind, errors: &DiagnosticList) -> Vec<Refusal> {
@@ -177,11 +223,14 @@ impl Positions {
     /// in the schema.
     pub(super) fn of(&self, span: Option<SourceSpan>) -> Option<(usize, usize)> {
         let span = span.filter(|span| Some(span.file_id()) == self.file)?;
+        Some(self.at(span.offset()))
+    }
+
+    fn at(&self, offset: usize) -> (usize, usize) {
         let before = |offsets: &[usize], at: usize| offsets.partition_point(|offset| *offset < at);
-        let line = before(&self.lines, span.offset() + 1);
+        let line = before(&self.lines, offset + 1);
         let start = self.lines[line - 1];
-        let continued =
-            before(&self.continuations, span.offset()) - before(&self.continuations, start);
-        Some((line, span.offset() - start - continued + 1))
+        let continued = before(&self.continuations, offset) - before(&self.continuations, start);
+        (line, offset - start - continued + 1)
     }
 }

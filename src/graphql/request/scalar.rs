@@ -5,16 +5,23 @@ use async_graphql::{Number, Value};
 
 use super::value::Leaf;
 
+/// Up to here a float holds every integer.
+const EXACT_MAX: u64 = 1 << f64::MANTISSA_DIGITS;
+
 /// The value of the scalar `name` that `leaf` stands for, or `None` if the scalar cannot hold it.
 pub(super) fn built_in(name: &str, leaf: Leaf<'_>) -> Option<Value> {
     match (name, leaf) {
         ("Boolean", Leaf::Boolean(value)) => Some(Value::Boolean(value)),
         ("String" | "ID", Leaf::String(value)) => Some(Value::String(value)),
+        ("ID", Leaf::Digits(digits)) => Some(Value::String(digits.to_owned())),
         ("ID", Leaf::Integer(value)) => Some(Value::String(value.to_string())),
-        ("ID", Leaf::LongInteger(digits)) => Some(Value::String(digits.to_owned())),
+        ("ID", Leaf::Float(value)) => whole(value).map(|whole| Value::String(whole.to_string())),
+        ("Int", Leaf::Digits(digits)) => whole_32_bits(&number(digits)?).map(Value::from),
         ("Int", Leaf::Integer(value)) => whole_32_bits(&value).map(Value::from),
-        ("Float", Leaf::Float(value)) => Some(Value::from(value)),
+        ("Int", Leaf::Float(value)) => whole_32_bits(&whole(value)?.into()).map(Value::from),
+        ("Float", Leaf::Digits(digits)) => exact_float(&number(digits)?).map(Value::from),
         ("Float", Leaf::Integer(value)) => exact_float(&value).map(Value::from),
+        ("Float", Leaf::Float(value)) => Some(Value::from(value)),
         _ => None,
     }
 }
@@ -24,12 +31,26 @@ pub(super) fn built_in(name: &str, leaf: Leaf<'_>) -> Option<Value> {
 pub(super) fn custom(leaf: Leaf<'_>) -> Option<Value> {
     match leaf {
         Leaf::Boolean(value) => Some(Value::Boolean(value)),
+        Leaf::Digits(digits) => number(digits).map(Value::Number),
         Leaf::Integer(value) => Some(Value::Number(value)),
         Leaf::Float(value) => Some(Value::from(value)),
         Leaf::String(value) => Some(Value::String(value)),
         Leaf::Enum(name) => Some(Value::String(name.to_owned())),
-        Leaf::LongInteger(_) => None,
     }
+}
+
+fn number(digits: &str) -> Option<Number> {
+    let signed = digits.parse::<i64>().map(Number::from);
+    signed
+        .or_else(|_| digits.parse::<u64>().map(Number::from))
+        .ok()
+}
+
+/// The integer that a float of a variable stands for: JSON does not tell 1.0 from 1, and neither do clients written in
+/// JavaScript. A literal does, and validation has refused it.
+fn whole(value: f64) -> Option<i64> {
+    let is_exact = value.fract() == 0.0 && value.abs() <= EXACT_MAX as f64;
+    is_exact.then_some(value as i64)
 }
 
 fn whole_32_bits(number: &Number) -> Option<i32> {
@@ -38,7 +59,6 @@ fn whole_32_bits(number: &Number) -> Option<i32> {
 
 /// Integers up to 2^53, which a float holds exactly; larger ones are refused, not rounded.
 fn exact_float(number: &Number) -> Option<f64> {
-    const EXACT_MAX: u64 = 1 << f64::MANTISSA_DIGITS;
     let whole = number
         .as_i64()
         .map(i64::unsigned_abs)

@@ -83,6 +83,16 @@ impl<'d> Selector<'d> {
         ty: &'d Name,
         sets: &[&'d SelectionSet],
     ) -> Result<Vec<Selected>, Refusal> {
+        let mut items = self.items(ty, sets)?;
+        let is_leaf = sets.iter().all(|set| set.selections.is_empty());
+        if !is_leaf && !items.first().is_some_and(is_field) {
+            items.extend(self.left_empty(&items, ty));
+        }
+        Ok(items)
+    }
+
+    /// What `sets` select of an object that is a `ty`, which may be nothing. Fields come first.
+    fn items(&mut self, ty: &'d Name, sets: &[&'d SelectionSet]) -> Result<Vec<Selected>, Refusal> {
         let mut collected = Collected::default();
         for set in sets {
             self.collect(ty, set, &mut collected)?;
@@ -91,37 +101,46 @@ impl<'d> Selector<'d> {
         for nodes in collected.fields.values() {
             items.push(self.field(nodes)?);
         }
-        let mut conditions = Vec::new();
         for (condition, sets) in &collected.narrowed {
-            let mut inner = self.selections(condition, sets)?;
+            let mut inner = self.items(condition, sets)?;
             inner.retain(|selected| !repeats(selected, &collected.fields));
             if !inner.is_empty() {
-                conditions.push(*condition);
                 items.push(narrowed(condition, inner));
             }
-        }
-        let is_leaf = sets.iter().all(|set| set.selections.is_empty());
-        if !is_leaf && collected.fields.is_empty() {
-            items.extend(self.left_empty(&conditions, ty));
         }
         Ok(items)
     }
 
-    /// Selects something for the object types that `ty` may turn out to be and that meet none of
-    /// `conditions`. async-graphql answers null for an object without fields, which reads as "no
-    /// such document"; the name of the type is selected instead.
-    fn left_empty(&self, conditions: &[&Name], ty: &'d Name) -> Vec<Selected> {
-        let is =
-            |general: &Name, name: &Name| general == name || self.schema.is_subtype(general, name);
+    /// Selects something for the object types that `ty` may turn out to be and of which `items` select nothing.
+    /// async-graphql answers null for an object without fields, which reads as "no such document"; the name of the type
+    /// is selected instead.
+    fn left_empty(&self, items: &[Selected], ty: &'d Name) -> Vec<Selected> {
         let types = self.schema.types.iter();
         types
-            .filter(|(name, definition)| definition.is_object() && is(ty, name))
-            .filter(|(name, _)| !conditions.iter().any(|condition| is(condition, name)))
+            .filter(|(name, definition)| definition.is_object() && self.is(ty, name))
+            .filter(|(name, _)| !self.selects(items, name))
             .map(|(name, _)| match name == ty {
                 true => typename(),
                 false => narrowed(name, vec![typename()]),
             })
             .collect()
+    }
+
+    /// Whether `items` select a field of an object of the type `name`.
+    fn selects(&self, items: &[Selected], name: &str) -> bool {
+        items.iter().any(|item| match &item.node {
+            out::Selection::InlineFragment(fragment) => {
+                let fragment = &fragment.node;
+                let condition = fragment.type_condition.as_ref();
+                condition.is_none_or(|it| self.is(&it.node.on.node, name))
+                    && self.selects(&fragment.selection_set.node.items, name)
+            }
+            _ => true,
+        })
+    }
+
+    fn is(&self, general: &str, name: &str) -> bool {
+        general == name || self.schema.is_subtype(general, name)
     }
 
     fn collect(
@@ -171,7 +190,7 @@ impl<'d> Selector<'d> {
         set: &'d SelectionSet,
         into: &mut Collected<'d>,
     ) -> Result<(), Refusal> {
-        if condition == ty || self.schema.is_subtype(condition, ty) {
+        if self.is(condition, ty) {
             return self.collect(ty, set, into);
         }
         match self.schema.types.get(condition) {
@@ -261,6 +280,10 @@ fn repeats(selected: &Selected, around: &IndexMap<&str, Vec<&Node<Field>>>) -> b
         }
         _ => false,
     }
+}
+
+fn is_field(selected: &Selected) -> bool {
+    matches!(selected.node, out::Selection::Field(_))
 }
 
 fn typename() -> Selected {

@@ -1,24 +1,22 @@
-//! An engine that answers each field with exactly the arguments it was given, and the door before
-//! it. The engine knows no defaults and validates nothing, so that what arrives is the door's work
-//! alone.
+//! The door before an engine that answers each field with exactly the arguments it was given: one line a case. The
+//! engine itself is in `engine.rs`, what is compared with graphql-js in `peer.rs`.
 
 mod documents;
+mod engine;
+mod found;
 mod input;
+mod peer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use apollo_compiler::Schema;
-use apollo_compiler::schema::{ExtendedType, FieldDefinition, Type};
-use async_graphql::dynamic::{
-    Enum, Field, FieldFuture, FieldValue, InputObject, InputValue, Interface, InterfaceField,
-    Object, ResolverContext, Scalar, Schema as Engine, Subscription, SubscriptionField,
-    SubscriptionFieldFuture, TypeRef, Union,
-};
-use async_graphql::{Request, Response, ValidationMode};
+use async_graphql::dynamic::{FieldValue, ResolverContext, Schema as Engine};
+use async_graphql::{Request, Response};
 use futures_util::StreamExt;
 use serde_json::{Value as Json, json};
 
+use self::engine::Resolved;
 use super::{Door, DoorLimits, OperationKind, RawRequest, Refusal, RefusalKind};
 
 const SDL: &str = r#"
@@ -127,132 +125,22 @@ fn refuse(query: &str, variables: Json, kind: RefusalKind, reason: &str) {
 fn engine() -> (Engine, Arc<AtomicUsize>) {
     let schema = Schema::parse_and_validate(sdl(), "test").unwrap();
     let pushes = Arc::new(AtomicUsize::new(0));
-    let mut builder = Engine::build("Query", Some("Mutation"), Some("Subscription"))
-        .validation_mode(ValidationMode::Fast)
-        .data(Arc::clone(&pushes));
-    for definition in schema
-        .types
-        .values()
-        .filter(|definition| !definition.is_built_in())
-    {
-        builder = match definition {
-            ExtendedType::Scalar(scalar) => builder.register(Scalar::new(scalar.name.as_str())),
-            ExtendedType::Enum(values) => builder.register(
-                values
-                    .values
-                    .keys()
-                    .fold(Enum::new(values.name.as_str()), |it, value| {
-                        it.item(value.as_str())
-                    }),
-            ),
-            ExtendedType::InputObject(input) => {
-                let fields = input
-                    .fields
-                    .values()
-                    .map(|field| InputValue::new(field.name.as_str(), type_ref(&field.ty)));
-                let built = fields.fold(InputObject::new(input.name.as_str()), InputObject::field);
-                builder.register(if input.directives.has("oneOf") {
-                    built.oneof()
-                } else {
-                    built
-                })
-            }
-            ExtendedType::Union(union) => builder.register(
-                union
-                    .members
-                    .iter()
-                    .fold(Union::new(union.name.as_str()), |it, member| {
-                        it.possible_type(member.as_str())
-                    }),
-            ),
-            ExtendedType::Interface(interface) => {
-                let fields = interface
-                    .fields
-                    .values()
-                    .map(|it| InterfaceField::new(it.name.as_str(), type_ref(&it.ty)));
-                builder.register(
-                    fields.fold(Interface::new(interface.name.as_str()), Interface::field),
-                )
-            }
-            ExtendedType::Object(object) if object.name == "Subscription" => builder.register(
-                object
-                    .fields
-                    .values()
-                    .fold(Subscription::new("Subscription"), |it, field| {
-                        it.field(stream(field))
-                    }),
-            ),
-            ExtendedType::Object(object) => {
-                let fields = object.fields.values().map(|field| resolved(field));
-                let built = fields.fold(Object::new(object.name.as_str()), Object::field);
-                builder.register(
-                    object
-                        .implements_interfaces
-                        .iter()
-                        .fold(built, |it, name| it.implement(name.as_str())),
-                )
-            }
-        };
-    }
+    let builder = engine::build(&schema, Arc::new(answer)).data(Arc::clone(&pushes));
     (builder.finish().unwrap(), pushes)
 }
 
-fn resolved(definition: &FieldDefinition) -> Field {
-    let returned = definition.ty.inner_named_type().to_string();
-    let field = Field::new(
-        definition.name.as_str(),
-        type_ref(&definition.ty),
-        move |context| FieldFuture::Value(Some(answer(&returned, &context))),
-    );
-    definition.arguments.iter().fold(field, |it, argument| {
-        it.argument(InputValue::new(
-            argument.name.as_str(),
-            type_ref(&argument.ty),
-        ))
-    })
-}
-
-fn stream(definition: &FieldDefinition) -> SubscriptionField {
-    let returned = definition.ty.inner_named_type().to_string();
-    let field = SubscriptionField::new(
-        definition.name.as_str(),
-        type_ref(&definition.ty),
-        move |context| {
-            let event = answer(&returned, &context);
-            SubscriptionFieldFuture::new(async { Ok(futures_util::stream::iter([Ok(event)])) })
-        },
-    );
-    definition.arguments.iter().fold(field, |it, argument| {
-        it.argument(InputValue::new(
-            argument.name.as_str(),
-            type_ref(&argument.ty),
-        ))
-    })
-}
-
 /// A leaf answers with its arguments, an abstract type with a task.
-fn answer(returned: &str, context: &ResolverContext<'_>) -> FieldValue<'static> {
+fn answer(field: &Resolved, context: &ResolverContext<'_>) -> FieldValue<'static> {
     if context.field().name() == "push" {
         context
             .data_unchecked::<Arc<AtomicUsize>>()
             .fetch_add(1, Ordering::Relaxed);
     }
-    match returned {
+    match field.ty.inner_named_type().as_str() {
         "String" | "ID" => {
             FieldValue::value(serde_json::to_string(context.args.as_index_map()).unwrap())
         }
         "Document" | "State" => FieldValue::owned_any(()).with_type("Task"),
         _ => FieldValue::owned_any(()),
-    }
-}
-
-fn type_ref(ty: &Type) -> TypeRef {
-    match ty {
-        Type::Named(name) => TypeRef::named(name.as_str()),
-        Type::NonNullNamed(name) => TypeRef::named_nn(name.as_str()),
-        Type::List(item) => TypeRef::List(Box::new(type_ref(item))),
-        Type::NonNullList(item) => {
-            TypeRef::NonNull(Box::new(TypeRef::List(Box::new(type_ref(item)))))
-        }
     }
 }

@@ -28,8 +28,8 @@ pub(super) enum Fields<'d> {
 pub(super) enum Leaf<'d> {
     Boolean(bool),
     Integer(Number),
-    /// An integer literal of more than 64 bits.
-    LongInteger(&'d str),
+    /// An integer literal as it is written: an ID keeps its digits, however many, and the sign of `-0`.
+    Digits(&'d str),
     Float(f64),
     String(String),
     Enum(&'d str),
@@ -135,17 +135,9 @@ fn literal_leaf(literal: &Node<Literal>) -> Option<Leaf<'_>> {
         Literal::String(value) => Some(Leaf::String(value.clone())),
         Literal::Enum(name) => Some(Leaf::Enum(name)),
         Literal::Float(value) => value.try_to_f64().ok().map(Leaf::Float),
-        Literal::Int(value) => Some(integer(value.as_str())),
+        Literal::Int(value) => Some(Leaf::Digits(value.as_str())),
         _ => None,
     }
-}
-
-fn integer(text: &str) -> Leaf<'_> {
-    let short = text
-        .parse::<i64>()
-        .map(Number::from)
-        .or_else(|_| text.parse::<u64>().map(Number::from));
-    short.map_or(Leaf::LongInteger(text), Leaf::Integer)
 }
 
 impl<'d> Fields<'d> {

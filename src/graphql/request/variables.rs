@@ -1,10 +1,10 @@
-//! The coerced variables of one operation: where each may stand, and handing its value over.
-//! How a value becomes one of its type is decided in `coerce.rs`.
+//! The coerced variables of one operation, and handing their values over. Where each may stand is said in
+//! `literals.rs`; how a value becomes one of its type is decided in `coerce.rs`.
 
 use std::collections::HashMap;
 
 use apollo_compiler::Name;
-use apollo_compiler::executable::{Operation, Type, VariableDefinition};
+use apollo_compiler::schema::Type;
 use async_graphql::Value;
 
 use super::document::CheckedDocument;
@@ -13,7 +13,6 @@ use super::{Refusal, RefusalKind};
 
 pub(super) struct Variables<'d> {
     checked: &'d CheckedDocument,
-    operation: &'d Operation,
     held: HashMap<&'d str, Held>,
     copied_bytes: usize,
     copied_bytes_max: usize,
@@ -24,24 +23,10 @@ struct Held {
     bytes: usize,
 }
 
-/// What a place expects of a variable.
-#[derive(Clone, Copy)]
-pub(super) struct Expected<'d> {
-    pub(super) ty: &'d Type,
-    pub(super) has_default: bool,
-    /// The place is the field of a `@oneOf` object, which takes no null whatever its type says.
-    pub(super) one_of: bool,
-}
-
 impl<'d> Variables<'d> {
-    pub(super) fn new(
-        checked: &'d CheckedDocument,
-        operation: &'d Operation,
-        copied_bytes_max: usize,
-    ) -> Self {
+    pub(super) fn new(checked: &'d CheckedDocument, copied_bytes_max: usize) -> Self {
         Self {
             checked,
-            operation,
             held: HashMap::new(),
             copied_bytes: 0,
             copied_bytes_max,
@@ -53,28 +38,19 @@ impl<'d> Variables<'d> {
         self.held.insert(name, Held { value, bytes });
     }
 
-    /// The value of `$name` for a place, or `None` if it has none. Validation has compared the
-    /// types of variable and place only where the variable is a whole argument, hence the
-    /// comparison here.
+    /// The value of `$name` for a place of the type `ty`, or `None` if it has none. The types fit:
+    /// `literals.rs` has compared them, and let a nullable variable stand where it or the place has a default.
     ///
     /// # Errors
-    /// If the variable may not stand there, is null there against the type, or has been copied too
-    /// often.
+    /// If it is null, or has been copied too often.
     pub(super) fn value_for(
         &mut self,
         name: &Name,
-        expected: Expected<'_>,
+        ty: &Type,
         place: &Place<'_>,
     ) -> Result<Option<Value>, Refusal> {
-        let mut definitions = self.operation.variables.iter();
-        let definition = definitions.find(|definition| definition.name == *name);
-        if !definition.is_some_and(|definition| may_stand(definition, expected)) {
-            let problem = format!("cannot take `${name}`: the types differ");
-            return Err(place.refuse(RefusalKind::Validation, &problem));
-        }
         let is_null = |held: &Held| held.value == Value::Null;
-        let takes_null = !expected.ty.is_non_null() && !expected.one_of;
-        if !takes_null && self.held.get(name.as_str()).is_some_and(is_null) {
+        if ty.is_non_null() && self.held.get(name.as_str()).is_some_and(is_null) {
             let problem = format!("cannot be null, but `${name}` is");
             return Err(place.refuse(RefusalKind::Variables, &problem));
         }
@@ -113,17 +89,4 @@ impl<'d> Variables<'d> {
             _ => None,
         }
     }
-}
-
-/// `IsVariableUsageAllowed` of the specification (5.8.5).
-fn may_stand(definition: &VariableDefinition, expected: Expected<'_>) -> bool {
-    let takes_null = !expected.ty.is_non_null() && !expected.one_of;
-    let default = definition.default_value.as_ref();
-    let never_null = definition.ty.is_non_null()
-        || default.is_some_and(|default| !default.is_null())
-        || (expected.has_default && !expected.one_of);
-    (takes_null || never_null)
-        && definition
-            .ty
-            .is_assignable_to(&expected.ty.clone().nullable())
 }

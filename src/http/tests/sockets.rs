@@ -1,6 +1,7 @@
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -26,7 +27,8 @@ impl Open {
     async fn new(house: House) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let server = tokio::spawn(serve(listener, house.router(), house.shutdown.clone()));
+        let (_, router) = watch::channel(house.router());
+        let server = tokio::spawn(serve(listener, router, house.shutdown.clone()));
         Self {
             house,
             address,

@@ -116,7 +116,52 @@ fn decode_rejection(raw: &RawDocument) -> Result<Rejection, CodecError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, option, prelude::*, sample::select};
+
     use super::*;
+
+    fn outcomes() -> impl Strategy<Value = RememberedOutcome> {
+        let statuses = select(&STATUSES[..]).prop_map(|(status, _)| status);
+        let versions = option::of(any::<i32>().prop_map(Version));
+        let codes = select(&RejectionCode::ALL[..]).prop_map(|(code, ..)| code);
+        let errors = (codes, any::<String>(), option::of(any::<String>())).prop_map(
+            |(code, message, field)| Rejection {
+                code,
+                message,
+                field,
+            },
+        );
+        (statuses, versions, option::of(errors)).prop_map(|(status, version, error)| {
+            RememberedOutcome {
+                status,
+                version,
+                error,
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_client_is_remembered_as_it_was(
+            (last, first) in (any::<i32>(), any::<i32>()),
+            hash in any::<[u8; 32]>(),
+            outcomes in vec(outcomes(), 0..5),
+            (cut, flip) in (any::<prop::sample::Index>(), any::<u8>()),
+        ) {
+            let state = ClientState {
+                last: MutationId(last),
+                first: MutationId(first),
+                hash: PushHash(hash),
+                outcomes,
+            };
+            let mut bytes = encode_client(&state);
+            prop_assert_eq!(decode_client(&bytes).unwrap(), state);
+            let at = cut.index(bytes.len());
+            prop_assert!(decode_client(&bytes[..at]).is_err());
+            bytes[at] ^= flip;
+            let _: Result<ClientState, CodecError> = decode_client(&bytes);
+        }
+    }
 
     #[test]
     fn every_status_and_every_code_comes_back() {

@@ -27,7 +27,11 @@ pub(super) fn decode(raw: &RawDocument) -> Result<Document, CodecError> {
     decode_document(raw, 0)
 }
 
-fn encode_value(value: &Value) -> Result<RawBson, CodecError> {
+/// Writes one value.
+///
+/// # Errors
+/// [`CodecError::Bson`] when the name of a field contains U+0000.
+pub(crate) fn encode_value(value: &Value) -> Result<RawBson, CodecError> {
     Ok(match value {
         Value::Null => RawBson::Null,
         Value::Bool(bool) => RawBson::Boolean(*bool),
@@ -87,7 +91,11 @@ fn decode_value(raw: RawBsonRef<'_>, depth: usize) -> Result<Value, CodecError> 
     })
 }
 
-fn decode_decimal(decimal: Decimal128) -> Result<Decimal, CodecError> {
+/// Reads a decimal; what is no finite number is refused.
+///
+/// # Errors
+/// [`CodecError::Decimal`].
+pub(crate) fn decode_decimal(decimal: Decimal128) -> Result<Decimal, CodecError> {
     decimal.to_string().parse().map_err(|_| CodecError::Decimal)
 }
 

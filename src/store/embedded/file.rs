@@ -3,6 +3,8 @@
 //! How a file becomes a store is told in [`super::opening`]; what its tables hold is not known here.
 
 use std::{
+    fmt::Display,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{
         Arc, PoisonError, RwLock, RwLockWriteGuard,
@@ -51,6 +53,19 @@ impl Failure {
     fn has_happened(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
+}
+
+/// Turns a panic into [`StoreError::Corrupt`]: redb trusts a file that was closed in order, and panics where something
+/// else has changed it since.
+pub(super) fn guard<T>(
+    file: impl Display,
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(StoreError::Corrupt(format!(
+            "{file} is damaged; restore it from a backup"
+        )))
+    })
 }
 
 impl StoreFile {
@@ -106,9 +121,14 @@ impl StoreFile {
         drop(self.closed());
     }
 
+    /// Closing writes: of a damaged file it may fail, after which the next opening repairs it or says why not.
     fn closed(&self) -> RwLockWriteGuard<'_, Option<Opened>> {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-        drop(opened.take());
+        let database = opened.take();
+        drop(guard("its file", || {
+            drop(database);
+            Ok(())
+        }));
         opened
     }
 

@@ -5,15 +5,17 @@
 use std::{
     fs::{self, File, TryLockError},
     io::{self, ErrorKind},
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
 
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableError, backends::FileBackend};
 use tidegate_core::id::Epoch;
 
-use super::tables::{
-    CLIENTS, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, MARKERS, MEMBERS, META, SCOPES,
+use super::{
+    file::guard,
+    tables::{
+        CLIENTS, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, MARKERS, MEMBERS, META, SCOPES,
+    },
 };
 use crate::store::StoreError;
 
@@ -33,20 +35,13 @@ pub(super) fn find_or_create(directory: &Path, first_epoch: &Epoch) -> Result<Pa
     Ok(path)
 }
 
-/// Opens the file if it is a store of this format. redb trusts a file that was closed in order and may panic where
-/// something else has changed it since.
+/// Opens the file if it is a store of this format.
 pub(super) fn open_database(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
-    let open = || {
+    guard(path.display(), || {
         let opened = Builder::new().set_cache_size(cache_bytes).open(path);
         let database = opened.map_err(|error| open_error(path, error))?;
         check_format(&database, path)?;
         Ok(database)
-    };
-    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
-        let path = path.display();
-        Err(StoreError::Corrupt(format!(
-            "{path} is damaged; restore it from a backup"
-        )))
     })
 }
 

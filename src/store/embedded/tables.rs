@@ -3,6 +3,7 @@
 //! Keys are tuples that sort as their parts do, so that each question is one range. Nothing is read or written here.
 
 use redb::TableDefinition;
+use tidegate_core::id::DocumentKey;
 
 /// The format of the tables below. It rises with every change that an older or a newer gateway could not read.
 pub(super) const FORMAT_VERSION: u32 = 1;
@@ -41,3 +42,8 @@ pub(super) const EXPIRY: TableDefinition<(i64, &str, i64), ()> = TableDefinition
 /// An entry's scope and seq, then what else names it: when it was deleted, if it is a tombstone, and the user it gives
 /// a membership to. With these an entry is replaced without decoding the one before.
 pub(super) type EntryPlace = (&'static str, i64, Option<i64>, Option<&'static str>);
+
+/// A document as keys name it.
+pub(super) fn names(key: &DocumentKey) -> (&str, &str) {
+    (key.type_name.as_str(), key.id.as_str())
+}

@@ -156,6 +156,7 @@ async fn commit(store: &EmbeddedStore, number: u32, body_bytes: usize) -> Result
         body: Some([("bytes".to_owned(), body)].into()),
         at: Timestamp::EPOCH,
         membership: None,
+        withheld: false,
     });
     let writes = Writes {
         entries: vec![entry],

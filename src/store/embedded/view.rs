@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use redb::ReadTransaction;
+use redb::{ReadOnlyTable, ReadTransaction};
 use tidegate_core::{
     entry::{Entry, FeedItem, Membership, Record, ScopeState},
     id::{
@@ -21,8 +21,8 @@ use tidegate_core::{
 };
 
 use super::{
-    file::{Failure, StoreFile},
-    tables::{CLIENTS, ENTRIES, EXPIRY, FEED, MEMBERS, META, SCOPES},
+    file::{Failure, StoreFile, guard},
+    tables::{CLIENTS, ENTRIES, EXPIRY, FEED, MEMBERS, META, SCOPES, names},
 };
 use crate::store::{
     Scan, ScanRange, Snapshot, StoreError,
@@ -42,7 +42,7 @@ pub(super) struct View {
 impl View {
     pub(super) fn open(file: &StoreFile) -> Result<Self, StoreError> {
         let (transaction, failed) = file.begin_read()?;
-        let meta = failed.note(read_meta(&transaction))?;
+        let meta = failed.note(guard("its file", || read_meta(&transaction)))?;
         let (epoch, version_floor, commits) = meta;
         Ok(Self {
             transaction,
@@ -67,6 +67,8 @@ impl View {
             entries: self.entries(&reads.keys)?,
             clients: clients.collect::<Result<_, StoreError>>()?,
             memberships: memberships.collect::<Result<_, StoreError>>()?,
+            foreign: BTreeMap::new(),
+            conflicts: 0,
             expired: match reads.expired {
                 Some(expired) => self.expired(expired)?,
                 None => Vec::new(),
@@ -103,15 +105,10 @@ impl View {
             let feed = transaction.open_table(FEED)?;
             let mut entries = HashMap::with_capacity(keys.len());
             for key in keys {
-                let Some(place) = places.get((key.type_name.as_str(), key.id.as_str()))? else {
+                let Some(place) = places.get(names(key))? else {
                     continue;
                 };
-                let (scope, seq, ..) = place.value();
-                let row = feed.get((scope, seq))?.ok_or_else(|| lost(scope, seq))?;
-                let (_, bytes) = row.value();
-                if let Record::Entry(entry) = decode(bytes)?.record {
-                    entries.insert(key.clone(), entry);
-                }
+                entries.insert(key.clone(), entry_at(&feed, names(key), place.value())?);
             }
             Ok(entries)
         })
@@ -125,19 +122,18 @@ impl View {
         self.watched(|transaction| {
             let places = transaction.open_table(ENTRIES)?;
             let feed = transaction.open_table(FEED)?;
-            let after = after.map_or(("", ""), |key| (key.type_name.as_str(), key.id.as_str()));
+            let after = after.map_or(("", ""), names);
             let mut entries = Vec::new();
             for row in places
                 .range((Bound::Excluded(after), Bound::Unbounded))?
                 .take(limit)
             {
-                let (_, place) = row?;
-                let (scope, seq, ..) = place.value();
-                let row = feed.get((scope, seq))?.ok_or_else(|| lost(scope, seq))?;
-                let (_, bytes) = row.value();
-                if let Record::Entry(entry) = decode(bytes)?.record {
-                    entries.push(entry);
-                }
+                let (key, place) = row?;
+                let entry = entry_at(&feed, key.value(), place.value())?;
+                let last = entries.last();
+                let last = last.map_or(after, |last: &Arc<Entry>| names(&last.key));
+                expect_ascending(last < names(&entry.key))?;
+                entries.push(entry);
             }
             Ok(entries)
         })
@@ -164,6 +160,8 @@ impl View {
                 }
                 let (scope, write) = value.value();
                 let key = document_key(type_name, id).map_err(unreadable)?;
+                let last = memberships.last_key_value();
+                expect_ascending(last.is_none_or(|(last, _)| *last < key))?;
                 let membership = membership(user, scope, write).map_err(unreadable)?;
                 memberships.insert(key, membership);
             }
@@ -201,8 +199,12 @@ impl View {
         let scope = range.scope.as_str();
         self.watched(|transaction| {
             let feed = transaction.open_table(FEED)?;
+            let mut last = range.after.0;
             for row in feed.range((scope, range.after.next().0)..=(scope, range.through.0))? {
-                let (_, value) = row?;
+                let (key, value) = row?;
+                let (_, seq) = key.value();
+                expect_ascending(last < seq)?;
+                last = seq;
                 let (type_name, bytes) = value.value();
                 if !is_wanted(range, type_name) {
                     continue;
@@ -222,7 +224,8 @@ impl View {
         &self,
         read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.failed.note(read(&self.transaction))
+        self.failed
+            .note(guard("its file", || read(&self.transaction)))
     }
 }
 
@@ -258,6 +261,29 @@ fn membership(user: &UserId, scope: &str, write: bool) -> Result<Membership, Nam
         scope: Scope::new(scope)?,
         access: if write { Access::Write } else { Access::Read },
     })
+}
+
+/// The entry that a row of [`ENTRIES`] names.
+fn entry_at(
+    feed: &ReadOnlyTable<(&'static str, i64), (&'static str, &'static [u8])>,
+    key: (&str, &str),
+    (scope, seq, ..): (&str, i64, Option<i64>, Option<&str>),
+) -> Result<Arc<Entry>, StoreError> {
+    let row = feed.get((scope, seq))?.ok_or_else(|| lost(scope, seq))?;
+    let (_, bytes) = row.value();
+    match decode(bytes)?.record {
+        Record::Entry(entry) if names(&entry.key) == key => Ok(entry),
+        _ => Err(lost(scope, seq)),
+    }
+}
+
+/// In a damaged tree a page may be its own descendant, and a walk through it would not end.
+fn expect_ascending(ascends: bool) -> Result<(), StoreError> {
+    if ascends {
+        Ok(())
+    } else {
+        Err(StoreError::Corrupt("its keys are out of order".to_owned()))
+    }
 }
 
 fn decode(bytes: &[u8]) -> Result<FeedItem, StoreError> {

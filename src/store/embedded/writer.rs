@@ -4,23 +4,21 @@
 //! tables is told in [`super::writing`].
 
 use std::{
-    any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
 use tidegate_core::{
     entry::FeedItem,
-    transaction::{Loaded, Reads, Writes},
+    transaction::{Reads, Writes},
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::{
-    file::StoreFile,
-    view::View,
-    writing::{changes_nothing, write},
+use super::{file::StoreFile, view::View, writing::write};
+use crate::store::{
+    Decide, StoreError, TailEvent,
+    decision::{changes_nothing, panic_message, run_decision},
 };
-use crate::store::{Decide, StoreError, TailEvent};
 
 /// What the writer is asked to do.
 pub(super) enum Job {
@@ -148,17 +146,4 @@ impl Writer {
     fn publish(&self, event: TailEvent) {
         drop(self.tail.send(event));
     }
-}
-
-/// A decision that panics is one push's misfortune, not the store's.
-fn run_decision(decide: &Decide, loaded: &Loaded) -> Result<Writes, StoreError> {
-    catch_unwind(AssertUnwindSafe(|| decide(loaded)))
-        .map_err(|panic| StoreError::Undecided(panic_message(&*panic)))
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let literal = panic.downcast_ref::<&str>().copied();
-    let formatted = panic.downcast_ref::<String>().map(String::as_str);
-    let message = literal.or(formatted).unwrap_or("it panicked");
-    message.to_owned()
 }

@@ -14,7 +14,7 @@ use tidegate_core::{
 };
 
 use super::{
-    tables::{CLIENTS, ENTRIES, EXPIRY, EntryPlace, FEED, MARKERS, MEMBERS, META, SCOPES},
+    tables::{CLIENTS, ENTRIES, EXPIRY, EntryPlace, FEED, MARKERS, MEMBERS, META, SCOPES, names},
     view::View,
 };
 use crate::store::{StoreError, codec};
@@ -27,24 +27,6 @@ struct Tables<'t> {
     markers: Table<'t, (&'static str, &'static str, &'static str), (i64, i64)>,
     members: Table<'t, (&'static str, &'static str, &'static str), (&'static str, bool)>,
     expiry: Table<'t, (i64, &'static str, i64), ()>,
-}
-
-/// Whether a commit of `writes` would change anything.
-pub(super) fn changes_nothing(writes: &Writes) -> bool {
-    let Writes {
-        entries,
-        markers,
-        markers_removed,
-        clients,
-        collected,
-        floors,
-        version_floor,
-        epoch,
-        answers: _,
-    } = writes;
-    let no_records = entries.is_empty() && markers.is_empty() && markers_removed.is_empty();
-    let no_states = clients.is_empty() && collected.is_empty() && floors.is_empty();
-    no_records && no_states && version_floor.is_none() && epoch.is_none()
 }
 
 /// Numbers and writes everything, on top of what `before` shows; returns the feed writes.
@@ -237,8 +219,4 @@ impl<'t> Tables<'t> {
                 }),
         })
     }
-}
-
-fn names(key: &DocumentKey) -> (&str, &str) {
-    (key.type_name.as_str(), key.id.as_str())
 }

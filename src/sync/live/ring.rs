@@ -243,6 +243,7 @@ mod tests {
             body: Some(Document::from([("text".to_owned(), text)])),
             at,
             membership: None,
+            withheld: false,
         };
         FeedItem {
             seq: Seq(seq),

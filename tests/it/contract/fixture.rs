@@ -58,6 +58,7 @@ pub(crate) fn entry(key: &DocumentKey, scope: &Scope, version: i32) -> Entry {
         body: Some(Document::from([("title".to_owned(), title)])),
         at: at(i64::from(version)),
         membership: None,
+        withheld: false,
     }
 }
 

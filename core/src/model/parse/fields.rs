@@ -129,14 +129,25 @@ fn read(
 }
 
 /// A list of embedded documents holds documents and nothing else: a null among them could not be told from one whose
-/// fields are all null.
+/// fields are all null. So with a list of lists: async-graphql 7.2 answers a null among them with an error.
 fn check_items(name: &str, ty: &FieldType, definition: &FieldDefinition, report: &mut Report<'_>) {
     let Shape::List(item) = &ty.shape else { return };
-    if let (Shape::Embedded(embedded), false) = (&item.shape, item.required) {
+    let found = match &item.shape {
+        Shape::Embedded(embedded) => Some((
+            "embedded documents",
+            format!("write {embedded}! inside the brackets"),
+        )),
+        Shape::List(_) => Some((
+            "lists",
+            "put a ! behind the inner pair of brackets".to_owned(),
+        )),
+        Shape::Scalar(_) | Shape::Enum(_) => None,
+    };
+    if let (Some((items, hint)), false) = (found, item.required) {
         report.add(
             definition.ty.inner_named_type().location(),
-            format!("the list `{name}` could hold null among its embedded documents"),
-            format!("write {embedded}! inside the brackets"),
+            format!("the list `{name}` could hold null among its {items}"),
+            hint,
         );
     }
     check_items(name, item, definition, report);

@@ -116,11 +116,11 @@ fn deep_variables_are_refused() {
 
 #[test]
 fn broken_and_invalid_documents_say_where() {
-    let long = "query ($d: ID = \"a\") {\n# é\r\n  echo(notes: \"é→\", choice: {delete: $d})\n}";
+    let long = "query ($d: Int = 1) {\n# é\r\n  echo(notes: \"é→\", required: $d)\n}";
     for (query, kind, location) in [
         ("{\r\n  é: task { id }\n}", RefusalKind::Parse, (2, 3)),
         ("{\r\n  task { nope }\n}", RefusalKind::Validation, (2, 10)),
-        (long, RefusalKind::Variables, (3, 38)),
+        (long, RefusalKind::Variables, (3, 31)),
     ] {
         let refusal = &refusals(query, json!({"d": null}))[0];
         assert_eq!(refusal.kind, kind, "{query}: {refusal:?}");

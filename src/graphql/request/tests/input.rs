@@ -157,7 +157,7 @@ fn one_of_takes_exactly_one_field() {
     arrives! {
         "", "choice: {delete: 1}", {} => {"choice": {"delete": "1"}};
         "($d: ID!)", "choice: {delete: $d}", {"d": "a"} => {"choice": {"delete": "a"}};
-        "($d: ID = \"a\")", "choice: {delete: $d}", {} => {"choice": {"delete": "a"}};
+        "($d: ID! = \"a\")", "choice: {delete: $d}", {} => {"choice": {"delete": "a"}};
         "($c: Choice)", "choice: $c", {"c": {"delete": "a"}} => {"choice": {"delete": "a"}};
     }
     refused! {
@@ -171,7 +171,8 @@ fn one_of_takes_exactly_one_field() {
         "", "choice: {delete: 1, create: {id: 1}}", {} => Validation, "`choice` takes exactly one field of Choice, not 2";
         "", "choice: {delete: null}", {} => Validation, "`choice.delete` is the one field given";
         "($d: ID)", "choice: {delete: $d}", {"d": "a"} => Validation, "`choice.delete` cannot take `$d`";
-        "($d: ID = \"a\")", "choice: {delete: $d}", {"d": null} => Variables, "`choice.delete` cannot be null";
+        "($d: ID = \"a\")", "choice: {delete: $d}", {"d": "b"} => Validation, "`choice.delete` cannot take `$d`";
+        "($d: ID! = \"a\")", "choice: {delete: $d}", {"d": null} => Variables, "`$d` expects ID!, not null";
         "($d: ID!, $n: Nest!)", "choice: {delete: $d, create: $n}", {"d": "a", "n": {"id": 1}} => Validation, "not 2";
         "($d: ID, $n: Nest)", "choice: {delete: $d, create: $n}", {"d": "a"} => Validation, "not 2";
     }

@@ -1,0 +1,28 @@
+# The gateway as an image: built from source, run by nobody in particular.
+#
+#   docker build --tag tidegate .
+#   docker run --publish 4000:4000 --volume ./tidegate.toml:/etc/tidegate/tidegate.toml:ro \
+#     --volume ./model.graphql:/etc/tidegate/model.graphql:ro tidegate
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+# The caches outlive the step, the binary has to be copied out of them.
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+    cargo build --release --locked && cp target/release/tidegate /usr/local/bin/tidegate
+
+FROM debian:bookworm-slim
+# The certificates are for key sets (auth.jwks_url) and for MongoDB over TLS; curl asks for the gateway's health.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates curl \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --create-home --home-dir /var/lib/tidegate tidegate
+COPY --from=build /usr/local/bin/tidegate /usr/local/bin/tidegate
+USER tidegate
+WORKDIR /etc/tidegate
+ENV TIDEGATE_LISTEN=0.0.0.0:4000
+EXPOSE 4000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD curl --fail --silent --output /dev/null http://127.0.0.1:4000/healthz
+# Not through a shell: SIGTERM has to reach the gateway, which then ends in good order.
+ENTRYPOINT ["tidegate"]
+CMD ["serve"]

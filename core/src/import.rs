@@ -1,0 +1,334 @@
+//! What others wrote past the gateway, taken over into the sync state as changes of an anonymous writer (rules.md 4.7).
+//!
+//! Finding out what differs is a store's; when it is done, and what is written with it, is [`crate::push`]'s.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    decide::prune_writers,
+    entry::{Entry, Membership, Writer},
+    grant,
+    id::{DocumentKey, Scope, Version},
+    model::{DocumentType, Model},
+    transaction::Foreign,
+    value::{Document, Timestamp, check},
+};
+
+/// What a foreign write meets.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// Server time.
+    pub now: Timestamp,
+    /// New documents begin above it (rules.md 3.1).
+    pub version_floor: Version,
+    /// The document.
+    pub key: &'a DocumentKey,
+    /// Its state so far.
+    pub entry: Option<&'a Entry>,
+}
+
+/// What becomes of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Import {
+    /// The entry it makes; none where nothing changes for any client.
+    pub entry: Option<Entry>,
+    /// Why the document is withheld, if it is.
+    pub withheld: Option<String>,
+}
+
+/// Takes over what somebody else made of a document. What does not fit the model is withheld: who has the document is
+/// told once, under a new version, that it may no longer be shown.
+pub fn import(arrival: &Arrival<'_>, foreign: &Foreign) -> Import {
+    let Some(document_type) = arrival.model.document_type(arrival.key.type_name.as_str()) else {
+        return Import::default();
+    };
+    match foreign {
+        Foreign::Gone => arrival.gone(),
+        Foreign::Misfit(problem) => arrival.withhold(problem.clone()),
+        Foreign::Document(body) => match fit(arrival.model, document_type, arrival.key, body) {
+            Ok(fitting) => arrival.take(body, fitting),
+            Err(problem) => arrival.withhold(problem),
+        },
+    }
+}
+
+/// Where a document belongs and what it grants.
+struct Fitting {
+    scope: Scope,
+    membership: Option<Membership>,
+}
+
+fn fit(
+    model: &Model,
+    document_type: &DocumentType,
+    key: &DocumentKey,
+    body: &Document,
+) -> Result<Fitting, String> {
+    check::check_document(model, &document_type.fields, body).map_err(|error| error.to_string())?;
+    let scope = grant::scope_of(document_type, &key.id, body).map_err(|error| error.to_string())?;
+    Ok(Fitting {
+        scope,
+        membership: grant::membership_of(document_type, &key.id, body),
+    })
+}
+
+impl Arrival<'_> {
+    fn gone(&self) -> Import {
+        let Some(entry) = self
+            .entry
+            .filter(|entry| entry.body.is_some() || entry.withheld)
+        else {
+            return Import::default();
+        };
+        self.ended(entry, false)
+    }
+
+    fn withhold(&self, problem: String) -> Import {
+        let delivered = self.entry.filter(|entry| entry.body.is_some());
+        let ended = delivered.map(|entry| self.ended(entry, true));
+        Import {
+            withheld: Some(problem),
+            ..ended.unwrap_or_default()
+        }
+    }
+
+    /// The next version of an entry, without a body.
+    fn ended(&self, entry: &Entry, withheld: bool) -> Import {
+        let next = Entry {
+            field_versions: BTreeMap::new(),
+            body: None,
+            withheld,
+            membership: None,
+            ..entry.clone()
+        };
+        self.stamped(next)
+    }
+
+    fn take(&self, body: &Document, fitting: Fitting) -> Import {
+        let next = match self.entry {
+            Some(entry) if entry.body.is_some() || entry.withheld => entry.clone(),
+            Some(tombstone) => Entry {
+                began: Version::NONE,
+                ..tombstone.clone()
+            },
+            None => self.nothing_yet(&fitting.scope),
+        };
+        self.stamped(Entry {
+            scope: fitting.scope,
+            membership: fitting.membership,
+            body: Some(body.clone()),
+            withheld: false,
+            ..next
+        })
+    }
+
+    fn nothing_yet(&self, scope: &Scope) -> Entry {
+        Entry {
+            key: self.key.clone(),
+            scope: scope.clone(),
+            version: self.version_floor,
+            began: Version::NONE,
+            run: Version::NONE,
+            field_versions: BTreeMap::new(),
+            writers: BTreeMap::new(),
+            body: None,
+            withheld: false,
+            at: self.now,
+            membership: None,
+        }
+    }
+
+    /// Gives the next version to `next`, which still has the one before: nobody's run goes on over it, and the fields
+    /// that differ are nobody's. An entry that has had all its versions is withheld instead.
+    fn stamped(&self, mut next: Entry) -> Import {
+        let Some(version) = next.version.next() else {
+            return Import {
+                entry: None,
+                withheld: Some("it has had as many versions as can be counted".to_owned()),
+            };
+        };
+        for name in self.changed_fields(&next) {
+            next.field_versions.insert(name, version);
+        }
+        let previous = next.writers.values().map(|writer| writer.edited_at).max();
+        next.version = version;
+        next.run = version;
+        next.at = self.now;
+        if next.began == Version::NONE {
+            next.began = version;
+        }
+        let edited_at = previous.map_or(self.now, |previous| self.now.max(previous.plus_ms(1)));
+        let writer = Writer {
+            user: None,
+            client: None,
+            edited_at,
+            mutation: None,
+        };
+        next.writers.insert(version, writer);
+        prune_writers(&mut next);
+        Import {
+            entry: Some(next),
+            withheld: None,
+        }
+    }
+
+    /// The fields of `next` that are not as they were, those that are gone too.
+    fn changed_fields(&self, next: &Entry) -> Vec<String> {
+        let nothing = Document::new();
+        let before = self.entry.and_then(|entry| entry.body.as_ref());
+        let before = before.unwrap_or(&nothing);
+        let Some(after) = &next.body else {
+            return Vec::new();
+        };
+        let names = before.keys().chain(after.keys());
+        names
+            .filter(|name| before.get(*name) != after.get(*name))
+            .cloned()
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::{ClientId, DocumentId, TypeName, UserId},
+        value::Value,
+    };
+
+    const MODEL: &str = r#"
+extend schema @grant(scope: "team:{team}", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "team:{team}") { id: ID! team: String! title: String! notes: String }
+"#;
+
+    fn document(team: &str, title: &str) -> Document {
+        let text = |text: &str| Value::String(text.to_owned());
+        [
+            ("team".to_owned(), text(team)),
+            ("title".to_owned(), text(title)),
+        ]
+        .into()
+    }
+
+    fn alices(body: Option<Document>) -> Entry {
+        let writer = Writer {
+            user: Some(UserId::new("alice").unwrap()),
+            client: Some(ClientId::new("phone").unwrap()),
+            edited_at: Timestamp::EPOCH.plus_ms(50),
+            mutation: None,
+        };
+        Entry {
+            key: key(),
+            scope: Scope::new("team:red").unwrap(),
+            version: Version(4),
+            began: Version(2),
+            run: Version(3),
+            field_versions: [
+                ("title".to_owned(), Version(4)),
+                ("team".to_owned(), Version(2)),
+            ]
+            .into(),
+            writers: [(Version(2), writer.clone()), (Version(4), writer)].into(),
+            body,
+            withheld: false,
+            at: Timestamp::EPOCH,
+            membership: None,
+        }
+    }
+
+    fn key() -> DocumentKey {
+        DocumentKey {
+            type_name: TypeName::new("Task").unwrap(),
+            id: DocumentId::new("1").unwrap(),
+        }
+    }
+
+    fn arrive(entry: Option<&Entry>, foreign: &Foreign) -> Import {
+        let arrival = Arrival {
+            model: &Model::parse("model.graphql", MODEL).unwrap(),
+            now: Timestamp::EPOCH.plus_ms(10),
+            version_floor: Version(7),
+            key: &key(),
+            entry,
+        };
+        import(&arrival, foreign)
+    }
+
+    #[test]
+    fn a_foreign_edit_is_a_version_of_nobodys_for_the_fields_it_changed() {
+        let before = alices(Some(document("red", "Tea")));
+        let foreign = Foreign::Document(document("red", "Coffee"));
+        let entry = arrive(Some(&before), &foreign).entry.unwrap();
+        assert_eq!(
+            (entry.version, entry.run, entry.began),
+            (Version(5), Version(5), Version(2))
+        );
+        assert_eq!(entry.field_versions["title"], Version(5));
+        assert_eq!(entry.field_versions["team"], Version(2));
+        let writer = &entry.writers[&Version(5)];
+        assert_eq!((&writer.user, &writer.client), (&None, &None));
+        assert_eq!(
+            writer.edited_at,
+            Timestamp::EPOCH.plus_ms(51),
+            "after what it replaces"
+        );
+    }
+
+    #[test]
+    fn a_foreign_move_changes_the_scope_and_a_foreign_document_begins_above_the_version_floor() {
+        let before = alices(Some(document("red", "Tea")));
+        let foreign = Foreign::Document(document("blue", "Tea"));
+        let moved = arrive(Some(&before), &foreign).entry.unwrap();
+        assert_eq!(moved.scope.as_str(), "team:blue");
+        let created = arrive(None, &foreign).entry.unwrap();
+        assert_eq!((created.version, created.began), (Version(8), Version(8)));
+        let again = arrive(Some(&alices(None)), &foreign).entry.unwrap();
+        assert_eq!((again.version, again.began), (Version(5), Version(5)));
+    }
+
+    #[test]
+    fn a_foreign_delete_leaves_a_tombstone_once() {
+        let before = alices(Some(document("red", "Tea")));
+        let tombstone = arrive(Some(&before), &Foreign::Gone).entry.unwrap();
+        assert!(tombstone.is_deleted() && !tombstone.withheld);
+        assert_eq!(tombstone.version, Version(5));
+        assert_eq!(arrive(Some(&tombstone), &Foreign::Gone), Import::default());
+        assert_eq!(arrive(None, &Foreign::Gone), Import::default());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_withheld_and_revoked_once_until_it_fits_again() {
+        let before = alices(Some(document("red", "Tea")));
+        let untitled =
+            Foreign::Document([("team".to_owned(), Value::String("red".to_owned()))].into());
+        for misfit in [
+            Foreign::Misfit("title: is an ObjectId".to_owned()),
+            untitled,
+        ] {
+            assert_eq!(arrive(None, &misfit).entry, None, "nobody ever had it");
+            let withheld = arrive(Some(&before), &misfit);
+            assert!(withheld.withheld.is_some());
+            let entry = withheld.entry.unwrap();
+            assert!(entry.withheld && entry.version == Version(5));
+            let again = arrive(Some(&entry), &misfit);
+            assert!(again.entry.is_none() && again.withheld.is_some());
+            let mended = Foreign::Document(document("red", "Tea"));
+            let shown = arrive(Some(&entry), &mended).entry.unwrap();
+            assert_eq!((shown.version, shown.began), (Version(6), Version(2)));
+            assert_eq!(shown.field_versions["title"], Version(6));
+            assert!(!shown.withheld);
+        }
+    }
+
+    #[test]
+    fn versions_are_never_wrapped() {
+        let last = Entry {
+            version: Version(i32::MAX),
+            ..alices(Some(document("red", "Tea")))
+        };
+        let import = arrive(Some(&last), &Foreign::Gone);
+        assert!(import.entry.is_none() && import.withheld.is_some());
+    }
+}

@@ -1,0 +1,150 @@
+//! Whose fault it is when the database refuses a document: it saw only what all changes made of it.
+
+use std::collections::HashMap;
+
+use super::{PushRequest, world::key_of};
+use crate::{
+    change::{Action, Change, Rejection},
+    id::DocumentKey,
+    transaction::Refusal,
+};
+
+/// A change by the places of its push and of itself.
+type Place = (usize, usize);
+
+/// For each refusal the last change not yet blamed that put something into one of its fields; where the fields are
+/// not known, or none of them was put in, the last that wrote the document. Repeated refusals so go back to the state
+/// that the database took.
+pub(super) fn blame<'r>(
+    requests: &[PushRequest],
+    refusals: &'r [Refusal],
+) -> HashMap<Place, &'r Rejection> {
+    let mut blamed = HashMap::new();
+    for refusal in refusals {
+        let candidates: Vec<(Place, &Change)> = changes_of(requests, &refusal.key)
+            .filter(|(place, _)| !blamed.contains_key(place))
+            .collect();
+        let named = candidates.iter().rev().find(|(_, change)| {
+            let mut fields = refusal.fields.iter();
+            fields.any(|field| puts(change, field))
+        });
+        if let Some((place, _)) = named.or(candidates.last()) {
+            blamed.insert(*place, &refusal.rejection);
+        }
+    }
+    blamed
+}
+
+fn changes_of<'c>(
+    requests: &'c [PushRequest],
+    key: &'c DocumentKey,
+) -> impl Iterator<Item = (Place, &'c Change)> {
+    requests.iter().enumerate().flat_map(move |(i, request)| {
+        let items = request.push.changes.iter().enumerate();
+        items.filter_map(move |(j, item)| {
+            let change = item.change.as_ref().ok()?;
+            let writes = !matches!(change.action, Action::Delete { .. });
+            (key_of(item) == Some(key) && writes).then_some(((i, j), change))
+        })
+    })
+}
+
+fn puts(change: &Change, field: &str) -> bool {
+    match &change.action {
+        Action::Create { document, .. } => document.contains_key(field),
+        Action::Update { set, .. } => set.contains_key(field),
+        Action::Delete { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        change::{BaseVersion, RejectionCode, Submission},
+        grant::{Grants, Identity},
+        id::{DocumentId, TypeName, UserId},
+        push::{Push, PushHash},
+        value::{Document, Timestamp, Value},
+    };
+
+    fn key() -> DocumentKey {
+        DocumentKey {
+            type_name: TypeName::new("Task").unwrap(),
+            id: DocumentId::new("1").unwrap(),
+        }
+    }
+
+    /// A push of one update for each list of fields; none is a delete.
+    fn push(changes: &[&[&str]]) -> PushRequest {
+        let submissions = changes.iter().map(|fields| {
+            let value = |name: &&str| ((*name).to_owned(), Value::Null);
+            let set: Document = fields.iter().map(value).collect();
+            let base = BaseVersion(1);
+            let action = match fields {
+                [] => Action::Delete { base },
+                _ => Action::Update {
+                    base,
+                    set,
+                    seen: None,
+                },
+            };
+            Submission {
+                type_name: key().type_name,
+                id: "1".to_owned(),
+                change: Ok(Change {
+                    key: key(),
+                    action,
+                    changed_at: None,
+                }),
+            }
+        });
+        let push = Push {
+            client: None,
+            changes: submissions.collect(),
+            atomic: false,
+            policy: None,
+            epoch: None,
+        };
+        PushRequest {
+            identity: Arc::new(Identity {
+                user: UserId::new("alice").unwrap(),
+                claims: serde_json::Map::new(),
+                expires_at: Timestamp::EPOCH,
+            }),
+            claim_grants: Arc::new(Grants::default()),
+            hash: PushHash::of(&push),
+            push,
+        }
+    }
+
+    fn refusal(fields: &[&str]) -> Refusal {
+        Refusal {
+            key: key(),
+            fields: fields.iter().copied().map(str::to_owned).collect(),
+            rejection: Rejection::new(RejectionCode::InvalidValue, "no"),
+        }
+    }
+
+    #[test]
+    fn the_last_change_that_put_the_value_in_is_to_blame_and_then_the_one_before() {
+        let pushes = [
+            push(&[&["email"], &["title"]]),
+            push(&[&["email", "title"], &["notes"], &[]]),
+        ];
+        for (refusals, expected) in [
+            (vec![refusal(&["email"])], vec![(1, 0)]),
+            (vec![refusal(&["email"]); 2], vec![(0, 0), (1, 0)]),
+            (vec![refusal(&["unknown", "notes"])], vec![(1, 1)]),
+            (vec![refusal(&["unknown"])], vec![(1, 1)]),
+            (vec![refusal(&[]); 3], vec![(0, 1), (1, 0), (1, 1)]),
+            (vec![refusal(&[]); 9], vec![(0, 0), (0, 1), (1, 0), (1, 1)]),
+        ] {
+            let mut blamed: Vec<Place> = blame(&pushes, &refusals).into_keys().collect();
+            blamed.sort_unstable();
+            assert_eq!(blamed, expected, "{refusals:?}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Some of the histories that `make soak` tells by the hundred thousand, and each broken rule once.
+
+use std::thread;
+
+use tidegate_simulation::{CATALOGUE, Story, Tally, catch, shrink, tell};
+
+const HISTORIES: u64 = 2_000;
+const WORKERS: u64 = 2;
+
+#[test]
+fn no_history_breaks_a_promise() {
+    let told = thread::scope(|scope| {
+        let workers: Vec<_> = (0..WORKERS)
+            .map(|worker| scope.spawn(move || tell_every(worker)))
+            .collect();
+        let mut told = Tally::default();
+        for worker in workers {
+            told.add(worker.join().expect("what broke is told above"));
+        }
+        told
+    });
+    let enough = usize::try_from(HISTORIES).unwrap();
+    assert!(told.applied > enough && told.resets > enough, "{told:?}");
+}
+
+fn tell_every(worker: u64) -> Tally {
+    let mut told = Tally::default();
+    for seed in (worker..HISTORIES).step_by(usize::try_from(WORKERS).unwrap()) {
+        let story = Story::of(seed);
+        match tell(&story) {
+            Ok(tally) => told.add(tally),
+            Err(violation) => {
+                let (short, shown) = shrink(&story, violation);
+                panic!("seed {seed}, cut down to {short:#?}\n{shown}");
+            }
+        }
+    }
+    told
+}
+
+/// The rarest take some thousand histories, which `make soak` has time for; these show themselves soon.
+#[test]
+fn broken_rules_are_noticed() {
+    let histories = 400;
+    let unnoticed: Vec<String> = CATALOGUE
+        .iter()
+        .filter(|broken| SOON.contains(&broken.name().as_str()))
+        .filter(|broken| catch(broken.fault, 0..histories).is_none())
+        .map(|broken| broken.says.to_owned())
+        .collect();
+    assert!(
+        unnoticed.is_empty(),
+        "unnoticed in {histories} histories: {unnoticed:#?}"
+    );
+}
+
+const SOON: [&str; 0] = [];

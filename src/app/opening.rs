@@ -1,0 +1,143 @@
+//! Which store a configuration names, how it is opened, and the note of the model it was last served with. What is done
+//! with an open store is the matter of `sync`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tidegate_core::model::Model;
+use tokio::time::sleep;
+
+use super::{AppError, new_epoch, random_number};
+use crate::{
+    config::{MongodbUrl, StoreConfig, StoreUrl},
+    store::{
+        Store, StoreError,
+        embedded::{EmbeddedOptions, EmbeddedStore},
+        mongo::{self, MongoOptions, MongoStore},
+    },
+};
+
+/// The pauses between two looks for a MongoDB that is not there: a start follows its coming within seconds.
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Of a long wait every so many looks are told.
+const LOOKS_TOLD: u64 = 16;
+
+/// An open store.
+pub(crate) struct Opened {
+    pub(crate) store: Arc<dyn Store>,
+    note: Note,
+}
+
+/// Where the text of the model is kept that the store was last served with.
+enum Note {
+    Beside(PathBuf),
+    Inside(Arc<MongoStore>),
+}
+
+/// Opens the store, or makes one.
+///
+/// # Errors
+/// [`StoreError`], with what to do.
+pub(crate) async fn open(config: &StoreConfig, model: &Model) -> Result<Opened, StoreError> {
+    match &config.url {
+        StoreUrl::Embedded(directory) => open_embedded(directory),
+        StoreUrl::Mongodb(url) => {
+            let options = mongo_options(config, url).await?;
+            let store = Arc::new(MongoStore::open(&options, model).await?);
+            Ok(Opened {
+                store: store.clone(),
+                note: Note::Inside(store),
+            })
+        }
+    }
+}
+
+fn open_embedded(directory: &Path) -> Result<Opened, StoreError> {
+    let options = EmbeddedOptions::new(new_epoch());
+    Ok(Opened {
+        store: Arc::new(EmbeddedStore::open(directory, &options)?),
+        note: Note::Beside(directory.join("served-model.graphql")),
+    })
+}
+
+/// Opens the store, but waits for a MongoDB that cannot be reached yet: it may start beside the gateway, or elect a
+/// primary.
+///
+/// # Errors
+/// [`StoreError`] when waiting will not help.
+pub(super) async fn open_patiently(
+    config: &StoreConfig,
+    model: &Model,
+) -> Result<Opened, StoreError> {
+    let mut pause = PAUSE_MIN;
+    let mut looks = 0_u64;
+    loop {
+        match open(config, model).await {
+            Err(StoreError::Unavailable(told)) if matches!(config.url, StoreUrl::Mongodb(_)) => {
+                looks += 1;
+                if looks.is_power_of_two() || looks.is_multiple_of(LOOKS_TOLD) {
+                    tracing::warn!("waiting for the store: {told}");
+                }
+            }
+            opened => return opened,
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Whether a store has been made where the configuration says; the look makes none. A MongoDB is examined, whether it has
+/// a store or not.
+///
+/// # Errors
+/// [`StoreError`] when a MongoDB cannot be asked, or cannot hold a store.
+pub(crate) async fn exists(config: &StoreConfig, model: &Model) -> Result<bool, StoreError> {
+    match &config.url {
+        StoreUrl::Embedded(directory) => Ok(directory.join("tidegate.redb").exists()),
+        StoreUrl::Mongodb(url) => {
+            let options = mongo_options(config, url).await?;
+            MongoStore::exists(&options, model).await
+        }
+    }
+}
+
+async fn mongo_options(config: &StoreConfig, url: &MongodbUrl) -> Result<MongoOptions, StoreError> {
+    let client = mongo::client_options(url.connection.clone()).await?;
+    let random = Arc::new(random_number);
+    Ok(MongoOptions {
+        prefix: config.prefix.clone(),
+        ..MongoOptions::new(client, &url.database, new_epoch(), random)
+    })
+}
+
+impl Opened {
+    /// The text of the model that the store was last served with.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a MongoDB cannot be asked.
+    pub(super) async fn served_model(&self) -> Result<Option<String>, StoreError> {
+        match &self.note {
+            Note::Beside(path) => Ok(fs::read_to_string(path).ok()),
+            Note::Inside(store) => store.served_model().await,
+        }
+    }
+
+    /// Keeps the text of the model that the store is served with from now on.
+    ///
+    /// # Errors
+    /// [`AppError::Note`], or [`AppError::Store`] when a MongoDB cannot be told.
+    pub(super) async fn note_served_model(&self, text: &str) -> Result<(), AppError> {
+        match &self.note {
+            Note::Beside(path) => fs::write(path, text).map_err(|error| AppError::Note {
+                path: path.display().to_string(),
+                error,
+            }),
+            Note::Inside(store) => Ok(store.note_served_model(text).await?),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The door compared with graphql-js, the reference implementation: on random schemas and requests both refuse the same
+//! ones, at the same stage, and what resolvers are given behind the door is what graphql-js gives its own.
+//!
+//! A failure prints a schema and the smallest request found on it. `TIDEGATE_DOOR_CASES` asks for more cases than those
+//! of an ordinary run, `TIDEGATE_DOOR_SEED` for others. The door's limits are no difference and out of the way.
+
+mod behind;
+mod declared;
+mod differences;
+mod graphql_js;
+mod json;
+mod literals;
+mod operations;
+mod schemas;
+mod selections;
+mod tape;
+
+use std::sync::Mutex;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use serde::Deserialize;
+
+use self::behind::Behind;
+use self::graphql_js::GraphqlJs;
+use self::tape::Tape;
+use super::*;
+
+/// Cases of an ordinary run.
+const CASES: u64 = 3_000;
+/// Requests on each schema.
+const REQUESTS: u32 = 100;
+/// Choices of which a schema and a request are made, at most.
+const SCHEMA_CHOICES: usize = 2_000;
+const REQUEST_CHOICES: usize = 500;
+
+/// What became of a request.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Told {
+    Refused {
+        refused: String,
+        reason: String,
+    },
+    Ran {
+        resolved: Vec<Resolution>,
+        data: Json,
+    },
+}
+
+/// One resolver that ran: its path in the answer, its field as in `Query.task`, and its arguments.
+type Resolution = (String, String, Json);
+
+#[test]
+fn the_door_admits_and_gives_what_graphql_js_does() {
+    let cases = setting("TIDEGATE_DOOR_CASES").unwrap_or(CASES);
+    let seed = setting("TIDEGATE_DOOR_SEED").unwrap_or(1);
+    let mut graphql_js = GraphqlJs::start();
+    let mut admitted = 0;
+    for at in 0..cases.div_ceil(u64::from(REQUESTS)) {
+        admitted += compare_on_schema(&mut graphql_js, seed, at);
+    }
+    let share = admitted * 100 / cases;
+    assert!(
+        (30..=90).contains(&share),
+        "{share} of a hundred requests were admitted: too few or too many to compare"
+    );
+}
+
+fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number, not {text}")),
+    )
+}
+
+/// Returns how many requests were admitted.
+fn compare_on_schema(graphql_js: &mut GraphqlJs, seed: u64, at: u64) -> u64 {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..16].copy_from_slice(&at.to_le_bytes());
+    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let choices = (0..SCHEMA_CHOICES).map(|_| rng.random::<u16>()).collect();
+    let sdl = match at % 2 {
+        0 => schemas::generated(Tape::new(choices)),
+        _ => schemas::random(Tape::new(choices)),
+    };
+    graphql_js.set_schema(&sdl);
+    let behind = Behind::new(&sdl);
+    let sides = Mutex::new((graphql_js, 0));
+    let config = Config {
+        cases: REQUESTS,
+        max_shrink_iters: 4_000,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let choices = vec(any::<u16>(), 0..REQUEST_CHOICES);
+    let found = TestRunner::new_with_rng(config, rng).run(&choices, |choices| {
+        let (graphql_js, admitted) = &mut *sides.lock().unwrap();
+        *admitted += u64::from(compare(&behind, graphql_js, choices)?);
+        Ok(())
+    });
+    if let Err(found) = found {
+        panic!("{sdl}\nTIDEGATE_DOOR_SEED={seed}, schema {at}: {found}");
+    }
+    sides.into_inner().unwrap().1
+}
+
+/// Returns whether the request was admitted.
+fn compare(
+    behind: &Behind,
+    graphql_js: &mut GraphqlJs,
+    choices: Vec<u16>,
+) -> Result<bool, TestCaseError> {
+    let request = operations::request(behind.schema(), Tape::new(choices));
+    let (ours, theirs) = (behind.run(&request), graphql_js.run(&request));
+    if is_same(&ours, &theirs) {
+        return Ok(matches!(ours, Told::Ran { .. }));
+    }
+    let variables = Json::Object(request.variables);
+    let rest = format!(
+        "variables {variables}, operation {:?}",
+        request.operation_name
+    );
+    let difference = difference(&ours, &theirs);
+    Err(TestCaseError::fail(format!(
+        "{}\n{rest}\n{difference}",
+        request.query
+    )))
+}
+
+fn is_same(ours: &Told, theirs: &Told) -> bool {
+    match (ours, theirs) {
+        (
+            Told::Refused { refused: ours, .. },
+            Told::Refused {
+                refused: theirs, ..
+            },
+        ) => {
+            // graphql-js comes to an argument when its field runs; `differences.rs` says why the door does not wait.
+            ours == theirs || (ours == "variables" && theirs == "argument")
+        }
+        (
+            Told::Ran {
+                resolved: ours,
+                data: our_data,
+            },
+            Told::Ran {
+                resolved: theirs,
+                data: their_data,
+            },
+        ) => ours == theirs && is_same_data(our_data, their_data),
+        _ => false,
+    }
+}
+
+/// Equal but for objects in which nothing is selected: `left_empty` in `select.rs` says why they are not empty here.
+fn is_same_data(ours: &Json, theirs: &Json) -> bool {
+    match (ours, theirs) {
+        (Json::Object(ours), Json::Object(theirs)) if theirs.is_empty() => {
+            ours.keys().all(|key| key == "__typename")
+        }
+        (Json::Object(ours), Json::Object(theirs)) => {
+            let is_same = |(key, ours)| theirs.get(key).is_some_and(|it| is_same_data(ours, it));
+            ours.len() == theirs.len() && ours.iter().all(is_same)
+        }
+        (Json::Array(ours), Json::Array(theirs)) => {
+            let mut pairs = ours.iter().zip(theirs);
+            ours.len() == theirs.len() && pairs.all(|(ours, theirs)| is_same_data(ours, theirs))
+        }
+        _ => ours == theirs,
+    }
+}
+
+/// What to look at: of two that ran, only the resolvers that differ.
+fn difference(ours: &Told, theirs: &Told) -> String {
+    let (ours, theirs) = (ours.beside(theirs), theirs.beside(ours));
+    format!("door: {ours}\ngraphql-js: {theirs}")
+}
+
+impl Told {
+    /// In one order and with one form for each number, so that two of them can be compared.
+    fn ran(mut resolved: Vec<Resolution>, mut data: Json) -> Self {
+        resolved.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+        // Below the root async-graphql resolves a field with a selection twice, if a narrower fragment has it too.
+        resolved.dedup_by(|a, b| a == b && a.0.contains('.'));
+        for (_, _, arguments) in &mut resolved {
+            make_numbers_plain(arguments);
+        }
+        make_numbers_plain(&mut data);
+        if let Json::Object(fields) = &mut data {
+            // What introspection answers is each side's own.
+            fields.retain(|key, _| key != "__schema" && key != "__type");
+        }
+        Self::Ran { resolved, data }
+    }
+
+    fn beside(&self, other: &Self) -> String {
+        match (self, other) {
+            (Self::Refused { refused, reason }, _) => format!("refused at {refused}: {reason}"),
+            (
+                Self::Ran { resolved, data },
+                Self::Ran {
+                    resolved: others, ..
+                },
+            ) => {
+                let only: Vec<_> = resolved.iter().filter(|it| !others.contains(it)).collect();
+                format!("{data}, resolvers {only:#?}")
+            }
+            (Self::Ran { resolved, data }, _) => format!("{data}, resolvers {resolved:?}"),
+        }
+    }
+}
+
+/// JSON has one kind of number, JavaScript writes 2.0 as 2, and its JSON knows no sign of zero.
+fn make_numbers_plain(value: &mut Json) {
+    match value {
+        Json::Number(number) => {
+            *value = json!(number.as_f64().expect("JSON numbers are finite") + 0.0)
+        }
+        Json::Array(items) => items.iter_mut().for_each(make_numbers_plain),
+        Json::Object(fields) => fields.values_mut().for_each(make_numbers_plain),
+        _ => {}
+    }
+}

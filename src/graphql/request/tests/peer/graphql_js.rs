@@ -1,0 +1,78 @@
+//! The side of graphql-js: a process of Node that answers a line with a line. What it does with a request is in
+//! `tests/door/peer.mjs`.
+
+use std::io::{BufRead, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::{Value as Json, json};
+
+use super::{RawRequest, Told};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// graphql-js in a process of its own, which ends with this.
+pub(super) struct GraphqlJs {
+    process: Child,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl GraphqlJs {
+    pub(super) fn start() -> Self {
+        let installed = Command::new(format!("{ROOT}/scripts/door-peer.sh"))
+            .status()
+            .unwrap();
+        assert!(
+            installed.success(),
+            "scripts/door-peer.sh could not install graphql-js; it says why above"
+        );
+        let mut process = Command::new("node")
+            .arg(format!("{ROOT}/tests/door/peer.mjs"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let questions = process.stdin.take().expect("stdin is piped");
+        let answers = BufReader::new(process.stdout.take().expect("stdout is piped"));
+        Self {
+            process,
+            questions,
+            answers,
+        }
+    }
+
+    pub(super) fn set_schema(&mut self, sdl: &str) {
+        self.ask(&json!({"sdl": sdl}));
+    }
+
+    pub(super) fn run(&mut self, request: &RawRequest) -> Told {
+        let told = self.ask(&json!({
+            "query": request.query,
+            "variables": request.variables,
+            "operationName": request.operation_name,
+        }));
+        match serde_json::from_value(told).unwrap() {
+            Told::Ran { resolved, data } => Told::ran(resolved, data),
+            refused => refused,
+        }
+    }
+
+    fn ask(&mut self, question: &Json) -> Json {
+        writeln!(self.questions, "{question}").unwrap();
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+        assert!(
+            !answer.is_empty(),
+            "graphql-js ended at {question}; it says why above"
+        );
+        serde_json::from_str(&answer).unwrap()
+    }
+}
+
+impl Drop for GraphqlJs {
+    fn drop(&mut self) {
+        // It may have ended by itself; `ask` has told of that.
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}

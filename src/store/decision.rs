@@ -1,0 +1,45 @@
+//! Running a decision, and what its writes amount to: the same for every store.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use tidegate_core::transaction::{Loaded, Writes};
+
+use super::{Decide, StoreError};
+
+/// Runs it. A decision that panics is one push's misfortune, not the store's.
+///
+/// # Errors
+/// [`StoreError::Undecided`] when it panics.
+pub(super) fn run_decision(decide: &Decide, loaded: &Loaded) -> Result<Writes, StoreError> {
+    catch_unwind(AssertUnwindSafe(|| decide(loaded)))
+        .map_err(|panic| StoreError::Undecided(panic_message(&*panic)))
+}
+
+/// What somebody said when panicking.
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let literal = panic.downcast_ref::<&str>().copied();
+    let formatted = panic.downcast_ref::<String>().map(String::as_str);
+    let message = literal.or(formatted).unwrap_or("it panicked");
+    message.to_owned()
+}
+
+/// Whether a commit of `writes` would change anything.
+pub(super) fn changes_nothing(writes: &Writes) -> bool {
+    let Writes {
+        entries,
+        markers,
+        markers_removed,
+        clients,
+        collected,
+        floors,
+        version_floor,
+        epoch,
+        answers: _,
+    } = writes;
+    let no_records = entries.is_empty() && markers.is_empty() && markers_removed.is_empty();
+    let no_states = clients.is_empty() && collected.is_empty() && floors.is_empty();
+    no_records && no_states && version_floor.is_none() && epoch.is_none()
+}

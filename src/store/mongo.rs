@@ -1,0 +1,189 @@
+//! The MongoDB store: a feed beside the application's own collections, in one database, for production.
+//!
+//! Here are its door, its bounds and the [`Store`] it makes of the parts below; it decides nothing.
+
+mod commit;
+mod difference;
+mod document;
+mod failure;
+mod foreign;
+mod lane;
+mod layout;
+mod opening;
+mod places;
+mod reader;
+mod served;
+mod server;
+mod snapshot;
+mod tail;
+mod write;
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
+use mongodb::{
+    Client, Database,
+    bson::{RawDocumentBuf, doc},
+    options::{ClientOptions, ReadConcern},
+};
+use tidegate_core::{
+    id::{Epoch, Scope, Seq},
+    model::Model,
+    transaction::{Reads, Writes},
+};
+
+pub use self::served::client_options;
+use self::{
+    failure::Failure, lane::Lanes, layout::Layout, places::Places, snapshot::MongoSnapshot,
+};
+use super::{Decide, Snapshot, Store, StoreError, TailEvent};
+
+/// Where unpredictable numbers come from; `app.rs` owns the real source.
+pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// How a MongoDB store is opened.
+#[derive(Clone)]
+pub struct MongoOptions {
+    /// How the driver reaches MongoDB. Concerns and the read preference are the store's own, and its time-outs where
+    /// none are given.
+    pub client: ClientOptions,
+    /// The application's database.
+    pub database: String,
+    /// What the names of Tidegate's own collections begin with.
+    pub prefix: String,
+    /// The epoch of a store that is made by this opening.
+    pub first_epoch: Epoch,
+    /// Names this gateway among others, and spreads out what collides.
+    pub random: Random,
+    /// How many transactions may run at a time.
+    pub transactions_max: usize,
+    /// How long MongoDB may take for one call.
+    pub call_max: Duration,
+    /// How long a commit is repeated before it is given up.
+    pub commit_max: Duration,
+}
+
+impl MongoOptions {
+    /// The prefix `tidegate.`, three transactions at a time, 10 seconds for a call and 25 for a commit.
+    pub fn new(client: ClientOptions, database: &str, first_epoch: Epoch, random: Random) -> Self {
+        Self {
+            client,
+            database: database.to_owned(),
+            prefix: "tidegate.".to_owned(),
+            first_epoch,
+            random,
+            transactions_max: 3,
+            call_max: Duration::from_secs(10),
+            commit_max: Duration::from_secs(25),
+        }
+    }
+}
+
+/// Without the client's options, which hold credentials.
+impl fmt::Debug for MongoOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MongoOptions")
+            .field("database", &self.database)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A store in a MongoDB database, which any number of gateways and other services share.
+pub struct MongoStore {
+    base: Arc<Base>,
+    lanes: Lanes,
+}
+
+/// What all parts of the store need.
+struct Base {
+    client: Client,
+    database: Database,
+    places: Places,
+    layout: Layout,
+    random: Random,
+    call_max: Duration,
+    commit_max: Duration,
+}
+
+impl MongoStore {
+    /// Connects, and makes what is missing: collections, indexes, the first epoch.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsuitable`] on what is no replica set or older than 6.0 and where the user may not do what is
+    /// needed, [`StoreError::OtherFormat`] when another version of Tidegate made the store,
+    /// [`StoreError::Unavailable`] when MongoDB cannot be reached.
+    pub async fn open(options: &MongoOptions, model: &Model) -> Result<Self, StoreError> {
+        let base = opening::open(options, Layout::of(model)).await?;
+        let lanes = Lanes::new(&options.random, options.transactions_max);
+        Ok(Self {
+            base: Arc::new(base),
+            lanes,
+        })
+    }
+}
+
+impl Base {
+    /// Bounds one call to MongoDB: the driver has no bound of its own for an answer that never comes.
+    fn in_time<'c, T>(
+        &self,
+        call: impl IntoFuture<Output = mongodb::error::Result<T>, IntoFuture: Send + 'c>,
+    ) -> BoxFuture<'c, Result<T, Failure>> {
+        within(self.call_max, call.into_future())
+    }
+
+    /// A pause that grows with the attempts and differs from gateway to gateway, up to half a second.
+    fn pause(&self, attempt: u32) -> Duration {
+        const FIRST_US: u64 = 5_000;
+        const LONGEST_US: u64 = 500_000;
+        let longest = (FIRST_US << attempt.min(10)).min(LONGEST_US);
+        Duration::from_micros((self.random)() % longest)
+    }
+}
+
+fn within<'c, T>(
+    limit: Duration,
+    call: impl Future<Output = mongodb::error::Result<T>> + Send + 'c,
+) -> BoxFuture<'c, Result<T, Failure>> {
+    let answered = tokio::time::timeout(limit, call);
+    let answer = answered.map(|answered| match answered {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Failure::Late),
+    });
+    answer.boxed()
+}
+
+#[async_trait]
+impl Store for MongoStore {
+    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
+        let lane = self.lanes.enter().await;
+        commit::commit(&self.base, lane, &reads, decide).await
+    }
+
+    fn commits_max(&self) -> usize {
+        self.lanes.count()
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        Ok(Box::new(MongoSnapshot::open(&self.base).await?))
+    }
+
+    async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
+        let base = &self.base;
+        let scopes = base
+            .database
+            .collection::<RawDocumentBuf>(&base.places.scopes);
+        let find = scopes
+            .find_one(doc! { "_id": scope.as_str() })
+            .read_concern(ReadConcern::linearizable())
+            .max_time(base.call_max);
+        let found = base.in_time(find).await?;
+        let state = found.map(|found| reader::scope_state(&found)).transpose()?;
+        Ok(state.unwrap_or_default().head)
+    }
+
+    fn tail(&self) -> BoxStream<'static, TailEvent> {
+        tail::tail(Arc::clone(&self.base))
+    }
+}

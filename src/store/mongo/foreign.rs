@@ -1,0 +1,62 @@
+//! What others wrote past the gateway: application documents that are not as their entries say.
+//!
+//! What becomes of it is the core's to decide (`import`).
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use mongodb::bson::RawDocumentBuf;
+use tidegate_core::{entry::Entry, id::DocumentKey, transaction::Foreign, value::Document};
+
+use super::{
+    document::is_identical,
+    layout::{FieldLayout, Layout, TypeLayout},
+};
+
+/// Compares the documents of `keys` with their entries.
+pub(super) fn foreign(
+    layout: &Layout,
+    keys: &BTreeSet<DocumentKey>,
+    entries: &HashMap<DocumentKey, Arc<Entry>>,
+    documents: &HashMap<DocumentKey, RawDocumentBuf>,
+) -> BTreeMap<DocumentKey, Foreign> {
+    let found = keys.iter().filter_map(|key| {
+        let document_type = layout.document_type(&key.type_name)?;
+        let entry = entries.get(key).map(Arc::as_ref);
+        let foreign = compare(layout, document_type, entry, documents.get(key))?;
+        Some((key.clone(), foreign))
+    });
+    found.collect()
+}
+
+fn compare(
+    layout: &Layout,
+    document_type: &TypeLayout,
+    entry: Option<&Entry>,
+    stored: Option<&RawDocumentBuf>,
+) -> Option<Foreign> {
+    let Some(stored) = stored else {
+        let expected = entry.is_some_and(|entry| entry.body.is_some() || entry.withheld);
+        return expected.then_some(Foreign::Gone);
+    };
+    let fields = &document_type.fields;
+    let document = match layout.read(fields, stored) {
+        Ok(document) => document,
+        Err(problem) => return Some(Foreign::Misfit(problem)),
+    };
+    let body = entry.and_then(|entry| entry.body.as_ref());
+    let same = body.is_some_and(|body| say_the_same(fields, body, &document));
+    (!same).then_some(Foreign::Document(document))
+}
+
+/// An entry may still have fields that the model no longer names: they do not count.
+fn say_the_same(fields: &[FieldLayout], body: &Document, document: &Document) -> bool {
+    fields.iter().all(
+        |field| match (body.get(&field.name), document.get(&field.name)) {
+            (Some(said), Some(found)) => is_identical(said, found),
+            (said, found) => said.is_none() && found.is_none(),
+        },
+    )
+}

@@ -1,0 +1,199 @@
+//! The model as the mapping needs it: which field of a stored document holds what, and how ids are kept.
+//!
+//! It is made once, when the store is opened. Values are read and written by it in [`super::document`].
+
+use std::collections::HashMap;
+
+use mongodb::bson::{
+    Binary, RawBson, Uuid,
+    oid::ObjectId,
+    raw::{CString, RawBsonRef},
+    spec::BinarySubtype,
+};
+use tidegate_core::{
+    id::{IdType, TypeName},
+    model::{DocumentType, Field, FieldType, Model, Scalar, Shape},
+};
+
+/// All types of a model.
+#[derive(Debug)]
+pub(super) struct Layout {
+    types: HashMap<TypeName, TypeLayout>,
+    embedded: HashMap<String, Vec<FieldLayout>>,
+}
+
+/// One synced type.
+#[derive(Debug)]
+pub(super) struct TypeLayout {
+    pub(super) collection: String,
+    pub(super) id_type: IdType,
+    pub(super) fields: Vec<FieldLayout>,
+}
+
+/// One field, of a document or an embedded document.
+#[derive(Debug)]
+pub(super) struct FieldLayout {
+    pub(super) name: String,
+    pub(super) stored_as: CString,
+    pub(super) holds: Holds,
+}
+
+/// What a field holds.
+#[derive(Debug)]
+pub(super) enum Holds {
+    Scalar(Scalar),
+    /// The id of another document, kept as that document's collection keeps it.
+    Reference(IdType),
+    /// An embedded document of this type.
+    Embedded(String),
+    List(Box<Holds>),
+}
+
+impl Layout {
+    pub(super) fn of(model: &Model) -> Self {
+        let types = model.types.iter().map(|document_type| {
+            let layout = TypeLayout {
+                collection: document_type.collection.clone(),
+                id_type: document_type.id_type,
+                fields: fields(&document_type.fields, |field| {
+                    reference(model, document_type, field)
+                }),
+            };
+            (document_type.name.clone(), layout)
+        });
+        let embedded = model.embedded.values().map(|embedded| {
+            let layout = fields(&embedded.fields, |_| None);
+            (embedded.name.clone(), layout)
+        });
+        Self {
+            types: types.collect(),
+            embedded: embedded.collect(),
+        }
+    }
+
+    /// The type called `name`, if the model has it.
+    pub(super) fn document_type(&self, name: &TypeName) -> Option<&TypeLayout> {
+        self.types.get(name)
+    }
+
+    /// The fields of an embedded type.
+    pub(super) fn embedded(&self, name: &str) -> &[FieldLayout] {
+        self.embedded.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The application's collections.
+    pub(super) fn collections(&self) -> impl Iterator<Item = &str> {
+        self.types.values().map(|layout| layout.collection.as_str())
+    }
+}
+
+fn fields(fields: &[Field], reference: impl Fn(&Field) -> Option<IdType>) -> Vec<FieldLayout> {
+    let layout = |field: &Field| {
+        Some(FieldLayout {
+            name: field.name.clone(),
+            stored_as: CString::try_from(field.stored_as.as_str()).ok()?,
+            holds: reference(field).map_or_else(|| holds(&field.ty), Holds::Reference),
+        })
+    };
+    // The parser refuses stored names with U+0000, so that none is left out.
+    fields.iter().filter_map(layout).collect()
+}
+
+/// How the target of a `@reference` keeps its ids, if the field holds one.
+fn reference(model: &Model, document_type: &DocumentType, field: &Field) -> Option<IdType> {
+    let mut references = document_type.references.iter();
+    let reference = references.find(|reference| reference.by == field.name)?;
+    let target = model.document_type(reference.target.as_str())?;
+    Some(target.id_type)
+}
+
+fn holds(ty: &FieldType) -> Holds {
+    match &ty.shape {
+        Shape::Scalar(scalar) => Holds::Scalar(*scalar),
+        Shape::Enum(_) => Holds::Scalar(Scalar::String),
+        Shape::Embedded(name) => Holds::Embedded(name.clone()),
+        Shape::List(item) => Holds::List(Box::new(holds(item))),
+    }
+}
+
+/// An id as its collection keeps it; `None` if it is not spelled as it has to be.
+pub(super) fn id_to_bson(id_type: IdType, text: &str) -> Option<RawBson> {
+    id_type.parse(text).ok()?;
+    Some(match id_type {
+        IdType::String => RawBson::String(text.to_owned()),
+        IdType::ObjectId => RawBson::ObjectId(ObjectId::parse_str(text).ok()?),
+        IdType::Uuid => RawBson::Binary(Binary::from(Uuid::parse_str(text).ok()?)),
+        IdType::Int => RawBson::Int64(text.parse().ok()?),
+    })
+}
+
+/// An id as clients spell it; `None` if it is kept as something else. A number is one id, whichever of BSON's numeric
+/// types it has: to MongoDB they are equal.
+pub(super) fn id_to_text(id_type: IdType, id: RawBsonRef<'_>) -> Option<String> {
+    match (id_type, id) {
+        (IdType::String, RawBsonRef::String(text)) => Some(text.to_owned()),
+        (IdType::ObjectId, RawBsonRef::ObjectId(id)) => Some(id.to_hex()),
+        (IdType::Uuid, RawBsonRef::Binary(binary)) if binary.subtype == BinarySubtype::Uuid => {
+            let bytes: [u8; 16] = binary.bytes.try_into().ok()?;
+            Some(Uuid::from_bytes(bytes).to_string())
+        }
+        (IdType::Int, number) => whole_number(number).map(|number| number.to_string()),
+        _ => None,
+    }
+}
+
+/// The whole number a BSON number stands for.
+pub(super) fn whole_number(number: RawBsonRef<'_>) -> Option<i64> {
+    /// Beyond it doubles no longer tell neighbouring whole numbers apart.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    match number {
+        RawBsonRef::Int32(number) => Some(number.into()),
+        RawBsonRef::Int64(number) => Some(number),
+        RawBsonRef::Double(number) => {
+            let whole = number.fract() == 0.0 && number.abs() <= EXACT_MAX;
+            let negative_zero = number == 0.0 && number.is_sign_negative();
+            (whole && !negative_zero).then_some(number as i64)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_kept_as_their_type_says_and_come_back_in_one_spelling() {
+        for (id_type, text) in [
+            (IdType::String, "507f1f77bcf86cd799439011"),
+            (IdType::ObjectId, "507f1f77bcf86cd799439011"),
+            (IdType::Uuid, "0f8fad5b-d9cb-469f-a165-70867728950e"),
+            (IdType::Int, "-9223372036854775808"),
+            (IdType::Int, "42"),
+        ] {
+            let id = id_to_bson(id_type, text).unwrap();
+            assert_eq!(
+                id_to_text(id_type, id.as_raw_bson_ref()).as_deref(),
+                Some(text)
+            );
+        }
+        assert!(id_to_bson(IdType::Int, "042").is_none());
+        assert!(id_to_bson(IdType::ObjectId, "1").is_none());
+    }
+
+    #[test]
+    fn a_number_is_one_id_whatever_its_bson_type() {
+        for id in [
+            RawBsonRef::Int32(7),
+            RawBsonRef::Int64(7),
+            RawBsonRef::Double(7.0),
+        ] {
+            assert_eq!(id_to_text(IdType::Int, id).as_deref(), Some("7"));
+        }
+        for id in [7.5, f64::NAN, f64::INFINITY, -0.0, 1e17] {
+            assert_eq!(id_to_text(IdType::Int, RawBsonRef::Double(id)), None);
+        }
+        assert_eq!(id_to_text(IdType::Int, RawBsonRef::String("7")), None);
+        assert_eq!(id_to_text(IdType::String, RawBsonRef::Int32(7)), None);
+    }
+}

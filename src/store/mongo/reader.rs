@@ -1,0 +1,367 @@
+//! Reading within a session, be it a transaction or a snapshot: entries, documents, scopes, clients, stretches of a feed.
+//!
+//! Whose session it is, and what is made of what was read, is not known here.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use mongodb::{
+    ClientSession,
+    bson::{Bson, Document, RawDocument, RawDocumentBuf, doc, raw::RawBsonRef},
+    options::{FindOptions, Hint},
+};
+use tidegate_core::{
+    entry::{Entry, FeedItem, Membership, Record, ScopeState},
+    id::{ClientKey, DocumentKey, Epoch, Scope, Seq, TypeName, UserId, Version},
+    push::ClientState,
+    transaction::Expired,
+};
+
+use super::{
+    Base,
+    failure::Failure,
+    layout::{TypeLayout, id_to_bson, id_to_text},
+    places::{self, client_id, entry_id},
+};
+use crate::store::{
+    Scan, ScanRange, StoreError,
+    codec::{self, CodecError},
+};
+
+/// So many keys are asked for at a time: with 256 bytes for each part they stay far below what one command may carry.
+const KEYS_MAX: usize = 4_096;
+
+/// A session's eyes.
+pub(super) struct Reader<'a> {
+    pub(super) base: &'a Base,
+    pub(super) session: &'a mut ClientSession,
+}
+
+/// What `meta` holds.
+#[derive(Debug, Clone)]
+pub(super) struct Meta {
+    pub(super) epoch: Epoch,
+    pub(super) version_floor: Version,
+}
+
+impl Reader<'_> {
+    pub(super) async fn meta(&mut self) -> Result<Meta, Failure> {
+        let base = self.base;
+        let keys = vec![places::EPOCH, places::VERSION_FLOOR];
+        let filter = doc! { "_id": { "$in": keys } };
+        let found = self.find(&base.places.meta, filter, FindOptions::default());
+        let (mut epoch, mut version_floor) = (None, Version::NONE);
+        for raw in found.await? {
+            match text(&raw, "_id")? {
+                places::EPOCH => epoch = Some(Epoch::new(text(&raw, "epoch")?)),
+                _ => version_floor = Version(raw.get_i32("v").map_err(unreadable)?),
+            }
+        }
+        match epoch {
+            Some(Ok(epoch)) => Ok(Meta {
+                epoch,
+                version_floor,
+            }),
+            _ => Err(corrupt("it has no epoch")),
+        }
+    }
+
+    /// The last group number of a lane.
+    pub(super) async fn group_number(&mut self, lane: &str) -> Result<Option<i64>, Failure> {
+        let base = self.base;
+        let filter = doc! { "_id": lane };
+        let found = self.find(&base.places.clients, filter, FindOptions::default());
+        let found = found.await?;
+        let number = found.first().map(|raw| raw.get_i64("n"));
+        number.transpose().map_err(unreadable)
+    }
+
+    /// Heads and floors; a scope that was never written is absent.
+    pub(super) async fn scopes(
+        &mut self,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<HashMap<Scope, ScopeState>, Failure> {
+        let base = self.base;
+        let ids = scopes.iter().map(|scope| scope.as_str().to_owned());
+        let mut states = HashMap::with_capacity(scopes.len());
+        for raw in self.by_ids(&base.places.scopes, ids).await? {
+            let scope = Scope::new(text(&raw, "_id")?).map_err(unreadable)?;
+            states.insert(scope, scope_state(&raw)?);
+        }
+        Ok(states)
+    }
+
+    pub(super) async fn entries(
+        &mut self,
+        keys: &BTreeSet<DocumentKey>,
+    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, Failure> {
+        let base = self.base;
+        let ids = keys.iter().map(entry_id);
+        let mut entries = HashMap::new();
+        for raw in self.by_ids(&base.places.feed, ids).await? {
+            if let Record::Entry(entry) = item(&raw)?.record {
+                entries.insert(entry.key.clone(), entry);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The application's documents of these keys, as far as the model has their types.
+    pub(super) async fn documents(
+        &mut self,
+        keys: &BTreeSet<DocumentKey>,
+    ) -> Result<HashMap<DocumentKey, RawDocumentBuf>, Failure> {
+        let base = self.base;
+        let mut by_type: BTreeMap<&TypeName, Vec<&DocumentKey>> = BTreeMap::new();
+        for key in keys {
+            by_type.entry(&key.type_name).or_default().push(key);
+        }
+        let mut documents = HashMap::new();
+        for (type_name, keys) in by_type {
+            let Some(layout) = base.layout.document_type(type_name) else {
+                continue;
+            };
+            let ids = keys.iter().filter_map(|key| {
+                let id = id_to_bson(layout.id_type, key.id.as_str())?;
+                Bson::try_from(id).ok()
+            });
+            let found = self.by_ids(&layout.collection, ids).await?;
+            let mut found = by_text(layout, found);
+            for key in keys {
+                if let Some(document) = found.remove(key.id.as_str()) {
+                    documents.insert(key.clone(), document);
+                }
+            }
+        }
+        Ok(documents)
+    }
+
+    pub(super) async fn clients(
+        &mut self,
+        keys: &BTreeSet<ClientKey>,
+    ) -> Result<HashMap<ClientKey, ClientState>, Failure> {
+        let base = self.base;
+        let mut by_id: HashMap<String, &ClientKey> =
+            keys.iter().map(|key| (client_id(key), key)).collect();
+        let ids: Vec<String> = by_id.keys().cloned().collect();
+        let mut clients = HashMap::with_capacity(keys.len());
+        for raw in self.by_ids(&base.places.clients, ids).await? {
+            if let Some(key) = by_id.remove(text(&raw, "_id")?) {
+                clients.insert(key.clone(), codec::decode_client(raw.as_bytes())?);
+            }
+        }
+        Ok(clients)
+    }
+
+    /// The memberships of these users, by the document that gives them.
+    pub(super) async fn memberships(
+        &mut self,
+        users: &BTreeSet<UserId>,
+    ) -> Result<HashMap<UserId, BTreeMap<DocumentKey, Membership>>, Failure> {
+        let base = self.base;
+        let mut memberships: HashMap<UserId, BTreeMap<_, _>> = HashMap::new();
+        let users: Vec<&str> = users.iter().map(UserId::as_str).collect();
+        for users in users.chunks(KEYS_MAX) {
+            let filter = doc! { "g.u": { "$in": users } };
+            let found = self.find(&base.places.feed, filter, FindOptions::default());
+            for raw in found.await? {
+                let Record::Entry(entry) = item(&raw)?.record else {
+                    continue;
+                };
+                if let Some(membership) = &entry.membership {
+                    let of_user = memberships.entry(membership.user.clone()).or_default();
+                    of_user.insert(entry.key.clone(), membership.clone());
+                }
+            }
+        }
+        Ok(memberships)
+    }
+
+    /// Old tombstones and markers, the oldest first.
+    pub(super) async fn expired(&mut self, expired: Expired) -> Result<Vec<FeedItem>, Failure> {
+        let base = self.base;
+        let Some(limit) = i64::try_from(expired.limit).ok().filter(|limit| *limit > 0) else {
+            return Ok(Vec::new());
+        };
+        let before = mongodb::bson::DateTime::from_millis(expired.before.ms());
+        let options = FindOptions::builder()
+            .sort(doc! { "x": 1 })
+            .limit(limit)
+            .build();
+        let filter = doc! { "x": { "$lt": before } };
+        let found = self.find(&base.places.feed, filter, options);
+        found.await?.iter().map(|raw| item(raw)).collect()
+    }
+
+    /// All entries in the order of their keys.
+    pub(super) async fn walk(
+        &mut self,
+        after: Option<&DocumentKey>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Entry>>, Failure> {
+        let base = self.base;
+        let after = after.map(entry_id).unwrap_or_default();
+        let filter = doc! { "_id": { "$gt": after }, "left": { "$exists": false } };
+        let options = FindOptions::builder()
+            .sort(doc! { "_id": 1 })
+            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+            .build();
+        let found = self.find(&base.places.feed, filter, options);
+        let records = found.await?;
+        let records = records.iter().map(|raw| item(raw).map(|item| item.record));
+        records
+            .filter_map(|record| match record {
+                Ok(Record::Entry(entry)) => Some(Ok(entry)),
+                Ok(Record::Marker(_)) => None,
+                Err(error) => Some(Err(error)),
+            })
+            .collect()
+    }
+
+    /// One index range for each type, merged in the order of seqs by the server. Records are taken one by one, so that
+    /// no more than one batch of the server (16 MiB) is held beyond the bounds.
+    pub(super) async fn scan(&mut self, range: &ScanRange) -> Result<Scan, Failure> {
+        let base = self.base;
+        let mut scan = Scan {
+            items: Vec::new(),
+            bytes: 0,
+            complete: true,
+        };
+        if range.after >= range.through {
+            return Ok(scan);
+        }
+        let types = match &range.types {
+            Some(types) => types.iter().map(|name| name.as_str().to_owned()).collect(),
+            None => self.types_in(&range.scope).await?,
+        };
+        let filter = doc! {
+            "s": range.scope.as_str(),
+            "t": { "$in": types },
+            "q": { "$gt": range.after.0, "$lte": range.through.0 },
+        };
+        let one_more = range.items_max.saturating_add(1);
+        let options = FindOptions::builder()
+            .sort(doc! { "q": 1 })
+            .hint(Hint::Keys(doc! { "s": 1, "t": 1, "q": 1 }))
+            .limit(i64::try_from(one_more).unwrap_or(i64::MAX))
+            .batch_size(u32::try_from(one_more).unwrap_or(u32::MAX))
+            .build();
+        let feed = &base.places.feed;
+        let each = |raw: &RawDocument| {
+            let bytes_full = !scan.items.is_empty() && scan.bytes >= range.bytes_max;
+            if bytes_full || scan.items.len() >= range.items_max {
+                scan.complete = false;
+                return Ok(false);
+            }
+            scan.bytes += raw.as_bytes().len();
+            scan.items.push(item(raw)?);
+            Ok(true)
+        };
+        self.find_each(feed, filter, options, each).await?;
+        Ok(scan)
+    }
+
+    /// The types that a scope's feed speaks of: as many looks into the index as there are types.
+    async fn types_in(&mut self, scope: &Scope) -> Result<Vec<String>, Failure> {
+        let base = self.base;
+        let feed = base
+            .database
+            .collection::<RawDocumentBuf>(&base.places.feed);
+        let distinct = feed
+            .distinct("t", doc! { "s": scope.as_str() })
+            .max_time(base.call_max)
+            .session(&mut *self.session);
+        let names = base.in_time(distinct).await?;
+        let names = names.iter().filter_map(Bson::as_str);
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    async fn by_ids(
+        &mut self,
+        collection: &str,
+        ids: impl IntoIterator<Item = impl Into<Bson>>,
+    ) -> Result<Vec<RawDocumentBuf>, Failure> {
+        let ids: Vec<Bson> = ids.into_iter().map(Into::into).collect();
+        let mut found = Vec::new();
+        for ids in ids.chunks(KEYS_MAX) {
+            let filter = doc! { "_id": { "$in": ids.to_vec() } };
+            let all = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+            let options = FindOptions::builder().batch_size(all).build();
+            found.extend(self.find(collection, filter, options).await?);
+        }
+        Ok(found)
+    }
+
+    async fn find(
+        &mut self,
+        collection: &str,
+        filter: Document,
+        options: FindOptions,
+    ) -> Result<Vec<RawDocumentBuf>, Failure> {
+        let mut found = Vec::new();
+        let keep = |raw: &RawDocument| {
+            found.push(raw.to_owned());
+            Ok(true)
+        };
+        self.find_each(collection, filter, options, keep).await?;
+        Ok(found)
+    }
+
+    /// Hands over what is found until `each` has enough.
+    async fn find_each(
+        &mut self,
+        collection: &str,
+        filter: Document,
+        mut options: FindOptions,
+        mut each: impl FnMut(&RawDocument) -> Result<bool, Failure> + Send,
+    ) -> Result<(), Failure> {
+        let base = self.base;
+        options.max_time = Some(base.call_max);
+        let collection = base.database.collection::<RawDocumentBuf>(collection);
+        let find = collection.find(filter).with_options(options);
+        let mut cursor = base.in_time(find.session(&mut *self.session)).await?;
+        while base.in_time(cursor.advance(self.session)).await? {
+            if !each(cursor.current())? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn by_text(layout: &TypeLayout, found: Vec<RawDocumentBuf>) -> HashMap<String, RawDocumentBuf> {
+    let texts = found.into_iter().filter_map(|raw| {
+        let id = raw.get("_id").ok().flatten()?;
+        Some((id_to_text(layout.id_type, id)?, raw))
+    });
+    texts.collect()
+}
+
+/// Reads a record of the feed.
+pub(super) fn item(raw: &RawDocument) -> Result<FeedItem, Failure> {
+    Ok(codec::decode_item(raw.as_bytes())?)
+}
+
+/// Reads a scope's counters.
+pub(super) fn scope_state(raw: &RawDocument) -> Result<ScopeState, Failure> {
+    let seq = |name| raw.get_i64(name).map(Seq).map_err(unreadable);
+    Ok(ScopeState {
+        head: seq("h")?,
+        floor: seq("f")?,
+    })
+}
+
+fn text<'r>(raw: &'r RawDocument, name: &'static str) -> Result<&'r str, Failure> {
+    let found = raw.get(name)?.and_then(RawBsonRef::as_str);
+    found.ok_or_else(|| CodecError::Field(name).into())
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Failure {
+    corrupt(&error.to_string())
+}
+
+fn corrupt(problem: &str) -> Failure {
+    Failure::Final(StoreError::Corrupt(problem.to_owned()))
+}

@@ -1,0 +1,220 @@
+//! What a MongoDB deployment is, seen before anything is kept in it: whether it can be reached, is of a kind and version
+//! that can keep the promises, and lets the gateway do its work. Each finding is a sentence that says what to do.
+
+mod diagnosis;
+mod rights;
+
+use std::time::Duration;
+
+use mongodb::{
+    Client,
+    bson::{Document, doc},
+    error::{Error, ErrorKind},
+    options::ClientOptions,
+};
+use thiserror::Error as ThisError;
+use tokio::time::timeout;
+
+use self::diagnosis::diagnose;
+use super::opening::primary;
+use crate::store::StoreError;
+
+/// How long everything may take behind the selection of a server: one that hangs is not waited for.
+const ANSWERS_MAX: Duration = Duration::from_secs(15);
+/// Of MongoDB 6.0, as servers count the versions of their protocol.
+const WIRE_VERSION_MIN: i32 = 17;
+
+/// What a gateway needs of a deployment.
+#[derive(Debug, Clone)]
+pub(super) struct Needs {
+    /// Where everything is kept.
+    pub(super) database: String,
+    /// The application's collections, whose documents are read and written.
+    pub(super) application: Vec<String>,
+    /// Tidegate's own collections, which are made as well.
+    pub(super) own: Vec<String>,
+}
+
+/// What stands in the way.
+#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
+pub(super) enum ServerProblem {
+    /// No server answers.
+    #[error("MongoDB cannot be reached: {0}; see that it runs, and that store.url names it")]
+    Unreachable(String),
+    /// A server takes connections and does not speak.
+    #[error(
+        "{0} takes connections and does not answer as MongoDB does; see that store.url has tls=true if the server wants TLS and only then, and that the server's certificate is of this name and of an authority that tlsCAFile names"
+    )]
+    Silent(String),
+    /// The name of a `mongodb+srv` URL, or of a host.
+    #[error("the hosts of store.url cannot be looked up: {0}")]
+    Lookup(String),
+    /// There is none now, or none that can be reached.
+    #[error("the replica set {set} has no primary that can be reached{hint}")]
+    NoPrimary {
+        /// Its name.
+        set: String,
+        /// What may be the reason, or nothing.
+        hint: String,
+    },
+    /// A member of a replica set that does not exist yet.
+    #[error("{0} waits to become part of a replica set; run rs.initiate() on it")]
+    NotInitiated(String),
+    /// Something else that may pass.
+    #[error("MongoDB does not answer as it should: {0}")]
+    Failing(String),
+    /// No transactions.
+    #[error(
+        "{0} is a standalone server, which has no transactions; make it a replica set (one node is enough): start mongod with --replSet rs0 and run rs.initiate()"
+    )]
+    Standalone(String),
+    /// Another replica set than the one named.
+    #[error(
+        "{host} belongs to the replica set {found}, and store.url names {named}; set replicaSet={found}"
+    )]
+    OtherSet {
+        /// Who answered.
+        host: String,
+        /// What it belongs to.
+        found: String,
+        /// What it was to belong to.
+        named: String,
+    },
+    /// Before 6.0.
+    #[error("MongoDB is of version {0}; Tidegate needs 6.0 or later")]
+    TooOld(String),
+    /// Wrong user, password or database of users.
+    #[error(
+        "MongoDB refuses the user {user}: {told}; see that user and password are right, and that authSource in store.url names the database the user was made in"
+    )]
+    Credentials {
+        /// Who was refused.
+        user: String,
+        /// In its words.
+        told: String,
+    },
+    /// Nobody was named, and somebody is wanted.
+    #[error(
+        "MongoDB asks who the gateway is; set store.username and store.password, the latter best through the environment"
+    )]
+    Anonymous,
+    /// Too few rights.
+    #[error(
+        "the user {user} may not {actions} in the database {database}; in mongosh: use {made_in}, then db.grantRolesToUser(\"{user}\", [{{role: \"readWrite\", db: \"{database}\"}}])"
+    )]
+    Rights {
+        /// Whose.
+        user: String,
+        /// Where the user was made.
+        made_in: String,
+        /// What is missing, with commas between.
+        actions: String,
+        /// Where it is missing.
+        database: String,
+    },
+    /// Options that cannot be used together, or certificates that cannot be read.
+    #[error("store.url cannot be used: {0}")]
+    Options(String),
+}
+
+impl ServerProblem {
+    /// Whether waiting may be enough.
+    fn may_pass(&self) -> bool {
+        use ServerProblem::{Failing, Lookup, NoPrimary, NotInitiated, Silent, Unreachable};
+        matches!(
+            self,
+            Unreachable(_)
+                | Silent(_)
+                | Lookup(_)
+                | NoPrimary { .. }
+                | NotInitiated(_)
+                | Failing(_)
+        )
+    }
+}
+
+impl From<ServerProblem> for StoreError {
+    fn from(problem: ServerProblem) -> Self {
+        if problem.may_pass() {
+            Self::Unavailable(problem.to_string())
+        } else {
+            Self::Unsuitable(problem.to_string())
+        }
+    }
+}
+
+/// Looks at the deployment that a client of these options leads to.
+///
+/// # Errors
+/// The first [`ServerProblem`] found.
+pub(super) async fn examine(
+    client: &Client,
+    options: &ClientOptions,
+    needs: &Needs,
+) -> Result<(), ServerProblem> {
+    let selection_max = options.server_selection_timeout.unwrap_or_default();
+    let looked = timeout(selection_max + ANSWERS_MAX, look(client, options, needs)).await;
+    looked.unwrap_or_else(|_| Err(ServerProblem::Failing("no answer in time".to_owned())))
+}
+
+async fn look(
+    client: &Client,
+    options: &ClientOptions,
+    needs: &Needs,
+) -> Result<(), ServerProblem> {
+    let admin = client.database("admin");
+    let hello = admin.run_command(doc! {"hello": 1});
+    match hello.selection_criteria(primary()).await {
+        Ok(hello) => judge(&hello)?,
+        Err(error) => return Err(diagnose(options, &error).await),
+    }
+    rights::check(client, options, needs).await
+}
+
+/// Whether a server that says this of itself can keep the promises.
+fn judge(hello: &Document) -> Result<(), ServerProblem> {
+    let is_router = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
+    if !is_router && !hello.contains_key("setName") {
+        let host = hello.get_str("me").unwrap_or("MongoDB");
+        return Err(ServerProblem::Standalone(host.to_owned()));
+    }
+    if hello.get_i32("maxWireVersion").unwrap_or_default() < WIRE_VERSION_MIN {
+        return Err(ServerProblem::TooOld("5.3 or earlier".to_owned()));
+    }
+    Ok(())
+}
+
+/// What a driver says that will not even try.
+pub(super) fn of_options(error: &Error) -> ServerProblem {
+    match &*error.kind {
+        ErrorKind::DnsResolve { message, .. } => ServerProblem::Lookup(message.clone()),
+        ErrorKind::InvalidArgument { message, .. }
+        | ErrorKind::InvalidTlsConfig { message, .. } => ServerProblem::Options(message.clone()),
+        ErrorKind::Io(error) => ServerProblem::Options(error.to_string()),
+        other => ServerProblem::Options(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_judged_by_what_it_says_of_itself() {
+        let member = doc! {"setName": "rs0", "me": "db1:27017", "maxWireVersion": 17};
+        assert_eq!(judge(&member), Ok(()));
+        let router = doc! {"msg": "isdbgrid", "maxWireVersion": 21};
+        assert_eq!(judge(&router), Ok(()));
+        let mut old = member.clone();
+        old.insert("maxWireVersion", 13);
+        let told = judge(&old).unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "MongoDB is of version 5.3 or earlier; Tidegate needs 6.0 or later"
+        );
+        let alone = doc! {"maxWireVersion": 17};
+        let told = judge(&alone).unwrap_err();
+        assert!(told.to_string().contains("standalone"), "{told}");
+        assert!(!told.may_pass());
+    }
+}

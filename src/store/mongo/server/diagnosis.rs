@@ -1,0 +1,132 @@
+//! Why the driver found no server to talk to. The driver says so in one long line about all hosts; here each host is
+//! asked by itself what it is.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use mongodb::{
+    Client,
+    bson::{Document, doc},
+    error::{Error, ErrorKind},
+    options::{ClientOptions, ServerAddress},
+};
+use tokio::{net::TcpStream, time::timeout};
+
+use super::{ServerProblem, of_options};
+
+/// How long one host may take to say what it is.
+const HOST_DEADLINE: Duration = Duration::from_secs(3);
+
+/// What one host said.
+enum Voice {
+    Nothing(String),
+    Noise,
+    Hello(Document),
+}
+
+/// Turns a failed operation into its reason.
+pub(super) async fn diagnose(options: &ClientOptions, error: &Error) -> ServerProblem {
+    match &*error.kind {
+        ErrorKind::Authentication { message, .. } => refused_user(options, message),
+        ErrorKind::ServerSelection { .. } => ask_everybody(options).await,
+        ErrorKind::IncompatibleServer { message, .. } => ServerProblem::TooOld(message.clone()),
+        ErrorKind::InvalidArgument { .. }
+        | ErrorKind::InvalidTlsConfig { .. }
+        | ErrorKind::DnsResolve { .. } => of_options(error),
+        other => ServerProblem::Failing(other.to_string()),
+    }
+}
+
+fn refused_user(options: &ClientOptions, told: &str) -> ServerProblem {
+    let credential = options.credential.as_ref();
+    let user = credential.and_then(|credential| credential.username.clone());
+    ServerProblem::Credentials {
+        user: user.unwrap_or_default(),
+        told: told.to_owned(),
+    }
+}
+
+async fn ask_everybody(options: &ClientOptions) -> ServerProblem {
+    let voices = join_all(options.hosts.iter().map(|host| ask(options, host))).await;
+    let voices: Vec<_> = options.hosts.iter().zip(voices).collect();
+    let said = voices.iter().find_map(|(host, voice)| match voice {
+        Voice::Hello(hello) => Some(of_hello(options, &host.to_string(), hello)),
+        _ => None,
+    });
+    let noise = || {
+        let mut noisy = voices
+            .iter()
+            .filter(|(_, voice)| matches!(voice, Voice::Noise));
+        noisy
+            .next()
+            .map(|(host, _)| ServerProblem::Silent(host.to_string()))
+    };
+    said.or_else(noise).unwrap_or_else(|| {
+        let told: Vec<String> = voices
+            .iter()
+            .filter_map(|(host, voice)| match voice {
+                Voice::Nothing(told) => Some(format!("{host}: {told}")),
+                _ => None,
+            })
+            .collect();
+        ServerProblem::Unreachable(told.join(", "))
+    })
+}
+
+/// Asks a host by itself and without credentials, which `hello` needs not.
+async fn ask(options: &ClientOptions, host: &ServerAddress) -> Voice {
+    if let ServerAddress::Tcp { host, port } = host {
+        let port = port.unwrap_or(27017);
+        match timeout(HOST_DEADLINE, TcpStream::connect((host.as_str(), port))).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Voice::Nothing(error.to_string()),
+            Err(_) => return Voice::Nothing("no answer".to_owned()),
+        }
+    }
+    let mut alone = options.clone();
+    alone.hosts = vec![host.clone()];
+    alone.direct_connection = Some(true);
+    alone.repl_set_name = None;
+    alone.credential = None;
+    alone.server_selection_timeout = Some(HOST_DEADLINE);
+    let Ok(client) = Client::with_options(alone) else {
+        return Voice::Noise;
+    };
+    let hello = client
+        .database("admin")
+        .run_command(doc! {"hello": 1})
+        .await;
+    hello.map_or(Voice::Noise, Voice::Hello)
+}
+
+/// What keeps a host that answers from serving.
+fn of_hello(options: &ClientOptions, host: &str, hello: &Document) -> ServerProblem {
+    let host = host.to_owned();
+    let Ok(found) = hello.get_str("setName") else {
+        return match hello.get_bool("isreplicaset") {
+            Ok(true) => ServerProblem::NotInitiated(host),
+            _ => ServerProblem::Standalone(host),
+        };
+    };
+    match &options.repl_set_name {
+        Some(named) if named != found => ServerProblem::OtherSet {
+            host,
+            found: found.to_owned(),
+            named: named.clone(),
+        },
+        _ => ServerProblem::NoPrimary {
+            set: found.to_owned(),
+            hint: hint(hello),
+        },
+    }
+}
+
+/// Clients are led to the names by which members know one another, which often mean nothing outside of their network.
+fn hint(hello: &Document) -> String {
+    match hello.get_str("primary") {
+        Ok(primary) => format!(
+            ": it is {primary} by the set's own configuration; see that this name leads there from here"
+        ),
+        Err(_) => "; an election may be under way, or too few of its members run".to_owned(),
+    }
+}

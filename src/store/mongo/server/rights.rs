@@ -1,0 +1,187 @@
+//! Whether the gateway's user may do what the gateway does, by what the server says of the user's privileges.
+
+use mongodb::{
+    Client,
+    bson::{Document, doc},
+    error::{Error, ErrorKind},
+    options::ClientOptions,
+};
+
+use super::{Needs, ServerProblem, diagnosis::diagnose};
+
+/// On the collections of documents, the application's and Tidegate's.
+const ON_DOCUMENTS: [&str; 4] = ["find", "insert", "update", "remove"];
+/// On Tidegate's collections besides.
+const ON_OWN: [&str; 2] = ["createCollection", "createIndex"];
+/// On the database as a whole: its one change stream shows all collections.
+const ON_DATABASE: [&str; 3] = ["listCollections", "changeStream", "find"];
+
+/// The code of a command that its sender may not send.
+const UNAUTHORIZED: i32 = 13;
+
+pub(super) async fn check(
+    client: &Client,
+    options: &ClientOptions,
+    needs: &Needs,
+) -> Result<(), ServerProblem> {
+    let status = doc! {"connectionStatus": 1, "showPrivileges": true};
+    let status = client.database("admin").run_command(status).await;
+    let status = match status {
+        Ok(status) => status,
+        Err(error) => return Err(diagnose(options, &error).await),
+    };
+    let info = status.get_document("authInfo").cloned().unwrap_or_default();
+    match documents(&info, "authenticatedUsers").first() {
+        Some(user) => judge(
+            user,
+            &documents(&info, "authenticatedUserPrivileges"),
+            needs,
+        ),
+        None => try_anonymously(client, options, needs).await,
+    }
+}
+
+/// Of a server that knows no users everything may be asked; one that knows some tells by its refusal.
+async fn try_anonymously(
+    client: &Client,
+    options: &ClientOptions,
+    needs: &Needs,
+) -> Result<(), ServerProblem> {
+    match client
+        .database(&needs.database)
+        .list_collection_names()
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(error) if code(&error) == Some(UNAUTHORIZED) => Err(ServerProblem::Anonymous),
+        Err(error) => Err(diagnose(options, &error).await),
+    }
+}
+
+fn judge(user: &Document, privileges: &[Document], needs: &Needs) -> Result<(), ServerProblem> {
+    let may = |collection: &str, action: &str| {
+        privileges.iter().any(|privilege| {
+            covers(privilege, &needs.database, collection) && allows(privilege, action)
+        })
+    };
+    let on_database = ON_DATABASE.iter().map(|action| ("", *action));
+    let on_own = needs.own.iter().flat_map(|name| {
+        ON_DOCUMENTS
+            .iter()
+            .chain(&ON_OWN)
+            .map(move |action| (name.as_str(), *action))
+    });
+    let on_application = needs.application.iter().flat_map(|name| {
+        ON_DOCUMENTS
+            .iter()
+            .map(move |action| (name.as_str(), *action))
+    });
+    let mut missing = Vec::new();
+    for (collection, action) in on_database.chain(on_application).chain(on_own) {
+        if !may(collection, action) && !missing.contains(&action) {
+            missing.push(action);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(ServerProblem::Rights {
+        user: user.get_str("user").unwrap_or_default().to_owned(),
+        made_in: user.get_str("db").unwrap_or("admin").to_owned(),
+        actions: missing.join(", "),
+        database: needs.database.clone(),
+    })
+}
+
+/// Whether a privilege is on this collection; the empty name stands for the database as a whole.
+fn covers(privilege: &Document, database: &str, collection: &str) -> bool {
+    let Ok(resource) = privilege.get_document("resource") else {
+        return false;
+    };
+    let is_on = |part, name| {
+        let part = resource.get_str(part);
+        part.is_ok_and(|part| part.is_empty() || part == name)
+    };
+    resource.get_bool("anyResource").is_ok_and(|any| any)
+        || (is_on("db", database) && is_on("collection", collection))
+}
+
+fn allows(privilege: &Document, action: &str) -> bool {
+    let actions = privilege.get_array("actions");
+    actions.is_ok_and(|actions| {
+        actions
+            .iter()
+            .any(|allowed| allowed.as_str() == Some(action))
+    })
+}
+
+fn documents(info: &Document, name: &str) -> Vec<Document> {
+    let list = info.get_array(name).map(Vec::as_slice).unwrap_or_default();
+    list.iter()
+        .filter_map(|item| item.as_document().cloned())
+        .collect()
+}
+
+fn code(error: &Error) -> Option<i32> {
+    match &*error.kind {
+        ErrorKind::Command(command) => Some(command.code),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(resource: Document, actions: &[&str]) -> String {
+        let needs = Needs {
+            database: "app".to_owned(),
+            application: vec!["tasks".to_owned()],
+            own: vec!["tidegate.feed".to_owned()],
+        };
+        let user = doc! {"user": "gateway", "db": "admin"};
+        let privilege = doc! {"resource": resource, "actions": actions};
+        judge(&user, &[privilege], &needs)
+            .map_or_else(|problem| problem.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn a_missing_right_is_named_with_the_command_that_grants_it() {
+        let all = [
+            "find",
+            "insert",
+            "update",
+            "remove",
+            "createCollection",
+            "createIndex",
+            "listCollections",
+            "changeStream",
+        ];
+        for resource in [
+            doc! {"db": "app", "collection": ""},
+            doc! {"db": "", "collection": ""},
+            doc! {"anyResource": true},
+        ] {
+            assert_eq!(told(resource, &all), "");
+        }
+        assert_eq!(
+            told(doc! {"db": "app", "collection": ""}, &all[..6]),
+            "the user gateway may not listCollections, changeStream in the database app; in mongosh: \
+             use admin, then db.grantRolesToUser(\"gateway\", [{role: \"readWrite\", db: \"app\"}])"
+        );
+        for resource in [
+            doc! {"db": "other", "collection": ""},
+            doc! {"cluster": true},
+        ] {
+            assert!(
+                told(resource, &all)
+                    .contains("may not listCollections, changeStream, find, insert")
+            );
+        }
+        let only_tasks = told(doc! {"db": "app", "collection": "tasks"}, &all);
+        assert!(
+            only_tasks.contains("changeStream"),
+            "of one collection it is not enough: {only_tasks}"
+        );
+    }
+}

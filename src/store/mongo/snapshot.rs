@@ -1,0 +1,102 @@
+//! A snapshot: a snapshot session on the primary, fixed to one moment by its first read.
+//!
+//! The session ends when it is dropped. MongoDB keeps a moment for five minutes: a snapshot is to be short-lived.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use mongodb::{ClientSession, options::SessionOptions};
+use tidegate_core::{
+    entry::{Entry, Membership, ScopeState},
+    id::{ClientKey, DocumentKey, Epoch, Scope, UserId},
+    push::ClientState,
+};
+
+use super::{Base, failure::Failure, reader::Reader};
+use crate::store::{Scan, ScanRange, Snapshot, StoreError};
+
+/// The store as it was at one moment.
+pub(super) struct MongoSnapshot {
+    base: Arc<Base>,
+    session: ClientSession,
+    epoch: Epoch,
+}
+
+impl MongoSnapshot {
+    /// Its first read is of the epoch, and fixes the moment: that of the last commit a majority has.
+    pub(super) async fn open(base: &Arc<Base>) -> Result<Self, StoreError> {
+        let options = SessionOptions::builder().snapshot(true).build();
+        let start = base.client.start_session().with_options(options);
+        let mut session = base.in_time(start).await?;
+        let mut reader = Reader {
+            base,
+            session: &mut session,
+        };
+        let meta = reader.meta().await?;
+        Ok(Self {
+            base: Arc::clone(base),
+            session,
+            epoch: meta.epoch,
+        })
+    }
+
+    fn reader(&mut self) -> Reader<'_> {
+        Reader {
+            base: &self.base,
+            session: &mut self.session,
+        }
+    }
+}
+
+#[async_trait]
+impl Snapshot for MongoSnapshot {
+    fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    async fn scopes(
+        &mut self,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<HashMap<Scope, ScopeState>, StoreError> {
+        let mut states = self.reader().scopes(scopes).await?;
+        for scope in scopes {
+            states.entry(scope.clone()).or_default();
+        }
+        Ok(states)
+    }
+
+    async fn memberships(&mut self, user: &UserId) -> Result<Vec<Membership>, StoreError> {
+        let users = BTreeSet::from([user.clone()]);
+        let mut memberships = self.reader().memberships(&users).await?;
+        let of_user = memberships.remove(user).unwrap_or_default();
+        Ok(of_user.into_values().collect())
+    }
+
+    async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {
+        Ok(self.reader().scan(range).await?)
+    }
+
+    async fn entries(
+        &mut self,
+        keys: &BTreeSet<DocumentKey>,
+    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
+        Ok(self.reader().entries(keys).await?)
+    }
+
+    async fn walk(
+        &mut self,
+        after: Option<&DocumentKey>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        Ok(self.reader().walk(after, limit).await?)
+    }
+
+    async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
+        let keys = BTreeSet::from([key.clone()]);
+        let found: Result<_, Failure> = self.reader().clients(&keys).await;
+        Ok(found?.remove(key))
+    }
+}

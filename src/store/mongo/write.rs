@@ -1,0 +1,393 @@
+//! What one commit sends: statements gathered in batches, scopes first, so that what collides does so early.
+//!
+//! Records of the feed are always written whole, so that change events carry them; of the application's documents only
+//! what differs. When to commit, and what becomes of a failure, is [`super::commit`]'s.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use mongodb::{
+    ClientSession,
+    bson::{
+        Bson, Document, RawArrayBuf, RawDocumentBuf,
+        raw::{CString, cstr},
+        rawdoc,
+    },
+};
+use tidegate_core::{
+    entry::{Entry, FeedItem, Record, ScopeState},
+    id::{DocumentKey, Scope},
+    transaction::{Reads, Writes},
+};
+
+use super::{
+    Base,
+    failure::{Failure, StatementError},
+    layout::id_to_bson,
+    places::{self, client_id, marker_id, record_id},
+    reader::Reader,
+};
+use crate::store::{
+    StoreError,
+    codec::{self, CodecError},
+};
+
+/// A command carries at most so many bytes of statements, and one more statement: MongoDB takes 16 MiB, and no
+/// statement comes near the rest.
+const BATCH_BYTES: usize = 6 << 20;
+
+/// And at most so many statements.
+const BATCH_STATEMENTS: usize = 10_000;
+
+/// What stands where a commit writes: what is not in it is not there.
+pub(super) struct Known {
+    pub(super) entries: HashMap<DocumentKey, Arc<Entry>>,
+    pub(super) documents: HashMap<DocumentKey, RawDocumentBuf>,
+}
+
+/// The statements of a commit.
+pub(super) struct Plan<'b> {
+    base: &'b Base,
+    batches: Vec<Batch>,
+}
+
+/// In the order in which the application's documents are written: what a unique index would not have twice is given up
+/// by one document before another takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verb {
+    Delete,
+    Update,
+    Insert,
+}
+
+/// Statements of one kind on one collection.
+struct Batch {
+    verb: Verb,
+    collection: String,
+    statements: Vec<Statement>,
+    bytes: usize,
+}
+
+struct Statement {
+    raw: RawDocumentBuf,
+    /// The application's document it writes.
+    key: Option<DocumentKey>,
+}
+
+/// What becomes of one of the application's documents.
+struct Change<'b> {
+    verb: Verb,
+    collection: &'b str,
+    raw: RawDocumentBuf,
+    key: DocumentKey,
+}
+
+impl<'b> Plan<'b> {
+    pub(super) fn new(base: &'b Base) -> Self {
+        Self {
+            base,
+            batches: Vec::new(),
+        }
+    }
+
+    /// Adds the lane's group number.
+    pub(super) fn with_group(mut self, lane: &str, number: i64) -> Self {
+        let collection = &self.base.places.clients;
+        let update = rawdoc! {
+            "q": { "_id": lane },
+            "u": { "$set": { "n": number }, "$currentDate": { "at": true } },
+            "upsert": true,
+        };
+        self.push(Verb::Update, collection, update, None);
+        self
+    }
+
+    /// Adds all that `writes` say. What was written without having been read is looked up first.
+    pub(super) async fn add(
+        &mut self,
+        session: &mut ClientSession,
+        writes: &Writes,
+        mut known: Known,
+        reads: &Reads,
+    ) -> Result<(), Failure> {
+        let base = self.base;
+        let mut reader = Reader { base, session };
+        let keys = writes.entries.iter().map(|entry| &entry.key);
+        let unread = keys.filter(|key| !reads.keys.contains(key)).cloned();
+        let unread: BTreeSet<DocumentKey> = unread.collect();
+        if !unread.is_empty() {
+            known.entries.extend(reader.entries(&unread).await?);
+            known.documents.extend(reader.documents(&unread).await?);
+        }
+        let mut scopes = writes.scopes();
+        scopes.extend(writes.floors.keys().cloned());
+        let states = reader.scopes(&scopes).await?;
+        let items = self.add_scopes(writes, &scopes, &states);
+        self.add_meta(writes);
+        self.add_clients(writes)?;
+        self.add_removals(writes);
+        for item in &items {
+            self.add_item(item, &known)?;
+        }
+        self.add_documents(writes, &known)
+    }
+
+    fn add_documents(&mut self, writes: &Writes, known: &Known) -> Result<(), Failure> {
+        let mut changes = Vec::new();
+        for entry in &writes.entries {
+            changes.extend(self.change_of_document(entry, known)?);
+        }
+        changes.sort_by_key(|change| change.verb);
+        for change in changes {
+            self.push(change.verb, change.collection, change.raw, Some(change.key));
+        }
+        Ok(())
+    }
+
+    /// Numbers the feed writes, and leaves heads and floors as they are then.
+    fn add_scopes(
+        &mut self,
+        writes: &Writes,
+        scopes: &BTreeSet<Scope>,
+        states: &HashMap<Scope, ScopeState>,
+    ) -> Vec<FeedItem> {
+        let collection = &self.base.places.scopes;
+        let mut heads: BTreeMap<_, _> = states
+            .iter()
+            .map(|(scope, state)| (scope.clone(), state.head))
+            .collect();
+        let items = writes.number(&mut heads);
+        for scope in scopes {
+            let before = states.get(scope).copied().unwrap_or_default();
+            let head = heads.get(scope).copied().unwrap_or_default();
+            let raised = writes.floors.get(scope).copied().unwrap_or_default();
+            let floor = before.floor.max(raised);
+            let state = rawdoc! { "_id": scope.as_str(), "h": head.0, "f": floor.0 };
+            self.put(
+                collection,
+                scope.as_str(),
+                state,
+                states.contains_key(scope),
+            );
+        }
+        items
+    }
+
+    fn add_meta(&mut self, writes: &Writes) {
+        let collection = &self.base.places.meta;
+        if let Some(epoch) = &writes.epoch {
+            let document = rawdoc! { "_id": places::EPOCH, "epoch": epoch.as_str() };
+            self.put(collection, places::EPOCH, document, true);
+        }
+        if let Some(floor) = writes.version_floor {
+            let document = rawdoc! { "_id": places::VERSION_FLOOR, "v": floor.0 };
+            self.put(collection, places::VERSION_FLOOR, document, true);
+        }
+    }
+
+    fn add_clients(&mut self, writes: &Writes) -> Result<(), Failure> {
+        let collection = &self.base.places.clients;
+        for (key, state) in &writes.clients {
+            let id = client_id(key);
+            let mut document = rawdoc! { "_id": id.as_str() };
+            let state = RawDocumentBuf::from_bytes(codec::encode_client(state))?;
+            for element in &state {
+                let (name, value) = element?;
+                document.append(name, value);
+            }
+            let update = rawdoc! { "q": { "_id": id }, "u": document, "upsert": true };
+            self.push(Verb::Update, collection, update, None);
+        }
+        Ok(())
+    }
+
+    /// What is collected must still stand at its seq; what has replaced it since stays.
+    fn add_removals(&mut self, writes: &Writes) {
+        let collection = &self.base.places.feed;
+        for item in &writes.collected {
+            let id = record_id(&item.record);
+            let delete = rawdoc! { "q": { "_id": id, "q": item.seq.0 }, "limit": 1 };
+            self.push(Verb::Delete, collection, delete, None);
+        }
+        for (scope, key) in &writes.markers_removed {
+            let delete = rawdoc! { "q": { "_id": marker_id(key, scope) }, "limit": 1 };
+            self.push(Verb::Delete, collection, delete, None);
+        }
+    }
+
+    fn add_item(&mut self, item: &FeedItem, known: &Known) -> Result<(), Failure> {
+        let collection = &self.base.places.feed;
+        let id = record_id(&item.record);
+        let mut document = rawdoc! { "_id": id.as_str() };
+        if item.record.is_collectable() {
+            let at = mongodb::bson::DateTime::from_millis(item.record.at().ms());
+            document.append(cstr!("x"), at);
+        }
+        codec::append_item(&mut document, item).map_err(undecided)?;
+        match &item.record {
+            Record::Entry(entry) => {
+                self.put(
+                    collection,
+                    &id,
+                    document,
+                    known.entries.contains_key(&entry.key),
+                );
+            }
+            Record::Marker(_) => {
+                let update = rawdoc! { "q": { "_id": id }, "u": document, "upsert": true };
+                self.push(Verb::Update, collection, update, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the application's document say what the entry says; a withheld one is somebody else's, and stays.
+    fn change_of_document(
+        &self,
+        entry: &Entry,
+        known: &Known,
+    ) -> Result<Option<Change<'b>>, Failure> {
+        let base = self.base;
+        let Some(layout) = base.layout.document_type(&entry.key.type_name) else {
+            return Ok(None);
+        };
+        let stored = known.documents.get(&entry.key);
+        if entry.withheld || (entry.body.is_none() && stored.is_none()) {
+            return Ok(None);
+        }
+        let id = id_to_bson(layout.id_type, entry.key.id.as_str()).ok_or_else(|| {
+            let message = format!("{} is no id of its collection", entry.key);
+            Failure::Final(StoreError::Undecided(message))
+        })?;
+        let (verb, raw) = match (&entry.body, stored) {
+            (None, _) => (Verb::Delete, rawdoc! { "q": { "_id": id }, "limit": 1 }),
+            (Some(body), None) => {
+                let document = base.layout.write(&layout.fields, id, body);
+                (Verb::Insert, document.map_err(undecided)?)
+            }
+            (Some(body), Some(stored)) => {
+                let difference = base.layout.difference(&layout.fields, stored, body);
+                let difference = difference.map_err(undecided)?;
+                if difference.is_empty() {
+                    return Ok(None);
+                }
+                let update = operators(difference.set, &difference.unset);
+                (Verb::Update, rawdoc! { "q": { "_id": id }, "u": update })
+            }
+        };
+        Ok(Some(Change {
+            verb,
+            collection: &layout.collection,
+            raw,
+            key: entry.key.clone(),
+        }))
+    }
+
+    /// A whole document: an insert where there is none, which costs a third of an upsert, or else a replacement.
+    fn put(&mut self, collection: &str, id: &str, document: RawDocumentBuf, exists: bool) {
+        if exists {
+            let update = rawdoc! { "q": { "_id": id }, "u": document };
+            self.push(Verb::Update, collection, update, None);
+        } else {
+            self.push(Verb::Insert, collection, document, None);
+        }
+    }
+
+    fn push(
+        &mut self,
+        verb: Verb,
+        collection: &str,
+        raw: RawDocumentBuf,
+        key: Option<DocumentKey>,
+    ) {
+        let batch = self.batches.iter_mut().find(|batch| {
+            batch.verb == verb
+                && batch.collection == collection
+                && batch.bytes < BATCH_BYTES
+                && batch.statements.len() < BATCH_STATEMENTS
+        });
+        let bytes = raw.as_bytes().len();
+        let statement = Statement { raw, key };
+        match batch {
+            Some(batch) => {
+                batch.bytes += bytes;
+                batch.statements.push(statement);
+            }
+            None => self.batches.push(Batch {
+                verb,
+                collection: collection.to_owned(),
+                statements: vec![statement],
+                bytes,
+            }),
+        }
+    }
+
+    /// Sends everything. The first statement that is refused ends the transaction.
+    pub(super) async fn send(self, session: &mut ClientSession) -> Result<(), Failure> {
+        for batch in self.batches {
+            batch.send(self.base, session).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Batch {
+    async fn send(self, base: &Base, session: &mut ClientSession) -> Result<(), Failure> {
+        let mut statements = RawArrayBuf::new();
+        for statement in &self.statements {
+            statements.push(statement.raw.as_ref());
+        }
+        let command = match self.verb {
+            Verb::Insert => rawdoc! { "insert": self.collection.as_str(), "documents": statements },
+            Verb::Update => rawdoc! { "update": self.collection.as_str(), "updates": statements },
+            Verb::Delete => rawdoc! { "delete": self.collection.as_str(), "deletes": statements },
+        };
+        let run = base.database.run_raw_command(command).session(session);
+        let reply = base.in_time(run).await?;
+        self.check(&reply)
+    }
+
+    /// The driver takes a reply with refused statements for a success.
+    fn check(&self, reply: &Document) -> Result<(), Failure> {
+        let errors = reply.get_array("writeErrors").ok();
+        if let Some(error) = errors.and_then(|errors| errors.first()?.as_document()) {
+            let index = error.get_i32("index").ok();
+            let statement =
+                index.and_then(|index| self.statements.get(usize::try_from(index).ok()?));
+            let key = statement.and_then(|statement| statement.key.clone());
+            let error = StatementError::of(error, key);
+            return Err(Failure::Statement(Box::new(error)));
+        }
+        let written = reply.get("n").and_then(Bson::as_i32).unwrap_or_default();
+        let expected = i32::try_from(self.statements.len()).unwrap_or(i32::MAX);
+        if self.verb == Verb::Delete || written == expected {
+            return Ok(());
+        }
+        Err(Failure::Final(StoreError::Corrupt(format!(
+            "{} holds {written} of {expected} documents that were read in the same transaction",
+            self.collection
+        ))))
+    }
+}
+
+fn operators(set: RawDocumentBuf, unset: &[CString]) -> RawDocumentBuf {
+    let mut update = RawDocumentBuf::new();
+    if set.iter().next().is_some() {
+        update.append(cstr!("$set"), set);
+    }
+    if !unset.is_empty() {
+        let mut names = RawDocumentBuf::new();
+        for name in unset {
+            names.append(name, "");
+        }
+        update.append(cstr!("$unset"), names);
+    }
+    update
+}
+
+/// What was decided cannot be written down.
+fn undecided(error: CodecError) -> Failure {
+    Failure::Final(StoreError::Undecided(error.to_string()))
+}

@@ -1,0 +1,137 @@
+//! Which waiting pushes share a transaction, and which transactions run at a time: those that touch nothing in common.
+//!
+//! How a group is carried out is the [`Committer`]'s.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use tokio::{
+    sync::mpsc,
+    task::{Id, JoinError, JoinSet},
+};
+
+use super::{
+    WAITING_MAX, Waiting,
+    footprint::{Footprint, Foresight, Place},
+    group::Committer,
+};
+
+/// A transaction is not joined by further pushes once it carries so many changes.
+const GROUP_CHANGES: usize = 1_000;
+
+/// The pushes that wait and the groups that run.
+pub(super) struct Schedule {
+    committer: Arc<Committer>,
+    foresight: Foresight,
+    waiting: VecDeque<(Footprint, Waiting)>,
+    running: JoinSet<Vec<Place>>,
+    /// What the running groups touch.
+    busy: HashMap<Id, Footprint>,
+}
+
+impl Schedule {
+    pub(super) fn new(committer: Arc<Committer>) -> Self {
+        Self {
+            committer,
+            foresight: Foresight::new(),
+            waiting: VecDeque::new(),
+            running: JoinSet::new(),
+            busy: HashMap::new(),
+        }
+    }
+
+    /// Works until nobody can send any more.
+    pub(super) async fn run(mut self, mut arriving: mpsc::Receiver<Waiting>) {
+        loop {
+            tokio::select! {
+                push = arriving.recv(), if self.waiting.len() < WAITING_MAX => match push {
+                    Some(push) => self.take_in(push, &mut arriving),
+                    None => break,
+                },
+                Some(ended) = self.running.join_next_with_id() => self.ended(ended),
+            }
+            while self.running.len() < self.committer.store.commits_max() && self.begin_group() {}
+        }
+        while self.running.join_next().await.is_some() {}
+    }
+
+    /// Takes in a push, and with it all that have arrived by now: they may share its transaction.
+    fn take_in(&mut self, push: Waiting, arriving: &mut mpsc::Receiver<Waiting>) {
+        let mut next = Some(push);
+        while let Some(push) = next {
+            let footprint = self.footprint(&push);
+            self.waiting.push_back((footprint, push));
+            let has_room = self.waiting.len() < WAITING_MAX;
+            next = has_room.then(|| arriving.try_recv().ok()).flatten();
+        }
+    }
+
+    /// Where only one group can run there is nothing to keep apart.
+    fn footprint(&mut self, push: &Waiting) -> Footprint {
+        let committer = &self.committer;
+        if committer.store.commits_max() > 1 {
+            self.foresight.footprint(&committer.model, &push.request)
+        } else {
+            Footprint::default()
+        }
+    }
+
+    /// Starts the next group, if there is one that may run now.
+    fn begin_group(&mut self) -> bool {
+        let (footprint, group) = self.next_group();
+        if group.is_empty() {
+            return false;
+        }
+        let committer = Arc::clone(&self.committer);
+        let task = self
+            .running
+            .spawn(async move { committer.run(group).await });
+        self.busy.insert(task.id(), footprint);
+        true
+    }
+
+    /// The pushes that touch nothing busy, in the order in which they came, up to the bound. A push also waits for
+    /// those before it that have to wait, or many small ones would for ever overtake one that touches much. Pushes
+    /// that nobody waits for any more are left out, or a queue that was once too long would be worked off for clients
+    /// that have long sent the same again.
+    fn next_group(&mut self) -> (Footprint, Vec<Waiting>) {
+        let (mut group, mut touched, mut changes) = (Vec::new(), Footprint::default(), 0);
+        let mut passed_over = Footprint::default();
+        for (footprint, push) in std::mem::take(&mut self.waiting) {
+            if push.answer.is_closed() {
+                continue;
+            }
+            if changes >= GROUP_CHANGES {
+                self.waiting.push_back((footprint, push));
+            } else if passed_over.meets(&footprint) || self.is_busy(&footprint) {
+                passed_over.extend(&footprint);
+                self.waiting.push_back((footprint, push));
+            } else {
+                changes += push.request.push.changes.len();
+                touched.extend(&footprint);
+                group.push(push);
+            }
+        }
+        (touched, group)
+    }
+
+    fn is_busy(&self, footprint: &Footprint) -> bool {
+        self.busy.values().any(|busy| busy.meets(footprint))
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Vec<Place>), JoinError>) {
+        let id = match ended {
+            Ok((id, places)) => {
+                self.foresight.learn(places);
+                id
+            }
+            Err(error) => {
+                tracing::error!(%error, "a group of pushes was not carried out");
+                error.id()
+            }
+        };
+        self.busy.remove(&id);
+    }
+}

@@ -1,0 +1,85 @@
+//! What befalls servers: killed, hung, stepped down, or failing by command. Whoever does harm to a deployment has one of
+//! its own, not the shared one.
+
+use mongodb::{
+    bson::{Bson, Document, doc},
+    options::{ReadPreference, SelectionCriteria},
+};
+
+use super::{Deployment, PAUSE};
+
+/// How often a command is to fail.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Times {
+    /// So often from now on.
+    Next(i32),
+    /// Until it is healed.
+    Always,
+}
+
+impl Deployment {
+    /// Kills a node with -9, as a power cut would; its data stays.
+    pub(crate) fn kill(&self, node: usize) {
+        let process = self.nodes[node].process.lock().unwrap().take();
+        process.expect("the node runs").kill();
+    }
+
+    /// Starts a killed node again, on its port and its data, and waits until it answers.
+    pub(crate) async fn restart(&self, node: usize) {
+        let is_up = self.nodes[node].run().await;
+        assert!(is_up, "its log: {:?}", self.nodes[node].directory);
+    }
+
+    /// Hangs a node: its sockets stay open and nothing answers.
+    pub(crate) fn pause(&self, node: usize) {
+        self.signal(node, "STOP");
+        let process = self.nodes[node].process.lock().unwrap();
+        while !process.as_ref().expect("the node runs").is_stopped() {
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Lets a hung node go on.
+    pub(crate) fn resume(&self, node: usize) {
+        self.signal(node, "CONT");
+    }
+
+    fn signal(&self, node: usize, name: &str) {
+        let mut process = self.nodes[node].process.lock().unwrap();
+        process.as_mut().expect("the node runs").signal(name);
+    }
+
+    /// Makes the primary step down; it may stand for election again after ten seconds, or, alone, at once.
+    pub(crate) async fn step_down(&self) {
+        let alone = self.nodes.len() == 1;
+        let seconds = if alone { 1 } else { 10 };
+        let command = doc! {"replSetStepDown": seconds, "secondaryCatchUpPeriodSecs": seconds - i32::from(alone), "force": alone};
+        self.tell_primary(command).await;
+    }
+
+    /// Makes commands fail on the primary. `how` is the data of `failCommand`: `failCommands`, and `errorCode`,
+    /// `closeConnection`, `writeConcernError`, `blockConnection` with `blockTimeMS`, `errorLabels`; with `appName` it
+    /// befalls only the client that goes by that name.
+    pub(crate) async fn fail_commands(&self, times: Times, how: Document) {
+        let mode = match times {
+            Times::Next(times) => Bson::from(doc! {"times": times}),
+            Times::Always => Bson::from("alwaysOn"),
+        };
+        let command = doc! {"configureFailPoint": "failCommand", "mode": mode, "data": how};
+        self.tell_primary(command).await;
+    }
+
+    /// Lets commands on the primary succeed again.
+    pub(crate) async fn heal_commands(&self) {
+        let command = doc! {"configureFailPoint": "failCommand", "mode": "off"};
+        self.tell_primary(command).await;
+    }
+
+    async fn tell_primary(&self, command: Document) {
+        let client = self.client().await;
+        let admin = client.database("admin");
+        let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
+        let told = admin.run_command(command).selection_criteria(primary);
+        told.await.unwrap();
+    }
+}

@@ -1,0 +1,109 @@
+//! The MongoDB store: that it keeps the contract, and what it alone promises of the application's collections and of
+//! MongoDB's ways to fail.
+//!
+//! Every test has a database of its own on a server they share, or a server of its own where it does harm.
+
+mod commits;
+mod contention;
+mod documents;
+mod feeds;
+mod foreign;
+mod gateway;
+mod opening;
+mod refusals;
+mod tails;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use mongodb::{Database, options::ClientOptions};
+use tidegate::store::{
+    Store,
+    mongo::{MongoOptions, MongoStore, Random},
+};
+use tidegate_core::{id::Epoch, model::Model};
+
+use crate::{
+    contract::{Backend, contract},
+    harness::mongod::{Deployment, fresh_database},
+};
+
+contract!(Mongo);
+
+/// The types of the contract, as far as they have a collection; the others are kept in the feed alone.
+const CONTRACT: &str = r#"
+extend schema @grant(scope: "public", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "{audience}") {
+  id: ID! audience: String! title: String text: String bytes: Bytes list: [Long!] nothing: String
+}
+type Member @collection(name: "members") @scope(by: "{audience}") { id: ID! audience: String! title: String }
+"#;
+
+/// A database for one test, on the server that they share.
+pub(crate) struct Mongo {
+    database: String,
+}
+
+impl Backend for Mongo {
+    async fn start() -> Self {
+        Deployment::shared().await;
+        Self {
+            database: fresh_database(),
+        }
+    }
+
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(self.store(CONTRACT).await)
+    }
+}
+
+impl Mongo {
+    async fn store(&self, model: &str) -> MongoStore {
+        open(&self.options().await, model).await
+    }
+
+    async fn options(&self) -> MongoOptions {
+        options(Deployment::shared().await, &self.database).await
+    }
+
+    /// The database as another service sees it.
+    async fn database(&self) -> Database {
+        Deployment::shared()
+            .await
+            .client()
+            .await
+            .database(&self.database)
+    }
+}
+
+async fn options(deployment: &Deployment, database: &str) -> MongoOptions {
+    let client = ClientOptions::parse(deployment.url(database))
+        .await
+        .unwrap();
+    MongoOptions::new(
+        client,
+        database,
+        Epoch::new("the-first-epoch").unwrap(),
+        random(),
+    )
+}
+
+async fn open(options: &MongoOptions, model: &str) -> MongoStore {
+    let model = Model::parse("model.graphql", model).unwrap();
+    MongoStore::open(options, &model).await.unwrap()
+}
+
+/// Numbers that no other test of this process draws: the same at every run, and different for each gateway.
+fn random() -> Random {
+    static GATEWAYS: AtomicU64 = AtomicU64::new(1);
+    let state = AtomicU64::new(GATEWAYS.fetch_add(1, Ordering::Relaxed) << 32);
+    Arc::new(move || {
+        // SplitMix64.
+        let mut z = state.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    })
+}

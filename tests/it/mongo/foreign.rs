@@ -1,0 +1,237 @@
+//! What other services write past the gateway: a push that finds it takes it over first, and never overwrites it unseen.
+
+use mongodb::{
+    Collection,
+    bson::{Document, doc},
+};
+use serde_json::{Value as Json, json};
+use tidegate::sync::Page;
+use tidegate_core::{
+    change::RejectionCode,
+    entry::Record,
+    outcome::Status::{Applied, Conflict, Merged, Rejected},
+    push::Outcome,
+};
+
+use super::{
+    Mongo,
+    gateway::{Gateway, statuses},
+};
+use crate::contract::Backend;
+
+struct Bench {
+    gateway: Gateway,
+    tasks: Collection<Document>,
+}
+
+/// A gateway with a task of alice's, version 1.
+async fn bench() -> Bench {
+    let mongo = Mongo::start().await;
+    let gateway = Gateway::start(&mongo.options().await).await;
+    let fields = json!({ "audience": "user:alice", "title": "Tea" });
+    let created = gateway
+        .push("alice", vec![gateway.create("1", fields)])
+        .await;
+    assert_eq!(statuses(&created), [Applied]);
+    let tasks = mongo.database().await.collection("tasks");
+    Bench { gateway, tasks }
+}
+
+impl Bench {
+    /// What another service does to the task.
+    async fn set(&self, fields: Document) {
+        let update = doc! { "$set": fields };
+        self.tasks
+            .update_one(doc! { "_id": "1" }, update)
+            .await
+            .unwrap();
+    }
+
+    async fn edit(&self, user: &str, base: i32, fields: Json) -> Outcome {
+        let update = self.gateway.update("1", base, fields);
+        self.gateway.push(user, vec![update]).await.remove(0)
+    }
+}
+
+/// The kinds, versions and scopes of a page's changes.
+fn told(page: &Page) -> Vec<(&'static str, i32, &str)> {
+    let kind = |record: &Record| match record {
+        Record::Marker(_) => "left",
+        Record::Entry(entry) if entry.withheld => "withheld",
+        Record::Entry(entry) if entry.is_deleted() => "deleted",
+        Record::Entry(_) => "there",
+    };
+    let tell = |record| {
+        (
+            kind(record),
+            Record::version(record).0,
+            Record::scope(record).as_str(),
+        )
+    };
+    page.changes.iter().map(|item| tell(&item.record)).collect()
+}
+
+#[tokio::test]
+async fn a_foreign_edit_comes_before_the_push_that_finds_it() {
+    let bench = bench().await;
+    bench.set(doc! { "title": "Coffee" }).await;
+    let outcome = bench
+        .edit("alice", 1, json!({ "notes": "with milk" }))
+        .await;
+    assert_eq!(
+        (outcome.status, outcome.version.unwrap().0),
+        (Merged, 3),
+        "2 is the foreign one"
+    );
+    let shown = bench.gateway.document("alice", "1").await.unwrap();
+    assert_eq!(
+        (&shown["title"], &shown["notes"]),
+        (&json!("Coffee"), &json!("with milk"))
+    );
+
+    bench.set(doc! { "title": "Cocoa" }).await;
+    let outcome = bench.edit("alice", 3, json!({ "title": "Tea" })).await;
+    assert_eq!((outcome.status, outcome.version.unwrap().0), (Conflict, 4));
+    let shown = bench.gateway.document("alice", "1").await.unwrap();
+    assert_eq!(
+        shown["title"], "Cocoa",
+        "imported though nothing else was written"
+    );
+}
+
+#[tokio::test]
+async fn a_foreign_move_takes_the_document_out_of_sight() {
+    let bench = bench().await;
+    let before = bench.gateway.pull("alice", None).await;
+    bench.set(doc! { "audience": "user:bob" }).await;
+    let outcome = bench.edit("alice", 1, json!({ "notes": "x" })).await;
+    assert_eq!(outcome.error.unwrap().code, RejectionCode::NotFound);
+    let page = bench.gateway.pull("alice", Some(&before.checkpoint)).await;
+    assert_eq!(told(&page), [("left", 2, "user:alice")]);
+    assert_eq!(
+        told(&bench.gateway.pull("bob", None).await),
+        [("there", 2, "user:bob")]
+    );
+}
+
+#[tokio::test]
+async fn a_foreign_delete_is_a_delete_and_what_comes_back_a_new_incarnation() {
+    let bench = bench().await;
+    bench.tasks.delete_one(doc! { "_id": "1" }).await.unwrap();
+    let outcome = bench.edit("alice", 1, json!({ "notes": "x" })).await;
+    assert_eq!(outcome.status, Conflict, "an edit brings nothing back");
+    assert_eq!(
+        told(&bench.gateway.pull("alice", None).await),
+        [("deleted", 2, "user:alice")]
+    );
+    assert_eq!(bench.tasks.find_one(doc! {}).await.unwrap(), None);
+
+    let again = doc! { "_id": "1", "audience": "user:alice", "title": "Back", "minutes": 5 };
+    bench.tasks.insert_one(again).await.unwrap();
+    let outcome = bench.edit("alice", 2, json!({ "notes": "x" })).await;
+    assert_eq!(outcome.status, Conflict, "made on the document before");
+    assert_eq!(
+        told(&bench.gateway.pull("alice", None).await),
+        [("there", 3, "user:alice")]
+    );
+    let outcome = bench.edit("alice", 3, json!({ "notes": "x" })).await;
+    assert_eq!((outcome.status, outcome.version.unwrap().0), (Applied, 4));
+}
+
+#[tokio::test]
+async fn a_create_meets_the_document_that_others_made() {
+    let bench = bench().await;
+    let theirs = doc! { "_id": "2", "audience": "user:alice", "title": "Theirs", "minutes": 0 };
+    let bobs = doc! { "_id": "3", "audience": "user:bob", "title": "Bob's", "minutes": 0 };
+    bench.tasks.insert_many([theirs, bobs]).await.unwrap();
+    let create = |id| {
+        bench
+            .gateway
+            .create(id, json!({ "audience": "user:alice", "title": "Mine" }))
+    };
+    let outcomes = bench
+        .gateway
+        .push("alice", vec![create("2"), create("3")])
+        .await;
+    assert_eq!(statuses(&outcomes), [Conflict, Rejected]);
+    let shown = outcomes[0]
+        .document
+        .as_ref()
+        .unwrap()
+        .body
+        .as_ref()
+        .unwrap();
+    assert_eq!(shown["title"].as_str(), Some("Theirs"));
+    assert_eq!(
+        outcomes[1].error.as_ref().unwrap().code,
+        RejectionCode::IdTaken
+    );
+    assert!(outcomes[1].document.is_none());
+}
+
+#[tokio::test]
+async fn what_does_not_fit_the_model_is_withheld_until_it_does() {
+    let bench = bench().await;
+    let before = bench.gateway.pull("alice", None).await;
+    bench.set(doc! { "title": 5 }).await;
+    for _ in 0..2 {
+        let outcome = bench.edit("alice", 1, json!({ "notes": "x" })).await;
+        let error = outcome.error.unwrap();
+        assert_eq!(
+            (outcome.status, error.code),
+            (Rejected, RejectionCode::InvalidValue)
+        );
+        assert!(
+            error.message.contains("title: is Int32"),
+            "{}",
+            error.message
+        );
+        assert!(outcome.document.is_none());
+        let unseen = bench.edit("bob", 1, json!({ "notes": "x" })).await;
+        assert_eq!(unseen.error.unwrap().code, RejectionCode::NotFound);
+        let page = bench.gateway.pull("alice", Some(&before.checkpoint)).await;
+        assert_eq!(told(&page), [("withheld", 2, "user:alice")], "revoked once");
+    }
+    let found = bench
+        .tasks
+        .find_one(doc! { "_id": "1" })
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        found.get_i32("title").unwrap(),
+        5,
+        "it is left to whoever wrote it"
+    );
+
+    bench.set(doc! { "title": "Mended" }).await;
+    let outcome = bench.edit("alice", 2, json!({ "notes": "x" })).await;
+    assert_eq!((outcome.status, outcome.version.unwrap().0), (Merged, 4));
+    let shown = bench.gateway.document("alice", "1").await.unwrap();
+    assert_eq!(
+        (&shown["title"], &shown["notes"]),
+        (&json!("Mended"), &json!("x"))
+    );
+}
+
+/// Whoever never saw it is told no more than of any other document.
+#[tokio::test]
+async fn a_misfit_that_nobody_ever_saw_is_no_document() {
+    let bench = bench().await;
+    bench
+        .tasks
+        .insert_one(doc! { "_id": "2", "audience": "user:alice" })
+        .await
+        .unwrap();
+    let update = bench.gateway.update("2", 1, json!({ "notes": "x" }));
+    let create = bench
+        .gateway
+        .create("2", json!({ "audience": "user:alice", "title": "Mine" }));
+    let outcomes = bench.gateway.push("alice", vec![update, create]).await;
+    let codes: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| outcome.error.as_ref().unwrap().code)
+        .collect();
+    assert_eq!(codes, [RejectionCode::NotFound, RejectionCode::IdTaken]);
+    assert!(bench.gateway.document("alice", "2").await.is_none());
+}

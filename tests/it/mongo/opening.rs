@@ -1,0 +1,77 @@
+//! Opening a store: by many at once, again, and where another version was.
+//!
+//! What a server has to be for it is tested with the commands.
+
+use futures_util::future::join_all;
+use mongodb::bson::{DateTime, Document, doc};
+use tidegate::store::{Store, StoreError, mongo::MongoStore};
+use tidegate_core::{id::Epoch, model::Model};
+
+use super::{CONTRACT, Mongo};
+use crate::contract::{
+    Backend,
+    fixture::{entries, entry, scope, task, write},
+};
+
+#[tokio::test]
+async fn many_gateways_that_open_a_new_database_at_once_have_one_epoch() {
+    let mongo = Mongo::start().await;
+    let openings = (0..4).map(|gateway| {
+        let mongo = &mongo;
+        async move {
+            let mut options = mongo.options().await;
+            options.first_epoch = Epoch::new(&format!("of-gateway-{gateway}")).unwrap();
+            let store = super::open(&options, CONTRACT).await;
+            let snapshot = store.snapshot().await.unwrap();
+            snapshot.epoch().clone()
+        }
+    });
+    let epochs = join_all(openings).await;
+    assert!(epochs.iter().all(|epoch| *epoch == epochs[0]), "{epochs:?}");
+}
+
+#[tokio::test]
+async fn a_store_of_another_format_is_refused_with_both_numbers() {
+    let mongo = Mongo::start().await;
+    mongo.open().await;
+    let meta = mongo
+        .database()
+        .await
+        .collection::<Document>("tidegate.meta");
+    let newer = doc! { "$set": { "v": 99 } };
+    meta.update_one(doc! { "_id": "format" }, newer)
+        .await
+        .unwrap();
+    let model = Model::parse("model.graphql", CONTRACT).unwrap();
+    let refused = MongoStore::open(&mongo.options().await, &model)
+        .await
+        .map(drop);
+    let known = matches!(
+        refused,
+        Err(StoreError::OtherFormat {
+            found: 99,
+            known: 1,
+            ..
+        })
+    );
+    assert!(known, "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_group_numbers_of_gateways_long_gone_are_forgotten() {
+    let mongo = Mongo::start().await;
+    let store = mongo.open().await;
+    write(&*store, entries([entry(&task("1"), &scope("a"), 1)])).await;
+    let clients = mongo
+        .database()
+        .await
+        .collection::<Document>("tidegate.clients");
+    let two_days_ago = DateTime::from_millis(DateTime::now().timestamp_millis() - 172_800_000);
+    let gone = "\u{0}gateway\u{0}0000000000000001\u{0}0";
+    let old = doc! { "_id": gone, "n": 5_i64, "at": two_days_ago };
+    clients.insert_one(old).await.unwrap();
+    mongo.open().await;
+    let left = clients.distinct("_id", doc! {}).await.unwrap();
+    assert_eq!(left.len(), 1, "the one that wrote just now: {left:?}");
+    assert_ne!(left[0].as_str(), Some(gone));
+}

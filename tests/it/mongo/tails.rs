@@ -1,0 +1,231 @@
+//! The tail as a change stream: it goes on where it was, or says that it began anew.
+//!
+//! What every tail promises is the contract's.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream::BoxStream};
+use mongodb::{
+    bson::{Bson, Document, doc},
+    event::{EventHandler, command::CommandEvent},
+};
+use serde_json::json;
+use tidegate::{
+    store::{Store, TailEvent, mongo::MongoOptions},
+    sync::{PullRequest, Start},
+};
+use tidegate_core::checkpoint::Types;
+use tokio::time::timeout;
+
+use super::{CONTRACT, Mongo, gateway::Gateway, open, options};
+use crate::{
+    contract::{
+        Backend,
+        fixture::{entries, entry, scope, task, write},
+    },
+    harness::mongod::{Deployment, Times},
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Bench {
+    deployment: Deployment,
+    store: Arc<dyn Store>,
+    tail: BoxStream<'static, TailEvent>,
+    versions: std::ops::RangeFrom<i32>,
+}
+
+/// A server of the test's own, a store on it, and its tail.
+async fn bench(change: impl FnOnce(&mut MongoOptions)) -> Bench {
+    bench_on(Deployment::replica_set(1).await, change).await
+}
+
+async fn bench_on(deployment: Deployment, change: impl FnOnce(&mut MongoOptions)) -> Bench {
+    let mut options = options(&deployment, "app").await;
+    options.client.app_name = Some("the gateway".to_owned());
+    change(&mut options);
+    let store: Arc<dyn Store> = Arc::new(open(&options, CONTRACT).await);
+    let tail = store.tail();
+    let mut bench = Bench {
+        deployment,
+        store,
+        tail,
+        versions: 1..,
+    };
+    assert!(matches!(bench.next().await, TailEvent::Restart));
+    bench
+}
+
+impl Bench {
+    async fn next(&mut self) -> TailEvent {
+        let event = timeout(PATIENCE, self.tail.next()).await;
+        event
+            .expect("the tail stands still")
+            .expect("the tail ended")
+    }
+
+    /// Writes the next version of a document, whose seq is the same number.
+    async fn write(&mut self) -> i64 {
+        let version = self.versions.next().unwrap();
+        write(
+            &*self.store,
+            entries([entry(&task("1"), &scope("a"), version)]),
+        )
+        .await;
+        version.into()
+    }
+
+    /// The seq the tail tells next; `None` if it begins anew.
+    async fn told(&mut self) -> Option<i64> {
+        match self.next().await {
+            TailEvent::Committed { items, .. } => Some(items[0].seq.0),
+            TailEvent::Restart => None,
+            TailEvent::Epoch(epoch) => panic!("no epoch begins here: {epoch}"),
+        }
+    }
+
+    async fn fail(&self, times: Times, mut how: Document) {
+        how.insert("appName", "the gateway");
+        self.deployment.fail_commands(times, how).await;
+    }
+}
+
+#[tokio::test]
+async fn a_tail_whose_connection_breaks_goes_on_without_a_gap() {
+    let mut bench = bench(|_| ()).await;
+    for how in [
+        doc! { "failCommands": ["getMore"], "closeConnection": true },
+        doc! { "failCommands": ["getMore", "aggregate"], "closeConnection": true },
+        doc! { "failCommands": ["getMore", "aggregate"], "errorCode": 189 },
+    ] {
+        bench.fail(Times::Next(3), how).await;
+        for _ in 0..3 {
+            let seq = bench.write().await;
+            assert_eq!(bench.told().await, Some(seq));
+        }
+        bench.deployment.heal_commands().await;
+    }
+}
+
+#[tokio::test]
+async fn commits_and_the_tail_go_on_after_an_election_without_a_gap() {
+    let mut bench = bench_on(Deployment::replica_set(3).await, |_| ()).await;
+    for _ in 0..2 {
+        let seq = bench.write().await;
+        assert_eq!(bench.told().await, Some(seq));
+        bench.deployment.step_down().await;
+        let seq = bench.write().await;
+        assert_eq!(bench.told().await, Some(seq));
+        bench.deployment.all_follow().await;
+    }
+}
+
+#[tokio::test]
+async fn a_tail_whose_history_is_lost_begins_anew_and_says_so() {
+    let mut bench = bench(|_| ()).await;
+    for (times, how) in [
+        (1, doc! { "failCommands": ["getMore"], "errorCode": 286 }),
+        (
+            2,
+            doc! { "failCommands": ["getMore", "aggregate"], "errorCode": 286 },
+        ),
+        (1, doc! { "failCommands": ["getMore"], "errorCode": 10334 }),
+    ] {
+        bench.fail(Times::Next(times), how).await;
+        assert_eq!(bench.told().await, None);
+        bench.deployment.heal_commands().await;
+        let seq = bench.write().await;
+        assert_eq!(bench.told().await, Some(seq));
+    }
+}
+
+#[tokio::test]
+async fn a_tail_whose_feed_is_dropped_begins_anew_and_says_so() {
+    let mut bench = bench(|_| ()).await;
+    let database = bench.deployment.client().await.database("app");
+    database
+        .collection::<Document>("tidegate.feed")
+        .drop()
+        .await
+        .unwrap();
+    assert_eq!(bench.told().await, None);
+    let seq = bench.write().await;
+    assert_eq!(bench.told().await, Some(seq));
+    database.drop().await.unwrap();
+    assert_eq!(bench.told().await, None);
+}
+
+/// A token that stayed at the last event of a quiet feed would one day be older than what MongoDB remembers.
+#[tokio::test]
+async fn the_token_advances_while_nothing_happens() {
+    let resumed: Arc<Mutex<Vec<Option<Bson>>>> = Arc::default();
+    let streams = Arc::clone(&resumed);
+    let mut bench = bench(|options| {
+        options.client.command_event_handler = Some(EventHandler::callback(move |event| {
+            if let CommandEvent::Started(started) = event
+                && let Ok(pipeline) = started.command.get_array("pipeline")
+                && let Some(stage) = pipeline.first().and_then(Bson::as_document)
+                && let Ok(stream) = stage.get_document("$changeStream")
+            {
+                streams
+                    .lock()
+                    .unwrap()
+                    .push(stream.get("resumeAfter").cloned());
+            }
+        }));
+    })
+    .await;
+    let seq = bench.write().await;
+    assert_eq!(bench.told().await, Some(seq));
+    let other = bench.deployment.client().await.database("other");
+    let mut tokens = Vec::new();
+    for round in 0..2 {
+        let elsewhere = doc! { "round": round };
+        other
+            .collection("things")
+            .insert_one(elsewhere)
+            .await
+            .unwrap();
+        let quiet = timeout(Duration::from_secs(3), bench.tail.next()).await;
+        assert!(
+            quiet.is_err(),
+            "nothing is told of other databases: {quiet:?}"
+        );
+        let how = doc! { "failCommands": ["getMore"], "closeConnection": true };
+        bench.fail(Times::Next(1), how).await;
+        let quiet = timeout(Duration::from_secs(3), bench.tail.next()).await;
+        assert!(quiet.is_err(), "{quiet:?}");
+        tokens.push(resumed.lock().unwrap().last().cloned().flatten());
+    }
+    assert!(tokens[0].is_some());
+    assert_ne!(tokens[0], tokens[1]);
+}
+
+#[tokio::test]
+async fn subscribers_of_one_gateway_see_what_is_pushed_to_another() {
+    let mongo = Mongo::start().await;
+    let here = Gateway::start(&mongo.options().await).await;
+    let there = Gateway::start(&mongo.options().await).await;
+    let request = PullRequest {
+        checkpoint: None,
+        types: Types::All,
+        limit: 10,
+    };
+    let pages = here
+        .sync
+        .clone()
+        .subscribe(here.caller("alice"), request, Start::Checkpoint);
+    let mut pages = Box::pin(pages);
+    assert!(pages.next().await.unwrap().unwrap().changes.is_empty());
+    for id in 1..=3 {
+        let fields = json!({ "audience": "team:red", "title": "Tea" });
+        there
+            .push("bob", vec![there.create(&id.to_string(), fields)])
+            .await;
+        let page = timeout(PATIENCE, pages.next()).await.expect("it is told");
+        assert_eq!(page.unwrap().unwrap().changes[0].seq.0, id);
+    }
+}

@@ -1,0 +1,215 @@
+//! `serve` and its kin on a real MongoDB: what they say of one that cannot be used, how they wait for one that is not there
+//! yet, and that the verbs work on it.
+
+use std::process::Output;
+
+use mongodb::bson::{Document, doc};
+use reqwest::StatusCode;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::{CONFIG, assert_says, client, configured, token, with_secret};
+use crate::harness::{
+    Server, Socket,
+    mongod::{Deployment, ROOT, free_port, fresh_database, until},
+};
+
+/// A configuration whose store is this one.
+fn on(url: &str) -> TempDir {
+    configured(&CONFIG.replace("embedded:data", url))
+}
+
+/// What `check` says of a MongoDB that cannot be used: all of it but what is good.
+fn complaint(url: &str) -> String {
+    let directory = on(url);
+    let mut check = with_secret(directory.path(), &["check"]);
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = check.output().unwrap();
+    assert_eq!(status.code(), Some(1), "{stderr:?}");
+    let told = String::from_utf8(stdout).unwrap();
+    assert!(told.ends_with("configuration: good\n"), "{told}");
+    let told = String::from_utf8(stderr).unwrap();
+    assert!(!told.contains(ROOT.1), "the password is told: {told}");
+    told
+}
+
+/// An address where nobody listens.
+fn nowhere() -> String {
+    format!("127.0.0.1:{}", free_port())
+}
+
+#[test]
+fn check_names_a_server_that_cannot_be_reached() {
+    let address = nowhere();
+    let told = complaint(&format!(
+        "mongodb://{address}/app?serverSelectionTimeoutMS=500"
+    ));
+    assert_says(
+        &told,
+        &[
+            "MongoDB cannot be reached",
+            &address,
+            "refused",
+            "store.url",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn check_names_a_standalone_server_and_a_set_of_another_name() {
+    let standalone = Deployment::standalone().await;
+    let url = standalone.url("app");
+    let as_a_set = format!("{url}?replicaSet=rs0&serverSelectionTimeoutMS=500");
+    for url in [&url, &as_a_set] {
+        let told = complaint(url);
+        assert_says(
+            &told,
+            &["is a standalone server", "no transactions", "--replSet"],
+        );
+    }
+    let set = Deployment::shared().await;
+    let other = set.url("app").replace("=rs0", "=rs1");
+    let told = complaint(&(other + "&serverSelectionTimeoutMS=500"));
+    assert_says(&told, &["belongs to the replica set rs0", "replicaSet=rs0"]);
+}
+
+#[tokio::test]
+async fn check_names_wrong_credentials_and_a_missing_right() {
+    let deployment = Deployment::with_users().await;
+    let admin = deployment.client().await.database("admin");
+    let password = "of the tests";
+    for (user, role) in [("reader", "read"), ("gateway", "readWrite")] {
+        let roles = [doc! {"role": role, "db": "app"}];
+        let create: Document = doc! {"createUser": user, "pwd": password, "roles": &roles};
+        admin.run_command(create).await.unwrap();
+    }
+    let told = complaint(&deployment.url_of("gateway", "a wrong one", "app"));
+    assert_says(&told, &["MongoDB refuses the user gateway", "authSource"]);
+    assert!(!told.contains("a wrong one"), "{told}");
+    let told = complaint(&deployment.url_of("reader", password, "app"));
+    assert_says(
+        &told,
+        &[
+            "the user reader may not insert, update, remove, createCollection, createIndex in the database app",
+            "use admin, then db.grantRolesToUser(\"reader\"",
+        ],
+    );
+    let anonymous = deployment.url_of_nobody("app");
+    assert_says(
+        &complaint(&anonymous),
+        &["store.username", "store.password"],
+    );
+
+    // `readWrite` on its own database is enough; the users are in another.
+    let directory = on(&(anonymous + "&authSource=admin"));
+    let mut check = with_secret(directory.path(), &["check"]);
+    check.env("TIDEGATE_STORE__USERNAME", "gateway");
+    check.env("TIDEGATE_STORE__PASSWORD", password);
+    let output = check.output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.contains("store: none in the database app yet"),
+        "{told}: {:?}",
+        output.stderr
+    );
+}
+
+#[tokio::test]
+async fn serve_waits_for_mongodb_and_says_so_until_it_comes() {
+    let deployment = Deployment::replica_set(1).await;
+    deployment.kill(0);
+    let directory = on(&deployment.url("app"));
+    let mut serve = with_secret(directory.path(), &["serve"]);
+    let address = nowhere();
+    serve.env("TIDEGATE_LISTEN", &address);
+    let log = directory.path().join("log");
+    serve.stderr(std::fs::File::create(&log).unwrap());
+    let path = directory.path().to_owned();
+    let started = tokio::task::spawn_blocking(move || Server::start(&path, serve));
+    let status = async |path: &str| {
+        let response = reqwest::get(format!("http://{address}{path}")).await.ok()?;
+        Some(response.status())
+    };
+    until("a listener", async || status("/healthz").await).await;
+    assert_eq!(status("/healthz").await, Some(StatusCode::OK));
+    for path in ["/readyz", "/graphql"] {
+        assert_eq!(
+            status(path).await,
+            Some(StatusCode::SERVICE_UNAVAILABLE),
+            "{path}"
+        );
+    }
+    until("line in the log", async || {
+        let told = std::fs::read_to_string(&log).unwrap();
+        told.contains("waiting for the store").then_some(())
+    })
+    .await;
+    deployment.restart(0).await;
+    let server = started.await.unwrap();
+    assert_eq!(status("/readyz").await, Some(StatusCode::OK));
+    server.stop();
+}
+
+#[tokio::test]
+async fn serve_refuses_a_server_that_waiting_would_not_mend() {
+    let standalone = Deployment::standalone().await;
+    let directory = on(&standalone.url("app"));
+    let told = crate::harness::complaint_of(&mut with_secret(directory.path(), &["serve"]));
+    assert_says(&told, &["is a standalone server"]);
+}
+
+#[tokio::test]
+async fn pushes_pulls_and_subscriptions_work_on_mongodb() {
+    let deployment = Deployment::shared().await;
+    let database = fresh_database();
+    let directory = on(&deployment.url(&database));
+    let start = || Server::start(directory.path(), with_secret(directory.path(), &["serve"]));
+    let server = start();
+    let alice = client(&server, &token(&directory, "alice"));
+    let mut socket = Socket::follow(&alice, "").await;
+    socket.page().await;
+    let results = alice
+        .push_all(json!([{"task": {"create": {"id": "a", "document": {"title": "Stay"}}}}]))
+        .await;
+    assert_eq!(results[0]["status"], "APPLIED");
+    let live = socket.page_with(|page| page["changes"] != json!([])).await;
+    assert_eq!(live["changes"][0]["document"]["title"], "Stay");
+    let page = alice.pull(None).await;
+    assert_eq!(page["changes"][0]["document"]["title"], "Stay");
+    let database = deployment.client().await.database(&database);
+    let tasks = database.collection::<Document>("tasks");
+    let task = tasks.find_one(doc! {"_id": "a"}).await.unwrap();
+    let task = task.expect("it is in the application's own collection");
+    assert_eq!(task.get_str("title").unwrap(), "Stay");
+    server.stop();
+
+    let server = start();
+    let page = client(&server, &alice.token)
+        .pull(page["checkpoint"].as_str())
+        .await;
+    assert_eq!(
+        page["changes"],
+        json!([]),
+        "the checkpoint outlives the gateway"
+    );
+    let run = |arguments: &[&str]| {
+        let output = with_secret(directory.path(), arguments).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{told}");
+        (String::from_utf8(output.stdout).unwrap(), told)
+    };
+    assert_says(&run(&["check"]).0, &["store: good\n"]);
+    let config = ["--config", "tidegate.toml"];
+    let collected = run(&[&["collect", "--older-than", "0s"], &config[..]].concat()).1;
+    assert_says(&collected, &["collected 0 tombstones and markers"]);
+    let rotated = run(&[&["rotate-epoch"], &config[..]].concat()).1;
+    let page = client(&server, &alice.token)
+        .pull(page["checkpoint"].as_str())
+        .await;
+    assert_eq!(page["reset"], true);
+    assert_says(&rotated, &[page["epoch"].as_str().unwrap()]);
+    server.stop();
+}
