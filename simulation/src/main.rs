@@ -82,7 +82,7 @@ fn search(first: u64, runs: u64, minutes: Option<u64>) -> bool {
     let bar = ProgressBar::new(minutes.map_or(runs, |minutes| 60 * minutes));
     bar.set_style(style());
     let told = AtomicU64::new(0);
-    let next = || {
+    let next = &|| {
         let nth = told.fetch_add(1, Ordering::Relaxed);
         let goes_on = match until {
             Some(until) => Instant::now() < until,
@@ -98,7 +98,7 @@ fn search(first: u64, runs: u64, minutes: Option<u64>) -> bool {
     let began = Instant::now();
     let found: Vec<Searched> = thread::scope(|scope| {
         let workers: Vec<_> = (0..cores)
-            .map(|_| scope.spawn(|| search_alone(&next)))
+            .map(|_| scope.spawn(move || search_alone(next)))
             .collect();
         let searched = workers.into_iter().map(|worker| worker.join());
         searched

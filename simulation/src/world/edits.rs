@@ -101,7 +101,11 @@ impl World {
         let team = TEAMS[usize::from(team) % TEAMS.len()];
         let key = people::member(user, team);
         let text = |text: &str| Value::String(text.to_owned());
-        let access = text(if what % 3 == 0 { "READ" } else { "WRITE" });
+        let access = text(if what.is_multiple_of(3) {
+            "READ"
+        } else {
+            "WRITE"
+        });
         let there = self
             .store
             .now()
@@ -117,7 +121,7 @@ impl World {
                 ]),
                 base: None,
             },
-            Some(entry) if what % 2 == 0 => Action::Delete {
+            Some(entry) if what.is_multiple_of(2) => Action::Delete {
                 base: BaseVersion(entry.version.0),
             },
             Some(entry) => Action::Update {
@@ -143,7 +147,7 @@ impl World {
         };
         let body = entry.as_ref().and_then(|entry| entry.body.as_ref());
         let action = hand.acts(&key, body, BaseVersion(base));
-        let client = (value % 2 == 0).then_some("nameless");
+        let client = (value.is_multiple_of(2)).then_some("nameless");
         self.edit_unnumbered(key, action, client);
     }
 
@@ -202,13 +206,13 @@ impl Hand {
                 base: None,
             };
         };
-        if self.what % 8 == 0 {
+        if self.what.is_multiple_of(8) {
             return Action::Delete { base };
         }
         let set = self.set(key, view);
         // Who sends a difference has to say from what.
         let differs = |name: &String| matches!(name.as_str(), "count" | "tags" | "notes");
-        let shows = self.value % 4 > 0 || set.keys().any(differs);
+        let shows = !self.value.is_multiple_of(4) || set.keys().any(differs);
         let seen = |name: &String| (name.clone(), view.get(name).cloned().unwrap_or(Value::Null));
         let seen = shows.then(|| set.keys().map(seen).collect());
         Action::Update { base, set, seen }
@@ -222,7 +226,7 @@ impl Hand {
             ),
             ("title".to_owned(), self.text()),
         ]);
-        if key.type_name.as_str() == "Task" && self.what % 2 == 0 {
+        if key.type_name.as_str() == "Task" && self.what.is_multiple_of(2) {
             document.insert("done".to_owned(), Value::Bool(false));
             document.insert("tags".to_owned(), Value::List(vec![self.text()]));
         }
@@ -288,7 +292,7 @@ impl Hand {
             Some(Value::List(tags)) => tags.clone(),
             _ => Vec::new(),
         };
-        if self.value % 3 == 0 && !tags.is_empty() {
+        if self.value.is_multiple_of(3) && !tags.is_empty() {
             tags.remove(0);
         } else {
             tags.push(self.text());
