@@ -1,7 +1,7 @@
 # Everything a developer does. `make test` needs nothing but cargo and python3; what else a test needs, it brings: MongoDB by
 # scripts/mongod, Node and graphql-js by scripts/door-peer.sh.
 
-.PHONY: run test check bench fuzz graphiql
+.PHONY: run test check bench fuzz soak graphiql
 
 run:
 	cargo run --release -- dev
@@ -20,6 +20,11 @@ check:
 
 bench:
 	cargo bench --locked
+
+# Histories with fresh seeds for SOAK_MINUTES, 60 if not said, and then each fuzz target.
+soak:
+	cargo run --profile soak --locked -p tidegate-simulation -- search --minutes $${SOAK_MINUTES:-60}
+	scripts/fuzz
 
 # FUZZ_SECONDS for each target, a minute if not said.
 fuzz:

@@ -38,13 +38,13 @@ fn tell_every(worker: u64) -> Tally {
     told
 }
 
-/// The rarest take some thousand histories, which `make soak` has time for; these show themselves soon.
+/// All but the rare ones, which take thousands of histories or are not noticed yet (docs/testing.md).
 #[test]
 fn broken_rules_are_noticed() {
     let histories = 400;
     let unnoticed: Vec<String> = CATALOGUE
         .iter()
-        .filter(|broken| SOON.contains(&broken.name().as_str()))
+        .filter(|broken| !RARE.iter().any(|rare| broken.name().contains(rare)))
         .filter(|broken| catch(broken.fault, 0..histories).is_none())
         .map(|broken| broken.says.to_owned())
         .collect();
@@ -54,4 +54,15 @@ fn broken_rules_are_noticed() {
     );
 }
 
-const SOON: [&str; 0] = [];
+const RARE: [&str; 10] = [
+    "TwoSnapshots",
+    "FloorReadFirst",
+    "RegisteredLate",
+    "VersionIgnored",
+    "RevokeAnywhere",
+    "UnconfirmedStay",
+    "QueueKept",
+    "Absolute",
+    "GrantsOnce",
+    "RemovalsForgotten",
+];
