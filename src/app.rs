@@ -17,6 +17,7 @@ use tidegate_core::{
 
 use crate::{
     auth::{AuthConfig, AuthError, AuthSetupError, Authenticator},
+    files,
     graphql::{Api, ApiError, ApiOptions, error::Failure},
     store::{
         Store, StoreError,
@@ -133,7 +134,7 @@ async fn check_fit(parts: &Parts, store: &dyn Store) -> Result<(), AppError> {
         );
         sync::rotate_epoch(store, new_epoch()).await?;
     }
-    fs::write(&path, &parts.model_text).map_err(|error| AppError::Note {
+    files::replace_whole(&path, &parts.model_text).map_err(|error| AppError::Note {
         path: path.display().to_string(),
         error,
     })

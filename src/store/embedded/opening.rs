@@ -15,7 +15,10 @@ use tidegate_core::id::Epoch;
 use super::tables::{
     CLIENTS, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, MARKERS, MEMBERS, META, SCOPES,
 };
-use crate::store::StoreError;
+use crate::{
+    files::{open_private, sync_directory},
+    store::StoreError,
+};
 
 const FILE_NAME: &str = "tidegate.redb";
 
@@ -70,26 +73,16 @@ fn create(directory: &Path, path: &Path, first_epoch: &Epoch) -> Result<(), Stor
     renamed.map_err(|error| io_error(path, &error))
 }
 
-#[cfg(unix)]
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
-}
-
-/// Elsewhere a directory cannot be opened, and the file system keeps names in its own journal.
-#[cfg(not(unix))]
-fn sync_directory(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
+/// The documents are nobody's but the gateway's.
 fn lock_unfinished(path: &Path) -> Result<File, StoreError> {
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false);
-    // The documents are nobody's but the gateway's.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path).map_err(|error| io_error(path, &error))?;
+    let file = open_private(path).map_err(|error| io_error(path, &error))?;
+    lock(path, &file)?;
+    Ok(file)
+}
+
+fn lock(path: &Path, file: &File) -> Result<(), StoreError> {
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(in_use(path)),
         Err(TryLockError::Error(error)) => Err(io_error(path, &error)),
     }
