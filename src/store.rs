@@ -158,7 +158,9 @@ pub enum StoreError {
     #[error("the store is not available: {0}")]
     Unavailable(String),
     /// There is no room left to write; reading still works.
-    #[error("the store is full or cannot be written: {0}")]
+    #[error(
+        "the store cannot be written: {0}; make room on its disk, or let Tidegate write its directory and the files in it"
+    )]
     NotWritable(String),
     /// Another process has it open.
     #[error(

@@ -12,8 +12,12 @@ use std::{
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableError, backends::FileBackend};
 use tidegate_core::id::Epoch;
 
-use super::tables::{
-    CLIENTS, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, MARKERS, MEMBERS, META, SCOPES,
+use super::{
+    file::Access,
+    tables::{
+        CLIENTS, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, MARKERS, MEMBERS, META, SCOPES,
+    },
+    untouched::UntouchedFile,
 };
 use crate::{
     files::{open_private, sync_directory},
@@ -38,9 +42,18 @@ pub(super) fn find_or_create(directory: &Path, first_epoch: &Epoch) -> Result<Pa
 
 /// Opens the file if it is a store of this format. redb trusts a file that was closed in order and may panic where
 /// something else has changed it since.
-pub(super) fn open_database(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
+pub(super) fn open_database(
+    path: &Path,
+    cache_bytes: usize,
+    access: Access,
+) -> Result<Database, StoreError> {
     let open = || {
-        let opened = Builder::new().set_cache_size(cache_bytes).open(path);
+        let mut builder = Builder::new();
+        builder.set_cache_size(cache_bytes);
+        let opened = match access {
+            Access::Write => builder.open(path),
+            Access::Read => builder.create_with_backend(open_untouched(path)?),
+        };
         let database = opened.map_err(|error| open_error(path, error))?;
         check_format(&database, path)?;
         Ok(database)
@@ -51,6 +64,13 @@ pub(super) fn open_database(path: &Path, cache_bytes: usize) -> Result<Database,
             "{path} is damaged; restore it from a backup"
         )))
     })
+}
+
+/// The lock keeps others from opening the file for writing, should they be allowed to before this gateway is.
+fn open_untouched(path: &Path) -> Result<UntouchedFile, StoreError> {
+    let file = File::open(path).map_err(|error| io_error(path, &error))?;
+    lock(path, &file)?;
+    UntouchedFile::new(file).map_err(|error| io_error(path, &error))
 }
 
 /// Makes a whole store under another name and then gives it its own. The lock on the unfinished file decides between

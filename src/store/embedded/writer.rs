@@ -16,7 +16,7 @@ use tidegate_core::{
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::{
-    file::StoreFile,
+    file::{StoreFile, is_of_the_file},
     view::View,
     writing::{changes_nothing, write},
 };
@@ -33,6 +33,20 @@ pub(super) enum Job {
     Recover {
         reply: oneshot::Sender<Result<(), StoreError>>,
     },
+}
+
+/// Asks the writer and waits for its answer.
+pub(super) async fn ask<T>(
+    jobs: &mpsc::Sender<Job>,
+    job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
+) -> Result<T, StoreError> {
+    let (reply, answer) = oneshot::channel();
+    jobs.send(job(reply)).await.map_err(|_| writer_gone())?;
+    answer.await.map_err(|_| writer_gone())?
+}
+
+pub(super) fn writer_gone() -> StoreError {
+    StoreError::Unavailable("its writer has ended".to_owned())
 }
 
 /// The state of the writer's thread.
@@ -71,7 +85,7 @@ impl Writer {
     }
 
     fn commit(&self, reads: &Reads, decide: &Decide) -> Result<Writes, StoreError> {
-        self.recover()?;
+        self.make_writable()?;
         let before = View::open(&self.file)?;
         let loaded = before.load(reads)?;
         let writes = run_decision(decide, &loaded)?;
@@ -81,6 +95,15 @@ impl Writer {
         let items = self.write_durably(&before, &writes)?;
         self.tell(before.commits + 1, items, &writes);
         Ok(writes)
+    }
+
+    /// Nothing is acknowledged from a file that is opened for reading alone, not even a push that was stored before: what
+    /// the file shows need not be on the disk.
+    fn make_writable(&self) -> Result<(), StoreError> {
+        if self.file.has_failed() || self.file.refusal().is_some() {
+            self.reopen()?;
+        }
+        self.file.refusal().map_or(Ok(()), Err)
     }
 
     fn write_durably(&self, before: &View, writes: &Writes) -> Result<Vec<FeedItem>, StoreError> {
@@ -99,13 +122,14 @@ impl Writer {
         }
     }
 
-    /// A commit that failed may be in the file all the same: only the file tells.
+    /// A commit that failed may be in the file all the same: only the file tells. Opening it for writing has flushed what
+    /// it tells; opened for reading alone, it may show what is not on the disk.
     fn settle(&self, before: &View, error: StoreError) -> Result<(), StoreError> {
         let reopened = self.reopen().and_then(|()| View::open(&self.file));
         match reopened {
-            Ok(now) if now.commits > before.commits => Ok(()),
-            Ok(_) => Err(error),
-            Err(_) => Err(StoreError::Unavailable(format!(
+            Ok(now) if now.commits == before.commits => Err(error),
+            Ok(_) if self.file.refusal().is_none() => Ok(()),
+            _ => Err(StoreError::Unavailable(format!(
                 "{error}; whether it was written is not known yet"
             ))),
         }
@@ -120,10 +144,7 @@ impl Writer {
 
     /// So that reading goes on, as far as the disk lets it. What fails here is tried again before the next work.
     fn reopen_after(&self, error: &StoreError) {
-        if matches!(
-            error,
-            StoreError::Unavailable(_) | StoreError::NotWritable(_)
-        ) {
+        if is_of_the_file(error) {
             drop(self.reopen());
         }
     }
