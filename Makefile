@@ -1,4 +1,4 @@
-# Everything a developer does. `make test` needs nothing but cargo; what else a test needs, it brings.
+# Everything a developer does. `make test` needs nothing but cargo, and on Linux root; what else a test needs, it brings.
 
 .PHONY: run test check bench graphiql
 

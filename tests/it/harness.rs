@@ -3,6 +3,8 @@
 //! Every test has its own process, port and store; a server ends with the value that holds it.
 
 mod changes;
+#[cfg(target_os = "linux")]
+mod disk;
 mod replica;
 mod socket;
 mod writer;
@@ -18,11 +20,13 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[cfg(target_os = "linux")]
+pub(crate) use self::disk::SmallDisk;
 pub(crate) use self::{
     changes::{create, delete, numbered, statuses, update, update_from},
     replica::Replica,
     socket::Socket,
-    writer::{Writer, expect_whole},
+    writer::{Pushed, Writer, expect_whole},
 };
 
 /// How long anything may take before a test gives up.
@@ -160,6 +164,12 @@ impl Server {
             expires,
         ];
         answer(&self.directory, &arguments).trim().to_owned()
+    }
+
+    /// The id of its process.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Kills it as a power cut would.
