@@ -222,6 +222,7 @@ fn entry(number: i32, version: i32) -> Entry {
         field_versions: [("title".to_owned(), Version(version))].into(),
         writers: [(Version(version), writer)].into(),
         body: (number % 5 > 0).then_some(body),
+        withheld: false,
         at: Timestamp::EPOCH,
         membership: (number % 5 == 1).then_some(member),
     }
