@@ -6,6 +6,7 @@ mod app;
 mod auth;
 pub mod cli;
 mod config;
+mod files;
 pub mod graphql;
 mod http;
 pub mod store;

@@ -169,7 +169,9 @@ pub enum StoreError {
     #[error("{0}")]
     Unsuitable(String),
     /// There is no room left to write; reading still works.
-    #[error("the store is full or cannot be written: {0}")]
+    #[error(
+        "the store cannot be written: {0}; make room on its disk, or let Tidegate write its directory and the files in it"
+    )]
     NotWritable(String),
     /// Another process has it open.
     #[error(

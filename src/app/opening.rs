@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::{AppError, new_epoch, random_number};
 use crate::{
     config::{MongodbUrl, StoreConfig, StoreUrl},
+    files,
     store::{
         Store, StoreError,
         embedded::{EmbeddedOptions, EmbeddedStore},
@@ -133,10 +134,12 @@ impl Opened {
     /// [`AppError::Note`], or [`AppError::Store`] when a MongoDB cannot be told.
     pub(super) async fn note_served_model(&self, text: &str) -> Result<(), AppError> {
         match &self.note {
-            Note::Beside(path) => fs::write(path, text).map_err(|error| AppError::Note {
-                path: path.display().to_string(),
-                error,
-            }),
+            Note::Beside(path) => {
+                files::replace_whole(path, text).map_err(|error| AppError::Note {
+                    path: path.display().to_string(),
+                    error,
+                })
+            }
             Note::Inside(store) => Ok(store.note_served_model(text).await?),
         }
     }

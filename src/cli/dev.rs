@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::ErrorKind,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -16,6 +15,7 @@ use crate::{
     app::{self, Gateway, Parts},
     auth::{self, AuthConfig, SigningKey},
     config::{LimitsConfig, StoreConfig, StoreUrl},
+    files,
     graphql::ApiOptions,
     http::{DevUser, HttpOptions},
     sync::SyncLimits,
@@ -108,32 +108,13 @@ fn dev_claims() -> Map<String, Value> {
 /// The development key in `data`, made at the first use and readable by its owner alone.
 pub(super) fn signing_key(data: &Path) -> Result<SigningKey, Complaint> {
     let path = data.join("dev.key");
-    let secret = match fs::read_to_string(&path) {
-        Ok(secret) => secret,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let secret = app::random_hex::<32>();
-            fs::create_dir_all(data)
-                .and_then(|()| write_private(&path, &secret))
-                .map_err(|error| {
-                    format!("the key {} cannot be written: {error}", path.display())
-                })?;
-            tell(&format!("made a new development key in {}", path.display()));
-            secret
-        }
-        Err(error) => {
-            return Err(format!("the key {} cannot be read: {error}", path.display()).into());
-        }
-    };
+    if !path.exists() {
+        let made = fs::create_dir_all(data)
+            .and_then(|()| files::create_whole(&path, &app::random_hex::<32>()));
+        made.map_err(|error| format!("the key {} cannot be written: {error}", path.display()))?;
+        tell(&format!("made a new development key in {}", path.display()));
+    }
+    let secret = fs::read_to_string(&path)
+        .map_err(|error| format!("the key {} cannot be read: {error}", path.display()))?;
     Ok(SigningKey::from_secret(secret.trim())?)
-}
-
-fn write_private(path: &Path, secret: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(secret.as_bytes())?;
-    file.sync_all()
 }

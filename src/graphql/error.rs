@@ -51,7 +51,7 @@ codes! {
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415, "Operations come as `application/json`.";
     TooManyOperations = "TOO_MANY_OPERATIONS", 429, "The socket carries as many operations as it may; complete one, then begin the next.";
     Internal = "INTERNAL_SERVER_ERROR", 500, "The gateway failed; its log says how.";
-    Unavailable = "SERVICE_UNAVAILABLE", 503, "The store or the key server cannot be reached now; try again.";
+    Unavailable = "SERVICE_UNAVAILABLE", 503, "The store cannot be reached or written now, or the key server cannot be reached; try again.";
 }
 
 impl Code {

@@ -4,7 +4,9 @@
 
 mod file;
 mod opening;
+mod snapshot;
 mod tables;
+mod untouched;
 mod view;
 mod writer;
 mod writing;
@@ -25,13 +27,13 @@ use tidegate_core::{
     id::{Epoch, Scope, Seq},
     transaction::{Reads, Writes},
 };
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc};
 use tokio_stream::wrappers::BroadcastStream;
 
 use self::{
     file::StoreFile,
-    view::{EmbeddedSnapshot, View, off_the_async_threads},
-    writer::{Job, Writer},
+    snapshot::{EmbeddedSnapshot, Reader},
+    writer::{Job, Writer, ask, writer_gone},
 };
 use super::{Decide, Snapshot, Store, StoreError, TailEvent};
 
@@ -104,38 +106,30 @@ impl EmbeddedStore {
         })
     }
 
-    async fn ask<T>(
-        &self,
-        job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
-    ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
+    fn reader(&self) -> Result<Reader, StoreError> {
         let jobs = self.jobs.as_ref().ok_or_else(writer_gone)?;
-        jobs.send(job(reply)).await.map_err(|_| writer_gone())?;
-        answer.await.map_err(|_| writer_gone())?
-    }
-
-    async fn view(&self) -> Result<View, StoreError> {
-        if self.file.has_failed() {
-            self.ask(|reply| Job::Recover { reply }).await?;
-        }
-        let file = Arc::clone(&self.file);
-        off_the_async_threads(move || View::open(&file)).await
+        Ok(Reader {
+            file: Arc::clone(&self.file),
+            jobs: jobs.downgrade(),
+        })
     }
 }
 
 #[async_trait]
 impl Store for EmbeddedStore {
     async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
-        self.ask(|reply| Job::Commit {
+        let jobs = self.jobs.as_ref().ok_or_else(writer_gone)?;
+        let job = |reply| Job::Commit {
             reads,
             decide,
             reply,
-        })
-        .await
+        };
+        ask(jobs, job).await
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        Ok(Box::new(EmbeddedSnapshot::new(self.view().await?)))
+        let snapshot = EmbeddedSnapshot::open(self.reader()?).await?;
+        Ok(Box::new(snapshot))
     }
 
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
@@ -161,10 +155,6 @@ impl Drop for EmbeddedStore {
         }
         self.file.close();
     }
-}
-
-fn writer_gone() -> StoreError {
-    StoreError::Unavailable("its writer has ended".to_owned())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The embedded store: that it keeps the contract, and what it alone promises of its file.
 //!
-//! That it survives being killed is tested with the real binary.
+//! That it survives being killed, a full disk and a file that may not be written is tested with the real binary.
 
 use std::{
     fs,
@@ -216,21 +216,4 @@ fn a_place_that_cannot_be_a_directory_is_refused_by_name() {
         let message = refusal(&directory).to_string();
         assert!(message.contains("a-file"), "{message}");
     }
-}
-
-#[cfg(unix)]
-#[test]
-fn a_store_that_may_not_be_written_is_refused_by_name() {
-    use std::os::unix::fs::PermissionsExt;
-    let place = TempDir::new().unwrap();
-    drop(open(place.path()).unwrap());
-    let file = store_file(place.path());
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
-    if fs::File::options().write(true).open(&file).is_ok() {
-        eprintln!("skipped: this user may write where permissions forbid it");
-        return;
-    }
-    let error = refusal(place.path());
-    assert!(matches!(error, StoreError::NotWritable(_)), "{error:?}");
-    assert!(error.to_string().contains("tidegate.redb"), "{error}");
 }

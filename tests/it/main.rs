@@ -8,6 +8,8 @@ mod bad_input;
 mod commands;
 mod contract;
 mod crash;
+#[cfg(target_os = "linux")]
+mod disk;
 mod docs;
 mod embedded;
 mod fuzz;

@@ -1,4 +1,5 @@
-//! The open file: its transactions, and opening it again after an IO error.
+//! The open file: its transactions, and opening it again after an IO error, for reading alone where that is all that is
+//! left.
 //!
 //! How a file becomes a store is told in [`super::opening`]; what its tables hold is not known here.
 
@@ -21,7 +22,16 @@ use super::{
 use crate::store::StoreError;
 
 /// How the database is opened, at first and again.
-type Open = dyn Fn() -> Result<Database, StoreError> + Send + Sync;
+type Open = dyn Fn(Access) -> Result<Database, StoreError> + Send + Sync;
+
+/// What the file is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Reading and writing.
+    Write,
+    /// Reading alone: not a byte of the file changes.
+    Read,
+}
 
 /// The file of a store.
 pub(super) struct StoreFile {
@@ -34,6 +44,18 @@ pub(super) struct StoreFile {
 struct Opened {
     database: Database,
     failed: Failure,
+    /// Why it was opened for reading alone.
+    refusal: Option<StoreError>,
+}
+
+impl Opened {
+    fn new(database: Database, refusal: Option<StoreError>) -> Self {
+        Self {
+            database,
+            failed: Failure::default(),
+            refusal,
+        }
+    }
 }
 
 /// Whether an opening has met an IO error. It belongs to the opening: what a snapshot of an earlier one meets is no
@@ -44,7 +66,7 @@ pub(super) struct Failure(Arc<AtomicBool>);
 impl Failure {
     /// Takes note if `result` is the failure of an opening.
     pub(super) fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        if let Err(StoreError::Unavailable(_) | StoreError::NotWritable(_)) = result {
+        if result.as_ref().is_err_and(is_of_the_file) {
             self.0.store(true, Ordering::Release);
         }
         result
@@ -68,23 +90,31 @@ pub(super) fn guard<T>(
     })
 }
 
+/// Whether an error is one after which redb refuses all further work.
+pub(super) fn is_of_the_file(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Unavailable(_) | StoreError::NotWritable(_)
+    )
+}
+
 impl StoreFile {
     /// Opens the store in `directory`, or makes one there.
     pub(super) fn open(directory: &Path, options: &EmbeddedOptions) -> Result<Self, StoreError> {
         let path = find_or_create(directory, &options.first_epoch)?;
         let cache_bytes = options.cache_bytes;
-        Self::over(move || open_database(&path, cache_bytes))
+        Self::over(move |access| open_database(&path, cache_bytes, access))
     }
 
+    /// Whoever starts on a file that cannot be written is told so; only what was begun goes on without.
     pub(super) fn over(
-        open: impl Fn() -> Result<Database, StoreError> + Send + Sync + 'static,
+        open: impl Fn(Access) -> Result<Database, StoreError> + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
-        let file = Self {
+        let opened = Opened::new(open(Access::Write)?, None);
+        Ok(Self {
             open: Box::new(open),
-            opened: RwLock::new(None),
-        };
-        file.reopen()?;
-        Ok(file)
+            opened: RwLock::new(Some(opened)),
+        })
     }
 
     /// Whether nothing can be done before the file is opened again.
@@ -92,6 +122,12 @@ impl StoreFile {
         let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
         let opened = opened.as_ref();
         opened.is_none_or(|opened| opened.failed.has_happened())
+    }
+
+    /// Why it was opened for reading alone, if it was.
+    pub(super) fn refusal(&self) -> Option<StoreError> {
+        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        opened.as_ref()?.refusal.clone()
     }
 
     pub(super) fn begin_read(&self) -> Result<(ReadTransaction, Failure), StoreError> {
@@ -106,12 +142,15 @@ impl StoreFile {
         Ok(transaction)
     }
 
-    /// Closes the file and opens it again. No write transaction may be open, or the lock would still be held.
+    /// Closes the file and opens it again, for reading alone if it cannot be written. No write transaction may be open,
+    /// or the lock would still be held.
     pub(super) fn reopen(&self) -> Result<(), StoreError> {
         let mut opened = self.closed();
-        *opened = Some(Opened {
-            database: (self.open)()?,
-            failed: Failure::default(),
+        *opened = Some(match (self.open)(Access::Write) {
+            Err(refusal @ StoreError::NotWritable(_)) => {
+                Opened::new((self.open)(Access::Read)?, Some(refusal))
+            }
+            database => Opened::new(database?, None),
         });
         Ok(())
     }

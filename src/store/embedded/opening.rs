@@ -12,12 +12,16 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableError, backe
 use tidegate_core::id::Epoch;
 
 use super::{
-    file::guard,
+    file::{Access, guard},
     tables::{
         CLIENTS, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, MARKERS, MEMBERS, META, SCOPES,
     },
+    untouched::UntouchedFile,
 };
-use crate::store::StoreError;
+use crate::{
+    files::{open_private, sync_directory},
+    store::StoreError,
+};
 
 const FILE_NAME: &str = "tidegate.redb";
 
@@ -36,13 +40,29 @@ pub(super) fn find_or_create(directory: &Path, first_epoch: &Epoch) -> Result<Pa
 }
 
 /// Opens the file if it is a store of this format.
-pub(super) fn open_database(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
+pub(super) fn open_database(
+    path: &Path,
+    cache_bytes: usize,
+    access: Access,
+) -> Result<Database, StoreError> {
     guard(path.display(), || {
-        let opened = Builder::new().set_cache_size(cache_bytes).open(path);
+        let mut builder = Builder::new();
+        builder.set_cache_size(cache_bytes);
+        let opened = match access {
+            Access::Write => builder.open(path),
+            Access::Read => builder.create_with_backend(open_untouched(path)?),
+        };
         let database = opened.map_err(|error| open_error(path, error))?;
         check_format(&database, path)?;
         Ok(database)
     })
+}
+
+/// The lock keeps others from opening the file for writing, should they be allowed to before this gateway is.
+fn open_untouched(path: &Path) -> Result<UntouchedFile, StoreError> {
+    let file = File::open(path).map_err(|error| io_error(path, &error))?;
+    lock(path, &file)?;
+    UntouchedFile::new(file).map_err(|error| io_error(path, &error))
 }
 
 /// Makes a whole store under another name and then gives it its own. The lock on the unfinished file decides between
@@ -65,26 +85,16 @@ fn create(directory: &Path, path: &Path, first_epoch: &Epoch) -> Result<(), Stor
     renamed.map_err(|error| io_error(path, &error))
 }
 
-#[cfg(unix)]
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
-}
-
-/// Elsewhere a directory cannot be opened, and the file system keeps names in its own journal.
-#[cfg(not(unix))]
-fn sync_directory(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
+/// The documents are nobody's but the gateway's.
 fn lock_unfinished(path: &Path) -> Result<File, StoreError> {
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false);
-    // The documents are nobody's but the gateway's.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path).map_err(|error| io_error(path, &error))?;
+    let file = open_private(path).map_err(|error| io_error(path, &error))?;
+    lock(path, &file)?;
+    Ok(file)
+}
+
+fn lock(path: &Path, file: &File) -> Result<(), StoreError> {
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(in_use(path)),
         Err(TryLockError::Error(error)) => Err(io_error(path, &error)),
     }

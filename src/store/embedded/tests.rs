@@ -13,7 +13,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use redb::{Builder, StorageBackend, backends::FileBackend};
+use redb::{Builder, Database, StorageBackend, backends::FileBackend};
 use tempfile::TempDir;
 use tidegate_core::{
     entry::Entry,
@@ -21,7 +21,7 @@ use tidegate_core::{
     value::{Timestamp, Value},
 };
 
-use super::*;
+use super::{file::Access, *};
 
 const NEVER: u32 = u32::MAX;
 
@@ -36,8 +36,12 @@ struct Faults {
     writes_left: AtomicU32,
     /// After that one all fail.
     lasting: AtomicBool,
+    /// One has failed.
+    has_failed: AtomicBool,
     /// The next write panics.
     panics: AtomicBool,
+    /// The file may not be opened for writing.
+    read_only: AtomicBool,
 }
 
 impl Faults {
@@ -48,6 +52,7 @@ impl Faults {
                 if !self.lasting.load(Ordering::SeqCst) {
                     self.writes_left.store(NEVER, Ordering::SeqCst);
                 }
+                self.has_failed.store(true, Ordering::SeqCst);
                 Err(ErrorKind::StorageFull.into())
             }
             left => {
@@ -119,7 +124,10 @@ fn bench() -> Bench {
         ..Faults::default()
     });
     let of_disk = Arc::clone(&faults);
-    let open = move || {
+    let open = move |access| {
+        if of_disk.read_only.load(Ordering::SeqCst) {
+            return open_read_only(&path, access);
+        }
         let file = File::options().read(true).write(true).open(&path);
         let disk = Disk {
             file: FileBackend::new(file.unwrap()).unwrap(),
@@ -134,6 +142,13 @@ fn bench() -> Bench {
         faults,
         _place: place,
     }
+}
+
+fn open_read_only(path: &Path, access: Access) -> Result<Database, StoreError> {
+    if access == Access::Write {
+        return Err(StoreError::NotWritable("it is read-only".to_owned()));
+    }
+    opening::open_database(path, 0, access)
 }
 
 fn key(number: u32) -> DocumentKey {
@@ -204,10 +219,53 @@ async fn a_full_disk_refuses_writes_only_until_there_is_room() {
     assert_eq!(head.unwrap(), Seq(2));
 }
 
+/// What a failed commit cuts off is read again, as long as the moment it was read at is the last one.
+#[tokio::test]
+async fn a_snapshot_outlives_a_commit_that_failed() {
+    let Bench {
+        store,
+        faults,
+        _place,
+    } = bench();
+    commit(&store, 1, 100_000).await.unwrap();
+    let mut snapshot = store.snapshot().await.unwrap();
+    faults.full.store(true, Ordering::SeqCst);
+    for number in [2, 3] {
+        assert!(commit(&store, number, 1_000_000).await.is_err());
+        let found = snapshot.entries(&BTreeSet::from([key(1)])).await;
+        assert_eq!(found.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_may_only_be_read_is_read_until_it_may_be_written() {
+    let Bench {
+        store,
+        faults,
+        _place,
+    } = bench();
+    commit(&store, 1, 100_000).await.unwrap();
+    faults.full.store(true, Ordering::SeqCst);
+    faults.read_only.store(true, Ordering::SeqCst);
+    for number in [2, 3] {
+        let refused = commit(&store, number, 1_000_000).await;
+        assert!(
+            matches!(refused, Err(StoreError::NotWritable(_))),
+            "{refused:?}"
+        );
+        assert!(is_stored(&store, 1).await.unwrap());
+        assert!(!is_stored(&store, number).await.unwrap());
+    }
+    faults.full.store(false, Ordering::SeqCst);
+    faults.read_only.store(false, Ordering::SeqCst);
+    commit(&store, 2, 1_000_000).await.unwrap();
+    assert!(is_stored(&store, 2).await.unwrap());
+}
+
 /// The disk fails at the first write of a commit, at the second, and so on until the commit needs no more of them.
 #[tokio::test]
 async fn wherever_a_commit_fails_its_answer_is_true_and_the_next_commit_works() {
-    for lasting in [false, true] {
+    for (lasting, read_only) in [(false, false), (true, false), (true, true)] {
         let Bench {
             store,
             faults,
@@ -218,15 +276,19 @@ async fn wherever_a_commit_fails_its_answer_is_true_and_the_next_commit_works() 
         for writes in 0.. {
             let number = 2 * writes;
             faults.writes_left.store(writes, Ordering::SeqCst);
+            faults.read_only.store(read_only, Ordering::SeqCst);
             let answer = commit(&store, number, 10_000).await;
             let left = faults.writes_left.swap(NEVER, Ordering::SeqCst);
+            let has_failed = faults.has_failed.swap(false, Ordering::SeqCst);
             let stored = is_stored(&store, number).await.unwrap();
             match &answer {
+                Ok(()) if read_only && has_failed => panic!("told, but not flushed"),
                 Ok(()) => assert!(stored, "told, but lost, after {writes} writes"),
                 Err(StoreError::NotWritable(_)) => assert!(!stored, "refused, but written"),
                 Err(StoreError::Unavailable(_)) if lasting => {}
                 Err(error) => panic!("{error:?} after {writes} writes"),
             }
+            faults.read_only.store(false, Ordering::SeqCst);
             commit(&store, number + 1, 10).await.unwrap();
             assert!(is_stored(&store, number + 1).await.unwrap());
             failures += u32::from(answer.is_err());

@@ -1,6 +1,6 @@
 //! Reading: one read transaction, and the answers it gives.
 //!
-//! All of it blocks on the file; [`EmbeddedSnapshot`] takes it off the async threads. Nothing is written here.
+//! All of it blocks on the file; [`super::snapshot`] takes it off the async threads. Nothing is written here.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -8,7 +8,6 @@ use std::{
     sync::Arc,
 };
 
-use async_trait::async_trait;
 use redb::{ReadOnlyTable, ReadTransaction};
 use tidegate_core::{
     entry::{Entry, FeedItem, Membership, Record, ScopeState},
@@ -25,7 +24,7 @@ use super::{
     tables::{CLIENTS, ENTRIES, EXPIRY, FEED, MEMBERS, META, SCOPES, names},
 };
 use crate::store::{
-    Scan, ScanRange, Snapshot, StoreError,
+    Scan, ScanRange, StoreError,
     codec::{self, CodecError},
 };
 
@@ -96,7 +95,7 @@ impl View {
         })
     }
 
-    fn entries(
+    pub(super) fn entries(
         &self,
         keys: &BTreeSet<DocumentKey>,
     ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
@@ -114,7 +113,7 @@ impl View {
         })
     }
 
-    fn walk(
+    pub(super) fn walk(
         &self,
         after: Option<&DocumentKey>,
         limit: usize,
@@ -139,7 +138,7 @@ impl View {
         })
     }
 
-    fn client(&self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
+    pub(super) fn client(&self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
         self.watched(|transaction| {
             let table = transaction.open_table(CLIENTS)?;
             let row = table.get((key.user.as_str(), key.client.as_str()))?;
@@ -148,7 +147,10 @@ impl View {
         })
     }
 
-    fn memberships(&self, user: &UserId) -> Result<BTreeMap<DocumentKey, Membership>, StoreError> {
+    pub(super) fn memberships(
+        &self,
+        user: &UserId,
+    ) -> Result<BTreeMap<DocumentKey, Membership>, StoreError> {
         self.watched(|transaction| {
             let table = transaction.open_table(MEMBERS)?;
             let mut memberships = BTreeMap::new();
@@ -187,7 +189,7 @@ impl View {
     }
 
     /// Types are filtered while the range is walked: what is passed over costs time, but no memory.
-    fn scan(&self, range: &ScanRange) -> Result<Scan, StoreError> {
+    pub(super) fn scan(&self, range: &ScanRange) -> Result<Scan, StoreError> {
         let mut scan = Scan {
             items: Vec::new(),
             bytes: 0,
@@ -296,82 +298,4 @@ fn unreadable(error: impl Into<CodecError>) -> StoreError {
 
 fn lost(scope: &str, seq: i64) -> StoreError {
     StoreError::Corrupt(format!("nothing stands at {seq} in the feed of {scope}"))
-}
-
-/// A [`View`] whose reads run on the threads for blocking work.
-pub(super) struct EmbeddedSnapshot {
-    view: Arc<View>,
-}
-
-impl EmbeddedSnapshot {
-    pub(super) fn new(view: View) -> Self {
-        Self {
-            view: Arc::new(view),
-        }
-    }
-
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&View) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let view = Arc::clone(&self.view);
-        off_the_async_threads(move || read(&view)).await
-    }
-}
-
-/// Runs work that blocks; a read that was begun is finished even if nobody waits for it any more.
-pub(super) async fn off_the_async_threads<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|ended| Err(StoreError::Unavailable(ended.to_string())))
-}
-
-#[async_trait]
-impl Snapshot for EmbeddedSnapshot {
-    fn epoch(&self) -> &Epoch {
-        &self.view.epoch
-    }
-
-    async fn scopes(
-        &mut self,
-        scopes: &BTreeSet<Scope>,
-    ) -> Result<HashMap<Scope, ScopeState>, StoreError> {
-        let scopes = scopes.clone();
-        self.read(move |view| view.scopes(&scopes)).await
-    }
-
-    async fn memberships(&mut self, user: &UserId) -> Result<Vec<Membership>, StoreError> {
-        let user = user.clone();
-        let memberships = self.read(move |view| view.memberships(&user)).await?;
-        Ok(memberships.into_values().collect())
-    }
-
-    async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {
-        let range = range.clone();
-        self.read(move |view| view.scan(&range)).await
-    }
-
-    async fn entries(
-        &mut self,
-        keys: &BTreeSet<DocumentKey>,
-    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
-        let keys = keys.clone();
-        self.read(move |view| view.entries(&keys)).await
-    }
-
-    async fn walk(
-        &mut self,
-        after: Option<&DocumentKey>,
-        limit: usize,
-    ) -> Result<Vec<Arc<Entry>>, StoreError> {
-        let after = after.cloned();
-        self.read(move |view| view.walk(after.as_ref(), limit))
-            .await
-    }
-
-    async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
-        let key = key.clone();
-        self.read(move |view| view.client(&key)).await
-    }
 }

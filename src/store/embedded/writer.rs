@@ -14,7 +14,11 @@ use tidegate_core::{
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::{file::StoreFile, view::View, writing::write};
+use super::{
+    file::{StoreFile, is_of_the_file},
+    view::View,
+    writing::write,
+};
 use crate::store::{
     Decide, StoreError, TailEvent,
     decision::{changes_nothing, panic_message, run_decision},
@@ -31,6 +35,20 @@ pub(super) enum Job {
     Recover {
         reply: oneshot::Sender<Result<(), StoreError>>,
     },
+}
+
+/// Asks the writer and waits for its answer.
+pub(super) async fn ask<T>(
+    jobs: &mpsc::Sender<Job>,
+    job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
+) -> Result<T, StoreError> {
+    let (reply, answer) = oneshot::channel();
+    jobs.send(job(reply)).await.map_err(|_| writer_gone())?;
+    answer.await.map_err(|_| writer_gone())?
+}
+
+pub(super) fn writer_gone() -> StoreError {
+    StoreError::Unavailable("its writer has ended".to_owned())
 }
 
 /// The state of the writer's thread.
@@ -69,7 +87,7 @@ impl Writer {
     }
 
     fn commit(&self, reads: &Reads, decide: &Decide) -> Result<Writes, StoreError> {
-        self.recover()?;
+        self.make_writable()?;
         let before = View::open(&self.file)?;
         let loaded = before.load(reads)?;
         let writes = run_decision(decide, &loaded)?;
@@ -79,6 +97,15 @@ impl Writer {
         let items = self.write_durably(&before, &writes)?;
         self.tell(before.commits + 1, items, &writes);
         Ok(writes)
+    }
+
+    /// Nothing is acknowledged from a file that is opened for reading alone, not even a push that was stored before: what
+    /// the file shows need not be on the disk.
+    fn make_writable(&self) -> Result<(), StoreError> {
+        if self.file.has_failed() || self.file.refusal().is_some() {
+            self.reopen()?;
+        }
+        self.file.refusal().map_or(Ok(()), Err)
     }
 
     fn write_durably(&self, before: &View, writes: &Writes) -> Result<Vec<FeedItem>, StoreError> {
@@ -97,13 +124,14 @@ impl Writer {
         }
     }
 
-    /// A commit that failed may be in the file all the same: only the file tells.
+    /// A commit that failed may be in the file all the same: only the file tells. Opening it for writing has flushed what
+    /// it tells; opened for reading alone, it may show what is not on the disk.
     fn settle(&self, before: &View, error: StoreError) -> Result<(), StoreError> {
         let reopened = self.reopen().and_then(|()| View::open(&self.file));
         match reopened {
-            Ok(now) if now.commits > before.commits => Ok(()),
-            Ok(_) => Err(error),
-            Err(_) => Err(StoreError::Unavailable(format!(
+            Ok(now) if now.commits == before.commits => Err(error),
+            Ok(_) if self.file.refusal().is_none() => Ok(()),
+            _ => Err(StoreError::Unavailable(format!(
                 "{error}; whether it was written is not known yet"
             ))),
         }
@@ -118,10 +146,7 @@ impl Writer {
 
     /// So that reading goes on, as far as the disk lets it. What fails here is tried again before the next work.
     fn reopen_after(&self, error: &StoreError) {
-        if matches!(
-            error,
-            StoreError::Unavailable(_) | StoreError::NotWritable(_)
-        ) {
+        if is_of_the_file(error) {
             drop(self.reopen());
         }
     }

@@ -4,39 +4,51 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::Client;
+use super::{Client, pull_query};
 
 /// Type and id.
-type Key = (String, String);
+pub(crate) type Key = (String, String);
 
 /// The local copy of one device.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Replica {
     pub(crate) checkpoint: Option<String>,
+    /// How often it was told to begin anew.
+    pub(crate) resets: usize,
     documents: BTreeMap<Key, Local>,
     /// During a reset: what the server has not yet confirmed.
     unseen: BTreeSet<Key>,
 }
 
-#[derive(Debug, Clone)]
-struct Local {
+/// A document as the device holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Local {
     version: i64,
-    scope: String,
+    pub(crate) scope: String,
     document: Value,
 }
 
 impl Replica {
     /// Pulls until nothing is left, and returns how many resets it was told.
     pub(crate) async fn pull(&mut self, client: &Client) -> usize {
-        let mut resets = 0;
+        let before = self.resets;
+        let pulled = self.try_pull(client).await;
+        pulled.expect("the gateway answers");
+        self.resets - before
+    }
+
+    /// The same; nothing if the gateway does not answer.
+    pub(crate) async fn try_pull(&mut self, client: &Client) -> Option<()> {
         loop {
-            let page = client.pull(self.checkpoint.as_deref()).await;
-            resets += usize::from(page["reset"] == true);
-            self.apply(&page);
+            let variables = json!({"checkpoint": self.checkpoint});
+            let answer = client.try_send(&pull_query(), variables).await?;
+            assert_eq!(answer.get("errors"), None, "a pull failed");
+            let page = &answer["data"]["changesSince"];
+            self.apply(page);
             if page["hasMore"] == false {
-                return resets;
+                return Some(());
             }
         }
     }
@@ -44,6 +56,7 @@ impl Replica {
     /// Applies a page and its checkpoint at once.
     pub(crate) fn apply(&mut self, page: &Value) {
         if page["reset"] == true {
+            self.resets += 1;
             self.unseen = self.documents.keys().cloned().collect();
         }
         for scope in page["revokedScopes"].as_array().unwrap() {
@@ -82,6 +95,11 @@ impl Replica {
             "REVOKE" if local.is_some_and(|local| local.scope != scope) => {}
             _ => drop(self.documents.remove(&key)),
         }
+    }
+
+    /// All it holds.
+    pub(crate) fn documents(&self) -> &BTreeMap<Key, Local> {
+        &self.documents
     }
 
     /// The ids it holds, in order.

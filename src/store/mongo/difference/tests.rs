@@ -14,7 +14,7 @@ const MODEL: &str = r#"
 extend schema @grant(scope: "public", access: WRITE)
 type Order @collection(name: "orders") @scope(by: "public") {
   id: ID! text: String number: Int long: Long float: Float flag: Boolean at: DateTime @stored(as: "at_time")
-  price: Decimal bytes: Bytes json: JSON state: State names: [String!] grid: [[Int]]
+  price: Decimal bytes: Bytes json: JSON state: State names: [String!] grid: [[Int]!]
   address: Address @stored(as: "addr") lines: [Line!]
   customer: Customer @reference(by: "customerId") customerId: ID @stored(as: "customer_id")
 }

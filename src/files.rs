@@ -1,0 +1,63 @@
+//! Small files that are there whole or not at all, whatever ends the process or fills the disk meanwhile.
+//!
+//! What is in them is their owners'; the store's own file keeps itself whole.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+};
+
+/// Makes a file that only its owner may read. One that somebody else has made meanwhile stays as it is.
+pub(crate) fn create_whole(path: &Path, text: &str) -> io::Result<()> {
+    write_whole(path, text, Existing::Stays)
+}
+
+/// The same for a file that only this process writes, and that is replaced.
+pub(crate) fn replace_whole(path: &Path, text: &str) -> io::Result<()> {
+    write_whole(path, text, Existing::GivesWay)
+}
+
+/// What becomes of a file that is there already.
+#[derive(PartialEq)]
+enum Existing {
+    Stays,
+    GivesWay,
+}
+
+/// The lock decides between two who do so at once. Whoever waited for it may have got it on the finished file, which
+/// exists then.
+fn write_whole(path: &Path, text: &str, existing: Existing) -> io::Result<()> {
+    let unfinished = path.with_added_extension("new");
+    let mut file = open_private(&unfinished)?;
+    file.lock()?;
+    if existing == Existing::Stays && path.try_exists()? {
+        return Ok(());
+    }
+    file.set_len(0)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+/// Opens a file for writing, or makes one that nobody but its owner may read.
+pub(crate) fn open_private(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Makes the names in a directory durable.
+#[cfg(unix)]
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Elsewhere a directory cannot be opened, and the file system keeps names in its own journal.
+#[cfg(not(unix))]
+pub(crate) fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}

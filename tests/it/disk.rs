@@ -1,0 +1,51 @@
+//! The real binary on a disk that is full or may not be written: it says so, serves what it can, loses nothing and
+//! goes on by itself.
+//!
+//! Which answer of the store is true at which failed write is told beside the store (`src/store/embedded/tests.rs`).
+
+mod full;
+mod read_only;
+
+use std::{fs, time::Duration};
+
+use serde_json::Value;
+
+use crate::harness::Server;
+
+/// The answer to a push that finds no room, or may not write.
+fn assert_not_writable(error: &Value) {
+    assert_eq!(
+        error["extensions"]["code"], "SERVICE_UNAVAILABLE",
+        "{error}"
+    );
+    let message = error["message"].as_str().unwrap();
+    let told = "The store cannot be written now; nothing of this request was applied.";
+    assert!(message.starts_with(told), "{message}");
+}
+
+fn assert_says(told: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(told.contains(part), "no {part:?} in {told}");
+    }
+}
+
+/// While nobody asks for anything, a gateway waits; one that tried again and again would take all of a processor.
+async fn assert_at_rest(server: &Server) {
+    const LOOK: Duration = Duration::from_millis(500);
+    let before = ticks(server);
+    tokio::time::sleep(LOOK).await;
+    let taken = ticks(server) - before;
+    assert!(
+        taken < 20,
+        "{taken} hundredths of a second of processor time"
+    );
+}
+
+/// The processor time a gateway has taken, in hundredths of a second (proc(5), `utime` and `stime`).
+fn ticks(server: &Server) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
+    let (_, after_name) = stat.rsplit_once(')').unwrap();
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let number = |index: usize| fields[index].parse::<u64>().unwrap();
+    number(11) + number(12)
+}

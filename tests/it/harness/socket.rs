@@ -1,0 +1,121 @@
+//! A client's side of a graphql-transport-ws connection.
+//!
+//! Pings are answered here; what the messages should be is each test's to say.
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Message, client::IntoClientRequest},
+};
+
+use super::{Client, PAGE, PATIENCE};
+
+/// A graphql-transport-ws connection.
+pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    /// Connects without saying anything yet.
+    pub(crate) async fn open(url: &str) -> Self {
+        let url = format!("{}/graphql", url.replacen("http", "ws", 1));
+        let mut request = url.into_client_request().unwrap();
+        let protocol = "graphql-transport-ws".parse().unwrap();
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", protocol);
+        Self(connect_async(request).await.unwrap().0)
+    }
+
+    /// Connects and says who it is.
+    pub(crate) async fn connect(client: &Client) -> Self {
+        let mut socket = Self::open(&client.url).await;
+        let payload = json!({"Authorization": format!("Bearer {}", client.token)});
+        socket
+            .send(json!({"type": "connection_init", "payload": payload}))
+            .await;
+        assert_eq!(socket.next().await["type"], "connection_ack");
+        socket
+    }
+
+    /// Connects and follows `changes` with these arguments, such as `(from: NOW)` or nothing.
+    pub(crate) async fn follow(client: &Client, arguments: &str) -> Self {
+        let mut socket = Self::connect(client).await;
+        socket
+            .subscribe("1", &format!("changes{arguments} {{ {PAGE} }}"))
+            .await;
+        socket
+    }
+
+    /// Begins a subscription to this root field.
+    pub(crate) async fn subscribe(&mut self, id: &str, field: &str) {
+        let query = format!("subscription {{ {field} }}");
+        self.send(json!({"type": "subscribe", "id": id, "payload": {"query": query}}))
+            .await;
+    }
+
+    pub(crate) async fn send(&mut self, message: Value) {
+        self.0
+            .send(Message::text(message.to_string()))
+            .await
+            .unwrap();
+    }
+
+    /// The next protocol message; pings are answered on the way.
+    pub(crate) async fn next(&mut self) -> Value {
+        let message = self.try_next().await;
+        message.unwrap_or_else(|end| panic!("no message but {end}"))
+    }
+
+    /// The next protocol message, or how the connection ended.
+    pub(crate) async fn try_next(&mut self) -> Result<Value, String> {
+        loop {
+            match tokio::time::timeout(PATIENCE, self.0.next())
+                .await
+                .expect("a message in time")
+            {
+                Some(Ok(Message::Text(text))) => {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    if message["type"] == "ping" {
+                        self.send(json!({"type": "pong"})).await;
+                    } else {
+                        return Ok(message);
+                    }
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => return Err(format!("{other:?}")),
+            }
+        }
+    }
+
+    /// The next page of a subscription.
+    pub(crate) async fn page(&mut self) -> Value {
+        let mut message = self.next().await;
+        assert_eq!(message["type"], "next", "{message}");
+        message["payload"]["data"]["changes"].take()
+    }
+
+    /// The next page that has what is waited for.
+    pub(crate) async fn page_with(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let page = self.page().await;
+            if wanted(&page) {
+                return page;
+            }
+        }
+    }
+
+    /// The code that the server closes the socket with; the close is answered, as it has to be.
+    pub(crate) async fn close_code(&mut self) -> u16 {
+        let mut code = None;
+        while let Some(Ok(message)) = tokio::time::timeout(PATIENCE, self.0.next())
+            .await
+            .expect("a close in time")
+        {
+            if let Message::Close(Some(frame)) = message {
+                code = Some(frame.code.into());
+            }
+        }
+        code.expect("a close frame")
+    }
+}

@@ -1,0 +1,250 @@
+//! A device that pushes one batch after the other under load, and repeats the one it has no answer for; what is
+//! stored can be held against what it pushed.
+//!
+//! What happens to the gateway meanwhile is each test's to say.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tidegate_core::{checkpoint::Checkpoint, id::Scope};
+
+use super::{Client, Replica, Server, create, delete, numbered, push_query, update, update_from};
+
+/// What all writers count on: every push adds one to it.
+const COUNTER: &str = "counter";
+
+/// Where the changes of a push stand.
+const SHARED: usize = 0;
+const OWN: usize = 1;
+const COUNTED: usize = 2;
+const RECURRING: usize = 3;
+const MOVED: usize = 5;
+
+/// A user with one device; the scopes are the user's own and `team:demo`, which all writers share.
+pub(crate) struct Writer {
+    client: Client,
+    name: String,
+    epoch: String,
+    /// How long the notes of each shared document are.
+    notes_bytes: usize,
+    /// How many pushes were acknowledged.
+    pub(crate) pushes: i64,
+    next_mutation: i64,
+    unanswered: Option<Value>,
+    /// The counter's version and value when this writer last heard of it.
+    counter: (i64, i64),
+    /// The versions that the last push gave, in the order of its changes.
+    versions: Vec<i64>,
+}
+
+/// What a push came to.
+#[derive(Debug)]
+pub(crate) enum Pushed {
+    Acknowledged,
+    /// The gateway answered with this error.
+    Failed(Value),
+    /// The gateway did not answer.
+    Cut,
+}
+
+impl Writer {
+    /// So many writers, over a counter that is made here.
+    pub(crate) async fn several(server: &Server, count: usize, notes_bytes: usize) -> Vec<Self> {
+        let client = server.client("founder");
+        let counter = json!({"title": "Counter", "audience": "team:demo"});
+        client.push_all(json!([create(COUNTER, counter)])).await;
+        let epoch = client.epoch().await;
+        let writer = |number| {
+            let name = format!("writer-{number}");
+            Self {
+                client: server.client(&name),
+                name,
+                epoch: epoch.clone(),
+                notes_bytes,
+                pushes: 0,
+                next_mutation: 1,
+                unanswered: None,
+                counter: (1, 0),
+                versions: Vec::new(),
+            }
+        };
+        (0..count).map(writer).collect()
+    }
+
+    /// The same device, after the gateway has moved.
+    pub(crate) fn at(mut self, server: &Server) -> Self {
+        self.client = self.client.at(server);
+        self
+    }
+
+    /// Pushes until the gateway does not answer.
+    pub(crate) async fn write_until_cut(mut self) -> Self {
+        loop {
+            match self.push().await {
+                Pushed::Acknowledged => {}
+                Pushed::Failed(error) => panic!("{error}"),
+                Pushed::Cut => return self,
+            }
+        }
+    }
+
+    /// Sends the push that is due: the one without an answer, or else the next.
+    pub(crate) async fn push(&mut self) -> Pushed {
+        let input = self.unanswered.take().unwrap_or_else(|| self.next_push());
+        self.unanswered = Some(input.clone());
+        let variables = json!({"input": input});
+        let Some(mut answer) = self.client.try_send(&push_query(), variables).await else {
+            return Pushed::Cut;
+        };
+        match answer["errors"].get_mut(0) {
+            Some(error) => Pushed::Failed(error.take()),
+            None => {
+                self.take(&answer["data"]["pushChanges"]["results"]);
+                Pushed::Acknowledged
+            }
+        }
+    }
+
+    /// Sends the push that is due, and is answered.
+    pub(crate) async fn push_well(&mut self) {
+        let pushed = self.push().await;
+        assert!(matches!(pushed, Pushed::Acknowledged), "{pushed:?}");
+    }
+
+    fn take(&mut self, results: &Value) {
+        let mut versions = Vec::new();
+        for result in results.as_array().unwrap() {
+            let merged = versions.len() == COUNTED && result["status"] == "MERGED";
+            assert!(merged || result["status"] == "APPLIED", "{result}");
+            versions.push(number(&result["version"]));
+        }
+        let last = self.versions.get(RECURRING);
+        assert!(Some(&versions[RECURRING]) > last, "a version came twice");
+        let counter = &results[COUNTED]["document"];
+        self.counter = (
+            number(&counter["syncVersion"]),
+            number(&counter["minutesSpent"]),
+        );
+        self.next_mutation += versions.len() as i64;
+        self.versions = versions;
+        self.unanswered = None;
+        self.pushes += 1;
+    }
+
+    /// A new document for everybody and the end of the one before; a new one of the writer's own, while the one
+    /// before moves to everybody and the one before that ends; one more on the counter; and one that comes and goes.
+    fn next_push(&self) -> Value {
+        let number = self.pushes;
+        let (version, value) = self.counter;
+        let (seen, set) = (
+            json!({"minutesSpent": value}),
+            json!({"minutesSpent": value + 1}),
+        );
+        let shared = json!({
+            "title": "shared", "audience": "team:demo", "notes": "x".repeat(self.notes_bytes),
+        });
+        let recurring = self.id("recurring", "document");
+        let mut changes = vec![
+            create(&self.id("shared", number), shared),
+            create(&self.id("own", number), json!({"title": "own"})),
+            update_from(COUNTER, version, seen, set),
+            match number % 2 {
+                0 => create(&recurring, json!({"title": "recurring"})),
+                _ => delete(&recurring, self.versions[RECURRING]),
+            },
+        ];
+        if number > 0 {
+            let moved = json!({"audience": "team:demo"});
+            changes.push(delete(
+                &self.id("shared", number - 1),
+                self.versions[SHARED],
+            ));
+            changes.push(update(
+                &self.id("own", number - 1),
+                self.versions[OWN],
+                moved,
+            ));
+        }
+        if number > 1 {
+            changes.push(delete(&self.id("own", number - 2), self.versions[MOVED]));
+        }
+        numbered(&self.name, self.next_mutation, &self.epoch, json!(changes))
+    }
+
+    fn id(&self, kind: &str, number: impl std::fmt::Display) -> String {
+        format!("{}-{kind}-{number}", self.name)
+    }
+
+    /// What so many pushes leave alive: id → scope.
+    fn left_by(&self, pushes: i64) -> BTreeMap<String, String> {
+        let own = format!("user:{}", self.name);
+        let team = "team:demo".to_owned();
+        let mut left = BTreeMap::new();
+        if pushes > 0 {
+            left.insert(self.id("shared", pushes - 1), team.clone());
+            left.insert(self.id("own", pushes - 1), own.clone());
+        }
+        if pushes > 1 {
+            left.insert(self.id("own", pushes - 2), team);
+        }
+        if pushes % 2 == 1 {
+            left.insert(self.id("recurring", "document"), own);
+        }
+        left
+    }
+
+    /// Whether what is stored of this writer is what so many whole pushes leave, neither more nor less.
+    fn stands_at(&self, replica: &Replica, pushes: i64) -> bool {
+        let stored: BTreeMap<_, _> = replica
+            .documents()
+            .iter()
+            .filter(|((_, id), _)| id.starts_with(&format!("{}-", self.name)))
+            .map(|((_, id), local)| (id.clone(), local.scope.clone()))
+            .collect();
+        stored == self.left_by(pushes)
+    }
+
+    /// How many pushes of this writer are stored. Each acknowledged one is, the one without an answer may be, and
+    /// each is stored whole.
+    async fn stored(&self, team: &Replica) -> i64 {
+        let mut replica = Replica::default();
+        replica.pull(&self.client).await;
+        let may_be = self.pushes + i64::from(self.unanswered.is_some());
+        let stored = (self.pushes..=may_be).find(|pushes| self.stands_at(&replica, *pushes));
+        let stored = stored.unwrap_or_else(|| {
+            panic!(
+                "after {} acknowledged pushes {} has {:?}",
+                self.pushes,
+                self.name,
+                replica.ids()
+            )
+        });
+        assert_eq!(replica.task(COUNTER), team.task(COUNTER));
+        let checkpoint = Checkpoint::decode(&replica.checkpoint.unwrap()).unwrap();
+        let own = Scope::new(&format!("user:{}", self.name)).unwrap();
+        let positions = &checkpoint.tracks[0].positions;
+        let head = positions.get(&own).map_or(0, |position| position.seq.0);
+        let writes = (3 * stored - 1).max(0);
+        assert_eq!(head, writes, "seqs of {} have no gap", self.name);
+        stored
+    }
+}
+
+/// Holds the store against what the writers, who are at rest, have pushed: nothing acknowledged is missing, nothing is
+/// there in part or twice. Returns what everybody should hold of the shared scope.
+pub(crate) async fn expect_whole(server: &Server, writers: &[Writer]) -> Replica {
+    let mut team = Replica::default();
+    team.pull(&server.client("auditor")).await;
+    let mut pushes = 0;
+    for writer in writers {
+        pushes += writer.stored(&team).await;
+    }
+    let counter = team.task(COUNTER);
+    assert_eq!(counter["minutesSpent"], pushes, "each once");
+    assert_eq!(counter["syncVersion"], pushes + 1, "one version for each");
+    team
+}
+
+fn number(value: &Value) -> i64 {
+    value.as_i64().unwrap()
+}
