@@ -107,14 +107,15 @@ impl Subscription {
                 Some(page) => page,
                 None => self.store_page().await?,
             };
-            let first = matches!(self.next, Next::First(_));
+            // The first page, and one that `hasMore` announced, are sent even if they are empty: a reset ends with them.
+            let awaited = matches!(self.next, Next::First(_) | Next::Read);
             self.request.checkpoint = Some(page.checkpoint.clone());
             self.next = if page.has_more {
                 Next::Read
             } else {
                 Next::Wait
             };
-            if first || page.is_news() {
+            if awaited || page.is_news() {
                 return Ok(page);
             }
         }
