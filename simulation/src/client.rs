@@ -12,7 +12,7 @@ use tidegate::sync::Page;
 use tidegate_core::{
     change::{Action, BaseVersion, Change},
     checkpoint::Types,
-    id::{DocumentKey, Epoch, Scope, Version},
+    id::{ClientId, DocumentKey, Epoch, Scope, Version},
     model::Policy,
     push::Push,
     value::Document,
@@ -53,6 +53,16 @@ pub(crate) struct Flight {
     pub(crate) revoked: BTreeSet<Scope>,
 }
 
+/// 1.7: an edit whose outcome crossed a reset; it stays in view until a pull ends.
+#[derive(Debug, Clone)]
+struct Lingering {
+    edit: Edit,
+    /// The client id that it was sent under.
+    by: ClientId,
+    /// When its outcome was heard.
+    heard: u32,
+}
+
 /// A page on its way to the client.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
@@ -84,15 +94,14 @@ pub(crate) struct Client {
     pub(crate) checkpoint: Option<String>,
     /// The epoch of the last page; none before the first, and while another one is known to have begun.
     epoch: Option<Epoch>,
-    page_epoch: Option<Epoch>,
+    pub(crate) page_epoch: Option<Epoch>,
     resetting: bool,
     /// Raised to begin another client id.
     generation: u32,
     next_mutation: i32,
     pub(crate) outbox: Vec<Edit>,
     pub(crate) flight: Option<Flight>,
-    /// 1.7: edits whose outcomes crossed a reset, and when those were heard; they stay in view until a pull ends.
-    lingering: Vec<(u32, Edit)>,
+    lingering: Vec<Lingering>,
     slip: Option<Slip>,
 }
 
@@ -120,7 +129,7 @@ impl Client {
     /// The document as its user sees it, edits included that have no answer yet.
     pub(crate) fn view(&self, key: &DocumentKey) -> Option<Document> {
         let held = self.held.get(key).map(|held| held.body.clone());
-        let lingering = self.lingering.iter().map(|(_, edit)| edit);
+        let lingering = self.lingering.iter().map(|lingering| &lingering.edit);
         lingering
             .chain(self.unanswered())
             .filter(|edit| edit.change.key == *key)
@@ -134,21 +143,44 @@ impl Client {
             })
     }
 
-    /// What an edit made now is based on: 0 while the own create is unanswered, even if the feed has shown the document
-    /// (4.5).
+    /// What an edit made now is based on: 0 while the own create is unanswered or lingers, even if the feed has shown the
+    /// document (4.5).
     pub(crate) fn base(&self, key: &DocumentKey) -> BaseVersion {
-        let created = self
-            .unanswered()
-            .any(|edit| edit.change.key == *key && edit.is_create());
-        match self.held.get(key) {
-            Some(held) if !created => held.base,
-            _ => BaseVersion::OWN_CREATE,
+        if self.created_by(key).is_some() {
+            return BaseVersion::OWN_CREATE;
         }
+        let lingers = |lingering: &&Lingering| {
+            lingering.edit.change.key == *key && lingering.edit.is_create()
+        };
+        match self.lingering.iter().rfind(lingers) {
+            Some(created) if created.by == self.id() => BaseVersion::OWN_CREATE,
+            Some(_) => BaseVersion::OTHER_EPOCH,
+            None => self
+                .held
+                .get(key)
+                .map_or(BaseVersion::OWN_CREATE, |held| held.base),
+        }
+    }
+
+    /// The version of each document that it holds.
+    pub(crate) fn versions(&self) -> BTreeMap<DocumentKey, Version> {
+        let versions = self.held.iter();
+        versions
+            .map(|(key, held)| (key.clone(), held.version))
+            .collect()
     }
 
     /// Whether all it did is settled.
     pub(crate) fn is_quiet(&self) -> bool {
         self.flight.is_none() && self.outbox.is_empty()
+    }
+
+    /// The create under way that an edit made now is an edit of.
+    pub(crate) fn created_by(&self, key: &DocumentKey) -> Option<u32> {
+        let creates = self
+            .unanswered()
+            .filter(|edit| edit.change.key == *key && edit.is_create());
+        creates.last().map(|edit| edit.number)
     }
 
     fn unanswered(&self) -> impl Iterator<Item = &Edit> {

@@ -67,6 +67,14 @@ pub enum Op {
     Crash { gateway: u8 },
     /// The store does not answer the call after so many others.
     Hold { calls: u8 },
+    /// A page is asked for, or a subscription begins, and the store does not answer the call after so many others.
+    Stall {
+        device: u8,
+        gateway: u8,
+        limit: u8,
+        calls: u8,
+        live: bool,
+    },
     /// It answers one of those calls, or fails it.
     Release { nth: u8, fails: bool },
     /// A gateway is not told what is committed,
@@ -81,80 +89,179 @@ pub enum Op {
     Wait,
 }
 
-impl Op {
-    /// Something that may well happen next.
+/// What can happen, how often in an ordinary history, and whether histories without it say anything.
+const KINDS: [Kind; 31] = [
+    kind(28, true, |draw| Op::Edit {
+        device: draw.byte(),
+        document: draw.byte(),
+        what: draw.byte(),
+        value: draw.byte(),
+    }),
+    kind(16, true, |draw| Op::Send {
+        device: draw.byte(),
+        gateway: draw.byte(),
+        count: 1 + draw.below(3),
+        atomic: draw.happens(60),
+        policy: draw.byte(),
+        lost: draw.happens(40),
+    }),
+    kind(5, true, |draw| Op::Retry {
+        device: draw.byte(),
+        gateway: draw.byte(),
+    }),
+    kind(2, false, |draw| Op::Replay {
+        device: draw.byte(),
+        gateway: draw.byte(),
+        nth: draw.byte(),
+    }),
+    kind(14, true, |draw| Op::Hear {
+        device: draw.byte(),
+        nth: draw.byte(),
+        again: draw.happens(40),
+    }),
+    kind(1, false, |draw| Op::LoseAnswers {
+        device: draw.byte(),
+    }),
+    kind(8, true, |draw| Op::Pull {
+        device: draw.byte(),
+        gateway: draw.byte(),
+        limit: draw.byte(),
+    }),
+    kind(8, true, |draw| Op::Arrive {
+        device: draw.byte(),
+    }),
+    kind(1, false, |draw| Op::LosePage {
+        device: draw.byte(),
+    }),
+    kind(7, true, |draw| Op::PullAll {
+        device: draw.byte(),
+        gateway: draw.byte(),
+        limit: draw.byte(),
+    }),
+    kind(4, false, |draw| Op::Subscribe {
+        device: draw.byte(),
+        gateway: draw.byte(),
+        limit: draw.byte(),
+    }),
+    kind(11, true, |draw| Op::Listen {
+        device: draw.byte(),
+    }),
+    kind(1, false, |draw| Op::HangUp {
+        device: draw.byte(),
+    }),
+    kind(1, false, |draw| Op::Types {
+        device: draw.byte(),
+        what: draw.byte(),
+    }),
+    kind(2, false, |draw| Op::Token {
+        user: draw.byte(),
+        team: draw.byte(),
+    }),
+    kind(3, false, |draw| Op::Member {
+        user: draw.byte(),
+        team: draw.byte(),
+        what: draw.byte(),
+    }),
+    kind(2, false, |draw| Op::Stranger {
+        document: draw.byte(),
+        what: draw.byte(),
+        value: draw.byte(),
+    }),
+    kind(4, false, |draw| Op::Collect {
+        ticks: draw.below(30),
+    }),
+    kind(1, false, |_| Op::Rotate),
+    kind(1, false, |_| Op::Backup),
+    kind(1, false, |_| Op::Restore),
+    kind(1, false, |draw| Op::Crash {
+        gateway: draw.byte(),
+    }),
+    kind(6, false, |draw| Op::Hold {
+        calls: draw.below(12),
+    }),
+    kind(3, false, |draw| Op::Stall {
+        device: draw.byte(),
+        gateway: draw.byte(),
+        limit: draw.byte(),
+        calls: draw.below(6),
+        live: draw.happens(85),
+    }),
+    kind(5, true, |draw| Op::Release {
+        nth: draw.byte(),
+        fails: draw.happens(60),
+    }),
+    kind(1, false, |draw| Op::Lag {
+        gateway: draw.byte(),
+    }),
+    kind(2, true, |draw| Op::CatchUp {
+        gateway: draw.byte(),
+        events: draw.below(3),
+    }),
+    kind(1, false, |draw| Op::Restart {
+        gateway: draw.byte(),
+    }),
+    kind(1, false, |_| Op::RunTwice),
+    kind(1, false, |_| Op::Hurry),
+    kind(1, false, |_| Op::Wait),
+];
+
+struct Kind {
+    weight: usize,
+    essential: bool,
+    make: fn(&mut Draw) -> Op,
+}
+
+const fn kind(weight: usize, essential: bool, make: fn(&mut Draw) -> Op) -> Kind {
+    Kind {
+        weight,
+        essential,
+        make,
+    }
+}
+
+/// How often each kind of operation comes in one history. Histories that leave some out and make much of others meet what
+/// an even mixture hides (Groce et al., Swarm Testing, 2012).
+pub(crate) struct Mix([usize; KINDS.len()]);
+
+impl Mix {
     pub(crate) fn random(random: &mut Random) -> Self {
-        let mut number = || u8::try_from(random.below(256)).expect("it is below 256");
-        let (device, gateway, limit) = (number(), number(), number());
-        let (document, what, value, nth) = (number(), number(), number(), number());
-        let (user, team, policy) = (number(), number(), number());
-        let (count, calls, ticks, events) =
-            (number() % 3 + 1, number() % 12, number() % 30, number() % 3);
-        let (lost, again, fails, atomic) =
-            (number() < 40, number() < 40, number() < 60, number() < 60);
-        match random.below(140) {
-            0..28 => Self::Edit {
-                device,
-                document,
-                what,
-                value,
-            },
-            28..44 => Self::Send {
-                device,
-                gateway,
-                count,
-                atomic,
-                policy,
-                lost,
-            },
-            44..49 => Self::Retry { device, gateway },
-            49..51 => Self::Replay {
-                device,
-                gateway,
-                nth,
-            },
-            51..65 => Self::Hear { device, nth, again },
-            65 => Self::LoseAnswers { device },
-            66..74 => Self::Pull {
-                device,
-                gateway,
-                limit,
-            },
-            74..82 => Self::Arrive { device },
-            82 => Self::LosePage { device },
-            83..90 => Self::PullAll {
-                device,
-                gateway,
-                limit,
-            },
-            90..94 => Self::Subscribe {
-                device,
-                gateway,
-                limit,
-            },
-            94..105 => Self::Listen { device },
-            105 => Self::HangUp { device },
-            106 => Self::Types { device, what },
-            107..109 => Self::Token { user, team },
-            109..112 => Self::Member { user, team, what },
-            112..114 => Self::Stranger {
-                document,
-                what,
-                value,
-            },
-            114..118 => Self::Collect { ticks },
-            118 => Self::Rotate,
-            119 => Self::Backup,
-            120 => Self::Restore,
-            121 => Self::Crash { gateway },
-            122..128 => Self::Hold { calls },
-            128..133 => Self::Release { nth, fails },
-            133 => Self::Lag { gateway },
-            134..136 => Self::CatchUp { gateway, events },
-            136 => Self::Restart { gateway },
-            137 => Self::RunTwice,
-            138 => Self::Hurry,
-            _ => Self::Wait,
-        }
+        Self(KINDS.each_ref().map(|kind| {
+            let factors = if kind.essential {
+                [1, 1, 2, 4]
+            } else {
+                [0, 1, 1, 6]
+            };
+            kind.weight * random.one_of(&factors)
+        }))
+    }
+
+    /// Something that may well happen next.
+    pub(crate) fn next(&self, random: &mut Random) -> Op {
+        let mut left = random.below(self.0.iter().sum());
+        let chosen = self.0.iter().position(|weight| {
+            let found = left < *weight;
+            left = left.saturating_sub(*weight);
+            found
+        });
+        let chosen = chosen.expect("the number is below the sum of the weights");
+        (KINDS[chosen].make)(&mut Draw(random))
+    }
+}
+
+/// The numbers of one operation.
+struct Draw<'r>(&'r mut Random);
+
+impl Draw<'_> {
+    fn byte(&mut self) -> u8 {
+        self.below(256)
+    }
+
+    fn below(&mut self, bound: usize) -> u8 {
+        u8::try_from(self.0.below(bound)).expect("bounds are at most 256")
+    }
+
+    /// So many times in 256.
+    fn happens(&mut self, times: u8) -> bool {
+        self.byte() < times
     }
 }

@@ -6,12 +6,12 @@
 mod ledger;
 mod sight;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use tidegate_core::{
     checkpoint::Checkpoint,
-    entry::{FeedItem, Record},
-    id::{Scope, Seq},
+    entry::{Entry, FeedItem, Record},
+    id::{DocumentKey, Scope, Seq, Version},
     push::PushAnswer,
 };
 
@@ -20,7 +20,7 @@ pub(crate) use self::{
     sight::Sight,
 };
 use crate::{
-    client::{Client, Flight},
+    client::{Client, Flight, Held},
     store::{Moment, State},
 };
 
@@ -51,8 +51,12 @@ pub enum Property {
     Ends,
     /// `reset` where continuity is broken, and nowhere else.
     Reset,
-    /// One's own acknowledged writes stay in view.
+    /// One's own acknowledged writes stay in view, and nothing that a client holds gets older.
     OwnWrites,
+    /// When a pull ends, the client holds what its user could see at one moment since the last page was asked for.
+    Snapshot,
+    /// No edit lands on another document than the one that it was made on.
+    Meant,
     /// Nothing panics.
     NoPanic,
 }
@@ -182,6 +186,62 @@ pub(crate) fn judge_own_writes(
         })?;
     }
     Ok(())
+}
+
+/// What a client held before a page is not older after it, unless versions began anew.
+pub(crate) fn judge_no_regress(before: &BTreeMap<DocumentKey, Version>, client: &Client) -> Judged {
+    for (key, version) in before {
+        let Some(held) = client.held.get(key) else {
+            continue;
+        };
+        expect(held.version >= *version, Property::OwnWrites, || {
+            format!("{key:?} was held as {version}, and now as {}", held.version)
+        })?;
+    }
+    Ok(())
+}
+
+/// At the end of a pull that was requested at that tick, the client holds what could be seen at one of those moments; of
+/// some documents it may know something newer, by an answer.
+pub(crate) fn judge_end(
+    client: &Client,
+    sight: &Sight,
+    requested: u32,
+    (moments, asked, answered): (&[Moment], usize, usize),
+) -> Judged {
+    let deleted_since = |key: &DocumentKey| {
+        let gone = |moment: &Moment| {
+            moment
+                .state
+                .entry(key)
+                .is_none_or(|entry| entry.is_deleted())
+        };
+        moments[asked..].iter().any(gone)
+    };
+    let is_told = |moment: &Moment| {
+        let (state, grants) = (&moment.state, sight.grants(&moment.state));
+        let visible = |entry: &Arc<Entry>| {
+            let asked = client.page_types.contain(&entry.key.type_name);
+            asked && !entry.is_deleted() && grants.can_read(&entry.scope)
+        };
+        let all_held = state.entries().filter(|entry| visible(entry)).all(|entry| {
+            let held = client.held.get(&entry.key);
+            held.is_some_and(|held| held.version >= entry.version) || deleted_since(&entry.key)
+        });
+        let mut old = client
+            .held
+            .iter()
+            .filter(|(_, held)| held.should_be_confirmed(requested));
+        let stands = |key: &DocumentKey, held: &Held| {
+            let entry = state.entry(key).filter(|entry| visible(entry));
+            entry.is_some_and(|entry| entry.version == held.version)
+        };
+        all_held && old.all(|(key, held)| stands(key, held))
+    };
+    let mut possible = moments[asked..=answered].iter();
+    expect(possible.any(is_told), Property::Snapshot, || {
+        format!("no moment had {:?}", client.held)
+    })
 }
 
 /// A page goes on from where the client stood, in every scope that it does not begin again.

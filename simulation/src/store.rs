@@ -170,16 +170,18 @@ impl SimStore {
         self.lock().commit(reads, decide);
     }
 
-    /// Puts back an older state, under another epoch.
+    /// Puts back an older state, under another epoch, while the gateways are stopped: what they were not told is lost to
+    /// them.
     pub(crate) fn restore(&self, backup: &State, name: Epoch) {
         let mut inner = self.lock();
         let mut state = backup.clone();
-        state.epoch = name.clone();
+        state.epoch = name;
         inner.moments.push(Moment {
             state: Arc::new(state),
             written: Vec::new(),
         });
-        inner.tell_all(&[TailEvent::Epoch(name)]);
+        inner.tails.iter_mut().for_each(|tail| tail.waiting.clear());
+        inner.tell_all(&[TailEvent::Restart]);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

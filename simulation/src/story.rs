@@ -1,7 +1,12 @@
 //! A history as data: made from a seed, told again, cut down to what matters.
 
 use crate::{
-    mutants::Fault, op::Op, oracle::Violation, people::RULES, random::Random, world::tell,
+    mutants::Fault,
+    op::{Mix, Op},
+    oracle::Violation,
+    people::RULES,
+    random::Random,
+    world::tell,
 };
 
 /// The fewest and the most things that happen before a history comes to rest.
@@ -31,12 +36,13 @@ impl Story {
         let (rule, devices) = (random.one_of(&RULES), 2 + random.below(4));
         let page_records = if random.once_in(4) { 2 } else { 1_000 };
         let count = OPS.start + random.below(OPS.len());
+        let mix = Mix::random(&mut random);
         Self {
             seed,
             rule,
             devices,
             page_records,
-            ops: (0..count).map(|_| Op::random(&mut random)).collect(),
+            ops: (0..count).map(|_| mix.next(&mut random)).collect(),
             fault: None,
         }
     }

@@ -6,6 +6,8 @@
 mod device;
 mod edits;
 mod hasty;
+mod judging;
+mod operators;
 mod rest;
 
 use std::{
@@ -20,31 +22,20 @@ use std::{
 
 use tidegate::{
     store::Store,
-    sync::{Caller, SyncError, SyncLimits, SyncService},
+    sync::{Caller, SyncLimits, SyncService},
 };
-use tidegate_core::{
-    change::Submission,
-    collect,
-    entry::Record,
-    grant::Grants,
-    id::{ClientKey, DocumentKey, Epoch},
-    model::Model,
-    mutant,
-    push::PushOutcome,
-    transaction::{Loaded, Reads},
-    value::Timestamp,
-};
+use tidegate_core::{grant::Grants, model::Model, mutant, value::Timestamp};
 
 use self::{
-    device::{Arrival, Device, Heard, Parcel, Request},
+    device::{Device, Heard},
     hasty::Hasty,
 };
 use crate::{
     mutants::Fault,
     op::Op,
-    oracle::{self, Judged, Known, Ledger, Property, Sent, Sight, Violation, expect},
+    oracle::{Judged, Known, Ledger, Property, Sight, Violation},
     people::{self, TEAMS, USERS},
-    store::{Access, SimStore, State, epoch},
+    store::{Access, SimStore, State},
     story::Story,
 };
 
@@ -278,6 +269,21 @@ impl World {
             Op::Restore => self.restore().await?,
             Op::Crash { gateway } => self.crash(usize::from(gateway) % GATEWAYS),
             Op::Hold { calls } => self.store.hold_after(calls),
+            Op::Stall {
+                device,
+                gateway,
+                limit,
+                calls,
+                live,
+            } => {
+                self.store.hold_after(calls);
+                let device = self.device(device);
+                if live {
+                    self.subscribe(device, gateway.into(), limit);
+                } else {
+                    self.pull(device, gateway.into(), limit);
+                }
+            }
             Op::Release { nth, fails } => self.store.release(nth.into(), fails),
             Op::Lag { gateway } => self.store.lag(usize::from(gateway) % GATEWAYS),
             Op::CatchUp { gateway, events } => {
@@ -297,209 +303,6 @@ impl World {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let heard = std::mem::take(&mut *lock(&self.heard));
         heard.into_iter().try_for_each(|heard| self.judge(heard))
-    }
-
-    fn judge(&mut self, heard: Heard) -> Judged {
-        match heard {
-            Heard::Answer {
-                request,
-                parcel,
-                answer,
-            } => self.answered(&request, parcel, answer),
-            Heard::Page {
-                request,
-                arrival,
-                pull,
-            } => {
-                let asked = request.asked;
-                self.judge_page(&request, &arrival, asked)?;
-                self.tally.pages += 1;
-                let device = &mut self.devices[request.device];
-                if device.pull == pull {
-                    device.pulled = Some(arrival);
-                }
-                Ok(())
-            }
-            Heard::Live {
-                request,
-                page,
-                socket,
-            } => {
-                let arrival = self.devices[request.device].live(page, socket);
-                let Some(arrival) = arrival else {
-                    return Ok(());
-                };
-                self.tally.pages += 1;
-                // Since when its grants were looked at is not known from outside.
-                self.judge_page(&request, &arrival, 0)
-            }
-        }
-    }
-
-    fn judge_page(&self, request: &Request, arrival: &Arrival, since: usize) -> Judged {
-        let page = &arrival.page;
-        let from = arrival.from.as_deref().map(oracle::read);
-        self.store.look(|moments| {
-            request.sight.judge_page(&page.changes, moments, since)?;
-            let possible: Vec<bool> = moments[request.asked..]
-                .iter()
-                .map(|moment| oracle::is_continuous(from.as_ref(), &page.checkpoint, &moment.state))
-                .collect();
-            let pulled = arrival.requested.is_some();
-            let right = possible.contains(&!page.reset) || !pulled && !page.reset;
-            expect(right, Property::Reset, || format!("{page:?} from {from:?}"))
-        })?;
-        expect(
-            !page.has_more || !page.changes.is_empty(),
-            Property::Ends,
-            || format!("an empty page, and more to come: {page:?}"),
-        )?;
-        match from.filter(|_| !page.reset) {
-            Some(from) => oracle::judge_monotone(&from, &page.checkpoint, &page.revoked),
-            None => Ok(()),
-        }
-    }
-
-    fn answered(
-        &mut self,
-        request: &Request,
-        parcel: Parcel,
-        answer: Result<PushOutcome, SyncError>,
-    ) -> Judged {
-        if let Ok(outcome) = &answer {
-            self.enter(request, &parcel, outcome)?;
-        }
-        let answer = match answer {
-            Ok(outcome) => Ok(outcome),
-            Err(SyncError::Push(refusal)) => Err(refusal),
-            // A fault: it is sent again.
-            Err(_) => return Ok(()),
-        };
-        if request.device == self.hasty_device() {
-            self.hasty.answer = Some(answer);
-            return Ok(());
-        }
-        let alive = request.life == self.lives[request.gateway];
-        if let Some(device) = self.devices.get_mut(request.device).filter(|_| alive) {
-            device.answers.push((parcel.push, answer));
-        }
-        Ok(())
-    }
-
-    fn enter(&mut self, request: &Request, parcel: &Parcel, answer: &PushOutcome) -> Judged {
-        let push = &parcel.push;
-        let by = push.client.as_ref().map(|client| ClientKey {
-            user: request.sight.user.clone(),
-            client: client.id.clone(),
-        });
-        let items = push
-            .changes
-            .iter()
-            .zip(&parcel.numbers)
-            .zip(&answer.outcomes);
-        let mut failed = BTreeSet::new();
-        for ((item, number), outcome) in items {
-            let Ok(change) = item.change.clone() else {
-                continue;
-            };
-            let sent = Sent {
-                number: *number,
-                change,
-                known: self.known[*number as usize],
-                by: by.clone(),
-                mutation: outcome.mutation,
-                policy: push.policy,
-                excused: push.atomic || failed.contains(&change_key(item)),
-            };
-            let key = sent.change.key.clone();
-            if sent.is_create() && !oracle::took(outcome) {
-                failed.insert(Some(key.clone()));
-            }
-            self.ledger.enter(sent, outcome, answer.duplicate)?;
-            if oracle::took(outcome)
-                && let Some(version) = outcome.version
-            {
-                self.tally.applied += 1;
-                if !answer.duplicate {
-                    let client = by.as_ref().map(|by| &by.client);
-                    self.store.look(|moments| {
-                        request.sight.judge_write(client, (&key, version), moments)
-                    })?;
-                }
-            } else {
-                self.tally.refused += 1;
-            }
-            if let Some(entry) = &outcome.document {
-                let record = Record::Entry(Arc::clone(entry));
-                self.store
-                    .look(|moments| request.sight.judge_record(&record, moments))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn collect(&mut self, ticks: u8) {
-        let now = self.clock.load(Ordering::Relaxed) - OP_MS * i64::from(ticks);
-        let before = self.store.now();
-        let Ok(limit) = Timestamp::from_ms(now) else {
-            return;
-        };
-        // Operators have a way to the store that nobody holds up.
-        self.store
-            .commit_now(&collect::reads(limit, usize::MAX), &collect::decide);
-        self.ledger.collect(&before, &self.store.now());
-    }
-
-    fn next_epoch(&mut self) -> Epoch {
-        self.epochs += 1;
-        epoch(self.epochs)
-    }
-
-    fn rotate(&mut self) {
-        let name = self.next_epoch();
-        let decide = move |_: &Loaded| collect::rotate(name.clone());
-        self.store.commit_now(&Reads::default(), &decide);
-    }
-
-    /// What is on its way to the store arrives before it is backed up or put back: whoever restores stops the gateways.
-    async fn quiesce(&mut self) -> Judged {
-        self.store.release_all();
-        self.settle().await
-    }
-
-    async fn back_up(&mut self) -> Judged {
-        self.quiesce().await?;
-        self.backup = Some((self.store.now(), self.ledger.clone()));
-        Ok(())
-    }
-
-    async fn restore(&mut self) -> Judged {
-        self.quiesce().await?;
-        if let Some((state, ledger)) = self.backup.take() {
-            let name = self.next_epoch();
-            self.store.restore(&state, name);
-            self.ledger = std::mem::take(&mut self.ledger).restored(ledger, &state);
-        }
-        Ok(())
-    }
-
-    fn crash(&mut self, number: usize) {
-        self.lives[number] += 1;
-        self.store.fail_those_of(number);
-        for device in &mut self.devices {
-            device.lose(number);
-        }
-        self.gateways[number] = self.gateway(number);
-    }
-
-    fn renew_token(&mut self, user: u8, team: u8) {
-        let (user, team) = (
-            usize::from(user) % USERS.len(),
-            TEAMS[usize::from(team) % TEAMS.len()],
-        );
-        if !self.teams[user].remove(team) {
-            self.teams[user].insert(team);
-        }
     }
 
     /// The caller with the token that the user gets now.
@@ -528,10 +331,6 @@ impl World {
         let number = self.device(number);
         &mut self.devices[number]
     }
-}
-
-fn change_key(item: &Submission) -> Option<DocumentKey> {
-    item.change.as_ref().ok().map(|change| change.key.clone())
 }
 
 fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -9,7 +9,7 @@ use tidegate_core::{
     push::{Outcome, Push, PushAnswer, PushClient, PushRefusal},
 };
 
-use super::{Client, Edit, Flight, Held, Sending};
+use super::{Client, Edit, Flight, Held, Lingering, Sending};
 use crate::mutants::Slip;
 
 impl Client {
@@ -82,14 +82,24 @@ impl Client {
         };
         for (edit, outcome) in flight.edits.iter().zip(outcomes) {
             let failed = matches!(outcome.status, Status::Conflict | Status::Rejected);
-            if edit.is_create() && failed && !self.slips(Slip::QueueKept) {
-                self.drop_queue_of(edit);
+            if edit.is_create() {
+                self.settle_queue_of(edit, failed, &flight);
             }
             if !flight.crossed_reset {
                 self.settle(&flight, edit, outcome, heard);
             } else if !failed {
-                self.lingering.push((heard, edit.clone()));
+                self.linger(&flight, edit, heard);
             }
+        }
+    }
+
+    fn linger(&mut self, flight: &Flight, edit: &Edit, heard: u32) {
+        if let Some(client) = &flight.push.client {
+            self.lingering.push(Lingering {
+                edit: edit.clone(),
+                by: client.id.clone(),
+                heard,
+            });
         }
     }
 
@@ -102,7 +112,8 @@ impl Client {
         }
     }
 
-    /// 4.4: a new client id for what was not sent, as edits of no known version; those queued on an own create stay so.
+    /// 4.4: a new client id for what was not sent, as edits of no known version; those queued on an own create stay so, one
+    /// under way included, for it may fail.
     pub(super) fn begin_client(&mut self) {
         if self.slips(Slip::SameClientId) {
             return;
@@ -112,7 +123,11 @@ impl Client {
         if self.slips(Slip::BasesKept) {
             return;
         }
-        let mut created = BTreeSet::new();
+        let flying = self.flight.iter().flat_map(|flight| &flight.edits);
+        let mut created: BTreeSet<_> = flying
+            .filter(|edit| edit.is_create())
+            .map(|edit| edit.change.key.clone())
+            .collect();
         for edit in &mut self.outbox {
             if edit.is_create() {
                 created.insert(edit.change.key.clone());
@@ -122,13 +137,24 @@ impl Client {
         }
     }
 
-    /// 4.5: what was queued on a create that failed would meet another document.
-    fn drop_queue_of(&mut self, create: &Edit) {
+    /// 4.5: what was queued on a create that failed would meet another document; and 0 does not stand for a create that
+    /// was sent under another client id.
+    fn settle_queue_of(&mut self, create: &Edit, failed: bool, flight: &Flight) {
+        let by_this_client =
+            flight.push.client.as_ref().map(|client| &client.id) == Some(&self.id());
+        if (failed && self.slips(Slip::QueueKept)) || (!failed && by_this_client) {
+            return;
+        }
         let key = &create.change.key;
         let mut again = false;
-        self.outbox.retain(|edit| {
+        self.outbox.retain_mut(|edit| {
             again |= edit.is_create() && edit.change.key == *key;
-            again || edit.change.key != *key || edit.base() != Some(BaseVersion::OWN_CREATE)
+            let queued = edit.change.key == *key && edit.base() == Some(BaseVersion::OWN_CREATE);
+            if again || !queued {
+                return true;
+            }
+            edit.rebase(BaseVersion::OTHER_EPOCH);
+            !failed
         });
     }
 
@@ -178,7 +204,7 @@ impl Client {
         deleted || left || flight.revoked.contains(&entry.scope)
     }
 
-    fn id(&self) -> ClientId {
+    pub(super) fn id(&self) -> ClientId {
         ClientId::new(&format!("{}.{}", self.name, self.generation))
             .expect("devices have short names")
     }

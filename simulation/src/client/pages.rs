@@ -126,7 +126,8 @@ impl Client {
             let disproved = held.unconfirmed_since.is_some_and(confirms) && !keeps_unconfirmed;
             !unseen && !disproved
         });
-        self.lingering.retain(|(heard, _)| !confirms(*heard));
+        self.lingering
+            .retain(|lingering| !confirms(lingering.heard));
     }
 }
 
@@ -147,6 +148,12 @@ impl Held {
             unconfirmed_since: Some(heard),
             ..self
         }
+    }
+
+    /// Whether a pull requested then has told of it, or should have taken it away.
+    pub(crate) fn should_be_confirmed(&self, requested: u32) -> bool {
+        self.unconfirmed_since
+            .is_none_or(|since| requested >= since)
     }
 
     /// Whether the feed has named it.

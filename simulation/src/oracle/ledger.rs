@@ -25,6 +25,8 @@ pub(crate) struct Known {
     pub(crate) device: Option<usize>,
     /// The version of the document that the device held: it knows all up to it.
     pub(crate) synced: Version,
+    /// The unanswered create of its own device that it is an edit of.
+    pub(crate) of_create: Option<u32>,
 }
 
 /// How an edit was sent.
@@ -57,6 +59,8 @@ struct Line {
 pub(crate) struct Ledger {
     applied: BTreeMap<DocumentKey, Vec<Line>>,
     conflicts: Vec<Line>,
+    /// Creates that came to nothing.
+    failed: BTreeSet<u32>,
     /// Tombstones that were collected: who creates after that knows all there is to know.
     collected: BTreeSet<(DocumentKey, Version)>,
 }
@@ -64,6 +68,19 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Enters what an answer tells of an edit.
     pub(crate) fn enter(&mut self, sent: Sent, outcome: &Outcome, duplicate: bool) -> Judged {
+        if sent.is_create() && took(outcome) {
+            self.failed.remove(&sent.number);
+        } else if sent.is_create() {
+            self.failed.insert(sent.number);
+        }
+        let meant = sent
+            .known
+            .of_create
+            .is_none_or(|create| !self.failed.contains(&create));
+        let edits = took(outcome) && !sent.is_create();
+        expect(meant || !edits, Property::Meant, || {
+            format!("{sent:?} edited another document: {outcome:?}")
+        })?;
         let Some(version) = outcome.version else {
             let text = || format!("no version with {outcome:?}");
             return expect(!took(outcome), Property::ExactlyOnce, text);

@@ -1,6 +1,9 @@
 //! A device: a client, and what is on its way to it and from it.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use futures_util::StreamExt;
 use tidegate::sync::{Caller, Page, PullRequest, Start, SyncError, SyncService};
@@ -31,7 +34,7 @@ pub(super) struct Device {
     pub(super) answers: Vec<(Push, PushAnswer)>,
     /// The pull it waits for; others come too late.
     pub(super) pull: u32,
-    pub(super) pulled: Option<Arrival>,
+    pub(super) pulled: Option<Pulled>,
     socket: Option<Socket>,
     sockets: u32,
 }
@@ -54,6 +57,14 @@ struct Socket {
 pub(super) struct Parcel {
     pub(super) push: Push,
     pub(super) numbers: Vec<u32>,
+}
+
+/// The page of a pull.
+pub(super) struct Pulled {
+    pub(super) request: Request,
+    pub(super) arrival: Arrival,
+    /// The store's moment when it was answered.
+    pub(super) answered: usize,
 }
 
 /// Who asked, whom, and when.
@@ -270,8 +281,23 @@ impl World {
 
     /// The page that was asked for arrives.
     pub(super) fn arrive(&mut self, device: usize) -> Judged {
-        match self.devices[device].pulled.take() {
-            Some(arrival) => self.apply(device, arrival),
+        let Some(pulled) = self.devices[device].pulled.take() else {
+            return Ok(());
+        };
+        let Pulled {
+            request,
+            arrival,
+            answered,
+        } = pulled;
+        let (token, requested) = (arrival.page.checkpoint.encode(), arrival.requested);
+        let ends = !arrival.page.has_more;
+        self.apply(device, arrival)?;
+        let client = &self.devices[device].client;
+        match requested.filter(|_| ends && client.checkpoint.as_ref() == Some(&token)) {
+            Some(requested) => self.store.look(|moments| {
+                let between = (moments, request.asked, answered);
+                oracle::judge_end(client, &request.sight, requested, between)
+            }),
             None => Ok(()),
         }
     }
@@ -279,7 +305,14 @@ impl World {
     fn apply(&mut self, device: usize, arrival: Arrival) -> Judged {
         let client = &mut self.devices[device].client;
         self.tally.resets += usize::from(arrival.page.reset);
+        let same_epoch = client.page_epoch.as_ref() == Some(arrival.page.epoch());
+        let before = if same_epoch {
+            client.versions()
+        } else {
+            BTreeMap::new()
+        };
         client.apply(arrival);
+        oracle::judge_no_regress(&before, client)?;
         oracle::judge_no_gap(client, &self.store.now())
     }
 
@@ -290,10 +323,10 @@ impl World {
             self.tick += 1;
             self.pull(device, gateway, limit);
             self.settle().await?;
-            let Some(arrival) = &self.devices[device].pulled else {
+            let Some(pulled) = &self.devices[device].pulled else {
                 return Ok(());
             };
-            let more = arrival.page.has_more;
+            let more = pulled.arrival.page.has_more;
             self.arrive(device)?;
             if !more {
                 return Ok(());

@@ -57,6 +57,7 @@ impl World {
         let number = self.next_number(Known {
             device: Some(device),
             synced,
+            of_create: owner.client.created_by(&key),
         });
         let hand = Hand {
             number,
@@ -160,6 +161,7 @@ impl World {
         let number = self.next_number(Known {
             device: None,
             synced,
+            of_create: None,
         });
         let change = Change {
             key,

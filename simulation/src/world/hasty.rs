@@ -76,6 +76,7 @@ impl World {
         let known = Known {
             device: None,
             synced: Version::NONE,
+            of_create: None,
         };
         let client = ClientId::new(&format!("hasty-{epoch}")).expect("a short name");
         Parcel {

@@ -28,6 +28,12 @@ impl World {
             let claimed = self.caller(self.devices[device].user()).1.claimed;
             self.devices[device].expire(&claimed);
             self.follow(device).await?;
+        }
+        // Before pushes wake everybody, and after.
+        for device in 0..self.devices.len() {
+            self.compare_live(device).await?;
+        }
+        for device in 0..self.devices.len() {
             self.empty_outbox(device).await?;
         }
         for device in 0..self.devices.len() {

@@ -291,6 +291,7 @@ impl<'l> Account<'l> {
         };
         let theirs = self.body.get(name);
         match strategy {
+            MergeStrategy::Counter | MergeStrategy::Set if self.untold.contains(name) => None,
             MergeStrategy::Counter => sum(theirs, Some(mine), Some(seen)),
             MergeStrategy::Set => Some(joined_sets(theirs, mine, seen)),
             MergeStrategy::Text => None,

@@ -1,0 +1,167 @@
+//! What comes back from gateways, judged before it is left on its way to the device.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use tidegate::sync::SyncError;
+use tidegate_core::{
+    change::Submission,
+    entry::Record,
+    id::{ClientKey, DocumentKey},
+    push::PushOutcome,
+};
+
+use super::{
+    World,
+    device::{Arrival, Heard, Parcel, Pulled, Request},
+};
+use crate::oracle::{self, Judged, Property, Sent, expect};
+
+impl World {
+    pub(super) fn judge(&mut self, heard: Heard) -> Judged {
+        match heard {
+            Heard::Answer {
+                request,
+                parcel,
+                answer,
+            } => self.answered(&request, parcel, answer),
+            Heard::Page {
+                request,
+                arrival,
+                pull,
+            } => {
+                let asked = request.asked;
+                self.judge_page(&request, &arrival, asked)?;
+                self.tally.pages += 1;
+                let answered = self.store.moment();
+                let device = &mut self.devices[request.device];
+                if device.pull == pull {
+                    device.pulled = Some(Pulled {
+                        request,
+                        arrival,
+                        answered,
+                    });
+                }
+                Ok(())
+            }
+            Heard::Live {
+                request,
+                page,
+                socket,
+            } => {
+                let arrival = self.devices[request.device].live(page, socket);
+                let Some(arrival) = arrival else {
+                    return Ok(());
+                };
+                self.tally.pages += 1;
+                // Since when its grants were looked at is not known from outside.
+                self.judge_page(&request, &arrival, 0)
+            }
+        }
+    }
+
+    fn judge_page(&self, request: &Request, arrival: &Arrival, since: usize) -> Judged {
+        let page = &arrival.page;
+        let from = arrival.from.as_deref().map(oracle::read);
+        self.store.look(|moments| {
+            request.sight.judge_page(&page.changes, moments, since)?;
+            let possible: Vec<bool> = moments[request.asked..]
+                .iter()
+                .map(|moment| oracle::is_continuous(from.as_ref(), &page.checkpoint, &moment.state))
+                .collect();
+            let pulled = arrival.requested.is_some();
+            let right = possible.contains(&!page.reset) || !pulled && !page.reset;
+            expect(right, Property::Reset, || format!("{page:?} from {from:?}"))
+        })?;
+        expect(
+            !page.has_more || !page.changes.is_empty(),
+            Property::Ends,
+            || format!("an empty page, and more to come: {page:?}"),
+        )?;
+        match from.filter(|_| !page.reset) {
+            Some(from) => oracle::judge_monotone(&from, &page.checkpoint, &page.revoked),
+            None => Ok(()),
+        }
+    }
+
+    fn answered(
+        &mut self,
+        request: &Request,
+        parcel: Parcel,
+        answer: Result<PushOutcome, SyncError>,
+    ) -> Judged {
+        if let Ok(outcome) = &answer {
+            self.enter(request, &parcel, outcome)?;
+        }
+        let answer = match answer {
+            Ok(outcome) => Ok(outcome),
+            Err(SyncError::Push(refusal)) => Err(refusal),
+            // A fault: it is sent again.
+            Err(_) => return Ok(()),
+        };
+        if request.device == self.hasty_device() {
+            self.hasty.answer = Some(answer);
+            return Ok(());
+        }
+        let alive = request.life == self.lives[request.gateway];
+        if let Some(device) = self.devices.get_mut(request.device).filter(|_| alive) {
+            device.answers.push((parcel.push, answer));
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, request: &Request, parcel: &Parcel, answer: &PushOutcome) -> Judged {
+        let push = &parcel.push;
+        let by = push.client.as_ref().map(|client| ClientKey {
+            user: request.sight.user.clone(),
+            client: client.id.clone(),
+        });
+        let items = push
+            .changes
+            .iter()
+            .zip(&parcel.numbers)
+            .zip(&answer.outcomes);
+        let mut failed = BTreeSet::new();
+        for ((item, number), outcome) in items {
+            let Ok(change) = item.change.clone() else {
+                continue;
+            };
+            let sent = Sent {
+                number: *number,
+                change,
+                known: self.known[*number as usize],
+                by: by.clone(),
+                mutation: outcome.mutation,
+                policy: push.policy,
+                excused: push.atomic || failed.contains(&change_key(item)),
+            };
+            let key = sent.change.key.clone();
+            if sent.is_create() && !oracle::took(outcome) {
+                failed.insert(Some(key.clone()));
+            }
+            self.ledger.enter(sent, outcome, answer.duplicate)?;
+            if oracle::took(outcome)
+                && let Some(version) = outcome.version
+            {
+                self.tally.applied += 1;
+                if !answer.duplicate {
+                    let client = by.as_ref().map(|by| &by.client);
+                    self.store.look(|moments| {
+                        request.sight.judge_write(client, (&key, version), moments)
+                    })?;
+                }
+            } else {
+                self.tally.refused += 1;
+            }
+            if let Some(entry) = &outcome.document {
+                let record = Record::Entry(Arc::clone(entry));
+                self.store
+                    .look(|moments| request.sight.judge_record(&record, moments))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn change_key(item: &Submission) -> Option<DocumentKey> {
+    item.change.as_ref().ok().map(|change| change.key.clone())
+}

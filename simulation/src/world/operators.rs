@@ -1,0 +1,83 @@
+//! What operators and time do: collections, epochs, backups, gateways that die, tokens that are renewed.
+
+use std::sync::atomic::Ordering;
+
+use tidegate_core::{
+    collect,
+    id::Epoch,
+    transaction::{Loaded, Reads},
+    value::Timestamp,
+};
+
+use super::{OP_MS, World};
+use crate::{
+    oracle::Judged,
+    people::{TEAMS, USERS},
+    store::epoch,
+};
+
+impl World {
+    pub(super) fn collect(&mut self, ticks: u8) {
+        let now = self.clock.load(Ordering::Relaxed) - OP_MS * i64::from(ticks);
+        let before = self.store.now();
+        let Ok(limit) = Timestamp::from_ms(now) else {
+            return;
+        };
+        // Operators have a way to the store that nobody holds up.
+        self.store
+            .commit_now(&collect::reads(limit, usize::MAX), &collect::decide);
+        self.ledger.collect(&before, &self.store.now());
+    }
+
+    fn next_epoch(&mut self) -> Epoch {
+        self.epochs += 1;
+        epoch(self.epochs)
+    }
+
+    pub(super) fn rotate(&mut self) {
+        let name = self.next_epoch();
+        let decide = move |_: &Loaded| collect::rotate(name.clone());
+        self.store.commit_now(&Reads::default(), &decide);
+    }
+
+    /// What is on its way to the store arrives before it is backed up or put back: whoever restores stops the gateways.
+    async fn quiesce(&mut self) -> Judged {
+        self.store.release_all();
+        self.settle().await
+    }
+
+    pub(super) async fn back_up(&mut self) -> Judged {
+        self.quiesce().await?;
+        self.backup = Some((self.store.now(), self.ledger.clone()));
+        Ok(())
+    }
+
+    pub(super) async fn restore(&mut self) -> Judged {
+        self.quiesce().await?;
+        if let Some((state, ledger)) = self.backup.take() {
+            let name = self.next_epoch();
+            self.store.restore(&state, name);
+            self.ledger = std::mem::take(&mut self.ledger).restored(ledger, &state);
+        }
+        Ok(())
+    }
+
+    pub(super) fn crash(&mut self, number: usize) {
+        self.lives[number] += 1;
+        self.store.fail_those_of(number);
+        for device in &mut self.devices {
+            device.lose(number);
+        }
+        self.gateways[number] = self.gateway(number);
+    }
+
+    pub(super) fn renew_token(&mut self, user: u8, team: u8) {
+        let (user, team) = (
+            usize::from(user) % USERS.len(),
+            TEAMS[usize::from(team) % TEAMS.len()],
+        );
+        if !self.teams[user].remove(team) {
+            self.teams[user].insert(team);
+        }
+    }
+}
