@@ -1,7 +1,7 @@
 # Everything a developer does. `make test` needs nothing but cargo, python3 and on Linux root; what else a test needs, it brings:
 # MongoDB by scripts/mongod, Node and graphql-js by scripts/door-peer.sh.
 
-.PHONY: run test check bench fuzz soak graphiql
+.PHONY: run test check bench fuzz soak mutants graphiql
 
 run:
 	cargo run --release -- dev
@@ -25,6 +25,10 @@ bench:
 soak:
 	cargo run --profile soak --locked -p tidegate-simulation -- search --minutes $${SOAK_MINUTES:-60}
 	scripts/fuzz
+
+# Breaks each rule of the protocol alone, and prints what shows it: the table of docs/testing.md.
+mutants:
+	cargo run --profile soak --locked -p tidegate-simulation -- mutants
 
 # FUZZ_SECONDS for each target, a minute if not said.
 fuzz:

@@ -22,7 +22,7 @@ pub enum Slip {
     AnyPage,
     /// 1.2: it takes what is older than what it has.
     VersionIgnored,
-    /// 1.3: a REVOKE removes the document wherever it is.
+    /// 1.3: a REVOKE removes the document wherever it went.
     RevokeAnywhere,
     /// 1.4: what a reset left unseen stays.
     UnseenStay,
@@ -96,7 +96,7 @@ pub const CATALOGUE: [Broken; 41] = [
     Broken { fault: Fault::Gateway(Mutant::GrantsOnce), rule: "7", says: "open subscriptions do not look at grants again" },
     Broken { fault: Fault::Client(Slip::AnyPage), rule: "1", says: "the client takes pages that do not go on from where it stands" },
     Broken { fault: Fault::Client(Slip::VersionIgnored), rule: "1.2", says: "it takes what is older than what it has" },
-    Broken { fault: Fault::Client(Slip::RevokeAnywhere), rule: "1.3", says: "a REVOKE removes the document wherever it is" },
+    Broken { fault: Fault::Client(Slip::RevokeAnywhere), rule: "1.3", says: "a REVOKE removes the document wherever it went" },
     Broken { fault: Fault::Client(Slip::UnseenStay), rule: "1.4", says: "what a reset left unseen stays" },
     Broken { fault: Fault::Client(Slip::VersionsKept), rule: "1.4", says: "versions stay in another epoch" },
     Broken { fault: Fault::Client(Slip::RetryAltered), rule: "1.5", says: "a retry carries the newest base versions" },

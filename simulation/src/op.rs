@@ -67,13 +67,15 @@ pub enum Op {
     Crash { gateway: u8 },
     /// The store does not answer the call after so many others.
     Hold { calls: u8 },
-    /// A page is asked for, or a subscription begins, and the store does not answer the call after so many others.
+    /// A page is asked for, or a subscription begins, and the store does not answer the call after so many others. Meanwhile
+    /// somebody may edit a document, or all that is deleted is collected, before it answers.
     Stall {
         device: u8,
         gateway: u8,
-        limit: u8,
         calls: u8,
         live: bool,
+        meanwhile: u8,
+        value: u8,
     },
     /// It answers one of those calls, or fails it.
     Release { nth: u8, fails: bool },
@@ -182,9 +184,10 @@ const KINDS: [Kind; 31] = [
     kind(3, false, |draw| Op::Stall {
         device: draw.byte(),
         gateway: draw.byte(),
-        limit: draw.byte(),
         calls: draw.below(6),
         live: draw.happens(85),
+        meanwhile: draw.below(4),
+        value: draw.byte(),
     }),
     kind(5, true, |draw| Op::Release {
         nth: draw.byte(),

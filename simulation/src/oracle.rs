@@ -57,6 +57,8 @@ pub enum Property {
     Snapshot,
     /// No edit lands on another document than the one that it was made on.
     Meant,
+    /// A store's file holds what was committed, and nothing else.
+    Stored,
     /// Nothing panics.
     NoPanic,
 }

@@ -1,9 +1,10 @@
 //! A store whose every moment is kept, and whose calls can be held back, failed and told out of order.
 //!
 //! It keeps no rule of the protocol itself. How the gateways reach it is in [`access`], what one moment holds in
-//! [`state`].
+//! [`state`], and the file that may lie beneath in [`file`].
 
 mod access;
+mod file;
 mod state;
 
 use std::{
@@ -19,8 +20,9 @@ use tidegate_core::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use self::file::File;
 pub(crate) use self::{access::Access, state::State};
-use crate::random::Random;
+use crate::{oracle::Judged, random::Random};
 
 /// The store behind all gateways.
 pub(crate) struct SimStore(Mutex<Inner>);
@@ -36,6 +38,8 @@ struct Inner {
     runs_twice: bool,
     random: Random,
     broken: Option<StoreFault>,
+    /// Where the gateways' reads and writes go, if not to the moments alone.
+    file: Option<File>,
 }
 
 /// A way in which the store itself breaks its word.
@@ -73,7 +77,12 @@ struct Tail {
 }
 
 impl SimStore {
-    pub(crate) fn new(gateways: usize, seed: u64, broken: Option<StoreFault>) -> Arc<Self> {
+    pub(crate) fn new(
+        gateways: usize,
+        seed: u64,
+        broken: Option<StoreFault>,
+        on_file: bool,
+    ) -> Arc<Self> {
         let first = Moment {
             state: Arc::new(State::new(epoch(1))),
             written: Vec::new(),
@@ -86,6 +95,7 @@ impl SimStore {
             runs_twice: false,
             random: Random::new(seed),
             broken,
+            file: on_file.then(File::new),
         })))
     }
 
@@ -166,8 +176,24 @@ impl SimStore {
     }
 
     /// A commit of an operator, whom nobody holds up.
-    pub(crate) fn commit_now(&self, reads: &Reads, decide: &Decide) {
+    pub(crate) fn commit_now(&self, reads: &Reads, decide: Arc<Decide>) {
         self.lock().commit(reads, decide);
+    }
+
+    /// What is there now is backed up.
+    pub(crate) fn back_up(&self) -> Arc<State> {
+        let mut inner = self.lock();
+        if let Some(file) = &mut inner.file {
+            file.back_up();
+        }
+        inner.now()
+    }
+
+    /// The file, if there is one, holds what the last moment tells.
+    pub(crate) fn judge_file(&self) -> Judged {
+        let inner = self.lock();
+        let file = inner.file.as_ref();
+        file.map_or(Ok(()), |file| file.compare(&inner.now()))
     }
 
     /// Puts back an older state, under another epoch, while the gateways are stopped: what they were not told is lost to
@@ -175,7 +201,10 @@ impl SimStore {
     pub(crate) fn restore(&self, backup: &State, name: Epoch) {
         let mut inner = self.lock();
         let mut state = backup.clone();
-        state.epoch = name;
+        state.epoch = name.clone();
+        if let Some(file) = &mut inner.file {
+            file.restore(name);
+        }
         inner.moments.push(Moment {
             state: Arc::new(state),
             written: Vec::new(),
@@ -200,13 +229,16 @@ impl Inner {
         Arc::clone(&last.state)
     }
 
-    fn commit(&mut self, reads: &Reads, decide: &Decide) -> Writes {
+    fn commit(&mut self, reads: &Reads, decide: Arc<Decide>) -> Writes {
         if std::mem::take(&mut self.runs_twice) {
             let older = self.random.below(self.moments.len());
             drop(decide(&self.moments[older].state.load(reads)));
         }
         let mut state = State::clone(&self.now());
-        let writes = decide(&state.load(reads));
+        let writes = match &self.file {
+            Some(file) => file.commit(reads, decide),
+            None => decide(&state.load(reads)),
+        };
         let written = state.write(&writes);
         let changed = !written.is_empty();
         let transaction = self.moments.len() as u64;

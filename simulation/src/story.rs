@@ -12,6 +12,9 @@ use crate::{
 /// The fewest and the most things that happen before a history comes to rest.
 const OPS: std::ops::Range<usize> = 20..140;
 
+/// One history of so many is told on a file.
+const ON_FILE: u64 = 32;
+
 /// Everything that a history depends on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Story {
@@ -23,6 +26,8 @@ pub struct Story {
     pub devices: usize,
     /// The most records of a page, whatever its limit.
     pub page_records: usize,
+    /// Whether the store is an embedded store's file; one in many is, for that takes longer.
+    pub on_file: bool,
     /// What happens.
     pub ops: Vec<Op>,
     /// The rule that is broken, if one is.
@@ -42,16 +47,18 @@ impl Story {
             rule,
             devices,
             page_records,
+            on_file: seed.is_multiple_of(ON_FILE),
             ops: (0..count).map(|_| mix.next(&mut random)).collect(),
             fault: None,
         }
     }
 
-    /// The same, with a rule broken.
+    /// The same, with a rule broken; in memory, where stores can be broken too.
     #[must_use]
     pub fn with(self, fault: Fault) -> Self {
         Self {
             fault: Some(fault),
+            on_file: false,
             ..self
         }
     }

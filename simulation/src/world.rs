@@ -9,6 +9,7 @@ mod hasty;
 mod judging;
 mod operators;
 mod rest;
+mod socket;
 
 use std::{
     collections::BTreeSet,
@@ -144,7 +145,7 @@ impl World {
         if let Some(Fault::Gateway(mutant)) = story.fault {
             mutant::switch(Some(mutant));
         }
-        let store = SimStore::new(GATEWAYS + 1, story.seed, broken);
+        let store = SimStore::new(GATEWAYS + 1, story.seed, broken, story.on_file);
         let mut world = Self {
             model: people::model(story.rule),
             store,
@@ -272,17 +273,26 @@ impl World {
             Op::Stall {
                 device,
                 gateway,
-                limit,
                 calls,
                 live,
+                meanwhile,
+                value,
             } => {
                 self.store.hold_after(calls);
                 let device = self.device(device);
                 if live {
-                    self.subscribe(device, gateway.into(), limit);
+                    self.subscribe(device, gateway.into(), value);
                 } else {
-                    self.pull(device, gateway.into(), limit);
+                    self.pull(device, gateway.into(), value);
                 }
+                self.settle().await?;
+                match meanwhile {
+                    0 => self.collect(0),
+                    1 => self.edit_as_stranger(value, value, value),
+                    _ => return Ok(()),
+                }
+                self.settle().await?;
+                self.store.release_all();
             }
             Op::Release { nth, fails } => self.store.release(nth.into(), fails),
             Op::Lag { gateway } => self.store.lag(usize::from(gateway) % GATEWAYS),

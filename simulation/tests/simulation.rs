@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use tidegate_simulation::{CATALOGUE, Op, Story, Tally, catch, shrink, tell};
+use tidegate_simulation::{CATALOGUE, Story, Tally, catch, shrink, tell};
 
 const HISTORIES: u64 = 2_000;
 const WORKERS: u64 = 2;
@@ -38,107 +38,27 @@ fn tell_every(worker: u64) -> Tally {
     told
 }
 
-/// All but the rare ones, which take thousands of histories or are not noticed yet (docs/testing.md).
+/// Each broken rule is shown by one of so many histories; the rare ones, which take thousands from seed 0 on, by one of
+/// those that begin here. (When histories change, `mutants` tells where they are now.)
 #[test]
 fn broken_rules_are_noticed() {
-    let histories = 400;
-    let unnoticed: Vec<String> = CATALOGUE
+    let unnoticed: Vec<&str> = CATALOGUE
         .iter()
-        .filter(|broken| !RARE.iter().any(|rare| broken.name().contains(rare)))
-        .filter(|broken| catch(broken.fault, 0..histories).is_none())
-        .map(|broken| broken.says.to_owned())
+        .filter(|broken| {
+            let name = broken.name();
+            let rare = RARE.iter().find(|(rare, _)| name.contains(rare));
+            let first = rare.map_or(0, |(_, first)| *first);
+            catch(broken.fault, first..first + 600).is_none()
+        })
+        .map(|broken| broken.says)
         .collect();
-    assert!(
-        unnoticed.is_empty(),
-        "unnoticed in {histories} histories: {unnoticed:#?}"
-    );
+    assert!(unnoticed.is_empty(), "unnoticed: {unnoticed:#?}");
 }
 
-const RARE: [&str; 10] = [
-    "TwoSnapshots",
-    "FloorReadFirst",
-    "RegisteredLate",
-    "VersionIgnored",
-    "RevokeAnywhere",
-    "UnconfirmedStay",
-    "QueueKept",
-    "Absolute",
-    "GrantsOnce",
-    "RemovalsForgotten",
+const RARE: [(&str, u64); 5] = [
+    ("RingsSurvive", 2_400),
+    ("RemovalsForgotten", 3_400),
+    ("RemovalsGlobal", 1_400),
+    ("UnconfirmedStay", 3_300),
+    ("BasesKept", 1_000),
 ];
-
-/// The last page of a subscriber's reset was empty, so it was not sent: the reset never ended, and what had gone meanwhile
-/// stayed in sight.
-#[test]
-fn a_reset_ends_for_who_only_listens() {
-    let story = Story {
-        rule: "MERGE/LAST_WRITE_WINS",
-        devices: 4,
-        page_records: 1_000,
-        ops: vec![
-            Op::PullAll {
-                device: 74,
-                gateway: 191,
-                limit: 147,
-            },
-            Op::Member {
-                user: 19,
-                team: 75,
-                what: 118,
-            },
-            Op::Subscribe {
-                device: 93,
-                gateway: 236,
-                limit: 39,
-            },
-            Op::Listen { device: 77 },
-            Op::Stranger {
-                document: 38,
-                what: 84,
-                value: 252,
-            },
-            Op::Edit {
-                device: 134,
-                document: 245,
-                what: 29,
-                value: 243,
-            },
-            Op::Send {
-                device: 150,
-                gateway: 82,
-                count: 1,
-                atomic: false,
-                policy: 47,
-                lost: false,
-            },
-            Op::Arrive { device: 168 },
-            Op::Send {
-                device: 236,
-                gateway: 62,
-                count: 1,
-                atomic: false,
-                policy: 125,
-                lost: false,
-            },
-            Op::Stranger {
-                document: 163,
-                what: 53,
-                value: 122,
-            },
-            Op::Member {
-                user: 169,
-                team: 186,
-                what: 177,
-            },
-            Op::Listen { device: 144 },
-            Op::Collect { ticks: 5 },
-            Op::Member {
-                user: 66,
-                team: 55,
-                what: 99,
-            },
-        ],
-        ..Story::of(21_088)
-    };
-    tell(&story).unwrap_or_else(|violation| panic!("{violation}"));
-}

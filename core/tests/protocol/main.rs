@@ -5,8 +5,6 @@
 
 mod bases;
 mod bench;
-mod client;
-mod convergence;
 mod creates;
 mod differences;
 mod drafts;
@@ -22,6 +20,5 @@ mod revocations;
 mod senders;
 mod sight;
 mod store;
-mod story;
 mod types;
 mod updates;

@@ -81,7 +81,9 @@ impl Client {
                     held.unconfirmed_since = None;
                 }
             }
-            if version <= held.version && self.slip != Some(Slip::VersionIgnored) {
+            let anywhere =
+                matches!(record, Record::Marker(_)) && self.slip == Some(Slip::RevokeAnywhere);
+            if version <= held.version && self.slip != Some(Slip::VersionIgnored) && !anywhere {
                 return;
             }
         }

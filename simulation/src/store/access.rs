@@ -6,6 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_executor::block_on;
 use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
@@ -20,7 +21,7 @@ use tidegate_core::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
-use super::{Held, Passage, SimStore, State, StoreFault};
+use super::{Held, Passage, SimStore, State, StoreFault, file::File};
 
 /// One gateway's way to the store.
 #[derive(Clone)]
@@ -63,7 +64,7 @@ impl Access {
 impl Store for Access {
     async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
         self.pass().await?;
-        let writes = self.store.lock().commit(&reads, decide.as_ref());
+        let writes = self.store.lock().commit(&reads, decide);
         // It is written now, whatever becomes of the answer (rules.md 5.2).
         self.pass().await?;
         Ok(writes)
@@ -71,18 +72,23 @@ impl Store for Access {
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
         self.pass().await?;
-        let (state, broken) = (self.store.now(), self.store.lock().broken);
-        let access = self.clone();
+        let inner = self.store.lock();
         Ok(Box::new(View {
-            access,
-            state,
-            broken,
+            access: self.clone(),
+            state: inner.now(),
+            broken: inner.broken,
+            file: inner.file.as_ref().map(File::snapshot),
         }))
     }
 
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
         self.pass().await?;
-        Ok(self.store.now().scope(scope).head)
+        let inner = self.store.lock();
+        let head = inner.now().scope(scope).head;
+        Ok(inner
+            .file
+            .as_ref()
+            .map_or(head, |file| file.confirmed_head(scope)))
     }
 
     fn tail(&self) -> BoxStream<'static, TailEvent> {
@@ -100,6 +106,8 @@ struct View {
     access: Access,
     state: Arc<State>,
     broken: Option<StoreFault>,
+    /// The same moment in the file.
+    file: Option<Box<dyn Snapshot>>,
 }
 
 impl View {
@@ -124,6 +132,9 @@ impl Snapshot for View {
         scopes: &BTreeSet<Scope>,
     ) -> Result<HashMap<Scope, ScopeState>, StoreError> {
         self.access.pass().await?;
+        if let Some(file) = &mut self.file {
+            return block_on(file.scopes(scopes));
+        }
         let (floors, heads) = (
             Arc::clone(&self.state),
             self.later(StoreFault::FloorReadFirst),
@@ -141,11 +152,17 @@ impl Snapshot for View {
 
     async fn memberships(&mut self, user: &UserId) -> Result<Vec<Membership>, StoreError> {
         self.access.pass().await?;
+        if let Some(file) = &mut self.file {
+            return block_on(file.memberships(user));
+        }
         Ok(self.state.memberships(user).into_values().collect())
     }
 
     async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {
         self.access.pass().await?;
+        if let Some(file) = &mut self.file {
+            return block_on(file.scan(range));
+        }
         let state = self.later(StoreFault::TwoSnapshots);
         let wanted = |item: &FeedItem| {
             let name = &item.record.key().type_name;
@@ -177,6 +194,9 @@ impl Snapshot for View {
         keys: &BTreeSet<DocumentKey>,
     ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
         self.access.pass().await?;
+        if let Some(file) = &mut self.file {
+            return block_on(file.entries(keys));
+        }
         let entry = |key: &DocumentKey| Some((key.clone(), Arc::clone(self.state.entry(key)?)));
         Ok(keys.iter().filter_map(entry).collect())
     }
@@ -186,6 +206,9 @@ impl Snapshot for View {
         after: Option<&DocumentKey>,
         limit: usize,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        if let Some(file) = &mut self.file {
+            return block_on(file.walk(after, limit));
+        }
         let entries = self.state.entries();
         let above = entries.filter(|entry| after.is_none_or(|after| entry.key > *after));
         Ok(above.take(limit).cloned().collect())
@@ -193,6 +216,9 @@ impl Snapshot for View {
 
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
         self.access.pass().await?;
+        if let Some(file) = &mut self.file {
+            return block_on(file.client(key));
+        }
         Ok(self.state.client(key).cloned())
     }
 }

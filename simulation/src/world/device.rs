@@ -1,20 +1,14 @@
 //! A device: a client, and what is on its way to it and from it.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use futures_util::StreamExt;
-use tidegate::sync::{Caller, Page, PullRequest, Start, SyncError, SyncService};
+use tidegate::sync::{Caller, Page, PullRequest, SyncError, SyncService};
 use tidegate_core::{
     checkpoint::Types,
-    grant::Grants,
     push::{Push, PushAnswer, PushOutcome},
 };
-use tokio::{sync::Semaphore, task::AbortHandle};
 
-use super::{GATEWAYS, World, lock};
+use super::{GATEWAYS, World, lock, socket::Socket};
 pub(super) use crate::client::Arrival;
 use crate::{
     client::{Client, Flight, Sending},
@@ -35,21 +29,8 @@ pub(super) struct Device {
     /// The pull it waits for; others come too late.
     pub(super) pull: u32,
     pub(super) pulled: Option<Pulled>,
-    socket: Option<Socket>,
-    sockets: u32,
-}
-
-/// An open subscription: pages come one at a time, each when the one before was taken.
-struct Socket {
-    number: u32,
-    gateway: usize,
-    /// What its token gives.
-    claimed: Grants,
-    task: AbortHandle,
-    room: Arc<Semaphore>,
-    /// Where the last page left off.
-    stands: Option<String>,
-    pages: VecDeque<Arrival>,
+    pub(super) socket: Option<Socket>,
+    pub(super) sockets: u32,
 }
 
 /// A push, with the numbers of its edits.
@@ -131,64 +112,6 @@ impl Device {
         self.pull += 1;
         self.pulled = None;
         self.client.types = types;
-    }
-
-    pub(super) fn hang_up(&mut self) {
-        if let Some(socket) = self.socket.take() {
-            socket.task.abort();
-        }
-    }
-
-    /// Its token ends, and the next one gives this.
-    pub(super) fn expire(&mut self, claimed: &Grants) {
-        if self
-            .socket
-            .as_ref()
-            .is_some_and(|socket| socket.claimed != *claimed)
-        {
-            self.hang_up();
-        }
-    }
-
-    /// The gateway it talked to died.
-    pub(super) fn lose(&mut self, gateway: usize) {
-        if self
-            .socket
-            .as_ref()
-            .is_some_and(|socket| socket.gateway == gateway)
-        {
-            self.hang_up();
-        }
-    }
-
-    /// Whether its subscription goes on from where it stands.
-    pub(super) fn is_subscribed(&self) -> bool {
-        let goes_on = |socket: &Socket| match socket.pages.front() {
-            Some(next) => next.from == self.client.checkpoint,
-            None => socket.stands == self.client.checkpoint,
-        };
-        self.socket.as_ref().is_some_and(goes_on)
-    }
-
-    /// A page of its subscription is on its way, or it has ended.
-    pub(super) fn live(&mut self, page: Option<Page>, number: u32) -> Option<Arrival> {
-        let socket = self
-            .socket
-            .as_mut()
-            .filter(|socket| socket.number == number)?;
-        let Some(page) = page else {
-            self.socket = None;
-            return None;
-        };
-        let token = page.checkpoint.encode();
-        let arrival = Arrival {
-            page,
-            from: socket.stands.replace(token),
-            types: self.client.types.clone(),
-            requested: None,
-        };
-        socket.pages.push_back(arrival.clone());
-        Some(arrival)
     }
 }
 
@@ -302,7 +225,7 @@ impl World {
         }
     }
 
-    fn apply(&mut self, device: usize, arrival: Arrival) -> Judged {
+    pub(super) fn apply(&mut self, device: usize, arrival: Arrival) -> Judged {
         let client = &mut self.devices[device].client;
         self.tally.resets += usize::from(arrival.page.reset);
         let same_epoch = client.page_epoch.as_ref() == Some(arrival.page.epoch());
@@ -337,54 +260,6 @@ impl World {
         })
     }
 
-    pub(super) fn subscribe(&mut self, device: usize, gateway: usize, limit: u8) {
-        let user = self.devices[device].user();
-        let (caller, request) = self.request(device, user, gateway % GATEWAYS);
-        let (service, heard) = (self.service(&request), Arc::clone(&self.heard));
-        let subscriber = &mut self.devices[device];
-        subscriber.hang_up();
-        subscriber.sockets += 1;
-        let number = subscriber.sockets;
-        let asked = subscriber.asks(limit);
-        let room = Arc::new(Semaphore::new(1));
-        let permits = Arc::clone(&room);
-        let (gateway, claimed) = (request.gateway, request.sight.claimed.clone());
-        let task = tokio::spawn(async move {
-            let mut pages = Box::pin(service.subscribe(caller, asked, Start::Checkpoint));
-            while let Ok(permit) = permits.acquire().await {
-                permit.forget();
-                let (request, socket) = (request.clone(), number);
-                let page = pages.next().await.and_then(Result::ok);
-                let ended = page.is_none();
-                lock(&heard).push(Heard::Live {
-                    request,
-                    page,
-                    socket,
-                });
-                if ended {
-                    return;
-                }
-            }
-        });
-        subscriber.socket = Some(Socket {
-            number,
-            gateway,
-            claimed,
-            task: task.abort_handle(),
-            room,
-            stands: subscriber.client.checkpoint.clone(),
-            pages: VecDeque::new(),
-        });
-    }
-
-    /// The device takes a page from its subscription.
-    pub(super) fn listen(&mut self, device: usize) -> Judged {
-        match self.devices[device].next_live() {
-            Some(arrival) => self.apply(device, arrival),
-            None => Ok(()),
-        }
-    }
-
     /// An answer arrives; it may arrive again.
     pub(super) fn hear(&mut self, device: usize, nth: usize, again: bool) -> Judged {
         let tick = self.tick;
@@ -412,7 +287,7 @@ impl World {
         oracle::judge_no_gap(&hearer.client, &self.store.now())
     }
 
-    fn request(&self, device: usize, user: usize, gateway: usize) -> (Caller, Request) {
+    pub(super) fn request(&self, device: usize, user: usize, gateway: usize) -> (Caller, Request) {
         let (caller, sight) = self.caller(user);
         let request = Request {
             device,
@@ -424,24 +299,17 @@ impl World {
         (caller, request)
     }
 
-    fn service(&self, request: &Request) -> Arc<SyncService> {
+    pub(super) fn service(&self, request: &Request) -> Arc<SyncService> {
         Arc::clone(&self.gateways[request.gateway])
     }
 }
 
 impl Device {
-    fn asks(&self, limit: u8) -> PullRequest {
+    pub(super) fn asks(&self, limit: u8) -> PullRequest {
         PullRequest {
             checkpoint: self.client.checkpoint.as_deref().map(oracle::read),
             types: self.client.types.clone(),
             limit: 1 + usize::from(limit) % 4,
         }
-    }
-
-    fn next_live(&mut self) -> Option<Arrival> {
-        let socket = self.socket.as_mut()?;
-        let arrival = socket.pages.pop_front()?;
-        socket.room.add_permits(1);
-        Some(arrival)
     }
 }

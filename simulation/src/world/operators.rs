@@ -1,6 +1,6 @@
 //! What operators and time do: collections, epochs, backups, gateways that die, tokens that are renewed.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use tidegate_core::{
     collect,
@@ -24,8 +24,10 @@ impl World {
             return;
         };
         // Operators have a way to the store that nobody holds up.
-        self.store
-            .commit_now(&collect::reads(limit, usize::MAX), &collect::decide);
+        self.store.commit_now(
+            &collect::reads(limit, usize::MAX),
+            Arc::new(collect::decide),
+        );
         self.ledger.collect(&before, &self.store.now());
     }
 
@@ -37,7 +39,7 @@ impl World {
     pub(super) fn rotate(&mut self) {
         let name = self.next_epoch();
         let decide = move |_: &Loaded| collect::rotate(name.clone());
-        self.store.commit_now(&Reads::default(), &decide);
+        self.store.commit_now(&Reads::default(), Arc::new(decide));
     }
 
     /// What is on its way to the store arrives before it is backed up or put back: whoever restores stops the gateways.
@@ -48,7 +50,7 @@ impl World {
 
     pub(super) async fn back_up(&mut self) -> Judged {
         self.quiesce().await?;
-        self.backup = Some((self.store.now(), self.ledger.clone()));
+        self.backup = Some((self.store.back_up(), self.ledger.clone()));
         Ok(())
     }
 

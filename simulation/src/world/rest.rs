@@ -43,6 +43,7 @@ impl World {
             self.pull_all(device, device, 3).await?;
             self.compare(device).await?;
         }
+        self.store.judge_file()?;
         self.store.look(oracle::judge_order)?;
         self.ledger.judge(&self.model, &self.store.now())?;
         Ok(self.tally)

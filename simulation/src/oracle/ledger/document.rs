@@ -162,6 +162,7 @@ impl<'l> Account<'l> {
         };
         for field in fields {
             self.judge_theirs(line, field)?;
+            self.judge_join(line, field)?;
             if field.taken == Taken::Theirs {
                 self.judge_conflict(line, field)?;
             } else {
@@ -180,6 +181,7 @@ impl<'l> Account<'l> {
         }
         for field in line.fields.iter().flatten() {
             self.judge_theirs(line, field)?;
+            self.judge_join(line, field)?;
             self.judge_conflict(line, field)?;
         }
         let all_known = self.lines.iter().all(|other| {
@@ -223,11 +225,27 @@ impl<'l> Account<'l> {
             || self.yields(line, field);
         expect(may, Property::NothingLost, || {
             format!("{line:?} overwrote {writer:?} unseen")
-        })?;
-        let added = self.strategy(&field.field) != Some(MergeStrategy::Counter)
-            || field.taken != Taken::Both
-            || counted(field) == field.result;
-        expect(added, Property::Exact, || format!("{field:?} is no sum"))
+        })
+    }
+
+    /// Where differences are merged they are added, whoever else wrote.
+    fn judge_join(&self, line: &Line, field: &FieldOutcome) -> Judged {
+        let differs = self.policy(line) == Policy::Merge && line.sent.mutation.is_some();
+        let (Some(mine), Some(seen), true) = (&field.mine, &field.base, differs) else {
+            return Ok(());
+        };
+        let theirs = field.theirs.as_ref();
+        let joined = match self.strategy(&field.field) {
+            _ if mine.is_null() => return Ok(()),
+            Some(MergeStrategy::Counter) => sum(theirs, Some(mine), Some(seen)),
+            Some(MergeStrategy::Set) => Some(joined_sets(theirs, mine, seen)),
+            _ => return Ok(()),
+        };
+        expect(
+            same(joined.as_ref(), field.result.as_ref()),
+            Property::Exact,
+            || format!("{field:?} is not {joined:?}"),
+        )
     }
 
     /// A field that was not taken was written by somebody else since.
@@ -346,14 +364,6 @@ fn same_client(line: &Line, other: &Line) -> bool {
 /// As a client sees it, absent and null are one.
 fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     a.unwrap_or(&Value::Null) == b.unwrap_or(&Value::Null)
-}
-
-fn counted(field: &FieldOutcome) -> Option<Value> {
-    sum(
-        field.theirs.as_ref(),
-        field.mine.as_ref(),
-        field.base.as_ref(),
-    )
 }
 
 fn sum(theirs: Option<&Value>, mine: Option<&Value>, seen: Option<&Value>) -> Option<Value> {

@@ -1,0 +1,131 @@
+//! An embedded store beneath a history: what the gateways read and write goes through its file, and in the end the file
+//! holds what the moments tell.
+//!
+//! Waiting for it blocks the history's one thread, whose clock stands still meanwhile: it is told the same each time.
+
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
+
+use futures_executor::block_on;
+use tempfile::TempDir;
+use tidegate::store::{
+    Decide, ScanRange, Snapshot, Store,
+    embedded::{EmbeddedOptions, EmbeddedStore},
+};
+use tidegate_core::{
+    collect,
+    id::{Epoch, Scope, Seq},
+    transaction::{Loaded, Reads, Writes},
+};
+
+use super::{State, epoch};
+use crate::oracle::{Judged, Property, expect};
+
+pub(super) struct File {
+    directory: TempDir,
+    backup: TempDir,
+    /// `None` only while it is closed to be copied.
+    open: Option<EmbeddedStore>,
+}
+
+impl File {
+    pub(super) fn new() -> Self {
+        let directory = TempDir::new().expect("there is room for a small directory");
+        let backup = TempDir::new().expect("there is room for a small directory");
+        let open = Some(open(directory.path()));
+        Self {
+            directory,
+            backup,
+            open,
+        }
+    }
+
+    pub(super) fn commit(&self, reads: &Reads, decide: Arc<Decide>) -> Writes {
+        block_on(self.store().commit(reads.clone(), decide)).expect("the file can be written")
+    }
+
+    pub(super) fn snapshot(&self) -> Box<dyn Snapshot> {
+        block_on(self.store().snapshot()).expect("the file can be read")
+    }
+
+    pub(super) fn confirmed_head(&self, scope: &Scope) -> Seq {
+        block_on(self.store().confirmed_head(scope)).expect("the file can be read")
+    }
+
+    /// Closes the file, copies it and opens it again.
+    pub(super) fn back_up(&mut self) {
+        self.open = None;
+        copy(self.directory.path(), self.backup.path());
+        self.open = Some(open(self.directory.path()));
+    }
+
+    /// Puts the copy back, under another epoch.
+    pub(super) fn restore(&mut self, name: Epoch) {
+        self.open = None;
+        copy(self.backup.path(), self.directory.path());
+        self.open = Some(open(self.directory.path()));
+        let rotate = move |_: &Loaded| collect::rotate(name.clone());
+        self.commit(&Reads::default(), Arc::new(rotate));
+    }
+
+    /// The file holds this, and nothing else.
+    pub(super) fn compare(&self, state: &State) -> Judged {
+        let mut snapshot = self.snapshot();
+        expect(*snapshot.epoch() == state.epoch, Property::Stored, || {
+            format!("epoch {:?}, not {:?}", snapshot.epoch(), state.epoch)
+        })?;
+        let entries = block_on(snapshot.walk(None, usize::MAX)).expect("the file can be read");
+        let told: Vec<_> = state.entries().cloned().collect();
+        expect(entries == told, Property::Stored, || {
+            format!("the file has {entries:#?} and not {told:#?}")
+        })?;
+        let scopes: BTreeSet<Scope> = state.scopes.keys().cloned().collect();
+        let states = block_on(snapshot.scopes(&scopes)).expect("the file can be read");
+        for scope in scopes {
+            let (found, told) = (states.get(&scope), state.scope(&scope));
+            expect(found == Some(&told), Property::Stored, || {
+                format!("the file has {found:?} of {scope}, not {told:?}")
+            })?;
+            compare_feed(&mut *snapshot, scope, state)?;
+        }
+        Ok(())
+    }
+
+    fn store(&self) -> &EmbeddedStore {
+        self.open.as_ref().expect("it is closed only to be copied")
+    }
+}
+
+fn compare_feed(snapshot: &mut dyn Snapshot, scope: Scope, state: &State) -> Judged {
+    let mut told: Vec<_> = state
+        .feed()
+        .filter(|item| *item.record.scope() == scope)
+        .collect();
+    told.sort_by_key(|item| item.seq);
+    let range = ScanRange {
+        through: state.scope(&scope).head,
+        scope,
+        types: None,
+        after: Seq::START,
+        items_max: usize::MAX,
+        bytes_max: usize::MAX,
+    };
+    let found = block_on(snapshot.scan(&range)).expect("the file can be read");
+    expect(found.items == told, Property::Stored, || {
+        format!("the file has {:#?} and not {told:#?}", found.items)
+    })
+}
+
+fn open(directory: &Path) -> EmbeddedStore {
+    let options = EmbeddedOptions {
+        cache_bytes: 1 << 20,
+        ..EmbeddedOptions::new(epoch(1))
+    };
+    EmbeddedStore::open(directory, &options).expect("nobody else has the file")
+}
+
+fn copy(from: &Path, to: &Path) {
+    let files = fs::read_dir(from).expect("the directory is there");
+    for file in files.flatten() {
+        fs::copy(file.path(), to.join(file.file_name())).expect("there is room for a small file");
+    }
+}

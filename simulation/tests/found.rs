@@ -1,0 +1,210 @@
+//! Histories in which something was found, each told again, in as few steps as show it.
+//!
+//! Devices 0, 2, … are alice's, the others bob's; documents 0, 1 and 2 are two tasks and a note; of the numbers `what` and
+//! `value` the edits follow (`src/world/edits.rs`).
+
+use tidegate_simulation::{Op, Story, tell};
+
+const NOTE: u8 = 2;
+const TASK: u8 = 0;
+
+/// A document that is not there is created, in the scope that the value gives; one that is there gets a new title.
+const TITLE: u8 = 3;
+const DELETE: u8 = 8;
+
+const RED: u8 = 4;
+/// The user's own scope.
+const OWN: u8 = 3;
+/// In the red team, or a new title, and made twenty seconds ago.
+const RED_LONG_AGO: u8 = 28;
+/// A new title, made later than anything else by a clock that is wrong.
+const TOMORROW: u8 = 9;
+
+fn keeps_all_promises(rule: &'static str, devices: usize, ops: Vec<Op>) {
+    let story = Story {
+        seed: 1,
+        rule,
+        devices,
+        page_records: 1_000,
+        on_file: false,
+        ops,
+        fault: None,
+    };
+    tell(&story).unwrap_or_else(|violation| panic!("{violation}"));
+}
+
+fn edit(device: u8, document: u8, what: u8, value: u8) -> Op {
+    Op::Edit {
+        device,
+        document,
+        what,
+        value,
+    }
+}
+
+fn send(device: u8) -> Op {
+    Op::Send {
+        device,
+        gateway: 0,
+        count: 1,
+        atomic: false,
+        policy: 255,
+        lost: false,
+    }
+}
+
+fn hear(device: u8) -> Op {
+    Op::Hear {
+        device,
+        nth: 0,
+        again: false,
+    }
+}
+
+fn pull(device: u8) -> Op {
+    Op::Pull {
+        device,
+        gateway: 0,
+        limit: 0,
+    }
+}
+
+fn pull_all(device: u8) -> Op {
+    Op::PullAll {
+        device,
+        gateway: 0,
+        limit: 0,
+    }
+}
+
+/// The answer to a create crossed a reset, so that the page before it was still held: an edit made then was based on that
+/// page's version, of an earlier incarnation, and conflicted with its own document.
+#[test]
+fn an_edit_of_a_create_that_crossed_a_reset_is_based_on_it() {
+    let (alice, bob) = (0, 1);
+    keeps_all_promises(
+        "LAST_WRITE_WINS",
+        2,
+        vec![
+            pull_all(alice),
+            pull_all(bob),
+            edit(bob, NOTE, TITLE, RED),
+            send(bob),
+            hear(bob),
+            pull(alice),
+            edit(alice, NOTE, TITLE, OWN),
+            edit(bob, NOTE, DELETE, RED),
+            send(bob),
+            hear(bob),
+            edit(bob, TASK, TITLE, RED),
+            send(bob),
+            hear(bob),
+            Op::Collect { ticks: 0 },
+            send(alice),
+            Op::Arrive { device: alice },
+            pull(alice),
+            Op::Arrive { device: alice },
+            hear(alice),
+            edit(alice, NOTE, TITLE, RED),
+        ],
+    );
+}
+
+/// A client that heard of another epoch while its create was unanswered gave -1 to what was queued on it; when the create
+/// then failed, that edit landed on the document of a stranger.
+#[test]
+fn what_is_queued_on_a_create_under_way_never_meets_a_stranger() {
+    let bob = 1;
+    keeps_all_promises(
+        "MERGE/CLIENT_WINS",
+        2,
+        vec![
+            pull_all(bob),
+            Op::Stranger {
+                document: NOTE,
+                what: TITLE,
+                value: RED,
+            },
+            edit(bob, NOTE, TITLE, RED_LONG_AGO),
+            Op::Rotate,
+            edit(bob, NOTE, TITLE, TOMORROW),
+            send(bob),
+        ],
+    );
+}
+
+/// The last page of a subscriber's reset was empty, so it was not sent: the reset never ended, and what had gone meanwhile
+/// stayed in sight.
+#[test]
+fn a_reset_ends_for_who_only_listens() {
+    let story = Story {
+        rule: "MERGE/LAST_WRITE_WINS",
+        devices: 4,
+        page_records: 1_000,
+        ops: vec![
+            Op::PullAll {
+                device: 74,
+                gateway: 191,
+                limit: 147,
+            },
+            Op::Member {
+                user: 19,
+                team: 75,
+                what: 118,
+            },
+            Op::Subscribe {
+                device: 93,
+                gateway: 236,
+                limit: 39,
+            },
+            Op::Listen { device: 77 },
+            Op::Stranger {
+                document: 38,
+                what: 84,
+                value: 252,
+            },
+            Op::Edit {
+                device: 134,
+                document: 245,
+                what: 29,
+                value: 243,
+            },
+            Op::Send {
+                device: 150,
+                gateway: 82,
+                count: 1,
+                atomic: false,
+                policy: 47,
+                lost: false,
+            },
+            Op::Arrive { device: 168 },
+            Op::Send {
+                device: 236,
+                gateway: 62,
+                count: 1,
+                atomic: false,
+                policy: 125,
+                lost: false,
+            },
+            Op::Stranger {
+                document: 163,
+                what: 53,
+                value: 122,
+            },
+            Op::Member {
+                user: 169,
+                team: 186,
+                what: 177,
+            },
+            Op::Listen { device: 144 },
+            Op::Collect { ticks: 5 },
+            Op::Member {
+                user: 66,
+                team: 55,
+                what: 99,
+            },
+        ],
+        ..Story::of(21_088)
+    };
+    tell(&story).unwrap_or_else(|violation| panic!("{violation}"));
+}
