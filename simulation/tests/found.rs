@@ -21,8 +21,13 @@ const RED_LONG_AGO: u8 = 28;
 const TOMORROW: u8 = 9;
 
 fn keeps_all_promises(rule: &'static str, devices: usize, ops: Vec<Op>) {
+    keeps_all_promises_of(1, rule, devices, ops);
+}
+
+/// The store's own chances follow from the seed.
+fn keeps_all_promises_of(seed: u64, rule: &'static str, devices: usize, ops: Vec<Op>) {
     let story = Story {
-        seed: 1,
+        seed,
         rule,
         devices,
         page_records: 1_000,
@@ -74,6 +79,51 @@ fn pull_all(device: u8) -> Op {
         device,
         gateway: 0,
         limit: 0,
+    }
+}
+
+/// A ring that began while the writes of one transaction were told, later ones before earlier ones, waited for a write that
+/// had been told before it began; who listened heard nothing more of that scope until somebody else wrote to it.
+#[test]
+fn a_subscription_that_begins_within_a_transaction_hears_what_follows() {
+    let (alice, bob) = (0, 1);
+    for seed in 0..8 {
+        keeps_all_promises_of(
+            seed,
+            "CLIENT_WINS",
+            2,
+            vec![
+                pull_all(alice),
+                edit(alice, TASK, TITLE, RED),
+                edit(alice, NOTE, TITLE, RED),
+                Op::Lag { gateway: 1 },
+                Op::Send {
+                    device: alice,
+                    gateway: 0,
+                    count: 2,
+                    atomic: false,
+                    policy: 255,
+                    lost: false,
+                },
+                hear(alice),
+                Op::CatchUp {
+                    gateway: 1,
+                    events: 1,
+                },
+                Op::Subscribe {
+                    device: bob,
+                    gateway: 1,
+                    limit: 3,
+                },
+                Op::Listen { device: bob },
+                Op::CatchUp {
+                    gateway: 1,
+                    events: 0,
+                },
+                edit(alice, TASK, TITLE, RED),
+                send(alice),
+            ],
+        );
     }
 }
 

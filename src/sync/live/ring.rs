@@ -21,8 +21,12 @@ const BYTES_MAX: usize = 1 << 20;
 /// The writes above `low`, up to the last one released.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
-    /// Nothing at or below it is kept; `None` until the first write is seen.
+    /// Nothing at or below it is kept; `None` until the first write is taken.
     low: Option<Seq>,
+    /// The transaction that may have been half told when the ring began.
+    half_told: Option<u64>,
+    /// The last write seen of that transaction; readers below go to the store.
+    skipped: Seq,
     items: VecDeque<FeedItem>,
     /// Of the items' documents.
     bytes: usize,
@@ -32,9 +36,22 @@ pub(super) struct Ring {
 }
 
 impl Ring {
+    /// A ring that begins now, when the writes told last are of this transaction. It takes none of that: which of them came
+    /// before is not known, and a ring that begins below one of those would wait for it for ever.
+    pub(super) fn beginning_in(transaction: Option<u64>) -> Self {
+        Self {
+            half_told: transaction,
+            ..Self::default()
+        }
+    }
+
     /// Takes a write in: released at once if it is the next, held back while an earlier one of its transaction is on its
     /// way. If another transaction comes first, the gap will not close, and the ring is cut there.
     pub(super) fn offer(&mut self, transaction: u64, item: &FeedItem) {
+        if self.half_told == Some(transaction) {
+            self.skipped = self.skipped.max(item.seq);
+            return;
+        }
         if !self.held.is_empty() && self.held_of != transaction {
             self.cut();
         }
@@ -55,7 +72,7 @@ impl Ring {
     /// `None` if some may be missing here.
     pub(super) fn read(&self, position: Position, types: &Types) -> Option<(Vec<FeedItem>, Seq)> {
         let Some(low) = self.low else {
-            return Some((Vec::new(), position.seq));
+            return (position.seq >= self.skipped).then(|| (Vec::new(), position.seq));
         };
         if position.seq < low || position.seq < position.start {
             return None;
@@ -179,6 +196,18 @@ mod tests {
         let ring = ring(&[(1, 5)]);
         assert_eq!(read(&ring, 3), None);
         assert_eq!(read(&ring, 9), Some((vec![], 9)));
+    }
+
+    #[test]
+    fn a_ring_that_begins_within_a_transaction_takes_nothing_of_it() {
+        // 4 was told before the ring began.
+        let mut ring = Ring::beginning_in(Some(1));
+        ring.offer(1, &item(3, "3"));
+        assert_eq!(read(&ring, 2), None);
+        assert_eq!(read(&ring, 4), Some((vec![], 4)));
+        ring.offer(2, &item(5, "5"));
+        assert_eq!(read(&ring, 3), None);
+        assert_eq!(read(&ring, 4), Some((vec![5], 5)));
     }
 
     #[test]

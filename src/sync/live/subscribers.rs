@@ -23,11 +23,12 @@ pub(super) struct Subscribers {
     scopes: HashMap<Scope, Watched>,
     wakers: HashMap<u64, Arc<Notify>>,
     next_id: u64,
+    /// The transaction whose writes were told last; `None` since the tail began, when none were.
+    told: Option<u64>,
     /// Raised when rings lose their continuity or grants may have changed: every subscriber reads the store once.
     generation: u64,
 }
 
-#[derive(Default)]
 struct Watched {
     ring: Ring,
     watchers: HashSet<u64>,
@@ -36,6 +37,11 @@ struct Watched {
 impl Subscribers {
     /// Puts feed writes into their rings and wakes whoever watches one of those scopes, once.
     pub(super) fn offer(&mut self, transaction: u64, items: &[FeedItem]) {
+        if self.told.is_none() {
+            // The tail may have begun between its writes.
+            self.begin_rings(Some(transaction));
+        }
+        self.told = Some(transaction);
         let mut written = HashSet::new();
         for item in items {
             let scope = item.record.scope();
@@ -55,11 +61,16 @@ impl Subscribers {
     /// Rules.md 6.3: clear the rings, wake everyone; then each reads the heads.
     pub(super) fn restart(&mut self) {
         if !breaks(Mutant::RingsSurvive) {
-            for watched in self.scopes.values_mut() {
-                watched.ring = Ring::default();
-            }
+            self.told = None;
+            self.begin_rings(None);
         }
         self.regrant();
+    }
+
+    fn begin_rings(&mut self, told: Option<u64>) {
+        for watched in self.scopes.values_mut() {
+            watched.ring = Ring::beginning_in(told);
+        }
     }
 
     /// Sends everyone to the store, where grants are read.
@@ -118,11 +129,12 @@ impl Ticket {
             unwatch(&mut held, ended, self.id);
         }
         for begun in wanted.difference(&self.watching) {
-            held.scopes
-                .entry(begun.clone())
-                .or_default()
-                .watchers
-                .insert(self.id);
+            let told = held.told;
+            let watched = held.scopes.entry(begun.clone()).or_insert_with(|| Watched {
+                ring: Ring::beginning_in(told),
+                watchers: HashSet::new(),
+            });
+            watched.watchers.insert(self.id);
             self.read_at = self.read_at.filter(|_| breaks(Mutant::RegisteredLate));
         }
         if self.read_at.is_none() {
