@@ -13,7 +13,7 @@ use tidegate_core::{
     id::DocumentKey,
     transaction::{Loaded, Reads, Refusal, Writes},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 use super::{
     Base,
@@ -29,9 +29,12 @@ use crate::store::{
     decision::{changes_nothing, run_decision},
 };
 
+/// MongoDB's `transactionLifetimeLimitSeconds`, as it comes.
+const TRANSACTION_MAX: Duration = Duration::from_secs(60);
+
 /// Carries out a commit in `lane`.
 pub(super) async fn commit(
-    base: &Base,
+    base: &Arc<Base>,
     lane: Lane,
     reads: &Reads,
     decide: Arc<Decide>,
@@ -41,11 +44,42 @@ pub(super) async fn commit(
         lane,
         reads,
         decide,
-        session: None,
         conflicts: 0,
         unsettled: Vec::new(),
     };
-    commit.run().await
+    let mut session = None;
+    let done = commit.run(&mut session).await;
+    if let (Err(_), Some(session)) = (&done, session) {
+        tokio::spawn(release(Arc::clone(base), session));
+    }
+    done
+}
+
+/// Ends the transaction that a commit which was given up may have left open: the server would keep it, with all that it
+/// locks, for a minute. After an unanswered commit only the session's next transaction ends the one before.
+async fn release(base: Arc<Base>, mut session: ClientSession) {
+    let release = async {
+        for attempt in 0.. {
+            if ended(&base, &mut session).await.is_ok() {
+                return;
+            }
+            sleep(base.pause(attempt)).await;
+        }
+    };
+    // By then MongoDB has ended it, or it is gone.
+    timeout(TRANSACTION_MAX, release).await.unwrap_or_default();
+}
+
+async fn ended(base: &Base, session: &mut ClientSession) -> Result<(), Failure> {
+    if base.in_time(session.abort_transaction()).await.is_ok() {
+        return Ok(());
+    }
+    let next = session.start_transaction();
+    base.in_time(next.with_options(transaction_options(base)))
+        .await?;
+    let read = Reader { base, session }.meta().await.map(drop);
+    drop(base.in_time(session.abort_transaction()).await);
+    read
 }
 
 struct Commit<'c> {
@@ -53,8 +87,6 @@ struct Commit<'c> {
     lane: Lane,
     reads: &'c Reads,
     decide: Arc<Decide>,
-    /// `None` before the first attempt and during each.
-    session: Option<ClientSession>,
     /// How often it met another transaction.
     conflicts: u32,
     /// The group numbers of attempts of which it is not known whether they were committed, and what they would have
@@ -64,11 +96,11 @@ struct Commit<'c> {
 
 impl Commit<'_> {
     /// Attempts it until one succeeds, fails for good, or the time is over.
-    async fn run(mut self) -> Result<Writes, StoreError> {
+    async fn run(mut self, session: &mut Option<ClientSession>) -> Result<Writes, StoreError> {
         let deadline = Instant::now() + self.base.commit_max;
         let mut failed = Failure::Late;
         for attempt in 0.. {
-            match timeout_at(deadline, self.attempt()).await {
+            match timeout_at(deadline, self.attempt(session)).await {
                 Err(_) => break,
                 Ok(Ok(writes)) => return Ok(writes),
                 Ok(Err(failure)) => match failure.remedy() {
@@ -91,15 +123,13 @@ impl Commit<'_> {
 
     /// One transaction. All attempts share a session: beginning the next transaction ends the one before, which the
     /// server would otherwise keep open, with all that it locks, for a minute.
-    async fn attempt(&mut self) -> Result<Writes, Failure> {
+    async fn attempt(&mut self, session: &mut Option<ClientSession>) -> Result<Writes, Failure> {
         let base = self.base;
-        let mut session = match self.session.take() {
+        let session = match session {
             Some(session) => session,
-            None => base.in_time(base.client.start_session()).await?,
+            None => session.insert(base.in_time(base.client.start_session()).await?),
         };
-        let done = self.transaction(&mut session).await;
-        self.session = Some(session);
-        done
+        self.transaction(session).await
     }
 
     async fn transaction(&mut self, session: &mut ClientSession) -> Result<Writes, Failure> {
