@@ -31,13 +31,13 @@ pub(super) struct Cast {
 }
 
 impl Cast {
-    /// Of the subscribers one sees only what all share, the other what a writer moves there too.
+    /// Writers read at the other gateway. Of the subscribers one sees only what all share, the other what a writer moves there too.
     pub(super) async fn new(servers: &[impl Borrow<Server>; 2]) -> Self {
         let [here, there] = [servers[0].borrow(), servers[1].borrow()];
         let writers = Writer::several(here, WRITERS, 20).await.into_iter();
         let spread = |(number, writer): (usize, Writer)| match number % 2 {
-            0 => writer,
-            _ => writer.at(there),
+            0 => writer.reading_at(there),
+            _ => writer.at(there).reading_at(here),
         };
         Self {
             writers: writers.enumerate().map(spread).collect(),

@@ -34,6 +34,8 @@ const MOVED: usize = 5;
 /// A user with one device; the scopes are the user's own and `team:demo`, which all writers share.
 pub(crate) struct Writer {
     client: Client,
+    /// Where it looks for what it has written; another gateway perhaps.
+    reader: Client,
     name: String,
     epoch: String,
     /// How long the notes of each shared document are.
@@ -69,8 +71,10 @@ impl Writer {
         let epoch = client.epoch().await;
         let writer = |number| {
             let name = format!("writer-{number}");
+            let client = server.client(&name);
             Self {
-                client: server.client(&name),
+                reader: client.clone(),
+                client,
                 name,
                 epoch: epoch.clone(),
                 notes_bytes,
@@ -88,6 +92,12 @@ impl Writer {
     /// The same device, after the gateway has moved.
     pub(crate) fn at(mut self, server: &Server) -> Self {
         self.client = self.client.at(server);
+        self.reading_at(server)
+    }
+
+    /// The same device, which reads elsewhere than it writes.
+    pub(crate) fn reading_at(mut self, server: &Server) -> Self {
+        self.reader = self.client.at(server);
         self
     }
 
@@ -102,8 +112,8 @@ impl Writer {
         }
     }
 
-    /// Pushes until it is told to stop, and counts what is acknowledged. While the gateway says that it cannot now, or
-    /// says nothing, the push is repeated; the last one may be left without an answer.
+    /// Pushes until it is told to stop, and counts what is acknowledged and seen by the next read. While the gateway
+    /// says that it cannot now, or says nothing, the push is repeated; the last one may be left without an answer.
     pub(crate) async fn write_until(
         mut self,
         stop: watch::Receiver<bool>,
@@ -111,10 +121,33 @@ impl Writer {
     ) -> Self {
         while !*stop.borrow() {
             if self.push_or_wait().await {
+                self.expect_own_write(&stop).await;
                 acknowledged.fetch_add(1, Ordering::Relaxed);
             }
         }
         self
+    }
+
+    /// What was acknowledged is there for the first read that is answered.
+    async fn expect_own_write(&self, stop: &watch::Receiver<bool>) {
+        let query = format!("{{ task(id: \"{COUNTER}\") {{ syncVersion }} }}");
+        while !*stop.borrow() {
+            let answer = self.reader.try_send(&query, json!({})).await;
+            match answer
+                .as_ref()
+                .map(|answer| &answer["data"]["task"]["syncVersion"])
+            {
+                Some(Value::Number(version)) => {
+                    assert!(
+                        version.as_i64() >= Some(self.counter.0),
+                        "{version} after {:?}",
+                        self.counter
+                    );
+                    return;
+                }
+                _ => tokio::time::sleep(PAUSE / 10).await,
+            }
+        }
     }
 
     /// Repeats the push without an answer, if there is one, until it has one.

@@ -1,7 +1,7 @@
 //! What befalls servers: killed, hung, stepped down, or failing by command. Whoever does harm to a deployment has one of
 //! its own, not the shared one.
 
-use futures_util::TryStreamExt;
+use futures_util::{TryStreamExt, future::join_all};
 use mongodb::{
     bson::{Bson, Document, doc},
     options::{ReadPreference, SelectionCriteria},
@@ -81,6 +81,36 @@ impl Deployment {
         let wait =
             doc! {"waitForFailPoint": "failCommand", "timesEntered": all, "maxTimeMS": 60_000};
         self.tell_primary(wait).await;
+    }
+
+    /// Keeps from those who follow a primary what a majority has, from the next write on.
+    pub(crate) async fn withhold_commit_point(&self, primary: usize) {
+        let how = doc! {
+            "failCommands": ["getMore"], "appName": "OplogFetcher", "failInternalCommands": true,
+            "blockConnection": true, "blockTimeMS": 60_000,
+        };
+        let command = doc! {"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": how};
+        self.tell(primary, command).await;
+    }
+
+    /// All nodes but one take no more writes from others.
+    pub(crate) async fn stop_replication(&self, but: usize) {
+        self.replication("alwaysOn", but).await;
+    }
+
+    pub(crate) async fn resume_replication(&self, but: usize) {
+        self.replication("off", but).await;
+    }
+
+    async fn replication(&self, stopped: &str, but: usize) {
+        let command = doc! {"configureFailPoint": "stopReplProducer", "mode": stopped};
+        let others = (0..self.nodes.len()).filter(|node| *node != but);
+        join_all(others.map(|node| self.tell(node, command.clone()))).await;
+    }
+
+    async fn tell(&self, node: usize, command: Document) {
+        let admin = self.nodes[node].client().await.database("admin");
+        admin.run_command(command).await.unwrap();
     }
 
     /// Kills the cursors of all change streams on a database.
