@@ -32,6 +32,10 @@ use crate::store::{
 /// MongoDB's `transactionLifetimeLimitSeconds`, as it comes.
 const TRANSACTION_MAX: Duration = Duration::from_secs(60);
 
+/// So often documents change their order for the sake of a unique index. A value that passes through a longer chain of
+/// documents in one transaction is refused.
+const DEFERRALS_MAX: usize = 32;
+
 /// Carries out a commit in `lane`.
 pub(super) async fn commit(
     base: &Arc<Base>,
@@ -46,6 +50,8 @@ pub(super) async fn commit(
         decide,
         conflicts: 0,
         unsettled: Vec::new(),
+        deferred: Vec::new(),
+        deferrals: 0,
     };
     let mut session = None;
     let done = commit.run(&mut session).await;
@@ -92,6 +98,9 @@ struct Commit<'c> {
     /// The group numbers of attempts of which it is not known whether they were committed, and what they would have
     /// written. At most one of them was: each wrote over the number it had read.
     unsettled: Vec<(i64, Writes)>,
+    /// What a unique index refused to have written so early, in the order in which it is written last.
+    deferred: Vec<DocumentKey>,
+    deferrals: usize,
 }
 
 impl Commit<'_> {
@@ -104,6 +113,7 @@ impl Commit<'_> {
                 Err(_) => break,
                 Ok(Ok(writes)) => return Ok(writes),
                 Ok(Err(failure)) => match failure.remedy() {
+                    Remedy::GiveUp if self.defers(&failure) => failed = failure,
                     Remedy::GiveUp => return Err(self.final_error(failure)),
                     Remedy::RepeatAfterConflict => {
                         self.conflicts += 1;
@@ -193,7 +203,8 @@ impl Commit<'_> {
         let mut plan = Plan::new(base).with_group(self.lane.id(), number);
         if !nothing {
             known.entries = loaded.entries;
-            plan.add(session, &writes, known, self.reads).await?;
+            plan.add(session, &writes, known, self.reads, &self.deferred)
+                .await?;
         }
         plan.send(session).await?;
         Ok(Done {
@@ -254,6 +265,25 @@ impl Commit<'_> {
             .await
             .map_err(|ended| StoreError::Unavailable(ended.to_string()))?;
         Ok((writes?, loaded))
+    }
+
+    /// Whether to write a document that a unique index refuses after others, which may give up its value: before all that
+    /// were deferred so far, or after them where that was tried.
+    fn defers(&mut self, failure: &Failure) -> bool {
+        let Some((key, _)) = failure.refused().filter(|(_, error)| error.is_too_early()) else {
+            return false;
+        };
+        let place = self.deferred.iter().position(|deferred| deferred == key);
+        let is_last = place.is_some_and(|place| place + 1 == self.deferred.len());
+        if is_last || self.deferrals == DEFERRALS_MAX {
+            return false;
+        }
+        self.deferrals += 1;
+        match place {
+            None => self.deferred.insert(0, key.clone()),
+            Some(place) => self.deferred[place..].rotate_left(1),
+        }
+        true
     }
 
     /// What a failure for good amounts to. An attempt before it that is not settled makes it unknown.

@@ -104,13 +104,15 @@ impl<'b> Plan<'b> {
         self
     }
 
-    /// Adds all that `writes` say. What was written without having been read is looked up first.
+    /// Adds all that `writes` say. What was written without having been read is looked up first; of the application's
+    /// documents, those `deferred` come last among their kind.
     pub(super) async fn add(
         &mut self,
         session: &mut ClientSession,
         writes: &Writes,
         mut known: Known,
         reads: &Reads,
+        deferred: &[DocumentKey],
     ) -> Result<(), Failure> {
         let base = self.base;
         let mut reader = Reader { base, session };
@@ -131,15 +133,21 @@ impl<'b> Plan<'b> {
         for item in &items {
             self.add_item(item, &known)?;
         }
-        self.add_documents(writes, &known)
+        self.add_documents(writes, &known, deferred)
     }
 
-    fn add_documents(&mut self, writes: &Writes, known: &Known) -> Result<(), Failure> {
+    fn add_documents(
+        &mut self,
+        writes: &Writes,
+        known: &Known,
+        deferred: &[DocumentKey],
+    ) -> Result<(), Failure> {
         let mut changes = Vec::new();
         for entry in &writes.entries {
             changes.extend(self.change_of_document(entry, known)?);
         }
-        changes.sort_by_key(|change| change.verb);
+        let place = |key: &DocumentKey| deferred.iter().position(|deferred| deferred == key);
+        changes.sort_by_key(|change| (change.verb, place(&change.key)));
         for change in changes {
             self.push(change.verb, change.collection, change.raw, Some(change.key));
         }
@@ -357,7 +365,8 @@ impl Batch {
             let statement =
                 index.and_then(|index| self.statements.get(usize::try_from(index).ok()?));
             let key = statement.and_then(|statement| statement.key.clone());
-            let error = StatementError::of(error, key);
+            let mut error = StatementError::of(error, key);
+            error.is_of_update = self.verb == Verb::Update;
             return Err(Failure::Statement(Box::new(error)));
         }
         let written = reply.get("n").and_then(Bson::as_i32).unwrap_or_default();
