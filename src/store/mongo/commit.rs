@@ -55,7 +55,7 @@ pub(super) async fn commit(
     };
     let mut session = None;
     let done = commit.run(&mut session).await;
-    if let (Err(_), Some(session)) = (&done, session) {
+    if let (Err(StoreError::Unavailable(_)), Some(session)) = (&done, session) {
         tokio::spawn(release(Arc::clone(base), session));
     }
     done
