@@ -31,7 +31,8 @@ pub(super) struct Cast {
 }
 
 impl Cast {
-    /// Writers read at the other gateway. Of the subscribers one sees only what all share, the other what a writer moves there too.
+    /// Writers read at the other gateway. Of the subscribers one sees only what all share, the other what a writer has
+    /// of its own too.
     pub(super) async fn new(servers: &[impl Borrow<Server>; 2]) -> Self {
         let [here, there] = [servers[0].borrow(), servers[1].borrow()];
         let writers = Writer::several(here, WRITERS, 20).await.into_iter();

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::{Client, Documents, PAGE, Replica, Server, Socket};
+use super::{Client, Documents, PAGE, Replica, Server, Socket, writer::expect_unavailable};
 
 /// Between two pages.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -42,8 +42,7 @@ impl Follower {
     pub(crate) async fn pull_until(mut self, stop: watch::Receiver<bool>) -> Self {
         while !*stop.borrow() {
             if let Err(Some(error)) = self.replica.try_page(&self.client).await {
-                let code = &error["extensions"]["code"];
-                assert_eq!(*code, "SERVICE_UNAVAILABLE", "{error}");
+                expect_unavailable(&error);
             }
             tokio::time::sleep(PAUSE).await;
         }
