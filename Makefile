@@ -1,7 +1,7 @@
 # Everything a developer does. `make test` needs nothing but cargo, python3 and on Linux root; what else a test needs, it brings:
 # MongoDB by scripts/mongod, Node and graphql-js by scripts/door-peer.sh.
 
-.PHONY: run test check bench fuzz soak mutants graphiql
+.PHONY: run test check faults bench fuzz soak mutants graphiql
 
 run:
 	cargo run --release -- dev
@@ -17,6 +17,11 @@ check:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 	cargo test --workspace --locked --lib
 	cargo test --workspace --locked --doc
+
+# All that may befall a replica set and its gateways, FAULT_ROUNDS times, 10 if not said.
+faults:
+	@scripts/mongod >/dev/null
+	FAULT_ROUNDS=$${FAULT_ROUNDS:-10} cargo test --locked --test it -- faults:: --nocapture
 
 bench:
 	cargo bench --locked

@@ -5,6 +5,7 @@
 mod commit;
 mod difference;
 mod document;
+mod elections;
 mod failure;
 mod foreign;
 mod lane;
@@ -35,7 +36,8 @@ use tidegate_core::{
 
 pub use self::served::client_options;
 use self::{
-    failure::Failure, lane::Lanes, layout::Layout, places::Places, snapshot::MongoSnapshot,
+    elections::Elections, failure::Failure, lane::Lanes, layout::Layout, places::Places,
+    snapshot::MongoSnapshot,
 };
 use super::{Decide, Snapshot, Store, StoreError, TailEvent};
 
@@ -102,6 +104,7 @@ struct Base {
     database: Database,
     places: Places,
     layout: Layout,
+    elections: Arc<Elections>,
     random: Random,
     call_max: Duration,
     commit_max: Duration,
@@ -131,6 +134,16 @@ impl Base {
         call: impl IntoFuture<Output = mongodb::error::Result<T>, IntoFuture: Send + 'c>,
     ) -> BoxFuture<'c, Result<T, Failure>> {
         within(self.call_max, call.into_future())
+    }
+
+    /// Reads one document as of a moment after the call: a majority follows the primary that answers.
+    async fn linearizable(&self, name: &str, id: &str) -> Result<Option<RawDocumentBuf>, Failure> {
+        let collection = self.database.collection::<RawDocumentBuf>(name);
+        let find = collection
+            .find_one(doc! { "_id": id })
+            .read_concern(ReadConcern::linearizable())
+            .max_time(self.call_max);
+        self.in_time(find).await
     }
 
     /// A pause that grows with the attempts and differs from gateway to gateway, up to half a second.
@@ -171,14 +184,8 @@ impl Store for MongoStore {
 
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
         let base = &self.base;
-        let scopes = base
-            .database
-            .collection::<RawDocumentBuf>(&base.places.scopes);
-        let find = scopes
-            .find_one(doc! { "_id": scope.as_str() })
-            .read_concern(ReadConcern::linearizable())
-            .max_time(base.call_max);
-        let found = base.in_time(find).await?;
+        let found = base.linearizable(&base.places.scopes, scope.as_str());
+        let found = found.await?;
         let state = found.map(|found| reader::scope_state(&found)).transpose()?;
         Ok(state.unwrap_or_default().head)
     }

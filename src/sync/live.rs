@@ -25,7 +25,7 @@ use tokio::{
 
 use self::subscribers::{Subscribers, Ticket};
 use super::{Caller, Page, PullRequest, SyncError, SyncService};
-use crate::store::{Store, TailEvent};
+use crate::store::{Store, StoreError, TailEvent};
 
 /// Where a subscription starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +40,13 @@ pub enum Start {
 /// token does so first, and its client comes back with a new one instead of taking the subscription for finished.
 const EXPIRY_GRACE: Duration = Duration::from_secs(5);
 
+/// Between two looks at a store that could not be read.
+pub(super) const STORE_PAUSE: Duration = Duration::from_millis(500);
+
 impl SyncService {
     /// Pages as they come: first those that catch the client up, then each change soon after its commit. The first
-    /// page is sent at once, even if it is empty. The stream ends with the first error.
+    /// page is sent at once, even if it is empty. The stream ends with the first error, but whoever has had a page is
+    /// not sent away while the store elects a primary: the next one comes when the store can be read again.
     pub fn subscribe(
         self: Arc<Self>,
         caller: Caller,
@@ -105,7 +109,14 @@ impl Subscription {
             }
             let page = match self.ring_page() {
                 Some(page) => page,
-                None => self.store_page().await?,
+                None => match self.store_page().await {
+                    Err(error) if self.outlasts(&error) => {
+                        self.ticket.unread();
+                        sleep(STORE_PAUSE).await;
+                        continue;
+                    }
+                    page => page?,
+                },
             };
             // The first page, and one that `hasMore` announced, are sent even if they are empty: a reset ends with them.
             let awaited = matches!(self.next, Next::First(_) | Next::Read);
@@ -119,6 +130,15 @@ impl Subscription {
                 return Ok(page);
             }
         }
+    }
+
+    /// Whether it waits for this to pass.
+    fn outlasts(&self, error: &SyncError) -> bool {
+        let is_passing = matches!(
+            error,
+            SyncError::Busy | SyncError::Store(StoreError::Unavailable(_))
+        );
+        is_passing && !matches!(self.next, Next::First(_))
     }
 
     /// Waits until there may be news, at the longest until the caller's token ends.

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
 use async_trait::async_trait;
@@ -23,7 +23,7 @@ use tidegate_core::{
     value::{Document, Timestamp, Value},
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 
 use super::*;
 use crate::{
@@ -74,6 +74,8 @@ struct Scripted {
     released: Notify,
     /// How many pushes each commit carried.
     carried: Mutex<Vec<usize>>,
+    /// Whether it can be read.
+    is_down: AtomicBool,
 }
 
 impl Scripted {
@@ -85,6 +87,7 @@ impl Scripted {
             begun: Notify::new(),
             released: Notify::new(),
             carried: Mutex::default(),
+            is_down: AtomicBool::new(false),
         }
     }
 
@@ -126,6 +129,9 @@ impl Store for Scripted {
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        if self.is_down.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable("it is down".to_owned()));
+        }
         self.inner.snapshot().await
     }
 
@@ -283,6 +289,36 @@ async fn a_subscription_that_waits_ends_with_its_token() {
     tokio::time::pause();
     assert!(matches!(pages.next().await, Some(Err(SyncError::Expired))));
     assert!(pages.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_subscription_outlasts_a_store_that_cannot_be_read_and_misses_nothing() {
+    let directory = TempDir::new().unwrap();
+    let (store, sync) = Scripted::on(&directory).serve();
+    let caller = alice(&sync);
+    let subscribe = || {
+        let request = PullRequest::new(None, Types::All, 1, sync.limits()).unwrap();
+        Box::pin(
+            sync.clone()
+                .subscribe(caller.clone(), request, Start::Checkpoint),
+        )
+    };
+    let mut pages = subscribe();
+    assert!(pages.next().await.unwrap().unwrap().reset);
+    store.is_down.store(true, Ordering::Relaxed);
+    for id in ["1", "2", "3"] {
+        sync.push(&caller, create(id)).await.unwrap();
+    }
+    // More than the limit have come, so that the rings do not do.
+    let silent = timeout(2 * live::STORE_PAUSE, pages.next()).await;
+    assert!(silent.is_err(), "{silent:?}");
+    let begun = subscribe().next().await.unwrap();
+    assert!(begun.is_err(), "whoever has had nothing yet is told");
+    store.is_down.store(false, Ordering::Relaxed);
+    for id in ["1", "2", "3"] {
+        let page = pages.next().await.unwrap().unwrap();
+        assert_eq!(*page.changes[0].record.key(), key(id));
+    }
 }
 
 #[tokio::test]

@@ -3,8 +3,10 @@
 //! Every test has its own process, port and store; a server ends with the value that holds it.
 
 mod changes;
+mod configured;
 #[cfg(target_os = "linux")]
 mod disk;
+mod follower;
 pub(crate) mod mongod;
 mod replica;
 mod socket;
@@ -25,13 +27,18 @@ use tempfile::TempDir;
 pub(crate) use self::disk::SmallDisk;
 pub(crate) use self::{
     changes::{create, delete, numbered, statuses, update, update_from},
-    replica::Replica,
+    configured::{CONFIG, SECRET, configured, configured_on, with_secret},
+    follower::Follower,
+    replica::{Documents, Replica},
     socket::Socket,
-    writer::{Pushed, Writer, expect_whole},
+    writer::{COUNTER, Pushed, Writer, expect_whole},
 };
 
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long any request may take: the gateway's own limit is 30 seconds, the rest is for a machine under load.
+const REQUEST_MAX: Duration = Duration::from_secs(45);
 
 /// Runs a command of the binary to its end.
 pub(crate) fn tidegate(directory: &Path, arguments: &[&str]) -> Output {
@@ -68,9 +75,14 @@ fn ended(command: &mut Command) -> Output {
 
 /// Runs a command that must succeed; returns its answer.
 pub(crate) fn answer(directory: &Path, arguments: &[&str]) -> String {
-    let output = tidegate(directory, arguments);
+    answer_of(command(directory).args(arguments))
+}
+
+/// The same for a command with an environment of its own.
+fn answer_of(command: &mut Command) -> String {
+    let output = command.output().unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {complaint}");
+    assert!(output.status.success(), "{command:?}: {complaint}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -84,6 +96,12 @@ pub(crate) fn command(directory: &Path) -> Command {
     command
 }
 
+fn development_signer(directory: &Path) -> Command {
+    let mut sign = command(directory);
+    sign.arg("token");
+    sign
+}
+
 /// A running gateway.
 pub(crate) struct Server {
     child: Child,
@@ -92,6 +110,8 @@ pub(crate) struct Server {
     /// The lines it has printed after the first.
     pub(crate) printed: Receiver<String>,
     directory: PathBuf,
+    /// The command that signs the tokens it believes.
+    sign: fn(&Path) -> Command,
 }
 
 impl Server {
@@ -135,6 +155,7 @@ impl Server {
             url,
             printed,
             directory: directory.to_owned(),
+            sign: development_signer,
         }
     }
 
@@ -152,19 +173,12 @@ impl Server {
         }
     }
 
-    /// A token signed with the server's development key.
+    /// A token that the server believes.
     pub(crate) fn token(&self, user: &str, claims: &Value, expires: &str) -> String {
-        let claims = claims.to_string();
-        let arguments = [
-            "token",
-            "--sub",
-            user,
-            "--claims",
-            &claims,
-            "--expires",
-            expires,
-        ];
-        answer(&self.directory, &arguments).trim().to_owned()
+        let mut sign = (self.sign)(&self.directory);
+        sign.args(["--sub", user, "--expires", expires]);
+        sign.args(["--claims", &claims.to_string()]);
+        answer_of(&mut sign).trim().to_owned()
     }
 
     /// The id of its process.
@@ -238,7 +252,7 @@ impl Client {
         Some(serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}")))
     }
 
-    /// The same, byte for byte.
+    /// The same, byte for byte. To be kept waiting beyond the limit is a failure of its own.
     pub(crate) async fn text(&self, query: &str, variables: Value) -> Option<String> {
         let body = json!({"query": query, "variables": variables}).to_string();
         let request = self
@@ -247,7 +261,9 @@ impl Client {
             .bearer_auth(&self.token)
             .header("content-type", "application/json")
             .body(body);
-        request.send().await.ok()?.text().await.ok()
+        let answer = async { request.send().await.ok()?.text().await.ok() };
+        let answered = tokio::time::timeout(REQUEST_MAX, answer).await;
+        answered.expect("every request is answered within the gateway's limits")
     }
 
     /// Sends an operation that must succeed and returns its data.

@@ -12,6 +12,7 @@ mod crash;
 mod disk;
 mod docs;
 mod embedded;
+mod faults;
 mod fuzz;
 mod harness;
 mod live;

@@ -6,50 +6,16 @@ mod gateways;
 mod mongodb;
 mod tokens;
 
-use std::{fs, path::Path, process::Command};
+use std::fs;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Client, Server, command, complaint, complaint_of};
-
-const SECRET: &str = "a secret that stands nowhere but in the environment";
-
-/// A configuration for shared secrets that holds none.
-const CONFIG: &str = r#"listen = "127.0.0.1:0"
-model = "model.graphql"
-
-[store]
-url = "embedded:data"
-
-[auth]
-algorithms = ["HS256"]
-leeway = "0s"
-"#;
-
-/// A directory with the example model and this configuration.
-fn configured(config: &str) -> TempDir {
-    let directory = TempDir::new().unwrap();
-    fs::write(
-        directory.path().join("model.graphql"),
-        include_str!("../../model.graphql"),
-    )
-    .unwrap();
-    fs::write(directory.path().join("tidegate.toml"), config).unwrap();
-    directory
-}
-
-fn with_secret(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = command(directory);
-    command.args(arguments).env("TIDEGATE_AUTH__SECRET", SECRET);
-    command
-}
-
-fn serve(directory: &TempDir) -> Server {
-    let command = with_secret(directory.path(), &["serve"]);
-    Server::start(directory.path(), command)
-}
+use crate::harness::{
+    CONFIG, Client, SECRET, Server, command, complaint, complaint_of, configured, configured_on,
+    with_secret,
+};
 
 fn client(server: &Server, token: &str) -> Client {
     Client {
@@ -70,7 +36,7 @@ fn token(directory: &TempDir, user: &str) -> String {
 #[tokio::test]
 async fn it_starts_from_a_file_with_its_secret_in_the_environment_and_stops_in_good_order() {
     let directory = configured(CONFIG);
-    let server = serve(&directory);
+    let server = Server::serve(&directory);
     let alice = client(&server, &token(&directory, "alice"));
     let results = alice
         .push_all(json!([{"task": {"create": {"id": "a", "document": {"title": "Stay"}}}}]))
@@ -82,7 +48,7 @@ async fn it_starts_from_a_file_with_its_secret_in_the_environment_and_stops_in_g
         assert_eq!(response.text().await.unwrap(), r#"{"status":"ok"}"#);
     }
     server.stop();
-    let server = serve(&directory);
+    let server = Server::serve(&directory);
     let page = client(&server, &alice.token).pull(None).await;
     assert_eq!(page["changes"][0]["document"]["title"], "Stay");
 }
@@ -237,7 +203,7 @@ fn all_that_is_missing_is_told_at_once() {
 #[tokio::test]
 async fn strangers_learn_nothing_of_the_model() {
     let directory = configured(CONFIG);
-    let server = serve(&directory);
+    let server = Server::serve(&directory);
     let alice = client(&server, &token(&directory, "alice"));
     for query in [
         "{ __schema { types { name } } }",
@@ -276,7 +242,7 @@ async fn introspection_and_graphiql_can_be_asked_for() {
     let directory = configured(&format!(
         "{CONFIG}[graphql]\nintrospection = true\ngraphiql = true\n"
     ));
-    let server = serve(&directory);
+    let server = Server::serve(&directory);
     let alice = client(&server, &token(&directory, "alice"));
     let data = alice
         .data(
@@ -300,7 +266,7 @@ fn code_of(body: &str) -> String {
 #[tokio::test]
 async fn pages_of_the_allowed_origins_may_call_and_no_others() {
     let config = format!("{CONFIG}[http]\nallowed_origins = [\"https://app.example.com\"]\n");
-    let server = serve(&configured(&config));
+    let server = Server::serve(&configured(&config));
     let ask = |method: Method, origin: &str| {
         let request = reqwest::Client::new().request(method, format!("{}/graphql", server.url));
         let request = request

@@ -13,7 +13,7 @@ use tidegate_core::{
     id::DocumentKey,
     transaction::{Loaded, Reads, Refusal, Writes},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 use super::{
     Base,
@@ -29,9 +29,16 @@ use crate::store::{
     decision::{changes_nothing, run_decision},
 };
 
+/// MongoDB's `transactionLifetimeLimitSeconds`, as it comes.
+const TRANSACTION_MAX: Duration = Duration::from_secs(60);
+
+/// So often documents change their order for the sake of a unique index. A value that passes through a longer chain of
+/// documents in one transaction is refused.
+const DEFERRALS_MAX: usize = 32;
+
 /// Carries out a commit in `lane`.
 pub(super) async fn commit(
-    base: &Base,
+    base: &Arc<Base>,
     lane: Lane,
     reads: &Reads,
     decide: Arc<Decide>,
@@ -41,11 +48,44 @@ pub(super) async fn commit(
         lane,
         reads,
         decide,
-        session: None,
         conflicts: 0,
         unsettled: Vec::new(),
+        deferred: Vec::new(),
+        deferrals: 0,
     };
-    commit.run().await
+    let mut session = None;
+    let done = commit.run(&mut session).await;
+    if let (Err(StoreError::Unavailable(_)), Some(session)) = (&done, session) {
+        tokio::spawn(release(Arc::clone(base), session));
+    }
+    done
+}
+
+/// Ends the transaction that a commit which was given up may have left open: the server would keep it, with all that it
+/// locks, for a minute. After an unanswered commit only the session's next transaction ends the one before.
+async fn release(base: Arc<Base>, mut session: ClientSession) {
+    let release = async {
+        for attempt in 0.. {
+            if ended(&base, &mut session).await.is_ok() {
+                return;
+            }
+            sleep(base.pause(attempt)).await;
+        }
+    };
+    // By then MongoDB has ended it, or it is gone.
+    timeout(TRANSACTION_MAX, release).await.unwrap_or_default();
+}
+
+async fn ended(base: &Base, session: &mut ClientSession) -> Result<(), Failure> {
+    if base.in_time(session.abort_transaction()).await.is_ok() {
+        return Ok(());
+    }
+    let next = session.start_transaction();
+    base.in_time(next.with_options(transaction_options(base)))
+        .await?;
+    let read = Reader { base, session }.meta().await.map(drop);
+    drop(base.in_time(session.abort_transaction()).await);
+    read
 }
 
 struct Commit<'c> {
@@ -53,25 +93,27 @@ struct Commit<'c> {
     lane: Lane,
     reads: &'c Reads,
     decide: Arc<Decide>,
-    /// `None` before the first attempt and during each.
-    session: Option<ClientSession>,
     /// How often it met another transaction.
     conflicts: u32,
     /// The group numbers of attempts of which it is not known whether they were committed, and what they would have
     /// written. At most one of them was: each wrote over the number it had read.
     unsettled: Vec<(i64, Writes)>,
+    /// What a unique index refused to have written so early, in the order in which it is written last.
+    deferred: Vec<DocumentKey>,
+    deferrals: usize,
 }
 
 impl Commit<'_> {
     /// Attempts it until one succeeds, fails for good, or the time is over.
-    async fn run(mut self) -> Result<Writes, StoreError> {
+    async fn run(mut self, session: &mut Option<ClientSession>) -> Result<Writes, StoreError> {
         let deadline = Instant::now() + self.base.commit_max;
         let mut failed = Failure::Late;
         for attempt in 0.. {
-            match timeout_at(deadline, self.attempt()).await {
+            match timeout_at(deadline, self.attempt(session)).await {
                 Err(_) => break,
                 Ok(Ok(writes)) => return Ok(writes),
                 Ok(Err(failure)) => match failure.remedy() {
+                    Remedy::GiveUp if self.defers(&failure) => failed = failure,
                     Remedy::GiveUp => return Err(self.final_error(failure)),
                     Remedy::RepeatAfterConflict => {
                         self.conflicts += 1;
@@ -91,15 +133,13 @@ impl Commit<'_> {
 
     /// One transaction. All attempts share a session: beginning the next transaction ends the one before, which the
     /// server would otherwise keep open, with all that it locks, for a minute.
-    async fn attempt(&mut self) -> Result<Writes, Failure> {
+    async fn attempt(&mut self, session: &mut Option<ClientSession>) -> Result<Writes, Failure> {
         let base = self.base;
-        let mut session = match self.session.take() {
+        let session = match session {
             Some(session) => session,
-            None => base.in_time(base.client.start_session()).await?,
+            None => session.insert(base.in_time(base.client.start_session()).await?),
         };
-        let done = self.transaction(&mut session).await;
-        self.session = Some(session);
-        done
+        self.transaction(session).await
     }
 
     async fn transaction(&mut self, session: &mut ClientSession) -> Result<Writes, Failure> {
@@ -163,7 +203,8 @@ impl Commit<'_> {
         let mut plan = Plan::new(base).with_group(self.lane.id(), number);
         if !nothing {
             known.entries = loaded.entries;
-            plan.add(session, &writes, known, self.reads).await?;
+            plan.add(session, &writes, known, self.reads, &self.deferred)
+                .await?;
         }
         plan.send(session).await?;
         Ok(Done {
@@ -224,6 +265,25 @@ impl Commit<'_> {
             .await
             .map_err(|ended| StoreError::Unavailable(ended.to_string()))?;
         Ok((writes?, loaded))
+    }
+
+    /// Whether to write a document that a unique index refuses after others, which may give up its value: before all that
+    /// were deferred so far, or after them where that was tried.
+    fn defers(&mut self, failure: &Failure) -> bool {
+        let Some((key, _)) = failure.refused().filter(|(_, error)| error.is_too_early()) else {
+            return false;
+        };
+        let place = self.deferred.iter().position(|deferred| deferred == key);
+        let is_last = place.is_some_and(|place| place + 1 == self.deferred.len());
+        if is_last || self.deferrals == DEFERRALS_MAX {
+            return false;
+        }
+        self.deferrals += 1;
+        match place {
+            None => self.deferred.insert(0, key.clone()),
+            Some(place) => self.deferred[place..].rotate_left(1),
+        }
+        true
     }
 
     /// What a failure for good amounts to. An attempt before it that is not settled makes it unknown.

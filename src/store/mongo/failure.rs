@@ -40,6 +40,8 @@ pub(super) struct StatementError {
     pub(super) key: Option<DocumentKey>,
     /// The fields the rule speaks of, by their stored names.
     pub(super) fields: Vec<String>,
+    /// Whether it would have changed what is there. Other updates may have to come first then.
+    pub(super) is_of_update: bool,
 }
 
 impl From<Error> for Failure {
@@ -145,6 +147,7 @@ impl StatementError {
             message: error.get_str("errmsg").unwrap_or_default().to_owned(),
             key,
             fields,
+            is_of_update: false,
         }
     }
 
@@ -163,6 +166,11 @@ impl StatementError {
 
     pub(super) fn is_validation(&self) -> bool {
         self.code == DOCUMENT_VALIDATION
+    }
+
+    /// Whether another document had the value that only one may have, and may yet give it up.
+    pub(super) fn is_too_early(&self) -> bool {
+        self.is_of_update && self.is_unique()
     }
 
     pub(super) fn is_unique(&self) -> bool {

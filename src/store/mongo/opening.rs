@@ -2,7 +2,7 @@
 //!
 //! All of it may be done by several gateways at once, and again at every start.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use mongodb::{
     Client, IndexModel,
@@ -15,6 +15,7 @@ use mongodb::{
 
 use super::{
     Base, MongoOptions,
+    elections::Elections,
     failure::{Failure, code},
     layout::Layout,
     places::{EPOCH, FORMAT, GROUPS, GROUPS_END, Places, VERSION_FLOOR},
@@ -29,12 +30,16 @@ const NAMESPACE_EXISTS: i32 = 48;
 
 pub(super) async fn open(options: &MongoOptions, layout: Layout) -> Result<Base, StoreError> {
     let places = Places::new(&options.prefix);
-    let client = connect(options, &places, &layout).await?;
+    let elections = Arc::<Elections>::default();
+    let mut followed = options.clone();
+    followed.client.sdam_event_handler = Some(elections.follow());
+    let client = connect(&followed, &places, &layout).await?;
     let base = Base {
         database: client.database(&options.database),
         client,
         places,
         layout,
+        elections,
         random: options.random.clone(),
         call_max: options.call_max,
         commit_max: options.commit_max,

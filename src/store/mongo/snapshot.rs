@@ -15,7 +15,7 @@ use tidegate_core::{
     push::ClientState,
 };
 
-use super::{Base, failure::Failure, reader::Reader};
+use super::{Base, failure::Failure, places::EPOCH, reader::Reader};
 use crate::store::{Scan, ScanRange, Snapshot, StoreError};
 
 /// The store as it was at one moment.
@@ -26,8 +26,24 @@ pub(super) struct MongoSnapshot {
 }
 
 impl MongoSnapshot {
-    /// Its first read is of the epoch, and fixes the moment: that of the last commit a majority has.
+    /// A snapshot with all that was acknowledged before: after an election the new primary is asked first for something
+    /// that it can only answer once a majority has followed it.
     pub(super) async fn open(base: &Arc<Base>) -> Result<Self, StoreError> {
+        loop {
+            let election = base.elections.latest();
+            if !base.elections.is_proved(election) {
+                base.linearizable(&base.places.meta, EPOCH).await?;
+                base.elections.prove(election);
+            }
+            let snapshot = Self::of_majority(base).await?;
+            if base.elections.latest() == election {
+                return Ok(snapshot);
+            }
+        }
+    }
+
+    /// Its first read is of the epoch, and fixes the moment: that of the last commit the primary knows a majority to have.
+    async fn of_majority(base: &Arc<Base>) -> Result<Self, StoreError> {
         let options = SessionOptions::builder().snapshot(true).build();
         let start = base.client.start_session().with_options(options);
         let mut session = base.in_time(start).await?;

@@ -1,7 +1,9 @@
-//! What one commit sends: statements gathered in batches, scopes first, so that what collides does so early.
+//! What one commit sends: statements gathered in batches ([`batch`]), scopes first, so that what collides does so early.
 //!
 //! Records of the feed are always written whole, so that change events carry them; of the application's documents only
 //! what differs. When to commit, and what becomes of a failure, is [`super::commit`]'s.
+
+mod batch;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -11,7 +13,7 @@ use std::{
 use mongodb::{
     ClientSession,
     bson::{
-        Bson, Document, RawArrayBuf, RawDocumentBuf,
+        RawDocumentBuf,
         raw::{CString, cstr},
         rawdoc,
     },
@@ -22,9 +24,10 @@ use tidegate_core::{
     transaction::{Reads, Writes},
 };
 
+use self::batch::{Batch, Statement, Verb};
 use super::{
     Base,
-    failure::{Failure, StatementError},
+    failure::Failure,
     layout::id_to_bson,
     places::{self, client_id, marker_id, record_id},
     reader::Reader,
@@ -33,13 +36,6 @@ use crate::store::{
     StoreError,
     codec::{self, CodecError},
 };
-
-/// A command carries at most so many bytes of statements, and one more statement: MongoDB takes 16 MiB, and no
-/// statement comes near the rest.
-const BATCH_BYTES: usize = 6 << 20;
-
-/// And at most so many statements.
-const BATCH_STATEMENTS: usize = 10_000;
 
 /// What stands where a commit writes: what is not in it is not there.
 pub(super) struct Known {
@@ -51,29 +47,6 @@ pub(super) struct Known {
 pub(super) struct Plan<'b> {
     base: &'b Base,
     batches: Vec<Batch>,
-}
-
-/// In the order in which the application's documents are written: what a unique index would not have twice is given up
-/// by one document before another takes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Verb {
-    Delete,
-    Update,
-    Insert,
-}
-
-/// Statements of one kind on one collection.
-struct Batch {
-    verb: Verb,
-    collection: String,
-    statements: Vec<Statement>,
-    bytes: usize,
-}
-
-struct Statement {
-    raw: RawDocumentBuf,
-    /// The application's document it writes.
-    key: Option<DocumentKey>,
 }
 
 /// What becomes of one of the application's documents.
@@ -104,13 +77,15 @@ impl<'b> Plan<'b> {
         self
     }
 
-    /// Adds all that `writes` say. What was written without having been read is looked up first.
+    /// Adds all that `writes` say. What was written without having been read is looked up first; of the application's
+    /// documents, those `deferred` come last among their kind.
     pub(super) async fn add(
         &mut self,
         session: &mut ClientSession,
         writes: &Writes,
         mut known: Known,
         reads: &Reads,
+        deferred: &[DocumentKey],
     ) -> Result<(), Failure> {
         let base = self.base;
         let mut reader = Reader { base, session };
@@ -131,15 +106,21 @@ impl<'b> Plan<'b> {
         for item in &items {
             self.add_item(item, &known)?;
         }
-        self.add_documents(writes, &known)
+        self.add_documents(writes, &known, deferred)
     }
 
-    fn add_documents(&mut self, writes: &Writes, known: &Known) -> Result<(), Failure> {
+    fn add_documents(
+        &mut self,
+        writes: &Writes,
+        known: &Known,
+        deferred: &[DocumentKey],
+    ) -> Result<(), Failure> {
         let mut changes = Vec::new();
         for entry in &writes.entries {
             changes.extend(self.change_of_document(entry, known)?);
         }
-        changes.sort_by_key(|change| change.verb);
+        let place = |key: &DocumentKey| deferred.iter().position(|deferred| deferred == key);
+        changes.sort_by_key(|change| (change.verb, place(&change.key)));
         for change in changes {
             self.push(change.verb, change.collection, change.raw, Some(change.key));
         }
@@ -302,25 +283,11 @@ impl<'b> Plan<'b> {
         raw: RawDocumentBuf,
         key: Option<DocumentKey>,
     ) {
-        let batch = self.batches.iter_mut().find(|batch| {
-            batch.verb == verb
-                && batch.collection == collection
-                && batch.bytes < BATCH_BYTES
-                && batch.statements.len() < BATCH_STATEMENTS
-        });
-        let bytes = raw.as_bytes().len();
         let statement = Statement { raw, key };
-        match batch {
-            Some(batch) => {
-                batch.bytes += bytes;
-                batch.statements.push(statement);
-            }
-            None => self.batches.push(Batch {
-                verb,
-                collection: collection.to_owned(),
-                statements: vec![statement],
-                bytes,
-            }),
+        let mut batches = self.batches.iter_mut();
+        match batches.find(|batch| batch.has_room(verb, collection)) {
+            Some(batch) => batch.push(statement),
+            None => self.batches.push(Batch::new(verb, collection, statement)),
         }
     }
 
@@ -330,45 +297,6 @@ impl<'b> Plan<'b> {
             batch.send(self.base, session).await?;
         }
         Ok(())
-    }
-}
-
-impl Batch {
-    async fn send(self, base: &Base, session: &mut ClientSession) -> Result<(), Failure> {
-        let mut statements = RawArrayBuf::new();
-        for statement in &self.statements {
-            statements.push(statement.raw.as_ref());
-        }
-        let command = match self.verb {
-            Verb::Insert => rawdoc! { "insert": self.collection.as_str(), "documents": statements },
-            Verb::Update => rawdoc! { "update": self.collection.as_str(), "updates": statements },
-            Verb::Delete => rawdoc! { "delete": self.collection.as_str(), "deletes": statements },
-        };
-        let run = base.database.run_raw_command(command).session(session);
-        let reply = base.in_time(run).await?;
-        self.check(&reply)
-    }
-
-    /// The driver takes a reply with refused statements for a success.
-    fn check(&self, reply: &Document) -> Result<(), Failure> {
-        let errors = reply.get_array("writeErrors").ok();
-        if let Some(error) = errors.and_then(|errors| errors.first()?.as_document()) {
-            let index = error.get_i32("index").ok();
-            let statement =
-                index.and_then(|index| self.statements.get(usize::try_from(index).ok()?));
-            let key = statement.and_then(|statement| statement.key.clone());
-            let error = StatementError::of(error, key);
-            return Err(Failure::Statement(Box::new(error)));
-        }
-        let written = reply.get("n").and_then(Bson::as_i32).unwrap_or_default();
-        let expected = i32::try_from(self.statements.len()).unwrap_or(i32::MAX);
-        if self.verb == Verb::Delete || written == expected {
-            return Ok(());
-        }
-        Err(Failure::Final(StoreError::Corrupt(format!(
-            "{} holds {written} of {expected} documents that were read in the same transaction",
-            self.collection
-        ))))
     }
 }
 

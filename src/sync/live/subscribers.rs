@@ -117,6 +117,12 @@ impl Ticket {
         self.read_at = Some(lock(&self.subscribers).generation);
     }
 
+    /// Takes `fresh` back, the store having failed: it is to be read without waiting for news.
+    pub(super) fn unread(&mut self) {
+        self.read_at = None;
+        self.waker.notify_one();
+    }
+
     /// Watches exactly these scopes. Where one was not watched before, a write may have passed since the store was read,
     /// so the subscriber stays awake.
     pub(super) fn watch<'a>(&mut self, scopes: impl Iterator<Item = &'a Scope>) {

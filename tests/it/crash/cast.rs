@@ -8,10 +8,9 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{Client, PAGE, Replica, Server, Socket, Writer, expect_whole};
+use crate::harness::{Follower, Server, Writer, expect_whole};
 
 const WRITERS: usize = 4;
 
@@ -19,12 +18,6 @@ pub(super) struct Cast {
     pub(super) writers: Vec<Writer>,
     pub(super) puller: Follower,
     pub(super) subscriber: Follower,
-}
-
-/// A device that only reads.
-pub(super) struct Follower {
-    pub(super) client: Client,
-    replica: Replica,
 }
 
 impl Cast {
@@ -90,43 +83,6 @@ impl Cast {
             assert_eq!(follower.replica.documents(), fresh.documents());
             assert_eq!(follower.replica.resets, 1, "continuity was never broken");
         }
-    }
-}
-
-impl Follower {
-    fn new(client: Client) -> Self {
-        Self {
-            client,
-            replica: Replica::default(),
-        }
-    }
-
-    fn at(self, server: &Server) -> Self {
-        Self {
-            client: self.client.at(server),
-            ..self
-        }
-    }
-
-    async fn pull_until_cut(mut self) -> Self {
-        while self.replica.try_pull(&self.client).await.is_some() {}
-        self
-    }
-
-    async fn connect(&self) -> Socket {
-        let mut socket = Socket::connect(&self.client).await;
-        let checkpoint = json!(self.replica.checkpoint);
-        let changes = format!("changes(checkpoint: {checkpoint}, limit: 50) {{ {PAGE} }}");
-        socket.subscribe("1", &changes).await;
-        socket
-    }
-
-    async fn apply_until_cut(mut self, mut socket: Socket) -> Self {
-        while let Ok(message) = socket.try_next().await {
-            assert_eq!(message["type"], "next", "{message}");
-            self.replica.apply(&message["payload"]["data"]["changes"]);
-        }
-        self
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod faults;
 mod process;
+mod proxy;
 mod tests;
 
 use std::{
@@ -27,7 +28,7 @@ use tempfile::TempDir;
 use tokio::{sync::OnceCell, time::sleep};
 
 use self::process::Process;
-pub(crate) use self::{faults::Times, process::free_port};
+pub(crate) use self::{faults::Times, process::free_port, proxy::Proxy};
 
 /// How long servers may take to start or to elect a primary: several starts may share two cores.
 const PATIENCE: Duration = Duration::from_secs(90);

@@ -11,13 +11,16 @@ use super::{Client, pull_query};
 /// Type and id.
 pub(crate) type Key = (String, String);
 
+/// What a device holds.
+pub(crate) type Documents = BTreeMap<Key, Local>;
+
 /// The local copy of one device.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Replica {
     pub(crate) checkpoint: Option<String>,
     /// How often it was told to begin anew.
     pub(crate) resets: usize,
-    documents: BTreeMap<Key, Local>,
+    documents: Documents,
     /// During a reset: what the server has not yet confirmed.
     unseen: BTreeSet<Key>,
 }
@@ -42,15 +45,28 @@ impl Replica {
     /// The same; nothing if the gateway does not answer.
     pub(crate) async fn try_pull(&mut self, client: &Client) -> Option<()> {
         loop {
-            let variables = json!({"checkpoint": self.checkpoint});
-            let answer = client.try_send(&pull_query(), variables).await?;
-            assert_eq!(answer.get("errors"), None, "a pull failed");
-            let page = &answer["data"]["changesSince"];
-            self.apply(page);
-            if page["hasMore"] == false {
-                return Some(());
+            match self.try_page(client).await {
+                Ok(true) => {}
+                Ok(false) => return Some(()),
+                Err(None) => return None,
+                Err(Some(error)) => panic!("a pull failed: {error}"),
             }
         }
+    }
+
+    /// Pulls one page; whether there is more. An error is the gateway's, or none if it does not answer.
+    pub(crate) async fn try_page(&mut self, client: &Client) -> Result<bool, Option<Value>> {
+        let variables = json!({"checkpoint": self.checkpoint});
+        let mut answer = client
+            .try_send(&pull_query(), variables)
+            .await
+            .ok_or(None)?;
+        if let Some(error) = answer["errors"].get_mut(0) {
+            return Err(Some(error.take()));
+        }
+        let page = &answer["data"]["changesSince"];
+        self.apply(page);
+        Ok(page["hasMore"] == true)
     }
 
     /// Applies a page and its checkpoint at once.
@@ -98,7 +114,7 @@ impl Replica {
     }
 
     /// All it holds.
-    pub(crate) fn documents(&self) -> &BTreeMap<Key, Local> {
+    pub(crate) fn documents(&self) -> &Documents {
         &self.documents
     }
 

@@ -3,15 +3,26 @@
 //!
 //! What happens to the gateway meanwhile is each test's to say.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tidegate_core::{checkpoint::Checkpoint, id::Scope};
+use tokio::sync::watch;
 
 use super::{Client, Replica, Server, create, delete, numbered, push_query, update, update_from};
 
 /// What all writers count on: every push adds one to it.
-const COUNTER: &str = "counter";
+pub(crate) const COUNTER: &str = "counter";
+
+/// Before a push is repeated.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where the changes of a push stand.
 const SHARED: usize = 0;
@@ -23,12 +34,16 @@ const MOVED: usize = 5;
 /// A user with one device; the scopes are the user's own and `team:demo`, which all writers share.
 pub(crate) struct Writer {
     client: Client,
+    /// Where it looks for what it has written; another gateway perhaps.
+    reader: Client,
     name: String,
     epoch: String,
     /// How long the notes of each shared document are.
     notes_bytes: usize,
     /// How many pushes were acknowledged.
     pub(crate) pushes: i64,
+    /// How many of them were answered as repetitions.
+    pub(crate) repetitions: i64,
     next_mutation: i64,
     unanswered: Option<Value>,
     /// The counter's version and value when this writer last heard of it.
@@ -56,12 +71,15 @@ impl Writer {
         let epoch = client.epoch().await;
         let writer = |number| {
             let name = format!("writer-{number}");
+            let client = server.client(&name);
             Self {
-                client: server.client(&name),
+                reader: client.clone(),
+                client,
                 name,
                 epoch: epoch.clone(),
                 notes_bytes,
                 pushes: 0,
+                repetitions: 0,
                 next_mutation: 1,
                 unanswered: None,
                 counter: (1, 0),
@@ -74,6 +92,12 @@ impl Writer {
     /// The same device, after the gateway has moved.
     pub(crate) fn at(mut self, server: &Server) -> Self {
         self.client = self.client.at(server);
+        self.reading_at(server)
+    }
+
+    /// The same device, which reads elsewhere than it writes.
+    pub(crate) fn reading_at(mut self, server: &Server) -> Self {
+        self.reader = self.client.at(server);
         self
     }
 
@@ -86,6 +110,61 @@ impl Writer {
                 Pushed::Cut => return self,
             }
         }
+    }
+
+    /// Pushes until it is told to stop, and counts what is acknowledged and seen by the next read. While the gateway
+    /// says that it cannot now, or says nothing, the push is repeated; the last one may be left without an answer.
+    pub(crate) async fn write_until(
+        mut self,
+        stop: watch::Receiver<bool>,
+        acknowledged: Arc<AtomicI64>,
+    ) -> Self {
+        while !*stop.borrow() {
+            if self.push_or_wait().await {
+                self.expect_own_write(&stop).await;
+                acknowledged.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self
+    }
+
+    /// What was acknowledged is there for the first read that is answered.
+    async fn expect_own_write(&self, stop: &watch::Receiver<bool>) {
+        let query = format!("{{ task(id: \"{COUNTER}\") {{ syncVersion }} }}");
+        while !*stop.borrow() {
+            let answer = self.reader.try_send(&query, json!({})).await;
+            if let Some(mut answer) = answer {
+                let Some(error) = answer["errors"].get_mut(0) else {
+                    let version = answer["data"]["task"]["syncVersion"].as_i64();
+                    assert!(
+                        version >= Some(self.counter.0),
+                        "{version:?} after {:?}",
+                        self.counter
+                    );
+                    return;
+                };
+                expect_unavailable(&error.take());
+            }
+            tokio::time::sleep(PAUSE / 10).await;
+        }
+    }
+
+    /// Repeats the push without an answer, if there is one, until it has one.
+    pub(crate) async fn settle(&mut self) {
+        while self.unanswered.is_some() {
+            self.push_or_wait().await;
+        }
+    }
+
+    /// Whether the push that was due is acknowledged.
+    async fn push_or_wait(&mut self) -> bool {
+        match self.push().await {
+            Pushed::Acknowledged => return true,
+            Pushed::Failed(error) => expect_unavailable(&error),
+            Pushed::Cut => {}
+        }
+        tokio::time::sleep(PAUSE).await;
+        false
     }
 
     /// Sends the push that is due: the one without an answer, or else the next.
@@ -118,6 +197,7 @@ impl Writer {
             assert!(merged || result["status"] == "APPLIED", "{result}");
             versions.push(number(&result["version"]));
         }
+        self.repetitions += i64::from(results[0]["duplicate"] == true);
         let last = self.versions.get(RECURRING);
         assert!(Some(&versions[RECURRING]) > last, "a version came twice");
         let counter = &results[COUNTED]["document"];
@@ -132,13 +212,14 @@ impl Writer {
     }
 
     /// A new document for everybody and the end of the one before; a new one of the writer's own, while the one
-    /// before moves to everybody and the one before that ends; one more on the counter; and one that comes and goes.
+    /// before moves to everybody and the one before that ends; one more on the counter, where the writer's token takes
+    /// the place of the one before; and one that comes and goes.
     fn next_push(&self) -> Value {
         let number = self.pushes;
         let (version, value) = self.counter;
         let (seen, set) = (
-            json!({"minutesSpent": value}),
-            json!({"minutesSpent": value + 1}),
+            json!({"minutesSpent": value, "labels": Vec::from_iter(self.token_after(number))}),
+            json!({"minutesSpent": value + 1, "labels": Vec::from_iter(self.token_after(number + 1))}),
         );
         let shared = json!({
             "title": "shared", "audience": "team:demo", "notes": "x".repeat(self.notes_bytes),
@@ -173,6 +254,17 @@ impl Writer {
 
     fn id(&self, kind: &str, number: impl std::fmt::Display) -> String {
         format!("{}-{kind}-{number}", self.name)
+    }
+
+    /// The writer's part of the counter's labels: a push that took effect late or twice would leave another.
+    fn token_after(&self, pushes: i64) -> Option<String> {
+        (pushes > 0).then(|| self.id("token", pushes - 1))
+    }
+
+    /// What its acknowledged pushes leave alive; the ids of all but the counter.
+    pub(crate) fn left(&self) -> impl Iterator<Item = String> {
+        assert!(self.unanswered.is_none(), "one more push may be stored");
+        self.left_by(self.pushes).into_keys()
     }
 
     /// What so many pushes leave alive: id → scope.
@@ -236,13 +328,27 @@ pub(crate) async fn expect_whole(server: &Server, writers: &[Writer]) -> Replica
     let mut team = Replica::default();
     team.pull(&server.client("auditor")).await;
     let mut pushes = 0;
+    let mut tokens = BTreeSet::new();
     for writer in writers {
-        pushes += writer.stored(&team).await;
+        let stored = writer.stored(&team).await;
+        tokens.extend(writer.token_after(stored));
+        pushes += stored;
     }
     let counter = team.task(COUNTER);
+    let mut labels: Vec<String> = serde_json::from_value(counter["labels"].clone()).unwrap();
+    labels.sort();
+    assert!(labels.iter().eq(&tokens), "{labels:?} are not {tokens:?}");
     assert_eq!(counter["minutesSpent"], pushes, "each once");
     assert_eq!(counter["syncVersion"], pushes + 1, "one version for each");
     team
+}
+
+/// The one error that passes by itself.
+pub(crate) fn expect_unavailable(error: &Value) {
+    assert_eq!(
+        error["extensions"]["code"], "SERVICE_UNAVAILABLE",
+        "{error}"
+    );
 }
 
 fn number(value: &Value) -> i64 {

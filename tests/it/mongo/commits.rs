@@ -119,6 +119,35 @@ async fn a_push_whose_commit_was_not_answered_takes_effect_once() {
     }
 }
 
+/// MongoDB would keep its locks for a minute, which is longer than any other push is repeated.
+#[tokio::test]
+async fn a_commit_that_is_given_up_unanswered_leaves_no_locks_behind() {
+    let deployment = Deployment::replica_set(1).await;
+    let mut impatient = options(&deployment, "app").await;
+    impatient.commit_max = Duration::from_secs(1);
+    impatient.client.app_name = Some("impatient".to_owned());
+    let impatient = Gateway::start(&impatient).await;
+    let other = Gateway::start(&options(&deployment, "app").await).await;
+    let fields = json!({ "audience": "user:alice", "title": "Tea" });
+    other
+        .numbered("alice", 1, vec![other.create("1", fields)])
+        .await;
+    let push = other
+        .numbered_push("alice", 2, vec![other.count_on("1")])
+        .await;
+    let how =
+        doc! { "failCommands": ["commitTransaction"], "errorCode": 91, "appName": "impatient" };
+    deployment.fail_commands(Times::Always, how).await;
+    let caller = impatient.caller("alice");
+    let given_up = impatient.sync.push(&caller, push.clone()).await;
+    let unavailable = matches!(&given_up, Err(SyncError::Store(StoreError::Unavailable(_))));
+    assert!(unavailable, "{given_up:?}");
+    let counted = other.sync.push(&caller, push).await.unwrap();
+    assert_eq!(counted.outcomes[0].version.unwrap().0, 2);
+    let shown = other.document("alice", "1").await.unwrap();
+    assert_eq!(shown["minutes"], 1);
+}
+
 #[tokio::test]
 async fn a_transaction_that_is_broken_off_is_repeated_whole() {
     let deployment = Deployment::replica_set(1).await;

@@ -66,6 +66,54 @@ async fn a_unique_index_rejects_one_change_and_the_rest_of_the_group_is_committe
     }
 }
 
+/// MongoDB looks at an index with every statement, not with the commit.
+#[tokio::test]
+async fn a_value_that_must_be_unique_passes_along_a_chain_of_documents_in_one_push() {
+    let mongo = Mongo::start().await;
+    let gateway = Gateway::start(&mongo.options().await).await;
+    with_unique_email(&mongo.database().await).await;
+    let ids = ["1", "2", "3", "4"];
+    let create = |id: &&str| {
+        let email = format!("{id}@x.org");
+        gateway.create(
+            id,
+            json!({ "audience": "user:alice", "title": "x", "email": email }),
+        )
+    };
+    gateway
+        .push("alice", ids.iter().map(create).collect())
+        .await;
+    // Who gives a value up and who takes it, in orders that suit no fixed one of the documents.
+    for (chain, version) in [
+        ["1", "2", "3", "4"],
+        ["4", "3", "2", "1"],
+        ["3", "1", "4", "2"],
+    ]
+    .iter()
+    .zip(1..)
+    {
+        let passed = chain.iter().zip(["a", "b", "c", "d"]).map(|(id, name)| {
+            let email = format!("{name}@{version}.org");
+            gateway.update(id, 2 * version - 1, json!({ "email": email }))
+        });
+        assert_eq!(
+            statuses(&gateway.push("alice", passed.collect()).await),
+            [Applied; 4]
+        );
+        let moved = chain.iter().zip(["b", "c", "d", "e"]).map(|(id, name)| {
+            let email = format!("{name}@{version}.org");
+            gateway.update(id, 2 * version, json!({ "email": email }))
+        });
+        let moved = gateway.push("alice", moved.rev().collect()).await;
+        assert_eq!(statuses(&moved), [Applied; 4], "{chain:?}");
+    }
+    let taken = gateway.update("1", 7, json!({ "email": "b@3.org" }));
+    assert_eq!(
+        statuses(&gateway.push("alice", vec![taken]).await),
+        [Rejected]
+    );
+}
+
 #[tokio::test]
 async fn of_several_changes_to_a_document_the_one_that_put_the_value_in_is_to_blame() {
     let mongo = Mongo::start().await;

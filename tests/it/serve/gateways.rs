@@ -4,9 +4,8 @@ use futures_util::future::join_all;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
-use super::{CONFIG, client, configured, with_secret};
 use crate::harness::{
-    Client, Replica, Server, Socket, create, delete,
+    Client, Replica, Server, Socket, configured_on, create, delete,
     mongod::{Deployment, fresh_database},
     numbered, update, update_from,
 };
@@ -63,18 +62,13 @@ fn held(replica: &Replica) -> Vec<(String, Value)> {
 async fn four_users_on_two_gateways_end_with_what_the_server_has() {
     let deployment = Deployment::shared().await;
     let database = fresh_database();
-    let directory = configured(&CONFIG.replace("embedded:data", &deployment.url(&database)));
-    let start = || Server::start(directory.path(), with_secret(directory.path(), &["serve"]));
-    let servers = [start(), start()];
+    let directory = configured_on(&deployment.url(&database));
+    let servers = [Server::serve(&directory), Server::serve(&directory)];
     let mut devices = USERS.map(|user| {
-        let claims = r#"{"teams":["red"]}"#;
-        let config = ["--config", "tidegate.toml", "--claims", claims];
-        let arguments = [&["token", "--sub", user], &config[..]].concat();
-        let output = with_secret(directory.path(), &arguments).output().unwrap();
-        let token = String::from_utf8(output.stdout).unwrap();
+        let here = servers[0].client_with(user, &json!({"teams": ["red"]}));
         Device {
             user,
-            gateways: [0, 1].map(|gateway: usize| client(&servers[gateway], token.trim())),
+            gateways: [here.clone(), here.at(&servers[1])],
             replica: Replica::default(),
             next_id: 1,
         }

@@ -6,22 +6,16 @@ use std::process::Output;
 use mongodb::bson::{Document, doc};
 use reqwest::StatusCode;
 use serde_json::json;
-use tempfile::TempDir;
 
-use super::{CONFIG, assert_says, client, configured, token, with_secret};
+use super::{assert_says, client, configured_on, token, with_secret};
 use crate::harness::{
     Server, Socket,
     mongod::{Deployment, ROOT, free_port, fresh_database, until},
 };
 
-/// A configuration whose store is this one.
-fn on(url: &str) -> TempDir {
-    configured(&CONFIG.replace("embedded:data", url))
-}
-
 /// What `check` says of a MongoDB that cannot be used: all of it but what is good.
 fn complaint(url: &str) -> String {
-    let directory = on(url);
+    let directory = configured_on(url);
     let mut check = with_secret(directory.path(), &["check"]);
     let Output {
         status,
@@ -104,7 +98,7 @@ async fn check_names_wrong_credentials_and_a_missing_right() {
     );
 
     // `readWrite` on its own database is enough; the users are in another.
-    let directory = on(&(anonymous + "&authSource=admin"));
+    let directory = configured_on(&(anonymous + "&authSource=admin"));
     let mut check = with_secret(directory.path(), &["check"]);
     check.env("TIDEGATE_STORE__USERNAME", "gateway");
     check.env("TIDEGATE_STORE__PASSWORD", password);
@@ -121,7 +115,7 @@ async fn check_names_wrong_credentials_and_a_missing_right() {
 async fn serve_waits_for_mongodb_and_says_so_until_it_comes() {
     let deployment = Deployment::replica_set(1).await;
     deployment.kill(0);
-    let directory = on(&deployment.url("app"));
+    let directory = configured_on(&deployment.url("app"));
     let mut serve = with_secret(directory.path(), &["serve"]);
     let address = nowhere();
     serve.env("TIDEGATE_LISTEN", &address);
@@ -156,7 +150,7 @@ async fn serve_waits_for_mongodb_and_says_so_until_it_comes() {
 #[tokio::test]
 async fn serve_refuses_a_server_that_waiting_would_not_mend() {
     let standalone = Deployment::standalone().await;
-    let directory = on(&standalone.url("app"));
+    let directory = configured_on(&standalone.url("app"));
     let told = crate::harness::complaint_of(&mut with_secret(directory.path(), &["serve"]));
     assert_says(&told, &["is a standalone server"]);
 }
@@ -165,9 +159,8 @@ async fn serve_refuses_a_server_that_waiting_would_not_mend() {
 async fn pushes_pulls_and_subscriptions_work_on_mongodb() {
     let deployment = Deployment::shared().await;
     let database = fresh_database();
-    let directory = on(&deployment.url(&database));
-    let start = || Server::start(directory.path(), with_secret(directory.path(), &["serve"]));
-    let server = start();
+    let directory = configured_on(&deployment.url(&database));
+    let server = Server::serve(&directory);
     let alice = client(&server, &token(&directory, "alice"));
     let mut socket = Socket::follow(&alice, "").await;
     socket.page().await;
@@ -186,7 +179,7 @@ async fn pushes_pulls_and_subscriptions_work_on_mongodb() {
     assert_eq!(task.get_str("title").unwrap(), "Stay");
     server.stop();
 
-    let server = start();
+    let server = Server::serve(&directory);
     let page = client(&server, &alice.token)
         .pull(page["checkpoint"].as_str())
         .await;

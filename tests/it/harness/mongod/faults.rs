@@ -1,6 +1,7 @@
 //! What befalls servers: killed, hung, stepped down, or failing by command. Whoever does harm to a deployment has one of
 //! its own, not the shared one.
 
+use futures_util::{TryStreamExt, future::join_all};
 use mongodb::{
     bson::{Bson, Document, doc},
     options::{ReadPreference, SelectionCriteria},
@@ -69,17 +70,80 @@ impl Deployment {
         self.tell_primary(command).await;
     }
 
+    /// The same for commands of gateways; returns when so many have failed.
+    pub(crate) async fn fail_gateways(&self, times: i32, mut how: Document) {
+        how.insert("appName", "tidegate");
+        let command =
+            doc! {"configureFailPoint": "failCommand", "mode": {"times": times}, "data": how};
+        let told = self.tell_primary(command).await;
+        let before = told.get("count").and_then(Bson::as_i32).unwrap();
+        let all = before + times;
+        let wait =
+            doc! {"waitForFailPoint": "failCommand", "timesEntered": all, "maxTimeMS": 60_000};
+        self.tell_primary(wait).await;
+    }
+
+    /// Keeps from those who follow a primary what a majority has, from the next write on.
+    pub(crate) async fn withhold_commit_point(&self, primary: usize) {
+        let how = doc! {
+            "failCommands": ["getMore"], "appName": "OplogFetcher", "failInternalCommands": true,
+            "blockConnection": true, "blockTimeMS": 60_000,
+        };
+        let command = doc! {"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": how};
+        self.tell(primary, command).await;
+    }
+
+    /// All nodes but one take no more writes from others.
+    pub(crate) async fn stop_replication(&self, but: usize) {
+        self.replication("alwaysOn", but).await;
+    }
+
+    pub(crate) async fn resume_replication(&self, but: usize) {
+        self.replication("off", but).await;
+    }
+
+    async fn replication(&self, stopped: &str, but: usize) {
+        let command = doc! {"configureFailPoint": "stopReplProducer", "mode": stopped};
+        let others = (0..self.nodes.len()).filter(|node| *node != but);
+        join_all(others.map(|node| self.tell(node, command.clone()))).await;
+    }
+
+    async fn tell(&self, node: usize, command: Document) {
+        let admin = self.nodes[node].client().await.database("admin");
+        admin.run_command(command).await.unwrap();
+    }
+
+    /// Kills the cursors of all change streams on a database.
+    pub(crate) async fn kill_streams(&self, database: &str) {
+        let client = self.client().await;
+        let database = client.database(database);
+        let all = doc! {"$currentOp": {"idleCursors": true}};
+        // An idle cursor goes by another name than one that waits for news.
+        let names = ["$cmd", "$cmd.aggregate"].map(|name| format!("{}.{name}", database.name()));
+        let streams = doc! {"$match": {"ns": {"$in": &names}, "cursor.tailable": true}};
+        let admin = client.database("admin");
+        let found = admin.aggregate([all, streams]).await.unwrap();
+        let found: Vec<Document> = found.try_collect().await.unwrap();
+        let ids = found
+            .iter()
+            .filter_map(|stream| stream.get_document("cursor").ok()?.get("cursorId"));
+        let ids: Vec<&Bson> = ids.collect();
+        assert!(!ids.is_empty(), "nobody follows {}", database.name());
+        let kill = doc! {"killCursors": "$cmd.aggregate", "cursors": ids};
+        database.run_command(kill).await.unwrap();
+    }
+
     /// Lets commands on the primary succeed again.
     pub(crate) async fn heal_commands(&self) {
         let command = doc! {"configureFailPoint": "failCommand", "mode": "off"};
         self.tell_primary(command).await;
     }
 
-    async fn tell_primary(&self, command: Document) {
+    async fn tell_primary(&self, command: Document) -> Document {
         let client = self.client().await;
         let admin = client.database("admin");
         let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
         let told = admin.run_command(command).selection_criteria(primary);
-        told.await.unwrap();
+        told.await.unwrap()
     }
 }

@@ -1,0 +1,118 @@
+//! Statements of one kind on one collection, as one command, and what the server says of them.
+//!
+//! What they write, and in which order batches are sent, is not known here.
+
+use mongodb::{
+    ClientSession,
+    bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, rawdoc},
+};
+use tidegate_core::id::DocumentKey;
+
+use crate::store::{
+    StoreError,
+    mongo::{
+        Base,
+        failure::{Failure, StatementError},
+    },
+};
+
+/// A command carries at most so many bytes of statements, and one more statement: MongoDB takes 16 MiB, and no
+/// statement comes near the rest.
+const BYTES_MAX: usize = 6 << 20;
+
+/// And at most so many statements.
+const STATEMENTS_MAX: usize = 10_000;
+
+/// In the order in which the application's documents are written: what a unique index would not have twice is given up
+/// by one document before another takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verb {
+    Delete,
+    Update,
+    Insert,
+}
+
+/// Statements of one kind on one collection.
+pub(super) struct Batch {
+    verb: Verb,
+    collection: String,
+    statements: Vec<Statement>,
+    bytes: usize,
+}
+
+pub(super) struct Statement {
+    pub(super) raw: RawDocumentBuf,
+    /// The application's document it writes.
+    pub(super) key: Option<DocumentKey>,
+}
+
+impl Batch {
+    pub(super) fn new(verb: Verb, collection: &str, statement: Statement) -> Self {
+        Self {
+            verb,
+            collection: collection.to_owned(),
+            bytes: statement.raw.as_bytes().len(),
+            statements: vec![statement],
+        }
+    }
+
+    /// Whether a statement of this kind on this collection belongs here.
+    pub(super) fn has_room(&self, verb: Verb, collection: &str) -> bool {
+        self.verb == verb
+            && self.collection == collection
+            && self.bytes < BYTES_MAX
+            && self.statements.len() < STATEMENTS_MAX
+    }
+
+    pub(super) fn push(&mut self, statement: Statement) {
+        self.bytes += statement.raw.as_bytes().len();
+        self.statements.push(statement);
+    }
+
+    /// Sends it. The first statement that is refused ends the transaction.
+    pub(super) async fn send(
+        self,
+        base: &Base,
+        session: &mut ClientSession,
+    ) -> Result<(), Failure> {
+        let mut statements = RawArrayBuf::new();
+        for statement in &self.statements {
+            statements.push(statement.raw.as_ref());
+        }
+        let command = match self.verb {
+            Verb::Insert => rawdoc! { "insert": self.collection.as_str(), "documents": statements },
+            Verb::Update => rawdoc! { "update": self.collection.as_str(), "updates": statements },
+            Verb::Delete => rawdoc! { "delete": self.collection.as_str(), "deletes": statements },
+        };
+        let run = base.database.run_raw_command(command).session(session);
+        let reply = base.in_time(run).await?;
+        self.check(&reply)
+    }
+
+    /// The driver takes a reply with refused statements for a success.
+    fn check(&self, reply: &Document) -> Result<(), Failure> {
+        let errors = reply.get_array("writeErrors").ok();
+        if let Some(error) = errors.and_then(|errors| errors.first()?.as_document()) {
+            return Err(Failure::Statement(Box::new(self.refused(error))));
+        }
+        let written = reply.get("n").and_then(Bson::as_i32).unwrap_or_default();
+        let expected = i32::try_from(self.statements.len()).unwrap_or(i32::MAX);
+        if self.verb == Verb::Delete || written == expected {
+            return Ok(());
+        }
+        Err(Failure::Final(StoreError::Corrupt(format!(
+            "{} holds {written} of {expected} documents that were read in the same transaction",
+            self.collection
+        ))))
+    }
+
+    fn refused(&self, error: &Document) -> StatementError {
+        let index = error.get_i32("index").ok();
+        let statement = index.and_then(|index| self.statements.get(usize::try_from(index).ok()?));
+        let key = statement.and_then(|statement| statement.key.clone());
+        StatementError {
+            is_of_update: self.verb == Verb::Update,
+            ..StatementError::of(error, key)
+        }
+    }
+}

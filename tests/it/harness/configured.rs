@@ -1,0 +1,53 @@
+//! `serve` as an operator runs it: a directory with the example model, a configuration, and the secret in the environment.
+//!
+//! What a configuration may say is not known here.
+
+use std::{fs, path::Path, process::Command};
+
+use tempfile::TempDir;
+
+use super::{Server, command};
+
+pub(crate) const SECRET: &str = "a secret that stands nowhere but in the environment";
+
+/// A configuration for shared secrets that holds none.
+pub(crate) const CONFIG: &str = r#"listen = "127.0.0.1:0"
+model = "model.graphql"
+
+[store]
+url = "embedded:data"
+
+[auth]
+algorithms = ["HS256"]
+leeway = "0s"
+"#;
+
+/// A directory with the example model and this configuration.
+pub(crate) fn configured(config: &str) -> TempDir {
+    let directory = TempDir::new().unwrap();
+    let model = include_str!("../../../model.graphql");
+    fs::write(directory.path().join("model.graphql"), model).unwrap();
+    fs::write(directory.path().join("tidegate.toml"), config).unwrap();
+    directory
+}
+
+/// The same with this store.
+pub(crate) fn configured_on(url: &str) -> TempDir {
+    configured(&CONFIG.replace("embedded:data", url))
+}
+
+pub(crate) fn with_secret(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = command(directory);
+    command.args(arguments).env("TIDEGATE_AUTH__SECRET", SECRET);
+    command
+}
+
+impl Server {
+    /// `tidegate serve` by a directory's configuration.
+    pub(crate) fn serve(directory: &TempDir) -> Self {
+        let directory = directory.path();
+        let mut server = Self::start(directory, with_secret(directory, &["serve"]));
+        server.sign = |directory| with_secret(directory, &["token", "--config", "tidegate.toml"]);
+        server
+    }
+}

@@ -1,0 +1,138 @@
+//! A wire between one gateway and one mongod, which can lose what the server says of a commit after it was carried out.
+//!
+//! Messages pass as they are; of their content only the name of the command is looked at.
+
+use std::{
+    collections::HashSet,
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::Notify,
+    task::JoinHandle,
+};
+
+use super::Deployment;
+
+/// The header of a message: its length, its id, the id of what it answers, and its kind, four bytes each.
+const HEADER: usize = 16;
+/// A command's name follows header, flags, the kind of the section, the document's length and the type of its first
+/// element.
+const NAME: usize = HEADER + 4 + 1 + 4 + 1;
+
+/// The wire; it is cut when this is dropped.
+pub(crate) struct Proxy {
+    port: u16,
+    loss: Arc<Loss>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Loss {
+    loses: AtomicBool,
+    lost: Notify,
+}
+
+impl Proxy {
+    /// A wire to a node.
+    pub(crate) async fn to(deployment: &Deployment, node: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = deployment.nodes[node].address();
+        let loss = Arc::<Loss>::default();
+        Self {
+            port: listener.local_addr().unwrap().port(),
+            accepting: tokio::spawn(accept(listener, address, Arc::clone(&loss))),
+            loss,
+        }
+    }
+
+    /// The URL of a database by this wire and no other.
+    pub(crate) fn url(&self, database: &str) -> String {
+        format!(
+            "mongodb://127.0.0.1:{}/{database}?directConnection=true",
+            self.port
+        )
+    }
+
+    /// Loses all answers to commits from now on; returns when the first is lost.
+    pub(crate) async fn lose_commits(&self) {
+        self.loss.loses.store(true, Ordering::SeqCst);
+        self.loss.lost.notified().await;
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, address: String, loss: Arc<Loss>) {
+    loop {
+        let (client, _) = listener.accept().await.unwrap();
+        let Ok(server) = TcpStream::connect(&address).await else {
+            continue;
+        };
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        let commits = Arc::default();
+        let asking = ask(from_client, to_server, Arc::clone(&commits));
+        let answering = answer(from_server, to_client, commits, Arc::clone(&loss));
+        // Whichever side ends, the other is told by the end of its connection.
+        tokio::spawn(async {
+            tokio::select! { _ = asking => {}, _ = answering => {} }
+        });
+    }
+}
+
+/// The ids of a connection's commits.
+type Commits = Arc<Mutex<HashSet<[u8; 4]>>>;
+
+async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, commits: Commits) -> io::Result<()> {
+    loop {
+        let message = read(&mut from).await?;
+        if message[NAME..].starts_with(b"commitTransaction\0") {
+            commits.lock().unwrap().insert(id(&message, 4));
+        }
+        to.write_all(&message).await?;
+    }
+}
+
+async fn answer(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    commits: Commits,
+    loss: Arc<Loss>,
+) -> io::Result<()> {
+    loop {
+        let message = read(&mut from).await?;
+        let is_commit = commits.lock().unwrap().remove(&id(&message, 8));
+        if is_commit && loss.loses.load(Ordering::SeqCst) {
+            loss.lost.notify_one();
+        } else {
+            to.write_all(&message).await?;
+        }
+    }
+}
+
+async fn read(from: &mut OwnedReadHalf) -> io::Result<Vec<u8>> {
+    let mut message = vec![0; HEADER];
+    from.read_exact(&mut message).await?;
+    let length = u32::from_le_bytes(id(&message, 0));
+    message.resize(usize::try_from(length).unwrap(), 0);
+    from.read_exact(&mut message[HEADER..]).await?;
+    Ok(message)
+}
+
+fn id(message: &[u8], at: usize) -> [u8; 4] {
+    message[at..at + 4].try_into().unwrap()
+}
