@@ -54,6 +54,13 @@ struct Line {
     first_answer: bool,
 }
 
+impl Line {
+    /// Whether it may be a create that found the document as it would have made it.
+    fn kept(&self) -> bool {
+        self.sent.is_create() && self.status == Status::Applied
+    }
+}
+
 /// The edits of the store's present history.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
@@ -188,12 +195,10 @@ impl Ledger {
     }
 }
 
-/// The edits that made a version, one each; creates that found the document as they would have made it made none.
+/// The edits by the versions they made; creates that made none come after the one that did.
 fn in_order(lines: &[Line]) -> Vec<&Line> {
     let mut lines: Vec<&Line> = lines.iter().collect();
-    let kept = |line: &Line| line.sent.is_create() && line.status == Status::Applied;
-    lines.sort_by_key(|line| (line.version, kept(line), line.sent.number));
-    lines.dedup_by(|later, earlier| later.version == earlier.version && kept(later));
+    lines.sort_by_key(|line| (line.version, line.kept(), line.sent.number));
     lines
 }
 

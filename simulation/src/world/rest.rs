@@ -8,7 +8,7 @@ use tidegate_core::{
 };
 
 use super::{
-    GATEWAYS, Tally, World,
+    GATEWAYS, GIVEN_UP, Tally, World,
     device::{Device, PAGES_MAX},
 };
 use crate::{
@@ -23,6 +23,8 @@ impl World {
     pub(super) async fn rest(mut self) -> Result<Tally, Violation> {
         self.store.release_all();
         (0..GATEWAYS).for_each(|gateway| self.store.catch_up(gateway, None));
+        // So long that whoever waits for the store to come back has tried again.
+        tokio::time::sleep(GIVEN_UP).await;
         self.settle().await?;
         for device in 0..self.devices.len() {
             let claimed = self.caller(self.devices[device].user()).1.claimed;

@@ -52,6 +52,10 @@ impl<'l> Account<'l> {
 
     /// The edit that made the next version.
     pub(super) fn enter(&mut self, line: &'l Line) -> Judged {
+        let made = |last: &&Line| last.version == line.version;
+        if self.last.as_ref().is_some_and(made) && line.kept() {
+            return self.judge_kept(line);
+        }
         self.judge_version(line)?;
         match &line.sent.change.action {
             Action::Create { document, .. } if self.lines.is_empty() => {
@@ -77,11 +81,25 @@ impl<'l> Account<'l> {
         Ok(())
     }
 
-    /// Versions follow one another; only a new beginning may leave some out, which were collected.
+    /// A create that found the document as it would have made it.
+    fn judge_kept(&self, line: &Line) -> Judged {
+        let Action::Create { document, .. } = &line.sent.change.action else {
+            return Ok(());
+        };
+        let stands = document.iter().all(|(name, value)| {
+            value.is_null() || self.untold.contains(name) || self.body.get(name) == Some(value)
+        });
+        expect(stands, Property::NothingLost, || {
+            format!("{line:?} was told that it stands, over {:?}", self.body)
+        })
+    }
+
+    /// Versions follow one another; only a new beginning may leave some out, where the end before it was collected.
     fn judge_version(&self, line: &Line) -> Judged {
         let last = self.last.map_or(Version::NONE, |last| last.version);
         let next = last.next() == Some(line.version);
-        let begins = self.lines.is_empty() && line.sent.is_create() && line.version > last;
+        let forgotten = self.last.is_none() || self.collected.contains(&(self.key.clone(), last));
+        let begins = forgotten && line.sent.is_create() && line.version > last;
         expect(next || begins, Property::ExactlyOnce, || {
             format!("{line:?} follows version {last} of {:?}", self.key)
         })
@@ -163,6 +181,7 @@ impl<'l> Account<'l> {
         for field in fields {
             self.judge_theirs(line, field)?;
             self.judge_join(line, field)?;
+            self.judge_yielding(line, field)?;
             if field.taken == Taken::Theirs {
                 self.judge_conflict(line, field)?;
             } else {
@@ -182,6 +201,7 @@ impl<'l> Account<'l> {
         for field in line.fields.iter().flatten() {
             self.judge_theirs(line, field)?;
             self.judge_join(line, field)?;
+            self.judge_yielding(line, field)?;
             self.judge_conflict(line, field)?;
         }
         let all_known = self.lines.iter().all(|other| {
@@ -225,6 +245,25 @@ impl<'l> Account<'l> {
             || self.yields(line, field);
         expect(may, Property::NothingLost, || {
             format!("{line:?} overwrote {writer:?} unseen")
+        })
+    }
+
+    /// An update gives way only where the policy lets it.
+    fn judge_yielding(&self, line: &Line, field: &FieldOutcome) -> Judged {
+        if field.taken != Taken::Theirs || line.sent.is_create() {
+            return Ok(());
+        }
+        let merges = self.policy(line) == Policy::Merge;
+        let (mine, theirs) = (field.mine.as_ref(), field.theirs.as_ref());
+        let may = match self.strategy(&field.field).filter(|_| merges) {
+            Some(MergeStrategy::Client) => false,
+            Some(MergeStrategy::Max) => whole(mine) <= whole(theirs),
+            Some(MergeStrategy::Min) => whole(mine) >= whole(theirs),
+            Some(MergeStrategy::Server | MergeStrategy::Latest) => true,
+            _ => self.overlap(line) != Overlap::ClientWins,
+        };
+        expect(may, Property::NothingLost, || {
+            format!("{field:?} of {line:?} gave way against its policy")
         })
     }
 
@@ -364,6 +403,13 @@ fn same_client(line: &Line, other: &Line) -> bool {
 /// As a client sees it, absent and null are one.
 fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     a.unwrap_or(&Value::Null) == b.unwrap_or(&Value::Null)
+}
+
+fn whole(value: Option<&Value>) -> Option<i32> {
+    match value {
+        Some(Value::Int(number)) => Some(*number),
+        _ => None,
+    }
 }
 
 fn sum(theirs: Option<&Value>, mine: Option<&Value>, seen: Option<&Value>) -> Option<Value> {
