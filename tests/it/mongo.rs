@@ -6,6 +6,7 @@
 mod commits;
 mod contention;
 mod documents;
+mod fairness;
 mod feeds;
 mod foreign;
 mod gateway;
