@@ -6,6 +6,7 @@ mod changes;
 #[cfg(target_os = "linux")]
 mod disk;
 pub(crate) mod mongod;
+mod outbox;
 mod replica;
 mod socket;
 mod writer;
@@ -21,14 +22,15 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-#[cfg(target_os = "linux")]
-pub(crate) use self::disk::SmallDisk;
 pub(crate) use self::{
     changes::{create, delete, numbered, statuses, update, update_from},
+    outbox::Outbox,
     replica::Replica,
     socket::Socket,
     writer::{Pushed, Writer, expect_whole},
 };
+#[cfg(target_os = "linux")]
+pub(crate) use self::disk::SmallDisk;
 
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

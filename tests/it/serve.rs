@@ -1,9 +1,11 @@
 //! `serve` as an operator meets it: what a configuration may say, what is refused by name, and what strangers see.
 //!
-//! Whose tokens it believes is told in `tokens`, what becomes of a MongoDB in `mongodb`.
+//! Whose tokens it believes is told in `tokens`, what becomes of a MongoDB in the other rooms.
 
 mod gateways;
+mod maintenance;
 mod mongodb;
+mod restore;
 mod tokens;
 
 use std::{fs, path::Path, process::Command};

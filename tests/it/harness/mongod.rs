@@ -2,6 +2,7 @@
 //!
 //! What can befall them is in `faults`; a mongod comes from `scripts/mongod`.
 
+mod backup;
 mod faults;
 mod process;
 mod tests;
@@ -27,7 +28,7 @@ use tempfile::TempDir;
 use tokio::{sync::OnceCell, time::sleep};
 
 use self::process::Process;
-pub(crate) use self::{faults::Times, process::free_port};
+pub(crate) use self::{backup::Backup, faults::Times, process::free_port};
 
 /// How long servers may take to start or to elect a primary: several starts may share two cores.
 const PATIENCE: Duration = Duration::from_secs(90);
