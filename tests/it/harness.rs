@@ -5,6 +5,8 @@
 mod changes;
 #[cfg(target_os = "linux")]
 mod disk;
+#[cfg(target_os = "linux")]
+mod dns;
 pub(crate) mod mongod;
 mod outbox;
 mod replica;
@@ -30,7 +32,7 @@ pub(crate) use self::{
     writer::{Pushed, Writer, expect_whole},
 };
 #[cfg(target_os = "linux")]
-pub(crate) use self::disk::SmallDisk;
+pub(crate) use self::{disk::SmallDisk, dns::NameServer};
 
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

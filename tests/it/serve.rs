@@ -6,6 +6,7 @@ mod gateways;
 mod maintenance;
 mod mongodb;
 mod restore;
+mod tls;
 mod tokens;
 
 use std::{fs, path::Path, process::Command};

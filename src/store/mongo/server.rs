@@ -43,9 +43,14 @@ pub(super) enum ServerProblem {
     Unreachable(String),
     /// A server takes connections and does not speak.
     #[error(
-        "{0} takes connections and does not answer as MongoDB does; see that store.url has tls=true if the server wants TLS and only then, and that the server's certificate is of this name and of an authority that tlsCAFile names"
+        "{host} takes connections and does not answer as MongoDB does: {told}; see that store.url has tls=true if the server wants TLS and only then, and that the server's certificate is of this name and of an authority that tlsCAFile names"
     )]
-    Silent(String),
+    Silent {
+        /// Who.
+        host: String,
+        /// What was heard instead.
+        told: String,
+    },
     /// The name of a `mongodb+srv` URL, or of a host.
     #[error("the hosts of store.url cannot be looked up: {0}")]
     Lookup(String),
@@ -124,7 +129,7 @@ impl ServerProblem {
         matches!(
             self,
             Unreachable(_)
-                | Silent(_)
+                | Silent { .. }
                 | Lookup(_)
                 | NoPrimary { .. }
                 | NotInitiated(_)

@@ -1,13 +1,17 @@
 //! Why the driver found no server to talk to. The driver says so in one long line about all hosts; here each host is
 //! asked by itself what it is.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use mongodb::{
     Client,
     bson::{Document, doc},
     error::{Error, ErrorKind},
+    event::{EventHandler, sdam::SdamEvent},
     options::{ClientOptions, ServerAddress},
 };
 use tokio::{net::TcpStream, time::timeout};
@@ -20,7 +24,8 @@ const HOST_DEADLINE: Duration = Duration::from_secs(3);
 /// What one host said.
 enum Voice {
     Nothing(String),
-    Noise,
+    /// Something else than MongoDB, or MongoDB with TLS and us without, or the other way round: what the driver made of it.
+    Noise(String),
     Hello(Document),
 }
 
@@ -54,12 +59,13 @@ async fn ask_everybody(options: &ClientOptions) -> ServerProblem {
         _ => None,
     });
     let noise = || {
-        let mut noisy = voices
-            .iter()
-            .filter(|(_, voice)| matches!(voice, Voice::Noise));
-        noisy
-            .next()
-            .map(|(host, _)| ServerProblem::Silent(host.to_string()))
+        voices.iter().find_map(|(host, voice)| match voice {
+            Voice::Noise(told) => Some(ServerProblem::Silent {
+                host: host.to_string(),
+                told: told.clone(),
+            }),
+            _ => None,
+        })
     };
     said.or_else(noise).unwrap_or_else(|| {
         let told: Vec<String> = voices
@@ -89,14 +95,39 @@ async fn ask(options: &ClientOptions, host: &ServerAddress) -> Voice {
     alone.repl_set_name = None;
     alone.credential = None;
     alone.server_selection_timeout = Some(HOST_DEADLINE);
-    let Ok(client) = Client::with_options(alone) else {
-        return Voice::Noise;
+    let last = Arc::new(Mutex::new(None));
+    alone.sdam_event_handler = Some(remembering(&last));
+    let client = match Client::with_options(alone) {
+        Ok(client) => client,
+        Err(error) => return Voice::Noise(reason(&error)),
     };
-    let hello = client
-        .database("admin")
-        .run_command(doc! {"hello": 1})
-        .await;
-    hello.map_or(Voice::Noise, Voice::Hello)
+    let admin = client.database("admin");
+    let hello = admin.run_command(doc! {"hello": 1}).await;
+    hello.map_or_else(
+        |error| {
+            let last = last.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Voice::Noise(reason(&last.unwrap_or(error)))
+        },
+        Voice::Hello,
+    )
+}
+
+/// What the driver tells of a server that it cannot select is a list of all; the reason is in its events.
+fn remembering(last: &Arc<Mutex<Option<Error>>>) -> EventHandler<SdamEvent> {
+    let last = Arc::clone(last);
+    EventHandler::callback(move |event| {
+        if let SdamEvent::ServerHeartbeatFailed(failed) = event {
+            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            *last = Some(failed.failure);
+        }
+    })
+}
+
+fn reason(error: &Error) -> String {
+    match &*error.kind {
+        ErrorKind::Io(error) => error.to_string(),
+        other => other.to_string(),
+    }
 }
 
 /// What keeps a host that answers from serving.
