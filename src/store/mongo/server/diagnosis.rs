@@ -16,7 +16,7 @@ use mongodb::{
 };
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{ServerProblem, of_options};
+use super::{ServerProblem, of_options, too_old};
 
 /// How long one host may take to say what it is.
 const HOST_DEADLINE: Duration = Duration::from_secs(3);
@@ -24,7 +24,7 @@ const HOST_DEADLINE: Duration = Duration::from_secs(3);
 /// What one host said.
 enum Voice {
     Nothing(String),
-    /// Something else than MongoDB, or MongoDB with TLS and us without, or the other way round: what the driver made of it.
+    /// Something else than MongoDB, or TLS on one side alone: what the driver makes of it.
     Noise(String),
     Hello(Document),
 }
@@ -34,7 +34,6 @@ pub(super) async fn diagnose(options: &ClientOptions, error: &Error) -> ServerPr
     match &*error.kind {
         ErrorKind::Authentication { message, .. } => refused_user(options, message),
         ErrorKind::ServerSelection { .. } => ask_everybody(options).await,
-        ErrorKind::IncompatibleServer { message, .. } => ServerProblem::TooOld(message.clone()),
         ErrorKind::InvalidArgument { .. }
         | ErrorKind::InvalidTlsConfig { .. }
         | ErrorKind::DnsResolve { .. } => of_options(error),
@@ -95,8 +94,8 @@ async fn ask(options: &ClientOptions, host: &ServerAddress) -> Voice {
     alone.repl_set_name = None;
     alone.credential = None;
     alone.server_selection_timeout = Some(HOST_DEADLINE);
-    let last = Arc::new(Mutex::new(None));
-    alone.sdam_event_handler = Some(remembering(&last));
+    let heard = Arc::new(Mutex::new(None));
+    alone.sdam_event_handler = Some(remembering(&heard));
     let client = match Client::with_options(alone) {
         Ok(client) => client,
         Err(error) => return Voice::Noise(reason(&error)),
@@ -105,21 +104,24 @@ async fn ask(options: &ClientOptions, host: &ServerAddress) -> Voice {
     let hello = admin.run_command(doc! {"hello": 1}).await;
     hello.map_or_else(
         |error| {
-            let last = last.lock().unwrap_or_else(PoisonError::into_inner).take();
-            Voice::Noise(reason(&last.unwrap_or(error)))
+            let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).take();
+            heard.unwrap_or_else(|| Voice::Noise(reason(&error)))
         },
         Voice::Hello,
     )
 }
 
-/// What the driver tells of a server that it cannot select is a list of all; the reason is in its events.
-fn remembering(last: &Arc<Mutex<Option<Error>>>) -> EventHandler<SdamEvent> {
-    let last = Arc::clone(last);
+/// Where the driver selects no server, the reason is not in what it answers but in its events: what went wrong, or the
+/// `hello` of a server that is too old for it.
+fn remembering(heard: &Arc<Mutex<Option<Voice>>>) -> EventHandler<SdamEvent> {
+    let heard = Arc::clone(heard);
     EventHandler::callback(move |event| {
-        if let SdamEvent::ServerHeartbeatFailed(failed) = event {
-            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            *last = Some(failed.failure);
-        }
+        let voice = match event {
+            SdamEvent::ServerHeartbeatFailed(failed) => Voice::Noise(reason(&failed.failure)),
+            SdamEvent::ServerHeartbeatSucceeded(succeeded) => Voice::Hello(succeeded.reply),
+            _ => return,
+        };
+        *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(voice);
     })
 }
 
@@ -132,6 +134,9 @@ fn reason(error: &Error) -> String {
 
 /// What keeps a host that answers from serving.
 fn of_hello(options: &ClientOptions, host: &str, hello: &Document) -> ServerProblem {
+    if let Some(problem) = too_old(hello) {
+        return problem;
+    }
     let host = host.to_owned();
     let Ok(found) = hello.get_str("setName") else {
         return match hello.get_bool("isreplicaset") {
