@@ -4,6 +4,8 @@
 
 mod gateways;
 mod maintenance;
+#[cfg(target_os = "linux")]
+mod memory;
 mod mongodb;
 mod restore;
 mod tls;

@@ -3,14 +3,11 @@
 //! What several gateways do to one another is in `contention`.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use mongodb::{
-    bson::{Document, doc},
-    event::{EventHandler, command::CommandEvent},
-};
+use mongodb::bson::{Document, doc};
 use serde_json::json;
 use tidegate::{store::StoreError, sync::SyncError};
 use tidegate_core::outcome::Status::{Applied, Merged};
@@ -18,7 +15,7 @@ use tidegate_core::outcome::Status::{Applied, Merged};
 use super::{
     Mongo,
     gateway::{Gateway, push_of, statuses},
-    options,
+    monitored, options,
 };
 use crate::{
     contract::{
@@ -27,16 +24,6 @@ use crate::{
     },
     harness::mongod::{Deployment, Times},
 };
-
-/// The commands that a client starts.
-fn monitored(commands: &Arc<Mutex<Vec<Document>>>) -> EventHandler<CommandEvent> {
-    let commands = Arc::clone(commands);
-    EventHandler::callback(move |event| {
-        if let CommandEvent::Started(started) = event {
-            commands.lock().unwrap().push(started.command);
-        }
-    })
-}
 
 #[tokio::test]
 async fn a_commit_is_one_transaction_with_its_concerns_said() {

@@ -88,7 +88,8 @@ struct Replica {
 impl Replica {
     async fn follow(&mut self, gateway: &Gateway) {
         loop {
-            let page = gateway.pull("alice", self.checkpoint.as_ref()).await;
+            // Small pages, so that others write and collect between them.
+            let page = gateway.page("alice", self.checkpoint.as_ref(), 3).await;
             let has_more = page.has_more;
             self.apply(page);
             if !has_more {
