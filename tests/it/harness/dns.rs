@@ -43,7 +43,7 @@ impl NameServer {
     }
 
     /// The same command, which looks names up here. Its directory is the one named, where a file is left.
-    pub(crate) fn serving(&self, directory: &Path, command: &Command) -> Command {
+    pub(crate) fn asked_by(&self, directory: &Path, command: &Command) -> Command {
         let settings = directory.join("resolv.conf");
         std::fs::write(&settings, format!("nameserver {}\n", self.address)).unwrap();
         let mut asking = Command::new("unshare");

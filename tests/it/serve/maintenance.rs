@@ -17,9 +17,9 @@ use tempfile::TempDir;
 use tidegate_core::checkpoint::Checkpoint;
 
 use crate::harness::{
-    Client, Outbox, Replica, Server, Socket, Writer, create, expect_whole,
+    Client, Outbox, Replica, Server, Socket, Writer, command, create, expect_whole,
     mongod::{Deployment, fresh_database},
-    tidegate, update_from,
+    update_from,
 };
 
 /// Two gateways on one database.
@@ -48,16 +48,9 @@ impl Bench {
 
     /// Runs a command on the store; what it tells.
     async fn run(&self, arguments: &[&str]) -> String {
-        let arguments: Vec<String> = [arguments, &["--store", &self.url]]
-            .concat()
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
-        let directory = self.directory.path().to_owned();
-        let run = tokio::task::spawn_blocking(move || {
-            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            tidegate(&directory, &arguments)
-        });
+        let mut command = command(self.directory.path());
+        command.args(arguments).args(["--store", &self.url]);
+        let run = tokio::task::spawn_blocking(move || command.output().unwrap());
         let output = run.await.unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stderr).unwrap()
@@ -116,9 +109,9 @@ impl Bench {
         let mut replica = Replica::default();
         while !is_at_the_end(&replica) {
             let page = socket.page().await;
-            let is_same = replica.epoch.as_deref() == page["epoch"].as_str();
-            if let (Some(stood), true, true) = (&replica.checkpoint, is_same, page["reset"] == true)
-            {
+            let is_same_epoch = replica.epoch.as_deref() == page["epoch"].as_str();
+            if page["reset"] == true && is_same_epoch {
+                let stood = replica.checkpoint.as_deref().unwrap();
                 assert!(is_below(stood, &self.floors().await), "a needless reset");
             }
             replica.apply(&page);

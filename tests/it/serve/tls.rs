@@ -147,7 +147,7 @@ async fn the_hosts_of_a_srv_url_are_looked_up_and_spoken_to_over_tls() {
     };
     let directory = at("cluster");
     let serve = with_secret(directory.path(), &["serve"]);
-    let serve = names.serving(directory.path(), &serve);
+    let serve = names.asked_by(directory.path(), &serve);
     let server = Server::start(directory.path(), serve);
     let alice = client(&server, &token(&directory, "alice"));
     let results = alice.push_all(json!([create("a", json!({"title": "Tea"}))]));
@@ -156,7 +156,7 @@ async fn the_hosts_of_a_srv_url_are_looked_up_and_spoken_to_over_tls() {
 
     let directory = at("another");
     let check = with_secret(directory.path(), &["check"]);
-    let output = names.serving(directory.path(), &check).output().unwrap();
+    let output = names.asked_by(directory.path(), &check).output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_says(
         &told,
