@@ -8,11 +8,12 @@
     reason = "a benchmark stops where it fails, and prints what it found"
 )]
 
+mod documents;
+mod gateway;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,6 +29,11 @@ use tidegate_core::{
     id::{DocumentId, DocumentKey, Epoch, Scope, Seq, TypeName, Version},
     transaction::{Reads, Writes},
     value::{Document, Timestamp, Value},
+};
+
+use self::{
+    documents::{create, notes, title},
+    gateway::{Gateway, User},
 };
 
 /// Documents of one push, and of one page.
@@ -46,7 +52,7 @@ const DELIVERED: usize = 300_000;
 #[tokio::main]
 async fn main() {
     let floor = floor().await;
-    let gateway = gateway().await;
+    let gateway = through_http().await;
     println!("\n{MANY} documents of 8 fields, {BATCH} at a time, one client, embedded store");
     println!(
         "{:<8} {:>16} {:>16} {:>8}",
@@ -179,18 +185,8 @@ fn entry(number: usize) -> Entry {
     }
 }
 
-fn title(number: usize) -> String {
-    format!("Task number {number} of the benchmark")
-}
-
-fn notes(number: usize) -> String {
-    format!(
-        "Some words about task {number}, so that the document has the size of an ordinary one: about 280 bytes in all."
-    )
-}
-
 /// What was measured through HTTP.
-struct Gateway {
+struct ThroughHttp {
     push: f64,
     pull: f64,
     first_answer: Duration,
@@ -198,10 +194,10 @@ struct Gateway {
     peak_many_kib: u64,
 }
 
-async fn gateway() -> Gateway {
+async fn through_http() -> ThroughHttp {
     let few = fill(FEW).await;
     let many = fill(MANY).await;
-    Gateway {
+    ThroughHttp {
         push: many.push,
         pull: many.pull,
         first_answer: many.first_answer,
@@ -221,125 +217,42 @@ struct Filled {
 async fn fill(documents: usize) -> Filled {
     let directory = TempDir::new().unwrap();
     let began = Instant::now();
-    let server = Server::start(&directory);
-    server.post("{ viewer { id } }", json!({})).await;
+    let gateway = Gateway::start(directory.path(), &[]);
+    let alice = gateway.user("alice");
+    alice.post::<Json>("{ viewer { id } }", json!({})).await;
     let first_answer = began.elapsed();
     let began = Instant::now();
-    server.push(0..documents / BATCH).await;
+    push(&alice, 0..documents / BATCH).await;
     let push = documents as f64 / began.elapsed().as_secs_f64();
     let began = Instant::now();
     for _ in 0..DELIVERED / documents {
-        assert_eq!(server.pull_all().await, documents);
+        assert_eq!(alice.pull_all().await, documents);
     }
     Filled {
         push,
         pull: DELIVERED as f64 / began.elapsed().as_secs_f64(),
         first_answer,
-        peak_kib: server.peak_kib(),
+        peak_kib: peak_kib(gateway.process.id()),
     }
 }
 
-struct Server {
-    child: Child,
-    url: String,
-    token: String,
-    http: reqwest::Client,
-}
-
-impl Server {
-    fn start(directory: &TempDir) -> Self {
-        let tidegate = || {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-            command
-                .current_dir(directory.path())
-                .env("TIDEGATE_LOG", "warn");
-            command
-        };
-        let mut child = tidegate()
-            .args(["dev", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines.next().unwrap().unwrap();
-        std::thread::spawn(move || lines.for_each(drop));
-        let url = first
-            .split_whitespace()
-            .find(|word| word.starts_with("http://"))
-            .unwrap();
-        let token = tidegate()
-            .args(["token", "--sub", "alice"])
-            .output()
-            .unwrap()
-            .stdout;
-        let token = String::from_utf8(token).unwrap().trim().to_owned();
-        Self {
-            child,
-            url: format!("{url}/graphql"),
-            token,
-            http: reqwest::Client::new(),
-        }
-    }
-
-    async fn post(&self, query: &str, variables: Json) -> Json {
-        let body = json!({"query": query, "variables": variables}).to_string();
-        let request = self.http.post(&self.url).bearer_auth(&self.token);
-        let request = request
-            .header("content-type", "application/json")
-            .body(body);
-        let answer = request.send().await.unwrap().bytes().await.unwrap();
-        let answer: Json = serde_json::from_slice(&answer).unwrap();
-        assert_eq!(answer.get("errors"), None);
-        answer
-    }
-
-    async fn push(&self, batches: std::ops::Range<usize>) {
-        let query = "mutation($input: PushChangesInput!) { pushChanges(input: $input) { results { status } } }";
-        for batch in batches {
-            let changes: Vec<Json> = (0..BATCH).map(|i| create(batch * BATCH + i)).collect();
-            let answer = self
-                .post(query, json!({"input": {"changes": changes}}))
-                .await;
-            let results = answer["data"]["pushChanges"]["results"].as_array().unwrap();
-            assert!(results.iter().all(|result| result["status"] == "APPLIED"));
-        }
-    }
-
-    async fn pull_all(&self) -> usize {
-        let query = "query($c: Checkpoint) { changesSince(checkpoint: $c, limit: 1000) { checkpoint hasMore changes { documentId version document { ... on Task { audience title notes done priority labels minutesSpent due } } } } }";
-        let (mut checkpoint, mut count) = (Json::Null, 0);
-        loop {
-            let mut answer = self.post(query, json!({"c": checkpoint})).await;
-            let page = &mut answer["data"]["changesSince"];
-            count += page["changes"].as_array().unwrap().len();
-            checkpoint = page["checkpoint"].take();
-            if page["hasMore"] == false {
-                return count;
-            }
-        }
-    }
-
-    /// The most memory the process ever held, in KiB.
-    fn peak_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmHWM:"))
-            .unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+/// Pushes so many batches for alice.
+async fn push(user: &User, batches: std::ops::Range<usize>) {
+    for batch in batches {
+        let numbers = batch * BATCH..(batch + 1) * BATCH;
+        let changes: Vec<Json> = numbers
+            .map(|number| create(&format!("task-{number}"), number, "user:alice"))
+            .collect();
+        user.push(json!({ "changes": changes })).await;
     }
 }
 
-fn create(number: usize) -> Json {
-    json!({"task": {"create": {"id": format!("task-{number}"), "document": {
-        "title": title(number), "notes": notes(number), "labels": ["home", "shop"],
-        "minutesSpent": 5, "due": "1970-01-01T00:00:00.000Z"
-    }}}})
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+/// The most memory a process ever held, in KiB.
+fn peak_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

@@ -233,12 +233,7 @@ impl SyncService {
         snapshot: &mut dyn Snapshot,
     ) -> Result<Grants, StoreError> {
         let grants = Grants::clone(&caller.claim_grants);
-        if self
-            .model
-            .types
-            .iter()
-            .all(|document_type| document_type.membership.is_none())
-        {
+        if !self.model.has_memberships() {
             return Ok(grants);
         }
         let memberships = snapshot.memberships(&caller.identity.user).await?;

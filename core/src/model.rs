@@ -48,6 +48,11 @@ impl Model {
     pub fn document_type(&self, name: &str) -> Option<&Arc<DocumentType>> {
         self.types.iter().find(|t| t.name.as_str() == name)
     }
+
+    /// Whether documents give grants: nobody's need to be looked up where none can.
+    pub fn has_memberships(&self) -> bool {
+        self.types.iter().any(|t| t.membership.is_some())
+    }
 }
 
 /// One `@grant`: an identity whose claims fill the template has `access` to the scope.

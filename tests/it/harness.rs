@@ -6,8 +6,11 @@ mod changes;
 mod configured;
 #[cfg(target_os = "linux")]
 mod disk;
+#[cfg(target_os = "linux")]
+mod dns;
 mod follower;
 pub(crate) mod mongod;
+mod outbox;
 mod replica;
 mod socket;
 mod writer;
@@ -23,16 +26,17 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-#[cfg(target_os = "linux")]
-pub(crate) use self::disk::SmallDisk;
 pub(crate) use self::{
     changes::{create, delete, numbered, statuses, update, update_from},
     configured::{CONFIG, SECRET, configured, configured_on, with_secret},
     follower::Follower,
+    outbox::Outbox,
     replica::{Documents, Replica},
     socket::Socket,
     writer::{COUNTER, Pushed, Writer, expect_whole},
 };
+#[cfg(target_os = "linux")]
+pub(crate) use self::{disk::SmallDisk, dns::NameServer};
 
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

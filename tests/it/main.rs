@@ -17,6 +17,7 @@ mod fuzz;
 mod harness;
 mod live;
 mod mongo;
+mod packaging;
 mod pull;
 mod push;
 mod schema;

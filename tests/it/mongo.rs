@@ -7,6 +7,7 @@ mod commits;
 mod contention;
 mod documents;
 mod elections;
+mod fairness;
 mod feeds;
 mod foreign;
 mod gateway;
@@ -15,11 +16,16 @@ mod refusals;
 mod tails;
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicU64, Ordering},
 };
 
-use mongodb::{Database, options::ClientOptions};
+use mongodb::{
+    Database,
+    bson::Document,
+    event::{EventHandler, command::CommandEvent},
+    options::ClientOptions,
+};
 use tidegate::store::{
     Store,
     mongo::{MongoOptions, MongoStore, Random},
@@ -94,6 +100,16 @@ async fn options(deployment: &Deployment, database: &str) -> MongoOptions {
 async fn open(options: &MongoOptions, model: &str) -> MongoStore {
     let model = Model::parse("model.graphql", model).unwrap();
     MongoStore::open(options, &model).await.unwrap()
+}
+
+/// The commands that a client starts.
+fn monitored(commands: &Arc<Mutex<Vec<Document>>>) -> EventHandler<CommandEvent> {
+    let commands = Arc::clone(commands);
+    EventHandler::callback(move |event| {
+        if let CommandEvent::Started(started) = event {
+            commands.lock().unwrap().push(started.command);
+        }
+    })
 }
 
 /// Numbers that no other test of this process draws: the same at every run, and different for each gateway.

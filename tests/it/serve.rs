@@ -1,9 +1,14 @@
 //! `serve` as an operator meets it: what a configuration may say, what is refused by name, and what strangers see.
 //!
-//! Whose tokens it believes is told in `tokens`, what becomes of a MongoDB in `mongodb`.
+//! Whose tokens it believes is told in `tokens`, what becomes of a MongoDB in the other rooms.
 
 mod gateways;
+mod maintenance;
+#[cfg(target_os = "linux")]
+mod memory;
 mod mongodb;
+mod restore;
+mod tls;
 mod tokens;
 
 use std::fs;

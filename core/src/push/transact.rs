@@ -49,16 +49,16 @@ impl PushRequest {
 }
 
 /// What deciding these pushes has to load.
-pub fn reads(requests: &[PushRequest]) -> Reads {
+pub fn reads(model: &Model, requests: &[PushRequest]) -> Reads {
     let changes = requests.iter().flat_map(|request| &request.push.changes);
+    let members = requests.iter().filter(|_| model.has_memberships());
     Reads {
         keys: changes.filter_map(key_of).cloned().collect(),
         clients: requests
             .iter()
             .filter_map(PushRequest::client_key)
             .collect(),
-        members: requests
-            .iter()
+        members: members
             .map(|request| request.identity.user.clone())
             .collect(),
         expired: None,

@@ -122,7 +122,7 @@ impl Store {
     }
 
     fn transact(&mut self, requests: &[PushRequest]) -> Vec<PushAnswer> {
-        let loaded = self.load(&push::reads(requests));
+        let loaded = self.load(&push::reads(&self.model, requests));
         let writes = push::decide(&self.model, self.now, requests, &[], &loaded);
         let answers = writes.answers.clone();
         self.write(writes);

@@ -43,9 +43,14 @@ pub(super) enum ServerProblem {
     Unreachable(String),
     /// A server takes connections and does not speak.
     #[error(
-        "{0} takes connections and does not answer as MongoDB does; see that store.url has tls=true if the server wants TLS and only then, and that the server's certificate is of this name and of an authority that tlsCAFile names"
+        "{host} takes connections and does not answer as MongoDB does: {told}; see that store.url has tls=true if the server wants TLS and only then, and that the server's certificate is of this name and of an authority that tlsCAFile names"
     )]
-    Silent(String),
+    Silent {
+        /// Who.
+        host: String,
+        /// What was heard instead.
+        told: String,
+    },
     /// The name of a `mongodb+srv` URL, or of a host.
     #[error("the hosts of store.url cannot be looked up: {0}")]
     Lookup(String),
@@ -82,7 +87,7 @@ pub(super) enum ServerProblem {
     },
     /// Before 6.0.
     #[error("MongoDB is of version {0}; Tidegate needs 6.0 or later")]
-    TooOld(String),
+    TooOld(&'static str),
     /// Wrong user, password or database of users.
     #[error(
         "MongoDB refuses the user {user}: {told}; see that user and password are right, and that authSource in store.url names the database the user was made in"
@@ -124,7 +129,7 @@ impl ServerProblem {
         matches!(
             self,
             Unreachable(_)
-                | Silent(_)
+                | Silent { .. }
                 | Lookup(_)
                 | NoPrimary { .. }
                 | NotInitiated(_)
@@ -178,10 +183,23 @@ fn judge(hello: &Document) -> Result<(), ServerProblem> {
         let host = hello.get_str("me").unwrap_or("MongoDB");
         return Err(ServerProblem::Standalone(host.to_owned()));
     }
-    if hello.get_i32("maxWireVersion").unwrap_or_default() < WIRE_VERSION_MIN {
-        return Err(ServerProblem::TooOld("5.3 or earlier".to_owned()));
-    }
-    Ok(())
+    too_old(hello).map_or(Ok(()), Err)
+}
+
+/// A server is not asked for its version, but says in every `hello` which protocol it speaks at most.
+fn too_old(hello: &Document) -> Option<ServerProblem> {
+    let version = match hello.get_i32("maxWireVersion").unwrap_or_default() {
+        WIRE_VERSION_MIN.. => return None,
+        16 => "5.3",
+        15 => "5.2",
+        14 => "5.1",
+        13 => "5.0",
+        9..=12 => "4.4",
+        8 => "4.2",
+        7 => "4.0",
+        _ => "3.6 or earlier",
+    };
+    Some(ServerProblem::TooOld(version))
 }
 
 /// What a driver says that will not even try.
@@ -210,7 +228,7 @@ mod tests {
         let told = judge(&old).unwrap_err().to_string();
         assert_eq!(
             told,
-            "MongoDB is of version 5.3 or earlier; Tidegate needs 6.0 or later"
+            "MongoDB is of version 5.0; Tidegate needs 6.0 or later"
         );
         let alone = doc! {"maxWireVersion": 17};
         let told = judge(&alone).unwrap_err();

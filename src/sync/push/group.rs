@@ -58,7 +58,7 @@ impl Committer {
     async fn commit(&self, part: &Part) -> Result<Writes, StoreError> {
         let requests = part.pushes.iter().map(|push| push.request.clone());
         let requests: Arc<[PushRequest]> = requests.collect();
-        let reads = push::reads(&requests);
+        let reads = push::reads(&self.model, &requests);
         let (model, now, refusals) = (self.model.clone(), (self.clock)(), part.refusals.clone());
         let decide = move |loaded: &Loaded| {
             let attempted = &requests[..attempted(requests.len(), loaded.conflicts)];

@@ -152,7 +152,7 @@ pub(crate) async fn a_document_that_moves_leaves_a_marker_until_it_returns(backe
     assert_eq!(get(&*store, &moved).await.unwrap().scope, a);
 }
 
-/// Writers create, edit, move and delete; a reader of each scope pages behind them and must end with the truth.
+/// Writers create, edit, move and delete documents of several types; a reader of each scope pages behind them and must end with the truth.
 pub(crate) async fn pages_neither_skip_nor_repeat_while_writers_write(backend: &impl Backend) {
     let store = backend.open().await;
     let scopes = [scope("a"), scope("b")];
@@ -183,7 +183,8 @@ async fn write_at_random(store: &dyn Store, scopes: &[Scope; 2], seed: u64) {
         random = random
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        let key = task(&(random >> 33).rem_euclid(8).to_string());
+        let type_name = ["Task", "Member", "Note"][(random >> 45) as usize % 3];
+        let key = key(type_name, &(random >> 33).rem_euclid(4).to_string());
         let target = match (random >> 40) % 5 {
             0 => None,
             1 | 2 => Some(&scopes[0]),

@@ -2,6 +2,7 @@
 //!
 //! What can befall them is in `faults`; a mongod comes from `scripts/mongod`.
 
+mod backup;
 mod faults;
 mod process;
 mod proxy;
@@ -11,7 +12,7 @@ use std::{
     fs,
     net::TcpStream,
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -28,7 +29,7 @@ use tempfile::TempDir;
 use tokio::{sync::OnceCell, time::sleep};
 
 use self::process::Process;
-pub(crate) use self::{faults::Times, process::free_port, proxy::Proxy};
+pub(crate) use self::{backup::Backup, faults::Times, process::free_port, proxy::Proxy};
 
 /// How long servers may take to start or to elect a primary: several starts may share two cores.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -61,16 +62,40 @@ impl Deployment {
 
     /// A replica set with a primary and, of more nodes, secondaries that follow it.
     pub(crate) async fn replica_set(nodes: usize) -> Self {
-        Self::initiated(nodes, false).await
+        Self::initiated(nodes, None, &[]).await
     }
 
     /// A replica set of one node, which serves only those who say who they are: so far [`ROOT`] alone.
     pub(crate) async fn with_users() -> Self {
-        let deployment = Self::initiated(1, true).await;
+        let key = "the key that the nodes of a set share";
+        let deployment = Self::initiated(1, Some(key), &[]).await;
         let (user, password) = ROOT;
         let admin = deployment.nodes[0].client().await.database("admin");
         let create = doc! {"createUser": user, "pwd": password, "roles": ["root"]};
         admin.run_command(create).await.unwrap();
+        deployment
+    }
+
+    /// A replica set of one node. Once it is one it takes no connection any more that does not speak TLS: the harness
+    /// has no client of it then, only URLs, which say nothing of TLS.
+    pub(crate) async fn with_tls(certificate_and_key: &Path, authority: &Path) -> Self {
+        let (certificate, authority) = (
+            certificate_and_key.to_str().unwrap(),
+            authority.to_str().unwrap(),
+        );
+        let arguments = [
+            ["--tlsMode", "allowTLS"],
+            ["--tlsCertificateKeyFile", certificate],
+            ["--tlsCAFile", authority],
+        ];
+        let clients = "--tlsAllowConnectionsWithoutCertificates";
+        let arguments = [&arguments.concat()[..], &[clients]].concat();
+        let deployment = Self::initiated(1, None, &arguments).await;
+        let admin = deployment.client().await.database("admin");
+        for mode in ["preferTLS", "requireTLS"] {
+            let stricter = doc! {"setParameter": 1, "tlsMode": mode};
+            admin.run_command(stricter).await.unwrap();
+        }
         deployment
     }
 
@@ -83,9 +108,9 @@ impl Deployment {
         }
     }
 
-    async fn initiated(count: usize, asks_for_users: bool) -> Self {
-        let key = asks_for_users.then_some("the key that the nodes of a set share");
-        let starts = (0..count).map(|_| Node::start(&["--replSet", "rs0"], key));
+    async fn initiated(count: usize, key: Option<&str>, arguments: &[&str]) -> Self {
+        let arguments = [&["--replSet", "rs0"], arguments].concat();
+        let starts = (0..count).map(|_| Node::start(&arguments, key));
         let nodes = futures_util::future::join_all(starts).await;
         let members = nodes.iter().zip(0_i32..);
         let members: Vec<Document> = members
@@ -102,7 +127,7 @@ impl Deployment {
         let deployment = Self {
             nodes,
             is_replica_set: true,
-            asks_for_users,
+            asks_for_users: key.is_some(),
         };
         deployment.primary().await;
         if count > 1 {
@@ -134,6 +159,11 @@ impl Deployment {
             ""
         };
         format!("mongodb://{}/{database}{set}", self.hosts().join(","))
+    }
+
+    /// The ports of its nodes, on 127.0.0.1.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
+        self.nodes.iter().map(|node| node.port)
     }
 
     fn hosts(&self) -> Vec<String> {

@@ -20,7 +20,10 @@ pub(crate) struct Replica {
     pub(crate) checkpoint: Option<String>,
     /// How often it was told to begin anew.
     pub(crate) resets: usize,
+    /// The history that its versions belong to.
+    pub(crate) epoch: Option<String>,
     documents: Documents,
+    is_whole: bool,
     /// During a reset: what the server has not yet confirmed.
     unseen: BTreeSet<Key>,
 }
@@ -74,6 +77,7 @@ impl Replica {
         if page["reset"] == true {
             self.resets += 1;
             self.unseen = self.documents.keys().cloned().collect();
+            self.begin(&text(&page["epoch"]));
         }
         for scope in page["revokedScopes"].as_array().unwrap() {
             self.documents.retain(|_, local| *scope != *local.scope);
@@ -81,12 +85,23 @@ impl Replica {
         for change in page["changes"].as_array().unwrap() {
             self.change(change);
         }
-        if page["hasMore"] == false {
+        self.is_whole = page["hasMore"] == false;
+        if self.is_whole {
             for key in std::mem::take(&mut self.unseen) {
                 self.documents.remove(&key);
             }
         }
         self.checkpoint = Some(text(&page["checkpoint"]));
+    }
+
+    /// In another epoch versions begin again.
+    fn begin(&mut self, epoch: &str) {
+        if self.epoch.as_deref() != Some(epoch) {
+            self.epoch = Some(epoch.to_owned());
+            for local in self.documents.values_mut() {
+                local.version = 0;
+            }
+        }
     }
 
     fn change(&mut self, change: &Value) {
@@ -111,6 +126,11 @@ impl Replica {
             "REVOKE" if local.is_some_and(|local| local.scope != scope) => {}
             _ => drop(self.documents.remove(&key)),
         }
+    }
+
+    /// Whether the last page was the last for now.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// All it holds.

@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt, TryStreamExt, future::join_all};
-use mongodb::{
-    Database,
-    bson::{Document, doc},
-};
+use futures_util::{StreamExt, future::join_all};
 use serde_json::json;
 use tidegate::{
     store::TailEvent,
@@ -24,7 +20,10 @@ use super::{
     Mongo,
     gateway::{Gateway, key_of},
 };
-use crate::contract::{Backend, fixture::scope};
+use crate::{
+    contract::{Backend, fixture::scope},
+    harness::mongod::Backup,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_gateways_on_one_hot_scope_lose_nothing_and_starve_nobody() {
@@ -89,7 +88,8 @@ struct Replica {
 impl Replica {
     async fn follow(&mut self, gateway: &Gateway) {
         loop {
-            let page = gateway.pull("alice", self.checkpoint.as_ref()).await;
+            // Small pages, so that others write and collect between them.
+            let page = gateway.page("alice", self.checkpoint.as_ref(), 3).await;
             let has_more = page.has_more;
             self.apply(page);
             if !has_more {
@@ -205,30 +205,6 @@ async fn tombstones_are_collected_and_epochs_begun_under_running_gateways() {
     assert_eq!(offline.checkpoint.unwrap().epoch.as_str(), "the-second");
 }
 
-/// All documents of all collections, as `mongodump` would keep them.
-async fn dump(database: &Database) -> Vec<(String, Vec<Document>)> {
-    let mut collections = Vec::new();
-    for name in database.list_collection_names().await.unwrap() {
-        let documents = database
-            .collection::<Document>(&name)
-            .find(doc! {})
-            .await
-            .unwrap();
-        collections.push((name, documents.try_collect().await.unwrap()));
-    }
-    collections
-}
-
-async fn restore(database: &Database, dump: Vec<(String, Vec<Document>)>) {
-    for (name, documents) in dump {
-        let collection = database.collection::<Document>(&name);
-        collection.delete_many(doc! {}).await.unwrap();
-        if !documents.is_empty() {
-            collection.insert_many(documents).await.unwrap();
-        }
-    }
-}
-
 #[tokio::test]
 async fn after_a_restore_clients_from_the_future_reset_and_with_a_new_epoch_all_do() {
     let mongo = Mongo::start().await;
@@ -240,7 +216,7 @@ async fn after_a_restore_clients_from_the_future_reset_and_with_a_new_epoch_all_
         .await;
     let mut early = Replica::default();
     early.follow(&gateway).await;
-    let backup = dump(&database).await;
+    let backup = Backup::of(&database).await;
     gateway
         .push(
             "alice",
@@ -254,7 +230,7 @@ async fn after_a_restore_clients_from_the_future_reset_and_with_a_new_epoch_all_
     late.follow(&gateway).await;
     assert_eq!(late.held.len(), 2);
 
-    restore(&database, backup).await;
+    backup.restore(&database).await;
     late.follow(&gateway).await;
     assert_eq!(late.resets, 2, "it stood above the head");
     assert_eq!(late.held, [(key_of("1"), Version(1))].into());

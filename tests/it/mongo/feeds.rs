@@ -1,9 +1,13 @@
-//! That a stretch of a feed is one walk along the index, however many types it has.
+//! What a pull reads: one walk along the index for a stretch of a feed, however many types it has, and nothing of feeds in
+//! which nothing happened.
+
+use std::sync::Arc;
 
 use mongodb::bson::{Bson, Document, doc};
+use serde_json::json;
 use tidegate::store::ScanRange;
 
-use super::Mongo;
+use super::{Mongo, gateway::Gateway, monitored};
 use crate::contract::{
     Backend,
     fixture::{entries, entry, key, scan, scope, whole, write},
@@ -50,4 +54,41 @@ async fn a_scan_walks_the_index_in_the_order_of_seqs() {
     let stages = stages(seen.get_document("execStats").unwrap());
     assert!(stages.contains(&"SORT_MERGE".to_owned()), "{stages:?}");
     assert!(!stages.contains(&"COLLSCAN".to_owned()), "{stages:?}");
+}
+
+#[tokio::test]
+async fn a_page_reads_only_the_feeds_whose_heads_moved() {
+    let mongo = Mongo::start().await;
+    let mut options = mongo.options().await;
+    let commands = Arc::default();
+    options.client.command_event_handler = Some(monitored(&commands));
+    let gateway = Gateway::start(&options).await;
+    let create = |id: &str, audience: &str| {
+        gateway.create(id, json!({ "audience": audience, "title": "Tea" }))
+    };
+    let both = vec![create("1", "user:alice"), create("2", "team:red")];
+    gateway.push("alice", both).await;
+    let page = gateway.pull("alice", None).await;
+    gateway.push("bob", vec![create("3", "team:red")]).await;
+    let feeds_read = || {
+        let commands = std::mem::take(&mut *commands.lock().unwrap());
+        let finds = commands.into_iter().filter(|command| {
+            command
+                .get_str("find")
+                .is_ok_and(|name| name == "tidegate.feed")
+                && !command.contains_key("autocommit")
+        });
+        let scopes = finds.map(|find| {
+            let filter = find.get_document("filter").unwrap();
+            filter.get_str("s").unwrap().to_owned()
+        });
+        scopes.collect::<Vec<_>>()
+    };
+    feeds_read();
+    let page = gateway.pull("alice", Some(&page.checkpoint)).await;
+    assert_eq!(page.changes.len(), 1);
+    assert_eq!(feeds_read(), ["team:red"]);
+    let page = gateway.pull("alice", Some(&page.checkpoint)).await;
+    assert!(page.changes.is_empty());
+    assert!(feeds_read().is_empty());
 }

@@ -136,10 +136,20 @@ impl Gateway {
     }
 
     pub(crate) async fn pull(&self, user: &str, checkpoint: Option<&Checkpoint>) -> Page {
+        self.page(user, checkpoint, 1_000).await
+    }
+
+    /// A page of at most so many changes.
+    pub(crate) async fn page(
+        &self,
+        user: &str,
+        checkpoint: Option<&Checkpoint>,
+        limit: usize,
+    ) -> Page {
         let request = PullRequest {
             checkpoint: checkpoint.cloned(),
             types: Types::All,
-            limit: 1_000,
+            limit,
         };
         self.sync.pull(&self.caller(user), request).await.unwrap()
     }

@@ -1,7 +1,11 @@
 //! `serve` and its kin on a real MongoDB: what they say of one that cannot be used, how they wait for one that is not there
 //! yet, and that the verbs work on it.
 
-use std::process::Output;
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    process::Output,
+};
 
 use mongodb::bson::{Document, doc};
 use reqwest::StatusCode;
@@ -68,6 +72,54 @@ async fn check_names_a_standalone_server_and_a_set_of_another_name() {
     let other = set.url("app").replace("=rs0", "=rs1");
     let told = complaint(&(other + "&serverSelectionTimeoutMS=500"));
     assert_says(&told, &["belongs to the replica set rs0", "replicaSet=rs0"]);
+}
+
+/// The address of a server that says to everything what the primary of a replica set says, and that it speaks the
+/// protocol of an old version.
+fn old_server(wire_version: i32) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let hello = doc! {
+        "ok": 1, "isWritablePrimary": true, "ismaster": true, "setName": "rs0", "hosts": [&address], "me": &address,
+        "minWireVersion": 0, "maxWireVersion": wire_version, "maxBsonObjectSize": 16_777_216,
+        "maxMessageSizeBytes": 48_000_000, "maxWriteBatchSize": 100_000,
+    };
+    let hello = hello.to_vec().unwrap();
+    std::thread::spawn(move || {
+        for connection in listener.incoming().map_while(Result::ok) {
+            let hello = hello.clone();
+            std::thread::spawn(move || answer_everything(connection, &hello));
+        }
+    });
+    address
+}
+
+/// Takes messages, each with its length and its id in front, and answers each as OP_MSG does.
+fn answer_everything(mut connection: TcpStream, document: &[u8]) -> std::io::Result<()> {
+    const OP_MSG: i32 = 2013;
+    loop {
+        let mut header = [0; 16];
+        connection.read_exact(&mut header)?;
+        let [length, id] =
+            [0, 4].map(|at| i32::from_le_bytes(header[at..at + 4].try_into().unwrap()));
+        let rest = u64::try_from(length).unwrap() - 16;
+        std::io::copy(&mut (&connection).take(rest), &mut std::io::sink())?;
+        let length = i32::try_from(16 + 5 + document.len()).unwrap();
+        let header = [length, 0, id, OP_MSG].map(i32::to_le_bytes).concat();
+        connection.write_all(&[&header, &[0; 5][..], document].concat())?;
+    }
+}
+
+#[test]
+fn check_names_a_server_of_an_old_version() {
+    // The driver still speaks to the first, and not to the second any more.
+    for (wire_version, version) in [(13, "5.0"), (7, "4.0")] {
+        let address = old_server(wire_version);
+        let soon = "replicaSet=rs0&serverSelectionTimeoutMS=500";
+        let told = complaint(&format!("mongodb://{address}/app?{soon}"));
+        let said = format!("MongoDB is of version {version}; Tidegate needs 6.0 or later");
+        assert_says(&told, &[&said]);
+    }
 }
 
 #[tokio::test]

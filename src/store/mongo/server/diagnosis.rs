@@ -1,18 +1,22 @@
 //! Why the driver found no server to talk to. The driver says so in one long line about all hosts; here each host is
 //! asked by itself what it is.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use mongodb::{
     Client,
     bson::{Document, doc},
     error::{Error, ErrorKind},
+    event::{EventHandler, sdam::SdamEvent},
     options::{ClientOptions, ServerAddress},
 };
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{ServerProblem, of_options};
+use super::{ServerProblem, of_options, too_old};
 
 /// How long one host may take to say what it is.
 const HOST_DEADLINE: Duration = Duration::from_secs(3);
@@ -20,7 +24,8 @@ const HOST_DEADLINE: Duration = Duration::from_secs(3);
 /// What one host said.
 enum Voice {
     Nothing(String),
-    Noise,
+    /// Something else than MongoDB, or TLS on one side alone: what the driver makes of it.
+    Noise(String),
     Hello(Document),
 }
 
@@ -29,7 +34,6 @@ pub(super) async fn diagnose(options: &ClientOptions, error: &Error) -> ServerPr
     match &*error.kind {
         ErrorKind::Authentication { message, .. } => refused_user(options, message),
         ErrorKind::ServerSelection { .. } => ask_everybody(options).await,
-        ErrorKind::IncompatibleServer { message, .. } => ServerProblem::TooOld(message.clone()),
         ErrorKind::InvalidArgument { .. }
         | ErrorKind::InvalidTlsConfig { .. }
         | ErrorKind::DnsResolve { .. } => of_options(error),
@@ -54,12 +58,13 @@ async fn ask_everybody(options: &ClientOptions) -> ServerProblem {
         _ => None,
     });
     let noise = || {
-        let mut noisy = voices
-            .iter()
-            .filter(|(_, voice)| matches!(voice, Voice::Noise));
-        noisy
-            .next()
-            .map(|(host, _)| ServerProblem::Silent(host.to_string()))
+        voices.iter().find_map(|(host, voice)| match voice {
+            Voice::Noise(told) => Some(ServerProblem::Silent {
+                host: host.to_string(),
+                told: told.clone(),
+            }),
+            _ => None,
+        })
     };
     said.or_else(noise).unwrap_or_else(|| {
         let told: Vec<String> = voices
@@ -89,18 +94,49 @@ async fn ask(options: &ClientOptions, host: &ServerAddress) -> Voice {
     alone.repl_set_name = None;
     alone.credential = None;
     alone.server_selection_timeout = Some(HOST_DEADLINE);
-    let Ok(client) = Client::with_options(alone) else {
-        return Voice::Noise;
+    let heard = Arc::new(Mutex::new(None));
+    alone.sdam_event_handler = Some(remembering(&heard));
+    let client = match Client::with_options(alone) {
+        Ok(client) => client,
+        Err(error) => return Voice::Noise(reason(&error)),
     };
-    let hello = client
-        .database("admin")
-        .run_command(doc! {"hello": 1})
-        .await;
-    hello.map_or(Voice::Noise, Voice::Hello)
+    let admin = client.database("admin");
+    let hello = admin.run_command(doc! {"hello": 1}).await;
+    hello.map_or_else(
+        |error| {
+            let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).take();
+            heard.unwrap_or_else(|| Voice::Noise(reason(&error)))
+        },
+        Voice::Hello,
+    )
+}
+
+/// Where the driver selects no server, the reason is not in what it answers but in its events: what went wrong, or the
+/// `hello` of a server that is too old for it.
+fn remembering(heard: &Arc<Mutex<Option<Voice>>>) -> EventHandler<SdamEvent> {
+    let heard = Arc::clone(heard);
+    EventHandler::callback(move |event| {
+        let voice = match event {
+            SdamEvent::ServerHeartbeatFailed(failed) => Voice::Noise(reason(&failed.failure)),
+            SdamEvent::ServerHeartbeatSucceeded(succeeded) => Voice::Hello(succeeded.reply),
+            _ => return,
+        };
+        *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(voice);
+    })
+}
+
+fn reason(error: &Error) -> String {
+    match &*error.kind {
+        ErrorKind::Io(error) => error.to_string(),
+        other => other.to_string(),
+    }
 }
 
 /// What keeps a host that answers from serving.
 fn of_hello(options: &ClientOptions, host: &str, hello: &Document) -> ServerProblem {
+    if let Some(problem) = too_old(hello) {
+        return problem;
+    }
     let host = host.to_owned();
     let Ok(found) = hello.get_str("setName") else {
         return match hello.get_bool("isreplicaset") {

@@ -1,0 +1,247 @@
+//! `collect` and `rotate-epoch` on a MongoDB whose gateways are at work: nothing is lost, whoever follows converges, and
+//! only those begin anew who have to.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use futures_util::{TryStreamExt, future::join_all};
+use mongodb::{
+    Collection,
+    bson::{Document, doc},
+    options::ReadConcern,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tidegate_core::checkpoint::Checkpoint;
+
+use crate::harness::{
+    Client, Outbox, Replica, Server, Socket, Writer, command, create, expect_whole,
+    mongod::{Deployment, fresh_database},
+    update_from,
+};
+
+/// Two gateways on one database.
+struct Bench {
+    gateways: [Server; 2],
+    url: String,
+    scopes: Collection<Document>,
+    directory: TempDir,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        let deployment = Deployment::shared().await;
+        let name = fresh_database();
+        let url = deployment.url(&name);
+        let directory = TempDir::new().unwrap();
+        let start = || Server::dev_with(directory.path(), &["--store", &url]);
+        let database = deployment.client().await.database(&name);
+        Self {
+            gateways: [start(), start()],
+            scopes: database.collection("tidegate.scopes"),
+            url,
+            directory,
+        }
+    }
+
+    /// Runs a command on the store; what it tells.
+    async fn run(&self, arguments: &[&str]) -> String {
+        let mut command = command(self.directory.path());
+        command.args(arguments).args(["--store", &self.url]);
+        let run = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let output = run.await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Collects again and again until it is told to end; how many tombstones and markers it was.
+    async fn collect_until(&self, ended: &AtomicBool) -> usize {
+        let mut collected = 0;
+        loop {
+            let last = ended.load(Ordering::Relaxed);
+            let told = self.run(&["collect", "--older-than", "0s"]).await;
+            let number = told.split_whitespace().nth(1);
+            collected += number.unwrap().parse::<usize>().unwrap();
+            if last {
+                return collected;
+            }
+        }
+    }
+
+    async fn floors(&self) -> BTreeMap<String, i64> {
+        let found = self
+            .scopes
+            .find(doc! {})
+            .read_concern(ReadConcern::majority());
+        let found: Vec<Document> = found.await.unwrap().try_collect().await.unwrap();
+        found
+            .iter()
+            .map(|scope| {
+                let id = scope.get_str("_id").unwrap().to_owned();
+                (id, scope.get_i64("f").unwrap())
+            })
+            .collect()
+    }
+
+    /// Pulls page after page until it holds what was made last. Each page has to be a reset if the client stood below a
+    /// floor when it asked, and may be one only if it stood below a floor when it was answered.
+    async fn pull_to_the_end(&self, client: &Client) -> Replica {
+        let mut replica = Replica::default();
+        while !is_at_the_end(&replica) {
+            let before = self.floors().await;
+            let asked = replica.checkpoint.clone();
+            let page = client.pull(asked.as_deref()).await;
+            if let Some(asked) = asked {
+                let is_reset = page["reset"] == true;
+                assert!(is_reset || !is_below(&asked, &before), "untold: {page}");
+                assert!(!is_reset || is_below(&asked, &self.floors().await));
+            }
+            replica.apply(&page);
+        }
+        replica
+    }
+
+    /// The same with the pages of a subscription, which rings may serve wherever the floors are.
+    async fn follow_to_the_end(&self, client: &Client) -> Replica {
+        let mut socket = Socket::follow(client, "").await;
+        let mut replica = Replica::default();
+        while !is_at_the_end(&replica) {
+            let page = socket.page().await;
+            let is_same_epoch = replica.epoch.as_deref() == page["epoch"].as_str();
+            if page["reset"] == true && is_same_epoch {
+                let stood = replica.checkpoint.as_deref().unwrap();
+                assert!(is_below(stood, &self.floors().await), "a needless reset");
+            }
+            replica.apply(&page);
+        }
+        replica
+    }
+}
+
+/// What is made last.
+const END: &str = "the-end";
+
+async fn make_the_end(client: &Client) {
+    let end = json!({"title": "The end", "audience": "team:demo"});
+    client.push_all(json!([create(END, end)])).await;
+}
+
+fn is_at_the_end(replica: &Replica) -> bool {
+    replica.is_whole() && replica.ids().contains(&END)
+}
+
+/// Whether a client that stands here has missed something that is gone (rules.md 2.3).
+fn is_below(checkpoint: &str, floors: &BTreeMap<String, i64>) -> bool {
+    let checkpoint = Checkpoint::decode(checkpoint).unwrap();
+    let mut positions = checkpoint.tracks.iter().flat_map(|track| &track.positions);
+    positions.any(|(scope, position)| {
+        let floor = floors.get(scope.as_str()).copied().unwrap_or_default();
+        position.seq.max(position.start).0 < floor
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn collecting_under_load_loses_nothing_and_resets_only_who_missed_something() {
+    const PUSHES: usize = 12;
+    let bench = Bench::start().await;
+    let [here, there] = &bench.gateways;
+    let writers = Writer::several(here, 4, 20).await;
+    let mut away = Replica::default();
+    let traveller = there.client("traveller");
+    away.pull(&traveller).await;
+    let ended = AtomicBool::new(false);
+    let write = async {
+        let gateways = [here, there].into_iter().cycle();
+        let writing = writers.into_iter().zip(gateways);
+        let writing = writing.map(|(writer, gateway)| async move {
+            let mut writer = writer.at(gateway);
+            for _ in 0..PUSHES {
+                writer.push_well().await;
+            }
+            writer
+        });
+        let writers = join_all(writing).await;
+        make_the_end(&traveller).await;
+        ended.store(true, Ordering::Relaxed);
+        writers
+    };
+    let (puller, subscriber) = (here.client("puller"), there.client("subscriber"));
+    let (writers, collected, pulled, followed) = tokio::join!(
+        write,
+        bench.collect_until(&ended),
+        bench.pull_to_the_end(&puller),
+        bench.follow_to_the_end(&subscriber),
+    );
+    let everything = expect_whole(there, &writers).await;
+    assert!(collected > 0, "there was nothing to collect");
+    for replica in [&pulled, &followed] {
+        assert_eq!(replica.documents(), everything.documents());
+    }
+    assert_eq!(away.pull(&traveller).await, 1, "it was away for too long");
+    assert_eq!(away.documents(), everything.documents());
+}
+
+/// A device's edits of one round: a document of its own, and one more on what all count on.
+fn round(device: &str, round: usize) -> [Value; 2] {
+    let own = json!({"title": "Own", "audience": "team:demo"});
+    let (seen, set) = (json!({"minutesSpent": 0}), json!({"minutesSpent": 1}));
+    [
+        create(&format!("{device}-{round}"), own),
+        update_from("counter", -1, seen, set),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotating_the_epoch_under_load_loses_nothing_and_resets_once_for_each_epoch() {
+    const ROTATE_BEFORE: [usize; 2] = [2, 4];
+    const ROUNDS: usize = 6;
+    const DEVICES: [&str; 4] = ["phone", "tablet", "laptop", "watch"];
+    let bench = Bench::start().await;
+    let [here, there] = &bench.gateways;
+    let founder = here.client("founder");
+    let counter = json!({"title": "Counter", "audience": "team:demo"});
+    founder.push_all(json!([create("counter", counter)])).await;
+    let bench = &bench;
+    let work = async |name: &'static str, gateway: &Server| {
+        let mut device = Outbox::new(gateway.client(name), name).await;
+        for number in 0..ROUNDS {
+            if name == DEVICES[0] && ROTATE_BEFORE.contains(&number) {
+                bench.run(&["rotate-epoch"]).await;
+            }
+            let edits = round(name, number);
+            edits.into_iter().for_each(|edit| device.keep(edit));
+            for result in device.flush().await {
+                let status = &result["status"];
+                assert!(status == "APPLIED" || status == "MERGED", "{result}");
+            }
+        }
+        device
+    };
+    let write = async {
+        let gateways = [here, there].into_iter().cycle();
+        let working = DEVICES.into_iter().zip(gateways);
+        let working = working.map(|(name, gateway)| work(name, gateway));
+        let devices = join_all(working).await;
+        make_the_end(&founder).await;
+        devices
+    };
+    let subscriber = there.client("subscriber");
+    let (devices, followed) = tokio::join!(write, bench.follow_to_the_end(&subscriber));
+
+    let mut fresh = Replica::default();
+    fresh.pull(&subscriber).await;
+    let rounds = DEVICES.len() * ROUNDS;
+    assert_eq!(fresh.task("counter")["minutesSpent"], rounds, "each once");
+    assert_eq!(fresh.ids().len(), rounds + 2, "all that was made");
+    let epochs = ROTATE_BEFORE.len() + 1;
+    assert_eq!(followed.documents(), fresh.documents());
+    assert!((2..=epochs).contains(&followed.resets));
+    for mut device in devices {
+        device.replica.pull(&device.client).await;
+        assert_eq!(device.replica.documents(), fresh.documents());
+        assert!((2..=epochs).contains(&device.replica.resets));
+        assert!(device.generation < epochs, "a new client id for each epoch");
+    }
+}

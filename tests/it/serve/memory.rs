@@ -1,0 +1,101 @@
+//! What a pull from MongoDB holds in memory: a page, and not the scope.
+//!
+//! Judged by the most that the process ever held, as Linux tells it.
+
+use mongodb::{
+    Collection,
+    bson::{Document, doc},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::{
+    Client, Server, create,
+    mongod::{Deployment, fresh_database},
+};
+
+/// Of one document's notes.
+const NOTES_BYTES: usize = 128 << 10;
+
+/// More than a page may hold (8 MiB), so that pages are as large as they get.
+const FEW: i64 = 128;
+
+/// 64 MiB more. Held at a time they would take several times as much.
+const MANY: i64 = 5 * FEW;
+
+/// What allocators and MongoDB's batches may add, by what was seen.
+const SLACK_KIB: u64 = 48 << 10;
+
+fn peak_kib(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.unwrap().split_whitespace().next().unwrap();
+    peak.parse().unwrap()
+}
+
+/// Makes the scope's feed hold so many documents, all as large as the first: entries are copied, which takes less time than
+/// as many pushes.
+async fn grow(feed: &Collection<Document>, scopes: &Collection<Document>, to: i64) {
+    const BATCH: usize = 32;
+    let of_scope = doc! {"s": "team:demo"};
+    let first = feed.find_one(of_scope.clone()).await.unwrap().unwrap();
+    let from = feed.count_documents(of_scope).await.unwrap();
+    let seqs: Vec<i64> = (i64::try_from(from).unwrap() + 1..=to).collect();
+    for seqs in seqs.chunks(BATCH) {
+        let copies = seqs.iter().map(|seq| {
+            let id = format!("task-{seq}");
+            let mut copy = first.clone();
+            copy.insert("_id", format!("Task\0{id}"));
+            copy.insert("i", id);
+            copy.insert("q", *seq);
+            copy
+        });
+        feed.insert_many(copies).await.unwrap();
+    }
+    let head = doc! {"$set": {"h": to}};
+    let scope = doc! {"_id": "team:demo"};
+    scopes.update_one(scope, head).await.unwrap();
+}
+
+/// Pulls everything in pages as large as they may be, and forgets it; how many documents it was.
+async fn pull_all(client: &Client) -> i64 {
+    let (mut checkpoint, mut count) = (Value::Null, 0);
+    loop {
+        let arguments = json!({"checkpoint": checkpoint, "limit": 5_000});
+        let mut page = client.pull_with(arguments).await;
+        count += page["changes"].as_array().unwrap().len();
+        checkpoint = page["checkpoint"].take();
+        if page["hasMore"] == false {
+            return i64::try_from(count).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pull_holds_a_page_however_large_the_scope_is() {
+    let deployment = Deployment::shared().await;
+    let name = fresh_database();
+    let directory = TempDir::new().unwrap();
+    let store = ["--store", &deployment.url(&name)];
+    let server = Server::dev_with(directory.path(), &store);
+    let alice = server.client("alice");
+    let notes = "x".repeat(NOTES_BYTES);
+    let first = json!({"title": "Large", "notes": notes, "audience": "team:demo"});
+    alice.push_all(json!([create("task-1", first)])).await;
+    let database = deployment.client().await.database(&name);
+    let feed = database.collection("tidegate.feed");
+    let scopes = database.collection("tidegate.scopes");
+    let mut peaks = Vec::new();
+    for documents in [FEW, MANY] {
+        grow(&feed, &scopes, documents).await;
+        // As many are delivered of either, since allocators take some time to settle.
+        for _ in 0..MANY / documents {
+            assert_eq!(pull_all(&alice).await, documents);
+        }
+        peaks.push(peak_kib(&server));
+    }
+    assert!(
+        peaks[1] < peaks[0] + SLACK_KIB,
+        "{peaks:?} KiB with {FEW} and {MANY} documents of {NOTES_BYTES} bytes"
+    );
+}
