@@ -22,7 +22,7 @@ pub enum Mutant {
     VersionsRestart,
     /// 3.1: `collect` leaves the floor where it was.
     FloorStays,
-    /// 3.1: a transaction numbers an entry and its marker alike.
+    /// 3.1: a marker takes a seq that another write of its scope has.
     SeqTwice,
     /// 3.3: no marker when a document is created anew elsewhere.
     MarkerMissing,
@@ -44,7 +44,9 @@ pub enum Mutant {
     CreateRevives,
     /// 4.6: only the scope that a document is in counts, not the one it enters.
     OldScopeOnly,
-    /// 4.7: the last writer's edits are clean, however long its run is.
+    /// 4.6: only the scope that a document enters counts, not the one it is in.
+    NewScopeOnly,
+    /// 4.7: the last writer's edits are clean, however short its run is.
     LastWriter,
     /// 4.7: a field that was written since the base overlaps, also if the same client wrote it.
     OwnFieldOverlaps,

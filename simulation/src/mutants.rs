@@ -64,7 +64,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 41] = [
+pub const CATALOGUE: [Broken; 42] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -86,6 +86,7 @@ pub const CATALOGUE: [Broken; 41] = [
     Broken { fault: Fault::Gateway(Mutant::EditRevives), rule: "4.5", says: "an edit brings a deleted document back" },
     Broken { fault: Fault::Gateway(Mutant::CreateRevives), rule: "4.5", says: "a create replaces any tombstone" },
     Broken { fault: Fault::Gateway(Mutant::OldScopeOnly), rule: "4.6", says: "only the scope that a document is in counts, not the one it enters" },
+    Broken { fault: Fault::Gateway(Mutant::NewScopeOnly), rule: "4.6", says: "only the scope that a document enters counts, not the one it is in" },
     Broken { fault: Fault::Gateway(Mutant::LastWriter), rule: "4.7", says: "the last writer's edits are clean, however short its run" },
     Broken { fault: Fault::Gateway(Mutant::OwnFieldOverlaps), rule: "4.7", says: "a field written since the base overlaps, whoever wrote it" },
     Broken { fault: Fault::Gateway(Mutant::NothingOverlaps), rule: "4.7", says: "no field overlaps" },

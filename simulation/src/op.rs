@@ -33,10 +33,10 @@ pub enum Op {
     LoseAnswers { device: u8 },
     /// The device asks for a page.
     Pull { device: u8, gateway: u8, limit: u8 },
-    /// The page arrives.
-    Arrive { device: u8 },
-    /// The page gets lost.
-    LosePage { device: u8 },
+    /// A page arrives at the device, not necessarily the oldest.
+    Arrive { device: u8, nth: u8, again: bool },
+    /// The pages on their way get lost.
+    LosePages { device: u8 },
     /// The device pulls until there is no more.
     PullAll { device: u8, gateway: u8, limit: u8 },
     /// It subscribes.
@@ -131,8 +131,10 @@ const KINDS: [Kind; 31] = [
     }),
     kind(8, true, |draw| Op::Arrive {
         device: draw.byte(),
+        nth: if draw.happens(200) { 0 } else { draw.byte() },
+        again: draw.happens(20),
     }),
-    kind(1, false, |draw| Op::LosePage {
+    kind(1, false, |draw| Op::LosePages {
         device: draw.byte(),
     }),
     kind(7, true, |draw| Op::PullAll {

@@ -6,12 +6,12 @@
 mod ledger;
 mod sight;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive, sync::Arc};
 
 use tidegate_core::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, Track},
     entry::{Entry, FeedItem, Record},
-    id::{DocumentKey, Scope, Seq, Version},
+    id::{DocumentKey, Scope, Seq, TypeName, Version},
     push::PushAnswer,
 };
 
@@ -21,6 +21,7 @@ pub(crate) use self::{
 };
 use crate::{
     client::{Client, Flight, Held},
+    people,
     store::{Moment, State},
 };
 
@@ -143,13 +144,8 @@ pub(crate) fn judge_no_gap(client: &Client, state: &State) -> Judged {
 }
 
 fn position(checkpoint: &Checkpoint, record: &Record) -> Option<Seq> {
-    let of_type = |types: &tidegate_core::checkpoint::Types| types.contain(&record.key().type_name);
-    let mut tracks = checkpoint
-        .tracks
-        .iter()
-        .filter(|track| of_type(&track.types));
-    let position = tracks.next()?.positions.get(record.scope())?;
-    Some(position.seq)
+    let track = track(checkpoint, &record.key().type_name)?;
+    Some(track.positions.get(record.scope())?.seq)
 }
 
 pub(crate) fn read(token: &str) -> Checkpoint {
@@ -209,7 +205,8 @@ pub(crate) fn judge_end(
     client: &Client,
     sight: &Sight,
     requested: u32,
-    (moments, asked, answered): (&[Moment], usize, usize),
+    moments: &[Moment],
+    between: RangeInclusive<usize>,
 ) -> Judged {
     let deleted_since = |key: &DocumentKey| {
         let gone = |moment: &Moment| {
@@ -218,7 +215,7 @@ pub(crate) fn judge_end(
                 .entry(key)
                 .is_none_or(|entry| entry.is_deleted())
         };
-        moments[asked..].iter().any(gone)
+        moments[*between.start()..].iter().any(gone)
     };
     let is_told = |moment: &Moment| {
         let (state, grants) = (&moment.state, sight.grants(&moment.state));
@@ -240,30 +237,34 @@ pub(crate) fn judge_end(
         };
         all_held && old.all(|(key, held)| stands(key, held))
     };
-    let mut possible = moments[asked..=answered].iter();
+    let mut possible = moments[between.clone()].iter();
     expect(possible.any(is_told), Property::Snapshot, || {
         format!("no moment had {:?}", client.held)
     })
 }
 
-/// A page goes on from where the client stood, in every scope that it does not begin again.
+/// A page goes on from where the client stood, in every scope of each type that both speak of, and leaves out none but the
+/// revoked ones.
 pub(crate) fn judge_monotone(from: &Checkpoint, to: &Checkpoint, revoked: &[Scope]) -> Judged {
-    let ([from_track], [to_track]) = (from.tracks.as_slice(), to.tracks.as_slice()) else {
-        return Ok(());
-    };
-    for (scope, position) in &from_track.positions {
-        let Some(later) = to_track
-            .positions
-            .get(scope)
-            .filter(|_| !revoked.contains(scope))
-        else {
+    for type_name in people::types() {
+        let (Some(from), Some(to)) = (track(from, &type_name), track(to, &type_name)) else {
             continue;
         };
-        expect(later.seq >= position.seq, Property::Monotone, || {
-            format!("in {scope} from {position:?} to {later:?}")
-        })?;
+        let kept = |scope: &&Scope| !revoked.contains(scope);
+        for scope in from.positions.keys().filter(kept) {
+            let (before, after) = (from.positions[scope].seq, to.positions.get(scope));
+            let goes_on = after.is_some_and(|after| after.seq >= before);
+            expect(goes_on, Property::Monotone, || {
+                format!("{type_name} in {scope} from {before:?} to {after:?}")
+            })?;
+        }
     }
     Ok(())
+}
+
+fn track<'c>(checkpoint: &'c Checkpoint, type_name: &TypeName) -> Option<&'c Track> {
+    let mut tracks = checkpoint.tracks.iter();
+    tracks.find(|track| track.types.contain(type_name))
 }
 
 /// Whether a client could have gone on from its checkpoint in this state, in the scopes that it is given now.

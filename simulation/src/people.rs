@@ -1,6 +1,6 @@
 //! Who takes part, what their documents are, and what they may see.
 //!
-//! Small on purpose: two users, two documents and three scopes meet more often than many would.
+//! Small on purpose: two users, three documents and five scopes meet more often than many would.
 
 use std::{
     collections::BTreeMap,
@@ -52,7 +52,10 @@ type Task @collection(name: "tasks") @scope(by: "{audience}")
   tags: [String!] @merge(with: SET)
   notes: String @merge(with: TEXT)
   best: Int @merge(with: MAX)
+  least: Int @merge(with: MIN)
   latest: String @merge(with: LATEST)
+  ours: String @merge(with: SERVER)
+  yours: String @merge(with: CLIENT)
 }
 
 type Place { name: String, floor: Int }
@@ -83,6 +86,12 @@ pub(crate) fn model(rule: &str) -> Arc<Model> {
         Arc::new(Model::parse("model.graphql", &sdl).expect("the simulation's model is sound"))
     };
     Arc::clone(models.entry(rule.to_owned()).or_insert_with(parse))
+}
+
+/// All types of the model.
+pub(crate) fn types() -> [TypeName; 3] {
+    ["Task", "Note", "Member"]
+        .map(|name| TypeName::new(name).expect("types of the model have good names"))
 }
 
 /// One of the documents that people edit.

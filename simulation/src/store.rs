@@ -108,7 +108,6 @@ impl SimStore {
         self.lock().now()
     }
 
-    /// What was from one moment to another, both included.
     /// Looks at all moments.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&[Moment]) -> T) -> T {
         look(&self.lock().moments)

@@ -236,8 +236,10 @@ impl World {
             } => {
                 self.pull(self.device(device), gateway.into(), limit);
             }
-            Op::Arrive { device } => self.arrive(self.device(device))?,
-            Op::LosePage { device } => self.device_mut(device).pulled = None,
+            Op::Arrive { device, nth, again } => {
+                self.arrive(self.device(device), nth.into(), again)?;
+            }
+            Op::LosePages { device } => self.device_mut(device).pulled.clear(),
             Op::PullAll {
                 device,
                 gateway,

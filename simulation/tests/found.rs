@@ -74,6 +74,14 @@ fn pull(device: u8) -> Op {
     }
 }
 
+fn arrive(device: u8) -> Op {
+    Op::Arrive {
+        device,
+        nth: 0,
+        again: false,
+    }
+}
+
 fn pull_all(device: u8) -> Op {
     Op::PullAll {
         device,
@@ -151,9 +159,9 @@ fn an_edit_of_a_create_that_crossed_a_reset_is_based_on_it() {
             hear(bob),
             Op::Collect { ticks: 0 },
             send(alice),
-            Op::Arrive { device: alice },
+            arrive(alice),
             pull(alice),
-            Op::Arrive { device: alice },
+            arrive(alice),
             hear(alice),
             edit(alice, NOTE, TITLE, RED),
         ],
@@ -227,7 +235,7 @@ fn a_reset_ends_for_who_only_listens() {
                 policy: 47,
                 lost: false,
             },
-            Op::Arrive { device: 168 },
+            arrive(168),
             Op::Send {
                 device: 236,
                 gateway: 62,

@@ -43,16 +43,10 @@ impl Client {
         Some(&flight.push)
     }
 
-    /// The push under way once more: as it was sent (1.5).
-    pub(crate) fn retry(&mut self) -> Option<&Push> {
-        if self.slips(Slip::RetryAltered) {
-            self.alter_flight();
-        }
-        Some(&self.flight.as_ref()?.push)
-    }
-
-    fn alter_flight(&mut self) {
-        let Some(mut flight) = self.flight.take() else {
+    /// Sends the push under way once more: as it was sent (1.5).
+    pub(crate) fn retry(&mut self) {
+        let altered = self.slips(Slip::RetryAltered);
+        let Some(mut flight) = self.flight.take_if(|_| altered) else {
             return;
         };
         for edit in &mut flight.edits {

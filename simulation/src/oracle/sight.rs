@@ -1,13 +1,16 @@
 //! Who may have seen or written what, and when.
 
 use tidegate_core::{
+    change::{Action, Change},
     entry::{FeedItem, Membership, Record, Writer},
     grant::Grants,
     id::{ClientId, DocumentKey, Scope, UserId, Version},
     model::Access,
+    push::Outcome,
+    value::Value,
 };
 
-use super::{Judged, Property, expect};
+use super::{Judged, Property, expect, took};
 use crate::store::{Moment, State};
 
 /// What one caller may see and write, by its token and by the memberships of each moment.
@@ -93,10 +96,83 @@ impl Sight {
             return Ok(());
         }
         let around = &moments[at.saturating_sub(1)..=at];
-        let given = |moment: &Moment| self.is_given(&moment.state, scope, Access::Write);
-        let may = self.claimed.can_write(scope) || around.iter().any(given);
-        expect(may, Property::Isolation, || {
-            format!("{} wrote {key:?} {version} into {scope}", self.user)
+        let may = |scope: &Scope| {
+            let given = |moment: &Moment| self.is_given(&moment.state, scope, Access::Write);
+            self.claimed.can_write(scope) || around.iter().any(given)
+        };
+        let before = around[0].state.entry(key);
+        let left =
+            before.filter(|before| !before.is_deleted() && before.version.next() == Some(version));
+        let left = left.map(|before| &before.scope);
+        for scope in [Some(scope), left].into_iter().flatten() {
+            expect(may(scope), Property::Isolation, || {
+                format!("{} wrote {key:?} {version} in {scope}", self.user)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What a change was rejected for was so at one of these moments.
+    pub(crate) fn judge_rejection(
+        &self,
+        code: &str,
+        change: &Change,
+        atomic: bool,
+        moments: &[Moment],
+    ) -> Judged {
+        let entered = match &change.action {
+            Action::Create { document: set, .. } | Action::Update { set, .. } => {
+                set.get("audience").and_then(Value::as_str)
+            }
+            Action::Delete { .. } => None,
+        };
+        let is_so = |moment: &Moment| {
+            let grants = self.grants(&moment.state);
+            let entry = moment.state.entry(&change.key);
+            let seen = entry.is_some_and(|entry| grants.can_read(&entry.scope));
+            let writes = |scope: &Scope| grants.can_write(scope);
+            match code {
+                "NOT_FOUND" => !seen,
+                "ID_TAKEN" => entry.is_some() && !seen,
+                "FORBIDDEN" => {
+                    let entered = entered.and_then(|scope| Scope::new(scope).ok());
+                    entry.is_some_and(|entry| !writes(&entry.scope))
+                        || entered.is_some_and(|scope| !writes(&scope))
+                }
+                "ATOMIC_ABORTED" => atomic,
+                _ => false,
+            }
+        };
+        expect(moments.iter().any(is_so), Property::NoFalseConflict, || {
+            format!("{change:?} of {} was rejected: {code}", self.user)
+        })
+    }
+
+    /// The document of an outcome is what the caller could see at one of these moments, after the change if that is in
+    /// force.
+    pub(crate) fn judge_shown(
+        &self,
+        key: &DocumentKey,
+        outcome: &Outcome,
+        moments: &[Moment],
+    ) -> Judged {
+        let made = outcome
+            .version
+            .filter(|_| took(outcome))
+            .unwrap_or_default();
+        let is_so = |moment: &Moment| {
+            let entry = moment.state.entry(key);
+            let grants = self.grants(&moment.state);
+            let seen = entry.filter(|entry| grants.can_read(&entry.scope) && !entry.is_deleted());
+            let shown = outcome
+                .document
+                .as_ref()
+                .filter(|entry| !entry.is_deleted());
+            let after = entry.is_none_or(|entry| entry.version >= made);
+            after && shown.map(|entry| entry.version) == seen.map(|entry| entry.version)
+        };
+        expect(moments.iter().any(is_so), Property::OwnWrites, || {
+            format!("{outcome:?} shows what {} could not see then", self.user)
         })
     }
 

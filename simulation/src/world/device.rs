@@ -26,9 +26,11 @@ pub(super) struct Device {
     /// Every push it ever sent; the network may deliver any of them once more.
     parcels: Vec<Parcel>,
     pub(super) answers: Vec<(Push, PushAnswer)>,
-    /// The pull it waits for; others come too late.
-    pub(super) pull: u32,
-    pub(super) pulled: Option<Pulled>,
+    /// Its last pull, and the last of those whose pages are of no use any more.
+    pull: u32,
+    pub(super) useless: u32,
+    /// The pages that are on their way, some of them late.
+    pub(super) pulled: Vec<Pulled>,
     pub(super) socket: Option<Socket>,
     pub(super) sockets: u32,
 }
@@ -41,7 +43,9 @@ pub(super) struct Parcel {
 }
 
 /// The page of a pull.
+#[derive(Clone)]
 pub(super) struct Pulled {
+    pub(super) pull: u32,
     pub(super) request: Request,
     pub(super) arrival: Arrival,
     /// The store's moment when it was answered.
@@ -72,10 +76,10 @@ pub(super) enum Heard {
         arrival: Arrival,
         pull: u32,
     },
-    /// No page: the subscription has ended.
+    /// With an error, or no page, the subscription has ended.
     Live {
         request: Request,
-        page: Option<Page>,
+        page: Option<Result<Page, SyncError>>,
         socket: u32,
     },
 }
@@ -88,7 +92,8 @@ impl Device {
             parcels: Vec::new(),
             answers: Vec::new(),
             pull: 0,
-            pulled: None,
+            useless: 0,
+            pulled: Vec::new(),
             socket: None,
             sockets: 0,
         }
@@ -99,9 +104,9 @@ impl Device {
     }
 
     /// The push under way, as it is sent.
-    fn parcel(&mut self) -> Option<Parcel> {
-        let push = self.client.retry()?.clone();
+    fn parcel(&self) -> Option<Parcel> {
         let flight = self.client.flight.as_ref()?;
+        let push = flight.push.clone();
         let numbers = flight.edits.iter().map(|edit| edit.number).collect();
         Some(Parcel { push, numbers })
     }
@@ -109,8 +114,8 @@ impl Device {
     /// What it asked for is of no use to it any more.
     pub(super) fn ask_for(&mut self, types: Types) {
         self.hang_up();
-        self.pull += 1;
-        self.pulled = None;
+        self.useless = self.pull;
+        self.pulled.clear();
         self.client.types = types;
     }
 }
@@ -137,6 +142,7 @@ impl World {
     }
 
     pub(super) fn retry(&mut self, device: usize, gateway: usize) {
+        self.devices[device].client.retry();
         if let Some(parcel) = self.devices[device].parcel() {
             self.deliver(device, parcel, gateway);
         }
@@ -180,7 +186,6 @@ impl World {
         let tick = self.tick;
         let puller = &mut self.devices[device];
         puller.pull += 1;
-        puller.pulled = None;
         let pull = puller.pull;
         let from = puller.client.checkpoint.clone();
         let (asked, types) = (puller.asks(limit), puller.client.types.clone());
@@ -202,24 +207,31 @@ impl World {
         });
     }
 
-    /// The page that was asked for arrives.
-    pub(super) fn arrive(&mut self, device: usize) -> Judged {
-        let Some(pulled) = self.devices[device].pulled.take() else {
+    /// A page arrives, not necessarily the one asked for last; it may arrive again.
+    pub(super) fn arrive(&mut self, device: usize, nth: usize, again: bool) -> Judged {
+        let pulled = &mut self.devices[device].pulled;
+        if pulled.is_empty() {
             return Ok(());
-        };
+        }
+        let nth = nth % pulled.len();
         let Pulled {
             request,
             arrival,
             answered,
-        } = pulled;
+            ..
+        } = if again {
+            pulled[nth].clone()
+        } else {
+            pulled.remove(nth)
+        };
         let (token, requested) = (arrival.page.checkpoint.encode(), arrival.requested);
         let ends = !arrival.page.has_more;
         self.apply(device, arrival)?;
         let client = &self.devices[device].client;
         match requested.filter(|_| ends && client.checkpoint.as_ref() == Some(&token)) {
             Some(requested) => self.store.look(|moments| {
-                let between = (moments, request.asked, answered);
-                oracle::judge_end(client, &request.sight, requested, between)
+                let between = request.asked..=answered;
+                oracle::judge_end(client, &request.sight, requested, moments, between)
             }),
             None => Ok(()),
         }
@@ -246,11 +258,13 @@ impl World {
             self.tick += 1;
             self.pull(device, gateway, limit);
             self.settle().await?;
-            let Some(pulled) = &self.devices[device].pulled else {
+            let puller = &self.devices[device];
+            let is_it = |pulled: &Pulled| pulled.pull == puller.pull;
+            let Some(nth) = puller.pulled.iter().position(is_it) else {
                 return Ok(());
             };
-            let more = pulled.arrival.page.has_more;
-            self.arrive(device)?;
+            let more = puller.pulled[nth].arrival.page.has_more;
+            self.arrive(device, nth, false)?;
             if !more {
                 return Ok(());
             }

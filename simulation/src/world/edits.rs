@@ -261,8 +261,12 @@ impl Hand {
             9 | 10 => ("count", Value::Int(number(view, "count") + small - 1)),
             11 | 12 => ("tags", self.tags(view)),
             13 => ("notes", self.notes(view)),
+            14 if small == 0 => ("least", Value::Int(i32::from(self.value % 5))),
             14 => ("best", Value::Int(small)),
-            15 => ("latest", self.text()),
+            15 => {
+                let name = ["latest", "ours", "yours"][usize::from(self.value % 3)];
+                (name, self.text())
+            }
             _ => ("place", self.place(small)),
         };
         let mut set = Document::from([(name.to_owned(), value)]);

@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tidegate::sync::SyncError;
 use tidegate_core::{
-    change::Submission,
+    change::Change,
     entry::Record,
-    id::{ClientKey, DocumentKey},
-    push::PushOutcome,
+    id::ClientKey,
+    push::{Outcome, Push, PushOutcome},
 };
 
 use super::{
@@ -34,8 +34,9 @@ impl World {
                 self.tally.pages += 1;
                 let answered = self.store.moment();
                 let device = &mut self.devices[request.device];
-                if device.pull == pull {
-                    device.pulled = Some(Pulled {
+                if pull > device.useless {
+                    device.pulled.push(Pulled {
+                        pull,
                         request,
                         arrival,
                         answered,
@@ -48,11 +49,19 @@ impl World {
                 page,
                 socket,
             } => {
-                let arrival = self.devices[request.device].live(page, socket);
-                let Some(arrival) = arrival else {
+                if let Some(Err(error)) = &page {
+                    let may = matches!(error, SyncError::Store(_) | SyncError::Busy);
+                    expect(may, Property::Ends, || {
+                        format!("a subscription ended: {error}")
+                    })?;
+                }
+                let (page, now) = (page.and_then(Result::ok), self.store.moment());
+                let Some((arrival, asked)) = self.devices[request.device].live(page, socket, now)
+                else {
                     return Ok(());
                 };
                 self.tally.pages += 1;
+                let request = Request { asked, ..request };
                 // Since when its grants were looked at is not known from outside.
                 self.judge_page(&request, &arrival, 0)
             }
@@ -127,41 +136,61 @@ impl World {
             };
             let sent = Sent {
                 number: *number,
-                change,
                 known: self.known[*number as usize],
                 by: by.clone(),
                 mutation: outcome.mutation,
                 policy: push.policy,
-                excused: push.atomic || failed.contains(&change_key(item)),
+                excused: push.atomic || failed.contains(&change.key),
+                change,
             };
-            let key = sent.change.key.clone();
+            let change = sent.change.clone();
             if sent.is_create() && !oracle::took(outcome) {
-                failed.insert(Some(key.clone()));
+                failed.insert(change.key.clone());
             }
             self.ledger.enter(sent, outcome, answer.duplicate)?;
-            if oracle::took(outcome)
-                && let Some(version) = outcome.version
-            {
+            if oracle::took(outcome) {
                 self.tally.applied += 1;
-                if !answer.duplicate {
-                    let client = by.as_ref().map(|by| &by.client);
-                    self.store.look(|moments| {
-                        request.sight.judge_write(client, (&key, version), moments)
-                    })?;
-                }
             } else {
                 self.tally.refused += 1;
             }
-            if let Some(entry) = &outcome.document {
-                let record = Record::Entry(Arc::clone(entry));
-                self.store
-                    .look(|moments| request.sight.judge_record(&record, moments))?;
-            }
+            self.judge_outcome(request, push, &change, outcome, answer.duplicate)?;
         }
         Ok(())
     }
-}
 
-fn change_key(item: &Submission) -> Option<DocumentKey> {
-    item.change.as_ref().ok().map(|change| change.key.clone())
+    /// What an outcome shows and says was so at some moment since the push was sent.
+    fn judge_outcome(
+        &self,
+        request: &Request,
+        push: &Push,
+        change: &Change,
+        outcome: &Outcome,
+        repeated: bool,
+    ) -> Judged {
+        let (sight, key) = (&request.sight, &change.key);
+        let alone = push
+            .changes
+            .iter()
+            .filter(|item| item.id == outcome.id && item.type_name == outcome.type_name)
+            .count()
+            == 1;
+        self.store.look(|moments| {
+            let since = &moments[request.asked..];
+            if let Some(entry) = &outcome.document {
+                sight.judge_record(&Record::Entry(Arc::clone(entry)), moments)?;
+            }
+            sight.judge_shown(key, outcome, since)?;
+            if repeated {
+                return Ok(());
+            }
+            let client = push.client.as_ref().map(|client| &client.id);
+            if let (true, Some(version)) = (oracle::took(outcome), outcome.version) {
+                sight.judge_write(client, (key, version), moments)?;
+            }
+            match outcome.error.as_ref().filter(|_| alone) {
+                Some(error) => sight.judge_rejection(error.code.name(), change, push.atomic, since),
+                None => Ok(()),
+            }
+        })
+    }
 }

@@ -103,6 +103,13 @@ impl World {
             return Ok(());
         }
         self.follow(device).await?;
+        let (known, epoch) = (
+            &self.devices[device].client.page_epoch,
+            &self.store.now().epoch,
+        );
+        expect(known.as_ref() == Some(epoch), Property::Reset, || {
+            format!("device {device} listens in {known:?}, and it is {epoch:?}")
+        })?;
         let truth = self.truth(device);
         let mut held = holdings(&self.devices[device].client);
         held.retain(|key, _| self.devices[device].client.held[key].is_confirmed());

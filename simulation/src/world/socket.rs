@@ -25,6 +25,8 @@ pub(super) struct Socket {
     /// Where the last page left off.
     stands: Option<String>,
     pages: VecDeque<Arrival>,
+    /// The store's moment when the last page came, or when it was opened.
+    told: usize,
 }
 
 impl Device {
@@ -66,7 +68,13 @@ impl Device {
     }
 
     /// A page of its subscription is on its way, or it has ended.
-    pub(super) fn live(&mut self, page: Option<Page>, number: u32) -> Option<Arrival> {
+    /// The page, and the store's moment since which it can have been read.
+    pub(super) fn live(
+        &mut self,
+        page: Option<Page>,
+        number: u32,
+        now: usize,
+    ) -> Option<(Arrival, usize)> {
         let socket = self
             .socket
             .as_mut()
@@ -83,7 +91,7 @@ impl Device {
             requested: None,
         };
         socket.pages.push_back(arrival.clone());
-        Some(arrival)
+        Some((arrival, std::mem::replace(&mut socket.told, now)))
     }
 
     fn next_live(&mut self) -> Option<Arrival> {
@@ -107,13 +115,14 @@ impl World {
         let room = Arc::new(Semaphore::new(1));
         let permits = Arc::clone(&room);
         let (gateway, claimed) = (request.gateway, request.sight.claimed.clone());
+        let told = request.asked;
         let task = tokio::spawn(async move {
             let mut pages = Box::pin(service.subscribe(caller, asked, Start::Checkpoint));
             while let Ok(permit) = permits.acquire().await {
                 permit.forget();
                 let (request, socket) = (request.clone(), number);
-                let page = pages.next().await.and_then(Result::ok);
-                let ended = page.is_none();
+                let page = pages.next().await;
+                let ended = !matches!(page, Some(Ok(_)));
                 lock(&heard).push(Heard::Live {
                     request,
                     page,
@@ -132,6 +141,7 @@ impl World {
             room,
             stands: subscriber.client.checkpoint.clone(),
             pages: VecDeque::new(),
+            told,
         });
     }
 
