@@ -142,11 +142,7 @@ impl SimStore {
 
     /// The held calls of a gateway that died fail.
     pub(crate) fn fail_those_of(&self, gateway: usize) {
-        let mut inner = self.lock();
-        let held = std::mem::take(&mut inner.held);
-        let (dead, others) = held.into_iter().partition(|held| held.gateway == gateway);
-        inner.held = others;
-        drop::<Vec<Held>>(dead);
+        self.lock().held.retain(|held| held.gateway != gateway);
     }
 
     pub(crate) fn run_twice(&self) {

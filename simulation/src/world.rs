@@ -280,21 +280,14 @@ impl World {
                 meanwhile,
                 value,
             } => {
-                self.store.hold_after(calls);
                 let device = self.device(device);
+                self.store.hold_after(calls);
                 if live {
                     self.subscribe(device, gateway.into(), value);
                 } else {
                     self.pull(device, gateway.into(), value);
                 }
-                self.settle().await?;
-                match meanwhile {
-                    0 => self.collect(0),
-                    1 => self.edit_as_stranger(value, value, value),
-                    _ => return Ok(()),
-                }
-                self.settle().await?;
-                self.store.release_all();
+                self.disturb(meanwhile, value).await?;
             }
             Op::Release { nth, fails } => self.store.release(nth.into(), fails),
             Op::Lag { gateway } => self.store.lag(usize::from(gateway) % GATEWAYS),
@@ -306,6 +299,19 @@ impl World {
             Op::RunTwice => self.store.run_twice(),
             Op::Wait => tokio::time::sleep(GIVEN_UP).await,
         }
+        Ok(())
+    }
+
+    /// Something happens while a call of the store is held, and then the call goes on; or nothing does, and it stays.
+    async fn disturb(&mut self, what: u8, value: u8) -> Judged {
+        self.settle().await?;
+        match what {
+            0 => self.collect(0),
+            1 => self.edit_as_stranger(value, value, value),
+            _ => return Ok(()),
+        }
+        self.settle().await?;
+        self.store.release_all();
         Ok(())
     }
 

@@ -266,3 +266,26 @@ fn a_reset_ends_for_who_only_listens() {
     };
     tell(&story).unwrap_or_else(|violation| panic!("{violation}"));
 }
+
+/// A client dropped the documents of a type when it stopped asking for it. It asked for it again before a page had answered,
+/// with a checkpoint that had passed them, and was never told of them again.
+#[test]
+fn documents_go_with_the_page_that_no_longer_tells_of_their_type() {
+    let (alice, bob) = (0, 1);
+    let types = |what| Op::Types { device: bob, what };
+    let (tasks, all) = (0, 2);
+    keeps_all_promises(
+        "CLIENT_WINS",
+        2,
+        vec![
+            pull_all(alice),
+            edit(alice, NOTE, TITLE, RED),
+            send(alice),
+            hear(alice),
+            pull_all(bob),
+            types(tasks),
+            types(all),
+            pull_all(bob),
+        ],
+    );
+}

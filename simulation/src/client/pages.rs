@@ -131,6 +131,16 @@ impl Client {
         self.lingering
             .retain(|lingering| !confirms(lingering.heard));
     }
+
+    /// Another history may have begun: nothing is sent before a pull tells.
+    pub(super) fn forget_epoch(&mut self) {
+        self.epoch = None;
+    }
+
+    /// The epoch that it may push in; none before its first page, and while it has to pull.
+    pub(crate) fn epoch(&self) -> Option<&Epoch> {
+        self.epoch.as_ref()
+    }
 }
 
 impl Held {
@@ -161,17 +171,5 @@ impl Held {
     /// Whether the feed has named it.
     pub(crate) fn is_confirmed(&self) -> bool {
         self.unconfirmed_since.is_none()
-    }
-}
-
-impl Client {
-    /// Another history may have begun: nothing is sent before a pull tells.
-    pub(super) fn forget_epoch(&mut self) {
-        self.epoch = None;
-    }
-
-    /// The epoch that it may push in; none before its first page, and while it has to pull.
-    pub(crate) fn epoch(&self) -> Option<&Epoch> {
-        self.epoch.as_ref()
     }
 }

@@ -118,6 +118,14 @@ impl Device {
         self.pulled.clear();
         self.client.types = types;
     }
+
+    pub(super) fn asks(&self, limit: u8) -> PullRequest {
+        PullRequest {
+            checkpoint: self.client.checkpoint.as_deref().map(oracle::read),
+            types: self.client.types.clone(),
+            limit: 1 + usize::from(limit) % 4,
+        }
+    }
 }
 
 impl World {
@@ -315,15 +323,5 @@ impl World {
 
     pub(super) fn service(&self, request: &Request) -> Arc<SyncService> {
         Arc::clone(&self.gateways[request.gateway])
-    }
-}
-
-impl Device {
-    pub(super) fn asks(&self, limit: u8) -> PullRequest {
-        PullRequest {
-            checkpoint: self.client.checkpoint.as_deref().map(oracle::read),
-            types: self.client.types.clone(),
-            limit: 1 + usize::from(limit) % 4,
-        }
     }
 }

@@ -141,7 +141,9 @@ impl Ticket {
                 watchers: HashSet::new(),
             });
             watched.watchers.insert(self.id);
-            self.read_at = self.read_at.filter(|_| breaks(Mutant::RegisteredLate));
+            if !breaks(Mutant::RegisteredLate) {
+                self.read_at = None;
+            }
         }
         if self.read_at.is_none() {
             self.waker.notify_one();
