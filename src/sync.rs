@@ -3,6 +3,7 @@
 //! It knows callers, pushes, pages and subscriptions; it knows neither GraphQL nor HTTP, and no store in particular.
 
 mod fit;
+mod inbox;
 mod live;
 mod maintain;
 mod pull;
@@ -23,6 +24,7 @@ use tidegate_core::{
 
 pub use self::{
     fit::{Survey, survey},
+    inbox::{InboxEntry, InboxPage, InboxRequest},
     live::Start,
     maintain::{Collected, collect, rotate_epoch},
     pull::{Page, PullRequest},
@@ -96,14 +98,19 @@ pub enum SyncError {
         /// How many may come.
         max: usize,
     },
-    /// A `limit` out of bounds.
-    #[error("a limit of {limit} is not between 1 and {max}")]
+    /// A bound on a page that is out of bounds itself.
+    #[error("{argument}: {limit} is not between 1 and {max}")]
     Limit {
+        /// The argument it stands in.
+        argument: &'static str,
         /// What was asked for.
         limit: i64,
         /// What may be asked for.
         max: usize,
     },
+    /// Not a place in the inbox.
+    #[error("it is no cursor")]
+    Cursor,
     /// Not a checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -7,6 +7,7 @@ mod difference;
 mod document;
 mod failure;
 mod foreign;
+mod inbox;
 mod lane;
 mod layout;
 mod opening;

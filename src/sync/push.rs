@@ -37,6 +37,7 @@ impl SyncService {
             claim_grants: caller.claim_grants.clone(),
             hash: PushHash::of(&push),
             push,
+            advice: Vec::new(),
         };
         Ok(self.pushes.send(request).await??)
     }

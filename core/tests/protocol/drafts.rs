@@ -72,6 +72,7 @@ fn parse(rule: &str) -> Model {
     let (policy, overlap) = rule.split_once('/').unwrap_or((rule, "SERVER_WINS"));
     let overlap = match policy {
         "MERGE" => format!("overlap: {overlap}, "),
+        "WEBHOOK" => format!("overlap: {overlap}, webhook: \"review\", "),
         _ => String::new(),
     };
     let sdl = SDL
@@ -164,6 +165,11 @@ impl Draft {
             }
             Verb::Delete => Document::new(),
         }
+    }
+
+    /// Other fields of the same type.
+    pub(crate) fn of_fields(&self, model: &Model, fields: Json) -> Document {
+        self.read(model, &fields).expect("the fields fit the model")
     }
 
     pub(crate) fn key(&self) -> DocumentKey {

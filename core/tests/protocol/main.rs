@@ -3,6 +3,7 @@
 //! Only the core's public face is used, through a store of maps that has no rules of its own; what the rules are is
 //! said in the protocol, not here.
 
+mod advice;
 mod bases;
 mod bench;
 mod client;
@@ -13,6 +14,7 @@ mod drafts;
 mod edit_times;
 mod entries;
 mod falsy;
+mod inbox;
 mod merges;
 mod pages;
 mod phone;

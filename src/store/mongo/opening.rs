@@ -16,6 +16,7 @@ use mongodb::{
 use super::{
     Base, MongoOptions,
     failure::{Failure, code},
+    inbox,
     layout::Layout,
     places::{EPOCH, FORMAT, GROUPS, GROUPS_END, Places, VERSION_FLOOR},
     server::{self, Needs},
@@ -115,7 +116,7 @@ impl Base {
         Ok(())
     }
 
-    /// Scans by scope, type and seq; memberships by user; the oldest tombstones and markers. A first build may take as
+    /// Scans by scope, type and seq; memberships by user; the oldest tombstones and markers; the inbox. A first build may take as
     /// long as it needs.
     async fn make_indexes(&self) -> Result<(), Failure> {
         let index = |keys: Document, sparse: bool| {
@@ -129,6 +130,9 @@ impl Base {
             index(doc! { "x": 1 }, true),
         ])
         .await?;
+        let conflicts = self.database.collection::<Document>(&self.places.conflicts);
+        let indexes = inbox::indexes().map(|(keys, sparse)| index(keys, sparse));
+        conflicts.create_indexes(indexes).await?;
         Ok(())
     }
 

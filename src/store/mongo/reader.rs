@@ -278,7 +278,7 @@ impl Reader<'_> {
         Ok(names.map(str::to_owned).collect())
     }
 
-    async fn by_ids(
+    pub(super) async fn by_ids(
         &mut self,
         collection: &str,
         ids: impl IntoIterator<Item = impl Into<Bson>>,
@@ -294,7 +294,7 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    async fn find(
+    pub(super) async fn find(
         &mut self,
         collection: &str,
         filter: Document,

@@ -19,6 +19,7 @@ use mongodb::{
 use tidegate_core::{
     entry::{Entry, FeedItem, Record, ScopeState},
     id::{DocumentKey, Scope},
+    inbox::InboxRecord,
     transaction::{Reads, Writes},
 };
 
@@ -49,15 +50,17 @@ pub(super) struct Known {
 
 /// The statements of a commit.
 pub(super) struct Plan<'b> {
-    base: &'b Base,
+    pub(super) base: &'b Base,
     batches: Vec<Batch>,
 }
 
 /// In the order in which the application's documents are written: what a unique index would not have twice is given up
 /// by one document before another takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Verb {
+pub(super) enum Verb {
     Delete,
+    /// An update of whatever it fits, be it nothing.
+    Move,
     Update,
     Insert,
 }
@@ -123,11 +126,13 @@ impl<'b> Plan<'b> {
         }
         let mut scopes = writes.scopes();
         scopes.extend(writes.floors.keys().cloned());
+        scopes.extend(opened_in(writes));
         let states = reader.scopes(&scopes).await?;
         let items = self.add_scopes(writes, &scopes, &states);
         self.add_meta(writes);
         self.add_clients(writes)?;
         self.add_removals(writes);
+        self.add_inbox(writes)?;
         for item in &items {
             self.add_item(item, &known)?;
         }
@@ -159,12 +164,17 @@ impl<'b> Plan<'b> {
             .map(|(scope, state)| (scope.clone(), state.head))
             .collect();
         let items = writes.number(&mut heads);
+        let opened_in: BTreeSet<Scope> = opened_in(writes).collect();
         for scope in scopes {
             let before = states.get(scope).copied().unwrap_or_default();
             let head = heads.get(scope).copied().unwrap_or_default();
             let raised = writes.floors.get(scope).copied().unwrap_or_default();
             let floor = before.floor.max(raised);
-            let state = rawdoc! { "_id": scope.as_str(), "h": head.0, "f": floor.0 };
+            let mut state = rawdoc! { "_id": scope.as_str(), "h": head.0, "f": floor.0 };
+            if opened_in.contains(scope) {
+                let mark = (self.base.random)();
+                state.append(cstr!("c"), i64::from_ne_bytes(mark.to_ne_bytes()));
+            }
             self.put(
                 collection,
                 scope.as_str(),
@@ -295,7 +305,7 @@ impl<'b> Plan<'b> {
         }
     }
 
-    fn push(
+    pub(super) fn push(
         &mut self,
         verb: Verb,
         collection: &str,
@@ -341,7 +351,9 @@ impl Batch {
         }
         let command = match self.verb {
             Verb::Insert => rawdoc! { "insert": self.collection.as_str(), "documents": statements },
-            Verb::Update => rawdoc! { "update": self.collection.as_str(), "updates": statements },
+            Verb::Move | Verb::Update => {
+                rawdoc! { "update": self.collection.as_str(), "updates": statements }
+            }
             Verb::Delete => rawdoc! { "delete": self.collection.as_str(), "deletes": statements },
         };
         let run = base.database.run_raw_command(command).session(session);
@@ -362,7 +374,7 @@ impl Batch {
         }
         let written = reply.get("n").and_then(Bson::as_i32).unwrap_or_default();
         let expected = i32::try_from(self.statements.len()).unwrap_or(i32::MAX);
-        if self.verb == Verb::Delete || written == expected {
+        if matches!(self.verb, Verb::Delete | Verb::Move) || written == expected {
             return Ok(());
         }
         Err(Failure::Final(StoreError::Corrupt(format!(
@@ -370,6 +382,16 @@ impl Batch {
             self.collection
         ))))
     }
+}
+
+/// The scopes in which conflicts are opened. They are written with something new in them, because a conflict stands in the
+/// scope that its document was read in: whoever moves the document at the same time writes the scope too, and only one
+/// of both is committed.
+fn opened_in(writes: &Writes) -> impl Iterator<Item = Scope> {
+    writes.inbox.iter().filter_map(|record| match record {
+        InboxRecord::Open(open) => Some(open.scope.clone()),
+        InboxRecord::Settled(_) => None,
+    })
 }
 
 fn operators(set: RawDocumentBuf, unset: &[CString]) -> RawDocumentBuf {
@@ -388,6 +410,6 @@ fn operators(set: RawDocumentBuf, unset: &[CString]) -> RawDocumentBuf {
 }
 
 /// What was decided cannot be written down.
-fn undecided(error: CodecError) -> Failure {
+pub(super) fn undecided(error: CodecError) -> Failure {
     Failure::Final(StoreError::Undecided(error.to_string()))
 }
