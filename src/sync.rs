@@ -2,6 +2,7 @@
 //!
 //! It knows callers, pushes, pages and subscriptions; it knows neither GraphQL nor HTTP, and no store in particular.
 
+mod advise;
 mod fit;
 mod inbox;
 mod live;
@@ -30,7 +31,10 @@ pub use self::{
     pull::{Page, PullRequest},
 };
 use self::{live::Live, push::PushQueue};
-use crate::store::{Snapshot, Store, StoreError};
+use crate::{
+    store::{Snapshot, Store, StoreError},
+    webhook::Webhooks,
+};
 
 /// Where the time comes from; `app.rs` owns the real one.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -130,6 +134,7 @@ pub struct SyncService {
     limits: SyncLimits,
     pushes: PushQueue,
     live: Arc<Live>,
+    webhooks: Webhooks,
 }
 
 impl SyncService {
@@ -139,6 +144,7 @@ impl SyncService {
         store: Arc<dyn Store>,
         clock: Clock,
         limits: SyncLimits,
+        webhooks: Webhooks,
     ) -> Arc<Self> {
         let pushes = PushQueue::start(model.clone(), store.clone(), clock.clone());
         let live = Live::follow(&model, store.as_ref());
@@ -149,6 +155,7 @@ impl SyncService {
             limits,
             pushes,
             live,
+            webhooks,
         })
     }
 

@@ -44,6 +44,12 @@ impl Model {
         parse::parse(file, text)
     }
 
+    /// The webhooks that the types' policies ask.
+    pub fn webhooks(&self) -> impl Iterator<Item = &str> {
+        let types = self.types.iter();
+        types.filter_map(|document_type| document_type.conflict.webhook.as_deref())
+    }
+
     /// The synced type called `name`.
     pub fn document_type(&self, name: &str) -> Option<&Arc<DocumentType>> {
         self.types.iter().find(|t| t.name.as_str() == name)

@@ -21,6 +21,7 @@ use std::{
 use tidegate::{
     store::Store,
     sync::{Caller, SyncError, SyncLimits, SyncService},
+    webhook::Webhooks,
 };
 use tidegate_core::{
     change::Submission,
@@ -186,7 +187,13 @@ impl World {
         let now =
             move || Timestamp::from_ms(clock.load(Ordering::Relaxed)).expect("histories are short");
         let access: Arc<dyn Store> = Arc::new(self.access(number));
-        SyncService::start(self.model.clone(), access, Arc::new(now), self.limits)
+        SyncService::start(
+            self.model.clone(),
+            access,
+            Arc::new(now),
+            self.limits,
+            Webhooks::none(),
+        )
     }
 
     fn access(&self, gateway: usize) -> Access {

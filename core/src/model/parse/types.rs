@@ -305,7 +305,7 @@ fn check_webhook(rule: &ConflictRule, arguments: Arguments<'_>, report: &mut Rep
         None if asks => report.add(
             arguments.place("policy"),
             "the policy WEBHOOK needs to know whom to ask",
-            "name a webhook, such as webhook: \"review\"; its address stands in the configuration, under [webhooks.review]",
+            "name a webhook, such as webhook: \"review\"; its address stands in the configuration, in webhooks.urls",
         ),
         Some(_) if !asks => report.add(
             arguments.place("webhook"),
@@ -315,7 +315,7 @@ fn check_webhook(rule: &ConflictRule, arguments: Arguments<'_>, report: &mut Rep
         Some(name) if !is_webhook_name(name) => report.add(
             arguments.place("webhook"),
             format!("\"{name}\" is no name of a webhook"),
-            "use lower-case letters, digits and underscores, a letter first; the address stands in the configuration, under [webhooks.<name>]",
+            "use lower-case letters, digits and underscores, a letter first; the address stands in the configuration, in webhooks.urls",
         ),
         _ => {}
     }
