@@ -8,6 +8,7 @@ mod disk;
 pub(crate) mod mongod;
 mod replica;
 mod socket;
+mod webhook;
 mod writer;
 
 use std::{
@@ -27,6 +28,7 @@ pub(crate) use self::{
     changes::{create, delete, numbered, statuses, update, update_from},
     replica::Replica,
     socket::Socket,
+    webhook::Application,
     writer::{Pushed, Writer, expect_whole},
 };
 

@@ -10,6 +10,7 @@ mod client;
 mod convergence;
 mod creates;
 mod differences;
+mod documented;
 mod drafts;
 mod edit_times;
 mod entries;

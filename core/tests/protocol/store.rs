@@ -63,8 +63,17 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new(rule: &str) -> Self {
+        Self::on(model(rule))
+    }
+
+    /// On a model of the test's own.
+    pub(crate) fn of(model: Model) -> Self {
+        Self::on(Arc::new(model))
+    }
+
+    fn on(model: Arc<Model>) -> Self {
         Self {
-            model: model(rule),
+            model,
             epoch: Epoch::new("e1").expect("a short name"),
             version_floor: Version::NONE,
             scopes: HashMap::new(),
