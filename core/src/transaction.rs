@@ -126,12 +126,10 @@ impl Writes {
         entered.chain(left).cloned().collect()
     }
 
-    /// The documents that leave a scope for another, each with the one it enters: their open conflicts go with them.
+    /// The documents that enter a scope, and which: their open conflicts go with them. A document may have conflicts and
+    /// no entry, if its tombstone has been collected.
     pub fn moves(&self) -> impl Iterator<Item = (&DocumentKey, &Scope)> {
-        self.markers.iter().filter_map(|marker| {
-            let entry = self.entries.iter().find(|entry| entry.key == marker.key)?;
-            Some((&entry.key, &entry.scope))
-        })
+        self.markers_removed.iter().map(|(scope, key)| (key, scope))
     }
 
     /// Gives each feed write the next seq of its scope and raises `heads` to the last one given. A scope missing

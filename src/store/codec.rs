@@ -210,7 +210,11 @@ fn decode_membership(raw: &RawDocument) -> Result<Membership, CodecError> {
     })
 }
 
-fn document_key(raw: &RawDocument) -> Result<DocumentKey, CodecError> {
+/// The document that a record is of.
+///
+/// # Errors
+/// [`CodecError`] when none is named.
+pub(crate) fn document_key(raw: &RawDocument) -> Result<DocumentKey, CodecError> {
     Ok(DocumentKey {
         type_name: TypeName::new(text(raw, "t")?)?,
         id: DocumentId::new(text(raw, "i")?)?,

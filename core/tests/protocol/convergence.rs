@@ -2,7 +2,7 @@
 //!
 //! These are some short histories, each told by its seed; a search through many more has a place of its own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tidegate_core::{
     id::{Scope, Seq},
@@ -14,7 +14,7 @@ use crate::{
     story::{Device, PAGES_MAX, Story},
 };
 
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 300;
 const STEPS: usize = 80;
 
 #[test]
@@ -41,6 +41,20 @@ impl Story {
             self.compare(device);
         }
         self.check_seqs();
+        self.check_inbox();
+    }
+
+    /// What was held back and not resolved is still there, in the scope its document is in.
+    fn check_inbox(&self) {
+        let open: BTreeSet<_> = self.store.conflicts().map(|open| open.id.clone()).collect();
+        assert_eq!(open, self.ledger.open);
+        for open in self.store.conflicts() {
+            let entry = self.store.entry(&open.key);
+            assert!(
+                entry.is_none_or(|entry| entry.scope == open.scope),
+                "{open:?}"
+            );
+        }
     }
 
     fn settle(&mut self, device: usize) {

@@ -16,6 +16,7 @@ mod edit_times;
 mod entries;
 mod falsy;
 mod inbox;
+mod joins;
 mod merges;
 mod pages;
 mod phone;

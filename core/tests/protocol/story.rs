@@ -5,7 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
-use tidegate_core::{outcome::Status, push::PushAnswer};
+use tidegate_core::{
+    id::ConflictId,
+    outcome::Status,
+    push::{Advice, Answer, PushAnswer, PushRefusal, Resolution},
+};
 
 use crate::{
     client::{Client, Edit, Flight},
@@ -15,11 +19,15 @@ use crate::{
 };
 
 const USERS: [&str; 3] = ["alice", "bob", "carol"];
-const RULES: [&str; 4] = [
+const RULES: [&str; 8] = [
     "MERGE/SERVER_WINS",
     "SERVER_WINS",
     "CLIENT_WINS",
     "LAST_WRITE_WINS",
+    "MANUAL",
+    "MERGE/MANUAL",
+    "WEBHOOK/MANUAL",
+    "WEBHOOK/LAST_WRITE_WINS",
 ];
 const DOCUMENTS: [&str; 2] = ["x", "y"];
 const TEAMS: [&str; 2] = ["red", "blue"];
@@ -59,13 +67,22 @@ impl Device {
     }
 }
 
+/// What took effect in one history of the store.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ledger {
+    /// The edits that were applied.
+    applied: BTreeSet<u32>,
+    /// The conflicts that were opened and not resolved.
+    pub(crate) open: BTreeSet<ConflictId>,
+}
+
 pub(crate) struct Story {
     random: Random,
     pub(crate) store: Store,
     pub(crate) devices: Vec<Device>,
-    /// The edits that took effect in the store's present history.
-    ledger: BTreeSet<u32>,
-    backup: Option<(Store, BTreeSet<u32>)>,
+    /// What took effect in the store's present history.
+    pub(crate) ledger: Ledger,
+    backup: Option<(Store, Ledger)>,
     members: BTreeMap<&'static str, Vec<&'static str>>,
     pub(crate) tick: u32,
     epochs: u32,
@@ -87,7 +104,7 @@ impl Story {
                 .collect(),
             random,
             store,
-            ledger: BTreeSet::new(),
+            ledger: Ledger::default(),
             backup: None,
             members,
             tick: 0,
@@ -108,7 +125,8 @@ impl Story {
             22..24 => self.apply_page(device),
             24 => self.devices[device].page = None,
             25 | 26 => self.store.collect(),
-            27 | 28 => self.toggle(device),
+            27 => self.toggle(device),
+            28 => self.resolve(device),
             29 => self.write_anonymously(),
             30 => self.backup = Some((self.store.clone(), self.ledger.clone())),
             _ => match self.random.below(8) {
@@ -153,10 +171,50 @@ impl Story {
             return;
         };
         let drafts: Vec<Draft> = flight.edits.iter().map(|edit| edit.draft.clone()).collect();
-        let answer = self.store.push(&flight.sender, &drafts);
+        let answer = self.push(&flight, &drafts);
         self.enter(&flight, &answer);
         if self.random.below(4) > 0 {
             self.devices[device].replies.push(answer);
+        }
+    }
+
+    /// The application answers what it is asked, or does not.
+    fn push(&mut self, flight: &Flight, drafts: &[Draft]) -> PushAnswer {
+        let mut advice = Vec::new();
+        loop {
+            match self.store.advised(&flight.sender, drafts, &advice) {
+                Err(PushRefusal::Asks(questions)) => {
+                    let answers = [Answer::Current, Answer::Incoming, Answer::None];
+                    advice.extend(questions.iter().map(|question| Advice {
+                        change: question.change,
+                        version: Some(question.version),
+                        answer: answers[self.random.below(3)].clone(),
+                    }));
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Somebody makes something of a conflict that they can see.
+    fn resolve(&mut self, device: usize) {
+        let user = self.devices[device].client.user;
+        let grants = self.store.grants(user);
+        let mut conflicts = self.store.conflicts();
+        let Some(conflict) = conflicts.find(|conflict| conflict.is_open_to(&grants)) else {
+            return;
+        };
+        let (id, entry) = (conflict.id.clone(), self.store.entry(&conflict.key));
+        let version = entry.map_or(0, |entry| entry.version.0);
+        let resolutions = [Resolution::Mine, Resolution::Theirs, Resolution::Delete];
+        let resolution = resolutions[self.random.below(3)].clone();
+        drop(conflicts);
+        let answer = self.store.resolve(user, &id, version, resolution.clone());
+        let outcome = answer.expect("it was visible").outcomes.remove(0);
+        if outcome.status == Status::Applied {
+            assert!(self.ledger.open.remove(&id), "{id} was resolved twice");
+            let again = self.store.resolve(user, &id, version, resolution);
+            assert!(again.is_ok_and(|answer| answer.duplicate));
         }
     }
 
@@ -165,9 +223,10 @@ impl Story {
             return;
         };
         for (edit, outcome) in flight.edits.iter().zip(&answer.outcomes) {
+            self.ledger.open.extend(outcome.inbox.clone());
             if matches!(outcome.status, Status::Applied | Status::Merged) {
                 assert!(
-                    self.ledger.insert(edit.number),
+                    self.ledger.applied.insert(edit.number),
                     "{edit:?} was applied twice"
                 );
             }
@@ -225,7 +284,11 @@ impl Story {
             1 => update(id, base, audience),
             _ => create(id, audience),
         };
-        let _whatever_becomes_of_it = self.store.push(&anonymously("carol"), &[draft]);
+        let answer = self.store.push(&anonymously("carol"), &[draft]);
+        let outcomes = answer.into_iter().flat_map(|answer| answer.outcomes);
+        self.ledger
+            .open
+            .extend(outcomes.filter_map(|outcome| outcome.inbox));
     }
 
     fn restore(&mut self) {

@@ -9,18 +9,19 @@ use std::{
 };
 
 use mongodb::{
-    bson::{DateTime, Document, RawDocument, doc, rawdoc},
+    bson::{DateTime, Document, RawDocument, doc, raw::cstr, rawdoc},
     options::FindOptions,
 };
 use tidegate_core::{
-    id::ConflictId,
+    id::{ConflictId, DocumentKey},
     inbox::{InboxRecord, OpenConflict},
     transaction::{Expired, Writes},
 };
 
 use super::{
     failure::Failure,
-    reader::Reader,
+    places::entry_id,
+    reader::{KEYS_MAX, Reader},
     write::{Plan, Verb, undecided},
 };
 use crate::store::{InboxRange, StoreError, codec};
@@ -38,6 +39,25 @@ impl Reader<'_> {
             Ok((record.id().clone(), record))
         });
         records.collect()
+    }
+
+    /// Those of these documents that have open conflicts.
+    pub(super) async fn disputed(
+        &mut self,
+        keys: &BTreeSet<DocumentKey>,
+    ) -> Result<BTreeSet<DocumentKey>, Failure> {
+        let base = self.base;
+        let keys: Vec<String> = keys.iter().map(entry_id).collect();
+        let mut disputed = BTreeSet::new();
+        for keys in keys.chunks(KEYS_MAX) {
+            let filter = doc! { "d": { "$in": keys } };
+            let names = doc! { "t": 1, "i": 1 };
+            let options = FindOptions::builder().projection(names).build();
+            for raw in self.find(&base.places.conflicts, filter, options).await? {
+                disputed.insert(codec::document_key(&raw)?);
+            }
+        }
+        Ok(disputed)
     }
 
     /// Open conflicts of these scopes, the oldest first.
@@ -89,18 +109,22 @@ impl Reader<'_> {
 
 impl Plan<'_> {
     /// Moves, writes and forgets conflicts.
-    pub(super) fn add_inbox(&mut self, writes: &Writes) -> Result<(), Failure> {
+    pub(super) fn add_inbox(
+        &mut self,
+        writes: &Writes,
+        disputed: &BTreeSet<DocumentKey>,
+    ) -> Result<(), Failure> {
         let collection = &self.base.places.conflicts;
-        for (key, scope) in writes.moves() {
-            let of_document = rawdoc! {
-                "t": key.type_name.as_str(), "i": key.id.as_str(), "s": { "$exists": true },
-            };
+        for (key, scope) in writes.moves().filter(|(key, _)| disputed.contains(key)) {
             let moved = rawdoc! { "$set": { "s": scope.as_str() } };
-            let update = rawdoc! { "q": of_document, "u": moved, "multi": true };
+            let update = rawdoc! { "q": { "d": entry_id(key) }, "u": moved, "multi": true };
             self.push(Verb::Move, collection, update, None);
         }
         for record in &writes.inbox {
-            let document = codec::encode_record(record).map_err(undecided)?;
+            let mut document = codec::encode_record(record).map_err(undecided)?;
+            if let InboxRecord::Open(open) = record {
+                document.append(cstr!("d"), entry_id(&open.key));
+            }
             let id = record.id().as_str();
             let update = rawdoc! { "q": { "_id": id }, "u": document, "upsert": true };
             self.push(Verb::Update, collection, update, None);
@@ -117,7 +141,7 @@ impl Plan<'_> {
 pub(super) fn indexes() -> [(Document, bool); 3] {
     [
         (doc! { "s": 1, "at": 1, "_id": 1 }, false),
-        (doc! { "t": 1, "i": 1 }, false),
+        (doc! { "d": 1 }, true),
         (doc! { "x": 1 }, true),
     ]
 }

@@ -31,7 +31,7 @@ use crate::store::{
 };
 
 /// So many keys are asked for at a time: with 256 bytes for each part they stay far below what one command may carry.
-const KEYS_MAX: usize = 4_096;
+pub(super) const KEYS_MAX: usize = 4_096;
 
 /// A session's eyes.
 pub(super) struct Reader<'a> {

@@ -124,6 +124,8 @@ impl<'b> Plan<'b> {
             known.entries.extend(reader.entries(&unread).await?);
             known.documents.extend(reader.documents(&unread).await?);
         }
+        let entering = writes.moves().map(|(key, _)| key.clone()).collect();
+        let disputed = reader.disputed(&entering).await?;
         let mut scopes = writes.scopes();
         scopes.extend(writes.floors.keys().cloned());
         scopes.extend(opened_in(writes));
@@ -132,7 +134,7 @@ impl<'b> Plan<'b> {
         self.add_meta(writes);
         self.add_clients(writes)?;
         self.add_removals(writes);
-        self.add_inbox(writes)?;
+        self.add_inbox(writes, &disputed)?;
         for item in &items {
             self.add_item(item, &known)?;
         }

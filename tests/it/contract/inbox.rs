@@ -170,10 +170,19 @@ pub(crate) async fn a_conflict_goes_where_its_document_goes(backend: &impl Backe
     assert_eq!(names(&*store, &[&a]).await, ["other"]);
     assert_eq!(names(&*store, &[&b]).await, ["1", "2"]);
     assert_eq!(record(&*store, "done").await, Some(settled("done", 1)));
+    write(&*store, inbox([open("gone", &task("gone"), &a, 9)])).await;
+    let mut anew = entries([entry(&task("gone"), &b, 9)]);
+    anew.markers_removed.push((b.clone(), task("gone")));
+    write(&*store, anew).await;
+    assert_eq!(
+        names(&*store, &[&a]).await,
+        ["other"],
+        "it is there again, elsewhere"
+    );
     write_change(&*store, &task("1"), None).await;
     assert_eq!(
         names(&*store, &[&b]).await,
-        ["1", "2"],
+        ["1", "2", "gone"],
         "a deleted document has left no scope"
     );
 }
