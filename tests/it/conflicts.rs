@@ -2,6 +2,7 @@
 //!
 //! What the policies make of single changes is the core's tables' matter; here is what people see of it.
 
+mod convergence;
 mod webhook;
 
 use serde_json::{Value, json};
@@ -64,19 +65,23 @@ struct Gateways {
 
 impl Gateways {
     fn embedded() -> Self {
-        let directory = TempDir::new().unwrap();
-        Self {
-            servers: vec![Server::dev(&directory)],
-            _directory: directory,
-        }
+        Self::start(1, &[])
     }
 
     async fn mongodb() -> Self {
-        let directory = TempDir::new().unwrap();
         let url = Deployment::shared().await.url(&fresh_database());
-        let start = || Server::dev_with(directory.path(), &["--store", &url]);
+        Self::start(2, &["--store", &url])
+    }
+
+    fn start(count: usize, arguments: &[&str]) -> Self {
+        Self::start_in(TempDir::new().unwrap(), count, arguments)
+    }
+
+    /// On the model that stands in the directory, if there is one.
+    fn start_in(directory: TempDir, count: usize, arguments: &[&str]) -> Self {
+        let start = |_| Server::dev_with(directory.path(), arguments);
         Self {
-            servers: vec![start(), start()],
+            servers: (0..count).map(start).collect(),
             _directory: directory,
         }
     }
@@ -277,4 +282,36 @@ async fn an_inbox_is_followed_live_from_any_gateway(gateways: Gateways) {
         (&json!("APPLIED"), &json!(2))
     );
     assert_eq!(page().await, json!([]));
+}
+
+/// The open conflicts, each with the version its document has now.
+async fn conflict_ids(client: &Client) -> Vec<(Value, i64)> {
+    let query = "{ conflicts(first: 100) { nodes { id currentVersion } } }";
+    let data = client.data(query, json!({})).await;
+    let nodes = data["conflicts"]["nodes"].as_array().unwrap().iter();
+    nodes
+        .map(|node| (node["id"].clone(), node["currentVersion"].as_i64().unwrap()))
+        .collect()
+}
+
+#[tokio::test]
+async fn devices_under_all_policies_converge_on_the_embedded_store() {
+    converge(1, &[], 1).await;
+}
+
+#[tokio::test]
+async fn devices_under_all_policies_converge_on_two_gateways_on_mongodb() {
+    let url = Deployment::shared().await.url(&fresh_database());
+    converge(2, &["--store", &url], 2).await;
+}
+
+async fn converge(gateways: usize, store: &[&str], seed: u64) {
+    let application = convergence::application().await;
+    let directory = TempDir::new().unwrap();
+    std::fs::write(directory.path().join("model.graphql"), convergence::model()).unwrap();
+    let webhook = format!("review={}", application.url);
+    let arguments = [&["--webhook", &webhook], store].concat();
+    let gateways = Gateways::start_in(directory, gateways, &arguments);
+    convergence::run(&gateways, seed).await;
+    assert!(!application.asked().is_empty(), "the application was asked");
 }
