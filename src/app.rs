@@ -23,6 +23,7 @@ use crate::{
     graphql::{Api, ApiError, ApiOptions, error::Failure},
     store::{Store, StoreError},
     sync::{self, Caller, Clock, Survey, SyncLimits, SyncService},
+    webhook::{WebhookConfig, Webhooks},
 };
 
 /// How often a running gateway collects old tombstones.
@@ -40,6 +41,9 @@ pub(crate) enum AppError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The client that asks webhooks.
+    #[error("webhooks cannot be asked: {0}")]
+    Webhooks(reqwest::Error),
     /// Documents that the model cannot show.
     #[error("{0}")]
     Misfits(String),
@@ -62,6 +66,7 @@ pub(crate) struct Parts {
     pub(crate) auth: AuthConfig,
     pub(crate) api: ApiOptions,
     pub(crate) limits: SyncLimits,
+    pub(crate) webhooks: WebhookConfig,
 }
 
 /// Everything a transport needs.
@@ -81,11 +86,13 @@ impl Gateway {
     pub(crate) async fn start(parts: Parts) -> Result<Arc<Self>, AppError> {
         let api = Api::new(&parts.model, parts.api)?;
         let authenticator = Authenticator::new(&parts.auth)?;
+        let webhooks = Webhooks::new(parts.webhooks.clone()).map_err(AppError::Webhooks)?;
         let opened = opening::open_patiently(&parts.store, &parts.model).await?;
         check_fit(&parts, &opened).await?;
         let (store, retention) = (opened.store, parts.store.tombstone_retention);
         tokio::spawn(collect_regularly(store.clone(), retention));
-        let sync = SyncService::start(parts.model, store, system_clock(), parts.limits);
+        let (model, limits) = (parts.model, parts.limits);
+        let sync = SyncService::start(model, store, system_clock(), limits, webhooks);
         Ok(Arc::new(Self {
             api,
             sync,
@@ -300,6 +307,7 @@ type Note @collection(name: "notes") @scope(by: "public") { id: ID! text: String
             auth: AuthConfig::with_secret(key),
             api: ApiOptions::default(),
             limits: SyncLimits::default(),
+            webhooks: WebhookConfig::default(),
         })
         .await
         .unwrap();

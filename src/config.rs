@@ -10,6 +10,7 @@ mod reader;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ pub(crate) use self::mongodb::{InvalidMongodbUrl, MongodbUrl};
 pub(crate) use self::problem::ConfigProblem;
 use self::settings::Settings;
 use crate::auth::AuthConfig;
+use crate::webhook::WebhookConfig;
 
 /// Everything `serve` needs to know. What is here has been checked and needs no second look.
 #[derive(Clone, Debug)]
@@ -33,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) graphql: GraphqlConfig,
     pub(crate) http: HttpConfig,
     pub(crate) limits: LimitsConfig,
+    pub(crate) webhooks: WebhookConfig,
 }
 
 impl Config {

@@ -6,6 +6,7 @@
 pub mod answer;
 mod documents;
 pub mod error;
+mod inbox;
 mod inputs;
 pub mod operations;
 mod pages;
@@ -119,6 +120,7 @@ fn schema(model: &Arc<Model>) -> Result<Schema, SchemaError> {
         .disable_suggestions();
     builder = documents::register(builder, model);
     builder = inputs::register(builder, model);
+    builder = inbox::register(builder, model);
     builder = pages::register(builder, model);
     builder = results::register(builder, model);
     roots::register(builder, model).finish()

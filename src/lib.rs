@@ -12,3 +12,4 @@ mod http;
 pub mod store;
 pub mod sync;
 mod telemetry;
+pub mod webhook;

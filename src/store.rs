@@ -18,7 +18,8 @@ use futures_util::stream::BoxStream;
 use thiserror::Error;
 use tidegate_core::{
     entry::{Entry, FeedItem, Membership, ScopeState},
-    id::{ClientKey, DocumentKey, Epoch, Scope, Seq, TypeName, UserId},
+    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, TypeName, UserId},
+    inbox::{InboxPosition, InboxRecord, OpenConflict},
     push::ClientState,
     transaction::{Loaded, Reads, Refusal, Writes},
 };
@@ -108,6 +109,19 @@ pub trait Snapshot: Send {
         limit: usize,
     ) -> Result<Vec<Arc<Entry>>, StoreError>;
 
+    /// What the inbox has of a conflict.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError>;
+
+    /// Open conflicts of these scopes, in the order of their positions.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn conflicts(&mut self, range: &InboxRange)
+    -> Result<Vec<Arc<OpenConflict>>, StoreError>;
+
     /// What is remembered of a client.
     ///
     /// # Errors
@@ -130,6 +144,17 @@ pub struct ScanRange {
     pub items_max: usize,
     /// The scan ends with the record that brings its stored bytes to this; it yields at least one if there is one.
     pub bytes_max: usize,
+}
+
+/// Which open conflicts are asked for.
+#[derive(Debug, Clone)]
+pub struct InboxRange {
+    /// Those of documents that are in one of these scopes now,
+    pub scopes: BTreeSet<Scope>,
+    /// behind this one,
+    pub after: Option<InboxPosition>,
+    /// at most so many.
+    pub limit: usize,
 }
 
 /// What a scan found.
@@ -155,6 +180,8 @@ pub enum TailEvent {
         /// Its feed writes, not necessarily all and not necessarily in seq order.
         items: Arc<[FeedItem]>,
     },
+    /// In this scope, or where none is named in any, conflicts were opened, settled, or came with their documents.
+    Inbox(Option<Scope>),
     /// The store has a new epoch.
     Epoch(Epoch),
 }

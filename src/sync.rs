@@ -2,7 +2,9 @@
 //!
 //! It knows callers, pushes, pages and subscriptions; it knows neither GraphQL nor HTTP, and no store in particular.
 
+mod advise;
 mod fit;
+mod inbox;
 mod live;
 mod maintain;
 mod pull;
@@ -23,12 +25,16 @@ use tidegate_core::{
 
 pub use self::{
     fit::{Survey, survey},
+    inbox::{InboxEntry, InboxPage, InboxRequest},
     live::Start,
     maintain::{Collected, collect, rotate_epoch},
     pull::{Page, PullRequest},
 };
 use self::{live::Live, push::PushQueue};
-use crate::store::{Snapshot, Store, StoreError};
+use crate::{
+    store::{Snapshot, Store, StoreError},
+    webhook::Webhooks,
+};
 
 /// Where the time comes from; `app.rs` owns the real one.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -96,14 +102,19 @@ pub enum SyncError {
         /// How many may come.
         max: usize,
     },
-    /// A `limit` out of bounds.
-    #[error("a limit of {limit} is not between 1 and {max}")]
+    /// A bound on a page that is out of bounds itself.
+    #[error("{argument}: {limit} is not between 1 and {max}")]
     Limit {
+        /// The argument it stands in.
+        argument: &'static str,
         /// What was asked for.
         limit: i64,
         /// What may be asked for.
         max: usize,
     },
+    /// Not a place in the inbox.
+    #[error("it is no cursor")]
+    Cursor,
     /// Not a checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -123,6 +134,7 @@ pub struct SyncService {
     limits: SyncLimits,
     pushes: PushQueue,
     live: Arc<Live>,
+    webhooks: Webhooks,
 }
 
 impl SyncService {
@@ -132,6 +144,7 @@ impl SyncService {
         store: Arc<dyn Store>,
         clock: Clock,
         limits: SyncLimits,
+        webhooks: Webhooks,
     ) -> Arc<Self> {
         let pushes = PushQueue::start(model.clone(), store.clone(), clock.clone());
         let live = Live::follow(&model, store.as_ref());
@@ -142,6 +155,7 @@ impl SyncService {
             limits,
             pushes,
             live,
+            webhooks,
         })
     }
 

@@ -1,4 +1,4 @@
-//! Collecting old tombstones and markers, and beginning a new epoch: the two commits that are nobody's push.
+//! Collecting old tombstones, markers and settled conflicts, and beginning a new epoch: the two commits that are nobody's push.
 
 use crate::{
     entry::Record,
@@ -8,7 +8,8 @@ use crate::{
     value::Timestamp,
 };
 
-/// What a collection loads: at most `limit` tombstones and markers older than `before`.
+/// What a collection loads: at most `limit` tombstones and markers older than `before`, and as many conflicts that were
+/// settled before. Open conflicts stay, however old.
 pub fn reads(before: Timestamp, limit: usize) -> Reads {
     Reads {
         expired: Some(Expired { before, limit }),
@@ -39,6 +40,7 @@ pub fn decide(loaded: &Loaded) -> Writes {
         }
         writes.collected.push(item.clone());
     }
+    writes.forgotten = loaded.forgettable.clone();
     writes.version_floor = (version_floor > loaded.version_floor).then_some(version_floor);
     writes
 }

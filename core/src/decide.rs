@@ -4,6 +4,7 @@
 
 mod create;
 mod delete;
+mod hold;
 mod merge;
 mod update;
 
@@ -12,6 +13,7 @@ use crate::{
     entry::{Entry, Writer},
     grant::{self, Grants, Identity},
     id::{ClientId, MutationId, Scope, Version},
+    inbox::Held,
     model::{DocumentType, Model, Overlap, Policy},
     mutant::{Mutant, breaks},
     outcome::{FieldOutcome, Status},
@@ -59,6 +61,8 @@ pub enum Decision {
         entry: Box<Entry>,
         /// Field by field, what a stale change met.
         fields: Option<Vec<FieldOutcome>>,
+        /// What of the change goes to the inbox.
+        held: Option<Held>,
     },
     /// The entry stays as it is: a CONFLICT, or APPLIED when it already was what the change asks for.
     Keep {
@@ -66,7 +70,11 @@ pub enum Decision {
         status: Status,
         /// Field by field, what a stale change met.
         fields: Option<Vec<FieldOutcome>>,
+        /// What of the change goes to the inbox.
+        held: Option<Held>,
     },
+    /// The entry stays as it is until the application has been asked what becomes of the change.
+    Ask(Held),
     /// REJECTED.
     Reject(Rejection),
 }
@@ -266,7 +274,7 @@ impl Context<'_> {
             Overlap::ClientWins => true,
             // Also where no other writer is named any more: what they added to a counter, a set or a text stands in a field
             // that this client may have written since.
-            Overlap::ServerWins => false,
+            Overlap::ServerWins | Overlap::Manual => false,
             Overlap::LastWriteWins => self
                 .latest_of_others(entry, base)
                 .is_none_or(|theirs| self.is_later_than(change, theirs)),
@@ -280,7 +288,13 @@ impl Context<'_> {
             Policy::ClientWins => Overlap::ClientWins,
             Policy::LastWriteWins => Overlap::LastWriteWins,
             Policy::Merge => self.document_type.conflict.overlap,
+            Policy::Manual | Policy::Webhook => Overlap::Manual,
         }
+    }
+
+    /// Whether the policy leaves stale changes to somebody's judgement, all of each.
+    fn defers(&self) -> bool {
+        matches!(self.policy, Policy::Manual | Policy::Webhook)
     }
 
     /// When the client says it made the edit, no later than the server can believe.

@@ -93,6 +93,10 @@ name! {
     ClientId
 }
 name! {
+    /// A conflict in the inbox.
+    ConflictId
+}
+name! {
     /// The identity of a store's history; rotated after a restore from backup.
     Epoch
 }

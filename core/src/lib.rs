@@ -25,7 +25,8 @@
 //! // A store loads what a push needs, hands it to `push::decide`, and writes what comes back: here, into maps.
 //! let mut store = Loaded {
 //!     epoch: Epoch::new("e1")?, version_floor: Version::NONE, entries: HashMap::new(), clients: HashMap::new(),
-//!     memberships: HashMap::new(), foreign: BTreeMap::new(), expired: Vec::new(), conflicts: 0,
+//!     memberships: HashMap::new(), foreign: BTreeMap::new(), expired: Vec::new(), inbox: HashMap::new(),
+//!     forgettable: Vec::new(), conflicts: 0,
 //! };
 //! let mut heads = BTreeMap::new();
 //! let key = DocumentKey { type_name: TypeName::new("Task")?, id: DocumentId::new("t1")? };
@@ -38,7 +39,7 @@
 //!         atomic: false, policy: None, epoch: Some(store.epoch.clone()),
 //!     };
 //!     let (identity, claim_grants, hash) = (alice.clone(), grants.clone(), PushHash::of(&push));
-//!     let request = PushRequest { identity, claim_grants, hash, push };
+//!     let request = PushRequest { identity, claim_grants, hash, push, advice: Vec::new() };
 //!     let mut writes = push::decide(&model, Timestamp::EPOCH, &[request], &[], store);
 //!     writes.number(&mut heads);
 //!     store.entries.extend(writes.entries.into_iter().map(|entry| (entry.key.clone(), entry)));
@@ -73,6 +74,7 @@
 //! * [`change`]: one item of a push.
 //! * [`decide`](mod@decide): what one change does to one entry.
 //! * [`outcome`]: what became of a change.
+//! * [`inbox`]: changes that wait for somebody to resolve them.
 //! * [`push`]: a client's batch, and the decision about all batches of one transaction.
 //! * [`transaction`]: what one commit reads and writes, as data.
 //! * [`import`](mod@import): what others wrote past the gateway.
@@ -91,6 +93,7 @@ pub mod entry;
 pub mod grant;
 pub mod id;
 pub mod import;
+pub mod inbox;
 pub mod model;
 pub mod mutant;
 pub mod outcome;

@@ -44,6 +44,12 @@ impl Model {
         parse::parse(file, text)
     }
 
+    /// The webhooks that the types' policies ask.
+    pub fn webhooks(&self) -> impl Iterator<Item = &str> {
+        let types = self.types.iter();
+        types.filter_map(|document_type| document_type.conflict.webhook.as_deref())
+    }
+
     /// The synced type called `name`.
     pub fn document_type(&self, name: &str) -> Option<&Arc<DocumentType>> {
         self.types.iter().find(|t| t.name.as_str() == name)
@@ -112,10 +118,13 @@ impl DocumentType {
 pub struct ConflictRule {
     /// What a stale change meets.
     pub policy: Policy,
-    /// What overlapping fields without a `@merge` go by under [`Policy::Merge`].
+    /// What overlapping fields without a `@merge` go by under [`Policy::Merge`], and what is done under
+    /// [`Policy::Webhook`] where nobody answers.
     pub overlap: Overlap,
     /// The policies that a push may name instead.
     pub client_may_choose: Vec<Policy>,
+    /// Who is asked under [`Policy::Webhook`]: a name that the gateway's configuration gives an address.
+    pub webhook: Option<String>,
 }
 
 /// What becomes of a stale change.
@@ -129,9 +138,13 @@ pub enum Policy {
     LastWriteWins,
     /// Fields nobody else changed are applied; the others go by `@merge` or `overlap`.
     Merge,
+    /// It is kept in the inbox until somebody resolves it; the server's document stays.
+    Manual,
+    /// An HTTP endpoint of the application decides.
+    Webhook,
 }
 
-/// What becomes of a field that both sides changed, under [`Policy::Merge`].
+/// What becomes of what both sides changed, where the policy leaves it open ([`ConflictRule::overlap`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Overlap {
     /// The server's value stays.
@@ -140,6 +153,8 @@ pub enum Overlap {
     ClientWins,
     /// The later edit time wins.
     LastWriteWins,
+    /// The server's value stays, and the client's is kept in the inbox.
+    Manual,
 }
 
 /// One stored field of a document or an embedded type.

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::value::Value;
+use crate::{
+    model::{MergeStrategy, Overlap},
+    value::Value,
+};
 
 /// What became of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,6 +35,8 @@ pub struct FieldOutcome {
     pub result: Option<Value>,
     /// Whose value that is.
     pub taken: Taken,
+    /// Why.
+    pub rule: Rule,
 }
 
 /// Whose value was taken.
@@ -43,4 +48,59 @@ pub enum Taken {
     Theirs,
     /// Both were joined.
     Both,
+}
+
+/// The rule by which a field was settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// Nobody else changed the field, or to the same value.
+    NoOverlap,
+    /// The server wins.
+    Server,
+    /// The client wins.
+    Client,
+    /// The later edit wins.
+    Latest,
+    /// Differences are added up.
+    Counter,
+    /// What was added and removed is added and removed.
+    Set,
+    /// Sentences are joined.
+    Text,
+    /// The larger value wins.
+    Max,
+    /// The smaller value wins.
+    Min,
+    /// The fields of an embedded document are settled each by itself.
+    Nested,
+    /// Somebody will resolve it; until then the server's value stays.
+    Manual,
+    /// The application's webhook has decided.
+    Webhook,
+}
+
+impl From<MergeStrategy> for Rule {
+    fn from(strategy: MergeStrategy) -> Self {
+        match strategy {
+            MergeStrategy::Server => Self::Server,
+            MergeStrategy::Client => Self::Client,
+            MergeStrategy::Latest => Self::Latest,
+            MergeStrategy::Counter => Self::Counter,
+            MergeStrategy::Set => Self::Set,
+            MergeStrategy::Max => Self::Max,
+            MergeStrategy::Min => Self::Min,
+            MergeStrategy::Text => Self::Text,
+        }
+    }
+}
+
+impl From<Overlap> for Rule {
+    fn from(overlap: Overlap) -> Self {
+        match overlap {
+            Overlap::ServerWins => Self::Server,
+            Overlap::ClientWins => Self::Client,
+            Overlap::LastWriteWins => Self::Latest,
+            Overlap::Manual => Self::Manual,
+        }
+    }
 }

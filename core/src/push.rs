@@ -4,7 +4,9 @@
 //! [`crate::decide`]'s, and keeping it is a store's.
 
 mod admit;
+mod advice;
 mod blame;
+mod resolve;
 mod transact;
 mod verdict;
 mod world;
@@ -14,11 +16,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use self::transact::{PushRequest, decide, reads};
+pub use self::{
+    advice::{Advice, Answer, Question},
+    resolve::{Resolution, ResolveRequest, resolve, resolve_reads},
+    transact::{PushRequest, decide, reads},
+};
 use crate::{
     change::{Change, Rejection, RejectionCode, Submission},
     entry::Entry,
-    id::{ClientId, Epoch, MutationId, TypeName, Version},
+    id::{ClientId, ConflictId, Epoch, MutationId, TypeName, Version},
     model::Policy,
     outcome::{FieldOutcome, Status},
 };
@@ -94,6 +100,8 @@ pub struct RememberedOutcome {
     pub version: Option<Version>,
     /// Why it was rejected.
     pub error: Option<Rejection>,
+    /// The conflict it opened in the inbox.
+    pub inbox: Option<ConflictId>,
 }
 
 /// What a client is told about one change.
@@ -115,6 +123,8 @@ pub struct Outcome {
     pub conflict: Option<Vec<FieldOutcome>>,
     /// Why it was rejected.
     pub error: Option<Rejection>,
+    /// The conflict it opened in the inbox.
+    pub inbox: Option<ConflictId>,
 }
 
 /// What a client is told about its push.
@@ -132,7 +142,7 @@ pub struct PushOutcome {
 }
 
 /// Why a whole push was refused: nothing was applied, nothing consumed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PushRefusal {
     /// The client's versions belong to another history.
     #[error("the store's epoch changed")]
@@ -155,6 +165,12 @@ pub enum PushRefusal {
     /// Ids below 1, or beyond the last one that can be counted.
     #[error("mutation ids are out of range")]
     MutationIdRange,
+    /// There is no such conflict to resolve, or none the caller may resolve.
+    #[error("there is no such conflict")]
+    ConflictNotFound,
+    /// The application has to be asked first: the push is to be handed in again with its [`Advice`].
+    #[error("the application has to be asked first")]
+    Asks(Vec<Question>),
     /// A policy the type's model does not let clients choose.
     #[error("the policy may not be chosen")]
     PolicyNotAllowed {

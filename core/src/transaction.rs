@@ -11,7 +11,8 @@ use std::{
 use crate::{
     change::Rejection,
     entry::{Entry, FeedItem, Marker, Membership, Record},
-    id::{ClientKey, DocumentKey, Epoch, Scope, Seq, UserId, Version},
+    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId, Version},
+    inbox::InboxRecord,
     mutant::{Mutant, breaks},
     push::{ClientState, PushAnswer},
     value::{Document, Timestamp},
@@ -26,16 +27,18 @@ pub struct Reads {
     pub clients: BTreeSet<ClientKey>,
     /// Users whose memberships count.
     pub members: BTreeSet<UserId>,
-    /// Old tombstones and markers.
+    /// Conflicts, open and settled.
+    pub inbox: BTreeSet<ConflictId>,
+    /// Old tombstones, markers and settled conflicts.
     pub expired: Option<Expired>,
 }
 
-/// Which tombstones and markers are old.
+/// Which tombstones, markers and settled conflicts are old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expired {
     /// Those whose `at` lies before this.
     pub before: Timestamp,
-    /// At most so many, the oldest first.
+    /// At most so many of each, the oldest first.
     pub limit: usize,
 }
 
@@ -54,8 +57,12 @@ pub struct Loaded {
     pub memberships: HashMap<UserId, BTreeMap<DocumentKey, Membership>>,
     /// What others wrote to the documents asked for, where it is not what the entry says.
     pub foreign: BTreeMap<DocumentKey, Foreign>,
+    /// What the inbox has of the conflicts asked for.
+    pub inbox: HashMap<ConflictId, InboxRecord>,
     /// The old tombstones and markers asked for.
     pub expired: Vec<FeedItem>,
+    /// The conflicts that were settled as long ago.
+    pub forgettable: Vec<ConflictId>,
     /// How often this commit has already met another one's writes: whoever joined several pushes does well to take
     /// fewer (rules.md 5.3).
     pub conflicts: u32,
@@ -95,6 +102,10 @@ pub struct Writes {
     pub markers_removed: Vec<(Scope, DocumentKey)>,
     /// Client states, each replacing the one of its key.
     pub clients: Vec<(ClientKey, ClientState)>,
+    /// What the inbox has of these conflicts from now on, each replacing what it had.
+    pub inbox: Vec<InboxRecord>,
+    /// Settled conflicts to forget.
+    pub forgotten: Vec<ConflictId>,
     /// Tombstones and markers to take away, exactly these.
     pub collected: Vec<FeedItem>,
     /// Floors to raise.
@@ -113,6 +124,12 @@ impl Writes {
         let entered = self.entries.iter().map(|entry| &entry.scope);
         let left = self.markers.iter().map(|marker| &marker.scope);
         entered.chain(left).cloned().collect()
+    }
+
+    /// The documents that enter a scope, and which: their open conflicts go with them. A document may have conflicts and
+    /// no entry, if its tombstone has been collected.
+    pub fn moves(&self) -> impl Iterator<Item = (&DocumentKey, &Scope)> {
+        self.markers_removed.iter().map(|(scope, key)| (key, scope))
     }
 
     /// Gives each feed write the next seq of its scope and raises `heads` to the last one given. A scope missing

@@ -84,6 +84,7 @@ fn every_name_a_directive_takes_has_its_meaning() {
         ("CLIENT_WINS", Policy::ClientWins),
         ("LAST_WRITE_WINS", Policy::LastWriteWins),
         ("MERGE", Policy::Merge),
+        ("MANUAL", Policy::Manual),
     ] {
         let rule = &task(
             "",
@@ -100,10 +101,17 @@ fn every_name_a_directive_takes_has_its_meaning() {
         ("SERVER_WINS", Overlap::ServerWins),
         ("CLIENT_WINS", Overlap::ClientWins),
         ("LAST_WRITE_WINS", Overlap::LastWriteWins),
+        ("MANUAL", Overlap::Manual),
     ] {
         let rule = &task("", &format!("@conflict(overlap: {name})"), "").conflict;
         assert_eq!((rule.policy, rule.overlap), (Policy::Merge, overlap));
     }
+    let asking = "@conflict(policy: WEBHOOK, webhook: \"review_2\", overlap: CLIENT_WINS)";
+    let rule = &task("", asking, "").conflict;
+    assert_eq!(
+        (rule.policy, rule.webhook.as_deref(), rule.overlap),
+        (Policy::Webhook, Some("review_2"), Overlap::ClientWins)
+    );
     for (name, id_type) in [
         ("STRING", IdType::String),
         ("OBJECT_ID", IdType::ObjectId),
@@ -146,6 +154,7 @@ fn a_type_without_a_conflict_rule_merges_and_the_server_wins_where_edits_overlap
         policy: Policy::Merge,
         overlap: Overlap::ServerWins,
         client_may_choose: Vec::new(),
+        webhook: None,
     };
     assert_eq!(model.types[0].conflict, rule);
 }

@@ -13,6 +13,7 @@ use tidegate::{
     graphql::{Api, ApiOptions, OperationKind, RawRequest},
     store::embedded::{EmbeddedOptions, EmbeddedStore},
     sync::{SyncLimits, SyncService},
+    webhook::Webhooks,
 };
 use tidegate_core::{
     grant::Identity,
@@ -65,6 +66,7 @@ async fn twice(bench: &Bench, bytes: &[u8]) {
         Arc::new(open(directory.path())),
         Arc::new(|| Timestamp::EPOCH),
         SyncLimits::default(),
+        Webhooks::none(),
     );
     let pull = RawRequest {
         query: PULL.to_owned(),

@@ -10,17 +10,19 @@ use std::{
 
 use tempfile::TempDir;
 use tidegate::store::{
-    ScanRange, Snapshot, Store, StoreError,
+    InboxRange, ScanRange, Snapshot, Store, StoreError,
     embedded::{EmbeddedOptions, EmbeddedStore},
 };
 use tidegate_core::{
     entry::{Entry, Marker, Membership, Writer},
     id::{
-        ClientId, ClientKey, DocumentId, DocumentKey, Epoch, MutationId, Scope, Seq, TypeName,
-        UserId, Version,
+        ClientId, ClientKey, ConflictId, DocumentId, DocumentKey, Epoch, MutationId, Scope, Seq,
+        TypeName, UserId, Version,
     },
+    inbox::{Held, InboxRecord, Mine, OpenConflict, Settlement},
     model::Access,
-    push::{ClientState, PushHash},
+    outcome::Status,
+    push::{ClientState, PushHash, RememberedOutcome},
     transaction::{Expired, Reads, Writes},
     value::{Timestamp, Value},
 };
@@ -29,6 +31,7 @@ const FILE_NAME: &str = "tidegate.redb";
 const PAGE_BYTES: usize = 4096;
 const SCOPES: [&str; 3] = ["all", "team:1", "user:alice"];
 const DOCUMENTS: i32 = 120;
+const CONFLICTS: i32 = 60;
 
 /// Opens the changed file and does with it all that a store can be asked.
 pub(crate) fn run(bytes: &[u8]) {
@@ -101,12 +104,22 @@ async fn read(store: &EmbeddedStore) -> Result<(), StoreError> {
             .await
             .map(drop),
         snapshot.client(&client()).await.map(drop),
+        snapshot.conflict(&conflict_id(1)).await.map(drop),
+        snapshot.conflicts(&inbox()).await.map(drop),
         walk(snapshot.as_mut()).await,
         scan(snapshot.as_mut(), None).await,
         scan(snapshot.as_mut(), Some("Nothing")).await,
         store.confirmed_head(&scope(SCOPES[0])).await.map(drop),
     ];
     results.into_iter().collect()
+}
+
+fn inbox() -> InboxRange {
+    InboxRange {
+        scopes: SCOPES.map(scope).into(),
+        after: None,
+        limit: 1_000,
+    }
 }
 
 async fn walk(snapshot: &mut dyn Snapshot) -> Result<(), StoreError> {
@@ -148,12 +161,18 @@ async fn commit(store: &EmbeddedStore) -> Result<Writes, StoreError> {
         keys: (0..DOCUMENTS).map(key).collect(),
         clients: BTreeSet::from([client()]),
         members: BTreeSet::from([user()]),
+        inbox: (0..CONFLICTS).map(conflict_id).collect(),
         expired: Some(expired),
     };
     let decide = |loaded: &_| {
-        let tidegate_core::transaction::Loaded { expired, .. } = loaded;
+        let tidegate_core::transaction::Loaded {
+            expired,
+            forgettable,
+            ..
+        } = loaded;
         Writes {
             collected: expired.clone(),
+            forgotten: forgettable.clone(),
             ..writes(2)
         }
     };
@@ -189,6 +208,7 @@ fn writes(version: i32) -> Writes {
         markers: (0..10).map(|number| marker(number, version)).collect(),
         markers_removed: vec![(scope(SCOPES[2]), key(0))],
         clients: vec![(client(), state)],
+        inbox: (0..CONFLICTS).map(|n| record(n, version)).collect(),
         floors: BTreeMap::from([(scope(SCOPES[0]), Seq(1))]),
         version_floor: Some(Version(version)),
         ..Writes::default()
@@ -226,6 +246,50 @@ fn entry(number: i32, version: i32) -> Entry {
         at: Timestamp::EPOCH,
         membership: (number % 5 == 1).then_some(member),
     }
+}
+
+/// Every third was settled.
+fn record(number: i32, version: i32) -> InboxRecord {
+    let held = Held {
+        fields: vec!["title".to_owned()],
+        base: None,
+        mine: Mine::Deleted,
+        enters: None,
+    };
+    if number % 3 == 0 {
+        let outcome = RememberedOutcome {
+            status: Status::Applied,
+            version: None,
+            error: None,
+            inbox: None,
+        };
+        return InboxRecord::Settled(Arc::new(Settlement {
+            id: conflict_id(number),
+            key: key(number),
+            user: user(),
+            hash: [7; 32],
+            outcome,
+            at: Timestamp::EPOCH,
+        }));
+    }
+    let entry = entry(number, version);
+    InboxRecord::Open(Arc::new(OpenConflict {
+        id: conflict_id(number),
+        key: key(number),
+        scope: entry.scope,
+        shown_in: BTreeSet::new(),
+        opened_at: Timestamp::EPOCH.plus_ms(i64::from(number)),
+        opened_by: user(),
+        client: None,
+        mutation: None,
+        version: entry.version,
+        held,
+        theirs: entry.body,
+    }))
+}
+
+fn conflict_id(number: i32) -> ConflictId {
+    ConflictId::new(&format!("conflict-{number}")).expect("a name")
 }
 
 fn marker(number: i32, version: i32) -> Marker {

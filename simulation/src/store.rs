@@ -244,6 +244,9 @@ impl Inner {
         if changed {
             self.tell_commit(transaction, written);
         }
+        if !writes.inbox.is_empty() {
+            self.tell_all(&[TailEvent::Inbox(None)]);
+        }
         if let Some(epoch) = &writes.epoch {
             self.tell_all(&[TailEvent::Epoch(epoch.clone())]);
         }

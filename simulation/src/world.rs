@@ -24,6 +24,7 @@ use std::{
 use tidegate::{
     store::Store,
     sync::{Caller, SyncLimits, SyncService},
+    webhook::Webhooks,
 };
 use tidegate_core::{grant::Grants, model::Model, mutant, value::Timestamp};
 
@@ -178,7 +179,13 @@ impl World {
         let now =
             move || Timestamp::from_ms(clock.load(Ordering::Relaxed)).expect("histories are short");
         let access: Arc<dyn Store> = Arc::new(self.access(number));
-        SyncService::start(self.model.clone(), access, Arc::new(now), self.limits)
+        SyncService::start(
+            self.model.clone(),
+            access,
+            Arc::new(now),
+            self.limits,
+            Webhooks::none(),
+        )
     }
 
     fn access(&self, gateway: usize) -> Access {

@@ -50,6 +50,7 @@ pub(super) fn run(args: &CheckArgs) -> Done {
     tell_clashes(&loaded.model);
     if let Some(config) = config {
         Authenticator::new(&config.auth)?;
+        serve::check_webhooks(&loaded.model, &config)?;
         say("configuration: good\n");
         block_on(check_store(&loaded.model, &config.store))?;
     }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::Args;
+use reqwest::Url;
 use serde_json::{Map, Value, json};
 
 use super::{Complaint, DEV_LISTEN, Done, block_on, maintain, model, serve, serve::Begun, tell};
@@ -19,6 +20,7 @@ use crate::{
     graphql::ApiOptions,
     http::{DevUser, HttpOptions},
     sync::SyncLimits,
+    webhook::WebhookConfig,
 };
 
 mod welcome;
@@ -28,6 +30,9 @@ pub(super) const DATA: &str = ".tidegate";
 
 /// How long the tokens that `dev` prints are valid.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What `dev` signs its questions with: no secret, so that a receiver can be tried without configuring anything.
+const WEBHOOK_SECRET: &str = "whsec_dGlkZWdhdGUgZm9yIGRldmVsb3BtZW50IG9ubHk=";
 
 /// The users `dev` makes tokens for.
 const USERS: [&str; 2] = ["alice", "bob"];
@@ -43,6 +48,9 @@ pub(super) struct DevArgs {
     /// Where the development key and the store are kept
     #[arg(long, default_value = DATA)]
     data: PathBuf,
+    /// Where a webhook of the model is asked, such as review=http://127.0.0.1:5000/; without it `overlap` decides
+    #[arg(long, value_name = "NAME=URL", value_parser = webhook)]
+    webhook: Vec<(String, Url)>,
     /// Keep documents elsewhere, such as mongodb://localhost/app?replicaSet=rs0
     #[arg(long)]
     store: Option<String>,
@@ -69,6 +77,7 @@ pub(super) fn run(args: DevArgs) -> Done {
                     introspection: true,
                 },
                 limits: SyncLimits::default(),
+                webhooks: webhooks(&args.webhook),
             })
             .await?;
             Ok(Begun {
@@ -85,6 +94,21 @@ pub(super) fn run(args: DevArgs) -> Done {
         })
         .await
     })
+}
+
+fn webhook(text: &str) -> Result<(String, Url), String> {
+    let (name, url) = text.split_once('=').ok_or("write NAME=URL")?;
+    let url = Url::parse(url).map_err(|error| error.to_string())?;
+    Ok((name.to_owned(), url))
+}
+
+fn webhooks(named: &[(String, Url)]) -> WebhookConfig {
+    let secret = WEBHOOK_SECRET.parse();
+    WebhookConfig {
+        urls: named.iter().cloned().collect(),
+        secret: Some(secret.expect("the secret for development has the form of one")),
+        ..WebhookConfig::default()
+    }
 }
 
 fn dev_users(auth: &AuthConfig) -> Result<Vec<DevUser>, Complaint> {

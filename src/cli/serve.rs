@@ -6,6 +6,8 @@ use std::{env, fs, io, net::SocketAddr, path::Path, pin::pin, sync::Arc};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::{net::TcpListener, sync::watch};
 
+use tidegate_core::model::Model;
+
 use super::{
     Complaint, ConfigArgs, Done, block_on,
     model::{self, LoadedModel},
@@ -22,6 +24,7 @@ use crate::{
 pub(super) fn run(args: &ConfigArgs) -> Done {
     let config = load(args)?;
     let LoadedModel { model, text, .. } = model::load(Some(&config.model))?;
+    check_webhooks(&model, &config)?;
     block_on(async {
         let listener = listen(config.listen).await?;
         let address = listener.local_addr()?;
@@ -35,6 +38,7 @@ pub(super) fn run(args: &ConfigArgs) -> Done {
                     introspection: config.graphql.introspection,
                 },
                 limits: sync_limits(&config),
+                webhooks: config.webhooks.clone(),
             })
             .await?;
             Ok(Begun {
@@ -48,6 +52,19 @@ pub(super) fn run(args: &ConfigArgs) -> Done {
         })
         .await
     })
+}
+
+/// Nothing of a model is silently without effect: each webhook it names has an address.
+pub(super) fn check_webhooks(model: &Model, config: &Config) -> Done {
+    match model
+        .webhooks()
+        .find(|name| !config.webhooks.urls.contains_key(*name))
+    {
+        None => Ok(()),
+        Some(name) => Err(Complaint(format!(
+            "the model asks the webhook {name}, which has no address; write it in webhooks.urls, such as {{ {name} = \"https://app.example.com/conflicts\" }}"
+        ))),
+    }
 }
 
 fn http_options(config: &Config) -> HttpOptions {

@@ -12,6 +12,7 @@ use super::mongodb::Login;
 use super::problem::{ConfigProblem, Origin};
 use super::reader::{Reader, Wrong};
 use super::settings::{Settings, variable};
+use super::webhooks::webhooks;
 use super::{
     Config, GraphqlConfig, HttpConfig, InvalidStoreUrl, LimitsConfig, Loaded, StoreConfig,
     StoreUrl, parse_duration,
@@ -70,6 +71,7 @@ fn config(reader: &mut Reader) -> Option<Config> {
         graphql,
         http,
         limits,
+        webhooks: webhooks(reader),
     })
 }
 
@@ -150,7 +152,7 @@ fn check_login(reader: &mut Reader, login: &Login<'_>, user: bool, password: boo
 }
 
 /// Warns of a secret where others may read it.
-fn warn_of_file(reader: &mut Reader, key: &str, subject: &str) {
+pub(super) fn warn_of_file(reader: &mut Reader, key: &str, subject: &str) {
     if matches!(reader.origin(key), Origin::File { .. }) {
         let advice = format!(
             "{subject}stands in a file; {} keeps it out of backups and commits",
@@ -359,16 +361,22 @@ fn within(
 /// Whoever can change the answer on its way can forge tokens, hence TLS for everything that leaves
 /// the machine.
 fn jwks_url(text: String) -> Result<Url, Wrong> {
+    let url = https_url(text)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Wrong::Because(
+            "carries a user name or a password; key sets are public".to_owned(),
+        ));
+    }
+    Ok(url)
+}
+
+/// An address that nobody on the way can read.
+pub(super) fn https_url(text: String) -> Result<Url, Wrong> {
     let url = Url::parse(&text).map_err(|_| Wrong::Form)?;
     let loopback = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
     if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
         return Err(Wrong::Because(
             "must begin with https:// (http:// only for this machine)".to_owned(),
-        ));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(Wrong::Because(
-            "carries a user name or a password; key sets are public".to_owned(),
         ));
     }
     Ok(url)

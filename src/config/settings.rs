@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{ConfigProblem, Origin};
 
 /// Every setting there is.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 25] = [
     "listen",
     "model",
     "store.url",
@@ -30,9 +30,13 @@ const KEYS: [&str; 21] = [
     "limits.body_bytes",
     "limits.push_changes",
     "limits.page_changes",
+    "webhooks.urls",
+    "webhooks.secret",
+    "webhooks.timeout",
+    "webhooks.concurrency",
 ];
 
-const SECTIONS: [&str; 5] = ["store", "auth", "graphql", "http", "limits"];
+const SECTIONS: [&str; 6] = ["store", "auth", "graphql", "http", "limits", "webhooks"];
 
 const PREFIX: &str = "TIDEGATE_";
 /// Variables with our prefix that the command line reads by itself.
@@ -52,9 +56,10 @@ pub(super) enum Raw {
     Integer(i64),
     Boolean(bool),
     List(Vec<Raw>),
+    Table(Vec<(String, Raw)>),
     /// A variable is text; the reader of the setting says what it stands for.
     Variable(String),
-    /// A form that no setting has: a float, a date, a table.
+    /// A form that no setting has: a float, a date.
     Other,
 }
 
@@ -220,7 +225,17 @@ impl Raw {
                     .map(|item| Raw::from_toml(item.get_ref()))
                     .collect(),
             ),
-            DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => Raw::Other,
+            DeValue::Table(table) => {
+                let pairs = table.iter();
+                let pairs = pairs.map(|(name, value)| {
+                    (
+                        name.get_ref().clone().into_owned(),
+                        Raw::from_toml(value.get_ref()),
+                    )
+                });
+                Raw::Table(pairs.collect())
+            }
+            DeValue::Float(_) | DeValue::Datetime(_) => Raw::Other,
         }
     }
 }
@@ -277,5 +292,28 @@ impl FromRaw for Vec<String> {
             ),
             _ => None,
         }
+    }
+}
+
+/// Texts by name: a table, or in a variable `name=text` with commas between.
+pub(super) struct Pairs(pub(super) Vec<(String, String)>);
+
+impl FromRaw for Pairs {
+    fn from_raw(raw: &Raw) -> Option<Self> {
+        let pairs: Option<Vec<(String, String)>> = match raw {
+            Raw::Table(pairs) => pairs
+                .iter()
+                .map(|(name, value)| Some((name.clone(), String::from_raw(value)?)))
+                .collect(),
+            Raw::Variable(_) => Vec::<String>::from_raw(raw)?
+                .iter()
+                .map(|pair| {
+                    let (name, text) = pair.split_once('=')?;
+                    Some((name.trim().to_owned(), text.trim().to_owned()))
+                })
+                .collect(),
+            _ => None,
+        };
+        pairs.map(Self)
     }
 }

@@ -39,6 +39,7 @@ fn shown(config: &Config) -> String {
         graphql,
         http,
         limits,
+        webhooks: _,
     } = config;
     format!("{listen:?} {model:?}\n{store:?}\n{auth:?}\n{graphql:?}\n{http:?}\n{limits:?}")
 }
@@ -494,4 +495,52 @@ graphiql = true
     auth.audience is not set, so every token that names an audience will be refused
     auth.issuer is not set, so tokens of every issuer that shares these keys are believed
     ");
+}
+
+#[test]
+fn webhooks_have_addresses_and_a_secret_wherever_they_are_written() {
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let webhooks = |text: &str, env: &[(&str, &str)]| {
+        let loaded = load(&format!("{GOOD}{text}"), env).map_err(|problems| lines(&problems));
+        loaded.map(|loaded| loaded.config.webhooks)
+    };
+    let secret = ("TIDEGATE_WEBHOOKS__SECRET", SECRET);
+    let of_file = "[webhooks]\ntimeout = \"2s\"\nconcurrency = 3\n[webhooks.urls]\nreview = \"https://app.example.com/r\"\n";
+    let of_file = webhooks(of_file, &[secret]).unwrap();
+    assert_eq!(of_file.urls["review"].as_str(), "https://app.example.com/r");
+    assert_eq!((of_file.answer_max.as_secs(), of_file.concurrency), (2, 3));
+    let urls = "review=https://app.example.com/r, local=http://127.0.0.1:5000/";
+    let of_environment = webhooks("", &[secret, ("TIDEGATE_WEBHOOKS__URLS", urls)]).unwrap();
+    assert_eq!(of_environment.urls.len(), 2);
+    for (text, complaint) in [
+        (
+            "[webhooks.urls]\nreview = \"http://app.example.com/\"",
+            "webhooks.urls must begin with https://",
+        ),
+        (
+            "[webhooks.urls]\nreview = 7",
+            "webhooks.urls must be addresses by name",
+        ),
+        (
+            "[webhooks]\ntimeout = \"1h\"",
+            "webhooks.timeout must lie between 1s and 10s",
+        ),
+        (
+            "[webhooks]\nconcurrency = 0",
+            "webhooks.concurrency must lie between 1 and 1000",
+        ),
+    ] {
+        let told = webhooks(text, &[secret]).unwrap_err();
+        assert!(told.contains(complaint), "{told}");
+    }
+    let unsigned = webhooks(
+        "[webhooks.urls]\nreview = \"https://app.example.com/\"",
+        &[],
+    );
+    assert!(unsigned.unwrap_err().contains("webhooks.secret is not set"));
+    let short = webhooks("[webhooks]\nsecret = \"hunter2\"", &[]).unwrap_err();
+    assert!(
+        short.contains("webhooks.secret is refused") && !short.contains("hunter2"),
+        "{short}"
+    );
 }

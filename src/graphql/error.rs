@@ -34,13 +34,14 @@ codes! {
     OperationResolution = "OPERATION_RESOLUTION_FAILURE", 400, "`operationName` is missing, or names no operation of the document.";
     QueryTooLarge = "QUERY_TOO_LARGE", 400, "The document is beyond a limit: its size, depth, aliases, directives or fragments.";
     BadCheckpoint = "BAD_CHECKPOINT", 200, "`checkpoint` is not one of this gateway's; send it back exactly as it came, or leave it out to begin anew.";
-    BadLimit = "BAD_LIMIT", 200, "`limit` is out of bounds; `extensions.max` says how much may be asked for.";
+    BadLimit = "BAD_LIMIT", 200, "`limit` or `first` is out of bounds; `extensions.max` says how much may be asked for.";
     PushTooLarge = "PUSH_TOO_LARGE", 200, "The push carries more changes than `extensions.max`; send it in parts.";
     EpochChanged = "EPOCH_CHANGED", 200, "The store's history is another one; pull (it resets), then push what is left under a new client id.";
     EpochRequired = "EPOCH_REQUIRED", 200, "A push with `firstMutationId` needs `epoch`, as the last page gave it.";
     MutationIdReused = "MUTATION_ID_REUSED", 200, "These mutation ids were used by another push; a retry must be the same push.";
     MutationIdGap = "MUTATION_ID_GAP", 200, "Mutation ids are missing; `extensions.expected` is the next one.";
     MutationIdRange = "MUTATION_ID_RANGE", 200, "Mutation ids count from 1 to 2147483646; begin a new client id.";
+    ConflictNotFound = "CONFLICT_NOT_FOUND", 200, "There is no such open conflict, or none you may resolve.";
     PolicyNotAllowed = "POLICY_NOT_ALLOWED", 200, "The model does not let clients choose this policy for a type of the push.";
     Unauthenticated = "UNAUTHENTICATED", 401, "There is no token, or it is not accepted.";
     Forbidden = "FORBIDDEN", 403, "The token is accepted but may not do this.";
@@ -190,10 +191,18 @@ impl From<SyncError> for Failure {
                 format!("A push may carry {max} changes, and this one carries {changes}; send it in parts."),
             )
             .with("max", max),
-            SyncError::Limit { limit, max } => {
-                Self::new(Code::BadLimit, format!("`limit` must be from 1 to {max}, and it is {limit}."))
-                    .with("max", max)
+            SyncError::Limit {
+                argument,
+                limit,
+                max,
+            } => {
+                let message = format!("`{argument}` must be from 1 to {max}, and it is {limit}.");
+                Self::new(Code::BadLimit, message).with("max", max)
             }
+            SyncError::Cursor => Self::new(
+                Code::BadUserInput,
+                "`after` is not a cursor of this gateway's; send one back exactly as it came.",
+            ),
             SyncError::Checkpoint(_) => Self::new(
                 Code::BadCheckpoint,
                 "`checkpoint` is not one of this gateway's. Send it back exactly as it came, or leave it out to begin anew.",
@@ -250,6 +259,14 @@ impl From<PushRefusal> for Failure {
             PushRefusal::MutationIdRange => (
                 Code::MutationIdRange,
                 "Mutation ids count from 1 to 2147483646; begin a new client id.".to_owned(),
+            ),
+            PushRefusal::ConflictNotFound => (
+                Code::ConflictNotFound,
+                "There is no such open conflict, or none you may resolve; it may have been resolved already.".to_owned(),
+            ),
+            PushRefusal::Asks(_) => (
+                Code::Unavailable,
+                "The application could not be asked what becomes of a change. Try again in a moment.".to_owned(),
             ),
             PushRefusal::PolicyNotAllowed { type_name } => (
                 Code::PolicyNotAllowed,

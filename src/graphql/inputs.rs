@@ -15,9 +15,10 @@ use tidegate_core::model::{
     DefaultValue, DocumentType, EmbeddedType, Field, FieldType, Model, Shape,
 };
 
-pub(super) use self::read::push;
+pub(super) use self::read::{integer, object, present, push, read_fields, text};
 use super::shape::{
-    argument, embedded_input, graphql_value, input_type, list, nullable, optional, required, text,
+    argument, embedded_input, graphql_value, input_type, list, nullable, optional, required,
+    text as plain_text,
 };
 
 pub(super) fn register(mut builder: SchemaBuilder, model: &Arc<Model>) -> SchemaBuilder {
@@ -210,7 +211,7 @@ fn with_enum_names(model: &Model, ty: &FieldType, value: GraphqlValue) -> Graphq
 
 fn embedded_object(model: &Model, embedded: &EmbeddedType) -> InputObject {
     let description = match &embedded.description {
-        Some(description) => text(description),
+        Some(description) => plain_text(description),
         None => format!("A whole {}.", embedded.name),
     };
     let object = InputObject::new(embedded_input(&embedded.name)).description(description);
@@ -221,7 +222,7 @@ fn embedded_object(model: &Model, embedded: &EmbeddedType) -> InputObject {
 
 fn described(built: InputValue, field: &Field) -> InputValue {
     match &field.description {
-        Some(description) => built.description(text(description)),
+        Some(description) => built.description(plain_text(description)),
         None => built,
     }
 }

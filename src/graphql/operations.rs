@@ -52,6 +52,7 @@ mutation PushChanges($input: PushChangesInput!) {
         ...DocumentFields
       }
       conflict {
+        conflictId
         fields {
           field
           base
@@ -59,6 +60,7 @@ mutation PushChanges($input: PushChangesInput!) {
           theirs
           result
           taken
+          rule
         }
       }
       error {

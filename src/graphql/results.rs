@@ -8,8 +8,9 @@ use async_graphql::{
 };
 use tidegate_core::{
     change::{Rejection, RejectionCode},
+    id::ConflictId,
     model::{DocumentType, Model, Policy},
-    outcome::{FieldOutcome, Status, Taken},
+    outcome::{FieldOutcome, Rule, Status, Taken},
     push::{Outcome, PushOutcome},
     value::{Timestamp, Value},
 };
@@ -20,7 +21,7 @@ use super::{
 };
 
 /// The policies a client may choose from, where the model lets it.
-pub(super) const POLICIES: [(Policy, &str, &str); 4] = [
+pub(super) const POLICIES: [(Policy, &str, &str); 6] = [
     (
         Policy::ServerWins,
         "SERVER_WINS",
@@ -40,6 +41,16 @@ pub(super) const POLICIES: [(Policy, &str, &str); 4] = [
         Policy::Merge,
         "MERGE",
         "Fields nobody else changed are applied; the others are joined as the model says.",
+    ),
+    (
+        Policy::Manual,
+        "MANUAL",
+        "A stale change is kept in the inbox until somebody resolves it.",
+    ),
+    (
+        Policy::Webhook,
+        "WEBHOOK",
+        "The application decides what becomes of a stale change.",
     ),
 ];
 
@@ -72,6 +83,37 @@ const TAKEN: [(Taken, &str, &str); 3] = [
     (Taken::Both, "BOTH", "Both, joined."),
 ];
 
+const RULES: [(Rule, &str, &str); 12] = [
+    (
+        Rule::NoOverlap,
+        "NO_OVERLAP",
+        "Nobody else had changed the field, or to the same value.",
+    ),
+    (Rule::Server, "SERVER", "The server wins."),
+    (Rule::Client, "CLIENT", "The client wins."),
+    (Rule::Latest, "LATEST", "The later edit wins."),
+    (Rule::Counter, "COUNTER", "The differences were added up."),
+    (
+        Rule::Set,
+        "SET",
+        "What both had added and removed was added and removed.",
+    ),
+    (Rule::Text, "TEXT", "The sentences of both were joined."),
+    (Rule::Max, "MAX", "The larger value wins."),
+    (Rule::Min, "MIN", "The smaller value wins."),
+    (
+        Rule::Nested,
+        "NESTED",
+        "The fields of the embedded document were settled each by itself.",
+    ),
+    (
+        Rule::Manual,
+        "MANUAL",
+        "Your value waits in the inbox; until somebody resolves it the server's stays.",
+    ),
+    (Rule::Webhook, "WEBHOOK", "The application has decided."),
+];
+
 /// A push's outcomes on their way to a client.
 pub(super) struct PushNode {
     pub(super) outcome: PushOutcome,
@@ -85,6 +127,7 @@ struct ResultNode {
 
 struct ConflictNode {
     document_type: Arc<DocumentType>,
+    inbox: Option<ConflictId>,
     fields: Vec<FieldOutcome>,
 }
 
@@ -112,11 +155,17 @@ pub(super) fn register(builder: SchemaBuilder, model: &Arc<Model>) -> SchemaBuil
             &TAKEN.map(without_value),
         ))
         .register(enumeration(
+            "SyncRule",
+            "Why a field has the value it has now.",
+            &RULES.map(without_value),
+        ))
+        .register(enumeration(
             "SyncErrorCode",
             "Why a change was rejected.",
             &codes,
         ))
         .register(payload_object())
+        .register(resolved_object())
         .register(result_object(model))
         .register(error_object())
         .register(conflict_object())
@@ -154,6 +203,21 @@ fn payload_object() -> Object {
         }))
 }
 
+fn resolved_object() -> Object {
+    Object::new("ResolveConflictPayload")
+        .description("What became of a resolution.")
+        .field(plain(
+            "result",
+            required("SyncResult"),
+            "APPLIED, and the conflict is gone from the inbox; or CONFLICT because the document has another version by now, or REJECTED, and it is still there.",
+            |node: &PushOutcome| {
+                let outcome = node.outcomes.first()?.clone();
+                let duplicate = node.duplicate;
+                Some(FieldValue::owned_any(ResultNode { outcome, duplicate }))
+            },
+        ))
+}
+
 fn result_object(model: &Arc<Model>) -> Object {
     let model = model.clone();
     Object::new("SyncResult")
@@ -180,9 +244,16 @@ fn result_object(model: &Arc<Model>) -> Object {
             node.outcome.document.clone().map(DocumentNode::as_interface)
         }))
         .field(plain("conflict", nullable("SyncConflictDetail"), "Field by field, what a stale change met.", move |node: &ResultNode| {
-            let fields = node.outcome.conflict.clone()?;
+            let (inbox, fields) = (node.outcome.inbox.clone(), node.outcome.conflict.clone());
+            if inbox.is_none() && fields.is_none() {
+                return None;
+            }
             let document_type = model.document_type(node.outcome.type_name.as_str())?.clone();
-            Some(FieldValue::owned_any(ConflictNode { document_type, fields }))
+            Some(FieldValue::owned_any(ConflictNode {
+                document_type,
+                inbox,
+                fields: fields.unwrap_or_default(),
+            }))
         }))
         .field(plain("error", nullable("SyncError"), "Why it was rejected.", |node: &ResultNode| {
             node.outcome.error.clone().map(FieldValue::owned_any)
@@ -215,6 +286,12 @@ fn error_object() -> Object {
 fn conflict_object() -> Object {
     Object::new("SyncConflictDetail")
         .description("What a stale change met.")
+        .field(plain(
+            "conflictId",
+            nullable("ID"),
+            "The conflict in the inbox that keeps what is to be resolved.",
+            |node: &ConflictNode| node.inbox.as_ref().map(|id| string(id.as_str())),
+        ))
         .field(plain(
             "fields",
             list("SyncFieldOutcome"),
@@ -274,10 +351,17 @@ fn field_object(model: &Arc<Model>) -> Object {
                 },
             ))
         });
-    object.field(plain(
-        "taken",
-        required("SyncTaken"),
-        "Whose value that is.",
-        |node: &FieldNode| Some(name_of(&TAKEN, &node.outcome.taken)),
-    ))
+    object
+        .field(plain(
+            "taken",
+            required("SyncTaken"),
+            "Whose value that is.",
+            |node: &FieldNode| Some(name_of(&TAKEN, &node.outcome.taken)),
+        ))
+        .field(plain(
+            "rule",
+            required("SyncRule"),
+            "Why.",
+            |node: &FieldNode| Some(name_of(&RULES, &node.outcome.rule)),
+        ))
 }

@@ -20,6 +20,7 @@ use tidegate_core::{
 use super::{
     documents::DocumentNode,
     error::{Code, Failure},
+    inbox::{self, InboxNode, Resolve},
     inputs,
     pages::{self, PageNode},
     results::PushNode,
@@ -51,6 +52,7 @@ fn query(model: &Arc<Model>) -> Object {
     let query = Object::new("Query")
         .description("What can be read.")
         .field(changes_since())
+        .field(conflicts())
         .field(viewer());
     model.types.iter().fold(query, |query, document_type| {
         query.field(document(document_type))
@@ -74,6 +76,27 @@ fn changes_since() -> Field {
         .into_iter()
         .fold(field, Field::argument)
         .description("What changed since the checkpoint, page by page: repeat while `hasMore`.")
+}
+
+fn conflicts() -> Field {
+    Field::new("conflicts", required("SyncConflictConnection"), |ctx| {
+        FieldFuture::new(async move {
+            let (sync, caller) = context(&ctx)?;
+            let page = async {
+                let page = sync.conflicts(caller, &inbox::request(&ctx)?).await;
+                page.map_err(Failure::from)
+            };
+            let page = page.await.map_err(Failure::into_error)?;
+            Ok(Some(FieldValue::owned_any(InboxNode(page))))
+        })
+    })
+    .argument(inbox::first())
+    .argument(argument(
+        "after",
+        nullable("String"),
+        "Where to go on: the `endCursor` of the page before.",
+    ))
+    .description("The conflicts that you may resolve, the oldest first: those of documents that you may change.")
 }
 
 fn viewer() -> Field {
@@ -142,7 +165,7 @@ fn document(document_type: &Arc<DocumentType>) -> Field {
 }
 
 fn mutation(model: &Arc<Model>) -> Object {
-    let model = model.clone();
+    let (model, of_resolution) = (model.clone(), model.clone());
     let push_changes = Field::new("pushChanges", required("PushChangesPayload"), move |ctx| {
         let model = model.clone();
         FieldFuture::new(async move {
@@ -164,9 +187,56 @@ fn mutation(model: &Arc<Model>) -> Object {
     Object::new("Mutation")
         .description("What can be changed.")
         .field(push_changes)
+        .field(resolve_conflict(of_resolution))
+}
+
+fn resolve_conflict(model: Arc<Model>) -> Field {
+    Field::new("resolveConflict", required("ResolveConflictPayload"), move |ctx| {
+        let model = model.clone();
+        FieldFuture::new(async move {
+            let (sync, caller) = context(&ctx)?;
+            let input = ctx.args.try_get("input")?.as_value().clone();
+            let resolved = async {
+                let Resolve {
+                    conflict,
+                    base,
+                    resolution,
+                } = inbox::resolve(&model, input)?;
+                let resolved = sync.resolve(caller, conflict, base, resolution).await;
+                resolved.map_err(Failure::from)
+            };
+            let outcome = resolved.await.map_err(Failure::into_error)?;
+            Ok(Some(FieldValue::owned_any(outcome)))
+        })
+    })
+    .argument(argument("input", required("ResolveConflictInput"), "The resolution."))
+    .description("Resolves a conflict of the inbox. The same sent again is answered again, with nothing done twice.")
 }
 
 fn subscription() -> Subscription {
+    Subscription::new("Subscription")
+        .description("What can be followed.")
+        .field(followed_changes())
+        .field(followed_conflicts())
+}
+
+fn followed_conflicts() -> SubscriptionField {
+    SubscriptionField::new("conflicts", required("SyncConflictConnection"), |ctx| {
+        SubscriptionFieldFuture::new(async move {
+            let (sync, caller) = context(&ctx)?;
+            let request = inbox::request(&ctx).map_err(Failure::into_error)?;
+            let pages = sync.clone().follow_conflicts(caller.clone(), request);
+            Ok(pages.map(|page| match page {
+                Ok(page) => Ok(FieldValue::owned_any(InboxNode(page))),
+                Err(error) => Err(Failure::from(error).into_error()),
+            }))
+        })
+    })
+    .argument(inbox::first())
+    .description("The first page of `conflicts`, at once and again whenever other conflicts stand in it: show it in the place of the one before.")
+}
+
+fn followed_changes() -> SubscriptionField {
     let field = SubscriptionField::new("changes", required("SyncPage"), |ctx| {
         SubscriptionFieldFuture::new(async move {
             let (sync, caller) = context(&ctx)?;
@@ -188,17 +258,14 @@ fn subscription() -> Subscription {
             }))
         })
     });
-    let field = pages::arguments()
+    pages::arguments()
         .into_iter()
         .fold(field, SubscriptionField::argument)
         .argument(
             argument("from", nullable("SyncStart"), "Where the subscription starts.")
                 .default_value(GraphqlValue::Enum(async_graphql::Name::new("CHECKPOINT"))),
         )
-        .description("Catches the client up and then goes on: each page comes soon after its changes are durable. After a disconnection, subscribe again with the last checkpoint.");
-    Subscription::new("Subscription")
-        .description("What can be followed.")
-        .field(field)
+        .description("Catches the client up and then goes on: each page comes soon after its changes are durable. After a disconnection, subscribe again with the last checkpoint.")
 }
 
 struct ViewerNode {

@@ -56,6 +56,7 @@ impl House {
                 introspection: true,
             },
             limits: SyncLimits::default(),
+            webhooks: Default::default(),
         })
         .await;
         Self {

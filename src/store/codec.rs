@@ -1,9 +1,10 @@
-//! Feed items and client states as BSON, the form in which every store keeps them.
+//! Feed items, client states and the inbox as BSON, the form in which every store keeps them.
 //!
 //! The names are short because each record carries them. Where the bytes are put is each store's affair, and so is
 //! the BSON of application documents, whose shape is the model's.
 
 mod client;
+mod inbox;
 #[cfg(test)]
 mod round_trips;
 mod value;
@@ -28,6 +29,7 @@ use tidegate_core::{
 };
 
 pub(crate) use client::{decode_client, encode_client};
+pub(crate) use inbox::{decode_record, encode_record};
 pub(crate) use value::{decode_decimal, encode_value};
 
 /// Why bytes are no record, or a record cannot be made bytes.
@@ -208,7 +210,11 @@ fn decode_membership(raw: &RawDocument) -> Result<Membership, CodecError> {
     })
 }
 
-fn document_key(raw: &RawDocument) -> Result<DocumentKey, CodecError> {
+/// The document that a record is of.
+///
+/// # Errors
+/// [`CodecError`] when none is named.
+pub(crate) fn document_key(raw: &RawDocument) -> Result<DocumentKey, CodecError> {
     Ok(DocumentKey {
         type_name: TypeName::new(text(raw, "t")?)?,
         id: DocumentId::new(text(raw, "i")?)?,

@@ -33,6 +33,8 @@ pub(super) fn changes_nothing(writes: &Writes) -> bool {
         markers,
         markers_removed,
         clients,
+        inbox,
+        forgotten,
         collected,
         floors,
         version_floor,
@@ -41,5 +43,6 @@ pub(super) fn changes_nothing(writes: &Writes) -> bool {
     } = writes;
     let no_records = entries.is_empty() && markers.is_empty() && markers_removed.is_empty();
     let no_states = clients.is_empty() && collected.is_empty() && floors.is_empty();
-    no_records && no_states && version_floor.is_none() && epoch.is_none()
+    let no_conflicts = inbox.is_empty() && forgotten.is_empty();
+    no_records && no_states && no_conflicts && version_floor.is_none() && epoch.is_none()
 }

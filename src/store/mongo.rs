@@ -8,6 +8,7 @@ mod document;
 mod elections;
 mod failure;
 mod foreign;
+mod inbox;
 mod lane;
 mod layout;
 mod opening;

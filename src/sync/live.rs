@@ -15,10 +15,12 @@ use futures_util::{Stream, StreamExt, stream};
 use tidegate_core::{
     checkpoint::Checkpoint,
     entry::FeedItem,
+    id::Scope,
     model::Model,
     mutant::{Mutant, breaks},
 };
 use tokio::{
+    sync::broadcast,
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -38,7 +40,10 @@ pub enum Start {
 
 /// How long a subscription stays silent after its token has ended, before it says so: a transport that closes with the
 /// token does so first, and its client comes back with a new one instead of taking the subscription for finished.
-const EXPIRY_GRACE: Duration = Duration::from_secs(5);
+pub(super) const EXPIRY_GRACE: Duration = Duration::from_secs(5);
+
+/// How far a reader of an inbox may lag behind before it reads the store whatever the news were.
+const INBOX_NEWS_MAX: usize = 256;
 
 /// Between two looks at a store that could not be read.
 pub(super) const STORE_PAUSE: Duration = Duration::from_millis(500);
@@ -197,6 +202,8 @@ impl Subscription {
 /// The gateway's one follower of the tail, and everybody who waits for it.
 pub(super) struct Live {
     subscribers: Arc<Mutex<Subscribers>>,
+    /// Scopes in which conflicts came or went; `None` is any. Conflicts are rare, so each reader of an inbox hears all.
+    inboxes: broadcast::Sender<Option<Scope>>,
     follower: JoinHandle<()>,
 }
 
@@ -205,16 +212,23 @@ impl Live {
     pub(super) fn follow(model: &Arc<Model>, store: &dyn Store) -> Arc<Self> {
         let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
         let mut tail = store.tail();
+        let (inboxes, _) = broadcast::channel(INBOX_NEWS_MAX);
         let follower = tokio::spawn({
             let (subscribers, model) = (subscribers.clone(), model.clone());
+            let inboxes = inboxes.clone();
             async move {
                 while let Some(event) = tail.next().await {
+                    if let Some(news) = inbox_news(&model, &event) {
+                        // Nobody may be listening.
+                        drop(inboxes.send(news));
+                    }
                     apply(&mut lock(&subscribers), &model, event);
                 }
             }
         });
         Arc::new(Self {
             subscribers,
+            inboxes,
             follower,
         })
     }
@@ -222,6 +236,11 @@ impl Live {
     /// Whether the tail is still followed.
     pub(super) fn is_followed(&self) -> bool {
         !self.follower.is_finished()
+    }
+
+    /// What happens to inboxes from now on.
+    pub(super) fn inboxes(&self) -> broadcast::Receiver<Option<Scope>> {
+        self.inboxes.subscribe()
     }
 
     fn register(&self) -> Ticket {
@@ -238,6 +257,19 @@ fn apply(subscribers: &mut Subscribers, model: &Model, event: TailEvent) {
             if regrants && items.iter().any(|item| is_membership(model, item)) {
                 subscribers.regrant();
             }
+        }
+        TailEvent::Inbox(_) => {}
+    }
+}
+
+/// In which scope the inbox may be another after an event: also where who may see it may have changed.
+fn inbox_news(model: &Model, event: &TailEvent) -> Option<Option<Scope>> {
+    match event {
+        TailEvent::Inbox(scope) => Some(scope.clone()),
+        TailEvent::Restart | TailEvent::Epoch(_) => Some(None),
+        TailEvent::Committed { items, .. } => {
+            let regrants = items.iter().any(|item| is_membership(model, item));
+            regrants.then_some(None)
         }
     }
 }

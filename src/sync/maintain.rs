@@ -11,17 +11,17 @@ use tidegate_core::{
 
 use crate::store::{Store, StoreError};
 
-/// The most tombstones and markers one transaction collects.
+/// The most tombstones and markers one transaction collects, and the most settled conflicts.
 const BATCH: usize = 1_000;
 
 /// What a collection did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Tombstones and markers taken away.
+    /// Tombstones, markers and settled conflicts taken away.
     pub records: usize,
 }
 
-/// Takes away all tombstones and markers older than `before`, in transactions of a bounded size; safe to stop and to
+/// Takes away all tombstones, markers and settled conflicts older than `before`, in transactions of a bounded size; safe to stop and to
 /// repeat. `progress` is told how many each transaction took.
 ///
 /// # Errors
@@ -36,7 +36,7 @@ pub async fn collect(
         let writes = store
             .commit(collect::reads(before, BATCH), Arc::new(collect::decide))
             .await?;
-        let records = writes.collected.len();
+        let records = writes.collected.len() + writes.forgotten.len();
         if records == 0 {
             return Ok(total);
         }

@@ -38,7 +38,11 @@ impl PullRequest {
         let limit = usize::try_from(limit)
             .ok()
             .filter(|limit| (1..=max).contains(limit))
-            .ok_or(SyncError::Limit { limit, max })?;
+            .ok_or(SyncError::Limit {
+                argument: "limit",
+                limit,
+                max,
+            })?;
         let checkpoint = checkpoint.map(Checkpoint::decode).transpose()?;
         Ok(Self {
             checkpoint,

@@ -37,8 +37,9 @@ impl SyncService {
             claim_grants: caller.claim_grants.clone(),
             hash: PushHash::of(&push),
             push,
+            advice: Vec::new(),
         };
-        Ok(self.pushes.send(request).await??)
+        self.send_advised(request).await
     }
 }
 
@@ -68,7 +69,7 @@ impl PushQueue {
         !self.0.is_closed()
     }
 
-    async fn send(&self, request: PushRequest) -> Result<PushAnswer, SyncError> {
+    pub(super) async fn send(&self, request: PushRequest) -> Result<PushAnswer, SyncError> {
         let (answer, answered) = oneshot::channel();
         self.0
             .try_send(Waiting { request, answer })

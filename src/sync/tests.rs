@@ -95,7 +95,13 @@ impl Scripted {
         let store = Arc::new(self);
         let clock: Clock = Arc::new(|| Timestamp::EPOCH);
         let limits = SyncLimits::default();
-        let sync = SyncService::start(Arc::new(model(MODEL)), store.clone(), clock, limits);
+        let sync = SyncService::start(
+            Arc::new(model(MODEL)),
+            store.clone(),
+            clock,
+            limits,
+            Webhooks::none(),
+        );
         (store, sync)
     }
 }
@@ -160,6 +166,7 @@ fn service_at(directory: &TempDir, clock: Clock) -> Arc<SyncService> {
         Arc::new(Poisoned(store)),
         clock,
         SyncLimits::default(),
+        Webhooks::none(),
     )
 }
 

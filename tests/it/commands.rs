@@ -89,7 +89,10 @@ async fn every_ready_made_operation_is_valid_and_the_server_takes_it() {
 fn check_names_the_types_and_the_fields_that_clash() {
     let directory = TempDir::new().unwrap();
     let told = answer(directory.path(), &["check"]);
-    assert_eq!(told, "model: the built-in example syncs Task, Project\n");
+    assert_eq!(
+        told,
+        "model: the built-in example syncs Task, Project, Article\n"
+    );
     let told = answer(harbour().path(), &["check"]);
     assert_says(
         &told,

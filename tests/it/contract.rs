@@ -7,6 +7,7 @@ pub(crate) mod collecting;
 pub(crate) mod committing;
 pub(crate) mod feeds;
 pub(crate) mod fixture;
+pub(crate) mod inbox;
 pub(crate) mod snapshots;
 pub(crate) mod tails;
 
@@ -50,6 +51,12 @@ macro_rules! contract {
             collecting::the_expired_are_the_old_collectables_oldest_first
             collecting::what_is_collected_vanishes_and_floors_rise
             collecting::what_was_replaced_since_is_not_collected
+            inbox::conflicts_come_back_and_are_replaced_whole
+            inbox::an_inbox_is_read_by_scopes_the_oldest_first
+            inbox::a_conflict_goes_where_its_document_goes
+            inbox::a_conflict_opened_while_its_document_moves_stands_where_the_document_does
+            inbox::settled_conflicts_are_forgotten_the_oldest_first_and_open_ones_never
+            inbox::a_tail_tells_where_conflicts_came_and_went
             tails::a_tail_begins_with_restart_and_tells_commits_in_their_order
             tails::a_tail_tells_nothing_of_a_commit_that_failed
             tails::a_tail_tells_of_a_new_epoch

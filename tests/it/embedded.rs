@@ -198,7 +198,7 @@ fn a_store_of_another_format_is_refused_with_both_numbers() {
             error,
             StoreError::OtherFormat {
                 found: 99,
-                known: 1,
+                known: 2,
                 ..
             }
         ),

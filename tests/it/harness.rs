@@ -13,6 +13,7 @@ pub(crate) mod mongod;
 mod outbox;
 mod replica;
 mod socket;
+mod webhook;
 mod writer;
 
 use std::{
@@ -33,6 +34,7 @@ pub(crate) use self::{
     outbox::Outbox,
     replica::{Documents, Replica},
     socket::Socket,
+    webhook::Application,
     writer::{COUNTER, Pushed, Writer, expect_whole},
 };
 #[cfg(target_os = "linux")]

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod commands;
+mod conflicts;
 mod contract;
 mod crash;
 #[cfg(target_os = "linux")]

@@ -163,7 +163,7 @@ async fn counters_sets_and_texts_of_two_clients_are_joined() {
     let directory = TempDir::new().unwrap();
     let (_server, alice, bob) = two_users(&directory);
     let epoch = alice.epoch().await;
-    let seen = json!({"minutesSpent": 10, "labels": ["home", "old"], "notes": "one two three"});
+    let seen = json!({"minutesSpent": 10, "labels": ["home", "old"], "notes": "One. Two. Three."});
     let mut document = seen.clone();
     document["title"] = json!("a");
     document["audience"] = json!("team:demo");
@@ -171,9 +171,9 @@ async fn counters_sets_and_texts_of_two_clients_are_joined() {
 
     let edit = |set: Value| json!([update_from("a", 1, seen.clone(), set)]);
     let alices = edit(
-        json!({"minutesSpent": 15, "labels": ["home", "old", "work"], "notes": "ONE two three"}),
+        json!({"minutesSpent": 15, "labels": ["home", "old", "work"], "notes": "ONE. Two. Three."}),
     );
-    let bobs = edit(json!({"minutesSpent": 12, "labels": ["home"], "notes": "one two THREE"}));
+    let bobs = edit(json!({"minutesSpent": 12, "labels": ["home"], "notes": "One. Two. THREE."}));
     let first = alice.push(numbered("phone", 1, &epoch, alices)).await;
     let second = bob.push(numbered("laptop", 1, &epoch, bobs)).await;
     assert_eq!(statuses(&first), ["APPLIED"]);
@@ -181,7 +181,7 @@ async fn counters_sets_and_texts_of_two_clients_are_joined() {
     let merged = &second["results"][0]["document"];
     assert_eq!(merged["minutesSpent"], 17);
     assert_eq!(merged["labels"], json!(["home", "work"]));
-    assert_eq!(merged["notes"], "ONE two THREE");
+    assert_eq!(merged["notes"], "ONE. Two. THREE.");
 }
 
 #[tokio::test]

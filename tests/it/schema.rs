@@ -156,12 +156,13 @@ impl OwnNames {
         Self(names)
     }
 
-    /// Inputs and patches repeat the fields of their types.
+    /// Inputs, patches and states repeat the fields of their types.
     fn has(&self, type_name: &str, member: Option<&str>) -> bool {
         let member = member.map(str::to_owned);
         let plain = [
             type_name.strip_suffix("Input"),
             type_name.strip_suffix("Patch"),
+            type_name.strip_suffix("State"),
         ];
         let repeats = plain.into_iter().flatten().filter(|_| member.is_some());
         let mut names = repeats.chain([type_name]).map(str::to_owned);

@@ -1,7 +1,7 @@
 //! What a create does: to nothing, to a tombstone, to a live document of the same id.
 
 use super::{
-    Base, Context, Decision, next_or_exhausted,
+    Base, Context, Decision, hold, next_or_exhausted,
     update::{self, FieldEdit},
 };
 use crate::{
@@ -9,9 +9,10 @@ use crate::{
     entry::Entry,
     grant::{self, fill_claims},
     id::{Scope, Version},
+    inbox::Mine,
     model::{DefaultValue, Field, Overlap, Policy},
     mutant::{Mutant, breaks},
-    outcome::{FieldOutcome, Status, Taken},
+    outcome::{FieldOutcome, Rule, Status, Taken},
     value::{Document, Value},
 };
 
@@ -82,10 +83,20 @@ impl Birth<'_> {
         } else {
             Status::Merged
         };
+        if status == Status::Merged && context.whole_overlap() == Overlap::Manual {
+            return hold::whole(
+                context,
+                entry,
+                self.change,
+                Mine::Created(self.document),
+                None,
+            );
+        }
         if status == Status::Merged && !self.wins_over_tombstone(entry) {
             return Ok(Decision::Keep {
                 status: Status::Conflict,
                 fields: None,
+                held: None,
             });
         }
         let (version, run) = context.next_version(entry)?;
@@ -94,7 +105,7 @@ impl Birth<'_> {
 
     fn wins_over_tombstone(&self, entry: &Entry) -> bool {
         match self.context.whole_overlap() {
-            Overlap::ServerWins => false,
+            Overlap::ServerWins | Overlap::Manual => false,
             Overlap::ClientWins => true,
             Overlap::LastWriteWins => entry
                 .writers
@@ -118,11 +129,22 @@ impl Birth<'_> {
             return Ok(Decision::Keep {
                 status: Status::Applied,
                 fields: None,
+                held: None,
             });
         }
         let fields: Vec<FieldOutcome> = settable()
             .filter_map(|field| self.settle(entry, field).transpose())
             .collect::<Result<_, _>>()?;
+        if context.defers() {
+            return hold::whole(
+                context,
+                entry,
+                self.change,
+                Mine::Created(self.document),
+                Some(fields),
+            );
+        }
+        let held = hold::fields(context, entry, self.change, &fields)?;
         let stands = |side: &Option<Value>, outcome: &FieldOutcome| {
             update::same(side.as_ref(), outcome.theirs.as_ref())
         };
@@ -138,9 +160,11 @@ impl Birth<'_> {
                     Status::Applied
                 },
                 fields: lost.then_some(fields),
+                held,
             });
         }
         update::write(context, entry, self.change, fields, Status::Merged)
+            .map(|decision| hold::beside(decision, held))
     }
 
     /// Under MERGE each field that the create speaks of is settled as if it were stale from nothing; under the others the
@@ -157,9 +181,8 @@ impl Birth<'_> {
                 mine,
                 seen: None,
             };
-            let (result, taken) =
-                update::settle_stale(context, entry, self.change, Base::Nothing, &edit)?;
-            return Ok(Some(update::outcome(entry, &edit, result, taken)));
+            let settled = update::settle_stale(context, entry, self.change, Base::Nothing, &edit)?;
+            return Ok(Some(update::outcome(entry, &edit, settled)));
         }
         let theirs = update::current(entry, &field.name);
         if mine.is_none() && theirs.is_none() {
@@ -172,6 +195,11 @@ impl Birth<'_> {
         } else {
             (theirs, Taken::Theirs)
         };
+        let rule = if update::same(mine, theirs) {
+            Rule::NoOverlap
+        } else {
+            context.whole_overlap().into()
+        };
         Ok(Some(FieldOutcome {
             field: field.name.clone(),
             base: None,
@@ -179,6 +207,7 @@ impl Birth<'_> {
             theirs: theirs.cloned(),
             result: result.cloned(),
             taken,
+            rule,
         }))
     }
 
@@ -225,6 +254,7 @@ impl Birth<'_> {
             status,
             entry: Box::new(entry),
             fields: None,
+            held: None,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What a delete does to an entry.
 
-use super::{Context, Decision, Standing, prune_writers};
+use super::{Context, Decision, Standing, hold, prune_writers};
 use crate::{
     change::{BaseVersion, Change, Rejection},
     entry::Entry,
-    model::Policy,
+    inbox::Mine,
+    model::Overlap,
     outcome::Status,
 };
 
@@ -15,11 +16,14 @@ pub(super) fn decide(
     base: BaseVersion,
 ) -> Result<Decision, Rejection> {
     let entry = context.writable(entry)?;
+    let overlap = context.whole_overlap();
     let applies = match context.standing(entry, base)? {
         Standing::Clean => true,
         Standing::OfDeleted => false,
-        Standing::Stale(_) if context.policy == Policy::ServerWins => false,
-        Standing::Stale(base) => context.wins_whole(context.whole_overlap(), change, entry, base),
+        Standing::Stale(_) if overlap == Overlap::Manual => {
+            return hold::whole(context, entry, change, Mine::Deleted, None);
+        }
+        Standing::Stale(base) => context.wins_whole(overlap, change, entry, base),
     };
     if applies {
         tombstone(context, entry, change)
@@ -27,6 +31,7 @@ pub(super) fn decide(
         Ok(Decision::Keep {
             status: Status::Conflict,
             fields: None,
+            held: None,
         })
     }
 }
@@ -51,5 +56,6 @@ fn tombstone(context: &Context<'_>, entry: &Entry, change: &Change) -> Result<De
         status: Status::Applied,
         entry: Box::new(next),
         fields: None,
+        held: None,
     })
 }

@@ -1,4 +1,4 @@
-//! Joining two edits of one field's value: sums, sets, words, and which of two values is larger.
+//! Joining two edits of one field's value: sums, sets, sentences, embedded documents, and which of two values is larger.
 //!
 //! Pure functions of values; whether they are asked at all is decided in [`super::update`].
 
@@ -7,15 +7,24 @@ use std::{
     collections::{HashMap, HashSet},
 };
 
-use crate::{model::MergeStrategy, value::Value};
+use unicode_segmentation::UnicodeSegmentation;
 
-/// The most words, of both texts together, between the first and the last at which they differ. Beyond it a text is
+use crate::{
+    model::{Field, MergeStrategy, Model, Shape},
+    outcome::Rule,
+    value::{Document, Value},
+};
+
+/// The most sentences, of both texts together, between the first and the last at which they differ. Beyond it a text is
 /// not merged: the time a difference takes grows with the square of it, and all other pushes wait for that long.
-const CHANGED_WORDS_MAX: usize = 4_000;
+const CHANGED_SENTENCES_MAX: usize = 2_000;
 
 /// A sum that the field's type cannot hold.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Overflow;
+pub(super) struct Overflow {
+    /// Where, from the field that was joined: empty, or `.minutes`.
+    pub(super) path: String,
+}
 
 /// Whether a strategy adds the client's difference to whatever stands there.
 pub(super) fn is_difference(strategy: MergeStrategy) -> bool {
@@ -25,23 +34,134 @@ pub(super) fn is_difference(strategy: MergeStrategy) -> bool {
     )
 }
 
-/// `theirs` with the difference between `seen` and `mine` added; `None` if there is no such thing (the client cleared
-/// the field, or both changed the same words). A null counter, set or text counts as 0, empty, "".
-pub(super) fn join(
-    strategy: MergeStrategy,
-    seen: &Value,
-    mine: &Value,
-    theirs: &Value,
-) -> Result<Option<Value>, Overflow> {
-    if mine.is_null() {
-        return Ok(None);
+/// By which rule the edits of a field are joined, if they are at all.
+pub(super) fn joins(model: &Model, field: &Field) -> Option<Rule> {
+    match field.merge {
+        Some(strategy) => is_difference(strategy).then(|| strategy.into()),
+        None => merges_inside(model, &field.ty.shape, &mut HashSet::new()).then_some(Rule::Nested),
     }
-    match strategy {
-        MergeStrategy::Counter => sum(seen, mine, theirs),
-        MergeStrategy::Set => Ok(join_sets(seen, mine, theirs)),
-        MergeStrategy::Text => Ok(join_texts(seen, mine, theirs)),
-        _ => Ok(None),
+}
+
+/// Whether an embedded type says `@merge` of any of its fields, however deep; a type may contain itself.
+fn merges_inside<'m>(model: &'m Model, shape: &'m Shape, seen: &mut HashSet<&'m str>) -> bool {
+    let Shape::Embedded(name) = shape else {
+        return false;
+    };
+    let fields = embedded(model, shape).unwrap_or_default();
+    seen.insert(name)
+        && fields
+            .iter()
+            .any(|field| field.merge.is_some() || merges_inside(model, &field.ty.shape, seen))
+}
+
+fn embedded<'m>(model: &'m Model, shape: &Shape) -> Option<&'m [Field]> {
+    match shape {
+        Shape::Embedded(name) => Some(&model.embedded.get(name)?.fields),
+        _ => None,
     }
+}
+
+/// The three sides of a value; an absent one is `None`.
+pub(super) struct Three<'v> {
+    pub(super) seen: Option<&'v Value>,
+    pub(super) mine: Option<&'v Value>,
+    pub(super) theirs: Option<&'v Value>,
+}
+
+/// How two edits are judged where they cannot both stand.
+pub(super) struct Judge<'m> {
+    pub(super) model: &'m Model,
+    /// Whether the client's wins, by the rule for overlaps; `None` if somebody has to be asked.
+    pub(super) overlap: Option<bool>,
+    /// Whether the client's is the later one.
+    pub(super) is_later: bool,
+    /// Whether the strategies that choose a side are in force.
+    pub(super) merges: bool,
+}
+
+impl Judge<'_> {
+    /// `theirs` with the difference between `seen` and `mine` added; `None` if there is no such thing (the client cleared
+    /// the field, or both changed the same sentence). A null counter, set or text counts as 0, empty, "".
+    pub(super) fn join(&self, field: &Field, three: &Three<'_>) -> Result<Option<Value>, Overflow> {
+        const NULL: Value = Value::Null;
+        let or_null = |side: Option<&'_ Value>| side.cloned().unwrap_or(NULL);
+        let (seen, mine, theirs) = (
+            or_null(three.seen),
+            or_null(three.mine),
+            or_null(three.theirs),
+        );
+        if mine.is_null() {
+            return Ok(None);
+        }
+        match field.merge {
+            Some(MergeStrategy::Counter) => sum(&seen, &mine, &theirs),
+            Some(MergeStrategy::Set) => Ok(join_sets(&seen, &mine, &theirs)),
+            Some(MergeStrategy::Text) => Ok(join_texts(&seen, &mine, &theirs)),
+            Some(_) => Ok(None),
+            None => self.join_embedded(field, &seen, &mine, &theirs),
+        }
+    }
+
+    /// Each field of an embedded document by itself: what one side changed is taken, what both did goes by its `@merge`.
+    fn join_embedded(
+        &self,
+        field: &Field,
+        seen: &Value,
+        mine: &Value,
+        theirs: &Value,
+    ) -> Result<Option<Value>, Overflow> {
+        let (Some(fields), Value::Object(seen), Value::Object(mine), Value::Object(theirs)) =
+            (embedded(self.model, &field.ty.shape), seen, mine, theirs)
+        else {
+            return Ok(None);
+        };
+        let mut joined: Document = theirs.clone();
+        for field in fields {
+            let name = &field.name;
+            let three = Three {
+                seen: seen.get(name),
+                mine: mine.get(name),
+                theirs: theirs.get(name),
+            };
+            let settled = self.settle(field, &three).map_err(|overflow| Overflow {
+                path: format!(".{name}{}", overflow.path),
+            })?;
+            match settled {
+                None => return Ok(None),
+                Some(None) => drop(joined.remove(name)),
+                Some(Some(value)) => drop(joined.insert(name.clone(), value)),
+            }
+        }
+        Ok(Some(Value::Object(joined)))
+    }
+
+    /// The value of one field of an embedded document, absent or not; `None` if somebody has to be asked.
+    fn settle(&self, field: &Field, three: &Three<'_>) -> Result<Option<Option<Value>>, Overflow> {
+        let Three { seen, mine, theirs } = *three;
+        let taken = |mine_wins: bool| Some(if mine_wins { mine } else { theirs }.cloned());
+        if same(mine, seen) || same(mine, theirs) {
+            return Ok(taken(false));
+        }
+        if let Some(joined) = self.join(field, three)? {
+            return Ok(Some(Some(joined)));
+        }
+        if same(theirs, seen) {
+            return Ok(taken(true));
+        }
+        Ok(match (field.merge.filter(|_| self.merges), mine) {
+            (Some(MergeStrategy::Server), _) => taken(false),
+            (Some(MergeStrategy::Client), _) => taken(true),
+            (Some(MergeStrategy::Latest), _) => taken(self.is_later),
+            (Some(MergeStrategy::Max), Some(mine)) => taken(is_above(mine, theirs)),
+            (Some(MergeStrategy::Min), Some(mine)) => taken(is_below(mine, theirs)),
+            _ => self.overlap.and_then(taken),
+        })
+    }
+}
+
+/// A client cannot tell an absent field from a null one.
+fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
+    a.unwrap_or(&Value::Null) == b.unwrap_or(&Value::Null)
 }
 
 fn sum(seen: &Value, mine: &Value, theirs: &Value) -> Result<Option<Value>, Overflow> {
@@ -54,7 +174,9 @@ fn sum(seen: &Value, mine: &Value, theirs: &Value) -> Result<Option<Value>, Over
         Value::Int(_) => i32::try_from(total).map(Value::Int),
         _ => i64::try_from(total).map(Value::Long),
     };
-    value.map(Some).map_err(|_| Overflow)
+    value.map(Some).map_err(|_| Overflow {
+        path: String::new(),
+    })
 }
 
 fn integer(value: &Value) -> Option<i128> {
@@ -106,20 +228,21 @@ fn items(value: &Value) -> Option<&[Value]> {
     }
 }
 
+/// Three-way merge by sentences: edits of different sentences are joined, and two of the same one are not.
 fn join_texts(seen: &Value, mine: &Value, theirs: &Value) -> Option<Value> {
     let (seen, mine, theirs) = (text(seen)?, text(mine)?, text(theirs)?);
-    let mut words = Words::default();
-    let [base, ours, others] = [seen, mine, theirs].map(|text| words.numbers_of(text));
-    if changed_words(&base, &ours).max(changed_words(&base, &others)) > CHANGED_WORDS_MAX {
+    let mut parts = Parts::default();
+    let [base, ours, others] = [seen, mine, theirs].map(|text| parts.numbers_of(text));
+    if changed(&base, &ours).max(changed(&base, &others)) > CHANGED_SENTENCES_MAX {
         return None;
     }
     let [base, ours, others] = [base, ours, others].map(|numbers| lines(&numbers));
     let merged = diffy::merge(&base, &others, &ours).ok()?;
-    words.text_of(&merged).map(Value::String)
+    parts.text_of(&merged).map(Value::String)
 }
 
-/// How many words of both lie between the first and the last difference.
-fn changed_words(a: &[usize], b: &[usize]) -> usize {
+/// How many parts of both lie between the first and the last difference.
+fn changed(a: &[usize], b: &[usize]) -> usize {
     let common = |(a, b): &(&usize, &usize)| a == b;
     let first = a.iter().zip(b).take_while(common).count();
     let (a, b) = (&a[first..], &b[first..]);
@@ -132,8 +255,14 @@ fn changed_words(a: &[usize], b: &[usize]) -> usize {
     a.len() + b.len() - 2 * last
 }
 
+/// What stands behind each part: the merge library takes edits of neighbouring lines for edits of the same.
+const BETWEEN: &str = "-";
+
 fn lines(numbers: &[usize]) -> String {
-    numbers.iter().map(|number| format!("{number}\n")).collect()
+    numbers
+        .iter()
+        .map(|number| format!("{number}\n{BETWEEN}\n"))
+        .collect()
 }
 
 fn text(value: &Value) -> Option<&str> {
@@ -144,20 +273,26 @@ fn text(value: &Value) -> Option<&str> {
     }
 }
 
-/// Words as lines: the merge library works on lines, and a numbered word on each makes it work on words.
+/// Sentences, and the white space between them, as lines: the merge library works on lines, and a number on each makes
+/// it work on sentences (Unicode Standard Annex 29), to which line breaks belong as well.
 #[derive(Default)]
-struct Words<'a> {
+struct Parts<'a> {
     numbers: HashMap<&'a str, usize>,
-    words: Vec<&'a str>,
+    parts: Vec<&'a str>,
 }
 
-impl<'a> Words<'a> {
+impl<'a> Parts<'a> {
     fn numbers_of(&mut self, text: &'a str) -> Vec<usize> {
-        text.split_inclusive(char::is_whitespace)
-            .map(|word| {
-                *self.numbers.entry(word).or_insert_with(|| {
-                    self.words.push(word);
-                    self.words.len() - 1
+        text.split_sentence_bounds()
+            .flat_map(|sentence| {
+                let (words, space) = sentence.split_at(sentence.trim_end().len());
+                [words, space]
+            })
+            .filter(|part| !part.is_empty())
+            .map(|part| {
+                *self.numbers.entry(part).or_insert_with(|| {
+                    self.parts.push(part);
+                    self.parts.len() - 1
                 })
             })
             .collect()
@@ -166,7 +301,8 @@ impl<'a> Words<'a> {
     fn text_of(&self, lines: &str) -> Option<String> {
         lines
             .lines()
-            .map(|line| self.words.get(line.parse::<usize>().ok()?).copied())
+            .filter(|line| *line != BETWEEN)
+            .map(|line| self.parts.get(line.parse::<usize>().ok()?).copied())
             .collect()
     }
 }
@@ -203,8 +339,8 @@ fn compare(a: &Value, b: &Value) -> Option<Ordering> {
 mod tests {
     use super::*;
 
-    fn words(range: std::ops::Range<usize>) -> Vec<String> {
-        range.map(|number| format!("{number} ")).collect()
+    fn sentences(range: std::ops::Range<usize>) -> Vec<String> {
+        range.map(|number| format!("Number {number}. ")).collect()
     }
 
     fn text_of(parts: &[&[String]]) -> Value {
@@ -232,8 +368,8 @@ mod tests {
 
     #[test]
     fn a_small_change_is_merged_into_a_text_of_any_length() {
-        let (start, end) = (words(0..20_000), words(20_000..40_000));
-        let (mine, theirs) = (["mine ".to_owned()], ["theirs ".to_owned()]);
+        let (start, end) = (sentences(0..20_000), sentences(20_000..40_000));
+        let (mine, theirs) = (["Mine. ".to_owned()], ["Theirs. ".to_owned()]);
         let seen = text_of(&[&start, &end]);
         let merged = join_texts(
             &seen,
@@ -244,9 +380,9 @@ mod tests {
     }
 
     #[test]
-    fn texts_with_too_many_changed_words_are_not_merged() {
-        let (start, end) = (words(0..2_001), words(3_000..5_001));
-        let (mine, theirs) = (words(10_000..12_001), words(13_000..15_001));
+    fn texts_with_too_many_changed_sentences_are_not_merged() {
+        let (start, end) = (sentences(0..2_001), sentences(3_000..5_001));
+        let (mine, theirs) = (sentences(10_000..12_001), sentences(13_000..15_001));
         let merged = join_texts(
             &text_of(&[&start, &end]),
             &text_of(&[&mine, &end]),

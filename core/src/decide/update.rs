@@ -2,14 +2,19 @@
 //!
 //! Creates that meet a live document are settled by the same rules, field by field.
 
-use super::{Base, Context, Decision, Standing, field_version, merge, prune_writers};
+use super::{
+    Base, Context, Decision, Standing, field_version, hold,
+    merge::{self, Judge, Three},
+    prune_writers,
+};
 use crate::{
     change::{BaseVersion, Change, Rejection, RejectionCode},
     entry::Entry,
     grant,
+    inbox::Mine,
     model::{Field, MergeStrategy, Overlap, Policy},
     mutant::{Mutant, breaks},
-    outcome::{FieldOutcome, Status, Taken},
+    outcome::{FieldOutcome, Rule, Status, Taken},
     value::{Document, Value, check},
 };
 
@@ -32,30 +37,39 @@ pub(super) fn decide(
         Ok(Decision::Keep {
             status: Status::Conflict,
             fields,
+            held: None,
         })
     };
     match context.standing(entry, edit.base)? {
+        Standing::OfDeleted if context.defers() => hold::whole(
+            context,
+            entry,
+            change,
+            Mine::Changed(edit.set.clone()),
+            None,
+        ),
         Standing::OfDeleted => conflict(None),
         Standing::Clean => {
-            let fields = settle_all(context, entry, edit, |field, mine, seen| {
-                settle_clean(context, entry, field, mine, seen)
+            let fields = settle_all(context, entry, edit, |edit| {
+                settle_clean(context, entry, change, edit)
             })?;
             write(context, entry, change, fields, Status::Applied)
         }
         Standing::Stale(base) => {
-            let fields = settle_all(context, entry, edit, |field, mine, seen| {
-                settle_stale(
-                    context,
-                    entry,
-                    change,
-                    base,
-                    &FieldEdit { field, mine, seen },
-                )
+            let fields = settle_all(context, entry, edit, |edit| {
+                settle_stale(context, entry, change, base, edit)
             })?;
-            if fields.iter().all(|outcome| outcome.taken == Taken::Theirs) {
-                return conflict(Some(fields));
+            if context.defers() {
+                let mine = Mine::Changed(edit.set.clone());
+                return hold::whole(context, entry, change, mine, Some(fields));
             }
-            write(context, entry, change, fields, Status::Merged)
+            let held = hold::fields(context, entry, change, &fields)?;
+            let decision = if fields.iter().all(|outcome| outcome.taken == Taken::Theirs) {
+                conflict(Some(fields))
+            } else {
+                write(context, entry, change, fields, Status::Merged)
+            };
+            decision.map(|decision| hold::beside(decision, held))
         }
     }
 }
@@ -67,8 +81,12 @@ pub(super) struct FieldEdit<'a> {
     pub(super) seen: Option<&'a Value>,
 }
 
-/// A field's new value and whose it is.
-type Settled = (Option<Value>, Taken);
+/// A field's new value, whose it is, and why.
+pub(super) struct Settled {
+    result: Option<Value>,
+    taken: Taken,
+    rule: Rule,
+}
 
 /// Settles one field of a stale change (rules.md 4.7 and 4.8).
 pub(super) fn settle_stale(
@@ -80,46 +98,55 @@ pub(super) fn settle_stale(
 ) -> Result<Settled, Rejection> {
     let name = &edit.field.name;
     let theirs = current(entry, name);
-    let overlap = context.whole_overlap();
-    if context.policy == Policy::ServerWins {
-        return Ok((theirs.cloned(), Taken::Theirs));
-    }
-    if let Some(strategy) = edit
-        .field
-        .merge
-        .filter(|strategy| merge::is_difference(*strategy))
-    {
-        if let Some(joined) = join_difference(context, strategy, edit, theirs)? {
-            return Ok(joined);
-        }
-        let overlaps = context.changed_since(entry, name, base);
-        return Ok(if overlaps {
-            by_overlap(context, overlap, entry, change, edit)
+    if context.policy == Policy::ServerWins || context.defers() {
+        let rule = if same(Some(edit.mine), theirs) {
+            Rule::NoOverlap
         } else {
-            mine(edit)
+            context.whole_overlap().into()
+        };
+        return Ok(theirs_stays(edit, entry, rule));
+    }
+    if let Some(joined) = join(context, entry, change, edit)? {
+        let alone = !context.changed_since(entry, name, base);
+        return Ok(if alone { joined.alone() } else { joined });
+    }
+    let difference = edit.field.merge.is_some_and(merge::is_difference);
+    if difference {
+        return Ok(if context.changed_since(entry, name, base) {
+            by_overlap(context, context.whole_overlap(), entry, change, edit)
+        } else {
+            mine(edit, Rule::NoOverlap)
         });
     }
     let shown_same = base == Base::Nothing && edit.seen.is_some() && same(edit.seen, theirs);
     let overlaps = context.changed_by_another(entry, name, base)
         && !same(Some(edit.mine), theirs)
         && !shown_same;
-    if !overlaps {
-        return Ok(mine(edit));
+    if overlaps {
+        Ok(settle_overlap(context, entry, change, edit))
+    } else {
+        Ok(mine(edit, Rule::NoOverlap))
     }
-    match edit.field.merge.filter(|_| context.policy == Policy::Merge) {
-        None => Ok(by_overlap(context, overlap, entry, change, edit)),
-        Some(MergeStrategy::Server) => Ok((theirs.cloned(), Taken::Theirs)),
-        Some(MergeStrategy::Client) => Ok(mine(edit)),
-        Some(MergeStrategy::Max) => Ok(by_size(merge::is_above(edit.mine, theirs), edit, theirs)),
-        Some(MergeStrategy::Min) => Ok(by_size(merge::is_below(edit.mine, theirs), edit, theirs)),
-        Some(_) => Ok(by_overlap(
-            context,
-            Overlap::LastWriteWins,
-            entry,
-            change,
-            edit,
-        )),
-    }
+}
+
+/// Settles a field that both sides changed, by its `@merge` if the policy asks for it.
+fn settle_overlap(
+    context: &Context<'_>,
+    entry: &Entry,
+    change: &Change,
+    edit: &FieldEdit<'_>,
+) -> Settled {
+    let theirs = current(entry, &edit.field.name);
+    let strategy = edit.field.merge.filter(|_| context.policy == Policy::Merge);
+    let wins = match strategy {
+        None => return by_overlap(context, context.whole_overlap(), entry, change, edit),
+        Some(MergeStrategy::Server) => false,
+        Some(MergeStrategy::Client) => true,
+        Some(MergeStrategy::Max) => merge::is_above(edit.mine, theirs),
+        Some(MergeStrategy::Min) => merge::is_below(edit.mine, theirs),
+        Some(_) => is_later(context, entry, change, edit),
+    };
+    by(wins, edit, entry, strategy.map_or(Rule::Latest, Rule::from))
 }
 
 /// A clean field is written as it is, or as a difference where that is safe: with `base`, so that the difference is
@@ -127,46 +154,58 @@ pub(super) fn settle_stale(
 fn settle_clean(
     context: &Context<'_>,
     entry: &Entry,
-    field: &Field,
-    mine_value: &Value,
-    seen: Option<&Value>,
+    change: &Change,
+    edit: &FieldEdit<'_>,
 ) -> Result<Settled, Rejection> {
-    let edit = FieldEdit {
-        field,
-        mine: mine_value,
-        seen,
-    };
-    let strategy = field
-        .merge
-        .filter(|strategy| merge::is_difference(*strategy));
-    let joined = match strategy {
-        Some(strategy) => join_difference(context, strategy, &edit, current(entry, &field.name))?,
-        None => None,
-    };
-    Ok(joined.map_or_else(|| mine(&edit), |(value, _)| (value, Taken::Mine)))
+    let joined = join(context, entry, change, edit)?;
+    Ok(joined.map_or_else(
+        || mine(edit, Rule::NoOverlap),
+        |joined| Settled {
+            taken: Taken::Mine,
+            ..joined.alone()
+        },
+    ))
 }
 
 /// The value with the client's difference added, if the difference is known, may be added, and fits.
-fn join_difference(
+fn join(
     context: &Context<'_>,
-    strategy: MergeStrategy,
+    entry: &Entry,
+    change: &Change,
     edit: &FieldEdit<'_>,
-    theirs: Option<&Value>,
 ) -> Result<Option<Settled>, Rejection> {
-    let (Some(seen), Some(_), false) = (edit.seen, context.mutation, breaks(Mutant::Absolute))
+    let rule = merge::joins(context.model, edit.field);
+    let (Some(rule), Some(seen), Some(_), false) =
+        (rule, edit.seen, context.mutation, breaks(Mutant::Absolute))
     else {
         return Ok(None);
     };
-    let joined = merge::join(strategy, seen, edit.mine, theirs.unwrap_or(&Value::Null)).map_err(
-        |merge::Overflow| {
-            Rejection::of_field(
-                RejectionCode::InvalidValue,
-                &edit.field.name,
-                "the sum is beyond what the field can hold",
-            )
+    let judge = Judge {
+        model: context.model,
+        overlap: match context.whole_overlap() {
+            Overlap::ServerWins => Some(false),
+            Overlap::ClientWins => Some(true),
+            Overlap::LastWriteWins => Some(is_later(context, entry, change, edit)),
+            Overlap::Manual => None,
         },
-    )?;
-    Ok(joined.map(|value| (Some(value), Taken::Both)))
+        is_later: is_later(context, entry, change, edit),
+        merges: context.policy == Policy::Merge,
+    };
+    let three = Three {
+        seen: Some(seen),
+        mine: Some(edit.mine),
+        theirs: current(entry, &edit.field.name),
+    };
+    let joined = judge.join(edit.field, &three).map_err(|overflow| {
+        let path = format!("{}{}", edit.field.name, overflow.path);
+        let message = "the sum is beyond what the field can hold";
+        Rejection::of_field(RejectionCode::InvalidValue, &path, message)
+    })?;
+    Ok(joined.map(|value| Settled {
+        result: Some(value),
+        taken: Taken::Both,
+        rule,
+    }))
 }
 
 fn by_overlap(
@@ -176,65 +215,82 @@ fn by_overlap(
     change: &Change,
     edit: &FieldEdit<'_>,
 ) -> Settled {
-    let name = &edit.field.name;
     let wins = match overlap {
-        Overlap::ServerWins => false,
+        Overlap::ServerWins | Overlap::Manual => false,
         Overlap::ClientWins => true,
-        Overlap::LastWriteWins => entry
-            .writers
-            .get(&field_version(entry, name))
-            .is_none_or(|theirs| context.is_later_than(change, theirs)),
+        Overlap::LastWriteWins => is_later(context, entry, change, edit),
     };
-    by_size(wins, edit, current(entry, name))
+    by(wins, edit, entry, overlap.into())
 }
 
-fn by_size(mine_wins: bool, edit: &FieldEdit<'_>, theirs: Option<&Value>) -> Settled {
+/// Whether the edit comes after the one that stands in the field.
+fn is_later(context: &Context<'_>, entry: &Entry, change: &Change, edit: &FieldEdit<'_>) -> bool {
+    entry
+        .writers
+        .get(&field_version(entry, &edit.field.name))
+        .is_none_or(|theirs| context.is_later_than(change, theirs))
+}
+
+fn by(mine_wins: bool, edit: &FieldEdit<'_>, entry: &Entry, rule: Rule) -> Settled {
     if mine_wins {
-        mine(edit)
+        mine(edit, rule)
     } else {
-        (theirs.cloned(), Taken::Theirs)
+        theirs_stays(edit, entry, rule)
     }
 }
 
-fn mine(edit: &FieldEdit<'_>) -> Settled {
-    (Some(edit.mine.clone()), Taken::Mine)
+fn mine(edit: &FieldEdit<'_>, rule: Rule) -> Settled {
+    Settled {
+        result: Some(edit.mine.clone()),
+        taken: Taken::Mine,
+        rule,
+    }
+}
+
+fn theirs_stays(edit: &FieldEdit<'_>, entry: &Entry, rule: Rule) -> Settled {
+    Settled {
+        result: current(entry, &edit.field.name).cloned(),
+        taken: Taken::Theirs,
+        rule,
+    }
+}
+
+impl Settled {
+    /// Nobody else changed the field.
+    fn alone(self) -> Self {
+        Self {
+            rule: Rule::NoOverlap,
+            ..self
+        }
+    }
 }
 
 fn settle_all(
     context: &Context<'_>,
     entry: &Entry,
     edit: &Edit<'_>,
-    settle: impl Fn(&Field, &Value, Option<&Value>) -> Result<Settled, Rejection>,
+    settle: impl Fn(&FieldEdit<'_>) -> Result<Settled, Rejection>,
 ) -> Result<Vec<FieldOutcome>, Rejection> {
     edit.set
         .iter()
         .filter_map(|(name, mine)| Some((context.document_type.field(name)?, mine)))
         .map(|(field, mine)| {
             let seen = edit.seen.and_then(|seen| seen.get(&field.name));
-            let (result, taken) = settle(field, mine, seen)?;
-            Ok(outcome(
-                entry,
-                &FieldEdit { field, mine, seen },
-                result,
-                taken,
-            ))
+            let edit = FieldEdit { field, mine, seen };
+            Ok(outcome(entry, &edit, settle(&edit)?))
         })
         .collect()
 }
 
-pub(super) fn outcome(
-    entry: &Entry,
-    edit: &FieldEdit<'_>,
-    result: Option<Value>,
-    taken: Taken,
-) -> FieldOutcome {
+pub(super) fn outcome(entry: &Entry, edit: &FieldEdit<'_>, settled: Settled) -> FieldOutcome {
     FieldOutcome {
         field: edit.field.name.clone(),
         base: edit.seen.cloned(),
         mine: Some(edit.mine.clone()),
         theirs: current(entry, &edit.field.name).cloned(),
-        result,
-        taken,
+        result: settled.result,
+        taken: settled.taken,
+        rule: settled.rule,
     }
 }
 
@@ -283,6 +339,7 @@ pub(super) fn write(
         status,
         entry: Box::new(next),
         fields,
+        held: None,
     })
 }
 

@@ -117,6 +117,7 @@ mod tests {
             claim_grants: Arc::new(Grants::default()),
             hash: PushHash::of(&push),
             push,
+            advice: Vec::new(),
         }
     }
 

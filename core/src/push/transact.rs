@@ -8,6 +8,7 @@ use std::{collections::HashSet, sync::Arc};
 use super::{
     Push, PushHash, PushRefusal,
     admit::{Admission, admit, check_policy, last_id},
+    advice::{self, Advice, Question},
     blame::blame,
     verdict::{Decided, Verdict},
     world::{World, key_of},
@@ -17,8 +18,9 @@ use crate::{
     decide::{self, Context, Decision},
     entry::Entry,
     grant::{Grants, Identity},
-    id::{ClientKey, DocumentId, DocumentKey, Version},
-    model::{DocumentType, Model},
+    id::{ClientKey, ConflictId, DocumentId, DocumentKey, Version},
+    inbox::{Held, InboxRecord, OpenConflict, Origin},
+    model::{DocumentType, Model, Policy},
     mutant::{Mutant, breaks},
     outcome::Status,
     transaction::{Loaded, Reads, Refusal, Writes},
@@ -36,6 +38,8 @@ pub struct PushRequest {
     pub push: Push,
     /// Its fingerprint.
     pub hash: PushHash,
+    /// What the application has said about its changes.
+    pub advice: Vec<Advice>,
 }
 
 impl PushRequest {
@@ -61,7 +65,7 @@ pub fn reads(model: &Model, requests: &[PushRequest]) -> Reads {
         members: members
             .map(|request| request.identity.user.clone())
             .collect(),
-        expired: None,
+        ..Reads::default()
     }
 }
 
@@ -108,7 +112,8 @@ fn push<'r>(
         });
     }
     check_policy(model, &request.push)?;
-    let before = request.push.atomic.then(|| world.changed.clone());
+    let may_be_undone = request.push.atomic || may_ask(model, &request.push);
+    let before = may_be_undone.then(|| world.changed.clone());
     let mut run = Run {
         model,
         now,
@@ -117,6 +122,7 @@ fn push<'r>(
         blamed,
         dropped: HashSet::new(),
         grants: None,
+        questions: Vec::new(),
     };
     let mut verdicts: Vec<Verdict> = request
         .push
@@ -125,7 +131,13 @@ fn push<'r>(
         .enumerate()
         .map(|(i, item)| run.change(i, item))
         .collect();
-    if let Some(before) = before.filter(|_| verdicts.iter().any(Verdict::failed)) {
+    let questions = std::mem::take(&mut run.questions);
+    if !questions.is_empty() {
+        world.changed = before.unwrap_or_default();
+        return Err(PushRefusal::Asks(questions));
+    }
+    let failed = request.push.atomic && verdicts.iter().any(Verdict::failed);
+    if let Some(before) = before.filter(|_| failed) {
         if !breaks(Mutant::AtomicHalf) {
             world.changed = before;
         }
@@ -142,7 +154,17 @@ fn push<'r>(
     })
 }
 
-/// What failed keeps its outcome, the innocent ones are rejected, and none speaks of a version that was taken back.
+fn may_ask(model: &Model, push: &Push) -> bool {
+    let mut types = push.changes.iter().map(|item| &item.type_name);
+    push.policy == Some(Policy::Webhook)
+        || types.any(|name| {
+            let document_type = model.document_type(name.as_str());
+            document_type.is_some_and(|ty| ty.conflict.policy == Policy::Webhook)
+        })
+}
+
+/// Nothing of an atomic push is left to somebody's judgement: it is in force whole, or not at all. What failed keeps
+/// its outcome, the innocent ones are rejected, and none speaks of a version that was taken back.
 fn abort(world: &World<'_>, request: &PushRequest, verdicts: &mut [Verdict]) {
     let grants = world.grants(request);
     for (item, verdict) in request.push.changes.iter().zip(verdicts) {
@@ -150,6 +172,7 @@ fn abort(world: &World<'_>, request: &PushRequest, verdicts: &mut [Verdict]) {
             let message = "another change of this atomic push conflicted or was rejected";
             *verdict = Verdict::rejected(Rejection::new(RejectionCode::AtomicAborted, message));
         }
+        verdict.inbox = None;
         let entry = key_of(item).and_then(|key| world.entry(key));
         let stands = entry
             .filter(|entry| grants.can_read(&entry.scope))
@@ -173,6 +196,8 @@ struct Run<'r, 'w, 'l> {
     dropped: HashSet<DocumentKey>,
     /// What the identity may do now; `None` after a membership changed.
     grants: Option<Arc<Grants>>,
+    /// What the application has to be asked before anything of the push can be in force.
+    questions: Vec<Question>,
 }
 
 impl Run<'_, '_, '_> {
@@ -191,12 +216,7 @@ impl Run<'_, '_, '_> {
         let entry = self.world.entry(&change.key);
         if self.depends_on_dropped(change) {
             let version = self.visible_version(entry.as_deref());
-            return Verdict {
-                status: Status::Conflict,
-                version,
-                fields: None,
-                error: None,
-            };
+            return Verdict::of(Status::Conflict, version, None);
         }
         let verdict = self.decide(index, document_type, entry, change);
         if matches!(change.action, Action::Create { .. }) {
@@ -259,50 +279,104 @@ impl Run<'_, '_, '_> {
             now: self.now,
             version_floor: self.world.loaded.version_floor,
         };
+        let entry = entry.as_deref();
         let decision = match self.world.withheld(&change.key) {
-            Some(problem) => Decision::Reject(decide::withheld(
-                &context,
-                entry.as_deref(),
-                change,
-                problem,
-            )),
-            None => decide::decide(&context, entry.as_deref(), change),
+            Some(problem) => Decision::Reject(decide::withheld(&context, entry, change, problem)),
+            None => advice::decide(&context, entry, change, request.advice_on(index, entry)),
         };
         let decision = match (decision, (self.blamed)(index)) {
             (Decision::Write { .. }, Some(rejection)) => Decision::Reject(rejection.clone()),
             (decision, _) => decision,
         };
-        match decision {
+        let (status, fields, held) = match decision {
             Decision::Write {
                 status,
                 entry: written,
                 fields,
+                held,
             } => {
                 let version = Some(written.version);
-                self.write(*written, entry.as_deref());
-                Verdict {
-                    status,
-                    version,
-                    fields,
-                    error: None,
-                }
+                self.write(*written, entry);
+                return Verdict {
+                    inbox: held.and_then(|held| self.open(&context, entry, change, held)),
+                    ..Verdict::of(status, version, fields)
+                };
             }
-            Decision::Keep { status, fields } => {
-                let version = entry.map(|entry| entry.version);
-                Verdict {
-                    status,
-                    version,
-                    fields,
-                    error: None,
-                }
+            Decision::Keep {
+                status,
+                fields,
+                held,
+            } => (status, fields, held),
+            Decision::Ask(held) => {
+                self.ask(index, document_type, entry, held);
+                (Status::Conflict, None, None)
             }
             Decision::Reject(error) => {
-                let version = self.visible_version(entry.as_deref());
-                Verdict {
+                let version = self.visible_version(entry);
+                return Verdict {
                     version,
                     ..Verdict::rejected(error)
-                }
+                };
             }
+        };
+        Verdict {
+            inbox: held.and_then(|held| self.open(&context, entry, change, held)),
+            ..Verdict::of(status, entry.map(|entry| entry.version), fields)
+        }
+    }
+
+    /// Keeps what was held back of a change.
+    fn open(
+        &mut self,
+        context: &Context<'_>,
+        met: Option<&Entry>,
+        change: &Change,
+        held: Held,
+    ) -> Option<ConflictId> {
+        let met = met?;
+        let origin = Origin {
+            epoch: &self.world.loaded.epoch,
+            user: &context.identity.user,
+            client: context.client,
+            mutation: context.mutation,
+            version: met.version,
+            change,
+        };
+        let id = origin.id();
+        let scopes = held.enters.iter().chain([&met.scope]);
+        let open = OpenConflict {
+            id: id.clone(),
+            key: change.key.clone(),
+            scope: met.scope.clone(),
+            shown_in: scopes.cloned().collect(),
+            opened_at: self.now,
+            opened_by: context.identity.user.clone(),
+            client: context.client.cloned(),
+            mutation: context.mutation,
+            version: met.version,
+            theirs: met.body.clone(),
+            held,
+        };
+        self.world.keep(InboxRecord::Open(Arc::new(open)));
+        Some(id)
+    }
+
+    fn ask(
+        &mut self,
+        change: usize,
+        document_type: &DocumentType,
+        met: Option<&Entry>,
+        held: Held,
+    ) {
+        if let (Some(webhook), Some(met)) = (&document_type.conflict.webhook, met) {
+            self.questions.push(Question {
+                change,
+                webhook: webhook.clone(),
+                key: met.key.clone(),
+                version: met.version,
+                current: met.body.clone(),
+                held,
+            });
         }
     }
 

@@ -3,7 +3,7 @@
 use super::RememberedOutcome;
 use crate::{
     change::Rejection,
-    id::{MutationId, Version},
+    id::{ConflictId, MutationId, Version},
     outcome::{FieldOutcome, Status},
 };
 
@@ -21,15 +21,31 @@ pub(super) struct Verdict {
     pub(super) version: Option<Version>,
     pub(super) fields: Option<Vec<FieldOutcome>>,
     pub(super) error: Option<Rejection>,
+    pub(super) inbox: Option<ConflictId>,
 }
 
 impl Verdict {
+    pub(super) fn of(
+        status: Status,
+        version: Option<Version>,
+        fields: Option<Vec<FieldOutcome>>,
+    ) -> Self {
+        Self {
+            status,
+            version,
+            fields,
+            error: None,
+            inbox: None,
+        }
+    }
+
     pub(super) fn rejected(error: Rejection) -> Self {
         Self {
             status: Status::Rejected,
             version: None,
             fields: None,
             error: Some(error),
+            inbox: None,
         }
     }
 
@@ -43,6 +59,7 @@ impl Verdict {
             status: self.status,
             version: self.version,
             error: self.error.clone(),
+            inbox: self.inbox.clone(),
         }
     }
 
@@ -51,12 +68,14 @@ impl Verdict {
             status,
             version,
             error,
+            inbox,
         } = outcome.clone();
         Self {
             status,
             version,
             fields: None,
             error,
+            inbox,
         }
     }
 }

@@ -14,8 +14,9 @@ use crate::{
     change::Submission,
     entry::{Entry, Marker, Membership},
     grant::Grants,
-    id::{ClientKey, DocumentKey, MutationId, Scope, UserId},
+    id::{ClientKey, ConflictId, DocumentKey, MutationId, Scope, UserId},
     import::{self, Arrival},
+    inbox::{InboxRecord, OpenConflict},
     model::Model,
     mutant::{Mutant, breaks},
     transaction::{Loaded, Writes},
@@ -37,6 +38,7 @@ pub(super) struct Changed {
     entries: BTreeMap<DocumentKey, Arc<Entry>>,
     /// The memberships of users of this transaction, where they changed.
     memberships: HashMap<UserId, BTreeMap<DocumentKey, Membership>>,
+    inbox: BTreeMap<ConflictId, InboxRecord>,
 }
 
 impl<'l> World<'l> {
@@ -125,6 +127,10 @@ impl<'l> World<'l> {
             .or_insert_with(|| loaded.get(user).cloned().unwrap_or_default())
     }
 
+    pub(super) fn keep(&mut self, record: InboxRecord) {
+        self.changed.inbox.insert(record.id().clone(), record);
+    }
+
     /// Remembers the push and returns the last id it consumed.
     pub(super) fn remember(
         &mut self,
@@ -171,6 +177,7 @@ impl<'l> World<'l> {
                     conflict: verdict.fields.filter(|_| document.is_some()),
                     document,
                     error: verdict.error,
+                    inbox: verdict.inbox,
                 }
             })
             .collect();
@@ -184,6 +191,8 @@ impl<'l> World<'l> {
     /// What has to be written: each changed entry once, a marker where it left a scope.
     pub(super) fn into_writes(self, now: Timestamp, answers: Vec<PushAnswer>) -> Writes {
         let loaded = self.loaded;
+        let records = self.changed.inbox.values();
+        let inbox = records.map(|record| self.in_its_place(record)).collect();
         let mut writes = Writes {
             clients: self.clients.into_iter().collect(),
             answers,
@@ -211,7 +220,24 @@ impl<'l> World<'l> {
             }
             writes.entries.push(entry);
         }
+        writes.inbox = inbox;
         writes
+    }
+}
+
+impl World<'_> {
+    /// A conflict stands in the scope that its document is in at the end of the transaction.
+    fn in_its_place(&self, record: &InboxRecord) -> InboxRecord {
+        match record {
+            InboxRecord::Open(open) => {
+                let mut open = OpenConflict::clone(open);
+                if let Some(entry) = self.entry(&open.key) {
+                    open.scope = entry.scope.clone();
+                }
+                InboxRecord::Open(Arc::new(open))
+            }
+            settled @ InboxRecord::Settled(_) => settled.clone(),
+        }
     }
 }
 

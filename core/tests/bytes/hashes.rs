@@ -77,6 +77,8 @@ fn policies() -> impl Strategy<Value = Option<Policy>> {
         Just(Policy::ClientWins),
         Just(Policy::LastWriteWins),
         Just(Policy::Merge),
+        Just(Policy::Manual),
+        Just(Policy::Webhook),
     ])
 }
 

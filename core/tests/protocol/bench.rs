@@ -36,7 +36,7 @@ pub(crate) enum Who {
 pub(crate) type Step = (Who, Draft);
 
 /// The columns of a decision table: the rule, and whether the edit was made before or after all those it meets.
-pub(crate) const COLUMNS: [(&str, Option<i64>); 8] = [
+pub(crate) const COLUMNS: [(&str, Option<i64>); 10] = [
     ("SERVER_WINS", None),
     ("CLIENT_WINS", None),
     ("LAST_WRITE_WINS", Some(EARLIER)),
@@ -45,6 +45,8 @@ pub(crate) const COLUMNS: [(&str, Option<i64>); 8] = [
     ("MERGE/CLIENT_WINS", None),
     ("MERGE/LAST_WRITE_WINS", Some(EARLIER)),
     ("MERGE/LAST_WRITE_WINS", Some(LATER)),
+    ("MERGE/MANUAL", None),
+    ("MANUAL", None),
 ];
 const EARLIER: i64 = -60_000;
 const LATER: i64 = 60_000;
@@ -53,7 +55,8 @@ const STEP: i64 = 1_000;
 
 /// Checks a change under every rule. The row holds a sign for each of [`COLUMNS`]:
 /// `A` APPLIED, `M` MERGED, both with all of the change in force; `P` MERGED, with all in force but the title;
-/// `C` CONFLICT and `=` APPLIED, the entry staying as it was; `N` NOT_FOUND, `V` VERSION_UNKNOWN; `.` not said.
+/// `C` CONFLICT and `=` APPLIED, the entry staying as it was; `H` CONFLICT with all of the change held back, and `Q` as `P`
+/// with the title held back; `N` NOT_FOUND, `V` VERSION_UNKNOWN; `.` not said. WEBHOOK asks where MANUAL holds back.
 pub(crate) fn check(name: &str, history: &[Step], who: Who, change: &Draft, row: &str) {
     let signs: Vec<&str> = row.split_whitespace().collect();
     assert_eq!(signs.len(), COLUMNS.len(), "{name}: a sign for each column");
@@ -61,6 +64,9 @@ pub(crate) fn check(name: &str, history: &[Step], who: Who, change: &Draft, row:
         let bench = Bench::new(rule);
         let before = bench.entry_after(history);
         let change = edited.map_or(change.clone(), |ms| change.clone().at(ms));
+        if rule == "MANUAL" {
+            bench.asks_where_it_holds(before.as_ref(), who, &change);
+        }
         let decision = bench.decide(before.as_ref(), who, &change);
         let found = bench.sign(before.as_ref(), &change, &decision);
         assert!(
@@ -151,12 +157,28 @@ impl Bench {
         )
     }
 
+    /// What MANUAL holds back is what WEBHOOK asks about; all else they treat alike.
+    fn asks_where_it_holds(&self, entry: Option<&Entry>, who: Who, draft: &Draft) {
+        let by = |policy| self.decide_at(DECIDED_AT, Some(policy), entry, who, draft);
+        match (by(Policy::Manual), by(Policy::Webhook)) {
+            (Decision::Keep { held, .. }, Decision::Ask(asked)) => assert_eq!(held, Some(asked)),
+            (manual, webhook) => assert_eq!(manual, webhook),
+        }
+    }
+
     fn sign(&self, before: Option<&Entry>, draft: &Draft, decision: &Decision) -> String {
         match decision {
+            Decision::Keep { held: Some(_), .. } => "H".into(),
             Decision::Keep { status, .. } if *status == Status::Applied => "=".into(),
             Decision::Keep { .. } => "C".into(),
+            Decision::Ask(_) => "?".into(),
             Decision::Reject(rejection) => rejection.code.name()[..1].into(),
-            Decision::Write { status, entry, .. } => {
+            Decision::Write {
+                status,
+                entry,
+                held,
+                ..
+            } => {
                 let mut left: Document = draft.fields(&self.model);
                 left.retain(|name, value| {
                     entry.body.as_ref().and_then(|body| body.get(name)) != Some(value)
@@ -164,11 +186,16 @@ impl Bench {
                 let next = before.map_or(1, |before| before.version.0 + 1);
                 assert_eq!(entry.version, Version(next), "one version for one change");
                 let left: Vec<&str> = left.keys().map(String::as_str).collect();
-                match (status, &left[..]) {
-                    (Status::Applied, []) => "A".into(),
-                    (Status::Merged, []) => "M".into(),
-                    (Status::Merged, ["title"]) => "P".into(),
-                    (status, left) => format!("{status:?} without {left:?}"),
+                match (status, &left[..], held) {
+                    (Status::Applied, [], None) => "A".into(),
+                    (Status::Merged, [], None) => "M".into(),
+                    (Status::Merged, ["title"], None) => "P".into(),
+                    (Status::Merged, ["title"], Some(held)) if held.fields == ["title"] => {
+                        "Q".into()
+                    }
+                    (status, left, held) => {
+                        format!("{status:?} without {left:?}, holding {held:?}")
+                    }
                 }
             }
         }

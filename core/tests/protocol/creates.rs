@@ -29,9 +29,9 @@ fn removed_by_bob() -> Vec<Step> {
 #[test]
 fn a_create_of_nothing_is_applied() {
     decisions! {
-        "numbered": [], Phone mine() => "A A A A A A A A";
-        "anonymous": [], Anonymous mine() => "A A A A A A A A";
-        "naming a tombstone that was collected": [], Phone mine().naming(7) => "A A A A A A A A";
+        "numbered": [], Phone mine() => "A A A A A A A A A A";
+        "anonymous": [], Anonymous mine() => "A A A A A A A A A A";
+        "naming a tombstone that was collected": [], Phone mine().naming(7) => "A A A A A A A A A A";
     }
 }
 
@@ -39,18 +39,18 @@ fn a_create_of_nothing_is_applied() {
 fn two_creates_of_one_id_conflict_unless_equal() {
     let live = [(Bob, theirs())];
     decisions! {
-        "equal": live, Phone theirs() => "= = = = = = = =";
-        "unequal": live, Phone mine() => "C M C M C M C M";
-        "unequal, another client of the user": [(Phone, theirs())], Laptop mine() => "C M C M C M C M";
-        "naming the living version": live, Phone mine().naming(1) => "C M C M C M C M";
-        "naming the future": live, Phone mine().naming(2) => "V V V V V V V V";
+        "equal": live, Phone theirs() => "= = = = = = = = = =";
+        "unequal": live, Phone mine() => "C M C M C M C M H H";
+        "unequal, another client of the user": [(Phone, theirs())], Laptop mine() => "C M C M C M C M H H";
+        "naming the living version": live, Phone mine().naming(1) => "C M C M C M C M H H";
+        "naming the future": live, Phone mine().naming(2) => "V V V V V V V V V V";
     }
 }
 
 #[test]
 fn the_server_wins_over_a_second_create_of_the_same_client_too() {
     decisions! {
-        "unequal": [(Phone, theirs())], Phone mine() => "C M . . . . . .";
+        "unequal": [(Phone, theirs())], Phone mine() => "C M . . . . . . M H";
     }
 }
 
@@ -61,22 +61,22 @@ fn absent_null_and_falsy_values_make_creates_unequal_only_where_a_client_sees_it
         (
             "null against absent",
             json!({ "title": "a", "stars": null }),
-            "= = = = = = = =",
+            "= = = = = = = = = =",
         ),
         (
             "0 against absent",
             json!({ "title": "a", "stars": 0 }),
-            "C M C M . M . M",
+            "C M C M . M . M H H",
         ),
         (
             "false against absent",
             json!({ "title": "a", "done": false }),
-            "C M C M . M . M",
+            "C M C M . M . M H H",
         ),
         (
             "[] against absent",
             json!({ "title": "a", "words": [] }),
-            "C M C M . M . M",
+            "C M C M . M . M H H",
         ),
     ] {
         check(name, &without, Phone, &create("t", fields), row);
@@ -86,30 +86,30 @@ fn absent_null_and_falsy_values_make_creates_unequal_only_where_a_client_sees_it
 #[test]
 fn a_create_over_a_strangers_tombstone_goes_by_the_policy() {
     decisions! {
-        "unnamed": removed_by_bob(), Phone mine() => "C M C M C M C M";
-        "naming an older version": removed_by_bob(), Phone mine().naming(1) => "C M C M C M C M";
+        "unnamed": removed_by_bob(), Phone mine() => "C M C M C M C M H H";
+        "naming an older version": removed_by_bob(), Phone mine().naming(1) => "C M C M C M C M H H";
         "another client of the user":
-            [(Phone, theirs()), (Phone, delete("t", 1))], Laptop mine() => "C M C M C M C M";
-        "anonymous": [(Anonymous, theirs()), (Anonymous, delete("t", 1))], Anonymous mine() => "C M C M C M C M";
+            [(Phone, theirs()), (Phone, delete("t", 1))], Laptop mine() => "C M C M C M C M H H";
+        "anonymous": [(Anonymous, theirs()), (Anonymous, delete("t", 1))], Anonymous mine() => "C M C M C M C M H H";
     }
 }
 
 #[test]
 fn a_create_over_a_named_tombstone_is_applied() {
     decisions! {
-        "named": removed_by_bob(), Phone mine().naming(2) => "A A A A A A A A";
-        "named, anonymous": removed_by_bob(), Anonymous mine().naming(2) => "A A A A A A A A";
-        "naming the future": removed_by_bob(), Phone mine().naming(3) => "V V V V V V V V";
+        "named": removed_by_bob(), Phone mine().naming(2) => "A A A A A A A A A A";
+        "named, anonymous": removed_by_bob(), Anonymous mine().naming(2) => "A A A A A A A A A A";
+        "naming the future": removed_by_bob(), Phone mine().naming(3) => "V V V V V V V V V V";
     }
 }
 
 #[test]
 fn a_create_over_the_own_tombstone_is_applied() {
     decisions! {
-        "own all along": [(Phone, theirs()), (Phone, delete("t", 1))], Phone mine() => "A A A A A A A A";
-        "ended by the own client": [(Bob, theirs()), (Phone, delete("t", 1))], Phone mine() => "A A A A A A A A";
+        "own all along": [(Phone, theirs()), (Phone, delete("t", 1))], Phone mine() => "A A A A A A A A A A";
+        "ended by the own client": [(Bob, theirs()), (Phone, delete("t", 1))], Phone mine() => "A A A A A A A A A A";
         "begun by it, ended by another":
-            [(Phone, theirs()), (Bob, delete("t", 1))], Phone mine() => "C M C M C M C M";
+            [(Phone, theirs()), (Bob, delete("t", 1))], Phone mine() => "C M C M C M C M H H";
     }
 }
 

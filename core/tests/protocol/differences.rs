@@ -27,10 +27,10 @@ fn differences() -> [(&'static str, [Json; 4]); 3] {
         (
             "text",
             [
-                json!("a b c"),
-                json!("A b c"),
-                json!("a b C"),
-                json!("A b C"),
+                json!("A one. B one. C one."),
+                json!("A two. B one. C one."),
+                json!("A one. B one. C two."),
+                json!("A two. B one. C two."),
             ],
         ),
     ]

@@ -72,6 +72,7 @@ fn parse(rule: &str) -> Model {
     let (policy, overlap) = rule.split_once('/').unwrap_or((rule, "SERVER_WINS"));
     let overlap = match policy {
         "MERGE" => format!("overlap: {overlap}, "),
+        "WEBHOOK" => format!("overlap: {overlap}, webhook: \"review\", "),
         _ => String::new(),
     };
     let sdl = SDL
@@ -166,8 +167,29 @@ impl Draft {
         }
     }
 
+    /// Other fields of the same type.
+    pub(crate) fn of_fields(&self, model: &Model, fields: Json) -> Document {
+        self.read(model, &fields).expect("the fields fit the model")
+    }
+
     pub(crate) fn key(&self) -> DocumentKey {
         key(self.type_name, &self.id)
+    }
+
+    pub(crate) fn is_create(&self) -> bool {
+        matches!(self.verb, Verb::Create(_))
+    }
+
+    pub(crate) fn is_delete(&self) -> bool {
+        matches!(self.verb, Verb::Delete)
+    }
+
+    pub(crate) fn base(&self) -> Option<i32> {
+        self.base
+    }
+
+    pub(crate) fn rebase(&mut self, base: i32) {
+        self.base = Some(base);
     }
 
     /// The draft as an item of a push.

@@ -36,10 +36,10 @@ fn a_falsy_value_is_written_as_it_is() {
             &history,
             Phone,
             &update("t", 1, json!({ field: falsy })),
-            "A A A A A A A A",
+            "A A A A A A A A A A",
         );
         let created = create("t", json!({ field: falsy }));
-        check(field, &[], Phone, &created, "A A A A A A A A");
+        check(field, &[], Phone, &created, "A A A A A A A A A A");
     }
 }
 
@@ -55,7 +55,7 @@ fn a_stale_falsy_value_is_an_edit_of_its_own_field() {
             &history,
             Phone,
             &update("t", 1, json!({ field: falsy })),
-            "C M M M M M M M",
+            "C M M M M M M M M H",
         );
     }
 }
@@ -73,7 +73,7 @@ fn a_stale_falsy_value_overlaps_as_any_other_does() {
             &history,
             Phone,
             &update("t", 1, json!({ field: falsy })),
-            "C M C M C M C M",
+            "C M C M C M C M H H",
         );
     }
 }
@@ -90,7 +90,7 @@ fn falsy_values_of_the_server_are_not_overwritten_as_if_they_were_none() {
             &history,
             Phone,
             &update("t", 1, json!({ field: full })),
-            "C M C M C M C M",
+            "C M C M C M C M H H",
         );
     }
 }

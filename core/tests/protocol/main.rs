@@ -3,14 +3,20 @@
 //! Only the core's public face is used, through a store of maps that has no rules of its own; what the rules are is
 //! said in the protocol, not here.
 
+mod advice;
 mod bases;
 mod bench;
+mod client;
+mod convergence;
 mod creates;
 mod differences;
+mod documented;
 mod drafts;
 mod edit_times;
 mod entries;
 mod falsy;
+mod inbox;
+mod joins;
 mod merges;
 mod pages;
 mod phone;
@@ -20,5 +26,6 @@ mod revocations;
 mod senders;
 mod sight;
 mod store;
+mod story;
 mod types;
 mod updates;

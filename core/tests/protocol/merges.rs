@@ -38,7 +38,7 @@ pub(crate) fn outcome(
     let (status, left) = match bench.decide(entry.as_ref(), who, draft) {
         Decision::Write { status, entry, .. } => (status, Some(*entry)),
         Decision::Keep { status, .. } => (status, entry),
-        Decision::Reject(rejection) => panic!("{field}: {rejection:?}"),
+        other => panic!("{field}: {other:?}"),
     };
     let ty = &bench.model.types[0]
         .field(field)
@@ -90,18 +90,25 @@ fn sets_add_and_remove_what_was_added_and_removed() {
 }
 
 #[test]
-fn texts_are_joined_word_by_word() {
+fn edits_of_different_sentences_are_joined() {
     merges! {
-        "text": "one two three four" -> "ONE two three four", "one two three FOUR" => Merged "ONE two three FOUR";
-        "text": "one two three four" -> "ONE two three four", "one two three " => Merged "ONE two three ";
+        "text": "One. Two. Three." -> "ONE. Two. Three.", "One. Two. THREE." => Merged "ONE. Two. THREE.";
+        "text": "One. Two." -> "ONE. Two.", "One. TWO." => Merged "ONE. TWO.";
+        "text": "One. Two." -> "ONE. Two.", "One." => Merged "ONE.";
+        "text": "One. Two." -> "One. TWO.", "One. Two. Three." => Merged "One. TWO. Three.";
+        "text": "- milk\n- tea" -> "- oat milk\n- tea", "- milk\n- green tea" => Merged "- oat milk\n- green tea";
+        "text": "One." -> "One. Two.", "Zero. One." => Merged "Zero. One. Two.";
         "text": "" -> "", "one" => Merged "one";
     }
 }
 
 #[test]
-fn the_same_words_changed_twice_go_by_the_overlap() {
+fn edits_of_the_same_sentence_go_by_the_overlap() {
     merges! {
         "text": "one two" -> "one 2", "one II" => Conflict "one 2";
+        "text": "One two three four." -> "ONE two three four.", "One two three FOUR." => Conflict "ONE two three four.";
+        "text": "One. Two." -> "One.", "One. TWO." => Conflict "One.";
+        "text": "" -> "Theirs.", "Mine." => Conflict "Theirs.";
     }
 }
 

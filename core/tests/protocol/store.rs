@@ -8,14 +8,22 @@ use std::{
 };
 
 use tidegate_core::{
+    change::BaseVersion,
     checkpoint::{Checkpoint, Types},
     collect,
     entry::{Entry, FeedItem, Marker, Membership, Record, ScopeState},
     grant::Grants,
-    id::{ClientId, ClientKey, DocumentKey, Epoch, MutationId, Scope, Seq, UserId, Version},
+    id::{
+        ClientId, ClientKey, ConflictId, DocumentKey, Epoch, MutationId, Scope, Seq, UserId,
+        Version,
+    },
+    inbox::{InboxRecord, OpenConflict},
     model::Model,
     page::{Cursor, PageRequest, Stretch, View, seqs_above_head},
-    push::{self, ClientState, Push, PushAnswer, PushClient, PushHash, PushRequest},
+    push::{
+        self, Advice, ClientState, Push, PushAnswer, PushClient, PushHash, PushRequest, Resolution,
+        ResolveRequest,
+    },
     transaction::{Loaded, Reads, Writes},
     value::Timestamp,
 };
@@ -49,13 +57,23 @@ pub(crate) struct Store {
     entries: BTreeMap<DocumentKey, (Seq, Arc<Entry>)>,
     markers: BTreeMap<(Scope, DocumentKey), (Seq, Marker)>,
     clients: HashMap<ClientKey, ClientState>,
+    pub(crate) inbox: BTreeMap<ConflictId, InboxRecord>,
     teams: HashMap<&'static str, Vec<&'static str>>,
 }
 
 impl Store {
     pub(crate) fn new(rule: &str) -> Self {
+        Self::on(model(rule))
+    }
+
+    /// On a model of the test's own.
+    pub(crate) fn of(model: Model) -> Self {
+        Self::on(Arc::new(model))
+    }
+
+    fn on(model: Arc<Model>) -> Self {
         Self {
-            model: model(rule),
+            model,
             epoch: Epoch::new("e1").expect("a short name"),
             version_floor: Version::NONE,
             scopes: HashMap::new(),
@@ -64,6 +82,7 @@ impl Store {
             entries: BTreeMap::new(),
             markers: BTreeMap::new(),
             clients: HashMap::new(),
+            inbox: BTreeMap::new(),
             teams: HashMap::new(),
         }
     }
@@ -136,6 +155,62 @@ impl Store {
         self.transact(&[request]).remove(0)
     }
 
+    /// A push to which the application has answered.
+    pub(crate) fn advised(
+        &mut self,
+        sender: &Sender,
+        changes: &[Draft],
+        advice: &[Advice],
+    ) -> PushAnswer {
+        let mut request = self.request(sender, changes);
+        request.advice = advice.to_vec();
+        self.transact(&[request]).remove(0)
+    }
+
+    /// The only conflict that is open.
+    pub(crate) fn conflict(&self) -> &OpenConflict {
+        let open: Vec<_> = self.conflicts().collect();
+        assert_eq!(open.len(), 1, "{open:#?}");
+        open[0]
+    }
+
+    /// All conflicts that are open.
+    pub(crate) fn conflicts(&self) -> impl Iterator<Item = &OpenConflict> {
+        self.inbox.values().filter_map(|record| match record {
+            InboxRecord::Open(open) => Some(open.as_ref()),
+            InboxRecord::Settled(_) => None,
+        })
+    }
+
+    /// Resolves a conflict, a second after the last push.
+    pub(crate) fn resolve(
+        &mut self,
+        user: &'static str,
+        conflict: &ConflictId,
+        base: i32,
+        resolution: Resolution,
+    ) -> PushAnswer {
+        self.now = self.now.plus_ms(1_000);
+        let identity = identity(user, self.teams_of(user));
+        let request = ResolveRequest {
+            claim_grants: Arc::new(Grants::of_claims(&self.model, &identity).expect("few scopes")),
+            identity: Arc::new(identity),
+            conflict: conflict.clone(),
+            base: BaseVersion(base),
+            resolution,
+        };
+        let key = match self.inbox.get(conflict) {
+            Some(InboxRecord::Open(open)) => open.key.clone(),
+            Some(InboxRecord::Settled(settled)) => settled.key.clone(),
+            None => key("Task", "none"),
+        };
+        let loaded = self.load(&push::resolve_reads(&request, &key));
+        let mut writes = push::resolve(&self.model, self.now, &request, None, &loaded);
+        let answer = writes.answers.remove(0);
+        self.write(writes);
+        answer
+    }
+
     fn request(&self, sender: &Sender, changes: &[Draft]) -> PushRequest {
         let epoch = sender
             .epoch
@@ -160,6 +235,7 @@ impl Store {
             identity: Arc::new(identity),
             hash: PushHash::of(&push),
             push,
+            advice: Vec::new(),
         }
     }
 
@@ -287,6 +363,7 @@ impl Store {
     fn load(&self, reads: &Reads) -> Loaded {
         let entry = |key: &DocumentKey| Some((key.clone(), self.entry(key)?.clone()));
         let client = |key: &ClientKey| Some((key.clone(), self.clients.get(key)?.clone()));
+        let record = |id: &ConflictId| Some((id.clone(), self.inbox.get(id)?.clone()));
         let expired = |item: &FeedItem| {
             reads.expired.is_some_and(|expired| {
                 item.record.is_collectable() && item.record.at() < expired.before
@@ -304,11 +381,30 @@ impl Store {
                 .collect(),
             foreign: BTreeMap::new(),
             expired: self.feed().filter(expired).collect(),
+            inbox: reads.inbox.iter().filter_map(record).collect(),
+            forgettable: reads
+                .expired
+                .map_or_else(Vec::new, |expired| self.settled_before(expired.before)),
             conflicts: 0,
         }
     }
 
+    fn settled_before(&self, before: Timestamp) -> Vec<ConflictId> {
+        let old = self.inbox.values().filter_map(|record| match record {
+            InboxRecord::Settled(settled) if settled.at < before => Some(settled.id.clone()),
+            _ => None,
+        });
+        old.collect()
+    }
+
     fn write(&mut self, writes: Writes) {
+        self.move_conflicts(&writes);
+        for record in &writes.inbox {
+            self.inbox.insert(record.id().clone(), record.clone());
+        }
+        for id in &writes.forgotten {
+            self.inbox.remove(id);
+        }
         let mut heads: BTreeMap<Scope, Seq> = writes
             .scopes()
             .into_iter()
@@ -341,6 +437,18 @@ impl Store {
         }
         self.version_floor = writes.version_floor.unwrap_or(self.version_floor);
         self.epoch = writes.epoch.unwrap_or_else(|| self.epoch.clone());
+    }
+
+    fn move_conflicts(&mut self, writes: &Writes) {
+        for (key, scope) in writes.moves() {
+            for record in self.inbox.values_mut() {
+                if let InboxRecord::Open(open) = record
+                    && open.key == *key
+                {
+                    Arc::make_mut(open).scope = scope.clone();
+                }
+            }
+        }
     }
 
     fn remove(&mut self, collected: &[FeedItem]) {

@@ -11,10 +11,13 @@ use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use tidegate::store::{Decide, Scan, ScanRange, Snapshot, Store, StoreError, TailEvent};
+use tidegate::store::{
+    Decide, InboxRange, Scan, ScanRange, Snapshot, Store, StoreError, TailEvent,
+};
 use tidegate_core::{
     entry::{Entry, FeedItem, Membership, ScopeState},
-    id::{ClientKey, DocumentKey, Epoch, Scope, Seq, UserId},
+    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId},
+    inbox::{InboxPosition, InboxRecord, OpenConflict},
     push::ClientState,
     transaction::{Reads, Writes},
 };
@@ -212,6 +215,24 @@ impl Snapshot for View {
         let entries = self.state.entries();
         let above = entries.filter(|entry| after.is_none_or(|after| entry.key > *after));
         Ok(above.take(limit).cloned().collect())
+    }
+
+    async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
+        self.access.pass().await?;
+        Ok(self.state.conflict(id).cloned())
+    }
+
+    async fn conflicts(
+        &mut self,
+        range: &InboxRange,
+    ) -> Result<Vec<Arc<OpenConflict>>, StoreError> {
+        self.access.pass().await?;
+        let open = self.state.conflicts().into_iter().filter(|open| {
+            let after = range.after.as_ref();
+            range.scopes.contains(&open.scope)
+                && after.is_none_or(|after| *after < InboxPosition::from(open.as_ref()))
+        });
+        Ok(open.take(range.limit).cloned().collect())
     }
 
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {

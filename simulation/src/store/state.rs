@@ -7,9 +7,11 @@ use std::{
 
 use tidegate_core::{
     entry::{Entry, FeedItem, Marker, Membership, Record, ScopeState},
-    id::{ClientKey, DocumentKey, Epoch, Scope, Seq, UserId, Version},
+    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId, Version},
+    inbox::{InboxPosition, InboxRecord, OpenConflict},
     push::ClientState,
     transaction::{Loaded, Reads, Writes},
+    value::Timestamp,
 };
 
 #[derive(Debug, Clone)]
@@ -20,6 +22,7 @@ pub(crate) struct State {
     entries: BTreeMap<DocumentKey, (Seq, Arc<Entry>)>,
     markers: BTreeMap<(Scope, DocumentKey), (Seq, Marker)>,
     clients: HashMap<ClientKey, ClientState>,
+    inbox: BTreeMap<ConflictId, InboxRecord>,
 }
 
 impl State {
@@ -31,6 +34,7 @@ impl State {
             entries: BTreeMap::new(),
             markers: BTreeMap::new(),
             clients: HashMap::new(),
+            inbox: BTreeMap::new(),
         }
     }
 
@@ -48,6 +52,29 @@ impl State {
 
     pub(crate) fn client(&self, key: &ClientKey) -> Option<&ClientState> {
         self.clients.get(key)
+    }
+
+    pub(crate) fn conflict(&self, id: &ConflictId) -> Option<&InboxRecord> {
+        self.inbox.get(id)
+    }
+
+    /// All open conflicts, in the order of their positions.
+    pub(crate) fn conflicts(&self) -> Vec<&Arc<OpenConflict>> {
+        let open = self.inbox.values().filter_map(|record| match record {
+            InboxRecord::Open(open) => Some(open),
+            InboxRecord::Settled(_) => None,
+        });
+        let mut open: Vec<_> = open.collect();
+        open.sort_by_key(|open| InboxPosition::from(open.as_ref()));
+        open
+    }
+
+    fn settled_before(&self, before: Timestamp) -> Vec<ConflictId> {
+        let old = self.inbox.values().filter_map(|record| match record {
+            InboxRecord::Settled(settled) if settled.at < before => Some(settled.id.clone()),
+            _ => None,
+        });
+        old.collect()
     }
 
     /// Everything that stands in a feed now.
@@ -74,6 +101,7 @@ impl State {
 
     pub(super) fn load(&self, reads: &Reads) -> Loaded {
         let entry = |key: &DocumentKey| Some((key.clone(), Arc::clone(self.entry(key)?)));
+        let record = |id: &ConflictId| Some((id.clone(), self.conflict(id)?.clone()));
         let client = |key: &ClientKey| Some((key.clone(), self.client(key)?.clone()));
         let expired = |item: &FeedItem| {
             let before = reads.expired.map(|expired| expired.before);
@@ -91,6 +119,10 @@ impl State {
                 .collect(),
             expired: self.feed().filter(expired).collect(),
             foreign: BTreeMap::new(),
+            inbox: reads.inbox.iter().filter_map(record).collect(),
+            forgettable: reads
+                .expired
+                .map_or_else(Vec::new, |expired| self.settled_before(expired.before)),
             conflicts: 0,
         }
     }
@@ -119,6 +151,7 @@ impl State {
             self.scopes.entry(scope).or_default().head = head;
         }
         self.clients.extend(writes.clients.iter().cloned());
+        self.write_inbox(writes);
         for item in &writes.collected {
             self.remove(&item.record);
         }
@@ -131,6 +164,24 @@ impl State {
             self.epoch = epoch.clone();
         }
         items
+    }
+
+    fn write_inbox(&mut self, writes: &Writes) {
+        for (key, scope) in writes.moves() {
+            for record in self.inbox.values_mut() {
+                if let InboxRecord::Open(open) = record
+                    && open.key == *key
+                {
+                    Arc::make_mut(open).scope = scope.clone();
+                }
+            }
+        }
+        let records = writes.inbox.iter();
+        self.inbox
+            .extend(records.map(|record| (record.id().clone(), record.clone())));
+        for id in &writes.forgotten {
+            self.inbox.remove(id);
+        }
     }
 
     fn remove(&mut self, record: &Record) {

@@ -15,7 +15,7 @@ use crate::graphql::{
     results::POLICIES,
 };
 
-type Object = IndexMap<Name, GraphqlValue>;
+pub(in crate::graphql) type Object = IndexMap<Name, GraphqlValue>;
 
 /// Reads the argument `input` of `pushChanges`.
 pub(in crate::graphql) fn push(model: &Model, input: GraphqlValue) -> Result<Push, Failure> {
@@ -141,7 +141,7 @@ fn read_change(
     })
 }
 
-fn read_fields(
+pub(in crate::graphql) fn read_fields(
     model: &Model,
     document_type: &DocumentType,
     value: GraphqlValue,
@@ -167,13 +167,13 @@ fn read_changed_at(change: &mut Object) -> Result<Option<Timestamp>, Rejection> 
 }
 
 /// Takes a value out; null and absent are the same for the inputs read with it, which have no defaults.
-fn present(object: &mut Object, name: &str) -> Option<GraphqlValue> {
+pub(in crate::graphql) fn present(object: &mut Object, name: &str) -> Option<GraphqlValue> {
     object
         .swap_remove(name)
         .filter(|value| *value != GraphqlValue::Null)
 }
 
-fn integer(object: &mut Object, name: &str) -> Option<i32> {
+pub(in crate::graphql) fn integer(object: &mut Object, name: &str) -> Option<i32> {
     match present(object, name)? {
         GraphqlValue::Number(number) => number
             .as_i64()
@@ -182,14 +182,14 @@ fn integer(object: &mut Object, name: &str) -> Option<i32> {
     }
 }
 
-fn object(value: GraphqlValue) -> Object {
+pub(in crate::graphql) fn object(value: GraphqlValue) -> Object {
     match value {
         GraphqlValue::Object(object) => object,
         _ => Object::new(),
     }
 }
 
-fn text(value: GraphqlValue) -> Option<String> {
+pub(in crate::graphql) fn text(value: GraphqlValue) -> Option<String> {
     match value {
         GraphqlValue::String(text) => Some(text),
         GraphqlValue::Enum(name) => Some(name.to_string()),

@@ -9,7 +9,7 @@ use bson::{
 };
 use tidegate_core::{
     change::{Rejection, RejectionCode},
-    id::{MutationId, Version},
+    id::{ConflictId, MutationId, Version},
     outcome::Status,
     push::{ClientState, PushHash, RememberedOutcome},
 };
@@ -64,7 +64,7 @@ pub(crate) fn decode_client(bytes: &[u8]) -> Result<ClientState, CodecError> {
     })
 }
 
-fn encode_outcome(outcome: &RememberedOutcome) -> RawDocumentBuf {
+pub(super) fn encode_outcome(outcome: &RememberedOutcome) -> RawDocumentBuf {
     let mut raw = RawDocumentBuf::new();
     let status = STATUSES
         .iter()
@@ -77,10 +77,13 @@ fn encode_outcome(outcome: &RememberedOutcome) -> RawDocumentBuf {
     if let Some(error) = &outcome.error {
         raw.append(cstr!("e"), encode_rejection(error));
     }
+    if let Some(conflict) = &outcome.inbox {
+        raw.append(cstr!("k"), conflict.as_str());
+    }
     raw
 }
 
-fn decode_outcome(raw: &RawDocument) -> Result<RememberedOutcome, CodecError> {
+pub(super) fn decode_outcome(raw: &RawDocument) -> Result<RememberedOutcome, CodecError> {
     let letter = text(raw, "s")?;
     let status = STATUSES.iter().find(|(_, stored)| *stored == letter);
     let (status, _) = status.ok_or(CodecError::Field("s"))?;
@@ -88,6 +91,7 @@ fn decode_outcome(raw: &RawDocument) -> Result<RememberedOutcome, CodecError> {
         status: *status,
         version: optional_int(raw, "v")?.map(Version),
         error: document(raw, "e")?.map(decode_rejection).transpose()?,
+        inbox: optional_text(raw, "k")?.map(ConflictId::new).transpose()?,
     })
 }
 
@@ -131,13 +135,15 @@ mod tests {
                 field,
             },
         );
-        (statuses, versions, option::of(errors)).prop_map(|(status, version, error)| {
-            RememberedOutcome {
+        let conflicts = option::of("[0-9a-f]{32}");
+        (statuses, versions, option::of(errors), conflicts).prop_map(
+            |(status, version, error, inbox)| RememberedOutcome {
                 status,
                 version,
                 error,
-            }
-        })
+                inbox: inbox.map(|id| ConflictId::new(&id).unwrap()),
+            },
+        )
     }
 
     proptest! {
@@ -171,11 +177,13 @@ mod tests {
                 status: Status::Rejected,
                 version: None,
                 error: Some(Rejection::of_field(*code, "lines[2].price", "no")),
+                inbox: None,
             });
         let told = STATUSES.iter().map(|(status, _)| RememberedOutcome {
             status: *status,
             version: Some(Version(i32::MAX)),
             error: None,
+            inbox: None,
         });
         let state = ClientState {
             last: MutationId(i32::MAX),

@@ -14,7 +14,8 @@ use tidegate_core::id::Epoch;
 use super::{
     file::{Access, guard},
     tables::{
-        CLIENTS, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, MARKERS, MEMBERS, META, SCOPES,
+        CLIENTS, CONFLICTS, DISPUTED, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, INBOX,
+        MARKERS, MEMBERS, META, SCOPES, SETTLED,
     },
     untouched::UntouchedFile,
 };
@@ -115,6 +116,10 @@ fn create_tables(database: &Database, first_epoch: &Epoch) -> Result<(), StoreEr
     transaction.open_table(CLIENTS)?;
     transaction.open_table(MEMBERS)?;
     transaction.open_table(EXPIRY)?;
+    transaction.open_table(CONFLICTS)?;
+    transaction.open_table(INBOX)?;
+    transaction.open_table(DISPUTED)?;
+    transaction.open_table(SETTLED)?;
     Ok(transaction.commit()?)
 }
 

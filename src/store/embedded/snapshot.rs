@@ -12,7 +12,8 @@ use std::{
 use async_trait::async_trait;
 use tidegate_core::{
     entry::{Entry, Membership, ScopeState},
-    id::{ClientKey, DocumentKey, Epoch, Scope, UserId},
+    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, UserId},
+    inbox::{InboxRecord, OpenConflict},
     push::ClientState,
 };
 use tokio::sync::mpsc;
@@ -22,7 +23,7 @@ use super::{
     view::View,
     writer::{Job, ask, writer_gone},
 };
-use crate::store::{Scan, ScanRange, Snapshot, StoreError};
+use crate::store::{InboxRange, Scan, ScanRange, Snapshot, StoreError};
 
 /// How often one read is begun again. Each time a write has failed while it was under way.
 const ATTEMPTS_MAX: usize = 20;
@@ -148,6 +149,19 @@ impl Snapshot for EmbeddedSnapshot {
         let after = after.cloned();
         self.read(move |view| view.walk(after.as_ref(), limit))
             .await
+    }
+
+    async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
+        let id = id.clone();
+        self.read(move |view| view.conflict(&id)).await
+    }
+
+    async fn conflicts(
+        &mut self,
+        range: &InboxRange,
+    ) -> Result<Vec<Arc<OpenConflict>>, StoreError> {
+        let range = range.clone();
+        self.read(move |view| view.conflicts(&range)).await
     }
 
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {

@@ -6,7 +6,7 @@ use redb::TableDefinition;
 use tidegate_core::id::DocumentKey;
 
 /// The format of the tables below. It rises with every change that an older or a newer gateway could not read.
-pub(super) const FORMAT_VERSION: u32 = 1;
+pub(super) const FORMAT_VERSION: u32 = 2;
 
 /// Under `"format"`: [`FORMAT_VERSION`]. Its own shape never changes, so that every version can read it.
 pub(super) const FORMAT: TableDefinition<&str, u32> = TableDefinition::new("format");
@@ -38,6 +38,19 @@ pub(super) const MEMBERS: TableDefinition<(&str, &str, &str), (&str, bool)> =
 
 /// (at, scope, seq) of every tombstone and marker: the oldest first, whatever their scope.
 pub(super) const EXPIRY: TableDefinition<(i64, &str, i64), ()> = TableDefinition::new("expiry");
+
+/// Conflict → the encoded record, open or settled.
+pub(super) const CONFLICTS: TableDefinition<&str, &[u8]> = TableDefinition::new("conflicts");
+
+/// (scope, opened at, conflict) of every open conflict, in the order in which an inbox is read.
+pub(super) const INBOX: TableDefinition<(&str, i64, &str), ()> = TableDefinition::new("inbox");
+
+/// (type, id, conflict) of every open conflict: which of them move with a document.
+pub(super) const DISPUTED: TableDefinition<(&str, &str, &str), ()> =
+    TableDefinition::new("disputed");
+
+/// (settled at, conflict) of every settled conflict: the oldest first.
+pub(super) const SETTLED: TableDefinition<(i64, &str), ()> = TableDefinition::new("settled");
 
 /// An entry's scope and seq, then what else names it: when it was deleted, if it is a tombstone, and the user it gives
 /// a membership to. With these an entry is replaced without decoding the one before.

@@ -68,6 +68,11 @@ impl View {
             memberships: memberships.collect::<Result<_, StoreError>>()?,
             foreign: BTreeMap::new(),
             conflicts: 0,
+            inbox: self.records(&reads.inbox)?,
+            forgettable: match reads.expired {
+                Some(expired) => self.forgettable(expired)?,
+                None => Vec::new(),
+            },
             expired: match reads.expired {
                 Some(expired) => self.expired(expired)?,
                 None => Vec::new(),
@@ -222,7 +227,7 @@ impl View {
         })
     }
 
-    fn watched<T>(
+    pub(super) fn watched<T>(
         &self,
         read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -280,7 +285,7 @@ fn entry_at(
 }
 
 /// In a damaged tree a page may be its own descendant, and a walk through it would not end.
-fn expect_ascending(ascends: bool) -> Result<(), StoreError> {
+pub(super) fn expect_ascending(ascends: bool) -> Result<(), StoreError> {
     if ascends {
         Ok(())
     } else {
@@ -292,7 +297,7 @@ fn decode(bytes: &[u8]) -> Result<FeedItem, StoreError> {
     codec::decode_item(bytes).map_err(unreadable)
 }
 
-fn unreadable(error: impl Into<CodecError>) -> StoreError {
+pub(super) fn unreadable(error: impl Into<CodecError>) -> StoreError {
     StoreError::Corrupt(error.into().to_string())
 }
 

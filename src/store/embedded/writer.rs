@@ -8,16 +8,13 @@ use std::{
     sync::Arc,
 };
 
-use tidegate_core::{
-    entry::FeedItem,
-    transaction::{Reads, Writes},
-};
+use tidegate_core::transaction::{Reads, Writes};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::{
     file::{StoreFile, is_of_the_file},
     view::View,
-    writing::write,
+    writing::{Written, write},
 };
 use crate::store::{
     Decide, StoreError, TailEvent,
@@ -94,8 +91,8 @@ impl Writer {
         if changes_nothing(&writes) {
             return Ok(writes);
         }
-        let items = self.write_durably(&before, &writes)?;
-        self.tell(before.commits + 1, items, &writes);
+        let written = self.write_durably(&before, &writes)?;
+        self.tell(before.commits + 1, written, &writes);
         Ok(writes)
     }
 
@@ -108,10 +105,10 @@ impl Writer {
         self.file.refusal().map_or(Ok(()), Err)
     }
 
-    fn write_durably(&self, before: &View, writes: &Writes) -> Result<Vec<FeedItem>, StoreError> {
+    fn write_durably(&self, before: &View, writes: &Writes) -> Result<Written, StoreError> {
         let transaction = self.file.begin_write()?;
-        let items = match write(&transaction, before, writes) {
-            Ok(items) => items,
+        let written = match write(&transaction, before, writes) {
+            Ok(written) => written,
             Err(error) => {
                 drop(transaction);
                 self.reopen_after(&error);
@@ -119,8 +116,8 @@ impl Writer {
             }
         };
         match transaction.commit() {
-            Ok(()) => Ok(items),
-            Err(error) => self.settle(before, error.into()).map(|()| items),
+            Ok(()) => Ok(written),
+            Err(error) => self.settle(before, error.into()).map(|()| written),
         }
     }
 
@@ -157,13 +154,16 @@ impl Writer {
         Ok(())
     }
 
-    fn tell(&self, transaction: u64, items: Vec<FeedItem>, writes: &Writes) {
+    fn tell(&self, transaction: u64, written: Written, writes: &Writes) {
         if let Some(epoch) = &writes.epoch {
             self.publish(TailEvent::Epoch(epoch.clone()));
         }
-        if !items.is_empty() {
-            let items = items.into();
+        if !written.items.is_empty() {
+            let items = written.items.into();
             self.publish(TailEvent::Committed { transaction, items });
+        }
+        for scope in written.conflicts {
+            self.publish(TailEvent::Inbox(Some(scope)));
         }
     }
 

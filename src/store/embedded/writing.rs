@@ -2,7 +2,7 @@
 //!
 //! When to commit, and what becomes of a commit that fails, is the writer's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use redb::{ReadableTable, Table, WriteTransaction};
 use tidegate_core::{
@@ -14,6 +14,7 @@ use tidegate_core::{
 };
 
 use super::{
+    inbox,
     tables::{CLIENTS, ENTRIES, EXPIRY, EntryPlace, FEED, MARKERS, MEMBERS, META, SCOPES, names},
     view::View,
 };
@@ -29,12 +30,20 @@ struct Tables<'t> {
     expiry: Table<'t, (i64, &'static str, i64), ()>,
 }
 
-/// Numbers and writes everything, on top of what `before` shows; returns the feed writes.
+/// What the tail is told of a commit.
+pub(super) struct Written {
+    /// The feed writes.
+    pub(super) items: Vec<FeedItem>,
+    /// The scopes whose inboxes are others now.
+    pub(super) conflicts: BTreeSet<Scope>,
+}
+
+/// Numbers and writes everything, on top of what `before` shows.
 pub(super) fn write(
     transaction: &WriteTransaction,
     before: &View,
     writes: &Writes,
-) -> Result<Vec<FeedItem>, StoreError> {
+) -> Result<Written, StoreError> {
     write_meta(transaction, before, writes)?;
     write_clients(transaction, &writes.clients)?;
     let mut tables = Tables::open(transaction)?;
@@ -50,7 +59,8 @@ pub(super) fn write(
         tables.place(item)?;
     }
     tables.write_scopes(&heads, &writes.floors)?;
-    Ok(items)
+    let conflicts = inbox::write(transaction, writes)?;
+    Ok(Written { items, conflicts })
 }
 
 fn write_meta(

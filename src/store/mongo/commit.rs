@@ -244,6 +244,11 @@ impl Commit<'_> {
                 Some(expired) => reader.expired(expired).await?,
                 None => Vec::new(),
             },
+            inbox: reader.records(&reads.inbox).await?,
+            forgettable: match reads.expired {
+                Some(expired) => reader.forgettable(expired).await?,
+                None => Vec::new(),
+            },
             conflicts: self.conflicts,
             entries,
         };

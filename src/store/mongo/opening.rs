@@ -17,6 +17,7 @@ use super::{
     Base, MongoOptions,
     elections::Elections,
     failure::{Failure, code},
+    inbox,
     layout::Layout,
     places::{EPOCH, FORMAT, GROUPS, GROUPS_END, Places, VERSION_FLOOR},
     server::{self, Needs},
@@ -120,7 +121,7 @@ impl Base {
         Ok(())
     }
 
-    /// Scans by scope, type and seq; memberships by user; the oldest tombstones and markers. A first build may take as
+    /// Scans by scope, type and seq; memberships by user; the oldest tombstones and markers; the inbox. A first build may take as
     /// long as it needs.
     async fn make_indexes(&self) -> Result<(), Failure> {
         let index = |keys: Document, sparse: bool| {
@@ -134,6 +135,9 @@ impl Base {
             index(doc! { "x": 1 }, true),
         ])
         .await?;
+        let conflicts = self.database.collection::<Document>(&self.places.conflicts);
+        let indexes = inbox::indexes().map(|(keys, sparse)| index(keys, sparse));
+        conflicts.create_indexes(indexes).await?;
         Ok(())
     }
 

@@ -16,6 +16,8 @@ pub(super) struct Places {
     pub(super) scopes: String,
     /// What is remembered of clients, and the group numbers of gateways.
     pub(super) clients: String,
+    /// The inbox.
+    pub(super) conflicts: String,
     /// Format, epoch and version floor, and the model last served.
     pub(super) meta: String,
 }
@@ -33,12 +35,19 @@ impl Places {
             feed: name("feed"),
             scopes: name("scopes"),
             clients: name("clients"),
+            conflicts: name("conflicts"),
             meta: name("meta"),
         }
     }
 
-    pub(super) fn all(&self) -> [&str; 4] {
-        [&self.feed, &self.scopes, &self.clients, &self.meta]
+    pub(super) fn all(&self) -> [&str; 5] {
+        [
+            &self.feed,
+            &self.scopes,
+            &self.clients,
+            &self.conflicts,
+            &self.meta,
+        ]
     }
 }
 

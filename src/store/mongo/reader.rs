@@ -31,7 +31,7 @@ use crate::store::{
 };
 
 /// So many keys are asked for at a time: with 256 bytes for each part they stay far below what one command may carry.
-const KEYS_MAX: usize = 4_096;
+pub(super) const KEYS_MAX: usize = 4_096;
 
 /// A session's eyes.
 pub(super) struct Reader<'a> {
@@ -278,7 +278,7 @@ impl Reader<'_> {
         Ok(names.map(str::to_owned).collect())
     }
 
-    async fn by_ids(
+    pub(super) async fn by_ids(
         &mut self,
         collection: &str,
         ids: impl IntoIterator<Item = impl Into<Bson>>,
@@ -294,7 +294,7 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    async fn find(
+    pub(super) async fn find(
         &mut self,
         collection: &str,
         filter: Document,

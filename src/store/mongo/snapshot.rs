@@ -11,12 +11,13 @@ use async_trait::async_trait;
 use mongodb::{ClientSession, options::SessionOptions};
 use tidegate_core::{
     entry::{Entry, Membership, ScopeState},
-    id::{ClientKey, DocumentKey, Epoch, Scope, UserId},
+    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, UserId},
+    inbox::{InboxRecord, OpenConflict},
     push::ClientState,
 };
 
 use super::{Base, failure::Failure, places::EPOCH, reader::Reader};
-use crate::store::{Scan, ScanRange, Snapshot, StoreError};
+use crate::store::{InboxRange, Scan, ScanRange, Snapshot, StoreError};
 
 /// The store as it was at one moment.
 pub(super) struct MongoSnapshot {
@@ -108,6 +109,19 @@ impl Snapshot for MongoSnapshot {
         limit: usize,
     ) -> Result<Vec<Arc<Entry>>, StoreError> {
         Ok(self.reader().walk(after, limit).await?)
+    }
+
+    async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
+        let ids = BTreeSet::from([id.clone()]);
+        let found: Result<_, Failure> = self.reader().records(&ids).await;
+        Ok(found?.remove(id))
+    }
+
+    async fn conflicts(
+        &mut self,
+        range: &InboxRange,
+    ) -> Result<Vec<Arc<OpenConflict>>, StoreError> {
+        Ok(self.reader().conflicts(range).await?)
     }
 
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {

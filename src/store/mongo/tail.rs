@@ -1,4 +1,4 @@
-//! The tail: one change stream on the database, of what is written to the feed and to the epoch.
+//! The tail: one change stream on the database, of what is written to the feed, to the inbox and to the epoch.
 //!
 //! Events carry whole records, so that nothing has to be looked up. Where continuity is lost the stream begins anew, and
 //! says so.
@@ -14,7 +14,7 @@ use mongodb::{
     change_stream::{ChangeStream, event::ResumeToken},
     error::ErrorKind,
 };
-use tidegate_core::id::Epoch;
+use tidegate_core::id::{Epoch, Scope};
 use tokio::time::{Duration, sleep};
 
 use super::{
@@ -126,7 +126,7 @@ impl Tail {
 
     fn read(&mut self, event: &RawDocument) -> Event {
         let read = match event.get_str("operationType") {
-            Ok("insert" | "replace" | "update") => self.read_write(event),
+            Ok("insert" | "replace" | "update" | "delete") => self.read_write(event),
             Ok("drop" | "rename" | "dropDatabase" | "invalidate") => return Event::Broken,
             _ => Ok(Event::Nothing),
         };
@@ -142,6 +142,11 @@ impl Tail {
         let written = event.get_document("fullDocument");
         let namespace = event.get_document("ns").and_then(|ns| ns.get_str("coll"));
         match (namespace, written) {
+            (Ok(name), written) if name == places.conflicts => {
+                let scope = written.and_then(|written| written.get_str("s"));
+                let scope = scope.ok().and_then(|scope| Scope::new(scope).ok());
+                Ok(Event::Told(TailEvent::Inbox(scope)))
+            }
             (Ok(name), Ok(written)) if name == places.feed => {
                 let items = Arc::from([item(written)?]);
                 let transaction = self.transaction.number(event);
@@ -172,13 +177,14 @@ fn pipeline(base: &Base) -> [Document; 2] {
     let places = &base.places;
     let writes = doc! { "$in": ["insert", "replace", "update"] };
     let feed = doc! { "ns.coll": &places.feed, "operationType": writes.clone() };
+    let conflicts = doc! { "ns.coll": &places.conflicts };
     let epoch = doc! { "ns.coll": &places.meta, "documentKey._id": EPOCH, "operationType": writes };
-    let own = doc! { "$in": [&places.feed, &places.meta] };
+    let own = doc! { "$in": [&places.feed, &places.meta, &places.conflicts] };
     let own = doc! { "ns.coll": own, "operationType": { "$in": ["drop", "rename"] } };
     let whole = doc! { "operationType": { "$in": ["dropDatabase", "invalidate"] } };
     let kept = doc! { "operationType": 1, "ns": 1, "fullDocument": 1, "lsid": 1, "txnNumber": 1 };
     [
-        doc! { "$match": { "$or": [feed, epoch, own, whole] } },
+        doc! { "$match": { "$or": [feed, conflicts, epoch, own, whole] } },
         doc! { "$project": kept },
     ]
 }

@@ -21,10 +21,12 @@ use mongodb::{
 use tidegate_core::{
     entry::{Entry, FeedItem, Record, ScopeState},
     id::{DocumentKey, Scope},
+    inbox::InboxRecord,
     transaction::{Reads, Writes},
 };
 
-use self::batch::{Batch, Statement, Verb};
+pub(super) use self::batch::Verb;
+use self::batch::{Batch, Statement};
 use super::{
     Base,
     failure::Failure,
@@ -45,7 +47,7 @@ pub(super) struct Known {
 
 /// The statements of a commit.
 pub(super) struct Plan<'b> {
-    base: &'b Base,
+    pub(super) base: &'b Base,
     batches: Vec<Batch>,
 }
 
@@ -96,13 +98,17 @@ impl<'b> Plan<'b> {
             known.entries.extend(reader.entries(&unread).await?);
             known.documents.extend(reader.documents(&unread).await?);
         }
+        let entering = writes.moves().map(|(key, _)| key.clone()).collect();
+        let disputed = reader.disputed(&entering).await?;
         let mut scopes = writes.scopes();
         scopes.extend(writes.floors.keys().cloned());
+        scopes.extend(opened_in(writes));
         let states = reader.scopes(&scopes).await?;
         let items = self.add_scopes(writes, &scopes, &states);
         self.add_meta(writes);
         self.add_clients(writes)?;
         self.add_removals(writes);
+        self.add_inbox(writes, &disputed)?;
         for item in &items {
             self.add_item(item, &known)?;
         }
@@ -140,12 +146,17 @@ impl<'b> Plan<'b> {
             .map(|(scope, state)| (scope.clone(), state.head))
             .collect();
         let items = writes.number(&mut heads);
+        let opened_in: BTreeSet<Scope> = opened_in(writes).collect();
         for scope in scopes {
             let before = states.get(scope).copied().unwrap_or_default();
             let head = heads.get(scope).copied().unwrap_or_default();
             let raised = writes.floors.get(scope).copied().unwrap_or_default();
             let floor = before.floor.max(raised);
-            let state = rawdoc! { "_id": scope.as_str(), "h": head.0, "f": floor.0 };
+            let mut state = rawdoc! { "_id": scope.as_str(), "h": head.0, "f": floor.0 };
+            if opened_in.contains(scope) {
+                let mark = (self.base.random)();
+                state.append(cstr!("c"), i64::from_ne_bytes(mark.to_ne_bytes()));
+            }
             self.put(
                 collection,
                 scope.as_str(),
@@ -276,7 +287,7 @@ impl<'b> Plan<'b> {
         }
     }
 
-    fn push(
+    pub(super) fn push(
         &mut self,
         verb: Verb,
         collection: &str,
@@ -300,6 +311,16 @@ impl<'b> Plan<'b> {
     }
 }
 
+/// The scopes in which conflicts are opened. They are written with something new in them, because a conflict stands in the
+/// scope that its document was read in: whoever moves the document at the same time writes the scope too, and only one
+/// of both is committed.
+fn opened_in(writes: &Writes) -> impl Iterator<Item = Scope> {
+    writes.inbox.iter().filter_map(|record| match record {
+        InboxRecord::Open(open) => Some(open.scope.clone()),
+        InboxRecord::Settled(_) => None,
+    })
+}
+
 fn operators(set: RawDocumentBuf, unset: &[CString]) -> RawDocumentBuf {
     let mut update = RawDocumentBuf::new();
     if set.iter().next().is_some() {
@@ -316,6 +337,6 @@ fn operators(set: RawDocumentBuf, unset: &[CString]) -> RawDocumentBuf {
 }
 
 /// What was decided cannot be written down.
-fn undecided(error: CodecError) -> Failure {
+pub(super) fn undecided(error: CodecError) -> Failure {
     Failure::Final(StoreError::Undecided(error.to_string()))
 }

@@ -67,7 +67,7 @@ pub(crate) async fn a_decision_sees_all_that_was_committed_before(backend: &impl
         keys: BTreeSet::from([task("1"), task("missing")]),
         clients: BTreeSet::from([client("phone"), client("missing")]),
         members: BTreeSet::from([user("bob"), user("missing")]),
-        expired: None,
+        ..Reads::default()
     };
     let loaded = load(&*store, reads).await;
     assert_eq!(loaded.epoch, *store.snapshot().await.unwrap().epoch());
@@ -357,6 +357,7 @@ fn client_state(last: i32) -> ClientState {
         status,
         version,
         error,
+        inbox: None,
     };
     ClientState {
         last: MutationId(last),

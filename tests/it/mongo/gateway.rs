@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 use tidegate::{
     store::{Store, mongo::MongoOptions},
     sync::{Caller, Page, PullRequest, SyncLimits, SyncService},
+    webhook::Webhooks,
 };
 use tidegate_core::{
     change::{Action, BaseVersion, Change, Submission},
@@ -50,8 +51,9 @@ impl Gateway {
         let store: Arc<dyn Store> = Arc::new(open(options, MODEL).await);
         let clock = Arc::new(|| Timestamp::EPOCH.plus_ms(1_000_000));
         let limits = SyncLimits::default();
+        let webhooks = Webhooks::none();
         Self {
-            sync: SyncService::start(model.clone(), store.clone(), clock, limits),
+            sync: SyncService::start(model.clone(), store.clone(), clock, limits, webhooks),
             store,
             model,
         }

@@ -83,7 +83,7 @@ impl Bench {
         match self.next().await {
             TailEvent::Committed { items, .. } => Some(items[0].seq.0),
             TailEvent::Restart => None,
-            TailEvent::Epoch(epoch) => panic!("no epoch begins here: {epoch}"),
+            other => panic!("no epoch begins here, and no conflict: {other:?}"),
         }
     }
 

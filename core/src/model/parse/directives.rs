@@ -117,14 +117,12 @@ impl Definitions {
         self.directives().find(|definition| definition.name == name)
     }
 
-    /// The directives of a model; `@unavailable` is for the definitions themselves.
+    /// The directives of a model.
     fn directives(&self) -> impl Iterator<Item = &Node<DirectiveDefinition>> {
-        let all = self
-            .0
+        self.0
             .definitions
             .iter()
-            .filter_map(Definition::as_directive_definition);
-        all.filter(|definition| definition.name != "unavailable")
+            .filter_map(Definition::as_directive_definition)
     }
 
     fn enum_values(&self, name: &str) -> Option<&[Node<EnumValueDefinition>]> {
@@ -217,7 +215,7 @@ fn check_arguments(
         let at = argument.location();
         let what = format!("argument `{}` of @{name}", argument.name);
         let Some(known) = definition.argument_by_name(&argument.name) else {
-            let hint = did_you_mean(&argument.name, available(&definition.arguments));
+            let hint = did_you_mean(&argument.name, names(&definition.arguments));
             report.add(
                 at,
                 format!("@{name} has no argument `{}`", argument.name),
@@ -225,14 +223,6 @@ fn check_arguments(
             );
             continue;
         };
-        if known.directives.has("unavailable") {
-            let others: Vec<&str> = available(&definition.arguments).collect();
-            report.add(
-                at,
-                format!("the {what} is not available in this version"),
-                format!("leave it out; available are {}", others.join(", ")),
-            );
-        }
         if directive.arguments[..i]
             .iter()
             .any(|earlier| earlier.name == argument.name)
@@ -269,11 +259,8 @@ fn check_missing(
     }
 }
 
-fn available(arguments: &[Node<InputValueDefinition>]) -> impl Iterator<Item = &str> {
-    arguments
-        .iter()
-        .filter(|argument| !argument.directives.has("unavailable"))
-        .map(|argument| argument.name.as_str())
+fn names(arguments: &[Node<InputValueDefinition>]) -> impl Iterator<Item = &str> {
+    arguments.iter().map(|argument| argument.name.as_str())
 }
 
 /// Why a value is not of an argument's type.
@@ -327,11 +314,7 @@ fn fit(definitions: &Definitions, ty: &Type, value: &Node<Value>) -> Result<(), 
 }
 
 fn fit_enum(known: &[Node<EnumValueDefinition>], value: &Node<Value>) -> Result<(), Unfit> {
-    let names: Vec<&str> = known
-        .iter()
-        .filter(|known| !known.directives.has("unavailable"))
-        .map(|known| known.value.as_str())
-        .collect();
+    let names: Vec<&str> = known.iter().map(|known| known.value.as_str()).collect();
     let unfit = |problem: String, hint: String| {
         Err(Unfit {
             at: value.location(),
@@ -343,15 +326,11 @@ fn fit_enum(known: &[Node<EnumValueDefinition>], value: &Node<Value>) -> Result<
         let hint = format!("write one of {}, without quotes", names.join(", "));
         return unfit("must be one of a few names".into(), hint);
     };
-    match known.iter().find(|known| known.value == *name) {
-        None => unfit(
-            format!("cannot be {name}"),
-            did_you_mean(name, names.iter().copied()),
-        ),
-        Some(found) if found.directives.has("unavailable") => unfit(
-            format!("cannot be {name}, which is not available in this version"),
-            format!("use one of {}", names.join(", ")),
-        ),
-        Some(_) => Ok(()),
+    if names.contains(&name.as_str()) {
+        return Ok(());
     }
+    unfit(
+        format!("cannot be {name}"),
+        did_you_mean(name, names.iter().copied()),
+    )
 }

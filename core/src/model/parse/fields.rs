@@ -123,7 +123,7 @@ fn read(
         default,
         read_only: directives.has("readOnly"),
         constraint,
-        merge: merge(owner, definition, &outline.ty, report),
+        merge: merge(definition, &outline.ty, report),
         ..outline
     })
 }
@@ -239,23 +239,13 @@ fn stored_name(definition: &FieldDefinition, report: &mut Report<'_>) -> String 
 }
 
 fn merge(
-    owner: Owner,
     definition: &FieldDefinition,
     ty: &FieldType,
     report: &mut Report<'_>,
 ) -> Option<MergeStrategy> {
     let arguments = Arguments::of(&definition.directives, "merge")?;
     let strategy = arguments.choice("with", &STRATEGIES)?;
-    if owner == Owner::Embedded {
-        report.add(
-            arguments.place("with"),
-            format!(
-                "@merge on `{}`, inside an embedded type, is not available in this version",
-                definition.name
-            ),
-            "put @merge on the document's own field: an embedded document is merged whole",
-        );
-    } else if let Some(wanted) = unsuited(strategy, &ty.shape) {
+    if let Some(wanted) = unsuited(strategy, &ty.shape) {
         let given = STRATEGIES.iter().find(|(_, known)| *known == strategy);
         report.add(
             arguments.place("with"),

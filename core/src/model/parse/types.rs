@@ -28,16 +28,19 @@ const ID_TYPES: [(&str, IdType); 4] = [
     ("UUID", IdType::Uuid),
     ("INT", IdType::Int),
 ];
-const POLICIES: [(&str, Policy); 4] = [
+const POLICIES: [(&str, Policy); 6] = [
     ("SERVER_WINS", Policy::ServerWins),
     ("CLIENT_WINS", Policy::ClientWins),
     ("LAST_WRITE_WINS", Policy::LastWriteWins),
     ("MERGE", Policy::Merge),
+    ("MANUAL", Policy::Manual),
+    ("WEBHOOK", Policy::Webhook),
 ];
-const OVERLAPS: [(&str, Overlap); 3] = [
+const OVERLAPS: [(&str, Overlap); 4] = [
     ("SERVER_WINS", Overlap::ServerWins),
     ("CLIENT_WINS", Overlap::ClientWins),
     ("LAST_WRITE_WINS", Overlap::LastWriteWins),
+    ("MANUAL", Overlap::Manual),
 ];
 
 /// Reads a type with `@collection`, and its root fields; `None` if it lacks what a document type cannot be without,
@@ -80,7 +83,7 @@ pub(super) fn read(
         singular: roots.singular.clone(),
         plural: roots.plural.clone(),
         scope: scope?,
-        conflict: read_conflict(Arguments::of(&object.directives, "conflict")),
+        conflict: read_conflict(object, report),
         fields,
         references,
         membership,
@@ -275,16 +278,55 @@ fn check_target(context: Context<'_>, field: &FieldDefinition, report: &mut Repo
     }
 }
 
-fn read_conflict(arguments: Option<Arguments<'_>>) -> ConflictRule {
+fn read_conflict(object: &ObjectTypeDefinition, report: &mut Report<'_>) -> ConflictRule {
+    let arguments = Arguments::of(&object.directives, "conflict");
     let choice = |name| arguments.and_then(|arguments| arguments.choice(name, &POLICIES));
     let overlap = arguments.and_then(|arguments| arguments.choice("overlap", &OVERLAPS));
-    ConflictRule {
+    let rule = ConflictRule {
         policy: choice("policy").unwrap_or(Policy::Merge),
         overlap: overlap.unwrap_or(Overlap::ServerWins),
         client_may_choose: arguments
             .map(|arguments| arguments.choices("clientMayChoose", &POLICIES))
             .unwrap_or_default(),
+        webhook: arguments
+            .and_then(|arguments| arguments.text("webhook"))
+            .map(str::to_owned),
+    };
+    if let Some(arguments) = arguments {
+        check_webhook(&rule, arguments, report);
     }
+    rule
+}
+
+/// The policy WEBHOOK and the name of a webhook go together.
+fn check_webhook(rule: &ConflictRule, arguments: Arguments<'_>, report: &mut Report<'_>) {
+    let asks = rule.policy == Policy::Webhook || rule.client_may_choose.contains(&Policy::Webhook);
+    match &rule.webhook {
+        None if asks => report.add(
+            arguments.place("policy"),
+            "the policy WEBHOOK needs to know whom to ask",
+            "name a webhook, such as webhook: \"review\"; its address stands in the configuration, in webhooks.urls",
+        ),
+        Some(_) if !asks => report.add(
+            arguments.place("webhook"),
+            "a webhook is named, and no policy asks it",
+            "write policy: WEBHOOK, or leave the webhook out",
+        ),
+        Some(name) if !is_webhook_name(name) => report.add(
+            arguments.place("webhook"),
+            format!("\"{name}\" is no name of a webhook"),
+            "use lower-case letters, digits and underscores, a letter first; the address stands in the configuration, in webhooks.urls",
+        ),
+        _ => {}
+    }
+}
+
+/// It is a key of the configuration, and a part of the names of environment variables.
+fn is_webhook_name(name: &str) -> bool {
+    let mut characters = name.chars();
+    let first = characters.next();
+    first.is_some_and(|c| c.is_ascii_lowercase())
+        && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 fn read_membership(

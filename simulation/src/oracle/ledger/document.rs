@@ -115,8 +115,8 @@ impl<'l> Account<'l> {
         {
             return Ok(());
         }
-        let may = line.sent.knows(deletion)
-            || line.status == Status::Merged && self.overlap(line) != Overlap::ServerWins;
+        let may =
+            line.sent.knows(deletion) || line.status == Status::Merged && self.yields_whole(line);
         expect(may, Property::NoRevival, || {
             format!("{line:?} created over {deletion:?}, which it did not know")
         })
@@ -130,7 +130,7 @@ impl<'l> Account<'l> {
             .lines
             .iter()
             .find(|other| !line.sent.knows(other) && !same_client(line, other));
-        let may = unknown.is_none() || self.overlap(line) != Overlap::ServerWins;
+        let may = unknown.is_none() || self.yields_whole(line);
         expect(may, Property::NothingLost, || {
             format!("{line:?} deleted {unknown:?} unseen")
         })
@@ -295,7 +295,11 @@ impl<'l> Account<'l> {
         };
         let told = !self.untold.contains(&field.field);
         let known = told && base.0 > 0 && (writer.version.0 <= base.0 || same_client(line, writer));
-        let plain = self.strategy(&field.field).is_none() && policy != Policy::ServerWins;
+        let defers = matches!(
+            policy,
+            Policy::ServerWins | Policy::Manual | Policy::Webhook
+        );
+        let plain = self.strategy(&field.field).is_none() && !defers;
         let differs = !same(field.mine.as_ref(), field.theirs.as_ref());
         expect(
             !(known && plain && differs),
@@ -307,13 +311,13 @@ impl<'l> Account<'l> {
     /// Whether the policy lets a stale change overwrite the field, or joins both.
     fn yields(&self, line: &Line, field: &FieldOutcome) -> bool {
         match self.policy(line) {
-            Policy::ServerWins => false,
+            Policy::ServerWins | Policy::Manual | Policy::Webhook => false,
             Policy::ClientWins | Policy::LastWriteWins => true,
             Policy::Merge => match self.strategy(&field.field) {
-                None => self.overlap(line) != Overlap::ServerWins,
+                None => self.yields_whole(line),
                 Some(MergeStrategy::Server) => false,
                 Some(MergeStrategy::Counter | MergeStrategy::Set | MergeStrategy::Text) => {
-                    field.taken == Taken::Both || self.overlap(line) != Overlap::ServerWins
+                    field.taken == Taken::Both || self.yields_whole(line)
                 }
                 Some(_) => true,
             },
@@ -333,7 +337,13 @@ impl<'l> Account<'l> {
             Policy::ClientWins => Overlap::ClientWins,
             Policy::LastWriteWins => Overlap::LastWriteWins,
             Policy::Merge => self.document_type.conflict.overlap,
+            Policy::Manual | Policy::Webhook => Overlap::Manual,
         }
+    }
+
+    /// Whether a change that wins or loses may win.
+    fn yields_whole(&self, line: &Line) -> bool {
+        !matches!(self.overlap(line), Overlap::ServerWins | Overlap::Manual)
     }
 
     fn strategy(&self, name: &str) -> Option<MergeStrategy> {

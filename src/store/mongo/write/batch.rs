@@ -26,8 +26,10 @@ const STATEMENTS_MAX: usize = 10_000;
 /// In the order in which the application's documents are written: what a unique index would not have twice is given up
 /// by one document before another takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Verb {
+pub(in crate::store::mongo) enum Verb {
     Delete,
+    /// An update of whatever it fits, be it nothing.
+    Move,
     Update,
     Insert,
 }
@@ -81,7 +83,9 @@ impl Batch {
         }
         let command = match self.verb {
             Verb::Insert => rawdoc! { "insert": self.collection.as_str(), "documents": statements },
-            Verb::Update => rawdoc! { "update": self.collection.as_str(), "updates": statements },
+            Verb::Move | Verb::Update => {
+                rawdoc! { "update": self.collection.as_str(), "updates": statements }
+            }
             Verb::Delete => rawdoc! { "delete": self.collection.as_str(), "deletes": statements },
         };
         let run = base.database.run_raw_command(command).session(session);
@@ -97,7 +101,7 @@ impl Batch {
         }
         let written = reply.get("n").and_then(Bson::as_i32).unwrap_or_default();
         let expected = i32::try_from(self.statements.len()).unwrap_or(i32::MAX);
-        if self.verb == Verb::Delete || written == expected {
+        if matches!(self.verb, Verb::Delete | Verb::Move) || written == expected {
             return Ok(());
         }
         Err(Failure::Final(StoreError::Corrupt(format!(

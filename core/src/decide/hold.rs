@@ -1,0 +1,137 @@
+//! Holding a change back: what goes to the inbox, or to the application's webhook, instead of into the document.
+//!
+//! Whether a change is held back is decided where it is settled. What is held back would have been allowed: it is judged
+//! here as if it were taken, so that nobody is asked about what could never be.
+
+use super::{Context, Decision, update};
+use crate::{
+    change::{Action, Change, Rejection, RejectionCode},
+    entry::Entry,
+    grant,
+    id::Scope,
+    inbox::{Held, Mine},
+    model::Policy,
+    outcome::{FieldOutcome, Rule, Status},
+    value::Document,
+};
+
+/// Holds back all of a change. An update that would change nothing is no question.
+pub(super) fn whole(
+    context: &Context<'_>,
+    entry: &Entry,
+    change: &Change,
+    mine: Mine,
+    fields: Option<Vec<FieldOutcome>>,
+) -> Result<Decision, Rejection> {
+    let differs =
+        |outcome: &FieldOutcome| !update::same(outcome.mine.as_ref(), outcome.theirs.as_ref());
+    if let Some(fields) = &fields
+        && !fields.iter().any(differs)
+    {
+        return Ok(Decision::Keep {
+            status: Status::Applied,
+            fields: None,
+            held: None,
+        });
+    }
+    let named = match &fields {
+        Some(fields) => {
+            let fields = fields.iter().filter(|outcome| differs(outcome));
+            fields.map(|outcome| outcome.field.clone()).collect()
+        }
+        None => mine
+            .document()
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.clone())
+            .collect(),
+    };
+    let held = Held {
+        fields: named,
+        enters: enters(context, entry, change, &mine)?,
+        base: seen(change).cloned(),
+        mine,
+    };
+    Ok(match context.policy {
+        Policy::Webhook => Decision::Ask(held),
+        _ => Decision::Keep {
+            status: Status::Conflict,
+            fields,
+            held: Some(held),
+        },
+    })
+}
+
+/// Holds back the fields that MANUAL left to somebody's judgement, if there are any.
+pub(super) fn fields(
+    context: &Context<'_>,
+    entry: &Entry,
+    change: &Change,
+    outcomes: &[FieldOutcome],
+) -> Result<Option<Held>, Rejection> {
+    let left = outcomes
+        .iter()
+        .filter(|outcome| outcome.rule == Rule::Manual);
+    let fields: Vec<String> = left.map(|outcome| outcome.field.clone()).collect();
+    if fields.is_empty() {
+        return Ok(None);
+    }
+    let only = |document: &Document| -> Document {
+        let kept = document.iter().filter(|(name, _)| fields.contains(name));
+        kept.map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    };
+    let wanted = match &change.action {
+        Action::Create { document, .. } => Some(document),
+        Action::Update { set, .. } => Some(set),
+        Action::Delete { .. } => None,
+    };
+    let mine = Mine::Changed(wanted.map(only).unwrap_or_default());
+    Ok(Some(Held {
+        enters: enters(context, entry, change, &mine)?,
+        base: seen(change).map(only),
+        mine,
+        fields,
+    }))
+}
+
+/// Adds what is held back to a decision about the rest.
+pub(super) fn beside(mut decision: Decision, also: Option<Held>) -> Decision {
+    if let Decision::Write { held, .. } | Decision::Keep { held, .. } = &mut decision {
+        *held = also;
+    }
+    decision
+}
+
+fn seen(change: &Change) -> Option<&Document> {
+    match &change.action {
+        Action::Update { seen, .. } => seen.as_ref(),
+        Action::Create { .. } | Action::Delete { .. } => None,
+    }
+}
+
+/// The scope that the document would be in, which the caller must be allowed to write to. An edit of what has been
+/// deleted need not say it.
+fn enters(
+    context: &Context<'_>,
+    entry: &Entry,
+    change: &Change,
+    mine: &Mine,
+) -> Result<Option<Scope>, Rejection> {
+    let Some(fields) = mine.document() else {
+        return Ok(None);
+    };
+    let mut document = match mine {
+        Mine::Created(_) => Document::new(),
+        _ => entry.body.clone().unwrap_or_default(),
+    };
+    document.extend(fields.clone());
+    match grant::scope_of(context.document_type, &change.key.id, &document) {
+        Ok(scope) => context.check_write(&scope).map(|()| Some(scope)),
+        Err(error) if entry.body.is_some() => Err(Rejection::new(
+            RejectionCode::InvalidScope,
+            error.to_string(),
+        )),
+        Err(_) => Ok(None),
+    }
+}

@@ -1,0 +1,160 @@
+//! The inbox: changes that a policy leaves to somebody's judgement, kept until they are resolved.
+//!
+//! What goes in is decided in [`crate::decide`], how it is resolved in [`crate::push`]; keeping it is a store's.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    change::Change,
+    grant::Grants,
+    id::{ClientId, ConflictId, DocumentKey, Epoch, MutationId, Scope, UserId, Version},
+    push::RememberedOutcome,
+    value::{Document, Timestamp},
+};
+
+/// A change that waits for somebody to resolve it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenConflict {
+    /// What it is known by.
+    pub id: ConflictId,
+    /// The document.
+    pub key: DocumentKey,
+    /// The scope the document is in; a store keeps it up as the document moves.
+    pub scope: Scope,
+    /// The scopes whose contents it shows: only who may read all of them is shown it.
+    pub shown_in: BTreeSet<Scope>,
+    /// When the gateway kept it.
+    pub opened_at: Timestamp,
+    /// Who made the change.
+    pub opened_by: UserId,
+    /// With which client, where it named itself.
+    pub client: Option<ClientId>,
+    /// The change's mutation id, where it had one.
+    pub mutation: Option<MutationId>,
+    /// The version the change met.
+    pub version: Version,
+    /// What the change wanted, and what it had seen.
+    pub held: Held,
+    /// The document it met; `None` if that had been deleted.
+    pub theirs: Option<Document>,
+}
+
+impl OpenConflict {
+    /// Whether who has these grants may resolve it, and so see it.
+    pub fn is_open_to(&self, grants: &Grants) -> bool {
+        grants.can_write(&self.scope) && self.shown_in.iter().all(|scope| grants.can_read(scope))
+    }
+}
+
+/// What of a change is held back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    /// The fields in question, none for a delete.
+    pub fields: Vec<String>,
+    /// What the client saw in them, where it said so.
+    pub base: Option<Document>,
+    /// What the client wanted.
+    pub mine: Mine,
+    /// The scope the document would be in, where that can be told.
+    pub enters: Option<Scope>,
+}
+
+/// What a client wanted of a document.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Mine {
+    /// To bring it into being, whole.
+    Created(Document),
+    /// To write these fields.
+    Changed(Document),
+    /// To end it.
+    Deleted,
+}
+
+impl Mine {
+    /// The fields it has something to say about.
+    pub fn document(&self) -> Option<&Document> {
+        match self {
+            Self::Created(document) | Self::Changed(document) => Some(document),
+            Self::Deleted => None,
+        }
+    }
+}
+
+/// What is remembered of a conflict that was resolved, so that it may be resolved again with nothing done twice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settlement {
+    /// The conflict.
+    pub id: ConflictId,
+    /// The document.
+    pub key: DocumentKey,
+    /// Who resolved it.
+    pub user: UserId,
+    /// The fingerprint of the resolution.
+    pub hash: [u8; 32],
+    /// What it was answered.
+    pub outcome: RememberedOutcome,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What a store keeps of a conflict.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InboxRecord {
+    /// It waits.
+    Open(Arc<OpenConflict>),
+    /// It was resolved.
+    Settled(Arc<Settlement>),
+}
+
+impl InboxRecord {
+    /// The conflict it speaks of.
+    pub fn id(&self) -> &ConflictId {
+        match self {
+            Self::Open(open) => &open.id,
+            Self::Settled(settled) => &settled.id,
+        }
+    }
+}
+
+/// Where in the inbox a reader stands: behind the conflict opened then. Conflicts are in the order of this.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InboxPosition {
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// Which it was.
+    pub id: ConflictId,
+}
+
+impl From<&OpenConflict> for InboxPosition {
+    fn from(open: &OpenConflict) -> Self {
+        Self {
+            opened_at: open.opened_at,
+            id: open.id.clone(),
+        }
+    }
+}
+
+/// What a conflict's id is made of: the same change that meets the same document is the same conflict, so that a
+/// decision which runs again, or a client that numbers nothing and sends it again, opens no second one.
+#[derive(Serialize)]
+pub(crate) struct Origin<'a> {
+    pub(crate) epoch: &'a Epoch,
+    pub(crate) user: &'a UserId,
+    pub(crate) client: Option<&'a ClientId>,
+    pub(crate) mutation: Option<MutationId>,
+    pub(crate) version: Version,
+    pub(crate) change: &'a Change,
+}
+
+impl Origin<'_> {
+    pub(crate) fn id(&self) -> ConflictId {
+        let bytes = serde_json::to_vec(self)
+            .expect("changes hold string keys and finite numbers, which JSON can write");
+        let digest = Sha256::digest(&bytes);
+        let text: String = digest[..16].iter().map(|b| format!("{b:02x}")).collect();
+        ConflictId::new(&text).expect("32 digits are a name")
+    }
+}

@@ -1,0 +1,178 @@
+//! Questions to the application, and what its answers make of a change.
+//!
+//! A decision that lacks an answer asks; whoever commits gets the answer outside any transaction and decides again. An
+//! answer counts for the version it was about, and no other.
+
+use super::PushRequest;
+use crate::{
+    change::{Action, BaseVersion, Change},
+    decide::{self, Context, Decision},
+    entry::Entry,
+    id::{DocumentKey, Version},
+    inbox::Held,
+    model::{Overlap, Policy},
+    outcome::{FieldOutcome, Rule, Status, Taken},
+    value::Document,
+};
+
+/// What the application is asked about one change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// Which change of the push it is, from 0.
+    pub change: usize,
+    /// The name of the webhook.
+    pub webhook: String,
+    /// The document.
+    pub key: DocumentKey,
+    /// The version that the change met.
+    pub version: Version,
+    /// The document as it is; `None` if it has been deleted.
+    pub current: Option<Document>,
+    /// What the change wants.
+    pub held: Held,
+}
+
+/// What became of a question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Advice {
+    /// The change it is about.
+    pub change: usize,
+    /// The version it was asked about; `None` where nobody is to be asked about any.
+    pub version: Option<Version>,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// An answer of the application.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// The document stays as it is.
+    Current,
+    /// The change is applied.
+    Incoming,
+    /// These fields are written instead.
+    Document(Document),
+    /// There was none that can be used: the model's `overlap` says what is done.
+    None,
+}
+
+impl PushRequest {
+    /// The advice on a change that meets this entry.
+    pub(super) fn advice_on(&self, change: usize, entry: Option<&Entry>) -> Option<&Answer> {
+        let version = entry.map(|entry| entry.version);
+        let fits = |advice: &&Advice| {
+            advice.change == change && (advice.version.is_none() || advice.version == version)
+        };
+        self.advice
+            .iter()
+            .rev()
+            .find(fits)
+            .map(|advice| &advice.answer)
+    }
+}
+
+/// Decides a change, by the application's answer where there is one.
+pub(super) fn decide(
+    context: &Context<'_>,
+    entry: Option<&Entry>,
+    change: &Change,
+    answer: Option<&Answer>,
+) -> Decision {
+    let by = |policy| decide::decide(&Context { policy, ..*context }, entry, change);
+    let (Some(answer), Policy::Webhook) = (answer, context.policy) else {
+        return by(context.policy);
+    };
+    match answer {
+        Answer::Current => advised(by(Policy::ServerWins)),
+        Answer::Incoming => advised(by(Policy::ClientWins)),
+        Answer::Document(document) => match (by(Policy::Webhook), entry) {
+            (Decision::Ask(held), Some(entry)) => write(context, entry, change, &held, document)
+                .unwrap_or_else(|| by(fallback(context))),
+            (decided, _) => decided,
+        },
+        Answer::None => by(fallback(context)),
+    }
+}
+
+fn fallback(context: &Context<'_>) -> Policy {
+    match context.document_type.conflict.overlap {
+        Overlap::ServerWins => Policy::ServerWins,
+        Overlap::ClientWins => Policy::ClientWins,
+        Overlap::LastWriteWins => Policy::LastWriteWins,
+        Overlap::Manual => Policy::Manual,
+    }
+}
+
+/// Says of what a policy did in the application's name that the application has done it.
+fn advised(mut decision: Decision) -> Decision {
+    if let Decision::Write { fields, .. } | Decision::Keep { fields, .. } = &mut decision {
+        let settled = fields.iter_mut().flatten();
+        settled
+            .filter(|outcome| outcome.rule != Rule::NoOverlap)
+            .for_each(|outcome| outcome.rule = Rule::Webhook);
+    }
+    decision
+}
+
+/// Writes the application's own document: judged like a client's change on the present version. `None` if it would be
+/// rejected.
+fn write(
+    context: &Context<'_>,
+    entry: &Entry,
+    change: &Change,
+    held: &Held,
+    document: &Document,
+) -> Option<Decision> {
+    let base = BaseVersion(entry.version.0);
+    let action = if entry.is_deleted() {
+        Action::Create {
+            document: document.clone(),
+            base: Some(base),
+        }
+    } else {
+        Action::Update {
+            base,
+            set: document.clone(),
+            seen: None,
+        }
+    };
+    let change = Change {
+        action,
+        ..change.clone()
+    };
+    match decide::decide(context, Some(entry), &change) {
+        Decision::Write { entry: written, .. } => Some(Decision::Write {
+            status: Status::Merged,
+            fields: Some(outcomes(entry, held, document)),
+            entry: written,
+            held: None,
+        }),
+        _ => None,
+    }
+}
+
+fn outcomes(entry: &Entry, held: &Held, document: &Document) -> Vec<FieldOutcome> {
+    let of = |side: Option<&Document>, name: &str| side.and_then(|side| side.get(name)).cloned();
+    let outcome = |(name, result): (&String, _)| {
+        let (mine, theirs) = (
+            of(held.mine.document(), name),
+            of(entry.body.as_ref(), name),
+        );
+        let result = Some(Clone::clone(result));
+        let taken = match (mine == result, theirs == result) {
+            (true, _) => Taken::Mine,
+            (false, true) => Taken::Theirs,
+            (false, false) => Taken::Both,
+        };
+        FieldOutcome {
+            field: name.clone(),
+            base: of(held.base.as_ref(), name),
+            mine,
+            theirs,
+            result,
+            taken,
+            rule: Rule::Webhook,
+        }
+    };
+    document.iter().map(outcome).collect()
+}

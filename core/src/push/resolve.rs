@@ -1,0 +1,310 @@
+//! Resolving a conflict of the inbox: by the same rules as any change, made on the version the document has now.
+//!
+//! The record is settled in the transaction that writes the document, so that one resolution takes effect once.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::{
+    Push, PushHash, PushOutcome, PushRefusal, PushRequest,
+    verdict::{Decided, Verdict},
+    world::World,
+};
+use crate::{
+    change::{Action, BaseVersion, Change, Rejection, RejectionCode, Submission},
+    decide::{self, Context, Decision},
+    entry::Entry,
+    grant::{Grants, Identity},
+    id::{ConflictId, DocumentKey, TypeName, Version},
+    inbox::{InboxRecord, Mine, OpenConflict, Settlement},
+    model::{Model, Policy},
+    outcome::Status,
+    transaction::{Loaded, Reads, Writes},
+    value::{Document, Timestamp},
+};
+
+/// What somebody makes of a conflict.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Resolution {
+    /// What the client had wanted.
+    Mine,
+    /// The document as it is.
+    Theirs,
+    /// The document with these fields written, or why they could not be read.
+    Edited(TypeName, Result<Document, Rejection>),
+    /// No document.
+    Delete,
+}
+
+/// A resolution with everything that does not depend on the store.
+#[derive(Debug, Clone)]
+pub struct ResolveRequest {
+    /// Who resolves.
+    pub identity: Arc<Identity>,
+    /// What the identity's claims give.
+    pub claim_grants: Arc<Grants>,
+    /// The conflict.
+    pub conflict: ConflictId,
+    /// The version of the document that the resolution was made on; 0 if there is none.
+    pub base: BaseVersion,
+    /// What to make of it.
+    pub resolution: Resolution,
+}
+
+/// What resolving has to load. The document is known from the inbox.
+pub fn resolve_reads(request: &ResolveRequest, key: &DocumentKey) -> Reads {
+    Reads {
+        keys: [key.clone()].into(),
+        members: [request.identity.user.clone()].into(),
+        inbox: [request.conflict.clone()].into(),
+        ..Reads::default()
+    }
+}
+
+/// Resolves; the answer is the only one of [`Writes::answers`]. `refused` is what the database said to an earlier
+/// attempt.
+pub fn resolve(
+    model: &Model,
+    now: Timestamp,
+    request: &ResolveRequest,
+    refused: Option<&Rejection>,
+    loaded: &Loaded,
+) -> Writes {
+    let mut world = World::new(model, now, loaded);
+    let mut resolving = Resolving {
+        model,
+        now,
+        request,
+        refused,
+        world: &mut world,
+    };
+    let answer = match loaded.inbox.get(&request.conflict) {
+        Some(InboxRecord::Open(open)) => resolving.open(open),
+        Some(InboxRecord::Settled(settled)) => resolving.settled(settled),
+        None => Err(PushRefusal::ConflictNotFound),
+    };
+    world.into_writes(now, vec![answer])
+}
+
+struct Resolving<'r, 'w, 'l> {
+    model: &'r Model,
+    now: Timestamp,
+    request: &'r ResolveRequest,
+    refused: Option<&'r Rejection>,
+    world: &'w mut World<'l>,
+}
+
+impl Resolving<'_, '_, '_> {
+    fn open(&mut self, open: &Arc<OpenConflict>) -> Result<PushOutcome, PushRefusal> {
+        let entry = self.world.entry(&open.key);
+        let mut present = OpenConflict::clone(open);
+        if let Some(entry) = &entry {
+            present.scope = entry.scope.clone();
+        }
+        let push = self.as_push(&open.key);
+        let grants = self.world.grants(&push);
+        if !present.is_open_to(&grants) {
+            return Err(PushRefusal::ConflictNotFound);
+        }
+        let version = entry.as_ref().map_or(Version::NONE, |entry| entry.version);
+        let verdict = if self.request.base.0 == version.0 {
+            self.carry_out(open, entry.as_deref(), &grants)
+        } else {
+            Verdict::of(Status::Conflict, Some(version), None)
+        };
+        if !verdict.failed() {
+            self.settle(&open.key, &verdict);
+        }
+        Ok(self.answer(&push, verdict, false))
+    }
+
+    /// A repeat is answered as before; to everybody else a settled conflict is none.
+    fn settled(&mut self, settled: &Settlement) -> Result<PushOutcome, PushRefusal> {
+        let same = settled.user == self.request.identity.user && settled.hash == self.hash();
+        if !same {
+            return Err(PushRefusal::ConflictNotFound);
+        }
+        let push = self.as_push(&settled.key);
+        Ok(self.answer(&push, Verdict::replayed(&settled.outcome), true))
+    }
+
+    fn carry_out(
+        &mut self,
+        open: &OpenConflict,
+        entry: Option<&Entry>,
+        grants: &Grants,
+    ) -> Verdict {
+        let version = entry.map(|entry| entry.version);
+        let Some(document_type) = self.model.document_type(open.key.type_name.as_str()) else {
+            let message = "the model has no such type any more";
+            return Verdict::rejected(Rejection::new(RejectionCode::InvalidValue, message));
+        };
+        let action = match self.action(open, entry) {
+            Ok(Some(action)) => action,
+            Ok(None) => return Verdict::of(Status::Applied, version, None),
+            Err(rejection) => return Verdict::rejected(rejection),
+        };
+        let change = Change {
+            key: open.key.clone(),
+            action,
+            changed_at: None,
+        };
+        let context = Context {
+            model: self.model,
+            document_type,
+            policy: Policy::ClientWins,
+            identity: &self.request.identity,
+            grants,
+            client: None,
+            mutation: None,
+            now: self.now,
+            version_floor: self.world.loaded.version_floor,
+        };
+        if let Some(problem) = self.world.withheld(&open.key) {
+            return Verdict::rejected(decide::withheld(&context, entry, &change, problem));
+        }
+        match (decide::decide(&context, entry, &change), self.refused) {
+            (Decision::Write { .. }, Some(rejection)) => Verdict::rejected(rejection.clone()),
+            (Decision::Write { entry: next, .. }, None) => {
+                let verdict = Verdict::of(Status::Applied, Some(next.version), None);
+                self.world.write(Arc::new(*next), entry);
+                verdict
+            }
+            (Decision::Reject(rejection), _) => Verdict::rejected(rejection),
+            (Decision::Keep { .. } | Decision::Ask(_), _) => {
+                Verdict::of(Status::Applied, version, None)
+            }
+        }
+    }
+
+    /// What the resolution does to the document; nothing where it is to stay as it is.
+    fn action(
+        &self,
+        open: &OpenConflict,
+        entry: Option<&Entry>,
+    ) -> Result<Option<Action>, Rejection> {
+        let base = self.request.base;
+        let living = entry.filter(|entry| !entry.is_deleted());
+        let wanted = match (&self.request.resolution, &open.held.mine) {
+            (Resolution::Theirs, _) => return Ok(None),
+            (Resolution::Delete, _) | (Resolution::Mine, Mine::Deleted) => {
+                return Ok(living.map(|_| Action::Delete { base }));
+            }
+            (Resolution::Mine, Mine::Created(document)) if living.is_some() => {
+                self.whole(&open.key, document)
+            }
+            (Resolution::Mine, Mine::Created(document) | Mine::Changed(document)) => {
+                document.clone()
+            }
+            (Resolution::Edited(type_name, fields), _) if *type_name == open.key.type_name => {
+                fields.clone()?
+            }
+            (Resolution::Edited(..), _) => {
+                let message = format!("the conflict is about a {}", open.key.type_name);
+                return Err(Rejection::new(RejectionCode::InvalidValue, message));
+            }
+        };
+        if living.is_some() {
+            return Ok(Some(Action::Update {
+                base,
+                set: wanted,
+                seen: None,
+            }));
+        }
+        Ok(Some(Action::Create {
+            document: self.anew(open, wanted),
+            base: Some(base),
+        }))
+    }
+
+    /// A created document takes the other's place whole: what it does not name is cleared.
+    fn whole(&self, key: &DocumentKey, document: &Document) -> Document {
+        let document_type = self.model.document_type(key.type_name.as_str());
+        let fields = document_type.into_iter().flat_map(|ty| &ty.fields);
+        let cleared = fields.filter(|field| !field.read_only && !field.ty.required);
+        let mut whole: Document = cleared
+            .map(|field| (field.name.clone(), crate::value::Value::Null))
+            .collect();
+        whole.extend(document.clone());
+        whole
+    }
+
+    /// The document has been deleted: what is known of it is what the conflict has kept, and what is wanted.
+    fn anew(&self, open: &OpenConflict, wanted: Document) -> Document {
+        let document_type = self.model.document_type(open.key.type_name.as_str());
+        let settable = |name: &String| {
+            let field = document_type.and_then(|ty| ty.field(name));
+            field.is_some_and(|field| !field.read_only)
+        };
+        let sides = [&open.theirs, &open.held.base];
+        let mut document: Document = sides.into_iter().flatten().flatten().fold(
+            Document::new(),
+            |mut document, (name, value)| {
+                document.insert(name.clone(), value.clone());
+                document
+            },
+        );
+        document.extend(open.held.mine.document().cloned().unwrap_or_default());
+        document.extend(wanted);
+        document.retain(|name, _| settable(name));
+        document
+    }
+
+    fn settle(&mut self, key: &DocumentKey, verdict: &Verdict) {
+        let settlement = Settlement {
+            id: self.request.conflict.clone(),
+            key: key.clone(),
+            user: self.request.identity.user.clone(),
+            hash: self.hash(),
+            outcome: verdict.remembered(),
+            at: self.now,
+        };
+        self.world.keep(InboxRecord::Settled(Arc::new(settlement)));
+    }
+
+    fn hash(&self) -> [u8; 32] {
+        let bytes = serde_json::to_vec(&(self.request.base, &self.request.resolution))
+            .expect("documents hold string keys and finite numbers, which JSON can write");
+        Sha256::digest(&bytes).into()
+    }
+
+    fn answer(&self, push: &PushRequest, verdict: Verdict, duplicate: bool) -> PushOutcome {
+        let decided = Decided {
+            verdicts: vec![verdict],
+            duplicate,
+            last: None,
+        };
+        self.world.answer(push, decided)
+    }
+
+    /// The resolution as a push that touches the document, which is what answers are made for.
+    fn as_push(&self, key: &DocumentKey) -> PushRequest {
+        let change = Change {
+            key: key.clone(),
+            action: Action::Delete {
+                base: self.request.base,
+            },
+            changed_at: None,
+        };
+        let push = Push {
+            client: None,
+            changes: vec![Submission {
+                type_name: key.type_name.clone(),
+                id: key.id.to_string(),
+                change: Ok(change),
+            }],
+            atomic: false,
+            policy: None,
+            epoch: None,
+        };
+        PushRequest {
+            identity: Arc::clone(&self.request.identity),
+            claim_grants: Arc::clone(&self.request.claim_grants),
+            hash: PushHash::of(&push),
+            push,
+            advice: Vec::new(),
+        }
+    }
+}

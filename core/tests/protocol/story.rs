@@ -1,0 +1,325 @@
+//! A random history: clients, a store, and the messages between them, which come late, twice or never.
+//!
+//! What must be true of every such history is said in [`crate::convergence`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+use tidegate_core::{
+    id::ConflictId,
+    outcome::Status,
+    push::{Advice, Answer, PushAnswer, PushRefusal, Resolution},
+};
+
+use crate::{
+    client::{Client, Edit, Flight},
+    drafts::{Draft, create, delete, key, update},
+    senders::anonymously,
+    store::{Page, Store},
+};
+
+const USERS: [&str; 3] = ["alice", "bob", "carol"];
+const RULES: [&str; 8] = [
+    "MERGE/SERVER_WINS",
+    "SERVER_WINS",
+    "CLIENT_WINS",
+    "LAST_WRITE_WINS",
+    "MANUAL",
+    "MERGE/MANUAL",
+    "WEBHOOK/MANUAL",
+    "WEBHOOK/LAST_WRITE_WINS",
+];
+const DOCUMENTS: [&str; 2] = ["x", "y"];
+const TEAMS: [&str; 2] = ["red", "blue"];
+/// More pages than any of these histories has changes.
+pub(crate) const PAGES_MAX: usize = 200;
+
+/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same on every machine.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % bound as u64).expect("it is below a usize")
+    }
+
+    fn one_of<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len())]
+    }
+}
+
+/// A client with what is on its way to it.
+pub(crate) struct Device {
+    pub(crate) client: Client,
+    pub(crate) page: Option<(Page, u32)>,
+    replies: Vec<PushAnswer>,
+}
+
+impl Device {
+    pub(crate) fn new(user: &'static str) -> Self {
+        Self {
+            client: Client::new(user),
+            page: None,
+            replies: Vec::new(),
+        }
+    }
+}
+
+/// What took effect in one history of the store.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ledger {
+    /// The edits that were applied.
+    applied: BTreeSet<u32>,
+    /// The conflicts that were opened and not resolved.
+    pub(crate) open: BTreeSet<ConflictId>,
+}
+
+pub(crate) struct Story {
+    random: Random,
+    pub(crate) store: Store,
+    pub(crate) devices: Vec<Device>,
+    /// What took effect in the store's present history.
+    pub(crate) ledger: Ledger,
+    backup: Option<(Store, Ledger)>,
+    members: BTreeMap<&'static str, Vec<&'static str>>,
+    pub(crate) tick: u32,
+    epochs: u32,
+}
+
+impl Story {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut random = Random(seed);
+        let mut store = Store::new(random.one_of(&RULES));
+        let clients = 2 + random.below(2);
+        let members: BTreeMap<_, _> = USERS.iter().map(|user| (*user, TEAMS.to_vec())).collect();
+        members
+            .iter()
+            .for_each(|(user, teams)| store.teams(user, teams));
+        Self {
+            devices: USERS[..clients]
+                .iter()
+                .map(|user| Device::new(user))
+                .collect(),
+            random,
+            store,
+            ledger: Ledger::default(),
+            backup: None,
+            members,
+            tick: 0,
+            epochs: 1,
+        }
+    }
+
+    pub(crate) fn step(&mut self) {
+        self.tick += 1;
+        let device = self.random.below(self.devices.len());
+        match self.random.below(32) {
+            0..8 => self.edit(device),
+            8..12 => self.send(device),
+            12 => self.retry(device),
+            13..17 => self.hear(device),
+            17..20 => self.pull(device),
+            20..22 => self.request_page(device),
+            22..24 => self.apply_page(device),
+            24 => self.devices[device].page = None,
+            25 | 26 => self.store.collect(),
+            27 => self.toggle(device),
+            28 => self.resolve(device),
+            29 => self.write_anonymously(),
+            30 => self.backup = Some((self.store.clone(), self.ledger.clone())),
+            _ => match self.random.below(8) {
+                0..2 => self.restore(),
+                2 => self.rotate(),
+                _ => {}
+            },
+        }
+    }
+
+    fn edit(&mut self, device: usize) {
+        let client = &self.devices[device].client;
+        let (id, team) = (self.random.one_of(&DOCUMENTS), self.random.one_of(&TEAMS));
+        let base = client.base(id);
+        let draft = match self.random.below(4) {
+            _ if !client.shows(id) => create(
+                id,
+                json!({ "audience": format!("team:{team}"), "title": self.tick.to_string() }),
+            ),
+            0 => delete(id, base),
+            1 => update(id, base, json!({ "audience": format!("team:{team}") })),
+            2 => update(id, base, json!({ "tags": [self.tick.to_string()] }))
+                .seeing(json!({ "tags": [] })),
+            _ => update(id, base, json!({ "title": self.tick.to_string() })),
+        };
+        self.devices[device].client.outbox.push(Edit {
+            number: self.tick,
+            draft,
+        });
+    }
+
+    fn send(&mut self, device: usize) {
+        let (count, atomic) = (1 + self.random.below(2), self.random.below(4) == 0);
+        if self.devices[device].client.send(count, atomic).is_some() && self.random.below(5) > 0 {
+            self.retry(device);
+        }
+    }
+
+    /// Sends the push under way, once more or at last; the answer may be lost.
+    pub(crate) fn retry(&mut self, device: usize) {
+        let Some(flight) = self.devices[device].client.flight.clone() else {
+            return;
+        };
+        let drafts: Vec<Draft> = flight.edits.iter().map(|edit| edit.draft.clone()).collect();
+        let answer = self.push(&flight, &drafts);
+        self.enter(&flight, &answer);
+        if self.random.below(4) > 0 {
+            self.devices[device].replies.push(answer);
+        }
+    }
+
+    /// The application answers what it is asked, or does not.
+    fn push(&mut self, flight: &Flight, drafts: &[Draft]) -> PushAnswer {
+        let mut advice = Vec::new();
+        loop {
+            match self.store.advised(&flight.sender, drafts, &advice) {
+                Err(PushRefusal::Asks(questions)) => {
+                    let answers = [Answer::Current, Answer::Incoming, Answer::None];
+                    advice.extend(questions.iter().map(|question| Advice {
+                        change: question.change,
+                        version: Some(question.version),
+                        answer: answers[self.random.below(3)].clone(),
+                    }));
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Somebody makes something of a conflict that they can see.
+    fn resolve(&mut self, device: usize) {
+        let user = self.devices[device].client.user;
+        let grants = self.store.grants(user);
+        let mut conflicts = self.store.conflicts();
+        let Some(conflict) = conflicts.find(|conflict| conflict.is_open_to(&grants)) else {
+            return;
+        };
+        let (id, entry) = (conflict.id.clone(), self.store.entry(&conflict.key));
+        let version = entry.map_or(0, |entry| entry.version.0);
+        let resolutions = [Resolution::Mine, Resolution::Theirs, Resolution::Delete];
+        let resolution = resolutions[self.random.below(3)].clone();
+        drop(conflicts);
+        let answer = self.store.resolve(user, &id, version, resolution.clone());
+        let outcome = answer.expect("it was visible").outcomes.remove(0);
+        if outcome.status == Status::Applied {
+            assert!(self.ledger.open.remove(&id), "{id} was resolved twice");
+            let again = self.store.resolve(user, &id, version, resolution);
+            assert!(again.is_ok_and(|answer| answer.duplicate));
+        }
+    }
+
+    fn enter(&mut self, flight: &Flight, answer: &PushAnswer) {
+        let Some(answer) = answer.as_ref().ok().filter(|answer| !answer.duplicate) else {
+            return;
+        };
+        for (edit, outcome) in flight.edits.iter().zip(&answer.outcomes) {
+            self.ledger.open.extend(outcome.inbox.clone());
+            if matches!(outcome.status, Status::Applied | Status::Merged) {
+                assert!(
+                    self.ledger.applied.insert(edit.number),
+                    "{edit:?} was applied twice"
+                );
+            }
+        }
+    }
+
+    /// Hears one of the answers on their way; the others then belong to a push that is settled.
+    pub(crate) fn hear(&mut self, device: usize) {
+        let Device {
+            client, replies, ..
+        } = &mut self.devices[device];
+        if !replies.is_empty() {
+            let reply = replies.swap_remove(self.random.below(replies.len()));
+            replies.clear();
+            client.hear(reply, self.tick);
+        }
+    }
+
+    fn request_page(&mut self, device: usize) {
+        let Device { client, page, .. } = &mut self.devices[device];
+        if page.is_none() {
+            *page = Some((
+                self.store.page(client.user, client.token.as_deref(), 1),
+                self.tick,
+            ));
+        }
+    }
+
+    fn apply_page(&mut self, device: usize) {
+        let Device { client, page, .. } = &mut self.devices[device];
+        if let Some((page, requested)) = page.take() {
+            client.apply(page, requested);
+        }
+    }
+
+    fn toggle(&mut self, device: usize) {
+        let (user, team) = (self.devices[device].client.user, self.random.one_of(&TEAMS));
+        let teams = self.members.entry(user).or_default();
+        match teams.iter().position(|held| *held == team) {
+            Some(i) => drop(teams.remove(i)),
+            None => teams.push(team),
+        }
+        self.store.teams(user, teams);
+    }
+
+    fn write_anonymously(&mut self) {
+        let (id, team) = (self.random.one_of(&DOCUMENTS), self.random.one_of(&TEAMS));
+        let base = self
+            .store
+            .entry(&key("Task", id))
+            .map_or(0, |entry| entry.version.0);
+        let audience = json!({ "audience": format!("team:{team}") });
+        let draft = match self.random.below(3) {
+            0 => delete(id, base),
+            1 => update(id, base, audience),
+            _ => create(id, audience),
+        };
+        let answer = self.store.push(&anonymously("carol"), &[draft]);
+        let outcomes = answer.into_iter().flat_map(|answer| answer.outcomes);
+        self.ledger
+            .open
+            .extend(outcomes.filter_map(|outcome| outcome.inbox));
+    }
+
+    fn restore(&mut self) {
+        if let Some((store, ledger)) = self.backup.take() {
+            (self.store, self.ledger) = (store, ledger);
+            self.members
+                .iter()
+                .for_each(|(user, teams)| self.store.teams(user, teams));
+            self.rotate();
+        }
+    }
+
+    fn rotate(&mut self) {
+        self.epochs += 1;
+        self.store.rotate(&format!("e{}", self.epochs));
+    }
+
+    pub(crate) fn pull(&mut self, device: usize) {
+        self.apply_page(device);
+        for _ in 0..PAGES_MAX {
+            self.tick += 1;
+            self.request_page(device);
+            let has_more = self.devices[device]
+                .page
+                .as_ref()
+                .is_some_and(|(page, _)| page.has_more);
+            self.apply_page(device);
+            if !has_more {
+                return;
+            }
+        }
+        panic!("the pull does not end");
+    }
+}

@@ -1,0 +1,222 @@
+//! The inbox in the file: one row for each conflict, and rows that name the open ones by scope and by document.
+//!
+//! What a conflict is, and when it is settled, is the core's to say.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Bound,
+    sync::Arc,
+};
+
+use redb::{ReadableTable, Table, WriteTransaction};
+use tidegate_core::{
+    id::{ConflictId, DocumentKey, Scope},
+    inbox::{InboxPosition, InboxRecord, OpenConflict},
+    transaction::{Expired, Writes},
+    value::Timestamp,
+};
+
+use super::{
+    tables::{CONFLICTS, DISPUTED, INBOX, SETTLED, names},
+    view::{View, expect_ascending, unreadable},
+};
+use crate::store::{InboxRange, StoreError, codec};
+
+impl View {
+    pub(super) fn conflict(&self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
+        self.watched(|transaction| {
+            let table = transaction.open_table(CONFLICTS)?;
+            let row = table.get(id.as_str())?;
+            row.map(|row| decode(row.value())).transpose()
+        })
+    }
+
+    pub(super) fn records(
+        &self,
+        ids: &BTreeSet<ConflictId>,
+    ) -> Result<HashMap<ConflictId, InboxRecord>, StoreError> {
+        let found = ids.iter().filter_map(|id| {
+            let record = self.conflict(id).transpose()?;
+            Some(record.map(|record| (id.clone(), record)))
+        });
+        found.collect()
+    }
+
+    pub(super) fn conflicts(
+        &self,
+        range: &InboxRange,
+    ) -> Result<Vec<Arc<OpenConflict>>, StoreError> {
+        let mut places = BTreeSet::new();
+        for scope in &range.scopes {
+            places.extend(self.places(scope, range)?);
+            while places.len() > range.limit {
+                places.pop_last();
+            }
+        }
+        let conflicts = places
+            .into_iter()
+            .map(|place| match self.conflict(&place.id)? {
+                Some(InboxRecord::Open(open)) => Ok(open),
+                _ => Err(lost(&place.id)),
+            });
+        conflicts.collect()
+    }
+
+    /// The first conflicts of one scope behind the reader.
+    fn places(&self, scope: &Scope, range: &InboxRange) -> Result<Vec<InboxPosition>, StoreError> {
+        let scope = scope.as_str();
+        self.watched(|transaction| {
+            let table = transaction.open_table(INBOX)?;
+            let start = match &range.after {
+                Some(after) => Bound::Excluded((scope, after.opened_at.ms(), after.id.as_str())),
+                None => Bound::Included((scope, i64::MIN, "")),
+            };
+            let mut places: Vec<InboxPosition> = Vec::new();
+            for row in table.range((start, Bound::Unbounded))?.take(range.limit) {
+                let (key, ()) = row.map(|(key, value)| (key, value.value()))?;
+                let (of_scope, at, id) = key.value();
+                if of_scope != scope {
+                    break;
+                }
+                let place = InboxPosition {
+                    opened_at: Timestamp::from_ms(at).map_err(unreadable)?,
+                    id: ConflictId::new(id).map_err(unreadable)?,
+                };
+                expect_ascending(places.last().is_none_or(|last| *last < place))?;
+                places.push(place);
+            }
+            Ok(places)
+        })
+    }
+
+    pub(super) fn forgettable(&self, expired: Expired) -> Result<Vec<ConflictId>, StoreError> {
+        self.watched(|transaction| {
+            let table = transaction.open_table(SETTLED)?;
+            let old = table.range(..(expired.before.ms(), ""))?;
+            old.take(expired.limit)
+                .map(|row| {
+                    let (key, _) = row?;
+                    let (_, id) = key.value();
+                    ConflictId::new(id).map_err(unreadable)
+                })
+                .collect()
+        })
+    }
+}
+
+/// Moves, writes and forgets what a commit says; returns the scopes whose inboxes are others now.
+pub(super) fn write(
+    transaction: &WriteTransaction,
+    writes: &Writes,
+) -> Result<BTreeSet<Scope>, StoreError> {
+    let mut tables = Tables {
+        conflicts: transaction.open_table(CONFLICTS)?,
+        inbox: transaction.open_table(INBOX)?,
+        disputed: transaction.open_table(DISPUTED)?,
+        settled: transaction.open_table(SETTLED)?,
+        touched: BTreeSet::new(),
+    };
+    for (key, scope) in writes.moves() {
+        tables.move_all(key, scope)?;
+    }
+    for record in &writes.inbox {
+        tables.remove(record.id())?;
+        tables.place(record)?;
+    }
+    for id in &writes.forgotten {
+        tables.remove(id)?;
+    }
+    Ok(tables.touched)
+}
+
+struct Tables<'t> {
+    conflicts: Table<'t, &'static str, &'static [u8]>,
+    inbox: Table<'t, (&'static str, i64, &'static str), ()>,
+    disputed: Table<'t, (&'static str, &'static str, &'static str), ()>,
+    settled: Table<'t, (i64, &'static str), ()>,
+    /// The scopes of open conflicts that came or went.
+    touched: BTreeSet<Scope>,
+}
+
+impl Tables<'_> {
+    /// A document's open conflicts go where it goes.
+    fn move_all(&mut self, key: &DocumentKey, scope: &Scope) -> Result<(), StoreError> {
+        for id in self.disputes_of(key)? {
+            if let Some(InboxRecord::Open(open)) = self.remove(&id)? {
+                let moved = OpenConflict {
+                    scope: scope.clone(),
+                    ..OpenConflict::clone(&open)
+                };
+                self.place(&InboxRecord::Open(moved.into()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn disputes_of(&self, key: &DocumentKey) -> Result<Vec<ConflictId>, StoreError> {
+        let (type_name, id) = names(key);
+        let mut conflicts = Vec::new();
+        for row in self.disputed.range((type_name, id, "")..)? {
+            let (key, _) = row?;
+            let (of_type, of_id, conflict) = key.value();
+            if (of_type, of_id) != (type_name, id) {
+                break;
+            }
+            let conflict = ConflictId::new(conflict).map_err(unreadable)?;
+            expect_ascending(conflicts.last().is_none_or(|last| *last < conflict))?;
+            conflicts.push(conflict);
+        }
+        Ok(conflicts)
+    }
+
+    fn place(&mut self, record: &InboxRecord) -> Result<(), StoreError> {
+        let bytes = codec::encode_record(record);
+        let bytes = bytes.map_err(|error| StoreError::Undecided(error.to_string()))?;
+        let id = record.id().as_str();
+        self.conflicts.insert(id, bytes.as_bytes())?;
+        match record {
+            InboxRecord::Open(open) => {
+                let (type_name, document) = names(&open.key);
+                self.inbox
+                    .insert((open.scope.as_str(), open.opened_at.ms(), id), ())?;
+                self.disputed.insert((type_name, document, id), ())?;
+                self.touched.insert(open.scope.clone());
+            }
+            InboxRecord::Settled(settled) => {
+                self.settled.insert((settled.at.ms(), id), ())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a conflict away with every row that names it.
+    fn remove(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
+        let row = self.conflicts.remove(id.as_str())?;
+        let Some(record) = row.map(|row| decode(row.value())).transpose()? else {
+            return Ok(None);
+        };
+        match &record {
+            InboxRecord::Open(open) => {
+                let (type_name, document) = names(&open.key);
+                let place = (open.scope.as_str(), open.opened_at.ms(), id.as_str());
+                self.inbox.remove(place)?;
+                self.disputed.remove((type_name, document, id.as_str()))?;
+                self.touched.insert(open.scope.clone());
+            }
+            InboxRecord::Settled(settled) => {
+                self.settled.remove((settled.at.ms(), id.as_str()))?;
+            }
+        }
+        Ok(Some(record))
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<InboxRecord, StoreError> {
+    codec::decode_record(bytes).map_err(unreadable)
+}
+
+fn lost(id: &ConflictId) -> StoreError {
+    StoreError::Corrupt(format!(
+        "the inbox names {id}, and there is no such conflict"
+    ))
+}

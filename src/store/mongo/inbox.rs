@@ -1,0 +1,151 @@
+//! The inbox in its collection: what is read of it within a session, and the statements that a commit adds.
+//!
+//! An open conflict names the scope its document is in, so that an inbox is one walk along an index; a commit that moves
+//! the document moves it too.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use mongodb::{
+    bson::{DateTime, Document, RawDocument, doc, raw::cstr, rawdoc},
+    options::FindOptions,
+};
+use tidegate_core::{
+    id::{ConflictId, DocumentKey},
+    inbox::{InboxRecord, OpenConflict},
+    transaction::{Expired, Writes},
+};
+
+use super::{
+    failure::Failure,
+    places::entry_id,
+    reader::{KEYS_MAX, Reader},
+    write::{Plan, Verb, undecided},
+};
+use crate::store::{InboxRange, StoreError, codec};
+
+impl Reader<'_> {
+    pub(super) async fn records(
+        &mut self,
+        ids: &BTreeSet<ConflictId>,
+    ) -> Result<HashMap<ConflictId, InboxRecord>, Failure> {
+        let base = self.base;
+        let ids = ids.iter().map(|id| id.as_str().to_owned());
+        let found = self.by_ids(&base.places.conflicts, ids).await?;
+        let records = found.iter().map(|raw| {
+            let record = record(raw)?;
+            Ok((record.id().clone(), record))
+        });
+        records.collect()
+    }
+
+    /// Those of these documents that have open conflicts.
+    pub(super) async fn disputed(
+        &mut self,
+        keys: &BTreeSet<DocumentKey>,
+    ) -> Result<BTreeSet<DocumentKey>, Failure> {
+        let base = self.base;
+        let keys: Vec<String> = keys.iter().map(entry_id).collect();
+        let mut disputed = BTreeSet::new();
+        for keys in keys.chunks(KEYS_MAX) {
+            let filter = doc! { "d": { "$in": keys } };
+            let names = doc! { "t": 1, "i": 1 };
+            let options = FindOptions::builder().projection(names).build();
+            for raw in self.find(&base.places.conflicts, filter, options).await? {
+                disputed.insert(codec::document_key(&raw)?);
+            }
+        }
+        Ok(disputed)
+    }
+
+    /// Open conflicts of these scopes, the oldest first.
+    pub(super) async fn conflicts(
+        &mut self,
+        range: &InboxRange,
+    ) -> Result<Vec<Arc<OpenConflict>>, Failure> {
+        let base = self.base;
+        let scopes: Vec<&str> = range.scopes.iter().map(|scope| scope.as_str()).collect();
+        let mut filter = doc! { "s": { "$in": scopes } };
+        if let Some(after) = &range.after {
+            let at = DateTime::from_millis(after.opened_at.ms());
+            let later = doc! { "at": { "$gt": at } };
+            let behind = doc! { "at": at, "_id": { "$gt": after.id.as_str() } };
+            filter.insert("$or", [later, behind]);
+        }
+        let options = FindOptions::builder()
+            .sort(doc! { "at": 1, "_id": 1 })
+            .limit(i64::try_from(range.limit).unwrap_or(i64::MAX))
+            .build();
+        let found = self.find(&base.places.conflicts, filter, options).await?;
+        let open = found.iter().map(|raw| match record(raw)? {
+            InboxRecord::Open(open) => Ok(open),
+            InboxRecord::Settled(settled) => Err(Failure::Final(StoreError::Corrupt(format!(
+                "the settled conflict {} stands in a scope",
+                settled.id
+            )))),
+        });
+        open.collect()
+    }
+
+    /// Conflicts that were settled long ago, the oldest first.
+    pub(super) async fn forgettable(
+        &mut self,
+        expired: Expired,
+    ) -> Result<Vec<ConflictId>, Failure> {
+        let base = self.base;
+        let before = DateTime::from_millis(expired.before.ms());
+        let options = FindOptions::builder()
+            .sort(doc! { "x": 1 })
+            .limit(i64::try_from(expired.limit.max(1)).unwrap_or(i64::MAX))
+            .build();
+        let filter = doc! { "x": { "$lt": before } };
+        let found = self.find(&base.places.conflicts, filter, options).await?;
+        let ids = found.iter().map(|raw| Ok(record(raw)?.id().clone()));
+        ids.collect()
+    }
+}
+
+impl Plan<'_> {
+    /// Moves, writes and forgets conflicts.
+    pub(super) fn add_inbox(
+        &mut self,
+        writes: &Writes,
+        disputed: &BTreeSet<DocumentKey>,
+    ) -> Result<(), Failure> {
+        let collection = &self.base.places.conflicts;
+        for (key, scope) in writes.moves().filter(|(key, _)| disputed.contains(key)) {
+            let moved = rawdoc! { "$set": { "s": scope.as_str() } };
+            let update = rawdoc! { "q": { "d": entry_id(key) }, "u": moved, "multi": true };
+            self.push(Verb::Move, collection, update, None);
+        }
+        for record in &writes.inbox {
+            let mut document = codec::encode_record(record).map_err(undecided)?;
+            if let InboxRecord::Open(open) = record {
+                document.append(cstr!("d"), entry_id(&open.key));
+            }
+            let id = record.id().as_str();
+            let update = rawdoc! { "q": { "_id": id }, "u": document, "upsert": true };
+            self.push(Verb::Update, collection, update, None);
+        }
+        for id in &writes.forgotten {
+            let delete = rawdoc! { "q": { "_id": id.as_str() }, "limit": 1 };
+            self.push(Verb::Delete, collection, delete, None);
+        }
+        Ok(())
+    }
+}
+
+/// The keys of the indexes: an inbox by scope, the conflicts of a document, and those settled, the oldest first.
+pub(super) fn indexes() -> [(Document, bool); 3] {
+    [
+        (doc! { "s": 1, "at": 1, "_id": 1 }, false),
+        (doc! { "d": 1 }, true),
+        (doc! { "x": 1 }, true),
+    ]
+}
+
+fn record(raw: &RawDocument) -> Result<InboxRecord, Failure> {
+    Ok(codec::decode_record(raw.as_bytes())?)
+}

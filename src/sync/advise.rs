@@ -1,0 +1,153 @@
+//! Asking the application about the changes of a push, outside any transaction, and what its answers mean.
+//!
+//! How it is reached is `webhook`'s; when it is asked, and what an answer does, is the core's.
+
+use futures_util::future::join_all;
+use serde_json::{Map, Value as Json, json};
+use tidegate_core::{
+    inbox::Mine,
+    model::DocumentType,
+    push::{Advice, Answer, PushOutcome, PushRefusal, PushRequest, Question},
+    value::{
+        Document, check,
+        json::{decode_fields, encode_fields},
+    },
+};
+
+use super::{SyncError, SyncService};
+use crate::webhook::WebhookRequest;
+
+/// How often a push may ask. A question is asked again when the document has moved on meanwhile; after so many rounds the
+/// model's `overlap` decides.
+const ROUNDS_MAX: usize = 5;
+
+impl SyncService {
+    /// Sends a push, and again with the application's answers for as long as it asks. Only the client that waits for this
+    /// push is held up.
+    pub(super) async fn send_advised(
+        &self,
+        mut request: PushRequest,
+    ) -> Result<PushOutcome, SyncError> {
+        for _ in 0..ROUNDS_MAX {
+            match self.pushes.send(request.clone()).await? {
+                Err(PushRefusal::Asks(questions)) => {
+                    let advice = self.advise(&request, &questions).await;
+                    request.advice.extend(advice);
+                }
+                answer => return Ok(answer?),
+            }
+        }
+        request
+            .advice
+            .extend((0..request.push.changes.len()).map(|change| Advice {
+                change,
+                version: None,
+                answer: Answer::None,
+            }));
+        Ok(self.pushes.send(request).await??)
+    }
+
+    async fn advise(&self, request: &PushRequest, questions: &[Question]) -> Vec<Advice> {
+        let advice = questions.iter().map(async |question| Advice {
+            change: question.change,
+            version: Some(question.version),
+            answer: self.ask(request, question).await,
+        });
+        join_all(advice).await
+    }
+
+    /// An answer that cannot be used is none, and the log says why.
+    async fn ask(&self, request: &PushRequest, question: &Question) -> Answer {
+        let unusable = |reason: String| {
+            let webhook = &question.webhook;
+            tracing::warn!(%webhook, document = %question.key, %reason, "a webhook has not decided");
+            Answer::None
+        };
+        let Some(document_type) = self.model.document_type(question.key.type_name.as_str()) else {
+            return Answer::None;
+        };
+        let body = self.body(request, question, document_type);
+        let asked = WebhookRequest {
+            webhook: question.webhook.clone(),
+            id: id(request, question),
+            now_ms: self.now().ms(),
+            body: body.to_string().into_bytes(),
+        };
+        match self.webhooks.ask(&asked).await {
+            Err(error) => unusable(error.to_string()),
+            Ok(bytes) => self
+                .read_answer(document_type, &bytes)
+                .unwrap_or_else(unusable),
+        }
+    }
+
+    fn body(
+        &self,
+        request: &PushRequest,
+        question: &Question,
+        document_type: &DocumentType,
+    ) -> Json {
+        let fields = |document: Option<&Document>| {
+            document.map(|document| encode_fields(&self.model, &document_type.fields, document))
+        };
+        let change = match question.held.mine {
+            Mine::Created(_) => "CREATE",
+            Mine::Changed(_) => "UPDATE",
+            Mine::Deleted => "DELETE",
+        };
+        json!({
+            "type": question.key.type_name.as_str(),
+            "id": question.key.id.as_str(),
+            "change": change,
+            "fields": question.held.fields,
+            "base": fields(question.held.base.as_ref()),
+            "current": fields(question.current.as_ref()),
+            "currentVersion": question.version.0,
+            "incoming": fields(question.held.mine.document()),
+            "user": request.identity.user.as_str(),
+        })
+    }
+
+    /// `"current"`, `"incoming"`, or the fields to write, which are judged like those of a client.
+    fn read_answer(&self, document_type: &DocumentType, bytes: &[u8]) -> Result<Answer, String> {
+        match serde_json::from_slice(bytes) {
+            Ok(Json::String(side)) if side == "current" => Ok(Answer::Current),
+            Ok(Json::String(side)) if side == "incoming" => Ok(Answer::Incoming),
+            Ok(Json::Object(fields)) => self
+                .read_fields(document_type, fields)
+                .map(Answer::Document),
+            _ => {
+                Err("its answer is neither \"current\", nor \"incoming\", nor an object".to_owned())
+            }
+        }
+    }
+
+    fn read_fields(
+        &self,
+        document_type: &DocumentType,
+        fields: Map<String, Json>,
+    ) -> Result<Document, String> {
+        let document = decode_fields(&self.model, &document_type.fields, fields)
+            .map_err(|error| error.to_string())?;
+        for (name, value) in &document {
+            let Some(field) = document_type.field(name).filter(|field| !field.read_only) else {
+                return Err(format!("{name}: the field is read-only"));
+            };
+            check::check_value(&self.model, field, value, name)
+                .map_err(|error| error.to_string())?;
+        }
+        Ok(document)
+    }
+}
+
+/// The same question, asked again because the answer was lost, has the same id.
+fn id(request: &PushRequest, question: &Question) -> String {
+    let push: String = request
+        .hash
+        .0
+        .iter()
+        .take(12)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("conflict_{push}_{}_{}", question.change, question.version.0)
+}

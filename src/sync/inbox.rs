@@ -1,0 +1,359 @@
+//! `conflicts` and `resolveConflict`: the inbox, as far as a caller may see it, and its live form.
+//!
+//! What goes into the inbox is decided with pushes, and how a conflict is resolved by the core.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::{Stream, stream};
+use tidegate_core::{
+    change::{BaseVersion, Rejection},
+    entry::Entry,
+    grant::Grants,
+    id::{ConflictId, DocumentKey, Scope, Version},
+    inbox::{InboxPosition, InboxRecord, OpenConflict},
+    push::{self, PushOutcome, PushRefusal, Resolution, ResolveRequest},
+    transaction::Loaded,
+    value::{Document, Timestamp, document_bytes},
+};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::{sleep, timeout},
+};
+
+use super::{Caller, SyncError, SyncService, in_time, live::EXPIRY_GRACE};
+use crate::store::{InboxRange, Snapshot, StoreError};
+
+/// The most conflicts a page may be asked for.
+const PAGE_MAX: usize = 100;
+
+/// So many are read at a time: each may hold three whole documents.
+const BATCH: usize = 10;
+
+/// A page ends after so many, be they for the caller's eyes or not.
+const EXAMINED_MAX: usize = 1_000;
+
+/// Which part of the inbox is asked for.
+#[derive(Debug, Clone)]
+pub struct InboxRequest {
+    first: usize,
+    after: Option<InboxPosition>,
+}
+
+impl InboxRequest {
+    /// Reads what a client sent.
+    ///
+    /// # Errors
+    /// [`SyncError::Limit`] or [`SyncError::Cursor`].
+    pub fn new(first: i64, after: Option<&str>) -> Result<Self, SyncError> {
+        let wanted = usize::try_from(first).ok();
+        let first = wanted
+            .filter(|first| (1..=PAGE_MAX).contains(first))
+            .ok_or(SyncError::Limit {
+                argument: "first",
+                limit: first,
+                max: PAGE_MAX,
+            })?;
+        let after = after.map(|cursor| decode(cursor).ok_or(SyncError::Cursor));
+        Ok(Self {
+            first,
+            after: after.transpose()?,
+        })
+    }
+}
+
+/// A part of the inbox, the oldest conflicts first.
+#[derive(Debug, Clone)]
+pub struct InboxPage {
+    /// The conflicts.
+    pub entries: Vec<InboxEntry>,
+    /// Whether there may be more behind them.
+    pub has_more: bool,
+    /// Where the page ends; none where it is empty and the last.
+    pub end: Option<String>,
+    /// The scopes whose conflicts it would show.
+    scopes: BTreeSet<Scope>,
+}
+
+/// A conflict, and its document as it is now.
+#[derive(Debug, Clone)]
+pub struct InboxEntry {
+    /// The conflict.
+    pub conflict: Arc<OpenConflict>,
+    /// The document's entry, if it still has one.
+    pub entry: Option<Arc<Entry>>,
+}
+
+impl InboxEntry {
+    /// Where it stands, for [`InboxRequest::new`].
+    pub fn cursor(&self) -> String {
+        encode(&InboxPosition::from(self.conflict.as_ref()))
+    }
+
+    /// The document's version now, 0 if it has none.
+    pub fn version(&self) -> Version {
+        let entry = self.entry.as_ref();
+        entry.map_or(Version::NONE, |entry| entry.version)
+    }
+}
+
+impl SyncService {
+    /// The conflicts the caller may resolve, the oldest first.
+    ///
+    /// # Errors
+    /// [`SyncError::Store`] or [`SyncError::Busy`].
+    pub async fn conflicts(
+        &self,
+        caller: &Caller,
+        request: &InboxRequest,
+    ) -> Result<InboxPage, SyncError> {
+        in_time(async {
+            let mut snapshot = self.store.snapshot().await?;
+            let grants = self.grants(caller, snapshot.as_mut()).await?;
+            let mut reading = Reading {
+                bytes_left: self.limits.page_bytes,
+                request,
+                range: InboxRange {
+                    scopes: grants.writable().cloned().collect(),
+                    after: request.after.clone(),
+                    limit: BATCH,
+                },
+                grants: &grants,
+                entries: Vec::new(),
+            };
+            let has_more = reading.read(snapshot.as_mut()).await?;
+            Ok(reading.into_page(has_more))
+        })
+        .await
+    }
+
+    /// Resolves a conflict, or tells what became of the same resolution before.
+    ///
+    /// # Errors
+    /// [`SyncError::Push`] with [`PushRefusal::ConflictNotFound`]; [`SyncError::Store`] and [`SyncError::Busy`]: it may
+    /// have been resolved; the same again tells.
+    pub async fn resolve(
+        &self,
+        caller: &Caller,
+        conflict: ConflictId,
+        base: BaseVersion,
+        resolution: Resolution,
+    ) -> Result<PushOutcome, SyncError> {
+        let request = Arc::new(ResolveRequest {
+            identity: caller.identity.clone(),
+            claim_grants: caller.claim_grants.clone(),
+            conflict,
+            base,
+            resolution,
+        });
+        let answer = in_time(async {
+            let record = self
+                .store
+                .snapshot()
+                .await?
+                .conflict(&request.conflict)
+                .await?;
+            let key = match record {
+                Some(InboxRecord::Open(open)) => open.key.clone(),
+                Some(InboxRecord::Settled(settled)) => settled.key.clone(),
+                None => return Ok(Err(PushRefusal::ConflictNotFound)),
+            };
+            match self.commit(&request, &key, None).await {
+                Err(StoreError::Refused(refusal)) => {
+                    self.commit(&request, &key, Some(refusal.rejection)).await
+                }
+                answered => answered,
+            }
+        });
+        Ok(answer.await??)
+    }
+
+    async fn commit(
+        &self,
+        request: &Arc<ResolveRequest>,
+        key: &DocumentKey,
+        refused: Option<Rejection>,
+    ) -> Result<Result<PushOutcome, PushRefusal>, StoreError> {
+        let reads = push::resolve_reads(request, key);
+        let (model, now, request) = (self.model.clone(), self.now(), request.clone());
+        let decide =
+            move |loaded: &Loaded| push::resolve(&model, now, &request, refused.as_ref(), loaded);
+        let mut writes = self.store.commit(reads, Arc::new(decide)).await?;
+        let answer = writes.answers.pop();
+        answer.ok_or_else(|| StoreError::Undecided("a resolution has one answer".to_owned()))
+    }
+
+    /// The beginning of the inbox, at once and again whenever other conflicts stand in it. The stream ends with the first
+    /// error.
+    pub fn follow_conflicts(
+        self: Arc<Self>,
+        caller: Caller,
+        request: InboxRequest,
+    ) -> impl Stream<Item = Result<InboxPage, SyncError>> + Send {
+        let follower = Follower {
+            news: self.live.inboxes(),
+            sync: self,
+            caller,
+            request,
+            shown: None,
+        };
+        stream::unfold(Some(follower), |follower| async move {
+            let mut follower = follower?;
+            let page = follower.next().await;
+            let goes_on = page.is_ok();
+            Some((page, goes_on.then_some(follower)))
+        })
+    }
+}
+
+/// A page of the inbox while it is read.
+struct Reading<'r> {
+    request: &'r InboxRequest,
+    grants: &'r Grants,
+    range: InboxRange,
+    entries: Vec<InboxEntry>,
+    bytes_left: usize,
+}
+
+impl Reading<'_> {
+    /// Reads until the page is full; returns whether there may be more.
+    async fn read(&mut self, snapshot: &mut dyn Snapshot) -> Result<bool, StoreError> {
+        for _ in 0..EXAMINED_MAX / BATCH {
+            let batch = snapshot.conflicts(&self.range).await?;
+            let keys = batch.iter().map(|open| open.key.clone()).collect();
+            let entries = snapshot.entries(&keys).await?;
+            let is_last = batch.len() < BATCH;
+            for conflict in batch {
+                if self.is_full() {
+                    return Ok(true);
+                }
+                self.examine(conflict, &entries);
+            }
+            if is_last {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() >= self.request.first || self.bytes_left == 0
+    }
+
+    /// The scope a conflict stands in is where its document was at the last commit; the entry is what counts.
+    fn examine(&mut self, conflict: Arc<OpenConflict>, entries: &HashMap<DocumentKey, Arc<Entry>>) {
+        self.range.after = Some(InboxPosition::from(conflict.as_ref()));
+        let entry = entries.get(&conflict.key).cloned();
+        let in_place = entry
+            .as_ref()
+            .is_none_or(|entry| entry.scope == conflict.scope);
+        if in_place && conflict.is_open_to(self.grants) {
+            self.bytes_left = self.bytes_left.saturating_sub(bytes(&conflict));
+            self.entries.push(InboxEntry { conflict, entry });
+        }
+    }
+
+    fn into_page(self, has_more: bool) -> InboxPage {
+        InboxPage {
+            entries: self.entries,
+            has_more,
+            end: self.range.after.as_ref().map(encode),
+            scopes: self.range.scopes,
+        }
+    }
+}
+
+fn bytes(conflict: &OpenConflict) -> usize {
+    let sides = [
+        conflict.held.mine.document(),
+        conflict.held.base.as_ref(),
+        conflict.theirs.as_ref(),
+    ];
+    let bytes = |side: &Document| document_bytes(side);
+    sides.into_iter().flatten().map(bytes).sum()
+}
+
+/// Who follows an inbox.
+struct Follower {
+    sync: Arc<SyncService>,
+    caller: Caller,
+    request: InboxRequest,
+    news: Receiver<Option<Scope>>,
+    /// What was shown last.
+    shown: Option<InboxPage>,
+}
+
+impl Follower {
+    /// The next page that is another than the last.
+    async fn next(&mut self) -> Result<InboxPage, SyncError> {
+        loop {
+            if self.shown.is_some() {
+                self.news_or_expiry().await?;
+            }
+            if self.sync.now() >= self.caller.identity.expires_at {
+                sleep(EXPIRY_GRACE).await;
+                return Err(SyncError::Expired);
+            }
+            // All that was told by now is in what is read now.
+            self.news = self.news.resubscribe();
+            let page = self.sync.conflicts(&self.caller, &self.request).await?;
+            let same = self
+                .shown
+                .as_ref()
+                .is_some_and(|shown| shows_same(shown, &page));
+            self.shown = Some(page.clone());
+            if !same {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// Waits for news of a scope the caller may resolve in, at the longest until its token ends.
+    async fn news_or_expiry(&mut self) -> Result<(), SyncError> {
+        let left_ms = self.caller.identity.expires_at.ms() - self.sync.now().ms();
+        let left = Duration::from_millis(left_ms.try_into().unwrap_or_default());
+        timeout(left, self.news_for_caller())
+            .await
+            .unwrap_or(Ok(()))
+    }
+
+    async fn news_for_caller(&mut self) -> Result<(), SyncError> {
+        loop {
+            match self.news.recv().await {
+                Ok(Some(scope)) if !self.watches(&scope) => {}
+                Ok(_) | Err(RecvError::Lagged(_)) => return Ok(()),
+                Err(RecvError::Closed) => return Err(SyncError::Busy),
+            }
+        }
+    }
+
+    fn watches(&self, scope: &Scope) -> bool {
+        let shown = self.shown.as_ref();
+        shown.is_none_or(|shown| shown.scopes.contains(scope))
+    }
+}
+
+fn shows_same(a: &InboxPage, b: &InboxPage) -> bool {
+    let ids = |page: &InboxPage| -> Vec<ConflictId> {
+        let entries = page.entries.iter();
+        entries.map(|entry| entry.conflict.id.clone()).collect()
+    };
+    a.has_more == b.has_more && a.scopes == b.scopes && ids(a) == ids(b)
+}
+
+fn encode(position: &InboxPosition) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{} {}", position.opened_at.ms(), position.id))
+}
+
+fn decode(cursor: &str) -> Option<InboxPosition> {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    let (at, id) = text.split_once(' ')?;
+    Some(InboxPosition {
+        opened_at: Timestamp::from_ms(at.parse().ok()?).ok()?,
+        id: ConflictId::new(id).ok()?,
+    })
+}

@@ -1,0 +1,235 @@
+//! Asking the application what becomes of a change: one signed POST to a configured address, bounded in time and size.
+//!
+//! Requests and signatures are those of the Standard Webhooks specification. What is asked, and what is made of an answer, is
+//! `sync`'s.
+
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc, time::Duration};
+
+use aws_lc_rs::hmac;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use reqwest::{Client, StatusCode, Url, redirect};
+use tokio::{sync::Semaphore, time::timeout};
+
+/// The most bytes of an answer.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// How long a question may wait for its turn, before nobody is asked.
+const TURN_MAX: Duration = Duration::from_secs(10);
+
+/// Where webhooks are, and how they are asked.
+#[derive(Debug, Clone)]
+pub struct WebhookConfig {
+    /// The addresses by name.
+    pub urls: BTreeMap<String, Url>,
+    /// What requests are signed with.
+    pub secret: Option<WebhookSecret>,
+    /// How long one answer may take.
+    pub answer_max: Duration,
+    /// How many are asked at a time.
+    pub concurrency: usize,
+}
+
+impl Default for WebhookConfig {
+    fn default() -> Self {
+        Self {
+            urls: BTreeMap::new(),
+            secret: None,
+            answer_max: Duration::from_secs(5),
+            concurrency: 16,
+        }
+    }
+}
+
+/// A secret in the form that the specification gives it: `whsec_` and 24 to 64 bytes in base64.
+#[derive(Clone)]
+pub struct WebhookSecret(Arc<hmac::Key>);
+
+/// A text that is no [`WebhookSecret`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "it is not whsec_ and 24 to 64 bytes in base64; `openssl rand -base64 32` makes such bytes"
+)]
+pub struct InvalidSecret;
+
+impl FromStr for WebhookSecret {
+    type Err = InvalidSecret;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSecret> {
+        let encoded = text.strip_prefix("whsec_").ok_or(InvalidSecret)?;
+        let bytes = STANDARD.decode(encoded).map_err(|_| InvalidSecret)?;
+        if !(24..=64).contains(&bytes.len()) {
+            return Err(InvalidSecret);
+        }
+        Ok(Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &bytes))))
+    }
+}
+
+impl fmt::Debug for WebhookSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WebhookSecret")
+    }
+}
+
+/// One request to a webhook.
+#[derive(Debug)]
+pub struct WebhookRequest {
+    /// Which webhook.
+    pub webhook: String,
+    /// What tells the question from others: the same one, asked again, has the same id.
+    pub id: String,
+    /// When it is asked, in milliseconds since 1970.
+    pub now_ms: i64,
+    /// The body, JSON.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    /// The configuration has no address for it.
+    #[error("it has no address: name one in webhooks.urls")]
+    Unknown,
+    /// Too many questions wait.
+    #[error("too many questions wait for their turn")]
+    Crowded,
+    /// It took too long.
+    #[error("it did not answer in time")]
+    Late,
+    /// It could not be asked, or its answer not be read.
+    #[error("the request failed: {0}")]
+    Request(#[from] reqwest::Error),
+    /// It answered, but not with 200.
+    #[error("the answer was {0} instead of 200 (redirects are not followed)")]
+    Status(StatusCode),
+    /// It answered too much.
+    #[error("the answer is larger than {ANSWER_BYTES_MAX} bytes")]
+    TooLarge,
+}
+
+/// The webhooks of an application.
+pub struct Webhooks {
+    config: WebhookConfig,
+    /// `None` where there is nobody to ask.
+    client: Option<Client>,
+    turns: Semaphore,
+}
+
+impl Webhooks {
+    /// Prepares to ask.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(config: WebhookConfig) -> reqwest::Result<Self> {
+        let client = Client::builder()
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self {
+            client: Some(client),
+            turns: Semaphore::new(config.concurrency),
+            config,
+        })
+    }
+
+    /// No webhook at all: the model's `overlap` decides where one would be asked.
+    pub fn none() -> Self {
+        let config = WebhookConfig::default();
+        Self {
+            client: None,
+            turns: Semaphore::new(config.concurrency),
+            config,
+        }
+    }
+
+    /// Asks, and returns the body of the answer.
+    ///
+    /// # Errors
+    /// [`WebhookError`].
+    pub async fn ask(&self, request: &WebhookRequest) -> Result<Vec<u8>, WebhookError> {
+        let url = self.config.urls.get(&request.webhook);
+        let (Some(client), Some(url)) = (&self.client, url) else {
+            return Err(WebhookError::Unknown);
+        };
+        let turn = timeout(TURN_MAX, self.turns.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            return Err(WebhookError::Crowded);
+        };
+        let answer = timeout(self.config.answer_max, self.post(client, url, request)).await;
+        answer.map_err(|_| WebhookError::Late)?
+    }
+
+    async fn post(
+        &self,
+        client: &Client,
+        url: &Url,
+        request: &WebhookRequest,
+    ) -> Result<Vec<u8>, WebhookError> {
+        let timestamp = (request.now_ms / 1_000).to_string();
+        let mut post = client
+            .post(url.clone())
+            .header("content-type", "application/json")
+            .header("webhook-id", &request.id)
+            .header("webhook-timestamp", &timestamp);
+        if let Some(secret) = &self.config.secret {
+            post = post.header("webhook-signature", signature(secret, &timestamp, request));
+        }
+        let mut response = post.body(request.body.clone()).send().await?;
+        if response.status() != StatusCode::OK {
+            return Err(WebhookError::Status(response.status()));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(WebhookError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+/// HMAC-SHA256 over `id.timestamp.body`.
+fn signature(secret: &WebhookSecret, timestamp: &str, request: &WebhookRequest) -> String {
+    let mut signed = format!("{}.{timestamp}.", request.id).into_bytes();
+    signed.extend_from_slice(&request.body);
+    let tag = hmac::sign(&secret.0, &signed);
+    format!("v1,{}", STANDARD.encode(tag.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the specification's own libraries.
+    #[test]
+    fn a_request_is_signed_as_the_specification_has_it() {
+        let secret: WebhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
+        let request = WebhookRequest {
+            webhook: "review".to_owned(),
+            id: "msg_p5jXN8AQM9LWM0D4loKWxJek".to_owned(),
+            now_ms: 1_614_265_330_123,
+            body: br#"{"test": 2432232314}"#.to_vec(),
+        };
+        assert_eq!(
+            signature(&secret, "1614265330", &request),
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+        );
+    }
+
+    #[test]
+    fn a_secret_has_the_form_of_the_specification_and_is_never_shown() {
+        for text in [
+            "",
+            "secret",
+            "whsec_",
+            "whsec_c2hvcnQ=",
+            "whsec_!!",
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        ] {
+            assert!(text.parse::<WebhookSecret>().is_err(), "{text}");
+        }
+        let secret: WebhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
+        assert_eq!(format!("{secret:?}"), "WebhookSecret");
+    }
+}
