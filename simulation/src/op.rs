@@ -83,8 +83,8 @@ pub enum Op {
     Lag { gateway: u8 },
     /// or is told some of it,
     CatchUp { gateway: u8, events: u8 },
-    /// or loses what it was not told.
-    Restart { gateway: u8 },
+    /// or loses what it was not told, and one of somebody's edits.
+    Restart { gateway: u8, value: u8 },
     /// The next transaction has to run twice.
     RunTwice,
     /// So long passes that requests are given up.
@@ -204,6 +204,7 @@ const KINDS: [Kind; 31] = [
     }),
     kind(1, false, |draw| Op::Restart {
         gateway: draw.byte(),
+        value: draw.byte(),
     }),
     kind(1, false, |_| Op::RunTwice),
     kind(1, false, |_| Op::Hurry),

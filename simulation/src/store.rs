@@ -191,8 +191,7 @@ impl SimStore {
         file.map_or(Ok(()), |file| file.compare(&inner.now()))
     }
 
-    /// Puts back an older state, under another epoch, while the gateways are stopped: what they were not told is lost to
-    /// them.
+    /// Puts back an older state, under another epoch, while the gateways are stopped.
     pub(crate) fn restore(&self, backup: &State, name: Epoch) {
         let mut inner = self.lock();
         let mut state = backup.clone();
@@ -204,8 +203,6 @@ impl SimStore {
             state: Arc::new(state),
             written: Vec::new(),
         });
-        inner.tails.iter_mut().for_each(|tail| tail.waiting.clear());
-        inner.tell_all(&[TailEvent::Restart]);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -302,9 +302,34 @@ impl World {
                 let events = Some(usize::from(events)).filter(|events| *events > 0);
                 self.store.catch_up(usize::from(gateway) % GATEWAYS, events);
             }
-            Op::Restart { gateway } => self.store.restart_tail(usize::from(gateway) % GATEWAYS),
+            Op::Restart { gateway, value } => {
+                self.break_off(usize::from(gateway) % GATEWAYS, value)
+                    .await?;
+            }
             Op::RunTwice => self.store.run_twice(),
             Op::Wait => tokio::time::sleep(GIVEN_UP).await,
+        }
+        Ok(())
+    }
+
+    /// A tail breaks off and begins again, and misses one of three edits of the same document; who is subscribed listens.
+    async fn break_off(&mut self, gateway: usize, value: u8) -> Judged {
+        let title = 3;
+        for nth in 0..3 {
+            if nth == 1 {
+                self.store.lag(gateway);
+            }
+            self.edit_as_stranger(value, title, value);
+            self.settle().await?;
+            if nth == 1 {
+                self.store.restart_tail(gateway);
+                self.store.catch_up(gateway, None);
+                self.settle().await?;
+            }
+            for device in 0..self.devices.len() {
+                self.listen(device)?;
+            }
+            self.settle().await?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use tidegate_core::{
     value::Timestamp,
 };
 
-use super::{OP_MS, World};
+use super::{OFFICE, OP_MS, World};
 use crate::{
     oracle::Judged,
     people::{TEAMS, USERS},
@@ -59,6 +59,7 @@ impl World {
         if let Some((state, ledger)) = self.backup.take() {
             let name = self.next_epoch();
             self.store.restore(&state, name);
+            (0..=OFFICE).for_each(|gateway| self.crash(gateway));
             self.ledger = std::mem::take(&mut self.ledger).restored(ledger, &state);
         }
         Ok(())

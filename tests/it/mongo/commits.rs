@@ -62,6 +62,8 @@ async fn a_commit_is_one_transaction_with_its_concerns_said() {
         ("find", "tidegate.meta"),
         ("find", "tidegate.feed"),
         ("find", "tasks"),
+        // The conflicts that go with a document which enters a scope.
+        ("find", "tidegate.conflicts"),
         ("find", "tidegate.scopes"),
         ("update", "tidegate.clients"),
         ("insert", "tidegate.scopes"),
