@@ -104,6 +104,7 @@ fn request(bytes: &[u8]) -> Option<RawRequest> {
     };
     Some(RawRequest {
         query,
+        hash: None,
         operation_name: None,
         variables,
     })
