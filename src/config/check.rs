@@ -24,6 +24,7 @@ use crate::auth::{
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const BODY_BYTES: RangeInclusive<i64> = 1024..=64 * 1024 * 1024;
 const PUSH_CHANGES: RangeInclusive<i64> = 1..=1_000;
+const USER_CONNECTIONS: RangeInclusive<i64> = 1..=100_000;
 const PAGE_CHANGES: RangeInclusive<i64> = 1..=10_000;
 /// Devices that stay away for longer start over; below an hour every device would.
 const TOMBSTONE_RETENTION: RangeInclusive<Duration> =
@@ -302,6 +303,11 @@ fn limits(reader: &mut Reader) -> LimitsConfig {
         body_bytes: limit("limits.body_bytes", BODY_BYTES, default.body_bytes),
         push_changes: limit("limits.push_changes", PUSH_CHANGES, default.push_changes),
         page_changes: limit("limits.page_changes", PAGE_CHANGES, default.page_changes),
+        user_connections: limit(
+            "limits.user_connections",
+            USER_CONNECTIONS,
+            default.user_connections,
+        ),
     }
 }
 

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{ConfigProblem, Origin};
 
 /// Every setting there is.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "listen",
     "model",
     "store.url",
@@ -30,6 +30,7 @@ const KEYS: [&str; 21] = [
     "limits.body_bytes",
     "limits.push_changes",
     "limits.page_changes",
+    "limits.user_connections",
 ];
 
 const SECTIONS: [&str; 5] = ["store", "auth", "graphql", "http", "limits"];

@@ -68,7 +68,7 @@ fn the_shortest_configuration_gets_safe_defaults() {
     AuthConfig { algorithms: Algorithms([RS256]), keys: JwksUrl(Url { scheme: "https", cannot_be_a_base: false, username: "", password: None, host: Some(Domain("id.example.com")), port: None, path: "/jwks.json", query: None, fragment: None }), issuer: Some("https://id.example.com/"), audience: Some("tidegate"), user_claim: "sub", leeway_s: 10 }
     GraphqlConfig { introspection: false, graphiql: false }
     HttpConfig { allowed_origins: [] }
-    LimitsConfig { body_bytes: 1048576, push_changes: 1000, page_changes: 5000 }
+    LimitsConfig { body_bytes: 1048576, push_changes: 1000, page_changes: 5000, user_connections: 1000 }
     "#);
 }
 
@@ -102,7 +102,7 @@ fn every_setting_can_come_from_the_file() {
     AuthConfig { algorithms: Algorithms([HS256, HS512]), keys: Secret(SigningKey(…)), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 0 }
     GraphqlConfig { introspection: true, graphiql: true }
     HttpConfig { allowed_origins: ["https://app.example.com", "http://localhost:5173"] }
-    LimitsConfig { body_bytes: 65536, push_changes: 10, page_changes: 100 }
+    LimitsConfig { body_bytes: 65536, push_changes: 10, page_changes: 100, user_connections: 1000 }
     "#);
 }
 
@@ -148,7 +148,7 @@ fn every_setting_can_come_from_the_environment() {
     AuthConfig { algorithms: Algorithms([RS256, ES256]), keys: PublicKeyFile("/run/secrets/key.pem"), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 30 }
     GraphqlConfig { introspection: false, graphiql: false }
     HttpConfig { allowed_origins: ["https://a.example.com", "https://b.example.com"] }
-    LimitsConfig { body_bytes: 2048, push_changes: 1, page_changes: 10000 }
+    LimitsConfig { body_bytes: 2048, push_changes: 1, page_changes: 10000, user_connections: 1000 }
     "#);
 }
 

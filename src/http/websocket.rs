@@ -60,7 +60,7 @@ fn converse(
 }
 
 fn accept(state: &HttpState, request: &Request) -> Result<Response, Failure> {
-    guard::check_origin(request.headers(), &state.allowed_origins)?;
+    guard::check_origin(request.headers(), &state.origins)?;
     require_subprotocol(request.headers())?;
     let mut response = create_response_with_body(request, Body::empty).map_err(|_| {
         let message =

@@ -256,7 +256,7 @@ async fn a_missing_or_wrong_token_and_broken_rules_close_the_socket() {
 #[tokio::test]
 async fn handshakes_of_other_protocols_and_origins_are_refused_in_json() {
     let allow = |options: &mut HttpOptions| {
-        options.allowed_origins = vec!["https://app.example.com".to_owned()];
+        options.origins.named = vec!["https://app.example.com".to_owned()];
     };
     let open = Open::new(House::new().await.with(allow)).await;
     for (protocol, origin, expected) in [

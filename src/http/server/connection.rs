@@ -1,0 +1,100 @@
+//! One connection, from its first byte to its last: HTTP/1.1, or HTTP/2 by a client that knows that it is spoken here
+//! (RFC 9113, section 3.3), as proxies do. TLS is theirs, so that nothing can be negotiated before.
+
+use std::io::{self, Cursor};
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, join};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::Shutdown;
+
+/// How long a request's head may take, and a kept-alive connection may stay idle. Longer than the 60 s for which
+/// common load balancers keep idle connections, or they would send requests into closing ones.
+const HEAD_DEADLINE: Duration = Duration::from_secs(75);
+/// Of a connection's buffers: the largest head, for a token of 16 KiB with room to spare.
+const CONNECTION_BUFFER_BYTES_MAX: usize = 64 * 1024;
+const HEAD_BYTES_MAX: u32 = 64 * 1024;
+/// Requests under way on one connection of HTTP/2; a proxy opens another for more.
+const STREAMS_MAX: u32 = 100;
+/// As sockets are pinged.
+const PING_INTERVAL: Duration = Duration::from_secs(25);
+/// Every connection of HTTP/2 begins so, and no request of HTTP/1.1.
+const HTTP2_BEGINNING: [u8; 3] = *b"PRI";
+
+/// Serves a connection until its client leaves, or until `shutdown` begins and the requests under way are answered.
+pub(super) async fn serve(stream: TcpStream, router: Router, shutdown: Shutdown) {
+    let begun = tokio::select! {
+        begun = begin(stream) => begun,
+        () = shutdown.begun() => return,
+    };
+    let ended = match begun {
+        Ok((HTTP2_BEGINNING, io)) => http2(io, router, &shutdown).await,
+        Ok((_, io)) => http1(io, router, &shutdown).await,
+        Err(_) => return,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(target: "http", %error, "connection ended");
+    }
+}
+
+/// The first bytes, and the connection as if they had not been read.
+async fn begin(
+    mut stream: TcpStream,
+) -> io::Result<(
+    [u8; 3],
+    impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+)> {
+    // Answers are written whole; waiting to fill packets would only delay live changes.
+    stream.set_nodelay(true)?;
+    let mut beginning = [0; 3];
+    timeout(HEAD_DEADLINE, stream.read_exact(&mut beginning)).await??;
+    let (reader, writer) = stream.into_split();
+    let reader = Cursor::new(beginning).chain(reader);
+    Ok((beginning, join(reader, writer)))
+}
+
+async fn http1(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    shutdown: &Shutdown,
+) -> hyper::Result<()> {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE)
+        .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(io), TowerToHyperService::new(router))
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = shutdown.begun() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+async fn http2(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    shutdown: &Shutdown,
+) -> hyper::Result<()> {
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_BYTES_MAX)
+        .max_send_buf_size(CONNECTION_BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(io), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = shutdown.begun() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
