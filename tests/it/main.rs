@@ -21,3 +21,4 @@ mod push;
 mod schema;
 mod serve;
 mod story;
+mod wire;

@@ -14,10 +14,10 @@ use tempfile::TempDir;
 
 use crate::harness::{Client, Server, command, complaint, complaint_of};
 
-const SECRET: &str = "a secret that stands nowhere but in the environment";
+pub(crate) const SECRET: &str = "a secret that stands nowhere but in the environment";
 
 /// A configuration for shared secrets that holds none.
-const CONFIG: &str = r#"listen = "127.0.0.1:0"
+pub(crate) const CONFIG: &str = r#"listen = "127.0.0.1:0"
 model = "model.graphql"
 
 [store]
@@ -29,7 +29,7 @@ leeway = "0s"
 "#;
 
 /// A directory with the example model and this configuration.
-fn configured(config: &str) -> TempDir {
+pub(crate) fn configured(config: &str) -> TempDir {
     let directory = TempDir::new().unwrap();
     fs::write(
         directory.path().join("model.graphql"),
@@ -40,18 +40,18 @@ fn configured(config: &str) -> TempDir {
     directory
 }
 
-fn with_secret(directory: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn with_secret(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = command(directory);
     command.args(arguments).env("TIDEGATE_AUTH__SECRET", SECRET);
     command
 }
 
-fn serve(directory: &TempDir) -> Server {
+pub(crate) fn serve(directory: &TempDir) -> Server {
     let command = with_secret(directory.path(), &["serve"]);
     Server::start(directory.path(), command)
 }
 
-fn client(server: &Server, token: &str) -> Client {
+pub(crate) fn client(server: &Server, token: &str) -> Client {
     Client {
         url: server.url.clone(),
         token: token.to_owned(),
@@ -60,7 +60,7 @@ fn client(server: &Server, token: &str) -> Client {
 }
 
 /// A token by the configuration's secret.
-fn token(directory: &TempDir, user: &str) -> String {
+pub(crate) fn token(directory: &TempDir, user: &str) -> String {
     let arguments = ["token", "--sub", user, "--config", "tidegate.toml"];
     let output = with_secret(directory.path(), &arguments).output().unwrap();
     assert!(output.status.success(), "{output:?}");
