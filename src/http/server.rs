@@ -57,8 +57,8 @@ impl Shutdown {
     }
 }
 
-/// Serves connections until `shutdown` begins; then answers the requests under way and closes the sockets. A connection
-/// is served by the router there is when it comes.
+/// Serves connections until `shutdown` begins; then answers the requests under way and closes the sockets. A request is
+/// served by the router there is when it comes.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: watch::Receiver<Router>,
@@ -82,8 +82,7 @@ async fn admit(
 ) {
     match accepted {
         Ok((stream, _)) => {
-            let router = router.borrow().clone();
-            let connection = connection::serve(stream, router, shutdown.clone());
+            let connection = connection::serve(stream, router.clone(), shutdown.clone());
             shutdown.work.spawn(connection);
         }
         Err(error) if is_of_one_connection(&error) => {}

@@ -1,16 +1,22 @@
 //! One connection, from its first byte to its last: HTTP/1.1, or HTTP/2 by a client that knows that it is spoken here
 //! (RFC 9113, section 3.3), as proxies do. TLS is theirs, so that nothing can be negotiated before.
 
+use std::convert::Infallible;
 use std::io::{self, Cursor};
 use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::Response;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, join};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::Shutdown;
@@ -29,18 +35,33 @@ const PING_INTERVAL: Duration = Duration::from_secs(25);
 const HTTP2_BEGINNING: [u8; 3] = *b"PRI";
 
 /// Serves a connection until its client leaves, or until `shutdown` begins and the requests under way are answered.
-pub(super) async fn serve(stream: TcpStream, router: Router, shutdown: Shutdown) {
+pub(super) async fn serve(stream: TcpStream, router: watch::Receiver<Router>, shutdown: Shutdown) {
     let begun = tokio::select! {
         begun = begin(stream) => begun,
         () = shutdown.begun() => return,
     };
     let ended = match begun {
-        Ok((HTTP2_BEGINNING, io)) => http2(io, router, &shutdown).await,
-        Ok((_, io)) => http1(io, router, &shutdown).await,
+        Ok((HTTP2_BEGINNING, io)) => http2(io, Current(router), &shutdown).await,
+        Ok((_, io)) => http1(io, Current(router), &shutdown).await,
         Err(_) => return,
     };
     if let Err(error) = ended {
         tracing::debug!(target: "http", %error, "connection ended");
+    }
+}
+
+/// Each request takes the router that there is then: a connection may have come before the gateway had its store.
+#[derive(Clone)]
+struct Current(watch::Receiver<Router>);
+
+impl Service<Request<Incoming>> for Current {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = TowerToHyperServiceFuture<Router, Request<Incoming>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let router = self.0.borrow().clone();
+        TowerToHyperService::new(router).call(request)
     }
 }
 
@@ -62,14 +83,14 @@ async fn begin(
 
 async fn http1(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    router: Router,
+    service: Current,
     shutdown: &Shutdown,
 ) -> hyper::Result<()> {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
         .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(io), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     tokio::select! {
@@ -81,7 +102,7 @@ async fn http1(
 
 async fn http2(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    router: Router,
+    service: Current,
     shutdown: &Shutdown,
 ) -> hyper::Result<()> {
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -90,7 +111,7 @@ async fn http2(
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEAD_BYTES_MAX)
         .max_send_buf_size(CONNECTION_BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(io), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,

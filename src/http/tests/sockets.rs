@@ -305,6 +305,27 @@ async fn a_shutdown_closes_sockets_and_ends_the_server() {
 }
 
 #[tokio::test]
+async fn a_connection_that_came_before_the_gateway_finds_it() {
+    let house = House::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/readyz", listener.local_addr().unwrap());
+    let (router, served) = watch::channel(waiting());
+    tokio::spawn(serve(listener, served, house.shutdown.clone()));
+    let builders = [
+        reqwest::Client::builder(),
+        reqwest::Client::builder().http2_prior_knowledge(),
+    ];
+    let clients = builders.map(|builder| builder.build().unwrap());
+    for status in [503, 200] {
+        for client in &clients {
+            let response = client.get(&url).send().await.unwrap();
+            assert_eq!(response.status(), status);
+        }
+        router.send_modify(|router| *router = house.router());
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_in_order_is_answered_in_order() {
     let open = Open::new(House::new().await).await;
     let mut client = open.client(PATIENCE * 2).await;
