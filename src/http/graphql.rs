@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -197,16 +197,19 @@ fn require_form(accepted: Accepted) -> Result<(), Failure> {
     Err(Failure::new(Code::NotAcceptable, message))
 }
 
-/// Forms of web pages send text/plain, urlencoded and multipart bodies to other sites without asking; none is taken.
+/// Forms of web pages send text/plain, urlencoded and multipart bodies to other sites without asking; none is taken. Nor
+/// is a compressed one: a bound on its bytes would say nothing of what is in it.
 fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
     let content_type = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
     let essence = content_type.and_then(|value| value.split(';').next());
-    if essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json")) {
+    let is_json =
+        essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"));
+    if is_json && !headers.contains_key(CONTENT_ENCODING) {
         return Ok(());
     }
-    let message = "Operations come as JSON; send `Content-Type: application/json`.";
+    let message = "Operations come as JSON, uncompressed; send `Content-Type: application/json`.";
     Err(Failure::new(Code::UnsupportedMediaType, message))
 }
 

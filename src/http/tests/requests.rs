@@ -125,6 +125,8 @@ async fn only_json_is_taken() {
     let headers = [("authorization", bearer.as_str())];
     let reply = house.ask("POST /graphql", &headers, QUERY).await;
     assert_eq!(reply.outcome(), "415 UNSUPPORTED_MEDIA_TYPE");
+    let reply = house.post(&[("content-encoding", "gzip")], QUERY).await;
+    assert_eq!(reply.outcome(), "415 UNSUPPORTED_MEDIA_TYPE");
 }
 
 #[tokio::test]

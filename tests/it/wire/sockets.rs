@@ -3,14 +3,17 @@
 //! How it ends with its token is in `serve::tokens`, with its gateway in `live`; two missed pings are a matter of minutes,
 //! and of the protocol's unit tests.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::{
     connect_async, tungstenite::Error, tungstenite::client::IntoClientRequest,
 };
 
 use crate::{
-    harness::{Client, Server, Socket},
+    harness::{Client, PATIENCE, Server, Socket},
     serve::{CONFIG, client, configured, serve, token},
 };
 
@@ -208,9 +211,12 @@ async fn a_user_holds_so_many_connections_and_no_more_and_others_have_their_own(
     assert_eq!(stream(&bob).await.status(), 200);
 
     drop(socket);
-    while stream(&alice).await.status() != 200 {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let free = async {
+        while stream(&alice).await.status() != 200 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, free).await.expect("its place is free");
     drop(held);
 }
 

@@ -218,7 +218,7 @@ async fn a_stream_ends_with_its_token() {
         "--config",
         "tidegate.toml",
         "--expires",
-        "2s",
+        "4s",
     ];
     let token = with_secret(directory.path(), &arguments).output().unwrap();
     let token = String::from_utf8(token.stdout).unwrap();

@@ -60,7 +60,7 @@ export async function steps(name, client, { url, secret }) {
     assert.equal(session.refreshes, 1);
   });
   await step('subscription that outlives its token', async () => {
-    const session = new Session(secret, 3);
+    const session = new Session(secret, 8);
     const seen = new Set();
     const stop = client(url, session).follow(CHANGES, note(seen));
     await sees(seen, `${name}-2`);
