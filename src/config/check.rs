@@ -388,15 +388,26 @@ fn check_origin(origin: &str) -> Result<(), Wrong> {
             "contains \"*\"; name the origins of your apps".to_owned(),
         ));
     }
-    let canonical = Url::parse(origin)
-        .map_err(|_| Wrong::Form)?
-        .origin()
-        .ascii_serialization();
-    match canonical.as_str() {
-        "null" => Err(Wrong::Form),
-        canonical if canonical != origin => Err(Wrong::Because(format!(
-            "contains {origin:?}, which browsers send as {canonical:?}"
-        ))),
-        _ => Ok(()),
+    let url = Url::parse(origin).map_err(|_| Wrong::Form)?;
+    let canonical = canonical_origin(&url).ok_or(Wrong::Form)?;
+    if canonical == origin {
+        return Ok(());
     }
+    Err(Wrong::Because(format!(
+        "contains {origin:?}, which browsers send as {canonical:?}"
+    )))
+}
+
+/// Apps in a web view have schemes of their own, such as `capacitor://localhost`; to the URL standard their origins are
+/// opaque, but that is how they are sent. What has no host has none to send.
+fn canonical_origin(url: &Url) -> Option<String> {
+    let origin = url.origin();
+    if origin.is_tuple() {
+        return Some(origin.ascii_serialization());
+    }
+    let (scheme, host) = (url.scheme(), url.host_str()?);
+    Some(url.port().map_or_else(
+        || format!("{scheme}://{host}"),
+        |port| format!("{scheme}://{host}:{port}"),
+    ))
 }

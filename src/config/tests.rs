@@ -79,7 +79,7 @@ fn every_setting_can_come_from_the_file() {
         model = "app.graphql"
         store = { url = "embedded:/var/lib/tidegate", username = "me", password = "hunter2", prefix = "sync_", tombstone_retention = "12h" }
         graphql = { introspection = true, graphiql = true }
-        http.allowed_origins = ["https://app.example.com", "http://localhost:5173"]
+        http.allowed_origins = ["https://app.example.com", "http://localhost:5173", "capacitor://localhost"]
         limits = { body_bytes = 65_536, push_changes = 10, page_changes = 0x64 }
         [auth]
         algorithms = ["HS256", "HS512"]
@@ -101,7 +101,7 @@ fn every_setting_can_come_from_the_file() {
     StoreConfig { url: Embedded("/var/lib/tidegate"), prefix: "sync_", tombstone_retention: 43200s }
     AuthConfig { algorithms: Algorithms([HS256, HS512]), keys: Secret(SigningKey(…)), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 0 }
     GraphqlConfig { introspection: true, graphiql: true }
-    HttpConfig { allowed_origins: ["https://app.example.com", "http://localhost:5173"] }
+    HttpConfig { allowed_origins: ["https://app.example.com", "http://localhost:5173", "capacitor://localhost"] }
     LimitsConfig { body_bytes: 65536, push_changes: 10, page_changes: 100, user_connections: 1000 }
     "#);
 }
@@ -324,6 +324,22 @@ fn a_value_outside_its_bounds_is_told_what_it_may_be() {
             "https://App.example.com:443/",
             "http.allowed_origins contains \"https://App.example.com:443/\", \
              which browsers send as \"https://app.example.com\"",
+        ),
+        (
+            "TIDEGATE_HTTP__ALLOWED_ORIGINS",
+            "capacitor://localhost:80/",
+            "http.allowed_origins contains \"capacitor://localhost:80/\", \
+             which browsers send as \"capacitor://localhost:80\"",
+        ),
+        (
+            "TIDEGATE_HTTP__ALLOWED_ORIGINS",
+            "file:///",
+            "http.allowed_origins must be a list of origins, such as [\"https://app.example.com\"]",
+        ),
+        (
+            "TIDEGATE_LIMITS__USER_CONNECTIONS",
+            "0",
+            "limits.user_connections must be a whole number from 1 to 100000",
         ),
         (
             "TIDEGATE_HTTP__ALLOWED_ORIGINS",

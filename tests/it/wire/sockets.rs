@@ -210,14 +210,22 @@ async fn a_user_holds_so_many_connections_and_no_more_and_others_have_their_own(
     assert_eq!(late.close_code().await, 1013, "clients come back later");
     assert_eq!(stream(&bob).await.status(), 200);
 
-    drop(socket);
-    let free = async {
-        while stream(&alice).await.status() != 200 {
-            sleep(Duration::from_millis(20)).await;
-        }
+    let enters = async || {
+        let enters = async {
+            loop {
+                let entered = stream(&alice).await;
+                if entered.status() == 200 {
+                    return entered;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, enters).await.expect("a place is free")
     };
-    timeout(PATIENCE, free).await.expect("its place is free");
+    drop(socket);
+    let _entered = enters().await;
     drop(held);
+    enters().await;
 }
 
 /// The status and the message that a handshake is refused with; nothing if it is taken.
