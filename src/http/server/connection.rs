@@ -31,8 +31,10 @@ const HEAD_BYTES_MAX: u32 = 64 * 1024;
 const STREAMS_MAX: u32 = 100;
 /// As sockets are pinged.
 const PING_INTERVAL: Duration = Duration::from_secs(25);
-/// Every connection of HTTP/2 begins so, and no request of HTTP/1.1.
-const HTTP2_BEGINNING: [u8; 3] = *b"PRI";
+/// Every connection of HTTP/2 begins so (RFC 9113, section 3.4), and no request of HTTP/1.1 with the first bytes of it.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// As many bytes as the shortest request of HTTP/1.1 has at least.
+const BEGINNING_BYTES: usize = 3;
 
 /// Serves a connection until its client leaves, or until `shutdown` begins and the requests under way are answered.
 pub(super) async fn serve(stream: TcpStream, router: watch::Receiver<Router>, shutdown: Shutdown) {
@@ -41,8 +43,8 @@ pub(super) async fn serve(stream: TcpStream, router: watch::Receiver<Router>, sh
         () = shutdown.begun() => return,
     };
     let ended = match begun {
-        Ok((HTTP2_BEGINNING, io)) => http2(io, Current(router), &shutdown).await,
-        Ok((_, io)) => http1(io, Current(router), &shutdown).await,
+        Ok((Spoken::Http1, io)) => http1(io, Current(router), &shutdown).await,
+        Ok((Spoken::Http2, io)) => http2(io, Current(router), &shutdown).await,
         Err(_) => return,
     };
     if let Err(error) = ended {
@@ -65,20 +67,32 @@ impl Service<Request<Incoming>> for Current {
     }
 }
 
-/// The first bytes, and the connection as if they had not been read.
+enum Spoken {
+    Http1,
+    Http2,
+}
+
+/// What the first bytes say that is spoken, and the connection as if they had not been read. The whole preface of HTTP/2
+/// has to come in time, since its library would wait for it without a limit.
 async fn begin(
     mut stream: TcpStream,
-) -> io::Result<(
-    [u8; 3],
-    impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-)> {
+) -> io::Result<(Spoken, impl AsyncRead + AsyncWrite + Unpin + Send + 'static)> {
     // Answers are written whole; waiting to fill packets would only delay live changes.
     stream.set_nodelay(true)?;
-    let mut beginning = [0; 3];
-    timeout(HEAD_DEADLINE, stream.read_exact(&mut beginning)).await??;
+    let mut beginning = vec![0; BEGINNING_BYTES];
+    let reading = async {
+        stream.read_exact(&mut beginning).await?;
+        if !PREFACE.starts_with(&beginning) {
+            return Ok(Spoken::Http1);
+        }
+        beginning.resize(PREFACE.len(), 0);
+        stream.read_exact(&mut beginning[BEGINNING_BYTES..]).await?;
+        Ok::<_, io::Error>(Spoken::Http2)
+    };
+    let spoken = timeout(HEAD_DEADLINE, reading).await??;
     let (reader, writer) = stream.into_split();
     let reader = Cursor::new(beginning).chain(reader);
-    Ok((beginning, join(reader, writer)))
+    Ok((spoken, join(reader, writer)))
 }
 
 async fn http1(

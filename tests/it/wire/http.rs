@@ -92,19 +92,33 @@ async fn a_name_that_is_not_this_machine_s_is_refused_over_http2_too() {
 }
 
 #[tokio::test]
-async fn a_request_may_come_byte_by_byte() {
+async fn what_comes_byte_by_byte_is_understood_in_both_versions() {
     let directory = TempDir::new().unwrap();
     let server = Server::dev(&directory);
-    let address = server.url.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    for byte in b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" {
-        stream.write_all(&[*byte]).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let slowly = async |bytes: &[u8]| {
+        let address = server.url.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        for byte in bytes {
+            stream.write_all(&[*byte]).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        stream
+    };
+    let head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    slowly(head)
+        .await
+        .read_to_string(&mut answer)
+        .await
+        .unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+
+    // The preface, and a frame of SETTINGS without any; the gateway begins with its own.
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let mut frame = [0; 9];
+    slowly(preface).await.read_exact(&mut frame).await.unwrap();
+    assert_eq!(frame[3], 4, "{frame:?}");
 }
 
 #[tokio::test]
