@@ -118,11 +118,11 @@ impl Session {
     /// From here on the deadline is the token's end.
     fn authenticated(&mut self, result: Result<Caller, Failure>) -> Event {
         self.authentication = None;
-        let admitted = result.and_then(|caller| self.admit(caller));
-        Event::Authenticated(admitted.map_err(|failure| failure.code))
+        let entered = result.and_then(|caller| self.enter(caller));
+        Event::Authenticated(entered.map_err(|failure| failure.code))
     }
 
-    fn admit(&mut self, caller: Caller) -> Result<(), Failure> {
+    fn enter(&mut self, caller: Caller) -> Result<(), Failure> {
         self.place = Some(self.state.connections.enter(&caller.identity.user)?);
         let left = left_of_token(&self.state.gateway, &caller);
         self.deadline.set(sleep(left));
