@@ -146,6 +146,8 @@ pub(crate) struct LimitsConfig {
     pub(crate) push_changes: usize,
     /// Changes in one page.
     pub(crate) page_changes: usize,
+    /// Sockets and streams that one user holds open.
+    pub(crate) user_connections: usize,
 }
 
 impl Default for LimitsConfig {
@@ -154,6 +156,7 @@ impl Default for LimitsConfig {
             body_bytes: 1024 * 1024,
             push_changes: 1000,
             page_changes: 5000,
+            user_connections: 1000,
         }
     }
 }

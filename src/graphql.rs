@@ -27,7 +27,7 @@ use thiserror::Error;
 use tidegate_core::model::Model;
 
 pub(crate) use self::request::DoorLimits;
-pub use self::request::{Admitted, OperationKind, RawRequest};
+pub use self::request::{Admitted, OperationKind, QueryHash, RawRequest};
 use self::{answer::Answer, documents::DocumentLoader, error::Failure, request::Door};
 use crate::sync::{Caller, SyncService};
 

@@ -3,12 +3,17 @@
 
 mod accept;
 mod answer;
+mod connections;
+mod delivery;
 mod graphiql;
 mod graphql;
 mod guard;
 mod health;
 mod log;
+mod multipart;
+mod operation;
 mod server;
+mod sse;
 mod unread;
 mod websocket;
 
@@ -26,11 +31,16 @@ use axum::middleware::from_fn;
 use axum::response::Response;
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::CorsLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use self::accept::Form;
+use self::connections::Connections;
 pub(crate) use self::graphiql::{DevUser, GraphiqlConfig, Tab};
+use self::guard::APOLLO_HEADERS;
+pub(crate) use self::guard::Origins;
 pub(crate) use self::health::waiting;
 pub(crate) use self::server::{Shutdown, serve};
 use crate::app::Gateway;
@@ -39,14 +49,18 @@ use crate::graphql::error::{Code, Failure};
 /// A browser asks again after this time. Chromium keeps the answer to a preflight for two hours at most.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
+/// A smaller answer fits one packet as it is.
+const COMPRESSED_BYTES_MIN: u64 = 1024;
+
 /// What differs between one gateway's face and another's.
 #[derive(Clone, Default)]
 pub(crate) struct HttpOptions {
     /// The most bytes of a request's body, and of a socket's message.
     pub(crate) body_bytes_max: usize,
-    /// Origins of the pages that may call from a browser, as browsers send them. Without any, only pages of the
-    /// gateway's own origin can read its answers.
-    pub(crate) allowed_origins: Vec<String>,
+    /// The most sockets and streams that one user holds open.
+    pub(crate) user_connections_max: usize,
+    /// Whose pages may call from a browser, besides those of the gateway's own origin.
+    pub(crate) origins: Origins,
     /// What GraphiQL is told; without it there is no GraphiQL.
     pub(crate) graphiql: Option<GraphiqlConfig>,
     /// Whether a `Host` other than this machine's own names is refused. GraphiQL in `dev` holds tokens, and a page on
@@ -60,7 +74,8 @@ pub(crate) struct HttpOptions {
 struct HttpState {
     gateway: Arc<Gateway>,
     body_bytes_max: usize,
-    allowed_origins: Vec<String>,
+    connections: Arc<Connections>,
+    origins: Origins,
     public_schema: bool,
     shutdown: Shutdown,
 }
@@ -69,12 +84,13 @@ struct HttpState {
 pub(crate) fn router(gateway: Arc<Gateway>, options: HttpOptions, shutdown: Shutdown) -> Router {
     let HttpOptions {
         body_bytes_max,
-        allowed_origins,
+        user_connections_max,
+        origins,
         graphiql,
         loopback_hosts_only,
         public_schema,
     } = options;
-    let mut router = match cors(&allowed_origins) {
+    let mut router = match cors(&origins) {
         Some(cors) => api(body_bytes_max).layer(cors),
         None => api(body_bytes_max),
     };
@@ -85,7 +101,8 @@ pub(crate) fn router(gateway: Arc<Gateway>, options: HttpOptions, shutdown: Shut
     let state = Arc::new(HttpState {
         gateway,
         body_bytes_max,
-        allowed_origins,
+        connections: Connections::new(user_connections_max),
+        origins,
         public_schema,
         shutdown,
     });
@@ -106,17 +123,20 @@ fn api(body_bytes_max: usize) -> Router<Arc<HttpState>> {
 
 /// No other origin may call unless one is named. Tokens travel in a header and never in cookies, so that credentials
 /// need no allowance.
-fn cors(allowed_origins: &[String]) -> Option<CorsLayer> {
-    if allowed_origins.is_empty() {
+fn cors(origins: &Origins) -> Option<CorsLayer> {
+    if origins.named.is_empty() && !origins.loopback {
         return None;
     }
-    let origins = allowed_origins.iter().map(|origin| {
-        HeaderValue::from_str(origin).expect("the configuration admits canonical origins only")
-    });
+    let origins = origins.clone();
+    let admits = move |origin: &HeaderValue, _: &_| {
+        let origin = origin.to_str();
+        origin.is_ok_and(|origin| origins.admit(origin))
+    };
+    let own = [AUTHORIZATION, CONTENT_TYPE, log::REQUEST_ID];
     let cors = CorsLayer::new()
-        .allow_origin(origins.collect::<Vec<_>>())
+        .allow_origin(AllowOrigin::predicate(admits))
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE, log::REQUEST_ID])
+        .allow_headers(own.into_iter().chain(APOLLO_HEADERS).collect::<Vec<_>>())
         .expose_headers([log::REQUEST_ID])
         .max_age(PREFLIGHT_MAX_AGE);
     Some(cors)
@@ -136,8 +156,16 @@ fn around<S: Clone + Send + Sync + 'static>(
     router
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(unread::take_in))
+        .layer(CompressionLayer::new().compress_when(compressible()))
         .layer(always(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(from_fn(log::log))
+}
+
+/// What gains by it. Streams would wait in the compressor for more; GraphiQL's files are compressed already.
+fn compressible() -> impl Predicate {
+    SizeAbove::new(COMPRESSED_BYTES_MIN)
+        .and(NotForContentType::SSE)
+        .and(NotForContentType::const_new("multipart/mixed"))
 }
 
 fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {

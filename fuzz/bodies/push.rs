@@ -106,6 +106,7 @@ fn request(bytes: &[u8]) -> Option<RawRequest> {
     };
     Some(RawRequest {
         query,
+        hash: None,
         operation_name: None,
         variables,
     })

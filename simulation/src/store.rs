@@ -1,7 +1,7 @@
 //! A store whose every moment is kept, and whose calls can be held back, failed and told out of order.
 //!
 //! It keeps no rule of the protocol itself. How the gateways reach it is in [`access`], what one moment holds in
-//! [`state`], and the file that may lie beneath in [`file`].
+//! [`state`], and the file that may lie beneath in [`mod@file`].
 
 mod access;
 mod file;

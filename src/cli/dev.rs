@@ -18,7 +18,7 @@ use crate::{
     config::{LimitsConfig, StoreConfig, StoreUrl},
     files,
     graphql::ApiOptions,
-    http::{DevUser, HttpOptions},
+    http::{DevUser, HttpOptions, Origins},
     sync::SyncLimits,
     webhook::WebhookConfig,
 };
@@ -67,6 +67,7 @@ pub(super) fn run(args: DevArgs) -> Done {
     block_on(async {
         let listener = serve::listen(args.listen).await?;
         let address = listener.local_addr()?;
+        let limits = LimitsConfig::default();
         serve::serve(listener, async {
             let gateway = Gateway::start(Parts {
                 model: loaded.model.clone(),
@@ -83,8 +84,13 @@ pub(super) fn run(args: DevArgs) -> Done {
             Ok(Begun {
                 gateway,
                 options: HttpOptions {
-                    body_bytes_max: LimitsConfig::default().body_bytes,
-                    allowed_origins: Vec::new(),
+                    body_bytes_max: limits.body_bytes,
+                    user_connections_max: limits.user_connections,
+                    // An app that is being written is served by a tool of its own, on another port.
+                    origins: Origins {
+                        named: Vec::new(),
+                        loopback: address.ip().is_loopback(),
+                    },
                     graphiql: Some(welcome::page(&loaded, &users)),
                     loopback_hosts_only: address.ip().is_loopback(),
                     public_schema: true,

@@ -17,7 +17,7 @@ use crate::{
     app::{Gateway, Parts},
     config::{Config, ConfigProblem, Loaded},
     graphql::ApiOptions,
-    http::{self, GraphiqlConfig, HttpOptions, Shutdown},
+    http::{self, GraphiqlConfig, HttpOptions, Origins, Shutdown},
     sync::SyncLimits,
 };
 
@@ -75,7 +75,11 @@ fn http_options(config: &Config) -> HttpOptions {
     });
     HttpOptions {
         body_bytes_max: config.limits.body_bytes,
-        allowed_origins: config.http.allowed_origins.clone(),
+        user_connections_max: config.limits.user_connections,
+        origins: Origins {
+            named: config.http.allowed_origins.clone(),
+            loopback: false,
+        },
         graphiql,
         loopback_hosts_only: false,
         public_schema: config.graphql.introspection,

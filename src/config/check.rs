@@ -25,6 +25,7 @@ use crate::auth::{
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const BODY_BYTES: RangeInclusive<i64> = 1024..=64 * 1024 * 1024;
 const PUSH_CHANGES: RangeInclusive<i64> = 1..=1_000;
+const USER_CONNECTIONS: RangeInclusive<i64> = 1..=100_000;
 const PAGE_CHANGES: RangeInclusive<i64> = 1..=10_000;
 /// Devices that stay away for longer start over; below an hour every device would.
 const TOMBSTONE_RETENTION: RangeInclusive<Duration> =
@@ -304,6 +305,11 @@ fn limits(reader: &mut Reader) -> LimitsConfig {
         body_bytes: limit("limits.body_bytes", BODY_BYTES, default.body_bytes),
         push_changes: limit("limits.push_changes", PUSH_CHANGES, default.push_changes),
         page_changes: limit("limits.page_changes", PAGE_CHANGES, default.page_changes),
+        user_connections: limit(
+            "limits.user_connections",
+            USER_CONNECTIONS,
+            default.user_connections,
+        ),
     }
 }
 
@@ -390,15 +396,26 @@ fn check_origin(origin: &str) -> Result<(), Wrong> {
             "contains \"*\"; name the origins of your apps".to_owned(),
         ));
     }
-    let canonical = Url::parse(origin)
-        .map_err(|_| Wrong::Form)?
-        .origin()
-        .ascii_serialization();
-    match canonical.as_str() {
-        "null" => Err(Wrong::Form),
-        canonical if canonical != origin => Err(Wrong::Because(format!(
-            "contains {origin:?}, which browsers send as {canonical:?}"
-        ))),
-        _ => Ok(()),
+    let url = Url::parse(origin).map_err(|_| Wrong::Form)?;
+    let canonical = canonical_origin(&url).ok_or(Wrong::Form)?;
+    if canonical == origin {
+        return Ok(());
     }
+    Err(Wrong::Because(format!(
+        "contains {origin:?}, which browsers send as {canonical:?}"
+    )))
+}
+
+/// Apps in a web view have schemes of their own, such as `capacitor://localhost`; to the URL standard their origins are
+/// opaque, but that is how they are sent. What has no host has none to send.
+fn canonical_origin(url: &Url) -> Option<String> {
+    let origin = url.origin();
+    if origin.is_tuple() {
+        return Some(origin.ascii_serialization());
+    }
+    let (scheme, host) = (url.scheme(), url.host_str()?);
+    Some(url.port().map_or_else(
+        || format!("{scheme}://{host}"),
+        |port| format!("{scheme}://{host}:{port}"),
+    ))
 }

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{ConfigProblem, Origin};
 
 /// Every setting there is.
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 26] = [
     "listen",
     "model",
     "store.url",
@@ -34,6 +34,7 @@ const KEYS: [&str; 25] = [
     "webhooks.secret",
     "webhooks.timeout",
     "webhooks.concurrency",
+    "limits.user_connections",
 ];
 
 const SECTIONS: [&str; 6] = ["store", "auth", "graphql", "http", "limits", "webhooks"];

@@ -69,7 +69,7 @@ fn the_shortest_configuration_gets_safe_defaults() {
     AuthConfig { algorithms: Algorithms([RS256]), keys: JwksUrl(Url { scheme: "https", cannot_be_a_base: false, username: "", password: None, host: Some(Domain("id.example.com")), port: None, path: "/jwks.json", query: None, fragment: None }), issuer: Some("https://id.example.com/"), audience: Some("tidegate"), user_claim: "sub", leeway_s: 10 }
     GraphqlConfig { introspection: false, graphiql: false }
     HttpConfig { allowed_origins: [] }
-    LimitsConfig { body_bytes: 1048576, push_changes: 1000, page_changes: 5000 }
+    LimitsConfig { body_bytes: 1048576, push_changes: 1000, page_changes: 5000, user_connections: 1000 }
     "#);
 }
 
@@ -80,7 +80,7 @@ fn every_setting_can_come_from_the_file() {
         model = "app.graphql"
         store = { url = "embedded:/var/lib/tidegate", username = "me", password = "hunter2", prefix = "sync_", tombstone_retention = "12h" }
         graphql = { introspection = true, graphiql = true }
-        http.allowed_origins = ["https://app.example.com", "http://localhost:5173"]
+        http.allowed_origins = ["https://app.example.com", "http://localhost:5173", "capacitor://localhost"]
         limits = { body_bytes = 65_536, push_changes = 10, page_changes = 0x64 }
         [auth]
         algorithms = ["HS256", "HS512"]
@@ -102,8 +102,8 @@ fn every_setting_can_come_from_the_file() {
     StoreConfig { url: Embedded("/var/lib/tidegate"), prefix: "sync_", tombstone_retention: 43200s }
     AuthConfig { algorithms: Algorithms([HS256, HS512]), keys: Secret(SigningKey(…)), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 0 }
     GraphqlConfig { introspection: true, graphiql: true }
-    HttpConfig { allowed_origins: ["https://app.example.com", "http://localhost:5173"] }
-    LimitsConfig { body_bytes: 65536, push_changes: 10, page_changes: 100 }
+    HttpConfig { allowed_origins: ["https://app.example.com", "http://localhost:5173", "capacitor://localhost"] }
+    LimitsConfig { body_bytes: 65536, push_changes: 10, page_changes: 100, user_connections: 1000 }
     "#);
 }
 
@@ -149,7 +149,7 @@ fn every_setting_can_come_from_the_environment() {
     AuthConfig { algorithms: Algorithms([RS256, ES256]), keys: PublicKeyFile("/run/secrets/key.pem"), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 30 }
     GraphqlConfig { introspection: false, graphiql: false }
     HttpConfig { allowed_origins: ["https://a.example.com", "https://b.example.com"] }
-    LimitsConfig { body_bytes: 2048, push_changes: 1, page_changes: 10000 }
+    LimitsConfig { body_bytes: 2048, push_changes: 1, page_changes: 10000, user_connections: 1000 }
     "#);
 }
 
@@ -325,6 +325,22 @@ fn a_value_outside_its_bounds_is_told_what_it_may_be() {
             "https://App.example.com:443/",
             "http.allowed_origins contains \"https://App.example.com:443/\", \
              which browsers send as \"https://app.example.com\"",
+        ),
+        (
+            "TIDEGATE_HTTP__ALLOWED_ORIGINS",
+            "capacitor://localhost:80/",
+            "http.allowed_origins contains \"capacitor://localhost:80/\", \
+             which browsers send as \"capacitor://localhost:80\"",
+        ),
+        (
+            "TIDEGATE_HTTP__ALLOWED_ORIGINS",
+            "file:///",
+            "http.allowed_origins must be a list of origins, such as [\"https://app.example.com\"]",
+        ),
+        (
+            "TIDEGATE_LIMITS__USER_CONNECTIONS",
+            "0",
+            "limits.user_connections must be a whole number from 1 to 100000",
         ),
         (
             "TIDEGATE_HTTP__ALLOWED_ORIGINS",

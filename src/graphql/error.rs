@@ -33,6 +33,7 @@ codes! {
     BadUserInput = "BAD_USER_INPUT", 400, "A variable or an argument does not fit its type; the message names its path.";
     OperationResolution = "OPERATION_RESOLUTION_FAILURE", 400, "`operationName` is missing, or names no operation of the document.";
     QueryTooLarge = "QUERY_TOO_LARGE", 400, "The document is beyond a limit: its size, depth, aliases, directives or fragments.";
+    PersistedQueryNotFound = "PERSISTED_QUERY_NOT_FOUND", 400, "The gateway does not know the document of this hash; send it along once.";
     BadCheckpoint = "BAD_CHECKPOINT", 200, "`checkpoint` is not one of this gateway's; send it back exactly as it came, or leave it out to begin anew.";
     BadLimit = "BAD_LIMIT", 200, "`limit` or `first` is out of bounds; `extensions.max` says how much may be asked for.";
     PushTooLarge = "PUSH_TOO_LARGE", 200, "The push carries more changes than `extensions.max`; send it in parts.";
@@ -51,6 +52,7 @@ codes! {
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", 413, "The body is larger than the gateway takes.";
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415, "Operations come as `application/json`.";
     TooManyOperations = "TOO_MANY_OPERATIONS", 429, "The socket carries as many operations as it may; complete one, then begin the next.";
+    TooManyConnections = "TOO_MANY_CONNECTIONS", 429, "The user holds as many sockets and streams as one may; close one, then connect again.";
     Internal = "INTERNAL_SERVER_ERROR", 500, "The gateway failed; its log says how.";
     Unavailable = "SERVICE_UNAVAILABLE", 503, "The store cannot be reached or written now, or the key server cannot be reached; try again.";
 }
@@ -147,6 +149,8 @@ impl From<Refusal> for Failure {
             RefusalKind::Variables => Code::BadUserInput,
             RefusalKind::OperationChoice => Code::OperationResolution,
             RefusalKind::Limit => Code::QueryTooLarge,
+            RefusalKind::PersistedQueryNotFound => Code::PersistedQueryNotFound,
+            RefusalKind::PersistedQueryMismatch => Code::BadRequest,
         };
         let failure = Self {
             locations: refusal.locations,

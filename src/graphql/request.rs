@@ -8,6 +8,7 @@ mod document;
 mod limits;
 mod literals;
 mod merge;
+mod persisted;
 mod scalar;
 mod select;
 mod value;
@@ -21,18 +22,22 @@ use apollo_compiler::{Schema, ast};
 use async_graphql::parser::types::{ExecutableDocument, Selection};
 use async_graphql::{Name, Request};
 
-use self::cache::DocumentCache;
+use self::cache::BoundedCache;
 use self::coerce::Coercer;
 use self::document::CheckedDocument;
 pub(crate) use self::limits::DoorLimits;
 use self::merge::MergeCheck;
+use self::persisted::PersistedQueries;
+pub use self::persisted::QueryHash;
 use self::select::Selector;
 
 /// What a transport received, before anything is believed about it.
 #[derive(Debug, Default)]
 pub struct RawRequest {
-    /// The document.
+    /// The document; empty where only its hash was sent.
     pub query: String,
+    /// The document's hash, of a client that names documents by it.
+    pub hash: Option<QueryHash>,
     /// Which of its operations, where it has several.
     pub operation_name: Option<String>,
     /// The values of the operation's variables.
@@ -80,6 +85,8 @@ pub(crate) enum RefusalKind {
     Variables,
     OperationChoice,
     Limit,
+    PersistedQueryNotFound,
+    PersistedQueryMismatch,
 }
 
 /// Why a door could not be built.
@@ -94,7 +101,9 @@ pub(crate) struct Door {
     schema: Valid<Schema>,
     merge_check: MergeCheck,
     limits: DoorLimits,
-    documents: DocumentCache,
+    /// By text.
+    documents: BoundedCache<Box<str>, Arc<CheckedDocument>>,
+    persisted: PersistedQueries,
 }
 
 impl Door {
@@ -107,7 +116,8 @@ impl Door {
         Ok(Self {
             merge_check: MergeCheck::new(&schema),
             schema,
-            documents: DocumentCache::new(limits.cached_documents_max, limits.cached_bytes_max),
+            documents: BoundedCache::new(limits.cached_documents_max, limits.cached_bytes_max),
+            persisted: PersistedQueries::new(limits.cached_documents_max, limits.cached_bytes_max),
             limits,
         })
     }
@@ -117,8 +127,14 @@ impl Door {
     /// # Errors
     /// Everything found wrong at the first step that found anything: limits, syntax, validity,
     /// choice of operation, variables, arguments.
-    pub(crate) fn admit(&self, raw: RawRequest) -> Result<Admitted, Vec<Refusal>> {
+    pub(crate) fn admit(&self, mut raw: RawRequest) -> Result<Admitted, Vec<Refusal>> {
+        if let Some(hash) = raw.hash {
+            raw.query = self.persisted.text(raw.query, hash).map_err(one)?;
+        }
         let checked = self.checked(&raw.query)?;
+        if let Some(hash) = raw.hash {
+            self.persisted.keep(hash, &raw.query);
+        }
         let operation = checked
             .operation(raw.operation_name.as_deref())
             .map_err(one)?;
@@ -145,7 +161,8 @@ impl Door {
         }
         let checked = CheckedDocument::new(&self.schema, &self.merge_check, text, &self.limits)?;
         let checked = Arc::new(checked);
-        self.documents.insert(text, Arc::clone(&checked));
+        self.documents
+            .insert(text.into(), Arc::clone(&checked), text.len());
         Ok(checked)
     }
 }

@@ -1,8 +1,28 @@
-//! Which of the two media types of GraphQL-over-HTTP a client takes (its draft specification, section "Media Types";
-//! RFC 9110, section 12.5.1). How an answer looks in one of them belongs to `answer`.
+//! Which media types a client takes: the two of GraphQL-over-HTTP (its draft specification, section "Media Types"; RFC
+//! 9110, section 12.5.1), and the two in which answers come one after the other. How an answer looks in one of them
+//! belongs to `answer`, `sse` and `multipart`.
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
+
+/// What a client takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Accepted {
+    /// For one answer.
+    pub(super) form: Option<Form>,
+    /// For answers one after the other, as subscriptions have them.
+    pub(super) stream: Option<StreamForm>,
+}
+
+impl Accepted {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let ranges: Vec<Range> = ranges(headers).collect();
+        Self {
+            form: Form::negotiate(&ranges),
+            stream: StreamForm::negotiate(&ranges),
+        }
+    }
+}
 
 /// The media type of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,13 +37,12 @@ pub(super) enum Form {
 impl Form {
     /// What the client prefers; `None` if it takes neither. Without a preference it is `application/json`, unless the
     /// other is named.
-    pub(super) fn negotiate(headers: &HeaderMap) -> Option<Self> {
-        let ranges: Vec<Range> = ranges(headers).collect();
+    fn negotiate(ranges: &[Range<'_>]) -> Option<Self> {
         if ranges.is_empty() {
             return Some(Self::Json);
         }
-        let modern = Match::best(&ranges, "graphql-response+json");
-        let legacy = Match::best(&ranges, "json");
+        let modern = Match::best(ranges, "application", "graphql-response+json");
+        let legacy = Match::best(ranges, "application", "json");
         let prefers_modern = modern.quality > legacy.quality
             || (modern.quality == legacy.quality && modern.is_named());
         let (form, chosen) = if prefers_modern {
@@ -40,6 +59,36 @@ impl Form {
             Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
             Self::Json => "application/json; charset=utf-8",
         }
+    }
+}
+
+/// The media type of answers that come one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StreamForm {
+    /// `text/event-stream`, as graphql-sse has it.
+    Sse,
+    /// `multipart/mixed`, as Apollo's clients have it.
+    Multipart,
+}
+
+impl StreamForm {
+    /// What the client prefers, event streams where it does not say. Only by name: who takes anything (`*/*`) may wait
+    /// for a stream to end.
+    fn negotiate(ranges: &[Range<'_>]) -> Option<Self> {
+        let quality = |kind, subtype| {
+            let found = Match::best(ranges, kind, subtype);
+            if found.is_named() { found.quality } else { 0.0 }
+        };
+        let (sse, multipart) = (
+            quality("text", "event-stream"),
+            quality("multipart", "mixed"),
+        );
+        let (form, chosen) = if multipart > sse {
+            (Self::Multipart, multipart)
+        } else {
+            (Self::Sse, sse)
+        };
+        (chosen > 0.0).then_some(form)
     }
 }
 
@@ -77,11 +126,11 @@ impl<'a> Range<'a> {
         })
     }
 
-    /// How exactly it means `application/<subtype>`: 2 by name, 1 by type, 0 as anything, or not at all.
-    fn precision(&self, subtype: &str) -> Option<u8> {
+    /// How exactly it means `kind/subtype`: 2 by name, 1 by type, 0 as anything, or not at all.
+    fn precision(&self, kind: &str, subtype: &str) -> Option<u8> {
         match (self.kind, self.subtype) {
             ("*", "*") => Some(0),
-            (kind, _) if !kind.eq_ignore_ascii_case("application") => None,
+            (named, _) if !named.eq_ignore_ascii_case(kind) => None,
             (_, "*") => Some(1),
             (_, named) => named.eq_ignore_ascii_case(subtype).then_some(2),
         }
@@ -97,10 +146,10 @@ struct Match {
 
 impl Match {
     /// The most precise range decides, and the highest quality among equals.
-    fn best(ranges: &[Range<'_>], subtype: &str) -> Self {
+    fn best(ranges: &[Range<'_>], kind: &str, subtype: &str) -> Self {
         let matches = ranges.iter().filter_map(|range| {
             Some(Self {
-                precision: range.precision(subtype)?,
+                precision: range.precision(kind, subtype)?,
                 quality: range.quality,
             })
         });
@@ -169,9 +218,40 @@ mod tests {
             ("json", JSON),
         ] {
             let headers = HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]);
-            assert_eq!(Form::negotiate(&headers), expected, "{accept:?}");
+            assert_eq!(Accepted::of(&headers).form, expected, "{accept:?}");
         }
-        assert_eq!(Form::negotiate(&HeaderMap::new()), JSON);
+        assert_eq!(Accepted::of(&HeaderMap::new()).form, JSON);
+    }
+
+    #[test]
+    fn a_stream_comes_in_the_form_that_is_named() {
+        const SSE: Option<StreamForm> = Some(StreamForm::Sse);
+        const MULTIPART: Option<StreamForm> = Some(StreamForm::Multipart);
+        for (accept, expected) in [
+            ("", None),
+            ("*/*", None),
+            ("text/*, multipart/*", None),
+            ("application/json", None),
+            ("text/event-stream", SSE),
+            ("Text/Event-Stream;charset=utf-8", SSE),
+            // urql, for queries and for subscriptions.
+            (
+                "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed",
+                SSE,
+            ),
+            ("text/event-stream, multipart/mixed", SSE),
+            // Apollo Client.
+            (
+                "multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/graphql-response+json,application/json;q=0.9",
+                MULTIPART,
+            ),
+            ("text/event-stream;q=0.5, multipart/mixed", MULTIPART),
+            ("text/event-stream;q=0, */*", None),
+            ("multipart/form-data", None),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]);
+            assert_eq!(Accepted::of(&headers).stream, expected, "{accept:?}");
+        }
     }
 
     #[test]
@@ -184,6 +264,6 @@ mod tests {
                 all.append(name, value);
                 all
             });
-        assert_eq!(Form::negotiate(&headers), Some(Form::GraphqlResponse));
+        assert_eq!(Accepted::of(&headers).form, Some(Form::GraphqlResponse));
     }
 }

@@ -1,5 +1,6 @@
 //! `/graphql` over POST and GET, and the schema's text: from a request to an operation, and from its answer to a
-//! response (GraphQL-over-HTTP, draft of 2025). Sockets have a room of their own; what operations do is `graphql`'s.
+//! response (GraphQL-over-HTTP, draft of 2025) or a stream. Sockets have a room of their own; what operations do is
+//! `graphql`'s.
 
 mod raw;
 
@@ -10,13 +11,16 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use tokio::time::timeout;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use tokio::time::{sleep, timeout};
 
 pub(super) use self::raw::from_json;
-use super::accept::Form;
-use super::{HttpState, answer, websocket};
+use super::accept::{Accepted, Form};
+use super::delivery::{self, Ending};
+use super::{HttpState, answer, guard, operation, websocket};
 use crate::app::Gateway;
 use crate::auth::bearer;
 use crate::graphql::answer::Answer;
@@ -27,21 +31,21 @@ use crate::sync::Caller;
 /// A body that comes slower than this holds its connection for nothing.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Any operation but a subscription, in a JSON body.
+/// An operation in a JSON body.
 pub(super) async fn post(State(state): State<Arc<HttpState>>, request: Request) -> Response {
-    let form = Form::negotiate(request.headers());
-    let answer = answer_post(&state, form, request).await;
-    respond(form, answer)
+    let accepted = Accepted::of(request.headers());
+    let response = answer_post(&state, accepted, request).await;
+    response.unwrap_or_else(|failure| refuse(accepted, failure))
 }
 
-/// A query in the URL, or the handshake of a WebSocket.
+/// A query or a subscription in the URL, or the handshake of a WebSocket.
 pub(super) async fn get(State(state): State<Arc<HttpState>>, request: Request) -> Response {
     if websocket::is_handshake(request.headers()) {
         return websocket::upgrade(state, request).await;
     }
-    let form = Form::negotiate(request.headers());
-    let answer = answer_get(&state, form, request).await;
-    respond(form, answer)
+    let accepted = Accepted::of(request.headers());
+    let response = answer_get(&state, accepted, request).await;
+    response.unwrap_or_else(|failure| refuse(accepted, failure))
 }
 
 /// The API as SDL.
@@ -57,54 +61,119 @@ pub(super) async fn schema(State(state): State<Arc<HttpState>>, headers: HeaderM
 
 async fn answer_post(
     state: &HttpState,
-    form: Option<Form>,
+    accepted: Accepted,
     request: Request,
-) -> Result<Answer, Failure> {
+) -> Result<Response, Failure> {
     let caller = authenticate(&state.gateway, request.headers()).await?;
-    require_form(form)?;
+    require_form(accepted)?;
     require_json(request.headers())?;
     let body = body(request, state.body_bytes_max).await?;
-    let admitted = match state.gateway.api.admit(raw::from_body(&body)?) {
-        Ok(admitted) => admitted,
-        Err(answer) => return Ok(answer),
-    };
-    execute(&state.gateway, caller, admitted).await
+    match state.gateway.api.admit(raw::from_body(&body)?) {
+        Ok(admitted) => execute(state, accepted, caller, admitted).await,
+        Err(answer) => respond_refused(state, accepted, &caller, answer),
+    }
 }
 
 async fn answer_get(
     state: &HttpState,
-    form: Option<Form>,
+    accepted: Accepted,
     request: Request,
-) -> Result<Answer, Failure> {
+) -> Result<Response, Failure> {
     let caller = authenticate(&state.gateway, request.headers()).await?;
-    require_form(form)?;
+    require_form(accepted)?;
+    guard::check_get(request.headers(), &state.origins)?;
     let admitted = match state.gateway.api.admit(raw::from_uri(request.uri())?) {
         Ok(admitted) => admitted,
-        Err(answer) => return Ok(answer),
+        Err(answer) => return respond_refused(state, accepted, &caller, answer),
     };
     // A link or an image could make a browser send it.
     if admitted.kind == OperationKind::Mutation {
         let message = "Mutations come by POST; GET takes queries only.";
         return Err(Failure::new(Code::MethodNotAllowed, message));
     }
-    execute(&state.gateway, caller, admitted).await
+    execute(state, accepted, caller, admitted).await
 }
 
-async fn execute(gateway: &Gateway, caller: Caller, admitted: Admitted) -> Result<Answer, Failure> {
-    if admitted.kind == OperationKind::Subscription {
-        let message = "Subscriptions need a WebSocket at this path, with the subprotocol graphql-transport-ws.";
-        return Err(Failure::new(Code::BadRequest, message));
+/// One answer comes in a form for one where the client takes that, and in a stream of one otherwise.
+async fn execute(
+    state: &HttpState,
+    accepted: Accepted,
+    caller: Caller,
+    admitted: Admitted,
+) -> Result<Response, Failure> {
+    let form = accepted
+        .form
+        .filter(|_| admitted.kind != OperationKind::Subscription);
+    let gateway = &state.gateway;
+    match form {
+        Some(form) => {
+            let answer = gateway.api.execute(&gateway.sync, caller, admitted).await;
+            Ok(answer::answered(form, &answer))
+        }
+        None => stream(state, accepted, &caller, || {
+            operation::answers(gateway, caller.clone(), admitted)
+        }),
     }
-    Ok(gateway.api.execute(&gateway.sync, caller, admitted).await)
 }
 
-fn respond(form: Option<Form>, answer: Result<Answer, Failure>) -> Response {
-    let form = form.unwrap_or(Form::Json);
-    match answer {
-        Ok(answer) => answer::answered(form, &answer),
-        Err(failure) if failure.code == Code::MethodNotAllowed => answer::needs_post(form, failure),
-        Err(failure) => answer::refused(form, failure),
+fn respond_refused(
+    state: &HttpState,
+    accepted: Accepted,
+    caller: &Caller,
+    answer: Answer,
+) -> Result<Response, Failure> {
+    match accepted.form {
+        Some(form) => Ok(answer::answered(form, &answer)),
+        None => stream(state, accepted, caller, || operation::refused(answer)),
     }
+}
+
+/// Nothing is executed before the user has a place for the connection.
+fn stream(
+    state: &HttpState,
+    accepted: Accepted,
+    caller: &Caller,
+    answers: impl FnOnce() -> BoxStream<'static, Answer>,
+) -> Result<Response, Failure> {
+    let Some(form) = accepted.stream else {
+        let message = "Subscriptions come in a stream: accept text/event-stream or multipart/mixed;subscriptionSpec=1.0, \
+                       or open a WebSocket here with the subprotocol graphql-transport-ws.";
+        return Err(Failure::new(Code::NotAcceptable, message));
+    };
+    let place = state.connections.enter(&caller.identity.user)?;
+    Ok(delivery::respond(
+        form,
+        answers(),
+        cut(state, caller),
+        place,
+    ))
+}
+
+/// What ends a stream from outside: the token's end, or the gateway's.
+fn cut(state: &HttpState, caller: &Caller) -> BoxFuture<'static, Ending> {
+    let expiry = sleep(left_of_token(&state.gateway, caller));
+    let shutdown = state.shutdown.clone();
+    Box::pin(async move {
+        tokio::select! {
+            () = expiry => Ending::Expired,
+            () = shutdown.begun() => Ending::GoingAway,
+        }
+    })
+}
+
+/// How long a caller's token is still good.
+pub(super) fn left_of_token(gateway: &Gateway, caller: &Caller) -> Duration {
+    let left_ms = caller.identity.expires_at.ms() - gateway.sync.now().ms();
+    Duration::from_millis(u64::try_from(left_ms).unwrap_or_default())
+}
+
+/// A client that takes streams only reads the failures of HTTP as JSON, too.
+fn refuse(accepted: Accepted, failure: Failure) -> Response {
+    let form = accepted.form.unwrap_or(Form::Json);
+    if failure.code == Code::MethodNotAllowed {
+        return answer::needs_post(form, failure);
+    }
+    answer::refused(form, failure)
 }
 
 async fn authenticate(gateway: &Gateway, headers: &HeaderMap) -> Result<Caller, Failure> {
@@ -120,22 +189,27 @@ pub(super) fn token(headers: &HeaderMap) -> Result<&str, Failure> {
     Ok(bearer(value.and_then(|value| value.to_str().ok()))?)
 }
 
-fn require_form(form: Option<Form>) -> Result<(), Failure> {
-    let message = "Answers come as application/graphql-response+json or application/json; accept one of them.";
-    form.map(drop)
-        .ok_or_else(|| Failure::new(Code::NotAcceptable, message))
+fn require_form(accepted: Accepted) -> Result<(), Failure> {
+    if accepted.form.is_some() || accepted.stream.is_some() {
+        return Ok(());
+    }
+    let message = "Answers come as application/graphql-response+json or application/json, or in a stream; accept one of them.";
+    Err(Failure::new(Code::NotAcceptable, message))
 }
 
-/// Forms of web pages send text/plain, urlencoded and multipart bodies to other sites without asking; none is taken.
+/// Forms of web pages send text/plain, urlencoded and multipart bodies to other sites without asking; none is taken. Nor
+/// is a compressed one: a bound on its bytes would say nothing of what is in it.
 fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
     let content_type = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
     let essence = content_type.and_then(|value| value.split(';').next());
-    if essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json")) {
+    let is_json =
+        essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"));
+    if is_json && !headers.contains_key(CONTENT_ENCODING) {
         return Ok(());
     }
-    let message = "Operations come as JSON; send `Content-Type: application/json`.";
+    let message = "Operations come as JSON, uncompressed; send `Content-Type: application/json`.";
     Err(Failure::new(Code::UnsupportedMediaType, message))
 }
 

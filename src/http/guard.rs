@@ -2,7 +2,7 @@
 //! matter; these checks only keep a browser from being made an accomplice.
 
 use axum::extract::Request;
-use axum::http::header::{HOST, ORIGIN};
+use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -11,9 +11,39 @@ use super::accept::Form;
 use super::answer;
 use crate::graphql::error::{Code, Failure};
 
+/// Headers by which Apollo's clients make browsers ask before they send (CORS).
+pub(super) const APOLLO_HEADERS: [HeaderName; 2] = [
+    HeaderName::from_static("apollo-require-preflight"),
+    HeaderName::from_static("x-apollo-operation-name"),
+];
+/// Where a browser says that a request comes from (W3C, Fetch Metadata Request Headers); others do not send it.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The origins whose pages may use the gateway, besides its own.
+#[derive(Clone, Default)]
+pub(crate) struct Origins {
+    /// As browsers send them, such as `https://app.example.com`.
+    pub(crate) named: Vec<String>,
+    /// Whether pages that this machine serves may, too, on whatever port.
+    pub(crate) loopback: bool,
+}
+
+impl Origins {
+    pub(super) fn admit(&self, origin: &str) -> bool {
+        let is_named = self.named.iter().any(|named| named == origin);
+        is_named || (self.loopback && authority(origin).is_some_and(is_loopback))
+    }
+}
+
 /// Refuses requests to any name but this machine's own.
 pub(super) async fn loopback_hosts_only(request: Request, next: Next) -> Response {
-    if text(request.headers(), HOST).is_some_and(is_loopback) {
+    // HTTP/2 has the host in the request's target.
+    let target = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
+    let host = text(request.headers(), HOST).or(target);
+    if host.is_some_and(is_loopback) {
         return next.run(request).await;
     }
     let message = "This gateway answers to localhost, 127.0.0.1 and [::1] only.";
@@ -24,26 +54,60 @@ pub(super) async fn loopback_hosts_only(request: Request, next: Next) -> Respons
 /// gateway has to look by itself. Clients that are no browsers send no `Origin`.
 ///
 /// # Errors
-/// `FORBIDDEN` when origins are configured, and it is neither one of them nor the gateway's own.
-pub(super) fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Failure> {
-    if allowed.is_empty() || !headers.contains_key(ORIGIN) {
+/// `FORBIDDEN` when it is neither an origin that may nor the gateway's own.
+pub(super) fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(), Failure> {
+    if !headers.contains_key(ORIGIN) {
         return Ok(());
     }
-    let is_allowed = text(headers, ORIGIN).is_some_and(|origin| {
-        allowed.iter().any(|one| one == origin) || is_own(origin, text(headers, HOST))
-    });
+    let is_allowed = text(headers, ORIGIN)
+        .is_some_and(|origin| origins.admit(origin) || is_own(origin, text(headers, HOST)));
+    allow(is_allowed)
+}
+
+/// Whether an operation in a URL may run. Pages send such requests elsewhere without being asked, by an image or a link.
+/// They cannot put a token beside it; a proxy in front that makes a token of a cookie would.
+///
+/// # Errors
+/// `FORBIDDEN` when a browser says that the request is of another origin's page, which may not, and nothing shows that
+/// the browser asked first.
+pub(super) fn check_get(headers: &HeaderMap, origins: &Origins) -> Result<(), Failure> {
+    let is_of_another =
+        text(headers, SEC_FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    let is_admitted = || text(headers, ORIGIN).is_some_and(|origin| origins.admit(origin));
+    allow(!is_of_another || was_asked_for(headers) || is_admitted())
+}
+
+fn allow(is_allowed: bool) -> Result<(), Failure> {
     if is_allowed {
         return Ok(());
     }
-    let message =
-        "Pages of this origin may not connect; `http.allowed_origins` names those that may.";
+    let message = "Pages of this origin may not use the gateway; `http.allowed_origins` names those that may.";
     Err(Failure::new(Code::Forbidden, message))
+}
+
+/// Whether a header is there that browsers ask permission for: one of Apollo's, or a content type that no form has.
+fn was_asked_for(headers: &HeaderMap) -> bool {
+    let is_simple = |content_type: &str| {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        [
+            "application/x-www-form-urlencoded",
+            "multipart/form-data",
+            "text/plain",
+        ]
+        .iter()
+        .any(|simple| essence.eq_ignore_ascii_case(simple))
+    };
+    let of_apollo = APOLLO_HEADERS.iter().any(|name| headers.contains_key(name));
+    of_apollo || text(headers, CONTENT_TYPE).is_some_and(|content_type| !is_simple(content_type))
 }
 
 /// The scheme is not compared: behind a proxy that ends TLS, the gateway does not know its own.
 fn is_own(origin: &str, host: Option<&str>) -> bool {
-    let authority = origin.split_once("://").map(|(_, authority)| authority);
-    matches!((authority, host), (Some(one), Some(other)) if one.eq_ignore_ascii_case(other))
+    matches!((authority(origin), host), (Some(one), Some(other)) if one.eq_ignore_ascii_case(other))
+}
+
+fn authority(origin: &str) -> Option<&str> {
+    origin.split_once("://").map(|(_, authority)| authority)
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -84,33 +148,95 @@ mod tests {
         }
     }
 
+    fn named() -> Origins {
+        Origins {
+            named: vec!["https://app.example.com".to_owned()],
+            loopback: false,
+        }
+    }
+
     #[test]
     fn sockets_open_from_allowed_and_own_origins_only() {
-        let allowed = ["https://app.example.com".to_owned()];
-        for (origin, expected) in [
-            ("https://app.example.com", true),
-            ("https://sync.example.com:4000", true),
-            ("http://SYNC.example.com:4000", true),
-            ("https://sync.example.com", false),
-            ("http://app.example.com", false),
-            ("https://app.example.com.evil.example", false),
-            ("null", false),
-            ("", false),
+        let [none, loopback] = [false, true].map(|loopback| Origins {
+            named: Vec::new(),
+            loopback,
+        });
+        for (origin, by_name, by_none, by_loopback) in [
+            ("https://app.example.com", true, false, false),
+            ("https://sync.example.com:4000", true, true, true),
+            ("http://SYNC.example.com:4000", true, true, true),
+            ("https://sync.example.com", false, false, false),
+            ("http://app.example.com", false, false, false),
+            ("https://app.example.com.evil.example", false, false, false),
+            ("http://localhost:5173", false, false, true),
+            ("http://[::1]:5173", false, false, true),
+            ("https://localhost.example.com", false, false, false),
+            ("null", false, false, false),
+            ("localhost", false, false, false),
+            ("", false, false, false),
         ] {
             let headers = HeaderMap::from_iter([
                 (ORIGIN, origin.parse().unwrap()),
                 (HOST, "sync.example.com:4000".parse().unwrap()),
             ]);
-            assert_eq!(
-                check_origin(&headers, &allowed).is_ok(),
-                expected,
-                "{origin:?}"
-            );
-            assert!(check_origin(&headers, &[]).is_ok(), "none are configured");
+            let opens = |origins: &Origins| check_origin(&headers, origins).is_ok();
+            assert_eq!(opens(&named()), by_name, "{origin:?}");
+            assert_eq!(opens(&none), by_none, "{origin:?}");
+            assert_eq!(opens(&loopback), by_loopback, "{origin:?}");
         }
-        assert!(
-            check_origin(&HeaderMap::new(), &allowed).is_ok(),
-            "no browser"
-        );
+        assert!(check_origin(&HeaderMap::new(), &none).is_ok(), "no browser");
+    }
+
+    #[test]
+    fn a_page_of_another_origin_sends_no_operation_unasked() {
+        for (headers, expected) in [
+            (&[][..], true),
+            (&[("sec-fetch-site", "same-origin")], true),
+            (&[("sec-fetch-site", "none")], true),
+            (&[("sec-fetch-site", "cross-site")], false),
+            (&[("sec-fetch-site", "same-site")], false),
+            (
+                &[
+                    ("sec-fetch-site", "cross-site"),
+                    ("content-type", "text/plain; a"),
+                ],
+                false,
+            ),
+            (
+                &[
+                    ("sec-fetch-site", "cross-site"),
+                    ("content-type", "application/json"),
+                ],
+                true,
+            ),
+            (
+                &[
+                    ("sec-fetch-site", "cross-site"),
+                    ("apollo-require-preflight", "true"),
+                ],
+                true,
+            ),
+            (
+                &[
+                    ("sec-fetch-site", "cross-site"),
+                    ("origin", "https://app.example.com"),
+                ],
+                true,
+            ),
+            (
+                &[
+                    ("sec-fetch-site", "cross-site"),
+                    ("origin", "https://evil.example.com"),
+                ],
+                false,
+            ),
+        ] {
+            let map = headers.iter().map(|(name, value)| {
+                let name: HeaderName = name.parse().unwrap();
+                (name, value.parse().unwrap())
+            });
+            let is_ok = check_get(&HeaderMap::from_iter(map), &named()).is_ok();
+            assert_eq!(is_ok, expected, "{headers:?}");
+        }
     }
 }

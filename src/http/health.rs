@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::header::CONNECTION;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -14,7 +13,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::accept::Form;
-use super::{HttpState, always, answer, log};
+use super::{HttpState, answer, log};
 use crate::graphql::error::{Code, Failure};
 use crate::sync::SyncError;
 
@@ -28,7 +27,7 @@ pub(super) fn router() -> Router<Arc<HttpState>> {
         .route("/readyz", get(readyz))
 }
 
-/// All that is served while the gateway waits for its store. Connections are not kept: the next one may find the gateway.
+/// All that is served while the gateway waits for its store.
 pub(crate) fn waiting() -> Router {
     let waits = async || {
         let failure = Failure::new(Code::Unavailable, "The gateway waits for its store.");
@@ -37,7 +36,6 @@ pub(crate) fn waiting() -> Router {
     Router::new()
         .route("/healthz", get(async || ok()))
         .fallback(waits)
-        .layer(always(CONNECTION, "close"))
         .layer(from_fn(log::log))
 }
 

@@ -1,15 +1,13 @@
-//! The listener and its connections, from the first byte to an orderly end. Routes know nothing of it, except that a
-//! [`Shutdown`] may begin.
+//! The listener and its connections, to an orderly end. Routes know nothing of it, except that a [`Shutdown`] may begin;
+//! what is spoken on a connection is in [`connection`].
+
+mod connection;
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -17,11 +15,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// How long a request's head may take, and a kept-alive connection may stay idle. Longer than the 60 s for which
-/// common load balancers keep idle connections, or they would send requests into closing ones.
-const HEAD_DEADLINE: Duration = Duration::from_secs(75);
-/// Of a connection's buffers: the largest head, for a token of 16 KiB with room to spare.
-const CONNECTION_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// How long requests under way may take once the gateway shuts down.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 /// When the process is out of file descriptors, accepting again at once would only heat the machine.
@@ -64,8 +57,8 @@ impl Shutdown {
     }
 }
 
-/// Serves connections until `shutdown` begins; then answers the requests under way and closes the sockets. A connection
-/// is served by the router there is when it comes.
+/// Serves connections until `shutdown` begins; then answers the requests under way and closes the sockets. A request is
+/// served by the router there is when it comes.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: watch::Receiver<Router>,
@@ -89,8 +82,7 @@ async fn admit(
 ) {
     match accepted {
         Ok((stream, _)) => {
-            let router = router.borrow().clone();
-            let connection = connection(stream, router, shutdown.clone());
+            let connection = connection::serve(stream, router.clone(), shutdown.clone());
             shutdown.work.spawn(connection);
         }
         Err(error) if is_of_one_connection(&error) => {}
@@ -108,28 +100,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         ConnectionAborted | ConnectionRefused | ConnectionReset
     )
-}
-
-async fn connection(stream: TcpStream, router: Router, shutdown: Shutdown) {
-    // Answers are written whole; waiting to fill packets would only delay live changes.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
-        .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.begun() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(target: "http", %error, "connection ended");
-    }
 }

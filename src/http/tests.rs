@@ -65,6 +65,7 @@ impl House {
             gateway: gateway.unwrap(),
             options: HttpOptions {
                 body_bytes_max: BODY_BYTES_MAX,
+                user_connections_max: 10,
                 ..HttpOptions::default()
             },
             shutdown: Shutdown::default(),

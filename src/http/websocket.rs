@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
+use tracing::Instrument;
 
 use self::session::Session;
 use self::socket::Socket;
@@ -36,7 +37,9 @@ pub(super) async fn upgrade(state: Arc<HttpState>, mut request: Request) -> Resp
     match accept(&state, &request) {
         Ok(response) => {
             let token = graphql::token(request.headers()).ok().map(str::to_owned);
-            tokio::spawn(converse(hyper::upgrade::on(&mut request), state, token));
+            let conversation = converse(hyper::upgrade::on(&mut request), state, token);
+            // What it logs carries the id of its handshake.
+            tokio::spawn(conversation.in_current_span());
             response
         }
         Err(failure) => answer::refused(Form::Json, failure),
@@ -60,7 +63,7 @@ fn converse(
 }
 
 fn accept(state: &HttpState, request: &Request) -> Result<Response, Failure> {
-    guard::check_origin(request.headers(), &state.allowed_origins)?;
+    guard::check_origin(request.headers(), &state.origins)?;
     require_subprotocol(request.headers())?;
     let mut response = create_response_with_body(request, Body::empty).map_err(|_| {
         let message =

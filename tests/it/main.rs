@@ -24,3 +24,4 @@ mod push;
 mod schema;
 mod serve;
 mod story;
+mod wire;

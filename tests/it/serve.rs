@@ -22,7 +22,7 @@ use crate::harness::{
     with_secret,
 };
 
-fn client(server: &Server, token: &str) -> Client {
+pub(crate) fn client(server: &Server, token: &str) -> Client {
     Client {
         url: server.url.clone(),
         token: token.to_owned(),
@@ -31,7 +31,7 @@ fn client(server: &Server, token: &str) -> Client {
 }
 
 /// A token by the configuration's secret.
-fn token(directory: &TempDir, user: &str) -> String {
+pub(crate) fn token(directory: &TempDir, user: &str) -> String {
     let arguments = ["token", "--sub", user, "--config", "tidegate.toml"];
     let output = with_secret(directory.path(), &arguments).output().unwrap();
     assert!(output.status.success(), "{output:?}");

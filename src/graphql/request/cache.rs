@@ -1,55 +1,64 @@
-//! Keeps documents that have passed the door, so that a text is parsed and validated once.
-//! What a document has to pass is decided in `document.rs`.
+//! Keeps what has been worked out for a document, so that it is done once. What is kept, and under what name, is for
+//! `Door` and `persisted.rs`.
 
+use std::borrow::Borrow;
+use std::hash::Hash;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
-use super::document::CheckedDocument;
-
-/// The most recently used documents by text, bounded in number and in bytes of text: memory follows
-/// the text, since a parsed document is some tens of times as large.
-pub(super) struct DocumentCache {
+/// The most recently used items, bounded in number and in bytes of their documents' text: memory follows the text, since
+/// a parsed document is some tens of times as large.
+pub(super) struct BoundedCache<K: Hash + Eq, V> {
     bytes_max: usize,
-    kept: Mutex<Kept>,
+    kept: Mutex<Kept<K, V>>,
 }
 
-struct Kept {
-    documents: LruCache<Box<str>, Arc<CheckedDocument>>,
+struct Kept<K: Hash + Eq, V> {
+    items: LruCache<K, Item<V>>,
     bytes: usize,
 }
 
-impl DocumentCache {
-    pub(super) fn new(documents_max: NonZeroUsize, bytes_max: usize) -> Self {
+struct Item<V> {
+    value: V,
+    bytes: usize,
+}
+
+impl<K: Hash + Eq, V: Clone> BoundedCache<K, V> {
+    pub(super) fn new(items_max: NonZeroUsize, bytes_max: usize) -> Self {
         Self {
             bytes_max,
             kept: Mutex::new(Kept {
-                documents: LruCache::new(documents_max),
+                items: LruCache::new(items_max),
                 bytes: 0,
             }),
         }
     }
 
-    pub(super) fn get(&self, text: &str) -> Option<Arc<CheckedDocument>> {
-        self.lock().documents.get(text).cloned()
+    pub(super) fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        self.lock().items.get(key).map(|item| item.value.clone())
     }
 
-    pub(super) fn insert(&self, text: &str, document: Arc<CheckedDocument>) {
+    /// Keeps `value`, made of a document of that many bytes.
+    pub(super) fn insert(&self, key: K, value: V, bytes: usize) {
         let mut kept = self.lock();
-        kept.bytes += text.len();
-        if let Some((replaced, _)) = kept.documents.push(text.into(), document) {
-            kept.bytes -= replaced.len();
+        kept.bytes += bytes;
+        if let Some((_, replaced)) = kept.items.push(key, Item { value, bytes }) {
+            kept.bytes -= replaced.bytes;
         }
         while kept.bytes > self.bytes_max
-            && let Some((oldest, _)) = kept.documents.pop_lru()
+            && let Some((_, oldest)) = kept.items.pop_lru()
         {
-            kept.bytes -= oldest.len();
+            kept.bytes -= oldest.bytes;
         }
     }
 
     /// A panic elsewhere cannot leave the cache in a state worse than forgetful.
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, Kept<K, V>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

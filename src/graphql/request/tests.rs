@@ -6,6 +6,7 @@ mod engine;
 mod found;
 mod input;
 mod peer;
+mod persisted;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,6 +69,7 @@ fn raw(query: &str, variables: Json) -> RawRequest {
     };
     RawRequest {
         query: query.to_owned(),
+        hash: None,
         operation_name: None,
         variables,
     }

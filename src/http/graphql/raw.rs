@@ -5,8 +5,8 @@ use axum::extract::Query;
 use axum::http::Uri;
 use serde_json::{Map, Value as Json};
 
-use crate::graphql::RawRequest;
 use crate::graphql::error::{Code, Failure};
+use crate::graphql::{QueryHash, RawRequest};
 
 /// The request in a body.
 ///
@@ -54,8 +54,11 @@ pub(super) fn from_uri(uri: &Uri) -> Result<RawRequest, Failure> {
 /// # Errors
 /// `BAD_REQUEST`, naming the parameter that is wrong.
 pub(in crate::http) fn from_json(mut parameters: Map<String, Json>) -> Result<RawRequest, Failure> {
+    let mut extensions = object(&mut parameters, "extensions")?;
+    let hash = extensions.remove("persistedQuery").map(hash).transpose()?;
     let query = match parameters.remove("query") {
         Some(Json::String(query)) => query,
+        None | Some(Json::Null) if hash.is_some() => String::new(),
         None => return bad("`query` is missing; it holds the GraphQL document."),
         Some(_) => return bad("`query` must be a string: the GraphQL document."),
     };
@@ -65,13 +68,26 @@ pub(in crate::http) fn from_json(mut parameters: Map<String, Json>) -> Result<Ra
         Some(_) => return bad("`operationName` must be a string."),
     };
     let variables = object(&mut parameters, "variables")?;
-    // Nothing here uses extensions yet; a wrong one is still a mistake worth telling.
-    object(&mut parameters, "extensions")?;
     Ok(RawRequest {
         query,
+        hash,
         operation_name,
         variables,
     })
+}
+
+/// The hash by which a client names its document (Apollo's automatic persisted queries).
+fn hash(persisted_query: Json) -> Result<QueryHash, Failure> {
+    let version = persisted_query["version"].as_u64();
+    let hash = persisted_query["sha256Hash"]
+        .as_str()
+        .and_then(QueryHash::parse);
+    match (version, hash) {
+        (Some(1), Some(hash)) => Ok(hash),
+        _ => bad(
+            "`extensions.persistedQuery` must be of version 1, with a SHA-256 in hexadecimal as `sha256Hash`.",
+        ),
+    }
 }
 
 fn object(parameters: &mut Map<String, Json>, name: &str) -> Result<Map<String, Json>, Failure> {
@@ -119,6 +135,36 @@ mod tests {
                 assert_eq!(failure.code, Code::BadRequest);
                 failure.message
             }
+        }
+    }
+
+    const UNREADABLE_HASH: &str = "`extensions.persistedQuery` must be of version 1, with a SHA-256 in hexadecimal as `sha256Hash`.";
+
+    #[test]
+    fn a_hash_may_stand_for_the_query() {
+        let hex = "0aF".repeat(21) + "9";
+        let body = |version: u8, hash: &str| {
+            format!(
+                r#"{{"extensions":{{"persistedQuery":{{"version":{version},"sha256Hash":"{hash}"}}}}}}"#
+            )
+        };
+        let bare = from_body(body(1, &hex).as_bytes()).unwrap();
+        let prefixed = from_body(body(1, &format!("sha256:{hex}")).as_bytes()).unwrap();
+        assert_eq!(bare.query, "");
+        assert!(bare.hash.is_some());
+        assert_eq!(bare.hash, prefixed.hash);
+        for wrong in [
+            body(2, &hex),
+            body(1, &hex.replace('9', "g")),
+            body(1, &format!("+{}", &hex[1..])),
+            body(1, &hex[2..]),
+            body(1, &format!("md5:{hex}")),
+        ] {
+            assert_eq!(
+                outcome(from_body(wrong.as_bytes())),
+                UNREADABLE_HASH,
+                "{wrong}"
+            );
         }
     }
 
@@ -185,6 +231,14 @@ mod tests {
             (
                 r#"{"query":"{a}","extensions":true}"#,
                 "`extensions` must be a JSON object.",
+            ),
+            (
+                r#"{"query":"{a}","extensions":{"persistedQuery":{"version":1,"sha256Hash":"abc"}}}"#,
+                UNREADABLE_HASH,
+            ),
+            (
+                r#"{"query":"{a}","extensions":{"persistedQuery":7}}"#,
+                UNREADABLE_HASH,
             ),
         ] {
             assert_eq!(outcome(from_body(body.as_bytes())), expected, "{body}");

@@ -256,7 +256,7 @@ async fn a_missing_or_wrong_token_and_broken_rules_close_the_socket() {
 #[tokio::test]
 async fn handshakes_of_other_protocols_and_origins_are_refused_in_json() {
     let allow = |options: &mut HttpOptions| {
-        options.allowed_origins = vec!["https://app.example.com".to_owned()];
+        options.origins.named = vec!["https://app.example.com".to_owned()];
     };
     let open = Open::new(House::new().await.with(allow)).await;
     for (protocol, origin, expected) in [
@@ -302,6 +302,27 @@ async fn a_shutdown_closes_sockets_and_ends_the_server() {
         TcpStream::connect(&open.address).await.is_err(),
         "nothing is accepted any more"
     );
+}
+
+#[tokio::test]
+async fn a_connection_that_came_before_the_gateway_finds_it() {
+    let house = House::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/readyz", listener.local_addr().unwrap());
+    let (router, served) = watch::channel(waiting());
+    tokio::spawn(serve(listener, served, house.shutdown.clone()));
+    let builders = [
+        reqwest::Client::builder(),
+        reqwest::Client::builder().http2_prior_knowledge(),
+    ];
+    let clients = builders.map(|builder| builder.build().unwrap());
+    for status in [503, 200] {
+        for client in &clients {
+            let response = client.get(&url).send().await.unwrap();
+            assert_eq!(response.status(), status);
+        }
+        router.send_modify(|router| *router = house.router());
+    }
 }
 
 #[tokio::test]

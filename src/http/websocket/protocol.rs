@@ -160,6 +160,10 @@ impl Protocol {
             Err(Code::Unavailable) => {
                 close(close::TRY_AGAIN_LATER, "The token cannot be checked now")
             }
+            Err(Code::TooManyConnections) => close(
+                close::TRY_AGAIN_LATER,
+                "The user holds too many connections",
+            ),
             Err(_) => close(close::FORBIDDEN, "Forbidden"),
         }
     }

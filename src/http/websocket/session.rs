@@ -13,12 +13,13 @@ use tokio_stream::StreamMap;
 use super::message::{ClientMessage, InvalidMessage, OperationId};
 use super::protocol::{Action, Closing, Event, Protocol};
 use super::socket::{Heard, Socket};
-use crate::app::Gateway;
 use crate::auth::AuthError;
+use crate::graphql::RawRequest;
 use crate::graphql::answer::Answer;
 use crate::graphql::error::Failure;
-use crate::graphql::{OperationKind, RawRequest};
-use crate::http::HttpState;
+use crate::http::connections::Place;
+use crate::http::graphql::left_of_token;
+use crate::http::{HttpState, operation};
 use crate::sync::Caller;
 
 /// How long a client may take to introduce itself.
@@ -40,6 +41,8 @@ pub(super) struct Session {
     authentication: Option<BoxFuture<'static, Result<Caller, Failure>>>,
     /// There is one once the protocol is ready for operations.
     caller: Option<Caller>,
+    /// Of the caller's connections; held until the socket is closed.
+    place: Option<Place>,
     operations: StreamMap<OperationId, Answers>,
     deadline: Pin<Box<Sleep>>,
     ticks: Interval,
@@ -56,6 +59,7 @@ impl Session {
             protocol: Protocol::new(),
             authentication: None,
             caller: None,
+            place: None,
             operations: StreamMap::new(),
             deadline: Box::pin(sleep(INIT_DEADLINE)),
             ticks,
@@ -66,6 +70,7 @@ impl Session {
     pub(super) async fn run(mut self, mut socket: Socket) {
         let closing = self.converse(&mut socket).await;
         // Operations end before the farewell, which may take a while.
+        let _place = self.place.take();
         drop(self);
         socket.close(closing).await;
     }
@@ -113,38 +118,29 @@ impl Session {
     /// From here on the deadline is the token's end.
     fn authenticated(&mut self, result: Result<Caller, Failure>) -> Event {
         self.authentication = None;
-        Event::Authenticated(result.map_err(|failure| failure.code).map(|caller| {
-            let left_ms = caller.identity.expires_at.ms() - self.state.gateway.sync.now().ms();
-            let left_ms = u64::try_from(left_ms).unwrap_or_default();
-            self.deadline.set(sleep(Duration::from_millis(left_ms)));
-            self.caller = Some(caller);
-        }))
+        let entered = result.and_then(|caller| self.enter(caller));
+        Event::Authenticated(entered.map_err(|failure| failure.code))
+    }
+
+    fn enter(&mut self, caller: Caller) -> Result<(), Failure> {
+        self.place = Some(self.state.connections.enter(&caller.identity.user)?);
+        let left = left_of_token(&self.state.gateway, &caller);
+        self.deadline.set(sleep(left));
+        self.caller = Some(caller);
+        Ok(())
     }
 
     fn start(&mut self, id: OperationId, request: RawRequest) {
         let caller = self.caller.clone();
         let caller = caller.expect("the protocol starts operations after authentication only");
-        let answers = answers(&self.state.gateway, caller, request);
+        let gateway = &self.state.gateway;
+        let answers = match gateway.api.admit(request) {
+            Ok(admitted) => operation::answers(gateway, caller, admitted),
+            Err(refusal) => operation::refused(refusal),
+        };
         let until_finished = answers.map(Some).chain(stream::iter([None]));
         self.operations.insert(id, until_finished.boxed());
     }
-}
-
-/// Queries and mutations are streams of one answer.
-fn answers(
-    gateway: &Arc<Gateway>,
-    caller: Caller,
-    request: RawRequest,
-) -> BoxStream<'static, Answer> {
-    let admitted = match gateway.api.admit(request) {
-        Ok(admitted) => admitted,
-        Err(refusal) => return stream::iter([refusal]).boxed(),
-    };
-    if admitted.kind == OperationKind::Subscription {
-        return gateway.api.subscribe(&gateway.sync, caller, admitted);
-    }
-    let gateway = gateway.clone();
-    stream::once(async move { gateway.api.execute(&gateway.sync, caller, admitted).await }).boxed()
 }
 
 fn said(heard: Heard) -> Event {

@@ -88,6 +88,13 @@ impl Socket {
         }
     }
 
+    /// Waits for a ping of the protocol, which comes to those who are quiet, and does not answer it.
+    pub(crate) async fn pinged(&mut self) {
+        let message = tokio::time::timeout(PATIENCE * 2, self.0.next()).await;
+        let message = message.expect("a ping in time").unwrap().unwrap();
+        assert_eq!(message.to_text().unwrap(), r#"{"type":"ping"}"#);
+    }
+
     /// The next page of a subscription.
     pub(crate) async fn page(&mut self) -> Value {
         let mut message = self.next().await;

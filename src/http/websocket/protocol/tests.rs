@@ -132,6 +132,13 @@ fn a_token_that_is_refused_or_has_ended_closes_with_a_code_clients_return_after(
     check([
         init(),
         (
+            refusal(Code::TooManyConnections),
+            "close 1013 The user holds too many connections",
+        ),
+    ]);
+    check([
+        init(),
+        (
             Happens(Event::Deadline),
             "close 1013 The token cannot be checked now",
         ),

@@ -98,6 +98,7 @@ fn wide_limits() -> DoorLimits {
 fn copy(request: &RawRequest) -> RawRequest {
     RawRequest {
         query: request.query.clone(),
+        hash: None,
         operation_name: request.operation_name.clone(),
         variables: request.variables.clone(),
     }
@@ -111,6 +112,7 @@ fn refused(refusal: &Refusal) -> Told {
         RefusalKind::OperationChoice => "operation",
         RefusalKind::Variables => "variables",
         RefusalKind::Limit => "limit",
+        RefusalKind::PersistedQueryNotFound | RefusalKind::PersistedQueryMismatch => "persisted",
     };
     Told::Refused {
         refused: stage.to_owned(),

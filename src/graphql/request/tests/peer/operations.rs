@@ -98,6 +98,7 @@ impl<'s> Writer<'s> {
         };
         RawRequest {
             query: self.broken(query),
+            hash: None,
             operation_name: operation_name.map(str::to_owned),
             variables: self.variables(),
         }

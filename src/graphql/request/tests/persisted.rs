@@ -1,0 +1,74 @@
+//! Documents by their hash: what is kept, what is not, and how much of it.
+
+use std::num::NonZeroUsize;
+
+use sha2::{Digest, Sha256};
+
+use super::super::persisted::QueryHash;
+use super::*;
+
+fn hash_of(query: &str) -> QueryHash {
+    let digits: String = Sha256::digest(query)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    QueryHash::parse(&digits).unwrap()
+}
+
+/// How a request with this text, and the hash of that one, fares.
+fn ask(door: &Door, text: &str, hashed: &str) -> Result<(), RefusalKind> {
+    let request = RawRequest {
+        hash: Some(hash_of(hashed)),
+        ..raw(text, json!({}))
+    };
+    let admitted = door.admit(request).map(drop);
+    admitted.map_err(|refusals| refusals[0].kind)
+}
+
+const NOT_FOUND: Result<(), RefusalKind> = Err(RefusalKind::PersistedQueryNotFound);
+
+#[test]
+fn a_document_is_known_by_its_hash_once_it_came_along() {
+    let door = door();
+    let query = "{ echo }";
+    assert_eq!(ask(&door, "", query), NOT_FOUND);
+    assert_eq!(ask(&door, query, query), Ok(()));
+    assert_eq!(ask(&door, "", query), Ok(()));
+    assert_eq!(
+        ask(&door, "{ echo(limit: 1) }", query),
+        Err(RefusalKind::PersistedQueryMismatch)
+    );
+    assert_eq!(ask(&door, "", query), Ok(()), "nothing took its place");
+}
+
+#[test]
+fn what_does_not_pass_the_door_is_not_kept() {
+    let door = door();
+    for bad in ["{ nothing }", "{"] {
+        assert!(ask(&door, bad, bad).is_err());
+        assert_eq!(ask(&door, "", bad), NOT_FOUND, "{bad}");
+    }
+}
+
+#[test]
+fn no_more_documents_are_kept_than_may_be() {
+    let limits = DoorLimits {
+        cached_documents_max: NonZeroUsize::new(2).unwrap(),
+        ..DoorLimits::default()
+    };
+    let by_number = Door::new(&sdl(), limits).unwrap();
+    let limits = DoorLimits {
+        cached_bytes_max: 60,
+        ..DoorLimits::default()
+    };
+    let by_bytes = Door::new(&sdl(), limits).unwrap();
+    let queries = [1, 2, 3].map(|limit| format!("{{ echo(limit: {limit}) id: echo }}"));
+    for door in [by_number, by_bytes] {
+        for query in &queries {
+            assert_eq!(ask(&door, query, query), Ok(()));
+        }
+        assert_eq!(ask(&door, "", &queries[0]), NOT_FOUND, "the oldest is gone");
+        assert_eq!(ask(&door, "", &queries[1]), Ok(()));
+        assert_eq!(ask(&door, "", &queries[2]), Ok(()));
+    }
+}

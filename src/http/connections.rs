@@ -1,0 +1,93 @@
+//! How many connections each user holds open: sockets and streams, which stay. Requests that are answered and done are
+//! not counted here.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tidegate_core::id::UserId;
+
+use crate::graphql::error::{Code, Failure};
+
+/// The connections that are open.
+pub(super) struct Connections {
+    per_user_max: usize,
+    open: Mutex<HashMap<UserId, usize>>,
+}
+
+impl Connections {
+    pub(super) fn new(per_user_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            per_user_max,
+            open: Mutex::default(),
+        })
+    }
+
+    /// Takes a place for one more connection of `user`.
+    ///
+    /// # Errors
+    /// `TOO_MANY_CONNECTIONS`, when the user has as many as one may have.
+    pub(super) fn enter(self: &Arc<Self>, user: &UserId) -> Result<Place, Failure> {
+        let mut open = self.lock();
+        let count = open.entry(user.clone()).or_default();
+        if *count >= self.per_user_max {
+            let max = self.per_user_max;
+            let message =
+                format!("A user may hold {max} connections; close one, then connect again.");
+            return Err(Failure::new(Code::TooManyConnections, message));
+        }
+        *count += 1;
+        Ok(Place {
+            connections: self.clone(),
+            user: user.clone(),
+        })
+    }
+
+    /// A panic elsewhere cannot leave a count wrong by more than one.
+    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection's place; given up when dropped.
+pub(super) struct Place {
+    connections: Arc<Connections>,
+    user: UserId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) = self.connections.lock().entry(self.user.clone()) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_user_has_places_of_their_own_and_gives_them_back() {
+        let connections = Connections::new(2);
+        let [alice, bob] = ["alice", "bob"].map(|name| UserId::new(name).unwrap());
+        let first = connections.enter(&alice).ok();
+        let second = connections.enter(&alice).ok();
+        assert!(first.is_some() && second.is_some());
+        let refused = connections.enter(&alice).err().unwrap();
+        assert_eq!(refused.code, Code::TooManyConnections);
+        let other = connections.enter(&bob).ok();
+        assert!(other.is_some());
+        drop(first);
+        let again = connections.enter(&alice).ok();
+        assert!(again.is_some());
+        drop((second, again, other));
+        assert!(
+            connections.lock().is_empty(),
+            "nobody is remembered for ever"
+        );
+    }
+}

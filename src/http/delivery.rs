@@ -1,0 +1,221 @@
+//! Answers one after the other in the body of one response: when something is sent, and when the stream ends. How it
+//! looks on the wire is a [`Framing`], which `sse` and `multipart` have one of each.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+
+use super::accept::StreamForm;
+use super::connections::Place;
+use super::{multipart, sse};
+use crate::graphql::answer::Answer;
+
+/// Proxies close silent connections, the first of them after 30 s.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(12);
+/// nginx gathers answers unless it is told not to, and subscribers would wait for the next event to see the last.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// What a kind of stream looks like.
+pub(super) struct Framing {
+    pub(super) content_type: &'static str,
+    /// Sent before everything else.
+    pub(super) opening: &'static str,
+    /// Sent when there is nothing to say.
+    pub(super) heartbeat: &'static str,
+    pub(super) answer: fn(&Answer) -> Vec<u8>,
+    pub(super) ending: fn(Ending) -> Vec<u8>,
+}
+
+/// Why a stream ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The operation has no more answers.
+    Complete,
+    /// The token has ended; with a new one the client goes on from its checkpoint.
+    Expired,
+    /// The gateway shuts down; another one goes on.
+    GoingAway,
+}
+
+/// A response that goes on until there are no more answers, or `cut` says that it ends before. The place among the
+/// user's connections is given up with it.
+pub(super) fn respond(
+    form: StreamForm,
+    answers: BoxStream<'static, Answer>,
+    cut: BoxFuture<'static, Ending>,
+    place: Place,
+) -> Response {
+    let framing = match form {
+        StreamForm::Sse => &sse::FRAMING,
+        StreamForm::Multipart => &multipart::FRAMING,
+    };
+    let frames = Delivery::new(framing, answers, cut).frames();
+    let held = frames.map(move |frame| {
+        let _held = &place;
+        Ok::<_, Infallible>(frame)
+    });
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static(framing.content_type)),
+        (X_ACCEL_BUFFERING, HeaderValue::from_static("no")),
+    ];
+    (headers, Body::from_stream(held)).into_response()
+}
+
+struct Delivery {
+    framing: &'static Framing,
+    answers: BoxStream<'static, Answer>,
+    cut: BoxFuture<'static, Ending>,
+    heartbeats: Interval,
+}
+
+impl Delivery {
+    fn new(
+        framing: &'static Framing,
+        answers: BoxStream<'static, Answer>,
+        cut: BoxFuture<'static, Ending>,
+    ) -> Self {
+        let mut heartbeats = interval_at(Instant::now() + HEARTBEAT_INTERVAL, HEARTBEAT_INTERVAL);
+        // A client that was slow to read needs no heartbeats made up for.
+        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            framing,
+            answers,
+            cut,
+            heartbeats,
+        }
+    }
+
+    /// Each item is written at once: the connection asks for the next when it has taken the last.
+    fn frames(self) -> impl Stream<Item = Bytes> {
+        let opening = Bytes::from_static(self.framing.opening.as_bytes());
+        let rest = stream::unfold(Some(self), async |delivery| {
+            let mut delivery = delivery?;
+            let (frame, has_ended) = delivery.next().await;
+            Some((frame, (!has_ended).then_some(delivery)))
+        });
+        stream::iter([opening]).chain(rest)
+    }
+
+    /// The next frame, and whether it is the last. The end comes before answers, or a flood of them would outlive the
+    /// token.
+    async fn next(&mut self) -> (Bytes, bool) {
+        let ending = tokio::select! {
+            biased;
+            ending = &mut self.cut => ending,
+            answer = self.answers.next() => match answer {
+                Some(answer) => {
+                    self.heartbeats.reset();
+                    return ((self.framing.answer)(&answer).into(), false);
+                }
+                None => Ending::Complete,
+            },
+            _ = self.heartbeats.tick() => {
+                return (Bytes::from_static(self.framing.heartbeat.as_bytes()), false);
+            }
+        };
+        ((self.framing.ending)(ending).into(), true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{Response as Executed, Value};
+    use futures_util::future::pending;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    fn answer(number: i32) -> Answer {
+        Answer::Executed(Box::new(Executed::new(Value::from(number))))
+    }
+
+    /// Answers that come that many seconds after one another; no end.
+    fn slow(seconds: &'static [u64]) -> BoxStream<'static, Answer> {
+        let answers = stream::iter(seconds).then(async |after| {
+            sleep(Duration::from_secs(*after)).await;
+            answer(i32::try_from(*after).unwrap())
+        });
+        answers.chain(stream::pending()).boxed()
+    }
+
+    fn after(seconds: u64, ending: Ending) -> BoxFuture<'static, Ending> {
+        Box::pin(async move {
+            sleep(Duration::from_secs(seconds)).await;
+            ending
+        })
+    }
+
+    async fn told(
+        framing: &'static Framing,
+        answers: BoxStream<'static, Answer>,
+        cut: BoxFuture<'static, Ending>,
+    ) -> String {
+        let frames: Vec<Bytes> = Delivery::new(framing, answers, cut)
+            .frames()
+            .collect()
+            .await;
+        String::from_utf8(frames.concat()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_stream_says_each_answer_and_its_end() {
+        let answers = stream::iter([answer(1), answer(2)]).boxed();
+        let told = told(&sse::FRAMING, answers, Box::pin(pending())).await;
+        assert_eq!(
+            told,
+            ":\n\nevent: next\ndata: {\"data\":1}\n\nevent: next\ndata: {\"data\":2}\n\nevent: complete\ndata:\n\n"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_multipart_stream_closes_each_part_at_once() {
+        let answers = stream::iter([answer(1)]).boxed();
+        let told = told(&multipart::FRAMING, answers, Box::pin(pending())).await;
+        assert_eq!(
+            told,
+            "\r\n--graphql\r\ncontent-type: application/json\r\n\r\n{\"payload\":{\"data\":1}}\r\n--graphql--\r\n"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_heart_beats_in_silence_only() {
+        let cut = after(41, Ending::Expired);
+        let told = told(&sse::FRAMING, slow(&[11, 5]), cut).await;
+        let next = |number| format!("event: next\ndata: {{\"data\":{number}}}\n\n");
+        assert_eq!(told, format!(":\n\n{}{}:\n\n:\n\n", next(11), next(5)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_before_the_last_answer_is_none_that_says_complete() {
+        for (ending, code) in [
+            (Ending::Expired, "UNAUTHENTICATED"),
+            (Ending::GoingAway, "SERVICE_UNAVAILABLE"),
+        ] {
+            let events = told(&sse::FRAMING, slow(&[]), after(1, ending)).await;
+            assert_eq!(events, ":\n\n", "graphql-sse comes back after that");
+            let parts = told(&multipart::FRAMING, slow(&[]), after(1, ending)).await;
+            assert!(
+                parts.contains(r#"{"payload":null,"errors":[{"message":"#),
+                "{parts}"
+            );
+            assert!(
+                parts.contains(code) && parts.ends_with("\r\n--graphql--\r\n"),
+                "{parts}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_answers_does_not_outlive_the_token() {
+        let answers = stream::repeat_with(|| answer(1)).boxed();
+        let cut = Box::pin(async { Ending::Expired });
+        assert_eq!(told(&sse::FRAMING, answers, cut).await, ":\n\n");
+    }
+}

@@ -1,0 +1,29 @@
+//! An admitted operation as a stream of answers, the same for every transport that carries more than one answer: sockets,
+//! event streams, multipart responses. How answers are framed, and when a stream has to end early, is theirs.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+
+use crate::app::Gateway;
+use crate::graphql::answer::Answer;
+use crate::graphql::{Admitted, OperationKind};
+use crate::sync::Caller;
+
+/// One answer for each event of a subscription. Queries and mutations are streams of one answer.
+pub(super) fn answers(
+    gateway: &Arc<Gateway>,
+    caller: Caller,
+    admitted: Admitted,
+) -> BoxStream<'static, Answer> {
+    if admitted.kind == OperationKind::Subscription {
+        return gateway.api.subscribe(&gateway.sync, caller, admitted);
+    }
+    let gateway = gateway.clone();
+    stream::once(async move { gateway.api.execute(&gateway.sync, caller, admitted).await }).boxed()
+}
+
+/// The one answer to an operation that is not executed.
+pub(super) fn refused(answer: Answer) -> BoxStream<'static, Answer> {
+    stream::iter([answer]).boxed()
+}

@@ -1,0 +1,34 @@
+//! The wire to the letter, through the real binary: the audits of graphql-http, clients that we did not write, and each
+//! rule of the protocols that they speak.
+//!
+//! What is no request at all is in `bad_input::transport`, whose tokens are believed in `serve::tokens`.
+
+mod audits;
+mod clients;
+mod http;
+mod logs;
+mod persisted;
+mod sockets;
+mod streams;
+
+use std::{path::Path, process::Command};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Runs a script of `tests/wire` that must succeed; returns what it prints.
+fn node(script: &str, arguments: &[&str]) -> String {
+    let installed = Command::new(format!("{ROOT}/scripts/npm-packages"))
+        .arg("tests/wire")
+        .status()
+        .unwrap();
+    assert!(installed.success(), "scripts/npm-packages says why above");
+    let output = Command::new("node")
+        .arg(Path::new(ROOT).join("tests/wire").join(script))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}: {printed}{told}");
+    printed
+}

@@ -1,0 +1,31 @@
+//! Apollo Client, urql, graphql-ws and graphql-sse: query, mutation, subscription, and going on with a new token.
+
+use serde_json::{Value, json};
+
+use super::node;
+use crate::harness::{CONFIG, SECRET, Server, configured};
+
+#[test]
+fn the_clients_that_people_use_connect_and_refresh_their_tokens() {
+    let directory = configured(CONFIG);
+    let server = Server::serve(&directory);
+    let told = node("clients.mjs", &[&format!("{}/graphql", server.url), SECRET]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let common = [
+        "query",
+        "mutation",
+        "subscription",
+        "query with a token that has ended",
+        "subscription that outlives its token",
+    ];
+    let hashing = [&common[..], &["query by its hash alone"]].concat();
+    let expected = json!({
+        "apolloWithMultipart": hashing,
+        "apolloWithSocket": hashing,
+        "overGraphqlSse": common,
+        "overGraphqlWs": common,
+        "urqlWithEventStreams": hashing,
+        "urqlWithSocket": hashing,
+    });
+    assert_eq!(told, expected);
+}
