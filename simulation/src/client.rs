@@ -162,10 +162,11 @@ impl Client {
         }
     }
 
-    /// The version of each document that it holds.
-    pub(crate) fn versions(&self) -> BTreeMap<DocumentKey, Version> {
+    /// The version of each document that it holds, but of those scopes.
+    pub(crate) fn versions_but_of(&self, scopes: &[Scope]) -> BTreeMap<DocumentKey, Version> {
         let versions = self.held.iter();
         versions
+            .filter(|(_, held)| !scopes.contains(&held.scope))
             .map(|(key, held)| (key.clone(), held.version))
             .collect()
     }

@@ -186,7 +186,8 @@ pub(crate) fn judge_own_writes(
     Ok(())
 }
 
-/// What a client held before a page is not older after it, unless versions began anew.
+/// What a client held before a page is not older after it; versions that began anew and scopes that were revoked are not
+/// among the versions before.
 pub(crate) fn judge_no_regress(before: &BTreeMap<DocumentKey, Version>, client: &Client) -> Judged {
     for (key, version) in before {
         let Some(held) = client.held.get(key) else {

@@ -14,10 +14,10 @@ use crate::mutants::Slip;
 
 impl Client {
     /// Takes in a page, in one local transaction. One that does not go on from where the client stands is dropped: another
-    /// reader was faster, and what lies between is in neither.
-    pub(crate) fn apply(&mut self, arrival: Arrival) {
+    /// reader was faster, and what lies between is in neither. Tells whether it was taken.
+    pub(crate) fn apply(&mut self, arrival: Arrival) -> bool {
         if arrival.from != self.checkpoint && !self.slips(Slip::AnyPage) {
-            return;
+            return false;
         }
         let page = &arrival.page;
         self.turn_to(arrival.types);
@@ -36,6 +36,7 @@ impl Client {
         if !page.has_more {
             self.end(arrival.requested);
         }
+        true
     }
 
     /// From now on it is told nothing of the types that it no longer asks for, so their documents go; not before, or it

@@ -13,7 +13,7 @@ pub(super) use crate::client::Arrival;
 use crate::{
     client::{Client, Flight, Sending},
     mutants::Slip,
-    oracle::{self, Judged, Property, Sight, expect},
+    oracle::{self, Judged, Property, Sight, Violation, expect},
     people::USERS,
 };
 
@@ -232,11 +232,10 @@ impl World {
         } else {
             pulled.remove(nth)
         };
-        let (token, requested) = (arrival.page.checkpoint.encode(), arrival.requested);
-        let ends = !arrival.page.has_more;
-        self.apply(device, arrival)?;
+        let requested = arrival.requested.filter(|_| !arrival.page.has_more);
+        let taken = self.apply(device, arrival)?;
         let client = &self.devices[device].client;
-        match requested.filter(|_| ends && client.checkpoint.as_ref() == Some(&token)) {
+        match requested.filter(|_| taken) {
             Some(requested) => self.store.look(|moments| {
                 let between = request.asked..=answered;
                 oracle::judge_end(client, &request.sight, requested, moments, between)
@@ -245,18 +244,20 @@ impl World {
         }
     }
 
-    pub(super) fn apply(&mut self, device: usize, arrival: Arrival) -> Judged {
+    /// Tells whether the page was taken.
+    pub(super) fn apply(&mut self, device: usize, arrival: Arrival) -> Result<bool, Violation> {
         let client = &mut self.devices[device].client;
         self.tally.resets += usize::from(arrival.page.reset);
         let same_epoch = client.page_epoch.as_ref() == Some(arrival.page.epoch());
         let before = if same_epoch {
-            client.versions()
+            client.versions_but_of(&arrival.page.revoked)
         } else {
             BTreeMap::new()
         };
-        client.apply(arrival);
+        let taken = client.apply(arrival);
         oracle::judge_no_regress(&before, client)?;
-        oracle::judge_no_gap(client, &self.store.now())
+        oracle::judge_no_gap(client, &self.store.now())?;
+        Ok(taken)
     }
 
     /// Pulls to the end; gives up when the gateway does not answer at once.

@@ -148,7 +148,7 @@ impl World {
     /// The device takes a page from its subscription.
     pub(super) fn listen(&mut self, device: usize) -> Judged {
         match self.devices[device].next_live() {
-            Some(arrival) => self.apply(device, arrival),
+            Some(arrival) => self.apply(device, arrival).map(drop),
             None => Ok(()),
         }
     }
