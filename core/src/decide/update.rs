@@ -111,7 +111,11 @@ pub(super) fn settle_stale(
         return Ok(if alone { joined.alone() } else { joined });
     }
     let difference = edit.field.merge.is_some_and(merge::is_difference);
-    if difference {
+    // What could not be joined waits for somebody, whoever wrote last: the own edit may have been joined with another's.
+    let waits = context.whole_overlap() == Overlap::Manual
+        && edit.seen.is_some()
+        && merge::joins(context.model, edit.field).is_some();
+    if difference || waits {
         return Ok(if context.changed_since(entry, name, base) {
             by_overlap(context, context.whole_overlap(), entry, change, edit)
         } else {

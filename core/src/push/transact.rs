@@ -289,6 +289,12 @@ impl Run<'_, '_, '_> {
             (decision, _) => decision,
         };
         let (status, fields, held) = match decision {
+            // In force whole or not at all, so that nothing of it may wait in the inbox (rules.md 4.11).
+            Decision::Write {
+                held: Some(_),
+                fields,
+                ..
+            } if request.push.atomic => (Status::Conflict, fields, None),
             Decision::Write {
                 status,
                 entry: written,

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use tidegate_core::{
     id::{ConflictId, TypeName},
     inbox::Mine,
-    model::Policy,
+    model::{Model, Policy},
     outcome::{Rule, Status, Taken},
     push::{PushAnswer, PushRefusal, Resolution},
     value::json::encode_fields,
@@ -415,4 +415,54 @@ fn a_push_chooses_manual_only_where_the_model_lets_it() {
         matches!(refused, Err(PushRefusal::PolicyNotAllowed { .. })),
         "{refused:?}"
     );
+}
+
+/// Stock that counts and a shelf that does not: what was joined was written by the client that conflicts next.
+const STOCKED: &str = r#"
+extend schema @grant(scope: "all", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "all") @conflict(policy: MERGE, overlap: MANUAL) {
+  id: ID!
+  stock: Stock
+}
+type Stock { shelf: String, count: Int @merge(with: COUNTER) }
+"#;
+
+#[test]
+fn a_nested_edit_that_cannot_be_joined_waits_though_its_client_wrote_last() {
+    let model = Model::parse("model.graphql", STOCKED).expect("the model is sound");
+    let mut store = Store::of(model);
+    let stock = |shelf: &str, count: i32| json!({ "stock": { "shelf": shelf, "count": count } });
+    let bobs = [
+        create("t", stock("A", 10)),
+        update("t", 1, stock("B", 8)).seeing(stock("A", 10)),
+    ];
+    store
+        .push(&by("bob", "b").from(1), &bobs)
+        .expect("it is taken");
+    let mine = [
+        update("t", 1, stock("A", 13)).seeing(stock("A", 10)),
+        update("t", 1, stock("C", 13)).seeing(stock("A", 13)),
+    ];
+    let answer = store.push(&by("alice", "phone").from(1), &mine);
+    assert_eq!(told(&answer), ["MERGED 3", "CONFLICT 3"]);
+    assert_eq!(body(&store), stock("B", 11));
+    assert_eq!(store.conflict().held.fields, ["stock"]);
+}
+
+#[test]
+fn an_atomic_push_of_which_a_part_would_wait_is_not_in_force_at_all() {
+    let mut store = Store::new("MERGE/MANUAL");
+    let bobs = [
+        create("t", json!({ "title": "old", "stars": 1 })),
+        retitled(1, "theirs"),
+    ];
+    store
+        .push(&by("bob", "b").from(1), &bobs)
+        .expect("it is taken");
+    let mine = update("t", 1, json!({ "title": "mine", "stars": 5 }))
+        .seeing(json!({ "title": "old", "stars": 1 }));
+    let answer = store.push(&by("alice", "phone").from(1).atomic(), &[mine]);
+    assert_eq!(told(&answer), ["CONFLICT 2"]);
+    assert_eq!(body(&store)["stars"], 1);
+    assert!(store.inbox.is_empty());
 }
