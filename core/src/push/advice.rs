@@ -59,14 +59,13 @@ pub enum Answer {
 impl PushRequest {
     /// The advice on a change that meets this entry.
     pub(super) fn advice_on(&self, change: usize, entry: Option<&Entry>) -> Option<&Answer> {
-        let version = entry.map(|entry| entry.version);
-        let fits = |advice: &&Advice| {
-            advice.change == change && (advice.version.is_none() || advice.version == version)
+        let about = |version: Option<Version>| {
+            let fits = |advice: &&Advice| advice.change == change && advice.version == version;
+            self.advice.iter().rev().find(fits)
         };
-        self.advice
-            .iter()
-            .rev()
-            .find(fits)
+        // What was answered about this very version counts more than that nobody is to be asked any more.
+        about(entry.map(|entry| entry.version))
+            .or_else(|| about(None))
             .map(|advice| &advice.answer)
     }
 }

@@ -228,26 +228,26 @@ impl Resolving<'_, '_, '_> {
             .map(|field| (field.name.clone(), crate::value::Value::Null))
             .collect();
         whole.extend(document.clone());
-        whole
+        self.without_read_only(key, whole)
     }
 
-    /// The document has been deleted: what is known of it is what the conflict has kept, and what is wanted.
+    /// The document has been deleted: what is known of it is what the conflict has kept — the server's side, and what that
+    /// does not name as the client saw it — and what is wanted.
     fn anew(&self, open: &OpenConflict, wanted: Document) -> Document {
-        let document_type = self.model.document_type(open.key.type_name.as_str());
+        let mut document = open.held.base.clone().unwrap_or_default();
+        document.extend(open.theirs.clone().unwrap_or_default());
+        document.extend(open.held.mine.document().cloned().unwrap_or_default());
+        document.extend(wanted);
+        self.without_read_only(&open.key, document)
+    }
+
+    /// What a client may say of a document; the conflict has kept defaults of read-only fields too.
+    fn without_read_only(&self, key: &DocumentKey, mut document: Document) -> Document {
+        let document_type = self.model.document_type(key.type_name.as_str());
         let settable = |name: &String| {
             let field = document_type.and_then(|ty| ty.field(name));
             field.is_some_and(|field| !field.read_only)
         };
-        let sides = [&open.theirs, &open.held.base];
-        let mut document: Document = sides.into_iter().flatten().flatten().fold(
-            Document::new(),
-            |mut document, (name, value)| {
-                document.insert(name.clone(), value.clone());
-                document
-            },
-        );
-        document.extend(open.held.mine.document().cloned().unwrap_or_default());
-        document.extend(wanted);
         document.retain(|name, _| settable(name));
         document
     }

@@ -169,6 +169,20 @@ fn an_answer_counts_for_the_version_it_was_about() {
 }
 
 #[test]
+fn an_answer_about_this_version_counts_though_nobody_is_to_be_asked_any_more() {
+    let mut store = store("WEBHOOK/SERVER_WINS");
+    let [answered] = about(2, Answer::Incoming);
+    let nobody = Advice {
+        change: 0,
+        version: None,
+        answer: Answer::None,
+    };
+    let answer = store.advised(&alice(), &[retitled(1, "mine")], &[answered, nobody]);
+    assert_eq!(told(&answer), ["MERGED 3"]);
+    assert_eq!(title(&store), json!("mine"));
+}
+
+#[test]
 fn without_an_answer_the_overlap_decides() {
     for (rule, expect, left) in [
         ("WEBHOOK/SERVER_WINS", "CONFLICT 2", "theirs"),

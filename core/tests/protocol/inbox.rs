@@ -417,6 +417,59 @@ fn a_push_chooses_manual_only_where_the_model_lets_it() {
     );
 }
 
+/// A field that only the gateway sets, with a default.
+const APPROVED: &str = r#"
+extend schema @grant(scope: "all", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "all") @conflict(policy: MANUAL) {
+  id: ID!
+  title: String
+  approved: Boolean! @readOnly @default(value: false)
+}
+"#;
+
+#[test]
+fn ones_own_create_can_be_taken_where_a_type_has_read_only_defaults() {
+    let mut store = Store::of(Model::parse("model.graphql", APPROVED).expect("the model is sound"));
+    let made = |title: &str| [create("t", json!({ "title": title }))];
+    store
+        .push(&by("bob", "b").from(1), &made("theirs"))
+        .expect("it is taken");
+    let answer = store.push(&by("alice", "phone").from(1), &made("mine"));
+    assert_eq!(told(&answer), ["CONFLICT 1"]);
+    let id = store.conflict().id.clone();
+    assert_eq!(
+        told(&store.resolve("alice", &id, 1, Resolution::Mine)),
+        ["APPLIED 2"]
+    );
+    assert_eq!(body(&store), json!({ "title": "mine", "approved": false }));
+}
+
+/// A base may name more than the edit sets: what it says of those fields is older than the server's side.
+#[test]
+fn a_document_that_is_made_anew_keeps_what_only_the_server_had_changed() {
+    let mut store = Store::new("MANUAL");
+    let bobs = [
+        create("t", json!({ "title": "old", "stars": 1 })),
+        update("t", 1, json!({ "stars": 4 })),
+    ];
+    store
+        .push(&by("bob", "b").from(1), &bobs)
+        .expect("it is taken");
+    let mine = retitled(1, "mine").seeing(json!({ "title": "old", "stars": 1 }));
+    let answer = store.push(&by("alice", "phone").from(1), &[mine]);
+    assert_eq!(told(&answer), ["CONFLICT 2"]);
+    let id = store.conflict().id.clone();
+    let _deleted = store.push(&by("bob", "b").from(3), &[delete("t", 2)]);
+    assert_eq!(
+        told(&store.resolve("alice", &id, 3, Resolution::Mine)),
+        ["APPLIED 4"]
+    );
+    assert_eq!(
+        body(&store),
+        json!({ "audience": "all", "title": "mine", "stars": 4 })
+    );
+}
+
 /// Stock that counts and a shelf that does not: what was joined was written by the client that conflicts next.
 const STOCKED: &str = r#"
 extend schema @grant(scope: "all", access: WRITE)
