@@ -9,6 +9,7 @@ pub mod error;
 mod inbox;
 mod inputs;
 pub mod operations;
+mod page_plan;
 mod pages;
 mod request;
 mod results;
@@ -28,7 +29,13 @@ use tidegate_core::model::Model;
 
 pub(crate) use self::request::DoorLimits;
 pub use self::request::{Admitted, OperationKind, QueryHash, RawRequest};
-use self::{answer::Answer, documents::DocumentLoader, error::Failure, request::Door};
+use self::{
+    answer::Answer,
+    documents::DocumentLoader,
+    error::Failure,
+    page_plan::Planner,
+    request::{Door, Refusal},
+};
 use crate::sync::{Caller, SyncService};
 
 /// What the API shows of itself.
@@ -47,6 +54,7 @@ pub struct ApiError(String);
 pub struct Api {
     schema: Schema,
     door: Door,
+    planner: Planner,
     sdl: String,
 }
 
@@ -67,7 +75,12 @@ impl Api {
             ..DoorLimits::default()
         };
         let door = Door::new(&sdl, limits).map_err(|error| ApiError(error.to_string()))?;
-        Ok(Self { schema, door, sdl })
+        Ok(Self {
+            schema,
+            door,
+            planner: Planner::new(model),
+            sdl,
+        })
     }
 
     /// The schema as SDL.
@@ -80,9 +93,15 @@ impl Api {
     /// # Errors
     /// The [`Answer::Refused`] that says why not. Nothing has been executed then.
     pub fn admit(&self, raw: RawRequest) -> Result<Admitted, Answer> {
-        self.door
-            .admit(raw)
-            .map_err(|refusals| Answer::Refused(refusals.into_iter().map(Failure::from).collect()))
+        let refused = |refusals: Vec<Refusal>| {
+            Answer::Refused(refusals.into_iter().map(Failure::from).collect())
+        };
+        let mut admitted = self.door.admit(raw).map_err(refused)?;
+        let document = admitted.request.parsed_query();
+        admitted.plan = document
+            .ok()
+            .and_then(|document| self.planner.plan(document));
+        Ok(admitted)
     }
 
     /// Executes a query or a mutation.
@@ -92,6 +111,9 @@ impl Api {
         caller: Caller,
         admitted: Admitted,
     ) -> Answer {
+        if let Some(plan) = &admitted.plan {
+            return plan.pull(sync, &caller).await;
+        }
         let root_keys = admitted.root_keys.clone();
         let request = with_context(admitted, sync, caller);
         let mut response = self.schema.execute(request).await;
@@ -106,6 +128,9 @@ impl Api {
         caller: Caller,
         admitted: Admitted,
     ) -> BoxStream<'static, Answer> {
+        if let Some(plan) = admitted.plan {
+            return plan.follow(sync, caller);
+        }
         let request = with_context(admitted, sync, caller);
         self.schema
             .execute_stream(request)

@@ -7,6 +7,7 @@ mod codec;
 mod decision;
 pub mod embedded;
 pub mod mongo;
+mod stored;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -22,6 +23,12 @@ use tidegate_core::{
     inbox::{InboxPosition, InboxRecord, OpenConflict},
     push::ClientState,
     transaction::{Loaded, Reads, Refusal, Writes},
+};
+
+use self::stored::Gathered;
+pub use self::stored::{
+    FieldShape, Gap, Key, ObjectShape, Part, PathPart, Projection, Shown, ShownDocument,
+    StoredItem, ValueShape,
 };
 
 /// The pure function a commit runs, once or, when the transaction is retried, again.
@@ -161,11 +168,32 @@ pub struct InboxRange {
 #[derive(Debug, Clone)]
 pub struct Scan {
     /// The records, ascending by seq.
-    pub items: Vec<FeedItem>,
+    pub items: Vec<StoredItem>,
     /// Their stored size.
     pub bytes: usize,
     /// Whether nothing in the range was left out.
     pub complete: bool,
+}
+
+impl Scan {
+    /// All that the records say.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`].
+    pub fn decoded(&self) -> Result<Vec<FeedItem>, StoreError> {
+        self.items.iter().map(StoredItem::decode).collect()
+    }
+}
+
+/// Nothing, of a range in which there is nothing.
+impl Default for Scan {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            bytes: 0,
+            complete: true,
+        }
+    }
 }
 
 /// What a tail tells.

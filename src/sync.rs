@@ -31,6 +31,9 @@ pub use self::{
     pull::{Page, PullRequest},
 };
 use self::{live::Live, push::PushQueue};
+pub use crate::store::{
+    FieldShape, Gap, Key, ObjectShape, Part, PathPart, Projection, Shown, StoredItem, ValueShape,
+};
 use crate::{
     store::{Snapshot, Store, StoreError},
     webhook::Webhooks,

@@ -1,7 +1,8 @@
 //! What a transport sends back: data and errors as the GraphQL specification shapes them.
 
+use std::collections::BTreeMap;
+
 use async_graphql::Response;
-use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::error::{Code, Failure};
 
@@ -12,6 +13,8 @@ pub enum Answer {
     Refused(Vec<Failure>),
     /// It was executed; fields may have failed.
     Executed(Box<Response>),
+    /// It was executed, and written down at once as JSON text.
+    Written(Vec<u8>),
 }
 
 impl Answer {
@@ -19,7 +22,7 @@ impl Answer {
     pub fn refusal(&self) -> Option<&[Failure]> {
         match self {
             Self::Refused(failures) => Some(failures),
-            Self::Executed(_) => None,
+            Self::Executed(_) | Self::Written(_) => None,
         }
     }
 
@@ -33,27 +36,18 @@ impl Answer {
     }
 
     /// As JSON text.
-    pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self)
-            .expect("an answer holds only string keys and values JSON can write")
+    pub fn into_json(self) -> Vec<u8> {
+        let written = match self {
+            Self::Refused(failures) => serde_json::to_vec(&BTreeMap::from([("errors", failures)])),
+            Self::Executed(response) => serde_json::to_vec(&response),
+            Self::Written(text) => Ok(text),
+        };
+        written.expect("an answer holds only string keys and values JSON can write")
     }
 }
 
 impl From<Failure> for Answer {
     fn from(failure: Failure) -> Self {
         Self::Refused(vec![failure])
-    }
-}
-
-impl Serialize for Answer {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Refused(failures) => {
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("errors", failures)?;
-                map.end()
-            }
-            Self::Executed(response) => response.serialize(serializer),
-        }
     }
 }

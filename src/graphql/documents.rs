@@ -243,7 +243,7 @@ fn child<'a>(
 }
 
 /// What a required field shows in documents that are older than it.
-fn shown_default(field: &model::Field) -> Option<&Value> {
+pub(super) fn shown_default(field: &model::Field) -> Option<&Value> {
     match &field.default {
         Some(DefaultValue::Literal(default)) if field.ty.required => Some(default),
         _ => None,

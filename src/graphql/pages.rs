@@ -19,17 +19,25 @@ use super::{
     error::Failure,
     shape::{argument, enumeration, int, list, nullable, plain, required, string},
 };
-use crate::sync::{Page, PullRequest, SyncService};
+use crate::sync::{Page, PullRequest, Start, SyncService};
 
 /// A page on its way to a client.
 pub(super) struct PageNode {
     page: Page,
+    changes: Vec<FeedItem>,
     server_time: Timestamp,
 }
 
 impl PageNode {
-    pub(super) fn value(page: Page, server_time: Timestamp) -> FieldValue<'static> {
-        FieldValue::owned_any(Self { page, server_time })
+    pub(super) fn value(
+        page: Page,
+        server_time: Timestamp,
+    ) -> Result<FieldValue<'static>, Failure> {
+        Ok(FieldValue::owned_any(Self {
+            changes: page.decoded()?,
+            page,
+            server_time,
+        }))
     }
 }
 
@@ -80,7 +88,7 @@ fn page_object() -> Object {
     Object::new("SyncPage")
         .description("Some changes, and where the client stands once it has applied them all in one transaction: `revokedScopes` first, then `changes` in order.")
         .field(plain("changes", list("SyncChange"), "The changes in order.", |node: &PageNode| {
-            let changes = node.page.changes.iter().cloned().map(ChangeNode);
+            let changes = node.changes.iter().cloned().map(ChangeNode);
             Some(FieldValue::list(changes.map(FieldValue::owned_any)))
         }))
         .field(plain("checkpoint", required("Checkpoint"), "Where the client then stands.", |node: &PageNode| {
@@ -168,10 +176,9 @@ pub(super) fn arguments() -> [InputValue; 3] {
 
 /// Reads those arguments.
 pub(super) fn request(
-    ctx: &ResolverContext<'_>,
+    argument: impl Fn(&str) -> Option<GraphqlValue>,
     sync: &SyncService,
 ) -> Result<PullRequest, Failure> {
-    let argument = |name: &str| ctx.args.get(name).map(|value| value.as_value().clone());
     let checkpoint = match argument("checkpoint") {
         Some(GraphqlValue::String(token)) => Some(token),
         None | Some(GraphqlValue::Null) => None,
@@ -193,6 +200,20 @@ pub(super) fn request(
         limit,
         sync.limits(),
     )?)
+}
+
+/// Reads where a subscription starts.
+pub(super) fn start(argument: impl Fn(&str) -> Option<GraphqlValue>) -> Start {
+    match argument("from") {
+        Some(GraphqlValue::Enum(name)) if name == "NOW" => Start::Now,
+        Some(GraphqlValue::String(name)) if name == "NOW" => Start::Now,
+        _ => Start::Checkpoint,
+    }
+}
+
+/// The arguments of a field that is resolved.
+pub(super) fn arguments_of(ctx: &ResolverContext<'_>) -> impl Fn(&str) -> Option<GraphqlValue> {
+    |name| ctx.args.get(name).map(|value| value.as_value().clone())
 }
 
 fn type_name(value: &GraphqlValue) -> Option<TypeName> {

@@ -30,6 +30,7 @@ use self::merge::MergeCheck;
 use self::persisted::PersistedQueries;
 pub use self::persisted::QueryHash;
 use self::select::Selector;
+use super::page_plan::PagePlan;
 
 /// What a transport received, before anything is believed about it.
 #[derive(Debug, Default)]
@@ -55,6 +56,8 @@ pub struct Admitted {
     /// The keys of its answer in the order of the operation, which the specification asks for (section 6.3) and
     /// async-graphql 7 does not keep at the root of a query.
     pub(crate) root_keys: Vec<Name>,
+    /// How it is answered without being executed, where it can be.
+    pub(super) plan: Option<PagePlan>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +153,7 @@ impl Door {
             kind: operation.operation_type.into(),
             request,
             root_keys,
+            plan: None,
         })
     }
 

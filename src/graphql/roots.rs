@@ -26,7 +26,7 @@ use super::{
     results::PushNode,
     shape::{argument, enumeration, int, list, nullable, plain, required, string},
 };
-use crate::sync::{Caller, Start, SyncService, Viewer};
+use crate::sync::{Caller, SyncService, Viewer};
 
 pub(super) fn register(builder: SchemaBuilder, model: &Arc<Model>) -> SchemaBuilder {
     let starts = enumeration(
@@ -64,12 +64,10 @@ fn changes_since() -> Field {
         FieldFuture::new(async move {
             let (sync, caller) = context(&ctx)?;
             let page = async {
-                sync.pull(caller, pages::request(&ctx, sync)?)
-                    .await
-                    .map_err(Failure::from)
+                let request = pages::request(pages::arguments_of(&ctx), sync)?;
+                PageNode::value(sync.pull(caller, request).await?, sync.now())
             };
-            let page = page.await.map_err(Failure::into_error)?;
-            Ok(Some(PageNode::value(page, sync.now())))
+            Ok(Some(page.await.map_err(Failure::into_error)?))
         })
     });
     pages::arguments()
@@ -240,21 +238,15 @@ fn followed_changes() -> SubscriptionField {
     let field = SubscriptionField::new("changes", required("SyncPage"), |ctx| {
         SubscriptionFieldFuture::new(async move {
             let (sync, caller) = context(&ctx)?;
-            let request = pages::request(&ctx, sync).map_err(Failure::into_error)?;
-            let start = match ctx
-                .args
-                .get("from")
-                .map(|from| from.as_value().to_string())
-                .as_deref()
-            {
-                Some("NOW") => Start::Now,
-                _ => Start::Checkpoint,
-            };
+            let request = pages::request(pages::arguments_of(&ctx), sync);
+            let request = request.map_err(Failure::into_error)?;
+            let start = pages::start(pages::arguments_of(&ctx));
             let sync = sync.clone();
             let pages = sync.clone().subscribe(caller.clone(), request, start);
-            Ok(pages.map(move |page| match page {
-                Ok(page) => Ok(PageNode::value(page, sync.now())),
-                Err(error) => Err(Failure::from(error).into_error()),
+            Ok(pages.map(move |page| {
+                let page = page.map_err(Failure::from);
+                let page = page.and_then(|page| PageNode::value(page, sync.now()));
+                page.map_err(Failure::into_error)
             }))
         })
     });

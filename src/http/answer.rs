@@ -10,7 +10,7 @@ use crate::graphql::answer::Answer;
 use crate::graphql::error::{Code, Failure};
 
 /// The response to a request that was one of GraphQL, whether or not it could be executed.
-pub(super) fn answered(form: Form, answer: &Answer) -> Response {
+pub(super) fn answered(form: Form, answer: Answer) -> Response {
     let status = match (form, answer.refusal_code()) {
         (_, None) => 200,
         // The specification's rule for older clients: a bad document is answered 200, too.
@@ -23,7 +23,7 @@ pub(super) fn answered(form: Form, answer: &Answer) -> Response {
 /// The response to a request that did not come as far as GraphQL. Its status is the failure's in both forms.
 pub(super) fn refused(form: Form, failure: Failure) -> Response {
     let code = failure.code;
-    let mut response = respond(form, code.status(), &Answer::from(failure));
+    let mut response = respond(form, code.status(), Answer::from(failure));
     if let Some((name, value)) = header_of(code) {
         let headers = response.headers_mut();
         headers.insert(name, HeaderValue::from_static(value));
@@ -48,8 +48,8 @@ pub(super) fn needs_post(form: Form, failure: Failure) -> Response {
     response
 }
 
-fn respond(form: Form, status: u16, answer: &Answer) -> Response {
+fn respond(form: Form, status: u16, answer: Answer) -> Response {
     let status = StatusCode::from_u16(status).expect("the table of codes holds HTTP statuses");
     let headers = [(CONTENT_TYPE, form.content_type())];
-    (status, headers, answer.to_json()).into_response()
+    (status, headers, answer.into_json()).into_response()
 }

@@ -29,7 +29,7 @@ pub(super) struct Framing {
     pub(super) opening: &'static str,
     /// Sent when there is nothing to say.
     pub(super) heartbeat: &'static str,
-    pub(super) answer: fn(&Answer) -> Vec<u8>,
+    pub(super) answer: fn(Answer) -> Vec<u8>,
     pub(super) ending: fn(Ending) -> Vec<u8>,
 }
 
@@ -112,7 +112,7 @@ impl Delivery {
             answer = self.answers.next() => match answer {
                 Some(answer) => {
                     self.heartbeats.reset();
-                    return ((self.framing.answer)(&answer).into(), false);
+                    return ((self.framing.answer)(answer).into(), false);
                 }
                 None => Ending::Complete,
             },

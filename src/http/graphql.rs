@@ -108,7 +108,7 @@ async fn execute(
     match form {
         Some(form) => {
             let answer = gateway.api.execute(&gateway.sync, caller, admitted).await;
-            Ok(answer::answered(form, &answer))
+            Ok(answer::answered(form, answer))
         }
         None => stream(state, accepted, &caller, || {
             operation::answers(gateway, caller.clone(), admitted)
@@ -123,7 +123,7 @@ fn respond_refused(
     answer: Answer,
 ) -> Result<Response, Failure> {
     match accepted.form {
-        Some(form) => Ok(answer::answered(form, &answer)),
+        Some(form) => Ok(answer::answered(form, answer)),
         None => stream(state, accepted, caller, || operation::refused(answer)),
     }
 }

@@ -1,7 +1,7 @@
 //! Multipart responses as Apollo's clients have subscriptions in them ("Multipart HTTP protocol for GraphQL
 //! Subscriptions", `subscriptionSpec=1.0`). Which operations come so is decided by `Accept`, in `accept`.
 
-use serde::Serialize;
+use serde_json::json;
 
 use super::delivery::{Ending, Framing};
 use crate::auth::AuthError;
@@ -17,30 +17,13 @@ pub(super) const FRAMING: Framing = Framing {
     ending,
 };
 
-/// What a part holds. `errors` beside the payload are those of the transport.
-#[derive(Serialize)]
-struct Part<'a> {
-    payload: Option<&'a Answer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    errors: Option<[Failure; 1]>,
+fn answer(answer: Answer) -> Vec<u8> {
+    part(&[br#"{"payload":"#, &answer.into_json()[..], b"}"].concat())
 }
 
-impl Part<'_> {
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = b"\r\ncontent-type: application/json\r\n\r\n".to_vec();
-        serde_json::to_writer(&mut bytes, self)
-            .expect("a part holds only string keys and values JSON can write");
-        bytes.extend_from_slice(b"\r\n--graphql");
-        bytes
-    }
-}
-
-fn answer(answer: &Answer) -> Vec<u8> {
-    let part = Part {
-        payload: Some(answer),
-        errors: None,
-    };
-    part.to_bytes()
+fn part(json: &[u8]) -> Vec<u8> {
+    let head = b"\r\ncontent-type: application/json\r\n\r\n";
+    [head, json, b"\r\n--graphql"].concat()
 }
 
 /// An end before the last answer is an error, or clients would take the operation for complete.
@@ -53,12 +36,10 @@ fn ending(ending: Ending) -> Vec<u8> {
             Some(Failure::new(Code::Unavailable, message))
         }
     };
-    let mut bytes = failure.map_or_else(Vec::new, |failure| {
-        let part = Part {
-            payload: None,
-            errors: Some([failure]),
-        };
-        part.to_bytes()
+    // Errors beside the payload are those of the transport.
+    let mut bytes = failure.map_or_else(Vec::new, |failure: Failure| {
+        let told = json!({"payload": null, "errors": [failure]});
+        part(told.to_string().as_bytes())
     });
     bytes.extend_from_slice(b"--\r\n");
     bytes

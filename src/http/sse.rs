@@ -14,8 +14,8 @@ pub(super) const FRAMING: Framing = Framing {
 };
 
 /// JSON text is one line, so that no line of it can be taken for another field.
-fn answer(answer: &Answer) -> Vec<u8> {
-    [b"event: next\ndata: ", &answer.to_json()[..], b"\n\n"].concat()
+fn answer(answer: Answer) -> Vec<u8> {
+    [b"event: next\ndata: ", &answer.into_json()[..], b"\n\n"].concat()
 }
 
 /// Without `complete` the client comes back, with a new token if it has one. The empty `data` is there because browsers

@@ -30,7 +30,7 @@ use tidegate_core::{
 
 pub(crate) use client::{decode_client, encode_client};
 pub(crate) use inbox::{decode_record, encode_record};
-pub(crate) use value::{decode_decimal, encode_value};
+pub(crate) use value::{LEVELS_MAX, decode_decimal, encode_value};
 
 /// Why bytes are no record, or a record cannot be made bytes.
 #[derive(Debug, Error)]
@@ -98,9 +98,17 @@ pub(crate) fn decode_item(bytes: &[u8]) -> Result<FeedItem, CodecError> {
         Record::Entry(Arc::new(decode_entry(raw)?))
     };
     Ok(FeedItem {
-        seq: Seq(long(raw, "q")?),
+        seq: seq_of(raw)?,
         record,
     })
+}
+
+/// Where a record stands in its feed.
+///
+/// # Errors
+/// [`CodecError`] when it does not say.
+pub(crate) fn seq_of(raw: &RawDocument) -> Result<Seq, CodecError> {
+    Ok(Seq(long(raw, "q")?))
 }
 
 fn append_entry(raw: &mut RawDocumentBuf, entry: &Entry) -> Result<(), CodecError> {

@@ -10,7 +10,7 @@ use tidegate_core::{
 };
 
 use super::{Caller, SyncError, SyncLimits, SyncService, in_time};
-use crate::store::{ScanRange, Snapshot, StoreError};
+use crate::store::{ScanRange, Snapshot, StoreError, StoredItem};
 
 /// What a client asks for.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ impl PullRequest {
 #[derive(Debug, Clone)]
 pub struct Page {
     /// The changes in order, each the last of its document in its scope.
-    pub changes: Vec<FeedItem>,
+    pub changes: Vec<StoredItem>,
     /// Where the client then stands.
     pub checkpoint: Checkpoint,
     /// Whether there is more to read now.
@@ -71,6 +71,14 @@ impl Page {
     /// The epoch its versions belong to.
     pub fn epoch(&self) -> &Epoch {
         &self.checkpoint.epoch
+    }
+
+    /// All that its changes say.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`].
+    pub fn decoded(&self) -> Result<Vec<FeedItem>, StoreError> {
+        self.changes.iter().map(StoredItem::decode).collect()
     }
 
     /// Whether it tells the client anything.
@@ -196,7 +204,7 @@ impl SyncService {
 struct Reading {
     snapshot: Box<dyn Snapshot>,
     cursor: Cursor,
-    changes: Vec<FeedItem>,
+    changes: Vec<StoredItem>,
     bytes: usize,
 }
 

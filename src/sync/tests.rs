@@ -324,7 +324,7 @@ async fn a_subscription_outlasts_a_store_that_cannot_be_read_and_misses_nothing(
     store.is_down.store(false, Ordering::Relaxed);
     for id in ["1", "2", "3"] {
         let page = pages.next().await.unwrap().unwrap();
-        assert_eq!(*page.changes[0].record.key(), key(id));
+        assert_eq!(*page.decoded().unwrap()[0].record.key(), key(id));
     }
 }
 

@@ -29,7 +29,8 @@ impl Client {
         for scope in &page.revoked {
             self.revoke(scope);
         }
-        for item in &page.changes {
+        let changes = page.decoded().expect("the store is whole");
+        for item in &changes {
             self.take(&item.record);
         }
         self.checkpoint = Some(page.checkpoint.encode());

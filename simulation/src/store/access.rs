@@ -12,7 +12,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use tidegate::store::{
-    Decide, InboxRange, Scan, ScanRange, Snapshot, Store, StoreError, TailEvent,
+    Decide, InboxRange, Scan, ScanRange, Snapshot, Store, StoreError, StoredItem, TailEvent,
 };
 use tidegate_core::{
     entry::{Entry, FeedItem, Membership, ScopeState},
@@ -185,9 +185,10 @@ impl Snapshot for View {
         let fitting = range.bytes_max.max(1);
         let complete = complete && items.len() <= fitting;
         items.truncate(fitting);
+        let stored = items.iter().map(StoredItem::encode);
         Ok(Scan {
             bytes: items.len(),
-            items,
+            items: stored.collect::<Result<_, _>>()?,
             complete,
         })
     }

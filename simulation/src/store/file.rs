@@ -110,8 +110,9 @@ fn compare_feed(snapshot: &mut dyn Snapshot, scope: Scope, state: &State) -> Jud
         bytes_max: usize::MAX,
     };
     let found = block_on(snapshot.scan(&range)).expect("the file can be read");
-    expect(found.items == told, Property::Stored, || {
-        format!("the file has {:#?} and not {told:#?}", found.items)
+    let found = found.decoded().expect("the file is whole");
+    expect(found == told, Property::Stored, || {
+        format!("the file has {found:#?} and not {told:#?}")
     })
 }
 

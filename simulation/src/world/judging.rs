@@ -71,8 +71,9 @@ impl World {
     fn judge_page(&self, request: &Request, arrival: &Arrival, since: usize) -> Judged {
         let page = &arrival.page;
         let from = arrival.from.as_deref().map(oracle::read);
+        let changes = page.decoded().expect("the store is whole");
         self.store.look(|moments| {
-            request.sight.judge_page(&page.changes, moments, since)?;
+            request.sight.judge_page(&changes, moments, since)?;
             let possible: Vec<bool> = moments[request.asked..]
                 .iter()
                 .map(|moment| oracle::is_continuous(from.as_ref(), &page.checkpoint, &moment.state))

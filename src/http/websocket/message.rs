@@ -56,10 +56,6 @@ pub(super) enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         payload: Option<Map<String, Json>>,
     },
-    Next {
-        id: &'a OperationId,
-        payload: &'a Answer,
-    },
     Error {
         id: &'a OperationId,
         payload: &'a [Failure],
@@ -67,6 +63,19 @@ pub(super) enum ServerMessage<'a> {
     Complete {
         id: &'a OperationId,
     },
+}
+
+/// The message `next`, around an answer that may be written already.
+pub(super) fn next(id: &OperationId, answer: Answer) -> String {
+    let id = serde_json::to_string(id).expect("an id is a string");
+    let payload = answer.into_json();
+    let mut text = Vec::with_capacity(payload.len() + id.len() + 32);
+    text.extend_from_slice(br#"{"type":"next","id":"#);
+    text.extend_from_slice(id.as_bytes());
+    text.extend_from_slice(br#","payload":"#);
+    text.extend_from_slice(&payload);
+    text.push(b'}');
+    String::from_utf8(text).expect("JSON is text")
 }
 
 impl ServerMessage<'_> {

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::message::{ClientMessage, InvalidMessage, OperationId, ServerMessage};
+use super::message::{ClientMessage, InvalidMessage, OperationId, ServerMessage, next};
 use crate::graphql::RawRequest;
 use crate::graphql::answer::Answer;
 use crate::graphql::error::{Code, Failure};
@@ -121,7 +121,7 @@ impl Protocol {
             Event::Authenticated(result) => self.on_authenticated(result),
             Event::Deadline => self.on_deadline(),
             Event::Tick => self.on_tick(),
-            Event::Answered(id, answer) => self.on_answer(&id, &answer),
+            Event::Answered(id, answer) => self.on_answer(&id, answer),
             Event::Finished(id) => self
                 .operations
                 .remove(&id)
@@ -211,21 +211,15 @@ impl Protocol {
 
     /// An operation that was refused has ended with that. Answers that were under way when the client completed their
     /// operation are dropped.
-    fn on_answer(&mut self, id: &OperationId, answer: &Answer) -> Option<Action> {
+    fn on_answer(&mut self, id: &OperationId, answer: Answer) -> Option<Action> {
         if !self.operations.contains(id) {
             return None;
         }
-        let message = match answer.refusal() {
-            Some(payload) => {
-                self.operations.remove(id);
-                ServerMessage::Error { id, payload }
-            }
-            None => ServerMessage::Next {
-                id,
-                payload: answer,
-            },
+        let Some(payload) = answer.refusal() else {
+            return Some(Action::Send(next(id, answer)));
         };
-        Some(send(&message))
+        self.operations.remove(id);
+        Some(send(&ServerMessage::Error { id, payload }))
     }
 }
 

@@ -13,7 +13,7 @@ use tidegate_core::value::{DEPTH_MAX, Decimal, Document, Timestamp, Value};
 use super::CodecError;
 
 /// A document's own level, above the levels its values may nest.
-const LEVELS_MAX: usize = DEPTH_MAX + 1;
+pub(crate) const LEVELS_MAX: usize = DEPTH_MAX + 1;
 
 pub(super) fn encode(document: &Document) -> Result<RawDocumentBuf, CodecError> {
     let mut raw = RawDocumentBuf::new();

@@ -24,7 +24,7 @@ use super::{
     tables::{CLIENTS, ENTRIES, EXPIRY, FEED, MEMBERS, META, SCOPES, names},
 };
 use crate::store::{
-    Scan, ScanRange, StoreError,
+    Gathered, Scan, ScanRange, StoreError,
     codec::{self, CodecError},
 };
 
@@ -195,17 +195,13 @@ impl View {
 
     /// Types are filtered while the range is walked: what is passed over costs time, but no memory.
     pub(super) fn scan(&self, range: &ScanRange) -> Result<Scan, StoreError> {
-        let mut scan = Scan {
-            items: Vec::new(),
-            bytes: 0,
-            complete: true,
-        };
         if range.after >= range.through {
-            return Ok(scan);
+            return Ok(Scan::default());
         }
         let scope = range.scope.as_str();
         self.watched(|transaction| {
             let feed = transaction.open_table(FEED)?;
+            let mut gathered = Gathered::new(range);
             let mut last = range.after.0;
             for row in feed.range((scope, range.after.next().0)..=(scope, range.through.0))? {
                 let (key, value) = row?;
@@ -216,14 +212,11 @@ impl View {
                 if !is_wanted(range, type_name) {
                     continue;
                 }
-                if is_full(&scan, range) {
-                    scan.complete = false;
+                if !gathered.take(Seq(seq), bytes) {
                     break;
                 }
-                scan.bytes += bytes.len();
-                scan.items.push(decode(bytes)?);
             }
-            Ok(scan)
+            Ok(gathered.into())
         })
     }
 
@@ -248,11 +241,6 @@ fn read_meta(transaction: &ReadTransaction) -> Result<(Epoch, Version, u64), Sto
 fn is_wanted(range: &ScanRange, type_name: &str) -> bool {
     let types = range.types.as_ref();
     types.is_none_or(|types| types.iter().any(|wanted| wanted.as_str() == type_name))
-}
-
-fn is_full(scan: &Scan, range: &ScanRange) -> bool {
-    let bytes_full = !scan.items.is_empty() && scan.bytes >= range.bytes_max;
-    bytes_full || scan.items.len() >= range.items_max
 }
 
 fn document_key(type_name: &str, id: &str) -> Result<DocumentKey, NameError> {

@@ -26,7 +26,7 @@ use super::{
     places::{self, client_id, entry_id},
 };
 use crate::store::{
-    Scan, ScanRange, StoreError,
+    Gathered, Scan, ScanRange, StoreError,
     codec::{self, CodecError},
 };
 
@@ -223,15 +223,10 @@ impl Reader<'_> {
     /// One index range for each type, merged in the order of seqs by the server. Records are taken one by one, so that
     /// no more than one batch of the server (16 MiB) is held beyond the bounds.
     pub(super) async fn scan(&mut self, range: &ScanRange) -> Result<Scan, Failure> {
-        let base = self.base;
-        let mut scan = Scan {
-            items: Vec::new(),
-            bytes: 0,
-            complete: true,
-        };
         if range.after >= range.through {
-            return Ok(scan);
+            return Ok(Scan::default());
         }
+        let base = self.base;
         let types = match &range.types {
             Some(types) => types.iter().map(|name| name.as_str().to_owned()).collect(),
             None => self.types_in(&range.scope).await?,
@@ -248,19 +243,11 @@ impl Reader<'_> {
             .limit(i64::try_from(one_more).unwrap_or(i64::MAX))
             .batch_size(u32::try_from(one_more).unwrap_or(u32::MAX))
             .build();
-        let feed = &base.places.feed;
-        let each = |raw: &RawDocument| {
-            let bytes_full = !scan.items.is_empty() && scan.bytes >= range.bytes_max;
-            if bytes_full || scan.items.len() >= range.items_max {
-                scan.complete = false;
-                return Ok(false);
-            }
-            scan.bytes += raw.as_bytes().len();
-            scan.items.push(item(raw)?);
-            Ok(true)
-        };
-        self.find_each(feed, filter, options, each).await?;
-        Ok(scan)
+        let mut gathered = Gathered::new(range);
+        let each = |raw: &RawDocument| Ok(gathered.take(codec::seq_of(raw)?, raw.as_bytes()));
+        self.find_each(&base.places.feed, filter, options, each)
+            .await?;
+        Ok(gathered.into())
     }
 
     /// The types that a scope's feed speaks of: as many looks into the index as there are types.

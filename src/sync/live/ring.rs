@@ -6,16 +6,17 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use tidegate_core::{
     checkpoint::{Position, Types},
-    entry::{FeedItem, Record},
-    id::Seq,
+    entry::FeedItem,
+    id::{DocumentKey, Seq},
     mutant::{Mutant, breaks},
-    value::document_bytes,
 };
 
-/// The most writes a ring keeps; whoever lags further reads the store.
-const ITEMS_MAX: usize = 256;
+use crate::store::StoredItem;
 
-/// The most bytes of documents a ring keeps, about: there is a ring for each scope that somebody watches.
+/// The most writes a ring keeps; whoever lags further reads the store.
+const WRITES_MAX: usize = 256;
+
+/// The most bytes a ring keeps: there is a ring for each scope that somebody watches.
 const BYTES_MAX: usize = 1 << 20;
 
 /// The writes above `low`, up to the last one released.
@@ -27,12 +28,18 @@ pub(super) struct Ring {
     half_told: Option<u64>,
     /// The last write seen of that transaction; readers below go to the store.
     skipped: Seq,
-    items: VecDeque<FeedItem>,
-    /// Of the items' documents.
+    writes: VecDeque<Write>,
     bytes: usize,
     /// Writes of `held_of` that came before an earlier one of the same transaction.
-    held: BTreeMap<Seq, FeedItem>,
+    held: BTreeMap<Seq, Write>,
     held_of: u64,
+}
+
+/// One write, in the form in which it goes to many readers.
+#[derive(Debug)]
+struct Write {
+    key: DocumentKey,
+    item: StoredItem,
 }
 
 impl Ring {
@@ -61,16 +68,16 @@ impl Ring {
             return;
         }
         if breaks(Mutant::NoHoldBack) {
-            return self.items.push_back(item.clone());
+            return self.writes.push_back(Write::of(item));
         }
-        self.held.insert(item.seq, item.clone());
+        self.held.insert(item.seq, Write::of(item));
         self.held_of = transaction;
         self.release(next);
     }
 
     /// The writes above the position of these types, the last of each document, and where the reader then stands;
     /// `None` if some may be missing here.
-    pub(super) fn read(&self, position: Position, types: &Types) -> Option<(Vec<FeedItem>, Seq)> {
+    pub(super) fn read(&self, position: Position, types: &Types) -> Option<(Vec<StoredItem>, Seq)> {
         let Some(low) = self.low else {
             return (position.seq >= self.skipped).then(|| (Vec::new(), position.seq));
         };
@@ -78,35 +85,35 @@ impl Ring {
             return None;
         }
         let mut seen = HashSet::new();
-        let mut items: Vec<FeedItem> = self
-            .items
+        let mut items: Vec<StoredItem> = self
+            .writes
             .iter()
             .rev()
-            .take_while(|item| item.seq > position.seq)
-            .filter(|item| types.contain(&item.record.key().type_name))
-            .filter(|item| seen.insert(item.record.key()))
-            .cloned()
+            .take_while(|write| write.item.seq > position.seq)
+            .filter(|write| types.contain(&write.key.type_name))
+            .filter(|write| seen.insert(&write.key))
+            .map(|write| write.item.clone())
             .collect();
         items.reverse();
         Some((items, self.head(low).max(position.seq)))
     }
 
     fn head(&self, low: Seq) -> Seq {
-        self.items.back().map_or(low, |item| item.seq)
+        self.writes.back().map_or(low, |write| write.item.seq)
     }
 
     fn release(&mut self, mut next: Seq) {
-        while let Some(item) = self.held.remove(&next) {
-            self.bytes += bytes(&item);
-            self.items.push_back(item);
+        while let Some(write) = self.held.remove(&next) {
+            self.bytes += write.item.bytes();
+            self.writes.push_back(write);
             next = next.next();
         }
-        while self.items.len() > ITEMS_MAX || self.bytes > BYTES_MAX {
-            let Some(oldest) = self.items.pop_front() else {
+        while self.writes.len() > WRITES_MAX || self.bytes > BYTES_MAX {
+            let Some(oldest) = self.writes.pop_front() else {
                 return;
             };
-            self.bytes -= bytes(&oldest);
-            self.low = Some(oldest.seq);
+            self.bytes -= oldest.item.bytes();
+            self.low = Some(oldest.item.seq);
         }
     }
 
@@ -117,16 +124,19 @@ impl Ring {
             .last_key_value()
             .map(|(seq, _)| *seq)
             .max(self.low);
-        self.items.clear();
+        self.writes.clear();
         self.bytes = 0;
         self.held.clear();
     }
 }
 
-fn bytes(item: &FeedItem) -> usize {
-    match &item.record {
-        Record::Entry(entry) => entry.body.as_ref().map_or(0, document_bytes),
-        Record::Marker(_) => 0,
+impl Write {
+    fn of(item: &FeedItem) -> Self {
+        let stored = StoredItem::encode(item).expect("a tail tells what a store has kept");
+        Self {
+            key: item.record.key().clone(),
+            item: stored.shared(),
+        }
     }
 }
 
@@ -135,7 +145,7 @@ mod tests {
     use std::sync::Arc;
 
     use tidegate_core::{
-        entry::{Entry, Marker},
+        entry::{Entry, Marker, Record},
         id::{DocumentId, DocumentKey, Scope, TypeName, Version},
         value::{Document, Timestamp, Value},
     };
@@ -217,7 +227,7 @@ mod tests {
             seq: Seq(0),
             start: Seq(2),
         };
-        assert_eq!(ring.read(beginning, &Types::All), None);
+        assert!(ring.read(beginning, &Types::All).is_none());
     }
 
     #[test]
@@ -231,10 +241,10 @@ mod tests {
 
     #[test]
     fn a_ring_is_bounded() {
-        let count = ITEMS_MAX as i64 + 10;
+        let count = WRITES_MAX as i64 + 10;
         let ring = ring(&(1..=count).map(|seq| (seq as u64, seq)).collect::<Vec<_>>());
         assert_eq!(read(&ring, 9), None);
-        assert_eq!(read(&ring, 10).unwrap().0.len(), ITEMS_MAX);
+        assert_eq!(read(&ring, 10).unwrap().0.len(), WRITES_MAX);
     }
 
     #[test]

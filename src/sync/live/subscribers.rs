@@ -16,6 +16,7 @@ use tidegate_core::{
 use tokio::sync::Notify;
 
 use super::{lock, ring::Ring};
+use crate::store::StoredItem;
 
 /// Everybody who waits.
 #[derive(Default)]
@@ -154,7 +155,7 @@ impl Ticket {
 
     /// The writes since the track's positions, and the track moved past them; `None` if the store has to be read: rings
     /// do not reach back so far, more than `limit` wait, or grants may have changed.
-    pub(super) fn read(&self, track: &Track, limit: usize) -> Option<(Vec<FeedItem>, Track)> {
+    pub(super) fn read(&self, track: &Track, limit: usize) -> Option<(Vec<StoredItem>, Track)> {
         let mut moved = track.clone();
         let held = lock(&self.subscribers);
         if self.read_at != Some(held.generation) {

@@ -23,8 +23,8 @@ use tidegate_core::{
 use super::{
     Backend,
     fixture::{
-        at, entries, entry, feed, get, key, load, marker, scope, seqs, state, task, tombstone,
-        try_write, user, whole, write,
+        at, entries, entry, feed, get, key, load, marker, scanned, scope, seqs, state, task,
+        tombstone, try_write, user, whole, write,
     },
 };
 
@@ -39,7 +39,7 @@ pub(crate) async fn a_commit_is_seen_whole_by_the_next_snapshot(backend: &impl B
 
     let mut snapshot = store.snapshot().await.unwrap();
     let in_a = snapshot.scan(&whole(&a)).await.unwrap();
-    assert_eq!(seqs(&in_a.items), [1, 2]);
+    assert_eq!(scanned(&in_a), [1, 2]);
     assert_eq!(snapshot.scan(&whole(&b)).await.unwrap().items.len(), 1);
     assert_eq!(state(&mut *snapshot, &a).await.head.0, 2);
     let of_b = state(&mut *snapshot, &b).await;

@@ -20,8 +20,8 @@ use tidegate_core::{
 use super::{
     Backend,
     fixture::{
-        entries, entry, feed, get, item, key, marker, marker_item, scan, scope, seqs, state, task,
-        tombstone, whole, write, write_change,
+        entries, entry, feed, get, item, key, marker, marker_item, scan, scanned, scope, state,
+        task, tombstone, whole, write, write_change,
     },
 };
 
@@ -48,7 +48,7 @@ pub(crate) async fn a_scan_is_ascending_within_its_bounds(backend: &impl Backend
             ..whole(&a)
         };
         let found = scan(&*store, &range).await;
-        assert_eq!(seqs(&found.items), expected, "{range:?}");
+        assert_eq!(scanned(&found), expected, "{range:?}");
         assert_eq!(found.complete, complete, "{range:?}");
     }
 }
@@ -80,7 +80,7 @@ pub(crate) async fn a_scan_of_some_types_leaves_out_the_others_only(backend: &im
             ..whole(&a)
         };
         let found = scan(&*store, &range).await;
-        assert_eq!(seqs(&found.items), expected, "{range:?}");
+        assert_eq!(scanned(&found), expected, "{range:?}");
         assert_eq!(found.complete, complete, "{range:?}");
     }
 }
@@ -102,14 +102,14 @@ pub(crate) async fn a_byte_cap_yields_at_least_one_record_and_tells_what_it_left
         scan(&*store, &range).await
     };
     let one = capped(0, 0).await;
-    assert_eq!((seqs(&one.items), one.complete), (vec![1], false));
+    assert_eq!((scanned(&one), one.complete), (vec![1], false));
     assert!(one.bytes > 0);
     let two = capped(one.bytes + 1, 0).await;
-    assert_eq!((seqs(&two.items), two.complete), (vec![1, 2], false));
+    assert_eq!((scanned(&two), two.complete), (vec![1, 2], false));
     let last = capped(0, 2).await;
-    assert_eq!((seqs(&last.items), last.complete), (vec![3], true));
+    assert_eq!((scanned(&last), last.complete), (vec![3], true));
     let exact = capped(all.bytes, 0).await;
-    assert_eq!((seqs(&exact.items), exact.complete), (vec![1, 2, 3], true));
+    assert_eq!((scanned(&exact), exact.complete), (vec![1, 2, 3], true));
     assert_eq!(exact.bytes, all.bytes);
 }
 
@@ -231,7 +231,7 @@ impl Reader {
     }
 
     fn apply(&mut self, page: &Scan, head: Seq) {
-        for item in &page.items {
+        for item in page.decoded().unwrap() {
             assert!(item.seq > self.cursor && item.seq <= head, "out of bounds");
             self.cursor = item.seq;
             let (key, version) = (item.record.key(), item.record.version());
@@ -241,7 +241,7 @@ impl Reader {
                 "{key} repeats"
             );
             self.documents.retain(|(known, _)| known != key);
-            self.documents.extend(living(std::slice::from_ref(item)));
+            self.documents.extend(living(std::slice::from_ref(&item)));
         }
         if page.complete {
             self.cursor = head;

@@ -157,7 +157,7 @@ pub(crate) async fn scan(store: &dyn Store, range: &ScanRange) -> Scan {
 pub(crate) async fn feed(store: &dyn Store, scope: &Scope) -> Vec<FeedItem> {
     let scan = scan(store, &whole(scope)).await;
     assert!(scan.complete);
-    scan.items
+    scan.decoded().unwrap()
 }
 
 pub(crate) async fn state(snapshot: &mut dyn Snapshot, scope: &Scope) -> ScopeState {
@@ -173,6 +173,11 @@ pub(crate) async fn get(store: &dyn Store, key: &DocumentKey) -> Option<Arc<Entr
 
 pub(crate) fn seqs(items: &[FeedItem]) -> Vec<i64> {
     items.iter().map(|item| item.seq.0).collect()
+}
+
+/// The seqs of what a scan found.
+pub(crate) fn scanned(scan: &Scan) -> Vec<i64> {
+    scan.items.iter().map(|item| item.seq.0).collect()
 }
 
 pub(crate) fn item(seq: i64, entry: Entry) -> FeedItem {

@@ -103,7 +103,7 @@ impl Replica {
             self.held.clear();
             self.resets += 1;
         }
-        for item in page.changes {
+        for item in page.decoded().unwrap() {
             let key = item.record.key().clone();
             match &item.record {
                 Record::Entry(entry) if !entry.is_deleted() => {

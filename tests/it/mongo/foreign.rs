@@ -5,10 +5,9 @@ use mongodb::{
     bson::{Document, doc},
 };
 use serde_json::{Value as Json, json};
-use tidegate::sync::Page;
 use tidegate_core::{
     change::RejectionCode,
-    entry::Record,
+    entry::{FeedItem, Record},
     outcome::Status::{Applied, Conflict, Merged, Rejected},
     push::Outcome,
 };
@@ -54,7 +53,7 @@ impl Bench {
 }
 
 /// The kinds, versions and scopes of a page's changes.
-fn told(page: &Page) -> Vec<(&'static str, i32, &str)> {
+fn told(changes: &[FeedItem]) -> Vec<(&'static str, i32, &str)> {
     let kind = |record: &Record| match record {
         Record::Marker(_) => "left",
         Record::Entry(entry) if entry.withheld => "withheld",
@@ -68,7 +67,7 @@ fn told(page: &Page) -> Vec<(&'static str, i32, &str)> {
             Record::scope(record).as_str(),
         )
     };
-    page.changes.iter().map(|item| tell(&item.record)).collect()
+    changes.iter().map(|item| tell(&item.record)).collect()
 }
 
 #[tokio::test]
@@ -107,9 +106,9 @@ async fn a_foreign_move_takes_the_document_out_of_sight() {
     let outcome = bench.edit("alice", 1, json!({ "notes": "x" })).await;
     assert_eq!(outcome.error.unwrap().code, RejectionCode::NotFound);
     let page = bench.gateway.pull("alice", Some(&before.checkpoint)).await;
-    assert_eq!(told(&page), [("left", 2, "user:alice")]);
+    assert_eq!(told(&page.decoded().unwrap()), [("left", 2, "user:alice")]);
     assert_eq!(
-        told(&bench.gateway.pull("bob", None).await),
+        told(&bench.gateway.pull("bob", None).await.decoded().unwrap()),
         [("there", 2, "user:bob")]
     );
 }
@@ -121,7 +120,7 @@ async fn a_foreign_delete_is_a_delete_and_what_comes_back_a_new_incarnation() {
     let outcome = bench.edit("alice", 1, json!({ "notes": "x" })).await;
     assert_eq!(outcome.status, Conflict, "an edit brings nothing back");
     assert_eq!(
-        told(&bench.gateway.pull("alice", None).await),
+        told(&bench.gateway.pull("alice", None).await.decoded().unwrap()),
         [("deleted", 2, "user:alice")]
     );
     assert_eq!(bench.tasks.find_one(doc! {}).await.unwrap(), None);
@@ -131,7 +130,7 @@ async fn a_foreign_delete_is_a_delete_and_what_comes_back_a_new_incarnation() {
     let outcome = bench.edit("alice", 2, json!({ "notes": "x" })).await;
     assert_eq!(outcome.status, Conflict, "made on the document before");
     assert_eq!(
-        told(&bench.gateway.pull("alice", None).await),
+        told(&bench.gateway.pull("alice", None).await.decoded().unwrap()),
         [("there", 3, "user:alice")]
     );
     let outcome = bench.edit("alice", 3, json!({ "notes": "x" })).await;
@@ -190,7 +189,11 @@ async fn what_does_not_fit_the_model_is_withheld_until_it_does() {
         let unseen = bench.edit("bob", 1, json!({ "notes": "x" })).await;
         assert_eq!(unseen.error.unwrap().code, RejectionCode::NotFound);
         let page = bench.gateway.pull("alice", Some(&before.checkpoint)).await;
-        assert_eq!(told(&page), [("withheld", 2, "user:alice")], "revoked once");
+        assert_eq!(
+            told(&page.decoded().unwrap()),
+            [("withheld", 2, "user:alice")],
+            "revoked once"
+        );
     }
     let found = bench
         .tasks

@@ -159,7 +159,8 @@ impl Gateway {
     /// A document as this user's next pull shows it.
     pub(crate) async fn document(&self, user: &str, key: &str) -> Option<Json> {
         let page = self.pull(user, None).await;
-        page.changes.iter().find_map(|item| self.shown(item, key))
+        let changes = page.decoded().unwrap();
+        changes.iter().find_map(|item| self.shown(item, key))
     }
 
     fn shown(&self, item: &FeedItem, key: &str) -> Option<Json> {

@@ -1,0 +1,193 @@
+//! Feed items as they are stored, which a pull hands on by the thousand and nobody needs to take apart.
+//!
+//! What their bytes mean is [`super::codec`]'s. What an answer shows of them, a [`Projection`] says, and [`json`] writes.
+
+mod json;
+mod projection;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use tidegate_core::{entry::FeedItem, id::Seq};
+
+pub use self::{
+    json::{Gap, PathPart},
+    projection::{
+        FieldShape, Key, ObjectShape, Part, Projection, Shown, ShownDocument, ValueShape,
+    },
+};
+use super::{
+    Scan, ScanRange, StoreError,
+    codec::{self, CodecError},
+};
+
+/// One write of a scope's feed, as its store keeps it.
+#[derive(Clone)]
+pub struct StoredItem {
+    /// Its position in the feed.
+    pub seq: Seq,
+    bytes: Bytes,
+    /// Kept where the item goes to many readers.
+    texts: Option<Arc<Mutex<Vec<Text>>>>,
+}
+
+/// An item's JSON under one projection.
+#[derive(Debug)]
+struct Text {
+    projection: Arc<Projection>,
+    json: Bytes,
+}
+
+/// So many projections of an item are kept: the readers of a scope mostly run the same program.
+const TEXTS_MAX: usize = 4;
+
+/// Longer texts are written anew for each reader, so that what is kept stays in proportion to the rings.
+const TEXT_BYTES_MAX: usize = 16 << 10;
+
+impl StoredItem {
+    /// An item as the embedded store would keep it.
+    ///
+    /// # Errors
+    /// [`StoreError::Undecided`] when the name of a field contains U+0000.
+    pub fn encode(item: &FeedItem) -> Result<Self, StoreError> {
+        let bytes =
+            codec::encode_item(item).map_err(|error| StoreError::Undecided(error.to_string()))?;
+        Ok(Self {
+            seq: item.seq,
+            bytes: bytes.into(),
+            texts: None,
+        })
+    }
+
+    /// The same, for many readers: what is written of it for one is kept for the others.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.texts = Some(Arc::default());
+        self
+    }
+
+    /// All that it says.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`].
+    pub fn decode(&self) -> Result<FeedItem, StoreError> {
+        codec::decode_item(&self.bytes).map_err(unreadable)
+    }
+
+    /// How many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Appends it to `out` as JSON. What cannot be shown although it must is told in `gaps`, by its path from here.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`]; `out` then ends with a part of the text.
+    pub fn write_json(
+        &self,
+        projection: &Arc<Projection>,
+        out: &mut Vec<u8>,
+        gaps: &mut Vec<Gap>,
+    ) -> Result<(), StoreError> {
+        let Some(texts) = &self.texts else {
+            return self.write_anew(projection, out, gaps);
+        };
+        let mut texts = texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |text: &&Text| Arc::ptr_eq(&text.projection, projection);
+        if let Some(text) = texts.iter().find(same) {
+            out.extend_from_slice(&text.json);
+            return Ok(());
+        }
+        let (begin, gaps_before) = (out.len(), gaps.len());
+        self.write_anew(projection, out, gaps)?;
+        let json = &out[begin..];
+        if gaps.len() == gaps_before && texts.len() < TEXTS_MAX && json.len() <= TEXT_BYTES_MAX {
+            texts.push(Text {
+                projection: Arc::clone(projection),
+                json: Bytes::copy_from_slice(json),
+            });
+        }
+        Ok(())
+    }
+
+    fn write_anew(
+        &self,
+        projection: &Projection,
+        out: &mut Vec<u8>,
+        gaps: &mut Vec<Gap>,
+    ) -> Result<(), StoreError> {
+        json::write(&self.bytes, projection, out, gaps).map_err(unreadable)
+    }
+}
+
+/// Says what it holds, not how that is stored.
+impl fmt::Debug for StoredItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.decode() {
+            Ok(item) => item.fmt(f),
+            Err(error) => write!(f, "StoredItem({}: {error})", self.seq.0),
+        }
+    }
+}
+
+/// The items of one scan while it is under way, side by side in one piece of memory.
+#[derive(Debug)]
+pub(super) struct Gathered<'s> {
+    range: &'s ScanRange,
+    bytes: Vec<u8>,
+    /// Where each begins in `bytes` is where the one before ends.
+    ends: Vec<(Seq, usize)>,
+    complete: bool,
+}
+
+impl<'s> Gathered<'s> {
+    pub(super) fn new(range: &'s ScanRange) -> Self {
+        Self {
+            range,
+            bytes: Vec::new(),
+            ends: Vec::new(),
+            complete: true,
+        }
+    }
+
+    /// Takes a record in, as the codec writes them; what else a store keeps in it is passed over later. False if the scan
+    /// is full without it.
+    pub(super) fn take(&mut self, seq: Seq, record: &[u8]) -> bool {
+        let bytes_full = !self.ends.is_empty() && self.bytes.len() >= self.range.bytes_max;
+        if bytes_full || self.ends.len() >= self.range.items_max {
+            self.complete = false;
+            return false;
+        }
+        self.bytes.extend_from_slice(record);
+        self.ends.push((seq, self.bytes.len()));
+        true
+    }
+}
+
+impl From<Gathered<'_>> for Scan {
+    fn from(gathered: Gathered<'_>) -> Self {
+        let bytes = Bytes::from(gathered.bytes);
+        let mut begin = 0;
+        let item = |(seq, end)| {
+            let item = StoredItem {
+                seq,
+                bytes: bytes.slice(begin..end),
+                texts: None,
+            };
+            begin = end;
+            item
+        };
+        Self {
+            items: gathered.ends.into_iter().map(item).collect(),
+            bytes: bytes.len(),
+            complete: gathered.complete,
+        }
+    }
+}
+
+fn unreadable(error: CodecError) -> StoreError {
+    StoreError::Corrupt(error.to_string())
+}

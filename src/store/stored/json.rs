@@ -1,0 +1,420 @@
+//! A stored record as JSON text: one walk over its bytes, and out goes what the projection names.
+//!
+//! It reads as [`crate::store::codec`] writes, and shows values as `tidegate_core::value::json` does, to the byte.
+
+use std::{fmt::Display, io::Write};
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use bson::{
+    RawArray, RawDocument,
+    raw::{RawBsonRef, RawElement},
+    spec::ElementType,
+};
+use serde::Serialize;
+use tidegate_core::value::Timestamp;
+
+use super::projection::{
+    FieldShape, Key, ObjectShape, Part, Projection, Shown, ShownDocument, ValueShape,
+};
+use crate::store::codec::{CodecError, LEVELS_MAX, decode_decimal};
+
+/// Where null stood that must not be shown: the nearest object or list around it that may be null is null instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// From the item down to the value.
+    pub path: Vec<PathPart>,
+}
+
+/// A step on the way to a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathPart {
+    /// To a part of an object, by its key.
+    Key(Box<str>),
+    /// To an item of a list.
+    Index(usize),
+}
+
+/// Appends `record` to `out` as `projection` has it.
+///
+/// # Errors
+/// [`CodecError`] when the bytes are no record; `out` then ends with a part of the text.
+pub(super) fn write(
+    record: &[u8],
+    projection: &Projection,
+    out: &mut Vec<u8>,
+    gaps: &mut Vec<Gap>,
+) -> Result<(), CodecError> {
+    let record = Record::read(RawDocument::from_bytes(record)?)?;
+    let gaps_before = gaps.len();
+    let mut writer = Writer { record, out, gaps };
+    writer.item(&projection.parts)?;
+    for gap in &mut gaps[gaps_before..] {
+        gap.path.reverse();
+    }
+    Ok(())
+}
+
+impl From<&Key> for PathPart {
+    fn from(key: &Key) -> Self {
+        Self::Key(key.name().into())
+    }
+}
+
+impl From<usize> for PathPart {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
+    }
+}
+
+/// What a record says, as far as it is ever shown.
+struct Record<'r> {
+    type_name: &'r str,
+    id: &'r str,
+    scope: &'r str,
+    version: i32,
+    at: Timestamp,
+    /// It is a marker.
+    left: bool,
+    withheld: bool,
+    body: Option<&'r RawDocument>,
+}
+
+impl<'r> Record<'r> {
+    fn read(raw: &'r RawDocument) -> Result<Self, CodecError> {
+        let (mut type_name, mut id, mut scope) = (None, None, None);
+        let (mut version, mut at, mut body) = (None, None, None);
+        let (mut left, mut withheld) = (false, false);
+        for element in raw.iter_elements() {
+            let element = element?;
+            match element.key().as_str() {
+                "t" => type_name = element.value()?.as_str(),
+                "i" => id = element.value()?.as_str(),
+                "s" => scope = element.value()?.as_str(),
+                "v" => version = element.value()?.as_i32(),
+                "at" => at = element.value()?.as_datetime(),
+                "left" => left = true,
+                "h" => withheld = true,
+                "b" => {
+                    body = Some(
+                        element
+                            .value()?
+                            .as_document()
+                            .ok_or(CodecError::Field("b"))?,
+                    )
+                }
+                _ => {}
+            }
+        }
+        let at = at.ok_or(CodecError::Field("at"))?;
+        Ok(Self {
+            type_name: type_name.ok_or(CodecError::Field("t"))?,
+            id: id.ok_or(CodecError::Field("i"))?,
+            scope: scope.ok_or(CodecError::Field("s"))?,
+            version: version.ok_or(CodecError::Field("v"))?,
+            at: Timestamp::from_ms(at.timestamp_millis())?,
+            left,
+            withheld,
+            body,
+        })
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.body {
+            _ if self.left || self.withheld => "REVOKE",
+            Some(_) => "UPSERT",
+            None => "DELETE",
+        }
+    }
+}
+
+/// Why a value was not written.
+enum Trouble {
+    Codec(CodecError),
+    /// It is null and must not be; there is a gap for it.
+    Null,
+}
+
+impl<E: Into<CodecError>> From<E> for Trouble {
+    fn from(error: E) -> Self {
+        Self::Codec(error.into())
+    }
+}
+
+struct Writer<'w, 'r> {
+    record: Record<'r>,
+    out: &'w mut Vec<u8>,
+    /// Their paths begin at the value and lead outwards, as far as they have been walked.
+    gaps: &'w mut Vec<Gap>,
+}
+
+impl<'r> Writer<'_, 'r> {
+    fn item(&mut self, parts: &[(Key, Shown)]) -> Result<(), CodecError> {
+        self.out.push(b'{');
+        for (place, (key, shown)) in parts.iter().enumerate() {
+            self.key(place, key);
+            match shown {
+                Shown::Literal(json) => self.out.extend_from_slice(json),
+                Shown::Type => self.text(self.record.type_name),
+                Shown::DocumentId => self.text(self.record.id),
+                Shown::Kind => self.text(self.record.kind()),
+                Shown::Version => self.number(self.record.version),
+                Shown::Scope => self.text(self.record.scope),
+                Shown::ChangedAt => self.instant(self.record.at),
+                Shown::Document(shapes) => self.document(key, shapes)?,
+            }
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    fn document(&mut self, key: &Key, shapes: &ShownDocument) -> Result<(), CodecError> {
+        let body = self.record.body.filter(|_| !self.record.left);
+        let Some(body) = body else {
+            self.null();
+            return Ok(());
+        };
+        let Some(shape) = shapes.get(self.record.type_name) else {
+            self.out.extend_from_slice(b"{}");
+            return Ok(());
+        };
+        let written = self.inside(key, false, |writer| writer.object(body, shape, 0));
+        match written {
+            Err(Trouble::Codec(error)) => Err(error),
+            Ok(()) | Err(Trouble::Null) => Ok(()),
+        }
+    }
+
+    fn object(
+        &mut self,
+        raw: &'r RawDocument,
+        shape: &ObjectShape,
+        depth: usize,
+    ) -> Result<(), Trouble> {
+        if depth > LEVELS_MAX {
+            return Err(CodecError::Depth.into());
+        }
+        let found = find(raw, shape)?;
+        self.out.push(b'{');
+        for (place, ((key, part), slot)) in shape.parts.iter().zip(&shape.slots).enumerate() {
+            self.key(place, key);
+            match part {
+                Part::Literal(json) => self.out.extend_from_slice(json),
+                Part::Id => self.text(self.record.id),
+                Part::Version => self.number(self.record.version),
+                Part::Scope => self.text(self.record.scope),
+                Part::ChangedAt => self.instant(self.record.at),
+                Part::Field(field) => {
+                    let element = found[*slot].as_ref();
+                    self.inside(key, field.required, |writer| {
+                        writer.field(element, field, depth)
+                    })?;
+                }
+            }
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    fn field(
+        &mut self,
+        element: Option<&RawElement<'r>>,
+        field: &FieldShape,
+        depth: usize,
+    ) -> Result<(), Trouble> {
+        let held = element.filter(|element| element.element_type() != ElementType::Null);
+        match (held, &field.default) {
+            (Some(element), _) => self.value(element.value()?, &field.shape, depth + 1),
+            (None, Some(default)) => {
+                self.out.extend_from_slice(default);
+                Ok(())
+            }
+            (None, None) => self.nothing(field.required),
+        }
+    }
+
+    fn value(
+        &mut self,
+        raw: RawBsonRef<'r>,
+        shape: &ValueShape,
+        depth: usize,
+    ) -> Result<(), Trouble> {
+        match (shape, raw) {
+            (ValueShape::List { item, required }, RawBsonRef::Array(items)) => {
+                self.list(items, item, *required, depth)
+            }
+            (ValueShape::Embedded(shape), RawBsonRef::Document(raw)) => {
+                self.object(raw, shape, depth)
+            }
+            (ValueShape::Json, raw) => Ok(self.free(raw, depth)?),
+            (_, raw) => Ok(self.plain(raw, depth)?),
+        }
+    }
+
+    fn list(
+        &mut self,
+        items: &'r RawArray,
+        shape: &ValueShape,
+        required: bool,
+        depth: usize,
+    ) -> Result<(), Trouble> {
+        if depth > LEVELS_MAX {
+            return Err(CodecError::Depth.into());
+        }
+        self.out.push(b'[');
+        for (place, item) in items.into_iter().enumerate() {
+            self.comma(place);
+            let item = item?;
+            self.inside(place, required, |writer| match item {
+                RawBsonRef::Null => writer.nothing(required),
+                item => writer.value(item, shape, depth + 1),
+            })?;
+        }
+        self.out.push(b']');
+        Ok(())
+    }
+
+    /// Writes what stands at `step`. If it must not be null and is, it is left out as far as null may be shown.
+    fn inside<S: Copy + Into<PathPart>>(
+        &mut self,
+        step: S,
+        required: bool,
+        write: impl FnOnce(&mut Self) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let (begin, gaps_before) = (self.out.len(), self.gaps.len());
+        let written = write(self);
+        for gap in &mut self.gaps[gaps_before..] {
+            gap.path.push(step.into());
+        }
+        match written {
+            Err(Trouble::Null) if !required => {
+                self.out.truncate(begin);
+                self.null();
+                Ok(())
+            }
+            written => written,
+        }
+    }
+
+    /// Null, where a value is expected.
+    fn nothing(&mut self, required: bool) -> Result<(), Trouble> {
+        if required {
+            self.gaps.push(Gap { path: Vec::new() });
+            return Err(Trouble::Null);
+        }
+        self.null();
+        Ok(())
+    }
+
+    /// By what the value is, whatever its field's type.
+    fn plain(&mut self, raw: RawBsonRef<'r>, depth: usize) -> Result<(), CodecError> {
+        match raw {
+            RawBsonRef::Null => self.null(),
+            RawBsonRef::Boolean(true) => self.out.extend_from_slice(b"true"),
+            RawBsonRef::Boolean(false) => self.out.extend_from_slice(b"false"),
+            RawBsonRef::Int32(int) => self.number(int),
+            RawBsonRef::Double(float) => self.number(float),
+            RawBsonRef::String(text) => self.text(text),
+            RawBsonRef::Int64(long) => self.quoted(long),
+            RawBsonRef::DateTime(date) => {
+                self.instant(Timestamp::from_ms(date.timestamp_millis())?);
+            }
+            RawBsonRef::Decimal128(decimal) => self.quoted(decode_decimal(decimal)?),
+            RawBsonRef::Binary(binary) => self.quoted(BASE64.encode(binary.bytes)),
+            RawBsonRef::Array(_) | RawBsonRef::Document(_) => return self.free(raw, depth),
+            other => return Err(CodecError::Type(other.element_type())),
+        }
+        Ok(())
+    }
+
+    /// Inside the scalar JSON.
+    fn free(&mut self, raw: RawBsonRef<'r>, depth: usize) -> Result<(), CodecError> {
+        if depth > LEVELS_MAX {
+            return Err(CodecError::Depth);
+        }
+        match raw {
+            RawBsonRef::Int64(long) => self.number(long),
+            RawBsonRef::Array(items) => {
+                self.out.push(b'[');
+                for (place, item) in items.into_iter().enumerate() {
+                    self.comma(place);
+                    self.free(item?, depth + 1)?;
+                }
+                self.out.push(b']');
+            }
+            RawBsonRef::Document(raw) => {
+                self.out.push(b'{');
+                for (place, element) in raw.iter().enumerate() {
+                    let (name, value) = element?;
+                    self.comma(place);
+                    self.text(name.as_str());
+                    self.out.push(b':');
+                    self.free(value, depth + 1)?;
+                }
+                self.out.push(b'}');
+            }
+            other => return self.plain(other, depth),
+        }
+        Ok(())
+    }
+
+    fn key(&mut self, place: usize, key: &Key) {
+        self.comma(place);
+        self.out.extend_from_slice(key.text());
+    }
+
+    fn comma(&mut self, place: usize) {
+        if place > 0 {
+            self.out.push(b',');
+        }
+    }
+
+    fn null(&mut self) {
+        self.out.extend_from_slice(b"null");
+    }
+
+    fn number(&mut self, number: impl Serialize) {
+        self.serialize(&number);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.serialize(text);
+    }
+
+    fn instant(&mut self, at: Timestamp) {
+        self.quoted(at);
+    }
+
+    /// Text that needs no escapes.
+    fn quoted(&mut self, text: impl Display) {
+        write!(self.out, "\"{text}\"").expect("memory takes everything");
+    }
+
+    fn serialize(&mut self, value: &(impl Serialize + ?Sized)) {
+        serde_json::to_writer(&mut *self.out, value).expect("memory takes everything");
+    }
+}
+
+/// The wanted fields of a document, each in its slot. The store writes fields in ascending order, so that the next wanted
+/// is mostly the next found; any other order is read as well.
+fn find<'r>(
+    raw: &'r RawDocument,
+    shape: &ObjectShape,
+) -> Result<Vec<Option<RawElement<'r>>>, CodecError> {
+    let wanted = &shape.wanted;
+    let mut found = vec![None; wanted.len()];
+    let mut next = 0;
+    for element in raw.iter_elements() {
+        let element = element?;
+        let name = element.key().as_str();
+        let is_next = wanted.get(next).is_some_and(|wanted| **wanted == *name);
+        let slot = match is_next {
+            true => Ok(next),
+            false => wanted.binary_search_by(|wanted| (**wanted).cmp(name)),
+        };
+        if let Ok(slot) = slot {
+            found[slot] = Some(element);
+            next = slot + 1;
+        }
+    }
+    Ok(found)
+}
