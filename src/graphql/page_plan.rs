@@ -5,6 +5,8 @@
 //! roads give the same answer to the byte, which `tests.rs` proves.
 
 mod select;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::{

@@ -240,4 +240,4 @@ fn schema(sdl: &str) -> Result<Valid<Schema>, DoorError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

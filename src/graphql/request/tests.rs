@@ -5,7 +5,7 @@ mod documents;
 mod engine;
 mod found;
 mod input;
-mod peer;
+pub(in crate::graphql) mod peer;
 mod persisted;
 
 use std::sync::Arc;

@@ -11,9 +11,9 @@ mod graphql_js;
 mod json;
 mod literals;
 mod operations;
-mod schemas;
+pub(in crate::graphql) mod schemas;
 mod selections;
-mod tape;
+pub(in crate::graphql) mod tape;
 
 use std::sync::Mutex;
 

@@ -41,7 +41,8 @@ pub(super) fn generated(mut tape: Tape) -> String {
     api.sdl().to_owned()
 }
 
-fn model(tape: &mut Tape) -> String {
+/// A random model.
+pub(in crate::graphql) fn model(tape: &mut Tape) -> String {
     let mut text = format!("{ENUMS}extend schema @grant(scope: \"user:{{sub}}\", access: WRITE)\n");
     let embedded = tape.below(3);
     for at in 0..embedded {

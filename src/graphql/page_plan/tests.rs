@@ -1,0 +1,308 @@
+//! Both roads of a page give the same answer to the byte: random models, documents and operations, each answered by its
+//! plan and by the executor. A failure prints the model, and the operation as small as it could be made.
+
+mod operations;
+
+use std::collections::BTreeMap;
+
+use apollo_compiler::Schema;
+use proptest::{
+    collection::vec,
+    prelude::*,
+    test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
+};
+use serde_json::Map;
+use tempfile::TempDir;
+use tidegate_core::{
+    entry::{Entry, Marker},
+    grant::Identity,
+    id::{DocumentId, DocumentKey, Epoch, Scope, UserId, Version},
+    model::{DefaultValue, DocumentType, Field, FieldType, Scalar, Shape},
+    transaction::{Reads, Writes},
+    value::{Document, Timestamp, Value},
+};
+
+use super::*;
+use crate::{
+    graphql::{
+        Api, ApiOptions, RawRequest,
+        request::tests::peer::{schemas, tape::Tape},
+    },
+    store::{
+        Store,
+        embedded::{EmbeddedOptions, EmbeddedStore},
+    },
+    sync::SyncLimits,
+    webhook::Webhooks,
+};
+
+/// Models of an ordinary run; `TIDEGATE_PAGE_MODELS` asks for more.
+const MODELS: u64 = 20;
+/// Operations on each.
+const OPERATIONS: u32 = 60;
+const MODEL_CHOICES: usize = 2_000;
+const OPERATION_CHOICES: usize = 200;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_written_as_the_executor_would_to_the_byte() {
+    let models = std::env::var("TIDEGATE_PAGE_MODELS").ok();
+    let models = models.map_or(MODELS, |text| text.parse().expect("it is a number"));
+    let mut planned = 0;
+    for at in 0..models {
+        planned += tokio::task::block_in_place(|| compare_on_model(at));
+    }
+    let share = planned * 100 / (models * u64::from(OPERATIONS));
+    assert!(
+        share >= 20,
+        "{share} of a hundred operations had a plan: too few to compare"
+    );
+}
+
+/// Returns how many operations had a plan.
+fn compare_on_model(at: u64) -> u64 {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&at.to_le_bytes());
+    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let choices = (0..MODEL_CHOICES).map(|_| rng.random::<u16>()).collect();
+    let mut tape = Tape::new(choices);
+    let text = schemas::model(&mut tape);
+    let bench = Bench::new(&text, &mut tape);
+    let mut planned = 0;
+    let config = Config {
+        cases: OPERATIONS,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let choices = vec(any::<u16>(), 20..OPERATION_CHOICES);
+    let counted = Mutex::new(&mut planned);
+    let found = TestRunner::new_with_rng(config, rng).run(&choices, |choices| {
+        let had_plan = bench.compare(choices)?;
+        **counted.lock().unwrap() += u64::from(had_plan);
+        Ok(())
+    });
+    if let Err(found) = found {
+        panic!("{text}\nmodel {at}: {found}");
+    }
+    planned
+}
+
+struct Bench {
+    api: Api,
+    schema: Schema,
+    sync: Arc<SyncService>,
+    caller: Caller,
+    _directory: TempDir,
+}
+
+impl Bench {
+    fn new(text: &str, tape: &mut Tape) -> Self {
+        let model = Arc::new(Model::parse("model.graphql", text).unwrap());
+        let api = Api::new(&model, ApiOptions::default()).unwrap();
+        let directory = TempDir::new().unwrap();
+        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
+        let store = Arc::new(EmbeddedStore::open(directory.path(), &options).unwrap());
+        let writes = Documents {
+            model: &model,
+            tape,
+        }
+        .writes();
+        block_on(store.commit(Reads::default(), Arc::new(move |_| writes.clone()))).unwrap();
+        let clock = Arc::new(|| Timestamp::from_ms(1_000).unwrap());
+        let limits = SyncLimits::default();
+        let sync =
+            block_on(async { SyncService::start(model, store, clock, limits, Webhooks::none()) });
+        let alice = Identity {
+            user: UserId::new("alice").unwrap(),
+            claims: Map::new(),
+            expires_at: Timestamp::from_ms(1_000_000).unwrap(),
+        };
+        Self {
+            schema: Schema::parse(api.sdl(), "schema.graphql").unwrap(),
+            caller: sync.caller(alice).unwrap(),
+            api,
+            sync,
+            _directory: directory,
+        }
+    }
+
+    /// Whether the operation had a plan; what it answers is then compared.
+    fn compare(&self, choices: Vec<u16>) -> Result<bool, TestCaseError> {
+        let operation = operations::page(&self.schema, &mut Tape::new(choices));
+        let admit = || {
+            self.api.admit(RawRequest {
+                query: operation.clone(),
+                variables: Map::from_iter([
+                    ("yes".into(), true.into()),
+                    ("no".into(), false.into()),
+                ]),
+                ..RawRequest::default()
+            })
+        };
+        let (Ok(planned), Ok(mut executed)) = (admit(), admit()) else {
+            return Ok(false);
+        };
+        if planned.plan.is_none() {
+            return Ok(false);
+        }
+        executed.plan = None;
+        let [planned, executed] = [planned, executed].map(|admitted| {
+            let answers = match operation.starts_with("subscription") {
+                true => self
+                    .api
+                    .subscribe(&self.sync, self.caller.clone(), admitted),
+                false => {
+                    let answer = self.api.execute(&self.sync, self.caller.clone(), admitted);
+                    stream::iter([block_on(answer)]).boxed()
+                }
+            };
+            let mut answers = answers;
+            let first = block_on(answers.next()).expect("the first page comes at once");
+            String::from_utf8(first.into_json()).unwrap()
+        });
+        prop_assert_eq!(planned, executed, "{}", operation);
+        Ok(true)
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Handle::current().block_on(work)
+}
+
+/// Random documents of a model, each in Alice's scope, with tombstones and markers among them.
+struct Documents<'d> {
+    model: &'d Model,
+    tape: &'d mut Tape,
+}
+
+impl Documents<'_> {
+    fn writes(&mut self) -> Writes {
+        let mut writes = Writes::default();
+        let model = self.model;
+        for document_type in &model.types {
+            for number in 0..4 {
+                let body = (number > 0).then(|| self.body(document_type));
+                let entry = entry(document_type, &format!("{number} \"ü\""), body);
+                writes.entries.push(Arc::new(entry));
+            }
+            writes.markers.push(Marker {
+                key: key(document_type, "left"),
+                scope: scope(),
+                version: Version(3),
+                at: Timestamp::EPOCH,
+            });
+        }
+        writes
+    }
+
+    fn body(&mut self, document_type: &DocumentType) -> Document {
+        self.fields(&document_type.fields, 3)
+    }
+
+    fn fields(&mut self, fields: &[Field], depth: usize) -> Document {
+        let mut document = Document::new();
+        for field in fields {
+            let shown = matches!(field.default, Some(DefaultValue::Literal(_)));
+            let value = match self.tape.below(5) {
+                0 if !field.ty.required || shown => continue,
+                1 if !field.ty.required => Value::Null,
+                _ => match self.value(&field.ty, depth) {
+                    Some(value) => value,
+                    None => continue,
+                },
+            };
+            document.insert(field.name.clone(), value);
+        }
+        document
+    }
+
+    /// `None` where documents would nest too deeply, which only optional fields make them.
+    fn value(&mut self, ty: &FieldType, depth: usize) -> Option<Value> {
+        Some(match &ty.shape {
+            Shape::List(item) => {
+                let mut items = Vec::new();
+                for _ in 0..self.tape.below(3) {
+                    let null = !item.required && self.tape.one_in(4);
+                    items.push(if null {
+                        Value::Null
+                    } else {
+                        self.value(item, depth)?
+                    });
+                }
+                Value::List(items)
+            }
+            Shape::Embedded(name) => {
+                let embedded = &self.model.embedded[name];
+                Value::Object(self.fields(&embedded.fields, depth.checked_sub(1)?))
+            }
+            Shape::Enum(name) => {
+                let values = &self.model.enums[name].values;
+                Value::String(values[self.tape.below(values.len())].name.clone())
+            }
+            Shape::Scalar(scalar) => self.scalar(*scalar),
+        })
+    }
+
+    fn scalar(&mut self, scalar: Scalar) -> Value {
+        let texts = ["", "a\"b\\c\u{1}\n", "ü\u{2028}😀", "</script>"];
+        match scalar {
+            Scalar::Id | Scalar::String => Value::String(self.tape.of(&texts).to_owned()),
+            Scalar::Int => Value::Int(self.tape.of(&[0, -1, i32::MIN, i32::MAX])),
+            Scalar::Float => Value::Float(self.tape.of(&[0.0, -0.0, 0.1, 1e300, 5e-324, 3.0])),
+            Scalar::Boolean => Value::Bool(self.tape.one_in(2)),
+            Scalar::DateTime => {
+                let ms = self
+                    .tape
+                    .of(&[0, -1, 253_402_300_799_999, -62_167_219_200_000]);
+                Value::DateTime(Timestamp::from_ms(ms).unwrap())
+            }
+            Scalar::Long => Value::Long(self.tape.of(&[0, i64::MIN, i64::MAX])),
+            Scalar::Decimal => {
+                Value::Decimal(self.tape.of(&["0.10", "-0", "1E+6111"]).parse().unwrap())
+            }
+            Scalar::Bytes => Value::Bytes(vec![0; self.tape.below(4)]),
+            Scalar::Json => self.json(2),
+        }
+    }
+
+    fn json(&mut self, depth: usize) -> Value {
+        match self.tape.below(7) {
+            0 => Value::Long(i64::MIN),
+            1 => Value::Float(0.5),
+            2 => Value::String("x".into()),
+            3 => Value::Bool(false),
+            4 if depth > 0 => Value::List(vec![self.json(depth - 1), Value::Null]),
+            _ if depth > 0 => Value::Object(BTreeMap::from([
+                ("b\"".to_owned(), self.json(depth - 1)),
+                (String::new(), Value::Null),
+            ])),
+            _ => Value::Long(7),
+        }
+    }
+}
+
+fn scope() -> Scope {
+    Scope::new("user:alice").unwrap()
+}
+
+fn key(document_type: &DocumentType, id: &str) -> DocumentKey {
+    DocumentKey {
+        type_name: document_type.name.clone(),
+        id: DocumentId::new(id).unwrap(),
+    }
+}
+
+fn entry(document_type: &DocumentType, id: &str, body: Option<Document>) -> Entry {
+    Entry {
+        key: key(document_type, id),
+        scope: scope(),
+        version: Version(2),
+        began: Version(1),
+        run: Version(1),
+        field_versions: BTreeMap::from([("title".to_owned(), Version(2))]),
+        writers: BTreeMap::new(),
+        body,
+        withheld: id.starts_with('7'),
+        at: Timestamp::from_ms(1_234).unwrap(),
+        membership: None,
+    }
+}

@@ -1,0 +1,159 @@
+//! Random operations that ask for a page: aliases, fragments of every kind, conditions, the same key again.
+
+use apollo_compiler::{
+    Schema,
+    schema::{ExtendedType, FieldDefinition},
+};
+
+use crate::graphql::request::tests::peer::tape::Tape;
+
+const DEPTH: usize = 6;
+
+/// An operation on `changesSince` or `changes`; now and then one that is not valid.
+pub(super) fn page(schema: &Schema, tape: &mut Tape) -> String {
+    let root = tape.of(&["Query", "Query", "Subscription"]);
+    let mut writer = Writer {
+        schema,
+        tape,
+        fragments: Vec::new(),
+    };
+    let page = writer.selections("SyncPage", DEPTH);
+    let operation = match root {
+        "Query" => {
+            let typename = writer.tape.of(&["", "", "__typename", "t: __typename"]);
+            let alias = writer.tape.of(&["", "page: "]);
+            format!(
+                "query($yes: Boolean!, $no: Boolean!) {{ {typename} {alias}changesSince(limit: 100) {page} }}"
+            )
+        }
+        _ => format!("subscription($yes: Boolean!, $no: Boolean!) {{ changes {page} }}"),
+    };
+    // All variables are used somewhere.
+    let uses =
+        "fragment Uses on SyncPage { __typename @skip(if: $yes) u: __typename @skip(if: $no) }";
+    let operation = operation.replacen(
+        "changesSince(limit: 100) {",
+        "changesSince(limit: 100) { ...Uses",
+        1,
+    );
+    let operation = operation.replacen("changes {", "changes { ...Uses", 1);
+    format!("{operation} {uses} {}", writer.fragments.join(" "))
+}
+
+struct Writer<'s, 't> {
+    schema: &'s Schema,
+    tape: &'t mut Tape,
+    fragments: Vec<String>,
+}
+
+impl<'s> Writer<'s, '_> {
+    fn selections(&mut self, ty: &'s str, depth: usize) -> String {
+        let mut items = Vec::new();
+        for _ in 0..1 + self.tape.below(4) {
+            let item = self.item(ty, depth);
+            if self.tape.one_in(8) {
+                items.push(item.clone());
+            }
+            items.push(item);
+        }
+        if ty == "SyncPage" {
+            items.push(format!(
+                "changes {}",
+                self.selections("SyncChange", depth - 1)
+            ));
+        }
+        if ty == "SyncChange" && self.tape.below(4) > 0 {
+            items.push(format!(
+                "document {}",
+                self.selections("SyncDocument", depth - 2)
+            ));
+        }
+        format!("{{ {} }}", items.join(" "))
+    }
+
+    fn item(&mut self, ty: &'s str, depth: usize) -> String {
+        let condition = self.condition();
+        match self.tape.below(10) {
+            0 => format!("__typename{condition}"),
+            1 if depth > 1 => format!("...{condition} {}", self.selections_of(ty, depth - 1)),
+            2 | 3 if depth > 1 => {
+                let narrower = self.narrower(ty);
+                let inner = self.selections_of(narrower, depth - 1);
+                format!("... on {narrower}{condition} {inner}")
+            }
+            4 if depth > 1 => {
+                let narrower = self.narrower(ty);
+                let inner = self.selections_of(narrower, depth - 1);
+                let name = format!("F{}", self.fragments.len());
+                self.fragments
+                    .push(format!("fragment {name} on {narrower} {inner}"));
+                format!("...{name}{condition}")
+            }
+            _ => self.field(ty, depth, &condition),
+        }
+    }
+
+    /// Without the fields that every page and change has to have.
+    fn selections_of(&mut self, ty: &'s str, depth: usize) -> String {
+        let count = 1 + self.tape.below(3);
+        let items: Vec<String> = (0..count).map(|_| self.item(ty, depth)).collect();
+        format!("{{ {} }}", items.join(" "))
+    }
+
+    /// A type that an object of the type `ty` may be of.
+    fn narrower(&mut self, ty: &'s str) -> &'s str {
+        let documents = self.schema.types.iter().filter(|(name, _)| {
+            ty == "SyncDocument" && self.schema.is_subtype("SyncDocument", name)
+        });
+        let mut types: Vec<&str> = documents.map(|(name, _)| name.as_str()).collect();
+        types.push(ty);
+        if self.schema.is_subtype("SyncDocument", ty) {
+            types.push("SyncDocument");
+        }
+        self.tape.of(&types)
+    }
+
+    fn field(&mut self, ty: &'s str, depth: usize, condition: &str) -> String {
+        let fields: Vec<&FieldDefinition> = match self.schema.types.get(ty) {
+            Some(ExtendedType::Object(object)) => object.fields.values().map(|it| &***it).collect(),
+            Some(ExtendedType::Interface(it)) => it.fields.values().map(|it| &***it).collect(),
+            _ => return "__typename".to_owned(),
+        };
+        let field = self.tape.of(&fields);
+        let inner = field.ty.inner_named_type().as_str();
+        let composite =
+            self.schema.types.get(inner).is_some_and(|it| {
+                matches!(it, ExtendedType::Object(_) | ExtendedType::Interface(_))
+            });
+        if composite && depth < 2 {
+            return "__typename".to_owned();
+        }
+        // Of its type's name, so that fields of one name and several types do not meet.
+        let alias = match self.tape.below(3) {
+            0 => String::new(),
+            _ => format!("{ty}_{}: ", field.name),
+        };
+        let selections = match composite {
+            true => self.selections_of(inner, depth - 1),
+            false => String::new(),
+        };
+        format!("{alias}{}{condition} {selections}", field.name)
+    }
+
+    fn condition(&mut self) -> String {
+        self.tape
+            .of(&[
+                "",
+                "",
+                "",
+                "",
+                "",
+                "",
+                " @include(if: $yes)",
+                " @skip(if: $no)",
+                " @include(if: $no)",
+                " @skip(if: true)",
+            ])
+            .to_owned()
+    }
+}
