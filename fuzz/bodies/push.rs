@@ -76,7 +76,7 @@ async fn twice(bench: &Bench, bytes: &[u8]) {
         let raw = raw.expect("it was a request before");
         let admitted = bench.api.admit(raw).expect("what was admitted stays so");
         let caller = sync.caller(alice()).expect("two scopes");
-        let answer = bench.api.execute(&sync, caller, admitted).await.to_json();
+        let answer = bench.api.execute(&sync, caller, admitted).await.into_json();
         expect_no_failure(&answer);
     }
 }

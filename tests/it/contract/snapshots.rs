@@ -85,12 +85,9 @@ async fn assert_numbered(snapshot: &mut dyn Snapshot, head: Seq) {
     );
     for (name, records) in [("a", 2), ("b", 1)] {
         let scan = snapshot.scan(&whole(&scope(name))).await.unwrap();
-        assert_eq!(scan.items.len(), records);
-        assert!(
-            scan.items
-                .iter()
-                .all(|item| item.record.version() == version)
-        );
+        let items = scan.decoded().unwrap();
+        assert_eq!(items.len(), records);
+        assert!(items.iter().all(|item| item.record.version() == version));
     }
     let b = state(snapshot, &scope("b")).await;
     assert_eq!((b.head.0, b.floor.0), (number, number));
