@@ -38,8 +38,8 @@ fn ending(ending: Ending) -> Vec<u8> {
     };
     // Errors beside the payload are those of the transport.
     let mut bytes = failure.map_or_else(Vec::new, |failure: Failure| {
-        let told = json!({"payload": null, "errors": [failure]});
-        part(told.to_string().as_bytes())
+        let errors = json!([failure]);
+        part(format!(r#"{{"payload":null,"errors":{errors}}}"#).as_bytes())
     });
     bytes.extend_from_slice(b"--\r\n");
     bytes
