@@ -126,8 +126,7 @@ pub trait Snapshot: Send {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn conflicts(&mut self, range: &InboxRange)
-    -> Result<Vec<Arc<OpenConflict>>, StoreError>;
+    async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, StoreError>;
 
     /// What is remembered of a client.
     ///
@@ -161,7 +160,31 @@ pub struct InboxRange {
     /// behind this one,
     pub after: Option<InboxPosition>,
     /// at most so many.
-    pub limit: usize,
+    pub items_max: usize,
+    /// The reading ends with the conflict that brings their bytes to this; it yields at least one if there is one.
+    pub bytes_max: usize,
+}
+
+/// What was found of an inbox.
+#[derive(Debug, Clone, Default)]
+pub struct InboxScan {
+    /// The conflicts, in the order of their positions.
+    pub conflicts: Vec<Arc<OpenConflict>>,
+    /// Whether there are more behind them.
+    pub has_more: bool,
+}
+
+impl InboxScan {
+    /// Takes one more conflict, where the range has room for it; else there are more, and this is all.
+    pub fn take(&mut self, range: &InboxRange, conflict: Arc<OpenConflict>) -> bool {
+        let bytes: usize = self.conflicts.iter().map(|taken| taken.bytes()).sum();
+        let bytes_full = !self.conflicts.is_empty() && bytes >= range.bytes_max;
+        self.has_more = bytes_full || self.conflicts.len() >= range.items_max;
+        if !self.has_more {
+            self.conflicts.push(conflict);
+        }
+        !self.has_more
+    }
 }
 
 /// What a scan found.
@@ -245,7 +268,7 @@ pub enum StoreError {
     Refused(Box<Refusal>),
     /// Another version of Tidegate wrote it.
     #[error(
-        "the store at {path} has format {found}, and this Tidegate reads format {known}; use the version that wrote it"
+        "the store at {path} has format {found}, and this Tidegate reads format {known} and converts none: use the version that wrote it, or begin an empty store, by moving this one away or, on MongoDB, by another store.prefix"
     )]
     OtherFormat {
         /// Where it is.

@@ -121,13 +121,15 @@ pub enum RejectionCode {
     VersionUnknown,
     /// The document has had as many versions as a version number can count.
     VersionExhausted,
+    /// Too much of the document waits in the inbox already.
+    InboxFull,
     /// Another change of the atomic push conflicted or was rejected.
     AtomicAborted,
 }
 
 impl RejectionCode {
     /// Every code with what it means, for the schema and the documentation.
-    pub const ALL: [(Self, &str, &str); 9] = [
+    pub const ALL: [(Self, &str, &str); 10] = [
         (
             Self::NotFound,
             "NOT_FOUND",
@@ -167,6 +169,11 @@ impl RejectionCode {
             Self::VersionExhausted,
             "VERSION_EXHAUSTED",
             "The document has had 2147483647 versions; create it anew under another id.",
+        ),
+        (
+            Self::InboxFull,
+            "INBOX_FULL",
+            "So many conflicts of the document wait in the inbox that it keeps no more; resolve some first.",
         ),
         (
             Self::AtomicAborted,

@@ -123,12 +123,18 @@ pub fn withheld(
 fn within_bounds(decision: Decision) -> Result<Decision, Rejection> {
     if let Decision::Write { entry, .. } = &decision
         && let Some(body) = &entry.body
-        && document_bytes(body) > DOCUMENT_BYTES_MAX
     {
-        let message = format!("the document would have more than {DOCUMENT_BYTES_MAX} bytes");
-        return Err(Rejection::new(RejectionCode::InvalidValue, message));
+        check_bytes("the document", body)?;
     }
     Ok(decision)
+}
+
+fn check_bytes(what: &str, document: &Document) -> Result<(), Rejection> {
+    if document_bytes(document) <= DOCUMENT_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!("{what} would have more than {DOCUMENT_BYTES_MAX} bytes");
+    Err(Rejection::new(RejectionCode::InvalidValue, message))
 }
 
 /// How a change relates to the entry it meets (rules.md 4.5 and 4.7).
@@ -245,11 +251,9 @@ impl Context<'_> {
         }
     }
 
-    /// Whether this change's edit comes after that of `writer`: by time, then client id, then mutation id.
+    /// Whether this change's edit comes after that of `writer`.
     fn is_later_than(&self, change: &Change, writer: &Writer) -> bool {
-        let mine = (self.claimed_time(change), self.client, self.mutation);
-        let theirs = (writer.edited_at, writer.client.as_ref(), writer.mutation);
-        mine > theirs
+        self.claimed(change).lateness() > writer.lateness()
     }
 
     /// The latest of the edits by others after the base.
@@ -265,7 +269,7 @@ impl Context<'_> {
                 since && !self.is_same(writer)
             })
             .map(|(_, writer)| writer)
-            .max_by_key(|writer| (writer.edited_at, &writer.client, writer.mutation))
+            .max_by_key(|writer| writer.lateness())
     }
 
     /// Whether a stale change that must win or lose as a whole wins, under an overlap rule.
@@ -303,15 +307,24 @@ impl Context<'_> {
         change.changed_at.map_or(self.now, |at| at.min(latest))
     }
 
-    /// The writer to record: its time lies after the edits it replaces (rules.md 4.9).
-    fn writer(&self, change: &Change, previous: Option<Timestamp>) -> Writer {
-        let claimed = self.claimed_time(change);
+    /// The writer as the change names it.
+    fn claimed(&self, change: &Change) -> Writer {
         Writer {
             user: Some(self.identity.user.clone()),
             client: self.client.cloned(),
-            edited_at: previous.map_or(claimed, |previous| claimed.max(previous.plus_ms(1))),
+            edited_at: self.claimed_time(change),
             mutation: self.mutation,
         }
+    }
+
+    /// The writer to record: it comes after the edits it replaces (rules.md 4.9).
+    fn writer(&self, change: &Change, previous: Option<&Writer>) -> Writer {
+        let mut writer = self.claimed(change);
+        if let Some(previous) = previous.filter(|previous| writer.lateness() <= previous.lateness())
+        {
+            writer.edited_at = previous.edited_at.plus_ms(1);
+        }
+        writer
     }
 
     /// The scope that `document` belongs to, if the caller may write there.
@@ -344,7 +357,7 @@ fn next_or_exhausted(version: Version) -> Result<Version, Rejection> {
 }
 
 /// The version that last wrote a field; a field never written since began with the incarnation.
-fn field_version(entry: &Entry, field: &str) -> Version {
+pub(crate) fn field_version(entry: &Entry, field: &str) -> Version {
     entry
         .field_versions
         .get(field)

@@ -59,6 +59,20 @@ pub struct Writer {
     pub mutation: Option<MutationId>,
 }
 
+impl Writer {
+    /// By what edits are put in order: by time, then by client id, mutation id and user, so that ties are settled the
+    /// same whichever of them arrives first.
+    pub(crate) fn lateness(&self) -> impl Ord {
+        let Self {
+            user,
+            client,
+            edited_at,
+            mutation,
+        } = self;
+        (edited_at, client, mutation, user)
+    }
+}
+
 /// What a document gives to a user (`@grants`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {

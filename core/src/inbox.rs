@@ -9,11 +9,21 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     change::Change,
+    decide::{DOCUMENT_BYTES_MAX, field_version},
+    entry::Entry,
     grant::Grants,
     id::{ClientId, ConflictId, DocumentKey, Epoch, MutationId, Scope, UserId, Version},
+    model::Model,
     push::RememberedOutcome,
-    value::{Document, Timestamp},
+    value::{Document, Timestamp, document_bytes},
 };
+
+/// The most conflicts of one document that may wait.
+pub const WAITING_MAX: usize = 100;
+
+/// The most bytes that the conflicts of one document may hold together: each keeps the document it met, and a thousand
+/// edits of a few bytes would keep it a thousand times. The largest conflict has three sides and fits.
+pub const WAITING_BYTES_MAX: usize = 4 * DOCUMENT_BYTES_MAX;
 
 /// A change that waits for somebody to resolve it.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,9 +53,41 @@ pub struct OpenConflict {
 }
 
 impl OpenConflict {
-    /// Whether who has these grants may resolve it, and so see it.
-    pub fn is_open_to(&self, grants: &Grants) -> bool {
-        grants.can_write(&self.scope) && self.shown_in.iter().all(|scope| grants.can_read(scope))
+    /// Whether who has these grants may resolve it, and so see it. While the model lacks its type nobody may.
+    pub fn is_open_to(&self, model: &Model, grants: &Grants) -> bool {
+        model.document_type(self.key.type_name.as_str()).is_some()
+            && grants.can_write(&self.scope)
+            && self.shown_in.iter().all(|scope| grants.can_read(scope))
+    }
+
+    /// About how many bytes a store needs for it.
+    pub fn bytes(&self) -> usize {
+        let sides = [
+            self.held.mine.document(),
+            self.held.base.as_ref(),
+            self.theirs.as_ref(),
+        ];
+        sides.into_iter().flatten().map(document_bytes).sum()
+    }
+}
+
+/// How much of one document waits in the inbox.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Open conflicts.
+    pub conflicts: usize,
+    /// Their bytes, as [`OpenConflict::bytes`] counts them.
+    pub bytes: usize,
+}
+
+impl Waiting {
+    /// With one more conflict; `None` if there is no room for it.
+    pub(crate) fn with(self, open: &OpenConflict) -> Option<Self> {
+        let next = Self {
+            conflicts: self.conflicts + 1,
+            bytes: self.bytes.saturating_add(open.bytes()),
+        };
+        (next.conflicts <= WAITING_MAX && next.bytes <= WAITING_BYTES_MAX).then_some(next)
     }
 }
 
@@ -60,6 +102,15 @@ pub struct Held {
     pub mine: Mine,
     /// The scope the document would be in, where that can be told.
     pub enters: Option<Scope>,
+}
+
+impl Held {
+    /// The version that last changed what is in question: the fields, or where those are not told or gone the document.
+    pub(crate) fn changed_in(&self, entry: &Entry) -> Version {
+        let fields = self.fields.iter().map(|field| field_version(entry, field));
+        let whole = entry.is_deleted() || self.fields.is_empty();
+        fields.max().filter(|_| !whole).unwrap_or(entry.version)
+    }
 }
 
 /// What a client wanted of a document.
@@ -137,15 +188,14 @@ impl From<&OpenConflict> for InboxPosition {
     }
 }
 
-/// What a conflict's id is made of: the same change that meets the same document is the same conflict, so that a
-/// decision which runs again, or a client that numbers nothing and sends it again, opens no second one.
+/// What a conflict's id is made of: the same change is the same conflict, so that a decision which runs again, or a
+/// client that numbers nothing and sends it again, opens no second one.
 #[derive(Serialize)]
 pub(crate) struct Origin<'a> {
-    pub(crate) epoch: &'a Epoch,
     pub(crate) user: &'a UserId,
     pub(crate) client: Option<&'a ClientId>,
-    pub(crate) mutation: Option<MutationId>,
-    pub(crate) version: Version,
+    /// The epoch that numbered it, and its number; a change without one is known by what it says.
+    pub(crate) numbered: Option<(&'a Epoch, MutationId)>,
     pub(crate) change: &'a Change,
 }
 

@@ -39,6 +39,14 @@ pub struct FieldOutcome {
     pub rule: Rule,
 }
 
+impl FieldOutcome {
+    /// About how many bytes it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let values = [&self.base, &self.mine, &self.theirs, &self.result];
+        values.into_iter().flatten().map(Value::bytes).sum()
+    }
+}
+
 /// Whose value was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Taken {

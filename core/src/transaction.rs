@@ -12,7 +12,7 @@ use crate::{
     change::Rejection,
     entry::{Entry, FeedItem, Marker, Membership, Record},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId, Version},
-    inbox::InboxRecord,
+    inbox::{InboxRecord, Waiting},
     mutant::{Mutant, breaks},
     push::{ClientState, PushAnswer},
     value::{Document, Timestamp},
@@ -29,6 +29,8 @@ pub struct Reads {
     pub members: BTreeSet<UserId>,
     /// Conflicts, open and settled.
     pub inbox: BTreeSet<ConflictId>,
+    /// Documents of which counts how much waits in the inbox.
+    pub disputed: BTreeSet<DocumentKey>,
     /// Old tombstones, markers and settled conflicts.
     pub expired: Option<Expired>,
 }
@@ -59,6 +61,8 @@ pub struct Loaded {
     pub foreign: BTreeMap<DocumentKey, Foreign>,
     /// What the inbox has of the conflicts asked for.
     pub inbox: HashMap<ConflictId, InboxRecord>,
+    /// How much of the documents asked for waits in the inbox.
+    pub disputed: HashMap<DocumentKey, Waiting>,
     /// The old tombstones and markers asked for.
     pub expired: Vec<FeedItem>,
     /// The conflicts that were settled as long ago.

@@ -56,7 +56,7 @@ impl Value {
     }
 
     /// About how many bytes a store needs for it.
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let inside = match self {
             Self::String(text) => text.len(),
             Self::Decimal(decimal) => decimal.as_str().len(),

@@ -118,7 +118,8 @@ fn inbox() -> InboxRange {
     InboxRange {
         scopes: SCOPES.map(scope).into(),
         after: None,
-        limit: 1_000,
+        items_max: 1_000,
+        bytes_max: usize::MAX,
     }
 }
 
@@ -162,6 +163,7 @@ async fn commit(store: &EmbeddedStore) -> Result<Writes, StoreError> {
         clients: BTreeSet::from([client()]),
         members: BTreeSet::from([user()]),
         inbox: (0..CONFLICTS).map(conflict_id).collect(),
+        disputed: (0..DOCUMENTS).map(key).collect(),
         expired: Some(expired),
     };
     let decide = |loaded: &_| {

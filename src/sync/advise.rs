@@ -50,7 +50,7 @@ impl SyncService {
     async fn advise(&self, request: &PushRequest, questions: &[Question]) -> Vec<Advice> {
         let advice = questions.iter().map(async |question| Advice {
             change: question.change,
-            version: Some(question.version),
+            version: Some(question.met.version),
             answer: self.ask(request, question).await,
         });
         join_all(advice).await
@@ -60,20 +60,23 @@ impl SyncService {
     async fn ask(&self, request: &PushRequest, question: &Question) -> Answer {
         let unusable = |reason: String| {
             let webhook = &question.webhook;
-            tracing::warn!(%webhook, document = %question.key, %reason, "a webhook has not decided");
+            let document = &question.met.key;
+            tracing::warn!(%webhook, %document, %reason, "a webhook has not decided");
             Answer::None
         };
-        let Some(document_type) = self.model.document_type(question.key.type_name.as_str()) else {
+        let type_name = question.met.key.type_name.as_str();
+        let Some(document_type) = self.model.document_type(type_name) else {
             return Answer::None;
         };
-        let body = self.body(request, question, document_type);
-        let asked = WebhookRequest {
-            webhook: question.webhook.clone(),
+        let asked = || WebhookRequest {
             id: id(request, question),
             now_ms: self.now().ms(),
-            body: body.to_string().into_bytes(),
+            body: self
+                .body(request, question, document_type)
+                .to_string()
+                .into_bytes(),
         };
-        match self.webhooks.ask(&asked).await {
+        match self.webhooks.ask(&question.webhook, asked).await {
             Err(error) => unusable(error.to_string()),
             Ok(bytes) => self
                 .read_answer(document_type, &bytes)
@@ -95,14 +98,15 @@ impl SyncService {
             Mine::Changed(_) => "UPDATE",
             Mine::Deleted => "DELETE",
         };
+        let met = &question.met;
         json!({
-            "type": question.key.type_name.as_str(),
-            "id": question.key.id.as_str(),
+            "type": met.key.type_name.as_str(),
+            "id": met.key.id.as_str(),
             "change": change,
             "fields": question.held.fields,
             "base": fields(question.held.base.as_ref()),
-            "current": fields(question.current.as_ref()),
-            "currentVersion": question.version.0,
+            "current": fields(met.body.as_ref()),
+            "currentVersion": met.version.0,
             "incoming": fields(question.held.mine.document()),
             "user": request.identity.user.as_str(),
         })
@@ -149,5 +153,6 @@ fn id(request: &PushRequest, question: &Question) -> String {
         .take(12)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    format!("conflict_{push}_{}_{}", question.change, question.version.0)
+    let (change, version) = (question.change, question.met.version.0);
+    format!("conflict_{push}_{change}_{version}")
 }

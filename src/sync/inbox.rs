@@ -16,9 +16,10 @@ use tidegate_core::{
     grant::Grants,
     id::{ConflictId, DocumentKey, Scope, Version},
     inbox::{InboxPosition, InboxRecord, OpenConflict},
+    model::Model,
     push::{self, PushOutcome, PushRefusal, Resolution, ResolveRequest},
     transaction::Loaded,
-    value::{Document, Timestamp, document_bytes},
+    value::{Timestamp, document_bytes},
 };
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
@@ -99,6 +100,11 @@ impl InboxEntry {
         let entry = self.entry.as_ref();
         entry.map_or(Version::NONE, |entry| entry.version)
     }
+
+    fn bytes(&self) -> usize {
+        let current = self.entry.as_ref().and_then(|entry| entry.body.as_ref());
+        self.conflict.bytes() + current.map_or(0, document_bytes)
+    }
 }
 
 impl SyncService {
@@ -120,8 +126,10 @@ impl SyncService {
                 range: InboxRange {
                     scopes: grants.writable().cloned().collect(),
                     after: request.after.clone(),
-                    limit: BATCH,
+                    items_max: BATCH,
+                    bytes_max: self.limits.page_bytes,
                 },
+                model: &self.model,
                 grants: &grants,
                 entries: Vec::new(),
             };
@@ -157,10 +165,14 @@ impl SyncService {
                 .await?
                 .conflict(&request.conflict)
                 .await?;
-            let key = match record {
-                Some(InboxRecord::Open(open)) => open.key.clone(),
-                Some(InboxRecord::Settled(settled)) => settled.key.clone(),
-                None => return Ok(Err(PushRefusal::ConflictNotFound)),
+            let key = record.map(|record| match record {
+                InboxRecord::Open(open) => open.key.clone(),
+                InboxRecord::Settled(settled) => settled.key.clone(),
+            });
+            // A store knows no documents of a type that the model lacks.
+            let key = key.filter(|key| self.model.document_type(key.type_name.as_str()).is_some());
+            let Some(key) = key else {
+                return Ok(Err(PushRefusal::ConflictNotFound));
             };
             match self.commit(&request, &key, None).await {
                 Err(StoreError::Refused(refusal)) => {
@@ -213,6 +225,7 @@ impl SyncService {
 /// A page of the inbox while it is read.
 struct Reading<'r> {
     request: &'r InboxRequest,
+    model: &'r Model,
     grants: &'r Grants,
     range: InboxRange,
     entries: Vec<InboxEntry>,
@@ -223,17 +236,17 @@ impl Reading<'_> {
     /// Reads until the page is full; returns whether there may be more.
     async fn read(&mut self, snapshot: &mut dyn Snapshot) -> Result<bool, StoreError> {
         for _ in 0..EXAMINED_MAX / BATCH {
-            let batch = snapshot.conflicts(&self.range).await?;
-            let keys = batch.iter().map(|open| open.key.clone()).collect();
+            self.range.bytes_max = self.bytes_left;
+            let scan = snapshot.conflicts(&self.range).await?;
+            let keys = scan.conflicts.iter().map(|open| open.key.clone()).collect();
             let entries = snapshot.entries(&keys).await?;
-            let is_last = batch.len() < BATCH;
-            for conflict in batch {
+            for conflict in scan.conflicts {
                 if self.is_full() {
                     return Ok(true);
                 }
                 self.examine(conflict, &entries);
             }
-            if is_last {
+            if !scan.has_more {
                 return Ok(false);
             }
         }
@@ -251,9 +264,10 @@ impl Reading<'_> {
         let in_place = entry
             .as_ref()
             .is_none_or(|entry| entry.scope == conflict.scope);
-        if in_place && conflict.is_open_to(self.grants) {
-            self.bytes_left = self.bytes_left.saturating_sub(bytes(&conflict));
-            self.entries.push(InboxEntry { conflict, entry });
+        if in_place && conflict.is_open_to(self.model, self.grants) {
+            let entry = InboxEntry { conflict, entry };
+            self.bytes_left = self.bytes_left.saturating_sub(entry.bytes());
+            self.entries.push(entry);
         }
     }
 
@@ -265,16 +279,6 @@ impl Reading<'_> {
             scopes: self.range.scopes,
         }
     }
-}
-
-fn bytes(conflict: &OpenConflict) -> usize {
-    let sides = [
-        conflict.held.mine.document(),
-        conflict.held.base.as_ref(),
-        conflict.theirs.as_ref(),
-    ];
-    let bytes = |side: &Document| document_bytes(side);
-    sides.into_iter().flatten().map(bytes).sum()
 }
 
 /// Who follows an inbox.

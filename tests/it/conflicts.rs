@@ -2,6 +2,24 @@
 //!
 //! What the policies make of single changes is the core's tables' matter; here is what people see of it.
 
+/// One test for each story and store.
+macro_rules! on_both_stores {
+    ($($story:ident)*) => {$(
+        mod $story {
+            #[tokio::test]
+            async fn embedded() {
+                super::$story($crate::conflicts::Gateways::embedded()).await;
+            }
+
+            #[tokio::test]
+            async fn mongodb() {
+                super::$story($crate::conflicts::Gateways::mongodb().await).await;
+            }
+        }
+    )*};
+}
+
+mod bounds;
 mod convergence;
 mod webhook;
 
@@ -93,23 +111,6 @@ impl Gateways {
     fn other(&self) -> &Server {
         &self.servers[self.servers.len() - 1]
     }
-}
-
-/// One test for each story and store.
-macro_rules! on_both_stores {
-    ($($story:ident)*) => {$(
-        mod $story {
-            #[tokio::test]
-            async fn embedded() {
-                super::$story(super::Gateways::embedded()).await;
-            }
-
-            #[tokio::test]
-            async fn mongodb() {
-                super::$story(super::Gateways::mongodb().await).await;
-            }
-        }
-    )*};
 }
 
 on_both_stores! {

@@ -2,8 +2,12 @@
 
 use std::fs;
 
+use serde_json::json;
+use tempfile::TempDir;
 use tidegate::graphql::error::Code;
 use tidegate_core::change::RejectionCode;
+
+use crate::harness::Server;
 
 #[test]
 fn the_readme_lists_every_code_and_no_other() {
@@ -22,4 +26,46 @@ fn the_readme_lists_every_code_and_no_other() {
         .filter(|line| !line.starts_with("| `error.code`"))
         .collect();
     assert_eq!(listed, expected);
+}
+
+/// What the shell makes of a quoted operation, and the JSON around it.
+fn operation(quoted: &str, conflict: &str) -> String {
+    let quoted = quoted.replace("\\\\\\\"", "\\\"");
+    let quoted = quoted.replace("$CONFLICT", conflict);
+    serde_json::from_str(&format!("\"{quoted}\"")).unwrap()
+}
+
+/// Two devices, and the three ways to settle a conflict, line by line as a newcomer types them.
+#[tokio::test]
+async fn what_the_readme_shows_of_two_devices_is_what_they_are_answered() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::dev(&directory);
+    let readme = fs::read_to_string("README.md").unwrap();
+    let mut lines = readme.lines();
+    let (mut shown, mut conflict) = (0, String::new());
+    while let Some(line) = lines.next() {
+        let Some((_, sent)) = line
+            .strip_prefix("$ ")
+            .and_then(|line| line.split_once("gql $"))
+        else {
+            continue;
+        };
+        let (name, rest) = sent.split_once(' ').unwrap();
+        let client = server.client(&name.to_lowercase());
+        let quote = &rest[..1];
+        let end = match quote {
+            "'" => rest[1..].find(quote),
+            _ => rest[1..].rfind(quote),
+        };
+        let query = operation(&rest[1..=end.unwrap()], &conflict);
+        let answer = client.text(&query, json!({})).await.unwrap();
+        if line.starts_with("$ CONFLICT=") {
+            let id = answer.split('"').find(|part| part.len() == 32);
+            id.unwrap().clone_into(&mut conflict);
+        } else {
+            assert_eq!(Some(answer.as_str()), lines.next(), "{line}");
+            shown += 1;
+        }
+    }
+    assert!(shown >= 12, "{shown}");
 }

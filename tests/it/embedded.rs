@@ -198,13 +198,20 @@ fn a_store_of_another_format_is_refused_with_both_numbers() {
             error,
             StoreError::OtherFormat {
                 found: 99,
-                known: 2,
+                known: 3,
                 ..
             }
         ),
         "{error:?}"
     );
-    assert!(error.to_string().contains("format 99"), "{error}");
+    for told in [
+        "format 99",
+        "format 3",
+        "the version that wrote it",
+        "moving this one away",
+    ] {
+        assert!(error.to_string().contains(told), "{error}");
+    }
 }
 
 #[test]

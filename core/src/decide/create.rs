@@ -228,7 +228,7 @@ impl Birth<'_> {
     ) -> Decision {
         let context = self.context;
         let previous = tombstone.and_then(|entry| entry.writers.get(&entry.version));
-        let writer = context.writer(self.change, previous.map(|writer| writer.edited_at));
+        let writer = context.writer(self.change, previous);
         let entry = Entry {
             key: self.change.key.clone(),
             scope: self.scope,

@@ -39,7 +39,10 @@ pub(super) fn decide(
 /// A delete is in force whole or not at all, so that it is APPLIED even when it was stale.
 fn tombstone(context: &Context<'_>, entry: &Entry, change: &Change) -> Result<Decision, Rejection> {
     let (version, run) = context.next_version(entry)?;
-    let previous = entry.writers.values().map(|writer| writer.edited_at).max();
+    let previous = entry
+        .writers
+        .values()
+        .max_by_key(|writer| writer.lateness());
     let mut next = Entry {
         version,
         run,

@@ -3,7 +3,7 @@
 //! Whether a change is held back is decided where it is settled. What is held back would have been allowed: it is judged
 //! here as if it were taken, so that nobody is asked about what could never be.
 
-use super::{Context, Decision, update};
+use super::{Context, Decision, check_bytes, update};
 use crate::{
     change::{Action, Change, Rejection, RejectionCode},
     entry::Entry,
@@ -49,7 +49,7 @@ pub(super) fn whole(
     let held = Held {
         fields: named,
         enters: enters(context, entry, change, &mine)?,
-        base: seen(change).cloned(),
+        base: seen(change)?.cloned(),
         mine,
     };
     Ok(match context.policy {
@@ -89,7 +89,7 @@ pub(super) fn fields(
     let mine = Mine::Changed(wanted.map(only).unwrap_or_default());
     Ok(Some(Held {
         enters: enters(context, entry, change, &mine)?,
-        base: seen(change).map(only),
+        base: seen(change)?.map(only),
         mine,
         fields,
     }))
@@ -103,11 +103,14 @@ pub(super) fn beside(mut decision: Decision, also: Option<Held>) -> Decision {
     decision
 }
 
-fn seen(change: &Change) -> Option<&Document> {
-    match &change.action {
+/// What the client saw: at most as much as a document may hold, or it was no document.
+fn seen(change: &Change) -> Result<Option<&Document>, Rejection> {
+    let seen = match &change.action {
         Action::Update { seen, .. } => seen.as_ref(),
         Action::Create { .. } | Action::Delete { .. } => None,
-    }
+    };
+    seen.map_or(Ok(()), |seen| check_bytes("`base`", seen))
+        .map(|()| seen)
 }
 
 /// The scope that the document would be in, which the caller must be allowed to write to. An edit of what has been
@@ -126,6 +129,7 @@ fn enters(
         _ => entry.body.clone().unwrap_or_default(),
     };
     document.extend(fields.clone());
+    check_bytes("the document", &document)?;
     match grant::scope_of(context.document_type, &change.key.id, &document) {
         Ok(scope) => context.check_write(&scope).map(|()| Some(scope)),
         Err(error) if entry.body.is_some() => Err(Rejection::new(

@@ -139,11 +139,15 @@ impl Judge<'_> {
     fn settle(&self, field: &Field, three: &Three<'_>) -> Result<Option<Option<Value>>, Overflow> {
         let Three { seen, mine, theirs } = *three;
         let taken = |mine_wins: bool| Some(if mine_wins { mine } else { theirs }.cloned());
-        if same(mine, seen) || same(mine, theirs) {
+        if same(mine, seen) {
             return Ok(taken(false));
         }
+        // Also where both wrote the same: two who add one have added two.
         if let Some(joined) = self.join(field, three)? {
             return Ok(Some(Some(joined)));
+        }
+        if same(mine, theirs) {
+            return Ok(taken(false));
         }
         if same(theirs, seen) {
             return Ok(taken(true));

@@ -321,8 +321,7 @@ pub(super) fn write(
     };
     let previous = written()
         .filter_map(|outcome| entry.writers.get(&field_version(entry, &outcome.field)))
-        .map(|writer| writer.edited_at)
-        .max();
+        .max_by_key(|writer| writer.lateness());
     for outcome in written() {
         if let Some(value) = &outcome.result {
             check_joined(context, outcome, value)?;

@@ -3,12 +3,14 @@
 //! A decision that lacks an answer asks; whoever commits gets the answer outside any transaction and decides again. An
 //! answer counts for the version it was about, and no other.
 
+use std::sync::Arc;
+
 use super::PushRequest;
 use crate::{
     change::{Action, BaseVersion, Change},
     decide::{self, Context, Decision},
     entry::Entry,
-    id::{DocumentKey, Version},
+    id::Version,
     inbox::Held,
     model::{Overlap, Policy},
     outcome::{FieldOutcome, Rule, Status, Taken},
@@ -22,12 +24,8 @@ pub struct Question {
     pub change: usize,
     /// The name of the webhook.
     pub webhook: String,
-    /// The document.
-    pub key: DocumentKey,
-    /// The version that the change met.
-    pub version: Version,
-    /// The document as it is; `None` if it has been deleted.
-    pub current: Option<Document>,
+    /// The document as it is. Not a copy: a push may ask a thousand questions about a large one.
+    pub met: Arc<Entry>,
     /// What the change wants.
     pub held: Held,
 }

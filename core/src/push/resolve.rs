@@ -19,10 +19,10 @@ use crate::{
     grant::{Grants, Identity},
     id::{ConflictId, DocumentKey, TypeName, Version},
     inbox::{InboxRecord, Mine, OpenConflict, Settlement},
-    model::{Model, Policy},
+    model::{DocumentType, Model, Policy},
     outcome::Status,
     transaction::{Loaded, Reads, Writes},
-    value::{Document, Timestamp},
+    value::{Document, Timestamp, Value},
 };
 
 /// What somebody makes of a conflict.
@@ -105,12 +105,14 @@ impl Resolving<'_, '_, '_> {
         }
         let push = self.as_push(&open.key);
         let grants = self.world.grants(&push);
-        if !present.is_open_to(&grants) {
+        let document_type = self.model.document_type(open.key.type_name.as_str());
+        let allowed = present.is_open_to(self.model, &grants);
+        let Some(document_type) = document_type.filter(|_| allowed) else {
             return Err(PushRefusal::ConflictNotFound);
-        }
+        };
         let version = entry.as_ref().map_or(Version::NONE, |entry| entry.version);
         let verdict = if self.request.base.0 == version.0 {
-            self.carry_out(open, entry.as_deref(), &grants)
+            self.carry_out(open, document_type, entry.as_deref(), &grants)
         } else {
             Verdict::of(Status::Conflict, Some(version), None)
         };
@@ -123,7 +125,8 @@ impl Resolving<'_, '_, '_> {
     /// A repeat is answered as before; to everybody else a settled conflict is none.
     fn settled(&mut self, settled: &Settlement) -> Result<PushOutcome, PushRefusal> {
         let same = settled.user == self.request.identity.user && settled.hash == self.hash();
-        if !same {
+        let document_type = self.model.document_type(settled.key.type_name.as_str());
+        if !same || document_type.is_none() {
             return Err(PushRefusal::ConflictNotFound);
         }
         let push = self.as_push(&settled.key);
@@ -133,15 +136,12 @@ impl Resolving<'_, '_, '_> {
     fn carry_out(
         &mut self,
         open: &OpenConflict,
+        document_type: &DocumentType,
         entry: Option<&Entry>,
         grants: &Grants,
     ) -> Verdict {
         let version = entry.map(|entry| entry.version);
-        let Some(document_type) = self.model.document_type(open.key.type_name.as_str()) else {
-            let message = "the model has no such type any more";
-            return Verdict::rejected(Rejection::new(RejectionCode::InvalidValue, message));
-        };
-        let action = match self.action(open, entry) {
+        let action = match action(self.request, document_type, open, entry) {
             Ok(Some(action)) => action,
             Ok(None) => return Verdict::of(Status::Applied, version, None),
             Err(rejection) => return Verdict::rejected(rejection),
@@ -177,79 +177,6 @@ impl Resolving<'_, '_, '_> {
                 Verdict::of(Status::Applied, version, None)
             }
         }
-    }
-
-    /// What the resolution does to the document; nothing where it is to stay as it is.
-    fn action(
-        &self,
-        open: &OpenConflict,
-        entry: Option<&Entry>,
-    ) -> Result<Option<Action>, Rejection> {
-        let base = self.request.base;
-        let living = entry.filter(|entry| !entry.is_deleted());
-        let wanted = match (&self.request.resolution, &open.held.mine) {
-            (Resolution::Theirs, _) => return Ok(None),
-            (Resolution::Delete, _) | (Resolution::Mine, Mine::Deleted) => {
-                return Ok(living.map(|_| Action::Delete { base }));
-            }
-            (Resolution::Mine, Mine::Created(document)) if living.is_some() => {
-                self.whole(&open.key, document)
-            }
-            (Resolution::Mine, Mine::Created(document) | Mine::Changed(document)) => {
-                document.clone()
-            }
-            (Resolution::Edited(type_name, fields), _) if *type_name == open.key.type_name => {
-                fields.clone()?
-            }
-            (Resolution::Edited(..), _) => {
-                let message = format!("the conflict is about a {}", open.key.type_name);
-                return Err(Rejection::new(RejectionCode::InvalidValue, message));
-            }
-        };
-        if living.is_some() {
-            return Ok(Some(Action::Update {
-                base,
-                set: wanted,
-                seen: None,
-            }));
-        }
-        Ok(Some(Action::Create {
-            document: self.anew(open, wanted),
-            base: Some(base),
-        }))
-    }
-
-    /// A created document takes the other's place whole: what it does not name is cleared.
-    fn whole(&self, key: &DocumentKey, document: &Document) -> Document {
-        let document_type = self.model.document_type(key.type_name.as_str());
-        let fields = document_type.into_iter().flat_map(|ty| &ty.fields);
-        let cleared = fields.filter(|field| !field.read_only && !field.ty.required);
-        let mut whole: Document = cleared
-            .map(|field| (field.name.clone(), crate::value::Value::Null))
-            .collect();
-        whole.extend(document.clone());
-        self.without_read_only(key, whole)
-    }
-
-    /// The document has been deleted: what is known of it is what the conflict has kept — the server's side, and what that
-    /// does not name as the client saw it — and what is wanted.
-    fn anew(&self, open: &OpenConflict, wanted: Document) -> Document {
-        let mut document = open.held.base.clone().unwrap_or_default();
-        document.extend(open.theirs.clone().unwrap_or_default());
-        document.extend(open.held.mine.document().cloned().unwrap_or_default());
-        document.extend(wanted);
-        self.without_read_only(&open.key, document)
-    }
-
-    /// What a client may say of a document; the conflict has kept defaults of read-only fields too.
-    fn without_read_only(&self, key: &DocumentKey, mut document: Document) -> Document {
-        let document_type = self.model.document_type(key.type_name.as_str());
-        let settable = |name: &String| {
-            let field = document_type.and_then(|ty| ty.field(name));
-            field.is_some_and(|field| !field.read_only)
-        };
-        document.retain(|name, _| settable(name));
-        document
     }
 
     fn settle(&mut self, key: &DocumentKey, verdict: &Verdict) {
@@ -307,4 +234,74 @@ impl Resolving<'_, '_, '_> {
             advice: Vec::new(),
         }
     }
+}
+
+/// What the resolution does to the document; nothing where it is to stay as it is.
+fn action(
+    request: &ResolveRequest,
+    document_type: &DocumentType,
+    open: &OpenConflict,
+    entry: Option<&Entry>,
+) -> Result<Option<Action>, Rejection> {
+    let base = request.base;
+    let living = entry.filter(|entry| !entry.is_deleted());
+    let wanted = match (&request.resolution, &open.held.mine) {
+        (Resolution::Theirs, _) => return Ok(None),
+        (Resolution::Delete, _) | (Resolution::Mine, Mine::Deleted) => {
+            return Ok(living.map(|_| Action::Delete { base }));
+        }
+        (Resolution::Mine, Mine::Created(document)) if living.is_some() => {
+            whole(document_type, document)
+        }
+        (Resolution::Mine, Mine::Created(document) | Mine::Changed(document)) => document.clone(),
+        (Resolution::Edited(type_name, fields), _) if *type_name == open.key.type_name => {
+            fields.clone()?
+        }
+        (Resolution::Edited(..), _) => {
+            let message = format!("the conflict is about a {}", open.key.type_name);
+            return Err(Rejection::new(RejectionCode::InvalidValue, message));
+        }
+    };
+    if living.is_some() {
+        return Ok(Some(Action::Update {
+            base,
+            set: wanted,
+            seen: None,
+        }));
+    }
+    Ok(Some(Action::Create {
+        document: anew(document_type, open, wanted),
+        base: Some(base),
+    }))
+}
+
+/// A created document takes the other's place whole: what it does not name is cleared.
+fn whole(document_type: &DocumentType, document: &Document) -> Document {
+    let fields = document_type.fields.iter();
+    let cleared = fields.filter(|field| !field.read_only && !field.ty.required);
+    let mut whole: Document = cleared
+        .map(|field| (field.name.clone(), Value::Null))
+        .collect();
+    whole.extend(document.clone());
+    without_read_only(document_type, whole)
+}
+
+/// The document has been deleted: what is known of it is the server's side, whole, or where the conflict met none what the
+/// client saw of it; over that stands what is wanted.
+fn anew(document_type: &DocumentType, open: &OpenConflict, wanted: Document) -> Document {
+    let known = open.theirs.as_ref().or(open.held.base.as_ref());
+    let mut document = known.cloned().unwrap_or_default();
+    document.extend(open.held.mine.document().cloned().unwrap_or_default());
+    document.extend(wanted);
+    without_read_only(document_type, document)
+}
+
+/// What a client may say of a document; the conflict has kept defaults of read-only fields too.
+fn without_read_only(document_type: &DocumentType, mut document: Document) -> Document {
+    let settable = |name: &String| {
+        let field = document_type.field(name);
+        field.is_some_and(|field| !field.read_only)
+    };
+    document.retain(|name, _| settable(name));
+    document
 }

@@ -3,7 +3,10 @@
 //! Rules.md sections 4.2 to 4.6: which pushes are repeats, what each change may do over the earlier ones, and what
 //! their clients are told once all of them are decided.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use super::{
     Push, PushHash, PushRefusal,
@@ -18,14 +21,18 @@ use crate::{
     decide::{self, Context, Decision},
     entry::Entry,
     grant::{Grants, Identity},
-    id::{ClientKey, ConflictId, DocumentId, DocumentKey, Version},
+    id::{ClientKey, ConflictId, DocumentId, DocumentKey, Epoch, MutationId, Version},
     inbox::{Held, InboxRecord, OpenConflict, Origin},
-    model::{DocumentType, Model, Policy},
+    model::{DocumentType, Model, Overlap, Policy},
     mutant::{Mutant, breaks},
-    outcome::Status,
+    outcome::{FieldOutcome, Status},
     transaction::{Loaded, Reads, Refusal, Writes},
     value::Timestamp,
 };
+
+/// The most bytes that a push is told of the fields of its stale changes: a thousand edits of one large text would each
+/// carry the server's, twice.
+const DETAILS_BYTES_MAX: usize = 8 << 20;
 
 /// A push with everything that does not depend on the store.
 #[derive(Debug, Clone)]
@@ -50,13 +57,61 @@ impl PushRequest {
             client: client.id.clone(),
         })
     }
+
+    fn is_numbered(&self) -> bool {
+        let client = self.push.client.as_ref();
+        client.is_some_and(|client| client.first.is_some())
+    }
+
+    fn policy(&self, document_type: &DocumentType) -> Policy {
+        self.push.policy.unwrap_or(document_type.conflict.policy)
+    }
+
+    /// The changes of which something may go to the inbox.
+    fn may_be_held<'r>(&'r self, model: &'r Model) -> impl Iterator<Item = &'r Change> {
+        let changes = self.push.changes.iter();
+        let changes = changes.filter_map(|item| item.change.as_ref().ok());
+        changes.filter(|change| {
+            let document_type = model.document_type(change.key.type_name.as_str());
+            document_type.is_some_and(|ty| match self.policy(ty) {
+                Policy::Manual => true,
+                Policy::Merge | Policy::Webhook => ty.conflict.overlap == Overlap::Manual,
+                Policy::ServerWins | Policy::ClientWins | Policy::LastWriteWins => false,
+            })
+        })
+    }
+
+    fn origin<'r>(
+        &'r self,
+        numbered: Option<(&'r Epoch, MutationId)>,
+        change: &'r Change,
+    ) -> Origin<'r> {
+        Origin {
+            user: &self.identity.user,
+            client: self.push.client.as_ref().map(|client| &client.id),
+            numbered,
+            change,
+        }
+    }
 }
 
 /// What deciding these pushes has to load.
 pub fn reads(model: &Model, requests: &[PushRequest]) -> Reads {
     let changes = requests.iter().flat_map(|request| &request.push.changes);
     let members = requests.iter().filter(|_| model.has_memberships());
+    let (mut inbox, mut disputed) = (BTreeSet::new(), BTreeSet::new());
+    for request in requests {
+        for change in request.may_be_held(model) {
+            disputed.insert(change.key.clone());
+            // Who numbers its changes is not decided about twice.
+            if !request.is_numbered() {
+                inbox.insert(request.origin(None, change).id());
+            }
+        }
+    }
     Reads {
+        inbox,
+        disputed,
         keys: changes.filter_map(key_of).cloned().collect(),
         clients: requests
             .iter()
@@ -122,6 +177,7 @@ fn push<'r>(
         blamed,
         dropped: HashSet::new(),
         grants: None,
+        details_left: DETAILS_BYTES_MAX,
         questions: Vec::new(),
     };
     let mut verdicts: Vec<Verdict> = request
@@ -196,6 +252,8 @@ struct Run<'r, 'w, 'l> {
     dropped: HashSet<DocumentKey>,
     /// What the identity may do now; `None` after a membership changed.
     grants: Option<Arc<Grants>>,
+    /// How many more bytes it may be told of fields.
+    details_left: usize,
     /// What the application has to be asked before anything of the push can be in force.
     questions: Vec<Question>,
 }
@@ -218,7 +276,8 @@ impl Run<'_, '_, '_> {
             let version = self.visible_version(entry.as_deref());
             return Verdict::of(Status::Conflict, version, None);
         }
-        let verdict = self.decide(index, document_type, entry, change);
+        let mut verdict = self.decide(index, document_type, entry, change);
+        self.shorten(&mut verdict);
         if matches!(change.action, Action::Create { .. }) {
             if verdict.failed() {
                 self.dropped.insert(change.key.clone());
@@ -227,6 +286,15 @@ impl Run<'_, '_, '_> {
             }
         }
         verdict
+    }
+
+    fn shorten(&mut self, verdict: &mut Verdict) {
+        let fields = verdict.fields.iter().flatten();
+        let bytes: usize = fields.map(FieldOutcome::bytes).sum();
+        match self.details_left.checked_sub(bytes) {
+            Some(left) => self.details_left = left,
+            None => verdict.fields = None,
+        }
     }
 
     /// What is refused at first sight does not say whether it was a create. Where the caller sees no document, a later
@@ -271,7 +339,7 @@ impl Run<'_, '_, '_> {
         let context = Context {
             model: self.model,
             document_type,
-            policy: request.push.policy.unwrap_or(document_type.conflict.policy),
+            policy: request.policy(document_type),
             identity: &request.identity,
             grants: &grants,
             client: client.map(|client| &client.id),
@@ -279,108 +347,132 @@ impl Run<'_, '_, '_> {
             now: self.now,
             version_floor: self.world.loaded.version_floor,
         };
-        let entry = entry.as_deref();
+        let met = entry.as_deref();
         let decision = match self.world.withheld(&change.key) {
-            Some(problem) => Decision::Reject(decide::withheld(&context, entry, change, problem)),
-            None => advice::decide(&context, entry, change, request.advice_on(index, entry)),
+            Some(problem) => Decision::Reject(decide::withheld(&context, met, change, problem)),
+            None => advice::decide(&context, met, change, request.advice_on(index, met)),
         };
         let decision = match (decision, (self.blamed)(index)) {
             (Decision::Write { .. }, Some(rejection)) => Decision::Reject(rejection.clone()),
+            (Decision::Ask(held), _) => {
+                self.ask(index, document_type, entry.clone(), held);
+                return Verdict::of(Status::Conflict, None, None);
+            }
             (decision, _) => decision,
         };
-        let (status, fields, held) = match decision {
+        self.carry_out(mutation, met, change, decision)
+            .unwrap_or_else(|rejection| Verdict {
+                version: self.visible_version(met),
+                ..Verdict::rejected(rejection)
+            })
+    }
+
+    fn carry_out(
+        &mut self,
+        mutation: Option<MutationId>,
+        met: Option<&Entry>,
+        change: &Change,
+        decision: Decision,
+    ) -> Result<Verdict, Rejection> {
+        let atomic = self.request.push.atomic;
+        let version = met.map(|entry| entry.version);
+        match decision {
             // In force whole or not at all, so that nothing of it may wait in the inbox (rules.md 4.11).
             Decision::Write {
                 held: Some(_),
                 fields,
                 ..
-            } if request.push.atomic => (Status::Conflict, fields, None),
+            }
+            | Decision::Keep {
+                held: Some(_),
+                fields,
+                ..
+            } if atomic => Ok(Verdict::of(Status::Conflict, version, fields)),
             Decision::Write {
                 status,
                 entry: written,
                 fields,
                 held,
             } => {
+                let inbox = self.open(mutation, met, change, held)?;
                 let version = Some(written.version);
-                self.write(*written, entry);
-                return Verdict {
-                    inbox: held.and_then(|held| self.open(&context, entry, change, held)),
+                self.write(*written, met);
+                Ok(Verdict {
+                    inbox,
                     ..Verdict::of(status, version, fields)
-                };
+                })
             }
             Decision::Keep {
                 status,
                 fields,
                 held,
-            } => (status, fields, held),
-            Decision::Ask(held) => {
-                self.ask(index, document_type, entry, held);
-                (Status::Conflict, None, None)
-            }
-            Decision::Reject(error) => {
-                let version = self.visible_version(entry);
-                return Verdict {
-                    version,
-                    ..Verdict::rejected(error)
-                };
-            }
-        };
-        Verdict {
-            inbox: held.and_then(|held| self.open(&context, entry, change, held)),
-            ..Verdict::of(status, entry.map(|entry| entry.version), fields)
+            } => Ok(Verdict {
+                inbox: self.open(mutation, met, change, held)?,
+                ..Verdict::of(status, version, fields)
+            }),
+            Decision::Ask(_) => Ok(Verdict::of(Status::Conflict, version, None)),
+            Decision::Reject(rejection) => Err(rejection),
         }
     }
 
-    /// Keeps what was held back of a change.
+    /// Keeps what was held back of a change, if anything was; returns the conflict it stands in.
     fn open(
         &mut self,
-        context: &Context<'_>,
+        mutation: Option<MutationId>,
         met: Option<&Entry>,
         change: &Change,
-        held: Held,
-    ) -> Option<ConflictId> {
-        let met = met?;
-        let origin = Origin {
-            epoch: &self.world.loaded.epoch,
-            user: &context.identity.user,
-            client: context.client,
-            mutation: context.mutation,
-            version: met.version,
-            change,
+        held: Option<Held>,
+    ) -> Result<Option<ConflictId>, Rejection> {
+        let (Some(met), Some(held)) = (met, held) else {
+            return Ok(None);
         };
-        let id = origin.id();
+        let request = self.request;
+        let numbered = mutation.map(|mutation| (&self.world.loaded.epoch, mutation));
+        let id = request.origin(numbered, change).id();
+        if self.is_known(&id, met, &held) {
+            return Ok(Some(id));
+        }
         let scopes = held.enters.iter().chain([&met.scope]);
-        let open = OpenConflict {
+        self.world.open(OpenConflict {
             id: id.clone(),
             key: change.key.clone(),
             scope: met.scope.clone(),
             shown_in: scopes.cloned().collect(),
             opened_at: self.now,
-            opened_by: context.identity.user.clone(),
-            client: context.client.cloned(),
-            mutation: context.mutation,
+            opened_by: request.identity.user.clone(),
+            client: request.push.client.as_ref().map(|client| client.id.clone()),
+            mutation,
             version: met.version,
             theirs: met.body.clone(),
             held,
-        };
-        self.world.keep(InboxRecord::Open(Arc::new(open)));
-        Some(id)
+        })?;
+        Ok(Some(id))
+    }
+
+    /// Whether the same change was held back before, and what it is about has not changed since somebody settled it
+    /// (rules.md 4.11).
+    fn is_known(&self, id: &ConflictId, met: &Entry, held: &Held) -> bool {
+        match self.world.record(id) {
+            None => false,
+            Some(InboxRecord::Open(_)) => true,
+            Some(InboxRecord::Settled(settled)) => {
+                settled.outcome.version >= Some(held.changed_in(met))
+            }
+        }
     }
 
     fn ask(
         &mut self,
         change: usize,
         document_type: &DocumentType,
-        met: Option<&Entry>,
+        met: Option<Arc<Entry>>,
         held: Held,
     ) {
         if let (Some(webhook), Some(met)) = (&document_type.conflict.webhook, met) {
             self.questions.push(Question {
                 change,
                 webhook: webhook.clone(),
-                key: met.key.clone(),
-                version: met.version,
-                current: met.body.clone(),
+                met,
                 held,
             });
         }

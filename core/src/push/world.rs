@@ -11,12 +11,12 @@ use super::{
     verdict::{Decided, Verdict},
 };
 use crate::{
-    change::Submission,
+    change::{Rejection, RejectionCode, Submission},
     entry::{Entry, Marker, Membership},
     grant::Grants,
     id::{ClientKey, ConflictId, DocumentKey, MutationId, Scope, UserId},
     import::{self, Arrival},
-    inbox::{InboxRecord, OpenConflict},
+    inbox::{InboxRecord, OpenConflict, Waiting},
     model::Model,
     mutant::{Mutant, breaks},
     transaction::{Loaded, Writes},
@@ -39,6 +39,8 @@ pub(super) struct Changed {
     /// The memberships of users of this transaction, where they changed.
     memberships: HashMap<UserId, BTreeMap<DocumentKey, Membership>>,
     inbox: BTreeMap<ConflictId, InboxRecord>,
+    /// How much of documents waits, where that changed.
+    disputed: HashMap<DocumentKey, Waiting>,
 }
 
 impl<'l> World<'l> {
@@ -125,6 +127,28 @@ impl<'l> World<'l> {
             .memberships
             .entry(user.clone())
             .or_insert_with(|| loaded.get(user).cloned().unwrap_or_default())
+    }
+
+    /// What the inbox has of a conflict, as far as that was loaded or decided.
+    pub(super) fn record(&self, id: &ConflictId) -> Option<&InboxRecord> {
+        self.changed
+            .inbox
+            .get(id)
+            .or_else(|| self.loaded.inbox.get(id))
+    }
+
+    /// Keeps a conflict, unless too much of its document waits already.
+    pub(super) fn open(&mut self, open: OpenConflict) -> Result<(), Rejection> {
+        let (changed, loaded) = (&mut self.changed, self.loaded);
+        let waits = changed.disputed.get(&open.key);
+        let waits = waits.or_else(|| loaded.disputed.get(&open.key)).copied();
+        let next = waits.unwrap_or_default().with(&open).ok_or_else(|| {
+            let message = "so many conflicts of the document wait in the inbox that it keeps no more; resolve some first";
+            Rejection::new(RejectionCode::InboxFull, message)
+        })?;
+        changed.disputed.insert(open.key.clone(), next);
+        self.keep(InboxRecord::Open(Arc::new(open)));
+        Ok(())
     }
 
     pub(super) fn keep(&mut self, record: InboxRecord) {

@@ -74,12 +74,8 @@ fn a_question_tells_all_sides_and_nothing_of_the_push_is_applied() {
     assert_eq!(asked.len(), 1);
     let question = &asked[0];
     assert_eq!((question.change, question.webhook.as_str()), (1, "review"));
-    assert_eq!(
-        (question.key.id.as_str(), question.version),
-        ("t", Version(2))
-    );
+    assert_eq!(question.met, *store.task("t"));
     assert_eq!(question.held.mine, Mine::Changed(mine.fields(&store.model)));
-    assert_eq!(question.current, store.task("t").body);
     assert_eq!(store.log.len(), log, "the create waits with its push");
     assert!(store.inbox.is_empty());
     assert_eq!(
@@ -156,7 +152,7 @@ fn an_answer_counts_for_the_version_it_was_about() {
         &about(2, Answer::Incoming),
     );
     assert_eq!(
-        questions(answer)[0].version,
+        questions(answer)[0].met.version,
         Version(3),
         "it is asked again"
     );
@@ -214,7 +210,7 @@ fn creates_and_deletes_are_asked_about_and_a_deleted_document_can_come_back() {
     assert_eq!(told(&answer), ["APPLIED 3"]);
     let sender = by("carol", "c").from(1);
     let asked = questions(store.push(&sender, &[retitled(2, "hers")]));
-    assert_eq!(asked[0].current, None);
+    assert_eq!(asked[0].met.body, None);
     let answer = store.advised(&sender, &[retitled(2, "hers")], &about(3, Answer::Incoming));
     assert_eq!(told(&answer), ["CONFLICT 3"], "the body is gone");
     let sender = by("carol", "c").from(2);

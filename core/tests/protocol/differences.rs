@@ -117,3 +117,29 @@ fn without_base_a_clean_difference_is_absolute() {
         assert_eq!(found, (Status::Applied, mine), "{field}");
     }
 }
+
+/// Joined wherever the change is taken at all, whatever the policy; what is not joined goes the policy's way.
+#[test]
+fn a_stale_difference_goes_by_every_policy() {
+    for (field, [base, other, mine, joined]) in differences() {
+        let history = changed(field, [base.clone(), other.clone()]);
+        let early = update("t", 1, json!({ field: mine })).at(-60_000);
+        let (theirs, client) = ((Status::Conflict, other), (Status::Merged, mine));
+        let both = (Status::Merged, joined);
+        for (rule, with_base, without) in [
+            ("SERVER_WINS", &theirs, &theirs),
+            ("CLIENT_WINS", &both, &client),
+            ("LAST_WRITE_WINS", &both, &theirs),
+            ("MERGE/CLIENT_WINS", &both, &client),
+            ("MERGE/LAST_WRITE_WINS", &both, &theirs),
+            ("MERGE/MANUAL", &both, &theirs),
+            ("MANUAL", &theirs, &theirs),
+        ] {
+            let seeing = early.clone().seeing(json!({ field: base }));
+            let found = outcome(rule, &history, Phone, &seeing, field);
+            assert_eq!(found, *with_base, "{field} under {rule}, with a base");
+            let found = outcome(rule, &history, Phone, &early, field);
+            assert_eq!(found, *without, "{field} under {rule}, without one");
+        }
+    }
+}

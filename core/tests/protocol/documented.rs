@@ -73,7 +73,7 @@ impl<'p> Example<'p> {
             let fields = &self.row("the webhook answers").fields;
             let advice = Advice {
                 change: 0,
-                version: Some(questions[0].version),
+                version: Some(questions[0].met.version),
                 answer: Answer::Document(mine.of_fields(&store.model, fields.clone())),
             };
             answer = store.advised(&alice, &[mine], &[advice]);

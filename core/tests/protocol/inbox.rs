@@ -279,8 +279,16 @@ fn a_conflict_follows_its_document_and_is_shown_only_to_who_may_read_all_of_it()
         3,
         Resolution::Mine
     )));
-    assert!(store.conflict().is_open_to(&store.grants("bob")));
-    assert!(!store.conflict().is_open_to(&store.grants("alice")));
+    assert!(
+        store
+            .conflict()
+            .is_open_to(&store.model, &store.grants("bob"))
+    );
+    assert!(
+        !store
+            .conflict()
+            .is_open_to(&store.model, &store.grants("alice"))
+    );
     let into_own = update("t", 1, json!({ "audience": "user:carol" }));
     let mut store = held("MANUAL");
     let _held = store.push(&by("carol", "c").from(1), &[into_own]);
@@ -289,10 +297,10 @@ fn a_conflict_follows_its_document_and_is_shown_only_to_who_may_read_all_of_it()
         .find(|open| open.opened_by.as_str() == "carol");
     let carols = carols.expect("it is held back");
     assert!(
-        !carols.is_open_to(&store.grants("bob")),
+        !carols.is_open_to(&store.model, &store.grants("bob")),
         "it shows what would be hers alone"
     );
-    assert!(carols.is_open_to(&store.grants("carol")));
+    assert!(carols.is_open_to(&store.model, &store.grants("carol")));
 }
 
 #[test]
@@ -455,7 +463,8 @@ fn a_document_that_is_made_anew_keeps_what_only_the_server_had_changed() {
     store
         .push(&by("bob", "b").from(1), &bobs)
         .expect("it is taken");
-    let mine = retitled(1, "mine").seeing(json!({ "title": "old", "stars": 1 }));
+    let seen = json!({ "title": "old", "stars": 1, "done": true });
+    let mine = retitled(1, "mine").seeing(seen);
     let answer = store.push(&by("alice", "phone").from(1), &[mine]);
     assert_eq!(told(&answer), ["CONFLICT 2"]);
     let id = store.conflict().id.clone();

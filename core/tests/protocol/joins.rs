@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use proptest::{collection::vec, prelude::*, sample::subsequence};
 use serde_json::{Map, Value as Json, json};
-use tidegate_core::value::json::encode_fields;
+use tidegate_core::{model::Model, value::json::encode_fields};
 
 use crate::{
     drafts::{Draft, create, update},
@@ -19,8 +19,12 @@ const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
 
 /// One edit by each, all of the same version, arriving in this order, and each of them twice.
 fn arrive(first: &Json, edits: &[Draft], order: &[usize]) -> Json {
-    let mut store = Store::new("MERGE/SERVER_WINS");
-    let made = store.push(&by("dave", "d").from(1), &[create("t", first.clone())]);
+    arrive_in(Store::new("MERGE/SERVER_WINS"), first, edits, order)
+}
+
+fn arrive_in(mut store: Store, first: &Json, edits: &[Draft], order: &[usize]) -> Json {
+    let made = create("t", first.clone()).at(-90_000);
+    let made = store.push(&by("dave", "d").from(1), &[made]);
     assert!(made.is_ok());
     for i in order {
         let sender = by(PEOPLE[*i], "phone").from(1);
@@ -61,7 +65,57 @@ fn as_set(list: &Json) -> BTreeSet<String> {
         .collect()
 }
 
+/// An embedded document that is merged field by field, and one inside it.
+const NESTED: &str = r#"
+extend schema @grant(scope: "all", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "all") @conflict(policy: MERGE, overlap: SERVER_WINS) {
+  id: ID!
+  place: Place
+}
+type Place { city: String, street: String, visits: Int @merge(with: COUNTER), stock: Stock }
+type Stock { count: Int @merge(with: COUNTER), tags: [String!] @merge(with: SET), shelf: String }
+"#;
+
+fn nested() -> Store {
+    Store::of(Model::parse("model.graphql", NESTED).expect("the model is sound"))
+}
+
 proptest! {
+    #[test]
+    fn the_latest_edit_wins_in_any_order_and_ties_are_settled_the_same(
+        times in vec(0..3_i64, 3), order in orders(),
+    ) {
+        let latest = (0..3).max_by_key(|i| (times[*i], PEOPLE[*i])).expect("there are three");
+        for (rule, field) in [("LAST_WRITE_WINS", "stars"), ("MERGE/LAST_WRITE_WINS", "stars"), ("MERGE/SERVER_WINS", "latest")] {
+            let before = json!({ field: -1 });
+            let edits: Vec<Draft> = (0..3).map(|i| edit(&before, json!({ field: i })).at(times[i])).collect();
+            let merged = arrive_in(Store::new(rule), &before, &edits, &order);
+            prop_assert_eq!(&merged[field], &json!(latest), "{}", rule);
+        }
+    }
+
+    #[test]
+    fn embedded_counters_sum_and_fields_that_one_has_touched_are_kept_in_any_order(
+        added in vec((-9..9_i32, -9..9_i32), 3), order in orders(),
+    ) {
+        let place = |city: &str, street: &str, shelf: &str, (visits, count): (i32, i32), tags: &[&str]| json!({ "place": {
+            "city": city, "street": street, "visits": visits, "stock": { "count": count, "tags": tags, "shelf": shelf },
+        }});
+        let before = place("A", "A", "A", (0, 0), &["old"]);
+        let edits = [
+            edit(&before, place("B", "A", "A", added[0], &["old", "x"])),
+            edit(&before, place("A", "B", "A", added[1], &["y"])),
+            edit(&before, place("A", "A", "B", added[2], &["old"])),
+        ];
+        let merged = arrive_in(nested(), &before, &edits, &order);
+        let sum = added.iter().fold((0, 0), |sum, added| (sum.0 + added.0, sum.1 + added.1));
+        let tags = as_set(&merged["place"]["stock"]["tags"]);
+        prop_assert_eq!(tags, BTreeSet::from(["x", "y"].map(str::to_owned)));
+        let mut expected = place("B", "B", "B", sum, &[]);
+        expected["place"]["stock"]["tags"] = merged["place"]["stock"]["tags"].clone();
+        prop_assert_eq!(merged, expected);
+    }
+
     #[test]
     fn counters_sum_exactly_in_any_order_and_however_often_edits_arrive(
         first in -1_000..1_000_i32, mine in vec(-1_000..1_000_i32, 3), order in orders(),

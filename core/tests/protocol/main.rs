@@ -29,3 +29,4 @@ mod store;
 mod story;
 mod types;
 mod updates;
+mod waiting;

@@ -157,6 +157,25 @@ fn latest_goes_by_the_edit_time_of_the_field() {
     }
 }
 
+/// Who does not say when it edited is taken to have edited now (protocol 4.9).
+#[test]
+fn latest_without_a_time_is_as_late_as_its_arrival() {
+    let history = changed("latest", [json!(1), json!(2)]);
+    let mine = update("t", 1, json!({ "latest": 3 }));
+    let found = outcome("MERGE/SERVER_WINS", &history, Phone, &mine, "latest");
+    assert_eq!(found, (Status::Merged, json!(3)));
+    let ahead = [
+        (Bob, create("t", json!({ "latest": 1 }))),
+        (Bob, update("t", 1, json!({ "latest": 2 })).at(9_000_000)),
+    ];
+    let found = outcome("MERGE/SERVER_WINS", &ahead, Phone, &mine, "latest");
+    assert_eq!(
+        found,
+        (Status::Merged, json!(3)),
+        "a clock that ran ahead was held to a minute beyond the gateway's"
+    );
+}
+
 #[test]
 fn without_overlap_the_value_is_taken_whatever_the_strategy() {
     for (field, before, mine) in [

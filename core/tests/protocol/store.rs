@@ -17,7 +17,7 @@ use tidegate_core::{
         ClientId, ClientKey, ConflictId, DocumentKey, Epoch, MutationId, Scope, Seq, UserId,
         Version,
     },
-    inbox::{InboxRecord, OpenConflict},
+    inbox::{InboxRecord, OpenConflict, Waiting},
     model::Model,
     page::{Cursor, PageRequest, Stretch, View, seqs_above_head},
     push::{
@@ -382,11 +382,22 @@ impl Store {
             foreign: BTreeMap::new(),
             expired: self.feed().filter(expired).collect(),
             inbox: reads.inbox.iter().filter_map(record).collect(),
+            disputed: self.disputed(&reads.disputed),
             forgettable: reads
                 .expired
                 .map_or_else(Vec::new, |expired| self.settled_before(expired.before)),
             conflicts: 0,
         }
+    }
+
+    fn disputed(&self, keys: &BTreeSet<DocumentKey>) -> HashMap<DocumentKey, Waiting> {
+        let mut disputed: HashMap<DocumentKey, Waiting> = HashMap::new();
+        for open in self.conflicts().filter(|open| keys.contains(&open.key)) {
+            let waiting = disputed.entry(open.key.clone()).or_default();
+            waiting.conflicts += 1;
+            waiting.bytes += open.bytes();
+        }
+        disputed
     }
 
     fn settled_before(&self, before: Timestamp) -> Vec<ConflictId> {

@@ -187,7 +187,7 @@ impl Story {
                     let answers = [Answer::Current, Answer::Incoming, Answer::None];
                     advice.extend(questions.iter().map(|question| Advice {
                         change: question.change,
-                        version: Some(question.version),
+                        version: Some(question.met.version),
                         answer: answers[self.random.below(3)].clone(),
                     }));
                 }
@@ -201,7 +201,8 @@ impl Story {
         let user = self.devices[device].client.user;
         let grants = self.store.grants(user);
         let mut conflicts = self.store.conflicts();
-        let Some(conflict) = conflicts.find(|conflict| conflict.is_open_to(&grants)) else {
+        let model = &self.store.model;
+        let Some(conflict) = conflicts.find(|conflict| conflict.is_open_to(model, &grants)) else {
             return;
         };
         let (id, entry) = (conflict.id.clone(), self.store.entry(&conflict.key));
@@ -223,7 +224,7 @@ impl Story {
             return;
         };
         for (edit, outcome) in flight.edits.iter().zip(&answer.outcomes) {
-            self.ledger.open.extend(outcome.inbox.clone());
+            self.note_opened(outcome.inbox.as_ref());
             if matches!(outcome.status, Status::Applied | Status::Merged) {
                 assert!(
                     self.ledger.applied.insert(edit.number),
@@ -286,9 +287,14 @@ impl Story {
         };
         let answer = self.store.push(&anonymously("carol"), &[draft]);
         let outcomes = answer.into_iter().flat_map(|answer| answer.outcomes);
-        self.ledger
-            .open
-            .extend(outcomes.filter_map(|outcome| outcome.inbox));
+        outcomes.for_each(|outcome| self.note_opened(outcome.inbox.as_ref()));
+    }
+
+    /// Who numbers nothing may be named a conflict that was settled.
+    fn note_opened(&mut self, named: Option<&ConflictId>) {
+        let mut open = self.store.conflicts().map(|open| &open.id);
+        let opened = named.filter(|named| open.any(|open| open == *named));
+        self.ledger.open.extend(opened.cloned());
     }
 
     fn restore(&mut self) {

@@ -12,12 +12,13 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use tidegate::store::{
-    Decide, InboxRange, Scan, ScanRange, Snapshot, Store, StoreError, StoredItem, TailEvent,
+    Decide, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store, StoreError, StoredItem,
+    TailEvent,
 };
 use tidegate_core::{
     entry::{Entry, FeedItem, Membership, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId},
-    inbox::{InboxPosition, InboxRecord, OpenConflict},
+    inbox::{InboxPosition, InboxRecord},
     push::ClientState,
     transaction::{Reads, Writes},
 };
@@ -223,17 +224,20 @@ impl Snapshot for View {
         Ok(self.state.conflict(id).cloned())
     }
 
-    async fn conflicts(
-        &mut self,
-        range: &InboxRange,
-    ) -> Result<Vec<Arc<OpenConflict>>, StoreError> {
+    async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, StoreError> {
         self.access.pass().await?;
         let open = self.state.conflicts().into_iter().filter(|open| {
             let after = range.after.as_ref();
             range.scopes.contains(&open.scope)
                 && after.is_none_or(|after| *after < InboxPosition::from(open.as_ref()))
         });
-        Ok(open.take(range.limit).cloned().collect())
+        let mut scan = InboxScan::default();
+        for open in open {
+            if !scan.take(range, Arc::clone(open)) {
+                break;
+            }
+        }
+        Ok(scan)
     }
 
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {

@@ -1,14 +1,14 @@
 //! All that a store holds at one moment, in maps.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use tidegate_core::{
     entry::{Entry, FeedItem, Marker, Membership, Record, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId, Version},
-    inbox::{InboxPosition, InboxRecord, OpenConflict},
+    inbox::{InboxPosition, InboxRecord, OpenConflict, Waiting},
     push::ClientState,
     transaction::{Loaded, Reads, Writes},
     value::Timestamp,
@@ -69,6 +69,17 @@ impl State {
         open
     }
 
+    fn disputed(&self, keys: &BTreeSet<DocumentKey>) -> HashMap<DocumentKey, Waiting> {
+        let mut disputed: HashMap<DocumentKey, Waiting> = HashMap::new();
+        let conflicts = self.conflicts().into_iter();
+        for open in conflicts.filter(|open| keys.contains(&open.key)) {
+            let waiting = disputed.entry(open.key.clone()).or_default();
+            waiting.conflicts += 1;
+            waiting.bytes += open.bytes();
+        }
+        disputed
+    }
+
     fn settled_before(&self, before: Timestamp) -> Vec<ConflictId> {
         let old = self.inbox.values().filter_map(|record| match record {
             InboxRecord::Settled(settled) if settled.at < before => Some(settled.id.clone()),
@@ -120,6 +131,7 @@ impl State {
             expired: self.feed().filter(expired).collect(),
             foreign: BTreeMap::new(),
             inbox: reads.inbox.iter().filter_map(record).collect(),
+            disputed: self.disputed(&reads.disputed),
             forgettable: reads
                 .expired
                 .map_or_else(Vec::new, |expired| self.settled_before(expired.before)),

@@ -5,13 +5,12 @@
 use std::{
     collections::{BTreeSet, HashMap},
     ops::Bound,
-    sync::Arc,
 };
 
 use redb::{ReadableTable, Table, WriteTransaction};
 use tidegate_core::{
     id::{ConflictId, DocumentKey, Scope},
-    inbox::{InboxPosition, InboxRecord, OpenConflict},
+    inbox::{InboxPosition, InboxRecord, OpenConflict, Waiting},
     transaction::{Expired, Writes},
     value::Timestamp,
 };
@@ -20,7 +19,7 @@ use super::{
     tables::{CONFLICTS, DISPUTED, INBOX, SETTLED, names},
     view::{View, expect_ascending, unreadable},
 };
-use crate::store::{InboxRange, StoreError, codec};
+use crate::store::{InboxRange, InboxScan, StoreError, codec};
 
 impl View {
     pub(super) fn conflict(&self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
@@ -42,24 +41,53 @@ impl View {
         found.collect()
     }
 
-    pub(super) fn conflicts(
-        &self,
-        range: &InboxRange,
-    ) -> Result<Vec<Arc<OpenConflict>>, StoreError> {
+    pub(super) fn conflicts(&self, range: &InboxRange) -> Result<InboxScan, StoreError> {
         let mut places = BTreeSet::new();
         for scope in &range.scopes {
             places.extend(self.places(scope, range)?);
-            while places.len() > range.limit {
+            while places.len() > range.items_max.saturating_add(1) {
                 places.pop_last();
             }
         }
-        let conflicts = places
-            .into_iter()
-            .map(|place| match self.conflict(&place.id)? {
-                Some(InboxRecord::Open(open)) => Ok(open),
-                _ => Err(lost(&place.id)),
-            });
-        conflicts.collect()
+        let mut scan = InboxScan::default();
+        for place in places {
+            let Some(InboxRecord::Open(open)) = self.conflict(&place.id)? else {
+                return Err(lost(&place.id));
+            };
+            if !scan.take(range, open) {
+                break;
+            }
+        }
+        Ok(scan)
+    }
+
+    /// How much of these documents waits.
+    pub(super) fn disputed(
+        &self,
+        keys: &BTreeSet<DocumentKey>,
+    ) -> Result<HashMap<DocumentKey, Waiting>, StoreError> {
+        let mut disputed: HashMap<DocumentKey, Waiting> = HashMap::new();
+        self.watched(|transaction| {
+            let table = transaction.open_table(DISPUTED)?;
+            for key in keys {
+                let (type_name, id) = names(key);
+                let mut last = String::new();
+                for row in table.range((type_name, id, "")..)? {
+                    let (place, bytes) = row.map(|(place, bytes)| (place, bytes.value()))?;
+                    let (of_type, of_id, conflict) = place.value();
+                    if (of_type, of_id) != (type_name, id) {
+                        break;
+                    }
+                    expect_ascending(*last < *conflict)?;
+                    conflict.clone_into(&mut last);
+                    let waiting = disputed.entry(key.clone()).or_default();
+                    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+                    waiting.conflicts += 1;
+                    waiting.bytes = waiting.bytes.saturating_add(bytes);
+                }
+            }
+            Ok(disputed)
+        })
     }
 
     /// The first conflicts of one scope behind the reader.
@@ -72,7 +100,8 @@ impl View {
                 None => Bound::Included((scope, i64::MIN, "")),
             };
             let mut places: Vec<InboxPosition> = Vec::new();
-            for row in table.range((start, Bound::Unbounded))?.take(range.limit) {
+            let one_more = range.items_max.saturating_add(1);
+            for row in table.range((start, Bound::Unbounded))?.take(one_more) {
                 let (key, ()) = row.map(|(key, value)| (key, value.value()))?;
                 let (of_scope, at, id) = key.value();
                 if of_scope != scope {
@@ -132,7 +161,7 @@ pub(super) fn write(
 struct Tables<'t> {
     conflicts: Table<'t, &'static str, &'static [u8]>,
     inbox: Table<'t, (&'static str, i64, &'static str), ()>,
-    disputed: Table<'t, (&'static str, &'static str, &'static str), ()>,
+    disputed: Table<'t, (&'static str, &'static str, &'static str), u64>,
     settled: Table<'t, (i64, &'static str), ()>,
     /// The scopes of open conflicts that came or went.
     touched: BTreeSet<Scope>,
@@ -179,7 +208,8 @@ impl Tables<'_> {
                 let (type_name, document) = names(&open.key);
                 self.inbox
                     .insert((open.scope.as_str(), open.opened_at.ms(), id), ())?;
-                self.disputed.insert((type_name, document, id), ())?;
+                let bytes = u64::try_from(open.bytes()).unwrap_or(u64::MAX);
+                self.disputed.insert((type_name, document, id), bytes)?;
                 self.touched.insert(open.scope.clone());
             }
             InboxRecord::Settled(settled) => {

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use tidegate_core::{
     entry::{Entry, Membership, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, UserId},
-    inbox::{InboxRecord, OpenConflict},
+    inbox::InboxRecord,
     push::ClientState,
 };
 use tokio::sync::mpsc;
@@ -23,7 +23,7 @@ use super::{
     view::View,
     writer::{Job, ask, writer_gone},
 };
-use crate::store::{InboxRange, Scan, ScanRange, Snapshot, StoreError};
+use crate::store::{InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError};
 
 /// How often one read is begun again. Each time a write has failed while it was under way.
 const ATTEMPTS_MAX: usize = 20;
@@ -156,10 +156,7 @@ impl Snapshot for EmbeddedSnapshot {
         self.read(move |view| view.conflict(&id)).await
     }
 
-    async fn conflicts(
-        &mut self,
-        range: &InboxRange,
-    ) -> Result<Vec<Arc<OpenConflict>>, StoreError> {
+    async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, StoreError> {
         let range = range.clone();
         self.read(move |view| view.conflicts(&range)).await
     }

@@ -6,7 +6,7 @@ use redb::TableDefinition;
 use tidegate_core::id::DocumentKey;
 
 /// The format of the tables below. It rises with every change that an older or a newer gateway could not read.
-pub(super) const FORMAT_VERSION: u32 = 2;
+pub(super) const FORMAT_VERSION: u32 = 3;
 
 /// Under `"format"`: [`FORMAT_VERSION`]. Its own shape never changes, so that every version can read it.
 pub(super) const FORMAT: TableDefinition<&str, u32> = TableDefinition::new("format");
@@ -45,8 +45,8 @@ pub(super) const CONFLICTS: TableDefinition<&str, &[u8]> = TableDefinition::new(
 /// (scope, opened at, conflict) of every open conflict, in the order in which an inbox is read.
 pub(super) const INBOX: TableDefinition<(&str, i64, &str), ()> = TableDefinition::new("inbox");
 
-/// (type, id, conflict) of every open conflict: which of them move with a document.
-pub(super) const DISPUTED: TableDefinition<(&str, &str, &str), ()> =
+/// (type, id, conflict) of every open conflict → its bytes: which of them move with a document, and how much of it waits.
+pub(super) const DISPUTED: TableDefinition<(&str, &str, &str), u64> =
     TableDefinition::new("disputed");
 
 /// (settled at, conflict) of every settled conflict: the oldest first.

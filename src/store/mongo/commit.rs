@@ -245,6 +245,7 @@ impl Commit<'_> {
                 None => Vec::new(),
             },
             inbox: reader.records(&reads.inbox).await?,
+            disputed: reader.disputed(&reads.disputed).await?,
             forgettable: match reads.expired {
                 Some(expired) => reader.forgettable(expired).await?,
                 None => Vec::new(),

@@ -3,10 +3,7 @@
 //! An open conflict names the scope its document is in, so that an inbox is one walk along an index; a commit that moves
 //! the document moves it too.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeSet, HashMap};
 
 use mongodb::{
     bson::{DateTime, Document, RawDocument, doc, raw::cstr, rawdoc},
@@ -14,7 +11,7 @@ use mongodb::{
 };
 use tidegate_core::{
     id::{ConflictId, DocumentKey},
-    inbox::{InboxRecord, OpenConflict},
+    inbox::{InboxRecord, Waiting},
     transaction::{Expired, Writes},
 };
 
@@ -24,7 +21,7 @@ use super::{
     reader::{KEYS_MAX, Reader},
     write::{Plan, Verb, undecided},
 };
-use crate::store::{InboxRange, StoreError, codec};
+use crate::store::{InboxRange, InboxScan, StoreError, codec};
 
 impl Reader<'_> {
     pub(super) async fn records(
@@ -41,30 +38,32 @@ impl Reader<'_> {
         records.collect()
     }
 
-    /// Those of these documents that have open conflicts.
+    /// How much of these documents waits; those of which nothing does are not named.
     pub(super) async fn disputed(
         &mut self,
         keys: &BTreeSet<DocumentKey>,
-    ) -> Result<BTreeSet<DocumentKey>, Failure> {
+    ) -> Result<HashMap<DocumentKey, Waiting>, Failure> {
         let base = self.base;
         let keys: Vec<String> = keys.iter().map(entry_id).collect();
-        let mut disputed = BTreeSet::new();
+        let mut disputed: HashMap<DocumentKey, Waiting> = HashMap::new();
         for keys in keys.chunks(KEYS_MAX) {
             let filter = doc! { "d": { "$in": keys } };
-            let names = doc! { "t": 1, "i": 1 };
+            let names = doc! { "t": 1, "i": 1, "b": 1 };
             let options = FindOptions::builder().projection(names).build();
             for raw in self.find(&base.places.conflicts, filter, options).await? {
-                disputed.insert(codec::document_key(&raw)?);
+                let waiting = disputed.entry(codec::document_key(&raw)?).or_default();
+                let bytes = raw.get_i64("b").ok();
+                let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+                waiting.conflicts += 1;
+                waiting.bytes = waiting.bytes.saturating_add(bytes.unwrap_or_default());
             }
         }
         Ok(disputed)
     }
 
-    /// Open conflicts of these scopes, the oldest first.
-    pub(super) async fn conflicts(
-        &mut self,
-        range: &InboxRange,
-    ) -> Result<Vec<Arc<OpenConflict>>, Failure> {
+    /// Open conflicts of these scopes, the oldest first. They are taken one by one, so that no more than one batch of the
+    /// server (16 MiB) is held beyond the bounds.
+    pub(super) async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, Failure> {
         let base = self.base;
         let scopes: Vec<&str> = range.scopes.iter().map(|scope| scope.as_str()).collect();
         let mut filter = doc! { "s": { "$in": scopes } };
@@ -74,19 +73,22 @@ impl Reader<'_> {
             let behind = doc! { "at": at, "_id": { "$gt": after.id.as_str() } };
             filter.insert("$or", [later, behind]);
         }
+        let one_more = range.items_max.saturating_add(1);
         let options = FindOptions::builder()
             .sort(doc! { "at": 1, "_id": 1 })
-            .limit(i64::try_from(range.limit).unwrap_or(i64::MAX))
+            .limit(i64::try_from(one_more).unwrap_or(i64::MAX))
             .build();
-        let found = self.find(&base.places.conflicts, filter, options).await?;
-        let open = found.iter().map(|raw| match record(raw)? {
-            InboxRecord::Open(open) => Ok(open),
+        let mut scan = InboxScan::default();
+        let each = |raw: &RawDocument| match record(raw)? {
+            InboxRecord::Open(open) => Ok(scan.take(range, open)),
             InboxRecord::Settled(settled) => Err(Failure::Final(StoreError::Corrupt(format!(
                 "the settled conflict {} stands in a scope",
                 settled.id
             )))),
-        });
-        open.collect()
+        };
+        self.find_each(&base.places.conflicts, filter, options, each)
+            .await?;
+        Ok(scan)
     }
 
     /// Conflicts that were settled long ago, the oldest first.
@@ -112,10 +114,10 @@ impl Plan<'_> {
     pub(super) fn add_inbox(
         &mut self,
         writes: &Writes,
-        disputed: &BTreeSet<DocumentKey>,
+        disputed: &HashMap<DocumentKey, Waiting>,
     ) -> Result<(), Failure> {
         let collection = &self.base.places.conflicts;
-        for (key, scope) in writes.moves().filter(|(key, _)| disputed.contains(key)) {
+        for (key, scope) in writes.moves().filter(|(key, _)| disputed.contains_key(key)) {
             let moved = rawdoc! { "$set": { "s": scope.as_str() } };
             let update = rawdoc! { "q": { "d": entry_id(key) }, "u": moved, "multi": true };
             self.push(Verb::Move, collection, update, None);
@@ -124,6 +126,8 @@ impl Plan<'_> {
             let mut document = codec::encode_record(record).map_err(undecided)?;
             if let InboxRecord::Open(open) = record {
                 document.append(cstr!("d"), entry_id(&open.key));
+                let bytes = i64::try_from(open.bytes()).unwrap_or(i64::MAX);
+                document.append(cstr!("b"), bytes);
             }
             let id = record.id().as_str();
             let update = rawdoc! { "q": { "_id": id }, "u": document, "upsert": true };

@@ -297,7 +297,7 @@ impl Reader<'_> {
     }
 
     /// Hands over what is found until `each` has enough.
-    async fn find_each(
+    pub(super) async fn find_each(
         &mut self,
         collection: &str,
         filter: Document,

@@ -12,12 +12,12 @@ use mongodb::{ClientSession, options::SessionOptions};
 use tidegate_core::{
     entry::{Entry, Membership, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, UserId},
-    inbox::{InboxRecord, OpenConflict},
+    inbox::InboxRecord,
     push::ClientState,
 };
 
 use super::{Base, failure::Failure, places::EPOCH, reader::Reader};
-use crate::store::{InboxRange, Scan, ScanRange, Snapshot, StoreError};
+use crate::store::{InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError};
 
 /// The store as it was at one moment.
 pub(super) struct MongoSnapshot {
@@ -117,10 +117,7 @@ impl Snapshot for MongoSnapshot {
         Ok(found?.remove(id))
     }
 
-    async fn conflicts(
-        &mut self,
-        range: &InboxRange,
-    ) -> Result<Vec<Arc<OpenConflict>>, StoreError> {
+    async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, StoreError> {
         Ok(self.reader().conflicts(range).await?)
     }
 

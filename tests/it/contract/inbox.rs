@@ -5,10 +5,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::StreamExt;
-use tidegate::store::{InboxRange, Store, TailEvent};
+use tidegate::store::{InboxRange, InboxScan, Store, TailEvent};
 use tidegate_core::{
     id::{ConflictId, DocumentKey, Scope, Version},
-    inbox::{Held, InboxPosition, InboxRecord, Mine, OpenConflict, Settlement},
+    inbox::{Held, InboxPosition, InboxRecord, Mine, OpenConflict, Settlement, Waiting},
     outcome::Status,
     push::RememberedOutcome,
     transaction::{Expired, Loaded, Reads, Writes},
@@ -47,6 +47,14 @@ fn open(name: &str, of: &DocumentKey, scope: &Scope, ms: i64) -> InboxRecord {
         },
         theirs: Some(titled("theirs")),
     }))
+}
+
+/// The bytes of each conflict that [`open`] makes.
+fn bytes_of_one() -> usize {
+    match open("1", &task("1"), &scope("a"), 1) {
+        InboxRecord::Open(open) => open.bytes(),
+        InboxRecord::Settled(_) => 0,
+    }
 }
 
 fn settled(name: &str, ms: i64) -> InboxRecord {
@@ -89,10 +97,22 @@ async fn page(
     after: Option<InboxPosition>,
     limit: usize,
 ) -> Vec<Arc<OpenConflict>> {
+    scan(store, scopes, after, (limit, usize::MAX))
+        .await
+        .conflicts
+}
+
+async fn scan(
+    store: &dyn Store,
+    scopes: &[&Scope],
+    after: Option<InboxPosition>,
+    (items_max, bytes_max): (usize, usize),
+) -> InboxScan {
     let range = InboxRange {
         scopes: scopes.iter().copied().cloned().collect(),
         after,
-        limit,
+        items_max,
+        bytes_max,
     };
     let mut snapshot = store.snapshot().await.unwrap();
     snapshot.conflicts(&range).await.unwrap()
@@ -149,6 +169,54 @@ pub(crate) async fn an_inbox_is_read_by_scopes_the_oldest_first(backend: &impl B
         after = Some(InboxPosition::from(open.as_ref()));
     }
     assert_eq!(seen, ["early", "w", "x", "late"]);
+    // Each holds two titles; a range without room for one yields one all the same.
+    let bytes = bytes_of_one();
+    for (bounds, expected) in [
+        ((3, usize::MAX), (3, true)),
+        ((4, usize::MAX), (4, false)),
+        ((9, 0), (1, true)),
+        ((9, bytes), (1, true)),
+        ((9, bytes + 1), (2, true)),
+        ((9, 3 * bytes + 1), (4, false)),
+    ] {
+        let scan = scan(&*store, &[&a, &b], None, bounds).await;
+        let found = (scan.conflicts.len(), scan.has_more);
+        assert_eq!(found, expected, "{bounds:?}");
+    }
+}
+
+pub(crate) async fn what_waits_of_a_document_is_counted(backend: &impl Backend) {
+    let store = backend.open().await;
+    let (a, b) = (scope("a"), scope("b"));
+    let counted = async || {
+        let reads = Reads {
+            disputed: ["1", "12", "none"].map(task).into(),
+            ..Reads::default()
+        };
+        let disputed = load(&*store, reads).await.disputed;
+        let of = |id: &str| disputed.get(&task(id)).copied().unwrap_or_default();
+        (of("1"), of("12"), disputed.contains_key(&task("none")))
+    };
+    let bytes = bytes_of_one();
+    let waiting = |conflicts: usize| Waiting {
+        conflicts,
+        bytes: conflicts * bytes,
+    };
+    let records = [
+        open("1", &task("1"), &a, 1),
+        open("2", &task("1"), &b, 2),
+        open("3", &task("12"), &a, 3),
+        open("4", &task("2"), &a, 3),
+        settled("5", 4),
+    ];
+    write(&*store, entries([entry(&task("1"), &a, 1)])).await;
+    write(&*store, inbox(records)).await;
+    assert_eq!(counted().await, (waiting(2), waiting(1), false));
+    write(&*store, inbox([settled("1", 9)])).await;
+    assert_eq!(counted().await, (waiting(1), waiting(1), false));
+    write_change(&*store, &task("1"), Some(&b)).await;
+    write_change(&*store, &task("1"), None).await;
+    assert_eq!(counted().await, (waiting(1), waiting(1), false));
 }
 
 pub(crate) async fn a_conflict_goes_where_its_document_goes(backend: &impl Backend) {

@@ -1,0 +1,279 @@
+//! What waits in the inbox: repeats of what nobody numbered, how much may wait, and types that left the model.
+//!
+//! What is held back, and what a resolution does, is told in [`crate::inbox`].
+
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+use tidegate_core::{
+    id::{ConflictId, TypeName},
+    inbox::{InboxRecord, WAITING_MAX},
+    model::Model,
+    push::{PushAnswer, PushRefusal, Resolution},
+    value::Value,
+};
+
+use crate::{
+    bench::value,
+    drafts::{Draft, create, delete, update},
+    senders::{Sender, anonymously, by, told},
+    store::Store,
+};
+
+fn retitled(base: i32, title: &str) -> Draft {
+    update("t", base, json!({ "title": title }))
+}
+
+/// Bob made a task and gave it a title.
+fn titled(rule: &str) -> Store {
+    let mut store = Store::new(rule);
+    let bobs = [
+        create("t", json!({ "title": "old", "stars": 1 })),
+        retitled(1, "theirs"),
+    ];
+    let answer = store.push(&by("bob", "b").from(1), &bobs);
+    assert_eq!(told(&answer), ["APPLIED 1", "APPLIED 2"]);
+    store
+}
+
+fn inbox(answer: PushAnswer) -> Option<ConflictId> {
+    answer.expect("it is taken").outcomes.remove(0).inbox
+}
+
+fn unnumbered() -> [Sender; 2] {
+    [by("alice", "browser"), anonymously("alice")]
+}
+
+fn edited(store: &Store, fields: Json) -> Resolution {
+    let fields = retitled(1, "").of_fields(&store.model, fields);
+    Resolution::Edited(TypeName::new("Task").expect("a short name"), Ok(fields))
+}
+
+#[test]
+fn a_repeat_changes_nothing_of_an_open_conflict_though_its_document_has_moved() {
+    for sender in unnumbered() {
+        let mut store = titled("MANUAL");
+        let id = inbox(store.push(&sender, &[retitled(1, "mine")])).expect("it waits");
+        let opened = store.conflict().clone();
+        assert_eq!(inbox(store.push(&sender, &[retitled(1, "mine")])), Some(id));
+        assert_eq!(*store.conflict(), opened);
+        let _moved = store.push(&by("bob", "b").from(3), &[retitled(2, "newer")]);
+        let _again = store.push(&sender, &[retitled(1, "mine")]);
+        assert_eq!(*store.conflict(), opened);
+        let _other = store.push(&sender, &[retitled(1, "another")]);
+        assert_eq!(
+            store.conflicts().count(),
+            2,
+            "another change is another one"
+        );
+    }
+}
+
+#[test]
+fn a_repeat_of_what_was_settled_opens_nothing_until_what_was_in_question_changes() {
+    type Make = fn(&Store) -> Resolution;
+    let resolutions: [(Make, i32); 2] = [
+        (|_| Resolution::Theirs, 2),
+        (|store| edited(store, json!({ "title": "both" })), 3),
+    ];
+    for (make, left) in resolutions {
+        for sender in unnumbered() {
+            let mut store = titled("MANUAL");
+            let mine = [retitled(1, "mine")];
+            let id = inbox(store.push(&sender, &mine)).expect("it waits");
+            let resolution = make(&store);
+            let _settled = store.resolve("bob", &id, 2, resolution.clone());
+            let starred = update("t", left, json!({ "stars": 5 }));
+            for elsewhere in [vec![], vec![starred]] {
+                let _moved = store.push(&by("bob", "b").from(3), &elsewhere);
+                let again = store.push(&sender, &mine);
+                assert_eq!(inbox(again), Some(id.clone()), "it is named");
+                assert_eq!(store.conflicts().count(), 0, "and stays settled");
+            }
+            let again = store.resolve("bob", &id, 2, resolution);
+            assert!(again.is_ok_and(|outcome| outcome.duplicate));
+            let _moved = store.push(&by("bob", "b").from(4), &[retitled(left + 1, "newer")]);
+            assert_eq!(inbox(store.push(&sender, &mine)), Some(id));
+            assert_eq!(
+                store.conflict().version.0,
+                left + 2,
+                "this is another matter"
+            );
+        }
+    }
+}
+
+/// Each repeat writes the rest again, and so moves the document.
+#[test]
+fn a_repeat_of_a_half_settled_merge_does_not_ask_again_because_it_moved_the_document_itself() {
+    let mut store = titled("MERGE/MANUAL");
+    let mine = [update("t", 1, json!({ "title": "mine", "done": true }))];
+    let sender = by("alice", "browser");
+    let id = inbox(store.push(&sender, &mine)).expect("the title waits");
+    let _settled = store.resolve("bob", &id, 3, Resolution::Theirs);
+    for _ in 0..3 {
+        assert_eq!(inbox(store.push(&sender, &mine)), Some(id.clone()));
+        assert_eq!(store.conflicts().count(), 0);
+    }
+}
+
+#[test]
+fn a_repeated_delete_that_was_settled_waits_again_after_another_edit() {
+    let mut store = titled("MANUAL");
+    let sender = anonymously("alice");
+    let id = inbox(store.push(&sender, &[delete("t", 1)])).expect("it waits");
+    let _settled = store.resolve("bob", &id, 2, Resolution::Theirs);
+    let _again = store.push(&sender, &[delete("t", 1)]);
+    assert_eq!(store.conflicts().count(), 0);
+    let _moved = store.push(
+        &by("bob", "b").from(3),
+        &[update("t", 2, json!({ "stars": 5 }))],
+    );
+    assert_eq!(inbox(store.push(&sender, &[delete("t", 1)])), Some(id));
+    assert_eq!(store.conflict().version.0, 3);
+}
+
+fn titles(range: std::ops::Range<usize>) -> Vec<Draft> {
+    range.map(|i| retitled(1, &format!("mine {i}"))).collect()
+}
+
+#[test]
+fn a_document_has_a_bounded_number_of_conflicts_and_the_next_is_rejected_whole() {
+    for rule in ["MANUAL", "MERGE/MANUAL"] {
+        let mut store = titled(rule);
+        let sender = by("alice", "phone").from(1);
+        let told_of = told(&store.push(&sender, &titles(0..WAITING_MAX + 1)));
+        assert_eq!(told_of[WAITING_MAX - 1], "CONFLICT 2");
+        assert_eq!(told_of[WAITING_MAX], "REJECTED INBOX_FULL");
+        assert_eq!(store.conflicts().count(), WAITING_MAX);
+        let more = update("t", 1, json!({ "title": "more", "done": true }));
+        let numbered = |n: usize| i32::try_from(WAITING_MAX + n).expect("it is small");
+        let sender = by("alice", "phone").from(numbered(2));
+        let answer = store.push(&sender, &[more.clone(), create("u", json!({}))]);
+        assert_eq!(
+            told(&answer),
+            ["REJECTED INBOX_FULL", "APPLIED 1"],
+            "{rule}"
+        );
+        assert_eq!(
+            value(store.task("t"), "done"),
+            None,
+            "nothing of it is in force"
+        );
+        let first = store.conflicts().next().expect("many wait").id.clone();
+        let _settled = store.resolve("bob", &first, 2, Resolution::Theirs);
+        let sender = by("alice", "phone").from(numbered(4));
+        assert!(
+            inbox(store.push(&sender, &[more])).is_some(),
+            "there is room again"
+        );
+    }
+}
+
+#[test]
+fn what_waits_already_and_what_waits_nowhere_needs_no_room() {
+    let mut store = titled("MANUAL");
+    let sender = by("alice", "browser");
+    let _full = store.push(&sender, &titles(0..WAITING_MAX));
+    let answer = store.push(&sender, &titles(0..1));
+    assert_eq!(told(&answer), ["CONFLICT 2"], "a repeat");
+    let answer = store.push(&by("alice", "phone").from(1).atomic(), &titles(200..201));
+    assert_eq!(told(&answer), ["CONFLICT 2"], "an atomic push");
+    let answer = store.push(&by("alice", "phone").from(2), &[retitled(2, "clean")]);
+    assert_eq!(told(&answer), ["APPLIED 3"]);
+}
+
+#[test]
+fn small_edits_of_a_large_document_keep_a_bounded_number_of_its_copies() {
+    let mut store = Store::new("MANUAL");
+    let large = "x".repeat(4_000_000);
+    let bobs = [
+        create("t", json!({ "title": "old", "text": large })),
+        retitled(1, "theirs"),
+    ];
+    let _made = store.push(&by("bob", "b").from(1), &bobs);
+    let answer = store.push(&by("alice", "phone").from(1), &titles(0..1_000));
+    let full = told(&answer)
+        .iter()
+        .filter(|told| *told == "REJECTED INBOX_FULL")
+        .count();
+    assert_eq!((store.conflicts().count(), full), (4, 996));
+}
+
+#[test]
+fn a_push_is_told_a_bounded_amount_about_the_fields_of_a_large_document() {
+    let mut store = Store::new("SERVER_WINS");
+    let large = |letter: &str| json!({ "text": letter.repeat(1 << 20) });
+    let bobs = [create("t", large("a")), update("t", 1, large("b"))];
+    let _made = store.push(&by("bob", "b").from(1), &bobs);
+    let edits: Vec<Draft> = (0..100)
+        .map(|i| update("t", 1, json!({ "text": format!("{i}") })))
+        .collect();
+    let answer = store.push(&by("alice", "phone").from(1), &edits);
+    let outcomes = answer.expect("it is taken").outcomes;
+    let detailed = outcomes.iter().filter(|outcome| outcome.conflict.is_some());
+    // Each tells the server's text as `theirs` and as `result`.
+    assert_eq!((outcomes.len(), detailed.count()), (100, 3));
+}
+
+#[test]
+fn the_largest_conflict_there_can_be_has_room() {
+    let mut store = Store::new("MANUAL");
+    let large = |letter: &str| letter.repeat(4_000_000);
+    let bobs = [
+        create("t", json!({ "text": large("a") })),
+        update("t", 1, json!({ "text": large("b") })),
+    ];
+    let _made = store.push(&by("bob", "b").from(1), &bobs);
+    let mine = |bytes: usize, seen: usize| {
+        let edit = update("t", 1, json!({ "text": "c".repeat(bytes) }));
+        edit.seeing(json!({ "text": "d".repeat(seen) }))
+    };
+    let changes = [
+        mine(4_000_000, 4_000_000),
+        mine(4_200_000, 1),
+        mine(1, 4_200_000),
+    ];
+    let answer = store.push(&by("alice", "phone").from(1), &changes);
+    assert_eq!(
+        told(&answer),
+        [
+            "CONFLICT 2",
+            "REJECTED INVALID_VALUE",
+            "REJECTED INVALID_VALUE"
+        ]
+    );
+}
+
+#[test]
+fn a_conflict_whose_type_left_the_model_waits_for_it_to_come_back() {
+    let mut store = titled("MANUAL");
+    let id = inbox(store.push(&by("alice", "phone").from(1), &[retitled(1, "mine")]));
+    let id = id.expect("it waits");
+    let with_tasks = Arc::clone(&store.model);
+    let without = r#"
+extend schema @grant(scope: "all", access: WRITE)
+type Note @collection(name: "notes") @scope(by: "all") { id: ID! text: String }
+"#;
+    store.model = Arc::new(Model::parse("model.graphql", without).expect("the model is sound"));
+    assert!(
+        !store
+            .conflict()
+            .is_open_to(&store.model, &store.grants("bob"))
+    );
+    for side in [Resolution::Mine, Resolution::Theirs, Resolution::Delete] {
+        let answer = store.resolve("bob", &id, 2, side);
+        assert_eq!(answer.err(), Some(PushRefusal::ConflictNotFound));
+    }
+    store.collect();
+    store.model = with_tasks;
+    assert_eq!(
+        told(&store.resolve("bob", &id, 2, Resolution::Mine)),
+        ["APPLIED 3"]
+    );
+    assert_eq!(
+        value(store.task("t"), "title"),
+        Some(Value::String("mine".to_owned()))
+    );
+    assert!(matches!(store.inbox[&id], InboxRecord::Settled(_)));
+}
