@@ -16,6 +16,7 @@ mod embedded;
 mod faults;
 mod fuzz;
 mod harness;
+mod isolation;
 mod live;
 mod mongo;
 mod packaging;

@@ -5,6 +5,7 @@
 
 mod audits;
 mod clients;
+mod graphiql;
 mod http;
 mod logs;
 mod persisted;
@@ -17,14 +18,25 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Runs a script of `tests/wire` that must succeed; returns what it prints.
 fn node(script: &str, arguments: &[&str]) -> String {
+    node_in("tests/wire", script, arguments, &[])
+}
+
+/// The same in another directory with npm packages of its own, and with these variables.
+fn node_in(
+    directory: &str,
+    script: &str,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> String {
     let installed = Command::new(format!("{ROOT}/scripts/npm-packages"))
-        .arg("tests/wire")
+        .arg(directory)
         .status()
         .unwrap();
     assert!(installed.success(), "scripts/npm-packages says why above");
     let output = Command::new("node")
-        .arg(Path::new(ROOT).join("tests/wire").join(script))
+        .arg(Path::new(ROOT).join(directory).join(script))
         .args(arguments)
+        .envs(environment.iter().copied())
         .output()
         .unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();

@@ -1,6 +1,9 @@
 //! Whose tokens a gateway believes: public keys in a file, keys behind a URL, and nobody else's.
 //!
-//! The rotation of keys over minutes is tested where the clock can be turned, in the unit tests of `auth`.
+//! Hostile tokens are in [`hostile`]. The rotation of keys over minutes is tested where the clock can be turned, in the unit
+//! tests of `auth`.
+
+mod hostile;
 
 use std::{
     fs,
@@ -161,63 +164,10 @@ async fn a_public_key_in_a_file_verifies_rs256_es256_and_eddsa() {
 }
 
 #[tokio::test]
-async fn every_refusal_looks_the_same() {
-    let (key, stranger) = (Key::rsa(), Key::rsa());
+async fn a_request_without_a_bearer_token_is_refused() {
+    let key = Key::rsa();
     let (_directory, server) = believer(&key);
-    let encode = |part: &str| BASE64_URL_SAFE_NO_PAD.encode(part);
-    let good = claims(json!({}));
-    let unsigned = |algorithm: &str| {
-        let header = format!(r#"{{"alg":"{algorithm}","typ":"JWT"}}"#);
-        format!("{}.{}.", encode(&header), encode(&good.to_string()))
-    };
-    let public_key_as_secret = EncodingKey::from_secret(key.public_pem.as_bytes());
-    let confused =
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &good, &public_key_as_secret);
-    let signed = key.token(None, &good);
-    let other_payload = encode(&claims(json!({"sub": "bob"})).to_string());
-    let parts: Vec<&str> = signed.split('.').collect();
-    let spliced = [parts[0], &other_payload, parts[2]].join(".");
-    let tokens = [
-        ("algorithm confusion", confused.unwrap()),
-        ("none", unsigned("none")),
-        ("None", unsigned("None")),
-        ("no signature", unsigned("RS256")),
-        ("another's key", stranger.token(None, &good)),
-        ("another payload", spliced),
-        ("rubbish", "rubbish".to_owned()),
-        (
-            "expired",
-            key.token(None, &claims(json!({"exp": now_s() - 1}))),
-        ),
-        ("no exp", key.token(None, &claims(json!({"exp": null})))),
-        (
-            "nbf",
-            key.token(None, &claims(json!({"nbf": now_s() + 300}))),
-        ),
-        (
-            "issuer",
-            key.token(None, &claims(json!({"iss": "https://evil.example.com/"}))),
-        ),
-        ("no issuer", key.token(None, &claims(json!({"iss": null})))),
-        (
-            "audience",
-            key.token(None, &claims(json!({"aud": ["another"]}))),
-        ),
-        (
-            "no audience",
-            key.token(None, &claims(json!({"aud": null}))),
-        ),
-        ("no user", key.token(None, &claims(json!({"sub": null})))),
-        ("empty user", key.token(None, &claims(json!({"sub": ""})))),
-    ];
-    let expected = ask_with(&server, "x.y.z").await;
-    assert_eq!(
-        (expected.0, code_of(&expected.1)),
-        (401, "UNAUTHENTICATED".to_owned())
-    );
-    for (what, token) in &tokens {
-        assert_eq!(ask_with(&server, token).await, expected, "{what}");
-    }
+    let signed = key.token(None, &claims(json!({})));
     for header in [
         None,
         Some("Bearer "),
@@ -231,7 +181,6 @@ async fn every_refusal_looks_the_same() {
             "{header:?}"
         );
     }
-    assert_eq!(ask_with(&server, &signed).await.1, ALICE);
 }
 
 #[tokio::test]

@@ -207,18 +207,24 @@ async fn pages_of_other_origins_run_no_operation_unasked() {
     ] {
         assert_eq!(get(headers).await, status, "{headers:?}");
     }
+    let push = r#"mutation { pushChanges(input: {changes: [{task: {create: {id: "a", document: {title: "t"}}}}]}) { lastMutationId } }"#;
     for kind in [
         "text/plain",
+        "text/plain; charset=application/json",
         "application/x-www-form-urlencoded",
         "multipart/form-data; boundary=x",
+        "application/graphql",
+        "application/json-seq",
+        "",
     ] {
         let simple = alice.http.post(format!("{}/graphql", alice.url));
         let simple = simple
             .bearer_auth(&alice.token)
             .header("content-type", kind)
-            .body(r#"{"query": "{ viewer { id } }"}"#);
+            .body(json!({"query": push}).to_string());
         assert_eq!(simple.send().await.unwrap().status(), 415, "{kind}");
     }
+    assert_eq!(alice.pull(None).await["changes"], json!([]), "nothing ran");
 }
 
 #[tokio::test]
@@ -233,28 +239,29 @@ async fn no_origin_is_allowed_with_credentials_and_none_is_a_wildcard() {
         ("null", [false, false]),
     ] {
         for (server, is_allowed) in servers.iter().zip(allowed) {
-            let preflight = reqwest::Client::new()
-                .request(reqwest::Method::OPTIONS, format!("{}/graphql", server.url))
-                .header("origin", origin)
+            let http = reqwest::Client::new();
+            let url = format!("{}/graphql", server.url);
+            let preflight = http
+                .request(reqwest::Method::OPTIONS, &url)
                 .header("access-control-request-method", "POST")
                 .header(
                     "access-control-request-headers",
                     "authorization,apollo-require-preflight",
                 );
-            let answer = preflight.send().await.unwrap();
-            let header = |name: &str| {
-                answer
-                    .headers()
-                    .get(name)
-                    .map(|value| value.to_str().unwrap())
-            };
-            let expected = is_allowed.then_some(origin);
-            assert_eq!(header("access-control-allow-origin"), expected);
-            assert_eq!(header("access-control-allow-credentials"), None);
-            assert!(
-                header("vary").unwrap().contains("origin"),
-                "caches keep them apart"
-            );
+            let get = http.get(&url);
+            let post = http.post(&url).header("content-type", "application/json");
+            for request in [preflight, get, post.body("{}")] {
+                let answer = request.header("origin", origin).send().await.unwrap();
+                let header = |name: &str| {
+                    let value = answer.headers().get(name);
+                    value.map(|value| value.to_str().unwrap())
+                };
+                let expected = is_allowed.then_some(origin);
+                assert_eq!(header("access-control-allow-origin"), expected);
+                assert_eq!(header("access-control-allow-credentials"), None);
+                let vary = header("vary").unwrap();
+                assert!(vary.contains("origin"), "caches keep them apart: {vary}");
+            }
         }
     }
 }

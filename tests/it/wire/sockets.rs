@@ -33,6 +33,10 @@ async fn whoever_breaks_a_rule_is_told_by_the_code_that_the_protocol_has_for_it(
     for (messages, code) in [
         (&[json!("hello")][..], 4400),
         (&[json!({"type": "start", "id": "1"})], 4400),
+        (&[json!({"type": "connection_ack"})], 4400),
+        (&[json!({"type": "next", "id": "1", "payload": {}})], 4400),
+        (&[json!({"type": "error", "id": "1", "payload": []})], 4400),
+        (&[json!({"type": "connection_init", "payload": "x"})], 4400),
         (&[json!({"type": "subscribe", "id": "1"})], 4400),
         (
             &[

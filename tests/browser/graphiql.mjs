@@ -1,18 +1,25 @@
-// Opens the page of a running gateway in Chromium and works with it as two users would.
+// Opens GraphiQL at a running gateway in Chromium and works with it as two users would.
 //
-//   npm run smoke -- [URL of the page = http://127.0.0.1:4000/] [file for a screenshot]
+//   node graphiql.mjs <URL of the page> <file for a screenshot>
 //
-// CHROMIUM names the browser to start when it is not /usr/bin/chromium. The gateway must offer two users and a
-// subscription among its tabs, as `tidegate dev` does.
+// CHROMIUM names the browser. The gateway must offer two users and a subscription among its tabs, as `tidegate dev` does.
 
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
 
-const base = new URL(process.argv[2] ?? 'http://127.0.0.1:4000/');
+/** Of the whole conversation; it takes some ten seconds. */
+const PATIENCE_MS = 180_000;
+
+const base = new URL(process.argv[2]);
 const screenshot = process.argv[3];
 
+setTimeout(() => {
+  console.error(`the page was not done within ${PATIENCE_MS} ms`);
+  process.exit(1);
+}, PATIENCE_MS).unref();
+
 const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  executablePath: process.env.CHROMIUM,
   args: [
     '--no-sandbox',
     '--disable-gpu',
@@ -38,9 +45,10 @@ try {
   await runOtherTabs(page, tabs);
   await subscribeAsBoth(page, seen, first, second, tabs.findIndex(isSubscription));
 
-  if (screenshot) await page.screenshot({ path: screenshot });
+  await page.screenshot({ path: screenshot });
   assert.deepEqual(seen.foreign, [], 'every request stays on the origin of the page');
   assert.deepEqual(seen.complaints, [], 'the console is free of errors and of policy violations');
+  await staysAtHome(page);
   console.log(`ok: ${seen.requests} requests, ${seen.sockets.length} sockets`);
 } finally {
   await browser.close();
@@ -72,6 +80,33 @@ async function subscribeAsBoth(page, seen, first, second, index) {
   await moved;
   await answer(page);
   assert.deepEqual(seen.sockets, [`Bearer ${first.token}`, `Bearer ${second.token}`]);
+  await push(page, second, 'pushed-elsewhere');
+  await page.waitForFunction(shows, 'pushed-elsewhere');
+}
+
+/** Another device of the user creates a task. */
+async function push(page, user, id) {
+  const query = `mutation { pushChanges(input: {changes: [{task: {create: {id: "${id}", document: {title: "x"}}}}]}) { results { status } } }`;
+  const headers = { authorization: `Bearer ${user.token}` };
+  const response = await page.request.post(new URL('/graphql', base).href, { headers, data: { query } });
+  assert.equal((await response.json()).data.pushChanges.results[0].status, 'APPLIED');
+}
+
+function shows(text) {
+  const models = globalThis.__MONACO.editor.getModels();
+  return models.find(({ uri }) => uri.path.endsWith('response.json'))?.getValue().includes(text);
+}
+
+/** Whatever gets into the page can send nothing elsewhere: the policy is in force. */
+async function staysAtHome(page) {
+  const refused = await page.evaluate(async () => {
+    const violation = new Promise((resolve) => {
+      document.addEventListener('securitypolicyviolation', (event) => resolve(event.effectiveDirective));
+    });
+    await fetch('https://elsewhere.example/').catch(() => {});
+    return violation;
+  });
+  assert.equal(refused, 'connect-src');
 }
 
 function isSubscription({ query }) {

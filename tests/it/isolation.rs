@@ -1,0 +1,260 @@
+//! Nothing of what others have is in any answer: another's id, one that the caller may not see any more and one that never
+//! was are answered with the same bytes, whatever the operation.
+//!
+//! Delivery of what may be seen is in `pull::sight` and `push::grants`; what the core decides is tested there.
+
+mod schema;
+mod table;
+mod world;
+
+use std::collections::BTreeSet;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use self::{
+    table::{NAMELESS, Probe, TYPES},
+    world::{Answer, HIDDEN, MISSING, OWN, SECRET, SPARE, World, edit, id_of, text_of},
+};
+use crate::harness::{
+    Socket,
+    mongod::{Deployment, fresh_database},
+};
+
+/// One test for each story and store.
+macro_rules! on_both_stores {
+    ($($story:ident)*) => {$(
+        mod $story {
+            use super::*;
+
+            #[tokio::test]
+            async fn embedded() {
+                let directory = TempDir::new().unwrap();
+                super::$story(World::new(directory.path(), &[]).await).await;
+            }
+
+            #[tokio::test]
+            async fn mongodb() {
+                let directory = TempDir::new().unwrap();
+                let url = Deployment::shared().await.url(&fresh_database());
+                super::$story(World::new(directory.path(), &["--store", &url]).await).await;
+            }
+        }
+    )*};
+}
+
+on_both_stores! {
+    whatever_is_asked_of_a_hidden_id_is_answered_as_of_a_missing_one
+    a_push_that_is_sent_again_shows_nothing_of_where_the_grant_was_withdrawn
+    sockets_are_silent_about_what_others_do
+}
+
+/// What has been asked so far, of the whole schema.
+struct Asked<'w> {
+    world: &'w World,
+    tried: BTreeSet<String>,
+}
+
+impl Asked<'_> {
+    /// Asks of hidden ids, of a missing one and of the caller's own, which shows that the answer could differ.
+    async fn compare(&mut self, probes: Vec<Probe>, hidden: &[String], missing: &str, own: &str) {
+        for probe in probes {
+            let expected = self.ask(&probe, missing).await;
+            for id in hidden {
+                assert_eq!(
+                    self.ask(&probe, id).await,
+                    expected,
+                    "{id}: {:?}",
+                    probe.tries
+                );
+            }
+            if !probe.is_final {
+                let own = self.ask(&probe, own).await;
+                assert_ne!(own, expected, "{:?} would not tell", probe.tries);
+            }
+            self.tried.extend(probe.tries);
+        }
+    }
+
+    async fn ask(&self, probe: &Probe, id: &str) -> Answer {
+        let answer = self.world.ask(probe, id).await;
+        assert!(!answer.body.contains(SECRET), "{id}: {}", answer.body);
+        answer.saying(id)
+    }
+}
+
+async fn whatever_is_asked_of_a_hidden_id_is_answered_as_of_a_missing_one(world: World) {
+    let mut asked = Asked {
+        world: &world,
+        tried: BTreeSet::new(),
+    };
+    of_checkpoints(&mut asked).await;
+    of_conflicts(&mut asked).await;
+    of_clients(&mut asked).await;
+    of_documents(&mut asked).await;
+    let mut tried = asked.tried;
+    tried.extend(NAMELESS.map(str::to_owned));
+    assert_eq!(
+        tried,
+        world.table.api.coordinates(),
+        "the table has a row for everything"
+    );
+}
+
+async fn of_documents(asked: &mut Asked<'_>) {
+    let table = &asked.world.table;
+    for (name, root) in TYPES {
+        let hidden: Vec<String> = HIDDEN.map(|standing| id_of(standing, name)).into();
+        let [missing, own] = [MISSING, OWN].map(|standing| id_of(standing, name));
+        let mut probes = vec![table.of_vain_creates(name, root)];
+        if name == "Folder" {
+            probes.extend(table.of_references());
+        }
+        probes.extend(table.of_documents(name, root));
+        asked.compare(probes, &hidden, &missing, &own).await;
+        taken(asked, table.of_creates(name, root), &hidden).await;
+    }
+}
+
+/// To create an id that others have is the one thing that betrays it, and it betrays no more.
+async fn taken(asked: &mut Asked<'_>, probe: Probe, hidden: &[String]) {
+    let expected = asked.ask(&probe, &hidden[0]).await;
+    let told: Value = serde_json::from_str(&expected.body).unwrap();
+    for result in told["data"]["pushChanges"]["results"].as_array().unwrap() {
+        assert_eq!(result["error"]["code"], "ID_TAKEN");
+        for name in ["document", "version", "conflict"] {
+            assert_eq!(result[name], Value::Null, "{name}");
+        }
+    }
+    for id in hidden {
+        assert_eq!(asked.ask(&probe, id).await, expected, "{id}");
+    }
+    asked.tried.extend(probe.tries);
+}
+
+async fn of_conflicts(asked: &mut Asked<'_>) {
+    let world = asked.world;
+    let of = |standing: &str, name: &str| {
+        let conflict = &world.conflicts[&id_of(standing, "Draft")];
+        conflict[name].as_str().unwrap().to_owned()
+    };
+    // Of no conflict, but of the same form.
+    let missing = |text: &str| format!("{}none", &text[..text.len() - 4]);
+    let hidden = ["alien", "leave", "moved", "grave"];
+    for cursor in hidden.map(|standing| of(standing, "cursor")) {
+        let position = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(&cursor).unwrap()).unwrap();
+        let elsewhere = BASE64_URL_SAFE_NO_PAD.encode(missing(&position));
+        let probes = vec![world.table.of_cursors()];
+        asked
+            .compare(probes, &[cursor], &elsewhere, &of(OWN, "cursor"))
+            .await;
+    }
+    let ids = hidden.map(|standing| of(standing, "id"));
+    let own = of(OWN, "id");
+    let probes = world.table.of_conflicts();
+    asked.compare(probes, &ids, &missing(&own), &own).await;
+}
+
+async fn of_clients(asked: &mut Asked<'_>) {
+    let world = asked.world;
+    for (client, id) in [(&world.alice, "alien"), (&world.bob, OWN)] {
+        let phone = json!({"id": id, "firstMutationId": 1});
+        let change = json!({"task": {"delete": {"id": "nothing", "baseVersion": 1}}});
+        let changes = json!([change, change]);
+        let input = json!({"changes": changes, "client": phone, "epoch": world.table.epoch});
+        world.push(client, &input).await;
+    }
+    let probes = world.table.of_clients();
+    let hidden = ["alien".to_owned()];
+    asked.compare(probes, &hidden, MISSING, OWN).await;
+}
+
+/// Alice has much, and Carol has nothing, with a name as long.
+async fn of_checkpoints(asked: &mut Asked<'_>) {
+    let world = asked.world;
+    let [alices, carols] = [
+        world.checkpoint_of("alice").await,
+        world.checkpoint_of("carol").await,
+    ];
+    let page = world.table.of_checkpoints();
+    let live = world.table.of_live_checkpoints();
+    let mut told = Vec::new();
+    for (checkpoint, user) in [(&alices, "alice"), (&carols, "carol")] {
+        let answer = asked.ask(&page, checkpoint).await.saying(user);
+        assert!(
+            answer
+                .body
+                .contains(r#""revokedScopes":["room:r","team:left","user:#id"]"#),
+            "{}",
+            answer.body
+        );
+        let mut socket = Socket::connect(&world.bob).await;
+        let payload = json!({"query": live.query, "variables": live.variables(checkpoint)});
+        socket
+            .send(json!({"type": "subscribe", "id": "1", "payload": payload}))
+            .await;
+        let first = socket.next().await.to_string().replace(user, "#id");
+        assert!(!first.contains(SECRET), "{first}");
+        told.push((answer, first));
+    }
+    assert_eq!(told[0], told[1]);
+    asked.tried.extend([page.tries, live.tries].concat());
+}
+
+async fn a_push_that_is_sent_again_shows_nothing_of_where_the_grant_was_withdrawn(world: World) {
+    for (name, _) in TYPES {
+        let [ended, spare] = ["ended", SPARE].map(|standing| id_of(standing, name));
+        let mut again = Vec::new();
+        for (id, text) in [(ended, text_of("ended")), (spare, text_of(SPARE))] {
+            let (input, first) = &world.pushed[&id];
+            assert!(first.contains(text), "{name}: he saw it: {first}");
+            let told = world.push(&world.bob, input).await;
+            assert!(!told.contains(text), "{name}: {told}");
+            assert!(told.contains(r#""duplicate":true"#), "{name}: {told}");
+            again.push(told.replace(&id, "#id"));
+        }
+        assert_eq!(again[0], again[1], "{name}: as of a deleted one");
+    }
+}
+
+async fn sockets_are_silent_about_what_others_do(world: World) {
+    let mut socket = Socket::connect(&world.bob).await;
+    let changes = world.table.api.field("Subscription", "changes", "");
+    let conflicts = world.table.api.field("Subscription", "conflicts", "");
+    socket.subscribe("changes", &changes).await;
+    assert_eq!(socket.next().await["id"], "changes");
+    socket.subscribe("conflicts", &conflicts).await;
+    assert_eq!(socket.next().await["id"], "conflicts");
+    for (name, root) in TYPES {
+        let alien = id_of("alien", name);
+        for audience in ["user:alice", "room:r", "team:left"] {
+            let base = world.version(root, &alien).await.as_i64().unwrap();
+            let set = json!({"audience": audience, "text": SECRET});
+            let moved = json!({root: {"update": {"id": alien, "baseVersion": base, "set": set}}});
+            world.done(&world.alice, vec![moved]).await;
+            let late = json!({"changes": [edit(root, &alien, 1, SECRET)]});
+            world.push(&world.alice, &late).await;
+        }
+    }
+    let own = json!({"draft": {"create": {"id": "last", "document": {"text": "mine"}}}});
+    world.done(&world.bob, vec![own]).await;
+    world
+        .done(&world.bob, vec![edit("draft", "last", 1, "mine")])
+        .await;
+    let late = json!({"changes": [edit("draft", "last", 1, "late")]});
+    world.push(&world.bob, &late).await;
+    loop {
+        let message = socket.next().await;
+        let text = message.to_string();
+        assert!(!text.contains(SECRET), "{text}");
+        let data = &message["payload"]["data"];
+        for change in data["changes"]["changes"].as_array().into_iter().flatten() {
+            assert_eq!(change["documentId"], "last", "{text}");
+        }
+        if message["id"] == "conflicts" {
+            assert!(text.contains(r#""documentId":"last""#), "{text}");
+            return;
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The table: everything that an operation may name, and the operations that name it. A new root field, argument or kind of
+//! change needs a row here.
+//!
+//! What the answers must be is the parent's matter.
+
+use serde_json::{Value, json};
+
+use super::schema::Api;
+
+/// Stands in an operation where an id is tried.
+const ID: &str = "#id";
+
+/// The types of the model, and the roots of their documents.
+pub(super) const TYPES: [(&str, &str); 5] = [
+    ("Task", "task"),
+    ("Folder", "folder"),
+    ("Draft", "draft"),
+    ("Vessel", "vessel"),
+    ("Seat", "seat"),
+];
+
+/// What names nothing that anybody has: bounds, and words of the schema.
+pub(super) const NAMELESS: [&str; 7] = [
+    "Query.changesSince(types)",
+    "Query.changesSince(limit)",
+    "Query.conflicts(first)",
+    "Subscription.changes(types)",
+    "Subscription.changes(limit)",
+    "Subscription.changes(from)",
+    "Subscription.conflicts(first)",
+];
+
+/// An operation that is tried with many ids.
+pub(super) struct Probe {
+    /// What of the schema it tries, such as `Query.task(id)`.
+    pub(super) tries: Vec<String>,
+    pub(super) query: String,
+    variables: Value,
+    /// It would end the caller's own, which other rows still need.
+    pub(super) is_final: bool,
+}
+
+impl Probe {
+    /// The operation's variables for this id.
+    pub(super) fn variables(&self, id: &str) -> Value {
+        let variables = self.variables.to_string().replace(ID, id);
+        serde_json::from_str(&variables).unwrap()
+    }
+}
+
+fn probe(tries: &[&str], query: String, variables: Value) -> Probe {
+    let tries = tries.iter().map(|one| (*one).to_owned()).collect();
+    Probe {
+        tries,
+        query,
+        variables,
+        is_final: false,
+    }
+}
+
+/// Makes the rows.
+pub(super) struct Table {
+    pub(super) api: Api,
+    pub(super) epoch: String,
+}
+
+impl Table {
+    /// Reads, and writes that need a document. Those that end the caller's own come last.
+    pub(super) fn of_documents(&self, name: &str, root: &str) -> Vec<Probe> {
+        let change = |kind: &str, action: Value| json!({root: {kind: action}});
+        let updates = [-1, 0, 1, 2, 9].into_iter().flat_map(|base| {
+            edits().map(|mut edit| {
+                edit["id"] = json!(ID);
+                edit["baseVersion"] = json!(base);
+                change("update", edit)
+            })
+        });
+        let deletes =
+            [9, -1, 0, 1, 2].map(|base| change("delete", json!({"id": ID, "baseVersion": base})));
+        let updates = self.pushes(&format!("{name}Change.update"), root, updates.collect());
+        let deletes = self.pushes(&format!("{name}Change.delete"), root, deletes.into());
+        let get = self.get(root, ID);
+        [get].into_iter().chain(updates).chain(deletes).collect()
+    }
+
+    /// Changes by themselves, in one piece with others, by a policy of the client's, and under mutation ids.
+    fn pushes(&self, tries: &str, root: &str, changes: Vec<Value>) -> Vec<Probe> {
+        let other = json!({"task": {"delete": {"id": "nothing", "baseVersion": 1}}});
+        let client = json!({"id": format!("{tries} {ID}"), "firstMutationId": 1});
+        let choice = format!("SyncChangeInput.{root}");
+        let with_other = [vec![other], changes.clone()].concat();
+        let mut inputs = vec![
+            json!({"changes": with_other, "atomic": true}),
+            json!({"changes": changes, "client": client, "epoch": self.epoch}),
+            json!({"changes": changes}),
+        ];
+        // The one type whose policy clients may choose.
+        if root == "task" {
+            inputs.push(json!({"changes": changes, "policy": "CLIENT_WINS"}));
+        }
+        let tries = ["Mutation.pushChanges(input)", tries, &choice];
+        let inputs = inputs.into_iter();
+        inputs.map(|input| self.push(&tries, input)).collect()
+    }
+
+    /// Creates of which nothing becomes, whatever has the id.
+    pub(super) fn of_vain_creates(&self, name: &str, root: &str) -> Probe {
+        let documents = [
+            json!({"text": "x".repeat(41)}),
+            json!({"text": "mine", "audience": "user:eve"}),
+            json!({"text": "mine", "audience": ""}),
+        ];
+        let create = |document| json!({root: {"create": {"id": ID, "document": document}}});
+        let tries = format!("{name}Change.create");
+        self.push(&[&tries], json!({"changes": documents.map(create)}))
+    }
+
+    /// Creates of an id that others have: the one thing that betrays it.
+    pub(super) fn of_creates(&self, name: &str, root: &str) -> Probe {
+        let create = |base| json!({root: {"create": {"id": ID, "document": {"text": "mine"}, "baseVersion": base}}});
+        let bases = [json!(null), json!(-1), json!(0), json!(1), json!(2)];
+        let tries = format!("{name}Change.create");
+        self.push(&[&tries], json!({"changes": bases.map(create)}))
+    }
+
+    /// Documents of the caller's own that refer to a folder, by themselves or through one that does.
+    pub(super) fn of_references(&self) -> Vec<Probe> {
+        let [to, inner, through] = ["to", "in", "through"].map(|how| format!("{how}-{ID}"));
+        let folder = json!({"text": "mine", "parentId": ID});
+        let folder = json!({"folder": {"create": {"id": inner, "document": folder}}});
+        let task = |id: &str, folder: &str| {
+            let document = json!({"text": "mine", "folderId": folder});
+            json!({"task": {"create": {"id": id, "document": document}}})
+        };
+        let refer = |base: i64, folder: Value| {
+            let set = json!({"folderId": folder});
+            json!({"task": {"update": {"id": to, "baseVersion": base, "set": set}}})
+        };
+        let changes = json!([folder, task(&to, ID), task(&through, &inner)]);
+        let again = json!([refer(1, Value::Null), refer(2, json!(ID))]);
+        vec![
+            self.push(&["SyncChangeInput.task"], json!({"changes": changes})),
+            self.get("task", &to),
+            self.get("task", &through),
+            self.get("folder", &inner),
+            self.push(&["SyncChangeInput.task"], json!({"changes": again})),
+        ]
+    }
+
+    /// Resolutions of a conflict of a document at version 2.
+    pub(super) fn of_conflicts(&self) -> Vec<Probe> {
+        let edits = TYPES.map(|(_, root)| json!({root: {"text": "mine"}}));
+        let wholes = [
+            json!({"take": "THEIRS"}),
+            json!({"take": "MINE"}),
+            json!({"delete": true}),
+        ];
+        let resolutions = edits.into_iter().chain(wholes);
+        let based = resolutions.flat_map(|one| [9, 0, 1, 2].map(|base| (one.clone(), base)));
+        based
+            .map(|(resolution, base)| Probe {
+                is_final: base == 2,
+                ..self.resolve(&resolution, base)
+            })
+            .collect()
+    }
+
+    fn resolve(&self, resolution: &Value, base: i64) -> Probe {
+        let resolve = self
+            .api
+            .field("Mutation", "resolveConflict", "(input: $input)");
+        let query = format!("mutation($input: ResolveConflictInput!) {{ {resolve} }}");
+        let input = json!({"conflictId": ID, "baseVersion": base, "resolution": resolution});
+        let choice = resolution.as_object().unwrap().keys().next().unwrap();
+        let tries = [
+            "Mutation.resolveConflict(input)",
+            &format!("SyncResolution.{choice}"),
+        ];
+        probe(&tries, query, json!({"input": input}))
+    }
+
+    /// What is known of a client, and pushes of one that has the same id.
+    pub(super) fn of_clients(&self) -> Vec<Probe> {
+        let viewer = self.api.field("Query", "viewer", "(clientId: $id)");
+        let viewer = format!("query($id: ID) {{ {viewer} }}");
+        let change = json!({"task": {"delete": {"id": "nothing", "baseVersion": 1}}});
+        let numbered = |first: i64| {
+            let client = json!({"id": ID, "firstMutationId": first});
+            let input = json!({"changes": [change], "client": client, "epoch": self.epoch});
+            self.push(&["Mutation.pushChanges(input)"], input)
+        };
+        let viewer = probe(&["Query.viewer(clientId)"], viewer, json!({"id": ID}));
+        vec![viewer, numbered(2), numbered(7), numbered(1)]
+    }
+
+    /// A page of the inbox behind a cursor.
+    pub(super) fn of_cursors(&self) -> Probe {
+        let conflicts = self.api.field("Query", "conflicts", "(after: $after)");
+        let query = format!("query($after: String) {{ {conflicts} }}");
+        probe(&["Query.conflicts(after)"], query, json!({"after": ID}))
+    }
+
+    /// A page behind a checkpoint.
+    pub(super) fn of_checkpoints(&self) -> Probe {
+        let tries = "Query.changesSince(checkpoint)";
+        let page = self.api.field("Query", "changesSince", "(checkpoint: $at)");
+        let query = format!("query($at: Checkpoint) {{ {page} }}");
+        probe(&[tries], query, json!({"at": ID}))
+    }
+
+    /// The same, followed.
+    pub(super) fn of_live_checkpoints(&self) -> Probe {
+        let tries = "Subscription.changes(checkpoint)";
+        let page = self
+            .api
+            .field("Subscription", "changes", "(checkpoint: $at)");
+        let query = format!("subscription($at: Checkpoint) {{ {page} }}");
+        probe(&[tries], query, json!({"at": ID}))
+    }
+
+    fn get(&self, root: &str, id: &str) -> Probe {
+        let get = self.api.field("Query", root, "(id: $id)");
+        let query = format!("query($id: ID!) {{ {get} }}");
+        probe(&[&format!("Query.{root}(id)")], query, json!({"id": id}))
+    }
+
+    fn push(&self, tries: &[&str], input: Value) -> Probe {
+        let push = self.api.field("Mutation", "pushChanges", "(input: $input)");
+        let query = format!("mutation($input: PushChangesInput!) {{ {push} }}");
+        probe(tries, query, json!({"input": input}))
+    }
+}
+
+/// Edits that would be taken, and such as nobody's document takes.
+fn edits() -> [Value; 6] {
+    [
+        json!({"set": {"text": "mine"}}),
+        json!({"set": {"text": "mine"}, "base": {"text": "seen"}, "changedAt": "2001-01-01T00:00:00Z"}),
+        json!({"set": {"audience": "user:bob"}}),
+        json!({"set": {"audience": "user:eve"}}),
+        json!({"set": {"text": "x".repeat(41)}}),
+        json!({"set": {}}),
+    ]
+}

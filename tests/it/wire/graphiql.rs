@@ -1,0 +1,27 @@
+//! GraphiQL in a real browser: two users work with the page, over HTTP and sockets, and nothing leaves its origin.
+//!
+//! What is done there is in `tests/browser/graphiql.mjs`; how the files are served, in the unit tests of `http::graphiql`.
+
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::{ROOT, node_in};
+use crate::harness::Server;
+
+#[test]
+fn graphiql_works_for_both_users_and_nothing_leaves_its_origin() {
+    let found = Command::new(format!("{ROOT}/scripts/chromium"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&found.stderr);
+    assert!(found.status.success(), "{told}");
+    let chromium = String::from_utf8(found.stdout).unwrap();
+    let directory = TempDir::new().unwrap();
+    let server = Server::dev(&directory);
+    let screenshot = directory.path().join("graphiql.png");
+    let arguments = [&server.url, screenshot.to_str().unwrap()];
+    let environment = [("CHROMIUM", chromium.trim())];
+    let told = node_in("tests/browser", "graphiql.mjs", &arguments, &environment);
+    assert!(told.starts_with("ok:"), "{told}");
+}
