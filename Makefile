@@ -1,7 +1,7 @@
 # Everything a developer does. `make test` needs nothing but cargo, python3 and on Linux root; what else a test needs, it brings:
 # MongoDB by scripts/mongod, Node and npm packages by scripts/npm-packages.
 
-.PHONY: run test check faults bench fuzz soak mutants graphiql
+.PHONY: run test check faults bench bench-peers fuzz soak mutants graphiql
 
 run:
 	cargo run --release -- dev
@@ -27,6 +27,10 @@ faults:
 # groups, and changes no document; BENCH=--strict fails where a row misses its bar, BENCH=--help tells the rest.
 bench:
 	cargo bench --locked --bench bench -- $(ROWS) $(BENCH)
+
+# The gateway beside an Apollo Server and RxDB's server, under the same load; needs Node with npm.
+bench-peers:
+	cargo bench --locked --bench bench -- peers $(BENCH)
 
 # Histories with fresh seeds for SOAK_MINUTES, 60 if not said, and then each fuzz target.
 soak:

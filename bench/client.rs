@@ -14,6 +14,7 @@ use hyper::{
     body::Bytes,
     client::conn::http1::{self, SendRequest},
     header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+    http::request,
 };
 use hyper_util::rt::TokioIo;
 use memchr::memmem;
@@ -57,7 +58,15 @@ impl User {
 impl Connection {
     /// Sends a body to a path; the answer's, which has to be of status 200.
     pub(crate) async fn post(&mut self, path: &str, body: String) -> Bytes {
-        let request = Request::post(path)
+        self.send(Request::post(path), body).await
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> Bytes {
+        self.send(Request::get(path), String::new()).await
+    }
+
+    async fn send(&mut self, request: request::Builder, body: String) -> Bytes {
+        let request = request
             .header(HOST, self.user.address.to_string())
             .header(AUTHORIZATION, format!("Bearer {}", self.user.token))
             .header(CONTENT_TYPE, "application/json")
@@ -154,7 +163,7 @@ fn after<'a>(answer: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     memmem::find(answer, name).map(|at| &answer[at + name.len()..])
 }
 
-fn count(answer: &[u8], what: &[u8]) -> usize {
+pub(crate) fn count(answer: &[u8], what: &[u8]) -> usize {
     memmem::find_iter(answer, what).count()
 }
 

@@ -16,6 +16,7 @@ mod floor;
 mod gateway;
 mod load;
 mod mongod;
+mod peer;
 mod report;
 mod rows;
 mod swarm;
@@ -26,14 +27,14 @@ use clap::{Parser, builder::PossibleValuesParser};
 
 use self::{
     report::Report,
-    rows::{Bench, Extent, GROUPS},
+    rows::{Bench, Extent, GROUPS, PEERS},
 };
 
 /// Measures the gateway against the plain work of MongoDB's driver
 #[derive(Parser)]
 struct Options {
     /// What to measure; if not said, everything, and the documents that tell of it are written anew
-    #[arg(value_parser = PossibleValuesParser::new(GROUPS.map(|(group, _)| group)))]
+    #[arg(value_parser = PossibleValuesParser::new(all().map(|(group, _)| group)))]
     groups: Vec<String>,
     /// How often floor and gateway take turns at each row
     #[arg(long, default_value_t = 3)]
@@ -60,7 +61,8 @@ struct Options {
 
 impl Options {
     fn wants(&self, group: &str) -> bool {
-        self.groups.is_empty() || self.groups.iter().any(|chosen| chosen == group)
+        let chosen = self.groups.iter().any(|chosen| chosen == group);
+        chosen || self.groups.is_empty() && group != PEERS.0
     }
 
     fn extent(&self) -> Extent {
@@ -74,6 +76,10 @@ impl Options {
     }
 }
 
+fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    GROUPS.into_iter().chain([PEERS])
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
@@ -81,15 +87,20 @@ async fn main() -> ExitCode {
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let mut bench = Bench::start(options.extent()).await;
     let mut report = Report::begin(bench.mongod.version().await, options.rounds);
-    for (group, about) in GROUPS {
+    for (group, about) in all() {
         if options.wants(group) {
             report.heading(about);
             report.add(bench.measure(group).await);
         }
     }
-    report.write("results.json");
     if options.groups.is_empty() {
+        report.write("results.json");
         report.publish();
+    } else if options.groups == [PEERS.0] {
+        report.write("peers.json");
+        report.publish_peers();
+    } else {
+        report.write("part.json");
     }
     if options.strict && report.missed() > 0 {
         return ExitCode::FAILURE;

@@ -53,6 +53,11 @@ impl Report {
         self.rows.extend(rows);
     }
 
+    fn about(&self) -> String {
+        let (machine, rounds) = (self.machine.told(), self.rounds);
+        format!("{machine}; medians of {rounds} rounds (least–most).")
+    }
+
     /// How many rows miss their bar.
     pub(crate) fn missed(&self) -> usize {
         let rows = self.rows.iter();
@@ -72,17 +77,20 @@ impl Report {
         );
     }
 
+    /// The same of what people use today.
+    pub(crate) fn publish_peers(&self) {
+        let title = "Throughput as a multiple of what people use today";
+        let path = docs().join("performance/peers.svg");
+        plots::chart(&path, title, &self.rows);
+        let table = format!("{}\n\n{}", self.about(), words::table(&self.rows, |_| true));
+        documents::replace(&docs().join("performance.md"), "peers", &table);
+    }
+
     /// Puts tables and plots where people read of them.
     pub(crate) fn publish(&self) {
-        plots::draw(self, &docs().join("performance"));
-        let about = format!(
-            "{}; medians of {} rounds, in brackets the least and the most.",
-            self.machine.told(),
-            self.rounds
-        );
-        let table = words::table(&self.rows, |_| true);
-        let performance = docs().join("performance.md");
-        documents::replace(&performance, "bench", &format!("{about}\n\n{table}"));
+        plots::draw(&self.rows, &docs().join("performance"));
+        let table = format!("{}\n\n{}", self.about(), words::table(&self.rows, |_| true));
+        documents::replace(&docs().join("performance.md"), "bench", &table);
         let headlines = words::table(&self.rows, |row| row.headline);
         documents::replace(&docs().join("../README.md"), "bench", &headlines);
     }

@@ -6,6 +6,7 @@ mod gateways;
 mod growth;
 mod live;
 mod memory;
+mod peers;
 mod pull;
 mod push;
 
@@ -35,6 +36,9 @@ pub(crate) const GROUPS: [(&str, &str); 8] = [
     ("embedded", "the embedded store"),
     ("growth", "a store that has grown"),
 ];
+
+/// A group that is measured only where it is named: it needs npm, and says nothing of the floor.
+pub(crate) const PEERS: (&str, &str) = ("peers", "what people use today, in place of the floor");
 
 /// Transactions that the floor has under way where there are many scopes: as many as a gateway.
 const LANES: usize = 3;
@@ -97,6 +101,7 @@ impl Bench {
             "live" => live::rows(self).await,
             "fanout" => fanout::rows(self).await,
             "memory" => memory::rows(self).await,
+            "peers" => peers::rows(self).await,
             "embedded" => embedded::rows(self).await,
             "growth" => growth::rows(self).await,
             other => panic!("there is no group {other}"),
@@ -129,7 +134,7 @@ fn new_documents(first: usize, count: usize) -> Vec<Edit> {
 }
 
 /// Where a push goes.
-trait Target: Send + 'static {
+pub(crate) trait Target: Send + 'static {
     fn push(&mut self, edits: Vec<Edit>) -> impl Future<Output = ()> + Send;
 }
 

@@ -4,7 +4,6 @@ use std::{fs, path::Path};
 
 use plotters::prelude::*;
 
-use super::Report;
 use crate::figure::{Bar, Row};
 
 /// What is drawn for one row.
@@ -25,38 +24,43 @@ const NAMES: u32 = 360;
 const AROUND: u32 = 90;
 const GAP: u32 = 5;
 
-pub(super) fn draw(report: &Report, directory: &Path) {
-    fs::create_dir_all(directory).unwrap();
-    let shares = lines(&report.rows, |bar| matches!(bar, Bar::AtLeast(_)));
+/// What is to be as much as the floor in one plot, what is to be as little in another.
+pub(super) fn draw(rows: &[Row], directory: &Path) {
+    let (shares, times): (Vec<Row>, Vec<Row>) = rows
+        .iter()
+        .cloned()
+        .partition(|row| matches!(row.bar, Some(Bar::AtLeast(_))));
     let title = "Throughput as a share of the floor's, with the bar to reach";
     chart(&directory.join("throughput.svg"), title, &shares);
-    let times = lines(&report.rows, |bar| matches!(bar, Bar::AtMost(_)));
     let title =
         "Latency and cost as multiples of what they are compared with, with the bar to stay below";
     chart(&directory.join("latency.svg"), title, &times);
 }
 
-/// The rows with a ratio and such a bar.
-fn lines(rows: &[Row], chosen: impl Fn(Bar) -> bool) -> Vec<Line> {
-    let lines = rows.iter().filter_map(|row| {
+/// A line for each row that has a ratio and a bar, the first one on top.
+pub(super) fn chart(path: &Path, title: &str, rows: &[Row]) {
+    let lines: Vec<Line> = rows.iter().filter_map(Line::of).collect();
+    if !lines.is_empty() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        plot(path, title, &lines);
+    }
+}
+
+impl Line {
+    fn of(row: &Row) -> Option<Self> {
         let (bar, ratio) = (row.bar?, row.ratio.as_ref()?);
         let (Bar::AtLeast(limit) | Bar::AtMost(limit)) = bar;
-        chosen(bar).then(|| Line {
+        Some(Self {
             name: format!("{}: {}", row.group, row.name),
             ratio: ratio.median,
             bar: limit,
             holds: row.holds() == Some(true),
         })
-    });
-    lines.collect()
+    }
 }
 
-/// A bar for each line, the first one on top.
-fn chart(path: &Path, title: &str, lines: &[Line]) {
+fn plot(path: &Path, title: &str, lines: &[Line]) {
     let count = lines.len();
-    if count == 0 {
-        return;
-    }
     let height = LINE * u32::try_from(count).unwrap() + AROUND;
     let area = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
     area.fill(&WHITE).unwrap();
