@@ -72,7 +72,10 @@ impl Connection {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
             .unwrap();
-        self.sender.ready().await.unwrap();
+        if self.sender.ready().await.is_err() {
+            // The server ends a connection on which nothing was asked for a while.
+            *self = self.user.clone().connect().await;
+        }
         let answer = self.sender.send_request(request).await.unwrap();
         let status = answer.status();
         let body = answer.into_body().collect().await.unwrap().to_bytes();
