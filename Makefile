@@ -1,7 +1,7 @@
 # Everything a developer does. `make test` needs nothing but cargo, python3 and on Linux root; what else a test needs, it brings:
 # MongoDB by scripts/mongod, Node and npm packages by scripts/npm-packages, a browser by scripts/chromium.
 
-.PHONY: run test check faults bench bench-mongodb fuzz soak mutants graphiql
+.PHONY: run test check faults bench bench-peers fuzz soak mutants graphiql
 
 run:
 	cargo run --release -- dev
@@ -23,12 +23,14 @@ faults:
 	@scripts/mongod >/dev/null
 	FAULT_ROUNDS=$${FAULT_ROUNDS:-10} cargo test --locked --test it -- faults:: --nocapture
 
-# Both stores against their floors; MongoDB alone takes eight minutes.
+# The gateway against its floors, and its tables and plots in the documents anew. ROWS="push pull" measures only those
+# groups, and changes no document; BENCH=--strict fails where a row misses its bar, BENCH=--help tells the rest.
 bench:
-	cargo bench --locked
+	cargo bench --locked --bench bench -- $(ROWS) $(BENCH)
 
-bench-mongodb:
-	cargo bench --locked --bench mongodb
+# The gateway beside an Apollo Server and RxDB's server, under the same load; needs Node with npm.
+bench-peers:
+	cargo bench --locked --bench bench -- peers $(BENCH)
 
 # Histories with fresh seeds for SOAK_MINUTES, 60 if not said, and then each fuzz target.
 soak:

@@ -1,11 +1,20 @@
-//! The documents of the benchmarks: tasks of eight fields, about 280 bytes each, as a push carries them.
+//! The documents of the benchmarks: tasks of eight fields, about 280 bytes each, and the changes of a push as text.
 //!
 //! What else is made of them, and how fast, is each benchmark's.
 
-use serde_json::{Value as Json, json};
+use std::fmt::Write;
+
+pub(crate) fn id(number: usize) -> String {
+    format!("task-{number}")
+}
 
 pub(crate) fn title(number: usize) -> String {
     format!("Task number {number} of the benchmark")
+}
+
+/// The title that an update leaves, which says what version it makes.
+pub(crate) fn retitled(number: usize, version: i32) -> String {
+    format!("Task number {number}, in version {version}")
 }
 
 pub(crate) fn notes(number: usize) -> String {
@@ -14,10 +23,51 @@ pub(crate) fn notes(number: usize) -> String {
     )
 }
 
-/// The change that creates one.
-pub(crate) fn create(id: &str, number: usize, audience: &str) -> Json {
-    json!({"task": {"create": {"id": id, "document": {
-        "audience": audience, "title": title(number), "notes": notes(number), "labels": ["home", "shop"],
-        "minutesSpent": 5, "due": "1970-01-01T00:00:00.000Z"
-    }}}})
+/// A document in a version: the first one creates it, each later one sets its title and whether it is done.
+#[derive(Clone, Copy)]
+pub(crate) struct Edit {
+    pub(crate) number: usize,
+    pub(crate) version: i32,
+}
+
+impl Edit {
+    pub(crate) fn creates(&self) -> bool {
+        self.version == 1
+    }
+
+    pub(crate) fn done(&self) -> bool {
+        self.version % 2 == 0
+    }
+
+    /// The change that a push carries, as the client's library would have written it.
+    pub(crate) fn write_change(&self, audience: &str, json: &mut String) {
+        let Self { number, version } = *self;
+        let written = if self.creates() {
+            write!(
+                json,
+                r#"{{"task":{{"create":{{"id":"{}","document":{}}}}}}}"#,
+                id(number),
+                document(number, audience)
+            )
+        } else {
+            write!(
+                json,
+                r#"{{"task":{{"update":{{"id":"{}","baseVersion":{},"set":{{"title":"{}","done":{}}}}}}}}}"#,
+                id(number),
+                version - 1,
+                retitled(number, version),
+                self.done()
+            )
+        };
+        written.unwrap();
+    }
+}
+
+/// What a create says of a document; the other two fields have defaults.
+pub(crate) fn document(number: usize, audience: &str) -> String {
+    format!(
+        r#"{{"audience":"{audience}","title":"{}","notes":"{}","labels":["home","shop"],"minutesSpent":5,"due":"1970-01-01T00:00:00.000Z"}}"#,
+        title(number),
+        notes(number)
+    )
 }

@@ -1,62 +1,93 @@
-//! The real gateway as a process of its own, and users who talk to it through HTTP.
+//! The real gateway as a process of its own: how it is started, whom it trusts, and what it costs the machine.
 //!
-//! What is measured is not known here.
+//! What is measured is not known here; who talks to it is in `client`.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
-use serde::de::DeserializeOwned;
-use serde_json::{Value as Json, json};
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::json;
 
-/// The page that every benchmark asks for: all eight fields.
-pub(crate) const PULL: &str = "query($c: Checkpoint) { changesSince(checkpoint: $c, limit: 1000) { checkpoint hasMore changes { documentId version document { ... on Task { audience title notes done priority labels minutesSpent due } } } } }";
+use crate::client::User;
 
-/// The push, and what became of it.
-pub(crate) const PUSH: &str = "mutation($input: PushChangesInput!) { pushChanges(input: $input) { results { status version } } }";
+/// In the year 2100: no token of a benchmark expires.
+const EXPIRES_S: i64 = 4_102_444_800;
 
-/// `tidegate dev` in a directory of its own.
+/// `tidegate dev` in a directory.
 pub(crate) struct Gateway {
-    pub(crate) process: Child,
-    url: String,
+    process: Child,
+    pub(crate) address: SocketAddr,
     directory: PathBuf,
 }
 
 impl Gateway {
-    pub(crate) fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let mut process = tidegate(directory)
+    /// Starts one that keeps its documents in MongoDB, or in the directory. Several in one directory trust the same users.
+    pub(crate) fn start(directory: &Path, store: Option<&str>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command
+            .current_dir(directory)
+            .env("TIDEGATE_LOG", "warn")
             .args(["dev", "--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::piped());
+        if let Some(url) = store {
+            command.args(["--store", url]);
+        }
+        let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let first = lines.next().unwrap().unwrap();
         std::thread::spawn(move || lines.for_each(drop));
-        let url = first
-            .split_whitespace()
-            .find(|word| word.starts_with("http://"))
-            .unwrap();
+        let mut words = first.split_whitespace();
+        let address = words.find_map(|word| word.strip_prefix("http://")).unwrap();
         Self {
             process,
-            url: format!("{url}/graphql"),
+            address: address.parse().unwrap(),
             directory: directory.to_owned(),
         }
     }
 
-    /// A user of the team `bench`.
-    pub(crate) fn user(&self, name: &str) -> User {
-        let output = tidegate(&self.directory)
-            .args(["token", "--sub", name, "--claims", r#"{"teams":["bench"]}"#])
-            .output()
-            .unwrap();
+    /// A user of these teams.
+    pub(crate) fn user(&self, name: &str, teams: &[String]) -> User {
+        let key = fs::read_to_string(self.directory.join(".tidegate/dev.key")).unwrap();
+        let claims = json!({"sub": name, "exp": EXPIRES_S, "teams": teams});
+        let key = EncodingKey::from_secret(key.trim().as_bytes());
         User {
-            url: self.url.clone(),
-            token: String::from_utf8(output.stdout).unwrap().trim().to_owned(),
-            http: reqwest::Client::new(),
+            address: self.address,
+            token: jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap(),
         }
+    }
+
+    /// What it holds in memory now, in KiB.
+    pub(crate) fn memory_kib(&self) -> f64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most it ever held, in KiB.
+    pub(crate) fn memory_peak_kib(&self) -> f64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, name: &str) -> f64 {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = fs::read_to_string(path).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// The processor time it has used, its ended threads included, in milliseconds.
+    pub(crate) fn processor_ms(&self) -> f64 {
+        /// Linux counts it in hundredths of a second, whatever its own clock does.
+        const MS_A_TICK: f64 = 10.0;
+        let path = format!("/proc/{}/stat", self.process.id());
+        let stat = fs::read_to_string(path).unwrap();
+        let (_, after_name) = stat.rsplit_once(')').unwrap();
+        let fields = after_name.split_whitespace().skip(11).take(2);
+        let ticks: f64 = fields.map(|ticks| ticks.parse::<f64>().unwrap()).sum();
+        ticks * MS_A_TICK
     }
 }
 
@@ -64,79 +95,5 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         drop(self.process.kill());
         drop(self.process.wait());
-    }
-}
-
-fn tidegate(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    command.current_dir(directory).env("TIDEGATE_LOG", "warn");
-    command
-}
-
-#[derive(Clone)]
-pub(crate) struct User {
-    url: String,
-    token: String,
-    http: reqwest::Client,
-}
-
-impl User {
-    /// Sends an operation, and reads of the answer what `T` wants.
-    pub(crate) async fn post<T: DeserializeOwned>(&self, query: &str, variables: Json) -> T {
-        let body = json!({"query": query, "variables": variables}).to_string();
-        let request = self.http.post(&self.url).bearer_auth(&self.token);
-        let request = request
-            .header("content-type", "application/json")
-            .body(body);
-        let answer = request.send().await.unwrap().bytes().await.unwrap();
-        serde_json::from_slice(&answer).unwrap_or_else(|error| {
-            panic!("{error}: {}", String::from_utf8_lossy(&answer));
-        })
-    }
-
-    /// Pushes changes that must be applied.
-    pub(crate) async fn push(&self, input: Json) {
-        let answer: Json = self.post(PUSH, json!({"input": input})).await;
-        let results = answer["data"]["pushChanges"]["results"].as_array();
-        let results = results.unwrap_or_else(|| panic!("{answer}"));
-        assert!(results.iter().all(|result| result["status"] == "APPLIED"));
-    }
-
-    /// Pulls everything from the beginning, page after page; how many documents it was.
-    pub(crate) async fn pull_all(&self) -> usize {
-        let (mut checkpoint, mut count) = (Json::Null, 0);
-        loop {
-            let answer: answer::Pulled = self.post(PULL, json!({"c": checkpoint})).await;
-            let page = answer.data.changes_since;
-            count += page.changes.len();
-            if !page.has_more {
-                return count;
-            }
-            checkpoint = page.checkpoint.into();
-        }
-    }
-}
-
-/// What a client has to read of a page; the documents it would hand on as they are.
-mod answer {
-    use serde::{Deserialize, de::IgnoredAny};
-
-    #[derive(Deserialize)]
-    pub(super) struct Pulled {
-        pub(super) data: Data,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    pub(super) struct Data {
-        pub(super) changes_since: Page,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    pub(super) struct Page {
-        pub(super) checkpoint: String,
-        pub(super) has_more: bool,
-        pub(super) changes: Vec<IgnoredAny>,
     }
 }

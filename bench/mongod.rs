@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mongodb::{Client, bson::doc};
+use mongodb::{Client, Database, bson::doc};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Mongod {
     process: Child,
     port: u16,
+    admin: Database,
     _directory: TempDir,
 }
 
@@ -37,9 +38,12 @@ impl Mongod {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
+        let url = format!("mongodb://127.0.0.1:{port}/?directConnection=true");
+        let client = Client::with_uri_str(url).await.unwrap();
         let mongod = Self {
             process,
             port,
+            admin: client.database("admin"),
             _directory: directory,
         };
         mongod.initiate().await;
@@ -47,8 +51,7 @@ impl Mongod {
     }
 
     async fn initiate(&self) {
-        let url = format!("mongodb://127.0.0.1:{}/?directConnection=true", self.port);
-        let admin = Client::with_uri_str(url).await.unwrap().database("admin");
+        let admin = &self.admin;
         let host = format!("127.0.0.1:{}", self.port);
         let set = doc! {"_id": "rs0", "members": [{"_id": 0, "host": host}]};
         admin
@@ -73,10 +76,21 @@ impl Mongod {
 
     /// The version of the server.
     pub(crate) async fn version(&self) -> String {
-        let client = Client::with_uri_str(self.url("admin")).await.unwrap();
-        let admin = client.database("admin");
-        let info = admin.run_command(doc! {"buildInfo": 1}).await.unwrap();
+        let info = self.admin.run_command(doc! {"buildInfo": 1}).await.unwrap();
         info.get_str("version").unwrap().to_owned()
+    }
+
+    /// Writes to its files what it has in memory, so that it does not do so while something else is measured.
+    pub(crate) async fn flush(&self) {
+        self.admin.run_command(doc! {"fsync": 1}).await.unwrap();
+    }
+
+    /// How many transactions it has aborted, whoever asked for them: each attempt after the first had one before.
+    pub(crate) async fn transactions_aborted(&self) -> i64 {
+        let status = self.admin.run_command(doc! {"serverStatus": 1});
+        let status = status.await.unwrap();
+        let transactions = status.get_document("transactions").unwrap();
+        transactions.get_i64("totalAborted").unwrap()
     }
 }
 

@@ -107,6 +107,7 @@ pub(super) async fn serve(
     begin: impl Future<Output = Result<Begun, Complaint>>,
 ) -> Done {
     let mut stop = pin!(stop_asked()?);
+    raise_file_limit();
     let shutdown = Shutdown::default();
     let (router, served) = watch::channel(http::waiting());
     let server = tokio::spawn(http::serve(listener, served, shutdown.clone()));
@@ -126,6 +127,14 @@ pub(super) async fn serve(
     shutdown.begin();
     server.await?;
     done.inspect(|()| tracing::info!("stopped"))
+}
+
+/// Each connection is an open file, of which most systems let a process have 1,024 unless it asks for all that it may have.
+fn raise_file_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => tracing::debug!(files, "as many files and connections may be open"),
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it was"),
+    }
 }
 
 /// Ends when the process is asked to stop: Ctrl-C, or SIGTERM. It listens from the call on, so that whoever has read

@@ -164,6 +164,7 @@ fn context() -> TempDir {
 
 fn copy(from: &Path, to: &Path) {
     if !from.is_dir() {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::copy(from, to).unwrap();
         return;
     }

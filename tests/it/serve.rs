@@ -12,11 +12,17 @@ mod tls;
 mod tokens;
 
 use std::fs;
+#[cfg(target_os = "linux")]
+use std::process::Command;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+#[cfg(target_os = "linux")]
+use tokio::{net::TcpStream, time::timeout};
 
+#[cfg(target_os = "linux")]
+use crate::harness::PATIENCE;
 use crate::harness::{
     CONFIG, Client, SECRET, Server, command, complaint, complaint_of, configured, configured_on,
     with_secret,
@@ -69,6 +75,39 @@ async fn it_runs_from_the_environment_alone() {
     let server = Server::start(directory.path(), command);
     assert!(directory.path().join("elsewhere/tidegate.redb").exists());
     server.stop();
+}
+
+/// The command, by a process that may have few open files unless it asks for more.
+#[cfg(target_os = "linux")]
+fn with_few_files(command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", r#"ulimit -Sn 64 && exec "$0" "$@""#]);
+    limited.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    limited.current_dir(command.get_current_dir().unwrap());
+    limited
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn it_holds_as_many_connections_as_the_system_lets_it_whatever_it_was_started_with() {
+    let directory = configured(CONFIG);
+    let command = with_few_files(&with_secret(directory.path(), &["serve"]));
+    let server = Server::start(directory.path(), command);
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        held.push(TcpStream::connect(address).await.unwrap());
+    }
+    let answer = reqwest::get(format!("{}/healthz", server.url));
+    let answer = timeout(PATIENCE, answer).await;
+    let answer = answer.expect("it accepts no more connections").unwrap();
+    assert_eq!(answer.status(), 200);
 }
 
 /// What `serve` complains of with this configuration; it never tells the secret.

@@ -1,0 +1,40 @@
+//! The floor: the plain work of a push, a pull and a live change, by the official driver and with nothing around it.
+//!
+//! Nothing is read, checked or decided first, and nobody's mutation ids are kept: what the gateway adds is the rest.
+
+mod pull;
+mod push;
+mod records;
+mod tail;
+
+use mongodb::{
+    Client, Database, IndexModel,
+    bson::{Document, doc},
+};
+
+pub(crate) use self::{
+    pull::Reader,
+    push::{Lane, Push},
+    tail::Tail,
+};
+
+/// The collections, as the gateway has them.
+#[derive(Clone)]
+pub(crate) struct Floor {
+    client: Client,
+    database: Database,
+}
+
+impl Floor {
+    pub(crate) async fn open(url: &str) -> Self {
+        let client = Client::with_uri_str(url).await.unwrap();
+        let database = client.default_database().unwrap();
+        for name in ["tasks", "feed", "scopes"] {
+            database.create_collection(name).await.unwrap();
+        }
+        let index = IndexModel::builder().keys(doc! {"s": 1, "t": 1, "q": 1});
+        let feed = database.collection::<Document>("feed");
+        feed.create_index(index.build()).await.unwrap();
+        Self { client, database }
+    }
+}

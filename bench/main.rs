@@ -1,0 +1,109 @@
+//! What the gateway adds to its store: the same work through HTTP and, as the floor of the same run, by the official
+//! driver alone. Both take turns on one mongod; each figure is the median of the rounds, with the least and the most.
+//!
+//! `make bench` runs it. Load, gateway and mongod share the machine: figures are of this machine and this run, and only
+//! the ratios travel.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark stops where it fails, and prints what it found"
+)]
+
+mod client;
+mod documents;
+mod figure;
+mod floor;
+mod gateway;
+mod load;
+mod mongod;
+mod peer;
+mod report;
+mod rows;
+mod swarm;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::{Parser, builder::PossibleValuesParser};
+
+use self::{
+    report::Report,
+    rows::{Bench, Extent, GROUPS, PEERS},
+};
+
+/// Measures the gateway against the plain work of MongoDB's driver
+#[derive(Parser)]
+struct Options {
+    /// What to measure; if not said, everything, and the documents that tell of it are written anew
+    #[arg(value_parser = PossibleValuesParser::new(all().map(|(group, _)| group)))]
+    groups: Vec<String>,
+    /// How often floor and gateway take turns at each row
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// How long each works in a round, in milliseconds
+    #[arg(long, default_value_t = 1_500)]
+    window_ms: u64,
+    /// How many subscribers there are where there are many; a multiple of 500
+    #[arg(long, default_value_t = 5_000)]
+    subscribers: usize,
+    /// How many documents the scope has that is pulled; a multiple of 1,000
+    #[arg(long, default_value_t = 50_000)]
+    pulled: usize,
+    /// How many entries the store has that has grown; a multiple of 10,000
+    #[arg(long, default_value_t = 1_000_000)]
+    entries: usize,
+    /// Fail if a row misses its bar
+    #[arg(long)]
+    strict: bool,
+    /// What cargo says to every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Options {
+    fn wants(&self, group: &str) -> bool {
+        let chosen = self.groups.iter().any(|chosen| chosen == group);
+        chosen || self.groups.is_empty() && group != PEERS.0
+    }
+
+    fn extent(&self) -> Extent {
+        Extent {
+            rounds: self.rounds,
+            window: Duration::from_millis(self.window_ms),
+            subscribers: self.subscribers,
+            pulled: self.pulled,
+            entries: self.entries,
+        }
+    }
+}
+
+fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    GROUPS.into_iter().chain([PEERS])
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    // Thousands of subscribers are as many sockets, here and in the gateway.
+    rlimit::increase_nofile_limit(u64::MAX).unwrap();
+    let mut bench = Bench::start(options.extent()).await;
+    let mut report = Report::begin(bench.mongod.version().await, options.rounds);
+    for (group, about) in all() {
+        if options.wants(group) {
+            report.heading(about);
+            report.add(bench.measure(group).await);
+        }
+    }
+    if options.groups.is_empty() {
+        report.write("results.json");
+        report.publish();
+    } else if options.groups == [PEERS.0] {
+        report.write("peers.json");
+        report.publish_peers();
+    } else {
+        report.write("part.json");
+    }
+    if options.strict && report.missed() > 0 {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}

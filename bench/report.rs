@@ -1,0 +1,101 @@
+//! How rows are shown: as a table while they are measured, then as JSON, and after a whole run as plots and in the
+//! documents that tell of them. What they say is measured in `rows/`.
+
+mod documents;
+mod machine;
+mod plots;
+mod words;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use self::machine::Machine;
+use crate::figure::Row;
+
+/// All that a run says.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Report {
+    #[serde(flatten)]
+    machine: Machine,
+    rounds: usize,
+    rows: Vec<Row>,
+}
+
+impl Report {
+    pub(crate) fn begin(mongodb: String, rounds: usize) -> Self {
+        let machine = Machine::here(mongodb);
+        println!(
+            "\n{}; medians of {rounds} rounds (least–most)",
+            machine.told()
+        );
+        Self {
+            machine,
+            rounds,
+            rows: Vec::new(),
+        }
+    }
+
+    pub(crate) fn heading(&self, about: &str) {
+        let [floor, gateway, ratio] = ["floor", "gateway", "ratio"];
+        println!("\n{about:<46} {floor:>32} {gateway:>32} {ratio:>6}  bar");
+    }
+
+    pub(crate) fn add(&mut self, rows: Vec<Row>) {
+        for row in &rows {
+            let [name, floor, gateway, ratio, bar] = words::cells(row);
+            println!("{name:<46} {floor:>32} {gateway:>32} {ratio:>6}  {bar}");
+        }
+        self.rows.extend(rows);
+    }
+
+    fn about(&self) -> String {
+        let (machine, rounds) = (self.machine.told(), self.rounds);
+        format!("{machine}; medians of {rounds} rounds (least–most).")
+    }
+
+    /// How many rows miss their bar.
+    pub(crate) fn missed(&self) -> usize {
+        let rows = self.rows.iter();
+        rows.filter(|row| row.holds() == Some(false)).count()
+    }
+
+    /// Leaves the rows as JSON.
+    pub(crate) fn write(&self, name: &str) {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../bench");
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.canonicalize().unwrap().join(name);
+        fs::write(&path, serde_json::to_string_pretty(self).unwrap()).unwrap();
+        let (missed, rows) = (self.missed(), self.rows.len());
+        println!(
+            "\n{missed} of {rows} rows miss their bar; all figures are in {}",
+            path.display()
+        );
+    }
+
+    /// The same of what people use today.
+    pub(crate) fn publish_peers(&self) {
+        let title = "Throughput as a multiple of what people use today";
+        let path = docs().join("performance/peers.svg");
+        plots::chart(&path, title, &self.rows);
+        let table = format!("{}\n\n{}", self.about(), words::table(&self.rows, |_| true));
+        documents::replace(&docs().join("performance.md"), "peers", &table);
+    }
+
+    /// Puts tables and plots where people read of them.
+    pub(crate) fn publish(&self) {
+        plots::draw(&self.rows, &docs().join("performance"));
+        let table = format!("{}\n\n{}", self.about(), words::table(&self.rows, |_| true));
+        documents::replace(&docs().join("performance.md"), "bench", &table);
+        let headlines = words::table(&self.rows, |row| row.headline);
+        documents::replace(&docs().join("../README.md"), "bench", &headlines);
+    }
+}
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
+}

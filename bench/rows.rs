@@ -1,0 +1,210 @@
+//! The rows of the table by group, each group measured by a function of its own, and the servers they share.
+
+mod embedded;
+mod fanout;
+mod gateways;
+mod growth;
+mod live;
+mod memory;
+mod peers;
+mod pull;
+mod push;
+
+use std::{path::Path, time::Duration};
+
+use futures_util::future::join_all;
+use tempfile::TempDir;
+
+use crate::{
+    client::Device,
+    documents::Edit,
+    figure::Row,
+    floor::{Floor, Lane, Push},
+    gateway::Gateway,
+    load,
+    mongod::Mongod,
+};
+
+/// The groups in the order in which they are measured: the argument that chooses one, and what it measures.
+pub(crate) const GROUPS: [(&str, &str); 8] = [
+    ("push", "pushes to MongoDB"),
+    ("pull", "pulls of a whole scope"),
+    ("gateways", "two gateways on one scope"),
+    ("live", "live changes"),
+    ("fanout", "many subscribers"),
+    ("memory", "what a gateway holds"),
+    ("embedded", "the embedded store"),
+    ("growth", "a store that has grown"),
+];
+
+/// A group that is measured only where it is named: it needs npm, and says nothing of the floor.
+pub(crate) const PEERS: (&str, &str) = ("peers", "what people use today, in place of the floor");
+
+/// Transactions that the floor has under way where there are many scopes: as many as a gateway.
+const LANES: usize = 3;
+
+/// What all groups are measured by.
+pub(crate) struct Bench {
+    pub(crate) mongod: Mongod,
+    directory: TempDir,
+    floor: Floor,
+    lanes: Vec<Lane>,
+    /// How often floor and gateway take turns at each row.
+    rounds: usize,
+    /// How long each works in a round.
+    window: Duration,
+    /// How many there are where there are many.
+    subscribers: usize,
+    /// Documents of the scope that is pulled.
+    pulled: usize,
+    /// How many entries a store has that has grown.
+    entries: usize,
+    /// Documents made so far: no number is used twice.
+    made: usize,
+    /// Whether the scope that is pulled has been made.
+    filled: bool,
+}
+
+/// How much is measured.
+pub(crate) struct Extent {
+    pub(crate) rounds: usize,
+    pub(crate) window: Duration,
+    pub(crate) subscribers: usize,
+    pub(crate) pulled: usize,
+    pub(crate) entries: usize,
+}
+
+impl Bench {
+    pub(crate) async fn start(extent: Extent) -> Self {
+        let mongod = Mongod::start().await;
+        let floor = Floor::open(&mongod.url("floor")).await;
+        Self {
+            directory: TempDir::new().unwrap(),
+            lanes: join_all((0..LANES).map(|_| floor.lane())).await,
+            mongod,
+            floor,
+            rounds: extent.rounds,
+            window: extent.window,
+            subscribers: extent.subscribers,
+            pulled: extent.pulled,
+            entries: extent.entries,
+            made: 0,
+            filled: false,
+        }
+    }
+
+    pub(crate) async fn measure(&mut self, group: &'static str) -> Vec<Row> {
+        let rows = match group {
+            "push" => push::rows(self).await,
+            "pull" => pull::rows(self).await,
+            "gateways" => gateways::rows(self).await,
+            "live" => live::rows(self).await,
+            "fanout" => fanout::rows(self).await,
+            "memory" => memory::rows(self).await,
+            "peers" => peers::rows(self).await,
+            "embedded" => embedded::rows(self).await,
+            "growth" => growth::rows(self).await,
+            other => panic!("there is no group {other}"),
+        };
+        rows.into_iter().map(|row| Row { group, ..row }).collect()
+    }
+
+    fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A gateway on the database that all of them share.
+    fn gateway(&self) -> Gateway {
+        Gateway::start(self.directory(), Some(&self.mongod.url("app")))
+    }
+
+    /// Numbers for a client's documents that no other has.
+    fn numbers(&mut self) -> usize {
+        const PER_CLIENT: usize = 1_000_000;
+        self.made += PER_CLIENT;
+        self.made
+    }
+}
+
+/// Creates of so many documents.
+fn new_documents(first: usize, count: usize) -> Vec<Edit> {
+    let numbers = first..first + count;
+    let create = |number| Edit { number, version: 1 };
+    numbers.map(create).collect()
+}
+
+/// Where a push goes.
+pub(crate) trait Target: Send + 'static {
+    fn push(&mut self, edits: Vec<Edit>) -> impl Future<Output = ()> + Send;
+}
+
+impl Target for Device {
+    async fn push(&mut self, edits: Vec<Edit>) {
+        Device::push(self, &edits).await;
+    }
+}
+
+/// A scope of the floor, and the writer it belongs to.
+struct RawScope {
+    lane: Lane,
+    scope: String,
+}
+
+impl Target for RawScope {
+    async fn push(&mut self, edits: Vec<Edit>) {
+        let scope = self.scope.clone();
+        self.lane.push(Push { scope, edits }).await;
+    }
+}
+
+/// A client with documents of its own: it creates more and more of them, or updates those it created, one after the other.
+struct Pusher<T> {
+    target: T,
+    /// In each push.
+    changes: usize,
+    /// The number of its first document.
+    first: usize,
+    created: usize,
+    updated: usize,
+    updates: bool,
+}
+
+impl<T: Target> Pusher<T> {
+    fn new(target: T, changes: usize, first: usize) -> Self {
+        Self {
+            target,
+            changes,
+            first,
+            created: 0,
+            updated: 0,
+            updates: false,
+        }
+    }
+
+    fn edits(&mut self) -> Vec<Edit> {
+        (0..self.changes).map(|_| self.edit()).collect()
+    }
+
+    fn edit(&mut self) -> Edit {
+        if !self.updates {
+            self.created += 1;
+            let number = self.first + self.created - 1;
+            return Edit { number, version: 1 };
+        }
+        let pass = self.updated / self.created;
+        let number = self.first + self.updated % self.created;
+        self.updated += 1;
+        Edit {
+            number,
+            version: 2 + i32::try_from(pass).unwrap(),
+        }
+    }
+}
+
+impl<T: Target> load::Client for Pusher<T> {
+    async fn step(&mut self) -> usize {
+        let edits = self.edits();
+        self.target.push(edits).await;
+        self.changes
+    }
+}

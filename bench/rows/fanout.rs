@@ -1,0 +1,162 @@
+//! Many subscribers: how fast the changes of one scope reach thousands of them, and what those cost whom nothing is for.
+
+use std::time::Instant;
+
+use super::{Bench, Pusher, new_documents};
+use crate::{
+    client::{Device, User},
+    figure::{Bar, Row},
+    gateway::Gateway,
+    load::work,
+    swarm::Swarm,
+};
+
+/// Changes delivered to a subscriber, each second, to all of them together.
+const MESSAGES_BAR: Bar = Bar::AtLeast(400_000.0);
+
+/// How much dearer or slower a push may be beside subscribers of other scopes: what two measurements of the same differ by.
+const UNTOUCHED_BAR: Bar = Bar::AtMost(1.2);
+
+/// More than half of the sockets a user may have.
+const SOCKETS_A_USER: usize = 500;
+
+/// Scopes that one user may write to here; they stand in the token.
+const SCOPES_A_WRITER: usize = 500;
+
+/// Of the pushes that write to all scopes.
+const CHANGES_A_PUSH: usize = 100;
+
+const WRITERS: usize = 4;
+
+/// Subscribers of one scope.
+pub(super) async fn crowd(bench: &Bench, gateway: &Gateway) -> Swarm {
+    let teams = ["crowd".to_owned()];
+    let user = |i: usize| gateway.user(&format!("listener-{}", i / SOCKETS_A_USER), &teams);
+    Swarm::open((0..bench.subscribers).map(user).collect()).await
+}
+
+/// Subscribers of a scope each.
+pub(super) async fn strangers(bench: &Bench, gateway: &Gateway) -> Swarm {
+    let user = |i: usize| gateway.user(&format!("stranger-{i}"), &[stranger(i)]);
+    Swarm::open((0..bench.subscribers).map(user).collect()).await
+}
+
+fn stranger(number: usize) -> String {
+    format!("s{number}")
+}
+
+pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
+    let mut rows = of_one_scope(bench).await;
+    rows.extend(of_many_scopes(bench).await);
+    rows
+}
+
+/// Some clients push one change after the other; every subscriber has to get every change.
+async fn of_one_scope(bench: &mut Bench) -> Vec<Row> {
+    let gateway = bench.gateway();
+    let swarm = crowd(bench, &gateway).await;
+    let mut clients = Vec::new();
+    for writer in 0..WRITERS {
+        let user = gateway.user(&format!("speaker-{writer}"), &["crowd".to_owned()]);
+        let device = Device::new(&user, "team:crowd").await;
+        clients.push(Pusher::new(device, 1, bench.numbers()));
+    }
+    let (mut changes, mut messages) = (Vec::new(), Vec::new());
+    for _ in 0..bench.rounds {
+        let before = (swarm.changes(), swarm.messages());
+        let began = Instant::now();
+        let (worked, done) = work(clients, bench.window).await;
+        clients = worked;
+        let all = before.0 + (done.items * swarm.size) as u64;
+        let seconds = (swarm.received(all).await - began).as_secs_f64();
+        changes.push((swarm.changes() - before.0) as f64 / seconds);
+        messages.push((swarm.messages() - before.1) as f64 / seconds);
+    }
+    let received = swarm.end();
+    assert!(received.iter().all(|changes| *changes == received[0]));
+    let name = format!("{} subscribers of one scope", bench.subscribers);
+    vec![
+        Row::alone(name, "changes/s", changes)
+            .bar(MESSAGES_BAR)
+            .headline(),
+        Row::alone("the same, joined into pages", "pages/s", messages),
+    ]
+}
+
+/// The same pushes before and after thousands subscribe to scopes that they do not touch, and then pushes that touch all.
+async fn of_many_scopes(bench: &mut Bench) -> Vec<Row> {
+    let gateway = bench.gateway();
+    let user = gateway.user("untouching", &[]);
+    let device = Device::new(&user, "user:untouching").await;
+    let mut clients = vec![Pusher::new(device, 1, bench.numbers())];
+    let writers = writers(bench, &gateway);
+    let mut costs = [Vec::new(), Vec::new()];
+    let mut waits = [Vec::new(), Vec::new()];
+    let mut each = [Vec::new(), Vec::new()];
+    let mut swarm = None;
+    for stage in 0..2 {
+        if stage == 1 {
+            swarm = Some(strangers(bench, &gateway).await);
+        }
+        for _ in 0..bench.rounds {
+            let before = gateway.processor_ms();
+            let (worked, done) = work(clients, bench.window).await;
+            clients = worked;
+            costs[stage].push((gateway.processor_ms() - before) / done.count() as f64);
+            waits[stage].push(done.percentile_ms(50.0));
+            each[stage].push(write_to_each(bench, &gateway, &writers, swarm.as_ref()).await);
+        }
+    }
+    let received = swarm.unwrap().end();
+    let expected = bench.rounds as u64;
+    assert!(received.iter().all(|changes| *changes == expected));
+    let pairs = |[without, with]: [Vec<f64>; 2]| without.into_iter().zip(with).collect::<Vec<_>>();
+    let row = |what: &str, rounds: &[(f64, f64)]| {
+        let name = format!("{what}, {} subscribers to none", bench.subscribers);
+        Row::compared(name, "ms", rounds)
+    };
+    vec![
+        row("CPU of a push elsewhere", &pairs(costs)).bar(UNTOUCHED_BAR),
+        row("p50 of a push elsewhere", &pairs(waits)).bar(UNTOUCHED_BAR),
+        row("CPU of a change to each", &pairs(each)),
+    ]
+}
+
+fn writers(bench: &Bench, gateway: &Gateway) -> Vec<User> {
+    let writer = |i: usize| {
+        let scopes = i * SCOPES_A_WRITER..(i + 1) * SCOPES_A_WRITER;
+        let teams: Vec<String> = scopes.map(stranger).collect();
+        gateway.user(&format!("writer-{i}"), &teams)
+    };
+    (0..bench.subscribers / SCOPES_A_WRITER)
+        .map(writer)
+        .collect()
+}
+
+/// Writes one document to each of the scopes; the processor time that a document took, to the end of its delivery.
+async fn write_to_each(
+    bench: &mut Bench,
+    gateway: &Gateway,
+    writers: &[User],
+    swarm: Option<&Swarm>,
+) -> f64 {
+    let before = gateway.processor_ms();
+    let received = swarm.map_or(0, Swarm::changes);
+    for (i, writer) in writers.iter().enumerate() {
+        let mut device = Device::new(writer, "").await;
+        let (first, last) = (i * SCOPES_A_WRITER, (i + 1) * SCOPES_A_WRITER);
+        for some in (first..last).step_by(CHANGES_A_PUSH) {
+            let edits = new_documents(bench.numbers(), CHANGES_A_PUSH);
+            let scopes = some..some + CHANGES_A_PUSH;
+            let scopes: Vec<_> = scopes
+                .map(|scope| format!("team:{}", stranger(scope)))
+                .collect();
+            let changes = edits.iter().zip(scopes.iter().map(String::as_str));
+            device.push_to(changes).await;
+        }
+    }
+    if let Some(swarm) = swarm {
+        swarm.received(received + swarm.size as u64).await;
+    }
+    (gateway.processor_ms() - before) / bench.subscribers as f64
+}

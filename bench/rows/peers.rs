@@ -1,0 +1,117 @@
+//! The gateway beside what people use today, by the same load on the same mongod: here the peer stands where the floor does.
+
+use super::{Bench, Pusher, Target};
+use crate::{
+    client::{Device, Puller},
+    figure::{Bar, Row},
+    gateway::Gateway,
+    load::{self, work},
+    peer::{Kind, Peer, PeerPuller},
+};
+
+/// Ahead of it.
+const BAR: Bar = Bar::AtLeast(1.0);
+
+const SCOPE: &str = "team:peers";
+
+/// Changes in each push, and clients.
+const PUSHES: [(usize, usize); 3] = [(1, 16), (1, 64), (100, 8)];
+
+pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for kind in [Kind::Apollo, Kind::Rxdb] {
+        let peer = Peer::start(kind, &bench.mongod.url("peers"));
+        let gateway = bench.gateway();
+        for (changes, clients) in PUSHES {
+            rows.extend(pushes(bench, &peer, &gateway, changes, clients).await);
+        }
+        rows.extend(pulls(bench, kind, &gateway).await);
+    }
+    rows
+}
+
+async fn pushes(
+    bench: &mut Bench,
+    peer: &Peer,
+    gateway: &Gateway,
+    changes: usize,
+    clients: usize,
+) -> Vec<Row> {
+    let (mut theirs, mut ours) = (Vec::new(), Vec::new());
+    for client in 0..clients {
+        let target = peer.client(SCOPE).await;
+        theirs.push(Pusher::new(target, changes, bench.numbers()));
+        let target = device(gateway, &format!("user-{client}")).await;
+        ours.push(Pusher::new(target, changes, bench.numbers()));
+    }
+    let mut rows = Vec::new();
+    for (verb, updates) in [("creates", false), ("updates", true)] {
+        theirs
+            .iter_mut()
+            .for_each(|client| client.updates = updates);
+        ours.iter_mut().for_each(|client| client.updates = updates);
+        let mut rounds = Vec::new();
+        for _ in 0..bench.rounds {
+            let (worked, peer) = work(theirs, bench.window).await;
+            theirs = worked;
+            let (worked, gateway) = work(ours, bench.window).await;
+            ours = worked;
+            rounds.push((peer.rate(), gateway.rate()));
+        }
+        let name = format!("{changes:>3} {verb}, {clients:>2} clients");
+        rows.push(row(peer.kind, &name, "changes/s", &rounds));
+    }
+    rows
+}
+
+/// Pulls go to databases of their own, with nothing in them but what is pulled: RxDB has no scopes.
+async fn pulls(bench: &mut Bench, kind: Kind, gateway: &Gateway) -> Vec<Row> {
+    let peer = Peer::start(kind, &bench.mongod.url(kind.database()));
+    fill(bench, peer.client(SCOPE).await).await;
+    let scope = format!("team:{}", kind.database());
+    let reader = gateway.user("reader", &[kind.database().to_owned()]);
+    fill(bench, Device::new(&reader, &scope).await).await;
+    let mut rows = Vec::new();
+    for clients in [1, 4] {
+        let mut rounds = Vec::new();
+        for _ in 0..bench.rounds {
+            let (mut theirs, mut ours) = (Vec::new(), Vec::new());
+            for _ in 0..clients {
+                theirs.push(PeerPuller {
+                    client: peer.client(SCOPE).await,
+                    documents: PULLED,
+                });
+                ours.push(Puller {
+                    connection: reader.connect().await,
+                    documents: PULLED,
+                });
+            }
+            let (_, peer) = work(theirs, bench.window).await;
+            let (_, gateway) = work(ours, bench.window).await;
+            rounds.push((peer.rate(), gateway.rate()));
+        }
+        let name = format!("pages of 1000, {clients} clients");
+        rows.push(row(kind, &name, "documents/s", &rounds));
+    }
+    rows
+}
+
+/// Not a multiple of a page, so that the last page says that it is the last.
+const PULLED: usize = 10_500;
+
+async fn fill(bench: &mut Bench, target: impl Target) {
+    const BATCH: usize = 500;
+    let mut pusher = Pusher::new(target, BATCH, bench.numbers());
+    for _ in 0..PULLED / BATCH {
+        load::Client::step(&mut pusher).await;
+    }
+}
+
+async fn device(gateway: &Gateway, user: &str) -> Device {
+    let user = gateway.user(user, &["peers".to_owned()]);
+    Device::new(&user, SCOPE).await
+}
+
+fn row(kind: Kind, name: &str, unit: &'static str, rounds: &[(f64, f64)]) -> Row {
+    Row::compared(format!("{}, {name}", kind.name()), unit, rounds).bar(BAR)
+}

@@ -1,0 +1,181 @@
+//! Pushes against the floor: of one change and of many, by few clients and by many, to one scope and to many; what the
+//! slowest of them wait, and how often a transaction was repeated.
+
+use super::{Bench, LANES, Pusher, RawScope, Target};
+use crate::{
+    client::Device,
+    figure::{Bar, Row},
+    gateway::Gateway,
+    load::{Done, work},
+};
+
+/// The share of the floor that a push has to reach.
+const BAR: Bar = Bar::AtLeast(0.75);
+
+/// Changes in each push, and clients with one push under way each.
+const LOADS: [(usize, usize); 4] = [(1, 1), (1, 16), (1, 64), (100, 8)];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Scopes {
+    /// All clients write to one.
+    One,
+    /// Each to its own.
+    Many,
+}
+
+impl Scopes {
+    fn audience(self, client: usize) -> String {
+        match self {
+            Self::One => "team:bench".to_owned(),
+            Self::Many => format!("user:user-{client}"),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::One => "one scope",
+            Self::Many => "many scopes",
+        }
+    }
+}
+
+/// How a row pushes.
+#[derive(Clone, Copy)]
+struct Load {
+    changes: usize,
+    clients: usize,
+    scopes: Scopes,
+}
+
+impl Load {
+    fn is_headline(&self) -> bool {
+        self.scopes == Scopes::One && matches!((self.changes, self.clients), (1, 64) | (100, _))
+    }
+
+    fn name(&self, verb: &str) -> String {
+        let (changes, clients) = (self.changes, self.clients);
+        let scopes = self.scopes.name();
+        format!("{changes:>3} {verb}, {clients:>2} clients, {scopes}")
+    }
+}
+
+/// What the gateway did in each round of a row.
+type Rounds = Vec<(Done, Done)>;
+
+pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
+    let gateway = bench.gateway();
+    let mut rows = Vec::new();
+    let mut tally = Tally::default();
+    let (mut alone, mut crowded) = (Vec::new(), Vec::new());
+    for scopes in [Scopes::One, Scopes::Many] {
+        for (changes, clients) in LOADS {
+            let load = Load {
+                changes,
+                clients,
+                scopes,
+            };
+            let [created, updated] = measure(bench, &gateway, load, &mut tally).await;
+            if scopes == Scopes::One && changes == 1 {
+                match clients {
+                    1 => alone = latencies(&created, 50.0),
+                    64 => crowded = latencies(&created, 99.0),
+                    _ => {}
+                }
+            }
+            for (verb, rounds) in [("creates", created), ("updates", updated)] {
+                let row = row(load.name(verb), &rounds);
+                rows.push(if load.is_headline() {
+                    row.headline()
+                } else {
+                    row
+                });
+            }
+        }
+    }
+    let waits: Vec<_> = alone.into_iter().zip(crowded).collect();
+    rows.push(Row::compared("p99 of 64 clients to p50 of one", "ms", &waits).bar(Bar::AtMost(4.0)));
+    rows.push(
+        Row::alone("transactions repeated, per push", "", [tally.share()]).bar(Bar::AtMost(0.01)),
+    );
+    rows
+}
+
+fn row(name: String, rounds: &Rounds) -> Row {
+    let rates = rounds
+        .iter()
+        .map(|(floor, gateway)| (floor.rate(), gateway.rate()));
+    Row::compared(name, "changes/s", &rates.collect::<Vec<_>>()).bar(BAR)
+}
+
+/// Of the gateway, by round.
+fn latencies(rounds: &Rounds, percent: f64) -> Vec<f64> {
+    let gateway = rounds.iter().map(|(_, gateway)| gateway);
+    gateway.map(|done| done.percentile_ms(percent)).collect()
+}
+
+/// How many transactions the gateway's pushes took.
+#[derive(Default)]
+struct Tally {
+    pushes: usize,
+    repeated: i64,
+}
+
+impl Tally {
+    fn share(&self) -> f64 {
+        self.repeated as f64 / self.pushes as f64
+    }
+}
+
+/// First documents are created for some rounds, then they are updated.
+async fn measure(
+    bench: &mut Bench,
+    gateway: &Gateway,
+    load: Load,
+    tally: &mut Tally,
+) -> [Rounds; 2] {
+    let mut floor = floor_clients(bench, load);
+    let mut users = gateway_clients(bench, gateway, load).await;
+    let mut measured = [Vec::new(), Vec::new()];
+    for (updates, rounds) in [false, true].into_iter().zip(&mut measured) {
+        floor.iter_mut().for_each(|client| client.updates = updates);
+        users.iter_mut().for_each(|client| client.updates = updates);
+        for _ in 0..bench.rounds {
+            let (worked, of_floor) = work(floor, bench.window).await;
+            floor = worked;
+            let aborted = bench.mongod.transactions_aborted().await;
+            let (worked, of_gateway) = work(users, bench.window).await;
+            users = worked;
+            tally.repeated += bench.mongod.transactions_aborted().await - aborted;
+            tally.pushes += of_gateway.count();
+            rounds.push((of_floor, of_gateway));
+        }
+    }
+    measured
+}
+
+fn floor_clients(bench: &mut Bench, load: Load) -> Vec<Pusher<RawScope>> {
+    let lanes = match load.scopes {
+        Scopes::One => 1,
+        Scopes::Many => LANES,
+    };
+    let target = |client: usize| RawScope {
+        lane: bench.lanes[client % lanes].clone(),
+        scope: load.scopes.audience(client),
+    };
+    let targets: Vec<_> = (0..load.clients).map(target).collect();
+    pushers(bench, load, targets)
+}
+
+async fn gateway_clients(bench: &mut Bench, gateway: &Gateway, load: Load) -> Vec<Pusher<Device>> {
+    let mut targets = Vec::new();
+    for client in 0..load.clients {
+        let user = gateway.user(&format!("user-{client}"), &["bench".to_owned()]);
+        targets.push(Device::new(&user, &load.scopes.audience(client)).await);
+    }
+    pushers(bench, load, targets)
+}
+
+fn pushers<T: Target>(bench: &mut Bench, load: Load, targets: Vec<T>) -> Vec<Pusher<T>> {
+    let pusher = |target| Pusher::new(target, load.changes, bench.numbers());
+    targets.into_iter().map(pusher).collect()
+}

@@ -1,0 +1,314 @@
+//! Many subscribers at once: sockets that are opened like any client's, and then read by one thread that only counts what
+//! comes, so that thousands of them cost the machine little beside the gateway.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use futures_util::{SinkExt, StreamExt, stream};
+use memchr::memmem;
+use mio::{Events, Interest, Poll, Token, net::TcpStream as MioStream};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Message, client::IntoClientRequest},
+};
+
+use crate::client::{Page, User};
+
+/// What every subscriber follows from now on: all eight fields, as a pull does.
+const FOLLOW: &str = "subscription { changes(from: NOW) { checkpoint hasMore changes { documentId version document { ... on Task { audience title notes done priority labels minutesSpent due } } } } }";
+
+/// So many sockets are opened at a time.
+const OPENING: usize = 32;
+
+/// More than a frame of the gateway's and what may come with it.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Asks whether a client lives, and what one says that does.
+const PING: &[u8] = br#"{"type":"ping"}"#;
+const PONG: &[u8] = br#"{"type":"pong"}"#;
+
+/// How long the last message may be waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A subscriber whose first page has come.
+pub(crate) struct Subscriber {
+    socket: WebSocketStream<TcpStream>,
+    /// Where it began, as it stands in the page, quotes and all.
+    pub(crate) checkpoint: String,
+}
+
+impl Subscriber {
+    pub(crate) async fn open(user: &User) -> Self {
+        let stream = TcpStream::connect(user.address).await.unwrap();
+        let mut request = format!("ws://{}/graphql", user.address)
+            .into_client_request()
+            .unwrap();
+        let headers = request.headers_mut();
+        let protocol = "graphql-transport-ws".parse().unwrap();
+        headers.insert("sec-websocket-protocol", protocol);
+        let (socket, _) = client_async(request, stream).await.unwrap();
+        let mut subscriber = Self {
+            socket,
+            checkpoint: String::new(),
+        };
+        let token = format!(
+            r#"{{"type":"connection_init","payload":{{"token":"{}"}}}}"#,
+            user.token
+        );
+        subscriber.say(token).await;
+        assert!(subscriber.hear().await.contains("connection_ack"));
+        let follow = format!(r#"{{"type":"subscribe","id":"1","payload":{{"query":"{FOLLOW}"}}}}"#);
+        subscriber.say(follow).await;
+        let first = Page::of(subscriber.hear().await.as_bytes());
+        subscriber.checkpoint = first.checkpoint;
+        subscriber
+    }
+
+    async fn say(&mut self, text: String) {
+        self.socket.send(Message::text(text)).await.unwrap();
+    }
+
+    /// The next text that says something.
+    pub(crate) async fn hear(&mut self) -> String {
+        loop {
+            let message = self.socket.next().await.unwrap().unwrap();
+            if let Message::Text(text) = message
+                && !text.contains(r#""type":"ping""#)
+            {
+                return text.as_str().to_owned();
+            }
+        }
+    }
+}
+
+/// What all subscribers have received.
+#[derive(Default)]
+struct Counts {
+    changes: AtomicU64,
+    messages: AtomicU64,
+    over: AtomicBool,
+}
+
+/// Subscribers that are counted for.
+pub(crate) struct Swarm {
+    counts: Arc<Counts>,
+    reader: Option<JoinHandle<Vec<u64>>>,
+    pub(crate) size: usize,
+}
+
+impl Swarm {
+    /// Opens a socket for each user.
+    pub(crate) async fn open(users: Vec<User>) -> Self {
+        let sockets: Vec<_> = stream::iter(users)
+            .map(|user| async move {
+                let stream = Subscriber::open(&user).await.socket.into_inner();
+                MioStream::from_std(stream.into_std().unwrap())
+            })
+            .buffer_unordered(OPENING)
+            .collect()
+            .await;
+        let (size, counts) = (sockets.len(), Arc::new(Counts::default()));
+        let counted = Arc::clone(&counts);
+        let (ready, begun) = mpsc::channel();
+        let reader = thread::spawn(move || {
+            let mut reader = Reader::new(sockets, counted);
+            ready.send(()).unwrap();
+            reader.run();
+            reader.changes()
+        });
+        begun.recv().unwrap();
+        Self {
+            counts,
+            reader: Some(reader),
+            size,
+        }
+    }
+
+    pub(crate) fn changes(&self) -> u64 {
+        self.counts.changes.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn messages(&self) -> u64 {
+        self.counts.messages.load(Ordering::Acquire)
+    }
+
+    /// Waits until all of them together have received so many changes, and says when that was.
+    pub(crate) async fn received(&self, changes: u64) -> Instant {
+        let began = Instant::now();
+        while self.changes() < changes {
+            let missing = changes - self.changes();
+            assert!(began.elapsed() < PATIENCE, "{missing} changes never came");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Instant::now()
+    }
+
+    /// Ends it; what each received: nobody may have got for two what another lacks.
+    pub(crate) fn end(mut self) -> Vec<u64> {
+        self.counts.over.store(true, Ordering::Release);
+        self.reader.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Swarm {
+    fn drop(&mut self) {
+        self.counts.over.store(true, Ordering::Release);
+    }
+}
+
+/// The thread that reads all sockets.
+struct Reader {
+    poll: Poll,
+    sockets: Vec<Socket>,
+    buffer: Vec<u8>,
+    counts: Arc<Counts>,
+}
+
+struct Socket {
+    stream: MioStream,
+    /// The beginning of a frame whose rest has not come yet.
+    rest: Vec<u8>,
+    /// The frames of a message whose last one has not come yet.
+    message: Vec<u8>,
+    changes: u64,
+}
+
+impl Reader {
+    fn new(streams: Vec<MioStream>, counts: Arc<Counts>) -> Self {
+        let poll = Poll::new().unwrap();
+        let sockets = streams.into_iter().enumerate().map(|(i, mut stream)| {
+            let registry = poll.registry();
+            registry
+                .register(&mut stream, Token(i), Interest::READABLE)
+                .unwrap();
+            Socket {
+                stream,
+                rest: Vec::new(),
+                message: Vec::new(),
+                changes: 0,
+            }
+        });
+        Self {
+            sockets: sockets.collect(),
+            poll,
+            buffer: vec![0; BUFFER_BYTES],
+            counts,
+        }
+    }
+
+    fn run(&mut self) {
+        let mut events = Events::with_capacity(1_024);
+        while !self.counts.over.load(Ordering::Acquire) {
+            let wait = Some(Duration::from_millis(100));
+            match self.poll.poll(&mut events, wait) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                polled => polled.unwrap(),
+            }
+            for event in &events {
+                let socket = &mut self.sockets[event.token().0];
+                let (changes, messages) = socket.read(&mut self.buffer);
+                self.counts.changes.fetch_add(changes, Ordering::AcqRel);
+                self.counts.messages.fetch_add(messages, Ordering::AcqRel);
+            }
+        }
+    }
+
+    fn changes(&self) -> Vec<u64> {
+        self.sockets.iter().map(|socket| socket.changes).collect()
+    }
+}
+
+impl Socket {
+    /// Reads what there is; how many changes came in how many messages.
+    fn read(&mut self, buffer: &mut [u8]) -> (u64, u64) {
+        let (mut changes, mut messages) = (0, 0);
+        loop {
+            let kept = self.rest.len();
+            buffer[..kept].copy_from_slice(&self.rest);
+            let filled = match self.stream.read(&mut buffer[kept..]) {
+                Ok(0) => panic!("the gateway closed a subscriber's socket"),
+                Ok(read) => kept + read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error}"),
+            };
+            let mut unread = &buffer[..filled];
+            while let Some((frame, following)) = Frame::split(unread) {
+                unread = following;
+                let (more, of) = self.take(&frame);
+                changes += more;
+                messages += of;
+            }
+            self.rest.clear();
+            self.rest.extend_from_slice(unread);
+            if filled < buffer.len() {
+                break;
+            }
+        }
+        self.changes += changes;
+        (changes, messages)
+    }
+
+    fn take(&mut self, frame: &Frame<'_>) -> (u64, u64) {
+        if frame.payload == PING {
+            assert_eq!(self.stream.write(&pong()).unwrap(), pong().len());
+        }
+        if frame.last && self.message.is_empty() {
+            return weigh(frame.payload);
+        }
+        self.message.extend_from_slice(frame.payload);
+        if !frame.last {
+            return (0, 0);
+        }
+        let weight = weigh(&self.message);
+        self.message = Vec::new();
+        weight
+    }
+}
+
+/// A frame from a client has to be masked; this mask changes nothing.
+fn pong() -> Vec<u8> {
+    let length = u8::try_from(PONG.len()).unwrap();
+    [&[0x81, 0x80 | length, 0, 0, 0, 0], PONG].concat()
+}
+
+/// How many changes a message carries, and whether it carries any.
+fn weigh(message: &[u8]) -> (u64, u64) {
+    let changes = memmem::find_iter(message, br#""documentId":"#).count() as u64;
+    (changes, changes.min(1))
+}
+
+/// A frame from a server, which is never masked (RFC 6455, section 5.2).
+struct Frame<'b> {
+    last: bool,
+    payload: &'b [u8],
+}
+
+impl<'b> Frame<'b> {
+    /// The first frame, if all of it is there, and what follows.
+    fn split(bytes: &'b [u8]) -> Option<(Self, &'b [u8])> {
+        let (&[first, second], rest) = bytes.split_first_chunk()?;
+        let (length, rest) = match second {
+            126 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (usize::from(u16::from_be_bytes(*length)), rest)
+            }
+            127 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (usize::try_from(u64::from_be_bytes(*length)).unwrap(), rest)
+            }
+            short => (usize::from(short), rest),
+        };
+        let (payload, following) = rest.split_at_checked(length)?;
+        let last = first & 0x80 != 0;
+        Some((Self { last, payload }, following))
+    }
+}
