@@ -28,14 +28,20 @@ use tidegate_core::model::Model;
 
 pub(crate) use self::request::DoorLimits;
 pub use self::request::{Admitted, OperationKind, QueryHash, RawRequest};
-use self::{answer::Answer, documents::DocumentLoader, error::Failure, request::Door};
+use self::{
+    answer::Answer,
+    documents::{AnswerRoom, DocumentLoader},
+    error::Failure,
+    request::Door,
+};
 use crate::sync::{Caller, SyncService};
 
 /// What the API shows of itself.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ApiOptions {
     /// Whether `__schema` and `__type` are answered.
     pub introspection: bool,
+    pub(crate) limits: DoorLimits,
 }
 
 /// A model whose API cannot be built; the model parser should have refused it.
@@ -48,6 +54,7 @@ pub struct Api {
     schema: Schema,
     door: Door,
     sdl: String,
+    answer_bytes_max: usize,
 }
 
 impl Api {
@@ -64,10 +71,16 @@ impl Api {
         );
         let limits = DoorLimits {
             introspection: options.introspection,
-            ..DoorLimits::default()
+            ..options.limits
         };
+        let answer_bytes_max = limits.answer_bytes_max;
         let door = Door::new(&sdl, limits).map_err(|error| ApiError(error.to_string()))?;
-        Ok(Self { schema, door, sdl })
+        Ok(Self {
+            schema,
+            door,
+            sdl,
+            answer_bytes_max,
+        })
     }
 
     /// The schema as SDL.
@@ -93,7 +106,8 @@ impl Api {
         admitted: Admitted,
     ) -> Answer {
         let root_keys = admitted.root_keys.clone();
-        let request = with_context(admitted, sync, caller);
+        let room = AnswerRoom::new(self.answer_bytes_max);
+        let request = with_context(admitted, sync, caller, room);
         let mut response = self.schema.execute(request).await;
         put_in_order(&mut response.data, &root_keys);
         Answer::Executed(Box::new(response))
@@ -106,10 +120,14 @@ impl Api {
         caller: Caller,
         admitted: Admitted,
     ) -> BoxStream<'static, Answer> {
-        let request = with_context(admitted, sync, caller);
+        let room = AnswerRoom::new(self.answer_bytes_max);
+        let request = with_context(admitted, sync, caller, room.clone());
         self.schema
             .execute_stream(request)
-            .map(|response| Answer::Executed(Box::new(response)))
+            .map(move |response| {
+                room.clear();
+                Answer::Executed(Box::new(response))
+            })
             .boxed()
     }
 }
@@ -134,10 +152,16 @@ fn put_in_order(data: &mut Value, keys: &[Name]) {
 }
 
 /// What resolvers find beside their arguments.
-fn with_context(admitted: Admitted, sync: &Arc<SyncService>, caller: Caller) -> Request {
+fn with_context(
+    admitted: Admitted,
+    sync: &Arc<SyncService>,
+    caller: Caller,
+    room: Arc<AnswerRoom>,
+) -> Request {
     let loader = DocumentLoader {
         sync: sync.clone(),
         caller: caller.clone(),
+        room,
     };
     admitted
         .request

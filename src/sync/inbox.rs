@@ -252,7 +252,9 @@ impl Reading<'_> {
             .as_ref()
             .is_none_or(|entry| entry.scope == conflict.scope);
         if in_place && conflict.is_open_to(self.grants) {
-            self.bytes_left = self.bytes_left.saturating_sub(bytes(&conflict));
+            let current = entry.as_ref().and_then(|entry| entry.body.as_ref());
+            let shown = bytes(&conflict) + current.map_or(0, document_bytes);
+            self.bytes_left = self.bytes_left.saturating_sub(shown);
             self.entries.push(InboxEntry { conflict, entry });
         }
     }

@@ -6,7 +6,10 @@
 mod audits;
 mod clients;
 mod http;
+mod limits;
 mod logs;
+#[cfg(target_os = "linux")]
+mod patience;
 mod persisted;
 mod sockets;
 mod streams;

@@ -123,7 +123,8 @@ impl Ring {
     }
 }
 
-fn bytes(item: &FeedItem) -> usize {
+/// About how many bytes a write's document has.
+pub(super) fn bytes(item: &FeedItem) -> usize {
     match &item.record {
         Record::Entry(entry) => entry.body.as_ref().map_or(0, document_bytes),
         Record::Marker(_) => 0,
