@@ -84,7 +84,7 @@ impl Gateway {
     /// # Errors
     /// [`AppError`], with what to do.
     pub(crate) async fn start(parts: Parts) -> Result<Arc<Self>, AppError> {
-        let api = Api::new(&parts.model, parts.api)?;
+        let api = Api::new(&parts.model, parts.api.clone())?;
         let authenticator = Authenticator::new(&parts.auth)?;
         let webhooks = Webhooks::new(parts.webhooks.clone()).map_err(AppError::Webhooks)?;
         let opened = opening::open_patiently(&parts.store, &parts.model).await?;

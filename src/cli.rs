@@ -5,6 +5,7 @@
 
 mod check;
 mod dev;
+mod limits;
 mod maintain;
 mod model;
 mod serve;

@@ -4,6 +4,8 @@
 
 mod check;
 mod duration;
+mod http;
+mod limits;
 mod mongodb;
 mod problem;
 mod reader;
@@ -19,6 +21,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 pub(crate) use self::duration::parse_duration;
+pub(crate) use self::limits::LimitsConfig;
 pub(crate) use self::mongodb::{InvalidMongodbUrl, MongodbUrl};
 pub(crate) use self::problem::ConfigProblem;
 use self::settings::Settings;
@@ -132,31 +135,33 @@ pub(crate) struct GraphqlConfig {
     pub(crate) graphiql: bool,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct HttpConfig {
     /// Origins as browsers send them, such as `https://app.example.com`; never `*`.
     pub(crate) allowed_origins: Vec<String>,
+    pub(crate) times: HttpTimes,
 }
 
+/// How patient the gateway is with those at the other end of a connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LimitsConfig {
-    /// Of a request, after decompression.
-    pub(crate) body_bytes: usize,
-    /// Changes in one push.
-    pub(crate) push_changes: usize,
-    /// Changes in one page.
-    pub(crate) page_changes: usize,
-    /// Sockets and streams that one user holds open.
-    pub(crate) user_connections: usize,
+pub(crate) struct HttpTimes {
+    /// For the head of a request, and so for the next request on a connection.
+    pub(crate) head: Duration,
+    /// For the body of a request.
+    pub(crate) body: Duration,
+    /// For the client to take what it is sent, before its speed counts.
+    pub(crate) write: Duration,
+    /// Between two looks for a sign of life.
+    pub(crate) ping: Duration,
 }
 
-impl Default for LimitsConfig {
+impl Default for HttpTimes {
     fn default() -> Self {
-        LimitsConfig {
-            body_bytes: 1024 * 1024,
-            push_changes: 1000,
-            page_changes: 5000,
-            user_connections: 1000,
+        Self {
+            head: http::HEAD_TIME.default,
+            body: http::BODY_TIME.default,
+            write: http::WRITE_TIME.default,
+            ping: http::PING_INTERVAL.default,
         }
     }
 }

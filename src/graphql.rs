@@ -31,7 +31,7 @@ pub(crate) use self::request::DoorLimits;
 pub use self::request::{Admitted, OperationKind, QueryHash, RawRequest};
 use self::{
     answer::Answer,
-    documents::DocumentLoader,
+    documents::{AnswerRoom, DocumentLoader},
     error::Failure,
     page_plan::Planner,
     request::{Door, Refusal},
@@ -39,10 +39,11 @@ use self::{
 use crate::sync::{Caller, SyncService};
 
 /// What the API shows of itself.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ApiOptions {
     /// Whether `__schema` and `__type` are answered.
     pub introspection: bool,
+    pub(crate) limits: DoorLimits,
 }
 
 /// A model whose API cannot be built; the model parser should have refused it.
@@ -56,6 +57,7 @@ pub struct Api {
     door: Door,
     planner: Planner,
     sdl: String,
+    answer_bytes_max: usize,
 }
 
 impl Api {
@@ -72,14 +74,16 @@ impl Api {
         );
         let limits = DoorLimits {
             introspection: options.introspection,
-            ..DoorLimits::default()
+            ..options.limits
         };
+        let answer_bytes_max = limits.answer_bytes_max;
         let door = Door::new(&sdl, limits).map_err(|error| ApiError(error.to_string()))?;
         Ok(Self {
             schema,
             door,
             planner: Planner::new(model),
             sdl,
+            answer_bytes_max,
         })
     }
 
@@ -115,7 +119,8 @@ impl Api {
             return plan.pull(sync, &caller).await;
         }
         let root_keys = admitted.root_keys.clone();
-        let request = with_context(admitted, sync, caller);
+        let room = AnswerRoom::new(self.answer_bytes_max);
+        let request = with_context(admitted, sync, caller, room);
         let mut response = self.schema.execute(request).await;
         put_in_order(&mut response.data, &root_keys);
         Answer::Executed(Box::new(response))
@@ -131,10 +136,14 @@ impl Api {
         if let Some(plan) = admitted.plan {
             return plan.follow(sync, caller);
         }
-        let request = with_context(admitted, sync, caller);
+        let room = AnswerRoom::new(self.answer_bytes_max);
+        let request = with_context(admitted, sync, caller, room.clone());
         self.schema
             .execute_stream(request)
-            .map(|response| Answer::Executed(Box::new(response)))
+            .map(move |response| {
+                room.clear();
+                Answer::Executed(Box::new(response))
+            })
             .boxed()
     }
 }
@@ -159,10 +168,16 @@ fn put_in_order(data: &mut Value, keys: &[Name]) {
 }
 
 /// What resolvers find beside their arguments.
-fn with_context(admitted: Admitted, sync: &Arc<SyncService>, caller: Caller) -> Request {
+fn with_context(
+    admitted: Admitted,
+    sync: &Arc<SyncService>,
+    caller: Caller,
+    room: Arc<AnswerRoom>,
+) -> Request {
     let loader = DocumentLoader {
         sync: sync.clone(),
         caller: caller.clone(),
+        room,
     };
     admitted
         .request

@@ -14,6 +14,7 @@ mod multipart;
 mod operation;
 mod server;
 mod sse;
+mod traffic;
 mod unread;
 mod websocket;
 
@@ -24,7 +25,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, Method};
 use axum::middleware::from_fn;
@@ -42,8 +43,11 @@ pub(crate) use self::graphiql::{DevUser, GraphiqlConfig, Tab};
 use self::guard::APOLLO_HEADERS;
 pub(crate) use self::guard::Origins;
 pub(crate) use self::health::waiting;
-pub(crate) use self::server::{Shutdown, serve};
+pub(crate) use self::server::{ServerLimits, Shutdown, serve};
+use self::traffic::Traffic;
+pub(crate) use self::traffic::TrafficLimits;
 use crate::app::Gateway;
+use crate::config::HttpTimes;
 use crate::graphql::error::{Code, Failure};
 
 /// A browser asks again after this time. Chromium keeps the answer to a preflight for two hours at most.
@@ -53,10 +57,14 @@ const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 const COMPRESSED_BYTES_MIN: u64 = 1024;
 
 /// What differs between one gateway's face and another's.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct HttpOptions {
     /// The most bytes of a request's body, and of a socket's message.
     pub(crate) body_bytes_max: usize,
+    /// What operations may take.
+    pub(crate) traffic: TrafficLimits,
+    /// How long clients are waited for.
+    pub(crate) times: HttpTimes,
     /// The most sockets and streams that one user holds open.
     pub(crate) user_connections_max: usize,
     /// Whose pages may call from a browser, besides those of the gateway's own origin.
@@ -74,6 +82,8 @@ pub(crate) struct HttpOptions {
 struct HttpState {
     gateway: Arc<Gateway>,
     body_bytes_max: usize,
+    traffic: Arc<Traffic>,
+    times: HttpTimes,
     connections: Arc<Connections>,
     origins: Origins,
     public_schema: bool,
@@ -84,6 +94,8 @@ struct HttpState {
 pub(crate) fn router(gateway: Arc<Gateway>, options: HttpOptions, shutdown: Shutdown) -> Router {
     let HttpOptions {
         body_bytes_max,
+        traffic,
+        times,
         user_connections_max,
         origins,
         graphiql,
@@ -101,6 +113,8 @@ pub(crate) fn router(gateway: Arc<Gateway>, options: HttpOptions, shutdown: Shut
     let state = Arc::new(HttpState {
         gateway,
         body_bytes_max,
+        traffic: Traffic::new(traffic),
+        times,
         connections: Connections::new(user_connections_max),
         origins,
         public_schema,
@@ -137,7 +151,7 @@ fn cors(origins: &Origins) -> Option<CorsLayer> {
         .allow_origin(AllowOrigin::predicate(admits))
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(own.into_iter().chain(APOLLO_HEADERS).collect::<Vec<_>>())
-        .expose_headers([log::REQUEST_ID])
+        .expose_headers([log::REQUEST_ID, RETRY_AFTER])
         .max_age(PREFLIGHT_MAX_AGE);
     Some(cors)
 }

@@ -54,6 +54,10 @@ pub struct SyncLimits {
     pub page_changes: usize,
     /// A page ends with the change that brings its stored bytes to this.
     pub page_bytes: usize,
+    /// The same of a page of a subscription: a client that does not read leaves one with the gateway.
+    pub live_page_bytes: usize,
+    /// The most bytes of the pushes that wait or are carried out, about.
+    pub push_queue_bytes: usize,
 }
 
 impl Default for SyncLimits {
@@ -62,6 +66,8 @@ impl Default for SyncLimits {
             push_changes: 1_000,
             page_changes: 5_000,
             page_bytes: 8 << 20,
+            live_page_bytes: 256 << 10,
+            push_queue_bytes: 64 << 20,
         }
     }
 }
@@ -149,7 +155,8 @@ impl SyncService {
         limits: SyncLimits,
         webhooks: Webhooks,
     ) -> Arc<Self> {
-        let pushes = PushQueue::start(model.clone(), store.clone(), clock.clone());
+        let queue_bytes = limits.push_queue_bytes;
+        let pushes = PushQueue::start(model.clone(), store.clone(), clock.clone(), queue_bytes);
         let live = Live::follow(&model, store.as_ref());
         Arc::new(Self {
             model,

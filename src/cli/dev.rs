@@ -11,15 +11,20 @@ use clap::Args;
 use reqwest::Url;
 use serde_json::{Map, Value, json};
 
-use super::{Complaint, DEV_LISTEN, Done, block_on, maintain, model, serve, serve::Begun, tell};
+use super::{
+    Complaint, DEV_LISTEN, Done, block_on,
+    limits::{door_limits, server_limits, sync_limits, traffic_limits},
+    maintain, model, serve,
+    serve::Begun,
+    tell,
+};
 use crate::{
     app::{self, Gateway, Parts},
     auth::{self, AuthConfig, SigningKey},
-    config::{LimitsConfig, StoreConfig, StoreUrl},
+    config::{HttpTimes, LimitsConfig, StoreConfig, StoreUrl},
     files,
     graphql::ApiOptions,
     http::{DevUser, HttpOptions, Origins},
-    sync::SyncLimits,
     webhook::WebhookConfig,
 };
 
@@ -67,8 +72,14 @@ pub(super) fn run(args: DevArgs) -> Done {
     block_on(async {
         let listener = serve::listen(args.listen).await?;
         let address = listener.local_addr()?;
-        let limits = LimitsConfig::default();
-        serve::serve(listener, async {
+        let times = HttpTimes::default();
+        // Whoever tries what a gateway can do is no runaway client.
+        let limits = LimitsConfig {
+            user_rate: 0,
+            user_requests: LimitsConfig::default().requests,
+            ..LimitsConfig::default()
+        };
+        serve::serve(listener, server_limits(&limits, times), async {
             let gateway = Gateway::start(Parts {
                 model: loaded.model.clone(),
                 model_text: loaded.text.clone(),
@@ -76,8 +87,9 @@ pub(super) fn run(args: DevArgs) -> Done {
                 auth,
                 api: ApiOptions {
                     introspection: true,
+                    limits: door_limits(&limits),
                 },
-                limits: SyncLimits::default(),
+                limits: sync_limits(&limits),
                 webhooks: webhooks(&args.webhook),
             })
             .await?;
@@ -85,6 +97,8 @@ pub(super) fn run(args: DevArgs) -> Done {
                 gateway,
                 options: HttpOptions {
                     body_bytes_max: limits.body_bytes,
+                    traffic: traffic_limits(&limits),
+                    times,
                     user_connections_max: limits.user_connections,
                     // An app that is being written is served by a tool of its own, on another port.
                     origins: Origins {

@@ -10,6 +10,7 @@ use tidegate_core::model::Model;
 
 use super::{
     Complaint, ConfigArgs, Done, block_on,
+    limits::{door_limits, server_limits, sync_limits, traffic_limits},
     model::{self, LoadedModel},
     say, tell,
 };
@@ -17,8 +18,7 @@ use crate::{
     app::{Gateway, Parts},
     config::{Config, ConfigProblem, Loaded},
     graphql::ApiOptions,
-    http::{self, GraphiqlConfig, HttpOptions, Origins, Shutdown},
-    sync::SyncLimits,
+    http::{self, GraphiqlConfig, HttpOptions, Origins, ServerLimits, Shutdown},
 };
 
 pub(super) fn run(args: &ConfigArgs) -> Done {
@@ -28,7 +28,8 @@ pub(super) fn run(args: &ConfigArgs) -> Done {
     block_on(async {
         let listener = listen(config.listen).await?;
         let address = listener.local_addr()?;
-        serve(listener, async {
+        let limits = server_limits(&config.limits, config.http.times);
+        serve(listener, limits, async {
             let gateway = Gateway::start(Parts {
                 model,
                 model_text: text,
@@ -36,8 +37,9 @@ pub(super) fn run(args: &ConfigArgs) -> Done {
                 auth: config.auth.clone(),
                 api: ApiOptions {
                     introspection: config.graphql.introspection,
+                    limits: door_limits(&config.limits),
                 },
-                limits: sync_limits(&config),
+                limits: sync_limits(&config.limits),
                 webhooks: config.webhooks.clone(),
             })
             .await?;
@@ -75,6 +77,8 @@ fn http_options(config: &Config) -> HttpOptions {
     });
     HttpOptions {
         body_bytes_max: config.limits.body_bytes,
+        traffic: traffic_limits(&config.limits),
+        times: config.http.times,
         user_connections_max: config.limits.user_connections,
         origins: Origins {
             named: config.http.allowed_origins.clone(),
@@ -86,11 +90,17 @@ fn http_options(config: &Config) -> HttpOptions {
     }
 }
 
+/// What the system keeps for a client that does not read; left to itself it lets that grow to some MiB.
+const SEND_BUFFER_BYTES: usize = 128 * 1024;
+
 /// Takes the address, or says who cannot have it.
 pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Complaint> {
-    TcpListener::bind(address).await.map_err(|error| {
-        format!("{address} cannot be listened on: {error}; choose another address").into()
-    })
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        format!("{address} cannot be listened on: {error}; choose another address")
+    })?;
+    // Connections inherit it from their listener.
+    socket2::SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    Ok(listener)
 }
 
 /// A gateway that can be served, and what its user is told then.
@@ -104,13 +114,14 @@ pub(super) struct Begun {
 /// answers that it waits.
 pub(super) async fn serve(
     listener: TcpListener,
+    limits: ServerLimits,
     begin: impl Future<Output = Result<Begun, Complaint>>,
 ) -> Done {
     let mut stop = pin!(stop_asked()?);
     raise_file_limit();
     let shutdown = Shutdown::default();
     let (router, served) = watch::channel(http::waiting());
-    let server = tokio::spawn(http::serve(listener, served, shutdown.clone()));
+    let server = tokio::spawn(http::serve(listener, served, shutdown.clone(), limits));
     let begun = tokio::select! { begun = begin => Some(begun), () = &mut stop => None };
     let done = match begun {
         Some(Ok(begun)) => {
@@ -153,14 +164,6 @@ fn stop_asked() -> io::Result<impl Future<Output = ()> + Send> {
 fn stop_asked() -> io::Result<impl Future<Output = ()> + Send> {
     let mut interrupted = tokio::signal::windows::ctrl_c()?;
     Ok(async move { drop(interrupted.recv().await) })
-}
-
-fn sync_limits(config: &Config) -> SyncLimits {
-    SyncLimits {
-        push_changes: config.limits.push_changes,
-        page_changes: config.limits.page_changes,
-        ..SyncLimits::default()
-    }
 }
 
 /// The configuration's file unless another is named.

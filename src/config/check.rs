@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::http::http;
+use super::limits::limits;
 use super::mongodb::Login;
 use super::problem::{ConfigProblem, Origin};
 use super::reader::{Reader, Wrong};
 use super::settings::{Settings, variable};
 use super::webhooks::webhooks;
 use super::{
-    Config, GraphqlConfig, HttpConfig, InvalidStoreUrl, LimitsConfig, Loaded, StoreConfig,
-    StoreUrl, parse_duration,
+    Config, GraphqlConfig, InvalidStoreUrl, Loaded, StoreConfig, StoreUrl, parse_duration,
 };
 use crate::auth::{
     Algorithms, AuthConfig, AuthSetupError, KeySource, LEEWAY_S_DEFAULT, LEEWAY_S_MAX, SigningKey,
@@ -23,10 +24,6 @@ use crate::auth::{
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const BODY_BYTES: RangeInclusive<i64> = 1024..=64 * 1024 * 1024;
-const PUSH_CHANGES: RangeInclusive<i64> = 1..=1_000;
-const USER_CONNECTIONS: RangeInclusive<i64> = 1..=100_000;
-const PAGE_CHANGES: RangeInclusive<i64> = 1..=10_000;
 /// Devices that stay away for longer start over; below an hour every device would.
 const TOMBSTONE_RETENTION: RangeInclusive<Duration> =
     Duration::from_secs(60 * 60)..=DAY.saturating_mul(3650);
@@ -277,42 +274,6 @@ fn graphql(reader: &mut Reader) -> GraphqlConfig {
     }
 }
 
-fn http(reader: &mut Reader) -> HttpConfig {
-    let form = "a list of origins, such as [\"https://app.example.com\"]";
-    let origins = reader.get("http.allowed_origins", form, |origins: Vec<String>| {
-        origins.iter().try_for_each(|origin| check_origin(origin))?;
-        Ok(origins)
-    });
-    HttpConfig {
-        allowed_origins: origins.unwrap_or_default(),
-    }
-}
-
-fn limits(reader: &mut Reader) -> LimitsConfig {
-    let mut limit = |key: &'static str, range: RangeInclusive<i64>, default: usize| {
-        let form = format!("a whole number from {} to {}", range.start(), range.end());
-        let number = |number: i64| {
-            if range.contains(&number) {
-                usize::try_from(number).map_err(|_| Wrong::Form)
-            } else {
-                Err(Wrong::Form)
-            }
-        };
-        reader.get(key, &form, number).unwrap_or(default)
-    };
-    let default = LimitsConfig::default();
-    LimitsConfig {
-        body_bytes: limit("limits.body_bytes", BODY_BYTES, default.body_bytes),
-        push_changes: limit("limits.push_changes", PUSH_CHANGES, default.push_changes),
-        page_changes: limit("limits.page_changes", PAGE_CHANGES, default.page_changes),
-        user_connections: limit(
-            "limits.user_connections",
-            USER_CONNECTIONS,
-            default.user_connections,
-        ),
-    }
-}
-
 fn path(text: String) -> Result<PathBuf, Wrong> {
     non_empty(text).map(PathBuf::from)
 }
@@ -386,36 +347,4 @@ pub(super) fn https_url(text: String) -> Result<Url, Wrong> {
         ));
     }
     Ok(url)
-}
-
-/// An origin is compared byte by byte with what the browser sends, so it has to be written the way
-/// browsers do.
-fn check_origin(origin: &str) -> Result<(), Wrong> {
-    if origin.contains('*') {
-        return Err(Wrong::Because(
-            "contains \"*\"; name the origins of your apps".to_owned(),
-        ));
-    }
-    let url = Url::parse(origin).map_err(|_| Wrong::Form)?;
-    let canonical = canonical_origin(&url).ok_or(Wrong::Form)?;
-    if canonical == origin {
-        return Ok(());
-    }
-    Err(Wrong::Because(format!(
-        "contains {origin:?}, which browsers send as {canonical:?}"
-    )))
-}
-
-/// Apps in a web view have schemes of their own, such as `capacitor://localhost`; to the URL standard their origins are
-/// opaque, but that is how they are sent. What has no host has none to send.
-fn canonical_origin(url: &Url) -> Option<String> {
-    let origin = url.origin();
-    if origin.is_tuple() {
-        return Some(origin.ascii_serialization());
-    }
-    let (scheme, host) = (url.scheme(), url.host_str()?);
-    Some(url.port().map_or_else(
-        || format!("{scheme}://{host}"),
-        |port| format!("{scheme}://{host}:{port}"),
-    ))
 }

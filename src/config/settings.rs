@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{ConfigProblem, Origin};
 
 /// Every setting there is.
-const KEYS: [&str; 26] = [
+pub(super) const KEYS: [&str; 51] = [
     "listen",
     "model",
     "store.url",
@@ -27,14 +27,39 @@ const KEYS: [&str; 26] = [
     "graphql.introspection",
     "graphql.graphiql",
     "http.allowed_origins",
+    "http.head_time",
+    "http.body_time",
+    "http.write_time",
+    "http.ping_interval",
     "limits.body_bytes",
+    "limits.query_bytes",
+    "limits.query_tokens",
+    "limits.query_depth",
+    "limits.query_aliases",
+    "limits.query_directives",
+    "limits.query_roots",
+    "limits.query_nodes",
+    "limits.query_cost",
+    "limits.variables_depth",
+    "limits.list_items",
+    "limits.answer_bytes",
     "limits.push_changes",
+    "limits.push_queue_bytes",
     "limits.page_changes",
+    "limits.page_bytes",
+    "limits.live_page_bytes",
+    "limits.request_time",
+    "limits.requests",
+    "limits.user_requests",
+    "limits.user_rate",
+    "limits.user_burst",
+    "limits.connections",
+    "limits.new_connections",
+    "limits.user_connections",
     "webhooks.urls",
     "webhooks.secret",
     "webhooks.timeout",
     "webhooks.concurrency",
-    "limits.user_connections",
 ];
 
 const SECTIONS: [&str; 6] = ["store", "auth", "graphql", "http", "limits", "webhooks"];

@@ -68,8 +68,8 @@ fn the_shortest_configuration_gets_safe_defaults() {
     StoreConfig { url: Mongodb(MongodbUrl(db1:27017,db2:27017/app)), prefix: "tidegate.", tombstone_retention: 7776000s }
     AuthConfig { algorithms: Algorithms([RS256]), keys: JwksUrl(Url { scheme: "https", cannot_be_a_base: false, username: "", password: None, host: Some(Domain("id.example.com")), port: None, path: "/jwks.json", query: None, fragment: None }), issuer: Some("https://id.example.com/"), audience: Some("tidegate"), user_claim: "sub", leeway_s: 10 }
     GraphqlConfig { introspection: false, graphiql: false }
-    HttpConfig { allowed_origins: [] }
-    LimitsConfig { body_bytes: 1048576, push_changes: 1000, page_changes: 5000, user_connections: 1000 }
+    HttpConfig { allowed_origins: [], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s } }
+    LimitsConfig { body_bytes: 1048576, query_bytes: 65536, query_tokens: 30000, query_depth: 30, query_aliases: 100, query_directives: 500, query_roots: 10, query_nodes: 10000, query_cost: 500000, variables_depth: 120, list_items: 10000, answer_bytes: 67108864, push_changes: 1000, push_queue_bytes: 67108864, page_changes: 5000, page_bytes: 8388608, live_page_bytes: 262144, requests: 1000, user_requests: 100, user_rate: 200, user_burst: 1000, connections: 10000, new_connections: 1000, user_connections: 1000, request_time: 40s }
     "#);
 }
 
@@ -102,9 +102,74 @@ fn every_setting_can_come_from_the_file() {
     StoreConfig { url: Embedded("/var/lib/tidegate"), prefix: "sync_", tombstone_retention: 43200s }
     AuthConfig { algorithms: Algorithms([HS256, HS512]), keys: Secret(SigningKey(…)), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 0 }
     GraphqlConfig { introspection: true, graphiql: true }
-    HttpConfig { allowed_origins: ["https://app.example.com", "http://localhost:5173", "capacitor://localhost"] }
-    LimitsConfig { body_bytes: 65536, push_changes: 10, page_changes: 100, user_connections: 1000 }
+    HttpConfig { allowed_origins: ["https://app.example.com", "http://localhost:5173", "capacitor://localhost"], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s } }
+    LimitsConfig { body_bytes: 65536, query_bytes: 65536, query_tokens: 30000, query_depth: 30, query_aliases: 100, query_directives: 500, query_roots: 10, query_nodes: 10000, query_cost: 500000, variables_depth: 120, list_items: 10000, answer_bytes: 67108864, push_changes: 10, push_queue_bytes: 67108864, page_changes: 100, page_bytes: 8388608, live_page_bytes: 262144, requests: 1000, user_requests: 100, user_rate: 200, user_burst: 1000, connections: 10000, new_connections: 1000, user_connections: 1000, request_time: 40s }
     "#);
+}
+
+#[test]
+fn the_documentation_lists_every_setting_with_its_default_and_its_bounds() {
+    let documentation = include_str!("../../docs/config.md");
+    let rows: Vec<Vec<&str>> = documentation
+        .lines()
+        .map(|line| line.split(" | ").collect())
+        .filter(|row: &Vec<&str>| row.len() > 4 && row[1].starts_with("`TIDEGATE_"))
+        .collect();
+    let keys: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    let expected = settings::KEYS.map(|key| format!("| `{key}`"));
+    assert_eq!(keys, expected, "in the order of the code");
+    let row = |key: &str| {
+        let mut rows = rows.iter();
+        rows.find(|row| row[0] == format!("| `{key}`")).unwrap()
+    };
+    for key in settings::KEYS {
+        assert_eq!(row(key)[1], format!("`{}`", settings::variable(key)));
+    }
+    for (key, default, bounds) in limits::NUMBERS {
+        let bounds = format!("{} to {}", bounds.start(), bounds.end());
+        assert_eq!(row(key)[2..4], [format!("`{default}`"), bounds], "{key}");
+    }
+    for limit in [
+        limits::REQUEST_TIME,
+        http::HEAD_TIME,
+        http::BODY_TIME,
+        http::WRITE_TIME,
+        http::PING_INTERVAL,
+    ] {
+        let default = format!("`\"{}s\"`", limit.default.as_secs());
+        let (first, last) = (limit.bounds.start(), limit.bounds.end());
+        let bounds = format!("`{first}s` to `{last}s`");
+        assert_eq!(row(limit.key)[2..4], [default, bounds], "{}", limit.key);
+    }
+}
+
+#[test]
+fn limits_that_would_refuse_everything_are_refused() {
+    for (name, value, expected) in [
+        (
+            "TIDEGATE_LIMITS__ANSWER_BYTES",
+            "8388608",
+            "limits.answer_bytes is less than a page may have: limits.page_bytes and one document more, 12582912",
+        ),
+        (
+            "TIDEGATE_LIMITS__REQUEST_TIME",
+            "11m",
+            "limits.request_time must lie between 1s and 600s",
+        ),
+        (
+            "TIDEGATE_HTTP__PING_INTERVAL",
+            "0s",
+            "http.ping_interval must lie between 1s and 600s",
+        ),
+    ] {
+        assert_eq!(problem(name, value), expected, "{name}={value}");
+    }
+    let limits = "[limits]\nbody_bytes = 2_000_000\npush_queue_bytes = 1_048_576\n";
+    let told = problems(&format!("{GOOD}{limits}"), &[]);
+    assert!(
+        told.contains("limits.push_queue_bytes is less than limits.body_bytes"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -148,8 +213,8 @@ fn every_setting_can_come_from_the_environment() {
     StoreConfig { url: Mongodb(MongodbUrl(db1:27017/app)), prefix: "sync_", tombstone_retention: 2592000s }
     AuthConfig { algorithms: Algorithms([RS256, ES256]), keys: PublicKeyFile("/run/secrets/key.pem"), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 30 }
     GraphqlConfig { introspection: false, graphiql: false }
-    HttpConfig { allowed_origins: ["https://a.example.com", "https://b.example.com"] }
-    LimitsConfig { body_bytes: 2048, push_changes: 1, page_changes: 10000, user_connections: 1000 }
+    HttpConfig { allowed_origins: ["https://a.example.com", "https://b.example.com"], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s } }
+    LimitsConfig { body_bytes: 2048, query_bytes: 65536, query_tokens: 30000, query_depth: 30, query_aliases: 100, query_directives: 500, query_roots: 10, query_nodes: 10000, query_cost: 500000, variables_depth: 120, list_items: 10000, answer_bytes: 67108864, push_changes: 1, push_queue_bytes: 67108864, page_changes: 10000, page_bytes: 8388608, live_page_bytes: 262144, requests: 1000, user_requests: 100, user_rate: 200, user_burst: 1000, connections: 10000, new_connections: 1000, user_connections: 1000, request_time: 40s }
     "#);
 }
 

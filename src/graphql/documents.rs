@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_graphql::{
@@ -17,11 +20,11 @@ use tidegate_core::{
     entry::Entry,
     id::DocumentKey,
     model::{self, DefaultValue, DocumentType, EmbeddedType, EnumType, Model, Reference, Shape},
-    value::{Document, Value},
+    value::{Document, Value, document_bytes},
 };
 
 use super::{
-    error::Failure,
+    error::{Code, Failure},
     shape::{graphql_value, nullable, output_type, plain, reason, required, stored, string, text},
 };
 use crate::sync::{Caller, SyncService};
@@ -301,8 +304,9 @@ fn reference_field(model: &Arc<Model>, reference: &Reference) -> Field {
 /// Loads one document. A failure is reported beside the answer: below the root an `Err` would make the field vanish.
 async fn load(ctx: &ResolverContext<'_>, key: DocumentKey) -> Option<DocumentNode> {
     let loader = ctx.data::<DataLoader<DocumentLoader>>().ok()?;
-    match loader.load_one(key).await {
-        Ok(entry) => entry.map(DocumentNode),
+    let found = loader.load_one(key).await;
+    match found.and_then(|entry| loader.loader().hand_out(entry)) {
+        Ok(node) => node,
         Err(failure) => {
             let error = failure.into_error().into_server_error(ctx.item.pos);
             ctx.add_error(ctx.set_error_path(error));
@@ -315,6 +319,48 @@ async fn load(ctx: &ResolverContext<'_>, key: DocumentKey) -> Option<DocumentNod
 pub(super) struct DocumentLoader {
     pub(super) sync: Arc<SyncService>,
     pub(super) caller: Caller,
+    pub(super) room: Arc<AnswerRoom>,
+}
+
+/// How many bytes of referenced documents an answer may still take in. A page of small documents may refer to one large
+/// one, which stands in the answer as often.
+pub(super) struct AnswerRoom {
+    bytes_max: usize,
+    bytes_left: AtomicUsize,
+}
+
+impl AnswerRoom {
+    pub(super) fn new(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            bytes_max,
+            bytes_left: AtomicUsize::new(bytes_max),
+        })
+    }
+
+    /// Begins the next answer of a subscription.
+    pub(super) fn clear(&self) {
+        self.bytes_left.store(self.bytes_max, Ordering::Relaxed);
+    }
+
+    fn take(&self, bytes: usize) -> Result<(), Failure> {
+        let left = |left: usize| left.checked_sub(bytes);
+        let taken = self
+            .bytes_left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+        let bytes_max = self.bytes_max;
+        taken.map(drop).map_err(|_| {
+            let message = format!("The documents that others refer to have more than {bytes_max} bytes; ask for fewer at a time.");
+            Failure::new(Code::QueryTooLarge, message)
+        })
+    }
+}
+
+impl DocumentLoader {
+    fn hand_out(&self, entry: Option<Arc<Entry>>) -> Result<Option<DocumentNode>, Failure> {
+        let body = entry.as_ref().and_then(|entry| entry.body.as_ref());
+        self.room.take(body.map_or(0, document_bytes))?;
+        Ok(entry.map(DocumentNode))
+    }
 }
 
 impl Loader<DocumentKey> for DocumentLoader {

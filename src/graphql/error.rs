@@ -32,7 +32,7 @@ codes! {
     ValidationFailed = "GRAPHQL_VALIDATION_FAILED", 400, "The document does not fit the schema.";
     BadUserInput = "BAD_USER_INPUT", 400, "A variable or an argument does not fit its type; the message names its path.";
     OperationResolution = "OPERATION_RESOLUTION_FAILURE", 400, "`operationName` is missing, or names no operation of the document.";
-    QueryTooLarge = "QUERY_TOO_LARGE", 400, "The document is beyond a limit: its size, depth, aliases, directives or fragments.";
+    QueryTooLarge = "QUERY_TOO_LARGE", 400, "The operation is beyond a limit: its size, depth, aliases, directives, fragments, lists or cost.";
     PersistedQueryNotFound = "PERSISTED_QUERY_NOT_FOUND", 400, "The gateway does not know the document of this hash; send it along once.";
     BadCheckpoint = "BAD_CHECKPOINT", 200, "`checkpoint` is not one of this gateway's; send it back exactly as it came, or leave it out to begin anew.";
     BadLimit = "BAD_LIMIT", 200, "`limit` or `first` is out of bounds; `extensions.max` says how much may be asked for.";
@@ -49,12 +49,16 @@ codes! {
     NotFound = "NOT_FOUND", 404, "There is nothing at this path.";
     MethodNotAllowed = "METHOD_NOT_ALLOWED", 405, "This path does not take this method; mutations need POST.";
     NotAcceptable = "NOT_ACCEPTABLE", 406, "The client takes none of the forms the answer can have.";
+    RequestTimeout = "REQUEST_TIMEOUT", 408, "The body took too long to arrive.";
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", 413, "The body is larger than the gateway takes.";
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415, "Operations come as `application/json`.";
     TooManyOperations = "TOO_MANY_OPERATIONS", 429, "The socket carries as many operations as it may; complete one, then begin the next.";
     TooManyConnections = "TOO_MANY_CONNECTIONS", 429, "The user holds as many sockets and streams as one may; close one, then connect again.";
+    RateLimited = "RATE_LIMITED", 429, "The user sends more operations than one may; go on after `extensions.retryAfter` seconds.";
     Internal = "INTERNAL_SERVER_ERROR", 500, "The gateway failed; its log says how.";
     Unavailable = "SERVICE_UNAVAILABLE", 503, "The store cannot be reached or written now, or the key server cannot be reached; try again.";
+    Overloaded = "OVERLOADED", 503, "The gateway carries as many operations or connections as it may; try again in a moment.";
+    DeadlineExceeded = "DEADLINE_EXCEEDED", 504, "The operation took too long. A push may have been applied: the same push sent again applies it once, and tells.";
 }
 
 impl Code {
@@ -100,7 +104,7 @@ impl Failure {
         }
     }
 
-    fn with(mut self, name: &str, value: impl Into<Json>) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Json>) -> Self {
         self.extensions.insert(name.to_owned(), value.into());
         self
     }

@@ -4,6 +4,7 @@
 
 mod cache;
 mod coerce;
+mod cost;
 mod document;
 mod limits;
 mod literals;
@@ -129,7 +130,7 @@ impl Door {
     ///
     /// # Errors
     /// Everything found wrong at the first step that found anything: limits, syntax, validity,
-    /// choice of operation, variables, arguments.
+    /// choice of operation, variables, arguments, cost.
     pub(crate) fn admit(&self, mut raw: RawRequest) -> Result<Admitted, Vec<Refusal>> {
         if let Some(hash) = raw.hash {
             raw.query = self.persisted.text(raw.query, hash).map_err(one)?;
@@ -146,6 +147,7 @@ impl Door {
         let parsed = Selector::new(&self.schema, &checked, coercer)
             .document(operation)
             .map_err(one)?;
+        cost::check(&self.schema, &parsed, &self.limits).map_err(one)?;
         let root_keys = root_keys(&parsed);
         let mut request = Request::new(raw.query);
         request.set_parsed_query(parsed);

@@ -22,20 +22,22 @@ pub(super) fn answered(form: Form, answer: Answer) -> Response {
 
 /// The response to a request that did not come as far as GraphQL. Its status is the failure's in both forms.
 pub(super) fn refused(form: Form, failure: Failure) -> Response {
-    let code = failure.code;
+    let (code, header) = (failure.code, header_of(&failure));
     let mut response = respond(form, code.status(), Answer::from(failure));
-    if let Some((name, value)) = header_of(code) {
-        let headers = response.headers_mut();
-        headers.insert(name, HeaderValue::from_static(value));
-    }
+    response.headers_mut().extend(header);
     response
 }
 
 /// What RFC 9110 wants beside some statuses.
-fn header_of(code: Code) -> Option<(HeaderName, &'static str)> {
-    match code {
-        Code::Unauthenticated => Some((WWW_AUTHENTICATE, "Bearer")),
-        Code::Unavailable => Some((RETRY_AFTER, "1")),
+fn header_of(failure: &Failure) -> Option<(HeaderName, HeaderValue)> {
+    let retry_after = failure
+        .extensions
+        .get("retryAfter")
+        .and_then(|it| it.as_u64());
+    match failure.code {
+        Code::Unauthenticated => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+        Code::Unavailable | Code::Overloaded => Some((RETRY_AFTER, HeaderValue::from(1))),
+        Code::RateLimited => retry_after.map(|seconds| (RETRY_AFTER, seconds.into())),
         _ => None,
     }
 }

@@ -1,5 +1,4 @@
-//! How many connections each user holds open: sockets and streams, which stay. Requests that are answered and done are
-//! not counted here.
+//! How many connections each user holds open: sockets and streams, which stay. `traffic` counts operations with it, too.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -28,16 +27,23 @@ impl Connections {
     /// # Errors
     /// `TOO_MANY_CONNECTIONS`, when the user has as many as one may have.
     pub(super) fn enter(self: &Arc<Self>, user: &UserId) -> Result<Place, Failure> {
-        let mut open = self.lock();
-        let count = open.entry(user.clone()).or_default();
-        if *count >= self.per_user_max {
+        self.try_enter(user).ok_or_else(|| {
             let max = self.per_user_max;
             let message =
                 format!("A user may hold {max} connections; close one, then connect again.");
-            return Err(Failure::new(Code::TooManyConnections, message));
+            Failure::new(Code::TooManyConnections, message)
+        })
+    }
+
+    /// The same, for whoever words the refusal otherwise.
+    pub(super) fn try_enter(self: &Arc<Self>, user: &UserId) -> Option<Place> {
+        let mut open = self.lock();
+        let count = open.entry(user.clone()).or_default();
+        if *count >= self.per_user_max {
+            return None;
         }
         *count += 1;
-        Ok(Place {
+        Some(Place {
             connections: self.clone(),
             user: user.clone(),
         })

@@ -10,8 +10,8 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request, State};
-use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{Extensions, HeaderMap};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 pub(super) use self::raw::from_json;
 use super::accept::{Accepted, Form};
 use super::delivery::{self, Ending};
+use super::server::Visit;
 use super::{HttpState, answer, guard, operation, websocket};
 use crate::app::Gateway;
 use crate::auth::bearer;
@@ -27,9 +28,6 @@ use crate::graphql::answer::Answer;
 use crate::graphql::error::{Code, Failure};
 use crate::graphql::{Admitted, OperationKind};
 use crate::sync::Caller;
-
-/// A body that comes slower than this holds its connection for nothing.
-const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// An operation in a JSON body.
 pub(super) async fn post(State(state): State<Arc<HttpState>>, request: Request) -> Response {
@@ -49,9 +47,13 @@ pub(super) async fn get(State(state): State<Arc<HttpState>>, request: Request) -
 }
 
 /// The API as SDL.
-pub(super) async fn schema(State(state): State<Arc<HttpState>>, headers: HeaderMap) -> Response {
+pub(super) async fn schema(
+    State(state): State<Arc<HttpState>>,
+    headers: HeaderMap,
+    extensions: Extensions,
+) -> Response {
     if !state.public_schema
-        && let Err(failure) = authenticate(&state.gateway, &headers).await
+        && let Err(failure) = authenticate(&state, &headers, &extensions).await
     {
         return answer::refused(Form::Json, failure);
     }
@@ -64,10 +66,10 @@ async fn answer_post(
     accepted: Accepted,
     request: Request,
 ) -> Result<Response, Failure> {
-    let caller = authenticate(&state.gateway, request.headers()).await?;
+    let caller = authenticate(state, request.headers(), request.extensions()).await?;
     require_form(accepted)?;
     require_json(request.headers())?;
-    let body = body(request, state.body_bytes_max).await?;
+    let body = body(request, state.body_bytes_max, state.times.body).await?;
     match state.gateway.api.admit(raw::from_body(&body)?) {
         Ok(admitted) => execute(state, accepted, caller, admitted).await,
         Err(answer) => respond_refused(state, accepted, &caller, answer),
@@ -79,7 +81,7 @@ async fn answer_get(
     accepted: Accepted,
     request: Request,
 ) -> Result<Response, Failure> {
-    let caller = authenticate(&state.gateway, request.headers()).await?;
+    let caller = authenticate(state, request.headers(), request.extensions()).await?;
     require_form(accepted)?;
     guard::check_get(request.headers(), &state.origins)?;
     let admitted = match state.gateway.api.admit(raw::from_uri(request.uri())?) {
@@ -107,11 +109,14 @@ async fn execute(
     let gateway = &state.gateway;
     match form {
         Some(form) => {
-            let answer = gateway.api.execute(&gateway.sync, caller, admitted).await;
-            Ok(answer::answered(form, answer))
+            let underway = state.traffic.enter(&caller.identity.user).await?;
+            let executing = gateway.api.execute(&gateway.sync, caller, admitted);
+            let answer = state.traffic.in_time(executing).await;
+            let response = answer::answered(form, answer);
+            Ok(underway.until_taken(response, state.times.write))
         }
         None => stream(state, accepted, &caller, || {
-            operation::answers(gateway, caller.clone(), admitted)
+            operation::answers(gateway, &state.traffic, caller.clone(), admitted)
         }),
     }
 }
@@ -176,8 +181,18 @@ fn refuse(accepted: Accepted, failure: Failure) -> Response {
     answer::refused(form, failure)
 }
 
-async fn authenticate(gateway: &Gateway, headers: &HeaderMap) -> Result<Caller, Failure> {
-    gateway.authenticate(token(headers)?).await
+/// Whose request it is, which counts as an operation of theirs.
+async fn authenticate(
+    state: &HttpState,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<Caller, Failure> {
+    let caller = state.gateway.authenticate(token(headers)?).await?;
+    if let Some(visit) = extensions.get::<Arc<Visit>>() {
+        visit.is_known();
+    }
+    state.traffic.count(&caller.identity.user)?;
+    Ok(caller)
 }
 
 /// The token of `Authorization`.
@@ -213,7 +228,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
     Err(Failure::new(Code::UnsupportedMediaType, message))
 }
 
-async fn body(request: Request, bytes_max: usize) -> Result<Bytes, Failure> {
+async fn body(request: Request, bytes_max: usize, patience: Duration) -> Result<Bytes, Failure> {
     let too_large = || {
         let message = format!("The body is larger than {bytes_max} bytes; send less at a time.");
         Failure::new(Code::PayloadTooLarge, message)
@@ -222,13 +237,16 @@ async fn body(request: Request, bytes_max: usize) -> Result<Bytes, Failure> {
         return Err(too_large());
     }
     let bad = |message: &str| Failure::new(Code::BadRequest, message);
-    match timeout(BODY_DEADLINE, Bytes::from_request(request, &())).await {
+    match timeout(patience, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)))) => {
             Err(too_large())
         }
         Ok(Err(_)) => Err(bad("The body ended before it was complete.")),
-        Err(_) => Err(bad("The body took too long to arrive.")),
+        Err(_) => Err(Failure::new(
+            Code::RequestTimeout,
+            "The body took too long to arrive.",
+        )),
     }
 }
 

@@ -8,19 +8,30 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use crate::app::Gateway;
 use crate::graphql::answer::Answer;
 use crate::graphql::{Admitted, OperationKind};
+use crate::http::traffic::Traffic;
 use crate::sync::Caller;
 
 /// One answer for each event of a subscription. Queries and mutations are streams of one answer.
 pub(super) fn answers(
     gateway: &Arc<Gateway>,
+    traffic: &Arc<Traffic>,
     caller: Caller,
     admitted: Admitted,
 ) -> BoxStream<'static, Answer> {
     if admitted.kind == OperationKind::Subscription {
         return gateway.api.subscribe(&gateway.sync, caller, admitted);
     }
-    let gateway = gateway.clone();
-    stream::once(async move { gateway.api.execute(&gateway.sync, caller, admitted).await }).boxed()
+    let (gateway, traffic) = (gateway.clone(), traffic.clone());
+    stream::once(async move {
+        match traffic.enter(&caller.identity.user).await {
+            Ok(_underway) => {
+                let executing = gateway.api.execute(&gateway.sync, caller, admitted);
+                traffic.in_time(executing).await
+            }
+            Err(failure) => failure.into(),
+        }
+    })
+    .boxed()
 }
 
 /// The one answer to an operation that is not executed.

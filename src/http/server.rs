@@ -2,6 +2,7 @@
 //! what is spoken on a connection is in [`connection`].
 
 mod connection;
+mod visitors;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,10 +16,26 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use self::connection::Current;
+pub(super) use self::visitors::Visit;
+use self::visitors::Visitors;
+use crate::config::HttpTimes;
+
 /// How long requests under way may take once the gateway shuts down.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 /// When the process is out of file descriptors, accepting again at once would only heat the machine.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// What connections may take.
+#[derive(Clone, Copy)]
+pub(crate) struct ServerLimits {
+    /// At a time.
+    pub(crate) connections_max: usize,
+    /// Of these, such as have not shown a good token yet.
+    pub(crate) new_connections_max: usize,
+    /// How long those at their other ends are waited for.
+    pub(crate) times: HttpTimes,
+}
 
 /// The end of a gateway: the signal that it has come, and everyone it waits for.
 #[derive(Clone, Default)]
@@ -63,33 +80,58 @@ pub(crate) async fn serve(
     listener: TcpListener,
     router: watch::Receiver<Router>,
     shutdown: Shutdown,
+    limits: ServerLimits,
 ) {
+    let house = House {
+        visitors: Visitors::new(limits.connections_max, limits.new_connections_max),
+        times: limits.times,
+        router,
+        shutdown: shutdown.clone(),
+    };
     loop {
         tokio::select! {
             biased;
             () = shutdown.begun() => break,
-            accepted = listener.accept() => admit(accepted, &router, &shutdown).await,
+            accepted = listener.accept() => house.admit(accepted).await,
         }
     }
     drop(listener);
     shutdown.drained().await;
 }
 
-async fn admit(
-    accepted: io::Result<(TcpStream, SocketAddr)>,
-    router: &watch::Receiver<Router>,
-    shutdown: &Shutdown,
-) {
-    match accepted {
-        Ok((stream, _)) => {
-            let connection = connection::serve(stream, router.clone(), shutdown.clone());
-            shutdown.work.spawn(connection);
+/// What every connection is served with.
+struct House {
+    visitors: Visitors,
+    times: HttpTimes,
+    router: watch::Receiver<Router>,
+    shutdown: Shutdown,
+}
+
+impl House {
+    async fn admit(&self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+        match accepted {
+            Ok((stream, _)) => self.welcome(stream),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(target: "http", %error, "connections cannot be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
         }
-        Err(error) if is_of_one_connection(&error) => {}
-        Err(error) => {
-            tracing::error!(target: "http", %error, "connections cannot be accepted");
-            sleep(ACCEPT_PAUSE).await;
-        }
+    }
+
+    fn welcome(&self, stream: TcpStream) {
+        let Some(visit) = self.visitors.enter() else {
+            if let Some(refusal) = self.visitors.refusal(stream) {
+                tokio::spawn(refusal);
+            }
+            return;
+        };
+        let current = Current {
+            router: self.router.clone(),
+            visit,
+        };
+        let connection = connection::serve(stream, current, self.times, self.shutdown.clone());
+        self.shutdown.work.spawn(connection);
     }
 }
 

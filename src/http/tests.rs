@@ -54,6 +54,7 @@ impl House {
             auth: auth.clone(),
             api: ApiOptions {
                 introspection: true,
+                ..ApiOptions::default()
             },
             limits: SyncLimits::default(),
             webhooks: Default::default(),
@@ -65,8 +66,19 @@ impl House {
             gateway: gateway.unwrap(),
             options: HttpOptions {
                 body_bytes_max: BODY_BYTES_MAX,
+                traffic: TrafficLimits {
+                    requests_max: 100,
+                    user_requests_max: 100,
+                    user_rate: 0,
+                    user_burst: 1,
+                    time_max: Duration::from_secs(30),
+                },
+                times: HttpTimes::default(),
                 user_connections_max: 10,
-                ..HttpOptions::default()
+                origins: Origins::default(),
+                graphiql: None,
+                loopback_hosts_only: false,
+                public_schema: false,
             },
             shutdown: Shutdown::default(),
         }
@@ -75,6 +87,14 @@ impl House {
     fn with(mut self, change: impl FnOnce(&mut HttpOptions)) -> Self {
         change(&mut self.options);
         self
+    }
+
+    fn limits(&self) -> ServerLimits {
+        ServerLimits {
+            connections_max: 100,
+            new_connections_max: 100,
+            times: self.options.times,
+        }
     }
 
     fn router(&self) -> Router {

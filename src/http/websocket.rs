@@ -20,6 +20,7 @@ use tracing::Instrument;
 use self::session::Session;
 use self::socket::Socket;
 use super::accept::Form;
+use super::server::Visit;
 use super::{HttpState, answer, graphql, guard};
 use crate::graphql::error::{Code, Failure};
 
@@ -37,7 +38,8 @@ pub(super) async fn upgrade(state: Arc<HttpState>, mut request: Request) -> Resp
     match accept(&state, &request) {
         Ok(response) => {
             let token = graphql::token(request.headers()).ok().map(str::to_owned);
-            let conversation = converse(hyper::upgrade::on(&mut request), state, token);
+            let visit = request.extensions().get::<Arc<Visit>>().cloned();
+            let conversation = converse(hyper::upgrade::on(&mut request), state, token, visit);
             // What it logs carries the id of its handshake.
             tokio::spawn(conversation.in_current_span());
             response
@@ -51,12 +53,14 @@ fn converse(
     upgrade: OnUpgrade,
     state: Arc<HttpState>,
     token: Option<String>,
+    visit: Option<Arc<Visit>>,
 ) -> impl Future<Output = ()> {
     let hold = state.shutdown.hold();
     async move {
         if let Ok(connection) = upgrade.await {
-            let socket = Socket::new(connection, state.body_bytes_max).await;
-            Session::new(state, token).run(socket).await;
+            let (bytes_max, patience) = (state.body_bytes_max, state.times.write);
+            let socket = Socket::new(connection, bytes_max, patience).await;
+            Session::new(state, token, visit).run(socket).await;
         }
         drop(hold);
     }

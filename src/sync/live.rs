@@ -45,8 +45,11 @@ pub(super) const EXPIRY_GRACE: Duration = Duration::from_secs(5);
 /// How far a reader of an inbox may lag behind before it reads the store whatever the news were.
 const INBOX_NEWS_MAX: usize = 256;
 
-/// Between two looks at a store that could not be read.
+/// Between the first two looks at a store that could not be read; each further pause is twice as long.
 pub(super) const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// No pause is longer, or subscribers would be late when the store is back.
+const STORE_PAUSE_MAX: Duration = Duration::from_secs(8);
 
 impl SyncService {
     /// Pages as they come: first those that catch the client up, then each change soon after its commit. The first
@@ -65,6 +68,7 @@ impl SyncService {
             request,
             ticket,
             next: Next::First(start),
+            failures: 0,
         };
         stream::unfold(subscription, |mut subscription| async move {
             match subscription.next {
@@ -88,6 +92,8 @@ struct Subscription {
     request: PullRequest,
     ticket: Ticket,
     next: Next,
+    /// Looks at the store that failed, one after the other.
+    failures: u32,
 }
 
 /// What a subscription does next.
@@ -117,12 +123,14 @@ impl Subscription {
                 None => match self.store_page().await {
                     Err(error) if self.outlasts(&error) => {
                         self.ticket.unread();
-                        sleep(STORE_PAUSE).await;
+                        sleep(pause(self.failures, self.ticket.share())).await;
+                        self.failures += 1;
                         continue;
                     }
                     page => page?,
                 },
             };
+            self.failures = 0;
             // The first page, and one that `hasMore` announced, are sent even if they are empty: a reset ends with them.
             let awaited = matches!(self.next, Next::First(_) | Next::Read);
             self.request.checkpoint = Some(page.checkpoint.clone());
@@ -164,7 +172,14 @@ impl Subscription {
                     .heads(&self.caller, self.request.types.clone())
                     .await?
             }
-            _ => self.sync.pull(&self.caller, self.request.clone()).await?,
+            _ => {
+                let limits = self.sync.limits();
+                let bytes_max = limits.live_page_bytes.min(limits.page_bytes);
+                let request = self.request.clone();
+                self.sync
+                    .pull_within(&self.caller, request, bytes_max)
+                    .await?
+            }
         };
         let scopes = page
             .checkpoint
@@ -182,7 +197,8 @@ impl Subscription {
         let [track] = checkpoint.tracks.as_slice() else {
             return None;
         };
-        let (changes, track) = self.ticket.read(track, self.request.limit)?;
+        let bytes_max = self.sync.limits().live_page_bytes;
+        let (changes, track) = self.ticket.read(track, self.request.limit, bytes_max)?;
         let checkpoint = Checkpoint {
             epoch: checkpoint.epoch.clone(),
             types: checkpoint.types.clone(),
@@ -197,6 +213,14 @@ impl Subscription {
             revoked: Vec::new(),
         })
     }
+}
+
+/// How long a subscriber waits before it looks at the store again: longer each time, and each subscriber at a place of its
+/// own in the second half of the time, or thousands would ask a store that comes back at one moment.
+fn pause(failures: u32, share: f64) -> Duration {
+    let longest = STORE_PAUSE.saturating_mul(1 << failures.min(16));
+    let longest = longest.min(STORE_PAUSE_MAX);
+    longest.mul_f64(0.5 + share / 2.0)
 }
 
 /// The gateway's one follower of the tail, and everybody who waits for it.
@@ -284,4 +308,30 @@ fn is_membership(model: &Model, item: &FeedItem) -> bool {
 /// A panic while the lock was held leaves the maps readable: rings only ever serve what they hold without a gap.
 fn lock(subscribers: &Mutex<Subscribers>) -> MutexGuard<'_, Subscribers> {
     subscribers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subscribers_of_a_store_that_is_away_do_not_ask_it_together() {
+        let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
+        let tickets: Vec<Ticket> = (0..5_000)
+            .map(|_| Ticket::new(subscribers.clone()))
+            .collect();
+        for (failures, longest_ms) in [(0, 500), (1, 1_000), (3, 4_000), (4, 8_000), (90, 8_000)] {
+            let mut in_tenths = [0; 10];
+            for ticket in &tickets {
+                let pause_ms = pause(failures, ticket.share()).as_millis() as u64;
+                assert!((longest_ms / 2..longest_ms).contains(&pause_ms));
+                let tenth = (pause_ms - longest_ms / 2) * 10 / (longest_ms / 2);
+                in_tenths[usize::try_from(tenth).unwrap()] += 1;
+            }
+            assert!(
+                in_tenths.iter().all(|count| (450..550).contains(count)),
+                "{in_tenths:?}"
+            );
+        }
+    }
 }

@@ -98,10 +98,21 @@ impl SyncService {
     /// # Errors
     /// [`SyncError::Store`] or [`SyncError::Busy`].
     pub async fn pull(&self, caller: &Caller, request: PullRequest) -> Result<Page, SyncError> {
+        self.pull_within(caller, request, self.limits.page_bytes)
+            .await
+    }
+
+    /// The same, ending with the change that brings its stored bytes to `bytes_max`.
+    pub(super) async fn pull_within(
+        &self,
+        caller: &Caller,
+        request: PullRequest,
+        bytes_max: usize,
+    ) -> Result<Page, SyncError> {
         in_time(async {
             let limit = request.limit;
             let mut reading = self.read(caller, request).await?;
-            let filled = self.fill(&mut reading, limit).await?;
+            let filled = self.fill(&mut reading, limit, bytes_max).await?;
             Ok(reading.into_page(filled.as_ref()))
         })
         .await
@@ -163,8 +174,12 @@ impl SyncService {
     }
 
     /// Reads stretch after stretch until the page is full; returns the scope that filled it.
-    async fn fill(&self, reading: &mut Reading, limit: usize) -> Result<Option<Scope>, StoreError> {
-        let bytes_max = self.limits.page_bytes;
+    async fn fill(
+        &self,
+        reading: &mut Reading,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Option<Scope>, StoreError> {
         for stretch in reading.cursor.stretches() {
             let range = ScanRange {
                 scope: stretch.scope.clone(),

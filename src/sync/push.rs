@@ -9,10 +9,12 @@ mod schedule;
 use std::sync::Arc;
 
 use tidegate_core::{
+    change::{Action, Submission},
     model::Model,
     push::{Push, PushAnswer, PushHash, PushOutcome, PushRequest},
+    value::document_bytes,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use self::{group::Committer, schedule::Schedule};
 use super::{Caller, Clock, STORE_DEADLINE, SyncError, SyncService};
@@ -43,17 +45,27 @@ impl SyncService {
     }
 }
 
-/// The pushes that wait for their transaction.
-pub(super) struct PushQueue(mpsc::Sender<Waiting>);
+/// The pushes that wait for their transaction, bounded in number and in bytes.
+pub(super) struct PushQueue {
+    waiting: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
+    bytes_max: u32,
+}
 
 /// A push, and who waits for its answer.
 struct Waiting {
     request: PushRequest,
     answer: oneshot::Sender<Result<PushAnswer, StoreError>>,
+    _room: OwnedSemaphorePermit,
 }
 
 impl PushQueue {
-    pub(super) fn start(model: Arc<Model>, store: Arc<dyn Store>, clock: Clock) -> Self {
+    pub(super) fn start(
+        model: Arc<Model>,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        bytes_max: usize,
+    ) -> Self {
         let (sender, arriving) = mpsc::channel(WAITING_MAX);
         let committer = Arc::new(Committer {
             model,
@@ -61,22 +73,54 @@ impl PushQueue {
             clock,
         });
         tokio::spawn(Schedule::new(committer).run(arriving));
-        Self(sender)
+        let bytes_max = u32::try_from(bytes_max).unwrap_or(u32::MAX);
+        Self {
+            waiting: sender,
+            room: Arc::new(Semaphore::new(bytes_max as usize)),
+            bytes_max,
+        }
     }
 
     /// Whether somebody takes pushes out of the queue.
     pub(super) fn is_served(&self) -> bool {
-        !self.0.is_closed()
+        !self.waiting.is_closed()
     }
 
     pub(super) async fn send(&self, request: PushRequest) -> Result<PushAnswer, SyncError> {
         let (answer, answered) = oneshot::channel();
-        self.0
-            .try_send(Waiting { request, answer })
+        let waiting = Waiting {
+            _room: self.room_for(&request.push)?,
+            request,
+            answer,
+        };
+        self.waiting
+            .try_send(waiting)
             .map_err(|_| SyncError::Busy)?;
         match tokio::time::timeout(STORE_DEADLINE, answered).await {
             Ok(Ok(answer)) => Ok(answer?),
             Ok(Err(_)) | Err(_) => Err(SyncError::Busy),
         }
     }
+
+    /// A push that is larger than all there is waits for an empty queue, or it would never be taken.
+    fn room_for(&self, push: &Push) -> Result<OwnedSemaphorePermit, SyncError> {
+        let bytes: usize = push.changes.iter().map(bytes).sum();
+        let bytes = u32::try_from(bytes).map_or(self.bytes_max, |it| it.min(self.bytes_max));
+        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
+        room.map_err(|_| SyncError::Busy)
+    }
+}
+
+/// What an item of a push takes beside its documents.
+const ITEM_BYTES: usize = 512;
+
+fn bytes(item: &Submission) -> usize {
+    let documents = match item.change.as_ref().map(|change| &change.action) {
+        Ok(Action::Create { document, .. }) => document_bytes(document),
+        Ok(Action::Update { set, seen, .. }) => {
+            document_bytes(set) + seen.as_ref().map_or(0, document_bytes)
+        }
+        Ok(Action::Delete { .. }) | Err(_) => 0,
+    };
+    ITEM_BYTES + item.id.len() + documents
 }

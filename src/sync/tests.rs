@@ -92,9 +92,12 @@ impl Scripted {
     }
 
     fn serve(self) -> (Arc<Self>, Arc<SyncService>) {
+        self.serve_within(SyncLimits::default())
+    }
+
+    fn serve_within(self, limits: SyncLimits) -> (Arc<Self>, Arc<SyncService>) {
         let store = Arc::new(self);
         let clock: Clock = Arc::new(|| Timestamp::EPOCH);
-        let limits = SyncLimits::default();
         let sync = SyncService::start(
             Arc::new(model(MODEL)),
             store.clone(),
@@ -326,6 +329,61 @@ async fn a_subscription_outlasts_a_store_that_cannot_be_read_and_misses_nothing(
         let page = pages.next().await.unwrap().unwrap();
         assert_eq!(*page.decoded().unwrap()[0].record.key(), key(id));
     }
+}
+
+#[tokio::test]
+async fn pushes_wait_in_so_many_bytes_and_no_more() {
+    let directory = TempDir::new().unwrap();
+    let limits = SyncLimits {
+        push_queue_bytes: 1_000,
+        ..SyncLimits::default()
+    };
+    let (store, sync) = Scripted::on(&directory).serve_within(limits);
+    let caller = alice(&sync);
+    let mut held = Box::pin(sync.push(&caller, create("held")));
+    assert!(poll_immediate(&mut held).await.is_none());
+    store.begun.notified().await;
+    let refused = sync.push(&caller, create("more")).await;
+    assert!(matches!(refused, Err(SyncError::Busy)), "{refused:?}");
+    store.released.notify_one();
+    assert_eq!(held.await.unwrap().outcomes[0].status, Status::Applied);
+    // One that is larger than all the room has it for itself.
+    let mut large = create("large");
+    large.changes.extend(create("too").changes);
+    let pushed = sync.push(&caller, large).await.unwrap();
+    assert_eq!(pushed.outcomes.len(), 2);
+}
+
+#[tokio::test]
+async fn a_page_of_a_subscription_is_small_and_one_of_a_pull_is_not() {
+    let directory = TempDir::new().unwrap();
+    let limits = SyncLimits {
+        live_page_bytes: 100_000,
+        ..SyncLimits::default()
+    };
+    let (_store, sync) = Scripted::on(&directory).serve_within(limits);
+    let caller = alice(&sync);
+    let long = |number: usize| create_for("red", &format!("{number}{}", "i".repeat(200)));
+    let mut push = long(0);
+    push.changes
+        .extend((1..1_000).flat_map(|number| long(number).changes));
+    sync.push(&caller, push).await.unwrap();
+    let request = PullRequest::new(None, Types::All, 5_000, sync.limits()).unwrap();
+    let pulled = sync.pull(&caller, request.clone()).await.unwrap();
+    assert_eq!((pulled.changes.len(), pulled.has_more), (1_000, false));
+    let pages = sync.clone().subscribe(caller, request, Start::Checkpoint);
+    let mut pages = Box::pin(pages);
+    let (mut changes, mut count) = (0, 0);
+    loop {
+        let page = pages.next().await.unwrap().unwrap();
+        changes += page.changes.len();
+        count += 1;
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(changes, 1_000);
+    assert!(count > 1, "it came in parts");
 }
 
 #[tokio::test]

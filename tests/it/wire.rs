@@ -7,7 +7,10 @@ mod audits;
 mod clients;
 mod graphiql;
 mod http;
+mod limits;
 mod logs;
+#[cfg(target_os = "linux")]
+mod patience;
 mod persisted;
 mod sockets;
 mod streams;

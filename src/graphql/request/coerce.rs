@@ -30,6 +30,7 @@ pub(super) struct Coercer<'d> {
     operation: &'d Operation,
     variables: Variables<'d>,
     depth_max: usize,
+    items_max: usize,
     /// Bytes of all values made so far, by estimate.
     bytes: usize,
 }
@@ -47,6 +48,7 @@ impl<'d> Coercer<'d> {
             operation,
             variables: Variables::new(checked, limits.variables_copied_bytes_max),
             depth_max: limits.variables_depth_max,
+            items_max: limits.list_items_max,
             bytes: 0,
         }
     }
@@ -189,6 +191,7 @@ impl<'d> Coercer<'d> {
             Ok(items) => items,
             Err(single) => return Ok(Value::List(vec![self.constant(ty, single, place)?])),
         };
+        self.bound_items(items.len(), place)?;
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             let value = self.value(ty, item, &place.item(index))?;
@@ -286,6 +289,7 @@ impl<'d> Coercer<'d> {
     }
 
     fn custom_list(&mut self, items: Vec<Given<'d>>, place: &Place<'_>) -> Result<Value, Refusal> {
+        self.bound_items(items.len(), place)?;
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             let value = self.custom_part(item, &place.item(index))?;
@@ -316,6 +320,14 @@ impl<'d> Coercer<'d> {
             Some((name, _)) => self.variables.value(name, place),
             None => self.custom(given, place).map(Some),
         }
+    }
+
+    fn bound_items(&self, items: usize, place: &Place<'_>) -> Result<(), Refusal> {
+        if items <= self.items_max {
+            return Ok(());
+        }
+        let problem = format!("is a list of more than {} items", self.items_max);
+        Err(place.refuse(RefusalKind::Limit, &problem))
     }
 
     fn count_text(&mut self, leaf: &Leaf<'_>, place: &Place<'_>) -> Result<(), Refusal> {

@@ -1,5 +1,6 @@
 //! The limits of a document and the meter that holds it to them before it is validated.
-//! The limits on values of variables are kept in `coerce.rs`, the size of a body in `http/`.
+//! The limits on values of variables are kept in `coerce.rs`, those on what is answered in `cost.rs`, the size of a body
+//! in `http/`.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -33,6 +34,16 @@ pub(crate) struct DoorLimits {
     pub(crate) fragment_expansion_max: usize,
     /// Nesting of one input value, in variables and in the document.
     pub(crate) variables_depth_max: usize,
+    /// Items of one list of the input, in variables and in the document.
+    pub(crate) list_items_max: usize,
+    /// Documents an operation may answer with, times the fields asked of each.
+    pub(crate) cost_max: usize,
+    /// Bytes of documents that an answer may come to, by the bounds on documents and pages.
+    pub(crate) answer_bytes_max: usize,
+    /// What a page may be asked for; more is refused where it is executed.
+    pub(crate) page_changes_max: usize,
+    /// Bytes of documents at which a page ends.
+    pub(crate) page_bytes_max: usize,
     /// Bytes of variables that may be handed over a second time, because a document names a
     /// variable more than once.
     pub(crate) variables_copied_bytes_max: usize,
@@ -55,6 +66,11 @@ impl Default for DoorLimits {
             root_fields_max: 10,
             fragment_expansion_max: 10_000,
             variables_depth_max: 120,
+            list_items_max: 10_000,
+            cost_max: 500_000,
+            answer_bytes_max: 64 * 1024 * 1024,
+            page_changes_max: 5_000,
+            page_bytes_max: 8 * 1024 * 1024,
             variables_copied_bytes_max: 4 * 1024 * 1024,
             introspection: true,
             cached_documents_max: NonZeroUsize::new(512).expect("512 is not zero"),

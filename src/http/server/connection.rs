@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::io::{self, Cursor};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,33 +19,37 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, join};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_io_timeout::TimeoutWriter;
 
-use super::Shutdown;
+use super::{Shutdown, Visit};
+use crate::config::HttpTimes;
 
-/// How long a request's head may take, and a kept-alive connection may stay idle. Longer than the 60 s for which
-/// common load balancers keep idle connections, or they would send requests into closing ones.
-const HEAD_DEADLINE: Duration = Duration::from_secs(75);
+/// How long the first bytes may take: who connects has something to say.
+const FIRST_DEADLINE: Duration = Duration::from_secs(10);
 /// Of a connection's buffers: the largest head, for a token of 16 KiB with room to spare.
 const CONNECTION_BUFFER_BYTES_MAX: usize = 64 * 1024;
 const HEAD_BYTES_MAX: u32 = 64 * 1024;
 /// Requests under way on one connection of HTTP/2; a proxy opens another for more.
 const STREAMS_MAX: u32 = 100;
-/// As sockets are pinged.
-const PING_INTERVAL: Duration = Duration::from_secs(25);
 /// Every connection of HTTP/2 begins so (RFC 9113, section 3.4), and no request of HTTP/1.1 with the first bytes of it.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// As many bytes as the shortest request of HTTP/1.1 has at least.
 const BEGINNING_BYTES: usize = 3;
 
 /// Serves a connection until its client leaves, or until `shutdown` begins and the requests under way are answered.
-pub(super) async fn serve(stream: TcpStream, router: watch::Receiver<Router>, shutdown: Shutdown) {
+pub(super) async fn serve(
+    stream: TcpStream,
+    current: Current,
+    times: HttpTimes,
+    shutdown: Shutdown,
+) {
     let begun = tokio::select! {
-        begun = begin(stream) => begun,
+        begun = begin(stream, times) => begun,
         () = shutdown.begun() => return,
     };
     let ended = match begun {
-        Ok((Spoken::Http1, io)) => http1(io, Current(router), &shutdown).await,
-        Ok((Spoken::Http2, io)) => http2(io, Current(router), &shutdown).await,
+        Ok((Spoken::Http1, io)) => http1(io, current, times, &shutdown).await,
+        Ok((Spoken::Http2, io)) => http2(io, current, times, &shutdown).await,
         Err(_) => return,
     };
     if let Err(error) = ended {
@@ -54,15 +59,20 @@ pub(super) async fn serve(stream: TcpStream, router: watch::Receiver<Router>, sh
 
 /// Each request takes the router that there is then: a connection may have come before the gateway had its store.
 #[derive(Clone)]
-struct Current(watch::Receiver<Router>);
+pub(super) struct Current {
+    pub(super) router: watch::Receiver<Router>,
+    /// The connection's place, which its requests and its socket hold as well.
+    pub(super) visit: Arc<Visit>,
+}
 
 impl Service<Request<Incoming>> for Current {
     type Response = Response;
     type Error = Infallible;
     type Future = TowerToHyperServiceFuture<Router, Request<Incoming>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let router = self.0.borrow().clone();
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.visit.clone());
+        let router = self.router.borrow().clone();
         TowerToHyperService::new(router).call(request)
     }
 }
@@ -76,9 +86,11 @@ enum Spoken {
 /// has to come in time, since its library would wait for it without a limit.
 async fn begin(
     mut stream: TcpStream,
+    times: HttpTimes,
 ) -> io::Result<(Spoken, impl AsyncRead + AsyncWrite + Unpin + Send + 'static)> {
     // Answers are written whole; waiting to fill packets would only delay live changes.
     stream.set_nodelay(true)?;
+    end_when_unheard(&stream, times.write * 2);
     let mut beginning = vec![0; BEGINNING_BYTES];
     let reading = async {
         stream.read_exact(&mut beginning).await?;
@@ -89,20 +101,37 @@ async fn begin(
         stream.read_exact(&mut beginning[BEGINNING_BYTES..]).await?;
         Ok::<_, io::Error>(Spoken::Http2)
     };
-    let spoken = timeout(HEAD_DEADLINE, reading).await??;
+    let spoken = timeout(FIRST_DEADLINE.min(times.head), reading).await??;
     let (reader, writer) = stream.into_split();
     let reader = Cursor::new(beginning).chain(reader);
-    Ok((spoken, join(reader, writer)))
+    let mut writer = TimeoutWriter::new(writer);
+    writer.set_timeout(Some(times.write));
+    Ok((spoken, join(reader, Box::pin(writer))))
 }
+
+/// A peer that is gone without a farewell is noticed when what it was sent is not acknowledged; the system alone would
+/// try for a quarter of an hour. A stream of events has nothing else that shows it.
+#[cfg(target_os = "linux")]
+fn end_when_unheard(stream: &TcpStream, patience: Duration) {
+    let set = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(patience));
+    if let Err(error) = set {
+        tracing::debug!(target: "http", %error, "a dead peer will be noticed late");
+    }
+}
+
+/// Elsewhere the system's own patience has to do.
+#[cfg(not(target_os = "linux"))]
+fn end_when_unheard(_stream: &TcpStream, _patience: Duration) {}
 
 async fn http1(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     service: Current,
+    times: HttpTimes,
     shutdown: &Shutdown,
 ) -> hyper::Result<()> {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
+        .header_read_timeout(times.head)
         .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
@@ -117,11 +146,12 @@ async fn http1(
 async fn http2(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     service: Current,
+    times: HttpTimes,
     shutdown: &Shutdown,
 ) -> hyper::Result<()> {
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_interval(times.ping)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEAD_BYTES_MAX)
         .max_send_buf_size(CONNECTION_BUFFER_BYTES_MAX)

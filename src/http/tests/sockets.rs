@@ -28,7 +28,12 @@ impl Open {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (_, router) = watch::channel(house.router());
-        let server = tokio::spawn(serve(listener, router, house.shutdown.clone()));
+        let server = tokio::spawn(serve(
+            listener,
+            router,
+            house.shutdown.clone(),
+            house.limits(),
+        ));
         Self {
             house,
             address,
@@ -310,7 +315,12 @@ async fn a_connection_that_came_before_the_gateway_finds_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/readyz", listener.local_addr().unwrap());
     let (router, served) = watch::channel(waiting());
-    tokio::spawn(serve(listener, served, house.shutdown.clone()));
+    tokio::spawn(serve(
+        listener,
+        served,
+        house.shutdown.clone(),
+        house.limits(),
+    ));
     let builders = [
         reqwest::Client::builder(),
         reqwest::Client::builder().http2_prior_knowledge(),

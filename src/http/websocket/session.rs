@@ -19,6 +19,7 @@ use crate::graphql::answer::Answer;
 use crate::graphql::error::Failure;
 use crate::http::connections::Place;
 use crate::http::graphql::left_of_token;
+use crate::http::server::Visit;
 use crate::http::{HttpState, operation};
 use crate::sync::Caller;
 
@@ -26,8 +27,6 @@ use crate::sync::Caller;
 const INIT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the check of a token may take, which may have to fetch keys.
 const AUTHENTICATION_DEADLINE: Duration = Duration::from_secs(10);
-/// Below the 30 s after which some mobile networks and proxies forget an idle connection.
-const PING_INTERVAL: Duration = Duration::from_secs(25);
 
 /// The answers of one operation, and `None` after the last.
 type Answers = BoxStream<'static, Option<Answer>>;
@@ -43,14 +42,21 @@ pub(super) struct Session {
     caller: Option<Caller>,
     /// Of the caller's connections; held until the socket is closed.
     place: Option<Place>,
+    /// The connection's place among all.
+    visit: Option<Arc<Visit>>,
     operations: StreamMap<OperationId, Answers>,
     deadline: Pin<Box<Sleep>>,
     ticks: Interval,
 }
 
 impl Session {
-    pub(super) fn new(state: Arc<HttpState>, handshake_token: Option<String>) -> Self {
-        let mut ticks = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
+    pub(super) fn new(
+        state: Arc<HttpState>,
+        handshake_token: Option<String>,
+        visit: Option<Arc<Visit>>,
+    ) -> Self {
+        let ping_interval = state.times.ping;
+        let mut ticks = interval_at(Instant::now() + ping_interval, ping_interval);
         // Ticks missed while a frame was being written say nothing of the peer.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -60,6 +66,7 @@ impl Session {
             authentication: None,
             caller: None,
             place: None,
+            visit,
             operations: StreamMap::new(),
             deadline: Box::pin(sleep(INIT_DEADLINE)),
             ticks,
@@ -70,7 +77,7 @@ impl Session {
     pub(super) async fn run(mut self, mut socket: Socket) {
         let closing = self.converse(&mut socket).await;
         // Operations end before the farewell, which may take a while.
-        let _place = self.place.take();
+        let _places = (self.place.take(), self.visit.take());
         drop(self);
         socket.close(closing).await;
     }
@@ -127,15 +134,21 @@ impl Session {
         let left = left_of_token(&self.state.gateway, &caller);
         self.deadline.set(sleep(left));
         self.caller = Some(caller);
+        if let Some(visit) = &self.visit {
+            visit.is_known();
+        }
         Ok(())
     }
 
     fn start(&mut self, id: OperationId, request: RawRequest) {
         let caller = self.caller.clone();
         let caller = caller.expect("the protocol starts operations after authentication only");
-        let gateway = &self.state.gateway;
-        let answers = match gateway.api.admit(request) {
-            Ok(admitted) => operation::answers(gateway, caller, admitted),
+        let HttpState {
+            gateway, traffic, ..
+        } = &*self.state;
+        let counted = traffic.count(&caller.identity.user).map_err(Answer::from);
+        let answers = match counted.and_then(|()| gateway.api.admit(request)) {
+            Ok(admitted) => operation::answers(gateway, traffic, caller, admitted),
             Err(refusal) => operation::refused(refusal),
         };
         let until_finished = answers.map(Some).chain(stream::iter([None]));

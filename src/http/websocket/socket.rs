@@ -14,18 +14,21 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::protocol::Closing;
+use crate::http::traffic::time_for;
 
 /// With the library's 128 KiB an idle socket costs 145 KiB, with this 15.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// A longer text goes out in several frames: the library keeps a buffer as large as the largest frame it ever wrote.
 const FRAME_BYTES_MAX: usize = 16 * 1024;
-/// How long a peer may leave a frame lying before it is taken for dead; as long as two unanswered pings.
-const WRITE_DEADLINE: Duration = Duration::from_secs(50);
 /// How long the peer may take to answer a close.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The gateway's end of a socket.
-pub(super) struct Socket(WebSocketStream<TokioIo<Upgraded>>);
+pub(super) struct Socket {
+    stream: WebSocketStream<TokioIo<Upgraded>>,
+    /// How long the peer may leave what it is sent lying before its speed counts.
+    patience: Duration,
+}
 
 /// What the peer sent.
 pub(super) enum Heard {
@@ -41,19 +44,24 @@ pub(super) enum Heard {
 
 impl Socket {
     /// A connection after its handshake, for messages of at most `message_bytes_max` bytes.
-    pub(super) async fn new(connection: Upgraded, message_bytes_max: usize) -> Self {
+    pub(super) async fn new(
+        connection: Upgraded,
+        message_bytes_max: usize,
+        patience: Duration,
+    ) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
             .max_message_size(Some(message_bytes_max))
             .max_frame_size(Some(message_bytes_max));
         let io = TokioIo::new(connection);
-        Self(WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await)
+        let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+        Self { stream, patience }
     }
 
     /// The next message; `None` when the peer has closed the socket or is gone.
     pub(super) async fn hear(&mut self) -> Option<Heard> {
-        match self.0.next().await? {
+        match self.stream.next().await? {
             Ok(Message::Text(text)) => Some(Heard::Text(text)),
             Ok(Message::Binary(_)) => Some(Heard::Binary),
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Some(Heard::Control),
@@ -63,15 +71,19 @@ impl Socket {
         }
     }
 
-    /// Waits until the connection has taken the text; `None` if it does not.
+    /// Waits until the connection has taken the text; `None` if it does not, or too slowly: until then the text lies here.
     pub(super) async fn send(&mut self, text: String) -> Option<()> {
+        let time = self.patience + time_for(text.len());
+        timeout(time, self.send_frames(text)).await.ok()?
+    }
+
+    async fn send_frames(&mut self, text: String) -> Option<()> {
         let mut rest = Bytes::from(text);
         let mut kind = Data::Text;
         loop {
             let part = rest.split_to(rest.len().min(FRAME_BYTES_MAX));
             let frame = Frame::message(part, OpCode::Data(kind), rest.is_empty());
-            let sent = timeout(WRITE_DEADLINE, self.0.send(Message::Frame(frame))).await;
-            sent.ok()?.ok()?;
+            self.stream.send(Message::Frame(frame)).await.ok()?;
             if rest.is_empty() {
                 return Some(());
             }
@@ -86,9 +98,9 @@ impl Socket {
             if let Some(Closing { code, reason }) = closing {
                 tracing::debug!(target: "http", code, "closing a socket");
                 let (code, reason) = (code.into(), reason.into());
-                self.0.close(Some(CloseFrame { code, reason })).await?;
+                self.stream.close(Some(CloseFrame { code, reason })).await?;
             }
-            while self.0.next().await.transpose()?.is_some() {}
+            while self.stream.next().await.transpose()?.is_some() {}
             Ok::<(), Error>(())
         };
         if !matches!(timeout(CLOSE_DEADLINE, goodbye).await, Ok(Ok(()))) {

@@ -108,6 +108,14 @@ impl Ticket {
         }
     }
 
+    /// A number from 0 to 1, spread evenly over those who came one after the other: multiples of the golden ratio
+    /// without their whole part do that, with no need for randomness.
+    pub(super) fn share(&self) -> f64 {
+        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+        let high = u32::try_from(self.id.wrapping_mul(GOLDEN) >> 32).unwrap_or_default();
+        f64::from(high) / f64::from(u32::MAX)
+    }
+
     /// Waits until a watched scope was written, or everyone is woken.
     pub(super) async fn woken(&self) {
         self.waker.notified().await;
@@ -154,8 +162,13 @@ impl Ticket {
     }
 
     /// The writes since the track's positions, and the track moved past them; `None` if the store has to be read: rings
-    /// do not reach back so far, more than `limit` wait, or grants may have changed.
-    pub(super) fn read(&self, track: &Track, limit: usize) -> Option<(Vec<StoredItem>, Track)> {
+    /// do not reach back so far, more than `limit` wait or more than `bytes_max`, or grants may have changed.
+    pub(super) fn read(
+        &self,
+        track: &Track,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Option<(Vec<StoredItem>, Track)> {
         let mut moved = track.clone();
         let held = lock(&self.subscribers);
         if self.read_at != Some(held.generation) {
@@ -166,12 +179,17 @@ impl Ticket {
             let (items, seq) = held.scopes.get(scope)?.ring.read(*position, &track.types)?;
             changes.extend(items);
             position.seq = seq;
-            if changes.len() > limit {
+            if changes.len() > limit || !fits(&changes, bytes_max) {
                 return None;
             }
         }
         Some((changes, moved))
     }
+}
+
+/// One change fits always, as on a page of the store.
+fn fits(changes: &[StoredItem], bytes_max: usize) -> bool {
+    changes.len() <= 1 || changes.iter().map(StoredItem::bytes).sum::<usize>() <= bytes_max
 }
 
 impl Drop for Ticket {

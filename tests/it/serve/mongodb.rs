@@ -188,6 +188,11 @@ async fn serve_waits_for_mongodb_and_says_so_until_it_comes() {
             "{path}"
         );
     }
+    let waits = reqwest::get(format!("http://{address}/graphql")).await;
+    let waits = waits.unwrap();
+    assert_eq!(waits.headers()["retry-after"], "1");
+    let told = waits.text().await.unwrap();
+    assert_says(&told, &["SERVICE_UNAVAILABLE", "waits for its store"]);
     until("line in the log", async || {
         let told = std::fs::read_to_string(&log).unwrap();
         told.contains("waiting for the store").then_some(())

@@ -107,6 +107,92 @@ fn large_variables_are_not_multiplied() {
 }
 
 #[test]
+fn long_lists_are_refused() {
+    let list = |items: usize| json!(vec![1; items]);
+    for (query, name) in [
+        ("query ($v: JSON) { echo(json: $v) }", "$v"),
+        ("query ($v: [[Int]]) { echo(matrix: $v) }", "$v"),
+        ("query ($v: JSON) { echo(json: {a: [$v]}) }", "$v"),
+    ] {
+        let reason = format!("`{name}` is a list of more than 10000 items");
+        let values = |items| json!({"v": list(items)});
+        refuse(query, values(10_001), RefusalKind::Limit, &reason);
+        assert!(door().admit(raw(query, values(10_000))).is_ok(), "{query}");
+    }
+}
+
+/// A door of the API of the example model.
+fn door_of_the_example() -> Door {
+    let model = include_str!("../../../../model.graphql");
+    let model = tidegate_core::model::Model::parse("model.graphql", model).unwrap();
+    let api = crate::graphql::Api::new(&Arc::new(model), Default::default()).unwrap();
+    Door::new(api.sdl(), DoorLimits::default()).unwrap()
+}
+
+/// An operation that costs too much, or none.
+#[track_caller]
+fn costs(query: &str, reason: Option<&str>) {
+    let admitted = door_of_the_example().admit(raw(query, json!({})));
+    match (admitted, reason) {
+        (Ok(_), None) => {}
+        (Err(refusals), Some(reason)) => {
+            assert_eq!(refusals[0].kind, RefusalKind::Limit, "{query}");
+            assert!(
+                refusals[0].message.contains(reason),
+                "{query}: {refusals:?}"
+            );
+        }
+        (answer, _) => panic!("{query}: {answer:?}"),
+    }
+}
+
+#[test]
+fn an_operation_costs_documents_times_fields() {
+    let aliases = |field: &str, count: usize| -> String {
+        (0..count).map(|it| format!("a{it}: {field} ")).collect()
+    };
+    let page = |limit: usize, of_task: &str| {
+        format!(
+            "{{ changesSince(limit: {limit}) {{ changes {{ kind document {{ ... on Task {{ {of_task} }} }} }} }} }}"
+        )
+    };
+    let whole = "id title notes done labels minutesSpent audience priority due syncVersion";
+    costs(&page(5_000, whole), None);
+    // What is out of bounds is told by a code of its own, later.
+    costs(&page(1_000_000, "title"), None);
+    costs(
+        &page(5_000, &aliases("syncVersion", 100)),
+        Some("documents times fields"),
+    );
+    costs(
+        &page(500, &aliases("notes", 100)),
+        Some("bytes of documents"),
+    );
+    costs(&page(1, &aliases("notes", 100)), Some("bytes of documents"));
+    costs(&page(1, &aliases("notes", 16)), None);
+    // Fragments on the interface, on the type and around both are one document.
+    let spread = format!(
+        "{{ changesSince {{ changes {{ document {{ ... on SyncDocument {{ {} }} ... on Task {{ {} }} }} }} }} }}",
+        aliases("syncScope", 3),
+        aliases("syncScope", 6).replace('a', "b"),
+    );
+    costs(&spread, Some("bytes of documents"));
+    // Each type has its own fields, and a document is of one.
+    let types = "{ changesSince { changes { document { ... on Task { a: syncScope b: syncScope c: syncScope } ... on Project { d: syncScope e: syncScope f: syncScope } } } } }";
+    costs(types, None);
+    let pages = |count: usize| {
+        let page = "changesSince { changes { document { ... on Task { title } } } }";
+        format!("{{ {} }}", aliases(page, count))
+    };
+    costs(&pages(5), None);
+    costs(&pages(6), Some("bytes of documents"));
+    costs(
+        "{ a: task(id: 1) { title } b: task(id: 2) { title } viewer { id } }",
+        None,
+    );
+}
+
+#[test]
 fn deep_variables_are_refused() {
     let query = "query ($j: JSON) { echo(json: $j) }";
     let deep = |levels: usize| json!({"j": (0..levels).fold(json!(1), |inner, _| json!([inner]))});

@@ -36,6 +36,7 @@ pub(super) fn generated(mut tape: Tape) -> String {
         Model::parse("model.graphql", &text).unwrap_or_else(|error| panic!("{text}\n{error}"));
     let options = ApiOptions {
         introspection: true,
+        ..ApiOptions::default()
     };
     let api = Api::new(&Arc::new(model), options).unwrap_or_else(|error| panic!("{text}\n{error}"));
     api.sdl().to_owned()

@@ -1,0 +1,84 @@
+//! The section `http`: whose pages may call, and how long the gateway waits for those at the other end of a connection.
+
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::limits::DurationLimit;
+use super::reader::{Reader, Wrong};
+use super::{HttpConfig, HttpTimes};
+
+/// Longer than the 60 s for which common load balancers keep idle connections, or they would send requests into closing
+/// ones.
+pub(super) const HEAD_TIME: DurationLimit = DurationLimit {
+    key: "http.head_time",
+    default: Duration::from_secs(75),
+    bounds: 1..=3_600,
+};
+/// A body that comes slower than this holds its connection for nothing.
+pub(super) const BODY_TIME: DurationLimit = DurationLimit {
+    key: "http.body_time",
+    default: Duration::from_secs(30),
+    bounds: 1..=600,
+};
+/// What a phone may be without a network, between two antennas.
+pub(super) const WRITE_TIME: DurationLimit = DurationLimit {
+    key: "http.write_time",
+    default: Duration::from_secs(30),
+    bounds: 1..=600,
+};
+/// Below the 30 s after which some mobile networks and proxies forget an idle connection.
+pub(super) const PING_INTERVAL: DurationLimit = DurationLimit {
+    key: "http.ping_interval",
+    default: Duration::from_secs(25),
+    bounds: 1..=600,
+};
+
+pub(super) fn http(reader: &mut Reader) -> HttpConfig {
+    let form = "a list of origins, such as [\"https://app.example.com\"]";
+    let origins = reader.get("http.allowed_origins", form, |origins: Vec<String>| {
+        origins.iter().try_for_each(|origin| check_origin(origin))?;
+        Ok(origins)
+    });
+    HttpConfig {
+        allowed_origins: origins.unwrap_or_default(),
+        times: HttpTimes {
+            head: HEAD_TIME.read(reader),
+            body: BODY_TIME.read(reader),
+            write: WRITE_TIME.read(reader),
+            ping: PING_INTERVAL.read(reader),
+        },
+    }
+}
+
+/// An origin is compared byte by byte with what the browser sends, so it has to be written the way
+/// browsers do.
+fn check_origin(origin: &str) -> Result<(), Wrong> {
+    if origin.contains('*') {
+        return Err(Wrong::Because(
+            "contains \"*\"; name the origins of your apps".to_owned(),
+        ));
+    }
+    let url = Url::parse(origin).map_err(|_| Wrong::Form)?;
+    let canonical = canonical_origin(&url).ok_or(Wrong::Form)?;
+    if canonical == origin {
+        return Ok(());
+    }
+    Err(Wrong::Because(format!(
+        "contains {origin:?}, which browsers send as {canonical:?}"
+    )))
+}
+
+/// Apps in a web view have schemes of their own, such as `capacitor://localhost`; to the URL standard their origins are
+/// opaque, but that is how they are sent. What has no host has none to send.
+fn canonical_origin(url: &Url) -> Option<String> {
+    let origin = url.origin();
+    if origin.is_tuple() {
+        return Some(origin.ascii_serialization());
+    }
+    let (scheme, host) = (url.scheme(), url.host_str()?);
+    Some(url.port().map_or_else(
+        || format!("{scheme}://{host}"),
+        |port| format!("{scheme}://{host}:{port}"),
+    ))
+}

@@ -1,0 +1,325 @@
+//! How much of the gateway operations take: so many a second of each user, so many at a time, so long each. Connections
+//! are counted elsewhere, and what one operation may ask for is the door's matter.
+//!
+//! tower's layers for this stand around a whole request, and would not see what comes over a socket, nor whose it is.
+
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::response::Response;
+use governor::clock::Clock;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use hyper::body::{Frame, SizeHint};
+use tidegate_core::id::UserId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+
+use super::connections::{Connections, Place};
+use crate::graphql::answer::Answer;
+use crate::graphql::error::{Code, Failure};
+
+/// How long an operation waits for a place: when thousands come back at once, most are served a little later.
+const PLACE_WAIT: Duration = Duration::from_secs(2);
+/// After so many operations, users who have not been seen for a while are forgotten.
+const SWEEP_EVERY: u32 = 4_096;
+/// Of an answer, at a time: the next is taken when the connection has room.
+const PART_BYTES: usize = 64 * 1024;
+/// A client that takes less for longer than its patience allows is cut off: what it has not taken lies here.
+const LEAST_BYTES_PER_S: u64 = 4 * 1024;
+
+/// What operations may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TrafficLimits {
+    /// At a time, of everybody.
+    pub(crate) requests_max: usize,
+    /// At a time, of one user.
+    pub(crate) user_requests_max: usize,
+    /// A second, of one user; 0 is no limit.
+    pub(crate) user_rate: u32,
+    /// At once, of one user who has been quiet.
+    pub(crate) user_burst: u32,
+    /// How long one may take.
+    pub(crate) time_max: Duration,
+}
+
+/// The operations under way.
+pub(super) struct Traffic {
+    limits: TrafficLimits,
+    rates: Option<DefaultKeyedRateLimiter<UserId>>,
+    counted: AtomicU32,
+    places: Arc<Semaphore>,
+    of_users: Arc<Connections>,
+}
+
+impl Traffic {
+    pub(super) fn new(limits: TrafficLimits) -> Arc<Self> {
+        let rate = NonZeroU32::new(limits.user_rate);
+        let burst = NonZeroU32::new(limits.user_burst).unwrap_or(NonZeroU32::MIN);
+        Arc::new(Self {
+            limits,
+            rates: rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst))),
+            counted: AtomicU32::new(0),
+            places: Arc::new(Semaphore::new(limits.requests_max)),
+            of_users: Connections::new(limits.user_requests_max),
+        })
+    }
+
+    /// Counts an operation of `user`, whatever becomes of it.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`, when the user has sent too many lately.
+    pub(super) fn count(&self, user: &UserId) -> Result<(), Failure> {
+        let Some(rates) = &self.rates else {
+            return Ok(());
+        };
+        if self.counted.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == 0 {
+            rates.retain_recent();
+        }
+        rates.check_key(user).map_err(|early| {
+            let wait = early.wait_time_from(rates.clock().now());
+            let rate = self.limits.user_rate;
+            let message =
+                format!("A user may send {rate} operations a second; wait before the next.");
+            limited(message, wait.as_secs() + 1)
+        })
+    }
+
+    /// Takes a place for an operation of `user`, and waits a little where there is none.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`, when the user has as many under way as one may have; `OVERLOADED`, when the gateway has.
+    pub(super) async fn enter(&self, user: &UserId) -> Result<Underway, Failure> {
+        let Some(of_user) = self.of_users.try_enter(user) else {
+            let max = self.limits.user_requests_max;
+            let message = format!("A user may have {max} operations under way; wait for one.");
+            return Err(limited(message, 1));
+        };
+        match timeout(PLACE_WAIT, Arc::clone(&self.places).acquire_owned()).await {
+            Ok(Ok(place)) => Ok(Underway {
+                _place: place,
+                _of_user: of_user,
+            }),
+            _ => Err(Failure::new(
+                Code::Overloaded,
+                "The gateway carries as many operations as it may. Try again in a moment.",
+            )),
+        }
+    }
+
+    /// The answer, if there is one in time. What is given up is not undone: a push may be committed meanwhile, and the
+    /// same push sent again tells.
+    pub(super) async fn in_time(&self, work: impl Future<Output = Answer>) -> Answer {
+        let time_max = self.limits.time_max;
+        timeout(time_max, work).await.unwrap_or_else(|_| {
+            let message = format!(
+                "The operation took longer than {} s. A push may have been applied: send the same again, which applies it once and tells.",
+                time_max.as_secs()
+            );
+            Failure::new(Code::DeadlineExceeded, message).into()
+        })
+    }
+}
+
+fn limited(message: String, seconds: u64) -> Failure {
+    Failure::new(Code::RateLimited, message).with("retryAfter", seconds)
+}
+
+/// One operation's place; given up when dropped.
+pub(super) struct Underway {
+    _place: OwnedSemaphorePermit,
+    _of_user: Place,
+}
+
+impl Underway {
+    /// Keeps the place until the client has taken the answer.
+    pub(super) fn until_taken(self, response: Response, patience: Duration) -> Response {
+        response.map(|body| {
+            Body::new(Parts {
+                body,
+                rest: Bytes::new(),
+                deadline: Instant::now() + patience,
+                _underway: self,
+            })
+        })
+    }
+}
+
+/// By when a client should have taken so much of what it is sent.
+pub(super) fn time_for(bytes: usize) -> Duration {
+    Duration::from_secs(bytes as u64 / LEAST_BYTES_PER_S)
+}
+
+/// An answer in parts. The connection would take it in whole otherwise, and nothing would show that the client does not.
+struct Parts {
+    body: Body,
+    rest: Bytes,
+    deadline: Instant,
+    _underway: Underway,
+}
+
+impl HttpBody for Parts {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                end => return Poll::Ready(end),
+            }
+        }
+        if Instant::now() > self.deadline {
+            let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
+            return Poll::Ready(Some(Err(axum::Error::new(late))));
+        }
+        let bytes = self.rest.len().min(PART_BYTES);
+        self.deadline += time_for(bytes);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(bytes)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (rest, inner) = (self.rest.len() as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + rest);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use axum::body::to_bytes;
+    use axum::response::IntoResponse;
+    use tokio::time::{advance, pause};
+
+    use super::*;
+
+    const LIMITS: TrafficLimits = TrafficLimits {
+        requests_max: 3,
+        user_requests_max: 2,
+        user_rate: 2,
+        user_burst: 3,
+        time_max: Duration::from_secs(5),
+    };
+
+    fn users() -> [UserId; 2] {
+        ["alice", "bob"].map(|name| UserId::new(name).unwrap())
+    }
+
+    #[test]
+    fn each_user_sends_as_fast_as_one_may_and_is_told_when_to_go_on() {
+        let traffic = Traffic::new(LIMITS);
+        let [alice, bob] = users();
+        for _ in 0..3 {
+            traffic.count(&alice).unwrap();
+        }
+        let refused = traffic.count(&alice).unwrap_err();
+        assert_eq!(refused.code, Code::RateLimited);
+        assert_eq!(refused.extensions["retryAfter"], 1);
+        traffic.count(&bob).unwrap();
+        let unlimited = Traffic::new(TrafficLimits {
+            user_rate: 0,
+            ..LIMITS
+        });
+        assert!((0..10_000).all(|_| unlimited.count(&alice).is_ok()));
+    }
+
+    #[tokio::test]
+    async fn users_of_the_past_are_forgotten() {
+        let traffic = Traffic::new(TrafficLimits {
+            user_rate: 1_000_000,
+            user_burst: 1,
+            ..LIMITS
+        });
+        for number in 0..3 * SWEEP_EVERY {
+            let user = UserId::new(&format!("user-{number}")).unwrap();
+            traffic.count(&user).unwrap();
+        }
+        let known = traffic.rates.as_ref().unwrap().len();
+        assert!(known <= 2 * SWEEP_EVERY as usize, "{known}");
+    }
+
+    #[tokio::test]
+    async fn places_are_shared_and_no_user_has_all() {
+        pause();
+        let traffic = Traffic::new(LIMITS);
+        let [alice, bob] = users();
+        let code = async |user| traffic.enter(user).await.err().map(|it| it.code);
+        let first = traffic.enter(&alice).await.ok();
+        let _second = traffic.enter(&alice).await.ok();
+        assert_eq!(code(&alice).await, Some(Code::RateLimited));
+        let _third = traffic.enter(&bob).await.ok();
+        assert_eq!(
+            code(&bob).await,
+            Some(Code::Overloaded),
+            "it waited in vain"
+        );
+        drop(first);
+        assert_eq!(code(&bob).await, None);
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_given_up() {
+        pause();
+        let answer = Traffic::new(LIMITS).in_time(pending()).await;
+        assert_eq!(answer.refusal_code(), Some(Code::DeadlineExceeded));
+    }
+
+    async fn underway() -> Underway {
+        let traffic = Traffic::new(LIMITS);
+        traffic.enter(&users()[0]).await.ok().unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_parts_is_the_same_answer() {
+        let whole: Vec<u8> = (0..200_000_u32).map(|it| it as u8).collect();
+        let response = whole.clone().into_response();
+        let response = underway()
+            .await
+            .until_taken(response, Duration::from_secs(1));
+        assert_eq!(response.body().size_hint().exact(), Some(200_000));
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        assert!(body == whole);
+    }
+
+    #[tokio::test]
+    async fn a_client_may_be_slow_and_no_slower_than_that() {
+        pause();
+        for (part_s, is_taken) in [(15, true), (20, false)] {
+            let response = vec![0; 10 * PART_BYTES].into_response();
+            let response = underway()
+                .await
+                .until_taken(response, Duration::from_secs(1));
+            let mut body = response.into_body();
+            let mut taken = 0;
+            while let Some(Ok(frame)) = next(&mut body).await {
+                taken += frame.into_data().unwrap().len();
+                advance(Duration::from_secs(part_s)).await;
+            }
+            assert_eq!(taken == 10 * PART_BYTES, is_taken, "{taken}");
+        }
+    }
+
+    async fn next(body: &mut Body) -> Option<Result<Frame<Bytes>, axum::Error>> {
+        std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
+    }
+}
