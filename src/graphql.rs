@@ -4,6 +4,7 @@
 //! here.
 
 pub mod answer;
+mod complete;
 mod documents;
 pub mod error;
 mod inbox;
@@ -18,7 +19,7 @@ mod shape;
 use std::sync::Arc;
 
 use async_graphql::{
-    Name, Request, SDLExportOptions, ValidationMode, Value,
+    Request, SDLExportOptions, ValidationMode, Value,
     dataloader::DataLoader,
     dynamic::{Schema, SchemaError},
 };
@@ -28,7 +29,10 @@ use tidegate_core::model::Model;
 
 pub(crate) use self::request::DoorLimits;
 pub use self::request::{Admitted, OperationKind, QueryHash, RawRequest};
-use self::{answer::Answer, documents::DocumentLoader, error::Failure, request::Door};
+use self::{
+    answer::Answer, complete::Completion, documents::DocumentLoader, error::Failure, request::Door,
+    shape::Purpose,
+};
 use crate::sync::{Caller, SyncService};
 
 /// What the API shows of itself.
@@ -45,7 +49,9 @@ pub struct ApiError(String);
 
 /// The API of one model.
 pub struct Api {
-    schema: Schema,
+    /// Answers what clients ask of the schema itself.
+    shown: Schema,
+    executed: Schema,
     door: Door,
     sdl: String,
 }
@@ -56,8 +62,9 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub fn new(model: &Arc<Model>, options: ApiOptions) -> Result<Self, ApiError> {
-        let schema = schema(model).map_err(|error| ApiError(error.to_string()))?;
-        let sdl = schema.sdl_with_options(
+        let build = |purpose| schema(model, purpose).map_err(|error| ApiError(error.to_string()));
+        let (shown, executed) = (build(Purpose::Shown)?, build(Purpose::Executed)?);
+        let sdl = shown.sdl_with_options(
             SDLExportOptions::new()
                 .include_specified_by()
                 .use_space_ident(),
@@ -67,7 +74,12 @@ impl Api {
             ..DoorLimits::default()
         };
         let door = Door::new(&sdl, limits).map_err(|error| ApiError(error.to_string()))?;
-        Ok(Self { schema, door, sdl })
+        Ok(Self {
+            shown,
+            executed,
+            door,
+            sdl,
+        })
     }
 
     /// The schema as SDL.
@@ -90,13 +102,17 @@ impl Api {
         &self,
         sync: &Arc<SyncService>,
         caller: Caller,
-        admitted: Admitted,
+        mut admitted: Admitted,
     ) -> Answer {
-        let root_keys = admitted.root_keys.clone();
-        let request = with_context(admitted, sync, caller);
-        let mut response = self.schema.execute(request).await;
-        put_in_order(&mut response.data, &root_keys);
-        Answer::Executed(Box::new(response))
+        let completion = self.completion(&admitted);
+        let of_schema = match admitted.introspection.take() {
+            Some(request) => self.shown.execute(request).await.data,
+            None => Value::Null,
+        };
+        let request = with_context(admitted, sync, caller, &completion);
+        let mut response = self.executed.execute(request).await;
+        response.data = joined(response.data, of_schema);
+        Answer::Executed(Box::new(completion.complete(response)))
     }
 
     /// Executes a subscription: one answer for each event.
@@ -106,35 +122,50 @@ impl Api {
         caller: Caller,
         admitted: Admitted,
     ) -> BoxStream<'static, Answer> {
-        let request = with_context(admitted, sync, caller);
-        self.schema
+        let completion = self.completion(&admitted);
+        let request = with_context(admitted, sync, caller, &completion);
+        self.executed
             .execute_stream(request)
-            .map(|response| Answer::Executed(Box::new(response)))
+            .map(move |response| Answer::Executed(Box::new(completion.complete(response))))
             .boxed()
+    }
+
+    fn completion(&self, admitted: &Admitted) -> Completion {
+        Completion::new(self.door.schema(), admitted.kind, &admitted.asked)
     }
 }
 
-fn schema(model: &Arc<Model>) -> Result<Schema, SchemaError> {
+fn schema(model: &Arc<Model>, purpose: Purpose) -> Result<Schema, SchemaError> {
     let mut builder = Schema::build("Query", Some("Mutation"), Some("Subscription"))
         .validation_mode(ValidationMode::Fast)
         .disable_suggestions();
-    builder = documents::register(builder, model);
+    builder = documents::register(builder, model, purpose);
     builder = inputs::register(builder, model);
-    builder = inbox::register(builder, model);
+    builder = inbox::register(builder, model, purpose);
     builder = pages::register(builder, model);
     builder = results::register(builder, model);
     roots::register(builder, model).finish()
 }
 
-/// Puts the fields of an answer into the order of the operation, not that in which they were ready.
-fn put_in_order(data: &mut Value, keys: &[Name]) {
-    if let Value::Object(fields) = data {
-        fields.sort_by_key(|key, _| keys.iter().position(|wanted| wanted == key));
+/// The fields of both; their keys differ.
+fn joined(data: Value, more: Value) -> Value {
+    match (data, more) {
+        (Value::Object(mut fields), Value::Object(more)) => {
+            fields.extend(more);
+            Value::Object(fields)
+        }
+        (Value::Null, more) => more,
+        (data, _) => data,
     }
 }
 
 /// What resolvers find beside their arguments.
-fn with_context(admitted: Admitted, sync: &Arc<SyncService>, caller: Caller) -> Request {
+fn with_context(
+    admitted: Admitted,
+    sync: &Arc<SyncService>,
+    caller: Caller,
+    completion: &Completion,
+) -> Request {
     let loader = DocumentLoader {
         sync: sync.clone(),
         caller: caller.clone(),
@@ -143,5 +174,9 @@ fn with_context(admitted: Admitted, sync: &Arc<SyncService>, caller: Caller) -> 
         .request
         .data(sync.clone())
         .data(caller)
+        .data(completion.failures())
         .data(DataLoader::new(loader, tokio::spawn))
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

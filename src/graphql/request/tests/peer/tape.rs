@@ -2,28 +2,28 @@
 //! a smaller number, is a simpler case. What the choices are about is said in the modules beside this one.
 
 /// At its end every choice is the first, which is the simplest.
-pub(super) struct Tape(std::vec::IntoIter<u16>);
+pub(in crate::graphql) struct Tape(std::vec::IntoIter<u16>);
 
 impl Tape {
-    pub(super) fn new(choices: Vec<u16>) -> Self {
+    pub(in crate::graphql) fn new(choices: Vec<u16>) -> Self {
         Self(choices.into_iter())
     }
 
     /// A number below `count`.
-    pub(super) fn below(&mut self, count: usize) -> usize {
+    pub(in crate::graphql) fn below(&mut self, count: usize) -> usize {
         usize::from(self.0.next().unwrap_or(0)) % count
     }
 
     /// True in `percent` of a hundred cases, and never at the end.
-    pub(super) fn percent(&mut self, percent: usize) -> bool {
+    pub(in crate::graphql) fn percent(&mut self, percent: usize) -> bool {
         self.below(100) >= 100 - percent
     }
 
-    pub(super) fn one_in(&mut self, count: usize) -> bool {
+    pub(in crate::graphql) fn one_in(&mut self, count: usize) -> bool {
         self.below(count) == count - 1
     }
 
-    pub(super) fn of<T: Copy>(&mut self, items: &[T]) -> T {
+    pub(in crate::graphql) fn of<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len())]
     }
 }
