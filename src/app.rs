@@ -265,6 +265,15 @@ mod tests {
     use super::*;
     use crate::{auth::SigningKey, config::StoreUrl, sync::PullRequest};
 
+    impl Gateway {
+        /// The same gateway on another store.
+        pub(crate) fn on(self, store: Arc<dyn Store>) -> Self {
+            let (model, limits) = (self.sync.model().clone(), SyncLimits::default());
+            let sync = SyncService::start(model, store, system_clock(), limits, Webhooks::none());
+            Self { sync, ..self }
+        }
+    }
+
     const MODEL: &str = r#"
 extend schema @grant(scope: "public", access: WRITE)
 type Note @collection(name: "notes") @scope(by: "public") { id: ID! text: String }

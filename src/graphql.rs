@@ -4,6 +4,7 @@
 //! here.
 
 pub mod answer;
+mod complete;
 mod documents;
 pub mod error;
 mod inbox;
@@ -19,7 +20,7 @@ mod shape;
 use std::sync::Arc;
 
 use async_graphql::{
-    Name, Request, SDLExportOptions, ValidationMode, Value,
+    Request, SDLExportOptions, ValidationMode, Value,
     dataloader::DataLoader,
     dynamic::{Schema, SchemaError},
 };
@@ -31,10 +32,12 @@ pub(crate) use self::request::DoorLimits;
 pub use self::request::{Admitted, OperationKind, QueryHash, RawRequest};
 use self::{
     answer::Answer,
+    complete::Completion,
     documents::{AnswerRoom, DocumentLoader},
     error::Failure,
     page_plan::Planner,
     request::{Door, Refusal},
+    shape::Purpose,
 };
 use crate::sync::{Caller, SyncService};
 
@@ -53,7 +56,9 @@ pub struct ApiError(String);
 
 /// The API of one model.
 pub struct Api {
-    schema: Schema,
+    /// Answers what clients ask of the schema itself.
+    shown: Schema,
+    executed: Schema,
     door: Door,
     planner: Planner,
     sdl: String,
@@ -66,8 +71,9 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub fn new(model: &Arc<Model>, options: ApiOptions) -> Result<Self, ApiError> {
-        let schema = schema(model).map_err(|error| ApiError(error.to_string()))?;
-        let sdl = schema.sdl_with_options(
+        let build = |purpose| schema(model, purpose).map_err(|error| ApiError(error.to_string()));
+        let (shown, executed) = (build(Purpose::Shown)?, build(Purpose::Executed)?);
+        let sdl = shown.sdl_with_options(
             SDLExportOptions::new()
                 .include_specified_by()
                 .use_space_ident(),
@@ -79,9 +85,10 @@ impl Api {
         let answer_bytes_max = limits.answer_bytes_max;
         let door = Door::new(&sdl, limits).map_err(|error| ApiError(error.to_string()))?;
         Ok(Self {
-            schema,
-            door,
             planner: Planner::new(model),
+            shown,
+            executed,
+            door,
             sdl,
             answer_bytes_max,
         })
@@ -101,10 +108,7 @@ impl Api {
             Answer::Refused(refusals.into_iter().map(Failure::from).collect())
         };
         let mut admitted = self.door.admit(raw).map_err(refused)?;
-        let document = admitted.request.parsed_query();
-        admitted.plan = document
-            .ok()
-            .and_then(|document| self.planner.plan(document));
+        admitted.plan = self.planner.plan(&mut admitted);
         Ok(admitted)
     }
 
@@ -113,17 +117,21 @@ impl Api {
         &self,
         sync: &Arc<SyncService>,
         caller: Caller,
-        admitted: Admitted,
+        mut admitted: Admitted,
     ) -> Answer {
         if let Some(plan) = &admitted.plan {
             return plan.pull(sync, &caller).await;
         }
-        let root_keys = admitted.root_keys.clone();
+        let completion = self.completion(&admitted);
+        let of_schema = match admitted.introspection.take() {
+            Some(request) => self.shown.execute(request).await.data,
+            None => Value::Null,
+        };
         let room = AnswerRoom::new(self.answer_bytes_max);
-        let request = with_context(admitted, sync, caller, room);
-        let mut response = self.schema.execute(request).await;
-        put_in_order(&mut response.data, &root_keys);
-        Answer::Executed(Box::new(response))
+        let request = with_context(admitted, sync, caller, &completion, room);
+        let mut response = self.executed.execute(request).await;
+        response.data = joined(response.data, of_schema);
+        Answer::Executed(Box::new(completion.complete(response)))
     }
 
     /// Executes a subscription: one answer for each event.
@@ -136,34 +144,44 @@ impl Api {
         if let Some(plan) = admitted.plan {
             return plan.follow(sync, caller);
         }
+        let completion = self.completion(&admitted);
         let room = AnswerRoom::new(self.answer_bytes_max);
-        let request = with_context(admitted, sync, caller, room.clone());
-        self.schema
+        let request = with_context(admitted, sync, caller, &completion, room.clone());
+        self.executed
             .execute_stream(request)
             .map(move |response| {
                 room.clear();
-                Answer::Executed(Box::new(response))
+                Answer::Executed(Box::new(completion.complete(response)))
             })
             .boxed()
     }
+
+    fn completion(&self, admitted: &Admitted) -> Completion {
+        Completion::new(self.door.schema(), admitted.kind, &admitted.asked)
+    }
 }
 
-fn schema(model: &Arc<Model>) -> Result<Schema, SchemaError> {
+fn schema(model: &Arc<Model>, purpose: Purpose) -> Result<Schema, SchemaError> {
     let mut builder = Schema::build("Query", Some("Mutation"), Some("Subscription"))
         .validation_mode(ValidationMode::Fast)
         .disable_suggestions();
-    builder = documents::register(builder, model);
+    builder = documents::register(builder, model, purpose);
     builder = inputs::register(builder, model);
-    builder = inbox::register(builder, model);
+    builder = inbox::register(builder, model, purpose);
     builder = pages::register(builder, model);
     builder = results::register(builder, model);
     roots::register(builder, model).finish()
 }
 
-/// Puts the fields of an answer into the order of the operation, not that in which they were ready.
-fn put_in_order(data: &mut Value, keys: &[Name]) {
-    if let Value::Object(fields) = data {
-        fields.sort_by_key(|key, _| keys.iter().position(|wanted| wanted == key));
+/// The fields of both; their keys differ.
+fn joined(data: Value, more: Value) -> Value {
+    match (data, more) {
+        (Value::Object(mut fields), Value::Object(more)) => {
+            fields.extend(more);
+            Value::Object(fields)
+        }
+        (Value::Null, more) => more,
+        (data, _) => data,
     }
 }
 
@@ -172,6 +190,7 @@ fn with_context(
     admitted: Admitted,
     sync: &Arc<SyncService>,
     caller: Caller,
+    completion: &Completion,
     room: Arc<AnswerRoom>,
 ) -> Request {
     let loader = DocumentLoader {
@@ -183,5 +202,9 @@ fn with_context(
         .request
         .data(sync.clone())
         .data(caller)
+        .data(completion.failures())
         .data(DataLoader::new(loader, tokio::spawn))
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -27,7 +27,7 @@ use tidegate_core::{
 
 use self::stored::Gathered;
 pub use self::stored::{
-    FieldShape, Gap, Key, ObjectShape, Part, PathPart, Projection, Shown, ShownDocument,
+    FieldShape, Gap, GapReason, Key, ObjectShape, Part, PathPart, Projection, Shown, ShownDocument,
     StoredItem, ValueShape,
 };
 

@@ -32,7 +32,8 @@ pub use self::{
 };
 use self::{live::Live, push::PushQueue};
 pub use crate::store::{
-    FieldShape, Gap, Key, ObjectShape, Part, PathPart, Projection, Shown, StoredItem, ValueShape,
+    FieldShape, Gap, GapReason, Key, ObjectShape, Part, PathPart, Projection, Shown, StoredItem,
+    ValueShape,
 };
 use crate::{
     store::{Snapshot, Store, StoreError},

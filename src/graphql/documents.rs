@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_graphql::{
-    Name, Value as GraphqlValue,
+    Value as GraphqlValue,
     dataloader::{DataLoader, Loader},
     dynamic::{
         Enum, EnumItem, Field, FieldFuture, FieldValue, Interface, InterfaceField, Object,
@@ -19,13 +19,14 @@ use async_graphql::{
 use tidegate_core::{
     entry::Entry,
     id::DocumentKey,
-    model::{self, DefaultValue, DocumentType, EmbeddedType, EnumType, Model, Reference, Shape},
-    value::{Document, Value, document_bytes},
+    model::{self, DocumentType, EmbeddedType, EnumType, Model, Reference, Shape},
+    value::{Document, document_bytes},
 };
 
 use super::{
+    complete::reported,
     error::{Code, Failure},
-    shape::{graphql_value, nullable, output_type, plain, reason, required, stored, string, text},
+    shape::{Purpose, nullable, output_type, plain, reason, required, shown, stored, string, text},
 };
 use crate::sync::{Caller, SyncService};
 
@@ -41,15 +42,6 @@ impl DocumentNode {
 
     fn body(&self) -> Option<&Document> {
         self.0.body.as_ref()
-    }
-
-    /// What the document holds; a required field that came into the model after the document shows its default.
-    fn value<'a>(&'a self, field: &'a model::Field) -> Option<&'a Value> {
-        let held = self
-            .body()?
-            .get(&field.name)
-            .filter(|value| !value.is_null());
-        held.or_else(|| shown_default(field))
     }
 }
 
@@ -87,7 +79,11 @@ const SCALARS: [(&str, &str, &str); 6] = [
     ),
 ];
 
-pub(super) fn register(mut builder: SchemaBuilder, model: &Arc<Model>) -> SchemaBuilder {
+pub(super) fn register(
+    mut builder: SchemaBuilder,
+    model: &Arc<Model>,
+    purpose: Purpose,
+) -> SchemaBuilder {
     let used = used_scalars(model);
     for (name, description, url) in SCALARS.into_iter().filter(|(name, ..)| used.contains(name)) {
         builder = builder.register(
@@ -100,10 +96,10 @@ pub(super) fn register(mut builder: SchemaBuilder, model: &Arc<Model>) -> Schema
         builder = builder.register(enum_of(enum_type));
     }
     for embedded in model.embedded.values() {
-        builder = builder.register(embedded_object(model, embedded));
+        builder = builder.register(embedded_object(embedded));
     }
     for document_type in &model.types {
-        builder = builder.register(document_object(model, document_type));
+        builder = builder.register(document_object(model, document_type, purpose));
     }
     builder.register(interface())
 }
@@ -185,7 +181,11 @@ fn sync_field(entry: &Entry, name: &str) -> FieldValue<'static> {
     }
 }
 
-fn document_object(model: &Arc<Model>, document_type: &Arc<DocumentType>) -> Object {
+fn document_object(
+    model: &Arc<Model>,
+    document_type: &Arc<DocumentType>,
+    purpose: Purpose,
+) -> Object {
     let mut object = Object::new(document_type.name.as_str()).implement("SyncDocument");
     if let Some(description) = &document_type.description {
         object = object.description(text(description));
@@ -195,7 +195,7 @@ fn document_object(model: &Arc<Model>, document_type: &Arc<DocumentType>) -> Obj
         object = object.field(plain(name, required(ty), description, get));
     }
     for field in &document_type.fields {
-        object = object.field(document_field(model, field));
+        object = object.field(document_field(model, field, purpose));
     }
     for reference in &document_type.references {
         object = object.field(reference_field(model, reference));
@@ -203,54 +203,29 @@ fn document_object(model: &Arc<Model>, document_type: &Arc<DocumentType>) -> Obj
     object
 }
 
-fn document_field(model: &Arc<Model>, field: &model::Field) -> Field {
-    let (model, shown) = (model.clone(), field.clone());
-    let resolved = Field::new(&field.name, output_type(&field.ty), move |ctx| {
+fn document_field(model: &Arc<Model>, field: &model::Field, purpose: Purpose) -> Field {
+    let (model, field_of_model) = (model.clone(), field.clone());
+    let ty = output_type(&field.ty, purpose);
+    let resolved = Field::new(&field.name, ty, move |ctx| {
         let node = ctx.parent_value.downcast_ref::<DocumentNode>();
-        let value = node.and_then(|node| node.value(&shown));
-        FieldFuture::Value(value.and_then(|value| stored(&model, &shown.ty, value)))
+        let body = node.and_then(DocumentNode::body);
+        let value = body.and_then(|body| shown(&field_of_model, body));
+        FieldFuture::Value(value.map(|value| stored(&model, &field_of_model.ty, value)))
     });
     described(resolved, field)
 }
 
-fn embedded_object(model: &Model, embedded: &EmbeddedType) -> Object {
+/// Only told to clients: the values of embedded documents are part of the document's around them.
+fn embedded_object(embedded: &EmbeddedType) -> Object {
     let mut object = Object::new(&embedded.name);
     if let Some(description) = &embedded.description {
         object = object.description(text(description));
     }
-    for field in &embedded.fields {
-        let name = Name::new(&field.name);
-        let default = shown_default(field).map(|default| graphql_value(model, &field.ty, default));
-        let resolved = Field::new(&field.name, output_type(&field.ty), move |ctx| {
-            let parent = ctx.parent_value.as_value();
-            FieldFuture::Value(parent.and_then(|parent| child(parent, &name, default.as_ref())))
-        });
-        object = object.field(described(resolved, field));
-    }
-    object
-}
-
-/// An embedded document's field; it was written to JSON together with the document around it.
-fn child<'a>(
-    parent: &GraphqlValue,
-    name: &Name,
-    default: Option<&GraphqlValue>,
-) -> Option<FieldValue<'a>> {
-    let GraphqlValue::Object(fields) = parent else {
-        return None;
-    };
-    let held = fields
-        .get(name)
-        .filter(|value| **value != GraphqlValue::Null);
-    held.or(default).cloned().map(FieldValue::value)
-}
-
-/// What a required field shows in documents that are older than it.
-pub(super) fn shown_default(field: &model::Field) -> Option<&Value> {
-    match &field.default {
-        Some(DefaultValue::Literal(default)) if field.ty.required => Some(default),
-        _ => None,
-    }
+    embedded.fields.iter().fold(object, |object, field| {
+        let ty = output_type(&field.ty, Purpose::Shown);
+        let unresolved = Field::new(&field.name, ty, |_| FieldFuture::Value(None));
+        object.field(described(unresolved, field))
+    })
 }
 
 fn described(built: Field, field: &model::Field) -> Field {
@@ -289,7 +264,10 @@ fn reference_field(model: &Arc<Model>, reference: &Reference) -> Field {
                 type_name: target.clone(),
                 id,
             };
-            FieldFuture::new(async move { Ok(load(&ctx, key).await.map(FieldValue::owned_any)) })
+            FieldFuture::new(async move {
+                let loaded = reported(&ctx, load(&ctx, key).await);
+                Ok(loaded.map(FieldValue::owned_any))
+            })
         },
     );
     let description = reference.description.clone().unwrap_or_else(|| {
@@ -301,18 +279,13 @@ fn reference_field(model: &Arc<Model>, reference: &Reference) -> Field {
     field.description(text(&description))
 }
 
-/// Loads one document. A failure is reported beside the answer: below the root an `Err` would make the field vanish.
-async fn load(ctx: &ResolverContext<'_>, key: DocumentKey) -> Option<DocumentNode> {
-    let loader = ctx.data::<DataLoader<DocumentLoader>>().ok()?;
-    let found = loader.load_one(key).await;
-    match found.and_then(|entry| loader.loader().hand_out(entry)) {
-        Ok(node) => node,
-        Err(failure) => {
-            let error = failure.into_error().into_server_error(ctx.item.pos);
-            ctx.add_error(ctx.set_error_path(error));
-            None
-        }
-    }
+async fn load(
+    ctx: &ResolverContext<'_>,
+    key: DocumentKey,
+) -> Result<Option<DocumentNode>, Failure> {
+    let loader = ctx.data_unchecked::<DataLoader<DocumentLoader>>();
+    let found = loader.load_one(key).await?;
+    loader.loader().hand_out(found)
 }
 
 /// Loads the documents that one request refers to, checked against the caller's grants.

@@ -104,6 +104,22 @@ impl Failure {
         }
     }
 
+    /// A value is required where none is stored.
+    pub(super) fn no_value() -> Self {
+        Self::new(
+            Code::Internal,
+            "A value is required here, and there is none.",
+        )
+    }
+
+    /// What is stored is not of the type that the model says.
+    pub(super) fn misfit() -> Self {
+        Self::new(
+            Code::Internal,
+            "What is stored here does not fit the model, so it cannot be shown.",
+        )
+    }
+
     pub(crate) fn with(mut self, name: &str, value: impl Into<Json>) -> Self {
         self.extensions.insert(name.to_owned(), value.into());
         self

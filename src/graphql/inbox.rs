@@ -24,8 +24,8 @@ use super::{
     error::{Code, Failure},
     inputs,
     shape::{
-        argument, enumeration, int, list, nullable, optional, output_type, plain, required, stored,
-        string, text,
+        Purpose, argument, enumeration, int, list, nullable, optional, output_type, plain,
+        required, stored, string, text,
     },
 };
 use crate::sync::{InboxEntry, InboxPage, InboxRequest};
@@ -46,14 +46,18 @@ struct PageInfoNode {
 /// One side of a conflict.
 struct StateNode(Document);
 
-pub(super) fn register(mut builder: SchemaBuilder, model: &Arc<Model>) -> SchemaBuilder {
+pub(super) fn register(
+    mut builder: SchemaBuilder,
+    model: &Arc<Model>,
+    purpose: Purpose,
+) -> SchemaBuilder {
     let mut union = Union::new("SyncState").description(
         "A document's fields as one side has them; it has no id, for it is not the document.",
     );
     for document_type in &model.types {
         let name = state_name(document_type);
         union = union.possible_type(&name);
-        builder = builder.register(state_object(model, document_type));
+        builder = builder.register(state_object(model, document_type, purpose));
     }
     builder
         .register(union)
@@ -192,22 +196,23 @@ fn state_name(document_type: &DocumentType) -> String {
     format!("{}State", document_type.name)
 }
 
-fn state_object(model: &Arc<Model>, document_type: &DocumentType) -> Object {
+fn state_object(model: &Arc<Model>, document_type: &DocumentType, purpose: Purpose) -> Object {
     let name = &document_type.name;
     let object = Object::new(state_name(document_type)).description(format!(
         "The fields of a {name} as one side of a conflict has them."
     ));
     document_type.fields.iter().fold(object, |object, field| {
-        object.field(state_field(model, field))
+        object.field(state_field(model, field, purpose))
     })
 }
 
-fn state_field(model: &Arc<Model>, field: &model::Field) -> Field {
+fn state_field(model: &Arc<Model>, field: &model::Field, purpose: Purpose) -> Field {
     let (model, shown) = (model.clone(), field.clone());
-    let resolved = Field::new(&field.name, optional(output_type(&field.ty)), move |ctx| {
+    let ty = optional(output_type(&field.ty, purpose));
+    let resolved = Field::new(&field.name, ty, move |ctx| {
         let node = ctx.parent_value.downcast_ref::<StateNode>();
         let value = node.and_then(|node| node.0.get(&shown.name));
-        FieldFuture::Value(value.and_then(|value| stored(&model, &shown.ty, value)))
+        FieldFuture::Value(value.map(|value| stored(&model, &shown.ty, value)))
     });
     match &field.description {
         Some(description) => resolved.description(text(description)),

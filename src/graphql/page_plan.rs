@@ -15,9 +15,9 @@ use std::{
 };
 
 use async_graphql::{
-    Name, PathSegment, Pos, Response, Value as GraphqlValue,
+    Name, Response, Value as GraphqlValue,
     indexmap::IndexMap,
-    parser::types::{ExecutableDocument, OperationType},
+    parser::types::{ExecutableDocument, Selection},
 };
 use futures_util::{
     StreamExt,
@@ -26,74 +26,35 @@ use futures_util::{
 use lru::LruCache;
 use tidegate_core::model::Model;
 
-use super::{answer::Answer, error::Failure, pages};
-use crate::sync::{Caller, Key, Projection, PullRequest, SyncService};
+use super::{
+    answer::Answer,
+    error::Failure,
+    pages,
+    request::{Admitted, Asked, OperationKind},
+};
+use crate::sync::{Caller, Key, Page, Projection, PullRequest, SyncService};
 
 /// So many shapes are kept for operations that come again.
 const SHAPES_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
 
 /// An operation that asks for one page, or follows pages.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct PagePlan {
-    /// What the answer looks like.
-    pub(super) shape: Arc<PageShape>,
+    shape: Arc<PageShape>,
+    /// What it asks for, and where that is written.
+    asked: Arc<[Asked]>,
     /// The arguments of its one field.
-    pub(super) arguments: Arguments,
+    arguments: Arguments,
 }
 
-impl PagePlan {
-    /// Answers a query.
-    pub(super) async fn pull(&self, sync: &SyncService, caller: &Caller) -> Answer {
-        let written = async {
-            let page = sync.pull(caller, self.request(sync)?).await?;
-            Ok(self.shape.answer(&page, sync.now())?)
-        };
-        self.shape.written(written.await)
-    }
-
-    /// Answers a subscription: one answer for each page.
-    pub(super) fn follow(
-        self,
-        sync: &Arc<SyncService>,
-        caller: Caller,
-    ) -> BoxStream<'static, Answer> {
-        let request = match self.request(sync) {
-            Ok(request) => request,
-            Err(failure) => {
-                let refused = self.shape.written(Err(failure));
-                return stream::iter([refused]).boxed();
-            }
-        };
-        let start = pages::start(|name| self.argument(name));
-        let (sync, shape) = (Arc::clone(sync), self.shape);
-        let pages = Arc::clone(&sync).subscribe(caller, request, start);
-        let answers = pages.map(move |page| {
-            let page = page.map_err(Failure::from);
-            shape.written(page.and_then(|page| Ok(shape.answer(&page, sync.now())?)))
-        });
-        answers.boxed()
-    }
-
-    fn request(&self, sync: &SyncService) -> Result<PullRequest, Failure> {
-        pages::request(|name| self.argument(name), sync)
-    }
-
-    fn argument(&self, name: &str) -> Option<GraphqlValue> {
-        self.arguments.get(name).cloned()
-    }
-}
-
-pub(super) type Arguments = IndexMap<Name, GraphqlValue>;
+type Arguments = IndexMap<Name, GraphqlValue>;
 
 /// What the answer to an operation looks like. Operations that look alike share one, and with it what is written of an
 /// item that goes to all of them.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct PageShape {
+struct PageShape {
     root: Vec<(Key, RootPart)>,
     page: Vec<(Key, PagePart)>,
-    /// Where the field stands in the operation.
-    line: usize,
-    column: usize,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -114,38 +75,54 @@ enum PagePart {
     ServerTime,
 }
 
-impl PageShape {
-    /// What was written, or why not: the page must not be null, and so there is no data at all.
-    fn written(&self, written: Result<Vec<u8>, Failure>) -> Answer {
-        match written {
+impl PagePlan {
+    /// Answers a query.
+    pub(super) async fn pull(&self, sync: &SyncService, caller: &Caller) -> Answer {
+        let page = async { Ok(sync.pull(caller, self.request(sync)?).await?) };
+        self.answer(page.await, sync)
+    }
+
+    /// Answers a subscription: one answer for each page.
+    pub(super) fn follow(
+        self,
+        sync: &Arc<SyncService>,
+        caller: Caller,
+    ) -> BoxStream<'static, Answer> {
+        let request = match self.request(sync) {
+            Ok(request) => request,
+            Err(failure) => return stream::iter([self.answer(Err(failure), sync)]).boxed(),
+        };
+        let start = pages::start(|name| self.argument(name));
+        let sync = Arc::clone(sync);
+        let pages = Arc::clone(&sync).subscribe(caller, request, start);
+        let answers = pages.map(move |page| self.answer(page.map_err(Failure::from), &sync));
+        answers.boxed()
+    }
+
+    fn request(&self, sync: &SyncService) -> Result<PullRequest, Failure> {
+        pages::request(|name| self.argument(name), sync)
+    }
+
+    fn argument(&self, name: &str) -> Option<GraphqlValue> {
+        self.arguments.get(name).cloned()
+    }
+
+    /// The page, or why there is none: it must not be null, and so there is no data at all then.
+    fn answer(&self, page: Result<Page, Failure>, sync: &SyncService) -> Answer {
+        match page.and_then(|page| Ok(self.write(&page, sync.now())?)) {
             Ok(text) => Answer::Written(text),
             Err(failure) => {
-                let mut error = failure.into_error().into_server_error(self.pos());
-                error.path = vec![PathSegment::Field(self.key().to_owned())];
+                let error = self.error(failure, &[]);
                 Answer::Executed(Box::new(Response::from_errors(vec![error])))
             }
         }
-    }
-
-    /// Where the field stands in the operation.
-    pub(super) fn pos(&self) -> Pos {
-        Pos {
-            line: self.line,
-            column: self.column,
-        }
-    }
-
-    /// The key of its answer.
-    pub(super) fn key(&self) -> &str {
-        let mut keys = self.root.iter();
-        let page = keys.find(|(_, part)| matches!(part, RootPart::Page));
-        page.map_or("", |(key, _)| key.name())
     }
 }
 
 /// Compiles operations, and knows the shapes it has made.
 pub(super) struct Planner {
     model: Arc<Model>,
+    /// The oldest is forgotten where there are too many.
     shapes: Mutex<LruCache<Arc<PageShape>, ()>>,
 }
 
@@ -158,19 +135,17 @@ impl Planner {
     }
 
     /// The plan of an operation that the door has made exact; `None` if it needs the executor.
-    pub(super) fn plan(&self, document: &ExecutableDocument) -> Option<PagePlan> {
-        let (_, operation) = document.operations.iter().next()?;
-        let operation = &operation.node;
-        let (root, page) = match operation.ty {
-            OperationType::Query => ("Query", "changesSince"),
-            OperationType::Subscription => ("Subscription", "changes"),
-            OperationType::Mutation => return None,
+    pub(super) fn plan(&self, admitted: &mut Admitted) -> Option<PagePlan> {
+        let (root, page) = match admitted.kind {
+            OperationKind::Query => ("Query", "changesSince"),
+            OperationKind::Subscription => ("Subscription", "changes"),
+            OperationKind::Mutation => return None,
         };
-        let (shape, arguments) =
-            select::shape(&self.model, &operation.selection_set.node, root, page)?;
+        let shape = select::shape(&self.model, &admitted.asked, root, page)?;
         Some(PagePlan {
             shape: self.known(shape),
-            arguments,
+            asked: Arc::clone(&admitted.asked),
+            arguments: arguments(admitted.request.parsed_query().ok()?, page)?,
         })
     }
 
@@ -183,4 +158,18 @@ impl Planner {
         shapes.put(Arc::clone(&shape), ());
         shape
     }
+}
+
+/// The arguments of the root field `page`, which the door has made constant.
+fn arguments(document: &ExecutableDocument, page: &str) -> Option<Arguments> {
+    let (_, operation) = document.operations.iter().next()?;
+    let mut fields = operation.node.selection_set.node.items.iter();
+    let field = fields.find_map(|selection| match &selection.node {
+        Selection::Field(field) if field.node.name.node == page => Some(&field.node),
+        _ => None,
+    })?;
+    let arguments = field.arguments.iter();
+    arguments
+        .map(|(name, value)| Some((name.node.clone(), value.node.clone().into_const()?)))
+        .collect()
 }

@@ -2,6 +2,7 @@
 //! or says why not. Nothing is executed here, and how a refusal is worded for a client's
 //! `extensions` belongs to `graphql/error.rs`.
 
+mod asked;
 mod cache;
 mod coerce;
 mod cost;
@@ -20,9 +21,10 @@ use std::sync::Arc;
 use apollo_compiler::executable::OperationType;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{Schema, ast};
-use async_graphql::parser::types::{ExecutableDocument, Selection};
-use async_graphql::{Name, Request};
+use async_graphql::Request;
+use async_graphql::parser::types::ExecutableDocument;
 
+pub(crate) use self::asked::{Asked, Below};
 use self::cache::BoundedCache;
 use self::coerce::Coercer;
 use self::document::CheckedDocument;
@@ -31,6 +33,7 @@ use self::merge::MergeCheck;
 use self::persisted::PersistedQueries;
 pub use self::persisted::QueryHash;
 use self::select::Selector;
+pub(crate) use self::select::TAG;
 use super::page_plan::PagePlan;
 
 /// What a transport received, before anything is believed about it.
@@ -52,11 +55,13 @@ pub struct RawRequest {
 pub struct Admitted {
     /// How it is to be executed.
     pub kind: OperationKind,
-    /// Carries the parsed operation; the schema that executes it needs fast validation only.
+    /// Carries the parsed operation, without what it asks of the schema itself; the schema that executes it needs fast
+    /// validation only.
     pub(crate) request: Request,
-    /// The keys of its answer in the order of the operation, which the specification asks for (section 6.3) and
-    /// async-graphql 7 does not keep at the root of a query.
-    pub(crate) root_keys: Vec<Name>,
+    /// Carries what it asks of the schema itself, if anything.
+    pub(crate) introspection: Option<Request>,
+    /// What its answer is to hold.
+    pub(crate) asked: Arc<[Asked]>,
     /// How it is answered without being executed, where it can be.
     pub(super) plan: Option<PagePlan>,
 }
@@ -102,7 +107,7 @@ pub(crate) enum DoorError {
 
 /// Admits operations on one schema; shared by all transports.
 pub(crate) struct Door {
-    schema: Valid<Schema>,
+    schema: Arc<Valid<Schema>>,
     merge_check: MergeCheck,
     limits: DoorLimits,
     /// By text.
@@ -119,11 +124,16 @@ impl Door {
         let schema = schema(sdl)?;
         Ok(Self {
             merge_check: MergeCheck::new(&schema),
-            schema,
+            schema: Arc::new(schema),
             documents: BoundedCache::new(limits.cached_documents_max, limits.cached_bytes_max),
             persisted: PersistedQueries::new(limits.cached_documents_max, limits.cached_bytes_max),
             limits,
         })
+    }
+
+    /// The schema whose operations it admits.
+    pub(crate) fn schema(&self) -> &Arc<Valid<Schema>> {
+        &self.schema
     }
 
     /// Makes `raw` an exact operation.
@@ -144,17 +154,17 @@ impl Door {
             .map_err(one)?;
         let mut coercer = Coercer::new(&self.schema, &checked, operation, &self.limits);
         coercer.accept_variables(raw.variables)?;
-        let parsed = Selector::new(&self.schema, &checked, coercer)
+        let mut parsed = Selector::new(&self.schema, &checked, coercer)
             .document(operation)
             .map_err(one)?;
         cost::check(&self.schema, &parsed, &self.limits).map_err(one)?;
-        let root_keys = root_keys(&parsed);
-        let mut request = Request::new(raw.query);
-        request.set_parsed_query(parsed);
+        let asked = asked::of(&parsed);
+        let introspection = asked::take_introspection(&mut parsed);
         Ok(Admitted {
             kind: operation.operation_type.into(),
-            request,
-            root_keys,
+            request: request(&raw.query, parsed),
+            introspection: introspection.map(|parsed| request(&raw.query, parsed)),
+            asked,
             plan: None,
         })
     }
@@ -173,16 +183,10 @@ impl Door {
     }
 }
 
-/// The response keys at the root: the selector has left nothing there but fields.
-fn root_keys(document: &ExecutableDocument) -> Vec<Name> {
-    let operations = document.operations.iter().map(|(_, operation)| operation);
-    operations
-        .flat_map(|operation| &operation.node.selection_set.node.items)
-        .filter_map(|selection| match &selection.node {
-            Selection::Field(field) => Some(field.node.response_key().node.clone()),
-            _ => None,
-        })
-        .collect()
+fn request(text: &str, parsed: ExecutableDocument) -> Request {
+    let mut request = Request::new(text);
+    request.set_parsed_query(parsed);
+    request
 }
 
 impl Refusal {
@@ -242,4 +246,4 @@ fn schema(sdl: &str) -> Result<Valid<Schema>, DoorError> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(in crate::graphql) mod tests;

@@ -18,6 +18,7 @@ use tidegate_core::{
 };
 
 use super::{
+    complete::reported,
     documents::DocumentNode,
     error::{Code, Failure},
     inbox::{self, InboxNode, Resolve},
@@ -27,6 +28,9 @@ use super::{
     shape::{argument, enumeration, int, list, nullable, plain, required, string},
 };
 use crate::sync::{Caller, SyncService, Viewer};
+
+/// What a root resolver answers with; `reported` tells why it failed.
+type Resolved = Result<Option<FieldValue<'static>>, Failure>;
 
 pub(super) fn register(builder: SchemaBuilder, model: &Arc<Model>) -> SchemaBuilder {
     let starts = enumeration(
@@ -60,15 +64,14 @@ fn query(model: &Arc<Model>) -> Object {
 }
 
 fn changes_since() -> Field {
+    async fn page(ctx: &ResolverContext<'_>) -> Resolved {
+        let (sync, caller) = context(ctx);
+        let request = pages::request(pages::arguments_of(ctx), sync)?;
+        let page = PageNode::value(sync.pull(caller, request).await?, sync.now())?;
+        Ok(Some(page))
+    }
     let field = Field::new("changesSince", required("SyncPage"), |ctx| {
-        FieldFuture::new(async move {
-            let (sync, caller) = context(&ctx)?;
-            let page = async {
-                let request = pages::request(pages::arguments_of(&ctx), sync)?;
-                PageNode::value(sync.pull(caller, request).await?, sync.now())
-            };
-            Ok(Some(page.await.map_err(Failure::into_error)?))
-        })
+        FieldFuture::new(async move { Ok(reported(&ctx, page(&ctx).await)) })
     });
     pages::arguments()
         .into_iter()
@@ -77,16 +80,13 @@ fn changes_since() -> Field {
 }
 
 fn conflicts() -> Field {
+    async fn page(ctx: &ResolverContext<'_>) -> Resolved {
+        let (sync, caller) = context(ctx);
+        let page = sync.conflicts(caller, &inbox::request(ctx)?).await?;
+        Ok(Some(FieldValue::owned_any(InboxNode(page))))
+    }
     Field::new("conflicts", required("SyncConflictConnection"), |ctx| {
-        FieldFuture::new(async move {
-            let (sync, caller) = context(&ctx)?;
-            let page = async {
-                let page = sync.conflicts(caller, &inbox::request(&ctx)?).await;
-                page.map_err(Failure::from)
-            };
-            let page = page.await.map_err(Failure::into_error)?;
-            Ok(Some(FieldValue::owned_any(InboxNode(page))))
-        })
+        FieldFuture::new(async move { Ok(reported(&ctx, page(&ctx).await)) })
     })
     .argument(inbox::first())
     .argument(argument(
@@ -98,21 +98,17 @@ fn conflicts() -> Field {
 }
 
 fn viewer() -> Field {
+    async fn viewer(ctx: &ResolverContext<'_>) -> Resolved {
+        let (sync, caller) = context(ctx);
+        let viewer = sync.viewer(caller, client_id(ctx)?).await?;
+        Ok(Some(FieldValue::owned_any(ViewerNode {
+            user: caller.identity.user.to_string(),
+            viewer,
+            server_time: sync.now(),
+        })))
+    }
     Field::new("viewer", required("SyncViewer"), |ctx| {
-        FieldFuture::new(async move {
-            let (sync, caller) = context(&ctx)?;
-            let client = client_id(&ctx).map_err(Failure::into_error)?;
-            let viewer = sync
-                .viewer(caller, client)
-                .await
-                .map_err(|e| Failure::from(e).into_error())?;
-            let user = caller.identity.user.to_string();
-            Ok(Some(FieldValue::owned_any(ViewerNode {
-                user,
-                viewer,
-                server_time: sync.now(),
-            })))
-        })
+        FieldFuture::new(async move { Ok(reported(&ctx, viewer(&ctx).await)) })
     })
     .argument(argument(
         "clientId",
@@ -135,77 +131,70 @@ fn client_id(ctx: &ResolverContext<'_>) -> Result<Option<ClientId>, Failure> {
 }
 
 fn document(document_type: &Arc<DocumentType>) -> Field {
+    async fn document(ctx: &ResolverContext<'_>, document_type: &DocumentType) -> Resolved {
+        let (sync, caller) = context(ctx);
+        let id = text_argument(ctx, "id").unwrap_or_default();
+        let Ok(id) = document_type.id_type.parse(&id) else {
+            return Ok(None);
+        };
+        let key = DocumentKey {
+            type_name: document_type.name.clone(),
+            id,
+        };
+        let found = sync.documents(caller, &[key].into()).await?;
+        let found = found.into_iter().next();
+        Ok(found.map(|entry| FieldValue::owned_any(DocumentNode(entry))))
+    }
     let name = document_type.name.as_str().to_owned();
     let description = format!("One {name}; null if there is none, or none you may see.");
     let (singular, document_type) = (document_type.singular.clone(), document_type.clone());
     Field::new(singular, nullable(&name), move |ctx| {
         let document_type = document_type.clone();
-        FieldFuture::new(async move {
-            let (sync, caller) = context(&ctx)?;
-            let id = text_argument(&ctx, "id").unwrap_or_default();
-            let Ok(id) = document_type.id_type.parse(&id) else {
-                return Ok(None);
-            };
-            let key = DocumentKey {
-                type_name: document_type.name.clone(),
-                id,
-            };
-            let found = sync.documents(caller, &[key].into()).await;
-            let found = found.map_err(|error| Failure::from(error).into_error())?;
-            Ok(found
-                .into_iter()
-                .next()
-                .map(|entry| FieldValue::owned_any(DocumentNode(entry))))
-        })
+        FieldFuture::new(async move { Ok(reported(&ctx, document(&ctx, &document_type).await)) })
     })
     .argument(argument("id", required("ID"), "Its id."))
     .description(description)
 }
 
 fn mutation(model: &Arc<Model>) -> Object {
-    let (model, of_resolution) = (model.clone(), model.clone());
-    let push_changes = Field::new("pushChanges", required("PushChangesPayload"), move |ctx| {
-        let model = model.clone();
-        FieldFuture::new(async move {
-            let (sync, caller) = context(&ctx)?;
-            let input = ctx.args.try_get("input")?.as_value().clone();
-            let push = async {
-                let push = inputs::push(&model, input)?;
-                sync.push(caller, push).await.map_err(Failure::from)
-            };
-            let outcome = push.await.map_err(Failure::into_error)?;
-            Ok(Some(FieldValue::owned_any(PushNode {
-                outcome,
-                server_time: sync.now(),
-            })))
-        })
-    })
-    .argument(argument("input", required("PushChangesInput"), "The push."))
-    .description("Applies a client's changes, each with an outcome of its own.");
     Object::new("Mutation")
         .description("What can be changed.")
-        .field(push_changes)
-        .field(resolve_conflict(of_resolution))
+        .field(push_changes(model.clone()))
+        .field(resolve_conflict(model.clone()))
+}
+
+fn push_changes(model: Arc<Model>) -> Field {
+    async fn push(ctx: &ResolverContext<'_>, model: &Arc<Model>) -> Resolved {
+        let (sync, caller) = context(ctx);
+        let push = inputs::push(model, input(ctx))?;
+        let outcome = sync.push(caller, push).await?;
+        Ok(Some(FieldValue::owned_any(PushNode {
+            outcome,
+            server_time: sync.now(),
+        })))
+    }
+    Field::new("pushChanges", required("PushChangesPayload"), move |ctx| {
+        let model = model.clone();
+        FieldFuture::new(async move { Ok(reported(&ctx, push(&ctx, &model).await)) })
+    })
+    .argument(argument("input", required("PushChangesInput"), "The push."))
+    .description("Applies a client's changes, each with an outcome of its own.")
 }
 
 fn resolve_conflict(model: Arc<Model>) -> Field {
+    async fn resolve(ctx: &ResolverContext<'_>, model: &Model) -> Resolved {
+        let (sync, caller) = context(ctx);
+        let Resolve {
+            conflict,
+            base,
+            resolution,
+        } = inbox::resolve(model, input(ctx))?;
+        let outcome = sync.resolve(caller, conflict, base, resolution).await?;
+        Ok(Some(FieldValue::owned_any(outcome)))
+    }
     Field::new("resolveConflict", required("ResolveConflictPayload"), move |ctx| {
         let model = model.clone();
-        FieldFuture::new(async move {
-            let (sync, caller) = context(&ctx)?;
-            let input = ctx.args.try_get("input")?.as_value().clone();
-            let resolved = async {
-                let Resolve {
-                    conflict,
-                    base,
-                    resolution,
-                } = inbox::resolve(&model, input)?;
-                let resolved = sync.resolve(caller, conflict, base, resolution).await;
-                resolved.map_err(Failure::from)
-            };
-            let outcome = resolved.await.map_err(Failure::into_error)?;
-            Ok(Some(FieldValue::owned_any(outcome)))
-        })
+        FieldFuture::new(async move { Ok(reported(&ctx, resolve(&ctx, &model).await)) })
     })
     .argument(argument("input", required("ResolveConflictInput"), "The resolution."))
     .description("Resolves a conflict of the inbox. The same sent again is answered again, with nothing done twice.")
@@ -221,7 +210,7 @@ fn subscription() -> Subscription {
 fn followed_conflicts() -> SubscriptionField {
     SubscriptionField::new("conflicts", required("SyncConflictConnection"), |ctx| {
         SubscriptionFieldFuture::new(async move {
-            let (sync, caller) = context(&ctx)?;
+            let (sync, caller) = context(&ctx);
             let request = inbox::request(&ctx).map_err(Failure::into_error)?;
             let pages = sync.clone().follow_conflicts(caller.clone(), request);
             Ok(pages.map(|page| match page {
@@ -237,7 +226,7 @@ fn followed_conflicts() -> SubscriptionField {
 fn followed_changes() -> SubscriptionField {
     let field = SubscriptionField::new("changes", required("SyncPage"), |ctx| {
         SubscriptionFieldFuture::new(async move {
-            let (sync, caller) = context(&ctx)?;
+            let (sync, caller) = context(&ctx);
             let request = pages::request(pages::arguments_of(&ctx), sync);
             let request = request.map_err(Failure::into_error)?;
             let start = pages::start(pages::arguments_of(&ctx));
@@ -312,13 +301,14 @@ fn scopes<'a>(scopes: impl Iterator<Item = &'a Scope>) -> FieldValue<'static> {
 }
 
 /// The service and the caller, which every request carries.
-fn context<'a>(
-    ctx: &ResolverContext<'a>,
-) -> async_graphql::Result<(&'a Arc<SyncService>, &'a Caller)> {
-    Ok((
-        ctx.ctx.data::<Arc<SyncService>>()?,
-        ctx.ctx.data::<Caller>()?,
-    ))
+fn context<'a>(ctx: &ResolverContext<'a>) -> (&'a Arc<SyncService>, &'a Caller) {
+    (ctx.ctx.data_unchecked(), ctx.ctx.data_unchecked())
+}
+
+/// The argument of both mutations.
+fn input(ctx: &ResolverContext<'_>) -> GraphqlValue {
+    let input = ctx.args.get("input");
+    input.map_or(GraphqlValue::Null, |input| input.as_value().clone())
 }
 
 fn text_argument(ctx: &ResolverContext<'_>, name: &str) -> Option<String> {

@@ -3,12 +3,12 @@
 use std::any::Any;
 
 use async_graphql::{
-    Value as GraphqlValue,
-    dynamic::{Enum, EnumItem, Field, FieldFuture, FieldValue, InputValue, TypeRef},
+    Name, Value as GraphqlValue,
+    dynamic::{self, Enum, EnumItem, FieldFuture, FieldValue, InputValue, TypeRef},
 };
 use tidegate_core::{
-    model::{FieldType, Model, Shape},
-    value::{Value, json},
+    model::{DefaultValue, Field, FieldType, Model, Shape},
+    value::{Document, Value, json},
 };
 
 pub(super) fn nullable(name: &str) -> TypeRef {
@@ -23,9 +23,22 @@ pub(super) fn list(name: &str) -> TypeRef {
     TypeRef::named_nn_list_nn(name)
 }
 
+/// What a schema is built for. async-graphql 7.2 knows no null in a list of enums, objects or lists; so the schema that it
+/// executes has JSON for the fields of documents, and `complete.rs` makes the types of the other one of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Purpose {
+    /// To be told to clients.
+    Shown,
+    /// To be executed.
+    Executed,
+}
+
 /// A model field's type in answers.
-pub(super) fn output_type(ty: &FieldType) -> TypeRef {
-    type_ref(ty, &|name| name.to_owned())
+pub(super) fn output_type(ty: &FieldType, purpose: Purpose) -> TypeRef {
+    match purpose {
+        Purpose::Shown => type_ref(ty, &|name| name.to_owned()),
+        Purpose::Executed => nullable("JSON"),
+    }
 }
 
 /// A model field's type in inputs: embedded types have input types of their own.
@@ -65,8 +78,8 @@ pub(super) fn plain<T: Any>(
     ty: TypeRef,
     description: &str,
     get: impl Fn(&T) -> Option<FieldValue<'static>> + Send + Sync + 'static,
-) -> Field {
-    Field::new(name, ty, move |ctx| {
+) -> dynamic::Field {
+    dynamic::Field::new(name, ty, move |ctx| {
         FieldFuture::Value(ctx.parent_value.downcast_ref::<T>().and_then(&get))
     })
     .description(text(description))
@@ -91,10 +104,37 @@ pub(super) fn int(value: i32) -> FieldValue<'static> {
     FieldValue::value(GraphqlValue::from(value))
 }
 
-/// A stored value as an answer shows it; null where the value is null, so that nothing looks inside it.
-pub(super) fn stored(model: &Model, ty: &FieldType, value: &Value) -> Option<FieldValue<'static>> {
-    let value = graphql_value(model, ty, value);
-    (value != GraphqlValue::Null).then(|| FieldValue::value(value))
+/// A stored value as `complete.rs` takes it.
+pub(super) fn stored(model: &Model, ty: &FieldType, value: &Value) -> FieldValue<'static> {
+    FieldValue::value(whole(model, ty, value))
+}
+
+/// A value with the defaults that its embedded documents show.
+fn whole(model: &Model, ty: &FieldType, value: &Value) -> GraphqlValue {
+    match (&ty.shape, value) {
+        (Shape::List(item), Value::List(items)) => {
+            let items = items.iter().map(|value| whole(model, item, value));
+            GraphqlValue::List(items.collect())
+        }
+        (Shape::Embedded(name), Value::Object(document)) => {
+            let fields = model.embedded.get(name).map_or(&[][..], |it| &it.fields);
+            let shown = fields.iter().filter_map(|field| {
+                let value = shown(field, document)?;
+                Some((Name::new(&field.name), whole(model, &field.ty, value)))
+            });
+            GraphqlValue::Object(shown.collect())
+        }
+        _ => graphql_value(model, ty, value),
+    }
+}
+
+/// What a document shows of a field: what it holds, or the default of a required field that came into the model later.
+pub(super) fn shown<'a>(field: &'a Field, document: &'a Document) -> Option<&'a Value> {
+    let held = document.get(&field.name).filter(|value| !value.is_null());
+    held.or(match &field.default {
+        Some(DefaultValue::Literal(default)) if field.ty.required => Some(default),
+        _ => None,
+    })
 }
 
 pub(super) fn graphql_value(model: &Model, ty: &FieldType, value: &Value) -> GraphqlValue {

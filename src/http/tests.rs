@@ -1,15 +1,20 @@
 //! The routes as clients meet them, on a real gateway with an embedded store. What runs over sockets is in `sockets`.
 
+mod events;
 mod requests;
 mod sockets;
 
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use serde_json::{Map, Value as Json};
 use tempfile::TempDir;
+use tidegate_core::id::{DocumentId, DocumentKey, Epoch, TypeName};
 use tidegate_core::model::Model;
+use tidegate_core::value::Document;
 use tower::ServiceExt;
 
 use super::*;
@@ -17,6 +22,8 @@ use crate::app::Parts;
 use crate::auth::{AuthConfig, SigningKey, sign};
 use crate::config::{StoreConfig, StoreUrl};
 use crate::graphql::ApiOptions;
+use crate::graphql::tests::peer::staged::{Stage, Staged};
+use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 use crate::sync::SyncLimits;
 
 const BODY_BYTES_MAX: usize = 4096;
@@ -95,6 +102,30 @@ impl House {
             new_connections_max: 100,
             times: self.options.times,
         }
+    }
+
+    /// Its store shows one document with this body instead of the one it holds.
+    fn showing(mut self, type_name: &str, id: &str, body: Document) -> Self {
+        let key = DocumentKey {
+            type_name: TypeName::new(type_name).unwrap(),
+            id: DocumentId::new(id).unwrap(),
+        };
+        let stage = Stage {
+            bodies: [(key, body)].into(),
+            sides: HashMap::new(),
+            is_set: AtomicBool::new(true),
+            is_down: false,
+        };
+        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
+        let directory = self._directory.path().join("staged");
+        let inner = EmbeddedStore::open(&directory, &options).unwrap();
+        let store = Staged {
+            inner,
+            stage: Arc::new(stage),
+        };
+        let gateway = Arc::into_inner(self.gateway).expect("nothing else has it");
+        self.gateway = Arc::new(gateway.on(Arc::new(store)));
+        self
     }
 
     fn router(&self) -> Router {

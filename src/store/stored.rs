@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tidegate_core::{entry::FeedItem, id::Seq};
 
 pub use self::{
-    json::{Gap, PathPart},
+    json::{Gap, GapReason, PathPart},
     projection::{
         FieldShape, Key, ObjectShape, Part, Projection, Shown, ShownDocument, ValueShape,
     },

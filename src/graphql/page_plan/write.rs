@@ -7,66 +7,90 @@ use async_graphql::{PathSegment, ServerError};
 use serde::Serialize;
 use tidegate_core::value::Timestamp;
 
-use super::{PagePart, PageShape, RootPart};
+use super::{PagePart, PagePlan, RootPart};
 use crate::{
-    graphql::error::{Code, Failure},
+    graphql::{
+        error::Failure,
+        request::{Asked, Below},
+    },
     store::StoreError,
-    sync::{Gap, Key, Page, PathPart, Projection},
+    sync::{Gap, GapReason, Key, Page, PathPart, Projection, StoredItem},
 };
 
 /// What a change takes beside what is stored of its document: names, punctuation.
 const CHANGE_BYTES: usize = 128;
 
-impl PageShape {
+impl PagePlan {
     /// The answer that carries `page`.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] if what is stored cannot be read.
-    pub(in crate::graphql) fn answer(
-        &self,
-        page: &Page,
-        server_time: Timestamp,
-    ) -> Result<Vec<u8>, StoreError> {
-        let stored: usize = page.changes.iter().map(|item| item.bytes()).sum();
+    pub(super) fn write(&self, page: &Page, server_time: Timestamp) -> Result<Vec<u8>, StoreError> {
+        let stored: usize = page.changes.iter().map(StoredItem::bytes).sum();
         let room = stored + CHANGE_BYTES * (page.changes.len() + 4);
         let mut text = Text {
             out: Vec::with_capacity(room),
             gaps: Vec::new(),
         };
         text.out.extend_from_slice(b"{\"data\":{");
-        for (place, (key, part)) in self.root.iter().enumerate() {
+        for (place, (key, part)) in self.shape.root.iter().enumerate() {
             text.key(place, key.text());
             match part {
                 RootPart::Literal(json) => text.out.extend_from_slice(json),
-                RootPart::Page => text.page(&self.page, page, server_time)?,
+                RootPart::Page => text.page(&self.shape.page, page, server_time)?,
             }
         }
         text.out.push(b'}');
         if !text.gaps.is_empty() {
             text.out.extend_from_slice(b",\"errors\":");
-            let errors: Vec<ServerError> = text.gaps.iter().map(|gap| self.error(gap)).collect();
+            let gaps = std::mem::take(&mut text.gaps).into_iter();
+            let errors: Vec<ServerError> = gaps.map(|missing| self.missing(missing)).collect();
             text.json(&errors);
         }
         text.out.push(b'}');
         Ok(text.out)
     }
 
-    fn error(&self, (key, index, gap): &Missing) -> ServerError {
-        let failure = Failure::new(Code::Internal, "The gateway failed; its log says how.");
-        let steps = gap.path.iter().map(|part| match part {
-            PathPart::Key(key) => PathSegment::Field(key.to_string()),
-            PathPart::Index(index) => PathSegment::Index(*index),
-        });
-        let around = [
-            PathSegment::Field(self.key().to_owned()),
-            PathSegment::Field(key.to_string()),
-            PathSegment::Index(*index),
-        ];
+    fn missing(&self, (key, index, gap): Missing) -> ServerError {
+        let failure = match gap.reason {
+            GapReason::NoValue => Failure::no_value(),
+            GapReason::Misfit => Failure::misfit(),
+        };
+        let mut path = vec![PathPart::Key(key), PathPart::Index(index)];
+        path.extend(gap.path);
+        self.error(failure, &path)
+    }
+
+    /// An error of the page, or of what stands in it at `path`.
+    pub(super) fn error(&self, failure: Failure, path: &[PathPart]) -> ServerError {
+        let mut fields = self.asked.iter();
+        let page = fields.find(|field| field.name != "__typename");
+        let page = page.expect("a plan is made of a field");
+        let mut at = page;
+        let mut segments = vec![PathSegment::Field(page.key.to_string())];
+        for part in path {
+            segments.push(match part {
+                PathPart::Key(key) => PathSegment::Field(key.to_string()),
+                PathPart::Index(index) => PathSegment::Index(*index),
+            });
+            if let PathPart::Key(key) = part {
+                at = below(at, key).unwrap_or(at);
+            }
+        }
         ServerError {
-            path: around.into_iter().chain(steps).collect(),
-            ..failure.into_error().into_server_error(self.pos())
+            path: segments,
+            ..failure.into_error().into_server_error(at.pos)
         }
     }
+}
+
+/// The field of this key below another; where several types have one, the first.
+fn below<'a>(field: &'a Asked, key: &str) -> Option<&'a Asked> {
+    let fields: Vec<&Asked> = match &field.below {
+        Below::Any(fields) => fields.iter().collect(),
+        Below::ByType(types) => types.iter().flat_map(|(_, fields)| fields).collect(),
+    };
+    fields.into_iter().find(|field| *field.key == *key)
 }
 
 /// A gap, behind the key of the list of changes and the place in it.

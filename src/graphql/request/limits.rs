@@ -87,8 +87,8 @@ const SEVERAL: usize = 2;
 
 /// Holds every operation and fragment of `document` to `limits`, each fragment measured once, and
 /// returns how often each variable is mentioned. A mention inside a fragment, inline ones included,
-/// counts as several, because a fragment may be visited again: for another spread, or for another
-/// member of a union.
+/// or below the root counts as several, because it may be visited again: for another spread, or for
+/// another type of object.
 ///
 /// # Errors
 /// The first limit passed, or a fragment that spreads itself.
@@ -226,7 +226,7 @@ impl<'d> Meter<'d> {
                 if field.selection_set.is_empty() {
                     return Ok(own);
                 }
-                let inner = self.selections(&field.selection_set, level + 1, weight, location)?;
+                let inner = self.selections(&field.selection_set, level + 1, SEVERAL, location)?;
                 Ok(own.and(Size {
                     root_fields: 0,
                     depth: inner.depth + 1,

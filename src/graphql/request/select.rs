@@ -1,14 +1,12 @@
 //! Rebuilds a selection as async-graphql reads it: conditions applied, fragments dissolved, fields
-//! of one response key merged, arguments constant. Fragments on narrower types stay, since only
-//! execution knows an object's type.
+//! of one response key merged, arguments constant. Only execution knows an object's type, so where
+//! that makes a difference there is a fragment for each object type.
 
 use std::collections::HashMap;
 
-use apollo_compiler::executable::{
-    Field, InlineFragment, Operation, OperationType, Selection, SelectionSet,
-};
+use apollo_compiler::executable::{Field, Operation, OperationType, Selection, SelectionSet};
 use apollo_compiler::parser::SourceSpan;
-use apollo_compiler::schema::{ExtendedType, InputValueDefinition};
+use apollo_compiler::schema::InputValueDefinition;
 use apollo_compiler::{Name, Node, Schema};
 use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types as out;
@@ -28,11 +26,12 @@ pub(super) struct Selector<'d> {
     coercer: Coercer<'d>,
 }
 
-/// The selections of one object, in the order of their first appearance.
+/// The fields that an object is asked for, in the order of their first appearance.
 #[derive(Default)]
 struct Collected<'d> {
     fields: IndexMap<&'d str, Vec<&'d Node<Field>>>,
-    narrowed: IndexMap<&'d Name, Vec<&'d SelectionSet>>,
+    /// Whether some of what is selected is left out, because not all objects of the type have it.
+    is_narrowed: bool,
 }
 
 impl<'d> Selector<'d> {
@@ -78,69 +77,51 @@ impl<'d> Selector<'d> {
         })
     }
 
+    /// What `sets` select of an object that is a `ty`. Where its object types differ in that, each has a fragment with all
+    /// of its fields: so they stand in their order, and none is resolved twice.
     fn selections(
         &mut self,
         ty: &'d Name,
         sets: &[&'d SelectionSet],
     ) -> Result<Vec<Selected>, Refusal> {
-        let mut items = self.items(ty, sets)?;
-        let is_leaf = sets.iter().all(|set| set.selections.is_empty());
-        if !is_leaf && !items.first().is_some_and(is_field) {
-            items.extend(self.left_empty(&items, ty));
+        let collected = self.collected(ty, sets)?;
+        if !collected.is_narrowed {
+            return self.fields(&collected);
         }
-        Ok(items)
-    }
-
-    /// What `sets` select of an object that is a `ty`, which may be nothing. Fields come first.
-    fn items(&mut self, ty: &'d Name, sets: &[&'d SelectionSet]) -> Result<Vec<Selected>, Refusal> {
-        let mut collected = Collected::default();
-        for set in sets {
-            self.collect(ty, set, &mut collected)?;
-        }
-        let mut items = Vec::with_capacity(collected.fields.len());
-        for nodes in collected.fields.values() {
-            items.push(self.field(nodes)?);
-        }
-        for (condition, sets) in &collected.narrowed {
-            let mut inner = self.items(condition, sets)?;
-            inner.retain(|selected| !repeats(selected, &collected.fields));
-            if !inner.is_empty() {
-                items.push(narrowed(condition, inner));
+        let mut items = Vec::new();
+        for object in self.object_types(ty) {
+            let fields = self.fields(&self.collected(object, sets)?)?;
+            if !fields.is_empty() {
+                items.push(narrowed(object, fields));
             }
         }
         Ok(items)
     }
 
-    /// Selects something for the object types that `ty` may turn out to be and of which `items` select nothing.
-    /// async-graphql answers null for an object without fields, which reads as "no such document"; the name of the type
-    /// is selected instead.
-    fn left_empty(&self, items: &[Selected], ty: &'d Name) -> Vec<Selected> {
+    fn fields(&mut self, collected: &Collected<'d>) -> Result<Vec<Selected>, Refusal> {
+        let fields = collected.fields.values();
+        fields.map(|nodes| self.field(nodes)).collect()
+    }
+
+    fn object_types(&self, ty: &Name) -> Vec<&'d Name> {
         let types = self.schema.types.iter();
         types
             .filter(|(name, definition)| definition.is_object() && self.is(ty, name))
-            .filter(|(name, _)| !self.selects(items, name))
-            .map(|(name, _)| match name == ty {
-                true => typename(),
-                false => narrowed(name, vec![typename()]),
-            })
+            .map(|(name, _)| name)
             .collect()
-    }
-
-    /// Whether `items` select a field of an object of the type `name`.
-    fn selects(&self, items: &[Selected], name: &str) -> bool {
-        items.iter().any(|item| match &item.node {
-            out::Selection::InlineFragment(fragment) => {
-                let fragment = &fragment.node;
-                let condition = fragment.type_condition.as_ref();
-                condition.is_none_or(|it| self.is(&it.node.on.node, name))
-                    && self.selects(&fragment.selection_set.node.items, name)
-            }
-            _ => true,
-        })
     }
 
     fn is(&self, general: &str, name: &str) -> bool {
         general == name || self.schema.is_subtype(general, name)
+    }
+
+    fn collected(&self, ty: &Name, sets: &[&'d SelectionSet]) -> Result<Collected<'d>, Refusal> {
+        let mut collected = Collected::default();
+        for set in sets {
+            self.collect(ty, set, &mut collected)?;
+        }
+        collected.is_narrowed &= !self.schema.types[ty].is_object();
+        Ok(collected)
     }
 
     fn collect(
@@ -159,7 +140,10 @@ impl<'d> Selector<'d> {
                     .entry(field.response_key())
                     .or_default()
                     .push(field),
-                Selection::InlineFragment(fragment) => self.collect_inline(ty, fragment, into)?,
+                Selection::InlineFragment(fragment) => {
+                    let condition = fragment.type_condition.as_ref();
+                    self.collect_on(ty, condition.unwrap_or(ty), &fragment.selection_set, into)?;
+                }
                 Selection::FragmentSpread(spread) => {
                     let fragment = &self.checked.document.fragments[&spread.fragment_name];
                     self.collect_on(ty, fragment.type_condition(), &fragment.selection_set, into)?;
@@ -169,38 +153,17 @@ impl<'d> Selector<'d> {
         Ok(())
     }
 
-    fn collect_inline(
-        &self,
-        ty: &Name,
-        fragment: &'d InlineFragment,
-        into: &mut Collected<'d>,
-    ) -> Result<(), Refusal> {
-        match &fragment.type_condition {
-            Some(condition) => self.collect_on(ty, condition, &fragment.selection_set, into),
-            None => self.collect(ty, &fragment.selection_set, into),
-        }
-    }
-
-    /// A fragment that always applies to `ty` dissolves into it. One on a union becomes one on each
-    /// of its members, because async-graphql asks an object for its interfaces only.
     fn collect_on(
         &self,
         ty: &Name,
-        condition: &'d Name,
+        condition: &Name,
         set: &'d SelectionSet,
         into: &mut Collected<'d>,
     ) -> Result<(), Refusal> {
         if self.is(condition, ty) {
             return self.collect(ty, set, into);
         }
-        match self.schema.types.get(condition) {
-            Some(ExtendedType::Union(union)) => {
-                for member in &union.members {
-                    into.narrowed.entry(&member.name).or_default().push(set);
-                }
-            }
-            _ => into.narrowed.entry(condition).or_default().push(set),
-        }
+        into.is_narrowed = true;
         Ok(())
     }
 
@@ -231,7 +194,7 @@ impl<'d> Selector<'d> {
                 arguments.push((name, Positioned::new(value.into_value(), pos)));
             }
         }
-        let items = self.selections(field.ty().inner_named_type(), &sets)?;
+        let items = self.below(field.ty().inner_named_type(), &sets)?;
         let pos = self.pos(field.location());
         let rebuilt = out::Field {
             alias: field
@@ -247,6 +210,16 @@ impl<'d> Selector<'d> {
             out::Selection::Field(Positioned::new(rebuilt, pos)),
             pos,
         ))
+    }
+
+    /// What is selected below a field, which for a leaf is nothing.
+    fn below(&mut self, ty: &'d Name, sets: &[&'d SelectionSet]) -> Result<Vec<Selected>, Refusal> {
+        if sets.iter().all(|set| set.selections.is_empty()) {
+            return Ok(Vec::new());
+        }
+        let mut items = vec![tag()];
+        items.extend(self.selections(ty, sets)?);
+        Ok(items)
     }
 
     fn argument(
@@ -271,25 +244,13 @@ impl<'d> Selector<'d> {
     }
 }
 
-/// Whether a leaf of a narrower fragment is selected around it already; it would be resolved twice.
-fn repeats(selected: &Selected, around: &IndexMap<&str, Vec<&Node<Field>>>) -> bool {
-    match &selected.node {
-        out::Selection::Field(field) => {
-            field.node.selection_set.node.items.is_empty()
-                && around.contains_key(field.node.response_key().node.as_str())
-        }
-        _ => false,
-    }
-}
+/// The key under which each object below the root tells its type, for `complete.rs`. No client can ask for it.
+pub(crate) const TAG: &str = "$type";
 
-fn is_field(selected: &Selected) -> bool {
-    matches!(selected.node, out::Selection::Field(_))
-}
-
-fn typename() -> Selected {
+fn tag() -> Selected {
     let pos = Pos::default();
     let field = out::Field {
-        alias: None,
+        alias: Some(Positioned::new(OutName::new(TAG), pos)),
         name: Positioned::new(OutName::new("__typename"), pos),
         arguments: Vec::new(),
         directives: Vec::new(),

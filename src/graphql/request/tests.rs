@@ -18,7 +18,9 @@ use futures_util::StreamExt;
 use serde_json::{Value as Json, json};
 
 use self::engine::Resolved;
-use super::{Door, DoorLimits, OperationKind, RawRequest, Refusal, RefusalKind};
+use super::{Admitted, Door, DoorLimits, OperationKind, RawRequest, Refusal, RefusalKind};
+use crate::graphql::complete::Completion;
+use crate::graphql::joined;
 
 const SDL: &str = r#"
 directive @oneOf on INPUT_OBJECT
@@ -77,10 +79,23 @@ fn raw(query: &str, variables: Json) -> RawRequest {
 
 /// What the engine answers to `query` behind the door.
 fn run(query: &str, variables: Json) -> Response {
-    let admitted = door()
+    let door = door();
+    let admitted = door
         .admit(raw(query, variables))
         .unwrap_or_else(|refusals| panic!("{query}: {refusals:#?}"));
-    execute(&engine().0, admitted.kind, admitted.request)
+    answer_to(admitted, &door, &engine().0)
+}
+
+/// As `Api::execute` puts an answer together.
+fn answer_to(admitted: Admitted, door: &Door, engine: &Engine) -> Response {
+    let completion = Completion::new(door.schema(), admitted.kind, &admitted.asked);
+    let of_schema = admitted.introspection.map(|request| {
+        let response = execute(engine, OperationKind::Query, request);
+        response.data
+    });
+    let mut response = execute(engine, admitted.kind, admitted.request);
+    response.data = joined(response.data, of_schema.unwrap_or_default());
+    completion.complete(response)
 }
 
 fn execute(engine: &Engine, kind: OperationKind, request: Request) -> Response {

@@ -11,20 +11,20 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use super::*;
 
 /// How long anything may take before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const TRANSPORT: &str = "graphql-transport-ws";
 
 /// A gateway that listens.
-struct Open {
-    house: House,
+pub(super) struct Open {
+    pub(super) house: House,
     address: String,
     server: JoinHandle<()>,
 }
 
-struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(super) struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Open {
-    async fn new(house: House) -> Self {
+    pub(super) async fn new(house: House) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (_, router) = watch::channel(house.router());
@@ -50,7 +50,7 @@ impl Open {
     }
 
     /// A client of alice's that has introduced itself.
-    async fn client(&self, lifetime: Duration) -> Client {
+    pub(super) async fn client(&self, lifetime: Duration) -> Client {
         let mut client = self
             .connect(&[("sec-websocket-protocol", TRANSPORT)])
             .await
@@ -72,7 +72,7 @@ impl Client {
             .unwrap();
     }
 
-    async fn subscribe(&mut self, id: &str, query: &str) {
+    pub(super) async fn subscribe(&mut self, id: &str, query: &str) {
         let payload = json!({ "query": query });
         self.say(json!({"type": "subscribe", "id": id, "payload": payload}))
             .await;
@@ -86,7 +86,7 @@ impl Client {
             .unwrap()
     }
 
-    async fn hear(&mut self) -> Json {
+    pub(super) async fn hear(&mut self) -> Json {
         let frame = self.frame().await;
         serde_json::from_str(frame.to_text().unwrap()).unwrap_or_else(|_| panic!("{frame:?}"))
     }

@@ -18,11 +18,22 @@ use super::projection::{
 };
 use crate::store::codec::{CodecError, LEVELS_MAX, decode_decimal};
 
-/// Where null stood that must not be shown: the nearest object or list around it that may be null is null instead.
+/// What cannot be shown: it is null instead, or the nearest object or list around it that may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
     /// From the item down to the value.
     pub path: Vec<PathPart>,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// Why a value cannot be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GapReason {
+    /// There is none, and one is required.
+    NoValue,
+    /// It is not of its field's type.
+    Misfit,
 }
 
 /// A step on the way to a value.
@@ -130,7 +141,7 @@ impl<'r> Record<'r> {
 /// Why a value was not written.
 enum Trouble {
     Codec(CodecError),
-    /// It is null and must not be; there is a gap for it.
+    /// It cannot be shown; there is a gap for it.
     Null,
 }
 
@@ -246,7 +257,8 @@ impl<'r> Writer<'_, 'r> {
                 self.object(raw, shape, depth)
             }
             (ValueShape::Json, raw) => Ok(self.free(raw, depth)?),
-            (_, raw) => Ok(self.plain(raw, depth)?),
+            (shape, raw) if fits(shape, raw) => Ok(self.scalar(raw)?),
+            _ => Err(self.gap(GapReason::Misfit)),
         }
     }
 
@@ -273,7 +285,7 @@ impl<'r> Writer<'_, 'r> {
         Ok(())
     }
 
-    /// Writes what stands at `step`. If it must not be null and is, it is left out as far as null may be shown.
+    /// Writes what stands at `step`. What cannot be shown is left out as far as null may be shown.
     fn inside<S: Copy + Into<PathPart>>(
         &mut self,
         step: S,
@@ -298,15 +310,19 @@ impl<'r> Writer<'_, 'r> {
     /// Null, where a value is expected.
     fn nothing(&mut self, required: bool) -> Result<(), Trouble> {
         if required {
-            self.gaps.push(Gap { path: Vec::new() });
-            return Err(Trouble::Null);
+            return Err(self.gap(GapReason::NoValue));
         }
         self.null();
         Ok(())
     }
 
-    /// By what the value is, whatever its field's type.
-    fn plain(&mut self, raw: RawBsonRef<'r>, depth: usize) -> Result<(), CodecError> {
+    fn gap(&mut self, reason: GapReason) -> Trouble {
+        let path = Vec::new();
+        self.gaps.push(Gap { path, reason });
+        Trouble::Null
+    }
+
+    fn scalar(&mut self, raw: RawBsonRef<'r>) -> Result<(), CodecError> {
         match raw {
             RawBsonRef::Null => self.null(),
             RawBsonRef::Boolean(true) => self.out.extend_from_slice(b"true"),
@@ -320,7 +336,6 @@ impl<'r> Writer<'_, 'r> {
             }
             RawBsonRef::Decimal128(decimal) => self.quoted(decode_decimal(decimal)?),
             RawBsonRef::Binary(binary) => self.quoted(BASE64.encode(binary.bytes)),
-            RawBsonRef::Array(_) | RawBsonRef::Document(_) => return self.free(raw, depth),
             other => return Err(CodecError::Type(other.element_type())),
         }
         Ok(())
@@ -352,7 +367,7 @@ impl<'r> Writer<'_, 'r> {
                 }
                 self.out.push(b'}');
             }
-            other => return self.plain(other, depth),
+            other => return self.scalar(other),
         }
         Ok(())
     }
@@ -391,6 +406,25 @@ impl<'r> Writer<'_, 'r> {
 
     fn serialize(&mut self, value: &(impl Serialize + ?Sized)) {
         serde_json::to_writer(&mut *self.out, value).expect("memory takes everything");
+    }
+}
+
+/// Whether a value that is no list and no object is of its field's type.
+fn fits(shape: &ValueShape, raw: RawBsonRef<'_>) -> bool {
+    match (shape, raw) {
+        (ValueShape::Int | ValueShape::Float, RawBsonRef::Int32(_))
+        | (ValueShape::Float, RawBsonRef::Double(_))
+        | (ValueShape::Boolean, RawBsonRef::Boolean(_)) => true,
+        (ValueShape::Enum(values), RawBsonRef::String(text)) => values.contains(text),
+        (ValueShape::Text, raw) => matches!(
+            raw,
+            RawBsonRef::String(_)
+                | RawBsonRef::Int64(_)
+                | RawBsonRef::DateTime(_)
+                | RawBsonRef::Decimal128(_)
+                | RawBsonRef::Binary(_)
+        ),
+        _ => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is to be shown of feed items, and under which names: a client's selection, compiled once and carried out for each
 //! item. How it is made of an operation is not known here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is shown of an item: an object with these parts, in this order.
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
@@ -101,11 +101,19 @@ pub struct FieldShape {
     pub default: Option<Box<[u8]>>,
 }
 
-/// How a value that is not null is shown.
+/// How a value that is not null is shown. One that is something else is not shown.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub enum ValueShape {
-    /// By what it is.
-    Plain,
+    /// A 32-bit integer.
+    Int,
+    /// A number.
+    Float,
+    /// true or false.
+    Boolean,
+    /// What JSON has as a string: text, 64-bit integers, decimals, instants, bytes.
+    Text,
+    /// One of these.
+    Enum(BTreeSet<Box<str>>),
     /// As JSON: 64-bit integers are numbers in it.
     Json,
     /// Item by item.

@@ -274,8 +274,9 @@ fn duplicate_root_keys_run_once() {
         ...M
         push(input: {changes: []}) { task { id } }
     } fragment M on Mutation { push(input: {changes: []}) { b task { title } } }";
-    let admitted = door().admit(raw(query, json!({}))).unwrap();
-    let response = execute(&engine, admitted.kind, admitted.request);
+    let door = door();
+    let admitted = door.admit(raw(query, json!({}))).unwrap();
+    let response = answer_to(admitted, &door, &engine);
     let expected = json!({"push": {"a": "{}", "b": "{}", "task": {"title": "{}", "id": "{}"}}});
     assert_eq!(response.data.into_json().unwrap(), expected);
     assert_eq!(pushes.load(Ordering::Relaxed), 1);
@@ -327,10 +328,10 @@ fn conditions_leave_the_plain_selection() {
 #[test]
 fn an_object_without_fields_is_not_null() {
     answers! {
-        "{ any { ... on Project { name } } }", {} => {"any": {"__typename": "Task"}};
-        "{ task { id @skip(if: true) } }", {} => {"task": {"__typename": "Task"}};
-        "{ task @skip(if: true) { id } }", {} => {"__typename": "Query"};
-        "mutation { push(input: {changes: []}) @skip(if: true) { a } }", {} => {"__typename": "Mutation"};
+        "{ any { ... on Project { name } } }", {} => {"any": {}};
+        "{ task { id @skip(if: true) } }", {} => {"task": {}};
+        "{ task @skip(if: true) { id } }", {} => {};
+        "mutation { push(input: {changes: []}) @skip(if: true) { a } }", {} => {};
     }
 }
 

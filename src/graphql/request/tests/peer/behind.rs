@@ -6,17 +6,18 @@ use std::sync::{Arc, Mutex};
 use apollo_compiler::Schema;
 use apollo_compiler::schema::{ExtendedType, Type};
 use async_graphql::dynamic::{FieldValue, ResolverContext, Schema as Engine};
-use futures_util::StreamExt;
 use serde_json::{Value as Json, json};
 
 use super::engine::{self, Resolved};
-use super::{Door, DoorLimits, OperationKind, RawRequest, Refusal, RefusalKind, Resolution, Told};
+use super::{
+    Admitted, Door, DoorLimits, RawRequest, Refusal, RefusalKind, Request, Resolution, Told,
+    answer_to,
+};
 
 /// One schema with its door.
 pub(super) struct Behind {
     door: Door,
     engine: Engine,
-    runtime: tokio::runtime::Runtime,
 }
 
 type Log = Arc<Mutex<Vec<Resolution>>>;
@@ -42,14 +43,7 @@ impl Behind {
         };
         let engine = engine::build(&door.schema, Arc::new(answer)).finish();
         let engine = engine.unwrap_or_else(|error| panic!("{sdl}\n{error}"));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
-        Self {
-            door,
-            engine,
-            runtime,
-        }
+        Self { door, engine }
     }
 
     pub(super) fn schema(&self) -> &Schema {
@@ -62,18 +56,13 @@ impl Behind {
             Err(refusals) => return refused(&refusals[0]),
         };
         let log = Log::default();
-        let request = admitted.request.data(Arc::clone(&log));
-        let response = self.runtime.block_on(async {
-            match admitted.kind {
-                OperationKind::Subscription => self
-                    .engine
-                    .execute_stream(request)
-                    .next()
-                    .await
-                    .expect("one event"),
-                _ => self.engine.execute(request).await,
-            }
-        });
+        let logged = |request: Request| request.data(Arc::clone(&log));
+        let admitted = Admitted {
+            request: logged(admitted.request),
+            introspection: admitted.introspection.map(logged),
+            ..admitted
+        };
+        let response = answer_to(admitted, &self.door, &self.engine);
         if let Some(error) = response.errors.first() {
             return Told::Refused {
                 refused: "execution".to_owned(),

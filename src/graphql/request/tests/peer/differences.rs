@@ -117,7 +117,7 @@ fn differences() -> Vec<Difference> {
 
 #[test]
 fn the_differences_from_graphql_js_are_these() {
-    let mut graphql_js = GraphqlJs::start();
+    let mut graphql_js = GraphqlJs::start("peer.mjs");
     let behind = Behind::new(SDL);
     graphql_js.set_schema(SDL);
     for difference in differences() {

@@ -1,5 +1,5 @@
-//! The side of graphql-js: a process of Node that answers a line with a line. What it does with a request is in
-//! `tests/door/peer.mjs`.
+//! The side of graphql-js: a process of Node that answers a line with a line. What it does with a request is in the
+//! scripts of `tests/door/`.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -11,14 +11,15 @@ use super::{RawRequest, Told};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// graphql-js in a process of its own, which ends with this.
-pub(super) struct GraphqlJs {
+pub(in crate::graphql) struct GraphqlJs {
     process: Child,
     questions: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl GraphqlJs {
-    pub(super) fn start() -> Self {
+    /// Runs a script of `tests/door/`.
+    pub(in crate::graphql) fn start(script: &str) -> Self {
         let installed = Command::new(format!("{ROOT}/scripts/door-peer.sh"))
             .status()
             .unwrap();
@@ -27,7 +28,7 @@ impl GraphqlJs {
             "scripts/door-peer.sh could not install graphql-js; it says why above"
         );
         let mut process = Command::new("node")
-            .arg(format!("{ROOT}/tests/door/peer.mjs"))
+            .arg(format!("{ROOT}/tests/door/{script}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -57,7 +58,7 @@ impl GraphqlJs {
         }
     }
 
-    fn ask(&mut self, question: &Json) -> Json {
+    pub(in crate::graphql) fn ask(&mut self, question: &Json) -> Json {
         writeln!(self.questions, "{question}").unwrap();
         let mut answer = String::new();
         self.answers.read_line(&mut answer).unwrap();

@@ -1,0 +1,173 @@
+//! Execution compared with graphql-js, the reference implementation: on the same schema and data, with stored values that
+//! are missing or wrong and a store that fails, random operations are answered with the same text, and with errors for
+//! the same nulls.
+//!
+//! A failure prints the smallest operation found. `TIDEGATE_EXECUTION_CASES` asks for more cases than those of an ordinary
+//! run, `TIDEGATE_EXECUTION_SEED` for others.
+
+mod documents;
+mod making;
+mod operations;
+pub(crate) mod staged;
+mod world;
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use self::operations::Operation;
+use self::world::World;
+use crate::graphql::request::tests::peer::graphql_js::GraphqlJs;
+use crate::graphql::request::tests::peer::tape::Tape;
+
+/// Cases of an ordinary run.
+const CASES: u64 = 600;
+/// Operations on the same data.
+const OPERATIONS: u32 = 60;
+/// Choices of which a world and an operation are made, at most.
+const WORLD_CHOICES: usize = 20_000;
+const OPERATION_CHOICES: usize = 400;
+
+/// What graphql-js made of an operation.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Told {
+    Refused { refused: String },
+    Answered { data: String, errors: Vec<Json> },
+}
+
+#[test]
+fn operations_are_answered_as_graphql_js_answers_them() {
+    let cases = setting("TIDEGATE_EXECUTION_CASES").unwrap_or(CASES);
+    let seed = setting("TIDEGATE_EXECUTION_SEED").unwrap_or(1);
+    let mut graphql_js = GraphqlJs::start("execution.mjs");
+    let answered = (0..cases.div_ceil(u64::from(OPERATIONS)))
+        .map(|at| compare_on_world(&mut graphql_js, seed, at))
+        .sum::<u64>();
+    let share = answered * 100 / cases;
+    assert!(
+        share >= 70,
+        "{share} of a hundred operations were valid: too few to compare"
+    );
+}
+
+fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number, not {text}")),
+    )
+}
+
+/// Returns how many operations were answered.
+fn compare_on_world(graphql_js: &mut GraphqlJs, seed: u64, at: u64) -> u64 {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..16].copy_from_slice(&at.to_le_bytes());
+    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let choices = (0..WORLD_CHOICES).map(|_| rng.random::<u16>()).collect();
+    let world = World::new(Tape::new(choices));
+    graphql_js.ask(world.told());
+    let sides = Mutex::new((graphql_js, 0));
+    let config = Config {
+        cases: OPERATIONS,
+        max_shrink_iters: 4_000,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let choices = vec(any::<u16>(), 0..OPERATION_CHOICES);
+    let found = TestRunner::new_with_rng(config, rng).run(&choices, |choices| {
+        let (graphql_js, answered) = &mut *sides.lock().unwrap();
+        *answered += u64::from(compare(&world, graphql_js, choices)?);
+        Ok(())
+    });
+    if let Err(found) = found {
+        panic!("TIDEGATE_EXECUTION_SEED={seed}, world {at}: {found}");
+    }
+    sides.into_inner().unwrap().1
+}
+
+/// Returns whether the operation was answered.
+fn compare(
+    world: &World,
+    graphql_js: &mut GraphqlJs,
+    choices: Vec<u16>,
+) -> Result<bool, TestCaseError> {
+    let operation = operations::operation(world.schema(), world.roots(), Tape::new(choices));
+    let ours = world.run(&operation);
+    let theirs = graphql_js.ask(&json!({
+        "query": operation.query,
+        "variables": operation.variables,
+    }));
+    let differs = |why: &str| {
+        let Operation { query, variables } = &operation;
+        let variables = Json::Object(variables.clone());
+        let ours = ours.as_deref().unwrap_or("refused");
+        TestCaseError::fail(format!(
+            "{why}\n{query}\nvariables {variables}\nTidegate: {ours}\ngraphql-js: {theirs}"
+        ))
+    };
+    match (&ours, serde_json::from_value(theirs.clone()).unwrap()) {
+        (Err(_), Told::Refused { .. }) => Ok(false),
+        (Ok(ours), Told::Answered { data, errors }) => match difference(ours, &data, &errors) {
+            None => Ok(true),
+            Some(why) => Err(differs(why)),
+        },
+        (Err(refused), Told::Answered { .. }) => Err(differs(&format!("refused: {refused}"))),
+        (Ok(_), Told::Refused { refused }) => Err(differs(&format!("should refuse: {refused}"))),
+    }
+}
+
+fn difference(ours: &str, data: &str, errors: &[Json]) -> Option<&'static str> {
+    let Some(rest) = ours.strip_prefix(&format!("{{\"data\":{data}")) else {
+        return Some("the data differ");
+    };
+    let rest = rest.strip_prefix(',').unwrap_or(rest);
+    let ours: Json = serde_json::from_str(&format!("{{{rest}")).unwrap();
+    let ours = ours["errors"].as_array().cloned().unwrap_or_default();
+    let data: Json = serde_json::from_str(data).unwrap();
+    if !ours.iter().all(is_whole) {
+        return Some("an error has no path, place, code or message");
+    }
+    let nulls = |errors: &[Json]| -> BTreeSet<String> {
+        let paths = errors.iter().map(|error| &error["path"]);
+        paths.map(|path| null_of(&data, path)).collect()
+    };
+    (nulls(&ours) != nulls(errors)).then_some("errors explain other nulls")
+}
+
+fn is_whole(error: &Json) -> bool {
+    let has = |name: &str| {
+        error[name]
+            .as_array()
+            .is_some_and(|items| !items.is_empty())
+    };
+    let code = &error["extensions"]["code"];
+    has("path") && has("locations") && code.is_string() && error["message"].is_string()
+}
+
+/// The path of the null that an error at `path` has led to.
+fn null_of(data: &Json, path: &Json) -> String {
+    let mut value = data;
+    let mut way = String::new();
+    for segment in path.as_array().unwrap() {
+        if value.is_null() {
+            break;
+        }
+        way += &format!("/{segment}");
+        value = match segment {
+            Json::String(key) => &value[key],
+            index => &value[index.as_u64().unwrap() as usize],
+        };
+    }
+    assert!(
+        value.is_null(),
+        "an error at {path}, where there is a value: {data}"
+    );
+    way
+}

@@ -1,0 +1,135 @@
+//! Random values by the types of a model, each as the store holds it and as JSON shows it. Some are missing where they
+//! are required, and some of another type.
+
+use serde_json::{Map, Value as Json, json};
+use tidegate_core::model::{DefaultValue, Field, FieldType, Model, Scalar, Shape};
+use tidegate_core::value::{self, Document, Value};
+
+use crate::graphql::request::tests::peer::tape::Tape;
+
+/// Draws documents.
+pub(super) struct Draw<'t> {
+    pub(super) model: &'t Model,
+    pub(super) tape: &'t mut Tape,
+    /// In how many of a hundred places something is wrong.
+    pub(super) wrong: usize,
+    /// What ids are about.
+    pub(super) ids: &'t [&'t str],
+}
+
+impl Draw<'_> {
+    /// The fields of a document or an embedded one; with `defaults`, absent required fields show theirs.
+    pub(super) fn fields(
+        &mut self,
+        fields: &[Field],
+        defaults: bool,
+    ) -> (Document, Map<String, Json>) {
+        let (mut held, mut shown) = (Document::new(), Map::new());
+        for field in fields {
+            let drawn = match self.tape.one_in(5) {
+                true => self.absent(field),
+                false => Some(self.value(&field.ty)),
+            };
+            let is_null = drawn.as_ref().is_none_or(|(value, _)| value.is_null());
+            let json = match (&drawn, &field.default) {
+                (_, Some(DefaultValue::Literal(default)))
+                    if is_null && field.ty.required && defaults =>
+                {
+                    value::json::encode(self.model, &field.ty, default)
+                }
+                (Some((_, json)), _) => json.clone(),
+                (None, _) => Json::Null,
+            };
+            shown.insert(field.name.clone(), json);
+            if let Some((value, _)) = drawn {
+                held.insert(field.name.clone(), value);
+            }
+        }
+        (held, shown)
+    }
+
+    /// Nothing at all, where that may be.
+    fn absent(&mut self, field: &Field) -> Option<(Value, Json)> {
+        if !field.ty.required || field.default.is_some() || self.is_wrong() {
+            return None;
+        }
+        Some(self.value(&field.ty))
+    }
+
+    fn is_wrong(&mut self) -> bool {
+        self.wrong > 0 && self.tape.percent(self.wrong)
+    }
+
+    fn value(&mut self, ty: &FieldType) -> (Value, Json) {
+        let is_null = match ty.required {
+            true => self.is_wrong(),
+            false => self.tape.one_in(4),
+        };
+        if is_null {
+            return (Value::Null, Json::Null);
+        }
+        if self.is_wrong() {
+            return wrong(ty);
+        }
+        match &ty.shape {
+            Shape::List(item) => {
+                let count = self.tape.of(&[0, 1, 2, 3]);
+                let (held, shown) = (0..count).map(|_| self.value(item)).unzip();
+                (Value::List(held), Json::Array(shown))
+            }
+            Shape::Embedded(name) => {
+                let model = self.model;
+                let (held, shown) = self.fields(&model.embedded[name].fields, true);
+                (Value::Object(held), Json::Object(shown))
+            }
+            Shape::Enum(name) => {
+                let values = &self.model.enums[name].values;
+                let name = values[self.tape.below(values.len())].name.clone();
+                (Value::String(name.clone()), json!(name))
+            }
+            Shape::Scalar(scalar) => self.scalar(*scalar, ty),
+        }
+    }
+
+    fn scalar(&mut self, scalar: Scalar, ty: &FieldType) -> (Value, Json) {
+        let choices: &[Json] = match scalar {
+            Scalar::Id => return self.id(),
+            Scalar::String => &[json!("text"), json!(""), json!("é \"q\" \\ \n")],
+            Scalar::Int => &[json!(7), json!(0), json!(-2_147_483_648)],
+            Scalar::Float => &[json!(0.5), json!(-12.25), json!(1e-7)],
+            Scalar::Boolean => &[json!(false), json!(true)],
+            Scalar::DateTime => &[json!("2026-02-28T12:30:00.000Z")],
+            Scalar::Long => &[json!("9007199254740993"), json!("-1")],
+            Scalar::Decimal => &[json!("12.50")],
+            Scalar::Bytes => &[json!("AAEC"), json!("")],
+            Scalar::Json => &[
+                json!({"b": [1, null, {}], "a": "x"}),
+                json!([]),
+                json!(false),
+                json!("s"),
+            ],
+        };
+        let shown = choices[self.tape.below(choices.len())].clone();
+        let held = value::json::decode(self.model, ty, shown.clone(), "").unwrap();
+        // The store keeps the fields of JSON in the order of their names.
+        let shown = value::json::encode(self.model, ty, &held);
+        (held, shown)
+    }
+
+    fn id(&mut self) -> (Value, Json) {
+        let id = self.tape.of(self.ids);
+        (Value::String(id.to_owned()), json!(id))
+    }
+}
+
+/// Of another type than `ty`, and nothing that graphql-js would turn into it.
+fn wrong(ty: &FieldType) -> (Value, Json) {
+    match &ty.shape {
+        Shape::Scalar(Scalar::Json) => (Value::Null, Json::Null),
+        Shape::Scalar(Scalar::Int | Scalar::Float | Scalar::Boolean)
+        | Shape::List(_)
+        | Shape::Embedded(_)
+        | Shape::Enum(_) => (Value::String("wrong".to_owned()), json!("wrong")),
+        Shape::Scalar(_) => (Value::List(Vec::new()), json!([])),
+    }
+}

@@ -1,0 +1,164 @@
+//! A store that shows documents other than those it holds, and may fail where single documents are read: so stored values
+//! are missing or wrong, and references cannot be loaded, without a word in the product for it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use tidegate_core::entry::{Entry, FeedItem, Membership, Record, ScopeState};
+use tidegate_core::id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId};
+use tidegate_core::inbox::{InboxRecord, Mine, OpenConflict};
+use tidegate_core::push::ClientState;
+use tidegate_core::transaction::{Reads, Writes};
+use tidegate_core::value::Document;
+
+use crate::store::embedded::EmbeddedStore;
+use crate::store::{Decide, InboxRange, Scan, ScanRange, Snapshot, Store, StoreError, TailEvent};
+
+pub(crate) struct Staged {
+    pub(crate) inner: EmbeddedStore,
+    pub(crate) stage: Arc<Stage>,
+}
+
+pub(crate) struct Stage {
+    /// What is shown of these documents.
+    pub(crate) bodies: HashMap<DocumentKey, Document>,
+    /// Base, mine and theirs of these documents' conflicts.
+    pub(crate) sides: HashMap<DocumentKey, [Document; 3]>,
+    /// Whether the store is as it is, until the stage is set.
+    pub(crate) is_set: AtomicBool,
+    /// Whether single documents cannot be read then.
+    pub(crate) is_down: bool,
+}
+
+impl Stage {
+    fn shown(&self, entry: &Arc<Entry>) -> Arc<Entry> {
+        match self.bodies.get(&entry.key) {
+            Some(body) if self.is_set.load(Ordering::Relaxed) && entry.body.is_some() => {
+                Arc::new(Entry {
+                    body: Some(body.clone()),
+                    ..Entry::clone(entry)
+                })
+            }
+            _ => Arc::clone(entry),
+        }
+    }
+
+    fn conflict(&self, conflict: &Arc<OpenConflict>) -> Arc<OpenConflict> {
+        let Some([base, mine, theirs]) = self.sides.get(&conflict.key).cloned() else {
+            return Arc::clone(conflict);
+        };
+        let mut shown = OpenConflict::clone(conflict);
+        shown.held.base = Some(base);
+        shown.held.mine = Mine::Changed(mine);
+        shown.theirs = Some(theirs);
+        Arc::new(shown)
+    }
+
+    fn item(&self, item: FeedItem) -> FeedItem {
+        match &item.record {
+            Record::Entry(entry) => FeedItem {
+                record: Record::Entry(self.shown(entry)),
+                ..item
+            },
+            Record::Marker(_) => item,
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Staged {
+    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
+        self.inner.commit(reads, decide).await
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        Ok(Box::new(StagedSnapshot {
+            inner: self.inner.snapshot().await?,
+            stage: Arc::clone(&self.stage),
+        }))
+    }
+
+    async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
+        self.inner.confirmed_head(scope).await
+    }
+
+    fn tail(&self) -> BoxStream<'static, TailEvent> {
+        self.inner.tail()
+    }
+}
+
+struct StagedSnapshot {
+    inner: Box<dyn Snapshot>,
+    stage: Arc<Stage>,
+}
+
+#[async_trait]
+impl Snapshot for StagedSnapshot {
+    fn epoch(&self) -> &Epoch {
+        self.inner.epoch()
+    }
+
+    async fn scopes(
+        &mut self,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<HashMap<Scope, ScopeState>, StoreError> {
+        self.inner.scopes(scopes).await
+    }
+
+    async fn memberships(&mut self, user: &UserId) -> Result<Vec<Membership>, StoreError> {
+        self.inner.memberships(user).await
+    }
+
+    async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {
+        let scan = self.inner.scan(range).await?;
+        let items = scan.items.into_iter().map(|item| self.stage.item(item));
+        Ok(Scan {
+            items: items.collect(),
+            ..scan
+        })
+    }
+
+    async fn entries(
+        &mut self,
+        keys: &BTreeSet<DocumentKey>,
+    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
+        if self.stage.is_down && self.stage.is_set.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable("it is down".to_owned()));
+        }
+        let entries = self.inner.entries(keys).await?;
+        let shown = entries
+            .into_iter()
+            .map(|(key, entry)| (key, self.stage.shown(&entry)));
+        Ok(shown.collect())
+    }
+
+    async fn walk(
+        &mut self,
+        after: Option<&DocumentKey>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        self.inner.walk(after, limit).await
+    }
+
+    async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
+        self.inner.conflict(id).await
+    }
+
+    async fn conflicts(
+        &mut self,
+        range: &InboxRange,
+    ) -> Result<Vec<Arc<OpenConflict>>, StoreError> {
+        let conflicts = self.inner.conflicts(range).await?;
+        let shown = conflicts
+            .iter()
+            .map(|conflict| self.stage.conflict(conflict));
+        Ok(shown.collect())
+    }
+
+    async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
+        self.inner.client(key).await
+    }
+}

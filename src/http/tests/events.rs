@@ -1,0 +1,106 @@
+//! Errors inside the events of a subscription: each transport delivers them beside the data, with their paths, and the
+//! stream goes on.
+
+use futures_util::StreamExt;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::sockets::{Open, PATIENCE};
+use super::*;
+
+/// The store shows the task without the title that it must have.
+const SUBSCRIPTION: &str = "subscription { changes { changes { documentId document { ... on Task { id title } } } hasMore } }";
+
+fn push(id: &str) -> String {
+    let change = format!("{{task: {{create: {{id: \"{id}\", document: {{title: \"t\"}}}}}}}}");
+    format!("mutation {{ pushChanges(input: {{changes: [{change}]}}) {{ results {{ status }} }} }}")
+}
+
+fn with_an_error() -> Json {
+    json!({
+        "data": {"changes": {"changes": [{"documentId": "bad", "document": null}], "hasMore": false}},
+        "errors": [{
+            "message": "A value is required here, and there is none.",
+            "locations": [{"line": 1, "column": 75}],
+            "path": ["changes", "changes", 0, "document", "title"],
+            "extensions": {"code": "INTERNAL_SERVER_ERROR"},
+        }],
+    })
+}
+
+fn without() -> Json {
+    let change = json!({"documentId": "good", "document": {"id": "good", "title": "t"}});
+    json!({"data": {"changes": {"changes": [change], "hasMore": false}}})
+}
+
+impl House {
+    /// One whose store shows the task `bad` without its title.
+    async fn with_a_bad_task() -> Self {
+        let house = Self::new().await.showing("Task", "bad", Default::default());
+        house.send("application/json", &push("bad")).await;
+        house
+    }
+
+    async fn send(&self, accept: &str, query: &str) -> Response {
+        let request = Request::builder()
+            .method("POST")
+            .uri("/graphql")
+            .header("accept", accept)
+            .header("content-type", "application/json")
+            .header("authorization", self.bearer())
+            .body(Body::from(json!({ "query": query }).to_string()))
+            .unwrap();
+        self.router().oneshot(request).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn streams_deliver_the_errors_of_events_and_go_on() {
+    for (accept, around) in [
+        ("text/event-stream", ("event: next\ndata: ", "\n\n")),
+        (
+            "multipart/mixed;subscriptionSpec=1.0",
+            ("{\"payload\":", "}\r\n--graphql"),
+        ),
+    ] {
+        let house = House::with_a_bad_task().await;
+        let stream = house.send(accept, SUBSCRIPTION).await;
+        let mut frames = stream.into_body().into_data_stream();
+        let mut heard = String::new();
+        for expected in [with_an_error(), without()] {
+            let answer = loop {
+                if let Some(answer) = taken(&mut heard, around) {
+                    break answer;
+                }
+                let frame = timeout(PATIENCE, frames.next()).await.unwrap();
+                heard += std::str::from_utf8(&frame.unwrap().unwrap()).unwrap();
+            };
+            assert_eq!(answer, expected, "{accept}");
+            house.send("application/json", &push("good")).await;
+        }
+    }
+}
+
+/// Takes the first answer out of what was heard.
+fn taken(heard: &mut String, (before, behind): (&str, &str)) -> Option<Json> {
+    let (_, rest) = heard.split_once(before)?;
+    let (answer, rest) = rest.split_once(behind)?;
+    let answer = serde_json::from_str(answer).unwrap();
+    *heard = rest.to_owned();
+    Some(answer)
+}
+
+#[tokio::test]
+async fn sockets_deliver_the_errors_of_events_and_go_on() {
+    let open = Open::new(House::with_a_bad_task().await).await;
+    let mut client = open.client(PATIENCE * 2).await;
+    client.subscribe("live", SUBSCRIPTION).await;
+    for expected in [with_an_error(), without()] {
+        let message = client.hear().await;
+        assert_eq!(
+            message,
+            json!({"type": "next", "id": "live", "payload": expected})
+        );
+        open.house.send("application/json", &push("good")).await;
+    }
+}
