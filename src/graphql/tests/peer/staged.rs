@@ -15,7 +15,10 @@ use tidegate_core::transaction::{Reads, Writes};
 use tidegate_core::value::Document;
 
 use crate::store::embedded::EmbeddedStore;
-use crate::store::{Decide, InboxRange, Scan, ScanRange, Snapshot, Store, StoreError, TailEvent};
+use crate::store::{
+    Decide, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store, StoreError, StoredItem,
+    TailEvent,
+};
 
 pub(crate) struct Staged {
     pub(crate) inner: EmbeddedStore,
@@ -114,9 +117,10 @@ impl Snapshot for StagedSnapshot {
 
     async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {
         let scan = self.inner.scan(range).await?;
-        let items = scan.items.into_iter().map(|item| self.stage.item(item));
+        let items = scan.decoded()?.into_iter();
+        let items = items.map(|item| StoredItem::encode(&self.stage.item(item)));
         Ok(Scan {
-            items: items.collect(),
+            items: items.collect::<Result<_, _>>()?,
             ..scan
         })
     }
@@ -147,15 +151,14 @@ impl Snapshot for StagedSnapshot {
         self.inner.conflict(id).await
     }
 
-    async fn conflicts(
-        &mut self,
-        range: &InboxRange,
-    ) -> Result<Vec<Arc<OpenConflict>>, StoreError> {
-        let conflicts = self.inner.conflicts(range).await?;
-        let shown = conflicts
-            .iter()
-            .map(|conflict| self.stage.conflict(conflict));
-        Ok(shown.collect())
+    async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, StoreError> {
+        let scan = self.inner.conflicts(range).await?;
+        let shown = scan.conflicts.iter();
+        let shown = shown.map(|conflict| self.stage.conflict(conflict));
+        Ok(InboxScan {
+            conflicts: shown.collect(),
+            ..scan
+        })
     }
 
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {

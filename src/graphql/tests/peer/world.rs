@@ -117,6 +117,7 @@ impl World {
         let caller = sync.caller(identity).unwrap();
         let options = ApiOptions {
             introspection: true,
+            ..ApiOptions::default()
         };
         Self {
             api: Api::new(model, options).unwrap(),
@@ -153,7 +154,7 @@ impl World {
             operation_name: None,
             variables: operation.variables.clone(),
         };
-        let text = |answer: Answer| String::from_utf8(answer.to_json()).unwrap();
+        let text = |answer: Answer| String::from_utf8(answer.into_json()).unwrap();
         let admitted = self.api.admit(raw).map_err(text)?;
         let (sync, caller) = (&self.sync, self.caller.clone());
         Ok(self.runtime.block_on(async {
