@@ -5,7 +5,7 @@ use std::{
     io::{ErrorKind, Read, Write},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
     thread::{self, JoinHandle},
@@ -35,6 +35,9 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// Asks whether a client lives, and what one says that does.
 const PING: &[u8] = br#"{"type":"ping"}"#;
 const PONG: &[u8] = br#"{"type":"pong"}"#;
+
+/// So long the reader waits at most before it looks for sockets that have arrived, and whether it is over.
+const WAIT: Duration = Duration::from_millis(100);
 
 /// How long the last message may be waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -95,6 +98,7 @@ impl Subscriber {
 struct Counts {
     changes: AtomicU64,
     messages: AtomicU64,
+    sockets: AtomicUsize,
     over: AtomicBool,
 }
 
@@ -106,26 +110,22 @@ pub(crate) struct Swarm {
 }
 
 impl Swarm {
-    /// Opens a socket for each user.
+    /// Opens a socket for each user. Those that are open are read, and answer pings, while others are opened.
     pub(crate) async fn open(users: Vec<User>) -> Self {
-        let sockets: Vec<_> = stream::iter(users)
-            .map(|user| async move {
-                let stream = Subscriber::open(&user).await.socket.into_inner();
-                MioStream::from_std(stream.into_std().unwrap())
-            })
-            .buffer_unordered(OPENING)
-            .collect()
-            .await;
-        let (size, counts) = (sockets.len(), Arc::new(Counts::default()));
-        let counted = Arc::clone(&counts);
-        let (ready, begun) = mpsc::channel();
-        let reader = thread::spawn(move || {
-            let mut reader = Reader::new(sockets, counted);
-            ready.send(()).unwrap();
-            reader.run();
-            reader.changes()
-        });
-        begun.recv().unwrap();
+        let (size, counts) = (users.len(), Arc::new(Counts::default()));
+        let (opened, arriving) = mpsc::channel();
+        let reader = Reader::new(arriving, Arc::clone(&counts));
+        let reader = thread::spawn(move || reader.run());
+        let mut streams = stream::iter(users)
+            .map(async |user| Subscriber::open(&user).await.socket.into_inner())
+            .buffer_unordered(OPENING);
+        while let Some(stream) = streams.next().await {
+            let stream = MioStream::from_std(stream.into_std().unwrap());
+            opened.send(stream).unwrap();
+        }
+        while counts.sockets.load(Ordering::Acquire) < size {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         Self {
             counts,
             reader: Some(reader),
@@ -168,6 +168,7 @@ impl Drop for Swarm {
 /// The thread that reads all sockets.
 struct Reader {
     poll: Poll,
+    arriving: mpsc::Receiver<MioStream>,
     sockets: Vec<Socket>,
     buffer: Vec<u8>,
     counts: Arc<Counts>,
@@ -183,33 +184,22 @@ struct Socket {
 }
 
 impl Reader {
-    fn new(streams: Vec<MioStream>, counts: Arc<Counts>) -> Self {
-        let poll = Poll::new().unwrap();
-        let sockets = streams.into_iter().enumerate().map(|(i, mut stream)| {
-            let registry = poll.registry();
-            registry
-                .register(&mut stream, Token(i), Interest::READABLE)
-                .unwrap();
-            Socket {
-                stream,
-                rest: Vec::new(),
-                message: Vec::new(),
-                changes: 0,
-            }
-        });
+    fn new(arriving: mpsc::Receiver<MioStream>, counts: Arc<Counts>) -> Self {
         Self {
-            sockets: sockets.collect(),
-            poll,
+            poll: Poll::new().unwrap(),
+            arriving,
+            sockets: Vec::new(),
             buffer: vec![0; BUFFER_BYTES],
             counts,
         }
     }
 
-    fn run(&mut self) {
+    /// Reads until it is over; how many changes each socket received.
+    fn run(mut self) -> Vec<u64> {
         let mut events = Events::with_capacity(1_024);
         while !self.counts.over.load(Ordering::Acquire) {
-            let wait = Some(Duration::from_millis(100));
-            match self.poll.poll(&mut events, wait) {
+            self.admit();
+            match self.poll.poll(&mut events, Some(WAIT)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 polled => polled.unwrap(),
             }
@@ -220,14 +210,32 @@ impl Reader {
                 self.counts.messages.fetch_add(messages, Ordering::AcqRel);
             }
         }
+        self.sockets.iter().map(|socket| socket.changes).collect()
     }
 
-    fn changes(&self) -> Vec<u64> {
-        self.sockets.iter().map(|socket| socket.changes).collect()
+    fn admit(&mut self) {
+        while let Ok(mut stream) = self.arriving.try_recv() {
+            let token = Token(self.sockets.len());
+            let registry = self.poll.registry();
+            registry
+                .register(&mut stream, token, Interest::READABLE)
+                .unwrap();
+            self.sockets.push(Socket::new(stream));
+            self.counts.sockets.fetch_add(1, Ordering::AcqRel);
+        }
     }
 }
 
 impl Socket {
+    fn new(stream: MioStream) -> Self {
+        Self {
+            stream,
+            rest: Vec::new(),
+            message: Vec::new(),
+            changes: 0,
+        }
+    }
+
     /// Reads what there is; how many changes came in how many messages.
     fn read(&mut self, buffer: &mut [u8]) -> (u64, u64) {
         let (mut changes, mut messages) = (0, 0);
