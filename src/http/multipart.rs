@@ -1,7 +1,6 @@
 //! Multipart responses as Apollo's clients have subscriptions in them ("Multipart HTTP protocol for GraphQL
 //! Subscriptions", `subscriptionSpec=1.0`). Which operations come so is decided by `Accept`, in `accept`.
 
-use serde_json::json;
 
 use super::delivery::{Ending, Framing};
 use crate::auth::AuthError;
@@ -38,7 +37,7 @@ fn ending(ending: Ending) -> Vec<u8> {
     };
     // Errors beside the payload are those of the transport.
     let mut bytes = failure.map_or_else(Vec::new, |failure: Failure| {
-        let errors = json!([failure]);
+        let errors = serde_json::to_string(&[failure]).expect("a failure is written as JSON");
         part(format!(r#"{{"payload":null,"errors":{errors}}}"#).as_bytes())
     });
     bytes.extend_from_slice(b"--\r\n");
