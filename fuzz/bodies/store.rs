@@ -163,6 +163,7 @@ async fn commit(store: &EmbeddedStore) -> Result<Writes, StoreError> {
         members: BTreeSet::from([user()]),
         inbox: (0..CONFLICTS).map(conflict_id).collect(),
         expired: Some(expired),
+        ..Reads::default()
     };
     let decide = |loaded: &_| {
         let tidegate_core::transaction::Loaded {

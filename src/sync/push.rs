@@ -48,7 +48,7 @@ pub(super) struct PushQueue(mpsc::Sender<Waiting>);
 
 /// A push, and who waits for its answer.
 struct Waiting {
-    request: PushRequest,
+    request: Arc<PushRequest>,
     answer: oneshot::Sender<Result<PushAnswer, StoreError>>,
 }
 
@@ -69,7 +69,7 @@ impl PushQueue {
         !self.0.is_closed()
     }
 
-    pub(super) async fn send(&self, request: PushRequest) -> Result<PushAnswer, SyncError> {
+    pub(super) async fn send(&self, request: Arc<PushRequest>) -> Result<PushAnswer, SyncError> {
         let (answer, answered) = oneshot::channel();
         self.0
             .try_send(Waiting { request, answer })

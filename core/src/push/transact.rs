@@ -3,7 +3,7 @@
 //! Rules.md sections 4.2 to 4.6: which pushes are repeats, what each change may do over the earlier ones, and what
 //! their clients are told once all of them are decided.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{borrow::Borrow, collections::HashSet, sync::Arc};
 
 use super::{
     Push, PushHash, PushRefusal,
@@ -23,7 +23,7 @@ use crate::{
     model::{DocumentType, Model, Policy},
     mutant::{Mutant, breaks},
     outcome::Status,
-    transaction::{Loaded, Reads, Refusal, Writes},
+    transaction::{Loaded, Refusal, Writes},
     value::Timestamp,
 };
 
@@ -52,34 +52,18 @@ impl PushRequest {
     }
 }
 
-/// What deciding these pushes has to load.
-pub fn reads(model: &Model, requests: &[PushRequest]) -> Reads {
-    let changes = requests.iter().flat_map(|request| &request.push.changes);
-    let members = requests.iter().filter(|_| model.has_memberships());
-    Reads {
-        keys: changes.filter_map(key_of).cloned().collect(),
-        clients: requests
-            .iter()
-            .filter_map(PushRequest::client_key)
-            .collect(),
-        members: members
-            .map(|request| request.identity.user.clone())
-            .collect(),
-        ..Reads::default()
-    }
-}
-
 /// Decides the pushes in order; the answers stand in [`Writes::answers`]. `refusals` is what the database said to
 /// earlier attempts: the changes that are to blame are rejected.
 pub fn decide(
     model: &Model,
     now: Timestamp,
-    requests: &[PushRequest],
+    requests: &[impl Borrow<PushRequest>],
     refusals: &[Refusal],
     loaded: &Loaded,
 ) -> Writes {
+    let requests: Vec<&PushRequest> = requests.iter().map(Borrow::borrow).collect();
     let mut world = World::new(model, now, loaded);
-    let blamed = blame(requests, refusals);
+    let blamed = blame(&requests, refusals);
     let decided: Vec<_> = requests
         .iter()
         .enumerate()
