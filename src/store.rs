@@ -58,6 +58,17 @@ pub trait Store: Send + Sync {
     /// [`StoreError`].
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
 
+    /// The same for whoever foresees of which scopes heads will be asked: a store may read them with the epoch.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn snapshot_of(
+        &self,
+        _foreseen: &BTreeSet<Scope>,
+    ) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.snapshot().await
+    }
+
     /// A scope's head by a linearizable read (rules.md 2.4).
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 mod admit;
 mod advice;
 mod blame;
+mod foresee;
 mod resolve;
 mod transact;
 mod verdict;
@@ -18,8 +19,9 @@ use sha2::{Digest, Sha256};
 
 pub use self::{
     advice::{Advice, Answer, Question},
+    foresee::{reads, scope_foreseen},
     resolve::{Resolution, ResolveRequest, resolve, resolve_reads},
-    transact::{PushRequest, decide, reads},
+    transact::{PushRequest, decide},
 };
 use crate::{
     change::{Change, Rejection, RejectionCode, Submission},

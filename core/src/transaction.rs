@@ -23,6 +23,11 @@ use crate::{
 pub struct Reads {
     /// Entries, tombstones too.
     pub keys: BTreeSet<DocumentKey>,
+    /// Those of them of which the first that is heard is that they come into being. A store may take them for absent, as
+    /// long as it finds out before it commits where they are not.
+    pub created: BTreeSet<DocumentKey>,
+    /// Scopes whose feeds are likely to be written: their heads may be read with the rest.
+    pub scopes: BTreeSet<Scope>,
     /// The state of clients.
     pub clients: BTreeSet<ClientKey>,
     /// Users whose memberships count.

@@ -165,6 +165,7 @@ async fn commit(store: &EmbeddedStore) -> Result<Writes, StoreError> {
         inbox: (0..CONFLICTS).map(conflict_id).collect(),
         disputed: (0..DOCUMENTS).map(key).collect(),
         expired: Some(expired),
+        ..Reads::default()
     };
     let decide = |loaded: &_| {
         let tidegate_core::transaction::Loaded {

@@ -1,7 +1,6 @@
 //! Multipart responses as Apollo's clients have subscriptions in them ("Multipart HTTP protocol for GraphQL
 //! Subscriptions", `subscriptionSpec=1.0`). Which operations come so is decided by `Accept`, in `accept`.
 
-
 use super::delivery::{Ending, Framing};
 use crate::auth::AuthError;
 use crate::graphql::answer::Answer;

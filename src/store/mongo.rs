@@ -3,6 +3,7 @@
 //! Here are its door, its bounds and the [`Store`] it makes of the parts below; it decides nothing.
 
 mod commit;
+mod courtesy;
 mod difference;
 mod document;
 mod elections;
@@ -11,16 +12,18 @@ mod foreign;
 mod inbox;
 mod lane;
 mod layout;
+mod load;
 mod opening;
 mod places;
 mod reader;
 mod served;
 mod server;
 mod snapshot;
+mod state;
 mod tail;
 mod write;
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
@@ -37,7 +40,12 @@ use tidegate_core::{
 
 pub use self::served::client_options;
 use self::{
-    elections::Elections, failure::Failure, lane::Lanes, layout::Layout, places::Places,
+    courtesy::Courtesy,
+    elections::Elections,
+    failure::Failure,
+    lane::Lanes,
+    layout::Layout,
+    places::{Places, scope_id},
     snapshot::MongoSnapshot,
 };
 use super::{Decide, Snapshot, Store, StoreError, TailEvent};
@@ -106,6 +114,10 @@ struct Base {
     places: Places,
     layout: Layout,
     elections: Arc<Elections>,
+    courtesy: Courtesy,
+    /// Whether an insert fails where a collection has the id already. Behind a router collections may be sharded by another
+    /// field, and then each shard knows of its own documents alone.
+    presumes: bool,
     random: Random,
     call_max: Duration,
     commit_max: Duration,
@@ -180,14 +192,21 @@ impl Store for MongoStore {
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        Ok(Box::new(MongoSnapshot::open(&self.base).await?))
+        self.snapshot_of(&BTreeSet::new()).await
+    }
+
+    async fn snapshot_of(
+        &self,
+        foreseen: &BTreeSet<Scope>,
+    ) -> Result<Box<dyn Snapshot>, StoreError> {
+        Ok(Box::new(MongoSnapshot::open(&self.base, foreseen).await?))
     }
 
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
         let base = &self.base;
-        let found = base.linearizable(&base.places.scopes, scope.as_str());
-        let found = found.await?;
-        let state = found.map(|found| reader::scope_state(&found)).transpose()?;
+        let id = scope_id(scope);
+        let found = base.linearizable(&base.places.state, &id).await?;
+        let state = found.map(|found| state::scope_state(&found)).transpose()?;
         Ok(state.unwrap_or_default().head)
     }
 

@@ -2,6 +2,8 @@
 //!
 //! How it is reached is `webhook`'s; when it is asked, and what an answer does, is the core's.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use serde_json::{Map, Value as Json, json};
 use tidegate_core::{
@@ -26,24 +28,24 @@ impl SyncService {
     /// push is held up.
     pub(super) async fn send_advised(
         &self,
-        mut request: PushRequest,
+        request: PushRequest,
     ) -> Result<PushOutcome, SyncError> {
+        let mut request = Arc::new(request);
         for _ in 0..ROUNDS_MAX {
-            match self.pushes.send(request.clone()).await? {
+            match self.pushes.send(Arc::clone(&request)).await? {
                 Err(PushRefusal::Asks(questions)) => {
                     let advice = self.advise(&request, &questions).await;
-                    request.advice.extend(advice);
+                    Arc::make_mut(&mut request).advice.extend(advice);
                 }
                 answer => return Ok(answer?),
             }
         }
-        request
-            .advice
-            .extend((0..request.push.changes.len()).map(|change| Advice {
-                change,
-                version: None,
-                answer: Answer::None,
-            }));
+        let undecided = (0..request.push.changes.len()).map(|change| Advice {
+            change,
+            version: None,
+            answer: Answer::None,
+        });
+        Arc::make_mut(&mut request).advice.extend(undecided);
         Ok(self.pushes.send(request).await??)
     }
 

@@ -54,7 +54,7 @@ pub(super) struct PushQueue {
 
 /// A push, and who waits for its answer.
 struct Waiting {
-    request: PushRequest,
+    request: Arc<PushRequest>,
     answer: oneshot::Sender<Result<PushAnswer, StoreError>>,
     _room: OwnedSemaphorePermit,
 }
@@ -86,7 +86,7 @@ impl PushQueue {
         !self.waiting.is_closed()
     }
 
-    pub(super) async fn send(&self, request: PushRequest) -> Result<PushAnswer, SyncError> {
+    pub(super) async fn send(&self, request: Arc<PushRequest>) -> Result<PushAnswer, SyncError> {
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting {
             _room: self.room_for(&request.push)?,

@@ -12,6 +12,7 @@ mod feeds;
 mod foreign;
 mod gateway;
 mod opening;
+mod presence;
 mod refusals;
 mod tails;
 
@@ -110,6 +111,23 @@ fn monitored(commands: &Arc<Mutex<Vec<Document>>>) -> EventHandler<CommandEvent>
             commands.lock().unwrap().push(started.command);
         }
     })
+}
+
+/// The statements of transactions, and what each is on: of a collection of Tidegate's without the prefix.
+fn journeys_of(commands: &[Document]) -> String {
+    let of_transactions = commands
+        .iter()
+        .filter(|command| command.contains_key("autocommit"));
+    let journeys = of_transactions.map(|command| {
+        let (name, on) = command.iter().next().unwrap();
+        let on = on.as_str().unwrap_or_default();
+        let journey = match name.strip_suffix("Transaction") {
+            Some(end) => end.to_owned(),
+            None => format!("{name} {}", on.trim_start_matches("tidegate.")),
+        };
+        journey
+    });
+    journeys.collect::<Vec<_>>().join(", ")
 }
 
 /// Numbers that no other test of this process draws: the same at every run, and different for each gateway.

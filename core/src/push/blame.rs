@@ -16,7 +16,7 @@ type Place = (usize, usize);
 /// not known, or none of them was put in, the last that wrote the document. Repeated refusals so go back to the state
 /// that the database took.
 pub(super) fn blame<'r>(
-    requests: &[PushRequest],
+    requests: &[&PushRequest],
     refusals: &'r [Refusal],
 ) -> HashMap<Place, &'r Rejection> {
     let mut blamed = HashMap::new();
@@ -36,7 +36,7 @@ pub(super) fn blame<'r>(
 }
 
 fn changes_of<'c>(
-    requests: &'c [PushRequest],
+    requests: &'c [&PushRequest],
     key: &'c DocumentKey,
 ) -> impl Iterator<Item = (Place, &'c Change)> {
     requests.iter().enumerate().flat_map(move |(i, request)| {
@@ -143,7 +143,7 @@ mod tests {
             (vec![refusal(&[]); 3], vec![(0, 1), (1, 0), (1, 1)]),
             (vec![refusal(&[]); 9], vec![(0, 0), (0, 1), (1, 0), (1, 1)]),
         ] {
-            let mut blamed: Vec<Place> = blame(&pushes, &refusals).into_keys().collect();
+            let mut blamed: Vec<Place> = blame(&pushes.each_ref(), &refusals).into_keys().collect();
             blamed.sort_unstable();
             assert_eq!(blamed, expected, "{refusals:?}");
         }

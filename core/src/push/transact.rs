@@ -3,10 +3,7 @@
 //! Rules.md sections 4.2 to 4.6: which pushes are repeats, what each change may do over the earlier ones, and what
 //! their clients are told once all of them are decided.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{borrow::Borrow, collections::HashSet, sync::Arc};
 
 use super::{
     Push, PushHash, PushRefusal,
@@ -26,7 +23,7 @@ use crate::{
     model::{DocumentType, Model, Overlap, Policy},
     mutant::{Mutant, breaks},
     outcome::{FieldOutcome, Status},
-    transaction::{Loaded, Reads, Refusal, Writes},
+    transaction::{Loaded, Refusal, Writes},
     value::Timestamp,
 };
 
@@ -58,7 +55,7 @@ impl PushRequest {
         })
     }
 
-    fn is_numbered(&self) -> bool {
+    pub(super) fn is_numbered(&self) -> bool {
         let client = self.push.client.as_ref();
         client.is_some_and(|client| client.first.is_some())
     }
@@ -68,7 +65,7 @@ impl PushRequest {
     }
 
     /// The changes of which something may go to the inbox.
-    fn may_be_held<'r>(&'r self, model: &'r Model) -> impl Iterator<Item = &'r Change> {
+    pub(super) fn may_be_held<'r>(&'r self, model: &'r Model) -> impl Iterator<Item = &'r Change> {
         let changes = self.push.changes.iter();
         let changes = changes.filter_map(|item| item.change.as_ref().ok());
         changes.filter(|change| {
@@ -81,7 +78,7 @@ impl PushRequest {
         })
     }
 
-    fn origin<'r>(
+    pub(super) fn origin<'r>(
         &'r self,
         numbered: Option<(&'r Epoch, MutationId)>,
         change: &'r Change,
@@ -95,46 +92,18 @@ impl PushRequest {
     }
 }
 
-/// What deciding these pushes has to load.
-pub fn reads(model: &Model, requests: &[PushRequest]) -> Reads {
-    let changes = requests.iter().flat_map(|request| &request.push.changes);
-    let members = requests.iter().filter(|_| model.has_memberships());
-    let (mut inbox, mut disputed) = (BTreeSet::new(), BTreeSet::new());
-    for request in requests {
-        for change in request.may_be_held(model) {
-            disputed.insert(change.key.clone());
-            // Who numbers its changes is not decided about twice.
-            if !request.is_numbered() {
-                inbox.insert(request.origin(None, change).id());
-            }
-        }
-    }
-    Reads {
-        inbox,
-        disputed,
-        keys: changes.filter_map(key_of).cloned().collect(),
-        clients: requests
-            .iter()
-            .filter_map(PushRequest::client_key)
-            .collect(),
-        members: members
-            .map(|request| request.identity.user.clone())
-            .collect(),
-        ..Reads::default()
-    }
-}
-
 /// Decides the pushes in order; the answers stand in [`Writes::answers`]. `refusals` is what the database said to
 /// earlier attempts: the changes that are to blame are rejected.
 pub fn decide(
     model: &Model,
     now: Timestamp,
-    requests: &[PushRequest],
+    requests: &[impl Borrow<PushRequest>],
     refusals: &[Refusal],
     loaded: &Loaded,
 ) -> Writes {
+    let requests: Vec<&PushRequest> = requests.iter().map(Borrow::borrow).collect();
     let mut world = World::new(model, now, loaded);
-    let blamed = blame(requests, refusals);
+    let blamed = blame(&requests, refusals);
     let decided: Vec<_> = requests
         .iter()
         .enumerate()

@@ -2,7 +2,7 @@
 //!
 //! What is written, and in which batches, is told in [`super::write`].
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use mongodb::{
     ClientSession,
@@ -10,19 +10,20 @@ use mongodb::{
 };
 use tidegate_core::{
     change::{Rejection, RejectionCode},
-    id::DocumentKey,
-    transaction::{Loaded, Reads, Refusal, Writes},
+    id::{DocumentKey, Scope, Seq},
+    transaction::{Reads, Refusal, Writes},
 };
-use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
+use tokio::time::{Duration, Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::{
     Base,
     failure::{Failure, Remedy, StatementError},
-    foreign::foreign,
     lane::Lane,
+    load::{Look, View},
     opening::{durable, primary},
     reader::Reader,
-    write::{Known, Plan},
+    state::{State, Wanted},
+    write::Plan,
 };
 use crate::store::{
     Decide, StoreError,
@@ -36,6 +37,9 @@ const TRANSACTION_MAX: Duration = Duration::from_secs(60);
 /// documents in one transaction is refused.
 const DEFERRALS_MAX: usize = 32;
 
+/// A decision about so many documents takes no longer than handing it to another thread does.
+const AT_ONCE_MAX: usize = 16;
+
 /// Carries out a commit in `lane`.
 pub(super) async fn commit(
     base: &Arc<Base>,
@@ -48,6 +52,7 @@ pub(super) async fn commit(
         lane,
         reads,
         decide,
+        presumes: base.presumes && !reads.created.is_empty(),
         conflicts: 0,
         unsettled: Vec::new(),
         deferred: Vec::new(),
@@ -83,7 +88,8 @@ async fn ended(base: &Base, session: &mut ClientSession) -> Result<(), Failure> 
     let next = session.start_transaction();
     base.in_time(next.with_options(transaction_options(base)))
         .await?;
-    let read = Reader { base, session }.meta().await.map(drop);
+    let mut reader = Reader { base, session };
+    let read = reader.state(&Wanted::default()).await.map(drop);
     drop(base.in_time(session.abort_transaction()).await);
     read
 }
@@ -93,6 +99,8 @@ struct Commit<'c> {
     lane: Lane,
     reads: &'c Reads,
     decide: Arc<Decide>,
+    /// Whether it takes created documents for absent, until that may be why an attempt failed.
+    presumes: bool,
     /// How often it met another transaction.
     conflicts: u32,
     /// The group numbers of attempts of which it is not known whether they were committed, and what they would have
@@ -107,11 +115,19 @@ impl Commit<'_> {
     /// Attempts it until one succeeds, fails for good, or the time is over.
     async fn run(mut self, session: &mut Option<ClientSession>) -> Result<Writes, StoreError> {
         let deadline = Instant::now() + self.base.commit_max;
+        if let Some(begins) = self.base.courtesy.begins(&self.reads.scopes) {
+            sleep_until(begins).await;
+        }
         let mut failed = Failure::Late;
         for attempt in 0.. {
             match timeout_at(deadline, self.attempt(session)).await {
                 Err(_) => break,
                 Ok(Ok(writes)) => return Ok(writes),
+                Ok(Err(failure)) if self.presumes && failure.may_be_of_presence() => {
+                    self.presumes = false;
+                    failed = failure;
+                    continue;
+                }
                 Ok(Err(failure)) => match failure.remedy() {
                     Remedy::GiveUp if self.defers(&failure) => failed = failure,
                     Remedy::GiveUp => return Err(self.final_error(failure)),
@@ -144,7 +160,7 @@ impl Commit<'_> {
 
     async fn transaction(&mut self, session: &mut ClientSession) -> Result<Writes, Failure> {
         let base = self.base;
-        let number = self.lane.next_number();
+        let (number, began) = (self.lane.next_number(), Instant::now());
         let options = transaction_options(base);
         base.in_time(session.start_transaction().with_options(options))
             .await?;
@@ -156,20 +172,23 @@ impl Commit<'_> {
                 return Err(failure);
             }
         };
-        let writes = done.writes.clone();
-        if done.numbered {
-            // From here on it may be committed without anybody learning of it, also when this future is dropped.
-            self.unsettled.push((number, done.writes));
+        if !done.numbered {
+            let committed = base.in_time(session.commit_transaction()).await;
+            return committed.map(|()| done.writes).map_err(Failure::of_commit);
         }
+        // From here on it may be committed without anybody learning of it, also when this future is dropped.
+        self.unsettled.push((number, done.writes));
         let committed = base.in_time(session.commit_transaction()).await;
-        let failure = match committed.map_err(Failure::of_commit) {
-            Ok(()) => return Ok(writes),
-            Err(failure) => failure,
-        };
-        if done.numbered && !matches!(failure, Failure::Unknown(_)) {
-            self.unsettled.pop();
+        match committed.map_err(Failure::of_commit) {
+            Err(failure @ Failure::Unknown(_)) => Err(failure),
+            known => {
+                let (_, writes) = self.unsettled.pop().expect("it was pushed above");
+                known?;
+                let is_shared = done.is_shared || self.conflicts > 0;
+                base.courtesy.leave(done.heads, is_shared, began.elapsed());
+                Ok(writes)
+            }
         }
-        Err(failure)
     }
 
     /// Reads, decides and writes. An attempt that may have been committed before is settled here: by the number it
@@ -181,96 +200,75 @@ impl Commit<'_> {
     ) -> Result<Done, Failure> {
         let base = self.base;
         let settling = !self.unsettled.is_empty();
-        if let Some(writes) = self.settled(session).await? {
-            let plan = Plan::new(base);
-            plan.with_group(self.lane.id(), number)
-                .send(session)
-                .await?;
-            return Ok(Done {
-                writes,
-                numbered: true,
-            });
+        let look = Look {
+            reads: self.reads,
+            presumes: self.presumes,
+            conflicts: self.conflicts,
+        };
+        let mut reader = Reader { base, session };
+        let lane = settling.then(|| self.lane.id());
+        let state = reader.state(&look.wanted(lane)).await?;
+        let mut plan = Plan::new(base).with_group(self.lane.id(), number);
+        if let Some(writes) = self.settled(&state) {
+            plan.send(session).await?;
+            return Ok(Done::new(writes, true));
         }
-        let (loaded, mut known) = self.load(session).await?;
-        let (writes, loaded) = self.decided(loaded).await?;
+        let is_shared = base.courtesy.is_shared(&state.scopes);
+        let view = look.load(&mut reader, state).await?;
+        let (writes, mut view) = self.decided(&mut reader, view).await?;
         let nothing = changes_nothing(&writes);
         if nothing && !settling {
-            return Ok(Done {
-                writes,
-                numbered: false,
-            });
+            return Ok(Done::new(writes, false));
         }
-        let mut plan = Plan::new(base).with_group(self.lane.id(), number);
         if !nothing {
-            known.entries = loaded.entries;
-            plan.add(session, &writes, known, self.reads, &self.deferred)
+            view.known.entries = view.loaded.entries;
+            plan.add(session, &writes, view.known, self.reads, &self.deferred)
                 .await?;
         }
-        plan.send(session).await?;
+        let heads = plan.send(session).await?;
         Ok(Done {
-            writes,
-            numbered: true,
+            heads,
+            is_shared,
+            ..Done::new(writes, true)
         })
     }
 
     /// What an earlier attempt wrote, if it was committed.
-    async fn settled(&self, session: &mut ClientSession) -> Result<Option<Writes>, Failure> {
-        if self.unsettled.is_empty() {
-            return Ok(None);
-        }
-        let mut reader = Reader {
-            base: self.base,
-            session,
-        };
-        let stands = reader.group_number(self.lane.id()).await?;
+    fn settled(&self, state: &State) -> Option<Writes> {
         let mut unsettled = self.unsettled.iter();
-        let committed = unsettled.find(|(number, _)| Some(*number) == stands);
-        Ok(committed.map(|(_, writes)| writes.clone()))
+        let committed = unsettled.find(|(number, _)| Some(*number) == state.group);
+        committed.map(|(_, writes)| writes.clone())
     }
 
-    async fn load(&self, session: &mut ClientSession) -> Result<(Loaded, Known), Failure> {
-        let (base, reads) = (self.base, self.reads);
-        let mut reader = Reader { base, session };
-        let meta = reader.meta().await?;
-        let entries = reader.entries(&reads.keys).await?;
-        let documents = reader.documents(&reads.keys).await?;
-        let loaded = Loaded {
-            epoch: meta.epoch,
-            version_floor: meta.version_floor,
-            clients: reader.clients(&reads.clients).await?,
-            memberships: reader.memberships(&reads.members).await?,
-            foreign: foreign(&base.layout, &reads.keys, &entries, &documents),
-            expired: match reads.expired {
-                Some(expired) => reader.expired(expired).await?,
-                None => Vec::new(),
-            },
-            inbox: reader.records(&reads.inbox).await?,
-            disputed: reader.disputed(&reads.disputed).await?,
-            forgettable: match reads.expired {
-                Some(expired) => reader.forgettable(expired).await?,
-                None => Vec::new(),
-            },
-            conflicts: self.conflicts,
-            entries,
-        };
-        let known = Known {
-            entries: HashMap::new(),
-            documents,
-        };
-        Ok((loaded, known))
+    /// Decides, and again where the decision does not prove what was presumed.
+    async fn decided(
+        &self,
+        reader: &mut Reader<'_>,
+        view: View,
+    ) -> Result<(Writes, View), Failure> {
+        let (writes, mut view) = self.decide(view).await?;
+        if !view.is_unproved(&writes) {
+            return Ok((writes, view));
+        }
+        view.look_closer(reader).await?;
+        self.decide(view).await
     }
 
-    /// Decides off the async threads: the decision about a thousand changes takes its time.
-    async fn decided(&self, loaded: Loaded) -> Result<(Writes, Loaded), Failure> {
+    /// Decides at once about a few changes, and off the async threads about many, which takes its time.
+    async fn decide(&self, view: View) -> Result<(Writes, View), Failure> {
         let decide = Arc::clone(&self.decide);
-        let decided = tokio::task::spawn_blocking(move || {
-            let writes = run_decision(&*decide, &loaded);
-            (writes, loaded)
-        });
-        let (writes, loaded) = decided
-            .await
-            .map_err(|ended| StoreError::Unavailable(ended.to_string()))?;
-        Ok((writes?, loaded))
+        let decide = move || {
+            let writes = run_decision(&*decide, &view.loaded);
+            (writes, view)
+        };
+        let (writes, view) = if self.reads.keys.len() <= AT_ONCE_MAX && self.reads.expired.is_none()
+        {
+            decide()
+        } else {
+            let decided = tokio::task::spawn_blocking(decide).await;
+            decided.map_err(|ended| StoreError::Unavailable(ended.to_string()))?
+        };
+        Ok((writes?, view))
     }
 
     /// Whether to write a document that a unique index refuses after others, which may give up its value: before all that
@@ -346,6 +344,21 @@ struct Done {
     writes: Writes,
     /// Whether it writes its group number.
     numbered: bool,
+    /// The heads it leaves,
+    heads: BTreeMap<Scope, Seq>,
+    /// and whether others have moved them since this gateway did.
+    is_shared: bool,
+}
+
+impl Done {
+    fn new(writes: Writes, numbered: bool) -> Self {
+        Self {
+            writes,
+            numbered,
+            heads: BTreeMap::new(),
+            is_shared: false,
+        }
+    }
 }
 
 /// The defaults of sessions, databases and collections do not reach a transaction: all of it is said here.

@@ -82,6 +82,12 @@ impl Failure {
         }
     }
 
+    /// Whether it may be because something is there that was taken for absent: a duplicate key, or what is refused for good.
+    pub(super) fn may_be_of_presence(&self) -> bool {
+        let duplicate = matches!(self, Self::Statement(error) if error.code == DUPLICATE_KEY);
+        duplicate || self.remedy() == Remedy::GiveUp
+    }
+
     /// What became of a commit that failed like this: it may have happened unless the server itself says that it did not.
     pub(super) fn of_commit(self) -> Self {
         match &self {

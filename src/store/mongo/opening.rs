@@ -15,17 +15,18 @@ use mongodb::{
 
 use super::{
     Base, MongoOptions,
+    courtesy::Courtesy,
     elections::Elections,
     failure::{Failure, code},
     inbox,
     layout::Layout,
     places::{EPOCH, FORMAT, GROUPS, GROUPS_END, Places, VERSION_FLOOR},
-    server::{self, Needs},
+    server::{self, Needs, Server},
 };
 use crate::store::StoreError;
 
 /// The format of the collections. It rises with every change that an older or a newer gateway could not read.
-const FORMAT_VERSION: i32 = 1;
+const FORMAT_VERSION: i32 = 2;
 
 const NAMESPACE_EXISTS: i32 = 48;
 
@@ -34,20 +35,23 @@ pub(super) async fn open(options: &MongoOptions, layout: Layout) -> Result<Base,
     let elections = Arc::<Elections>::default();
     let mut followed = options.clone();
     followed.client.sdam_event_handler = Some(elections.follow());
-    let client = connect(&followed, &places, &layout).await?;
+    let (client, server) = connect(&followed, &places, &layout).await?;
     let base = Base {
         database: client.database(&options.database),
         client,
         places,
         layout,
         elections,
+        courtesy: Courtesy::new(),
+        presumes: server == Server::Member,
         random: options.random.clone(),
         call_max: options.call_max,
         commit_max: options.commit_max,
     };
+    base.refuse_format_1().await?;
     base.make_collections().await?;
     base.make_indexes().await?;
-    base.make_meta(options).await?;
+    base.make_state(options).await?;
     base.forget_old_groups().await?;
     Ok(base)
 }
@@ -57,7 +61,7 @@ pub(super) async fn connect(
     options: &MongoOptions,
     places: &Places,
     layout: &Layout,
-) -> Result<Client, StoreError> {
+) -> Result<(Client, Server), StoreError> {
     let client_options = client_options(&options.client);
     let client = Client::with_options(client_options.clone());
     let client = client.map_err(|error| server::of_options(&error))?;
@@ -67,8 +71,8 @@ pub(super) async fn connect(
         application: layout.collections().map(str::to_owned).collect(),
         own: own.into(),
     };
-    server::examine(&client, &client_options, &needs).await?;
-    Ok(client)
+    let server = server::examine(&client, &client_options, &needs).await?;
+    Ok((client, server))
 }
 
 /// The primary everywhere; where the URL names no time-out, one that lets a request be answered in time. A read concern
@@ -141,46 +145,61 @@ impl Base {
         Ok(())
     }
 
+    /// A store of format 1 has none of the collections in which this one would look for its format.
+    async fn refuse_format_1(&self) -> Result<(), Failure> {
+        let name = &self.places.meta_of_format_1;
+        match self.format(name).await? {
+            Some(found) => Err(self.other_format(name, found)),
+            None => Ok(()),
+        }
+    }
+
     /// The first gateway to come gives the epoch.
-    async fn make_meta(&self, options: &MongoOptions) -> Result<(), Failure> {
-        let meta = self.database.collection::<Document>(&self.places.meta);
+    async fn make_state(&self, options: &MongoOptions) -> Result<(), Failure> {
+        let state = self.database.collection::<Document>(&self.places.state);
         for (key, first) in [
             (FORMAT, doc! { "v": FORMAT_VERSION }),
             (EPOCH, doc! { "epoch": options.first_epoch.as_str() }),
             (VERSION_FLOOR, doc! { "v": 0 }),
         ] {
             let update = doc! { "$setOnInsert": first };
-            let upsert = meta.update_one(doc! { "_id": key }, update).upsert(true);
+            let upsert = state.update_one(doc! { "_id": key }, update).upsert(true);
             self.in_time(upsert).await?;
         }
-        let find = meta.find_one(doc! { "_id": FORMAT });
-        let find = find.read_concern(ReadConcern::majority());
-        let format = self.in_time(find).await?;
-        let found = format
-            .and_then(|format| format.get_i32("v").ok())
-            .unwrap_or_default();
-        if found != FORMAT_VERSION {
-            let number = |version: i32| u32::try_from(version).unwrap_or_default();
-            return Err(Failure::Final(StoreError::OtherFormat {
-                path: format!("{}.{}", self.database.name(), self.places.meta),
-                found: number(found),
-                known: number(FORMAT_VERSION),
-            }));
+        match self.format(&self.places.state).await? {
+            Some(FORMAT_VERSION) => Ok(()),
+            found => Err(self.other_format(&self.places.state, found.unwrap_or_default())),
         }
-        Ok(())
+    }
+
+    async fn format(&self, name: &str) -> Result<Option<i32>, Failure> {
+        let collection = self.database.collection::<Document>(name);
+        let find = collection.find_one(doc! { "_id": FORMAT });
+        let found = self.in_time(find.read_concern(ReadConcern::majority()));
+        let format = found.await?;
+        Ok(format.map(|format| format.get_i32("v").unwrap_or_default()))
+    }
+
+    fn other_format(&self, collection: &str, found: i32) -> Failure {
+        let number = |version: i32| u32::try_from(version).unwrap_or_default();
+        Failure::Final(StoreError::OtherFormat {
+            path: format!("{}.{collection}", self.database.name()),
+            found: number(found),
+            known: number(FORMAT_VERSION),
+        })
     }
 
     /// Every start of a gateway leaves its group numbers behind. None is asked for longer than a commit is repeated;
     /// by MongoDB's own clock a day is long enough.
     async fn forget_old_groups(&self) -> Result<(), Failure> {
-        let clients = self.database.collection::<Document>(&self.places.clients);
+        let state = self.database.collection::<Document>(&self.places.state);
         let a_day_ago =
             doc! { "$dateSubtract": { "startDate": "$$NOW", "unit": "day", "amount": 1 } };
         let old = doc! {
             "_id": { "$gte": GROUPS, "$lt": GROUPS_END },
             "$expr": { "$lt": ["$at", a_day_ago] },
         };
-        self.in_time(clients.delete_many(old)).await?;
+        self.in_time(state.delete_many(old)).await?;
         Ok(())
     }
 }

@@ -12,42 +12,36 @@ use tidegate_core::{
 pub(super) struct Places {
     /// Entries and markers.
     pub(super) feed: String,
-    /// Heads and floors.
-    pub(super) scopes: String,
-    /// What is remembered of clients, and the group numbers of gateways.
-    pub(super) clients: String,
+    /// All that a commit reads besides, and writes in one statement: epoch and version floor, heads and floors of
+    /// scopes, what is remembered of clients, the group numbers of gateways. Format and model last served as well.
+    pub(super) state: String,
     /// The inbox.
     pub(super) conflicts: String,
-    /// Format, epoch and version floor, and the model last served.
-    pub(super) meta: String,
+    /// Where stores of format 1 kept their format.
+    pub(super) meta_of_format_1: String,
 }
 
-/// The keys in `meta`.
+/// The keys in `state` of which there is one each; those of many begin with their kind and U+0000.
 pub(super) const FORMAT: &str = "format";
 pub(super) const EPOCH: &str = "epoch";
 pub(super) const VERSION_FLOOR: &str = "versionFloor";
 pub(super) const SERVED_MODEL: &str = "servedModel";
+/// It stands there once a conflict has been opened: before that none has to be looked for.
+pub(super) const INBOX: &str = "inbox";
 
 impl Places {
     pub(super) fn new(prefix: &str) -> Self {
         let name = |name: &str| format!("{prefix}{name}");
         Self {
             feed: name("feed"),
-            scopes: name("scopes"),
-            clients: name("clients"),
+            state: name("state"),
             conflicts: name("conflicts"),
-            meta: name("meta"),
+            meta_of_format_1: name("meta"),
         }
     }
 
-    pub(super) fn all(&self) -> [&str; 5] {
-        [
-            &self.feed,
-            &self.scopes,
-            &self.clients,
-            &self.conflicts,
-            &self.meta,
-        ]
+    pub(super) fn all(&self) -> [&str; 3] {
+        [&self.feed, &self.state, &self.conflicts]
     }
 }
 
@@ -60,6 +54,12 @@ pub(super) fn marker_id(key: &DocumentKey, scope: &Scope) -> String {
     format!("{}\0{}\0{scope}", key.type_name, key.id)
 }
 
+/// Where the keys of a document's markers begin, and what comes after all of them.
+pub(super) fn markers_of(key: &DocumentKey) -> (String, String) {
+    let entry = entry_id(key);
+    (format!("{entry}\0"), format!("{entry}\u{1}"))
+}
+
 pub(super) fn record_id(record: &Record) -> String {
     match record {
         Record::Entry(entry) => entry_id(&entry.key),
@@ -67,16 +67,81 @@ pub(super) fn record_id(record: &Record) -> String {
     }
 }
 
-pub(super) fn client_id(key: &ClientKey) -> String {
-    format!("{}\0{}", key.user, key.client)
+pub(super) fn scope_id(scope: &Scope) -> String {
+    format!("{SCOPE}\0{scope}")
 }
 
-/// What the keys of group numbers begin with: no user has an empty name.
-pub(super) const GROUPS: &str = "\0gateway\0";
-
-/// After all of them.
-pub(super) const GROUPS_END: &str = "\0gateway\u{1}";
+pub(super) fn client_id(key: &ClientKey) -> String {
+    format!("{CLIENT}\0{}\0{}", key.user, key.client)
+}
 
 pub(super) fn group_id(gateway: u64, lane: usize) -> String {
     format!("{GROUPS}{gateway:016x}\0{lane}")
+}
+
+/// What a key of `state` stands for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum StateKey<'k> {
+    Scope(&'k str),
+    Client {
+        user: &'k str,
+        client: &'k str,
+    },
+    Group,
+    /// One of those that there is one of.
+    Single(&'k str),
+}
+
+impl<'k> StateKey<'k> {
+    /// Reads a key; `None` if it is none of ours.
+    pub(super) fn of(id: &'k str) -> Option<Self> {
+        let Some((kind, name)) = id.split_once('\0') else {
+            return Some(Self::Single(id));
+        };
+        match kind {
+            SCOPE => Some(Self::Scope(name)),
+            CLIENT => {
+                let (user, client) = name.split_once('\0')?;
+                Some(Self::Client { user, client })
+            }
+            _ => id.starts_with(GROUPS).then_some(Self::Group),
+        }
+    }
+}
+
+const SCOPE: &str = "scope";
+const CLIENT: &str = "client";
+
+/// What the keys of group numbers begin with.
+pub(super) const GROUPS: &str = "gateway\0";
+
+/// After all of them.
+pub(super) const GROUPS_END: &str = "gateway\u{1}";
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::id::{ClientId, UserId};
+
+    use super::*;
+
+    #[test]
+    fn no_key_of_one_kind_is_one_of_another() {
+        let scope = scope_id(&Scope::new("client").unwrap());
+        assert_eq!(StateKey::of(&scope), Some(StateKey::Scope("client")));
+        let client = client_id(&ClientKey {
+            user: UserId::new("scope").unwrap(),
+            client: ClientId::new("epoch").unwrap(),
+        });
+        let (user, client_name) = ("scope", "epoch");
+        let read = StateKey::Client {
+            user,
+            client: client_name,
+        };
+        assert_eq!(StateKey::of(&client), Some(read));
+        let group = group_id(7, 1);
+        assert_eq!(StateKey::of(&group), Some(StateKey::Group));
+        assert!(*GROUPS < *group && *group < *GROUPS_END);
+        assert_eq!(StateKey::of(EPOCH), Some(StateKey::Single(EPOCH)));
+        assert_eq!(StateKey::of("other\0key"), None);
+    }
 }

@@ -1,6 +1,7 @@
-//! Reading within a session, be it a transaction or a snapshot: entries, documents, scopes, clients, stretches of a feed.
+//! Reading within a session, be it a transaction or a snapshot: entries, documents, memberships, stretches of a feed.
 //!
-//! Whose session it is, and what is made of what was read, is not known here.
+//! Whose session it is, and what is made of what was read, is not known here; scopes and clients are read in
+//! [`super::state`].
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -13,9 +14,8 @@ use mongodb::{
     options::{FindOptions, Hint},
 };
 use tidegate_core::{
-    entry::{Entry, FeedItem, Membership, Record, ScopeState},
-    id::{ClientKey, DocumentKey, Epoch, Scope, Seq, TypeName, UserId, Version},
-    push::ClientState,
+    entry::{Entry, FeedItem, Membership, Record},
+    id::{DocumentKey, Scope, TypeName, UserId},
     transaction::Expired,
 };
 
@@ -23,7 +23,7 @@ use super::{
     Base,
     failure::Failure,
     layout::{TypeLayout, id_to_bson, id_to_text},
-    places::{self, client_id, entry_id},
+    places::{entry_id, markers_of, record_id},
 };
 use crate::store::{
     Gathered, Scan, ScanRange, StoreError,
@@ -39,60 +39,7 @@ pub(super) struct Reader<'a> {
     pub(super) session: &'a mut ClientSession,
 }
 
-/// What `meta` holds.
-#[derive(Debug, Clone)]
-pub(super) struct Meta {
-    pub(super) epoch: Epoch,
-    pub(super) version_floor: Version,
-}
-
 impl Reader<'_> {
-    pub(super) async fn meta(&mut self) -> Result<Meta, Failure> {
-        let base = self.base;
-        let keys = vec![places::EPOCH, places::VERSION_FLOOR];
-        let filter = doc! { "_id": { "$in": keys } };
-        let found = self.find(&base.places.meta, filter, FindOptions::default());
-        let (mut epoch, mut version_floor) = (None, Version::NONE);
-        for raw in found.await? {
-            match text(&raw, "_id")? {
-                places::EPOCH => epoch = Some(Epoch::new(text(&raw, "epoch")?)),
-                _ => version_floor = Version(raw.get_i32("v").map_err(unreadable)?),
-            }
-        }
-        match epoch {
-            Some(Ok(epoch)) => Ok(Meta {
-                epoch,
-                version_floor,
-            }),
-            _ => Err(corrupt("it has no epoch")),
-        }
-    }
-
-    /// The last group number of a lane.
-    pub(super) async fn group_number(&mut self, lane: &str) -> Result<Option<i64>, Failure> {
-        let base = self.base;
-        let filter = doc! { "_id": lane };
-        let found = self.find(&base.places.clients, filter, FindOptions::default());
-        let found = found.await?;
-        let number = found.first().map(|raw| raw.get_i64("n"));
-        number.transpose().map_err(unreadable)
-    }
-
-    /// Heads and floors; a scope that was never written is absent.
-    pub(super) async fn scopes(
-        &mut self,
-        scopes: &BTreeSet<Scope>,
-    ) -> Result<HashMap<Scope, ScopeState>, Failure> {
-        let base = self.base;
-        let ids = scopes.iter().map(|scope| scope.as_str().to_owned());
-        let mut states = HashMap::with_capacity(scopes.len());
-        for raw in self.by_ids(&base.places.scopes, ids).await? {
-            let scope = Scope::new(text(&raw, "_id")?).map_err(unreadable)?;
-            states.insert(scope, scope_state(&raw)?);
-        }
-        Ok(states)
-    }
-
     pub(super) async fn entries(
         &mut self,
         keys: &BTreeSet<DocumentKey>,
@@ -138,23 +85,6 @@ impl Reader<'_> {
         Ok(documents)
     }
 
-    pub(super) async fn clients(
-        &mut self,
-        keys: &BTreeSet<ClientKey>,
-    ) -> Result<HashMap<ClientKey, ClientState>, Failure> {
-        let base = self.base;
-        let mut by_id: HashMap<String, &ClientKey> =
-            keys.iter().map(|key| (client_id(key), key)).collect();
-        let ids: Vec<String> = by_id.keys().cloned().collect();
-        let mut clients = HashMap::with_capacity(keys.len());
-        for raw in self.by_ids(&base.places.clients, ids).await? {
-            if let Some(key) = by_id.remove(text(&raw, "_id")?) {
-                clients.insert(key.clone(), codec::decode_client(raw.as_bytes())?);
-            }
-        }
-        Ok(clients)
-    }
-
     /// The memberships of these users, by the document that gives them.
     pub(super) async fn memberships(
         &mut self,
@@ -179,7 +109,8 @@ impl Reader<'_> {
         Ok(memberships)
     }
 
-    /// Old tombstones and markers, the oldest first.
+    /// Old tombstones and markers, the oldest first, and before them whatever markers these tombstones' documents have left
+    /// besides: a document without an entry has no markers either, so that who creates it need not look for one.
     pub(super) async fn expired(&mut self, expired: Expired) -> Result<Vec<FeedItem>, Failure> {
         let base = self.base;
         let Some(limit) = i64::try_from(expired.limit).ok().filter(|limit| *limit > 0) else {
@@ -191,8 +122,41 @@ impl Reader<'_> {
             .limit(limit)
             .build();
         let filter = doc! { "x": { "$lt": before } };
-        let found = self.find(&base.places.feed, filter, options);
-        found.await?.iter().map(|raw| item(raw)).collect()
+        let found = self.find(&base.places.feed, filter, options).await?;
+        let expired: Vec<FeedItem> = items(&found)?;
+        let tombstones = expired.iter().filter_map(|item| match &item.record {
+            Record::Entry(tombstone) => Some(&tombstone.key),
+            Record::Marker(_) => None,
+        });
+        let markers = self.markers(tombstones).await?;
+        let mut taken = BTreeSet::new();
+        let all = markers.into_iter().chain(expired);
+        Ok(all
+            .filter(|item| taken.insert(record_id(&item.record)))
+            .collect())
+    }
+
+    /// What these documents have left in scopes.
+    async fn markers(
+        &mut self,
+        keys: impl Iterator<Item = &DocumentKey>,
+    ) -> Result<Vec<FeedItem>, Failure> {
+        /// Each is a range of its own for the planner.
+        const RANGES_MAX: usize = 250;
+        let base = self.base;
+        let ranges: Vec<Document> = keys
+            .map(|key| {
+                let (first, end) = markers_of(key);
+                doc! { "_id": { "$gte": first, "$lt": end } }
+            })
+            .collect();
+        let mut markers = Vec::new();
+        for ranges in ranges.chunks(RANGES_MAX) {
+            let filter = doc! { "$or": ranges.to_vec() };
+            let found = self.find(&base.places.feed, filter, FindOptions::default());
+            markers.extend(items(&found.await?)?);
+        }
+        Ok(markers)
     }
 
     /// All entries in the order of their keys.
@@ -274,8 +238,9 @@ impl Reader<'_> {
         let mut found = Vec::new();
         for ids in ids.chunks(KEYS_MAX) {
             let filter = doc! { "_id": { "$in": ids.to_vec() } };
-            let all = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-            let options = FindOptions::builder().batch_size(all).build();
+            // With a batch of exactly so many the server would keep the cursor, to be asked for more.
+            let beyond_all = u32::try_from(ids.len() + 1).unwrap_or(u32::MAX);
+            let options = FindOptions::builder().batch_size(beyond_all).build();
             found.extend(self.find(collection, filter, options).await?);
         }
         Ok(found)
@@ -326,29 +291,24 @@ fn by_text(layout: &TypeLayout, found: Vec<RawDocumentBuf>) -> HashMap<String, R
     texts.collect()
 }
 
+fn items(found: &[RawDocumentBuf]) -> Result<Vec<FeedItem>, Failure> {
+    found.iter().map(|raw| item(raw)).collect()
+}
+
 /// Reads a record of the feed.
 pub(super) fn item(raw: &RawDocument) -> Result<FeedItem, Failure> {
     Ok(codec::decode_item(raw.as_bytes())?)
 }
 
-/// Reads a scope's counters.
-pub(super) fn scope_state(raw: &RawDocument) -> Result<ScopeState, Failure> {
-    let seq = |name| raw.get_i64(name).map(Seq).map_err(unreadable);
-    Ok(ScopeState {
-        head: seq("h")?,
-        floor: seq("f")?,
-    })
-}
-
-fn text<'r>(raw: &'r RawDocument, name: &'static str) -> Result<&'r str, Failure> {
+pub(super) fn text<'r>(raw: &'r RawDocument, name: &'static str) -> Result<&'r str, Failure> {
     let found = raw.get(name)?.and_then(RawBsonRef::as_str);
     found.ok_or_else(|| CodecError::Field(name).into())
 }
 
-fn unreadable(error: impl std::fmt::Display) -> Failure {
+pub(super) fn unreadable(error: impl std::fmt::Display) -> Failure {
     corrupt(&error.to_string())
 }
 
-fn corrupt(problem: &str) -> Failure {
+pub(super) fn corrupt(problem: &str) -> Failure {
     Failure::Final(StoreError::Corrupt(problem.to_owned()))
 }

@@ -32,7 +32,7 @@ impl MongoStore {
     /// As [`MongoStore::open`] has them.
     pub async fn exists(options: &MongoOptions, model: &Model) -> Result<bool, StoreError> {
         let places = Places::new(&options.prefix);
-        let client = connect(options, &places, &Layout::of(model)).await?;
+        let (client, _) = connect(options, &places, &Layout::of(model)).await?;
         let database = client.database(&options.database);
         let feed = database
             .list_collection_names()
@@ -46,8 +46,8 @@ impl MongoStore {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn served_model(&self) -> Result<Option<String>, StoreError> {
-        let meta = self.base.meta();
-        let find = meta
+        let state = self.base.state();
+        let find = state
             .find_one(doc! { "_id": SERVED_MODEL })
             .read_concern(ReadConcern::majority());
         let note = self.base.in_time(find).await?;
@@ -59,9 +59,9 @@ impl MongoStore {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn note_served_model(&self, text: &str) -> Result<(), StoreError> {
-        let meta = self.base.meta();
+        let state = self.base.state();
         let note = doc! { "$set": { "text": text } };
-        let update = meta
+        let update = state
             .update_one(doc! { "_id": SERVED_MODEL }, note)
             .upsert(true);
         self.base.in_time(update).await?;
@@ -70,7 +70,7 @@ impl MongoStore {
 }
 
 impl Base {
-    fn meta(&self) -> mongodb::Collection<Document> {
-        self.database.collection(&self.places.meta)
+    fn state(&self) -> mongodb::Collection<Document> {
+        self.database.collection(&self.places.state)
     }
 }

@@ -35,6 +35,15 @@ pub(super) struct Needs {
     pub(super) own: Vec<String>,
 }
 
+/// What answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Server {
+    /// A member of a replica set.
+    Member,
+    /// The router of a sharded cluster.
+    Router,
+}
+
 /// What stands in the way.
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 pub(super) enum ServerProblem {
@@ -156,7 +165,7 @@ pub(super) async fn examine(
     client: &Client,
     options: &ClientOptions,
     needs: &Needs,
-) -> Result<(), ServerProblem> {
+) -> Result<Server, ServerProblem> {
     let selection_max = options.server_selection_timeout.unwrap_or_default();
     let looked = timeout(selection_max + ANSWERS_MAX, look(client, options, needs)).await;
     looked.unwrap_or_else(|_| Err(ServerProblem::Failing("no answer in time".to_owned())))
@@ -166,24 +175,29 @@ async fn look(
     client: &Client,
     options: &ClientOptions,
     needs: &Needs,
-) -> Result<(), ServerProblem> {
+) -> Result<Server, ServerProblem> {
     let admin = client.database("admin");
     let hello = admin.run_command(doc! {"hello": 1});
-    match hello.selection_criteria(primary()).await {
+    let server = match hello.selection_criteria(primary()).await {
         Ok(hello) => judge(&hello)?,
         Err(error) => return Err(diagnose(options, &error).await),
-    }
-    rights::check(client, options, needs).await
+    };
+    rights::check(client, options, needs).await?;
+    Ok(server)
 }
 
 /// Whether a server that says this of itself can keep the promises.
-fn judge(hello: &Document) -> Result<(), ServerProblem> {
+fn judge(hello: &Document) -> Result<Server, ServerProblem> {
     let is_router = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
     if !is_router && !hello.contains_key("setName") {
         let host = hello.get_str("me").unwrap_or("MongoDB");
         return Err(ServerProblem::Standalone(host.to_owned()));
     }
-    too_old(hello).map_or(Ok(()), Err)
+    let server = match is_router {
+        true => Server::Router,
+        false => Server::Member,
+    };
+    too_old(hello).map_or(Ok(server), Err)
 }
 
 /// A server is not asked for its version, but says in every `hello` which protocol it speaks at most.
@@ -220,9 +234,9 @@ mod tests {
     #[test]
     fn a_server_is_judged_by_what_it_says_of_itself() {
         let member = doc! {"setName": "rs0", "me": "db1:27017", "maxWireVersion": 17};
-        assert_eq!(judge(&member), Ok(()));
+        assert_eq!(judge(&member), Ok(Server::Member));
         let router = doc! {"msg": "isdbgrid", "maxWireVersion": 21};
-        assert_eq!(judge(&router), Ok(()));
+        assert_eq!(judge(&router), Ok(Server::Router));
         let mut old = member.clone();
         old.insert("maxWireVersion", 13);
         let told = judge(&old).unwrap_err().to_string();

@@ -16,7 +16,7 @@ use tidegate_core::{
     push::ClientState,
 };
 
-use super::{Base, failure::Failure, places::EPOCH, reader::Reader};
+use super::{Base, failure::Failure, places::EPOCH, reader::Reader, state::Wanted};
 use crate::store::{InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError};
 
 /// The store as it was at one moment.
@@ -24,19 +24,24 @@ pub(super) struct MongoSnapshot {
     base: Arc<Base>,
     session: ClientSession,
     epoch: Epoch,
+    /// The states of the scopes that were foreseen.
+    scopes: HashMap<Scope, ScopeState>,
 }
 
 impl MongoSnapshot {
     /// A snapshot with all that was acknowledged before: after an election the new primary is asked first for something
     /// that it can only answer once a majority has followed it.
-    pub(super) async fn open(base: &Arc<Base>) -> Result<Self, StoreError> {
+    pub(super) async fn open(
+        base: &Arc<Base>,
+        foreseen: &BTreeSet<Scope>,
+    ) -> Result<Self, StoreError> {
         loop {
             let election = base.elections.latest();
             if !base.elections.is_proved(election) {
-                base.linearizable(&base.places.meta, EPOCH).await?;
+                base.linearizable(&base.places.state, EPOCH).await?;
                 base.elections.prove(election);
             }
-            let snapshot = Self::of_majority(base).await?;
+            let snapshot = Self::of_majority(base, foreseen).await?;
             if base.elections.latest() == election {
                 return Ok(snapshot);
             }
@@ -44,7 +49,7 @@ impl MongoSnapshot {
     }
 
     /// Its first read is of the epoch, and fixes the moment: that of the last commit the primary knows a majority to have.
-    async fn of_majority(base: &Arc<Base>) -> Result<Self, StoreError> {
+    async fn of_majority(base: &Arc<Base>, foreseen: &BTreeSet<Scope>) -> Result<Self, StoreError> {
         let options = SessionOptions::builder().snapshot(true).build();
         let start = base.client.start_session().with_options(options);
         let mut session = base.in_time(start).await?;
@@ -52,11 +57,19 @@ impl MongoSnapshot {
             base,
             session: &mut session,
         };
-        let meta = reader.meta().await?;
+        let wanted = Wanted {
+            scopes: Some(foreseen),
+            ..Wanted::default()
+        };
+        let mut state = reader.state(&wanted).await?;
+        for scope in foreseen {
+            state.scopes.entry(scope.clone()).or_default();
+        }
         Ok(Self {
             base: Arc::clone(base),
             session,
-            epoch: meta.epoch,
+            epoch: state.epoch,
+            scopes: state.scopes,
         })
     }
 
@@ -78,11 +91,14 @@ impl Snapshot for MongoSnapshot {
         &mut self,
         scopes: &BTreeSet<Scope>,
     ) -> Result<HashMap<Scope, ScopeState>, StoreError> {
-        let mut states = self.reader().scopes(scopes).await?;
-        for scope in scopes {
-            states.entry(scope.clone()).or_default();
-        }
-        Ok(states)
+        let unread = scopes.iter().filter(|s| !self.scopes.contains_key(s));
+        let unread: BTreeSet<Scope> = unread.cloned().collect();
+        let read = self.reader().scopes(&unread).await?;
+        let state = |scope: &Scope| {
+            let state = read.get(scope).or_else(|| self.scopes.get(scope));
+            (scope.clone(), state.copied().unwrap_or_default())
+        };
+        Ok(scopes.iter().map(state).collect())
     }
 
     async fn memberships(&mut self, user: &UserId) -> Result<Vec<Membership>, StoreError> {

@@ -152,7 +152,7 @@ impl Tail {
                 let transaction = self.transaction.number(event);
                 Ok(Event::Told(TailEvent::Committed { transaction, items }))
             }
-            (Ok(name), Ok(written)) if name == places.meta => {
+            (Ok(name), Ok(written)) if name == places.state => {
                 let epoch = written.get_str("epoch").ok();
                 Ok(match epoch.and_then(|epoch| Epoch::new(epoch).ok()) {
                     Some(epoch) => Event::Told(TailEvent::Epoch(epoch)),
@@ -178,8 +178,9 @@ fn pipeline(base: &Base) -> [Document; 2] {
     let writes = doc! { "$in": ["insert", "replace", "update"] };
     let feed = doc! { "ns.coll": &places.feed, "operationType": writes.clone() };
     let conflicts = doc! { "ns.coll": &places.conflicts };
-    let epoch = doc! { "ns.coll": &places.meta, "documentKey._id": EPOCH, "operationType": writes };
-    let own = doc! { "$in": [&places.feed, &places.meta, &places.conflicts] };
+    let epoch =
+        doc! { "ns.coll": &places.state, "documentKey._id": EPOCH, "operationType": writes };
+    let own = doc! { "$in": [&places.feed, &places.state, &places.conflicts] };
     let own = doc! { "ns.coll": own, "operationType": { "$in": ["drop", "rename"] } };
     let whole = doc! { "operationType": { "$in": ["dropDatabase", "invalidate"] } };
     let kept = doc! { "operationType": 1, "ns": 1, "fullDocument": 1, "lsid": 1, "txnNumber": 1 };

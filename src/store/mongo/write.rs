@@ -20,7 +20,7 @@ use mongodb::{
 };
 use tidegate_core::{
     entry::{Entry, FeedItem, Record, ScopeState},
-    id::{DocumentKey, Scope},
+    id::{DocumentKey, Scope, Seq},
     inbox::InboxRecord,
     transaction::{Reads, Writes},
 };
@@ -31,7 +31,7 @@ use super::{
     Base,
     failure::Failure,
     layout::id_to_bson,
-    places::{self, client_id, marker_id, record_id},
+    places::{self, client_id, marker_id, record_id, scope_id},
     reader::Reader,
 };
 use crate::store::{
@@ -39,16 +39,22 @@ use crate::store::{
     codec::{self, CodecError},
 };
 
-/// What stands where a commit writes: what is not in it is not there.
+/// What stands where a commit writes: what was looked at and is not in it is not there.
+#[derive(Default)]
 pub(super) struct Known {
     pub(super) entries: HashMap<DocumentKey, Arc<Entry>>,
     pub(super) documents: HashMap<DocumentKey, RawDocumentBuf>,
+    pub(super) scopes: HashMap<Scope, ScopeState>,
+    /// Whether a conflict was ever opened.
+    pub(super) has_inbox: bool,
 }
 
 /// The statements of a commit.
 pub(super) struct Plan<'b> {
     pub(super) base: &'b Base,
     batches: Vec<Batch>,
+    /// The heads it leaves.
+    heads: BTreeMap<Scope, Seq>,
 }
 
 /// What becomes of one of the application's documents.
@@ -64,12 +70,13 @@ impl<'b> Plan<'b> {
         Self {
             base,
             batches: Vec::new(),
+            heads: BTreeMap::new(),
         }
     }
 
     /// Adds the lane's group number.
     pub(super) fn with_group(mut self, lane: &str, number: i64) -> Self {
-        let collection = &self.base.places.clients;
+        let collection = &self.base.places.state;
         let update = rawdoc! {
             "q": { "_id": lane },
             "u": { "$set": { "n": number }, "$currentDate": { "at": true } },
@@ -91,23 +98,18 @@ impl<'b> Plan<'b> {
     ) -> Result<(), Failure> {
         let base = self.base;
         let mut reader = Reader { base, session };
-        let keys = writes.entries.iter().map(|entry| &entry.key);
-        let unread = keys.filter(|key| !reads.keys.contains(key)).cloned();
-        let unread: BTreeSet<DocumentKey> = unread.collect();
-        if !unread.is_empty() {
-            known.entries.extend(reader.entries(&unread).await?);
-            known.documents.extend(reader.documents(&unread).await?);
-        }
-        let entering = writes.moves().map(|(key, _)| key.clone()).collect();
-        let disputed = reader.disputed(&entering).await?;
-        let mut scopes = writes.scopes();
-        scopes.extend(writes.floors.keys().cloned());
-        scopes.extend(opened_in(writes));
-        let states = reader.scopes(&scopes).await?;
-        let items = self.add_scopes(writes, &scopes, &states);
-        self.add_meta(writes);
+        known.look_up(&mut reader, writes, reads).await?;
+        let disputed = match known.has_inbox {
+            true => {
+                let entering = writes.moves().map(|(key, _)| key.clone()).collect();
+                reader.disputed(&entering).await?
+            }
+            false => HashMap::new(),
+        };
+        let items = self.add_scopes(writes, &known.scopes);
+        self.add_singles(writes, known.has_inbox);
         self.add_clients(writes)?;
-        self.add_removals(writes);
+        self.add_removals(writes, &known);
         self.add_inbox(writes, &disputed)?;
         for item in &items {
             self.add_item(item, &known)?;
@@ -137,50 +139,48 @@ impl<'b> Plan<'b> {
     fn add_scopes(
         &mut self,
         writes: &Writes,
-        scopes: &BTreeSet<Scope>,
         states: &HashMap<Scope, ScopeState>,
     ) -> Vec<FeedItem> {
-        let collection = &self.base.places.scopes;
         let mut heads: BTreeMap<_, _> = states
             .iter()
             .map(|(scope, state)| (scope.clone(), state.head))
             .collect();
         let items = writes.number(&mut heads);
         let opened_in: BTreeSet<Scope> = opened_in(writes).collect();
-        for scope in scopes {
-            let before = states.get(scope).copied().unwrap_or_default();
-            let head = heads.get(scope).copied().unwrap_or_default();
-            let raised = writes.floors.get(scope).copied().unwrap_or_default();
+        for scope in scopes_of(writes) {
+            let before = states.get(&scope).copied().unwrap_or_default();
+            let head = heads.get(&scope).copied().unwrap_or_default();
+            self.heads.insert(scope.clone(), head);
+            let raised = writes.floors.get(&scope).copied().unwrap_or_default();
             let floor = before.floor.max(raised);
-            let mut state = rawdoc! { "_id": scope.as_str(), "h": head.0, "f": floor.0 };
-            if opened_in.contains(scope) {
+            let id = scope_id(&scope);
+            let mut state = rawdoc! { "_id": id.as_str(), "h": head.0, "f": floor.0 };
+            if opened_in.contains(&scope) {
                 let mark = (self.base.random)();
                 state.append(cstr!("c"), i64::from_ne_bytes(mark.to_ne_bytes()));
             }
-            self.put(
-                collection,
-                scope.as_str(),
-                state,
-                states.contains_key(scope),
-            );
+            self.put_state(&id, state, states.contains_key(&scope));
         }
         items
     }
 
-    fn add_meta(&mut self, writes: &Writes) {
-        let collection = &self.base.places.meta;
+    /// What there is one of.
+    fn add_singles(&mut self, writes: &Writes, has_inbox: bool) {
         if let Some(epoch) = &writes.epoch {
             let document = rawdoc! { "_id": places::EPOCH, "epoch": epoch.as_str() };
-            self.put(collection, places::EPOCH, document, true);
+            self.put_state(places::EPOCH, document, true);
         }
         if let Some(floor) = writes.version_floor {
             let document = rawdoc! { "_id": places::VERSION_FLOOR, "v": floor.0 };
-            self.put(collection, places::VERSION_FLOOR, document, true);
+            self.put_state(places::VERSION_FLOOR, document, true);
+        }
+        if !has_inbox && opened_in(writes).next().is_some() {
+            let document = rawdoc! { "_id": places::INBOX };
+            self.put_state(places::INBOX, document, false);
         }
     }
 
     fn add_clients(&mut self, writes: &Writes) -> Result<(), Failure> {
-        let collection = &self.base.places.clients;
         for (key, state) in &writes.clients {
             let id = client_id(key);
             let mut document = rawdoc! { "_id": id.as_str() };
@@ -189,21 +189,29 @@ impl<'b> Plan<'b> {
                 let (name, value) = element?;
                 document.append(name, value);
             }
-            let update = rawdoc! { "q": { "_id": id }, "u": document, "upsert": true };
-            self.push(Verb::Update, collection, update, None);
+            self.put_state(&id, document, false);
         }
         Ok(())
     }
 
-    /// What is collected must still stand at its seq; what has replaced it since stays.
-    fn add_removals(&mut self, writes: &Writes) {
+    /// One statement for all of the state, be it there already or not.
+    fn put_state(&mut self, id: &str, document: RawDocumentBuf, exists: bool) {
+        let collection = &self.base.places.state;
+        let update = rawdoc! { "q": { "_id": id }, "u": document, "upsert": !exists };
+        self.push(Verb::Update, collection, update, None);
+    }
+
+    /// What is collected must still stand at its seq; what has replaced it since stays. A document without an entry has no
+    /// marker to take away: they are collected with the last of it.
+    fn add_removals(&mut self, writes: &Writes, known: &Known) {
         let collection = &self.base.places.feed;
         for item in &writes.collected {
             let id = record_id(&item.record);
             let delete = rawdoc! { "q": { "_id": id, "q": item.seq.0 }, "limit": 1 };
             self.push(Verb::Delete, collection, delete, None);
         }
-        for (scope, key) in &writes.markers_removed {
+        let removed = writes.markers_removed.iter();
+        for (scope, key) in removed.filter(|(_, key)| known.entries.contains_key(key)) {
             let delete = rawdoc! { "q": { "_id": marker_id(key, scope) }, "limit": 1 };
             self.push(Verb::Delete, collection, delete, None);
         }
@@ -302,13 +310,47 @@ impl<'b> Plan<'b> {
         }
     }
 
-    /// Sends everything. The first statement that is refused ends the transaction.
-    pub(super) async fn send(self, session: &mut ClientSession) -> Result<(), Failure> {
+    /// Sends everything. The first statement that is refused ends the transaction. Returns the heads that it leaves.
+    pub(super) async fn send(
+        self,
+        session: &mut ClientSession,
+    ) -> Result<BTreeMap<Scope, Seq>, Failure> {
         for batch in self.batches {
             batch.send(self.base, session).await?;
         }
+        Ok(self.heads)
+    }
+}
+
+impl Known {
+    /// Looks up what is written, or left by what is written, without having been read.
+    async fn look_up(
+        &mut self,
+        reader: &mut Reader<'_>,
+        writes: &Writes,
+        reads: &Reads,
+    ) -> Result<(), Failure> {
+        let keys = writes.entries.iter().map(|entry| &entry.key);
+        let keys = keys.chain(writes.markers_removed.iter().map(|(_, key)| key));
+        let unread = keys.filter(|key| !reads.keys.contains(key)).cloned();
+        let unread: BTreeSet<DocumentKey> = unread.collect();
+        if !unread.is_empty() {
+            self.entries.extend(reader.entries(&unread).await?);
+            self.documents.extend(reader.documents(&unread).await?);
+        }
+        let mut scopes = scopes_of(writes);
+        scopes.retain(|scope| !reads.scopes.contains(scope));
+        self.scopes.extend(reader.scopes(&scopes).await?);
         Ok(())
     }
+}
+
+/// The scopes whose states are written.
+fn scopes_of(writes: &Writes) -> BTreeSet<Scope> {
+    let mut scopes = writes.scopes();
+    scopes.extend(writes.floors.keys().cloned());
+    scopes.extend(opened_in(writes));
+    scopes
 }
 
 /// The scopes in which conflicts are opened. They are written with something new in them, because a conflict stands in the

@@ -2,15 +2,16 @@
 //!
 //! It only saves transactions from meeting: where it errs, the store's conflicts are the truth (rules.md 5.3).
 
-use std::{collections::HashSet, num::NonZeroUsize};
+use std::{
+    collections::{BTreeSet, HashSet},
+    num::NonZeroUsize,
+};
 
 use lru::LruCache;
 use tidegate_core::{
-    change::{Action, Change},
-    grant,
     id::{ClientKey, DocumentKey, Scope},
     model::Model,
-    push::PushRequest,
+    push::{PushRequest, scope_foreseen},
     transaction::Writes,
 };
 
@@ -45,6 +46,15 @@ impl Footprint {
     pub(super) fn extend(&mut self, other: &Self) {
         self.touched.extend(other.touched.iter().cloned());
         self.anything |= other.anything;
+    }
+
+    /// The scopes that are likely to be written.
+    pub(super) fn scopes(&self) -> BTreeSet<Scope> {
+        let scopes = self.touched.iter().filter_map(|touch| match touch {
+            Touch::Scope(scope) => Some(scope.clone()),
+            Touch::Client(_) | Touch::Document(_) => None,
+        });
+        scopes.collect()
     }
 
     fn is_empty(&self) -> bool {
@@ -86,7 +96,7 @@ impl Foresight {
             let key = change.key.clone();
             footprint.touched.insert(Touch::Document(key));
             let before = self.scopes.get(&change.key).cloned();
-            let after = named_scope(model, change);
+            let after = scope_foreseen(model, &request.identity, change);
             somewhere |= before.is_none() && after.is_none();
             let scopes = before.into_iter().chain(after);
             footprint.touched.extend(scopes.map(Touch::Scope));
@@ -119,15 +129,4 @@ impl Footprint {
             self.touched.extend(scopes().cloned().map(Touch::Scope));
         }
     }
-}
-
-/// The scope the change itself puts the document into.
-fn named_scope(model: &Model, change: &Change) -> Option<Scope> {
-    let document_type = model.document_type(change.key.type_name.as_str())?;
-    let fields = match &change.action {
-        Action::Create { document, .. } => document,
-        Action::Update { set, .. } => set,
-        Action::Delete { .. } => return None,
-    };
-    grant::scope_of(document_type, &change.key.id, fields).ok()
 }

@@ -2,13 +2,16 @@
 //!
 //! The store repeats what passes by itself; here is only what a different group would make better.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use tidegate_core::{
-    id::DocumentKey,
+    id::{DocumentKey, Scope},
     model::Model,
     push::{self, PushRequest},
-    transaction::{Loaded, Refusal, Writes},
+    transaction::{Loaded, Reads, Refusal, Writes},
 };
 
 use super::{
@@ -31,8 +34,9 @@ struct Part {
 }
 
 impl Committer {
-    /// Carries out all of a group and answers everybody; returns where documents are now.
-    pub(super) async fn run(&self, group: Vec<Waiting>) -> Vec<Place> {
+    /// Carries out all of a group, which is likely to write to these scopes, and answers everybody; returns where documents
+    /// are now.
+    pub(super) async fn run(&self, group: Vec<Waiting>, scopes: &BTreeSet<Scope>) -> Vec<Place> {
         let mut learned = Vec::new();
         let mut parts = VecDeque::from([Part::new(group)]);
         while let Some(mut part) = parts.pop_front() {
@@ -40,7 +44,7 @@ impl Committer {
             if part.pushes.is_empty() {
                 continue;
             }
-            match self.commit(&part).await {
+            match self.commit(&part, scopes).await {
                 Ok(writes) => {
                     learned.extend(places(&writes));
                     let rest = part.answer(writes);
@@ -55,10 +59,13 @@ impl Committer {
         learned
     }
 
-    async fn commit(&self, part: &Part) -> Result<Writes, StoreError> {
-        let requests = part.pushes.iter().map(|push| push.request.clone());
-        let requests: Arc<[PushRequest]> = requests.collect();
-        let reads = push::reads(&self.model, &requests);
+    async fn commit(&self, part: &Part, scopes: &BTreeSet<Scope>) -> Result<Writes, StoreError> {
+        let requests = part.pushes.iter().map(|push| Arc::clone(&push.request));
+        let requests: Vec<Arc<PushRequest>> = requests.collect();
+        let reads = Reads {
+            scopes: scopes.clone(),
+            ..push::reads(&self.model, &requests)
+        };
         let (model, now, refusals) = (self.model.clone(), (self.clock)(), part.refusals.clone());
         let decide = move |loaded: &Loaded| {
             let attempted = &requests[..attempted(requests.len(), loaded.conflicts)];

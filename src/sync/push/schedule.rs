@@ -85,9 +85,10 @@ impl Schedule {
             return false;
         }
         let committer = Arc::clone(&self.committer);
+        let scopes = footprint.scopes();
         let task = self
             .running
-            .spawn(async move { committer.run(group).await });
+            .spawn(async move { committer.run(group, &scopes).await });
         self.busy.insert(task.id(), footprint);
         true
     }

@@ -55,13 +55,15 @@ async fn expect_documents(database: &Database, cast: &Cast) {
 
 /// Every seq up to a scope's head was written once, and what is left of the feed is of these writes.
 async fn expect_no_gap(database: &Database, since: Timestamp) {
-    let scopes = database.collection::<Document>("tidegate.scopes");
-    let mut scopes = scopes.find(doc! {}).await.unwrap();
+    let state = database.collection::<Document>("tidegate.state");
+    let of_scopes = doc! { "_id": { "$regex": "^scope" } };
+    let mut scopes = state.find(of_scopes).await.unwrap();
     let mut history = history(database, since).await;
     let mut heads = 0;
     while scopes.advance().await.unwrap() {
         let scope = scopes.deserialize_current().unwrap();
-        let (name, head) = (scope.get_str("_id").unwrap(), scope.get_i64("h").unwrap());
+        let (_, name) = scope.get_str("_id").unwrap().split_once('\0').unwrap();
+        let head = scope.get_i64("h").unwrap();
         let mut seqs = history.remove(name).unwrap_or_default();
         seqs.sort_unstable();
         assert!(

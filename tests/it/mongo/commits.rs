@@ -15,7 +15,7 @@ use tidegate_core::outcome::Status::{Applied, Merged};
 use super::{
     Mongo,
     gateway::{Gateway, push_of, statuses},
-    monitored, options,
+    journeys_of, monitored, options,
 };
 use crate::{
     contract::{
@@ -53,27 +53,57 @@ async fn a_commit_is_one_transaction_with_its_concerns_said() {
         assert_eq!(command.get("txnNumber"), first.get("txnNumber"));
         assert_eq!(command.get("lsid"), first.get("lsid"));
     }
-    let sent = of_transaction.iter().map(|command| {
-        let (name, of) = command.iter().next().unwrap();
-        (name.as_str(), of.as_str().unwrap_or_default())
-    });
-    // Each is a journey to the server and back: they are what a small push takes its time for.
-    let journeys = [
-        ("find", "tidegate.meta"),
-        ("find", "tidegate.feed"),
-        ("find", "tasks"),
-        // The conflicts that go with a document which enters a scope.
-        ("find", "tidegate.conflicts"),
-        ("find", "tidegate.scopes"),
-        ("update", "tidegate.clients"),
-        ("insert", "tidegate.scopes"),
-        // The marker that a document of this id may have left here.
-        ("delete", "tidegate.feed"),
-        ("insert", "tidegate.feed"),
-        ("insert", "tasks"),
-        ("commitTransaction", ""),
+}
+
+/// Each statement is a journey to the server and back: they are what a small push takes its time for.
+#[tokio::test]
+async fn a_push_takes_no_more_journeys_than_it_must() {
+    let mongo = Mongo::start().await;
+    let mut options = mongo.options().await;
+    let commands = Arc::default();
+    options.client.command_event_handler = Some(monitored(&commands));
+    let gateway = Gateway::start(&options).await;
+    let fields = |audience: &str| json!({ "audience": audience, "title": "Tea" });
+    let create = |id: &str| gateway.create(id, fields("user:alice"));
+    let hundred = (100..200).map(|id| create(&id.to_string())).collect();
+    let created = "find state, update state, insert feed, insert tasks, commit";
+    let written =
+        "find state, find feed, find tasks, update state, update feed, update tasks, commit";
+    let moved = "find state, find feed, find tasks, update state, delete feed, update feed, update tasks, commit";
+    let deleted =
+        "find state, find feed, find tasks, update state, update feed, delete tasks, commit";
+    let pushes = [
+        ("a create in a new scope", vec![create("1")], created),
+        ("a create", vec![create("2")], created),
+        ("a hundred creates", hundred, created),
+        (
+            "an update",
+            vec![gateway.update("1", 1, json!({ "notes": "x" }))],
+            written,
+        ),
+        (
+            "a move",
+            vec![gateway.update("1", 2, fields("team:red"))],
+            moved,
+        ),
+        ("a delete", vec![gateway.delete("2", 1)], deleted),
+        (
+            "an update of nothing",
+            vec![gateway.update("0", 1, json!({ "notes": "x" }))],
+            "find state, find feed, find tasks, update state, commit",
+        ),
     ];
-    assert!(sent.clone().eq(journeys), "{:?}", sent.collect::<Vec<_>>());
+    let mut next = 1;
+    for (what, changes, journeys) in pushes {
+        let count = i32::try_from(changes.len()).unwrap();
+        let push = gateway.numbered_push("alice", next, changes).await;
+        next += count;
+        commands.lock().unwrap().clear();
+        let pushed = gateway.sync.push(&gateway.caller("alice"), push).await;
+        pushed.unwrap();
+        let sent = journeys_of(&commands.lock().unwrap());
+        assert_eq!(sent, journeys, "{what}");
+    }
 }
 
 /// Each fault befalls the commit and the driver's own repetition of it. Whether the transaction was committed then

@@ -3,7 +3,10 @@
 //! What a server has to be for it is tested with the commands.
 
 use futures_util::future::join_all;
-use mongodb::bson::{DateTime, Document, doc};
+use mongodb::{
+    Collection,
+    bson::{DateTime, Document, doc},
+};
 use tidegate::store::{Store, StoreError, mongo::MongoStore};
 use tidegate_core::{id::Epoch, model::Model};
 
@@ -34,27 +37,35 @@ async fn many_gateways_that_open_a_new_database_at_once_have_one_epoch() {
 async fn a_store_of_another_format_is_refused_with_both_numbers() {
     let mongo = Mongo::start().await;
     mongo.open().await;
-    let meta = mongo
-        .database()
-        .await
-        .collection::<Document>("tidegate.meta");
     let newer = doc! { "$set": { "v": 99 } };
-    meta.update_one(doc! { "_id": "format" }, newer)
+    let state = mongo.database().await.collection("tidegate.state");
+    expect_refused(&mongo, state, newer, 99).await;
+}
+
+/// The first format had its number elsewhere, and none of what is there is to be taken for a store of this one.
+#[tokio::test]
+async fn a_store_of_the_first_format_is_refused_before_anything_is_made() {
+    let mongo = Mongo::start().await;
+    let database = mongo.database().await;
+    let older = doc! { "$set": { "v": 1 } };
+    expect_refused(&mongo, database.collection("tidegate.meta"), older, 1).await;
+    let names = database.list_collection_names().await.unwrap();
+    assert_eq!(names, ["tidegate.meta"]);
+}
+
+async fn expect_refused(mongo: &Mongo, at: Collection<Document>, format: Document, number: u32) {
+    at.update_one(doc! { "_id": "format" }, format)
+        .upsert(true)
         .await
         .unwrap();
     let model = Model::parse("model.graphql", CONTRACT).unwrap();
     let refused = MongoStore::open(&mongo.options().await, &model)
         .await
         .map(drop);
-    let known = matches!(
-        refused,
-        Err(StoreError::OtherFormat {
-            found: 99,
-            known: 1,
-            ..
-        })
-    );
-    assert!(known, "{refused:?}");
+    let Err(StoreError::OtherFormat { found, known, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!((found, known), (number, 2));
 }
 
 #[tokio::test]
@@ -62,16 +73,17 @@ async fn the_group_numbers_of_gateways_long_gone_are_forgotten() {
     let mongo = Mongo::start().await;
     let store = mongo.open().await;
     write(&*store, entries([entry(&task("1"), &scope("a"), 1)])).await;
-    let clients = mongo
+    let state = mongo
         .database()
         .await
-        .collection::<Document>("tidegate.clients");
+        .collection::<Document>("tidegate.state");
     let two_days_ago = DateTime::from_millis(DateTime::now().timestamp_millis() - 172_800_000);
-    let gone = "\u{0}gateway\u{0}0000000000000001\u{0}0";
+    let gone = "gateway\u{0}0000000000000001\u{0}0";
     let old = doc! { "_id": gone, "n": 5_i64, "at": two_days_ago };
-    clients.insert_one(old).await.unwrap();
+    state.insert_one(old).await.unwrap();
     mongo.open().await;
-    let left = clients.distinct("_id", doc! {}).await.unwrap();
+    let groups = doc! { "_id": { "$regex": "^gateway" } };
+    let left = state.distinct("_id", groups).await.unwrap();
     assert_eq!(left.len(), 1, "the one that wrote just now: {left:?}");
     assert_ne!(left[0].as_str(), Some(gone));
 }

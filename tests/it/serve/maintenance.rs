@@ -26,7 +26,7 @@ use crate::harness::{
 struct Bench {
     gateways: [Server; 2],
     url: String,
-    scopes: Collection<Document>,
+    state: Collection<Document>,
     directory: TempDir,
 }
 
@@ -40,7 +40,7 @@ impl Bench {
         let database = deployment.client().await.database(&name);
         Self {
             gateways: [start(), start()],
-            scopes: database.collection("tidegate.scopes"),
+            state: database.collection("tidegate.state"),
             url,
             directory,
         }
@@ -72,15 +72,15 @@ impl Bench {
 
     async fn floors(&self) -> BTreeMap<String, i64> {
         let found = self
-            .scopes
-            .find(doc! {})
+            .state
+            .find(doc! { "_id": { "$regex": "^scope" } })
             .read_concern(ReadConcern::majority());
         let found: Vec<Document> = found.await.unwrap().try_collect().await.unwrap();
         found
             .iter()
             .map(|scope| {
-                let id = scope.get_str("_id").unwrap().to_owned();
-                (id, scope.get_i64("f").unwrap())
+                let id = scope.get_str("_id").unwrap().split_once('\0').unwrap();
+                (id.1.to_owned(), scope.get_i64("f").unwrap())
             })
             .collect()
     }

@@ -35,7 +35,7 @@ fn peak_kib(server: &Server) -> u64 {
 
 /// Makes the scope's feed hold so many documents, all as large as the first: entries are copied, which takes less time than
 /// as many pushes.
-async fn grow(feed: &Collection<Document>, scopes: &Collection<Document>, to: i64) {
+async fn grow(feed: &Collection<Document>, state: &Collection<Document>, to: i64) {
     const BATCH: usize = 32;
     let of_scope = doc! {"s": "team:demo"};
     let first = feed.find_one(of_scope.clone()).await.unwrap().unwrap();
@@ -53,8 +53,8 @@ async fn grow(feed: &Collection<Document>, scopes: &Collection<Document>, to: i6
         feed.insert_many(copies).await.unwrap();
     }
     let head = doc! {"$set": {"h": to}};
-    let scope = doc! {"_id": "team:demo"};
-    scopes.update_one(scope, head).await.unwrap();
+    let scope = doc! {"_id": "scope\0team:demo"};
+    state.update_one(scope, head).await.unwrap();
 }
 
 /// Pulls everything in pages as large as they may be, and forgets it; how many documents it was.
@@ -84,10 +84,10 @@ async fn a_pull_holds_a_page_however_large_the_scope_is() {
     alice.push_all(json!([create("task-1", first)])).await;
     let database = deployment.client().await.database(&name);
     let feed = database.collection("tidegate.feed");
-    let scopes = database.collection("tidegate.scopes");
+    let state = database.collection("tidegate.state");
     let mut peaks = Vec::new();
     for documents in [FEW, MANY] {
-        grow(&feed, &scopes, documents).await;
+        grow(&feed, &state, documents).await;
         // As many are delivered of either, since allocators take some time to settle.
         for _ in 0..MANY / documents {
             assert_eq!(pull_all(&alice).await, documents);

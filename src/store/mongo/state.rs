@@ -1,0 +1,148 @@
+//! What a commit reads besides records and documents: epoch, version floor, scopes, clients, group number — in one `find`.
+//!
+//! All of it stands in one collection for that reason. What is written there is told in [`super::write`].
+
+use std::collections::{BTreeSet, HashMap};
+
+use mongodb::bson::{RawDocument, RawDocumentBuf};
+use tidegate_core::{
+    entry::ScopeState,
+    id::{ClientId, ClientKey, Epoch, Scope, Seq, UserId, Version},
+    push::ClientState,
+};
+
+use super::{
+    failure::Failure,
+    places::{self, StateKey, client_id, scope_id},
+    reader::{Reader, corrupt, text, unreadable},
+};
+use crate::store::codec;
+
+/// What is asked for besides what everybody wants to know.
+#[derive(Debug, Default)]
+pub(super) struct Wanted<'w> {
+    /// Heads and floors of these.
+    pub(super) scopes: Option<&'w BTreeSet<Scope>>,
+    pub(super) clients: Option<&'w BTreeSet<ClientKey>>,
+    /// The last group number of this lane.
+    pub(super) lane: Option<&'w str>,
+}
+
+/// What was found; a scope that was never written is absent, as is a client that is not remembered.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) epoch: Epoch,
+    pub(super) version_floor: Version,
+    /// Whether a conflict was ever opened.
+    pub(super) has_inbox: bool,
+    pub(super) scopes: HashMap<Scope, ScopeState>,
+    pub(super) clients: HashMap<ClientKey, ClientState>,
+    pub(super) group: Option<i64>,
+}
+
+impl Reader<'_> {
+    pub(super) async fn state(&mut self, wanted: &Wanted<'_>) -> Result<State, Failure> {
+        let base = self.base;
+        let single = [places::EPOCH, places::VERSION_FLOOR, places::INBOX];
+        let scopes = wanted.scopes.into_iter().flatten().map(scope_id);
+        let clients = wanted.clients.into_iter().flatten().map(client_id);
+        let ids = single.map(str::to_owned).into_iter();
+        let ids = ids.chain(scopes).chain(clients);
+        let ids = ids.chain(wanted.lane.map(str::to_owned));
+        let found = self.by_ids(&base.places.state, ids).await?;
+        Found::default().all(&found)
+    }
+
+    /// Heads and floors alone; a scope that was never written is absent.
+    pub(super) async fn scopes(
+        &mut self,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<HashMap<Scope, ScopeState>, Failure> {
+        let base = self.base;
+        let ids = scopes.iter().map(scope_id);
+        let mut found = Found::default();
+        for raw in self.by_ids(&base.places.state, ids).await? {
+            found.take(&raw)?;
+        }
+        Ok(found.scopes)
+    }
+
+    pub(super) async fn clients(
+        &mut self,
+        keys: &BTreeSet<ClientKey>,
+    ) -> Result<HashMap<ClientKey, ClientState>, Failure> {
+        let base = self.base;
+        let mut found = Found::default();
+        for raw in self
+            .by_ids(&base.places.state, keys.iter().map(client_id))
+            .await?
+        {
+            found.take(&raw)?;
+        }
+        Ok(found.clients)
+    }
+}
+
+/// What has been read so far.
+#[derive(Debug, Default)]
+struct Found {
+    epoch: Option<Epoch>,
+    version_floor: Version,
+    has_inbox: bool,
+    scopes: HashMap<Scope, ScopeState>,
+    clients: HashMap<ClientKey, ClientState>,
+    group: Option<i64>,
+}
+
+impl Found {
+    fn all(mut self, found: &[RawDocumentBuf]) -> Result<State, Failure> {
+        for raw in found {
+            self.take(raw)?;
+        }
+        Ok(State {
+            epoch: self.epoch.ok_or_else(|| corrupt("it has no epoch"))?,
+            version_floor: self.version_floor,
+            has_inbox: self.has_inbox,
+            scopes: self.scopes,
+            clients: self.clients,
+            group: self.group,
+        })
+    }
+
+    fn take(&mut self, raw: &RawDocument) -> Result<(), Failure> {
+        match StateKey::of(text(raw, "_id")?) {
+            Some(StateKey::Scope(name)) => {
+                let scope = Scope::new(name).map_err(unreadable)?;
+                self.scopes.insert(scope, scope_state(raw)?);
+            }
+            Some(StateKey::Client { user, client }) => {
+                let key = ClientKey {
+                    user: UserId::new(user).map_err(unreadable)?,
+                    client: ClientId::new(client).map_err(unreadable)?,
+                };
+                let state = codec::decode_client(raw.as_bytes())?;
+                self.clients.insert(key, state);
+            }
+            Some(StateKey::Group) => self.group = Some(raw.get_i64("n").map_err(unreadable)?),
+            Some(StateKey::Single(places::EPOCH)) => {
+                let epoch = Epoch::new(text(raw, "epoch")?);
+                self.epoch = Some(epoch.map_err(unreadable)?);
+            }
+            Some(StateKey::Single(places::VERSION_FLOOR)) => {
+                self.version_floor = Version(raw.get_i32("v").map_err(unreadable)?);
+            }
+            Some(StateKey::Single(places::INBOX)) => self.has_inbox = true,
+            Some(StateKey::Single(_)) | None => {}
+        }
+        Ok(())
+    }
+}
+
+/// Reads a scope's counters.
+pub(super) fn scope_state(raw: &RawDocument) -> Result<ScopeState, Failure> {
+    let seq = |name| raw.get_i64(name).map(Seq).map_err(unreadable);
+    Ok(ScopeState {
+        head: seq("h")?,
+        floor: seq("f")?,
+    })
+}
