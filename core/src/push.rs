@@ -6,6 +6,7 @@
 mod admit;
 mod advice;
 mod blame;
+mod holding;
 mod resolve;
 mod transact;
 mod verdict;
