@@ -7,6 +7,7 @@ mod admit;
 mod advice;
 mod blame;
 mod foresee;
+mod holding;
 mod resolve;
 mod transact;
 mod verdict;

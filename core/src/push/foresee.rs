@@ -4,7 +4,7 @@
 
 use std::borrow::Borrow;
 
-use super::{PushRequest, world::key_of};
+use super::{PushRequest, holding, world::key_of};
 use crate::{
     change::{Action, Change},
     grant::{self, Identity, fill_claims},
@@ -35,15 +35,7 @@ pub fn reads(model: &Model, requests: &[impl Borrow<PushRequest>]) -> Reads {
             reads.created.insert(key.clone());
         }
     }
-    for request in requests() {
-        for change in request.may_be_held(model) {
-            reads.disputed.insert(change.key.clone());
-            // Who numbers its changes is not decided about twice.
-            if !request.is_numbered() {
-                reads.inbox.insert(request.origin(None, change).id());
-            }
-        }
-    }
+    (reads.inbox, reads.disputed) = holding::reads(model, requests());
     reads
 }
 

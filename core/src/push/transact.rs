@@ -10,6 +10,7 @@ use super::{
     admit::{Admission, admit, check_policy, last_id},
     advice::{self, Advice, Question},
     blame::blame,
+    holding::{self, Holding},
     verdict::{Decided, Verdict},
     world::{World, key_of},
 };
@@ -18,9 +19,9 @@ use crate::{
     decide::{self, Context, Decision},
     entry::Entry,
     grant::{Grants, Identity},
-    id::{ClientKey, ConflictId, DocumentId, DocumentKey, Epoch, MutationId, Version},
-    inbox::{Held, InboxRecord, OpenConflict, Origin},
-    model::{DocumentType, Model, Overlap, Policy},
+    id::{ClientKey, ConflictId, DocumentId, DocumentKey, MutationId, Version},
+    inbox::Held,
+    model::{DocumentType, Model, Policy},
     mutant::{Mutant, breaks},
     outcome::{FieldOutcome, Status},
     transaction::{Loaded, Refusal, Writes},
@@ -55,40 +56,8 @@ impl PushRequest {
         })
     }
 
-    pub(super) fn is_numbered(&self) -> bool {
-        let client = self.push.client.as_ref();
-        client.is_some_and(|client| client.first.is_some())
-    }
-
-    fn policy(&self, document_type: &DocumentType) -> Policy {
+    pub(super) fn policy(&self, document_type: &DocumentType) -> Policy {
         self.push.policy.unwrap_or(document_type.conflict.policy)
-    }
-
-    /// The changes of which something may go to the inbox.
-    pub(super) fn may_be_held<'r>(&'r self, model: &'r Model) -> impl Iterator<Item = &'r Change> {
-        let changes = self.push.changes.iter();
-        let changes = changes.filter_map(|item| item.change.as_ref().ok());
-        changes.filter(|change| {
-            let document_type = model.document_type(change.key.type_name.as_str());
-            document_type.is_some_and(|ty| match self.policy(ty) {
-                Policy::Manual => true,
-                Policy::Merge | Policy::Webhook => ty.conflict.overlap == Overlap::Manual,
-                Policy::ServerWins | Policy::ClientWins | Policy::LastWriteWins => false,
-            })
-        })
-    }
-
-    pub(super) fn origin<'r>(
-        &'r self,
-        numbered: Option<(&'r Epoch, MutationId)>,
-        change: &'r Change,
-    ) -> Origin<'r> {
-        Origin {
-            user: &self.identity.user,
-            client: self.push.client.as_ref().map(|client| &client.id),
-            numbered,
-            change,
-        }
     }
 }
 
@@ -363,7 +332,7 @@ impl Run<'_, '_, '_> {
                 fields,
                 held,
             } => {
-                let inbox = self.open(mutation, met, change, held)?;
+                let inbox = self.hold(mutation, met, change, held)?;
                 let version = Some(written.version);
                 self.write(*written, met);
                 Ok(Verdict {
@@ -376,7 +345,7 @@ impl Run<'_, '_, '_> {
                 fields,
                 held,
             } => Ok(Verdict {
-                inbox: self.open(mutation, met, change, held)?,
+                inbox: self.hold(mutation, met, change, held)?,
                 ..Verdict::of(status, version, fields)
             }),
             Decision::Ask(_) => Ok(Verdict::of(Status::Conflict, version, None)),
@@ -385,7 +354,7 @@ impl Run<'_, '_, '_> {
     }
 
     /// Keeps what was held back of a change, if anything was; returns the conflict it stands in.
-    fn open(
+    fn hold(
         &mut self,
         mutation: Option<MutationId>,
         met: Option<&Entry>,
@@ -395,39 +364,15 @@ impl Run<'_, '_, '_> {
         let (Some(met), Some(held)) = (met, held) else {
             return Ok(None);
         };
-        let request = self.request;
-        let numbered = mutation.map(|mutation| (&self.world.loaded.epoch, mutation));
-        let id = request.origin(numbered, change).id();
-        if self.is_known(&id, met, &held) {
-            return Ok(Some(id));
-        }
-        let scopes = held.enters.iter().chain([&met.scope]);
-        self.world.open(OpenConflict {
-            id: id.clone(),
-            key: change.key.clone(),
-            scope: met.scope.clone(),
-            shown_in: scopes.cloned().collect(),
-            opened_at: self.now,
-            opened_by: request.identity.user.clone(),
-            client: request.push.client.as_ref().map(|client| client.id.clone()),
+        let holding = Holding {
+            request: self.request,
             mutation,
-            version: met.version,
-            theirs: met.body.clone(),
+            now: self.now,
+            met,
+            change,
             held,
-        })?;
-        Ok(Some(id))
-    }
-
-    /// Whether the same change was held back before, and what it is about has not changed since somebody settled it
-    /// (rules.md 4.11).
-    fn is_known(&self, id: &ConflictId, met: &Entry, held: &Held) -> bool {
-        match self.world.record(id) {
-            None => false,
-            Some(InboxRecord::Open(_)) => true,
-            Some(InboxRecord::Settled(settled)) => {
-                settled.outcome.version >= Some(held.changed_in(met))
-            }
-        }
+        };
+        self.world.hold(holding).map(Some)
     }
 
     fn ask(

@@ -1,0 +1,123 @@
+//! What of a push goes to the inbox: which changes may, under which id, and how much of one document (rules.md 4.11).
+//!
+//! Whether a change is held back is [`crate::decide`]'s to say, and how a conflict ends is told in [`super::resolve`].
+
+use std::collections::BTreeSet;
+
+use super::{PushRequest, world::World};
+use crate::{
+    change::{Change, Rejection},
+    entry::Entry,
+    id::{ConflictId, DocumentKey, Epoch, MutationId},
+    inbox::{Held, InboxRecord, OpenConflict, Origin},
+    model::{Model, Overlap, Policy},
+    value::Timestamp,
+};
+
+/// The conflicts that these pushes may repeat, and the documents of which counts how much waits.
+pub(super) fn reads<'r>(
+    model: &'r Model,
+    requests: impl Iterator<Item = &'r PushRequest>,
+) -> (BTreeSet<ConflictId>, BTreeSet<DocumentKey>) {
+    let (mut inbox, mut disputed) = (BTreeSet::new(), BTreeSet::new());
+    for request in requests {
+        for change in request.may_be_held(model) {
+            disputed.insert(change.key.clone());
+            // Who numbers its changes is not decided about twice.
+            if !request.is_numbered() {
+                inbox.insert(request.origin(None, change).id());
+            }
+        }
+    }
+    (inbox, disputed)
+}
+
+impl PushRequest {
+    fn is_numbered(&self) -> bool {
+        let client = self.push.client.as_ref();
+        client.is_some_and(|client| client.first.is_some())
+    }
+
+    /// The changes of which something may go to the inbox.
+    fn may_be_held<'r>(&'r self, model: &'r Model) -> impl Iterator<Item = &'r Change> {
+        let changes = self.push.changes.iter();
+        let changes = changes.filter_map(|item| item.change.as_ref().ok());
+        changes.filter(|change| {
+            let document_type = model.document_type(change.key.type_name.as_str());
+            document_type.is_some_and(|ty| match self.policy(ty) {
+                Policy::Manual => true,
+                Policy::Merge | Policy::Webhook => ty.conflict.overlap == Overlap::Manual,
+                Policy::ServerWins | Policy::ClientWins | Policy::LastWriteWins => false,
+            })
+        })
+    }
+
+    fn origin<'r>(
+        &'r self,
+        numbered: Option<(&'r Epoch, MutationId)>,
+        change: &'r Change,
+    ) -> Origin<'r> {
+        Origin {
+            user: &self.identity.user,
+            client: self.push.client.as_ref().map(|client| &client.id),
+            numbered,
+            change,
+        }
+    }
+}
+
+/// What is held back of a change, and where it comes from.
+pub(super) struct Holding<'h> {
+    pub(super) request: &'h PushRequest,
+    pub(super) mutation: Option<MutationId>,
+    pub(super) now: Timestamp,
+    /// What the change met.
+    pub(super) met: &'h Entry,
+    pub(super) change: &'h Change,
+    pub(super) held: Held,
+}
+
+impl World<'_> {
+    /// Keeps it, unless it is kept already; returns the conflict it stands in.
+    pub(super) fn hold(&mut self, holding: Holding<'_>) -> Result<ConflictId, Rejection> {
+        let Holding {
+            request,
+            mutation,
+            now,
+            met,
+            change,
+            held,
+        } = holding;
+        let numbered = mutation.map(|mutation| (&self.loaded.epoch, mutation));
+        let id = request.origin(numbered, change).id();
+        if self.is_known(&id, met, &held) {
+            return Ok(id);
+        }
+        let scopes = held.enters.iter().chain([&met.scope]);
+        self.open(OpenConflict {
+            id: id.clone(),
+            key: change.key.clone(),
+            scope: met.scope.clone(),
+            shown_in: scopes.cloned().collect(),
+            opened_at: now,
+            opened_by: request.identity.user.clone(),
+            client: request.push.client.as_ref().map(|client| client.id.clone()),
+            mutation,
+            version: met.version,
+            theirs: met.body.clone(),
+            held,
+        })?;
+        Ok(id)
+    }
+
+    /// Whether the same change was held back before, and what it is about has not changed since somebody settled it.
+    fn is_known(&self, id: &ConflictId, met: &Entry, held: &Held) -> bool {
+        match self.record(id) {
+            None => false,
+            Some(InboxRecord::Open(_)) => true,
+            Some(InboxRecord::Settled(settled)) => {
+                settled.outcome.version >= Some(held.changed_in(met))
+            }
+        }
+    }
+}
