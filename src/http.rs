@@ -15,7 +15,7 @@ mod operation;
 mod server;
 mod sse;
 mod unread;
-mod websocket;
+pub mod websocket;
 
 use std::any::Any;
 use std::sync::Arc;

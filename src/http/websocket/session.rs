@@ -56,7 +56,7 @@ impl Session {
         Self {
             state,
             handshake_token,
-            protocol: Protocol::new(),
+            protocol: Protocol::default(),
             authentication: None,
             caller: None,
             place: None,
