@@ -16,7 +16,7 @@ mod server;
 mod sse;
 mod traffic;
 mod unread;
-mod websocket;
+pub mod websocket;
 
 use std::any::Any;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ pub mod cli;
 mod config;
 mod files;
 pub mod graphql;
-mod http;
+pub mod http;
 pub mod store;
 pub mod sync;
 mod telemetry;

@@ -1,8 +1,8 @@
 //! `/graphql` as a WebSocket: whether a handshake is taken, and how it is answered. What is said on the socket is in
 //! [`protocol`]; who speaks and listens is in [`session`].
 
-mod message;
-mod protocol;
+pub mod message;
+pub mod protocol;
 mod session;
 mod socket;
 

@@ -1,35 +1,45 @@
 //! What fuzzing has found and what it starts from, replayed without a fuzzer: each file of `fuzz/seeds/<target>/` and
-//! `fuzz/crashes/<target>/`. Looking for more is `make fuzz`.
+//! `fuzz/crashes/<target>/`, and some random changes of them. Looking for more is `make fuzz`.
 
+mod changes;
 #[path = "../../fuzz/bodies/checkpoint.rs"]
 mod checkpoint;
 #[path = "../../fuzz/bodies/model.rs"]
 mod model;
 #[path = "../../fuzz/bodies/push.rs"]
 mod push;
+#[path = "../../fuzz/bodies/socket.rs"]
+mod socket;
 #[path = "../../fuzz/bodies/store.rs"]
 mod store;
 
-use std::{fs, panic::catch_unwind, path::Path};
+use std::{env, fs, panic::catch_unwind, path::Path};
+
+use self::changes::Random;
 
 #[test]
 fn no_text_makes_a_model_without_an_api() {
-    replay("model", model::run);
+    replay("model", model::run, 200);
 }
 
 #[test]
 fn every_checkpoint_that_is_accepted_is_harmless() {
-    replay("checkpoint", checkpoint::run);
+    replay("checkpoint", checkpoint::run, 10_000);
 }
 
 #[test]
 fn no_push_makes_the_gateway_fail() {
-    replay("push", push::run);
+    replay("push", push::run, 300);
+}
+
+#[test]
+fn no_conversation_on_a_socket_leaves_the_protocol() {
+    replay("socket", socket::run, 3_000);
 }
 
 #[test]
 fn a_damaged_store_file_is_told_or_read_but_never_ends_the_process() {
-    replay("store", store::run);
+    replay("store", store::run, 30);
 }
 
 /// redb trusts the pages of a file that was closed in order, and panicked in the threads that read them.
@@ -47,19 +57,33 @@ fn a_walk_through_a_damaged_store_ends() {
     store::run(&PAGE_21_TO_26);
 }
 
-fn replay(target: &str, run: fn(&[u8])) {
-    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
-    let mut replayed = 0;
-    for kind in ["seeds", "crashes"] {
-        let Ok(files) = fs::read_dir(fuzz.join(kind).join(target)) else {
-            continue;
-        };
-        for file in files {
-            let path = file.unwrap().path();
-            let bytes = fs::read(&path).unwrap();
-            catch_unwind(|| run(&bytes)).unwrap_or_else(|_| panic!("{} fails", path.display()));
-            replayed += 1;
-        }
+/// Runs a target over its files and as many random changes of them. TIDEGATE_FUZZ_SEED makes them others.
+fn replay(target: &str, run: fn(&[u8]), changes: usize) {
+    let inputs = inputs(target);
+    assert!(!inputs.is_empty(), "{target} has seeds");
+    for (name, bytes) in &inputs {
+        catch_unwind(|| run(bytes)).unwrap_or_else(|_| panic!("{name} fails"));
     }
-    assert!(replayed > 0, "{target} has seeds");
+    let inputs: Vec<Vec<u8>> = inputs.into_iter().map(|(_, bytes)| bytes).collect();
+    let seed = env::var("TIDEGATE_FUZZ_SEED").map_or(1, |seed| seed.parse().unwrap());
+    let mut random = Random::new(seed);
+    for number in 0..changes {
+        let bytes = random.change(&inputs);
+        catch_unwind(|| run(&bytes)).unwrap_or_else(|_| {
+            let shown = bytes.escape_ascii();
+            panic!("{target} fails with TIDEGATE_FUZZ_SEED={seed} at change {number}: {shown}")
+        });
+    }
+}
+
+/// The files of a target by their paths, in an order that stays.
+fn inputs(target: &str) -> Vec<(String, Vec<u8>)> {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let directories = ["seeds", "crashes"].map(|kind| fuzz.join(kind).join(target));
+    let files = directories.iter().filter_map(|one| fs::read_dir(one).ok());
+    let paths = files.flatten().map(|file| file.unwrap().path());
+    let read = |path: std::path::PathBuf| (path.display().to_string(), fs::read(path).unwrap());
+    let mut inputs: Vec<_> = paths.map(read).collect();
+    inputs.sort();
+    inputs
 }

@@ -18,7 +18,7 @@ const OPERATION_ID_BYTES_MAX: usize = 256;
 
 /// Names one operation of a socket, as the client chose.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-pub(super) struct OperationId(Arc<str>);
+pub struct OperationId(Arc<str>);
 
 impl fmt::Display for OperationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,7 +28,7 @@ impl fmt::Display for OperationId {
 
 /// What a client says.
 #[derive(Debug)]
-pub(super) enum ClientMessage {
+pub enum ClientMessage {
     /// With the token of its payload, if there is one.
     ConnectionInit {
         token: Option<String>,
@@ -88,10 +88,11 @@ impl ServerMessage<'_> {
 /// A message that is none of the protocol's. The sentence is short enough for the reason of a close.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct InvalidMessage(String);
+pub struct InvalidMessage(String);
 
 impl InvalidMessage {
-    pub(super) fn binary() -> Self {
+    /// What came was no text.
+    pub fn binary() -> Self {
         Self("A message must be text, and this one is binary.".to_owned())
     }
 }
@@ -101,7 +102,7 @@ impl ClientMessage {
     ///
     /// # Errors
     /// [`InvalidMessage`], saying what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, InvalidMessage> {
+    pub fn parse(text: &str) -> Result<Self, InvalidMessage> {
         let Ok(Json::Object(mut message)) = serde_json::from_str(text) else {
             return invalid("A message must be a JSON object.");
         };

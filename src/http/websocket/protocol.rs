@@ -9,7 +9,7 @@ use crate::graphql::answer::Answer;
 use crate::graphql::error::{Code, Failure};
 
 /// More than a page of an app has; each costs a place in the gateway.
-pub(super) const OPERATIONS_MAX: usize = 100;
+pub const OPERATIONS_MAX: usize = 100;
 /// So many pings without a sign of life, and the peer is taken for dead.
 const SILENT_PINGS_MAX: u8 = 2;
 /// Of a close frame's reason (RFC 6455, section 5.5: 125 bytes with the code).
@@ -17,7 +17,7 @@ const REASON_BYTES_MAX: usize = 123;
 
 /// What happened.
 #[derive(Debug)]
-pub(super) enum Event {
+pub enum Event {
     /// The client said something.
     Message(Result<ClientMessage, InvalidMessage>),
     /// A frame of WebSocket's own came, which means that the client lives.
@@ -42,7 +42,7 @@ pub(super) enum Event {
 
 /// What to do about it.
 #[derive(Debug)]
-pub(super) enum Action {
+pub enum Action {
     /// Check the token of the message, or else that of the handshake.
     Authenticate(Option<String>),
     /// Begin an operation.
@@ -57,9 +57,11 @@ pub(super) enum Action {
 
 /// How a socket is closed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Closing {
-    pub(super) code: u16,
-    pub(super) reason: String,
+pub struct Closing {
+    /// As RFC 6455 and the protocol number them.
+    pub code: u16,
+    /// At most 123 bytes, for people to read.
+    pub reason: String,
 }
 
 /// Codes by which clients decide whether to come back: graphql-ws takes 1002, 1009, 4400, 4401, 4409 and 4429 for final, and
@@ -78,32 +80,25 @@ mod close {
     pub(super) const TOO_MANY_INITS: u16 = 4429;
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
+    #[default]
     AwaitingInit,
     Authenticating,
     Ready,
 }
 
-/// One socket's state.
-#[derive(Debug)]
-pub(super) struct Protocol {
+/// One socket's state, at first that of one that was just opened.
+#[derive(Debug, Default)]
+pub struct Protocol {
     phase: Phase,
     operations: HashSet<OperationId>,
     silent_pings: u8,
 }
 
 impl Protocol {
-    pub(super) fn new() -> Self {
-        Self {
-            phase: Phase::AwaitingInit,
-            operations: HashSet::new(),
-            silent_pings: 0,
-        }
-    }
-
     /// What to do about `event`. After [`Action::Close`] there are no more events.
-    pub(super) fn on(&mut self, event: Event) -> Option<Action> {
+    pub fn on(&mut self, event: Event) -> Option<Action> {
         match event {
             Event::Message(message) => {
                 self.silent_pings = 0;

@@ -62,7 +62,7 @@ impl Session {
         Self {
             state,
             handshake_token,
-            protocol: Protocol::new(),
+            protocol: Protocol::default(),
             authentication: None,
             caller: None,
             place: None,

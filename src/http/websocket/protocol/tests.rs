@@ -62,11 +62,11 @@ fn play(protocol: &mut Protocol, steps: impl IntoIterator<Item = Step>) {
 }
 
 fn check(steps: impl IntoIterator<Item = Step>) {
-    play(&mut Protocol::new(), steps);
+    play(&mut Protocol::default(), steps);
 }
 
 fn ready() -> Protocol {
-    let mut protocol = Protocol::new();
+    let mut protocol = Protocol::default();
     let steps = [
         (Says(INIT), r#"authenticate Some("t")"#),
         (Happens(Event::Authenticated(Ok(()))), ACK),

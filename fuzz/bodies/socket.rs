@@ -1,0 +1,135 @@
+//! Any conversation on a socket, by the rules of graphql-transport-ws: a line is what the client says, or, behind an
+//! exclamation mark, what else may happen. Frames, timers and tokens are not part of it.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
+
+use serde_json::Value as Json;
+use tidegate::{
+    graphql::{
+        Api, ApiOptions,
+        answer::Answer,
+        error::{Code, Failure},
+    },
+    http::websocket::{
+        message::{ClientMessage, InvalidMessage, OperationId},
+        protocol::{Action, Closing, Event, OPERATIONS_MAX, Protocol},
+    },
+};
+use tidegate_core::model::Model;
+
+const MODEL: &str = include_str!("push.graphql");
+/// The codes that the protocol and RFC 6455 have.
+const CODES: [u16; 10] = [1001, 1002, 1009, 1013, 4400, 4401, 4403, 4408, 4409, 4429];
+/// Of a close frame's reason (RFC 6455, section 5.5).
+const REASON_BYTES_MAX: usize = 123;
+
+/// What is known of the socket from outside.
+#[derive(Default)]
+struct Told {
+    is_acknowledged: bool,
+    /// The operations that were begun and have not ended, by their names.
+    running: BTreeSet<String>,
+    /// The same, in the order in which they began.
+    order: Vec<OperationId>,
+}
+
+/// Speaks line by line until the socket is closed.
+pub(crate) fn run(bytes: &[u8]) {
+    let mut protocol = Protocol::default();
+    let mut told = Told::default();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let Some(event) = event(line, &told) else {
+            continue;
+        };
+        match protocol.on(event) {
+            Some(Action::Close(closing)) => return closed(&closing),
+            Some(action) => told.expect(action),
+            None => {}
+        }
+    }
+}
+
+/// What a line stands for; nothing if it speaks of an operation where none runs.
+fn event(line: &[u8], told: &Told) -> Option<Event> {
+    let first = told.order.first().cloned();
+    let failure = || Failure::new(Code::ValidationFailed, "no such field");
+    Some(match line {
+        b"!heard" => Event::Heard,
+        b"!large" => Event::TooLarge,
+        b"!broken" => Event::Broken,
+        b"!ok" => Event::Authenticated(Ok(())),
+        b"!refused" => Event::Authenticated(Err(Code::Unauthenticated)),
+        b"!busy" => Event::Authenticated(Err(Code::Unavailable)),
+        b"!full" => Event::Authenticated(Err(Code::TooManyConnections)),
+        b"!deadline" => Event::Deadline,
+        b"!tick" => Event::Tick,
+        b"!bye" => Event::GoingAway,
+        b"!answer" => Event::Answered(first?, Answer::Executed(Box::default())),
+        b"!fail" => Event::Answered(first?, failure().into()),
+        b"!end" => Event::Finished(first?),
+        line => Event::Message(match str::from_utf8(line) {
+            Ok(text) => ClientMessage::parse(text),
+            Err(_) => Err(InvalidMessage::binary()),
+        }),
+    })
+}
+
+fn closed(closing: &Closing) {
+    assert!(CODES.contains(&closing.code), "{closing:?}");
+    assert!(closing.reason.len() <= REASON_BYTES_MAX, "{closing:?}");
+}
+
+impl Told {
+    /// Looks at what is to be done, and remembers it.
+    fn expect(&mut self, action: Action) {
+        match action {
+            Action::Send(text) => self.expect_message(&text),
+            Action::Start(id, request) => {
+                assert!(self.is_acknowledged, "nothing runs before that");
+                assert!(self.running.insert(id.to_string()), "an id names one");
+                assert!(self.running.len() <= OPERATIONS_MAX);
+                self.order.push(id);
+                // Whatever the door says, it says something.
+                drop(api().admit(request));
+            }
+            Action::Stop(id) => self.end(&id.to_string()),
+            Action::Authenticate(token) => {
+                assert!(!self.is_acknowledged, "once");
+                assert!(token.is_none_or(|token| !token.is_empty()));
+            }
+            Action::Close(closing) => closed(&closing),
+        }
+    }
+
+    fn expect_message(&mut self, text: &str) {
+        let message: Json = serde_json::from_str(text).expect("a message is JSON");
+        let id = message["id"].as_str().unwrap_or_default();
+        match message["type"].as_str() {
+            Some("connection_ack") => self.is_acknowledged = true,
+            Some("ping" | "pong") => {}
+            Some("next") => assert!(self.running.contains(id), "{text}"),
+            Some("complete") => self.end(id),
+            // One that could not begin, because there are too many, was never there.
+            Some("error") if self.running.len() == OPERATIONS_MAX && !self.running.contains(id) => {
+            }
+            Some("error") => self.end(id),
+            _ => panic!("{text}"),
+        }
+    }
+
+    fn end(&mut self, id: &str) {
+        assert!(self.running.remove(id), "{id:?} ran");
+        self.order.retain(|one| one.to_string() != id);
+    }
+}
+
+fn api() -> &'static Api {
+    static API: OnceLock<Api> = OnceLock::new();
+    API.get_or_init(|| {
+        let model = Model::parse("push.graphql", MODEL).expect("the model is right");
+        Api::new(&Arc::new(model), ApiOptions::default()).expect("a model has an API")
+    })
+}
