@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -18,16 +18,20 @@ use crate::client::User;
 /// In the year 2100: no token of a benchmark expires.
 const EXPIRES_S: i64 = 4_102_444_800;
 
+/// What `dev` signs and verifies with here, so that tokens can be made without asking it.
+const SECRET: &str = "the key of a benchmark is no secret to anybody";
+
 /// `tidegate dev` in a directory.
 pub(crate) struct Gateway {
     process: Child,
-    pub(crate) address: SocketAddr,
-    directory: PathBuf,
+    address: SocketAddr,
 }
 
 impl Gateway {
-    /// Starts one that keeps its documents in MongoDB, or in the directory. Several in one directory trust the same users.
+    /// Starts one that keeps its documents in MongoDB, or in the directory. All trust the same users.
     pub(crate) fn start(directory: &Path, store: Option<&str>) -> Self {
+        fs::create_dir_all(directory.join(".tidegate")).unwrap();
+        fs::write(directory.join(".tidegate/dev.key"), SECRET).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
         command
             .current_dir(directory)
@@ -46,15 +50,13 @@ impl Gateway {
         Self {
             process,
             address: address.parse().unwrap(),
-            directory: directory.to_owned(),
         }
     }
 
     /// A user of these teams.
     pub(crate) fn user(&self, name: &str, teams: &[String]) -> User {
-        let key = fs::read_to_string(self.directory.join(".tidegate/dev.key")).unwrap();
         let claims = json!({"sub": name, "exp": EXPIRES_S, "teams": teams});
-        let key = EncodingKey::from_secret(key.trim().as_bytes());
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
         User {
             address: self.address,
             token: jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap(),

@@ -26,7 +26,7 @@ use std::{process::ExitCode, time::Duration};
 use clap::{Parser, builder::PossibleValuesParser};
 
 use self::{
-    report::Report,
+    report::{FLOOR, PEER, Report},
     rows::{Bench, Extent, GROUPS, PEERS},
 };
 
@@ -89,7 +89,8 @@ async fn main() -> ExitCode {
     let mut report = Report::begin(bench.mongod.version().await, options.rounds);
     for (group, about) in all() {
         if options.wants(group) {
-            report.heading(about);
+            let is_peers = (group, about) == PEERS;
+            report.heading(about, if is_peers { PEER } else { FLOOR });
             report.add(bench.measure(group).await);
         }
     }

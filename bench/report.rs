@@ -16,6 +16,10 @@ use serde::Serialize;
 use self::machine::Machine;
 use crate::figure::Row;
 
+/// What the gateway stands beside.
+pub(crate) const FLOOR: &str = "floor";
+pub(crate) const PEER: &str = "peer";
+
 /// All that a run says.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,9 +44,9 @@ impl Report {
         }
     }
 
-    pub(crate) fn heading(&self, about: &str) {
-        let [floor, gateway, ratio] = ["floor", "gateway", "ratio"];
-        println!("\n{about:<46} {floor:>32} {gateway:>32} {ratio:>6}  bar");
+    pub(crate) fn heading(&self, about: &str, beside: &str) {
+        let [gateway, ratio] = ["gateway", "ratio"];
+        println!("\n{about:<46} {beside:>32} {gateway:>32} {ratio:>6}  bar");
     }
 
     pub(crate) fn add(&mut self, rows: Vec<Row>) {
@@ -82,16 +86,24 @@ impl Report {
         let title = "Throughput as a multiple of what people use today";
         let path = docs().join("performance/peers.svg");
         plots::chart(&path, title, &self.rows);
-        let table = format!("{}\n\n{}", self.about(), words::table(&self.rows, |_| true));
+        let table = format!(
+            "{}\n\n{}",
+            self.about(),
+            words::table(&self.rows, PEER, |_| true)
+        );
         documents::replace(&docs().join("performance.md"), "peers", &table);
     }
 
     /// Puts tables and plots where people read of them.
     pub(crate) fn publish(&self) {
         plots::draw(&self.rows, &docs().join("performance"));
-        let table = format!("{}\n\n{}", self.about(), words::table(&self.rows, |_| true));
+        let table = format!(
+            "{}\n\n{}",
+            self.about(),
+            words::table(&self.rows, FLOOR, |_| true)
+        );
         documents::replace(&docs().join("performance.md"), "bench", &table);
-        let headlines = words::table(&self.rows, |row| row.headline);
+        let headlines = words::table(&self.rows, FLOOR, |row| row.headline);
         documents::replace(&docs().join("../README.md"), "bench", &headlines);
     }
 }

@@ -154,14 +154,19 @@ impl Swarm {
 
     /// Ends it; what each received: nobody may have got for two what another lacks.
     pub(crate) fn end(mut self) -> Vec<u64> {
+        self.stop().unwrap()
+    }
+
+    /// Once it returns nobody reads any more, and the gateway may go.
+    fn stop(&mut self) -> Option<Vec<u64>> {
         self.counts.over.store(true, Ordering::Release);
-        self.reader.take().unwrap().join().unwrap()
+        self.reader.take()?.join().ok()
     }
 }
 
 impl Drop for Swarm {
     fn drop(&mut self) {
-        self.counts.over.store(true, Ordering::Release);
+        drop(self.stop());
     }
 }
 

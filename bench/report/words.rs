@@ -19,8 +19,9 @@ pub(super) fn cells(row: &Row) -> [String; 5] {
 }
 
 /// Those rows as Markdown.
-pub(super) fn table(rows: &[Row], chosen: impl Fn(&Row) -> bool) -> String {
-    let head = "| | floor | gateway | ratio | bar |\n| --- | ---: | ---: | ---: | --- |\n";
+pub(super) fn table(rows: &[Row], beside: &str, chosen: impl Fn(&Row) -> bool) -> String {
+    let head =
+        format!("| | {beside} | gateway | ratio | bar |\n| --- | ---: | ---: | ---: | --- |\n");
     let lines = rows.iter().filter(|row| chosen(row)).map(|row| {
         let [name, floor, gateway, ratio, bar] = cells(row);
         format!(
@@ -28,7 +29,7 @@ pub(super) fn table(rows: &[Row], chosen: impl Fn(&Row) -> bool) -> String {
             row.group
         )
     });
-    lines.fold(head.to_owned(), |table, line| table + &line)
+    lines.fold(head, |table, line| table + &line)
 }
 
 fn shown(figure: &Figure, unit: &str) -> String {
