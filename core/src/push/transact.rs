@@ -10,7 +10,7 @@ use super::{
     admit::{Admission, admit, check_policy, last_id},
     advice::{self, Advice, Question},
     blame::blame,
-    holding::{self, Holding},
+    holding::Holding,
     verdict::{Decided, Verdict},
     world::{World, key_of},
 };
