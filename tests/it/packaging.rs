@@ -207,7 +207,9 @@ fn the_image_is_built_of_all_that_the_build_needs() {
         };
         for included in text.split("include_").skip(1).filter_map(included) {
             let path = source.parent().unwrap().join(included);
-            let is_test = source.iter().any(|part| part == "tests");
+            let is_test = source
+                .iter()
+                .any(|part| part == "tests" || part == "tests.rs");
             assert!(path.exists() || is_test, "{path:?} is not in the context");
         }
     }
