@@ -77,7 +77,8 @@ impl Traffic {
         let Some(rates) = &self.rates else {
             return Ok(());
         };
-        if self.counted.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == 0 {
+        let counted = self.counted.fetch_add(1, Ordering::Relaxed);
+        if counted.is_multiple_of(SWEEP_EVERY) {
             rates.retain_recent();
         }
         rates.check_key(user).map_err(|early| {

@@ -16,7 +16,7 @@ use crate::{
     harness::{
         CONFIG, Client, Server, configured, create,
         mongod::{Deployment, Times, fresh_database, until},
-        numbered, push_query, with_secret,
+        numbered, push_query,
     },
     serve::{client, token},
 };
@@ -47,10 +47,12 @@ impl Kept {
     async fn waiting(limits: &str) -> Self {
         let application = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", application.local_addr().unwrap());
-        let webhooks = format!("[webhooks]\nurls = {{ review = \"{url}\" }}\ntimeout = \"10s\"\n");
+        let webhooks = format!(
+            "[webhooks]\nurls = {{ review = \"{url}\" }}\ntimeout = \"10s\"\nsecret = \"{WEBHOOK_SECRET}\"\n"
+        );
         let directory = configured(&format!("{CONFIG}[limits]\n{limits}\n{webhooks}"));
         std::fs::write(directory.path().join("model.graphql"), ASKING).unwrap();
-        let server = serve_signed(&directory);
+        let server = Server::serve(&directory);
         let [alice, bob] = ["alice", "bob"].map(|user| client(&server, &token(&directory, user)));
         let kept = Self {
             server,
@@ -81,12 +83,6 @@ const PUSH: &str = "mutation($input: PushChangesInput!) { pushChanges(input: $in
 
 fn retext(text: &str) -> Value {
     json!({"note": {"update": {"id": "a", "baseVersion": 1, "set": {"text": text}}}})
-}
-
-fn serve_signed(directory: &TempDir) -> Server {
-    let mut command = with_secret(directory.path(), &["serve"]);
-    command.env("TIDEGATE_WEBHOOKS__SECRET", WEBHOOK_SECRET);
-    Server::start(directory.path(), command)
 }
 
 fn post(client: &Client, body: String) -> RequestBuilder {
@@ -184,7 +180,7 @@ async fn a_push_that_takes_too_long_is_given_up_and_settled_by_the_same_push() {
         .replace("request_time = \"3s\"", "")
         .replace("timeout = \"10s\"", "timeout = \"1s\"");
     std::fs::write(&path, patient).unwrap();
-    let server = serve_signed(&kept.directory);
+    let server = Server::serve(&kept.directory);
     let alice = kept.alice.at(&server);
     for duplicate in [false, true] {
         let payload = alice.data(PUSH, input.clone()).await["pushChanges"].take();

@@ -102,6 +102,8 @@ async fn who_does_not_read_an_answer_is_cut_off() {
     assert!(told(&mut reads).await.len() > 5_400_000);
     let mut sleeps = connect(&server).await;
     sleeps.write_all(request.as_bytes()).await.unwrap();
+    let first = timeout(PATIENCE, sleeps.read_u8()).await;
+    first.unwrap().unwrap();
     sleep(Duration::from_secs(8)).await;
     assert!(
         told(&mut sleeps).await.len() < 5_400_000,
@@ -188,7 +190,7 @@ async fn a_thousand_sockets_that_never_read_cost_a_page_each() {
     });
     let sockets: Vec<Socket> = opening.buffer_unordered(50).collect().await;
     let before = resident_kib(&server, "VmRSS:");
-    for number in 0..256 {
+    for number in 0..64 {
         let document = json!({"title": "t", "notes": "n".repeat(32 << 10)});
         alice
             .push_all(json!([create(&number.to_string(), document)]))
