@@ -121,11 +121,10 @@ fn journeys_of(commands: &[Document]) -> String {
     let journeys = of_transactions.map(|command| {
         let (name, on) = command.iter().next().unwrap();
         let on = on.as_str().unwrap_or_default();
-        let journey = match name.strip_suffix("Transaction") {
+        match name.strip_suffix("Transaction") {
             Some(end) => end.to_owned(),
             None => format!("{name} {}", on.trim_start_matches("tidegate.")),
-        };
-        journey
+        }
     });
     journeys.collect::<Vec<_>>().join(", ")
 }
