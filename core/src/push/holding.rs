@@ -1,6 +1,6 @@
 //! What of a push goes to the inbox: which changes may, under which id, and how much of one document (rules.md 4.11).
 //!
-//! Whether a change is held back is [`crate::decide`]'s to say, and how a conflict ends is told in [`super::resolve`].
+//! Whether a change is held back is [`crate::decide`]'s to say, and how a conflict ends in [`mod@super::resolve`].
 
 use std::collections::BTreeSet;
 
