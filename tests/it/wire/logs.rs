@@ -2,10 +2,15 @@
 
 use std::fs::{self, File};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{CONFIG, Client, SECRET, Server, Socket, configured, with_secret},
+    harness::{
+        Application, CONFIG, Client, SECRET, Server, Socket, configured,
+        mongod::{Deployment, ROOT},
+        with_secret,
+    },
     serve::{client, token},
 };
 
@@ -35,7 +40,11 @@ async fn the_log_names_each_request_and_tells_no_secret_at_any_level() {
     let path = directory.path().join("log");
     let mut command = with_secret(directory.path(), &["serve"]);
     command
-        .env("TIDEGATE_LOG", "trace")
+        // As talkative as it can be made.
+        .env(
+            "TIDEGATE_LOG",
+            "trace,tungstenite=trace,tungstenite::protocol=trace",
+        )
         .stderr(File::create(&path).unwrap());
     let server = Server::start(directory.path(), command);
     let alice = client(&server, &token(&directory, "alice"));
@@ -88,4 +97,87 @@ async fn the_log_names_each_request_and_tells_no_secret_at_any_level() {
         assert_eq!(fields["path"], "/graphql");
         assert_eq!(fields["status"], status);
     }
+}
+
+/// A model whose conflicts an application decides.
+const REVIEWED: &str = r#"
+extend schema @grant(scope: "user:{sub}", access: WRITE)
+type Page @collection(name: "pages") @scope(by: "user:{owner}") @conflict(policy: WEBHOOK, webhook: "review", overlap: SERVER_WINS) {
+  id: ID!
+  owner: ID! @default(value: "{sub}")
+  text: String!
+}
+"#;
+
+/// Two edits that did not know of each other, so that the application is asked.
+async fn have_it_reviewed(client: &Client) {
+    let page = |change: Value| json!({"page": change});
+    let create = json!({"id": "a", "document": {"text": "begun"}});
+    let edit = |text: String| {
+        let update = json!({"id": "a", "baseVersion": 1, "set": {"text": text}});
+        page(json!({"update": update}))
+    };
+    let query =
+        "mutation($input: PushChangesInput!) { pushChanges(input: $input) { results { status } } }";
+    for change in [
+        page(json!({"create": create})),
+        edit(MARK.to_owned()),
+        edit(format!("{MARK}, again")),
+    ] {
+        let input = json!({"input": {"changes": [change]}});
+        client.data(query, input).await;
+    }
+}
+
+#[tokio::test]
+async fn passwords_of_the_store_and_secrets_of_webhooks_are_told_at_no_level() {
+    let shared = BASE64_STANDARD.encode("known to gateway and webhook");
+    let deployment = Deployment::with_users().await;
+    let application = Application::answering(json!("incoming")).await;
+    let quickly = "&serverSelectionTimeoutMS=500";
+    let (user, password) = ROOT;
+    let in_the_url = deployment.url("first") + quickly;
+    let beside_it = deployment.url_of_nobody("second") + "&authSource=admin" + quickly;
+    for (url, variables) in [
+        (in_the_url, &[][..]),
+        (
+            beside_it,
+            &[
+                ("TIDEGATE_STORE__USERNAME", user),
+                ("TIDEGATE_STORE__PASSWORD", password),
+            ],
+        ),
+    ] {
+        let config = CONFIG.replace("embedded:data", &url);
+        let config = format!(
+            "{config}[webhooks]\nurls = {{ review = \"{}\" }}\n",
+            application.url
+        );
+        let directory = configured(&config);
+        fs::write(directory.path().join("model.graphql"), REVIEWED).unwrap();
+        let path = directory.path().join("log");
+        let mut serve = with_secret(directory.path(), &["serve"]);
+        serve
+            .env("TIDEGATE_LOG", "trace")
+            .env("TIDEGATE_WEBHOOKS__SECRET", format!("whsec_{shared}"))
+            .envs(variables.iter().copied())
+            .stderr(File::create(&path).unwrap());
+        let server = Server::start(directory.path(), serve);
+        let alice = client(&server, &token(&configured(CONFIG), "alice"));
+        have_it_reviewed(&alice).await;
+        deployment.kill(0);
+        let failed = alice.text("{ viewer { epoch } }", json!({})).await.unwrap();
+        deployment.restart(0).await;
+        server.stop();
+
+        let encoded = password.replace(' ', "%20");
+        let log = fs::read_to_string(path).unwrap();
+        assert!(log.contains("answered"), "it logs");
+        for secret in [password, &encoded, SECRET, &shared, &alice.token, MARK] {
+            assert!(!failed.contains(secret), "{failed}");
+            let told = log.lines().find(|line| line.contains(secret));
+            assert_eq!(told, None, "{secret}");
+        }
+    }
+    assert_eq!(application.asked().len(), 2);
 }
