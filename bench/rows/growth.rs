@@ -124,8 +124,9 @@ async fn copy(small: &Database, large: &Database, copies: usize) {
 async fn copy_head(small: &Database, large: &Database, head: i64) {
     let filter = doc! {"_id": {"$regex": format!("{SCOPE}$")}, "h": {"$exists": true}};
     for name in small.list_collection_names().await.unwrap() {
-        let found = small.collection::<Document>(&name).find_one(filter.clone());
-        if let Some(mut state) = found.await.unwrap() {
+        let collection = small.collection::<Document>(&name);
+        let found = collection.find_one(filter.clone()).await;
+        if let Some(mut state) = found.unwrap() {
             state.insert("h", head);
             let collection = large.collection(&name);
             collection.insert_one(state).await.unwrap();
