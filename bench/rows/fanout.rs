@@ -1,13 +1,19 @@
 //! Many subscribers: how fast the changes of one scope reach thousands of them, and what those cost whom nothing is for.
 
-use std::time::Instant;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
 
 use super::{Bench, Pusher, new_documents};
 use crate::{
     client::{Device, User},
     figure::{Bar, Row},
     gateway::Gateway,
-    load::work,
+    load::{self, work},
     swarm::Swarm,
 };
 
@@ -27,6 +33,9 @@ const SCOPES_A_WRITER: usize = 500;
 const CHANGES_A_PUSH: usize = 100;
 
 const WRITERS: usize = 4;
+
+/// So many changes may not have reached everybody yet when the next one is pushed.
+const AHEAD: usize = 8;
 
 /// Subscribers of one scope.
 pub(super) async fn crowd(bench: &Bench, gateway: &Gateway) -> Swarm {
@@ -54,12 +63,17 @@ pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
 /// Some clients push one change after the other; every subscriber has to get every change.
 async fn of_one_scope(bench: &mut Bench) -> Vec<Row> {
     let gateway = bench.gateway();
-    let swarm = crowd(bench, &gateway).await;
+    let swarm = Arc::new(crowd(bench, &gateway).await);
+    let spoken = Arc::new(AtomicUsize::new(0));
     let mut clients = Vec::new();
     for writer in 0..WRITERS {
         let user = gateway.user(&format!("speaker-{writer}"), &["crowd".to_owned()]);
         let device = Device::new(&user, "team:crowd").await;
-        clients.push(Pusher::new(device, 1, bench.numbers()));
+        clients.push(Speaker {
+            pusher: Pusher::new(device, 1, bench.numbers()),
+            swarm: Arc::clone(&swarm),
+            spoken: Arc::clone(&spoken),
+        });
     }
     let (mut changes, mut messages) = (Vec::new(), Vec::new());
     for _ in 0..bench.rounds {
@@ -72,7 +86,8 @@ async fn of_one_scope(bench: &mut Bench) -> Vec<Row> {
         changes.push((swarm.changes() - before.0) as f64 / seconds);
         messages.push((swarm.messages() - before.1) as f64 / seconds);
     }
-    let received = swarm.end();
+    drop(clients);
+    let received = Arc::into_inner(swarm).unwrap().end();
     assert!(received.iter().all(|changes| *changes == received[0]));
     let name = format!("{} subscribers of one scope", bench.subscribers);
     vec![
@@ -81,6 +96,24 @@ async fn of_one_scope(bench: &mut Bench) -> Vec<Row> {
             .headline(),
         Row::alone("the same, joined into pages", "pages/s", messages),
     ]
+}
+
+/// A writer who does not run away from those it writes for.
+struct Speaker {
+    pusher: Pusher<Device>,
+    swarm: Arc<Swarm>,
+    /// Changes of all speakers.
+    spoken: Arc<AtomicUsize>,
+}
+
+impl load::Client for Speaker {
+    async fn step(&mut self) -> usize {
+        let changes = self.pusher.step().await;
+        let spoken = self.spoken.fetch_add(changes, Ordering::AcqRel) + changes;
+        let heard = spoken.saturating_sub(AHEAD) * self.swarm.size;
+        self.swarm.received(heard as u64).await;
+        changes
+    }
 }
 
 /// The same pushes before and after thousands subscribe to scopes that they do not touch, and then pushes that touch all.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::{TryStreamExt, future::try_join_all};
 use mongodb::{
     Client, Database,
-    bson::{RawDocument, RawDocumentBuf, doc},
+    bson::{Document, RawDocument, RawDocumentBuf, doc},
 };
 
 use super::{Bench, Pusher};
@@ -117,12 +117,23 @@ async fn copy(small: &Database, large: &Database, copies: usize) {
         .await
         .unwrap();
     }
-    let head = i64::try_from(copies * SMALL).unwrap();
-    let scopes = large.collection("tidegate.scopes");
-    scopes
-        .insert_one(doc! {"_id": SCOPE, "h": head, "f": 0_i64})
-        .await
-        .unwrap();
+    copy_head(small, large, i64::try_from(copies * SMALL).unwrap()).await;
+}
+
+/// In which of its collections a gateway keeps the scope's head is its own affair.
+async fn copy_head(small: &Database, large: &Database, head: i64) {
+    let filter = doc! {"_id": {"$regex": format!("{SCOPE}$")}, "h": {"$exists": true}};
+    for name in small.list_collection_names().await.unwrap() {
+        let collection = small.collection::<Document>(&name);
+        let found = collection.find_one(filter.clone()).await;
+        if let Some(mut state) = found.unwrap() {
+            state.insert("h", head);
+            let collection = large.collection(&name);
+            collection.insert_one(state).await.unwrap();
+            return;
+        }
+    }
+    panic!("no head of {SCOPE} is kept");
 }
 
 async fn all(database: &Database, collection: &str) -> Vec<RawDocumentBuf> {
