@@ -87,7 +87,7 @@ impl Report {
         let path = docs().join("performance/peers.svg");
         plots::chart(&path, title, &self.rows);
         let table = format!(
-            "{}\n\n{}",
+            "{}\n\n{}\n![{title}](performance/peers.svg)\n",
             self.about(),
             words::table(&self.rows, PEER, |_| true)
         );
@@ -96,14 +96,19 @@ impl Report {
 
     /// Puts tables and plots where people read of them.
     pub(crate) fn publish(&self) {
+        const SHARES: &str = "Throughput as a share of the floor's";
+        const TIMES: &str = "Latency and cost as multiples";
         plots::draw(&self.rows, &docs().join("performance"));
         let table = format!(
-            "{}\n\n{}",
+            "{}\n\n{}\n![{SHARES}](performance/throughput.svg)\n![{TIMES}](performance/latency.svg)\n",
             self.about(),
             words::table(&self.rows, FLOOR, |_| true)
         );
         documents::replace(&docs().join("performance.md"), "bench", &table);
-        let headlines = words::table(&self.rows, FLOOR, |row| row.headline);
+        let headlines = format!(
+            "{}\n![{SHARES}](docs/performance/throughput.svg)\n",
+            words::table(&self.rows, FLOOR, |row| row.headline)
+        );
         documents::replace(&docs().join("../README.md"), "bench", &headlines);
     }
 }
