@@ -121,7 +121,7 @@ impl Store for EmbeddedStore {
     async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
         let jobs = self.jobs.as_ref().ok_or_else(writer_gone)?;
         let job = |reply| Job::Commit {
-            reads,
+            reads: Box::new(reads),
             decide,
             reply,
         };

@@ -24,7 +24,7 @@ use crate::store::{
 /// What the writer is asked to do.
 pub(super) enum Job {
     Commit {
-        reads: Reads,
+        reads: Box<Reads>,
         decide: Arc<Decide>,
         reply: oneshot::Sender<Result<Writes, StoreError>>,
     },
