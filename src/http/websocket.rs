@@ -1,5 +1,5 @@
 //! `/graphql` as a WebSocket: whether a handshake is taken, and how it is answered. What is said on the socket is in
-//! [`protocol`]; who speaks and listens is in [`session`].
+//! [`protocol`]; who speaks and listens is in `session`.
 
 pub mod message;
 pub mod protocol;
