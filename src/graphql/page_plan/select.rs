@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidegate_core::{
     model::{self, DefaultValue, DocumentType, FieldType, Model, Scalar, Shape},
-    value::json,
+    value::{Value, json},
 };
 
 use super::{PagePart, PageShape, RootPart};
@@ -105,12 +105,7 @@ fn part(model: &Model, type_name: &str, fields: &[model::Field], asked: &Asked) 
 }
 
 /// A default as JSON text. One that is an object is shown in parts, which is left to the executor.
-fn literal(
-    model: &Model,
-    ty: &FieldType,
-    default: &tidegate_core::value::Value,
-    asked: &Asked,
-) -> Option<Box<[u8]>> {
+fn literal(model: &Model, ty: &FieldType, default: &Value, asked: &Asked) -> Option<Box<[u8]>> {
     let is_leaf = fields(asked)?.is_empty();
     is_leaf.then(|| {
         json::encode(model, ty, default)
@@ -161,7 +156,7 @@ fn fields(field: &Asked) -> Option<&[Asked]> {
 }
 
 /// What is asked for of objects of the type `name`.
-pub(super) fn of_type<'a>(below: &'a Below, name: &str) -> &'a [Asked] {
+fn of_type<'a>(below: &'a Below, name: &str) -> &'a [Asked] {
     match below {
         Below::Any(fields) => fields,
         Below::ByType(types) => types
