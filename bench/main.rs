@@ -51,6 +51,9 @@ struct Options {
     /// How many entries the store has that has grown; a multiple of 10,000
     #[arg(long, default_value_t = 1_000_000)]
     entries: usize,
+    /// Of the groups push and pull, measure only the rows whose names contain this
+    #[arg(long)]
+    only: Option<String>,
     /// Fail if a row misses its bar
     #[arg(long)]
     strict: bool,
@@ -72,6 +75,7 @@ impl Options {
             subscribers: self.subscribers,
             pulled: self.pulled,
             entries: self.entries,
+            only: self.only.clone(),
         }
     }
 }

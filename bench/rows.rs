@@ -59,6 +59,8 @@ pub(crate) struct Bench {
     pulled: usize,
     /// How many entries a store has that has grown.
     entries: usize,
+    /// What the rows of a group are named that are wanted, where it can leave others out.
+    only: Option<String>,
     /// Documents made so far: no number is used twice.
     made: usize,
     /// Whether the scope that is pulled has been made.
@@ -72,6 +74,7 @@ pub(crate) struct Extent {
     pub(crate) subscribers: usize,
     pub(crate) pulled: usize,
     pub(crate) entries: usize,
+    pub(crate) only: Option<String>,
 }
 
 impl Bench {
@@ -88,6 +91,7 @@ impl Bench {
             subscribers: extent.subscribers,
             pulled: extent.pulled,
             entries: extent.entries,
+            only: extent.only,
             made: 0,
             filled: false,
         }
@@ -107,6 +111,11 @@ impl Bench {
             other => panic!("there is no group {other}"),
         };
         rows.into_iter().map(|row| Row { group, ..row }).collect()
+    }
+
+    /// Whether to measure a row of this name.
+    fn wants(&self, row: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| row.contains(only))
     }
 
     fn directory(&self) -> &Path {

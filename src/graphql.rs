@@ -10,8 +10,8 @@ pub mod error;
 mod inbox;
 mod inputs;
 pub mod operations;
-mod page_plan;
 mod pages;
+mod plan;
 mod request;
 mod results;
 mod roots;
@@ -35,8 +35,8 @@ use self::{
     complete::Completion,
     documents::{AnswerRoom, DocumentLoader},
     error::Failure,
-    page_plan::Planner,
-    request::{Door, Refusal},
+    plan::{Plan, Planner},
+    request::{Door, Refusal, request},
     shape::Purpose,
 };
 use crate::sync::{Caller, SyncService};
@@ -119,12 +119,12 @@ impl Api {
         caller: Caller,
         mut admitted: Admitted,
     ) -> Answer {
-        if let Some(plan) = &admitted.plan {
-            return plan.pull(sync, &caller).await;
+        if let Some(plan) = admitted.plan {
+            return plan.answer(sync, &caller).await;
         }
         let completion = self.completion(&admitted);
         let of_schema = match admitted.introspection.take() {
-            Some(request) => self.shown.execute(request).await.data,
+            Some(document) => self.shown.execute(request(document)).await.data,
             None => Value::Null,
         };
         let room = AnswerRoom::new(self.answer_bytes_max);
@@ -141,7 +141,7 @@ impl Api {
         caller: Caller,
         admitted: Admitted,
     ) -> BoxStream<'static, Answer> {
-        if let Some(plan) = admitted.plan {
+        if let Some(Plan::Page(plan)) = admitted.plan {
             return plan.follow(sync, caller);
         }
         let completion = self.completion(&admitted);
@@ -198,8 +198,7 @@ fn with_context(
         caller: caller.clone(),
         room,
     };
-    admitted
-        .request
+    request(admitted.document)
         .data(sync.clone())
         .data(caller)
         .data(completion.failures())

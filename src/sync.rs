@@ -32,8 +32,8 @@ pub use self::{
 };
 use self::{live::Live, push::PushQueue};
 pub use crate::store::{
-    FieldShape, Gap, GapReason, Key, ObjectShape, Part, PathPart, Projection, Shown, StoredItem,
-    ValueShape,
+    FieldShape, Gap, GapReason, Key, ObjectShape, Part, PathPart, Projection, Shown, ShownDocument,
+    StoredItem, ValueShape,
 };
 use crate::{
     store::{Snapshot, Store, StoreError},

@@ -24,7 +24,10 @@ pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
     let reader = reader(&gateway);
     let mut rows = Vec::new();
     for clients in [1, 4] {
-        rows.push(row(bench, &reader, clients).await);
+        let name = format!("pages of 1000, {clients} clients");
+        if bench.wants(&name) {
+            rows.push(row(bench, &reader, clients, name).await);
+        }
     }
     rows
 }
@@ -58,7 +61,7 @@ pub(super) async fn fill(bench: &mut Bench, gateway: &Gateway) {
     }
 }
 
-async fn row(bench: &Bench, reader: &User, clients: usize) -> Row {
+async fn row(bench: &Bench, reader: &User, clients: usize, name: String) -> Row {
     let mut rounds = Vec::new();
     for _ in 0..bench.rounds {
         let readers = (0..clients).map(|_| Reader {
@@ -70,7 +73,6 @@ async fn row(bench: &Bench, reader: &User, clients: usize) -> Row {
         let (_, pulled) = work(pullers(bench, reader, clients).await, bench.window).await;
         rounds.push((floor.rate(), pulled.rate()));
     }
-    let name = format!("pages of 1000, {clients} clients");
     Row::compared(name, "documents/s", &rounds)
         .bar(BAR)
         .headline()

@@ -74,6 +74,12 @@ pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
                 clients,
                 scopes,
             };
+            if !["creates", "updates"]
+                .iter()
+                .any(|verb| bench.wants(&load.name(verb)))
+            {
+                continue;
+            }
             let [created, updated] = measure(bench, &gateway, load, &mut tally).await;
             if scopes == Scopes::One && changes == 1 {
                 match clients {
@@ -93,7 +99,10 @@ pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
         }
     }
     let waits: Vec<_> = alone.into_iter().zip(crowded).collect();
-    rows.push(Row::compared("p99 of 64 clients to p50 of one", "ms", &waits).bar(Bar::AtMost(4.0)));
+    if !waits.is_empty() {
+        let waits = Row::compared("p99 of 64 clients to p50 of one", "ms", &waits);
+        rows.push(waits.bar(Bar::AtMost(4.0)));
+    }
     rows.push(
         Row::alone("transactions repeated, per push", "", [tally.share()]).bar(Bar::AtMost(0.01)),
     );

@@ -24,7 +24,7 @@ use apollo_compiler::{Schema, ast};
 use async_graphql::Request;
 use async_graphql::parser::types::ExecutableDocument;
 
-pub(crate) use self::asked::{Asked, Below};
+pub(crate) use self::asked::{Asked, Below, the_operation};
 use self::cache::BoundedCache;
 use self::coerce::Coercer;
 use self::document::CheckedDocument;
@@ -34,7 +34,7 @@ use self::persisted::PersistedQueries;
 pub use self::persisted::QueryHash;
 use self::select::Selector;
 pub(crate) use self::select::TAG;
-use super::page_plan::PagePlan;
+use super::plan::Plan;
 
 /// What a transport received, before anything is believed about it.
 #[derive(Debug, Default)]
@@ -55,15 +55,15 @@ pub struct RawRequest {
 pub struct Admitted {
     /// How it is to be executed.
     pub kind: OperationKind,
-    /// Carries the parsed operation, without what it asks of the schema itself; the schema that executes it needs fast
-    /// validation only.
-    pub(crate) request: Request,
-    /// Carries what it asks of the schema itself, if anything.
-    pub(crate) introspection: Option<Request>,
+    /// The operation alone, without what it asks of the schema itself; the schema that executes it needs fast validation
+    /// only. If it has a plan, its arguments are there.
+    pub(crate) document: ExecutableDocument,
+    /// What it asks of the schema itself, if anything.
+    pub(crate) introspection: Option<ExecutableDocument>,
     /// What its answer is to hold.
     pub(crate) asked: Arc<[Asked]>,
     /// How it is answered without being executed, where it can be.
-    pub(super) plan: Option<PagePlan>,
+    pub(super) plan: Option<Plan>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,8 +162,8 @@ impl Door {
         let introspection = asked::take_introspection(&mut parsed);
         Ok(Admitted {
             kind: operation.operation_type.into(),
-            request: request(&raw.query, parsed),
-            introspection: introspection.map(|parsed| request(&raw.query, parsed)),
+            document: parsed,
+            introspection,
             asked,
             plan: None,
         })
@@ -183,9 +183,10 @@ impl Door {
     }
 }
 
-fn request(text: &str, parsed: ExecutableDocument) -> Request {
-    let mut request = Request::new(text);
-    request.set_parsed_query(parsed);
+/// What async-graphql executes.
+pub(crate) fn request(document: ExecutableDocument) -> Request {
+    let mut request = Request::new(String::new());
+    request.set_parsed_query(document);
     request
 }
 

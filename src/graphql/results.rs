@@ -54,7 +54,7 @@ pub(super) const POLICIES: [(Policy, &str, &str); 6] = [
     ),
 ];
 
-const STATUSES: [(Status, &str, &str); 4] = [
+pub(super) const STATUSES: [(Status, &str, &str); 4] = [
     (
         Status::Applied,
         "APPLIED",
@@ -77,13 +77,13 @@ const STATUSES: [(Status, &str, &str); 4] = [
     ),
 ];
 
-const TAKEN: [(Taken, &str, &str); 3] = [
+pub(super) const TAKEN: [(Taken, &str, &str); 3] = [
     (Taken::Mine, "MINE", "Your value."),
     (Taken::Theirs, "THEIRS", "The server's value."),
     (Taken::Both, "BOTH", "Both, joined."),
 ];
 
-const RULES: [(Rule, &str, &str); 12] = [
+pub(super) const RULES: [(Rule, &str, &str); 12] = [
     (
         Rule::NoOverlap,
         "NO_OVERLAP",
@@ -178,12 +178,13 @@ fn without_value<T>(
     (name, meaning)
 }
 
-fn name_of<T: PartialEq>(
+/// What a value is called in the schema.
+pub(super) fn name_of<T: PartialEq>(
     table: &[(T, &'static str, &'static str)],
     value: &T,
-) -> FieldValue<'static> {
+) -> &'static str {
     let row = table.iter().find(|(known, ..)| known == value);
-    string(row.expect("the table has a row for each value").1)
+    row.expect("the table has a row for each value").1
 }
 
 fn payload_object() -> Object {
@@ -232,7 +233,7 @@ fn result_object(model: &Arc<Model>) -> Object {
             node.outcome.mutation.map(|id| int(id.0))
         }))
         .field(plain("status", required("SyncStatus"), "What became of it.", |node: &ResultNode| {
-            Some(name_of(&STATUSES, &node.outcome.status))
+            Some(string(name_of(&STATUSES, &node.outcome.status)))
         }))
         .field(plain("duplicate", required("Boolean"), "Whether the push had been answered before; nothing was applied again.", |node: &ResultNode| {
             Some(FieldValue::value(node.duplicate))
@@ -356,12 +357,12 @@ fn field_object(model: &Arc<Model>) -> Object {
             "taken",
             required("SyncTaken"),
             "Whose value that is.",
-            |node: &FieldNode| Some(name_of(&TAKEN, &node.outcome.taken)),
+            |node: &FieldNode| Some(string(name_of(&TAKEN, &node.outcome.taken))),
         ))
         .field(plain(
             "rule",
             required("SyncRule"),
             "Why.",
-            |node: &FieldNode| Some(name_of(&RULES, &node.outcome.rule)),
+            |node: &FieldNode| Some(string(name_of(&RULES, &node.outcome.rule))),
         ))
 }

@@ -113,6 +113,21 @@ impl StoredItem {
         Ok(())
     }
 
+    /// Appends the document it carries to `out` as JSON, as the part `key` of an object has it; null if it carries none.
+    /// What cannot be shown is told in `gaps`, by its path from that object.
+    ///
+    /// # Errors
+    /// As [`write_json`](Self::write_json).
+    pub fn write_document(
+        &self,
+        key: &Key,
+        shapes: &ShownDocument,
+        out: &mut Vec<u8>,
+        gaps: &mut Vec<Gap>,
+    ) -> Result<(), StoreError> {
+        json::write_document(&self.bytes, key, shapes, out, gaps).map_err(unreadable)
+    }
+
     fn write_anew(
         &self,
         projection: &Projection,

@@ -76,11 +76,8 @@ fn of_type(selection: &Positioned<Selection>) -> Option<(Name, Vec<Asked>)> {
 
 /// Takes out what a query asks of the schema itself, as a document of its own, if it does.
 pub(super) fn take_introspection(document: &mut ExecutableDocument) -> Option<ExecutableDocument> {
-    let operation = match &mut document.operations {
-        DocumentOperations::Single(operation) => operation,
-        DocumentOperations::Multiple(named) => named.values_mut().next()?,
-    };
-    let items = &mut operation.node.selection_set.node.items;
+    let operation = the_operation(document)?;
+    let items = &mut operation.selection_set.node.items;
     let (taken, left) = std::mem::take(items)
         .into_iter()
         .partition(is_introspection);
@@ -89,16 +86,26 @@ pub(super) fn take_introspection(document: &mut ExecutableDocument) -> Option<Ex
     if taken.is_empty() {
         return None;
     }
+    let pos = operation.selection_set.pos;
     let definition = OperationDefinition {
         ty: OperationType::Query,
         variable_definitions: Vec::new(),
         directives: Vec::new(),
-        selection_set: Positioned::new(SelectionSet { items: taken }, operation.pos),
+        selection_set: Positioned::new(SelectionSet { items: taken }, pos),
     };
     Some(ExecutableDocument {
-        operations: DocumentOperations::Single(Positioned::new(definition, operation.pos)),
+        operations: DocumentOperations::Single(Positioned::new(definition, pos)),
         fragments: HashMap::new(),
     })
+}
+
+/// The one operation of an admitted document.
+pub(crate) fn the_operation(document: &mut ExecutableDocument) -> Option<&mut OperationDefinition> {
+    let operation = match &mut document.operations {
+        DocumentOperations::Single(operation) => operation,
+        DocumentOperations::Multiple(named) => named.values_mut().next()?,
+    };
+    Some(&mut operation.node)
 }
 
 fn is_introspection(selection: &Positioned<Selection>) -> bool {

@@ -18,7 +18,7 @@ use futures_util::StreamExt;
 use serde_json::{Value as Json, json};
 
 use self::engine::Resolved;
-use super::{Admitted, Door, DoorLimits, OperationKind, RawRequest, Refusal, RefusalKind};
+use super::{Admitted, Door, DoorLimits, OperationKind, RawRequest, Refusal, RefusalKind, request};
 use crate::graphql::complete::Completion;
 use crate::graphql::joined;
 
@@ -83,17 +83,22 @@ fn run(query: &str, variables: Json) -> Response {
     let admitted = door
         .admit(raw(query, variables))
         .unwrap_or_else(|refusals| panic!("{query}: {refusals:#?}"));
-    answer_to(admitted, &door, &engine().0)
+    answer_to(admitted, &door, &engine().0, |request| request)
 }
 
-/// As `Api::execute` puts an answer together.
-fn answer_to(admitted: Admitted, door: &Door, engine: &Engine) -> Response {
+/// As `Api::execute` puts an answer together; what resolvers are to find is in `prepared`.
+fn answer_to(
+    admitted: Admitted,
+    door: &Door,
+    engine: &Engine,
+    prepared: impl FnOnce(Request) -> Request,
+) -> Response {
     let completion = Completion::new(door.schema(), admitted.kind, &admitted.asked);
-    let of_schema = admitted.introspection.map(|request| {
-        let response = execute(engine, OperationKind::Query, request);
+    let of_schema = admitted.introspection.map(|document| {
+        let response = execute(engine, OperationKind::Query, request(document));
         response.data
     });
-    let mut response = execute(engine, admitted.kind, admitted.request);
+    let mut response = execute(engine, admitted.kind, prepared(request(admitted.document)));
     response.data = joined(response.data, of_schema.unwrap_or_default());
     completion.complete(response)
 }

@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::TryStreamExt;
 use mongodb::{
     ClientSession,
     bson::{Bson, Document, RawDocument, RawDocumentBuf, doc, raw::RawBsonRef},
@@ -273,10 +274,16 @@ impl Reader<'_> {
         options.max_time = Some(base.call_max);
         let collection = base.database.collection::<RawDocumentBuf>(collection);
         let find = collection.find(filter).with_options(options);
-        let mut cursor = base.in_time(find.session(&mut *self.session)).await?;
-        while base.in_time(cursor.advance(self.session)).await? {
-            if !each(cursor.current())? {
-                break;
+        let mut cursor = base
+            .in_time(find.session(&mut *self.session).batch())
+            .await?;
+        let mut batches = cursor.stream(&mut *self.session);
+        while let Some(batch) = base.in_time(batches.try_next()).await? {
+            for found in batch.doc_slices()? {
+                let found = found?.as_document();
+                if !each(found.ok_or_else(|| corrupt("a find answered no document"))?)? {
+                    return Ok(());
+                }
             }
         }
         Ok(())

@@ -55,10 +55,32 @@ pub(super) fn write(
     out: &mut Vec<u8>,
     gaps: &mut Vec<Gap>,
 ) -> Result<(), CodecError> {
+    written(record, out, gaps, |writer| writer.item(&projection.parts))
+}
+
+/// Appends the document of `record` to `out`, as the part `key` of an object has it.
+///
+/// # Errors
+/// As [`write`].
+pub(super) fn write_document(
+    record: &[u8],
+    key: &Key,
+    shapes: &ShownDocument,
+    out: &mut Vec<u8>,
+    gaps: &mut Vec<Gap>,
+) -> Result<(), CodecError> {
+    written(record, out, gaps, |writer| writer.document(key, shapes))
+}
+
+fn written(
+    record: &[u8],
+    out: &mut Vec<u8>,
+    gaps: &mut Vec<Gap>,
+    write: impl FnOnce(&mut Writer<'_, '_>) -> Result<(), CodecError>,
+) -> Result<(), CodecError> {
     let record = Record::read(RawDocument::from_bytes(record)?)?;
     let gaps_before = gaps.len();
-    let mut writer = Writer { record, out, gaps };
-    writer.item(&projection.parts)?;
+    write(&mut Writer { record, out, gaps })?;
     for gap in &mut gaps[gaps_before..] {
         gap.path.reverse();
     }

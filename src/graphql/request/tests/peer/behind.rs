@@ -10,8 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::engine::{self, Resolved};
 use super::{
-    Admitted, Door, DoorLimits, RawRequest, Refusal, RefusalKind, Request, Resolution, Told,
-    answer_to,
+    Door, DoorLimits, RawRequest, Refusal, RefusalKind, Request, Resolution, Told, answer_to,
 };
 
 /// One schema with its door.
@@ -57,12 +56,7 @@ impl Behind {
         };
         let log = Log::default();
         let logged = |request: Request| request.data(Arc::clone(&log));
-        let admitted = Admitted {
-            request: logged(admitted.request),
-            introspection: admitted.introspection.map(logged),
-            ..admitted
-        };
-        let response = answer_to(admitted, &self.door, &self.engine);
+        let response = answer_to(admitted, &self.door, &self.engine, logged);
         if let Some(error) = response.errors.first() {
             return Told::Refused {
                 refused: "execution".to_owned(),

@@ -57,8 +57,9 @@ pub(in crate::graphql) fn model(tape: &mut Tape) -> String {
     let names = ["Task", "URLThing", "Note"];
     let count = 1 + tape.below(names.len());
     for (at, name) in names[..count].iter().enumerate() {
+        let policy = tape.of(&["MERGE", "MANUAL", "LAST_WRITE_WINS", "SERVER_WINS"]);
         text += &format!(
-            "type {name} @collection(name: \"c{at}_items\") @scope(by: \"user:{{owner}}\") {{\n  id: ID!\n"
+            "type {name} @collection(name: \"c{at}_items\") @scope(by: \"user:{{owner}}\") @conflict(policy: {policy}) {{\n  id: ID!\n"
         );
         text += tape.of(&[
             "  owner: ID!\n",

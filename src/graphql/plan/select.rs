@@ -1,77 +1,61 @@
-//! From what an operation asks for to a shape.
-
-use std::sync::Arc;
+//! From what an operation asks for to what is written, as far as pages and pushes ask alike.
 
 use tidegate_core::{
     model::{self, DefaultValue, DocumentType, FieldType, Model, Scalar, Shape},
     value::{Value, json},
 };
 
-use super::{PagePart, PageShape, RootPart};
 use crate::{
     graphql::request::{Asked, Below},
-    sync::{FieldShape, Key, ObjectShape, Part, Projection, Shown, ValueShape},
+    sync::{FieldShape, Key, ObjectShape, Part, ShownDocument, ValueShape},
 };
 
-const TYPENAME: &str = "__typename";
+pub(super) const TYPENAME: &str = "__typename";
 
-/// What an operation on the root type `root` shows that asks for `page` and besides for nothing but its type's name.
-pub(super) fn shape(model: &Model, asked: &[Asked], root: &str, page: &str) -> Option<PageShape> {
-    let mut pages = asked.iter().filter(|field| field.name == page);
-    let (Some(below), None) = (pages.next(), pages.next()) else {
+/// What stands in an object, in this order.
+pub(super) type Parts<P> = Vec<(Key, P)>;
+
+/// A part of an answer.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) enum RootPart {
+    /// The same JSON text in every answer.
+    Literal(Box<[u8]>),
+    /// The operation's one field.
+    Field,
+}
+
+/// What an operation on the root type `root` asks for that asks for `field` once, and besides for nothing but its type's
+/// name: the parts of its answer, and what it asks for below the field.
+pub(super) fn root<'a>(
+    asked: &'a [Asked],
+    root: &str,
+    field: &str,
+) -> Option<(Parts<RootPart>, &'a [Asked])> {
+    let mut of_name = asked.iter().filter(|asked| asked.name == field);
+    let (Some(below), None) = (of_name.next(), of_name.next()) else {
         return None;
     };
-    let root = parts(asked, |field| {
-        Some(match field.name.as_str() {
+    let root = parts(asked, |asked| {
+        Some(match asked.name.as_str() {
             TYPENAME => RootPart::Literal(quoted(root)),
-            name if name == page => RootPart::Page,
+            name if name == field => RootPart::Field,
             _ => return None,
         })
     })?;
-    let page = parts(fields(below)?, |field| page_part(model, field))?;
-    Some(PageShape { root, page })
+    Some((root, fields(below)?))
 }
 
-fn page_part(model: &Model, field: &Asked) -> Option<PagePart> {
-    Some(match field.name.as_str() {
-        TYPENAME => PagePart::Literal(quoted("SyncPage")),
-        "changes" => {
-            let parts = parts(fields(field)?, |field| shown(model, field))?;
-            PagePart::Changes(Arc::new(Projection { parts }))
-        }
-        "checkpoint" => PagePart::Checkpoint,
-        "hasMore" => PagePart::HasMore,
-        "reset" => PagePart::Reset,
-        "revokedScopes" => PagePart::RevokedScopes,
-        "epoch" => PagePart::Epoch,
-        "serverTime" => PagePart::ServerTime,
-        _ => return None,
-    })
+/// What `field` asks for of documents, by their type; `None` if they refer to others.
+pub(super) fn document(model: &Model, field: &Asked) -> Option<ShownDocument> {
+    let shapes = model.types.iter().map(|document_type| {
+        let name = document_type.name.as_str();
+        let shape = of_type(model, document_type, asked_of(&field.below, name))?;
+        Some((name.into(), shape))
+    });
+    shapes.collect()
 }
 
-fn shown(model: &Model, field: &Asked) -> Option<Shown> {
-    Some(match field.name.as_str() {
-        TYPENAME => Shown::Literal(quoted("SyncChange")),
-        "type" => Shown::Type,
-        "documentId" => Shown::DocumentId,
-        "kind" => Shown::Kind,
-        "version" => Shown::Version,
-        "scope" => Shown::Scope,
-        "changedAt" => Shown::ChangedAt,
-        "document" => {
-            let shapes = model.types.iter().map(|document_type| {
-                let name = document_type.name.as_str();
-                let shape = document(model, document_type, of_type(&field.below, name))?;
-                Some((name.into(), shape))
-            });
-            Shown::Document(shapes.collect::<Option<_>>()?)
-        }
-        _ => return None,
-    })
-}
-
-/// What is shown of a document of one type; `None` if it refers to others.
-fn document(model: &Model, document_type: &DocumentType, asked: &[Asked]) -> Option<ObjectShape> {
+fn of_type(model: &Model, document_type: &DocumentType, asked: &[Asked]) -> Option<ObjectShape> {
     let type_name = document_type.name.as_str();
     let parts = parts(asked, |field| {
         Some(match field.name.as_str() {
@@ -140,7 +124,7 @@ fn value(model: &Model, ty: &FieldType, asked: &Asked) -> Option<ValueShape> {
     })
 }
 
-fn parts<P>(asked: &[Asked], part: impl Fn(&Asked) -> Option<P>) -> Option<Vec<(Key, P)>> {
+pub(super) fn parts<P>(asked: &[Asked], part: impl Fn(&Asked) -> Option<P>) -> Option<Parts<P>> {
     let parts = asked.iter();
     parts
         .map(|field| Some((Key::new(field.key.as_str()), part(field)?)))
@@ -148,7 +132,7 @@ fn parts<P>(asked: &[Asked], part: impl Fn(&Asked) -> Option<P>) -> Option<Vec<(
 }
 
 /// What is asked for below a field whose objects are all of one type.
-fn fields(field: &Asked) -> Option<&[Asked]> {
+pub(super) fn fields(field: &Asked) -> Option<&[Asked]> {
     match &field.below {
         Below::Any(fields) => Some(fields),
         Below::ByType(_) => None,
@@ -156,7 +140,7 @@ fn fields(field: &Asked) -> Option<&[Asked]> {
 }
 
 /// What is asked for of objects of the type `name`.
-fn of_type<'a>(below: &'a Below, name: &str) -> &'a [Asked] {
+fn asked_of<'a>(below: &'a Below, name: &str) -> &'a [Asked] {
     match below {
         Below::Any(fields) => fields,
         Below::ByType(types) => types
@@ -166,6 +150,6 @@ fn of_type<'a>(below: &'a Below, name: &str) -> &'a [Asked] {
     }
 }
 
-fn quoted(name: &str) -> Box<[u8]> {
+pub(super) fn quoted(name: &str) -> Box<[u8]> {
     format!("\"{name}\"").into_bytes().into()
 }

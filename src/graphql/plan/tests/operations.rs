@@ -1,22 +1,21 @@
-//! Random operations that ask for a page: aliases, fragments of every kind, conditions, the same key again.
+//! Random operations that ask for a page or push: aliases, fragments of every kind, conditions, the same key again.
 
 use apollo_compiler::{
     Schema,
     schema::{ExtendedType, FieldDefinition},
 };
 
-use crate::graphql::request::tests::peer::tape::Tape;
+use serde_json::Value as Json;
+
+use super::{Bench, pushes};
+use crate::graphql::{RawRequest, request::tests::peer::tape::Tape};
 
 const DEPTH: usize = 6;
 
 /// An operation on `changesSince` or `changes`; now and then one that is not valid.
-pub(super) fn page(schema: &Schema, tape: &mut Tape) -> String {
+pub(super) fn page(bench: &Bench, tape: &mut Tape) -> RawRequest {
     let root = tape.of(&["Query", "Query", "Subscription"]);
-    let mut writer = Writer {
-        schema,
-        tape,
-        fragments: Vec::new(),
-    };
+    let mut writer = Writer::new(bench, tape);
     let page = writer.selections("SyncPage", DEPTH);
     let operation = match root {
         "Query" => {
@@ -37,7 +36,37 @@ pub(super) fn page(schema: &Schema, tape: &mut Tape) -> String {
         1,
     );
     let operation = operation.replacen("changes {", "changes { ...Uses", 1);
-    format!("{operation} {uses} {}", writer.fragments.join(" "))
+    let query = format!("{operation} {uses} {}", writer.fragments.join(" "));
+    request(query, Json::Null)
+}
+
+/// An operation on `pushChanges`.
+pub(super) fn push(bench: &Bench, tape: &mut Tape) -> RawRequest {
+    let mut writer = Writer::new(bench, tape);
+    let payload = writer.selections("PushChangesPayload", DEPTH);
+    let typename = writer.tape.of(&["", "", "__typename", "t: __typename"]);
+    let alias = writer.tape.of(&["", "pushed: "]);
+    let operation = format!(
+        "mutation($yes: Boolean!, $no: Boolean!, $input: PushChangesInput!) {{ {typename} {alias}pushChanges(input: $input) {payload} }}"
+    );
+    // All variables are used somewhere.
+    let uses = "fragment Uses on PushChangesPayload { __typename @skip(if: $yes) u: __typename @skip(if: $no) }";
+    let operation = operation.replacen("$input) {", "$input) { ...Uses", 1);
+    let query = format!("{operation} {uses} {}", writer.fragments.join(" "));
+    let input = pushes::input(&bench.model, writer.tape);
+    request(query, input)
+}
+
+fn request(query: String, input: Json) -> RawRequest {
+    let variables = [("yes", true.into()), ("no", false.into()), ("input", input)];
+    RawRequest {
+        query,
+        variables: variables
+            .map(|(name, value)| (name.to_owned(), value))
+            .into_iter()
+            .collect(),
+        ..RawRequest::default()
+    }
 }
 
 struct Writer<'s, 't> {
@@ -46,7 +75,15 @@ struct Writer<'s, 't> {
     fragments: Vec<String>,
 }
 
-impl<'s> Writer<'s, '_> {
+impl<'s, 't> Writer<'s, 't> {
+    fn new(bench: &'s Bench, tape: &'t mut Tape) -> Self {
+        Self {
+            schema: &bench.schema,
+            tape,
+            fragments: Vec::new(),
+        }
+    }
+
     fn selections(&mut self, ty: &'s str, depth: usize) -> String {
         let mut items = Vec::new();
         for _ in 0..1 + self.tape.below(4) {
@@ -56,17 +93,28 @@ impl<'s> Writer<'s, '_> {
             }
             items.push(item);
         }
-        if ty == "SyncPage" {
-            items.push(format!(
-                "changes {}",
-                self.selections("SyncChange", depth - 1)
-            ));
+        let (below, often) = match ty {
+            "SyncPage" => (&[("changes", "SyncChange")][..], true),
+            "PushChangesPayload" => (&[("results", "SyncResult")][..], true),
+            "SyncChange" => (&[("document", "SyncDocument")][..], false),
+            "SyncResult" => (
+                &[
+                    ("document", "SyncDocument"),
+                    ("conflict", "SyncConflictDetail"),
+                    ("error", "SyncError"),
+                ][..],
+                false,
+            ),
+            "SyncConflictDetail" => (&[("fields", "SyncFieldOutcome")][..], true),
+            _ => (&[][..], false),
+        };
+        if ty == "SyncResult" {
+            items.push("status".to_owned());
         }
-        if ty == "SyncChange" && self.tape.below(4) > 0 {
-            items.push(format!(
-                "document {}",
-                self.selections("SyncDocument", depth - 2)
-            ));
+        for (field, of) in below {
+            if depth > 2 && (often || self.tape.below(4) > 0) {
+                items.push(format!("{field} {}", self.selections(of, depth - 1)));
+            }
         }
         format!("{{ {} }}", items.join(" "))
     }

@@ -1,11 +1,14 @@
-//! Both roads of a page give the same answer to the byte: random models, documents and operations, each answered by its
-//! plan and by the executor. A failure prints the model, and the operation as small as it could be made.
+//! Both roads of a page or a push give the same answer to the byte: random models, documents and operations, each answered
+//! by its plan and, of a store that is the same, by the executor. A failure prints the model, and the operation as small as
+//! it could be made.
 
 mod operations;
+mod pushes;
 
 use std::collections::BTreeMap;
 
 use apollo_compiler::Schema;
+use futures_util::StreamExt;
 use proptest::{
     collection::vec,
     prelude::*,
@@ -41,25 +44,33 @@ const MODELS: u64 = 20;
 /// Operations on each.
 const OPERATIONS: u32 = 60;
 const MODEL_CHOICES: usize = 2_000;
-const OPERATION_CHOICES: usize = 200;
+const OPERATION_CHOICES: usize = 600;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_is_written_as_the_executor_would_to_the_byte() {
+    let shown = ["UPSERT", "DELETE", "REVOKE", "😀", "errors", "false"];
+    compare_all(operations::page, &shown);
+}
+
+/// Compares on all models; each of these texts has to come up in some answers.
+fn compare_all(operation: impl Fn(&Bench, &mut Tape) -> RawRequest, shown: &[&str]) {
     let models = std::env::var("TIDEGATE_PAGE_MODELS").ok();
     let models = models.map_or(MODELS, |text| text.parse().expect("it is a number"));
-    let mut planned = 0;
-    for at in 0..models {
-        planned += tokio::task::block_in_place(|| compare_on_model(at));
-    }
-    let share = planned * 100 / (models * u64::from(OPERATIONS));
+    let compare = |at| tokio::task::block_in_place(|| compare_on_model(at, &operation));
+    let answers: Vec<String> = (0..models).flat_map(compare).collect();
+    let share = answers.len() as u64 * 100 / (models * u64::from(OPERATIONS));
     assert!(
         share >= 20,
         "{share} of a hundred operations had a plan: too few to compare"
     );
+    for text in shown {
+        let showing = answers.iter().filter(|answer| answer.contains(text));
+        assert!(showing.count() > 5, "{text} hardly came up");
+    }
 }
 
-/// Returns how many operations had a plan.
-fn compare_on_model(at: u64) -> u64 {
+/// Returns the answers to operations that had a plan.
+fn compare_on_model(at: u64, operation: impl Fn(&Bench, &mut Tape) -> RawRequest) -> Vec<String> {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&at.to_le_bytes());
     let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
@@ -67,100 +78,102 @@ fn compare_on_model(at: u64) -> u64 {
     let mut tape = Tape::new(choices);
     let text = schemas::model(&mut tape);
     let bench = Bench::new(&text, &mut tape);
-    let mut planned = 0;
+    let answers: Mutex<Vec<String>> = Mutex::default();
     let config = Config {
         cases: OPERATIONS,
         failure_persistence: None,
         ..Config::default()
     };
     let choices = vec(any::<u16>(), 20..OPERATION_CHOICES);
-    let counted = Mutex::new(&mut planned);
     let found = TestRunner::new_with_rng(config, rng).run(&choices, |choices| {
-        let had_plan = bench.compare(choices)?;
-        **counted.lock().unwrap() += u64::from(had_plan);
+        let answer = bench.compare(operation(&bench, &mut Tape::new(choices)))?;
+        answers.lock().unwrap().extend(answer);
         Ok(())
     });
     if let Err(found) = found {
         panic!("{text}\nmodel {at}: {found}");
     }
-    planned
+    answers.into_inner().unwrap()
 }
 
 struct Bench {
+    model: Arc<Model>,
     api: Api,
     schema: Schema,
-    sync: Arc<SyncService>,
     caller: Caller,
-    _directory: TempDir,
+    /// Of two stores that are the same: one is for plans, one for the executor.
+    services: [Arc<SyncService>; 2],
+    _directories: [TempDir; 2],
 }
 
 impl Bench {
     fn new(text: &str, tape: &mut Tape) -> Self {
         let model = Arc::new(Model::parse("model.graphql", text).unwrap());
         let api = Api::new(&model, ApiOptions::default()).unwrap();
-        let directory = TempDir::new().unwrap();
-        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
-        let store = Arc::new(EmbeddedStore::open(directory.path(), &options).unwrap());
         let writes = Documents {
             model: &model,
             tape,
         }
         .writes();
-        block_on(store.commit(Reads::default(), Arc::new(move |_| writes.clone()))).unwrap();
-        let clock = Arc::new(|| Timestamp::from_ms(1_000).unwrap());
-        let limits = SyncLimits::default();
-        let sync =
-            block_on(async { SyncService::start(model, store, clock, limits, Webhooks::none()) });
+        let directories = [(); 2].map(|()| TempDir::new().unwrap());
+        let services = directories.each_ref().map(|directory| {
+            let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
+            let store = Arc::new(EmbeddedStore::open(directory.path(), &options).unwrap());
+            let writes = writes.clone();
+            block_on(store.commit(Reads::default(), Arc::new(move |_| writes.clone()))).unwrap();
+            let clock = Arc::new(|| Timestamp::from_ms(1_000).unwrap());
+            let (model, limits) = (Arc::clone(&model), SyncLimits::default());
+            block_on(async { SyncService::start(model, store, clock, limits, Webhooks::none()) })
+        });
         let alice = Identity {
             user: UserId::new("alice").unwrap(),
-            claims: Map::new(),
+            claims: Map::from_iter([("sub".to_owned(), "alice".into())]),
             expires_at: Timestamp::from_ms(1_000_000).unwrap(),
         };
         Self {
             schema: Schema::parse(api.sdl(), "schema.graphql").unwrap(),
-            caller: sync.caller(alice).unwrap(),
+            caller: services[0].caller(alice).unwrap(),
+            model,
             api,
-            sync,
-            _directory: directory,
+            services,
+            _directories: directories,
         }
     }
 
-    /// Whether the operation had a plan; what it answers is then compared.
-    fn compare(&self, choices: Vec<u16>) -> Result<bool, TestCaseError> {
-        let operation = operations::page(&self.schema, &mut Tape::new(choices));
-        let admit = || {
-            self.api.admit(RawRequest {
-                query: operation.clone(),
-                variables: Map::from_iter([
-                    ("yes".into(), true.into()),
-                    ("no".into(), false.into()),
-                ]),
-                ..RawRequest::default()
-            })
+    /// The answer of an operation that has a plan; both roads gave it.
+    fn compare(&self, operation: RawRequest) -> Result<Option<String>, TestCaseError> {
+        let told = format!("{operation:?}");
+        let (query, variables) = (operation.query.clone(), operation.variables.clone());
+        let again = RawRequest {
+            query,
+            variables,
+            ..RawRequest::default()
         };
-        let (Ok(planned), Ok(mut executed)) = (admit(), admit()) else {
-            return Ok(false);
+        let (Ok(planned), Ok(executed)) = (self.api.admit(operation), self.api.door.admit(again))
+        else {
+            return Ok(None);
         };
         if planned.plan.is_none() {
-            return Ok(false);
+            return Ok(None);
         }
-        executed.plan = None;
-        let [planned, executed] = [planned, executed].map(|admitted| {
-            let answers = match operation.starts_with("subscription") {
-                true => self
-                    .api
-                    .subscribe(&self.sync, self.caller.clone(), admitted),
-                false => {
-                    let answer = self.api.execute(&self.sync, self.caller.clone(), admitted);
-                    stream::iter([block_on(answer)]).boxed()
-                }
-            };
-            let mut answers = answers;
-            let first = block_on(answers.next()).expect("the first page comes at once");
-            String::from_utf8(first.into_json()).unwrap()
-        });
-        prop_assert_eq!(planned, executed, "{}", operation);
-        Ok(true)
+        let [for_plans, for_executor] = &self.services;
+        let planned = self.answer(for_plans, planned);
+        let executed = self.answer(for_executor, executed);
+        prop_assert_eq!(&planned, &executed, "{}", told);
+        Ok(Some(planned))
+    }
+
+    /// The first, which comes at once.
+    fn answer(&self, sync: &Arc<SyncService>, admitted: Admitted) -> String {
+        let caller = self.caller.clone();
+        let answer = match admitted.kind {
+            OperationKind::Subscription => {
+                let mut answers = self.api.subscribe(sync, caller, admitted);
+                block_on(answers.next()).unwrap()
+            }
+            _ => block_on(self.api.execute(sync, caller, admitted)),
+        };
+        String::from_utf8(answer.into_json()).unwrap()
     }
 }
 
@@ -194,8 +207,16 @@ impl Documents<'_> {
         writes
     }
 
+    /// Some hold what does not fit: a field is missing, or is of another type.
     fn body(&mut self, document_type: &DocumentType) -> Document {
-        self.fields(&document_type.fields, 3)
+        let mut body = self.fields(&document_type.fields, 3);
+        let field = &document_type.fields[self.tape.below(document_type.fields.len())];
+        match self.tape.below(6) {
+            4 => drop(body.remove(&field.name)),
+            5 => drop(body.insert(field.name.clone(), Value::Bool(true))),
+            _ => {}
+        }
+        body
     }
 
     fn fields(&mut self, fields: &[Field], depth: usize) -> Document {

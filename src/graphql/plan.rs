@@ -1,0 +1,128 @@
+//! Operations that pull, follow or push and do nothing else, which is nearly all that a gateway answers: what they ask for
+//! is compiled, and their answers are written as text at once, without the general executor.
+//!
+//! An operation that needs more, such as another root field or a referenced document, has no plan, and is executed. Both
+//! roads give the same answer to the byte, which `tests.rs` proves.
+
+mod page;
+mod push;
+mod select;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_graphql::{
+    Name, Value as GraphqlValue,
+    indexmap::IndexMap,
+    parser::types::{ExecutableDocument, Selection},
+};
+use lru::LruCache;
+use tidegate_core::model::Model;
+
+use self::{
+    page::{PagePlan, PageShape},
+    push::{PushPlan, PushShape},
+};
+use super::{
+    answer::Answer,
+    request::{Admitted, OperationKind, the_operation},
+};
+use crate::sync::{Caller, SyncService};
+
+/// So many shapes are kept for operations that come again.
+const SHAPES_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
+
+/// How an operation is answered without being executed.
+#[derive(Debug)]
+pub(super) enum Plan {
+    /// One page, or one after the other.
+    Page(PagePlan),
+    Push(PushPlan),
+}
+
+impl Plan {
+    /// Answers a query or a mutation.
+    pub(super) async fn answer(self, sync: &SyncService, caller: &Caller) -> Answer {
+        match self {
+            Self::Page(plan) => plan.pull(sync, caller).await,
+            Self::Push(plan) => plan.push(sync, caller).await,
+        }
+    }
+}
+
+type Arguments = IndexMap<Name, GraphqlValue>;
+
+/// Compiles operations, and knows the shapes of pages that it has made.
+pub(super) struct Planner {
+    model: Arc<Model>,
+    /// The oldest is forgotten where there are too many.
+    shapes: Mutex<LruCache<Arc<PageShape>, ()>>,
+}
+
+impl Planner {
+    pub(super) fn new(model: &Arc<Model>) -> Self {
+        Self {
+            model: Arc::clone(model),
+            shapes: Mutex::new(LruCache::new(SHAPES_MAX)),
+        }
+    }
+
+    /// The plan of an operation that the door has made exact; `None` if it needs the executor. The arguments of a planned
+    /// operation are taken out of it.
+    pub(super) fn plan(&self, admitted: &mut Admitted) -> Option<Plan> {
+        match admitted.kind {
+            OperationKind::Query => self.page(admitted, "Query", "changesSince"),
+            OperationKind::Subscription => self.page(admitted, "Subscription", "changes"),
+            OperationKind::Mutation => self.push(admitted),
+        }
+    }
+
+    fn page(&self, admitted: &mut Admitted, root: &str, page: &str) -> Option<Plan> {
+        let shape = PageShape::of(&self.model, &admitted.asked, root, page)?;
+        Some(Plan::Page(PagePlan {
+            shape: self.known(shape),
+            arguments: take_arguments(&mut admitted.document, page)?,
+            asked: Arc::clone(&admitted.asked),
+        }))
+    }
+
+    fn push(&self, admitted: &mut Admitted) -> Option<Plan> {
+        let shape = PushShape::of(&self.model, &admitted.asked)?;
+        let mut arguments = take_arguments(&mut admitted.document, push::FIELD)?;
+        Some(Plan::Push(PushPlan {
+            model: Arc::clone(&self.model),
+            shape,
+            input: arguments.swap_remove("input")?,
+            asked: Arc::clone(&admitted.asked),
+        }))
+    }
+
+    fn known(&self, shape: PageShape) -> Arc<PageShape> {
+        let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, ())) = shapes.get_key_value(&shape) {
+            return Arc::clone(known);
+        }
+        let shape = Arc::new(shape);
+        shapes.put(Arc::clone(&shape), ());
+        shape
+    }
+}
+
+/// The arguments of the root field `name`, which the door has made constant.
+fn take_arguments(document: &mut ExecutableDocument, name: &str) -> Option<Arguments> {
+    let operation = the_operation(document)?;
+    let mut fields = operation.selection_set.node.items.iter_mut();
+    let field = fields.find_map(|selection| match &mut selection.node {
+        Selection::Field(field) if field.node.name.node == name => Some(&mut field.node),
+        _ => None,
+    })?;
+    let arguments = std::mem::take(&mut field.arguments).into_iter();
+    arguments
+        .map(|(name, value)| Some((name.node, value.node.into_const()?)))
+        .collect()
+}
