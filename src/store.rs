@@ -230,6 +230,31 @@ impl Default for Scan {
     }
 }
 
+/// A feed write as a tail tells it: stored, since few of them are of interest to anybody.
+#[derive(Debug, Clone)]
+pub struct FeedWrite {
+    /// The scope whose feed it is in.
+    pub scope: Scope,
+    /// Of which document it speaks.
+    pub key: DocumentKey,
+    /// What it says.
+    pub item: StoredItem,
+}
+
+impl FeedWrite {
+    /// A feed write as the embedded store would keep it.
+    ///
+    /// # Errors
+    /// [`StoreError::Undecided`] when the name of a field contains U+0000.
+    pub fn encode(item: &FeedItem) -> Result<Self, StoreError> {
+        Ok(Self {
+            scope: item.record.scope().clone(),
+            key: item.record.key().clone(),
+            item: StoredItem::encode(item)?,
+        })
+    }
+}
+
 /// What a tail tells.
 #[derive(Debug, Clone)]
 pub enum TailEvent {
@@ -240,7 +265,7 @@ pub enum TailEvent {
         /// Which transaction, unique within the tail.
         transaction: u64,
         /// Its feed writes, not necessarily all and not necessarily in seq order.
-        items: Arc<[FeedItem]>,
+        writes: Arc<[FeedWrite]>,
     },
     /// In this scope, or where none is named in any, conflicts were opened, settled, or came with their documents.
     Inbox(Option<Scope>),

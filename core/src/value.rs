@@ -7,7 +7,7 @@ pub mod json;
 
 use std::{cmp::Ordering, collections::BTreeMap, fmt, str::FromStr};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -142,8 +142,25 @@ impl FromStr for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let date_time = DateTime::<Utc>::from_timestamp_millis(self.0).unwrap_or_default();
-        f.write_str(&date_time.to_rfc3339_opts(SecondsFormat::Millis, true))
+        let at = DateTime::<Utc>::from_timestamp_millis(self.0).unwrap_or_default();
+        let (year, ms) = (at.year().unsigned_abs(), at.timestamp_subsec_millis());
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let parts = [
+            (year, 0..4),
+            (at.month(), 5..7),
+            (at.day(), 8..10),
+            (at.hour(), 11..13),
+            (at.minute(), 14..16),
+            (at.second(), 17..19),
+            (ms, 20..23),
+        ];
+        for (mut number, place) in parts {
+            for digit in text[place].iter_mut().rev() {
+                *digit += (number % 10) as u8;
+                number /= 10;
+            }
+        }
+        f.write_str(str::from_utf8(&text).unwrap_or_default())
     }
 }
 

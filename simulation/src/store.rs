@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tidegate::store::{Decide, TailEvent};
+use tidegate::store::{Decide, FeedWrite, TailEvent};
 use tidegate_core::{
     entry::FeedItem,
     id::Epoch,
@@ -260,7 +260,7 @@ impl Inner {
             }
             events.push(TailEvent::Committed {
                 transaction,
-                items: piece.into(),
+                writes: piece.iter().map(stored).collect(),
             });
         }
         self.tell_all(&events);
@@ -271,6 +271,10 @@ impl Inner {
             tail.offer(events.iter().cloned());
         }
     }
+}
+
+fn stored(item: &FeedItem) -> FeedWrite {
+    FeedWrite::encode(item).expect("names of fields are ordinary here")
 }
 
 impl Tail {

@@ -8,6 +8,7 @@ mod inbox;
 #[cfg(test)]
 mod round_trips;
 mod value;
+pub(crate) mod walk;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -31,6 +32,7 @@ use tidegate_core::{
 pub(crate) use client::{decode_client, encode_client};
 pub(crate) use inbox::{decode_record, encode_record};
 pub(crate) use value::{LEVELS_MAX, decode_decimal, encode_value};
+use walk::Elements;
 
 /// Why bytes are no record, or a record cannot be made bytes.
 #[derive(Debug, Error)]
@@ -41,6 +43,8 @@ pub(crate) enum CodecError {
     Field(&'static str),
     #[error("BSON of type {0:?} holds no value")]
     Type(ElementType),
+    #[error("bytes that are no BSON document")]
+    Bytes,
     #[error("a value is nested too deeply")]
     Depth,
     #[error("a Decimal128 that is not a finite number")]
@@ -98,7 +102,7 @@ pub(crate) fn decode_item(bytes: &[u8]) -> Result<FeedItem, CodecError> {
         Record::Entry(Arc::new(decode_entry(raw)?))
     };
     Ok(FeedItem {
-        seq: seq_of(raw)?,
+        seq: Seq(long(raw, "q")?),
         record,
     })
 }
@@ -107,8 +111,23 @@ pub(crate) fn decode_item(bytes: &[u8]) -> Result<FeedItem, CodecError> {
 ///
 /// # Errors
 /// [`CodecError`] when it does not say.
-pub(crate) fn seq_of(raw: &RawDocument) -> Result<Seq, CodecError> {
-    Ok(Seq(long(raw, "q")?))
+pub(crate) fn seq_of(record: &[u8]) -> Result<Seq, CodecError> {
+    for element in Elements::of(record)? {
+        let element = element?;
+        if element.name == b"q" {
+            return element.int64().map(Seq).ok_or(CodecError::Field("q"));
+        }
+    }
+    Err(CodecError::Field("q"))
+}
+
+/// Which document a record is of, in which scope.
+///
+/// # Errors
+/// [`CodecError`] when it does not say.
+pub(crate) fn whereabouts(record: &[u8]) -> Result<(DocumentKey, Scope), CodecError> {
+    let raw = RawDocument::from_bytes(record)?;
+    Ok((document_key(raw)?, Scope::new(text(raw, "s")?)?))
 }
 
 fn append_entry(raw: &mut RawDocumentBuf, entry: &Entry) -> Result<(), CodecError> {

@@ -55,11 +55,16 @@ impl StoredItem {
     pub fn encode(item: &FeedItem) -> Result<Self, StoreError> {
         let bytes =
             codec::encode_item(item).map_err(|error| StoreError::Undecided(error.to_string()))?;
-        Ok(Self {
-            seq: item.seq,
-            bytes: bytes.into(),
+        Ok(Self::kept(item.seq, bytes.into()))
+    }
+
+    /// A record as a store keeps it.
+    pub(super) fn kept(seq: Seq, bytes: Bytes) -> Self {
+        Self {
+            seq,
+            bytes,
             texts: None,
-        })
+        }
     }
 
     /// The same, for many readers: what is written of it for one is kept for the others.
@@ -75,6 +80,11 @@ impl StoredItem {
     /// [`StoreError::Corrupt`].
     pub fn decode(&self) -> Result<FeedItem, StoreError> {
         codec::decode_item(&self.bytes).map_err(unreadable)
+    }
+
+    /// As the embedded store keeps it.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// How many bytes it takes.
@@ -148,58 +158,43 @@ impl fmt::Debug for StoredItem {
     }
 }
 
-/// The items of one scan while it is under way, side by side in one piece of memory.
+/// The items of one scan while it is under way.
 #[derive(Debug)]
 pub(super) struct Gathered<'s> {
     range: &'s ScanRange,
-    bytes: Vec<u8>,
-    /// Where each begins in `bytes` is where the one before ends.
-    ends: Vec<(Seq, usize)>,
-    complete: bool,
+    scan: Scan,
 }
 
 impl<'s> Gathered<'s> {
     pub(super) fn new(range: &'s ScanRange) -> Self {
         Self {
             range,
-            bytes: Vec::new(),
-            ends: Vec::new(),
-            complete: true,
+            scan: Scan::default(),
         }
     }
 
     /// Takes a record in, as the codec writes them; what else a store keeps in it is passed over later. False if the scan
     /// is full without it.
-    pub(super) fn take(&mut self, seq: Seq, record: &[u8]) -> bool {
-        let bytes_full = !self.ends.is_empty() && self.bytes.len() >= self.range.bytes_max;
-        if bytes_full || self.ends.len() >= self.range.items_max {
-            self.complete = false;
+    pub(super) fn take(&mut self, seq: Seq, record: Bytes) -> bool {
+        let Scan {
+            items,
+            bytes,
+            complete,
+        } = &mut self.scan;
+        let bytes_full = !items.is_empty() && *bytes >= self.range.bytes_max;
+        if bytes_full || items.len() >= self.range.items_max {
+            *complete = false;
             return false;
         }
-        self.bytes.extend_from_slice(record);
-        self.ends.push((seq, self.bytes.len()));
+        *bytes += record.len();
+        items.push(StoredItem::kept(seq, record));
         true
     }
 }
 
 impl From<Gathered<'_>> for Scan {
     fn from(gathered: Gathered<'_>) -> Self {
-        let bytes = Bytes::from(gathered.bytes);
-        let mut begin = 0;
-        let item = |(seq, end)| {
-            let item = StoredItem {
-                seq,
-                bytes: bytes.slice(begin..end),
-                texts: None,
-            };
-            begin = end;
-            item
-        };
-        Self {
-            items: gathered.ends.into_iter().map(item).collect(),
-            bytes: bytes.len(),
-            complete: gathered.complete,
-        }
+        gathered.scan
     }
 }
 

@@ -14,7 +14,6 @@ use std::{
 use futures_util::{Stream, StreamExt, stream};
 use tidegate_core::{
     checkpoint::Checkpoint,
-    entry::FeedItem,
     id::Scope,
     model::Model,
     mutant::{Mutant, breaks},
@@ -27,7 +26,7 @@ use tokio::{
 
 use self::subscribers::{Subscribers, Ticket};
 use super::{Caller, Page, PullRequest, SyncError, SyncService};
-use crate::store::{Store, StoreError, TailEvent};
+use crate::store::{FeedWrite, Store, StoreError, TailEvent};
 
 /// Where a subscription starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -275,10 +274,13 @@ impl Live {
 fn apply(subscribers: &mut Subscribers, model: &Model, event: TailEvent) {
     match event {
         TailEvent::Restart | TailEvent::Epoch(_) => subscribers.restart(),
-        TailEvent::Committed { transaction, items } => {
-            subscribers.offer(transaction, &items);
+        TailEvent::Committed {
+            transaction,
+            writes,
+        } => {
+            subscribers.offer(transaction, &writes);
             let regrants = !breaks(Mutant::GrantsOnce);
-            if regrants && items.iter().any(|item| is_membership(model, item)) {
+            if regrants && writes.iter().any(|write| is_membership(model, write)) {
                 subscribers.regrant();
             }
         }
@@ -291,17 +293,17 @@ fn inbox_news(model: &Model, event: &TailEvent) -> Option<Option<Scope>> {
     match event {
         TailEvent::Inbox(scope) => Some(scope.clone()),
         TailEvent::Restart | TailEvent::Epoch(_) => Some(None),
-        TailEvent::Committed { items, .. } => {
-            let regrants = items.iter().any(|item| is_membership(model, item));
+        TailEvent::Committed { writes, .. } => {
+            let regrants = writes.iter().any(|write| is_membership(model, write));
             regrants.then_some(None)
         }
     }
 }
 
 /// Whether grants may have changed with this write: also when a membership ended, which its tombstone does not show.
-fn is_membership(model: &Model, item: &FeedItem) -> bool {
+fn is_membership(model: &Model, write: &FeedWrite) -> bool {
     model
-        .document_type(item.record.key().type_name.as_str())
+        .document_type(write.key.type_name.as_str())
         .is_some_and(|document_type| document_type.membership.is_some())
 }
 

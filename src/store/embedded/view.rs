@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction};
 use tidegate_core::{
     entry::{Entry, FeedItem, Membership, Record, ScopeState},
@@ -213,7 +214,7 @@ impl View {
                 if !is_wanted(range, type_name) {
                     continue;
                 }
-                if !gathered.take(Seq(seq), bytes) {
+                if !gathered.take(Seq(seq), Bytes::copy_from_slice(bytes)) {
                     break;
                 }
             }

@@ -158,9 +158,11 @@ impl Writer {
         if let Some(epoch) = &writes.epoch {
             self.publish(TailEvent::Epoch(epoch.clone()));
         }
-        if !written.items.is_empty() {
-            let items = written.items.into();
-            self.publish(TailEvent::Committed { transaction, items });
+        if !written.feed.is_empty() {
+            self.publish(TailEvent::Committed {
+                transaction,
+                writes: written.feed.into(),
+            });
         }
         for scope in written.conflicts {
             self.publish(TailEvent::Inbox(Some(scope)));

@@ -18,7 +18,7 @@ use super::{
     tables::{CLIENTS, ENTRIES, EXPIRY, EntryPlace, FEED, MARKERS, MEMBERS, META, SCOPES, names},
     view::View,
 };
-use crate::store::{StoreError, codec};
+use crate::store::{FeedWrite, StoreError, codec};
 
 /// The tables records stand in, open for writing.
 struct Tables<'t> {
@@ -33,7 +33,7 @@ struct Tables<'t> {
 /// What the tail is told of a commit.
 pub(super) struct Written {
     /// The feed writes.
-    pub(super) items: Vec<FeedItem>,
+    pub(super) feed: Vec<FeedWrite>,
     /// The scopes whose inboxes are others now.
     pub(super) conflicts: BTreeSet<Scope>,
 }
@@ -55,12 +55,11 @@ pub(super) fn write(
     }
     let mut heads = tables.heads(writes)?;
     let items = writes.number(&mut heads);
-    for item in &items {
-        tables.place(item)?;
-    }
+    let feed = items.iter().map(|item| tables.place(item));
+    let feed = feed.collect::<Result<_, _>>()?;
     tables.write_scopes(&heads, &writes.floors)?;
     let conflicts = inbox::write(transaction, writes)?;
-    Ok(Written { items, conflicts })
+    Ok(Written { feed, conflicts })
 }
 
 fn write_meta(
@@ -131,21 +130,22 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    fn place(&mut self, item: &FeedItem) -> Result<(), StoreError> {
+    fn place(&mut self, item: &FeedItem) -> Result<FeedWrite, StoreError> {
         match &item.record {
             Record::Entry(entry) => self.place_entry(item.seq, entry)?,
             Record::Marker(marker) => self.place_marker(item.seq, marker)?,
         }
         let place = (item.record.scope().as_str(), item.seq.0);
         let type_name = item.record.key().type_name.as_str();
-        let bytes = codec::encode_item(item).map_err(|e| StoreError::Undecided(e.to_string()))?;
-        self.feed.insert(place, (type_name, bytes.as_slice()))?;
+        let write = FeedWrite::encode(item)?;
+        self.feed
+            .insert(place, (type_name, write.item.as_bytes()))?;
         if item.record.is_collectable() {
             let (scope, seq) = place;
             self.expiry
                 .insert((item.record.at().ms(), scope, seq), ())?;
         }
-        Ok(())
+        Ok(write)
     }
 
     fn place_entry(&mut self, seq: Seq, entry: &Entry) -> Result<(), StoreError> {

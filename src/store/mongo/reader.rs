@@ -5,14 +5,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Range,
     sync::Arc,
 };
 
+use bytes::Bytes;
 use futures_util::TryStreamExt;
 use mongodb::{
     ClientSession,
     bson::{Bson, Document, RawDocument, RawDocumentBuf, doc, raw::RawBsonRef},
     options::{FindOptions, Hint},
+    raw_batch_cursor::RawBatch,
 };
 use tidegate_core::{
     entry::{Entry, FeedItem, Membership, Record},
@@ -185,8 +188,8 @@ impl Reader<'_> {
             .collect()
     }
 
-    /// One index range for each type, merged in the order of seqs by the server. Records are taken one by one, so that
-    /// no more than one batch of the server (16 MiB) is held beyond the bounds.
+    /// One index range for each type, merged in the order of seqs by the server. Records stay where the driver has read
+    /// them: what is held beyond the bounds is the rest of a batch of the server, which has 16 MiB at most.
     pub(super) async fn scan(&mut self, range: &ScanRange) -> Result<Scan, Failure> {
         if range.after >= range.through {
             return Ok(Scan::default());
@@ -209,8 +212,17 @@ impl Reader<'_> {
             .batch_size(u32::try_from(one_more).unwrap_or(u32::MAX))
             .build();
         let mut gathered = Gathered::new(range);
-        let each = |raw: &RawDocument| Ok(gathered.take(codec::seq_of(raw)?, raw.as_bytes()));
-        self.find_each(&base.places.feed, filter, options, each)
+        let each = |batch: RawBatch| {
+            let (records, places) = places_in(batch)?;
+            for place in places {
+                let record = records.slice(place);
+                if !gathered.take(codec::seq_of(&record)?, record) {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        };
+        self.find_batches(&base.places.feed, filter, options, each)
             .await?;
         Ok(gathered.into())
     }
@@ -267,8 +279,27 @@ impl Reader<'_> {
         &mut self,
         collection: &str,
         filter: Document,
-        mut options: FindOptions,
+        options: FindOptions,
         mut each: impl FnMut(&RawDocument) -> Result<bool, Failure> + Send,
+    ) -> Result<(), Failure> {
+        let all = |batch: RawBatch| {
+            for found in batch.doc_slices()? {
+                if !each(document(found?)?)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        };
+        self.find_batches(collection, filter, options, all).await
+    }
+
+    /// The same, in the batches in which the server sends it.
+    async fn find_batches(
+        &mut self,
+        collection: &str,
+        filter: Document,
+        mut options: FindOptions,
+        mut each: impl FnMut(RawBatch) -> Result<bool, Failure> + Send,
     ) -> Result<(), Failure> {
         let base = self.base;
         options.max_time = Some(base.call_max);
@@ -279,15 +310,37 @@ impl Reader<'_> {
             .await?;
         let mut batches = cursor.stream(&mut *self.session);
         while let Some(batch) = base.in_time(batches.try_next()).await? {
-            for found in batch.doc_slices()? {
-                let found = found?.as_document();
-                if !each(found.ok_or_else(|| corrupt("a find answered no document"))?)? {
-                    return Ok(());
-                }
+            if !each(batch)? {
+                break;
             }
         }
         Ok(())
     }
+}
+
+/// The bytes of a batch, and where in them its documents are.
+fn places_in(batch: RawBatch) -> Result<(Bytes, Vec<Range<usize>>), Failure> {
+    struct Reply(RawBatch);
+    impl AsRef<[u8]> for Reply {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_raw_document().as_bytes()
+        }
+    }
+    let reply = Reply(batch);
+    let start = reply.as_ref().as_ptr().addr();
+    let documents = reply.0.doc_slices()?.into_iter();
+    let places = documents.map(|found| {
+        let found = document(found?)?.as_bytes();
+        let begin = found.as_ptr().addr() - start;
+        Ok::<_, Failure>(begin..begin + found.len())
+    });
+    let places = places.collect::<Result<_, _>>()?;
+    Ok((Bytes::from_owner(reply), places))
+}
+
+fn document(found: RawBsonRef<'_>) -> Result<&RawDocument, Failure> {
+    let document = found.as_document();
+    document.ok_or_else(|| corrupt("a find answered something that is no document"))
 }
 
 fn by_text(layout: &TypeLayout, found: Vec<RawDocumentBuf>) -> HashMap<String, RawDocumentBuf> {

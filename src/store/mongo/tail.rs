@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
@@ -21,10 +22,9 @@ use super::{
     Base,
     failure::{Failure, code},
     places::EPOCH,
-    reader::item,
     within,
 };
-use crate::store::{StoreError, TailEvent};
+use crate::store::{FeedWrite, StoreError, StoredItem, TailEvent, codec};
 
 /// How long the server waits for news before it says that there are none, and where it stands.
 const AWAIT: Duration = Duration::from_secs(1);
@@ -148,9 +148,12 @@ impl Tail {
                 Ok(Event::Told(TailEvent::Inbox(scope)))
             }
             (Ok(name), Ok(written)) if name == places.feed => {
-                let items = Arc::from([item(written)?]);
+                let writes = Arc::from([feed_write(written)?]);
                 let transaction = self.transaction.number(event);
-                Ok(Event::Told(TailEvent::Committed { transaction, items }))
+                Ok(Event::Told(TailEvent::Committed {
+                    transaction,
+                    writes,
+                }))
             }
             (Ok(name), Ok(written)) if name == places.state => {
                 let epoch = written.get_str("epoch").ok();
@@ -163,6 +166,13 @@ impl Tail {
             _ => Ok(Event::Told(TailEvent::Restart)),
         }
     }
+}
+
+fn feed_write(record: &RawDocument) -> Result<FeedWrite, Failure> {
+    let record = record.as_bytes();
+    let (key, scope) = codec::whereabouts(record)?;
+    let item = StoredItem::kept(codec::seq_of(record)?, Bytes::copy_from_slice(record));
+    Ok(FeedWrite { scope, key, item })
 }
 
 /// What an event amounts to.

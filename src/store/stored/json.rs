@@ -5,18 +5,17 @@
 use std::{fmt::Display, io::Write};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use bson::{
-    RawArray, RawDocument,
-    raw::{RawBsonRef, RawElement},
-    spec::ElementType,
-};
+use bson::spec::ElementType;
 use serde::Serialize;
 use tidegate_core::value::Timestamp;
 
 use super::projection::{
     FieldShape, Key, ObjectShape, Part, Projection, Shown, ShownDocument, ValueShape,
 };
-use crate::store::codec::{CodecError, LEVELS_MAX, decode_decimal};
+use crate::store::codec::{
+    CodecError, LEVELS_MAX, decode_decimal,
+    walk::{Element, Elements},
+};
 
 /// What cannot be shown: it is null instead, or the nearest object or list around it that may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +77,7 @@ fn written(
     gaps: &mut Vec<Gap>,
     write: impl FnOnce(&mut Writer<'_, '_>) -> Result<(), CodecError>,
 ) -> Result<(), CodecError> {
-    let record = Record::read(RawDocument::from_bytes(record)?)?;
+    let record = Record::read(record)?;
     let gaps_before = gaps.len();
     write(&mut Writer { record, out, gaps })?;
     for gap in &mut gaps[gaps_before..] {
@@ -109,42 +108,35 @@ struct Record<'r> {
     /// It is a marker.
     left: bool,
     withheld: bool,
-    body: Option<&'r RawDocument>,
+    body: Option<&'r [u8]>,
 }
 
 impl<'r> Record<'r> {
-    fn read(raw: &'r RawDocument) -> Result<Self, CodecError> {
+    fn read(bytes: &'r [u8]) -> Result<Self, CodecError> {
         let (mut type_name, mut id, mut scope) = (None, None, None);
         let (mut version, mut at, mut body) = (None, None, None);
         let (mut left, mut withheld) = (false, false);
-        for element in raw.iter_elements() {
+        for element in Elements::of(bytes)? {
             let element = element?;
-            match element.key().as_str() {
-                "t" => type_name = element.value()?.as_str(),
-                "i" => id = element.value()?.as_str(),
-                "s" => scope = element.value()?.as_str(),
-                "v" => version = element.value()?.as_i32(),
-                "at" => at = element.value()?.as_datetime(),
-                "left" => left = true,
-                "h" => withheld = true,
-                "b" => {
-                    body = Some(
-                        element
-                            .value()?
-                            .as_document()
-                            .ok_or(CodecError::Field("b"))?,
-                    )
-                }
+            match element.name {
+                b"t" => type_name = Some(element.text()?),
+                b"i" => id = Some(element.text()?),
+                b"s" => scope = Some(element.text()?),
+                b"v" => version = element.int32(),
+                b"at" => at = element.date_ms(),
+                b"left" => left = true,
+                b"h" => withheld = true,
+                b"b" if element.kind == ElementType::EmbeddedDocument => body = Some(element.value),
+                b"b" => return Err(CodecError::Field("b")),
                 _ => {}
             }
         }
-        let at = at.ok_or(CodecError::Field("at"))?;
         Ok(Self {
             type_name: type_name.ok_or(CodecError::Field("t"))?,
             id: id.ok_or(CodecError::Field("i"))?,
             scope: scope.ok_or(CodecError::Field("s"))?,
             version: version.ok_or(CodecError::Field("v"))?,
-            at: Timestamp::from_ms(at.timestamp_millis())?,
+            at: Timestamp::from_ms(at.ok_or(CodecError::Field("at"))?)?,
             left,
             withheld,
             body,
@@ -217,12 +209,7 @@ impl<'r> Writer<'_, 'r> {
         }
     }
 
-    fn object(
-        &mut self,
-        raw: &'r RawDocument,
-        shape: &ObjectShape,
-        depth: usize,
-    ) -> Result<(), Trouble> {
+    fn object(&mut self, raw: &'r [u8], shape: &ObjectShape, depth: usize) -> Result<(), Trouble> {
         if depth > LEVELS_MAX {
             return Err(CodecError::Depth.into());
         }
@@ -250,13 +237,13 @@ impl<'r> Writer<'_, 'r> {
 
     fn field(
         &mut self,
-        element: Option<&RawElement<'r>>,
+        element: Option<&Element<'r>>,
         field: &FieldShape,
         depth: usize,
     ) -> Result<(), Trouble> {
-        let held = element.filter(|element| element.element_type() != ElementType::Null);
+        let held = element.filter(|element| element.kind != ElementType::Null);
         match (held, &field.default) {
-            (Some(element), _) => self.value(element.value()?, &field.shape, depth + 1),
+            (Some(element), _) => self.value(element, &field.shape, depth + 1),
             (None, Some(default)) => {
                 self.out.extend_from_slice(default);
                 Ok(())
@@ -267,26 +254,26 @@ impl<'r> Writer<'_, 'r> {
 
     fn value(
         &mut self,
-        raw: RawBsonRef<'r>,
+        element: &Element<'r>,
         shape: &ValueShape,
         depth: usize,
     ) -> Result<(), Trouble> {
-        match (shape, raw) {
-            (ValueShape::List { item, required }, RawBsonRef::Array(items)) => {
-                self.list(items, item, *required, depth)
+        match (shape, element.kind) {
+            (ValueShape::List { item, required }, ElementType::Array) => {
+                self.list(element.value, item, *required, depth)
             }
-            (ValueShape::Embedded(shape), RawBsonRef::Document(raw)) => {
-                self.object(raw, shape, depth)
+            (ValueShape::Embedded(shape), ElementType::EmbeddedDocument) => {
+                self.object(element.value, shape, depth)
             }
-            (ValueShape::Json, raw) => Ok(self.free(raw, depth)?),
-            (shape, raw) if fits(shape, raw) => Ok(self.scalar(raw)?),
+            (ValueShape::Json, _) => Ok(self.free(element, depth)?),
+            (shape, _) if fits(shape, element)? => Ok(self.scalar(element)?),
             _ => Err(self.gap(GapReason::Misfit)),
         }
     }
 
     fn list(
         &mut self,
-        items: &'r RawArray,
+        items: &'r [u8],
         shape: &ValueShape,
         required: bool,
         depth: usize,
@@ -295,12 +282,12 @@ impl<'r> Writer<'_, 'r> {
             return Err(CodecError::Depth.into());
         }
         self.out.push(b'[');
-        for (place, item) in items.into_iter().enumerate() {
+        for (place, item) in Elements::of(items)?.enumerate() {
             self.comma(place);
             let item = item?;
-            self.inside(place, required, |writer| match item {
-                RawBsonRef::Null => writer.nothing(required),
-                item => writer.value(item, shape, depth + 1),
+            self.inside(place, required, |writer| match item.kind {
+                ElementType::Null => writer.nothing(required),
+                _ => writer.value(&item, shape, depth + 1),
             })?;
         }
         self.out.push(b']');
@@ -344,52 +331,58 @@ impl<'r> Writer<'_, 'r> {
         Trouble::Null
     }
 
-    fn scalar(&mut self, raw: RawBsonRef<'r>) -> Result<(), CodecError> {
-        match raw {
-            RawBsonRef::Null => self.null(),
-            RawBsonRef::Boolean(true) => self.out.extend_from_slice(b"true"),
-            RawBsonRef::Boolean(false) => self.out.extend_from_slice(b"false"),
-            RawBsonRef::Int32(int) => self.number(int),
-            RawBsonRef::Double(float) => self.number(float),
-            RawBsonRef::String(text) => self.text(text),
-            RawBsonRef::Int64(long) => self.quoted(long),
-            RawBsonRef::DateTime(date) => {
-                self.instant(Timestamp::from_ms(date.timestamp_millis())?);
+    fn scalar(&mut self, element: &Element<'r>) -> Result<(), CodecError> {
+        let no_value = CodecError::Type(element.kind);
+        match element.kind {
+            ElementType::Null => self.null(),
+            ElementType::Boolean if element.is_true() => self.out.extend_from_slice(b"true"),
+            ElementType::Boolean => self.out.extend_from_slice(b"false"),
+            ElementType::Int32 => self.number(element.int32().ok_or(no_value)?),
+            ElementType::Double => self.number(element.double().ok_or(no_value)?),
+            ElementType::String => self.text(element.text()?),
+            ElementType::Int64 => self.quoted(element.int64().ok_or(no_value)?),
+            ElementType::DateTime => {
+                let ms = element.date_ms().ok_or(no_value)?;
+                self.instant(Timestamp::from_ms(ms)?);
             }
-            RawBsonRef::Decimal128(decimal) => self.quoted(decode_decimal(decimal)?),
-            RawBsonRef::Binary(binary) => self.quoted(BASE64.encode(binary.bytes)),
-            other => return Err(CodecError::Type(other.element_type())),
+            ElementType::Decimal128 => {
+                self.quoted(decode_decimal(element.decimal().ok_or(no_value)?)?);
+            }
+            ElementType::Binary => {
+                self.quoted(BASE64.encode(element.binary().ok_or(no_value)?));
+            }
+            _ => return Err(no_value),
         }
         Ok(())
     }
 
     /// Inside the scalar JSON.
-    fn free(&mut self, raw: RawBsonRef<'r>, depth: usize) -> Result<(), CodecError> {
+    fn free(&mut self, element: &Element<'r>, depth: usize) -> Result<(), CodecError> {
         if depth > LEVELS_MAX {
             return Err(CodecError::Depth);
         }
-        match raw {
-            RawBsonRef::Int64(long) => self.number(long),
-            RawBsonRef::Array(items) => {
+        match (element.kind, element.int64()) {
+            (_, Some(long)) => self.number(long),
+            (ElementType::Array, _) => {
                 self.out.push(b'[');
-                for (place, item) in items.into_iter().enumerate() {
+                for (place, item) in Elements::of(element.value)?.enumerate() {
                     self.comma(place);
-                    self.free(item?, depth + 1)?;
+                    self.free(&item?, depth + 1)?;
                 }
                 self.out.push(b']');
             }
-            RawBsonRef::Document(raw) => {
+            (ElementType::EmbeddedDocument, _) => {
                 self.out.push(b'{');
-                for (place, element) in raw.iter().enumerate() {
-                    let (name, value) = element?;
+                for (place, field) in Elements::of(element.value)?.enumerate() {
+                    let field = field?;
                     self.comma(place);
-                    self.text(name.as_str());
+                    self.text(field.name()?);
                     self.out.push(b':');
-                    self.free(value, depth + 1)?;
+                    self.free(&field, depth + 1)?;
                 }
                 self.out.push(b'}');
             }
-            other => return self.scalar(other),
+            _ => return self.scalar(element),
         }
         Ok(())
     }
@@ -414,7 +407,14 @@ impl<'r> Writer<'_, 'r> {
     }
 
     fn text(&mut self, text: &str) {
-        self.serialize(text);
+        let escaped = |byte: &u8| *byte < b' ' || *byte == b'"' || *byte == b'\\';
+        // Over all bytes, be it found early or not: so it is done for many of them at once.
+        if text.as_bytes().iter().filter(|byte| escaped(byte)).count() > 0 {
+            return self.serialize(text);
+        }
+        self.out.push(b'"');
+        self.out.extend_from_slice(text.as_bytes());
+        self.out.push(b'"');
     }
 
     fn instant(&mut self, at: Timestamp) {
@@ -432,40 +432,39 @@ impl<'r> Writer<'_, 'r> {
 }
 
 /// Whether a value that is no list and no object is of its field's type.
-fn fits(shape: &ValueShape, raw: RawBsonRef<'_>) -> bool {
-    match (shape, raw) {
-        (ValueShape::Int | ValueShape::Float, RawBsonRef::Int32(_))
-        | (ValueShape::Float, RawBsonRef::Double(_))
-        | (ValueShape::Boolean, RawBsonRef::Boolean(_)) => true,
-        (ValueShape::Enum(values), RawBsonRef::String(text)) => values.contains(text),
-        (ValueShape::Text, raw) => matches!(
-            raw,
-            RawBsonRef::String(_)
-                | RawBsonRef::Int64(_)
-                | RawBsonRef::DateTime(_)
-                | RawBsonRef::Decimal128(_)
-                | RawBsonRef::Binary(_)
+fn fits(shape: &ValueShape, element: &Element<'_>) -> Result<bool, CodecError> {
+    Ok(match (shape, element.kind) {
+        (ValueShape::Int | ValueShape::Float, ElementType::Int32)
+        | (ValueShape::Float, ElementType::Double)
+        | (ValueShape::Boolean, ElementType::Boolean) => true,
+        (ValueShape::Enum(values), ElementType::String) => values.contains(element.text()?),
+        (ValueShape::Text, kind) => matches!(
+            kind,
+            ElementType::String
+                | ElementType::Int64
+                | ElementType::DateTime
+                | ElementType::Decimal128
+                | ElementType::Binary
         ),
         _ => false,
-    }
+    })
 }
 
 /// The wanted fields of a document, each in its slot. The store writes fields in ascending order, so that the next wanted
 /// is mostly the next found; any other order is read as well.
-fn find<'r>(
-    raw: &'r RawDocument,
-    shape: &ObjectShape,
-) -> Result<Vec<Option<RawElement<'r>>>, CodecError> {
+fn find<'r>(raw: &'r [u8], shape: &ObjectShape) -> Result<Vec<Option<Element<'r>>>, CodecError> {
     let wanted = &shape.wanted;
     let mut found = vec![None; wanted.len()];
     let mut next = 0;
-    for element in raw.iter_elements() {
+    for element in Elements::of(raw)? {
         let element = element?;
-        let name = element.key().as_str();
-        let is_next = wanted.get(next).is_some_and(|wanted| **wanted == *name);
+        let name = element.name;
+        let is_next = wanted
+            .get(next)
+            .is_some_and(|wanted| wanted.as_bytes() == name);
         let slot = match is_next {
             true => Ok(next),
-            false => wanted.binary_search_by(|wanted| (**wanted).cmp(name)),
+            false => wanted.binary_search_by(|wanted| wanted.as_bytes().cmp(name)),
         };
         if let Ok(slot) = slot {
             found[slot] = Some(element);

@@ -6,12 +6,11 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use tidegate_core::{
     checkpoint::{Position, Types},
-    entry::FeedItem,
     id::{DocumentKey, Seq},
     mutant::{Mutant, breaks},
 };
 
-use crate::store::StoredItem;
+use crate::store::{FeedWrite, StoredItem};
 
 /// The most writes a ring keeps; whoever lags further reads the store.
 const WRITES_MAX: usize = 256;
@@ -54,23 +53,24 @@ impl Ring {
 
     /// Takes a write in: released at once if it is the next, held back while an earlier one of its transaction is on its
     /// way. If another transaction comes first, the gap will not close, and the ring is cut there.
-    pub(super) fn offer(&mut self, transaction: u64, item: &FeedItem) {
+    pub(super) fn offer(&mut self, transaction: u64, write: &FeedWrite) {
+        let seq = write.item.seq;
         if self.half_told == Some(transaction) {
-            self.skipped = self.skipped.max(item.seq);
+            self.skipped = self.skipped.max(seq);
             return;
         }
         if !self.held.is_empty() && self.held_of != transaction {
             self.cut();
         }
-        let low = *self.low.get_or_insert(Seq(item.seq.0 - 1));
+        let low = *self.low.get_or_insert(Seq(seq.0 - 1));
         let next = self.head(low).next();
-        if item.seq < next {
+        if seq < next {
             return;
         }
         if breaks(Mutant::NoHoldBack) {
-            return self.writes.push_back(Write::of(item));
+            return self.writes.push_back(Write::of(write));
         }
-        self.held.insert(item.seq, Write::of(item));
+        self.held.insert(seq, Write::of(write));
         self.held_of = transaction;
         self.release(next);
     }
@@ -131,11 +131,10 @@ impl Ring {
 }
 
 impl Write {
-    fn of(item: &FeedItem) -> Self {
-        let stored = StoredItem::encode(item).expect("a tail tells what a store has kept");
+    fn of(write: &FeedWrite) -> Self {
         Self {
-            key: item.record.key().clone(),
-            item: stored.shared(),
+            key: write.key.clone(),
+            item: write.item.clone().shared(),
         }
     }
 }
@@ -145,7 +144,7 @@ mod tests {
     use std::sync::Arc;
 
     use tidegate_core::{
-        entry::{Entry, Marker, Record},
+        entry::{Entry, FeedItem, Marker, Record},
         id::{DocumentId, DocumentKey, Scope, TypeName, Version},
         value::{Document, Timestamp, Value},
     };
@@ -169,10 +168,14 @@ mod tests {
         }
     }
 
+    fn offer(ring: &mut Ring, transaction: u64, item: &FeedItem) {
+        ring.offer(transaction, &FeedWrite::encode(item).unwrap());
+    }
+
     fn ring(writes: &[(u64, i64)]) -> Ring {
         let mut ring = Ring::default();
         for (transaction, seq) in writes {
-            ring.offer(*transaction, &item(*seq, &seq.to_string()));
+            offer(&mut ring, *transaction, &item(*seq, &seq.to_string()));
         }
         ring
     }
@@ -190,7 +193,7 @@ mod tests {
     fn writes_out_of_order_are_held_back_until_the_gap_closes() {
         let mut ring = ring(&[(1, 5), (2, 8), (2, 7)]);
         assert_eq!(read(&ring, 4), Some((vec![5], 5)));
-        ring.offer(2, &item(6, "6"));
+        offer(&mut ring, 2, &item(6, "6"));
         assert_eq!(read(&ring, 4), Some((vec![5, 6, 7, 8], 8)));
     }
 
@@ -212,10 +215,10 @@ mod tests {
     fn a_ring_that_begins_within_a_transaction_takes_nothing_of_it() {
         // 4 was told before the ring began.
         let mut ring = Ring::beginning_in(Some(1));
-        ring.offer(1, &item(3, "3"));
+        offer(&mut ring, 1, &item(3, "3"));
         assert_eq!(read(&ring, 2), None);
         assert_eq!(read(&ring, 4), Some((vec![], 4)));
-        ring.offer(2, &item(5, "5"));
+        offer(&mut ring, 2, &item(5, "5"));
         assert_eq!(read(&ring, 3), None);
         assert_eq!(read(&ring, 4), Some((vec![5], 5)));
     }
@@ -234,7 +237,7 @@ mod tests {
     fn a_page_carries_only_the_last_write_of_a_document() {
         let mut ring = Ring::default();
         for (seq, id) in [(1, "a"), (2, "b"), (3, "a")] {
-            ring.offer(1, &item(seq, id));
+            offer(&mut ring, 1, &item(seq, id));
         }
         assert_eq!(read(&ring, 0), Some((vec![2, 3], 3)));
     }
@@ -251,11 +254,11 @@ mod tests {
     fn a_ring_of_large_documents_keeps_fewer_and_none_that_is_too_large() {
         let mut ring = Ring::default();
         for (seq, size) in [(1, BYTES_MAX / 2), (2, BYTES_MAX / 2), (3, 1)] {
-            ring.offer(1, &large(seq, size));
+            offer(&mut ring, 1, &large(seq, size));
         }
         assert_eq!(read(&ring, 0), None);
         assert_eq!(read(&ring, 1), Some((vec![2, 3], 3)));
-        ring.offer(2, &large(4, BYTES_MAX + 1));
+        offer(&mut ring, 2, &large(4, BYTES_MAX + 1));
         assert_eq!(read(&ring, 3), None);
         assert_eq!(read(&ring, 4), Some((vec![], 4)));
     }

@@ -9,14 +9,13 @@ use std::{
 
 use tidegate_core::{
     checkpoint::Track,
-    entry::FeedItem,
     id::Scope,
     mutant::{Mutant, breaks},
 };
 use tokio::sync::Notify;
 
 use super::{lock, ring::Ring};
-use crate::store::StoredItem;
+use crate::store::{FeedWrite, StoredItem};
 
 /// Everybody who waits.
 #[derive(Default)]
@@ -37,18 +36,17 @@ struct Watched {
 
 impl Subscribers {
     /// Puts feed writes into their rings and wakes whoever watches one of those scopes, once.
-    pub(super) fn offer(&mut self, transaction: u64, items: &[FeedItem]) {
+    pub(super) fn offer(&mut self, transaction: u64, writes: &[FeedWrite]) {
         if self.told.is_none() {
             // The tail may have begun between its writes.
             self.begin_rings(Some(transaction));
         }
         self.told = Some(transaction);
         let mut written = HashSet::new();
-        for item in items {
-            let scope = item.record.scope();
-            if let Some(watched) = self.scopes.get_mut(scope) {
-                watched.ring.offer(transaction, item);
-                written.insert(scope);
+        for write in writes {
+            if let Some(watched) = self.scopes.get_mut(&write.scope) {
+                watched.ring.offer(transaction, write);
+                written.insert(&write.scope);
             }
         }
         written

@@ -145,13 +145,12 @@ pub(crate) async fn seqs_have_no_gap_and_follow_the_order_of_commits(backend: &i
 
     let mut told: BTreeMap<Scope, Vec<i64>> = BTreeMap::new();
     while told.values().map(Vec::len).sum::<usize>() < 2 * WRITERS * COMMITS {
-        let Some(TailEvent::Committed { items, .. }) = tail.next().await else {
+        let Some(TailEvent::Committed { writes, .. }) = tail.next().await else {
             panic!("the tail skipped or ended");
         };
-        for item in items.iter() {
-            told.entry(item.record.scope().clone())
-                .or_default()
-                .push(item.seq.0);
+        for write in writes.iter() {
+            let of_scope = told.entry(write.scope.clone()).or_default();
+            of_scope.push(write.item.seq.0);
         }
     }
     let mut commits = 0;

@@ -102,11 +102,12 @@ pub(crate) async fn a_follower_that_fell_behind_is_told_to_restart(backend: &imp
     while position < Seq(COMMITS) {
         match next(&mut tail).await {
             TailEvent::Restart => position = Seq(i64::MIN),
-            TailEvent::Committed { items, .. } => {
-                for item in items.iter() {
-                    let follows = position == Seq(i64::MIN) || item.seq == position.next();
-                    assert!(follows, "{} follows {position}, untold", item.seq);
-                    position = item.seq;
+            TailEvent::Committed { writes, .. } => {
+                for write in writes.iter() {
+                    let seq = write.item.seq;
+                    let follows = position == Seq(i64::MIN) || seq == position.next();
+                    assert!(follows, "{seq} follows {position}, untold");
+                    position = seq;
                 }
             }
             other => panic!("{other:?} was not committed"),
@@ -126,11 +127,15 @@ async fn committed(tail: &mut BoxStream<'static, TailEvent>, count: usize) -> (u
     let mut told = Vec::new();
     let mut of = None;
     while told.len() < count {
-        let TailEvent::Committed { transaction, items } = next(tail).await else {
+        let TailEvent::Committed {
+            transaction,
+            writes,
+        } = next(tail).await
+        else {
             panic!("something else was told");
         };
         assert_eq!(*of.get_or_insert(transaction), transaction);
-        told.extend(items.iter().cloned());
+        told.extend(writes.iter().map(|write| write.item.decode().unwrap()));
     }
     told.sort_by_key(|item| (item.seq, item.record.scope().clone()));
     (of.unwrap(), told)

@@ -69,8 +69,8 @@ async fn two_gateways_on_one_hot_scope_lose_nothing_and_starve_nobody() {
         .0;
     let mut told = Vec::new();
     while told.len() < usize::try_from(head).unwrap() {
-        if let Some(TailEvent::Committed { items, .. }) = tail.next().await {
-            told.extend(items.iter().map(|item| item.seq.0));
+        if let Some(TailEvent::Committed { writes, .. }) = tail.next().await {
+            told.extend(writes.iter().map(|write| write.item.seq.0));
         }
     }
     told.sort_unstable();

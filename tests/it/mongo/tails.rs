@@ -81,7 +81,7 @@ impl Bench {
     /// The seq the tail tells next; `None` if it begins anew.
     async fn told(&mut self) -> Option<i64> {
         match self.next().await {
-            TailEvent::Committed { items, .. } => Some(items[0].seq.0),
+            TailEvent::Committed { writes, .. } => Some(writes[0].item.seq.0),
             TailEvent::Restart => None,
             other => panic!("no epoch begins here, and no conflict: {other:?}"),
         }
