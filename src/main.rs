@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// A push makes and drops thousands of small values: the system's allocator takes a third of the gateway's time for that.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     tidegate::cli::main()
