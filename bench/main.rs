@@ -51,7 +51,7 @@ struct Options {
     /// How many entries the store has that has grown; a multiple of 10,000
     #[arg(long, default_value_t = 1_000_000)]
     entries: usize,
-    /// Of the groups push and pull, measure only the rows whose names contain this
+    /// Of the groups push, pull and fanout, measure only the rows whose names contain this
     #[arg(long)]
     only: Option<String>,
     /// Fail if a row misses its bar

@@ -32,10 +32,11 @@ const SCOPES_A_WRITER: usize = 500;
 /// Of the pushes that write to all scopes.
 const CHANGES_A_PUSH: usize = 100;
 
-const WRITERS: usize = 4;
+const WRITERS: usize = 16;
 
-/// So many changes may not have reached everybody yet when the next one is pushed.
-const AHEAD: usize = 8;
+/// So many changes may not have reached everybody yet when the next one is pushed: a quarter of what a subscriber may be
+/// behind.
+const AHEAD: usize = 64;
 
 /// Subscribers of one scope.
 pub(super) async fn crowd(bench: &Bench, gateway: &Gateway) -> Swarm {
@@ -55,8 +56,13 @@ fn stranger(number: usize) -> String {
 }
 
 pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
-    let mut rows = of_one_scope(bench).await;
-    rows.extend(of_many_scopes(bench).await);
+    let mut rows = Vec::new();
+    if bench.wants("subscribers of one scope") {
+        rows.extend(of_one_scope(bench).await);
+    }
+    if bench.wants("subscribers to none") {
+        rows.extend(of_many_scopes(bench).await);
+    }
     rows
 }
 

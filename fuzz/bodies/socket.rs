@@ -86,7 +86,10 @@ impl Told {
     /// Looks at what is to be done, and remembers it.
     fn expect(&mut self, action: Action) {
         match action {
-            Action::Send(text) => self.expect_message(&text),
+            Action::Send(text) => {
+                let text = std::str::from_utf8(&text).expect("a text is in UTF-8");
+                self.expect_message(text);
+            }
             Action::Start(id, request) => {
                 assert!(self.is_acknowledged, "nothing runs before that");
                 assert!(self.running.insert(id.to_string()), "an id names one");

@@ -25,17 +25,17 @@ use lru::LruCache;
 use tidegate_core::model::Model;
 
 use self::{
-    page::{PagePlan, PageShape},
+    page::{Look, PagePlan, PageShape},
     push::{PushPlan, PushShape},
 };
 use super::{
     answer::Answer,
-    request::{Admitted, OperationKind, the_operation},
+    request::{Admitted, Asked, OperationKind, the_operation},
 };
 use crate::sync::{Caller, SyncService};
 
-/// So many shapes are kept for operations that come again.
-const SHAPES_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
+/// So many looks are kept for operations that come again, and so many shapes.
+const KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
 
 /// How an operation is answered without being executed.
 #[derive(Debug)]
@@ -57,18 +57,26 @@ impl Plan {
 
 type Arguments = IndexMap<Name, GraphqlValue>;
 
-/// Compiles operations, and knows the shapes of pages that it has made.
+/// Compiles operations, and knows those on pages that it has compiled.
 pub(super) struct Planner {
     model: Arc<Model>,
-    /// The oldest is forgotten where there are too many.
-    shapes: Mutex<LruCache<Arc<PageShape>, ()>>,
+    known: Mutex<Known>,
+}
+
+/// The oldest is forgotten where there are too many.
+struct Known {
+    looks: LruCache<Arc<[Asked]>, Arc<PageShape>>,
+    shapes: LruCache<Arc<PageShape>, ()>,
 }
 
 impl Planner {
     pub(super) fn new(model: &Arc<Model>) -> Self {
         Self {
             model: Arc::clone(model),
-            shapes: Mutex::new(LruCache::new(SHAPES_MAX)),
+            known: Mutex::new(Known {
+                looks: LruCache::new(KNOWN_MAX),
+                shapes: LruCache::new(KNOWN_MAX),
+            }),
         }
     }
 
@@ -83,11 +91,10 @@ impl Planner {
     }
 
     fn page(&self, admitted: &mut Admitted, root: &str, page: &str) -> Option<Plan> {
-        let shape = PageShape::of(&self.model, &admitted.asked, root, page)?;
+        let look = self.look(&admitted.asked, root, page)?;
         Some(Plan::Page(PagePlan {
-            shape: self.known(shape),
+            look,
             arguments: take_arguments(&mut admitted.document, page)?,
-            asked: Arc::clone(&admitted.asked),
         }))
     }
 
@@ -102,13 +109,27 @@ impl Planner {
         }))
     }
 
-    fn known(&self, shape: PageShape) -> Arc<PageShape> {
-        let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, ())) = shapes.get_key_value(&shape) {
+    /// What an operation looks like that asks for `page`; `None` if it needs the executor.
+    fn look(&self, asked: &Arc<[Asked]>, root: &str, page: &str) -> Option<Look> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((asked, shape)) = known.looks.get_key_value(asked) {
+            let (asked, shape) = (Arc::clone(asked), Arc::clone(shape));
+            return Some(Look { shape, asked });
+        }
+        let shape = known.shared(PageShape::of(&self.model, asked, root, page)?);
+        let asked = Arc::clone(asked);
+        known.looks.put(Arc::clone(&asked), Arc::clone(&shape));
+        Some(Look { shape, asked })
+    }
+}
+
+impl Known {
+    fn shared(&mut self, shape: PageShape) -> Arc<PageShape> {
+        if let Some((known, ())) = self.shapes.get_key_value(&shape) {
             return Arc::clone(known);
         }
         let shape = Arc::new(shape);
-        shapes.put(Arc::clone(&shape), ());
+        self.shapes.put(Arc::clone(&shape), ());
         shape
     }
 }

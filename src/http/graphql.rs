@@ -22,7 +22,6 @@ use super::accept::{Accepted, Form};
 use super::delivery::{self, Ending};
 use super::server::Visit;
 use super::{HttpState, answer, guard, operation, websocket};
-use crate::app::Gateway;
 use crate::auth::bearer;
 use crate::graphql::answer::Answer;
 use crate::graphql::error::{Code, Failure};
@@ -156,7 +155,7 @@ fn stream(
 
 /// What ends a stream from outside: the token's end, or the gateway's.
 fn cut(state: &HttpState, caller: &Caller) -> BoxFuture<'static, Ending> {
-    let expiry = sleep(left_of_token(&state.gateway, caller));
+    let expiry = sleep(state.gateway.sync.left_of_token(caller));
     let shutdown = state.shutdown.clone();
     Box::pin(async move {
         tokio::select! {
@@ -164,12 +163,6 @@ fn cut(state: &HttpState, caller: &Caller) -> BoxFuture<'static, Ending> {
             () = shutdown.begun() => Ending::GoingAway,
         }
     })
-}
-
-/// How long a caller's token is still good.
-pub(super) fn left_of_token(gateway: &Gateway, caller: &Caller) -> Duration {
-    let left_ms = caller.identity.expires_at.ms() - gateway.sync.now().ms();
-    Duration::from_millis(u64::try_from(left_ms).unwrap_or_default())
 }
 
 /// A client that takes streams only reads the failures of HTTP as JSON, too.

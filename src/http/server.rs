@@ -12,7 +12,7 @@ use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -57,6 +57,11 @@ impl Shutdown {
     /// Waits for the signal.
     pub(super) async fn begun(&self) {
         self.signal.cancelled().await;
+    }
+
+    /// The same, for whoever keeps it: each that is made takes its place among all that wait.
+    pub(super) fn end(&self) -> WaitForCancellationFutureOwned {
+        self.signal.clone().cancelled_owned()
     }
 
     /// Makes the end wait until the token is dropped.

@@ -59,8 +59,9 @@ fn converse(
     async move {
         if let Ok(connection) = upgrade.await {
             let (bytes_max, patience) = (state.body_bytes_max, state.times.write);
-            let socket = Socket::new(connection, bytes_max, patience).await;
-            Session::new(state, token, visit).run(socket).await;
+            let socket = Box::new(Socket::new(connection, bytes_max, patience).await);
+            let session = Box::new(Session::new(state, token, visit));
+            session.run(socket).await;
         }
         drop(hold);
     }

@@ -7,13 +7,14 @@ mod ring;
 mod subscribers;
 
 use std::{
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures_util::{Stream, StreamExt, stream};
 use tidegate_core::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, Types},
     id::Scope,
     model::Model,
     mutant::{Mutant, breaks},
@@ -21,7 +22,7 @@ use tidegate_core::{
 use tokio::{
     sync::broadcast,
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, Sleep, sleep},
 };
 
 use self::subscribers::{Subscribers, Ticket};
@@ -62,9 +63,12 @@ impl SyncService {
     ) -> impl Stream<Item = Result<Page, SyncError>> + Send {
         let ticket = self.live.register();
         let subscription = Subscription {
+            expiry: Box::pin(sleep(self.left_of_token(&caller))),
             sync: self,
             caller,
-            request,
+            at: request.checkpoint.map(Arc::new),
+            types: request.types,
+            limit: request.limit,
             ticket,
             next: Next::First(start),
             failures: 0,
@@ -82,13 +86,25 @@ impl SyncService {
             }
         })
     }
+
+    /// How long a caller's token is still good.
+    pub fn left_of_token(&self, caller: &Caller) -> Duration {
+        let left_ms = caller.identity.expires_at.ms() - self.now().ms();
+        Duration::from_millis(left_ms.try_into().unwrap_or_default())
+    }
 }
 
 /// One client's place in the loop.
 struct Subscription {
     sync: Arc<SyncService>,
     caller: Caller,
-    request: PullRequest,
+    /// The end of the caller's token.
+    expiry: Pin<Box<Sleep>>,
+    /// Where the client stands.
+    at: Option<Arc<Checkpoint>>,
+    types: Types,
+    /// The most changes it takes at a time.
+    limit: usize,
     ticket: Ticket,
     next: Next,
     /// Looks at the store that failed, one after the other.
@@ -119,7 +135,8 @@ impl Subscription {
             }
             let page = match self.ring_page() {
                 Some(page) => page,
-                None => match self.store_page().await {
+                // Boxed: it takes ten times the room of a subscription that waits.
+                None => match Box::pin(self.store_page()).await {
                     Err(error) if self.outlasts(&error) => {
                         self.ticket.unread();
                         sleep(pause(self.failures, self.ticket.share())).await;
@@ -132,7 +149,7 @@ impl Subscription {
             self.failures = 0;
             // The first page, and one that `hasMore` announced, are sent even if they are empty: a reset ends with them.
             let awaited = matches!(self.next, Next::First(_) | Next::Read);
-            self.request.checkpoint = Some(page.checkpoint.clone());
+            self.at = Some(Arc::clone(&page.checkpoint));
             self.next = if page.has_more {
                 Next::Read
             } else {
@@ -154,11 +171,17 @@ impl Subscription {
     }
 
     /// Waits until there may be news, at the longest until the caller's token ends.
-    async fn news_or_expiry(&self) {
-        let left_ms = self.caller.identity.expires_at.ms() - self.sync.now().ms();
-        let left = Duration::from_millis(left_ms.try_into().unwrap_or_default());
+    async fn news_or_expiry(&mut self) {
+        if self.expiry.is_elapsed() {
+            // The clock was set back meanwhile.
+            let left = self.sync.left_of_token(&self.caller);
+            self.expiry.as_mut().reset(Instant::now() + left);
+        }
         // Which of the two it was shows in what is looked at next.
-        timeout(left, self.ticket.woken()).await.unwrap_or_default();
+        tokio::select! {
+            () = self.ticket.woken() => {}
+            () = &mut self.expiry => {}
+        }
     }
 
     /// Reads the store. Scopes are watched before the page that begins them is read, or a change between the two would
@@ -166,15 +189,15 @@ impl Subscription {
     async fn store_page(&mut self) -> Result<Page, SyncError> {
         self.ticket.fresh();
         let page = match self.next {
-            Next::First(Start::Now) => {
-                self.sync
-                    .heads(&self.caller, self.request.types.clone())
-                    .await?
-            }
+            Next::First(Start::Now) => self.sync.heads(&self.caller, self.types.clone()).await?,
             _ => {
                 let limits = self.sync.limits();
                 let bytes_max = limits.live_page_bytes.min(limits.page_bytes);
-                let request = self.request.clone();
+                let request = PullRequest {
+                    checkpoint: self.at.as_deref().cloned(),
+                    types: self.types.clone(),
+                    limit: self.limit,
+                };
                 self.sync
                     .pull_within(&self.caller, request, bytes_max)
                     .await?
@@ -190,23 +213,27 @@ impl Subscription {
     }
 
     /// Reads the rings, if they hold everything since the cursor.
-    fn ring_page(&self) -> Option<Page> {
+    fn ring_page(&mut self) -> Option<Page> {
         let Next::Wait = self.next else { return None };
-        let checkpoint = self.request.checkpoint.as_ref()?;
-        let [track] = checkpoint.tracks.as_slice() else {
+        let at = self.at.as_mut()?;
+        let [track] = at.tracks.as_slice() else {
             return None;
         };
         let bytes_max = self.sync.limits().live_page_bytes;
-        let (changes, track) = self.ticket.read(track, self.request.limit, bytes_max)?;
-        let checkpoint = Checkpoint {
-            epoch: checkpoint.epoch.clone(),
-            types: checkpoint.types.clone(),
-            tracks: vec![track],
-            turn: None,
-        };
+        let (changes, seqs) = self.ticket.read(track, self.limit, bytes_max)?;
+        // Nobody else holds it, once the page before has been sent.
+        let moved = Arc::make_mut(at);
+        moved.turn = None;
+        let positions = moved
+            .tracks
+            .iter_mut()
+            .flat_map(|track| track.positions.values_mut());
+        for (position, seq) in positions.zip(seqs) {
+            position.seq = seq;
+        }
         Some(Page {
             changes,
-            checkpoint,
+            checkpoint: Arc::clone(at),
             has_more: false,
             reset: false,
             revoked: Vec::new(),

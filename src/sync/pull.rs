@@ -1,6 +1,9 @@
 //! `changesSince`: one page, read in one snapshot of the store.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use tidegate_core::{
     checkpoint::{Checkpoint, Types},
@@ -58,7 +61,7 @@ pub struct Page {
     /// The changes in order, each the last of its document in its scope.
     pub changes: Vec<StoredItem>,
     /// Where the client then stands.
-    pub checkpoint: Checkpoint,
+    pub checkpoint: Arc<Checkpoint>,
     /// Whether there is more to read now.
     pub has_more: bool,
     /// Whether the client must forget what it held.
@@ -235,7 +238,7 @@ impl Reading {
         } = self.cursor;
         Page {
             changes: self.changes,
-            checkpoint,
+            checkpoint: Arc::new(checkpoint),
             has_more,
             reset,
             revoked,

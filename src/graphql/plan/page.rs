@@ -27,11 +27,17 @@ const CHANGE_BYTES: usize = 128;
 /// An operation that asks for one page, or follows pages.
 #[derive(Debug)]
 pub(in crate::graphql) struct PagePlan {
+    pub(super) look: Look,
+    /// The arguments of its one field.
+    pub(super) arguments: Arguments,
+}
+
+/// An operation without its arguments: all that is kept of it while it follows pages.
+#[derive(Debug)]
+pub(super) struct Look {
     pub(super) shape: Arc<PageShape>,
     /// What it asks for, and where that is written.
     pub(super) asked: Arc<[Asked]>,
-    /// The arguments of its one field.
-    pub(super) arguments: Arguments,
 }
 
 /// What the answer to an operation looks like. Operations that look alike share one, and with it what is written of an
@@ -98,7 +104,7 @@ impl PagePlan {
     /// Answers a query.
     pub(super) async fn pull(self, sync: &SyncService, caller: &Caller) -> Answer {
         let page = async { Ok(sync.pull(caller, self.request(sync)?).await?) };
-        self.answer(page.await, sync)
+        self.look.answer(page.await, sync)
     }
 
     /// Answers a subscription: one answer for each page.
@@ -109,12 +115,13 @@ impl PagePlan {
     ) -> BoxStream<'static, Answer> {
         let request = match self.request(sync) {
             Ok(request) => request,
-            Err(failure) => return stream::iter([self.answer(Err(failure), sync)]).boxed(),
+            Err(failure) => return stream::iter([self.look.answer(Err(failure), sync)]).boxed(),
         };
         let start = pages::start(|name| self.argument(name));
         let sync = Arc::clone(sync);
         let pages = Arc::clone(&sync).subscribe(caller, request, start);
-        let answers = pages.map(move |page| self.answer(page.map_err(Failure::from), &sync));
+        let look = self.look;
+        let answers = pages.map(move |page| look.answer(page.map_err(Failure::from), &sync));
         answers.boxed()
     }
 
@@ -125,7 +132,9 @@ impl PagePlan {
     fn argument(&self, name: &str) -> Option<GraphqlValue> {
         self.arguments.get(name).cloned()
     }
+}
 
+impl Look {
     fn answer(&self, page: Result<Page, Failure>, sync: &SyncService) -> Answer {
         match page.and_then(|page| Ok(self.write(&page, sync.now())?)) {
             Ok(text) => Answer::Written(text),

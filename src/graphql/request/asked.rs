@@ -13,7 +13,7 @@ use async_graphql::{Name, Pos, Positioned};
 use super::select::TAG;
 
 /// One field of an answer.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Asked {
     /// What the client calls it.
     pub(crate) key: Name,
@@ -24,7 +24,7 @@ pub(crate) struct Asked {
 }
 
 /// What is asked for below a field.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Below {
     /// The same of every object, and nothing of a leaf.
     Any(Vec<Asked>),

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
@@ -66,7 +67,7 @@ pub(super) enum ServerMessage<'a> {
 }
 
 /// The message `next`, around an answer that may be written already.
-pub(super) fn next(id: &OperationId, answer: Answer) -> String {
+pub(super) fn next(id: &OperationId, answer: Answer) -> Bytes {
     let id = serde_json::to_string(id).expect("an id is a string");
     let payload = answer.into_json();
     let mut text = Vec::with_capacity(payload.len() + id.len() + 32);
@@ -75,7 +76,7 @@ pub(super) fn next(id: &OperationId, answer: Answer) -> String {
     text.extend_from_slice(br#","payload":"#);
     text.extend_from_slice(&payload);
     text.push(b'}');
-    String::from_utf8(text).expect("JSON is text")
+    text.into()
 }
 
 impl ServerMessage<'_> {

@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 
+use axum::body::Bytes;
+
 use super::message::{ClientMessage, InvalidMessage, OperationId, ServerMessage, next};
 use crate::graphql::RawRequest;
 use crate::graphql::answer::Answer;
@@ -50,7 +52,7 @@ pub enum Action {
     /// Drop an operation.
     Stop(OperationId),
     /// Send a text.
-    Send(String),
+    Send(Bytes),
     /// Close the socket.
     Close(Closing),
 }
@@ -219,7 +221,7 @@ impl Protocol {
 }
 
 fn send(message: &ServerMessage<'_>) -> Action {
-    Action::Send(message.to_json())
+    Action::Send(message.to_json().into())
 }
 
 /// Cut at a character, if the reason would not fit its frame.

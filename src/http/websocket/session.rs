@@ -9,6 +9,7 @@ use futures_util::future::{BoxFuture, pending};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep};
 use tokio_stream::StreamMap;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::message::{ClientMessage, InvalidMessage, OperationId};
 use super::protocol::{Action, Closing, Event, Protocol};
@@ -18,7 +19,6 @@ use crate::graphql::RawRequest;
 use crate::graphql::answer::Answer;
 use crate::graphql::error::Failure;
 use crate::http::connections::Place;
-use crate::http::graphql::left_of_token;
 use crate::http::server::Visit;
 use crate::http::{HttpState, operation};
 use crate::sync::Caller;
@@ -47,6 +47,8 @@ pub(super) struct Session {
     operations: StreamMap<OperationId, Answers>,
     deadline: Pin<Box<Sleep>>,
     ticks: Interval,
+    /// The gateway's end.
+    going_away: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Session {
@@ -60,7 +62,6 @@ impl Session {
         // Ticks missed while a frame was being written say nothing of the peer.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
-            state,
             handshake_token,
             protocol: Protocol::default(),
             authentication: None,
@@ -69,17 +70,20 @@ impl Session {
             visit,
             operations: StreamMap::new(),
             deadline: Box::pin(sleep(INIT_DEADLINE)),
+            going_away: Box::pin(state.shutdown.end()),
             ticks,
+            state,
         }
     }
 
     /// Speaks until one side has enough, or the connection breaks.
-    pub(super) async fn run(mut self, mut socket: Socket) {
+    pub(super) async fn run(mut self: Box<Self>, mut socket: Box<Socket>) {
         let closing = self.converse(&mut socket).await;
         // Operations end before the farewell, which may take a while.
         let _places = (self.place.take(), self.visit.take());
         drop(self);
-        socket.close(closing).await;
+        // Boxed: it takes more room than the conversation, which may be a long one.
+        Box::pin(socket.close(closing)).await;
     }
 
     /// Returns how to close the socket, if there is still somebody to be told.
@@ -108,7 +112,7 @@ impl Session {
             }),
             () = &mut self.deadline => Some(Event::Deadline),
             _ = self.ticks.tick() => Some(Event::Tick),
-            () = self.state.shutdown.begun() => Some(Event::GoingAway),
+            () = &mut self.going_away => Some(Event::GoingAway),
         }
     }
 
@@ -131,7 +135,7 @@ impl Session {
 
     fn enter(&mut self, caller: Caller) -> Result<(), Failure> {
         self.place = Some(self.state.connections.enter(&caller.identity.user)?);
-        let left = left_of_token(&self.state.gateway, &caller);
+        let left = self.state.gateway.sync.left_of_token(&caller);
         self.deadline.set(sleep(left));
         self.caller = Some(caller);
         if let Some(visit) = &self.visit {

@@ -9,7 +9,7 @@ use std::{
 
 use tidegate_core::{
     checkpoint::Track,
-    id::Scope,
+    id::{Scope, Seq},
     mutant::{Mutant, breaks},
 };
 use tokio::sync::Notify;
@@ -159,29 +159,28 @@ impl Ticket {
         self.watching = wanted;
     }
 
-    /// The writes since the track's positions, and the track moved past them; `None` if the store has to be read: rings
-    /// do not reach back so far, more than `limit` wait or more than `bytes_max`, or grants may have changed.
+    /// The writes since the track's positions, and where these are past them; `None` if the store has to be read: rings do
+    /// not reach back so far, more than `limit` wait or more than `bytes_max`, or grants may have changed.
     pub(super) fn read(
         &self,
         track: &Track,
         limit: usize,
         bytes_max: usize,
-    ) -> Option<(Vec<StoredItem>, Track)> {
-        let mut moved = track.clone();
+    ) -> Option<(Vec<StoredItem>, Vec<Seq>)> {
         let held = lock(&self.subscribers);
         if self.read_at != Some(held.generation) {
             return None;
         }
-        let mut changes = Vec::new();
-        for (scope, position) in &mut moved.positions {
+        let (mut changes, mut seqs) = (Vec::new(), Vec::new());
+        for (scope, position) in &track.positions {
             let (items, seq) = held.scopes.get(scope)?.ring.read(*position, &track.types)?;
             changes.extend(items);
-            position.seq = seq;
+            seqs.push(seq);
             if changes.len() > limit || !fits(&changes, bytes_max) {
                 return None;
             }
         }
-        Some((changes, moved))
+        Some((changes, seqs))
     }
 }
 

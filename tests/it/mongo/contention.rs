@@ -1,6 +1,6 @@
 //! Several gateways on one MongoDB: what they write to one scope at a time stays whole, and so do collections and restores.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{StreamExt, future::join_all};
 use serde_json::json;
@@ -114,7 +114,7 @@ impl Replica {
                 }
             }
         }
-        self.checkpoint = Some(page.checkpoint);
+        self.checkpoint = Some(Arc::unwrap_or_clone(page.checkpoint));
     }
 }
 

@@ -45,7 +45,7 @@ fn show(action: Option<Action>) -> String {
         Some(Action::Authenticate(token)) => format!("authenticate {token:?}"),
         Some(Action::Start(id, raw)) => format!("start {id} {}", raw.query),
         Some(Action::Stop(id)) => format!("stop {id}"),
-        Some(Action::Send(text)) => format!("send {text}"),
+        Some(Action::Send(text)) => format!("send {}", String::from_utf8_lossy(&text)),
         Some(Action::Close(Closing { code, reason })) => format!("close {code} {reason}"),
     }
 }
