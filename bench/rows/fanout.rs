@@ -34,6 +34,10 @@ const CHANGES_A_PUSH: usize = 100;
 
 const WRITERS: usize = 16;
 
+/// So many windows long is a round with one scope: it takes half a window until thousands have the first change, and again
+/// until they have the last.
+const WINDOWS: u32 = 4;
+
 /// So many changes may not have reached everybody yet when the next one is pushed: a quarter of what a subscriber may be
 /// behind.
 const AHEAD: usize = 64;
@@ -85,7 +89,7 @@ async fn of_one_scope(bench: &mut Bench) -> Vec<Row> {
     for _ in 0..bench.rounds {
         let before = (swarm.changes(), swarm.messages());
         let began = Instant::now();
-        let (worked, done) = work(clients, bench.window).await;
+        let (worked, done) = work(clients, WINDOWS * bench.window).await;
         clients = worked;
         let all = before.0 + (done.items * swarm.size) as u64;
         let seconds = (swarm.received(all).await - began).as_secs_f64();

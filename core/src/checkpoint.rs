@@ -75,10 +75,8 @@ const CHECKSUM_BYTES: usize = 4;
 impl Checkpoint {
     /// The token: a format byte, the fields, and a checksum against mangling, in URL-safe base64.
     pub fn encode(&self) -> String {
-        let mut bytes = vec![FORMAT];
-        let fields =
-            postcard::to_allocvec(self).expect("a checkpoint has no values postcard cannot write");
-        bytes.extend(fields);
+        let mut bytes = postcard::to_extend(self, Vec::from([FORMAT]))
+            .expect("a checkpoint has no values postcard cannot write");
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
         BASE64.encode(bytes)
     }

@@ -11,6 +11,7 @@ use async_graphql::{
         SchemaBuilder, Union,
     },
 };
+use async_graphql_value::Value as Input;
 use tidegate_core::{
     change::BaseVersion,
     id::ConflictId,
@@ -290,7 +291,7 @@ pub(super) struct Resolve {
 }
 
 /// Reads the argument `input` of `resolveConflict`.
-pub(super) fn resolve(model: &Model, input: GraphqlValue) -> Result<Resolve, Failure> {
+pub(super) fn resolve(model: &Model, input: Input) -> Result<Resolve, Failure> {
     let mut input = inputs::object(input);
     let id = inputs::present(&mut input, "conflictId").and_then(inputs::text);
     // What cannot be an id is the id of no conflict.
@@ -316,15 +317,15 @@ pub(super) fn resolve(model: &Model, input: GraphqlValue) -> Result<Resolve, Fai
     })
 }
 
-fn resolution_of(model: &Model, name: &str, value: GraphqlValue) -> Option<Resolution> {
+fn resolution_of(model: &Model, name: &str, value: Input) -> Option<Resolution> {
     match (name, value) {
         ("take", side) => match inputs::text(side)?.as_str() {
             "MINE" => Some(Resolution::Mine),
             "THEIRS" => Some(Resolution::Theirs),
             _ => None,
         },
-        ("delete", GraphqlValue::Boolean(true)) => Some(Resolution::Delete),
-        (name, fields @ GraphqlValue::Object(_)) => {
+        ("delete", Input::Boolean(true)) => Some(Resolution::Delete),
+        (name, fields @ Input::Object(_)) => {
             let mut types = model.types.iter();
             let document_type = types.find(|known| known.singular == name)?;
             let fields = inputs::read_fields(model, document_type, fields);

@@ -21,6 +21,7 @@ use async_graphql::{
     indexmap::IndexMap,
     parser::types::{ExecutableDocument, Selection},
 };
+use async_graphql_value::Value;
 use lru::LruCache;
 use tidegate_core::model::Model;
 
@@ -94,17 +95,17 @@ impl Planner {
         let look = self.look(&admitted.asked, root, page)?;
         Some(Plan::Page(PagePlan {
             look,
-            arguments: take_arguments(&mut admitted.document, page)?,
+            arguments: constant(take_arguments(&mut admitted.document, page)?)?,
         }))
     }
 
     fn push(&self, admitted: &mut Admitted) -> Option<Plan> {
         let shape = PushShape::of(&self.model, &admitted.asked)?;
-        let mut arguments = take_arguments(&mut admitted.document, push::FIELD)?;
+        let mut arguments = take_arguments(&mut admitted.document, push::FIELD)?.into_iter();
         Some(Plan::Push(PushPlan {
             model: Arc::clone(&self.model),
             shape,
-            input: arguments.swap_remove("input")?,
+            input: arguments.find_map(|(name, value)| (name == "input").then_some(value))?,
             asked: Arc::clone(&admitted.asked),
         }))
     }
@@ -134,8 +135,8 @@ impl Known {
     }
 }
 
-/// The arguments of the root field `name`, which the door has made constant.
-fn take_arguments(document: &mut ExecutableDocument, name: &str) -> Option<Arguments> {
+/// The arguments of the root field `name`.
+fn take_arguments(document: &mut ExecutableDocument, name: &str) -> Option<Vec<(Name, Value)>> {
     let operation = the_operation(document)?;
     let mut fields = operation.selection_set.node.items.iter_mut();
     let field = fields.find_map(|selection| match &mut selection.node {
@@ -143,7 +144,17 @@ fn take_arguments(document: &mut ExecutableDocument, name: &str) -> Option<Argum
         _ => None,
     })?;
     let arguments = std::mem::take(&mut field.arguments).into_iter();
+    Some(
+        arguments
+            .map(|(name, value)| (name.node, value.node))
+            .collect(),
+    )
+}
+
+/// The door leaves no variable in them.
+fn constant(arguments: Vec<(Name, Value)>) -> Option<Arguments> {
+    let arguments = arguments.into_iter();
     arguments
-        .map(|(name, value)| Some((name.node, value.node.into_const()?)))
+        .map(|(name, value)| Some((name, value.into_const()?)))
         .collect()
 }

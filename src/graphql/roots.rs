@@ -10,6 +10,7 @@ use async_graphql::{
         SubscriptionField, SubscriptionFieldFuture,
     },
 };
+use async_graphql_value::Value as Input;
 use futures_util::StreamExt;
 use tidegate_core::{
     id::{ClientId, DocumentKey, Scope},
@@ -306,9 +307,10 @@ fn context<'a>(ctx: &ResolverContext<'a>) -> (&'a Arc<SyncService>, &'a Caller) 
 }
 
 /// The argument of both mutations.
-fn input(ctx: &ResolverContext<'_>) -> GraphqlValue {
+fn input(ctx: &ResolverContext<'_>) -> Input {
     let input = ctx.args.get("input");
-    input.map_or(GraphqlValue::Null, |input| input.as_value().clone())
+    let input = input.map_or(GraphqlValue::Null, |input| input.as_value().clone());
+    input.into_value()
 }
 
 fn text_argument(ctx: &ResolverContext<'_>, name: &str) -> Option<String> {

@@ -1,6 +1,7 @@
 //! From the exact input of `pushChanges` to the core's [`Push`].
 
-use async_graphql::{Name, Value as GraphqlValue, indexmap::IndexMap};
+use async_graphql::{Name, indexmap::IndexMap};
+use async_graphql_value::Value as Input;
 use serde_json::{Map, Value as Json};
 use tidegate_core::{
     change::{Action, BaseVersion, Change, Rejection, RejectionCode, Submission},
@@ -15,13 +16,13 @@ use crate::graphql::{
     results::POLICIES,
 };
 
-pub(in crate::graphql) type Object = IndexMap<Name, GraphqlValue>;
+pub(in crate::graphql) type Object = IndexMap<Name, Input>;
 
 /// Reads the argument `input` of `pushChanges`.
-pub(in crate::graphql) fn push(model: &Model, input: GraphqlValue) -> Result<Push, Failure> {
+pub(in crate::graphql) fn push(model: &Model, input: Input) -> Result<Push, Failure> {
     let mut input = object(input);
     let changes = match input.swap_remove("changes") {
-        Some(GraphqlValue::List(changes)) => changes,
+        Some(Input::List(changes)) => changes,
         _ => Vec::new(),
     };
     Ok(Push {
@@ -32,7 +33,7 @@ pub(in crate::graphql) fn push(model: &Model, input: GraphqlValue) -> Result<Pus
             .into_iter()
             .map(|item| submission(model, object(item)).ok_or_else(unknown_change))
             .collect::<Result<_, _>>()?,
-        atomic: matches!(input.get("atomic"), Some(GraphqlValue::Boolean(true))),
+        atomic: matches!(input.get("atomic"), Some(Input::Boolean(true))),
         policy: present(&mut input, "policy").and_then(|policy| policy_of(&text(policy)?)),
         epoch: present(&mut input, "epoch")
             .and_then(text)
@@ -144,15 +145,32 @@ fn read_change(
 pub(in crate::graphql) fn read_fields(
     model: &Model,
     document_type: &DocumentType,
-    value: GraphqlValue,
+    value: Input,
 ) -> Result<Document, Rejection> {
-    let json = match value.into_json() {
-        Ok(Json::Object(fields)) => fields,
+    let json = match json_of(value) {
+        Json::Object(fields) => fields,
         _ => Map::new(),
     };
     json::decode_fields(model, &document_type.fields, json).map_err(|error| {
         Rejection::of_field(RejectionCode::InvalidValue, &error.path, error.problem)
     })
+}
+
+/// The door leaves no variable, and takes no binary values in.
+fn json_of(value: Input) -> Json {
+    match value {
+        Input::Null | Input::Variable(_) | Input::Binary(_) => Json::Null,
+        Input::Boolean(value) => Json::Bool(value),
+        Input::Number(number) => Json::Number(number),
+        Input::String(text) => Json::String(text),
+        Input::Enum(name) => Json::String(name.as_str().to_owned()),
+        Input::List(items) => items.into_iter().map(json_of).collect(),
+        Input::Object(fields) => {
+            let fields = fields.into_iter();
+            let fields = fields.map(|(name, value)| (name.as_str().to_owned(), json_of(value)));
+            Json::Object(fields.collect())
+        }
+    }
 }
 
 fn read_changed_at(change: &mut Object) -> Result<Option<Timestamp>, Rejection> {
@@ -167,32 +185,32 @@ fn read_changed_at(change: &mut Object) -> Result<Option<Timestamp>, Rejection> 
 }
 
 /// Takes a value out; null and absent are the same for the inputs read with it, which have no defaults.
-pub(in crate::graphql) fn present(object: &mut Object, name: &str) -> Option<GraphqlValue> {
+pub(in crate::graphql) fn present(object: &mut Object, name: &str) -> Option<Input> {
     object
         .swap_remove(name)
-        .filter(|value| *value != GraphqlValue::Null)
+        .filter(|value| *value != Input::Null)
 }
 
 pub(in crate::graphql) fn integer(object: &mut Object, name: &str) -> Option<i32> {
     match present(object, name)? {
-        GraphqlValue::Number(number) => number
+        Input::Number(number) => number
             .as_i64()
             .and_then(|number| i32::try_from(number).ok()),
         _ => None,
     }
 }
 
-pub(in crate::graphql) fn object(value: GraphqlValue) -> Object {
+pub(in crate::graphql) fn object(value: Input) -> Object {
     match value {
-        GraphqlValue::Object(object) => object,
+        Input::Object(object) => object,
         _ => Object::new(),
     }
 }
 
-pub(in crate::graphql) fn text(value: GraphqlValue) -> Option<String> {
+pub(in crate::graphql) fn text(value: Input) -> Option<String> {
     match value {
-        GraphqlValue::String(text) => Some(text),
-        GraphqlValue::Enum(name) => Some(name.to_string()),
+        Input::String(text) => Some(text),
+        Input::Enum(name) => Some(name.to_string()),
         _ => None,
     }
 }

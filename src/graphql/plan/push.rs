@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::Value as GraphqlValue;
+use async_graphql_value::Value as Input;
 use tidegate_core::{
     change::Rejection,
     entry::{FeedItem, Record},
@@ -43,7 +43,7 @@ pub(in crate::graphql) struct PushPlan {
     /// What it asks for, and where that is written.
     pub(super) asked: Arc<[Asked]>,
     /// Its argument.
-    pub(super) input: GraphqlValue,
+    pub(super) input: Input,
 }
 
 /// What the answer to an operation looks like.

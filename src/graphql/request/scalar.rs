@@ -1,7 +1,8 @@
 //! What the scalars of the specification can hold, and what a custom one makes of a value without
 //! parts. Lists, objects and enums are read in `coerce.rs`.
 
-use async_graphql::{Number, Value};
+use async_graphql::Number;
+use async_graphql_value::Value;
 
 use super::value::Leaf;
 
@@ -16,12 +17,12 @@ pub(super) fn built_in(name: &str, leaf: Leaf<'_>) -> Option<Value> {
         ("ID", Leaf::Digits(digits)) => Some(Value::String(digits.to_owned())),
         ("ID", Leaf::Integer(value)) => Some(Value::String(value.to_string())),
         ("ID", Leaf::Float(value)) => whole(value).map(|whole| Value::String(whole.to_string())),
-        ("Int", Leaf::Digits(digits)) => whole_32_bits(&number(digits)?).map(Value::from),
-        ("Int", Leaf::Integer(value)) => whole_32_bits(&value).map(Value::from),
-        ("Int", Leaf::Float(value)) => whole_32_bits(&whole(value)?.into()).map(Value::from),
-        ("Float", Leaf::Digits(digits)) => exact_float(&number(digits)?).map(Value::from),
-        ("Float", Leaf::Integer(value)) => exact_float(&value).map(Value::from),
-        ("Float", Leaf::Float(value)) => Some(Value::from(value)),
+        ("Int", Leaf::Digits(digits)) => whole_32_bits(&number(digits)?).map(int),
+        ("Int", Leaf::Integer(value)) => whole_32_bits(&value).map(int),
+        ("Int", Leaf::Float(value)) => whole_32_bits(&whole(value)?.into()).map(int),
+        ("Float", Leaf::Digits(digits)) => exact_float(&number(digits)?).map(float),
+        ("Float", Leaf::Integer(value)) => exact_float(&value).map(float),
+        ("Float", Leaf::Float(value)) => Some(float(value)),
         _ => None,
     }
 }
@@ -33,7 +34,7 @@ pub(super) fn custom(leaf: Leaf<'_>) -> Option<Value> {
         Leaf::Boolean(value) => Some(Value::Boolean(value)),
         Leaf::Digits(digits) => number(digits).map(Value::Number),
         Leaf::Integer(value) => Some(Value::Number(value)),
-        Leaf::Float(value) => Some(Value::from(value)),
+        Leaf::Float(value) => Some(float(value)),
         Leaf::String(value) => Some(Value::String(value)),
         Leaf::Enum(name) => Some(Value::String(name.to_owned())),
     }
@@ -68,4 +69,13 @@ fn exact_float(number: &Number) -> Option<f64> {
     } else {
         None
     }
+}
+
+fn int(value: i32) -> Value {
+    Value::Number(value.into())
+}
+
+/// JSON has no number that is not finite.
+fn float(value: f64) -> Value {
+    Number::from_f64(value).map_or(Value::Null, Value::Number)
 }

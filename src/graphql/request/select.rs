@@ -10,7 +10,8 @@ use apollo_compiler::schema::InputValueDefinition;
 use apollo_compiler::{Name, Node, Schema};
 use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types as out;
-use async_graphql::{Name as OutName, Pos, Positioned, Value};
+use async_graphql::{Name as OutName, Pos, Positioned};
+use async_graphql_value::Value;
 
 use super::Refusal;
 use super::coerce::Coercer;
@@ -191,7 +192,7 @@ impl<'d> Selector<'d> {
         for definition in &field.definition.arguments {
             if let Some((value, pos)) = self.argument(definition, field)? {
                 let name = Positioned::new(OutName::new(&definition.name), pos);
-                arguments.push((name, Positioned::new(value.into_value(), pos)));
+                arguments.push((name, Positioned::new(value, pos)));
             }
         }
         let items = self.below(field.ty().inner_named_type(), &sets)?;

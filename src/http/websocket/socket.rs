@@ -17,7 +17,7 @@ use super::protocol::Closing;
 use crate::http::traffic::time_for;
 
 /// An idle socket keeps its buffer, which the library would make of 128 KiB.
-const READ_BUFFER_BYTES: usize = 1024;
+const READ_BUFFER_BYTES: usize = 512;
 /// A longer text goes out in several frames: the library keeps a buffer as large as the largest frame it ever wrote.
 const FRAME_BYTES_MAX: usize = 16 * 1024;
 /// How long the peer may take to answer a close.

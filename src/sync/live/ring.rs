@@ -2,7 +2,7 @@
 //!
 //! Rules.md 6.1 and 6.2: what it releases, and when it is cut.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use tidegate_core::{
     checkpoint::{Position, Types},
@@ -39,6 +39,8 @@ pub(super) struct Ring {
 struct Write {
     key: DocumentKey,
     item: StoredItem,
+    /// A later write of the same document has been released: whoever reads takes that one.
+    is_replaced: bool,
 }
 
 impl Ring {
@@ -68,7 +70,7 @@ impl Ring {
             return;
         }
         if breaks(Mutant::NoHoldBack) {
-            return self.writes.push_back(Write::of(write));
+            return self.append(Write::of(write));
         }
         self.held.insert(seq, Write::of(write));
         self.held_of = transaction;
@@ -84,18 +86,12 @@ impl Ring {
         if position.seq < low || position.seq < position.start {
             return None;
         }
-        let mut seen = HashSet::new();
-        let mut items: Vec<StoredItem> = self
-            .writes
-            .iter()
-            .rev()
-            .take_while(|write| write.item.seq > position.seq)
-            .filter(|write| types.contain(&write.key.type_name))
-            .filter(|write| seen.insert(&write.key))
-            .map(|write| write.item.clone())
-            .collect();
-        items.reverse();
-        Some((items, self.head(low).max(position.seq)))
+        let read = |write: &Write| write.item.seq <= position.seq;
+        let unread = self.writes.range(self.writes.partition_point(read)..);
+        let items = unread
+            .filter(|write| !write.is_replaced && types.contain(&write.key.type_name))
+            .map(|write| write.item.clone());
+        Some((items.collect(), self.head(low).max(position.seq)))
     }
 
     fn head(&self, low: Seq) -> Seq {
@@ -104,8 +100,7 @@ impl Ring {
 
     fn release(&mut self, mut next: Seq) {
         while let Some(write) = self.held.remove(&next) {
-            self.bytes += write.item.bytes();
-            self.writes.push_back(write);
+            self.append(write);
             next = next.next();
         }
         while self.writes.len() > WRITES_MAX || self.bytes > BYTES_MAX {
@@ -115,6 +110,15 @@ impl Ring {
             self.bytes -= oldest.item.bytes();
             self.low = Some(oldest.item.seq);
         }
+    }
+
+    fn append(&mut self, write: Write) {
+        let mut older = self.writes.iter_mut().rev();
+        if let Some(replaced) = older.find(|older| older.key == write.key) {
+            replaced.is_replaced = true;
+        }
+        self.bytes += write.item.bytes();
+        self.writes.push_back(write);
     }
 
     /// Begins again above everything seen: readers below go to the store.
@@ -135,6 +139,7 @@ impl Write {
         Self {
             key: write.key.clone(),
             item: write.item.clone().shared(),
+            is_replaced: false,
         }
     }
 }

@@ -45,27 +45,34 @@ impl Schedule {
     /// Works until nobody can send any more.
     pub(super) async fn run(mut self, mut arriving: mpsc::Receiver<Waiting>) {
         loop {
-            tokio::select! {
+            let may_begin = tokio::select! {
                 push = arriving.recv(), if self.waiting.len() < WAITING_MAX => match push {
                     Some(push) => self.take_in(push, &mut arriving),
                     None => break,
                 },
-                Some(ended) = self.running.join_next_with_id() => self.ended(ended),
-            }
-            while self.running.len() < self.committer.store.commits_max() && self.begin_group() {}
+                Some(ended) = self.running.join_next_with_id() => {
+                    self.ended(ended);
+                    true
+                }
+            };
+            let commits_max = self.committer.store.commits_max();
+            while may_begin && self.running.len() < commits_max && self.begin_group() {}
         }
         while self.running.join_next().await.is_some() {}
     }
 
-    /// Takes in a push, and with it all that have arrived by now: they may share its transaction.
-    fn take_in(&mut self, push: Waiting, arriving: &mut mpsc::Receiver<Waiting>) {
-        let mut next = Some(push);
+    /// Takes in a push, and with it all that have arrived by now: they may share its transaction. Whether one of them touches
+    /// nothing busy, so that a group may begin: of those before them none could.
+    fn take_in(&mut self, push: Waiting, arriving: &mut mpsc::Receiver<Waiting>) -> bool {
+        let (mut next, mut may_begin) = (Some(push), false);
         while let Some(push) = next {
             let footprint = self.footprint(&push);
+            may_begin |= !self.is_busy(&footprint);
             self.waiting.push_back((footprint, push));
             let has_room = self.waiting.len() < WAITING_MAX;
             next = has_room.then(|| arriving.try_recv().ok()).flatten();
         }
+        may_begin
     }
 
     /// Where only one group can run there is nothing to keep apart.
