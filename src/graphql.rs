@@ -119,9 +119,19 @@ impl Api {
         caller: Caller,
         mut admitted: Admitted,
     ) -> Answer {
-        if let Some(plan) = admitted.plan {
-            return plan.answer(sync, &caller).await;
+        // Boxed: each request's future is moved from layer to layer.
+        match admitted.plan.take() {
+            Some(plan) => Box::pin(plan.answer(sync, &caller)).await,
+            None => Box::pin(self.execute_whole(sync, caller, admitted)).await,
         }
+    }
+
+    async fn execute_whole(
+        &self,
+        sync: &Arc<SyncService>,
+        caller: Caller,
+        mut admitted: Admitted,
+    ) -> Answer {
         let completion = self.completion(&admitted);
         let of_schema = match admitted.introspection.take() {
             Some(document) => self.shown.execute(request(document)).await.data,

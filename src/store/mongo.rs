@@ -22,6 +22,7 @@ mod snapshot;
 mod state;
 mod tail;
 mod write;
+mod writer;
 
 use std::{collections::BTreeSet, fmt, future::Future, sync::Arc, time::Duration};
 
@@ -47,6 +48,7 @@ use self::{
     layout::Layout,
     places::{Places, scope_id},
     snapshot::MongoSnapshot,
+    writer::Writer,
 };
 use super::{Decide, Snapshot, Store, StoreError, TailEvent};
 
@@ -104,17 +106,21 @@ impl fmt::Debug for MongoOptions {
 /// A store in a MongoDB database, which any number of gateways and other services share.
 pub struct MongoStore {
     base: Arc<Base>,
+    /// What commits use, with connections of their own.
+    commits: Arc<Base>,
+    writer: Writer,
     lanes: Lanes,
 }
 
 /// What all parts of the store need.
+#[derive(Clone)]
 struct Base {
     client: Client,
     database: Database,
-    places: Places,
-    layout: Layout,
+    places: Arc<Places>,
+    layout: Arc<Layout>,
     elections: Arc<Elections>,
-    courtesy: Courtesy,
+    courtesy: Arc<Courtesy>,
     /// Whether an insert fails where a collection has the id already. Behind a router collections may be sharded by another
     /// field, and then each shard knows of its own documents alone.
     presumes: bool,
@@ -132,10 +138,14 @@ impl MongoStore {
     /// [`StoreError::Unavailable`] when MongoDB cannot be reached.
     pub async fn open(options: &MongoOptions, model: &Model) -> Result<Self, StoreError> {
         let base = opening::open(options, Layout::of(model)).await?;
-        let lanes = Lanes::new(&options.random, options.transactions_max);
+        let writer = Writer::start();
+        let writer = writer.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let commits = opening::with_other_connections(base.clone(), options.clone());
         Ok(Self {
+            commits: Arc::new(writer.carry_out(commits).await?),
             base: Arc::new(base),
-            lanes,
+            writer,
+            lanes: Lanes::new(&options.random, options.transactions_max),
         })
     }
 }
@@ -184,7 +194,9 @@ fn within<'c, T>(
 impl Store for MongoStore {
     async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
         let lane = self.lanes.enter().await;
-        commit::commit(&self.base, lane, &reads, decide).await
+        let base = Arc::clone(&self.commits);
+        let commit = async move { commit::commit(&base, lane, &reads, decide).await };
+        self.writer.carry_out(commit).await
     }
 
     fn commits_max(&self) -> usize {

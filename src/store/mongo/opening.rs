@@ -39,10 +39,10 @@ pub(super) async fn open(options: &MongoOptions, layout: Layout) -> Result<Base,
     let base = Base {
         database: client.database(&options.database),
         client,
-        places,
-        layout,
+        places: Arc::new(places),
+        layout: Arc::new(layout),
         elections,
-        courtesy: Courtesy::new(),
+        courtesy: Arc::new(Courtesy::new()),
         presumes: server == Server::Member,
         random: options.random.clone(),
         call_max: options.call_max,
@@ -54,6 +54,20 @@ pub(super) async fn open(options: &MongoOptions, layout: Layout) -> Result<Base,
     base.make_state(options).await?;
     base.forget_old_groups().await?;
     Ok(base)
+}
+
+/// The same store by connections that are of the runtime on which this is called.
+pub(super) async fn with_other_connections(
+    base: Base,
+    options: MongoOptions,
+) -> Result<Base, StoreError> {
+    let client = Client::with_options(client_options(&options.client));
+    let client = client.map_err(|error| server::of_options(&error))?;
+    Ok(Base {
+        database: client.database(&options.database),
+        client,
+        ..base
+    })
 }
 
 /// Connects, and looks whether a store can be kept there.

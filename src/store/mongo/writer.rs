@@ -1,0 +1,54 @@
+//! The thread that carries commits out. The steps of a transaction follow one another, and everybody in its scopes waits
+//! for the last: here no step has to wait until requests have been read and answers written, nor wakes a second thread.
+//!
+//! What a commit does is [`super::commit`]'s. Its connections belong to this thread, so that answers arrive here.
+
+use std::{io, thread};
+
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::oneshot,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::store::StoreError;
+
+/// The thread; it ends when this is dropped.
+pub(super) struct Writer {
+    runtime: Handle,
+    _lives: oneshot::Sender<()>,
+}
+
+impl Writer {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// [`io::Error`] where the system has no more threads.
+    pub(super) fn start() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (lives, ended) = oneshot::channel::<()>();
+        let until_dropped = move || {
+            runtime.block_on(ended).unwrap_or_default();
+            runtime.shutdown_background();
+        };
+        thread::Builder::new()
+            .name("tidegate-commit".to_owned())
+            .spawn(until_dropped)?;
+        Ok(Self {
+            runtime: handle,
+            _lives: lives,
+        })
+    }
+
+    /// Has `work` done there; it is given up when this is dropped.
+    pub(super) async fn carry_out<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let working = AbortOnDropHandle::new(self.runtime.spawn(work));
+        working
+            .await
+            .unwrap_or_else(|ended| Err(StoreError::Unavailable(ended.to_string())))
+    }
+}
