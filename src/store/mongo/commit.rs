@@ -37,8 +37,8 @@ const TRANSACTION_MAX: Duration = Duration::from_secs(60);
 /// documents in one transaction is refused.
 const DEFERRALS_MAX: usize = 32;
 
-/// A decision about so many documents takes no longer than handing it to another thread does.
-const AT_ONCE_MAX: usize = 16;
+/// So many documents are decided about where the commit runs: other commits wait for it meanwhile, nobody else.
+const AT_ONCE_MAX: usize = 128;
 
 /// Carries out a commit in `lane`.
 pub(super) async fn commit(
