@@ -201,3 +201,53 @@ impl From<Gathered<'_>> for Scan {
 fn unreadable(error: CodecError) -> StoreError {
     StoreError::Corrupt(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::{
+        entry::{Marker, Record},
+        id::{DocumentId, DocumentKey, Scope, TypeName, Version},
+        value::Timestamp,
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_for_one_reader_is_kept_for_the_others() {
+        let record = Record::Marker(Marker {
+            key: DocumentKey {
+                type_name: TypeName::new("Task").unwrap(),
+                id: DocumentId::new("1").unwrap(),
+            },
+            scope: Scope::new("s").unwrap(),
+            version: Version(1),
+            at: Timestamp::EPOCH,
+        });
+        let item = FeedItem {
+            seq: Seq(1),
+            record,
+        };
+        let item = StoredItem::encode(&item).unwrap().shared();
+        let projection = |key| {
+            Arc::new(Projection {
+                parts: vec![(Key::new(key), Shown::DocumentId)],
+            })
+        };
+        let projections: Vec<_> = (0..TEXTS_MAX + 2).map(|_| projection("id")).collect();
+        for _ in 0..2 {
+            for projection in &projections {
+                let mut out = Vec::new();
+                let other = item.clone();
+                other
+                    .write_json(projection, &mut out, &mut Vec::new())
+                    .unwrap();
+                assert_eq!(out, br#"{"id":"1"}"#);
+            }
+        }
+        let texts = item.texts.unwrap();
+        let texts = texts.lock().unwrap();
+        let kept = texts.iter().map(|text| &text.projection);
+        assert!(kept.zip(&projections).all(|(a, b)| Arc::ptr_eq(a, b)));
+        assert_eq!(texts.len(), TEXTS_MAX);
+    }
+}

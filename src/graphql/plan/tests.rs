@@ -29,6 +29,7 @@ use super::*;
 use crate::{
     graphql::{
         Api, ApiOptions, RawRequest,
+        operations::operations,
         request::tests::peer::{schemas, tape::Tape},
     },
     store::{
@@ -50,6 +51,25 @@ const OPERATION_CHOICES: usize = 600;
 async fn a_page_is_written_as_the_executor_would_to_the_byte() {
     let shown = ["UPSERT", "DELETE", "REVOKE", "😀", "errors", "false"];
     compare_all(operations::page, &shown);
+}
+
+#[test]
+fn the_operations_that_clients_are_handed_have_plans() {
+    let mut tape = Tape::new(vec![7; MODEL_CHOICES]);
+    let text = schemas::model(&mut tape);
+    let model = Arc::new(Model::parse("model.graphql", &text).unwrap());
+    let api = Api::new(&model, ApiOptions::default()).unwrap();
+    let input = ("input".to_owned(), serde_json::json!({"changes": []}));
+    for name in ["ChangesSince", "Changes", "PushChanges"] {
+        let admitted = api.admit(RawRequest {
+            query: operations(&model),
+            operation_name: Some(name.to_owned()),
+            variables: Map::from_iter([input.clone()]),
+            ..RawRequest::default()
+        });
+        let admitted = admitted.unwrap_or_else(|refused| panic!("{name}: {refused:?}"));
+        assert!(admitted.plan.is_some(), "{name} is executed");
+    }
 }
 
 /// Compares on all models; each of these texts has to come up in some answers.
