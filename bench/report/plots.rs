@@ -73,15 +73,19 @@ fn plot(path: &Path, title: &str, lines: &[Line]) {
         .y_label_area_size(NAMES)
         .build_cartesian_2d(0.0..widest, (0..count).into_segmented())
         .unwrap();
+    // The first line is on top, and plotters asks for one label more than there are lines.
     let name = |segment: &SegmentValue<usize>| match segment {
-        SegmentValue::CenterOf(place) => lines[count - 1 - place].name.clone(),
-        _ => String::new(),
+        SegmentValue::CenterOf(place) => lines.iter().rev().nth(*place),
+        _ => None,
+    };
+    let label = |segment: &SegmentValue<usize>| {
+        name(segment).map_or_else(String::new, |line| line.name.clone())
     };
     chart
         .configure_mesh()
         .disable_y_mesh()
         .y_labels(count)
-        .y_label_formatter(&name)
+        .y_label_formatter(&label)
         .label_style(("sans-serif", 13))
         .draw()
         .unwrap();
