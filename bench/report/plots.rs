@@ -71,9 +71,9 @@ fn plot(path: &Path, title: &str, lines: &[Line]) {
         .margin(12)
         .x_label_area_size(28)
         .y_label_area_size(NAMES)
-        .build_cartesian_2d(0.0..widest, (0..count).into_segmented())
+        .build_cartesian_2d(0.0..widest, (0..count - 1).into_segmented())
         .unwrap();
-    // The first line is on top, and plotters asks for one label more than there are lines.
+    // The first line is on top.
     let name = |segment: &SegmentValue<usize>| match segment {
         SegmentValue::CenterOf(place) => lines.iter().rev().nth(*place),
         _ => None,
@@ -90,8 +90,11 @@ fn plot(path: &Path, title: &str, lines: &[Line]) {
         .draw()
         .unwrap();
     let edges = |i: usize| {
-        let place = count - 1 - i;
-        (SegmentValue::Exact(place), SegmentValue::Exact(place + 1))
+        let above = match i {
+            0 => SegmentValue::Last,
+            i => SegmentValue::Exact(count - i),
+        };
+        (SegmentValue::Exact(count - 1 - i), above)
     };
     let bars = lines.iter().enumerate().map(|(i, line)| {
         let (low, high) = edges(i);

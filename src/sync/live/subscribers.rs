@@ -20,7 +20,8 @@ use crate::store::{FeedWrite, StoredItem};
 /// Everybody who waits.
 #[derive(Default)]
 pub(super) struct Subscribers {
-    scopes: HashMap<Scope, Watched>,
+    /// Boxed, because a map keeps room for as many again.
+    scopes: HashMap<Scope, Box<Watched>>,
     wakers: HashMap<u64, Arc<Notify>>,
     next_id: u64,
     /// The transaction whose writes were told last; `None` since the tail began, when none were.
@@ -143,9 +144,11 @@ impl Ticket {
         }
         for begun in wanted.difference(&self.watching) {
             let told = held.told;
-            let watched = held.scopes.entry(begun.clone()).or_insert_with(|| Watched {
-                ring: Ring::beginning_in(told),
-                watchers: HashSet::new(),
+            let watched = held.scopes.entry(begun.clone()).or_insert_with(|| {
+                Box::new(Watched {
+                    ring: Ring::beginning_in(told),
+                    watchers: HashSet::new(),
+                })
             });
             watched.watchers.insert(self.id);
             if !breaks(Mutant::RegisteredLate) {
