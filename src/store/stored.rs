@@ -4,6 +4,7 @@
 
 mod json;
 mod projection;
+mod record;
 
 use std::{
     fmt,

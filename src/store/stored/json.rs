@@ -9,8 +9,11 @@ use bson::spec::ElementType;
 use serde::Serialize;
 use tidegate_core::value::Timestamp;
 
-use super::projection::{
-    FieldShape, Key, ObjectShape, Part, Projection, Shown, ShownDocument, ValueShape,
+use super::{
+    projection::{
+        FieldShape, Key, ObjectShape, Part, Projection, Shown, ShownDocument, ValueShape,
+    },
+    record::{Record, find},
 };
 use crate::store::codec::{
     CodecError, LEVELS_MAX, decode_decimal,
@@ -60,7 +63,7 @@ pub(super) fn write(
 /// Appends the document of `record` to `out`, as the part `key` of an object has it.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub(super) fn write_document(
     record: &[u8],
     key: &Key,
@@ -95,60 +98,6 @@ impl From<&Key> for PathPart {
 impl From<usize> for PathPart {
     fn from(index: usize) -> Self {
         Self::Index(index)
-    }
-}
-
-/// What a record says, as far as it is ever shown.
-struct Record<'r> {
-    type_name: &'r str,
-    id: &'r str,
-    scope: &'r str,
-    version: i32,
-    at: Timestamp,
-    /// It is a marker.
-    left: bool,
-    withheld: bool,
-    body: Option<&'r [u8]>,
-}
-
-impl<'r> Record<'r> {
-    fn read(bytes: &'r [u8]) -> Result<Self, CodecError> {
-        let (mut type_name, mut id, mut scope) = (None, None, None);
-        let (mut version, mut at, mut body) = (None, None, None);
-        let (mut left, mut withheld) = (false, false);
-        for element in Elements::of(bytes)? {
-            let element = element?;
-            match element.name {
-                b"t" => type_name = Some(element.text()?),
-                b"i" => id = Some(element.text()?),
-                b"s" => scope = Some(element.text()?),
-                b"v" => version = element.int32(),
-                b"at" => at = element.date_ms(),
-                b"left" => left = true,
-                b"h" => withheld = true,
-                b"b" if element.kind == ElementType::EmbeddedDocument => body = Some(element.value),
-                b"b" => return Err(CodecError::Field("b")),
-                _ => {}
-            }
-        }
-        Ok(Self {
-            type_name: type_name.ok_or(CodecError::Field("t"))?,
-            id: id.ok_or(CodecError::Field("i"))?,
-            scope: scope.ok_or(CodecError::Field("s"))?,
-            version: version.ok_or(CodecError::Field("v"))?,
-            at: Timestamp::from_ms(at.ok_or(CodecError::Field("at"))?)?,
-            left,
-            withheld,
-            body,
-        })
-    }
-
-    fn kind(&self) -> &'static str {
-        match self.body {
-            _ if self.left || self.withheld => "REVOKE",
-            Some(_) => "UPSERT",
-            None => "DELETE",
-        }
     }
 }
 
@@ -448,28 +397,4 @@ fn fits(shape: &ValueShape, element: &Element<'_>) -> Result<bool, CodecError> {
         ),
         _ => false,
     })
-}
-
-/// The wanted fields of a document, each in its slot. The store writes fields in ascending order, so that the next wanted
-/// is mostly the next found; any other order is read as well.
-fn find<'r>(raw: &'r [u8], shape: &ObjectShape) -> Result<Vec<Option<Element<'r>>>, CodecError> {
-    let wanted = &shape.wanted;
-    let mut found = vec![None; wanted.len()];
-    let mut next = 0;
-    for element in Elements::of(raw)? {
-        let element = element?;
-        let name = element.name;
-        let is_next = wanted
-            .get(next)
-            .is_some_and(|wanted| wanted.as_bytes() == name);
-        let slot = match is_next {
-            true => Ok(next),
-            false => wanted.binary_search_by(|wanted| wanted.as_bytes().cmp(name)),
-        };
-        if let Ok(slot) = slot {
-            found[slot] = Some(element);
-            next = slot + 1;
-        }
-    }
-    Ok(found)
 }
