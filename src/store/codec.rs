@@ -392,6 +392,13 @@ mod tests {
             for record in [Record::Entry(Arc::new(entry)), marker] {
                 let item = FeedItem { seq: Seq(seq), record };
                 let bytes = encode_item(&item).unwrap();
+                prop_assert_eq!(seq_of(&bytes).unwrap(), item.seq);
+                let walked: Vec<_> = Elements::of(&bytes).unwrap().map(Result::unwrap).collect();
+                let walked = walked.iter().map(|found| (found.name().unwrap(), found.kind));
+                let raw = RawDocument::from_bytes(&bytes).unwrap();
+                let read = raw.iter_elements().map(Result::unwrap);
+                let read: Vec<_> = read.map(|it| (it.key().as_str(), it.element_type())).collect();
+                prop_assert!(walked.eq(read));
                 prop_assert_eq!(decode_item(&bytes).unwrap(), item);
             }
         }
@@ -406,8 +413,12 @@ mod tests {
             let mut bytes = encode_item(&item).unwrap();
             let at = cut.index(bytes.len());
             prop_assert!(decode_item(&bytes[..at]).is_err());
+            prop_assert!(seq_of(&bytes[..at]).is_err());
             bytes[at] ^= flip;
             let _: Result<FeedItem, CodecError> = decode_item(&bytes);
+            if let Ok(walked) = Elements::of(&bytes) {
+                walked.for_each(drop);
+            }
         }
     }
 }
