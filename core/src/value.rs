@@ -303,6 +303,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn instants_are_written_as_rfc_3339_has_them() {
+        // Some six years apart, at other times of the day each.
+        let every = 189_345_678_901;
+        for ms in (Timestamp::MIN_MS..=Timestamp::MAX_MS).step_by(every) {
+            let known = DateTime::from_timestamp_millis(ms).unwrap();
+            let known = known.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+            assert_eq!(Timestamp::from_ms(ms).unwrap().to_string(), known);
+        }
+    }
+
+    #[test]
     fn instants_keep_their_milliseconds_and_move_to_utc() {
         for (text, canonical) in [
             ("2026-02-28T12:30:00Z", "2026-02-28T12:30:00.000Z"),

@@ -52,3 +52,31 @@ impl Writer {
             .unwrap_or_else(|ended| Err(StoreError::Unavailable(ended.to_string())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_is_done_on_the_thread_and_given_up_with_whoever_waits() {
+        let writer = Writer::start().unwrap();
+        let name = async { Ok(thread::current().name().map(str::to_owned)) };
+        let name = writer.carry_out(name).await.unwrap();
+        assert_eq!(name.as_deref(), Some("tidegate-commit"));
+        let panics = async { panic!("on purpose") };
+        let failed = writer.carry_out::<()>(panics).await;
+        assert!(matches!(failed, Err(StoreError::Unavailable(_))));
+        let (held, given_up) = oneshot::channel::<()>();
+        let endless = async move {
+            let _held = held;
+            pending().await
+        };
+        let waiting = writer.carry_out::<()>(endless);
+        assert!(waiting.now_or_never().is_none());
+        assert!(given_up.await.is_err());
+    }
+}
