@@ -301,11 +301,8 @@ impl Live {
 fn apply(subscribers: &mut Subscribers, model: &Model, event: TailEvent) {
     match event {
         TailEvent::Restart | TailEvent::Epoch(_) => subscribers.restart(),
-        TailEvent::Committed {
-            transaction,
-            writes,
-        } => {
-            subscribers.offer(transaction, &writes);
+        TailEvent::Committed(writes) => {
+            subscribers.offer(&writes);
             let regrants = !breaks(Mutant::GrantsOnce);
             if regrants && writes.iter().any(|write| is_membership(model, write)) {
                 subscribers.regrant();
@@ -320,7 +317,7 @@ fn inbox_news(model: &Model, event: &TailEvent) -> Option<Option<Scope>> {
     match event {
         TailEvent::Inbox(scope) => Some(scope.clone()),
         TailEvent::Restart | TailEvent::Epoch(_) => Some(None),
-        TailEvent::Committed { writes, .. } => {
+        TailEvent::Committed(writes) => {
             let regrants = writes.iter().any(|write| is_membership(model, write));
             regrants.then_some(None)
         }
