@@ -172,7 +172,7 @@ impl SimStore {
 
     /// A commit of an operator, whom nobody holds up.
     pub(crate) fn commit_now(&self, reads: &Reads, decide: Arc<Decide>) {
-        self.lock().commit(reads, decide, None);
+        self.lock().commit(reads, decide);
     }
 
     /// What is there now is backed up.
@@ -221,8 +221,7 @@ impl Inner {
         Arc::clone(&last.state)
     }
 
-    /// A commit by one of the gateways, or by an operator.
-    fn commit(&mut self, reads: &Reads, decide: Arc<Decide>, by: Option<usize>) -> Writes {
+    fn commit(&mut self, reads: &Reads, decide: Arc<Decide>) -> Writes {
         if std::mem::take(&mut self.runs_twice) {
             let older = self.random.below(self.moments.len());
             drop(decide(&self.moments[older].state.load(reads)));
@@ -234,12 +233,13 @@ impl Inner {
         };
         let written = state.write(&writes);
         let changed = !written.is_empty();
+        let transaction = self.moments.len() as u64;
         self.moments.push(Moment {
             state: Arc::new(state),
             written: written.clone(),
         });
         if changed {
-            self.tell_commit(&written, by);
+            self.tell_commit(transaction, written);
         }
         if !writes.inbox.is_empty() {
             self.tell_all(&[TailEvent::Inbox(None)]);
@@ -250,27 +250,20 @@ impl Inner {
         writes
     }
 
-    /// Rules.md 6.1: whoever committed it hears of it at once, however far its tail lags behind; the others in pieces, in no
-    /// order.
-    fn tell_commit(&mut self, items: &[FeedItem], by: Option<usize>) {
-        let whole = TailEvent::Committed(items.iter().map(stored).collect());
-        let mut left = items.to_vec();
-        let mut pieces = Vec::new();
-        while !left.is_empty() {
+    /// Rules.md 6.1: in pieces, in no order, but one transaction after the other.
+    fn tell_commit(&mut self, transaction: u64, mut items: Vec<FeedItem>) {
+        let mut events = Vec::new();
+        while !items.is_empty() {
             let mut piece = Vec::new();
-            for _ in 0..=self.random.below(left.len()) {
-                piece.push(left.swap_remove(self.random.below(left.len())));
+            for _ in 0..=self.random.below(items.len()) {
+                piece.push(items.swap_remove(self.random.below(items.len())));
             }
-            let piece = piece.iter().map(stored).collect();
-            pieces.push(TailEvent::Committed(piece));
+            events.push(TailEvent::Committed {
+                transaction,
+                writes: piece.iter().map(stored).collect(),
+            });
         }
-        for (gateway, tail) in self.tails.iter_mut().enumerate() {
-            if by == Some(gateway) {
-                tail.send(whole.clone());
-            } else {
-                tail.offer(pieces.iter().cloned());
-            }
-        }
+        self.tell_all(&events);
     }
 
     fn tell_all(&mut self, events: &[TailEvent]) {
@@ -294,14 +287,11 @@ impl Tail {
 
     fn tell(&mut self, events: usize) {
         let told = self.waiting.len().min(events);
-        let told: Vec<_> = self.waiting.drain(..told).collect();
-        told.into_iter().for_each(|event| self.send(event));
-    }
-
-    fn send(&self, event: TailEvent) {
-        if let Some(sender) = &self.sender {
-            // A gateway that died hears nothing.
-            let _ = sender.send(event);
+        for event in self.waiting.drain(..told) {
+            if let Some(sender) = &self.sender {
+                // A gateway that died hears nothing.
+                let _ = sender.send(event);
+            }
         }
     }
 }

@@ -301,8 +301,11 @@ impl Live {
 fn apply(subscribers: &mut Subscribers, model: &Model, event: TailEvent) {
     match event {
         TailEvent::Restart | TailEvent::Epoch(_) => subscribers.restart(),
-        TailEvent::Committed(writes) => {
-            subscribers.offer(&writes);
+        TailEvent::Committed {
+            transaction,
+            writes,
+        } => {
+            subscribers.offer(transaction, &writes);
             let regrants = !breaks(Mutant::GrantsOnce);
             if regrants && writes.iter().any(|write| is_membership(model, write)) {
                 subscribers.regrant();
@@ -317,7 +320,7 @@ fn inbox_news(model: &Model, event: &TailEvent) -> Option<Option<Scope>> {
     match event {
         TailEvent::Inbox(scope) => Some(scope.clone()),
         TailEvent::Restart | TailEvent::Epoch(_) => Some(None),
-        TailEvent::Committed(writes) => {
+        TailEvent::Committed { writes, .. } => {
             let regrants = writes.iter().any(|write| is_membership(model, write));
             regrants.then_some(None)
         }

@@ -1,5 +1,4 @@
-//! The tail: what this gateway commits ([`own`](super::own)), and one change stream on the database, of what others write
-//! to the feed, and of what anybody writes to the inbox and to the epoch.
+//! The tail: one change stream on the database, of what is written to the feed, to the inbox and to the epoch.
 //!
 //! Events carry whole records, so that nothing has to be looked up. Where continuity is lost the stream begins anew, and
 //! says so.
@@ -8,11 +7,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{
-    FutureExt, StreamExt,
+    StreamExt,
     stream::{self, BoxStream},
 };
 use mongodb::{
-    bson::{Document, RawDocument, RawDocumentBuf, doc},
+    bson::{Document, RawDocument, RawDocumentBuf, doc, raw::RawBsonRef},
     change_stream::{ChangeStream, event::ResumeToken},
     error::ErrorKind,
 };
@@ -32,44 +31,33 @@ const AWAIT: Duration = Duration::from_secs(1);
 
 /// The stream of what is committed, for as long as somebody listens.
 pub(super) fn tail(base: Arc<Base>) -> BoxStream<'static, TailEvent> {
-    // Before the change stream begins, which tells that something may have been missed.
-    let own = base.own.follow();
-    let others = Others {
-        mark: base.own.mark(),
+    let tail = Tail {
         base,
         open: None,
         token: None,
+        transaction: Transaction::default(),
         failures: 0,
     };
-    let mut others = Box::pin(stream::unfold(others, |mut others| async move {
-        let event = others.next().await;
-        Some((event, others))
-    }));
-    let both = async move {
-        let begun = others.next().await;
-        stream::iter(begun).chain(stream::select(own, others))
-    };
-    both.flatten_stream().boxed()
+    stream::unfold(tail, |mut tail| async move {
+        let event = tail.next().await;
+        Some((event, tail))
+    })
+    .boxed()
 }
 
-/// What others commit.
-struct Others {
+struct Tail {
     base: Arc<Base>,
-    /// What this gateway's records bear, which are left out.
-    mark: i64,
     open: Option<ChangeStream<RawDocumentBuf>>,
     /// Where it goes on; none where it begins anew. It advances while nothing happens, or it would grow too old.
     token: Option<ResumeToken>,
+    transaction: Transaction,
     /// So often it has failed since it last heard something.
     failures: u32,
 }
 
-impl Others {
+impl Tail {
     async fn next(&mut self) -> TailEvent {
         loop {
-            if self.mark != self.base.own.mark() {
-                self.begin_anew();
-            }
             let Some(open) = &mut self.open else {
                 match self.open().await {
                     Some(restart) => return restart,
@@ -97,11 +85,10 @@ impl Others {
     /// Opens the stream: where it was, and then nothing was missed; or anew, and then that is told.
     async fn open(&mut self) -> Option<TailEvent> {
         let base = Arc::clone(&self.base);
-        self.mark = base.own.mark();
         let watch = base
             .database
             .watch()
-            .pipeline(pipeline(&base, self.mark))
+            .pipeline(pipeline(&base))
             .max_await_time(AWAIT)
             .resume_after(self.token.clone());
         match base.in_time(watch).await {
@@ -162,7 +149,11 @@ impl Others {
             }
             (Ok(name), Ok(written)) if name == places.feed => {
                 let writes = Arc::from([feed_write(written)?]);
-                Ok(Event::Told(TailEvent::Committed(writes)))
+                let transaction = self.transaction.number(event);
+                Ok(Event::Told(TailEvent::Committed {
+                    transaction,
+                    writes,
+                }))
             }
             (Ok(name), Ok(written)) if name == places.state => {
                 let epoch = written.get_str("epoch").ok();
@@ -192,21 +183,17 @@ enum Event {
     Broken,
 }
 
-fn pipeline(base: &Base, mark: i64) -> [Document; 2] {
+fn pipeline(base: &Base) -> [Document; 2] {
     let places = &base.places;
     let writes = doc! { "$in": ["insert", "replace", "update"] };
-    let feed = doc! {
-        "ns.coll": &places.feed,
-        "operationType": writes.clone(),
-        "fullDocument.from": { "$ne": mark },
-    };
+    let feed = doc! { "ns.coll": &places.feed, "operationType": writes.clone() };
     let conflicts = doc! { "ns.coll": &places.conflicts };
     let epoch =
         doc! { "ns.coll": &places.state, "documentKey._id": EPOCH, "operationType": writes };
     let own = doc! { "$in": [&places.feed, &places.state, &places.conflicts] };
     let own = doc! { "ns.coll": own, "operationType": { "$in": ["drop", "rename"] } };
     let whole = doc! { "operationType": { "$in": ["dropDatabase", "invalidate"] } };
-    let kept = doc! { "operationType": 1, "ns": 1, "fullDocument": 1 };
+    let kept = doc! { "operationType": 1, "ns": 1, "fullDocument": 1, "lsid": 1, "txnNumber": 1 };
     [
         doc! { "$match": { "$or": [feed, conflicts, epoch, own, whole] } },
         doc! { "$project": kept },
@@ -226,5 +213,33 @@ fn is_lost(failure: &Failure) -> bool {
             named || matches!(*error.kind, ErrorKind::MissingResumeToken)
         }
         _ => false,
+    }
+}
+
+/// Tells transactions apart: their events follow one another, with one session and one number.
+#[derive(Default)]
+struct Transaction {
+    session: Option<Vec<u8>>,
+    txn_number: Option<i64>,
+    count: u64,
+}
+
+impl Transaction {
+    /// The number of the event's transaction within this tail. What was written outside of any is alone.
+    fn number(&mut self, event: &RawDocument) -> u64 {
+        let session = event
+            .get_document("lsid")
+            .ok()
+            .map(|lsid| lsid.as_bytes().to_vec());
+        let number = event
+            .get("txnNumber")
+            .ok()
+            .flatten()
+            .and_then(RawBsonRef::as_i64);
+        if session.is_none() || (&session, number) != (&self.session, self.txn_number) {
+            self.count += 1;
+        }
+        (self.session, self.txn_number) = (session, number);
+        self.count
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Subscribers {
     scopes: HashMap<Scope, Box<Watched>>,
     wakers: HashMap<u64, Arc<Notify>>,
     next_id: u64,
+    /// The transaction whose writes were told last; `None` since the tail began, when none were.
+    told: Option<u64>,
     /// Raised when rings lose their continuity or grants may have changed: every subscriber reads the store once.
     generation: u64,
 }
@@ -35,11 +37,16 @@ struct Watched {
 
 impl Subscribers {
     /// Puts feed writes into their rings and wakes whoever watches one of those scopes, once.
-    pub(super) fn offer(&mut self, writes: &[FeedWrite]) {
+    pub(super) fn offer(&mut self, transaction: u64, writes: &[FeedWrite]) {
+        if self.told.is_none() {
+            // The tail may have begun between its writes.
+            self.begin_rings(Some(transaction));
+        }
+        self.told = Some(transaction);
         let mut written = HashSet::new();
         for write in writes {
             if let Some(watched) = self.scopes.get_mut(&write.scope) {
-                watched.ring.offer(write);
+                watched.ring.offer(transaction, write);
                 written.insert(&write.scope);
             }
         }
@@ -53,13 +60,17 @@ impl Subscribers {
 
     /// Rules.md 6.3: clear the rings, wake everyone; then each reads the heads.
     pub(super) fn restart(&mut self) {
-        if breaks(Mutant::RingsSurvive) {
-            return;
-        }
-        for watched in self.scopes.values_mut() {
-            watched.ring = Ring::default();
+        if !breaks(Mutant::RingsSurvive) {
+            self.told = None;
+            self.begin_rings(None);
         }
         self.regrant();
+    }
+
+    fn begin_rings(&mut self, told: Option<u64>) {
+        for watched in self.scopes.values_mut() {
+            watched.ring = Ring::beginning_in(told);
+        }
     }
 
     /// Sends everyone to the store, where grants are read.
@@ -132,9 +143,10 @@ impl Ticket {
             unwatch(&mut held, ended, self.id);
         }
         for begun in wanted.difference(&self.watching) {
+            let told = held.told;
             let watched = held.scopes.entry(begun.clone()).or_insert_with(|| {
                 Box::new(Watched {
-                    ring: Ring::default(),
+                    ring: Ring::beginning_in(told),
                     watchers: HashSet::new(),
                 })
             });
