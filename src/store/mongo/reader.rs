@@ -338,9 +338,10 @@ fn places_in(batch: RawBatch) -> Result<(Bytes, Vec<Range<usize>>), Failure> {
     Ok((Bytes::from_owner(reply), places))
 }
 
-fn document(found: RawBsonRef<'_>) -> Result<&RawDocument, Failure> {
+/// A part of a batch.
+pub(super) fn document(found: RawBsonRef<'_>) -> Result<&RawDocument, Failure> {
     let document = found.as_document();
-    document.ok_or_else(|| corrupt("a find answered something that is no document"))
+    document.ok_or_else(|| corrupt("a batch holds something that is no document"))
 }
 
 fn by_text(layout: &TypeLayout, found: Vec<RawDocumentBuf>) -> HashMap<String, RawDocumentBuf> {

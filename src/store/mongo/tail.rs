@@ -1,19 +1,19 @@
 //! The tail: one change stream on the database, of what is written to the feed, to the inbox and to the epoch.
 //!
 //! Events carry whole records, so that nothing has to be looked up. Where continuity is lost the stream begins anew, and
-//! says so.
+//! says so. It is an aggregation like any other to the driver, and resumed here alone: the driver's own change stream (3.9)
+//! forgets its token when its resumption has to be repeated, and goes on from the present without a word.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{
-    StreamExt,
+    StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
 use mongodb::{
-    bson::{Document, RawDocument, RawDocumentBuf, doc, raw::RawBsonRef},
-    change_stream::{ChangeStream, event::ResumeToken},
-    error::ErrorKind,
+    bson::{Document, RawDocument, doc, raw::RawBsonRef},
+    raw_batch_cursor::{RawBatch, RawBatchCursor},
 };
 use tidegate_core::id::{Epoch, Scope};
 use tokio::time::{Duration, sleep};
@@ -22,6 +22,7 @@ use super::{
     Base,
     failure::{Failure, code},
     places::EPOCH,
+    reader::document,
     within,
 };
 use crate::store::{FeedWrite, StoreError, StoredItem, TailEvent, codec};
@@ -35,6 +36,7 @@ pub(super) fn tail(base: Arc<Base>) -> BoxStream<'static, TailEvent> {
         base,
         open: None,
         token: None,
+        read: VecDeque::new(),
         transaction: Transaction::default(),
         failures: 0,
     };
@@ -47,9 +49,11 @@ pub(super) fn tail(base: Arc<Base>) -> BoxStream<'static, TailEvent> {
 
 struct Tail {
     base: Arc<Base>,
-    open: Option<ChangeStream<RawDocumentBuf>>,
+    open: Option<RawBatchCursor>,
     /// Where it goes on; none where it begins anew. It advances while nothing happens, or it would grow too old.
-    token: Option<ResumeToken>,
+    token: Option<Document>,
+    /// What came before the token, and is still to be told.
+    read: VecDeque<TailEvent>,
     transaction: Transaction,
     /// So often it has failed since it last heard something.
     failures: u32,
@@ -58,50 +62,37 @@ struct Tail {
 impl Tail {
     async fn next(&mut self) -> TailEvent {
         loop {
+            if let Some(event) = self.read.pop_front() {
+                return event;
+            }
             let Some(open) = &mut self.open else {
-                match self.open().await {
-                    Some(restart) => return restart,
-                    None => continue,
-                }
+                self.open().await;
+                continue;
             };
-            let next = within(self.base.call_max + AWAIT, open.next_if_any());
-            match next.await {
-                Ok(news) => {
-                    self.failures = 0;
-                    self.token = open.resume_token();
-                    let ended = news.is_none() && !open.is_alive();
-                    match news.map(|event| self.read(&event)) {
-                        Some(Event::Told(event)) => return event,
-                        Some(Event::Broken) => self.begin_anew(),
-                        None if ended => self.begin_anew(),
-                        Some(Event::Nothing) | None => {}
-                    }
-                }
+            let batch = within(self.base.call_max + AWAIT, open.try_next());
+            match batch
+                .await
+                .and_then(|batch| self.read_batch(batch.as_ref()))
+            {
+                Ok(()) => self.failures = 0,
                 Err(failure) => self.failed(failure).await,
             }
         }
     }
 
     /// Opens the stream: where it was, and then nothing was missed; or anew, and then that is told.
-    async fn open(&mut self) -> Option<TailEvent> {
-        let base = Arc::clone(&self.base);
-        let watch = base
-            .database
-            .watch()
-            .pipeline(pipeline(&base))
-            .max_await_time(AWAIT)
-            .resume_after(self.token.clone());
-        match base.in_time(watch).await {
-            Ok(stream) => {
-                let anew = self.token.is_none();
-                self.token = stream.resume_token().or(self.token.take());
-                self.open = Some(stream.with_type());
-                anew.then_some(TailEvent::Restart)
+    async fn open(&mut self) {
+        let pipeline = pipeline(&self.base, self.token.as_ref());
+        let aggregate = self.base.database.aggregate(pipeline);
+        let open = aggregate.max_await_time(AWAIT).batch();
+        match self.base.in_time(open).await {
+            Ok(cursor) => {
+                self.open = Some(cursor);
+                if self.token.is_none() {
+                    self.read.push_back(TailEvent::Restart);
+                }
             }
-            Err(failure) => {
-                self.failed(failure).await;
-                None
-            }
+            Err(failure) => self.failed(failure).await,
         }
     }
 
@@ -122,6 +113,30 @@ impl Tail {
     fn begin_anew(&mut self) {
         self.open = None;
         self.token = None;
+    }
+
+    /// Reads all of it, or nothing: where it fails, the stream comes back to it. None is the end of the stream.
+    fn read_batch(&mut self, batch: Option<&RawBatch>) -> Result<(), Failure> {
+        let Some(batch) = batch else {
+            self.begin_anew();
+            return Ok(());
+        };
+        let cursor = batch.as_raw_document().get_document("cursor")?;
+        let token = cursor.get_document("postBatchResumeToken")?.try_into()?;
+        let mut read = VecDeque::new();
+        for event in batch.doc_slices()? {
+            match self.read(document(event?)?) {
+                Event::Told(event) => read.push_back(event),
+                Event::Nothing => {}
+                Event::Broken => {
+                    self.read = read;
+                    self.begin_anew();
+                    return Ok(());
+                }
+            }
+        }
+        (self.read, self.token) = (read, Some(token));
+        Ok(())
     }
 
     fn read(&mut self, event: &RawDocument) -> Event {
@@ -183,7 +198,11 @@ enum Event {
     Broken,
 }
 
-fn pipeline(base: &Base) -> [Document; 2] {
+fn pipeline(base: &Base, token: Option<&Document>) -> [Document; 3] {
+    let stream = match token {
+        Some(token) => doc! { "resumeAfter": token },
+        None => doc! {},
+    };
     let places = &base.places;
     let writes = doc! { "$in": ["insert", "replace", "update"] };
     let feed = doc! { "ns.coll": &places.feed, "operationType": writes.clone() };
@@ -195,6 +214,7 @@ fn pipeline(base: &Base) -> [Document; 2] {
     let whole = doc! { "operationType": { "$in": ["dropDatabase", "invalidate"] } };
     let kept = doc! { "operationType": 1, "ns": 1, "fullDocument": 1, "lsid": 1, "txnNumber": 1 };
     [
+        doc! { "$changeStream": stream },
         doc! { "$match": { "$or": [feed, conflicts, epoch, own, whole] } },
         doc! { "$project": kept },
     ]
@@ -209,8 +229,7 @@ fn is_lost(failure: &Failure) -> bool {
     match failure {
         Failure::Driver(error) => {
             let codes = [HISTORY_LOST, FATAL, INVALID_TOKEN, TOO_LARGE];
-            let named = code(error).is_some_and(|code| codes.contains(&code));
-            named || matches!(*error.kind, ErrorKind::MissingResumeToken)
+            code(error).is_some_and(|code| codes.contains(&code))
         }
         _ => false,
     }

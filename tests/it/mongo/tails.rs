@@ -18,7 +18,7 @@ use tidegate::{
     sync::{PullRequest, Start},
 };
 use tidegate_core::checkpoint::Types;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{CONTRACT, Mongo, gateway::Gateway, open, options};
 use crate::{
@@ -108,6 +108,27 @@ async fn a_tail_whose_connection_breaks_goes_on_without_a_gap() {
         }
         bench.deployment.heal_commands().await;
     }
+}
+
+/// What resumes a stream may be repeated below the store, and has to begin at the same place again.
+#[tokio::test]
+async fn a_tail_that_is_resumed_at_the_second_attempt_goes_on_without_a_gap() {
+    let mut bench = bench(|_| ()).await;
+    let how = doc! {
+        "failCommands": ["getMore", "aggregate"], "closeConnection": true,
+        "blockConnection": true, "blockTimeMS": 300,
+    };
+    bench.fail(Times::Next(2), how).await;
+    let mut written = Vec::new();
+    for _ in 0..20 {
+        written.push(Some(bench.write().await));
+        sleep(Duration::from_millis(50)).await;
+    }
+    let mut told = Vec::new();
+    while told.len() < written.len() {
+        told.push(bench.told().await);
+    }
+    assert_eq!(told, written);
 }
 
 #[tokio::test]
