@@ -75,7 +75,8 @@ pub trait Store: Send + Sync {
     /// [`StoreError`].
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError>;
 
-    /// What is committed from now on, in commit order. Begins with [`TailEvent::Restart`].
+    /// What is committed from now on: every feed write soon after its commit, though one may overtake another. Begins with
+    /// [`TailEvent::Restart`].
     fn tail(&self) -> BoxStream<'static, TailEvent>;
 }
 
@@ -260,13 +261,8 @@ impl FeedWrite {
 pub enum TailEvent {
     /// Something may have been missed: whoever follows reads the store again.
     Restart,
-    /// Feed writes of one transaction; others of the same transaction may follow.
-    Committed {
-        /// Which transaction, unique within the tail.
-        transaction: u64,
-        /// Its feed writes, not necessarily all and not necessarily in seq order.
-        writes: Arc<[FeedWrite]>,
-    },
+    /// Feed writes of one transaction; others of it, and others with lower seqs, may follow.
+    Committed(Arc<[FeedWrite]>),
     /// In this scope, or where none is named in any, conflicts were opened, settled, or came with their documents.
     Inbox(Option<Scope>),
     /// The store has a new epoch.

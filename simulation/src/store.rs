@@ -172,7 +172,7 @@ impl SimStore {
 
     /// A commit of an operator, whom nobody holds up.
     pub(crate) fn commit_now(&self, reads: &Reads, decide: Arc<Decide>) {
-        self.lock().commit(reads, decide);
+        self.lock().commit(reads, decide, None);
     }
 
     /// What is there now is backed up.
@@ -221,7 +221,8 @@ impl Inner {
         Arc::clone(&last.state)
     }
 
-    fn commit(&mut self, reads: &Reads, decide: Arc<Decide>) -> Writes {
+    /// A commit by one of the gateways, or by an operator.
+    fn commit(&mut self, reads: &Reads, decide: Arc<Decide>, by: Option<usize>) -> Writes {
         if std::mem::take(&mut self.runs_twice) {
             let older = self.random.below(self.moments.len());
             drop(decide(&self.moments[older].state.load(reads)));
@@ -233,13 +234,12 @@ impl Inner {
         };
         let written = state.write(&writes);
         let changed = !written.is_empty();
-        let transaction = self.moments.len() as u64;
         self.moments.push(Moment {
             state: Arc::new(state),
             written: written.clone(),
         });
         if changed {
-            self.tell_commit(transaction, written);
+            self.tell_commit(&written, by);
         }
         if !writes.inbox.is_empty() {
             self.tell_all(&[TailEvent::Inbox(None)]);
@@ -250,20 +250,27 @@ impl Inner {
         writes
     }
 
-    /// Rules.md 6.1: in pieces, in no order, but one transaction after the other.
-    fn tell_commit(&mut self, transaction: u64, mut items: Vec<FeedItem>) {
-        let mut events = Vec::new();
-        while !items.is_empty() {
+    /// Rules.md 6.1: whoever committed it hears of it at once, however far its tail lags behind; the others in pieces, in no
+    /// order.
+    fn tell_commit(&mut self, items: &[FeedItem], by: Option<usize>) {
+        let whole = TailEvent::Committed(items.iter().map(stored).collect());
+        let mut left = items.to_vec();
+        let mut pieces = Vec::new();
+        while !left.is_empty() {
             let mut piece = Vec::new();
-            for _ in 0..=self.random.below(items.len()) {
-                piece.push(items.swap_remove(self.random.below(items.len())));
+            for _ in 0..=self.random.below(left.len()) {
+                piece.push(left.swap_remove(self.random.below(left.len())));
             }
-            events.push(TailEvent::Committed {
-                transaction,
-                writes: piece.iter().map(stored).collect(),
-            });
+            let piece = piece.iter().map(stored).collect();
+            pieces.push(TailEvent::Committed(piece));
         }
-        self.tell_all(&events);
+        for (gateway, tail) in self.tails.iter_mut().enumerate() {
+            if by == Some(gateway) {
+                tail.send(whole.clone());
+            } else {
+                tail.offer(pieces.iter().cloned());
+            }
+        }
     }
 
     fn tell_all(&mut self, events: &[TailEvent]) {
@@ -287,11 +294,14 @@ impl Tail {
 
     fn tell(&mut self, events: usize) {
         let told = self.waiting.len().min(events);
-        for event in self.waiting.drain(..told) {
-            if let Some(sender) = &self.sender {
-                // A gateway that died hears nothing.
-                let _ = sender.send(event);
-            }
+        let told: Vec<_> = self.waiting.drain(..told).collect();
+        told.into_iter().for_each(|event| self.send(event));
+    }
+
+    fn send(&self, event: TailEvent) {
+        if let Some(sender) = &self.sender {
+            // A gateway that died hears nothing.
+            let _ = sender.send(event);
         }
     }
 }

@@ -14,6 +14,7 @@ mod lane;
 mod layout;
 mod load;
 mod opening;
+mod own;
 mod places;
 mod reader;
 mod served;
@@ -46,6 +47,7 @@ use self::{
     failure::Failure,
     lane::Lanes,
     layout::Layout,
+    own::Own,
     places::{Places, scope_id},
     snapshot::MongoSnapshot,
     writer::Writer,
@@ -121,6 +123,7 @@ struct Base {
     layout: Arc<Layout>,
     elections: Arc<Elections>,
     courtesy: Arc<Courtesy>,
+    own: Arc<Own>,
     /// Whether an insert fails where a collection has the id already. Behind a router collections may be sharded by another
     /// field, and then each shard knows of its own documents alone.
     presumes: bool,

@@ -22,7 +22,7 @@ use tidegate_core::{
 use tokio::{
     sync::broadcast,
     task::JoinHandle,
-    time::{Instant, Sleep, sleep},
+    time::{Instant, MissedTickBehavior, Sleep, interval, sleep},
 };
 
 use self::subscribers::{Subscribers, Ticket};
@@ -44,6 +44,9 @@ pub(super) const EXPIRY_GRACE: Duration = Duration::from_secs(5);
 
 /// How far a reader of an inbox may lag behind before it reads the store whatever the news were.
 const INBOX_NEWS_MAX: usize = 256;
+
+/// A write that is still missing in a ring so long after a later one, or twice as long at most, is read from the store.
+pub(super) const SWEEP: Duration = Duration::from_secs(2);
 
 /// Between the first two looks at a store that could not be read; each further pause is twice as long.
 pub(super) const STORE_PAUSE: Duration = Duration::from_millis(500);
@@ -267,7 +270,17 @@ impl Live {
             let (subscribers, model) = (subscribers.clone(), model.clone());
             let inboxes = inboxes.clone();
             async move {
-                while let Some(event) = tail.next().await {
+                let mut sweeps = interval(SWEEP);
+                sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                loop {
+                    let event = tokio::select! {
+                        event = tail.next() => event,
+                        _ = sweeps.tick() => {
+                            lock(&subscribers).sweep();
+                            continue;
+                        }
+                    };
+                    let Some(event) = event else { return };
                     if let Some(news) = inbox_news(&model, &event) {
                         // Nobody may be listening.
                         drop(inboxes.send(news));
@@ -301,11 +314,8 @@ impl Live {
 fn apply(subscribers: &mut Subscribers, model: &Model, event: TailEvent) {
     match event {
         TailEvent::Restart | TailEvent::Epoch(_) => subscribers.restart(),
-        TailEvent::Committed {
-            transaction,
-            writes,
-        } => {
-            subscribers.offer(transaction, &writes);
+        TailEvent::Committed(writes) => {
+            subscribers.offer(&writes);
             let regrants = !breaks(Mutant::GrantsOnce);
             if regrants && writes.iter().any(|write| is_membership(model, write)) {
                 subscribers.regrant();
@@ -320,7 +330,7 @@ fn inbox_news(model: &Model, event: &TailEvent) -> Option<Option<Scope>> {
     match event {
         TailEvent::Inbox(scope) => Some(scope.clone()),
         TailEvent::Restart | TailEvent::Epoch(_) => Some(None),
-        TailEvent::Committed { writes, .. } => {
+        TailEvent::Committed(writes) => {
             let regrants = writes.iter().any(|write| is_membership(model, write));
             regrants.then_some(None)
         }

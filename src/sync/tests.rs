@@ -148,8 +148,14 @@ impl Store for Scripted {
         self.inner.confirmed_head(scope).await
     }
 
+    /// Tells of everything but the document `untold`.
     fn tail(&self) -> BoxStream<'static, TailEvent> {
-        self.inner.tail()
+        let is_told = |event: &TailEvent| match event {
+            TailEvent::Committed(writes) => writes.iter().all(|write| write.key != key("untold")),
+            _ => true,
+        };
+        let told = move |event| std::future::ready(is_told(&event).then_some(event));
+        self.inner.tail().filter_map(told).boxed()
     }
 }
 
@@ -329,6 +335,29 @@ async fn a_subscription_outlasts_a_store_that_cannot_be_read_and_misses_nothing(
         let page = pages.next().await.unwrap().unwrap();
         assert_eq!(*page.decoded().unwrap()[0].record.key(), key(id));
     }
+}
+
+#[tokio::test]
+async fn a_write_that_is_never_told_is_read_from_the_store_soon_after_the_next_one() {
+    let directory = TempDir::new().unwrap();
+    let (_, sync) = Scripted::on(&directory).serve();
+    let caller = alice(&sync);
+    let request = PullRequest::new(None, Types::All, 10, sync.limits()).unwrap();
+    let pages = sync
+        .clone()
+        .subscribe(caller.clone(), request, Start::Checkpoint);
+    let mut pages = Box::pin(pages);
+    assert!(pages.next().await.unwrap().unwrap().reset);
+    let mut seqs = Vec::new();
+    for pushed in [&["first"][..], &["untold", "later"]] {
+        for id in pushed {
+            sync.push(&caller, create(id)).await.unwrap();
+        }
+        let page = timeout(5 * live::SWEEP, pages.next()).await;
+        let page = page.expect("it is read").unwrap().unwrap();
+        seqs.extend(page.changes.iter().map(|change| change.seq.0));
+    }
+    assert_eq!(seqs, [1, 2, 3]);
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ impl Access {
 impl Store for Access {
     async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
         self.pass().await?;
-        let writes = self.store.lock().commit(&reads, decide);
+        let writes = self.store.lock().commit(&reads, decide, Some(self.gateway));
         // It is written now, whatever becomes of the answer (rules.md 5.2).
         self.pass().await?;
         Ok(writes)

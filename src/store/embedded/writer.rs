@@ -92,7 +92,7 @@ impl Writer {
             return Ok(writes);
         }
         let written = self.write_durably(&before, &writes)?;
-        self.tell(before.commits + 1, written, &writes);
+        self.tell(written, &writes);
         Ok(writes)
     }
 
@@ -154,15 +154,12 @@ impl Writer {
         Ok(())
     }
 
-    fn tell(&self, transaction: u64, written: Written, writes: &Writes) {
+    fn tell(&self, written: Written, writes: &Writes) {
         if let Some(epoch) = &writes.epoch {
             self.publish(TailEvent::Epoch(epoch.clone()));
         }
         if !written.feed.is_empty() {
-            self.publish(TailEvent::Committed {
-                transaction,
-                writes: written.feed.into(),
-            });
+            self.publish(TailEvent::Committed(written.feed.into()));
         }
         for scope in written.conflicts {
             self.publish(TailEvent::Inbox(Some(scope)));

@@ -26,7 +26,7 @@ use super::{
     write::Plan,
 };
 use crate::store::{
-    Decide, StoreError,
+    Decide, FeedWrite, StoreError,
     decision::{changes_nothing, run_decision},
 };
 
@@ -103,9 +103,9 @@ struct Commit<'c> {
     presumes: bool,
     /// How often it met another transaction.
     conflicts: u32,
-    /// The group numbers of attempts of which it is not known whether they were committed, and what they would have
-    /// written. At most one of them was: each wrote over the number it had read.
-    unsettled: Vec<(i64, Writes)>,
+    /// Attempts of which it is not known whether they were committed. At most one of them was: each wrote over the number
+    /// it had read.
+    unsettled: Vec<Attempt>,
     /// What a unique index refused to have written so early, in the order in which it is written last.
     deferred: Vec<DocumentKey>,
     deferrals: usize,
@@ -122,7 +122,7 @@ impl Commit<'_> {
         for attempt in 0.. {
             match timeout_at(deadline, self.attempt(session)).await {
                 Err(_) => break,
-                Ok(Ok(writes)) => return Ok(writes),
+                Ok(Ok(attempt)) => return Ok(self.tell(attempt)),
                 Ok(Err(failure)) if self.presumes && failure.may_be_of_presence() => {
                     self.presumes = false;
                     failed = failure;
@@ -149,7 +149,7 @@ impl Commit<'_> {
 
     /// One transaction. All attempts share a session: beginning the next transaction ends the one before, which the
     /// server would otherwise keep open, with all that it locks, for a minute.
-    async fn attempt(&mut self, session: &mut Option<ClientSession>) -> Result<Writes, Failure> {
+    async fn attempt(&mut self, session: &mut Option<ClientSession>) -> Result<Attempt, Failure> {
         let base = self.base;
         let session = match session {
             Some(session) => session,
@@ -158,7 +158,7 @@ impl Commit<'_> {
         self.transaction(session).await
     }
 
-    async fn transaction(&mut self, session: &mut ClientSession) -> Result<Writes, Failure> {
+    async fn transaction(&mut self, session: &mut ClientSession) -> Result<Attempt, Failure> {
         let base = self.base;
         let (number, began) = (self.lane.next_number(), Instant::now());
         let options = transaction_options(base);
@@ -172,21 +172,21 @@ impl Commit<'_> {
                 return Err(failure);
             }
         };
-        if !done.numbered {
+        if done.attempt.number.is_none() {
             let committed = base.in_time(session.commit_transaction()).await;
-            return committed.map(|()| done.writes).map_err(Failure::of_commit);
+            return committed.map(|()| done.attempt).map_err(Failure::of_commit);
         }
         // From here on it may be committed without anybody learning of it, also when this future is dropped.
-        self.unsettled.push((number, done.writes));
+        self.unsettled.push(done.attempt);
         let committed = base.in_time(session.commit_transaction()).await;
         match committed.map_err(Failure::of_commit) {
             Err(failure @ Failure::Unknown(_)) => Err(failure),
             known => {
-                let (_, writes) = self.unsettled.pop().expect("it was pushed above");
+                let attempt = self.unsettled.pop().expect("it was pushed above");
                 known?;
                 let is_shared = done.is_shared || self.conflicts > 0;
                 base.courtesy.leave(done.heads, is_shared, began.elapsed());
-                Ok(writes)
+                Ok(attempt)
             }
         }
     }
@@ -209,35 +209,48 @@ impl Commit<'_> {
         let lane = settling.then(|| self.lane.id());
         let state = reader.state(&look.wanted(lane)).await?;
         let mut plan = Plan::new(base).with_group(self.lane.id(), number);
-        if let Some(writes) = self.settled(&state) {
+        if let Some(committed) = self.settled(&state) {
             plan.send(session).await?;
-            return Ok(Done::new(writes, true));
+            return Ok(Done::new(Attempt {
+                number: Some(number),
+                ..committed
+            }));
         }
         let is_shared = base.courtesy.is_shared(&state.scopes);
         let view = look.load(&mut reader, state).await?;
         let (writes, mut view) = self.decided(&mut reader, view).await?;
         let nothing = changes_nothing(&writes);
         if nothing && !settling {
-            return Ok(Done::new(writes, false));
+            return Ok(Done::new(Attempt::of(None, writes)));
         }
         if !nothing {
             view.known.entries = view.loaded.entries;
             plan.add(session, &writes, view.known, self.reads, &self.deferred)
                 .await?;
         }
-        let heads = plan.send(session).await?;
+        let sent = plan.send(session).await?;
         Ok(Done {
-            heads,
+            attempt: Attempt {
+                feed: sent.feed,
+                ..Attempt::of(Some(number), writes)
+            },
+            heads: sent.heads,
             is_shared,
-            ..Done::new(writes, true)
         })
     }
 
-    /// What an earlier attempt wrote, if it was committed.
-    fn settled(&self, state: &State) -> Option<Writes> {
+    /// The earlier attempt that was committed, if one was.
+    fn settled(&self, state: &State) -> Option<Attempt> {
         let mut unsettled = self.unsettled.iter();
-        let committed = unsettled.find(|(number, _)| Some(*number) == state.group);
-        committed.map(|(_, writes)| writes.clone())
+        let committed = unsettled.find(|attempt| attempt.number == state.group);
+        committed.cloned()
+    }
+
+    /// The tail hears of what was committed, and of every other attempt it is known now that it was not.
+    fn tell(&mut self, committed: Attempt) -> Writes {
+        self.unsettled.clear();
+        self.base.own.committed(committed.feed);
+        committed.writes
     }
 
     /// Decides, and again where the decision does not prove what was presumed.
@@ -339,11 +352,38 @@ impl Commit<'_> {
     }
 }
 
+/// What nobody could settle may be committed without this gateway's learning of it.
+impl Drop for Commit<'_> {
+    fn drop(&mut self) {
+        if !self.unsettled.is_empty() {
+            self.base.own.doubt();
+        }
+    }
+}
+
+/// What one transaction does.
+#[derive(Clone)]
+struct Attempt {
+    /// The group number it writes, if it writes anything.
+    number: Option<i64>,
+    writes: Writes,
+    /// What it puts into the feed.
+    feed: Vec<FeedWrite>,
+}
+
+impl Attempt {
+    fn of(number: Option<i64>, writes: Writes) -> Self {
+        Self {
+            number,
+            writes,
+            feed: Vec::new(),
+        }
+    }
+}
+
 /// A transaction that waits for its commit.
 struct Done {
-    writes: Writes,
-    /// Whether it writes its group number.
-    numbered: bool,
+    attempt: Attempt,
     /// The heads it leaves,
     heads: BTreeMap<Scope, Seq>,
     /// and whether others have moved them since this gateway did.
@@ -351,10 +391,9 @@ struct Done {
 }
 
 impl Done {
-    fn new(writes: Writes, numbered: bool) -> Self {
+    fn new(attempt: Attempt) -> Self {
         Self {
-            writes,
-            numbered,
+            attempt,
             heads: BTreeMap::new(),
             is_shared: false,
         }

@@ -1,4 +1,5 @@
-//! The tail: one change stream on the database, of what is written to the feed, to the inbox and to the epoch.
+//! The tail: what this gateway commits ([`own`](super::own)), and one change stream on the database, of what others write
+//! to the feed, and of what anybody writes to the inbox and to the epoch.
 //!
 //! Events carry whole records, so that nothing has to be looked up. Where continuity is lost the stream begins anew, and
 //! says so. It is an aggregation like any other to the driver, and resumed here alone: the driver's own change stream (3.9)
@@ -8,11 +9,11 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{
-    StreamExt, TryStreamExt,
+    FutureExt, StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
 use mongodb::{
-    bson::{Document, RawDocument, doc, raw::RawBsonRef},
+    bson::{Document, RawDocument, doc},
     raw_batch_cursor::{RawBatch, RawBatchCursor},
 };
 use tidegate_core::id::{Epoch, Scope};
@@ -32,38 +33,49 @@ const AWAIT: Duration = Duration::from_secs(1);
 
 /// The stream of what is committed, for as long as somebody listens.
 pub(super) fn tail(base: Arc<Base>) -> BoxStream<'static, TailEvent> {
-    let tail = Tail {
+    // Before the change stream begins, which tells that something may have been missed.
+    let own = base.own.follow();
+    let others = Others {
+        mark: base.own.mark(),
         base,
         open: None,
         token: None,
         read: VecDeque::new(),
-        transaction: Transaction::default(),
         failures: 0,
     };
-    stream::unfold(tail, |mut tail| async move {
-        let event = tail.next().await;
-        Some((event, tail))
-    })
-    .boxed()
+    let mut others = Box::pin(stream::unfold(others, |mut others| async move {
+        let event = others.next().await;
+        Some((event, others))
+    }));
+    let both = async move {
+        let begun = others.next().await;
+        stream::iter(begun).chain(stream::select(own, others))
+    };
+    both.flatten_stream().boxed()
 }
 
-struct Tail {
+/// What others commit.
+struct Others {
     base: Arc<Base>,
+    /// What this gateway's records bear, which are left out.
+    mark: i64,
     open: Option<RawBatchCursor>,
     /// Where it goes on; none where it begins anew. It advances while nothing happens, or it would grow too old.
     token: Option<Document>,
     /// What came before the token, and is still to be told.
     read: VecDeque<TailEvent>,
-    transaction: Transaction,
     /// So often it has failed since it last heard something.
     failures: u32,
 }
 
-impl Tail {
+impl Others {
     async fn next(&mut self) -> TailEvent {
         loop {
             if let Some(event) = self.read.pop_front() {
                 return event;
+            }
+            if self.mark != self.base.own.mark() {
+                self.begin_anew();
             }
             let Some(open) = &mut self.open else {
                 self.open().await;
@@ -82,7 +94,8 @@ impl Tail {
 
     /// Opens the stream: where it was, and then nothing was missed; or anew, and then that is told.
     async fn open(&mut self) {
-        let pipeline = pipeline(&self.base, self.token.as_ref());
+        self.mark = self.base.own.mark();
+        let pipeline = pipeline(&self.base, self.mark, self.token.as_ref());
         let aggregate = self.base.database.aggregate(pipeline);
         let open = aggregate.max_await_time(AWAIT).batch();
         match self.base.in_time(open).await {
@@ -164,11 +177,7 @@ impl Tail {
             }
             (Ok(name), Ok(written)) if name == places.feed => {
                 let writes = Arc::from([feed_write(written)?]);
-                let transaction = self.transaction.number(event);
-                Ok(Event::Told(TailEvent::Committed {
-                    transaction,
-                    writes,
-                }))
+                Ok(Event::Told(TailEvent::Committed(writes)))
             }
             (Ok(name), Ok(written)) if name == places.state => {
                 let epoch = written.get_str("epoch").ok();
@@ -198,21 +207,25 @@ enum Event {
     Broken,
 }
 
-fn pipeline(base: &Base, token: Option<&Document>) -> [Document; 3] {
+fn pipeline(base: &Base, mark: i64, token: Option<&Document>) -> [Document; 3] {
     let stream = match token {
         Some(token) => doc! { "resumeAfter": token },
         None => doc! {},
     };
     let places = &base.places;
     let writes = doc! { "$in": ["insert", "replace", "update"] };
-    let feed = doc! { "ns.coll": &places.feed, "operationType": writes.clone() };
+    let feed = doc! {
+        "ns.coll": &places.feed,
+        "operationType": writes.clone(),
+        "fullDocument.from": { "$ne": mark },
+    };
     let conflicts = doc! { "ns.coll": &places.conflicts };
     let epoch =
         doc! { "ns.coll": &places.state, "documentKey._id": EPOCH, "operationType": writes };
     let own = doc! { "$in": [&places.feed, &places.state, &places.conflicts] };
     let own = doc! { "ns.coll": own, "operationType": { "$in": ["drop", "rename"] } };
     let whole = doc! { "operationType": { "$in": ["dropDatabase", "invalidate"] } };
-    let kept = doc! { "operationType": 1, "ns": 1, "fullDocument": 1, "lsid": 1, "txnNumber": 1 };
+    let kept = doc! { "operationType": 1, "ns": 1, "fullDocument": 1 };
     [
         doc! { "$changeStream": stream },
         doc! { "$match": { "$or": [feed, conflicts, epoch, own, whole] } },
@@ -232,33 +245,5 @@ fn is_lost(failure: &Failure) -> bool {
             code(error).is_some_and(|code| codes.contains(&code))
         }
         _ => false,
-    }
-}
-
-/// Tells transactions apart: their events follow one another, with one session and one number.
-#[derive(Default)]
-struct Transaction {
-    session: Option<Vec<u8>>,
-    txn_number: Option<i64>,
-    count: u64,
-}
-
-impl Transaction {
-    /// The number of the event's transaction within this tail. What was written outside of any is alone.
-    fn number(&mut self, event: &RawDocument) -> u64 {
-        let session = event
-            .get_document("lsid")
-            .ok()
-            .map(|lsid| lsid.as_bytes().to_vec());
-        let number = event
-            .get("txnNumber")
-            .ok()
-            .flatten()
-            .and_then(RawBsonRef::as_i64);
-        if session.is_none() || (&session, number) != (&self.session, self.txn_number) {
-            self.count += 1;
-        }
-        (self.session, self.txn_number) = (session, number);
-        self.count
     }
 }

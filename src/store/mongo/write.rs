@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use mongodb::{
     ClientSession,
     bson::{
@@ -35,7 +36,7 @@ use super::{
     reader::Reader,
 };
 use crate::store::{
-    StoreError,
+    FeedWrite, StoreError, StoredItem,
     codec::{self, CodecError},
 };
 
@@ -55,6 +56,17 @@ pub(super) struct Plan<'b> {
     batches: Vec<Batch>,
     /// The heads it leaves.
     heads: BTreeMap<Scope, Seq>,
+    /// What it puts into the feed.
+    feed: Vec<FeedWrite>,
+}
+
+/// What a transaction has written, besides what was decided.
+#[derive(Default)]
+pub(super) struct Sent {
+    /// The heads it leaves.
+    pub(super) heads: BTreeMap<Scope, Seq>,
+    /// What it has put into the feed.
+    pub(super) feed: Vec<FeedWrite>,
 }
 
 /// What becomes of one of the application's documents.
@@ -71,6 +83,7 @@ impl<'b> Plan<'b> {
             base,
             batches: Vec::new(),
             heads: BTreeMap::new(),
+            feed: Vec::new(),
         }
     }
 
@@ -220,12 +233,18 @@ impl<'b> Plan<'b> {
     fn add_item(&mut self, item: &FeedItem, known: &Known) -> Result<(), Failure> {
         let collection = &self.base.places.feed;
         let id = record_id(&item.record);
-        let mut document = rawdoc! { "_id": id.as_str() };
+        let mut document = rawdoc! { "_id": id.as_str(), "from": self.base.own.mark() };
         if item.record.is_collectable() {
             let at = mongodb::bson::DateTime::from_millis(item.record.at().ms());
             document.append(cstr!("x"), at);
         }
         codec::append_item(&mut document, item).map_err(undecided)?;
+        let stored = Bytes::copy_from_slice(document.as_bytes());
+        self.feed.push(FeedWrite {
+            scope: item.record.scope().clone(),
+            key: item.record.key().clone(),
+            item: StoredItem::kept(item.seq, stored),
+        });
         match &item.record {
             Record::Entry(entry) => {
                 self.put(
@@ -310,15 +329,15 @@ impl<'b> Plan<'b> {
         }
     }
 
-    /// Sends everything. The first statement that is refused ends the transaction. Returns the heads that it leaves.
-    pub(super) async fn send(
-        self,
-        session: &mut ClientSession,
-    ) -> Result<BTreeMap<Scope, Seq>, Failure> {
+    /// Sends everything. The first statement that is refused ends the transaction.
+    pub(super) async fn send(self, session: &mut ClientSession) -> Result<Sent, Failure> {
         for batch in self.batches {
             batch.send(self.base, session).await?;
         }
-        Ok(self.heads)
+        Ok(Sent {
+            heads: self.heads,
+            feed: self.feed,
+        })
     }
 }
 

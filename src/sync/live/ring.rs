@@ -2,7 +2,7 @@
 //!
 //! Rules.md 6.1 and 6.2: what it releases, and when it is cut.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use tidegate_core::{
     checkpoint::{Position, Types},
@@ -12,7 +12,7 @@ use tidegate_core::{
 
 use crate::store::{FeedWrite, StoredItem};
 
-/// The most writes a ring keeps; whoever lags further reads the store.
+/// The most writes a ring keeps, and the most it holds back; whoever lags further reads the store.
 const WRITES_MAX: usize = 256;
 
 /// The most bytes a ring keeps: there is a ring for each scope that somebody watches.
@@ -23,15 +23,13 @@ const BYTES_MAX: usize = 1 << 20;
 pub(super) struct Ring {
     /// Nothing at or below it is kept; `None` until the first write is taken.
     low: Option<Seq>,
-    /// The transaction that may have been half told when the ring began.
-    half_told: Option<u64>,
-    /// The last write seen of that transaction; readers below go to the store.
-    skipped: Seq,
     writes: VecDeque<Write>,
     bytes: usize,
-    /// Writes of `held_of` that came before an earlier one of the same transaction.
+    /// Writes that came before an earlier one, which is on its way or was told before the ring began.
     held: BTreeMap<Seq, Write>,
-    held_of: u64,
+    held_bytes: usize,
+    /// Whether the gap below them was there at the last sweep.
+    was_swept: bool,
 }
 
 /// One write, in the form in which it goes to many readers.
@@ -44,71 +42,82 @@ struct Write {
 }
 
 impl Ring {
-    /// A ring that begins now, when the writes told last are of this transaction. It takes none of that: which of them came
-    /// before is not known, and a ring that begins below one of those would wait for it for ever.
-    pub(super) fn beginning_in(transaction: Option<u64>) -> Self {
-        Self {
-            half_told: transaction,
-            ..Self::default()
-        }
-    }
-
-    /// Takes a write in: released at once if it is the next, held back while an earlier one of its transaction is on its
-    /// way. If another transaction comes first, the gap will not close, and the ring is cut there.
-    pub(super) fn offer(&mut self, transaction: u64, write: &FeedWrite) {
+    /// Takes a write in: released at once if it is the next, held back while an earlier one is on its way. The ring is cut
+    /// where the gap does not close.
+    pub(super) fn offer(&mut self, write: &FeedWrite) {
         let seq = write.item.seq;
-        if self.half_told == Some(transaction) {
-            self.skipped = self.skipped.max(seq);
-            return;
-        }
-        if !self.held.is_empty() && self.held_of != transaction {
-            self.cut();
-        }
         let low = *self.low.get_or_insert(Seq(seq.0 - 1));
-        let next = self.head(low).next();
-        if seq < next {
+        if seq <= self.head(low) {
             return;
         }
         if breaks(Mutant::NoHoldBack) {
             return self.append(Write::of(write));
         }
-        self.held.insert(seq, Write::of(write));
-        self.held_of = transaction;
-        self.release(next);
+        let held = self.held.insert(seq, Write::of(write));
+        self.held_bytes += write.item.bytes();
+        self.held_bytes -= held.map_or(0, |held| held.item.bytes());
+        self.release(low);
+        self.bound();
     }
 
     /// The writes above the position of these types, the last of each document, and where the reader then stands;
     /// `None` if some may be missing here.
     pub(super) fn read(&self, position: Position, types: &Types) -> Option<(Vec<StoredItem>, Seq)> {
         let Some(low) = self.low else {
-            return (position.seq >= self.skipped).then(|| (Vec::new(), position.seq));
+            return Some((Vec::new(), position.seq));
         };
         if position.seq < low || position.seq < position.start {
             return None;
+        }
+        let head = self.head(low);
+        if position.seq > head {
+            return Some(self.read_held(position.seq, types));
         }
         let read = |write: &Write| write.item.seq <= position.seq;
         let unread = self.writes.range(self.writes.partition_point(read)..);
         let items = unread
             .filter(|write| !write.is_replaced && types.contain(&write.key.type_name))
             .map(|write| write.item.clone());
-        Some((items.collect(), self.head(low).max(position.seq)))
+        Some((items.collect(), head))
+    }
+
+    /// The same for a reader beyond the gap, who has what is missing in it from the store.
+    fn read_held(&self, position: Seq, types: &Types) -> (Vec<StoredItem>, Seq) {
+        let (mut unread, mut head) = (Vec::new(), position);
+        for (seq, write) in self.held.range(position.next()..) {
+            if *seq != head.next() {
+                break;
+            }
+            head = *seq;
+            unread.push(write);
+        }
+        let mut seen = HashSet::new();
+        unread.reverse();
+        unread.retain(|write| seen.insert(&write.key) && types.contain(&write.key.type_name));
+        let items = unread.into_iter().rev().map(|write| write.item.clone());
+        (items.collect(), head)
+    }
+
+    /// Cuts the ring where a gap has stayed since the last sweep; whether it did.
+    pub(super) fn sweep(&mut self) -> bool {
+        let stays = !self.held.is_empty() && std::mem::replace(&mut self.was_swept, true);
+        if stays {
+            self.cut();
+        }
+        stays
     }
 
     fn head(&self, low: Seq) -> Seq {
         self.writes.back().map_or(low, |write| write.item.seq)
     }
 
-    fn release(&mut self, mut next: Seq) {
+    fn release(&mut self, low: Seq) {
+        let mut next = self.head(low).next();
         while let Some(write) = self.held.remove(&next) {
+            self.held_bytes -= write.item.bytes();
             self.append(write);
             next = next.next();
-        }
-        while self.writes.len() > WRITES_MAX || self.bytes > BYTES_MAX {
-            let Some(oldest) = self.writes.pop_front() else {
-                return;
-            };
-            self.bytes -= oldest.item.bytes();
-            self.low = Some(oldest.item.seq);
+            self.was_swept = false;
         }
     }
 
@@ -121,16 +130,26 @@ impl Ring {
         self.writes.push_back(write);
     }
 
+    fn bound(&mut self) {
+        while self.writes.len() > WRITES_MAX || self.bytes > BYTES_MAX {
+            let Some(oldest) = self.writes.pop_front() else {
+                return;
+            };
+            self.bytes -= oldest.item.bytes();
+            self.low = Some(oldest.item.seq);
+        }
+        if self.held.len() > WRITES_MAX || self.held_bytes > BYTES_MAX {
+            self.cut();
+        }
+    }
+
     /// Begins again above everything seen: readers below go to the store.
     fn cut(&mut self) {
-        self.low = self
-            .held
-            .last_key_value()
-            .map(|(seq, _)| *seq)
-            .max(self.low);
-        self.writes.clear();
-        self.bytes = 0;
-        self.held.clear();
+        let last = self.held.last_key_value().map(|(seq, _)| *seq);
+        *self = Self {
+            low: last.max(self.low),
+            ..Self::default()
+        };
     }
 }
 
@@ -173,14 +192,14 @@ mod tests {
         }
     }
 
-    fn offer(ring: &mut Ring, transaction: u64, item: &FeedItem) {
-        ring.offer(transaction, &FeedWrite::encode(item).unwrap());
+    fn offer(ring: &mut Ring, item: &FeedItem) {
+        ring.offer(&FeedWrite::encode(item).unwrap());
     }
 
-    fn ring(writes: &[(u64, i64)]) -> Ring {
+    fn ring(seqs: impl IntoIterator<Item = i64>) -> Ring {
         let mut ring = Ring::default();
-        for (transaction, seq) in writes {
-            offer(&mut ring, *transaction, &item(*seq, &seq.to_string()));
+        for seq in seqs {
+            offer(&mut ring, &item(seq, &seq.to_string()));
         }
         ring
     }
@@ -196,41 +215,123 @@ mod tests {
 
     #[test]
     fn writes_out_of_order_are_held_back_until_the_gap_closes() {
-        let mut ring = ring(&[(1, 5), (2, 8), (2, 7)]);
+        let mut ring = ring([5, 8, 7]);
         assert_eq!(read(&ring, 4), Some((vec![5], 5)));
-        offer(&mut ring, 2, &item(6, "6"));
+        offer(&mut ring, &item(6, "6"));
         assert_eq!(read(&ring, 4), Some((vec![5, 6, 7, 8], 8)));
     }
 
     #[test]
-    fn a_gap_that_stays_cuts_the_ring_and_its_readers_go_to_the_store() {
-        let ring = ring(&[(1, 5), (2, 7), (3, 8)]);
-        assert_eq!(read(&ring, 5), None);
+    fn a_reader_beyond_the_gap_does_not_wait_for_it() {
+        let mut ring = ring([5, 8]);
         assert_eq!(read(&ring, 7), Some((vec![8], 8)));
+        assert_eq!(read(&ring, 6), Some((vec![], 6)));
+        assert_eq!(read(&ring, 5), Some((vec![], 5)));
+        offer(&mut ring, &item(9, "8"));
+        assert_eq!(read(&ring, 7), Some((vec![9], 9)));
+    }
+
+    #[test]
+    fn a_gap_that_stays_cuts_the_ring_and_its_readers_go_to_the_store() {
+        let mut ring = ring([5, 7]);
+        assert!(!ring.sweep());
+        offer(&mut ring, &item(8, "8"));
+        assert_eq!(read(&ring, 5), Some((vec![], 5)));
+        assert!(ring.sweep());
+        assert_eq!(read(&ring, 5), None);
+        assert_eq!(read(&ring, 8), Some((vec![], 8)));
+        offer(&mut ring, &item(9, "9"));
+        assert_eq!(read(&ring, 8), Some((vec![9], 9)));
+        assert!(!ring.sweep());
+    }
+
+    #[test]
+    fn the_time_of_a_gap_begins_with_it() {
+        let mut ring = ring([5, 7]);
+        assert!(!ring.sweep());
+        offer(&mut ring, &item(6, "6"));
+        offer(&mut ring, &item(9, "9"));
+        assert!(!ring.sweep());
+        assert_eq!(read(&ring, 5), Some((vec![6, 7], 7)));
+    }
+
+    #[test]
+    fn a_gap_behind_which_too_much_is_held_cuts_the_ring() {
+        let count = WRITES_MAX as i64;
+        let mut ring = ring(std::iter::once(1).chain(3..3 + count));
+        assert_eq!(read(&ring, 1), Some((vec![], 1)));
+        offer(&mut ring, &item(3 + count, "last"));
+        assert_eq!(read(&ring, 1), None);
+        assert_eq!(read(&ring, 3 + count), Some((vec![], 3 + count)));
+    }
+
+    /// All orders in which the writes of a scope can be told, and all moments at which a ring and its reader may begin: the
+    /// reader gets every write once, in the order of seqs, and none is left when the last has been told.
+    #[test]
+    fn no_order_of_telling_leaves_a_reader_behind_or_with_a_gap() {
+        const WRITES: i64 = 5;
+        let mut seen = 0;
+        for order in orders(&(1..=WRITES).collect::<Vec<_>>()) {
+            for begins in 0..=WRITES as usize {
+                // What was told is committed, and may be all that is.
+                let told = order[..begins].iter().max().copied().unwrap_or(0);
+                for stands in told..=WRITES {
+                    for reads in 0..1 << (WRITES as usize - begins) {
+                        follow(&order[begins..], stands, reads);
+                        seen += 1;
+                    }
+                }
+            }
+        }
+        assert!(seen > 20_000, "{seen}");
+    }
+
+    fn orders(of: &[i64]) -> Vec<Vec<i64>> {
+        if of.is_empty() {
+            return vec![Vec::new()];
+        }
+        let begun = of.iter().flat_map(|first| {
+            let others: Vec<i64> = of.iter().copied().filter(|seq| seq != first).collect();
+            let rests = orders(&others).into_iter();
+            rests.map(|rest| [vec![*first], rest].concat())
+        });
+        begun.collect()
+    }
+
+    /// A ring that is told these writes, and a reader of the store up to `stands`. After which of them it reads, the bits of
+    /// `reads` say; a wake-up is never lost, so it reads after the last.
+    fn follow(told: &[i64], stands: i64, reads: u32) {
+        let (mut ring, mut at) = (Ring::default(), stands);
+        for (place, seq) in told.iter().enumerate() {
+            // Two documents, so that later writes replace earlier ones.
+            offer(&mut ring, &item(*seq, &(seq % 2).to_string()));
+            if reads & (1 << place) == 0 && place + 1 < told.len() {
+                continue;
+            }
+            match read(&ring, at) {
+                Some((items, head)) => {
+                    let expected = (at + 1..=head).filter(|seq| seq + 2 > head);
+                    assert_eq!(items, expected.collect::<Vec<_>>(), "{told:?} {stands}");
+                    at = head;
+                }
+                // The store has at least what was told.
+                None => at = at.max(*told[..=place].iter().max().unwrap()),
+            }
+        }
+        let last = told.iter().max().copied().unwrap_or(0);
+        assert!(at >= last, "{told:?} from {stands} ends at {at}");
     }
 
     #[test]
     fn a_reader_from_before_the_ring_goes_to_the_store() {
-        let ring = ring(&[(1, 5)]);
+        let ring = ring([5]);
         assert_eq!(read(&ring, 3), None);
         assert_eq!(read(&ring, 9), Some((vec![], 9)));
     }
 
     #[test]
-    fn a_ring_that_begins_within_a_transaction_takes_nothing_of_it() {
-        // 4 was told before the ring began.
-        let mut ring = Ring::beginning_in(Some(1));
-        offer(&mut ring, 1, &item(3, "3"));
-        assert_eq!(read(&ring, 2), None);
-        assert_eq!(read(&ring, 4), Some((vec![], 4)));
-        offer(&mut ring, 2, &item(5, "5"));
-        assert_eq!(read(&ring, 3), None);
-        assert_eq!(read(&ring, 4), Some((vec![5], 5)));
-    }
-
-    #[test]
     fn a_scope_is_never_begun_from_a_ring() {
-        let ring = ring(&[(1, 1), (2, 2)]);
+        let ring = ring([1, 2]);
         let beginning = Position {
             seq: Seq(0),
             start: Seq(2),
@@ -242,7 +343,7 @@ mod tests {
     fn a_page_carries_only_the_last_write_of_a_document() {
         let mut ring = Ring::default();
         for (seq, id) in [(1, "a"), (2, "b"), (3, "a")] {
-            offer(&mut ring, 1, &item(seq, id));
+            offer(&mut ring, &item(seq, id));
         }
         assert_eq!(read(&ring, 0), Some((vec![2, 3], 3)));
     }
@@ -250,7 +351,7 @@ mod tests {
     #[test]
     fn a_ring_is_bounded() {
         let count = WRITES_MAX as i64 + 10;
-        let ring = ring(&(1..=count).map(|seq| (seq as u64, seq)).collect::<Vec<_>>());
+        let ring = ring(1..=count);
         assert_eq!(read(&ring, 9), None);
         assert_eq!(read(&ring, 10).unwrap().0.len(), WRITES_MAX);
     }
@@ -259,11 +360,11 @@ mod tests {
     fn a_ring_of_large_documents_keeps_fewer_and_none_that_is_too_large() {
         let mut ring = Ring::default();
         for (seq, size) in [(1, BYTES_MAX / 2), (2, BYTES_MAX / 2), (3, 1)] {
-            offer(&mut ring, 1, &large(seq, size));
+            offer(&mut ring, &large(seq, size));
         }
         assert_eq!(read(&ring, 0), None);
         assert_eq!(read(&ring, 1), Some((vec![2, 3], 3)));
-        offer(&mut ring, 2, &large(4, BYTES_MAX + 1));
+        offer(&mut ring, &large(4, BYTES_MAX + 1));
         assert_eq!(read(&ring, 3), None);
         assert_eq!(read(&ring, 4), Some((vec![], 4)));
     }

@@ -24,8 +24,6 @@ pub(super) struct Subscribers {
     scopes: HashMap<Scope, Box<Watched>>,
     wakers: HashMap<u64, Arc<Notify>>,
     next_id: u64,
-    /// The transaction whose writes were told last; `None` since the tail began, when none were.
-    told: Option<u64>,
     /// Raised when rings lose their continuity or grants may have changed: every subscriber reads the store once.
     generation: u64,
 }
@@ -35,42 +33,47 @@ struct Watched {
     watchers: HashSet<u64>,
 }
 
+impl Watched {
+    fn wake(&self, wakers: &HashMap<u64, Arc<Notify>>) {
+        let watching = self.watchers.iter().filter_map(|id| wakers.get(id));
+        watching.for_each(|waker| waker.notify_one());
+    }
+}
+
 impl Subscribers {
     /// Puts feed writes into their rings and wakes whoever watches one of those scopes, once.
-    pub(super) fn offer(&mut self, transaction: u64, writes: &[FeedWrite]) {
-        if self.told.is_none() {
-            // The tail may have begun between its writes.
-            self.begin_rings(Some(transaction));
-        }
-        self.told = Some(transaction);
+    pub(super) fn offer(&mut self, writes: &[FeedWrite]) {
         let mut written = HashSet::new();
         for write in writes {
             if let Some(watched) = self.scopes.get_mut(&write.scope) {
-                watched.ring.offer(transaction, write);
+                watched.ring.offer(write);
                 written.insert(&write.scope);
             }
         }
         written
             .into_iter()
             .filter_map(|scope| self.scopes.get(scope))
-            .flat_map(|watched| &watched.watchers)
-            .filter_map(|id| self.wakers.get(id))
-            .for_each(|waker| waker.notify_one());
+            .for_each(|watched| watched.wake(&self.wakers));
+    }
+
+    /// To be called every few seconds: sends to the store whoever waits for a write that was not told since the last time.
+    pub(super) fn sweep(&mut self) {
+        for watched in self.scopes.values_mut() {
+            if watched.ring.sweep() {
+                watched.wake(&self.wakers);
+            }
+        }
     }
 
     /// Rules.md 6.3: clear the rings, wake everyone; then each reads the heads.
     pub(super) fn restart(&mut self) {
-        if !breaks(Mutant::RingsSurvive) {
-            self.told = None;
-            self.begin_rings(None);
+        if breaks(Mutant::RingsSurvive) {
+            return;
+        }
+        for watched in self.scopes.values_mut() {
+            watched.ring = Ring::default();
         }
         self.regrant();
-    }
-
-    fn begin_rings(&mut self, told: Option<u64>) {
-        for watched in self.scopes.values_mut() {
-            watched.ring = Ring::beginning_in(told);
-        }
     }
 
     /// Sends everyone to the store, where grants are read.
@@ -143,10 +146,9 @@ impl Ticket {
             unwatch(&mut held, ended, self.id);
         }
         for begun in wanted.difference(&self.watching) {
-            let told = held.told;
             let watched = held.scopes.entry(begun.clone()).or_insert_with(|| {
                 Box::new(Watched {
-                    ring: Ring::beginning_in(told),
+                    ring: Ring::default(),
                     watchers: HashSet::new(),
                 })
             });

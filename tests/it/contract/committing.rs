@@ -145,7 +145,7 @@ pub(crate) async fn seqs_have_no_gap_and_follow_the_order_of_commits(backend: &i
 
     let mut told: BTreeMap<Scope, Vec<i64>> = BTreeMap::new();
     while told.values().map(Vec::len).sum::<usize>() < 2 * WRITERS * COMMITS {
-        let Some(TailEvent::Committed { writes, .. }) = tail.next().await else {
+        let Some(TailEvent::Committed(writes)) = tail.next().await else {
             panic!("the tail skipped or ended");
         };
         for write in writes.iter() {

@@ -44,11 +44,8 @@ pub(crate) async fn a_tail_begins_with_restart_and_tells_commits_in_their_order(
         vec![item(2, tombstone(&task("1"), &b, 3))],
     ];
     for tail in &mut tails {
-        let mut last = None;
         for items in &expected {
-            let (transaction, told) = committed(tail, items.len()).await;
-            assert_eq!(told, *items);
-            assert_ne!(last.replace(transaction), Some(transaction));
+            assert_eq!(committed(tail, items.len()).await, *items);
         }
     }
 }
@@ -66,7 +63,7 @@ pub(crate) async fn a_tail_tells_nothing_of_a_commit_that_failed(backend: &impl 
     );
     write(&*store, Writes::default()).await;
     write_change(&*store, &task("1"), Some(&a)).await;
-    let (_, told) = committed(&mut tail, 1).await;
+    let told = committed(&mut tail, 1).await;
     assert_eq!(told, [item(1, entry(&task("1"), &a, 1))]);
 }
 
@@ -102,7 +99,7 @@ pub(crate) async fn a_follower_that_fell_behind_is_told_to_restart(backend: &imp
     while position < Seq(COMMITS) {
         match next(&mut tail).await {
             TailEvent::Restart => position = Seq(i64::MIN),
-            TailEvent::Committed { writes, .. } => {
+            TailEvent::Committed(writes) => {
                 for write in writes.iter() {
                     let seq = write.item.seq;
                     let follows = position == Seq(i64::MIN) || seq == position.next();
@@ -122,21 +119,15 @@ async fn next(tail: &mut BoxStream<'static, TailEvent>) -> TailEvent {
         .expect("the tail ended")
 }
 
-/// So many feed writes of one transaction, in the order of scopes and seqs.
-async fn committed(tail: &mut BoxStream<'static, TailEvent>, count: usize) -> (u64, Vec<FeedItem>) {
+/// So many feed writes, in the order of scopes and seqs.
+async fn committed(tail: &mut BoxStream<'static, TailEvent>, count: usize) -> Vec<FeedItem> {
     let mut told = Vec::new();
-    let mut of = None;
     while told.len() < count {
-        let TailEvent::Committed {
-            transaction,
-            writes,
-        } = next(tail).await
-        else {
+        let TailEvent::Committed(writes) = next(tail).await else {
             panic!("something else was told");
         };
-        assert_eq!(*of.get_or_insert(transaction), transaction);
         told.extend(writes.iter().map(|write| write.item.decode().unwrap()));
     }
     told.sort_by_key(|item| (item.seq, item.record.scope().clone()));
-    (of.unwrap(), told)
+    told
 }

@@ -69,7 +69,7 @@ async fn two_gateways_on_one_hot_scope_lose_nothing_and_starve_nobody() {
         .0;
     let mut told = Vec::new();
     while told.len() < usize::try_from(head).unwrap() {
-        if let Some(TailEvent::Committed { writes, .. }) = tail.next().await {
+        if let Some(TailEvent::Committed(writes)) = tail.next().await {
             told.extend(writes.iter().map(|write| write.item.seq.0));
         }
     }

@@ -14,10 +14,13 @@ use mongodb::{
 };
 use serde_json::json;
 use tidegate::{
-    store::{Store, TailEvent, mongo::MongoOptions},
+    store::{Store, StoreError, TailEvent, mongo::MongoOptions},
     sync::{PullRequest, Start},
 };
-use tidegate_core::checkpoint::Types;
+use tidegate_core::{
+    checkpoint::Types,
+    transaction::{Loaded, Reads, Writes},
+};
 use tokio::time::{sleep, timeout};
 
 use super::{CONTRACT, Mongo, gateway::Gateway, open, options};
@@ -34,24 +37,29 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Bench {
     deployment: Deployment,
     store: Arc<dyn Store>,
+    /// The store of another gateway.
+    other: Arc<dyn Store>,
     tail: BoxStream<'static, TailEvent>,
     versions: std::ops::RangeFrom<i32>,
 }
 
-/// A server of the test's own, a store on it, and its tail.
+/// A server of the test's own, a store on it, its tail, and another gateway's store.
 async fn bench(change: impl FnOnce(&mut MongoOptions)) -> Bench {
     bench_on(Deployment::replica_set(1).await, change).await
 }
 
 async fn bench_on(deployment: Deployment, change: impl FnOnce(&mut MongoOptions)) -> Bench {
-    let mut options = options(&deployment, "app").await;
+    let others = options(&deployment, "app").await;
+    let mut options = others.clone();
     options.client.app_name = Some("the gateway".to_owned());
     change(&mut options);
     let store: Arc<dyn Store> = Arc::new(open(&options, CONTRACT).await);
+    let other = Arc::new(open(&others, CONTRACT).await);
     let tail = store.tail();
     let mut bench = Bench {
         deployment,
         store,
+        other,
         tail,
         versions: 1..,
     };
@@ -67,21 +75,29 @@ impl Bench {
             .expect("the tail ended")
     }
 
-    /// Writes the next version of a document, whose seq is the same number.
+    /// The other gateway writes the next version of a document, whose seq is the same number.
     async fn write(&mut self) -> i64 {
+        let writes = self.next_writes();
+        write(&*self.other, writes).await;
+        i64::from(self.versions.start - 1)
+    }
+
+    /// The gateway itself does.
+    async fn write_own(&mut self) -> i64 {
+        let writes = self.next_writes();
+        write(&*self.store, writes).await;
+        i64::from(self.versions.start - 1)
+    }
+
+    fn next_writes(&mut self) -> Writes {
         let version = self.versions.next().unwrap();
-        write(
-            &*self.store,
-            entries([entry(&task("1"), &scope("a"), version)]),
-        )
-        .await;
-        version.into()
+        entries([entry(&task("1"), &scope("a"), version)])
     }
 
     /// The seq the tail tells next; `None` if it begins anew.
     async fn told(&mut self) -> Option<i64> {
         match self.next().await {
-            TailEvent::Committed { writes, .. } => Some(writes[0].item.seq.0),
+            TailEvent::Committed(writes) => Some(writes[0].item.seq.0),
             TailEvent::Restart => None,
             other => panic!("no epoch begins here, and no conflict: {other:?}"),
         }
@@ -120,14 +136,17 @@ async fn a_tail_that_is_resumed_at_the_second_attempt_goes_on_without_a_gap() {
     };
     bench.fail(Times::Next(2), how).await;
     let mut written = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..10 {
         written.push(Some(bench.write().await));
-        sleep(Duration::from_millis(50)).await;
+        written.push(Some(bench.write_own().await));
+        sleep(Duration::from_millis(100)).await;
     }
     let mut told = Vec::new();
     while told.len() < written.len() {
         told.push(bench.told().await);
     }
+    // The gateway's own overtake the others.
+    told.sort_unstable();
     assert_eq!(told, written);
 }
 
@@ -223,6 +242,55 @@ async fn the_token_advances_while_nothing_happens() {
     }
     assert!(tokens[0].is_some());
     assert_ne!(tokens[0], tokens[1]);
+}
+
+/// To take every small commit out of the oplog and send it back to whoever made it is a third of its cost.
+#[tokio::test]
+async fn what_a_gateway_commits_itself_is_told_without_the_change_stream() {
+    let streamed: Arc<Mutex<usize>> = Arc::default();
+    let count = Arc::clone(&streamed);
+    let mut bench = bench(|options| {
+        options.client.command_event_handler = Some(EventHandler::callback(move |event| {
+            if let CommandEvent::Succeeded(answered) = event
+                && let Ok(cursor) = answered.reply.get_document("cursor")
+                && let Ok(events) = cursor.get_array("nextBatch")
+            {
+                *count.lock().unwrap() += events.len();
+            }
+        }));
+    })
+    .await;
+    for _ in 0..3 {
+        let seq = bench.write_own().await;
+        assert_eq!(bench.told().await, Some(seq));
+    }
+    let seq = bench.write().await;
+    assert_eq!(bench.told().await, Some(seq));
+    assert_eq!(*streamed.lock().unwrap(), 1);
+}
+
+/// It may have been committed, and then nobody but the change stream will tell of it.
+#[tokio::test]
+async fn a_commit_that_was_given_up_unanswered_makes_the_tail_begin_anew() {
+    let mut bench = bench(|options| options.commit_max = Duration::from_secs(1)).await;
+    let seq = bench.write_own().await;
+    assert_eq!(bench.told().await, Some(seq));
+    let how = doc! {
+        "failCommands": ["commitTransaction"],
+        "writeConcernError": { "code": 64, "errmsg": "waiting for replication timed out" },
+    };
+    bench.fail(Times::Always, how).await;
+    let writes = bench.next_writes();
+    let decide = move |_: &Loaded| writes.clone();
+    let given_up = bench.store.commit(Reads::default(), Arc::new(decide)).await;
+    let unavailable = matches!(&given_up, Err(StoreError::Unavailable(_)));
+    assert!(unavailable, "{given_up:?}");
+    assert_eq!(bench.told().await, None);
+    bench.deployment.heal_commands().await;
+    let head = bench.store.confirmed_head(&scope("a")).await.unwrap();
+    assert_eq!(head.0, seq + 1, "it was committed");
+    let seq = bench.write_own().await;
+    assert_eq!(bench.told().await, Some(seq));
 }
 
 #[tokio::test]
