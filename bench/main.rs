@@ -9,6 +9,7 @@
     reason = "a benchmark stops where it fails, and prints what it found"
 )]
 
+mod bare;
 mod client;
 mod documents;
 mod figure;
@@ -51,12 +52,15 @@ struct Options {
     /// How many entries the store has that has grown; a multiple of 10,000
     #[arg(long, default_value_t = 1_000_000)]
     entries: usize,
-    /// Of the groups push, pull and fanout, measure only the rows whose names contain this
+    /// Of the groups push, http, pull and fanout, measure only the rows whose names contain this
     #[arg(long)]
     only: Option<String>,
     /// Fail if a row misses its bar
     #[arg(long)]
     strict: bool,
+    /// Serve the floor's work by HTTP instead, from this database, until the process is ended
+    #[arg(long, hide = true)]
+    serve_bare: Option<String>,
     /// What cargo says to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -87,6 +91,9 @@ fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(mongodb) = &options.serve_bare {
+        bare::serve(mongodb).await;
+    }
     // Thousands of subscribers are as many sockets, here and in the gateway.
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let mut bench = Bench::start(options.extent()).await;

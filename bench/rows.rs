@@ -26,8 +26,12 @@ use crate::{
 };
 
 /// The groups in the order in which they are measured: the argument that chooses one, and what it measures.
-pub(crate) const GROUPS: [(&str, &str); 8] = [
+pub(crate) const GROUPS: [(&str, &str); 9] = [
     ("push", "pushes to MongoDB"),
+    (
+        "http",
+        "the floor behind a bare HTTP server, in place of the gateway",
+    ),
     ("pull", "pulls of a whole scope"),
     ("gateways", "two gateways on one scope"),
     ("live", "live changes"),
@@ -100,6 +104,7 @@ impl Bench {
     pub(crate) async fn measure(&mut self, group: &'static str) -> Vec<Row> {
         let rows = match group {
             "push" => push::rows(self).await,
+            "http" => push::rows_of_bare_http(self).await,
             "pull" => pull::rows(self).await,
             "gateways" => gateways::rows(self).await,
             "live" => live::rows(self).await,

@@ -1,16 +1,19 @@
 //! Pushes against the floor: of one change and of many, by few clients and by many, to one scope and to many; what the
-//! slowest of them wait, and how often a transaction was repeated.
+//! slowest of them wait, and how often a transaction was repeated. The same of the floor's own work behind bare HTTP.
 
 use super::{Bench, LANES, Pusher, RawScope, Target};
 use crate::{
-    client::Device,
+    bare::Bare,
+    client::{Device, User},
     figure::{Bar, Row},
-    gateway::Gateway,
     load::{Done, work},
 };
 
 /// The share of the floor that a push has to reach.
 const BAR: Bar = Bar::AtLeast(0.75);
+
+/// So often what one client waits, the slowest of many may.
+const WAIT_BAR: Bar = Bar::AtMost(4.0);
 
 /// Changes in each push, and clients with one push under way each.
 const LOADS: [(usize, usize); 4] = [(1, 1), (1, 16), (1, 64), (100, 8)];
@@ -64,10 +67,35 @@ type Rounds = Vec<(Done, Done)>;
 
 pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
     let gateway = bench.gateway();
-    let mut rows = Vec::new();
     let mut tally = Tally::default();
+    let user = |client: usize| gateway.user(&format!("user-{client}"), &["bench".to_owned()]);
+    let mut rows = measure_all(bench, &user, &[Scopes::One, Scopes::Many], &mut tally).await;
+    let repeated = Row::alone("transactions repeated, per push", "", [tally.share()]);
+    rows.push(repeated.bar(Bar::AtMost(0.01)));
+    rows
+}
+
+/// What the bars leave room for: no row of a server can be better than that of one which does nothing else.
+pub(super) async fn rows_of_bare_http(bench: &mut Bench) -> Vec<Row> {
+    let bare = Bare::start(&bench.mongod.url("bare"));
+    let mut tally = Tally::default();
+    let mut rows = measure_all(bench, &|_| bare.user(), &[Scopes::One], &mut tally).await;
+    for row in &mut rows {
+        (row.bar, row.headline) = (None, false);
+    }
+    rows
+}
+
+/// Each load that is wanted, and what its slowest pushes wait.
+async fn measure_all(
+    bench: &mut Bench,
+    user: &dyn Fn(usize) -> User,
+    scopes: &[Scopes],
+    tally: &mut Tally,
+) -> Vec<Row> {
+    let mut rows = Vec::new();
     let (mut alone, mut crowded) = (Vec::new(), Vec::new());
-    for scopes in [Scopes::One, Scopes::Many] {
+    for &scopes in scopes {
         for (changes, clients) in LOADS {
             let load = Load {
                 changes,
@@ -80,7 +108,7 @@ pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
             {
                 continue;
             }
-            let [created, updated] = measure(bench, &gateway, load, &mut tally).await;
+            let [created, updated] = measure(bench, user, load, tally).await;
             if scopes == Scopes::One && changes == 1 {
                 match clients {
                     1 => alone = latencies(&created, 50.0),
@@ -101,11 +129,8 @@ pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
     let waits: Vec<_> = alone.into_iter().zip(crowded).collect();
     if !waits.is_empty() {
         let waits = Row::compared("p99 of 64 clients to p50 of one", "ms", &waits);
-        rows.push(waits.bar(Bar::AtMost(4.0)));
+        rows.push(waits.bar(WAIT_BAR));
     }
-    rows.push(
-        Row::alone("transactions repeated, per push", "", [tally.share()]).bar(Bar::AtMost(0.01)),
-    );
     rows
 }
 
@@ -138,12 +163,12 @@ impl Tally {
 /// First documents are created for some rounds, then they are updated.
 async fn measure(
     bench: &mut Bench,
-    gateway: &Gateway,
+    user: &dyn Fn(usize) -> User,
     load: Load,
     tally: &mut Tally,
 ) -> [Rounds; 2] {
     let mut floor = floor_clients(bench, load);
-    let mut users = gateway_clients(bench, gateway, load).await;
+    let mut users = server_clients(bench, user, load).await;
     let mut measured = [Vec::new(), Vec::new()];
     for (updates, rounds) in [false, true].into_iter().zip(&mut measured) {
         floor.iter_mut().for_each(|client| client.updates = updates);
@@ -175,11 +200,14 @@ fn floor_clients(bench: &mut Bench, load: Load) -> Vec<Pusher<RawScope>> {
     pushers(bench, load, targets)
 }
 
-async fn gateway_clients(bench: &mut Bench, gateway: &Gateway, load: Load) -> Vec<Pusher<Device>> {
+async fn server_clients(
+    bench: &mut Bench,
+    user: &dyn Fn(usize) -> User,
+    load: Load,
+) -> Vec<Pusher<Device>> {
     let mut targets = Vec::new();
     for client in 0..load.clients {
-        let user = gateway.user(&format!("user-{client}"), &["bench".to_owned()]);
-        targets.push(Device::new(&user, &load.scopes.audience(client)).await);
+        targets.push(Device::new(&user(client), &load.scopes.audience(client)).await);
     }
     pushers(bench, load, targets)
 }
