@@ -50,7 +50,7 @@ pub(super) fn entry(edit: &Edit, scope: &str, seq: i64) -> RawDocumentBuf {
         writers.push(writer(version));
     }
     rawdoc! {
-        "_id": entry_id(edit), "from": 1_i64, "t": "Task", "i": id(edit.number), "s": scope, "q": seq, "v": version, "at": at,
+        "_id": entry_id(edit), "t": "Task", "i": id(edit.number), "s": scope, "q": seq, "v": version, "at": at,
         "k": 1, "r": 1,
         "f": {
             "audience": 1, "title": version, "notes": 1, "done": version, "priority": 1, "labels": 1,

@@ -18,7 +18,9 @@ const schema = {
 };
 
 const storage = getRxStorageMongoDB({ connection: process.env.MONGODB_URL });
-const database = await createRxDatabase({ name: 'rxdb', storage, multiInstance: false });
+// The storage puts each database of RxDB into one of MongoDB's by its name, whatever the URL says.
+const name = new URL(process.env.MONGODB_URL).pathname.slice(1);
+const database = await createRxDatabase({ name, storage, multiInstance: false });
 await database.addCollections({ tasks: { schema } });
 
 const app = express();

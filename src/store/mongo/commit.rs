@@ -26,7 +26,7 @@ use super::{
     write::Plan,
 };
 use crate::store::{
-    Decide, FeedWrite, StoreError,
+    Decide, StoreError, TailEvent,
     decision::{changes_nothing, run_decision},
 };
 
@@ -60,8 +60,13 @@ pub(super) async fn commit(
     };
     let mut session = None;
     let done = commit.run(&mut session).await;
-    if let (Err(StoreError::Unavailable(_)), Some(session)) = (&done, session) {
-        tokio::spawn(release(Arc::clone(base), session));
+    if let Some(session) = session {
+        match &done {
+            Err(StoreError::Unavailable(_)) => {
+                tokio::spawn(release(Arc::clone(base), session));
+            }
+            _ => base.own.keep(session),
+        }
     }
     done
 }
@@ -69,7 +74,7 @@ pub(super) async fn commit(
 /// Ends the transaction that a commit which was given up may have left open: the server would keep it, with all that it
 /// locks, for a minute. After an unanswered commit only the session's next transaction ends the one before.
 async fn release(base: Arc<Base>, mut session: ClientSession) {
-    let release = async {
+    let ending = async {
         for attempt in 0.. {
             if ended(&base, &mut session).await.is_ok() {
                 return;
@@ -78,7 +83,8 @@ async fn release(base: Arc<Base>, mut session: ClientSession) {
         }
     };
     // By then MongoDB has ended it, or it is gone.
-    timeout(TRANSACTION_MAX, release).await.unwrap_or_default();
+    timeout(TRANSACTION_MAX, ending).await.unwrap_or_default();
+    base.own.keep(session);
 }
 
 async fn ended(base: &Base, session: &mut ClientSession) -> Result<(), Failure> {
@@ -153,7 +159,7 @@ impl Commit<'_> {
         let base = self.base;
         let session = match session {
             Some(session) => session,
-            None => session.insert(base.in_time(base.client.start_session()).await?),
+            None => session.insert(base.own.session(base).await?),
         };
         self.transaction(session).await
     }
@@ -231,7 +237,7 @@ impl Commit<'_> {
         let sent = plan.send(session).await?;
         Ok(Done {
             attempt: Attempt {
-                feed: sent.feed,
+                news: sent.news,
                 ..Attempt::of(Some(number), writes)
             },
             heads: sent.heads,
@@ -249,7 +255,7 @@ impl Commit<'_> {
     /// The tail hears of what was committed, and of every other attempt it is known now that it was not.
     fn tell(&mut self, committed: Attempt) -> Writes {
         self.unsettled.clear();
-        self.base.own.committed(committed.feed);
+        self.base.own.committed(committed.news);
         committed.writes
     }
 
@@ -367,8 +373,8 @@ struct Attempt {
     /// The group number it writes, if it writes anything.
     number: Option<i64>,
     writes: Writes,
-    /// What it puts into the feed.
-    feed: Vec<FeedWrite>,
+    /// What tails are to hear once it is committed.
+    news: Vec<TailEvent>,
 }
 
 impl Attempt {
@@ -376,7 +382,7 @@ impl Attempt {
         Self {
             number,
             writes,
-            feed: Vec::new(),
+            news: Vec::new(),
         }
     }
 }

@@ -21,7 +21,7 @@ use super::{
     reader::{KEYS_MAX, Reader},
     write::{Plan, Verb, undecided},
 };
-use crate::store::{InboxRange, InboxScan, StoreError, codec};
+use crate::store::{InboxRange, InboxScan, StoreError, TailEvent, codec};
 
 impl Reader<'_> {
     pub(super) async fn records(
@@ -121,10 +121,13 @@ impl Plan<'_> {
             let moved = rawdoc! { "$set": { "s": scope.as_str() } };
             let update = rawdoc! { "q": { "d": entry_id(key) }, "u": moved, "multi": true };
             self.push(Verb::Move, collection, update, None);
+            self.tell(TailEvent::Inbox(None));
         }
         for record in &writes.inbox {
             let mut document = codec::encode_record(record).map_err(undecided)?;
+            let mut scope = None;
             if let InboxRecord::Open(open) = record {
+                scope = Some(open.scope.clone());
                 document.append(cstr!("d"), entry_id(&open.key));
                 let bytes = i64::try_from(open.bytes()).unwrap_or(i64::MAX);
                 document.append(cstr!("b"), bytes);
@@ -132,6 +135,7 @@ impl Plan<'_> {
             let id = record.id().as_str();
             let update = rawdoc! { "q": { "_id": id }, "u": document, "upsert": true };
             self.push(Verb::Update, collection, update, None);
+            self.tell(TailEvent::Inbox(scope));
         }
         for id in &writes.forgotten {
             let delete = rawdoc! { "q": { "_id": id.as_str() }, "limit": 1 };

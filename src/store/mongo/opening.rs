@@ -44,7 +44,7 @@ pub(super) async fn open(options: &MongoOptions, layout: Layout) -> Result<Base,
         layout: Arc::new(layout),
         elections,
         courtesy: Arc::new(Courtesy::new()),
-        own: Arc::new(Own::new(options.random.clone())),
+        own: Arc::new(Own::new(options.transactions_max)),
         presumes: server == Server::Member,
         random: options.random.clone(),
         call_max: options.call_max,
@@ -65,6 +65,7 @@ pub(super) async fn with_other_connections(
 ) -> Result<Base, StoreError> {
     let client = Client::with_options(client_options(&options.client));
     let client = client.map_err(|error| server::of_options(&error))?;
+    base.own.begin(&client).await?;
     Ok(Base {
         database: client.database(&options.database),
         client,

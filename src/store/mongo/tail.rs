@@ -1,5 +1,5 @@
-//! The tail: what this gateway commits ([`own`](super::own)), and one change stream on the database, of what others write
-//! to the feed, and of what anybody writes to the inbox and to the epoch.
+//! The tail: what this gateway commits ([`own`](super::own)), and one change stream on the database, of what others write to
+//! the feed, to the inbox and to the epoch.
 //!
 //! Events carry whole records, so that nothing has to be looked up. Where continuity is lost the stream begins anew, and
 //! says so. It is an aggregation like any other to the driver, and resumed here alone: the driver's own change stream (3.9)
@@ -13,7 +13,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use mongodb::{
-    bson::{Document, RawDocument, doc},
+    bson::{Bson, Document, RawDocument, doc},
     raw_batch_cursor::{RawBatch, RawBatchCursor},
 };
 use tidegate_core::id::{Epoch, Scope};
@@ -36,7 +36,7 @@ pub(super) fn tail(base: Arc<Base>) -> BoxStream<'static, TailEvent> {
     // Before the change stream begins, which tells that something may have been missed.
     let own = base.own.follow();
     let others = Others {
-        mark: base.own.mark(),
+        passed_by: base.own.sessions(),
         base,
         open: None,
         token: None,
@@ -57,8 +57,8 @@ pub(super) fn tail(base: Arc<Base>) -> BoxStream<'static, TailEvent> {
 /// What others commit.
 struct Others {
     base: Arc<Base>,
-    /// What this gateway's records bear, which are left out.
-    mark: i64,
+    /// The sessions of this gateway's own commits.
+    passed_by: Vec<Bson>,
     open: Option<RawBatchCursor>,
     /// Where it goes on; none where it begins anew. It advances while nothing happens, or it would grow too old.
     token: Option<Document>,
@@ -74,7 +74,7 @@ impl Others {
             if let Some(event) = self.read.pop_front() {
                 return event;
             }
-            if self.mark != self.base.own.mark() {
+            if self.passed_by != self.base.own.sessions() {
                 self.begin_anew();
             }
             let Some(open) = &mut self.open else {
@@ -94,8 +94,8 @@ impl Others {
 
     /// Opens the stream: where it was, and then nothing was missed; or anew, and then that is told.
     async fn open(&mut self) {
-        self.mark = self.base.own.mark();
-        let pipeline = pipeline(&self.base, self.mark, self.token.as_ref());
+        self.passed_by = self.base.own.sessions();
+        let pipeline = pipeline(&self.base, &self.passed_by, self.token.as_ref());
         let aggregate = self.base.database.aggregate(pipeline);
         let open = aggregate.max_await_time(AWAIT).batch();
         match self.base.in_time(open).await {
@@ -207,18 +207,14 @@ enum Event {
     Broken,
 }
 
-fn pipeline(base: &Base, mark: i64, token: Option<&Document>) -> [Document; 3] {
+fn pipeline(base: &Base, passed_by: &[Bson], token: Option<&Document>) -> [Document; 4] {
     let stream = match token {
         Some(token) => doc! { "resumeAfter": token },
         None => doc! {},
     };
     let places = &base.places;
     let writes = doc! { "$in": ["insert", "replace", "update"] };
-    let feed = doc! {
-        "ns.coll": &places.feed,
-        "operationType": writes.clone(),
-        "fullDocument.from": { "$ne": mark },
-    };
+    let feed = doc! { "ns.coll": &places.feed, "operationType": writes.clone() };
     let conflicts = doc! { "ns.coll": &places.conflicts };
     let epoch =
         doc! { "ns.coll": &places.state, "documentKey._id": EPOCH, "operationType": writes };
@@ -228,6 +224,8 @@ fn pipeline(base: &Base, mark: i64, token: Option<&Document>) -> [Document; 3] {
     let kept = doc! { "operationType": 1, "ns": 1, "fullDocument": 1 };
     [
         doc! { "$changeStream": stream },
+        // By itself, and first: so MongoDB asks it of a whole transaction in the oplog, before unpacking that.
+        doc! { "$match": { "lsid.id": { "$nin": passed_by } } },
         doc! { "$match": { "$or": [feed, conflicts, epoch, own, whole] } },
         doc! { "$project": kept },
     ]

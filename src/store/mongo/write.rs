@@ -36,7 +36,7 @@ use super::{
     reader::Reader,
 };
 use crate::store::{
-    FeedWrite, StoreError, StoredItem,
+    FeedWrite, StoreError, StoredItem, TailEvent,
     codec::{self, CodecError},
 };
 
@@ -58,6 +58,8 @@ pub(super) struct Plan<'b> {
     heads: BTreeMap<Scope, Seq>,
     /// What it puts into the feed.
     feed: Vec<FeedWrite>,
+    /// What else tails are to hear of.
+    news: Vec<TailEvent>,
 }
 
 /// What a transaction has written, besides what was decided.
@@ -65,8 +67,8 @@ pub(super) struct Plan<'b> {
 pub(super) struct Sent {
     /// The heads it leaves.
     pub(super) heads: BTreeMap<Scope, Seq>,
-    /// What it has put into the feed.
-    pub(super) feed: Vec<FeedWrite>,
+    /// What tails are to hear once it is committed.
+    pub(super) news: Vec<TailEvent>,
 }
 
 /// What becomes of one of the application's documents.
@@ -84,6 +86,7 @@ impl<'b> Plan<'b> {
             batches: Vec::new(),
             heads: BTreeMap::new(),
             feed: Vec::new(),
+            news: Vec::new(),
         }
     }
 
@@ -182,6 +185,7 @@ impl<'b> Plan<'b> {
         if let Some(epoch) = &writes.epoch {
             let document = rawdoc! { "_id": places::EPOCH, "epoch": epoch.as_str() };
             self.put_state(places::EPOCH, document, true);
+            self.tell(TailEvent::Epoch(epoch.clone()));
         }
         if let Some(floor) = writes.version_floor {
             let document = rawdoc! { "_id": places::VERSION_FLOOR, "v": floor.0 };
@@ -233,7 +237,7 @@ impl<'b> Plan<'b> {
     fn add_item(&mut self, item: &FeedItem, known: &Known) -> Result<(), Failure> {
         let collection = &self.base.places.feed;
         let id = record_id(&item.record);
-        let mut document = rawdoc! { "_id": id.as_str(), "from": self.base.own.mark() };
+        let mut document = rawdoc! { "_id": id.as_str() };
         if item.record.is_collectable() {
             let at = mongodb::bson::DateTime::from_millis(item.record.at().ms());
             document.append(cstr!("x"), at);
@@ -314,6 +318,11 @@ impl<'b> Plan<'b> {
         }
     }
 
+    /// To be told when it is committed.
+    pub(super) fn tell(&mut self, news: TailEvent) {
+        self.news.push(news);
+    }
+
     pub(super) fn push(
         &mut self,
         verb: Verb,
@@ -334,9 +343,13 @@ impl<'b> Plan<'b> {
         for batch in self.batches {
             batch.send(self.base, session).await?;
         }
+        let mut news = self.news;
+        if !self.feed.is_empty() {
+            news.push(TailEvent::Committed(self.feed.into()));
+        }
         Ok(Sent {
             heads: self.heads,
-            feed: self.feed,
+            news,
         })
     }
 }

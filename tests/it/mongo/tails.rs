@@ -272,7 +272,23 @@ async fn what_a_gateway_commits_itself_is_told_without_the_change_stream() {
 /// It may have been committed, and then nobody but the change stream will tell of it.
 #[tokio::test]
 async fn a_commit_that_was_given_up_unanswered_makes_the_tail_begin_anew() {
-    let mut bench = bench(|options| options.commit_max = Duration::from_secs(1)).await;
+    let passed_by: Arc<Mutex<Vec<Vec<Bson>>>> = Arc::default();
+    let streams = Arc::clone(&passed_by);
+    let mut bench = bench(|options| {
+        options.commit_max = Duration::from_secs(1);
+        options.client.command_event_handler = Some(EventHandler::callback(move |event| {
+            if let CommandEvent::Started(started) = event
+                && let Ok(pipeline) = started.command.get_array("pipeline")
+                && let Some(own) = pipeline.get(1).and_then(Bson::as_document)
+            {
+                let ids = own.get_document("$match").unwrap();
+                let ids = ids.get_document("lsid.id").unwrap();
+                let ids = ids.get_array("$nin").unwrap();
+                streams.lock().unwrap().push(ids.clone());
+            }
+        }));
+    })
+    .await;
     let seq = bench.write_own().await;
     assert_eq!(bench.told().await, Some(seq));
     let how = doc! {
@@ -291,6 +307,11 @@ async fn a_commit_that_was_given_up_unanswered_makes_the_tail_begin_anew() {
     assert_eq!(head.0, seq + 1, "it was committed");
     let seq = bench.write_own().await;
     assert_eq!(bench.told().await, Some(seq));
+    assert_eq!(bench.told().await, None, "it writes in other sessions now");
+    let passed_by = passed_by.lock().unwrap();
+    let (first, last) = (&passed_by[0], &passed_by[passed_by.len() - 1]);
+    assert!(!first.is_empty() && !last.is_empty());
+    assert!(last.iter().all(|session| !first.contains(session)));
 }
 
 #[tokio::test]
