@@ -37,6 +37,10 @@ const TRANSACTION_MAX: Duration = Duration::from_secs(60);
 /// documents in one transaction is refused.
 const DEFERRALS_MAX: usize = 32;
 
+/// So often the pause after a conflict grows: up to 40 ms, within which the other transaction is over and its gateway has
+/// begun no more than a few. After longer ones a gateway that writes without a break would keep the scope for itself.
+const GROWTHS_AFTER_CONFLICT: u32 = 3;
+
 /// So many documents are decided about where the commit runs: other commits wait for it meanwhile, nobody else.
 const AT_ONCE_MAX: usize = 128;
 
@@ -145,7 +149,11 @@ impl Commit<'_> {
                 },
             }
             tracing::debug!(?failed, attempt, "a transaction is repeated");
-            let pause = self.base.pause(attempt);
+            let grows = match failed.remedy() {
+                Remedy::RepeatAfterConflict => attempt.min(GROWTHS_AFTER_CONFLICT),
+                _ => attempt,
+            };
+            let pause = self.base.pause(grows);
             if timeout_at(deadline, sleep(pause)).await.is_err() {
                 break;
             }

@@ -10,6 +10,7 @@ use std::{
 use tokio::{
     sync::mpsc,
     task::{Id, JoinError, JoinSet},
+    time::{Duration, Instant, sleep_until},
 };
 
 use super::{
@@ -21,14 +22,34 @@ use super::{
 /// A transaction is not joined by further pushes once it carries so many changes.
 const GROUP_CHANGES: usize = 1_000;
 
+/// A group waits no longer for those who were answered just now.
+const COMPANY_MAX: Duration = Duration::from_millis(5);
+
 /// The pushes that wait and the groups that run.
 pub(super) struct Schedule {
     committer: Arc<Committer>,
     foresight: Foresight,
     waiting: VecDeque<(Footprint, Waiting)>,
     running: JoinSet<Vec<Place>>,
-    /// What the running groups touch.
-    busy: HashMap<Id, Footprint>,
+    busy: HashMap<Id, Running>,
+    company: Option<Company>,
+}
+
+/// A group that runs.
+struct Running {
+    /// What it touches.
+    footprint: Footprint,
+    pushes: usize,
+    since: Instant,
+}
+
+/// Many were answered just now and few wait: who was answered may push again at once. Without them the few would run alone,
+/// the many after them, and so on by turns, though a transaction of one takes nearly as long as one of all.
+struct Company {
+    /// So many are waited for,
+    pushes: usize,
+    /// until then.
+    until: Instant,
 }
 
 impl Schedule {
@@ -39,13 +60,15 @@ impl Schedule {
             waiting: VecDeque::new(),
             running: JoinSet::new(),
             busy: HashMap::new(),
+            company: None,
         }
     }
 
     /// Works until nobody can send any more.
     pub(super) async fn run(mut self, mut arriving: mpsc::Receiver<Waiting>) {
         loop {
-            let may_begin = tokio::select! {
+            let until = self.company.as_ref().map(|company| company.until);
+            let mut may_begin = tokio::select! {
                 push = arriving.recv(), if self.waiting.len() < WAITING_MAX => match push {
                     Some(push) => self.take_in(push, &mut arriving),
                     None => break,
@@ -54,7 +77,17 @@ impl Schedule {
                     self.ended(ended);
                     true
                 }
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
+                    self.company = None;
+                    true
+                }
             };
+            match &self.company {
+                Some(company) if self.waiting.len() < company.pushes => continue,
+                Some(_) => may_begin = true,
+                None => {}
+            }
+            self.company = None;
             let commits_max = self.committer.store.commits_max();
             while may_begin && self.running.len() < commits_max && self.begin_group() {}
         }
@@ -91,12 +124,18 @@ impl Schedule {
         if group.is_empty() {
             return false;
         }
+        let (pushes, since) = (group.len(), Instant::now());
         let committer = Arc::clone(&self.committer);
         let scopes = footprint.scopes();
         let task = self
             .running
             .spawn(async move { committer.run(group, &scopes).await });
-        self.busy.insert(task.id(), footprint);
+        let running = Running {
+            footprint,
+            pushes,
+            since,
+        };
+        self.busy.insert(task.id(), running);
         true
     }
 
@@ -126,7 +165,8 @@ impl Schedule {
     }
 
     fn is_busy(&self, footprint: &Footprint) -> bool {
-        self.busy.values().any(|busy| busy.meets(footprint))
+        let mut busy = self.busy.values();
+        busy.any(|running| running.footprint.meets(footprint))
     }
 
     fn ended(&mut self, ended: Result<(Id, Vec<Place>), JoinError>) {
@@ -140,6 +180,33 @@ impl Schedule {
                 error.id()
             }
         };
-        self.busy.remove(&id);
+        if let Some(group) = self.busy.remove(&id) {
+            let (waiting, now) = (self.waiting.len(), Instant::now());
+            self.company = company(waiting, group.pushes, now - group.since).map(|wait| Company {
+                pushes: group.pushes,
+                until: now + wait,
+            });
+        }
+    }
+}
+
+/// How long to wait for a group that has ended, if at all: a quarter of the time it took, where it was more than twice as
+/// many as wait now.
+fn company(waiting: usize, ended: usize, took: Duration) -> Option<Duration> {
+    let few = ended > 1 && 2 * waiting < ended;
+    few.then(|| (took / 4).min(COMPANY_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_wait_for_the_many_before_them_but_not_for_long() {
+        let ms = Duration::from_millis;
+        assert_eq!(company(1, 15, ms(12)), Some(ms(3)));
+        assert_eq!(company(0, 2, ms(100)), Some(COMPANY_MAX));
+        assert_eq!(company(8, 15, ms(12)), None);
+        assert_eq!(company(0, 1, ms(12)), None, "one client never waits");
     }
 }
