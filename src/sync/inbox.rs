@@ -194,7 +194,13 @@ impl SyncService {
         let (model, now, request) = (self.model.clone(), self.now(), request.clone());
         let decide =
             move |loaded: &Loaded| push::resolve(&model, now, &request, refused.as_ref(), loaded);
-        let mut writes = self.store.commit(reads, Arc::new(decide)).await?;
+        let store = Arc::clone(&self.store);
+        // To its end, though nobody may wait for it any more: of a commit that is dropped it is not known whether it happened.
+        let commit = tokio::spawn(async move { store.commit(reads, Arc::new(decide)).await });
+        let committed = commit
+            .await
+            .map_err(|ended| StoreError::Unavailable(ended.to_string()));
+        let mut writes = committed??;
         let answer = writes.answers.pop();
         answer.ok_or_else(|| StoreError::Undecided("a resolution has one answer".to_owned()))
     }

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use mongodb::{
     ClientSession,
+    bson::Bson,
     options::{ReadConcern, TransactionOptions},
 };
 use tidegate_core::{
@@ -21,6 +22,7 @@ use super::{
     lane::Lane,
     load::{Look, View},
     opening::{durable, primary},
+    own,
     reader::Reader,
     state::{State, Wanted},
     write::Plan,
@@ -58,6 +60,7 @@ pub(super) async fn commit(
         decide,
         presumes: base.presumes && !reads.created.is_empty(),
         conflicts: 0,
+        session: Bson::Null,
         unsettled: Vec::new(),
         deferred: Vec::new(),
         deferrals: 0,
@@ -87,7 +90,9 @@ async fn release(base: Arc<Base>, mut session: ClientSession) {
         }
     };
     // By then MongoDB has ended it, or it is gone.
-    timeout(TRANSACTION_MAX, ending).await.unwrap_or_default();
+    if timeout(TRANSACTION_MAX, ending).await.is_err() {
+        drop(base.in_time(session.abort_transaction()).await);
+    }
     base.own.keep(session);
 }
 
@@ -113,6 +118,8 @@ struct Commit<'c> {
     presumes: bool,
     /// How often it met another transaction.
     conflicts: u32,
+    /// The session of all attempts, by its id.
+    session: Bson,
     /// Attempts of which it is not known whether they were committed. At most one of them was: each wrote over the number
     /// it had read.
     unsettled: Vec<Attempt>,
@@ -169,6 +176,7 @@ impl Commit<'_> {
             Some(session) => session,
             None => session.insert(base.own.session(base).await?),
         };
+        self.session = own::id_of(session);
         self.transaction(session).await
     }
 
@@ -260,7 +268,7 @@ impl Commit<'_> {
         committed.cloned()
     }
 
-    /// The tail hears of what was committed, and of every other attempt it is known now that it was not.
+    /// Lets tails hear of what was committed. Of every other attempt it is known now that it was not.
     fn tell(&mut self, committed: Attempt) -> Writes {
         self.unsettled.clear();
         self.base.own.committed(committed.news);
@@ -370,7 +378,7 @@ impl Commit<'_> {
 impl Drop for Commit<'_> {
     fn drop(&mut self) {
         if !self.unsettled.is_empty() {
-            self.base.own.doubt();
+            self.base.own.doubt(std::mem::take(&mut self.session));
         }
     }
 }

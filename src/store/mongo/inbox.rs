@@ -21,7 +21,7 @@ use super::{
     reader::{KEYS_MAX, Reader},
     write::{Plan, Verb, undecided},
 };
-use crate::store::{InboxRange, InboxScan, StoreError, TailEvent, codec};
+use crate::store::{InboxRange, InboxScan, StoreError, codec};
 
 impl Reader<'_> {
     pub(super) async fn records(
@@ -121,7 +121,7 @@ impl Plan<'_> {
             let moved = rawdoc! { "$set": { "s": scope.as_str() } };
             let update = rawdoc! { "q": { "d": entry_id(key) }, "u": moved, "multi": true };
             self.push(Verb::Move, collection, update, None);
-            self.tell(TailEvent::Inbox(None));
+            self.changes_inbox(None);
         }
         for record in &writes.inbox {
             let mut document = codec::encode_record(record).map_err(undecided)?;
@@ -135,7 +135,7 @@ impl Plan<'_> {
             let id = record.id().as_str();
             let update = rawdoc! { "q": { "_id": id }, "u": document, "upsert": true };
             self.push(Verb::Update, collection, update, None);
-            self.tell(TailEvent::Inbox(scope));
+            self.changes_inbox(scope);
         }
         for id in &writes.forgotten {
             let delete = rawdoc! { "q": { "_id": id.as_str() }, "limit": 1 };

@@ -2,9 +2,12 @@
 //! sessions in which it was written. MongoDB passes such transactions by without unpacking them, which would be up to a
 //! third of what a commit costs there.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use mongodb::{Client, ClientSession, bson::Bson};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
@@ -12,15 +15,18 @@ use tokio_stream::wrappers::BroadcastStream;
 use super::{Base, failure::Failure};
 use crate::store::TailEvent;
 
-/// So many events a tail may lag behind before it is told to begin anew.
-const EVENTS_MAX: usize = 64;
+/// So many commits a tail may lag behind before it is told to begin anew.
+const COMMITS_MAX: usize = 256;
+
+/// So many doubts are remembered: one comes of a commit that was repeated in vain until its time was over.
+const DOUBTED_MAX: usize = 1_024;
 
 /// The sessions of one gateway's commits, and what came of them, for its own tails.
 pub(super) struct Own {
     sessions: Mutex<Sessions>,
-    /// So many sessions are begun together, since tails begin anew when there are others.
+    /// So many sessions are begun together, since change streams are opened again when there are others.
     count: usize,
-    events: broadcast::Sender<TailEvent>,
+    commits: broadcast::Sender<Arc<[TailEvent]>>,
 }
 
 #[derive(Default)]
@@ -29,18 +35,22 @@ struct Sessions {
     own: Vec<Bson>,
     /// Those that no commit has now.
     idle: Vec<ClientSession>,
-    /// In one of these something may have been committed of which the gateway will not learn: they are nobody's,
-    doubted: Vec<Bson>,
-    /// and kept where the driver gives them out again.
-    set_aside: Vec<ClientSession>,
+    /// Those in which something may have been committed of which the gateway will not learn.
+    doubted: VecDeque<Doubted>,
+}
+
+struct Doubted {
+    id: Bson,
+    /// Where the driver has given it out again: it is kept, so that it does not once more.
+    set_aside: Option<ClientSession>,
 }
 
 impl Own {
     pub(super) fn new(count: usize) -> Self {
         Self {
             sessions: Mutex::default(),
-            count: count.max(1),
-            events: broadcast::Sender::new(EVENTS_MAX),
+            count,
+            commits: broadcast::Sender::new(COMMITS_MAX),
         }
     }
 
@@ -84,26 +94,33 @@ impl Own {
     }
 
     /// To be called when it is known that this was committed.
-    pub(super) fn committed(&self, events: Vec<TailEvent>) {
-        for event in events {
+    pub(super) fn committed(&self, news: Vec<TailEvent>) {
+        if !news.is_empty() {
             // Nobody may be listening.
-            drop(self.events.send(event));
+            drop(self.commits.send(news.into()));
         }
     }
 
-    /// Something of its own may have been committed, or may still be, of which it will not learn: the sessions so far are
-    /// no longer its own. Tails begin anew, and the change stream tells of them.
-    pub(super) fn doubt(&self) {
+    /// Something may have been committed in this session, or may still be, of which the gateway will not learn: it is no
+    /// longer its own. Tails tell that something may have been missed, and their change streams pass it by no more.
+    pub(super) fn doubt(&self, session: Bson) {
         let mut sessions = self.lock();
-        let own = std::mem::take(&mut sessions.own);
-        sessions.doubted.extend(own);
-        sessions.idle.clear();
+        sessions.own.retain(|own| *own != session);
+        sessions.doubted.push_back(Doubted {
+            id: session,
+            set_aside: None,
+        });
+        if sessions.doubted.len() > DOUBTED_MAX {
+            sessions.doubted.pop_front();
+        }
     }
 
     /// What is committed from now on.
     pub(super) fn follow(&self) -> impl Stream<Item = TailEvent> + Send + 'static {
-        BroadcastStream::new(self.events.subscribe())
-            .map(|event| event.unwrap_or(TailEvent::Restart))
+        BroadcastStream::new(self.commits.subscribe()).flat_map(|commit| {
+            let news = commit.map_or_else(|_| vec![TailEvent::Restart], |news| news.to_vec());
+            stream::iter(news)
+        })
     }
 
     /// A panic while the lock was held leaves lists of sessions all the same.
@@ -115,8 +132,9 @@ impl Own {
 impl Sessions {
     fn add(&mut self, session: ClientSession) {
         let id = id_of(&session);
-        if self.doubted.contains(&id) {
-            self.set_aside.push(session);
+        let mut doubted = self.doubted.iter_mut();
+        if let Some(doubted) = doubted.find(|doubted| doubted.id == id) {
+            doubted.set_aside = Some(session);
             return;
         }
         if !self.own.contains(&id) {
@@ -126,6 +144,7 @@ impl Sessions {
     }
 }
 
-fn id_of(session: &ClientSession) -> Bson {
+/// What the oplog calls a session.
+pub(super) fn id_of(session: &ClientSession) -> Bson {
     session.id().get("id").cloned().unwrap_or(Bson::Null)
 }

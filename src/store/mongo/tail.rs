@@ -36,8 +36,8 @@ pub(super) fn tail(base: Arc<Base>) -> BoxStream<'static, TailEvent> {
     // Before the change stream begins, which tells that something may have been missed.
     let own = base.own.follow();
     let others = Others {
-        passed_by: base.own.sessions(),
         base,
+        passed_by: Vec::new(),
         open: None,
         token: None,
         read: VecDeque::new(),
@@ -74,8 +74,10 @@ impl Others {
             if let Some(event) = self.read.pop_front() {
                 return event;
             }
-            if self.passed_by != self.base.own.sessions() {
-                self.begin_anew();
+            let own = self.base.own.sessions();
+            if self.passed_by != own {
+                self.pass_by(own);
+                continue;
             }
             let Some(open) = &mut self.open else {
                 self.open().await;
@@ -86,7 +88,8 @@ impl Others {
                 .await
                 .and_then(|batch| self.read_batch(batch.as_ref()))
             {
-                Ok(()) => self.failures = 0,
+                Ok(true) => self.failures = 0,
+                Ok(false) => self.begin_anew(),
                 Err(failure) => self.failed(failure).await,
             }
         }
@@ -94,19 +97,39 @@ impl Others {
 
     /// Opens the stream: where it was, and then nothing was missed; or anew, and then that is told.
     async fn open(&mut self) {
-        self.passed_by = self.base.own.sessions();
-        let pipeline = pipeline(&self.base, &self.passed_by, self.token.as_ref());
-        let aggregate = self.base.database.aggregate(pipeline);
-        let open = aggregate.max_await_time(AWAIT).batch();
-        match self.base.in_time(open).await {
-            Ok(cursor) => {
-                self.open = Some(cursor);
-                if self.token.is_none() {
-                    self.read.push_back(TailEvent::Restart);
-                }
-            }
+        match self.opened().await {
+            Ok(Some(cursor)) => self.open = Some(cursor),
+            Ok(None) => self.begin_anew(),
             Err(failure) => self.failed(failure).await,
         }
+    }
+
+    async fn opened(&mut self) -> Result<Option<RawBatchCursor>, Failure> {
+        let base = Arc::clone(&self.base);
+        let pipeline = pipeline(&base, &self.passed_by, self.token.as_ref());
+        let aggregate = base.database.aggregate(pipeline);
+        let mut cursor = base
+            .in_time(aggregate.max_await_time(AWAIT).batch())
+            .await?;
+        if self.token.is_none() {
+            // It begins behind all that the primary has written, also where no majority has it yet. Whoever reads the store
+            // from now on has to find that.
+            base.linearizable(&base.places.state, EPOCH).await?;
+            self.read.push_back(TailEvent::Restart);
+        }
+        // It came with the answer, and says where the stream begins.
+        let first = base.in_time(cursor.try_next()).await?;
+        Ok(self.read_batch(first.as_ref())?.then_some(cursor))
+    }
+
+    /// Goes on where it was, and passes by what is committed in these sessions. What it has passed by so far in one that is
+    /// not among them, a majority has, but nobody may have heard of it.
+    fn pass_by(&mut self, own: Vec<Bson>) {
+        if self.passed_by.iter().any(|session| !own.contains(session)) {
+            self.read.push_back(TailEvent::Restart);
+        }
+        self.passed_by = own;
+        self.open = None;
     }
 
     /// Where the server says that it cannot go on from the token, it never will; anything else passes.
@@ -128,28 +151,28 @@ impl Others {
         self.token = None;
     }
 
-    /// Reads all of it, or nothing: where it fails, the stream comes back to it. None is the end of the stream.
-    fn read_batch(&mut self, batch: Option<&RawBatch>) -> Result<(), Failure> {
+    /// Reads all of it, or nothing: where it fails, the stream comes back to it. Whether the stream goes on; without a batch
+    /// it has ended.
+    fn read_batch(&mut self, batch: Option<&RawBatch>) -> Result<bool, Failure> {
         let Some(batch) = batch else {
-            self.begin_anew();
-            return Ok(());
+            return Ok(false);
         };
         let cursor = batch.as_raw_document().get_document("cursor")?;
         let token = cursor.get_document("postBatchResumeToken")?.try_into()?;
-        let mut read = VecDeque::new();
+        let mut read = Vec::new();
         for event in batch.doc_slices()? {
             match self.read(document(event?)?) {
-                Event::Told(event) => read.push_back(event),
+                Event::Told(event) => read.push(event),
                 Event::Nothing => {}
                 Event::Broken => {
-                    self.read = read;
-                    self.begin_anew();
-                    return Ok(());
+                    self.read.extend(read);
+                    return Ok(false);
                 }
             }
         }
-        (self.read, self.token) = (read, Some(token));
-        Ok(())
+        self.read.extend(read);
+        self.token = Some(token);
+        Ok(true)
     }
 
     fn read(&mut self, event: &RawDocument) -> Event {
@@ -218,16 +241,16 @@ fn pipeline(base: &Base, passed_by: &[Bson], token: Option<&Document>) -> [Docum
     let conflicts = doc! { "ns.coll": &places.conflicts };
     let epoch =
         doc! { "ns.coll": &places.state, "documentKey._id": EPOCH, "operationType": writes };
-    let own = doc! { "$in": [&places.feed, &places.state, &places.conflicts] };
-    let own = doc! { "ns.coll": own, "operationType": { "$in": ["drop", "rename"] } };
+    let kept = doc! { "$in": [&places.feed, &places.state, &places.conflicts] };
+    let gone = doc! { "ns.coll": kept, "operationType": { "$in": ["drop", "rename"] } };
     let whole = doc! { "operationType": { "$in": ["dropDatabase", "invalidate"] } };
-    let kept = doc! { "operationType": 1, "ns": 1, "fullDocument": 1 };
+    let read = doc! { "operationType": 1, "ns": 1, "fullDocument": 1 };
     [
         doc! { "$changeStream": stream },
         // By itself, and first: so MongoDB asks it of a whole transaction in the oplog, before unpacking that.
         doc! { "$match": { "lsid.id": { "$nin": passed_by } } },
-        doc! { "$match": { "$or": [feed, conflicts, epoch, own, whole] } },
-        doc! { "$project": kept },
+        doc! { "$match": { "$or": [feed, conflicts, epoch, gone, whole] } },
+        doc! { "$project": read },
     ]
 }
 

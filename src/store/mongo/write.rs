@@ -21,7 +21,7 @@ use mongodb::{
 };
 use tidegate_core::{
     entry::{Entry, FeedItem, Record, ScopeState},
-    id::{DocumentKey, Scope, Seq},
+    id::{DocumentKey, Epoch, Scope, Seq},
     inbox::InboxRecord,
     transaction::{Reads, Writes},
 };
@@ -58,8 +58,9 @@ pub(super) struct Plan<'b> {
     heads: BTreeMap<Scope, Seq>,
     /// What it puts into the feed.
     feed: Vec<FeedWrite>,
-    /// What else tails are to hear of.
-    news: Vec<TailEvent>,
+    /// The scopes in whose inboxes it changes something; none is any.
+    inboxes: BTreeSet<Option<Scope>>,
+    epoch: Option<Epoch>,
 }
 
 /// What a transaction has written, besides what was decided.
@@ -86,7 +87,8 @@ impl<'b> Plan<'b> {
             batches: Vec::new(),
             heads: BTreeMap::new(),
             feed: Vec::new(),
-            news: Vec::new(),
+            inboxes: BTreeSet::new(),
+            epoch: None,
         }
     }
 
@@ -185,7 +187,7 @@ impl<'b> Plan<'b> {
         if let Some(epoch) = &writes.epoch {
             let document = rawdoc! { "_id": places::EPOCH, "epoch": epoch.as_str() };
             self.put_state(places::EPOCH, document, true);
-            self.tell(TailEvent::Epoch(epoch.clone()));
+            self.epoch = Some(epoch.clone());
         }
         if let Some(floor) = writes.version_floor {
             let document = rawdoc! { "_id": places::VERSION_FLOOR, "v": floor.0 };
@@ -318,9 +320,9 @@ impl<'b> Plan<'b> {
         }
     }
 
-    /// To be told when it is committed.
-    pub(super) fn tell(&mut self, news: TailEvent) {
-        self.news.push(news);
+    /// Something changes in the inbox of this scope, or it is not known of which.
+    pub(super) fn changes_inbox(&mut self, scope: Option<Scope>) {
+        self.inboxes.insert(scope);
     }
 
     pub(super) fn push(
@@ -343,10 +345,12 @@ impl<'b> Plan<'b> {
         for batch in self.batches {
             batch.send(self.base, session).await?;
         }
-        let mut news = self.news;
+        let mut news = Vec::new();
+        news.extend(self.epoch.map(TailEvent::Epoch));
         if !self.feed.is_empty() {
             news.push(TailEvent::Committed(self.feed.into()));
         }
+        news.extend(self.inboxes.into_iter().map(TailEvent::Inbox));
         Ok(Sent {
             heads: self.heads,
             news,
