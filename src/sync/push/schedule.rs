@@ -31,6 +31,7 @@ pub(super) struct Schedule {
     foresight: Foresight,
     waiting: VecDeque<(Footprint, Waiting)>,
     running: JoinSet<Vec<Place>>,
+    /// What the running groups touch, by their tasks.
     busy: HashMap<Id, Running>,
     company: Option<Company>,
 }
