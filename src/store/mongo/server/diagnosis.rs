@@ -1,10 +1,7 @@
 //! Why the driver found no server to talk to. The driver says so in one long line about all hosts; here each host is
 //! asked by itself what it is.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use mongodb::{
@@ -14,7 +11,7 @@ use mongodb::{
     event::{EventHandler, sdam::SdamEvent},
     options::{ClientOptions, ServerAddress},
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, sync::watch, time::timeout};
 
 use super::{ServerProblem, of_options, too_old};
 
@@ -22,6 +19,7 @@ use super::{ServerProblem, of_options, too_old};
 const HOST_DEADLINE: Duration = Duration::from_secs(3);
 
 /// What one host said.
+#[derive(Clone)]
 enum Voice {
     Nothing(String),
     /// Something else than MongoDB, or TLS on one side alone: what the driver makes of it.
@@ -94,34 +92,34 @@ async fn ask(options: &ClientOptions, host: &ServerAddress) -> Voice {
     alone.repl_set_name = None;
     alone.credential = None;
     alone.server_selection_timeout = Some(HOST_DEADLINE);
-    let heard = Arc::new(Mutex::new(None));
-    alone.sdam_event_handler = Some(remembering(&heard));
+    let (tell, mut heard) = watch::channel(None);
+    alone.sdam_event_handler = Some(telling(tell));
     let client = match Client::with_options(alone) {
         Ok(client) => client,
         Err(error) => return Voice::Noise(reason(&error)),
     };
     let admin = client.database("admin");
-    let hello = admin.run_command(doc! {"hello": 1}).await;
-    hello.map_or_else(
-        |error| {
-            let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).take();
-            heard.unwrap_or_else(|| Voice::Noise(reason(&error)))
-        },
-        Voice::Hello,
-    )
+    match admin.run_command(doc! {"hello": 1}).await {
+        Ok(hello) => Voice::Hello(hello),
+        // The driver may answer before it tells its events.
+        Err(error) => match timeout(HOST_DEADLINE, heard.wait_for(Option::is_some)).await {
+            Ok(Ok(heard)) => heard.clone(),
+            _ => None,
+        }
+        .unwrap_or_else(|| Voice::Noise(reason(&error))),
+    }
 }
 
 /// Where the driver selects no server, the reason is not in what it answers but in its events: what went wrong, or the
 /// `hello` of a server that is too old for it.
-fn remembering(heard: &Arc<Mutex<Option<Voice>>>) -> EventHandler<SdamEvent> {
-    let heard = Arc::clone(heard);
+fn telling(heard: watch::Sender<Option<Voice>>) -> EventHandler<SdamEvent> {
     EventHandler::callback(move |event| {
         let voice = match event {
             SdamEvent::ServerHeartbeatFailed(failed) => Voice::Noise(reason(&failed.failure)),
             SdamEvent::ServerHeartbeatSucceeded(succeeded) => Voice::Hello(succeeded.reply),
             _ => return,
         };
-        *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(voice);
+        heard.send_replace(Some(voice));
     })
 }
 
