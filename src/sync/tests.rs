@@ -13,7 +13,7 @@ use futures_util::{
 };
 use tempfile::TempDir;
 use tidegate_core::{
-    change::{Action, Change, Submission},
+    change::{Action, BaseVersion, Change, Submission},
     checkpoint::Types,
     grant::Identity,
     id::{DocumentId, DocumentKey, Epoch, Scope, Seq, TypeName, UserId},
@@ -183,7 +183,7 @@ fn alice(sync: &SyncService) -> Caller {
     member(sync, "alice", "red")
 }
 
-fn member(sync: &SyncService, user: &str, team: &str) -> Caller {
+fn member(sync: &SyncService, user: &str, team: impl Into<serde_json::Value>) -> Caller {
     let claims = [("team".to_owned(), team.into())].into_iter().collect();
     let identity = Identity {
         user: UserId::new(user).unwrap(),
@@ -206,12 +206,25 @@ fn create(id: &str) -> Push {
 
 fn create_for(team: &str, id: &str) -> Push {
     let team = ("team".to_owned(), Value::String(team.to_owned()));
-    let change = Change {
-        key: key(id),
-        action: Action::Create {
-            document: Document::from([team]),
+    let document = Document::from([team]);
+    push_of(
+        id,
+        Action::Create {
+            document,
             base: None,
         },
+    )
+}
+
+fn delete(id: &str) -> Push {
+    let base = BaseVersion(1);
+    push_of(id, Action::Delete { base })
+}
+
+fn push_of(id: &str, action: Action) -> Push {
+    let change = Change {
+        key: key(id),
+        action,
         changed_at: None,
     };
     Push {
@@ -440,6 +453,22 @@ async fn pushes_that_touch_nothing_in_common_do_not_wait_for_one_another() {
     store.released.notify_one();
     assert_eq!(held.await.unwrap().outcomes[0].status, Status::Applied);
     assert_eq!(red.await.unwrap().outcomes[0].status, Status::Applied);
+}
+
+#[tokio::test]
+async fn a_document_nobody_has_seen_is_looked_for_where_its_user_wrote_last() {
+    let directory = TempDir::new().unwrap();
+    let (store, sync) = Scripted::on(&directory).serve();
+    let (alice, bob) = (alice(&sync), member(&sync, "bob", vec!["red", "blue"]));
+    sync.push(&bob, create_for("blue", "seen")).await.unwrap();
+    let mut held = Box::pin(sync.push(&alice, create("held")));
+    assert!(poll_immediate(&mut held).await.is_none());
+    store.begun.notified().await;
+    let elsewhere = timeout(live::SWEEP, sync.push(&bob, delete("unseen"))).await;
+    let elsewhere = elsewhere.expect("it does not wait for its other scope");
+    assert_eq!(elsewhere.unwrap().outcomes[0].status, Status::Rejected);
+    store.released.notify_one();
+    assert_eq!(held.await.unwrap().outcomes[0].status, Status::Applied);
 }
 
 #[tokio::test]

@@ -5,17 +5,18 @@
 use std::{
     collections::{BTreeSet, HashSet},
     num::NonZeroUsize,
+    sync::Arc,
 };
 
 use lru::LruCache;
 use tidegate_core::{
-    id::{ClientKey, DocumentKey, Scope},
+    entry::Entry,
+    id::{ClientKey, DocumentKey, Scope, TypeName, UserId},
     model::Model,
     push::{PushRequest, scope_foreseen},
-    transaction::Writes,
 };
 
-/// So many documents' scopes are remembered.
+/// So many documents' scopes are remembered, and so many users' habits.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(16_384).expect("it is above zero");
 
 /// A caller who may write to more scopes than these may touch any.
@@ -62,22 +63,30 @@ impl Footprint {
     }
 }
 
-/// Foresees by what changes say of themselves, and by where their documents were seen last.
+/// Foresees by what changes say of themselves, by where their documents were seen last, and by where their users wrote
+/// last.
 pub(super) struct Foresight {
     scopes: LruCache<DocumentKey, Scope>,
+    habits: LruCache<(UserId, TypeName), Scope>,
 }
 
 impl Foresight {
     pub(super) fn new() -> Self {
         Self {
             scopes: LruCache::new(REMEMBERED_MAX),
+            habits: LruCache::new(REMEMBERED_MAX),
         }
     }
 
-    /// Where a commit left the documents it wrote.
-    pub(super) fn learn(&mut self, places: impl IntoIterator<Item = Place>) {
-        for (key, scope) in places {
-            self.scopes.put(key, scope);
+    /// What a commit wrote.
+    pub(super) fn learn(&mut self, written: &[Arc<Entry>]) {
+        for entry in written {
+            let writer = entry.writers.get(&entry.version);
+            if let Some(user) = writer.and_then(|writer| writer.user.clone()) {
+                let habit = (user, entry.key.type_name.clone());
+                self.habits.put(habit, entry.scope.clone());
+            }
+            self.scopes.put(entry.key.clone(), entry.scope.clone());
         }
     }
 
@@ -97,9 +106,15 @@ impl Foresight {
             footprint.touched.insert(Touch::Document(key));
             let before = self.scopes.get(&change.key).cloned();
             let after = scope_foreseen(model, &request.identity, change);
-            somewhere |= before.is_none() && after.is_none();
-            let scopes = before.into_iter().chain(after);
-            footprint.touched.extend(scopes.map(Touch::Scope));
+            let mut scopes: Vec<Scope> = before.into_iter().chain(after).collect();
+            if scopes.is_empty() {
+                let habit = (request.identity.user.clone(), change.key.type_name.clone());
+                scopes.extend(self.habits.get(&habit).cloned());
+            }
+            somewhere |= scopes.is_empty();
+            footprint
+                .touched
+                .extend(scopes.into_iter().map(Touch::Scope));
         }
         if somewhere {
             footprint.anywhere(request);
@@ -108,19 +123,9 @@ impl Foresight {
     }
 }
 
-/// A document and its scope.
-pub(super) type Place = (DocumentKey, Scope);
-
-/// What [`Foresight::learn`] wants to know of a commit.
-pub(super) fn places(writes: &Writes) -> Vec<Place> {
-    let entries = writes.entries.iter();
-    entries
-        .map(|entry| (entry.key.clone(), entry.scope.clone()))
-        .collect()
-}
-
 impl Footprint {
-    /// A change to a document nobody has seen here: it is in one of the scopes its user may write to.
+    /// A change to a document nobody has seen here, of a user who has written none: it is in one of the scopes that user
+    /// may write to.
     fn anywhere(&mut self, request: &PushRequest) {
         let scopes = || request.claim_grants.writable();
         if scopes().take(SCOPES_MAX + 1).count() > SCOPES_MAX {

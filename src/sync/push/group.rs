@@ -8,16 +8,14 @@ use std::{
 };
 
 use tidegate_core::{
+    entry::Entry,
     id::{DocumentKey, Scope},
     model::Model,
     push::{self, PushRequest},
     transaction::{Loaded, Reads, Refusal, Writes},
 };
 
-use super::{
-    Clock, Waiting,
-    footprint::{Place, places},
-};
+use super::{Clock, Waiting};
 use crate::store::{Store, StoreError};
 
 /// What carrying out a group takes.
@@ -34,10 +32,14 @@ struct Part {
 }
 
 impl Committer {
-    /// Carries out all of a group, which is likely to write to these scopes, and answers everybody; returns where documents
-    /// are now.
-    pub(super) async fn run(&self, group: Vec<Waiting>, scopes: &BTreeSet<Scope>) -> Vec<Place> {
-        let mut learned = Vec::new();
+    /// Carries out all of a group, which is likely to write to these scopes, and answers everybody; returns what it
+    /// wrote.
+    pub(super) async fn run(
+        &self,
+        group: Vec<Waiting>,
+        scopes: &BTreeSet<Scope>,
+    ) -> Vec<Arc<Entry>> {
+        let mut written = Vec::new();
         let mut parts = VecDeque::from([Part::new(group)]);
         while let Some(mut part) = parts.pop_front() {
             part.pushes.retain(|push| !push.answer.is_closed());
@@ -46,7 +48,7 @@ impl Committer {
             }
             match self.commit(&part, scopes).await {
                 Ok(writes) => {
-                    learned.extend(places(&writes));
+                    written.extend(writes.entries.iter().cloned());
                     let rest = part.answer(writes);
                     parts.extend(rest);
                 }
@@ -56,7 +58,7 @@ impl Committer {
                 },
             }
         }
-        learned
+        written
     }
 
     async fn commit(&self, part: &Part, scopes: &BTreeSet<Scope>) -> Result<Writes, StoreError> {

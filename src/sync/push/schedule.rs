@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use tidegate_core::entry::Entry;
 use tokio::{
     sync::mpsc,
     task::{Id, JoinError, JoinSet},
@@ -15,7 +16,7 @@ use tokio::{
 
 use super::{
     WAITING_MAX, Waiting,
-    footprint::{Footprint, Foresight, Place},
+    footprint::{Footprint, Foresight},
     group::Committer,
 };
 
@@ -30,7 +31,7 @@ pub(super) struct Schedule {
     committer: Arc<Committer>,
     foresight: Foresight,
     waiting: VecDeque<(Footprint, Waiting)>,
-    running: JoinSet<Vec<Place>>,
+    running: JoinSet<Vec<Arc<Entry>>>,
     /// What the running groups touch, by their tasks.
     busy: HashMap<Id, Running>,
     company: Option<Company>,
@@ -170,10 +171,10 @@ impl Schedule {
         busy.any(|running| running.footprint.meets(footprint))
     }
 
-    fn ended(&mut self, ended: Result<(Id, Vec<Place>), JoinError>) {
+    fn ended(&mut self, ended: Result<(Id, Vec<Arc<Entry>>), JoinError>) {
         let id = match ended {
-            Ok((id, places)) => {
-                self.foresight.learn(places);
+            Ok((id, written)) => {
+                self.foresight.learn(&written);
                 id
             }
             Err(error) => {
