@@ -21,7 +21,7 @@ use tidegate_core::{
 };
 use tokio::{
     sync::broadcast,
-    task::JoinHandle,
+    task::{JoinHandle, yield_now},
     time::{Instant, MissedTickBehavior, Sleep, interval, sleep},
 };
 
@@ -273,8 +273,13 @@ impl Live {
                 let mut sweeps = interval(SWEEP);
                 sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 loop {
+                    let is_waking = lock(&subscribers).is_waking();
                     let event = tokio::select! {
                         event = tail.next() => event,
+                        () = yield_now(), if is_waking => {
+                            lock(&subscribers).wake_some();
+                            continue;
+                        }
                         _ = sweeps.tick() => {
                             lock(&subscribers).sweep();
                             continue;

@@ -1,9 +1,9 @@
 //! Who waits for which scope, and the rings they read.
 //!
-//! A scope has a ring while somebody watches it; a write to it wakes those, and nobody else.
+//! A scope has a ring while somebody watches it; a write to it wakes those, and nobody else, and thousands a few at a time.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex},
 };
 
@@ -17,31 +17,63 @@ use tokio::sync::Notify;
 use super::{lock, ring::Ring};
 use crate::store::{FeedWrite, StoredItem};
 
+/// So many are woken before others get their turn: the pushes behind them would wait until thousands have been served, and
+/// who is woken later finds more to read.
+const AT_ONCE: usize = 64;
+
 /// Everybody who waits.
 #[derive(Default)]
 pub(super) struct Subscribers {
     /// Boxed, because a map keeps room for as many again.
     scopes: HashMap<Scope, Box<Watched>>,
     wakers: HashMap<u64, Arc<Notify>>,
+    /// Scopes of which not everybody who watches has been woken yet.
+    waking: VecDeque<Scope>,
     next_id: u64,
     /// Raised when rings lose their continuity or grants may have changed: every subscriber reads the store once.
     generation: u64,
 }
 
+#[derive(Default)]
 struct Watched {
     ring: Ring,
-    watchers: HashSet<u64>,
+    watchers: BTreeSet<u64>,
+    pass: Option<Pass>,
+}
+
+/// A way through all who watch a scope.
+#[derive(Clone, Copy, Default)]
+struct Pass {
+    /// Those before it have been woken.
+    next: u64,
+    /// There is more since it began: it is gone once more.
+    again: bool,
 }
 
 impl Watched {
-    fn wake(&self, wakers: &HashMap<u64, Arc<Notify>>) {
-        let watching = self.watchers.iter().filter_map(|id| wakers.get(id));
-        watching.for_each(|waker| waker.notify_one());
+    /// Wakes the next few; whether there are more.
+    fn wake_some(&mut self, wakers: &HashMap<u64, Arc<Notify>>) -> bool {
+        let Some(pass) = &mut self.pass else {
+            return false;
+        };
+        let mut woken = 0;
+        for id in self.watchers.range(pass.next..).take(AT_ONCE) {
+            woken += 1;
+            pass.next = id + 1;
+            if let Some(waker) = wakers.get(id) {
+                waker.notify_one();
+            }
+        }
+        if woken < AT_ONCE {
+            self.pass = pass.again.then(Pass::default);
+        }
+        self.pass.is_some()
     }
 }
 
 impl Subscribers {
-    /// Puts feed writes into their rings and wakes whoever watches one of those scopes, once.
+    /// Puts feed writes into their rings and wakes whoever watches one of those scopes, once: a few at once, and the others
+    /// by [`Subscribers::wake_some`].
     pub(super) fn offer(&mut self, writes: &[FeedWrite]) {
         let mut written = HashSet::new();
         for write in writes {
@@ -50,19 +82,48 @@ impl Subscribers {
                 written.insert(&write.scope);
             }
         }
-        written
-            .into_iter()
-            .filter_map(|scope| self.scopes.get(scope))
-            .for_each(|watched| watched.wake(&self.wakers));
+        for scope in written {
+            self.wake(scope);
+        }
+    }
+
+    fn wake(&mut self, scope: &Scope) {
+        let Some(watched) = self.scopes.get_mut(scope) else {
+            return;
+        };
+        match &mut watched.pass {
+            Some(pass) => pass.again = true,
+            None => {
+                watched.pass = Some(Pass::default());
+                if watched.wake_some(&self.wakers) {
+                    self.waking.push_back(scope.clone());
+                }
+            }
+        }
+    }
+
+    /// Whether there are more to be woken.
+    pub(super) fn is_waking(&self) -> bool {
+        !self.waking.is_empty()
+    }
+
+    /// Wakes some of them.
+    pub(super) fn wake_some(&mut self) {
+        let Some(scope) = self.waking.pop_front() else {
+            return;
+        };
+        let watched = self.scopes.get_mut(&scope);
+        if watched.is_some_and(|watched| watched.wake_some(&self.wakers)) {
+            self.waking.push_back(scope);
+        }
     }
 
     /// To be called every few seconds: sends to the store whoever waits for a write that was not told since the last time.
     pub(super) fn sweep(&mut self) {
-        for watched in self.scopes.values_mut() {
-            if watched.ring.sweep() {
-                watched.wake(&self.wakers);
-            }
-        }
+        let scopes = self.scopes.iter_mut();
+        let cut = scopes.filter_map(|(scope, watched)| watched.ring.sweep().then_some(scope));
+        let cut: Vec<Scope> = cut.cloned().collect();
+        cut.iter().for_each(|scope| self.wake(scope));
     }
 
     /// Rules.md 6.3: clear the rings, wake everyone; then each reads the heads.
@@ -146,12 +207,7 @@ impl Ticket {
             unwatch(&mut held, ended, self.id);
         }
         for begun in wanted.difference(&self.watching) {
-            let watched = held.scopes.entry(begun.clone()).or_insert_with(|| {
-                Box::new(Watched {
-                    ring: Ring::default(),
-                    watchers: HashSet::new(),
-                })
-            });
+            let watched = held.scopes.entry(begun.clone()).or_default();
             watched.watchers.insert(self.id);
             if !breaks(Mutant::RegisteredLate) {
                 self.read_at = None;
@@ -210,5 +266,98 @@ fn unwatch(subscribers: &mut Subscribers, scope: &Scope, id: u64) {
         if watched.watchers.is_empty() {
             subscribers.scopes.remove(scope);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    const SCOPE: &str = "team:red";
+
+    fn scope() -> Scope {
+        Scope::new(SCOPE).unwrap()
+    }
+
+    /// One who watches, and sleeps.
+    fn watching(subscribers: &Arc<Mutex<Subscribers>>) -> Ticket {
+        let mut ticket = Ticket::new(Arc::clone(subscribers));
+        ticket.watch([&scope()].into_iter());
+        assert!(is_woken(&ticket), "to read the store");
+        ticket
+    }
+
+    fn is_woken(ticket: &Ticket) -> bool {
+        ticket.woken().now_or_never().is_some()
+    }
+
+    fn woken(tickets: &[Ticket]) -> usize {
+        tickets.iter().filter(|ticket| is_woken(ticket)).count()
+    }
+
+    fn write(subscribers: &Mutex<Subscribers>) {
+        lock(subscribers).wake(&scope());
+    }
+
+    /// Goes on until nobody is left to be woken; after how many steps.
+    fn wake_all(subscribers: &Mutex<Subscribers>) -> usize {
+        let mut steps = 0;
+        while lock(subscribers).is_waking() {
+            lock(subscribers).wake_some();
+            steps += 1;
+            assert!(steps < 1_000, "it never ends");
+        }
+        steps
+    }
+
+    #[test]
+    fn few_are_woken_at_once_and_many_a_few_at_a_time() {
+        for (count, steps) in [(1, 0), (AT_ONCE - 1, 0), (10 * AT_ONCE + 1, 10)] {
+            let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
+            let tickets: Vec<Ticket> = (0..count).map(|_| watching(&subscribers)).collect();
+            write(&subscribers);
+            assert_eq!(woken(&tickets), count.min(AT_ONCE));
+            assert_eq!(wake_all(&subscribers), steps);
+            assert_eq!(woken(&tickets), count.saturating_sub(AT_ONCE));
+        }
+    }
+
+    #[test]
+    fn whoever_was_woken_before_a_write_is_woken_after_it_as_well() {
+        let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
+        let mut tickets: Vec<Ticket> = (0..5 * AT_ONCE).map(|_| watching(&subscribers)).collect();
+        write(&subscribers);
+        lock(&subscribers).wake_some();
+        assert_eq!(woken(&tickets), 2 * AT_ONCE);
+        // Meanwhile some leave, of those who were woken and of those who were not, and others come.
+        tickets.retain(|ticket| ticket.id % 3 != 0);
+        tickets.extend((0..AT_ONCE).map(|_| watching(&subscribers)));
+        write(&subscribers);
+        wake_all(&subscribers);
+        assert_eq!(woken(&tickets), tickets.len());
+        assert_eq!(woken(&tickets), 0);
+        write(&subscribers);
+        wake_all(&subscribers);
+        assert_eq!(
+            woken(&tickets),
+            tickets.len(),
+            "the next write does it anew"
+        );
+    }
+
+    #[test]
+    fn a_scope_with_many_keeps_nobody_of_another_waiting() {
+        let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
+        let many: Vec<Ticket> = (0..5 * AT_ONCE).map(|_| watching(&subscribers)).collect();
+        let other = Scope::new("team:blue").unwrap();
+        let mut one = Ticket::new(Arc::clone(&subscribers));
+        one.watch([&other].into_iter());
+        assert!(is_woken(&one));
+        write(&subscribers);
+        lock(&subscribers).wake(&other);
+        assert!(is_woken(&one));
+        assert_eq!(woken(&many), AT_ONCE);
     }
 }
