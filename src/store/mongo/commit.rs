@@ -14,7 +14,7 @@ use tidegate_core::{
     id::{DocumentKey, Scope, Seq},
     transaction::{Reads, Refusal, Writes},
 };
-use tokio::time::{Duration, Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 use super::{
     Base,
@@ -39,8 +39,8 @@ const TRANSACTION_MAX: Duration = Duration::from_secs(60);
 /// documents in one transaction is refused.
 const DEFERRALS_MAX: usize = 32;
 
-/// So often the pause after a conflict grows: up to 40 ms, within which the other transaction is over and its gateway has
-/// begun no more than a few. After longer ones a gateway that writes without a break would keep the scope for itself.
+/// So often grown is the longest pause after a conflict of which nothing more is heard: up to 40 ms, within which the other
+/// transaction is over. After longer ones a gateway that writes without a break would keep the scope for itself.
 const GROWTHS_AFTER_CONFLICT: u32 = 3;
 
 /// So many documents are decided about where the commit runs: other commits wait for it meanwhile, nobody else.
@@ -60,6 +60,7 @@ pub(super) async fn commit(
         decide,
         presumes: base.presumes && !reads.created.is_empty(),
         conflicts: 0,
+        seen: BTreeMap::new(),
         session: Bson::Null,
         unsettled: Vec::new(),
         deferred: Vec::new(),
@@ -118,6 +119,8 @@ struct Commit<'c> {
     presumes: bool,
     /// How often it met another transaction.
     conflicts: u32,
+    /// The heads that the last attempt read.
+    seen: BTreeMap<Scope, Seq>,
     /// The session of all attempts, by its id.
     session: Bson,
     /// Attempts of which it is not known whether they were committed. At most one of them was: each wrote over the number
@@ -132,9 +135,7 @@ impl Commit<'_> {
     /// Attempts it until one succeeds, fails for good, or the time is over.
     async fn run(mut self, session: &mut Option<ClientSession>) -> Result<Writes, StoreError> {
         let deadline = Instant::now() + self.base.commit_max;
-        if let Some(begins) = self.base.courtesy.begins(&self.reads.scopes) {
-            sleep_until(begins).await;
-        }
+        self.base.courtesy.begins(&self.reads.scopes).await;
         let mut failed = Failure::Late;
         for attempt in 0.. {
             match timeout_at(deadline, self.attempt(session)).await {
@@ -156,16 +157,28 @@ impl Commit<'_> {
                 },
             }
             tracing::debug!(?failed, attempt, "a transaction is repeated");
-            let grows = match failed.remedy() {
-                Remedy::RepeatAfterConflict => attempt.min(GROWTHS_AFTER_CONFLICT),
-                _ => attempt,
-            };
-            let pause = self.base.pause(grows);
-            if timeout_at(deadline, sleep(pause)).await.is_err() {
+            let is_conflict = failed.remedy() == Remedy::RepeatAfterConflict;
+            if timeout_at(deadline, self.pause(attempt, is_conflict))
+                .await
+                .is_err()
+            {
                 break;
             }
         }
         Err(self.late_error(failed))
+    }
+
+    /// After a conflict, until the other transaction is heard of.
+    async fn pause(&self, attempt: u32, is_conflict: bool) {
+        let base = self.base;
+        if is_conflict {
+            tokio::select! {
+                () = base.courtesy.moved(&self.seen) => {}
+                () = sleep(base.pause(GROWTHS_AFTER_CONFLICT)) => {}
+            }
+        } else {
+            sleep(base.pause(attempt)).await;
+        }
     }
 
     /// One transaction. All attempts share a session: beginning the next transaction ends the one before, which the
@@ -207,7 +220,7 @@ impl Commit<'_> {
                 let attempt = self.unsettled.pop().expect("it was pushed above");
                 known?;
                 let is_shared = done.is_shared || self.conflicts > 0;
-                base.courtesy.leave(done.heads, is_shared, began.elapsed());
+                base.courtesy.leave(&done.heads, is_shared, began.elapsed());
                 Ok(attempt)
             }
         }
@@ -238,6 +251,10 @@ impl Commit<'_> {
                 ..committed
             }));
         }
+        let heads = state.scopes.iter();
+        self.seen = heads
+            .map(|(scope, state)| (scope.clone(), state.head))
+            .collect();
         let is_shared = base.courtesy.is_shared(&state.scopes);
         let view = look.load(&mut reader, state).await?;
         let (writes, mut view) = self.decided(&mut reader, view).await?;
