@@ -14,6 +14,9 @@ const BAR: Bar = Bar::AtLeast(1.0);
 
 const SCOPE: &str = "team:peers";
 
+/// Rounds that do not count: Node compiles what runs often, and takes some seconds for it.
+const WARM_UP: usize = 1;
+
 /// Changes in each push, and clients.
 const PUSHES: [(usize, usize); 3] = [(1, 16), (1, 64), (100, 8)];
 
@@ -51,12 +54,14 @@ async fn pushes(
             .for_each(|client| client.updates = updates);
         ours.iter_mut().for_each(|client| client.updates = updates);
         let mut rounds = Vec::new();
-        for _ in 0..bench.rounds {
+        for round in 0..WARM_UP + bench.rounds {
             let (worked, peer) = work(theirs, bench.window).await;
             theirs = worked;
             let (worked, gateway) = work(ours, bench.window).await;
             ours = worked;
-            rounds.push((peer.rate(), gateway.rate()));
+            if round >= WARM_UP {
+                rounds.push((peer.rate(), gateway.rate()));
+            }
         }
         let name = format!("{changes:>3} {verb}, {clients:>2} clients");
         rows.push(row(peer.kind, &name, "changes/s", &rounds));
@@ -74,7 +79,7 @@ async fn pulls(bench: &mut Bench, kind: Kind, gateway: &Gateway) -> Vec<Row> {
     let mut rows = Vec::new();
     for clients in [1, 4] {
         let mut rounds = Vec::new();
-        for _ in 0..bench.rounds {
+        for round in 0..WARM_UP + bench.rounds {
             let (mut theirs, mut ours) = (Vec::new(), Vec::new());
             for _ in 0..clients {
                 theirs.push(PeerPuller {
@@ -88,7 +93,9 @@ async fn pulls(bench: &mut Bench, kind: Kind, gateway: &Gateway) -> Vec<Row> {
             }
             let (_, peer) = work(theirs, bench.window).await;
             let (_, gateway) = work(ours, bench.window).await;
-            rounds.push((peer.rate(), gateway.rate()));
+            if round >= WARM_UP {
+                rounds.push((peer.rate(), gateway.rate()));
+            }
         }
         let name = format!("pages of 1000, {clients} clients");
         rows.push(row(kind, &name, "documents/s", &rounds));
