@@ -3,7 +3,7 @@
 //! A scope has a ring while somebody watches it; a write to it wakes those, and nobody else, and thousands a few at a time.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex},
 };
 
@@ -37,38 +37,58 @@ pub(super) struct Subscribers {
 #[derive(Default)]
 struct Watched {
     ring: Ring,
-    watchers: BTreeSet<u64>,
-    pass: Option<Pass>,
+    watchers: HashSet<u64>,
+    pass: Option<Box<Pass>>,
 }
 
-/// A way through all who watch a scope.
-#[derive(Clone, Copy, Default)]
+/// A way through many who watch a scope.
 struct Pass {
-    /// Those before it have been woken.
-    next: u64,
+    /// Those who have not been woken yet.
+    left: Vec<u64>,
     /// There is more since it began: it is gone once more.
     again: bool,
 }
 
 impl Watched {
+    /// Wakes all if they are few, or the first of them; whether there are more, of whom nobody knows yet.
+    fn wake(&mut self, wakers: &HashMap<u64, Arc<Notify>>) -> bool {
+        if self.watchers.len() <= AT_ONCE {
+            notify(self.watchers.iter(), wakers);
+            return false;
+        }
+        if let Some(pass) = &mut self.pass {
+            pass.again = true;
+            return false;
+        }
+        self.pass = Some(Box::new(self.all()));
+        self.wake_some(wakers)
+    }
+
     /// Wakes the next few; whether there are more.
     fn wake_some(&mut self, wakers: &HashMap<u64, Arc<Notify>>) -> bool {
         let Some(pass) = &mut self.pass else {
             return false;
         };
-        let mut woken = 0;
-        for id in self.watchers.range(pass.next..).take(AT_ONCE) {
-            woken += 1;
-            pass.next = id + 1;
-            if let Some(waker) = wakers.get(id) {
-                waker.notify_one();
-            }
-        }
-        if woken < AT_ONCE {
-            self.pass = pass.again.then(Pass::default);
+        let next = pass.left.len().saturating_sub(AT_ONCE);
+        notify(pass.left.drain(next..).as_slice().iter(), wakers);
+        if pass.left.is_empty() {
+            let again = pass.again;
+            self.pass = again.then(|| Box::new(self.all()));
         }
         self.pass.is_some()
     }
+
+    fn all(&self) -> Pass {
+        Pass {
+            left: self.watchers.iter().copied().collect(),
+            again: false,
+        }
+    }
+}
+
+fn notify<'i>(ids: impl Iterator<Item = &'i u64>, wakers: &HashMap<u64, Arc<Notify>>) {
+    ids.filter_map(|id| wakers.get(id))
+        .for_each(|waker| waker.notify_one());
 }
 
 impl Subscribers {
@@ -88,17 +108,9 @@ impl Subscribers {
     }
 
     fn wake(&mut self, scope: &Scope) {
-        let Some(watched) = self.scopes.get_mut(scope) else {
-            return;
-        };
-        match &mut watched.pass {
-            Some(pass) => pass.again = true,
-            None => {
-                watched.pass = Some(Pass::default());
-                if watched.wake_some(&self.wakers) {
-                    self.waking.push_back(scope.clone());
-                }
-            }
+        let watched = self.scopes.get_mut(scope);
+        if watched.is_some_and(|watched| watched.wake(&self.wakers)) {
+            self.waking.push_back(scope.clone());
         }
     }
 
@@ -314,7 +326,7 @@ mod tests {
 
     #[test]
     fn few_are_woken_at_once_and_many_a_few_at_a_time() {
-        for (count, steps) in [(1, 0), (AT_ONCE - 1, 0), (10 * AT_ONCE + 1, 10)] {
+        for (count, steps) in [(1, 0), (AT_ONCE, 0), (10 * AT_ONCE + 1, 10)] {
             let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
             let tickets: Vec<Ticket> = (0..count).map(|_| watching(&subscribers)).collect();
             write(&subscribers);
