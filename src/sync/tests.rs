@@ -39,6 +39,9 @@ extend schema @grant(scope: "team:{team}", access: WRITE)
 type Task @collection(name: "tasks") @scope(by: "team:{team}") { id: ID! team: String! }
 "#;
 
+/// How long the tokens of these tests are good.
+const TOKEN_MS: i64 = 60_000;
+
 /// A store that cannot carry out what touches the document `poison`.
 struct Poisoned(EmbeddedStore);
 
@@ -188,7 +191,7 @@ fn member(sync: &SyncService, user: &str, team: impl Into<serde_json::Value>) ->
     let identity = Identity {
         user: UserId::new(user).unwrap(),
         claims,
-        expires_at: Timestamp::EPOCH.plus_ms(1),
+        expires_at: Timestamp::EPOCH.plus_ms(TOKEN_MS),
     };
     sync.caller(identity).unwrap()
 }
@@ -314,7 +317,7 @@ async fn a_subscription_that_waits_ends_with_its_token() {
         pages.next().await.unwrap().unwrap().reset,
         "the first page comes at once"
     );
-    now_ms.store(1, Ordering::Relaxed);
+    now_ms.store(TOKEN_MS, Ordering::Relaxed);
     tokio::time::pause();
     assert!(matches!(pages.next().await, Some(Err(SyncError::Expired))));
     assert!(pages.next().await.is_none());
@@ -347,6 +350,39 @@ async fn a_subscription_outlasts_a_store_that_cannot_be_read_and_misses_nothing(
     for id in ["1", "2", "3"] {
         let page = pages.next().await.unwrap().unwrap();
         assert_eq!(*page.decoded().unwrap()[0].record.key(), key(id));
+    }
+}
+
+#[tokio::test]
+async fn hundreds_who_watch_one_scope_all_get_every_write() {
+    let directory = TempDir::new().unwrap();
+    let sync = service(&directory);
+    let caller = alice(&sync);
+    let request = PullRequest::new(None, Types::All, 10, sync.limits()).unwrap();
+    let subscribe = || {
+        let pages = sync
+            .clone()
+            .subscribe(caller.clone(), request.clone(), Start::Checkpoint);
+        Box::pin(pages)
+    };
+    let mut crowd: Vec<_> = (0..300).map(|_| subscribe()).collect();
+    for pages in &mut crowd {
+        assert!(pages.next().await.unwrap().unwrap().reset);
+    }
+    // Whoever has had the first write has read the store for the last time, and sleeps.
+    for (ids, last) in [(&["1"][..], 1), (&["2", "3"], 3)] {
+        for id in ids {
+            sync.push(&caller, create(id)).await.unwrap();
+        }
+        let all = crowd.iter_mut().map(async |pages| {
+            let mut seq = 0;
+            while seq < last {
+                let page = timeout(live::SWEEP, pages.next()).await;
+                let page = page.expect("nobody sleeps on").unwrap().unwrap();
+                seq = page.changes.last().unwrap().seq.0;
+            }
+        });
+        join_all(all).await;
     }
 }
 
