@@ -157,11 +157,8 @@ impl Commit<'_> {
                 },
             }
             tracing::debug!(?failed, attempt, "a transaction is repeated");
-            let is_conflict = failed.remedy() == Remedy::RepeatAfterConflict;
-            if timeout_at(deadline, self.pause(attempt, is_conflict))
-                .await
-                .is_err()
-            {
+            let pause = self.pause(attempt, failed.remedy());
+            if timeout_at(deadline, pause).await.is_err() {
                 break;
             }
         }
@@ -169,15 +166,14 @@ impl Commit<'_> {
     }
 
     /// After a conflict, until the other transaction is heard of.
-    async fn pause(&self, attempt: u32, is_conflict: bool) {
+    async fn pause(&self, attempt: u32, remedy: Remedy) {
         let base = self.base;
-        if is_conflict {
-            tokio::select! {
+        match remedy {
+            Remedy::RepeatAfterConflict => tokio::select! {
                 () = base.courtesy.moved(&self.seen) => {}
                 () = sleep(base.pause(GROWTHS_AFTER_CONFLICT)) => {}
-            }
-        } else {
-            sleep(base.pause(attempt)).await;
+            },
+            Remedy::Repeat | Remedy::GiveUp => sleep(base.pause(attempt)).await,
         }
     }
 

@@ -26,7 +26,7 @@ const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("it is abov
 /// No transaction is waited for longer.
 const ROOM_MAX: Duration = Duration::from_millis(50);
 
-/// What this gateway knows of the scopes that it or others wrote to last.
+/// What this gateway knows of the scopes that it wrote to last, or meant to.
 pub(super) struct Courtesy {
     scopes: Mutex<LruCache<Scope, Known>>,
     /// Something was heard.
@@ -72,6 +72,7 @@ impl Courtesy {
 
     /// Waits until one of these scopes is heard to be beyond its head here.
     pub(super) async fn moved(&self, from: &BTreeMap<Scope, Seq>) {
+        self.listen(from);
         loop {
             let news = self.news.notified();
             tokio::pin!(news);
@@ -81,6 +82,14 @@ impl Courtesy {
                 return;
             }
             news.await;
+        }
+    }
+
+    /// What is heard of these scopes counts from now on.
+    fn listen(&self, from: &BTreeMap<Scope, Seq>) {
+        let mut scopes = self.lock();
+        for scope in from.keys() {
+            scopes.get_or_insert_mut_ref(scope, Known::default);
         }
     }
 
@@ -100,12 +109,14 @@ impl Courtesy {
         })
     }
 
-    /// Somebody has committed, here or elsewhere.
+    /// Somebody has committed, here or elsewhere. Of scopes that this gateway has nothing to do with nothing is kept: others
+    /// may write to any number of them.
     pub(super) fn heard<'h>(&self, heads: impl Iterator<Item = (&'h Scope, Seq)>) {
         let mut scopes = self.lock();
         for (scope, head) in heads {
-            let known = scopes.get_or_insert_mut_ref(scope, Known::default);
-            known.head = known.head.max(head);
+            if let Some(known) = scopes.peek_mut(scope) {
+                known.head = known.head.max(head);
+            }
         }
         drop(scopes);
         self.news.notify_waiters();
@@ -207,5 +218,16 @@ mod tests {
         assert!(moved.is_err(), "nothing new was heard of it");
         courtesy.heard([(&scope(), Seq(5)), (&scope(), Seq(3))].into_iter());
         courtesy.moved(&seen).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_write_elsewhere_pushes_nothing_out() {
+        let courtesy = Courtesy::new();
+        courtesy.leave(&heads(6), false, TOOK);
+        for other in 0..2 * REMEMBERED_MAX.get() {
+            let other = Scope::new(&format!("user:{other}")).unwrap();
+            courtesy.heard([(&other, Seq(1))].into_iter());
+        }
+        assert!(courtesy.is_shared(&found(8)), "what it left is remembered");
     }
 }
