@@ -16,6 +16,7 @@ mod embedded;
 mod faults;
 mod fuzz;
 mod harness;
+mod hostile;
 mod isolation;
 mod live;
 mod mongo;
