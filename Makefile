@@ -1,5 +1,6 @@
 # Everything a developer does. `make test` needs nothing but cargo, python3 and on Linux root; what else a test needs, it brings:
-# MongoDB by scripts/mongod, Node and npm packages by scripts/npm-packages, a browser by scripts/chromium.
+# MongoDB by scripts/mongod, Node and npm packages by scripts/npm-packages, Python packages by scripts/python-packages, a
+# browser by scripts/chromium.
 
 .PHONY: run test check faults bench bench-peers fuzz soak mutants graphiql
 
