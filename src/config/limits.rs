@@ -50,13 +50,13 @@ limits! {
     query_tokens = 30_000, 1_000..=1_000_000;
     /// Selections inside one another. More would need more stack than a thread has.
     query_depth = 30, 10..=50;
-    /// Aliases, fragments expanded.
+    /// Aliases of an operation, fragments expanded.
     query_aliases = 100, 0..=10_000;
-    /// Directives, fragments expanded.
+    /// Directives of an operation, fragments expanded.
     query_directives = 500, 0..=10_000;
     /// Fields at the root of an operation.
     query_roots = 10, 1..=100;
-    /// Fields and values, fragments expanded.
+    /// Fields, directives and values of a document, fragments expanded.
     query_nodes = 10_000, 1_000..=1_000_000;
     /// Documents times fields.
     query_cost = 500_000, 1_000..=100_000_000;

@@ -34,12 +34,12 @@ pub(super) fn check(
     let (cost_max, bytes_max) = (limits.cost_max, limits.answer_bytes_max);
     if cost > cost_max {
         return refuse(format!(
-            "the operation may cost {cost}, which is documents times fields, and no more than {cost_max} is allowed; ask for fewer at a time"
+            "the operation may cost {cost}, which is documents times fields, and no more than {cost_max} is allowed (limits.query_cost); ask for fewer at a time"
         ));
     }
     if bytes > bytes_max {
         return refuse(format!(
-            "the operation may answer with {bytes} bytes of documents, and no more than {bytes_max} are allowed; ask for each field once, or for fewer documents at a time"
+            "the operation may answer with {bytes} bytes of documents, and no more than {bytes_max} are allowed (limits.answer_bytes); ask for each field once, or for fewer documents at a time"
         ));
     }
     Ok(())

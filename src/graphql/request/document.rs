@@ -116,12 +116,12 @@ impl CheckedDocument {
 /// Parses within the limits that protect the parser itself: its recursion runs over selections and
 /// values alike.
 fn parse(text: &str, limits: &DoorLimits) -> Result<ast::Document, Vec<Refusal>> {
-    let limit = |what: &str, max: usize| {
-        let message = format!("the document has more than {max} {what}");
+    let limit = |counted: &str, max: usize, setting: &str| {
+        let message = format!("the document has more than {max} {counted} ({setting})");
         Err(vec![Refusal::new(RefusalKind::Limit, message)])
     };
     if text.len() > limits.query_bytes_max {
-        return limit("bytes", limits.query_bytes_max);
+        return limit("bytes", limits.query_bytes_max, "limits.query_bytes");
     }
     let nesting_max = nesting_max(limits);
     let mut parser = Parser::new()
@@ -129,10 +129,11 @@ fn parse(text: &str, limits: &DoorLimits) -> Result<ast::Document, Vec<Refusal>>
         .recursion_limit(nesting_max);
     let parsed = parser.parse_ast(text, Path::new("request"));
     if parser.tokens_reached() > limits.tokens_max {
-        return limit("tokens", limits.tokens_max);
+        return limit("tokens", limits.tokens_max, "limits.query_tokens");
     }
     if parser.recursion_reached() > nesting_max {
-        return limit("levels of nesting", nesting_max);
+        let settings = "limits.query_depth and limits.variables_depth";
+        return limit("levels of nesting", nesting_max, settings);
     }
     parsed.map_err(|broken| refusals(RefusalKind::Parse, &broken.errors))
 }

@@ -22,15 +22,15 @@ pub(crate) struct DoorLimits {
     pub(crate) tokens_max: usize,
     /// Selection sets inside one another; inline fragments and spreads count.
     pub(crate) depth_max: usize,
-    /// Aliases, after the expansion of fragments.
+    /// Aliases of an operation, after the expansion of fragments.
     pub(crate) aliases_max: usize,
-    /// Directives, after the expansion of fragments.
+    /// Directives of an operation, after the expansion of fragments.
     pub(crate) directives_max: usize,
     /// Fields at the root of an operation, after the expansion of fragments.
     pub(crate) root_fields_max: usize,
-    /// Fields and values of all operations of the document, after the expansion of fragments.
-    /// Without it a text of 1.5 KB in which fragments spread each other twice takes 30 s to
-    /// validate.
+    /// Fields, directives and values of all operations of the document, after the expansion of fragments: the
+    /// validator walks over all of them, whichever is chosen. Without it a text of 1.5 KB in which
+    /// fragments spread each other twice takes 30 s to validate.
     pub(crate) fragment_expansion_max: usize,
     /// Nesting of one input value, in variables and in the document.
     pub(crate) variables_depth_max: usize,
@@ -79,14 +79,14 @@ impl Default for DoorLimits {
     }
 }
 
-/// How often each variable's value can be asked for.
+/// How often one operation can ask for the value of each variable.
 pub(super) type Mentions<'d> = HashMap<&'d str, usize>;
 
 /// The weight of a mention that may be visited more than once.
 const SEVERAL: usize = 2;
 
 /// Holds every operation and fragment of `document` to `limits`, each fragment measured once, and
-/// returns how often each variable is mentioned. A mention inside a fragment, inline ones included,
+/// returns how often an operation mentions each variable at most. A mention inside a fragment, inline ones included,
 /// or below the root counts as several, because it may be visited again: for another spread, or for
 /// another type of object.
 ///
@@ -111,27 +111,54 @@ pub(super) fn measure<'d>(
                 .or_insert(Measured::Not(fragment));
         }
     }
+    let mut mentions = Mentions::new();
     let mut total = Size::default();
     for definition in &document.definitions {
         match definition {
             Definition::OperationDefinition(operation) => {
                 let size = meter.operation(operation)?;
-                total = meter.within(
-                    Size {
-                        root_fields: size.root_fields,
-                        ..total.and(size)
-                    },
-                    operation.location(),
-                )?;
+                total.nodes = total.nodes.saturating_add(size.nodes);
+                meter.within(total, operation.location())?;
             }
             Definition::FragmentDefinition(fragment) => {
                 meter.fragment(&fragment.name, 0, fragment.location())?;
             }
             _ => {}
         }
+        for (name, count) in meter.mentions.drain() {
+            let most = mentions.entry(name).or_default();
+            *most = count.max(*most);
+        }
     }
-    Ok(meter.mentions)
+    Ok(mentions)
 }
+
+/// What a limit counts, of what, and the setting that a refusal names.
+struct Bounded {
+    of: &'static str,
+    counted: &'static str,
+    setting: &'static str,
+}
+
+impl Bounded {
+    const fn of_operation(counted: &'static str, setting: &'static str) -> Self {
+        Self {
+            of: "the operation",
+            counted,
+            setting,
+        }
+    }
+}
+
+const NODES: Bounded = Bounded {
+    of: "the document",
+    counted: "fields, directives and values",
+    setting: "limits.query_nodes",
+};
+const ALIASES: Bounded = Bounded::of_operation("aliases", "limits.query_aliases");
+const DIRECTIVES: Bounded = Bounded::of_operation("directives", "limits.query_directives");
+const DEPTH: Bounded = Bounded::of_operation("levels of selections", "limits.query_depth");
+const ROOT_FIELDS: Bounded = Bounded::of_operation("root fields", "limits.query_roots");
 
 /// What a piece of a document comes to once its fragments are expanded.
 #[derive(Clone, Copy, Default)]
@@ -178,16 +205,12 @@ impl<'d> Meter<'d> {
         for variable in &operation.variables {
             size = size.and(self.directives(&variable.directives, 1));
         }
-        let size =
-            size.and(self.selections(&operation.selection_set, 1, 1, operation.location())?);
+        let location = operation.location();
+        let size = size.and(self.selections(&operation.selection_set, 1, 1, location)?);
         if size.root_fields > self.limits.root_fields_max {
-            return Err(self.beyond(
-                "root fields",
-                self.limits.root_fields_max,
-                operation.location(),
-            ));
+            return Err(self.beyond(&ROOT_FIELDS, self.limits.root_fields_max, location));
         }
-        Ok(size)
+        self.within(size, location)
     }
 
     /// `level` counts the selection sets around these selections, themselves included; it also
@@ -200,7 +223,7 @@ impl<'d> Meter<'d> {
         around: Option<SourceSpan>,
     ) -> Result<Size, Refusal> {
         if level > self.limits.depth_max {
-            return Err(self.beyond("levels of selections", self.limits.depth_max, around));
+            return Err(self.beyond(&DEPTH, self.limits.depth_max, around));
         }
         let mut size = Size {
             depth: 1,
@@ -246,11 +269,7 @@ impl<'d> Meter<'d> {
                 let own = self.directives(&spread.directives, weight);
                 let inner = self.fragment(&spread.fragment_name, level, location)?;
                 if level + inner.depth > self.limits.depth_max {
-                    return Err(self.beyond(
-                        "levels of selections",
-                        self.limits.depth_max,
-                        location,
-                    ));
+                    return Err(self.beyond(&DEPTH, self.limits.depth_max, location));
                 }
                 Ok(own.and(Size {
                     depth: inner.depth + 1,
@@ -271,7 +290,7 @@ impl<'d> Meter<'d> {
     fn directives(&mut self, directives: &'d DirectiveList, weight: usize) -> Size {
         let nodes = directives
             .iter()
-            .map(|directive| self.values(&directive.arguments, weight))
+            .map(|directive| 1 + self.values(&directive.arguments, weight))
             .sum();
         Size {
             nodes,
@@ -341,24 +360,25 @@ impl<'d> Meter<'d> {
 
     fn within(&self, size: Size, location: Option<SourceSpan>) -> Result<Size, Refusal> {
         let limits = self.limits;
-        for (what, count, max) in [
-            (
-                "fields and values",
-                size.nodes,
-                limits.fragment_expansion_max,
-            ),
-            ("aliases", size.aliases, limits.aliases_max),
-            ("directives", size.directives, limits.directives_max),
+        for (bounded, count, max) in [
+            (&NODES, size.nodes, limits.fragment_expansion_max),
+            (&ALIASES, size.aliases, limits.aliases_max),
+            (&DIRECTIVES, size.directives, limits.directives_max),
         ] {
             if count > max {
-                return Err(self.beyond(what, max, location));
+                return Err(self.beyond(bounded, max, location));
             }
         }
         Ok(size)
     }
 
-    fn beyond(&self, what: &str, max: usize, location: Option<SourceSpan>) -> Refusal {
-        let message = format!("the document has more than {max} {what}, fragments expanded");
+    fn beyond(&self, bounded: &Bounded, max: usize, location: Option<SourceSpan>) -> Refusal {
+        let Bounded {
+            of,
+            counted,
+            setting,
+        } = bounded;
+        let message = format!("{of} has more than {max} {counted}, fragments expanded ({setting})");
         Refusal::new(RefusalKind::Limit, message).at(self.positions.of(location))
     }
 }

@@ -37,6 +37,10 @@ fn hostile_documents_are_refused_quickly() {
         .map(|it| format!("query A{it} {{ ...F }} "))
         .collect();
     let spread = "fragment F on Query { task { id note title id note title } }";
+    let directives = format!(
+        "fragment F on Query {{ task {{ id {} }} }}",
+        "@a ".repeat(400)
+    );
     let cycle = "fragment A on Query { ...B } fragment B on Query { ...A }";
     let cases = [
         (doubling(25), RefusalKind::Limit),
@@ -44,7 +48,8 @@ fn hostile_documents_are_refused_quickly() {
         (doubling_fields(30), RefusalKind::Limit),
         (format!("{{ ...A }} {cycle}"), RefusalKind::Validation),
         (cycle.to_owned(), RefusalKind::Validation),
-        (operations + spread, RefusalKind::Limit),
+        (format!("{operations}{spread}"), RefusalKind::Limit),
+        (format!("{operations}{directives}"), RefusalKind::Limit),
         (fields("id ", 40_000), RefusalKind::Limit),
         (fields("id ", 14_000), RefusalKind::Limit),
         (fields("a: id ", 600), RefusalKind::Limit),
@@ -90,6 +95,38 @@ fn ordinary_documents_are_within_limits() {
     }
 }
 
+/// A document has room for several operations, each as large as one alone may be.
+#[test]
+fn limits_of_an_operation_do_not_count_its_neighbours() {
+    let limits = DoorLimits {
+        aliases_max: 8,
+        directives_max: 8,
+        ..DoorLimits::default()
+    };
+    let door = Door::new(&sdl(), limits).unwrap();
+    let ask = |part: &str| {
+        let operations = "query A { task { ...F } } query B { task { ...F } }";
+        door.admit(RawRequest {
+            operation_name: Some("B".to_owned()),
+            ..raw(
+                &format!("{operations} fragment F on Task {{ id {part} }}"),
+                json!({}),
+            )
+        })
+    };
+    let aliases = |count| -> String { (0..count).map(|it| format!("a{it}: id ")).collect() };
+    let directives = |count| "id @include(if: true) ".repeat(count);
+    for (full, beyond, setting) in [
+        (aliases(8), aliases(9), "limits.query_aliases"),
+        (directives(8), directives(9), "limits.query_directives"),
+    ] {
+        assert!(ask(&full).is_ok(), "{:?}", ask(&full));
+        let refusals = ask(&beyond).unwrap_err();
+        assert_eq!(refusals[0].kind, RefusalKind::Limit);
+        assert!(refusals[0].message.contains(setting), "{refusals:?}");
+    }
+}
+
 #[test]
 fn large_variables_are_not_multiplied() {
     let echoes: String = (0..10)
@@ -104,6 +141,13 @@ fn large_variables_are_not_multiplied() {
         "too large to repeat",
     );
     assert!(door().admit(raw(&query, of(1 << 10))).is_ok());
+    // Each operation hands it over once.
+    let several = "query A($n: String) { echo(notes: $n) } query B($n: String) { echo(notes: $n) }";
+    let asked = RawRequest {
+        operation_name: Some("B".to_owned()),
+        ..raw(several, of(5 << 20))
+    };
+    assert!(door().admit(asked).is_ok());
 }
 
 #[test]
