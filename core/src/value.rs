@@ -96,7 +96,7 @@ pub struct Timestamp(i64);
 /// Why a text or a number is no [`Timestamp`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "is not an RFC 3339 date-time between the years 0000 and 9999, such as 2026-02-28T12:30:00.000Z"
+    "is not an RFC 3339 date-time between the years 0000 and 9999 and no leap second, such as 2026-02-28T12:30:00.000Z"
 )]
 pub struct TimestampError;
 
@@ -134,8 +134,13 @@ impl Timestamp {
 impl FromStr for Timestamp {
     type Err = TimestampError;
 
+    /// What is finer than a millisecond is cut off. A leap second has no number of milliseconds of its own and is refused.
     fn from_str(text: &str) -> Result<Self, TimestampError> {
         let parsed = DateTime::parse_from_rfc3339(text).map_err(|_| TimestampError)?;
+        let is_leap_second = parsed.timestamp_subsec_millis() >= 1_000;
+        if is_leap_second {
+            return Err(TimestampError);
+        }
         Self::from_ms(parsed.timestamp_millis())
     }
 }
@@ -314,10 +319,13 @@ mod tests {
     }
 
     #[test]
-    fn instants_keep_their_milliseconds_and_move_to_utc() {
+    fn instants_keep_their_milliseconds_and_no_more_and_move_to_utc() {
         for (text, canonical) in [
             ("2026-02-28T12:30:00Z", "2026-02-28T12:30:00.000Z"),
             ("2026-02-28T12:30:00.5+02:00", "2026-02-28T10:30:00.500Z"),
+            ("2026-02-28T12:30:00.123987Z", "2026-02-28T12:30:00.123Z"),
+            ("2026-02-28T12:30:00.999999999Z", "2026-02-28T12:30:00.999Z"),
+            ("1969-12-31T23:59:59.9999999Z", "1969-12-31T23:59:59.999Z"),
             ("1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59.999Z"),
             ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00.000Z"),
             ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
@@ -330,6 +338,9 @@ mod tests {
             "2026-02-30T00:00:00Z",
             "12345",
             "9999-12-31T23:59:59-01:00",
+            "2016-12-31T23:59:60Z",
+            "2016-12-31T23:59:60.500Z",
+            "2017-01-01T01:29:60+01:30",
         ] {
             assert_eq!(text.parse::<Timestamp>(), Err(TimestampError), "{text}");
         }

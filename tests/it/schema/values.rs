@@ -119,6 +119,23 @@ fn assert_shows(shown: &Value, sent: &Value, place: &str) {
 }
 
 #[tokio::test]
+async fn an_outcome_shows_the_milliseconds_that_are_kept_of_a_date_time() {
+    let directory = harbour();
+    let server = Server::dev(&directory);
+    let client = client(&server);
+    let document = json!({"wholes": [], "moment": "2026-02-28T13:30:00.123987+01:00"});
+    let created = json!([{"specimen": {"create": {"id": "a", "document": document}}}]);
+    let result = &push(&client, created).await[0];
+    assert_eq!(result["status"], "APPLIED", "{result}");
+    assert_eq!(result["document"]["moment"], "2026-02-28T12:30:00.123Z");
+    let set = json!({"text": "x"});
+    let leap = json!([{"specimen": {"update": {"id": "a", "baseVersion": 1, "set": set, "changedAt": "2016-12-31T23:59:60Z"}}}]);
+    let result = &push(&client, leap).await[0];
+    assert_eq!(result["error"]["code"], "INVALID_VALUE", "{result}");
+    assert_eq!(result["error"]["field"], "changedAt");
+}
+
+#[tokio::test]
 async fn literals_mean_what_variables_mean() {
     let directory = harbour();
     let server = Server::dev(&directory);
@@ -245,6 +262,7 @@ async fn values_beyond_their_types_are_named_and_nothing_is_changed_silently() {
         ("moment", json!("yesterday")),
         ("moment", json!("2026-02-30T00:00:00Z")),
         ("moment", json!("2026-02-28")),
+        ("moment", json!("2016-12-31T23:59:60Z")),
         ("blob", json!("AP8")),
         ("blob", json!("????")),
         ("kind", json!("MOULDY")),
