@@ -98,7 +98,7 @@ struct Resolving<'r, 'w, 'l> {
 
 impl Resolving<'_, '_, '_> {
     fn open(&mut self, open: &Arc<OpenConflict>) -> Result<PushOutcome, PushRefusal> {
-        let entry = self.world.entry(&open.key);
+        let entry = self.world.met(&open.key);
         let mut present = OpenConflict::clone(open);
         if let Some(entry) = &entry {
             present.scope = entry.scope.clone();
@@ -110,6 +110,8 @@ impl Resolving<'_, '_, '_> {
         let Some(document_type) = document_type.filter(|_| allowed) else {
             return Err(PushRefusal::ConflictNotFound);
         };
+        self.world.take_over(&open.key);
+        let grants = self.world.grants(&push);
         let version = entry.as_ref().map_or(Version::NONE, |entry| entry.version);
         let verdict = if self.request.base.0 == version.0 {
             self.carry_out(open, document_type, entry.as_deref(), &grants)

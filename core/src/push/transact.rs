@@ -127,13 +127,13 @@ fn push<'r>(
         .collect();
     let questions = std::mem::take(&mut run.questions);
     if !questions.is_empty() {
-        world.changed = before.unwrap_or_default();
+        world.undo(before.unwrap_or_default());
         return Err(PushRefusal::Asks(questions));
     }
     let failed = request.push.atomic && verdicts.iter().any(Verdict::failed);
     if let Some(before) = before.filter(|_| failed) {
         if !breaks(Mutant::AtomicHalf) {
-            world.changed = before;
+            world.undo(before);
         }
         abort(world, request, &mut verdicts);
     }
@@ -209,12 +209,11 @@ impl Run<'_, '_, '_> {
             let message = "the model has no such type";
             return Verdict::rejected(Rejection::new(RejectionCode::InvalidValue, message));
         };
-        let entry = self.world.entry(&change.key);
         if self.depends_on_dropped(change) {
-            let version = self.visible_version(entry.as_deref());
+            let version = self.visible_version(&change.key);
             return Verdict::of(Status::Conflict, version, None);
         }
-        let mut verdict = self.decide(index, document_type, entry, change);
+        let mut verdict = self.decide(index, document_type, change);
         self.shorten(&mut verdict);
         if matches!(change.action, Action::Create { .. }) {
             if verdict.failed() {
@@ -245,8 +244,7 @@ impl Run<'_, '_, '_> {
             type_name: item.type_name.clone(),
             id,
         };
-        let entry = self.world.entry(&key);
-        if self.visible_version(entry.as_deref()).is_none() {
+        if self.visible_version(&key).is_none() {
             self.dropped.insert(key);
         }
     }
@@ -261,19 +259,55 @@ impl Run<'_, '_, '_> {
         on_own_create && self.dropped.contains(&change.key)
     }
 
-    fn decide(
+    fn decide(&mut self, index: usize, document_type: &DocumentType, change: &Change) -> Verdict {
+        let met = self.world.met(&change.key);
+        let mut decision = self.judge(index, document_type, met.as_deref(), change);
+        if self.is_allowed(met.as_deref(), &decision) && self.world.take_over(&change.key) {
+            // What was taken over may change what the user may do.
+            self.grants = None;
+            decision = self.judge(index, document_type, met.as_deref(), change);
+        }
+        let decision = match (decision, (self.blamed)(index)) {
+            (Decision::Write { .. }, Some(rejection)) => Decision::Reject(rejection.clone()),
+            (Decision::Ask(held), _) => {
+                self.ask(index, document_type, met, held);
+                return Verdict::of(Status::Conflict, None, None);
+            }
+            (decision, _) => decision,
+        };
+        let mutation = self.mutation(index);
+        self.carry_out(mutation, met.as_deref(), change, decision)
+            .unwrap_or_else(|rejection| Verdict {
+                version: self.visible_version(&change.key),
+                ..Verdict::rejected(rejection)
+            })
+    }
+
+    /// Whether the change passes rules.md 4.6: in the scope that its document is in, and in the one it would enter.
+    fn is_allowed(&mut self, met: Option<&Entry>, decision: &Decision) -> bool {
+        let may_write = met.is_some_and(|met| self.grants().can_write(&met.scope));
+        let is_forbidden = matches!(
+            decision,
+            Decision::Reject(rejection) if rejection.code == RejectionCode::Forbidden
+        );
+        may_write && !is_forbidden
+    }
+
+    fn mutation(&self, index: usize) -> Option<MutationId> {
+        let first = self.request.push.client.as_ref()?.first?;
+        last_id(first, index + 1)
+    }
+
+    fn judge(
         &mut self,
         index: usize,
         document_type: &DocumentType,
-        entry: Option<Arc<Entry>>,
+        met: Option<&Entry>,
         change: &Change,
-    ) -> Verdict {
+    ) -> Decision {
         let request = self.request;
         let grants = self.grants();
         let client = request.push.client.as_ref();
-        let mutation = client
-            .and_then(|client| client.first)
-            .and_then(|first| last_id(first, index + 1));
         let context = Context {
             model: self.model,
             document_type,
@@ -281,28 +315,14 @@ impl Run<'_, '_, '_> {
             identity: &request.identity,
             grants: &grants,
             client: client.map(|client| &client.id),
-            mutation,
+            mutation: self.mutation(index),
             now: self.now,
             version_floor: self.world.loaded.version_floor,
         };
-        let met = entry.as_deref();
-        let decision = match self.world.withheld(&change.key) {
+        match self.world.withheld(&change.key) {
             Some(problem) => Decision::Reject(decide::withheld(&context, met, change, problem)),
             None => advice::decide(&context, met, change, request.advice_on(index, met)),
-        };
-        let decision = match (decision, (self.blamed)(index)) {
-            (Decision::Write { .. }, Some(rejection)) => Decision::Reject(rejection.clone()),
-            (Decision::Ask(held), _) => {
-                self.ask(index, document_type, entry.clone(), held);
-                return Verdict::of(Status::Conflict, None, None);
-            }
-            (decision, _) => decision,
-        };
-        self.carry_out(mutation, met, change, decision)
-            .unwrap_or_else(|rejection| Verdict {
-                version: self.visible_version(met),
-                ..Verdict::rejected(rejection)
-            })
+        }
     }
 
     fn carry_out(
@@ -399,8 +419,9 @@ impl Run<'_, '_, '_> {
         self.world.write(Arc::new(written), before);
     }
 
-    fn visible_version(&mut self, entry: Option<&Entry>) -> Option<Version> {
-        let entry = entry?;
+    /// The version that the document has, if the caller may see it.
+    fn visible_version(&mut self, key: &DocumentKey) -> Option<Version> {
+        let entry = self.world.entry(key)?;
         self.grants()
             .can_read(&entry.scope)
             .then_some(entry.version)

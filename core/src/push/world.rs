@@ -1,7 +1,7 @@
 //! What a transaction loaded, and what its pushes so far have made of it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -28,6 +28,9 @@ pub(super) struct World<'l> {
     pub(super) loaded: &'l Loaded,
     pub(super) changed: Changed,
     clients: BTreeMap<ClientKey, ClientState>,
+    /// The entries that others' writes make. Changes meet them; one is written once it is taken over.
+    imports: BTreeMap<&'l DocumentKey, Arc<Entry>>,
+    taken_over: BTreeSet<&'l DocumentKey>,
     /// Documents that somebody else has made unfit for the model, and how.
     withheld: BTreeMap<&'l DocumentKey, String>,
 }
@@ -44,12 +47,14 @@ pub(super) struct Changed {
 }
 
 impl<'l> World<'l> {
-    /// The world as it was loaded, with what others wrote taken over: it came before every push.
+    /// The world as it was loaded, and what others wrote: it came before every push.
     pub(super) fn new(model: &Model, now: Timestamp, loaded: &'l Loaded) -> Self {
         let mut world = Self {
             loaded,
             changed: Changed::default(),
             clients: BTreeMap::new(),
+            imports: BTreeMap::new(),
+            taken_over: BTreeSet::new(),
             withheld: BTreeMap::new(),
         };
         for (key, foreign) in &loaded.foreign {
@@ -63,7 +68,7 @@ impl<'l> World<'l> {
             };
             let import = import::import(&arrival, foreign);
             if let Some(imported) = import.entry {
-                world.write(Arc::new(imported), entry);
+                world.imports.insert(key, Arc::new(imported));
             }
             if let Some(problem) = import.withheld {
                 world.withheld.insert(key, problem);
@@ -77,12 +82,47 @@ impl<'l> World<'l> {
         self.withheld.get(key).map(String::as_str)
     }
 
+    /// The document as a change meets it, with what others wrote.
+    pub(super) fn met(&self, key: &DocumentKey) -> Option<Arc<Entry>> {
+        let changed = self.changed.entries.get(key);
+        let met = changed.or_else(|| self.imports.get(key));
+        met.or_else(|| self.loaded.entries.get(key)).cloned()
+    }
+
+    /// The document as the transaction leaves it so far. Nobody is shown a version that is not written.
     pub(super) fn entry(&self, key: &DocumentKey) -> Option<Arc<Entry>> {
-        self.changed
-            .entries
-            .get(key)
-            .or_else(|| self.loaded.entries.get(key))
-            .cloned()
+        let changed = self.changed.entries.get(key);
+        changed.or_else(|| self.loaded.entries.get(key)).cloned()
+    }
+
+    /// Takes over what others wrote to the document, for a change that passes rules.md 4.6. Returns whether there was
+    /// something to take over.
+    pub(super) fn take_over(&mut self, key: &DocumentKey) -> bool {
+        let Some((key, _)) = self.imports.get_key_value(key) else {
+            return false;
+        };
+        let key = *key;
+        let is_first = self.taken_over.insert(key);
+        if is_first {
+            self.write_import(key);
+        }
+        is_first
+    }
+
+    fn write_import(&mut self, key: &'l DocumentKey) {
+        if let Some(import) = self.imports.get(key).cloned() {
+            self.write(import, self.loaded.entries.get(key).map(Arc::as_ref));
+        }
+    }
+
+    /// Gives back what a push has changed. What others wrote came before it and stays.
+    pub(super) fn undo(&mut self, before: Changed) {
+        self.changed = before;
+        for key in self.taken_over.clone() {
+            if !self.changed.entries.contains_key(key) {
+                self.write_import(key);
+            }
+        }
     }
 
     pub(super) fn client(&self, key: &ClientKey) -> Option<&ClientState> {
@@ -137,13 +177,13 @@ impl<'l> World<'l> {
             .or_else(|| self.loaded.inbox.get(id))
     }
 
-    /// Keeps a conflict, unless too much of its document waits already.
+    /// Keeps a conflict, unless too much of its document and user waits already.
     pub(super) fn open(&mut self, open: OpenConflict) -> Result<(), Rejection> {
         let (changed, loaded) = (&mut self.changed, self.loaded);
         let waits = changed.disputed.get(&open.key);
         let waits = waits.or_else(|| loaded.disputed.get(&open.key)).copied();
         let next = waits.unwrap_or_default().with(&open).ok_or_else(|| {
-            let message = "so many conflicts of the document wait in the inbox that it keeps no more; resolve some first";
+            let message = "so many of your changes to the document wait in the inbox that it keeps no more; resolve some first";
             Rejection::new(RejectionCode::InboxFull, message)
         })?;
         changed.disputed.insert(open.key.clone(), next);

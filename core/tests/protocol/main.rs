@@ -15,6 +15,7 @@ mod drafts;
 mod edit_times;
 mod entries;
 mod falsy;
+mod foreign;
 mod inbox;
 mod joins;
 mod merges;

@@ -24,7 +24,7 @@ use tidegate_core::{
         self, Advice, ClientState, Push, PushAnswer, PushClient, PushHash, PushRequest, Resolution,
         ResolveRequest,
     },
-    transaction::{Loaded, Reads, Writes},
+    transaction::{Foreign, Loaded, Reads, Writes},
     value::Timestamp,
 };
 
@@ -58,6 +58,8 @@ pub(crate) struct Store {
     markers: BTreeMap<(Scope, DocumentKey), (Seq, Marker)>,
     clients: HashMap<ClientKey, ClientState>,
     pub(crate) inbox: BTreeMap<ConflictId, InboxRecord>,
+    /// What another service has made of documents that nobody has taken over yet.
+    foreign: BTreeMap<DocumentKey, Foreign>,
     teams: HashMap<&'static str, Vec<&'static str>>,
 }
 
@@ -83,6 +85,7 @@ impl Store {
             markers: BTreeMap::new(),
             clients: HashMap::new(),
             inbox: BTreeMap::new(),
+            foreign: BTreeMap::new(),
             teams: HashMap::new(),
         }
     }
@@ -90,6 +93,12 @@ impl Store {
     /// From now on the user's token names these teams.
     pub(crate) fn teams(&mut self, user: &'static str, teams: &[&'static str]) {
         self.teams.insert(user, teams.to_vec());
+    }
+
+    /// Another service writes a document, past the gateway.
+    pub(crate) fn elsewhere(&mut self, document: &Draft) {
+        let body = document.fields(&self.model);
+        self.foreign.insert(document.key(), Foreign::Document(body));
     }
 
     /// What a document's entry is now.
@@ -364,6 +373,7 @@ impl Store {
         let entry = |key: &DocumentKey| Some((key.clone(), self.entry(key)?.clone()));
         let client = |key: &ClientKey| Some((key.clone(), self.clients.get(key)?.clone()));
         let record = |id: &ConflictId| Some((id.clone(), self.inbox.get(id)?.clone()));
+        let foreign = |key: &DocumentKey| Some((key.clone(), self.foreign.get(key)?.clone()));
         let expired = |item: &FeedItem| {
             reads.expired.is_some_and(|expired| {
                 item.record.is_collectable() && item.record.at() < expired.before
@@ -379,7 +389,7 @@ impl Store {
                 .iter()
                 .map(|user| (user.clone(), self.memberships(user)))
                 .collect(),
-            foreign: BTreeMap::new(),
+            foreign: reads.keys.iter().filter_map(foreign).collect(),
             expired: self.feed().filter(expired).collect(),
             inbox: reads.inbox.iter().filter_map(record).collect(),
             disputed: self.disputed(&reads.disputed),
@@ -427,7 +437,10 @@ impl Store {
         }
         for FeedItem { seq, record } in items.iter().cloned() {
             match record {
-                Record::Entry(entry) => drop(self.entries.insert(entry.key.clone(), (seq, entry))),
+                Record::Entry(entry) => {
+                    self.foreign.remove(&entry.key);
+                    drop(self.entries.insert(entry.key.clone(), (seq, entry)));
+                }
                 Record::Marker(marker) => {
                     drop(
                         self.markers

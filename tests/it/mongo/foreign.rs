@@ -98,6 +98,35 @@ async fn a_foreign_edit_comes_before_the_push_that_finds_it() {
     );
 }
 
+/// Neither who may not see the document nor who may not write to it stamps what another service made of it.
+#[tokio::test]
+async fn a_change_that_may_not_be_made_takes_nothing_over() {
+    let bench = bench().await;
+    let before = bench.gateway.pull("alice", None).await;
+    bench.set(doc! { "title": "Coffee" }).await;
+    let create = bench
+        .gateway
+        .create("1", json!({ "audience": "user:bob", "title": "Bob's" }));
+    let changes = vec![
+        bench.gateway.update("1", 1, json!({ "notes": "x" })),
+        bench.gateway.delete("1", 1),
+        create,
+    ];
+    for outcome in bench.gateway.push("bob", changes).await {
+        assert_eq!((outcome.status, outcome.document), (Rejected, None));
+    }
+    let moved = bench
+        .edit("alice", 1, json!({ "audience": "user:bob" }))
+        .await;
+    assert_eq!(moved.error.unwrap().code, RejectionCode::Forbidden);
+    let shown = moved.document.unwrap();
+    assert_eq!(shown.version.0, 1, "the entry that is stored");
+    assert_eq!(shown.body.as_ref().unwrap()["title"].as_str(), Some("Tea"));
+    let page = bench.gateway.pull("alice", Some(&before.checkpoint)).await;
+    assert!(page.decoded().unwrap().is_empty());
+    assert!(bench.gateway.document("bob", "1").await.is_none());
+}
+
 #[tokio::test]
 async fn a_foreign_move_takes_the_document_out_of_sight() {
     let bench = bench().await;
@@ -105,11 +134,14 @@ async fn a_foreign_move_takes_the_document_out_of_sight() {
     bench.set(doc! { "audience": "user:bob" }).await;
     let outcome = bench.edit("alice", 1, json!({ "notes": "x" })).await;
     assert_eq!(outcome.error.unwrap().code, RejectionCode::NotFound);
+    assert_eq!(outcome.document.unwrap().version.0, 1);
+    let outcome = bench.edit("bob", 1, json!({ "notes": "x" })).await;
+    assert_eq!((outcome.status, outcome.version.unwrap().0), (Merged, 3));
     let page = bench.gateway.pull("alice", Some(&before.checkpoint)).await;
-    assert_eq!(told(&page.decoded().unwrap()), [("left", 2, "user:alice")]);
+    assert_eq!(told(&page.decoded().unwrap()), [("left", 3, "user:alice")]);
     assert_eq!(
         told(&bench.gateway.pull("bob", None).await.decoded().unwrap()),
-        [("there", 2, "user:bob")]
+        [("there", 3, "user:bob")]
     );
 }
 
