@@ -121,7 +121,7 @@ pub enum RejectionCode {
     VersionUnknown,
     /// The document has had as many versions as a version number can count.
     VersionExhausted,
-    /// Too much of the document waits in the inbox already.
+    /// Too many of the caller's changes to the document wait in the inbox already.
     InboxFull,
     /// Another change of the atomic push conflicted or was rejected.
     AtomicAborted,
@@ -173,7 +173,7 @@ impl RejectionCode {
         (
             Self::InboxFull,
             "INBOX_FULL",
-            "So many conflicts of the document wait in the inbox that it keeps no more; resolve some first.",
+            "So many of your changes to the document wait in the inbox that it keeps no more; resolve some first.",
         ),
         (
             Self::AtomicAborted,

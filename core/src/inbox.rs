@@ -18,12 +18,16 @@ use crate::{
     value::{Document, Timestamp, document_bytes},
 };
 
-/// The most conflicts of one document that may wait.
+/// The most conflicts of one document and user that may wait. There is no bound for all users together, because some
+/// could use it up for the next one.
 pub const WAITING_MAX: usize = 100;
 
-/// The most bytes that the conflicts of one document may hold together: each keeps the document it met, and a thousand
-/// edits of a few bytes would keep it a thousand times. The largest conflict has three sides and fits.
+/// The most bytes that the conflicts of one document and user may hold together: each keeps the document it met, and a
+/// thousand edits of a few bytes would keep it a thousand times. The largest conflict has three sides and fits.
 pub const WAITING_BYTES_MAX: usize = 4 * DOCUMENT_BYTES_MAX;
+
+/// One user's part of what waits of one document.
+pub type Share = (DocumentKey, UserId);
 
 /// A change that waits for somebody to resolve it.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +64,11 @@ impl OpenConflict {
             && self.shown_in.iter().all(|scope| grants.can_read(scope))
     }
 
+    /// The part of the inbox in which it counts.
+    pub fn share(&self) -> Share {
+        (self.key.clone(), self.opened_by.clone())
+    }
+
     /// About how many bytes a store needs for it.
     pub fn bytes(&self) -> usize {
         let sides = [
@@ -71,7 +80,7 @@ impl OpenConflict {
     }
 }
 
-/// How much of one document waits in the inbox.
+/// How much of a share waits in the inbox.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Waiting {
     /// Open conflicts.

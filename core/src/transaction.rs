@@ -12,7 +12,7 @@ use crate::{
     change::Rejection,
     entry::{Entry, FeedItem, Marker, Membership, Record},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId, Version},
-    inbox::{InboxRecord, Waiting},
+    inbox::{InboxRecord, Share, Waiting},
     mutant::{Mutant, breaks},
     push::{ClientState, PushAnswer},
     value::{Document, Timestamp},
@@ -34,8 +34,8 @@ pub struct Reads {
     pub members: BTreeSet<UserId>,
     /// Conflicts, open and settled.
     pub inbox: BTreeSet<ConflictId>,
-    /// Documents of which counts how much waits in the inbox.
-    pub disputed: BTreeSet<DocumentKey>,
+    /// Whose conflicts of which documents are counted.
+    pub waiting: BTreeSet<Share>,
     /// Old tombstones, markers and settled conflicts.
     pub expired: Option<Expired>,
 }
@@ -66,8 +66,8 @@ pub struct Loaded {
     pub foreign: BTreeMap<DocumentKey, Foreign>,
     /// What the inbox has of the conflicts asked for.
     pub inbox: HashMap<ConflictId, InboxRecord>,
-    /// How much of the documents asked for waits in the inbox.
-    pub disputed: HashMap<DocumentKey, Waiting>,
+    /// How much of the shares asked for waits in the inbox; one of which nothing does may be absent.
+    pub waiting: HashMap<Share, Waiting>,
     /// The old tombstones and markers asked for.
     pub expired: Vec<FeedItem>,
     /// The conflicts that were settled as long ago.

@@ -163,7 +163,7 @@ async fn commit(store: &EmbeddedStore) -> Result<Writes, StoreError> {
         clients: BTreeSet::from([client()]),
         members: BTreeSet::from([user()]),
         inbox: (0..CONFLICTS).map(conflict_id).collect(),
-        disputed: (0..DOCUMENTS).map(key).collect(),
+        waiting: (0..DOCUMENTS).map(|number| (key(number), user())).collect(),
         expired: Some(expired),
         ..Reads::default()
     };

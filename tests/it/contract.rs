@@ -54,7 +54,7 @@ macro_rules! contract {
             inbox::conflicts_come_back_and_are_replaced_whole
             inbox::an_inbox_is_read_by_scopes_the_oldest_first
             inbox::a_conflict_goes_where_its_document_goes
-            inbox::what_waits_of_a_document_is_counted
+            inbox::what_waits_of_a_document_is_counted_for_each_user
             inbox::a_conflict_opened_while_its_document_moves_stands_where_the_document_does
             inbox::settled_conflicts_are_forgotten_the_oldest_first_and_open_ones_never
             inbox::a_tail_tells_where_conflicts_came_and_went

@@ -35,7 +35,7 @@ pub fn reads(model: &Model, requests: &[impl Borrow<PushRequest>]) -> Reads {
             reads.created.insert(key.clone());
         }
     }
-    (reads.inbox, reads.disputed) = holding::reads(model, requests());
+    (reads.inbox, reads.waiting) = holding::reads(model, requests());
     reads
 }
 

@@ -8,28 +8,28 @@ use super::{PushRequest, world::World};
 use crate::{
     change::{Change, Rejection},
     entry::Entry,
-    id::{ConflictId, DocumentKey, Epoch, MutationId},
-    inbox::{Held, InboxRecord, OpenConflict, Origin},
+    id::{ConflictId, Epoch, MutationId},
+    inbox::{Held, InboxRecord, OpenConflict, Origin, Share},
     model::{Model, Overlap, Policy},
     value::Timestamp,
 };
 
-/// The conflicts that these pushes may repeat, and the documents of which counts how much waits.
+/// The conflicts that these pushes may repeat, and the shares of the inbox in which theirs would count.
 pub(super) fn reads<'r>(
     model: &'r Model,
     requests: impl Iterator<Item = &'r PushRequest>,
-) -> (BTreeSet<ConflictId>, BTreeSet<DocumentKey>) {
-    let (mut inbox, mut disputed) = (BTreeSet::new(), BTreeSet::new());
+) -> (BTreeSet<ConflictId>, BTreeSet<Share>) {
+    let (mut inbox, mut waiting) = (BTreeSet::new(), BTreeSet::new());
     for request in requests {
         for change in request.may_be_held(model) {
-            disputed.insert(change.key.clone());
+            waiting.insert((change.key.clone(), request.identity.user.clone()));
             // Who numbers its changes is not decided about twice.
             if !request.is_numbered() {
                 inbox.insert(request.origin(None, change).id());
             }
         }
     }
-    (inbox, disputed)
+    (inbox, waiting)
 }
 
 impl PushRequest {

@@ -16,7 +16,7 @@ use crate::{
     grant::Grants,
     id::{ClientKey, ConflictId, DocumentKey, MutationId, Scope, UserId},
     import::{self, Arrival},
-    inbox::{InboxRecord, OpenConflict, Waiting},
+    inbox::{InboxRecord, OpenConflict, Share, Waiting},
     model::Model,
     mutant::{Mutant, breaks},
     transaction::{Loaded, Writes},
@@ -42,8 +42,8 @@ pub(super) struct Changed {
     /// The memberships of users of this transaction, where they changed.
     memberships: HashMap<UserId, BTreeMap<DocumentKey, Membership>>,
     inbox: BTreeMap<ConflictId, InboxRecord>,
-    /// How much of documents waits, where that changed.
-    disputed: HashMap<DocumentKey, Waiting>,
+    /// How much of a share waits, where that changed.
+    waiting: HashMap<Share, Waiting>,
 }
 
 impl<'l> World<'l> {
@@ -179,14 +179,14 @@ impl<'l> World<'l> {
 
     /// Keeps a conflict, unless too much of its document and user waits already.
     pub(super) fn open(&mut self, open: OpenConflict) -> Result<(), Rejection> {
-        let (changed, loaded) = (&mut self.changed, self.loaded);
-        let waits = changed.disputed.get(&open.key);
-        let waits = waits.or_else(|| loaded.disputed.get(&open.key)).copied();
+        let (changed, loaded, share) = (&mut self.changed, self.loaded, open.share());
+        let waits = changed.waiting.get(&share);
+        let waits = waits.or_else(|| loaded.waiting.get(&share)).copied();
         let next = waits.unwrap_or_default().with(&open).ok_or_else(|| {
             let message = "so many of your changes to the document wait in the inbox that it keeps no more; resolve some first";
             Rejection::new(RejectionCode::InboxFull, message)
         })?;
-        changed.disputed.insert(open.key.clone(), next);
+        changed.waiting.insert(share, next);
         self.keep(InboxRecord::Open(Arc::new(open)));
         Ok(())
     }

@@ -17,7 +17,7 @@ use tidegate_core::{
         ClientId, ClientKey, ConflictId, DocumentKey, Epoch, MutationId, Scope, Seq, UserId,
         Version,
     },
-    inbox::{InboxRecord, OpenConflict, Waiting},
+    inbox::{InboxRecord, OpenConflict, Share, Waiting},
     model::Model,
     page::{Cursor, PageRequest, Stretch, View, seqs_above_head},
     push::{
@@ -392,7 +392,7 @@ impl Store {
             foreign: reads.keys.iter().filter_map(foreign).collect(),
             expired: self.feed().filter(expired).collect(),
             inbox: reads.inbox.iter().filter_map(record).collect(),
-            disputed: self.disputed(&reads.disputed),
+            waiting: self.waiting(&reads.waiting),
             forgettable: reads
                 .expired
                 .map_or_else(Vec::new, |expired| self.settled_before(expired.before)),
@@ -400,14 +400,17 @@ impl Store {
         }
     }
 
-    fn disputed(&self, keys: &BTreeSet<DocumentKey>) -> HashMap<DocumentKey, Waiting> {
-        let mut disputed: HashMap<DocumentKey, Waiting> = HashMap::new();
-        for open in self.conflicts().filter(|open| keys.contains(&open.key)) {
-            let waiting = disputed.entry(open.key.clone()).or_default();
+    fn waiting(&self, shares: &BTreeSet<Share>) -> HashMap<Share, Waiting> {
+        let mut waiting: HashMap<Share, Waiting> = HashMap::new();
+        for open in self
+            .conflicts()
+            .filter(|open| shares.contains(&open.share()))
+        {
+            let waiting = waiting.entry(open.share()).or_default();
             waiting.conflicts += 1;
             waiting.bytes += open.bytes();
         }
-        disputed
+        waiting
     }
 
     fn settled_before(&self, before: Timestamp) -> Vec<ConflictId> {

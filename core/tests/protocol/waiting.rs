@@ -170,6 +170,39 @@ fn a_document_has_a_bounded_number_of_conflicts_and_the_next_is_rejected_whole()
     }
 }
 
+/// The bound is a user's own: one who fills it, or many together, take no room from the next.
+#[test]
+fn nobody_fills_the_inbox_for_another_user() {
+    let mut store = titled("MANUAL");
+    let members = ["alice", "dave", "erin"];
+    for member in members {
+        let sent = told(&store.push(&by(member, "phone").from(1), &titles(0..WAITING_MAX + 50)));
+        let full = sent.iter().filter(|told| *told == "REJECTED INBOX_FULL");
+        assert_eq!(full.count(), 50, "{member}");
+    }
+    let again = store.push(&by("alice", "tablet").from(1), &titles(200..201));
+    assert_eq!(
+        told(&again),
+        ["REJECTED INBOX_FULL"],
+        "another client is no other user"
+    );
+    let honest = store.push(&by("carol", "phone").from(1), &titles(0..1));
+    assert_eq!(told(&honest), ["CONFLICT 2"]);
+    assert_eq!(store.conflicts().count(), members.len() * WAITING_MAX + 1);
+}
+
+/// The bytes are a user's own as well.
+#[test]
+fn nobody_fills_the_bytes_of_the_inbox_for_another_user() {
+    let mut store = titled("MANUAL");
+    let large = update("t", 2, json!({ "text": "x".repeat(4_000_000) }));
+    let _grown = store.push(&by("bob", "b").from(3), &[large]);
+    let alices = told(&store.push(&by("alice", "phone").from(1), &titles(0..10)));
+    assert_eq!(alices[4..], ["REJECTED INBOX_FULL"; 6]);
+    let honest = told(&store.push(&by("carol", "phone").from(1), &titles(0..1)));
+    assert_eq!(honest, ["CONFLICT 3"]);
+}
+
 #[test]
 fn what_waits_already_and_what_waits_nowhere_needs_no_room() {
     let mut store = titled("MANUAL");

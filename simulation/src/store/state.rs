@@ -8,7 +8,7 @@ use std::{
 use tidegate_core::{
     entry::{Entry, FeedItem, Marker, Membership, Record, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId, Version},
-    inbox::{InboxPosition, InboxRecord, OpenConflict, Waiting},
+    inbox::{InboxPosition, InboxRecord, OpenConflict, Share, Waiting},
     push::ClientState,
     transaction::{Loaded, Reads, Writes},
     value::Timestamp,
@@ -69,15 +69,15 @@ impl State {
         open
     }
 
-    fn disputed(&self, keys: &BTreeSet<DocumentKey>) -> HashMap<DocumentKey, Waiting> {
-        let mut disputed: HashMap<DocumentKey, Waiting> = HashMap::new();
+    fn waiting(&self, shares: &BTreeSet<Share>) -> HashMap<Share, Waiting> {
+        let mut waiting: HashMap<Share, Waiting> = HashMap::new();
         let conflicts = self.conflicts().into_iter();
-        for open in conflicts.filter(|open| keys.contains(&open.key)) {
-            let waiting = disputed.entry(open.key.clone()).or_default();
+        for open in conflicts.filter(|open| shares.contains(&open.share())) {
+            let waiting = waiting.entry(open.share()).or_default();
             waiting.conflicts += 1;
             waiting.bytes += open.bytes();
         }
-        disputed
+        waiting
     }
 
     fn settled_before(&self, before: Timestamp) -> Vec<ConflictId> {
@@ -131,7 +131,7 @@ impl State {
             expired: self.feed().filter(expired).collect(),
             foreign: BTreeMap::new(),
             inbox: reads.inbox.iter().filter_map(record).collect(),
-            disputed: self.disputed(&reads.disputed),
+            waiting: self.waiting(&reads.waiting),
             forgettable: reads
                 .expired
                 .map_or_else(Vec::new, |expired| self.settled_before(expired.before)),

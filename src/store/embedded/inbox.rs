@@ -7,16 +7,16 @@ use std::{
     ops::Bound,
 };
 
-use redb::{ReadableTable, Table, WriteTransaction};
+use redb::{ReadableTable, Table, TableError, WriteTransaction};
 use tidegate_core::{
     id::{ConflictId, DocumentKey, Scope},
-    inbox::{InboxPosition, InboxRecord, OpenConflict, Waiting},
+    inbox::{InboxPosition, InboxRecord, OpenConflict, Share, Waiting},
     transaction::{Expired, Writes},
     value::Timestamp,
 };
 
 use super::{
-    tables::{CONFLICTS, DISPUTED, INBOX, SETTLED, names},
+    tables::{CONFLICTS, DISPUTED, INBOX, SETTLED, WAITING, names},
     view::{View, expect_ascending, unreadable},
 };
 use crate::store::{InboxRange, InboxScan, StoreError, codec};
@@ -61,32 +61,35 @@ impl View {
         Ok(scan)
     }
 
-    /// How much of these documents waits.
-    pub(super) fn disputed(
+    /// How much of these shares waits.
+    pub(super) fn waiting(
         &self,
-        keys: &BTreeSet<DocumentKey>,
-    ) -> Result<HashMap<DocumentKey, Waiting>, StoreError> {
-        let mut disputed: HashMap<DocumentKey, Waiting> = HashMap::new();
+        shares: &BTreeSet<Share>,
+    ) -> Result<HashMap<Share, Waiting>, StoreError> {
+        let mut found: HashMap<Share, Waiting> = HashMap::new();
         self.watched(|transaction| {
-            let table = transaction.open_table(DISPUTED)?;
-            for key in keys {
-                let (type_name, id) = names(key);
+            let table = match transaction.open_table(WAITING) {
+                Err(TableError::TableDoesNotExist(_)) => return Ok(found),
+                opened => opened?,
+            };
+            for share @ (key, user) in shares {
+                let ((type_name, id), user) = (names(key), user.as_str());
                 let mut last = String::new();
-                for row in table.range((type_name, id, "")..)? {
+                for row in table.range((type_name, id, user, "")..)? {
                     let (place, bytes) = row.map(|(place, bytes)| (place, bytes.value()))?;
-                    let (of_type, of_id, conflict) = place.value();
-                    if (of_type, of_id) != (type_name, id) {
+                    let (of_type, of_id, of_user, conflict) = place.value();
+                    if (of_type, of_id, of_user) != (type_name, id, user) {
                         break;
                     }
                     expect_ascending(*last < *conflict)?;
                     conflict.clone_into(&mut last);
-                    let waiting = disputed.entry(key.clone()).or_default();
+                    let waiting = found.entry(share.clone()).or_default();
                     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
                     waiting.conflicts += 1;
                     waiting.bytes = waiting.bytes.saturating_add(bytes);
                 }
             }
-            Ok(disputed)
+            Ok(found)
         })
     }
 
@@ -142,6 +145,7 @@ pub(super) fn write(
         conflicts: transaction.open_table(CONFLICTS)?,
         inbox: transaction.open_table(INBOX)?,
         disputed: transaction.open_table(DISPUTED)?,
+        waiting: transaction.open_table(WAITING)?,
         settled: transaction.open_table(SETTLED)?,
         touched: BTreeSet::new(),
     };
@@ -162,6 +166,7 @@ struct Tables<'t> {
     conflicts: Table<'t, &'static str, &'static [u8]>,
     inbox: Table<'t, (&'static str, i64, &'static str), ()>,
     disputed: Table<'t, (&'static str, &'static str, &'static str), u64>,
+    waiting: Table<'t, (&'static str, &'static str, &'static str, &'static str), u64>,
     settled: Table<'t, (i64, &'static str), ()>,
     /// The scopes of open conflicts that came or went.
     touched: BTreeSet<Scope>,
@@ -210,6 +215,9 @@ impl Tables<'_> {
                     .insert((open.scope.as_str(), open.opened_at.ms(), id), ())?;
                 let bytes = u64::try_from(open.bytes()).unwrap_or(u64::MAX);
                 self.disputed.insert((type_name, document, id), bytes)?;
+                let user = open.opened_by.as_str();
+                self.waiting
+                    .insert((type_name, document, user, id), bytes)?;
                 self.touched.insert(open.scope.clone());
             }
             InboxRecord::Settled(settled) => {
@@ -231,6 +239,9 @@ impl Tables<'_> {
                 let place = (open.scope.as_str(), open.opened_at.ms(), id.as_str());
                 self.inbox.remove(place)?;
                 self.disputed.remove((type_name, document, id.as_str()))?;
+                let user = open.opened_by.as_str();
+                self.waiting
+                    .remove((type_name, document, user, id.as_str()))?;
                 self.touched.insert(open.scope.clone());
             }
             InboxRecord::Settled(settled) => {

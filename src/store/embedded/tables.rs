@@ -45,9 +45,14 @@ pub(super) const CONFLICTS: TableDefinition<&str, &[u8]> = TableDefinition::new(
 /// (scope, opened at, conflict) of every open conflict, in the order in which an inbox is read.
 pub(super) const INBOX: TableDefinition<(&str, i64, &str), ()> = TableDefinition::new("inbox");
 
-/// (type, id, conflict) of every open conflict → its bytes: which of them move with a document, and how much of it waits.
+/// (type, id, conflict) of every open conflict → its bytes: which of them move with a document.
 pub(super) const DISPUTED: TableDefinition<(&str, &str, &str), u64> =
     TableDefinition::new("disputed");
+
+/// (type, id, user, conflict) of every open conflict → its bytes: how much of a document and a user waits. The first conflict
+/// makes the table; conflicts that an older gateway opened are not in it and do not count.
+pub(super) const WAITING: TableDefinition<(&str, &str, &str, &str), u64> =
+    TableDefinition::new("waiting");
 
 /// (settled at, conflict) of every settled conflict: the oldest first.
 pub(super) const SETTLED: TableDefinition<(i64, &str), ()> = TableDefinition::new("settled");

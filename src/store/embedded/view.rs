@@ -70,7 +70,7 @@ impl View {
             foreign: BTreeMap::new(),
             conflicts: 0,
             inbox: self.records(&reads.inbox)?,
-            disputed: self.disputed(&reads.disputed)?,
+            waiting: self.waiting(&reads.waiting)?,
             forgettable: match reads.expired {
                 Some(expired) => self.forgettable(expired)?,
                 None => Vec::new(),

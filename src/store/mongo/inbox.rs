@@ -3,15 +3,15 @@
 //! An open conflict names the scope its document is in, so that an inbox is one walk along an index; a commit that moves
 //! the document moves it too.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mongodb::{
     bson::{DateTime, Document, RawDocument, doc, raw::cstr, rawdoc},
     options::FindOptions,
 };
 use tidegate_core::{
-    id::{ConflictId, DocumentKey},
-    inbox::{InboxRecord, Waiting},
+    id::{ConflictId, DocumentKey, UserId},
+    inbox::{InboxRecord, Share, Waiting},
     transaction::{Expired, Writes},
 };
 
@@ -38,24 +38,45 @@ impl Reader<'_> {
         records.collect()
     }
 
-    /// How much of these documents waits; those of which nothing does are not named.
+    /// How much of these shares waits; those of which nothing does are not named.
+    pub(super) async fn waiting(
+        &mut self,
+        shares: &BTreeSet<Share>,
+    ) -> Result<HashMap<Share, Waiting>, Failure> {
+        let base = self.base;
+        let mut found: HashMap<Share, Waiting> = HashMap::new();
+        for (user, keys) in by_user(shares) {
+            for keys in keys.chunks(KEYS_MAX) {
+                let filter = doc! { "d": { "$in": keys }, "u": user.as_str() };
+                let names = doc! { "t": 1, "i": 1, "b": 1 };
+                let options = FindOptions::builder().projection(names).build();
+                for raw in self.find(&base.places.conflicts, filter, options).await? {
+                    let share = (codec::document_key(&raw)?, user.clone());
+                    let waiting = found.entry(share).or_default();
+                    let bytes = raw.get_i64("b").ok();
+                    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+                    waiting.conflicts += 1;
+                    waiting.bytes = waiting.bytes.saturating_add(bytes.unwrap_or_default());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Those of these documents of which a conflict waits.
     pub(super) async fn disputed(
         &mut self,
         keys: &BTreeSet<DocumentKey>,
-    ) -> Result<HashMap<DocumentKey, Waiting>, Failure> {
+    ) -> Result<BTreeSet<DocumentKey>, Failure> {
         let base = self.base;
         let keys: Vec<String> = keys.iter().map(entry_id).collect();
-        let mut disputed: HashMap<DocumentKey, Waiting> = HashMap::new();
+        let mut disputed = BTreeSet::new();
         for keys in keys.chunks(KEYS_MAX) {
             let filter = doc! { "d": { "$in": keys } };
-            let names = doc! { "t": 1, "i": 1, "b": 1 };
+            let names = doc! { "t": 1, "i": 1 };
             let options = FindOptions::builder().projection(names).build();
             for raw in self.find(&base.places.conflicts, filter, options).await? {
-                let waiting = disputed.entry(codec::document_key(&raw)?).or_default();
-                let bytes = raw.get_i64("b").ok();
-                let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
-                waiting.conflicts += 1;
-                waiting.bytes = waiting.bytes.saturating_add(bytes.unwrap_or_default());
+                disputed.insert(codec::document_key(&raw)?);
             }
         }
         Ok(disputed)
@@ -114,10 +135,10 @@ impl Plan<'_> {
     pub(super) fn add_inbox(
         &mut self,
         writes: &Writes,
-        disputed: &HashMap<DocumentKey, Waiting>,
+        disputed: &BTreeSet<DocumentKey>,
     ) -> Result<(), Failure> {
         let collection = &self.base.places.conflicts;
-        for (key, scope) in writes.moves().filter(|(key, _)| disputed.contains_key(key)) {
+        for (key, scope) in writes.moves().filter(|(key, _)| disputed.contains(key)) {
             let moved = rawdoc! { "$set": { "s": scope.as_str() } };
             let update = rawdoc! { "q": { "d": entry_id(key) }, "u": moved, "multi": true };
             self.push(Verb::Move, collection, update, None);
@@ -145,11 +166,21 @@ impl Plan<'_> {
     }
 }
 
-/// The keys of the indexes: an inbox by scope, the conflicts of a document, and those settled, the oldest first.
+/// The documents of each user's shares, by their ids in the feed.
+fn by_user(shares: &BTreeSet<Share>) -> BTreeMap<&UserId, Vec<String>> {
+    let mut users: BTreeMap<&UserId, Vec<String>> = BTreeMap::new();
+    for (key, user) in shares {
+        users.entry(user).or_default().push(entry_id(key));
+    }
+    users
+}
+
+/// The keys of the indexes: an inbox by scope, the conflicts of a document and of its users, and those settled, the oldest
+/// first.
 pub(super) fn indexes() -> [(Document, bool); 3] {
     [
         (doc! { "s": 1, "at": 1, "_id": 1 }, false),
-        (doc! { "d": 1 }, true),
+        (doc! { "d": 1, "u": 1 }, true),
         (doc! { "x": 1 }, true),
     ]
 }

@@ -70,8 +70,8 @@ impl Look<'_> {
                 clients: state.clients,
                 memberships: reader.memberships(&reads.members).await?,
                 inbox: reader.records(&reads.inbox).await?,
-                disputed: match state.has_inbox {
-                    true => reader.disputed(&reads.disputed).await?,
+                waiting: match state.has_inbox {
+                    true => reader.waiting(&reads.waiting).await?,
                     false => HashMap::new(),
                 },
                 expired,

@@ -122,7 +122,7 @@ impl<'b> Plan<'b> {
                 let entering = writes.moves().map(|(key, _)| key.clone()).collect();
                 reader.disputed(&entering).await?
             }
-            false => HashMap::new(),
+            false => BTreeSet::new(),
         };
         let items = self.add_scopes(writes, &known.scopes);
         self.add_singles(writes, known.has_inbox);

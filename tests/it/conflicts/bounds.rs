@@ -9,7 +9,7 @@ use super::{Gateways, conflicts, create, opened, push, resolution, resolve, reti
 use crate::harness::{Client, Server};
 
 on_both_stores! {
-    a_document_keeps_a_bounded_number_of_conflicts
+    a_document_keeps_a_bounded_number_of_one_users_conflicts
     a_page_of_conflicts_is_bounded_in_bytes_documents_included
     a_push_repeated_without_numbers_opens_nothing_that_was_settled
 }
@@ -22,7 +22,7 @@ async fn results(client: &Client, changes: Vec<Value>) -> Vec<Value> {
     serde_json::from_value(data["pushChanges"]["results"].take()).unwrap()
 }
 
-async fn a_document_keeps_a_bounded_number_of_conflicts(gateways: Gateways) {
+async fn a_document_keeps_a_bounded_number_of_one_users_conflicts(gateways: Gateways) {
     let (alice, bob) = (
         gateways.first().client("alice"),
         gateways.other().client("bob"),
@@ -42,9 +42,12 @@ async fn a_document_keeps_a_bounded_number_of_conflicts(gateways: Gateways) {
         99
     );
     assert_eq!(told[99], full);
-    let other = [retitle("a", 1, "Another"), create("b", "new")];
-    let told = results(&bob, other.to_vec()).await;
+    let other = vec![retitle("a", 1, "Another"), create("b", "new")];
+    let told = results(&alice, other.clone()).await;
     assert_eq!((&told[0], &told[1]["status"]), (&full, &json!("APPLIED")));
+    let carol = gateways.other().client("carol");
+    let told = results(&carol, vec![other[0].clone()]).await;
+    assert_eq!(told[0]["status"], "CONFLICT", "it is not her bound");
     let settling = resolution(
         &first["conflict"]["conflictId"],
         2,
@@ -52,7 +55,7 @@ async fn a_document_keeps_a_bounded_number_of_conflicts(gateways: Gateways) {
     );
     assert_eq!(resolve(&bob, settling).await["status"], "APPLIED");
     assert_eq!(
-        push(&bob, retitle("a", 1, "Another")).await["status"],
+        push(&alice, retitle("a", 1, "Another")).await["status"],
         "CONFLICT"
     );
 }

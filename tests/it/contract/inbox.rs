@@ -49,6 +49,16 @@ fn open(name: &str, of: &DocumentKey, scope: &Scope, ms: i64) -> InboxRecord {
     }))
 }
 
+fn bobs(name: &str, of: &DocumentKey) -> InboxRecord {
+    match open(name, of, &scope("a"), 5) {
+        InboxRecord::Open(open) => InboxRecord::Open(Arc::new(OpenConflict {
+            opened_by: user("bob"),
+            ..OpenConflict::clone(&open)
+        })),
+        settled @ InboxRecord::Settled(_) => settled,
+    }
+}
+
 /// The bytes of each conflict that [`open`] makes.
 fn bytes_of_one() -> usize {
     match open("1", &task("1"), &scope("a"), 1) {
@@ -185,17 +195,24 @@ pub(crate) async fn an_inbox_is_read_by_scopes_the_oldest_first(backend: &impl B
     }
 }
 
-pub(crate) async fn what_waits_of_a_document_is_counted(backend: &impl Backend) {
+pub(crate) async fn what_waits_of_a_document_is_counted_for_each_user(backend: &impl Backend) {
     let store = backend.open().await;
     let (a, b) = (scope("a"), scope("b"));
     let counted = async || {
+        let share = |id: &str, name: &str| (task(id), user(name));
+        let asked = [
+            share("1", "alice"),
+            share("12", "alice"),
+            share("12", "alic"),
+            share("12", "bob"),
+            share("none", "alice"),
+        ];
         let reads = Reads {
-            disputed: ["1", "12", "none"].map(task).into(),
+            waiting: asked.clone().into(),
             ..Reads::default()
         };
-        let disputed = load(&*store, reads).await.disputed;
-        let of = |id: &str| disputed.get(&task(id)).copied().unwrap_or_default();
-        (of("1"), of("12"), disputed.contains_key(&task("none")))
+        let waiting = load(&*store, reads).await.waiting;
+        asked.map(|share| waiting.get(&share).copied().unwrap_or_default())
     };
     let bytes = bytes_of_one();
     let waiting = |conflicts: usize| Waiting {
@@ -207,16 +224,22 @@ pub(crate) async fn what_waits_of_a_document_is_counted(backend: &impl Backend) 
         open("2", &task("1"), &b, 2),
         open("3", &task("12"), &a, 3),
         open("4", &task("2"), &a, 3),
-        settled("5", 4),
+        bobs("5", &task("12")),
+        bobs("6", &task("12")),
+        settled("7", 4),
     ];
+    let none = waiting(0);
     write(&*store, entries([entry(&task("1"), &a, 1)])).await;
+    assert_eq!(counted().await, [none; 5]);
     write(&*store, inbox(records)).await;
-    assert_eq!(counted().await, (waiting(2), waiting(1), false));
+    let both = [waiting(2), waiting(1), none, waiting(2), none];
+    assert_eq!(counted().await, both);
     write(&*store, inbox([settled("1", 9)])).await;
-    assert_eq!(counted().await, (waiting(1), waiting(1), false));
+    let fewer = [waiting(1), waiting(1), none, waiting(2), none];
+    assert_eq!(counted().await, fewer);
     write_change(&*store, &task("1"), Some(&b)).await;
     write_change(&*store, &task("1"), None).await;
-    assert_eq!(counted().await, (waiting(1), waiting(1), false));
+    assert_eq!(counted().await, fewer);
 }
 
 pub(crate) async fn a_conflict_goes_where_its_document_goes(backend: &impl Backend) {
