@@ -6,8 +6,11 @@ mod create;
 mod delete;
 mod hold;
 mod merge;
+mod text;
 mod update;
+mod work;
 
+pub use self::work::{WORK_MAX, Work};
 use crate::{
     change::{Action, BaseVersion, Change, Rejection, RejectionCode},
     entry::{Entry, Writer},
@@ -48,6 +51,8 @@ pub struct Context<'a> {
     pub now: Timestamp,
     /// New documents begin above it (rules.md 3.1).
     pub version_floor: Version,
+    /// What the merges of the push may still cost.
+    pub work: &'a Work,
 }
 
 /// What becomes of a change.

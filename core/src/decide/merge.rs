@@ -1,23 +1,15 @@
-//! Joining two edits of one field's value: sums, sets, sentences, embedded documents, and which of two values is larger.
+//! Joining two edits of one field's value: sums, sets, texts, embedded documents, and which of two values is larger.
 //!
 //! Pure functions of values; whether they are asked at all is decided in [`super::update`].
 
-use std::{
-    cmp::Ordering,
-    collections::{HashMap, HashSet},
-};
+use std::{cmp::Ordering, collections::HashSet};
 
-use unicode_segmentation::UnicodeSegmentation;
-
+use super::{text, work::Work};
 use crate::{
     model::{Field, MergeStrategy, Model, Shape},
     outcome::Rule,
-    value::{Document, Value},
+    value::{Document, Value, document_bytes},
 };
-
-/// The most sentences, of both texts together, between the first and the last at which they differ. Beyond it a text is
-/// not merged: the time a difference takes grows with the square of it, and all other pushes wait for that long.
-const CHANGED_SENTENCES_MAX: usize = 2_000;
 
 /// A sum that the field's type cannot hold.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,6 +63,8 @@ pub(super) struct Three<'v> {
 /// How two edits are judged where they cannot both stand.
 pub(super) struct Judge<'m> {
     pub(super) model: &'m Model,
+    /// What joining may still cost; what would cost more is not joined.
+    pub(super) work: &'m Work,
     /// Whether the client's wins, by the rule for overlaps; `None` if somebody has to be asked.
     pub(super) overlap: Option<bool>,
     /// Whether the client's is the later one.
@@ -81,24 +75,19 @@ pub(super) struct Judge<'m> {
 
 impl Judge<'_> {
     /// `theirs` with the difference between `seen` and `mine` added; `None` if there is no such thing (the client cleared
-    /// the field, or both changed the same sentence). A null counter, set or text counts as 0, empty, "".
+    /// the field, both changed the same sentence, or it would be too much work). A null counter, set or text counts as 0, empty, "".
     pub(super) fn join(&self, field: &Field, three: &Three<'_>) -> Result<Option<Value>, Overflow> {
-        const NULL: Value = Value::Null;
-        let or_null = |side: Option<&'_ Value>| side.cloned().unwrap_or(NULL);
-        let (seen, mine, theirs) = (
-            or_null(three.seen),
-            or_null(three.mine),
-            or_null(three.theirs),
-        );
+        let sides = [three.seen, three.mine, three.theirs];
+        let [seen, mine, theirs] = sides.map(|side| side.unwrap_or(&Value::Null));
         if mine.is_null() {
             return Ok(None);
         }
         match field.merge {
-            Some(MergeStrategy::Counter) => sum(&seen, &mine, &theirs),
-            Some(MergeStrategy::Set) => Ok(join_sets(&seen, &mine, &theirs)),
-            Some(MergeStrategy::Text) => Ok(join_texts(&seen, &mine, &theirs)),
+            Some(MergeStrategy::Counter) => sum(seen, mine, theirs),
+            Some(MergeStrategy::Set) => Ok(join_sets(seen, mine, theirs, self.work)),
+            Some(MergeStrategy::Text) => Ok(join_texts(seen, mine, theirs, self.work)),
             Some(_) => Ok(None),
-            None => self.join_embedded(field, &seen, &mine, &theirs),
+            None => self.join_embedded(field, seen, mine, theirs),
         }
     }
 
@@ -115,7 +104,15 @@ impl Judge<'_> {
         else {
             return Ok(None);
         };
-        let mut joined: Document = theirs.clone();
+        let sides = [seen, mine, theirs].map(document_bytes);
+        if !self.work.take(sides.iter().sum()) {
+            return Ok(None);
+        }
+        let is_modelled = |name: &String| fields.iter().any(|field| field.name == *name);
+        let others = theirs.iter().filter(|(name, _)| !is_modelled(name));
+        let mut joined: Document = others
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         for field in fields {
             let name = &field.name;
             let three = Three {
@@ -128,8 +125,7 @@ impl Judge<'_> {
             })?;
             match settled {
                 None => return Ok(None),
-                Some(None) => drop(joined.remove(name)),
-                Some(Some(value)) => drop(joined.insert(name.clone(), value)),
+                Some(value) => joined.extend(value.map(|value| (name.clone(), value))),
             }
         }
         Ok(Some(Value::Object(joined)))
@@ -193,7 +189,11 @@ fn integer(value: &Value) -> Option<i128> {
 }
 
 /// Their order is kept, what the client took away is gone, what it added comes last; nothing stands twice.
-fn join_sets(seen: &Value, mine: &Value, theirs: &Value) -> Option<Value> {
+fn join_sets(seen: &Value, mine: &Value, theirs: &Value, work: &Work) -> Option<Value> {
+    let sides = [seen, mine, theirs].map(Value::bytes);
+    if !work.take(sides.iter().sum()) {
+        return None;
+    }
     let (seen, mine, theirs) = (items(seen)?, items(mine)?, items(theirs)?);
     let (before, after) = (keys(seen), keys(mine));
     let mut joined = Vec::new();
@@ -232,41 +232,10 @@ fn items(value: &Value) -> Option<&[Value]> {
     }
 }
 
-/// Three-way merge by sentences: edits of different sentences are joined, and two of the same one are not.
-fn join_texts(seen: &Value, mine: &Value, theirs: &Value) -> Option<Value> {
+/// Edits of different sentences are joined, and two of the same one are not.
+fn join_texts(seen: &Value, mine: &Value, theirs: &Value, work: &Work) -> Option<Value> {
     let (seen, mine, theirs) = (text(seen)?, text(mine)?, text(theirs)?);
-    let mut parts = Parts::default();
-    let [base, ours, others] = [seen, mine, theirs].map(|text| parts.numbers_of(text));
-    if changed(&base, &ours).max(changed(&base, &others)) > CHANGED_SENTENCES_MAX {
-        return None;
-    }
-    let [base, ours, others] = [base, ours, others].map(|numbers| lines(&numbers));
-    let merged = diffy::merge(&base, &others, &ours).ok()?;
-    parts.text_of(&merged).map(Value::String)
-}
-
-/// How many parts of both lie between the first and the last difference.
-fn changed(a: &[usize], b: &[usize]) -> usize {
-    let common = |(a, b): &(&usize, &usize)| a == b;
-    let first = a.iter().zip(b).take_while(common).count();
-    let (a, b) = (&a[first..], &b[first..]);
-    let last = a
-        .iter()
-        .rev()
-        .zip(b.iter().rev())
-        .take_while(common)
-        .count();
-    a.len() + b.len() - 2 * last
-}
-
-/// What stands behind each part: the merge library takes edits of neighbouring lines for edits of the same.
-const BETWEEN: &str = "-";
-
-fn lines(numbers: &[usize]) -> String {
-    numbers
-        .iter()
-        .map(|number| format!("{number}\n{BETWEEN}\n"))
-        .collect()
+    text::merge(seen, mine, theirs, work).map(Value::String)
 }
 
 fn text(value: &Value) -> Option<&str> {
@@ -274,40 +243,6 @@ fn text(value: &Value) -> Option<&str> {
         Some("")
     } else {
         value.as_str()
-    }
-}
-
-/// Sentences, and the white space between them, as lines: the merge library works on lines, and a number on each makes
-/// it work on sentences (Unicode Standard Annex 29), to which line breaks belong as well.
-#[derive(Default)]
-struct Parts<'a> {
-    numbers: HashMap<&'a str, usize>,
-    parts: Vec<&'a str>,
-}
-
-impl<'a> Parts<'a> {
-    fn numbers_of(&mut self, text: &'a str) -> Vec<usize> {
-        text.split_sentence_bounds()
-            .flat_map(|sentence| {
-                let (words, space) = sentence.split_at(sentence.trim_end().len());
-                [words, space]
-            })
-            .filter(|part| !part.is_empty())
-            .map(|part| {
-                *self.numbers.entry(part).or_insert_with(|| {
-                    self.parts.push(part);
-                    self.parts.len() - 1
-                })
-            })
-            .collect()
-    }
-
-    fn text_of(&self, lines: &str) -> Option<String> {
-        lines
-            .lines()
-            .filter(|line| *line != BETWEEN)
-            .map(|line| self.parts.get(line.parse::<usize>().ok()?).copied())
-            .collect()
     }
 }
 
@@ -343,19 +278,14 @@ fn compare(a: &Value, b: &Value) -> Option<Ordering> {
 mod tests {
     use super::*;
 
-    fn sentences(range: std::ops::Range<usize>) -> Vec<String> {
-        range.map(|number| format!("Number {number}. ")).collect()
-    }
-
-    fn text_of(parts: &[&[String]]) -> Value {
-        Value::String(parts.iter().flat_map(|part| part.iter()).cloned().collect())
-    }
-
     #[test]
     fn the_largest_sets_of_a_push_are_joined_at_once() {
         let set = |range: std::ops::Range<i32>| Value::List(range.map(Value::Int).collect());
         let (seen, mine, theirs) = (set(0..60_000), set(30_000..90_000), set(0..60_000));
-        assert_eq!(join_sets(&seen, &mine, &theirs), Some(set(30_000..90_000)));
+        let work = Work::of_a_push();
+        let joined = join_sets(&seen, &mine, &theirs, &work);
+        assert_eq!(joined, Some(set(30_000..90_000)));
+        assert_eq!(join_sets(&seen, &mine, &theirs, &work), None, "too much");
     }
 
     #[test]
@@ -366,32 +296,8 @@ mod tests {
             &list(&[]),
             &list(&[&one, &one, &long]),
             &list(&[&one, &one]),
+            &Work::of_a_push(),
         );
         assert_eq!(joined, Some(list(&[&one, &long])));
-    }
-
-    #[test]
-    fn a_small_change_is_merged_into_a_text_of_any_length() {
-        let (start, end) = (sentences(0..20_000), sentences(20_000..40_000));
-        let (mine, theirs) = (["Mine. ".to_owned()], ["Theirs. ".to_owned()]);
-        let seen = text_of(&[&start, &end]);
-        let merged = join_texts(
-            &seen,
-            &text_of(&[&start, &end, &mine]),
-            &text_of(&[&theirs, &start, &end]),
-        );
-        assert_eq!(merged, Some(text_of(&[&theirs, &start, &end, &mine])));
-    }
-
-    #[test]
-    fn texts_with_too_many_changed_sentences_are_not_merged() {
-        let (start, end) = (sentences(0..2_001), sentences(3_000..5_001));
-        let (mine, theirs) = (sentences(10_000..12_001), sentences(13_000..15_001));
-        let merged = join_texts(
-            &text_of(&[&start, &end]),
-            &text_of(&[&mine, &end]),
-            &text_of(&[&start, &theirs]),
-        );
-        assert_eq!(merged, None);
     }
 }

@@ -186,6 +186,7 @@ fn join(
     };
     let judge = Judge {
         model: context.model,
+        work: context.work,
         overlap: match context.whole_overlap() {
             Overlap::ServerWins => Some(false),
             Overlap::ClientWins => Some(true),

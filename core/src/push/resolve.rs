@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     change::{Action, BaseVersion, Change, Rejection, RejectionCode, Submission},
-    decide::{self, Context, Decision},
+    decide::{self, Context, Decision, Work},
     entry::Entry,
     grant::{Grants, Identity},
     id::{ConflictId, DocumentKey, TypeName, Version},
@@ -163,6 +163,7 @@ impl Resolving<'_, '_, '_> {
             mutation: None,
             now: self.now,
             version_floor: self.world.loaded.version_floor,
+            work: &Work::of_a_push(),
         };
         if let Some(problem) = self.world.withheld(&open.key) {
             return Verdict::rejected(decide::withheld(&context, entry, &change, problem));

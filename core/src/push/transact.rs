@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     change::{Action, BaseVersion, Change, Rejection, RejectionCode, Submission},
-    decide::{self, Context, Decision},
+    decide::{self, Context, Decision, WORK_MAX, Work},
     entry::Entry,
     grant::{Grants, Identity},
     id::{ClientKey, ConflictId, DocumentId, DocumentKey, MutationId, Version},
@@ -62,7 +62,8 @@ impl PushRequest {
 }
 
 /// Decides the pushes in order; the answers stand in [`Writes::answers`]. `refusals` is what the database said to
-/// earlier attempts: the changes that are to blame are rejected.
+/// earlier attempts: the changes that are to blame are rejected. Once pushes have taken much work, those behind them are
+/// left for another transaction and have no answer.
 pub fn decide(
     model: &Model,
     now: Timestamp,
@@ -73,14 +74,16 @@ pub fn decide(
     let requests: Vec<&PushRequest> = requests.iter().map(Borrow::borrow).collect();
     let mut world = World::new(model, now, loaded);
     let blamed = blame(&requests, refusals);
-    let decided: Vec<_> = requests
-        .iter()
-        .enumerate()
-        .map(|(i, request)| {
-            let blamed = |change| blamed.get(&(i, change)).copied();
-            push(model, now, &mut world, request, &blamed)
-        })
-        .collect();
+    let (mut decided, mut spent) = (Vec::new(), 0);
+    for (i, request) in requests.iter().enumerate() {
+        let blamed = |change| blamed.get(&(i, change)).copied();
+        let work = Work::of_a_push();
+        decided.push(push(model, now, &mut world, request, &blamed, &work));
+        spent += work.spent();
+        if spent >= WORK_MAX {
+            break;
+        }
+    }
     let answers = requests
         .iter()
         .zip(decided)
@@ -95,6 +98,7 @@ fn push<'r>(
     world: &mut World<'_>,
     request: &'r PushRequest,
     blamed: &'r dyn Fn(usize) -> Option<&'r Rejection>,
+    work: &'r Work,
 ) -> Result<Decided, PushRefusal> {
     let admission = admit(world, request)?;
     if let Admission::Repeat(verdicts, last) = admission {
@@ -113,6 +117,7 @@ fn push<'r>(
         request,
         world,
         blamed,
+        work,
         dropped: HashSet::new(),
         grants: None,
         details_left: DETAILS_BYTES_MAX,
@@ -186,6 +191,8 @@ struct Run<'r, 'w, 'l> {
     world: &'w mut World<'l>,
     /// Why the database would not take a change, if it would not.
     blamed: &'r dyn Fn(usize) -> Option<&'r Rejection>,
+    /// What merges may still cost.
+    work: &'r Work,
     /// Documents whose create failed: what the client queued on top of it must not meet another document.
     dropped: HashSet<DocumentKey>,
     /// What the identity may do now; `None` after a membership changed.
@@ -318,6 +325,7 @@ impl Run<'_, '_, '_> {
             mutation: self.mutation(index),
             now: self.now,
             version_floor: self.world.loaded.version_floor,
+            work: self.work,
         };
         match self.world.withheld(&change.key) {
             Some(problem) => Decision::Reject(decide::withheld(&context, met, change, problem)),

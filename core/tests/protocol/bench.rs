@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, json};
 use tidegate_core::{
-    decide::{Context, Decision, decide},
+    decide::{Context, Decision, Work, decide},
     entry::Entry,
     grant::{Grants, Identity},
     id::{ClientId, MutationId, UserId, Version},
@@ -151,6 +151,7 @@ impl Bench {
                 mutation: numbered.then_some(MutationId(1)),
                 now: start().plus_ms(ms),
                 version_floor: Version::NONE,
+                work: &Work::of_a_push(),
             },
             entry,
             &change,

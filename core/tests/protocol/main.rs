@@ -31,3 +31,4 @@ mod story;
 mod types;
 mod updates;
 mod waiting;
+mod work;

@@ -1,0 +1,34 @@
+//! What deciding about one push may cost, counted in steps before they are taken.
+//!
+//! Steps are counted and not timed, so that a decision which runs again, here or on another gateway, ends alike.
+
+use std::cell::Cell;
+
+/// The steps that the merges of one push may take. A step takes some nanoseconds, so that a push takes about as long as one of
+/// a thousand small changes. The three sides of the largest edit of a default request fit.
+pub const WORK_MAX: usize = 4 << 20;
+
+/// The steps that are left to a push.
+#[derive(Debug)]
+pub struct Work(Cell<usize>);
+
+impl Work {
+    /// All that one push has.
+    pub fn of_a_push() -> Self {
+        Self(Cell::new(WORK_MAX))
+    }
+
+    /// Takes `steps`, if so many are left. What is refused must not be done.
+    pub(super) fn take(&self, steps: usize) -> bool {
+        let left = self.0.get().checked_sub(steps);
+        if let Some(left) = left {
+            self.0.set(left);
+        }
+        left.is_some()
+    }
+
+    /// The steps taken.
+    pub fn spent(&self) -> usize {
+        WORK_MAX - self.0.get()
+    }
+}

@@ -1,0 +1,99 @@
+//! What the merges of a push may cost: beyond it edits go by `overlap`, and nothing of others is lost (protocol 4.8).
+
+use serde_json::json;
+use tidegate_core::decide::WORK_MAX;
+
+use crate::{
+    drafts::{Draft, create, update},
+    senders::{by, told},
+    store::Store,
+};
+
+/// One line of this many bytes, which is compared whole for each edit.
+const BYTES: usize = WORK_MAX / 8;
+
+fn text(first: &str, last: &str) -> String {
+    format!("{first} {} {last}", "Words. ".repeat(BYTES / 7))
+}
+
+/// Bob made a task and changed the first sentence of its text.
+fn edited_by_bob(rule: &str) -> Store {
+    let mut store = Store::new(rule);
+    let bobs = [
+        create("t", json!({ "text": text("First.", "Last.") })),
+        update("t", 1, json!({ "text": text("Bob.", "Last.") })),
+    ];
+    let answer = store.push(&by("bob", "b").from(1), &bobs);
+    assert_eq!(told(&answer), ["APPLIED 1", "APPLIED 2"]);
+    store
+}
+
+/// Edits of the last sentence, each made on the one before.
+fn alices(edits: usize) -> Vec<Draft> {
+    let last = |i: usize| format!("Last {i}.");
+    let edit = |i: usize| {
+        let (seen, mine) = (text("First.", &last(i)), text("First.", &last(i + 1)));
+        update("t", 1, json!({ "text": mine })).seeing(json!({ "text": seen }))
+    };
+    let first = update("t", 1, json!({ "text": text("First.", &last(0)) }))
+        .seeing(json!({ "text": text("First.", "Last.") }));
+    std::iter::once(first)
+        .chain((0..edits - 1).map(edit))
+        .collect()
+}
+
+fn text_of(store: &Store) -> String {
+    let body = store.task("t").body.clone().expect("it is alive");
+    body["text"].as_str().expect("it is a text").to_owned()
+}
+
+#[test]
+fn what_is_more_work_than_a_push_has_goes_by_the_overlap_and_undoes_nothing() {
+    let mut store = edited_by_bob("MERGE/SERVER_WINS");
+    let answer = told(&store.push(&by("alice", "phone").from(1), &alices(20)));
+    assert_eq!(answer[..2], ["MERGED 3", "MERGED 4"]);
+    assert_eq!(answer[2..], ["CONFLICT 4"; 18]);
+    assert_eq!(text_of(&store), text("Bob.", "Last 1."));
+
+    let mut store = edited_by_bob("MERGE/MANUAL");
+    let answer = told(&store.push(&by("alice", "phone").from(1), &alices(4)));
+    assert_eq!(answer[2..], ["CONFLICT 4"; 2]);
+    assert_eq!(store.conflicts().count(), 2, "they wait");
+}
+
+#[test]
+fn edits_that_nobody_else_came_between_need_no_merge() {
+    let mut store = Store::new("MERGE/SERVER_WINS");
+    let made = create("t", json!({ "text": text("First.", "Last.") }));
+    let _made = store.push(&by("bob", "b").from(1), &[made]);
+    let answer = told(&store.push(&by("alice", "phone").from(1), &alices(20)));
+    let applied: Vec<String> = (2..22)
+        .map(|version| format!("APPLIED {version}"))
+        .collect();
+    assert_eq!(answer, applied);
+    assert_eq!(text_of(&store), text("First.", "Last 19."));
+}
+
+#[test]
+fn pushes_behind_much_work_are_left_for_the_next_transaction() {
+    let mut store = edited_by_bob("MERGE/SERVER_WINS");
+    let (alice, carol) = (by("alice", "phone").from(1), by("carol", "c").from(1));
+    let (costly, small) = (alices(3), [create("u", json!({}))]);
+    let answers = store.group(&[(&carol, &small), (&alice, &costly)]);
+    assert_eq!(
+        answers.len(),
+        2,
+        "what comes before much work is taken with it"
+    );
+    let mut store = edited_by_bob("MERGE/SERVER_WINS");
+    let answers = store.group(&[
+        (&alice, &costly),
+        (&alice.clone().from(4), &alices(3)),
+        (&carol, &small),
+    ]);
+    assert_eq!(
+        answers.len(),
+        2,
+        "the work of both is more than one push has"
+    );
+}
