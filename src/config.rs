@@ -153,6 +153,8 @@ pub(crate) struct HttpTimes {
     pub(crate) write: Duration,
     /// Between two looks for a sign of life.
     pub(crate) ping: Duration,
+    /// For a connection to show a good token, after its opening and after the last request that had one.
+    pub(crate) token: Duration,
 }
 
 impl Default for HttpTimes {
@@ -162,6 +164,7 @@ impl Default for HttpTimes {
             body: http::BODY_TIME.default,
             write: http::WRITE_TIME.default,
             ping: http::PING_INTERVAL.default,
+            token: http::TOKEN_TIME.default,
         }
     }
 }

@@ -12,6 +12,7 @@ mod health;
 mod log;
 mod multipart;
 mod operation;
+mod pace;
 mod server;
 mod sse;
 mod traffic;
@@ -28,7 +29,7 @@ use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, Method};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -38,7 +39,6 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use self::accept::Form;
-use self::connections::Connections;
 pub(crate) use self::graphiql::{DevUser, GraphiqlConfig, Tab};
 use self::guard::APOLLO_HEADERS;
 pub(crate) use self::guard::Origins;
@@ -65,8 +65,6 @@ pub(crate) struct HttpOptions {
     pub(crate) traffic: TrafficLimits,
     /// How long clients are waited for.
     pub(crate) times: HttpTimes,
-    /// The most sockets and streams that one user holds open.
-    pub(crate) user_connections_max: usize,
     /// Whose pages may call from a browser, besides those of the gateway's own origin.
     pub(crate) origins: Origins,
     /// What GraphiQL is told; without it there is no GraphiQL.
@@ -84,7 +82,6 @@ struct HttpState {
     body_bytes_max: usize,
     traffic: Arc<Traffic>,
     times: HttpTimes,
-    connections: Arc<Connections>,
     origins: Origins,
     public_schema: bool,
     shutdown: Shutdown,
@@ -96,7 +93,6 @@ pub(crate) fn router(gateway: Arc<Gateway>, options: HttpOptions, shutdown: Shut
         body_bytes_max,
         traffic,
         times,
-        user_connections_max,
         origins,
         graphiql,
         loopback_hosts_only,
@@ -115,12 +111,13 @@ pub(crate) fn router(gateway: Arc<Gateway>, options: HttpOptions, shutdown: Shut
         body_bytes_max,
         traffic: Traffic::new(traffic),
         times,
-        connections: Connections::new(user_connections_max),
         origins,
         public_schema,
         shutdown,
     });
-    around(router, loopback_hosts_only).with_state(state)
+    around(router, loopback_hosts_only)
+        .layer(from_fn_with_state(times.write, pace::in_parts))
+        .with_state(state)
 }
 
 /// The routes that pages of other origins may call.

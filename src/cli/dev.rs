@@ -99,7 +99,6 @@ pub(super) fn run(args: DevArgs) -> Done {
                     body_bytes_max: limits.body_bytes,
                     traffic: traffic_limits(&limits),
                     times,
-                    user_connections_max: limits.user_connections,
                     // An app that is being written is served by a tool of its own, on another port.
                     origins: Origins {
                         named: Vec::new(),

@@ -51,6 +51,8 @@ pub(super) fn server_limits(limits: &LimitsConfig, times: HttpTimes) -> ServerLi
     ServerLimits {
         connections_max: limits.connections,
         new_connections_max: limits.new_connections,
+        address_connections_max: limits.address_connections,
+        user_connections_max: limits.user_connections,
         times,
     }
 }

@@ -79,7 +79,6 @@ fn http_options(config: &Config) -> HttpOptions {
         body_bytes_max: config.limits.body_bytes,
         traffic: traffic_limits(&config.limits),
         times: config.http.times,
-        user_connections_max: config.limits.user_connections,
         origins: Origins {
             named: config.http.allowed_origins.clone(),
             loopback: false,

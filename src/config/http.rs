@@ -27,6 +27,12 @@ pub(super) const WRITE_TIME: DurationLimit = DurationLimit {
     default: Duration::from_secs(30),
     bounds: 1..=600,
 };
+/// As long as a connection may wait for its next request, so that a proxy's idle connections are not ended before.
+pub(super) const TOKEN_TIME: DurationLimit = DurationLimit {
+    key: "http.token_time",
+    default: Duration::from_secs(75),
+    bounds: 1..=3_600,
+};
 /// Below the 30 s after which some mobile networks and proxies forget an idle connection.
 pub(super) const PING_INTERVAL: DurationLimit = DurationLimit {
     key: "http.ping_interval",
@@ -47,6 +53,7 @@ pub(super) fn http(reader: &mut Reader) -> HttpConfig {
             body: BODY_TIME.read(reader),
             write: WRITE_TIME.read(reader),
             ping: PING_INTERVAL.read(reader),
+            token: TOKEN_TIME.read(reader),
         },
     }
 }

@@ -84,11 +84,13 @@ limits! {
     user_rate = 200, 0..=1_000_000;
     /// Operations of one user that may come at once.
     user_burst = 1_000, 1..=1_000_000;
-    /// Connections, whoever holds them.
+    /// Connections that have shown a good token.
     connections = 10_000, 10..=1_000_000;
-    /// Of these, connections that have not shown a good token yet.
+    /// Connections that have not.
     new_connections = 1_000, 10..=1_000_000;
-    /// Sockets and streams of one user.
+    /// Of these, connections from one network; 0 is no limit. Behind a proxy all come from there.
+    address_connections = 0, 0..=1_000_000;
+    /// Connections of one user, and streams that share one.
     user_connections = 1_000, 1..=100_000;
 }
 

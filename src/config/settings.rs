@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{ConfigProblem, Origin};
 
 /// Every setting there is.
-pub(super) const KEYS: [&str; 51] = [
+pub(super) const KEYS: [&str; 53] = [
     "listen",
     "model",
     "store.url",
@@ -31,6 +31,7 @@ pub(super) const KEYS: [&str; 51] = [
     "http.body_time",
     "http.write_time",
     "http.ping_interval",
+    "http.token_time",
     "limits.body_bytes",
     "limits.query_bytes",
     "limits.query_tokens",
@@ -55,6 +56,7 @@ pub(super) const KEYS: [&str; 51] = [
     "limits.user_burst",
     "limits.connections",
     "limits.new_connections",
+    "limits.address_connections",
     "limits.user_connections",
     "webhooks.urls",
     "webhooks.secret",

@@ -53,7 +53,7 @@ codes! {
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", 413, "The body is larger than the gateway takes.";
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415, "Operations come as `application/json`.";
     TooManyOperations = "TOO_MANY_OPERATIONS", 429, "The socket carries as many operations as it may; complete one, then begin the next.";
-    TooManyConnections = "TOO_MANY_CONNECTIONS", 429, "The user holds as many sockets and streams as one may; close one, then connect again.";
+    TooManyConnections = "TOO_MANY_CONNECTIONS", 429, "The user holds as many connections as one may; close one, then connect again.";
     RateLimited = "RATE_LIMITED", 429, "The user sends more operations than one may; go on after `extensions.retryAfter` seconds.";
     Internal = "INTERNAL_SERVER_ERROR", 500, "The gateway failed; its log says how.";
     Unavailable = "SERVICE_UNAVAILABLE", 503, "The store cannot be reached or written now, or the key server cannot be reached; try again.";

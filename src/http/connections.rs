@@ -1,4 +1,4 @@
-//! How many connections each user holds open: sockets and streams, which stay. `traffic` counts operations with it, too.
+//! How many connections each user holds open. `traffic` counts operations with it, too.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -13,7 +13,6 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::accept::StreamForm;
-use super::connections::Place;
 use super::{multipart, sse};
 use crate::graphql::answer::Answer;
 
@@ -44,28 +43,23 @@ pub(super) enum Ending {
     GoingAway,
 }
 
-/// A response that goes on until there are no more answers, or `cut` says that it ends before. The place among the
-/// user's connections is given up with it.
+/// A response that goes on until there are no more answers, or `cut` says that it ends before.
 pub(super) fn respond(
     form: StreamForm,
     answers: BoxStream<'static, Answer>,
     cut: BoxFuture<'static, Ending>,
-    place: Place,
 ) -> Response {
     let framing = match form {
         StreamForm::Sse => &sse::FRAMING,
         StreamForm::Multipart => &multipart::FRAMING,
     };
     let frames = Delivery::new(framing, answers, cut).frames();
-    let held = frames.map(move |frame| {
-        let _held = &place;
-        Ok::<_, Infallible>(frame)
-    });
+    let frames = frames.map(Ok::<_, Infallible>);
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(framing.content_type)),
         (X_ACCEL_BUFFERING, HeaderValue::from_static("no")),
     ];
-    (headers, Body::from_stream(held)).into_response()
+    (headers, Body::from_stream(frames)).into_response()
 }
 
 struct Delivery {

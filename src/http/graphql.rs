@@ -11,17 +11,19 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{Extensions, HeaderMap};
+use axum::http::{HeaderMap, Version};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use tidegate_core::id::UserId;
 use tokio::time::{sleep, timeout};
 
 pub(super) use self::raw::from_json;
 use super::accept::{Accepted, Form};
+use super::connections::Place;
 use super::delivery::{self, Ending};
-use super::server::Visit;
-use super::{HttpState, answer, guard, operation, websocket};
+use super::server::{Presence, Visit};
+use super::{HttpState, answer, guard, operation, pace, websocket};
 use crate::auth::bearer;
 use crate::graphql::answer::Answer;
 use crate::graphql::error::{Code, Failure};
@@ -46,13 +48,9 @@ pub(super) async fn get(State(state): State<Arc<HttpState>>, request: Request) -
 }
 
 /// The API as SDL.
-pub(super) async fn schema(
-    State(state): State<Arc<HttpState>>,
-    headers: HeaderMap,
-    extensions: Extensions,
-) -> Response {
+pub(super) async fn schema(State(state): State<Arc<HttpState>>, request: Request) -> Response {
     if !state.public_schema
-        && let Err(failure) = authenticate(&state, &headers, &extensions).await
+        && let Err(failure) = authenticate(&state, &request).await
     {
         return answer::refused(Form::Json, failure);
     }
@@ -65,13 +63,13 @@ async fn answer_post(
     accepted: Accepted,
     request: Request,
 ) -> Result<Response, Failure> {
-    let caller = authenticate(state, request.headers(), request.extensions()).await?;
+    let asking = authenticate(state, &request).await?;
     require_form(accepted)?;
     require_json(request.headers())?;
     let body = body(request, state.body_bytes_max, state.times.body).await?;
     match state.gateway.api.admit(raw::from_body(&body)?) {
-        Ok(admitted) => execute(state, accepted, caller, admitted).await,
-        Err(answer) => respond_refused(state, accepted, &caller, answer),
+        Ok(admitted) => execute(state, accepted, asking, admitted).await,
+        Err(answer) => respond_refused(state, accepted, asking, answer),
     }
 }
 
@@ -80,26 +78,26 @@ async fn answer_get(
     accepted: Accepted,
     request: Request,
 ) -> Result<Response, Failure> {
-    let caller = authenticate(state, request.headers(), request.extensions()).await?;
+    let asking = authenticate(state, &request).await?;
     require_form(accepted)?;
     guard::check_get(request.headers(), &state.origins)?;
     let admitted = match state.gateway.api.admit(raw::from_uri(request.uri())?) {
         Ok(admitted) => admitted,
-        Err(answer) => return respond_refused(state, accepted, &caller, answer),
+        Err(answer) => return respond_refused(state, accepted, asking, answer),
     };
     // A link or an image could make a browser send it.
     if admitted.kind == OperationKind::Mutation {
         let message = "Mutations come by POST; GET takes queries only.";
         return Err(Failure::new(Code::MethodNotAllowed, message));
     }
-    execute(state, accepted, caller, admitted).await
+    execute(state, accepted, asking, admitted).await
 }
 
 /// One answer comes in a form for one where the client takes that, and in a stream of one otherwise.
 async fn execute(
     state: &HttpState,
     accepted: Accepted,
-    caller: Caller,
+    asking: Asking,
     admitted: Admitted,
 ) -> Result<Response, Failure> {
     let form = accepted
@@ -108,14 +106,14 @@ async fn execute(
     let gateway = &state.gateway;
     match form {
         Some(form) => {
-            let underway = state.traffic.enter(&caller.identity.user).await?;
-            let executing = gateway.api.execute(&gateway.sync, caller, admitted);
+            let underway = state.traffic.enter(asking.user()).await?;
+            let executing = gateway.api.execute(&gateway.sync, asking.caller, admitted);
             let answer = state.traffic.in_time(executing).await;
             let response = answer::answered(form, answer);
-            Ok(underway.until_taken(response, state.times.write))
+            Ok(pace::keep(response, (underway, asking.presence)))
         }
-        None => stream(state, accepted, &caller, || {
-            operation::answers(gateway, &state.traffic, caller.clone(), admitted)
+        None => stream(state, accepted, asking, |caller| {
+            operation::answers(gateway, &state.traffic, caller, admitted)
         }),
     }
 }
@@ -123,34 +121,31 @@ async fn execute(
 fn respond_refused(
     state: &HttpState,
     accepted: Accepted,
-    caller: &Caller,
+    asking: Asking,
     answer: Answer,
 ) -> Result<Response, Failure> {
     match accepted.form {
         Some(form) => Ok(answer::answered(form, answer)),
-        None => stream(state, accepted, caller, || operation::refused(answer)),
+        None => stream(state, accepted, asking, |_| operation::refused(answer)),
     }
 }
 
-/// Nothing is executed before the user has a place for the connection.
+/// Nothing is executed before the user has a place for the stream.
 fn stream(
     state: &HttpState,
     accepted: Accepted,
-    caller: &Caller,
-    answers: impl FnOnce() -> BoxStream<'static, Answer>,
+    asking: Asking,
+    answers: impl FnOnce(Caller) -> BoxStream<'static, Answer>,
 ) -> Result<Response, Failure> {
     let Some(form) = accepted.stream else {
         let message = "Subscriptions come in a stream: accept text/event-stream or multipart/mixed;subscriptionSpec=1.0, \
                        or open a WebSocket here with the subprotocol graphql-transport-ws.";
         return Err(Failure::new(Code::NotAcceptable, message));
     };
-    let place = state.connections.enter(&caller.identity.user)?;
-    Ok(delivery::respond(
-        form,
-        answers(),
-        cut(state, caller),
-        place,
-    ))
+    let place = asking.stream_place()?;
+    let cut = cut(state, &asking.caller);
+    let response = delivery::respond(form, answers(asking.caller), cut);
+    Ok(pace::keep(response, (place, asking.presence)))
 }
 
 /// What ends a stream from outside: the token's end, or the gateway's.
@@ -174,18 +169,47 @@ fn refuse(accepted: Accepted, failure: Failure) -> Response {
     answer::refused(form, failure)
 }
 
-/// Whose request it is, which counts as an operation of theirs.
-async fn authenticate(
-    state: &HttpState,
-    headers: &HeaderMap,
-    extensions: &Extensions,
-) -> Result<Caller, Failure> {
-    let caller = state.gateway.authenticate(token(headers)?).await?;
-    if let Some(visit) = extensions.get::<Arc<Visit>>() {
-        visit.is_known();
+/// Whose request it is.
+struct Asking {
+    caller: Caller,
+    /// On its connection, where there is one.
+    presence: Option<Presence>,
+    /// Whether the connection carries other requests meanwhile.
+    is_shared: bool,
+}
+
+impl Asking {
+    fn user(&self) -> &UserId {
+        &self.caller.identity.user
     }
-    state.traffic.count(&caller.identity.user)?;
-    Ok(caller)
+
+    /// A stream that has a connection for itself counts as that.
+    fn stream_place(&self) -> Result<Option<Place>, Failure> {
+        let shared = self.presence.as_ref().filter(|_| self.is_shared);
+        shared
+            .map(|presence| presence.stream_of(self.user()))
+            .transpose()
+    }
+}
+
+/// Finds out whose request it is, which counts as an operation of theirs.
+fn authenticate(
+    state: &HttpState,
+    request: &Request,
+) -> impl Future<Output = Result<Asking, Failure>> {
+    let (headers, visit) = (request.headers(), request.extensions().get::<Arc<Visit>>());
+    let is_shared = request.version() == Version::HTTP_2;
+    async move {
+        let caller = state.gateway.authenticate(token(headers)?).await?;
+        let user = &caller.identity.user;
+        let presence = visit.map(|visit| visit.show(user)).transpose()?;
+        state.traffic.count(user)?;
+        Ok(Asking {
+            caller,
+            presence,
+            is_shared,
+        })
+    }
 }
 
 /// The token of `Authorization`.

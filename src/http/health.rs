@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::time::timeout;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::accept::Form;
 use super::{HttpState, answer, log};
@@ -25,6 +28,12 @@ pub(super) fn router() -> Router<Arc<HttpState>> {
     Router::new()
         .route("/healthz", get(async || ok()))
         .route("/readyz", get(readyz))
+        .layer(close())
+}
+
+/// Whoever asks without a token gives the place back with the answer.
+fn close() -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(CONNECTION, HeaderValue::from_static("close"))
 }
 
 /// All that is served while the gateway waits for its store.
@@ -36,6 +45,7 @@ pub(crate) fn waiting() -> Router {
     Router::new()
         .route("/healthz", get(async || ok()))
         .fallback(waits)
+        .layer(close())
         .layer(from_fn(log::log))
 }
 

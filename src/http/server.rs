@@ -2,10 +2,12 @@
 //! what is spoken on a connection is in [`connection`].
 
 mod connection;
+mod strangers;
 mod visitors;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,8 +19,8 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use self::connection::Current;
-pub(super) use self::visitors::Visit;
 use self::visitors::Visitors;
+pub(super) use self::visitors::{Presence, Visit};
 use crate::config::HttpTimes;
 
 /// How long requests under way may take once the gateway shuts down.
@@ -29,10 +31,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 /// What connections may take.
 #[derive(Clone, Copy)]
 pub(crate) struct ServerLimits {
-    /// At a time.
+    /// At a time, that have shown a good token.
     pub(crate) connections_max: usize,
-    /// Of these, such as have not shown a good token yet.
+    /// At a time, that have not.
     pub(crate) new_connections_max: usize,
+    /// Of these, from one network; 0 is no bound of its own.
+    pub(crate) address_connections_max: usize,
+    /// Of one user.
+    pub(crate) user_connections_max: usize,
     /// How long those at their other ends are waited for.
     pub(crate) times: HttpTimes,
 }
@@ -88,7 +94,7 @@ pub(crate) async fn serve(
     limits: ServerLimits,
 ) {
     let house = House {
-        visitors: Visitors::new(limits.connections_max, limits.new_connections_max),
+        visitors: Visitors::new(&limits),
         times: limits.times,
         router,
         shutdown: shutdown.clone(),
@@ -106,7 +112,7 @@ pub(crate) async fn serve(
 
 /// What every connection is served with.
 struct House {
-    visitors: Visitors,
+    visitors: Arc<Visitors>,
     times: HttpTimes,
     router: watch::Receiver<Router>,
     shutdown: Shutdown,
@@ -115,7 +121,7 @@ struct House {
 impl House {
     async fn admit(&self, accepted: io::Result<(TcpStream, SocketAddr)>) {
         match accepted {
-            Ok((stream, _)) => self.welcome(stream),
+            Ok((stream, peer)) => self.welcome(stream, peer),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::error!(target: "http", %error, "connections cannot be accepted");
@@ -124,19 +130,15 @@ impl House {
         }
     }
 
-    fn welcome(&self, stream: TcpStream) {
-        let Some(visit) = self.visitors.enter() else {
-            if let Some(refusal) = self.visitors.refusal(stream) {
-                tokio::spawn(refusal);
-            }
-            return;
-        };
+    fn welcome(&self, stream: TcpStream, peer: SocketAddr) {
+        let visit = self.visitors.enter(peer.ip());
         let current = Current {
             router: self.router.clone(),
-            visit,
+            visit: visit.clone(),
         };
         let connection = connection::serve(stream, current, self.times, self.shutdown.clone());
-        self.shutdown.work.spawn(connection);
+        let task = self.shutdown.work.spawn(connection);
+        visit.served_by(task.abort_handle());
     }
 }
 

@@ -81,7 +81,6 @@ impl House {
                     time_max: Duration::from_secs(30),
                 },
                 times: HttpTimes::default(),
-                user_connections_max: 10,
                 origins: Origins::default(),
                 graphiql: None,
                 loopback_hosts_only: false,
@@ -100,6 +99,8 @@ impl House {
         ServerLimits {
             connections_max: 100,
             new_connections_max: 100,
+            address_connections_max: 0,
+            user_connections_max: 10,
             times: self.options.times,
         }
     }

@@ -4,20 +4,15 @@
 //! tower's layers for this stand around a whole request, and would not see what comes over a socket, nor whose it is.
 
 use std::num::NonZeroU32;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody};
-use axum::response::Response;
 use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use hyper::body::{Frame, SizeHint};
 use tidegate_core::id::UserId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::connections::{Connections, Place};
 use crate::graphql::answer::Answer;
@@ -27,11 +22,6 @@ use crate::graphql::error::{Code, Failure};
 const PLACE_WAIT: Duration = Duration::from_secs(2);
 /// After so many operations, users who have not been seen for a while are forgotten.
 const SWEEP_EVERY: u32 = 4_096;
-/// Of an answer, at a time: the next is taken when the connection has room.
-const PART_BYTES: usize = 64 * 1024;
-/// A client that takes less for longer than its patience allows is cut off: what it has not taken lies here.
-const LEAST_BYTES_PER_S: u64 = 4 * 1024;
-
 /// What operations may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TrafficLimits {
@@ -136,81 +126,11 @@ pub(super) struct Underway {
     _of_user: Place,
 }
 
-impl Underway {
-    /// Keeps the place until the client has taken the answer.
-    pub(super) fn until_taken(self, response: Response, patience: Duration) -> Response {
-        response.map(|body| {
-            Body::new(Parts {
-                body,
-                rest: Bytes::new(),
-                deadline: Instant::now() + patience,
-                _underway: self,
-            })
-        })
-    }
-}
-
-/// By when a client should have taken so much of what it is sent.
-pub(super) fn time_for(bytes: usize) -> Duration {
-    Duration::from_secs(bytes as u64 / LEAST_BYTES_PER_S)
-}
-
-/// An answer in parts. The connection would take it in whole otherwise, and nothing would show that the client does not.
-struct Parts {
-    body: Body,
-    rest: Bytes,
-    deadline: Instant,
-    _underway: Underway,
-}
-
-impl HttpBody for Parts {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.rest.is_empty() {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.rest = data,
-                    Err(other) => return Poll::Ready(Some(Ok(other))),
-                },
-                end => return Poll::Ready(end),
-            }
-        }
-        if Instant::now() > self.deadline {
-            let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
-            return Poll::Ready(Some(Err(axum::Error::new(late))));
-        }
-        let bytes = self.rest.len().min(PART_BYTES);
-        self.deadline += time_for(bytes);
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(bytes)))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let (rest, inner) = (self.rest.len() as u64, self.body.size_hint());
-        let mut hint = SizeHint::new();
-        hint.set_lower(inner.lower() + rest);
-        if let Some(upper) = inner.upper() {
-            hint.set_upper(upper + rest);
-        }
-        hint
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::pending;
 
-    use axum::body::to_bytes;
-    use axum::response::IntoResponse;
-    use tokio::time::{advance, pause};
+    use tokio::time::pause;
 
     use super::*;
 
@@ -283,44 +203,5 @@ mod tests {
         pause();
         let answer = Traffic::new(LIMITS).in_time(pending()).await;
         assert_eq!(answer.refusal_code(), Some(Code::DeadlineExceeded));
-    }
-
-    async fn underway() -> Underway {
-        let traffic = Traffic::new(LIMITS);
-        traffic.enter(&users()[0]).await.ok().unwrap()
-    }
-
-    #[tokio::test]
-    async fn an_answer_in_parts_is_the_same_answer() {
-        let whole: Vec<u8> = (0..200_000_u32).map(|it| it as u8).collect();
-        let response = whole.clone().into_response();
-        let response = underway()
-            .await
-            .until_taken(response, Duration::from_secs(1));
-        assert_eq!(response.body().size_hint().exact(), Some(200_000));
-        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        assert!(body == whole);
-    }
-
-    #[tokio::test]
-    async fn a_client_may_be_slow_and_no_slower_than_that() {
-        pause();
-        for (part_s, is_taken) in [(15, true), (20, false)] {
-            let response = vec![0; 10 * PART_BYTES].into_response();
-            let response = underway()
-                .await
-                .until_taken(response, Duration::from_secs(1));
-            let mut body = response.into_body();
-            let mut taken = 0;
-            while let Some(Ok(frame)) = next(&mut body).await {
-                taken += frame.into_data().unwrap().len();
-                advance(Duration::from_secs(part_s)).await;
-            }
-            assert_eq!(taken == 10 * PART_BYTES, is_taken, "{taken}");
-        }
-    }
-
-    async fn next(body: &mut Body) -> Option<Result<Frame<Bytes>, axum::Error>> {
-        std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
     }
 }

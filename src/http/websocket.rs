@@ -39,9 +39,13 @@ pub(super) async fn upgrade(state: Arc<HttpState>, mut request: Request) -> Resp
         Ok(response) => {
             let token = graphql::token(request.headers()).ok().map(str::to_owned);
             let visit = request.extensions().get::<Arc<Visit>>().cloned();
-            let conversation = converse(hyper::upgrade::on(&mut request), state, token, visit);
+            let upgrade = hyper::upgrade::on(&mut request);
+            let conversation = converse(upgrade, state, token, visit.clone());
             // What it logs carries the id of its handshake.
-            tokio::spawn(conversation.in_current_span());
+            let task = tokio::spawn(conversation.in_current_span());
+            if let Some(visit) = visit {
+                visit.served_by(task.abort_handle());
+            }
             response
         }
         Err(failure) => answer::refused(Form::Json, failure),

@@ -3,5 +3,8 @@
 //! An attack's cost is measured in counts and bytes, never by the clock. The next attack is one more test or one more
 //! line of a table: of a member with a token in [`members`], of a peer without one in [`strangers`].
 
+#[cfg(target_os = "linux")]
+mod flood;
 mod members;
+#[cfg(target_os = "linux")]
 mod strangers;

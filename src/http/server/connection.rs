@@ -26,11 +26,19 @@ use crate::config::HttpTimes;
 
 /// How long the first bytes may take: who connects has something to say.
 const FIRST_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a connection that ends for want of a good token may take for what is under way on it.
+const FAREWELL_DEADLINE: Duration = Duration::from_secs(2);
 /// Of a connection's buffers: the largest head, for a token of 16 KiB with room to spare.
 const CONNECTION_BUFFER_BYTES_MAX: usize = 64 * 1024;
 const HEAD_BYTES_MAX: u32 = 64 * 1024;
 /// Requests under way on one connection of HTTP/2; a proxy opens another for more.
 const STREAMS_MAX: u32 = 100;
+/// What a client may send before it is read, on one stream and on a whole connection of HTTP/2. The library's own
+/// windows are of 1 MiB, which every stranger could fill.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 2 * STREAM_WINDOW_BYTES;
+/// Streams that a client has reset before they were looked at; with more the connection ends (CVE-2023-44487).
+const RESET_STREAMS_MAX: usize = 20;
 /// Every connection of HTTP/2 begins so (RFC 9113, section 3.4), and no request of HTTP/1.1 with the first bytes of it.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// As many bytes as the shortest request of HTTP/1.1 has at least.
@@ -129,6 +137,7 @@ async fn http1(
     times: HttpTimes,
     shutdown: &Shutdown,
 ) -> hyper::Result<()> {
+    let visit = service.visit.clone();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(times.head)
@@ -139,6 +148,10 @@ async fn http1(
     tokio::select! {
         ended = connection.as_mut() => return ended,
         () = shutdown.begun() => connection.as_mut().graceful_shutdown(),
+        () = visit.overstayed() => {
+            connection.as_mut().graceful_shutdown();
+            return timeout(FAREWELL_DEADLINE, connection).await.unwrap_or(Ok(()));
+        }
     }
     connection.await
 }
@@ -149,10 +162,14 @@ async fn http2(
     times: HttpTimes,
     shutdown: &Shutdown,
 ) -> hyper::Result<()> {
+    let visit = service.visit.clone();
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(times.ping)
         .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(HEAD_BYTES_MAX)
         .max_send_buf_size(CONNECTION_BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(io), service);
@@ -160,6 +177,10 @@ async fn http2(
     tokio::select! {
         ended = connection.as_mut() => return ended,
         () = shutdown.begun() => connection.as_mut().graceful_shutdown(),
+        () = visit.overstayed() => {
+            connection.as_mut().graceful_shutdown();
+            return timeout(FAREWELL_DEADLINE, connection).await.unwrap_or(Ok(()));
+        }
     }
     connection.await
 }

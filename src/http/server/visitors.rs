@@ -1,122 +1,250 @@
-//! Connections before anybody knows whose they are: how many there may be, and what those are told who are too many.
-//! What a user may hold is counted elsewhere, once there is one.
+//! The places of connections: strangers have shown no good token yet, members have, and each kind has places of its own.
+//! What is said on a connection, and whether a token is good, is decided elsewhere.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tidegate_core::id::UserId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
 
-use crate::graphql::answer::Answer;
+use super::ServerLimits;
+use super::strangers::{Network, Strangers};
 use crate::graphql::error::{Code, Failure};
-
-/// How many are told at a time that they are too many; others are dropped without a word.
-const TOLD_MAX: usize = 64;
-/// How long a client may take to hear it.
-const TOLD_DEADLINE: Duration = Duration::from_secs(1);
+use crate::http::connections::{Connections, Place};
 
 /// The connections that are open.
 pub(super) struct Visitors {
-    all: Arc<Semaphore>,
-    new: Arc<Semaphore>,
-    told: Arc<Semaphore>,
-    is_full: AtomicBool,
+    members: Arc<Semaphore>,
+    users: Arc<Connections>,
+    strangers: Mutex<Strangers>,
+    /// How long a connection stays without a good token.
+    token_time: Duration,
 }
 
-/// A connection's place among all, and among the new ones until it has shown a good token.
+/// One connection's place, which its requests and its socket hold as well; given up when the last of them is dropped.
 pub(in crate::http) struct Visit {
-    _place: OwnedSemaphorePermit,
-    new: Mutex<Option<OwnedSemaphorePermit>>,
+    visitors: Arc<Visitors>,
+    peer: IpAddr,
+    number: u64,
+    shown: Mutex<Shown>,
+}
+
+/// What a connection has shown.
+struct Shown {
+    member: Option<Member>,
+    /// Requests with a good token that are under way.
+    underway: usize,
+    /// When the connection ends, unless such a request is under way.
+    deadline: Instant,
+}
+
+/// The place of a connection among all members' and among its user's: the user of its last good token.
+struct Member {
+    user: UserId,
+    place: OwnedSemaphorePermit,
+    _of_user: Place,
+}
+
+/// A request, or a socket, with a good token: while it is under way its connection stays.
+pub(in crate::http) struct Presence(Arc<Visit>);
+
+impl Visitors {
+    pub(super) fn new(limits: &ServerLimits) -> Arc<Self> {
+        Arc::new(Self {
+            members: Arc::new(Semaphore::new(limits.connections_max)),
+            users: Connections::new(limits.user_connections_max),
+            strangers: Mutex::new(Strangers::new(
+                limits.new_connections_max,
+                limits.address_connections_max,
+            )),
+            token_time: limits.times.token,
+        })
+    }
+
+    /// Takes a stranger's place for one more connection. There always is one: where all are taken, another stranger's
+    /// connection ends.
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Arc<Visit> {
+        let number = self.strangers().enter(Network::of(peer));
+        Arc::new(Visit {
+            visitors: self.clone(),
+            peer,
+            number,
+            shown: Mutex::new(Shown {
+                member: None,
+                underway: 0,
+                deadline: Instant::now() + self.token_time,
+            }),
+        })
+    }
+
+    /// A panic elsewhere cannot leave a place taken: each is given back by the number of its connection.
+    fn strangers(&self) -> MutexGuard<'_, Strangers> {
+        self.strangers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Visit {
-    /// Whose connection it is has been shown: it makes room for a new one.
-    pub(in crate::http) fn is_known(&self) {
-        let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(new.take());
+    /// Names the task that serves the connection: it ends when the place of a stranger is needed.
+    pub(in crate::http) fn served_by(&self, task: AbortHandle) {
+        let shown = self.shown();
+        if shown.member.is_some() {
+            return;
+        }
+        let mut strangers = self.visitors.strangers();
+        strangers.served_by(Network::of(self.peer), self.number, task);
     }
-}
 
-impl Visitors {
-    pub(super) fn new(all_max: usize, new_max: usize) -> Self {
-        Self {
-            all: Arc::new(Semaphore::new(all_max)),
-            new: Arc::new(Semaphore::new(new_max)),
-            told: Arc::new(Semaphore::new(TOLD_MAX)),
-            is_full: AtomicBool::new(false),
+    /// The connection has shown a good token of `user`.
+    ///
+    /// # Errors
+    /// `TOO_MANY_CONNECTIONS`, when the user has as many as one may have; `OVERLOADED`, when the gateway has.
+    pub(in crate::http) fn show(self: &Arc<Self>, user: &UserId) -> Result<Presence, Failure> {
+        let mut shown = self.shown();
+        let is_theirs = |member: &Member| member.user == *user;
+        if !shown.member.as_ref().is_some_and(is_theirs) {
+            let of_user = self.visitors.users.enter(user)?;
+            let place = match shown.member.take() {
+                Some(member) => member.place,
+                None => self.become_member()?,
+            };
+            shown.member = Some(Member {
+                user: user.clone(),
+                place,
+                _of_user: of_user,
+            });
+        }
+        shown.underway += 1;
+        Ok(Presence(self.clone()))
+    }
+
+    fn become_member(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let place = Arc::clone(&self.visitors.members).try_acquire_owned();
+        let place = place.map_err(|_| {
+            let message = "There are as many connections as there may be. Try again in a moment.";
+            Failure::new(Code::Overloaded, message)
+        })?;
+        self.leave_strangers();
+        Ok(place)
+    }
+
+    /// Waits until the connection has been without a good token for too long.
+    pub(super) async fn overstayed(&self) {
+        loop {
+            let (deadline, is_underway) = {
+                let shown = self.shown();
+                (shown.deadline, shown.underway > 0)
+            };
+            let now = Instant::now();
+            if is_underway {
+                sleep_until(now + self.visitors.token_time).await;
+            } else if deadline <= now {
+                return;
+            } else {
+                sleep_until(deadline).await;
+            }
         }
     }
 
-    /// Takes a place for one more connection, if there is one.
-    pub(super) fn enter(&self) -> Option<Arc<Visit>> {
-        let place = Arc::clone(&self.all).try_acquire_owned();
-        let new = Arc::clone(&self.new).try_acquire_owned();
-        let visit = place.ok().zip(new.ok()).map(|(place, new)| {
-            Arc::new(Visit {
-                _place: place,
-                new: Mutex::new(Some(new)),
-            })
-        });
-        // A flood would fill the log as well.
-        if !self.is_full.swap(visit.is_none(), Ordering::Relaxed) && visit.is_none() {
-            tracing::warn!(target: "http", "there are as many connections as there may be; others are refused");
+    fn leave_strangers(&self) {
+        let mut strangers = self.visitors.strangers();
+        strangers.leave(Network::of(self.peer), self.number);
+    }
+
+    /// A panic elsewhere cannot leave it between two states.
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Presence {
+    /// Takes a place of the user's for a stream that shares its connection with others.
+    ///
+    /// # Errors
+    /// `TOO_MANY_CONNECTIONS`, when the user has as many as one may have.
+    pub(in crate::http) fn stream_of(&self, user: &UserId) -> Result<Place, Failure> {
+        self.0.visitors.users.enter(user)
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if self.shown().member.is_none() {
+            self.leave_strangers();
         }
-        visit
-    }
-
-    /// What tells a client that there is no place, where not too many are being told already.
-    pub(super) fn refusal(
-        &self,
-        stream: TcpStream,
-    ) -> Option<impl Future<Output = ()> + Send + 'static> {
-        let told = Arc::clone(&self.told).try_acquire_owned().ok()?;
-        Some(async move {
-            let _told = told;
-            timeout(TOLD_DEADLINE, tell(stream)).await.ok();
-        })
     }
 }
 
-/// Reads on until the client has heard it: a connection that is closed on unread bytes is reset.
-async fn tell(mut stream: TcpStream) -> Option<()> {
-    stream.write_all(&too_many()).await.ok()?;
-    stream.shutdown().await.ok()?;
-    let mut ignored = [0; 1024];
-    while stream.read(&mut ignored).await.ok()? > 0 {}
-    Some(())
-}
-
-fn too_many() -> Vec<u8> {
-    let message = "There are as many connections as there may be. Try again in a moment.";
-    let body = Answer::from(Failure::new(Code::Overloaded, message)).into_json();
-    let length = body.len();
-    let mut response = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: {length}\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
-    )
-    .into_bytes();
-    response.extend(body);
-    response
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let mut shown = self.0.shown();
+        shown.underway -= 1;
+        shown.deadline = Instant::now() + self.0.visitors.token_time;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::HttpTimes;
 
-    #[test]
-    fn new_connections_leave_room_once_they_are_known() {
-        let visitors = Visitors::new(3, 2);
-        let [first, second] = [(); 2].map(|()| visitors.enter());
-        assert!(first.is_some() && second.is_some());
-        assert!(visitors.enter().is_none(), "two are new");
-        first.as_ref().unwrap().is_known();
-        let third = visitors.enter();
-        assert!(third.is_some());
-        second.as_ref().unwrap().is_known();
-        assert!(visitors.enter().is_none(), "three are all");
-        drop(first);
-        assert!(visitors.enter().is_some());
+    fn limits() -> ServerLimits {
+        ServerLimits {
+            connections_max: 3,
+            new_connections_max: 2,
+            user_connections_max: 2,
+            address_connections_max: 0,
+            times: HttpTimes::default(),
+        }
+    }
+
+    fn peer(last: u8) -> IpAddr {
+        [10, 0, 0, last].into()
+    }
+
+    fn user(name: &str) -> UserId {
+        UserId::new(name).unwrap()
+    }
+
+    fn code(refused: Result<Presence, Failure>) -> Option<Code> {
+        refused.err().map(|failure| failure.code)
+    }
+
+    #[tokio::test]
+    async fn a_users_connections_count_whatever_they_carry() {
+        let visitors = Visitors::new(&limits());
+        let [alice, bob] = ["alice", "bob"].map(user);
+        let [first, second, third] = [(); 3].map(|()| visitors.enter(peer(1)));
+        assert!(first.show(&alice).is_ok() && first.show(&alice).is_ok());
+        assert!(second.show(&alice).is_ok());
+        assert_eq!(code(third.show(&alice)), Some(Code::TooManyConnections));
+        assert!(third.show(&bob).is_ok(), "others have places of their own");
+        let of_bob = first.show(&bob).expect("a proxy carries others as well");
+        assert!(of_bob.stream_of(&bob).is_err(), "he has two connections");
+        let fourth = visitors.enter(peer(1));
+        assert_eq!(code(fourth.show(&alice)), Some(Code::Overloaded));
+        drop(third);
+        assert!(fourth.show(&alice).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_stays_as_long_as_it_shows_good_tokens() {
+        let visitors = Visitors::new(&limits());
+        let time = HttpTimes::default().token;
+        let begun = Instant::now();
+        let visit = visitors.enter(peer(1));
+        visit.overstayed().await;
+        assert_eq!(begun.elapsed(), time, "it has shown none");
+        let presence = visit.show(&user("alice")).ok();
+        let request = async move {
+            sleep_until(begun + 10 * time).await;
+            drop(presence);
+        };
+        tokio::join!(request, visit.overstayed());
+        assert_eq!(begun.elapsed(), 11 * time);
     }
 }

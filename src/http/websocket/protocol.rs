@@ -161,6 +161,9 @@ impl Protocol {
                 close::TRY_AGAIN_LATER,
                 "The user holds too many connections",
             ),
+            Err(Code::Overloaded) => {
+                close(close::TRY_AGAIN_LATER, "There are too many connections")
+            }
             Err(_) => close(close::FORBIDDEN, "Forbidden"),
         }
     }

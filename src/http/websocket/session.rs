@@ -18,8 +18,7 @@ use crate::auth::AuthError;
 use crate::graphql::RawRequest;
 use crate::graphql::answer::Answer;
 use crate::graphql::error::Failure;
-use crate::http::connections::Place;
-use crate::http::server::Visit;
+use crate::http::server::{Presence, Visit};
 use crate::http::{HttpState, operation};
 use crate::sync::Caller;
 
@@ -40,10 +39,10 @@ pub(super) struct Session {
     authentication: Option<BoxFuture<'static, Result<Caller, Failure>>>,
     /// There is one once the protocol is ready for operations.
     caller: Option<Caller>,
-    /// Of the caller's connections; held until the socket is closed.
-    place: Option<Place>,
-    /// The connection's place among all.
+    /// The connection's place, held until the socket is closed.
     visit: Option<Arc<Visit>>,
+    /// On the connection, once the caller is known.
+    presence: Option<Presence>,
     operations: StreamMap<OperationId, Answers>,
     deadline: Pin<Box<Sleep>>,
     ticks: Interval,
@@ -66,8 +65,8 @@ impl Session {
             protocol: Protocol::default(),
             authentication: None,
             caller: None,
-            place: None,
             visit,
+            presence: None,
             operations: StreamMap::new(),
             deadline: Box::pin(sleep(INIT_DEADLINE)),
             going_away: Box::pin(state.shutdown.end()),
@@ -80,7 +79,7 @@ impl Session {
     pub(super) async fn run(mut self: Box<Self>, mut socket: Box<Socket>) {
         let closing = self.converse(&mut socket).await;
         // Operations end before the farewell, which may take a while.
-        let _places = (self.place.take(), self.visit.take());
+        let _place = (self.presence.take(), self.visit.take());
         drop(self);
         // Boxed: it takes more room than the conversation, which may be a long one.
         Box::pin(socket.close(closing)).await;
@@ -134,13 +133,12 @@ impl Session {
     }
 
     fn enter(&mut self, caller: Caller) -> Result<(), Failure> {
-        self.place = Some(self.state.connections.enter(&caller.identity.user)?);
+        if let Some(visit) = &self.visit {
+            self.presence = Some(visit.show(&caller.identity.user)?);
+        }
         let left = self.state.gateway.sync.left_of_token(&caller);
         self.deadline.set(sleep(left));
         self.caller = Some(caller);
-        if let Some(visit) = &self.visit {
-            visit.is_known();
-        }
         Ok(())
     }
 

@@ -14,12 +14,15 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::protocol::Closing;
-use crate::http::traffic::time_for;
+use crate::http::pace::time_for;
 
 /// An idle socket keeps its buffer, which the library would make of 128 KiB.
 const READ_BUFFER_BYTES: usize = 512;
 /// A longer text goes out in several frames: the library keeps a buffer as large as the largest frame it ever wrote.
 const FRAME_BYTES_MAX: usize = 16 * 1024;
+/// Of answers to pings that the peer does not read, beside one frame. Beyond it only the newest ping is answered (RFC
+/// 6455, section 5.5.3), and the connection ends when the peer reads nothing for `http.write_time`.
+const WRITE_BUFFER_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX;
 /// How long the peer may take to answer a close.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -52,6 +55,7 @@ impl Socket {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
+            .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
             .max_message_size(Some(message_bytes_max))
             .max_frame_size(Some(message_bytes_max));
         let io = TokioIo::new(connection);
@@ -77,7 +81,9 @@ impl Socket {
         timeout(time, self.send_frames(text)).await.ok()?
     }
 
+    /// Answers to pings go out first: behind them a frame may not fit into the buffer.
     async fn send_frames(&mut self, mut rest: Bytes) -> Option<()> {
+        self.stream.flush().await.ok()?;
         let mut kind = Data::Text;
         loop {
             let part = rest.split_to(rest.len().min(FRAME_BYTES_MAX));

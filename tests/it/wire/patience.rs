@@ -111,52 +111,8 @@ async fn who_does_not_read_an_answer_is_cut_off() {
     );
 }
 
-#[tokio::test]
-async fn a_flood_of_strangers_is_told_to_come_again_and_leaves_friends_alone() {
-    let (_directory, server, alice) = served("[limits]\nnew_connections = 10\n");
-    let mut friend = Socket::connect(&alice).await;
-    friend.subscribe("1", "changes { hasMore }").await;
-    assert_eq!(friend.next().await["type"], "next");
-    assert_eq!(alice.task("a").await, json!(null));
-    let mut flood = Vec::new();
-    for _ in 0..10 {
-        flood.push(connect(&server).await);
-    }
-    let refused = async {
-        loop {
-            let mut late = connect(&server).await;
-            let told = told(&mut late).await;
-            if told.contains("OVERLOADED") {
-                return told;
-            }
-        }
-    };
-    let told = timeout(PATIENCE, refused).await.unwrap();
-    assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
-    assert!(told.contains("retry-after: 1\r\n"), "{told}");
-    friend.subscribe("2", "changes { hasMore }").await;
-    assert_eq!(friend.next().await["type"], "next");
-    drop(flood);
-    let served = async {
-        let again = Client {
-            http: reqwest::Client::new(),
-            ..alice.clone()
-        };
-        while again
-            .try_send("{ viewer { id } }", json!({}))
-            .await
-            .is_none_or(|it| it.get("errors").is_some())
-        {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, served)
-        .await
-        .expect("there is room again");
-}
-
-/// As many as one user may hold.
-const SILENT: usize = 1_000;
+/// Nearly as many as one user may hold: some are left for its pushes.
+const SILENT: usize = 990;
 
 /// What they may make the gateway hold beyond what it holds anyway: a page each, and what a socket costs.
 const HELD_KIB: u64 = 350 << 10;
@@ -169,7 +125,7 @@ fn resident_kib(server: &Server, name: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_thousand_sockets_that_never_read_cost_a_page_each() {
+async fn nearly_a_thousand_sockets_that_never_read_cost_a_page_each() {
     let limit = getrlimit(Resource::Nofile);
     let maximum = limit.maximum;
     setrlimit(

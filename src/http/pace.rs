@@ -1,0 +1,186 @@
+//! How answers leave: in parts, no slower than a client must take them, and with all that they keep until they are taken.
+//! What an answer says, and which of them may be under way, is decided elsewhere.
+
+use std::any::Any;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use hyper::body::{Frame, SizeHint};
+use tokio::time::Instant;
+
+/// Of an answer, at a time: the next is taken when the connection has room.
+const PART_BYTES: usize = 64 * 1024;
+/// A client that takes less for longer than its patience allows is cut off: what it has not taken lies here.
+const LEAST_BYTES_PER_S: u64 = 4 * 1024;
+
+/// By when a client should have taken so much of what it is sent.
+pub(super) fn time_for(bytes: usize) -> Duration {
+    Duration::from_secs(bytes as u64 / LEAST_BYTES_PER_S)
+}
+
+/// Keeps `held` until the client has taken the answer, or the answer is given up.
+pub(super) fn keep(mut response: Response, held: impl Send + Sync + 'static) -> Response {
+    let kept = response.extensions_mut().get_or_insert_default::<Kept>();
+    kept.0.push(Arc::new(held));
+    response
+}
+
+/// What an answer keeps.
+#[derive(Clone, Default)]
+struct Kept(Vec<Arc<dyn Any + Send + Sync>>);
+
+/// Sends every answer in parts.
+pub(super) async fn in_parts(
+    State(patience): State<Duration>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    let kept = response.extensions_mut().remove::<Kept>();
+    response.map(|body| {
+        Body::new(Parts {
+            body,
+            rest: Bytes::new(),
+            patience,
+            deadline: None,
+            _kept: kept,
+        })
+    })
+}
+
+/// An answer in parts. The connection would take it in whole otherwise, and nothing would show that the client does not.
+struct Parts {
+    body: Body,
+    rest: Bytes,
+    patience: Duration,
+    /// By when the connection has to ask for the next part; there is none while the answer itself is waited for.
+    deadline: Option<Instant>,
+    _kept: Option<Kept>,
+}
+
+impl Parts {
+    /// Whether the last part was taken too slowly.
+    fn is_late(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| Instant::now() > deadline)
+    }
+
+    /// The client's patience is one for the whole of an answer that is there, and begins again with one that is waited for.
+    fn next_part(&mut self) -> Bytes {
+        let bytes = self.rest.len().min(PART_BYTES);
+        let since = self
+            .deadline
+            .unwrap_or_else(|| Instant::now() + self.patience);
+        self.deadline = Some(since + time_for(bytes));
+        self.rest.split_to(bytes)
+    }
+}
+
+impl HttpBody for Parts {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.is_late() {
+            let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
+            return Poll::Ready(Some(Err(axum::Error::new(late))));
+        }
+        if self.rest.is_empty() {
+            let frame = Pin::new(&mut self.body).poll_frame(cx);
+            if frame.is_pending() {
+                self.deadline = None;
+            }
+            match ready!(frame) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                end => return Poll::Ready(end),
+            }
+        }
+        Poll::Ready(Some(Ok(Frame::data(self.next_part()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (rest, inner) = (self.rest.len() as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + rest);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::to_bytes;
+    use axum::middleware::from_fn_with_state;
+    use axum::response::IntoResponse;
+    use tokio::time::{advance, pause};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// This answer as it leaves.
+    async fn sent(answer: Vec<u8>) -> Body {
+        let router = Router::new()
+            .fallback(async || answer.into_response())
+            .layer(from_fn_with_state(Duration::from_secs(1), in_parts));
+        let response = router.oneshot(Request::new(Body::empty())).await;
+        response.unwrap().into_body()
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_parts_is_the_same_answer() {
+        let whole: Vec<u8> = (0..200_000_u32).map(|it| it as u8).collect();
+        let body = sent(whole.clone()).await;
+        assert_eq!(body.size_hint().exact(), Some(200_000));
+        assert!(to_bytes(body, usize::MAX).await.unwrap() == whole);
+    }
+
+    #[tokio::test]
+    async fn a_client_may_be_slow_and_no_slower_than_that() {
+        pause();
+        for (part_s, is_taken) in [(15, true), (20, false)] {
+            let mut body = sent(vec![0; 10 * PART_BYTES]).await;
+            let mut taken = 0;
+            while let Some(Ok(frame)) = next(&mut body).await {
+                taken += frame.into_data().unwrap().len();
+                advance(Duration::from_secs(part_s)).await;
+            }
+            assert_eq!(taken == 10 * PART_BYTES, is_taken, "{taken}");
+        }
+    }
+
+    async fn next(body: &mut Body) -> Option<Result<Frame<Bytes>, axum::Error>> {
+        std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
+    }
+
+    #[tokio::test]
+    async fn what_an_answer_keeps_is_given_up_with_it() {
+        let held = Arc::new(());
+        let of_answer = held.clone();
+        let router = Router::new()
+            .fallback(async move || keep("answer".into_response(), of_answer.clone()))
+            .layer(from_fn_with_state(Duration::from_secs(1), in_parts));
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(Arc::strong_count(&held), 2);
+        to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+}

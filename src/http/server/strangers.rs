@@ -1,0 +1,173 @@
+//! The places of strangers, and who loses one when all are taken: least-served networks come first, as in fair queueing.
+//! What a connection must do to be a stranger's no longer is decided in `visitors`.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+
+use tokio::task::AbortHandle;
+
+/// Whom addresses belong to: a single one of IPv4, or a subnet of IPv6, of which everybody has a whole one (RFC 6177).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Network(IpAddr);
+
+impl Network {
+    pub(super) fn of(peer: IpAddr) -> Self {
+        match peer.to_canonical() {
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Self(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
+            }
+            address => Self(address),
+        }
+    }
+}
+
+/// The connections that have shown no good token, by network and in the order in which they came.
+#[derive(Default)]
+pub(super) struct Strangers {
+    places: usize,
+    /// Of one network; 0 is no bound of its own.
+    places_of_network: usize,
+    taken: usize,
+    came: u64,
+    by_network: HashMap<Network, BTreeMap<u64, Option<AbortHandle>>>,
+    is_full: bool,
+}
+
+impl Strangers {
+    pub(super) fn new(places: usize, places_of_network: usize) -> Self {
+        Self {
+            places,
+            places_of_network,
+            ..Self::default()
+        }
+    }
+
+    /// Takes a place, and returns the connection's number.
+    pub(super) fn enter(&mut self, network: Network) -> u64 {
+        let of_network = self.by_network.get(&network).map_or(0, BTreeMap::len);
+        if self.places_of_network > 0 && of_network >= self.places_of_network {
+            self.evict_of(network);
+        } else if self.taken >= self.places {
+            self.evict();
+        }
+        self.came += 1;
+        self.taken += 1;
+        let of_network = self.by_network.entry(network).or_default();
+        of_network.insert(self.came, None);
+        self.came
+    }
+
+    /// Ends the oldest connection of the network that has most of them: a flood from one network then displaces itself.
+    fn evict(&mut self) {
+        // A flood would fill the log as well.
+        if !std::mem::replace(&mut self.is_full, true) {
+            tracing::warn!(target: "http", "connections without a token take all their places; the oldest are ended");
+        }
+        let oldest = |of_network: &BTreeMap<u64, _>| of_network.keys().next().copied();
+        let crowd = self
+            .by_network
+            .iter()
+            .max_by_key(|(_, of_network)| (of_network.len(), Reverse(oldest(of_network))));
+        if let Some((network, _)) = crowd {
+            self.evict_of(*network);
+        }
+    }
+
+    fn evict_of(&mut self, network: Network) {
+        let of_network = self.by_network.get(&network);
+        let oldest = of_network.and_then(|of_network| of_network.keys().next().copied());
+        if let Some(task) = oldest.and_then(|number| self.leave(network, number)) {
+            task.abort();
+        }
+    }
+
+    /// An evicted connection has left already.
+    pub(super) fn leave(&mut self, network: Network, number: u64) -> Option<AbortHandle> {
+        let of_network = self.by_network.get_mut(&network)?;
+        let task = of_network.remove(&number)?;
+        if of_network.is_empty() {
+            self.by_network.remove(&network);
+        }
+        self.taken -= 1;
+        self.is_full &= self.taken >= self.places / 2;
+        task
+    }
+
+    /// A connection that was evicted before its task was known ends at once.
+    pub(super) fn served_by(&mut self, network: Network, number: u64, task: AbortHandle) {
+        let of_network = self.by_network.get_mut(&network);
+        match of_network.and_then(|of_network| of_network.get_mut(&number)) {
+            Some(known) => *known = Some(task),
+            None => task.abort(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(address: &str) -> Network {
+        Network::of(address.parse().unwrap())
+    }
+
+    /// The numbers of those that are still there.
+    fn left(strangers: &Strangers) -> Vec<u64> {
+        let of_networks = strangers.by_network.values();
+        let mut numbers: Vec<u64> = of_networks.flat_map(|it| it.keys().copied()).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    #[test]
+    fn a_subnet_of_ipv6_is_one_network() {
+        for (one, other, expected) in [
+            ("10.0.0.1", "10.0.0.1", true),
+            ("10.0.0.1", "10.0.0.2", false),
+            ("10.0.0.1", "::ffff:10.0.0.1", true),
+            ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", true),
+            ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
+        ] {
+            assert_eq!(network(one) == network(other), expected, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_flood_displaces_itself_and_then_the_oldest_goes() {
+        let [flood, friend] = ["10.0.0.1", "10.0.0.2"].map(network);
+        let mut strangers = Strangers::new(4, 0);
+        let first = strangers.enter(friend);
+        let numbers: Vec<u64> = (0..9).map(|_| strangers.enter(flood)).collect();
+        assert_eq!(left(&strangers), [&[first], &numbers[6..]].concat());
+        let mut alone = Strangers::new(2, 0);
+        for number in 3..7 {
+            alone.enter(network(&format!("10.0.1.{number}")));
+        }
+        assert_eq!(left(&alone), [3, 4], "none has more than another");
+    }
+
+    #[test]
+    fn a_network_may_have_a_bound_of_its_own() {
+        let mut strangers = Strangers::new(10, 2);
+        for _ in 0..5 {
+            strangers.enter(network("10.0.0.1"));
+        }
+        strangers.enter(network("10.0.0.2"));
+        assert_eq!(left(&strangers), [4, 5, 6]);
+    }
+
+    #[test]
+    fn a_place_is_given_back_once() {
+        let mut strangers = Strangers::new(1, 0);
+        let network = network("10.0.0.1");
+        let first = strangers.enter(network);
+        let second = strangers.enter(network);
+        strangers.leave(network, first);
+        assert_eq!((strangers.taken, left(&strangers)), (1, vec![second]));
+        strangers.leave(network, second);
+        assert_eq!(strangers.taken, 0);
+        assert!(strangers.by_network.is_empty(), "nobody is remembered");
+    }
+}
