@@ -328,22 +328,20 @@ type Note @collection(name: "notes") @scope(by: "public") { id: ID! text: String
         };
         let alice = sync.caller(alice).unwrap();
         let document = [("text".to_owned(), Value::String("t".to_owned()))].into();
-        for action in [
-            Action::Create {
-                document,
-                base: None,
-            },
-            Action::Delete {
-                base: BaseVersion(1),
-            },
-        ] {
+        let applied = async |action| {
             let outcome = sync.push(&alice, push(action)).await.unwrap();
             assert_eq!(outcome.outcomes[0].status, Status::Applied);
-        }
-        let pull = async || {
-            let request = PullRequest::new(None, Types::All, 10, sync.limits()).unwrap();
-            sync.pull(&alice, request).await.unwrap().changes.len()
         };
+        let pull = async |checkpoint: Option<&str>| {
+            let request = PullRequest::new(checkpoint, Types::All, 10, sync.limits()).unwrap();
+            sync.pull(&alice, request).await.unwrap()
+        };
+        let base = None;
+        applied(Action::Create { document, base }).await;
+        let before = pull(None).await.checkpoint.encode();
+        let base = BaseVersion(1);
+        applied(Action::Delete { base }).await;
+        let pull = async || pull(Some(&before)).await.changes.len();
         assert_eq!(pull().await, 1, "the tombstone");
         tokio::time::sleep(Duration::from_millis(5)).await;
         tokio::time::pause();

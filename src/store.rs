@@ -154,6 +154,8 @@ pub struct ScanRange {
     pub scope: Scope,
     /// Only records of these types; `None` is all.
     pub types: Option<BTreeSet<TypeName>>,
+    /// Whether tombstones, markers and what is withheld are wanted too. Where they are not, none is walked over.
+    pub removals: bool,
     /// Records above this seq,
     pub after: Seq,
     /// up to and with this one.

@@ -105,6 +105,7 @@ async fn scan_all(store: &EmbeddedStore) -> usize {
         let range = ScanRange {
             scope: scope.clone(),
             types: None,
+            removals: true,
             after,
             through: heads[&scope].head,
             items_max: BATCH,

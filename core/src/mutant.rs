@@ -18,6 +18,12 @@ pub enum Mutant {
     RevokedScopeKept,
     /// 2.7: a full page says that there is no more.
     NoMore,
+    /// 2.8: a client that begins a scope is sent what was removed before.
+    PastSent,
+    /// 2.8: a client that begins a scope is spared what is removed while it reads.
+    RemovalsSparedToHead,
+    /// 2.8: a client that began a scope long ago is spared removals too.
+    RemovalsSparedAlways,
     /// 3.1: a version begins at 1 again when the entry was collected.
     VersionsRestart,
     /// 3.1: `collect` leaves the floor where it was.

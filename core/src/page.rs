@@ -84,6 +84,8 @@ pub struct Stretch {
     pub after: Seq,
     /// up to and with this one.
     pub through: Seq,
+    /// Whether removals belong on the page too. They do not where the client holds nothing that they could remove.
+    pub removals: bool,
 }
 
 impl Cursor {
@@ -117,10 +119,11 @@ impl Cursor {
                     .or_insert_with(begin);
             }
         }
-        let heads = granted
+        let heads: BTreeMap<Scope, Seq> = granted
             .into_iter()
             .map(|scope| (scope.clone(), view.state(scope).head))
             .collect();
+        lower_starts(&mut checkpoint, &heads);
         Self {
             reset,
             revoked,
@@ -147,14 +150,16 @@ impl Cursor {
                     .tracks
                     .iter()
                     .enumerate()
-                    .filter_map(move |(track, on)| {
-                        let position = on.positions.get(scope)?;
-                        (position.seq < *head).then(|| Stretch {
+                    .flat_map(move |(track, on)| {
+                        let position = on.positions.get(scope).copied();
+                        let halves = position.map(|position| halves(position, *head));
+                        halves.into_iter().flatten().map(move |half| Stretch {
                             track,
                             scope: scope.clone(),
                             types: on.types.clone(),
-                            after: position.seq,
-                            through: *head,
+                            after: half.after,
+                            through: half.through,
+                            removals: half.removals,
                         })
                     })
             })
@@ -189,6 +194,38 @@ impl Cursor {
     }
 }
 
+/// A part of what is left to read of a scope.
+struct Half {
+    after: Seq,
+    through: Seq,
+    removals: bool,
+}
+
+/// What is left to read of a scope, on both sides of the head at which the client began it (rules.md 2.8): it held nothing
+/// of the scope then, so what was removed before is nothing to it.
+fn halves(Position { seq, start }: Position, head: Seq) -> impl Iterator<Item = Half> {
+    let start = if breaks(Mutant::PastSent) {
+        Seq::START
+    } else if breaks(Mutant::RemovalsSparedToHead) && seq < start {
+        head
+    } else {
+        start.min(head)
+    };
+    let past = Half {
+        after: seq,
+        through: start,
+        removals: false,
+    };
+    let since = Half {
+        after: seq.max(start),
+        through: head,
+        removals: !breaks(Mutant::RemovalsSparedAlways),
+    };
+    [past, since]
+        .into_iter()
+        .filter(|half| half.after < half.through)
+}
+
 fn positions(checkpoint: &Checkpoint) -> impl Iterator<Item = (&Scope, &Position)> {
     checkpoint.tracks.iter().flat_map(|track| &track.positions)
 }
@@ -210,6 +247,15 @@ fn is_continuous(checkpoint: &Checkpoint, view: &View<'_>) -> bool {
     (checkpoint.epoch == *view.epoch || breaks(Mutant::OtherEpoch))
         && checkpoint.tracks.len() <= TRACKS_MAX
         && positions(checkpoint).all(on_course)
+}
+
+/// A late snapshot shows what was removed between its heads and the start, and the client takes it in: the removals are
+/// news to it then (2.8).
+fn lower_starts(checkpoint: &mut Checkpoint, heads: &BTreeMap<Scope, Seq>) {
+    for (scope, position) in checkpoint.tracks.iter_mut().flat_map(|t| &mut t.positions) {
+        let late = heads.get(scope).filter(|head| position.seq < **head);
+        position.start = late.map_or(position.start, |head| position.start.min(*head));
+    }
 }
 
 /// A revoked scope is reported once and leaves the checkpoint, so that a later grant starts it again (2.6).

@@ -141,6 +141,7 @@ async fn scan(snapshot: &mut dyn Snapshot, of_type: Option<&str>) -> Result<(), 
     for scope in SCOPES.map(scope) {
         let range = ScanRange {
             scope,
+            removals: of_type.is_some(),
             types: of_type.map(|name| [TypeName::new(name).expect("a name")].into()),
             after: Seq::START,
             through: Seq(i64::MAX),

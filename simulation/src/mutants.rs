@@ -64,7 +64,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 42] = [
+pub const CATALOGUE: [Broken; 45] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -73,6 +73,9 @@ pub const CATALOGUE: [Broken; 42] = [
     Broken { fault: Fault::Gateway(Mutant::AddedTypes), rule: "2.5", says: "types that a client adds are not caught up" },
     Broken { fault: Fault::Gateway(Mutant::RevokedScopeKept), rule: "2.6", says: "a revoked scope stays in the checkpoint" },
     Broken { fault: Fault::Gateway(Mutant::NoMore), rule: "2.7", says: "a full page says that there is no more" },
+    Broken { fault: Fault::Gateway(Mutant::PastSent), rule: "2.8", says: "a client that begins a scope is sent what was removed before" },
+    Broken { fault: Fault::Gateway(Mutant::RemovalsSparedToHead), rule: "2.8", says: "it is spared what is removed while it reads" },
+    Broken { fault: Fault::Gateway(Mutant::RemovalsSparedAlways), rule: "2.8", says: "a client that began a scope long ago is spared removals too" },
     Broken { fault: Fault::Gateway(Mutant::VersionsRestart), rule: "3.1", says: "versions begin at 1 again when an entry was collected" },
     Broken { fault: Fault::Gateway(Mutant::FloorStays), rule: "3.1", says: "`collect` leaves the floor where it was" },
     Broken { fault: Fault::Gateway(Mutant::SeqTwice), rule: "3.1", says: "a marker takes a seq that another write has" },

@@ -9,9 +9,9 @@ mod sight;
 use std::{collections::BTreeMap, fmt, ops::RangeInclusive, sync::Arc};
 
 use tidegate_core::{
-    checkpoint::{Checkpoint, Track},
+    checkpoint::{Checkpoint, Position, Track},
     entry::{Entry, FeedItem, Record},
-    id::{DocumentKey, Scope, Seq, TypeName, Version},
+    id::{DocumentKey, Scope, TypeName, Version},
     push::PushAnswer,
 };
 
@@ -46,6 +46,8 @@ pub enum Property {
     Order,
     /// No silent gap: what a checkpoint has passed is known to the client.
     NoGap,
+    /// Who begins a scope is sent nothing of what was removed there before.
+    NoPast,
     /// Checkpoints never go back.
     Monotone,
     /// Every sync ends, and every push is settled.
@@ -112,7 +114,8 @@ pub(crate) fn judge_order(moments: &[Moment]) -> Judged {
     Ok(())
 }
 
-/// What the checkpoint has passed and is still there now, the client knows of.
+/// What the checkpoint has passed and is still there now, the client knows of. It need not know of what was removed before it
+/// began a scope; what it holds all the same goes at the end of a pull.
 pub(crate) fn judge_no_gap(client: &Client, state: &State) -> Judged {
     let Some(checkpoint) = client.checkpoint.as_deref().map(read) else {
         return Ok(());
@@ -121,12 +124,19 @@ pub(crate) fn judge_no_gap(client: &Client, state: &State) -> Judged {
         return Ok(());
     }
     for item in state.feed() {
-        let passed = position(&checkpoint, &item.record).is_some_and(|seq| seq >= item.seq);
-        if !passed || !client.page_types.contain(&item.record.key().type_name) {
+        let position = position(&checkpoint, &item.record);
+        let Some(position) = position.filter(|position| position.seq >= item.seq) else {
+            continue;
+        };
+        if !client.page_types.contain(&item.record.key().type_name) {
             continue;
         }
         let (key, version) = (item.record.key(), item.record.version());
         let held = client.held.get(key);
+        let spared = item.record.is_collectable() && item.seq <= position.start;
+        if spared && held.is_some_and(Held::is_provisional) {
+            continue;
+        }
         let knows = match &item.record {
             Record::Entry(entry) if !entry.is_deleted() => {
                 held.is_some_and(|held| held.version >= version)
@@ -143,9 +153,27 @@ pub(crate) fn judge_no_gap(client: &Client, state: &State) -> Judged {
     Ok(())
 }
 
-fn position(checkpoint: &Checkpoint, record: &Record) -> Option<Seq> {
+fn position(checkpoint: &Checkpoint, record: &Record) -> Option<Position> {
     let track = track(checkpoint, &record.key().type_name)?;
-    Some(track.positions.get(record.scope())?.seq)
+    track.positions.get(record.scope()).copied()
+}
+
+/// Who begins a scope, with this page or on the way to it, is sent nothing of what was removed there before.
+pub(crate) fn judge_no_past(
+    from: Option<&Checkpoint>,
+    to: &Checkpoint,
+    changes: &[FeedItem],
+) -> Judged {
+    for item in changes.iter().filter(|item| item.record.is_collectable()) {
+        let begun = from.and_then(|from| position(from, &item.record));
+        let begun = begun.or_else(|| position(to, &item.record));
+        expect(
+            begun.is_none_or(|begun| item.seq > begun.start),
+            Property::NoPast,
+            || format!("{item:?} stood there when {begun:?} was begun"),
+        )?;
+    }
+    Ok(())
 }
 
 pub(crate) fn read(token: &str) -> Checkpoint {

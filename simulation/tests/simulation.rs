@@ -55,4 +55,4 @@ fn broken_rules_are_noticed() {
     assert!(unnoticed.is_empty(), "unnoticed: {unnoticed:#?}");
 }
 
-const RARE: [(&str, u64); 2] = [("RemovalsForgotten", 600), ("UnconfirmedStay", 2_000)];
+const RARE: [(&str, u64); 2] = [("RemovalsForgotten", 600), ("UnconfirmedStay", 1_600)];

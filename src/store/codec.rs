@@ -121,6 +121,19 @@ pub(crate) fn seq_of(record: &[u8]) -> Result<Seq, CodecError> {
     Err(CodecError::Field("q"))
 }
 
+/// Whether a record shows a document: it is no tombstone, no marker and not withheld.
+///
+/// # Errors
+/// [`CodecError`] when it is no document of BSON.
+pub(crate) fn is_living(record: &[u8]) -> Result<bool, CodecError> {
+    for element in Elements::of(record)? {
+        if element?.name == b"b" {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Which document a record is of, in which scope.
 ///
 /// # Errors

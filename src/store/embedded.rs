@@ -4,6 +4,7 @@
 
 mod file;
 mod inbox;
+mod living;
 mod opening;
 mod snapshot;
 mod tables;

@@ -188,6 +188,7 @@ impl SyncService {
             let range = ScanRange {
                 scope: stretch.scope.clone(),
                 types: Some(self.known(&stretch.types)),
+                removals: stretch.removals,
                 after: stretch.after,
                 through: stretch.through,
                 items_max: limit - reading.changes.len(),

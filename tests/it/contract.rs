@@ -41,6 +41,7 @@ macro_rules! contract {
             committing::everything_is_there_after_reopening
             feeds::a_scan_is_ascending_within_its_bounds
             feeds::a_scan_of_some_types_leaves_out_the_others_only
+            feeds::a_scan_without_removals_has_what_is_there_and_nothing_else
             feeds::a_byte_cap_yields_at_least_one_record_and_tells_what_it_left_out
             feeds::a_replaced_record_leaves_its_old_place
             feeds::a_document_that_moves_leaves_a_marker_until_it_returns

@@ -87,6 +87,34 @@ async fn pages_of_any_size_are_complete_and_repeat_nothing_while_others_write() 
 }
 
 #[tokio::test]
+async fn a_first_pull_names_nothing_that_was_removed_before() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::dev(&directory);
+    let alice = server.client("alice");
+    let name = |n: usize| format!("{n:03}");
+    let create = |n| task_in("team:demo", &name(n));
+    alice
+        .push_all(json!((0..90).map(create).collect::<Vec<_>>()))
+        .await;
+    let remove = |n| match n % 3 {
+        0 => delete(&name(n), 1),
+        _ => update(&name(n), 1, json!({"audience": "user:alice"})),
+    };
+    alice
+        .push_all(json!((0..88).map(remove).collect::<Vec<_>>()))
+        .await;
+    let bob = server.client("bob");
+    let first = pages(&bob, &Value::Null, 10).await;
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert_eq!(ids(&first[0]), ["088", "089"]);
+
+    alice.push_all(json!([delete("088", 1)])).await;
+    let next = bob.pull(first[0]["checkpoint"].as_str()).await;
+    assert_eq!(ids(&next), ["088"]);
+    assert_eq!(next["changes"][0]["kind"], "DELETE");
+}
+
+#[tokio::test]
 async fn a_page_has_only_the_last_state_of_a_document_and_none_twice() {
     let directory = TempDir::new().unwrap();
     let server = Server::dev(&directory);

@@ -26,6 +26,7 @@ mod queues;
 mod revocations;
 mod senders;
 mod sight;
+mod starts;
 mod store;
 mod story;
 mod types;

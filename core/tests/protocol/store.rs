@@ -332,6 +332,7 @@ impl Store {
             .filter(|item| *item.record.scope() == stretch.scope)
             .filter(|item| stretch.types.contain(&item.record.key().type_name))
             .filter(|item| stretch.after < item.seq && item.seq <= stretch.through)
+            .filter(|item| stretch.removals || !item.record.is_collectable())
             .collect();
         items.sort_by_key(|item| item.seq);
         items

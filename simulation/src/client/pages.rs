@@ -170,6 +170,11 @@ impl Held {
             .is_none_or(|since| requested >= since)
     }
 
+    /// Whether it goes when a pull ends, unless pages name it: a reset has left it unseen, or only an answer brought it.
+    pub(crate) fn is_provisional(&self) -> bool {
+        !self.seen || self.unconfirmed_since.is_some()
+    }
+
     /// Whether the feed has named it.
     pub(crate) fn is_confirmed(&self) -> bool {
         self.unconfirmed_since.is_none()

@@ -175,6 +175,7 @@ impl Snapshot for View {
                     .types
                     .as_ref()
                     .is_none_or(|types| types.contains(name))
+                && (range.removals || !item.record.is_collectable())
                 && range.after < item.seq
                 && item.seq <= range.through
         };

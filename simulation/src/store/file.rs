@@ -105,6 +105,7 @@ fn compare_feed(snapshot: &mut dyn Snapshot, scope: Scope, state: &State) -> Jud
         through: state.scope(&scope).head,
         scope,
         types: None,
+        removals: true,
         after: Seq::START,
         items_max: usize::MAX,
         bytes_max: usize::MAX,

@@ -87,7 +87,9 @@ impl World {
             Property::Ends,
             || format!("an empty page, and more to come: {page:?}"),
         )?;
-        match from.filter(|_| !page.reset) {
+        let from = from.filter(|_| !page.reset);
+        oracle::judge_no_past(from.as_ref(), &page.checkpoint, &changes)?;
+        match from {
             Some(from) => oracle::judge_monotone(&from, &page.checkpoint, &page.revoked),
             None => Ok(()),
         }

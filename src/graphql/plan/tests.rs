@@ -17,9 +17,10 @@ use proptest::{
 use serde_json::Map;
 use tempfile::TempDir;
 use tidegate_core::{
+    checkpoint::{Checkpoint, Types},
     entry::{Entry, Marker},
     grant::Identity,
-    id::{DocumentId, DocumentKey, Epoch, Scope, UserId, Version},
+    id::{DocumentId, DocumentKey, Epoch, Scope, Seq, UserId, Version},
     model::{DefaultValue, DocumentType, Field, FieldType, Scalar, Shape},
     transaction::{Reads, Writes},
     value::{Document, Timestamp, Value},
@@ -36,7 +37,7 @@ use crate::{
         Store,
         embedded::{EmbeddedOptions, EmbeddedStore},
     },
-    sync::SyncLimits,
+    sync::{PullRequest, SyncLimits},
     webhook::Webhooks,
 };
 
@@ -121,6 +122,8 @@ struct Bench {
     api: Api,
     schema: Schema,
     caller: Caller,
+    /// From the beginning of every feed: a client that begins is sent no removals.
+    checkpoint: String,
     /// Of two stores that are the same: one is for plans, one for the executor.
     services: [Arc<SyncService>; 2],
     _directories: [TempDir; 2],
@@ -150,9 +153,11 @@ impl Bench {
             claims: Map::from_iter([("sub".to_owned(), "alice".into())]),
             expires_at: Timestamp::from_ms(1_000_000).unwrap(),
         };
+        let caller = services[0].caller(alice).unwrap();
         Self {
             schema: Schema::parse(api.sdl(), "schema.graphql").unwrap(),
-            caller: services[0].caller(alice).unwrap(),
+            checkpoint: beginning(&services[0], &caller),
+            caller,
             model,
             api,
             services,
@@ -195,6 +200,19 @@ impl Bench {
         };
         String::from_utf8(answer.into_json()).unwrap()
     }
+}
+
+fn beginning(sync: &SyncService, caller: &Caller) -> String {
+    let request = PullRequest::new(None, Types::All, 1, sync.limits()).unwrap();
+    let page = block_on(sync.pull(caller, request)).unwrap();
+    let mut checkpoint = Checkpoint::clone(&page.checkpoint);
+    for track in &mut checkpoint.tracks {
+        for position in track.positions.values_mut() {
+            position.seq = Seq::START;
+            position.start = Seq::START;
+        }
+    }
+    checkpoint.encode()
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {

@@ -13,9 +13,10 @@ use tidegate_core::id::Epoch;
 
 use super::{
     file::{Access, guard},
+    living,
     tables::{
-        CLIENTS, CONFLICTS, DISPUTED, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, INBOX,
-        MARKERS, MEMBERS, META, SCOPES, SETTLED,
+        CLIENTS, CONFLICTS, DISPUTED, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, INBOX, LIVING,
+        LIVING_OF, MARKERS, MEMBERS, META, SCOPES, SETTLED,
     },
     untouched::UntouchedFile,
 };
@@ -55,6 +56,9 @@ pub(super) fn open_database(
         };
         let database = opened.map_err(|error| open_error(path, error))?;
         check_format(&database, path)?;
+        if access == Access::Write {
+            living::make_current(&database)?;
+        }
         Ok(database)
     })
 }
@@ -111,6 +115,8 @@ fn create_tables(database: &Database, first_epoch: &Epoch) -> Result<(), StoreEr
         .insert((), (first_epoch.as_str(), 0, 0))?;
     transaction.open_table(SCOPES)?;
     transaction.open_table(FEED)?;
+    transaction.open_table(LIVING)?;
+    transaction.open_table(LIVING_OF)?.insert((), 0)?;
     transaction.open_table(ENTRIES)?;
     transaction.open_table(MARKERS)?;
     transaction.open_table(CLIENTS)?;

@@ -21,6 +21,13 @@ pub(super) const SCOPES: TableDefinition<&str, (i64, i64)> = TableDefinition::ne
 /// not beside the key, because a pull then reads neighbouring pages.
 pub(super) const FEED: TableDefinition<(&str, i64), (&str, &[u8])> = TableDefinition::new("feed");
 
+/// (scope, seq) of what is there: the feed without tombstones, markers and what is withheld. It is younger than the format,
+/// and a gateway of before writes the feed alone: [`LIVING_OF`] says whether it can be read.
+pub(super) const LIVING: TableDefinition<(&str, i64), ()> = TableDefinition::new("living");
+
+/// One row: the number of the commit that [`LIVING`] is of.
+pub(super) const LIVING_OF: TableDefinition<(), u64> = TableDefinition::new("living_of");
+
 /// (type, id) → where the document's entry stands.
 pub(super) const ENTRIES: TableDefinition<(&str, &str), EntryPlace> =
     TableDefinition::new("entries");

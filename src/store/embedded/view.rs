@@ -22,6 +22,7 @@ use tidegate_core::{
 
 use super::{
     file::{Failure, StoreFile, guard},
+    living,
     tables::{CLIENTS, ENTRIES, EXPIRY, FEED, MEMBERS, META, SCOPES, names},
 };
 use crate::store::{
@@ -37,19 +38,25 @@ pub(super) struct View {
     pub(super) version_floor: Version,
     /// How many commits came before.
     pub(super) commits: u64,
+    /// Whether the index of what is there is of this moment.
+    is_indexed: bool,
 }
 
 impl View {
     pub(super) fn open(file: &StoreFile) -> Result<Self, StoreError> {
         let (transaction, failed) = file.begin_read()?;
-        let meta = failed.note(guard("its file", || read_meta(&transaction)))?;
-        let (epoch, version_floor, commits) = meta;
+        let meta = failed.note(guard("its file", || {
+            let meta = read_meta(&transaction)?;
+            Ok((living::is_of(&transaction, meta.2)?, meta))
+        }))?;
+        let (is_indexed, (epoch, version_floor, commits)) = meta;
         Ok(Self {
             transaction,
             failed,
             epoch,
             version_floor,
             commits,
+            is_indexed,
         })
     }
 
@@ -195,7 +202,8 @@ impl View {
         })
     }
 
-    /// Types are filtered while the range is walked: what is passed over costs time, but no memory.
+    /// Types are filtered while the range is walked: what is passed over costs time, but no memory. Removals are, too, only
+    /// where the index is not current: in a file that an older gateway wrote and this one cannot write.
     pub(super) fn scan(&self, range: &ScanRange) -> Result<Scan, StoreError> {
         if range.after >= range.through {
             return Ok(Scan::default());
@@ -205,17 +213,22 @@ impl View {
             let feed = transaction.open_table(FEED)?;
             let mut gathered = Gathered::new(range);
             let mut last = range.after.0;
-            for row in feed.range((scope, range.after.next().0)..=(scope, range.through.0))? {
-                let (key, value) = row?;
-                let (_, seq) = key.value();
+            let mut take = |seq: i64, (type_name, bytes): (&str, &[u8])| {
                 expect_ascending(last < seq)?;
                 last = seq;
-                let (type_name, bytes) = value.value();
-                if !is_wanted(range, type_name) {
-                    continue;
-                }
-                if !gathered.take(Seq(seq), Bytes::copy_from_slice(bytes)) {
-                    break;
+                let is_wanted = is_wanted(range, type_name)
+                    && (range.removals || codec::is_living(bytes).map_err(unreadable)?);
+                Ok(!is_wanted || gathered.take(Seq(seq), Bytes::copy_from_slice(bytes)))
+            };
+            let seqs = range.after.next().0..=range.through.0;
+            if self.is_indexed && !range.removals {
+                living::walk(transaction, &feed, (scope, seqs), &mut take)?;
+            } else {
+                for row in feed.range((scope, *seqs.start())..=(scope, *seqs.end()))? {
+                    let (key, record) = row?;
+                    if !take(key.value().1, record.value())? {
+                        break;
+                    }
                 }
             }
             Ok(gathered.into())
@@ -291,6 +304,6 @@ pub(super) fn unreadable(error: impl Into<CodecError>) -> StoreError {
     StoreError::Corrupt(error.into().to_string())
 }
 
-fn lost(scope: &str, seq: i64) -> StoreError {
+pub(super) fn lost(scope: &str, seq: i64) -> StoreError {
     StoreError::Corrupt(format!("nothing stands at {seq} in the feed of {scope}"))
 }

@@ -15,7 +15,10 @@ use tidegate_core::{
 
 use super::{
     inbox,
-    tables::{CLIENTS, ENTRIES, EXPIRY, EntryPlace, FEED, MARKERS, MEMBERS, META, SCOPES, names},
+    tables::{
+        CLIENTS, ENTRIES, EXPIRY, EntryPlace, FEED, LIVING, LIVING_OF, MARKERS, MEMBERS, META,
+        SCOPES, names,
+    },
     view::View,
 };
 use crate::store::{FeedWrite, StoreError, codec};
@@ -24,6 +27,7 @@ use crate::store::{FeedWrite, StoreError, codec};
 struct Tables<'t> {
     scopes: Table<'t, &'static str, (i64, i64)>,
     feed: Table<'t, (&'static str, i64), (&'static str, &'static [u8])>,
+    living: Table<'t, (&'static str, i64), ()>,
     entries: Table<'t, (&'static str, &'static str), EntryPlace>,
     markers: Table<'t, (&'static str, &'static str, &'static str), (i64, i64)>,
     members: Table<'t, (&'static str, &'static str, &'static str), (&'static str, bool)>,
@@ -69,8 +73,10 @@ fn write_meta(
 ) -> Result<(), StoreError> {
     let epoch = writes.epoch.as_ref().unwrap_or(&before.epoch);
     let version_floor = writes.version_floor.unwrap_or(before.version_floor);
-    let meta = (epoch.as_str(), version_floor.0, before.commits + 1);
+    let commits = before.commits + 1;
+    let meta = (epoch.as_str(), version_floor.0, commits);
     transaction.open_table(META)?.insert((), meta)?;
+    transaction.open_table(LIVING_OF)?.insert((), commits)?;
     Ok(())
 }
 
@@ -91,6 +97,7 @@ impl<'t> Tables<'t> {
         Ok(Self {
             scopes: transaction.open_table(SCOPES)?,
             feed: transaction.open_table(FEED)?,
+            living: transaction.open_table(LIVING)?,
             entries: transaction.open_table(ENTRIES)?,
             markers: transaction.open_table(MARKERS)?,
             members: transaction.open_table(MEMBERS)?,
@@ -144,6 +151,8 @@ impl<'t> Tables<'t> {
             let (scope, seq) = place;
             self.expiry
                 .insert((item.record.at().ms(), scope, seq), ())?;
+        } else {
+            self.living.insert(place, ())?;
         }
         Ok(write)
     }
@@ -171,8 +180,9 @@ impl<'t> Tables<'t> {
         };
         let (scope, seq, deleted_at, user) = place.value();
         self.feed.remove((scope, seq))?;
-        if let Some(at) = deleted_at {
-            self.expiry.remove((at, scope, seq))?;
+        match deleted_at {
+            Some(at) => drop(self.expiry.remove((at, scope, seq))?),
+            None => drop(self.living.remove((scope, seq))?),
         }
         if let Some(user) = user {
             self.members.remove((user, type_name, id))?;

@@ -142,16 +142,24 @@ impl Base {
         Ok(())
     }
 
-    /// Scans by scope, type and seq; memberships by user; the oldest tombstones and markers; the inbox. A first build may take as
-    /// long as it needs.
+    /// Scans by scope, type and seq, and the same of documents that are there; memberships by user; the oldest tombstones and
+    /// markers; the inbox. A first build may take as long as it needs.
     async fn make_indexes(&self) -> Result<(), Failure> {
         let index = |keys: Document, sparse: bool| {
             let options = IndexOptions::builder().sparse(sparse).build();
             IndexModel::builder().keys(keys).options(options).build()
         };
+        let of_bodies = IndexOptions::builder()
+            .partial_filter_expression(doc! { "b": { "$exists": true } })
+            .build();
+        let living = IndexModel::builder()
+            .keys(doc! { "t": 1, "s": 1, "q": 1 })
+            .options(of_bodies)
+            .build();
         let feed = self.database.collection::<Document>(&self.places.feed);
         feed.create_indexes([
             index(doc! { "s": 1, "t": 1, "q": 1 }, false),
+            living,
             index(doc! { "g.u": 1 }, true),
             index(doc! { "x": 1 }, true),
         ])

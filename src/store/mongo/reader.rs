@@ -199,15 +199,21 @@ impl Reader<'_> {
             Some(types) => types.iter().map(|name| name.as_str().to_owned()).collect(),
             None => self.types_in(&range.scope).await?,
         };
-        let filter = doc! {
+        let mut filter = doc! {
             "s": range.scope.as_str(),
             "t": { "$in": types },
             "q": { "$gt": range.after.0, "$lte": range.through.0 },
         };
+        let index = if range.removals {
+            doc! { "s": 1, "t": 1, "q": 1 }
+        } else {
+            filter.insert("b", doc! { "$exists": true });
+            doc! { "t": 1, "s": 1, "q": 1 }
+        };
         let one_more = range.items_max.saturating_add(1);
         let options = FindOptions::builder()
             .sort(doc! { "q": 1 })
-            .hint(Hint::Keys(doc! { "s": 1, "t": 1, "q": 1 }))
+            .hint(Hint::Keys(index))
             .limit(i64::try_from(one_more).unwrap_or(i64::MAX))
             .batch_size(u32::try_from(one_more).unwrap_or(u32::MAX))
             .build();

@@ -13,7 +13,7 @@ use std::{
 use futures_util::future::join_all;
 use tidegate::store::{Scan, ScanRange, Store};
 use tidegate_core::{
-    entry::{FeedItem, Record},
+    entry::{Entry, FeedItem, Record},
     id::{DocumentKey, Scope, Seq, Version},
 };
 
@@ -83,6 +83,55 @@ pub(crate) async fn a_scan_of_some_types_leaves_out_the_others_only(backend: &im
         assert_eq!(scanned(&found), expected, "{range:?}");
         assert_eq!(found.complete, complete, "{range:?}");
     }
+}
+
+pub(crate) async fn a_scan_without_removals_has_what_is_there_and_nothing_else(
+    backend: &impl Backend,
+) {
+    let store = backend.open().await;
+    let (a, b) = (scope("a"), scope("b"));
+    for id in ["gone", "kept", "left", "other", "back", "withheld"] {
+        write_change(&*store, &task(id), Some(&a)).await;
+    }
+    write_change(&*store, &key("Note", "n"), Some(&a)).await;
+    write_change(&*store, &task("gone"), None).await;
+    write_change(&*store, &task("left"), Some(&b)).await;
+    write_change(&*store, &task("other"), None).await;
+    write_change(&*store, &task("back"), Some(&b)).await;
+    write_change(&*store, &task("back"), Some(&a)).await;
+    let withheld = Entry {
+        withheld: true,
+        ..tombstone(&task("withheld"), &a, 2)
+    };
+    write(&*store, entries([withheld])).await;
+    let tasks = BTreeSet::from([task("x").type_name]);
+    for (types, after, items_max, expected, complete) in [
+        (None, 0, 10, &[2, 7, 12][..], true),
+        (Some(&tasks), 0, 10, &[2, 12], true),
+        (None, 2, 10, &[7, 12], true),
+        (None, 0, 1, &[2], false),
+        (None, 0, 3, &[2, 7, 12], true),
+        (None, 12, 10, &[], true),
+    ] {
+        let range = ScanRange {
+            types: types.cloned(),
+            removals: false,
+            after: Seq(after),
+            items_max,
+            ..whole(&a)
+        };
+        let found = scan(&*store, &range).await;
+        assert_eq!(scanned(&found), expected, "{range:?}");
+        assert_eq!(found.complete, complete, "{range:?}");
+    }
+    drop(store);
+    let store = backend.open().await;
+    write_change(&*store, &task("other"), Some(&a)).await;
+    let living = ScanRange {
+        removals: false,
+        ..whole(&a)
+    };
+    assert_eq!(scanned(&scan(&*store, &living).await), [2, 7, 12, 14]);
 }
 
 pub(crate) async fn a_byte_cap_yields_at_least_one_record_and_tells_what_it_left_out(

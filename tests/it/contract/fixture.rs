@@ -142,6 +142,7 @@ pub(crate) fn whole(scope: &Scope) -> ScanRange {
     ScanRange {
         scope: scope.clone(),
         types: None,
+        removals: true,
         after: Seq::START,
         through: Seq(i64::MAX),
         items_max: 10_000,

@@ -10,7 +10,7 @@ use tidegate::store::ScanRange;
 use super::{Mongo, gateway::Gateway, monitored};
 use crate::contract::{
     Backend,
-    fixture::{entries, entry, key, scan, scope, whole, write},
+    fixture::{entries, entry, key, marker, scan, scope, task, tombstone, whole, write},
 };
 
 /// All stages of a plan, the outermost first.
@@ -54,6 +54,34 @@ async fn a_scan_walks_the_index_in_the_order_of_seqs() {
     let stages = stages(seen.get_document("execStats").unwrap());
     assert!(stages.contains(&"SORT_MERGE".to_owned()), "{stages:?}");
     assert!(!stages.contains(&"COLLSCAN".to_owned()), "{stages:?}");
+}
+
+#[tokio::test]
+async fn a_scan_without_removals_looks_at_none() {
+    let mongo = Mongo::start().await;
+    let store = mongo.open().await;
+    let a = scope("a");
+    let gone = (0..50).map(|id| tombstone(&task(&format!("gone{id}")), &a, 1));
+    let mut writes = entries(gone.chain([entry(&task("kept"), &a, 1)]));
+    writes.markers = (0..50)
+        .map(|id| marker(&task(&format!("left{id}")), &a, 1))
+        .collect();
+    write(&*store, writes).await;
+    let database = mongo.database().await;
+    database.run_command(doc! { "profile": 2 }).await.unwrap();
+    let range = ScanRange {
+        removals: false,
+        types: Some([task("1").type_name].into()),
+        ..whole(&a)
+    };
+    assert_eq!(scan(&*store, &range).await.items.len(), 1);
+    database.run_command(doc! { "profile": 0 }).await.unwrap();
+
+    let profile = database.collection::<Document>("system.profile");
+    let of_scan = doc! { "command.find": "tidegate.feed", "command.sort": { "q": 1 } };
+    let seen = profile.find_one(of_scan).await.unwrap().unwrap();
+    let examined = ["keysExamined", "docsExamined"].map(|name| seen.get_i32(name).unwrap());
+    assert!(examined.iter().all(|count| *count <= 2), "{seen}");
 }
 
 #[tokio::test]

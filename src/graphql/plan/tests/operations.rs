@@ -15,27 +15,26 @@ const DEPTH: usize = 6;
 /// An operation on `changesSince` or `changes`; now and then one that is not valid.
 pub(super) fn page(bench: &Bench, tape: &mut Tape) -> RawRequest {
     let root = tape.of(&["Query", "Query", "Subscription"]);
+    let checkpoint = &bench.checkpoint;
     let mut writer = Writer::new(bench, tape);
-    let page = writer.selections("SyncPage", DEPTH);
+    // All variables are used somewhere.
+    let page = writer
+        .selections("SyncPage", DEPTH)
+        .replacen('{', "{ ...Uses", 1);
     let operation = match root {
         "Query" => {
             let typename = writer.tape.of(&["", "", "__typename", "t: __typename"]);
             let alias = writer.tape.of(&["", "page: "]);
             format!(
-                "query($yes: Boolean!, $no: Boolean!) {{ {typename} {alias}changesSince(limit: 100) {page} }}"
+                "query($yes: Boolean!, $no: Boolean!) {{ {typename} {alias}changesSince(checkpoint: {checkpoint:?}, limit: 100) {page} }}"
             )
         }
-        _ => format!("subscription($yes: Boolean!, $no: Boolean!) {{ changes {page} }}"),
+        _ => format!(
+            "subscription($yes: Boolean!, $no: Boolean!) {{ changes(checkpoint: {checkpoint:?}) {page} }}"
+        ),
     };
-    // All variables are used somewhere.
     let uses =
         "fragment Uses on SyncPage { __typename @skip(if: $yes) u: __typename @skip(if: $no) }";
-    let operation = operation.replacen(
-        "changesSince(limit: 100) {",
-        "changesSince(limit: 100) { ...Uses",
-        1,
-    );
-    let operation = operation.replacen("changes {", "changes { ...Uses", 1);
     let query = format!("{operation} {uses} {}", writer.fragments.join(" "));
     request(query, Json::Null)
 }
