@@ -9,7 +9,7 @@ mod documents;
 pub mod error;
 mod inbox;
 mod inputs;
-pub mod operations;
+mod operations;
 mod pages;
 mod plan;
 mod request;
@@ -28,6 +28,7 @@ use futures_util::{StreamExt, stream::BoxStream};
 use thiserror::Error;
 use tidegate_core::model::Model;
 
+pub use self::operations::Operations;
 pub(crate) use self::request::DoorLimits;
 pub use self::request::{Admitted, OperationKind, QueryHash, RawRequest};
 use self::{

@@ -11,12 +11,12 @@ use tidegate_core::{
     model::{FieldClash, Model},
 };
 
-use super::{Complaint, ConfigArgs, Done, block_on, model, say, serve};
+use super::{Complaint, ConfigArgs, Done, block_on, limits::door_limits, model, say, serve};
 use crate::{
     app,
     auth::Authenticator,
     config::{Config, StoreConfig},
-    graphql::{Api, ApiOptions},
+    graphql::{Api, ApiOptions, Operations, RawRequest},
 };
 
 #[derive(Debug, Args)]
@@ -35,7 +35,12 @@ pub(super) fn run(args: &CheckArgs) -> Done {
         .as_ref()
         .map_or(args.model.as_deref(), |config| Some(&config.model));
     let loaded = model::load(named)?;
-    Api::new(&loaded.model, ApiOptions::default())?;
+    let limits = config.as_ref().map(|config| door_limits(&config.limits));
+    let options = ApiOptions {
+        limits: limits.unwrap_or_default(),
+        ..ApiOptions::default()
+    };
+    let api = Api::new(&loaded.model, options)?;
     let types: Vec<&str> = loaded
         .model
         .types
@@ -48,6 +53,7 @@ pub(super) fn run(args: &CheckArgs) -> Done {
         types.join(", ")
     ));
     tell_clashes(&loaded.model);
+    tell_limits(&api, &Operations::new(&loaded.model));
     if let Some(config) = config {
         Authenticator::new(&config.auth)?;
         serve::check_webhooks(&loaded.model, &config)?;
@@ -98,5 +104,34 @@ fn tell_clashes(model: &Model) {
         say(
             "note: a query over several of them has to alias these fields, as `tidegate operations` does\n",
         );
+    }
+}
+
+/// Which ready-made operations the limits refuse; each refusal names its setting.
+fn tell_limits(api: &Api, operations: &Operations) {
+    let refusal = |request| {
+        let answer = api.admit(request).err()?;
+        let failure = answer.refusal()?.first()?;
+        Some(failure.message.clone())
+    };
+    let mut refused = false;
+    for request in operations.each() {
+        let name = request.operation_name.clone().unwrap_or_default();
+        if let Some(reason) = refusal(request) {
+            refused = true;
+            say(&format!(
+                "note: the ready-made operation {name} is refused: {reason}\n"
+            ));
+        }
+    }
+    let whole = RawRequest {
+        query: operations.text(),
+        operation_name: Some("Viewer".to_owned()),
+        ..RawRequest::default()
+    };
+    if let (false, Some(reason)) = (refused, refusal(whole)) {
+        say(&format!(
+            "note: each ready-made operation can be sent with its fragments, but not all in one document: {reason}\n"
+        ));
     }
 }

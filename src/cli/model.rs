@@ -9,7 +9,7 @@ use std::{
 use tidegate_core::model::Model;
 
 use super::{Complaint, Done, ModelArgs, say};
-use crate::graphql::{Api, ApiOptions, operations};
+use crate::graphql::{Api, ApiOptions, Operations};
 
 /// The model `dev` starts with where there is no other.
 const EXAMPLE: &str = include_str!("../../model.graphql");
@@ -78,6 +78,6 @@ pub(super) fn schema(args: &ModelArgs) -> Done {
 
 pub(super) fn operations(args: &ModelArgs) -> Done {
     let LoadedModel { model, .. } = load(args.model.as_deref())?;
-    say(&operations::operations(&model));
+    say(&Operations::new(&model).text());
     Ok(())
 }

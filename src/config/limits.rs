@@ -51,7 +51,7 @@ limits! {
     /// Selections inside one another. More would need more stack than a thread has.
     query_depth = 30, 10..=50;
     /// Aliases of an operation, fragments expanded.
-    query_aliases = 100, 0..=10_000;
+    query_aliases = 500, 0..=10_000;
     /// Directives of an operation, fragments expanded.
     query_directives = 500, 0..=10_000;
     /// Fields at the root of an operation.

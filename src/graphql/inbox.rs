@@ -14,7 +14,7 @@ use async_graphql::{
 use async_graphql_value::Value as Input;
 use tidegate_core::{
     change::BaseVersion,
-    id::ConflictId,
+    id::{ConflictId, TypeName},
     model::{self, DocumentType, Model},
     push::Resolution,
     value::Document,
@@ -56,7 +56,7 @@ pub(super) fn register(
         "A document's fields as one side has them; it has no id, for it is not the document.",
     );
     for document_type in &model.types {
-        let name = state_name(document_type);
+        let name = state_name(&document_type.name);
         union = union.possible_type(&name);
         builder = builder.register(state_object(model, document_type, purpose));
     }
@@ -189,17 +189,17 @@ fn conflict_object() -> Object {
 }
 
 fn state(node: &InboxEntry, side: Option<&Document>) -> Option<FieldValue<'static>> {
-    let name = format!("{}State", node.conflict.key.type_name);
+    let name = state_name(&node.conflict.key.type_name);
     side.map(|side| FieldValue::owned_any(StateNode(side.clone())).with_type(name))
 }
 
-fn state_name(document_type: &DocumentType) -> String {
-    format!("{}State", document_type.name)
+pub(super) fn state_name(type_name: &TypeName) -> String {
+    format!("{type_name}State")
 }
 
 fn state_object(model: &Arc<Model>, document_type: &DocumentType, purpose: Purpose) -> Object {
     let name = &document_type.name;
-    let object = Object::new(state_name(document_type)).description(format!(
+    let object = Object::new(state_name(&document_type.name)).description(format!(
         "The fields of a {name} as one side of a conflict has them."
     ));
     document_type.fields.iter().fold(object, |object, field| {

@@ -1,152 +1,206 @@
-//! Ready-made documents for a model: push, pull and live, with every field, for code generators and for pasting.
+//! Ready-made operations for a model, with every field, for code generators and for pasting.
 //!
-//! Fields that two types give one name and different types are aliased, so that one query can ask for all types.
+//! [`names`] decides what fragments and aliases are called, so that no generator makes one name of two.
 
-use std::{collections::BTreeSet, fmt::Write};
+mod names;
+#[cfg(test)]
+mod tests;
 
+use std::{collections::BTreeMap, fmt::Write};
+
+use serde_json::{Map, Value, json};
 use tidegate_core::model::{DocumentType, Field, Model, Shape};
+
+use self::names::{Aliases, Names};
+use super::{RawRequest, inbox::state_name};
 
 /// How deep embedded types are followed; a type may contain itself.
 const EMBEDDED_DEPTH_MAX: usize = 4;
 
-const OPERATIONS: &str = "\
-# Who you are, and what you may see and change.
-query Viewer($clientId: ID) {
-  viewer(clientId: $clientId) {
-    id
-    readScopes
-    writeScopes
-    lastMutationId
-    epoch
-    serverTime
-  }
+/// What is the same for every model.
+const OWN: &str = include_str!("operations/own.graphql");
+
+/// The fragments that the same operations spread for documents and for sides of conflicts.
+const DOCUMENT_FRAGMENT: &str = "SyncDocumentFields";
+const STATE_FRAGMENT: &str = "SyncStateFields";
+
+/// What every document has besides its own fields.
+const DOCUMENT: [&str; 5] = [
+    "__typename",
+    "id",
+    "syncVersion",
+    "syncScope",
+    "syncChangedAt",
+];
+
+/// The operations for a model and the fragments that they spread, in the order of printing.
+pub struct Operations {
+    definitions: Vec<Definition>,
 }
 
-# What changed since the checkpoint; repeat while hasMore. Without a checkpoint it begins anew.
-query ChangesSince($checkpoint: Checkpoint, $types: [SyncType!], $limit: Int) {
-  changesSince(checkpoint: $checkpoint, types: $types, limit: $limit) {
-    ...PageFields
-  }
+/// An operation or a fragment.
+struct Definition {
+    name: String,
+    text: String,
 }
 
-# Catches up and goes on, over WebSocket. After a disconnection subscribe with the newest checkpoint.
-subscription Changes($checkpoint: Checkpoint, $types: [SyncType!], $limit: Int, $from: SyncStart) {
-  changes(checkpoint: $checkpoint, types: $types, limit: $limit, from: $from) {
-    ...PageFields
-  }
-}
-
-# Applies changes, each with an outcome of its own.
-mutation PushChanges($input: PushChangesInput!) {
-  pushChanges(input: $input) {
-    lastMutationId
-    serverTime
-    results {
-      type
-      documentId
-      mutationId
-      status
-      duplicate
-      version
-      document {
-        ...DocumentFields
-      }
-      conflict {
-        conflictId
-        fields {
-          field
-          base
-          mine
-          theirs
-          result
-          taken
-          rule
+impl Operations {
+    /// Makes the operations for a model.
+    pub fn new(model: &Model) -> Self {
+        let mut definitions: Vec<Definition> = OWN.split("\n\n").map(Definition::new).collect();
+        let own = definitions.iter().map(|own| own.name.as_str());
+        let own = own.chain([DOCUMENT_FRAGMENT, STATE_FRAGMENT]);
+        let mut names = Names::new(own.chain(model.enums.keys().map(String::as_str)));
+        let aliases = Aliases::new(model);
+        let mut documents = Choice::new(DOCUMENT_FRAGMENT, "SyncDocument", &DOCUMENT);
+        let mut states = Choice::new(STATE_FRAGMENT, "SyncState", &["__typename"]);
+        let (mut getters, mut fragments) = (Vec::new(), Vec::new());
+        for document_type in &model.types {
+            let name = document_type.name.as_str();
+            let state = state_name(&document_type.name);
+            let fields = names.claim(format!("{name}Fields"));
+            getters.push(getter(document_type, &mut names, &fields));
+            for (choice, on, fragment) in [
+                (&mut documents, name, fields),
+                (&mut states, &*state, names.claim(format!("{state}Fields"))),
+            ] {
+                choice.add(on, &fragment);
+                fragments.push(document_fragment(
+                    model,
+                    document_type,
+                    on,
+                    &fragment,
+                    &aliases,
+                ));
+            }
         }
-      }
-      error {
-        code
-        message
-        field
-      }
+        definitions.extend(getters);
+        definitions.extend([documents.end(), states.end()]);
+        definitions.extend(fragments);
+        Self { definitions }
     }
-  }
+
+    /// All of them as one document.
+    pub fn text(&self) -> String {
+        let texts: Vec<&str> = self.definitions.iter().map(|it| &*it.text).collect();
+        texts.join("\n")
+    }
+
+    /// Each operation by itself, as clients send it: with the fragments that it spreads, and with the variables that it
+    /// requires.
+    pub fn each(&self) -> impl Iterator<Item = RawRequest> {
+        let operations = self.definitions.iter().filter(|it| !it.is_fragment());
+        operations.map(|operation| RawRequest {
+            query: self.with_fragments(operation),
+            operation_name: Some(operation.name.clone()),
+            variables: required_variables(&operation.text),
+            hash: None,
+        })
+    }
+
+    fn with_fragments(&self, operation: &Definition) -> String {
+        let fragments: BTreeMap<&str, &Definition> = self
+            .definitions
+            .iter()
+            .filter(|it| it.is_fragment())
+            .map(|it| (&*it.name, it))
+            .collect();
+        let mut spread = vec![operation];
+        let mut at = 0;
+        while let Some(definition) = spread.get(at) {
+            for name in definition.spreads() {
+                if spread.iter().all(|known| known.name != name) {
+                    spread.push(fragments[name]);
+                }
+            }
+            at += 1;
+        }
+        let texts: Vec<&str> = spread.iter().map(|it| &*it.text).collect();
+        texts.join("\n")
+    }
 }
 
-fragment PageFields on SyncPage {
-  checkpoint
-  hasMore
-  reset
-  revokedScopes
-  epoch
-  serverTime
-  changes {
-    type
-    documentId
-    kind
-    version
-    scope
-    changedAt
-    document {
-      ...DocumentFields
+impl Definition {
+    /// A definition from its text, which may begin with a comment.
+    fn new(text: &str) -> Self {
+        let text = format!("{}\n", text.trim_end());
+        let head = text.lines().find(|line| !line.starts_with('#'));
+        let name = head
+            .and_then(|line| line.split([' ', '(']).nth(1))
+            .expect("a definition has a keyword and a name");
+        Self {
+            name: name.to_owned(),
+            text,
+        }
     }
-  }
-}
-";
 
-/// The documents as one text.
-pub fn operations(model: &Model) -> String {
-    let mut text = OPERATIONS.to_owned();
-    write_into(
-        &mut text,
-        format_args!("\nfragment DocumentFields on SyncDocument {{\n"),
-    );
-    for name in [
-        "__typename",
-        "id",
-        "syncVersion",
-        "syncScope",
-        "syncChangedAt",
-    ] {
-        write_into(&mut text, format_args!("  {name}\n"));
+    fn is_fragment(&self) -> bool {
+        self.text.starts_with("fragment ")
     }
-    for document_type in &model.types {
+
+    /// The fragments that it spreads: each is a line of its own.
+    fn spreads(&self) -> impl Iterator<Item = &str> {
+        let lines = self.text.lines();
+        lines.filter_map(|line| match line.trim_start().strip_prefix("...") {
+            Some(name) if !name.starts_with(' ') => Some(name),
+            _ => None,
+        })
+    }
+}
+
+/// A fragment that spreads another one for each type of object. Each stands in an inline fragment: generators such as
+/// ariadne-codegen overlook a type that only a named fragment is about.
+struct Choice(String);
+
+impl Choice {
+    fn new(name: &str, on: &str, fields: &[&str]) -> Self {
+        let mut text = format!("fragment {name} on {on} {{\n");
+        for field in fields {
+            write_into(&mut text, format_args!("  {field}\n"));
+        }
+        Self(text)
+    }
+
+    fn add(&mut self, ty: &str, fragment: &str) {
         write_into(
-            &mut text,
-            format_args!("  ...{}Fields\n", document_type.name),
+            &mut self.0,
+            format_args!("  ... on {ty} {{\n    ...{fragment}\n  }}\n"),
         );
     }
-    text.push_str("}\n");
-    let clashing: BTreeSet<String> = model
-        .clashes()
-        .into_iter()
-        .map(|clash| clash.field)
-        .collect();
-    for document_type in &model.types {
-        write_document(&mut text, model, document_type, &clashing);
+
+    fn end(self) -> Definition {
+        Definition::new(&(self.0 + "}"))
     }
-    text
 }
 
-fn write_document(
-    text: &mut String,
+/// The operation for one document of a type.
+fn getter(document_type: &DocumentType, names: &mut Names, fields: &str) -> Definition {
+    let name = names.claim(format!("Get{}", document_type.name));
+    let root = &document_type.singular;
+    let common = DOCUMENT.map(|field| format!("    {field}\n")).concat();
+    Definition::new(&format!(
+        "query {name}($id: ID!) {{\n  {root}(id: $id) {{\n{common}    ...{fields}\n  }}\n}}"
+    ))
+}
+
+/// The fields of `document_type`, of its documents or of their states.
+fn document_fragment(
     model: &Model,
     document_type: &DocumentType,
-    clashing: &BTreeSet<String>,
-) {
-    let name = &document_type.name;
-    write_into(text, format_args!("\nfragment {name}Fields on {name} {{\n"));
+    on: &str,
+    name: &str,
+    aliases: &Aliases,
+) -> Definition {
+    let mut text = format!("fragment {name} on {on} {{\n");
     if document_type.fields.is_empty() {
         text.push_str("  __typename\n");
     }
     for field in &document_type.fields {
-        let alias = if clashing.contains(&field.name) {
-            format!("{}_{}: ", document_type.singular, field.name)
-        } else {
-            String::new()
-        };
-        write_field(text, model, field, &alias, 1);
+        let alias = aliases.of(document_type, field);
+        let alias = alias.map(|alias| format!("{alias}: ")).unwrap_or_default();
+        write_field(&mut text, model, field, &alias, 1);
     }
-    text.push_str("}\n");
+    Definition::new(&(text + "}"))
 }
 
 fn write_field(text: &mut String, model: &Model, field: &Field, alias: &str, depth: usize) {
@@ -182,6 +236,21 @@ fn embedded_fields<'m>(model: &'m Model, shape: &Shape) -> Option<&'m [Field]> {
             .map(|embedded| embedded.fields.as_slice()),
         Shape::Scalar(_) | Shape::Enum(_) => None,
     }
+}
+
+/// Values that change nothing.
+fn required_variables(operation: &str) -> Map<String, Value> {
+    let variables = if operation.contains("$id: ID!") {
+        json!({"id": "0"})
+    } else if operation.contains("$input: PushChangesInput!") {
+        json!({"input": {"changes": []}})
+    } else if operation.contains("$input: ResolveConflictInput!") {
+        let resolution = json!({"take": "THEIRS"});
+        json!({"input": {"conflictId": "0", "baseVersion": 0, "resolution": resolution}})
+    } else {
+        json!({})
+    };
+    variables.as_object().cloned().unwrap_or_default()
 }
 
 fn write_into(text: &mut String, arguments: std::fmt::Arguments<'_>) {

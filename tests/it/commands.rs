@@ -4,10 +4,11 @@
 
 mod dev;
 mod maintain;
+mod operations;
 
 use std::{fs, net::TcpListener, path::Path};
 
-use apollo_compiler::{ExecutableDocument, Schema};
+use apollo_compiler::Schema;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -41,48 +42,6 @@ fn the_committed_schema_is_what_schema_prints() {
         "the example is built in"
     );
     Schema::parse_and_validate(printed, "schema.graphql").unwrap();
-}
-
-#[tokio::test]
-async fn every_ready_made_operation_is_valid_and_the_server_takes_it() {
-    for directory in [TempDir::new().unwrap(), harbour()] {
-        let sdl = answer(directory.path(), &["schema"]);
-        let operations = answer(directory.path(), &["operations"]);
-        let schema = Schema::parse_and_validate(sdl, "schema.graphql").unwrap();
-        let document =
-            ExecutableDocument::parse_and_validate(&schema, &operations, "operations.graphql");
-        let document = document.unwrap_or_else(|error| panic!("{error}"));
-        let names: Vec<_> = document
-            .operations
-            .named
-            .keys()
-            .map(|name| name.as_str())
-            .collect();
-        assert_eq!(names, ["Viewer", "ChangesSince", "Changes", "PushChanges"]);
-
-        let server = Server::dev(&directory);
-        let client = server.client("alice");
-        for (name, variables) in [
-            ("Viewer", json!({"clientId": "phone"})),
-            ("ChangesSince", json!({"limit": 10})),
-            ("PushChanges", json!({"input": {"changes": []}})),
-        ] {
-            let body = json!({"query": operations, "operationName": name, "variables": variables});
-            let request = client.http.post(format!("{}/graphql", client.url));
-            let request = request
-                .bearer_auth(&client.token)
-                .header("content-type", "application/json");
-            let response = request.body(body.to_string()).send().await.unwrap();
-            let text = response.text().await.unwrap();
-            assert!(text.starts_with(r#"{"data":{"#), "{name}: {text}");
-        }
-        let mut socket = crate::harness::Socket::connect(&client).await;
-        let payload = json!({"query": operations, "operationName": "Changes"});
-        socket
-            .send(json!({"type": "subscribe", "id": "1", "payload": payload}))
-            .await;
-        assert_eq!(socket.page().await["reset"], true);
-    }
 }
 
 #[test]

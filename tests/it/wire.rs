@@ -5,6 +5,7 @@
 
 mod audits;
 mod clients;
+pub(crate) mod generators;
 mod graphiql;
 mod http;
 mod limits;

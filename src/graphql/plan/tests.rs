@@ -29,8 +29,7 @@ use tidegate_core::{
 use super::*;
 use crate::{
     graphql::{
-        Api, ApiOptions, RawRequest,
-        operations::operations,
+        Api, ApiOptions, Operations, RawRequest,
         request::tests::peer::{schemas, tape::Tape},
     },
     store::{
@@ -63,7 +62,7 @@ fn the_operations_that_clients_are_handed_have_plans() {
     let input = ("input".to_owned(), serde_json::json!({"changes": []}));
     for name in ["ChangesSince", "Changes", "PushChanges"] {
         let admitted = api.admit(RawRequest {
-            query: operations(&model),
+            query: Operations::new(&model).text(),
             operation_name: Some(name.to_owned()),
             variables: Map::from_iter([input.clone()]),
             ..RawRequest::default()

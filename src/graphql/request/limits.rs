@@ -12,8 +12,8 @@ use apollo_compiler::parser::SourceSpan;
 use super::document::Positions;
 use super::{Refusal, RefusalKind};
 
-/// What one request may ask for. The defaults leave room for the whole of a model of a hundred
-/// types in one document, and for the introspection query of any tool.
+/// What one request may ask for. The defaults leave room for each ready-made operation of a model of
+/// a hundred types, and for the introspection query of any tool.
 #[derive(Clone, Debug)]
 pub(crate) struct DoorLimits {
     /// Length of the document.
@@ -61,7 +61,7 @@ impl Default for DoorLimits {
             query_bytes_max: 64 * 1024,
             tokens_max: 30_000,
             depth_max: 30,
-            aliases_max: 100,
+            aliases_max: 500,
             directives_max: 500,
             root_fields_max: 10,
             fragment_expansion_max: 10_000,

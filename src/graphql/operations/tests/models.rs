@@ -1,0 +1,93 @@
+//! Random models whose names are hard on generators: keywords, names of our own fragments and operations, and fields that
+//! are called as an alias of another field would be.
+
+use std::collections::BTreeMap;
+
+use tidegate_core::model::Model;
+
+use crate::graphql::request::tests::peer::{schemas, tape::Tape};
+
+/// What the types of a random model are called there, and what they may be called here.
+const TYPES: [(&str, [&str; 5]); 3] = [
+    ("Task", ["Page", "Result", "Client", "SYNCPage", "Post"]),
+    (
+        "URLThing",
+        ["Document", "PushChange", "Fields", "page_", "Query2"],
+    ),
+    ("Note", ["State", "Conflict", "Inbox", "Get", "sync_Result"]),
+];
+const FIELDS: [&str; 18] = [
+    "class",
+    "import",
+    "None",
+    "def",
+    "body",
+    "fields",
+    "conflict",
+    "type",
+    "self",
+    "in",
+    "default",
+    "func",
+    "model_config",
+    "json",
+    "copy",
+    "let",
+    "is",
+    "kind",
+];
+const ENUMS: [&str; 4] = ["Kind", "Level", "PageFields", "DocumentFields"];
+const VALUES: [&str; 6] = ["None", "class", "import", "self", "default", "lambda"];
+
+/// A model and its text.
+pub(super) fn random(tape: &mut Tape) -> (String, Model) {
+    let plain = schemas::model(tape);
+    let mut names = BTreeMap::new();
+    for (from, to) in TYPES {
+        names.insert(from.to_owned(), tape.of(&to).to_owned());
+    }
+    rename(
+        tape,
+        &mut names,
+        &["f0", "f1", "f2", "f3", "f4", "f5", "first"],
+        &FIELDS,
+    );
+    rename(tape, &mut names, &["E0", "E1"], &ENUMS);
+    rename(tape, &mut names, &["A", "B", "C", "D"], &VALUES);
+    // A field is called as the alias of another one would be.
+    let singular = names["URLThing"].to_ascii_lowercase();
+    let aliased = format!("{singular}_{}", names["f0"]);
+    let respelled = match tape.below(3) {
+        0 => aliased.replace('_', ""),
+        1 => aliased.to_ascii_uppercase(),
+        _ => aliased,
+    };
+    names.insert("f5".to_owned(), respelled);
+    let text = renamed(&plain, &names);
+    let model =
+        Model::parse("model.graphql", &text).unwrap_or_else(|error| panic!("{text}\n{error}"));
+    (text, model)
+}
+
+/// Neighbours in `to`, from a place in it.
+fn rename(tape: &mut Tape, names: &mut BTreeMap<String, String>, from: &[&str], to: &[&str]) {
+    let start = tape.below(to.len());
+    for (at, name) in from.iter().enumerate() {
+        let new = to[(start + at) % to.len()];
+        names.insert((*name).to_owned(), new.to_owned());
+    }
+}
+
+fn renamed(text: &str, names: &BTreeMap<String, String>) -> String {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut new = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(is_name) {
+        let (before, from) = rest.split_at(start);
+        let (name, after) = from.split_at(from.find(|c| !is_name(c)).unwrap_or(from.len()));
+        new += before;
+        new += names.get(name).map_or(name, String::as_str);
+        rest = after;
+    }
+    new + rest
+}
