@@ -2,7 +2,7 @@
 # MongoDB by scripts/mongod, Node and npm packages by scripts/npm-packages, Python packages by scripts/python-packages, a
 # browser by scripts/chromium.
 
-.PHONY: run test check faults bench bench-peers fuzz soak mutants graphiql
+.PHONY: run test check faults bench bench-peers fuzz soak nightly mutants graphiql
 
 run:
 	cargo run --release -- dev
@@ -37,6 +37,11 @@ bench-peers:
 soak:
 	cargo run --profile soak --locked -p tidegate-simulation -- search --minutes $${SOAK_MINUTES:-60}
 	scripts/fuzz
+
+# What takes too long for `make test`, at most 90 minutes on two cores; NIGHTLY_SEED repeats a night.
+nightly:
+	@scripts/mongod >/dev/null
+	scripts/nightly
 
 # Breaks each rule of the protocol alone, and prints what shows it: the table of docs/testing.md.
 mutants:
