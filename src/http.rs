@@ -9,6 +9,7 @@ mod graphiql;
 mod graphql;
 mod guard;
 mod health;
+mod json;
 mod log;
 mod multipart;
 mod operation;

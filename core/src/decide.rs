@@ -20,7 +20,7 @@ use crate::{
     model::{DocumentType, Model, Overlap, Policy},
     mutant::{Mutant, breaks},
     outcome::{FieldOutcome, Status},
-    value::{Document, Timestamp, document_bytes},
+    value::{Document, Timestamp, document_bytes, longest_list},
 };
 
 /// How far ahead of the server's clock a client's `changedAt` may lie before it is pulled back, in milliseconds.
@@ -104,7 +104,7 @@ pub fn decide(context: &Context<'_>, entry: Option<&Entry>, change: &Change) -> 
         Action::Delete { base } => delete::decide(context, entry, change, *base),
     };
     decided
-        .and_then(within_bounds)
+        .and_then(|decision| within_bounds(context, entry, decision))
         .unwrap_or_else(Decision::Reject)
 }
 
@@ -125,13 +125,47 @@ pub fn withheld(
     }
 }
 
-fn within_bounds(decision: Decision) -> Result<Decision, Rejection> {
+fn within_bounds(
+    context: &Context<'_>,
+    before: Option<&Entry>,
+    decision: Decision,
+) -> Result<Decision, Rejection> {
     if let Decision::Write { entry, .. } = &decision
         && let Some(body) = &entry.body
     {
         check_bytes("the document", body)?;
+        check_lists(context, before, entry, body)?;
     }
     Ok(decision)
+}
+
+/// Bounds the lists that a change leaves, also those that it joined. One that is longer already, as another service may have
+/// made it, can still be edited as long as it does not grow.
+fn check_lists(
+    context: &Context<'_>,
+    before: Option<&Entry>,
+    entry: &Entry,
+    body: &Document,
+) -> Result<(), Rejection> {
+    let max = context.model.list_items_max;
+    let before = before.and_then(|before| before.body.as_ref());
+    let written = body
+        .iter()
+        .filter(|(name, _)| field_version(entry, name) == entry.version);
+    for (name, value) in written {
+        let stood = before
+            .and_then(|before| before.get(name))
+            .map_or(0, longest_list);
+        if longest_list(value) > max.max(stood) {
+            let message = format!("would have a list of more than {max} items");
+            return Err(Rejection::of_field(
+                RejectionCode::InvalidValue,
+                name,
+                message,
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn check_bytes(what: &str, document: &Document) -> Result<(), Rejection> {

@@ -7,6 +7,8 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::value::unheld::Unheld;
+
 /// The most bytes a document id, a scope or a client id may have (rules.md 3.4).
 pub const NAME_BYTES_MAX: usize = 256;
 
@@ -25,6 +27,9 @@ pub enum NameError {
     /// U+0000 joins the parts of a marker's key and may stand in none of them.
     #[error("it contains the character U+0000")]
     Nul,
+    /// It was cut inside a character.
+    #[error("it holds half a surrogate pair")]
+    HalfPair,
     /// Another spelling of the same id would make two documents of one.
     #[error("it is not in canonical form: {expected}")]
     NotCanonical {
@@ -110,6 +115,9 @@ fn check_name(text: &str) -> Result<(), NameError> {
     }
     if text.contains('\0') {
         return Err(NameError::Nul);
+    }
+    if Unheld::find(text).is_some() {
+        return Err(NameError::HalfPair);
     }
     Ok(())
 }

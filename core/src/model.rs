@@ -33,7 +33,12 @@ pub struct Model {
     pub embedded: BTreeMap<String, EmbeddedType>,
     /// Enums by name.
     pub enums: BTreeMap<String, EnumType>,
+    /// The most items that a change may give to a list of a document, nested ones too.
+    pub list_items_max: usize,
 }
+
+/// What [`Model::list_items_max`] is unless somebody sets it.
+pub const LIST_ITEMS_MAX: usize = 10_000;
 
 impl Model {
     /// Parses SDL. `file` names it in the mistakes.

@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod json;
+pub mod unheld;
 
 use std::{cmp::Ordering, collections::BTreeMap, fmt, str::FromStr};
 
@@ -71,6 +72,19 @@ impl Value {
             | Self::DateTime(_) => 0,
         };
         VALUE_BYTES + inside
+    }
+}
+
+/// The items of the longest list in a value.
+pub(crate) fn longest_list(value: &Value) -> usize {
+    match value {
+        Value::List(items) => items.iter().map(longest_list).fold(items.len(), usize::max),
+        Value::Object(document) => document
+            .values()
+            .map(longest_list)
+            .max()
+            .unwrap_or_default(),
+        _ => 0,
     }
 }
 

@@ -17,7 +17,6 @@ pub(super) fn door_limits(limits: &LimitsConfig) -> DoorLimits {
         root_fields_max: limits.query_roots,
         fragment_expansion_max: limits.query_nodes,
         variables_depth_max: limits.variables_depth,
-        list_items_max: limits.list_items,
         cost_max: limits.query_cost,
         answer_bytes_max: limits.answer_bytes,
         page_changes_max: limits.page_changes,

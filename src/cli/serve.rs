@@ -23,8 +23,12 @@ use crate::{
 
 pub(super) fn run(args: &ConfigArgs) -> Done {
     let config = load(args)?;
-    let LoadedModel { model, text, .. } = model::load(Some(&config.model))?;
+    let LoadedModel {
+        mut model, text, ..
+    } = model::load(Some(&config.model))?;
     check_webhooks(&model, &config)?;
+    let unshared = Arc::get_mut(&mut model).expect("nobody else has the model yet");
+    unshared.list_items_max = config.limits.list_items;
     block_on(async {
         let listener = listen(config.listen).await?;
         let address = listener.local_addr()?;

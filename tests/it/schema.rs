@@ -2,6 +2,7 @@
 //!
 //! That it carries every value exactly is told in `values`; the rules of the verbs are tested elsewhere, on the example.
 
+mod unheld;
 mod values;
 
 use std::collections::BTreeSet;

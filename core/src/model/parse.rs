@@ -25,7 +25,9 @@ use self::{
     roots::Roots,
     sdl::Sdl,
 };
-use super::{Access, DocumentType, EmbeddedType, EnumType, EnumValue, GrantRule, Model};
+use super::{
+    Access, DocumentType, EmbeddedType, EnumType, EnumValue, GrantRule, LIST_ITEMS_MAX, Model,
+};
 
 const ACCESSES: [(&str, Access); 2] = [("READ", Access::Read), ("WRITE", Access::Write)];
 
@@ -68,6 +70,7 @@ fn read(sdl: &Sdl<'_>, report: &mut Report<'_>) -> Model {
         types,
         embedded,
         enums: outline.enums,
+        list_items_max: LIST_ITEMS_MAX,
     }
 }
 
@@ -99,6 +102,7 @@ fn outline(sdl: &Sdl<'_>) -> Model {
         types: Vec::new(),
         embedded: embedded.collect(),
         enums: enums.collect(),
+        list_items_max: LIST_ITEMS_MAX,
     }
 }
 

@@ -1,12 +1,13 @@
 //! Values as JSON: what stands in a client's variables and in our answers, read and written by the model's types.
 //!
-//! Nothing is changed silently: what a type cannot hold exactly is refused with the path to it.
+//! What a type cannot hold is refused with the path to it. Of a DateTime the milliseconds are kept, and a Float is the number
+//! nearest to what is written; everything else is held exactly or refused.
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Map, Number, Value as Json};
 use thiserror::Error;
 
-use super::{DEPTH_MAX, Document, Value};
+use super::{DEPTH_MAX, Document, Value, unheld::Unheld};
 use crate::model::{Field, FieldType, Model, Scalar, Shape};
 
 /// Why a JSON value does not fit the model, and where.
@@ -147,7 +148,7 @@ fn decode_enum(model: &Model, name: &str, json: &Json) -> Option<Value> {
 
 fn decode_scalar(scalar: Scalar, json: Json) -> Result<Value, String> {
     match (scalar, json) {
-        (Scalar::Id | Scalar::String, Json::String(text)) => Ok(Value::String(text)),
+        (Scalar::Id | Scalar::String, Json::String(text)) => decode_text(text),
         (Scalar::Id, Json::Number(number)) if number.is_i64() || number.is_u64() => {
             Ok(Value::String(number.to_string()))
         }
@@ -191,6 +192,13 @@ fn decode_scalar(scalar: Scalar, json: Json) -> Result<Value, String> {
     }
 }
 
+fn decode_text(text: String) -> Result<Value, String> {
+    match Unheld::find(&text) {
+        Some(unheld) => Err(unheld.problem().to_owned()),
+        None => Ok(Value::String(text)),
+    }
+}
+
 const LONG: &str = "must be a whole number of 64 bits, as a string such as \"9007199254740993\"";
 const BYTES: &str = "must be base64 (RFC 4648 section 4, with padding)";
 
@@ -214,7 +222,7 @@ fn decode_json(json: Json, path: &str, depth: usize) -> Result<Value, JsonError>
     match json {
         Json::Null => Ok(Value::Null),
         Json::Bool(value) => Ok(Value::Bool(value)),
-        Json::String(text) => Ok(Value::String(text)),
+        Json::String(text) => decode_text(text).map_err(|problem| JsonError::new(path, problem)),
         Json::Number(number) => decode_json_number(&number).ok_or_else(|| {
             JsonError::new(path, "holds a number beyond 64 bits; send it as a string")
         }),
@@ -227,7 +235,10 @@ fn decode_json(json: Json, path: &str, depth: usize) -> Result<Value, JsonError>
         Json::Object(object) => object
             .into_iter()
             .map(|(name, json)| {
-                let path = join(path, &name);
+                let path = join(path, &Unheld::shown(&name));
+                if let Some(unheld) = Unheld::find(&name) {
+                    return Err(JsonError::new(&path, unheld.problem()));
+                }
                 if name.contains('\0') {
                     return Err(JsonError::new(&path, "a name must not contain U+0000"));
                 }

@@ -6,6 +6,7 @@
 mod advice;
 mod bases;
 mod bench;
+mod bounds;
 mod client;
 mod convergence;
 mod creates;

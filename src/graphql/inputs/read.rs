@@ -8,7 +8,7 @@ use tidegate_core::{
     id::{ClientId, DocumentKey, Epoch, MutationId},
     model::{DocumentType, Model, Policy},
     push::{Push, PushClient},
-    value::{Document, Timestamp, json},
+    value::{Document, Timestamp, json, unheld::Unheld},
 };
 
 use crate::graphql::{
@@ -94,7 +94,7 @@ fn submission(model: &Model, item: Object) -> Option<Submission> {
     let read = read_change(model, document_type, verb.as_str(), &id, change);
     Some(Submission {
         type_name: document_type.name.clone(),
-        id,
+        id: Unheld::shown(&id),
         change: read,
     })
 }

@@ -13,6 +13,7 @@ use async_graphql::Name as FieldName;
 use async_graphql::indexmap::IndexMap;
 use async_graphql_value::Value;
 use serde_json::{Map, Value as Json};
+use tidegate_core::value::unheld::Unheld;
 
 use super::document::CheckedDocument;
 use super::limits::DoorLimits;
@@ -31,7 +32,6 @@ pub(super) struct Coercer<'d> {
     operation: &'d Operation,
     variables: Variables<'d>,
     depth_max: usize,
-    items_max: usize,
     /// Bytes of all values made so far, by estimate.
     bytes: usize,
 }
@@ -49,7 +49,6 @@ impl<'d> Coercer<'d> {
             operation,
             variables: Variables::new(checked, limits.variables_copied_bytes_max),
             depth_max: limits.variables_depth_max,
-            items_max: limits.list_items_max,
             bytes: 0,
         }
     }
@@ -192,7 +191,6 @@ impl<'d> Coercer<'d> {
             Ok(items) => items,
             Err(single) => return Ok(Value::List(vec![self.constant(ty, single, place)?])),
         };
-        self.bound_items(items.len(), place)?;
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             let value = self.value(ty, item, &place.item(index))?;
@@ -269,6 +267,9 @@ impl<'d> Coercer<'d> {
 
     /// A custom scalar takes anything; variables inside it are replaced as in input objects.
     fn custom(&mut self, given: Given<'d>, place: &Place<'_>) -> Result<Value, Refusal> {
+        if place.depth > self.depth_max {
+            return Ok(scalar::unheld(Unheld::Depth));
+        }
         self.count(place, 0)?;
         if given.is_null() {
             return Ok(Value::Null);
@@ -281,16 +282,15 @@ impl<'d> Coercer<'d> {
             Ok(fields) => return self.custom_object(fields, place),
             Err(other) => other,
         };
-        let too_long = "is a number too large to be exact; write it as a string";
-        let leaf = given
-            .into_leaf()
-            .map_err(|_| place.refuse(place.kind(), too_long))?;
+        // Of the values without parts only a float literal beyond all floats is no leaf.
+        let Ok(leaf) = given.into_leaf() else {
+            return Ok(scalar::unheld(Unheld::Number));
+        };
         self.count_text(&leaf, place)?;
-        scalar::custom(leaf).ok_or_else(|| place.refuse(place.kind(), too_long))
+        Ok(scalar::custom(leaf))
     }
 
     fn custom_list(&mut self, items: Vec<Given<'d>>, place: &Place<'_>) -> Result<Value, Refusal> {
-        self.bound_items(items.len(), place)?;
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             let value = self.custom_part(item, &place.item(index))?;
@@ -321,14 +321,6 @@ impl<'d> Coercer<'d> {
             Some((name, _)) => self.variables.value(name, place),
             None => self.custom(given, place).map(Some),
         }
-    }
-
-    fn bound_items(&self, items: usize, place: &Place<'_>) -> Result<(), Refusal> {
-        if items <= self.items_max {
-            return Ok(());
-        }
-        let problem = format!("is a list of more than {} items", self.items_max);
-        Err(place.refuse(RefusalKind::Limit, &problem))
     }
 
     fn count_text(&mut self, leaf: &Leaf<'_>, place: &Place<'_>) -> Result<(), Refusal> {

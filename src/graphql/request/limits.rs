@@ -34,8 +34,6 @@ pub(crate) struct DoorLimits {
     pub(crate) fragment_expansion_max: usize,
     /// Nesting of one input value, in variables and in the document.
     pub(crate) variables_depth_max: usize,
-    /// Items of one list of the input, in variables and in the document.
-    pub(crate) list_items_max: usize,
     /// Documents an operation may answer with, times the fields asked of each.
     pub(crate) cost_max: usize,
     /// Bytes of documents that an answer may come to, by the bounds on documents and pages.
@@ -66,7 +64,6 @@ impl Default for DoorLimits {
             root_fields_max: 10,
             fragment_expansion_max: 10_000,
             variables_depth_max: 120,
-            list_items_max: 10_000,
             cost_max: 500_000,
             answer_bytes_max: 64 * 1024 * 1024,
             page_changes_max: 5_000,

@@ -3,6 +3,7 @@
 
 use async_graphql::Number;
 use async_graphql_value::Value;
+use tidegate_core::value::unheld::Unheld;
 
 use super::value::Leaf;
 
@@ -20,24 +21,37 @@ pub(super) fn built_in(name: &str, leaf: Leaf<'_>) -> Option<Value> {
         ("Int", Leaf::Digits(digits)) => whole_32_bits(&number(digits)?).map(int),
         ("Int", Leaf::Integer(value)) => whole_32_bits(&value).map(int),
         ("Int", Leaf::Float(value)) => whole_32_bits(&whole(value)?.into()).map(int),
-        ("Float", Leaf::Digits(digits)) => exact_float(&number(digits)?).map(float),
-        ("Float", Leaf::Integer(value)) => exact_float(&value).map(float),
+        ("Float", Leaf::Digits(digits)) => finite(digits).map(float),
+        ("Float", Leaf::Integer(value)) => value.as_f64().map(float),
         ("Float", Leaf::Float(value)) => Some(float(value)),
         _ => None,
     }
 }
 
-/// The value a custom scalar receives, or `None` for an integer literal of more than 64 bits, which
-/// JSON numbers would round.
-pub(super) fn custom(leaf: Leaf<'_>) -> Option<Value> {
+/// The value a custom scalar receives. Of an integer beyond 64 bits it is a float, as it is of one in a variable: what
+/// becomes of either is decided for the change that brings it.
+pub(super) fn custom(leaf: Leaf<'_>) -> Value {
     match leaf {
-        Leaf::Boolean(value) => Some(Value::Boolean(value)),
-        Leaf::Digits(digits) => number(digits).map(Value::Number),
-        Leaf::Integer(value) => Some(Value::Number(value)),
-        Leaf::Float(value) => Some(float(value)),
-        Leaf::String(value) => Some(Value::String(value)),
-        Leaf::Enum(name) => Some(Value::String(name.to_owned())),
+        Leaf::Boolean(value) => Value::Boolean(value),
+        Leaf::Digits(digits) => number(digits)
+            .map(Value::Number)
+            .or_else(|| finite(digits).map(float))
+            .unwrap_or_else(|| unheld(Unheld::Number)),
+        Leaf::Integer(value) => Value::Number(value),
+        Leaf::Float(value) => float(value),
+        Leaf::String(value) => Value::String(value),
+        Leaf::Enum(name) => Value::String(name.to_owned()),
     }
+}
+
+/// What a custom scalar receives in the place of something that no value can hold.
+pub(super) fn unheld(unheld: Unheld) -> Value {
+    Value::String(unheld.mark().to_owned())
+}
+
+fn finite(digits: &str) -> Option<f64> {
+    let number: f64 = digits.parse().ok()?;
+    number.is_finite().then_some(number)
 }
 
 fn number(digits: &str) -> Option<Number> {
@@ -56,19 +70,6 @@ fn whole(value: f64) -> Option<i64> {
 
 fn whole_32_bits(number: &Number) -> Option<i32> {
     number.as_i64().and_then(|whole| i32::try_from(whole).ok())
-}
-
-/// Integers up to 2^53, which a float holds exactly; larger ones are refused, not rounded.
-fn exact_float(number: &Number) -> Option<f64> {
-    let whole = number
-        .as_i64()
-        .map(i64::unsigned_abs)
-        .or_else(|| number.as_u64())?;
-    if whole <= EXACT_MAX {
-        number.as_f64()
-    } else {
-        None
-    }
 }
 
 fn int(value: i32) -> Value {

@@ -4,9 +4,11 @@
 use axum::extract::Query;
 use axum::http::Uri;
 use serde_json::{Map, Value as Json};
+use tidegate_core::value::unheld::Unheld;
 
 use crate::graphql::error::{Code, Failure};
 use crate::graphql::{QueryHash, RawRequest};
+use crate::http::json;
 
 /// The request in a body.
 ///
@@ -62,6 +64,9 @@ pub(in crate::http) fn from_json(mut parameters: Map<String, Json>) -> Result<Ra
         None => return bad("`query` is missing; it holds the GraphQL document."),
         Some(_) => return bad("`query` must be a string: the GraphQL document."),
     };
+    if Unheld::find(&query).is_some() {
+        return bad("`query` holds half a surrogate pair, which no GraphQL document can.");
+    }
     let operation_name = match parameters.remove("operationName") {
         None | Some(Json::Null) => None,
         Some(Json::String(name)) => Some(name),
@@ -98,9 +103,8 @@ fn object(parameters: &mut Map<String, Json>, name: &str) -> Result<Map<String, 
     }
 }
 
-/// Parses at most 128 levels, the library's bound on its own recursion.
 fn json(what: &str, text: &[u8]) -> Result<Json, Failure> {
-    serde_json::from_slice(text).map_err(|error| {
+    json::read(text).map_err(|error| {
         let reason = error.to_string();
         let fault = if error.is_eof() {
             "ends before its JSON does"
@@ -197,6 +201,14 @@ mod tests {
             ),
             (
                 r#"{"query":"{a}","variables":{"x":1e400}}"#,
+                "{a}||{\"x\":\"\u{fdd0}\u{fdee}\"}",
+            ),
+            (
+                r#"{"query":"{a(b: \"\ud83d\")}"}"#,
+                "`query` holds half a surrogate pair, which no GraphQL document can.",
+            ),
+            (
+                r#"{"query":"{a}","variables":{"x":1e400}]"#,
                 "The body holds a number larger than any 64-bit float; see line 1, column 37.",
             ),
             (

@@ -13,6 +13,7 @@ use crate::graphql::RawRequest;
 use crate::graphql::answer::Answer;
 use crate::graphql::error::Failure;
 use crate::http::graphql::from_json;
+use crate::http::json;
 
 /// Clients use UUIDs or counters. Each event of an operation repeats its id.
 const OPERATION_ID_BYTES_MAX: usize = 256;
@@ -104,7 +105,7 @@ impl ClientMessage {
     /// # Errors
     /// [`InvalidMessage`], saying what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, InvalidMessage> {
-        let Ok(Json::Object(mut message)) = serde_json::from_str(text) else {
+        let Ok(Json::Object(mut message)) = json::read(text.as_bytes()) else {
             return invalid("A message must be a JSON object.");
         };
         match message.remove("type").as_ref().and_then(Json::as_str) {

@@ -55,10 +55,11 @@ impl Socket {
     }
 
     pub(crate) async fn send(&mut self, message: Value) {
-        self.0
-            .send(Message::text(message.to_string()))
-            .await
-            .unwrap();
+        self.send_text(message.to_string()).await;
+    }
+
+    pub(crate) async fn send_text(&mut self, message: String) {
+        self.0.send(Message::text(message)).await.unwrap();
     }
 
     /// The next protocol message; pings are answered on the way.

@@ -1,5 +1,7 @@
 //! Absent, null and default arrive as three different things, whichever way a value is given.
 
+use tidegate_core::value::unheld::Unheld;
+
 use super::*;
 
 /// Arguments with a default that a case does not speak of.
@@ -117,6 +119,11 @@ fn built_in_scalars_are_exact() {
         "", "limit: -2147483648", {} => {"limit": (i32::MIN)};
         "($f: Float)", "float: $f", {"f": 3} => {"float": 3.0};
         "", "float: 3", {} => {"float": 3.0};
+        "($f: Float)", "float: $f", {"f": 10_000_000_000_000_000_i64} => {"float": 1e16};
+        "($f: Float)", "float: $f", {"f": 9_007_199_254_740_993_i64} => {"float": 9_007_199_254_740_992.0};
+        "($f: Float)", "float: $f", {"f": (u64::MAX)} => {"float": 18_446_744_073_709_551_615.0};
+        "", "float: 100000000000000000000", {} => {"float": 1e20};
+        "", "float: -0", {} => {"float": (-0.0)};
         "($f: Float)", "float: $f", {"f": (-0.5)} => {"float": (-0.5)};
         "($p: Priority)", "priority: $p", {"p": "LOW"} => {"priority": "LOW"};
         "", "priority: LOW", {} => {"priority": "LOW"};
@@ -126,7 +133,6 @@ fn built_in_scalars_are_exact() {
         "", "limit: 5000000000", {} => Validation, "32-bit";
         "($l: Int)", "limit: $l", {"l": "5"} => Variables, "`$l` expects Int; a string such as this";
         "($l: Int)", "limit: $l", {"l": 1.5} => Variables, "`$l` expects Int";
-        "($f: Float)", "float: $f", {"f": 9_007_199_254_740_993_i64} => Variables, "`$f` expects Float";
         "($n: String)", "notes: $n", {"n": 5} => Variables, "`$n` expects String";
         "($n: String)", "notes: $n", {"n": ["x"]} => Variables, "`$n` expects String, not a list";
         "($n: String!)", "notes: $n", {"n": null} => Variables, "`$n` expects String!, not null";
@@ -147,8 +153,17 @@ fn custom_scalars_take_anything() {
         "($l: Long)", "long: $l", {"l": "9223372036854775807"} => {"long": "9223372036854775807"};
         "", "long: 9223372036854775807", {} => {"long": 9_223_372_036_854_775_807_i64};
     }
-    refused! {
-        "", "long: 123456789012345678901234567890", {} => Validation, "write it as a string";
+    // What becomes of it is decided for the change that brings it.
+    let (number, depth) = (Unheld::Number.mark(), Unheld::Depth.mark());
+    let deep = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+    let cut = (0..120).fold(json!(depth), |inner, _| json!([inner]));
+    let long = format!("long: 1{}", "0".repeat(400));
+    check("", &long, json!({}), json!({"long": number}));
+    arrives! {
+        "", "long: 123456789012345678901234567890", {} => {"long": 123_456_789_012_345_678_901_234_567_890.0};
+        "", "json: [1e400, -1e400]", {} => {"json": [number, number]};
+        "($j: JSON)", "json: $j", {"j": (deep(119))} => {"json": (deep(119))};
+        "($j: JSON)", "json: $j", {"j": (deep(125))} => {"json": (cut)};
     }
 }
 
