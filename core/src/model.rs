@@ -19,7 +19,7 @@ pub use self::{
 };
 use crate::{
     id::{IdType, TypeName},
-    value::Value,
+    value::{Decimal, Value},
 };
 
 /// Everything a team said about its documents.
@@ -284,9 +284,9 @@ pub struct Constraint {
     /// A regular expression the whole text must match.
     pub pattern: Option<Regex>,
     /// Smallest number.
-    pub min: Option<f64>,
+    pub min: Option<Decimal>,
     /// Largest number.
-    pub max: Option<f64>,
+    pub max: Option<Decimal>,
     /// Fewest items of a list.
     pub min_items: Option<usize>,
     /// Most items of a list.

@@ -255,6 +255,12 @@ impl DecimalParts {
     }
 }
 
+impl From<i64> for Decimal {
+    fn from(number: i64) -> Self {
+        Self(number.to_string())
+    }
+}
+
 impl FromStr for Decimal {
     type Err = DecimalError;
 

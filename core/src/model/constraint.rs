@@ -3,10 +3,12 @@
 //! Whether a constraint suits a field's type is settled when the model is parsed, so what does not concern a value
 //! is passed over here.
 
+use std::cmp::Ordering;
+
 use regex::Regex;
 
 use super::{Constraint, Format};
-use crate::value::{Timestamp, Value};
+use crate::value::{Decimal, Timestamp, Value};
 
 /// What stands around the pattern of a model, so that it has to match the whole text.
 const WHOLE_BEGIN: &str = "^(?:";
@@ -14,7 +16,7 @@ const WHOLE_END: &str = ")$";
 
 impl Constraint {
     /// Checks `value`: bounds on items hold for a list itself, all others for each of its items. Null satisfies
-    /// every constraint. Decimals are compared as 64-bit floating-point numbers.
+    /// every constraint.
     ///
     /// # Errors
     /// What is wrong, in a sentence without its subject, such as `must have at most 200 characters`.
@@ -35,13 +37,10 @@ impl Constraint {
         match value {
             Value::List(items) => items.iter().try_for_each(|item| self.check_leaf(item)),
             Value::String(text) => self.check_text(text),
-            Value::Int(number) => self.check_integer(i64::from(*number)),
-            Value::Long(number) => self.check_integer(*number),
-            Value::Float(number) => self.check_number(*number),
-            Value::Decimal(decimal) => decimal
-                .as_str()
-                .parse()
-                .map_or(Ok(()), |number| self.check_number(number)),
+            Value::Int(number) => self.check_number(&i64::from(*number).into()),
+            Value::Long(number) => self.check_number(&(*number).into()),
+            Value::Float(number) => self.check_float(*number),
+            Value::Decimal(number) => self.check_number(number),
             _ => Ok(()),
         }
     }
@@ -69,19 +68,27 @@ impl Constraint {
         }
     }
 
-    /// Compares without the rounding that `number as f64` brings above 2^53.
-    fn check_integer(&self, number: i64) -> Result<(), String> {
-        let number = i128::from(number);
-        let below = self.min.filter(|min| number < min.ceil() as i128);
-        let above = self.max.filter(|max| number > max.floor() as i128);
-        out_of_bounds(below, above)
+    fn check_number(&self, number: &Decimal) -> Result<(), String> {
+        self.check_bounds(|bound| Some(number.compare(bound)))
     }
 
-    fn check_number(&self, number: f64) -> Result<(), String> {
-        out_of_bounds(
-            self.min.filter(|min| number < *min),
-            self.max.filter(|max| number > *max),
-        )
+    /// A bound on a Float is the Float that is written like it, or 0.1 would lie above `max: 0.1`.
+    fn check_float(&self, number: f64) -> Result<(), String> {
+        self.check_bounds(|bound| number.partial_cmp(&bound.as_str().parse().ok()?))
+    }
+
+    fn check_bounds(&self, compare: impl Fn(&Decimal) -> Option<Ordering>) -> Result<(), String> {
+        let outside = |bound: &Option<Decimal>, wrong| {
+            let bound = bound.as_ref()?;
+            (compare(bound) == Some(wrong)).then(|| bound.clone())
+        };
+        if let Some(min) = outside(&self.min, Ordering::Less) {
+            return Err(format!("must be at least {min}"));
+        }
+        match outside(&self.max, Ordering::Greater) {
+            Some(max) => Err(format!("must be at most {max}")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -148,13 +155,6 @@ fn check_count(
     Err(format!("must have at {bound} {number} {unit}{plural}"))
 }
 
-fn out_of_bounds(below: Option<f64>, above: Option<f64>) -> Result<(), String> {
-    if let Some(min) = below {
-        return Err(format!("must be at least {min}"));
-    }
-    above.map_or(Ok(()), |max| Err(format!("must be at most {max}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,25 +210,53 @@ mod tests {
 
     #[test]
     fn numbers_are_compared_exactly() {
-        let constraint = Constraint {
-            min: Some(0.5),
-            max: Some(9_007_199_254_740_992.0),
-            ..Constraint::default()
-        };
         let decimal = |text: &str| Value::Decimal(text.parse().unwrap());
-        for (value, expected) in [
-            (Value::Int(1), Ok(())),
-            (Value::Int(0), Err("must be at least 0.5".into())),
-            (Value::Float(0.5), Ok(())),
-            (Value::Float(0.25), Err("must be at least 0.5".into())),
-            (Value::Long(9_007_199_254_740_992), Ok(())),
+        let beyond = |digits: usize| format!("10.{}1", "0".repeat(digits));
+        for (min, max, value, expected) in [
+            ("0.5", "1", Value::Int(1), Ok(())),
+            ("0.5", "1", Value::Int(0), Err("least 0.5")),
+            ("0.5", "1", Value::Float(0.5), Ok(())),
+            ("0.5", "1", Value::Float(0.25), Err("least 0.5")),
+            ("0.1", "0.1", Value::Float(0.1), Ok(())),
+            ("0.1", "0.1", decimal("0.1"), Ok(())),
             (
-                Value::Long(9_007_199_254_740_993),
-                Err("must be at most 9007199254740992".into()),
+                "0.1",
+                "0.1",
+                decimal("0.1000000000000000055"),
+                Err("most 0.1"),
             ),
-            (decimal("0.50"), Ok(())),
-            (decimal("-3"), Err("must be at least 0.5".into())),
+            ("0.5", "1", decimal("0.50"), Ok(())),
+            ("0.5", "1", decimal("-3"), Err("least 0.5")),
+            ("-10", "10", decimal("-10.00"), Ok(())),
+            (
+                "-10",
+                "10",
+                decimal(&format!("-{}", beyond(20))),
+                Err("least -10"),
+            ),
+            ("-10", "10", decimal(&beyond(20)), Err("most 10")),
+            ("-10", "10", decimal("1E-6000"), Ok(())),
+            // 2^53 + 1, which no 64-bit floating-point number can be.
+            (
+                "0",
+                "9007199254740993",
+                Value::Long(9_007_199_254_740_993),
+                Ok(()),
+            ),
+            (
+                "0",
+                "9007199254740993",
+                Value::Long(9_007_199_254_740_994),
+                Err("most 9007199254740993"),
+            ),
+            ("-9223372036854775808", "0", Value::Long(i64::MIN), Ok(())),
         ] {
+            let constraint = Constraint {
+                min: Some(min.parse().unwrap()),
+                max: Some(max.parse().unwrap()),
+                ..Constraint::default()
+            };
+            let expected = expected.map_err(|bound| format!("must be at {bound}"));
             assert_eq!(constraint.check(&value), expected, "{value:?}");
         }
     }

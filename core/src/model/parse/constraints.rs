@@ -3,7 +3,10 @@
 //! Whether a value satisfies a constraint is [`Constraint::check`]'s question.
 
 use super::{directives::Arguments, report::Report};
-use crate::model::{Constraint, FieldType, Format, Scalar, Shape};
+use crate::{
+    model::{Constraint, FieldType, Format, Scalar, Shape},
+    value::Decimal,
+};
 
 const FORMATS: [(&str, Format); 4] = [
     ("EMAIL", Format::Email),
@@ -46,12 +49,13 @@ pub(super) fn read(
     reader.check_order("minLength", "maxLength");
     reader.check_order("min", "max");
     reader.check_order("minItems", "maxItems");
+    let (min, max) = (reader.bound("min"), reader.bound("max"));
     Constraint {
         min_length: reader.count("minLength"),
         max_length: reader.count("maxLength"),
         pattern: reader.pattern(),
-        min: arguments.number("min"),
-        max: arguments.number("max"),
+        min,
+        max,
         min_items: reader.count("minItems"),
         max_items: reader.count("maxItems"),
         format: arguments.choice("format", &FORMATS),
@@ -89,11 +93,11 @@ impl Reader<'_, '_, '_> {
     }
 
     fn check_order(&mut self, min: &str, max: &str) {
-        let (Some(least), Some(most)) = (self.arguments.number(min), self.arguments.number(max))
-        else {
+        let number = |argument| self.arguments.number(argument)?.ok();
+        let (Some(least), Some(most)) = (number(min), number(max)) else {
             return;
         };
-        if least > most {
+        if least.compare(&most).is_gt() {
             self.report.add(
                 self.arguments.place(min),
                 format!(
@@ -103,6 +107,18 @@ impl Reader<'_, '_, '_> {
                 "swap them",
             );
         }
+    }
+
+    fn bound(&mut self, argument: &str) -> Option<Decimal> {
+        let bound = self.arguments.number(argument)?;
+        if let Err(error) = &bound {
+            self.report.add(
+                self.arguments.place(argument),
+                format!("`{argument}` of `{}` {error}", self.name),
+                "write fewer digits",
+            );
+        }
+        bound.ok()
     }
 
     fn count(&mut self, argument: &str) -> Option<usize> {

@@ -15,6 +15,7 @@ use super::{
     report::{Report, did_you_mean},
     sdl::Sdl,
 };
+use crate::value::{Decimal, DecimalError};
 
 /// The arguments of one directive. After [`check`] an argument of the wrong type has been reported; it reads as if
 /// it were absent.
@@ -49,8 +50,14 @@ impl<'a> Arguments<'a> {
         self.value(name)?.as_str()
     }
 
-    pub(super) fn number(self, name: &str) -> Option<f64> {
-        self.value(name)?.to_f64()
+    /// A number as it is written, if a Decimal can hold it.
+    pub(super) fn number(self, name: &str) -> Option<Result<Decimal, DecimalError>> {
+        let text = match &**self.value(name)? {
+            Value::Int(number) => number.as_str(),
+            Value::Float(number) => number.as_str(),
+            _ => return None,
+        };
+        Some(text.parse())
     }
 
     pub(super) fn integer(self, name: &str) -> Option<i32> {
