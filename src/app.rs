@@ -15,7 +15,7 @@ use tidegate_core::{
     value::Timestamp,
 };
 
-use self::opening::Opened;
+use self::opening::{Opened, Restamped};
 pub(crate) use self::opening::{exists, open};
 use crate::{
     auth::{AuthConfig, AuthError, AuthSetupError, Authenticator},
@@ -28,6 +28,10 @@ use crate::{
 
 /// How often a running gateway collects old tombstones.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// When a store is restamped for the second time. Gateways of the version before, which ran beside the first time, are gone
+/// by then.
+const RESTAMP_AGAIN_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// Why an application could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +93,7 @@ impl Gateway {
         let webhooks = Webhooks::new(parts.webhooks.clone()).map_err(AppError::Webhooks)?;
         let opened = opening::open_patiently(&parts.store, &parts.model).await?;
         check_fit(&parts, &opened).await?;
+        tokio::spawn(restamp_again(parts.model.clone(), opened.clone()));
         let (store, retention) = (opened.store, parts.store.tombstone_retention);
         tokio::spawn(collect_regularly(store.clone(), retention));
         let (model, limits) = (parts.model, parts.limits);
@@ -119,42 +124,100 @@ impl Gateway {
     }
 }
 
-/// Looks through the store when the model is not the one it was last served with, a copy of which is kept with it.
+/// Looks through the store when the model is not the one it was last served with, a copy of which is kept with it, or when
+/// a version before may have written it. What such a version wrote is restamped on the way.
 async fn check_fit(parts: &Parts, opened: &Opened) -> Result<(), AppError> {
     let served = opened.served_model().await?;
-    if served.as_deref() == Some(&parts.model_text) {
+    let restamped = opened.restamped().await?;
+    if served.as_deref() == Some(&parts.model_text) && restamped >= Restamped::Once {
         return Ok(());
     }
     let store = opened.store.as_ref();
-    let survey = survey(&parts.model, store).await?;
+    let (model, clock) = (&parts.model, system_clock());
+    let survey = shown(|progress| sync::restamp(model, store, &clock, progress)).await?;
+    warn_of_scopes(&survey);
+    if survey.misfits > 0 {
+        return Err(AppError::Misfits(worded(&survey)));
+    }
     if brings_types_back(&parts.model, served.as_deref(), &survey) {
         tracing::warn!(
             "types came back to the model with documents; a new epoch makes every client reset"
         );
         sync::rotate_epoch(store, new_epoch()).await?;
     }
-    opened.note_served_model(&parts.model_text).await
+    opened.note_served_model(&parts.model_text).await?;
+    opened.note_restamped(restamped.max(Restamped::Once)).await
+}
+
+/// Once more, for what gateways of the version before wrote that ran beside the first time.
+async fn restamp_again(model: Arc<Model>, opened: Opened) {
+    let again = async {
+        while opened.restamped().await? < Restamped::Twice {
+            tokio::time::sleep(RESTAMP_AGAIN_AFTER).await;
+            let (store, clock) = (opened.store.as_ref(), system_clock());
+            let survey = sync::restamp(&model, store, &clock, |_| ()).await?;
+            warn_of_scopes(&survey);
+            opened.note_restamped(Restamped::Twice).await?;
+        }
+        Ok::<_, AppError>(())
+    };
+    if let Err(error) = again.await {
+        tracing::warn!(%error, "scopes could not be restamped again; the next start tries it");
+    }
+}
+
+/// Names no scope: they hold what users have written. An id is quoted, so that it stays on its line.
+fn warn_of_scopes(survey: &Survey) {
+    if survey.unescaped > 0 {
+        tracing::warn!(
+            documents = survey.unescaped,
+            "restamped documents and memberships whose scopes have another text now, with `:` and `%` in values escaped"
+        );
+    }
+    if survey.out_of_reach > 0 {
+        tracing::warn!("{}", out_of_reach(survey));
+    }
+}
+
+/// The documents that nobody can see, in a sentence.
+pub(crate) fn out_of_reach(survey: &Survey) -> String {
+    let named = survey.named_out_of_reach.iter();
+    let named: Vec<String> = named.map(|key| format!("{:?}", key.to_string())).collect();
+    format!(
+        "{} documents name a scope that no rule of the model grants, so nobody sees them; where it was written before values were escaped, write its new text: {}",
+        survey.out_of_reach,
+        named.join(", ")
+    )
 }
 
 /// Holds every stored document against the model.
 ///
 /// # Errors
 /// [`AppError::Misfits`] when some do not fit.
-pub(crate) async fn survey(model: &Model, store: &dyn Store) -> Result<Survey, AppError> {
-    let bar = ProgressBar::new_spinner().with_message("documents compared with the model");
-    let survey = sync::survey(model, store, |documents| {
-        bar.inc(documents as u64);
-        bar.set_message(format!(
-            "{} documents compared with the model",
-            bar.position()
-        ));
-    });
-    let survey = survey.await?;
-    bar.finish_and_clear();
+pub(crate) async fn survey(model: &Arc<Model>, store: &dyn Store) -> Result<Survey, AppError> {
+    let survey = shown(|progress| sync::survey(model, store, progress)).await?;
     if survey.misfits > 0 {
         return Err(AppError::Misfits(worded(&survey)));
     }
     Ok(survey)
+}
+
+/// Shows how far a walk through the store has come.
+async fn shown<W: Future<Output = Result<Survey, StoreError>>>(
+    walk: impl FnOnce(Box<dyn FnMut(usize) + Send>) -> W,
+) -> Result<Survey, StoreError> {
+    let bar = ProgressBar::new_spinner().with_message("documents compared with the model");
+    let shown = bar.clone();
+    let progress = move |documents: usize| {
+        shown.inc(documents as u64);
+        shown.set_message(format!(
+            "{} documents compared with the model",
+            shown.position()
+        ));
+    };
+    let survey = walk(Box::new(progress)).await;
+    bar.finish_and_clear();
+    survey
 }
 
 /// Whether the model has a type whose documents lay in the store while it was served without that type: clients that follow
@@ -256,9 +319,11 @@ mod tests {
     use tidegate_core::{
         change::{Action, BaseVersion, Change, Submission},
         checkpoint::Types,
-        id::{DocumentId, DocumentKey},
+        entry::Entry,
+        id::{DocumentId, DocumentKey, Scope, Version},
         outcome::Status,
         push::Push,
+        transaction::{Loaded, Reads, Writes},
         value::Value,
     };
 
@@ -355,5 +420,59 @@ type Note @collection(name: "notes") @scope(by: "public") { id: ID! text: String
         tokio::time::timeout(Duration::from_secs(20), collected)
             .await
             .expect("it is collected");
+    }
+
+    /// What a gateway of the version before writes that runs beside for a while.
+    fn unescaped() -> Writes {
+        let text = |text: &str| Value::String(text.to_owned());
+        let entry = Entry {
+            key: DocumentKey {
+                type_name: TypeName::new("Task").unwrap(),
+                id: DocumentId::new("a").unwrap(),
+            },
+            scope: Scope::new("team:4:2").unwrap(),
+            version: Version(1),
+            began: Version(1),
+            run: Version(1),
+            field_versions: Default::default(),
+            writers: Default::default(),
+            body: Some([("team".to_owned(), text("4:2"))].into()),
+            withheld: false,
+            at: now(),
+            membership: None,
+        };
+        Writes {
+            entries: vec![Arc::new(entry)],
+            ..Writes::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_is_restamped_again_after_the_gateways_of_the_version_before_are_gone() {
+        let text = r#"
+extend schema @grant(scope: "team:{team}", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "team:{team}") { id: ID! team: String! }
+"#;
+        let model = Arc::new(Model::parse("model.graphql", text).unwrap());
+        let directory = TempDir::new().unwrap();
+        let config = StoreConfig::new(StoreUrl::Embedded(directory.path().to_owned()));
+        let opened = open(&config, &model).await.unwrap();
+        assert_eq!(opened.restamped().await.unwrap(), Restamped::Never);
+        opened.note_restamped(Restamped::Once).await.unwrap();
+        let writes = unescaped();
+        let key = writes.entries[0].key.clone();
+        let decide = move |_: &Loaded| writes.clone();
+        let commit = opened.store.commit(Reads::default(), Arc::new(decide));
+        commit.await.unwrap();
+        restamp_again(model, opened.clone()).await;
+        assert_eq!(opened.restamped().await.unwrap(), Restamped::Twice);
+        let mut snapshot = opened.store.snapshot().await.unwrap();
+        let entries = snapshot.entries(&[key.clone()].into()).await.unwrap();
+        assert_eq!(entries[&key].scope.as_str(), "team:4%3A2");
+        // A restored backup may be of the version before.
+        sync::rotate_epoch(opened.store.as_ref(), new_epoch())
+            .await
+            .unwrap();
+        assert_eq!(opened.restamped().await.unwrap(), Restamped::Never);
     }
 }

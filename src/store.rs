@@ -117,8 +117,8 @@ pub trait Snapshot: Send {
         keys: &BTreeSet<DocumentKey>,
     ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError>;
 
-    /// All entries in the order of their keys, at most `limit` at a time, tombstones too; for whoever has to look at
-    /// everything.
+    /// All entries in the order of their keys, tombstones too, for those who have to look at everything: at most `limit` at
+    /// a time, and fewer once they have [`WALK_BYTES_MAX`].
     ///
     /// # Errors
     /// [`StoreError`].
@@ -146,6 +146,9 @@ pub trait Snapshot: Send {
     /// [`StoreError`].
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError>;
 }
+
+/// A walk ends with the entry that brings its stored bytes to this.
+pub const WALK_BYTES_MAX: usize = 8 << 20;
 
 /// What a scan asks for.
 #[derive(Debug, Clone)]

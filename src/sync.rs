@@ -24,7 +24,7 @@ use tidegate_core::{
 };
 
 pub use self::{
-    fit::{Survey, survey},
+    fit::{Survey, restamp, survey},
     inbox::{InboxEntry, InboxPage, InboxRequest},
     live::Start,
     maintain::{Collected, collect, rotate_epoch},

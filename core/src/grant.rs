@@ -9,7 +9,9 @@ use serde_json::{Map, Value as Json};
 use crate::{
     entry::Membership,
     id::{DocumentId, Scope, UserId},
-    model::{Access, DocumentType, FillError, Model, Placeholder, Template},
+    model::{
+        Access, DefaultValue, DocumentType, FillError, MembershipRule, Model, Placeholder, Template,
+    },
     value::{Document, Timestamp, Value},
 };
 
@@ -36,15 +38,15 @@ impl Grants {
     pub fn of_claims(model: &Model, identity: &Identity) -> Result<Self, FillError> {
         let mut grants = Self::default();
         for rule in &model.grants {
-            let texts = match rule
+            let scopes = match rule
                 .scope
                 .fill_all(|path| claim_texts(&identity.claims, path))
             {
                 Err(error @ FillError::TooMany) => return Err(error),
                 Err(_) => continue,
-                Ok(texts) => texts,
+                Ok(scopes) => scopes,
             };
-            for scope in texts.iter().filter_map(|text| Scope::new(text).ok()) {
+            for scope in scopes {
                 grants.add(scope, rule.access);
             }
         }
@@ -89,15 +91,23 @@ impl Grants {
     }
 }
 
-/// The text a template over claims gives to an identity, such as a default `user:{sub}`.
+/// The value that a default gives to a document that an identity creates.
 ///
 /// # Errors
 /// [`FillError`] when a claim is missing or unusable.
-pub fn fill_claims(template: &Template, identity: &Identity) -> Result<String, FillError> {
-    template.fill(|path| {
+pub fn default_for(default: &DefaultValue, identity: &Identity) -> Result<Value, FillError> {
+    let claim = |path: &Placeholder| {
         let mut texts = claim_texts(&identity.claims, path);
         if texts.len() == 1 { texts.pop() } else { None }
-    })
+    };
+    match default {
+        DefaultValue::Literal(value) => Ok(value.clone()),
+        DefaultValue::Claims(template) => template.fill(claim).map(Value::String),
+        DefaultValue::Scope(template) => {
+            let scope = template.fill(claim)?;
+            Ok(Value::String(scope.as_str().to_owned()))
+        }
+    }
 }
 
 /// The scope a document's fields put it in.
@@ -111,7 +121,7 @@ pub fn scope_of(
 ) -> Result<Scope, FillError> {
     document_type
         .scope
-        .fill_scope(|path| field_text(id, document, path))
+        .fill(|path| field_text(id, document, path))
 }
 
 /// What a document gives, if its type is one of memberships and its fields name a user, a scope and an access.
@@ -121,6 +131,37 @@ pub fn membership_of(
     document: &Document,
 ) -> Option<Membership> {
     let rule = document_type.membership.as_ref()?;
+    let scope = rule.scope.fill(|path| field_text(id, document, path));
+    membership(rule, scope.ok()?, id, document)
+}
+
+/// The scope of [`scope_of`] as it was before values were escaped.
+pub(crate) fn unescaped_scope_of(
+    document_type: &DocumentType,
+    id: &DocumentId,
+    document: &Document,
+) -> Option<Scope> {
+    let field = |path: &Placeholder| field_text(id, document, path);
+    document_type.scope.fill_unescaped(field).ok()
+}
+
+/// The membership of [`membership_of`] as it was before values were escaped.
+pub(crate) fn unescaped_membership_of(
+    document_type: &DocumentType,
+    id: &DocumentId,
+    document: &Document,
+) -> Option<Membership> {
+    let rule = document_type.membership.as_ref()?;
+    let field = |path: &Placeholder| field_text(id, document, path);
+    membership(rule, rule.scope.fill_unescaped(field).ok()?, id, document)
+}
+
+fn membership(
+    rule: &MembershipRule,
+    scope: Scope,
+    id: &DocumentId,
+    document: &Document,
+) -> Option<Membership> {
     let text = |template: &Template| template.fill(|path| field_text(id, document, path)).ok();
     let access = match text(&rule.access)?.as_str() {
         "READ" => Access::Read,
@@ -129,7 +170,7 @@ pub fn membership_of(
     };
     Some(Membership {
         user: UserId::new(&text(&rule.to)?).ok()?,
-        scope: Scope::new(&text(&rule.scope)?).ok()?,
+        scope,
         access,
     })
 }

@@ -142,7 +142,7 @@ impl Arrival<'_> {
 
     /// Gives the next version to `next`, which still has the one before: nobody's run goes on over it, and the fields
     /// that differ are nobody's. An entry that has had all its versions is withheld instead.
-    fn stamped(&self, mut next: Entry) -> Import {
+    pub(crate) fn stamped(&self, mut next: Entry) -> Import {
         let Some(version) = next.version.next() else {
             return Import {
                 entry: None,

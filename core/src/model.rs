@@ -6,6 +6,7 @@
 mod clash;
 mod constraint;
 mod parse;
+mod scope;
 mod template;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -15,6 +16,7 @@ use regex::Regex;
 pub use self::{
     clash::FieldClash,
     parse::{Mistake, Mistakes},
+    scope::{ScopeTemplate, Segment, is_canonical},
     template::{FillError, Placeholder, Template, TemplateError},
 };
 use crate::{
@@ -70,7 +72,7 @@ impl Model {
 #[derive(Debug, Clone)]
 pub struct GrantRule {
     /// A template over the token's claims.
-    pub scope: Template,
+    pub scope: ScopeTemplate,
     /// What it gives.
     pub access: Access,
 }
@@ -100,7 +102,7 @@ pub struct DocumentType {
     /// The root field for many.
     pub plural: String,
     /// The scope of a document, a template over its fields.
-    pub scope: Template,
+    pub scope: ScopeTemplate,
     /// What becomes of stale changes.
     pub conflict: ConflictRule,
     /// The stored fields in the order of the file, without `id`.
@@ -271,6 +273,8 @@ pub enum DefaultValue {
     Literal(Value),
     /// A text over the claims of whoever creates the document, such as `user:{sub}`.
     Claims(Template),
+    /// A scope over the claims of whoever creates the document: the default of a field that holds the document's scope.
+    Scope(ScopeTemplate),
 }
 
 /// `@constraint`: every given bound holds for the value, or for each item of a list where it speaks of text or
@@ -346,8 +350,8 @@ pub struct Reference {
 #[derive(Debug, Clone)]
 pub struct MembershipRule {
     /// The scope it opens, a template over the document's fields.
-    pub scope: Template,
-    /// The user it is for.
+    pub scope: ScopeTemplate,
+    /// The user it is for: one field, and the text around it.
     pub to: Template,
     /// A template that yields READ or WRITE; anything else gives nothing.
     pub access: Template,

@@ -9,6 +9,7 @@ mod blame;
 mod foresee;
 mod holding;
 mod resolve;
+mod restamp;
 mod transact;
 mod verdict;
 mod world;
@@ -22,6 +23,10 @@ pub use self::{
     advice::{Advice, Answer, Question},
     foresee::{reads, scope_foreseen},
     resolve::{Resolution, ResolveRequest, resolve, resolve_reads},
+    restamp::{
+        is_in_its_scope, is_out_of_reach, is_unescaped, is_unescaped_conflict, restamp,
+        restamp_conflicts, restamp_reads,
+    },
     transact::{PushRequest, decide},
 };
 use crate::{

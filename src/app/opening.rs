@@ -29,15 +29,26 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 const LOOKS_TOLD: u64 = 16;
 
 /// An open store.
+#[derive(Clone)]
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
     note: Note,
 }
 
-/// Where the text of the model is kept that the store was last served with.
+/// Where it is kept what the store was last served with, and whether it has been restamped.
+#[derive(Clone)]
 enum Note {
-    Beside(PathBuf),
+    Beside { model: PathBuf, restamped: PathBuf },
     Inside(Arc<MongoStore>),
+}
+
+/// How often a store of one epoch has been restamped: once before it is served, and once more when the gateways of the
+/// version before are gone that ran beside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Restamped {
+    Never,
+    Once,
+    Twice,
 }
 
 /// Opens the store, or makes one.
@@ -62,7 +73,10 @@ fn open_embedded(directory: &Path) -> Result<Opened, StoreError> {
     let options = EmbeddedOptions::new(new_epoch());
     Ok(Opened {
         store: Arc::new(EmbeddedStore::open(directory, &options)?),
-        note: Note::Beside(directory.join("served-model.graphql")),
+        note: Note::Beside {
+            model: directory.join("served-model.graphql"),
+            restamped: directory.join("restamped"),
+        },
     })
 }
 
@@ -123,7 +137,7 @@ impl Opened {
     /// [`StoreError`] when a MongoDB cannot be asked.
     pub(super) async fn served_model(&self) -> Result<Option<String>, StoreError> {
         match &self.note {
-            Note::Beside(path) => Ok(fs::read_to_string(path).ok()),
+            Note::Beside { model, .. } => Ok(fs::read_to_string(model).ok()),
             Note::Inside(store) => store.served_model().await,
         }
     }
@@ -134,13 +148,51 @@ impl Opened {
     /// [`AppError::Note`], or [`AppError::Store`] when a MongoDB cannot be told.
     pub(super) async fn note_served_model(&self, text: &str) -> Result<(), AppError> {
         match &self.note {
-            Note::Beside(path) => {
-                files::replace_whole(path, text).map_err(|error| AppError::Note {
-                    path: path.display().to_string(),
-                    error,
-                })
-            }
+            Note::Beside { model, .. } => write_note(model, text),
             Note::Inside(store) => Ok(store.note_served_model(text).await?),
         }
     }
+
+    /// How often the store has been restamped. A new epoch, as after a restore, may bring scopes of a version before.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    pub(super) async fn restamped(&self) -> Result<Restamped, StoreError> {
+        let note = match &self.note {
+            Note::Beside { restamped, .. } => fs::read_to_string(restamped).ok(),
+            Note::Inside(store) => store.restamped().await?,
+        };
+        let epoch = self.store.snapshot().await?.epoch().clone();
+        Ok(
+            match note.as_deref().and_then(|note| note.split_once(' ')) {
+                Some(("once", of)) if of == epoch.as_str() => Restamped::Once,
+                Some(("twice", of)) if of == epoch.as_str() => Restamped::Twice,
+                _ => Restamped::Never,
+            },
+        )
+    }
+
+    /// Notes that the store has been restamped once more.
+    ///
+    /// # Errors
+    /// As [`Opened::restamped`] and [`Opened::note_served_model`] have them.
+    pub(super) async fn note_restamped(&self, restamped: Restamped) -> Result<(), AppError> {
+        let times = match restamped {
+            Restamped::Never => return Ok(()),
+            Restamped::Once => "once",
+            Restamped::Twice => "twice",
+        };
+        let note = format!("{times} {}", self.store.snapshot().await?.epoch());
+        match &self.note {
+            Note::Beside { restamped, .. } => write_note(restamped, &note),
+            Note::Inside(store) => Ok(store.note_restamped(&note).await?),
+        }
+    }
+}
+
+fn write_note(path: &Path, text: &str) -> Result<(), AppError> {
+    files::replace_whole(path, text).map_err(|error| AppError::Note {
+        path: path.display().to_string(),
+        error,
+    })
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use clap::Args;
@@ -17,6 +18,7 @@ use crate::{
     auth::Authenticator,
     config::{Config, StoreConfig},
     graphql::{Api, ApiOptions, Operations, RawRequest},
+    sync::Survey,
 };
 
 #[derive(Debug, Args)]
@@ -73,10 +75,11 @@ fn config(args: &CheckArgs) -> Result<Option<Config>, Complaint> {
 }
 
 /// A look makes no store: that is the first start's to do.
-async fn check_store(model: &Model, config: &StoreConfig) -> Done {
+async fn check_store(model: &Arc<Model>, config: &StoreConfig) -> Done {
     if app::exists(config, model).await? {
         let opened = app::open(config, model).await?;
-        app::survey(model, opened.store.as_ref()).await?;
+        let survey = app::survey(model, opened.store.as_ref()).await?;
+        tell_scopes(&survey);
         say("store: good\n");
     } else {
         say(&format!(
@@ -85,6 +88,18 @@ async fn check_store(model: &Model, config: &StoreConfig) -> Done {
         ));
     }
     Ok(())
+}
+
+fn tell_scopes(survey: &Survey) {
+    if survey.unescaped > 0 {
+        say(&format!(
+            "note: the next start gives {} documents another text of their scope, with `:` and `%` in values escaped; stop gateways of the version before first\n",
+            survey.unescaped
+        ));
+    }
+    if survey.out_of_reach > 0 {
+        say(&format!("note: {}\n", app::out_of_reach(survey)));
+    }
 }
 
 /// One line for each field, whatever the number of its pairs: twenty types may well share a `kind`.

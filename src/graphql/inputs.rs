@@ -173,7 +173,9 @@ fn create_field(model: &Model, field: &Field) -> InputValue {
     let ty = input_type(&field.ty);
     let built = match &field.default {
         None => InputValue::new(&field.name, ty),
-        Some(DefaultValue::Claims(_)) => InputValue::new(&field.name, optional(ty)),
+        Some(DefaultValue::Claims(_) | DefaultValue::Scope(_)) => {
+            InputValue::new(&field.name, optional(ty))
+        }
         Some(DefaultValue::Literal(value)) => {
             let default = with_enum_names(model, &field.ty, graphql_value(model, &field.ty, value));
             InputValue::new(&field.name, ty).default_value(default)

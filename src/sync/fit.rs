@@ -1,24 +1,29 @@
-//! Whether what a store holds fits the model: asked when a gateway starts on a model it has not seen before.
+//! Whether what a store holds fits the model: asked when a gateway starts on a model it has not seen before. On the way
+//! entries are restamped that a version before has written, which did not escape the values in scopes.
 //!
 //! A required field that was added, or a type that changed, would otherwise fail the pages of every client; under a
 //! changed `@scope` or `@grants`, what is stored would stay open to those whom the rule before named.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use tidegate_core::{
     entry::Entry,
     grant,
-    id::{DocumentKey, TypeName},
+    id::{DocumentKey, Scope, TypeName},
+    inbox::InboxPosition,
     model::{DocumentType, Model},
+    push,
+    transaction::{Loaded, Reads},
     value::{Document, check},
 };
 
-use crate::store::{Store, StoreError};
+use super::Clock;
+use crate::store::{InboxRange, Store, StoreError, WALK_BYTES_MAX};
 
-/// How many documents are looked at at a time.
-const BATCH: usize = 1_000;
+/// How many documents are looked at at a time, and restamped in one transaction.
+const BATCH: usize = 500;
 
-/// How many misfits are named; the others are counted.
+/// How many documents of a list are named; the others are counted.
 const NAMED_MAX: usize = 10;
 
 /// What a store holds, held against a model.
@@ -30,15 +35,44 @@ pub struct Survey {
     pub misfits: usize,
     /// The first of them, each with what is wrong.
     pub named: Vec<(DocumentKey, String)>,
+    /// How many entries have been restamped, or have to be where the survey only looks.
+    pub unescaped: usize,
+    /// How many documents name a scope that no rule of the model grants.
+    pub out_of_reach: usize,
+    /// The first of them.
+    pub named_out_of_reach: Vec<DocumentKey>,
 }
 
-/// Looks at every entry. `progress` is told how many each batch had.
+/// Looks at every entry. `progress` is called with how many each batch had.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn survey(
-    model: &Model,
+    model: &Arc<Model>,
     store: &dyn Store,
+    progress: impl FnMut(usize),
+) -> Result<Survey, StoreError> {
+    walk(model, store, None, progress).await
+}
+
+/// The same, and restamps what a version before has written without escaping the values in its scope; safe to stop and to
+/// repeat.
+///
+/// # Errors
+/// [`StoreError`]; what earlier transactions restamped stays so.
+pub async fn restamp(
+    model: &Arc<Model>,
+    store: &dyn Store,
+    clock: &Clock,
+    progress: impl FnMut(usize),
+) -> Result<Survey, StoreError> {
+    walk(model, store, Some(clock), progress).await
+}
+
+async fn walk(
+    model: &Arc<Model>,
+    store: &dyn Store,
+    restamps: Option<&Clock>,
     mut progress: impl FnMut(usize),
 ) -> Result<Survey, StoreError> {
     let mut survey = Survey::default();
@@ -48,22 +82,97 @@ pub async fn survey(
         let mut snapshot = store.snapshot().await?;
         let entries = snapshot.walk(after.as_ref(), BATCH).await?;
         drop(snapshot);
-        for entry in &entries {
-            if !survey.types.contains(&entry.key.type_name) {
-                survey.types.insert(entry.key.type_name.clone());
-            }
-            let Some(problem) = misfit(model, entry) else {
+        let unescaped: Vec<&Arc<Entry>> = entries
+            .iter()
+            .filter(|entry| push::is_unescaped(model, entry))
+            .collect();
+        if let Some(clock) = restamps.filter(|_| !unescaped.is_empty()) {
+            let scopes = unescaped.iter().map(|entry| entry.scope.clone());
+            restamp_conflicts(model, store, scopes.collect()).await?;
+            let unescaped = unescaped.iter().map(|entry| entry.key.clone()).collect();
+            let restamped = restamp_all(model, store, clock, unescaped).await?;
+            survey.unescaped += restamped;
+            if restamped > 0 {
+                // The same batch again, as it is now.
                 continue;
-            };
-            survey.misfits += 1;
-            if survey.named.len() < NAMED_MAX {
-                survey.named.push((entry.key.clone(), problem));
             }
+        } else {
+            survey.unescaped += unescaped.len();
+        }
+        for entry in &entries {
+            survey.take(model, entry);
         }
         progress(entries.len());
         match entries.last() {
             Some(last) => after = Some(last.key.clone()),
             None => return Ok(survey),
+        }
+    }
+}
+
+async fn restamp_all(
+    model: &Arc<Model>,
+    store: &dyn Store,
+    clock: &Clock,
+    keys: BTreeSet<DocumentKey>,
+) -> Result<usize, StoreError> {
+    let (model, clock) = (Arc::clone(model), Arc::clone(clock));
+    let decide = move |loaded: &Loaded| push::restamp(&model, clock(), loaded);
+    let writes = store.commit(push::restamp_reads(keys), Arc::new(decide));
+    Ok(writes.await?.entries.len())
+}
+
+/// Those of the documents that are going to move, and go with them.
+async fn restamp_conflicts(
+    model: &Arc<Model>,
+    store: &dyn Store,
+    scopes: BTreeSet<Scope>,
+) -> Result<(), StoreError> {
+    let mut range = InboxRange {
+        scopes,
+        after: None,
+        items_max: BATCH,
+        bytes_max: WALK_BYTES_MAX,
+    };
+    loop {
+        let scan = store.snapshot().await?.conflicts(&range).await?;
+        let unescaped = scan
+            .conflicts
+            .iter()
+            .filter(|open| push::is_unescaped_conflict(model, open));
+        let reads = Reads {
+            inbox: unescaped.map(|open| open.id.clone()).collect(),
+            ..Reads::default()
+        };
+        if !reads.inbox.is_empty() {
+            let model = Arc::clone(model);
+            let decide = move |loaded: &Loaded| push::restamp_conflicts(&model, loaded);
+            store.commit(reads, Arc::new(decide)).await?;
+        }
+        range.after = match scan.conflicts.last().filter(|_| scan.has_more) {
+            Some(last) => Some(InboxPosition::from(last.as_ref())),
+            None => return Ok(()),
+        };
+    }
+}
+
+impl Survey {
+    fn take(&mut self, model: &Model, entry: &Entry) {
+        if !self.types.contains(&entry.key.type_name) {
+            self.types.insert(entry.key.type_name.clone());
+        }
+        if push::is_out_of_reach(model, entry) {
+            self.out_of_reach += 1;
+            if self.named_out_of_reach.len() < NAMED_MAX {
+                self.named_out_of_reach.push(entry.key.clone());
+            }
+        }
+        let Some(problem) = misfit(model, entry) else {
+            return;
+        };
+        self.misfits += 1;
+        if self.named.len() < NAMED_MAX {
+            self.named.push((entry.key.clone(), problem));
         }
     }
 }
@@ -89,8 +198,11 @@ fn misfit_of_type(
     if let Err(error) = check::check_document(model, &document_type.fields, body) {
         return Some(error.to_string());
     }
-    let scope = grant::scope_of(document_type, &entry.key.id, body);
-    if !scope.is_ok_and(|scope| scope == entry.scope) {
+    // It will be restamped before it is served.
+    if push::is_unescaped(model, entry) {
+        return None;
+    }
+    if !push::is_in_its_scope(document_type, entry, body) {
         return Some("`@scope` would put it into another scope".to_owned());
     }
     if grant::membership_of(document_type, &entry.key.id, body) != entry.membership {

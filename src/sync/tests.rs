@@ -299,7 +299,7 @@ async fn a_store_is_not_served_with_rules_that_would_leave_documents_open_to_oth
         (MODEL.replace(r#"(by: "team:"#, r#"(by: "group:"#), 1),
         (MODEL.replace("{ id", granting), 1),
     ] {
-        let survey = survey(&model(&changed), sync.store.as_ref(), |_| ())
+        let survey = survey(&Arc::new(model(&changed)), sync.store.as_ref(), |_| ())
             .await
             .unwrap();
         assert_eq!(survey.misfits, count, "{changed}");

@@ -169,7 +169,8 @@ async fn fields_that_make_no_scope_reject_their_change_alone() {
     let directory = TempDir::new().unwrap();
     let server = Server::dev(&directory);
     let alice = server.client("alice");
-    for audience in [String::new(), "x".repeat(257), "team:\0".to_owned()] {
+    let texts = ["", "team:\0", "100%", "user:%41"].map(str::to_owned);
+    for audience in texts.into_iter().chain(["x".repeat(257)]) {
         let results = alice
             .push_all(json!([
                 create("bad", json!({"title": "t", "audience": audience})),

@@ -1,11 +1,13 @@
 //! Hostile clients: each test is one attack that a gateway must withstand, with the bound that it must keep.
 //!
 //! An attack's cost is measured in counts and bytes, never by the clock. The next attack is one more test or one more
-//! line of a table: of a member with a token in [`members`] and [`documents`], of a peer without one in [`strangers`].
+//! line of a table: of a member with a token in [`members`], [`documents`] and [`scopes`], of a peer without one in
+//! [`strangers`].
 
 mod documents;
 #[cfg(target_os = "linux")]
 mod flood;
 mod members;
+mod scopes;
 #[cfg(target_os = "linux")]
 mod strangers;

@@ -23,6 +23,7 @@ mod mongo;
 mod packaging;
 mod pull;
 mod push;
+mod restamp;
 mod schema;
 mod serve;
 mod story;

@@ -130,7 +130,7 @@ fn journeys_of(commands: &[Document]) -> String {
 }
 
 /// Numbers that no other test of this process draws: the same at every run, and different for each gateway.
-fn random() -> Random {
+pub(crate) fn random() -> Random {
     static GATEWAYS: AtomicU64 = AtomicU64::new(1);
     let state = AtomicU64::new(GATEWAYS.fetch_add(1, Ordering::Relaxed) << 32);
     Arc::new(move || {

@@ -7,10 +7,10 @@ use super::{
 use crate::{
     change::{BaseVersion, Change, Rejection, RejectionCode},
     entry::Entry,
-    grant::{self, fill_claims},
+    grant,
     id::{Scope, Version},
     inbox::Mine,
-    model::{DefaultValue, Field, Overlap, Policy},
+    model::{Field, Overlap, Policy},
     mutant::{Mutant, breaks},
     outcome::{FieldOutcome, Rule, Status, Taken},
     value::{Document, Value},
@@ -288,14 +288,10 @@ fn complete(context: &Context<'_>, given: &Document) -> Result<Document, Rejecti
 }
 
 fn default_value(context: &Context<'_>, field: &Field) -> Result<Option<Value>, Rejection> {
-    match &field.default {
-        None => Ok(None),
-        Some(DefaultValue::Literal(value)) => Ok(Some(value.clone())),
-        Some(DefaultValue::Claims(template)) => fill_claims(template, context.identity)
-            .map(|text| Some(Value::String(text)))
-            .map_err(|error| {
-                let message = format!("has no default for you: {error}; set it");
-                Rejection::of_field(RejectionCode::InvalidValue, &field.name, message)
-            }),
-    }
+    let default = field.default.as_ref();
+    let value = default.map(|default| grant::default_for(default, context.identity));
+    value.transpose().map_err(|error| {
+        let message = format!("has no default for you: {error}; set it");
+        Rejection::of_field(RejectionCode::InvalidValue, &field.name, message)
+    })
 }

@@ -64,6 +64,7 @@ fn read(sdl: &Sdl<'_>, report: &mut Report<'_>) -> Model {
         .collect();
     let grants = read_grants(sdl, report);
     let types = read_types(context, report);
+    templates::check_meetings(sdl, report);
     check_reach(sdl, report);
     Model {
         grants,
@@ -151,7 +152,7 @@ fn read_grants(sdl: &Sdl<'_>, report: &mut Report<'_>) -> Vec<GrantRule> {
 }
 
 fn read_grant(grant: Arguments<'_>, report: &mut Report<'_>) -> Option<GrantRule> {
-    let scope = templates::read_claims(grant, "scope", report)?;
+    let scope = templates::read_claims_scope(grant, "scope", report)?;
     let access = grant.choice("access", &ACCESSES)?;
     Some(GrantRule { scope, access })
 }

@@ -1,20 +1,18 @@
-//! Templates such as `team:{teamId}`: literal text around placeholders.
+//! Templates such as `user-{sub}`: literal text around placeholders.
 //!
-//! What a placeholder means (a claim, a field) is the caller's; here it is a dotted path and a text.
+//! What a placeholder means (a claim, a field) is the caller's; here it is a dotted path and a text. Templates that name
+//! scopes have a form of their own, [`ScopeTemplate`](super::ScopeTemplate).
 
 use std::fmt;
 
 use thiserror::Error;
 
-use crate::id::{NameError, Scope};
-
-/// The most texts that one template may give to one identity.
-pub(super) const TEXTS_MAX: usize = 10_000;
+use crate::id::NameError;
 
 /// A text with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    parts: Vec<Part>,
+    pub(super) parts: Vec<Part>,
 }
 
 /// A dotted path into claims, or the name of a field.
@@ -22,7 +20,7 @@ pub struct Template {
 pub struct Placeholder(Vec<String>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Literal(String),
     Placeholder(Placeholder),
 }
@@ -39,6 +37,20 @@ pub enum TemplateError {
     /// `{a}{b}`: nobody could tell where one value ends.
     #[error("two placeholders stand side by side without text between them")]
     Adjacent,
+    /// `org-{id}` in a scope.
+    #[error("a part between two colons is either text or one placeholder, and `{part}` is both")]
+    Mixed {
+        /// The part.
+        part: String,
+        /// The whole template with a colon between its text and its placeholders.
+        separated: String,
+    },
+    /// `50%` in a scope.
+    #[error("its text contains `%`, which escapes values")]
+    Percent,
+    /// `{=a}` beside something else, or where no whole scope can stand.
+    #[error("`{{={0}}}` stands for the text of a whole scope, and only where it stands alone")]
+    Whole(String),
 }
 
 /// Why a template could not be filled.
@@ -48,9 +60,14 @@ pub enum FillError {
     #[error("`{0}` has no value")]
     Missing(String),
     /// The value contains the text that separates it from the next one, so that two different fillings would give
-    /// the same name.
-    #[error("the value of `{0}` contains the separator that follows it")]
+    /// the same text.
+    #[error("the value of `{0}` runs into the separator that follows it")]
     Ambiguous(String),
+    /// The value is no scope's text, and has to be one.
+    #[error(
+        "the value of `{0}` is not the text of a scope, in which `%` stands only in `%25` and `%3A`"
+    )]
+    NotCanonical(String),
     /// More than 10,000 texts.
     #[error("it would give more than 10000 scopes")]
     TooMany,
@@ -96,64 +113,33 @@ impl Template {
         })
     }
 
-    /// Every text the template gives when each placeholder stands for each of its values in turn.
+    /// The text the template gives when each placeholder has this value.
     ///
     /// # Errors
-    /// [`FillError::Missing`] for a placeholder without value, [`FillError::Ambiguous`] for a value that
-    /// contains the text separating it from a later placeholder, [`FillError::TooMany`] beyond 10,000 texts.
-    pub fn fill_all(
-        &self,
-        mut values: impl FnMut(&Placeholder) -> Vec<String>,
-    ) -> Result<Vec<String>, FillError> {
-        let mut texts = vec![String::new()];
-        for (i, part) in self.parts.iter().enumerate() {
-            let choices = match part {
-                Part::Literal(literal) => vec![literal.clone()],
-                Part::Placeholder(placeholder) => {
-                    let choices = values(placeholder);
-                    if choices.is_empty() {
-                        return Err(FillError::Missing(placeholder.to_string()));
-                    }
-                    if let Some(separator) = self.separator_after(i)
-                        && choices.iter().any(|choice| choice.contains(separator))
-                    {
-                        return Err(FillError::Ambiguous(placeholder.to_string()));
-                    }
-                    choices
-                }
-            };
-            if texts.len() * choices.len() > TEXTS_MAX {
-                return Err(FillError::TooMany);
-            }
-            texts = texts
-                .iter()
-                .flat_map(|text| choices.iter().map(move |choice| format!("{text}{choice}")))
-                .collect();
-        }
-        Ok(texts)
-    }
-
-    /// The one text the template gives when each placeholder has one value.
-    ///
-    /// # Errors
-    /// As [`Template::fill_all`].
+    /// [`FillError::Missing`] for a placeholder without value, [`FillError::Ambiguous`] for a value after which the
+    /// separator would not be found where it stands.
     pub fn fill(
         &self,
         mut value: impl FnMut(&Placeholder) -> Option<String>,
     ) -> Result<String, FillError> {
-        let texts = self.fill_all(|placeholder| value(placeholder).into_iter().collect())?;
-        Ok(texts.into_iter().next().unwrap_or_default())
-    }
-
-    /// The one scope the template gives.
-    ///
-    /// # Errors
-    /// As [`Template::fill`], and [`FillError::Name`] when the text is no scope.
-    pub fn fill_scope(
-        &self,
-        value: impl FnMut(&Placeholder) -> Option<String>,
-    ) -> Result<Scope, FillError> {
-        Ok(Scope::new(&self.fill(value)?)?)
+        let mut text = String::new();
+        for (i, part) in self.parts.iter().enumerate() {
+            match part {
+                Part::Literal(literal) => text.push_str(literal),
+                Part::Placeholder(placeholder) => {
+                    let value =
+                        value(placeholder).ok_or(FillError::Missing(placeholder.to_string()))?;
+                    if self
+                        .separator_after(i)
+                        .is_some_and(|separator| !ends_before(&value, separator))
+                    {
+                        return Err(FillError::Ambiguous(placeholder.to_string()));
+                    }
+                    text.push_str(&value);
+                }
+            }
+        }
+        Ok(text)
     }
 
     /// The literal between the placeholder at `i` and a later placeholder.
@@ -165,8 +151,17 @@ impl Template {
     }
 }
 
+/// Whether a reader who looks for the first `separator` finds it right behind `value`: a separator such as `::` may
+/// also begin inside the value.
+fn ends_before(value: &str, separator: &str) -> bool {
+    format!("{value}{separator}").find(separator) == Some(value.len())
+}
+
 impl Placeholder {
-    fn parse(text: &str) -> Result<Self, TemplateError> {
+    pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
+        if let Some(whole) = text.strip_prefix('=') {
+            return Err(TemplateError::Whole(whole.to_owned()));
+        }
         let path: Vec<String> = text.split('.').map(str::to_owned).collect();
         if path.iter().any(String::is_empty) {
             return Err(TemplateError::EmptyPlaceholder);
@@ -186,12 +181,12 @@ impl fmt::Display for Placeholder {
     }
 }
 
-impl fmt::Display for Template {
+impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.parts.iter().try_for_each(|part| match part {
-            Part::Literal(literal) => f.write_str(literal),
-            Part::Placeholder(placeholder) => write!(f, "{{{placeholder}}}"),
-        })
+        match self {
+            Self::Literal(literal) => f.write_str(literal),
+            Self::Placeholder(placeholder) => write!(f, "{{{placeholder}}}"),
+        }
     }
 }
 
@@ -200,26 +195,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_template_gives_one_text_for_each_value() {
-        let template = Template::parse("team:{teams}").unwrap();
-        let texts = template.fill_all(|_| vec!["1".into(), "2".into()]);
-        assert_eq!(texts.unwrap(), ["team:1", "team:2"]);
-    }
-
-    #[test]
     fn a_template_without_placeholder_is_its_text() {
         let template = Template::parse("public").unwrap();
         assert_eq!(template.fill(|_| None).unwrap(), "public");
     }
 
     #[test]
-    fn two_different_fillings_never_give_one_name() {
-        let template = Template::parse("x:{a}:{b}").unwrap();
-        let fill = |a: &str, b: &str| {
+    fn two_different_fillings_never_give_one_text() {
+        let fill = |text: &str, a: &str, b: &str| {
+            let template = Template::parse(text).unwrap();
             template.fill(|p| Some(if p.path()[0] == "a" { a } else { b }.to_owned()))
         };
-        assert_eq!(fill("1", "2:3").unwrap(), "x:1:2:3");
-        assert_eq!(fill("1:2", "3"), Err(FillError::Ambiguous("a".into())));
+        let ambiguous = Err(FillError::Ambiguous("a".into()));
+        assert_eq!(fill("x:{a}:{b}", "1", "2:3").unwrap(), "x:1:2:3");
+        assert_eq!(fill("x:{a}:{b}", "1:2", "3"), ambiguous);
+        // A separator that overlaps itself.
+        assert_eq!(fill("{a}--{b}", "1", "-2").unwrap(), "1---2");
+        assert_eq!(fill("{a}--{b}", "1-", "2"), ambiguous);
     }
 
     #[test]
@@ -230,6 +222,7 @@ mod tests {
             ("{}", TemplateError::EmptyPlaceholder),
             ("{a..b}", TemplateError::EmptyPlaceholder),
             ("{a}{b}", TemplateError::Adjacent),
+            ("{=a}", TemplateError::Whole("a".into())),
         ] {
             assert_eq!(Template::parse(text), Err(error), "{text}");
         }

@@ -7,11 +7,11 @@ use std::borrow::Borrow;
 use super::{PushRequest, holding, world::key_of};
 use crate::{
     change::{Action, Change},
-    grant::{self, Identity, fill_claims},
+    grant::{self, Identity},
     id::Scope,
-    model::{DefaultValue, DocumentType, Model},
+    model::{DocumentType, Model},
     transaction::Reads,
-    value::{Document, Value},
+    value::Document,
 };
 
 /// What deciding these pushes has to load.
@@ -64,11 +64,8 @@ fn with_defaults(
         .iter()
         .filter(|field| !document.contains_key(&field.name));
     let defaults = missing.filter_map(|field| {
-        let value = match field.default.as_ref()? {
-            DefaultValue::Literal(value) => value.clone(),
-            DefaultValue::Claims(template) => Value::String(fill_claims(template, identity).ok()?),
-        };
-        Some((field.name.clone(), value))
+        let value = grant::default_for(field.default.as_ref()?, identity);
+        Some((field.name.clone(), value.ok()?))
     });
     document.clone().into_iter().chain(defaults).collect()
 }

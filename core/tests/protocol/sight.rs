@@ -139,7 +139,8 @@ fn write_is_needed_where_the_document_goes() {
 fn a_scope_that_cannot_be_made_is_rejected() {
     let mut store = Store::new("CLIENT_WINS");
     let long = "x".repeat(257);
-    for (first, scope) in [(1, ""), (2, long.as_str())] {
+    let scopes = ["", long.as_str(), "100%", "user:%3a"];
+    for (first, scope) in (1..).zip(scopes) {
         let answer = store.push(
             &by("alice", "phone").from(first),
             &[create("a", in_scope(scope))],

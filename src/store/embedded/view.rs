@@ -18,6 +18,7 @@ use tidegate_core::{
     model::Access,
     push::ClientState,
     transaction::{Expired, Loaded, Reads},
+    value::document_bytes,
 };
 
 use super::{
@@ -26,7 +27,7 @@ use super::{
     tables::{CLIENTS, ENTRIES, EXPIRY, FEED, MEMBERS, META, SCOPES, names},
 };
 use crate::store::{
-    Gathered, Scan, ScanRange, StoreError,
+    Gathered, Scan, ScanRange, StoreError, WALK_BYTES_MAX,
     codec::{self, CodecError},
 };
 
@@ -137,6 +138,7 @@ impl View {
             let feed = transaction.open_table(FEED)?;
             let after = after.map_or(("", ""), names);
             let mut entries = Vec::new();
+            let mut bytes = 0;
             for row in places
                 .range((Bound::Excluded(after), Bound::Unbounded))?
                 .take(limit)
@@ -146,7 +148,11 @@ impl View {
                 let last = entries.last();
                 let last = last.map_or(after, |last: &Arc<Entry>| names(&last.key));
                 expect_ascending(last < names(&entry.key))?;
+                bytes += entry.body.as_ref().map_or(0, document_bytes);
                 entries.push(entry);
+                if bytes >= WALK_BYTES_MAX {
+                    break;
+                }
             }
             Ok(entries)
         })

@@ -26,6 +26,7 @@ pub(super) const FORMAT: &str = "format";
 pub(super) const EPOCH: &str = "epoch";
 pub(super) const VERSION_FLOOR: &str = "versionFloor";
 pub(super) const SERVED_MODEL: &str = "servedModel";
+pub(super) const RESTAMPED: &str = "restamped";
 /// It stands there once a conflict has been opened: before that none has to be looked for.
 pub(super) const INBOX: &str = "inbox";
 

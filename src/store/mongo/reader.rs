@@ -30,7 +30,7 @@ use super::{
     places::{entry_id, markers_of, record_id},
 };
 use crate::store::{
-    Gathered, Scan, ScanRange, StoreError,
+    Gathered, Scan, ScanRange, StoreError, WALK_BYTES_MAX,
     codec::{self, CodecError},
 };
 
@@ -176,16 +176,17 @@ impl Reader<'_> {
             .sort(doc! { "_id": 1 })
             .limit(i64::try_from(limit).unwrap_or(i64::MAX))
             .build();
-        let found = self.find(&base.places.feed, filter, options);
-        let records = found.await?;
-        let records = records.iter().map(|raw| item(raw).map(|item| item.record));
-        records
-            .filter_map(|record| match record {
-                Ok(Record::Entry(entry)) => Some(Ok(entry)),
-                Ok(Record::Marker(_)) => None,
-                Err(error) => Some(Err(error)),
-            })
-            .collect()
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        let each = |raw: &RawDocument| {
+            if let Record::Entry(entry) = item(raw)?.record {
+                entries.push(entry);
+            }
+            bytes += raw.as_bytes().len();
+            Ok(bytes < WALK_BYTES_MAX)
+        };
+        self.find_each(&base.places.feed, filter, options, each)
+            .await?;
+        Ok(entries)
     }
 
     /// One index range for each type, merged in the order of seqs by the server. Records stay where the driver has read

@@ -1,5 +1,5 @@
-//! What is found out of a database before its store is opened, and the note of the model it was last served with. The
-//! store itself reads neither.
+//! What is found out of a database before its store is opened, and the notes of the model it was last served with and of
+//! its restamping. The store itself reads none of them.
 
 use mongodb::{
     bson::{Document, doc},
@@ -11,7 +11,7 @@ use super::{
     Base, MongoOptions, MongoStore,
     layout::Layout,
     opening::connect,
-    places::{Places, SERVED_MODEL},
+    places::{Places, RESTAMPED, SERVED_MODEL},
     server, within,
 };
 use crate::store::StoreError;
@@ -46,12 +46,7 @@ impl MongoStore {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn served_model(&self) -> Result<Option<String>, StoreError> {
-        let state = self.base.state();
-        let find = state
-            .find_one(doc! { "_id": SERVED_MODEL })
-            .read_concern(ReadConcern::majority());
-        let note = self.base.in_time(find).await?;
-        Ok(note.and_then(|note| note.get_str("text").map(str::to_owned).ok()))
+        self.base.noted(SERVED_MODEL).await
     }
 
     /// Keeps the text of the model that the store is served with from now on.
@@ -59,17 +54,44 @@ impl MongoStore {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn note_served_model(&self, text: &str) -> Result<(), StoreError> {
-        let state = self.base.state();
-        let note = doc! { "$set": { "text": text } };
-        let update = state
-            .update_one(doc! { "_id": SERVED_MODEL }, note)
-            .upsert(true);
-        self.base.in_time(update).await?;
-        Ok(())
+        self.base.note(SERVED_MODEL, text).await
+    }
+
+    /// What was noted of the store's restamping.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn restamped(&self) -> Result<Option<String>, StoreError> {
+        self.base.noted(RESTAMPED).await
+    }
+
+    /// Notes something of the store's restamping.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn note_restamped(&self, note: &str) -> Result<(), StoreError> {
+        self.base.note(RESTAMPED, note).await
     }
 }
 
 impl Base {
+    async fn noted(&self, id: &str) -> Result<Option<String>, StoreError> {
+        let state = self.state();
+        let find = state
+            .find_one(doc! { "_id": id })
+            .read_concern(ReadConcern::majority());
+        let note = self.in_time(find).await?;
+        Ok(note.and_then(|note| note.get_str("text").map(str::to_owned).ok()))
+    }
+
+    async fn note(&self, id: &str, text: &str) -> Result<(), StoreError> {
+        let state = self.state();
+        let note = doc! { "$set": { "text": text } };
+        let update = state.update_one(doc! { "_id": id }, note).upsert(true);
+        self.in_time(update).await?;
+        Ok(())
+    }
+
     fn state(&self) -> mongodb::Collection<Document> {
         self.database.collection(&self.places.state)
     }

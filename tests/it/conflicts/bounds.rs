@@ -125,8 +125,8 @@ async fn a_push_repeated_without_numbers_opens_nothing_that_was_settled(gateways
 }
 
 const NOTES: &str = r#"
-extend schema @grant(scope: "team:{teams}", access: WRITE)
-type Note @collection(name: "notes") @scope(by: "team:demo") @conflict(policy: MANUAL) { id: ID! title: String }
+extend schema @grant(scope: "team:{teams}", access: WRITE) @grant(scope: "demo", access: WRITE)
+type Note @collection(name: "notes") @scope(by: "demo") @conflict(policy: MANUAL) { id: ID! title: String }
 "#;
 const ARTICLES: &str = r#"
 type Article @collection(name: "articles") @scope(by: "{audience}") @conflict(policy: MANUAL) {

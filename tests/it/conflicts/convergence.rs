@@ -28,7 +28,7 @@ const ROUNDS: usize = 20;
 pub(super) fn model() -> String {
     let ty = |(name, singular, policy): (&str, &str, &str)| {
         format!(
-            "type {name} @collection(name: \"{singular}_documents\") @scope(by: \"team:demo\") @conflict({policy}) {{
+            "type {name} @collection(name: \"{singular}_documents\") @scope(by: \"demo\") @conflict({policy}) {{
                id: ID!
                title: String
                text: String @merge(with: TEXT)
@@ -40,7 +40,7 @@ pub(super) fn model() -> String {
     };
     let types: String = TYPES.into_iter().map(ty).collect();
     format!(
-        "extend schema @grant(scope: \"team:{{teams}}\", access: WRITE)
+        "extend schema @grant(scope: \"demo\", access: WRITE)
          type Place {{ city: String visits: Int @merge(with: COUNTER) }}\n{types}"
     )
 }

@@ -140,6 +140,11 @@ impl<'a> Report<'a> {
         self.mistakes.push(self.source.mistake(at, message, hint));
     }
 
+    /// The line of a place, from 1.
+    pub(super) fn line(&self, at: Option<SourceSpan>) -> usize {
+        self.source.mistake(at, "", "").line
+    }
+
     /// `value`, if nothing was found.
     pub(super) fn finish<T>(self, value: T) -> Result<T, Mistakes> {
         if self.mistakes.is_empty() {

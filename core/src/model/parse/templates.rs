@@ -1,7 +1,7 @@
 //! Templates: those over a document's fields (`@scope`, `@grants`) are checked against them, those over claims
-//! only for their form, since a model knows no token.
+//! only for their form, since a model knows no token. No two templates of scopes may meet.
 //!
-//! How a template is filled stands in [`Template`].
+//! How a template is filled stands in [`Template`] and [`ScopeTemplate`].
 
 use apollo_compiler::{Node, ast::ObjectTypeDefinition, parser::SourceSpan};
 
@@ -11,50 +11,128 @@ use super::{
     sdl::Sdl,
 };
 use crate::{
-    id::{NameError, Scope},
-    model::{FieldType, Placeholder, Scalar, Shape, Template},
+    id::Scope,
+    model::{FieldType, Placeholder, Scalar, ScopeTemplate, Shape, Template, TemplateError},
 };
 
-/// Reads a template over claims; `None` if it is broken, which has been reported then.
+const CLAIMS_HINT: &str = "write each claim as {claim}, such as \"user:{sub}\"";
+const FIELDS_HINT: &str = "write each field as {field}, such as \"team:{teamId}\"";
+
+/// Reads a text over claims; `None` if it is broken, which has been reported then.
 pub(super) fn read_claims(
     arguments: Arguments<'_>,
     argument: &str,
     report: &mut Report<'_>,
 ) -> Option<Template> {
-    let hint = "write each claim as {claim}, such as \"user:{sub}\"";
-    parse(
-        arguments.text(argument)?,
-        arguments.place(argument),
-        hint,
-        report,
-    )
+    read(Template::parse, arguments, argument, CLAIMS_HINT, report)
 }
 
-fn parse(
-    text: &str,
-    at: Option<SourceSpan>,
+/// Reads a scope over claims; `None` if it is broken, which has been reported then.
+pub(super) fn read_claims_scope(
+    arguments: Arguments<'_>,
+    argument: &str,
+    report: &mut Report<'_>,
+) -> Option<ScopeTemplate> {
+    read(parse_scope, arguments, argument, CLAIMS_HINT, report)
+}
+
+fn read<T, E: Into<Broken>>(
+    parse: impl FnOnce(&str) -> Result<T, E>,
+    arguments: Arguments<'_>,
+    argument: &str,
     hint: &str,
     report: &mut Report<'_>,
-) -> Option<Template> {
-    let problem = match Template::parse(text) {
-        Ok(template) => match unusable(&template, text) {
-            None => return Some(template),
-            Some(error) => error.to_string(),
-        },
-        Err(error) => error.to_string(),
+) -> Option<T> {
+    let text = arguments.text(argument)?;
+    let broken = match parse(text) {
+        Ok(template) => return Some(template),
+        Err(error) => error.into(),
     };
     report.add(
-        at,
-        format!("the template \"{text}\" is broken: {problem}"),
-        hint,
+        arguments.place(argument),
+        format!("the template \"{text}\" is broken: {}", broken.problem),
+        broken.hint.unwrap_or_else(|| hint.to_owned()),
     );
     None
 }
 
-/// Why the one text of a template without placeholders names nothing.
-fn unusable(template: &Template, text: &str) -> Option<NameError> {
-    let fixed = template.placeholders().next().is_none();
-    if fixed { Scope::new(text).err() } else { None }
+/// What is wrong with a template, and what to do about it if that is known.
+struct Broken {
+    problem: String,
+    hint: Option<String>,
+}
+
+impl From<TemplateError> for Broken {
+    fn from(error: TemplateError) -> Self {
+        let hint = match &error {
+            TemplateError::Mixed { separated, .. } => {
+                Some(format!("put a colon between them: \"{separated}\""))
+            }
+            TemplateError::Percent => Some("leave the `%` out".to_owned()),
+            TemplateError::Whole(path) => Some(format!("write {{{path}}}")),
+            _ => None,
+        };
+        let problem = error.to_string();
+        Self { problem, hint }
+    }
+}
+
+fn parse_scope(text: &str) -> Result<ScopeTemplate, Broken> {
+    let template = ScopeTemplate::parse(text)?;
+    let is_fixed = template.placeholders().next().is_none();
+    match Scope::new(text) {
+        Err(error) if is_fixed => Err(Broken {
+            problem: error.to_string(),
+            hint: None,
+        }),
+        _ => Ok(template),
+    }
+}
+
+/// Reports scopes of different shapes that some values make one: who is granted the one would have the other. A placeholder
+/// alone in `@scope` and a `{=claim}` hold the texts of scopes by intent.
+pub(super) fn check_meetings(sdl: &Sdl<'_>, report: &mut Report<'_>) {
+    let grants = sdl
+        .schema
+        .iter()
+        .flat_map(|schema| Arguments::all_of(&schema.directives, "grant"));
+    let grants = grants.map(|arguments| ("scope", arguments));
+    let types = sdl.synced.iter().flat_map(|object| {
+        let of = |directive| Arguments::of(&object.directives, directive);
+        let scope = of("scope").map(|arguments| ("by", arguments));
+        let opened = of("grants").map(|arguments| ("scope", arguments));
+        scope.into_iter().chain(opened)
+    });
+    let mut known: Vec<(ScopeTemplate, &str, Option<SourceSpan>)> = Vec::new();
+    for (argument, arguments) in grants.chain(types) {
+        let Some(text) = arguments.text(argument) else {
+            continue;
+        };
+        let Ok(mut template) = ScopeTemplate::parse(text) else {
+            continue;
+        };
+        if argument == "by" {
+            template = template.with_lone_as_whole();
+        }
+        if known
+            .iter()
+            .any(|(other, ..)| template.is_shaped_like(other))
+        {
+            continue;
+        }
+        let at = arguments.place(argument);
+        for (other, other_text, other_at) in &known {
+            if let Some(both) = template.meeting(other) {
+                let line = report.line(*other_at);
+                report.add(
+                    at,
+                    format!("\"{text}\" can be the same scope as \"{other_text}\" in line {line}: \"{both}\""),
+                    "let them differ in a text that both have at the same place, or in the number of colons",
+                );
+            }
+        }
+        known.push((template, text, at));
+    }
 }
 
 /// Reads the templates of one type.
@@ -74,7 +152,7 @@ pub(super) enum Need {
 }
 
 impl FieldTemplates<'_> {
-    /// Reads the template in `argument`; `None` if it is broken, which has been reported then.
+    /// Reads the text in `argument`; `None` if it is broken, which has been reported then.
     pub(super) fn read(
         self,
         arguments: Arguments<'_>,
@@ -82,16 +160,46 @@ impl FieldTemplates<'_> {
         need: Need,
         report: &mut Report<'_>,
     ) -> Option<Template> {
-        let text = arguments.text(argument)?;
-        let at = arguments.place(argument);
-        let hint = "write each field as {field}, such as \"team:{teamId}\"";
-        let template = parse(text, at, hint, report)?;
-        for placeholder in template.placeholders() {
+        let template = read(Template::parse, arguments, argument, FIELDS_HINT, report)?;
+        self.check_all(
+            template.placeholders(),
+            arguments.place(argument),
+            need,
+            report,
+        );
+        Some(template)
+    }
+
+    /// The same of a scope.
+    pub(super) fn read_scope(
+        self,
+        arguments: Arguments<'_>,
+        argument: &str,
+        need: Need,
+        report: &mut Report<'_>,
+    ) -> Option<ScopeTemplate> {
+        let template = read(parse_scope, arguments, argument, FIELDS_HINT, report)?;
+        self.check_all(
+            template.placeholders(),
+            arguments.place(argument),
+            need,
+            report,
+        );
+        Some(template)
+    }
+
+    fn check_all<'p>(
+        self,
+        placeholders: impl Iterator<Item = &'p Placeholder>,
+        at: Option<SourceSpan>,
+        need: Need,
+        report: &mut Report<'_>,
+    ) {
+        for placeholder in placeholders {
             if let Err((message, hint)) = self.check(placeholder, need) {
                 report.add(at, message, hint);
             }
         }
-        Some(template)
     }
 
     fn check(self, placeholder: &Placeholder, need: Need) -> Result<(), (String, String)> {

@@ -12,14 +12,15 @@ use super::{
     fields::{self, Context, Owner},
     report::{Report, did_you_mean},
     roots::Roots,
-    templates::{FieldTemplates, Need},
+    templates::{self, FieldTemplates, Need},
 };
 use crate::{
     id::{IdType, TypeName},
     model::{
-        ConflictRule, DocumentType, Field, MembershipRule, Overlap, Policy, Reference, Scalar,
-        Shape, Template,
+        ConflictRule, DefaultValue, DocumentType, Field, MembershipRule, Overlap, Policy,
+        Reference, Scalar, ScopeTemplate, Shape, is_canonical,
     },
+    value::Value,
 };
 
 const ID_TYPES: [(&str, IdType); 4] = [
@@ -64,7 +65,7 @@ pub(super) fn read(
         .filter_map(|field| read_reference(context, object, field, report))
         .collect();
     let stored_count = stored.len();
-    let fields = fields::read_all(context, Owner::Document, stored.into_iter(), report);
+    let mut fields = fields::read_all(context, Owner::Document, stored.into_iter(), report);
     if fields.len() == stored_count {
         check_settable(object, &fields, report);
     }
@@ -73,6 +74,13 @@ pub(super) fn read(
         object,
     };
     let scope = read_scope(templates, report);
+    if let Some(ScopeTemplate::Whole(placeholder)) = &scope {
+        let name = placeholder.to_string();
+        let mut fields = fields.iter_mut();
+        if let Some(field) = fields.find(|field| field.name == name) {
+            read_scope_default(object, field, report);
+        }
+    }
     let membership = Arguments::of(&object.directives, "grants")
         .and_then(|arguments| read_membership(templates, arguments, report));
     let document_type = DocumentType {
@@ -119,7 +127,7 @@ fn read_name(object: &ObjectTypeDefinition, report: &mut Report<'_>) -> Option<T
     }
 }
 
-fn read_scope(templates: FieldTemplates<'_>, report: &mut Report<'_>) -> Option<Template> {
+fn read_scope(templates: FieldTemplates<'_>, report: &mut Report<'_>) -> Option<ScopeTemplate> {
     let object = templates.object;
     let Some(arguments) = Arguments::of(&object.directives, "scope") else {
         report.add(
@@ -132,7 +140,35 @@ fn read_scope(templates: FieldTemplates<'_>, report: &mut Report<'_>) -> Option<
         );
         return None;
     };
-    templates.read(arguments, "by", Need::Required, report)
+    let scope = templates.read_scope(arguments, "by", Need::Required, report)?;
+    if let ScopeTemplate::Whole(placeholder) = &scope {
+        report.add(
+            arguments.place("by"),
+            format!("`{{={placeholder}}}` stands for the text of a whole scope, which a field alone in @scope does without the `=`"),
+            format!("write {{{placeholder}}}"),
+        );
+    }
+    Some(scope.with_lone_as_whole())
+}
+
+/// The default of a field that holds the document's scope is a scope itself.
+fn read_scope_default(object: &ObjectTypeDefinition, field: &mut Field, report: &mut Report<'_>) {
+    let mut definitions = object.fields.iter();
+    let definition = definitions.find(|definition| definition.name == field.name.as_str());
+    let arguments = definition.and_then(|found| Arguments::of(&found.directives, "default"));
+    let Some(arguments) = arguments else { return };
+    match &field.default {
+        Some(DefaultValue::Claims(_)) => {
+            let scope = templates::read_claims_scope(arguments, "value", report);
+            field.default = scope.map(DefaultValue::Scope);
+        }
+        Some(DefaultValue::Literal(Value::String(text))) if !is_canonical(text) => report.add(
+            arguments.place("value"),
+            format!("the default of `{}` is not the text of a scope", field.name),
+            "write `%` as %25",
+        ),
+        _ => {}
+    }
 }
 
 fn check_collection_name(collection: Arguments<'_>, report: &mut Report<'_>) {
@@ -334,8 +370,15 @@ fn read_membership(
     arguments: Arguments<'_>,
     report: &mut Report<'_>,
 ) -> Option<MembershipRule> {
-    let scope = templates.read(arguments, "scope", Need::Scalar, report);
+    let scope = templates.read_scope(arguments, "scope", Need::Scalar, report);
     let to = templates.read(arguments, "to", Need::Scalar, report);
+    if to.as_ref().is_some_and(|to| to.placeholders().count() != 1) {
+        report.add(
+            arguments.place("to"),
+            "`to` names a user, by exactly one field",
+            "write the field that holds the user's id, such as \"{userId}\"",
+        );
+    }
     let access = templates.read(arguments, "access", Need::Scalar, report);
     let access = access?;
     let fixed = access.placeholders().next().is_none();

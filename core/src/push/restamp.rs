@@ -1,0 +1,170 @@
+//! Entries of versions that did not escape the values in scopes: what they become.
+//!
+//! Only values with `:` or `%` make a difference. The application's documents stay as they are; when it is done, and in
+//! which portions, is the caller's.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::world::World;
+use crate::{
+    entry::{Entry, Membership},
+    grant,
+    id::{DocumentKey, Scope},
+    import::Arrival,
+    inbox::{Held, InboxRecord, OpenConflict},
+    model::{DocumentType, FillError, Model, ScopeTemplate},
+    transaction::{Loaded, Reads, Writes},
+    value::{Document, Timestamp},
+};
+
+/// What restamping these documents has to load.
+pub fn restamp_reads(keys: BTreeSet<DocumentKey>) -> Reads {
+    Reads {
+        keys,
+        ..Reads::default()
+    }
+}
+
+/// Restamps what was loaded, as moves of nobody's, and takes over what others wrote to these documents. After two conflicts
+/// half of it, and so on: among busy writers a smaller transaction has better chances. Where nothing is written, nothing is
+/// left to restamp.
+pub fn restamp(model: &Model, now: Timestamp, loaded: &Loaded) -> Writes {
+    let mut world = World::new(model, now, loaded);
+    let entries: BTreeMap<_, _> = loaded.entries.iter().collect();
+    let restamped = entries.into_values().filter_map(|entry| {
+        let next = restamped(model, now, entry)?;
+        Some((entry, next))
+    });
+    let restamped: Vec<_> = restamped.collect();
+    let attempted = restamped.len().checked_shr(loaded.conflicts / 2);
+    for (entry, next) in restamped.into_iter().take(attempted.unwrap_or(0).max(1)) {
+        if !world.take_over(&entry.key) {
+            world.write(Arc::new(next), Some(entry));
+        }
+    }
+    world.into_writes(now, Vec::new())
+}
+
+/// Gives the open conflicts that were loaded the scopes whose contents they show, as those are written now: who sees these
+/// sees the conflicts.
+pub fn restamp_conflicts(model: &Model, loaded: &Loaded) -> Writes {
+    let restamped = loaded.inbox.values().filter_map(|record| match record {
+        InboxRecord::Open(open) => restamped_conflict(model, open),
+        InboxRecord::Settled(_) => None,
+    });
+    Writes {
+        inbox: restamped
+            .map(|open| InboxRecord::Open(Arc::new(open)))
+            .collect(),
+        ..Writes::default()
+    }
+}
+
+/// Whether a conflict has to be restamped.
+pub fn is_unescaped_conflict(model: &Model, open: &OpenConflict) -> bool {
+    restamped_conflict(model, open).is_some()
+}
+
+/// A conflict shows the document that the change met, and that document with what the change wanted.
+fn restamped_conflict(model: &Model, open: &OpenConflict) -> Option<OpenConflict> {
+    let document_type = model.document_type(open.key.type_name.as_str())?;
+    let met = open.theirs.clone().unwrap_or_default();
+    let mut wanted = met.clone();
+    wanted.extend(open.held.mine.document().cloned().unwrap_or_default());
+    let id = &open.key.id;
+    let respelled = [met, wanted].map(|document| {
+        let before = grant::unescaped_scope_of(document_type, id, &document)?;
+        let now = grant::scope_of(document_type, id, &document);
+        Some((before, now.unwrap_or_else(|_| nobodys())))
+    });
+    let now = |scope: &Scope| {
+        let mut respelled = respelled.iter().flatten();
+        let found = respelled.find(|(before, _)| before == scope);
+        found.map_or_else(|| scope.clone(), |(_, now)| now.clone())
+    };
+    let shown_in: BTreeSet<Scope> = open.shown_in.iter().map(now).collect();
+    (shown_in != open.shown_in).then(|| OpenConflict {
+        shown_in,
+        held: Held {
+            enters: open.held.enters.as_ref().map(now),
+            ..open.held.clone()
+        },
+        ..open.clone()
+    })
+}
+
+/// Whether an entry has to be restamped.
+pub fn is_unescaped(model: &Model, entry: &Entry) -> bool {
+    respelled(model, entry).is_some()
+}
+
+/// Whether an entry stands in the scope that its fields make, or in the one that is left to it where they make none.
+pub fn is_in_its_scope(document_type: &DocumentType, entry: &Entry, body: &Document) -> bool {
+    match grant::scope_of(document_type, &entry.key.id, body) {
+        Ok(scope) => scope == entry.scope,
+        Err(FillError::Name(_)) => entry.scope == nobodys(),
+        Err(_) => unescaped_scope(document_type, entry, body).as_ref() == Some(&entry.scope),
+    }
+}
+
+/// Whether a document names its scope itself, and one that no rule of the model can grant: it may have been named before
+/// values were escaped, and nobody sees it.
+pub fn is_out_of_reach(model: &Model, entry: &Entry) -> bool {
+    let document_type = model.document_type(entry.key.type_name.as_str());
+    let names_it = document_type.is_some_and(|ty| matches!(ty.scope, ScopeTemplate::Whole(_)));
+    let claims = model.grants.iter().map(|rule| &rule.scope);
+    let memberships = model.types.iter().filter_map(|ty| ty.membership.as_ref());
+    let mut granted = claims.chain(memberships.map(|rule| &rule.scope));
+    names_it && entry.body.is_some() && !granted.any(|template| template.can_give(&entry.scope))
+}
+
+fn restamped(model: &Model, now: Timestamp, entry: &Entry) -> Option<Entry> {
+    let (scope, membership) = respelled(model, entry)?;
+    let arrival = Arrival {
+        model,
+        now,
+        version_floor: entry.version,
+        key: &entry.key,
+        entry: Some(entry),
+    };
+    let next = Entry {
+        scope,
+        membership,
+        ..entry.clone()
+    };
+    arrival.stamped(next).entry
+}
+
+/// The scope and the membership of an entry as they are written now, if one of them was written otherwise.
+fn respelled(model: &Model, entry: &Entry) -> Option<(Scope, Option<Membership>)> {
+    let document_type = model.document_type(entry.key.type_name.as_str())?;
+    let body = entry.body.as_ref()?;
+    let id = &entry.key.id;
+    let mut scope = entry.scope.clone();
+    if unescaped_scope(document_type, entry, body).as_ref() == Some(&entry.scope) {
+        match grant::scope_of(document_type, id, body) {
+            Ok(escaped) => scope = escaped,
+            Err(FillError::Name(_)) => scope = nobodys(),
+            // The text of a document that names its scope itself: no rule grants it.
+            Err(_) => {}
+        }
+    }
+    let mut membership = entry.membership.clone();
+    if grant::unescaped_membership_of(document_type, id, body) == membership {
+        membership = grant::membership_of(document_type, id, body);
+    }
+    ((&scope, &membership) != (&entry.scope, &entry.membership)).then_some((scope, membership))
+}
+
+fn unescaped_scope(document_type: &DocumentType, entry: &Entry, body: &Document) -> Option<Scope> {
+    grant::unescaped_scope_of(document_type, &entry.key.id, body)
+}
+
+/// Where documents go whose scope would be too long with its values escaped. No template gives it, so that nobody is ever
+/// granted it.
+fn nobodys() -> Scope {
+    Scope::new("%").expect("one character is a usable name")
+}
