@@ -20,6 +20,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use reqwest::header::HeaderName;
+
 pub(crate) use self::duration::parse_duration;
 pub(crate) use self::limits::LimitsConfig;
 pub(crate) use self::mongodb::{InvalidMongodbUrl, MongodbUrl};
@@ -139,6 +141,8 @@ pub(crate) struct GraphqlConfig {
 pub(crate) struct HttpConfig {
     /// Origins as browsers send them, such as `https://app.example.com`; never `*`.
     pub(crate) allowed_origins: Vec<String>,
+    /// What pages of these origins may send, besides the headers that front-end tools add.
+    pub(crate) allowed_headers: Vec<HeaderName>,
     pub(crate) times: HttpTimes,
 }
 

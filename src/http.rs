@@ -4,6 +4,7 @@
 mod accept;
 mod answer;
 mod connections;
+mod cors;
 mod delivery;
 mod graphiql;
 mod graphql;
@@ -22,26 +23,21 @@ pub mod websocket;
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
-};
-use axum::http::{HeaderValue, Method};
+use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
-use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use self::accept::Form;
 pub(crate) use self::graphiql::{DevUser, GraphiqlConfig, Tab};
-use self::guard::APOLLO_HEADERS;
 pub(crate) use self::guard::Origins;
 pub(crate) use self::health::waiting;
 pub(crate) use self::server::{ServerLimits, Shutdown, serve};
@@ -50,9 +46,6 @@ pub(crate) use self::traffic::TrafficLimits;
 use crate::app::Gateway;
 use crate::config::HttpTimes;
 use crate::graphql::error::{Code, Failure};
-
-/// A browser asks again after this time. Chromium keeps the answer to a preflight for two hours at most.
-const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// A smaller answer fits one packet as it is.
 const COMPRESSED_BYTES_MIN: u64 = 1024;
@@ -68,6 +61,8 @@ pub(crate) struct HttpOptions {
     pub(crate) times: HttpTimes,
     /// Whose pages may call from a browser, besides those of the gateway's own origin.
     pub(crate) origins: Origins,
+    /// What these pages may send besides the headers that front-end tools add.
+    pub(crate) allowed_headers: Vec<HeaderName>,
     /// What GraphiQL is told; without it there is no GraphiQL.
     pub(crate) graphiql: Option<GraphiqlConfig>,
     /// Whether a `Host` other than this machine's own names is refused. GraphiQL in `dev` holds tokens, and a page on
@@ -95,11 +90,12 @@ pub(crate) fn router(gateway: Arc<Gateway>, options: HttpOptions, shutdown: Shut
         traffic,
         times,
         origins,
+        allowed_headers,
         graphiql,
         loopback_hosts_only,
         public_schema,
     } = options;
-    let mut router = match cors(&origins) {
+    let mut router = match cors::layer(&origins, &allowed_headers) {
         Some(cors) => api(body_bytes_max).layer(cors),
         None => api(body_bytes_max),
     };
@@ -131,27 +127,6 @@ fn api(body_bytes_max: usize) -> Router<Arc<HttpState>> {
         .route("/schema.graphql", get(graphql::schema))
         // Here and not only around everything: CORS has to stand outside of it to answer preflights.
         .method_not_allowed_fallback(method_not_allowed)
-}
-
-/// No other origin may call unless one is named. Tokens travel in a header and never in cookies, so that credentials
-/// need no allowance.
-fn cors(origins: &Origins) -> Option<CorsLayer> {
-    if origins.named.is_empty() && !origins.loopback {
-        return None;
-    }
-    let origins = origins.clone();
-    let admits = move |origin: &HeaderValue, _: &_| {
-        let origin = origin.to_str();
-        origin.is_ok_and(|origin| origins.admit(origin))
-    };
-    let own = [AUTHORIZATION, CONTENT_TYPE, log::REQUEST_ID];
-    let cors = CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(admits))
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers(own.into_iter().chain(APOLLO_HEADERS).collect::<Vec<_>>())
-        .expose_headers([log::REQUEST_ID, RETRY_AFTER])
-        .max_age(PREFLIGHT_MAX_AGE);
-    Some(cors)
 }
 
 /// What every request passes on its way in and out, from the inside to the outside.

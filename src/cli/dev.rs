@@ -104,6 +104,7 @@ pub(super) fn run(args: DevArgs) -> Done {
                         named: Vec::new(),
                         loopback: address.ip().is_loopback(),
                     },
+                    allowed_headers: Vec::new(),
                     graphiql: Some(welcome::page(&loaded, &users)),
                     loopback_hosts_only: address.ip().is_loopback(),
                     public_schema: true,

@@ -87,6 +87,7 @@ fn http_options(config: &Config) -> HttpOptions {
             named: config.http.allowed_origins.clone(),
             loopback: false,
         },
+        allowed_headers: config.http.allowed_headers.clone(),
         graphiql,
         loopback_hosts_only: false,
         public_schema: config.graphql.introspection,

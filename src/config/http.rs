@@ -1,8 +1,9 @@
-//! The section `http`: whose pages may call, and how long the gateway waits for those at the other end of a connection.
+//! The section `http`: whose pages may call and what they may send, and how long the gateway waits for those at the other end of a connection.
 
 use std::time::Duration;
 
 use reqwest::Url;
+use reqwest::header::HeaderName;
 
 use super::limits::DurationLimit;
 use super::reader::{Reader, Wrong};
@@ -46,8 +47,13 @@ pub(super) fn http(reader: &mut Reader) -> HttpConfig {
         origins.iter().try_for_each(|origin| check_origin(origin))?;
         Ok(origins)
     });
+    let form = "a list of names of headers, such as [\"x-tenant\"]";
+    let headers = reader.get("http.allowed_headers", form, |headers: Vec<String>| {
+        headers.iter().map(|header| header_name(header)).collect()
+    });
     HttpConfig {
         allowed_origins: origins.unwrap_or_default(),
+        allowed_headers: headers.unwrap_or_default(),
         times: HttpTimes {
             head: HEAD_TIME.read(reader),
             body: BODY_TIME.read(reader),
@@ -88,4 +94,15 @@ fn canonical_origin(url: &Url) -> Option<String> {
         || format!("{scheme}://{host}"),
         |port| format!("{scheme}://{host}:{port}"),
     ))
+}
+
+/// Browsers take `*` for no header that is not named beside it, such as `Authorization`.
+fn header_name(name: &str) -> Result<HeaderName, Wrong> {
+    if name == "*" {
+        return Err(Wrong::Because(
+            "contains \"*\"; name the headers that your apps send".to_owned(),
+        ));
+    }
+    HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| Wrong::Because(format!("contains {name:?}, which is no name of a header")))
 }

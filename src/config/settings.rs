@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{ConfigProblem, Origin};
 
 /// Every setting there is.
-pub(super) const KEYS: [&str; 53] = [
+pub(super) const KEYS: [&str; 54] = [
     "listen",
     "model",
     "store.url",
@@ -27,6 +27,7 @@ pub(super) const KEYS: [&str; 53] = [
     "graphql.introspection",
     "graphql.graphiql",
     "http.allowed_origins",
+    "http.allowed_headers",
     "http.head_time",
     "http.body_time",
     "http.write_time",

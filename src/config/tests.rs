@@ -71,7 +71,7 @@ fn the_shortest_configuration_gets_safe_defaults() {
     StoreConfig { url: Mongodb(MongodbUrl(db1:27017,db2:27017/app)), prefix: "tidegate.", tombstone_retention: 7776000s }
     AuthConfig { algorithms: Algorithms([RS256]), keys: JwksUrl(Url { scheme: "https", cannot_be_a_base: false, username: "", password: None, host: Some(Domain("id.example.com")), port: None, path: "/jwks.json", query: None, fragment: None }), issuer: Some("https://id.example.com/"), audience: Some("tidegate"), user_claim: "sub", leeway_s: 10 }
     GraphqlConfig { introspection: false, graphiql: false }
-    HttpConfig { allowed_origins: [], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s } }
+    HttpConfig { allowed_origins: [], allowed_headers: [], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s } }
     LimitsConfig { body_bytes: 1048576, query_bytes: 65536, query_tokens: 30000, query_depth: 30, query_aliases: 500, query_directives: 500, query_roots: 10, query_nodes: 10000, query_cost: 500000, variables_depth: 120, list_items: 10000, answer_bytes: 67108864, push_changes: 1000, push_queue_bytes: 67108864, page_changes: 5000, page_bytes: 8388608, live_page_bytes: 262144, requests: 1000, user_requests: 100, user_rate: 200, user_burst: 1000, connections: 10000, new_connections: 1000, address_connections: 0, user_connections: 1000, request_time: 40s }
     "#);
 }
@@ -84,6 +84,7 @@ fn every_setting_can_come_from_the_file() {
         store = { url = "embedded:/var/lib/tidegate", username = "me", password = "hunter2", prefix = "sync_", tombstone_retention = "12h" }
         graphql = { introspection = true, graphiql = true }
         http.allowed_origins = ["https://app.example.com", "http://localhost:5173", "capacitor://localhost"]
+        http.allowed_headers = ["X-Tenant"]
         limits = { body_bytes = 65_536, push_changes = 10, page_changes = 0x64 }
         [auth]
         algorithms = ["HS256", "HS512"]
@@ -98,14 +99,14 @@ fn every_setting_can_come_from_the_file() {
     tidegate.toml:4: store.password stands in a file; TIDEGATE_STORE__PASSWORD keeps it out of backups and commits
     tidegate.toml:5: graphql.graphiql is on: it is meant for development
     tidegate.toml:5: graphql.introspection is on: everybody can read the whole schema
-    tidegate.toml:10: auth.secret stands in a file; TIDEGATE_AUTH__SECRET keeps it out of backups and commits
+    tidegate.toml:11: auth.secret stands in a file; TIDEGATE_AUTH__SECRET keeps it out of backups and commits
     ");
     insta::assert_snapshot!(shown(&loaded.config), @r#"
     [::1]:8080 "app.graphql"
     StoreConfig { url: Embedded("/var/lib/tidegate"), prefix: "sync_", tombstone_retention: 43200s }
     AuthConfig { algorithms: Algorithms([HS256, HS512]), keys: Secret(SigningKey(…)), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 0 }
     GraphqlConfig { introspection: true, graphiql: true }
-    HttpConfig { allowed_origins: ["https://app.example.com", "http://localhost:5173", "capacitor://localhost"], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s } }
+    HttpConfig { allowed_origins: ["https://app.example.com", "http://localhost:5173", "capacitor://localhost"], allowed_headers: ["x-tenant"], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s } }
     LimitsConfig { body_bytes: 65536, query_bytes: 65536, query_tokens: 30000, query_depth: 30, query_aliases: 500, query_directives: 500, query_roots: 10, query_nodes: 10000, query_cost: 500000, variables_depth: 120, list_items: 10000, answer_bytes: 67108864, push_changes: 10, push_queue_bytes: 67108864, page_changes: 100, page_bytes: 8388608, live_page_bytes: 262144, requests: 1000, user_requests: 100, user_rate: 200, user_burst: 1000, connections: 10000, new_connections: 1000, address_connections: 0, user_connections: 1000, request_time: 40s }
     "#);
 }
@@ -188,7 +189,7 @@ fn every_setting_can_come_from_the_environment() {
     StoreConfig { url: Mongodb(MongodbUrl(db1:27017/app)), prefix: "sync_", tombstone_retention: 2592000s }
     AuthConfig { algorithms: Algorithms([RS256, ES256]), keys: PublicKeyFile("/run/secrets/key.pem"), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 30 }
     GraphqlConfig { introspection: false, graphiql: false }
-    HttpConfig { allowed_origins: ["https://a.example.com", "https://b.example.com"], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s } }
+    HttpConfig { allowed_origins: ["https://a.example.com", "https://b.example.com"], allowed_headers: [], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s } }
     LimitsConfig { body_bytes: 2048, query_bytes: 65536, query_tokens: 30000, query_depth: 30, query_aliases: 500, query_directives: 500, query_roots: 10, query_nodes: 10000, query_cost: 500000, variables_depth: 120, list_items: 10000, answer_bytes: 67108864, push_changes: 1, push_queue_bytes: 67108864, page_changes: 10000, page_bytes: 8388608, live_page_bytes: 262144, requests: 1000, user_requests: 100, user_rate: 200, user_burst: 1000, connections: 10000, new_connections: 1000, address_connections: 0, user_connections: 1000, request_time: 40s }
     "#);
 }

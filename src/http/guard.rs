@@ -11,10 +11,13 @@ use super::accept::Form;
 use super::answer;
 use crate::graphql::error::{Code, Failure};
 
-/// Headers by which Apollo's clients make browsers ask before they send (CORS).
-pub(super) const APOLLO_HEADERS: [HeaderName; 2] = [
+/// Headers by which clients make browsers ask before they send (CORS): Apollo's, GraphQL Yoga's, Hot Chocolate's, jQuery's.
+pub(super) const PREFLIGHT_HEADERS: [HeaderName; 5] = [
     HeaderName::from_static("apollo-require-preflight"),
     HeaderName::from_static("x-apollo-operation-name"),
+    HeaderName::from_static("graphql-require-preflight"),
+    HeaderName::from_static("graphql-preflight"),
+    HeaderName::from_static("x-requested-with"),
 ];
 /// Where a browser says that a request comes from (W3C, Fetch Metadata Request Headers); others do not send it.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -85,7 +88,8 @@ fn allow(is_allowed: bool) -> Result<(), Failure> {
     Err(Failure::new(Code::Forbidden, message))
 }
 
-/// Whether a header is there that browsers ask permission for: one of Apollo's, or a content type that no form has.
+/// Whether a header is there that browsers ask permission for: one that clients send for that, or a content type that no
+/// form has.
 fn was_asked_for(headers: &HeaderMap) -> bool {
     let is_simple = |content_type: &str| {
         let essence = content_type.split(';').next().unwrap_or_default().trim();
@@ -97,8 +101,10 @@ fn was_asked_for(headers: &HeaderMap) -> bool {
         .iter()
         .any(|simple| essence.eq_ignore_ascii_case(simple))
     };
-    let of_apollo = APOLLO_HEADERS.iter().any(|name| headers.contains_key(name));
-    of_apollo || text(headers, CONTENT_TYPE).is_some_and(|content_type| !is_simple(content_type))
+    let by_header = PREFLIGHT_HEADERS
+        .iter()
+        .any(|name| headers.contains_key(name));
+    by_header || text(headers, CONTENT_TYPE).is_some_and(|content_type| !is_simple(content_type))
 }
 
 /// The scheme is not compared: behind a proxy that ends TLS, the gateway does not know its own.
@@ -214,6 +220,10 @@ mod tests {
                     ("sec-fetch-site", "cross-site"),
                     ("apollo-require-preflight", "true"),
                 ],
+                true,
+            ),
+            (
+                &[("sec-fetch-site", "cross-site"), ("graphql-preflight", "1")],
                 true,
             ),
             (

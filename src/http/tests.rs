@@ -82,6 +82,7 @@ impl House {
                 },
                 times: HttpTimes::default(),
                 origins: Origins::default(),
+                allowed_headers: Vec::new(),
                 graphiql: None,
                 loopback_hosts_only: false,
                 public_schema: false,

@@ -181,6 +181,21 @@ fn a_value_outside_its_bounds_is_told_what_it_may_be() {
             "http.allowed_origins must be a list of origins, such as [\"https://app.example.com\"]",
         ),
         (
+            "TIDEGATE_HTTP__ALLOWED_HEADERS",
+            "x-tenant,*",
+            "http.allowed_headers contains \"*\"; name the headers that your apps send",
+        ),
+        (
+            "TIDEGATE_HTTP__ALLOWED_HEADERS",
+            "x-tenant: 7",
+            "http.allowed_headers contains \"x-tenant: 7\", which is no name of a header",
+        ),
+        (
+            "TIDEGATE_HTTP__ALLOWED_HEADERS",
+            "[7]",
+            "http.allowed_headers must be a list of names of headers, such as [\"x-tenant\"]",
+        ),
+        (
             "TIDEGATE_LIMITS__USER_CONNECTIONS",
             "0",
             "limits.user_connections must be a whole number from 1 to 100000",

@@ -7,7 +7,8 @@ use crate::harness::{CONFIG, SECRET, Server, configured};
 
 #[test]
 fn the_clients_that_people_use_connect_and_refresh_their_tokens() {
-    let directory = configured(CONFIG);
+    let config = format!("{CONFIG}[http]\nallowed_origins = [\"https://app.example.com\"]\n");
+    let directory = configured(&config);
     let server = Server::serve(&directory);
     let told = node("clients.mjs", &[&format!("{}/graphql", server.url), SECRET]);
     let told: Value = serde_json::from_str(&told).unwrap();
@@ -20,6 +21,7 @@ fn the_clients_that_people_use_connect_and_refresh_their_tokens() {
     ];
     let hashing = [&common[..], &["query by its hash alone"]].concat();
     let expected = json!({
+        "apolloFromPage": hashing,
         "apolloWithMultipart": hashing,
         "apolloWithSocket": hashing,
         "overGraphqlSse": common,

@@ -9,6 +9,7 @@ import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
 import { OperationTypeNode } from 'graphql';
 
 import { socket } from './graphql-ws.mjs';
+import { fromPage } from './page.mjs';
 
 const sha256 = (text) => createHash('sha256').update(text).digest('hex');
 
@@ -27,8 +28,8 @@ const signed = (session) =>
 const http = (url, session, fetch, options) =>
   ApolloLink.from([refreshing(session), signed(session), new PersistedQueryLink({ sha256, ...options }), new HttpLink({ uri: url, fetch })]);
 
-function calls(link) {
-  const client = new ApolloClient({ link, cache: new InMemoryCache() });
+function calls(link, options) {
+  const client = new ApolloClient({ link, cache: new InMemoryCache(), ...options });
   return {
     hashes: true,
     run: async (text, variables) => {
@@ -59,3 +60,9 @@ export const apolloWithSocket = (url, session, fetch) =>
 
 export const apolloWithMultipart = (url, session, fetch) =>
   calls(http(url, session, fetch, { useGETForHashedQueries: true }));
+
+// A page that says which app it is, whose requests are traced, and that asks the browser first.
+export const apolloFromPage = (url, session, fetch) =>
+  calls(http(url, session, fromPage('https://app.example.com', fetch)), {
+    clientAwareness: { name: 'shop', version: '1.2.3' },
+  });

@@ -1,0 +1,99 @@
+//! What a browser may do for a page of another origin (CORS, in the Fetch Standard): call, send these headers, read those.
+//! Which origins may is the matter of [`super::guard`].
+
+use std::time::Duration;
+
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, Method};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::guard::{Origins, PREFLIGHT_HEADERS};
+use super::log;
+
+/// A browser asks again after this time. Chromium keeps the answer to a preflight for two hours at most.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// Headers of an operation that the gateway reads.
+const READ_HEADERS: [HeaderName; 3] = [AUTHORIZATION, CONTENT_TYPE, log::REQUEST_ID];
+
+/// Headers that front-end tools add to every request of a page, and that change nothing here: names of the client,
+/// traces, signs against forged requests. A header that could carry rights is not among them, since a proxy in front may
+/// believe it.
+const HARMLESS_HEADERS: [&str; 46] = [
+    // Apollo Client's `clientAwareness`, Apollo Kotlin, GraphQL Hive, fetch-based readers of event streams.
+    "apollographql-client-name",
+    "apollographql-client-version",
+    "x-apollo-operation-id",
+    "graphql-client-name",
+    "graphql-client-version",
+    "x-graphql-client-name",
+    "x-graphql-client-version",
+    "last-event-id",
+    "cache-control",
+    "pragma",
+    // jQuery, axios, Angular.
+    "x-csrf-token",
+    "x-xsrf-token",
+    // W3C Trace Context and Baggage, as OpenTelemetry sends them; B3, Jaeger, AWS X-Ray, Google Cloud.
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "b3",
+    "x-b3-traceid",
+    "x-b3-spanid",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-flags",
+    "uber-trace-id",
+    "x-amzn-trace-id",
+    "x-cloud-trace-context",
+    "x-correlation-id",
+    // Sentry, Datadog, New Relic, Elastic, Application Insights, Instana, Dynatrace, AppDynamics, Highlight, PostHog.
+    "sentry-trace",
+    "x-datadog-origin",
+    "x-datadog-parent-id",
+    "x-datadog-sampling-priority",
+    "x-datadog-tags",
+    "x-datadog-trace-id",
+    "newrelic",
+    "elastic-apm-traceparent",
+    "request-id",
+    "request-context",
+    "x-instana-t",
+    "x-instana-s",
+    "x-instana-l",
+    "x-dtc",
+    "x-dtpc",
+    "x-dtreferer",
+    "adrum",
+    "x-highlight-request",
+    "x-posthog-distinct-id",
+    "x-posthog-session-id",
+    "x-posthog-window-id",
+];
+
+/// No other origin may call unless one is named. Tokens travel in a header and never in cookies, so that credentials
+/// need no allowance.
+pub(super) fn layer(origins: &Origins, more_headers: &[HeaderName]) -> Option<CorsLayer> {
+    if origins.named.is_empty() && !origins.loopback {
+        return None;
+    }
+    let origins = origins.clone();
+    let admits = move |origin: &HeaderValue, _: &_| {
+        let origin = origin.to_str();
+        origin.is_ok_and(|origin| origins.admit(origin))
+    };
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(admits))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(allowed_headers(more_headers))
+        .expose_headers([log::REQUEST_ID, RETRY_AFTER])
+        .max_age(PREFLIGHT_MAX_AGE);
+    Some(cors)
+}
+
+fn allowed_headers(more: &[HeaderName]) -> Vec<HeaderName> {
+    let harmless = HARMLESS_HEADERS.map(HeaderName::from_static);
+    let ours = READ_HEADERS.into_iter().chain(PREFLIGHT_HEADERS);
+    ours.chain(harmless).chain(more.iter().cloned()).collect()
+}
