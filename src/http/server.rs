@@ -2,6 +2,7 @@
 //! what is spoken on a connection is in [`connection`].
 
 mod connection;
+mod handshake;
 mod strangers;
 mod visitors;
 

@@ -32,19 +32,32 @@ fn node_in(
     arguments: &[&str],
     environment: &[(&str, &str)],
 ) -> String {
-    let installed = Command::new(format!("{ROOT}/scripts/npm-packages"))
-        .arg(directory)
-        .status()
-        .unwrap();
-    assert!(installed.success(), "scripts/npm-packages says why above");
-    let output = Command::new("node")
-        .arg(Path::new(ROOT).join(directory).join(script))
-        .args(arguments)
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap();
+    bring("npm-packages", directory);
+    let mut command = Command::new("node");
+    command.arg(Path::new(ROOT).join(directory).join(script));
+    printed(command.args(arguments).envs(environment.iter().copied()))
+}
+
+/// The same in Python.
+fn python(script: &str, arguments: &[&str]) -> String {
+    bring("python-packages", "tests/wire");
+    let directory = Path::new(ROOT).join("tests/wire");
+    let mut command = Command::new(directory.join(".venv/bin/python"));
+    command.arg(directory.join(script));
+    printed(command.args(arguments))
+}
+
+/// Makes the packages of a directory ready by a script of `scripts`.
+fn bring(packages: &str, directory: &str) {
+    let script = Path::new(ROOT).join("scripts").join(packages);
+    let brought = Command::new(script).arg(directory).status().unwrap();
+    assert!(brought.success(), "scripts/{packages} says why above");
+}
+
+fn printed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{script}: {printed}{told}");
+    assert!(output.status.success(), "{command:?}: {printed}{told}");
     printed
 }

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutWriter;
 
+use super::handshake::HandshakeSpelling;
 use super::{Shutdown, Visit};
 use crate::config::HttpTimes;
 
@@ -112,7 +113,7 @@ async fn begin(
     let spoken = timeout(FIRST_DEADLINE.min(times.head), reading).await??;
     let (reader, writer) = stream.into_split();
     let reader = Cursor::new(beginning).chain(reader);
-    let mut writer = TimeoutWriter::new(writer);
+    let mut writer = TimeoutWriter::new(HandshakeSpelling(writer));
     writer.set_timeout(Some(times.write));
     Ok((spoken, join(reader, Box::pin(writer))))
 }

@@ -1,8 +1,8 @@
-//! Apollo Client, urql, graphql-ws and graphql-sse: query, mutation, subscription, and going on with a new token.
+//! Apollo Client, urql, graphql-ws, graphql-sse and gql: query, mutation, subscription, and going on with a new token.
 
 use serde_json::{Value, json};
 
-use super::node;
+use super::{node, python};
 use crate::harness::{CONFIG, SECRET, Server, configured};
 
 #[test]
@@ -28,6 +28,19 @@ fn the_clients_that_people_use_connect_and_refresh_their_tokens() {
         "overGraphqlWs": common,
         "urqlWithEventStreams": hashing,
         "urqlWithSocket": hashing,
+    });
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn the_client_of_python_connects_over_both_transports() {
+    let directory = configured(CONFIG);
+    let server = Server::serve(&directory);
+    let told = python("clients.py", &[&format!("{}/graphql", server.url), SECRET]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let expected = json!({
+        "gqlOverHttp": ["query", "mutation", "refusal of a token that has ended"],
+        "gqlOverWebSocket": ["query", "mutation", "subscription", "refusal of a token that has ended"],
     });
     assert_eq!(told, expected);
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::{
     connect_async, tungstenite::Error, tungstenite::client::IntoClientRequest,
@@ -21,6 +23,35 @@ const QUERY: &str = "{ viewer { id } }";
 
 fn subscribe(id: &str, query: &str) -> Value {
     json!({"type": "subscribe", "id": id, "payload": {"query": query}})
+}
+
+#[tokio::test]
+async fn a_handshake_is_answered_in_the_spelling_of_rfc_6455() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::dev(&directory);
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The key, and its answer below, are the RFC's example; gql (Python) offers both protocols.
+    let request = format!(
+        "GET /graphql HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: graphql-ws, graphql-transport-ws\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    for line in [
+        "HTTP/1.1 101 Switching Protocols",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+        "Sec-WebSocket-Protocol: graphql-transport-ws",
+    ] {
+        assert!(head.lines().any(|found| found == line), "{line}: {head}");
+    }
 }
 
 #[tokio::test]
