@@ -39,7 +39,7 @@ pub(super) fn from_uri(uri: &Uri) -> Result<RawRequest, Failure> {
     for (name, text) in pairs {
         let value = match name.as_str() {
             // An empty field of a form is an absent one.
-            "operationName" | "variables" | "extensions" if text.is_empty() => continue,
+            "variables" | "extensions" if text.is_empty() => continue,
             "query" | "operationName" => Json::String(text),
             "variables" | "extensions" => json(&format!("`{name}`"), text.as_bytes())?,
             _ => continue,
@@ -69,7 +69,8 @@ pub(in crate::http) fn from_json(mut parameters: Map<String, Json>) -> Result<Ra
     }
     let operation_name = match parameters.remove("operationName") {
         None | Some(Json::Null) => None,
-        Some(Json::String(name)) => Some(name),
+        // No operation has an empty name, and forms send one where nothing was filled in. GraphQL-over-HTTP says so of URLs.
+        Some(Json::String(name)) => Some(name).filter(|name| !name.is_empty()),
         Some(_) => return bad("`operationName` must be a string."),
     };
     let variables = object(&mut parameters, "variables")?;
@@ -257,6 +258,15 @@ mod tests {
         }
         let not_utf8 = outcome(from_body(b"{\"query\":\"\xff\"}"));
         assert!(not_utf8.starts_with("The body is not JSON"), "{not_utf8}");
+    }
+
+    #[test]
+    fn an_empty_operation_name_is_none_in_a_body_and_in_a_url() {
+        let body = from_body(br#"{"query":"{a}","operationName":""}"#);
+        let url = from_uri(&"/graphql?query=%7Ba%7D&operationName=".parse().unwrap());
+        for request in [body, url] {
+            assert_eq!(request.unwrap().operation_name, None);
+        }
     }
 
     #[test]

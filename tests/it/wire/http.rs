@@ -172,6 +172,31 @@ async fn answers_are_compressed_as_the_client_asks() {
     assert_eq!(small.text().await.unwrap(), VIEWER);
 }
 
+#[tokio::test]
+async fn an_empty_operation_name_is_none_over_every_transport() {
+    let directory = TempDir::new().unwrap();
+    let server = Server::dev(&directory);
+    let alice = server.client("alice");
+    let operation = json!({"query": "query A { viewer { id } }", "operationName": ""});
+    let url = format!("{}/graphql", alice.url);
+    let get = format!("{url}?query=query%20A%7Bviewer%7Bid%7D%7D&operationName=");
+    let post = alice
+        .http
+        .post(url)
+        .header("content-type", "application/json");
+    for request in [post.body(operation.to_string()), alice.http.get(get)] {
+        let answer = request.bearer_auth(&alice.token).send().await.unwrap();
+        assert_eq!(answer.text().await.unwrap(), VIEWER);
+    }
+    let mut socket = Socket::connect(&alice).await;
+    let subscribe = json!({"type": "subscribe", "id": "1", "payload": operation});
+    socket.send(subscribe).await;
+    assert_eq!(
+        socket.next().await["payload"]["data"]["viewer"]["id"],
+        "alice"
+    );
+}
+
 async fn decoded(encoding: &str, body: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::new();
     let mut decoder: Box<dyn AsyncRead + Unpin + '_> = match encoding {
