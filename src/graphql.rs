@@ -12,6 +12,7 @@ mod inputs;
 mod operations;
 mod pages;
 mod plan;
+mod printed;
 mod request;
 mod results;
 mod roots;
@@ -20,7 +21,7 @@ mod shape;
 use std::sync::Arc;
 
 use async_graphql::{
-    Request, SDLExportOptions, ValidationMode, Value,
+    Request, ValidationMode, Value,
     dataloader::DataLoader,
     dynamic::{Schema, SchemaError},
 };
@@ -74,11 +75,7 @@ impl Api {
     pub fn new(model: &Arc<Model>, options: ApiOptions) -> Result<Self, ApiError> {
         let build = |purpose| schema(model, purpose).map_err(|error| ApiError(error.to_string()));
         let (shown, executed) = (build(Purpose::Shown)?, build(Purpose::Executed)?);
-        let sdl = shown.sdl_with_options(
-            SDLExportOptions::new()
-                .include_specified_by()
-                .use_space_ident(),
-        );
+        let sdl = printed::sdl(model).map_err(|error| ApiError(error.to_string()))?;
         let limits = DoorLimits {
             introspection: options.introspection,
             ..options.limits

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Everything a team said about its documents.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Model {
     /// Who may see and change what, from the token's claims (`extend schema @grant`).
     pub grants: Vec<GrantRule>,
@@ -87,7 +87,7 @@ pub enum Access {
 }
 
 /// A synced type (`@collection`).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DocumentType {
     /// Its name, equal to `__typename`.
     pub name: TypeName,
@@ -340,6 +340,8 @@ pub struct Reference {
     pub name: String,
     /// Its description in the SDL.
     pub description: Option<String>,
+    /// The reason of `@deprecated`, if it is.
+    pub deprecated: Option<String>,
     /// The type of the document it shows.
     pub target: TypeName,
     /// The field that holds its id.
@@ -358,7 +360,7 @@ pub struct MembershipRule {
 }
 
 /// A type that is stored inside documents.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct EmbeddedType {
     /// Its name.
     pub name: String,
@@ -369,7 +371,7 @@ pub struct EmbeddedType {
 }
 
 /// An enum.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct EnumType {
     /// Its name.
     pub name: String,
@@ -380,7 +382,7 @@ pub struct EnumType {
 }
 
 /// One value of an enum.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct EnumValue {
     /// Its name.
     pub name: String,

@@ -26,7 +26,7 @@ use tidegate_core::{
 use super::{
     complete::reported,
     error::{Code, Failure},
-    shape::{Purpose, nullable, output_type, plain, reason, required, shown, stored, string, text},
+    shape::{Purpose, nullable, output_type, plain, required, shown, stored, string},
 };
 use crate::sync::{Caller, SyncService};
 
@@ -132,15 +132,15 @@ fn scalar_of(shape: &Shape) -> Option<&'static str> {
 fn enum_of(enum_type: &EnumType) -> Enum {
     let mut built = Enum::new(&enum_type.name);
     if let Some(description) = &enum_type.description {
-        built = built.description(text(description));
+        built = built.description(description);
     }
     for value in &enum_type.values {
         let mut item = EnumItem::new(&value.name);
         if let Some(description) = &value.description {
-            item = item.description(text(description));
+            item = item.description(description);
         }
         if let Some(deprecated) = &value.deprecated {
-            item = item.deprecation(Some(&reason(deprecated)));
+            item = item.deprecation(Some(deprecated));
         }
         built = built.item(item);
     }
@@ -188,7 +188,7 @@ fn document_object(
 ) -> Object {
     let mut object = Object::new(document_type.name.as_str()).implement("SyncDocument");
     if let Some(description) = &document_type.description {
-        object = object.description(text(description));
+        object = object.description(description);
     }
     for (name, ty, description) in SYNC_FIELDS {
         let get = move |node: &DocumentNode| Some(sync_field(&node.0, name));
@@ -219,7 +219,7 @@ fn document_field(model: &Arc<Model>, field: &model::Field, purpose: Purpose) ->
 fn embedded_object(embedded: &EmbeddedType) -> Object {
     let mut object = Object::new(&embedded.name);
     if let Some(description) = &embedded.description {
-        object = object.description(text(description));
+        object = object.description(description);
     }
     embedded.fields.iter().fold(object, |object, field| {
         let ty = output_type(&field.ty, Purpose::Shown);
@@ -228,13 +228,18 @@ fn embedded_object(embedded: &EmbeddedType) -> Object {
     })
 }
 
-fn described(built: Field, field: &model::Field) -> Field {
+/// With what the model says about the field.
+pub(super) fn described(built: Field, field: &model::Field) -> Field {
     let built = match &field.description {
-        Some(description) => built.description(text(description)),
+        Some(description) => built.description(description),
         None => built,
     };
-    match &field.deprecated {
-        Some(deprecated) => built.deprecation(Some(&reason(deprecated))),
+    deprecated(built, field.deprecated.as_deref())
+}
+
+fn deprecated(built: Field, reason: Option<&str>) -> Field {
+    match reason {
+        Some(reason) => built.deprecation(Some(reason)),
         None => built,
     }
 }
@@ -276,7 +281,10 @@ fn reference_field(model: &Arc<Model>, reference: &Reference) -> Field {
             reference.target, reference.by
         )
     });
-    field.description(text(&description))
+    deprecated(
+        field.description(description),
+        reference.deprecated.as_deref(),
+    )
 }
 
 async fn load(

@@ -21,12 +21,12 @@ use tidegate_core::{
 };
 
 use super::{
-    documents::DocumentNode,
+    documents::{DocumentNode, described},
     error::{Code, Failure},
     inputs,
     shape::{
-        Purpose, argument, enumeration, int, list, nullable, optional, output_type, plain,
-        required, stored, string, text,
+        Purpose, argument, enumeration, int, list, nullable, one, optional, output_type, plain,
+        required, stored, string,
     },
 };
 use crate::sync::{InboxEntry, InboxPage, InboxRequest};
@@ -198,9 +198,9 @@ pub(super) fn state_name(type_name: &TypeName) -> String {
 }
 
 fn state_object(model: &Arc<Model>, document_type: &DocumentType, purpose: Purpose) -> Object {
-    let name = &document_type.name;
     let object = Object::new(state_name(&document_type.name)).description(format!(
-        "The fields of a {name} as one side of a conflict has them."
+        "The fields of {} as one side of a conflict has them.",
+        one(document_type.name.as_str())
     ));
     document_type.fields.iter().fold(object, |object, field| {
         object.field(state_field(model, field, purpose))
@@ -215,10 +215,7 @@ fn state_field(model: &Arc<Model>, field: &model::Field, purpose: Purpose) -> Fi
         let value = node.and_then(|node| node.0.get(&shown.name));
         FieldFuture::Value(value.map(|value| stored(&model, &shown.ty, value)))
     });
-    match &field.description {
-        Some(description) => resolved.description(text(description)),
-        None => resolved,
-    }
+    described(resolved, field)
 }
 
 fn resolve_input() -> InputObject {
@@ -247,8 +244,8 @@ fn resolution_input(model: &Model) -> InputObject {
             &document_type.singular,
             nullable(&format!("{}Patch", document_type.name)),
             &format!(
-                "These fields of a {} are written; if it has been deleted, it is created anew.",
-                document_type.name
+                "These fields of {} are written; if it has been deleted, it is created anew.",
+                one(document_type.name.as_str())
             ),
         ))
     });

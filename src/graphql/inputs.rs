@@ -17,8 +17,7 @@ use tidegate_core::model::{
 
 pub(super) use self::read::{integer, object, present, push, read_fields, text};
 use super::shape::{
-    argument, embedded_input, graphql_value, input_type, list, nullable, optional, required,
-    text as plain_text,
+    argument, embedded_input, graphql_value, input_type, list, nullable, one, optional, required,
 };
 
 pub(super) fn register(mut builder: SchemaBuilder, model: &Arc<Model>) -> SchemaBuilder {
@@ -90,7 +89,7 @@ fn change_input(model: &Model) -> InputObject {
         input.field(argument(
             &document_type.singular,
             ty,
-            &format!("A change to a {}.", document_type.name),
+            &format!("A change to {}.", one(document_type.name.as_str())),
         ))
     })
 }
@@ -105,9 +104,10 @@ fn delete_input() -> InputObject {
 
 fn document_inputs(model: &Model, document_type: &DocumentType) -> [InputObject; 5] {
     let name = &document_type.name;
+    let one = one(name.as_str());
     let named = |suffix: &str| format!("{name}{suffix}");
     let change = InputObject::new(named("Change"))
-        .description(format!("A change to a {name}."))
+        .description(format!("A change to {one}."))
         .oneof()
         .field(argument(
             "create",
@@ -121,7 +121,7 @@ fn document_inputs(model: &Model, document_type: &DocumentType) -> [InputObject;
         ))
         .field(argument("delete", nullable("SyncDelete"), "Ends it."));
     let create = InputObject::new(named("Create"))
-        .description(format!("Brings a {name} into being."))
+        .description(format!("Brings {one} into being."))
         .field(id_argument())
         .field(argument(
             "document",
@@ -135,7 +135,7 @@ fn document_inputs(model: &Model, document_type: &DocumentType) -> [InputObject;
         ))
         .field(changed_at_argument());
     let update = InputObject::new(named("Update"))
-        .description(format!("Changes some fields of a {name}."))
+        .description(format!("Changes some fields of {one}."))
         .field(id_argument())
         .field(base_version_argument())
         .field(argument(
@@ -156,12 +156,13 @@ fn document_inputs(model: &Model, document_type: &DocumentType) -> [InputObject;
     );
     let patch = settable().fold(
         InputObject::new(named("Patch")).description(format!(
-            "Some fields of a {name}: absent and null are two different things."
+            "Some fields of {one}: absent and null are two different things."
         )),
         |input, field| {
             input.field(described(
                 InputValue::new(&field.name, optional(input_type(&field.ty))),
                 field,
+                false,
             ))
         },
     );
@@ -181,7 +182,7 @@ fn create_field(model: &Model, field: &Field) -> InputValue {
             InputValue::new(&field.name, ty).default_value(default)
         }
     };
-    described(built, field)
+    described(built, field, field.ty.required && field.default.is_none())
 }
 
 /// An enum value is text in a document and a bare name in SDL.
@@ -213,7 +214,7 @@ fn with_enum_names(model: &Model, ty: &FieldType, value: GraphqlValue) -> Graphq
 
 fn embedded_object(model: &Model, embedded: &EmbeddedType) -> InputObject {
     let description = match &embedded.description {
-        Some(description) => plain_text(description),
+        Some(description) => description.clone(),
         None => format!("A whole {}.", embedded.name),
     };
     let object = InputObject::new(embedded_input(&embedded.name)).description(description);
@@ -222,10 +223,16 @@ fn embedded_object(model: &Model, embedded: &EmbeddedType) -> InputObject {
     })
 }
 
-fn described(built: InputValue, field: &Field) -> InputValue {
-    match &field.description {
-        Some(description) => built.description(plain_text(description)),
+/// With what the model says about the field. What has to be given cannot be deprecated (GraphQL specification, section
+/// 3.10).
+fn described(built: InputValue, field: &Field, has_to_be_given: bool) -> InputValue {
+    let built = match &field.description {
+        Some(description) => built.description(description),
         None => built,
+    };
+    match &field.deprecated {
+        Some(reason) if !has_to_be_given => built.deprecation(Some(reason)),
+        _ => built,
     }
 }
 

@@ -82,17 +82,17 @@ pub(super) fn plain<T: Any>(
     dynamic::Field::new(name, ty, move |ctx| {
         FieldFuture::Value(ctx.parent_value.downcast_ref::<T>().and_then(&get))
     })
-    .description(text(description))
+    .description(description)
 }
 
 pub(super) fn argument(name: &str, ty: TypeRef, description: &str) -> InputValue {
-    InputValue::new(name, ty).description(text(description))
+    InputValue::new(name, ty).description(description)
 }
 
 pub(super) fn enumeration(name: &str, description: &str, items: &[(&str, &str)]) -> Enum {
     items.iter().fold(
-        Enum::new(name).description(text(description)),
-        |built, (item, meaning)| built.item(EnumItem::new(*item).description(text(meaning))),
+        Enum::new(name).description(description),
+        |built, (item, meaning)| built.item(EnumItem::new(*item).description(*meaning)),
     )
 }
 
@@ -142,15 +142,55 @@ pub(super) fn graphql_value(model: &Model, ty: &FieldType, value: &Value) -> Gra
         .expect("a JSON value is a GraphQL value: numbers are finite, names are strings")
 }
 
-/// Text of a model as the SDL printer can take it: it escapes neither block quotes in descriptions nor quotes in
-/// reasons.
-pub(super) fn text(description: &str) -> String {
-    description.replace("\"\"\"", "'''")
+/// A generated sentence's word for one document of a type: "an Article".
+pub(super) fn one(type_name: &str) -> String {
+    let article = if sounds_like_a_vowel(type_name) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {type_name}")
 }
 
-pub(super) fn reason(deprecated: &str) -> String {
-    deprecated
-        .replace('"', "'")
-        .replace('\\', "/")
-        .replace('\n', " ")
+/// Initials are spelled out ("an IMO", "a URL"); an U before one consonant and a vowel is that of "user" and "unit".
+fn sounds_like_a_vowel(name: &str) -> bool {
+    let is_vowel = |letter: char| "aeiou".contains(letter.to_ascii_lowercase());
+    let letters: Vec<char> = name.chars().take(3).collect();
+    match letters[..] {
+        [first, second, ..] if first.is_ascii_uppercase() && !second.is_ascii_lowercase() => {
+            "AEFHILMNORSX".contains(first)
+        }
+        ['U' | 'u', second, third] => is_vowel(second) == is_vowel(third),
+        [first, ..] => is_vowel(first),
+        [] => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_article_follows_the_sound_of_a_name() {
+        for expected in [
+            "a Task",
+            "an Article",
+            "an Order",
+            "an entry",
+            "a User",
+            "a Unit",
+            "an Upload",
+            "an Umbrella",
+            "a URLBookmark",
+            "an IMO",
+            "an MP3File",
+            "a PDF",
+            "an Item",
+            "a B",
+            "an A",
+        ] {
+            let (_, name) = expected.split_once(' ').unwrap();
+            assert_eq!(one(name), expected);
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! The API of a stranger's model: that it is sound GraphQL and says what it means.
 //!
-//! That it carries every value exactly is told in `values`; the rules of the verbs are tested elsewhere, on the example.
+//! That it carries every value exactly is told in `values`, and every text in `texts`; the rules of the verbs are tested
+//! elsewhere, on the example.
 
+mod texts;
 mod unheld;
 mod values;
 

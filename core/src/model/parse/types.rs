@@ -284,6 +284,7 @@ fn read_reference(
     Some(Reference {
         name: field.name.to_string(),
         description: field.description.as_ref().map(ToString::to_string),
+        deprecated: fields::deprecation(Arguments::of(&field.directives, "deprecated")),
         target: TypeName::new(field.ty.inner_named_type()).ok()?,
         by: by.to_owned(),
     })

@@ -1,0 +1,70 @@
+//! The schema as SDL. async-graphql 7.2 prints the texts of a model as they are: descriptions as block strings in which
+//! nothing is escaped, reasons of `@deprecated` without escaping quotes; so a copy of the model is printed, whose texts are.
+
+use std::sync::Arc;
+
+use async_graphql::{SDLExportOptions, dynamic::SchemaError};
+use tidegate_core::model::{EnumValue, Field, Model, Reference};
+
+use super::{schema, shape::Purpose};
+
+/// Stands for a quote until the SDL is printed, for the printer escapes the backslash of an escaped one. Unicode keeps
+/// this character out of texts (a noncharacter).
+const QUOTE: char = '\u{fffe}';
+
+/// The SDL of the API of `model`.
+pub(super) fn sdl(model: &Model) -> Result<String, SchemaError> {
+    let schema = schema(&Arc::new(escaped(model)), Purpose::Shown)?;
+    let options = SDLExportOptions::new()
+        .include_specified_by()
+        .use_space_ident();
+    Ok(schema.sdl_with_options(options).replace(QUOTE, "\\\""))
+}
+
+fn escaped(model: &Model) -> Model {
+    let mut model = model.clone();
+    for document_type in model.types.iter_mut().map(Arc::make_mut) {
+        escape_description(&mut document_type.description);
+        document_type.fields.iter_mut().for_each(escape_field);
+        document_type
+            .references
+            .iter_mut()
+            .for_each(escape_reference);
+    }
+    for embedded in model.embedded.values_mut() {
+        escape_description(&mut embedded.description);
+        embedded.fields.iter_mut().for_each(escape_field);
+    }
+    for enum_type in model.enums.values_mut() {
+        escape_description(&mut enum_type.description);
+        enum_type.values.iter_mut().for_each(escape_value);
+    }
+    model
+}
+
+fn escape_field(field: &mut Field) {
+    escape_description(&mut field.description);
+    escape_reason(&mut field.deprecated);
+}
+
+fn escape_reference(reference: &mut Reference) {
+    escape_description(&mut reference.description);
+    escape_reason(&mut reference.deprecated);
+}
+
+fn escape_value(value: &mut EnumValue) {
+    escape_description(&mut value.description);
+    escape_reason(&mut value.deprecated);
+}
+
+fn escape_description(description: &mut Option<String>) {
+    if let Some(text) = description {
+        *text = text.replace("\"\"\"", "\\\"\"\"");
+    }
+}
+
+fn escape_reason(reason: &mut Option<String>) {
+    if let Some(text) = reason {
+        *text = text.replace('"', &QUOTE.to_string());
+    }
+}
