@@ -193,8 +193,9 @@ fn state(node: &InboxEntry, side: Option<&Document>) -> Option<FieldValue<'stati
     side.map(|side| FieldValue::owned_any(StateNode(side.clone())).with_type(name))
 }
 
+/// Begins with `Sync`, as no type of a model does: `ListingState` is a name for an enum beside a type `Listing`.
 pub(super) fn state_name(type_name: &TypeName) -> String {
-    format!("{type_name}State")
+    format!("Sync{type_name}State")
 }
 
 fn state_object(model: &Arc<Model>, document_type: &DocumentType, purpose: Purpose) -> Object {

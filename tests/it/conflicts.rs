@@ -31,7 +31,7 @@ use crate::harness::{
     mongod::{Deployment, fresh_database},
 };
 
-const CONFLICT: &str = "id type documentId openedAt openedBy currentVersion fields base { ... on ArticleState { title text } } mine { ... on ArticleState { title text } } theirs { ... on ArticleState { title text } } current { id syncVersion }";
+const CONFLICT: &str = "id type documentId openedAt openedBy currentVersion fields base { ... on SyncArticleState { title text } } mine { ... on SyncArticleState { title text } } theirs { ... on SyncArticleState { title text } } current { id syncVersion }";
 
 const RESULT: &str = "type documentId status duplicate version document { ... on Article { title text } } conflict { conflictId fields { field mine theirs result taken rule } } error { code field }";
 

@@ -112,6 +112,26 @@ fn descriptions_keep_quotes_and_backslashes() {
     assert_eq!(text.as_str(), r#"Says "hello" and \ more"#);
 }
 
+#[test]
+fn names_that_people_choose_stand_beside_the_generated_ones() {
+    let directory = TempDir::new().unwrap();
+    let model = r#"extend schema @grant(scope: "public", access: WRITE)
+type Listing @collection(name: "listings") @scope(by: "public") { id: ID! state: ListingState! side: ListingSide conflict: Conflict }
+enum ListingState { OPEN SOLD }
+type ListingSide { name: String }
+type Conflict { name: String }
+"#;
+    std::fs::write(directory.path().join("model.graphql"), model).unwrap();
+    let sdl = answer(directory.path(), &["schema"]);
+    let schema = Schema::parse_and_validate(sdl, "schema.graphql");
+    let schema = schema.unwrap_or_else(|error| panic!("{error}"));
+    assert!(schema.get_enum("ListingState").is_some());
+    assert_eq!(
+        fields_of(&schema, "SyncListingState"),
+        ["state", "side", "conflict"]
+    );
+}
+
 /// What the model's author left undescribed is not ours to invent; everything else is ours.
 #[test]
 fn everything_generated_has_a_description() {
@@ -165,7 +185,9 @@ impl OwnNames {
         let plain = [
             type_name.strip_suffix("Input"),
             type_name.strip_suffix("Patch"),
-            type_name.strip_suffix("State"),
+            type_name
+                .strip_prefix("Sync")
+                .and_then(|name| name.strip_suffix("State")),
         ];
         let repeats = plain.into_iter().flatten().filter(|_| member.is_some());
         let mut names = repeats.chain([type_name]).map(str::to_owned);

@@ -160,7 +160,8 @@ async fn a_conflict_whose_type_left_the_model_is_in_nobodys_way_and_comes_back_w
     let server = Server::dev_on(&directory, NOTES);
     let bob = server.client("bob");
     let listed = bob.data("{ conflicts { nodes { type documentId mine { __typename } } pageInfo { hasNextPage } } }", json!({})).await;
-    let notes = json!([{"type": "Note", "documentId": "n", "mine": {"__typename": "NoteState"}}]);
+    let notes =
+        json!([{"type": "Note", "documentId": "n", "mine": {"__typename": "SyncNoteState"}}]);
     assert_eq!(
         listed["conflicts"],
         json!({"nodes": notes, "pageInfo": {"hasNextPage": false}})

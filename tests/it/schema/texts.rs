@@ -74,7 +74,7 @@ async fn texts_stand_in_the_sdl_and_in_introspection_as_they_were_written() {
         ("TaskInput.owner", false, false),
         ("TaskPatch.owner", false, true),
         ("TaskPatch.title", true, true),
-        ("TaskState.title", true, true),
+        ("SyncTaskState.title", true, true),
     ] {
         for texts in [&sdl, &shown] {
             let (description, reason) = &texts[name];

@@ -10,7 +10,7 @@ use super::{report::Report, sdl::Sdl};
 use crate::model::Scalar;
 
 /// What the generated API adds to the name of a synced type.
-const SYNCED_SUFFIXES: [&str; 8] = [
+const SYNCED_SUFFIXES: [&str; 7] = [
     "Change",
     "Create",
     "Update",
@@ -18,7 +18,6 @@ const SYNCED_SUFFIXES: [&str; 8] = [
     "Patch",
     "Connection",
     "Edge",
-    "State",
 ];
 /// What it adds to the name of an embedded type.
 const EMBEDDED_SUFFIXES: [&str; 1] = ["Input"];

@@ -236,7 +236,7 @@ fn drawn(model: &Model, tape: &mut Tape) -> Drawn {
         documents.insert(format!("{type_name}/{id}"), referring(document_type, shown));
         let [base, mine, theirs] = [(); 3].map(|()| draw.fields(&document_type.fields, false));
         let state = |shown: Map<String, Json>| {
-            with(shown, "__typename", json!(format!("{type_name}State")))
+            with(shown, "__typename", json!(format!("Sync{type_name}State")))
         };
         let sides: [Document; 3] = [base.0, mine.0, theirs.0];
         of_store.insert(key(document_type, id), sides);
