@@ -15,7 +15,7 @@ use regex::Regex;
 
 pub use self::{
     clash::FieldClash,
-    parse::{Mistake, Mistakes},
+    parse::{Mistake, Mistakes, Severity},
     scope::{ScopeTemplate, Segment, is_canonical},
     template::{FillError, Placeholder, Template, TemplateError},
 };
@@ -49,6 +49,11 @@ impl Model {
     /// All [`Mistakes`] at once, each with line, column and a hint.
     pub fn parse(file: &str, text: &str) -> Result<Self, Mistakes> {
         parse::parse(file, text)
+    }
+
+    /// What the author of a model should think about that [`Model::parse`] takes, in the order of the file.
+    pub fn warnings(file: &str, text: &str) -> Vec<Mistake> {
+        parse::warnings(file, text)
     }
 
     /// The webhooks that the types' policies ask.

@@ -30,7 +30,7 @@ macro_rules! wrong {
     )*};
 }
 
-wrong! { syntax, directives, definitions, names, roots, fields, defaults, constraints, merges, types, templates }
+wrong! { syntax, directives, foreign, definitions, names, roots, fields, defaults, constraints, merges, types, templates }
 
 #[test]
 fn all_mistakes_are_reported_at_once_in_the_order_of_the_file() {
@@ -69,6 +69,24 @@ fn everything_a_model_can_say_is_understood() {
         { snapshot_path => "models", prepend_module_to_snapshot => false, omit_expression => true },
         { insta::assert_debug_snapshot!("right", model); }
     );
+}
+
+#[test]
+fn what_is_doubtful_in_a_good_model_is_warned_of() {
+    let cases = include_str!("models/warnings.graphql").split("#! file: ");
+    let warnings = cases.skip(1).map(|case| {
+        let (title, body) = case.split_once('\n').expect("a case has a title");
+        parse(body);
+        let warnings = Model::warnings("model.graphql", body);
+        let lines: String = warnings.iter().map(|it| format!("{it}\n")).collect();
+        format!("# {title}\n{lines}\n")
+    });
+    insta::with_settings!(
+        { snapshot_path => "models", prepend_module_to_snapshot => false, omit_expression => true },
+        { insta::assert_snapshot!("warnings", warnings.collect::<String>()); }
+    );
+    let example = include_str!("../../model.graphql");
+    assert_eq!(Model::warnings("model.graphql", example), []);
 }
 
 #[test]

@@ -12,7 +12,8 @@ use tidegate_core::{
     model::{FieldClash, Model},
 };
 
-use super::{Complaint, ConfigArgs, Done, block_on, limits::door_limits, model, say, serve};
+use super::model::{self, LoadedModel};
+use super::{Complaint, ConfigArgs, Done, block_on, limits::door_limits, say, serve};
 use crate::{
     app,
     auth::Authenticator,
@@ -54,6 +55,7 @@ pub(super) fn run(args: &CheckArgs) -> Done {
         loaded.source,
         types.join(", ")
     ));
+    tell_warnings(&loaded);
     tell_clashes(&loaded.model);
     tell_limits(&api, &Operations::new(&loaded.model));
     if let Some(config) = config {
@@ -99,6 +101,13 @@ fn tell_scopes(survey: &Survey) {
     }
     if survey.out_of_reach > 0 {
         say(&format!("note: {}\n", app::out_of_reach(survey)));
+    }
+}
+
+/// What is no mistake: the exit code says that the model can be served.
+fn tell_warnings(loaded: &LoadedModel) {
+    for warning in Model::warnings(&loaded.source.to_string(), &loaded.text) {
+        say(&format!("{warning}\n"));
     }
 }
 

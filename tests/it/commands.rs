@@ -68,6 +68,27 @@ fn check_names_the_types_and_the_fields_that_clash() {
 }
 
 #[test]
+fn check_warns_of_what_is_doubtful_and_takes_the_model() {
+    let directory = TempDir::new().unwrap();
+    let model = r#"extend schema @grant(scope: "user:{sub}", access: WRITE) @grant(scope: "teams:{teams}", access: READ)
+type Note @collection(name: "notes") @scope(by: "user:{owner}") { id: ID! owner: ID! }
+type Task @collection(name: "tasks") @scope(by: "team:{team}") { id: ID! team: ID! }
+type Line { text: String }
+"#;
+    write(&directory, "model.graphql", model);
+    let told = answer(directory.path(), &["check"]);
+    assert_says(
+        &told,
+        &[
+            "model: model.graphql syncs Note, Task\n",
+            "model.graphql:1:72: warning: no type has documents in the scope \"teams:{teams}\"",
+            "model.graphql:3:49: warning: no grant reaches the scope \"team:{team}\"",
+            "model.graphql:4:6: warning: no synced type holds the embedded type Line\n  hint: ",
+        ],
+    );
+}
+
+#[test]
 fn check_looks_at_the_configuration_and_makes_no_store() {
     let directory = TempDir::new().unwrap();
     write(

@@ -5,7 +5,9 @@
 mod constraints;
 mod defaults;
 mod directives;
+mod doubts;
 mod fields;
+mod foreign;
 mod names;
 mod report;
 mod roots;
@@ -17,7 +19,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use apollo_compiler::ast::{Document, EnumTypeDefinition, ObjectTypeDefinition};
 
-pub use self::report::{Mistake, Mistakes};
+pub use self::report::{Mistake, Mistakes, Severity};
 use self::{
     directives::Arguments,
     fields::{Context, Owner},
@@ -43,6 +45,17 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Model, Mistakes> {
     names::check(&sdl, &mut report);
     let model = read(&sdl, &mut report);
     report.finish(model)
+}
+
+/// What is doubtful in SDL that [`parse`] takes.
+pub(super) fn warnings(file: &str, text: &str) -> Vec<Mistake> {
+    let Ok(document) = Document::parse(text, file) else {
+        return Vec::new();
+    };
+    let mut report = Report::new(Source { file, text });
+    let sdl = Sdl::sort(&document, &mut report);
+    doubts::find(&sdl, &mut report);
+    report.found()
 }
 
 fn read(sdl: &Sdl<'_>, report: &mut Report<'_>) -> Model {

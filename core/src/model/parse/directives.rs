@@ -12,6 +12,7 @@ use apollo_compiler::{
 };
 
 use super::{
+    foreign,
     report::{Report, did_you_mean},
     sdl::Sdl,
 };
@@ -156,10 +157,14 @@ fn report_unknown(
         .filter(|definition| definition.locations.contains(&place))
         .map(|definition| format!("@{}", definition.name))
         .collect();
+    let hint = foreign::directive(&directive.name).map_or_else(
+        || did_you_mean(&name, known.iter().map(String::as_str)),
+        str::to_owned,
+    );
     report.add(
         directive.location(),
         format!("there is no directive {name}"),
-        did_you_mean(&name, known.iter().map(String::as_str)),
+        hint,
     );
 }
 

@@ -12,6 +12,7 @@ use apollo_compiler::{
 use super::{
     constraints, defaults,
     directives::Arguments,
+    foreign,
     report::{Report, did_you_mean},
     sdl::Sdl,
 };
@@ -171,11 +172,13 @@ fn refuse_type(sdl: &Sdl<'_>, owner: Owner, definition: &FieldDefinition, report
         report.add(
             type_name.location(),
             format!("the field `{name}` has the unknown type {type_name}"),
-            did_you_mean(type_name, sdl.type_names()),
+            foreign::type_name(type_name)
+                .map_or_else(|| did_you_mean(type_name, sdl.type_names()), str::to_owned),
         );
         return;
     }
     let hint = match owner {
+        Owner::Document if definition.ty.is_list() => many_documents(name, type_name),
         Owner::Document => format!(
             "store its id in a field such as `{name}Id: ID` and write `{name}: {type_name} @reference(by: \"{name}Id\")`"
         ),
@@ -188,6 +191,14 @@ fn refuse_type(sdl: &Sdl<'_>, owner: Owner, definition: &FieldDefinition, report
         format!("the field `{name}` cannot hold {type_name}, which is a document of its own"),
         hint,
     );
+}
+
+/// What to write instead of a list of documents: the other side refers, or their ids are kept.
+pub(super) fn many_documents(name: &str, target: &str) -> String {
+    let singular = name.strip_suffix('s').unwrap_or(name);
+    format!(
+        "let each {target} name this document: a field of its own such as `parentId: ID`, with a @reference(by: \"parentId\"); or keep their ids here, in `{singular}Ids: [ID!]`"
+    )
 }
 
 fn check_read_only(owner: Owner, definition: &FieldDefinition, report: &mut Report<'_>) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use apollo_compiler::Name;
 
-use super::{report::Report, sdl::Sdl};
+use super::{foreign, report::Report, sdl::Sdl};
 use crate::model::Scalar;
 
 /// What the generated API adds to the name of a synced type.
@@ -142,7 +142,9 @@ fn check_members<'a>(
             report.add(
                 name.location(),
                 format!("the {kind} `{name}` begins with an underscore"),
-                "rename it: GraphQL and code generators reserve such names; a field keeps its stored name with @stored(as: …)",
+                foreign::field_name(name).unwrap_or(
+                    "rename it: GraphQL and code generators reserve such names; a field keeps its stored name with @stored(as: …)",
+                ),
             );
         }
     }

@@ -1,14 +1,24 @@
-//! Mistakes, and how they are gathered: every check adds what it finds, so that a model's author sees all at once.
-//!
-//! What is a mistake is decided by the checks, not here.
+//! Mistakes and warnings, and how they are gathered: every check adds what it finds, so that a model's author sees all at
+//! once. What is a mistake is decided by the checks, not here.
 
 use std::{error::Error, fmt, slice};
 
 use apollo_compiler::{diagnostic::ToCliReport, parser::SourceSpan, validation::DiagnosticList};
 
-/// What is wrong at one place of a model file.
+/// Whether a model with it can be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// It cannot.
+    Error,
+    /// It can, but its author should think about it.
+    Warning,
+}
+
+/// What is wrong, or doubtful, at one place of a model file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
+    /// How bad it is.
+    pub severity: Severity,
     /// The file, as the caller named it.
     pub file: String,
     /// The line, from 1.
@@ -23,16 +33,21 @@ pub struct Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
         let Self {
             file,
             line,
             column,
             message,
             hint,
+            ..
         } = self;
         write!(
             f,
-            "{file}:{line}:{column}: error: {message}\n  hint: {hint}"
+            "{file}:{line}:{column}: {severity}: {message}\n  hint: {hint}"
         )
     }
 }
@@ -52,7 +67,11 @@ impl Mistakes {
     pub(super) fn of_syntax(source: Source<'_>, errors: &DiagnosticList) -> Self {
         let mistakes = errors.iter().map(|diagnostic| {
             let message = spell_tokens(&diagnostic.error.to_string());
-            source.mistake(diagnostic.error.location(), message, SYNTAX_HINT)
+            source.mistake(
+                diagnostic.error.location(),
+                message,
+                syntax_hint(source.text),
+            )
         });
         let mut mistakes = Self::sorted(mistakes.collect());
         mistakes.0.dedup_by_key(|mistake| mistake.line);
@@ -107,6 +126,7 @@ impl Source<'_> {
             .unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         Mistake {
+            severity: Severity::Error,
             file: self.file.to_owned(),
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
@@ -145,6 +165,24 @@ impl<'a> Report<'a> {
         self.source.mistake(at, "", "").line
     }
 
+    /// Adds what is doubtful but no mistake.
+    pub(super) fn warn(
+        &mut self,
+        at: Option<SourceSpan>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.mistakes.push(Mistake {
+            severity: Severity::Warning,
+            ..self.source.mistake(at, message, hint)
+        });
+    }
+
+    /// All that was found, in the order of the file.
+    pub(super) fn found(self) -> Vec<Mistake> {
+        Mistakes::sorted(self.mistakes).0
+    }
+
     /// `value`, if nothing was found.
     pub(super) fn finish<T>(self, value: T) -> Result<T, Mistakes> {
         if self.mistakes.is_empty() {
@@ -155,7 +193,22 @@ impl<'a> Report<'a> {
     }
 }
 
-const SYNTAX_HINT: &str = "look at this place and just before it: a name, a colon, a quote or a bracket is missing or too many";
+/// A file that begins with the word of another tool is no SDL at all.
+fn syntax_hint(text: &str) -> &'static str {
+    let is_foreign = |line: &str| {
+        let first = line.split_whitespace().next();
+        first.is_some_and(|word| ["model", "generator", "datasource", "class", "{"].contains(&word))
+    };
+    let mut lines = text.lines().map(str::trim);
+    if lines
+        .find(|line| !line.is_empty() && !line.starts_with(['#', '/']))
+        .is_some_and(is_foreign)
+    {
+        "a model is written in GraphQL's SDL, such as `type Task @collection(name: \"tasks\") @scope(by: \"public\") { id: ID! title: String }`"
+    } else {
+        "look at this place and just before it: a name, a colon, a quote or a bracket is missing or too many"
+    }
+}
 
 /// The parser names brackets as its grammar does.
 fn spell_tokens(message: &str) -> String {

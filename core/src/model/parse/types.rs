@@ -304,7 +304,7 @@ fn check_target(context: Context<'_>, field: &FieldDefinition, report: &mut Repo
         report.add(
             target.location(),
             format!("`{name}` refers to a list, and a reference shows one document"),
-            format!("write `{name}: {target}`"),
+            fields::many_documents(name, target),
         );
     } else if field.ty.is_non_null() {
         report.add(
