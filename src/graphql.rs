@@ -3,6 +3,7 @@
 //! Transports come in by `Api::admit` and `Api::execute`; what the verbs do is `sync`'s. No BSON and no store is known
 //! here.
 
+mod advice;
 pub mod answer;
 mod complete;
 mod documents;
@@ -33,6 +34,7 @@ pub use self::operations::Operations;
 pub(crate) use self::request::DoorLimits;
 pub use self::request::{Admitted, OperationKind, QueryHash, RawRequest};
 use self::{
+    advice::Advice,
     answer::Answer,
     complete::Completion,
     documents::{AnswerRoom, DocumentLoader},
@@ -63,6 +65,7 @@ pub struct Api {
     executed: Schema,
     door: Door,
     planner: Planner,
+    advice: Advice,
     sdl: String,
     answer_bytes_max: usize,
 }
@@ -84,6 +87,7 @@ impl Api {
         let door = Door::new(&sdl, limits).map_err(|error| ApiError(error.to_string()))?;
         Ok(Self {
             planner: Planner::new(model),
+            advice: Advice::new(model),
             shown,
             executed,
             door,
@@ -103,7 +107,8 @@ impl Api {
     /// The [`Answer::Refused`] that says why not. Nothing has been executed then.
     pub fn admit(&self, raw: RawRequest) -> Result<Admitted, Answer> {
         let refused = |refusals: Vec<Refusal>| {
-            Answer::Refused(refusals.into_iter().map(Failure::from).collect())
+            let advised = refusals.into_iter().map(|refusal| self.advice.on(refusal));
+            Answer::Refused(advised.map(Failure::from).collect())
         };
         let mut admitted = self.door.admit(raw).map_err(refused)?;
         admitted.plan = self.planner.plan(&mut admitted);

@@ -5,7 +5,10 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Client, PATIENCE, Server, create, push_query};
+use crate::{
+    harness::{CONFIG, Client, PATIENCE, Server, configured, create, push_query},
+    serve::{client, token},
+};
 
 async fn check(client: &Client, query: &str, variables: Value, code: &str) {
     let answer = client.send(query, variables).await;
@@ -212,4 +215,40 @@ async fn a_push_of_more_changes_than_a_push_may_carry_is_refused() {
     assert!(results.iter().all(|result| result["status"] == "APPLIED"));
     let none = alice.push(json!({"changes": []})).await;
     assert_eq!(none["results"], json!([]), "nothing to do is no mistake");
+}
+
+#[tokio::test]
+async fn what_the_api_does_not_have_is_refused_with_what_to_ask_instead() {
+    let directory = configured(CONFIG);
+    let server = Server::serve(&directory);
+    let alice = client(&server, &token(&directory, "alice"));
+    for (query, advice) in [
+        ("{ tasks { id } }", "`task(id: …)`"),
+        ("{ tasks { id } }", "`changesSince`"),
+        ("{ allProjects { id } }", "`project(id: …)`"),
+        ("{ listArticles { items { id } } }", "`article(id: …)`"),
+        ("{ users { id } }", "`changesSince`"),
+        (
+            "mutation { createArticle(title: \"t\") { id } }",
+            "`pushChanges(input: {changes: [{article: {create: …}}]})`",
+        ),
+        ("subscription { taskAdded { id } }", "`changes`"),
+        (
+            "{ changesSince { changes { document { title } } } }",
+            "`... on Task { title }`",
+        ),
+        (
+            "{ changesSince { changes { document { project { id } } } } }",
+            "`... on Task { project }`",
+        ),
+    ] {
+        let answer = alice.send(query, json!({})).await;
+        let error = &answer["errors"][0];
+        assert_eq!(error["extensions"]["code"], "GRAPHQL_VALIDATION_FAILED");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(advice), "{query}: {message}");
+    }
+    let answer = alice.send("{ viewer { tasks } }", json!({})).await;
+    let message = &answer["errors"][0]["message"];
+    assert_eq!(message, "type `SyncViewer` does not have a field `tasks`");
 }

@@ -1,0 +1,86 @@
+//! What to ask instead of what the API does not have: `{ tasks { id } }` is everybody's first query. Only who has a token
+//! reads it, and may read the whole schema at `/schema.graphql`; so it gives nothing away.
+
+use std::sync::Arc;
+
+use tidegate_core::model::{DocumentType, Model};
+
+use super::request::{Refusal, RefusalKind};
+
+/// A longer name of a field is not looked at.
+const NAME_BYTES_MAX: usize = 256;
+
+pub(super) struct Advice(Arc<Model>);
+
+impl Advice {
+    pub(super) fn new(model: &Arc<Model>) -> Self {
+        Self(model.clone())
+    }
+
+    /// The refusal, with what to ask instead where that is known.
+    pub(super) fn on(&self, mut refusal: Refusal) -> Refusal {
+        let advice = match refusal.kind {
+            RefusalKind::Validation => self.of(&refusal.message),
+            _ => None,
+        };
+        if let Some(advice) = advice {
+            refusal.message = format!("{}; {advice}", refusal.message);
+        }
+        refusal
+    }
+
+    fn of(&self, message: &str) -> Option<String> {
+        let (owner, field) = unknown_field(message)?;
+        match owner {
+            "Query" => {
+                let one = &self.meant_by(field)?.singular;
+                Some(format!(
+                    "documents come by `changesSince`, page by page, and one by `{one}(id: …)`"
+                ))
+            }
+            "Mutation" => {
+                let one = &self.meant_by(field)?.singular;
+                Some(format!(
+                    "documents are written by `pushChanges(input: {{changes: [{{{one}: {{create: …}}}}]}})`, or `update` or `delete` in its place"
+                ))
+            }
+            "Subscription" => Some("documents are followed by `changes`".to_owned()),
+            "SyncDocument" => {
+                let name = &self.type_with(field)?.name;
+                Some(format!(
+                    "what one type has is asked for inside `... on {name} {{ {field} }}`"
+                ))
+            }
+            _ => None,
+        }
+    }
+
+    /// The type that a name such as `allTasks` or `createTask` speaks of: the longest whose name is in it, or the first.
+    fn meant_by(&self, field: &str) -> Option<&DocumentType> {
+        let field = field.to_ascii_lowercase();
+        let is_named = |document_type: &&Arc<DocumentType>| {
+            [&document_type.singular, &document_type.plural]
+                .iter()
+                .any(|name| field.contains(&name.to_ascii_lowercase()))
+        };
+        let named = self.0.types.iter().filter(is_named);
+        let longest = named.max_by_key(|document_type| document_type.singular.len());
+        longest.or(self.0.types.first()).map(Arc::as_ref)
+    }
+
+    fn type_with(&self, field: &str) -> Option<&DocumentType> {
+        let has = |document_type: &&Arc<DocumentType>| {
+            let mut references = document_type.references.iter();
+            document_type.field(field).is_some() || references.any(|it| it.name == field)
+        };
+        self.0.types.iter().find(has).map(Arc::as_ref)
+    }
+}
+
+/// The type and the field that it does not have, in apollo-compiler's words.
+fn unknown_field(message: &str) -> Option<(&str, &str)> {
+    let (owner, rest) = message.strip_prefix("type `")?.split_once('`')?;
+    let field = rest.strip_prefix(" does not have a field `")?;
+    let field = field.strip_suffix('`')?;
+    (field.len() <= NAME_BYTES_MAX).then_some((owner, field))
+}
