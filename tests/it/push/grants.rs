@@ -60,6 +60,39 @@ async fn a_scope_that_is_only_read_takes_no_writes() {
 }
 
 #[tokio::test]
+async fn a_client_tells_a_withdrawn_scope_from_a_document_that_never_was_and_the_outcome_does_not()
+{
+    let directory = TempDir::new().unwrap();
+    let (server, alice, bob) = two_users(&directory);
+    alice.push_all(json!([team_task("a")])).await;
+    let mut bobs = Replica::default();
+    bobs.pull(&bob).await;
+    // He has written to it, so that the gateway has a record of him in its entry.
+    bob.push_all(json!([update("a", 1, json!({"title": "bob's"}))]))
+        .await;
+
+    let bob = server.client_with("bob", &json!({"teams": []}));
+    let outcomes = async |changes: [Value; 2]| {
+        let mut outcomes = bob.push_all(json!(changes)).await;
+        outcomes[1]["documentId"] = json!("a");
+        outcomes
+    };
+    let edited = ["a", "never"].map(|id| update(id, 2, json!({"title": "x"})));
+    let deleted = ["a", "never"].map(|id| delete(id, 2));
+    for changes in [edited, deleted] {
+        let outcomes = outcomes(changes).await;
+        assert_eq!(outcomes[0]["error"]["code"], "NOT_FOUND");
+        assert_eq!(outcomes[0], outcomes[1]);
+    }
+    // The two places where the client finds the scope of its own copy.
+    let page = bob.pull(bobs.checkpoint.as_deref()).await;
+    assert_eq!(page["revokedScopes"], json!(["team:demo"]));
+    let viewer = bob.data("{ viewer { readScopes } }", json!({})).await;
+    let scopes = viewer["viewer"]["readScopes"].as_array().unwrap();
+    assert!(!scopes.contains(&json!("team:demo")), "{scopes:?}");
+}
+
+#[tokio::test]
 async fn a_document_that_leaves_a_scope_is_revoked_there_and_nothing_tells_where_it_went() {
     let directory = TempDir::new().unwrap();
     let (_server, alice, bob) = two_users(&directory);
