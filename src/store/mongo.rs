@@ -12,6 +12,7 @@ mod foreign;
 mod inbox;
 mod lane;
 mod layout;
+mod live;
 mod load;
 mod opening;
 mod own;
@@ -39,6 +40,7 @@ use tidegate_core::{
     model::Model,
     transaction::{Reads, Writes},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 pub use self::served::client_options;
 use self::{
@@ -47,6 +49,7 @@ use self::{
     failure::Failure,
     lane::Lanes,
     layout::Layout,
+    live::Live,
     own::Own,
     places::{Places, scope_id},
     snapshot::MongoSnapshot,
@@ -112,6 +115,7 @@ pub struct MongoStore {
     commits: Arc<Base>,
     writer: Writer,
     lanes: Lanes,
+    _beats: AbortOnDropHandle<()>,
 }
 
 /// What all parts of the store need.
@@ -124,6 +128,7 @@ struct Base {
     elections: Arc<Elections>,
     courtesy: Arc<Courtesy>,
     own: Arc<Own>,
+    live: Arc<Live>,
     /// Whether an insert fails where a collection has the id already. Behind a router collections may be sharded by another
     /// field, and then each shard knows of its own documents alone.
     presumes: bool,
@@ -144,9 +149,12 @@ impl MongoStore {
         let writer = Writer::start();
         let writer = writer.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let commits = opening::with_other_connections(base.clone(), options.clone());
+        let commits = Arc::new(writer.carry_out(commits).await?);
+        let base = Arc::new(base);
         Ok(Self {
-            commits: Arc::new(writer.carry_out(commits).await?),
-            base: Arc::new(base),
+            _beats: AbortOnDropHandle::new(tokio::spawn(live::beat(Arc::clone(&base)))),
+            commits,
+            base,
             writer,
             lanes: Lanes::new(&options.random, options.transactions_max),
         })

@@ -4,6 +4,7 @@
 //! Who the clients are is in `cast`, what must hold of the store in `judge`. `FAULT_ROUNDS` repeats all of it.
 
 mod cast;
+mod gone;
 mod judge;
 
 use std::time::{Duration, Instant};

@@ -20,6 +20,7 @@ use super::{
     Base,
     failure::{Failure, Remedy, StatementError},
     lane::Lane,
+    live::is_lock,
     load::{Look, View},
     opening::{durable, primary},
     own,
@@ -60,6 +61,7 @@ pub(super) async fn commit(
         decide,
         presumes: base.presumes && !reads.created.is_empty(),
         conflicts: 0,
+        locked_since: None,
         seen: BTreeMap::new(),
         session: Bson::Null,
         unsettled: Vec::new(),
@@ -119,6 +121,8 @@ struct Commit<'c> {
     presumes: bool,
     /// How often it met another transaction.
     conflicts: u32,
+    /// Since when each attempt has met a lock.
+    locked_since: Option<Instant>,
     /// The heads that the last attempt read.
     seen: BTreeMap<Scope, Seq>,
     /// The session of all attempts, by its id.
@@ -157,7 +161,7 @@ impl Commit<'_> {
                 },
             }
             tracing::debug!(?failed, attempt, "a transaction is repeated");
-            let pause = self.pause(attempt, failed.remedy());
+            let pause = self.pause(attempt, &failed);
             if timeout_at(deadline, pause).await.is_err() {
                 break;
             }
@@ -165,10 +169,16 @@ impl Commit<'_> {
         Err(self.late_error(failed))
     }
 
-    /// After a conflict, until the other transaction is heard of.
-    async fn pause(&self, attempt: u32, remedy: Remedy) {
+    /// After a conflict, until the other transaction is heard of. Its gateway may be dead.
+    async fn pause(&mut self, attempt: u32, failed: &Failure) {
         let base = self.base;
-        match remedy {
+        if is_lock(failed) {
+            let since = self.locked_since.get_or_insert_with(Instant::now);
+            base.met_lock(*since).await;
+        } else {
+            self.locked_since = None;
+        }
+        match failed.remedy() {
             Remedy::RepeatAfterConflict => tokio::select! {
                 () = base.courtesy.moved(&self.seen) => {}
                 () = sleep(base.pause(GROWTHS_AFTER_CONFLICT)) => {}

@@ -15,6 +15,8 @@ const DUPLICATE_KEY: i32 = 11_000;
 const DOCUMENT_VALIDATION: i32 = 121;
 const OUT_OF_DISK_SPACE: i32 = 14_031;
 const MAX_TIME_EXPIRED: i32 = 50;
+/// The session or the operation was ended from outside, as gateways do to those that they take for dead.
+const INTERRUPTED: i32 = 11_601;
 
 /// Why a call failed.
 #[derive(Debug)]
@@ -108,7 +110,7 @@ impl Failure {
 }
 
 fn is_passing(error: &Error) -> bool {
-    error.contains_label(TRANSIENT_TRANSACTION_ERROR) || is_network(error) || is_late(error)
+    error.contains_label(TRANSIENT_TRANSACTION_ERROR) || is_network(error) || is_broken_off(error)
 }
 
 fn is_network(error: &Error) -> bool {
@@ -120,13 +122,13 @@ fn is_network(error: &Error) -> bool {
     )
 }
 
-fn is_late(error: &Error) -> bool {
-    code(error) == Some(MAX_TIME_EXPIRED)
+fn is_broken_off(error: &Error) -> bool {
+    matches!(code(error), Some(MAX_TIME_EXPIRED | INTERRUPTED))
 }
 
 fn is_aborted(error: &Error) -> bool {
     code(error).is_some()
-        && !is_late(error)
+        && !is_broken_off(error)
         && !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT)
 }
 

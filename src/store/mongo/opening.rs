@@ -20,6 +20,7 @@ use super::{
     failure::{Failure, code},
     inbox,
     layout::Layout,
+    live::Live,
     own::Own,
     places::{EPOCH, FORMAT, GROUPS, GROUPS_END, Places, VERSION_FLOOR},
     server::{self, Needs, Server},
@@ -45,6 +46,7 @@ pub(super) async fn open(options: &MongoOptions, layout: Layout) -> Result<Base,
         elections,
         courtesy: Arc::new(Courtesy::new()),
         own: Arc::new(Own::new(options.transactions_max.max(1))),
+        live: Arc::new(Live::new((options.random)())),
         presumes: server == Server::Member,
         random: options.random.clone(),
         call_max: options.call_max,
@@ -66,6 +68,8 @@ pub(super) async fn with_other_connections(
     let client = Client::with_options(client_options(&options.client));
     let client = client.map_err(|error| server::of_options(&error))?;
     base.own.begin(&client).await?;
+    // Before the first transaction, whose locks may have to be ended.
+    base.beat().await?;
     Ok(Base {
         database: client.database(&options.database),
         client,

@@ -21,6 +21,10 @@ const COMMITS_MAX: usize = 256;
 /// So many doubts are remembered: one comes of a commit that was repeated in vain until its time was over.
 const DOUBTED_MAX: usize = 1_024;
 
+/// The most sessions in doubt that may hold locks: a few commits run at a time, each for 25 seconds, and their
+/// transactions end within a minute.
+const DOUBTED_WITH_LOCKS_MAX: usize = 32;
+
 /// The sessions of one gateway's commits, and what came of them, for its own tails.
 pub(super) struct Own {
     sessions: Mutex<Sessions>,
@@ -59,6 +63,14 @@ impl Own {
         self.lock().own.clone()
     }
 
+    /// The sessions in which a transaction may be open: these, and the last in doubt.
+    pub(super) fn may_hold_locks(&self) -> Vec<Bson> {
+        let sessions = self.lock();
+        let doubted = sessions.doubted.iter().rev().take(DOUBTED_WITH_LOCKS_MAX);
+        let doubted = doubted.map(|doubted| doubted.id.clone());
+        sessions.own.iter().cloned().chain(doubted).collect()
+    }
+
     /// A session for a commit.
     pub(super) async fn session(&self, base: &Base) -> Result<ClientSession, Failure> {
         loop {
@@ -66,6 +78,7 @@ impl Own {
                 return Ok(session);
             }
             self.begin(&base.client).await?;
+            base.beat().await?;
         }
     }
 

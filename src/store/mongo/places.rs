@@ -13,7 +13,8 @@ pub(super) struct Places {
     /// Entries and markers.
     pub(super) feed: String,
     /// All that a commit reads besides, and writes in one statement: epoch and version floor, heads and floors of
-    /// scopes, what is remembered of clients, the group numbers of gateways. Format and model last served as well.
+    /// scopes, what is remembered of clients, the group numbers of gateways. Format, model last served and live gateways
+    /// as well.
     pub(super) state: String,
     /// The inbox.
     pub(super) conflicts: String,
@@ -80,6 +81,10 @@ pub(super) fn group_id(gateway: u64, lane: usize) -> String {
     format!("{GROUPS}{gateway:016x}\0{lane}")
 }
 
+pub(super) fn live_id(gateway: u64) -> String {
+    format!("{LIVE}{gateway:016x}")
+}
+
 /// What a key of `state` stands for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum StateKey<'k> {
@@ -118,6 +123,12 @@ pub(super) const GROUPS: &str = "gateway\0";
 
 /// After all of them.
 pub(super) const GROUPS_END: &str = "gateway\u{1}";
+
+/// What the keys of live gateways begin with.
+pub(super) const LIVE: &str = "live\0";
+
+/// After all of them.
+pub(super) const LIVE_END: &str = "live\u{1}";
 
 #[cfg(test)]
 mod tests {

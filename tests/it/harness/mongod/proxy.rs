@@ -1,4 +1,5 @@
-//! A wire between one gateway and one mongod, which can lose what the server says of a commit after it was carried out.
+//! A wire between one gateway and one mongod, which can hold commits back, or lose what the server says of one after it was
+//! carried out.
 //!
 //! Messages pass as they are; of their content only the name of the command is looked at.
 
@@ -17,7 +18,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::Notify,
+    sync::{Notify, watch},
     task::JoinHandle,
 };
 
@@ -33,7 +34,14 @@ const NAME: usize = HEADER + 4 + 1 + 4 + 1;
 pub(crate) struct Proxy {
     port: u16,
     loss: Arc<Loss>,
+    hold: Arc<Hold>,
     accepting: JoinHandle<()>,
+}
+
+/// What the wire does with commits that gateways send.
+struct Hold {
+    holds: watch::Sender<bool>,
+    held: Notify,
 }
 
 #[derive(Default)]
@@ -48,10 +56,17 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = deployment.nodes[node].address();
         let loss = Arc::<Loss>::default();
+        let hold = Arc::new(Hold {
+            holds: watch::Sender::new(false),
+            held: Notify::new(),
+        });
+        let port = listener.local_addr().unwrap().port();
+        let accepting = accept(listener, address, Arc::clone(&loss), Arc::clone(&hold));
         Self {
-            port: listener.local_addr().unwrap().port(),
-            accepting: tokio::spawn(accept(listener, address, Arc::clone(&loss))),
+            port,
+            accepting: tokio::spawn(accepting),
             loss,
+            hold,
         }
     }
 
@@ -61,6 +76,21 @@ impl Proxy {
             "mongodb://127.0.0.1:{}/{database}?directConnection=true",
             self.port
         )
+    }
+
+    /// Holds all commits back from now on.
+    pub(crate) fn hold_commits(&self) {
+        self.hold.holds.send_replace(true);
+    }
+
+    /// Returns when a commit is held back: the server has all of its transaction but that.
+    pub(crate) async fn holds_commit(&self) {
+        self.hold.held.notified().await;
+    }
+
+    /// Lets commits pass, those that were held back too.
+    pub(crate) fn let_commits_pass(&self) {
+        self.hold.holds.send_replace(false);
     }
 
     /// Loses all answers to commits from now on; returns when the first is lost.
@@ -76,7 +106,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, address: String, loss: Arc<Loss>) {
+async fn accept(listener: TcpListener, address: String, loss: Arc<Loss>, hold: Arc<Hold>) {
     loop {
         let (client, _) = listener.accept().await.unwrap();
         let Ok(server) = TcpStream::connect(&address).await else {
@@ -85,7 +115,12 @@ async fn accept(listener: TcpListener, address: String, loss: Arc<Loss>) {
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         let commits = Arc::default();
-        let asking = ask(from_client, to_server, Arc::clone(&commits));
+        let asking = ask(
+            from_client,
+            to_server,
+            Arc::clone(&commits),
+            Arc::clone(&hold),
+        );
         let answering = answer(from_server, to_client, commits, Arc::clone(&loss));
         // Whichever side ends, the other is told by the end of its connection.
         tokio::spawn(async {
@@ -97,11 +132,21 @@ async fn accept(listener: TcpListener, address: String, loss: Arc<Loss>) {
 /// The ids of a connection's commits.
 type Commits = Arc<Mutex<HashSet<[u8; 4]>>>;
 
-async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, commits: Commits) -> io::Result<()> {
+async fn ask(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    commits: Commits,
+    hold: Arc<Hold>,
+) -> io::Result<()> {
     loop {
         let message = read(&mut from).await?;
         if message[NAME..].starts_with(b"commitTransaction\0") {
             commits.lock().unwrap().insert(id(&message, 4));
+            let mut holds = hold.holds.subscribe();
+            if *holds.borrow() {
+                hold.held.notify_one();
+            }
+            holds.wait_for(|holds| !holds).await.unwrap();
         }
         to.write_all(&message).await?;
     }

@@ -1,0 +1,245 @@
+//! Which gateways live, and in which sessions they commit. A gateway that dies in the middle of a transaction leaves its
+//! locks behind for a minute (`transactionLifetimeLimitSeconds`); the gateway that meets them ends the sessions of the dead.
+//!
+//! The server's clock alone says who is dead. A session that no dead gateway has listed is never ended: other services
+//! may share the database user.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures_util::TryStreamExt;
+use mongodb::{
+    Collection,
+    bson::{Bson, DateTime, Document, doc},
+    options::ReadConcern,
+};
+use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
+
+use super::{
+    Base,
+    failure::{Failure, code},
+    places::{LIVE, LIVE_END, live_id},
+};
+use crate::store::StoreError;
+
+/// How often a gateway writes down that it lives.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// A gateway is dead when its last beat is older than this.
+const DEAD_AFTER_S: i32 = 8;
+
+/// No transaction outlives its gateway for so long. Then the record of a dead gateway is removed.
+const FORGOTTEN_AFTER_S: i32 = 300;
+
+/// Records of the dead are removed with every twelfth beat, which is once a minute.
+const BEATS_BETWEEN_REMOVALS: u32 = 12;
+
+/// A lock is met for so long before its owner is looked for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The least time between two looks, whichever commits meet locks.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
+/// The most dead gateways that one look considers, the last to die first.
+const DEAD_MAX: i64 = 100;
+
+/// What a gateway knows of its own record and of others'.
+pub(super) struct Live {
+    /// The key of its record.
+    id: String,
+    looked_at: Mutex<Option<Instant>>,
+    /// The dead gateways whose sessions were ended, with their last beats. The log names each death once.
+    ended: Mutex<HashMap<String, DateTime>>,
+    has_been_refused: AtomicBool,
+}
+
+impl Live {
+    pub(super) fn new(gateway: u64) -> Self {
+        Self {
+            id: live_id(gateway),
+            looked_at: Mutex::default(),
+            ended: Mutex::default(),
+            has_been_refused: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether a commit that has met locks since then may look for the dead now.
+    fn may_look(&self, met_since: Instant) -> bool {
+        let mut looked_at = self
+            .looked_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let was_just_now = looked_at.is_some_and(|looked_at| now - looked_at < BETWEEN_LOOKS);
+        let may = now - met_since >= LOCK_PATIENCE && !was_just_now;
+        if may {
+            *looked_at = Some(now);
+        }
+        may
+    }
+
+    /// Remembers whose sessions were ended; how many of these gateways are new.
+    fn remember(&self, dead: Vec<(String, DateTime)>) -> usize {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = |(id, beat): &&(String, DateTime)| ended.get(id) != Some(beat);
+        let new = dead.iter().filter(is_new).count();
+        *ended = dead.into_iter().collect();
+        new
+    }
+}
+
+/// Writes down that this gateway lives, for as long as it is polled.
+pub(super) async fn beat(base: Arc<Base>) {
+    let mut beats = interval(BEAT);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut has_failed = false;
+    for count in 0_u32.. {
+        beats.tick().await;
+        let mut written = base.beat().await;
+        if count.is_multiple_of(BEATS_BETWEEN_REMOVALS) && written.is_ok() {
+            written = base.forget_the_dead().await;
+        }
+        let error = written.err().map(StoreError::from);
+        if let (Some(error), false) = (&error, has_failed) {
+            tracing::warn!(%error, "other gateways cannot see that this one lives");
+        }
+        has_failed = error.is_some();
+    }
+}
+
+impl Base {
+    /// Lists the sessions of this gateway's commits, at this moment of the server's clock. A later field of the record,
+    /// such as the generation of its model, stays as it is.
+    pub(super) async fn beat(&self) -> Result<(), Failure> {
+        let beat = doc! {
+            "$set": { "sessions": self.own.may_hold_locks() },
+            "$currentDate": { "at": true },
+        };
+        let record = doc! { "_id": &self.live.id };
+        let records = self.records();
+        self.in_time(records.update_one(record, beat).upsert(true))
+            .await?;
+        Ok(())
+    }
+
+    async fn forget_the_dead(&self) -> Result<(), Failure> {
+        let records = self.records();
+        self.in_time(records.delete_many(silent_for(FORGOTTEN_AFTER_S)))
+            .await?;
+        Ok(())
+    }
+
+    /// To be called by a commit that has met locks since `met_since` and nothing else. Ends the sessions of dead gateways,
+    /// if it is time to look for them. A failure is no reason to give up the commit.
+    pub(super) async fn met_lock(&self, met_since: Instant) {
+        if !self.live.may_look(met_since) {
+            return;
+        }
+        if let Err(failure) = self.end_the_dead().await
+            && !self.live.has_been_refused.swap(true, Ordering::Relaxed)
+        {
+            let error = StoreError::from(failure);
+            tracing::warn!(
+                %error,
+                "sessions of dead gateways cannot be ended; MongoDB ends their transactions by itself, after transactionLifetimeLimitSeconds"
+            );
+        }
+    }
+
+    async fn end_the_dead(&self) -> Result<(), Failure> {
+        let records = self.records();
+        let find = records
+            .find(silent_for(DEAD_AFTER_S))
+            .sort(doc! { "at": -1 })
+            .limit(DEAD_MAX)
+            .read_concern(ReadConcern::local());
+        let found: Vec<Document> = self
+            .in_time(async { find.await?.try_collect().await })
+            .await?;
+        let others = found.iter().filter_map(|record| {
+            let id = record.get_str("_id").ok()?;
+            (id != self.live.id).then_some((id, record))
+        });
+        let (mut dead, mut sessions) = (Vec::new(), Vec::new());
+        for (id, record) in others {
+            let listed = record.get_array("sessions").map(Vec::as_slice);
+            let listed = listed.unwrap_or_default().iter();
+            sessions.extend(listed.map(|session| Bson::from(doc! { "id": session })));
+            let beat = record.get_datetime("at").copied();
+            dead.push((id.to_owned(), beat.unwrap_or(DateTime::MIN)));
+        }
+        // Without a list the command would end all sessions of the user.
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        self.in_time(self.database.run_command(doc! { "killSessions": sessions }))
+            .await?;
+        let gateways = self.live.remember(dead);
+        if gateways > 0 {
+            tracing::warn!(
+                gateways,
+                "gateways are gone, and their sessions are ended: a transaction of theirs may have held a lock"
+            );
+        }
+        Ok(())
+    }
+
+    fn records(&self) -> Collection<Document> {
+        self.database.collection(&self.places.state)
+    }
+}
+
+/// Whether the failure is that somebody else's transaction, or what waits behind it, holds a lock.
+pub(super) fn is_lock(failure: &Failure) -> bool {
+    const LOCK_TIMEOUT: i32 = 24;
+    const WRITE_CONFLICT: i32 = 112;
+    match failure {
+        Failure::Driver(error) => {
+            code(error).is_some_and(|code| [LOCK_TIMEOUT, WRITE_CONFLICT].contains(&code))
+        }
+        Failure::Statement(error) => error.code == WRITE_CONFLICT,
+        _ => false,
+    }
+}
+
+/// The records of gateways whose last beat is older.
+fn silent_for(seconds: i32) -> Document {
+    let then =
+        doc! { "$dateSubtract": { "startDate": "$$NOW", "unit": "second", "amount": seconds } };
+    doc! { "_id": { "$gte": LIVE, "$lt": LIVE_END }, "$expr": { "$lt": ["$at", then] } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_dead_are_looked_for_after_some_seconds_and_once_a_second() {
+        let live = Live::new(7);
+        let met = Instant::now();
+        assert!(!live.may_look(met));
+        tokio::time::advance(LOCK_PATIENCE).await;
+        assert!(
+            !live.may_look(Instant::now()),
+            "a commit that met its lock just now"
+        );
+        assert!(live.may_look(met));
+        assert!(!live.may_look(met));
+        tokio::time::advance(BETWEEN_LOOKS).await;
+        assert!(live.may_look(met));
+    }
+
+    #[test]
+    fn each_death_is_logged_once() {
+        let live = Live::new(7);
+        let death = |id: &str, ms| (id.to_owned(), DateTime::from_millis(ms));
+        assert_eq!(live.remember(vec![death("a", 1), death("b", 1)]), 2);
+        assert_eq!(live.remember(vec![death("a", 1), death("b", 2)]), 1);
+        assert_eq!(live.remember(vec![death("a", 1)]), 0);
+    }
+}
