@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use self::{
+    admit::MET_BYTES_MAX,
     advice::{Advice, Answer, Question},
     foresee::{reads, scope_foreseen},
     resolve::{Resolution, ResolveRequest, resolve, resolve_reads},
@@ -169,6 +170,12 @@ pub enum PushRefusal {
     MutationIdGap {
         /// The next id of this client.
         expected: MutationId,
+    },
+    /// Its changes meet more bytes of documents than a push may copy.
+    #[error("the push is too large")]
+    TooLarge {
+        /// So many of its changes fit.
+        max: usize,
     },
     /// Ids below 1, or beyond the last one that can be counted.
     #[error("mutation ids are out of range")]

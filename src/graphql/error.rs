@@ -280,6 +280,10 @@ impl From<PushRefusal> for Failure {
                 Code::MutationIdGap,
                 format!("Mutation ids are missing, and nothing was applied; the next one is {expected}."),
             ),
+            PushRefusal::TooLarge { max } => (
+                Code::PushTooLarge,
+                format!("The documents of this push are so large that only {max} of its changes fit; send it in parts."),
+            ),
             PushRefusal::MutationIdRange => (
                 Code::MutationIdRange,
                 "Mutation ids count from 1 to 2147483646; begin a new client id.".to_owned(),
@@ -301,6 +305,7 @@ impl From<PushRefusal> for Failure {
         match refusal {
             PushRefusal::EpochChanged { epoch } => failure.with("epoch", epoch.as_str()),
             PushRefusal::MutationIdGap { expected } => failure.with("expected", expected.0),
+            PushRefusal::TooLarge { max } => failure.with("max", max),
             _ => failure,
         }
     }

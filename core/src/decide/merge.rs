@@ -11,6 +11,9 @@ use crate::{
     value::{Document, Value, document_bytes},
 };
 
+/// About how many steps a pattern takes for each byte of a joined text, which it has to match.
+const PATTERN_STEPS: usize = 8;
+
 /// A sum that the field's type cannot hold.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Overflow {
@@ -85,7 +88,14 @@ impl Judge<'_> {
         match field.merge {
             Some(MergeStrategy::Counter) => sum(seen, mine, theirs),
             Some(MergeStrategy::Set) => Ok(join_sets(seen, mine, theirs, self.work)),
-            Some(MergeStrategy::Text) => Ok(join_texts(seen, mine, theirs, self.work)),
+            Some(MergeStrategy::Text) => {
+                let has_pattern = field.constraint.pattern.is_some();
+                let checked = [mine, theirs].map(Value::bytes).iter().sum::<usize>();
+                if has_pattern && !self.work.take(checked * PATTERN_STEPS) {
+                    return Ok(None);
+                }
+                Ok(join_texts(seen, mine, theirs, self.work))
+            }
             Some(_) => Ok(None),
             None => self.join_embedded(field, seen, mine, theirs),
         }

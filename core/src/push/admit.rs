@@ -1,11 +1,19 @@
 //! Which pushes are taken: repeats, gaps, other epochs, policies that may not be chosen (rules.md 4.1 to 4.4).
 
+use std::collections::HashMap;
+
 use super::{Push, PushRefusal, PushRequest, verdict::Verdict, world::World};
 use crate::{
-    id::{MutationId, TypeName},
+    change::Action,
+    id::{DocumentKey, MutationId, TypeName},
     model::Model,
     mutant::{Mutant, breaks},
+    value::document_bytes,
 };
+
+/// The most bytes of documents that the changes of one push may meet: each change copies the document that it meets, and a
+/// thousand edits of a few bytes would copy a large one a thousand times.
+pub const MET_BYTES_MAX: usize = 256 << 20;
 
 /// How a push stands to what is remembered of its client.
 pub(super) enum Admission {
@@ -82,6 +90,32 @@ pub(super) fn check_policy(model: &Model, push: &Push) -> Result<(), PushRefusal
         }),
         None => Ok(()),
     }
+}
+
+/// Refuses a push that would copy too much, before any of it is decided.
+pub(super) fn check_bytes(world: &World<'_>, push: &Push) -> Result<(), PushRefusal> {
+    let mut documents: HashMap<&DocumentKey, usize> = HashMap::new();
+    let mut met = 0_usize;
+    for (index, item) in push.changes.iter().enumerate() {
+        let Ok(change) = &item.change else {
+            continue;
+        };
+        let stored = || {
+            let entry = world.met(&change.key);
+            entry.and_then(|entry| entry.body.as_ref().map(document_bytes))
+        };
+        let bytes = documents
+            .entry(&change.key)
+            .or_insert_with(|| stored().unwrap_or_default());
+        if let Action::Create { document, .. } = &change.action {
+            *bytes = document_bytes(document).max(*bytes);
+        }
+        met = met.saturating_add(*bytes);
+        if met > MET_BYTES_MAX && index > 0 {
+            return Err(PushRefusal::TooLarge { max: index });
+        }
+    }
+    Ok(())
 }
 
 /// The id of the last of `count` changes, at least one; `None` where ids cannot be counted. The very last id is

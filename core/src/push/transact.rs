@@ -7,7 +7,7 @@ use std::{borrow::Borrow, collections::HashSet, sync::Arc};
 
 use super::{
     Push, PushHash, PushRefusal,
-    admit::{Admission, admit, check_policy, last_id},
+    admit::{Admission, admit, check_bytes, check_policy, last_id},
     advice::{self, Advice, Question},
     blame::blame,
     holding::Holding,
@@ -109,6 +109,7 @@ fn push<'r>(
         });
     }
     check_policy(model, &request.push)?;
+    check_bytes(world, &request.push)?;
     let may_be_undone = request.push.atomic || may_ask(model, &request.push);
     let before = may_be_undone.then(|| world.changed.clone());
     let mut run = Run {

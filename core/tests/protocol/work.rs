@@ -1,7 +1,7 @@
 //! What the merges of a push may cost: beyond it edits go by `overlap`, and nothing of others is lost (protocol 4.8).
 
 use serde_json::json;
-use tidegate_core::decide::WORK_MAX;
+use tidegate_core::{decide::WORK_MAX, push::MET_BYTES_MAX};
 
 use crate::{
     drafts::{Draft, create, update},
@@ -72,6 +72,30 @@ fn edits_that_nobody_else_came_between_need_no_merge() {
         .collect();
     assert_eq!(answer, applied);
     assert_eq!(text_of(&store), text("First.", "Last 19."));
+}
+
+/// Each edit copies the document that it meets.
+#[test]
+fn a_push_whose_documents_are_too_large_is_refused_before_it_is_decided() {
+    let mut store = Store::new("MERGE");
+    let large = "x".repeat(2 << 20);
+    let _made = store.push(
+        &by("bob", "b").from(1),
+        &[create("t", json!({ "text": large }))],
+    );
+    let edits = |count| vec![update("t", -1, json!({ "stars": 1 })); count];
+    let fits = MET_BYTES_MAX / (large.len() + 100);
+    let refused = told(&store.push(&by("alice", "phone").from(1), &edits(1_000)));
+    assert_eq!(refused, [format!("TooLarge {{ max: {fits} }}")]);
+    assert_eq!(store.task("t").version.0, 1);
+    let taken = store.push(&by("alice", "phone").from(1), &edits(fits));
+    assert_eq!(told(&taken).len(), fits, "no id was consumed");
+
+    let created = create("u", json!({ "text": large }));
+    let edits = vec![update("u", 0, json!({ "stars": 1 })); 999];
+    let changes: Vec<Draft> = std::iter::once(created).chain(edits).collect();
+    let refused = told(&store.push(&by("carol", "c").from(1), &changes));
+    assert_eq!(refused, [format!("TooLarge {{ max: {fits} }}")]);
 }
 
 #[test]
