@@ -33,6 +33,9 @@ const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 /// by then.
 const RESTAMP_AGAIN_AFTER: Duration = Duration::from_secs(60 * 60);
 
+/// A walk through a store says in the log each time that it has passed so many.
+const DOCUMENTS_LOGGED: u64 = 100_000;
+
 /// Why an application could not be put together.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AppError {
@@ -209,7 +212,14 @@ async fn shown<W: Future<Output = Result<Survey, StoreError>>>(
     let bar = ProgressBar::new_spinner().with_message("documents compared with the model");
     let shown = bar.clone();
     let progress = move |documents: usize| {
+        let before = shown.position();
         shown.inc(documents as u64);
+        if before / DOCUMENTS_LOGGED < shown.position() / DOCUMENTS_LOGGED {
+            tracing::info!(
+                documents = shown.position(),
+                "compared with the model so far"
+            );
+        }
         shown.set_message(format!(
             "{} documents compared with the model",
             shown.position()
