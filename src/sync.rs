@@ -23,6 +23,7 @@ use tidegate_core::{
     value::Timestamp,
 };
 
+use self::{advise::Kept, live::Live, push::PushQueue};
 pub use self::{
     fit::{Survey, restamp, survey},
     inbox::{InboxEntry, InboxPage, InboxRequest},
@@ -30,7 +31,6 @@ pub use self::{
     maintain::{Collected, collect, rotate_epoch},
     pull::{Page, PullRequest},
 };
-use self::{live::Live, push::PushQueue};
 pub use crate::store::{
     FieldShape, Gap, GapReason, Key, ObjectShape, Part, PathPart, Projection, Shown, ShownDocument,
     StoredItem, ValueShape,
@@ -131,6 +131,9 @@ pub enum SyncError {
     /// The token's claims open too many scopes.
     #[error("the token's claims cannot be turned into grants: {0}")]
     Grants(#[from] FillError),
+    /// The application could not be asked in time about all changes of a push.
+    #[error("too many questions wait for the application")]
+    Crowded,
     /// The token ended while the answer was under way.
     #[error("the token has expired")]
     Expired,
@@ -145,6 +148,7 @@ pub struct SyncService {
     pushes: PushQueue,
     live: Arc<Live>,
     webhooks: Webhooks,
+    kept: Kept,
 }
 
 impl SyncService {
@@ -167,6 +171,7 @@ impl SyncService {
             pushes,
             live,
             webhooks,
+            kept: Kept::default(),
         })
     }
 

@@ -3,17 +3,22 @@
 //! Requests and signatures are those of the Standard Webhooks specification. What is asked, and what is made of an answer, is
 //! `sync`'s.
 
+mod turns;
+
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc, time::Duration};
 
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Client, StatusCode, Url, redirect};
-use tokio::{sync::Semaphore, time::timeout};
+use tidegate_core::id::UserId;
+use tokio::time::timeout;
+
+use self::turns::Turns;
 
 /// The most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// How long a question may wait for its turn, before nobody is asked.
+/// How long a question may wait for its turn, before its push is refused.
 const TURN_MAX: Duration = Duration::from_secs(10);
 
 /// Where webhooks are, and how they are asked.
@@ -87,9 +92,12 @@ pub enum WebhookError {
     /// The configuration has no address for it.
     #[error("it has no address: name one in webhooks.urls")]
     Unknown,
-    /// Too many questions wait.
+    /// Too many questions wait, or the application says so: to be asked again.
     #[error("too many questions wait for their turn")]
     Crowded,
+    /// The application is there, and this one question it refuses or does not answer.
+    #[error("the application is there, and does not take this question: {0}")]
+    OfQuestion(Box<WebhookError>),
     /// It took too long.
     #[error("it did not answer in time")]
     Late,
@@ -104,12 +112,38 @@ pub enum WebhookError {
     TooLarge,
 }
 
+impl WebhookError {
+    /// Whether the application says that it does not take such a question.
+    fn refuses_question(&self) -> bool {
+        let Self::Status(status) = self else {
+            return false;
+        };
+        matches!(
+            *status,
+            StatusCode::BAD_REQUEST
+                | StatusCode::REQUEST_TIMEOUT
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::UNPROCESSABLE_ENTITY
+                | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        )
+    }
+
+    /// Whether the question may be why there is no answer: it was sent, at least in part.
+    fn may_be_of_question(&self) -> bool {
+        match self {
+            Self::Late => true,
+            Self::Request(error) => !error.is_connect(),
+            _ => false,
+        }
+    }
+}
+
 /// The webhooks of an application.
 pub struct Webhooks {
     config: WebhookConfig,
     /// `None` where there is nobody to ask.
     client: Option<Client>,
-    turns: Semaphore,
+    turns: Turns,
 }
 
 impl Webhooks {
@@ -125,7 +159,7 @@ impl Webhooks {
             .build()?;
         Ok(Self {
             client: Some(client),
-            turns: Semaphore::new(config.concurrency),
+            turns: Turns::new(config.concurrency),
             config,
         })
     }
@@ -135,18 +169,19 @@ impl Webhooks {
         let config = WebhookConfig::default();
         Self {
             client: None,
-            turns: Semaphore::new(config.concurrency),
+            turns: Turns::new(config.concurrency),
             config,
         }
     }
 
-    /// Asks, and returns the body of the answer. The request is made when its turn has come: a thousand that wait would
-    /// each hold a document.
+    /// Asks for a user, and returns the body of the answer. The request is made when its turn has come: a thousand that wait
+    /// would each hold a document.
     ///
     /// # Errors
     /// [`WebhookError`].
     pub async fn ask(
         &self,
+        user: &UserId,
         webhook: &str,
         request: impl FnOnce() -> WebhookRequest,
     ) -> Result<Vec<u8>, WebhookError> {
@@ -154,12 +189,24 @@ impl Webhooks {
         let (Some(client), Some(url)) = (&self.client, url) else {
             return Err(WebhookError::Unknown);
         };
-        let turn = timeout(TURN_MAX, self.turns.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
-            return Err(WebhookError::Crowded);
-        };
+        let turn = timeout(TURN_MAX, self.turns.take(user)).await;
+        let _turn = turn.map_err(|_| WebhookError::Crowded)?;
         let answer = timeout(self.config.answer_max, self.post(client, url, request())).await;
-        answer.map_err(|_| WebhookError::Late)?
+        match answer.unwrap_or(Err(WebhookError::Late)) {
+            Err(WebhookError::Status(StatusCode::TOO_MANY_REQUESTS)) => Err(WebhookError::Crowded),
+            Err(error) if error.refuses_question() => Err(WebhookError::OfQuestion(error.into())),
+            Err(error) if error.may_be_of_question() && self.is_there(client, url).await => {
+                Err(WebhookError::OfQuestion(error.into()))
+            }
+            answer => answer,
+        }
+    }
+
+    /// Whether the application answers anything at all, asked for nothing.
+    async fn is_there(&self, client: &Client, url: &Url) -> bool {
+        let head = client.head(url.clone()).timeout(self.config.answer_max);
+        let answer = head.send().await;
+        answer.is_ok_and(|answer| !answer.status().is_server_error())
     }
 
     async fn post(

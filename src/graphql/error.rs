@@ -210,6 +210,11 @@ impl From<SyncError> for Failure {
                 Self::new(Code::Unavailable, "The store is busy. Try again in a moment.")
             }
             SyncError::Push(refusal) => refusal.into(),
+            SyncError::Crowded => Self::new(
+                Code::Overloaded,
+                "The application could not be asked about all changes of this push in time, and nothing was applied. Send the same push again: it asks for the rest.",
+            )
+            .with("retryAfter", 1),
             SyncError::PushTooLarge { changes, max } => Self::new(
                 Code::PushTooLarge,
                 format!("A push may carry {max} changes, and this one carries {changes}; send it in parts."),

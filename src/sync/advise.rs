@@ -2,6 +2,8 @@
 //!
 //! How it is reached is `webhook`'s; when it is asked, and what an answer does, is the core's.
 
+mod kept;
+
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -16,26 +18,34 @@ use tidegate_core::{
     },
 };
 
+pub(super) use self::kept::Kept;
 use super::{SyncError, SyncService};
-use crate::webhook::WebhookRequest;
+use crate::webhook::{WebhookError, WebhookRequest};
 
 /// How often a push may ask. A question is asked again when the document has moved on meanwhile; after so many rounds the
-/// model's `overlap` decides.
+/// document stays as it is, for its sender may be who moves it.
 const ROUNDS_MAX: usize = 5;
 
 impl SyncService {
     /// Sends a push, and again with the application's answers for as long as it asks. Only the client that waits for this
-    /// push is held up.
+    /// push is held up. Where not all could be asked in time it is refused, and asks for the rest when it is sent again.
     pub(super) async fn send_advised(
         &self,
         request: PushRequest,
     ) -> Result<PushOutcome, SyncError> {
+        let mut request = request;
+        request.advice = self.kept.take(&request);
         let mut request = Arc::new(request);
         for _ in 0..ROUNDS_MAX {
             match self.pushes.send(Arc::clone(&request)).await? {
                 Err(PushRefusal::Asks(questions)) => {
                     let advice = self.advise(&request, &questions).await;
+                    let crowded = advice.len() < questions.len();
                     Arc::make_mut(&mut request).advice.extend(advice);
+                    if crowded {
+                        self.kept.keep(&request);
+                        return Err(SyncError::Crowded);
+                    }
                 }
                 answer => return Ok(answer?),
             }
@@ -43,32 +53,35 @@ impl SyncService {
         let undecided = (0..request.push.changes.len()).map(|change| Advice {
             change,
             version: None,
-            answer: Answer::None,
+            answer: Answer::Current,
         });
         Arc::make_mut(&mut request).advice.extend(undecided);
         Ok(self.pushes.send(request).await??)
     }
 
+    /// What is said about the questions that could be asked.
     async fn advise(&self, request: &PushRequest, questions: &[Question]) -> Vec<Advice> {
-        let advice = questions.iter().map(async |question| Advice {
-            change: question.change,
-            version: Some(question.met.version),
-            answer: self.ask(request, question).await,
+        let advice = questions.iter().map(async |question| {
+            Some(Advice {
+                change: question.change,
+                version: Some(question.met.version),
+                answer: self.ask(request, question).await?,
+            })
         });
-        join_all(advice).await
+        join_all(advice).await.into_iter().flatten().collect()
     }
 
-    /// An answer that cannot be used is none, and the log says why.
-    async fn ask(&self, request: &PushRequest, question: &Question) -> Answer {
+    /// `None` where its turn did not come. An answer that cannot be used is none, and the log says why. What may be due to the
+    /// question itself leaves the document as it is: nobody gets their way by asking what cannot be answered.
+    async fn ask(&self, request: &PushRequest, question: &Question) -> Option<Answer> {
         let unusable = |reason: String| {
             let webhook = &question.webhook;
             let document = &question.met.key;
             tracing::warn!(%webhook, %document, %reason, "a webhook has not decided");
-            Answer::None
         };
         let type_name = question.met.key.type_name.as_str();
         let Some(document_type) = self.model.document_type(type_name) else {
-            return Answer::None;
+            return Some(Answer::None);
         };
         let asked = || WebhookRequest {
             id: id(request, question),
@@ -78,12 +91,20 @@ impl SyncService {
                 .to_string()
                 .into_bytes(),
         };
-        match self.webhooks.ask(&question.webhook, asked).await {
-            Err(error) => unusable(error.to_string()),
-            Ok(bytes) => self
-                .read_answer(document_type, &bytes)
-                .unwrap_or_else(unusable),
-        }
+        let user = &request.identity.user;
+        let answer = match self.webhooks.ask(user, &question.webhook, asked).await {
+            Err(WebhookError::Crowded) => return None,
+            Err(error @ WebhookError::OfQuestion(_)) => {
+                unusable(error.to_string());
+                return Some(Answer::Current);
+            }
+            Err(error) => Err(error.to_string()),
+            Ok(bytes) => self.read_answer(document_type, &bytes),
+        };
+        Some(answer.unwrap_or_else(|reason| {
+            unusable(reason);
+            Answer::None
+        }))
     }
 
     fn body(

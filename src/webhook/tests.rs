@@ -14,6 +14,10 @@ use tokio::{
 
 use super::*;
 
+fn alice() -> UserId {
+    UserId::new("alice").unwrap()
+}
+
 fn request() -> WebhookRequest {
     WebhookRequest {
         id: "msg_p5jXN8AQM9LWM0D4loKWxJek".to_owned(),
@@ -104,7 +108,7 @@ async fn who_does_not_answer_in_time_is_not_waited_for() {
     let (url, _) = application(Duration::from_secs(600)).await;
     let webhooks = webhooks(url, Duration::from_millis(50), 1);
     for _ in 0..2 {
-        let answer = webhooks.ask("review", request).await;
+        let answer = webhooks.ask(&alice(), "review", request).await;
         assert!(matches!(answer, Err(WebhookError::Late)), "{answer:?}");
     }
 }
@@ -113,9 +117,9 @@ async fn who_does_not_answer_in_time_is_not_waited_for() {
 async fn no_more_than_the_configured_number_are_asked_at_a_time() {
     let (url, most) = application(Duration::from_millis(20)).await;
     let webhooks = webhooks(url, Duration::from_secs(60), 3);
-    let made = AtomicUsize::new(0);
+    let (made, user) = (AtomicUsize::new(0), alice());
     let asked = (0..20).map(|_| {
-        webhooks.ask("review", || {
+        webhooks.ask(&user, "review", || {
             made.fetch_add(1, Ordering::SeqCst);
             request()
         })
@@ -131,9 +135,11 @@ async fn no_more_than_the_configured_number_are_asked_at_a_time() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_too_long_for_a_turn_asks_nobody() {
     let webhooks = webhooks("http://127.0.0.1:9/".parse().unwrap(), TURN_MAX, 1);
-    let _taken = webhooks.turns.acquire().await.unwrap();
+    let _taken = webhooks.turns.take(&alice()).await;
     let answer = webhooks
-        .ask("review", || panic!("no request is made before its turn"))
+        .ask(&alice(), "review", || {
+            panic!("no request is made before its turn")
+        })
         .await;
     assert!(matches!(answer, Err(WebhookError::Crowded)), "{answer:?}");
 }

@@ -11,3 +11,4 @@ mod members;
 mod scopes;
 #[cfg(target_os = "linux")]
 mod strangers;
+mod webhook;

@@ -1,0 +1,76 @@
+//! What the application has said about pushes that it could not be asked all about in time, for when they are sent again.
+//!
+//! An answer counts for one version of a document, so an old one does no harm. What goes is asked again.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Mutex, PoisonError},
+};
+
+use tidegate_core::{
+    id::UserId,
+    push::{Advice, Answer, PushHash, PushRequest},
+    value::document_bytes,
+};
+
+/// The most bytes of the answers to one push.
+const PUSH_BYTES_MAX: usize = 1 << 20;
+
+/// The most bytes of all.
+const BYTES_MAX: usize = 16 << 20;
+
+/// The last push of each user that was refused so, the oldest first.
+#[derive(Default)]
+pub(in crate::sync) struct Kept(Mutex<VecDeque<Answered>>);
+
+struct Answered {
+    user: UserId,
+    push: PushHash,
+    advice: Vec<Advice>,
+    bytes: usize,
+}
+
+impl Kept {
+    /// Keeps what was said about a push, as far as there is room.
+    pub(super) fn keep(&self, request: &PushRequest) {
+        let mut left = PUSH_BYTES_MAX;
+        let fitting = request.advice.iter().take_while(|advice| {
+            let rest = left.checked_sub(bytes(advice));
+            left = rest.unwrap_or(left);
+            rest.is_some()
+        });
+        let answered = Answered {
+            user: request.identity.user.clone(),
+            push: request.hash,
+            advice: fitting.cloned().collect(),
+            bytes: PUSH_BYTES_MAX - left,
+        };
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|other| other.user != answered.user);
+        kept.push_back(answered);
+        let mut all: usize = kept.iter().map(|answered| answered.bytes).sum();
+        while all > BYTES_MAX {
+            all -= kept.pop_front().map_or(all, |oldest| oldest.bytes);
+        }
+    }
+
+    /// Takes what was said about a push, if it is the last that its user could not ask all about.
+    pub(super) fn take(&self, request: &PushRequest) -> Vec<Advice> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |answered: &Answered| {
+            answered.user == request.identity.user && answered.push == request.hash
+        };
+        let at = kept.iter().position(is_it);
+        let answered = at.and_then(|at| kept.remove(at));
+        answered.map_or_else(Vec::new, |answered| answered.advice)
+    }
+}
+
+fn bytes(advice: &Advice) -> usize {
+    mem::size_of::<Advice>()
+        + match &advice.answer {
+            Answer::Document(document) => document_bytes(document),
+            Answer::Current | Answer::Incoming | Answer::None => 0,
+        }
+}
