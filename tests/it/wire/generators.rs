@@ -1,4 +1,5 @@
-//! Code generators that we did not write, on what `tidegate schema` and `tidegate operations` print: what they make compiles.
+//! Code generators that we did not write, on what `tidegate schema` and `tidegate operations` print, and on the schema of a
+//! running gateway: what they make compiles.
 
 use std::{
     fs,
@@ -9,7 +10,10 @@ use std::{
 use tempfile::TempDir;
 
 use super::ROOT;
-use crate::{harness::answer, schema::HARBOUR};
+use crate::{
+    harness::{Server, answer},
+    schema::HARBOUR,
+};
 
 const EXAMPLE: &str = include_str!("../../../model.graphql");
 
@@ -31,9 +35,10 @@ fn printed(model: &str) -> TempDir {
 }
 
 /// Runs a script of `tests/generators` in a directory; it must succeed.
-fn run(script: &str, directory: &Path) {
+fn run(script: &str, directory: &Path, environment: &[(&str, &str)]) {
     let output: Output = Command::new(format!("{ROOT}/tests/generators/{script}"))
         .arg(directory)
+        .envs(environment.iter().copied())
         .output()
         .unwrap();
     let told =
@@ -44,6 +49,20 @@ fn run(script: &str, directory: &Path) {
 #[test]
 fn generators_take_the_schema_and_the_ready_made_operations() {
     for model in [EXAMPLE, HARBOUR, NAMES] {
-        run("generate", printed(model).path());
+        run("generate", printed(model).path(), &[]);
+    }
+}
+
+/// The generator's own client on Node 20 offers zstd and cannot read it.
+#[test]
+fn a_generator_makes_the_same_of_the_schema_by_url_as_of_the_file() {
+    for model in [HARBOUR, NAMES] {
+        let directory = printed(model);
+        run("generate", directory.path(), &[]);
+        let server = Server::dev(&directory);
+        let url = format!("{}/graphql", server.url);
+        let token = server.client("alice").token;
+        let environment = [("SCHEMA_URL", url.as_str()), ("TOKEN", token.as_str())];
+        run("generate-by-url", directory.path(), &environment);
     }
 }
