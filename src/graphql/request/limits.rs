@@ -13,7 +13,7 @@ use super::document::Positions;
 use super::{Refusal, RefusalKind};
 
 /// What one request may ask for. The defaults leave room for each ready-made operation of a model of
-/// a hundred types, and for the introspection query of any tool.
+/// fifty types with twenty fields, and for the introspection query of any tool.
 #[derive(Clone, Debug)]
 pub(crate) struct DoorLimits {
     /// Length of the document.
