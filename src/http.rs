@@ -16,6 +16,7 @@ mod log;
 mod multipart;
 mod operation;
 mod pace;
+mod quota;
 mod server;
 mod sse;
 mod traffic;
@@ -26,7 +27,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::body::Bytes;
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -41,6 +42,8 @@ use self::accept::Form;
 pub(crate) use self::graphiql::{DevUser, GraphiqlConfig, Tab};
 pub(crate) use self::guard::Origins;
 pub(crate) use self::health::waiting;
+use self::quota::Quota;
+pub(crate) use self::quota::QuotaLimits;
 pub(crate) use self::server::{ServerLimits, Shutdown, serve};
 use self::traffic::Traffic;
 pub(crate) use self::traffic::TrafficLimits;
@@ -58,6 +61,8 @@ pub(crate) struct HttpOptions {
     pub(crate) body_bytes_max: usize,
     /// What operations may take.
     pub(crate) traffic: TrafficLimits,
+    /// What requests and answers may hold.
+    pub(crate) quota: QuotaLimits,
     /// How long clients are waited for.
     pub(crate) times: HttpTimes,
     /// Whose pages may call from a browser, besides those of the gateway's own origin.
@@ -78,8 +83,11 @@ struct HttpState {
     gateway: Arc<Gateway>,
     body_bytes_max: usize,
     traffic: Arc<Traffic>,
+    quota: Arc<Quota>,
     times: HttpTimes,
     origins: Origins,
+    /// The API as SDL, which all who read it share.
+    schema: Bytes,
     public_schema: bool,
     shutdown: Shutdown,
 }
@@ -89,6 +97,7 @@ pub(crate) fn router(gateway: Arc<Gateway>, options: HttpOptions, shutdown: Shut
     let HttpOptions {
         body_bytes_max,
         traffic,
+        quota,
         times,
         origins,
         allowed_headers,
@@ -97,17 +106,19 @@ pub(crate) fn router(gateway: Arc<Gateway>, options: HttpOptions, shutdown: Shut
         public_schema,
     } = options;
     let mut router = match cors::layer(&origins, &allowed_headers) {
-        Some(cors) => api(body_bytes_max).layer(cors),
-        None => api(body_bytes_max),
+        Some(cors) => api().layer(cors),
+        None => api(),
     };
     router = router.merge(health::router());
     if let Some(config) = graphiql {
         router = router.merge(graphiql::router(config));
     }
     let state = Arc::new(HttpState {
+        schema: Bytes::copy_from_slice(gateway.api.sdl().as_bytes()),
         gateway,
         body_bytes_max,
         traffic: Traffic::new(traffic),
+        quota: Quota::new(quota),
         times,
         origins,
         public_schema,
@@ -119,12 +130,11 @@ pub(crate) fn router(gateway: Arc<Gateway>, options: HttpOptions, shutdown: Shut
 }
 
 /// The routes that pages of other origins may call.
-fn api(body_bytes_max: usize) -> Router<Arc<HttpState>> {
+fn api() -> Router<Arc<HttpState>> {
     let endpoint = get(graphql::get).post(graphql::post);
     Router::new()
         .route("/graphql", endpoint)
         .layer(always(CACHE_CONTROL, "no-store"))
-        .layer(DefaultBodyLimit::max(body_bytes_max))
         .route("/schema.graphql", get(graphql::schema))
         // Here and not only around everything: CORS has to stand outside of it to answer preflights.
         .method_not_allowed_fallback(method_not_allowed)
@@ -150,11 +160,13 @@ fn around<S: Clone + Send + Sync + 'static>(
         .layer(from_fn(log::log))
 }
 
-/// What gains by it. Streams would wait in the compressor for more; GraphiQL's files are compressed already.
+/// What gains by it. Streams would wait in the compressor for more; GraphiQL's files are compressed already. The schema may
+/// be anybody's to read, and each reader would hold a compressor.
 fn compressible() -> impl Predicate {
     SizeAbove::new(COMPRESSED_BYTES_MIN)
         .and(NotForContentType::SSE)
         .and(NotForContentType::const_new("multipart/mixed"))
+        .and(NotForContentType::const_new("text/plain"))
 }
 
 fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {

@@ -3,7 +3,7 @@
 use crate::{
     config::{HttpTimes, LimitsConfig},
     graphql::DoorLimits,
-    http::{ServerLimits, TrafficLimits},
+    http::{QuotaLimits, ServerLimits, TrafficLimits},
     sync::SyncLimits,
 };
 
@@ -43,6 +43,13 @@ pub(super) fn traffic_limits(limits: &LimitsConfig) -> TrafficLimits {
         user_rate: number(limits.user_rate),
         user_burst: number(limits.user_burst),
         time_max: limits.request_time,
+    }
+}
+
+pub(super) fn quota_limits(limits: &LimitsConfig) -> QuotaLimits {
+    QuotaLimits {
+        bytes_max: limits.buffer_bytes,
+        user_bytes_max: limits.user_buffer_bytes,
     }
 }
 

@@ -10,7 +10,7 @@ use tidegate_core::model::Model;
 
 use super::{
     Complaint, ConfigArgs, Done, block_on,
-    limits::{door_limits, server_limits, sync_limits, traffic_limits},
+    limits::{door_limits, quota_limits, server_limits, sync_limits, traffic_limits},
     model::{self, LoadedModel},
     say, tell,
 };
@@ -82,6 +82,7 @@ fn http_options(config: &Config) -> HttpOptions {
     HttpOptions {
         body_bytes_max: config.limits.body_bytes,
         traffic: traffic_limits(&config.limits),
+        quota: quota_limits(&config.limits),
         times: config.http.times,
         origins: Origins {
             named: config.http.allowed_origins.clone(),

@@ -80,6 +80,10 @@ limits! {
     requests = 1_000, 1..=100_000;
     /// The same of one user.
     user_requests = 100, 1..=100_000;
+    /// Requests that come, and answers that are not taken yet.
+    buffer_bytes = 1024 * MIB, 16 * MIB..=1024 * 1024 * MIB;
+    /// The same of one user.
+    user_buffer_bytes = 256 * MIB, 8 * MIB..=1024 * 1024 * MIB;
     /// Operations a second of one user; 0 is no limit.
     user_rate = 200, 0..=1_000_000;
     /// Operations of one user that may come at once.
@@ -138,6 +142,18 @@ pub(super) fn limits(reader: &mut Reader) -> LimitsConfig {
         reader.refuse(
             "limits.push_queue_bytes",
             "is less than limits.body_bytes, so that some pushes would never be taken",
+        );
+    }
+    if limits.user_buffer_bytes < limits.answer_bytes {
+        reader.refuse(
+            "limits.user_buffer_bytes",
+            "is less than limits.answer_bytes, so that some answers could never be sent",
+        );
+    }
+    if limits.buffer_bytes < limits.user_buffer_bytes {
+        reader.refuse(
+            "limits.buffer_bytes",
+            "is less than limits.user_buffer_bytes, so that one user could have all of it",
         );
     }
     limits

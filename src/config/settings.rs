@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{ConfigProblem, Origin};
 
 /// Every setting there is.
-pub(super) const KEYS: [&str; 54] = [
+pub(super) const KEYS: [&str; 56] = [
     "listen",
     "model",
     "store.url",
@@ -53,6 +53,8 @@ pub(super) const KEYS: [&str; 54] = [
     "limits.request_time",
     "limits.requests",
     "limits.user_requests",
+    "limits.buffer_bytes",
+    "limits.user_buffer_bytes",
     "limits.user_rate",
     "limits.user_burst",
     "limits.connections",

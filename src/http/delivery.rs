@@ -13,6 +13,7 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::accept::StreamForm;
+use super::quota::{Account, Lease};
 use super::{multipart, sse};
 use crate::graphql::answer::Answer;
 
@@ -41,6 +42,8 @@ pub(super) enum Ending {
     Expired,
     /// The gateway shuts down; another one goes on.
     GoingAway,
+    /// There is no room for the next answer until others are taken.
+    Overloaded,
 }
 
 /// A response that goes on until there are no more answers, or `cut` says that it ends before.
@@ -48,12 +51,13 @@ pub(super) fn respond(
     form: StreamForm,
     answers: BoxStream<'static, Answer>,
     cut: BoxFuture<'static, Ending>,
+    account: Account,
 ) -> Response {
     let framing = match form {
         StreamForm::Sse => &sse::FRAMING,
         StreamForm::Multipart => &multipart::FRAMING,
     };
-    let frames = Delivery::new(framing, answers, cut).frames();
+    let frames = Delivery::new(framing, answers, cut, account).frames();
     let frames = frames.map(Ok::<_, Infallible>);
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(framing.content_type)),
@@ -67,6 +71,9 @@ struct Delivery {
     answers: BoxStream<'static, Answer>,
     cut: BoxFuture<'static, Ending>,
     heartbeats: Interval,
+    account: Account,
+    /// Of the answer that the connection takes.
+    lease: Option<Lease>,
 }
 
 impl Delivery {
@@ -74,6 +81,7 @@ impl Delivery {
         framing: &'static Framing,
         answers: BoxStream<'static, Answer>,
         cut: BoxFuture<'static, Ending>,
+        account: Account,
     ) -> Self {
         let mut heartbeats = interval_at(Instant::now() + HEARTBEAT_INTERVAL, HEARTBEAT_INTERVAL);
         // A client that was slow to read needs no heartbeats made up for.
@@ -83,6 +91,8 @@ impl Delivery {
             answers,
             cut,
             heartbeats,
+            account,
+            lease: None,
         }
     }
 
@@ -100,13 +110,21 @@ impl Delivery {
     /// The next frame, and whether it is the last. The end comes before answers, or a flood of them would outlive the
     /// token.
     async fn next(&mut self) -> (Bytes, bool) {
+        self.lease = None;
         let ending = tokio::select! {
             biased;
             ending = &mut self.cut => ending,
             answer = self.answers.next() => match answer {
                 Some(answer) => {
                     self.heartbeats.reset();
-                    return ((self.framing.answer)(answer).into(), false);
+                    let frame = (self.framing.answer)(answer);
+                    match self.account.lease(frame.len()) {
+                        Ok(lease) => {
+                            self.lease = Some(lease);
+                            return (frame.into(), false);
+                        }
+                        Err(_) => Ending::Overloaded,
+                    }
                 }
                 None => Ending::Complete,
             },
@@ -125,6 +143,16 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
+    use crate::http::quota::{Quota, QuotaLimits};
+
+    /// Room for so many bytes.
+    fn room(bytes_max: usize) -> Account {
+        let limits = QuotaLimits {
+            bytes_max,
+            user_bytes_max: bytes_max,
+        };
+        Quota::new(limits).of_strangers()
+    }
 
     fn answer(number: i32) -> Answer {
         Answer::Executed(Box::new(Executed::new(Value::from(number))))
@@ -151,7 +179,7 @@ mod tests {
         answers: BoxStream<'static, Answer>,
         cut: BoxFuture<'static, Ending>,
     ) -> String {
-        let frames: Vec<Bytes> = Delivery::new(framing, answers, cut)
+        let frames: Vec<Bytes> = Delivery::new(framing, answers, cut, room(1 << 20))
             .frames()
             .collect()
             .await;
@@ -211,5 +239,15 @@ mod tests {
         let answers = stream::repeat_with(|| answer(1)).boxed();
         let cut = Box::pin(async { Ending::Expired });
         assert_eq!(told(&sse::FRAMING, answers, cut).await, ":\n\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_where_there_is_no_room_for_its_answer() {
+        let answers = stream::iter([answer(1)]).chain(stream::pending()).boxed();
+        let cut = Box::pin(pending());
+        let delivery = Delivery::new(&multipart::FRAMING, answers, cut, room(0));
+        let frames: Vec<Bytes> = delivery.frames().collect().await;
+        let told = String::from_utf8(frames.concat()).unwrap();
+        assert!(told.contains("OVERLOADED"), "{told}");
     }
 }

@@ -5,16 +5,15 @@
 mod raw;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
-use axum::extract::{FromRequest, Request, State};
+use axum::body::{Bytes, HttpBody};
+use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, Version};
 use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, StreamExt};
 use tidegate_core::id::UserId;
 use tokio::time::{sleep, timeout};
 
@@ -22,6 +21,7 @@ pub(super) use self::raw::from_json;
 use super::accept::{Accepted, Form};
 use super::connections::Place;
 use super::delivery::{self, Ending};
+use super::quota::{Account, Lease};
 use super::server::{Presence, Visit};
 use super::{HttpState, answer, guard, operation, pace, websocket};
 use crate::auth::bearer;
@@ -54,7 +54,7 @@ pub(super) async fn schema(State(state): State<Arc<HttpState>>, request: Request
     {
         return answer::refused(Form::Json, failure);
     }
-    let sdl = state.gateway.api.sdl().to_owned();
+    let sdl = state.schema.clone();
     ([(CONTENT_TYPE, "text/plain; charset=utf-8")], sdl).into_response()
 }
 
@@ -66,7 +66,7 @@ async fn answer_post(
     let asking = authenticate(state, &request).await?;
     require_form(accepted)?;
     require_json(request.headers())?;
-    let body = body(request, state.body_bytes_max, state.times.body).await?;
+    let (body, _lease) = body(state, &asking.account, request).await?;
     match state.gateway.api.admit(raw::from_body(&body)?) {
         Ok(admitted) => execute(state, accepted, asking, admitted).await,
         Err(answer) => respond_refused(state, accepted, asking, answer),
@@ -110,7 +110,11 @@ async fn execute(
             let executing = gateway.api.execute(&gateway.sync, asking.caller, admitted);
             let answer = state.traffic.in_time(executing).await;
             let response = answer::answered(form, answer);
-            Ok(pace::keep(response, (underway, asking.presence)))
+            let bytes = response.body().size_hint().lower();
+            let lease = asking
+                .account
+                .lease(usize::try_from(bytes).unwrap_or(usize::MAX))?;
+            Ok(pace::keep(response, (underway, asking.presence, lease)))
         }
         None => stream(state, accepted, asking, |caller| {
             operation::answers(gateway, &state.traffic, caller, admitted)
@@ -144,7 +148,7 @@ fn stream(
     };
     let place = asking.stream_place()?;
     let cut = cut(state, &asking.caller);
-    let response = delivery::respond(form, answers(asking.caller), cut);
+    let response = delivery::respond(form, answers(asking.caller), cut, asking.account);
     Ok(pace::keep(response, (place, asking.presence)))
 }
 
@@ -172,6 +176,7 @@ fn refuse(accepted: Accepted, failure: Failure) -> Response {
 /// Whose request it is.
 struct Asking {
     caller: Caller,
+    account: Account,
     /// On its connection, where there is one.
     presence: Option<Presence>,
     /// Whether the connection carries other requests meanwhile.
@@ -205,6 +210,7 @@ fn authenticate(
         let presence = visit.map(|visit| visit.show(user)).transpose()?;
         state.traffic.count(user)?;
         Ok(Asking {
+            account: state.quota.of_user(user),
             caller,
             presence,
             is_shared,
@@ -245,7 +251,13 @@ fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
     Err(Failure::new(Code::UnsupportedMediaType, message))
 }
 
-async fn body(request: Request, bytes_max: usize, patience: Duration) -> Result<Bytes, Failure> {
+/// Takes in the body of a request whose token is good; what has come of it is leased.
+async fn body(
+    state: &HttpState,
+    account: &Account,
+    request: Request,
+) -> Result<(Bytes, Lease), Failure> {
+    let bytes_max = state.body_bytes_max;
     let too_large = || {
         let message = format!("The body is larger than {bytes_max} bytes; send less at a time.");
         Failure::new(Code::PayloadTooLarge, message)
@@ -253,18 +265,27 @@ async fn body(request: Request, bytes_max: usize, patience: Duration) -> Result<
     if announced(request.headers()).is_some_and(|bytes| bytes > bytes_max) {
         return Err(too_large());
     }
-    let bad = |message: &str| Failure::new(Code::BadRequest, message);
-    match timeout(patience, Bytes::from_request(request, &())).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)))) => {
-            Err(too_large())
+    let mut parts = request.into_body().into_data_stream();
+    let collecting = async {
+        let (mut body, mut lease) = (BytesMut::new(), account.lease(0)?);
+        while let Some(part) = parts.next().await {
+            let part = part.map_err(|_| {
+                Failure::new(Code::BadRequest, "The body ended before it was complete.")
+            })?;
+            let bytes = body.len() + part.len();
+            if bytes > bytes_max {
+                return Err(too_large());
+            }
+            lease.grow_to(bytes)?;
+            body.extend_from_slice(&part);
         }
-        Ok(Err(_)) => Err(bad("The body ended before it was complete.")),
-        Err(_) => Err(Failure::new(
-            Code::RequestTimeout,
-            "The body took too long to arrive.",
-        )),
-    }
+        Ok((body.freeze(), lease))
+    };
+    let collected = timeout(state.times.body, collecting).await;
+    collected.unwrap_or_else(|_| {
+        let message = "The body took too long to arrive.";
+        Err(Failure::new(Code::RequestTimeout, message))
+    })
 }
 
 /// The length of the body, if the client said it.

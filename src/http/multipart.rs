@@ -33,6 +33,10 @@ fn ending(ending: Ending) -> Vec<u8> {
             let message = "The gateway is shutting down; connect again.";
             Some(Failure::new(Code::Unavailable, message))
         }
+        Ending::Overloaded => {
+            let message = "Answers that are not taken leave no room for this one; connect again.";
+            Some(Failure::new(Code::Overloaded, message))
+        }
     };
     // Errors beside the payload are those of the transport.
     let mut bytes = failure.map_or_else(Vec::new, |failure: Failure| {

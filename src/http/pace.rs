@@ -2,17 +2,19 @@
 //! What an answer says, and which of them may be under way, is decided elsewhere.
 
 use std::any::Any;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
+use axum::http::Version;
 use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// Of an answer, at a time: the next is taken when the connection has room.
 const PART_BYTES: usize = 64 * 1024;
@@ -22,6 +24,49 @@ const LEAST_BYTES_PER_S: u64 = 4 * 1024;
 /// By when a client should have taken so much of what it is sent.
 pub(super) fn time_for(bytes: usize) -> Duration {
     Duration::from_secs(bytes as u64 / LEAST_BYTES_PER_S)
+}
+
+tokio::task_local! {
+    /// By when the answer that this task sends has to be asked for its next part.
+    static DEADLINE: Deadline;
+}
+
+/// There is none while an answer is waited for.
+#[derive(Clone, Default)]
+struct Deadline(Arc<Mutex<Option<Instant>>>);
+
+impl Deadline {
+    fn get(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, deadline: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+    }
+}
+
+/// Sends an answer, unless the client takes it too slowly: `None` then, and it is dropped. A connection of HTTP/1.1 sends
+/// one at a time, and each stream of HTTP/2 is a task; where its window is 0 nothing asks for the answer's next part.
+pub(super) async fn enforced<T>(sending: impl Future<Output = T>) -> Option<T> {
+    let deadline = Deadline::default();
+    let enforcing = async {
+        let mut sending = pin!(sending);
+        let mut timer = pin!(sleep_until(Instant::now()));
+        poll_fn(|cx| {
+            if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
+                return Poll::Ready(Some(sent));
+            }
+            let Some(deadline) = deadline.get() else {
+                return Poll::Pending;
+            };
+            if timer.deadline() != deadline {
+                timer.as_mut().reset(deadline);
+            }
+            timer.as_mut().poll(cx).map(|()| None)
+        })
+        .await
+    };
+    DEADLINE.scope(deadline.clone(), enforcing).await
 }
 
 /// Keeps `held` until the client has taken the answer, or the answer is given up.
@@ -41,14 +86,16 @@ pub(super) async fn in_parts(
     request: Request,
     next: Next,
 ) -> Response {
+    let holds_last = request.version() == Version::HTTP_2;
     let mut response = next.run(request).await;
     let kept = response.extensions_mut().remove::<Kept>();
     response.map(|body| {
         Body::new(Parts {
             body,
             rest: Bytes::new(),
+            holds_last,
             patience,
-            deadline: None,
+            deadline: DEADLINE.try_with(Clone::clone).unwrap_or_default(),
             _kept: kept,
         })
     })
@@ -58,27 +105,40 @@ pub(super) async fn in_parts(
 struct Parts {
     body: Body,
     rest: Bytes,
+    /// Whether the last byte goes by itself. The library for HTTP/2 takes a part when the client's window has room for one
+    /// byte, and this byte when it has room for all: an answer has not left before.
+    holds_last: bool,
     patience: Duration,
-    /// By when the connection has to ask for the next part; there is none while the answer itself is waited for.
-    deadline: Option<Instant>,
+    deadline: Deadline,
     _kept: Option<Kept>,
 }
 
 impl Parts {
     /// Whether the last part was taken too slowly.
     fn is_late(&self) -> bool {
-        self.deadline
-            .is_some_and(|deadline| Instant::now() > deadline)
+        let deadline = self.deadline.get();
+        deadline.is_some_and(|deadline| Instant::now() > deadline)
     }
 
     /// The client's patience is one for the whole of an answer that is there, and begins again with one that is waited for.
     fn next_part(&mut self) -> Bytes {
-        let bytes = self.rest.len().min(PART_BYTES);
-        let since = self
-            .deadline
-            .unwrap_or_else(|| Instant::now() + self.patience);
-        self.deadline = Some(since + time_for(bytes));
+        let mut bytes = self.rest.len().min(PART_BYTES);
+        if self.holds_last && bytes == self.rest.len() && bytes > 1 {
+            bytes -= 1;
+        }
+        let now = Instant::now();
+        let since = self.deadline.get().unwrap_or(now + self.patience);
+        // Who was fast may not stay away for longer than others.
+        let latest = now + self.patience + time_for(bytes);
+        self.deadline.set(Some(latest.min(since + time_for(bytes))));
         self.rest.split_to(bytes)
+    }
+}
+
+/// On a connection of HTTP/1.1 others follow.
+impl Drop for Parts {
+    fn drop(&mut self) {
+        self.deadline.set(None);
     }
 }
 
@@ -97,7 +157,7 @@ impl HttpBody for Parts {
         if self.rest.is_empty() {
             let frame = Pin::new(&mut self.body).poll_frame(cx);
             if frame.is_pending() {
-                self.deadline = None;
+                self.deadline.set(None);
             }
             match ready!(frame) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -169,6 +229,49 @@ mod tests {
 
     async fn next(body: &mut Body) -> Option<Result<Frame<Bytes>, axum::Error>> {
         std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_asks_for_is_given_up() {
+        let begun = Instant::now();
+        let sending = async {
+            let mut body = sent(vec![0; 2 * PART_BYTES]).await;
+            next(&mut body).await.unwrap().unwrap();
+            std::future::pending::<()>().await;
+        };
+        assert!(enforced(sending).await.is_none());
+        let allowed = Duration::from_secs(1) + time_for(PART_BYTES);
+        assert_eq!(begun.elapsed(), allowed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_there_yet_is_waited_for() {
+        let waiting = async {
+            let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+            let router = Router::new()
+                .fallback(async || Body::from_stream(never).into_response())
+                .layer(from_fn_with_state(Duration::from_secs(1), in_parts));
+            let response = router.oneshot(Request::new(Body::empty())).await;
+            next(&mut response.unwrap().into_body()).await;
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(100), enforced(waiting)).await;
+        assert!(waited.is_err(), "nothing ended it");
+    }
+
+    #[tokio::test]
+    async fn the_last_byte_goes_by_itself_over_http2() {
+        let router = Router::new()
+            .fallback(async || "answer")
+            .layer(from_fn_with_state(Duration::from_secs(1), in_parts));
+        let mut request = Request::new(Body::empty());
+        *request.version_mut() = Version::HTTP_2;
+        let mut body = router.oneshot(request).await.unwrap().into_body();
+        for expected in ["answe", "r"] {
+            assert!(!body.is_end_stream());
+            let frame = next(&mut body).await.unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap(), expected);
+        }
+        assert!(body.is_end_stream());
     }
 
     #[tokio::test]

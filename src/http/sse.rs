@@ -23,6 +23,6 @@ fn answer(answer: Answer) -> Vec<u8> {
 fn ending(ending: Ending) -> Vec<u8> {
     match ending {
         Ending::Complete => b"event: complete\ndata:\n\n".to_vec(),
-        Ending::Expired | Ending::GoingAway => Vec::new(),
+        Ending::Expired | Ending::GoingAway | Ending::Overloaded => Vec::new(),
     }
 }

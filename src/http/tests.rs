@@ -80,6 +80,10 @@ impl House {
                     user_burst: 1,
                     time_max: Duration::from_secs(30),
                 },
+                quota: QuotaLimits {
+                    bytes_max: 1 << 30,
+                    user_bytes_max: 1 << 28,
+                },
                 times: HttpTimes::default(),
                 origins: Origins::default(),
                 allowed_headers: Vec::new(),

@@ -1,6 +1,7 @@
 //! `/graphql` as a WebSocket: whether a handshake is taken, and how it is answered. What is said on the socket is in
 //! [`protocol`]; who speaks and listens is in `session`.
 
+mod counted;
 pub mod message;
 pub mod protocol;
 mod session;
@@ -63,7 +64,9 @@ fn converse(
     async move {
         if let Ok(connection) = upgrade.await {
             let (bytes_max, patience) = (state.body_bytes_max, state.times.write);
-            let socket = Box::new(Socket::new(connection, bytes_max, patience).await);
+            let account = state.quota.of_strangers();
+            let socket = Socket::new(connection, bytes_max, patience, account).await;
+            let socket = Box::new(socket);
             let session = Box::new(Session::new(state, token, visit));
             session.run(socket).await;
         }

@@ -7,6 +7,7 @@
 mod documents;
 #[cfg(target_os = "linux")]
 mod flood;
+#[cfg(target_os = "linux")]
 mod members;
 mod scopes;
 #[cfg(target_os = "linux")]

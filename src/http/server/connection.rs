@@ -11,9 +11,10 @@ use axum::Router;
 use axum::response::Response;
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, join};
 use tokio::net::TcpStream;
@@ -24,6 +25,7 @@ use tokio_io_timeout::TimeoutWriter;
 use super::handshake::HandshakeSpelling;
 use super::{Shutdown, Visit};
 use crate::config::HttpTimes;
+use crate::http::pace;
 
 /// How long the first bytes may take: who connects has something to say.
 const FIRST_DEADLINE: Duration = Duration::from_secs(10);
@@ -57,7 +59,10 @@ pub(super) async fn serve(
         () = shutdown.begun() => return,
     };
     let ended = match begun {
-        Ok((Spoken::Http1, io)) => http1(io, current, times, &shutdown).await,
+        Ok((Spoken::Http1, io)) => {
+            let serving = pace::enforced(http1(io, current, times, &shutdown));
+            serving.await.unwrap_or(Ok(()))
+        }
         Ok((Spoken::Http2, io)) => http2(io, current, times, &shutdown).await,
         Err(_) => return,
     };
@@ -83,6 +88,16 @@ impl Service<Request<Incoming>> for Current {
         request.extensions_mut().insert(self.visit.clone());
         let router = self.router.borrow().clone();
         TowerToHyperService::new(router).call(request)
+    }
+}
+
+/// Spawns the streams of a connection of HTTP/2, each of which has to be taken at the least rate.
+#[derive(Clone)]
+struct Streams;
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        tokio::spawn(pace::enforced(stream));
     }
 }
 
@@ -164,7 +179,7 @@ async fn http2(
     shutdown: &Shutdown,
 ) -> hyper::Result<()> {
     let visit = service.visit.clone();
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let connection = http2::Builder::new(Streams)
         .timer(TokioTimer::new())
         .keep_alive_interval(times.ping)
         .max_concurrent_streams(STREAMS_MAX)

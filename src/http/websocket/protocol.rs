@@ -26,6 +26,8 @@ pub enum Event {
     Heard,
     /// A message came that is larger than one may be.
     TooLarge,
+    /// A message came for which there is no room.
+    NoRoom,
     /// Something came that is no WebSocket message.
     Broken,
     /// The token was accepted, or not.
@@ -64,6 +66,16 @@ pub struct Closing {
     pub code: u16,
     /// At most 123 bytes, for people to read.
     pub reason: String,
+}
+
+impl Closing {
+    /// What peers have left unfinished or untaken is all that may be.
+    pub(super) fn for_want_of_room() -> Self {
+        Self {
+            code: close::TRY_AGAIN_LATER,
+            reason: "Too much is unfinished or not taken".to_owned(),
+        }
+    }
 }
 
 /// Codes by which clients decide whether to come back: graphql-ws takes 1002, 1009, 4400, 4401, 4409 and 4429 for final, and
@@ -114,6 +126,7 @@ impl Protocol {
                 None
             }
             Event::TooLarge => close(close::TOO_LARGE, "The message is too large"),
+            Event::NoRoom => Some(Action::Close(Closing::for_want_of_room())),
             Event::Broken => close(close::PROTOCOL_ERROR, "This is no WebSocket message"),
             Event::Authenticated(result) => self.on_authenticated(result),
             Event::Deadline => self.on_deadline(),

@@ -93,7 +93,10 @@ impl Session {
                 Some(Action::Authenticate(token)) => self.authenticate(token),
                 Some(Action::Start(id, request)) => self.start(id, request),
                 Some(Action::Stop(id)) => drop(self.operations.remove(&id)),
-                Some(Action::Send(text)) => socket.send(text).await?,
+                Some(Action::Send(text)) => match socket.send(text).await {
+                    Ok(sent) => sent?,
+                    Err(_) => return Some(Closing::for_want_of_room()),
+                },
                 Some(Action::Close(closing)) => return Some(closing),
                 None => {}
             }
@@ -104,7 +107,13 @@ impl Session {
     async fn event(&mut self, socket: &mut Socket) -> Option<Event> {
         tokio::select! {
             heard = socket.hear() => heard.map(said),
-            result = settled(&mut self.authentication) => Some(self.authenticated(result)),
+            result = settled(&mut self.authentication) => {
+                let event = self.authenticated(result);
+                if let Some(caller) = &self.caller {
+                    socket.belongs_to(self.state.quota.of_user(&caller.identity.user));
+                }
+                Some(event)
+            }
             Some((id, answer)) = self.operations.next() => Some(match answer {
                 Some(answer) => Event::Answered(id, answer),
                 None => Event::Finished(id),
@@ -164,6 +173,7 @@ fn said(heard: Heard) -> Event {
         Heard::Binary => Event::Message(Err(InvalidMessage::binary())),
         Heard::Control => Event::Heard,
         Heard::TooLarge => Event::TooLarge,
+        Heard::NoRoom => Event::NoRoom,
         Heard::Broken => Event::Broken,
     }
 }

@@ -1,5 +1,6 @@
 //! A WebSocket as bounded texts: its frames, buffers and farewell. What the texts mean is the protocol's matter.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -13,8 +14,10 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
+use super::counted::Counted;
 use super::protocol::Closing;
 use crate::http::pace::time_for;
+use crate::http::quota::{Account, Exhausted};
 
 /// An idle socket keeps its buffer, which the library would make of 128 KiB.
 const READ_BUFFER_BYTES: usize = 512;
@@ -28,9 +31,11 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The gateway's end of a socket.
 pub(super) struct Socket {
-    stream: WebSocketStream<TokioIo<Upgraded>>,
+    stream: WebSocketStream<Counted<TokioIo<Upgraded>>>,
     /// How long the peer may leave what it is sent lying before its speed counts.
     patience: Duration,
+    /// Whether the peer may be in the middle of what is not taken from it.
+    has_refused: bool,
 }
 
 /// What the peer sent.
@@ -41,16 +46,19 @@ pub(super) enum Heard {
     Control,
     /// More than a message may have.
     TooLarge,
+    /// There is no room for the message.
+    NoRoom,
     /// No WebSocket message.
     Broken,
 }
 
 impl Socket {
-    /// A connection after its handshake, for messages of at most `message_bytes_max` bytes.
+    /// A stranger's connection after its handshake, for messages of at most `message_bytes_max` bytes.
     pub(super) async fn new(
         connection: Upgraded,
         message_bytes_max: usize,
         patience: Duration,
+        account: Account,
     ) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
@@ -58,27 +66,49 @@ impl Socket {
             .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
             .max_message_size(Some(message_bytes_max))
             .max_frame_size(Some(message_bytes_max));
-        let io = TokioIo::new(connection);
+        let io = Counted::new(TokioIo::new(connection), account);
         let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-        Self { stream, patience }
+        Self {
+            stream,
+            patience,
+            has_refused: false,
+        }
+    }
+
+    /// From now on what it holds is a member's.
+    pub(super) fn belongs_to(&mut self, account: Account) {
+        self.stream.get_mut().belongs_to(account);
     }
 
     /// The next message; `None` when the peer has closed the socket or is gone.
     pub(super) async fn hear(&mut self) -> Option<Heard> {
-        match self.stream.next().await? {
+        let heard = self.stream.next().await?;
+        self.stream.get_mut().is_taken();
+        self.has_refused = heard.is_err();
+        match heard {
             Ok(Message::Text(text)) => Some(Heard::Text(text)),
             Ok(Message::Binary(_)) => Some(Heard::Binary),
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Some(Heard::Control),
             Err(Error::Capacity(_)) => Some(Heard::TooLarge),
+            Err(Error::Io(error)) if error.kind() == ErrorKind::FileTooLarge => {
+                Some(Heard::TooLarge)
+            }
+            Err(Error::Io(error)) if error.kind() == ErrorKind::QuotaExceeded => {
+                Some(Heard::NoRoom)
+            }
             Err(Error::Protocol(_) | Error::Utf8(_)) => Some(Heard::Broken),
             Ok(Message::Close(_)) | Err(_) => None,
         }
     }
 
     /// Waits until the connection has taken the text; `None` if it does not, or too slowly: until then the text lies here.
-    pub(super) async fn send(&mut self, text: Bytes) -> Option<()> {
+    ///
+    /// # Errors
+    /// [`Exhausted`], when there is no room for it.
+    pub(super) async fn send(&mut self, text: Bytes) -> Result<Option<()>, Exhausted> {
+        let _lease = self.stream.get_ref().lease(text.len())?;
         let time = self.patience + time_for(text.len());
-        timeout(time, self.send_frames(text)).await.ok()?
+        Ok(timeout(time, self.send_frames(text)).await.ok().flatten())
     }
 
     /// Answers to pings go out first: behind them a frame may not fit into the buffer.
@@ -105,7 +135,12 @@ impl Socket {
                 let (code, reason) = (code.into(), reason.into());
                 self.stream.close(Some(CloseFrame { code, reason })).await?;
             }
-            while self.stream.next().await.transpose()?.is_some() {}
+            while let Some(heard) = self.stream.next().await {
+                self.has_refused |= heard.is_err();
+            }
+            if self.has_refused {
+                self.stream.get_mut().take_in().await?;
+            }
             Ok::<(), Error>(())
         };
         if !matches!(timeout(CLOSE_DEADLINE, goodbye).await, Ok(Ok(()))) {

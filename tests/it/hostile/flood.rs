@@ -124,3 +124,13 @@ pub(super) fn kib_of(server: &Server, name: &str) -> u64 {
 pub(super) fn forget_peak(server: &Server) {
     std::fs::write(format!("/proc/{}/clear_refs", server.pid()), "5").unwrap();
 }
+
+/// Kind, flags and payload of the next frame.
+pub(super) async fn read_frame(stream: &mut TcpStream) -> std::io::Result<(u8, u8, Vec<u8>)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    let mut payload = vec![0; length as usize];
+    stream.read_exact(&mut payload).await?;
+    Ok((head[3], head[4], payload))
+}

@@ -1,10 +1,19 @@
 //! Members with a valid token who try to stop, read or burden others.
 
-use reqwest::Response;
-use serde_json::Value;
+use std::time::Duration;
 
+use reqwest::Response;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+
+#[cfg(target_os = "linux")]
+use super::flood::{HTTP2, connect, h2_frame, heard, read_frame, websocket, ws_frame};
 use crate::{
-    harness::{CONFIG, Client, Server, configured},
+    harness::{CONFIG, Client, PATIENCE, Server, Socket, configured, create},
     serve::{client, token},
 };
 
@@ -46,4 +55,231 @@ async fn one_user_with_many_connections_leaves_room_for_others() {
     }
     let health = reqwest::get(format!("{}/healthz", server.url)).await;
     assert_eq!(health.unwrap().status(), 200, "all places are taken");
+}
+
+/// What one user may leave unfinished and untaken in these tests, and all users.
+const BUFFERS: &str = "[http]\nwrite_time = \"1s\"\n[limits]\nanswer_bytes = 12582912\nbuffer_bytes = 25165824\nuser_buffer_bytes = 12582912\nuser_rate = 0\n";
+
+/// A gateway with these bounds, and two users.
+fn bounded() -> (tempfile::TempDir, Server, [Client; 2]) {
+    let directory = configured(&format!("{CONFIG}{BUFFERS}"));
+    let server = Server::serve(&directory);
+    let users = ["alice", "bob"].map(|user| client(&server, &token(&directory, user)));
+    (directory, server, users)
+}
+
+/// A post whose body never ends: its head says 1 MiB, and half of that comes.
+async fn unfinished(server: &Server, token: &str) -> TcpStream {
+    let mut stream = connect(server).await;
+    let head = format!(
+        "POST /graphql HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: 1048576\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b' '; 512 << 10]).await.unwrap();
+    stream
+}
+
+/// A socket of a user, and half of a message of 1 MiB.
+async fn unfinished_message(server: &Server, token: &str) -> TcpStream {
+    let mut stream = websocket(server).await;
+    let init = json!({"type": "connection_init", "payload": {"token": token}});
+    let init = ws_frame(0x81, init.to_string().as_bytes());
+    stream.write_all(&init).await.unwrap();
+    // Until then it is a stranger's, of whom no such message is taken.
+    let mut acknowledged = [0; br#"..{"type":"connection_ack"}"#.len()];
+    stream.read_exact(&mut acknowledged).await.unwrap();
+    let message = ws_frame(0x81, &vec![b' '; 1 << 20]);
+    stream.write_all(&message[..512 << 10]).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn what_a_user_leaves_unfinished_is_bounded_and_others_are_served() {
+    let (_directory, server, [alice, bob]) = bounded();
+    // 12 MiB have room for 24 halves.
+    let mut bodies = Vec::new();
+    for _ in 0..40 {
+        bodies.push(unfinished(&server, &alice.token).await);
+    }
+    said_by(&bodies, 16, b"RATE_LIMITED").await;
+    let answer = bob.data("{ viewer { id } }", json!({})).await;
+    assert_eq!(answer["viewer"]["id"], "bob");
+    drop(bodies);
+    let mut messages = Vec::new();
+    for _ in 0..40 {
+        messages.push(unfinished_message(&server, &bob.token).await);
+    }
+    said_by(&messages, 16, &1013_u16.to_be_bytes()).await;
+    let answer = alice.data("{ viewer { id } }", json!({})).await;
+    assert_eq!(answer["viewer"]["id"], "alice");
+}
+
+/// Waits until the gateway has said this on so many connections.
+async fn said_by(streams: &[TcpStream], count: usize, wanted: &[u8]) {
+    let mut heard = vec![Vec::new(); streams.len()];
+    let said = async {
+        loop {
+            for (stream, heard) in streams.iter().zip(&mut heard) {
+                let mut bytes = [0; 4096];
+                let read = stream.try_read(&mut bytes).unwrap_or(0);
+                heard.extend_from_slice(&bytes[..read]);
+            }
+            let has = |heard: &&Vec<u8>| heard.windows(wanted.len()).any(|it| it == wanted);
+            if heard.iter().filter(has).count() >= count {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, said).await.expect("it is said");
+}
+
+/// `HEADERS` and `DATA` of a query over HTTP/2, with literals without an index (RFC 7541).
+fn query(stream: u32, token: &str, body: &str) -> Vec<u8> {
+    let mut head = b"\x83\x86\x44\x08/graphql\x41\x01x".to_vec();
+    for (name, value) in [
+        ("authorization", format!("Bearer {token}")),
+        ("content-type", "application/json".to_owned()),
+    ] {
+        head.extend([0, u8::try_from(name.len()).unwrap()]);
+        head.extend(name.as_bytes());
+        // A length of seven bits and more (RFC 7541, section 5.1).
+        match value.len().checked_sub(127) {
+            None => head.push(u8::try_from(value.len()).unwrap()),
+            Some(mut rest) => {
+                head.push(127);
+                while rest >= 128 {
+                    head.push(u8::try_from(rest % 128).unwrap() | 128);
+                    rest /= 128;
+                }
+                head.push(u8::try_from(rest).unwrap());
+            }
+        }
+        head.extend(value.as_bytes());
+    }
+    [
+        h2_frame(1, 4, stream, &head),
+        h2_frame(0, 1, stream, body.as_bytes()),
+    ]
+    .concat()
+}
+
+#[tokio::test]
+async fn answers_that_are_not_taken_over_http2_are_bounded_and_given_up() {
+    let (_directory, server, [alice, bob]) = bounded();
+    for number in 0..3 {
+        let document = json!({"title": "t", "notes": "n".repeat(900_000)});
+        alice
+            .push_all(json!([create(&number.to_string(), document)]))
+            .await;
+    }
+    let pull =
+        json!({"query": "{ changesSince { changes { document { ... on Task { notes } } } } }"});
+    let mut stream = connect(&server).await;
+    stream.write_all(&HTTP2[..24]).await.unwrap();
+    // A window of 0 for every stream.
+    stream
+        .write_all(&h2_frame(4, 0, 0, b"\0\x04\0\0\0\0"))
+        .await
+        .unwrap();
+    for id in (1..41).step_by(2) {
+        stream
+            .write_all(&query(id, &alice.token, &pull.to_string()))
+            .await
+            .unwrap();
+    }
+    // 12 MiB have room for four answers; the others are refused, and those four are given up in time.
+    let refused_then_served = async {
+        let mut was_refused = false;
+        loop {
+            let answer = alice.send(pull["query"].as_str().unwrap(), json!({})).await;
+            let code = &answer["errors"][0]["extensions"]["code"];
+            match (code.as_str(), was_refused) {
+                (None, true) => break,
+                (None, false) => {}
+                (Some(code), _) => {
+                    assert_eq!(code, "RATE_LIMITED");
+                    was_refused = true;
+                }
+            }
+            assert_eq!(
+                bob.data("{ viewer { id } }", json!({})).await["viewer"]["id"],
+                "bob"
+            );
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(3 * PATIENCE, refused_then_served)
+        .await
+        .expect("answers are given up");
+    // The streams were reset one by one: the connection itself goes on.
+    stream
+        .write_all(&h2_frame(6, 0, 0, b"12345678"))
+        .await
+        .unwrap();
+    let mut resets = 0;
+    loop {
+        let (kind, flags, _) = read_frame(&mut stream).await.unwrap();
+        resets += usize::from(kind == 3);
+        if (kind, flags) == (6, 1) {
+            break;
+        }
+        if (kind, flags) == (6, 0) {
+            stream.write_all(&h2_frame(6, 1, 0, &[0; 8])).await.unwrap();
+        }
+    }
+    assert!(resets >= 3, "{resets}");
+}
+
+#[tokio::test]
+async fn one_byte_at_a_time_is_too_slow_over_http2() {
+    let (_directory, server, [alice, _]) = bounded();
+    let query_of_viewer = r#"{"query": "{ viewer { id epoch readScopes } }"}"#;
+    let mut stream = connect(&server).await;
+    stream.write_all(&HTTP2[..24]).await.unwrap();
+    // A window of one byte takes the answer into the library, and leaves it there.
+    stream
+        .write_all(&h2_frame(4, 0, 0, b"\0\x04\0\0\0\x01"))
+        .await
+        .unwrap();
+    stream
+        .write_all(&query(1, &alice.token, query_of_viewer))
+        .await
+        .unwrap();
+    let reset = async {
+        loop {
+            let (kind, flags, payload) = read_frame(&mut stream).await.unwrap();
+            if kind == 3 {
+                return payload;
+            }
+            if (kind, flags) == (6, 0) {
+                stream
+                    .write_all(&h2_frame(6, 1, 0, &payload))
+                    .await
+                    .unwrap();
+            }
+        }
+    };
+    let reason = timeout(PATIENCE, reset).await.expect("the stream is reset");
+    assert_eq!(reason, 8_u32.to_be_bytes(), "CANCEL");
+}
+
+#[tokio::test]
+async fn a_stranger_says_little_on_a_socket() {
+    let (_directory, server, [alice, _]) = bounded();
+    let mut stranger = websocket(&server).await;
+    let message = ws_frame(0x81, &vec![b' '; 1 << 20]);
+    drop(stranger.write_all(&message[..100 << 10]).await);
+    let told = heard(&mut stranger).await;
+    assert!(
+        told.windows(2).any(|code| code == 1009_u16.to_be_bytes()),
+        "{told:?}"
+    );
+    // A member may say as much as a message has.
+    let mut member = Socket::connect(&alice).await;
+    let payload = json!({"text": "x".repeat(900_000)});
+    member
+        .send(json!({"type": "ping", "payload": payload}))
+        .await;
+    assert_eq!(member.next().await["type"], "pong");
 }

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::flood::{
     HTTP2, connect, connect_from, flood, forget_peak, h2_frame, has_ended, heard, kib_of,
-    websocket, ws_frame,
+    read_frame, websocket, ws_frame,
 };
 use crate::{
     harness::{CONFIG, Client, PATIENCE, Server, Socket, configured},
@@ -308,16 +308,6 @@ async fn answers_pings(stream: &mut TcpStream) {
         .await
         .expect("the gateway ends the connection");
     assert!(pings > 0, "it was pinged");
-}
-
-/// Kind, flags and payload of the next frame.
-async fn read_frame(stream: &mut TcpStream) -> std::io::Result<(u8, u8, Vec<u8>)> {
-    let mut head = [0; 9];
-    stream.read_exact(&mut head).await?;
-    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-    let mut payload = vec![0; length as usize];
-    stream.read_exact(&mut payload).await?;
-    Ok((head[3], head[4], payload))
 }
 
 #[tokio::test]

@@ -1,0 +1,117 @@
+//! A connection whose bytes are counted until they have become a message: a peer may leave a message unfinished.
+//! What a message may have at most is the library's to check; here is what all unfinished ones together may.
+
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy, sink};
+
+use crate::http::quota::{Account, Exhausted, Lease};
+
+/// A stranger has nothing to say but its token.
+const STRANGER_BYTES_MAX: usize = 64 * 1024;
+/// Of a message, that are not worth counting.
+const UNCOUNTED_BYTES: usize = 4 * 1024;
+
+/// A connection after its handshake.
+pub(super) struct Counted<S> {
+    inner: S,
+    account: Account,
+    is_stranger: bool,
+    /// Bytes read since the last message.
+    unfinished: usize,
+    /// Boxed: most sockets have none.
+    lease: Option<Box<Lease>>,
+}
+
+impl<S> Counted<S> {
+    /// A stranger's.
+    pub(super) fn new(inner: S, account: Account) -> Self {
+        Self {
+            inner,
+            account,
+            is_stranger: true,
+            unfinished: 0,
+            lease: None,
+        }
+    }
+
+    /// From now on its bytes are a member's.
+    pub(super) fn belongs_to(&mut self, account: Account) {
+        self.account = account;
+        self.is_stranger = false;
+    }
+
+    /// Counts so many bytes that are sent. An acknowledgement, or a ping, always has room.
+    ///
+    /// # Errors
+    /// [`Exhausted`], when there is no room for them.
+    pub(super) fn lease(&self, bytes: usize) -> Result<Option<Lease>, Exhausted> {
+        let is_counted = bytes > UNCOUNTED_BYTES;
+        is_counted.then(|| self.account.lease(bytes)).transpose()
+    }
+
+    /// A message is complete.
+    pub(super) fn is_taken(&mut self) {
+        self.unfinished = 0;
+        self.lease = None;
+    }
+
+    /// Says that there is no more to say, and drops what still comes until the peer has said the same.
+    pub(super) async fn take_in(&mut self) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.inner.shutdown().await?;
+        copy(&mut self.inner, &mut sink()).await.map(drop)
+    }
+
+    fn count(&mut self, bytes: usize) -> io::Result<()> {
+        self.unfinished += bytes;
+        if self.is_stranger && self.unfinished > STRANGER_BYTES_MAX {
+            return Err(ErrorKind::FileTooLarge.into());
+        }
+        if self.unfinished <= UNCOUNTED_BYTES {
+            return Ok(());
+        }
+        let counted = match &mut self.lease {
+            Some(lease) => lease.grow_to(self.unfinished),
+            None => self
+                .account
+                .lease(self.unfinished)
+                .map(|lease| self.lease = Some(Box::new(lease))),
+        };
+        counted.map_err(|_| ErrorKind::QuotaExceeded.into())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
+        Poll::Ready(self.count(buffer.filled().len() - before))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
