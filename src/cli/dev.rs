@@ -72,6 +72,10 @@ pub(super) fn run(args: DevArgs) -> Done {
     block_on(async {
         let listener = serve::listen(args.listen).await?;
         let address = listener.local_addr()?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "development mode listens beyond this machine");
+            tell(welcome::BEYOND_LOOPBACK);
+        }
         let times = HttpTimes::default();
         // Whoever tries what a gateway can do is no runaway client.
         let limits = LimitsConfig {

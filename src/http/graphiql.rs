@@ -1,6 +1,6 @@
 //! GraphiQL, carried gzipped in the binary: the page at `/`, its files and its configuration under `/graphiql/`.
-//! What is inside those files is built from the package `graphiql/`; who may see the page, and the tokens it is given,
-//! are decided by whoever calls [`router`].
+//! What is inside those files is built from the package `graphiql/`; whether there is a page at all, and for whom it has
+//! tokens, is decided by whoever calls [`router`].
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -8,6 +8,7 @@ use std::hash::{Hash, Hasher};
 use async_compression::tokio::bufread::GzipDecoder;
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::Request;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
     REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
@@ -19,15 +20,15 @@ use serde::Serialize;
 use tokio_util::io::ReaderStream;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::coding;
+use super::{coding, guard};
 
 /// What the page is told at `GET /graphiql/config.json`; its other half is `graphiql/src/config.ts`.
 #[derive(Clone, Serialize)]
 pub(crate) struct GraphiqlConfig {
     /// Path of the GraphQL endpoint, for HTTP and WebSocket alike.
     pub(crate) endpoint: String,
-    /// Whom the page can sign in as, the first at once. Empty outside `tidegate dev`, for the tokens are readable by
-    /// everyone who can open the page.
+    /// Whom the page can sign in as, the first at once. Empty outside `tidegate dev`, and shown to browsers on the same
+    /// machine only: the tokens are readable by everyone who is given them.
     pub(crate) users: Vec<DevUser>,
     /// What a first visit shows; a browser keeps its tabs from then on.
     pub(crate) tabs: Vec<Tab>,
@@ -55,12 +56,22 @@ pub(crate) fn router<S>(config: GraphiqlConfig) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
-    let config = serde_json::to_vec(&config).expect("strings and lists always serialise");
-    let config = Bytes::from(config);
-    let mut router = Router::new().route(
-        "/graphiql/config.json",
-        get(async move || serve_config(config)),
-    );
+    let written = |config: &GraphiqlConfig| {
+        let text = serde_json::to_vec(config).expect("strings and lists always serialise");
+        Bytes::from(text)
+    };
+    let for_this_machine = written(&config);
+    let for_others = written(&GraphiqlConfig {
+        users: Vec::new(),
+        ..config
+    });
+    let serve = async move |request: Request| {
+        serve_config(match guard::is_of_this_machine(&request) {
+            true => for_this_machine,
+            false => for_others,
+        })
+    };
+    let mut router = Router::new().route("/graphiql/config.json", get(serve));
     for file in &FILES {
         let etag = file.etag();
         router = router.route(
@@ -181,11 +192,11 @@ static FILES: [File; 8] = [
 #[cfg(test)]
 mod tests {
     use axum::body::to_bytes;
-    use axum::http::Request;
     use serde_json::json;
     use tokio::io::AsyncReadExt;
     use tower::ServiceExt;
 
+    use super::guard::Peer;
     use super::*;
 
     async fn ask(path: &str, headers: &[(&str, &str)]) -> Response {
@@ -204,7 +215,9 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Body::empty()).unwrap();
+        let mut request = request.body(Body::empty()).unwrap();
+        let peer = Peer([127, 0, 0, 1].into());
+        request.extensions_mut().insert(peer);
         router::<()>(config).oneshot(request).await.unwrap()
     }
 
@@ -242,17 +255,20 @@ mod tests {
 
     #[tokio::test]
     async fn the_configuration_is_never_stored() {
-        let response = ask("/graphiql/config.json", &[]).await;
+        let response = ask("/graphiql/config.json", &[("host", "localhost")]).await;
         assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
         assert_eq!(
             response.headers()[CROSS_ORIGIN_RESOURCE_POLICY],
             "same-origin"
         );
-        let expected = json!({
+        let mut expected = json!({
             "endpoint": "/graphql",
             "users": [{ "name": "alice", "token": "a.b.c" }],
             "tabs": [{ "query": "{ viewer { id } }", "variables": "" }],
         });
+        assert_eq!(json_of(response).await, expected);
+        let response = ask("/graphiql/config.json", &[("host", "example.com")]).await;
+        expected["users"] = json!([]);
         assert_eq!(json_of(response).await, expected);
     }
 

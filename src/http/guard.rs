@@ -1,6 +1,8 @@
 //! Who may call by where the call comes from: the names of `Host`, the origins of web pages. Tokens are `auth`'s
 //! matter; these checks only keep a browser from being made an accomplice.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName};
@@ -22,6 +24,14 @@ pub(super) const PREFLIGHT_HEADERS: [HeaderName; 5] = [
 /// Where a browser says that a request comes from (W3C, Fetch Metadata Request Headers); others do not send it.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// What proxies put beside a request that they forward (RFC 7239, and what was there before).
+const FORWARDING: [HeaderName; 4] = [
+    HeaderName::from_static("forwarded"),
+    HeaderName::from_static("via"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-real-ip"),
+];
+
 /// The origins whose pages may use the gateway, besides its own.
 #[derive(Clone, Default)]
 pub(crate) struct Origins {
@@ -40,17 +50,37 @@ impl Origins {
 
 /// Refuses requests to any name but this machine's own.
 pub(super) async fn loopback_hosts_only(request: Request, next: Next) -> Response {
+    if names_this_machine(&request) {
+        return next.run(request).await;
+    }
+    let message = "This gateway answers to localhost, 127.0.0.1 and [::1] only.";
+    answer::refused(Form::Json, Failure::new(Code::Forbidden, message))
+}
+
+fn names_this_machine(request: &Request) -> bool {
     // HTTP/2 has the host in the request's target.
     let target = request
         .uri()
         .authority()
         .map(|authority| authority.as_str());
-    let host = text(request.headers(), HOST).or(target);
-    if host.is_some_and(is_loopback) {
-        return next.run(request).await;
-    }
-    let message = "This gateway answers to localhost, 127.0.0.1 and [::1] only.";
-    answer::refused(Form::Json, Failure::new(Code::Forbidden, message))
+    text(request.headers(), HOST)
+        .or(target)
+        .is_some_and(is_loopback)
+}
+
+/// Where a request comes from, by its connection.
+#[derive(Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// Whether a request comes from this machine, and means it: the name keeps out pages of the web, by whose names a browser
+/// here may reach the gateway (DNS rebinding). What a proxy forwards comes from elsewhere, whatever it says of that.
+pub(super) fn is_of_this_machine(request: &Request) -> bool {
+    let peer = request.extensions().get::<Peer>();
+    let is_near = peer.is_some_and(|Peer(address)| address.to_canonical().is_loopback());
+    let is_forwarded = FORWARDING
+        .iter()
+        .any(|name| request.headers().contains_key(name));
+    is_near && !is_forwarded && names_this_machine(request)
 }
 
 /// Whether a WebSocket may be opened from where the request comes. Browsers ask no permission by CORS for them, so the
@@ -121,9 +151,10 @@ fn is_loopback(host: &str) -> bool {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    ["localhost", "127.0.0.1", "[::1]"]
-        .iter()
-        .any(|own| name.eq_ignore_ascii_case(own))
+    let is_address = name
+        .parse()
+        .is_ok_and(|address: Ipv4Addr| address.is_loopback());
+    is_address || name == "[::1]" || name.eq_ignore_ascii_case("localhost")
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
@@ -147,10 +178,44 @@ mod tests {
             ("localhost.example.com", false),
             ("127.0.0.1.example.com:4000", false),
             ("localhost:4000:evil", false),
-            ("127.0.0.2", false),
+            ("127.0.0.2", true),
+            ("127.255.1.2:80", true),
+            ("128.0.0.1", false),
+            ("127.1", false),
+            ("2130706433", false),
+            ("0.0.0.0", false),
             ("", false),
         ] {
             assert_eq!(is_loopback(host), expected, "{host:?}");
+        }
+    }
+
+    #[test]
+    fn only_requests_from_here_to_here_are_of_this_machine() {
+        for (peer, host, forwarded, expected) in [
+            ("127.0.0.1", "localhost:4000", None, true),
+            ("127.8.8.8", "127.0.0.1", None, true),
+            ("::1", "[::1]:4000", None, true),
+            ("::ffff:127.0.0.1", "localhost", None, true),
+            ("192.168.1.7", "localhost", None, false),
+            ("::ffff:192.168.1.7", "localhost", None, false),
+            ("127.0.0.1", "rebound.example.com", None, false),
+            ("127.0.0.1", "192.168.1.2:4000", None, false),
+            ("192.168.1.7", "localhost", Some("x-forwarded-for"), false),
+            ("127.0.0.1", "localhost", Some("x-forwarded-for"), false),
+            ("127.0.0.1", "localhost", Some("forwarded"), false),
+            ("127.0.0.1", "localhost", Some("x-real-ip"), false),
+            ("127.0.0.1", "localhost", Some("via"), false),
+        ] {
+            let mut request = Request::get("/").header(HOST, host);
+            if let Some(name) = forwarded {
+                request = request.header(name, "127.0.0.1");
+            }
+            let mut request = request.body(axum::body::Body::empty()).unwrap();
+            assert!(!is_of_this_machine(&request), "nobody knows from where");
+            request.extensions_mut().insert(Peer(peer.parse().unwrap()));
+            let found = is_of_this_machine(&request);
+            assert_eq!(found, expected, "{peer} {host} {forwarded:?}");
         }
     }
 

@@ -17,7 +17,7 @@ mod webhook;
 mod writer;
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::mpsc::{Receiver, channel},
@@ -191,6 +191,16 @@ impl Server {
     #[cfg(target_os = "linux")]
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Ends it, and says what it wrote to its standard error, where that was piped.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn complaints(mut self) -> String {
+        self.child.kill().unwrap();
+        let mut told = String::new();
+        let mut stderr = self.child.stderr.take().unwrap();
+        stderr.read_to_string(&mut told).unwrap();
+        told
     }
 
     /// Kills it as a power cut would.

@@ -1,9 +1,16 @@
 //! What `dev` shows a newcomer: the page's tabs, and a first operation to paste.
 
-use std::{fmt::Write, net::SocketAddr};
+use std::{
+    fmt::Write,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use super::super::model::LoadedModel;
 use crate::http::{DevUser, GraphiqlConfig, Tab};
+
+/// What is printed where others can reach a gateway whose key lies in a directory for anyone to try.
+pub(super) const BEYOND_LOOPBACK: &str = "warning: `dev` listens beyond this machine: others reach GraphiQL and the schema, without tokens. \
+    Whoever has a token of this terminal, or the key, reads and writes everything; use `serve` for anything but trying.";
 
 /// A first push for the built-in example.
 const EXAMPLE_PUSH: &str = "\
@@ -66,14 +73,18 @@ pub(super) fn page(loaded: &LoadedModel, users: &[DevUser]) -> GraphiqlConfig {
 /// What the terminal shows.
 pub(super) fn text(loaded: &LoadedModel, address: SocketAddr, users: &[DevUser]) -> String {
     let source = &loaded.source;
+    let mut near = address;
+    if address.ip().is_unspecified() {
+        near.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
     let mut text = format!(
-        "Tidegate serves {source} at http://{address}\n\n  Open http://{address}/ for GraphiQL, signed in as alice or bob.\n\n"
+        "Tidegate serves {source} at http://{address}\n\n  Open http://{near}/ for GraphiQL, signed in as alice or bob.\n\n"
     );
     for user in users {
         writeln!(text, "Token for {}:\n{}\n", user.name, user.token)
             .expect("writing to a string does not fail");
     }
-    text.push_str(&first_operation(address, users));
+    text.push_str(&first_operation(near, users));
     text
 }
 

@@ -25,6 +25,7 @@ use tokio_io_timeout::TimeoutWriter;
 use super::handshake::HandshakeSpelling;
 use super::{Shutdown, Visit};
 use crate::config::HttpTimes;
+use crate::http::guard::Peer;
 use crate::http::pace;
 
 /// How long the first bytes may take: who connects has something to say.
@@ -85,7 +86,9 @@ impl Service<Request<Incoming>> for Current {
     type Future = TowerToHyperServiceFuture<Router, Request<Incoming>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.visit.clone());
+        let extensions = request.extensions_mut();
+        extensions.insert(Peer(self.visit.peer()));
+        extensions.insert(self.visit.clone());
         let router = self.router.borrow().clone();
         TowerToHyperService::new(router).call(request)
     }

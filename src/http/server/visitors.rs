@@ -89,6 +89,11 @@ impl Visitors {
 }
 
 impl Visit {
+    /// Where the connection comes from; behind a proxy that is the proxy.
+    pub(super) fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
     /// Names the task that serves the connection: it ends when the place of a stranger is needed.
     pub(in crate::http) fn served_by(&self, task: AbortHandle) {
         let shown = self.shown();

@@ -1,8 +1,14 @@
 //! Peers without a token: what they can make a gateway hold is bounded before they have said who they are.
 
-use std::{iter, time::Duration};
+use std::{
+    iter,
+    net::{IpAddr, UdpSocket},
+    process::Stdio,
+    time::Duration,
+};
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -14,7 +20,7 @@ use super::flood::{
     read_frame, websocket, ws_frame,
 };
 use crate::{
-    harness::{CONFIG, Client, PATIENCE, Server, Socket, configured},
+    harness::{CONFIG, Client, PATIENCE, Server, Socket, command, configured},
     serve::{client, token},
 };
 
@@ -341,4 +347,59 @@ async fn a_connection_that_shows_no_good_token_in_time_ends_whatever_it_says() {
         }
     };
     tokio::select! { () = strangers => {}, () = stays => {} }
+}
+
+/// Another address of this machine than loopback, if it has one. Nothing is sent: only a route is looked up.
+fn other_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("10.255.255.255:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback()).then_some(address)
+}
+
+#[tokio::test]
+async fn dev_gives_tokens_to_this_machine_alone_wherever_it_listens() {
+    let directory = TempDir::new().unwrap();
+    let mut dev = command(directory.path());
+    dev.args(["dev", "--listen", "0.0.0.0:0"])
+        .stderr(Stdio::piped());
+    let server = Server::start(directory.path(), dev);
+    let port = server.url.rsplit_once(':').unwrap().1.to_owned();
+    let url = |host: &str| format!("http://{host}:{port}/graphiql/config.json");
+    let near = url("127.0.0.1");
+    let mut asked = vec![
+        (near.clone(), None, 2),
+        (near.clone(), Some(("host", "rebound.example.com")), 0),
+        (near.clone(), Some(("x-forwarded-for", "203.0.113.7")), 0),
+        (near, Some(("forwarded", "for=203.0.113.7")), 0),
+    ];
+    if let Some(address) = other_address() {
+        asked.push((url(&address.to_string()), None, 0));
+        asked.push((url(&address.to_string()), Some(("host", "localhost")), 0));
+    }
+    for (url, header, users) in asked {
+        let mut request = reqwest::Client::new().get(&url);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        let text = request.send().await.unwrap().text().await.unwrap();
+        let config: Value = serde_json::from_str(&text).unwrap();
+        let given = config["users"].as_array().unwrap().len();
+        assert_eq!(given, users, "{url} {header:?}");
+        assert_eq!(text.contains("\"token\""), users > 0, "{text}");
+    }
+    let page = url("127.0.0.1").replace("graphiql/config.json", "");
+    let page = reqwest::Client::new()
+        .get(page)
+        .header("host", "rebound.example.com");
+    assert_eq!(page.send().await.unwrap().status(), 200, "GraphiQL opens");
+    let told = server.complaints();
+    assert!(
+        told.contains("warning: `dev` listens beyond this machine"),
+        "{told}"
+    );
+    assert!(
+        told.contains("development mode listens beyond this machine"),
+        "{told}"
+    );
 }
