@@ -14,6 +14,7 @@ mod settings;
 mod tests;
 mod webhooks;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ pub(crate) use self::limits::LimitsConfig;
 pub(crate) use self::mongodb::{InvalidMongodbUrl, MongodbUrl};
 pub(crate) use self::problem::ConfigProblem;
 use self::settings::Settings;
+use tidegate_core::id::UserId;
+
 use crate::auth::AuthConfig;
 use crate::webhook::WebhookConfig;
 
@@ -40,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) graphql: GraphqlConfig,
     pub(crate) http: HttpConfig,
     pub(crate) limits: LimitsConfig,
+    /// Users that may give any number of memberships.
+    pub(crate) services: BTreeSet<UserId>,
     pub(crate) webhooks: WebhookConfig,
 }
 

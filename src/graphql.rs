@@ -10,6 +10,7 @@ mod documents;
 pub mod error;
 mod inbox;
 mod inputs;
+mod members;
 mod operations;
 mod pages;
 mod plan;
@@ -181,6 +182,7 @@ fn schema(model: &Arc<Model>, purpose: Purpose) -> Result<Schema, SchemaError> {
     builder = documents::register(builder, model, purpose);
     builder = inputs::register(builder, model);
     builder = inbox::register(builder, model, purpose);
+    builder = members::register(builder);
     builder = pages::register(builder, model);
     builder = results::register(builder, model);
     roots::register(builder, model).finish()

@@ -18,9 +18,10 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use thiserror::Error;
 use tidegate_core::{
-    entry::{Entry, FeedItem, Membership, ScopeState},
+    entry::{Entry, FeedItem, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, TypeName, UserId},
     inbox::{InboxPosition, InboxRecord, OpenConflict},
+    membership::{Bounds, Memberships},
     push::ClientState,
     transaction::{Loaded, Reads, Refusal, Writes},
 };
@@ -58,13 +59,15 @@ pub trait Store: Send + Sync {
     /// [`StoreError`].
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
 
-    /// The same for whoever foresees of which scopes heads will be asked: a store may read them with the epoch.
+    /// The same where it is foreseen of which scopes and which user it will be asked: a store may read their states with
+    /// the epoch.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn snapshot_of(
         &self,
-        _foreseen: &BTreeSet<Scope>,
+        _scopes: &BTreeSet<Scope>,
+        _user: Option<&UserId>,
     ) -> Result<Box<dyn Snapshot>, StoreError> {
         self.snapshot().await
     }
@@ -96,11 +99,16 @@ pub trait Snapshot: Send {
         scopes: &BTreeSet<Scope>,
     ) -> Result<HashMap<Scope, ScopeState>, StoreError>;
 
-    /// What the documents of membership types give to a user.
+    /// What the documents of membership types give to a user, without what declined givers give: at most
+    /// [`ROWS_MAX`](tidegate_core::membership::ROWS_MAX), first the oldest of services, then the oldest of others.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn memberships(&mut self, user: &UserId) -> Result<Vec<Membership>, StoreError>;
+    async fn memberships(
+        &mut self,
+        user: &UserId,
+        bounds: &Bounds,
+    ) -> Result<Memberships, StoreError>;
 
     /// A stretch of one scope's feed, ascending by seq.
     ///
@@ -270,6 +278,9 @@ pub enum TailEvent {
     Committed(Arc<[FeedWrite]>),
     /// In this scope, or where none is named in any, conflicts were opened, settled, or came with their documents.
     Inbox(Option<Scope>),
+    /// The memberships of these users changed, or what they decline; where none are named, perhaps those of anybody. It
+    /// comes before the feed writes of its transaction.
+    Grants(Option<Arc<[UserId]>>),
     /// The store has a new epoch.
     Epoch(Epoch),
 }

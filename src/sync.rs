@@ -3,6 +3,7 @@
 //! It knows callers, pushes, pages and subscriptions; it knows neither GraphQL nor HTTP, and no store in particular.
 
 mod advise;
+mod decline;
 mod fit;
 mod inbox;
 mod live;
@@ -17,7 +18,8 @@ use tidegate_core::{
     checkpoint::CheckpointError,
     entry::Entry,
     grant::{Grants, Identity},
-    id::{ClientId, ClientKey, DocumentKey, Epoch, MutationId},
+    id::{ClientId, ClientKey, DocumentKey, Epoch, MutationId, Scope},
+    membership::{Bounds, DECLINED_MAX, Memberships},
     model::{FillError, Model},
     push::PushRefusal,
     value::Timestamp,
@@ -25,6 +27,7 @@ use tidegate_core::{
 
 use self::{advise::Kept, live::Live, push::PushQueue};
 pub use self::{
+    decline::DeclineRequest,
     fit::{Survey, restamp, survey},
     inbox::{InboxEntry, InboxPage, InboxRequest},
     live::Start,
@@ -47,7 +50,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 const STORE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Bounds of the verbs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SyncLimits {
     /// The most changes of one push.
     pub push_changes: usize,
@@ -59,6 +62,8 @@ pub struct SyncLimits {
     pub live_page_bytes: usize,
     /// The most bytes of the pushes that wait or are carried out, about.
     pub push_queue_bytes: usize,
+    /// What bounds the scopes and the memberships of a user.
+    pub bounds: Arc<Bounds>,
 }
 
 impl Default for SyncLimits {
@@ -69,6 +74,7 @@ impl Default for SyncLimits {
             page_bytes: 8 << 20,
             live_page_bytes: 256 << 10,
             push_queue_bytes: 64 << 20,
+            bounds: Arc::default(),
         }
     }
 }
@@ -86,6 +92,8 @@ pub struct Caller {
 pub struct Viewer {
     /// What the caller may see and change.
     pub grants: Grants,
+    /// What the caller is given, and by whom.
+    pub memberships: Memberships,
     /// The last mutation id consumed of the client asked about.
     pub last_mutation: Option<MutationId>,
     /// The store's epoch.
@@ -122,6 +130,9 @@ pub enum SyncError {
         /// What may be asked for.
         max: usize,
     },
+    /// The user would decline more givers than one may.
+    #[error("more than {DECLINED_MAX} givers would be declined")]
+    DeclinesFull,
     /// Not a place in the inbox.
     #[error("it is no cursor")]
     Cursor,
@@ -162,7 +173,7 @@ impl SyncService {
     ) -> Arc<Self> {
         let queue_bytes = limits.push_queue_bytes;
         let pushes = PushQueue::start(model.clone(), store.clone(), clock.clone(), queue_bytes);
-        let live = Live::follow(&model, store.as_ref());
+        let live = Live::follow(store.as_ref());
         Arc::new(Self {
             model,
             store,
@@ -190,10 +201,10 @@ impl SyncService {
     /// # Errors
     /// [`SyncError::Grants`] when its claims open too many scopes.
     pub fn caller(&self, identity: Identity) -> Result<Caller, SyncError> {
-        let claim_grants = Arc::new(Grants::of_claims(&self.model, &identity)?);
+        let claim_grants = Grants::of_claims_within(&self.model, &identity, &self.limits.bounds)?;
         Ok(Caller {
             identity: Arc::new(identity),
-            claim_grants,
+            claim_grants: Arc::new(claim_grants),
         })
     }
 
@@ -218,8 +229,7 @@ impl SyncService {
         keys: &BTreeSet<DocumentKey>,
     ) -> Result<Vec<Arc<Entry>>, SyncError> {
         in_time(async {
-            let mut snapshot = self.store.snapshot().await?;
-            let grants = self.grants(caller, snapshot.as_mut()).await?;
+            let (mut snapshot, grants) = self.look(caller).await?;
             let mut found = snapshot.entries(keys).await?;
             found.retain(|_, entry| !entry.is_deleted() && grants.can_read(&entry.scope));
             Ok(found.into_values().collect())
@@ -237,8 +247,8 @@ impl SyncService {
         client: Option<ClientId>,
     ) -> Result<Viewer, SyncError> {
         in_time(async {
-            let mut snapshot = self.store.snapshot().await?;
-            let grants = self.grants(caller, snapshot.as_mut()).await?;
+            let mut snapshot = self.snapshot_for(caller, &BTreeSet::new()).await?;
+            let memberships = self.memberships(caller, snapshot.as_mut()).await?;
             let state = match client {
                 Some(client) => {
                     let user = caller.identity.user.clone();
@@ -248,12 +258,33 @@ impl SyncService {
             };
             let last_mutation = state.map(|state| state.last);
             Ok(Viewer {
-                grants,
+                grants: Grants::clone(&caller.claim_grants).with(&memberships),
+                memberships,
                 last_mutation,
                 epoch: snapshot.epoch().clone(),
             })
         })
         .await
+    }
+
+    /// A snapshot, and what the caller may do at its moment.
+    async fn look(&self, caller: &Caller) -> Result<(Box<dyn Snapshot>, Grants), StoreError> {
+        let mut snapshot = self.snapshot_for(caller, &BTreeSet::new()).await?;
+        let grants = self.grants(caller, snapshot.as_mut()).await?;
+        Ok((snapshot, grants))
+    }
+
+    /// A snapshot that knows what its caller will ask first.
+    async fn snapshot_for(
+        &self,
+        caller: &Caller,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<Box<dyn Snapshot>, StoreError> {
+        let user = self
+            .model
+            .has_memberships()
+            .then_some(&caller.identity.user);
+        self.store.snapshot_of(scopes, user).await
     }
 
     /// What the caller may do at the moment of `snapshot`.
@@ -262,12 +293,20 @@ impl SyncService {
         caller: &Caller,
         snapshot: &mut dyn Snapshot,
     ) -> Result<Grants, StoreError> {
-        let grants = Grants::clone(&caller.claim_grants);
+        let memberships = self.memberships(caller, snapshot).await?;
+        Ok(Grants::clone(&caller.claim_grants).with(&memberships))
+    }
+
+    async fn memberships(
+        &self,
+        caller: &Caller,
+        snapshot: &mut dyn Snapshot,
+    ) -> Result<Memberships, StoreError> {
         if !self.model.has_memberships() {
-            return Ok(grants);
+            return Ok(Memberships::default());
         }
-        let memberships = snapshot.memberships(&caller.identity.user).await?;
-        Ok(grants.with(&memberships))
+        let user = &caller.identity.user;
+        snapshot.memberships(user, &self.limits.bounds).await
     }
 }
 

@@ -123,13 +123,15 @@ pub enum RejectionCode {
     VersionExhausted,
     /// Too many of the caller's changes to the document wait in the inbox already.
     InboxFull,
+    /// The caller gives the user as many memberships as one may.
+    MembershipsFull,
     /// Another change of the atomic push conflicted or was rejected.
     AtomicAborted,
 }
 
 impl RejectionCode {
     /// Every code with what it means, for the schema and the documentation.
-    pub const ALL: [(Self, &str, &str); 10] = [
+    pub const ALL: [(Self, &str, &str); 11] = [
         (
             Self::NotFound,
             "NOT_FOUND",
@@ -174,6 +176,11 @@ impl RejectionCode {
             Self::InboxFull,
             "INBOX_FULL",
             "So many of your changes to the document wait in the inbox that it keeps no more; resolve some first.",
+        ),
+        (
+            Self::MembershipsFull,
+            "MEMBERSHIPS_FULL",
+            "You give this user 1,000 memberships already, and nobody gives one user more; end some first.",
         ),
         (
             Self::AtomicAborted,

@@ -82,6 +82,10 @@ pub struct Membership {
     pub scope: Scope,
     /// How far.
     pub access: Access,
+    /// Who wrote the version that last set user or scope; none where a service wrote it past the gateway.
+    pub giver: Option<UserId>,
+    /// Server time of that version.
+    pub since: Timestamp,
 }
 
 /// What stays in a scope when a document leaves it for another (rules.md 3.3).

@@ -2,13 +2,14 @@
 //!
 //! Tokens are verified elsewhere; here their claims are taken as true.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Map, Value as Json};
 
 use crate::{
     entry::Membership,
     id::{DocumentId, Scope, UserId},
+    membership::{Bounds, Memberships},
     model::{
         Access, DefaultValue, DocumentType, FillError, MembershipRule, Model, Placeholder, Template,
     },
@@ -26,17 +27,37 @@ pub struct Identity {
     pub expires_at: Timestamp,
 }
 
-/// Access to scopes: those of the claims, and those of memberships.
+/// Access to scopes: those of the claims, and those of memberships; bounded in number and in text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Grants(BTreeMap<Scope, Access>);
+pub struct Grants {
+    scopes: BTreeMap<Scope, Access>,
+    /// The bytes of their names.
+    text_bytes: usize,
+    bounds: Arc<Bounds>,
+}
 
 impl Grants {
     /// What the model's `@grant` rules give to the claims. A rule whose claim is missing gives nothing.
     ///
     /// # Errors
-    /// [`FillError::TooMany`] when list claims open more scopes than one identity may have.
+    /// [`FillError::TooMany`] when the claims open more scopes than one identity may have.
     pub fn of_claims(model: &Model, identity: &Identity) -> Result<Self, FillError> {
-        let mut grants = Self::default();
+        Self::of_claims_within(model, identity, &Arc::default())
+    }
+
+    /// The same within other bounds, which hold for memberships as well.
+    ///
+    /// # Errors
+    /// As [`Grants::of_claims`].
+    pub fn of_claims_within(
+        model: &Model,
+        identity: &Identity,
+        bounds: &Arc<Bounds>,
+    ) -> Result<Self, FillError> {
+        let mut grants = Self {
+            bounds: Arc::clone(bounds),
+            ..Self::default()
+        };
         for rule in &model.grants {
             let scopes = match rule
                 .scope
@@ -47,44 +68,61 @@ impl Grants {
                 Ok(scopes) => scopes,
             };
             for scope in scopes {
-                grants.add(scope, rule.access);
+                if !grants.add(&scope, rule.access) {
+                    return Err(FillError::TooMany);
+                }
             }
         }
         Ok(grants)
     }
 
-    /// Adds what memberships give.
+    /// Adds what memberships give. What does not fit into the bounds is left out: the oldest stay.
     #[must_use]
-    pub fn with<'a>(mut self, memberships: impl IntoIterator<Item = &'a Membership>) -> Self {
-        for membership in memberships {
-            self.add(membership.scope.clone(), membership.access);
+    pub fn with(mut self, memberships: &Memberships) -> Self {
+        for (_, membership) in memberships.oldest_first() {
+            self.add(&membership.scope, membership.access);
         }
         self
     }
 
-    fn add(&mut self, scope: Scope, access: Access) {
-        let held = self.0.entry(scope).or_insert(access);
-        *held = access.max(*held);
+    /// Whether there was room for it.
+    fn add(&mut self, scope: &Scope, access: Access) -> bool {
+        if let Some(held) = self.scopes.get_mut(scope) {
+            *held = access.max(*held);
+            return true;
+        }
+        let text_bytes = self.text_bytes + scope.as_str().len();
+        let fits = self.scopes.len() < self.bounds.scopes && text_bytes <= self.bounds.text_bytes;
+        if fits {
+            self.text_bytes = text_bytes;
+            self.scopes.insert(scope.clone(), access);
+        }
+        fits
+    }
+
+    /// What bounds them.
+    pub fn bounds(&self) -> &Arc<Bounds> {
+        &self.bounds
     }
 
     /// Whether documents of `scope` may be seen.
     pub fn can_read(&self, scope: &Scope) -> bool {
-        self.0.contains_key(scope)
+        self.scopes.contains_key(scope)
     }
 
     /// Whether documents of `scope` may be changed.
     pub fn can_write(&self, scope: &Scope) -> bool {
-        self.0.get(scope) == Some(&Access::Write)
+        self.scopes.get(scope) == Some(&Access::Write)
     }
 
     /// All scopes that may be seen, in order.
     pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
-        self.0.keys()
+        self.scopes.keys()
     }
 
     /// The scopes that may be changed, in order.
     pub fn writable(&self) -> impl Iterator<Item = &Scope> {
-        self.0
+        self.scopes
             .iter()
             .filter(|(_, access)| **access == Access::Write)
             .map(|(scope, _)| scope)
@@ -172,6 +210,8 @@ fn membership(
         user: UserId::new(&text(&rule.to)?).ok()?,
         scope,
         access,
+        giver: None,
+        since: Timestamp::EPOCH,
     })
 }
 

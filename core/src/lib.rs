@@ -26,7 +26,7 @@
 //! let mut store = Loaded {
 //!     epoch: Epoch::new("e1")?, version_floor: Version::NONE, entries: HashMap::new(), clients: HashMap::new(),
 //!     memberships: HashMap::new(), foreign: BTreeMap::new(), expired: Vec::new(), inbox: HashMap::new(),
-//!     waiting: HashMap::new(), forgettable: Vec::new(), conflicts: 0,
+//!     waiting: HashMap::new(), forgettable: Vec::new(), conflicts: 0, users: HashMap::new(), given: BTreeMap::new(),
 //! };
 //! let mut heads = BTreeMap::new();
 //! let key = DocumentKey { type_name: TypeName::new("Task")?, id: DocumentId::new("t1")? };
@@ -94,6 +94,7 @@ pub mod grant;
 pub mod id;
 pub mod import;
 pub mod inbox;
+pub mod membership;
 pub mod model;
 pub mod mutant;
 pub mod outcome;

@@ -66,6 +66,8 @@ pub enum Mutant {
     RingsSurvive,
     /// 6.4: a scope is watched once its page was read, and not looked at again.
     RegisteredLate,
+    /// 6.3: whoever loses a membership is not stamped, only who gets one.
+    LoserUnstamped,
     /// Section 7: open subscriptions do not look at grants again.
     GrantsOnce,
 }

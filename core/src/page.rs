@@ -10,6 +10,7 @@ use crate::{
     entry::ScopeState,
     grant::Grants,
     id::{Epoch, Scope, Seq, TypeName},
+    membership::POSITION_BYTES,
     model::Model,
     mutant::{Mutant, breaks},
 };
@@ -91,6 +92,21 @@ pub struct Stretch {
 impl Cursor {
     /// Takes up a client where its checkpoint says, or anew where continuity is broken.
     pub fn resume(model: &Model, request: PageRequest, view: &View<'_>) -> Self {
+        let anew = PageRequest {
+            checkpoint: None,
+            types: request.types.clone(),
+        };
+        let taken_up = Self::take_up(model, request, view);
+        if taken_up.checkpoint.tracks.len() == 1
+            || positions_bytes(&taken_up.checkpoint) <= view.grants.bounds().positions_bytes()
+        {
+            return taken_up;
+        }
+        // It would not fit into a request, for every track names all scopes.
+        Self::take_up(model, anew, view)
+    }
+
+    fn take_up(model: &Model, request: PageRequest, view: &View<'_>) -> Self {
         let PageRequest { checkpoint, types } = request;
         let kept = checkpoint.filter(|checkpoint| is_continuous(checkpoint, view));
         let reset = kept.is_none();
@@ -228,6 +244,13 @@ fn halves(Position { seq, start }: Position, head: Seq) -> impl Iterator<Item = 
 
 fn positions(checkpoint: &Checkpoint) -> impl Iterator<Item = (&Scope, &Position)> {
     checkpoint.tracks.iter().flat_map(|track| &track.positions)
+}
+
+/// What the positions of all tracks take in a checkpoint, at most.
+fn positions_bytes(checkpoint: &Checkpoint) -> usize {
+    positions(checkpoint)
+        .map(|(scope, _)| scope.as_str().len() + POSITION_BYTES)
+        .sum()
 }
 
 /// Whether a client can go on from where it stands (rules.md 2.3 and 2.4).

@@ -10,9 +10,10 @@ use std::{
 
 use crate::{
     change::Rejection,
-    entry::{Entry, FeedItem, Marker, Membership, Record},
+    entry::{Entry, FeedItem, Marker, Record},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId, Version},
     inbox::{InboxRecord, Share, Waiting},
+    membership::{Bounds, Giving, Memberships, UserChange, UserState},
     mutant::{Mutant, breaks},
     push::{ClientState, PushAnswer},
     value::{Document, Timestamp},
@@ -32,6 +33,12 @@ pub struct Reads {
     pub clients: BTreeSet<ClientKey>,
     /// Users whose memberships count.
     pub members: BTreeSet<UserId>,
+    /// What bounds the memberships that are read.
+    pub bounds: Arc<Bounds>,
+    /// Users whose state is wanted by itself.
+    pub users: BTreeSet<UserId>,
+    /// Of these it is counted how many documents the giver gives to the user.
+    pub given: BTreeSet<Giving>,
     /// Conflicts, open and settled.
     pub inbox: BTreeSet<ConflictId>,
     /// Whose conflicts of which documents are counted.
@@ -60,8 +67,12 @@ pub struct Loaded {
     pub entries: HashMap<DocumentKey, Arc<Entry>>,
     /// The clients asked for.
     pub clients: HashMap<ClientKey, ClientState>,
-    /// The memberships of the users asked for, by the document that gives them.
-    pub memberships: HashMap<UserId, BTreeMap<DocumentKey, Membership>>,
+    /// The memberships of the users asked for.
+    pub memberships: HashMap<UserId, Arc<Memberships>>,
+    /// The states of the users asked for by themselves.
+    pub users: HashMap<UserId, UserState>,
+    /// How many documents the givers asked for give, counted up to [`GIVEN_MAX`](crate::membership::GIVEN_MAX).
+    pub given: BTreeMap<Giving, usize>,
     /// What others wrote to the documents asked for, where it is not what the entry says.
     pub foreign: BTreeMap<DocumentKey, Foreign>,
     /// What the inbox has of the conflicts asked for.
@@ -109,6 +120,10 @@ pub struct Writes {
     pub markers: Vec<Marker>,
     /// Markers to take away, where they exist.
     pub markers_removed: Vec<(Scope, DocumentKey)>,
+    /// Users whose memberships, or what they decline, change: their stamps rise.
+    pub users: BTreeMap<UserId, UserChange>,
+    /// What [`Loaded::given`] lacks. If there is any, nothing of this is written: a store counts it and decides again.
+    pub uncounted: BTreeSet<Giving>,
     /// Client states, each replacing the one of its key.
     pub clients: Vec<(ClientKey, ClientState)>,
     /// What the inbox has of these conflicts from now on, each replacing what it had.

@@ -20,6 +20,7 @@ use tidegate_core::{
         TypeName, UserId, Version,
     },
     inbox::{Held, InboxRecord, Mine, OpenConflict, Settlement},
+    membership::{Bounds, Giving, UserChange},
     model::Access,
     outcome::Status,
     push::{ClientState, PushHash, RememberedOutcome},
@@ -98,7 +99,10 @@ async fn read(store: &EmbeddedStore) -> Result<(), StoreError> {
     let scopes = SCOPES.map(scope).into();
     let results = [
         snapshot.scopes(&scopes).await.map(drop),
-        snapshot.memberships(&user()).await.map(drop),
+        snapshot
+            .memberships(&user(), &Bounds::default())
+            .await
+            .map(drop),
         snapshot
             .entries(&(0..DOCUMENTS).map(key).collect())
             .await
@@ -164,6 +168,12 @@ async fn commit(store: &EmbeddedStore) -> Result<Writes, StoreError> {
         clients: BTreeSet::from([client()]),
         members: BTreeSet::from([user()]),
         inbox: (0..CONFLICTS).map(conflict_id).collect(),
+        users: [user()].into(),
+        given: [Giving {
+            giver: user(),
+            user: user(),
+        }]
+        .into(),
         waiting: (0..DOCUMENTS).map(|number| (key(number), user())).collect(),
         expired: Some(expired),
         ..Reads::default()
@@ -215,6 +225,13 @@ fn writes(version: i32) -> Writes {
         inbox: (0..CONFLICTS).map(|n| record(n, version)).collect(),
         floors: BTreeMap::from([(scope(SCOPES[0]), Seq(1))]),
         version_floor: Some(Version(version)),
+        users: [(
+            user(),
+            UserChange {
+                declined: Some([user()].into()),
+            },
+        )]
+        .into(),
         ..Writes::default()
     }
 }
@@ -224,6 +241,8 @@ fn entry(number: i32, version: i32) -> Entry {
         user: user(),
         scope: scope(SCOPES[1]),
         access: Access::Write,
+        giver: Some(user()),
+        since: Timestamp::EPOCH,
     };
     let writer = Writer {
         user: Some(user()),

@@ -230,7 +230,7 @@ impl Inner {
         let mut state = State::clone(&self.now());
         let writes = match &self.file {
             Some(file) => file.commit(reads, decide),
-            None => decide(&state.load(reads)),
+            None => decide_counted(&state, reads, &decide),
         };
         let written = state.write(&writes);
         let changed = !written.is_empty();
@@ -238,6 +238,10 @@ impl Inner {
             state: Arc::new(state),
             written: written.clone(),
         });
+        if !writes.users.is_empty() {
+            let users = writes.users.keys().cloned().collect();
+            self.tell_grants(&TailEvent::Grants(Some(users)), by);
+        }
         if changed {
             self.tell_commit(&written, by);
         }
@@ -273,10 +277,33 @@ impl Inner {
         }
     }
 
+    /// Before the feed writes of its transaction.
+    fn tell_grants(&mut self, event: &TailEvent, by: Option<usize>) {
+        for (gateway, tail) in self.tails.iter_mut().enumerate() {
+            if by == Some(gateway) {
+                tail.send(event.clone());
+            } else {
+                tail.offer([event.clone()]);
+            }
+        }
+    }
+
     fn tell_all(&mut self, events: &[TailEvent]) {
         for tail in &mut self.tails {
             tail.offer(events.iter().cloned());
         }
+    }
+}
+
+/// Decides, and again with what it asks to be counted.
+fn decide_counted(state: &State, reads: &Reads, decide: &Arc<Decide>) -> Writes {
+    let mut loaded = state.load(reads);
+    loop {
+        let writes = decide(&loaded);
+        if writes.uncounted.is_empty() {
+            return writes;
+        }
+        loaded.given.extend(state.given(&writes.uncounted));
     }
 }
 

@@ -183,7 +183,7 @@ impl World {
             self.model.clone(),
             access,
             Arc::new(now),
-            self.limits,
+            self.limits.clone(),
             Webhooks::none(),
         )
     }

@@ -1,6 +1,7 @@
 //! `dev`: everything at once on this machine, with nothing to configure.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -93,7 +94,7 @@ pub(super) fn run(args: DevArgs) -> Done {
                     introspection: true,
                     limits: door_limits(&limits),
                 },
-                limits: sync_limits(&limits),
+                limits: sync_limits(&limits, BTreeSet::new()),
                 webhooks: webhooks(&args.webhook),
             })
             .await?;

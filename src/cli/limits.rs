@@ -1,5 +1,9 @@
 //! Hands the settings of `[limits]` and `[http]` to the rooms that keep them. What they mean is each room's matter.
 
+use std::{collections::BTreeSet, sync::Arc};
+
+use tidegate_core::{id::UserId, membership::Bounds};
+
 use crate::{
     config::{HttpTimes, LimitsConfig},
     graphql::DoorLimits,
@@ -25,13 +29,18 @@ pub(super) fn door_limits(limits: &LimitsConfig) -> DoorLimits {
     }
 }
 
-pub(super) fn sync_limits(limits: &LimitsConfig) -> SyncLimits {
+pub(super) fn sync_limits(limits: &LimitsConfig, services: BTreeSet<UserId>) -> SyncLimits {
     SyncLimits {
         push_changes: limits.push_changes,
         page_changes: limits.page_changes,
         page_bytes: limits.page_bytes,
         live_page_bytes: limits.live_page_bytes,
         push_queue_bytes: limits.push_queue_bytes,
+        bounds: Arc::new(Bounds::within(
+            limits.body_bytes,
+            limits.user_scopes,
+            services,
+        )),
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn run(args: &ConfigArgs) -> Done {
                     introspection: config.graphql.introspection,
                     limits: door_limits(&config.limits),
                 },
-                limits: sync_limits(&config.limits),
+                limits: sync_limits(&config.limits, config.services.clone()),
                 webhooks: config.webhooks.clone(),
             })
             .await?;

@@ -1,10 +1,12 @@
 //! The section `limits`: one table of settings, each with its default and what it may be set to.
 //! What each bounds is kept in the room that it bounds; docs/config.md says why one would change it.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tidegate_core::decide::DOCUMENT_BYTES_MAX;
+use tidegate_core::id::UserId;
 
 use super::reader::{Reader, Wrong};
 
@@ -96,6 +98,8 @@ limits! {
     address_connections = 0, 0..=1_000_000;
     /// Connections of one user, and streams that share one.
     user_connections = 1_000, 1..=100_000;
+    /// Scopes of one user, by claims and memberships.
+    user_scopes = 10_000, 1..=10_000;
 }
 
 /// A setting that is a duration.
@@ -157,6 +161,16 @@ pub(super) fn limits(reader: &mut Reader) -> LimitsConfig {
         );
     }
     limits
+}
+
+/// The users that may give any number of memberships.
+pub(super) fn services(reader: &mut Reader) -> BTreeSet<UserId> {
+    let form = "a list of users, such as [\"importer\"]";
+    let services = reader.get("limits.services", form, |names: Vec<String>| {
+        let users = names.iter().map(|name| UserId::new(name));
+        users.collect::<Result<_, _>>().map_err(Wrong::because)
+    });
+    services.unwrap_or_default()
 }
 
 fn number(

@@ -61,6 +61,8 @@ pub(super) const KEYS: [&str; 56] = [
     "limits.new_connections",
     "limits.address_connections",
     "limits.user_connections",
+    "limits.user_scopes",
+    "limits.services",
     "webhooks.urls",
     "webhooks.secret",
     "webhooks.timeout",

@@ -5,7 +5,7 @@
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value as Json, json};
-use tidegate_core::push::PushRefusal;
+use tidegate_core::{membership::DECLINED_MAX, push::PushRefusal};
 
 use super::request::{Refusal, RefusalKind};
 use crate::{auth::AuthError, store::StoreError, sync::SyncError};
@@ -42,6 +42,7 @@ codes! {
     MutationIdReused = "MUTATION_ID_REUSED", 200, "These mutation ids were used by another push; a retry must be the same push.";
     MutationIdGap = "MUTATION_ID_GAP", 200, "Mutation ids are missing; `extensions.expected` is the next one.";
     MutationIdRange = "MUTATION_ID_RANGE", 200, "Mutation ids count from 1 to 2147483646; begin a new client id.";
+    DeclinesFull = "DECLINES_FULL", 200, "The user would decline more than 1,000 givers; take some back first.";
     ConflictNotFound = "CONFLICT_NOT_FOUND", 200, "There is no such open conflict, or none you may resolve.";
     PolicyNotAllowed = "POLICY_NOT_ALLOWED", 200, "The model does not let clients choose this policy for a type of the push.";
     Unauthenticated = "UNAUTHENTICATED", 401, "There is no token, or it is not accepted.";
@@ -228,6 +229,11 @@ impl From<SyncError> for Failure {
                 let message = format!("`{argument}` must be from 1 to {max}, and it is {limit}.");
                 Self::new(Code::BadLimit, message).with("max", max)
             }
+            SyncError::DeclinesFull => Self::new(
+                Code::DeclinesFull,
+                format!("You may decline {DECLINED_MAX} givers; take some back first."),
+            )
+            .with("max", DECLINED_MAX),
             SyncError::Cursor => Self::new(
                 Code::BadUserInput,
                 "`after` is not a cursor of this gateway's; send one back exactly as it came.",

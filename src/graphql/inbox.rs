@@ -39,9 +39,9 @@ pub(super) struct InboxNode(pub(super) InboxPage);
 
 struct EdgeNode(InboxEntry);
 
-struct PageInfoNode {
-    has_next: bool,
-    end: Option<String>,
+pub(super) struct PageInfoNode {
+    pub(super) has_next: bool,
+    pub(super) end: Option<String>,
 }
 
 /// One side of a conflict.

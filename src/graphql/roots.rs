@@ -23,7 +23,7 @@ use super::{
     documents::DocumentNode,
     error::{Code, Failure},
     inbox::{self, InboxNode, Resolve},
-    inputs,
+    inputs, members,
     pages::{self, PageNode},
     results::PushNode,
     shape::{argument, enumeration, int, list, nullable, plain, required, string},
@@ -162,6 +162,7 @@ fn mutation(model: &Arc<Model>) -> Object {
         .description("What can be changed.")
         .field(push_changes(model.clone()))
         .field(resolve_conflict(model.clone()))
+        .field(decline_memberships())
 }
 
 fn push_changes(model: Arc<Model>) -> Field {
@@ -199,6 +200,20 @@ fn resolve_conflict(model: Arc<Model>) -> Field {
     })
     .argument(argument("input", required("ResolveConflictInput"), "The resolution."))
     .description("Resolves a conflict of the inbox. The same sent again is answered again, with nothing done twice.")
+}
+
+fn decline_memberships() -> Field {
+    async fn decline(ctx: &ResolverContext<'_>) -> Resolved {
+        let (sync, caller) = context(ctx);
+        let declined = sync.decline(caller, members::request(input(ctx))?).await?;
+        let declined = members::DeclinedNode(declined.into_iter().collect());
+        Ok(Some(FieldValue::owned_any(declined)))
+    }
+    Field::new("declineMemberships", required("DeclineMembershipsPayload"), |ctx| {
+        FieldFuture::new(async move { Ok(reported(&ctx, decline(&ctx).await)) })
+    })
+    .argument(argument("input", required("DeclineMembershipsInput"), "Whose memberships."))
+    .description("Declines what these users give you: it opens nothing to you and takes none of the room for your scopes. It can be taken back. At most 1,000 givers.")
 }
 
 fn subscription() -> Subscription {
@@ -277,6 +292,17 @@ fn viewer_object() -> Object {
             "The scopes you may change.",
             |node: &ViewerNode| Some(scopes(node.viewer.grants.writable())),
         ))
+        .field(members::memberships(|node: &ViewerNode| &node.viewer))
+        .field(plain(
+            "declinedGivers",
+            list("ID"),
+            "The users whose memberships you decline.",
+            |node: &ViewerNode| {
+                Some(members::names(
+                    node.viewer.memberships.state.declined.iter(),
+                ))
+            },
+        ))
         .field(plain(
             "lastMutationId",
             nullable("Int"),
@@ -306,7 +332,7 @@ fn context<'a>(ctx: &ResolverContext<'a>) -> (&'a Arc<SyncService>, &'a Caller) 
     (ctx.ctx.data_unchecked(), ctx.ctx.data_unchecked())
 }
 
-/// The argument of both mutations.
+/// The argument of every mutation.
 fn input(ctx: &ResolverContext<'_>) -> Input {
     let input = ctx.args.get("input");
     let input = input.map_or(GraphqlValue::Null, |input| input.as_value().clone());

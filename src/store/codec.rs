@@ -235,10 +235,19 @@ fn encode_membership(membership: &Membership) -> RawDocumentBuf {
     raw.append(cstr!("u"), membership.user.as_str());
     raw.append(cstr!("s"), membership.scope.as_str());
     raw.append(cstr!("w"), membership.access == Access::Write);
+    if let Some(giver) = &membership.giver {
+        raw.append(cstr!("b"), giver.as_str());
+    }
+    raw.append(cstr!("a"), date(membership.since));
     raw
 }
 
-fn decode_membership(raw: &RawDocument) -> Result<Membership, CodecError> {
+/// Reads a membership. One of an earlier version says neither who gave it nor when: it is the oldest, and a service's. An
+/// index has null where there is nothing.
+///
+/// # Errors
+/// [`CodecError`] when the bytes are not of that form.
+pub(crate) fn decode_membership(raw: &RawDocument) -> Result<Membership, CodecError> {
     let may_write = raw.get("w")?.and_then(RawBsonRef::as_bool);
     Ok(Membership {
         user: UserId::new(text(raw, "u")?)?,
@@ -246,6 +255,14 @@ fn decode_membership(raw: &RawDocument) -> Result<Membership, CodecError> {
         access: match may_write.ok_or(CodecError::Field("w"))? {
             true => Access::Write,
             false => Access::Read,
+        },
+        giver: match raw.get("b")? {
+            None | Some(RawBsonRef::Null) => None,
+            Some(_) => Some(UserId::new(text(raw, "b")?)?),
+        },
+        since: match raw.get("a")? {
+            None | Some(RawBsonRef::Null) => Timestamp::EPOCH,
+            Some(_) => instant(raw, "a")?,
         },
     })
 }
@@ -356,11 +373,20 @@ mod tests {
     }
 
     fn memberships() -> impl Strategy<Value = Membership> {
-        (name(), name(), any::<bool>()).prop_map(|(user, scope, write)| Membership {
-            user: UserId::new(&user).unwrap(),
-            scope: Scope::new(&scope).unwrap(),
-            access: if write { Access::Write } else { Access::Read },
-        })
+        (
+            name(),
+            name(),
+            any::<bool>(),
+            option::of(name()),
+            instants(),
+        )
+            .prop_map(|(user, scope, write, giver, since)| Membership {
+                user: UserId::new(&user).unwrap(),
+                scope: Scope::new(&scope).unwrap(),
+                access: if write { Access::Write } else { Access::Read },
+                giver: giver.map(|giver| UserId::new(&giver).unwrap()),
+                since,
+            })
     }
 
     prop_compose! {

@@ -32,6 +32,8 @@ pub(super) fn changes_nothing(writes: &Writes) -> bool {
         entries,
         markers,
         markers_removed,
+        users,
+        uncounted: _,
         clients,
         inbox,
         forgotten,
@@ -42,7 +44,8 @@ pub(super) fn changes_nothing(writes: &Writes) -> bool {
         answers: _,
     } = writes;
     let no_records = entries.is_empty() && markers.is_empty() && markers_removed.is_empty();
-    let no_states = clients.is_empty() && collected.is_empty() && floors.is_empty();
+    let no_states =
+        users.is_empty() && clients.is_empty() && collected.is_empty() && floors.is_empty();
     let no_conflicts = inbox.is_empty() && forgotten.is_empty();
     no_records && no_states && no_conflicts && version_floor.is_none() && epoch.is_none()
 }

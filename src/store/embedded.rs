@@ -5,6 +5,7 @@
 mod file;
 mod inbox;
 mod living;
+mod members;
 mod opening;
 mod snapshot;
 mod tables;

@@ -14,6 +14,7 @@ mod lane;
 mod layout;
 mod live;
 mod load;
+mod members;
 mod opening;
 mod own;
 mod places;
@@ -36,7 +37,7 @@ use mongodb::{
     options::{ClientOptions, ReadConcern},
 };
 use tidegate_core::{
-    id::{Epoch, Scope, Seq},
+    id::{Epoch, Scope, Seq, UserId},
     model::Model,
     transaction::{Reads, Writes},
 };
@@ -215,14 +216,17 @@ impl Store for MongoStore {
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        self.snapshot_of(&BTreeSet::new()).await
+        self.snapshot_of(&BTreeSet::new(), None).await
     }
 
     async fn snapshot_of(
         &self,
-        foreseen: &BTreeSet<Scope>,
+        scopes: &BTreeSet<Scope>,
+        user: Option<&UserId>,
     ) -> Result<Box<dyn Snapshot>, StoreError> {
-        Ok(Box::new(MongoSnapshot::open(&self.base, foreseen).await?))
+        Ok(Box::new(
+            MongoSnapshot::open(&self.base, scopes, user).await?,
+        ))
     }
 
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {

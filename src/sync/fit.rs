@@ -11,6 +11,7 @@ use tidegate_core::{
     grant,
     id::{DocumentKey, Scope, TypeName},
     inbox::InboxPosition,
+    membership,
     model::{DocumentType, Model},
     push,
     transaction::{Loaded, Reads},
@@ -205,7 +206,8 @@ fn misfit_of_type(
     if !push::is_in_its_scope(document_type, entry, body) {
         return Some("`@scope` would put it into another scope".to_owned());
     }
-    if grant::membership_of(document_type, &entry.key.id, body) != entry.membership {
+    let given = grant::membership_of(document_type, &entry.key.id, body);
+    if !membership::open_the_same(given.as_ref(), entry.membership.as_ref()) {
         return Some("`@grants` would give other access".to_owned());
     }
     None

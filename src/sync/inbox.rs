@@ -26,7 +26,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Caller, SyncError, SyncService, in_time, live::EXPIRY_GRACE};
+use super::{
+    Caller, SyncError, SyncService, in_time,
+    live::{EXPIRY_GRACE, Ticket},
+};
 use crate::store::{InboxRange, Snapshot, StoreError};
 
 /// The most conflicts a page may be asked for.
@@ -118,8 +121,7 @@ impl SyncService {
         request: &InboxRequest,
     ) -> Result<InboxPage, SyncError> {
         in_time(async {
-            let mut snapshot = self.store.snapshot().await?;
-            let grants = self.grants(caller, snapshot.as_mut()).await?;
+            let (mut snapshot, grants) = self.look(caller).await?;
             let mut reading = Reading {
                 bytes_left: self.limits.page_bytes,
                 request,
@@ -214,6 +216,7 @@ impl SyncService {
     ) -> impl Stream<Item = Result<InboxPage, SyncError>> + Send {
         let follower = Follower {
             news: self.live.inboxes(),
+            grants: self.live.register(&caller.identity.user),
             sync: self,
             caller,
             request,
@@ -293,6 +296,8 @@ struct Follower {
     caller: Caller,
     request: InboxRequest,
     news: Receiver<Option<Scope>>,
+    /// Wakes it where the caller's grants may have changed.
+    grants: Ticket,
     /// What was shown last.
     shown: Option<InboxPage>,
 }
@@ -326,24 +331,27 @@ impl Follower {
     async fn news_or_expiry(&mut self) -> Result<(), SyncError> {
         let left_ms = self.caller.identity.expires_at.ms() - self.sync.now().ms();
         let left = Duration::from_millis(left_ms.try_into().unwrap_or_default());
-        timeout(left, self.news_for_caller())
-            .await
-            .unwrap_or(Ok(()))
-    }
-
-    async fn news_for_caller(&mut self) -> Result<(), SyncError> {
-        loop {
-            match self.news.recv().await {
-                Ok(Some(scope)) if !self.watches(&scope) => {}
-                Ok(_) | Err(RecvError::Lagged(_)) => return Ok(()),
-                Err(RecvError::Closed) => return Err(SyncError::Busy),
+        let news = async {
+            tokio::select! {
+                () = self.grants.woken() => Ok(()),
+                news = news_for_caller(&mut self.news, self.shown.as_ref()) => news,
             }
-        }
+        };
+        timeout(left, news).await.unwrap_or(Ok(()))
     }
+}
 
-    fn watches(&self, scope: &Scope) -> bool {
-        let shown = self.shown.as_ref();
-        shown.is_none_or(|shown| shown.scopes.contains(scope))
+async fn news_for_caller(
+    news: &mut Receiver<Option<Scope>>,
+    shown: Option<&InboxPage>,
+) -> Result<(), SyncError> {
+    let watches = |scope: &Scope| shown.is_none_or(|shown| shown.scopes.contains(scope));
+    loop {
+        match news.recv().await {
+            Ok(Some(scope)) if !watches(&scope) => {}
+            Ok(_) | Err(RecvError::Lagged(_)) => return Ok(()),
+            Err(RecvError::Closed) => return Err(SyncError::Busy),
+        }
     }
 }
 

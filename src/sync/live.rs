@@ -15,8 +15,7 @@ use std::{
 use futures_util::{Stream, StreamExt, stream};
 use tidegate_core::{
     checkpoint::{Checkpoint, Types},
-    id::Scope,
-    model::Model,
+    id::{Scope, UserId},
     mutant::{Mutant, breaks},
 };
 use tokio::{
@@ -25,9 +24,10 @@ use tokio::{
     time::{Instant, MissedTickBehavior, Sleep, interval, sleep},
 };
 
-use self::subscribers::{Subscribers, Ticket};
+use self::subscribers::Subscribers;
+pub(super) use self::subscribers::Ticket;
 use super::{Caller, Page, PullRequest, SyncError, SyncService};
-use crate::store::{FeedWrite, Store, StoreError, TailEvent};
+use crate::store::{Store, StoreError, TailEvent};
 
 /// Where a subscription starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl SyncService {
         request: PullRequest,
         start: Start,
     ) -> impl Stream<Item = Result<Page, SyncError>> + Send {
-        let ticket = self.live.register();
+        let ticket = self.live.register(&caller.identity.user);
         let subscription = Subscription {
             expiry: Box::pin(sleep(self.left_of_token(&caller))),
             sync: self,
@@ -262,12 +262,12 @@ pub(super) struct Live {
 
 impl Live {
     /// Follows the store's tail until the service ends.
-    pub(super) fn follow(model: &Arc<Model>, store: &dyn Store) -> Arc<Self> {
+    pub(super) fn follow(store: &dyn Store) -> Arc<Self> {
         let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
         let mut tail = store.tail();
         let (inboxes, _) = broadcast::channel(INBOX_NEWS_MAX);
         let follower = tokio::spawn({
-            let (subscribers, model) = (subscribers.clone(), model.clone());
+            let subscribers = subscribers.clone();
             let inboxes = inboxes.clone();
             async move {
                 let mut sweeps = interval(SWEEP);
@@ -286,11 +286,11 @@ impl Live {
                         }
                     };
                     let Some(event) = event else { return };
-                    if let Some(news) = inbox_news(&model, &event) {
+                    if let Some(news) = inbox_news(&event) {
                         // Nobody may be listening.
                         drop(inboxes.send(news));
                     }
-                    apply(&mut lock(&subscribers), &model, event);
+                    apply(&mut lock(&subscribers), event);
                 }
             }
         });
@@ -311,42 +311,29 @@ impl Live {
         self.inboxes.subscribe()
     }
 
-    fn register(&self) -> Ticket {
-        Ticket::new(self.subscribers.clone())
+    pub(super) fn register(&self, user: &UserId) -> Ticket {
+        Ticket::new(self.subscribers.clone(), user)
     }
 }
 
-fn apply(subscribers: &mut Subscribers, model: &Model, event: TailEvent) {
+fn apply(subscribers: &mut Subscribers, event: TailEvent) {
     match event {
         TailEvent::Restart | TailEvent::Epoch(_) => subscribers.restart(),
-        TailEvent::Committed(writes) => {
-            subscribers.offer(&writes);
-            let regrants = !breaks(Mutant::GrantsOnce);
-            if regrants && writes.iter().any(|write| is_membership(model, write)) {
-                subscribers.regrant();
-            }
-        }
+        TailEvent::Committed(writes) => subscribers.offer(&writes),
+        TailEvent::Grants(_) if breaks(Mutant::GrantsOnce) => {}
+        TailEvent::Grants(Some(users)) => subscribers.regrant_users(&users),
+        TailEvent::Grants(None) => subscribers.regrant(),
         TailEvent::Inbox(_) => {}
     }
 }
 
-/// In which scope the inbox may be another after an event: also where who may see it may have changed.
-fn inbox_news(model: &Model, event: &TailEvent) -> Option<Option<Scope>> {
+/// In which scope the inbox may be another after an event.
+fn inbox_news(event: &TailEvent) -> Option<Option<Scope>> {
     match event {
         TailEvent::Inbox(scope) => Some(scope.clone()),
         TailEvent::Restart | TailEvent::Epoch(_) => Some(None),
-        TailEvent::Committed(writes) => {
-            let regrants = writes.iter().any(|write| is_membership(model, write));
-            regrants.then_some(None)
-        }
+        TailEvent::Committed(_) | TailEvent::Grants(_) => None,
     }
-}
-
-/// Whether grants may have changed with this write: also when a membership ended, which its tombstone does not show.
-fn is_membership(model: &Model, write: &FeedWrite) -> bool {
-    model
-        .document_type(write.key.type_name.as_str())
-        .is_some_and(|document_type| document_type.membership.is_some())
 }
 
 /// A panic while the lock was held leaves the maps readable: rings only ever serve what they hold without a gap.
@@ -361,8 +348,9 @@ mod tests {
     #[test]
     fn subscribers_of_a_store_that_is_away_do_not_ask_it_together() {
         let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
+        let user = UserId::new("alice").unwrap();
         let tickets: Vec<Ticket> = (0..5_000)
-            .map(|_| Ticket::new(subscribers.clone()))
+            .map(|_| Ticket::new(subscribers.clone(), &user))
             .collect();
         for (failures, longest_ms) in [(0, 500), (1, 1_000), (3, 4_000), (4, 8_000), (90, 8_000)] {
             let mut in_tenths = [0; 10];

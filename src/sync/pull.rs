@@ -147,7 +147,7 @@ impl SyncService {
     /// Opens a snapshot and takes up the client where it stands.
     async fn read(&self, caller: &Caller, request: PullRequest) -> Result<Reading, StoreError> {
         let claimed = caller.claim_grants.scopes().cloned().collect();
-        let mut snapshot = self.store.snapshot_of(&claimed).await?;
+        let mut snapshot = self.snapshot_for(caller, &claimed).await?;
         let grants = self.grants(caller, snapshot.as_mut()).await?;
         let scopes = snapshot.scopes(&grants.scopes().cloned().collect()).await?;
         let mut confirmed = HashMap::new();

@@ -8,6 +8,7 @@ pub(crate) mod committing;
 pub(crate) mod feeds;
 pub(crate) mod fixture;
 pub(crate) mod inbox;
+pub(crate) mod members;
 pub(crate) mod snapshots;
 pub(crate) mod tails;
 
@@ -59,6 +60,10 @@ macro_rules! contract {
             inbox::a_conflict_opened_while_its_document_moves_stands_where_the_document_does
             inbox::settled_conflicts_are_forgotten_the_oldest_first_and_open_ones_never
             inbox::a_tail_tells_where_conflicts_came_and_went
+            members::of_very_many_memberships_those_of_services_and_the_oldest_are_read
+            members::what_a_giver_gives_a_user_is_counted
+            members::what_a_user_declines_comes_back_and_each_change_is_stamped
+            members::a_tail_tells_whose_grants_changed_before_what_was_written
             tails::a_tail_begins_with_restart_and_tells_commits_in_their_order
             tails::a_tail_tells_nothing_of_a_commit_that_failed
             tails::a_tail_tells_of_a_new_epoch

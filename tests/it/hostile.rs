@@ -9,6 +9,7 @@ mod documents;
 mod flood;
 #[cfg(target_os = "linux")]
 mod members;
+mod memberships;
 mod scopes;
 #[cfg(target_os = "linux")]
 mod strangers;

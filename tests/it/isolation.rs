@@ -92,6 +92,7 @@ async fn whatever_is_asked_of_a_hidden_id_is_answered_as_of_a_missing_one(world:
     of_checkpoints(&mut asked).await;
     of_conflicts(&mut asked).await;
     of_clients(&mut asked).await;
+    of_givers(&mut asked).await;
     of_documents(&mut asked).await;
     let mut tried = asked.tried;
     tried.extend(NAMELESS.map(str::to_owned));
@@ -168,6 +169,21 @@ async fn of_clients(asked: &mut Asked<'_>) {
     let probes = world.table.of_clients();
     let hidden = ["alien".to_owned()];
     asked.compare(probes, &hidden, MISSING, OWN).await;
+}
+
+/// Whether there is such a user, and what they give, is not said.
+async fn of_givers(asked: &mut Asked<'_>) {
+    let probe = asked.world.table.of_givers();
+    let expected = asked.ask(&probe, "nobdy").await;
+    assert!(
+        expected.body.contains(r##""declinedGivers":["#id"]"##),
+        "{}",
+        expected.body
+    );
+    for user in ["alice", "carol"] {
+        assert_eq!(asked.ask(&probe, user).await, expected, "{user}");
+    }
+    asked.tried.extend(probe.tries);
 }
 
 /// Alice has much, and Carol has nothing, with a name as long.

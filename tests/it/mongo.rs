@@ -11,6 +11,7 @@ mod fairness;
 mod feeds;
 mod foreign;
 mod gateway;
+mod members;
 mod opening;
 mod presence;
 mod refusals;

@@ -2,13 +2,14 @@
 //!
 //! What is only foreseen saves a store journeys; nothing is decided by it.
 
-use std::borrow::Borrow;
+use std::{borrow::Borrow, sync::Arc};
 
 use super::{PushRequest, holding, world::key_of};
 use crate::{
     change::{Action, Change},
     grant::{self, Identity},
     id::Scope,
+    membership::Giving,
     model::{DocumentType, Model},
     transaction::Reads,
     value::Document,
@@ -19,17 +20,25 @@ pub fn reads(model: &Model, requests: &[impl Borrow<PushRequest>]) -> Reads {
     let requests = || requests.iter().map(Borrow::borrow);
     let clients = requests().filter_map(PushRequest::client_key);
     let members = requests().filter(|_| model.has_memberships());
+    let bounds = requests().next();
+    let bounds = bounds.map(|request| Arc::clone(request.claim_grants.bounds()));
     let mut reads = Reads {
         clients: clients.collect(),
         members: members
             .map(|request| request.identity.user.clone())
             .collect(),
+        bounds: bounds.unwrap_or_default(),
         ..Reads::default()
     };
-    for item in requests().flat_map(|request| &request.push.changes) {
+    let items = requests().flat_map(|it| it.push.changes.iter().map(move |item| (it, item)));
+    for (request, item) in items {
         let (Some(key), Ok(change)) = (key_of(item), &item.change) else {
             continue;
         };
+        reads.given.extend(
+            giving_foreseen(model, request, change)
+                .filter(|giving| !reads.bounds.services.contains(&giving.giver)),
+        );
         let is_first = reads.keys.insert(key.clone());
         if is_first && matches!(change.action, Action::Create { base: None, .. }) {
             reads.created.insert(key.clone());
@@ -37,6 +46,21 @@ pub fn reads(model: &Model, requests: &[impl Borrow<PushRequest>]) -> Reads {
     }
     (reads.inbox, reads.waiting) = holding::reads(model, requests());
     reads
+}
+
+/// What the caller gives if the change creates a membership. What is not foreseen is counted later.
+fn giving_foreseen(model: &Model, request: &PushRequest, change: &Change) -> Option<Giving> {
+    let Action::Create { document, .. } = &change.action else {
+        return None;
+    };
+    let document_type = model.document_type(change.key.type_name.as_str())?;
+    document_type.membership.as_ref()?;
+    let document = with_defaults(document_type, &request.identity, document);
+    let membership = grant::membership_of(document_type, &change.key.id, &document)?;
+    Some(Giving {
+        giver: request.identity.user.clone(),
+        user: membership.user,
+    })
 }
 
 /// The scope that the change itself puts its document into, if it says so.

@@ -58,6 +58,7 @@ pub fn resolve_reads(request: &ResolveRequest, key: &DocumentKey) -> Reads {
     Reads {
         keys: [key.clone()].into(),
         members: [request.identity.user.clone()].into(),
+        bounds: Arc::clone(request.claim_grants.bounds()),
         inbox: [request.conflict.clone()].into(),
         ..Reads::default()
     }
@@ -171,8 +172,12 @@ impl Resolving<'_, '_, '_> {
         match (decide::decide(&context, entry, &change), self.refused) {
             (Decision::Write { .. }, Some(rejection)) => Verdict::rejected(rejection.clone()),
             (Decision::Write { entry: next, .. }, None) => {
+                let bounds = self.request.claim_grants.bounds();
+                if let Err(rejection) = self.world.check_given(bounds, &next, entry) {
+                    return Verdict::rejected(rejection);
+                }
                 let verdict = Verdict::of(Status::Applied, Some(next.version), None);
-                self.world.write(Arc::new(*next), entry);
+                self.world.write(*next, entry);
                 verdict
             }
             (Decision::Reject(rejection), _) => Verdict::rejected(rejection),

@@ -15,6 +15,7 @@ use crate::{
     id::{DocumentKey, Scope},
     import::Arrival,
     inbox::{Held, InboxRecord, OpenConflict},
+    membership,
     model::{DocumentType, FillError, Model, ScopeTemplate},
     transaction::{Loaded, Reads, Writes},
     value::{Document, Timestamp},
@@ -42,7 +43,7 @@ pub fn restamp(model: &Model, now: Timestamp, loaded: &Loaded) -> Writes {
     let attempted = restamped.len().checked_shr(loaded.conflicts / 2);
     for (entry, next) in restamped.into_iter().take(attempted.unwrap_or(0).max(1)) {
         if !world.take_over(&entry.key) {
-            world.write(Arc::new(next), Some(entry));
+            world.put(next, Some(entry));
         }
     }
     world.into_writes(now, Vec::new())
@@ -152,9 +153,16 @@ fn respelled(model: &Model, entry: &Entry) -> Option<(Scope, Option<Membership>)
             Err(_) => {}
         }
     }
+    let before = entry.membership.as_ref();
     let mut membership = entry.membership.clone();
-    if grant::unescaped_membership_of(document_type, id, body) == membership {
-        membership = grant::membership_of(document_type, id, body);
+    let unescaped = grant::unescaped_membership_of(document_type, id, body);
+    if membership::open_the_same(unescaped.as_ref(), before) {
+        // It is spelled otherwise, and still given by the same user at the same time.
+        membership = grant::membership_of(document_type, id, body).map(|now| Membership {
+            giver: before.and_then(|before| before.giver.clone()),
+            since: before.map_or(now.since, |before| before.since),
+            ..now
+        });
     }
     ((&scope, &membership) != (&entry.scope, &entry.membership)).then_some((scope, membership))
 }

@@ -361,6 +361,8 @@ impl Run<'_, '_, '_> {
                 fields,
                 held,
             } => {
+                let bounds = self.request.claim_grants.bounds();
+                self.world.check_given(bounds, &written, met)?;
                 let inbox = self.hold(mutation, met, change, held)?;
                 let version = Some(written.version);
                 self.write(*written, met);
@@ -425,7 +427,7 @@ impl Run<'_, '_, '_> {
         if written.membership.is_some() || before.is_some_and(|entry| entry.membership.is_some()) {
             self.grants = None;
         }
-        self.world.write(Arc::new(written), before);
+        self.world.write(written, before);
     }
 
     /// The version that the document has, if the caller may see it.

@@ -17,6 +17,7 @@ use crate::{
     id::{ClientKey, ConflictId, DocumentKey, MutationId, Scope, UserId},
     import::{self, Arrival},
     inbox::{InboxRecord, OpenConflict, Share, Waiting},
+    membership::{self, Bounds, GIVEN_MAX, Giving, Memberships, UserChange},
     model::Model,
     mutant::{Mutant, breaks},
     transaction::{Loaded, Writes},
@@ -33,6 +34,8 @@ pub(super) struct World<'l> {
     taken_over: BTreeSet<&'l DocumentKey>,
     /// Documents that somebody else has made unfit for the model, and how.
     withheld: BTreeMap<&'l DocumentKey, String>,
+    /// Whose documents have not been counted.
+    uncounted: BTreeSet<Giving>,
 }
 
 /// The part that an atomic push may have to give back.
@@ -40,7 +43,9 @@ pub(super) struct World<'l> {
 pub(super) struct Changed {
     entries: BTreeMap<DocumentKey, Arc<Entry>>,
     /// The memberships of users of this transaction, where they changed.
-    memberships: HashMap<UserId, BTreeMap<DocumentKey, Membership>>,
+    memberships: HashMap<UserId, Arc<Memberships>>,
+    /// How many more documents givers give than were counted, or fewer.
+    given: BTreeMap<Giving, isize>,
     inbox: BTreeMap<ConflictId, InboxRecord>,
     /// How much of a share waits, where that changed.
     waiting: HashMap<Share, Waiting>,
@@ -56,6 +61,7 @@ impl<'l> World<'l> {
             imports: BTreeMap::new(),
             taken_over: BTreeSet::new(),
             withheld: BTreeMap::new(),
+            uncounted: BTreeSet::new(),
         };
         for (key, foreign) in &loaded.foreign {
             let entry = loaded.entries.get(key).map(Arc::as_ref);
@@ -67,7 +73,9 @@ impl<'l> World<'l> {
                 entry,
             };
             let import = import::import(&arrival, foreign);
-            if let Some(imported) = import.entry {
+            if let Some(mut imported) = import.entry {
+                let before = entry.and_then(|entry| entry.membership.as_ref());
+                imported.membership = membership::signed(&imported, before);
                 world.imports.insert(key, Arc::new(imported));
             }
             if let Some(problem) = import.withheld {
@@ -110,7 +118,8 @@ impl<'l> World<'l> {
     }
 
     fn write_import(&mut self, key: &'l DocumentKey) {
-        if let Some(import) = self.imports.get(key).cloned() {
+        if let Some(import) = self.imports.get(key) {
+            let import = Entry::clone(import);
             self.write(import, self.loaded.entries.get(key).map(Arc::as_ref));
         }
     }
@@ -131,7 +140,7 @@ impl<'l> World<'l> {
             .or_else(|| self.loaded.clients.get(key))
     }
 
-    fn memberships(&self, user: &UserId) -> Option<&BTreeMap<DocumentKey, Membership>> {
+    fn memberships(&self, user: &UserId) -> Option<&Arc<Memberships>> {
         self.changed
             .memberships
             .get(user)
@@ -141,32 +150,79 @@ impl<'l> World<'l> {
     /// What claims alone give is shared, not copied: there may be thousands of scopes.
     pub(super) fn grants(&self, request: &PushRequest) -> Arc<Grants> {
         let memberships = self.memberships(&request.identity.user);
-        match memberships.filter(|memberships| !memberships.is_empty()) {
+        match memberships.filter(|memberships| !memberships.rows.is_empty()) {
             None => Arc::clone(&request.claim_grants),
             Some(memberships) => {
                 let claimed = Grants::clone(&request.claim_grants);
-                Arc::new(claimed.with(memberships.values()))
+                Arc::new(claimed.with(memberships))
             }
         }
     }
 
-    pub(super) fn write(&mut self, entry: Arc<Entry>, before: Option<&Entry>) {
-        if let Some(ended) = before.and_then(|before| before.membership.as_ref()) {
-            self.user_memberships(&ended.user).remove(&entry.key);
+    /// Refuses the membership by which a giver would give one user more than one may. What was not counted is noted, and
+    /// taken for nothing: it is decided again.
+    pub(super) fn check_given(
+        &mut self,
+        bounds: &Bounds,
+        entry: &Entry,
+        before: Option<&Entry>,
+    ) -> Result<(), Rejection> {
+        let ended = before.and_then(|before| before.membership.as_ref());
+        let begun = membership::signed(entry, ended);
+        let Some(begun) = begun.as_ref().and_then(Giving::of) else {
+            return Ok(());
+        };
+        let is_counted = ended.and_then(Giving::of).as_ref() == Some(&begun);
+        if is_counted || bounds.services.contains(&begun.giver) {
+            return Ok(());
         }
-        if let Some(membership) = &entry.membership {
-            self.user_memberships(&membership.user)
-                .insert(entry.key.clone(), membership.clone());
+        let Some(counted) = self.loaded.given.get(&begun) else {
+            self.uncounted.insert(begun);
+            return Ok(());
+        };
+        let more = self.changed.given.get(&begun).copied().unwrap_or(0);
+        if counted.saturating_add_signed(more) < GIVEN_MAX {
+            return Ok(());
         }
-        self.changed.entries.insert(entry.key.clone(), entry);
+        let message = format!(
+            "you give this user {GIVEN_MAX} memberships already, and nobody gives one user more; end some first"
+        );
+        Err(Rejection::new(RejectionCode::MembershipsFull, message))
     }
 
-    fn user_memberships(&mut self, user: &UserId) -> &mut BTreeMap<DocumentKey, Membership> {
-        let loaded = &self.loaded.memberships;
+    pub(super) fn write(&mut self, mut entry: Entry, before: Option<&Entry>) {
+        let ended = before.and_then(|before| before.membership.as_ref());
+        entry.membership = membership::signed(&entry, ended);
+        self.put(entry, before);
+    }
+
+    /// Writes an entry whose membership says itself who gave it.
+    pub(super) fn put(&mut self, entry: Entry, before: Option<&Entry>) {
+        let ended = before.and_then(|before| before.membership.as_ref());
+        if let Some(ended) = ended {
+            self.user_memberships(&ended.user).rows.remove(&entry.key);
+            self.count(ended, -1);
+        }
+        if let Some(begun) = &entry.membership {
+            self.user_memberships(&begun.user)
+                .insert(entry.key.clone(), begun.clone());
+            self.count(begun, 1);
+        }
         self.changed
-            .memberships
-            .entry(user.clone())
-            .or_insert_with(|| loaded.get(user).cloned().unwrap_or_default())
+            .entries
+            .insert(entry.key.clone(), Arc::new(entry));
+    }
+
+    fn count(&mut self, membership: &Membership, more: isize) {
+        if let Some(giving) = Giving::of(membership) {
+            *self.changed.given.entry(giving).or_default() += more;
+        }
+    }
+
+    fn user_memberships(&mut self, user: &UserId) -> &mut Memberships {
+        let loaded = &self.loaded.memberships;
+        let memberships = self.changed.memberships.entry(user.clone());
+        Arc::make_mut(memberships.or_insert_with(|| loaded.get(user).cloned().unwrap_or_default()))
     }
 
     /// What the inbox has of a conflict, as far as that was loaded or decided.
@@ -259,10 +315,21 @@ impl<'l> World<'l> {
         let inbox = records.map(|record| self.in_its_place(record)).collect();
         let mut writes = Writes {
             clients: self.clients.into_iter().collect(),
+            uncounted: self.uncounted,
             answers,
             ..Writes::default()
         };
         for entry in self.changed.entries.into_values() {
+            let before = loaded.entries.get(&entry.key);
+            let before = before.and_then(|before| before.membership.as_ref());
+            if before != entry.membership.as_ref() {
+                let before = before.filter(|_| !breaks(Mutant::LoserUnstamped));
+                let users = before.into_iter().chain(&entry.membership);
+                let users = users.map(|membership| membership.user.clone());
+                writes
+                    .users
+                    .extend(users.map(|user| (user, UserChange::default())));
+            }
             let scope_before = loaded.entries.get(&entry.key).map(|before| &before.scope);
             if scope_before != Some(&entry.scope) {
                 writes

@@ -19,6 +19,7 @@ mod falsy;
 mod foreign;
 mod inbox;
 mod joins;
+mod members;
 mod merges;
 mod pages;
 mod phone;

@@ -11,13 +11,14 @@ use tidegate_core::{
     change::BaseVersion,
     checkpoint::{Checkpoint, Types},
     collect,
-    entry::{Entry, FeedItem, Marker, Membership, Record, ScopeState},
-    grant::Grants,
+    entry::{Entry, FeedItem, Marker, Record, ScopeState},
+    grant::{Grants, Identity},
     id::{
         ClientId, ClientKey, ConflictId, DocumentKey, Epoch, MutationId, Scope, Seq, UserId,
         Version,
     },
     inbox::{InboxRecord, OpenConflict, Share, Waiting},
+    membership::{self, Bounds, Giving, Memberships, UserState},
     model::Model,
     page::{Cursor, PageRequest, Stretch, View, seqs_above_head},
     push::{
@@ -60,6 +61,8 @@ pub(crate) struct Store {
     pub(crate) inbox: BTreeMap<ConflictId, InboxRecord>,
     /// What another service has made of documents that nobody has taken over yet.
     foreign: BTreeMap<DocumentKey, Foreign>,
+    users: HashMap<UserId, UserState>,
+    pub(crate) bounds: Arc<Bounds>,
     teams: HashMap<&'static str, Vec<&'static str>>,
 }
 
@@ -86,6 +89,8 @@ impl Store {
             clients: HashMap::new(),
             inbox: BTreeMap::new(),
             foreign: BTreeMap::new(),
+            users: HashMap::new(),
+            bounds: Arc::default(),
             teams: HashMap::new(),
         }
     }
@@ -151,10 +156,47 @@ impl Store {
 
     fn transact(&mut self, requests: &[PushRequest]) -> Vec<PushAnswer> {
         let loaded = self.load(&push::reads(&self.model, requests));
-        let writes = push::decide(&self.model, self.now, requests, &[], &loaded);
+        let writes = self.counted(loaded, |loaded| {
+            push::decide(&self.model, self.now, requests, &[], loaded)
+        });
         let answers = writes.answers.clone();
         self.write(writes);
         answers
+    }
+
+    /// Decides again with what was counted.
+    fn counted(&self, mut loaded: Loaded, decide: impl Fn(&Loaded) -> Writes) -> Writes {
+        loop {
+            let writes = decide(&loaded);
+            if writes.uncounted.is_empty() {
+                return writes;
+            }
+            let counted = writes.uncounted.iter();
+            loaded
+                .given
+                .extend(counted.map(|giving| (giving.clone(), self.count(giving))));
+        }
+    }
+
+    /// Declines what these users give to another, or takes it back.
+    pub(crate) fn decline(&mut self, user: &str, givers: &[&str], decline: bool) {
+        let user = UserId::new(user).expect("a short name");
+        let givers = givers
+            .iter()
+            .map(|it| UserId::new(it).expect("a short name"));
+        let loaded = self.load(&Reads {
+            users: [user.clone()].into(),
+            ..Reads::default()
+        });
+        let (declined, writes) = membership::decline(&user, &givers.collect(), decline, &loaded);
+        declined.expect("few givers");
+        self.write(writes);
+    }
+
+    /// How often a user's memberships, or what the user declines, have changed.
+    pub(crate) fn stamp(&self, user: &str) -> i64 {
+        let user = UserId::new(user).expect("a short name");
+        self.users.get(&user).map_or(0, |state| state.stamp)
     }
 
     /// A push that does not say which epoch its versions belong to.
@@ -202,7 +244,7 @@ impl Store {
         self.now = self.now.plus_ms(1_000);
         let identity = identity(user, self.teams_of(user));
         let request = ResolveRequest {
-            claim_grants: Arc::new(Grants::of_claims(&self.model, &identity).expect("few scopes")),
+            claim_grants: Arc::new(self.claims(&identity)),
             identity: Arc::new(identity),
             conflict: conflict.clone(),
             base: BaseVersion(base),
@@ -214,7 +256,9 @@ impl Store {
             None => key("Task", "none"),
         };
         let loaded = self.load(&push::resolve_reads(&request, &key));
-        let mut writes = push::resolve(&self.model, self.now, &request, None, &loaded);
+        let mut writes = self.counted(loaded, |loaded| {
+            push::resolve(&self.model, self.now, &request, None, loaded)
+        });
         let answer = writes.answers.remove(0);
         self.write(writes);
         answer
@@ -240,7 +284,7 @@ impl Store {
         };
         let identity = identity(sender.user, self.teams_of(sender.user));
         PushRequest {
-            claim_grants: Arc::new(Grants::of_claims(&self.model, &identity).expect("few scopes")),
+            claim_grants: Arc::new(self.claims(&identity)),
             identity: Arc::new(identity),
             hash: PushHash::of(&push),
             push,
@@ -353,21 +397,38 @@ impl Store {
             .chain(self.markers.values().map(marker))
     }
 
+    fn claims(&self, identity: &Identity) -> Grants {
+        Grants::of_claims_within(&self.model, identity, &self.bounds).expect("few scopes")
+    }
+
     pub(crate) fn grants(&self, user: &str) -> Grants {
         let identity = identity(user, self.teams_of(user));
-        let claims = Grants::of_claims(&self.model, &identity).expect("few scopes");
-        claims.with(self.memberships(&identity.user).values())
+        self.claims(&identity)
+            .with(&self.memberships(&identity.user))
     }
 
     fn teams_of(&self, user: &str) -> &[&'static str] {
         self.teams.get(user).map_or(&[], Vec::as_slice)
     }
 
-    fn memberships(&self, user: &UserId) -> BTreeMap<DocumentKey, Membership> {
-        self.living()
-            .filter_map(|entry| Some((entry.key.clone(), entry.membership.clone()?)))
-            .filter(|(_, membership)| membership.user == *user)
-            .collect()
+    fn memberships(&self, user: &UserId) -> Memberships {
+        let mut memberships = Memberships {
+            state: self.users.get(user).cloned().unwrap_or_default(),
+            ..Memberships::default()
+        };
+        for entry in self.living() {
+            let given = entry.membership.iter();
+            for membership in given.filter(|it| it.user == *user) {
+                memberships.insert(entry.key.clone(), membership.clone());
+            }
+        }
+        memberships
+    }
+
+    fn count(&self, giving: &Giving) -> usize {
+        let given = self.living().filter_map(|it| it.membership.as_ref());
+        let given = given.filter(|it| Giving::of(it).as_ref() == Some(giving));
+        given.count()
     }
 
     fn load(&self, reads: &Reads) -> Loaded {
@@ -388,9 +449,15 @@ impl Store {
             memberships: reads
                 .members
                 .iter()
-                .map(|user| (user.clone(), self.memberships(user)))
+                .map(|user| (user.clone(), Arc::new(self.memberships(user))))
                 .collect(),
             foreign: reads.keys.iter().filter_map(foreign).collect(),
+            users: reads
+                .users
+                .iter()
+                .filter_map(|user| Some((user.clone(), self.users.get(user)?.clone())))
+                .collect(),
+            given: BTreeMap::new(),
             expired: self.feed().filter(expired).collect(),
             inbox: reads.inbox.iter().filter_map(record).collect(),
             waiting: self.waiting(&reads.waiting),
@@ -458,6 +525,11 @@ impl Store {
             self.scopes.entry(scope).or_default().head = head;
         }
         self.clients.extend(writes.clients);
+        for (user, change) in writes.users {
+            let state = self.users.entry(user).or_default();
+            state.stamp += 1;
+            state.declined = change.declined.unwrap_or_else(|| state.declined.clone());
+        }
         self.remove(&writes.collected);
         for (scope, floor) in writes.floors {
             let state = self.scopes.entry(scope).or_default();

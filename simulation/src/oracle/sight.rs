@@ -23,9 +23,7 @@ pub(crate) struct Sight {
 impl Sight {
     /// All that it may see in a state.
     pub(crate) fn grants(&self, state: &State) -> Grants {
-        self.claimed
-            .clone()
-            .with(state.memberships(&self.user).values())
+        self.claimed.clone().with(&state.memberships(&self.user))
     }
 
     /// Everything on a page stands in a scope that was granted at some moment since `since` and since it was written.
@@ -179,7 +177,7 @@ impl Sight {
     fn is_given(&self, state: &State, scope: &Scope, access: Access) -> bool {
         let gives =
             |membership: &Membership| membership.scope == *scope && membership.access >= access;
-        state.memberships(&self.user).values().any(gives)
+        state.memberships(&self.user).rows.values().any(gives)
     }
 }
 

@@ -16,9 +16,10 @@ use tidegate::store::{
     TailEvent,
 };
 use tidegate_core::{
-    entry::{Entry, FeedItem, Membership, ScopeState},
+    entry::{Entry, FeedItem, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId},
     inbox::{InboxPosition, InboxRecord},
+    membership::{Bounds, Memberships},
     push::ClientState,
     transaction::{Reads, Writes},
 };
@@ -154,12 +155,16 @@ impl Snapshot for View {
             .collect())
     }
 
-    async fn memberships(&mut self, user: &UserId) -> Result<Vec<Membership>, StoreError> {
+    async fn memberships(
+        &mut self,
+        user: &UserId,
+        bounds: &Bounds,
+    ) -> Result<Memberships, StoreError> {
         self.access.pass().await?;
         if let Some(file) = &mut self.file {
-            return block_on(file.memberships(user));
+            return block_on(file.memberships(user, bounds));
         }
-        Ok(self.state.memberships(user).into_values().collect())
+        Ok(self.state.memberships(user))
     }
 
     async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {

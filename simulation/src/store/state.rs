@@ -6,9 +6,10 @@ use std::{
 };
 
 use tidegate_core::{
-    entry::{Entry, FeedItem, Marker, Membership, Record, ScopeState},
+    entry::{Entry, FeedItem, Marker, Record, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId, Version},
     inbox::{InboxPosition, InboxRecord, OpenConflict, Share, Waiting},
+    membership::{Giving, Memberships, UserState},
     push::ClientState,
     transaction::{Loaded, Reads, Writes},
     value::Timestamp,
@@ -23,6 +24,7 @@ pub(crate) struct State {
     markers: BTreeMap<(Scope, DocumentKey), (Seq, Marker)>,
     clients: HashMap<ClientKey, ClientState>,
     inbox: BTreeMap<ConflictId, InboxRecord>,
+    users: HashMap<UserId, UserState>,
 }
 
 impl State {
@@ -35,6 +37,7 @@ impl State {
             markers: BTreeMap::new(),
             clients: HashMap::new(),
             inbox: BTreeMap::new(),
+            users: HashMap::new(),
         }
     }
 
@@ -102,11 +105,29 @@ impl State {
         entries.chain(self.markers.values().map(marker))
     }
 
-    pub(crate) fn memberships(&self, user: &UserId) -> BTreeMap<DocumentKey, Membership> {
-        let membership = |entry: &Arc<Entry>| Some((entry.key.clone(), entry.membership.clone()?));
-        self.entries()
-            .filter_map(membership)
-            .filter(|(_, membership)| membership.user == *user)
+    pub(crate) fn memberships(&self, user: &UserId) -> Memberships {
+        let mut memberships = Memberships {
+            state: self.users.get(user).cloned().unwrap_or_default(),
+            ..Memberships::default()
+        };
+        for entry in self.entries() {
+            let given = entry.membership.iter();
+            for membership in given.filter(|membership| membership.user == *user) {
+                memberships.insert(entry.key.clone(), membership.clone());
+            }
+        }
+        memberships
+    }
+
+    pub(super) fn given(&self, givings: &BTreeSet<Giving>) -> BTreeMap<Giving, usize> {
+        let count = |giving: &Giving| {
+            let given = self.entries().filter_map(|it| it.membership.as_ref());
+            let given = given.filter(|it| Giving::of(it).as_ref() == Some(giving));
+            given.count()
+        };
+        let givings = givings.iter();
+        givings
+            .map(|giving| (giving.clone(), count(giving)))
             .collect()
     }
 
@@ -126,8 +147,14 @@ impl State {
             memberships: reads
                 .members
                 .iter()
-                .map(|user| (user.clone(), self.memberships(user)))
+                .map(|user| (user.clone(), Arc::new(self.memberships(user))))
                 .collect(),
+            users: reads
+                .users
+                .iter()
+                .filter_map(|user| Some((user.clone(), self.users.get(user)?.clone())))
+                .collect(),
+            given: self.given(&reads.given),
             expired: self.feed().filter(expired).collect(),
             foreign: BTreeMap::new(),
             inbox: reads.inbox.iter().filter_map(record).collect(),
@@ -163,6 +190,13 @@ impl State {
             self.scopes.entry(scope).or_default().head = head;
         }
         self.clients.extend(writes.clients.iter().cloned());
+        for (user, change) in &writes.users {
+            let state = self.users.entry(user.clone()).or_default();
+            state.stamp += 1;
+            if let Some(declined) = &change.declined {
+                state.declined.clone_from(declined);
+            }
+        }
         self.write_inbox(writes);
         for item in &writes.collected {
             self.remove(&item.record);

@@ -125,11 +125,23 @@ impl World {
             Some(entry) if what.is_multiple_of(2) => Action::Delete {
                 base: BaseVersion(entry.version.0),
             },
-            Some(entry) => Action::Update {
-                base: BaseVersion(entry.version.0),
-                set: Document::from([("access".to_owned(), access)]),
-                seen: None,
-            },
+            Some(entry) => {
+                let holds = |name: &&str| {
+                    let membership = entry.membership.as_ref();
+                    membership.is_some_and(|membership| membership.user.as_str() == *name)
+                };
+                let other = USERS.into_iter().find(|name| !holds(name));
+                let set = match other.filter(|_| what.is_multiple_of(5)) {
+                    // It goes over to the other user.
+                    Some(other) => ("person".to_owned(), text(other)),
+                    None => ("access".to_owned(), access),
+                };
+                Action::Update {
+                    base: BaseVersion(entry.version.0),
+                    set: Document::from([set]),
+                    seen: None,
+                }
+            }
         };
         self.edit_unnumbered(key, action, None);
     }

@@ -14,9 +14,10 @@ use tidegate_core::id::Epoch;
 use super::{
     file::{Access, guard},
     living,
+    members::keep_in_step,
     tables::{
-        CLIENTS, CONFLICTS, DISPUTED, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, INBOX, LIVING,
-        LIVING_OF, MARKERS, MEMBERS, META, SCOPES, SETTLED,
+        CLIENTS, CONFLICTS, DISPUTED, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, GIVEN, INBOX,
+        LIVING, LIVING_OF, MARKERS, MEMBERS, META, SCOPES, SETTLED, USERS,
     },
     untouched::UntouchedFile,
 };
@@ -58,6 +59,7 @@ pub(super) fn open_database(
         check_format(&database, path)?;
         if access == Access::Write {
             living::make_current(&database)?;
+            keep_in_step(&database)?;
         }
         Ok(database)
     })
@@ -121,6 +123,8 @@ fn create_tables(database: &Database, first_epoch: &Epoch) -> Result<(), StoreEr
     transaction.open_table(MARKERS)?;
     transaction.open_table(CLIENTS)?;
     transaction.open_table(MEMBERS)?;
+    transaction.open_table(GIVEN)?;
+    transaction.open_table(USERS)?.insert("", (0, ""))?;
     transaction.open_table(EXPIRY)?;
     transaction.open_table(CONFLICTS)?;
     transaction.open_table(INBOX)?;

@@ -11,9 +11,10 @@ use std::{
 
 use async_trait::async_trait;
 use tidegate_core::{
-    entry::{Entry, Membership, ScopeState},
+    entry::{Entry, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, UserId},
     inbox::InboxRecord,
+    membership::{Bounds, Memberships},
     push::ClientState,
 };
 use tokio::sync::mpsc;
@@ -122,10 +123,14 @@ impl Snapshot for EmbeddedSnapshot {
         self.read(move |view| view.scopes(&scopes)).await
     }
 
-    async fn memberships(&mut self, user: &UserId) -> Result<Vec<Membership>, StoreError> {
-        let user = user.clone();
-        let memberships = self.read(move |view| view.memberships(&user)).await?;
-        Ok(memberships.into_values().collect())
+    async fn memberships(
+        &mut self,
+        user: &UserId,
+        bounds: &Bounds,
+    ) -> Result<Memberships, StoreError> {
+        let (user, bounds) = (user.clone(), bounds.clone());
+        self.read(move |view| view.memberships(&user, &bounds))
+            .await
     }
 
     async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {

@@ -39,9 +39,16 @@ pub(super) const MARKERS: TableDefinition<(&str, &str, &str), (i64, i64)> =
 /// (user, client) → the encoded state.
 pub(super) const CLIENTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("clients");
 
-/// (user, type, id) → the scope the document opens to the user, and whether for writing.
+/// (user, type, id) → the scope the document opens to the user, and whether for writing. [`GIVEN`] says more.
 pub(super) const MEMBERS: TableDefinition<(&str, &str, &str), (&str, bool)> =
     TableDefinition::new("members");
+
+/// (user, giver, since, type, id) → the same: each giver's, the oldest first. A service's giver is the empty name.
+pub(super) const GIVEN: TableDefinition<GivenPlace, (&str, bool)> = TableDefinition::new("given");
+
+/// User → the stamp and the declined givers, with U+0000 between. Under the empty name, which no user has, stands up to which
+/// commit [`GIVEN`] says what [`MEMBERS`] says: earlier versions write that one alone.
+pub(super) const USERS: TableDefinition<&str, (i64, &str)> = TableDefinition::new("users");
 
 /// (at, scope, seq) of every tombstone and marker: the oldest first, whatever their scope.
 pub(super) const EXPIRY: TableDefinition<(i64, &str, i64), ()> = TableDefinition::new("expiry");
@@ -67,6 +74,9 @@ pub(super) const SETTLED: TableDefinition<(i64, &str), ()> = TableDefinition::ne
 /// An entry's scope and seq, then what else names it: when it was deleted, if it is a tombstone, and the user it gives
 /// a membership to. With these an entry is replaced without decoding the one before.
 pub(super) type EntryPlace = (&'static str, i64, Option<i64>, Option<&'static str>);
+
+/// A key of [`GIVEN`].
+pub(super) type GivenPlace = (&'static str, &'static str, i64, &'static str, &'static str);
 
 /// A document as keys name it.
 pub(super) fn names(key: &DocumentKey) -> (&str, &str) {

@@ -11,11 +11,8 @@ use std::{
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction};
 use tidegate_core::{
-    entry::{Entry, FeedItem, Membership, Record, ScopeState},
-    id::{
-        ClientKey, DocumentId, DocumentKey, Epoch, NameError, Scope, Seq, TypeName, UserId, Version,
-    },
-    model::Access,
+    entry::{Entry, FeedItem, Record, ScopeState},
+    id::{ClientKey, DocumentKey, Epoch, Scope, Seq, Version},
     push::ClientState,
     transaction::{Expired, Loaded, Reads},
     value::document_bytes,
@@ -24,7 +21,7 @@ use tidegate_core::{
 use super::{
     file::{Failure, StoreFile, guard},
     living,
-    tables::{CLIENTS, ENTRIES, EXPIRY, FEED, MEMBERS, META, SCOPES, names},
+    tables::{CLIENTS, ENTRIES, EXPIRY, FEED, META, SCOPES, names},
 };
 use crate::store::{
     Gathered, Scan, ScanRange, StoreError, WALK_BYTES_MAX,
@@ -64,7 +61,12 @@ impl View {
     /// Loads what a commit decides on.
     pub(super) fn load(&self, reads: &Reads) -> Result<Loaded, StoreError> {
         let members = reads.members.iter();
-        let memberships = members.map(|user| Ok((user.clone(), self.memberships(user)?)));
+        let memberships = members.map(|user| {
+            let memberships = self.memberships(user, &reads.bounds)?;
+            Ok((user.clone(), Arc::new(memberships)))
+        });
+        let users = reads.users.iter();
+        let users = users.map(|user| Ok((user.clone(), self.user(user)?)));
         let clients = reads.clients.iter().filter_map(|key| {
             let state = self.client(key).transpose()?;
             Some(state.map(|state| (key.clone(), state)))
@@ -75,6 +77,8 @@ impl View {
             entries: self.entries(&reads.keys)?,
             clients: clients.collect::<Result<_, StoreError>>()?,
             memberships: memberships.collect::<Result<_, StoreError>>()?,
+            users: users.collect::<Result<_, StoreError>>()?,
+            given: self.given(&reads.given)?,
             foreign: BTreeMap::new(),
             conflicts: 0,
             inbox: self.records(&reads.inbox)?,
@@ -167,30 +171,6 @@ impl View {
         })
     }
 
-    pub(super) fn memberships(
-        &self,
-        user: &UserId,
-    ) -> Result<BTreeMap<DocumentKey, Membership>, StoreError> {
-        self.watched(|transaction| {
-            let table = transaction.open_table(MEMBERS)?;
-            let mut memberships = BTreeMap::new();
-            for row in table.range((user.as_str(), "", "")..)? {
-                let (key, value) = row?;
-                let (of_user, type_name, id) = key.value();
-                if of_user != user.as_str() {
-                    break;
-                }
-                let (scope, write) = value.value();
-                let key = document_key(type_name, id).map_err(unreadable)?;
-                let last = memberships.last_key_value();
-                expect_ascending(last.is_none_or(|(last, _)| *last < key))?;
-                let membership = membership(user, scope, write).map_err(unreadable)?;
-                memberships.insert(key, membership);
-            }
-            Ok(memberships)
-        })
-    }
-
     fn expired(&self, expired: Expired) -> Result<Vec<FeedItem>, StoreError> {
         self.watched(|transaction| {
             let table = transaction.open_table(EXPIRY)?;
@@ -262,21 +242,6 @@ fn read_meta(transaction: &ReadTransaction) -> Result<(Epoch, Version, u64), Sto
 fn is_wanted(range: &ScanRange, type_name: &str) -> bool {
     let types = range.types.as_ref();
     types.is_none_or(|types| types.iter().any(|wanted| wanted.as_str() == type_name))
-}
-
-fn document_key(type_name: &str, id: &str) -> Result<DocumentKey, NameError> {
-    Ok(DocumentKey {
-        type_name: TypeName::new(type_name)?,
-        id: DocumentId::new(id)?,
-    })
-}
-
-fn membership(user: &UserId, scope: &str, write: bool) -> Result<Membership, NameError> {
-    Ok(Membership {
-        user: user.clone(),
-        scope: Scope::new(scope)?,
-        access: if write { Access::Write } else { Access::Read },
-    })
 }
 
 /// The entry that a row of [`ENTRIES`] names.

@@ -86,8 +86,13 @@ impl Writer {
     fn commit(&self, reads: &Reads, decide: &Decide) -> Result<Writes, StoreError> {
         self.make_writable()?;
         let before = View::open(&self.file)?;
-        let loaded = before.load(reads)?;
-        let writes = run_decision(decide, &loaded)?;
+        let mut loaded = before.load(reads)?;
+        let mut writes = run_decision(decide, &loaded)?;
+        // Each count is asked for once.
+        while !writes.uncounted.is_empty() {
+            loaded.given.extend(before.given(&writes.uncounted)?);
+            writes = run_decision(decide, &loaded)?;
+        }
         if changes_nothing(&writes) {
             return Ok(writes);
         }
@@ -157,6 +162,10 @@ impl Writer {
     fn tell(&self, written: Written, writes: &Writes) {
         if let Some(epoch) = &writes.epoch {
             self.publish(TailEvent::Epoch(epoch.clone()));
+        }
+        if !writes.users.is_empty() {
+            let users = writes.users.keys().cloned().collect();
+            self.publish(TailEvent::Grants(Some(users)));
         }
         if !written.feed.is_empty() {
             self.publish(TailEvent::Committed(written.feed.into()));

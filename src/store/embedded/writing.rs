@@ -7,19 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use redb::{ReadableTable, Table, WriteTransaction};
 use tidegate_core::{
     entry::{Entry, FeedItem, Marker, Record},
-    id::{ClientKey, DocumentKey, Scope, Seq},
-    model::Access,
+    id::{ClientKey, DocumentKey, Scope, Seq, UserId},
+    membership::UserChange,
     push::ClientState,
     transaction::Writes,
 };
 
 use super::{
-    inbox,
+    inbox, members,
     tables::{
-        CLIENTS, ENTRIES, EXPIRY, EntryPlace, FEED, LIVING, LIVING_OF, MARKERS, MEMBERS, META,
-        SCOPES, names,
+        CLIENTS, ENTRIES, EXPIRY, EntryPlace, FEED, GIVEN, GivenPlace, LIVING, LIVING_OF, MARKERS,
+        MEMBERS, META, SCOPES, USERS, names,
     },
-    view::View,
+    view::{View, unreadable},
 };
 use crate::store::{FeedWrite, StoreError, codec};
 
@@ -31,6 +31,7 @@ struct Tables<'t> {
     entries: Table<'t, (&'static str, &'static str), EntryPlace>,
     markers: Table<'t, (&'static str, &'static str, &'static str), (i64, i64)>,
     members: Table<'t, (&'static str, &'static str, &'static str), (&'static str, bool)>,
+    given: Table<'t, GivenPlace, (&'static str, bool)>,
     expiry: Table<'t, (i64, &'static str, i64), ()>,
 }
 
@@ -50,6 +51,7 @@ pub(super) fn write(
 ) -> Result<Written, StoreError> {
     write_meta(transaction, before, writes)?;
     write_clients(transaction, &writes.clients)?;
+    write_users(transaction, before, &writes.users)?;
     let mut tables = Tables::open(transaction)?;
     for item in &writes.collected {
         tables.collect(item)?;
@@ -92,6 +94,25 @@ fn write_clients(
     Ok(())
 }
 
+/// Raises stamps, and says up to which commit [`GIVEN`] is whole.
+fn write_users(
+    transaction: &WriteTransaction,
+    before: &View,
+    users: &BTreeMap<UserId, UserChange>,
+) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(USERS)?;
+    let commits = i64::try_from(before.commits + 1).unwrap_or_default();
+    table.insert("", (commits, ""))?;
+    for (user, change) in users {
+        let state = before.user(user)?;
+        let declined = change.declined.as_ref().unwrap_or(&state.declined);
+        let declined: Vec<&str> = declined.iter().map(UserId::as_str).collect();
+        let row = (state.stamp + 1, declined.join("\0"));
+        table.insert(user.as_str(), (row.0, row.1.as_str()))?;
+    }
+    Ok(())
+}
+
 impl<'t> Tables<'t> {
     fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
         Ok(Self {
@@ -101,6 +122,7 @@ impl<'t> Tables<'t> {
             entries: transaction.open_table(ENTRIES)?,
             markers: transaction.open_table(MARKERS)?,
             members: transaction.open_table(MEMBERS)?,
+            given: transaction.open_table(GIVEN)?,
             expiry: transaction.open_table(EXPIRY)?,
         })
     }
@@ -162,9 +184,11 @@ impl<'t> Tables<'t> {
         let (type_name, id) = names(&entry.key);
         let member = entry.membership.as_ref();
         if let Some(member) = member {
-            let opens = (member.scope.as_str(), member.access == Access::Write);
+            let opens = members::opens(member);
             self.members
                 .insert((member.user.as_str(), type_name, id), opens)?;
+            self.given
+                .insert(members::place(&entry.key, member), opens)?;
         }
         let deleted_at = entry.is_deleted().then_some(entry.at.ms());
         let user = member.map(|member| member.user.as_str());
@@ -179,13 +203,20 @@ impl<'t> Tables<'t> {
             return Ok(());
         };
         let (scope, seq, deleted_at, user) = place.value();
-        self.feed.remove((scope, seq))?;
+        let stored = self.feed.remove((scope, seq))?;
         match deleted_at {
             Some(at) => drop(self.expiry.remove((at, scope, seq))?),
             None => drop(self.living.remove((scope, seq))?),
         }
         if let Some(user) = user {
             self.members.remove((user, type_name, id))?;
+            let stored = stored.map(|stored| codec::decode_item(stored.value().1));
+            let stored = stored.transpose().map_err(unreadable)?;
+            if let Some(Record::Entry(entry)) = stored.map(|item| item.record)
+                && let Some(member) = &entry.membership
+            {
+                self.given.remove(members::place(key, member))?;
+            }
         }
         Ok(())
     }

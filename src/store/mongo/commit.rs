@@ -298,18 +298,25 @@ impl Commit<'_> {
         committed.writes
     }
 
-    /// Decides, and again where the decision does not prove what was presumed.
+    /// Decides, and again where the decision asks for a count, or does not prove what was presumed. Each count is asked for
+    /// once, and after a closer look nothing is presumed.
     async fn decided(
         &self,
         reader: &mut Reader<'_>,
-        view: View,
+        mut view: View,
     ) -> Result<(Writes, View), Failure> {
-        let (writes, mut view) = self.decide(view).await?;
-        if !view.is_unproved(&writes) {
-            return Ok((writes, view));
+        loop {
+            let (writes, decided) = self.decide(view).await?;
+            view = decided;
+            if !writes.uncounted.is_empty() {
+                let given = reader.given(&writes.uncounted).await?;
+                view.loaded.given.extend(given);
+            } else if view.is_unproved(&writes) {
+                view.look_closer(reader).await?;
+            } else {
+                return Ok((writes, view));
+            }
         }
-        view.look_closer(reader).await?;
-        self.decide(view).await
     }
 
     /// Decides at once about a few changes, and off the async threads about many, which takes its time.

@@ -28,6 +28,8 @@ pub(super) struct TypeLayout {
     pub(super) collection: String,
     pub(super) id_type: IdType,
     pub(super) fields: Vec<FieldLayout>,
+    /// Whether its documents may give memberships.
+    pub(super) gives: bool,
 }
 
 /// One field, of a document or an embedded document.
@@ -58,6 +60,7 @@ impl Layout {
                 fields: fields(&document_type.fields, |field| {
                     reference(model, document_type, field)
                 }),
+                gives: document_type.membership.is_some(),
             };
             (document_type.name.clone(), layout)
         });

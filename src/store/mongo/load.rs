@@ -45,6 +45,7 @@ impl Look<'_> {
         Wanted {
             scopes: Some(&self.reads.scopes),
             clients: Some(&self.reads.clients),
+            users: self.reads.members.union(&self.reads.users).collect(),
             lane,
         }
     }
@@ -53,9 +54,14 @@ impl Look<'_> {
     pub(super) async fn load(
         &self,
         reader: &mut Reader<'_>,
-        state: State,
+        mut state: State,
     ) -> Result<View, Failure> {
         let reads = self.reads;
+        let users = reads.users.iter().filter_map(|user| {
+            let state = state.users.get(user)?;
+            Some((user.clone(), state.clone()))
+        });
+        let users = users.collect();
         let (expired, forgettable) = match reads.expired {
             Some(expired) => (
                 reader.expired(expired).await?,
@@ -68,7 +74,11 @@ impl Look<'_> {
                 epoch: state.epoch,
                 version_floor: state.version_floor,
                 clients: state.clients,
-                memberships: reader.memberships(&reads.members).await?,
+                memberships: reader
+                    .memberships(&reads.members, &mut state.users, &reads.bounds)
+                    .await?,
+                users,
+                given: reader.given(&reads.given).await?,
                 inbox: reader.records(&reads.inbox).await?,
                 waiting: match state.has_inbox {
                     true => reader.waiting(&reads.waiting).await?,

@@ -21,6 +21,7 @@ use super::{
     inbox,
     layout::Layout,
     live::Live,
+    members,
     own::Own,
     places::{EPOCH, FORMAT, GROUPS, GROUPS_END, Places, VERSION_FLOOR},
     server::{self, Needs, Server},
@@ -164,7 +165,7 @@ impl Base {
         feed.create_indexes([
             index(doc! { "s": 1, "t": 1, "q": 1 }, false),
             living,
-            index(doc! { "g.u": 1 }, true),
+            members::index(),
             index(doc! { "x": 1 }, true),
         ])
         .await?;

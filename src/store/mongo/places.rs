@@ -2,9 +2,10 @@
 //!
 //! The parts of a key are joined by U+0000, which none of them can contain (rules.md 3.3 and 3.4).
 
+use mongodb::bson::raw::{CStr, cstr};
 use tidegate_core::{
     entry::Record,
-    id::{ClientKey, DocumentKey, Scope},
+    id::{ClientKey, DocumentKey, Scope, UserId},
 };
 
 /// Tidegate's own collections.
@@ -30,6 +31,10 @@ pub(super) const SERVED_MODEL: &str = "servedModel";
 pub(super) const RESTAMPED: &str = "restamped";
 /// It stands there once a conflict has been opened: before that none has to be looked for.
 pub(super) const INBOX: &str = "inbox";
+
+/// Stands in a record of a type that gives memberships, if the users concerned were stamped with it: a gateway of an earlier
+/// version stamps nobody.
+pub(super) const STAMPED: &CStr = cstr!("m");
 
 impl Places {
     pub(super) fn new(prefix: &str) -> Self {
@@ -77,6 +82,10 @@ pub(super) fn client_id(key: &ClientKey) -> String {
     format!("{CLIENT}\0{}\0{}", key.user, key.client)
 }
 
+pub(super) fn user_id(user: &UserId) -> String {
+    format!("{USERS}{user}")
+}
+
 pub(super) fn group_id(gateway: u64, lane: usize) -> String {
     format!("{GROUPS}{gateway:016x}\0{lane}")
 }
@@ -93,6 +102,7 @@ pub(super) enum StateKey<'k> {
         user: &'k str,
         client: &'k str,
     },
+    User(&'k str),
     Group,
     /// One of those that there is one of.
     Single(&'k str),
@@ -110,6 +120,7 @@ impl<'k> StateKey<'k> {
                 let (user, client) = name.split_once('\0')?;
                 Some(Self::Client { user, client })
             }
+            USER => Some(Self::User(name)),
             _ => id.starts_with(GROUPS).then_some(Self::Group),
         }
     }
@@ -117,6 +128,11 @@ impl<'k> StateKey<'k> {
 
 const SCOPE: &str = "scope";
 const CLIENT: &str = "client";
+const USER: &str = "user";
+
+/// What the keys of users begin with, and what comes after all of them.
+pub(super) const USERS: &str = "user\0";
+pub(super) const USERS_END: &str = "user\u{1}";
 
 /// What the keys of group numbers begin with.
 pub(super) const GROUPS: &str = "gateway\0";
@@ -132,7 +148,7 @@ pub(super) const LIVE_END: &str = "live\u{1}";
 
 #[cfg(test)]
 mod tests {
-    use tidegate_core::id::{ClientId, UserId};
+    use tidegate_core::id::ClientId;
 
     use super::*;
 
@@ -150,6 +166,9 @@ mod tests {
             client: client_name,
         };
         assert_eq!(StateKey::of(&client), Some(read));
+        let user = user_id(&UserId::new("scope").unwrap());
+        assert_eq!(StateKey::of(&user), Some(StateKey::User("scope")));
+        assert!(*USERS < *user && *user < *USERS_END);
         let group = group_id(7, 1);
         assert_eq!(StateKey::of(&group), Some(StateKey::Group));
         assert!(*GROUPS < *group && *group < *GROUPS_END);

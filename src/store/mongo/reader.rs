@@ -1,7 +1,7 @@
-//! Reading within a session, be it a transaction or a snapshot: entries, documents, memberships, stretches of a feed.
+//! Reading within a session, be it a transaction or a snapshot: entries, documents, stretches of a feed.
 //!
 //! Whose session it is, and what is made of what was read, is not known here; scopes and clients are read in
-//! [`super::state`].
+//! [`super::state`], memberships in [`super::members`].
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -18,8 +18,8 @@ use mongodb::{
     raw_batch_cursor::RawBatch,
 };
 use tidegate_core::{
-    entry::{Entry, FeedItem, Membership, Record},
-    id::{DocumentKey, Scope, TypeName, UserId},
+    entry::{Entry, FeedItem, Record},
+    id::{DocumentKey, Scope, TypeName},
     transaction::Expired,
 };
 
@@ -87,30 +87,6 @@ impl Reader<'_> {
             }
         }
         Ok(documents)
-    }
-
-    /// The memberships of these users, by the document that gives them.
-    pub(super) async fn memberships(
-        &mut self,
-        users: &BTreeSet<UserId>,
-    ) -> Result<HashMap<UserId, BTreeMap<DocumentKey, Membership>>, Failure> {
-        let base = self.base;
-        let mut memberships: HashMap<UserId, BTreeMap<_, _>> = HashMap::new();
-        let users: Vec<&str> = users.iter().map(UserId::as_str).collect();
-        for users in users.chunks(KEYS_MAX) {
-            let filter = doc! { "g.u": { "$in": users } };
-            let found = self.find(&base.places.feed, filter, FindOptions::default());
-            for raw in found.await? {
-                let Record::Entry(entry) = item(&raw)?.record else {
-                    continue;
-                };
-                if let Some(membership) = &entry.membership {
-                    let of_user = memberships.entry(membership.user.clone()).or_default();
-                    of_user.insert(entry.key.clone(), membership.clone());
-                }
-            }
-        }
-        Ok(memberships)
     }
 
     /// Old tombstones and markers, the oldest first, and before them whatever markers these tombstones' documents have left

@@ -10,9 +10,10 @@ use std::{
 use async_trait::async_trait;
 use mongodb::{ClientSession, options::SessionOptions};
 use tidegate_core::{
-    entry::{Entry, Membership, ScopeState},
+    entry::{Entry, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, UserId},
     inbox::InboxRecord,
+    membership::{Bounds, Memberships, UserState},
     push::ClientState,
 };
 
@@ -26,6 +27,8 @@ pub(super) struct MongoSnapshot {
     epoch: Epoch,
     /// The states of the scopes that were foreseen.
     scopes: HashMap<Scope, ScopeState>,
+    /// The state of the user that was foreseen.
+    user: Option<(UserId, UserState)>,
 }
 
 impl MongoSnapshot {
@@ -34,6 +37,7 @@ impl MongoSnapshot {
     pub(super) async fn open(
         base: &Arc<Base>,
         foreseen: &BTreeSet<Scope>,
+        user: Option<&UserId>,
     ) -> Result<Self, StoreError> {
         loop {
             let election = base.elections.latest();
@@ -41,7 +45,7 @@ impl MongoSnapshot {
                 base.linearizable(&base.places.state, EPOCH).await?;
                 base.elections.prove(election);
             }
-            let snapshot = Self::of_majority(base, foreseen).await?;
+            let snapshot = Self::of_majority(base, foreseen, user).await?;
             if base.elections.latest() == election {
                 return Ok(snapshot);
             }
@@ -49,7 +53,11 @@ impl MongoSnapshot {
     }
 
     /// Its first read is of the epoch, and fixes the moment: that of the last commit the primary knows a majority to have.
-    async fn of_majority(base: &Arc<Base>, foreseen: &BTreeSet<Scope>) -> Result<Self, StoreError> {
+    async fn of_majority(
+        base: &Arc<Base>,
+        foreseen: &BTreeSet<Scope>,
+        user: Option<&UserId>,
+    ) -> Result<Self, StoreError> {
         let options = SessionOptions::builder().snapshot(true).build();
         let start = base.client.start_session().with_options(options);
         let mut session = base.in_time(start).await?;
@@ -59,15 +67,21 @@ impl MongoSnapshot {
         };
         let wanted = Wanted {
             scopes: Some(foreseen),
+            users: user.into_iter().collect(),
             ..Wanted::default()
         };
         let mut state = reader.state(&wanted).await?;
         for scope in foreseen {
             state.scopes.entry(scope.clone()).or_default();
         }
+        let user_state = |user: &UserId| {
+            let state = state.users.remove(user).unwrap_or_default();
+            (user.clone(), state)
+        };
         Ok(Self {
             base: Arc::clone(base),
             session,
+            user: user.map(user_state),
             epoch: state.epoch,
             scopes: state.scopes,
         })
@@ -101,11 +115,21 @@ impl Snapshot for MongoSnapshot {
         Ok(scopes.iter().map(state).collect())
     }
 
-    async fn memberships(&mut self, user: &UserId) -> Result<Vec<Membership>, StoreError> {
+    async fn memberships(
+        &mut self,
+        user: &UserId,
+        bounds: &Bounds,
+    ) -> Result<Memberships, StoreError> {
+        let state = match &self.user {
+            Some((foreseen, state)) if foreseen == user => state.clone(),
+            _ => self.reader().user(user).await?,
+        };
+        let mut states = HashMap::from([(user.clone(), state)]);
         let users = BTreeSet::from([user.clone()]);
-        let mut memberships = self.reader().memberships(&users).await?;
-        let of_user = memberships.remove(user).unwrap_or_default();
-        Ok(of_user.into_values().collect())
+        let mut reader = self.reader();
+        let mut read = reader.memberships(&users, &mut states, bounds).await?;
+        let memberships = read.remove(user);
+        Ok(memberships.map(Arc::unwrap_or_clone).unwrap_or_default())
     }
 
     async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {

@@ -8,12 +8,13 @@ use mongodb::bson::{RawDocument, RawDocumentBuf};
 use tidegate_core::{
     entry::ScopeState,
     id::{ClientId, ClientKey, Epoch, Scope, Seq, UserId, Version},
+    membership::UserState,
     push::ClientState,
 };
 
 use super::{
     failure::Failure,
-    places::{self, StateKey, client_id, scope_id},
+    places::{self, StateKey, client_id, scope_id, user_id},
     reader::{Reader, corrupt, text, unreadable},
 };
 use crate::store::codec;
@@ -24,6 +25,8 @@ pub(super) struct Wanted<'w> {
     /// Heads and floors of these.
     pub(super) scopes: Option<&'w BTreeSet<Scope>>,
     pub(super) clients: Option<&'w BTreeSet<ClientKey>>,
+    /// The states of these.
+    pub(super) users: Vec<&'w UserId>,
     /// The last group number of this lane.
     pub(super) lane: Option<&'w str>,
 }
@@ -37,6 +40,7 @@ pub(super) struct State {
     pub(super) has_inbox: bool,
     pub(super) scopes: HashMap<Scope, ScopeState>,
     pub(super) clients: HashMap<ClientKey, ClientState>,
+    pub(super) users: HashMap<UserId, UserState>,
     pub(super) group: Option<i64>,
 }
 
@@ -47,7 +51,8 @@ impl Reader<'_> {
         let scopes = wanted.scopes.into_iter().flatten().map(scope_id);
         let clients = wanted.clients.into_iter().flatten().map(client_id);
         let ids = single.map(str::to_owned).into_iter();
-        let ids = ids.chain(scopes).chain(clients);
+        let users = wanted.users.iter().copied().map(user_id);
+        let ids = ids.chain(scopes).chain(clients).chain(users);
         let ids = ids.chain(wanted.lane.map(str::to_owned));
         let found = self.by_ids(&base.places.state, ids).await?;
         Found::default().all(&found)
@@ -65,6 +70,15 @@ impl Reader<'_> {
             found.take(&raw)?;
         }
         Ok(found.scopes)
+    }
+
+    pub(super) async fn user(&mut self, user: &UserId) -> Result<UserState, Failure> {
+        let base = self.base;
+        let mut found = Found::default();
+        for raw in self.by_ids(&base.places.state, [user_id(user)]).await? {
+            found.take(&raw)?;
+        }
+        Ok(found.users.remove(user).unwrap_or_default())
     }
 
     pub(super) async fn clients(
@@ -91,6 +105,7 @@ struct Found {
     has_inbox: bool,
     scopes: HashMap<Scope, ScopeState>,
     clients: HashMap<ClientKey, ClientState>,
+    users: HashMap<UserId, UserState>,
     group: Option<i64>,
 }
 
@@ -105,6 +120,7 @@ impl Found {
             has_inbox: self.has_inbox,
             scopes: self.scopes,
             clients: self.clients,
+            users: self.users,
             group: self.group,
         })
     }
@@ -123,6 +139,10 @@ impl Found {
                 let state = codec::decode_client(raw.as_bytes())?;
                 self.clients.insert(key, state);
             }
+            Some(StateKey::User(name)) => {
+                let user = UserId::new(name).map_err(unreadable)?;
+                self.users.insert(user, user_state(raw)?);
+            }
             Some(StateKey::Group) => self.group = Some(raw.get_i64("n").map_err(unreadable)?),
             Some(StateKey::Single(places::EPOCH)) => {
                 let epoch = Epoch::new(text(raw, "epoch")?);
@@ -136,6 +156,21 @@ impl Found {
         }
         Ok(())
     }
+}
+
+/// Reads what is kept of a user; without `d` nobody is declined.
+fn user_state(raw: &RawDocument) -> Result<UserState, Failure> {
+    let mut declined = BTreeSet::new();
+    if raw.get("d")?.is_some() {
+        for giver in raw.get_array("d").map_err(unreadable)? {
+            let giver = giver?.as_str().unwrap_or_default();
+            declined.insert(UserId::new(giver).map_err(unreadable)?);
+        }
+    }
+    Ok(UserState {
+        stamp: raw.get_i64("n").map_err(unreadable)?,
+        declined,
+    })
 }
 
 /// Reads a scope's counters.

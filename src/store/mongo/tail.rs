@@ -16,14 +16,14 @@ use mongodb::{
     bson::{Bson, Document, RawDocument, doc},
     raw_batch_cursor::{RawBatch, RawBatchCursor},
 };
-use tidegate_core::id::{Epoch, Scope};
+use tidegate_core::id::{Epoch, Scope, UserId};
 use tokio::time::{Duration, sleep};
 
 use super::{
     Base,
     failure::{Failure, code},
-    places::EPOCH,
-    reader::document,
+    places::{EPOCH, STAMPED, StateKey, USERS, USERS_END},
+    reader::{document, text},
     within,
 };
 use crate::store::{FeedWrite, StoreError, StoredItem, TailEvent, codec};
@@ -163,6 +163,7 @@ impl Others {
         for event in batch.doc_slices()? {
             match self.read(document(event?)?) {
                 Event::Told(event) => read.push(event),
+                Event::Unstamped(event) => read.extend([TailEvent::Grants(None), event]),
                 Event::Nothing => {}
                 Event::Broken => {
                     self.read.extend(read);
@@ -207,11 +208,24 @@ impl Others {
                 Ok(Event::Told(TailEvent::Inbox(scope)))
             }
             (Ok(name), Ok(written)) if name == places.feed => {
-                let writes = Arc::from([feed_write(written)?]);
-                Ok(Event::Told(TailEvent::Committed(writes)))
+                let write = feed_write(written)?;
+                let layout = self.base.layout.document_type(&write.key.type_name);
+                let may_regrant = layout.is_some_and(|layout| layout.gives);
+                let event = TailEvent::Committed(Arc::from([write]));
+                Ok(match may_regrant && written.get(STAMPED)?.is_none() {
+                    true => Event::Unstamped(event),
+                    false => Event::Told(event),
+                })
             }
-            (Ok(name), Ok(written)) if name == places.state => {
-                let epoch = written.get_str("epoch").ok();
+            (Ok(name), written) if name == places.state => {
+                let key = event.get_document("documentKey")?;
+                if let Some(StateKey::User(user)) = StateKey::of(text(key, "_id")?) {
+                    let users = UserId::new(user).ok().map(|user| Arc::from([user]));
+                    return Ok(Event::Told(TailEvent::Grants(users)));
+                }
+                let epoch = written
+                    .ok()
+                    .and_then(|written| written.get_str("epoch").ok());
                 Ok(match epoch.and_then(|epoch| Epoch::new(epoch).ok()) {
                     Some(epoch) => Event::Told(TailEvent::Epoch(epoch)),
                     None => Event::Told(TailEvent::Restart),
@@ -233,6 +247,8 @@ fn feed_write(record: &RawDocument) -> Result<FeedWrite, Failure> {
 /// What an event amounts to.
 enum Event {
     Told(TailEvent),
+    /// The same, and a gateway of an earlier version may have changed memberships with it: it does not say whose.
+    Unstamped(TailEvent),
     Nothing,
     /// What is watched is gone, or another: the stream has to begin anew.
     Broken,
@@ -247,17 +263,20 @@ fn pipeline(base: &Base, passed_by: &[Bson], token: Option<&Document>) -> [Docum
     let writes = doc! { "$in": ["insert", "replace", "update"] };
     let feed = doc! { "ns.coll": &places.feed, "operationType": writes.clone() };
     let conflicts = doc! { "ns.coll": &places.conflicts };
-    let epoch =
-        doc! { "ns.coll": &places.state, "documentKey._id": EPOCH, "operationType": writes };
+    let told = doc! { "$or": [
+        { "documentKey._id": EPOCH },
+        { "documentKey._id": { "$gt": USERS, "$lt": USERS_END } },
+    ] };
+    let state = doc! { "ns.coll": &places.state, "operationType": writes, "$and": [told] };
     let kept = doc! { "$in": [&places.feed, &places.state, &places.conflicts] };
     let gone = doc! { "ns.coll": kept, "operationType": { "$in": ["drop", "rename"] } };
     let whole = doc! { "operationType": { "$in": ["dropDatabase", "invalidate"] } };
-    let read = doc! { "operationType": 1, "ns": 1, "fullDocument": 1 };
+    let read = doc! { "operationType": 1, "ns": 1, "documentKey": 1, "fullDocument": 1 };
     [
         doc! { "$changeStream": stream },
         // By itself, and first: so MongoDB asks it of a whole transaction in the oplog, before unpacking that.
         doc! { "$match": { "lsid.id": { "$nin": passed_by } } },
-        doc! { "$match": { "$or": [feed, conflicts, epoch, gone, whole] } },
+        doc! { "$match": { "$or": [feed, conflicts, state, gone, whole] } },
         doc! { "$project": read },
     ]
 }

@@ -14,14 +14,14 @@ use bytes::Bytes;
 use mongodb::{
     ClientSession,
     bson::{
-        RawDocumentBuf,
+        RawArrayBuf, RawDocumentBuf,
         raw::{CString, cstr},
         rawdoc,
     },
 };
 use tidegate_core::{
     entry::{Entry, FeedItem, Record, ScopeState},
-    id::{DocumentKey, Epoch, Scope, Seq},
+    id::{DocumentKey, Epoch, Scope, Seq, UserId},
     inbox::InboxRecord,
     transaction::{Reads, Writes},
 };
@@ -32,7 +32,7 @@ use super::{
     Base,
     failure::Failure,
     layout::id_to_bson,
-    places::{self, client_id, marker_id, record_id, scope_id},
+    places::{self, client_id, marker_id, record_id, scope_id, user_id},
     reader::Reader,
 };
 use crate::store::{
@@ -61,6 +61,8 @@ pub(super) struct Plan<'b> {
     /// The scopes in whose inboxes it changes something; none is any.
     inboxes: BTreeSet<Option<Scope>>,
     epoch: Option<Epoch>,
+    /// The users whose grants it may change.
+    users: Vec<UserId>,
 }
 
 /// What a transaction has written, besides what was decided.
@@ -89,6 +91,7 @@ impl<'b> Plan<'b> {
             feed: Vec::new(),
             inboxes: BTreeSet::new(),
             epoch: None,
+            users: Vec::new(),
         }
     }
 
@@ -127,6 +130,7 @@ impl<'b> Plan<'b> {
         let items = self.add_scopes(writes, &known.scopes);
         self.add_singles(writes, known.has_inbox);
         self.add_clients(writes)?;
+        self.add_users(writes);
         self.add_removals(writes, &known);
         self.add_inbox(writes, &disputed)?;
         for item in &items {
@@ -213,6 +217,22 @@ impl<'b> Plan<'b> {
         Ok(())
     }
 
+    /// Before the feed writes: other gateways hear of a change of grants before what is written in its transaction.
+    fn add_users(&mut self, writes: &Writes) {
+        let collection = &self.base.places.state;
+        for (user, change) in &writes.users {
+            let mut update = rawdoc! { "$inc": { "n": 1_i64 } };
+            if let Some(declined) = &change.declined {
+                let declined = declined.iter().map(UserId::as_str);
+                let declined: RawArrayBuf = declined.collect();
+                update.append(cstr!("$set"), rawdoc! { "d": declined });
+            }
+            let update = rawdoc! { "q": { "_id": user_id(user) }, "u": update, "upsert": true };
+            self.push(Verb::Update, collection, update, None);
+            self.users.push(user.clone());
+        }
+    }
+
     /// One statement for all of the state, be it there already or not.
     fn put_state(&mut self, id: &str, document: RawDocumentBuf, exists: bool) {
         let collection = &self.base.places.state;
@@ -243,6 +263,10 @@ impl<'b> Plan<'b> {
         if item.record.is_collectable() {
             let at = mongodb::bson::DateTime::from_millis(item.record.at().ms());
             document.append(cstr!("x"), at);
+        }
+        let layout = self.base.layout.document_type(&item.record.key().type_name);
+        if layout.is_some_and(|layout| layout.gives) {
+            document.append(places::STAMPED, true);
         }
         codec::append_item(&mut document, item).map_err(undecided)?;
         let stored = Bytes::copy_from_slice(document.as_bytes());
@@ -347,6 +371,9 @@ impl<'b> Plan<'b> {
         }
         let mut news = Vec::new();
         news.extend(self.epoch.map(TailEvent::Epoch));
+        if !self.users.is_empty() {
+            news.push(TailEvent::Grants(Some(self.users.into())));
+        }
         if !self.feed.is_empty() {
             news.push(TailEvent::Committed(self.feed.into()));
         }

@@ -9,7 +9,7 @@ use std::{
 
 use tidegate_core::{
     checkpoint::Track,
-    id::{Scope, Seq},
+    id::{Scope, Seq, UserId},
     mutant::{Mutant, breaks},
 };
 use tokio::sync::Notify;
@@ -27,10 +27,20 @@ pub(super) struct Subscribers {
     /// Boxed, because a map keeps room for as many again.
     scopes: HashMap<Scope, Box<Watched>>,
     wakers: HashMap<u64, Arc<Notify>>,
+    /// Who waits on behalf of each user.
+    users: HashMap<UserId, Of>,
     /// Scopes of which not everybody who watches has been woken yet.
     waking: VecDeque<Scope>,
     next_id: u64,
-    /// Raised when rings lose their continuity or grants may have changed: every subscriber reads the store once.
+    /// Raised when rings lose their continuity or anybody's grants may have changed: every subscriber reads the store once.
+    generation: u64,
+}
+
+/// The subscribers of one user.
+#[derive(Default)]
+struct Of {
+    ids: HashSet<u64>,
+    /// Raised when the user's grants may have changed: these subscribers read the store once.
     generation: u64,
 }
 
@@ -149,6 +159,22 @@ impl Subscribers {
         self.regrant();
     }
 
+    /// Sends the subscribers of these users to the store, where grants are read, and wakes nobody else.
+    pub(super) fn regrant_users(&mut self, users: &[UserId]) {
+        for user in users {
+            if let Some(of) = self.users.get_mut(user) {
+                of.generation += 1;
+                notify(of.ids.iter(), &self.wakers);
+            }
+        }
+    }
+
+    /// What a subscriber of this user has to have read the store at.
+    fn generation(&self, user: &UserId) -> Generation {
+        let of = self.users.get(user);
+        (self.generation, of.map_or(0, |of| of.generation))
+    }
+
     /// Sends everyone to the store, where grants are read.
     pub(super) fn regrant(&mut self) {
         self.generation += 1;
@@ -156,27 +182,33 @@ impl Subscribers {
     }
 }
 
+/// Of everybody, and of one user.
+type Generation = (u64, u64);
+
 /// One subscriber's registration; it ends when dropped.
-pub(super) struct Ticket {
+pub(in crate::sync) struct Ticket {
     subscribers: Arc<Mutex<Subscribers>>,
     id: u64,
+    user: UserId,
     waker: Arc<Notify>,
     watching: HashSet<Scope>,
     /// The generation at which the store was last read; `None` when it has to be read again.
-    read_at: Option<u64>,
+    read_at: Option<Generation>,
 }
 
 impl Ticket {
-    pub(super) fn new(subscribers: Arc<Mutex<Subscribers>>) -> Self {
+    pub(super) fn new(subscribers: Arc<Mutex<Subscribers>>, user: &UserId) -> Self {
         let waker = Arc::new(Notify::new());
         let mut held = lock(&subscribers);
         let id = held.next_id;
         held.next_id += 1;
         held.wakers.insert(id, waker.clone());
+        held.users.entry(user.clone()).or_default().ids.insert(id);
         drop(held);
         Self {
             subscribers,
             id,
+            user: user.clone(),
             waker,
             watching: HashSet::new(),
             read_at: None,
@@ -191,14 +223,14 @@ impl Ticket {
         f64::from(high) / f64::from(u32::MAX)
     }
 
-    /// Waits until a watched scope was written, or everyone is woken.
-    pub(super) async fn woken(&self) {
+    /// Waits until a watched scope was written, the user's grants may have changed, or everyone is woken.
+    pub(in crate::sync) async fn woken(&self) {
         self.waker.notified().await;
     }
 
     /// To be called before the store is read: what comes after it wakes again.
     pub(super) fn fresh(&mut self) {
-        self.read_at = Some(lock(&self.subscribers).generation);
+        self.read_at = Some(lock(&self.subscribers).generation(&self.user));
     }
 
     /// Takes `fresh` back, the store having failed: it is to be read without waiting for news.
@@ -241,7 +273,7 @@ impl Ticket {
         bytes_max: usize,
     ) -> Option<(Vec<StoredItem>, Vec<Seq>)> {
         let held = lock(&self.subscribers);
-        if self.read_at != Some(held.generation) {
+        if self.read_at != Some(held.generation(&self.user)) {
             return None;
         }
         let (mut changes, mut seqs) = (Vec::new(), Vec::new());
@@ -266,6 +298,12 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let mut held = lock(&self.subscribers);
         held.wakers.remove(&self.id);
+        if let Some(of) = held.users.get_mut(&self.user) {
+            of.ids.remove(&self.id);
+            if of.ids.is_empty() {
+                held.users.remove(&self.user);
+            }
+        }
         for scope in &self.watching {
             unwatch(&mut held, scope, self.id);
         }
@@ -293,9 +331,13 @@ mod tests {
         Scope::new(SCOPE).unwrap()
     }
 
+    fn alice() -> UserId {
+        UserId::new("alice").unwrap()
+    }
+
     /// One who watches, and sleeps.
     fn watching(subscribers: &Arc<Mutex<Subscribers>>) -> Ticket {
-        let mut ticket = Ticket::new(Arc::clone(subscribers));
+        let mut ticket = Ticket::new(Arc::clone(subscribers), &alice());
         ticket.watch([&scope()].into_iter());
         assert!(is_woken(&ticket), "to read the store");
         ticket
@@ -364,7 +406,7 @@ mod tests {
         let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
         let many: Vec<Ticket> = (0..5 * AT_ONCE).map(|_| watching(&subscribers)).collect();
         let other = Scope::new("team:blue").unwrap();
-        let mut one = Ticket::new(Arc::clone(&subscribers));
+        let mut one = Ticket::new(Arc::clone(&subscribers), &alice());
         one.watch([&other].into_iter());
         assert!(is_woken(&one));
         write(&subscribers);

@@ -13,6 +13,7 @@ use tidegate_core::{
     change::{Rejection, RejectionCode},
     entry::{Entry, FeedItem, Membership, Record},
     id::{ClientId, ClientKey, Epoch, MutationId, Scope, Seq, Version},
+    membership::Bounds,
     model::Access,
     outcome::Status,
     push::{ClientState, PushHash, RememberedOutcome},
@@ -75,12 +76,12 @@ pub(crate) async fn a_decision_sees_all_that_was_committed_before(backend: &impl
     assert_eq!(loaded.entries.len(), 1);
     assert_eq!(*loaded.entries[&task("1")], entry(&task("1"), &a, 1));
     assert_eq!(loaded.clients, [(client("phone"), client_state(1))].into());
-    assert_eq!(loaded.memberships[&user("bob")].len(), 1);
+    assert_eq!(loaded.memberships[&user("bob")].rows.len(), 1);
     assert!(
         loaded
             .memberships
             .get(&user("missing"))
-            .is_none_or(BTreeMap::is_empty)
+            .is_none_or(|memberships| memberships.rows.is_empty())
     );
     assert!(loaded.expired.is_empty());
 }
@@ -375,6 +376,8 @@ fn member(id: &str, of: &str, opens: &str, access: Access) -> Entry {
             user: user(of),
             scope: scope(opens),
             access,
+            giver: Some(user("alice")),
+            since: at(1),
         }),
         at: at(1),
         ..entry(&key("Member", id), &scope("members"), 1)
@@ -383,9 +386,11 @@ fn member(id: &str, of: &str, opens: &str, access: Access) -> Entry {
 
 async fn opened(store: &dyn Store, of: &str) -> BTreeMap<Scope, Access> {
     let mut snapshot = store.snapshot().await.unwrap();
-    let memberships = snapshot.memberships(&user(of)).await.unwrap();
+    let bounds = Bounds::default();
+    let memberships = snapshot.memberships(&user(of), &bounds).await.unwrap();
     memberships
-        .into_iter()
+        .rows
+        .into_values()
         .inspect(|membership| assert_eq!(membership.user, user(of)))
         .map(|membership| (membership.scope, membership.access))
         .collect()

@@ -355,7 +355,7 @@ pub(crate) async fn a_tail_tells_where_conflicts_came_and_went(backend: &impl Ba
                         assert!(scope.is_none_or(|scope| scope == *wanted));
                         break;
                     }
-                    TailEvent::Restart | TailEvent::Committed { .. } => {}
+                    TailEvent::Restart | TailEvent::Committed(_) | TailEvent::Grants(_) => {}
                     TailEvent::Epoch(epoch) => panic!("no epoch begins here: {epoch}"),
                 }
             }

@@ -8,6 +8,7 @@ use tidegate::store::{Snapshot, Store};
 use tidegate_core::{
     entry::ScopeState,
     id::{ClientId, ClientKey, MutationId, Scope, Seq, Version},
+    membership::Bounds,
     push::{ClientState, PushHash},
     transaction::Writes,
 };
@@ -112,9 +113,10 @@ pub(crate) async fn what_was_never_written_is_absent_and_its_heads_are_zero(
     assert_eq!(snapshot.client(&phone()).await.unwrap(), None);
     assert!(
         snapshot
-            .memberships(&user("alice"))
+            .memberships(&user("alice"), &Bounds::default())
             .await
             .unwrap()
+            .rows
             .is_empty()
     );
     let keys = BTreeSet::from([task("1")]);

@@ -193,6 +193,19 @@ impl Table {
         vec![viewer, numbered(2), numbered(7), numbered(1)]
     }
 
+    /// Declining what a user gives, and taking it back.
+    pub(super) fn of_givers(&self) -> Probe {
+        let decline = |name: &str, decline: bool| {
+            let input = format!("(input: {{givers: [$id], decline: {decline}}})");
+            let field = self.api.field("Mutation", "declineMemberships", &input);
+            format!("{name}: {field}")
+        };
+        let (decline, accept) = (decline("a", true), decline("b", false));
+        let query = format!("mutation($id: ID!) {{ {decline} {accept} }}");
+        let tries = ["Mutation.declineMemberships(input)"];
+        probe(&tries, query, json!({"id": ID}))
+    }
+
     /// A page of the inbox behind a cursor.
     pub(super) fn of_cursors(&self) -> Probe {
         let conflicts = self.api.field("Query", "conflicts", "(after: $after)");

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use tidegate_core::entry::{Entry, FeedItem, Membership, Record, ScopeState};
+use tidegate_core::entry::{Entry, FeedItem, Record, ScopeState};
 use tidegate_core::id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId};
 use tidegate_core::inbox::{InboxRecord, Mine, OpenConflict};
+use tidegate_core::membership::{Bounds, Memberships};
 use tidegate_core::push::ClientState;
 use tidegate_core::transaction::{Reads, Writes};
 use tidegate_core::value::Document;
@@ -111,8 +112,12 @@ impl Snapshot for StagedSnapshot {
         self.inner.scopes(scopes).await
     }
 
-    async fn memberships(&mut self, user: &UserId) -> Result<Vec<Membership>, StoreError> {
-        self.inner.memberships(user).await
+    async fn memberships(
+        &mut self,
+        user: &UserId,
+        bounds: &Bounds,
+    ) -> Result<Memberships, StoreError> {
+        self.inner.memberships(user, bounds).await
     }
 
     async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {

@@ -1,0 +1,184 @@
+//! The memberships of a user: which of them count, who gave them, and how many one giver may give.
+//!
+//! What a document gives is read in [`crate::grant`]; here nothing of documents or claims is known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    entry::{Entry, Membership},
+    id::{DocumentKey, UserId},
+    transaction::{Loaded, Writes},
+};
+
+/// The most scopes of one user, by claims and memberships together.
+pub const SCOPES_MAX: usize = 10_000;
+
+/// The most bytes of the names of one user's scopes.
+pub const SCOPE_TEXT_MAX: usize = 512 << 10;
+
+/// What a checkpoint keeps of a scope beside its name: a length, a seq and a start of 2^34 at most, 12 bytes, and some room.
+pub const POSITION_BYTES: usize = 16;
+
+/// The most documents by which one giver gives memberships to one user.
+pub const GIVEN_MAX: usize = 1_000;
+
+/// The most memberships of one user that are read.
+pub const ROWS_MAX: usize = 20_000;
+
+/// The most givers that one user declines.
+pub const DECLINED_MAX: usize = 1_000;
+
+/// What bounds the grants of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// The most scopes.
+    pub scopes: usize,
+    /// The most bytes of their names.
+    pub text_bytes: usize,
+    /// Users that may give any number of memberships.
+    pub services: BTreeSet<UserId>,
+}
+
+impl Bounds {
+    /// Bounds whose checkpoints fit into requests of `body_bytes`. In base64 a byte takes 4/3: the names take two thirds
+    /// of a request at most, the positions less than a quarter.
+    pub fn within(body_bytes: usize, scopes: usize, services: BTreeSet<UserId>) -> Self {
+        Self {
+            scopes: scopes.min(body_bytes / 104),
+            text_bytes: SCOPE_TEXT_MAX.min(body_bytes / 2),
+            services,
+        }
+    }
+
+    /// The most bytes of all positions of a checkpoint, over all its tracks.
+    pub fn positions_bytes(&self) -> usize {
+        self.text_bytes + self.scopes * POSITION_BYTES
+    }
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            scopes: SCOPES_MAX,
+            text_bytes: SCOPE_TEXT_MAX,
+            services: BTreeSet::new(),
+        }
+    }
+}
+
+/// A giver and a user, who is given memberships.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Giving {
+    /// Who gives.
+    pub giver: UserId,
+    /// To whom.
+    pub user: UserId,
+}
+
+impl Giving {
+    /// Whose membership this is; none of a service's foreign write.
+    pub fn of(membership: &Membership) -> Option<Self> {
+        Some(Self {
+            giver: membership.giver.clone()?,
+            user: membership.user.clone(),
+        })
+    }
+}
+
+/// What is kept of a user beside the documents.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserState {
+    /// Counts the changes of the user's memberships and of `declined`.
+    pub stamp: i64,
+    /// The givers whose memberships do not count.
+    pub declined: BTreeSet<UserId>,
+}
+
+/// What a commit changes of a [`UserState`], whose stamp rises with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserChange {
+    /// The givers declined from now on, if they change.
+    pub declined: Option<BTreeSet<UserId>>,
+}
+
+/// The memberships of a user at one moment, without those of declined givers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memberships {
+    /// The user's state at that moment.
+    pub state: UserState,
+    /// By the document that gives them, [`ROWS_MAX`] at most.
+    pub rows: BTreeMap<DocumentKey, Membership>,
+}
+
+impl Memberships {
+    /// Takes a membership in, unless its giver is declined.
+    pub fn insert(&mut self, key: DocumentKey, membership: Membership) {
+        let giver = membership.giver.as_ref();
+        if !giver.is_some_and(|giver| self.state.declined.contains(giver)) {
+            self.rows.insert(key, membership);
+        }
+    }
+
+    /// All of them in the order in which they count: the oldest first, then by type and id.
+    pub fn oldest_first(&self) -> Vec<(&DocumentKey, &Membership)> {
+        let mut rows: Vec<_> = self.rows.iter().collect();
+        rows.sort_by_key(|(_, membership)| membership.since);
+        rows
+    }
+}
+
+/// The givers that a user declines, or nothing if they would be too many.
+pub type Declined = Option<BTreeSet<UserId>>;
+
+/// Declines these givers, or takes it back: whom the user then declines, and what is to be written.
+pub fn decline(
+    user: &UserId,
+    givers: &BTreeSet<UserId>,
+    decline: bool,
+    loaded: &Loaded,
+) -> (Declined, Writes) {
+    let before = loaded.users.get(user).cloned().unwrap_or_default().declined;
+    let declined: BTreeSet<UserId> = match decline {
+        true => before.union(givers).cloned().collect(),
+        false => before.difference(givers).cloned().collect(),
+    };
+    let mut writes = Writes::default();
+    // Who declines too many already may still take some back.
+    if decline && declined.len() > DECLINED_MAX {
+        return (None, writes);
+    }
+    if declined != before {
+        let change = UserChange {
+            declined: Some(declined.clone()),
+        };
+        writes.users.insert(user.clone(), change);
+    }
+    (Some(declined), writes)
+}
+
+/// Whether both open the same to the same user, or neither anything, whoever gave it.
+pub fn open_the_same(one: Option<&Membership>, other: Option<&Membership>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.names_as(other) && one.access == other.access,
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
+impl Membership {
+    fn names_as(&self, other: &Self) -> bool {
+        (&self.user, &self.scope) == (&other.user, &other.scope)
+    }
+}
+
+/// The entry's membership, with who gave it and since when: as before, where it names the same user and scope.
+pub(crate) fn signed(entry: &Entry, before: Option<&Membership>) -> Option<Membership> {
+    let mut membership = entry.membership.clone()?;
+    (membership.giver, membership.since) = match before {
+        Some(before) if before.names_as(&membership) => (before.giver.clone(), before.since),
+        _ => {
+            let writer = entry.writers.get(&entry.version);
+            (writer.and_then(|writer| writer.user.clone()), entry.at)
+        }
+    };
+    Some(membership)
+}

@@ -1,0 +1,63 @@
+//! `declineMemberships`: what some givers give to the caller does not count any more, or does again.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tidegate_core::{
+    id::UserId,
+    membership::{self, Declined},
+    transaction::{Loaded, Reads},
+};
+
+use super::{Caller, SyncError, SyncService, in_time};
+use crate::store::StoreError;
+
+/// Whose memberships the caller declines, or declines no longer.
+#[derive(Debug, Clone)]
+pub struct DeclineRequest {
+    /// The givers.
+    pub givers: BTreeSet<UserId>,
+    /// Whether they are declined from now on.
+    pub decline: bool,
+}
+
+impl SyncService {
+    /// Declines, or takes it back; returns all givers that the caller then declines.
+    ///
+    /// # Errors
+    /// [`SyncError::DeclinesFull`]: nothing was changed. [`SyncError::Store`] and [`SyncError::Busy`]: it may have been; the
+    /// same again does no harm.
+    pub async fn decline(
+        &self,
+        caller: &Caller,
+        request: DeclineRequest,
+    ) -> Result<BTreeSet<UserId>, SyncError> {
+        let user = caller.identity.user.clone();
+        let reads = Reads {
+            users: [user.clone()].into(),
+            ..Reads::default()
+        };
+        let answer: Arc<Mutex<Declined>> = Arc::default();
+        let decided = Arc::clone(&answer);
+        let decide = move |loaded: &Loaded| {
+            let (declined, writes) =
+                membership::decline(&user, &request.givers, request.decline, loaded);
+            *decided.lock().unwrap_or_else(PoisonError::into_inner) = declined;
+            writes
+        };
+        let store = Arc::clone(&self.store);
+        // To its end, though nobody may wait for it any more.
+        let commit = tokio::spawn(async move { store.commit(reads, Arc::new(decide)).await });
+        in_time(async {
+            let committed = commit
+                .await
+                .map_err(|ended| StoreError::Unavailable(ended.to_string()));
+            committed?.map(drop)
+        })
+        .await?;
+        let declined = std::mem::take(&mut *answer.lock().unwrap_or_else(PoisonError::into_inner));
+        declined.ok_or(SyncError::DeclinesFull)
+    }
+}
