@@ -21,7 +21,7 @@ use tidegate_core::{
     entry::{Entry, FeedItem, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, TypeName, UserId},
     inbox::{InboxPosition, InboxRecord, OpenConflict},
-    membership::{Bounds, Memberships},
+    membership::{Bounds, Memberships, UserState},
     push::ClientState,
     transaction::{Loaded, Reads, Refusal, Writes},
 };
@@ -98,6 +98,12 @@ pub trait Snapshot: Send {
         &mut self,
         scopes: &BTreeSet<Scope>,
     ) -> Result<HashMap<Scope, ScopeState>, StoreError>;
+
+    /// What is kept of a user: the stamp tells whether memberships that were read before are those of this moment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn user(&mut self, user: &UserId) -> Result<UserState, StoreError>;
 
     /// What the documents of membership types give to a user, without what declined givers give: at most
     /// [`ROWS_MAX`](tidegate_core::membership::ROWS_MAX), first the oldest of services, then the oldest of others.

@@ -5,6 +5,7 @@
 mod advise;
 mod decline;
 mod fit;
+mod grants;
 mod inbox;
 mod live;
 mod maintain;
@@ -25,7 +26,12 @@ use tidegate_core::{
     value::Timestamp,
 };
 
-use self::{advise::Kept, live::Live, push::PushQueue};
+use self::{
+    advise::Kept,
+    grants::{Given, GrantCache},
+    live::Live,
+    push::PushQueue,
+};
 pub use self::{
     decline::DeclineRequest,
     fit::{Survey, restamp, survey},
@@ -91,13 +97,19 @@ pub struct Caller {
 #[derive(Debug)]
 pub struct Viewer {
     /// What the caller may see and change.
-    pub grants: Grants,
-    /// What the caller is given, and by whom.
-    pub memberships: Memberships,
+    pub grants: Arc<Grants>,
+    given: Arc<Given>,
     /// The last mutation id consumed of the client asked about.
     pub last_mutation: Option<MutationId>,
     /// The store's epoch.
     pub epoch: Epoch,
+}
+
+impl Viewer {
+    /// What the caller is given, and by whom.
+    pub fn memberships(&self) -> &Memberships {
+        &self.given.memberships
+    }
 }
 
 /// Why a verb could not be carried out. Conflicts and rejected changes are no such reasons: they are outcomes.
@@ -158,6 +170,7 @@ pub struct SyncService {
     limits: SyncLimits,
     pushes: PushQueue,
     live: Arc<Live>,
+    grants: Arc<GrantCache>,
     webhooks: Webhooks,
     kept: Kept,
 }
@@ -173,7 +186,8 @@ impl SyncService {
     ) -> Arc<Self> {
         let queue_bytes = limits.push_queue_bytes;
         let pushes = PushQueue::start(model.clone(), store.clone(), clock.clone(), queue_bytes);
-        let live = Live::follow(store.as_ref());
+        let grants = Arc::new(GrantCache::new());
+        let live = Live::follow(store.as_ref(), &grants);
         Arc::new(Self {
             model,
             store,
@@ -181,6 +195,7 @@ impl SyncService {
             limits,
             pushes,
             live,
+            grants,
             webhooks,
             kept: Kept::default(),
         })
@@ -229,7 +244,7 @@ impl SyncService {
         keys: &BTreeSet<DocumentKey>,
     ) -> Result<Vec<Arc<Entry>>, SyncError> {
         in_time(async {
-            let (mut snapshot, grants) = self.look(caller).await?;
+            let (mut snapshot, grants) = self.look(caller, &BTreeSet::new()).await?;
             let mut found = snapshot.entries(keys).await?;
             found.retain(|_, entry| !entry.is_deleted() && grants.can_read(&entry.scope));
             Ok(found.into_values().collect())
@@ -247,8 +262,7 @@ impl SyncService {
         client: Option<ClientId>,
     ) -> Result<Viewer, SyncError> {
         in_time(async {
-            let mut snapshot = self.snapshot_for(caller, &BTreeSet::new()).await?;
-            let memberships = self.memberships(caller, snapshot.as_mut()).await?;
+            let (mut snapshot, given) = self.look_at_given(caller, &BTreeSet::new()).await?;
             let state = match client {
                 Some(client) => {
                     let user = caller.identity.user.clone();
@@ -258,8 +272,8 @@ impl SyncService {
             };
             let last_mutation = state.map(|state| state.last);
             Ok(Viewer {
-                grants: Grants::clone(&caller.claim_grants).with(&memberships),
-                memberships,
+                grants: given.with(&caller.claim_grants),
+                given,
                 last_mutation,
                 epoch: snapshot.epoch().clone(),
             })
@@ -268,45 +282,40 @@ impl SyncService {
     }
 
     /// A snapshot, and what the caller may do at its moment.
-    async fn look(&self, caller: &Caller) -> Result<(Box<dyn Snapshot>, Grants), StoreError> {
-        let mut snapshot = self.snapshot_for(caller, &BTreeSet::new()).await?;
-        let grants = self.grants(caller, snapshot.as_mut()).await?;
-        Ok((snapshot, grants))
-    }
-
-    /// A snapshot that knows what its caller will ask first.
-    async fn snapshot_for(
+    async fn look(
         &self,
         caller: &Caller,
         scopes: &BTreeSet<Scope>,
-    ) -> Result<Box<dyn Snapshot>, StoreError> {
-        let user = self
-            .model
-            .has_memberships()
-            .then_some(&caller.identity.user);
-        self.store.snapshot_of(scopes, user).await
+    ) -> Result<(Box<dyn Snapshot>, Arc<Grants>), StoreError> {
+        let (snapshot, given) = self.look_at_given(caller, scopes).await?;
+        Ok((snapshot, given.with(&caller.claim_grants)))
     }
 
-    /// What the caller may do at the moment of `snapshot`.
-    async fn grants(
+    /// A snapshot that knows these scopes, and what the caller is given at its moment.
+    async fn look_at_given(
         &self,
         caller: &Caller,
-        snapshot: &mut dyn Snapshot,
-    ) -> Result<Grants, StoreError> {
-        let memberships = self.memberships(caller, snapshot).await?;
-        Ok(Grants::clone(&caller.claim_grants).with(&memberships))
-    }
-
-    async fn memberships(
-        &self,
-        caller: &Caller,
-        snapshot: &mut dyn Snapshot,
-    ) -> Result<Memberships, StoreError> {
-        if !self.model.has_memberships() {
-            return Ok(Memberships::default());
-        }
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<(Box<dyn Snapshot>, Arc<Given>), StoreError> {
         let user = &caller.identity.user;
-        snapshot.memberships(user, &self.limits.bounds).await
+        if !self.model.has_memberships() {
+            let snapshot = self.store.snapshot_of(scopes, None).await?;
+            return Ok((snapshot, Arc::new(Given::new(Memberships::default()))));
+        }
+        let generation = self.grants.generation();
+        let mut snapshot = self.store.snapshot_of(scopes, Some(user)).await?;
+        let stamp = snapshot.user(user).await?.stamp;
+        if let Some(given) = self.grants.get(user, stamp) {
+            return Ok((snapshot, given));
+        }
+        let _turn = self.grants.turn(user).await;
+        if let Some(given) = self.grants.get(user, stamp) {
+            return Ok((snapshot, given));
+        }
+        let read = snapshot.memberships(user, &self.limits.bounds).await?;
+        let given = Arc::new(Given::new(read));
+        self.grants.put(user, &given, generation);
+        Ok((snapshot, given))
     }
 }
 

@@ -68,6 +68,8 @@ pub enum Mutant {
     RegisteredLate,
     /// 6.3: whoever loses a membership is not stamped, only who gets one.
     LoserUnstamped,
+    /// 6.3: what was read of a user's memberships is used whatever the stamp says.
+    StampIgnored,
     /// Section 7: open subscriptions do not look at grants again.
     GrantsOnce,
 }

@@ -64,7 +64,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 46] = [
+pub const CATALOGUE: [Broken; 47] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -98,6 +98,7 @@ pub const CATALOGUE: [Broken; 46] = [
     Broken { fault: Fault::Gateway(Mutant::RingsSurvive), rule: "6.3", says: "rings go on after a restart of the tail" },
     Broken { fault: Fault::Gateway(Mutant::RegisteredLate), rule: "6.4", says: "a scope is watched only after its page was read" },
     Broken { fault: Fault::Gateway(Mutant::LoserUnstamped), rule: "6.3", says: "who loses a membership is not stamped" },
+    Broken { fault: Fault::Gateway(Mutant::StampIgnored), rule: "6.3", says: "memberships are not read again though their stamp moved" },
     Broken { fault: Fault::Gateway(Mutant::GrantsOnce), rule: "7", says: "open subscriptions do not look at grants again" },
     Broken { fault: Fault::Client(Slip::AnyPage), rule: "1", says: "the client takes pages that do not go on from where it stands" },
     Broken { fault: Fault::Client(Slip::VersionIgnored), rule: "1.2", says: "it takes what is older than what it has" },

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{ConfigProblem, Origin};
 
 /// Every setting there is.
-pub(super) const KEYS: [&str; 56] = [
+pub(super) const KEYS: [&str; 58] = [
     "listen",
     "model",
     "store.url",

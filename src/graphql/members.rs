@@ -166,7 +166,7 @@ fn page(ctx: &ResolverContext<'_>, viewer: &Viewer) -> Result<PageNode, Failure>
         Some(GraphqlValue::String(after)) => after.parse().map_err(|_| SyncError::Cursor)?,
         _ => 0,
     };
-    let all = viewer.memberships.oldest_first();
+    let all = viewer.memberships().oldest_first();
     let shown = all.iter().skip(after).take(wanted);
     let memberships: Vec<MembershipNode> = shown
         .map(|(_, membership)| MembershipNode {

@@ -299,7 +299,7 @@ fn viewer_object() -> Object {
             "The users whose memberships you decline.",
             |node: &ViewerNode| {
                 Some(members::names(
-                    node.viewer.memberships.state.declined.iter(),
+                    node.viewer.memberships().state.declined.iter(),
                 ))
             },
         ))

@@ -121,7 +121,7 @@ impl SyncService {
         request: &InboxRequest,
     ) -> Result<InboxPage, SyncError> {
         in_time(async {
-            let (mut snapshot, grants) = self.look(caller).await?;
+            let (mut snapshot, grants) = self.look(caller, &BTreeSet::new()).await?;
             let mut reading = Reading {
                 bytes_left: self.limits.page_bytes,
                 request,

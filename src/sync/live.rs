@@ -26,7 +26,7 @@ use tokio::{
 
 use self::subscribers::Subscribers;
 pub(super) use self::subscribers::Ticket;
-use super::{Caller, Page, PullRequest, SyncError, SyncService};
+use super::{Caller, Page, PullRequest, SyncError, SyncService, grants::GrantCache};
 use crate::store::{Store, StoreError, TailEvent};
 
 /// Where a subscription starts.
@@ -262,12 +262,12 @@ pub(super) struct Live {
 
 impl Live {
     /// Follows the store's tail until the service ends.
-    pub(super) fn follow(store: &dyn Store) -> Arc<Self> {
+    pub(super) fn follow(store: &dyn Store, grants: &Arc<GrantCache>) -> Arc<Self> {
         let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
         let mut tail = store.tail();
         let (inboxes, _) = broadcast::channel(INBOX_NEWS_MAX);
         let follower = tokio::spawn({
-            let subscribers = subscribers.clone();
+            let (subscribers, grants) = (subscribers.clone(), grants.clone());
             let inboxes = inboxes.clone();
             async move {
                 let mut sweeps = interval(SWEEP);
@@ -289,6 +289,9 @@ impl Live {
                     if let Some(news) = inbox_news(&event) {
                         // Nobody may be listening.
                         drop(inboxes.send(news));
+                    }
+                    if may_be_unstamped(&event) {
+                        grants.clear();
                     }
                     apply(&mut lock(&subscribers), event);
                 }
@@ -325,6 +328,14 @@ fn apply(subscribers: &mut Subscribers, event: TailEvent) {
         TailEvent::Grants(None) => subscribers.regrant(),
         TailEvent::Inbox(_) => {}
     }
+}
+
+/// Whether memberships may have changed without a stamp, or stamps be those of another history.
+fn may_be_unstamped(event: &TailEvent) -> bool {
+    matches!(
+        event,
+        TailEvent::Restart | TailEvent::Epoch(_) | TailEvent::Grants(None)
+    )
 }
 
 /// In which scope the inbox may be another after an event.

@@ -147,8 +147,7 @@ impl SyncService {
     /// Opens a snapshot and takes up the client where it stands.
     async fn read(&self, caller: &Caller, request: PullRequest) -> Result<Reading, StoreError> {
         let claimed = caller.claim_grants.scopes().cloned().collect();
-        let mut snapshot = self.snapshot_for(caller, &claimed).await?;
-        let grants = self.grants(caller, snapshot.as_mut()).await?;
+        let (mut snapshot, grants) = self.look(caller, &claimed).await?;
         let scopes = snapshot.scopes(&grants.scopes().cloned().collect()).await?;
         let mut confirmed = HashMap::new();
         if let Some(checkpoint) = &request.checkpoint {

@@ -19,7 +19,7 @@ use tidegate_core::{
     entry::{Entry, FeedItem, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId},
     inbox::{InboxPosition, InboxRecord},
-    membership::{Bounds, Memberships},
+    membership::{Bounds, Memberships, UserState},
     push::ClientState,
     transaction::{Reads, Writes},
 };
@@ -153,6 +153,14 @@ impl Snapshot for View {
             .iter()
             .map(|scope| (scope.clone(), state(scope)))
             .collect())
+    }
+
+    async fn user(&mut self, user: &UserId) -> Result<UserState, StoreError> {
+        self.access.pass().await?;
+        if let Some(file) = &mut self.file {
+            return block_on(file.user(user));
+        }
+        Ok(self.state.user(user))
     }
 
     async fn memberships(

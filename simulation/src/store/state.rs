@@ -105,9 +105,13 @@ impl State {
         entries.chain(self.markers.values().map(marker))
     }
 
+    pub(super) fn user(&self, user: &UserId) -> UserState {
+        self.users.get(user).cloned().unwrap_or_default()
+    }
+
     pub(crate) fn memberships(&self, user: &UserId) -> Memberships {
         let mut memberships = Memberships {
-            state: self.users.get(user).cloned().unwrap_or_default(),
+            state: self.user(user),
             ..Memberships::default()
         };
         for entry in self.entries() {

@@ -14,7 +14,7 @@ use tidegate_core::{
     entry::{Entry, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, UserId},
     inbox::InboxRecord,
-    membership::{Bounds, Memberships},
+    membership::{Bounds, Memberships, UserState},
     push::ClientState,
 };
 use tokio::sync::mpsc;
@@ -121,6 +121,11 @@ impl Snapshot for EmbeddedSnapshot {
     ) -> Result<HashMap<Scope, ScopeState>, StoreError> {
         let scopes = scopes.clone();
         self.read(move |view| view.scopes(&scopes)).await
+    }
+
+    async fn user(&mut self, user: &UserId) -> Result<UserState, StoreError> {
+        let user = user.clone();
+        self.read(move |view| view.user(&user)).await
     }
 
     async fn memberships(

@@ -115,16 +115,19 @@ impl Snapshot for MongoSnapshot {
         Ok(scopes.iter().map(state).collect())
     }
 
+    async fn user(&mut self, user: &UserId) -> Result<UserState, StoreError> {
+        match &self.user {
+            Some((foreseen, state)) if foreseen == user => Ok(state.clone()),
+            _ => Ok(self.reader().user(user).await?),
+        }
+    }
+
     async fn memberships(
         &mut self,
         user: &UserId,
         bounds: &Bounds,
     ) -> Result<Memberships, StoreError> {
-        let state = match &self.user {
-            Some((foreseen, state)) if foreseen == user => state.clone(),
-            _ => self.reader().user(user).await?,
-        };
-        let mut states = HashMap::from([(user.clone(), state)]);
+        let mut states = HashMap::from([(user.clone(), self.user(user).await?)]);
         let users = BTreeSet::from([user.clone()]);
         let mut reader = self.reader();
         let mut read = reader.memberships(&users, &mut states, bounds).await?;

@@ -1,10 +1,14 @@
 //! Memberships and open subscriptions: who is woken, and what is read for it.
 
-use std::sync::atomic::AtomicUsize;
+use std::{collections::HashMap, sync::atomic::AtomicUsize};
 
+use tidegate_core::{
+    entry::ScopeState, id::ConflictId, inbox::InboxRecord, membership::UserState, push::ClientState,
+};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::store::{InboxRange, InboxScan, Scan, ScanRange};
 
 const MODEL: &str = r#"
 extend schema @grant(scope: "team:{team}", access: WRITE)
@@ -28,6 +32,71 @@ const SCOPES: usize = 50;
 struct Counted {
     inner: EmbeddedStore,
     snapshots: AtomicUsize,
+    /// How often memberships were.
+    memberships: Arc<AtomicUsize>,
+}
+
+struct CountedSnapshot {
+    inner: Box<dyn Snapshot>,
+    memberships: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Snapshot for CountedSnapshot {
+    fn epoch(&self) -> &Epoch {
+        self.inner.epoch()
+    }
+
+    async fn scopes(
+        &mut self,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<HashMap<Scope, ScopeState>, StoreError> {
+        self.inner.scopes(scopes).await
+    }
+
+    async fn user(&mut self, user: &UserId) -> Result<UserState, StoreError> {
+        self.inner.user(user).await
+    }
+
+    async fn memberships(
+        &mut self,
+        user: &UserId,
+        bounds: &Bounds,
+    ) -> Result<Memberships, StoreError> {
+        self.memberships.fetch_add(1, Ordering::SeqCst);
+        self.inner.memberships(user, bounds).await
+    }
+
+    async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {
+        self.inner.scan(range).await
+    }
+
+    async fn entries(
+        &mut self,
+        keys: &BTreeSet<DocumentKey>,
+    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
+        self.inner.entries(keys).await
+    }
+
+    async fn walk(
+        &mut self,
+        after: Option<&DocumentKey>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        self.inner.walk(after, limit).await
+    }
+
+    async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
+        self.inner.conflict(id).await
+    }
+
+    async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, StoreError> {
+        self.inner.conflicts(range).await
+    }
+
+    async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
+        self.inner.client(key).await
+    }
 }
 
 #[async_trait]
@@ -38,7 +107,10 @@ impl Store for Counted {
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
         self.snapshots.fetch_add(1, Ordering::SeqCst);
-        self.inner.snapshot().await
+        Ok(Box::new(CountedSnapshot {
+            inner: self.inner.snapshot().await?,
+            memberships: Arc::clone(&self.memberships),
+        }))
     }
 
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
@@ -65,6 +137,7 @@ impl Crowd {
         let store = Arc::new(Counted {
             inner: EmbeddedStore::open(directory.path(), &options).unwrap(),
             snapshots: AtomicUsize::new(0),
+            memberships: Arc::default(),
         });
         let clock: Clock = Arc::new(|| Timestamp::EPOCH);
         let (limits, webhooks) = (SyncLimits::default(), Webhooks::none());
@@ -88,18 +161,21 @@ impl Crowd {
         for pages in 0..crowd.pages.len() {
             assert!(crowd.page(pages).await.reset);
         }
-        // The first page, and another look once its scopes are watched.
-        let reads = 2 * (BYSTANDERS + 1);
+        crowd.settle().await;
+        crowd
+    }
+
+    /// Each has had the first page, and looks once more when its scopes are watched.
+    async fn settle(&self) {
+        let reads = 2 * self.pages.len();
         let settled = async {
-            while crowd.reads() < reads {
+            while self.reads() < reads {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(PATIENCE, settled)
-            .await
-            .expect("all have looked twice");
-        assert_eq!(crowd.reads(), reads);
-        crowd
+        let settled = timeout(PATIENCE, settled).await;
+        settled.expect("all have looked twice");
+        assert_eq!(self.reads(), reads);
     }
 
     fn follow(&mut self, name: &str, teams: Vec<String>) {
@@ -250,6 +326,30 @@ async fn a_membership_wakes_whom_it_names_and_reads_nothing_for_anybody_else() {
         .map(|name| ("Member", name.as_str(), give(name)));
     crowd.push("giver", "giver", gifts.collect()).await;
     assert_eq!(crowd.reads_until_all_hear(before, "4").await, 0);
+}
+
+#[tokio::test]
+async fn what_a_membership_gives_is_read_once_for_all_subscriptions_of_its_user() {
+    let mut crowd = Crowd::gather().await;
+    for subscription in 0..20 {
+        crowd.follow(
+            "named",
+            vec!["all".to_owned(), format!("own{subscription}")],
+        );
+        let last = crowd.pages.len() - 1;
+        assert!(crowd.page(last).await.reset);
+    }
+    crowd.settle().await;
+    let memberships = Arc::clone(&crowd.store.memberships);
+    let once_each = memberships.load(Ordering::SeqCst);
+    assert_eq!(once_each, BYSTANDERS + 1, "once for each user");
+    let before = crowd.reads();
+    crowd
+        .push("giver", "giver", vec![("Member", "m", give("named"))])
+        .await;
+    let reads = crowd.reads_until_all_hear(before, "1").await;
+    assert!((21..=3 * 21).contains(&reads), "{reads}");
+    assert_eq!(memberships.load(Ordering::SeqCst), once_each + 1);
 }
 
 #[tokio::test]

@@ -51,7 +51,8 @@ const PAGE: &str = "{ changes { type documentId kind version scope changedAt }
     checkpoint hasMore reset revokedScopes epoch serverTime }";
 const INBOX: &str = "{ nodes { id type documentId openedAt openedBy currentVersion fields }
     edges { cursor } pageInfo { hasNextPage endCursor } }";
-const VIEWER: &str = "{ id readScopes writeScopes lastMutationId serverTime epoch }";
+const VIEWER: &str = "{ id readScopes writeScopes declinedGivers lastMutationId serverTime epoch
+  memberships { nodes { scope access giver since counts } pageInfo { hasNextPage endCursor } } }";
 const PAYLOAD: &str = "{ results { type documentId mutationId status duplicate version
     conflict { conflictId fields { field base mine theirs result taken rule } } error { code message field } }
     lastMutationId serverTime }";

@@ -10,7 +10,7 @@ use futures_util::stream::BoxStream;
 use tidegate_core::entry::{Entry, FeedItem, Record, ScopeState};
 use tidegate_core::id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId};
 use tidegate_core::inbox::{InboxRecord, Mine, OpenConflict};
-use tidegate_core::membership::{Bounds, Memberships};
+use tidegate_core::membership::{Bounds, Memberships, UserState};
 use tidegate_core::push::ClientState;
 use tidegate_core::transaction::{Reads, Writes};
 use tidegate_core::value::Document;
@@ -110,6 +110,10 @@ impl Snapshot for StagedSnapshot {
         scopes: &BTreeSet<Scope>,
     ) -> Result<HashMap<Scope, ScopeState>, StoreError> {
         self.inner.scopes(scopes).await
+    }
+
+    async fn user(&mut self, user: &UserId) -> Result<UserState, StoreError> {
+        self.inner.user(user).await
     }
 
     async fn memberships(

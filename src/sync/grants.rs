@@ -1,0 +1,236 @@
+//! What users were given when it was last read, by the stamp that rises with each change of it.
+//!
+//! A stamp is read with the state that a page reads anyway. Entries go when many others come, and all at once where
+//! memberships may have changed without a stamp.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use lru::LruCache;
+use tidegate_core::{
+    grant::Grants,
+    id::UserId,
+    membership::Memberships,
+    mutant::{Mutant, breaks},
+};
+use tokio::sync::{Mutex as Turn, MutexGuard as Turned};
+
+/// The most users that are remembered, and the most memberships of all of them.
+const USERS_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not zero");
+const ROWS_MAX: usize = 200_000;
+
+/// So many forms of a user's claims are remembered: the tokens of one user mostly say the same.
+const CLAIMS_MAX: usize = 4;
+
+/// Users take turns in so many rows.
+const TURNS: usize = 64;
+
+/// What was read, for all users of the gateway.
+pub(super) struct GrantCache {
+    held: Mutex<Held>,
+    turns: Vec<Turn<()>>,
+}
+
+struct Held {
+    /// Raised when all is forgotten: what was read before is not remembered after.
+    generation: u64,
+    users: LruCache<UserId, Arc<Given>>,
+    rows: usize,
+}
+
+/// What one user was given at one moment.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) memberships: Memberships,
+    /// With the claims of tokens: each is computed once.
+    grants: Mutex<Vec<(Arc<Grants>, Arc<Grants>)>>,
+}
+
+impl Given {
+    pub(super) fn new(memberships: Memberships) -> Self {
+        Self {
+            memberships,
+            grants: Mutex::default(),
+        }
+    }
+
+    /// What it opens to a token with these claims.
+    pub(super) fn with(&self, claims: &Arc<Grants>) -> Arc<Grants> {
+        if self.memberships.rows.is_empty() {
+            return Arc::clone(claims);
+        }
+        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |(held, _): &&(Arc<Grants>, Arc<Grants>)| {
+            Arc::ptr_eq(held, claims) || **held == **claims
+        };
+        if let Some((_, granted)) = grants.iter().find(same) {
+            return Arc::clone(granted);
+        }
+        let granted = Arc::new(Grants::clone(claims).with(&self.memberships));
+        grants.truncate(CLAIMS_MAX - 1);
+        grants.insert(0, (Arc::clone(claims), Arc::clone(&granted)));
+        granted
+    }
+}
+
+impl GrantCache {
+    pub(super) fn new() -> Self {
+        Self {
+            held: Mutex::new(Held {
+                generation: 0,
+                users: LruCache::new(USERS_MAX),
+                rows: 0,
+            }),
+            turns: (0..TURNS).map(|_| Turn::default()).collect(),
+        }
+    }
+
+    /// To be called before the snapshot is opened that is read.
+    pub(super) fn generation(&self) -> u64 {
+        self.lock().generation
+    }
+
+    /// What was read at this stamp.
+    pub(super) fn get(&self, user: &UserId, stamp: i64) -> Option<Arc<Given>> {
+        let mut held = self.lock();
+        let given = held.users.get(user)?;
+        let is_current = given.memberships.state.stamp == stamp || breaks(Mutant::StampIgnored);
+        is_current.then(|| Arc::clone(given))
+    }
+
+    /// One at a time reads what a user is given: the others find what it has read.
+    pub(super) async fn turn(&self, user: &UserId) -> Turned<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        user.hash(&mut hasher);
+        let row = hasher.finish() % TURNS as u64;
+        self.turns[row as usize].lock().await
+    }
+
+    /// Remembers what was read in a snapshot that was opened after `generation` was asked for.
+    pub(super) fn put(&self, user: &UserId, given: &Arc<Given>, generation: u64) {
+        let mut held = self.lock();
+        if held.generation != generation {
+            return;
+        }
+        held.rows += given.memberships.rows.len();
+        let replaced = held.users.push(user.clone(), Arc::clone(given));
+        held.rows -= replaced.map_or(0, |(_, replaced)| replaced.memberships.rows.len());
+        while held.rows > ROWS_MAX {
+            let Some((_, oldest)) = held.users.pop_lru() else {
+                return;
+            };
+            held.rows -= oldest.memberships.rows.len();
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        let mut held = self.lock();
+        held.generation += 1;
+        held.users.clear();
+        held.rows = 0;
+    }
+
+    /// A panic while the lock was held leaves counts that are too high at worst.
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tidegate_core::{
+        entry::Membership,
+        id::{DocumentId, DocumentKey, Scope, TypeName},
+        membership::UserState,
+        model::Access,
+        value::Timestamp,
+    };
+
+    use super::*;
+
+    fn user(name: &str) -> UserId {
+        UserId::new(name).unwrap()
+    }
+
+    fn given(stamp: i64, rows: usize) -> Arc<Given> {
+        let row = |n: usize| {
+            let key = DocumentKey {
+                type_name: TypeName::new("Member").unwrap(),
+                id: DocumentId::new(&n.to_string()).unwrap(),
+            };
+            let membership = Membership {
+                user: user("alice"),
+                scope: Scope::new(&format!("team:{n}")).unwrap(),
+                access: Access::Read,
+                giver: None,
+                since: Timestamp::EPOCH,
+            };
+            (key, membership)
+        };
+        let rows: BTreeMap<_, _> = (0..rows).map(row).collect();
+        let declined = Default::default();
+        let state = UserState { stamp, declined };
+        Arc::new(Given::new(Memberships { state, rows }))
+    }
+
+    #[test]
+    fn what_was_read_is_used_at_its_stamp_and_at_no_other() {
+        let cache = GrantCache::new();
+        cache.put(&user("alice"), &given(7, 2), cache.generation());
+        assert!(cache.get(&user("alice"), 7).is_some());
+        assert!(cache.get(&user("alice"), 8).is_none());
+        assert!(cache.get(&user("alice"), 6).is_none());
+        assert!(cache.get(&user("bob"), 7).is_none());
+    }
+
+    #[test]
+    fn what_was_read_before_all_was_forgotten_is_not_remembered_after_it() {
+        let cache = GrantCache::new();
+        let before = cache.generation();
+        cache.put(&user("alice"), &given(7, 2), before);
+        cache.clear();
+        assert!(cache.get(&user("alice"), 7).is_none());
+        cache.put(&user("alice"), &given(7, 2), before);
+        assert!(cache.get(&user("alice"), 7).is_none());
+        cache.put(&user("alice"), &given(7, 2), cache.generation());
+        assert!(cache.get(&user("alice"), 7).is_some());
+    }
+
+    #[test]
+    fn the_cache_is_bounded_in_users_and_in_memberships() {
+        let cache = GrantCache::new();
+        let small = given(1, 0);
+        for n in 0..=USERS_MAX.get() {
+            cache.put(&user(&n.to_string()), &small, cache.generation());
+        }
+        assert!(cache.get(&user("0"), 1).is_none(), "the oldest goes");
+        assert!(cache.get(&user("1"), 1).is_some());
+        let large = given(1, 20_000);
+        for n in 0..=10 {
+            cache.put(&user(&format!("large{n}")), &large, cache.generation());
+        }
+        assert!(cache.get(&user("large0"), 1).is_none());
+        assert!(cache.get(&user("large1"), 1).is_some());
+        assert_eq!(cache.lock().rows, ROWS_MAX);
+        // The same user again replaces what was held of it.
+        for stamp in 2..20 {
+            cache.put(&user("large1"), &given(stamp, 20_000), cache.generation());
+        }
+        assert!(cache.get(&user("large2"), 1).is_some());
+    }
+
+    #[test]
+    fn the_grants_of_equal_claims_are_computed_once() {
+        let given = given(1, 3);
+        let claims = [Arc::<Grants>::default(), Arc::<Grants>::default()];
+        let granted = claims.each_ref().map(|claims| given.with(claims));
+        assert!(Arc::ptr_eq(&granted[0], &granted[1]));
+        assert_eq!(granted[0].scopes().count(), 3);
+    }
+}
