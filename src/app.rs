@@ -23,6 +23,7 @@ use crate::{
     graphql::{Api, ApiError, ApiOptions, error::Failure},
     store::{Store, StoreError},
     sync::{self, Caller, Clock, Survey, SyncLimits, SyncService},
+    telemetry::Escaped,
     webhook::{WebhookConfig, Webhooks},
 };
 
@@ -169,7 +170,7 @@ async fn restamp_again(model: Arc<Model>, opened: Opened) {
     }
 }
 
-/// Names no scope: they hold what users have written. An id is quoted, so that it stays on its line.
+/// Names neither scopes nor documents: users have written them.
 fn warn_of_scopes(survey: &Survey) {
     if survey.unescaped > 0 {
         tracing::warn!(
@@ -178,7 +179,10 @@ fn warn_of_scopes(survey: &Survey) {
         );
     }
     if survey.out_of_reach > 0 {
-        tracing::warn!("{}", out_of_reach(survey));
+        tracing::warn!(
+            documents = survey.out_of_reach,
+            "nobody sees documents whose scope no rule of the model grants; `tidegate check` names some"
+        );
     }
 }
 
@@ -249,7 +253,10 @@ fn worded(survey: &Survey) -> String {
     let named: String = survey
         .named
         .iter()
-        .map(|(key, problem)| format!("\n  {key}: {problem}"))
+        .map(|(key, problem)| {
+            let line = format!("{key}: {problem}");
+            format!("\n  {}", Escaped(&line))
+        })
         .collect();
     let counted = match survey.misfits {
         1 => "1 stored document does".to_owned(),

@@ -12,7 +12,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-use jsonwebtoken::{Algorithm, Header, Validation};
+use jsonwebtoken::{Algorithm, Header, Validation, errors::ErrorKind};
 use reqwest::Url;
 use serde_json::{Map, Value};
 
@@ -125,8 +125,12 @@ impl Authenticator {
             Keys::Fixed(key) => key.clone(),
             Keys::Jwks(jwks) => jwks.key(header.kid.as_deref(), header.alg, now_ms).await?,
         };
-        let token = jsonwebtoken::decode(token, &key.key, &signature_only(header.alg))
-            .map_err(Refusal::Signature)?;
+        let token = jsonwebtoken::decode(token, &key.key, &signature_only(header.alg)).map_err(
+            |error| match error.kind() {
+                ErrorKind::Json(_) | ErrorKind::Utf8(_) | ErrorKind::Base64(_) => Refusal::Payload,
+                _ => Refusal::Signature,
+            },
+        )?;
         self.rules.check(token.claims, now_ms)
     }
 
@@ -232,8 +236,10 @@ enum Refusal {
     UnknownKey,
     #[error("no key is known, because auth.jwks_url could not be read")]
     KeysUnavailable,
-    #[error("the signature or the payload is invalid: {0}")]
-    Signature(#[source] jsonwebtoken::errors::Error),
+    #[error("the signature is invalid")]
+    Signature,
+    #[error("the payload is no JSON object")]
+    Payload,
     #[error("`exp` is missing")]
     NoExpiry,
     #[error("`{0}` is not a number of seconds before the year 10000")]

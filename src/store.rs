@@ -26,6 +26,7 @@ use tidegate_core::{
     transaction::{Loaded, Reads, Refusal, Writes},
 };
 
+pub(crate) use self::decision::ended_early;
 use self::stored::Gathered;
 pub use self::stored::{
     FieldShape, Gap, GapReason, Key, ObjectShape, Part, PathPart, Projection, Shown, ShownDocument,
@@ -316,10 +317,13 @@ pub enum StoreError {
     /// The decision panicked, or gave what cannot be stored; trying again does not help.
     #[error("the decision could not be carried out: {0}")]
     Undecided(String),
-    /// A rule of the database's own, such as a unique index, refuses a document; decided otherwise, the rest can be
+    /// The store's user may not do what was asked of it; trying again helps once its operator grants it.
+    #[error("the store refuses its user: {0}; `tidegate check` names the rights that are missing")]
+    NotPermitted(String),
+    /// Rules of the database's own, such as a unique index, refuse some documents; decided otherwise, the rest can be
     /// written.
-    #[error("the database refuses {}: {}", .0.key, .0.rejection.message)]
-    Refused(Box<Refusal>),
+    #[error("the database refuses {} documents", .0.len())]
+    Refused(Vec<Refusal>),
     /// Another version of Tidegate wrote it.
     #[error(
         "the store at {path} has format {found}, and this Tidegate reads format {known} and converts none: use the version that wrote it, or begin an empty store, by moving this one away or, on MongoDB, by another store.prefix"

@@ -1,10 +1,15 @@
-//! What the process writes to its log, and how: standard error, filtered by `TIDEGATE_LOG`.
+//! What the process writes to its log, and how: standard error, filtered by `TIDEGATE_LOG`. What may be said there of an
+//! error of reqwest's, or of a text that a user chose, is worded here; of MongoDB's errors, in the store.
 
-use std::io::{IsTerminal, stderr};
+use std::{
+    error::Error,
+    fmt::{self, Write},
+    io::{IsTerminal, stderr},
+    panic,
+};
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
-use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -12,8 +17,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 ///
 /// `TIDEGATE_LOG` takes the directives of `tracing_subscriber::EnvFilter`, such as `info` or `tidegate=debug`.
 pub(crate) fn start(structured: bool) {
+    panic::set_hook(Box::new(|panic| {
+        // What was formatted may hold a value.
+        let said = panic.payload().downcast_ref::<&'static str>();
+        let at = panic.location().map(ToString::to_string);
+        tracing::error!(at, said, "a panic");
+    }));
     let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = fmt().with_env_filter(filter).with_writer(stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr);
     let harmless = filter_fn(is_harmless);
     if structured && !stderr().is_terminal() {
         log.json().finish().with(harmless).init();
@@ -23,7 +36,68 @@ pub(crate) fn start(structured: bool) {
     }
 }
 
-/// Whatever `TIDEGATE_LOG` asks for: tungstenite tells the messages of sockets, with the tokens in them.
+/// Whatever `TIDEGATE_LOG` asks for: libraries show at their finest levels what peers send, with the tokens in it.
 fn is_harmless(metadata: &Metadata<'_>) -> bool {
-    *metadata.level() <= Level::INFO || !metadata.target().starts_with("tungstenite")
+    let of = |name: &str| {
+        let rest = metadata.target().strip_prefix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    *metadata.level() <= Level::INFO || of("tidegate") || of("http")
+}
+
+/// The cause behind a failed request: a refused connection, a bad certificate, a time-out. The library's own words end
+/// before it, and hold the URL, whose query may be a secret.
+pub(crate) fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    match cause.downcast_ref::<reqwest::Error>() {
+        Some(_) if error.is_timeout() => "it took too long".to_owned(),
+        Some(_) => "it could not be made, or its answer not be read".to_owned(),
+        None => cause.to_string(),
+    }
+}
+
+/// A text that a user chose, in one line: control characters, and those that turn or break lines, are escaped, and what is
+/// beyond [`SHOWN_CHARS_MAX`] is left out.
+pub(crate) struct Escaped<'t>(pub(crate) &'t str);
+
+const SHOWN_CHARS_MAX: usize = 256;
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut chars = self.0.chars();
+        for c in chars.by_ref().take(SHOWN_CHARS_MAX) {
+            let steers = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            match c.is_control() || steers {
+                true => write!(f, "{}", c.escape_unicode())?,
+                false => f.write_char(c)?,
+            }
+        }
+        match chars.next() {
+            Some(_) => f.write_char('…'),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_user_chose_stays_in_its_line_and_short() {
+        let forged = "1\n2026-01-01 ERROR forged\u{1b}[31m\u{202e}\u{2028}é";
+        let shown = Escaped(forged).to_string();
+        assert_eq!(
+            shown,
+            r"1\u{a}2026-01-01 ERROR forged\u{1b}[31m\u{202e}\u{2028}é"
+        );
+        let long = "x".repeat(SHOWN_CHARS_MAX + 1);
+        assert_eq!(
+            Escaped(&long).to_string().chars().count(),
+            SHOWN_CHARS_MAX + 1
+        );
+    }
 }

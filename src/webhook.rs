@@ -15,6 +15,8 @@ use tokio::time::timeout;
 
 use self::turns::Turns;
 
+use crate::telemetry::root_cause;
+
 /// The most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
@@ -102,7 +104,7 @@ pub enum WebhookError {
     #[error("it did not answer in time")]
     Late,
     /// It could not be asked, or its answer not be read.
-    #[error("the request failed: {0}")]
+    #[error("the request failed: {}", root_cause(.0))]
     Request(#[from] reqwest::Error),
     /// It answered, but not with 200.
     #[error("the answer was {0} instead of 200 (redirects are not followed)")]

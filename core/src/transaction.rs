@@ -107,6 +107,8 @@ pub struct Refusal {
     pub key: DocumentKey,
     /// The fields the rule speaks of, by their names in the model; none if that is not known.
     pub fields: Vec<String>,
+    /// Whether it is the removal of the document that is refused, as by a capped collection.
+    pub is_of_removal: bool,
     /// What the change is told.
     pub rejection: Rejection,
 }

@@ -99,21 +99,24 @@ pub(super) async fn open_patiently(
                     tracing::warn!("waiting for the store: {told}");
                 }
             }
-            opened => return opened,
+            opened => return opened.inspect(Opened::warn),
         }
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
-/// Whether a store has been made where the configuration says; the look makes none. A MongoDB is examined, whether it has
-/// a store or not.
+/// Whether a store has been made where the configuration says, and what its operator should think about; the look makes
+/// none. A MongoDB is examined, whether it has a store or not.
 ///
 /// # Errors
 /// [`StoreError`] when a MongoDB cannot be asked, or cannot hold a store.
-pub(crate) async fn exists(config: &StoreConfig, model: &Model) -> Result<bool, StoreError> {
+pub(crate) async fn exists(
+    config: &StoreConfig,
+    model: &Model,
+) -> Result<(bool, Vec<String>), StoreError> {
     match &config.url {
-        StoreUrl::Embedded(directory) => Ok(directory.join("tidegate.redb").exists()),
+        StoreUrl::Embedded(directory) => Ok((directory.join("tidegate.redb").exists(), Vec::new())),
         StoreUrl::Mongodb(url) => {
             let options = mongo_options(config, url).await?;
             MongoStore::exists(&options, model).await
@@ -131,6 +134,14 @@ async fn mongo_options(config: &StoreConfig, url: &MongodbUrl) -> Result<MongoOp
 }
 
 impl Opened {
+    fn warn(&self) {
+        if let Note::Inside(store) = &self.note {
+            for warning in store.warnings() {
+                tracing::warn!("{warning}");
+            }
+        }
+    }
+
     /// The text of the model that the store was last served with.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::keys::VerifyingKey;
 use super::{Algorithms, AuthSetupError, Refusal};
+use crate::telemetry::root_cause;
 
 /// How long keys are used before they are fetched again: the longest that a withdrawn key stays
 /// good.
@@ -104,7 +105,8 @@ impl Jwks {
             drop(turn);
         });
         if let Err(error) = fetch.await {
-            tracing::error!(%error, "fetching auth.jwks_url ended early");
+            let panicked = error.is_panic();
+            tracing::error!(panicked, "fetching auth.jwks_url ended early");
         }
     }
 }
@@ -225,20 +227,10 @@ enum JwksError {
     Status(StatusCode),
     #[error("the answer is larger than {JWKS_BYTES_MAX} bytes")]
     TooLarge,
-    #[error("the answer is not a JWK set: {0}")]
+    #[error("the answer is not a JWK set (line {}, column {})", .0.line(), .0.column())]
     NotAKeySet(#[source] serde_json::Error),
     #[error("the set has more than {JWKS_KEYS_MAX} keys")]
     TooManyKeys,
     #[error("the set has no key for an algorithm in auth.algorithms")]
     NoUsableKey,
-}
-
-/// The library's own words end before the cause: a refused connection, a bad certificate, a
-/// time-out.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

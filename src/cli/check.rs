@@ -13,7 +13,7 @@ use tidegate_core::{
 };
 
 use super::model::{self, LoadedModel};
-use super::{Complaint, ConfigArgs, Done, block_on, limits::door_limits, say, serve};
+use super::{Complaint, ConfigArgs, Done, block_on, limits::door_limits, say, serve, tell};
 use crate::{
     app,
     auth::Authenticator,
@@ -78,7 +78,11 @@ fn config(args: &CheckArgs) -> Result<Option<Config>, Complaint> {
 
 /// A look makes no store: that is the first start's to do.
 async fn check_store(model: &Arc<Model>, config: &StoreConfig) -> Done {
-    if app::exists(config, model).await? {
+    let (exists, warnings) = app::exists(config, model).await?;
+    for warning in warnings {
+        tell(&format!("warning: {warning}"));
+    }
+    if exists {
         let opened = app::open(config, model).await?;
         let survey = app::survey(model, opened.store.as_ref()).await?;
         tell_scopes(&survey);

@@ -109,7 +109,7 @@ pub(super) fn rotate_epoch(args: &StoreArgs) -> Done {
 /// Opens a store that is there: maintenance makes none by mistake.
 async fn existing(place: &Place) -> Result<Arc<dyn Store>, Complaint> {
     let Place { config, model } = place;
-    if !app::exists(config, model).await? {
+    if !app::exists(config, model).await?.0 {
         return Err(format!("there is no store in {}", config.url).into());
     }
     Ok(app::open(config, model).await?.store)

@@ -57,7 +57,7 @@ codes! {
     TooManyConnections = "TOO_MANY_CONNECTIONS", 429, "The user holds as many connections as one may; close one, then connect again.";
     RateLimited = "RATE_LIMITED", 429, "The user sends more operations than one may; go on after `extensions.retryAfter` seconds.";
     Internal = "INTERNAL_SERVER_ERROR", 500, "The gateway failed; its log says how.";
-    Unavailable = "SERVICE_UNAVAILABLE", 503, "The store cannot be reached or written now, or the key server cannot be reached; try again.";
+    Unavailable = "SERVICE_UNAVAILABLE", 503, "The store cannot be reached or written now, or the key server cannot be reached; the message says which. Try again.";
     Overloaded = "OVERLOADED", 503, "The gateway carries as many operations or connections as it may; try again in a moment.";
     DeadlineExceeded = "DEADLINE_EXCEEDED", 504, "The operation took too long. A push may have been applied: the same push sent again applies it once, and tells.";
 }
@@ -256,6 +256,10 @@ impl From<StoreError> for Failure {
             StoreError::NotWritable(_) => Self::new(
                 Code::Unavailable,
                 "The store cannot be written now; nothing of this request was applied. Reading still works. Try again later.",
+            ),
+            StoreError::NotPermitted(_) => Self::new(
+                Code::Unavailable,
+                "The gateway lacks a right to its store, which its operator has to grant; nothing of this request was applied. Try again later.",
             ),
             StoreError::Unavailable(_) | StoreError::InUse { .. } => Self::new(
                 Code::Unavailable,

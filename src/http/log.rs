@@ -1,11 +1,11 @@
 //! One line in the log for each request, and the id that joins it with what else the request logged. Headers, bodies,
-//! tokens and query strings stay out of it.
+//! tokens and query strings stay out of it, and so do paths that are none of the gateway's.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
@@ -14,23 +14,30 @@ use tracing::Instrument;
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longer ids are replaced; UUIDs and trace ids stay below.
 const REQUEST_ID_BYTES_MAX: usize = 64;
-/// Of a longer path the log shows the beginning; ours are short.
-const PATH_BYTES_MAX: usize = 128;
 
 /// Logs a request once it is answered, and sends its id back.
 pub(super) async fn log(request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = request_id(request.headers());
-    let method = request.method().clone();
-    let path: String = request.uri().path().chars().take(PATH_BYTES_MAX).collect();
+    let method = known(request.method());
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let path = matched
+        .as_ref()
+        .map_or("(none of the gateway's)", MatchedPath::as_str);
     let shown = id.to_str().unwrap_or_default();
     let span = tracing::info_span!(target: "http", "request", id = shown);
     let mut response = next.run(request).instrument(span).await;
     let status = response.status().as_u16();
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(target: "http", %method, path, status, ms, id = shown, "answered");
+    tracing::info!(target: "http", method, path, status, ms, id = shown, "answered");
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// A method's name, unless its sender made it up.
+fn known(method: &Method) -> &'static str {
+    let mut known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].into_iter();
+    known.find(|known| method == known).unwrap_or("(unknown)")
 }
 
 /// The id a proxy gave, if it is one that can stand in a log; otherwise a number of this process.

@@ -37,7 +37,8 @@ use walk::Elements;
 /// Why bytes are no record, or a record cannot be made bytes.
 #[derive(Debug, Error)]
 pub(crate) enum CodecError {
-    #[error(transparent)]
+    /// Its own words may hold a value.
+    #[error("bytes that are no BSON of a record")]
     Bson(#[from] BsonError),
     #[error("the field {0:?} is missing or not of its type")]
     Field(&'static str),

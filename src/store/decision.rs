@@ -6,6 +6,7 @@ use std::{
 };
 
 use tidegate_core::transaction::{Loaded, Writes};
+use tokio::task::JoinError;
 
 use super::{Decide, StoreError};
 
@@ -18,12 +19,19 @@ pub(super) fn run_decision(decide: &Decide, loaded: &Loaded) -> Result<Writes, S
         .map_err(|panic| StoreError::Undecided(panic_message(&*panic)))
 }
 
-/// What somebody said when panicking.
+/// What was said with a panic, if it is a text of this program: one that was formatted may hold a value.
 pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let literal = panic.downcast_ref::<&str>().copied();
-    let formatted = panic.downcast_ref::<String>().map(String::as_str);
-    let message = literal.or(formatted).unwrap_or("it panicked");
-    message.to_owned()
+    let literal = panic.downcast_ref::<&'static str>().copied();
+    literal.unwrap_or("it panicked").to_owned()
+}
+
+/// Why a task did not end by itself. The words of its panic may hold a value.
+pub(crate) fn ended_early(ended: &JoinError) -> StoreError {
+    let how = match ended.is_panic() {
+        true => "a task panicked",
+        false => "a task was given up",
+    };
+    StoreError::Unavailable(how.to_owned())
 }
 
 /// Whether a commit of `writes` would change anything.

@@ -2,6 +2,7 @@
 //!
 //! Here are its door, its bounds and the [`Store`] it makes of the parts below; it decides nothing.
 
+mod capped;
 mod commit;
 mod courtesy;
 mod difference;
@@ -45,6 +46,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use self::served::client_options;
 use self::{
+    capped::Capped,
     courtesy::Courtesy,
     elections::Elections,
     failure::Failure,
@@ -117,6 +119,7 @@ pub struct MongoStore {
     writer: Writer,
     lanes: Lanes,
     _beats: AbortOnDropHandle<()>,
+    warnings: Vec<String>,
 }
 
 /// What all parts of the store need.
@@ -130,6 +133,7 @@ struct Base {
     courtesy: Arc<Courtesy>,
     own: Arc<Own>,
     live: Arc<Live>,
+    capped: Arc<Capped>,
     /// Whether an insert fails where a collection has the id already. Behind a router collections may be sharded by another
     /// field, and then each shard knows of its own documents alone.
     presumes: bool,
@@ -146,7 +150,7 @@ impl MongoStore {
     /// needed, [`StoreError::OtherFormat`] when another version of Tidegate made the store,
     /// [`StoreError::Unavailable`] when MongoDB cannot be reached.
     pub async fn open(options: &MongoOptions, model: &Model) -> Result<Self, StoreError> {
-        let base = opening::open(options, Layout::of(model)).await?;
+        let (base, warnings) = opening::open(options, Layout::of(model)).await?;
         let writer = Writer::start();
         let writer = writer.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let commits = opening::with_other_connections(base.clone(), options.clone());
@@ -158,7 +162,13 @@ impl MongoStore {
             base,
             writer,
             lanes: Lanes::new(&options.random, options.transactions_max),
+            warnings,
         })
+    }
+
+    /// What its operator should think about, a sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 }
 

@@ -71,13 +71,14 @@ impl SyncService {
         join_all(advice).await.into_iter().flatten().collect()
     }
 
-    /// `None` where its turn did not come. An answer that cannot be used is none, and the log says why. What may be due to the
-    /// question itself leaves the document as it is: nobody gets their way by asking what cannot be answered.
+    /// `None` where its turn did not come. An answer that cannot be used is none, and the log says why, in words of the
+    /// model. What may be due to the question itself leaves the document as it is: nobody gets their way by asking what
+    /// cannot be answered.
     async fn ask(&self, request: &PushRequest, question: &Question) -> Option<Answer> {
         let unusable = |reason: String| {
             let webhook = &question.webhook;
-            let document = &question.met.key;
-            tracing::warn!(%webhook, %document, %reason, "a webhook has not decided");
+            let document_type = &question.met.key.type_name;
+            tracing::warn!(%webhook, %document_type, %reason, "a webhook has not decided");
         };
         let type_name = question.met.key.type_name.as_str();
         let Some(document_type) = self.model.document_type(type_name) else {
@@ -154,14 +155,21 @@ impl SyncService {
         document_type: &DocumentType,
         fields: Map<String, Json>,
     ) -> Result<Document, String> {
+        let unfit = |path: &str| {
+            let name = path.split(['.', '[']).next().unwrap_or_default();
+            match document_type.field(name) {
+                Some(field) => format!("its answer does not fit the field {}", field.name),
+                None => "its answer has a field that the type has not".to_owned(),
+            }
+        };
         let document = decode_fields(&self.model, &document_type.fields, fields)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| unfit(&error.path))?;
         for (name, value) in &document {
             let Some(field) = document_type.field(name).filter(|field| !field.read_only) else {
-                return Err(format!("{name}: the field is read-only"));
+                return Err(format!("its answer writes {name}, which is read-only"));
             };
             check::check_value(&self.model, field, value, name)
-                .map_err(|error| error.to_string())?;
+                .map_err(|error| unfit(&error.path))?;
         }
         Ok(document)
     }

@@ -30,7 +30,7 @@ use super::{
     Caller, SyncError, SyncService, in_time,
     live::{EXPIRY_GRACE, Ticket},
 };
-use crate::store::{InboxRange, Snapshot, StoreError};
+use crate::store::{InboxRange, Snapshot, StoreError, ended_early};
 
 /// The most conflicts a page may be asked for.
 const PAGE_MAX: usize = 100;
@@ -177,8 +177,10 @@ impl SyncService {
                 return Ok(Err(PushRefusal::ConflictNotFound));
             };
             match self.commit(&request, &key, None).await {
-                Err(StoreError::Refused(refusal)) => {
-                    self.commit(&request, &key, Some(refusal.rejection)).await
+                Err(StoreError::Refused(refusals)) => {
+                    let refused = refusals.into_iter().next();
+                    let refused = refused.map(|refusal| refusal.rejection);
+                    self.commit(&request, &key, refused).await
                 }
                 answered => answered,
             }
@@ -199,9 +201,7 @@ impl SyncService {
         let store = Arc::clone(&self.store);
         // To its end, though nobody may wait for it any more: of a commit that is dropped it is not known whether it happened.
         let commit = tokio::spawn(async move { store.commit(reads, Arc::new(decide)).await });
-        let committed = commit
-            .await
-            .map_err(|ended| StoreError::Unavailable(ended.to_string()));
+        let committed = commit.await.map_err(|ended| ended_early(&ended));
         let mut writes = committed??;
         let answer = writes.answers.pop();
         answer.ok_or_else(|| StoreError::Undecided("a resolution has one answer".to_owned()))

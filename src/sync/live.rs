@@ -168,7 +168,8 @@ impl Subscription {
     fn outlasts(&self, error: &SyncError) -> bool {
         let is_passing = matches!(
             error,
-            SyncError::Busy | SyncError::Store(StoreError::Unavailable(_))
+            SyncError::Busy
+                | SyncError::Store(StoreError::Unavailable(_) | StoreError::NotPermitted(_))
         );
         is_passing && !matches!(self.next, Next::First(_))
     }

@@ -12,6 +12,7 @@ mod feeds;
 mod foreign;
 mod gateway;
 mod members;
+mod odd;
 mod opening;
 mod presence;
 mod refusals;

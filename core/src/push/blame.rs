@@ -13,8 +13,8 @@ use crate::{
 type Place = (usize, usize);
 
 /// For each refusal the last change not yet blamed that put something into one of its fields; where the fields are
-/// not known, or none of them was put in, the last that wrote the document. Repeated refusals so go back to the state
-/// that the database took.
+/// not known, or none of them was put in, the last that wrote the document. Of a refused removal it is the last delete.
+/// Repeated refusals so go back to the state that the database took.
 pub(super) fn blame<'r>(
     requests: &[&PushRequest],
     refusals: &'r [Refusal],
@@ -22,6 +22,7 @@ pub(super) fn blame<'r>(
     let mut blamed = HashMap::new();
     for refusal in refusals {
         let candidates: Vec<(Place, &Change)> = changes_of(requests, &refusal.key)
+            .filter(|(_, change)| deletes(change) == refusal.is_of_removal)
             .filter(|(place, _)| !blamed.contains_key(place))
             .collect();
         let named = candidates.iter().rev().find(|(_, change)| {
@@ -43,15 +44,18 @@ fn changes_of<'c>(
         let items = request.push.changes.iter().enumerate();
         items.filter_map(move |(j, item)| {
             let change = item.change.as_ref().ok()?;
-            let writes = !matches!(change.action, Action::Delete { .. });
-            (key_of(item) == Some(key) && writes).then_some(((i, j), change))
+            (key_of(item) == Some(key)).then_some(((i, j), change))
         })
     })
 }
 
+fn deletes(change: &Change) -> bool {
+    matches!(change.action, Action::Delete { .. })
+}
+
 fn puts(change: &Change, field: &str) -> bool {
     match &change.action {
-        Action::Create { document, .. } => document.contains_key(field),
+        Action::Create { document, .. } => field == "id" || document.contains_key(field),
         Action::Update { set, .. } => set.contains_key(field),
         Action::Delete { .. } => false,
     }
@@ -125,7 +129,23 @@ mod tests {
         Refusal {
             key: key(),
             fields: fields.iter().copied().map(str::to_owned).collect(),
+            is_of_removal: false,
             rejection: Rejection::new(RejectionCode::InvalidValue, "no"),
+        }
+    }
+
+    #[test]
+    fn of_a_removal_that_is_refused_the_deletes_are_to_blame() {
+        let pushes = [push(&[&["email"], &[], &["title"]]), push(&[&[]])];
+        let removal = Refusal {
+            is_of_removal: true,
+            ..refusal(&[])
+        };
+        for (times, expected) in [(1, vec![(1, 0)]), (9, vec![(0, 1), (1, 0)])] {
+            let refusals = vec![removal.clone(); times];
+            let mut blamed: Vec<Place> = blame(&pushes.each_ref(), &refusals).into_keys().collect();
+            blamed.sort_unstable();
+            assert_eq!(blamed, expected);
         }
     }
 

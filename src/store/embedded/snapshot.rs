@@ -24,7 +24,7 @@ use super::{
     view::View,
     writer::{Job, ask, writer_gone},
 };
-use crate::store::{InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError};
+use crate::store::{InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError, ended_early};
 
 /// How often one read is begun again. Each time a write has failed while it was under way.
 const ATTEMPTS_MAX: usize = 20;
@@ -107,7 +107,7 @@ async fn off_the_async_threads<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|ended| Err(StoreError::Unavailable(ended.to_string())))
+    done.unwrap_or_else(|ended| Err(ended_early(&ended)))
 }
 #[async_trait]
 impl Snapshot for EmbeddedSnapshot {

@@ -10,15 +10,14 @@ use mongodb::{
     options::{ReadConcern, TransactionOptions},
 };
 use tidegate_core::{
-    change::{Rejection, RejectionCode},
     id::{DocumentKey, Scope, Seq},
-    transaction::{Reads, Refusal, Writes},
+    transaction::{Reads, Writes},
 };
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 use super::{
     Base,
-    failure::{Failure, Remedy, StatementError},
+    failure::{Failure, Remedy},
     lane::Lane,
     live::is_lock,
     load::{Look, View},
@@ -31,6 +30,7 @@ use super::{
 use crate::store::{
     Decide, StoreError, TailEvent,
     decision::{changes_nothing, run_decision},
+    ended_early,
 };
 
 /// MongoDB's `transactionLifetimeLimitSeconds`, as it comes.
@@ -331,7 +331,7 @@ impl Commit<'_> {
             decide()
         } else {
             let decided = tokio::task::spawn_blocking(decide).await;
-            decided.map_err(|ended| StoreError::Unavailable(ended.to_string()))?
+            decided.map_err(|ended| ended_early(&ended))?
         };
         Ok((writes?, view))
     }
@@ -339,7 +339,8 @@ impl Commit<'_> {
     /// Whether to write a document that a unique index refuses after others, which may give up its value: before all that
     /// were deferred so far, or after them where that was tried.
     fn defers(&mut self, failure: &Failure) -> bool {
-        let Some((key, _)) = failure.refused().filter(|(_, error)| error.is_too_early()) else {
+        let too_early = failure.refused().filter(|error| error.is_too_early());
+        let Some(key) = too_early.and_then(|error| error.keys.first()) else {
             return false;
         };
         let place = self.deferred.iter().position(|deferred| deferred == key);
@@ -361,7 +362,7 @@ impl Commit<'_> {
             return self.late_error(failure);
         }
         match failure.refused() {
-            Some((key, error)) => StoreError::Refused(Box::new(self.refusal(key, error))),
+            Some(error) => StoreError::Refused(error.refusals(&self.base.layout)),
             None => failure.into(),
         }
     }
@@ -373,33 +374,6 @@ impl Commit<'_> {
             false => {
                 StoreError::Unavailable(format!("{reason}; whether it was written is not known"))
             }
-        }
-    }
-
-    /// A refusal in the words of the model. The other document, which an index would name, stays unnamed.
-    fn refusal(&self, key: &DocumentKey, error: &StatementError) -> Refusal {
-        let layout = self.base.layout.document_type(&key.type_name);
-        let fields = error.fields.iter().filter_map(|stored| {
-            let mut fields = layout?.fields.iter();
-            let field = fields.find(|field| field.stored_as.as_str() == stored)?;
-            Some(field.name.clone())
-        });
-        let fields: Vec<String> = fields.collect();
-        let message = if error.is_unique() {
-            "another document already has this value, which has to be unique".to_owned()
-        } else if error.is_validation() {
-            "the collection's validator refuses the document".to_owned()
-        } else {
-            format!("the database refuses the document (code {})", error.code)
-        };
-        Refusal {
-            key: key.clone(),
-            rejection: Rejection {
-                code: RejectionCode::InvalidValue,
-                message,
-                field: fields.first().cloned(),
-            },
-            fields,
         }
     }
 }

@@ -1,6 +1,12 @@
 //! What went wrong in MongoDB, and what is to be made of it: repeat, put it down to a document, or give up.
 //!
-//! The numbers are those of MongoDB's `error_codes.yml`.
+//! The numbers are those of MongoDB's `error_codes.yml`. What a refused change is told is in [`refusal`], and
+//! what a log may say in [`loggable`].
+
+mod loggable;
+mod refusal;
+
+pub(super) use self::{loggable::loggable, refusal::is_of_collection};
 
 use mongodb::{
     bson::{Bson, Document},
@@ -8,18 +14,24 @@ use mongodb::{
 };
 use tidegate_core::id::DocumentKey;
 
+use super::write::Verb;
 use crate::store::{StoreError, codec::CodecError};
 
 const WRITE_CONFLICT: i32 = 112;
 const DUPLICATE_KEY: i32 = 11_000;
-const DOCUMENT_VALIDATION: i32 = 121;
+const UNAUTHORIZED: i32 = 13;
 const OUT_OF_DISK_SPACE: i32 = 14_031;
+/// `setUserWriteBlockMode`.
+const USER_WRITES_BLOCKED: i32 = 371;
+/// Hosted services refuse writes with it, as beyond a quota.
+const ATLAS: i32 = 8_000;
+/// What a server that shuts down, steps down or is no primary any more says.
+const OF_PASSING_SERVERS: [i32; 9] = [24, 91, 189, 10_058, 10_107, 11_600, 11_602, 13_435, 13_436];
 const MAX_TIME_EXPIRED: i32 = 50;
 /// The session or the operation was ended from outside, as gateways do to those that they take for dead.
 const INTERRUPTED: i32 = 11_601;
 
 /// Why a call failed.
-#[derive(Debug)]
 pub(super) enum Failure {
     /// The driver or the server says so.
     Driver(Box<Error>),
@@ -34,16 +46,15 @@ pub(super) enum Failure {
 }
 
 /// Why the server refused a statement.
-#[derive(Debug)]
 pub(super) struct StatementError {
     pub(super) code: i32,
-    pub(super) message: String,
-    /// The application's document it would have written, if it was one.
-    pub(super) key: Option<DocumentKey>,
+    /// What it would have done.
+    pub(super) verb: Verb,
+    /// The application's documents that cannot be written for this reason: one, or all of a batch whose collection takes
+    /// none. There are none if it was on a collection of Tidegate's.
+    pub(super) keys: Vec<DocumentKey>,
     /// The fields the rule speaks of, by their stored names.
     pub(super) fields: Vec<String>,
-    /// Whether it would have changed what is there. Other updates may have to come first then.
-    pub(super) is_of_update: bool,
 }
 
 impl From<Error> for Failure {
@@ -75,6 +86,7 @@ impl Failure {
             Self::Late | Self::Unknown(_) => Remedy::Repeat,
             Self::Final(_) => Remedy::GiveUp,
             Self::Statement(error) if error.is_conflict() => Remedy::RepeatAfterConflict,
+            Self::Statement(error) if is_passing_code(error.code) => Remedy::Repeat,
             Self::Statement(_) => Remedy::GiveUp,
             Self::Driver(error) if code(error) == Some(WRITE_CONFLICT) => {
                 Remedy::RepeatAfterConflict
@@ -94,16 +106,16 @@ impl Failure {
     pub(super) fn of_commit(self) -> Self {
         match &self {
             Self::Driver(error) if is_aborted(error) => self,
-            Self::Driver(error) => Self::Unknown(error.kind.to_string()),
+            Self::Driver(error) => Self::Unknown(loggable(error)),
             Self::Late => Self::Unknown("the commit was not answered in time".to_owned()),
             _ => self,
         }
     }
 
-    /// The application's document that a rule of the database's own refuses, with the fields the rule speaks of.
-    pub(super) fn refused(&self) -> Option<(&DocumentKey, &StatementError)> {
+    /// What rules of the database's own refuse of the application's documents.
+    pub(super) fn refused(&self) -> Option<&StatementError> {
         match self {
-            Self::Statement(error) if error.is_refusal() => Some((error.key.as_ref()?, error)),
+            Self::Statement(error) if error.is_refusal() => Some(error),
             _ => None,
         }
     }
@@ -126,6 +138,25 @@ fn is_broken_off(error: &Error) -> bool {
     matches!(code(error), Some(MAX_TIME_EXPIRED | INTERRUPTED))
 }
 
+fn is_passing_code(code: i32) -> bool {
+    matches!(code, MAX_TIME_EXPIRED | INTERRUPTED) || OF_PASSING_SERVERS.contains(&code)
+}
+
+/// What the operator has to mend, where a code says so: no change is to blame for it.
+fn of_operator(code: i32) -> Option<StoreError> {
+    let told = match code {
+        UNAUTHORIZED => {
+            let told = "it may not read or write a collection (code 13)";
+            return Some(StoreError::NotPermitted(told.to_owned()));
+        }
+        OUT_OF_DISK_SPACE => "MongoDB has no room on its disk",
+        USER_WRITES_BLOCKED => "MongoDB blocks the writes of users (setUserWriteBlockMode)",
+        ATLAS => "the service that hosts MongoDB refuses writes (code 8000), as beyond a quota",
+        _ => return None,
+    };
+    Some(StoreError::NotWritable(told.to_owned()))
+}
+
 fn is_aborted(error: &Error) -> bool {
     code(error).is_some()
         && !is_broken_off(error)
@@ -142,7 +173,7 @@ pub(super) fn code(error: &Error) -> Option<i32> {
 
 impl StatementError {
     /// Reads the first error of a reply to a batch.
-    pub(super) fn of(error: &Document, key: Option<DocumentKey>) -> Self {
+    pub(super) fn of(error: &Document, verb: Verb, keys: Vec<DocumentKey>) -> Self {
         let info = error.get_document("errInfo").ok();
         let pattern = error.get_document("keyPattern").ok();
         let unique = pattern.into_iter().flat_map(Document::keys);
@@ -152,37 +183,30 @@ impl StatementError {
         }
         Self {
             code: error.get_i32("code").unwrap_or_default(),
-            message: error.get_str("errmsg").unwrap_or_default().to_owned(),
-            key,
+            verb,
+            keys,
             fields,
-            is_of_update: false,
         }
     }
 
-    /// A duplicate of one of Tidegate's own keys, or of a document's id, means that somebody wrote it meanwhile: the
-    /// next attempt sees it. A unique index over other fields stays as it is.
+    /// A duplicate of one of Tidegate's own keys means that somebody wrote it meanwhile: the next attempt sees it. An id
+    /// of the application's that was looked for and not found is not of this kind: to write it at the same time is a
+    /// write conflict.
     fn is_conflict(&self) -> bool {
-        let own = self.key.is_none() || self.fields.iter().all(|field| field == "_id");
+        let own = self.keys.is_empty();
         self.code == WRITE_CONFLICT || (self.code == DUPLICATE_KEY && own)
     }
 
     /// Whatever else the server has against an application's document — a validator, 16 MiB with what others keep in
     /// it, a shard key — it will have against it the next time too.
     fn is_refusal(&self) -> bool {
-        self.key.is_some() && !self.is_conflict()
-    }
-
-    pub(super) fn is_validation(&self) -> bool {
-        self.code == DOCUMENT_VALIDATION
+        let of_document = !self.keys.is_empty() && !self.is_conflict();
+        of_document && !is_passing_code(self.code) && of_operator(self.code).is_none()
     }
 
     /// Whether another document had the value that only one may have, and may yet give it up.
     pub(super) fn is_too_early(&self) -> bool {
-        self.is_of_update && self.is_unique()
-    }
-
-    pub(super) fn is_unique(&self) -> bool {
-        self.code == DUPLICATE_KEY && !self.is_conflict()
+        self.verb == Verb::Update && self.code == DUPLICATE_KEY
     }
 }
 
@@ -226,14 +250,15 @@ impl From<Failure> for StoreError {
             Failure::Unknown(reason) => {
                 Self::Unavailable(format!("{reason}; whether it was written is not known"))
             }
-            Failure::Driver(error) if code(&error) == Some(OUT_OF_DISK_SPACE) => {
-                Self::NotWritable(error.kind.to_string())
+            Failure::Driver(error) if matches!(*error.kind, ErrorKind::Authentication { .. }) => {
+                Self::NotPermitted("MongoDB no longer takes its name and password".to_owned())
             }
-            // What the server answered in full would fill the log with bytes.
-            Failure::Driver(error) => Self::Unavailable(error.kind.to_string()),
-            Failure::Statement(error) => {
-                Self::Undecided(format!("{} (code {})", error.message, error.code))
-            }
+            Failure::Driver(error) => code(&error)
+                .and_then(of_operator)
+                .unwrap_or_else(|| Self::Unavailable(loggable(&error))),
+            Failure::Statement(error) => of_operator(error.code).unwrap_or_else(|| {
+                Self::Undecided(format!("MongoDB refuses it (code {})", error.code))
+            }),
         }
     }
 }

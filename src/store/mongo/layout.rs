@@ -88,6 +88,13 @@ impl Layout {
     pub(super) fn collections(&self) -> impl Iterator<Item = &str> {
         self.types.values().map(|layout| layout.collection.as_str())
     }
+
+    /// Those of them whose ids are texts, which a collation may compare otherwise than byte by byte.
+    pub(super) fn collections_with_text_ids(&self) -> impl Iterator<Item = &str> {
+        let types = self.types.values();
+        let with_text_ids = types.filter(|layout| layout.id_type == IdType::String);
+        with_text_ids.map(|layout| layout.collection.as_str())
+    }
 }
 
 fn fields(fields: &[Field], reference: impl Fn(&Field) -> Option<IdType>) -> Vec<FieldLayout> {

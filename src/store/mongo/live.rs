@@ -143,9 +143,8 @@ impl Base {
         if let Err(failure) = self.end_the_dead().await
             && !self.live.has_been_refused.swap(true, Ordering::Relaxed)
         {
-            let error = StoreError::from(failure);
             tracing::warn!(
-                %error,
+                ?failure,
                 "sessions of dead gateways cannot be ended; MongoDB ends their transactions by itself, after transactionLifetimeLimitSeconds"
             );
         }

@@ -122,10 +122,12 @@ impl View {
     ) -> Result<(), Failure> {
         let entries = reader.entries(keys).await?;
         let documents = reader.documents(keys).await?;
-        let foreign = foreign(&reader.base.layout, keys, &entries, &documents);
+        let read = keys.iter().filter(|key| !documents.unread.contains(key));
+        let read = read.cloned().collect();
+        let foreign = foreign(&reader.base.layout, &read, &entries, &documents.found);
         self.loaded.foreign.extend(foreign);
         self.loaded.entries.extend(entries);
-        self.known.documents.extend(documents);
+        self.known.add_documents(documents);
         Ok(())
     }
 

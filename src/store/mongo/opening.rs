@@ -24,7 +24,7 @@ use super::{
     members,
     own::Own,
     places::{EPOCH, FORMAT, GROUPS, GROUPS_END, Places, VERSION_FLOOR},
-    server::{self, Needs, Server},
+    server::{self, Examined, Needs, Server},
 };
 use crate::store::StoreError;
 
@@ -33,12 +33,16 @@ const FORMAT_VERSION: i32 = 2;
 
 const NAMESPACE_EXISTS: i32 = 48;
 
-pub(super) async fn open(options: &MongoOptions, layout: Layout) -> Result<Base, StoreError> {
+/// The store, and what its operator should think about.
+pub(super) async fn open(
+    options: &MongoOptions,
+    layout: Layout,
+) -> Result<(Base, Vec<String>), StoreError> {
     let places = Places::new(&options.prefix);
     let elections = Arc::<Elections>::default();
     let mut followed = options.clone();
     followed.client.sdam_event_handler = Some(elections.follow());
-    let (client, server) = connect(&followed, &places, &layout).await?;
+    let (client, Examined { server, warnings }) = connect(&followed, &places, &layout).await?;
     let base = Base {
         database: client.database(&options.database),
         client,
@@ -48,6 +52,7 @@ pub(super) async fn open(options: &MongoOptions, layout: Layout) -> Result<Base,
         courtesy: Arc::new(Courtesy::new()),
         own: Arc::new(Own::new(options.transactions_max.max(1))),
         live: Arc::new(Live::new((options.random)())),
+        capped: Arc::default(),
         presumes: server == Server::Member,
         random: options.random.clone(),
         call_max: options.call_max,
@@ -58,7 +63,7 @@ pub(super) async fn open(options: &MongoOptions, layout: Layout) -> Result<Base,
     base.make_indexes().await?;
     base.make_state(options).await?;
     base.forget_old_groups().await?;
-    Ok(base)
+    Ok((base, warnings))
 }
 
 /// The same store by connections that are of the runtime on which this is called.
@@ -83,7 +88,7 @@ pub(super) async fn connect(
     options: &MongoOptions,
     places: &Places,
     layout: &Layout,
-) -> Result<(Client, Server), StoreError> {
+) -> Result<(Client, Examined), StoreError> {
     let client_options = client_options(&options.client);
     let client = Client::with_options(client_options.clone());
     let client = client.map_err(|error| server::of_options(&error))?;
@@ -91,10 +96,14 @@ pub(super) async fn connect(
     let needs = Needs {
         database: options.database.clone(),
         application: layout.collections().map(str::to_owned).collect(),
+        with_text_ids: layout
+            .collections_with_text_ids()
+            .map(str::to_owned)
+            .collect(),
         own: own.into(),
     };
-    let server = server::examine(&client, &client_options, &needs).await?;
-    Ok((client, server))
+    let examined = server::examine(&client, &client_options, &needs).await?;
+    Ok((client, examined))
 }
 
 /// The primary everywhere; where the URL names no time-out, one that lets a request be answered in time. A read concern

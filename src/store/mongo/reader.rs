@@ -4,7 +4,7 @@
 //! [`super::state`], memberships in [`super::members`].
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::Range,
     sync::Arc,
 };
@@ -37,6 +37,14 @@ use crate::store::{
 /// So many keys are asked for at a time: with 256 bytes for each part they stay far below what one command may carry.
 pub(super) const KEYS_MAX: usize = 4_096;
 
+/// The application's documents.
+#[derive(Default)]
+pub(super) struct Documents {
+    pub(super) found: HashMap<DocumentKey, RawDocumentBuf>,
+    /// Those that no transaction can read. They may be there or not.
+    pub(super) unread: HashSet<DocumentKey>,
+}
+
 /// A session's eyes.
 pub(super) struct Reader<'a> {
     pub(super) base: &'a Base,
@@ -63,26 +71,31 @@ impl Reader<'_> {
     pub(super) async fn documents(
         &mut self,
         keys: &BTreeSet<DocumentKey>,
-    ) -> Result<HashMap<DocumentKey, RawDocumentBuf>, Failure> {
+    ) -> Result<Documents, Failure> {
         let base = self.base;
         let mut by_type: BTreeMap<&TypeName, Vec<&DocumentKey>> = BTreeMap::new();
         for key in keys {
             by_type.entry(&key.type_name).or_default().push(key);
         }
-        let mut documents = HashMap::new();
+        let mut documents = Documents::default();
         for (type_name, keys) in by_type {
             let Some(layout) = base.layout.document_type(type_name) else {
                 continue;
             };
+            if base.is_capped(&layout.collection).await? {
+                documents.unread.extend(keys.into_iter().cloned());
+                continue;
+            }
             let ids = keys.iter().filter_map(|key| {
                 let id = id_to_bson(layout.id_type, key.id.as_str())?;
                 Bson::try_from(id).ok()
             });
-            let found = self.by_ids(&layout.collection, ids).await?;
+            let found = self.by_ids(&layout.collection, ids).await;
+            let found = found.inspect_err(|failure| base.suspect(&layout.collection, failure))?;
             let mut found = by_text(layout, found);
             for key in keys {
                 if let Some(document) = found.remove(key.id.as_str()) {
-                    documents.insert(key.clone(), document);
+                    documents.found.insert(key.clone(), document);
                 }
             }
         }
@@ -349,8 +362,9 @@ pub(super) fn text<'r>(raw: &'r RawDocument, name: &'static str) -> Result<&'r s
     found.ok_or_else(|| CodecError::Field(name).into())
 }
 
-pub(super) fn unreadable(error: impl std::fmt::Display) -> Failure {
-    corrupt(&error.to_string())
+/// Without the error: it may name a value.
+pub(super) fn unreadable<E>(_error: E) -> Failure {
+    corrupt("a field of a record is missing, or not of its type")
 }
 
 pub(super) fn corrupt(problem: &str) -> Failure {

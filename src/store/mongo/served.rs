@@ -26,19 +26,23 @@ pub async fn client_options(url: ConnectionString) -> Result<ClientOptions, Stor
 }
 
 impl MongoStore {
-    /// Whether the database has a store; none is made. The server is examined as for an opening.
+    /// Whether the database has a store, and what its operator should think about; no store is made. The server is examined
+    /// as for an opening.
     ///
     /// # Errors
     /// As [`MongoStore::open`] has them.
-    pub async fn exists(options: &MongoOptions, model: &Model) -> Result<bool, StoreError> {
+    pub async fn exists(
+        options: &MongoOptions,
+        model: &Model,
+    ) -> Result<(bool, Vec<String>), StoreError> {
         let places = Places::new(&options.prefix);
-        let (client, _) = connect(options, &places, &Layout::of(model)).await?;
+        let (client, examined) = connect(options, &places, &Layout::of(model)).await?;
         let database = client.database(&options.database);
         let feed = database
             .list_collection_names()
             .filter(doc! { "name": &places.feed });
         let found = within(options.call_max, feed.into_future()).await?;
-        Ok(!found.is_empty())
+        Ok((!found.is_empty(), examined.warnings))
     }
 
     /// The text of the model that the store was last served with.

@@ -1,6 +1,7 @@
 //! What a MongoDB deployment is, seen before anything is kept in it: whether it can be reached, is of a kind and version
 //! that can keep the promises, and lets the gateway do its work. Each finding is a sentence that says what to do.
 
+mod collections;
 mod diagnosis;
 mod rights;
 
@@ -31,6 +32,8 @@ pub(super) struct Needs {
     pub(super) database: String,
     /// The application's collections, whose documents are read and written.
     pub(super) application: Vec<String>,
+    /// Those of them whose ids are texts.
+    pub(super) with_text_ids: Vec<String>,
     /// Tidegate's own collections, which are made as well.
     pub(super) own: Vec<String>,
 }
@@ -42,6 +45,15 @@ pub(super) enum Server {
     Member,
     /// The router of a sharded cluster.
     Router,
+}
+
+/// What was found of a deployment.
+#[derive(Debug)]
+pub(super) struct Examined {
+    /// What answers.
+    pub(super) server: Server,
+    /// What its operator should think about, a sentence each. It keeps nobody from serving.
+    pub(super) warnings: Vec<String>,
 }
 
 /// What stands in the way.
@@ -126,6 +138,16 @@ pub(super) enum ServerProblem {
         /// Where it is missing.
         database: String,
     },
+    /// One of Tidegate's own collections was made by others.
+    #[error(
+        "the collection {name}, which Tidegate keeps for itself, {oddity}; remove it, or set another store.prefix"
+    )]
+    OwnCollection {
+        /// Which.
+        name: String,
+        /// What is wrong with it.
+        oddity: &'static str,
+    },
     /// Options that cannot be used together, or certificates that cannot be read.
     #[error("store.url cannot be used: {0}")]
     Options(String),
@@ -165,7 +187,7 @@ pub(super) async fn examine(
     client: &Client,
     options: &ClientOptions,
     needs: &Needs,
-) -> Result<Server, ServerProblem> {
+) -> Result<Examined, ServerProblem> {
     let selection_max = options.server_selection_timeout.unwrap_or_default();
     let looked = timeout(selection_max + ANSWERS_MAX, look(client, options, needs)).await;
     looked.unwrap_or_else(|_| Err(ServerProblem::Failing("no answer in time".to_owned())))
@@ -175,7 +197,7 @@ async fn look(
     client: &Client,
     options: &ClientOptions,
     needs: &Needs,
-) -> Result<Server, ServerProblem> {
+) -> Result<Examined, ServerProblem> {
     let admin = client.database("admin");
     let hello = admin.run_command(doc! {"hello": 1});
     let server = match hello.selection_criteria(primary()).await {
@@ -183,7 +205,9 @@ async fn look(
         Err(error) => return Err(diagnose(options, &error).await),
     };
     rights::check(client, options, needs).await?;
-    Ok(server)
+    let mut warnings = collections::survey(client, needs).await?;
+    warnings.extend(rights::ending_sessions(client).await);
+    Ok(Examined { server, warnings })
 }
 
 /// Whether a server that says this of itself can keep the promises.

@@ -26,7 +26,7 @@ use super::{
     reader::{document, text},
     within,
 };
-use crate::store::{FeedWrite, StoreError, StoredItem, TailEvent, codec};
+use crate::store::{FeedWrite, StoredItem, TailEvent, codec};
 
 /// How long the server waits for news before it says that there are none, and where it stands.
 const AWAIT: Duration = Duration::from_secs(1);
@@ -139,8 +139,7 @@ impl Others {
             self.token = None;
         }
         if self.failures == 0 {
-            let error = StoreError::from(failure);
-            tracing::warn!(%error, "the change stream is opened again");
+            tracing::warn!(?failure, "the change stream is opened again");
         }
         sleep(self.base.pause(self.failures)).await;
         self.failures = self.failures.saturating_add(1);
@@ -191,8 +190,7 @@ impl Others {
             _ => Ok(Event::Nothing),
         };
         read.unwrap_or_else(|failure| {
-            let error = StoreError::from(failure);
-            tracing::error!(%error, "an event of the feed cannot be read");
+            tracing::error!(?failure, "an event of the feed cannot be read");
             Event::Told(TailEvent::Restart)
         })
     }

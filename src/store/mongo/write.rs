@@ -6,7 +6,7 @@
 mod batch;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -33,7 +33,7 @@ use super::{
     failure::Failure,
     layout::id_to_bson,
     places::{self, client_id, marker_id, record_id, scope_id, user_id},
-    reader::Reader,
+    reader::{Documents, Reader},
 };
 use crate::store::{
     FeedWrite, StoreError, StoredItem, TailEvent,
@@ -45,6 +45,8 @@ use crate::store::{
 pub(super) struct Known {
     pub(super) entries: HashMap<DocumentKey, Arc<Entry>>,
     pub(super) documents: HashMap<DocumentKey, RawDocumentBuf>,
+    /// Documents of which nobody knows whether they are there. What is written to them is refused.
+    pub(super) unread: HashSet<DocumentKey>,
     pub(super) scopes: HashMap<Scope, ScopeState>,
     /// Whether a conflict was ever opened.
     pub(super) has_inbox: bool,
@@ -303,11 +305,12 @@ impl<'b> Plan<'b> {
             return Ok(None);
         };
         let stored = known.documents.get(&entry.key);
-        if entry.withheld || (entry.body.is_none() && stored.is_none()) {
+        let is_gone = stored.is_none() && !known.unread.contains(&entry.key);
+        if entry.withheld || (entry.body.is_none() && is_gone) {
             return Ok(None);
         }
         let id = id_to_bson(layout.id_type, entry.key.id.as_str()).ok_or_else(|| {
-            let message = format!("{} is no id of its collection", entry.key);
+            let message = "an id is none of its collection".to_owned();
             Failure::Final(StoreError::Undecided(message))
         })?;
         let (verb, raw) = match (&entry.body, stored) {
@@ -386,6 +389,11 @@ impl<'b> Plan<'b> {
 }
 
 impl Known {
+    pub(super) fn add_documents(&mut self, documents: Documents) {
+        self.documents.extend(documents.found);
+        self.unread.extend(documents.unread);
+    }
+
     /// Looks up what is written, or left by what is written, without having been read.
     async fn look_up(
         &mut self,
@@ -399,7 +407,7 @@ impl Known {
         let unread: BTreeSet<DocumentKey> = unread.collect();
         if !unread.is_empty() {
             self.entries.extend(reader.entries(&unread).await?);
-            self.documents.extend(reader.documents(&unread).await?);
+            self.add_documents(reader.documents(&unread).await?);
         }
         let mut scopes = scopes_of(writes);
         scopes.retain(|scope| !reads.scopes.contains(scope));

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::store::StoreError;
+use crate::store::{StoreError, ended_early};
 
 /// The thread; it ends when this is dropped.
 pub(super) struct Writer {
@@ -49,7 +49,7 @@ impl Writer {
         let working = AbortOnDropHandle::new(self.runtime.spawn(work));
         working
             .await
-            .unwrap_or_else(|ended| Err(StoreError::Unavailable(ended.to_string())))
+            .unwrap_or_else(|ended| Err(ended_early(&ended)))
     }
 }
 

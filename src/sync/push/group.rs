@@ -3,7 +3,7 @@
 //! The store repeats what passes by itself; here is only what a different group would make better.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -110,9 +110,11 @@ impl Part {
     /// What is to be tried instead, where something may be better than failing. Nothing was written then.
     fn divide(self, error: &StoreError) -> Result<Vec<Self>, Self> {
         match error {
-            StoreError::Refused(refusal) if self.pushes.len() > 1 => Ok(self.without(&refusal.key)),
-            StoreError::Refused(refusal) => self.blaming(refusal).map(|part| vec![part]),
-            StoreError::Undecided(_) | StoreError::Corrupt(_) if self.pushes.len() > 1 => {
+            StoreError::Refused(refusals) if self.pushes.len() > 1 => Ok(self.without(refusals)),
+            StoreError::Refused(refusals) => self.blaming(refusals).map(|part| vec![part]),
+            StoreError::Undecided(_) | StoreError::Corrupt(_) | StoreError::NotPermitted(_)
+                if self.pushes.len() > 1 =>
+            {
                 let alone = self.pushes.into_iter().map(|push| Self::new(vec![push]));
                 Ok(alone.collect())
             }
@@ -121,10 +123,14 @@ impl Part {
     }
 
     /// The pushes that have to do with a refused document leave the group, to run alone.
-    fn without(self, key: &DocumentKey) -> Vec<Self> {
+    fn without(self, refusals: &[Refusal]) -> Vec<Self> {
+        let refused: HashSet<&DocumentKey> = refusals.iter().map(|refusal| &refusal.key).collect();
         let names = |push: &Waiting| {
             let mut changes = push.request.push.changes.iter();
-            changes.any(|item| item.change.as_ref().is_ok_and(|change| change.key == *key))
+            changes.any(|item| {
+                let change = item.change.as_ref();
+                change.is_ok_and(|change| refused.contains(&change.key))
+            })
         };
         let (leaving, staying): (Vec<_>, Vec<_>) = self.pushes.into_iter().partition(names);
         let leaving = leaving.into_iter().map(|push| Self::new(vec![push]));
@@ -132,7 +138,7 @@ impl Part {
     }
 
     /// A push alone is tried again with the blame put on one of its changes; it has to end when all are blamed.
-    fn blaming(mut self, refusal: &Refusal) -> Result<Self, Self> {
+    fn blaming(mut self, refusals: &[Refusal]) -> Result<Self, Self> {
         let changes: usize = self
             .pushes
             .iter()
@@ -141,7 +147,7 @@ impl Part {
         if self.refusals.len() >= changes {
             return Err(self);
         }
-        self.refusals.push(refusal.clone());
+        self.refusals.extend_from_slice(refusals);
         Ok(self)
     }
 

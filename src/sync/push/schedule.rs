@@ -178,7 +178,8 @@ impl Schedule {
                 id
             }
             Err(error) => {
-                tracing::error!(%error, "a group of pushes was not carried out");
+                let panicked = error.is_panic();
+                tracing::error!(panicked, "a group of pushes was not carried out");
                 error.id()
             }
         };

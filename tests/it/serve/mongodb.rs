@@ -263,3 +263,53 @@ async fn pushes_pulls_and_subscriptions_work_on_mongodb() {
     assert_says(&rotated, &[page["epoch"].as_str().unwrap()]);
     server.stop();
 }
+
+#[tokio::test]
+async fn check_and_a_start_name_collections_that_cannot_hold_documents() {
+    let deployment = Deployment::shared().await;
+    let name = fresh_database();
+    let database = deployment.client().await.database(&name);
+    let folding = doc! {"locale": "en", "strength": 2};
+    let odd = [
+        (
+            doc! {"create": "tasks", "collation": folding.clone()},
+            "has a collation",
+        ),
+        (
+            doc! {"create": "tasks", "capped": true, "size": 4096},
+            "is capped",
+        ),
+        (
+            doc! {"create": "tasks", "viewOn": "others", "pipeline": []},
+            "is a view",
+        ),
+        (
+            doc! {"create": "tasks", "timeseries": {"timeField": "at"}},
+            "is one of time series",
+        ),
+    ];
+    let directory = configured_on(&deployment.url(&name));
+    for (create, oddity) in odd {
+        let tasks = database.collection::<Document>("tasks");
+        tasks.drop().await.unwrap();
+        database.run_command(create).await.unwrap();
+        let checked = with_secret(directory.path(), &["check"]).output().unwrap();
+        let told = String::from_utf8(checked.stderr).unwrap();
+        assert!(checked.status.success(), "{told}");
+        let oddity = format!("the collection tasks {oddity}");
+        assert_says(&told, &["warning: ", &oddity, "REJECTED"]);
+        let log = directory.path().join("log");
+        let mut serve = with_secret(directory.path(), &["serve"]);
+        serve.stderr(std::fs::File::create(&log).unwrap());
+        let path = directory.path().to_owned();
+        let server = tokio::task::spawn_blocking(move || Server::start(&path, serve));
+        server.await.unwrap().stop();
+        assert_says(&std::fs::read_to_string(&log).unwrap(), &[&oddity]);
+    }
+    let feed = doc! {"create": "odd.feed", "collation": folding};
+    database.run_command(feed).await.unwrap();
+    let mut check = with_secret(directory.path(), &["check"]);
+    check.env("TIDEGATE_STORE__PREFIX", "odd.");
+    let told = String::from_utf8(check.output().unwrap().stderr).unwrap();
+    assert_says(&told, &["odd.feed", "has a collation", "store.prefix"]);
+}

@@ -3,12 +3,14 @@
 use std::fs::{self, File};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::{
     harness::{
         Application, CONFIG, Client, SECRET, Server, Socket, configured,
-        mongod::{Deployment, ROOT},
+        mongod::{Deployment, ROOT, Times, free_port},
         with_secret,
     },
     serve::{client, token},
@@ -180,4 +182,118 @@ async fn passwords_of_the_store_and_secrets_of_webhooks_are_told_at_no_level() {
         }
     }
     assert_eq!(application.asked().len(), 2);
+}
+
+/// A gateway at its most talkative, whose webhook nobody answers, and the client of a user who is called by the marker.
+fn failing_gateway(store: &str) -> (TempDir, Server, Client) {
+    let nobody = free_port();
+    let config = CONFIG.replace("embedded:data", store);
+    let webhooks = format!(
+        "[webhooks]\nurls = {{ review = \"http://127.0.0.1:{nobody}/{MARK}?key={MARK}\" }}\n"
+    );
+    let directory = configured(&(config + &webhooks));
+    fs::write(directory.path().join("model.graphql"), REVIEWED).unwrap();
+    let secret = BASE64_STANDARD.encode("known to gateway and webhook");
+    let mut serve = with_secret(directory.path(), &["serve"]);
+    serve
+        .env("TIDEGATE_LOG", "trace")
+        .env("TIDEGATE_WEBHOOKS__SECRET", format!("whsec_{secret}"))
+        .stderr(File::create(directory.path().join("log")).unwrap());
+    let server = Server::start(directory.path(), serve);
+    let marked = client(&server, &token(&configured(CONFIG), MARK));
+    (directory, server, marked)
+}
+
+/// Pushes and requests with the marker wherever a user can put one.
+async fn send_marked(client: &Client) {
+    let id = format!("{MARK}\n2026-01-01T00:00:00Z ERROR forged");
+    let create = json!({"id": id, "document": {"text": MARK}});
+    let edit = |text: String| json!({"id": id, "baseVersion": 1, "set": {"text": text}});
+    for change in [
+        json!({"create": create}),
+        json!({"update": edit(format!("{MARK}, once"))}),
+        json!({"update": edit(format!("{MARK}, twice"))}),
+    ] {
+        push_page(client, change).await;
+    }
+    let url = format!("{}/{MARK}?{MARK}={MARK}", client.url);
+    let method = reqwest::Method::from_bytes(MARK.as_bytes()).unwrap();
+    for request in [client.http.get(&url), client.http.request(method, &url)] {
+        let request = request.header("x-anything", MARK).header("origin", MARK);
+        request.bearer_auth(MARK).send().await.unwrap();
+    }
+}
+
+async fn push_page(client: &Client, change: Value) {
+    let query = "mutation($input: PushChangesInput!) { pushChanges(input: $input) { results { status error { message } } } }";
+    let input = json!({"input": {"changes": [{"page": change}]}});
+    client.send(query, input).await;
+}
+
+/// What the log must hold, and what it must not.
+fn expect_harmless(directory: &TempDir, failures: &[&str]) {
+    let log = fs::read_to_string(directory.path().join("log")).unwrap();
+    for failure in failures {
+        assert!(log.contains(failure), "{failure} did not happen");
+    }
+    for secret in [MARK, "forged", "lsid", "$clusterTime", SECRET] {
+        let told = log.lines().find(|line| line.contains(secret));
+        assert_eq!(told, None, "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn failures_at_an_embedded_store_put_no_content_into_the_log() {
+    let (directory, server, client) = failing_gateway("embedded:data");
+    send_marked(&client).await;
+    server.stop();
+    expect_harmless(&directory, &["answered", "a webhook has not decided"]);
+}
+
+#[tokio::test]
+async fn failures_of_mongodb_put_no_content_into_the_log() {
+    let deployment = Deployment::replica_set(1).await;
+    let url = deployment.url("app");
+    let (directory, server, client) = failing_gateway(&url);
+    send_marked(&client).await;
+    let database = deployment.client().await.database("app");
+    let unique = doc! {"key": {"text": 1}, "name": MARK, "unique": true};
+    let index = doc! {"createIndexes": "pages", "indexes": [unique]};
+    database.run_command(index).await.unwrap();
+    let page = |id: &str, text: &str| json!({"create": {"id": format!("{MARK}-{id}"), "document": {"text": text}}});
+    let text = |n: i32| format!("{MARK} {n}");
+    push_page(&client, page("0", &text(0))).await;
+    push_page(&client, page("1", &text(0))).await;
+    let late = doc! {"code": 64, "errmsg": MARK};
+    let faults = [
+        doc! {"failCommands": ["insert"], "errorCode": 112, "errorLabels": ["TransientTransactionError"]},
+        doc! {"failCommands": ["insert"], "errorCode": 11_601},
+        doc! {"failCommands": ["insert"], "closeConnection": true},
+        doc! {"failCommands": ["commitTransaction"], "errorCode": 91},
+        doc! {"failCommands": ["commitTransaction"], "writeConcernError": late},
+        doc! {"failCommands": ["find"], "errorCode": 8},
+        doc! {"failCommands": ["insert"], "errorCode": 13},
+    ];
+    for (how, n) in faults.into_iter().zip(2..) {
+        deployment.fail_commands(Times::Next(2), how).await;
+        push_page(&client, page(&n.to_string(), &text(n))).await;
+        deployment.heal_commands().await;
+    }
+    // A record that cannot be read.
+    let feed = database.collection::<Document>("tidegate.feed");
+    let broken = doc! {"$set": {"q": MARK, "b": MARK, MARK: MARK}};
+    feed.update_many(doc! {}, broken).await.unwrap();
+    push_page(
+        &client,
+        json!({"update": {"id": format!("{MARK}-0"), "baseVersion": 1, "set": {"text": MARK}}}),
+    )
+    .await;
+    server.stop();
+    let failures = [
+        "answered",
+        "a webhook has not decided",
+        "a transaction is repeated",
+        "a transaction failed",
+    ];
+    expect_harmless(&directory, &failures);
 }

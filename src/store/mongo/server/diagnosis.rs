@@ -14,6 +14,7 @@ use mongodb::{
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 
 use super::{ServerProblem, of_options, too_old};
+use crate::store::mongo::failure::loggable;
 
 /// How long one host may take to say what it is.
 const HOST_DEADLINE: Duration = Duration::from_secs(3);
@@ -35,7 +36,7 @@ pub(super) async fn diagnose(options: &ClientOptions, error: &Error) -> ServerPr
         ErrorKind::InvalidArgument { .. }
         | ErrorKind::InvalidTlsConfig { .. }
         | ErrorKind::DnsResolve { .. } => of_options(error),
-        other => ServerProblem::Failing(other.to_string()),
+        _ => ServerProblem::Failing(loggable(error)),
     }
 }
 
@@ -96,7 +97,7 @@ async fn ask(options: &ClientOptions, host: &ServerAddress) -> Voice {
     alone.sdam_event_handler = Some(telling(tell));
     let client = match Client::with_options(alone) {
         Ok(client) => client,
-        Err(error) => return Voice::Noise(reason(&error)),
+        Err(error) => return Voice::Noise(loggable(&error)),
     };
     let admin = client.database("admin");
     match admin.run_command(doc! {"hello": 1}).await {
@@ -106,7 +107,7 @@ async fn ask(options: &ClientOptions, host: &ServerAddress) -> Voice {
             Ok(Ok(heard)) => heard.clone(),
             _ => None,
         }
-        .unwrap_or_else(|| Voice::Noise(reason(&error))),
+        .unwrap_or_else(|| Voice::Noise(loggable(&error))),
     }
 }
 
@@ -115,19 +116,12 @@ async fn ask(options: &ClientOptions, host: &ServerAddress) -> Voice {
 fn telling(heard: watch::Sender<Option<Voice>>) -> EventHandler<SdamEvent> {
     EventHandler::callback(move |event| {
         let voice = match event {
-            SdamEvent::ServerHeartbeatFailed(failed) => Voice::Noise(reason(&failed.failure)),
+            SdamEvent::ServerHeartbeatFailed(failed) => Voice::Noise(loggable(&failed.failure)),
             SdamEvent::ServerHeartbeatSucceeded(succeeded) => Voice::Hello(succeeded.reply),
             _ => return,
         };
         heard.send_replace(Some(voice));
     })
-}
-
-fn reason(error: &Error) -> String {
-    match &*error.kind {
-        ErrorKind::Io(error) => error.to_string(),
-        other => other.to_string(),
-    }
 }
 
 /// What keeps a host that answers from serving.

@@ -41,6 +41,18 @@ pub(super) async fn check(
     }
 }
 
+/// Whether a gateway may end the sessions of one that died: every user may end its own, but some hosted services let
+/// nobody. A session in which nothing happens is ended to find out.
+pub(super) async fn ending_sessions(client: &Client) -> Option<String> {
+    let session = client.start_session().await.ok()?;
+    let ended = doc! {"killSessions": [{"id": session.id().get("id")?}]};
+    let refused = client.database("admin").run_command(ended).await.err()?;
+    let code = code(&refused)?;
+    Some(format!(
+        "MongoDB does not let the gateway end its sessions (killSessions, code {code}): a gateway that dies in a transaction keeps the scope locked for transactionLifetimeLimitSeconds"
+    ))
+}
+
 /// Of a server that knows no users everything may be asked; one that knows some tells by its refusal.
 async fn try_anonymously(
     client: &Client,
@@ -137,6 +149,7 @@ mod tests {
         let needs = Needs {
             database: "app".to_owned(),
             application: vec!["tasks".to_owned()],
+            with_text_ids: Vec::new(),
             own: vec!["tidegate.feed".to_owned()],
         };
         let user = doc! {"user": "gateway", "db": "admin"};

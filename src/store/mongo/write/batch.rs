@@ -5,6 +5,7 @@
 use mongodb::{
     ClientSession,
     bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, rawdoc},
+    error::Error,
 };
 use tidegate_core::id::DocumentKey;
 
@@ -12,7 +13,7 @@ use crate::store::{
     StoreError,
     mongo::{
         Base,
-        failure::{Failure, StatementError},
+        failure::{Failure, StatementError, code, is_of_collection},
     },
 };
 
@@ -89,8 +90,30 @@ impl Batch {
             Verb::Delete => rawdoc! { "delete": self.collection.as_str(), "deletes": statements },
         };
         let run = base.database.run_raw_command(command).session(session);
-        let reply = base.in_time(run).await?;
-        self.check(&reply)
+        match base.in_time(run).await {
+            Err(Failure::Driver(error)) => Err(self.of_command(error)),
+            reply => self.check(&reply?),
+        }
+    }
+
+    /// Some collections refuse the command as a whole: no document of the batch can be written there.
+    fn of_command(&self, error: Box<Error>) -> Failure {
+        let keys = self.keys();
+        match code(&error).filter(|code| is_of_collection(*code)) {
+            Some(code) if !keys.is_empty() => Failure::Statement(Box::new(StatementError {
+                code,
+                verb: self.verb,
+                keys,
+                fields: Vec::new(),
+            })),
+            _ => Failure::Driver(error),
+        }
+    }
+
+    /// The application's documents it writes.
+    fn keys(&self) -> Vec<DocumentKey> {
+        let keys = self.statements.iter();
+        keys.filter_map(|statement| statement.key.clone()).collect()
     }
 
     /// The driver takes a reply with refused statements for a success.
@@ -111,12 +134,12 @@ impl Batch {
     }
 
     fn refused(&self, error: &Document) -> StatementError {
+        if error.get_i32("code").is_ok_and(is_of_collection) {
+            return StatementError::of(error, self.verb, self.keys());
+        }
         let index = error.get_i32("index").ok();
         let statement = index.and_then(|index| self.statements.get(usize::try_from(index).ok()?));
         let key = statement.and_then(|statement| statement.key.clone());
-        StatementError {
-            is_of_update: self.verb == Verb::Update,
-            ..StatementError::of(error, key)
-        }
+        StatementError::of(error, self.verb, key.into_iter().collect())
     }
 }
