@@ -163,6 +163,8 @@ fn of_the_version_before() -> Writes {
         user: user("carol"),
         scope: scope("team:42:SECRET"),
         access: Access::Read,
+        giver: None,
+        since: Timestamp::EPOCH,
     });
     let long = ":".repeat(100);
     entries([
