@@ -70,6 +70,8 @@ pub struct SyncLimits {
     pub push_queue_bytes: usize,
     /// What bounds the scopes and the memberships of a user.
     pub bounds: Arc<Bounds>,
+    /// Of how many clients of one user the last push is remembered.
+    pub user_clients: usize,
 }
 
 impl Default for SyncLimits {
@@ -81,6 +83,7 @@ impl Default for SyncLimits {
             live_page_bytes: 256 << 10,
             push_queue_bytes: 64 << 20,
             bounds: Arc::default(),
+            user_clients: 1_000,
         }
     }
 }

@@ -1,15 +1,16 @@
-//! Collecting old tombstones, markers and settled conflicts, and beginning a new epoch: the two commits that are nobody's push.
+//! Collecting old tombstones, markers and settled conflicts and what can be repeated of old pushes, and beginning a new epoch: the two commits that are nobody's push.
 
 use crate::{
     entry::Record,
-    id::Epoch,
+    id::{Epoch, MutationId},
     mutant::{Mutant, breaks},
+    push::ClientState,
     transaction::{Expired, Loaded, Reads, Writes},
     value::Timestamp,
 };
 
 /// What a collection loads: at most `limit` tombstones and markers older than `before`, and as many conflicts that were
-/// settled before. Open conflicts stay, however old.
+/// settled before, and as many clients that have not pushed since. Open conflicts stay, however old, and each client's last id.
 pub fn reads(before: Timestamp, limit: usize) -> Reads {
     Reads {
         expired: Some(Expired { before, limit }),
@@ -27,7 +28,7 @@ pub fn decide(loaded: &Loaded) -> Writes {
         .expired
         .iter()
         .filter(|item| item.record.is_collectable());
-    for item in collectable.take(attempted(loaded)) {
+    for item in collectable.take(attempted(loaded, loaded.expired.len())) {
         let floor = writes
             .floors
             .entry(item.record.scope().clone())
@@ -41,13 +42,27 @@ pub fn decide(loaded: &Loaded) -> Writes {
         writes.collected.push(item.clone());
     }
     writes.forgotten = loaded.forgettable.clone();
+    let idle = loaded
+        .idle
+        .iter()
+        .take(attempted(loaded, loaded.idle.len()));
+    writes.clients = idle
+        .map(|(key, last)| {
+            let last = if breaks(Mutant::LastIdForgotten) {
+                MutationId(0)
+            } else {
+                *last
+            };
+            (key.clone(), ClientState::forgotten(last))
+        })
+        .collect();
     writes.version_floor = (version_floor > loaded.version_floor).then_some(version_floor);
     writes
 }
 
 /// After two conflicts half of them, and so on: among busy writers a smaller transaction has better chances.
-fn attempted(loaded: &Loaded) -> usize {
-    let halved = loaded.expired.len().checked_shr(loaded.conflicts / 2);
+fn attempted(loaded: &Loaded, found: usize) -> usize {
+    let halved = found.checked_shr(loaded.conflicts / 2);
     halved.unwrap_or(0).max(1)
 }
 

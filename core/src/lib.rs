@@ -27,6 +27,7 @@
 //!     epoch: Epoch::new("e1")?, version_floor: Version::NONE, entries: HashMap::new(), clients: HashMap::new(),
 //!     memberships: HashMap::new(), foreign: BTreeMap::new(), expired: Vec::new(), inbox: HashMap::new(),
 //!     waiting: HashMap::new(), forgettable: Vec::new(), conflicts: 0, users: HashMap::new(), given: BTreeMap::new(),
+//!     clients_of: HashMap::new(), idle: Vec::new(),
 //! };
 //! let mut heads = BTreeMap::new();
 //! let key = DocumentKey { type_name: TypeName::new("Task")?, id: DocumentId::new("t1")? };
@@ -39,7 +40,7 @@
 //!         atomic: false, policy: None, epoch: Some(store.epoch.clone()),
 //!     };
 //!     let (identity, claim_grants, hash) = (alice.clone(), grants.clone(), PushHash::of(&push));
-//!     let request = PushRequest { identity, claim_grants, hash, push, advice: Vec::new() };
+//!     let request = PushRequest { identity, claim_grants, hash, push, advice: Vec::new(), clients_max: 10 };
 //!     let mut writes = push::decide(&model, Timestamp::EPOCH, &[request], &[], store);
 //!     writes.number(&mut heads);
 //!     store.entries.extend(writes.entries.into_iter().map(|entry| (entry.key.clone(), entry)));

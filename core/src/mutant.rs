@@ -34,6 +34,8 @@ pub enum Mutant {
     MarkerMissing,
     /// 4.2: what was answered before is decided once more.
     NotReplayed,
+    /// 4.2: a client's last id is collected with the outcomes of its last push.
+    LastIdForgotten,
     /// 4.2: a push may leave ids out.
     HoleAccepted,
     /// 4.2: the epoch is compared before repeats are known.

@@ -36,6 +36,7 @@ use crate::{
     id::{ClientId, ConflictId, Epoch, MutationId, TypeName, Version},
     model::Policy,
     outcome::{FieldOutcome, Status},
+    value::Timestamp,
 };
 
 /// A batch of changes as one client sent it.
@@ -98,6 +99,22 @@ pub struct ClientState {
     pub hash: PushHash,
     /// What became of its changes.
     pub outcomes: Vec<RememberedOutcome>,
+    /// Server time of the last push, as long as it can be repeated.
+    pub at: Option<Timestamp>,
+}
+
+impl ClientState {
+    /// What stays once the last push cannot be repeated any more: the last id, by which no push ever counts twice. No push
+    /// has this first id.
+    pub fn forgotten(last: MutationId) -> Self {
+        Self {
+            last,
+            first: MutationId(0),
+            hash: PushHash([0; 32]),
+            outcomes: Vec::new(),
+            at: None,
+        }
+    }
 }
 
 /// What became of a change, as long as its push can be repeated.
@@ -180,6 +197,12 @@ pub enum PushRefusal {
     /// Ids below 1, or beyond the last one that can be counted.
     #[error("mutation ids are out of range")]
     MutationIdRange,
+    /// As many clients of the user as may have pushed a short time ago.
+    #[error("the user has too many clients")]
+    TooManyClients {
+        /// How many may.
+        max: usize,
+    },
     /// There is no such conflict to resolve, or none the caller may resolve.
     #[error("there is no such conflict")]
     ConflictNotFound,

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     change::Rejection,
     entry::{Entry, FeedItem, Marker, Record},
-    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId, Version},
+    id::{ClientKey, ConflictId, DocumentKey, Epoch, MutationId, Scope, Seq, UserId, Version},
     inbox::{InboxRecord, Share, Waiting},
     membership::{Bounds, Giving, Memberships, UserChange, UserState},
     mutant::{Mutant, breaks},
@@ -43,7 +43,7 @@ pub struct Reads {
     pub inbox: BTreeSet<ConflictId>,
     /// Whose conflicts of which documents are counted.
     pub waiting: BTreeSet<Share>,
-    /// Old tombstones, markers and settled conflicts.
+    /// Old tombstones, markers and settled conflicts, and clients that have not pushed for as long.
     pub expired: Option<Expired>,
 }
 
@@ -83,6 +83,10 @@ pub struct Loaded {
     pub expired: Vec<FeedItem>,
     /// The conflicts that were settled as long ago.
     pub forgettable: Vec<ConflictId>,
+    /// The clients whose last push was as long ago and can be repeated, and its last id.
+    pub idle: Vec<(ClientKey, MutationId)>,
+    /// Of how many of a user's clients the last push can be repeated, where a client asked for is none of these.
+    pub clients_of: HashMap<UserId, usize>,
     /// How often this commit has already met another one's writes: whoever joined several pushes does well to take
     /// fewer (rules.md 5.3).
     pub conflicts: u32,

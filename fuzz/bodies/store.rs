@@ -214,6 +214,7 @@ fn writes(version: i32) -> Writes {
         first: MutationId(version),
         hash: PushHash([7; 32]),
         outcomes: Vec::new(),
+        at: Some(Timestamp::EPOCH),
     };
     Writes {
         entries: (0..DOCUMENTS)

@@ -64,7 +64,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 47] = [
+pub const CATALOGUE: [Broken; 48] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -81,6 +81,7 @@ pub const CATALOGUE: [Broken; 47] = [
     Broken { fault: Fault::Gateway(Mutant::SeqTwice), rule: "3.1", says: "a marker takes a seq that another write has" },
     Broken { fault: Fault::Gateway(Mutant::MarkerMissing), rule: "3.3", says: "no marker when a document is created anew elsewhere" },
     Broken { fault: Fault::Gateway(Mutant::NotReplayed), rule: "4.2", says: "what was answered before is decided once more" },
+    Broken { fault: Fault::Gateway(Mutant::LastIdForgotten), rule: "4.2", says: "a client's last id is collected with the outcomes of its last push" },
     Broken { fault: Fault::Gateway(Mutant::HoleAccepted), rule: "4.2", says: "a push may leave mutation ids out" },
     Broken { fault: Fault::Gateway(Mutant::EpochBeforeRepeats), rule: "4.2", says: "the epoch is compared before repeats are known" },
     Broken { fault: Fault::Gateway(Mutant::AtomicHalf), rule: "4.3", says: "an atomic push keeps what it did before it failed" },

@@ -41,6 +41,7 @@ pub(super) fn sync_limits(limits: &LimitsConfig, services: BTreeSet<UserId>) -> 
             limits.user_scopes,
             services,
         )),
+        user_clients: limits.user_clients,
     }
 }
 

@@ -72,6 +72,8 @@ limits! {
     push_changes = 1_000, 1..=1_000;
     /// Pushes that wait.
     push_queue_bytes = 64 * MIB, MIB..=4096 * MIB;
+    /// Clients of one user whose last push is remembered.
+    user_clients = 1_000, 10..=100_000;
     /// Changes of a page.
     page_changes = 5_000, 1..=10_000;
     /// Documents of a page.

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{ConfigProblem, Origin};
 
 /// Every setting there is.
-pub(super) const KEYS: [&str; 58] = [
+pub(super) const KEYS: [&str; 59] = [
     "listen",
     "model",
     "store.url",
@@ -47,6 +47,7 @@ pub(super) const KEYS: [&str; 58] = [
     "limits.answer_bytes",
     "limits.push_changes",
     "limits.push_queue_bytes",
+    "limits.user_clients",
     "limits.page_changes",
     "limits.page_bytes",
     "limits.live_page_bytes",

@@ -41,6 +41,7 @@ codes! {
     EpochRequired = "EPOCH_REQUIRED", 200, "A push with `firstMutationId` needs `epoch`, as the last page gave it.";
     MutationIdReused = "MUTATION_ID_REUSED", 200, "These mutation ids were used by another push; a retry must be the same push.";
     MutationIdGap = "MUTATION_ID_GAP", 200, "Mutation ids are missing; `extensions.expected` is the next one.";
+    TooManyClients = "TOO_MANY_CLIENTS", 200, "As many clients of the user as may have pushed within the retention; push under a client id that is known.";
     MutationIdRange = "MUTATION_ID_RANGE", 200, "Mutation ids count from 1 to 2147483646; begin a new client id.";
     DeclinesFull = "DECLINES_FULL", 200, "The user would decline more than 1,000 givers; take some back first.";
     ConflictNotFound = "CONFLICT_NOT_FOUND", 200, "There is no such open conflict, or none you may resolve.";
@@ -302,6 +303,10 @@ impl From<PushRefusal> for Failure {
             PushRefusal::MutationIdRange => (
                 Code::MutationIdRange,
                 "Mutation ids count from 1 to 2147483646; begin a new client id.".to_owned(),
+            ),
+            PushRefusal::TooManyClients { max } => (
+                Code::TooManyClients,
+                format!("{max} clients of this user have pushed within the retention, which is as many as may, and nothing was applied. Push under a client id that has pushed before; a new one has room again once the oldest are collected."),
             ),
             PushRefusal::ConflictNotFound => (
                 Code::ConflictNotFound,

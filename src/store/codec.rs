@@ -29,7 +29,7 @@ use tidegate_core::{
     value::{Timestamp, TimestampError},
 };
 
-pub(crate) use client::{decode_client, encode_client};
+pub(crate) use client::{decode_client, decode_last, encode_client};
 pub(crate) use inbox::{decode_record, encode_record};
 pub(crate) use value::{LEVELS_MAX, decode_decimal, encode_value};
 use walk::Elements;

@@ -2,6 +2,7 @@
 //!
 //! Here are its door, its bounds and the [`Store`] it makes of the parts below; it decides nothing.
 
+mod clients;
 mod file;
 mod inbox;
 mod living;

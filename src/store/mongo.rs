@@ -3,6 +3,7 @@
 //! Here are its door, its bounds and the [`Store`] it makes of the parts below; it decides nothing.
 
 mod capped;
+mod clients;
 mod commit;
 mod courtesy;
 mod difference;

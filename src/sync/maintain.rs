@@ -11,13 +11,14 @@ use tidegate_core::{
 
 use crate::store::{Store, StoreError};
 
-/// The most tombstones and markers one transaction collects, and the most settled conflicts.
+/// The most tombstones and markers one transaction collects, the most settled conflicts, and the most clients whose last
+/// push is forgotten.
 const BATCH: usize = 1_000;
 
 /// What a collection did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Tombstones, markers and settled conflicts taken away.
+    /// Tombstones, markers and settled conflicts taken away, and clients whose last push was forgotten.
     pub records: usize,
 }
 
@@ -36,7 +37,7 @@ pub async fn collect(
         let writes = store
             .commit(collect::reads(before, BATCH), Arc::new(collect::decide))
             .await?;
-        let records = writes.collected.len() + writes.forgotten.len();
+        let records = writes.collected.len() + writes.forgotten.len() + writes.clients.len();
         if records == 0 {
             return Ok(total);
         }

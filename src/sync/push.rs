@@ -40,6 +40,7 @@ impl SyncService {
             hash: PushHash::of(&push),
             push,
             advice: Vec::new(),
+            clients_max: self.limits.user_clients,
         };
         self.send_advised(request).await
     }

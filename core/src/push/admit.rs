@@ -54,6 +54,11 @@ pub(super) fn admit(world: &World<'_>, request: &PushRequest) -> Result<Admissio
             expected: MutationId(last.0 + 1),
         });
     }
+    let is_counted = state.is_some_and(|state| state.at.is_some());
+    let max = request.clients_max;
+    if !is_counted && world.clients_of(&request.identity.user) >= max {
+        return Err(PushRefusal::TooManyClients { max });
+    }
     Ok(Admission::Numbered(first))
 }
 

@@ -122,6 +122,7 @@ mod tests {
             hash: PushHash::of(&push),
             push,
             advice: Vec::new(),
+            clients_max: 0,
         }
     }
 

@@ -240,6 +240,7 @@ impl Resolving<'_, '_, '_> {
             hash: PushHash::of(&push),
             push,
             advice: Vec::new(),
+            clients_max: 0,
         }
     }
 }

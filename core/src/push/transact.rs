@@ -45,6 +45,8 @@ pub struct PushRequest {
     pub hash: PushHash,
     /// What the application has said about its changes.
     pub advice: Vec<Advice>,
+    /// Of how many clients of one user the last push may be remembered.
+    pub clients_max: usize,
 }
 
 impl PushRequest {
@@ -144,7 +146,7 @@ fn push<'r>(
         abort(world, request, &mut verdicts);
     }
     let last = match admission {
-        Admission::Numbered(first) => Some(world.remember(request, first, &verdicts)),
+        Admission::Numbered(first) => Some(world.remember(request, first, &verdicts, now)),
         _ => None,
     };
     Ok(Decided {

@@ -58,7 +58,7 @@ impl Verdict {
         RememberedOutcome {
             status: self.status,
             version: self.version,
-            error: self.error.clone(),
+            error: self.error.clone().map(shortened),
             inbox: self.inbox.clone(),
         }
     }
@@ -78,4 +78,14 @@ impl Verdict {
             inbox,
         }
     }
+}
+
+/// As much of a rejection as is kept for a repeat: its words may be a database's, and a path as long as a client likes.
+fn shortened(mut rejection: Rejection) -> Rejection {
+    const TEXT_BYTES_MAX: usize = 256;
+    let texts = [Some(&mut rejection.message), rejection.field.as_mut()];
+    for text in texts.into_iter().flatten() {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+    }
+    rejection
 }

@@ -140,6 +140,16 @@ impl<'l> World<'l> {
             .or_else(|| self.loaded.clients.get(key))
     }
 
+    /// Of how many clients of a user the last push is remembered.
+    pub(super) fn clients_of(&self, user: &UserId) -> usize {
+        let is_new = |key: &&ClientKey| {
+            let before = self.loaded.clients.get(key);
+            key.user == *user && before.is_none_or(|before| before.at.is_none())
+        };
+        let before = self.loaded.clients_of.get(user).copied();
+        before.unwrap_or_default() + self.clients.keys().filter(is_new).count()
+    }
+
     fn memberships(&self, user: &UserId) -> Option<&Arc<Memberships>> {
         self.changed
             .memberships
@@ -257,6 +267,7 @@ impl<'l> World<'l> {
         request: &PushRequest,
         first: MutationId,
         verdicts: &[Verdict],
+        now: Timestamp,
     ) -> MutationId {
         let last = last_id(first, verdicts.len()).unwrap_or(first);
         if let Some(key) = request.client_key() {
@@ -268,6 +279,7 @@ impl<'l> World<'l> {
                     first,
                     hash: request.hash,
                     outcomes,
+                    at: Some(now),
                 },
             );
         }

@@ -25,6 +25,7 @@ mod pages;
 mod phone;
 mod pushes;
 mod queues;
+mod records;
 mod revocations;
 mod senders;
 mod sight;

@@ -35,6 +35,9 @@ use crate::{
     senders::Sender,
 };
 
+/// Of so many clients of a user the last push is remembered.
+pub(crate) const CLIENTS_MAX: usize = 20;
+
 /// A page as it reaches a client.
 #[derive(Debug, Clone)]
 pub(crate) struct Page {
@@ -289,6 +292,7 @@ impl Store {
             hash: PushHash::of(&push),
             push,
             advice: Vec::new(),
+            clients_max: CLIENTS_MAX,
         }
     }
 
@@ -305,6 +309,13 @@ impl Store {
     fn collect_where(&mut self, is_old: impl Fn(&FeedItem) -> bool) {
         let mut loaded = self.load(&collect::reads(self.now.plus_ms(1), usize::MAX));
         loaded.expired.retain(is_old);
+        loaded.idle.clear();
+        self.write(collect::decide(&loaded));
+    }
+
+    /// Collects what can be repeated of all clients, as if the retention had passed since they pushed.
+    pub(crate) fn collect_clients(&mut self) {
+        let loaded = self.load(&collect::reads(self.now.plus_ms(1), usize::MAX));
         self.write(collect::decide(&loaded));
     }
 
@@ -464,6 +475,8 @@ impl Store {
             forgettable: reads
                 .expired
                 .map_or_else(Vec::new, |expired| self.settled_before(expired.before)),
+            idle: self.idle(reads),
+            clients_of: self.clients_of(reads),
             conflicts: 0,
         }
     }
@@ -479,6 +492,26 @@ impl Store {
             waiting.bytes += open.bytes();
         }
         waiting
+    }
+
+    fn idle(&self, reads: &Reads) -> Vec<(ClientKey, MutationId)> {
+        let Some(expired) = reads.expired else {
+            return Vec::new();
+        };
+        let is_idle = |state: &ClientState| state.at.is_some_and(|at| at < expired.before);
+        let idle = self.clients.iter().filter(|(_, state)| is_idle(state));
+        idle.map(|(key, state)| (key.clone(), state.last)).collect()
+    }
+
+    fn clients_of(&self, reads: &Reads) -> HashMap<UserId, usize> {
+        let of = |user: &UserId| {
+            let clients = self.clients.iter();
+            clients
+                .filter(|(key, state)| key.user == *user && state.at.is_some())
+                .count()
+        };
+        let users = reads.clients.iter().map(|key| &key.user);
+        users.map(|user| (user.clone(), of(user))).collect()
     }
 
     fn settled_before(&self, before: Timestamp) -> Vec<ConflictId> {

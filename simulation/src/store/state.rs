@@ -7,7 +7,7 @@ use std::{
 
 use tidegate_core::{
     entry::{Entry, FeedItem, Marker, Record, ScopeState},
-    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId, Version},
+    id::{ClientKey, ConflictId, DocumentKey, Epoch, MutationId, Scope, Seq, UserId, Version},
     inbox::{InboxPosition, InboxRecord, OpenConflict, Share, Waiting},
     membership::{Giving, Memberships, UserState},
     push::ClientState,
@@ -166,8 +166,19 @@ impl State {
             forgettable: reads
                 .expired
                 .map_or_else(Vec::new, |expired| self.settled_before(expired.before)),
+            idle: self.idle(reads),
+            clients_of: HashMap::new(),
             conflicts: 0,
         }
+    }
+
+    fn idle(&self, reads: &Reads) -> Vec<(ClientKey, MutationId)> {
+        let Some(expired) = reads.expired else {
+            return Vec::new();
+        };
+        let is_idle = |state: &ClientState| state.at.is_some_and(|at| at < expired.before);
+        let idle = self.clients.iter().filter(|(_, state)| is_idle(state));
+        idle.map(|(key, state)| (key.clone(), state.last)).collect()
     }
 
     /// Writes what was decided; returns the feed writes.

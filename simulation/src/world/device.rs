@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tidegate::sync::{Caller, Page, PullRequest, SyncError, SyncService};
 use tidegate_core::{
     checkpoint::Types,
+    id::{ClientKey, UserId},
     push::{Push, PushAnswer, PushOutcome},
 };
 
@@ -101,6 +102,15 @@ impl Device {
 
     pub(super) fn user(&self) -> usize {
         self.number % USERS.len()
+    }
+
+    /// The client whose push is unanswered.
+    pub(super) fn sending(&self) -> Option<ClientKey> {
+        let client = self.client.flight.as_ref()?.push.client.as_ref()?;
+        Some(ClientKey {
+            user: UserId::new(USERS[self.user()]).expect("users have short names"),
+            client: client.id.clone(),
+        })
     }
 
     /// The push under way, as it is sent.

@@ -1,10 +1,13 @@
 //! What operators and time do: collections, epochs, backups, gateways that die, tokens that are renewed.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use tidegate_core::{
     collect,
-    id::Epoch,
+    id::{ClientKey, Epoch},
     transaction::{Loaded, Reads},
     value::Timestamp,
 };
@@ -23,11 +26,17 @@ impl World {
         let Ok(limit) = Timestamp::from_ms(now) else {
             return;
         };
+        // An unanswered push is sent again within the retention, so what its client is answered is not collected.
+        let flights = self.devices.iter().filter_map(|device| device.sending());
+        let sending: BTreeSet<ClientKey> = flights.collect();
+        let decide = move |loaded: &Loaded| {
+            let mut loaded = loaded.clone();
+            loaded.idle.retain(|(client, _)| !sending.contains(client));
+            collect::decide(&loaded)
+        };
         // Operators have a way to the store that nobody holds up.
-        self.store.commit_now(
-            &collect::reads(limit, usize::MAX),
-            Arc::new(collect::decide),
-        );
+        self.store
+            .commit_now(&collect::reads(limit, usize::MAX), Arc::new(decide));
         self.ledger.collect(&before, &self.store.now());
     }
 

@@ -12,9 +12,12 @@ use tidegate_core::{
     id::{ConflictId, MutationId, Version},
     outcome::Status,
     push::{ClientState, PushHash, RememberedOutcome},
+    value::Timestamp,
 };
 
-use super::{CodecError, document, int, list, optional, optional_int, optional_text, text};
+use super::{
+    CodecError, date, document, instant, int, list, optional, optional_int, optional_text, text,
+};
 
 /// Each status and how it is stored.
 const STATUSES: [(Status, &str); 4] = [
@@ -39,6 +42,9 @@ pub(crate) fn encode_client(state: &ClientState) -> Vec<u8> {
         outcomes.push(encode_outcome(outcome));
     }
     raw.append(cstr!("o"), outcomes);
+    if let Some(at) = state.at {
+        raw.append(cstr!("x"), date(at));
+    }
     raw.into_bytes()
 }
 
@@ -61,7 +67,24 @@ pub(crate) fn decode_client(bytes: &[u8]) -> Result<ClientState, CodecError> {
             _ => return Err(CodecError::Field("h")),
         },
         outcomes: outcomes.collect::<Result<_, CodecError>>()?,
+        at: pushed_at(raw)?,
     })
+}
+
+/// The last id of a client's state, and when its last push was, as long as that can be repeated.
+///
+/// # Errors
+/// [`CodecError`] when the bytes are not of that form.
+pub(crate) fn decode_last(bytes: &[u8]) -> Result<(MutationId, Option<Timestamp>), CodecError> {
+    let raw = RawDocument::from_bytes(bytes)?;
+    Ok((MutationId(int(raw, "l")?), pushed_at(raw)?))
+}
+
+fn pushed_at(raw: &RawDocument) -> Result<Option<Timestamp>, CodecError> {
+    match raw.get("x")? {
+        Some(_) => instant(raw, "x").map(Some),
+        None => Ok(None),
+    }
 }
 
 pub(super) fn encode_outcome(outcome: &RememberedOutcome) -> RawDocumentBuf {
@@ -152,6 +175,7 @@ mod tests {
             (last, first) in (any::<i32>(), any::<i32>()),
             hash in any::<[u8; 32]>(),
             outcomes in vec(outcomes(), 0..5),
+            at in option::of(any::<u32>()),
             (cut, flip) in (any::<prop::sample::Index>(), any::<u8>()),
         ) {
             let state = ClientState {
@@ -159,6 +183,7 @@ mod tests {
                 first: MutationId(first),
                 hash: PushHash(hash),
                 outcomes,
+                at: at.map(|ms| Timestamp::from_ms(ms.into()).unwrap()),
             };
             let mut bytes = encode_client(&state);
             prop_assert_eq!(decode_client(&bytes).unwrap(), state);
@@ -190,6 +215,7 @@ mod tests {
             first: MutationId(1),
             hash: PushHash([7; 32]),
             outcomes: rejected.chain(told).collect(),
+            at: None,
         };
         assert_eq!(decode_client(&encode_client(&state)).unwrap(), state);
     }

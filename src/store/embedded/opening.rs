@@ -17,7 +17,7 @@ use super::{
     members::keep_in_step,
     tables::{
         CLIENTS, CONFLICTS, DISPUTED, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, GIVEN, INBOX,
-        LIVING, LIVING_OF, MARKERS, MEMBERS, META, SCOPES, SETTLED, USERS,
+        LIVING, LIVING_OF, MARKERS, MEMBERS, META, PUSHED, SCOPES, SETTLED, USERS,
     },
     untouched::UntouchedFile,
 };
@@ -122,6 +122,7 @@ fn create_tables(database: &Database, first_epoch: &Epoch) -> Result<(), StoreEr
     transaction.open_table(ENTRIES)?;
     transaction.open_table(MARKERS)?;
     transaction.open_table(CLIENTS)?;
+    transaction.open_table(PUSHED)?;
     transaction.open_table(MEMBERS)?;
     transaction.open_table(GIVEN)?;
     transaction.open_table(USERS)?.insert("", (0, ""))?;

@@ -39,6 +39,10 @@ pub(super) const MARKERS: TableDefinition<(&str, &str, &str), (i64, i64)> =
 /// (user, client) → the encoded state.
 pub(super) const CLIENTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("clients");
 
+/// (user, client) → when the client last pushed, as long as that push can be repeated. It is younger than the format: a
+/// gateway of before writes the states alone, so a row counts only if its state says the same.
+pub(super) const PUSHED: TableDefinition<(&str, &str), i64> = TableDefinition::new("pushed");
+
 /// (user, type, id) → the scope the document opens to the user, and whether for writing. [`GIVEN`] says more.
 pub(super) const MEMBERS: TableDefinition<(&str, &str, &str), (&str, bool)> =
     TableDefinition::new("members");

@@ -81,6 +81,11 @@ impl View {
             given: self.given(&reads.given)?,
             foreign: BTreeMap::new(),
             conflicts: 0,
+            clients_of: self.clients_of(&reads.clients)?,
+            idle: match reads.expired {
+                Some(expired) => self.idle(expired)?,
+                None => Vec::new(),
+            },
             inbox: self.records(&reads.inbox)?,
             waiting: self.waiting(&reads.waiting)?,
             forgettable: match reads.expired {

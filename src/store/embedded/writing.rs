@@ -17,7 +17,7 @@ use super::{
     inbox, members,
     tables::{
         CLIENTS, ENTRIES, EXPIRY, EntryPlace, FEED, GIVEN, GivenPlace, LIVING, LIVING_OF, MARKERS,
-        MEMBERS, META, SCOPES, USERS, names,
+        MEMBERS, META, PUSHED, SCOPES, USERS, names,
     },
     view::{View, unreadable},
 };
@@ -87,9 +87,15 @@ fn write_clients(
     clients: &[(ClientKey, ClientState)],
 ) -> Result<(), StoreError> {
     let mut table = transaction.open_table(CLIENTS)?;
+    let mut pushed = transaction.open_table(PUSHED)?;
     for (key, state) in clients {
         let bytes = codec::encode_client(state);
-        table.insert((key.user.as_str(), key.client.as_str()), bytes.as_slice())?;
+        let names = (key.user.as_str(), key.client.as_str());
+        table.insert(names, bytes.as_slice())?;
+        match state.at {
+            Some(at) => drop(pushed.insert(names, at.ms())?),
+            None => drop(pushed.remove(names)?),
+        }
     }
     Ok(())
 }

@@ -69,8 +69,14 @@ impl Look<'_> {
             ),
             None => Default::default(),
         };
+        let idle = match reads.expired {
+            Some(expired) => reader.idle(expired).await?,
+            None => Vec::new(),
+        };
         let mut view = View {
             loaded: Loaded {
+                clients_of: reader.clients_of(&reads.clients, &state.clients).await?,
+                idle,
                 epoch: state.epoch,
                 version_floor: state.version_floor,
                 clients: state.clients,

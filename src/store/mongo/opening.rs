@@ -157,7 +157,7 @@ impl Base {
     }
 
     /// Scans by scope, type and seq, and the same of documents that are there; memberships by user; the oldest tombstones and
-    /// markers; the inbox. A first build may take as long as it needs.
+    /// markers; the clients of users, and those that have not pushed for long; the inbox. A first build may take as long as it needs.
     async fn make_indexes(&self) -> Result<(), Failure> {
         let index = |keys: Document, sparse: bool| {
             let options = IndexOptions::builder().sparse(sparse).build();
@@ -178,6 +178,10 @@ impl Base {
             index(doc! { "x": 1 }, true),
         ])
         .await?;
+        let state = self.database.collection::<Document>(&self.places.state);
+        state
+            .create_indexes([index(doc! { "u": 1 }, true), index(doc! { "x": 1 }, true)])
+            .await?;
         let conflicts = self.database.collection::<Document>(&self.places.conflicts);
         let indexes = inbox::indexes().map(|(keys, sparse)| index(keys, sparse));
         conflicts.create_indexes(indexes).await?;

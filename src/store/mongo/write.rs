@@ -209,10 +209,14 @@ impl<'b> Plan<'b> {
         for (key, state) in &writes.clients {
             let id = client_id(key);
             let mut document = rawdoc! { "_id": id.as_str() };
+            let is_counted = state.at.is_some();
             let state = RawDocumentBuf::from_bytes(codec::encode_client(state))?;
             for element in &state {
                 let (name, value) = element?;
                 document.append(name, value);
+            }
+            if is_counted {
+                document.append(cstr!("u"), key.user.as_str());
             }
             self.put_state(&id, document, false);
         }

@@ -17,7 +17,7 @@ use tidegate_core::{
     model::Access,
     outcome::Status,
     push::{ClientState, PushHash, RememberedOutcome},
-    transaction::{Loaded, Reads, Writes},
+    transaction::{Expired, Loaded, Reads, Writes},
     value::{Document, Value},
 };
 
@@ -264,6 +264,73 @@ pub(crate) async fn client_states_come_back(backend: &impl Backend) {
     assert_eq!(snapshot.client(&of_another_user).await.unwrap(), None);
 }
 
+pub(crate) async fn clients_are_counted_and_found_when_they_are_idle(backend: &impl Backend) {
+    let store = backend.open().await;
+    let mut writes = Writes::default();
+    for (device, last) in [("phone", 10), ("laptop", 20), ("tablet", 30)] {
+        writes.clients.push((client(device), client_state(last)));
+    }
+    let of_another_user = ClientKey {
+        user: user("alice2"),
+        ..client("phone")
+    };
+    writes.clients.push((of_another_user, client_state(40)));
+    write(&*store, writes).await;
+    assert_eq!(idle(&*store, 10, 10).await, []);
+    let both = [("laptop", 20), ("phone", 10)];
+    assert_eq!(idle(&*store, 21, 10).await, owned(&both));
+    assert_eq!(idle(&*store, 21, 1).await.len(), 1);
+    assert_eq!(counted(&*store, "new").await, Some(3));
+    assert_eq!(counted(&*store, "phone").await, None);
+
+    let mut writes = Writes::default();
+    let forgotten = ClientState::forgotten(MutationId(10));
+    writes.clients.push((client("phone"), forgotten.clone()));
+    write(&*store, writes).await;
+    drop(store);
+    let store = backend.open().await;
+    assert_eq!(idle(&*store, 21, 10).await, owned(&both[..1]));
+    assert_eq!(counted(&*store, "new").await, Some(2));
+    assert_eq!(counted(&*store, "phone").await, Some(2));
+    let mut snapshot = store.snapshot().await.unwrap();
+    let found = snapshot.client(&client("phone")).await.unwrap();
+    assert_eq!(found, Some(forgotten));
+}
+
+fn owned(clients: &[(&str, i32)]) -> Vec<(String, i32)> {
+    let owned = clients
+        .iter()
+        .map(|(name, last)| ((*name).to_owned(), *last));
+    owned.collect()
+}
+
+/// The clients that have not pushed since, by name, and their last ids.
+async fn idle(store: &dyn Store, before_ms: i64, limit: usize) -> Vec<(String, i32)> {
+    let expired = Some(Expired {
+        before: at(before_ms),
+        limit,
+    });
+    let reads = Reads {
+        expired,
+        ..Reads::default()
+    };
+    let idle = load(store, reads).await.idle.into_iter();
+    let mut idle: Vec<_> = idle
+        .map(|(key, last)| (key.client.as_str().to_owned(), last.0))
+        .collect();
+    idle.sort();
+    idle
+}
+
+async fn counted(store: &dyn Store, device: &str) -> Option<usize> {
+    let reads = Reads {
+        clients: [client(device)].into(),
+        ..Reads::default()
+    };
+    let loaded = load(store, reads).await;
+    loaded.clients_of.get(&user("alice")).copied()
+}
+
 pub(crate) async fn memberships_follow_their_documents(backend: &impl Backend) {
     let store = backend.open().await;
     let given = [
@@ -367,6 +434,7 @@ fn client_state(last: i32) -> ClientState {
             outcome(Status::Applied, Some(Version(last)), None),
             outcome(Status::Rejected, None, Some(rejection)),
         ],
+        at: Some(at(i64::from(last))),
     }
 }
 

@@ -69,6 +69,7 @@ fn numbered(number: i32) -> Writes {
         first: MutationId(number),
         hash: PushHash([0; 32]),
         outcomes: vec![],
+        at: None,
     };
     writes.clients.push((phone(), state));
     writes

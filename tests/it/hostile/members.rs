@@ -13,7 +13,7 @@ use tokio::{
 #[cfg(target_os = "linux")]
 use super::flood::{HTTP2, connect, h2_frame, heard, read_frame, websocket, ws_frame};
 use crate::{
-    harness::{CONFIG, Client, PATIENCE, Server, Socket, configured, create},
+    harness::{CONFIG, Client, PATIENCE, Server, Socket, configured, create, delete, numbered},
     serve::{client, token},
 };
 
@@ -282,4 +282,26 @@ async fn a_stranger_says_little_on_a_socket() {
         .send(json!({"type": "ping", "payload": payload}))
         .await;
     assert_eq!(member.next().await["type"], "pong");
+}
+
+#[tokio::test]
+async fn a_user_with_a_client_for_each_push_is_refused_and_nobody_else() {
+    let directory = configured(&format!("{CONFIG}[limits]\nuser_clients = 10\n"));
+    let server = Server::serve(&directory);
+    let [alice, bob] = ["alice", "bob"].map(|user| client(&server, &token(&directory, user)));
+    let epoch = alice.epoch().await;
+    let query =
+        "mutation($input: PushChangesInput!) { pushChanges(input: $input) { results { status } } }";
+    let input = |client: &str, first: i64| {
+        let nothing = json!([delete("nothing", 1)]);
+        json!({"input": numbered(client, first, &epoch, nothing)})
+    };
+    for n in 0..10 {
+        let data = alice.data(query, input(&format!("client {n}"), 1)).await;
+        assert_eq!(data["pushChanges"]["results"][0]["status"], "REJECTED");
+    }
+    let refused = alice.code(query, input("client 10", 1)).await;
+    assert_eq!(refused, "TOO_MANY_CLIENTS");
+    alice.data(query, input("client 0", 2)).await;
+    bob.data(query, input("client 10", 1)).await;
 }

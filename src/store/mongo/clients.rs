@@ -1,0 +1,79 @@
+//! What is remembered of clients, beside their states: which of them can repeat their last push, and since when.
+
+use std::collections::{BTreeSet, HashMap};
+
+use mongodb::{
+    bson::doc,
+    options::{FindOptions, Hint},
+};
+use tidegate_core::{
+    id::{ClientId, ClientKey, MutationId, UserId},
+    push::ClientState,
+    transaction::Expired,
+};
+
+use super::{
+    failure::Failure,
+    places::StateKey,
+    reader::{KEYS_MAX, Reader, text, unreadable},
+};
+
+impl Reader<'_> {
+    /// Of how many clients of a user the last push can be repeated, for each of whose clients it cannot. The index alone
+    /// answers.
+    pub(super) async fn clients_of(
+        &mut self,
+        clients: &BTreeSet<ClientKey>,
+        states: &HashMap<ClientKey, ClientState>,
+    ) -> Result<HashMap<UserId, usize>, Failure> {
+        let base = self.base;
+        let is_new = |key: &&ClientKey| states.get(key).is_none_or(|state| state.at.is_none());
+        let users = clients.iter().filter(is_new).map(|key| &key.user);
+        let users: BTreeSet<&UserId> = users.collect();
+        let mut counts = HashMap::new();
+        let users: Vec<&str> = users.into_iter().map(UserId::as_str).collect();
+        for users in users.chunks(KEYS_MAX) {
+            let options = FindOptions::builder()
+                .projection(doc! { "_id": 0, "u": 1 })
+                .hint(Hint::Keys(doc! { "u": 1 }))
+                .build();
+            let filter = doc! { "u": { "$in": users } };
+            for raw in self.find(&base.places.state, filter, options).await? {
+                let user = UserId::new(text(&raw, "u")?).map_err(unreadable)?;
+                *counts.entry(user).or_default() += 1;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Clients whose last push was before, the oldest first. Of their states only the last id is read.
+    pub(super) async fn idle(
+        &mut self,
+        expired: Expired,
+    ) -> Result<Vec<(ClientKey, MutationId)>, Failure> {
+        let base = self.base;
+        let Some(limit) = i64::try_from(expired.limit).ok().filter(|limit| *limit > 0) else {
+            return Ok(Vec::new());
+        };
+        let before = mongodb::bson::DateTime::from_millis(expired.before.ms());
+        let options = FindOptions::builder()
+            .sort(doc! { "x": 1 })
+            .projection(doc! { "l": 1 })
+            .limit(limit)
+            .build();
+        let filter = doc! { "x": { "$lt": before } };
+        let found = self.find(&base.places.state, filter, options).await?;
+        let mut idle = Vec::with_capacity(found.len());
+        for raw in &found {
+            if let Some(StateKey::Client { user, client }) = StateKey::of(text(raw, "_id")?) {
+                let key = ClientKey {
+                    user: UserId::new(user).map_err(unreadable)?,
+                    client: ClientId::new(client).map_err(unreadable)?,
+                };
+                let last = raw.get_i32("l").map_err(unreadable)?;
+                idle.push((key, MutationId(last)));
+            }
+        }
+        Ok(idle)
+    }
+}
