@@ -188,6 +188,29 @@ fn odd_ones() -> Vec<Odd> {
             "takes no lists",
             None,
         ),
+        with(
+            one(
+                "two lists in one index",
+                index(doc! {"theirs": 1, "lines.code": 1}, doc! {}),
+                |gateway| gateway.update("1", 1, json!({"lines": [{"code": "a"}, {"code": "b"}]})),
+                "two lists",
+                None,
+            ),
+            vec![stored("1", doc! {"theirs": [SECRET, "b"]})],
+        ),
+        with(
+            one(
+                "a document that others have filled",
+                doc! {"create": "tasks"},
+                |gateway| gateway.update("1", 1, json!({"notes": "x".repeat(1 << 20)})),
+                "larger than MongoDB takes",
+                None,
+            ),
+            vec![stored(
+                "1",
+                doc! {"theirs": "x".repeat((16 << 20) - 65_536)},
+            )],
+        ),
     ]
 }
 
@@ -292,14 +315,7 @@ async fn a_collection_that_becomes_capped_refuses_its_changes_and_no_others() {
     let database = mongo.database().await;
     let tasks = database.collection::<Document>("tasks");
     tasks.drop().await.unwrap();
-    tasks.insert_one(stored("1", doc! {})).await.unwrap();
-    let update = gateway.update("1", 0, json!({"notes": "x"}));
-    let outcomes = gateway.push("alice", vec![update]).await;
-    assert_ne!(
-        statuses(&outcomes),
-        [Rejected],
-        "a plain one takes them again"
-    );
+    applies(&gateway, "3").await;
 }
 
 /// Many documents that a collection cannot take are not found out one by one.

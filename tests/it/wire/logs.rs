@@ -279,6 +279,8 @@ async fn failures_of_mongodb_put_no_content_into_the_log() {
         push_page(&client, page(&n.to_string(), &text(n))).await;
         deployment.heal_commands().await;
     }
+    let lost = doc! {"failCommands": ["getMore", "aggregate"], "errorCode": 286};
+    deployment.fail_gateways(2, lost).await;
     // A record that cannot be read.
     let feed = database.collection::<Document>("tidegate.feed");
     let broken = doc! {"$set": {"q": MARK, "b": MARK, MARK: MARK}};
@@ -294,6 +296,7 @@ async fn failures_of_mongodb_put_no_content_into_the_log() {
         "a webhook has not decided",
         "a transaction is repeated",
         "a transaction failed",
+        "the change stream is opened again",
     ];
     expect_harmless(&directory, &failures);
 }
