@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use serde_json::{Map, Value as Json, json};
+use sha2::{Digest, Sha256};
 use tidegate_core::{
     inbox::Mine,
     model::DocumentType,
@@ -175,11 +176,18 @@ impl SyncService {
     }
 }
 
-/// The same question, asked again because the answer was lost, has the same id.
+/// The same question, asked again because the answer was lost, has the same id. Nobody else's question has it: an
+/// application that answers by id alone answers each sender by itself.
 fn id(request: &PushRequest, question: &Question) -> String {
-    let push: String = request
-        .hash
-        .0
+    let client = request.push.client.as_ref();
+    let sender = (
+        &request.identity.user,
+        client.map(|client| (&client.id, client.first)),
+        request.hash,
+    );
+    let sender = serde_json::to_vec(&sender).expect("names and numbers can be written as JSON");
+    let hash = Sha256::digest(&sender);
+    let push: String = hash
         .iter()
         .take(12)
         .map(|byte| format!("{byte:02x}"))

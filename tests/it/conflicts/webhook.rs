@@ -27,7 +27,7 @@ type Article @collection(name: "articles") @scope(by: "{audience}")
 "#;
 
 struct Bench {
-    _server: Server,
+    server: Server,
     _directory: TempDir,
     alice: Client,
     bob: Client,
@@ -42,7 +42,7 @@ fn bench(application: &Application, store: &[&str]) -> Bench {
     Bench {
         alice: server.client("alice"),
         bob: server.client("bob"),
-        _server: server,
+        server,
         _directory: directory,
     }
 }
@@ -111,6 +111,21 @@ async fn a_question_tells_all_sides_and_is_signed() {
     let signed = [format!("{id}.{at}.").as_bytes(), &asked.body].concat();
     let tag = STANDARD.encode(hmac::sign(&key, &signed));
     assert_eq!(asked.header("webhook-signature"), format!("v1,{tag}"));
+}
+
+#[tokio::test]
+async fn the_id_of_a_question_is_its_senders_own() {
+    let application = Application::answering(json!("current")).await;
+    let bench = bench(&application, &[]);
+    bench.conflict().await;
+    let carol = bench.server.client("carol");
+    for _ in 0..2 {
+        push(&carol, retitle("a", 1, "Alice's")).await;
+    }
+    let asked = application.asked();
+    let [alices, carols, again] = [0, 1, 2].map(|i| asked[i].header("webhook-id"));
+    assert_ne!(alices, carols);
+    assert_eq!(carols, again);
 }
 
 #[tokio::test]
