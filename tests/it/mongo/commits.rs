@@ -66,6 +66,8 @@ async fn a_push_takes_no_more_journeys_than_it_must() {
     let fields = |audience: &str| json!({ "audience": audience, "title": "Tea" });
     let create = |id: &str| gateway.create(id, fields("user:alice"));
     let hundred = (100..200).map(|id| create(&id.to_string())).collect();
+    // Once for each client: how many its user has already.
+    let by_new_client = "find state, find state, update state, insert feed, insert tasks, commit";
     let created = "find state, update state, insert feed, insert tasks, commit";
     let written =
         "find state, find feed, find tasks, update state, update feed, update tasks, commit";
@@ -73,7 +75,11 @@ async fn a_push_takes_no_more_journeys_than_it_must() {
     let deleted =
         "find state, find feed, find tasks, update state, update feed, delete tasks, commit";
     let pushes = [
-        ("a create in a new scope", vec![create("1")], created),
+        (
+            "a create in a new scope by a new client",
+            vec![create("1")],
+            by_new_client,
+        ),
         ("a create", vec![create("2")], created),
         ("a hundred creates", hundred, created),
         (
