@@ -80,27 +80,26 @@ fn open_embedded(directory: &Path) -> Result<Opened, StoreError> {
     })
 }
 
-/// Tries again for as long as MongoDB cannot be reached: it may start beside the gateway, or elect a primary.
+/// Opens the store, but waits for a MongoDB that cannot be reached yet: it may start beside the gateway, or elect a
+/// primary.
 ///
 /// # Errors
-/// [`AppError`] when waiting does not help.
-pub(super) async fn patiently<T>(
+/// [`StoreError`] when waiting will not help.
+pub(super) async fn open_patiently(
     config: &StoreConfig,
-    attempt: impl AsyncFn() -> Result<T, AppError>,
-) -> Result<T, AppError> {
+    model: &Model,
+) -> Result<Opened, StoreError> {
     let mut pause = PAUSE_MIN;
     let mut looks = 0_u64;
     loop {
-        match attempt().await {
-            Err(AppError::Store(StoreError::Unavailable(reason)))
-                if matches!(config.url, StoreUrl::Mongodb(_)) =>
-            {
+        match open(config, model).await {
+            Err(StoreError::Unavailable(told)) if matches!(config.url, StoreUrl::Mongodb(_)) => {
                 looks += 1;
                 if looks.is_power_of_two() || looks.is_multiple_of(LOOKS_TOLD) {
-                    tracing::warn!("waiting for the store: {reason}");
+                    tracing::warn!("waiting for the store: {told}");
                 }
             }
-            done => return done,
+            opened => return opened.inspect(Opened::warn),
         }
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
@@ -135,8 +134,7 @@ async fn mongo_options(config: &StoreConfig, url: &MongodbUrl) -> Result<MongoOp
 }
 
 impl Opened {
-    /// Logs what its operator should think about.
-    pub(super) fn warn(&self) {
+    fn warn(&self) {
         if let Note::Inside(store) = &self.note {
             for warning in store.warnings() {
                 tracing::warn!("{warning}");

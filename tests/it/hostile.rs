@@ -7,7 +7,6 @@
 mod documents;
 #[cfg(target_os = "linux")]
 mod flood;
-mod json;
 #[cfg(target_os = "linux")]
 mod members;
 mod memberships;

@@ -11,6 +11,7 @@ mod fairness;
 mod feeds;
 mod foreign;
 mod gateway;
+mod many_refused;
 mod members;
 mod odd;
 mod opening;

@@ -11,7 +11,7 @@ use apollo_compiler::{ExecutableDocument, Node, Schema, ast, introspection};
 use apollo_parser::SyntaxKind;
 use apollo_parser::cst::CstNode as _;
 
-use super::limits::{DoorLimits, Measure, RefusedOperations, all_refused, measure};
+use super::limits::{DoorLimits, measure};
 use super::literals;
 use super::merge::MergeCheck;
 use super::{Refusal, RefusalKind};
@@ -24,7 +24,6 @@ pub(super) struct CheckedDocument {
     pub(super) positions: Positions,
     /// Variables whose value is asked for at most once, so that it may be moved instead of copied.
     pub(super) mentioned_once: HashSet<Box<str>>,
-    refused: RefusedOperations,
 }
 
 impl CheckedDocument {
@@ -42,9 +41,8 @@ impl CheckedDocument {
         let tree = parse(text, limits)?;
         let positions = Positions::new(text, &tree.sources);
         check_colons(text, &positions, limits)?;
-        let Measure { mentions, refused } =
-            measure(&tree, limits, &positions).map_err(|refusal| vec![refusal])?;
-        let mentioned_once = mentions
+        let mentioned_once = measure(&tree, limits, &positions)
+            .map_err(|refusal| vec![refusal])?
             .into_iter()
             .filter(|(_, mentions)| *mentions == 1)
             .map(|(name, _)| name.into())
@@ -62,44 +60,36 @@ impl CheckedDocument {
             wrong.truncate(REFUSALS_MAX);
             return Err(wrong);
         }
-        let mut checked = Self {
+        let checked = Self {
             document,
             positions,
             mentioned_once,
-            refused,
         };
-        checked.bound_introspection(limits.introspection);
-        let operations = checked.document.operations.iter();
-        match all_refused(
-            operations.map(|operation| &operation.name),
-            &checked.refused,
-        ) {
-            Some(refusal) => Err(vec![refusal]),
-            None => Ok(checked),
-        }
+        checked
+            .bound_introspection(limits.introspection)
+            .map_err(|refusal| vec![refusal])?;
+        Ok(checked)
     }
 
     /// The operation called `name`, or the only one. See the specification's `GetOperation`.
     ///
     /// # Errors
-    /// If there is no such operation, or no single one, or it is beyond a limit.
+    /// If there is no such operation, or no single one.
     pub(super) fn operation(&self, name: Option<&str>) -> Result<&Node<Operation>, Refusal> {
         let refuse = |message| Refusal::new(RefusalKind::OperationChoice, message);
         if self.document.operations.is_empty() {
             return Err(refuse("the document contains no operation".to_owned()));
         }
-        let operation = self.document.operations.get(name);
-        let operation = operation.map_err(|error| refuse(error.message().to_string()))?;
-        match self.refused.get(&operation.name) {
-            Some(refusal) => Err(refusal.clone()),
-            None => Ok(operation),
-        }
+        self.document
+            .operations
+            .get(name)
+            .map_err(|error| refuse(error.message().to_string()))
     }
 
     /// `types { fields { type { fields … } } }` multiplies its answer with each level. Only
     /// operations that ask for the schema are looked at, since a model may have fields of the same
     /// names.
-    fn bound_introspection(&mut self, allowed: bool) {
+    fn bound_introspection(&self, allowed: bool) -> Result<(), Refusal> {
         for operation in self.document.operations.iter() {
             let asks = |name: &str| matches!(name, "__schema" | "__type");
             let Some(asking) = operation
@@ -108,19 +98,18 @@ impl CheckedDocument {
             else {
                 continue;
             };
-            let refusal = if !allowed {
+            if !allowed {
                 // async-graphql's own switch answers `data: null` and no error, which no tool can explain.
                 let message = "introspection is off; the schema is at /schema.graphql, for whoever has a token";
                 let refusal = Refusal::new(RefusalKind::Validation, message);
-                refusal.at(self.positions.of(asking.location()))
-            } else if let Err(error) = introspection::check_max_depth(&self.document, operation) {
+                return Err(refusal.at(self.positions.of(asking.location())));
+            }
+            introspection::check_max_depth(&self.document, operation).map_err(|error| {
                 Refusal::new(RefusalKind::Limit, error.message().to_string())
                     .at(self.positions.of(error.location()))
-            } else {
-                continue;
-            };
-            self.refused.insert(operation.name.clone(), refusal);
+            })?;
         }
+        Ok(())
     }
 }
 

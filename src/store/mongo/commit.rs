@@ -17,7 +17,7 @@ use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 use super::{
     Base,
-    failure::{Failure, Remedy},
+    failure::{Failure, Remedy, StatementError},
     lane::Lane,
     live::is_lock,
     load::{Look, View},
@@ -25,7 +25,7 @@ use super::{
     own,
     reader::Reader,
     state::{State, Wanted},
-    write::Plan,
+    write::{Plan, Probe},
 };
 use crate::store::{
     Decide, StoreError, TailEvent,
@@ -35,10 +35,6 @@ use crate::store::{
 
 /// MongoDB's `transactionLifetimeLimitSeconds`, as it comes.
 const TRANSACTION_MAX: Duration = Duration::from_secs(60);
-
-/// So often documents change their order for the sake of a unique index. A value that passes through a longer chain of
-/// documents in one transaction is refused.
-const DEFERRALS_MAX: usize = 32;
 
 /// So often grown is the longest pause after a conflict of which nothing more is heard: up to 40 ms, within which the other
 /// transaction is over. After longer ones a gateway that writes without a break would keep the scope for itself.
@@ -66,7 +62,7 @@ pub(super) async fn commit(
         session: Bson::Null,
         unsettled: Vec::new(),
         deferred: Vec::new(),
-        deferrals: 0,
+        probe: None,
     };
     let mut session = None;
     let done = commit.run(&mut session).await;
@@ -132,7 +128,8 @@ struct Commit<'c> {
     unsettled: Vec<Attempt>,
     /// What a unique index refused to have written so early, in the order in which it is written last.
     deferred: Vec<DocumentKey>,
-    deferrals: usize,
+    /// What the last attempt would have written, where the database refused one document of several.
+    probe: Option<Probe<'c>>,
 }
 
 impl Commit<'_> {
@@ -151,8 +148,14 @@ impl Commit<'_> {
                     continue;
                 }
                 Ok(Err(failure)) => match failure.remedy() {
-                    Remedy::GiveUp if self.defers(&failure) => failed = failure,
-                    Remedy::GiveUp => return Err(self.final_error(failure)),
+                    Remedy::GiveUp => {
+                        let finding = self.find_refused(failure, session.as_mut());
+                        match timeout_at(deadline, finding).await {
+                            Err(_) => break,
+                            Ok(Ok(again)) => failed = again,
+                            Ok(Err(error)) => return Err(error),
+                        }
+                    }
                     Remedy::RepeatAfterConflict => {
                         self.conflicts += 1;
                         failed = failure;
@@ -201,6 +204,7 @@ impl Commit<'_> {
 
     async fn transaction(&mut self, session: &mut ClientSession) -> Result<Attempt, Failure> {
         let base = self.base;
+        self.probe = None;
         let (number, began) = (self.lane.next_number(), Instant::now());
         let options = transaction_options(base);
         base.in_time(session.start_transaction().with_options(options))
@@ -273,7 +277,11 @@ impl Commit<'_> {
             plan.add(session, &writes, view.known, self.reads, &self.deferred)
                 .await?;
         }
-        let sent = plan.send(session).await?;
+        if let Err(failure) = plan.send(session).await {
+            self.probe = failure.refused().and_then(|_| Probe::of(plan));
+            return Err(failure);
+        }
+        let sent = plan.into_sent();
         Ok(Done {
             attempt: Attempt {
                 news: sent.news,
@@ -336,35 +344,48 @@ impl Commit<'_> {
         Ok((writes?, view))
     }
 
-    /// Whether to write a document that a unique index refuses after others, which may give up its value: before all that
-    /// were deferred so far, or after them where that was tried.
-    fn defers(&mut self, failure: &Failure) -> bool {
-        let too_early = failure.refused().filter(|error| error.is_too_early());
-        let Some(key) = too_early.and_then(|error| error.keys.first()) else {
-            return false;
+    /// After a failure for good: all that the database refuses of the attempt, or that it may succeed in another order.
+    async fn find_refused(
+        &mut self,
+        failure: Failure,
+        session: Option<&mut ClientSession>,
+    ) -> Result<Failure, StoreError> {
+        let (Some(probe), Some(session)) = (self.probe.take(), session) else {
+            return Err(self.final_error(&[], failure));
         };
-        let place = self.deferred.iter().position(|deferred| deferred == key);
-        let is_last = place.is_some_and(|place| place + 1 == self.deferred.len());
-        if is_last || self.deferrals == DEFERRALS_MAX {
-            return false;
+        let first = failure.refused();
+        let found = match probe.run(session, &self.deferred, first).await {
+            Ok(found) => found,
+            // Others have written since the attempt: the next one sees it.
+            Err(other @ Failure::Final(_)) => return Ok(other),
+            Err(other) if other.remedy() == Remedy::GiveUp => {
+                return Err(self.final_error(&[], other));
+            }
+            Err(other) => return Ok(other),
+        };
+        let is_known = |key| self.deferred.contains(key);
+        if !found.refused.is_empty() || found.deferred.iter().all(is_known) {
+            return Err(self.final_error(&found.refused, failure));
         }
-        self.deferrals += 1;
-        match place {
-            None => self.deferred.insert(0, key.clone()),
-            Some(place) => self.deferred[place..].rotate_left(1),
-        }
-        true
+        self.deferred = found.deferred;
+        Ok(failure)
     }
 
     /// What a failure for good amounts to. An attempt before it that is not settled makes it unknown.
-    fn final_error(&self, failure: Failure) -> StoreError {
+    fn final_error(&self, refused: &[StatementError], failure: Failure) -> StoreError {
         if !self.unsettled.is_empty() {
             return self.late_error(failure);
         }
-        match failure.refused() {
-            Some(error) => StoreError::Refused(error.refusals(&self.base.layout)),
-            None => failure.into(),
+        let refused = match failure.refused() {
+            Some(error) if refused.is_empty() => std::slice::from_ref(error),
+            _ => refused,
+        };
+        if refused.is_empty() {
+            return failure.into();
         }
+        let refusals = refused.iter();
+        let refusals = refusals.flat_map(|error| error.refusals(&self.base.layout));
+        StoreError::Refused(refusals.collect())
     }
 
     fn late_error(&self, failure: Failure) -> StoreError {
@@ -427,7 +448,7 @@ impl Done {
 }
 
 /// The defaults of sessions, databases and collections do not reach a transaction: all of it is said here.
-fn transaction_options(base: &Base) -> TransactionOptions {
+pub(super) fn transaction_options(base: &Base) -> TransactionOptions {
     TransactionOptions::builder()
         .read_concern(ReadConcern::snapshot())
         .write_concern(durable())

@@ -204,6 +204,11 @@ impl StatementError {
         of_document && !is_passing_code(self.code) && of_operator(self.code).is_none()
     }
 
+    /// Whether there is a document whose id is the same, or is taken for it.
+    pub(super) fn is_of_id(&self) -> bool {
+        self.code == DUPLICATE_KEY && self.fields.iter().any(|field| field == "_id")
+    }
+
     /// Whether another document had the value that only one may have, and may yet give it up.
     pub(super) fn is_too_early(&self) -> bool {
         self.verb == Verb::Update && self.code == DUPLICATE_KEY

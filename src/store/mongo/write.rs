@@ -4,6 +4,7 @@
 //! what differs. When to commit, and what becomes of a failure, is [`super::commit`]'s.
 
 mod batch;
+mod probe;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -26,8 +27,8 @@ use tidegate_core::{
     transaction::{Reads, Writes},
 };
 
-pub(super) use self::batch::Verb;
 use self::batch::{Batch, Statement};
+pub(super) use self::{batch::Verb, probe::Probe};
 use super::{
     Base,
     failure::Failure,
@@ -65,6 +66,8 @@ pub(super) struct Plan<'b> {
     epoch: Option<Epoch>,
     /// The users whose grants it may change.
     users: Vec<UserId>,
+    /// The application's documents as they are before it.
+    before: HashMap<DocumentKey, RawDocumentBuf>,
 }
 
 /// What a transaction has written, besides what was decided.
@@ -94,6 +97,7 @@ impl<'b> Plan<'b> {
             inboxes: BTreeSet::new(),
             epoch: None,
             users: Vec::new(),
+            before: HashMap::new(),
         }
     }
 
@@ -138,7 +142,9 @@ impl<'b> Plan<'b> {
         for item in &items {
             self.add_item(item, &known)?;
         }
-        self.add_documents(writes, &known, deferred)
+        self.add_documents(writes, &known, deferred)?;
+        self.before = known.documents;
+        Ok(())
     }
 
     fn add_documents(
@@ -152,7 +158,7 @@ impl<'b> Plan<'b> {
             changes.extend(self.change_of_document(entry, known)?);
         }
         let place = |key: &DocumentKey| deferred.iter().position(|deferred| deferred == key);
-        changes.sort_by_key(|change| (change.verb, place(&change.key)));
+        changes.sort_by_cached_key(|change| (change.verb, place(&change.key)));
         for change in changes {
             self.push(change.verb, change.collection, change.raw, Some(change.key));
         }
@@ -372,10 +378,15 @@ impl<'b> Plan<'b> {
     }
 
     /// Sends everything. The first statement that is refused ends the transaction.
-    pub(super) async fn send(self, session: &mut ClientSession) -> Result<Sent, Failure> {
-        for batch in self.batches {
+    pub(super) async fn send(&self, session: &mut ClientSession) -> Result<(), Failure> {
+        for batch in &self.batches {
             batch.send(self.base, session).await?;
         }
+        Ok(())
+    }
+
+    /// What it leaves once it is sent.
+    pub(super) fn into_sent(self) -> Sent {
         let mut news = Vec::new();
         news.extend(self.epoch.map(TailEvent::Epoch));
         if !self.users.is_empty() {
@@ -385,10 +396,10 @@ impl<'b> Plan<'b> {
             news.push(TailEvent::Committed(self.feed.into()));
         }
         news.extend(self.inboxes.into_iter().map(TailEvent::Inbox));
-        Ok(Sent {
+        Sent {
             heads: self.heads,
             news,
-        })
+        }
     }
 }
 

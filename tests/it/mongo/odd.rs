@@ -28,8 +28,9 @@ use crate::{
 const SECRET: &str = "of nobody's business";
 
 /// The most transactions that a push may begin of which one change is refused: the first takes what it creates for absent,
-/// the second looks, the third knows what the collection is, and with another push in its group it is tried again alone.
-const TRANSACTIONS_MAX: usize = 8;
+/// the second looks, two more find what else is refused, and then it is known. With another push in its group it is tried
+/// again alone.
+const TRANSACTIONS_MAX: usize = 12;
 
 /// One thing that the database refuses.
 struct Odd {

@@ -41,9 +41,8 @@ impl StatementError {
 
     /// The other document, which an index would name, stays unnamed.
     fn reason(&self) -> String {
-        let is_id = self.fields.iter().any(|field| field == "_id");
         let reason = match self.code {
-            DUPLICATE_KEY if is_id => {
+            DUPLICATE_KEY if self.is_of_id() => {
                 "the collection has a document whose id it takes for the same, as by a collation"
             }
             DUPLICATE_KEY => "another document already has this value, which has to be unique",

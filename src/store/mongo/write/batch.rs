@@ -72,9 +72,13 @@ impl Batch {
         self.statements.push(statement);
     }
 
+    pub(super) fn into_parts(self) -> (Verb, String, Vec<Statement>) {
+        (self.verb, self.collection, self.statements)
+    }
+
     /// Sends it. The first statement that is refused ends the transaction.
     pub(super) async fn send(
-        self,
+        &self,
         base: &Base,
         session: &mut ClientSession,
     ) -> Result<(), Failure> {
