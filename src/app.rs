@@ -95,8 +95,10 @@ impl Gateway {
         let api = Api::new(&parts.model, parts.api.clone())?;
         let authenticator = Authenticator::new(&parts.auth)?;
         let webhooks = Webhooks::new(parts.webhooks.clone()).map_err(AppError::Webhooks)?;
-        let opened = opening::open_patiently(&parts.store, &parts.model).await?;
-        check_fit(&parts, &opened).await?;
+        let open = async || Ok(opening::open(&parts.store, &parts.model).await?);
+        let opened = opening::patiently(&parts.store, open).await?;
+        opened.warn();
+        opening::patiently(&parts.store, async || check_fit(&parts, &opened).await).await?;
         tokio::spawn(restamp_again(parts.model.clone(), opened.clone()));
         let (store, retention) = (opened.store, parts.store.tombstone_retention);
         tokio::spawn(collect_regularly(store.clone(), retention));

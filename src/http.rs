@@ -155,7 +155,7 @@ fn around<S: Clone + Send + Sync + 'static>(
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(unread::take_in))
         .layer(CompressionLayer::new().compress_when(compressible()))
-        .layer(from_fn(coding::zstd_last))
+        .layer(from_fn(coding::settle))
         .layer(always(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(from_fn(log::log))
 }

@@ -284,6 +284,12 @@ impl SyncService {
         .await
     }
 
+    /// What the caller may do now.
+    async fn grants(&self, caller: &Caller) -> Result<Arc<Grants>, SyncError> {
+        let (_, grants) = in_time(self.look(caller, &BTreeSet::new())).await?;
+        Ok(grants)
+    }
+
     /// A snapshot, and what the caller may do at its moment.
     async fn look(
         &self,

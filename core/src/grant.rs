@@ -116,7 +116,7 @@ impl Grants {
     }
 
     /// All scopes that may be seen, in order.
-    pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
+    pub fn scopes(&self) -> impl ExactSizeIterator<Item = &Scope> {
         self.scopes.keys()
     }
 

@@ -102,6 +102,8 @@ pub struct DocumentType {
     pub collection: String,
     /// How its ids are spelled.
     pub id_type: IdType,
+    /// The description of `id` in the SDL.
+    pub id_description: Option<String>,
     /// The root field for one document, and the key in change inputs.
     pub singular: String,
     /// The root field for many.

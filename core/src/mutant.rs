@@ -66,6 +66,8 @@ pub enum Mutant {
     NoHoldBack,
     /// 6.3: rings go on after a restart of the tail.
     RingsSurvive,
+    /// 6.3: whoever was woken by memberships does not look into the rings.
+    RingsUnread,
     /// 6.4: a scope is watched once its page was read, and not looked at again.
     RegisteredLate,
     /// 6.3: whoever loses a membership is not stamped, only who gets one.

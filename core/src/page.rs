@@ -61,6 +61,15 @@ pub fn seqs_above_head(
         .collect()
 }
 
+/// The granted scopes that the checkpoint does not have.
+pub fn added<'g>(checkpoint: &Checkpoint, grants: &'g Grants) -> Vec<&'g Scope> {
+    let has = |scope: &Scope| {
+        let mut tracks = checkpoint.tracks.iter();
+        tracks.any(|track| track.positions.contains_key(scope))
+    };
+    grants.scopes().filter(|scope| !has(scope)).collect()
+}
+
 /// A page under way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cursor {
@@ -106,6 +115,20 @@ impl Cursor {
         Self::take_up(model, anew, view)
     }
 
+    /// Takes up a client that follows the rings, whose grants alone may have changed: the page begins the scopes that were
+    /// added, whose states are all that the view has to hold, and the client stays where it stands in the others (6.3).
+    pub fn regrant(mut checkpoint: Checkpoint, view: &View<'_>) -> Self {
+        let revoked = drop_revoked(&mut checkpoint, view.grants);
+        let added = added(&checkpoint, view.grants);
+        begin(&mut checkpoint, &added, view);
+        Self {
+            reset: false,
+            revoked,
+            checkpoint,
+            heads: heads(added, view),
+        }
+    }
+
     fn take_up(model: &Model, request: PageRequest, view: &View<'_>) -> Self {
         let PageRequest { checkpoint, types } = request;
         let kept = checkpoint.filter(|checkpoint| is_continuous(checkpoint, view));
@@ -119,26 +142,8 @@ impl Cursor {
         let revoked = drop_revoked(&mut checkpoint, view.grants);
         fit_types(model, &mut checkpoint, types);
         let granted: Vec<&Scope> = view.grants.scopes().collect();
-        for track in &mut checkpoint.tracks {
-            for scope in &granted {
-                let begin = || Position {
-                    seq: Seq::START,
-                    start: if breaks(Mutant::NoStart) {
-                        Seq::START
-                    } else {
-                        view.state(scope).head
-                    },
-                };
-                track
-                    .positions
-                    .entry(Scope::clone(scope))
-                    .or_insert_with(begin);
-            }
-        }
-        let heads: BTreeMap<Scope, Seq> = granted
-            .into_iter()
-            .map(|scope| (scope.clone(), view.state(scope).head))
-            .collect();
+        begin(&mut checkpoint, &granted, view);
+        let heads = heads(granted, view);
         lower_starts(&mut checkpoint, &heads);
         Self {
             reset,
@@ -270,6 +275,31 @@ fn is_continuous(checkpoint: &Checkpoint, view: &View<'_>) -> bool {
     (checkpoint.epoch == *view.epoch || breaks(Mutant::OtherEpoch))
         && checkpoint.tracks.len() <= TRACKS_MAX
         && positions(checkpoint).all(on_course)
+}
+
+/// Begins at 0 where a track does not stand yet.
+fn begin(checkpoint: &mut Checkpoint, scopes: &[&Scope], view: &View<'_>) {
+    for track in &mut checkpoint.tracks {
+        for scope in scopes {
+            let begin = || Position {
+                seq: Seq::START,
+                start: if breaks(Mutant::NoStart) {
+                    Seq::START
+                } else {
+                    view.state(scope).head
+                },
+            };
+            let positions = &mut track.positions;
+            positions.entry(Scope::clone(scope)).or_insert_with(begin);
+        }
+    }
+}
+
+fn heads(scopes: Vec<&Scope>, view: &View<'_>) -> BTreeMap<Scope, Seq> {
+    let scopes = scopes.into_iter();
+    scopes
+        .map(|scope| (scope.clone(), view.state(scope).head))
+        .collect()
 }
 
 /// A late snapshot shows what was removed between its heads and the start, and the client takes it in: the removals are

@@ -64,7 +64,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 48] = [
+pub const CATALOGUE: [Broken; 49] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -97,6 +97,7 @@ pub const CATALOGUE: [Broken; 48] = [
     Broken { fault: Fault::Gateway(Mutant::Absolute), rule: "4.8", says: "differences are written as absolute values" },
     Broken { fault: Fault::Gateway(Mutant::NoHoldBack), rule: "6.1", says: "a ring releases what comes in the order in which it comes" },
     Broken { fault: Fault::Gateway(Mutant::RingsSurvive), rule: "6.3", says: "rings go on after a restart of the tail" },
+    Broken { fault: Fault::Gateway(Mutant::RingsUnread), rule: "6.3", says: "who was woken by memberships does not look into the rings" },
     Broken { fault: Fault::Gateway(Mutant::RegisteredLate), rule: "6.4", says: "a scope is watched only after its page was read" },
     Broken { fault: Fault::Gateway(Mutant::LoserUnstamped), rule: "6.3", says: "who loses a membership is not stamped" },
     Broken { fault: Fault::Gateway(Mutant::StampIgnored), rule: "6.3", says: "memberships are not read again though their stamp moved" },

@@ -80,26 +80,27 @@ fn open_embedded(directory: &Path) -> Result<Opened, StoreError> {
     })
 }
 
-/// Opens the store, but waits for a MongoDB that cannot be reached yet: it may start beside the gateway, or elect a
-/// primary.
+/// Tries again for as long as MongoDB cannot be reached: it may start beside the gateway, or elect a primary.
 ///
 /// # Errors
-/// [`StoreError`] when waiting will not help.
-pub(super) async fn open_patiently(
+/// [`AppError`] when waiting does not help.
+pub(super) async fn patiently<T>(
     config: &StoreConfig,
-    model: &Model,
-) -> Result<Opened, StoreError> {
+    attempt: impl AsyncFn() -> Result<T, AppError>,
+) -> Result<T, AppError> {
     let mut pause = PAUSE_MIN;
     let mut looks = 0_u64;
     loop {
-        match open(config, model).await {
-            Err(StoreError::Unavailable(told)) if matches!(config.url, StoreUrl::Mongodb(_)) => {
+        match attempt().await {
+            Err(AppError::Store(StoreError::Unavailable(reason)))
+                if matches!(config.url, StoreUrl::Mongodb(_)) =>
+            {
                 looks += 1;
                 if looks.is_power_of_two() || looks.is_multiple_of(LOOKS_TOLD) {
-                    tracing::warn!("waiting for the store: {told}");
+                    tracing::warn!("waiting for the store: {reason}");
                 }
             }
-            opened => return opened.inspect(Opened::warn),
+            done => return done,
         }
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
@@ -134,7 +135,8 @@ async fn mongo_options(config: &StoreConfig, url: &MongodbUrl) -> Result<MongoOp
 }
 
 impl Opened {
-    fn warn(&self) {
+    /// Logs what its operator should think about.
+    pub(super) fn warn(&self) {
         if let Note::Inside(store) = &self.note {
             for warning in store.warnings() {
                 tracing::warn!("{warning}");

@@ -269,7 +269,7 @@ fn graphql(reader: &mut Reader) -> GraphqlConfig {
     GraphqlConfig {
         introspection: switch(
             "graphql.introspection",
-            "is on: everybody can read the whole schema",
+            "is on: everybody can read the whole schema at /schema.graphql, without a token",
         ),
         graphiql: switch("graphql.graphiql", "is on: it is meant for development"),
     }

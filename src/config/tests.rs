@@ -99,7 +99,7 @@ fn every_setting_can_come_from_the_file() {
     insta::assert_snapshot!(lines(&loaded.warnings), @r"
     tidegate.toml:4: store.password stands in a file; TIDEGATE_STORE__PASSWORD keeps it out of backups and commits
     tidegate.toml:5: graphql.graphiql is on: it is meant for development
-    tidegate.toml:5: graphql.introspection is on: everybody can read the whole schema
+    tidegate.toml:5: graphql.introspection is on: everybody can read the whole schema at /schema.graphql, without a token
     tidegate.toml:11: auth.secret stands in a file; TIDEGATE_AUTH__SECRET keeps it out of backups and commits
     ");
     insta::assert_snapshot!(shown(&loaded.config), @r#"

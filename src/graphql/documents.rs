@@ -192,6 +192,8 @@ fn document_object(
     }
     for (name, ty, description) in SYNC_FIELDS {
         let get = move |node: &DocumentNode| Some(sync_field(&node.0, name));
+        let own = document_type.id_description.as_deref();
+        let description = own.filter(|_| name == "id").unwrap_or(description);
         object = object.field(plain(name, required(ty), description, get));
     }
     for field in &document_type.fields {

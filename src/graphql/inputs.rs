@@ -97,7 +97,7 @@ fn change_input(model: &Model) -> InputObject {
 fn delete_input() -> InputObject {
     InputObject::new("SyncDelete")
         .description("Ends a document.")
-        .field(id_argument())
+        .field(id_argument(None))
         .field(base_version_argument())
         .field(changed_at_argument())
 }
@@ -122,7 +122,7 @@ fn document_inputs(model: &Model, document_type: &DocumentType) -> [InputObject;
         .field(argument("delete", nullable("SyncDelete"), "Ends it."));
     let create = InputObject::new(named("Create"))
         .description(format!("Brings {one} into being."))
-        .field(id_argument())
+        .field(id_argument(document_type.id_description.as_deref()))
         .field(argument(
             "document",
             required(&named("Input")),
@@ -136,7 +136,7 @@ fn document_inputs(model: &Model, document_type: &DocumentType) -> [InputObject;
         .field(changed_at_argument());
     let update = InputObject::new(named("Update"))
         .description(format!("Changes some fields of {one}."))
-        .field(id_argument())
+        .field(id_argument(document_type.id_description.as_deref()))
         .field(base_version_argument())
         .field(argument(
             "set",
@@ -236,12 +236,10 @@ fn described(built: InputValue, field: &Field, has_to_be_given: bool) -> InputVa
     }
 }
 
-fn id_argument() -> InputValue {
-    argument(
-        "id",
-        required("ID"),
-        "The document's id, chosen by the client that creates it.",
-    )
+/// With what the model says about it, if anything.
+fn id_argument(description: Option<&str>) -> InputValue {
+    let usual = "The document's id, chosen by the client that creates it.";
+    argument("id", required("ID"), description.unwrap_or(usual))
 }
 
 fn base_version_argument() -> InputValue {

@@ -25,6 +25,7 @@ fn escaped(model: &Model) -> Model {
     let mut model = model.clone();
     for document_type in model.types.iter_mut().map(Arc::make_mut) {
         escape_description(&mut document_type.description);
+        escape_description(&mut document_type.id_description);
         document_type.fields.iter_mut().for_each(escape_field);
         document_type
             .references

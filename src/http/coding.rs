@@ -7,27 +7,34 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 
-/// Leaves zstd to clients that like it better than br and gzip. tower-http prefers it among equals, but some offer it and
-/// cannot read it: the client of graphql-codegen, on a Node before 22.15.
-pub(super) async fn zstd_last(mut request: Request, next: Next) -> Response {
-    if let Some(codings) = without_zstd(request.headers()) {
+/// Writes `Accept-Encoding` as the gateway reads it, for all that stands inside.
+pub(super) async fn settle(mut request: Request, next: Next) -> Response {
+    if let Some(codings) = settled(request.headers()) {
         request.headers_mut().insert(ACCEPT_ENCODING, codings);
     }
     next.run(request).await
 }
 
-/// What `Accept-Encoding` says but for zstd, if something else is liked as much.
-fn without_zstd(headers: &HeaderMap) -> Option<HeaderValue> {
-    let zstd = quality(headers, "zstd");
-    let other = quality(headers, "br").max(quality(headers, "gzip"));
-    if zstd == 0.0 || zstd > other {
+/// Each coding the gateway has, with its weight.
+///
+/// zstd is left to clients that like it better than br and gzip: tower-http prefers it among equals, but some offer it and
+/// cannot read it (the client of graphql-codegen, on a Node before 22.15). Identity is never refused: tower-http would answer
+/// 406 after the operation has run.
+fn settled(headers: &HeaderMap) -> Option<HeaderValue> {
+    if !headers.contains_key(ACCEPT_ENCODING) {
         return None;
     }
-    let others = items(headers).filter(|(name, _)| !name.eq_ignore_ascii_case("zstd"));
-    let others = others.map(|(name, weight)| format!("{name};{weight}, "));
-    let codings = others.collect::<String>() + "zstd;q=0";
+    let weight = |coding| quality(headers, coding);
+    let (br, gzip, zstd) = (weight("br"), weight("gzip"), weight("zstd"));
+    let zstd = if zstd > br.max(gzip) { zstd } else { 0.0 };
+    let identity = weight("identity").max(WEIGHT_MIN);
+    let codings =
+        format!("br;q={br:.3}, gzip;q={gzip:.3}, zstd;q={zstd:.3}, identity;q={identity:.3}");
     HeaderValue::try_from(codings).ok()
 }
+
+/// The least weight that does not refuse.
+const WEIGHT_MIN: f32 = 0.001;
 
 /// How much the client likes a coding: from 0, which refuses it, to 1. Without the header it takes any.
 pub(super) fn quality(headers: &HeaderMap, coding: &str) -> f32 {
@@ -49,7 +56,11 @@ fn items(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(|item| item.split_once(';').unwrap_or((item, "q=1")))
-        .map(|(name, weight)| (name.trim(), weight.trim()))
+        .map(|(name, weight)| match name.trim() {
+            // The old name of gzip.
+            name if name.eq_ignore_ascii_case("x-gzip") => ("gzip", weight.trim()),
+            name => (name, weight.trim()),
+        })
         .filter(|(name, _)| !name.is_empty())
 }
 
@@ -78,6 +89,7 @@ mod tests {
             ("gzip", 1.0),
             ("GZIP;q=0.5, br", 0.5),
             ("gzip; Q=0.25", 0.25),
+            ("X-Gzip;q=0.5", 0.5),
             ("gzip;q=0", 0.0),
             ("gzip; q=0.000, *", 0.0),
             ("*", 1.0),
@@ -92,27 +104,34 @@ mod tests {
         assert_eq!(quality(&HeaderMap::new(), "gzip"), 1.0);
     }
 
+    #[track_caller]
+    fn assert_settled(header: &str, weights: [f32; 4]) {
+        let settled = settled(&accepting(header)).unwrap();
+        let settled = HeaderMap::from_iter([(ACCEPT_ENCODING, settled)]);
+        let read = ["br", "gzip", "zstd", "identity"].map(|coding| quality(&settled, coding));
+        assert_eq!(read, weights, "{header:?}");
+    }
+
     #[test]
     fn zstd_is_left_to_clients_that_like_nothing_else_as_much() {
-        for (header, expected) in [
-            // graphql-codegen on Node, Chromium, and a client that takes anything.
-            (
-                "gzip, deflate, br, zstd",
-                Some("gzip;q=1, deflate;q=1, br;q=1, zstd;q=0"),
-            ),
-            ("zstd;q=0.5, gzip;q=0.5", Some("gzip;q=0.5, zstd;q=0")),
-            ("*", Some("*;q=1, zstd;q=0")),
-            ("zstd, gzip;q=0.9", None),
-            ("zstd, deflate", None),
-            ("zstd", None),
-            ("gzip, zstd;q=0", None),
-            ("gzip, br", None),
-            ("identity", None),
-            ("", None),
-        ] {
-            let codings = without_zstd(&accepting(header));
-            let codings = codings.as_ref().map(|value| value.to_str().unwrap());
-            assert_eq!(codings, expected, "{header:?}");
+        // graphql-codegen on Node, Chromium, and a client that takes anything.
+        assert_settled("gzip, deflate, br, zstd", [1.0, 1.0, 0.0, 0.001]);
+        assert_settled("zstd;q=0.5, gzip;q=0.5", [0.0, 0.5, 0.0, 0.001]);
+        assert_settled("*", [1.0, 1.0, 0.0, 1.0]);
+        assert_settled("zstd, gzip;q=0.9", [0.0, 0.9, 1.0, 0.001]);
+        assert_settled("zstd, deflate", [0.0, 0.0, 1.0, 0.001]);
+        assert_settled("gzip, br", [1.0, 1.0, 0.0, 0.001]);
+        assert_settled("", [0.0, 0.0, 0.0, 0.001]);
+        assert_eq!(settled(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn identity_is_never_refused() {
+        for nothing in ["identity;q=0", "*;q=0", "identity;q=0, deflate"] {
+            assert_settled(nothing, [0.0, 0.0, 0.0, 0.001]);
         }
+        // A weight of more than three digits, which tower-http does not read.
+        assert_settled("identity;q=0, gzip;q=0.1234", [0.0, 0.123, 0.0, 0.001]);
+        assert_settled("identity, gzip;q=0.5", [0.0, 0.5, 0.0, 1.0]);
     }
 }

@@ -119,7 +119,8 @@ fn serve_file(file: &'static File, etag: &HeaderValue, request: &HeaderMap) -> R
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
     let content_type = [(CONTENT_TYPE, file.content_type)];
-    if coding::quality(request, "gzip") > 0.0 {
+    let gzip = coding::quality(request, "gzip");
+    if gzip > 0.0 && gzip >= coding::quality(request, "identity") {
         let coding = [(CONTENT_ENCODING, "gzip")];
         return (headers, content_type, coding, file.gzip).into_response();
     }
@@ -273,9 +274,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_does_not_take_gzip_gets_the_same_page_plain() {
+    async fn a_client_that_likes_gzip_less_gets_the_same_page_plain() {
         for file in &FILES {
-            let response = ask(file.path, &[("accept-encoding", "identity")]).await;
+            let preference = [("accept-encoding", "identity;q=1, gzip;q=0.5")];
+            let response = ask(file.path, &preference).await;
             assert_eq!(response.status(), StatusCode::OK, "{}", file.path);
             let headers = response.headers();
             assert_eq!(headers[CONTENT_TYPE], file.content_type);

@@ -218,6 +218,19 @@ mod tests {
         assert!(read(b"[\"\\ud83d\", \"\xff\"]").is_err());
     }
 
+    /// Some features of serde_json read objects with keys of its own as something else, and one of them begins a parser
+    /// with a recursion limit of its own at each: a message of 5 KB then overflows the stack. No dependency may ask for them.
+    #[test]
+    fn no_key_of_an_object_means_anything_to_the_parser() {
+        for key in [
+            "$serde_json::private::RawValue",
+            "$serde_json::private::Number",
+        ] {
+            let text = json!({ key: "[1]" }).to_string();
+            assert_eq!(read(text.as_bytes()).unwrap(), json!({ key: "[1]" }));
+        }
+    }
+
     /// As the ordinary parse has it: the place of the first fault.
     #[test]
     fn the_first_fault_is_named() {

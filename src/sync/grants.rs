@@ -16,7 +16,10 @@ use tidegate_core::{
     membership::Memberships,
     mutant::{Mutant, breaks},
 };
-use tokio::sync::{Mutex as Turn, MutexGuard as Turned};
+use tokio::{
+    sync::{Mutex as Turn, MutexGuard as Turned},
+    time::{Duration, Instant},
+};
 
 /// The most users that are remembered, and the most memberships of all of them.
 const USERS_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not zero");
@@ -24,6 +27,10 @@ const ROWS_MAX: usize = 200_000;
 
 /// So many forms of a user's claims are remembered: the tokens of one user mostly say the same.
 const CLAIMS_MAX: usize = 4;
+
+/// What was read longer ago is read again. A gateway of a version before writes no stamps, and only the change stream
+/// reports what it withdraws: this bounds how long a page can miss it while the stream is away.
+const AGE_MAX: Duration = Duration::from_secs(1);
 
 /// Users take turns in so many rows.
 const TURNS: usize = 64;
@@ -45,6 +52,7 @@ struct Held {
 #[derive(Debug)]
 pub(super) struct Given {
     pub(super) memberships: Memberships,
+    read_at: Instant,
     /// With the claims of tokens: each is computed once.
     grants: Mutex<Vec<(Arc<Grants>, Arc<Grants>)>>,
 }
@@ -53,6 +61,7 @@ impl Given {
     pub(super) fn new(memberships: Memberships) -> Self {
         Self {
             memberships,
+            read_at: Instant::now(),
             grants: Mutex::default(),
         }
     }
@@ -93,12 +102,13 @@ impl GrantCache {
         self.lock().generation
     }
 
-    /// What was read at this stamp.
+    /// What was read at this stamp, a moment ago.
     pub(super) fn get(&self, user: &UserId, stamp: i64) -> Option<Arc<Given>> {
         let mut held = self.lock();
         let given = held.users.get(user)?;
         let is_current = given.memberships.state.stamp == stamp || breaks(Mutant::StampIgnored);
-        is_current.then(|| Arc::clone(given))
+        let is_fresh = given.read_at.elapsed() <= AGE_MAX;
+        (is_current && is_fresh).then(|| Arc::clone(given))
     }
 
     /// One at a time reads what a user is given: the others find what it has read.
@@ -152,6 +162,8 @@ mod tests {
         value::Timestamp,
     };
 
+    use tokio::time::advance;
+
     use super::*;
 
     fn user(name: &str) -> UserId {
@@ -187,6 +199,16 @@ mod tests {
         assert!(cache.get(&user("alice"), 8).is_none());
         assert!(cache.get(&user("alice"), 6).is_none());
         assert!(cache.get(&user("bob"), 7).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_read_a_while_ago_is_read_again() {
+        let cache = GrantCache::new();
+        cache.put(&user("alice"), &given(7, 2), cache.generation());
+        advance(AGE_MAX).await;
+        assert!(cache.get(&user("alice"), 7).is_some());
+        advance(Duration::from_millis(1)).await;
+        assert!(cache.get(&user("alice"), 7).is_none());
     }
 
     #[test]

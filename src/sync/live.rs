@@ -17,6 +17,7 @@ use tidegate_core::{
     checkpoint::{Checkpoint, Types},
     id::{Scope, UserId},
     mutant::{Mutant, breaks},
+    page,
 };
 use tokio::{
     sync::broadcast,
@@ -191,21 +192,16 @@ impl Subscription {
     /// Reads the store. Scopes are watched before the page that begins them is read, or a change between the two would
     /// wake nobody: a page that brings scopes not watched before leaves the subscriber awake, to read once more.
     async fn store_page(&mut self) -> Result<Page, SyncError> {
-        self.ticket.fresh();
+        let limits = self.sync.limits();
+        let bytes_max = limits.live_page_bytes.min(limits.page_bytes);
+        let only_regranted = self.ticket.fresh();
         let page = match self.next {
             Next::First(Start::Now) => self.sync.heads(&self.caller, self.types.clone()).await?,
-            _ => {
-                let limits = self.sync.limits();
-                let bytes_max = limits.live_page_bytes.min(limits.page_bytes);
-                let request = PullRequest {
-                    checkpoint: self.at.as_deref().cloned(),
-                    types: self.types.clone(),
-                    limit: self.limit,
-                };
-                self.sync
-                    .pull_within(&self.caller, request, bytes_max)
-                    .await?
-            }
+            Next::Wait if only_regranted => match self.added_page(bytes_max).await? {
+                Some(page) => page,
+                None => self.whole_page(bytes_max).await?,
+            },
+            _ => self.whole_page(bytes_max).await?,
         };
         let scopes = page
             .checkpoint
@@ -214,6 +210,39 @@ impl Subscription {
             .flat_map(|track| track.positions.keys());
         self.ticket.watch(scopes);
         Ok(page)
+    }
+
+    /// Reads all scopes.
+    async fn whole_page(&self, bytes_max: usize) -> Result<Page, SyncError> {
+        let request = PullRequest {
+            checkpoint: self.at.as_deref().cloned(),
+            types: self.types.clone(),
+            limit: self.limit,
+        };
+        let page = self.sync.pull_within(&self.caller, request, bytes_max);
+        page.await
+    }
+
+    /// Reads what the grants have added since the last page, and nothing if that is nothing: the rings go on where they
+    /// were left (rules.md 6.3). `None` if all scopes have to be read.
+    async fn added_page(&mut self, bytes_max: usize) -> Result<Option<Page>, SyncError> {
+        let Some(at) = &self.at else { return Ok(None) };
+        let [track] = at.tracks.as_slice() else {
+            return Ok(None);
+        };
+        let grants = self.sync.grants(&self.caller).await?;
+        // What came in the rings may have woken it as well.
+        if !breaks(Mutant::RingsUnread) {
+            self.ticket.wake();
+        }
+        if grants.scopes().eq(track.positions.keys()) {
+            return Ok(Some(Page::empty(Arc::clone(at))));
+        }
+        self.ticket.watch_also(page::added(at, &grants));
+        let page = self
+            .sync
+            .pull_added(&self.caller, at, self.limit, bytes_max);
+        page.await
     }
 
     /// Reads the rings, if they hold everything since the cursor.
@@ -237,10 +266,7 @@ impl Subscription {
         }
         Some(Page {
             changes,
-            checkpoint: Arc::clone(at),
-            has_more: false,
-            reset: false,
-            revoked: Vec::new(),
+            ..Page::empty(Arc::clone(at))
         })
     }
 }

@@ -84,6 +84,17 @@ impl Page {
         self.changes.iter().map(StoredItem::decode).collect()
     }
 
+    /// Nothing, to a client that stands here.
+    pub(super) fn empty(checkpoint: Arc<Checkpoint>) -> Self {
+        Self {
+            changes: Vec::new(),
+            checkpoint,
+            has_more: false,
+            reset: false,
+            revoked: Vec::new(),
+        }
+    }
+
     /// Whether it tells the client anything.
     pub(super) fn is_news(&self) -> bool {
         !self.changes.is_empty() || self.reset || !self.revoked.is_empty()
@@ -117,6 +128,37 @@ impl SyncService {
             let mut reading = self.read(caller, request).await?;
             let filled = self.fill(&mut reading, limit, bytes_max).await?;
             Ok(reading.into_page(filled.as_ref()))
+        })
+        .await
+    }
+
+    /// One page that begins the scopes which grants add to the place of a client, and reports those they no longer hold.
+    /// No other scope is read. `None` if the client's epoch has ended.
+    pub(super) async fn pull_added(
+        &self,
+        caller: &Caller,
+        at: &Checkpoint,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Option<Page>, SyncError> {
+        in_time(async {
+            let (mut snapshot, grants) = self.look(caller, &BTreeSet::new()).await?;
+            let epoch = snapshot.epoch().clone();
+            if epoch != at.epoch {
+                return Ok(None);
+            }
+            let added = page::added(at, &grants).into_iter().cloned().collect();
+            let scopes = snapshot.scopes(&added).await?;
+            let view = View {
+                epoch: &epoch,
+                grants: &grants,
+                scopes: &scopes,
+                confirmed: &HashMap::new(),
+            };
+            let cursor = Cursor::regrant(at.clone(), &view);
+            let mut reading = Reading::new(snapshot, cursor);
+            let filled = self.fill(&mut reading, limit, bytes_max).await?;
+            Ok(Some(reading.into_page(filled.as_ref())))
         })
         .await
     }
@@ -168,12 +210,7 @@ impl SyncService {
             types: request.types,
         };
         let cursor = Cursor::resume(&self.model, request, &view);
-        Ok(Reading {
-            snapshot,
-            cursor,
-            changes: Vec::new(),
-            bytes: 0,
-        })
+        Ok(Reading::new(snapshot, cursor))
     }
 
     /// Reads stretch after stretch until the page is full; returns the scope that filled it.
@@ -228,6 +265,15 @@ struct Reading {
 }
 
 impl Reading {
+    fn new(snapshot: Box<dyn Snapshot>, cursor: Cursor) -> Self {
+        Self {
+            snapshot,
+            cursor,
+            changes: Vec::new(),
+            bytes: 0,
+        }
+    }
+
     fn into_page(mut self, filled: Option<&Scope>) -> Page {
         let has_more = self.cursor.finish(filled);
         let Cursor {

@@ -7,6 +7,7 @@
 mod documents;
 #[cfg(target_os = "linux")]
 mod flood;
+mod json;
 #[cfg(target_os = "linux")]
 mod members;
 mod memberships;

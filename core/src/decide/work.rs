@@ -27,6 +27,11 @@ impl Work {
         left.is_some()
     }
 
+    /// Takes `steps` for what has to be done in any case, or what is left of them.
+    pub fn spend(&self, steps: usize) {
+        self.0.set(self.0.get().saturating_sub(steps));
+    }
+
     /// The steps taken.
     pub fn spent(&self) -> usize {
         WORK_MAX - self.0.get()

@@ -32,6 +32,9 @@ use crate::{
 /// carry the server's, twice.
 const DETAILS_BYTES_MAX: usize = 8 << 20;
 
+/// The steps of work that it takes to find again that a user may see or change a scope.
+const SCOPE_STEPS: usize = 32;
+
 /// A push with everything that does not depend on the store.
 #[derive(Debug, Clone)]
 pub struct PushRequest {
@@ -198,7 +201,7 @@ struct Run<'r, 'w, 'l> {
     work: &'r Work,
     /// Documents whose create failed: what the client queued on top of it must not meet another document.
     dropped: HashSet<DocumentKey>,
-    /// What the identity may do now; `None` after a membership changed.
+    /// What the identity may do now; `None` after a membership of it changed.
     grants: Option<Arc<Grants>>,
     /// How many more bytes it may be told of fields.
     details_left: usize,
@@ -272,9 +275,9 @@ impl Run<'_, '_, '_> {
     fn decide(&mut self, index: usize, document_type: &DocumentType, change: &Change) -> Verdict {
         let met = self.world.met(&change.key);
         let mut decision = self.judge(index, document_type, met.as_deref(), change);
+        let before = self.world.entry(&change.key);
         if self.is_allowed(met.as_deref(), &decision) && self.world.take_over(&change.key) {
-            // What was taken over may change what the user may do.
-            self.grants = None;
+            self.forget_grants(before.as_deref(), met.as_deref());
             decision = self.judge(index, document_type, met.as_deref(), change);
         }
         let decision = match (decision, (self.blamed)(index)) {
@@ -426,10 +429,21 @@ impl Run<'_, '_, '_> {
     }
 
     fn write(&mut self, written: Entry, before: Option<&Entry>) {
-        if written.membership.is_some() || before.is_some_and(|entry| entry.membership.is_some()) {
-            self.grants = None;
-        }
+        self.forget_grants(before, Some(&written));
         self.world.write(written, before);
+    }
+
+    /// Forgets what the user may do, if one of the entries gives the user a membership. Others' memberships cost it nothing;
+    /// that it has to be found again is counted as work.
+    fn forget_grants(&mut self, before: Option<&Entry>, after: Option<&Entry>) {
+        let entries = before.into_iter().chain(after);
+        let mut memberships = entries.filter_map(|entry| entry.membership.as_ref());
+        let user = &self.request.identity.user;
+        if memberships.any(|membership| membership.user == *user)
+            && let Some(grants) = self.grants.take()
+        {
+            self.work.spend(grants.scopes().len() * SCOPE_STEPS);
+        }
     }
 
     /// The version that the document has, if the caller may see it.

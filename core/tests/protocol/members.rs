@@ -28,11 +28,11 @@ use crate::{
 const BODY_BYTES: usize = 1 << 20;
 const QUERY_BYTES: usize = 64 << 10;
 
-fn user(name: &str) -> UserId {
+pub(super) fn user(name: &str) -> UserId {
     UserId::new(name).expect("a short name")
 }
 
-fn give(id: &str, team: &str, person: &str) -> Draft {
+pub(super) fn give(id: &str, team: &str, person: &str) -> Draft {
     let document = json!({ "team": team, "person": person, "access": "READ" });
     create(id, document).of("Member")
 }
@@ -49,7 +49,12 @@ fn teams(store: &Store, of: &str) -> Vec<String> {
 }
 
 /// A thousand and some gifts of one giver, in pushes that are small enough.
-fn give_many(store: &mut Store, giver: &'static str, to: &str, count: usize) -> Vec<String> {
+pub(super) fn give_many(
+    store: &mut Store,
+    giver: &'static str,
+    to: &str,
+    count: usize,
+) -> Vec<String> {
     let ids: Vec<usize> = (0..count).collect();
     let mut answers = Vec::new();
     for ids in ids.chunks(500) {

@@ -1,11 +1,14 @@
-//! What the merges of a push may cost: beyond it edits go by `overlap`, and nothing of others is lost (protocol 4.8).
+//! What a push may cost: beyond it edits go by `overlap`, and nothing of others is lost (protocol 4.8).
+
+use std::sync::Arc;
 
 use serde_json::json;
-use tidegate_core::{decide::WORK_MAX, push::MET_BYTES_MAX};
+use tidegate_core::{decide::WORK_MAX, membership::Bounds, push::MET_BYTES_MAX};
 
 use crate::{
     drafts::{Draft, create, update},
-    senders::{by, told},
+    members::{give, give_many, user},
+    senders::{anonymously, by, told},
     store::Store,
 };
 
@@ -120,4 +123,29 @@ fn pushes_behind_much_work_are_left_for_the_next_transaction() {
         2,
         "the work of both is more than one push has"
     );
+}
+
+#[test]
+fn a_membership_is_work_for_the_scopes_of_whom_it_names_and_no_other_users() {
+    let mut store = Store::new("SERVER_WINS");
+    store.bounds = Arc::new(Bounds {
+        services: [user("importer")].into(),
+        ..Bounds::default()
+    });
+    give_many(&mut store, "importer", "alice", 1_500);
+    let (alice, bob) = (anonymously("alice"), anonymously("bob"));
+    let small = [give("bobs", "red", "carol")];
+    let hundred = |name: &str, to: &dyn Fn(usize) -> String| -> Vec<Draft> {
+        let number = 0..100;
+        number
+            .map(|n| give(&format!("{name}{n}"), &format!("{name}{n}"), &to(n)))
+            .collect()
+    };
+    let to_strangers = hundred("far", &|n| format!("stranger{n}"));
+    let answers = store.group(&[(&alice, &to_strangers), (&bob, &small)]);
+    assert_eq!(answers.len(), 2, "what alice may do is found once");
+    let to_herself = hundred("near", &|_| "alice".to_owned());
+    let answers = store.group(&[(&alice, &to_herself), (&bob, &small)]);
+    assert_eq!(answers.len(), 1, "it is found again after each, as work");
+    assert!(told(&answers[0]).iter().all(|told| told == "APPLIED 1"));
 }

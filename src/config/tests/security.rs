@@ -151,7 +151,7 @@ graphiql = true
 "#;
     let loaded = load(text, &[]).unwrap();
     insta::assert_snapshot!(lines(&loaded.warnings), @r"
-    tidegate.toml:8: graphql.introspection is on: everybody can read the whole schema
+    tidegate.toml:8: graphql.introspection is on: everybody can read the whole schema at /schema.graphql, without a token
     tidegate.toml:9: graphql.graphiql is on: it is meant for development
     auth.audience is not set, so every token that names an audience will be refused
     auth.issuer is not set, so tokens of every issuer that shares these keys are believed

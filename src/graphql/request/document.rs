@@ -11,7 +11,7 @@ use apollo_compiler::{ExecutableDocument, Node, Schema, ast, introspection};
 use apollo_parser::SyntaxKind;
 use apollo_parser::cst::CstNode as _;
 
-use super::limits::{DoorLimits, measure};
+use super::limits::{DoorLimits, Measure, RefusedOperations, all_refused, measure};
 use super::literals;
 use super::merge::MergeCheck;
 use super::{Refusal, RefusalKind};
@@ -24,6 +24,7 @@ pub(super) struct CheckedDocument {
     pub(super) positions: Positions,
     /// Variables whose value is asked for at most once, so that it may be moved instead of copied.
     pub(super) mentioned_once: HashSet<Box<str>>,
+    refused: RefusedOperations,
 }
 
 impl CheckedDocument {
@@ -41,8 +42,9 @@ impl CheckedDocument {
         let tree = parse(text, limits)?;
         let positions = Positions::new(text, &tree.sources);
         check_colons(text, &positions, limits)?;
-        let mentioned_once = measure(&tree, limits, &positions)
-            .map_err(|refusal| vec![refusal])?
+        let Measure { mentions, refused } =
+            measure(&tree, limits, &positions).map_err(|refusal| vec![refusal])?;
+        let mentioned_once = mentions
             .into_iter()
             .filter(|(_, mentions)| *mentions == 1)
             .map(|(name, _)| name.into())
@@ -60,36 +62,44 @@ impl CheckedDocument {
             wrong.truncate(REFUSALS_MAX);
             return Err(wrong);
         }
-        let checked = Self {
+        let mut checked = Self {
             document,
             positions,
             mentioned_once,
+            refused,
         };
-        checked
-            .bound_introspection(limits.introspection)
-            .map_err(|refusal| vec![refusal])?;
-        Ok(checked)
+        checked.bound_introspection(limits.introspection);
+        let operations = checked.document.operations.iter();
+        match all_refused(
+            operations.map(|operation| &operation.name),
+            &checked.refused,
+        ) {
+            Some(refusal) => Err(vec![refusal]),
+            None => Ok(checked),
+        }
     }
 
     /// The operation called `name`, or the only one. See the specification's `GetOperation`.
     ///
     /// # Errors
-    /// If there is no such operation, or no single one.
+    /// If there is no such operation, or no single one, or it is beyond a limit.
     pub(super) fn operation(&self, name: Option<&str>) -> Result<&Node<Operation>, Refusal> {
         let refuse = |message| Refusal::new(RefusalKind::OperationChoice, message);
         if self.document.operations.is_empty() {
             return Err(refuse("the document contains no operation".to_owned()));
         }
-        self.document
-            .operations
-            .get(name)
-            .map_err(|error| refuse(error.message().to_string()))
+        let operation = self.document.operations.get(name);
+        let operation = operation.map_err(|error| refuse(error.message().to_string()))?;
+        match self.refused.get(&operation.name) {
+            Some(refusal) => Err(refusal.clone()),
+            None => Ok(operation),
+        }
     }
 
     /// `types { fields { type { fields … } } }` multiplies its answer with each level. Only
     /// operations that ask for the schema are looked at, since a model may have fields of the same
     /// names.
-    fn bound_introspection(&self, allowed: bool) -> Result<(), Refusal> {
+    fn bound_introspection(&mut self, allowed: bool) {
         for operation in self.document.operations.iter() {
             let asks = |name: &str| matches!(name, "__schema" | "__type");
             let Some(asking) = operation
@@ -98,18 +108,19 @@ impl CheckedDocument {
             else {
                 continue;
             };
-            if !allowed {
+            let refusal = if !allowed {
                 // async-graphql's own switch answers `data: null` and no error, which no tool can explain.
                 let message = "introspection is off; the schema is at /schema.graphql, for whoever has a token";
                 let refusal = Refusal::new(RefusalKind::Validation, message);
-                return Err(refusal.at(self.positions.of(asking.location())));
-            }
-            introspection::check_max_depth(&self.document, operation).map_err(|error| {
+                refusal.at(self.positions.of(asking.location()))
+            } else if let Err(error) = introspection::check_max_depth(&self.document, operation) {
                 Refusal::new(RefusalKind::Limit, error.message().to_string())
                     .at(self.positions.of(error.location()))
-            })?;
+            } else {
+                continue;
+            };
+            self.refused.insert(operation.name.clone(), refusal);
         }
-        Ok(())
     }
 }
 

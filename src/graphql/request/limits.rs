@@ -5,9 +5,9 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
-use apollo_compiler::Node;
 use apollo_compiler::ast::{self, Definition, DirectiveList, Selection, Value};
 use apollo_compiler::parser::SourceSpan;
+use apollo_compiler::{Name, Node};
 
 use super::document::Positions;
 use super::{Refusal, RefusalKind};
@@ -82,18 +82,38 @@ pub(super) type Mentions<'d> = HashMap<&'d str, usize>;
 /// The weight of a mention that may be visited more than once.
 const SEVERAL: usize = 2;
 
-/// Holds every operation and fragment of `document` to `limits`, each fragment measured once, and
-/// returns how often an operation mentions each variable at most. A mention inside a fragment, inline ones included,
-/// or below the root counts as several, because it may be visited again: for another spread, or for
-/// another type of object.
+/// Operations that are not executed, by name, and why. Others of the same document may be.
+pub(super) type RefusedOperations = HashMap<Option<Name>, Refusal>;
+
+/// Why none of these operations is executed, if none is.
+pub(super) fn all_refused<'n>(
+    operations: impl Iterator<Item = &'n Option<Name>>,
+    refused: &RefusedOperations,
+) -> Option<Refusal> {
+    let refusals: Option<Vec<&Refusal>> = operations.map(|name| refused.get(name)).collect();
+    refusals?.first().map(|refusal| (*refusal).clone())
+}
+
+/// What [`measure`] finds.
+pub(super) struct Measure<'d> {
+    /// How often an operation mentions each variable at most. A mention inside a fragment, inline ones included, or
+    /// below the root counts as several, because it may be visited again: for another spread, or for another type of
+    /// object.
+    pub(super) mentions: Mentions<'d>,
+    /// Operations beyond their limits.
+    pub(super) refused: RefusedOperations,
+}
+
+/// Holds `document` to the limits on documents, and each of its operations to those on operations. Each fragment is
+/// measured once.
 ///
 /// # Errors
-/// The first limit passed, or a fragment that spreads itself.
+/// The first limit passed by the document or by all of its operations, or a fragment that spreads itself.
 pub(super) fn measure<'d>(
     document: &'d ast::Document,
     limits: &'d DoorLimits,
     positions: &'d Positions,
-) -> Result<Mentions<'d>, Refusal> {
+) -> Result<Measure<'d>, Refusal> {
     let mut meter = Meter {
         limits,
         positions,
@@ -109,6 +129,8 @@ pub(super) fn measure<'d>(
         }
     }
     let mut mentions = Mentions::new();
+    let mut refused = RefusedOperations::new();
+    let mut operations = Vec::new();
     let mut total = Size::default();
     for definition in &document.definitions {
         match definition {
@@ -116,6 +138,10 @@ pub(super) fn measure<'d>(
                 let size = meter.operation(operation)?;
                 total.nodes = total.nodes.saturating_add(size.nodes);
                 meter.within(total, operation.location())?;
+                operations.push(&operation.name);
+                if let Err(refusal) = meter.of_operation(size, operation.location()) {
+                    refused.insert(operation.name.clone(), refusal);
+                }
             }
             Definition::FragmentDefinition(fragment) => {
                 meter.fragment(&fragment.name, 0, fragment.location())?;
@@ -127,7 +153,10 @@ pub(super) fn measure<'d>(
             *most = count.max(*most);
         }
     }
-    Ok(mentions)
+    match all_refused(operations.into_iter(), &refused) {
+        Some(refusal) => Err(refusal),
+        None => Ok(Measure { mentions, refused }),
+    }
 }
 
 /// What a limit counts, of what, and the setting that a refusal names.
@@ -204,9 +233,6 @@ impl<'d> Meter<'d> {
         }
         let location = operation.location();
         let size = size.and(self.selections(&operation.selection_set, 1, 1, location)?);
-        if size.root_fields > self.limits.root_fields_max {
-            return Err(self.beyond(&ROOT_FIELDS, self.limits.root_fields_max, location));
-        }
         self.within(size, location)
     }
 
@@ -355,10 +381,19 @@ impl<'d> Meter<'d> {
         }
     }
 
+    /// Holds a piece to what bounds the whole document.
     fn within(&self, size: Size, location: Option<SourceSpan>) -> Result<Size, Refusal> {
+        let max = self.limits.fragment_expansion_max;
+        if size.nodes > max {
+            return Err(self.beyond(&NODES, max, location));
+        }
+        Ok(size)
+    }
+
+    fn of_operation(&self, size: Size, location: Option<SourceSpan>) -> Result<(), Refusal> {
         let limits = self.limits;
         for (bounded, count, max) in [
-            (&NODES, size.nodes, limits.fragment_expansion_max),
+            (&ROOT_FIELDS, size.root_fields, limits.root_fields_max),
             (&ALIASES, size.aliases, limits.aliases_max),
             (&DIRECTIVES, size.directives, limits.directives_max),
         ] {
@@ -366,7 +401,7 @@ impl<'d> Meter<'d> {
                 return Err(self.beyond(bounded, max, location));
             }
         }
-        Ok(size)
+        Ok(())
     }
 
     fn beyond(&self, bounded: &Bounded, max: usize, location: Option<SourceSpan>) -> Refusal {

@@ -271,6 +271,10 @@ async fn the_schema_is_shown_to_callers_or_to_everybody() {
         .with(|options| options.public_schema = true);
     let reply = house.ask("GET /schema.graphql", &[], Body::empty()).await;
     assert_eq!(reply.status, StatusCode::OK);
+    // Introspection is an operation, and takes a token as all do.
+    let introspection = "GET /graphql?query=%7B__schema%7Btypes%7Bname%7D%7D%7D";
+    let reply = house.ask(introspection, &[], Body::empty()).await;
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

@@ -228,15 +228,32 @@ impl Ticket {
         self.waker.notified().await;
     }
 
-    /// To be called before the store is read: what comes after it wakes again.
-    pub(super) fn fresh(&mut self) {
-        self.read_at = Some(lock(&self.subscribers).generation(&self.user));
+    /// To be called before the store is read: what comes after it wakes again. Whether the reason to read it is that the
+    /// user's grants may have changed since the last time, or has to do with rings too.
+    pub(super) fn fresh(&mut self) -> bool {
+        let now = lock(&self.subscribers).generation(&self.user);
+        let before = self.read_at.replace(now);
+        before.is_some_and(|before| before.0 == now.0 && before.1 != now.1)
+    }
+
+    /// The rings are to be read without waiting for news.
+    pub(super) fn wake(&self) {
+        self.waker.notify_one();
     }
 
     /// Takes `fresh` back, the store having failed: it is to be read without waiting for news.
     pub(super) fn unread(&mut self) {
         self.read_at = None;
-        self.waker.notify_one();
+        self.wake();
+    }
+
+    /// Watches these scopes too, before they are read.
+    pub(super) fn watch_also(&mut self, scopes: Vec<&Scope>) {
+        let mut held = lock(&self.subscribers);
+        for scope in scopes {
+            watch(&mut held, scope, self.id);
+            self.watching.insert(scope.clone());
+        }
     }
 
     /// Watches exactly these scopes. Where one was not watched before, a write may have passed since the store was read,
@@ -251,14 +268,13 @@ impl Ticket {
             unwatch(&mut held, ended, self.id);
         }
         for begun in wanted.difference(&self.watching) {
-            let watched = held.scopes.entry(begun.clone()).or_default();
-            watched.watchers.insert(self.id);
+            watch(&mut held, begun, self.id);
             if !breaks(Mutant::RegisteredLate) {
                 self.read_at = None;
             }
         }
         if self.read_at.is_none() {
-            self.waker.notify_one();
+            self.wake();
         }
         drop(held);
         self.watching = wanted;
@@ -308,6 +324,11 @@ impl Drop for Ticket {
             unwatch(&mut held, scope, self.id);
         }
     }
+}
+
+fn watch(subscribers: &mut Subscribers, scope: &Scope, id: u64) {
+    let watched = subscribers.scopes.entry(scope.clone()).or_default();
+    watched.watchers.insert(id);
 }
 
 fn unwatch(subscribers: &mut Subscribers, scope: &Scope, id: u64) {

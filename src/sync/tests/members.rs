@@ -1,14 +1,12 @@
 //! Memberships and open subscriptions: who is woken, and what is read for it.
 
-use std::{collections::HashMap, sync::atomic::AtomicUsize};
+mod added;
+mod counted;
 
-use tidegate_core::{
-    entry::ScopeState, id::ConflictId, inbox::InboxRecord, membership::UserState, push::ClientState,
-};
 use tokio::sync::mpsc;
 
+use self::counted::{Counted, Counts};
 use super::*;
-use crate::store::{InboxRange, InboxScan, Scan, ScanRange};
 
 const MODEL: &str = r#"
 extend schema @grant(scope: "team:{team}", access: WRITE)
@@ -28,100 +26,6 @@ type Member @collection(name: "members") @scope(by: "team:{roster}") @conflict(p
 const BYSTANDERS: usize = 200;
 const SCOPES: usize = 50;
 
-/// Counts how often it is read.
-struct Counted {
-    inner: EmbeddedStore,
-    snapshots: AtomicUsize,
-    /// How often memberships were.
-    memberships: Arc<AtomicUsize>,
-}
-
-struct CountedSnapshot {
-    inner: Box<dyn Snapshot>,
-    memberships: Arc<AtomicUsize>,
-}
-
-#[async_trait]
-impl Snapshot for CountedSnapshot {
-    fn epoch(&self) -> &Epoch {
-        self.inner.epoch()
-    }
-
-    async fn scopes(
-        &mut self,
-        scopes: &BTreeSet<Scope>,
-    ) -> Result<HashMap<Scope, ScopeState>, StoreError> {
-        self.inner.scopes(scopes).await
-    }
-
-    async fn user(&mut self, user: &UserId) -> Result<UserState, StoreError> {
-        self.inner.user(user).await
-    }
-
-    async fn memberships(
-        &mut self,
-        user: &UserId,
-        bounds: &Bounds,
-    ) -> Result<Memberships, StoreError> {
-        self.memberships.fetch_add(1, Ordering::SeqCst);
-        self.inner.memberships(user, bounds).await
-    }
-
-    async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {
-        self.inner.scan(range).await
-    }
-
-    async fn entries(
-        &mut self,
-        keys: &BTreeSet<DocumentKey>,
-    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
-        self.inner.entries(keys).await
-    }
-
-    async fn walk(
-        &mut self,
-        after: Option<&DocumentKey>,
-        limit: usize,
-    ) -> Result<Vec<Arc<Entry>>, StoreError> {
-        self.inner.walk(after, limit).await
-    }
-
-    async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
-        self.inner.conflict(id).await
-    }
-
-    async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, StoreError> {
-        self.inner.conflicts(range).await
-    }
-
-    async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
-        self.inner.client(key).await
-    }
-}
-
-#[async_trait]
-impl Store for Counted {
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
-        self.inner.commit(reads, decide).await
-    }
-
-    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        self.snapshots.fetch_add(1, Ordering::SeqCst);
-        Ok(Box::new(CountedSnapshot {
-            inner: self.inner.snapshot().await?,
-            memberships: Arc::clone(&self.memberships),
-        }))
-    }
-
-    async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
-        self.inner.confirmed_head(scope).await
-    }
-
-    fn tail(&self) -> BoxStream<'static, TailEvent> {
-        self.inner.tail()
-    }
-}
-
 struct Crowd {
     store: Arc<Counted>,
     sync: Arc<SyncService>,
@@ -132,23 +36,7 @@ struct Crowd {
 impl Crowd {
     /// Bystanders first, and last the subscription of the user `named`. All have read what there is, and sleep.
     async fn gather() -> Self {
-        let directory = TempDir::new().unwrap();
-        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
-        let store = Arc::new(Counted {
-            inner: EmbeddedStore::open(directory.path(), &options).unwrap(),
-            snapshots: AtomicUsize::new(0),
-            memberships: Arc::default(),
-        });
-        let clock: Clock = Arc::new(|| Timestamp::EPOCH);
-        let (limits, webhooks) = (SyncLimits::default(), Webhooks::none());
-        let model = Arc::new(model(MODEL));
-        let sync = SyncService::start(model, store.clone(), clock, limits, webhooks);
-        let mut crowd = Self {
-            store,
-            sync,
-            pages: Vec::new(),
-            _directory: directory,
-        };
+        let mut crowd = Self::empty();
         for n in 0..=BYSTANDERS {
             let name = match n {
                 BYSTANDERS => "named".to_owned(),
@@ -158,11 +46,34 @@ impl Crowd {
             teams.push("all".to_owned());
             crowd.follow(&name, teams);
         }
-        for pages in 0..crowd.pages.len() {
-            assert!(crowd.page(pages).await.reset);
-        }
-        crowd.settle().await;
+        crowd.settle_first().await;
         crowd
+    }
+
+    fn empty() -> Self {
+        let directory = TempDir::new().unwrap();
+        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
+        let store = Arc::new(Counted {
+            inner: EmbeddedStore::open(directory.path(), &options).unwrap(),
+            counts: Arc::default(),
+        });
+        let clock: Clock = Arc::new(|| Timestamp::EPOCH);
+        let (limits, webhooks) = (SyncLimits::default(), Webhooks::none());
+        let model = Arc::new(model(MODEL));
+        let sync = SyncService::start(model, store.clone(), clock, limits, webhooks);
+        Self {
+            store,
+            sync,
+            pages: Vec::new(),
+            _directory: directory,
+        }
+    }
+
+    async fn settle_first(&mut self) {
+        for pages in 0..self.pages.len() {
+            assert!(self.page(pages).await.reset);
+        }
+        self.settle().await;
     }
 
     /// Each has had the first page, and looks once more when its scopes are watched.
@@ -198,7 +109,7 @@ impl Crowd {
     }
 
     fn reads(&self) -> usize {
-        self.store.snapshots.load(Ordering::SeqCst)
+        self.store.counts.snapshots.load(Ordering::SeqCst)
     }
 
     async fn page(&mut self, of: usize) -> Page {
@@ -340,8 +251,8 @@ async fn what_a_membership_gives_is_read_once_for_all_subscriptions_of_its_user(
         assert!(crowd.page(last).await.reset);
     }
     crowd.settle().await;
-    let memberships = Arc::clone(&crowd.store.memberships);
-    let once_each = memberships.load(Ordering::SeqCst);
+    let counts = Arc::clone(&crowd.store.counts);
+    let once_each = counts.memberships.load(Ordering::SeqCst);
     assert_eq!(once_each, BYSTANDERS + 1, "once for each user");
     let before = crowd.reads();
     crowd
@@ -349,7 +260,7 @@ async fn what_a_membership_gives_is_read_once_for_all_subscriptions_of_its_user(
         .await;
     let reads = crowd.reads_until_all_hear(before, "1").await;
     assert!((21..=3 * 21).contains(&reads), "{reads}");
-    assert_eq!(memberships.load(Ordering::SeqCst), once_each + 1);
+    assert_eq!(counts.memberships.load(Ordering::SeqCst), once_each + 1);
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ const TEXT: &str = "Says \"so\", \"\"\"so\"\"\" and \\\"\"\"so\\\"\"\"; C:\\new\
 const MODEL: &str = r#"extend schema @grant(scope: "user:{sub}", access: WRITE)
 TEXT
 type Task @collection(name: "tasks") @scope(by: "user:{owner}") {
-  id: ID!
+  TEXT id: ID!
   owner: ID! @deprecated(reason: TEXT)
   TEXT title: String @deprecated(reason: TEXT)
   count: Int! @default(value: 0) @deprecated(reason: TEXT)
@@ -58,6 +58,9 @@ async fn texts_stand_in_the_sdl_and_in_introspection_as_they_were_written() {
     let text = || Some(TEXT.to_owned());
     for (name, described, deprecated) in [
         ("Task", true, false),
+        ("Task.id", true, false),
+        ("TaskCreate.id", true, false),
+        ("TaskUpdate.id", true, false),
         ("Task.owner", false, true),
         ("Task.title", true, true),
         ("Task.parent", true, true),

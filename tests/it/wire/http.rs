@@ -142,11 +142,15 @@ async fn answers_are_compressed_as_the_client_asks() {
         ("*", "br"),
         ("zstd, gzip;q=0.5", "zstd"),
         ("identity", ""),
+        ("identity;q=0", ""),
+        ("*;q=0", ""),
+        ("identity;q=0, deflate", ""),
     ] {
         let response = request(&alice, query)
             .header("accept-encoding", asked)
             .send();
         let response = response.await.unwrap();
+        assert_eq!(response.status(), 200, "{asked}");
         let headers = response.headers();
         let encoding = headers
             .get("content-encoding")

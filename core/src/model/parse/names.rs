@@ -22,7 +22,7 @@ const SYNCED_SUFFIXES: [&str; 7] = [
 /// What it adds to the name of an embedded type.
 const EMBEDDED_SUFFIXES: [&str; 1] = ["Input"];
 /// Names of the generated API that belong to no type of the model and do not begin with `Sync`.
-const API_NAMES: [&str; 9] = [
+const API_NAMES: [&str; 11] = [
     "Query",
     "Mutation",
     "Subscription",
@@ -32,6 +32,8 @@ const API_NAMES: [&str; 9] = [
     "PushChangesPayload",
     "ResolveConflictInput",
     "ResolveConflictPayload",
+    "DeclineMembershipsInput",
+    "DeclineMembershipsPayload",
 ];
 
 pub(super) fn check(sdl: &Sdl<'_>, report: &mut Report<'_>) {
@@ -96,10 +98,13 @@ fn reserved(name: &str, derived: &BTreeMap<String, &str>) -> Option<String> {
         Some("belongs to the generated API".into())
     } else if Scalar::ALL.iter().any(|scalar| scalar.name() == name) {
         Some("is that of a scalar".into())
+    } else if let Some(owner) = derived.get(name) {
+        Some(format!("is generated for the type {owner}"))
     } else {
         derived
-            .get(name)
-            .map(|owner| format!("is generated for the type {owner}"))
+            .iter()
+            .find(|(generated, owner)| **owner == name && API_NAMES.contains(&generated.as_str()))
+            .map(|(generated, _)| format!("makes {generated}, which belongs to the generated API"))
     }
 }
 

@@ -8,12 +8,13 @@ use apollo_compiler::{Name, Node, ast::ObjectTypeDefinition, parser::SourceSpan}
 use super::{directives::Arguments, report::Report};
 
 /// Root fields that every generated API has.
-const API_ROOTS: [&str; 6] = [
+const API_ROOTS: [&str; 7] = [
     "changesSince",
     "conflicts",
     "viewer",
     "pushChanges",
     "resolveConflict",
+    "declineMemberships",
     "changes",
 ];
 /// Keys that stand beside the singular names in `SyncResolution`.

@@ -88,6 +88,7 @@ pub(super) fn read(
         description: object.description.as_ref().map(ToString::to_string),
         collection: collection.text("name")?.to_owned(),
         id_type: collection.choice("idType", &ID_TYPES).unwrap_or_default(),
+        id_description: id_description(object),
         singular: roots.singular.clone(),
         plural: roots.plural.clone(),
         scope: scope?,
@@ -209,7 +210,13 @@ fn check_id(object: &Node<ObjectTypeDefinition>, report: &mut Report<'_>) {
             "write `id: ID!`; how ids are stored is said by @collection(idType: …)",
         );
     }
-    report_idle_directives(id, &["deprecated"], "`id` is the document's `_id`", report);
+    let reason = "`id` is the document's `_id`, which every type has";
+    report_idle_directives(id, &[], reason, report);
+}
+
+fn id_description(object: &ObjectTypeDefinition) -> Option<String> {
+    let id = object.fields.iter().find(|field| field.name == "id")?;
+    id.description.as_ref().map(ToString::to_string)
 }
 
 /// Reports the directives of a field that is no stored field of its own, but the `meaningful` ones.
@@ -219,13 +226,14 @@ fn report_idle_directives(
     reason: &str,
     report: &mut Report<'_>,
 ) {
-    const STORED: [&str; 6] = [
+    const STORED: [&str; 7] = [
         "merge",
         "stored",
         "default",
         "readOnly",
         "constraint",
         "reference",
+        "deprecated",
     ];
     for directive in field.directives.iter() {
         let name = directive.name.as_str();

@@ -101,6 +101,7 @@ fn limits_of_an_operation_do_not_count_its_neighbours() {
     let limits = DoorLimits {
         aliases_max: 8,
         directives_max: 8,
+        introspection: false,
         ..DoorLimits::default()
     };
     let door = Door::new(&sdl(), limits).unwrap();
@@ -114,6 +115,13 @@ fn limits_of_an_operation_do_not_count_its_neighbours() {
             )
         })
     };
+    let neighbour = |name: &str, part: &str| {
+        let text = format!("query A {{ task {{ id }} }} query B {{ {part} }}");
+        door.admit(RawRequest {
+            operation_name: Some(name.to_owned()),
+            ..raw(&text, json!({}))
+        })
+    };
     let aliases = |count| -> String { (0..count).map(|it| format!("a{it}: id ")).collect() };
     let directives = |count| "id @include(if: true) ".repeat(count);
     for (full, beyond, setting) in [
@@ -124,6 +132,21 @@ fn limits_of_an_operation_do_not_count_its_neighbours() {
         let refusals = ask(&beyond).unwrap_err();
         assert_eq!(refusals[0].kind, RefusalKind::Limit);
         assert!(refusals[0].message.contains(setting), "{refusals:?}");
+    }
+    let tasks = |part: String| format!("task {{ {part} }}");
+    for (beyond, setting) in [
+        (tasks(aliases(9)), "limits.query_aliases"),
+        (tasks(directives(9)), "limits.query_directives"),
+        ("task { id } ".repeat(11), "limits.query_roots"),
+        ("__schema { types { name } }".to_owned(), "introspection"),
+    ] {
+        // The second time from the cache.
+        for _ in 0..2 {
+            let asked = neighbour("A", &beyond);
+            assert!(asked.is_ok(), "{asked:?}");
+            let refusals = neighbour("B", &beyond).unwrap_err();
+            assert!(refusals[0].message.contains(setting), "{refusals:?}");
+        }
     }
 }
 

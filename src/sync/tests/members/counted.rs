@@ -1,0 +1,113 @@
+//! A store that counts what is read of it.
+
+use std::{collections::HashMap, sync::atomic::AtomicUsize};
+
+use tidegate_core::{
+    entry::ScopeState, id::ConflictId, inbox::InboxRecord, membership::UserState, push::ClientState,
+};
+
+use super::*;
+use crate::store::{InboxRange, InboxScan, Scan, ScanRange};
+
+pub(super) struct Counted {
+    pub(super) inner: EmbeddedStore,
+    pub(super) counts: Arc<Counts>,
+}
+
+struct CountedSnapshot {
+    inner: Box<dyn Snapshot>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) snapshots: AtomicUsize,
+    /// Reads of the memberships of a user.
+    pub(super) memberships: AtomicUsize,
+    /// Scopes of which the state was read.
+    pub(super) scopes: AtomicUsize,
+    pub(super) scans: AtomicUsize,
+}
+
+#[async_trait]
+impl Snapshot for CountedSnapshot {
+    fn epoch(&self) -> &Epoch {
+        self.inner.epoch()
+    }
+
+    async fn scopes(
+        &mut self,
+        scopes: &BTreeSet<Scope>,
+    ) -> Result<HashMap<Scope, ScopeState>, StoreError> {
+        self.counts.scopes.fetch_add(scopes.len(), Ordering::SeqCst);
+        self.inner.scopes(scopes).await
+    }
+
+    async fn user(&mut self, user: &UserId) -> Result<UserState, StoreError> {
+        self.inner.user(user).await
+    }
+
+    async fn memberships(
+        &mut self,
+        user: &UserId,
+        bounds: &Bounds,
+    ) -> Result<Memberships, StoreError> {
+        self.counts.memberships.fetch_add(1, Ordering::SeqCst);
+        self.inner.memberships(user, bounds).await
+    }
+
+    async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {
+        self.counts.scans.fetch_add(1, Ordering::SeqCst);
+        self.inner.scan(range).await
+    }
+
+    async fn entries(
+        &mut self,
+        keys: &BTreeSet<DocumentKey>,
+    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
+        self.inner.entries(keys).await
+    }
+
+    async fn walk(
+        &mut self,
+        after: Option<&DocumentKey>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        self.inner.walk(after, limit).await
+    }
+
+    async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
+        self.inner.conflict(id).await
+    }
+
+    async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, StoreError> {
+        self.inner.conflicts(range).await
+    }
+
+    async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
+        self.inner.client(key).await
+    }
+}
+
+#[async_trait]
+impl Store for Counted {
+    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
+        self.inner.commit(reads, decide).await
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.counts.snapshots.fetch_add(1, Ordering::SeqCst);
+        Ok(Box::new(CountedSnapshot {
+            inner: self.inner.snapshot().await?,
+            counts: Arc::clone(&self.counts),
+        }))
+    }
+
+    async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
+        self.inner.confirmed_head(scope).await
+    }
+
+    fn tail(&self) -> BoxStream<'static, TailEvent> {
+        self.inner.tail()
+    }
+}
