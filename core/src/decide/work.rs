@@ -8,32 +8,48 @@ use std::cell::Cell;
 /// a thousand small changes. The three sides of the largest edit of a default request fit.
 pub const WORK_MAX: usize = 4 << 20;
 
-/// The steps that are left to a push.
+/// The steps that are left to a push, and the bytes that it copies.
 #[derive(Debug)]
-pub struct Work(Cell<usize>);
+pub struct Work {
+    left: Cell<usize>,
+    copied: Cell<usize>,
+}
 
 impl Work {
     /// All that one push has.
     pub fn of_a_push() -> Self {
-        Self(Cell::new(WORK_MAX))
+        Self {
+            left: Cell::new(WORK_MAX),
+            copied: Cell::new(0),
+        }
     }
 
     /// Takes `steps`, if so many are left. What is refused must not be done.
     pub(super) fn take(&self, steps: usize) -> bool {
-        let left = self.0.get().checked_sub(steps);
+        let left = self.left.get().checked_sub(steps);
         if let Some(left) = left {
-            self.0.set(left);
+            self.left.set(left);
         }
         left.is_some()
     }
 
     /// Takes `steps` for what has to be done in any case, or what is left of them.
     pub fn spend(&self, steps: usize) {
-        self.0.set(self.0.get().saturating_sub(steps));
+        self.left.set(self.left.get().saturating_sub(steps));
+    }
+
+    /// Counts bytes of documents that are copied whatever is decided.
+    pub fn copies(&self, bytes: usize) {
+        self.copied.set(self.copied.get().saturating_add(bytes));
+    }
+
+    /// The bytes copied.
+    pub fn copied(&self) -> usize {
+        self.copied.get()
     }
 
     /// The steps taken.
     pub fn spent(&self) -> usize {
-        WORK_MAX - self.0.get()
+        WORK_MAX - self.left.get()
     }
 }

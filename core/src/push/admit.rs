@@ -13,7 +13,7 @@ use crate::{
 
 /// The most bytes of documents that the changes of one push may meet: each change copies the document that it meets, and a
 /// thousand edits of a few bytes would copy a large one a thousand times.
-pub const MET_BYTES_MAX: usize = 256 << 20;
+pub const MET_BYTES_MAX: usize = 64 << 20;
 
 /// How a push stands to what is remembered of its client.
 pub(super) enum Admission {
@@ -97,8 +97,8 @@ pub(super) fn check_policy(model: &Model, push: &Push) -> Result<(), PushRefusal
     }
 }
 
-/// Refuses a push that would copy too much, before any of it is decided.
-pub(super) fn check_bytes(world: &World<'_>, push: &Push) -> Result<(), PushRefusal> {
+/// How many bytes a push copies; refuses one that would copy too much, before any of it is decided.
+pub(super) fn met_bytes(world: &World<'_>, push: &Push) -> Result<usize, PushRefusal> {
     let mut documents: HashMap<&DocumentKey, usize> = HashMap::new();
     let mut met = 0_usize;
     for (index, item) in push.changes.iter().enumerate() {
@@ -120,7 +120,7 @@ pub(super) fn check_bytes(world: &World<'_>, push: &Push) -> Result<(), PushRefu
             return Err(PushRefusal::TooLarge { max: index });
         }
     }
-    Ok(())
+    Ok(met)
 }
 
 /// The id of the last of `count` changes, at least one; `None` where ids cannot be counted. The very last id is

@@ -7,7 +7,7 @@ use std::{borrow::Borrow, collections::HashSet, sync::Arc};
 
 use super::{
     Push, PushHash, PushRefusal,
-    admit::{Admission, admit, check_bytes, check_policy, last_id},
+    admit::{Admission, MET_BYTES_MAX, admit, check_policy, last_id, met_bytes},
     advice::{self, Advice, Question},
     blame::blame,
     holding::Holding,
@@ -67,8 +67,8 @@ impl PushRequest {
 }
 
 /// Decides the pushes in order; the answers stand in [`Writes::answers`]. `refusals` is what the database said to
-/// earlier attempts: the changes that are to blame are rejected. Once pushes have taken much work, those behind them are
-/// left for another transaction and have no answer.
+/// earlier attempts: the changes that are to blame are rejected. Once pushes have taken much work or copied much, those
+/// behind them are left for another transaction and have no answer.
 pub fn decide(
     model: &Model,
     now: Timestamp,
@@ -79,13 +79,14 @@ pub fn decide(
     let requests: Vec<&PushRequest> = requests.iter().map(Borrow::borrow).collect();
     let mut world = World::new(model, now, loaded);
     let blamed = blame(&requests, refusals);
-    let (mut decided, mut spent) = (Vec::new(), 0);
+    let (mut decided, mut spent, mut copied) = (Vec::new(), 0, 0);
     for (i, request) in requests.iter().enumerate() {
         let blamed = |change| blamed.get(&(i, change)).copied();
         let work = Work::of_a_push();
         decided.push(push(model, now, &mut world, request, &blamed, &work));
         spent += work.spent();
-        if spent >= WORK_MAX {
+        copied += work.copied();
+        if spent >= WORK_MAX || copied >= MET_BYTES_MAX {
             break;
         }
     }
@@ -114,7 +115,7 @@ fn push<'r>(
         });
     }
     check_policy(model, &request.push)?;
-    check_bytes(world, &request.push)?;
+    work.copies(met_bytes(world, &request.push)?);
     let may_be_undone = request.push.atomic || may_ask(model, &request.push);
     let before = may_be_undone.then(|| world.changed.clone());
     let mut run = Run {

@@ -126,6 +126,20 @@ fn pushes_behind_much_work_are_left_for_the_next_transaction() {
 }
 
 #[test]
+fn pushes_behind_large_documents_are_left_for_the_next_transaction() {
+    let mut store = Store::new("MERGE");
+    let large = "x".repeat(2 << 20);
+    let _made = store.push(
+        &by("bob", "b").from(1),
+        &[create("t", json!({ "text": large }))],
+    );
+    let half = vec![update("t", -1, json!({ "stars": 1 })); MET_BYTES_MAX / large.len() / 2 + 1];
+    let pushes = ["alice", "carol", "dora"].map(|name| by(name, name).from(1));
+    let group = pushes.each_ref().map(|by| (by, half.as_slice()));
+    assert_eq!(store.group(&group).len(), 2);
+}
+
+#[test]
 fn a_membership_is_work_for_the_scopes_of_whom_it_names_and_no_other_users() {
     let mut store = Store::new("SERVER_WINS");
     store.bounds = Arc::new(Bounds {
