@@ -56,8 +56,8 @@ pub(super) fn run(args: &CheckArgs) -> Done {
         types.join(", ")
     ));
     tell_warnings(&loaded);
-    tell_clashes(&loaded.model);
     tell_limits(&api, &Operations::new(&loaded.model));
+    tell_clashes(&loaded.model);
     if let Some(config) = config {
         Authenticator::new(&config.auth)?;
         serve::check_webhooks(&loaded.model, &config)?;
@@ -135,7 +135,7 @@ fn tell_clashes(model: &Model) {
     }
 }
 
-/// Which ready-made operations the limits refuse; each refusal names its setting.
+/// Which ready-made operations the limits refuse, and the setting to raise.
 fn tell_limits(api: &Api, operations: &Operations) {
     let refusal = |request| {
         let answer = api.admit(request).err()?;
@@ -147,9 +147,8 @@ fn tell_limits(api: &Api, operations: &Operations) {
         let name = request.operation_name.clone().unwrap_or_default();
         if let Some(reason) = refusal(request) {
             refused = true;
-            say(&format!(
-                "note: the ready-made operation {name} is refused: {reason}\n"
-            ));
+            let what = format!("the ready-made operation {name} is refused");
+            say(&beyond_limit(&what, &reason));
         }
     }
     let whole = RawRequest {
@@ -158,8 +157,16 @@ fn tell_limits(api: &Api, operations: &Operations) {
         ..RawRequest::default()
     };
     if let (false, Some(reason)) = (refused, refusal(whole)) {
-        say(&format!(
-            "note: each ready-made operation can be sent with its fragments, but not all in one document: {reason}\n"
-        ));
+        let what =
+            "each ready-made operation can be sent with its fragments, but not all in one document";
+        say(&beyond_limit(what, &reason));
     }
+}
+
+/// A refusal by a limit ends with its setting in brackets.
+fn beyond_limit(what: &str, reason: &str) -> String {
+    let bracketed = reason.rsplit_once('(').map(|(_, rest)| rest);
+    let setting = bracketed.and_then(|rest| rest.strip_suffix(')'));
+    let hint = setting.map(|setting| format!("  hint: raise {setting} in the configuration\n"));
+    format!("warning: {what}: {reason}\n{}", hint.unwrap_or_default())
 }

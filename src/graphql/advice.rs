@@ -31,6 +31,12 @@ impl Advice {
 
     fn of(&self, message: &str) -> Option<String> {
         let (owner, field) = unknown_field(message)?;
+        if let Some(instead) = instead_of(owner, field) {
+            return Some(format!("ask for `{instead}`"));
+        }
+        if let Some(operation) = operation_with(owner, field) {
+            return Some(format!("`{field}` belongs to a {operation}"));
+        }
         match owner {
             "Query" => {
                 let one = &self.meant_by(field)?.singular;
@@ -45,6 +51,12 @@ impl Advice {
                 ))
             }
             "Subscription" => Some("documents are followed by `changes`".to_owned()),
+            "SyncChange" => {
+                let name = &self.type_with(field)?.name;
+                Some(format!(
+                    "ask for `document {{ ... on {name} {{ {field} }} }}`"
+                ))
+            }
             "SyncDocument" => {
                 let name = &self.type_with(field)?.name;
                 Some(format!(
@@ -74,6 +86,33 @@ impl Advice {
             document_type.field(field).is_some() || references.any(|it| it.name == field)
         };
         self.0.types.iter().find(has).map(Arc::as_ref)
+    }
+}
+
+/// Names that other APIs have, each with this one's.
+fn instead_of(owner: &str, field: &str) -> Option<&'static str> {
+    match (owner, field) {
+        ("Query", "me" | "currentUser" | "whoami" | "myself") => Some("viewer { id }"),
+        ("Query", "conflict") => Some("conflicts"),
+        ("SyncChange", "id") => Some("documentId"),
+        ("SyncPage", "edges" | "nodes" | "documents" | "items") => Some("changes"),
+        ("SyncConflictConnection", "items") => Some("nodes"),
+        ("SyncViewer", "userId") => Some("id"),
+        _ => None,
+    }
+}
+
+/// The operation that has this root field, if it is another one.
+fn operation_with(owner: &str, field: &str) -> Option<&'static str> {
+    if !matches!(owner, "Query" | "Mutation" | "Subscription") {
+        return None;
+    }
+    match field {
+        "changesSince" | "viewer" => Some("query"),
+        "pushChanges" | "resolveConflict" | "declineMemberships" => Some("mutation"),
+        "changes" => Some("subscription"),
+        "conflicts" => Some("query or a subscription"),
+        _ => None,
     }
 }
 

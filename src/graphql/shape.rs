@@ -152,15 +152,34 @@ pub(super) fn one(type_name: &str) -> String {
     format!("{article} {type_name}")
 }
 
-/// Initials are spelled out ("an IMO", "a URL"); an U before one consonant and a vowel is that of "user" and "unit".
+/// Beginnings whose sound their first letter does not tell, and whether it is a vowel's. The first that fits counts.
+const SOUNDS: [(&str, bool); 9] = [
+    ("eu", false),
+    ("one", false),
+    ("once", false),
+    ("uni", false),
+    ("un", true),
+    ("hour", true),
+    ("heir", true),
+    ("hono", true),
+    ("honest", true),
+];
+
+/// Initials are spelled out ("an IMO", "a URL"); an U before one consonant and a vowel is that of "user" and "usage".
 fn sounds_like_a_vowel(name: &str) -> bool {
-    let is_vowel = |letter: char| "aeiou".contains(letter.to_ascii_lowercase());
+    let is_vowel = |letter: char| "aeiou".contains(letter);
+    let mut letters = name.chars();
+    let first = letters.next().unwrap_or_default();
+    if first.is_ascii_uppercase() && !letters.next().is_some_and(|it| it.is_ascii_lowercase()) {
+        return "AEFHILMNORSX".contains(first);
+    }
+    let name = name.to_ascii_lowercase();
+    if let Some((_, sound)) = SOUNDS.iter().find(|(it, _)| name.starts_with(it)) {
+        return *sound;
+    }
     let letters: Vec<char> = name.chars().take(3).collect();
     match letters[..] {
-        [first, second, ..] if first.is_ascii_uppercase() && !second.is_ascii_lowercase() => {
-            "AEFHILMNORSX".contains(first)
-        }
-        ['U' | 'u', second, third] => is_vowel(second) == is_vowel(third),
+        ['u', second, third] => is_vowel(second) == is_vowel(third),
         [first, ..] => is_vowel(first),
         [] => false,
     }
@@ -188,6 +207,16 @@ mod tests {
             "an Item",
             "a B",
             "an A",
+            "an M",
+            "an Hour",
+            "an Honor",
+            "an Heir",
+            "a House",
+            "an Unordered",
+            "a Euro",
+            "a One",
+            "a Once",
+            "an Onion",
         ] {
             let (_, name) = expected.split_once(' ').unwrap();
             assert_eq!(one(name), expected);

@@ -19,17 +19,19 @@ const READ_HEADERS: [HeaderName; 3] = [AUTHORIZATION, CONTENT_TYPE, log::REQUEST
 /// Headers that front-end tools add to every request of a page, and that change nothing here: names of the client,
 /// traces, signs against forged requests. A header that could carry rights is not among them, since a proxy in front may
 /// believe it.
-const HARMLESS_HEADERS: [&str; 46] = [
+const HARMLESS_HEADERS: [&str; 49] = [
     // Apollo Client's `clientAwareness`, Apollo Kotlin, GraphQL Hive, fetch-based readers of event streams.
     "apollographql-client-name",
     "apollographql-client-version",
     "x-apollo-operation-id",
+    "x-apollo-cache-key",
     "graphql-client-name",
     "graphql-client-version",
     "x-graphql-client-name",
     "x-graphql-client-version",
     "last-event-id",
     "cache-control",
+    "if-none-match",
     "pragma",
     // jQuery, axios, Angular.
     "x-csrf-token",
@@ -52,6 +54,7 @@ const HARMLESS_HEADERS: [&str; 46] = [
     "sentry-trace",
     "x-datadog-origin",
     "x-datadog-parent-id",
+    "x-datadog-sampled",
     "x-datadog-sampling-priority",
     "x-datadog-tags",
     "x-datadog-trace-id",
@@ -96,4 +99,22 @@ fn allowed_headers(more: &[HeaderName]) -> Vec<HeaderName> {
     let harmless = HARMLESS_HEADERS.map(HeaderName::from_static);
     let ours = READ_HEADERS.into_iter().chain(PREFLIGHT_HEADERS);
     ours.chain(harmless).chain(more.iter().cloned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_documentation_lists_the_headers_that_pages_may_send() {
+        let text = include_str!("../../docs/config.md");
+        let (_, list) = text.split_once("## Headers that pages may send").unwrap();
+        let list = list.split("\n## ").next().unwrap();
+        let documented: BTreeSet<&str> = list.split('`').skip(1).step_by(2).collect();
+        let allowed = allowed_headers(&[]);
+        let allowed: BTreeSet<&str> = allowed.iter().map(HeaderName::as_str).collect();
+        assert_eq!(documented, allowed);
+    }
 }

@@ -38,10 +38,10 @@ pub(super) fn from_uri(uri: &Uri) -> Result<RawRequest, Failure> {
     let mut parameters = Map::new();
     for (name, text) in pairs {
         let value = match name.as_str() {
-            // An empty field of a form is an absent one.
-            "variables" | "extensions" if text.is_empty() => continue,
-            "query" | "operationName" => Json::String(text),
-            "variables" | "extensions" => json(&format!("`{name}`"), text.as_bytes())?,
+            "variables" | "extensions" if !text.is_empty() => {
+                json(&format!("`{name}`"), text.as_bytes())?
+            }
+            "query" | "operationName" | "variables" | "extensions" => Json::String(text),
             _ => continue,
         };
         if parameters.insert(name.clone(), value).is_some() {
@@ -99,6 +99,8 @@ fn hash(persisted_query: Json) -> Result<QueryHash, Failure> {
 fn object(parameters: &mut Map<String, Json>, name: &str) -> Result<Map<String, Json>, Failure> {
     match parameters.remove(name) {
         None | Some(Json::Null) => Ok(Map::new()),
+        // An empty field of a form is an absent one.
+        Some(Json::String(text)) if text.is_empty() => Ok(Map::new()),
         Some(Json::Object(object)) => Ok(object),
         Some(_) => bad(format!("`{name}` must be a JSON object.")),
     }
@@ -184,6 +186,10 @@ mod tests {
             ),
             (
                 r#"{"query":"{a}","operationName":null,"variables":null,"extensions":null}"#,
+                "{a}||{}",
+            ),
+            (
+                r#"{"query":"{a}","operationName":"","variables":"","extensions":""}"#,
                 "{a}||{}",
             ),
             ("", "The body is empty; send a JSON object with `query`."),

@@ -233,6 +233,25 @@ async fn what_the_api_does_not_have_is_refused_with_what_to_ask_instead() {
             "`pushChanges(input: {changes: [{article: {create: …}}]})`",
         ),
         ("subscription { taskAdded { id } }", "`changes`"),
+        ("{ me { id } }", "`viewer { id }`"),
+        ("{ conflict { id } }", "`conflicts`"),
+        (
+            "{ pushChanges { results { id } } }",
+            "belongs to a mutation",
+        ),
+        ("{ changes { hasMore } }", "belongs to a subscription"),
+        (
+            "mutation { changesSince { hasMore } }",
+            "belongs to a query",
+        ),
+        ("{ viewer { userId } }", "`id`"),
+        ("{ conflicts { items { id } } }", "`nodes`"),
+        ("{ changesSince { edges { id } } }", "`changes`"),
+        ("{ changesSince { changes { id } } }", "`documentId`"),
+        (
+            "{ changesSince { changes { title } } }",
+            "`document { ... on Task { title } }`",
+        ),
         (
             "{ changesSince { changes { document { title } } } }",
             "`... on Task { title }`",

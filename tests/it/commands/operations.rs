@@ -201,7 +201,7 @@ fn check_names_the_setting_that_refuses_a_ready_made_operation() {
     assert_says(
         &told,
         &[
-            "note: the ready-made operation Conflicts is refused: the document has more than 65536 bytes (limits.query_bytes)",
+            "warning: the ready-made operation Conflicts is refused: the document has more than 65536 bytes (limits.query_bytes)",
         ],
     );
     assert!(!told.contains("operation Viewer is refused"), "{told}");
@@ -219,8 +219,8 @@ fn check_names_the_setting_that_refuses_a_ready_made_operation() {
     assert_says(
         &told,
         &[
-            "note: the ready-made operation ChangesSince is refused: the operation has more than 10 aliases",
-            "(limits.query_aliases)",
+            "warning: the ready-made operation ChangesSince is refused: the operation has more than 10 aliases",
+            "(limits.query_aliases)\n  hint: raise limits.query_aliases in the configuration\n",
         ],
     );
     assert!(!told.contains("operation Viewer is refused"), "{told}");

@@ -157,7 +157,7 @@ fn report_unknown(
         .filter(|definition| definition.locations.contains(&place))
         .map(|definition| format!("@{}", definition.name))
         .collect();
-    let hint = foreign::directive(&directive.name).map_or_else(
+    let hint = foreign::directive(&directive.name, place).map_or_else(
         || did_you_mean(&name, known.iter().map(String::as_str)),
         str::to_owned,
     );

@@ -1,9 +1,14 @@
 //! Spellings of other tools — AppSync and Amplify, Prisma, Realm, Hasura, Dgraph, Neo4j, Apollo Federation — each with what
 //! a model says instead. That they are mistakes is found where directives, types and names are read.
 
-/// What to write instead of the directive `name`, if another tool has it.
-pub(super) fn directive(name: &str) -> Option<&'static str> {
+use apollo_compiler::ast::DirectiveLocation;
+
+/// What to write instead of the directive `name` at `place`, if another tool has it.
+pub(super) fn directive(name: &str, place: DirectiveLocation) -> Option<&'static str> {
     let hint = match name.to_ascii_lowercase().as_str() {
+        "db" | "map" if place == DirectiveLocation::Object => {
+            "write @collection(name: …), which names the collection of the type's documents"
+        }
         "model" | "node" | "entity" | "table" | "embedded" => {
             "write @collection(name: …) and @scope(by: …) on a type whose documents are synced; a type without them is embedded"
         }
