@@ -76,16 +76,18 @@ impl Jwks {
                 Ok(turn) => self.refresh(turn, now_ms).await,
                 Err(_) => return Ok(key),
             },
-            None => {
-                self.refresh(Arc::clone(&self.0.last_fetch_ms).lock_owned().await, now_ms)
-                    .await
-            }
+            // Whoever waits for a fetch takes its result. Of a provider that hangs, waiters would start one fetch after
+            // the other, and the last would wait for all of them.
+            None => match Arc::clone(&self.0.last_fetch_ms).try_lock_owned() {
+                Ok(turn) => self.refresh(turn, now_ms).await,
+                Err(_) => drop(self.0.last_fetch_ms.lock().await),
+            },
         }
         let known = self.0.known().ok_or(Refusal::KeysUnavailable)?;
         known.find(kid, algorithm).ok_or(Refusal::UnknownKey)
     }
 
-    /// Fetches unless that was done a moment ago, perhaps by the request whose turn came before.
+    /// Fetches unless that was done a moment ago.
     ///
     /// The fetch is a task of its own: a caller who hangs up must not stop it, or he could use up
     /// every cooldown with fetches that never end.

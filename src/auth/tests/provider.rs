@@ -292,6 +292,23 @@ async fn without_any_key_it_is_a_fault_until_the_provider_answers() {
 }
 
 #[tokio::test]
+async fn a_request_waits_for_one_fetch_at_most() {
+    let slow_fault = Answer::of(StatusCode::SERVICE_UNAVAILABLE, "");
+    let provider = Provider::start(slow_fault.after(Duration::from_secs(1))).await;
+    let authenticator = provider.authenticator();
+    // While the fetch of the first is under way, the others come 3 s after one another by their clocks.
+    let verify = |number| {
+        let authenticator = Arc::clone(&authenticator);
+        let now_ms = NOW_MS + number * 3000;
+        tokio::spawn(async move { outcome(&authenticator, &rsa_token("k1"), now_ms).await })
+    };
+    for task in (0..10_i64).map(verify).collect::<Vec<_>>() {
+        assert_eq!(task.await.unwrap(), Err(AuthError::KeysUnavailable));
+    }
+    assert_eq!(provider.requests(), 1);
+}
+
+#[tokio::test]
 async fn a_caller_who_hangs_up_does_not_stop_the_fetch() {
     let keys = Answer::keys(&[RSA.jwk("k1", Algorithm::RS256)]).after(Duration::from_millis(100));
     let provider = Provider::start(keys).await;
