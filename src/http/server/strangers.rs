@@ -4,8 +4,13 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+/// How long a newcomer is safe while an older stranger exists: enough for a first request from a slow network.
+const YOUNG: Duration = Duration::from_secs(2);
 
 /// Whom addresses belong to: a single one of IPv4, or a subnet of IPv6, of which everybody has a whole one (RFC 6177).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,8 +36,13 @@ pub(super) struct Strangers {
     places_of_network: usize,
     taken: usize,
     came: u64,
-    by_network: HashMap<Network, BTreeMap<u64, Option<AbortHandle>>>,
+    by_network: HashMap<Network, BTreeMap<u64, Stranger>>,
     is_full: bool,
+}
+
+struct Stranger {
+    came_at: Instant,
+    task: Option<AbortHandle>,
 }
 
 impl Strangers {
@@ -45,32 +55,40 @@ impl Strangers {
     }
 
     /// Takes a place, and returns the connection's number.
-    pub(super) fn enter(&mut self, network: Network) -> u64 {
+    pub(super) fn enter(&mut self, network: Network, now: Instant) -> u64 {
         let of_network = self.by_network.get(&network).map_or(0, BTreeMap::len);
         if self.places_of_network > 0 && of_network >= self.places_of_network {
             self.evict_of(network);
         } else if self.taken >= self.places {
-            self.evict();
+            self.evict(now);
         }
         self.came += 1;
         self.taken += 1;
         let of_network = self.by_network.entry(network).or_default();
-        of_network.insert(self.came, None);
+        let newcomer = Stranger {
+            came_at: now,
+            task: None,
+        };
+        of_network.insert(self.came, newcomer);
         self.came
     }
 
     /// Ends the oldest connection of the network that has most of them: a flood from one network then displaces itself.
-    fn evict(&mut self) {
+    ///
+    /// Networks whose connections are all young are spared while there are others. An honest crowd behind one address is
+    /// often the largest, and its newcomers would displace each other before their first requests.
+    fn evict(&mut self, now: Instant) {
         // A flood would fill the log as well.
         if !std::mem::replace(&mut self.is_full, true) {
             tracing::warn!(target: "http", "connections without a token take all their places; the oldest are ended");
         }
-        let oldest = |of_network: &BTreeMap<u64, _>| of_network.keys().next().copied();
-        let crowd = self
-            .by_network
-            .iter()
-            .max_by_key(|(_, of_network)| (of_network.len(), Reverse(oldest(of_network))));
-        if let Some((network, _)) = crowd {
+        let rank = |of_network: &BTreeMap<u64, Stranger>| {
+            let (number, oldest) = of_network.first_key_value()?;
+            let is_old = now.duration_since(oldest.came_at) >= YOUNG;
+            Some((is_old, of_network.len(), Reverse(*number)))
+        };
+        let crowds = self.by_network.iter();
+        if let Some((network, _)) = crowds.max_by_key(|(_, of_network)| rank(of_network)) {
             self.evict_of(*network);
         }
     }
@@ -86,20 +104,20 @@ impl Strangers {
     /// An evicted connection has left already.
     pub(super) fn leave(&mut self, network: Network, number: u64) -> Option<AbortHandle> {
         let of_network = self.by_network.get_mut(&network)?;
-        let task = of_network.remove(&number)?;
+        let stranger = of_network.remove(&number)?;
         if of_network.is_empty() {
             self.by_network.remove(&network);
         }
         self.taken -= 1;
         self.is_full &= self.taken >= self.places / 2;
-        task
+        stranger.task
     }
 
     /// A connection that was evicted before its task was known ends at once.
     pub(super) fn served_by(&mut self, network: Network, number: u64, task: AbortHandle) {
         let of_network = self.by_network.get_mut(&network);
         match of_network.and_then(|of_network| of_network.get_mut(&number)) {
-            Some(known) => *known = Some(task),
+            Some(stranger) => stranger.task = Some(task),
             None => task.abort(),
         }
     }
@@ -136,34 +154,55 @@ mod tests {
 
     #[test]
     fn a_flood_displaces_itself_and_then_the_oldest_goes() {
+        let now = Instant::now();
         let [flood, friend] = ["10.0.0.1", "10.0.0.2"].map(network);
         let mut strangers = Strangers::new(4, 0);
-        let first = strangers.enter(friend);
-        let numbers: Vec<u64> = (0..9).map(|_| strangers.enter(flood)).collect();
+        let first = strangers.enter(friend, now);
+        let numbers: Vec<u64> = (0..9).map(|_| strangers.enter(flood, now)).collect();
         assert_eq!(left(&strangers), [&[first], &numbers[6..]].concat());
         let mut alone = Strangers::new(2, 0);
         for number in 3..7 {
-            alone.enter(network(&format!("10.0.1.{number}")));
+            alone.enter(network(&format!("10.0.1.{number}")), now);
         }
         assert_eq!(left(&alone), [3, 4], "none has more than another");
     }
 
     #[test]
+    fn newcomers_behind_one_address_are_spared_while_there_are_older_strangers() {
+        let crowd = network("10.0.0.1");
+        let begun = Instant::now();
+        let mut strangers = Strangers::new(4, 0);
+        for number in 0..4 {
+            strangers.enter(network(&format!("10.0.1.{number}")), begun);
+        }
+        for _ in 0..4 {
+            strangers.enter(crowd, begun + YOUNG);
+        }
+        assert_eq!(left(&strangers), [5, 6, 7, 8], "the idle ones go");
+        strangers.enter(network("10.0.0.2"), begun + YOUNG);
+        assert_eq!(left(&strangers), [6, 7, 8, 9], "all are young");
+        strangers.enter(network("10.0.0.3"), begun + 2 * YOUNG);
+        assert_eq!(left(&strangers), [7, 8, 9, 10], "all are old");
+    }
+
+    #[test]
     fn a_network_may_have_a_bound_of_its_own() {
+        let now = Instant::now();
         let mut strangers = Strangers::new(10, 2);
         for _ in 0..5 {
-            strangers.enter(network("10.0.0.1"));
+            strangers.enter(network("10.0.0.1"), now);
         }
-        strangers.enter(network("10.0.0.2"));
+        strangers.enter(network("10.0.0.2"), now);
         assert_eq!(left(&strangers), [4, 5, 6]);
     }
 
     #[test]
     fn a_place_is_given_back_once() {
+        let now = Instant::now();
         let mut strangers = Strangers::new(1, 0);
         let network = network("10.0.0.1");
-        let first = strangers.enter(network);
-        let second = strangers.enter(network);
+        let first = strangers.enter(network, now);
+        let second = strangers.enter(network, now);
         strangers.leave(network, first);
         assert_eq!((strangers.taken, left(&strangers)), (1, vec![second]));
         strangers.leave(network, second);

@@ -67,7 +67,8 @@ impl Visitors {
     /// Takes a stranger's place for one more connection. There always is one: where all are taken, another stranger's
     /// connection ends.
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Arc<Visit> {
-        let number = self.strangers().enter(Network::of(peer));
+        let now = Instant::now();
+        let number = self.strangers().enter(Network::of(peer), now);
         Arc::new(Visit {
             visitors: self.clone(),
             peer,
