@@ -30,8 +30,6 @@ use crate::http::pace;
 
 /// How long the first bytes may take: who connects has something to say.
 const FIRST_DEADLINE: Duration = Duration::from_secs(10);
-/// How long a connection that ends for want of a good token may take for what is under way on it.
-const FAREWELL_DEADLINE: Duration = Duration::from_secs(2);
 /// Of a connection's buffers: the largest head, for a token of 16 KiB with room to spare.
 const CONNECTION_BUFFER_BYTES_MAX: usize = 64 * 1024;
 const HEAD_BYTES_MAX: u32 = 64 * 1024;
@@ -169,7 +167,10 @@ async fn http1(
         () = shutdown.begun() => connection.as_mut().graceful_shutdown(),
         () = visit.overstayed() => {
             connection.as_mut().graceful_shutdown();
-            return timeout(FAREWELL_DEADLINE, connection).await.unwrap_or(Ok(()));
+            tokio::select! {
+                ended = connection.as_mut() => return ended,
+                () = visit.parted() => return Ok(()),
+            }
         }
     }
     connection.await
@@ -198,7 +199,10 @@ async fn http2(
         () = shutdown.begun() => connection.as_mut().graceful_shutdown(),
         () = visit.overstayed() => {
             connection.as_mut().graceful_shutdown();
-            return timeout(FAREWELL_DEADLINE, connection).await.unwrap_or(Ok(()));
+            tokio::select! {
+                ended = connection.as_mut() => return ended,
+                () = visit.parted() => return Ok(()),
+            }
         }
     }
     connection.await

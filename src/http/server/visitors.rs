@@ -8,12 +8,16 @@ use std::time::Duration;
 use tidegate_core::id::UserId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::ServerLimits;
 use super::strangers::{Network, Strangers};
 use crate::graphql::error::{Code, Failure};
 use crate::http::connections::{Connections, Place};
+
+/// How long a connection stays after the farewell for want of a good token, and after the last request with one that
+/// crossed the farewell: for answers that are on their way.
+const FAREWELL_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The connections that are open.
 pub(super) struct Visitors {
@@ -37,8 +41,8 @@ struct Shown {
     member: Option<Member>,
     /// Requests with a good token that are under way.
     underway: usize,
-    /// When the connection ends, unless such a request is under way.
-    deadline: Instant,
+    /// When the last of these ended, or the connection began.
+    last: Instant,
 }
 
 /// The place of a connection among all members' and among its user's: the user of its last good token.
@@ -76,7 +80,7 @@ impl Visitors {
             shown: Mutex::new(Shown {
                 member: None,
                 underway: 0,
-                deadline: Instant::now() + self.token_time,
+                last: now,
             }),
         })
     }
@@ -140,19 +144,29 @@ impl Visit {
 
     /// Waits until the connection has been without a good token for too long.
     pub(super) async fn overstayed(&self) {
+        self.without_token(self.visitors.token_time).await;
+    }
+
+    /// Waits until the connection may be cut after its farewell: requests that crossed it are answered first, each within
+    /// its own deadline.
+    pub(super) async fn parted(&self) {
+        sleep(FAREWELL_DEADLINE).await;
+        self.without_token(FAREWELL_DEADLINE).await;
+    }
+
+    /// Waits until no request with a good token has been under way for that long.
+    async fn without_token(&self, patience: Duration) {
         loop {
-            let (deadline, is_underway) = {
+            let (last, is_underway) = {
                 let shown = self.shown();
-                (shown.deadline, shown.underway > 0)
+                (shown.last, shown.underway > 0)
             };
             let now = Instant::now();
-            if is_underway {
-                sleep_until(now + self.visitors.token_time).await;
-            } else if deadline <= now {
+            let deadline = if is_underway { now } else { last } + patience;
+            if deadline <= now {
                 return;
-            } else {
-                sleep_until(deadline).await;
             }
+            sleep_until(deadline).await;
         }
     }
 
@@ -189,7 +203,7 @@ impl Drop for Presence {
     fn drop(&mut self) {
         let mut shown = self.0.shown();
         shown.underway -= 1;
-        shown.deadline = Instant::now() + self.0.visitors.token_time;
+        shown.last = Instant::now();
     }
 }
 
@@ -252,5 +266,24 @@ mod tests {
         };
         tokio::join!(request, visit.overstayed());
         assert_eq!(begun.elapsed(), 11 * time);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_crosses_the_farewell_is_answered() {
+        let visitors = Visitors::new(&limits());
+        let visit = visitors.enter(peer(1));
+        visit.overstayed().await;
+        let farewell = Instant::now();
+        visit.parted().await;
+        assert_eq!(farewell.elapsed(), FAREWELL_DEADLINE, "nothing crosses it");
+
+        let farewell = Instant::now();
+        let presence = visit.show(&user("alice")).ok();
+        let request = async move {
+            sleep(10 * FAREWELL_DEADLINE).await;
+            drop(presence);
+        };
+        tokio::join!(request, visit.parted());
+        assert_eq!(farewell.elapsed(), 11 * FAREWELL_DEADLINE);
     }
 }
