@@ -24,12 +24,13 @@ pub(super) const PREFLIGHT_HEADERS: [HeaderName; 5] = [
 /// Where a browser says that a request comes from (W3C, Fetch Metadata Request Headers); others do not send it.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// What proxies put beside a request that they forward (RFC 7239, and what was there before).
-const FORWARDING: [HeaderName; 4] = [
+/// What proxies put beside a request that they forward (RFC 7239, and what was there before), besides `X-Forwarded-*`.
+const FORWARDING: [HeaderName; 5] = [
     HeaderName::from_static("forwarded"),
     HeaderName::from_static("via"),
-    HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
+    HeaderName::from_static("true-client-ip"),
 ];
 
 /// The origins whose pages may use the gateway, besides its own.
@@ -57,15 +58,23 @@ pub(super) async fn loopback_hosts_only(request: Request, next: Next) -> Respons
     answer::refused(Form::Json, Failure::new(Code::Forbidden, message))
 }
 
+/// A target has the host too, in HTTP/2 and in absolute form. Where two are named they have to agree (RFC 9112, section 3.2).
 fn names_this_machine(request: &Request) -> bool {
-    // HTTP/2 has the host in the request's target.
     let target = request
         .uri()
         .authority()
         .map(|authority| authority.as_str());
-    text(request.headers(), HOST)
-        .or(target)
-        .is_some_and(is_loopback)
+    let hosts = request.headers().get_all(HOST).iter();
+    let hosts: Vec<&str> = hosts
+        .map(|host| host.to_str().unwrap_or_default())
+        .collect();
+    let host = match (&hosts[..], target) {
+        (&[host], None) => host,
+        ([], Some(target)) => target,
+        (&[host], Some(target)) if host.eq_ignore_ascii_case(target) => host,
+        _ => return false,
+    };
+    is_loopback(host)
 }
 
 /// Where a request comes from, by its connection.
@@ -77,9 +86,10 @@ pub(super) struct Peer(pub(super) IpAddr);
 pub(super) fn is_of_this_machine(request: &Request) -> bool {
     let peer = request.extensions().get::<Peer>();
     let is_near = peer.is_some_and(|Peer(address)| address.to_canonical().is_loopback());
-    let is_forwarded = FORWARDING
-        .iter()
-        .any(|name| request.headers().contains_key(name));
+    let is_forwarded = request
+        .headers()
+        .keys()
+        .any(|name| FORWARDING.contains(name) || name.as_str().starts_with("x-forwarded"));
     is_near && !is_forwarded && names_this_machine(request)
 }
 
@@ -206,6 +216,10 @@ mod tests {
             ("127.0.0.1", "localhost", Some("forwarded"), false),
             ("127.0.0.1", "localhost", Some("x-real-ip"), false),
             ("127.0.0.1", "localhost", Some("via"), false),
+            ("127.0.0.1", "localhost", Some("x-forwarded-proto"), false),
+            ("127.0.0.1", "localhost", Some("x-forwarded"), false),
+            ("127.0.0.1", "localhost", Some("cf-connecting-ip"), false),
+            ("127.0.0.1", "localhost", Some("true-client-ip"), false),
         ] {
             let mut request = Request::get("/").header(HOST, host);
             if let Some(name) = forwarded {
@@ -216,6 +230,28 @@ mod tests {
             request.extensions_mut().insert(Peer(peer.parse().unwrap()));
             let found = is_of_this_machine(&request);
             assert_eq!(found, expected, "{peer} {host} {forwarded:?}");
+        }
+    }
+
+    #[test]
+    fn all_that_a_request_names_is_one_name_of_this_machine() {
+        for (target, hosts, expected) in [
+            ("/", &["localhost"][..], true),
+            ("http://localhost/", &[], true),
+            ("http://localhost/", &["LOCALHOST"], true),
+            ("http://localhost/", &["rebound.example.com"], false),
+            ("http://rebound.example.com/", &["localhost"], false),
+            ("http://localhost/", &["127.0.0.1"], false),
+            ("/", &["localhost", "localhost"], false),
+            ("/", &["localhost", "rebound.example.com"], false),
+            ("/", &["rebound.example.com", "localhost"], false),
+            ("/", &[], false),
+        ] {
+            let request = hosts.iter().fold(Request::get(target), |request, host| {
+                request.header(HOST, *host)
+            });
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            assert_eq!(names_this_machine(&request), expected, "{target} {hosts:?}");
         }
     }
 
