@@ -120,16 +120,26 @@ impl SyncService {
         caller: &Caller,
         request: &InboxRequest,
     ) -> Result<InboxPage, SyncError> {
+        self.conflicts_within(caller, request, self.limits.page_bytes)
+            .await
+    }
+
+    async fn conflicts_within(
+        &self,
+        caller: &Caller,
+        request: &InboxRequest,
+        bytes_max: usize,
+    ) -> Result<InboxPage, SyncError> {
         in_time(async {
             let (mut snapshot, grants) = self.look(caller, &BTreeSet::new()).await?;
             let mut reading = Reading {
-                bytes_left: self.limits.page_bytes,
+                bytes_left: bytes_max,
                 request,
                 range: InboxRange {
                     scopes: grants.writable().cloned().collect(),
                     after: request.after.clone(),
                     items_max: BATCH,
-                    bytes_max: self.limits.page_bytes,
+                    bytes_max,
                 },
                 model: &self.model,
                 grants: &grants,
@@ -207,8 +217,8 @@ impl SyncService {
         answer.ok_or_else(|| StoreError::Undecided("a resolution has one answer".to_owned()))
     }
 
-    /// The beginning of the inbox, at once and again whenever other conflicts stand in it. The stream ends with the first
-    /// error.
+    /// The beginning of the inbox, at once and again whenever other conflicts stand in it; it is sent whole each time, and so
+    /// it is as small as a page of changes that are followed. The stream ends with the first error.
     pub fn follow_conflicts(
         self: Arc<Self>,
         caller: Caller,
@@ -313,9 +323,14 @@ impl Follower {
                 sleep(EXPIRY_GRACE).await;
                 return Err(SyncError::Expired);
             }
-            // All that was told by now is in what is read now.
+            // All that was told by now, while the last page was sent too, is in what is read now.
             self.news = self.news.resubscribe();
-            let page = self.sync.conflicts(&self.caller, &self.request).await?;
+            let limits = self.sync.limits();
+            let bytes_max = limits.live_page_bytes.min(limits.page_bytes);
+            let page = self
+                .sync
+                .conflicts_within(&self.caller, &self.request, bytes_max)
+                .await?;
             let same = self
                 .shown
                 .as_ref()

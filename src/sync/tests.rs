@@ -1,6 +1,7 @@
 //! The service on an embedded store: pushes that share a transaction, and stores that were served with another model.
 
 mod following;
+mod inbox;
 mod members;
 
 use std::sync::{
