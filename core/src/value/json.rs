@@ -155,6 +155,11 @@ fn decode_scalar(scalar: Scalar, json: Json) -> Result<Value, String> {
         (Scalar::Id | Scalar::String, _) => Err("must be a string".into()),
         (Scalar::Boolean, Json::Bool(value)) => Ok(Value::Bool(value)),
         (Scalar::Boolean, _) => Err("must be true or false".into()),
+        (Scalar::Int | Scalar::Float, Json::String(text))
+            if Unheld::find(&text) == Some(Unheld::Number) =>
+        {
+            Err("is a number beyond all 64-bit floats".into())
+        }
         (Scalar::Int, Json::Number(number)) => whole(&number)
             .and_then(|number| i32::try_from(number).ok())
             .map(Value::Int)

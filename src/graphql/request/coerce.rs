@@ -1,6 +1,6 @@
 //! Makes input values exact by the specification's rules of input coercion: defaults filled,
-//! variables replaced, absent fields absent. What a custom scalar may hold is not asked here: it is
-//! decided per change, not per request.
+//! variables replaced, absent fields absent. What a custom scalar may hold, and a number beyond all
+//! floats, is not asked here: it is decided per change, not per request.
 
 use apollo_compiler::ast::Value as Literal;
 use apollo_compiler::executable::{Operation, VariableDefinition};
@@ -254,6 +254,10 @@ impl<'d> Coercer<'d> {
         given: Given<'d>,
         place: &Place<'_>,
     ) -> Result<Value, Refusal> {
+        if given.is_beyond_all_floats() && matches!(name, "Int" | "Float") && place.is_in_document()
+        {
+            return Ok(scalar::unheld(Unheld::Number));
+        }
         let kind = given.kind();
         let leaf = given
             .into_leaf()

@@ -8,8 +8,12 @@ use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::{Name, Node};
 use async_graphql::Number;
 use serde_json::{Map, Value as Json};
+use tidegate_core::value::unheld::Unheld;
 
 use super::{Refusal, RefusalKind};
+
+/// The fields of input objects that are numbers of the protocol. A document's field of such a name is taken for one.
+const PROTOCOL_NUMBERS: [&str; 2] = ["baseVersion", "firstMutationId"];
 
 /// A value as given. JSON is owned, so that strings move; a push of a thousand changes is not
 /// copied.
@@ -103,10 +107,16 @@ impl<'d> Given<'d> {
         }
     }
 
+    /// Whether it is the mark of a number that no float holds.
+    pub(super) fn is_beyond_all_floats(&self) -> bool {
+        matches!(self, Self::Json(Json::String(text)) if text == Unheld::Number.mark())
+    }
+
     /// What kind of value this is, for messages. Values themselves stay out of them: they may be
     /// long or private.
     pub(super) fn kind(&self) -> &'static str {
         match self {
+            Self::Json(_) if self.is_beyond_all_floats() => "a number",
             Self::Json(json) => match json {
                 Json::Null => "null",
                 Json::Bool(_) => "a boolean",
@@ -234,6 +244,15 @@ impl<'p> Place<'p> {
             around: Some(self),
             step: Step::Item(index),
             depth: self.depth + 1,
+        }
+    }
+
+    /// Whether it is in a document, as far as a number may be: in an input object, and not one of the protocol's own.
+    pub(super) fn is_in_document(&self) -> bool {
+        match (self.around, self.step) {
+            (Some(around), Step::Item(_)) => around.is_in_document(),
+            (_, Step::Field(name)) => !PROTOCOL_NUMBERS.contains(&name),
+            _ => false,
         }
     }
 

@@ -60,6 +60,8 @@ fn bad_rows() -> Vec<(Value, &'static str, &'static str)> {
         (value("anything", json!("DEEP")), invalid, "anything"),
         (value("anything", json!("DEEPEST")), invalid, "anything"),
         (value("big", json!("HUGE")), invalid, "big"),
+        (value("ratio", json!("HUGE")), invalid, "ratio"),
+        (value("wholes", json!([1, "HUGE"])), invalid, "wholes[1]"),
         (value("big", json!("LONG")), invalid, "big"),
         (value("money", json!("HUGE")), invalid, "money"),
         (value("texts", json!(vec!["x"; 10_001])), invalid, "texts"),
@@ -114,6 +116,41 @@ async fn one_bad_value_is_that_changes_rejection_over_http_and_over_a_socket() {
     let next = socket.next().await;
     assert_eq!(next["type"], "next", "{next:.500}");
     assert_only_the_bad_are_rejected(&next["payload"]);
+}
+
+#[tokio::test]
+async fn a_number_of_the_protocol_that_no_float_holds_refuses_the_request() {
+    let directory = harbour();
+    let server = Server::dev(&directory);
+    let client = client(&server);
+    let update = json!([{"specimen": {"update": {"id": "a", "baseVersion": "HUGE", "set": {}}}}]);
+    let delete = json!([{"specimen": {"delete": {"id": "a", "baseVersion": "HUGE"}}}]);
+    let resolve = json!({"conflictId": "x", "baseVersion": "HUGE", "resolution": {"delete": true}});
+    let pushed = "mutation($i: PushChangesInput!) { pushChanges(input: $i) { __typename } }";
+    let resolved =
+        "mutation($i: ResolveConflictInput!) { resolveConflict(input: $i) { __typename } }";
+    for (query, variables) in [
+        (pushed, json!({"i": {"changes": update}})),
+        (pushed, json!({"i": {"changes": delete}})),
+        (
+            pushed,
+            json!({"i": {"changes": [], "client": {"id": "c", "firstMutationId": "HUGE"}}}),
+        ),
+        (resolved, json!({"i": resolve})),
+        (
+            "query($i: Int) { changesSince(limit: $i) { hasMore } }",
+            json!({"i": "HUGE"}),
+        ),
+    ] {
+        let request = json!({"query": query, "variables": variables});
+        let error = post(&client, spelled(&request)).await["errors"][0].take();
+        assert_eq!(error["extensions"]["code"], "BAD_USER_INPUT", "{error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(
+            message.contains("a number such as this does not fit"),
+            "{message}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -131,6 +131,8 @@ fn built_in_scalars_are_exact() {
     refused! {
         "($l: Int)", "limit: $l", {"l": 5_000_000_000_i64} => Variables, "`$l` expects Int; a number such as this does not fit";
         "", "limit: 5000000000", {} => Validation, "32-bit";
+        "($l: Int)", "limit: $l", {"l": (Unheld::Number.mark())} => Variables, "`$l` expects Int; a number such as this";
+        "($p: Patch)", "set: $p", {"p": {"done": (Unheld::Number.mark())}} => Variables, "`$p.done` expects Boolean!; a number";
         "($l: Int)", "limit: $l", {"l": "5"} => Variables, "`$l` expects Int; a string such as this";
         "($l: Int)", "limit: $l", {"l": 1.5} => Variables, "`$l` expects Int";
         "($n: String)", "notes: $n", {"n": 5} => Variables, "`$n` expects String";
@@ -143,7 +145,7 @@ fn built_in_scalars_are_exact() {
 }
 
 #[test]
-fn custom_scalars_take_anything() {
+fn custom_scalars_take_anything_and_numbers_of_input_objects_what_no_float_holds() {
     arrives! {
         "($j: JSON)", "json: $j", {"j": {"a": [1, 0.5, "x", true, null], "$b": {"": 9_007_199_254_740_993_i64}}}
             => {"json": {"a": [1, 0.5, "x", true, null], "$b": {"": 9_007_199_254_740_993_i64}}};
@@ -162,6 +164,7 @@ fn custom_scalars_take_anything() {
     arrives! {
         "", "long: 123456789012345678901234567890", {} => {"long": 123_456_789_012_345_678_901_234_567_890.0};
         "", "json: [1e400, -1e400]", {} => {"json": [number, number]};
+        "($p: Pair)", "pair: $p", {"p": {"a": number}} => {"pair": {"a": number, "b": 7}};
         "($j: JSON)", "json: $j", {"j": (deep(119))} => {"json": (deep(119))};
         "($j: JSON)", "json: $j", {"j": (deep(125))} => {"json": (cut)};
     }
