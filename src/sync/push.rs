@@ -5,6 +5,7 @@
 mod footprint;
 mod group;
 mod schedule;
+mod shares;
 
 use std::sync::Arc;
 
@@ -14,9 +15,13 @@ use tidegate_core::{
     push::{Push, PushAnswer, PushHash, PushOutcome, PushRequest},
     value::document_bytes,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-use self::{group::Committer, schedule::Schedule};
+use self::{
+    group::Committer,
+    schedule::Schedule,
+    shares::{Room, Shares},
+};
 use super::{Caller, Clock, STORE_DEADLINE, SyncError, SyncService};
 use crate::store::{Store, StoreError};
 
@@ -46,18 +51,17 @@ impl SyncService {
     }
 }
 
-/// The pushes that wait for their transaction, bounded in number and in bytes.
+/// The pushes that wait for their transaction, bounded in number and in bytes. Users take turns.
 pub(super) struct PushQueue {
     waiting: mpsc::Sender<Waiting>,
-    room: Arc<Semaphore>,
-    bytes_max: u32,
+    shares: Shares,
 }
 
 /// A push, and who waits for its answer.
 struct Waiting {
     request: Arc<PushRequest>,
     answer: oneshot::Sender<Result<PushAnswer, StoreError>>,
-    _room: OwnedSemaphorePermit,
+    room: Room,
 }
 
 impl PushQueue {
@@ -74,11 +78,9 @@ impl PushQueue {
             clock,
         });
         tokio::spawn(Schedule::new(committer).run(arriving));
-        let bytes_max = u32::try_from(bytes_max).unwrap_or(u32::MAX);
         Self {
             waiting: sender,
-            room: Arc::new(Semaphore::new(bytes_max as usize)),
-            bytes_max,
+            shares: Shares::of(bytes_max),
         }
     }
 
@@ -89,8 +91,10 @@ impl PushQueue {
 
     pub(super) async fn send(&self, request: Arc<PushRequest>) -> Result<PushAnswer, SyncError> {
         let (answer, answered) = oneshot::channel();
+        let bytes = request.push.changes.iter().map(bytes).sum();
+        let room = self.shares.room(&request.identity.user, bytes);
         let waiting = Waiting {
-            _room: self.room_for(&request.push)?,
+            room: room.ok_or(SyncError::Busy)?,
             request,
             answer,
         };
@@ -101,14 +105,6 @@ impl PushQueue {
             Ok(Ok(answer)) => Ok(answer?),
             Ok(Err(_)) | Err(_) => Err(SyncError::Busy),
         }
-    }
-
-    /// A push that is larger than all there is waits for an empty queue, or it would never be taken.
-    fn room_for(&self, push: &Push) -> Result<OwnedSemaphorePermit, SyncError> {
-        let bytes: usize = push.changes.iter().map(bytes).sum();
-        let bytes = u32::try_from(bytes).map_or(self.bytes_max, |it| it.min(self.bytes_max));
-        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
-        room.map_err(|_| SyncError::Busy)
     }
 }
 

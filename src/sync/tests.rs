@@ -3,6 +3,7 @@
 mod following;
 mod inbox;
 mod members;
+mod turns;
 
 use std::sync::{
     Mutex,
@@ -82,8 +83,8 @@ struct Scripted {
     /// A commit that reads the document `held` tells when it has begun, and goes on when it is let go.
     begun: Notify,
     released: Notify,
-    /// How many pushes each commit carried.
-    carried: Mutex<Vec<usize>>,
+    /// What each commit wrote.
+    carried: Mutex<Vec<Vec<DocumentKey>>>,
     /// Whether it can be read.
     is_down: AtomicBool,
 }
@@ -143,7 +144,8 @@ impl Store for Scripted {
             fitting.next().expect("a group of one push is small enough")
         };
         let writes = self.inner.commit(reads, Arc::new(again)).await?;
-        self.carried.lock().unwrap().push(writes.answers.len());
+        let written = writes.entries.iter().map(|entry| entry.key.clone());
+        self.carried.lock().unwrap().push(written.collect());
         Ok(writes)
     }
 
@@ -387,6 +389,6 @@ async fn a_group_that_meets_others_again_and_again_is_halved() {
         assert_eq!(pushed.unwrap().outcomes[0].status, Status::Applied);
     }
     let carried = store.carried.lock().unwrap().clone();
-    assert_eq!(carried.iter().sum::<usize>(), 8);
-    assert!(carried.iter().all(|pushes| *pushes <= 2), "{carried:?}");
+    assert_eq!(carried.iter().map(Vec::len).sum::<usize>(), 8);
+    assert!(carried.iter().all(|keys| keys.len() <= 2), "{carried:?}");
 }

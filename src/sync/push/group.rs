@@ -1,9 +1,9 @@
-//! Carrying out a group: whole where that goes, divided where transactions collide or one push spoils it.
+//! Carrying out a group: whole where that goes, its first pushes where transactions collide or one push spoils it.
 //!
 //! The store repeats what passes by itself; here is only what a different group would make better.
 
 use std::{
-    collections::{BTreeSet, HashSet, VecDeque},
+    collections::{BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -25,6 +25,13 @@ pub(super) struct Committer {
     pub(super) clock: Clock,
 }
 
+/// What became of a group.
+pub(super) struct Carried {
+    pub(super) written: Vec<Arc<Entry>>,
+    /// Nothing was decided about these. They wait again, in their places.
+    pub(super) left: Vec<Waiting>,
+}
+
 /// Pushes for one transaction, and what the database said to earlier attempts at them.
 struct Part {
     pushes: Vec<Waiting>,
@@ -32,33 +39,35 @@ struct Part {
 }
 
 impl Committer {
-    /// Carries out all of a group, which is likely to write to these scopes, and answers everybody; returns what it
-    /// wrote.
-    pub(super) async fn run(
-        &self,
-        group: Vec<Waiting>,
-        scopes: &BTreeSet<Scope>,
-    ) -> Vec<Arc<Entry>> {
+    /// Carries out a group, which is likely to write to these scopes, or its first pushes where it does not go as a whole.
+    /// At least one push is answered. The rest is left, so that newcomers whose turn is earlier come before it.
+    pub(super) async fn run(&self, group: Vec<Waiting>, scopes: &BTreeSet<Scope>) -> Carried {
+        let (mut part, mut left) = (Part::new(group), Vec::new());
         let mut written = Vec::new();
-        let mut parts = VecDeque::from([Part::new(group)]);
-        while let Some(mut part) = parts.pop_front() {
+        loop {
             part.pushes.retain(|push| !push.answer.is_closed());
             if part.pushes.is_empty() {
-                continue;
+                break;
             }
             match self.commit(&part, scopes).await {
                 Ok(writes) => {
                     written.extend(writes.entries.iter().cloned());
-                    let rest = part.answer(writes);
-                    parts.extend(rest);
+                    left.extend(part.answer(writes));
+                    break;
                 }
                 Err(error) => match part.divide(&error) {
-                    Ok(smaller) => smaller.into_iter().rev().for_each(|p| parts.push_front(p)),
-                    Err(part) => part.fail(&error),
+                    Ok((first, rest)) => {
+                        part = first;
+                        left.extend(rest);
+                    }
+                    Err(part) => {
+                        part.fail(&error);
+                        break;
+                    }
                 },
             }
         }
-        written
+        Carried { written, left }
     }
 
     async fn commit(&self, part: &Part, scopes: &BTreeSet<Scope>) -> Result<Writes, StoreError> {
@@ -94,7 +103,7 @@ impl Part {
 
     /// Answers the pushes that were attempted; those that were not are left. Whoever no longer waits has gone away, and
     /// asks again with the same mutation ids.
-    fn answer(self, writes: Writes) -> Option<Self> {
+    fn answer(self, writes: Writes) -> Vec<Waiting> {
         let mut pushes = self.pushes.into_iter();
         for (push, answer) in pushes
             .by_ref()
@@ -103,27 +112,35 @@ impl Part {
         {
             drop(push.answer.send(Ok(answer)));
         }
-        let left: Vec<Waiting> = pushes.collect();
-        (!left.is_empty()).then(|| Self::new(left))
+        pushes.collect()
     }
 
-    /// What is to be tried instead, where something may be better than failing. Nothing was written then.
-    fn divide(self, error: &StoreError) -> Result<Vec<Self>, Self> {
+    /// What is to be tried instead, where something may be better than failing, and what is left then. Nothing was written.
+    fn divide(self, error: &StoreError) -> Result<(Self, Vec<Waiting>), Self> {
+        let pushes = self.pushes.len();
         match error {
-            StoreError::Refused(refusals) if self.pushes.len() > 1 => Ok(self.without(refusals)),
-            StoreError::Refused(refusals) => self.blaming(refusals).map(|part| vec![part]),
+            StoreError::Refused(refusals) if pushes > 1 => {
+                let accepted = self.before(refusals);
+                Ok(self.split_at(accepted))
+            }
+            StoreError::Refused(refusals) => self.blaming(refusals).map(|part| (part, Vec::new())),
             StoreError::Undecided(_) | StoreError::Corrupt(_) | StoreError::NotPermitted(_)
-                if self.pushes.len() > 1 =>
+                if pushes > 1 =>
             {
-                let alone = self.pushes.into_iter().map(|push| Self::new(vec![push]));
-                Ok(alone.collect())
+                Ok(self.split_at(pushes / 2))
             }
             _ => Err(self),
         }
     }
 
-    /// The pushes that have to do with a refused document leave the group, to run alone.
-    fn without(self, refusals: &[Refusal]) -> Vec<Self> {
+    /// The first so many pushes, at least one, and the others.
+    fn split_at(mut self, pushes: usize) -> (Self, Vec<Waiting>) {
+        let rest = self.pushes.split_off(pushes.max(1));
+        (Self::new(self.pushes), rest)
+    }
+
+    /// How many pushes come before the first one that has to do with a refused document. That one runs alone.
+    fn before(&self, refusals: &[Refusal]) -> usize {
         let refused: HashSet<&DocumentKey> = refusals.iter().map(|refusal| &refusal.key).collect();
         let names = |push: &Waiting| {
             let mut changes = push.request.push.changes.iter();
@@ -132,9 +149,7 @@ impl Part {
                 change.is_ok_and(|change| refused.contains(&change.key))
             })
         };
-        let (leaving, staying): (Vec<_>, Vec<_>) = self.pushes.into_iter().partition(names);
-        let leaving = leaving.into_iter().map(|push| Self::new(vec![push]));
-        leaving.chain([Self::new(staying)]).collect()
+        self.pushes.iter().position(names).unwrap_or(0)
     }
 
     /// A push alone is tried again with the blame put on one of its changes; it has to end when all are blamed.

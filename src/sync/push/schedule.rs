@@ -3,11 +3,10 @@
 //! How a group is carried out is the [`Committer`]'s.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
-use tidegate_core::entry::Entry;
 use tokio::{
     sync::mpsc,
     task::{Id, JoinError, JoinSet},
@@ -17,7 +16,8 @@ use tokio::{
 use super::{
     WAITING_MAX, Waiting,
     footprint::{Footprint, Foresight},
-    group::Committer,
+    group::{Carried, Committer},
+    shares::Place,
 };
 
 /// A transaction is not joined by further pushes once it carries so many changes.
@@ -30,8 +30,8 @@ const COMPANY_MAX: Duration = Duration::from_millis(5);
 pub(super) struct Schedule {
     committer: Arc<Committer>,
     foresight: Foresight,
-    waiting: VecDeque<(Footprint, Waiting)>,
-    running: JoinSet<Vec<Arc<Entry>>>,
+    waiting: BTreeMap<Place, (Footprint, Waiting)>,
+    running: JoinSet<Carried>,
     /// What the running groups touch, by their tasks.
     busy: HashMap<Id, Running>,
     company: Option<Company>,
@@ -59,7 +59,7 @@ impl Schedule {
         Self {
             committer,
             foresight: Foresight::new(),
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
             running: JoinSet::new(),
             busy: HashMap::new(),
             company: None,
@@ -101,13 +101,19 @@ impl Schedule {
     fn take_in(&mut self, push: Waiting, arriving: &mut mpsc::Receiver<Waiting>) -> bool {
         let (mut next, mut may_begin) = (Some(push), false);
         while let Some(push) = next {
-            let footprint = self.footprint(&push);
-            may_begin |= !self.is_busy(&footprint);
-            self.waiting.push_back((footprint, push));
+            may_begin |= self.wait(push);
             let has_room = self.waiting.len() < WAITING_MAX;
             next = has_room.then(|| arriving.try_recv().ok()).flatten();
         }
         may_begin
+    }
+
+    /// Puts a push in its place. Whether it touches nothing busy.
+    fn wait(&mut self, push: Waiting) -> bool {
+        let footprint = self.footprint(&push);
+        let is_free = !self.is_busy(&footprint);
+        self.waiting.insert(push.room.place, (footprint, push));
+        is_free
     }
 
     /// Where only one group can run there is nothing to keep apart.
@@ -141,22 +147,22 @@ impl Schedule {
         true
     }
 
-    /// The pushes that touch nothing busy, in the order in which they came, up to the bound. A push also waits for
+    /// The pushes that touch nothing busy, in the order of their places, up to the bound. A push also waits for
     /// those before it that have to wait, or many small ones would for ever overtake one that touches much. Pushes
     /// that nobody waits for any more are left out, or a queue that was once too long would be worked off for clients
     /// that have long sent the same again.
     fn next_group(&mut self) -> (Footprint, Vec<Waiting>) {
         let (mut group, mut touched, mut changes) = (Vec::new(), Footprint::default(), 0);
         let mut passed_over = Footprint::default();
-        for (footprint, push) in std::mem::take(&mut self.waiting) {
+        for (place, (footprint, push)) in std::mem::take(&mut self.waiting) {
             if push.answer.is_closed() {
                 continue;
             }
             if changes >= GROUP_CHANGES {
-                self.waiting.push_back((footprint, push));
+                self.waiting.insert(place, (footprint, push));
             } else if passed_over.meets(&footprint) || self.is_busy(&footprint) {
                 passed_over.extend(&footprint);
-                self.waiting.push_back((footprint, push));
+                self.waiting.insert(place, (footprint, push));
             } else {
                 changes += push.request.push.changes.len();
                 touched.extend(&footprint);
@@ -171,22 +177,27 @@ impl Schedule {
         busy.any(|running| running.footprint.meets(footprint))
     }
 
-    fn ended(&mut self, ended: Result<(Id, Vec<Arc<Entry>>), JoinError>) {
-        let id = match ended {
-            Ok((id, written)) => {
-                self.foresight.learn(&written);
-                id
+    fn ended(&mut self, ended: Result<(Id, Carried), JoinError>) {
+        let (id, left) = match ended {
+            Ok((id, carried)) => {
+                self.foresight.learn(&carried.written);
+                (id, carried.left)
             }
             Err(error) => {
                 let panicked = error.is_panic();
                 tracing::error!(panicked, "a group of pushes was not carried out");
-                error.id()
+                (error.id(), Vec::new())
             }
         };
-        if let Some(group) = self.busy.remove(&id) {
+        let group = self.busy.remove(&id);
+        let answered = group.map(|group| (group.pushes - left.len(), group.since));
+        for push in left {
+            self.wait(push);
+        }
+        if let Some((pushes, since)) = answered {
             let (waiting, now) = (self.waiting.len(), Instant::now());
-            self.company = company(waiting, group.pushes, now - group.since).map(|wait| Company {
-                pushes: group.pushes,
+            self.company = company(waiting, pushes, now - since).map(|wait| Company {
+                pushes,
                 until: now + wait,
             });
         }

@@ -1,0 +1,161 @@
+//! Each user's share of the push queue: turns (start-time fair queueing, each push of length one) and bytes.
+//!
+//! Which pushes run together, and when, is the schedule's.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tidegate_core::id::UserId;
+
+/// Where a push stands in the queue: its turn, and its arrival among the pushes of that turn. Two pushes of one user have
+/// different turns, in the order in which they came.
+pub(super) type Place = (u64, u64);
+
+/// The shares of the users who have pushes in the queue.
+pub(super) struct Shares {
+    queue: Arc<Mutex<Queue>>,
+    bytes_max: usize,
+}
+
+/// The room of one push, until it is dropped.
+pub(super) struct Room {
+    pub(super) place: Place,
+    queue: Arc<Mutex<Queue>>,
+    user: UserId,
+    bytes: usize,
+}
+
+/// What waits or runs.
+#[derive(Default)]
+struct Queue {
+    bytes: usize,
+    arrivals: u64,
+    places: BTreeSet<Place>,
+    users: HashMap<UserId, Share>,
+}
+
+/// What one user has in the queue.
+#[derive(Default)]
+struct Share {
+    pushes: usize,
+    bytes: usize,
+    next_turn: u64,
+}
+
+impl Shares {
+    pub(super) fn of(bytes_max: usize) -> Self {
+        Self {
+            queue: Arc::default(),
+            bytes_max,
+        }
+    }
+
+    /// Room for a push of so many bytes; none if all are taken, or if the user would have more than half of them. A user's
+    /// only push may have all, and one that is larger than all counts as all, or it would never be taken.
+    pub(super) fn room(&self, user: &UserId, bytes: usize) -> Option<Room> {
+        let bytes = bytes.min(self.bytes_max);
+        let place = lock(&self.queue).join(user, bytes, self.bytes_max)?;
+        Some(Room {
+            place,
+            queue: Arc::clone(&self.queue),
+            user: user.clone(),
+            bytes,
+        })
+    }
+}
+
+impl Queue {
+    /// A user's first push gets the earliest turn in the queue, and each further one the turn after: at most one push of
+    /// each other user is before a first one.
+    fn join(&mut self, user: &UserId, bytes: usize, bytes_max: usize) -> Option<Place> {
+        let of_user = self.users.get(user).map_or(0, |share| share.bytes);
+        let has_share = of_user == 0 || of_user + bytes <= bytes_max / 2;
+        if !has_share || self.bytes + bytes > bytes_max {
+            return None;
+        }
+        let earliest = self.places.first().map_or(0, |(turn, _)| *turn);
+        let share = self.users.entry(user.clone()).or_default();
+        let turn = earliest.max(share.next_turn);
+        share.next_turn = turn + 1;
+        share.pushes += 1;
+        share.bytes += bytes;
+        self.bytes += bytes;
+        self.arrivals += 1;
+        let place = (turn, self.arrivals);
+        self.places.insert(place);
+        Some(place)
+    }
+
+    fn leave(&mut self, room: &Room) {
+        self.places.remove(&room.place);
+        self.bytes -= room.bytes;
+        if let Some(share) = self.users.get_mut(&room.user) {
+            share.bytes -= room.bytes;
+            share.pushes -= 1;
+            if share.pushes == 0 {
+                self.users.remove(&room.user);
+            }
+        }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        lock(&self.queue).leave(self);
+    }
+}
+
+/// The queue is whole between any two of its statements that may panic.
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> UserId {
+        UserId::new(name).unwrap()
+    }
+
+    #[test]
+    fn one_push_of_each_other_user_is_before_a_first_one() {
+        let shares = Shares::of(1_000);
+        let places = |name: &str, count: usize| -> Vec<Room> {
+            let rooms = (0..count).map(|_| shares.room(&user(name), 1).unwrap());
+            rooms.collect()
+        };
+        let mut crowd = places("crowd", 80);
+        assert!(crowd.is_sorted_by_key(|room| room.place));
+        let before = |room: &Room, crowd: &[Room]| {
+            let before = crowd.iter().filter(|other| other.place < room.place);
+            before.count()
+        };
+        let first = places("first", 2);
+        assert_eq!(before(&first[0], &crowd), 1);
+        assert_eq!(before(&first[1], &crowd), 2);
+        drop(first);
+        crowd.drain(..40);
+        let later = places("later", 1);
+        assert_eq!(before(&later[0], &crowd), 1);
+        drop((crowd, later));
+        let queue = lock(&shares.queue);
+        assert!(queue.users.is_empty() && queue.places.is_empty() && queue.bytes == 0);
+    }
+
+    #[test]
+    fn one_user_takes_half_of_the_bytes_or_has_one_push() {
+        let shares = Shares::of(1_000);
+        let room = |name: &str, bytes| shares.room(&user(name), bytes);
+        let half = [room("crowd", 300), room("crowd", 200)];
+        assert!(half.iter().all(Option::is_some));
+        assert!(room("crowd", 1).is_none());
+        assert!(room("other", 501).is_none(), "all are taken");
+        assert!(room("other", 500).is_some());
+        drop(half);
+        let only = room("crowd", 2_000);
+        assert!(only.is_some() && room("other", 1).is_none());
+    }
+}
