@@ -225,12 +225,12 @@ fn small_edits_of_a_large_document_keep_a_bounded_number_of_its_copies() {
         retitled(1, "theirs"),
     ];
     let _made = store.push(&by("bob", "b").from(1), &bobs);
-    let answer = store.push(&by("alice", "phone").from(1), &titles(0..60));
+    let answer = store.push(&by("alice", "phone").from(1), &titles(0..15));
     let full = told(&answer)
         .iter()
         .filter(|told| *told == "REJECTED INBOX_FULL")
         .count();
-    assert_eq!((store.conflicts().count(), full), (4, 56));
+    assert_eq!((store.conflicts().count(), full), (4, 11));
 }
 
 #[test]
@@ -239,14 +239,14 @@ fn a_push_is_told_a_bounded_amount_about_the_fields_of_a_large_document() {
     let large = |letter: &str| json!({ "text": letter.repeat(1 << 20) });
     let bobs = [create("t", large("a")), update("t", 1, large("b"))];
     let _made = store.push(&by("bob", "b").from(1), &bobs);
-    let edits: Vec<Draft> = (0..100)
+    let edits: Vec<Draft> = (0..60)
         .map(|i| update("t", 1, json!({ "text": format!("{i}") })))
         .collect();
     let answer = store.push(&by("alice", "phone").from(1), &edits);
     let outcomes = answer.expect("it is taken").outcomes;
     let detailed = outcomes.iter().filter(|outcome| outcome.conflict.is_some());
     // Each tells the server's text as `theirs` and as `result`.
-    assert_eq!((outcomes.len(), detailed.count()), (100, 3));
+    assert_eq!((outcomes.len(), detailed.count()), (60, 3));
 }
 
 #[test]
