@@ -160,13 +160,14 @@ fn around<S: Clone + Send + Sync + 'static>(
         .layer(from_fn(log::log))
 }
 
-/// What gains by it. Streams would wait in the compressor for more; GraphiQL's files are compressed already. The schema may
-/// be anybody's to read, and each reader would hold a compressor.
+/// What gains by it. Streams would wait in the compressor for more. The schema and GraphiQL may be anybody's to read, and
+/// each reader would hold a compressor.
 fn compressible() -> impl Predicate {
     SizeAbove::new(COMPRESSED_BYTES_MIN)
         .and(NotForContentType::SSE)
         .and(NotForContentType::const_new("multipart/mixed"))
         .and(NotForContentType::const_new("text/plain"))
+        .and(coding::may_compress)
 }
 
 fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {

@@ -3,7 +3,7 @@
 
 use axum::extract::Request;
 use axum::http::header::ACCEPT_ENCODING;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -35,6 +35,24 @@ fn settled(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// The least weight that does not refuse.
 const WEIGHT_MIN: f32 = 0.001;
+
+/// Marks a response that is sent in the coding it has. Whoever reads a large one slowly would hold a compressor.
+#[derive(Clone)]
+struct AsItIs;
+
+pub(super) async fn as_it_is(mut response: Response) -> Response {
+    response.extensions_mut().insert(AsItIs);
+    response
+}
+
+pub(super) fn may_compress(
+    _: StatusCode,
+    _: Version,
+    _: &HeaderMap,
+    extensions: &Extensions,
+) -> bool {
+    extensions.get::<AsItIs>().is_none()
+}
 
 /// How much the client likes a coding: from 0, which refuses it, to 1. Without the header it takes any.
 pub(super) fn quality(headers: &HeaderMap, coding: &str) -> f32 {

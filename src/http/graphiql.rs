@@ -7,17 +7,19 @@ use std::hash::{Hash, Hasher};
 
 use async_compression::tokio::bufread::GzipDecoder;
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
     REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
-use tokio_util::io::ReaderStream;
+use tokio::io::AsyncReadExt;
+use tokio::sync::OnceCell;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::{coding, guard};
@@ -76,7 +78,7 @@ where
         let etag = file.etag();
         router = router.route(
             file.path,
-            get(async move |headers: HeaderMap| serve_file(file, &etag, &headers)),
+            get(async move |headers: HeaderMap| serve_file(file, &etag, &headers).await),
         );
     }
     router
@@ -84,6 +86,7 @@ where
         .layer(always(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(always(REFERRER_POLICY, "no-referrer"))
         .layer(always(CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"))
+        .layer(map_response(coding::as_it_is))
 }
 
 /// Nothing leaves the page's origin; in `connect-src`, `'self'` includes the WebSocket of the same host and port (CSP
@@ -109,7 +112,7 @@ fn serve_config(config: Bytes) -> Response {
 
 /// File names are the same in every release, so a browser asks each time and is mostly answered 304. The tag is weak: it
 /// stands for the file in each coding.
-fn serve_file(file: &'static File, etag: &HeaderValue, request: &HeaderMap) -> Response {
+async fn serve_file(file: &'static File, etag: &HeaderValue, request: &HeaderMap) -> Response {
     let headers = [
         (ETAG, etag.clone()),
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
@@ -124,17 +127,38 @@ fn serve_file(file: &'static File, etag: &HeaderValue, request: &HeaderMap) -> R
         let coding = [(CONTENT_ENCODING, "gzip")];
         return (headers, content_type, coding, file.gzip).into_response();
     }
-    let plain = ReaderStream::new(GzipDecoder::new(file.gzip));
-    (headers, content_type, Body::from_stream(plain)).into_response()
+    (headers, content_type, file.plain().await).into_response()
 }
 
 struct File {
     path: &'static str,
     content_type: &'static str,
     gzip: &'static [u8],
+    /// Unpacked for the first who asks for it, and shared by all who do.
+    plain: OnceCell<Bytes>,
 }
 
 impl File {
+    const fn new(path: &'static str, content_type: &'static str, gzip: &'static [u8]) -> Self {
+        Self {
+            path,
+            content_type,
+            gzip,
+            plain: OnceCell::const_new(),
+        }
+    }
+
+    async fn plain(&self) -> Bytes {
+        let unpack = async || {
+            let mut plain = Vec::new();
+            let mut decoder = GzipDecoder::new(self.gzip);
+            let read = decoder.read_to_end(&mut plain).await;
+            read.expect("the build packed the file, and memory is read without faults");
+            Bytes::from(plain.into_boxed_slice())
+        };
+        self.plain.get_or_init(unpack).await.clone()
+    }
+
     /// A fingerprint of the content. It need not resist forgery: the content is ours.
     fn etag(&self) -> HeaderValue {
         let mut hasher = DefaultHasher::new();
@@ -147,58 +171,60 @@ impl File {
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 static FILES: [File; 8] = [
-    File {
-        path: "/",
-        content_type: "text/html; charset=utf-8",
-        gzip: include_bytes!("graphiql/index.html.gz"),
-    },
-    File {
-        path: "/graphiql/app.js",
-        content_type: SCRIPT,
-        gzip: include_bytes!("graphiql/app.js.gz"),
-    },
-    File {
-        path: "/graphiql/app.css",
-        content_type: "text/css; charset=utf-8",
-        gzip: include_bytes!("graphiql/app.css.gz"),
-    },
-    File {
-        path: "/graphiql/codicon.ttf",
-        content_type: "font/ttf",
-        gzip: include_bytes!("graphiql/codicon.ttf.gz"),
-    },
-    File {
-        path: "/graphiql/editor.worker.js",
-        content_type: SCRIPT,
-        gzip: include_bytes!("graphiql/editor.worker.js.gz"),
-    },
-    File {
-        path: "/graphiql/graphql.worker.js",
-        content_type: SCRIPT,
-        gzip: include_bytes!("graphiql/graphql.worker.js.gz"),
-    },
-    File {
-        path: "/graphiql/json.worker.js",
-        content_type: SCRIPT,
-        gzip: include_bytes!("graphiql/json.worker.js.gz"),
-    },
+    File::new(
+        "/",
+        "text/html; charset=utf-8",
+        include_bytes!("graphiql/index.html.gz"),
+    ),
+    File::new(
+        "/graphiql/app.js",
+        SCRIPT,
+        include_bytes!("graphiql/app.js.gz"),
+    ),
+    File::new(
+        "/graphiql/app.css",
+        "text/css; charset=utf-8",
+        include_bytes!("graphiql/app.css.gz"),
+    ),
+    File::new(
+        "/graphiql/codicon.ttf",
+        "font/ttf",
+        include_bytes!("graphiql/codicon.ttf.gz"),
+    ),
+    File::new(
+        "/graphiql/editor.worker.js",
+        SCRIPT,
+        include_bytes!("graphiql/editor.worker.js.gz"),
+    ),
+    File::new(
+        "/graphiql/graphql.worker.js",
+        SCRIPT,
+        include_bytes!("graphiql/graphql.worker.js.gz"),
+    ),
+    File::new(
+        "/graphiql/json.worker.js",
+        SCRIPT,
+        include_bytes!("graphiql/json.worker.js.gz"),
+    ),
     // The licences of the packages inside, which ask to travel with every copy.
-    File {
-        path: "/graphiql/licenses.md",
-        content_type: "text/markdown; charset=utf-8",
-        gzip: include_bytes!("graphiql/licenses.md.gz"),
-    },
+    File::new(
+        "/graphiql/licenses.md",
+        "text/markdown; charset=utf-8",
+        include_bytes!("graphiql/licenses.md.gz"),
+    ),
 ];
 
 #[cfg(test)]
 mod tests {
-    use axum::body::to_bytes;
+    use std::collections::HashSet;
+
+    use axum::body::{Body, to_bytes};
     use serde_json::json;
-    use tokio::io::AsyncReadExt;
     use tower::ServiceExt;
 
     use super::guard::Peer;
     use super::*;
+    use crate::http::around;
 
     async fn ask(path: &str, headers: &[(&str, &str)]) -> Response {
         let config = GraphiqlConfig {
@@ -219,7 +245,8 @@ mod tests {
         let mut request = request.body(Body::empty()).unwrap();
         let peer = Peer([127, 0, 0, 1].into());
         request.extensions_mut().insert(peer);
-        router::<()>(config).oneshot(request).await.unwrap()
+        let router = around(router::<()>(config), false);
+        router.oneshot(request).await.unwrap()
     }
 
     async fn json_of(response: Response) -> serde_json::Value {
@@ -241,6 +268,24 @@ mod tests {
             let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
             assert!(body.starts_with(&[0x1f, 0x8b]), "{}", file.path);
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_unpacked_once_and_never_compressed() {
+        for file in &FILES {
+            let mut addresses = HashSet::new();
+            for codings in ["br", "zstd", "br, zstd, gzip;q=0", "*;q=0"] {
+                let response = ask(file.path, &[("accept-encoding", codings)]).await;
+                let is_coded = response.headers().contains_key(CONTENT_ENCODING);
+                assert!(!is_coded, "{} {codings}", file.path);
+                let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+                addresses.insert(body.as_ptr());
+            }
+            assert_eq!(addresses.len(), 1, "{} is shared", file.path);
+        }
+        let headers = [("host", "localhost"), ("accept-encoding", "br")];
+        let response = ask("/graphiql/config.json", &headers).await;
+        assert!(!response.headers().contains_key(CONTENT_ENCODING));
     }
 
     #[tokio::test]
