@@ -30,11 +30,13 @@ use crate::http::pace;
 
 /// How long the first bytes may take: who connects has something to say.
 const FIRST_DEADLINE: Duration = Duration::from_secs(10);
-/// Of a connection's buffers: the largest head, for a token of 16 KiB with room to spare.
+/// Of a connection's buffers: the largest head over HTTP/1.1, for a token of 16 KiB with room to spare.
 const CONNECTION_BUFFER_BYTES_MAX: usize = 64 * 1024;
-const HEAD_BYTES_MAX: u32 = 64 * 1024;
+/// The largest head over HTTP/2, for the same token. Each field counts 32 bytes besides its own, which bounds fields: one
+/// byte on the wire may stand for one that takes 72 bytes of memory.
+const HEAD_BYTES_MAX: u32 = 24 * 1024;
 /// Requests under way on one connection of HTTP/2; a proxy opens another for more.
-const STREAMS_MAX: u32 = 100;
+const STREAMS_MAX: u32 = 50;
 /// What a client may send before it is read, on one stream and on a whole connection of HTTP/2. The library's own
 /// windows are of 1 MiB, which every stranger could fill.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;

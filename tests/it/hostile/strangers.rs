@@ -203,6 +203,31 @@ async fn whoever_sends_and_never_reads_makes_the_gateway_hold_little() {
     }
 }
 
+/// Status 431 in HPACK's code of Huffman (RFC 7541, appendix B).
+const TOO_LARGE: &[u8] = b"\x69\x90\xff";
+
+#[tokio::test]
+async fn a_head_of_many_small_fields_is_refused_and_its_connection_goes_on() {
+    let directory = configured(CONFIG);
+    let server = Server::serve(&directory);
+    let mut stream = connect(&server).await;
+    stream.write_all(HTTP2).await.unwrap();
+    // A field of two letters, and then one byte for each repetition. A field counts 32 bytes more.
+    let many = [GET_GRAPHQL, b"\x40\x01x\x01v", &[0xbe; 1000]].concat();
+    for (id, head, is_too_large) in [(1, &many[..], true), (3, GET_GRAPHQL, false)] {
+        let frame = h2_frame(1, END_HEADERS | END_STREAM, id, head);
+        stream.write_all(&frame).await.unwrap();
+        let answer = loop {
+            let frame = timeout(PATIENCE, read_frame(&mut stream)).await;
+            if let (1, _, payload) = frame.expect("an answer comes").unwrap() {
+                break payload;
+            }
+        };
+        let found = answer.windows(3).any(|bytes| bytes == TOO_LARGE);
+        assert_eq!(found, is_too_large, "{id}: {answer:?}");
+    }
+}
+
 /// Places of strangers in these tests.
 const PLACES: usize = 10;
 
