@@ -97,14 +97,18 @@ fn http_options(config: &Config) -> HttpOptions {
 
 /// What the system keeps for a client that does not read; left to itself it lets that grow to some MiB.
 const SEND_BUFFER_BYTES: usize = 128 * 1024;
+/// What the system keeps of a client that is not read. A body has 1 MiB at most, so that larger ones gain nothing.
+const RECEIVE_BUFFER_BYTES: usize = 128 * 1024;
 
 /// Takes the address, or says who cannot have it.
 pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Complaint> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
         format!("{address} cannot be listened on: {error}; choose another address")
     })?;
-    // Connections inherit it from their listener.
-    socket2::SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    // Connections inherit both from their listener.
+    let socket = socket2::SockRef::from(&listener);
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
     Ok(listener)
 }
 
