@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use axum::http::header::{ALLOW, WWW_AUTHENTICATE};
 use serde_json::json;
 
@@ -393,4 +395,15 @@ async fn a_request_keeps_the_id_a_proxy_gave() {
         .get("/healthz", &[("x-request-id", "not plain")])
         .await;
     assert!(reply.header("x-request-id").parse::<u64>().is_ok());
+}
+
+#[test]
+fn the_documentation_lists_the_headers_that_pages_may_send() {
+    let text = include_str!("../../../docs/config.md");
+    let (_, list) = text.split_once("## Headers that pages may send").unwrap();
+    let list = list.split("\n## ").next().unwrap();
+    let documented: BTreeSet<&str> = list.split('`').skip(1).step_by(2).collect();
+    let allowed = cors::allowed_headers(&[]);
+    let allowed: BTreeSet<&str> = allowed.iter().map(|name| name.as_str()).collect();
+    assert_eq!(documented, allowed);
 }
