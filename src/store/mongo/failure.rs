@@ -1,7 +1,7 @@
 //! What went wrong in MongoDB, and what is to be made of it: repeat, put it down to a document, or give up.
 //!
 //! The numbers are those of MongoDB's `error_codes.yml`. What a refused change is told is in [`refusal`], and
-//! what a log may say in [`loggable`].
+//! what a log may say in [`mod@loggable`].
 
 mod loggable;
 mod refusal;

@@ -2,7 +2,7 @@
 //! that are always aborted.
 //!
 //! A refusal ends its transaction, so each costs one. It repeats no more than what has to do with the refused document
-//! ([`related`]), and so all of them cost about as many statements as the commit has.
+//! ([`mod@related`]), and so all of them cost about as many statements as the commit has.
 
 mod related;
 
