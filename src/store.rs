@@ -100,7 +100,7 @@ pub trait Snapshot: Send {
         scopes: &BTreeSet<Scope>,
     ) -> Result<HashMap<Scope, ScopeState>, StoreError>;
 
-    /// What is kept of a user: the stamp tells whether memberships that were read before are those of this moment.
+    /// What is kept of a user: the stamp says whether memberships that were read before are those of this moment.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -156,7 +156,7 @@ pub fn decline(
     (Some(declined), writes)
 }
 
-/// Whether both open the same to the same user, or neither anything, whoever gave it.
+/// Whether both give the same user the same access, or neither gives any. The giver does not count.
 pub fn open_the_same(one: Option<&Membership>, other: Option<&Membership>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => one.names_as(other) && one.access == other.access,

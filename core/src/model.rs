@@ -39,7 +39,7 @@ pub struct Model {
     pub list_items_max: usize,
 }
 
-/// What [`Model::list_items_max`] is unless somebody sets it.
+/// What [`Model::list_items_max`] is by default.
 pub const LIST_ITEMS_MAX: usize = 10_000;
 
 impl Model {
@@ -280,7 +280,7 @@ pub enum DefaultValue {
     Literal(Value),
     /// A text over the claims of whoever creates the document, such as `user:{sub}`.
     Claims(Template),
-    /// A scope over the claims of whoever creates the document: the default of a field that holds the document's scope.
+    /// A scope over the claims of the document's creator: the default of a field that holds the document's scope.
     Scope(ScopeTemplate),
 }
 

@@ -66,11 +66,11 @@ pub enum Mutant {
     NoHoldBack,
     /// 6.3: rings go on after a restart of the tail.
     RingsSurvive,
-    /// 6.3: whoever was woken by memberships does not look into the rings.
+    /// 6.3: a subscription that memberships have woken does not look into the rings.
     RingsUnread,
     /// 6.4: a scope is watched once its page was read, and not looked at again.
     RegisteredLate,
-    /// 6.3: whoever loses a membership is not stamped, only who gets one.
+    /// 6.3: a user who loses a membership is not stamped, only one who gets one.
     LoserUnstamped,
     /// 6.3: what was read of a user's memberships is used whatever the stamp says.
     StampIgnored,

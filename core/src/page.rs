@@ -101,7 +101,7 @@ pub struct Stretch {
 impl Cursor {
     /// Takes up a client where its checkpoint says, or anew where continuity is broken.
     pub fn resume(model: &Model, request: PageRequest, view: &View<'_>) -> Self {
-        let anew = PageRequest {
+        let fresh = PageRequest {
             checkpoint: None,
             types: request.types.clone(),
         };
@@ -112,7 +112,7 @@ impl Cursor {
             return taken_up;
         }
         // It would not fit into a request, for every track names all scopes.
-        Self::take_up(model, anew, view)
+        Self::take_up(model, fresh, view)
     }
 
     /// Takes up a client that follows the rings, whose grants alone may have changed: the page begins the scopes that were

@@ -1,6 +1,6 @@
 //! GraphiQL, carried gzipped in the binary: the page at `/`, its files and its configuration under `/graphiql/`.
 //! What is inside those files is built from the package `graphiql/`; whether there is a page at all, and for whom it has
-//! tokens, is decided by whoever calls [`router`].
+//! tokens, is decided by the caller of [`router`].
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};

@@ -1,7 +1,7 @@
 //! Turns at an application: so many questions at a time, and round robin among users (fair queuing). A user with a thousand
 //! questions delays the first of another by one.
 //!
-//! How long somebody waits, and what is asked, is not known here.
+//! How long a user waits, and what is asked, is not known here.
 
 use std::{
     collections::VecDeque,

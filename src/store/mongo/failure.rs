@@ -1,6 +1,6 @@
 //! What went wrong in MongoDB, and what is to be made of it: repeat, put it down to a document, or give up.
 //!
-//! The numbers are those of MongoDB's `error_codes.yml`. What a refused change is told is in [`refusal`], and
+//! The numbers are those of MongoDB's `error_codes.yml`. The words for a refused change are in [`refusal`], and
 //! what a log may say in [`mod@loggable`].
 
 mod loggable;
@@ -144,17 +144,17 @@ fn is_passing_code(code: i32) -> bool {
 
 /// What the operator has to mend, where a code says so: no change is to blame for it.
 fn of_operator(code: i32) -> Option<StoreError> {
-    let told = match code {
+    let reason = match code {
         UNAUTHORIZED => {
-            let told = "it may not read or write a collection (code 13)";
-            return Some(StoreError::NotPermitted(told.to_owned()));
+            let reason = "it may not read or write a collection (code 13)";
+            return Some(StoreError::NotPermitted(reason.to_owned()));
         }
         OUT_OF_DISK_SPACE => "MongoDB has no room on its disk",
         USER_WRITES_BLOCKED => "MongoDB blocks the writes of users (setUserWriteBlockMode)",
         ATLAS => "the service that hosts MongoDB refuses writes (code 8000), as beyond a quota",
         _ => return None,
     };
-    Some(StoreError::NotWritable(told.to_owned()))
+    Some(StoreError::NotWritable(reason.to_owned()))
 }
 
 fn is_aborted(error: &Error) -> bool {
@@ -189,7 +189,7 @@ impl StatementError {
         }
     }
 
-    /// A duplicate of one of Tidegate's own keys means that somebody wrote it meanwhile: the next attempt sees it. An id
+    /// A duplicate of one of Tidegate's own keys means that another transaction wrote it meanwhile: the next attempt sees it. An id
     /// of the application's that was looked for and not found is not of this kind: to write it at the same time is a
     /// write conflict.
     fn is_conflict(&self) -> bool {

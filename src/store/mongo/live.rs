@@ -193,7 +193,7 @@ impl Base {
     }
 }
 
-/// Whether the failure is that somebody else's transaction, or what waits behind it, holds a lock.
+/// Whether the failure is that another transaction, or what waits behind it, holds a lock.
 pub(super) fn is_lock(failure: &Failure) -> bool {
     const LOCK_TIMEOUT: i32 = 24;
     const WRITE_CONFLICT: i32 = 112;

@@ -39,7 +39,7 @@ pub(super) fn index() -> IndexModel {
 }
 
 impl Reader<'_> {
-    /// The memberships of these users, whose states are taken out of `states`. One statement tells for all of them, as long
+    /// The memberships of these users, whose states are taken out of `states`. One statement reads them for all users, as long
     /// as they have no more than one user may have.
     pub(super) async fn memberships(
         &mut self,

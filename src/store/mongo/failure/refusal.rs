@@ -1,4 +1,4 @@
-//! What a change is told when a rule of the database's own refuses its document, in the words of the model.
+//! The reasons for a change whose document a rule of the database refuses, in the words of the model.
 //!
 //! MongoDB's own message is never shown: it may hold another document's values, or fields of this one that the model does
 //! not have.
