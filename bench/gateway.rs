@@ -65,19 +65,12 @@ impl Gateway {
 
     /// What it holds in memory now, in KiB.
     pub(crate) fn memory_kib(&self) -> f64 {
-        self.status("VmRSS:")
+        process_kib(&self.process, "VmRSS:")
     }
 
     /// The most it ever held, in KiB.
     pub(crate) fn memory_peak_kib(&self) -> f64 {
-        self.status("VmHWM:")
-    }
-
-    fn status(&self, name: &str) -> f64 {
-        let path = format!("/proc/{}/status", self.process.id());
-        let status = fs::read_to_string(path).unwrap();
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        process_kib(&self.process, "VmHWM:")
     }
 
     /// The processor time it has used, its ended threads included, in milliseconds.
@@ -91,6 +84,14 @@ impl Gateway {
         let ticks: f64 = fields.map(|ticks| ticks.parse::<f64>().unwrap()).sum();
         ticks * MS_A_TICK
     }
+}
+
+/// A line of the process's status, in KiB.
+pub(crate) fn process_kib(process: &Child, name: &str) -> f64 {
+    let path = format!("/proc/{}/status", process.id());
+    let status = fs::read_to_string(path).unwrap();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 impl Drop for Gateway {

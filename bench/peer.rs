@@ -13,6 +13,7 @@ use memchr::memmem;
 use crate::{
     client::{Connection, User, count},
     documents::{Edit, id, notes, retitled, title},
+    gateway::process_kib,
     load,
     rows::Target,
 };
@@ -80,6 +81,11 @@ impl Peer {
             process,
             user: User { address, token },
         }
+    }
+
+    /// What it holds in memory now, in KiB.
+    pub(crate) fn memory_kib(&self) -> f64 {
+        process_kib(&self.process, "VmRSS:")
     }
 
     pub(crate) async fn client(&self, scope: &str) -> PeerClient {

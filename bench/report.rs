@@ -14,7 +14,7 @@ use std::{
 use serde::Serialize;
 
 use self::machine::Machine;
-use crate::figure::Row;
+use crate::figure::{Bar, Row};
 
 /// What the gateway stands beside.
 pub(crate) const FLOOR: &str = "floor";
@@ -81,20 +81,22 @@ impl Report {
         );
     }
 
-    /// The same of what people use today.
+    /// Writes what was measured beside other servers: all of it to docs/performance.md, the headlines to the README.
     pub(crate) fn publish_peers(&self) {
         let title = "Throughput as a multiple of what people use today";
         let path = docs().join("performance/peers.svg");
-        plots::chart(&path, title, &self.rows);
+        plots::chart(&path, title, &rates(&self.rows));
         let table = format!(
             "{}\n\n{}\n![{title}](performance/peers.svg)\n",
             self.about(),
-            words::table(&self.rows, PEER, |_| true)
+            words::table(&self.rows, PEER)
         );
         documents::replace(&docs().join("performance.md"), "peers", &table);
+        let headlines = words::headlines(&self.rows, Some("the other"));
+        documents::replace(&docs().join("../README.md"), "peers", &headlines);
     }
 
-    /// Puts tables and plots where people read of them.
+    /// Writes all rows to docs/performance.md, and the headlines to the README.
     pub(crate) fn publish(&self) {
         const SHARES: &str = "Throughput as a share of the floor's";
         const TIMES: &str = "Latency and cost as multiples";
@@ -102,15 +104,20 @@ impl Report {
         let table = format!(
             "{}\n\n{}\n![{SHARES}](performance/throughput.svg)\n![{TIMES}](performance/latency.svg)\n",
             self.about(),
-            words::table(&self.rows, FLOOR, |_| true)
+            words::table(&self.rows, FLOOR)
         );
         documents::replace(&docs().join("performance.md"), "bench", &table);
-        let headlines = format!(
-            "{}\n![{SHARES}](docs/performance/throughput.svg)\n",
-            words::table(&self.rows, FLOOR, |row| row.headline)
-        );
+        let headlines = words::headlines(&self.rows, None);
         documents::replace(&docs().join("../README.md"), "bench", &headlines);
     }
+}
+
+/// Rows in which more is better.
+fn rates(rows: &[Row]) -> Vec<Row> {
+    let rows = rows.iter();
+    rows.filter(|row| matches!(row.bar, Some(Bar::AtLeast(_))))
+        .cloned()
+        .collect()
 }
 
 fn docs() -> PathBuf {

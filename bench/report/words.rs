@@ -18,16 +18,34 @@ pub(super) fn cells(row: &Row) -> [String; 5] {
     ]
 }
 
-/// Those rows as Markdown.
-pub(super) fn table(rows: &[Row], beside: &str, chosen: impl Fn(&Row) -> bool) -> String {
+/// All rows as Markdown.
+pub(super) fn table(rows: &[Row], beside: &str) -> String {
     let head =
         format!("| | {beside} | gateway | ratio | bar |\n| --- | ---: | ---: | ---: | --- |\n");
-    let lines = rows.iter().filter(|row| chosen(row)).map(|row| {
+    let lines = rows.iter().map(|row| {
         let [name, floor, gateway, ratio, bar] = cells(row);
         format!(
             "| {}: {name} | {floor} | {gateway} | {ratio} | {bar} |\n",
             row.group
         )
+    });
+    lines.fold(head, |table, line| table + &line)
+}
+
+/// The headline rows as Markdown: the medians of the gateway, and of what it is measured beside if that has a name.
+pub(super) fn headlines(rows: &[Row], beside: Option<&str>) -> String {
+    let (name, line) = match beside {
+        Some(beside) => (format!("{beside} | "), " ---: |"),
+        None => (String::new(), ""),
+    };
+    let head = format!("| | {name}Tidegate |\n| --- |{line} ---: |\n");
+    let headlines = rows.iter().filter(|row| row.headline);
+    let lines = headlines.map(|row| {
+        let median = |figure: &Figure| format!("{} {}", number(figure.median), row.unit);
+        let floor = row.floor.as_ref().filter(|_| beside.is_some());
+        let floor = floor.map(|figure| format!("{} | ", median(figure)));
+        let (floor, gateway) = (floor.unwrap_or_default(), median(&row.gateway));
+        format!("| {} | {floor}{gateway} |\n", row.name)
     });
     lines.fold(head, |table, line| table + &line)
 }

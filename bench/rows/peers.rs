@@ -5,12 +5,15 @@ use crate::{
     client::{Device, Puller},
     figure::{Bar, Row},
     gateway::Gateway,
-    load::{self, work},
+    load::{self, Done, work},
     peer::{Kind, Peer, PeerPuller},
 };
 
 /// Ahead of it.
 const BAR: Bar = Bar::AtLeast(1.0);
+
+/// In latency and memory.
+const COST_BAR: Bar = Bar::AtMost(1.0);
 
 const SCOPE: &str = "team:peers";
 
@@ -20,6 +23,9 @@ const WARM_UP: usize = 1;
 /// Changes in each push, and clients.
 const PUSHES: [(usize, usize); 3] = [(1, 16), (1, 64), (100, 8)];
 
+/// The changes, the clients and whether they update, of the pushes that the README shows.
+const HEADLINE: (usize, usize, bool) = (1, 16, true);
+
 pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
     let mut rows = Vec::new();
     for kind in [Kind::Apollo, Kind::Rxdb] {
@@ -28,6 +34,9 @@ pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
         for (changes, clients) in PUSHES {
             rows.extend(pushes(bench, &peer, &gateway, changes, clients).await);
         }
+        let memory = [(peer.memory_kib() / 1024.0, gateway.memory_kib() / 1024.0)];
+        let memory = Row::compared(named(kind, "memory after these pushes"), "MiB", &memory);
+        rows.push(memory.bar(COST_BAR).headline());
         rows.extend(pulls(bench, kind, &gateway).await);
     }
     rows
@@ -48,7 +57,7 @@ async fn pushes(
         ours.push(Pusher::new(target, changes, bench.numbers()));
     }
     let mut rows = Vec::new();
-    for (verb, updates) in [("creates", false), ("updates", true)] {
+    for (verb, updates) in [("create", false), ("update", true)] {
         theirs
             .iter_mut()
             .for_each(|client| client.updates = updates);
@@ -59,10 +68,23 @@ async fn pushes(
             theirs = worked;
             let (worked, gateway) = work(ours, bench.window).await;
             ours = worked;
-            rounds.push((peer.rate(), gateway.rate()));
+            rounds.push((peer, gateway));
         }
-        let name = format!("{changes:>3} {verb}, {clients:>2} clients");
-        rows.push(row(peer.kind, &name, "changes/s", &rounds));
+        let counted = &rounds[WARM_UP..];
+        let (changed, from) = (plural(changes, verb), plural(clients, "client"));
+        let name = format!("push of {changed}, {from}");
+        let row = compared(peer.kind, &name, "changes/s", counted, Done::rate).bar(BAR);
+        if (changes, clients, updates) == HEADLINE {
+            rows.push(row.headline());
+            for percent in [50.0, 99.0] {
+                let name = format!("{name}, p{percent}");
+                let latency = |done: &Done| done.percentile_ms(percent);
+                let row = compared(peer.kind, &name, "ms", counted, latency).bar(COST_BAR);
+                rows.push(row.headline());
+            }
+        } else {
+            rows.push(row);
+        }
     }
     rows
 }
@@ -91,10 +113,11 @@ async fn pulls(bench: &mut Bench, kind: Kind, gateway: &Gateway) -> Vec<Row> {
             }
             let (_, peer) = work(theirs, bench.window).await;
             let (_, gateway) = work(ours, bench.window).await;
-            rounds.push((peer.rate(), gateway.rate()));
+            rounds.push((peer, gateway));
         }
-        let name = format!("pages of 1000, {clients} clients");
-        rows.push(row(kind, &name, "documents/s", &rounds));
+        let name = format!("pages of 1000, {}", plural(clients, "client"));
+        let row = compared(kind, &name, "documents/s", &rounds[WARM_UP..], Done::rate).bar(BAR);
+        rows.push(if clients == 1 { row.headline() } else { row });
     }
     rows
 }
@@ -115,7 +138,23 @@ async fn device(gateway: &Gateway, user: &str) -> Device {
     Device::new(&user, SCOPE).await
 }
 
-fn row(kind: Kind, name: &str, unit: &'static str, rounds: &[(f64, f64)]) -> Row {
-    let counted = &rounds[WARM_UP..];
-    Row::compared(format!("{}, {name}", kind.name()), unit, counted).bar(BAR)
+fn compared(
+    kind: Kind,
+    name: &str,
+    unit: &'static str,
+    rounds: &[(Done, Done)],
+    figure: impl Fn(&Done) -> f64,
+) -> Row {
+    let rounds = rounds.iter();
+    let figures = rounds.map(|(peer, gateway)| (figure(peer), figure(gateway)));
+    Row::compared(named(kind, name), unit, &figures.collect::<Vec<_>>())
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    let end = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{end}")
+}
+
+fn named(kind: Kind, name: &str) -> String {
+    format!("{}, {name}", kind.name())
 }

@@ -73,9 +73,7 @@ async fn row(bench: &Bench, reader: &User, clients: usize, name: String) -> Row 
         let (_, pulled) = work(pullers(bench, reader, clients).await, bench.window).await;
         rounds.push((floor.rate(), pulled.rate()));
     }
-    Row::compared(name, "documents/s", &rounds)
-        .bar(BAR)
-        .headline()
+    Row::compared(name, "documents/s", &rounds).bar(BAR)
 }
 
 pub(super) async fn pullers(bench: &Bench, reader: &User, clients: usize) -> Vec<Puller> {

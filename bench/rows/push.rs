@@ -51,10 +51,6 @@ struct Load {
 }
 
 impl Load {
-    fn is_headline(&self) -> bool {
-        self.scopes == Scopes::One && matches!((self.changes, self.clients), (1, 64) | (100, _))
-    }
-
     fn name(&self, verb: &str) -> String {
         let (changes, clients) = (self.changes, self.clients);
         let scopes = self.scopes.name();
@@ -81,7 +77,7 @@ pub(super) async fn rows_of_bare_http(bench: &mut Bench) -> Vec<Row> {
     let mut tally = Tally::default();
     let mut rows = measure_all(bench, &|_| bare.user(), &[Scopes::One], &mut tally).await;
     for row in &mut rows {
-        (row.bar, row.headline) = (None, false);
+        row.bar = None;
     }
     rows
 }
@@ -117,12 +113,7 @@ async fn measure_all(
                 }
             }
             for (verb, rounds) in [("creates", created), ("updates", updated)] {
-                let row = row(load.name(verb), &rounds);
-                rows.push(if load.is_headline() {
-                    row.headline()
-                } else {
-                    row
-                });
+                rows.push(row(load.name(verb), &rounds));
             }
         }
     }

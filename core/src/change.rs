@@ -70,7 +70,7 @@ pub struct Submission {
     pub change: Result<Change, Rejection>,
 }
 
-/// Why a change is REJECTED: final, and told to the client.
+/// Why a change is REJECTED. It is final, and the client sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
     /// The stable code.
@@ -170,7 +170,7 @@ impl RejectionCode {
         (
             Self::VersionExhausted,
             "VERSION_EXHAUSTED",
-            "The document has had 2147483647 versions; create it anew under another id.",
+            "The document has had 2147483647 versions; create it again under another id.",
         ),
         (
             Self::InboxFull,

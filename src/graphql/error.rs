@@ -34,7 +34,7 @@ codes! {
     OperationResolution = "OPERATION_RESOLUTION_FAILURE", 400, "`operationName` is missing, or names no operation of the document.";
     QueryTooLarge = "QUERY_TOO_LARGE", 400, "The operation is beyond a limit: its size, depth, aliases, directives, fragments, lists or cost.";
     PersistedQueryNotFound = "PERSISTED_QUERY_NOT_FOUND", 400, "The gateway does not know the document of this hash; send it along once.";
-    BadCheckpoint = "BAD_CHECKPOINT", 200, "`checkpoint` is not one of this gateway's; send it back exactly as it came, or leave it out to begin anew.";
+    BadCheckpoint = "BAD_CHECKPOINT", 200, "`checkpoint` is not one of this gateway's; send it back exactly as it came, or leave it out to start again.";
     BadLimit = "BAD_LIMIT", 200, "`limit` or `first` is out of bounds; `extensions.max` says how much may be asked for.";
     PushTooLarge = "PUSH_TOO_LARGE", 200, "The push carries more changes than `extensions.max`; send it in parts.";
     EpochChanged = "EPOCH_CHANGED", 200, "The store's history is another one; pull (it resets), then push what is left under a new client id.";
@@ -60,7 +60,7 @@ codes! {
     Internal = "INTERNAL_SERVER_ERROR", 500, "The gateway failed; its log says how.";
     Unavailable = "SERVICE_UNAVAILABLE", 503, "The store cannot be reached or written now, or the key server cannot be reached; the message says which. Try again.";
     Overloaded = "OVERLOADED", 503, "The gateway carries as many operations or connections as it may; try again in a moment.";
-    DeadlineExceeded = "DEADLINE_EXCEEDED", 504, "The operation took too long. A push may have been applied: the same push sent again applies it once, and tells.";
+    DeadlineExceeded = "DEADLINE_EXCEEDED", 504, "The operation took too long. A push may have been applied: the same push sent again applies it once and says what became of it.";
 }
 
 impl Code {
@@ -241,7 +241,7 @@ impl From<SyncError> for Failure {
             ),
             SyncError::Checkpoint(_) => Self::new(
                 Code::BadCheckpoint,
-                "`checkpoint` is not one of this gateway's. Send it back exactly as it came, or leave it out to begin anew.",
+                "`checkpoint` is not one of this gateway's. Send it back exactly as it came, or leave it out to start again.",
             ),
             SyncError::Grants(_) => {
                 Self::new(Code::Forbidden, "The token's claims open more scopes than one user may have.")

@@ -164,7 +164,7 @@ impl From<Exhausted> for Failure {
         match exhausted {
             Exhausted::User => {
                 let message = "A user's requests and answers hold as many bytes as they may: take the answers that are under \
-                               way. A push may have been applied: send the same again, which applies it once and tells.";
+                               way. A push may have been applied: send the same again, which applies it once and says what became of it.";
                 Self::new(Code::RateLimited, message).with("retryAfter", 1)
             }
             Exhausted::All => {

@@ -108,7 +108,7 @@ impl Traffic {
         let time_max = self.limits.time_max;
         timeout(time_max, work).await.unwrap_or_else(|_| {
             let message = format!(
-                "The operation took longer than {} s. A push may have been applied: send the same again, which applies it once and tells.",
+                "The operation took longer than {} s. A push may have been applied: send the same again, which applies it once and says what became of it.",
                 time_max.as_secs()
             );
             Failure::new(Code::DeadlineExceeded, message).into()

@@ -1,4 +1,4 @@
-//! The README says what the code does.
+//! The README and docs/errors.md say what the code does.
 
 use std::fs;
 
@@ -10,8 +10,8 @@ use tidegate_core::change::RejectionCode;
 use crate::harness::Server;
 
 #[test]
-fn the_readme_lists_every_code_and_no_other() {
-    let readme = fs::read_to_string("README.md").unwrap();
+fn the_page_on_errors_lists_every_code_and_no_other() {
+    let page = fs::read_to_string("docs/errors.md").unwrap();
     let failures = Code::ALL
         .iter()
         .map(|(_, name, status, meaning)| format!("| `{name}` | {status} | {meaning} |"));
@@ -19,9 +19,8 @@ fn the_readme_lists_every_code_and_no_other() {
         .iter()
         .map(|(_, name, meaning)| format!("| `{name}` | {meaning} |"));
     let expected: Vec<String> = failures.chain(rejections).collect();
-    let listed: Vec<&str> = readme
+    let listed: Vec<&str> = page
         .lines()
-        .skip_while(|line| !line.starts_with("## Errors"))
         .filter(|line| line.starts_with("| `") && !line.starts_with("| `extensions.code`"))
         .filter(|line| !line.starts_with("| `error.code`"))
         .collect();
@@ -35,7 +34,7 @@ fn operation(quoted: &str, conflict: &str) -> String {
     serde_json::from_str(&format!("\"{quoted}\"")).unwrap()
 }
 
-/// Two devices, and the three ways to settle a conflict, line by line as a newcomer types them.
+/// Sends the README's operations on two devices and three conflicts line by line, as a newcomer types them.
 #[tokio::test]
 async fn what_the_readme_shows_of_two_devices_is_what_they_are_answered() {
     let directory = TempDir::new().unwrap();
