@@ -30,7 +30,7 @@ pub enum Mutant {
     FloorStays,
     /// 3.1: a marker takes a seq that another write of its scope has.
     SeqTwice,
-    /// 3.3: no marker when a document is created anew elsewhere.
+    /// 3.3: no marker when a document is created again elsewhere.
     MarkerMissing,
     /// 4.2: what was answered before is decided once more.
     NotReplayed,
