@@ -15,6 +15,7 @@ mod operations;
 mod pages;
 mod plan;
 mod printed;
+mod render;
 mod request;
 mod results;
 mod roots;

@@ -28,10 +28,7 @@ use tidegate_core::{
 
 pub(crate) use self::decision::ended_early;
 use self::stored::Gathered;
-pub use self::stored::{
-    FieldShape, Gap, GapReason, Key, ObjectShape, Part, PathPart, Projection, Shown, ShownDocument,
-    StoredItem, ValueShape,
-};
+pub use self::{codec::StoredView, stored::StoredItem};
 
 /// The pure function a commit runs, once or, when the transaction is retried, again.
 pub type Decide = dyn Fn(&Loaded) -> Writes + Send + Sync;

@@ -3,7 +3,9 @@
 //! It knows callers, pushes, pages and subscriptions; it knows neither GraphQL nor HTTP, and no store in particular.
 
 mod advise;
+mod change;
 mod decline;
+mod error;
 mod fit;
 mod grants;
 mod inbox;
@@ -14,15 +16,12 @@ mod push;
 
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
-use thiserror::Error;
 use tidegate_core::{
-    checkpoint::CheckpointError,
     entry::Entry,
     grant::{Grants, Identity},
     id::{ClientId, ClientKey, DocumentKey, Epoch, MutationId, Scope},
-    membership::{Bounds, DECLINED_MAX, Memberships},
-    model::{FillError, Model},
-    push::PushRefusal,
+    membership::{Bounds, Memberships},
+    model::Model,
     value::Timestamp,
 };
 
@@ -33,16 +32,14 @@ use self::{
     push::PushQueue,
 };
 pub use self::{
+    change::{ChangeView, StoredChange},
     decline::DeclineRequest,
+    error::SyncError,
     fit::{Survey, restamp, survey},
     inbox::{InboxEntry, InboxPage, InboxRequest},
     live::Start,
     maintain::{Collected, collect, rotate_epoch},
     pull::{Page, PullRequest},
-};
-pub use crate::store::{
-    FieldShape, Gap, GapReason, Key, ObjectShape, Part, PathPart, Projection, Shown, ShownDocument,
-    StoredItem, ValueShape,
 };
 use crate::{
     store::{Snapshot, Store, StoreError},
@@ -113,56 +110,6 @@ impl Viewer {
     pub fn memberships(&self) -> &Memberships {
         &self.given.memberships
     }
-}
-
-/// Why a verb could not be carried out. Conflicts and rejected changes are no such reasons: they are outcomes.
-#[derive(Debug, Clone, Error)]
-pub enum SyncError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The store did not answer in time, or too many requests wait for it.
-    #[error("the store is busy")]
-    Busy,
-    /// The push was refused as a whole.
-    #[error(transparent)]
-    Push(#[from] PushRefusal),
-    /// More changes than one push may carry.
-    #[error("a push of {changes} changes is larger than {max}")]
-    PushTooLarge {
-        /// How many came.
-        changes: usize,
-        /// How many may come.
-        max: usize,
-    },
-    /// A bound on a page that is out of bounds itself.
-    #[error("{argument}: {limit} is not between 1 and {max}")]
-    Limit {
-        /// The argument it stands in.
-        argument: &'static str,
-        /// What was asked for.
-        limit: i64,
-        /// What may be asked for.
-        max: usize,
-    },
-    /// The user would decline more givers than one may.
-    #[error("more than {DECLINED_MAX} givers would be declined")]
-    DeclinesFull,
-    /// Not a place in the inbox.
-    #[error("it is no cursor")]
-    Cursor,
-    /// Not a checkpoint.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// The token's claims open too many scopes.
-    #[error("the token's claims cannot be turned into grants: {0}")]
-    Grants(#[from] FillError),
-    /// The application could not be asked in time about all changes of a push.
-    #[error("too many questions wait for the application")]
-    Crowded,
-    /// The token ended while the answer was under way.
-    #[error("the token has expired")]
-    Expired,
 }
 
 /// The service.
@@ -240,7 +187,7 @@ impl SyncService {
     /// The documents of `keys` that are alive and that the caller may see.
     ///
     /// # Errors
-    /// [`SyncError::Store`] or [`SyncError::Busy`].
+    /// What the store's failure becomes, or [`SyncError::Busy`].
     pub async fn documents(
         &self,
         caller: &Caller,
@@ -258,7 +205,7 @@ impl SyncService {
     /// What the caller may do, and how far the gateway has followed one of its clients.
     ///
     /// # Errors
-    /// [`SyncError::Store`] or [`SyncError::Busy`].
+    /// What the store's failure becomes, or [`SyncError::Busy`].
     pub async fn viewer(
         &self,
         caller: &Caller,

@@ -82,6 +82,7 @@
 //! * [`collect`]: removing old tombstones, and beginning a new epoch.
 //! * [`checkpoint`]: where a client stands.
 //! * [`page`]: what it is given next.
+//! * [`view`]: the parts of a record as its readers see them.
 //! * [`mutant`]: rules taken out, for tests that have to notice.
 
 #![deny(missing_docs)]
@@ -103,3 +104,4 @@ pub mod page;
 pub mod push;
 pub mod transaction;
 pub mod value;
+pub mod view;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use tidegate_core::{membership::DECLINED_MAX, push::PushRefusal};
 
 use super::request::{Refusal, RefusalKind};
-use crate::{auth::AuthError, store::StoreError, sync::SyncError};
+use crate::{auth::AuthError, sync::SyncError};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $status:literal, $meaning:literal;)*) => {
@@ -207,7 +207,21 @@ impl From<AuthError> for Failure {
 impl From<SyncError> for Failure {
     fn from(error: SyncError) -> Self {
         match error {
-            SyncError::Store(error) => error.into(),
+            SyncError::ReadOnly(_) => Self::new(
+                Code::Unavailable,
+                "The store cannot be written now; nothing of this request was applied. Reading still works. Try again later.",
+            ),
+            SyncError::NotPermitted(_) => Self::new(
+                Code::Unavailable,
+                "The gateway lacks a right to its store, which its operator has to grant; nothing of this request was applied. Try again later.",
+            ),
+            SyncError::Unavailable(_) => Self::new(
+                Code::Unavailable,
+                "The store cannot be reached now. Try again in a moment.",
+            ),
+            SyncError::Internal(_) => {
+                Self::new(Code::Internal, "The gateway failed; its log says how.")
+            }
             SyncError::Busy => {
                 Self::new(Code::Unavailable, "The store is busy. Try again in a moment.")
             }
@@ -247,32 +261,6 @@ impl From<SyncError> for Failure {
                 Self::new(Code::Forbidden, "The token's claims open more scopes than one user may have.")
             }
             SyncError::Expired => Self::from(AuthError::Refused),
-        }
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::NotWritable(_) => Self::new(
-                Code::Unavailable,
-                "The store cannot be written now; nothing of this request was applied. Reading still works. Try again later.",
-            ),
-            StoreError::NotPermitted(_) => Self::new(
-                Code::Unavailable,
-                "The gateway lacks a right to its store, which its operator has to grant; nothing of this request was applied. Try again later.",
-            ),
-            StoreError::Unavailable(_) | StoreError::InUse { .. } => Self::new(
-                Code::Unavailable,
-                "The store cannot be reached now. Try again in a moment.",
-            ),
-            StoreError::Corrupt(_)
-            | StoreError::Undecided(_)
-            | StoreError::Refused(_)
-            | StoreError::Unsuitable(_)
-            | StoreError::OtherFormat { .. } => {
-                Self::new(Code::Internal, "The gateway failed; its log says how.")
-            }
         }
     }
 }

@@ -12,11 +12,13 @@ use tidegate_core::{
     id::TypeName,
     model::Model,
     value::Timestamp,
+    view::{ChangeKind, RecordHead},
 };
 
 use super::{
     documents::DocumentNode,
     error::Failure,
+    results::{name_of, without_value},
     shape::{argument, enumeration, int, list, nullable, plain, required, string},
 };
 use crate::sync::{Page, PullRequest, Start, SyncService};
@@ -43,6 +45,20 @@ impl PageNode {
 
 struct ChangeNode(FeedItem);
 
+pub(super) const KINDS: [(ChangeKind, &str, &str); 3] = [
+    (
+        ChangeKind::Upsert,
+        "UPSERT",
+        "The document is there, like this.",
+    ),
+    (ChangeKind::Delete, "DELETE", "The document is gone."),
+    (
+        ChangeKind::Revoke,
+        "REVOKE",
+        "The document left the scope `scope`; remove it if your copy is still of that scope.",
+    ),
+];
+
 /// How many changes a page carries where the client does not say.
 const LIMIT_DEFAULT: i32 = 500;
 
@@ -64,14 +80,7 @@ pub(super) fn register(builder: SchemaBuilder, model: &Model) -> SchemaBuilder {
     let kinds = enumeration(
         "SyncChangeKind",
         "What a change tells.",
-        &[
-            ("UPSERT", "The document is there, like this."),
-            ("DELETE", "The document is gone."),
-            (
-                "REVOKE",
-                "The document left the scope `scope`; remove it if your copy is still of that scope.",
-            ),
-        ],
+        &KINDS.map(without_value),
     );
     builder
         .register(enumeration(
@@ -144,12 +153,11 @@ fn change_object() -> Object {
 }
 
 fn kind(record: &Record) -> &'static str {
-    match record {
-        Record::Entry(entry) if entry.withheld => "REVOKE",
-        Record::Entry(entry) if entry.is_deleted() => "DELETE",
-        Record::Entry(_) => "UPSERT",
-        Record::Marker(_) => "REVOKE",
-    }
+    let kind = match record {
+        Record::Entry(entry) => entry.kind(),
+        Record::Marker(_) => ChangeKind::Revoke,
+    };
+    name_of(&KINDS, &kind)
 }
 
 /// The arguments that `changesSince` and `changes` share.

@@ -172,7 +172,7 @@ pub(super) fn register(builder: SchemaBuilder, model: &Arc<Model>) -> SchemaBuil
         .register(field_object(model))
 }
 
-fn without_value<T>(
+pub(super) fn without_value<T>(
     (_, name, meaning): (T, &'static str, &'static str),
 ) -> (&'static str, &'static str) {
     (name, meaning)

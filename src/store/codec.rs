@@ -8,6 +8,7 @@ mod inbox;
 #[cfg(test)]
 mod round_trips;
 mod value;
+mod view;
 pub(crate) mod walk;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -31,7 +32,8 @@ use tidegate_core::{
 
 pub(crate) use client::{decode_client, decode_last, encode_client};
 pub(crate) use inbox::{decode_record, encode_record};
-pub(crate) use value::{LEVELS_MAX, decode_decimal, encode_value};
+pub(crate) use value::{decode_decimal, encode_value};
+pub use view::StoredView;
 use walk::Elements;
 
 /// Why bytes are no record, or a record cannot be made bytes.
@@ -342,6 +344,7 @@ fn optional<'a, T>(
 #[cfg(test)]
 mod tests {
     use proptest::{collection::btree_map, option, prelude::*};
+    use tidegate_core::view::{RecordView, ValueView};
 
     use super::{value::tests::arbitrary_body, *};
 
@@ -420,6 +423,31 @@ mod tests {
         }
     }
 
+    /// All that a record offers, as text.
+    fn parts(record: &impl RecordView) -> String {
+        format!(
+            "{} {} {} {} {} {:?} {:?}",
+            record.type_name(),
+            record.id(),
+            record.scope(),
+            record.version(),
+            record.changed_at(),
+            record.kind(),
+            record.body().map(tree),
+        )
+    }
+
+    /// Each field is found by its name, too.
+    fn tree<'v, V: ValueView<'v>>(value: V) -> String {
+        let items = value.items().unwrap().map(|item| tree(item.unwrap()));
+        let fields: Vec<(&str, V)> = value.fields().unwrap().map(Result::unwrap).collect();
+        let wanted: Vec<Box<str>> = fields.iter().map(|(name, _)| (*name).into()).collect();
+        let found = value.find(&wanted).unwrap().into_iter();
+        let fields = wanted.iter().zip(found.map(|value| tree(value.unwrap())));
+        let (items, fields): (Vec<_>, Vec<_>) = (items.collect(), fields.collect());
+        format!("{:?} {items:?} {fields:?}", value.see().unwrap())
+    }
+
     proptest! {
         #[test]
         fn a_feed_item_is_read_as_it_was_written(entry in entries(), seq in any::<i64>()) {
@@ -441,6 +469,13 @@ mod tests {
                 prop_assert!(walked.eq(read));
                 prop_assert_eq!(decode_item(&bytes).unwrap(), item);
             }
+        }
+
+        #[test]
+        fn a_record_offers_the_parts_of_what_was_stored(entry in entries()) {
+            let record = Record::Entry(Arc::new(entry.clone()));
+            let bytes = encode_item(&FeedItem { seq: Seq(1), record }).unwrap();
+            prop_assert_eq!(parts(&StoredView::read(&bytes).unwrap()), parts(&entry));
         }
 
         #[test]

@@ -1,27 +1,14 @@
 //! Feed items as they are stored, which a pull hands on by the thousand and nobody needs to take apart.
 //!
-//! What their bytes mean is [`super::codec`]'s. What an answer shows of them, a [`Projection`] says, and [`json`] writes.
+//! What their bytes mean is [`super::codec`]'s.
 
-mod json;
-mod projection;
-mod record;
-
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::fmt;
 
 use bytes::Bytes;
 use tidegate_core::{entry::FeedItem, id::Seq};
 
-pub use self::{
-    json::{Gap, GapReason, PathPart},
-    projection::{
-        FieldShape, Key, ObjectShape, Part, Projection, Shown, ShownDocument, ValueShape,
-    },
-};
 use super::{
-    Scan, ScanRange, StoreError,
+    Scan, ScanRange, StoreError, StoredView,
     codec::{self, CodecError},
 };
 
@@ -31,22 +18,7 @@ pub struct StoredItem {
     /// Its position in the feed.
     pub seq: Seq,
     bytes: Bytes,
-    /// Kept where the item goes to many readers.
-    texts: Option<Arc<Mutex<Vec<Text>>>>,
 }
-
-/// An item's JSON under one projection.
-#[derive(Debug)]
-struct Text {
-    projection: Arc<Projection>,
-    json: Bytes,
-}
-
-/// So many projections of an item are kept: the readers of a scope mostly run the same program.
-const TEXTS_MAX: usize = 4;
-
-/// Longer texts are written anew for each reader, so that what is kept stays in proportion to the rings.
-const TEXT_BYTES_MAX: usize = 16 << 10;
 
 impl StoredItem {
     /// An item as the embedded store would keep it.
@@ -61,18 +33,7 @@ impl StoredItem {
 
     /// A record as a store keeps it.
     pub(super) fn kept(seq: Seq, bytes: Bytes) -> Self {
-        Self {
-            seq,
-            bytes,
-            texts: None,
-        }
-    }
-
-    /// The same, for many readers: what is written of it for one is kept for the others.
-    #[must_use]
-    pub fn shared(mut self) -> Self {
-        self.texts = Some(Arc::default());
-        self
+        Self { seq, bytes }
     }
 
     /// All that it says.
@@ -83,6 +44,14 @@ impl StoredItem {
         codec::decode_item(&self.bytes).map_err(unreadable)
     }
 
+    /// Its parts.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`].
+    pub fn view(&self) -> Result<StoredView<'_>, StoreError> {
+        StoredView::read(&self.bytes).map_err(unreadable)
+    }
+
     /// As the embedded store keeps it.
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -91,61 +60,6 @@ impl StoredItem {
     /// How many bytes it takes.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
-    }
-
-    /// Appends it to `out` as JSON. What cannot be shown although it must is told in `gaps`, by its path from here.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`]; `out` then ends with a part of the text.
-    pub fn write_json(
-        &self,
-        projection: &Arc<Projection>,
-        out: &mut Vec<u8>,
-        gaps: &mut Vec<Gap>,
-    ) -> Result<(), StoreError> {
-        let Some(texts) = &self.texts else {
-            return self.write_anew(projection, out, gaps);
-        };
-        let mut texts = texts.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |text: &&Text| Arc::ptr_eq(&text.projection, projection);
-        if let Some(text) = texts.iter().find(same) {
-            out.extend_from_slice(&text.json);
-            return Ok(());
-        }
-        let (begin, gaps_before) = (out.len(), gaps.len());
-        self.write_anew(projection, out, gaps)?;
-        let json = &out[begin..];
-        if gaps.len() == gaps_before && texts.len() < TEXTS_MAX && json.len() <= TEXT_BYTES_MAX {
-            texts.push(Text {
-                projection: Arc::clone(projection),
-                json: Bytes::copy_from_slice(json),
-            });
-        }
-        Ok(())
-    }
-
-    /// Appends the document it carries to `out` as JSON, as the part `key` of an object has it; null if it carries none.
-    /// What cannot be shown is told in `gaps`, by its path from that object.
-    ///
-    /// # Errors
-    /// As [`write_json`](Self::write_json).
-    pub fn write_document(
-        &self,
-        key: &Key,
-        shapes: &ShownDocument,
-        out: &mut Vec<u8>,
-        gaps: &mut Vec<Gap>,
-    ) -> Result<(), StoreError> {
-        json::write_document(&self.bytes, key, shapes, out, gaps).map_err(unreadable)
-    }
-
-    fn write_anew(
-        &self,
-        projection: &Projection,
-        out: &mut Vec<u8>,
-        gaps: &mut Vec<Gap>,
-    ) -> Result<(), StoreError> {
-        json::write(&self.bytes, projection, out, gaps).map_err(unreadable)
     }
 }
 
@@ -201,54 +115,4 @@ impl From<Gathered<'_>> for Scan {
 
 fn unreadable(error: CodecError) -> StoreError {
     StoreError::Corrupt(error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use tidegate_core::{
-        entry::{Marker, Record},
-        id::{DocumentId, DocumentKey, Scope, TypeName, Version},
-        value::Timestamp,
-    };
-
-    use super::*;
-
-    #[test]
-    fn what_is_written_for_one_reader_is_kept_for_the_others() {
-        let record = Record::Marker(Marker {
-            key: DocumentKey {
-                type_name: TypeName::new("Task").unwrap(),
-                id: DocumentId::new("1").unwrap(),
-            },
-            scope: Scope::new("s").unwrap(),
-            version: Version(1),
-            at: Timestamp::EPOCH,
-        });
-        let item = FeedItem {
-            seq: Seq(1),
-            record,
-        };
-        let item = StoredItem::encode(&item).unwrap().shared();
-        let projection = |key| {
-            Arc::new(Projection {
-                parts: vec![(Key::new(key), Shown::DocumentId)],
-            })
-        };
-        let projections: Vec<_> = (0..TEXTS_MAX + 2).map(|_| projection("id")).collect();
-        for _ in 0..2 {
-            for projection in &projections {
-                let mut out = Vec::new();
-                let other = item.clone();
-                other
-                    .write_json(projection, &mut out, &mut Vec::new())
-                    .unwrap();
-                assert_eq!(out, br#"{"id":"1"}"#);
-            }
-        }
-        let texts = item.texts.unwrap();
-        let texts = texts.lock().unwrap();
-        let kept = texts.iter().map(|text| &text.projection);
-        assert!(kept.zip(&projections).all(|(a, b)| Arc::ptr_eq(a, b)));
-        assert_eq!(texts.len(), TEXTS_MAX);
-    }
 }

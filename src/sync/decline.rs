@@ -27,7 +27,7 @@ impl SyncService {
     /// Declines, or takes it back; returns all givers that the caller then declines.
     ///
     /// # Errors
-    /// [`SyncError::DeclinesFull`]: nothing was changed. [`SyncError::Store`] and [`SyncError::Busy`]: it may have been; the
+    /// [`SyncError::DeclinesFull`]: nothing was changed. a store's failure and [`SyncError::Busy`]: it may have been; the
     /// same again does no harm.
     pub async fn decline(
         &self,

@@ -114,7 +114,7 @@ impl SyncService {
     /// The conflicts the caller may resolve, the oldest first.
     ///
     /// # Errors
-    /// [`SyncError::Store`] or [`SyncError::Busy`].
+    /// What the store's failure becomes, or [`SyncError::Busy`].
     pub async fn conflicts(
         &self,
         caller: &Caller,
@@ -154,7 +154,7 @@ impl SyncService {
     /// Resolves a conflict, or tells what became of the same resolution before.
     ///
     /// # Errors
-    /// [`SyncError::Push`] with [`PushRefusal::ConflictNotFound`]; [`SyncError::Store`] and [`SyncError::Busy`]: it may
+    /// [`SyncError::Push`] with [`PushRefusal::ConflictNotFound`]; a store's failure and [`SyncError::Busy`]: it may
     /// have been resolved; the same again tells.
     pub async fn resolve(
         &self,

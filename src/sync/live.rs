@@ -28,7 +28,7 @@ use tokio::{
 use self::subscribers::Subscribers;
 pub(super) use self::subscribers::Ticket;
 use super::{Caller, Page, PullRequest, SyncError, SyncService, grants::GrantCache};
-use crate::store::{Store, StoreError, TailEvent};
+use crate::store::{Store, TailEvent};
 
 /// Where a subscription starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,8 +169,7 @@ impl Subscription {
     fn outlasts(&self, error: &SyncError) -> bool {
         let is_passing = matches!(
             error,
-            SyncError::Busy
-                | SyncError::Store(StoreError::Unavailable(_) | StoreError::NotPermitted(_))
+            SyncError::Busy | SyncError::Unavailable(_) | SyncError::NotPermitted(_)
         );
         is_passing && !matches!(self.next, Next::First(_))
     }

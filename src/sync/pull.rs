@@ -12,8 +12,8 @@ use tidegate_core::{
     page::{self, Cursor, PageRequest, View},
 };
 
-use super::{Caller, SyncError, SyncLimits, SyncService, in_time};
-use crate::store::{ScanRange, Snapshot, StoreError, StoredItem};
+use super::{Caller, StoredChange, SyncError, SyncLimits, SyncService, in_time};
+use crate::store::{ScanRange, Snapshot, StoreError};
 
 /// What a client asks for.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ impl PullRequest {
 #[derive(Debug, Clone)]
 pub struct Page {
     /// The changes in order, each the last of its document in its scope.
-    pub changes: Vec<StoredItem>,
+    pub changes: Vec<StoredChange>,
     /// Where the client then stands.
     pub checkpoint: Arc<Checkpoint>,
     /// Whether there is more to read now.
@@ -79,9 +79,9 @@ impl Page {
     /// All that its changes say.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`].
-    pub fn decoded(&self) -> Result<Vec<FeedItem>, StoreError> {
-        self.changes.iter().map(StoredItem::decode).collect()
+    /// [`SyncError::Internal`].
+    pub fn decoded(&self) -> Result<Vec<FeedItem>, SyncError> {
+        self.changes.iter().map(StoredChange::decode).collect()
     }
 
     /// Nothing, to a client that stands here.
@@ -110,7 +110,7 @@ impl SyncService {
     /// One page.
     ///
     /// # Errors
-    /// [`SyncError::Store`] or [`SyncError::Busy`].
+    /// What the store's failure becomes, or [`SyncError::Busy`].
     pub async fn pull(&self, caller: &Caller, request: PullRequest) -> Result<Page, SyncError> {
         self.pull_within(caller, request, self.limits.page_bytes)
             .await
@@ -166,7 +166,7 @@ impl SyncService {
     /// Where a client stands who takes everything up to now as known.
     ///
     /// # Errors
-    /// [`SyncError::Store`] or [`SyncError::Busy`].
+    /// What the store's failure becomes, or [`SyncError::Busy`].
     pub(super) async fn heads(&self, caller: &Caller, types: Types) -> Result<Page, SyncError> {
         in_time(async {
             let request = PullRequest {
@@ -236,7 +236,9 @@ impl SyncService {
                 .cursor
                 .advance(&stretch, if scan.complete { stretch.through } else { last });
             reading.bytes += scan.bytes;
-            reading.changes.extend(scan.items);
+            reading
+                .changes
+                .extend(scan.items.into_iter().map(StoredChange::from));
             let full = reading.changes.len() >= limit || reading.bytes >= bytes_max;
             if full || !scan.complete {
                 return Ok(Some(stretch.scope));
@@ -260,7 +262,7 @@ impl SyncService {
 struct Reading {
     snapshot: Box<dyn Snapshot>,
     cursor: Cursor,
-    changes: Vec<StoredItem>,
+    changes: Vec<StoredChange>,
     bytes: usize,
 }
 

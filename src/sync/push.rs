@@ -23,7 +23,7 @@ use self::{
     shares::{Room, Shares},
 };
 use super::{Caller, Clock, STORE_DEADLINE, SyncError, SyncService};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// The most pushes that may wait before they are looked at, and after; a further one is told to try again.
 const WAITING_MAX: usize = 512;
@@ -32,7 +32,7 @@ impl SyncService {
     /// Applies a push, or tells what became of it before.
     ///
     /// # Errors
-    /// [`SyncError::PushTooLarge`] and [`SyncError::Push`]: nothing was applied. [`SyncError::Store`] and
+    /// [`SyncError::PushTooLarge`] and [`SyncError::Push`]: nothing was applied. A store's failure and
     /// [`SyncError::Busy`]: it may have been applied; the same push sent again tells.
     pub async fn push(&self, caller: &Caller, push: Push) -> Result<PushOutcome, SyncError> {
         let (changes, max) = (push.changes.len(), self.limits.push_changes);
@@ -60,7 +60,7 @@ pub(super) struct PushQueue {
 /// A push, and who waits for its answer.
 struct Waiting {
     request: Arc<PushRequest>,
-    answer: oneshot::Sender<Result<PushAnswer, StoreError>>,
+    answer: oneshot::Sender<Result<PushAnswer, SyncError>>,
     room: Room,
 }
 
@@ -102,7 +102,7 @@ impl PushQueue {
             .try_send(waiting)
             .map_err(|_| SyncError::Busy)?;
         match tokio::time::timeout(STORE_DEADLINE, answered).await {
-            Ok(Ok(answer)) => Ok(answer?),
+            Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Err(SyncError::Busy),
         }
     }

@@ -17,6 +17,7 @@ mod faults;
 mod fuzz;
 mod harness;
 mod hostile;
+mod imports;
 mod isolation;
 mod live;
 mod mongo;

@@ -50,7 +50,7 @@ impl World {
                 socket,
             } => {
                 if let Some(Err(error)) = &page {
-                    let may = matches!(error, SyncError::Store(_) | SyncError::Busy);
+                    let may = matches!(error, SyncError::Unavailable(_) | SyncError::Busy);
                     expect(may, Property::Ends, || {
                         format!("a subscription ended: {error}")
                     })?;

@@ -1,5 +1,4 @@
-//! `changesSince` and `changes`: from an operation to a shape, from a page to the text of its answer. The changes are
-//! written by the store's own room; around them stands what is said of the page.
+//! `changesSince` and `changes`: from an operation to a shape, from a page to the text of its answer.
 
 use std::sync::Arc;
 
@@ -8,17 +7,23 @@ use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use tidegate_core::{model::Model, value::Timestamp};
+use tidegate_core::{model::Model, value::Timestamp, view::RecordHead};
 
 use super::{
     Arguments,
     select::{self, Parts, RootPart, TYPENAME, fields, parts, quoted},
-    text::{self, Text},
+    text,
 };
 use crate::{
-    graphql::{answer::Answer, error::Failure, pages, request::Asked},
-    store::StoreError,
-    sync::{Caller, Key, Page, Projection, PullRequest, Shown, StoredItem, SyncService},
+    graphql::{
+        answer::Answer,
+        error::Failure,
+        pages::{self, KINDS},
+        render::{Text, Written, document::ShownDocument},
+        request::Asked,
+        results::name_of,
+    },
+    sync::{Caller, Page, PullRequest, StoredChange, SyncService},
 };
 
 /// What a change takes beside what is stored of its document: names, punctuation.
@@ -51,13 +56,31 @@ pub(super) struct PageShape {
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum PagePart {
     Literal(Box<[u8]>),
-    Changes(Arc<Projection>),
+    Changes(Arc<ChangePlan>),
     Checkpoint,
     HasMore,
     Reset,
     RevokedScopes,
     Epoch,
     ServerTime,
+}
+
+/// What is asked for of each change.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ChangePlan {
+    parts: Parts<ChangePart>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum ChangePart {
+    Literal(Box<[u8]>),
+    Type,
+    DocumentId,
+    Kind,
+    Version,
+    Scope,
+    ChangedAt,
+    Document(ShownDocument),
 }
 
 impl PageShape {
@@ -73,8 +96,8 @@ fn page_part(model: &Model, field: &Asked) -> Option<PagePart> {
     Some(match field.name.as_str() {
         TYPENAME => PagePart::Literal(quoted("SyncPage")),
         "changes" => {
-            let parts = parts(fields(field)?, |field| shown(model, field))?;
-            PagePart::Changes(Arc::new(Projection { parts }))
+            let parts = parts(fields(field)?, |field| change_part(model, field))?;
+            PagePart::Changes(Arc::new(ChangePlan { parts }))
         }
         "checkpoint" => PagePart::Checkpoint,
         "hasMore" => PagePart::HasMore,
@@ -86,16 +109,16 @@ fn page_part(model: &Model, field: &Asked) -> Option<PagePart> {
     })
 }
 
-fn shown(model: &Model, field: &Asked) -> Option<Shown> {
+fn change_part(model: &Model, field: &Asked) -> Option<ChangePart> {
     Some(match field.name.as_str() {
-        TYPENAME => Shown::Literal(quoted("SyncChange")),
-        "type" => Shown::Type,
-        "documentId" => Shown::DocumentId,
-        "kind" => Shown::Kind,
-        "version" => Shown::Version,
-        "scope" => Shown::Scope,
-        "changedAt" => Shown::ChangedAt,
-        "document" => Shown::Document(select::document(model, field)?),
+        TYPENAME => ChangePart::Literal(quoted("SyncChange")),
+        "type" => ChangePart::Type,
+        "documentId" => ChangePart::DocumentId,
+        "kind" => ChangePart::Kind,
+        "version" => ChangePart::Version,
+        "scope" => ChangePart::Scope,
+        "changedAt" => ChangePart::ChangedAt,
+        "document" => ChangePart::Document(select::document(model, field)?),
         _ => return None,
     })
 }
@@ -136,21 +159,23 @@ impl PagePlan {
 
 impl Look {
     fn answer(&self, page: Result<Page, Failure>, sync: &SyncService) -> Answer {
-        match page.and_then(|page| Ok(self.write(&page, sync.now())?)) {
-            Ok(text) => Answer::Written(text),
+        match page {
+            Ok(page) => self.write(&page, sync.now()),
             Err(failure) => text::failed(&self.asked, failure),
         }
     }
 
     /// The answer that carries `page`.
-    fn write(&self, page: &Page, server_time: Timestamp) -> Result<Vec<u8>, StoreError> {
-        let stored: usize = page.changes.iter().map(StoredItem::bytes).sum();
+    fn write(&self, page: &Page, server_time: Timestamp) -> Answer {
+        let stored: usize = page.changes.iter().map(StoredChange::bytes).sum();
         let room = stored + CHANGE_BYTES * (page.changes.len() + 4);
-        Text::answer(&self.asked, &self.shape.root, room, |text| {
-            text.object(&self.shape.page, |text, key, part| {
+        text::answer(&self.asked, &self.shape.root, room, |text| {
+            text.object(&self.shape.page, |text, part| {
                 match part {
                     PagePart::Literal(json) => text.raw(json),
-                    PagePart::Changes(projection) => return changes(text, key, projection, page),
+                    PagePart::Changes(plan) => {
+                        return text.list(&page.changes, |text, change| write(text, plan, change));
+                    }
                     PagePart::Checkpoint => text.json(&page.checkpoint.encode()),
                     PagePart::HasMore => text.json(&page.has_more),
                     PagePart::Reset => text.json(&page.reset),
@@ -159,7 +184,7 @@ impl Look {
                         text.json(&scopes);
                     }
                     PagePart::Epoch => text.json(page.epoch().as_str()),
-                    PagePart::ServerTime => text.json(&server_time.to_string()),
+                    PagePart::ServerTime => text.instant(server_time),
                 }
                 Ok(())
             })
@@ -167,13 +192,29 @@ impl Look {
     }
 }
 
-fn changes(
-    text: &mut Text,
-    key: &Key,
-    projection: &Arc<Projection>,
-    page: &Page,
-) -> Result<(), StoreError> {
-    text.list(key, &page.changes, |text, item| {
-        item.write_json(projection, &mut text.out, &mut text.gaps)
-    })
+/// Writes a change, or copies its text where another reader with the same plan has had it.
+fn write(text: &mut Text, plan: &Arc<ChangePlan>, change: &StoredChange) -> Written {
+    if let Some(known) = change.text(plan) {
+        text.raw(&known);
+        return Ok(());
+    }
+    let (begin, errors_before) = (text.out.len(), text.errors_len());
+    let view = change.view()?;
+    text.object(&plan.parts, |text, part| {
+        match part {
+            ChangePart::Literal(json) => text.raw(json),
+            ChangePart::Type => text.string(view.type_name()),
+            ChangePart::DocumentId => text.string(view.id()),
+            ChangePart::Kind => text.json(name_of(&KINDS, &view.kind())),
+            ChangePart::Version => text.json(&view.version().0),
+            ChangePart::Scope => text.string(view.scope()),
+            ChangePart::ChangedAt => text.instant(view.changed_at()),
+            ChangePart::Document(shapes) => return text.document(&view, shapes),
+        }
+        Ok(())
+    })?;
+    if text.errors_len() == errors_before {
+        change.keep_text(plan, &text.out[begin..]);
+    }
+    Ok(())
 }

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use async_graphql_value::Value as Input;
 use tidegate_core::{
     change::Rejection,
-    entry::{FeedItem, Record},
-    id::Seq,
     model::{DocumentType, Model},
     outcome::FieldOutcome,
     push::{Outcome, PushOutcome},
@@ -15,18 +13,18 @@ use tidegate_core::{
 
 use super::{
     select::{self, Parts, RootPart, TYPENAME, fields, parts, quoted},
-    text::{self, Text},
+    text,
 };
 use crate::{
     graphql::{
         answer::Answer,
         inputs,
+        render::{Key, Text, Written, document::ShownDocument},
         request::Asked,
         results::{RULES, STATUSES, TAKEN, name_of},
         shape::graphql_value,
     },
-    store::StoreError,
-    sync::{Caller, Key, ShownDocument, StoredItem, SyncService},
+    sync::{Caller, SyncService},
 };
 
 /// The root field.
@@ -179,16 +177,15 @@ impl PushPlan {
             input,
         } = self;
         let outcome = async { Ok(sync.push(caller, inputs::push(&model, input)?).await?) };
-        let written = outcome.await.and_then(|outcome: PushOutcome| {
-            let writer = Writer {
-                model: &model,
-                outcome: &outcome,
-                server_time: sync.now(),
-            };
-            Ok(writer.answer(&asked, &shape)?)
-        });
-        match written {
-            Ok(text) => Answer::Written(text),
+        match outcome.await {
+            Ok(outcome) => {
+                let writer = Writer {
+                    model: &model,
+                    outcome: &outcome,
+                    server_time: sync.now(),
+                };
+                writer.answer(&asked, &shape)
+            }
             Err(failure) => text::failed(&asked, failure),
         }
     }
@@ -200,38 +197,31 @@ struct Writer<'w> {
     server_time: Timestamp,
 }
 
-/// What the parts of an answer are written with.
-type Written = Result<(), StoreError>;
-
 impl Writer<'_> {
-    fn answer(&self, asked: &[Asked], shape: &PushShape) -> Result<Vec<u8>, StoreError> {
+    fn answer(&self, asked: &[Asked], shape: &PushShape) -> Answer {
         let room = OUTCOME_BYTES * (self.outcome.outcomes.len() + 4);
-        Text::answer(asked, &shape.root, room, |text| {
-            text.object(&shape.payload, |text, key, part| {
-                self.payload(text, key, part)
-            })
+        text::answer(asked, &shape.root, room, |text| {
+            text.object(&shape.payload, |text, part| self.payload(text, part))
         })
     }
 
-    fn payload(&self, text: &mut Text, key: &Key, part: &PayloadPart) -> Written {
+    fn payload(&self, text: &mut Text, part: &PayloadPart) -> Written {
         match part {
             PayloadPart::Literal(json) => text.raw(json),
             PayloadPart::Results(parts) => {
-                return text.list(key, &self.outcome.outcomes, |text, outcome| {
-                    text.object(parts, |text, key, part| {
-                        self.result(text, key, part, outcome)
-                    })
+                return text.list(&self.outcome.outcomes, |text, outcome| {
+                    text.object(parts, |text, part| self.result(text, part, outcome))
                 });
             }
             PayloadPart::LastMutationId => {
                 text.json(&self.outcome.last_mutation_id.map(|id| id.0));
             }
-            PayloadPart::ServerTime => text.json(&self.server_time.to_string()),
+            PayloadPart::ServerTime => text.instant(self.server_time),
         }
         Ok(())
     }
 
-    fn result(&self, text: &mut Text, key: &Key, part: &ResultPart, of: &Outcome) -> Written {
+    fn result(&self, text: &mut Text, part: &ResultPart, of: &Outcome) -> Written {
         match part {
             ResultPart::Literal(json) => text.raw(json),
             ResultPart::Type => text.json(of.type_name.as_str()),
@@ -240,12 +230,15 @@ impl Writer<'_> {
             ResultPart::Status => text.json(name_of(&STATUSES, &of.status)),
             ResultPart::Duplicate => text.json(&self.outcome.duplicate),
             ResultPart::Version => text.json(&of.version.map(|version| version.0)),
-            ResultPart::Document(shapes) => return document(text, key, shapes, of),
+            ResultPart::Document(shapes) => match &of.document {
+                Some(entry) => return text.document(&**entry, shapes),
+                None => text.null(),
+            },
             ResultPart::Conflict(parts) => return self.conflict(text, parts, of),
             ResultPart::Error(parts) => match &of.error {
-                None => text.raw(NULL),
+                None => text.null(),
                 Some(error) => {
-                    return text.object(parts, |text, _, part| rejection(text, part, error));
+                    return text.object(parts, |text, part| rejection(text, part, error));
                 }
             },
         }
@@ -256,17 +249,17 @@ impl Writer<'_> {
         let document_type = self.model.document_type(of.type_name.as_str());
         let is_told = of.inbox.is_some() || of.conflict.is_some();
         let Some(document_type) = document_type.filter(|_| is_told) else {
-            text.raw(NULL);
+            text.null();
             return Ok(());
         };
         let outcomes = of.conflict.as_deref().unwrap_or_default();
-        text.object(parts, |text, key, part| {
+        text.object(parts, |text, part| {
             match part {
                 ConflictPart::Literal(json) => text.raw(json),
                 ConflictPart::Id => text.json(&of.inbox.as_ref().map(|id| id.as_str())),
                 ConflictPart::Fields(parts) => {
-                    return text.list(key, outcomes, |text, outcome| {
-                        text.object(parts, |text, _, part| {
+                    return text.list(outcomes, |text, outcome| {
+                        text.object(parts, |text, part| {
                             self.field(text, part, document_type, outcome);
                             Ok(())
                         })
@@ -294,21 +287,6 @@ impl Writer<'_> {
             FieldPart::Rule => text.json(name_of(&RULES, &outcome.rule)),
         }
     }
-}
-
-const NULL: &[u8] = b"null";
-
-/// The document as the push left it, in the form in which it is stored, which is what shapes are written of.
-fn document(text: &mut Text, key: &Key, shapes: &ShownDocument, of: &Outcome) -> Written {
-    let Some(entry) = &of.document else {
-        text.raw(NULL);
-        return Ok(());
-    };
-    let item = StoredItem::encode(&FeedItem {
-        seq: Seq::START,
-        record: Record::Entry(Arc::clone(entry)),
-    })?;
-    item.write_document(key, shapes, &mut text.out, &mut text.gaps)
 }
 
 fn rejection(text: &mut Text, part: &ErrorPart, error: &Rejection) -> Written {

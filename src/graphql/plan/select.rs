@@ -5,9 +5,13 @@ use tidegate_core::{
     value::{Value, json},
 };
 
-use crate::{
-    graphql::request::{Asked, Below},
-    sync::{FieldShape, Key, ObjectShape, Part, ShownDocument, ValueShape},
+use crate::graphql::{
+    render::{
+        Key,
+        document::{FieldShape, ObjectShape, Part, ShownDocument, ValueShape},
+        fields_of,
+    },
+    request::{Asked, Below},
 };
 
 pub(super) const TYPENAME: &str = "__typename";
@@ -49,7 +53,7 @@ pub(super) fn root<'a>(
 pub(super) fn document(model: &Model, field: &Asked) -> Option<ShownDocument> {
     let shapes = model.types.iter().map(|document_type| {
         let name = document_type.name.as_str();
-        let shape = of_type(model, document_type, asked_of(&field.below, name))?;
+        let shape = of_type(model, document_type, fields_of(&field.below, name))?;
         Some((name.into(), shape))
     });
     shapes.collect()
@@ -136,17 +140,6 @@ pub(super) fn fields(field: &Asked) -> Option<&[Asked]> {
     match &field.below {
         Below::Any(fields) => Some(fields),
         Below::ByType(_) => None,
-    }
-}
-
-/// What is asked for of objects of the type `name`.
-fn asked_of<'a>(below: &'a Below, name: &str) -> &'a [Asked] {
-    match below {
-        Below::Any(fields) => fields,
-        Below::ByType(types) => types
-            .iter()
-            .find(|(of, _)| of == name)
-            .map_or(&[], |(_, fields)| fields),
     }
 }
 

@@ -33,6 +33,11 @@ impl<'r> Elements<'r> {
         }
     }
 
+    /// None at all.
+    pub(crate) fn none() -> Self {
+        Self { rest: &[] }
+    }
+
     fn element(&mut self) -> Result<Element<'r>, CodecError> {
         let (kind, rest) = self.rest.split_first().ok_or(CodecError::Bytes)?;
         let kind = ElementType::from(*kind).ok_or(CodecError::Bytes)?;

@@ -10,7 +10,7 @@ use tidegate_core::{
     mutant::{Mutant, breaks},
 };
 
-use crate::store::{FeedWrite, StoredItem};
+use crate::{store::FeedWrite, sync::StoredChange};
 
 /// The most writes a ring keeps, and the most it holds back; whoever lags further reads the store.
 const WRITES_MAX: usize = 256;
@@ -36,7 +36,7 @@ pub(super) struct Ring {
 #[derive(Debug)]
 struct Write {
     key: DocumentKey,
-    item: StoredItem,
+    item: StoredChange,
     /// A later write of the same document has been released: whoever reads takes that one.
     is_replaced: bool,
 }
@@ -62,7 +62,11 @@ impl Ring {
 
     /// The writes above the position of these types, the last of each document, and where the reader then stands;
     /// `None` if some may be missing here.
-    pub(super) fn read(&self, position: Position, types: &Types) -> Option<(Vec<StoredItem>, Seq)> {
+    pub(super) fn read(
+        &self,
+        position: Position,
+        types: &Types,
+    ) -> Option<(Vec<StoredChange>, Seq)> {
         let Some(low) = self.low else {
             return Some((Vec::new(), position.seq));
         };
@@ -82,7 +86,7 @@ impl Ring {
     }
 
     /// The same for a reader beyond the gap, who has what is missing in it from the store.
-    fn read_held(&self, position: Seq, types: &Types) -> (Vec<StoredItem>, Seq) {
+    fn read_held(&self, position: Seq, types: &Types) -> (Vec<StoredChange>, Seq) {
         let (mut unread, mut head) = (Vec::new(), position);
         for (seq, write) in self.held.range(position.next()..) {
             if *seq != head.next() {
@@ -157,7 +161,7 @@ impl Write {
     fn of(write: &FeedWrite) -> Self {
         Self {
             key: write.key.clone(),
-            item: write.item.clone().shared(),
+            item: StoredChange::from(write.item.clone()).shared(),
             is_replaced: false,
         }
     }

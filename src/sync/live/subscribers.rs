@@ -15,7 +15,7 @@ use tidegate_core::{
 use tokio::sync::Notify;
 
 use super::{lock, ring::Ring};
-use crate::store::{FeedWrite, StoredItem};
+use crate::{store::FeedWrite, sync::StoredChange};
 
 /// So many are woken before others get their turn: the pushes behind them would wait until thousands have been served, and
 /// who is woken later finds more to read.
@@ -287,7 +287,7 @@ impl Ticket {
         track: &Track,
         limit: usize,
         bytes_max: usize,
-    ) -> Option<(Vec<StoredItem>, Vec<Seq>)> {
+    ) -> Option<(Vec<StoredChange>, Vec<Seq>)> {
         let held = lock(&self.subscribers);
         if self.read_at != Some(held.generation(&self.user)) {
             return None;
@@ -306,8 +306,8 @@ impl Ticket {
 }
 
 /// One change fits always, as on a page of the store.
-fn fits(changes: &[StoredItem], bytes_max: usize) -> bool {
-    changes.len() <= 1 || changes.iter().map(StoredItem::bytes).sum::<usize>() <= bytes_max
+fn fits(changes: &[StoredChange], bytes_max: usize) -> bool {
+    changes.len() <= 1 || changes.iter().map(StoredChange::bytes).sum::<usize>() <= bytes_max
 }
 
 impl Drop for Ticket {

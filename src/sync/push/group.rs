@@ -16,7 +16,10 @@ use tidegate_core::{
 };
 
 use super::{Clock, Waiting};
-use crate::store::{Store, StoreError};
+use crate::{
+    store::{Store, StoreError},
+    sync::SyncError,
+};
 
 /// What carrying out a group takes.
 pub(super) struct Committer {
@@ -168,6 +171,7 @@ impl Part {
 
     fn fail(self, error: &StoreError) {
         tracing::error!(%error, pushes = self.pushes.len(), "a transaction failed");
+        let error = SyncError::of_logged(error);
         for push in self.pushes {
             drop(push.answer.send(Err(error.clone())));
         }

@@ -8,7 +8,7 @@ use mongodb::{
     bson::{Document, doc},
 };
 use serde_json::{Value as Json, json};
-use tidegate::{store::StoreError, sync::SyncError};
+use tidegate::sync::SyncError;
 use tidegate_core::{
     change::{Change, RejectionCode},
     outcome::Status::{Applied, Rejected},
@@ -338,10 +338,10 @@ async fn a_collection_that_takes_nothing_refuses_a_whole_push_in_few_transaction
     assert!(transactions <= TRANSACTIONS_MAX, "{transactions}");
 }
 
-async fn fails(gateway: &Gateway, id: &str) -> StoreError {
+async fn fails(gateway: &Gateway, id: &str) -> SyncError {
     let push = push_of(None, vec![task(gateway, id, json!({}))]);
     match gateway.sync.push(&gateway.caller("alice"), push).await {
-        Err(SyncError::Store(error)) => error,
+        Err(error) => error,
         other => panic!("{other:?}"),
     }
 }
@@ -363,7 +363,7 @@ async fn what_an_operator_has_to_mend_rejects_no_change() {
     admin.run_command(block(true)).await.unwrap();
     let blocked = fails(&gateway, "1").await;
     admin.run_command(block(false)).await.unwrap();
-    assert!(matches!(blocked, StoreError::NotWritable(_)), "{blocked}");
+    assert!(matches!(blocked, SyncError::ReadOnly(_)), "{blocked}");
     applies(&gateway, "1").await;
     for (code, id) in [(14_031, "2"), (8_000, "3"), (13, "4")] {
         let how = doc! {"failCommands": ["insert"], "errorCode": code};
@@ -371,8 +371,8 @@ async fn what_an_operator_has_to_mend_rejects_no_change() {
         let failed = fails(&gateway, id).await;
         deployment.heal_commands().await;
         match code {
-            13 => assert!(matches!(failed, StoreError::NotPermitted(_)), "{failed}"),
-            _ => assert!(matches!(failed, StoreError::NotWritable(_)), "{failed}"),
+            13 => assert!(matches!(failed, SyncError::NotPermitted(_)), "{failed}"),
+            _ => assert!(matches!(failed, SyncError::ReadOnly(_)), "{failed}"),
         }
         applies(&gateway, id).await;
     }
@@ -439,7 +439,7 @@ async fn a_right_that_is_taken_away_stops_only_the_pushes_that_need_it() {
         push("alice", task(&gateway, "2", json!({}))),
         push("bob", elsewhere)
     );
-    let refused = matches!(&failed, Err(SyncError::Store(StoreError::NotPermitted(_))));
+    let refused = matches!(&failed, Err(SyncError::NotPermitted(_)));
     assert!(refused, "{failed:?}");
     assert_eq!(statuses(&elsewhere.unwrap().outcomes), [Applied]);
     app.run_command(update(&with_tasks)).await.unwrap();

@@ -1,0 +1,219 @@
+//! The parts of a record as its readers see them, in whatever form it is kept: decided, or as stored bytes.
+//!
+//! [`Entry`] and [`Value`] offer their parts here. A store does so for the bytes that it keeps.
+
+use thiserror::Error;
+
+use crate::{
+    entry::Entry,
+    id::Version,
+    value::{Decimal, Document, Timestamp, Value},
+};
+
+/// What a record means to a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// The document is there.
+    Upsert,
+    /// The document is gone.
+    Delete,
+    /// The document is not shown in this scope any more.
+    Revoke,
+}
+
+impl ChangeKind {
+    /// The kind of a record, by whether it is a marker, whether its document is withheld, and whether it has a body.
+    pub fn of(is_marker: bool, withheld: bool, has_body: bool) -> Self {
+        match has_body {
+            _ if is_marker || withheld => Self::Revoke,
+            true => Self::Upsert,
+            false => Self::Delete,
+        }
+    }
+}
+
+/// Bytes that hold no record, or no value.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("a stored record cannot be read: {0}")]
+pub struct Unreadable(pub String);
+
+/// What every record says.
+pub trait RecordHead {
+    /// The document's type.
+    fn type_name(&self) -> &str;
+    /// The document's id.
+    fn id(&self) -> &str;
+    /// The scope it stands in.
+    fn scope(&self) -> &str;
+    /// The version it speaks of.
+    fn version(&self) -> Version;
+    /// Server time of the change.
+    fn changed_at(&self) -> Timestamp;
+    /// What it means to a client.
+    fn kind(&self) -> ChangeKind;
+}
+
+/// A record with the document that it shows.
+pub trait RecordView: RecordHead {
+    /// How it offers values.
+    type Value<'v>: ValueView<'v>
+    where
+        Self: 'v;
+
+    /// The document, an object; `None` where the record shows none.
+    fn body(&self) -> Option<Self::Value<'_>>;
+}
+
+/// What a value is. The items of a list and the fields of an object are read by [`ValueView`].
+#[derive(Debug)]
+pub enum Seen<'v> {
+    /// No value.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// A 32-bit integer.
+    Int(i32),
+    /// A 64-bit integer.
+    Long(i64),
+    /// A number.
+    Float(f64),
+    /// Text, an id or a value of an enum.
+    Text(&'v str),
+    /// An instant.
+    Instant(Timestamp),
+    /// A decimal.
+    Decimal(Decimal),
+    /// Bytes.
+    Bytes(&'v [u8]),
+    /// A list.
+    List,
+    /// An object.
+    Object,
+}
+
+/// A value that is read part by part.
+pub trait ValueView<'v>: Copy {
+    /// What it is.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    fn see(self) -> Result<Seen<'v>, Unreadable>;
+
+    /// The items of a list; none of anything else.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    fn items(self) -> Result<impl Iterator<Item = Result<Self, Unreadable>>, Unreadable>;
+
+    /// The fields of an object, each with its name; none of anything else.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    fn fields(
+        self,
+    ) -> Result<impl Iterator<Item = Result<(&'v str, Self), Unreadable>>, Unreadable>;
+
+    /// The fields of these names, each in its name's place. The names ascend.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    fn find(self, wanted: &[Box<str>]) -> Result<Vec<Option<Self>>, Unreadable>;
+}
+
+impl RecordHead for Entry {
+    fn type_name(&self) -> &str {
+        self.key.type_name.as_str()
+    }
+
+    fn id(&self) -> &str {
+        self.key.id.as_str()
+    }
+
+    fn scope(&self) -> &str {
+        self.scope.as_str()
+    }
+
+    fn version(&self) -> Version {
+        self.version
+    }
+
+    fn changed_at(&self) -> Timestamp {
+        self.at
+    }
+
+    fn kind(&self) -> ChangeKind {
+        ChangeKind::of(false, self.withheld, self.body.is_some())
+    }
+}
+
+impl RecordView for Entry {
+    type Value<'v> = ValueRef<'v>;
+
+    fn body(&self) -> Option<ValueRef<'_>> {
+        self.body.as_ref().map(ValueRef::Document)
+    }
+}
+
+/// A value of the core.
+#[derive(Debug, Clone, Copy)]
+pub enum ValueRef<'v> {
+    /// Any value.
+    Value(&'v Value),
+    /// An object that is a document.
+    Document(&'v Document),
+}
+
+impl<'v> ValueRef<'v> {
+    fn object(self) -> Option<&'v Document> {
+        match self {
+            Self::Document(document) | Self::Value(Value::Object(document)) => Some(document),
+            Self::Value(_) => None,
+        }
+    }
+
+    fn list(self) -> &'v [Value] {
+        match self {
+            Self::Value(Value::List(items)) => items,
+            Self::Value(_) | Self::Document(_) => &[],
+        }
+    }
+}
+
+impl<'v> ValueView<'v> for ValueRef<'v> {
+    fn see(self) -> Result<Seen<'v>, Unreadable> {
+        let Self::Value(value) = self else {
+            return Ok(Seen::Object);
+        };
+        Ok(match value {
+            Value::Null => Seen::Null,
+            Value::Bool(value) => Seen::Bool(*value),
+            Value::Int(value) => Seen::Int(*value),
+            Value::Long(value) => Seen::Long(*value),
+            Value::Float(value) => Seen::Float(*value),
+            Value::String(text) => Seen::Text(text),
+            Value::DateTime(at) => Seen::Instant(*at),
+            Value::Decimal(decimal) => Seen::Decimal(decimal.clone()),
+            Value::Bytes(bytes) => Seen::Bytes(bytes),
+            Value::List(_) => Seen::List,
+            Value::Object(_) => Seen::Object,
+        })
+    }
+
+    fn items(self) -> Result<impl Iterator<Item = Result<Self, Unreadable>>, Unreadable> {
+        let items = self.list().iter();
+        Ok(items.map(|item| Ok(Self::Value(item))))
+    }
+
+    fn fields(
+        self,
+    ) -> Result<impl Iterator<Item = Result<(&'v str, Self), Unreadable>>, Unreadable> {
+        let fields = self.object().into_iter().flatten();
+        Ok(fields.map(|(name, value)| Ok((name.as_str(), Self::Value(value)))))
+    }
+
+    fn find(self, wanted: &[Box<str>]) -> Result<Vec<Option<Self>>, Unreadable> {
+        let object = self.object();
+        let field = |name: &str| object.and_then(|object| object.get(name)).map(Self::Value);
+        Ok(wanted.iter().map(|name| field(name)).collect())
+    }
+}

@@ -1,0 +1,250 @@
+//! The text of an answer while it is written: positions, the nulls that stand where something cannot be shown, and the
+//! errors that explain them (sections 6.4.3 and 6.4.4 of the GraphQL specification).
+//!
+//! What stands in an answer is not known here; how a document is written is in [`document`].
+
+pub(super) mod document;
+
+use std::{fmt::Display, io::Write};
+
+use async_graphql::{PathSegment, Pos, ServerError};
+use serde::Serialize;
+use tidegate_core::value::Timestamp;
+
+use super::{
+    error::Failure,
+    request::{Asked, Below},
+};
+use crate::sync::SyncError;
+
+/// JSON, as far as it is written.
+#[derive(Default)]
+pub(super) struct Text {
+    pub(super) out: Vec<u8>,
+    errors: Vec<FieldError>,
+}
+
+/// Why nothing stands at a position.
+pub(super) enum Stop {
+    /// Null would stand there. An error explains it already.
+    Null,
+    /// The whole root field fails.
+    Failed(Box<Failure>),
+}
+
+/// What writing a position comes to.
+pub(super) type Written = Result<(), Stop>;
+
+impl<E: Into<SyncError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        let error: SyncError = error.into();
+        Self::Failed(Box::new(error.into()))
+    }
+}
+
+/// An error of a position.
+struct FieldError {
+    failure: Failure,
+    /// From the position outwards, as far as the positions around it have ended.
+    steps: Vec<Step>,
+}
+
+/// A step from a position into what stands there.
+enum Step {
+    /// To a field, by its response key.
+    Key(Box<str>),
+    /// To an item of a list.
+    Index(usize),
+    /// To the object of a position that may hold objects of several types. It is no part of the error's path.
+    Type(Box<str>),
+}
+
+/// The response key of a field.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key(Box<[u8]>);
+
+impl Key {
+    /// The key `name`, which is a GraphQL name and needs no escapes.
+    pub(super) fn new(name: &str) -> Self {
+        Self(format!("\"{name}\":").into_bytes().into())
+    }
+
+    fn name(&self) -> &str {
+        let name = &self.0[1..self.0.len() - 2];
+        std::str::from_utf8(name).expect("it was made of text")
+    }
+}
+
+impl From<&Key> for Step {
+    fn from(key: &Key) -> Self {
+        Self::Key(key.name().into())
+    }
+}
+
+impl From<usize> for Step {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
+    }
+}
+
+impl Text {
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        Self {
+            out: Vec::with_capacity(bytes),
+            errors: Vec::new(),
+        }
+    }
+
+    /// An object with these parts; `part` writes what stands in each.
+    pub(super) fn object<P>(
+        &mut self,
+        parts: &[(Key, P)],
+        part: impl Fn(&mut Self, &P) -> Written,
+    ) -> Written {
+        self.raw(b"{");
+        for (place, (key, of)) in parts.iter().enumerate() {
+            self.key(place, key);
+            self.position(key, false, |text| part(text, of))?;
+        }
+        self.raw(b"}");
+        Ok(())
+    }
+
+    /// A list of items that are not null; `item` writes each.
+    pub(super) fn list<I>(
+        &mut self,
+        items: impl IntoIterator<Item = I>,
+        item: impl Fn(&mut Self, I) -> Written,
+    ) -> Written {
+        self.raw(b"[");
+        for (index, of) in items.into_iter().enumerate() {
+            self.comma(index);
+            self.position(index, true, |text| item(text, of))?;
+        }
+        self.raw(b"]");
+        Ok(())
+    }
+
+    /// Writes what stands at `step`. Null stands there instead, if it may, where that cannot be shown.
+    fn position<S: Copy + Into<Step>>(
+        &mut self,
+        step: S,
+        required: bool,
+        write: impl FnOnce(&mut Self) -> Written,
+    ) -> Written {
+        let (begin, errors_before) = (self.out.len(), self.errors.len());
+        let written = write(self);
+        for error in &mut self.errors[errors_before..] {
+            error.steps.push(step.into());
+        }
+        match written {
+            Err(Stop::Null) if !required => {
+                self.out.truncate(begin);
+                self.null();
+                Ok(())
+            }
+            written => written,
+        }
+    }
+
+    /// Adds the type of the object that is written to the paths of errors that came up in it.
+    fn of_type(&mut self, errors_before: usize, type_name: &str) {
+        for error in &mut self.errors[errors_before..] {
+            error.steps.push(Step::Type(type_name.into()));
+        }
+    }
+
+    /// Whether something written so far could not be shown.
+    pub(super) fn errors_len(&self) -> usize {
+        self.errors.len()
+    }
+
+    fn fail(&mut self, failure: Failure) -> Stop {
+        self.errors.push(FieldError {
+            failure,
+            steps: Vec::new(),
+        });
+        Stop::Null
+    }
+
+    /// The errors of an operation that asks for these fields, in their order.
+    pub(super) fn take_errors(&mut self, asked: &[Asked]) -> Vec<ServerError> {
+        let errors = std::mem::take(&mut self.errors).into_iter();
+        errors.map(|error| located(asked, error)).collect()
+    }
+
+    pub(super) fn key(&mut self, place: usize, key: &Key) {
+        self.comma(place);
+        self.raw(&key.0);
+    }
+
+    fn comma(&mut self, place: usize) {
+        if place > 0 {
+            self.out.push(b',');
+        }
+    }
+
+    pub(super) fn raw(&mut self, json: &[u8]) {
+        self.out.extend_from_slice(json);
+    }
+
+    pub(super) fn null(&mut self) {
+        self.raw(b"null");
+    }
+
+    pub(super) fn json(&mut self, value: &(impl Serialize + ?Sized)) {
+        serde_json::to_writer(&mut self.out, value).expect("memory takes everything");
+    }
+
+    pub(super) fn string(&mut self, text: &str) {
+        let escaped = |byte: &u8| *byte < b' ' || *byte == b'"' || *byte == b'\\';
+        // Over all bytes, be it found early or not: so it is done for many of them at once.
+        if text.as_bytes().iter().filter(|byte| escaped(byte)).count() > 0 {
+            return self.json(text);
+        }
+        self.out.push(b'"');
+        self.raw(text.as_bytes());
+        self.out.push(b'"');
+    }
+
+    pub(super) fn instant(&mut self, at: Timestamp) {
+        self.quoted(at);
+    }
+
+    /// Text that needs no escapes.
+    fn quoted(&mut self, text: impl Display) {
+        write!(self.out, "\"{text}\"").expect("memory takes everything");
+    }
+}
+
+/// An error with its path and the place of its field in the document.
+fn located(asked: &[Asked], error: FieldError) -> ServerError {
+    let (mut fields, mut below, mut pos) = (asked, None, Pos::default());
+    let mut path = Vec::with_capacity(error.steps.len());
+    for step in error.steps.into_iter().rev() {
+        match step {
+            Step::Index(index) => path.push(PathSegment::Index(index)),
+            Step::Type(name) => fields = below.map_or(fields, |below| fields_of(below, &name)),
+            Step::Key(key) => {
+                if let Some(field) = fields.iter().find(|field| *field.key == *key) {
+                    (fields, below, pos) =
+                        (fields_of(&field.below, ""), Some(&field.below), field.pos);
+                }
+                path.push(PathSegment::Field(key.into()));
+            }
+        }
+    }
+    let error = error.failure.into_error().into_server_error(pos);
+    ServerError { path, ..error }
+}
+
+/// What is asked for of objects of the type `name`.
+pub(super) fn fields_of<'a>(below: &'a Below, name: &str) -> &'a [Asked] {
+    match below {
+        Below::Any(fields) => fields,
+        Below::ByType(types) => types
+            .iter()
+            .find(|(of, _)| of == name)
+            .map_or(&[], |(_, fields)| fields),
+    }
+}
