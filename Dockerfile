@@ -1,4 +1,4 @@
-# The gateway as an image: built from source, run by nobody in particular.
+# The gateway as an image: built from source, run by a user without rights.
 #
 #   docker build --tag tidegate .
 #   docker run --publish 4000:4000 --volume ./tidegate.toml:/etc/tidegate/tidegate.toml:ro \
@@ -7,12 +7,12 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
-# The caches outlive the step, the binary has to be copied out of them.
+# The caches are not part of the image, so the binary is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     cargo build --release --locked && cp target/release/tidegate /usr/local/bin/tidegate
 
 FROM debian:bookworm-slim
-# The certificates are for key sets (auth.jwks_url) and for MongoDB over TLS; curl asks for the gateway's health.
+# The certificates are for key sets (auth.jwks_url) and MongoDB over TLS. curl is for the health check.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates curl \
     && rm -rf /var/lib/apt/lists/* \
@@ -23,6 +23,6 @@ WORKDIR /etc/tidegate
 ENV TIDEGATE_LISTEN=0.0.0.0:4000
 EXPOSE 4000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD curl --fail --silent --output /dev/null http://127.0.0.1:4000/healthz
-# Not through a shell: SIGTERM has to reach the gateway, which then ends in good order.
+# There is no shell in between: SIGTERM has to reach the gateway, which then shuts down in order.
 ENTRYPOINT ["tidegate"]
 CMD ["serve"]

@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
-# Makes graphql-js ready for the test that compares the door with it.
+# Installs graphql-js for the test that compares request validation with it.
 exec "$(dirname "$0")/npm-packages" tests/door

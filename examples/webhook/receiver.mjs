@@ -1,5 +1,5 @@
-// Settles conflicts of titles: both stand, joined by a stroke. Everything else is left to the client.
-// Needs Node 20 and nothing else: PORT and WEBHOOK_SECRET say where it listens, and what requests are signed with.
+// Settles conflicts of titles: it keeps both, joined by a slash. Everything else is as the client wants it.
+// It needs Node 20 and nothing else. PORT is where it listens, WEBHOOK_SECRET the key of the signatures.
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 
