@@ -13,6 +13,7 @@ test:
 
 check:
 	cargo fmt --all --check
+	scripts/deny
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 	cargo test --workspace --locked --lib
