@@ -27,11 +27,11 @@ faults:
 # Measures the gateway against its floors, and writes tables and plots to the documents. ROWS="push pull" measures only those
 # groups, and changes no document. BENCH=--strict fails when a row misses its bar; BENCH=--help lists the other options.
 bench:
-	cargo bench --locked --bench bench -- $(ROWS) $(BENCH)
+	cargo run --release --locked -p tidegate-bench -- $(ROWS) $(BENCH)
 
 # Measures the gateway beside an Apollo Server and RxDB's server, under the same load. It needs Node with npm.
 bench-peers:
-	cargo bench --locked --bench bench -- peers $(BENCH)
+	cargo run --release --locked -p tidegate-bench -- peers $(BENCH)
 
 # Runs histories with fresh seeds for SOAK_MINUTES (60), then each fuzz target.
 soak:

@@ -4,7 +4,6 @@
 
 use std::{
     net::TcpListener,
-    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -12,6 +11,8 @@ use std::{
 use mongodb::{Client, Database, bson::doc};
 use tempfile::TempDir;
 use tokio::time::sleep;
+
+use crate::workspace;
 
 /// How long it may take to start and to become primary.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -103,7 +104,7 @@ impl Drop for Mongod {
 
 /// As the project's own script finds or brings it.
 fn program() -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/mongod");
+    let script = workspace::root().join("scripts/mongod");
     let output = Command::new(script).output().unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{complaint}");

@@ -6,15 +6,15 @@ mod machine;
 mod plots;
 mod words;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use serde::Serialize;
 
 use self::machine::Machine;
-use crate::figure::{Bar, Row};
+use crate::{
+    figure::{Bar, Row},
+    workspace,
+};
 
 /// What the gateway stands beside.
 pub(crate) const FLOOR: &str = "floor";
@@ -70,9 +70,9 @@ impl Report {
 
     /// Leaves the rows as JSON.
     pub(crate) fn write(&self, name: &str) {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../bench");
+        let directory = workspace::root().join("target/bench");
         fs::create_dir_all(&directory).unwrap();
-        let path = directory.canonicalize().unwrap().join(name);
+        let path = directory.join(name);
         fs::write(&path, serde_json::to_string_pretty(self).unwrap()).unwrap();
         let (missed, rows) = (self.missed(), self.rows.len());
         println!(
@@ -121,5 +121,5 @@ fn rates(rows: &[Row]) -> Vec<Row> {
 }
 
 fn docs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
+    workspace::root().join("docs")
 }

@@ -21,6 +21,7 @@ mod peer;
 mod report;
 mod rows;
 mod swarm;
+mod workspace;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -61,9 +62,6 @@ struct Options {
     /// Serve the floor's work by HTTP instead, from this database, until the process is ended
     #[arg(long, hide = true)]
     serve_bare: Option<String>,
-    /// What cargo says to every benchmark
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 impl Options {
@@ -94,6 +92,7 @@ async fn main() -> ExitCode {
     if let Some(mongodb) = &options.serve_bare {
         bare::serve(mongodb).await;
     }
+    gateway::build();
     // Thousands of subscribers are as many sockets, here and in the gateway.
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let mut bench = Bench::start(options.extent()).await;

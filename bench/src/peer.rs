@@ -4,7 +4,6 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -16,6 +15,7 @@ use crate::{
     gateway::process_kib,
     load,
     rows::Target,
+    workspace,
 };
 
 #[derive(Clone, Copy, PartialEq)]
@@ -58,7 +58,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn start(kind: Kind, mongodb: &str) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = workspace::root();
         let packages = Command::new(root.join("scripts/npm-packages"))
             .arg("bench/peers")
             .status();

@@ -6,20 +6,30 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::LazyLock,
 };
 
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 
-use crate::client::User;
+use crate::{client::User, workspace};
+
+/// The gateway as it is shipped.
+static PROGRAM: LazyLock<PathBuf> =
+    LazyLock::new(|| workspace::build(&["--package", "tidegate", "--bin", "tidegate"]));
 
 /// In the year 2100: no token of a benchmark expires.
 const EXPIRES_S: i64 = 4_102_444_800;
 
 /// What `dev` signs and verifies with here, so that tokens can be made without asking it.
 const SECRET: &str = "the key of a benchmark is no secret to anybody";
+
+/// Builds it now, so that no measurement waits for it.
+pub(crate) fn build() {
+    LazyLock::force(&PROGRAM);
+}
 
 /// `tidegate dev` in a directory.
 pub(crate) struct Gateway {
@@ -32,7 +42,7 @@ impl Gateway {
     pub(crate) fn start(directory: &Path, store: Option<&str>) -> Self {
         fs::create_dir_all(directory.join(".tidegate")).unwrap();
         fs::write(directory.join(".tidegate/dev.key"), SECRET).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        let mut command = Command::new(&*PROGRAM);
         command
             .current_dir(directory)
             .env("TIDEGATE_LOG", "warn")

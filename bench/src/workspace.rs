@@ -1,0 +1,32 @@
+//! The repository around the benchmark: where it is, and its other programs, which cargo builds for the purpose.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::Value as Json;
+
+/// The repository's directory.
+pub(crate) fn root() -> &'static Path {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    root.expect("the benchmark is a directory of the repository")
+}
+
+/// Builds the program that these arguments of `cargo build` name, for release. It is a build of its own, so that the
+/// program has the features that it ships with and none that only the benchmark needs.
+pub(crate) fn build(arguments: &[&str]) -> PathBuf {
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--locked"])
+        .arg("--message-format=json-render-diagnostics")
+        .args(arguments)
+        .current_dir(root())
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "cargo could not build the program");
+    let messages = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Json>();
+    let executable = |message: Json| Some(message["executable"].as_str()?.into());
+    let mut programs = messages.filter_map(|message| executable(message.unwrap()));
+    programs.next().expect("one program was built")
+}
