@@ -92,7 +92,7 @@ impl Report {
             words::table(&self.rows, PEER)
         );
         documents::replace(&docs().join("performance.md"), "peers", &table);
-        let headlines = words::headlines(&self.rows, Some("the other"));
+        let headlines = words::headlines(&self.rows, Some("other server"));
         documents::replace(&docs().join("../README.md"), "peers", &headlines);
     }
 
