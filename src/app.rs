@@ -1,4 +1,4 @@
-//! The application: the rooms wired together. It alone owns the clock and randomness.
+//! The application: it connects the modules. It alone owns the clock and randomness.
 
 mod opening;
 
@@ -30,14 +30,14 @@ use crate::{
 /// How often a running gateway collects old tombstones.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// When a store is restamped for the second time. Gateways of the version before, which ran beside the first time, are gone
+/// When a store is restamped for the second time. Gateways of an earlier version that ran beside the first time have ended
 /// by then.
 const RESTAMP_AGAIN_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// A walk through a store says in the log each time that it has passed so many.
+/// A walk through a store logs its progress each time that it has passed this many entries.
 const DOCUMENTS_LOGGED: u64 = 100_000;
 
-/// Why an application could not be put together.
+/// Why an application could not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AppError {
     /// The model's API.
@@ -58,14 +58,14 @@ pub(crate) enum AppError {
     /// The note of which model the store was last served with.
     #[error("{path} cannot be written: {error}")]
     Note {
-        /// Where it is kept.
+        /// Its place.
         path: String,
         /// Why not.
         error: std::io::Error,
     },
 }
 
-/// What a gateway is made of.
+/// The parts of a gateway.
 pub(crate) struct Parts {
     pub(crate) model: Arc<Model>,
     /// The text the model was parsed from.
@@ -130,8 +130,8 @@ impl Gateway {
     }
 }
 
-/// Looks through the store when the model is not the one it was last served with, a copy of which is kept with it, or when
-/// a version before may have written it. What such a version wrote is restamped on the way.
+/// Walks through the store when the model differs from the copy that is kept beside the store, or when an earlier version may
+/// have written to it. The walk restamps what such a version wrote.
 async fn check_fit(parts: &Parts, opened: &Opened) -> Result<(), AppError> {
     let served = opened.served_model().await?;
     let restamped = opened.restamped().await?;
@@ -155,7 +155,7 @@ async fn check_fit(parts: &Parts, opened: &Opened) -> Result<(), AppError> {
     opened.note_restamped(restamped.max(Restamped::Once)).await
 }
 
-/// Once more, for what gateways of the version before wrote that ran beside the first time.
+/// Restamps again what gateways of an earlier version wrote that ran beside the first time.
 async fn restamp_again(model: Arc<Model>, opened: Opened) {
     let again = async {
         while opened.restamped().await? < Restamped::Twice {
@@ -172,7 +172,7 @@ async fn restamp_again(model: Arc<Model>, opened: Opened) {
     }
 }
 
-/// Names neither scopes nor documents: users have written them.
+/// Names neither scopes nor documents, because users have written them.
 fn warn_of_scopes(survey: &Survey) {
     if survey.unescaped > 0 {
         tracing::warn!(
@@ -188,7 +188,7 @@ fn warn_of_scopes(survey: &Survey) {
     }
 }
 
-/// The documents that nobody can see, in a sentence.
+/// A sentence about the documents that nobody can see.
 pub(crate) fn out_of_reach(survey: &Survey) -> String {
     let named = survey.named_out_of_reach.iter();
     let named: Vec<String> = named.map(|key| format!("{:?}", key.to_string())).collect();
@@ -199,7 +199,7 @@ pub(crate) fn out_of_reach(survey: &Survey) -> String {
     )
 }
 
-/// Holds every stored document against the model.
+/// Compares every stored document with the model.
 ///
 /// # Errors
 /// [`AppError::Misfits`] when some do not fit.
@@ -236,8 +236,8 @@ async fn shown<W: Future<Output = Result<Survey, StoreError>>>(
     survey
 }
 
-/// Whether the model has a type whose documents lay in the store while it was served without that type: clients that follow
-/// all types have passed them by.
+/// Whether the model has a type whose documents were in the store while it was served without that type. Clients that follow
+/// all types have passed these documents.
 fn brings_types_back(model: &Model, served: Option<&str>, survey: &Survey) -> bool {
     let served = served.and_then(|text| Model::parse("served-model.graphql", text).ok());
     let was_served = |name: &str| {
@@ -269,7 +269,7 @@ fn worded(survey: &Survey) -> String {
     )
 }
 
-/// Collects as long as the gateway runs; a failure is tried again the next time.
+/// Collects while the gateway runs, and tries again the next time after a failure.
 async fn collect_regularly(store: Arc<dyn Store>, retention: Duration) {
     let mut every = tokio::time::interval(COLLECT_EVERY);
     loop {
@@ -298,7 +298,7 @@ fn system_clock() -> Clock {
     Arc::new(now)
 }
 
-/// Now; a machine whose clock stands before 1970 is taken to stand at 1970.
+/// Now. A clock before 1970 counts as 1970.
 #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
 pub(crate) fn now() -> Timestamp {
     let since_1970 = SystemTime::now()
@@ -441,7 +441,7 @@ type Note @collection(name: "notes") @scope(by: "public") { id: ID! text: String
             .expect("it is collected");
     }
 
-    /// What a gateway of the version before writes that runs beside for a while.
+    /// What a gateway of an earlier version writes while it still runs beside.
     fn unescaped() -> Writes {
         let text = |text: &str| Value::String(text.to_owned());
         let entry = Entry {
@@ -488,7 +488,7 @@ type Task @collection(name: "tasks") @scope(by: "team:{team}") { id: ID! team: S
         let mut snapshot = opened.store.snapshot().await.unwrap();
         let entries = snapshot.entries(&[key.clone()].into()).await.unwrap();
         assert_eq!(entries[&key].scope.as_str(), "team:4%3A2");
-        // A restored backup may be of the version before.
+        // A restored backup may be of an earlier version.
         sync::rotate_epoch(opened.store.as_ref(), new_epoch())
             .await
             .unwrap();

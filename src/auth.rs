@@ -1,6 +1,6 @@
 //! From a bearer token to verified claims: the signature by a pinned algorithm and a known key,
-//! then the claims. No HTTP framework, no clock and no grant lives here; callers hand in the token
-//! and the time.
+//! then the claims. No HTTP framework, no clock and no grant is here; callers pass the token and the
+//! time.
 
 mod algorithms;
 mod claims;
@@ -22,7 +22,7 @@ use self::jwks::Jwks;
 use self::keys::VerifyingKey;
 pub(crate) use self::sign::{SigningKey, sign};
 
-/// Longest token that is looked at. Tokens with long group lists stay below; a header of this size
+/// Longest token that is read. Tokens with long group lists stay below; a header of this size
 /// is still cheap.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// Longest `kid` that is looked up. Real ones are thumbprints or short names.
@@ -30,12 +30,12 @@ const KID_BYTES_MAX: usize = 256;
 /// Clocks of an identity provider and a gateway differ by less; more would keep withdrawn tokens
 /// alive.
 pub(crate) const LEEWAY_S_MAX: u32 = 30;
-/// Room for two clocks that are kept by NTP.
+/// Enough for two clocks that NTP keeps.
 pub(crate) const LEEWAY_S_DEFAULT: u32 = 10;
 /// The claim that names the user unless the configuration says otherwise (RFC 7519, section 4.1.2).
 pub(crate) const USER_CLAIM_DEFAULT: &str = "sub";
 
-/// What an [`Authenticator`] is told: whom to believe, and which claim names the user.
+/// Settings of an [`Authenticator`]: whom to believe, and which claim names the user.
 #[derive(Clone, Debug)]
 pub(crate) struct AuthConfig {
     pub(crate) algorithms: Algorithms,
@@ -60,8 +60,7 @@ impl AuthConfig {
     }
 }
 
-/// Where the keys come from. Exactly one place, so that nobody has to guess which key let a token
-/// in.
+/// Where the keys come from. It is exactly one place, so it is clear which key accepted a token.
 #[derive(Clone, Debug)]
 pub(crate) enum KeySource {
     Secret(SigningKey),
@@ -102,8 +101,8 @@ impl Authenticator {
     /// Who the bearer of `token` is, at the time `now_ms` (milliseconds since the Unix epoch).
     ///
     /// # Errors
-    /// [`AuthError::Refused`] for every token that is not believed, whatever is wrong with it: a
-    /// reason would help an attacker more than a client. The reason is logged at debug level.
+    /// [`AuthError::Refused`] for every bad token, whatever is wrong with it: a reason would help an
+    /// attacker more than a client. The reason is logged at debug level.
     pub(crate) async fn verify(
         &self,
         token: &str,
@@ -134,8 +133,8 @@ impl Authenticator {
         self.rules.check(token.claims, now_ms)
     }
 
-    /// Looks at what the token says of itself. `jku`, `x5u`, `x5c` and `jwk` offer a key of the
-    /// sender's choice: nothing here reads them.
+    /// Reads what the token says of itself. `jku`, `x5u`, `x5c` and `jwk` offer a key of the sender's
+    /// choice: nothing here reads them.
     fn check_header(&self, header: &Header) -> Result<(), Refusal> {
         if !self.algorithms.contains(header.alg) {
             return Err(Refusal::Algorithm);
@@ -161,8 +160,8 @@ enum Keys {
     Jwks(Jwks),
 }
 
-/// The library checks the signature alone. It would read the system's clock for `exp` and take an
-/// array for `iss`; [`ClaimRules`] checks every claim with the time handed in.
+/// The library checks the signature alone. It would read the system's clock for `exp` and accept an
+/// array for `iss`. [`ClaimRules`] checks every claim with the time that the caller passes.
 fn signature_only(algorithm: Algorithm) -> Validation {
     let mut validation = Validation::new(algorithm);
     validation.required_spec_claims.clear();
@@ -171,7 +170,7 @@ fn signature_only(algorithm: Algorithm) -> Validation {
     validation
 }
 
-/// A token that was believed.
+/// A good token.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct VerifiedToken {
     /// Not empty, at most 200 bytes, without U+0000.
@@ -181,7 +180,7 @@ pub(crate) struct VerifiedToken {
     pub(crate) expires_at_ms: i64,
 }
 
-/// The token in an `Authorization` header, or in its like in `connection_init`.
+/// The token in an `Authorization` header, or in the same field of `connection_init`.
 ///
 /// # Errors
 /// [`AuthError::Missing`] when the header offers no bearer token at all.
@@ -196,7 +195,7 @@ pub(crate) fn bearer(header_value: Option<&str>) -> Result<&str, AuthError> {
     Ok(token.trim_start())
 }
 
-/// Why a caller is turned away: all that a client may learn.
+/// Why a caller is refused, as far as a client may know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AuthError {
     #[error("a bearer token is required")]

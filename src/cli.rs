@@ -1,7 +1,7 @@
-//! The command line: one room for each command, and how each speaks to its user.
+//! The command line: one module for each command, and what each prints.
 //!
-//! Standard output carries what was asked for; everything else goes to standard error. `eyre` and the like stay out: a
-//! command fails with one sentence, or with a list of them.
+//! The result goes to standard output, everything else to standard error. There is no `eyre`: a command fails with one sentence,
+//! or with a list of sentences.
 
 mod check;
 mod dev;
@@ -61,7 +61,7 @@ struct ConfigArgs {
     config: Option<PathBuf>,
 }
 
-/// What a command tells its user when it fails.
+/// What a command prints when it fails.
 #[derive(Debug)]
 struct Complaint(String);
 
@@ -96,13 +96,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What was asked for.
+/// Prints the result.
 #[expect(clippy::print_stdout, reason = "this is where commands answer")]
 fn say(text: &str) {
     print!("{text}");
 }
 
-/// What the user should know besides.
+/// Prints what the user should know besides.
 #[expect(clippy::print_stderr, reason = "this is where commands complain")]
 fn tell(text: &str) {
     eprintln!("{text}");
@@ -113,6 +113,6 @@ fn block_on<T>(work: impl Future<Output = Result<T, Complaint>>) -> Result<T, Co
     tokio::runtime::Runtime::new()?.block_on(work)
 }
 
-/// Where `dev` listens unless told otherwise: this machine alone.
+/// Where `dev` listens by default: this machine alone.
 const DEV_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4000);

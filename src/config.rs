@@ -1,6 +1,5 @@
-//! The settings of a gateway, and the one road to them: a TOML text and the environment become a
-//! checked [`Config`]. Reading files, the process environment and key material is left to the
-//! callers, so that loading stays pure.
+//! The settings of a gateway: a TOML text and the environment become a checked [`Config`]. Callers
+//! read files, the process environment and key material, so loading stays pure.
 
 mod check;
 mod duration;
@@ -33,7 +32,7 @@ use tidegate_core::id::UserId;
 use crate::auth::AuthConfig;
 use crate::webhook::WebhookConfig;
 
-/// Everything `serve` needs to know. What is here has been checked and needs no second look.
+/// The checked settings of `serve`.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
@@ -49,7 +48,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Reads `text` (a name for messages, and the TOML itself), lays the `TIDEGATE_` variables of
+    /// Reads `text` (a name for messages, and the TOML itself), puts the `TIDEGATE_` variables of
     /// `env` over it, and checks the result by the rules of `serve`.
     ///
     /// # Errors
@@ -63,7 +62,7 @@ impl Config {
     }
 }
 
-/// A usable configuration, with what its owner should think about.
+/// A usable configuration, with its warnings.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) config: Config,
@@ -74,7 +73,7 @@ pub(crate) struct Loaded {
 #[derive(Clone, Debug)]
 pub(crate) struct StoreConfig {
     pub(crate) url: StoreUrl,
-    /// The beginning of the names of Tidegate's own collections in MongoDB.
+    /// How the names of Tidegate's own collections in MongoDB begin.
     pub(crate) prefix: String,
     pub(crate) tombstone_retention: Duration,
 }
@@ -135,7 +134,7 @@ pub(crate) enum InvalidStoreUrl {
     Mongodb(#[from] InvalidMongodbUrl),
 }
 
-/// What helps while developing and tells strangers about the API. All off unless asked for.
+/// What helps in development and reveals the API to strangers. All of it is off by default.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct GraphqlConfig {
     pub(crate) introspection: bool,
@@ -151,16 +150,16 @@ pub(crate) struct HttpConfig {
     pub(crate) times: HttpTimes,
 }
 
-/// How patient the gateway is with those at the other end of a connection.
+/// How long the gateway waits for its peers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HttpTimes {
     /// For the head of a request, and so for the next request on a connection.
     pub(crate) head: Duration,
     /// For the body of a request.
     pub(crate) body: Duration,
-    /// For the client to take what it is sent, before its speed counts.
+    /// For the client to read what the gateway sends, before its speed counts.
     pub(crate) write: Duration,
-    /// Between two looks for a sign of life.
+    /// Between two pings.
     pub(crate) ping: Duration,
     /// For a connection to show a good token, after its opening and after the last request that had one.
     pub(crate) token: Duration,

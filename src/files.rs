@@ -1,6 +1,6 @@
-//! Small files that are there whole or not at all, whatever ends the process or fills the disk meanwhile.
+//! Small files that are written whole or not at all, even if the process ends or the disk fills meanwhile.
 //!
-//! What is in them is their owners'; the store's own file keeps itself whole.
+//! What is in them is their owners'. The store's own file is not among them.
 
 use std::{
     fs::{self, File},
@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-/// Makes a file that only its owner may read. One that somebody else has made meanwhile stays as it is.
+/// Makes a file that only its owner may read. A file that another process has made meanwhile stays as it is.
 pub(crate) fn create_whole(path: &Path, text: &str) -> io::Result<()> {
     write_whole(path, text, Existing::Stays)
 }
@@ -18,15 +18,14 @@ pub(crate) fn replace_whole(path: &Path, text: &str) -> io::Result<()> {
     write_whole(path, text, Existing::GivesWay)
 }
 
-/// What becomes of a file that is there already.
+/// What to do with an existing file.
 #[derive(PartialEq)]
 enum Existing {
     Stays,
     GivesWay,
 }
 
-/// The lock decides between two who do so at once. Whoever waited for it may have got it on the finished file, which
-/// exists then.
+/// The lock decides between two processes at once. The one that waited may get it on the finished file, which exists then.
 fn write_whole(path: &Path, text: &str, existing: Existing) -> io::Result<()> {
     let unfinished = path.with_added_extension("new");
     let mut file = open_private(&unfinished)?;
@@ -56,7 +55,7 @@ pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Elsewhere a directory cannot be opened, and the file system keeps names in its own journal.
+/// On other systems a directory cannot be opened, and the file system keeps names in its own journal.
 #[cfg(not(unix))]
 pub(crate) fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())

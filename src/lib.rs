@@ -1,6 +1,6 @@
-//! The gateway: everything of Tidegate that touches the world.
+//! The gateway: everything of Tidegate that does IO.
 //!
-//! The binary is [`cli::main`]; tests and benchmarks use the other rooms directly.
+//! The binary is [`cli::main`]; tests and benchmarks use the other modules directly.
 
 mod app;
 mod auth;

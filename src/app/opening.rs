@@ -1,5 +1,5 @@
-//! Which store a configuration names, how it is opened, and the note of the model it was last served with. What is done
-//! with an open store is the matter of `sync`.
+//! Which store a configuration names, how it is opened, and the note of the model it was last served with. Work on an open
+//! store is in `sync`.
 
 use std::{
     fs,
@@ -22,10 +22,10 @@ use crate::{
     },
 };
 
-/// The pauses between two looks for a MongoDB that is not there: a start follows its coming within seconds.
+/// The pauses between two attempts to reach MongoDB: a start follows within seconds.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Of a long wait every so many looks are told.
+/// A long wait logs one attempt of this many.
 const LOOKS_TOLD: u64 = 16;
 
 /// An open store.
@@ -35,15 +35,15 @@ pub(crate) struct Opened {
     note: Note,
 }
 
-/// Where it is kept what the store was last served with, and whether it has been restamped.
+/// Where the notes are: the model that the store was last served with, and whether it has been restamped.
 #[derive(Clone)]
 enum Note {
     Beside { model: PathBuf, restamped: PathBuf },
     Inside(Arc<MongoStore>),
 }
 
-/// How often a store of one epoch has been restamped: once before it is served, and once more when the gateways of the
-/// version before are gone that ran beside.
+/// How often a store of one epoch has been restamped: once before it is served, and again when gateways of an earlier version
+/// beside it have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Restamped {
     Never,
@@ -80,7 +80,7 @@ fn open_embedded(directory: &Path) -> Result<Opened, StoreError> {
     })
 }
 
-/// Tries again for as long as MongoDB cannot be reached: it may start beside the gateway, or elect a primary.
+/// Tries again while MongoDB cannot be reached: it may be starting, or electing a primary.
 ///
 /// # Errors
 /// [`AppError`] when waiting does not help.
@@ -107,8 +107,8 @@ pub(super) async fn patiently<T>(
     }
 }
 
-/// Whether a store has been made where the configuration says, and what its operator should think about; the look makes
-/// none. A MongoDB is examined, whether it has a store or not.
+/// Whether there is a store where the configuration says, and what its operator should know. It makes no store. A MongoDB is
+/// examined whether it has a store or not.
 ///
 /// # Errors
 /// [`StoreError`] when a MongoDB cannot be asked, or cannot hold a store.
@@ -135,7 +135,7 @@ async fn mongo_options(config: &StoreConfig, url: &MongodbUrl) -> Result<MongoOp
 }
 
 impl Opened {
-    /// Logs what its operator should think about.
+    /// Logs what its operator should know.
     pub(super) fn warn(&self) {
         if let Note::Inside(store) = &self.note {
             for warning in store.warnings() {
@@ -158,7 +158,7 @@ impl Opened {
     /// Keeps the text of the model that the store is served with from now on.
     ///
     /// # Errors
-    /// [`AppError::Note`], or [`AppError::Store`] when a MongoDB cannot be told.
+    /// [`AppError::Note`], or [`AppError::Store`] when MongoDB cannot be written.
     pub(super) async fn note_served_model(&self, text: &str) -> Result<(), AppError> {
         match &self.note {
             Note::Beside { model, .. } => write_note(model, text),
@@ -166,7 +166,7 @@ impl Opened {
         }
     }
 
-    /// How often the store has been restamped. A new epoch, as after a restore, may bring scopes of a version before.
+    /// How often the store has been restamped. A new epoch, as after a restore, may bring scopes of an earlier version.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
@@ -185,10 +185,10 @@ impl Opened {
         )
     }
 
-    /// Notes that the store has been restamped once more.
+    /// Notes that the store has been restamped again.
     ///
     /// # Errors
-    /// As [`Opened::restamped`] and [`Opened::note_served_model`] have them.
+    /// Those of [`Opened::restamped`] and [`Opened::note_served_model`].
     pub(super) async fn note_restamped(&self, restamped: Restamped) -> Result<(), AppError> {
         let times = match restamped {
             Restamped::Never => return Ok(()),

@@ -1,5 +1,5 @@
 //! The list of pinned signature algorithms, checked once when it is read.
-//! What a key can be used for is not known here; see `keys`.
+//! What a key can be used for is in `keys`.
 
 use std::str::FromStr;
 
@@ -13,7 +13,7 @@ const NAMES: [&str; 12] = [
     "ES384", "EdDSA",
 ];
 
-/// The algorithms a token may be signed with. Never empty, and either all symmetric or none.
+/// The algorithms that may sign a token. Never empty, and either all symmetric or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Algorithms(Vec<Algorithm>);
 
@@ -50,7 +50,7 @@ impl Algorithms {
         self.0.iter().copied()
     }
 
-    /// The one that our own tokens are signed with.
+    /// The one that signs our own tokens.
     pub(super) fn first(&self) -> Algorithm {
         *self.0.first().expect("a list of algorithms is never empty")
     }

@@ -1,6 +1,5 @@
-//! The rules for the claims of a token whose signature is known to be good, as a pure function of
-//! the time. Signatures and keys are settled before; what a claim grants is settled later, by the
-//! model.
+//! The rules for the claims of a token whose signature is good, as a pure function of the time.
+//! Signatures and keys are checked before; the model says later what a claim grants.
 
 use serde_json::{Map, Value};
 
@@ -8,8 +7,7 @@ use super::{AuthConfig, Refusal, VerifiedToken};
 
 /// Longest user name; with a scope's prefix before it, it still fits a scope.
 const USER_BYTES_MAX: usize = 200;
-/// The end of the year 9999. Above lie the tokens that count milliseconds by mistake and would
-/// never expire.
+/// The end of the year 9999. Tokens beyond it count milliseconds by mistake and would never expire.
 const TIME_S_MAX: f64 = 253_402_300_799.0;
 
 pub(super) struct ClaimRules {
@@ -67,8 +65,8 @@ impl ClaimRules {
         }
     }
 
-    /// RFC 7519, section 4.1.3: a token that names its audience is refused by everybody else, and
-    /// so by a gateway that was not given a name.
+    /// RFC 7519, section 4.1.3: everybody but the audience that a token names refuses it, and so does
+    /// a gateway without a name.
     fn check_audience(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
         let named = |audience: &str| match claims.get("aud") {
             Some(Value::String(one)) => one == audience,

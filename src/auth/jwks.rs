@@ -1,5 +1,5 @@
 //! The keys an identity provider publishes: fetched from one pinned URL, cached, and fetched again
-//! after a rotation. What a single key may be used for is decided in `keys`.
+//! after a rotation. What a single key may be used for is in `keys`.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -35,7 +35,7 @@ struct Cache {
     client: Client,
     pinned: Algorithms,
     known: RwLock<Option<KnownKeys>>,
-    /// When the last fetch began. Whoever holds the lock is the one fetch in flight.
+    /// When the last fetch began. The holder of the lock is the one fetch in flight.
     last_fetch_ms: Arc<Mutex<Option<i64>>>,
 }
 
@@ -76,8 +76,8 @@ impl Jwks {
                 Ok(turn) => self.refresh(turn, now_ms).await,
                 Err(_) => return Ok(key),
             },
-            // Whoever waits for a fetch takes its result. Of a provider that hangs, waiters would start one fetch after
-            // the other, and the last would wait for all of them.
+            // A caller that waits for a fetch uses its result. Otherwise, when a provider hangs, waiting callers would
+            // start one fetch after the other, and the last would wait for all of them.
             None => match Arc::clone(&self.0.last_fetch_ms).try_lock_owned() {
                 Ok(turn) => self.refresh(turn, now_ms).await,
                 Err(_) => drop(self.0.last_fetch_ms.lock().await),
@@ -89,7 +89,7 @@ impl Jwks {
 
     /// Fetches unless that was done a moment ago.
     ///
-    /// The fetch is a task of its own: a caller who hangs up must not stop it, or he could use up
+    /// The fetch is a task of its own. A caller that disconnects must not stop it, or it could use up
     /// every cooldown with fetches that never end.
     async fn refresh(&self, mut turn: OwnedMutexGuard<Option<i64>>, now_ms: i64) {
         let cooldown_ms = if self.0.known().is_some() {
@@ -145,8 +145,8 @@ impl Cache {
 }
 
 impl KnownKeys {
-    /// A token without a `kid` is served when only one key comes into question; trying several
-    /// would be guessing.
+    /// A token without a `kid` is accepted when only one key is possible; trying several would be
+    /// guessing.
     fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<VerifyingKey> {
         let mut candidates = self.keys.iter().filter(|key| {
             key.algorithms.contains(&algorithm) && (kid.is_none() || key.id.as_deref() == kid)
@@ -160,8 +160,8 @@ impl KnownKeys {
     }
 }
 
-/// A client that speaks to the configured URL and nowhere else. Plain HTTP is for loopback
-/// addresses, which the configuration sees to; those are not reached through a proxy.
+/// A client for the configured URL and nothing else. Plain HTTP is for loopback addresses, which the
+/// configuration ensures; these are not reached through a proxy.
 fn client(url: &Url) -> reqwest::Result<Client> {
     let builder = Client::builder()
         .redirect(redirect::Policy::none())
@@ -195,8 +195,8 @@ async fn fetch(client: &Client, url: &Url) -> Result<Vec<u8>, JwksError> {
     Ok(body)
 }
 
-/// Keys that cannot be understood or used are passed over: providers publish encryption keys and
-/// new types too.
+/// Keys that are unknown or useless here are skipped: providers publish encryption keys and new types
+/// too.
 fn parse(body: &[u8], pinned: &Algorithms) -> Result<Vec<VerifyingKey>, JwksError> {
     #[derive(Deserialize)]
     struct KeySet {

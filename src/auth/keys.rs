@@ -1,5 +1,5 @@
 //! Keys that verify: from a shared secret, a PEM file or a JWK, each bound to the pinned algorithms
-//! it may serve. Where a JWKS comes from and how long it is kept is the matter of `jwks`.
+//! it may serve. Where a JWKS comes from and how long it is kept is in `jwks`.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -113,7 +113,7 @@ fn parse_pem(pem: &[u8]) -> Option<Jwk> {
 }
 
 /// Whether the key's type, curve and own `alg` allow it to verify `algorithm`. A symmetric key
-/// never does: who publishes one has published the means to forge tokens.
+/// never does: publishing one publishes the means to forge tokens.
 fn fits(jwk: &Jwk, algorithm: Algorithm) -> bool {
     let by_type = match &jwk.algorithm {
         AlgorithmParameters::RSA(key) => {
@@ -136,7 +136,7 @@ fn fits(jwk: &Jwk, algorithm: Algorithm) -> bool {
             .is_none_or(|own| own == KeyAlgorithm::from(algorithm))
 }
 
-/// RFC 7517, sections 4.2 and 4.3: what the publisher means the key for.
+/// RFC 7517, sections 4.2 and 4.3: the use that the publisher intends.
 fn may_verify(jwk: &Jwk) -> bool {
     let by_use = jwk
         .common

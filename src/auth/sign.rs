@@ -44,8 +44,8 @@ impl fmt::Debug for SigningKey {
 /// A token for `user` that a gateway with the same settings accepts, issuer and audience included.
 ///
 /// # Errors
-/// When the settings hold no shared secret, `user` is no name that a gateway would accept, or `claims` has one of those
-/// that are set here.
+/// When the settings hold no shared secret, when a gateway would not accept the name `user`, or when `claims` has one of the
+/// claims that are set here.
 pub(crate) fn sign(
     config: &AuthConfig,
     user: &str,

@@ -1,4 +1,4 @@
-//! `check`: everything that can be wrong before a start, told at once.
+//! `check`: reports at once everything that can be wrong before a start.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -76,7 +76,7 @@ fn config(args: &CheckArgs) -> Result<Option<Config>, Complaint> {
     serve::load(&ConfigArgs { config }).map(Some)
 }
 
-/// A look makes no store: that is the first start's to do.
+/// A check makes no store: the first start makes it.
 async fn check_store(model: &Arc<Model>, config: &StoreConfig) -> Done {
     let (exists, warnings) = app::exists(config, model).await?;
     for warning in warnings {
@@ -108,7 +108,7 @@ fn tell_scopes(survey: &Survey) {
     }
 }
 
-/// What is no mistake: the exit code says that the model can be served.
+/// Warnings: the exit code still says that the model can be served.
 fn tell_warnings(loaded: &LoadedModel) {
     for warning in Model::warnings(&loaded.source.to_string(), &loaded.text) {
         say(&format!("{warning}\n"));

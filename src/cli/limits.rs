@@ -1,4 +1,4 @@
-//! Hands the settings of `[limits]` and `[http]` to the rooms that keep them. What they mean is each room's matter.
+//! Passes the settings of `[limits]` and `[http]` to the modules that apply them. What they mean is in each module.
 
 use std::{collections::BTreeSet, sync::Arc};
 

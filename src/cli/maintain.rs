@@ -40,7 +40,7 @@ fn parse_age(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }
 
-/// A store that is worked on, and what its documents are of.
+/// The store to work on, and the model of its documents.
 struct Place {
     config: StoreConfig,
     model: Arc<Model>,
@@ -106,7 +106,7 @@ pub(super) fn rotate_epoch(args: &StoreArgs) -> Done {
     })
 }
 
-/// Opens a store that is there: maintenance makes none by mistake.
+/// Opens an existing store: maintenance never makes one by mistake.
 async fn existing(place: &Place) -> Result<Arc<dyn Store>, Complaint> {
     let Place { config, model } = place;
     if !app::exists(config, model).await?.0 {

@@ -11,7 +11,7 @@ use tidegate_core::model::Model;
 use super::{Complaint, Done, ModelArgs, say};
 use crate::graphql::{Api, ApiOptions, Operations};
 
-/// The model `dev` starts with where there is no other.
+/// The model that `dev` starts with when there is no other.
 const EXAMPLE: &str = include_str!("../../model.graphql");
 
 /// A model, and where it came from.

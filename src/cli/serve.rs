@@ -1,4 +1,4 @@
-//! `serve`: production, by a configuration that is refused whole where anything in it is unknown or unsafe.
+//! `serve`: production. It refuses a configuration in which anything is unknown or unsafe.
 
 use std::{env, fs, io, net::SocketAddr, path::Path, pin::pin, sync::Arc};
 
@@ -60,7 +60,7 @@ pub(super) fn run(args: &ConfigArgs) -> Done {
     })
 }
 
-/// Nothing of a model is silently without effect: each webhook it names has an address.
+/// Each webhook that the model names has an address, so no part of a model is silently without effect.
 pub(super) fn check_webhooks(model: &Model, config: &Config) -> Done {
     match model
         .webhooks()
@@ -100,7 +100,7 @@ const SEND_BUFFER_BYTES: usize = 128 * 1024;
 /// What the system keeps of a client that is not read. A body has 1 MiB at most, so that larger ones gain nothing.
 const RECEIVE_BUFFER_BYTES: usize = 128 * 1024;
 
-/// Takes the address, or says who cannot have it.
+/// Listens on the address, or says why that fails.
 pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Complaint> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
         format!("{address} cannot be listened on: {error}; choose another address")
@@ -112,15 +112,15 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Complaint
     Ok(listener)
 }
 
-/// A gateway that can be served, and what its user is told then.
+/// A gateway that is ready to serve, and what it prints then.
 pub(super) struct Begun {
     pub(super) gateway: Arc<Gateway>,
     pub(super) options: HttpOptions,
     pub(super) greeting: String,
 }
 
-/// Serves what `begin` makes until the process is asked to stop, then finishes what was begun. Until `begin` has ended it
-/// answers that it waits.
+/// Serves what `begin` makes until the process is asked to stop, then finishes what has begun. Until `begin` has ended, it
+/// answers that it is not ready.
 pub(super) async fn serve(
     listener: TcpListener,
     limits: ServerLimits,
@@ -149,7 +149,7 @@ pub(super) async fn serve(
     done.inspect(|()| tracing::info!("stopped"))
 }
 
-/// Each connection is an open file, of which most systems let a process have 1,024 unless it asks for all that it may have.
+/// Raises the limit of open files: each connection is one, and most systems allow a process 1,024 by default.
 fn raise_file_limit() {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(files) => tracing::debug!(files, "as many files and connections may be open"),
@@ -157,8 +157,8 @@ fn raise_file_limit() {
     }
 }
 
-/// Ends when the process is asked to stop: Ctrl-C, or SIGTERM. It listens from the call on, so that whoever has read
-/// the gateway's address can stop it in good order.
+/// Ends when the process is asked to stop: Ctrl-C, or SIGTERM. It listens from the call on, so a caller that has read the
+/// gateway's address can stop it in order.
 #[cfg(unix)]
 fn stop_asked() -> io::Result<impl Future<Output = ()> + Send> {
     let mut interrupted = signal(SignalKind::interrupt())?;
@@ -178,7 +178,7 @@ fn stop_asked() -> io::Result<impl Future<Output = ()> + Send> {
 /// The configuration's file unless another is named.
 pub(super) const CONFIG: &str = "tidegate.toml";
 
-/// Reads the configuration and warns of what its owner should think about.
+/// Reads the configuration and prints its warnings.
 pub(super) fn load(args: &ConfigArgs) -> Result<Config, Complaint> {
     let here = Path::new(CONFIG);
     let path = args

@@ -31,7 +31,7 @@ pub(super) struct TokenArgs {
     config: Option<PathBuf>,
 }
 
-/// Longer ones come near the year 10000, at which no gateway would accept them.
+/// Longer ones come near the year 10000, which no gateway accepts.
 const LIFETIME_MAX: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
 fn parse_lifetime(text: &str) -> Result<Duration, String> {

@@ -1,5 +1,5 @@
 //! Turns raw settings into a [`Config`] by the rules of `serve`: types, bounds, and combinations
-//! that are unsafe. Every rule is looked at before the first problem is told.
+//! that are unsafe. All rules are checked before the first problem is reported.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -80,7 +80,7 @@ fn store(reader: &mut Reader) -> Option<StoreConfig> {
         "a store, such as \"embedded:/var/lib/tidegate\"",
     );
     let url = store_url(reader);
-    // An embedded store has no collections to name and asks nobody who they are; these settings are still held to their form.
+    // An embedded store has no collections to name and no users; these settings are still checked.
     let prefix = reader.get(
         "store.prefix",
         "a collection prefix, such as \"tidegate.\"",
@@ -106,7 +106,7 @@ fn store(reader: &mut Reader) -> Option<StoreConfig> {
     })
 }
 
-/// The URL, with the user's name and password from settings of their own where it has none.
+/// The URL, with the user's name and password from the other settings when it has none.
 fn store_url(reader: &mut Reader) -> Option<StoreUrl> {
     let user = reader.get("store.username", "a non-empty text", non_empty);
     let password = reader.get("store.password", "a non-empty text", non_empty);
@@ -233,7 +233,7 @@ fn key_source(reader: &mut Reader) -> Option<KeySource> {
         .or(secret.map(KeySource::Secret))
 }
 
-/// What is sound by itself and is not sound together.
+/// Settings that are valid alone and not together.
 fn check_together(reader: &mut Reader, config: &AuthConfig) {
     let by_secret = matches!(config.keys, KeySource::Secret(_));
     if config.algorithms.are_symmetric() != by_secret {
@@ -326,8 +326,8 @@ fn within(
     }
 }
 
-/// Whoever can change the answer on its way can forge tokens, hence TLS for everything that leaves
-/// the machine.
+/// A peer that can change the answer on its way can forge tokens, hence TLS for everything that
+/// leaves the machine.
 fn jwks_url(text: String) -> Result<Url, Wrong> {
     let url = https_url(text)?;
     if !url.username().is_empty() || url.password().is_some() {

@@ -1,5 +1,5 @@
 //! Durations as people write them in a configuration: a whole number and one unit, such as `90d`.
-//! Bounds on a duration belong to the setting it is for.
+//! The bounds of a duration belong to its setting.
 
 use std::time::Duration;
 

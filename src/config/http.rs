@@ -1,4 +1,4 @@
-//! The section `http`: whose pages may call and what they may send, and how long the gateway waits for those at the other end of a connection.
+//! The section `http`: which pages may call and what they may send, and how long the gateway waits for its peers.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::limits::DurationLimit;
 use super::reader::{Reader, Wrong};
 use super::{HttpConfig, HttpTimes};
 
-/// Longer than the 60 s for which common load balancers keep idle connections, or they would send requests into closing
+/// Longer than the 60 s for which common load balancers keep idle connections. Otherwise they would send requests into closing
 /// ones.
 pub(super) const HEAD_TIME: DurationLimit = DurationLimit {
     key: "http.head_time",
@@ -22,7 +22,7 @@ pub(super) const BODY_TIME: DurationLimit = DurationLimit {
     default: Duration::from_secs(30),
     bounds: 1..=600,
 };
-/// What a phone may be without a network, between two antennas.
+/// How long a phone may be without a network, between two antennas.
 pub(super) const WRITE_TIME: DurationLimit = DurationLimit {
     key: "http.write_time",
     default: Duration::from_secs(30),

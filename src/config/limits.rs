@@ -1,5 +1,5 @@
 //! The section `limits`: one table of settings, each with its default and what it may be set to.
-//! What each bounds is kept in the room that it bounds; docs/config.md says why one would change it.
+//! The module that a setting bounds applies it; docs/config.md says why one would change it.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -84,7 +84,7 @@ limits! {
     requests = 1_000, 1..=100_000;
     /// The same of one user.
     user_requests = 100, 1..=100_000;
-    /// Requests that come, and answers that are not taken yet.
+    /// Arriving requests and unread answers.
     buffer_bytes = 1024 * MIB, 16 * MIB..=1024 * 1024 * MIB;
     /// The same of one user.
     user_buffer_bytes = 256 * MIB, 8 * MIB..=1024 * 1024 * MIB;
@@ -111,7 +111,7 @@ pub(super) struct DurationLimit {
     pub(super) bounds: RangeInclusive<u64>,
 }
 
-/// Longer than a push waits for its transaction, so that it ends by what became of that.
+/// Longer than a push waits for its transaction, so a push ends with the result of its transaction.
 pub(super) const REQUEST_TIME: DurationLimit = DurationLimit {
     key: "limits.request_time",
     default: Duration::from_secs(40),

@@ -1,5 +1,5 @@
-//! The URL of a MongoDB deployment: what the driver reads in it, and what Tidegate asks of it besides. Nothing is looked
-//! up or connected to here, and nothing that is told repeats a credential.
+//! The URL of a MongoDB deployment: what the driver reads in it, and what Tidegate requires of it besides. Nothing is
+//! resolved or connected to here, and no message repeats a credential.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ const DATABASES_RESERVED: [&str; 3] = ["admin", "config", "local"];
 /// A checked URL with its database.
 #[derive(Clone)]
 pub(crate) struct MongodbUrl {
-    /// What the driver connects by. Whoever has it has the credentials.
+    /// What the driver connects with. It holds the credentials.
     pub(crate) connection: ConnectionString,
     /// Where everything is kept.
     pub(crate) database: String,
@@ -37,7 +37,7 @@ impl MongodbUrl {
         })
     }
 
-    /// Whether its user proves to be who it is by a password that is not there.
+    /// Whether its user needs a password that is missing.
     pub(super) fn lacks_a_password(&self) -> bool {
         self.connection.credential.as_ref().is_some_and(|who| {
             let by_certificate = matches!(who.mechanism, Some(AuthMechanism::MongoDbX509));
@@ -46,8 +46,7 @@ impl MongodbUrl {
     }
 }
 
-/// What a URL says of the user, as it is written there, and all that stands around it. It is split where the driver splits
-/// it.
+/// The user's part of a URL as it is written, and what is around it. It is split where the driver splits it.
 pub(super) struct Login<'a> {
     scheme: &'a str,
     pub(super) user: Option<&'a str>,
@@ -56,7 +55,7 @@ pub(super) struct Login<'a> {
 }
 
 impl<'a> Login<'a> {
-    /// `None` of what is no URL.
+    /// `None` if it is no URL.
     pub(super) fn of(url: &'a str) -> Option<Self> {
         let (scheme, after) = url.split_once("://")?;
         let before_options = after.split_once('?').map_or(after, |(before, _)| before);
@@ -81,7 +80,7 @@ impl<'a> Login<'a> {
         })
     }
 
-    /// The URL with these where it has none of its own. They are put into the text because the driver forgets `authSource`
+    /// The URL with these credentials if it has none of its own. They go into the text because the driver forgets `authSource`
     /// in a URL without a user.
     pub(super) fn filled(&self, user: Option<&str>, password: Option<&str>) -> String {
         let Self { scheme, rest, .. } = self;
@@ -140,8 +139,8 @@ pub(crate) enum InvalidMongodbUrl {
     Driver(String),
 }
 
-/// What Tidegate promises does not depend on options, so that options against it are refused rather than ignored. Those
-/// that say the same are in the URLs that hosted services hand out.
+/// Tidegate's promises do not depend on options, so options against them are refused rather than ignored. Hosted services put
+/// options that say the same into their URLs.
 fn check_promises(connection: &ConnectionString) -> Result<(), InvalidMongodbUrl> {
     if let Some(concern) = &connection.write_concern {
         let by_majority = matches!(concern.w, None | Some(Acknowledgment::Majority));
@@ -172,8 +171,8 @@ fn check_promises(connection: &ConnectionString) -> Result<(), InvalidMongodbUrl
     }
 }
 
-/// The driver quotes what it cannot read, and where the credentials are not encoded it reads parts of them as hosts and
-/// options. So its words are told only of a URL that has none, and never those about hosts.
+/// The driver quotes what it cannot read, and when the credentials are not encoded it reads parts of them as hosts and
+/// options. So its words are shown only for a URL without credentials, and never those about hosts.
 fn refused(url: &str, error: &Error) -> InvalidMongodbUrl {
     let anonymous = anonymous(url);
     let told = match ConnectionString::parse(&anonymous) {
@@ -187,7 +186,7 @@ fn refused(url: &str, error: &Error) -> InvalidMongodbUrl {
     InvalidMongodbUrl::Driver(told)
 }
 
-/// The URL without everything that may belong to a credential, however it is written.
+/// The URL without anything that may belong to a credential, however it is written.
 fn anonymous(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// A mistake in the configuration, or, as a warning, something to think about.
+/// A mistake in the configuration, or a warning.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ConfigProblem {
     pub(crate) origin: Origin,
@@ -20,7 +20,7 @@ impl fmt::Display for ConfigProblem {
     }
 }
 
-/// Where a setting was made. The order is the order in which problems are told.
+/// Where a setting was made. Problems are reported in this order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Origin {
     /// Lines count from 1.
@@ -29,7 +29,7 @@ pub(crate) enum Origin {
         name: String,
     },
     Variable(String),
-    /// Not at all, where it should have been.
+    /// It is missing.
     Absent,
 }
 

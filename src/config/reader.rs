@@ -1,10 +1,10 @@
-//! Looks settings up by key and type, and keeps the account of what is wrong with them and what is
-//! doubtful. It knows no setting by name; the rules are in `check`.
+//! Reads settings by key and type, and collects their problems and warnings. It knows no setting by
+//! name; the rules are in `check`.
 
 use super::problem::{ConfigProblem, Origin};
 use super::settings::{FromRaw, Settings};
 
-/// Looks settings up and keeps the account of what is wrong with them.
+/// Reads settings and collects their problems.
 pub(super) struct Reader {
     pub(super) settings: Settings,
     pub(super) problems: Vec<ConfigProblem>,
@@ -58,7 +58,7 @@ impl Reader {
 
 /// Why a value is not accepted.
 pub(super) enum Wrong {
-    /// It has not the form that the reader describes.
+    /// It does not have the form that the reader describes.
     Form,
     /// The end of a sentence that begins with the key.
     Because(String),

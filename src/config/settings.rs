@@ -1,5 +1,5 @@
 //! Gathers raw settings from a TOML text and from the environment, remembers where each was made,
-//! and refuses names that nobody reads. What a value has to look like is the matter of `check`.
+//! and refuses names that nobody reads. What a value has to look like is in `check`.
 
 use std::collections::BTreeMap;
 
@@ -84,7 +84,7 @@ pub(super) struct Setting {
     pub(super) origin: Origin,
 }
 
-/// A value before anybody has asked for a type. It has no `Debug`, because it may be a secret.
+/// A value without a type yet. It has no `Debug`, because it may be a secret.
 pub(super) enum Raw {
     Text(String),
     Integer(i64),
@@ -140,8 +140,7 @@ impl File<'_> {
 }
 
 impl Gatherer {
-    /// A text that is no TOML ends the reading: its settings cannot be trusted, and their absence
-    /// neither.
+    /// A text that is no TOML ends the reading: neither its settings nor their absence can be trusted.
     fn read_file(&mut self, file: File<'_>) -> Result<(), Vec<ConfigProblem>> {
         let (table, errors) = DeTable::parse_recoverable(file.text);
         if errors.is_empty() {
@@ -231,8 +230,8 @@ fn known(key: &str) -> Option<&'static str> {
     KEYS.into_iter().find(|known| *known == key)
 }
 
-/// The name most like `key`, by its whole or by its last part: settings get lost to the wrong
-/// section as often as to a slip of the finger.
+/// The name most like `key`, as a whole or by its last part: people put settings into the wrong
+/// section as often as they mistype them.
 fn nearest(key: &str, names: impl IntoIterator<Item = &'static str>) -> &'static str {
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     let likeness = |name: &str| {
@@ -308,7 +307,7 @@ impl FromRaw for bool {
     }
 }
 
-/// In a variable a list is a TOML array, or its items with commas between them.
+/// A list in a variable is a TOML array, or its items with commas between them.
 impl FromRaw for Vec<String> {
     fn from_raw(raw: &Raw) -> Option<Self> {
         match raw {

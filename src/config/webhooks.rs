@@ -1,4 +1,4 @@
-//! The section `webhooks`: where the application is asked about conflicts, and with what requests are signed.
+//! The section `webhooks`: the addresses that are asked about conflicts, and the key that signs requests.
 
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
