@@ -59,14 +59,14 @@ impl BaseVersion {
     pub const OTHER_EPOCH: Self = Self(-1);
 }
 
-/// An item of a push: what it names, and the change it holds or why it holds none.
+/// An item of a push: what it names, and its change or why it has none.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Submission {
     /// The type it names.
     pub type_name: TypeName,
     /// The id as the client wrote it.
     pub id: String,
-    /// The change, or why it was refused at first sight.
+    /// The change, or why it could not be read.
     pub change: Result<Change, Rejection>,
 }
 
@@ -117,7 +117,7 @@ pub enum RejectionCode {
     InvalidScope,
     /// The id belongs to a document out of the caller's sight.
     IdTaken,
-    /// The base version lies above the document's version.
+    /// The base version is above the document's version.
     VersionUnknown,
     /// The document has had as many versions as a version number can count.
     VersionExhausted,

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::id::{Epoch, Scope, Seq, TypeName};
 
-/// The longest token that is read, in bytes: room for some thousand scopes.
+/// The longest token that is read, in bytes: enough for some thousand scopes.
 pub const TOKEN_BYTES_MAX: usize = 1 << 20;
 
 /// Where a client stands (rules.md 2.1).
@@ -29,7 +29,7 @@ pub struct Checkpoint {
 /// The types a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Types {
-    /// Whatever the model has, also when it grows.
+    /// All types of the model, also when it grows.
     All,
     /// These.
     Only(BTreeSet<TypeName>),

@@ -1,4 +1,5 @@
-//! Collecting old tombstones, markers and settled conflicts and what can be repeated of old pushes, and beginning a new epoch: the two commits that are nobody's push.
+//! Collecting old tombstones, markers, settled conflicts and the outcomes of old pushes, and beginning a new epoch: the two
+//! commits that are not a push.
 
 use crate::{
     entry::Record,
@@ -18,9 +19,9 @@ pub fn reads(before: Timestamp, limit: usize) -> Reads {
     }
 }
 
-/// Takes away what was loaded, and in the same transaction raises each scope's floor to the highest seq and the
-/// version floor to the highest version that goes (rules.md 3.1): a client that was away for longer is told to
-/// reset, and an id that comes back begins above.
+/// Removes what was loaded, and in the same transaction raises each scope's floor to the highest seq and the version floor
+/// to the highest version that is removed (rules.md 3.1). So a client that was away for longer resets, and an id that comes
+/// back begins above.
 pub fn decide(loaded: &Loaded) -> Writes {
     let mut writes = Writes::default();
     let mut version_floor = loaded.version_floor;
@@ -60,7 +61,7 @@ pub fn decide(loaded: &Loaded) -> Writes {
     writes
 }
 
-/// After two conflicts half of them, and so on: among busy writers a smaller transaction has better chances.
+/// After two conflicts it takes half of them, and so on: beside busy writers a smaller transaction is more likely to commit.
 fn attempted(loaded: &Loaded, found: usize) -> usize {
     let halved = found.checked_shr(loaded.conflicts / 2);
     halved.unwrap_or(0).max(1)

@@ -23,11 +23,11 @@ use crate::{
     value::{Document, Timestamp, document_bytes, longest_list},
 };
 
-/// How far ahead of the server's clock a client's `changedAt` may lie before it is pulled back, in milliseconds.
+/// How far ahead of the server's clock a client's `changedAt` may be before it is clamped, in milliseconds.
 pub const CLOCK_SKEW_MAX_MS: i64 = 60_000;
 
-/// The most bytes a document may grow to, by edits each of which is small. Each decision copies the document, each page
-/// that carries it holds it in memory, and MongoDB takes 16 MiB together with its sync state.
+/// The most bytes to which small edits may grow a document. Each decision copies the document, each page that carries it
+/// holds it in memory, and MongoDB takes 16 MiB together with its sync state.
 pub const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 
 /// Everything a decision depends on besides the entry and the change.
@@ -108,7 +108,7 @@ pub fn decide(context: &Context<'_>, entry: Option<&Entry>, change: &Change) -> 
         .unwrap_or_else(Decision::Reject)
 }
 
-/// Why a change to a withheld document is rejected. Who may not see it is told no more than of any other.
+/// Why a change to a withheld document is rejected. A caller who may not see it gets the same answer as for any other.
 pub fn withheld(
     context: &Context<'_>,
     entry: Option<&Entry>,
@@ -335,12 +335,12 @@ impl Context<'_> {
         }
     }
 
-    /// Whether the policy leaves stale changes to somebody's judgement, all of each.
+    /// Whether the policy leaves whole stale changes to a person or to the application.
     fn defers(&self) -> bool {
         matches!(self.policy, Policy::Manual | Policy::Webhook)
     }
 
-    /// When the client says it made the edit, no later than the server can believe.
+    /// When the client says it made the edit, clamped to what the server accepts.
     fn claimed_time(&self, change: &Change) -> Timestamp {
         let latest = self.now.plus_ms(CLOCK_SKEW_MAX_MS);
         change.changed_at.map_or(self.now, |at| at.min(latest))
@@ -404,7 +404,7 @@ pub(crate) fn field_version(entry: &Entry, field: &str) -> Version {
         .unwrap_or(entry.began)
 }
 
-/// Keeps the writers that can still be asked for: those of the fields, of the beginning and of the last version.
+/// Keeps the writers that are still needed: those of the fields, of the beginning and of the last version.
 pub(crate) fn prune_writers(entry: &mut Entry) {
     let (began, version, fields) = (entry.began, entry.version, &entry.field_versions);
     entry

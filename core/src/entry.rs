@@ -12,7 +12,7 @@ use crate::{
     value::{Document, Timestamp},
 };
 
-/// The sync state of one document (rules.md 3.2). Its seq stands in the [`FeedItem`] that carries it.
+/// The sync state of one document (rules.md 3.2). Its seq is in the [`FeedItem`] that carries it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// The document.
@@ -31,7 +31,7 @@ pub struct Entry {
     pub writers: BTreeMap<Version, Writer>,
     /// The document; a tombstone keeps none, and what is withheld neither.
     pub body: Option<Document>,
-    /// Somebody else made of the document what the model cannot hold: it is shown to nobody until it fits again.
+    /// Another service wrote what the model cannot hold: the document is shown to nobody until it fits again.
     pub withheld: bool,
     /// Server time of the last change: retention counts from it, and clients see it as `syncChangedAt`.
     pub at: Timestamp,
@@ -53,15 +53,15 @@ pub struct Writer {
     pub user: Option<UserId>,
     /// The client, where it named itself; an anonymous writer never equals another (rules.md 4.7).
     pub client: Option<ClientId>,
-    /// When the edit was made, as rules.md 4.9 has it.
+    /// When the edit was made (rules.md 4.9).
     pub edited_at: Timestamp,
     /// The change's mutation id, where it had one.
     pub mutation: Option<MutationId>,
 }
 
 impl Writer {
-    /// By what edits are put in order: by time, then by client id, mutation id and user, so that ties are settled the
-    /// same whichever of them arrives first.
+    /// The order of edits: by time, then by client id, mutation id and user. So ties are settled alike whichever edit arrives
+    /// first.
     pub(crate) fn lateness(&self) -> impl Ord {
         let Self {
             user,
@@ -82,7 +82,7 @@ pub struct Membership {
     pub scope: Scope,
     /// How far.
     pub access: Access,
-    /// Who wrote the version that last set user or scope; none where a service wrote it past the gateway.
+    /// Who wrote the version that last set user or scope; none if another service wrote it.
     pub giver: Option<UserId>,
     /// Server time of that version.
     pub since: Timestamp,

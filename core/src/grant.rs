@@ -48,7 +48,7 @@ impl Grants {
     /// The same within other bounds, which hold for memberships as well.
     ///
     /// # Errors
-    /// As [`Grants::of_claims`].
+    /// Those of [`Grants::of_claims`].
     pub fn of_claims_within(
         model: &Model,
         identity: &Identity,
@@ -85,7 +85,7 @@ impl Grants {
         self
     }
 
-    /// Whether there was room for it.
+    /// Whether it fitted.
     fn add(&mut self, scope: &Scope, access: Access) -> bool {
         if let Some(held) = self.scopes.get_mut(scope) {
             *held = access.max(*held);

@@ -1,6 +1,6 @@
 //! The identities everything is addressed by: types, documents, scopes, users, clients, positions.
 //!
-//! Parsing and bounds live here, so that inside nobody re-checks; what the identities point at does not.
+//! Parsing and bounds are here, so nobody checks again inside. What the identities point at is elsewhere.
 
 use std::{fmt, sync::Arc};
 
@@ -24,7 +24,7 @@ pub enum NameError {
         /// How many bytes were given.
         bytes: usize,
     },
-    /// U+0000 joins the parts of a marker's key and may stand in none of them.
+    /// U+0000 joins the parts of a marker's key and may be in none of them.
     #[error("it contains the character U+0000")]
     Nul,
     /// It was cut inside a character.

@@ -1,6 +1,6 @@
-//! What others wrote past the gateway, taken over into the sync state as changes of an anonymous writer (rules.md 4.7).
+//! What other services wrote, taken over into the sync state as changes of an anonymous writer (rules.md 4.7).
 //!
-//! Finding out what differs is a store's; when it is done, and what is written with it, is [`crate::push`]'s.
+//! A store finds what differs. [`crate::push`] decides when to take it over, and what is written with it.
 
 use std::collections::BTreeMap;
 
@@ -32,14 +32,14 @@ pub struct Arrival<'a> {
 /// What becomes of it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Import {
-    /// The entry it makes; none where nothing changes for any client.
+    /// The entry it makes; none if nothing changes for any client.
     pub entry: Option<Entry>,
     /// Why the document is withheld, if it is.
     pub withheld: Option<String>,
 }
 
-/// Takes over what somebody else made of a document. What does not fit the model is withheld: who has the document is
-/// told once, under a new version, that it may no longer be shown.
+/// Takes over what another service made of a document. What does not fit the model is withheld: clients that have the document
+/// learn once, under a new version, that it may no longer be shown.
 pub fn import(arrival: &Arrival<'_>, foreign: &Foreign) -> Import {
     let Some(document_type) = arrival.model.document_type(arrival.key.type_name.as_str()) else {
         return Import::default();
@@ -140,8 +140,8 @@ impl Arrival<'_> {
         }
     }
 
-    /// Gives the next version to `next`, which still has the one before: nobody's run goes on over it, and the fields
-    /// that differ are nobody's. An entry that has had all its versions is withheld instead.
+    /// Gives the next version to `next`, which still has the one before. No client's run continues over it, and the fields that
+    /// differ belong to no writer. An entry that has had all its versions is withheld instead.
     pub(crate) fn stamped(&self, mut next: Entry) -> Import {
         let Some(version) = next.version.next() else {
             return Import {

@@ -1,6 +1,6 @@
-//! The inbox: changes that a policy leaves to somebody's judgement, kept until they are resolved.
+//! The inbox: changes that a policy leaves to a person, kept until they are resolved.
 //!
-//! What goes in is decided in [`crate::decide`], how it is resolved in [`crate::push`]; keeping it is a store's.
+//! [`crate::decide`] decides what goes in, and [`crate::push`] how it is resolved. A store keeps it.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -18,18 +18,18 @@ use crate::{
     value::{Document, Timestamp, document_bytes},
 };
 
-/// The most conflicts of one document and user that may wait. There is no bound for all users together, because some
-/// could use it up for the next one.
+/// The most pending conflicts of one document and user. There is no bound for all users together, because some could use it up
+/// for the next one.
 pub const WAITING_MAX: usize = 100;
 
 /// The most bytes that the conflicts of one document and user may hold together: each keeps the document it met, and a
 /// thousand edits of a few bytes would keep it a thousand times. The largest conflict has three sides and fits.
 pub const WAITING_BYTES_MAX: usize = 4 * DOCUMENT_BYTES_MAX;
 
-/// One user's part of what waits of one document.
+/// One user's part of the pending conflicts of one document.
 pub type Share = (DocumentKey, UserId);
 
-/// A change that waits for somebody to resolve it.
+/// A change that waits for a person to resolve it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpenConflict {
     /// What it is known by.
@@ -38,7 +38,7 @@ pub struct OpenConflict {
     pub key: DocumentKey,
     /// The scope the document is in; a store keeps it up as the document moves.
     pub scope: Scope,
-    /// The scopes whose contents it shows: only who may read all of them is shown it.
+    /// The scopes whose contents it shows: only a user who may read all of them sees it.
     pub shown_in: BTreeSet<Scope>,
     /// When the gateway kept it.
     pub opened_at: Timestamp,
@@ -57,7 +57,7 @@ pub struct OpenConflict {
 }
 
 impl OpenConflict {
-    /// Whether who has these grants may resolve it, and so see it. While the model lacks its type nobody may.
+    /// Whether a user with these grants may resolve it, and so see it. While the model lacks its type nobody may.
     pub fn is_open_to(&self, model: &Model, grants: &Grants) -> bool {
         model.document_type(self.key.type_name.as_str()).is_some()
             && grants.can_write(&self.scope)
@@ -90,7 +90,7 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// With one more conflict; `None` if there is no room for it.
+    /// With one more conflict; `None` if it does not fit.
     pub(crate) fn with(self, open: &OpenConflict) -> Option<Self> {
         let next = Self {
             conflicts: self.conflicts + 1,
@@ -109,12 +109,12 @@ pub struct Held {
     pub base: Option<Document>,
     /// What the client wanted.
     pub mine: Mine,
-    /// The scope the document would be in, where that can be told.
+    /// The scope the document would be in, if that is known.
     pub enters: Option<Scope>,
 }
 
 impl Held {
-    /// The version that last changed what is in question: the fields, or where those are not told or gone the document.
+    /// The version that last changed what is in question: the fields, or the document if the fields are unknown or gone.
     pub(crate) fn changed_in(&self, entry: &Entry) -> Version {
         let fields = self.fields.iter().map(|field| field_version(entry, field));
         let whole = entry.is_deleted() || self.fields.is_empty();
@@ -143,7 +143,7 @@ impl Mine {
     }
 }
 
-/// What is remembered of a conflict that was resolved, so that it may be resolved again with nothing done twice.
+/// What is kept of a resolved conflict, so that a repeated resolution does nothing twice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settlement {
     /// The conflict.
@@ -154,7 +154,7 @@ pub struct Settlement {
     pub user: UserId,
     /// The fingerprint of the resolution.
     pub hash: [u8; 32],
-    /// What it was answered.
+    /// The answer it got.
     pub outcome: RememberedOutcome,
     /// When.
     pub at: Timestamp,

@@ -1,7 +1,7 @@
 //! The sync rules of Tidegate: what becomes of a client's change, and what every client sees next.
 //!
-//! Everything here is a function of what it is handed. Reading and writing is a store's, the clock and fresh ids are
-//! the caller's, and GraphQL is the gateway's; so every conflict replays as a plain test.
+//! Everything here is a function of its arguments. A store reads and writes, the caller has the clock and fresh ids, and the
+//! gateway knows GraphQL. So every conflict replays as a plain test.
 //!
 //! # Alice's phone and laptop, in one piece
 //!
@@ -22,7 +22,7 @@
 //! let claims = serde_json::from_str(r#"{ "sub": "alice" }"#)?;
 //! let alice = Arc::new(Identity { user: UserId::new("alice")?, claims, expires_at: Timestamp::EPOCH });
 //! let grants = Arc::new(Grants::of_claims(&model, &alice)?);
-//! // A store loads what a push needs, hands it to `push::decide`, and writes what comes back: here, into maps.
+//! // A store loads what a push needs, passes it to `push::decide`, and writes what comes back: here, into maps.
 //! let mut store = Loaded {
 //!     epoch: Epoch::new("e1")?, version_floor: Version::NONE, entries: HashMap::new(), clients: HashMap::new(),
 //!     memberships: HashMap::new(), foreign: BTreeMap::new(), expired: Vec::new(), inbox: HashMap::new(),
@@ -47,7 +47,7 @@
 //!     store.clients.extend(writes.clients);
 //!     Ok(writes.answers.remove(0)?.outcomes.remove(0))
 //! };
-//! // The phone creates a task. The laptop, new to all this, is given the scope's feed from its beginning.
+//! // The phone creates a task. The laptop, which has nothing yet, gets the scope's feed from its beginning.
 //! let document = fields(r#"{ "title": "Tea", "minutes": 5 }"#);
 //! assert_eq!(send(&mut store, "phone", 1, Action::Create { document, base: None })?.status, Status::Applied);
 //! let scopes = HashMap::from([(Scope::new("user:alice")?, ScopeState { head: Seq(1), floor: Seq::START })]);
@@ -65,7 +65,7 @@
 //! # Ok::<(), Box<dyn Error>>(())
 //! ```
 //!
-//! # The rooms
+//! # The modules
 //!
 //! * [`id`]: the identities everything is addressed by.
 //! * [`value`]: what documents hold.
@@ -75,15 +75,15 @@
 //! * [`change`]: one item of a push.
 //! * [`decide`](mod@decide): what one change does to one entry.
 //! * [`outcome`]: what became of a change.
-//! * [`inbox`]: changes that wait for somebody to resolve them.
+//! * [`inbox`]: changes that wait for a person to resolve them.
 //! * [`push`]: a client's batch, and the decision about all batches of one transaction.
 //! * [`transaction`]: what one commit reads and writes, as data.
 //! * [`import`](mod@import): what others wrote past the gateway.
 //! * [`collect`]: removing old tombstones, and beginning a new epoch.
 //! * [`checkpoint`]: where a client stands.
-//! * [`page`]: what it is given next.
+//! * [`page`]: what it gets next.
 //! * [`view`]: the parts of a record as its readers see them.
-//! * [`mutant`]: rules taken out, for tests that have to notice.
+//! * [`mutant`]: rules taken out, for tests that have to show it.
 
 #![deny(missing_docs)]
 

@@ -1,6 +1,6 @@
 //! The memberships of a user: which of them count, who gave them, and how many one giver may give.
 //!
-//! What a document gives is read in [`crate::grant`]; here nothing of documents or claims is known.
+//! [`crate::grant`] reads what a document gives; nothing here knows documents or claims.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ pub const SCOPES_MAX: usize = 10_000;
 /// The most bytes of the names of one user's scopes.
 pub const SCOPE_TEXT_MAX: usize = 512 << 10;
 
-/// What a checkpoint keeps of a scope beside its name: a length, a seq and a start of 2^34 at most, 12 bytes, and some room.
+/// What a checkpoint keeps of a scope beside its name: a length, a seq and a start of 2^34 at most, 12 bytes, and some to spare.
 pub const POSITION_BYTES: usize = 16;
 
 /// The most documents by which one giver gives memberships to one user.
@@ -76,7 +76,7 @@ pub struct Giving {
 }
 
 impl Giving {
-    /// Whose membership this is; none of a service's foreign write.
+    /// Whose membership this is; none for a write by another service.
     pub fn of(membership: &Membership) -> Option<Self> {
         Some(Self {
             giver: membership.giver.clone()?,
@@ -143,7 +143,7 @@ pub fn decline(
         false => before.difference(givers).cloned().collect(),
     };
     let mut writes = Writes::default();
-    // Who declines too many already may still take some back.
+    // A user who declines too many already may still take some back.
     if decline && declined.len() > DECLINED_MAX {
         return (None, writes);
     }

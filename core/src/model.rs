@@ -1,7 +1,6 @@
 //! The user's model, parsed: types, scopes, grants, conflict policies.
 //!
-//! Only data and the questions one can ask it live here; reading SDL is `parse`'s work, and nothing here
-//! knows GraphQL's wire or a store.
+//! Only data and questions about it are here. `parse` reads SDL, and nothing here knows GraphQL's wire or a store.
 
 mod clash;
 mod constraint;
@@ -24,7 +23,7 @@ use crate::{
     value::{Decimal, Value},
 };
 
-/// Everything a team said about its documents.
+/// All that a team says about its documents.
 #[derive(Debug, Clone)]
 pub struct Model {
     /// Who may see and change what, from the token's claims (`extend schema @grant`).
@@ -51,7 +50,7 @@ impl Model {
         parse::parse(file, text)
     }
 
-    /// What the author of a model should think about that [`Model::parse`] takes, in the order of the file.
+    /// The warnings about a model that [`Model::parse`] accepts, in the order of the file.
     pub fn warnings(file: &str, text: &str) -> Vec<Mistake> {
         parse::warnings(file, text)
     }
@@ -67,7 +66,7 @@ impl Model {
         self.types.iter().find(|t| t.name.as_str() == name)
     }
 
-    /// Whether documents give grants: nobody's need to be looked up where none can.
+    /// Whether documents give grants. If none can, no membership has to be read.
     pub fn has_memberships(&self) -> bool {
         self.types.iter().any(|t| t.membership.is_some())
     }
@@ -132,8 +131,8 @@ impl DocumentType {
 pub struct ConflictRule {
     /// What a stale change meets.
     pub policy: Policy,
-    /// What overlapping fields without a `@merge` go by under [`Policy::Merge`], and what is done under
-    /// [`Policy::Webhook`] where nobody answers.
+    /// What decides about overlapping fields without a `@merge` under [`Policy::Merge`], and under [`Policy::Webhook`] if the
+    /// application does not answer.
     pub overlap: Overlap,
     /// The policies that a push may name instead.
     pub client_may_choose: Vec<Policy>,
@@ -150,9 +149,9 @@ pub enum Policy {
     ClientWins,
     /// Field by field, the later edit time wins.
     LastWriteWins,
-    /// Fields nobody else changed are applied; the others go by `@merge` or `overlap`.
+    /// Fields that nobody else changed are applied; the others follow `@merge` or `overlap`.
     Merge,
-    /// It is kept in the inbox until somebody resolves it; the server's document stays.
+    /// It waits in the inbox until a person resolves it; the server's document stays.
     Manual,
     /// An HTTP endpoint of the application decides.
     Webhook,
@@ -278,7 +277,7 @@ impl Scalar {
 pub enum DefaultValue {
     /// The same for everybody; stands in the generated input type too.
     Literal(Value),
-    /// A text over the claims of whoever creates the document, such as `user:{sub}`.
+    /// A text over the claims of the document's creator, such as `user:{sub}`.
     Claims(Template),
     /// A scope over the claims of the document's creator: the default of a field that holds the document's scope.
     Scope(ScopeTemplate),
@@ -336,11 +335,11 @@ pub enum MergeStrategy {
     Max,
     /// The smaller value wins.
     Min,
-    /// A three-way merge of the words.
+    /// A three-way merge of the sentences.
     Text,
 }
 
-/// `@reference(by)`: the document whose id stands in another field.
+/// `@reference(by)`: the document whose id is in another field.
 #[derive(Debug, Clone)]
 pub struct Reference {
     /// The field that shows the document.

@@ -1,7 +1,7 @@
 //! Switches that break one rule each: the simulation turns one on at a time and shows that it notices.
 //!
-//! Only the feature `mutants`, which nothing but tests asks for, compiles them; everywhere else [`breaks`] is `false`
-//! for the compiler, and nothing of them is left. Which rule is broken is said here; where, by the code that asks.
+//! Only the feature `mutants`, which only tests turn on, compiles them. Everywhere else [`breaks`] is `false` for the compiler,
+//! and no part of them is left. This module names the broken rules; the code that asks breaks them.
 
 /// A rule taken out (numbers are those of rules.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,9 +20,9 @@ pub enum Mutant {
     NoMore,
     /// 2.8: a client that begins a scope is sent what was removed before.
     PastSent,
-    /// 2.8: a client that begins a scope is spared what is removed while it reads.
+    /// 2.8: a client that begins a scope is not sent what is removed while it reads.
     RemovalsSparedToHead,
-    /// 2.8: a client that began a scope long ago is spared removals too.
+    /// 2.8: a client that began a scope long ago is not sent removals either.
     RemovalsSparedAlways,
     /// 3.1: a version begins at 1 again when the entry was collected.
     VersionsRestart,
@@ -32,7 +32,7 @@ pub enum Mutant {
     SeqTwice,
     /// 3.3: no marker when a document is created again elsewhere.
     MarkerMissing,
-    /// 4.2: what was answered before is decided once more.
+    /// 4.2: what was answered before is decided again.
     NotReplayed,
     /// 4.2: a client's last id is collected with the outcomes of its last push.
     LastIdForgotten,
@@ -66,15 +66,15 @@ pub enum Mutant {
     NoHoldBack,
     /// 6.3: rings go on after a restart of the tail.
     RingsSurvive,
-    /// 6.3: a subscription that memberships have woken does not look into the rings.
+    /// 6.3: a subscription that memberships woke does not read the rings.
     RingsUnread,
-    /// 6.4: a scope is watched once its page was read, and not looked at again.
+    /// 6.4: a scope is watched only after its page was read, and not read again.
     RegisteredLate,
     /// 6.3: a user who loses a membership is not stamped, only one who gets one.
     LoserUnstamped,
-    /// 6.3: what was read of a user's memberships is used whatever the stamp says.
+    /// 6.3: a user's memberships are not read again though their stamp moved.
     StampIgnored,
-    /// Section 7: open subscriptions do not look at grants again.
+    /// Section 7: open subscriptions do not read grants again.
     GrantsOnce,
 }
 

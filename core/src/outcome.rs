@@ -25,7 +25,7 @@ pub enum Status {
 pub struct FieldOutcome {
     /// The field's name in the model.
     pub field: String,
-    /// Its value as the client saw it, where it said so.
+    /// Its value as the client saw it, if the client said so.
     pub base: Option<Value>,
     /// The client's value.
     pub mine: Option<Value>,
@@ -61,7 +61,7 @@ pub enum Taken {
 /// The rule by which a field was settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rule {
-    /// Nobody else changed the field, or to the same value.
+    /// Nobody else changed the field, or changed it to the same value.
     NoOverlap,
     /// The server wins.
     Server,
@@ -81,7 +81,7 @@ pub enum Rule {
     Min,
     /// The fields of an embedded document are settled each by itself.
     Nested,
-    /// Somebody will resolve it; until then the server's value stays.
+    /// A person will resolve it; until then the server's value stays.
     Manual,
     /// The application's webhook has decided.
     Webhook,

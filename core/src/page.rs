@@ -15,14 +15,14 @@ use crate::{
     mutant::{Mutant, breaks},
 };
 
-/// More tracks than a client comes by, who gets one for each time that it adds types while others still catch up. A token
-/// is not signed, and every track of it is given a position in every scope.
+/// More tracks than a client ever has: it gets one each time that it adds types while others still catch up. A token is not
+/// signed, and each of its tracks gets a position in every scope, so the number is bounded.
 const TRACKS_MAX: usize = 64;
 
 /// What a page is asked for.
 #[derive(Debug, Clone)]
 pub struct PageRequest {
-    /// Where the client stands; none begins anew.
+    /// Where the client stands; without it the page starts again.
     pub checkpoint: Option<Checkpoint>,
     /// The types it wants.
     pub types: Types,
@@ -48,7 +48,7 @@ impl View<'_> {
 }
 
 /// The granted scopes in which the checkpoint stands above the head: either the snapshot is late, or the store's
-/// history is another one. A linearizable read tells (rules.md 2.4).
+/// history is another one. A linearizable read decides (rules.md 2.4).
 pub fn seqs_above_head(
     checkpoint: &Checkpoint,
     grants: &Grants,
@@ -70,10 +70,10 @@ pub fn added<'g>(checkpoint: &Checkpoint, grants: &'g Grants) -> Vec<&'g Scope> 
     grants.scopes().filter(|scope| !has(scope)).collect()
 }
 
-/// A page under way.
+/// A page while it is made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cursor {
-    /// Whether the client must begin anew.
+    /// Whether the client must start again.
     pub reset: bool,
     /// Scopes that the client held and may no longer see.
     pub revoked: Vec<Scope>,
@@ -99,7 +99,7 @@ pub struct Stretch {
 }
 
 impl Cursor {
-    /// Takes up a client where its checkpoint says, or anew where continuity is broken.
+    /// Continues where the client's checkpoint says, or starts again where continuity is broken.
     pub fn resume(model: &Model, request: PageRequest, view: &View<'_>) -> Self {
         let fresh = PageRequest {
             checkpoint: None,
@@ -111,12 +111,12 @@ impl Cursor {
         {
             return taken_up;
         }
-        // It would not fit into a request, for every track names all scopes.
+        // It would not fit into a request, because every track names all scopes.
         Self::take_up(model, fresh, view)
     }
 
-    /// Takes up a client that follows the rings, whose grants alone may have changed: the page begins the scopes that were
-    /// added, whose states are all that the view has to hold, and the client stays where it stands in the others (6.3).
+    /// Continues for a client that follows the rings, and whose grants alone may have changed. The page begins the scopes that
+    /// were added; the view has to hold only their states. In the others the client stays where it is (6.3).
     pub fn regrant(mut checkpoint: Checkpoint, view: &View<'_>) -> Self {
         let revoked = drop_revoked(&mut checkpoint, view.grants);
         let added = added(&checkpoint, view.grants);
@@ -222,8 +222,8 @@ struct Half {
     removals: bool,
 }
 
-/// What is left to read of a scope, on both sides of the head at which the client began it (rules.md 2.8): it held nothing
-/// of the scope then, so what was removed before is nothing to it.
+/// What is left to read of a scope, on both sides of the head at which the client began it (rules.md 2.8). The client held
+/// nothing of the scope then, so it needs no removals from before.
 fn halves(Position { seq, start }: Position, head: Seq) -> impl Iterator<Item = Half> {
     let start = if breaks(Mutant::PastSent) {
         Seq::START
@@ -302,8 +302,8 @@ fn heads(scopes: Vec<&Scope>, view: &View<'_>) -> BTreeMap<Scope, Seq> {
         .collect()
 }
 
-/// A late snapshot shows what was removed between its heads and the start, and the client takes it in: the removals are
-/// news to it then (2.8).
+/// A late snapshot shows what was removed between its heads and the start. The client stores it, so it needs these removals
+/// later (2.8).
 fn lower_starts(checkpoint: &mut Checkpoint, heads: &BTreeMap<Scope, Seq>) {
     for (scope, position) in checkpoint.tracks.iter_mut().flat_map(|t| &mut t.positions) {
         let late = heads.get(scope).filter(|head| position.seq < **head);
@@ -311,7 +311,7 @@ fn lower_starts(checkpoint: &mut Checkpoint, heads: &BTreeMap<Scope, Seq>) {
     }
 }
 
-/// A revoked scope is reported once and leaves the checkpoint, so that a later grant starts it again (2.6).
+/// A revoked scope is reported once and leaves the checkpoint, so a later grant starts it again (2.6).
 fn drop_revoked(checkpoint: &mut Checkpoint, grants: &Grants) -> Vec<Scope> {
     let revoked: BTreeSet<Scope> = positions(checkpoint)
         .map(|(scope, _)| scope)
@@ -366,8 +366,8 @@ fn fit_types(model: &Model, checkpoint: &mut Checkpoint, types: Types) {
     checkpoint.types = types;
 }
 
-/// Tracks that have all arrived are one again. They stand at the same heads, unless the snapshot was late for one that
-/// stood above it: the others have seen nothing beyond the snapshot, so the lower position counts.
+/// Tracks that have all caught up become one. They stand at the same heads, unless the snapshot was late for one that stood
+/// above it. The others have read nothing beyond the snapshot, so the lower position counts.
 fn join_tracks(checkpoint: &mut Checkpoint) {
     let mut tracks = std::mem::take(&mut checkpoint.tracks).into_iter();
     let Some(mut joined) = tracks.next() else {

@@ -167,7 +167,7 @@ impl Birth<'_> {
             .map(|decision| hold::beside(decision, held))
     }
 
-    /// Under MERGE each field that the create speaks of is settled as if it were stale from nothing; under the others the
+    /// Under MERGE each field that the create sets is settled as if it were stale from nothing. Under the other policies the
     /// document is taken or left as a whole, absent fields too.
     fn settle(&self, entry: &Entry, field: &Field) -> Result<Option<FieldOutcome>, Rejection> {
         let context = self.context;
@@ -211,8 +211,8 @@ impl Birth<'_> {
         }))
     }
 
-    /// Whether a value says anything: null and a default stand in a create that says nothing, and must not undo what
-    /// others have said since.
+    /// Whether a value counts: null and a default are in a create without the user's intent, and must not undo what others
+    /// have written since.
     fn speaks(&self, field: &Field, mine: &Value) -> bool {
         let default = default_value(self.context, field).ok().flatten();
         !mine.is_null() && default.as_ref() != Some(mine)

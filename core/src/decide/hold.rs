@@ -1,7 +1,7 @@
-//! Holding a change back: what goes to the inbox, or to the application's webhook, instead of into the document.
+//! Pending changes: what goes to the inbox, or to the application's webhook, instead of into the document.
 //!
-//! Whether a change is held back is decided where it is settled. What is held back would have been allowed: it is judged
-//! here as if it were taken, so that nobody is asked about what could never be.
+//! Whether a change is pending is decided where it is settled. A pending change is one that would have been allowed: it is
+//! judged here as if it were applied, so nobody is asked about what could never be applied.
 
 use super::{Context, Decision, check_bytes, update};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     value::Document,
 };
 
-/// Holds back all of a change. An update that would change nothing is no question.
+/// Makes all of a change pending. An update that would change nothing needs no question.
 pub(super) fn whole(
     context: &Context<'_>,
     entry: &Entry,
@@ -62,7 +62,7 @@ pub(super) fn whole(
     })
 }
 
-/// Holds back the fields that MANUAL left to somebody's judgement, if there are any.
+/// Makes the fields pending that MANUAL leaves to a person, if there are any.
 pub(super) fn fields(
     context: &Context<'_>,
     entry: &Entry,
@@ -95,7 +95,7 @@ pub(super) fn fields(
     }))
 }
 
-/// Adds what is held back to a decision about the rest.
+/// Adds what is pending to a decision about the rest.
 pub(super) fn beside(mut decision: Decision, also: Option<Held>) -> Decision {
     if let Decision::Write { held, .. } | Decision::Keep { held, .. } = &mut decision {
         *held = also;
@@ -103,7 +103,7 @@ pub(super) fn beside(mut decision: Decision, also: Option<Held>) -> Decision {
     decision
 }
 
-/// What the client saw: at most as much as a document may hold, or it was no document.
+/// What the client saw, at most as much as a document may hold.
 fn seen(change: &Change) -> Result<Option<&Document>, Rejection> {
     let seen = match &change.action {
         Action::Update { seen, .. } => seen.as_ref(),

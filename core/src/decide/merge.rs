@@ -1,6 +1,6 @@
 //! Joining two edits of one field's value: sums, sets, texts, embedded documents, and which of two values is larger.
 //!
-//! Pure functions of values; whether they are asked at all is decided in [`super::update`].
+//! Pure functions of values. [`super::update`] decides whether it uses them.
 
 use std::{cmp::Ordering, collections::HashSet};
 
@@ -21,7 +21,7 @@ pub(super) struct Overflow {
     pub(super) path: String,
 }
 
-/// Whether a strategy adds the client's difference to whatever stands there.
+/// Whether a strategy adds the client's difference to the present value.
 pub(super) fn is_difference(strategy: MergeStrategy) -> bool {
     matches!(
         strategy,
@@ -29,7 +29,7 @@ pub(super) fn is_difference(strategy: MergeStrategy) -> bool {
     )
 }
 
-/// By which rule the edits of a field are joined, if they are at all.
+/// The rule by which the edits of a field are joined, if any.
 pub(super) fn joins(model: &Model, field: &Field) -> Option<Rule> {
     match field.merge {
         Some(strategy) => is_difference(strategy).then(|| strategy.into()),
@@ -37,7 +37,7 @@ pub(super) fn joins(model: &Model, field: &Field) -> Option<Rule> {
     }
 }
 
-/// Whether an embedded type says `@merge` of any of its fields, however deep; a type may contain itself.
+/// Whether an embedded type has `@merge` on any of its fields, however deep. A type may contain itself.
 fn merges_inside<'m>(model: &'m Model, shape: &'m Shape, seen: &mut HashSet<&'m str>) -> bool {
     let Shape::Embedded(name) = shape else {
         return false;
@@ -63,12 +63,12 @@ pub(super) struct Three<'v> {
     pub(super) theirs: Option<&'v Value>,
 }
 
-/// How two edits are judged where they cannot both stand.
+/// How two edits are judged that cannot both be kept.
 pub(super) struct Judge<'m> {
     pub(super) model: &'m Model,
-    /// What joining may still cost; what would cost more is not joined.
+    /// What joining may still cost. Edits that would cost more are not joined.
     pub(super) work: &'m Work,
-    /// Whether the client's wins, by the rule for overlaps; `None` if somebody has to be asked.
+    /// Whether the client's wins, by the rule for overlaps; `None` if a person or the application has to decide.
     pub(super) overlap: Option<bool>,
     /// Whether the client's is the later one.
     pub(super) is_later: bool,
@@ -101,7 +101,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Each field of an embedded document by itself: what one side changed is taken, what both did goes by its `@merge`.
+    /// Each field of an embedded document by itself: a change of one side is taken, changes of both follow its `@merge`.
     fn join_embedded(
         &self,
         field: &Field,
@@ -141,14 +141,14 @@ impl Judge<'_> {
         Ok(Some(Value::Object(joined)))
     }
 
-    /// The value of one field of an embedded document, absent or not; `None` if somebody has to be asked.
+    /// The value of one field of an embedded document, absent or not; `None` if a person or the application has to decide.
     fn settle(&self, field: &Field, three: &Three<'_>) -> Result<Option<Option<Value>>, Overflow> {
         let Three { seen, mine, theirs } = *three;
         let taken = |mine_wins: bool| Some(if mine_wins { mine } else { theirs }.cloned());
         if same(mine, seen) {
             return Ok(taken(false));
         }
-        // Also where both wrote the same: two who add one have added two.
+        // Also if both wrote the same: two users who add one have added two.
         if let Some(joined) = self.join(field, three)? {
             return Ok(Some(Some(joined)));
         }
@@ -198,7 +198,7 @@ fn integer(value: &Value) -> Option<i128> {
     }
 }
 
-/// Their order is kept, what the client took away is gone, what it added comes last; nothing stands twice.
+/// The order is kept, what the client removed is gone, what it added comes last, and no item is there twice.
 fn join_sets(seen: &Value, mine: &Value, theirs: &Value, work: &Work) -> Option<Value> {
     let sides = [seen, mine, theirs].map(Value::bytes);
     if !work.take(sides.iter().sum()) {
@@ -228,8 +228,8 @@ fn keys(items: &[Value]) -> HashSet<String> {
     items.iter().map(key).collect()
 }
 
-/// What tells an item from others: values have no hash of their own, and comparing each with each takes minutes for
-/// the largest sets a push can carry.
+/// What identifies an item: values have no hash of their own, and comparing each with each takes minutes for the largest sets
+/// that a push can carry.
 fn key(item: &Value) -> String {
     serde_json::to_string(item).expect("values hold string keys, which JSON can write")
 }

@@ -1,6 +1,6 @@
 //! Merging two edits of one text by sentences: which sentences a text has, what each side changed, and both together.
 //!
-//! Every loop is linear in the texts, or takes its steps from [`Work`]: a text costs what is counted, whatever its shape.
+//! Every loop is linear in the texts, or takes its steps from [`Work`]. So the counted steps bound the cost of any text.
 
 use std::{collections::HashMap, iter, ops::Range};
 
@@ -13,10 +13,10 @@ use super::work::Work;
 const EDITS_MAX: usize = 1_000;
 
 /// How many characters in a row may be no letters, digits or line breaks before a part ends behind them. Behind a full stop the
-/// library looks ahead from each character of such a row, so that its steps grow with the square of the row's length.
+/// library looks ahead from each character of such a row, so its steps grow with the square of the row's length.
 const SIGNS_MAX: usize = 8;
 
-/// Texts are compared so many bytes at a time, which is about one step.
+/// How many bytes of a text are compared at a time, which is about one step.
 const BLOCK: usize = 64;
 
 /// Merges two edits of the text `base`. `None` if both changed the same sentence, or if that takes more work than is left.
@@ -52,8 +52,8 @@ pub(super) fn merge(base: &str, mine: &str, theirs: &str, work: &Work) -> Option
     Some(merged)
 }
 
-/// The bytes of the first and of the last lines that all texts have in common. A line break ends a sentence whatever
-/// stands around it, so that what lies between can be divided by itself.
+/// The bytes of the first and of the last lines that all texts have in common. A line break always ends a sentence, so what is
+/// between can be divided by itself.
 fn common_lines(texts: [&str; 3]) -> (usize, usize) {
     let [a, b, c] = texts.map(str::as_bytes);
     let same = common_start(a, b).min(common_start(a, c));
@@ -205,7 +205,7 @@ fn difference(
     Some(replaced)
 }
 
-/// What both have in common behind an edit: where it begins in each, and how long it is.
+/// The common part behind an edit: where it begins in each, and how long it is.
 struct Snake {
     old: usize,
     new: usize,

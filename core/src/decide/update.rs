@@ -111,7 +111,7 @@ pub(super) fn settle_stale(
         return Ok(if alone { joined.alone() } else { joined });
     }
     let difference = edit.field.merge.is_some_and(merge::is_difference);
-    // What could not be joined waits for somebody, whoever wrote last: the own edit may have been joined with another's.
+    // What could not be joined is pending, also if this client wrote last: its edit may have been joined with another's.
     let waits = context.whole_overlap() == Overlap::Manual
         && edit.seen.is_some()
         && merge::joins(context.model, edit.field).is_some();
@@ -133,7 +133,7 @@ pub(super) fn settle_stale(
     }
 }
 
-/// Settles a field that both sides changed, by its `@merge` if the policy asks for it.
+/// Settles a field that both sides changed, by its `@merge` if the policy uses it.
 fn settle_overlap(
     context: &Context<'_>,
     entry: &Entry,
@@ -153,8 +153,8 @@ fn settle_overlap(
     by(wins, edit, entry, strategy.map_or(Rule::Latest, Rule::from))
 }
 
-/// A clean field is written as it is, or as a difference where that is safe: with `base`, so that the difference is
-/// known, and with a mutation id, so that it cannot be added twice.
+/// A clean field is written as it is, or as a difference if that is safe: `base` makes the difference known, and a mutation id
+/// prevents adding it twice.
 fn settle_clean(
     context: &Context<'_>,
     entry: &Entry,
@@ -228,7 +228,7 @@ fn by_overlap(
     by(wins, edit, entry, overlap.into())
 }
 
-/// Whether the edit comes after the one that stands in the field.
+/// Whether the edit comes after the one that wrote the field.
 fn is_later(context: &Context<'_>, entry: &Entry, change: &Change, edit: &FieldEdit<'_>) -> bool {
     entry
         .writers
@@ -299,7 +299,7 @@ pub(super) fn outcome(entry: &Entry, edit: &FieldEdit<'_>, settled: Settled) -> 
     }
 }
 
-/// Writes the fields that were not left as they are: only those, or another writer's edit would be reverted.
+/// Writes only the fields that change: others would revert another writer's edit.
 pub(super) fn write(
     context: &Context<'_>,
     entry: &Entry,

@@ -1,10 +1,10 @@
 //! What deciding about one push may cost, counted in steps before they are taken.
 //!
-//! Steps are counted and not timed, so that a decision which runs again, here or on another gateway, ends alike.
+//! Steps are counted, not timed, so a decision that runs again, here or on another gateway, ends alike.
 
 use std::cell::Cell;
 
-/// The steps that the merges of one push may take. A step takes some nanoseconds, so that a push takes about as long as one of
+/// The steps that the merges of one push may take. A step takes some nanoseconds, so such a push takes about as long as one of
 /// a thousand small changes. The three sides of the largest edit of a default request fit.
 pub const WORK_MAX: usize = 4 << 20;
 
@@ -24,7 +24,7 @@ impl Work {
         }
     }
 
-    /// Takes `steps`, if so many are left. What is refused must not be done.
+    /// Takes `steps`, if that many are left. Work that is refused must not be done.
     pub(super) fn take(&self, steps: usize) -> bool {
         let left = self.left.get().checked_sub(steps);
         if let Some(left) = left {
@@ -33,7 +33,7 @@ impl Work {
         left.is_some()
     }
 
-    /// Takes `steps` for what has to be done in any case, or what is left of them.
+    /// Takes `steps` for work that is done in any case, or the steps that are left.
     pub fn spend(&self, steps: usize) {
         self.left.set(self.left.get().saturating_sub(steps));
     }

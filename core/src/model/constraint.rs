@@ -1,7 +1,7 @@
 //! `@constraint`: whether a value satisfies it.
 //!
-//! Whether a constraint suits a field's type is settled when the model is parsed, so what does not concern a value
-//! is passed over here.
+//! Whether a constraint suits a field's type is checked when the model is parsed, so what does not concern a value is ignored
+//! here.
 
 use std::cmp::Ordering;
 
@@ -10,7 +10,7 @@ use regex::Regex;
 use super::{Constraint, Format};
 use crate::value::{Decimal, Timestamp, Value};
 
-/// What stands around the pattern of a model, so that it has to match the whole text.
+/// Text around the pattern of a model, so that it has to match the whole text.
 const WHOLE_BEGIN: &str = "^(?:";
 const WHOLE_END: &str = ")$";
 

@@ -1,6 +1,6 @@
-//! Reading a model from SDL: the way from text to [`Model`], with every mistake on it.
+//! Reading a model from SDL: from text to [`Model`], with all mistakes.
 //!
-//! The checks stand in the modules below, each knowing one part of a model; what a model is stands in [`super`].
+//! The checks are in the modules below, each for one part of a model. What a model is, is in [`super`].
 
 mod constraints;
 mod defaults;

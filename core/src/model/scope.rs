@@ -1,4 +1,4 @@
-//! Templates of scopes such as `team:{teamId}`: segments joined by `:`, whose filled text says what it was made of.
+//! Templates of scopes such as `team:{teamId}`: segments joined by `:`. The filled text says which values made it.
 //!
 //! Two different shapes or values never give one text: values are escaped, and a model in which two shapes meet is
 //! refused ([`super::parse`]). Where the values come from is the caller's.

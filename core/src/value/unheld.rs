@@ -1,7 +1,7 @@
 //! What a request can spell and no value can hold: half a surrogate pair, a number beyond all floats, nesting without end.
 //!
-//! Each stands in a text as a mark of two noncharacters, from where a request is read to the change that is REJECTED for
-//! it: one such value must not refuse its neighbours.
+//! A mark of two noncharacters in a text represents each, from reading the request to the change that is REJECTED for it: one
+//! such value must not refuse its neighbours.
 
 /// What every mark begins with.
 const BEGIN: char = '\u{fdd0}';
@@ -20,7 +20,7 @@ pub enum Unheld {
 impl Unheld {
     const ALL: [Self; 3] = [Self::HalfPair, Self::Number, Self::Depth];
 
-    /// What stands for it in a text.
+    /// Its mark in a text.
     pub fn mark(self) -> &'static str {
         match self {
             Self::HalfPair => "\u{fdd0}\u{fdef}",
@@ -40,7 +40,7 @@ impl Unheld {
         }
     }
 
-    /// What a text stands for or holds, if it has a mark.
+    /// The impossible value that a text marks or contains, if any.
     pub fn find(text: &str) -> Option<Self> {
         if !text.contains(BEGIN) {
             return None;
@@ -49,7 +49,7 @@ impl Unheld {
         Self::ALL.into_iter().find(has_mark)
     }
 
-    /// The text as it may be shown: U+FFFD stands for each mark.
+    /// The text as it may be shown, with U+FFFD for each mark.
     pub fn shown(text: &str) -> String {
         let replace = |text: String, unheld: Self| text.replace(unheld.mark(), "\u{fffd}");
         Self::ALL.into_iter().fold(text.to_owned(), replace)

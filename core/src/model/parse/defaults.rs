@@ -82,8 +82,7 @@ fn read_value(model: &Model, target: &Target<'_>, literal: &Literal) -> Result<V
     Ok(value)
 }
 
-/// Writes a literal as the JSON that a client would send; enum values are the one thing that JSON cannot tell from
-/// strings.
+/// Writes a literal as the JSON that a client would send. JSON cannot distinguish enum values from strings.
 fn to_json(model: &Model, shape: &Shape, literal: &Literal) -> Result<Json, String> {
     match (shape, literal) {
         (_, Literal::Null) => Ok(Json::Null),

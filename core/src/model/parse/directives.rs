@@ -1,6 +1,6 @@
 //! Directives: each is checked here against `definitions.graphql`, and its arguments are read through [`Arguments`].
 //!
-//! What a directive means for the model is the business of whoever reads its arguments.
+//! The readers of its arguments know what a directive means for the model.
 
 use apollo_compiler::{
     Node,
@@ -311,7 +311,7 @@ fn fit(definitions: &Definitions, ty: &Type, value: &Node<Value>) -> Result<(), 
             "must be a number",
             "write a number, such as 0.5",
         ),
-        // `Literal`: whatever the grammar lets through.
+        // `Literal`: anything that the grammar accepts.
         _ => return Ok(()),
     };
     if fits {

@@ -129,8 +129,8 @@ fn read(
     })
 }
 
-/// A list of embedded documents holds documents and nothing else: a null among them could not be told from one whose
-/// fields are all null. So with a list of lists: async-graphql 7.2 answers a null among them with an error.
+/// A list of embedded documents holds documents and nothing else: a null among them would look like a document whose fields
+/// are all null. So with a list of lists: async-graphql 7.2 answers a null among them with an error.
 fn check_items(name: &str, ty: &FieldType, definition: &FieldDefinition, report: &mut Report<'_>) {
     let Shape::List(item) = &ty.shape else { return };
     let found = match &item.shape {

@@ -1,5 +1,5 @@
-//! Mistakes and warnings, and how they are gathered: every check adds what it finds, so that a model's author sees all at
-//! once. What is a mistake is decided by the checks, not here.
+//! Mistakes and warnings: every check adds what it finds, so a model's author sees all at once. The checks decide what is a
+//! mistake.
 
 use std::{error::Error, fmt, slice};
 
@@ -10,7 +10,7 @@ use apollo_compiler::{diagnostic::ToCliReport, parser::SourceSpan, validation::D
 pub enum Severity {
     /// It cannot.
     Error,
-    /// It can, but its author should think about it.
+    /// It can, with a warning.
     Warning,
 }
 
@@ -165,7 +165,7 @@ impl<'a> Report<'a> {
         self.source.mistake(at, "", "").line
     }
 
-    /// Adds what is doubtful but no mistake.
+    /// Adds a warning.
     pub(super) fn warn(
         &mut self,
         at: Option<SourceSpan>,

@@ -1,7 +1,7 @@
 //! Templates: those over a document's fields (`@scope`, `@grants`) are checked against them, those over claims
 //! only for their form, since a model knows no token. No two templates of scopes may meet.
 //!
-//! How a template is filled stands in [`Template`] and [`ScopeTemplate`].
+//! How a template is filled is in [`Template`] and [`ScopeTemplate`].
 
 use apollo_compiler::{Node, ast::ObjectTypeDefinition, parser::SourceSpan};
 
@@ -89,8 +89,8 @@ fn parse_scope(text: &str) -> Result<ScopeTemplate, Broken> {
     }
 }
 
-/// Reports scopes of different shapes that some values make one: who is granted the one would have the other. A placeholder
-/// alone in `@scope` and a `{=claim}` hold the texts of scopes by intent.
+/// Reports scopes of different shapes that some values make one: a user with the one would have the other. A placeholder alone
+/// in `@scope` and a `{=claim}` hold the texts of scopes by intent.
 pub(super) fn check_meetings(sdl: &Sdl<'_>, report: &mut Report<'_>) {
     let grants = sdl
         .schema

@@ -44,8 +44,7 @@ const OVERLAPS: [(&str, Overlap); 4] = [
     ("MANUAL", Overlap::Manual),
 ];
 
-/// Reads a type with `@collection`, and its root fields; `None` if it lacks what a document type cannot be without,
-/// which has been reported then.
+/// Reads a type with `@collection`, and its root fields. `None` if a required part is missing, which has been reported then.
 pub(super) fn read(
     context: Context<'_>,
     object: &Node<ObjectTypeDefinition>,
@@ -100,7 +99,7 @@ pub(super) fn read(
     Some((document_type, roots))
 }
 
-/// GraphQL has no input type without fields, and a document that nobody can fill is of no use.
+/// GraphQL has no input type without fields, and a document that nobody can fill is useless.
 fn check_settable(object: &ObjectTypeDefinition, fields: &[Field], report: &mut Report<'_>) {
     if fields.iter().all(|field| field.read_only) {
         report.add(
