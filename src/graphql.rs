@@ -5,6 +5,7 @@
 
 mod advice;
 pub mod answer;
+mod bridge;
 mod complete;
 mod documents;
 pub mod error;
@@ -38,11 +39,12 @@ pub use self::request::{Admitted, OperationKind, QueryHash, RawRequest};
 use self::{
     advice::Advice,
     answer::Answer,
+    bridge::Requests,
     complete::Completion,
     documents::{AnswerRoom, DocumentLoader},
     error::Failure,
     plan::{Plan, Planner},
-    request::{Door, Refusal, request},
+    request::{Door, Refusal},
     shape::Purpose,
 };
 use crate::sync::{Caller, SyncService};
@@ -135,15 +137,16 @@ impl Api {
         &self,
         sync: &Arc<SyncService>,
         caller: Caller,
-        mut admitted: Admitted,
+        admitted: Admitted,
     ) -> Answer {
         let completion = self.completion(&admitted);
-        let of_schema = match admitted.introspection.take() {
-            Some(document) => self.shown.execute(request(document)).await.data,
+        let requests = Requests::of(admitted);
+        let of_schema = match requests.introspection {
+            Some(request) => self.shown.execute(request).await.data,
             None => Value::Null,
         };
         let room = AnswerRoom::new(self.answer_bytes_max);
-        let request = with_context(admitted, sync, caller, &completion, room);
+        let request = with_context(requests.executed, sync, caller, &completion, room);
         let mut response = self.executed.execute(request).await;
         response.data = joined(response.data, of_schema);
         Answer::Executed(Box::new(completion.complete(response)))
@@ -161,7 +164,8 @@ impl Api {
         }
         let completion = self.completion(&admitted);
         let room = AnswerRoom::new(self.answer_bytes_max);
-        let request = with_context(admitted, sync, caller, &completion, room.clone());
+        let request = Requests::of(admitted).executed;
+        let request = with_context(request, sync, caller, &completion, room.clone());
         self.executed
             .execute_stream(request)
             .map(move |response| {
@@ -172,7 +176,7 @@ impl Api {
     }
 
     fn completion(&self, admitted: &Admitted) -> Completion {
-        Completion::new(self.door.schema(), admitted.kind, &admitted.asked)
+        Completion::new(self.door.schema(), &admitted.selection)
     }
 }
 
@@ -203,7 +207,7 @@ fn joined(data: Value, more: Value) -> Value {
 
 /// What resolvers find beside their arguments.
 fn with_context(
-    admitted: Admitted,
+    request: Request,
     sync: &Arc<SyncService>,
     caller: Caller,
     completion: &Completion,
@@ -214,7 +218,7 @@ fn with_context(
         caller: caller.clone(),
         room,
     };
-    request(admitted.document)
+    request
         .data(sync.clone())
         .data(caller)
         .data(completion.failures())

@@ -49,7 +49,7 @@ pub(crate) fn run(bytes: &[u8]) {
     let Ok(admitted) = bench.api.admit(raw) else {
         return;
     };
-    if admitted.kind == OperationKind::Subscription {
+    if admitted.kind() == OperationKind::Subscription {
         return;
     }
     let runtime = tokio::runtime::Builder::new_current_thread()

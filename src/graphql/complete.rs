@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use apollo_compiler::{
     Schema,
-    executable::OperationType,
     schema::{ExtendedType, Type},
     validation::Valid,
 };
@@ -18,8 +17,9 @@ use async_graphql::{
 };
 
 use super::{
+    bridge::TAG,
     error::Failure,
-    request::{Asked, Below, OperationKind, TAG},
+    request::{SelectedField, Selection, SubSelection},
 };
 
 /// Why fields of one request failed; resolvers find it beside their arguments.
@@ -52,21 +52,15 @@ pub(super) fn reported<T>(
 /// Completes the answers of one operation.
 pub(super) struct Completion {
     schema: Arc<Valid<Schema>>,
-    kind: OperationKind,
-    asked: Arc<[Asked]>,
+    selection: Arc<Selection>,
     failures: Failures,
 }
 
 impl Completion {
-    pub(super) fn new(
-        schema: &Arc<Valid<Schema>>,
-        kind: OperationKind,
-        asked: &Arc<[Asked]>,
-    ) -> Self {
+    pub(super) fn new(schema: &Arc<Valid<Schema>>, selection: &Arc<Selection>) -> Self {
         Self {
             schema: Arc::clone(schema),
-            kind,
-            asked: Arc::clone(asked),
+            selection: Arc::clone(selection),
             failures: Failures::default(),
         }
     }
@@ -90,21 +84,12 @@ impl Completion {
             Value::Object(held) => held,
             _ => IndexMap::new(),
         };
-        let root = self.root();
-        let data = walk.fields(root, &self.asked, Held::Answered(held));
+        let Selection { kind, fields } = &*self.selection;
+        let root = kind.root(&self.schema);
+        let data = walk.fields(root, fields, Held::Answered(held));
         response.data = data.unwrap_or_default();
         response.errors = walk.errors;
         response
-    }
-
-    fn root(&self) -> &str {
-        let operation = match self.kind {
-            OperationKind::Query => OperationType::Query,
-            OperationKind::Mutation => OperationType::Mutation,
-            OperationKind::Subscription => OperationType::Subscription,
-        };
-        let root = self.schema.root_operation(operation);
-        root.expect("an admitted operation has a root").as_str()
     }
 }
 
@@ -126,10 +111,12 @@ enum Held {
 
 impl Held {
     /// The value of a field; `None` if async-graphql left it out, because it failed.
-    fn value(&mut self, field: &Asked) -> Option<Value> {
+    fn value(&mut self, field: &SelectedField) -> Option<Value> {
         match self {
-            Self::Answered(values) => values.get_mut(&field.key).map(std::mem::take),
-            Self::Stored(values) => Some(values.get(&field.name).cloned().unwrap_or_default()),
+            Self::Answered(values) => values.get_mut(field.key.as_str()).map(std::mem::take),
+            Self::Stored(values) => {
+                Some(values.get(field.name.as_str()).cloned().unwrap_or_default())
+            }
         }
     }
 }
@@ -141,19 +128,29 @@ struct Walk<'s> {
 }
 
 impl Walk<'_> {
-    fn fields(&mut self, ty: &str, asked: &[Asked], mut held: Held) -> Result<Value, Nulled> {
+    fn fields(
+        &mut self,
+        ty: &str,
+        asked: &[SelectedField],
+        mut held: Held,
+    ) -> Result<Value, Nulled> {
         let mut fields = IndexMap::with_capacity(asked.len());
         for field in asked {
             let value = match field.name.as_str() {
                 "__typename" => Value::from(ty),
                 _ => self.field(ty, field, held.value(field))?,
             };
-            fields.insert(field.key.clone(), value);
+            fields.insert(Name::new(&field.key), value);
         }
         Ok(Value::Object(fields))
     }
 
-    fn field(&mut self, ty: &str, field: &Asked, value: Option<Value>) -> Result<Value, Nulled> {
+    fn field(
+        &mut self,
+        ty: &str,
+        field: &SelectedField,
+        value: Option<Value>,
+    ) -> Result<Value, Nulled> {
         let definition = self.schema.type_field(ty, &field.name);
         let definition = definition.expect("an admitted operation asks for fields of the schema");
         self.path.push(PathSegment::Field(field.key.to_string()));
@@ -166,7 +163,7 @@ impl Walk<'_> {
     }
 
     /// A field's value or a list's item.
-    fn value(&mut self, ty: &Type, field: &Asked, value: Value) -> Result<Value, Nulled> {
+    fn value(&mut self, ty: &Type, field: &SelectedField, value: Value) -> Result<Value, Nulled> {
         if value == Value::Null && ty.is_non_null() {
             return self.fail(ty, field, Failure::no_value());
         }
@@ -183,7 +180,12 @@ impl Walk<'_> {
         settled(ty, completed)
     }
 
-    fn items(&mut self, ty: &Type, field: &Asked, items: Vec<Value>) -> Result<Value, Nulled> {
+    fn items(
+        &mut self,
+        ty: &Type,
+        field: &SelectedField,
+        items: Vec<Value>,
+    ) -> Result<Value, Nulled> {
         let mut completed = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             self.path.push(PathSegment::Index(index));
@@ -198,7 +200,7 @@ impl Walk<'_> {
         &mut self,
         ty: &Type,
         name: &str,
-        field: &Asked,
+        field: &SelectedField,
         value: Value,
     ) -> Result<Value, Nulled> {
         match (&self.schema.types[name], value) {
@@ -215,7 +217,7 @@ impl Walk<'_> {
     fn object(
         &mut self,
         name: &str,
-        below: &Below,
+        below: &SubSelection,
         held: IndexMap<Name, Value>,
     ) -> Result<Value, Nulled> {
         let tag = held.get(TAG).map(|tag| text(tag).to_owned());
@@ -224,8 +226,9 @@ impl Walk<'_> {
             None => (name, Held::Stored(held)),
         };
         let asked = match below {
-            Below::Any(asked) => asked,
-            Below::ByType(types) => match types.iter().find(|(of, _)| of == ty) {
+            SubSelection::Leaf => &[][..],
+            SubSelection::Any(asked) => asked,
+            SubSelection::ByType(types) => match types.iter().find(|(of, _)| of == ty) {
                 Some((_, asked)) => asked,
                 None => return Ok(Value::Object(IndexMap::new())),
             },
@@ -235,9 +238,14 @@ impl Walk<'_> {
 
     /// What stands where there is no value: null or, where that cannot be, one further up. Unless it is known already why,
     /// `failure` says it.
-    fn fail(&mut self, ty: &Type, field: &Asked, failure: Failure) -> Result<Value, Nulled> {
+    fn fail(
+        &mut self,
+        ty: &Type,
+        field: &SelectedField,
+        failure: Failure,
+    ) -> Result<Value, Nulled> {
         if self.errors.iter().all(|error| error.path != self.path) {
-            let error = failure.into_error().into_server_error(field.pos);
+            let error = failure.into_error().into_server_error(field.position.0);
             let path = self.path.clone();
             self.errors.push(ServerError { path, ..error });
         }

@@ -11,7 +11,6 @@ use async_graphql::{
         SchemaBuilder, Union,
     },
 };
-use async_graphql_value::Value as Input;
 use tidegate_core::{
     change::BaseVersion,
     id::{ConflictId, TypeName},
@@ -289,7 +288,7 @@ pub(super) struct Resolve {
 }
 
 /// Reads the argument `input` of `resolveConflict`.
-pub(super) fn resolve(model: &Model, input: Input) -> Result<Resolve, Failure> {
+pub(super) fn resolve(model: &Model, input: GraphqlValue) -> Result<Resolve, Failure> {
     let mut input = inputs::object(input);
     let id = inputs::present(&mut input, "conflictId").and_then(inputs::text);
     // What cannot be an id is the id of no conflict.
@@ -315,15 +314,15 @@ pub(super) fn resolve(model: &Model, input: Input) -> Result<Resolve, Failure> {
     })
 }
 
-fn resolution_of(model: &Model, name: &str, value: Input) -> Option<Resolution> {
+fn resolution_of(model: &Model, name: &str, value: GraphqlValue) -> Option<Resolution> {
     match (name, value) {
         ("take", side) => match inputs::text(side)?.as_str() {
             "MINE" => Some(Resolution::Mine),
             "THEIRS" => Some(Resolution::Theirs),
             _ => None,
         },
-        ("delete", Input::Boolean(true)) => Some(Resolution::Delete),
-        (name, fields @ Input::Object(_)) => {
+        ("delete", GraphqlValue::Boolean(true)) => Some(Resolution::Delete),
+        (name, fields @ GraphqlValue::Object(_)) => {
             let mut types = model.types.iter();
             let document_type = types.find(|known| known.singular == name)?;
             let fields = inputs::read_fields(model, document_type, fields);

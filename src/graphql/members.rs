@@ -8,7 +8,6 @@ use async_graphql::{
         Field, FieldFuture, FieldValue, InputObject, Object, ResolverContext, SchemaBuilder,
     },
 };
-use async_graphql_value::Value as Input;
 use tidegate_core::{
     entry::Membership, id::UserId, membership::DECLINED_MAX, model::Access, value::Timestamp,
 };
@@ -183,10 +182,10 @@ fn page(ctx: &ResolverContext<'_>, viewer: &Viewer) -> Result<PageNode, Failure>
 }
 
 /// Reads the input of `declineMemberships`.
-pub(super) fn request(input: Input) -> Result<DeclineRequest, Failure> {
+pub(super) fn request(input: GraphqlValue) -> Result<DeclineRequest, Failure> {
     let mut input = inputs::object(input);
     let givers = match inputs::present(&mut input, "givers") {
-        Some(Input::List(givers)) => givers,
+        Some(GraphqlValue::List(givers)) => givers,
         _ => Vec::new(),
     };
     let givers = givers.into_iter().map(|giver| {
@@ -199,7 +198,7 @@ pub(super) fn request(input: Input) -> Result<DeclineRequest, Failure> {
     let decline = inputs::present(&mut input, "decline");
     Ok(DeclineRequest {
         givers: givers.collect::<Result<_, _>>()?,
-        decline: !matches!(decline, Some(Input::Boolean(false))),
+        decline: !matches!(decline, Some(GraphqlValue::Boolean(false))),
     })
 }
 

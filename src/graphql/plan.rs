@@ -16,12 +16,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use async_graphql::{
-    Name, Value as GraphqlValue,
-    indexmap::IndexMap,
-    parser::types::{ExecutableDocument, Selection},
-};
-use async_graphql_value::Value;
 use lru::LruCache;
 use tidegate_core::model::Model;
 
@@ -31,7 +25,7 @@ use self::{
 };
 use super::{
     answer::Answer,
-    request::{Admitted, Asked, OperationKind, the_operation},
+    request::{Admitted, ArgumentValues, OperationKind, Selection},
 };
 use crate::sync::{Caller, SyncService};
 
@@ -56,8 +50,6 @@ impl Plan {
     }
 }
 
-type Arguments = IndexMap<Name, GraphqlValue>;
-
 /// Compiles operations, and knows those on pages that it has compiled.
 pub(super) struct Planner {
     model: Arc<Model>,
@@ -66,7 +58,7 @@ pub(super) struct Planner {
 
 /// The oldest is forgotten where there are too many.
 struct Known {
-    looks: LruCache<Arc<[Asked]>, Arc<PageShape>>,
+    looks: LruCache<Arc<Selection>, Arc<PageShape>>,
     shapes: LruCache<Arc<PageShape>, ()>,
 }
 
@@ -84,43 +76,50 @@ impl Planner {
     /// The plan of an operation that the door has made exact; `None` if it needs the executor. The arguments of a planned
     /// operation are taken out of it.
     pub(super) fn plan(&self, admitted: &mut Admitted) -> Option<Plan> {
-        match admitted.kind {
-            OperationKind::Query => self.page(admitted, "Query", "changesSince"),
-            OperationKind::Subscription => self.page(admitted, "Subscription", "changes"),
+        match admitted.kind() {
+            OperationKind::Query => self.page(admitted, "changesSince"),
+            OperationKind::Subscription => self.page(admitted, "changes"),
             OperationKind::Mutation => self.push(admitted),
         }
     }
 
-    fn page(&self, admitted: &mut Admitted, root: &str, page: &str) -> Option<Plan> {
-        let look = self.look(&admitted.asked, root, page)?;
+    fn page(&self, admitted: &mut Admitted, page: &str) -> Option<Plan> {
+        let look = self.look(&admitted.selection, page)?;
         Some(Plan::Page(PagePlan {
             look,
-            arguments: constant(take_arguments(&mut admitted.document, page)?)?,
+            arguments: take_arguments(admitted, page)?,
         }))
     }
 
     fn push(&self, admitted: &mut Admitted) -> Option<Plan> {
-        let shape = PushShape::of(&self.model, &admitted.asked)?;
-        let mut arguments = take_arguments(&mut admitted.document, push::FIELD)?.into_iter();
+        let shape = PushShape::of(&self.model, &admitted.selection)?;
+        let mut arguments = take_arguments(admitted, push::FIELD)?;
         Some(Plan::Push(PushPlan {
             model: Arc::clone(&self.model),
             shape,
-            input: arguments.find_map(|(name, value)| (name == "input").then_some(value))?,
-            asked: Arc::clone(&admitted.asked),
+            input: arguments.swap_remove("input")?,
+            selection: Arc::clone(&admitted.selection),
         }))
     }
 
     /// What an operation looks like that asks for `page`; `None` if it needs the executor.
-    fn look(&self, asked: &Arc<[Asked]>, root: &str, page: &str) -> Option<Look> {
+    fn look(&self, selection: &Arc<Selection>, page: &str) -> Option<Look> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((asked, shape)) = known.looks.get_key_value(asked) {
-            let (asked, shape) = (Arc::clone(asked), Arc::clone(shape));
-            return Some(Look { shape, asked });
+        if let Some((equal, shape)) = known.looks.get_key_value(selection) {
+            // Subscribers that sent the same document share what it selects.
+            let selection = match equal.has_places_of(selection) {
+                true => equal,
+                false => selection,
+            };
+            return Some(Look {
+                shape: Arc::clone(shape),
+                selection: Arc::clone(selection),
+            });
         }
-        let shape = known.shared(PageShape::of(&self.model, asked, root, page)?);
-        let asked = Arc::clone(asked);
-        known.looks.put(Arc::clone(&asked), Arc::clone(&shape));
-        Some(Look { shape, asked })
+        let shape = known.shared(PageShape::of(&self.model, selection, page)?);
+        let selection = Arc::clone(selection);
+        known.looks.put(Arc::clone(&selection), Arc::clone(&shape));
+        Some(Look { shape, selection })
     }
 }
 
@@ -136,25 +135,8 @@ impl Known {
 }
 
 /// The arguments of the root field `name`.
-fn take_arguments(document: &mut ExecutableDocument, name: &str) -> Option<Vec<(Name, Value)>> {
-    let operation = the_operation(document)?;
-    let mut fields = operation.selection_set.node.items.iter_mut();
-    let field = fields.find_map(|selection| match &mut selection.node {
-        Selection::Field(field) if field.node.name.node == name => Some(&mut field.node),
-        _ => None,
-    })?;
-    let arguments = std::mem::take(&mut field.arguments).into_iter();
-    Some(
-        arguments
-            .map(|(name, value)| (name.node, value.node))
-            .collect(),
-    )
-}
-
-/// The door leaves no variable in them.
-fn constant(arguments: Vec<(Name, Value)>) -> Option<Arguments> {
-    let arguments = arguments.into_iter();
-    arguments
-        .map(|(name, value)| Some((name, value.into_const()?)))
-        .collect()
+fn take_arguments(admitted: &mut Admitted, name: &str) -> Option<ArgumentValues> {
+    let mut fields = admitted.selection.fields.iter();
+    let slot = fields.find(|field| field.name == name)?.slot?;
+    Some(admitted.arguments.take(slot))
 }

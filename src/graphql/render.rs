@@ -13,7 +13,7 @@ use tidegate_core::value::Timestamp;
 
 use super::{
     error::Failure,
-    request::{Asked, Below},
+    request::{SelectedField, SubSelection},
 };
 use crate::sync::SyncError;
 
@@ -168,7 +168,7 @@ impl Text {
     }
 
     /// The errors of an operation that asks for these fields, in their order.
-    pub(super) fn take_errors(&mut self, asked: &[Asked]) -> Vec<ServerError> {
+    pub(super) fn take_errors(&mut self, asked: &[SelectedField]) -> Vec<ServerError> {
         let errors = std::mem::take(&mut self.errors).into_iter();
         errors.map(|error| located(asked, error)).collect()
     }
@@ -218,7 +218,7 @@ impl Text {
 }
 
 /// An error with its path and the place of its field in the document.
-fn located(asked: &[Asked], error: FieldError) -> ServerError {
+fn located(asked: &[SelectedField], error: FieldError) -> ServerError {
     let (mut fields, mut below, mut pos) = (asked, None, Pos::default());
     let mut path = Vec::with_capacity(error.steps.len());
     for step in error.steps.into_iter().rev() {
@@ -227,8 +227,8 @@ fn located(asked: &[Asked], error: FieldError) -> ServerError {
             Step::Type(name) => fields = below.map_or(fields, |below| fields_of(below, &name)),
             Step::Key(key) => {
                 if let Some(field) = fields.iter().find(|field| *field.key == *key) {
-                    (fields, below, pos) =
-                        (fields_of(&field.below, ""), Some(&field.below), field.pos);
+                    fields = fields_of(&field.below, "");
+                    (below, pos) = (Some(&field.below), field.position.0);
                 }
                 path.push(PathSegment::Field(key.into()));
             }
@@ -239,10 +239,11 @@ fn located(asked: &[Asked], error: FieldError) -> ServerError {
 }
 
 /// What is asked for of objects of the type `name`.
-pub(super) fn fields_of<'a>(below: &'a Below, name: &str) -> &'a [Asked] {
+pub(super) fn fields_of<'a>(below: &'a SubSelection, name: &str) -> &'a [SelectedField] {
     match below {
-        Below::Any(fields) => fields,
-        Below::ByType(types) => types
+        SubSelection::Leaf => &[],
+        SubSelection::Any(fields) => fields,
+        SubSelection::ByType(types) => types
             .iter()
             .find(|(of, _)| of == name)
             .map_or(&[], |(_, fields)| fields),

@@ -2,7 +2,6 @@
 //! or says why not. Nothing is executed here, and how a refusal is worded for a client's
 //! `extensions` belongs to `graphql/error.rs`.
 
-mod asked;
 mod cache;
 mod coerce;
 mod cost;
@@ -10,9 +9,10 @@ mod document;
 mod limits;
 mod literals;
 mod merge;
+mod normalise;
 mod persisted;
 mod scalar;
-mod select;
+mod selection;
 mod value;
 mod variables;
 
@@ -21,19 +21,18 @@ use std::sync::Arc;
 use apollo_compiler::executable::OperationType;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{Schema, ast};
-use async_graphql::Request;
-use async_graphql::parser::types::ExecutableDocument;
 
-pub(crate) use self::asked::{Asked, Below, the_operation};
 use self::cache::BoundedCache;
 use self::coerce::Coercer;
 use self::document::CheckedDocument;
 pub(crate) use self::limits::DoorLimits;
 use self::merge::MergeCheck;
+use self::normalise::SelectionBuilder;
 use self::persisted::PersistedQueries;
 pub use self::persisted::QueryHash;
-use self::select::Selector;
-pub(crate) use self::select::TAG;
+pub(crate) use self::selection::{
+    ArgumentValues, Arguments, SelectedField, Selection, SubSelection,
+};
 use super::plan::Plan;
 
 /// What a transport received, before anything is believed about it.
@@ -50,23 +49,24 @@ pub struct RawRequest {
 }
 
 /// An operation that means exactly one thing: valid, within limits, and free of variables,
-/// conditions and named fragments.
+/// conditions and fragments.
 #[derive(Debug)]
 pub struct Admitted {
-    /// How it is to be executed.
-    pub kind: OperationKind,
-    /// The operation alone, without what it asks of the schema itself; the schema that executes it needs fast validation
-    /// only. If it has a plan, its arguments are there.
-    pub(crate) document: ExecutableDocument,
-    /// What it asks of the schema itself, if anything.
-    pub(crate) introspection: Option<ExecutableDocument>,
-    /// What its answer is to hold.
-    pub(crate) asked: Arc<[Asked]>,
+    pub(crate) selection: Arc<Selection>,
+    pub(crate) arguments: Arguments,
     /// How it is answered without being executed, where it can be.
     pub(super) plan: Option<Plan>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl Admitted {
+    /// How it is to be executed.
+    pub fn kind(&self) -> OperationKind {
+        self.selection.kind
+    }
+}
+
+/// The root that an operation begins at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OperationKind {
     /// `query`.
     Query,
@@ -154,17 +154,12 @@ impl Door {
             .map_err(one)?;
         let mut coercer = Coercer::new(&self.schema, &checked, operation, &self.limits);
         coercer.accept_variables(raw.variables)?;
-        let mut parsed = Selector::new(&self.schema, &checked, coercer)
-            .document(operation)
-            .map_err(one)?;
-        cost::check(&self.schema, &parsed, &self.limits).map_err(one)?;
-        let asked = asked::of(&parsed);
-        let introspection = asked::take_introspection(&mut parsed);
+        let builder = SelectionBuilder::new(&self.schema, &checked, coercer);
+        let (selection, arguments) = builder.build(operation).map_err(one)?;
+        cost::check(&self.schema, &selection, &arguments, &self.limits).map_err(one)?;
         Ok(Admitted {
-            kind: operation.operation_type.into(),
-            document: parsed,
-            introspection,
-            asked,
+            selection: Arc::new(selection),
+            arguments,
             plan: None,
         })
     }
@@ -183,13 +178,6 @@ impl Door {
     }
 }
 
-/// What async-graphql executes.
-pub(crate) fn request(document: ExecutableDocument) -> Request {
-    let mut request = Request::new(String::new());
-    request.set_parsed_query(document);
-    request
-}
-
 impl Refusal {
     fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
         Self {
@@ -203,6 +191,19 @@ impl Refusal {
     fn at(mut self, location: Option<(usize, usize)>) -> Self {
         self.locations.extend(location);
         self
+    }
+}
+
+impl OperationKind {
+    /// The name of its root type.
+    pub(crate) fn root(self, schema: &Schema) -> &str {
+        let operation = match self {
+            Self::Query => OperationType::Query,
+            Self::Mutation => OperationType::Mutation,
+            Self::Subscription => OperationType::Subscription,
+        };
+        let root = schema.root_operation(operation);
+        root.expect("an admitted operation has a root").as_str()
     }
 }
 

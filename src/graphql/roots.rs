@@ -10,7 +10,6 @@ use async_graphql::{
         SubscriptionField, SubscriptionFieldFuture,
     },
 };
-use async_graphql_value::Value as Input;
 use futures_util::StreamExt;
 use tidegate_core::{
     id::{ClientId, DocumentKey, Scope},
@@ -333,10 +332,9 @@ fn context<'a>(ctx: &ResolverContext<'a>) -> (&'a Arc<SyncService>, &'a Caller) 
 }
 
 /// The argument of every mutation.
-fn input(ctx: &ResolverContext<'_>) -> Input {
+fn input(ctx: &ResolverContext<'_>) -> GraphqlValue {
     let input = ctx.args.get("input");
-    let input = input.map_or(GraphqlValue::Null, |input| input.as_value().clone());
-    input.into_value()
+    input.map_or(GraphqlValue::Null, |input| input.as_value().clone())
 }
 
 fn text_argument(ctx: &ResolverContext<'_>, name: &str) -> Option<String> {

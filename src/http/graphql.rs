@@ -86,7 +86,7 @@ async fn answer_get(
         Err(answer) => return respond_refused(state, accepted, asking, answer),
     };
     // A link or an image could make a browser send it.
-    if admitted.kind == OperationKind::Mutation {
+    if admitted.kind() == OperationKind::Mutation {
         let message = "Mutations come by POST; GET takes queries only.";
         return Err(Failure::new(Code::MethodNotAllowed, message));
     }
@@ -102,7 +102,7 @@ async fn execute(
 ) -> Result<Response, Failure> {
     let form = accepted
         .form
-        .filter(|_| admitted.kind != OperationKind::Subscription);
+        .filter(|_| admitted.kind() != OperationKind::Subscription);
     let gateway = &state.gateway;
     match form {
         Some(form) => {

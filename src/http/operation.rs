@@ -18,7 +18,7 @@ pub(super) fn answers(
     caller: Caller,
     admitted: Admitted,
 ) -> BoxStream<'static, Answer> {
-    if admitted.kind == OperationKind::Subscription {
+    if admitted.kind() == OperationKind::Subscription {
         return gateway.api.subscribe(&gateway.sync, caller, admitted);
     }
     let (gateway, traffic) = (gateway.clone(), traffic.clone());

@@ -1,7 +1,6 @@
 //! From the exact input of `pushChanges` to the core's [`Push`].
 
-use async_graphql::{Name, indexmap::IndexMap};
-use async_graphql_value::Value as Input;
+use async_graphql::{Name, Value, indexmap::IndexMap};
 use serde_json::{Map, Value as Json};
 use tidegate_core::{
     change::{Action, BaseVersion, Change, Rejection, RejectionCode, Submission},
@@ -16,13 +15,13 @@ use crate::graphql::{
     results::POLICIES,
 };
 
-pub(in crate::graphql) type Object = IndexMap<Name, Input>;
+pub(in crate::graphql) type Object = IndexMap<Name, Value>;
 
 /// Reads the argument `input` of `pushChanges`.
-pub(in crate::graphql) fn push(model: &Model, input: Input) -> Result<Push, Failure> {
+pub(in crate::graphql) fn push(model: &Model, input: Value) -> Result<Push, Failure> {
     let mut input = object(input);
     let changes = match input.swap_remove("changes") {
-        Some(Input::List(changes)) => changes,
+        Some(Value::List(changes)) => changes,
         _ => Vec::new(),
     };
     Ok(Push {
@@ -33,7 +32,7 @@ pub(in crate::graphql) fn push(model: &Model, input: Input) -> Result<Push, Fail
             .into_iter()
             .map(|item| submission(model, object(item)).ok_or_else(unknown_change))
             .collect::<Result<_, _>>()?,
-        atomic: matches!(input.get("atomic"), Some(Input::Boolean(true))),
+        atomic: matches!(input.get("atomic"), Some(Value::Boolean(true))),
         policy: present(&mut input, "policy").and_then(|policy| policy_of(&text(policy)?)),
         epoch: present(&mut input, "epoch")
             .and_then(text)
@@ -145,7 +144,7 @@ fn read_change(
 pub(in crate::graphql) fn read_fields(
     model: &Model,
     document_type: &DocumentType,
-    value: Input,
+    value: Value,
 ) -> Result<Document, Rejection> {
     let json = match json_of(value) {
         Json::Object(fields) => fields,
@@ -156,16 +155,16 @@ pub(in crate::graphql) fn read_fields(
     })
 }
 
-/// The door leaves no variable, and takes no binary values in.
-fn json_of(value: Input) -> Json {
+/// Validation takes no binary values in.
+fn json_of(value: Value) -> Json {
     match value {
-        Input::Null | Input::Variable(_) | Input::Binary(_) => Json::Null,
-        Input::Boolean(value) => Json::Bool(value),
-        Input::Number(number) => Json::Number(number),
-        Input::String(text) => Json::String(text),
-        Input::Enum(name) => Json::String(name.as_str().to_owned()),
-        Input::List(items) => items.into_iter().map(json_of).collect(),
-        Input::Object(fields) => {
+        Value::Null | Value::Binary(_) => Json::Null,
+        Value::Boolean(value) => Json::Bool(value),
+        Value::Number(number) => Json::Number(number),
+        Value::String(text) => Json::String(text),
+        Value::Enum(name) => Json::String(name.as_str().to_owned()),
+        Value::List(items) => items.into_iter().map(json_of).collect(),
+        Value::Object(fields) => {
             let fields = fields.into_iter();
             let fields = fields.map(|(name, value)| (name.as_str().to_owned(), json_of(value)));
             Json::Object(fields.collect())
@@ -185,32 +184,32 @@ fn read_changed_at(change: &mut Object) -> Result<Option<Timestamp>, Rejection> 
 }
 
 /// Takes a value out; null and absent are the same for the inputs read with it, which have no defaults.
-pub(in crate::graphql) fn present(object: &mut Object, name: &str) -> Option<Input> {
+pub(in crate::graphql) fn present(object: &mut Object, name: &str) -> Option<Value> {
     object
         .swap_remove(name)
-        .filter(|value| *value != Input::Null)
+        .filter(|value| *value != Value::Null)
 }
 
 pub(in crate::graphql) fn integer(object: &mut Object, name: &str) -> Option<i32> {
     match present(object, name)? {
-        Input::Number(number) => number
+        Value::Number(number) => number
             .as_i64()
             .and_then(|number| i32::try_from(number).ok()),
         _ => None,
     }
 }
 
-pub(in crate::graphql) fn object(value: Input) -> Object {
+pub(in crate::graphql) fn object(value: Value) -> Object {
     match value {
-        Input::Object(object) => object,
+        Value::Object(object) => object,
         _ => Object::new(),
     }
 }
 
-pub(in crate::graphql) fn text(value: Input) -> Option<String> {
+pub(in crate::graphql) fn text(value: Value) -> Option<String> {
     match value {
-        Input::String(text) => Some(text),
-        Input::Enum(name) => Some(name.to_string()),
+        Value::String(text) => Some(text),
+        Value::Enum(name) => Some(name.to_string()),
         _ => None,
     }
 }

@@ -10,7 +10,6 @@ use futures_util::{
 use tidegate_core::{model::Model, value::Timestamp, view::RecordHead};
 
 use super::{
-    Arguments,
     select::{self, Parts, RootPart, TYPENAME, fields, parts, quoted},
     text,
 };
@@ -20,7 +19,7 @@ use crate::{
         error::Failure,
         pages::{self, KINDS},
         render::{Text, Written, document::ShownDocument},
-        request::Asked,
+        request::{ArgumentValues, SelectedField, Selection},
         results::name_of,
     },
     sync::{Caller, Page, PullRequest, StoredChange, SyncService},
@@ -34,7 +33,7 @@ const CHANGE_BYTES: usize = 128;
 pub(in crate::graphql) struct PagePlan {
     pub(super) look: Look,
     /// The arguments of its one field.
-    pub(super) arguments: Arguments,
+    pub(super) arguments: ArgumentValues,
 }
 
 /// An operation without its arguments: all that is kept of it while it follows pages.
@@ -42,7 +41,7 @@ pub(in crate::graphql) struct PagePlan {
 pub(super) struct Look {
     pub(super) shape: Arc<PageShape>,
     /// What it asks for, and where that is written.
-    pub(super) asked: Arc<[Asked]>,
+    pub(super) selection: Arc<Selection>,
 }
 
 /// What the answer to an operation looks like. Operations that look alike share one, and with it what is written of an
@@ -84,15 +83,15 @@ enum ChangePart {
 }
 
 impl PageShape {
-    /// The shape of an operation on the root type `root` that asks for `page`.
-    pub(super) fn of(model: &Model, asked: &[Asked], root: &str, page: &str) -> Option<Self> {
-        let (root, page) = select::root(asked, root, page)?;
+    /// The shape of an operation that asks for `page`.
+    pub(super) fn of(model: &Model, selection: &Selection, page: &str) -> Option<Self> {
+        let (root, page) = select::root(selection, page)?;
         let page = parts(page, |field| page_part(model, field))?;
         Some(Self { root, page })
     }
 }
 
-fn page_part(model: &Model, field: &Asked) -> Option<PagePart> {
+fn page_part(model: &Model, field: &SelectedField) -> Option<PagePart> {
     Some(match field.name.as_str() {
         TYPENAME => PagePart::Literal(quoted("SyncPage")),
         "changes" => {
@@ -109,7 +108,7 @@ fn page_part(model: &Model, field: &Asked) -> Option<PagePart> {
     })
 }
 
-fn change_part(model: &Model, field: &Asked) -> Option<ChangePart> {
+fn change_part(model: &Model, field: &SelectedField) -> Option<ChangePart> {
     Some(match field.name.as_str() {
         TYPENAME => ChangePart::Literal(quoted("SyncChange")),
         "type" => ChangePart::Type,
@@ -161,7 +160,7 @@ impl Look {
     fn answer(&self, page: Result<Page, Failure>, sync: &SyncService) -> Answer {
         match page {
             Ok(page) => self.write(&page, sync.now()),
-            Err(failure) => text::failed(&self.asked, failure),
+            Err(failure) => text::failed(&self.selection, failure),
         }
     }
 
@@ -169,7 +168,7 @@ impl Look {
     fn write(&self, page: &Page, server_time: Timestamp) -> Answer {
         let stored: usize = page.changes.iter().map(StoredChange::bytes).sum();
         let room = stored + CHANGE_BYTES * (page.changes.len() + 4);
-        text::answer(&self.asked, &self.shape.root, room, |text| {
+        text::answer(&self.selection, &self.shape.root, room, |text| {
             text.object(&self.shape.page, |text, part| {
                 match part {
                     PagePart::Literal(json) => text.raw(json),

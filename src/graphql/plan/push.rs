@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql_value::Value as Input;
+use async_graphql::Value as GraphqlValue;
 use tidegate_core::{
     change::Rejection,
     model::{DocumentType, Model},
@@ -20,7 +20,7 @@ use crate::{
         answer::Answer,
         inputs,
         render::{Key, Text, Written, document::ShownDocument},
-        request::Asked,
+        request::{SelectedField, Selection},
         results::{RULES, STATUSES, TAKEN, name_of},
         shape::graphql_value,
     },
@@ -39,9 +39,9 @@ pub(in crate::graphql) struct PushPlan {
     pub(super) model: Arc<Model>,
     pub(super) shape: PushShape,
     /// What it asks for, and where that is written.
-    pub(super) asked: Arc<[Asked]>,
+    pub(super) selection: Arc<Selection>,
     /// Its argument.
-    pub(super) input: Input,
+    pub(super) input: GraphqlValue,
 }
 
 /// What the answer to an operation looks like.
@@ -101,13 +101,13 @@ enum ErrorPart {
 }
 
 impl PushShape {
-    pub(super) fn of(model: &Model, asked: &[Asked]) -> Option<Self> {
-        let (root, payload) = select::root(asked, "Mutation", FIELD)?;
+    pub(super) fn of(model: &Model, selection: &Selection) -> Option<Self> {
+        let (root, payload) = select::root(selection, FIELD)?;
         let payload = parts(payload, |field| {
             Some(match field.name.as_str() {
                 TYPENAME => PayloadPart::Literal(quoted("PushChangesPayload")),
                 "results" => {
-                    let result = |field: &Asked| result_part(model, field);
+                    let result = |field: &SelectedField| result_part(model, field);
                     PayloadPart::Results(parts(fields(field)?, result)?)
                 }
                 "lastMutationId" => PayloadPart::LastMutationId,
@@ -119,7 +119,7 @@ impl PushShape {
     }
 }
 
-fn result_part(model: &Model, field: &Asked) -> Option<ResultPart> {
+fn result_part(model: &Model, field: &SelectedField) -> Option<ResultPart> {
     Some(match field.name.as_str() {
         TYPENAME => ResultPart::Literal(quoted("SyncResult")),
         "type" => ResultPart::Type,
@@ -135,7 +135,7 @@ fn result_part(model: &Model, field: &Asked) -> Option<ResultPart> {
     })
 }
 
-fn conflict_part(field: &Asked) -> Option<ConflictPart> {
+fn conflict_part(field: &SelectedField) -> Option<ConflictPart> {
     Some(match field.name.as_str() {
         TYPENAME => ConflictPart::Literal(quoted("SyncConflictDetail")),
         "conflictId" => ConflictPart::Id,
@@ -144,7 +144,7 @@ fn conflict_part(field: &Asked) -> Option<ConflictPart> {
     })
 }
 
-fn field_part(field: &Asked) -> Option<FieldPart> {
+fn field_part(field: &SelectedField) -> Option<FieldPart> {
     Some(match field.name.as_str() {
         TYPENAME => FieldPart::Literal(quoted("SyncFieldOutcome")),
         "field" => FieldPart::Name,
@@ -158,7 +158,7 @@ fn field_part(field: &Asked) -> Option<FieldPart> {
     })
 }
 
-fn error_part(field: &Asked) -> Option<ErrorPart> {
+fn error_part(field: &SelectedField) -> Option<ErrorPart> {
     Some(match field.name.as_str() {
         TYPENAME => ErrorPart::Literal(quoted("SyncError")),
         "code" => ErrorPart::Code,
@@ -173,7 +173,7 @@ impl PushPlan {
         let Self {
             model,
             shape,
-            asked,
+            selection,
             input,
         } = self;
         let outcome = async { Ok(sync.push(caller, inputs::push(&model, input)?).await?) };
@@ -184,9 +184,9 @@ impl PushPlan {
                     outcome: &outcome,
                     server_time: sync.now(),
                 };
-                writer.answer(&asked, &shape)
+                writer.answer(&selection, &shape)
             }
-            Err(failure) => text::failed(&asked, failure),
+            Err(failure) => text::failed(&selection, failure),
         }
     }
 }
@@ -198,9 +198,9 @@ struct Writer<'w> {
 }
 
 impl Writer<'_> {
-    fn answer(&self, asked: &[Asked], shape: &PushShape) -> Answer {
+    fn answer(&self, selection: &Selection, shape: &PushShape) -> Answer {
         let room = OUTCOME_BYTES * (self.outcome.outcomes.len() + 4);
-        text::answer(asked, &shape.root, room, |text| {
+        text::answer(selection, &shape.root, room, |text| {
             text.object(&shape.payload, |text, part| self.payload(text, part))
         })
     }

@@ -11,7 +11,7 @@ use crate::graphql::{
         document::{FieldShape, ObjectShape, Part, ShownDocument, ValueShape},
         fields_of,
     },
-    request::{Asked, Below},
+    request::{OperationKind, SelectedField, Selection, SubSelection},
 };
 
 pub(super) const TYPENAME: &str = "__typename";
@@ -28,18 +28,22 @@ pub(super) enum RootPart {
     Field,
 }
 
-/// What an operation on the root type `root` asks for that asks for `field` once, and besides for nothing but its type's
-/// name: the parts of its answer, and what it asks for below the field.
+/// What an operation asks for that asks for `field` once, and besides for nothing but its root type's name: the parts of
+/// its answer, and what it asks for below the field.
 pub(super) fn root<'a>(
-    asked: &'a [Asked],
-    root: &str,
+    selection: &'a Selection,
     field: &str,
-) -> Option<(Parts<RootPart>, &'a [Asked])> {
-    let mut of_name = asked.iter().filter(|asked| asked.name == field);
+) -> Option<(Parts<RootPart>, &'a [SelectedField])> {
+    let root = match selection.kind {
+        OperationKind::Query => "Query",
+        OperationKind::Mutation => "Mutation",
+        OperationKind::Subscription => "Subscription",
+    };
+    let mut of_name = selection.fields.iter().filter(|asked| asked.name == field);
     let (Some(below), None) = (of_name.next(), of_name.next()) else {
         return None;
     };
-    let root = parts(asked, |asked| {
+    let root = parts(&selection.fields, |asked| {
         Some(match asked.name.as_str() {
             TYPENAME => RootPart::Literal(quoted(root)),
             name if name == field => RootPart::Field,
@@ -50,7 +54,7 @@ pub(super) fn root<'a>(
 }
 
 /// What `field` asks for of documents, by their type; `None` if they refer to others.
-pub(super) fn document(model: &Model, field: &Asked) -> Option<ShownDocument> {
+pub(super) fn document(model: &Model, field: &SelectedField) -> Option<ShownDocument> {
     let shapes = model.types.iter().map(|document_type| {
         let name = document_type.name.as_str();
         let shape = of_type(model, document_type, fields_of(&field.below, name))?;
@@ -59,7 +63,11 @@ pub(super) fn document(model: &Model, field: &Asked) -> Option<ShownDocument> {
     shapes.collect()
 }
 
-fn of_type(model: &Model, document_type: &DocumentType, asked: &[Asked]) -> Option<ObjectShape> {
+fn of_type(
+    model: &Model,
+    document_type: &DocumentType,
+    asked: &[SelectedField],
+) -> Option<ObjectShape> {
     let type_name = document_type.name.as_str();
     let parts = parts(asked, |field| {
         Some(match field.name.as_str() {
@@ -73,11 +81,16 @@ fn of_type(model: &Model, document_type: &DocumentType, asked: &[Asked]) -> Opti
     Some(ObjectShape::new(parts))
 }
 
-fn part(model: &Model, type_name: &str, fields: &[model::Field], asked: &Asked) -> Option<Part> {
+fn part(
+    model: &Model,
+    type_name: &str,
+    fields: &[model::Field],
+    asked: &SelectedField,
+) -> Option<Part> {
     if asked.name == TYPENAME {
         return Some(Part::Literal(quoted(type_name)));
     }
-    let field = fields.iter().find(|field| asked.name == field.name)?;
+    let field = fields.iter().find(|field| *asked.name == *field.name)?;
     let default = match &field.default {
         Some(DefaultValue::Literal(default)) if field.ty.required => {
             Some(literal(model, &field.ty, default, asked)?)
@@ -93,9 +106,13 @@ fn part(model: &Model, type_name: &str, fields: &[model::Field], asked: &Asked) 
 }
 
 /// A default as JSON text. One that is an object is shown in parts, which is left to the executor.
-fn literal(model: &Model, ty: &FieldType, default: &Value, asked: &Asked) -> Option<Box<[u8]>> {
-    let is_leaf = fields(asked)?.is_empty();
-    is_leaf.then(|| {
+fn literal(
+    model: &Model,
+    ty: &FieldType,
+    default: &Value,
+    asked: &SelectedField,
+) -> Option<Box<[u8]>> {
+    matches!(asked.below, SubSelection::Leaf).then(|| {
         json::encode(model, ty, default)
             .to_string()
             .into_bytes()
@@ -103,7 +120,7 @@ fn literal(model: &Model, ty: &FieldType, default: &Value, asked: &Asked) -> Opt
     })
 }
 
-fn value(model: &Model, ty: &FieldType, asked: &Asked) -> Option<ValueShape> {
+fn value(model: &Model, ty: &FieldType, asked: &SelectedField) -> Option<ValueShape> {
     Some(match &ty.shape {
         Shape::Scalar(Scalar::Json) => ValueShape::Json,
         Shape::Scalar(Scalar::Int) => ValueShape::Int,
@@ -128,7 +145,10 @@ fn value(model: &Model, ty: &FieldType, asked: &Asked) -> Option<ValueShape> {
     })
 }
 
-pub(super) fn parts<P>(asked: &[Asked], part: impl Fn(&Asked) -> Option<P>) -> Option<Parts<P>> {
+pub(super) fn parts<P>(
+    asked: &[SelectedField],
+    part: impl Fn(&SelectedField) -> Option<P>,
+) -> Option<Parts<P>> {
     let parts = asked.iter();
     parts
         .map(|field| Some((Key::new(field.key.as_str()), part(field)?)))
@@ -136,10 +156,10 @@ pub(super) fn parts<P>(asked: &[Asked], part: impl Fn(&Asked) -> Option<P>) -> O
 }
 
 /// What is asked for below a field whose objects are all of one type.
-pub(super) fn fields(field: &Asked) -> Option<&[Asked]> {
+pub(super) fn fields(field: &SelectedField) -> Option<&[SelectedField]> {
     match &field.below {
-        Below::Any(fields) => Some(fields),
-        Below::ByType(_) => None,
+        SubSelection::Any(fields) => Some(fields),
+        SubSelection::Leaf | SubSelection::ByType(_) => None,
     }
 }
 

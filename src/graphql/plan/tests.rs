@@ -190,7 +190,7 @@ impl Bench {
     /// The first, which comes at once.
     fn answer(&self, sync: &Arc<SyncService>, admitted: Admitted) -> String {
         let caller = self.caller.clone();
-        let answer = match admitted.kind {
+        let answer = match admitted.kind() {
             OperationKind::Subscription => {
                 let mut answers = self.api.subscribe(sync, caller, admitted);
                 block_on(answers.next()).unwrap()

@@ -9,9 +9,8 @@ use apollo_compiler::schema::{
     EnumType, ExtendedType, InputObjectType, InputValueDefinition, Type,
 };
 use apollo_compiler::{Name, Node, Schema};
-use async_graphql::Name as FieldName;
 use async_graphql::indexmap::IndexMap;
-use async_graphql_value::Value;
+use async_graphql::{Name as FieldName, Value};
 use serde_json::{Map, Value as Json};
 use tidegate_core::value::unheld::Unheld;
 

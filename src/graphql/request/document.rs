@@ -1,5 +1,5 @@
 //! A document that has passed everything that can be checked without its variables: limits, syntax,
-//! validity. Variables and arguments are made exact in `coerce.rs`, selections in `select.rs`.
+//! validity. Variables and arguments are made exact in `coerce.rs`, selections in `normalise.rs`.
 
 use std::collections::HashSet;
 use std::path::Path;

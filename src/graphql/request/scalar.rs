@@ -1,8 +1,7 @@
 //! What the scalars of the specification can hold, and what a custom one makes of a value without
 //! parts. Lists, objects and enums are read in `coerce.rs`.
 
-use async_graphql::Number;
-use async_graphql_value::Value;
+use async_graphql::{Number, Value};
 use tidegate_core::value::unheld::Unheld;
 
 use super::value::Leaf;

@@ -1,26 +1,19 @@
-//! The door before an engine that answers each field with exactly the arguments it was given: one line a case. The
-//! engine itself is in `engine.rs`, what is compared with graphql-js in `peer.rs`.
+//! What validation makes of requests, shown by answering each field with exactly the arguments it was given: one line a
+//! case. How it is answered is in `interpreter.rs`, what is compared with graphql-js in `peer.rs`.
 
 mod documents;
-mod engine;
 mod found;
 mod input;
+mod interpreter;
 pub(in crate::graphql) mod peer;
 mod persisted;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use apollo_compiler::Schema;
-use async_graphql::dynamic::{FieldValue, ResolverContext, Schema as Engine};
-use async_graphql::{Request, Response};
-use futures_util::StreamExt;
 use serde_json::{Value as Json, json};
 
-use self::engine::Resolved;
-use super::{Admitted, Door, DoorLimits, OperationKind, RawRequest, Refusal, RefusalKind, request};
-use crate::graphql::complete::Completion;
-use crate::graphql::joined;
+use self::interpreter::{Answer, Resolved};
+use super::{Door, DoorLimits, OperationKind, RawRequest, Refusal, RefusalKind};
 
 const SDL: &str = r#"
 directive @oneOf on INPUT_OBJECT
@@ -77,52 +70,13 @@ fn raw(query: &str, variables: Json) -> RawRequest {
     }
 }
 
-/// What the engine answers to `query` behind the door.
-fn run(query: &str, variables: Json) -> Response {
+/// What is answered to `query`.
+fn data(query: &str, variables: Json) -> Json {
     let door = door();
     let admitted = door
         .admit(raw(query, variables))
         .unwrap_or_else(|refusals| panic!("{query}: {refusals:#?}"));
-    answer_to(admitted, &door, &engine().0, |request| request)
-}
-
-/// As `Api::execute` puts an answer together; what resolvers are to find is in `prepared`.
-fn answer_to(
-    admitted: Admitted,
-    door: &Door,
-    engine: &Engine,
-    prepared: impl FnOnce(Request) -> Request,
-) -> Response {
-    let completion = Completion::new(door.schema(), admitted.kind, &admitted.asked);
-    let of_schema = admitted.introspection.map(|document| {
-        let response = execute(engine, OperationKind::Query, request(document));
-        response.data
-    });
-    let mut response = execute(engine, admitted.kind, prepared(request(admitted.document)));
-    response.data = joined(response.data, of_schema.unwrap_or_default());
-    completion.complete(response)
-}
-
-fn execute(engine: &Engine, kind: OperationKind, request: Request) -> Response {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        match kind {
-            OperationKind::Subscription => engine
-                .execute_stream(request)
-                .next()
-                .await
-                .expect("one event"),
-            _ => engine.execute(request).await,
-        }
-    })
-}
-
-fn data(query: &str, variables: Json) -> Json {
-    let response = run(query, variables);
-    assert!(response.errors.is_empty(), "{query}: {:?}", response.errors);
-    response.data.into_json().unwrap()
+    interpreter::answer(&door.schema, &admitted, &mut echo)
 }
 
 fn refusals(query: &str, variables: Json) -> Vec<Refusal> {
@@ -143,26 +97,11 @@ fn refuse(query: &str, variables: Json, kind: RefusalKind, reason: &str) {
     assert_eq!(refusals[0].kind, kind, "{query}: {refusals:#?}");
 }
 
-/// An engine of the test schema and its count of resolved `push` fields.
-fn engine() -> (Engine, Arc<AtomicUsize>) {
-    let schema = Schema::parse_and_validate(sdl(), "test").unwrap();
-    let pushes = Arc::new(AtomicUsize::new(0));
-    let builder = engine::build(&schema, Arc::new(answer)).data(Arc::clone(&pushes));
-    (builder.finish().unwrap(), pushes)
-}
-
 /// A leaf answers with its arguments, an abstract type with a task.
-fn answer(field: &Resolved, context: &ResolverContext<'_>) -> FieldValue<'static> {
-    if context.field().name() == "push" {
-        context
-            .data_unchecked::<Arc<AtomicUsize>>()
-            .fetch_add(1, Ordering::Relaxed);
-    }
+fn echo(field: &Resolved<'_>) -> Answer {
     match field.ty.inner_named_type().as_str() {
-        "String" | "ID" => {
-            FieldValue::value(serde_json::to_string(context.args.as_index_map()).unwrap())
-        }
-        "Document" | "State" => FieldValue::owned_any(()).with_type("Task"),
-        _ => FieldValue::owned_any(()),
+        "String" | "ID" => Answer::Leaf(json!(field.arguments.to_string())),
+        "Document" | "State" => Answer::Object("Task".to_owned()),
+        object => Answer::Object(object.to_owned()),
     }
 }

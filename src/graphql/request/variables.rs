@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use apollo_compiler::Name;
 use apollo_compiler::schema::Type;
-use async_graphql_value::Value;
+use async_graphql::Value;
 
 use super::document::CheckedDocument;
 use super::value::Place;

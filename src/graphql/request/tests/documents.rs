@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use async_graphql::SDLExportOptions;
-
 use super::*;
 
 /// One line a case: a document, its variables, and the answer.
@@ -296,9 +294,8 @@ fn broken_and_invalid_documents_say_where() {
 fn positions_stay_those_of_the_document() {
     let query = "{\n  task {\n    t: title } }";
     let admitted = door().admit(raw(query, json!({}))).unwrap();
-    let (_, operation) = admitted.document.operations.iter().next().unwrap();
-    let task = &operation.node.selection_set.node.items[0];
-    assert_eq!((task.pos.line, task.pos.column), (2, 3));
+    let place = admitted.selection.fields[0].position.0;
+    assert_eq!((place.line, place.column), (2, 3));
 }
 
 #[test]
@@ -328,7 +325,7 @@ fn the_operation_is_chosen_by_name() {
         };
         let admitted = door().admit(request);
         let found = admitted
-            .map(|it| it.kind)
+            .map(|it| it.kind())
             .map_err(|refusals| refusals[0].kind);
         assert_eq!(found, expected, "{name:?} of {query}");
     }
@@ -336,7 +333,6 @@ fn the_operation_is_chosen_by_name() {
 
 #[test]
 fn duplicate_root_keys_run_once() {
-    let (engine, pushes) = engine();
     let query = "mutation {
         push(input: {changes: []}) { a }
         ...M
@@ -344,10 +340,14 @@ fn duplicate_root_keys_run_once() {
     } fragment M on Mutation { push(input: {changes: []}) { b task { title } } }";
     let door = door();
     let admitted = door.admit(raw(query, json!({}))).unwrap();
-    let response = answer_to(admitted, &door, &engine, |request| request);
+    let mut pushes = 0;
+    let answer = interpreter::answer(&door.schema, &admitted, &mut |field| {
+        pushes += usize::from(field.coordinate == "Mutation.push");
+        echo(field)
+    });
     let expected = json!({"push": {"a": "{}", "b": "{}", "task": {"title": "{}", "id": "{}"}}});
-    assert_eq!(response.data.into_json().unwrap(), expected);
-    assert_eq!(pushes.load(Ordering::Relaxed), 1);
+    assert_eq!(answer, expected);
+    assert_eq!(pushes, 1);
 }
 
 #[test]
@@ -422,14 +422,8 @@ fn a_subscription_has_one_unconditional_root_field() {
 
 #[test]
 fn introspection_passes() {
-    let answer = data(include_str!("introspection.graphql"), json!({}));
-    let types = answer["__schema"]["types"].as_array().unwrap();
-    let choice = types.iter().find(|it| it["name"] == "Choice").unwrap();
-    assert_eq!(choice["isOneOf"], json!(true));
-    answers! {
-        "query ($n: String!) { __type(name: $n) { name fields { name } } }", {"n": "Project"}
-            => {"__type": {"name": "Project", "fields": [{"name": "id"}, {"name": "note"}, {"name": "name"}, {"name": "tasks"}, {"name": "task"}]}};
-    }
+    let tools = include_str!("introspection.graphql");
+    assert!(door().admit(raw(tools, json!({}))).is_ok());
     let deep = "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }";
     refuse(deep, json!({}), RefusalKind::Limit, "introspection");
 }
@@ -478,6 +472,4 @@ fn only_a_valid_schema_builds_a_door() {
     assert!(builds(
         "input A @oneOf { b: Int } type Query { a(a: A): Int }"
     ));
-    let exported = SDLExportOptions::new().include_specified_by();
-    assert!(builds(&engine().0.sdl_with_options(exported)));
 }

@@ -163,7 +163,7 @@ impl World {
         let admitted = self.api.admit(raw).map_err(text)?;
         let (sync, caller) = (&self.sync, self.caller.clone());
         Ok(self.runtime.block_on(async {
-            text(match admitted.kind {
+            text(match admitted.kind() {
                 OperationKind::Subscription => {
                     let mut answers = self.api.subscribe(sync, caller, admitted);
                     answers.next().await.expect("one event")

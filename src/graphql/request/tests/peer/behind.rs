@@ -1,48 +1,22 @@
-//! The side of the door: an engine behind it that tells what its resolvers were given. What the other side tells is
-//! asked in `graphql_js.rs`.
-
-use std::sync::{Arc, Mutex};
+//! Our side of the comparison: what validation lets through is answered by the interpreter, which notes what each field
+//! was given. What the other side says is asked in `graphql_js.rs`.
 
 use apollo_compiler::Schema;
 use apollo_compiler::schema::{ExtendedType, Type};
-use async_graphql::dynamic::{FieldValue, ResolverContext, Schema as Engine};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
-use super::engine::{self, Resolved};
-use super::{
-    Door, DoorLimits, RawRequest, Refusal, RefusalKind, Request, Resolution, Told, answer_to,
-};
+use super::interpreter::{self, Answer, Resolved};
+use super::{Door, DoorLimits, RawRequest, Refusal, RefusalKind, Told};
 
 /// One schema with its door.
 pub(super) struct Behind {
     door: Door,
-    engine: Engine,
 }
-
-type Log = Arc<Mutex<Vec<Resolution>>>;
 
 impl Behind {
     pub(super) fn new(sdl: &str) -> Self {
         let door = Door::new(sdl, wide_limits()).unwrap_or_else(|error| panic!("{sdl}\n{error}"));
-        let schema = door.schema.clone();
-        let answer = move |field: &Resolved, context: &ResolverContext<'_>| {
-            let path = context
-                .ctx
-                .path_node
-                .map(|it| it.to_string())
-                .unwrap_or_default();
-            let arguments = serde_json::to_value(context.args.as_index_map()).unwrap();
-            let resolution = (path.clone(), field.coordinate.clone(), arguments);
-            context
-                .data_unchecked::<Log>()
-                .lock()
-                .unwrap()
-                .push(resolution);
-            made(&schema, &field.ty, &path)
-        };
-        let engine = engine::build(&door.schema, Arc::new(answer)).finish();
-        let engine = engine.unwrap_or_else(|error| panic!("{sdl}\n{error}"));
-        Self { door, engine }
+        Self { door }
     }
 
     pub(super) fn schema(&self) -> &Schema {
@@ -54,17 +28,18 @@ impl Behind {
             Ok(admitted) => admitted,
             Err(refusals) => return refused(&refusals[0]),
         };
-        let log = Log::default();
-        let logged = |request: Request| request.data(Arc::clone(&log));
-        let response = answer_to(admitted, &self.door, &self.engine, logged);
-        if let Some(error) = response.errors.first() {
-            return Told::Refused {
-                refused: "execution".to_owned(),
-                reason: error.to_string(),
-            };
-        }
-        let resolved = std::mem::take(&mut *log.lock().unwrap());
-        Told::ran(resolved, response.data.into_json().unwrap())
+        let mut resolved = Vec::new();
+        let data = interpreter::answer(self.schema(), &admitted, &mut |field| {
+            let Resolved {
+                coordinate,
+                path,
+                ty,
+                arguments,
+            } = field;
+            resolved.push(((*path).to_owned(), coordinate.clone(), arguments.clone()));
+            made(self.schema(), ty, path)
+        });
+        Told::ran(resolved, data)
     }
 }
 
@@ -107,27 +82,23 @@ fn refused(refusal: &Refusal) -> Told {
 }
 
 /// A value of the type, the same for the same path as `make` of `peer.mjs` makes.
-fn made(schema: &Schema, ty: &Type, path: &str) -> FieldValue<'static> {
+fn made(schema: &Schema, ty: &Type, path: &str) -> Answer {
     let name = match ty {
         Type::List(item) | Type::NonNullList(item) => {
             let item = |index| made(schema, item, &format!("{path}.{index}"));
-            return FieldValue::list([item(0), item(1)]);
+            return Answer::List(vec![item(0), item(1)]);
         }
         Type::Named(name) | Type::NonNullNamed(name) => name,
     };
     match (name.as_str(), &schema.types[name]) {
-        ("Int", _) => leaf(json!(1)),
-        ("Float", _) => leaf(json!(0.5)),
-        ("Boolean", _) => leaf(json!(true)),
-        (_, ExtendedType::Enum(values)) => leaf(json!(values.values[0].value.as_str())),
-        (_, ExtendedType::Scalar(_)) => leaf(json!("s")),
-        (_, ExtendedType::Object(_)) => FieldValue::owned_any(()),
-        _ => FieldValue::owned_any(()).with_type(object_of(schema, name, path)),
+        ("Int", _) => Answer::Leaf(json!(1)),
+        ("Float", _) => Answer::Leaf(json!(0.5)),
+        ("Boolean", _) => Answer::Leaf(json!(true)),
+        (_, ExtendedType::Enum(values)) => Answer::Leaf(json!(values.values[0].value.as_str())),
+        (_, ExtendedType::Scalar(_)) => Answer::Leaf(json!("s")),
+        (_, ExtendedType::Object(_)) => Answer::Object(name.to_string()),
+        _ => Answer::Object(object_of(schema, name, path)),
     }
-}
-
-fn leaf(value: Json) -> FieldValue<'static> {
-    FieldValue::value(async_graphql::Value::from_json(value).expect("a leaf is a GraphQL value"))
 }
 
 /// One of the object types that an interface or a union stands for.

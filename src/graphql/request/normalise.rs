@@ -1,0 +1,218 @@
+//! Makes one operation of a checked document a `Selection`: conditions applied, fragments dissolved, fields of one
+//! response key merged, arguments constant. Only execution knows an object's type, so where that makes a difference the
+//! fields of each object type are listed.
+
+use apollo_compiler::executable::{Field, Operation, Selection as Parsed, SelectionSet};
+use apollo_compiler::parser::SourceSpan;
+use apollo_compiler::schema::InputValueDefinition;
+use apollo_compiler::{Name, Node, Schema};
+use async_graphql::indexmap::IndexMap;
+use async_graphql::{Name as ArgumentName, Pos, Value};
+
+use super::Refusal;
+use super::coerce::Coercer;
+use super::document::CheckedDocument;
+use super::selection::{
+    ArgumentValues, Arguments, Position, SelectedField, Selection, Slot, SubSelection,
+};
+
+/// Builds the selection of one operation. The meter has bounded how much its fragments expand to, and how deep.
+pub(super) struct SelectionBuilder<'d> {
+    schema: &'d Schema,
+    checked: &'d CheckedDocument,
+    coercer: Coercer<'d>,
+    arguments: Arguments,
+}
+
+/// The fields that an object is asked for, in the order of their first appearance.
+#[derive(Default)]
+struct CollectedFields<'d> {
+    fields: IndexMap<&'d str, Vec<&'d Node<Field>>>,
+    /// Whether some of what is selected is left out, because not all objects of the type have it.
+    is_narrowed: bool,
+}
+
+impl<'d> SelectionBuilder<'d> {
+    pub(super) fn new(
+        schema: &'d Schema,
+        checked: &'d CheckedDocument,
+        coercer: Coercer<'d>,
+    ) -> Self {
+        Self {
+            schema,
+            checked,
+            coercer,
+            arguments: Arguments::default(),
+        }
+    }
+
+    /// What `operation` selects, with its arguments.
+    ///
+    /// # Errors
+    /// If an argument or a condition has no valid value.
+    pub(super) fn build(
+        mut self,
+        operation: &'d Node<Operation>,
+    ) -> Result<(Selection, Arguments), Refusal> {
+        let set = &operation.selection_set;
+        let root = self.collected(&set.ty, &[set])?;
+        let selection = Selection {
+            kind: operation.operation_type.into(),
+            fields: self.fields(&root)?,
+        };
+        Ok((selection, self.arguments))
+    }
+
+    fn fields(&mut self, collected: &CollectedFields<'d>) -> Result<Vec<SelectedField>, Refusal> {
+        let fields = collected.fields.values();
+        fields.map(|nodes| self.field(nodes)).collect()
+    }
+
+    /// One field from all selections of its response key. Validation has made their names and
+    /// arguments agree, so that the first speaks for all.
+    fn field(&mut self, nodes: &[&'d Node<Field>]) -> Result<SelectedField, Refusal> {
+        let field = nodes[0];
+        let sets: Vec<_> = nodes.iter().map(|node| &node.selection_set).collect();
+        Ok(SelectedField {
+            key: field.response_key().clone(),
+            name: field.name.clone(),
+            position: self.position(field.location()),
+            slot: self.arguments(field)?,
+            below: self.below(field.ty().inner_named_type(), &sets)?,
+        })
+    }
+
+    fn arguments(&mut self, field: &'d Node<Field>) -> Result<Option<Slot>, Refusal> {
+        let definitions = &field.definition.arguments;
+        if definitions.is_empty() {
+            return Ok(None);
+        }
+        let mut values = ArgumentValues::with_capacity(definitions.len());
+        for definition in definitions {
+            if let Some(value) = self.argument(definition, field)? {
+                values.insert(ArgumentName::new(&definition.name), value);
+            }
+        }
+        Ok(Some(self.arguments.keep(values)))
+    }
+
+    fn argument(
+        &mut self,
+        definition: &'d InputValueDefinition,
+        field: &'d Node<Field>,
+    ) -> Result<Option<Value>, Refusal> {
+        let given = field.specified_argument_by_name(&definition.name);
+        let location = given
+            .and_then(|literal| literal.location())
+            .or(field.location());
+        self.coercer.argument(definition, given, location)
+    }
+
+    /// What `sets` select of an object that is a `ty`. Where its object types differ in that, each is listed with all of
+    /// its fields: so they stand in their order, and none is resolved twice.
+    fn below(&mut self, ty: &'d Name, sets: &[&'d SelectionSet]) -> Result<SubSelection, Refusal> {
+        if sets.iter().all(|set| set.selections.is_empty()) {
+            return Ok(SubSelection::Leaf);
+        }
+        let collected = self.collected(ty, sets)?;
+        if !collected.is_narrowed {
+            return Ok(SubSelection::Any(self.fields(&collected)?));
+        }
+        let mut types = Vec::new();
+        for object in self.object_types(ty) {
+            let fields = self.fields(&self.collected(object, sets)?)?;
+            if !fields.is_empty() {
+                types.push((object.clone(), fields));
+            }
+        }
+        Ok(SubSelection::ByType(types))
+    }
+
+    fn object_types(&self, ty: &Name) -> Vec<&'d Name> {
+        let types = self.schema.types.iter();
+        types
+            .filter(|(name, definition)| definition.is_object() && self.is(ty, name))
+            .map(|(name, _)| name)
+            .collect()
+    }
+
+    fn is(&self, general: &str, name: &str) -> bool {
+        general == name || self.schema.is_subtype(general, name)
+    }
+
+    fn collected(
+        &self,
+        ty: &Name,
+        sets: &[&'d SelectionSet],
+    ) -> Result<CollectedFields<'d>, Refusal> {
+        let mut collected = CollectedFields::default();
+        for set in sets {
+            self.collect(ty, set, &mut collected)?;
+        }
+        collected.is_narrowed &= !self.schema.types[ty].is_object();
+        Ok(collected)
+    }
+
+    fn collect(
+        &self,
+        ty: &Name,
+        set: &'d SelectionSet,
+        into: &mut CollectedFields<'d>,
+    ) -> Result<(), Refusal> {
+        for selection in &set.selections {
+            if !self.is_included(selection)? {
+                continue;
+            }
+            match selection {
+                Parsed::Field(field) => into
+                    .fields
+                    .entry(field.response_key())
+                    .or_default()
+                    .push(field),
+                Parsed::InlineFragment(fragment) => {
+                    let condition = fragment.type_condition.as_ref();
+                    self.collect_on(ty, condition.unwrap_or(ty), &fragment.selection_set, into)?;
+                }
+                Parsed::FragmentSpread(spread) => {
+                    let fragment = &self.checked.document.fragments[&spread.fragment_name];
+                    self.collect_on(ty, fragment.type_condition(), &fragment.selection_set, into)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn collect_on(
+        &self,
+        ty: &Name,
+        condition: &Name,
+        set: &'d SelectionSet,
+        into: &mut CollectedFields<'d>,
+    ) -> Result<(), Refusal> {
+        if self.is(condition, ty) {
+            return self.collect(ty, set, into);
+        }
+        into.is_narrowed = true;
+        Ok(())
+    }
+
+    fn is_included(&self, selection: &Parsed) -> Result<bool, Refusal> {
+        for (directive, included_when) in [("skip", false), ("include", true)] {
+            let condition = selection
+                .directives()
+                .get(directive)
+                .and_then(|it| it.specified_argument_by_name("if"));
+            if let Some(condition) = condition
+                && self.coercer.condition(condition)? != included_when
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn position(&self, span: Option<SourceSpan>) -> Position {
+        let place = self.checked.positions.of(span);
+        Position(place.map(Pos::from).unwrap_or_default())
+    }
+}

@@ -1,0 +1,118 @@
+//! What an operation selects, and the exact arguments of its fields: the form in which an operation is answered.
+//! Fragments, conditions and variables are gone by then; `normalise.rs` removes them.
+
+use std::hash::{Hash, Hasher};
+
+use apollo_compiler::Name;
+use async_graphql::indexmap::IndexMap;
+use async_graphql::{Pos, Value};
+
+use super::OperationKind;
+
+/// The fields at an operation's root. Two are equal if they select the same, whatever their arguments are and wherever
+/// their documents say it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Selection {
+    pub(crate) kind: OperationKind,
+    pub(crate) fields: Vec<SelectedField>,
+}
+
+/// One field of an answer.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SelectedField {
+    /// What the client calls it.
+    pub(crate) key: Name,
+    /// What the schema calls it.
+    pub(crate) name: Name,
+    pub(crate) position: Position,
+    /// Where its arguments are, if its definition has any.
+    pub(crate) slot: Option<Slot>,
+    pub(crate) below: SubSelection,
+}
+
+/// What is selected below a field.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) enum SubSelection {
+    /// Nothing, since the field is a leaf.
+    Leaf,
+    /// The same of every object; nothing, if conditions left none.
+    Any(Vec<SelectedField>),
+    /// Something else of each type of object, and nothing of types that are not here.
+    ByType(Vec<(Name, Vec<SelectedField>)>),
+}
+
+/// A field's place in the document. All are equal: a place does not change what is selected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position(pub(crate) Pos);
+
+/// Which of an operation's lists of arguments belongs to a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Slot(usize);
+
+/// The arguments of an operation's fields, with defaults filled in and without variables.
+#[derive(Debug, Default)]
+pub(crate) struct Arguments(Vec<ArgumentValues>);
+
+/// The arguments of one field, by their names. An absent one is not there.
+pub(crate) type ArgumentValues = IndexMap<async_graphql::Name, Value>;
+
+impl Selection {
+    /// Whether both fields of every pair stand at the same place. The selections are equal.
+    pub(crate) fn has_places_of(&self, equal: &Self) -> bool {
+        have_same_places(&self.fields, &equal.fields)
+    }
+}
+
+fn have_same_places(fields: &[SelectedField], others: &[SelectedField]) -> bool {
+    let mut pairs = fields.iter().zip(others);
+    pairs.all(|(field, other)| {
+        field.position.0 == other.position.0
+            && match (&field.below, &other.below) {
+                (SubSelection::Leaf, SubSelection::Leaf) => true,
+                (SubSelection::Any(fields), SubSelection::Any(others)) => {
+                    have_same_places(fields, others)
+                }
+                (SubSelection::ByType(types), SubSelection::ByType(others)) => {
+                    let mut pairs = types.iter().zip(others);
+                    pairs.all(|((_, fields), (_, others))| have_same_places(fields, others))
+                }
+                _ => false,
+            }
+    })
+}
+
+impl SelectedField {
+    /// Whether it asks for the schema itself.
+    pub(crate) fn is_introspection(&self) -> bool {
+        matches!(self.name.as_str(), "__schema" | "__type")
+    }
+}
+
+impl PartialEq for Position {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Position {}
+
+impl Hash for Position {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+impl Arguments {
+    /// Keeps the arguments of one field.
+    pub(super) fn keep(&mut self, values: ArgumentValues) -> Slot {
+        self.0.push(values);
+        Slot(self.0.len() - 1)
+    }
+
+    pub(crate) fn of(&self, slot: Slot) -> &ArgumentValues {
+        &self.0[slot.0]
+    }
+
+    /// Moves out the arguments of one field.
+    pub(crate) fn take(&mut self, slot: Slot) -> ArgumentValues {
+        std::mem::take(&mut self.0[slot.0])
+    }
+}

@@ -1,0 +1,105 @@
+//! Answers what an operation selects by one function for all fields. It knows no defaults and validates nothing, so that
+//! what arrives at a field is the work of validation alone.
+
+use apollo_compiler::Schema;
+use apollo_compiler::schema::{FieldDefinition, Type};
+use serde_json::{Map, Value as Json, json};
+
+use super::super::{Admitted, ArgumentValues, Arguments, SelectedField, SubSelection};
+
+/// A field that is answered.
+pub(super) struct Resolved<'r> {
+    /// As in `Query.task`.
+    pub(super) coordinate: String,
+    /// Where it stands in the answer.
+    pub(super) path: &'r str,
+    pub(super) ty: &'r Type,
+    pub(super) arguments: Json,
+}
+
+/// What a field is answered with.
+pub(super) enum Answer {
+    Leaf(Json),
+    /// An object of this type.
+    Object(String),
+    List(Vec<Answer>),
+}
+
+/// Answers an operation, save what it asks of the schema itself; a subscription with one event.
+pub(super) fn answer(
+    schema: &Schema,
+    admitted: &Admitted,
+    resolve: &mut dyn FnMut(&Resolved<'_>) -> Answer,
+) -> Json {
+    let mut interpreter = Interpreter {
+        schema,
+        arguments: &admitted.arguments,
+        resolve,
+    };
+    let root = admitted.kind().root(schema);
+    interpreter.object(root, &admitted.selection.fields, "")
+}
+
+struct Interpreter<'i> {
+    schema: &'i Schema,
+    arguments: &'i Arguments,
+    resolve: &'i mut dyn FnMut(&Resolved<'_>) -> Answer,
+}
+
+impl Interpreter<'_> {
+    fn object(&mut self, ty: &str, fields: &[SelectedField], path: &str) -> Json {
+        let mut object = Map::new();
+        for field in fields.iter().filter(|field| !field.is_introspection()) {
+            let answer = match field.name.as_str() {
+                "__typename" => json!(ty),
+                _ => self.field(ty, field, path),
+            };
+            let before = object.insert(field.key.to_string(), answer);
+            assert!(before.is_none(), "`{}` stands twice in {path}", field.key);
+        }
+        Json::Object(object)
+    }
+
+    fn field(&mut self, parent: &str, field: &SelectedField, path: &str) -> Json {
+        let path = match path {
+            "" => field.key.to_string(),
+            _ => format!("{path}.{}", field.key),
+        };
+        let schema = self.schema;
+        let definition: &FieldDefinition = schema.type_field(parent, &field.name).unwrap();
+        let arguments = field.slot.map(|slot| self.arguments.of(slot));
+        assert_eq!(
+            arguments.is_none(),
+            definition.arguments.is_empty(),
+            "{path}"
+        );
+        let answer = (self.resolve)(&Resolved {
+            coordinate: format!("{parent}.{}", field.name),
+            path: &path,
+            ty: &definition.ty,
+            arguments: json!(arguments.unwrap_or(&ArgumentValues::new())),
+        });
+        self.value(answer, &field.below, &path)
+    }
+
+    fn value(&mut self, answer: Answer, below: &SubSelection, path: &str) -> Json {
+        let ty = match answer {
+            Answer::Leaf(value) => return value,
+            Answer::Object(ty) => ty,
+            Answer::List(items) => {
+                let items = items.into_iter().enumerate();
+                return items
+                    .map(|(index, item)| self.value(item, below, &format!("{path}.{index}")))
+                    .collect();
+            }
+        };
+        match below {
+            SubSelection::Leaf => panic!("nothing is selected of the object at {path}"),
+            SubSelection::Any(fields) => self.object(&ty, fields, path),
+            SubSelection::ByType(types) => {
+                let fields = types.iter().find(|(of, _)| *of == *ty);
+                self.object(&ty, fields.map_or(&[], |(_, fields)| fields), path)
+            }
+        }
+    }
+}
