@@ -3,18 +3,19 @@
 //! A [`Story`] is data, so that what fails is told again and cut down. The clients are the reference client, the gateways
 //! are the real service on the real core; the store is one whose moments are kept and whose calls can be held.
 
-mod client;
+#[cfg(test)]
+#[path = "../../tests/it/contract.rs"]
+mod contract;
 mod mutants;
 mod op;
 mod oracle;
 mod people;
-mod random;
 mod store;
 mod story;
 mod world;
 
 pub use self::{
-    mutants::{Broken, CATALOGUE, Fault, Slip, catch},
+    mutants::{Broken, CATALOGUE, Fault, catch},
     op::Op,
     oracle::{Property, Violation},
     store::StoreFault,

@@ -2,7 +2,7 @@
 //!
 //! An operation that makes no sense where it stands does nothing, or histories could not be cut.
 
-use crate::random::Random;
+use tidegate_testkit::Random;
 
 /// One thing that happens. `device` and `gateway` count from 0 and wrap around; other numbers are chosen freely.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -14,16 +14,16 @@ use tidegate_core::{
     id::{DocumentKey, Scope, TypeName, Version},
     push::PushAnswer,
 };
+use tidegate_testkit::{
+    client::{Client, Flight, Held},
+    store::State,
+};
 
 pub(crate) use self::{
     ledger::{Known, Ledger, Sent, took},
     sight::Sight,
 };
-use crate::{
-    client::{Client, Flight, Held},
-    people,
-    store::{Moment, State},
-};
+use crate::{people, store::Moment};
 
 /// A promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,28 +1,29 @@
-//! A store whose every moment is kept, and whose calls can be held back, failed and told out of order.
+//! A store whose every moment is kept, and whose calls can be held back and failed.
 //!
-//! It keeps no rule of the protocol itself. How the gateways reach it is in [`access`], what one moment holds in
-//! [`state`], and the file that may lie beneath in [`mod@file`].
+//! What one moment holds is the test kit's [`State`]. How the gateways reach it is in [`access`], what they hear of
+//! commits in [`tail`], and the file that may lie beneath in [`mod@file`].
 
 mod access;
 mod file;
-mod state;
+mod tail;
 
 use std::{
-    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tidegate::store::{Decide, FeedWrite, TailEvent};
+use tidegate::store::{Decide, FeedWrite, StoreError};
 use tidegate_core::{
     entry::FeedItem,
     id::Epoch,
     transaction::{Reads, Writes},
 };
-use tokio::sync::{mpsc, oneshot};
+use tidegate_testkit::{Random, store::State};
+use tokio::sync::oneshot;
 
-use self::file::File;
-pub(crate) use self::{access::Access, state::State};
-use crate::{oracle::Judged, random::Random};
+pub(crate) use self::access::Access;
+use self::{file::File, tail::Tail};
+use crate::oracle::Judged;
 
 /// The store behind all gateways.
 pub(crate) struct SimStore(Mutex<Inner>);
@@ -66,14 +67,6 @@ struct Held {
 enum Passage {
     Free,
     Fails,
-}
-
-/// What one gateway is told.
-#[derive(Default)]
-struct Tail {
-    sender: Option<mpsc::UnboundedSender<TailEvent>>,
-    lags: bool,
-    waiting: VecDeque<TailEvent>,
 }
 
 impl SimStore {
@@ -149,12 +142,12 @@ impl SimStore {
         self.lock().runs_twice = true;
     }
 
-    /// From now on a gateway is told nothing.
+    /// From now on a gateway hears nothing.
     pub(crate) fn lag(&self, gateway: usize) {
         self.lock().tails[gateway].lags = true;
     }
 
-    /// A gateway is told some of what it missed, or all and what comes.
+    /// A gateway hears some of what it missed, or all and what comes.
     pub(crate) fn catch_up(&self, gateway: usize, events: Option<usize>) {
         let mut inner = self.lock();
         let tail = &mut inner.tails[gateway];
@@ -164,15 +157,13 @@ impl SimStore {
 
     /// A gateway's tail breaks off and begins again: what it missed is lost to it.
     pub(crate) fn restart_tail(&self, gateway: usize) {
-        let mut inner = self.lock();
-        let tail = &mut inner.tails[gateway];
-        tail.waiting.clear();
-        tail.offer([TailEvent::Restart]);
+        self.lock().tails[gateway].restart();
     }
 
     /// A commit of an operator, whom nobody holds up.
     pub(crate) fn commit_now(&self, reads: &Reads, decide: Arc<Decide>) {
-        self.lock().commit(reads, decide, None);
+        let committed = self.lock().commit(reads, &decide, None);
+        committed.expect("an operator's decision can be stored");
     }
 
     /// What is there now is backed up.
@@ -222,113 +213,62 @@ impl Inner {
     }
 
     /// A commit by one of the gateways, or by an operator.
-    fn commit(&mut self, reads: &Reads, decide: Arc<Decide>, by: Option<usize>) -> Writes {
+    fn commit(
+        &mut self,
+        reads: &Reads,
+        decide: &Arc<Decide>,
+        by: Option<usize>,
+    ) -> Result<Writes, StoreError> {
         if std::mem::take(&mut self.runs_twice) {
             let older = self.random.below(self.moments.len());
             drop(decide(&self.moments[older].state.load(reads)));
         }
         let mut state = State::clone(&self.now());
         let writes = match &self.file {
-            Some(file) => file.commit(reads, decide),
-            None => decide_counted(&state, reads, &decide),
+            Some(file) => file.commit(reads, Arc::clone(decide)),
+            None => decided(&state, reads, decide)?,
         };
         let written = state.write(&writes);
-        let changed = !written.is_empty();
+        let stored = written.iter().map(FeedWrite::encode);
+        let stored: Vec<FeedWrite> = stored.collect::<Result<_, _>>()?;
         self.moments.push(Moment {
             state: Arc::new(state),
-            written: written.clone(),
+            written,
         });
-        if !writes.users.is_empty() {
-            let users = writes.users.keys().cloned().collect();
-            self.tell_grants(&TailEvent::Grants(Some(users)), by);
-        }
-        if changed {
-            self.tell_commit(&written, by);
-        }
-        if !writes.inbox.is_empty() {
-            self.tell_all(&[TailEvent::Inbox(None)]);
-        }
-        if let Some(epoch) = &writes.epoch {
-            self.tell_all(&[TailEvent::Epoch(epoch.clone())]);
-        }
-        writes
-    }
-
-    /// Rules.md 6.1: whoever committed it hears of it at once, however far its tail lags behind; the others in pieces, in no
-    /// order.
-    fn tell_commit(&mut self, items: &[FeedItem], by: Option<usize>) {
-        let whole = TailEvent::Committed(items.iter().map(stored).collect());
-        let mut left = items.to_vec();
-        let mut pieces = Vec::new();
-        while !left.is_empty() {
-            let mut piece = Vec::new();
-            for _ in 0..=self.random.below(left.len()) {
-                piece.push(left.swap_remove(self.random.below(left.len())));
-            }
-            let piece = piece.iter().map(stored).collect();
-            pieces.push(TailEvent::Committed(piece));
-        }
-        for (gateway, tail) in self.tails.iter_mut().enumerate() {
-            if by == Some(gateway) {
-                tail.send(whole.clone());
-            } else {
-                tail.offer(pieces.iter().cloned());
-            }
-        }
-    }
-
-    /// Before the feed writes of its transaction.
-    fn tell_grants(&mut self, event: &TailEvent, by: Option<usize>) {
-        for (gateway, tail) in self.tails.iter_mut().enumerate() {
-            if by == Some(gateway) {
-                tail.send(event.clone());
-            } else {
-                tail.offer([event.clone()]);
-            }
-        }
-    }
-
-    fn tell_all(&mut self, events: &[TailEvent]) {
-        for tail in &mut self.tails {
-            tail.offer(events.iter().cloned());
-        }
+        self.announce(&writes, stored, by);
+        Ok(writes)
     }
 }
 
-/// Decides, and again with what it asks to be counted.
-fn decide_counted(state: &State, reads: &Reads, decide: &Arc<Decide>) -> Writes {
-    let mut loaded = state.load(reads);
-    loop {
-        let writes = decide(&loaded);
-        if writes.uncounted.is_empty() {
-            return writes;
-        }
-        loaded.given.extend(state.given(&writes.uncounted));
-    }
+/// A decision that panics writes nothing.
+fn decided(state: &State, reads: &Reads, decide: &Arc<Decide>) -> Result<Writes, StoreError> {
+    let decided = catch_unwind(AssertUnwindSafe(|| state.decide(reads, &**decide)));
+    decided.map_err(|_| StoreError::Undecided("the decision panicked".to_owned()))
 }
 
-fn stored(item: &FeedItem) -> FeedWrite {
-    FeedWrite::encode(item).expect("names of fields are ordinary here")
-}
+/// What is shown on this store holds on the others: it keeps the same contract.
+#[cfg(test)]
+mod tests {
+    use tidegate::store::Store;
 
-impl Tail {
-    fn offer(&mut self, events: impl IntoIterator<Item = TailEvent>) {
-        self.waiting.extend(events);
-        if !self.lags {
-            self.tell(usize::MAX);
+    use super::*;
+    use crate::contract::{Backend, contract};
+
+    struct Maps(Arc<SimStore>);
+
+    impl Backend for Maps {
+        async fn start() -> Self {
+            Self(SimStore::new(1, 1, None, false))
+        }
+
+        async fn open(&self) -> Arc<dyn Store> {
+            Arc::new(Access {
+                store: Arc::clone(&self.0),
+                gateway: 0,
+                may_fail: false,
+            })
         }
     }
 
-    fn tell(&mut self, events: usize) {
-        let told = self.waiting.len().min(events);
-        let told: Vec<_> = self.waiting.drain(..told).collect();
-        told.into_iter().for_each(|event| self.send(event));
-    }
-
-    fn send(&self, event: TailEvent) {
-        if let Some(sender) = &self.sender {
-            // A gateway that died hears nothing.
-            let _ = sender.send(event);
-        }
-    }
+    contract!(Maps);
 }

@@ -1,11 +1,12 @@
 //! A history as data: made from a seed, told again, cut down to what matters.
 
+use tidegate_testkit::Random;
+
 use crate::{
     mutants::Fault,
     op::{Mix, Op},
     oracle::Violation,
     people::RULES,
-    random::Random,
     world::tell,
 };
 

@@ -27,6 +27,7 @@ use tidegate::{
     webhook::Webhooks,
 };
 use tidegate_core::{grant::Grants, model::Model, mutant, value::Timestamp};
+use tidegate_testkit::store::State;
 
 use self::{
     device::{Device, Heard},
@@ -37,7 +38,7 @@ use crate::{
     op::Op,
     oracle::{Judged, Known, Ledger, Property, Sight, Violation},
     people::{self, TEAMS, USERS},
-    store::{Access, SimStore, State},
+    store::{Access, SimStore},
     story::Story,
 };
 

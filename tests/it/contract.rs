@@ -1,15 +1,24 @@
 //! What every store promises, as tests that know nothing of any backend.
 //!
 //! `contract!(Backend)` runs all of them; a promise is added by writing it in one of the rooms below and naming it in
-//! the list. What only one backend promises is tested beside that backend.
+//! the list. What only one backend promises is tested beside that backend. The simulation's store keeps the same promises
+//! (`simulation/src/lib.rs`), so its crate includes these files by their paths.
 
+#[path = "contract/collecting.rs"]
 pub(crate) mod collecting;
+#[path = "contract/committing.rs"]
 pub(crate) mod committing;
+#[path = "contract/feeds.rs"]
 pub(crate) mod feeds;
+#[path = "contract/fixture.rs"]
 pub(crate) mod fixture;
+#[path = "contract/inbox.rs"]
 pub(crate) mod inbox;
+#[path = "contract/members.rs"]
 pub(crate) mod members;
+#[path = "contract/snapshots.rs"]
 pub(crate) mod snapshots;
+#[path = "contract/tails.rs"]
 pub(crate) mod tails;
 
 use std::sync::Arc;

@@ -77,7 +77,7 @@ fn a_question_tells_all_sides_and_nothing_of_the_push_is_applied() {
     assert_eq!(question.met, *store.task("t"));
     assert_eq!(question.held.mine, Mine::Changed(mine.fields(&store.model)));
     assert_eq!(store.log.len(), log, "the create waits with its push");
-    assert!(store.inbox.is_empty());
+    assert!(store.state.inbox.is_empty());
     assert_eq!(
         told(&store.push(&alice(), &[create("u", json!({}))])),
         ["APPLIED 1"],

@@ -5,14 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tidegate_core::{
-    id::{Scope, Seq},
+    id::{DocumentKey, Scope, Seq, Version},
     value::Document,
 };
+use tidegate_testkit::client::{Client, Held, Sending};
 
-use crate::{
-    client::{Client, Held},
-    story::{Device, PAGES_MAX, Story},
-};
+use crate::story::{Device, PAGES_MAX, Story};
 
 const SEEDS: u64 = 300;
 const STEPS: usize = 80;
@@ -61,8 +59,13 @@ impl Story {
         for _ in 0..PAGES_MAX {
             self.tick += 1;
             let client = &mut self.devices[device].client;
-            if client.flight.is_none() && client.send(2, false).is_none() {
-                assert!(client.outbox.is_empty(), "{client:?} may not send");
+            let sending = Sending {
+                count: 2,
+                atomic: false,
+                policy: None,
+            };
+            if client.flight.is_none() && client.send(sending).is_none() {
+                assert!(client.is_quiet(), "{client:?} may not send");
                 return;
             }
             self.retry(device);
@@ -74,7 +77,7 @@ impl Story {
 
     /// The client holds what is visible to its user in the store, and what a fresh client gets.
     fn compare(&mut self, device: usize) {
-        let user = self.devices[device].client.user;
+        let user = self.devices[device].user;
         let grants = self.store.grants(user);
         let visible = self
             .store
@@ -83,8 +86,8 @@ impl Story {
         let truth: Holdings = visible
             .map(|entry| {
                 let body = entry.body.clone().unwrap_or_default();
-                let state = (entry.version.0, entry.scope.clone(), body);
-                (entry.key.id.to_string(), state)
+                let state = (entry.version, entry.scope.clone(), body);
+                (entry.key.clone(), state)
             })
             .collect();
         assert_eq!(holdings(&self.devices[device].client), truth, "{user}");
@@ -109,11 +112,11 @@ impl Story {
     }
 }
 
-/// Documents by id: version, scope, body.
-type Holdings = BTreeMap<String, (i32, Scope, Document)>;
+/// Documents by key: version, scope, body.
+type Holdings = BTreeMap<DocumentKey, (Version, Scope, Document)>;
 
 fn holdings(client: &Client) -> Holdings {
     let state = |held: &Held| (held.version, held.scope.clone(), held.body.clone());
     let held = client.held.iter();
-    held.map(|(id, held)| (id.clone(), state(held))).collect()
+    held.map(|(key, held)| (key.clone(), state(held))).collect()
 }

@@ -176,22 +176,6 @@ impl Draft {
         key(self.type_name, &self.id)
     }
 
-    pub(crate) fn is_create(&self) -> bool {
-        matches!(self.verb, Verb::Create(_))
-    }
-
-    pub(crate) fn is_delete(&self) -> bool {
-        matches!(self.verb, Verb::Delete)
-    }
-
-    pub(crate) fn base(&self) -> Option<i32> {
-        self.base
-    }
-
-    pub(crate) fn rebase(&mut self, base: i32) {
-        self.base = Some(base);
-    }
-
     /// The draft as an item of a push.
     pub(crate) fn submission(&self, model: &Model) -> Submission {
         Submission {

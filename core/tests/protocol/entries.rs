@@ -162,14 +162,14 @@ fn versions_restart_above_the_version_floor() {
         ],
     );
     store.collect();
-    assert_eq!(store.version_floor, Version(3));
+    assert_eq!(store.state.version_floor, Version(3));
     assert_eq!(
         told(&store.push(&alice(4), &[create("a", json!({})), create("b", json!({}))])),
         ["APPLIED 4", "APPLIED 4"]
     );
     let _ = store.push(&alice(6), &[delete("b", 0)]);
     store.collect();
-    assert_eq!(store.version_floor, Version(5));
+    assert_eq!(store.state.version_floor, Version(5));
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn floors_are_the_highest_of_what_is_collected_in_whatever_order() {
     );
     store.collect();
     assert_eq!(
-        (store.scope("all").floor, store.version_floor),
+        (store.scope("all").floor, store.state.version_floor),
         (Seq(4), Version(3))
     );
 }

@@ -161,7 +161,7 @@ fn an_atomic_push_leaves_nothing_to_anybodys_judgement() {
     let answer = store.push(&sender, &[retitled(1, "mine"), create("u", json!({}))]);
     assert_eq!(told(&answer), ["CONFLICT 2", "REJECTED ATOMIC_ABORTED"]);
     assert_eq!(answer.expect("it is answered").outcomes[0].inbox, None);
-    assert_eq!(store.inbox.len(), 0);
+    assert_eq!(store.state.inbox.len(), 0);
 }
 
 #[test]
@@ -244,5 +244,5 @@ fn an_atomic_push_of_which_a_part_would_wait_is_not_in_force_at_all() {
     let answer = store.push(&by("alice", "phone").from(1).atomic(), &[mine]);
     assert_eq!(told(&answer), ["CONFLICT 2"]);
     assert_eq!(body(&store)["stars"], 1);
-    assert!(store.inbox.is_empty());
+    assert!(store.state.inbox.is_empty());
 }

@@ -7,7 +7,6 @@ mod advice;
 mod bases;
 mod bench;
 mod bounds;
-mod client;
 mod convergence;
 mod creates;
 mod differences;

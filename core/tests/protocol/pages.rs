@@ -22,7 +22,7 @@ fn a_request_without_a_checkpoint_is_answered_with_reset() {
     let phone = Phone::new();
     let first = phone.store.page("alice", None, 10);
     assert!(first.reset && !first.has_more && first.changes.is_empty());
-    let second = phone.store.page("alice", Some(&first.token), 10);
+    let second = phone.store.page("alice", Some(&first.token()), 10);
     assert!(!second.reset);
 }
 
@@ -36,7 +36,7 @@ fn a_page_continues_where_the_last_one_ended() {
         (vec!["a 1".into(), "b 1".into(), "c 1".into()], 1)
     );
     phone.push(&[delete("b", 0)]);
-    let second = phone.pull("bob", Some(&first.last.token), &Types::All);
+    let second = phone.pull("bob", Some(&first.last.token()), &Types::All);
     assert_eq!((second.names, second.resets), (vec!["-b 2".into()], 0));
 }
 
@@ -65,7 +65,7 @@ fn a_first_sync_begun_before_tombstones_were_collected_begins_anew() {
     let begun = phone.store.page("bob", None, 1);
     phone.push(&[delete("a", 0)]);
     phone.store.collect();
-    let rest = phone.pull("bob", Some(&begun.token), &Types::All);
+    let rest = phone.pull("bob", Some(&begun.token()), &Types::All);
     assert_eq!(
         (rest.names, rest.resets),
         (vec!["b 1".into(), "c 1".into()], 1)
@@ -79,9 +79,9 @@ fn a_client_below_the_floor_is_reset_once() {
     let before = phone.pull("bob", None, &Types::All);
     phone.push(&[delete("a", 0)]);
     phone.store.collect();
-    let after = phone.pull("bob", Some(&before.last.token), &Types::All);
+    let after = phone.pull("bob", Some(&before.last.token()), &Types::All);
     assert_eq!((after.names, after.resets), (vec!["b 1".into()], 1));
-    let later = phone.pull("bob", Some(&after.last.token), &Types::All);
+    let later = phone.pull("bob", Some(&after.last.token()), &Types::All);
     assert_eq!((later.names.len(), later.resets), (0, 0));
 }
 
@@ -94,7 +94,7 @@ fn a_client_at_the_floor_goes_on() {
     phone.store.collect();
     assert_eq!(
         phone
-            .pull("bob", Some(&there.last.token), &Types::All)
+            .pull("bob", Some(&there.last.token()), &Types::All)
             .resets,
         0
     );
@@ -106,11 +106,11 @@ fn another_epoch_is_answered_with_reset() {
     phone.push(&[create("a", red())]);
     let before = phone.pull("bob", None, &Types::All);
     phone.store.rotate("e2");
-    let after = phone.pull("bob", Some(&before.last.token), &Types::All);
-    assert_eq!((after.resets, after.last.epoch.as_str()), (1, "e2"));
+    let after = phone.pull("bob", Some(&before.last.token()), &Types::All);
+    assert_eq!((after.resets, after.last.epoch().as_str()), (1, "e2"));
     assert_eq!(
         phone
-            .pull("bob", Some(&after.last.token), &Types::All)
+            .pull("bob", Some(&after.last.token()), &Types::All)
             .resets,
         0
     );
@@ -120,7 +120,7 @@ fn another_epoch_is_answered_with_reset() {
 fn a_seq_above_the_head_resets_only_after_a_linearizable_read() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red()), create("b", red())]);
-    let token = phone.pull("bob", None, &Types::All).last.token;
+    let token = phone.pull("bob", None, &Types::All).last.token();
     let checkpoint = Checkpoint::decode(&token).expect("it came from a page");
     let scope = Scope::new("team:red").expect("a short name");
     let grants = phone.store.grants("bob");
@@ -138,7 +138,7 @@ fn a_seq_above_the_head_resets_only_after_a_linearizable_read() {
     for (confirmed, reset) in [(Seq(2), false), (Seq(1), true)] {
         let confirmed = HashMap::from([(scope.clone(), confirmed)]);
         let view = View {
-            epoch: &phone.store.epoch,
+            epoch: &phone.store.state.epoch,
             grants: &grants,
             scopes: &late,
             confirmed: &confirmed,
@@ -158,11 +158,11 @@ fn a_seq_above_the_head_resets_only_after_a_linearizable_read() {
 fn a_token_with_more_tracks_than_a_client_comes_by_begins_anew() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red())]);
-    let token = phone.pull("bob", None, &Types::All).last.token;
+    let token = phone.pull("bob", None, &Types::All).last.token();
     let mut forged = Checkpoint::decode(&token).expect("it came from a page");
     forged.tracks = vec![forged.tracks[0].clone(); 1_000];
     let page = phone.store.page("bob", Some(&forged.encode()), 10);
-    let next = Checkpoint::decode(&page.token).expect("it came from a page");
+    let next = Checkpoint::decode(&page.token()).expect("it came from a page");
     assert_eq!((page.reset, next.tracks.len()), (true, 1));
 }
 
@@ -170,10 +170,10 @@ fn a_token_with_more_tracks_than_a_client_comes_by_begins_anew() {
 fn a_page_never_passes_the_heads_of_its_snapshot() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red()), create("b", red())]);
-    let scopes = phone.store.scopes.clone();
+    let scopes = phone.store.state.scopes.clone();
     let grants = phone.store.grants("bob");
     let view = View {
-        epoch: &phone.store.epoch,
+        epoch: &phone.store.state.epoch,
         grants: &grants,
         scopes: &scopes,
         confirmed: &HashMap::new(),
@@ -201,7 +201,7 @@ fn what_one_push_wrote_is_complete_once_there_is_no_more() {
         create("c", red()),
     ]);
     let mut names = phone
-        .pull("alice", Some(&before.last.token), &Types::All)
+        .pull("alice", Some(&before.last.token()), &Types::All)
         .names;
     names.sort();
     assert_eq!(names, ["a 1", "b 1", "c 1"]);
@@ -222,7 +222,7 @@ fn scopes_take_turns_so_that_a_busy_one_starves_none() {
             update("busy", 0, json!({ "title": names.len().to_string() })),
             update("b", 0, json!({ "title": names.len().to_string() })),
         ]);
-        page = phone.store.page("alice", Some(&page.token), 1);
+        page = phone.store.page("alice", Some(&page.token()), 1);
         names.extend(page.changes.iter().map(name));
     }
     assert!(names.contains(&"quiet 1".to_owned()), "{names:?}");

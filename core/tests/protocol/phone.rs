@@ -7,11 +7,12 @@ use tidegate_core::{
     checkpoint::Types,
     entry::{FeedItem, Record},
 };
+use tidegate_testkit::client::Page;
 
 use crate::{
     drafts::{Draft, update},
     senders::by,
-    store::{Page, Store},
+    store::Store,
 };
 
 pub(crate) fn red() -> Json {
@@ -71,7 +72,7 @@ impl Phone {
             );
             pulled.last = self
                 .store
-                .page_of(user, Some(&pulled.last.token), types.clone(), 1);
+                .page_of(user, Some(&pulled.last.token()), types.clone(), 1);
         }
         panic!("the pull does not end: {pulled:?}");
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tidegate_core::{
     checkpoint::{Checkpoint, Types},
     entry::{FeedItem, Record},
-    id::Version,
+    id::{Scope, Version},
     page::seqs_above_head,
 };
 
@@ -16,6 +16,10 @@ use crate::{
     drafts::{create, delete, update},
     phone::{Phone, moved, red},
 };
+
+fn red_team() -> Scope {
+    Scope::new("team:red").expect("a short name")
+}
 
 #[test]
 fn the_floor_of_a_scope_that_is_not_granted_resets_nobody() {
@@ -25,10 +29,10 @@ fn the_floor_of_a_scope_that_is_not_granted_resets_nobody() {
     phone.store.teams("bob", &[]);
     phone.push(&[delete("a", 0)]);
     phone.store.collect();
-    let after = phone.pull("bob", Some(&before.last.token), &Types::All);
+    let after = phone.pull("bob", Some(&before.last.token()), &Types::All);
     assert_eq!(
-        (after.resets, after.last.revoked),
-        (0, vec!["team:red".into()])
+        (after.resets, &after.last.revoked[..]),
+        (0, &[red_team()][..])
     );
 }
 
@@ -36,7 +40,7 @@ fn the_floor_of_a_scope_that_is_not_granted_resets_nobody() {
 fn a_seq_above_the_head_of_a_revoked_scope_is_no_concern() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red())]);
-    let token = phone.pull("bob", None, &Types::All).last.token;
+    let token = phone.pull("bob", None, &Types::All).last.token();
     let checkpoint = Checkpoint::decode(&token).expect("it came from a page");
     phone.store.teams("bob", &[]);
     assert!(seqs_above_head(&checkpoint, &phone.store.grants("bob"), &HashMap::new()).is_empty());
@@ -56,7 +60,7 @@ fn a_scope_newly_granted_starts_at_zero_without_reset() {
     phone.store.collect();
     let before = phone.pull("bob", None, &Types::All);
     phone.store.teams("bob", &["red", "blue"]);
-    let after = phone.pull("bob", Some(&before.last.token), &Types::All);
+    let after = phone.pull("bob", Some(&before.last.token()), &Types::All);
     assert_eq!((after.names, after.resets), (vec!["c 1".into()], 0));
 }
 
@@ -66,15 +70,15 @@ fn a_revoked_scope_is_reported_once_and_starts_again_when_granted() {
     phone.push(&[create("a", red())]);
     let before = phone.pull("bob", None, &Types::All);
     phone.store.teams("bob", &[]);
-    let revoked = phone.pull("bob", Some(&before.last.token), &Types::All);
+    let revoked = phone.pull("bob", Some(&before.last.token()), &Types::All);
     assert_eq!(
-        (revoked.last.revoked, revoked.resets),
-        (vec!["team:red".into()], 0)
+        (&revoked.last.revoked[..], revoked.resets),
+        (&[red_team()][..], 0)
     );
-    let quiet = phone.pull("bob", Some(&revoked.last.token), &Types::All);
+    let quiet = phone.pull("bob", Some(&revoked.last.token()), &Types::All);
     assert!(quiet.last.revoked.is_empty());
     phone.store.teams("bob", &["red"]);
-    let again = phone.pull("bob", Some(&quiet.last.token), &Types::All);
+    let again = phone.pull("bob", Some(&quiet.last.token()), &Types::All);
     assert_eq!((again.names, again.resets), (vec!["a 1".into()], 0));
 }
 
@@ -85,8 +89,11 @@ fn a_revoked_scope_is_reported_again_when_the_page_was_lost() {
     phone.store.teams("bob", &[]);
     for _lost in 0..2 {
         assert_eq!(
-            phone.store.page("bob", Some(&before.last.token), 1).revoked,
-            ["team:red"]
+            phone
+                .store
+                .page("bob", Some(&before.last.token()), 1)
+                .revoked,
+            [red_team()]
         );
     }
 }
@@ -104,7 +111,7 @@ fn nothing_of_a_revoked_scope_is_delivered() {
     ]);
     assert!(
         phone
-            .pull("bob", Some(&before.last.token), &Types::All)
+            .pull("bob", Some(&before.last.token()), &Types::All)
             .names
             .is_empty()
     );
@@ -118,7 +125,7 @@ fn a_removal_carries_the_scope_left_its_version_and_nothing_of_where_it_went() {
     phone.push(&[moved("a", "team:blue")]);
     let moved_at = phone.store.now;
     phone.push(&[update("a", 0, json!({ "title": "later" }))]);
-    let page = phone.store.page("bob", Some(&before.last.token), 10);
+    let page = phone.store.page("bob", Some(&before.last.token()), 10);
     let [
         FeedItem {
             record: Record::Marker(marker),
@@ -141,7 +148,7 @@ fn a_removal_is_sent_also_to_those_who_see_both_scopes() {
     let before = phone.pull("alice", None, &Types::All);
     phone.push(&[moved("a", "team:blue")]);
     let mut names = phone
-        .pull("alice", Some(&before.last.token), &Types::All)
+        .pull("alice", Some(&before.last.token()), &Types::All)
         .names;
     names.sort();
     assert_eq!(names, ["<a 2", "a 2"]);

@@ -43,7 +43,7 @@ fn a_reset_is_sent_what_is_there_and_nothing_of_what_is_gone() {
     phone.push(&[create("short", red()), delete("kept", 0)]);
     phone.push(&[delete("short", 0)]);
     phone.store.rotate("e2");
-    let after = phone.pull("bob", Some(&before.last.token), &Types::All);
+    let after = phone.pull("bob", Some(&before.last.token()), &Types::All);
     assert_eq!((after.names.len(), after.resets), (0, 1));
 }
 
@@ -53,7 +53,7 @@ fn what_goes_while_a_scope_is_begun_is_sent() {
     phone.push(&[create("late", red()), create("later", red())]);
     let begun = phone.store.page("bob", None, 1);
     phone.push(&[delete("kept", 0), moved("late", "team:blue")]);
-    let rest = phone.pull("bob", Some(&begun.token), &Types::All);
+    let rest = phone.pull("bob", Some(&begun.token()), &Types::All);
     let mut names = rest.names;
     names.sort();
     assert_eq!(names, ["-kept 2", "<late 2", "later 1"]);
@@ -70,7 +70,7 @@ fn a_scope_that_is_granted_later_and_types_that_are_added_begin_of_their_own() {
     let tasks = phone.pull("bob", None, &only(&["Task"]));
     phone.push(&[delete("kept", 0)]);
     phone.store.teams("bob", &["red", "blue"]);
-    let more = phone.pull("bob", Some(&tasks.last.token), &Types::All);
+    let more = phone.pull("bob", Some(&tasks.last.token()), &Types::All);
     let mut names = more.names;
     names.sort();
     assert_eq!(names, ["-kept 2", "left 2", "x 1"]);
@@ -81,11 +81,11 @@ fn a_scope_that_is_granted_again_begins_again() {
     let mut phone = with_a_past();
     let before = phone.pull("bob", None, &Types::All);
     phone.store.teams("bob", &[]);
-    let revoked = phone.pull("bob", Some(&before.last.token), &Types::All);
+    let revoked = phone.pull("bob", Some(&before.last.token()), &Types::All);
     phone.push(&[create("new", json!({ "audience": "team:red" }))]);
     phone.push(&[delete("kept", 0)]);
     phone.store.teams("bob", &["red"]);
-    let again = phone.pull("bob", Some(&revoked.last.token), &Types::All);
+    let again = phone.pull("bob", Some(&revoked.last.token()), &Types::All);
     assert_eq!(again.names, ["new 1"]);
 }
 
@@ -99,7 +99,7 @@ fn a_late_snapshot_lowers_the_start_to_its_head() {
     let scope = Scope::new("team:red").expect("a short name");
     let grants = phone.store.grants("bob");
     let resume = |token: &str, head: Option<i64>| {
-        let mut scopes = phone.store.scopes.clone();
+        let mut scopes = phone.store.state.scopes.clone();
         if let Some(head) = head {
             let late = ScopeState {
                 head: Seq(head),
@@ -108,7 +108,7 @@ fn a_late_snapshot_lowers_the_start_to_its_head() {
             scopes.insert(scope.clone(), late);
         }
         let view = View {
-            epoch: &phone.store.epoch,
+            epoch: &phone.store.state.epoch,
             grants: &grants,
             scopes: &scopes,
             confirmed: &HashMap::new(),

@@ -1,9 +1,9 @@
-//! A store of maps: loads what the core asks for, writes what it decides, and reads the stretches of a page.
+//! The test kit's store of maps, with the model, the clock and the people of a test.
 //!
-//! It keeps no rule of the protocol itself; the people who use it are kept here too, for brevity.
+//! It keeps no rule of the protocol; it only joins what the core needs for a transaction or a page.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -11,22 +11,23 @@ use tidegate_core::{
     change::BaseVersion,
     checkpoint::{Checkpoint, Types},
     collect,
-    entry::{Entry, FeedItem, Marker, Record, ScopeState},
+    entry::{Entry, FeedItem, ScopeState},
     grant::{Grants, Identity},
-    id::{
-        ClientId, ClientKey, ConflictId, DocumentKey, Epoch, MutationId, Scope, Seq, UserId,
-        Version,
-    },
-    inbox::{InboxRecord, OpenConflict, Share, Waiting},
-    membership::{self, Bounds, Giving, Memberships, UserState},
+    id::{ClientId, ConflictId, DocumentKey, Epoch, MutationId, Scope, UserId},
+    inbox::{InboxRecord, OpenConflict},
+    membership::{self, Bounds},
     model::Model,
     page::{Cursor, PageRequest, Stretch, View, seqs_above_head},
     push::{
-        self, Advice, ClientState, Push, PushAnswer, PushClient, PushHash, PushRequest, Resolution,
+        self, Advice, Push, PushAnswer, PushClient, PushHash, PushRequest, Resolution,
         ResolveRequest,
     },
     transaction::{Foreign, Loaded, Reads, Writes},
     value::Timestamp,
+};
+use tidegate_testkit::{
+    client::Page,
+    store::{Range, State},
 };
 
 use crate::{
@@ -38,33 +39,13 @@ use crate::{
 /// Of so many clients of a user the last push is remembered.
 pub(crate) const CLIENTS_MAX: usize = 20;
 
-/// A page as it reaches a client.
-#[derive(Debug, Clone)]
-pub(crate) struct Page {
-    pub(crate) changes: Vec<FeedItem>,
-    pub(crate) token: String,
-    pub(crate) has_more: bool,
-    pub(crate) reset: bool,
-    pub(crate) revoked: Vec<String>,
-    pub(crate) epoch: Epoch,
-}
-
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     pub(crate) model: Arc<Model>,
-    pub(crate) epoch: Epoch,
-    pub(crate) version_floor: Version,
-    pub(crate) scopes: HashMap<Scope, ScopeState>,
+    pub(crate) state: State,
     /// Everything that was ever written, in the order of its writing.
     pub(crate) log: Vec<FeedItem>,
     pub(crate) now: Timestamp,
-    entries: BTreeMap<DocumentKey, (Seq, Arc<Entry>)>,
-    markers: BTreeMap<(Scope, DocumentKey), (Seq, Marker)>,
-    clients: HashMap<ClientKey, ClientState>,
-    pub(crate) inbox: BTreeMap<ConflictId, InboxRecord>,
-    /// What another service has made of documents that nobody has taken over yet.
-    foreign: BTreeMap<DocumentKey, Foreign>,
-    users: HashMap<UserId, UserState>,
     pub(crate) bounds: Arc<Bounds>,
     teams: HashMap<&'static str, Vec<&'static str>>,
 }
@@ -82,17 +63,9 @@ impl Store {
     fn on(model: Arc<Model>) -> Self {
         Self {
             model,
-            epoch: Epoch::new("e1").expect("a short name"),
-            version_floor: Version::NONE,
-            scopes: HashMap::new(),
+            state: State::new(Epoch::new("e1").expect("a short name")),
             log: Vec::new(),
             now: start(),
-            entries: BTreeMap::new(),
-            markers: BTreeMap::new(),
-            clients: HashMap::new(),
-            inbox: BTreeMap::new(),
-            foreign: BTreeMap::new(),
-            users: HashMap::new(),
             bounds: Arc::default(),
             teams: HashMap::new(),
         }
@@ -106,12 +79,14 @@ impl Store {
     /// Another service writes a document, past the gateway.
     pub(crate) fn elsewhere(&mut self, document: &Draft) {
         let body = document.fields(&self.model);
-        self.foreign.insert(document.key(), Foreign::Document(body));
+        self.state
+            .foreign
+            .insert(document.key(), Foreign::Document(body));
     }
 
     /// What a document's entry is now.
     pub(crate) fn entry(&self, key: &DocumentKey) -> Option<&Arc<Entry>> {
-        self.entries.get(key).map(|(_, entry)| entry)
+        self.state.entry(key)
     }
 
     /// The entry of a task.
@@ -121,24 +96,21 @@ impl Store {
 
     /// All living entries.
     pub(crate) fn living(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.entries
-            .values()
-            .map(|(_, entry)| entry)
-            .filter(|entry| !entry.is_deleted())
+        self.state.entries().filter(|entry| !entry.is_deleted())
     }
 
     /// The scopes in which a task left a marker.
     pub(crate) fn markers(&self, id: &str) -> Vec<&str> {
-        let markers = self.markers.keys().filter(|(_, at)| *at == key("Task", id));
+        let markers = self
+            .state
+            .markers()
+            .filter(|(_, at)| *at == key("Task", id));
         markers.map(|(scope, _)| scope.as_str()).collect()
     }
 
     /// A scope's counters.
     pub(crate) fn scope(&self, scope: &str) -> ScopeState {
-        self.scopes
-            .get(&Scope::new(scope).expect("a short name"))
-            .copied()
-            .unwrap_or_default()
+        self.state.scope(&Scope::new(scope).expect("a short name"))
     }
 
     /// One push in a transaction of its own.
@@ -158,27 +130,21 @@ impl Store {
     }
 
     fn transact(&mut self, requests: &[PushRequest]) -> Vec<PushAnswer> {
-        let loaded = self.load(&push::reads(&self.model, requests));
-        let writes = self.counted(loaded, |loaded| {
-            push::decide(&self.model, self.now, requests, &[], loaded)
+        let (model, now) = (Arc::clone(&self.model), self.now);
+        let writes = self.commit(&push::reads(&model, requests), &|loaded| {
+            push::decide(&model, now, requests, &[], loaded)
         });
-        let answers = writes.answers.clone();
-        self.write(writes);
-        answers
+        writes.answers
     }
 
-    /// Decides again with what was counted.
-    fn counted(&self, mut loaded: Loaded, decide: impl Fn(&Loaded) -> Writes) -> Writes {
-        loop {
-            let writes = decide(&loaded);
-            if writes.uncounted.is_empty() {
-                return writes;
-            }
-            let counted = writes.uncounted.iter();
-            loaded
-                .given
-                .extend(counted.map(|giving| (giving.clone(), self.count(giving))));
-        }
+    fn commit(&mut self, reads: &Reads, decide: &dyn Fn(&Loaded) -> Writes) -> Writes {
+        let writes = self.state.decide(reads, decide);
+        self.write(&writes);
+        writes
+    }
+
+    fn write(&mut self, writes: &Writes) {
+        self.log.extend(self.state.write(writes));
     }
 
     /// Declines what these users give to another, or takes it back.
@@ -187,19 +153,19 @@ impl Store {
         let givers = givers
             .iter()
             .map(|it| UserId::new(it).expect("a short name"));
-        let loaded = self.load(&Reads {
+        let loaded = self.state.load(&Reads {
             users: [user.clone()].into(),
             ..Reads::default()
         });
         let (declined, writes) = membership::decline(&user, &givers.collect(), decline, &loaded);
         declined.expect("few givers");
-        self.write(writes);
+        self.write(&writes);
     }
 
     /// How often a user's memberships, or what the user declines, have changed.
     pub(crate) fn stamp(&self, user: &str) -> i64 {
         let user = UserId::new(user).expect("a short name");
-        self.users.get(&user).map_or(0, |state| state.stamp)
+        self.state.user(&user).stamp
     }
 
     /// A push that does not say which epoch its versions belong to.
@@ -221,6 +187,13 @@ impl Store {
         self.transact(&[request]).remove(0)
     }
 
+    /// The push of a reference client, to which the application has answered.
+    pub(crate) fn take(&mut self, user: &str, push: &Push, advice: &[Advice]) -> PushAnswer {
+        let mut request = self.request_of(user, push.clone());
+        request.advice = advice.to_vec();
+        self.transact(&[request]).remove(0)
+    }
+
     /// The only conflict that is open.
     pub(crate) fn conflict(&self) -> &OpenConflict {
         let open: Vec<_> = self.conflicts().collect();
@@ -230,10 +203,8 @@ impl Store {
 
     /// All conflicts that are open.
     pub(crate) fn conflicts(&self) -> impl Iterator<Item = &OpenConflict> {
-        self.inbox.values().filter_map(|record| match record {
-            InboxRecord::Open(open) => Some(open.as_ref()),
-            InboxRecord::Settled(_) => None,
-        })
+        let open = self.state.conflicts().into_iter();
+        open.map(Arc::as_ref)
     }
 
     /// Resolves a conflict, a second after the last push.
@@ -253,18 +224,16 @@ impl Store {
             base: BaseVersion(base),
             resolution,
         };
-        let key = match self.inbox.get(conflict) {
+        let key = match self.state.inbox.get(conflict) {
             Some(InboxRecord::Open(open)) => open.key.clone(),
             Some(InboxRecord::Settled(settled)) => settled.key.clone(),
             None => key("Task", "none"),
         };
-        let loaded = self.load(&push::resolve_reads(&request, &key));
-        let mut writes = self.counted(loaded, |loaded| {
-            push::resolve(&self.model, self.now, &request, None, loaded)
+        let (model, now) = (Arc::clone(&self.model), self.now);
+        let mut writes = self.commit(&push::resolve_reads(&request, &key), &|loaded| {
+            push::resolve(&model, now, &request, None, loaded)
         });
-        let answer = writes.answers.remove(0);
-        self.write(writes);
-        answer
+        writes.answers.remove(0)
     }
 
     fn request(&self, sender: &Sender, changes: &[Draft]) -> PushRequest {
@@ -283,9 +252,13 @@ impl Store {
                 .collect(),
             atomic: sender.atomic,
             policy: sender.policy,
-            epoch: epoch.or_else(|| sender.first.map(|_| self.epoch.clone())),
+            epoch: epoch.or_else(|| sender.first.map(|_| self.state.epoch.clone())),
         };
-        let identity = identity(sender.user, self.teams_of(sender.user));
+        self.request_of(sender.user, push)
+    }
+
+    fn request_of(&self, user: &str, push: Push) -> PushRequest {
+        let identity = identity(user, self.teams_of(user));
         PushRequest {
             claim_grants: Arc::new(self.claims(&identity)),
             identity: Arc::new(identity),
@@ -307,21 +280,25 @@ impl Store {
     }
 
     fn collect_where(&mut self, is_old: impl Fn(&FeedItem) -> bool) {
-        let mut loaded = self.load(&collect::reads(self.now.plus_ms(1), usize::MAX));
+        let mut loaded = self
+            .state
+            .load(&collect::reads(self.now.plus_ms(1), usize::MAX));
         loaded.expired.retain(is_old);
         loaded.idle.clear();
-        self.write(collect::decide(&loaded));
+        self.write(&collect::decide(&loaded));
     }
 
     /// Collects what can be repeated of all clients, as if the retention had passed since they pushed.
     pub(crate) fn collect_clients(&mut self) {
-        let loaded = self.load(&collect::reads(self.now.plus_ms(1), usize::MAX));
-        self.write(collect::decide(&loaded));
+        let loaded = self
+            .state
+            .load(&collect::reads(self.now.plus_ms(1), usize::MAX));
+        self.write(&collect::decide(&loaded));
     }
 
     /// Begins another epoch.
     pub(crate) fn rotate(&mut self, epoch: &str) {
-        self.write(collect::rotate(Epoch::new(epoch).expect("a short name")));
+        self.write(&collect::rotate(Epoch::new(epoch).expect("a short name")));
     }
 
     /// A page of all types.
@@ -340,13 +317,13 @@ impl Store {
         let grants = self.grants(user);
         let above = checkpoint
             .as_ref()
-            .map(|c| seqs_above_head(c, &grants, &self.scopes));
+            .map(|c| seqs_above_head(c, &grants, &self.state.scopes));
         let confirm = |scope: Scope| (scope.clone(), self.scope(scope.as_str()).head);
         let confirmed = above.unwrap_or_default().into_iter().map(confirm).collect();
         let view = View {
-            epoch: &self.epoch,
+            epoch: &self.state.epoch,
             grants: &grants,
-            scopes: &self.scopes,
+            scopes: &self.state.scopes,
             confirmed: &confirmed,
         };
         let mut cursor = Cursor::resume(&self.model, PageRequest { checkpoint, types }, &view);
@@ -355,9 +332,8 @@ impl Store {
             changes,
             has_more: cursor.finish(filled.as_ref()),
             reset: cursor.reset,
-            revoked: cursor.revoked.iter().map(ToString::to_string).collect(),
-            epoch: cursor.checkpoint.epoch.clone(),
-            token: cursor.checkpoint.encode(),
+            revoked: cursor.revoked.clone(),
+            checkpoint: cursor.checkpoint,
         }
     }
 
@@ -382,30 +358,13 @@ impl Store {
     }
 
     fn scan(&self, stretch: &Stretch) -> Vec<FeedItem> {
-        let mut items: Vec<FeedItem> = self
-            .feed()
-            .filter(|item| *item.record.scope() == stretch.scope)
-            .filter(|item| stretch.types.contain(&item.record.key().type_name))
-            .filter(|item| stretch.after < item.seq && item.seq <= stretch.through)
-            .filter(|item| stretch.removals || !item.record.is_collectable())
-            .collect();
-        items.sort_by_key(|item| item.seq);
-        items
-    }
-
-    fn feed(&self) -> impl Iterator<Item = FeedItem> {
-        let entry = |(seq, entry): &(Seq, Arc<Entry>)| FeedItem {
-            seq: *seq,
-            record: Record::Entry(entry.clone()),
-        };
-        let marker = |(seq, marker): &(Seq, Marker)| FeedItem {
-            seq: *seq,
-            record: Record::Marker(marker.clone()),
-        };
-        self.entries
-            .values()
-            .map(entry)
-            .chain(self.markers.values().map(marker))
+        self.state.scan(Range {
+            scope: &stretch.scope,
+            types: &stretch.types,
+            removals: stretch.removals,
+            after: stretch.after,
+            through: stretch.through,
+        })
     }
 
     fn claims(&self, identity: &Identity) -> Grants {
@@ -414,184 +373,12 @@ impl Store {
 
     pub(crate) fn grants(&self, user: &str) -> Grants {
         let identity = identity(user, self.teams_of(user));
-        self.claims(&identity)
-            .with(&self.memberships(&identity.user))
+        let memberships = self.state.memberships(&identity.user, &self.bounds);
+        self.claims(&identity).with(&memberships)
     }
 
     fn teams_of(&self, user: &str) -> &[&'static str] {
         self.teams.get(user).map_or(&[], Vec::as_slice)
-    }
-
-    fn memberships(&self, user: &UserId) -> Memberships {
-        let mut memberships = Memberships {
-            state: self.users.get(user).cloned().unwrap_or_default(),
-            ..Memberships::default()
-        };
-        for entry in self.living() {
-            let given = entry.membership.iter();
-            for membership in given.filter(|it| it.user == *user) {
-                memberships.insert(entry.key.clone(), membership.clone());
-            }
-        }
-        memberships
-    }
-
-    fn count(&self, giving: &Giving) -> usize {
-        let given = self.living().filter_map(|it| it.membership.as_ref());
-        let given = given.filter(|it| Giving::of(it).as_ref() == Some(giving));
-        given.count()
-    }
-
-    fn load(&self, reads: &Reads) -> Loaded {
-        let entry = |key: &DocumentKey| Some((key.clone(), self.entry(key)?.clone()));
-        let client = |key: &ClientKey| Some((key.clone(), self.clients.get(key)?.clone()));
-        let record = |id: &ConflictId| Some((id.clone(), self.inbox.get(id)?.clone()));
-        let foreign = |key: &DocumentKey| Some((key.clone(), self.foreign.get(key)?.clone()));
-        let expired = |item: &FeedItem| {
-            reads.expired.is_some_and(|expired| {
-                item.record.is_collectable() && item.record.at() < expired.before
-            })
-        };
-        Loaded {
-            epoch: self.epoch.clone(),
-            version_floor: self.version_floor,
-            entries: reads.keys.iter().filter_map(entry).collect(),
-            clients: reads.clients.iter().filter_map(client).collect(),
-            memberships: reads
-                .members
-                .iter()
-                .map(|user| (user.clone(), Arc::new(self.memberships(user))))
-                .collect(),
-            foreign: reads.keys.iter().filter_map(foreign).collect(),
-            users: reads
-                .users
-                .iter()
-                .filter_map(|user| Some((user.clone(), self.users.get(user)?.clone())))
-                .collect(),
-            given: BTreeMap::new(),
-            expired: self.feed().filter(expired).collect(),
-            inbox: reads.inbox.iter().filter_map(record).collect(),
-            waiting: self.waiting(&reads.waiting),
-            forgettable: reads
-                .expired
-                .map_or_else(Vec::new, |expired| self.settled_before(expired.before)),
-            idle: self.idle(reads),
-            clients_of: self.clients_of(reads),
-            conflicts: 0,
-        }
-    }
-
-    fn waiting(&self, shares: &BTreeSet<Share>) -> HashMap<Share, Waiting> {
-        let mut waiting: HashMap<Share, Waiting> = HashMap::new();
-        for open in self
-            .conflicts()
-            .filter(|open| shares.contains(&open.share()))
-        {
-            let waiting = waiting.entry(open.share()).or_default();
-            waiting.conflicts += 1;
-            waiting.bytes += open.bytes();
-        }
-        waiting
-    }
-
-    fn idle(&self, reads: &Reads) -> Vec<(ClientKey, MutationId)> {
-        let Some(expired) = reads.expired else {
-            return Vec::new();
-        };
-        let is_idle = |state: &ClientState| state.at.is_some_and(|at| at < expired.before);
-        let idle = self.clients.iter().filter(|(_, state)| is_idle(state));
-        idle.map(|(key, state)| (key.clone(), state.last)).collect()
-    }
-
-    fn clients_of(&self, reads: &Reads) -> HashMap<UserId, usize> {
-        let of = |user: &UserId| {
-            let clients = self.clients.iter();
-            clients
-                .filter(|(key, state)| key.user == *user && state.at.is_some())
-                .count()
-        };
-        let users = reads.clients.iter().map(|key| &key.user);
-        users.map(|user| (user.clone(), of(user))).collect()
-    }
-
-    fn settled_before(&self, before: Timestamp) -> Vec<ConflictId> {
-        let old = self.inbox.values().filter_map(|record| match record {
-            InboxRecord::Settled(settled) if settled.at < before => Some(settled.id.clone()),
-            _ => None,
-        });
-        old.collect()
-    }
-
-    fn write(&mut self, writes: Writes) {
-        self.move_conflicts(&writes);
-        for record in &writes.inbox {
-            self.inbox.insert(record.id().clone(), record.clone());
-        }
-        for id in &writes.forgotten {
-            self.inbox.remove(id);
-        }
-        let mut heads: BTreeMap<Scope, Seq> = writes
-            .scopes()
-            .into_iter()
-            .map(|scope| (scope.clone(), self.scope(scope.as_str()).head))
-            .collect();
-        let items = writes.number(&mut heads);
-        for key in &writes.markers_removed {
-            self.markers.remove(key);
-        }
-        for FeedItem { seq, record } in items.iter().cloned() {
-            match record {
-                Record::Entry(entry) => {
-                    self.foreign.remove(&entry.key);
-                    drop(self.entries.insert(entry.key.clone(), (seq, entry)));
-                }
-                Record::Marker(marker) => {
-                    drop(
-                        self.markers
-                            .insert((marker.scope.clone(), marker.key.clone()), (seq, marker)),
-                    );
-                }
-            }
-        }
-        self.log.extend(items);
-        for (scope, head) in heads {
-            self.scopes.entry(scope).or_default().head = head;
-        }
-        self.clients.extend(writes.clients);
-        for (user, change) in writes.users {
-            let state = self.users.entry(user).or_default();
-            state.stamp += 1;
-            state.declined = change.declined.unwrap_or_else(|| state.declined.clone());
-        }
-        self.remove(&writes.collected);
-        for (scope, floor) in writes.floors {
-            let state = self.scopes.entry(scope).or_default();
-            state.floor = state.floor.max(floor);
-        }
-        self.version_floor = writes.version_floor.unwrap_or(self.version_floor);
-        self.epoch = writes.epoch.unwrap_or_else(|| self.epoch.clone());
-    }
-
-    fn move_conflicts(&mut self, writes: &Writes) {
-        for (key, scope) in writes.moves() {
-            for record in self.inbox.values_mut() {
-                if let InboxRecord::Open(open) = record
-                    && open.key == *key
-                {
-                    Arc::make_mut(open).scope = scope.clone();
-                }
-            }
-        }
-    }
-
-    fn remove(&mut self, collected: &[FeedItem]) {
-        for item in collected {
-            let key = item.record.key().clone();
-            match &item.record {
-                Record::Entry(_) => drop(self.entries.remove(&key)),
-                Record::Marker(marker) => drop(self.markers.remove(&(marker.scope.clone(), key))),
-            }
-        }
     }
 }
 

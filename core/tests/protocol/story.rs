@@ -6,16 +6,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use tidegate_core::{
+    checkpoint::Types,
     id::ConflictId,
     outcome::Status,
-    push::{Advice, Answer, PushAnswer, PushRefusal, Resolution},
+    push::{Advice, Answer, Push, PushAnswer, PushRefusal, Resolution},
+};
+use tidegate_testkit::{
+    Random,
+    client::{Arrival, Client, Edit, Flight, Sending},
 };
 
 use crate::{
-    client::{Client, Edit, Flight},
-    drafts::{Draft, create, delete, key, update},
+    drafts::{create, delete, key, update},
     senders::anonymously,
-    store::{Page, Store},
+    store::Store,
 };
 
 const USERS: [&str; 3] = ["alice", "bob", "carol"];
@@ -34,33 +38,19 @@ const TEAMS: [&str; 2] = ["red", "blue"];
 /// More pages than any of these histories has changes.
 pub(crate) const PAGES_MAX: usize = 200;
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same on every machine.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % bound as u64).expect("it is below a usize")
-    }
-
-    fn one_of<T: Copy>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len())]
-    }
-}
-
 /// A client with what is on its way to it.
 pub(crate) struct Device {
+    pub(crate) user: &'static str,
     pub(crate) client: Client,
-    pub(crate) page: Option<(Page, u32)>,
-    replies: Vec<PushAnswer>,
+    pub(crate) page: Option<Arrival>,
+    replies: Vec<(Push, PushAnswer)>,
 }
 
 impl Device {
     pub(crate) fn new(user: &'static str) -> Self {
         Self {
-            client: Client::new(user),
+            user,
+            client: Client::new(user, Types::All, None),
             page: None,
             replies: Vec::new(),
         }
@@ -90,7 +80,7 @@ pub(crate) struct Story {
 
 impl Story {
     pub(crate) fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut store = Store::new(random.one_of(&RULES));
         let clients = 2 + random.below(2);
         let members: BTreeMap<_, _> = USERS.iter().map(|user| (*user, TEAMS.to_vec())).collect();
@@ -140,9 +130,10 @@ impl Story {
     fn edit(&mut self, device: usize) {
         let client = &self.devices[device].client;
         let (id, team) = (self.random.one_of(&DOCUMENTS), self.random.one_of(&TEAMS));
-        let base = client.base(id);
+        let key = key("Task", id);
+        let base = client.base(&key).0;
         let draft = match self.random.below(4) {
-            _ if !client.shows(id) => create(
+            _ if client.view(&key).is_none() => create(
                 id,
                 json!({ "audience": format!("team:{team}"), "title": self.tick.to_string() }),
             ),
@@ -152,15 +143,20 @@ impl Story {
                 .seeing(json!({ "tags": [] })),
             _ => update(id, base, json!({ "title": self.tick.to_string() })),
         };
+        let change = draft.change(&self.store.model);
         self.devices[device].client.outbox.push(Edit {
             number: self.tick,
-            draft,
+            change: change.expect("the draft fits the model"),
         });
     }
 
     fn send(&mut self, device: usize) {
-        let (count, atomic) = (1 + self.random.below(2), self.random.below(4) == 0);
-        if self.devices[device].client.send(count, atomic).is_some() && self.random.below(5) > 0 {
+        let sending = Sending {
+            count: 1 + self.random.below(2),
+            atomic: self.random.once_in(4),
+            policy: None,
+        };
+        if self.devices[device].client.send(sending).is_some() && self.random.below(5) > 0 {
             self.retry(device);
         }
     }
@@ -170,19 +166,18 @@ impl Story {
         let Some(flight) = self.devices[device].client.flight.clone() else {
             return;
         };
-        let drafts: Vec<Draft> = flight.edits.iter().map(|edit| edit.draft.clone()).collect();
-        let answer = self.push(&flight, &drafts);
+        let answer = self.push(self.devices[device].user, &flight.push);
         self.enter(&flight, &answer);
         if self.random.below(4) > 0 {
-            self.devices[device].replies.push(answer);
+            self.devices[device].replies.push((flight.push, answer));
         }
     }
 
     /// The application answers what it is asked, or does not.
-    fn push(&mut self, flight: &Flight, drafts: &[Draft]) -> PushAnswer {
+    fn push(&mut self, user: &str, push: &Push) -> PushAnswer {
         let mut advice = Vec::new();
         loop {
-            match self.store.advised(&flight.sender, drafts, &advice) {
+            match self.store.take(user, push, &advice) {
                 Err(PushRefusal::Asks(questions)) => {
                     let answers = [Answer::Current, Answer::Incoming, Answer::None];
                     advice.extend(questions.iter().map(|question| Advice {
@@ -198,7 +193,7 @@ impl Story {
 
     /// Somebody makes something of a conflict that they can see.
     fn resolve(&mut self, device: usize) {
-        let user = self.devices[device].client.user;
+        let user = self.devices[device].user;
         let grants = self.store.grants(user);
         let mut conflicts = self.store.conflicts();
         let model = &self.store.model;
@@ -240,31 +235,38 @@ impl Story {
             client, replies, ..
         } = &mut self.devices[device];
         if !replies.is_empty() {
-            let reply = replies.swap_remove(self.random.below(replies.len()));
+            let (push, answer) = replies.swap_remove(self.random.below(replies.len()));
             replies.clear();
-            client.hear(reply, self.tick);
+            client.hear(&push, &answer, self.tick);
+            assert!(
+                client.flight.is_none(),
+                "{push:?} is not settled by {answer:?}"
+            );
         }
     }
 
     fn request_page(&mut self, device: usize) {
-        let Device { client, page, .. } = &mut self.devices[device];
-        if page.is_none() {
-            *page = Some((
-                self.store.page(client.user, client.token.as_deref(), 1),
-                self.tick,
-            ));
+        let device = &mut self.devices[device];
+        if device.page.is_none() {
+            let from = device.client.checkpoint.clone();
+            device.page = Some(Arrival {
+                page: self.store.page(device.user, from.as_deref(), 1),
+                from,
+                types: Types::All,
+                requested: Some(self.tick),
+            });
         }
     }
 
     fn apply_page(&mut self, device: usize) {
         let Device { client, page, .. } = &mut self.devices[device];
-        if let Some((page, requested)) = page.take() {
-            client.apply(page, requested);
+        if let Some(arrival) = page.take() {
+            client.apply(arrival);
         }
     }
 
     fn toggle(&mut self, device: usize) {
-        let (user, team) = (self.devices[device].client.user, self.random.one_of(&TEAMS));
+        let (user, team) = (self.devices[device].user, self.random.one_of(&TEAMS));
         let teams = self.members.entry(user).or_default();
         match teams.iter().position(|held| *held == team) {
             Some(i) => drop(teams.remove(i)),
@@ -320,7 +322,7 @@ impl Story {
             let has_more = self.devices[device]
                 .page
                 .as_ref()
-                .is_some_and(|(page, _)| page.has_more);
+                .is_some_and(|arrival| arrival.page.has_more);
             self.apply_page(device);
             if !has_more {
                 return;

@@ -37,7 +37,7 @@ fn types_that_are_added_catch_up_alone() {
     let mut phone = with_two_types();
     let tasks = phone.pull("bob", None, &only(&["Task"]));
     for (types, resets) in [(only(&["Task", "Note"]), 0), (Types::All, 0)] {
-        let more = phone.pull("bob", Some(&tasks.last.token), &types);
+        let more = phone.pull("bob", Some(&tasks.last.token()), &types);
         assert_eq!(
             (&more.names[..], more.resets),
             (&["note 1".to_owned()][..], resets)
@@ -47,7 +47,7 @@ fn types_that_are_added_catch_up_alone() {
         update("task", 0, json!({ "title": "x" })),
         update("note", 0, json!({ "text": "x" })).of("Note"),
     ]);
-    let more = phone.pull("bob", Some(&tasks.last.token), &Types::All);
+    let more = phone.pull("bob", Some(&tasks.last.token()), &Types::All);
     let mut names = more.names;
     names.sort();
     assert_eq!(names, ["note 2", "task 2"]);
@@ -64,7 +64,7 @@ fn added_types_catch_up_past_collected_tombstones() {
     phone.push(&[delete("gone", 0).of("Note")]);
     let tasks = phone.pull("bob", None, &only(&["Task"]));
     phone.store.collect();
-    let more = phone.pull("bob", Some(&tasks.last.token), &Types::All);
+    let more = phone.pull("bob", Some(&tasks.last.token()), &Types::All);
     assert_eq!(
         (more.names, more.resets),
         (vec!["note 1".into(), "kept 1".into()], 0)
@@ -79,9 +79,9 @@ fn a_subset_is_served_as_it_is() {
         update("task", 0, json!({ "title": "x" })),
         update("note", 0, json!({ "text": "x" })).of("Note"),
     ]);
-    let tasks = phone.pull("bob", Some(&all.last.token), &only(&["Task"]));
+    let tasks = phone.pull("bob", Some(&all.last.token()), &only(&["Task"]));
     assert_eq!((tasks.names, tasks.resets), (vec!["task 2".into()], 0));
-    let both = phone.pull("bob", Some(&tasks.last.token), &Types::All);
+    let both = phone.pull("bob", Some(&tasks.last.token()), &Types::All);
     assert_eq!(
         (both.names, both.resets),
         (vec!["note 2".into()], 0),
@@ -93,7 +93,7 @@ fn a_subset_is_served_as_it_is() {
 fn all_stays_all_when_the_model_grows() {
     let phone = with_two_types();
     let all = phone.pull("bob", None, &Types::All);
-    let checkpoint = Checkpoint::decode(&all.last.token).expect("it came from a page");
+    let checkpoint = Checkpoint::decode(&all.last.token()).expect("it came from a page");
     assert_eq!(checkpoint.types, Types::All);
     assert!(
         checkpoint
@@ -103,7 +103,7 @@ fn all_stays_all_when_the_model_grows() {
     );
     assert!(
         phone
-            .pull("bob", Some(&all.last.token), &Types::All)
+            .pull("bob", Some(&all.last.token()), &Types::All)
             .names
             .is_empty()
     );
@@ -113,8 +113,8 @@ fn all_stays_all_when_the_model_grows() {
 fn types_that_caught_up_stand_in_one_track_again() {
     let phone = with_two_types();
     let tasks = phone.pull("bob", None, &only(&["Task"]));
-    let all = phone.pull("bob", Some(&tasks.last.token), &Types::All);
-    let checkpoint = Checkpoint::decode(&all.last.token).expect("it came from a page");
+    let all = phone.pull("bob", Some(&tasks.last.token()), &Types::All);
+    let checkpoint = Checkpoint::decode(&all.last.token()).expect("it came from a page");
     assert_eq!(
         (checkpoint.tracks.len(), &checkpoint.tracks[0].types),
         (1, &Types::All)
@@ -124,24 +124,25 @@ fn types_that_caught_up_stand_in_one_track_again() {
 #[test]
 fn types_that_caught_up_to_a_late_snapshot_miss_nothing_after_it() {
     let mut phone = with_two_types();
-    let late = phone.store.scopes.clone();
+    let late = phone.store.state.scopes.clone();
     phone.push(&[create("second", red()).of("Note")]);
     let tasks = phone.pull("bob", None, &only(&["Task"]));
     let grants = phone.store.grants("bob");
     let confirmed = phone
         .store
+        .state
         .scopes
         .iter()
         .map(|(scope, state)| (scope.clone(), state.head))
         .collect();
     let view = View {
-        epoch: &phone.store.epoch,
+        epoch: &phone.store.state.epoch,
         grants: &grants,
         scopes: &late,
         confirmed: &confirmed,
     };
     let request = PageRequest {
-        checkpoint: Checkpoint::decode(&tasks.last.token).ok(),
+        checkpoint: Checkpoint::decode(&tasks.last.token()).ok(),
         types: Types::All,
     };
     let mut cursor = Cursor::resume(&phone.store.model, request, &view);

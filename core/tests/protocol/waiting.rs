@@ -308,5 +308,5 @@ type Note @collection(name: "notes") @scope(by: "all") { id: ID! text: String }
         value(store.task("t"), "title"),
         Some(Value::String("mine".to_owned()))
     );
-    assert!(matches!(store.inbox[&id], InboxRecord::Settled(_)));
+    assert!(matches!(store.state.inbox[&id], InboxRecord::Settled(_)));
 }

@@ -13,10 +13,10 @@ use tidegate_core::{
     outcome::{FieldOutcome, Status},
     push::Outcome,
 };
+use tidegate_testkit::store::State;
 
 use self::document::Account;
 use super::{Judged, Property, expect};
-use crate::store::State;
 
 /// What is known of an edit from when it was made.
 #[derive(Debug, Clone, Copy)]

@@ -9,9 +9,10 @@ use tidegate_core::{
     push::Outcome,
     value::Value,
 };
+use tidegate_testkit::store::State;
 
 use super::{Judged, Property, expect, took};
-use crate::store::{Moment, State};
+use crate::store::Moment;
 
 /// What one caller may see and write, by its token and by the memberships of each moment.
 #[derive(Debug, Clone)]
@@ -23,7 +24,9 @@ pub(crate) struct Sight {
 impl Sight {
     /// All that it may see in a state.
     pub(crate) fn grants(&self, state: &State) -> Grants {
-        self.claimed.clone().with(&state.memberships(&self.user))
+        self.claimed
+            .clone()
+            .with(&state.memberships(&self.user, self.claimed.bounds()))
     }
 
     /// Everything on a page stands in a scope that was granted at some moment since `since` and since it was written.
@@ -177,7 +180,11 @@ impl Sight {
     fn is_given(&self, state: &State, scope: &Scope, access: Access) -> bool {
         let gives =
             |membership: &Membership| membership.scope == *scope && membership.access >= access;
-        state.memberships(&self.user).rows.values().any(gives)
+        state
+            .memberships(&self.user, self.claimed.bounds())
+            .rows
+            .values()
+            .any(gives)
     }
 }
 

@@ -16,17 +16,19 @@ use tidegate::store::{
     TailEvent,
 };
 use tidegate_core::{
-    entry::{Entry, FeedItem, ScopeState},
+    checkpoint::Types,
+    entry::{Entry, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId},
     inbox::{InboxPosition, InboxRecord},
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
     transaction::{Reads, Writes},
 };
-use tokio::sync::{mpsc, oneshot};
+use tidegate_testkit::store::{Range, State};
+use tokio::sync::oneshot;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
-use super::{Held, Passage, SimStore, State, StoreFault, file::File};
+use super::{Held, Passage, SimStore, StoreFault, file::File};
 
 /// One gateway's way to the store.
 #[derive(Clone)]
@@ -40,6 +42,8 @@ pub(crate) struct Access {
 impl Access {
     /// Goes on at once, or when it is let.
     async fn pass(&self) -> Result<(), StoreError> {
+        // A store that does IO lets others run; who reads this one in a loop has to do so too.
+        tokio::task::consume_budget().await;
         let held = if self.may_fail { self.hold() } else { None };
         let Some(held) = held else {
             return Ok(());
@@ -69,7 +73,10 @@ impl Access {
 impl Store for Access {
     async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
         self.pass().await?;
-        let writes = self.store.lock().commit(&reads, decide, Some(self.gateway));
+        let writes = self
+            .store
+            .lock()
+            .commit(&reads, &decide, Some(self.gateway))?;
         // It is written now, whatever becomes of the answer (rules.md 5.2).
         self.pass().await?;
         Ok(writes)
@@ -97,11 +104,7 @@ impl Store for Access {
     }
 
     fn tail(&self) -> BoxStream<'static, TailEvent> {
-        let (sender, events) = mpsc::unbounded_channel();
-        let mut inner = self.store.lock();
-        let tail = &mut inner.tails[self.gateway];
-        tail.sender = Some(sender);
-        tail.waiting.clear();
+        let events = self.store.lock().tails[self.gateway].open();
         let restart = stream::iter([TailEvent::Restart]);
         restart.chain(UnboundedReceiverStream::new(events)).boxed()
     }
@@ -172,7 +175,7 @@ impl Snapshot for View {
         if let Some(file) = &mut self.file {
             return block_on(file.memberships(user, bounds));
         }
-        Ok(self.state.memberships(user))
+        Ok(self.state.memberships(user, bounds))
     }
 
     async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {
@@ -181,19 +184,14 @@ impl Snapshot for View {
             return block_on(file.scan(range));
         }
         let state = self.later(StoreFault::TwoSnapshots);
-        let wanted = |item: &FeedItem| {
-            let name = &item.record.key().type_name;
-            *item.record.scope() == range.scope
-                && range
-                    .types
-                    .as_ref()
-                    .is_none_or(|types| types.contains(name))
-                && (range.removals || !item.record.is_collectable())
-                && range.after < item.seq
-                && item.seq <= range.through
-        };
-        let mut items: Vec<FeedItem> = state.feed().filter(wanted).collect();
-        items.sort_by_key(|item| item.seq);
+        let types = range.types.clone().map_or(Types::All, Types::Only);
+        let mut items = state.scan(Range {
+            scope: &range.scope,
+            types: &types,
+            removals: range.removals,
+            after: range.after,
+            through: range.through,
+        });
         let complete = items.len() <= range.items_max;
         items.truncate(range.items_max);
         // Each record counts one byte, so that small byte caps cut pages short.
@@ -235,7 +233,7 @@ impl Snapshot for View {
 
     async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
         self.access.pass().await?;
-        Ok(self.state.conflict(id).cloned())
+        Ok(self.state.inbox.get(id).cloned())
     }
 
     async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, StoreError> {

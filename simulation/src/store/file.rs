@@ -16,8 +16,9 @@ use tidegate_core::{
     id::{Epoch, Scope, Seq},
     transaction::{Loaded, Reads, Writes},
 };
+use tidegate_testkit::store::State;
 
-use super::{State, epoch};
+use super::epoch;
 use crate::oracle::{Judged, Property, expect};
 
 pub(super) struct File {

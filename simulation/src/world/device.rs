@@ -4,16 +4,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tidegate::sync::{Caller, Page, PullRequest, SyncError, SyncService};
 use tidegate_core::{
-    checkpoint::Types,
+    checkpoint::{Checkpoint, Types},
     id::{ClientKey, UserId},
     push::{Push, PushAnswer, PushOutcome},
 };
+use tidegate_testkit::client::{self, Arrival, Client, Flight, Sending, Slip};
 
 use super::{GATEWAYS, World, lock, socket::Socket};
-pub(super) use crate::client::Arrival;
 use crate::{
-    client::{Client, Flight, Sending},
-    mutants::Slip,
     oracle::{self, Judged, Property, Sight, Violation, expect},
     people::USERS,
 };
@@ -138,6 +136,17 @@ impl Device {
     }
 }
 
+/// A page as it reaches the device.
+pub(super) fn received(page: &Page) -> client::Page {
+    client::Page {
+        changes: page.decoded().expect("the store is whole"),
+        checkpoint: Checkpoint::clone(&page.checkpoint),
+        has_more: page.has_more,
+        reset: page.reset,
+        revoked: page.revoked.clone(),
+    }
+}
+
 impl World {
     /// The device sends its next push; it may get lost on the way.
     pub(super) fn send_next(
@@ -211,7 +220,7 @@ impl World {
             if let Ok(page) = service.pull(&caller, asked).await {
                 let requested = Some(tick);
                 let arrival = Arrival {
-                    page,
+                    page: received(&page),
                     from,
                     types,
                     requested,

@@ -10,10 +10,10 @@ use tidegate_core::{
     push::{Push, PushClient},
     value::{Document, Timestamp, Value},
 };
+use tidegate_testkit::client::{Edit, Sending};
 
 use super::{OFFICE, World, device::Parcel};
 use crate::{
-    client::{Edit, Sending},
     oracle::Known,
     people::{self, TEAMS, USERS},
 };

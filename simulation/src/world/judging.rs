@@ -9,10 +9,11 @@ use tidegate_core::{
     id::ClientKey,
     push::{Outcome, Push, PushOutcome},
 };
+use tidegate_testkit::client::Arrival;
 
 use super::{
     World,
-    device::{Arrival, Heard, Parcel, Pulled, Request},
+    device::{Heard, Parcel, Pulled, Request},
 };
 use crate::oracle::{self, Judged, Property, Sent, expect};
 
@@ -71,9 +72,8 @@ impl World {
     fn judge_page(&self, request: &Request, arrival: &Arrival, since: usize) -> Judged {
         let page = &arrival.page;
         let from = arrival.from.as_deref().map(oracle::read);
-        let changes = page.decoded().expect("the store is whole");
         self.store.look(|moments| {
-            request.sight.judge_page(&changes, moments, since)?;
+            request.sight.judge_page(&page.changes, moments, since)?;
             let possible: Vec<bool> = moments[request.asked..]
                 .iter()
                 .map(|moment| oracle::is_continuous(from.as_ref(), &page.checkpoint, &moment.state))
@@ -88,7 +88,7 @@ impl World {
             || format!("an empty page, and more to come: {page:?}"),
         )?;
         let from = from.filter(|_| !page.reset);
-        oracle::judge_no_past(from.as_ref(), &page.checkpoint, &changes)?;
+        oracle::judge_no_past(from.as_ref(), &page.checkpoint, &page.changes)?;
         match from {
             Some(from) => oracle::judge_monotone(&from, &page.checkpoint, &page.revoked),
             None => Ok(()),

@@ -6,15 +6,13 @@ use tidegate_core::{
     id::{DocumentKey, Scope, Version},
     value::Document,
 };
+use tidegate_testkit::client::{Client, Sending};
 
 use super::{
     GATEWAYS, GIVEN_UP, Tally, World,
     device::{Device, PAGES_MAX},
 };
-use crate::{
-    client::{Client, Sending},
-    oracle::{self, Judged, Property, Violation, expect},
-};
+use crate::oracle::{self, Judged, Property, Violation, expect};
 
 /// Documents by key: version, scope, body.
 type Holdings = BTreeMap<DocumentKey, (Version, Scope, Document)>;

@@ -5,11 +5,12 @@ use std::{collections::VecDeque, sync::Arc};
 use futures_util::StreamExt;
 use tidegate::sync::{Page, Start};
 use tidegate_core::grant::Grants;
+use tidegate_testkit::client::Arrival;
 use tokio::{sync::Semaphore, task::AbortHandle};
 
 use super::{
     GATEWAYS, World,
-    device::{Arrival, Device, Heard},
+    device::{Device, Heard, received},
     lock,
 };
 use crate::oracle::Judged;
@@ -83,10 +84,10 @@ impl Device {
             self.socket = None;
             return None;
         };
-        let token = page.checkpoint.encode();
+        let page = received(&page);
         let arrival = Arrival {
+            from: socket.stands.replace(page.token()),
             page,
-            from: socket.stands.replace(token),
             types: self.client.types.clone(),
             requested: None,
         };

@@ -221,9 +221,9 @@ fn settled_conflicts_are_forgotten_with_the_tombstones_of_their_time() {
     let mut store = held("MANUAL");
     let id = store.conflict().id.clone();
     let _resolved = store.resolve("alice", &id, 2, Resolution::Theirs);
-    assert_eq!(store.inbox.len(), 1);
+    assert_eq!(store.state.inbox.len(), 1);
     store.collect();
-    assert_eq!(store.inbox.len(), 0);
+    assert_eq!(store.state.inbox.len(), 0);
     assert!(is_unknown(&store.resolve(
         "alice",
         &id,

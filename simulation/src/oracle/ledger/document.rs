@@ -9,12 +9,10 @@ use tidegate_core::{
     outcome::{FieldOutcome, Status, Taken},
     value::{Document, Value},
 };
+use tidegate_testkit::store::State;
 
 use super::{Line, Sent};
-use crate::{
-    oracle::{Judged, Property, expect},
-    store::State,
-};
+use crate::oracle::{Judged, Property, expect};
 
 /// The account of one document, version by version.
 pub(super) struct Account<'l> {

@@ -1,6 +1,5 @@
 //! Taking in pages: rules 1.1 to 1.4, and the part of 1.6 and 1.7 that pages play.
 
-use tidegate::sync::Page;
 use tidegate_core::{
     change::BaseVersion,
     checkpoint::Types,
@@ -9,13 +8,12 @@ use tidegate_core::{
     value::Document,
 };
 
-use super::{Arrival, Client, Held};
-use crate::mutants::Slip;
+use super::{Arrival, Client, Held, Page, Slip};
 
 impl Client {
     /// Takes in a page, in one local transaction. One that does not go on from where the client stands is dropped: another
-    /// reader was faster, and what lies between is in neither. Tells whether it was taken.
-    pub(crate) fn apply(&mut self, arrival: Arrival) -> bool {
+    /// reader was faster, and what lies between is in neither. Returns whether it was taken.
+    pub fn apply(&mut self, arrival: Arrival) -> bool {
         if arrival.from != self.checkpoint && !self.slips(Slip::AnyPage) {
             return false;
         }
@@ -29,19 +27,18 @@ impl Client {
         for scope in &page.revoked {
             self.revoke(scope);
         }
-        let changes = page.decoded().expect("the store is whole");
-        for item in &changes {
+        for item in &page.changes {
             self.take(&item.record);
         }
-        self.checkpoint = Some(page.checkpoint.encode());
+        self.checkpoint = Some(page.token());
         if !page.has_more {
             self.end(arrival.requested);
         }
         true
     }
 
-    /// From now on it is told nothing of the types that it no longer asks for, so their documents go; not before, or it
-    /// could ask for them again with a checkpoint that has passed them.
+    /// From this page on it hears nothing of the types that it no longer asks for, so their documents go. Before, it could
+    /// ask for them again with a checkpoint that has passed them.
     fn turn_to(&mut self, types: Types) {
         self.held.retain(|key, _| types.contain(&key.type_name));
         self.page_types = types;
@@ -134,13 +131,13 @@ impl Client {
             .retain(|lingering| !confirms(lingering.heard));
     }
 
-    /// Another history may have begun: nothing is sent before a pull tells.
+    /// Another history may have begun: it sends nothing before a pull.
     pub(super) fn forget_epoch(&mut self) {
         self.epoch = None;
     }
 
     /// The epoch that it may push in; none before its first page, and while it has to pull.
-    pub(crate) fn epoch(&self) -> Option<&Epoch> {
+    pub fn epoch(&self) -> Option<&Epoch> {
         self.epoch.as_ref()
     }
 }
@@ -164,19 +161,19 @@ impl Held {
         }
     }
 
-    /// Whether a pull requested then has told of it, or should have taken it away.
-    pub(crate) fn should_be_confirmed(&self, requested: u32) -> bool {
+    /// Whether a pull requested then has named it, or should have removed it.
+    pub fn should_be_confirmed(&self, requested: u32) -> bool {
         self.unconfirmed_since
             .is_none_or(|since| requested >= since)
     }
 
     /// Whether it goes when a pull ends, unless pages name it: a reset has left it unseen, or only an answer brought it.
-    pub(crate) fn is_provisional(&self) -> bool {
+    pub fn is_provisional(&self) -> bool {
         !self.seen || self.unconfirmed_since.is_some()
     }
 
     /// Whether the feed has named it.
-    pub(crate) fn is_confirmed(&self) -> bool {
+    pub fn is_confirmed(&self) -> bool {
         self.unconfirmed_since.is_none()
     }
 }

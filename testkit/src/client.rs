@@ -1,38 +1,39 @@
-//! The reference client: what every client library has to do, by section 1 of rules.md (numbers in comments are its).
+//! The reference client: section 1 of rules.md in code, which is what every client library has to do (numbers in comments
+//! are the rules').
 //!
-//! It talks to nobody and knows no test: requests are taken from it, answers and pages are handed to it, late, twice or
-//! never.
+//! It does no IO and knows no test: a test takes requests from it and hands answers and pages to it, late, twice or never.
 
 mod outbox;
 mod pages;
+mod slip;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate::sync::Page;
 use tidegate_core::{
     change::{Action, BaseVersion, Change},
-    checkpoint::Types,
+    checkpoint::{Checkpoint, Types},
+    entry::FeedItem,
     id::{ClientId, DocumentKey, Epoch, Scope, Version},
     model::Policy,
     push::Push,
     value::Document,
 };
 
-use crate::mutants::Slip;
+pub use self::slip::Slip;
 
-/// An edit, with a number by which the simulation knows it again.
+/// An edit, with a number by which the test knows it again.
 #[derive(Debug, Clone)]
-pub(crate) struct Edit {
-    pub(crate) number: u32,
-    pub(crate) change: Change,
+pub struct Edit {
+    pub number: u32,
+    pub change: Change,
 }
 
 /// A document as the client holds it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Held {
-    pub(crate) version: Version,
-    pub(crate) scope: Scope,
-    pub(crate) body: Document,
+pub struct Held {
+    pub version: Version,
+    pub scope: Scope,
+    pub body: Document,
     /// What an edit of it is based on: its version, or -1 once the epoch changed.
     base: BaseVersion,
     /// Whether pages named it since the last reset.
@@ -43,14 +44,14 @@ pub(crate) struct Held {
 
 /// A push that was sent and not answered, and what happened meanwhile.
 #[derive(Debug, Clone)]
-pub(crate) struct Flight {
-    pub(crate) push: Push,
-    pub(crate) edits: Vec<Edit>,
-    pub(crate) crossed_reset: bool,
-    /// 1.6: the removals that pages told of.
+pub struct Flight {
+    pub push: Push,
+    pub edits: Vec<Edit>,
+    pub crossed_reset: bool,
+    /// 1.6: the removals that pages named.
     deleted: BTreeMap<DocumentKey, Version>,
     left: BTreeMap<(DocumentKey, Scope), Version>,
-    pub(crate) revoked: BTreeSet<Scope>,
+    pub revoked: BTreeSet<Scope>,
 }
 
 /// 1.7: an edit whose outcome crossed a reset; it stays in view until a pull ends.
@@ -63,51 +64,62 @@ struct Lingering {
     heard: u32,
 }
 
+/// A page as a gateway answers it.
+#[derive(Debug, Clone)]
+pub struct Page {
+    pub changes: Vec<FeedItem>,
+    /// Where a client that takes the page then stands.
+    pub checkpoint: Checkpoint,
+    pub has_more: bool,
+    pub reset: bool,
+    pub revoked: Vec<Scope>,
+}
+
 /// A page on its way to the client.
 #[derive(Debug, Clone)]
-pub(crate) struct Arrival {
-    pub(crate) page: Page,
+pub struct Arrival {
+    pub page: Page,
     /// The checkpoint it goes on from.
-    pub(crate) from: Option<String>,
+    pub from: Option<String>,
     /// The types that were asked for.
-    pub(crate) types: Types,
+    pub types: Types,
     /// When it was requested, if it was pulled; pages of a subscription may come from a ring (1.7).
-    pub(crate) requested: Option<u32>,
+    pub requested: Option<u32>,
 }
 
 /// How the next push is sent.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sending {
-    pub(crate) count: usize,
-    pub(crate) atomic: bool,
-    pub(crate) policy: Option<Policy>,
+pub struct Sending {
+    pub count: usize,
+    pub atomic: bool,
+    pub policy: Option<Policy>,
 }
 
 /// All that a client keeps.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub struct Client {
     name: String,
     /// The types that it asks for, and those of the last page.
-    pub(crate) types: Types,
-    pub(crate) page_types: Types,
-    pub(crate) held: BTreeMap<DocumentKey, Held>,
-    pub(crate) checkpoint: Option<String>,
+    pub types: Types,
+    pub page_types: Types,
+    pub held: BTreeMap<DocumentKey, Held>,
+    pub checkpoint: Option<String>,
     /// The epoch of the last page; none before the first, and while another one is known to have begun.
     epoch: Option<Epoch>,
-    pub(crate) page_epoch: Option<Epoch>,
+    pub page_epoch: Option<Epoch>,
     resetting: bool,
     /// Raised to begin another client id.
     generation: u32,
     next_mutation: i32,
-    pub(crate) outbox: Vec<Edit>,
-    pub(crate) flight: Option<Flight>,
+    pub outbox: Vec<Edit>,
+    pub flight: Option<Flight>,
     lingering: Vec<Lingering>,
     slip: Option<Slip>,
 }
 
 impl Client {
     /// A device of that name, which makes the slip, if one is given.
-    pub(crate) fn new(name: &str, types: Types, slip: Option<Slip>) -> Self {
+    pub fn new(name: &str, types: Types, slip: Option<Slip>) -> Self {
         Self {
             name: name.to_owned(),
             page_types: types.clone(),
@@ -127,7 +139,7 @@ impl Client {
     }
 
     /// The document as its user sees it, edits included that have no answer yet.
-    pub(crate) fn view(&self, key: &DocumentKey) -> Option<Document> {
+    pub fn view(&self, key: &DocumentKey) -> Option<Document> {
         let held = self.held.get(key).map(|held| held.body.clone());
         let lingering = self.lingering.iter().map(|lingering| &lingering.edit);
         lingering
@@ -145,7 +157,7 @@ impl Client {
 
     /// What an edit made now is based on: 0 while the own create is unanswered or lingers, even if the feed has shown the
     /// document (4.5).
-    pub(crate) fn base(&self, key: &DocumentKey) -> BaseVersion {
+    pub fn base(&self, key: &DocumentKey) -> BaseVersion {
         if self.created_by(key).is_some() {
             return BaseVersion::OWN_CREATE;
         }
@@ -163,7 +175,7 @@ impl Client {
     }
 
     /// The version of each document that it holds, but of those scopes.
-    pub(crate) fn versions_but_of(&self, scopes: &[Scope]) -> BTreeMap<DocumentKey, Version> {
+    pub fn versions_but_of(&self, scopes: &[Scope]) -> BTreeMap<DocumentKey, Version> {
         let versions = self.held.iter();
         versions
             .filter(|(_, held)| !scopes.contains(&held.scope))
@@ -172,12 +184,12 @@ impl Client {
     }
 
     /// Whether all it did is settled.
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub fn is_quiet(&self) -> bool {
         self.flight.is_none() && self.outbox.is_empty()
     }
 
     /// The create under way that an edit made now is an edit of.
-    pub(crate) fn created_by(&self, key: &DocumentKey) -> Option<u32> {
+    pub fn created_by(&self, key: &DocumentKey) -> Option<u32> {
         let creates = self
             .unanswered()
             .filter(|edit| edit.change.key == *key && edit.is_create());
@@ -194,17 +206,29 @@ impl Client {
     }
 }
 
+impl Page {
+    /// The epoch of its versions.
+    pub fn epoch(&self) -> &Epoch {
+        &self.checkpoint.epoch
+    }
+
+    /// Its checkpoint as a client keeps it.
+    pub fn token(&self) -> String {
+        self.checkpoint.encode()
+    }
+}
+
 impl Edit {
-    pub(crate) fn is_create(&self) -> bool {
+    pub fn is_create(&self) -> bool {
         matches!(self.change.action, Action::Create { .. })
     }
 
-    pub(crate) fn is_delete(&self) -> bool {
+    pub fn is_delete(&self) -> bool {
         matches!(self.change.action, Action::Delete { .. })
     }
 
     /// The version it was made on; a create is made on none.
-    pub(crate) fn base(&self) -> Option<BaseVersion> {
+    pub fn base(&self) -> Option<BaseVersion> {
         match self.change.action {
             Action::Create { .. } => None,
             Action::Update { base, .. } | Action::Delete { base } => Some(base),

@@ -9,12 +9,11 @@ use tidegate_core::{
     push::{Outcome, Push, PushAnswer, PushClient, PushRefusal},
 };
 
-use super::{Client, Edit, Flight, Held, Lingering, Sending};
-use crate::mutants::Slip;
+use super::{Client, Edit, Flight, Held, Lingering, Sending, Slip};
 
 impl Client {
     /// The next push, if there is one and none is under way. Before the first page there is none (1.1).
-    pub(crate) fn send(&mut self, sending: Sending) -> Option<&Push> {
+    pub fn send(&mut self, sending: Sending) -> Option<&Push> {
         let epoch = self.epoch()?.clone();
         if self.flight.is_some() || self.outbox.is_empty() {
             return None;
@@ -44,7 +43,7 @@ impl Client {
     }
 
     /// Sends the push under way once more: as it was sent (1.5).
-    pub(crate) fn retry(&mut self) {
+    pub fn retry(&mut self) {
         let altered = self.slips(Slip::RetryAltered);
         let Some(mut flight) = self.flight.take_if(|_| altered) else {
             return;
@@ -59,7 +58,7 @@ impl Client {
     }
 
     /// Takes in the answer to a push, heard at `heard`. One that is not to the push under way is of no use any more.
-    pub(crate) fn hear(&mut self, to: &Push, answer: &PushAnswer, heard: u32) {
+    pub fn hear(&mut self, to: &Push, answer: &PushAnswer, heard: u32) {
         let Some(flight) = self
             .flight
             .take_if(|flight| flight.push.client == to.client)
@@ -70,7 +69,7 @@ impl Client {
             Ok(answer) => &answer.outcomes,
             // Only these two prove that it had no effect (4.4); after any other it would be sent again.
             Err(PushRefusal::EpochChanged { .. } | PushRefusal::MutationIdGap { .. }) => {
-                return self.send_anew(flight);
+                return self.send_again(flight);
             }
             Err(_) => return self.flight = Some(flight),
         };
@@ -97,8 +96,8 @@ impl Client {
         }
     }
 
-    /// 4.4: its edits go under another client id; after a pull, unless a page told of the other epoch already.
-    fn send_anew(&mut self, flight: Flight) {
+    /// 4.4: its edits go under another client id; after a pull, unless a page named the other epoch already.
+    fn send_again(&mut self, flight: Flight) {
         self.outbox.splice(..0, flight.edits);
         self.begin_client();
         if flight.push.epoch.as_ref() == self.epoch() {

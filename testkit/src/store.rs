@@ -1,0 +1,176 @@
+//! A store of maps: loads what the core asks for, writes what it decides, and reads the stretches of a page.
+//!
+//! It keeps no rule of the protocol. A whole store is one value, so a test can clone it, compare it and put it back. How
+//! gateways reach it and hear of its commits is the test's.
+
+mod load;
+mod write;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use tidegate_core::{
+    checkpoint::Types,
+    entry::{Entry, FeedItem, Marker, Membership, Record, ScopeState},
+    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId, Version},
+    inbox::{InboxPosition, InboxRecord, OpenConflict},
+    membership::{Bounds, Memberships, ROWS_MAX, UserState},
+    push::ClientState,
+    transaction::Foreign,
+};
+
+/// All that a store holds at one moment.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub epoch: Epoch,
+    pub version_floor: Version,
+    pub scopes: HashMap<Scope, ScopeState>,
+    /// What others wrote past the gateway, until a commit takes it over.
+    pub foreign: BTreeMap<DocumentKey, Foreign>,
+    pub inbox: BTreeMap<ConflictId, InboxRecord>,
+    entries: BTreeMap<DocumentKey, (Seq, Arc<Entry>)>,
+    markers: BTreeMap<(Scope, DocumentKey), (Seq, Marker)>,
+    clients: BTreeMap<ClientKey, ClientState>,
+    users: HashMap<UserId, UserState>,
+}
+
+/// A stretch of a scope's feed.
+#[derive(Debug, Clone, Copy)]
+pub struct Range<'r> {
+    pub scope: &'r Scope,
+    pub types: &'r Types,
+    /// Whether tombstones, markers and what is withheld belong to it.
+    pub removals: bool,
+    /// Above this seq,
+    pub after: Seq,
+    /// up to and with this one.
+    pub through: Seq,
+}
+
+impl State {
+    /// An empty store.
+    pub fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            version_floor: Version::NONE,
+            scopes: HashMap::new(),
+            foreign: BTreeMap::new(),
+            inbox: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            markers: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            users: HashMap::new(),
+        }
+    }
+
+    /// A scope's counters.
+    pub fn scope(&self, scope: &Scope) -> ScopeState {
+        self.scopes.get(scope).copied().unwrap_or_default()
+    }
+
+    /// A document's entry.
+    pub fn entry(&self, key: &DocumentKey) -> Option<&Arc<Entry>> {
+        self.entries.get(key).map(|(_, entry)| entry)
+    }
+
+    /// All entries in the order of their keys, tombstones too.
+    pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.entries.values().map(|(_, entry)| entry)
+    }
+
+    /// Where markers stand, and of which documents.
+    pub fn markers(&self) -> impl Iterator<Item = &(Scope, DocumentKey)> {
+        self.markers.keys()
+    }
+
+    /// What is remembered of a client.
+    pub fn client(&self, key: &ClientKey) -> Option<&ClientState> {
+        self.clients.get(key)
+    }
+
+    /// Of how many clients of a user the last push is remembered.
+    pub fn clients_of(&self, user: &UserId) -> usize {
+        let clients = self.clients.iter();
+        let counted = clients.filter(|(key, state)| key.user == *user && state.at.is_some());
+        counted.count()
+    }
+
+    /// What is kept of a user beside the documents.
+    pub fn user(&self, user: &UserId) -> UserState {
+        self.users.get(user).cloned().unwrap_or_default()
+    }
+
+    /// All open conflicts, in the order of their positions.
+    pub fn conflicts(&self) -> Vec<&Arc<OpenConflict>> {
+        let mut open: Vec<_> = self.open().collect();
+        open.sort_by_key(|open| InboxPosition::from(open.as_ref()));
+        open
+    }
+
+    fn open(&self) -> impl Iterator<Item = &Arc<OpenConflict>> {
+        self.inbox.values().filter_map(|record| match record {
+            InboxRecord::Open(open) => Some(open),
+            InboxRecord::Settled(_) => None,
+        })
+    }
+
+    /// Everything that stands in a feed now.
+    pub fn feed(&self) -> impl Iterator<Item = FeedItem> {
+        let entry = |(seq, entry): &(Seq, Arc<Entry>)| FeedItem {
+            seq: *seq,
+            record: Record::Entry(Arc::clone(entry)),
+        };
+        let marker = |(seq, marker): &(Seq, Marker)| FeedItem {
+            seq: *seq,
+            record: Record::Marker(marker.clone()),
+        };
+        let entries = self.entries.values().map(entry);
+        entries.chain(self.markers.values().map(marker))
+    }
+
+    /// What of a feed lies in the range, ascending by seq.
+    pub fn scan(&self, range: Range<'_>) -> Vec<FeedItem> {
+        let wanted = |item: &FeedItem| {
+            *item.record.scope() == *range.scope
+                && range.types.contain(&item.record.key().type_name)
+                && (range.removals || !item.record.is_collectable())
+                && range.after < item.seq
+                && item.seq <= range.through
+        };
+        let mut items: Vec<FeedItem> = self.feed().filter(wanted).collect();
+        items.sort_by_key(|item| item.seq);
+        items
+    }
+
+    /// What membership documents give to a user: of too many, those of services and the oldest.
+    pub fn memberships(&self, user: &UserId, bounds: &Bounds) -> Memberships {
+        let mut memberships = Memberships {
+            state: self.user(user),
+            ..Memberships::default()
+        };
+        for entry in self.entries() {
+            let given = entry.membership.iter();
+            for membership in given.filter(|membership| membership.user == *user) {
+                memberships.insert(entry.key.clone(), membership.clone());
+            }
+        }
+        for key in excess(&memberships, bounds) {
+            memberships.rows.remove(&key);
+        }
+        memberships
+    }
+}
+
+/// The documents of the memberships that are too many to be read.
+fn excess(memberships: &Memberships, bounds: &Bounds) -> BTreeSet<DocumentKey> {
+    let is_of_service = |membership: &Membership| {
+        let giver = membership.giver.as_ref();
+        giver.is_none_or(|giver| bounds.services.contains(giver))
+    };
+    let mut rows: Vec<_> = memberships.rows.iter().collect();
+    rows.sort_by_key(|(_, membership)| (!is_of_service(membership), membership.since));
+    let excess = rows.into_iter().skip(ROWS_MAX);
+    excess.map(|(key, _)| key.clone()).collect()
+}

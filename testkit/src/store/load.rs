@@ -1,0 +1,123 @@
+//! What a commit loads, and the decision that it makes of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use tidegate_core::{
+    entry::FeedItem,
+    id::{ClientKey, ConflictId, DocumentKey, MutationId, UserId},
+    inbox::{InboxRecord, Share, Waiting},
+    membership::Giving,
+    push::ClientState,
+    transaction::{Expired, Loaded, Reads, Writes},
+};
+
+use super::State;
+
+impl State {
+    /// Decides over what it loads. It counts what the decision asks to be counted, and decides again.
+    pub fn decide(&self, reads: &Reads, decide: &dyn Fn(&Loaded) -> Writes) -> Writes {
+        let mut loaded = self.load(reads);
+        loop {
+            let writes = decide(&loaded);
+            if writes.uncounted.is_empty() {
+                return writes;
+            }
+            loaded.given.extend(self.given(&writes.uncounted));
+        }
+    }
+
+    /// All that `reads` names.
+    pub fn load(&self, reads: &Reads) -> Loaded {
+        let entry = |key: &DocumentKey| Some((key.clone(), Arc::clone(self.entry(key)?)));
+        let foreign = |key: &DocumentKey| Some((key.clone(), self.foreign.get(key)?.clone()));
+        let record = |id: &ConflictId| Some((id.clone(), self.inbox.get(id)?.clone()));
+        let client = |key: &ClientKey| Some((key.clone(), self.client(key)?.clone()));
+        let state = |user: &UserId| Some((user.clone(), self.users.get(user)?.clone()));
+        let memberships = |user: &UserId| {
+            let memberships = self.memberships(user, &reads.bounds);
+            (user.clone(), Arc::new(memberships))
+        };
+        let old = reads.expired.as_ref();
+        Loaded {
+            epoch: self.epoch.clone(),
+            version_floor: self.version_floor,
+            entries: reads.keys.iter().filter_map(entry).collect(),
+            foreign: reads.keys.iter().filter_map(foreign).collect(),
+            clients: reads.clients.iter().filter_map(client).collect(),
+            clients_of: self.clients_beside(&reads.clients),
+            memberships: reads.members.iter().map(memberships).collect(),
+            users: reads.users.iter().filter_map(state).collect(),
+            given: self.given(&reads.given),
+            inbox: reads.inbox.iter().filter_map(record).collect(),
+            waiting: self.waiting(&reads.waiting),
+            expired: old.map_or_else(Vec::new, |old| self.expired(old)),
+            forgettable: old.map_or_else(Vec::new, |old| self.forgettable(old)),
+            idle: old.map_or_else(Vec::new, |old| self.idle(old)),
+            conflicts: 0,
+        }
+    }
+
+    /// How many clients each user has, where one of these would be one more.
+    fn clients_beside(&self, clients: &BTreeSet<ClientKey>) -> HashMap<UserId, usize> {
+        let is_counted = |key: &&ClientKey| self.client(key).is_some_and(|it| it.at.is_some());
+        let users = clients.iter().filter(|key| !is_counted(key));
+        let users = users.map(|key| &key.user);
+        users
+            .map(|user| (user.clone(), self.clients_of(user)))
+            .collect()
+    }
+
+    fn given(&self, givings: &BTreeSet<Giving>) -> BTreeMap<Giving, usize> {
+        let count = |giving: &Giving| {
+            let given = self.entries().filter_map(|it| it.membership.as_ref());
+            let given = given.filter(|it| Giving::of(it).as_ref() == Some(giving));
+            (giving.clone(), given.count())
+        };
+        givings.iter().map(count).collect()
+    }
+
+    /// How much of each share waits in the inbox.
+    pub fn waiting(&self, shares: &BTreeSet<Share>) -> HashMap<Share, Waiting> {
+        let mut waiting: HashMap<Share, Waiting> = HashMap::new();
+        for open in self.open().filter(|open| shares.contains(&open.share())) {
+            let waiting = waiting.entry(open.share()).or_default();
+            waiting.conflicts += 1;
+            waiting.bytes += open.bytes();
+        }
+        waiting
+    }
+
+    fn expired(&self, old: &Expired) -> Vec<FeedItem> {
+        let is_old =
+            |item: &FeedItem| item.record.is_collectable() && item.record.at() < old.before;
+        let items = self.feed().filter(is_old).collect();
+        oldest(items, old, |item: &FeedItem| item.record.at())
+    }
+
+    fn forgettable(&self, old: &Expired) -> Vec<ConflictId> {
+        let settled = self.inbox.values().filter_map(|record| match record {
+            InboxRecord::Settled(settled) if settled.at < old.before => Some(settled),
+            _ => None,
+        });
+        let settled = oldest(settled.collect(), old, |settled| settled.at);
+        settled.iter().map(|settled| settled.id.clone()).collect()
+    }
+
+    fn idle(&self, old: &Expired) -> Vec<(ClientKey, MutationId)> {
+        let is_idle = |state: &ClientState| state.at.is_some_and(|at| at < old.before);
+        let idle = self.clients.iter().filter(|(_, state)| is_idle(state));
+        let idle = oldest(idle.collect(), old, |(_, state)| state.at);
+        let idle = idle.into_iter();
+        idle.map(|(key, state)| (key.clone(), state.last)).collect()
+    }
+}
+
+/// The oldest of them, as many as are asked for.
+fn oldest<T, At: Ord>(mut items: Vec<T>, asked: &Expired, at: impl Fn(&T) -> At) -> Vec<T> {
+    items.sort_by_key(at);
+    items.truncate(asked.limit);
+    items
+}

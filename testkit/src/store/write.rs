@@ -1,0 +1,105 @@
+//! What a commit writes.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tidegate_core::{
+    entry::{FeedItem, Record},
+    id::{Scope, Seq},
+    inbox::InboxRecord,
+    transaction::Writes,
+};
+
+use super::State;
+
+impl State {
+    /// Writes what was decided; returns the feed writes.
+    pub fn write(&mut self, writes: &Writes) -> Vec<FeedItem> {
+        let items = self.write_feed(writes);
+        self.clients.extend(writes.clients.iter().cloned());
+        for (user, change) in &writes.users {
+            let state = self.users.entry(user.clone()).or_default();
+            state.stamp += 1;
+            if let Some(declined) = &change.declined {
+                state.declined.clone_from(declined);
+            }
+        }
+        self.write_inbox(writes);
+        for item in &writes.collected {
+            self.remove(item);
+        }
+        for (scope, floor) in &writes.floors {
+            let state = self.scopes.entry(scope.clone()).or_default();
+            state.floor = state.floor.max(*floor);
+        }
+        self.version_floor = writes.version_floor.unwrap_or(self.version_floor);
+        if let Some(epoch) = &writes.epoch {
+            self.epoch = epoch.clone();
+        }
+        items
+    }
+
+    fn write_feed(&mut self, writes: &Writes) -> Vec<FeedItem> {
+        let head = |scope: Scope| {
+            let head = self.scope(&scope).head;
+            (scope, head)
+        };
+        let mut heads: BTreeMap<Scope, Seq> = writes.scopes().into_iter().map(head).collect();
+        let items = writes.number(&mut heads);
+        for (scope, head) in heads {
+            self.scopes.entry(scope).or_default().head = head;
+        }
+        for key in &writes.markers_removed {
+            self.markers.remove(key);
+        }
+        for FeedItem { seq, record } in items.iter().cloned() {
+            match record {
+                Record::Entry(entry) => {
+                    self.foreign.remove(&entry.key);
+                    self.entries.insert(entry.key.clone(), (seq, entry));
+                }
+                Record::Marker(marker) => {
+                    let place = (marker.scope.clone(), marker.key.clone());
+                    self.markers.insert(place, (seq, marker));
+                }
+            }
+        }
+        items
+    }
+
+    /// Open conflicts go where their document goes.
+    fn write_inbox(&mut self, writes: &Writes) {
+        for (key, scope) in writes.moves() {
+            for record in self.inbox.values_mut() {
+                if let InboxRecord::Open(open) = record
+                    && open.key == *key
+                {
+                    Arc::make_mut(open).scope = scope.clone();
+                }
+            }
+        }
+        for record in &writes.inbox {
+            self.inbox.insert(record.id().clone(), record.clone());
+        }
+        for id in &writes.forgotten {
+            self.inbox.remove(id);
+        }
+    }
+
+    /// Removes exactly this; what has replaced it since stays.
+    fn remove(&mut self, item: &FeedItem) {
+        let key = item.record.key().clone();
+        match &item.record {
+            Record::Entry(_) => {
+                if self.entries.get(&key).is_some_and(|it| it.0 == item.seq) {
+                    self.entries.remove(&key);
+                }
+            }
+            Record::Marker(marker) => {
+                let place = (marker.scope.clone(), key);
+                if self.markers.get(&place).is_some_and(|it| it.0 == item.seq) {
+                    self.markers.remove(&place);
+                }
+            }
+        }
+    }
+}
