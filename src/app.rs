@@ -21,8 +21,9 @@ use crate::{
     auth::{AuthConfig, AuthError, AuthSetupError, Authenticator},
     config::StoreConfig,
     graphql::{Api, ApiError, ApiOptions, error::Failure},
+    limits::Limits,
     store::{Store, StoreError},
-    sync::{self, Caller, Clock, Survey, SyncLimits, SyncService},
+    sync::{self, Caller, Clock, Survey, SyncService},
     telemetry::Escaped,
     webhook::{WebhookConfig, Webhooks},
 };
@@ -73,7 +74,7 @@ pub(crate) struct Parts {
     pub(crate) store: StoreConfig,
     pub(crate) auth: AuthConfig,
     pub(crate) api: ApiOptions,
-    pub(crate) limits: SyncLimits,
+    pub(crate) limits: Limits,
     pub(crate) webhooks: WebhookConfig,
 }
 
@@ -352,7 +353,7 @@ mod tests {
     impl Gateway {
         /// The same gateway on another store.
         pub(crate) fn on(self, store: Arc<dyn Store>) -> Self {
-            let (model, limits) = (self.sync.model().clone(), SyncLimits::default());
+            let (model, limits) = (self.sync.model().clone(), Limits::default());
             let sync = SyncService::start(model, store, system_clock(), limits, Webhooks::none());
             Self { sync, ..self }
         }
@@ -399,7 +400,7 @@ type Note @collection(name: "notes") @scope(by: "public") { id: ID! text: String
             },
             auth: AuthConfig::with_secret(key),
             api: ApiOptions::default(),
-            limits: SyncLimits::default(),
+            limits: Limits::default(),
             webhooks: WebhookConfig::default(),
         })
         .await

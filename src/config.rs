@@ -13,7 +13,6 @@ mod settings;
 mod tests;
 mod webhooks;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,13 +22,11 @@ use std::time::Duration;
 use reqwest::header::HeaderName;
 
 pub(crate) use self::duration::parse_duration;
-pub(crate) use self::limits::LimitsConfig;
 pub(crate) use self::mongodb::{InvalidMongodbUrl, MongodbUrl};
 pub(crate) use self::problem::ConfigProblem;
 use self::settings::Settings;
-use tidegate_core::id::UserId;
-
 use crate::auth::AuthConfig;
+use crate::limits::Limits;
 use crate::webhook::WebhookConfig;
 
 /// The checked settings of `serve`.
@@ -41,9 +38,7 @@ pub(crate) struct Config {
     pub(crate) auth: AuthConfig,
     pub(crate) graphql: GraphqlConfig,
     pub(crate) http: HttpConfig,
-    pub(crate) limits: LimitsConfig,
-    /// Users that may give any number of memberships.
-    pub(crate) services: BTreeSet<UserId>,
+    pub(crate) limits: Limits,
     pub(crate) webhooks: WebhookConfig,
 }
 

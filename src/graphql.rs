@@ -34,7 +34,6 @@ use thiserror::Error;
 use tidegate_core::model::Model;
 
 pub use self::operations::Operations;
-pub(crate) use self::request::DoorLimits;
 pub use self::request::{Admitted, OperationKind, QueryHash, RawRequest};
 use self::{
     advice::Advice,
@@ -47,14 +46,18 @@ use self::{
     request::{Door, Refusal},
     shape::Purpose,
 };
-use crate::sync::{Caller, SyncService};
+use crate::{
+    limits::Limits,
+    sync::{Caller, SyncService},
+};
 
 /// What the API shows of itself.
 #[derive(Debug, Clone, Default)]
 pub struct ApiOptions {
     /// Whether `__schema` and `__type` are answered.
     pub introspection: bool,
-    pub(crate) limits: DoorLimits,
+    /// What an operation may ask for.
+    pub limits: Limits,
 }
 
 /// A model whose API cannot be built; the model parser should have refused it.
@@ -83,12 +86,8 @@ impl Api {
         let build = |purpose| schema(model, purpose).map_err(|error| ApiError(error.to_string()));
         let (shown, executed) = (build(Purpose::Shown)?, build(Purpose::Executed)?);
         let sdl = printed::sdl(model).map_err(|error| ApiError(error.to_string()))?;
-        let limits = DoorLimits {
-            introspection: options.introspection,
-            ..options.limits
-        };
-        let answer_bytes_max = limits.answer_bytes_max;
-        let door = Door::new(&sdl, limits).map_err(|error| ApiError(error.to_string()))?;
+        let answer_bytes_max = options.limits.answer_bytes;
+        let door = Door::new(&sdl, options).map_err(|error| ApiError(error.to_string()))?;
         Ok(Self {
             planner: Planner::new(model),
             advice: Advice::new(model),

@@ -9,6 +9,7 @@ mod config;
 mod files;
 pub mod graphql;
 pub mod http;
+pub mod limits;
 pub mod store;
 pub mod sync;
 mod telemetry;

@@ -42,6 +42,7 @@ pub use self::{
     pull::{Page, PullRequest},
 };
 use crate::{
+    limits::Limits,
     store::{Snapshot, Store, StoreError},
     webhook::Webhooks,
 };
@@ -51,39 +52,6 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// How long one request may wait for the store before it is told to try again.
 const STORE_DEADLINE: Duration = Duration::from_secs(30);
-
-/// Bounds of the verbs.
-#[derive(Debug, Clone)]
-pub struct SyncLimits {
-    /// The most changes of one push.
-    pub push_changes: usize,
-    /// The most changes a page may be asked for.
-    pub page_changes: usize,
-    /// A page ends with the change that brings its stored bytes to this.
-    pub page_bytes: usize,
-    /// The same of a page of a subscription: a client that does not read leaves one with the gateway.
-    pub live_page_bytes: usize,
-    /// The most bytes of the pushes that wait or are carried out, about.
-    pub push_queue_bytes: usize,
-    /// What bounds the scopes and the memberships of a user.
-    pub bounds: Arc<Bounds>,
-    /// Of how many clients of one user the last push is remembered.
-    pub user_clients: usize,
-}
-
-impl Default for SyncLimits {
-    fn default() -> Self {
-        Self {
-            push_changes: 1_000,
-            page_changes: 5_000,
-            page_bytes: 8 << 20,
-            live_page_bytes: 256 << 10,
-            push_queue_bytes: 64 << 20,
-            bounds: Arc::default(),
-            user_clients: 1_000,
-        }
-    }
-}
 
 /// Who asks: an identity and what its claims give.
 #[derive(Debug, Clone)]
@@ -117,7 +85,9 @@ pub struct SyncService {
     model: Arc<Model>,
     store: Arc<dyn Store>,
     clock: Clock,
-    limits: SyncLimits,
+    limits: Limits,
+    /// What bounds the scopes and the memberships of a user.
+    bounds: Arc<Bounds>,
     pushes: PushQueue,
     live: Arc<Live>,
     grants: Arc<GrantCache>,
@@ -131,7 +101,7 @@ impl SyncService {
         model: Arc<Model>,
         store: Arc<dyn Store>,
         clock: Clock,
-        limits: SyncLimits,
+        limits: Limits,
         webhooks: Webhooks,
     ) -> Arc<Self> {
         let queue_bytes = limits.push_queue_bytes;
@@ -142,6 +112,11 @@ impl SyncService {
             model,
             store,
             clock,
+            bounds: Arc::new(Bounds::within(
+                limits.body_bytes,
+                limits.user_scopes,
+                limits.services.clone(),
+            )),
             limits,
             pushes,
             live,
@@ -166,7 +141,7 @@ impl SyncService {
     /// # Errors
     /// [`SyncError::Grants`] when its claims open too many scopes.
     pub fn caller(&self, identity: Identity) -> Result<Caller, SyncError> {
-        let claim_grants = Grants::of_claims_within(&self.model, &identity, &self.limits.bounds)?;
+        let claim_grants = Grants::of_claims_within(&self.model, &identity, &self.bounds)?;
         Ok(Caller {
             identity: Arc::new(identity),
             claim_grants: Arc::new(claim_grants),
@@ -268,7 +243,7 @@ impl SyncService {
         if let Some(given) = self.grants.get(user, stamp) {
             return Ok((snapshot, given));
         }
-        let read = snapshot.memberships(user, &self.limits.bounds).await?;
+        let read = snapshot.memberships(user, &self.bounds).await?;
         let given = Arc::new(Given::new(read));
         self.grants.put(user, &given, generation);
         Ok((snapshot, given))

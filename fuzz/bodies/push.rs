@@ -11,8 +11,9 @@ use serde_json::{Map, Value as Json};
 use tempfile::TempDir;
 use tidegate::{
     graphql::{Api, ApiOptions, OperationKind, RawRequest},
+    limits::Limits,
     store::embedded::{EmbeddedOptions, EmbeddedStore},
-    sync::{SyncLimits, SyncService},
+    sync::SyncService,
     webhook::Webhooks,
 };
 use tidegate_core::{
@@ -65,7 +66,7 @@ async fn twice(bench: &Bench, bytes: &[u8]) {
         bench.model.clone(),
         Arc::new(open(directory.path())),
         Arc::new(|| Timestamp::EPOCH),
-        SyncLimits::default(),
+        Limits::default(),
         Webhooks::none(),
     );
     let pull = RawRequest {

@@ -22,8 +22,9 @@ use std::{
 };
 
 use tidegate::{
+    limits::Limits,
     store::Store,
-    sync::{Caller, SyncLimits, SyncService},
+    sync::{Caller, SyncService},
     webhook::Webhooks,
 };
 use tidegate_core::{grant::Grants, model::Model, mutant, value::Timestamp};
@@ -109,7 +110,7 @@ pub fn tell(story: &Story) -> Result<Tally, Violation> {
 struct World {
     model: Arc<Model>,
     store: Arc<SimStore>,
-    limits: SyncLimits,
+    limits: Limits,
     gateways: Vec<Arc<SyncService>>,
     /// Raised with each crash: answers of an earlier one reach nobody.
     lives: [u32; GATEWAYS + 1],
@@ -151,9 +152,9 @@ impl World {
         let mut world = Self {
             model: people::model(story.rule),
             store,
-            limits: SyncLimits {
+            limits: Limits {
                 page_bytes: story.page_records,
-                ..SyncLimits::default()
+                ..Limits::default()
             },
             gateways: Vec::new(),
             lives: [0; GATEWAYS + 1],

@@ -13,7 +13,7 @@ use tidegate_core::{
 };
 
 use super::model::{self, LoadedModel};
-use super::{Complaint, ConfigArgs, Done, block_on, limits::door_limits, say, serve, tell};
+use super::{Complaint, ConfigArgs, Done, block_on, say, serve, tell};
 use crate::{
     app,
     auth::Authenticator,
@@ -38,7 +38,7 @@ pub(super) fn run(args: &CheckArgs) -> Done {
         .as_ref()
         .map_or(args.model.as_deref(), |config| Some(&config.model));
     let loaded = model::load(named)?;
-    let limits = config.as_ref().map(|config| door_limits(&config.limits));
+    let limits = config.as_ref().map(|config| config.limits.clone());
     let options = ApiOptions {
         limits: limits.unwrap_or_default(),
         ..ApiOptions::default()

@@ -1,7 +1,6 @@
 //! `dev`: everything at once on this machine, with nothing to configure.
 
 use std::{
-    collections::BTreeSet,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -14,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Complaint, DEV_LISTEN, Done, block_on,
-    limits::{door_limits, quota_limits, server_limits, sync_limits, traffic_limits},
+    limits::{quota_limits, server_limits, traffic_limits},
     maintain, model, serve,
     serve::Begun,
     tell,
@@ -22,10 +21,11 @@ use super::{
 use crate::{
     app::{self, Gateway, Parts},
     auth::{self, AuthConfig, SigningKey},
-    config::{HttpTimes, LimitsConfig, StoreConfig, StoreUrl},
+    config::{HttpTimes, StoreConfig, StoreUrl},
     files,
     graphql::ApiOptions,
     http::{DevUser, HttpOptions, Origins},
+    limits::Limits,
     webhook::WebhookConfig,
 };
 
@@ -79,10 +79,10 @@ pub(super) fn run(args: DevArgs) -> Done {
         }
         let times = HttpTimes::default();
         // Whoever tries what a gateway can do is no runaway client.
-        let limits = LimitsConfig {
+        let limits = Limits {
             user_rate: 0,
-            user_requests: LimitsConfig::default().requests,
-            ..LimitsConfig::default()
+            user_requests: Limits::default().requests,
+            ..Limits::default()
         };
         serve::serve(listener, server_limits(&limits, times), async {
             let gateway = Gateway::start(Parts {
@@ -92,9 +92,9 @@ pub(super) fn run(args: DevArgs) -> Done {
                 auth,
                 api: ApiOptions {
                     introspection: true,
-                    limits: door_limits(&limits),
+                    limits: limits.clone(),
                 },
-                limits: sync_limits(&limits, BTreeSet::new()),
+                limits: limits.clone(),
                 webhooks: webhooks(&args.webhook),
             })
             .await?;

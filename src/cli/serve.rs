@@ -10,7 +10,7 @@ use tidegate_core::model::Model;
 
 use super::{
     Complaint, ConfigArgs, Done, block_on,
-    limits::{door_limits, quota_limits, server_limits, sync_limits, traffic_limits},
+    limits::{quota_limits, server_limits, traffic_limits},
     model::{self, LoadedModel},
     say, tell,
 };
@@ -41,9 +41,9 @@ pub(super) fn run(args: &ConfigArgs) -> Done {
                 auth: config.auth.clone(),
                 api: ApiOptions {
                     introspection: config.graphql.introspection,
-                    limits: door_limits(&config.limits),
+                    limits: config.limits.clone(),
                 },
-                limits: sync_limits(&config.limits, config.services.clone()),
+                limits: config.limits.clone(),
                 webhooks: config.webhooks.clone(),
             })
             .await?;

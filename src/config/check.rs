@@ -9,7 +9,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::http::http;
-use super::limits::{limits, services};
+use super::limits::limits;
 use super::mongodb::Login;
 use super::problem::{ConfigProblem, Origin};
 use super::reader::{Reader, Wrong};
@@ -69,7 +69,6 @@ fn config(reader: &mut Reader) -> Option<Config> {
         graphql,
         http,
         limits,
-        services: services(reader),
         webhooks: webhooks(reader),
     })
 }

@@ -5,6 +5,7 @@ mod problems;
 mod security;
 
 use super::*;
+use crate::limits::{NUMBERS, Number};
 
 const GOOD: &str = r#"
 [store]
@@ -42,7 +43,6 @@ fn shown(config: &Config) -> String {
         graphql,
         http,
         limits,
-        services: _,
         webhooks: _,
     } = config;
     format!("{listen:?} {model:?}\n{store:?}\n{auth:?}\n{graphql:?}\n{http:?}\n{limits:?}")
@@ -73,7 +73,7 @@ fn the_shortest_configuration_gets_safe_defaults() {
     AuthConfig { algorithms: Algorithms([RS256]), keys: JwksUrl(Url { scheme: "https", cannot_be_a_base: false, username: "", password: None, host: Some(Domain("id.example.com")), port: None, path: "/jwks.json", query: None, fragment: None }), issuer: Some("https://id.example.com/"), audience: Some("tidegate"), user_claim: "sub", leeway_s: 10 }
     GraphqlConfig { introspection: false, graphiql: false }
     HttpConfig { allowed_origins: [], allowed_headers: [], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s } }
-    LimitsConfig { body_bytes: 1048576, query_bytes: 65536, query_tokens: 30000, query_depth: 30, query_aliases: 500, query_directives: 500, query_roots: 10, query_nodes: 10000, query_cost: 500000, variables_depth: 120, list_items: 10000, answer_bytes: 67108864, push_changes: 1000, push_queue_bytes: 67108864, user_clients: 1000, page_changes: 5000, page_bytes: 8388608, live_page_bytes: 262144, requests: 1000, user_requests: 100, buffer_bytes: 1073741824, user_buffer_bytes: 268435456, user_rate: 200, user_burst: 1000, connections: 10000, new_connections: 1000, address_connections: 0, user_connections: 1000, user_scopes: 10000, request_time: 40s }
+    Limits { body_bytes: 1048576, query_bytes: 65536, query_tokens: 30000, query_depth: 30, query_aliases: 500, query_directives: 500, query_roots: 10, query_nodes: 10000, query_cost: 500000, variables_depth: 120, list_items: 10000, answer_bytes: 67108864, push_changes: 1000, push_queue_bytes: 67108864, user_clients: 1000, page_changes: 5000, page_bytes: 8388608, live_page_bytes: 262144, requests: 1000, user_requests: 100, buffer_bytes: 1073741824, user_buffer_bytes: 268435456, user_rate: 200, user_burst: 1000, connections: 10000, new_connections: 1000, address_connections: 0, user_connections: 1000, user_scopes: 10000, request_time: 40s, services: {}, variables_copied_bytes: 4194304, cached_documents: 512, cached_bytes: 2097152 }
     "#);
 }
 
@@ -108,7 +108,7 @@ fn every_setting_can_come_from_the_file() {
     AuthConfig { algorithms: Algorithms([HS256, HS512]), keys: Secret(SigningKey(…)), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 0 }
     GraphqlConfig { introspection: true, graphiql: true }
     HttpConfig { allowed_origins: ["https://app.example.com", "http://localhost:5173", "capacitor://localhost"], allowed_headers: ["x-tenant"], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s } }
-    LimitsConfig { body_bytes: 65536, query_bytes: 65536, query_tokens: 30000, query_depth: 30, query_aliases: 500, query_directives: 500, query_roots: 10, query_nodes: 10000, query_cost: 500000, variables_depth: 120, list_items: 10000, answer_bytes: 67108864, push_changes: 10, push_queue_bytes: 67108864, user_clients: 1000, page_changes: 100, page_bytes: 8388608, live_page_bytes: 262144, requests: 1000, user_requests: 100, buffer_bytes: 1073741824, user_buffer_bytes: 268435456, user_rate: 200, user_burst: 1000, connections: 10000, new_connections: 1000, address_connections: 0, user_connections: 1000, user_scopes: 10000, request_time: 40s }
+    Limits { body_bytes: 65536, query_bytes: 65536, query_tokens: 30000, query_depth: 30, query_aliases: 500, query_directives: 500, query_roots: 10, query_nodes: 10000, query_cost: 500000, variables_depth: 120, list_items: 10000, answer_bytes: 67108864, push_changes: 10, push_queue_bytes: 67108864, user_clients: 1000, page_changes: 100, page_bytes: 8388608, live_page_bytes: 262144, requests: 1000, user_requests: 100, buffer_bytes: 1073741824, user_buffer_bytes: 268435456, user_rate: 200, user_burst: 1000, connections: 10000, new_connections: 1000, address_connections: 0, user_connections: 1000, user_scopes: 10000, request_time: 40s, services: {}, variables_copied_bytes: 4194304, cached_documents: 512, cached_bytes: 2097152 }
     "#);
 }
 
@@ -130,12 +130,16 @@ fn the_documentation_lists_every_setting_with_its_default_and_its_bounds() {
     for key in settings::KEYS {
         assert_eq!(row(key)[1], format!("`{}`", settings::variable(key)));
     }
-    for (key, default, bounds) in limits::NUMBERS {
-        let bounds = format!("{} to {}", bounds.start(), bounds.end());
+    let mut defaults = Limits::default();
+    for Number { key, range, of } in NUMBERS {
+        let (default, bounds) = (
+            of(&mut defaults),
+            format!("{} to {}", range.start(), range.end()),
+        );
         assert_eq!(row(key)[2..4], [format!("`{default}`"), bounds], "{key}");
     }
     for limit in [
-        limits::REQUEST_TIME,
+        limits::request_time(),
         http::HEAD_TIME,
         http::BODY_TIME,
         http::WRITE_TIME,
@@ -191,7 +195,7 @@ fn every_setting_can_come_from_the_environment() {
     AuthConfig { algorithms: Algorithms([RS256, ES256]), keys: PublicKeyFile("/run/secrets/key.pem"), issuer: Some("me"), audience: Some("you"), user_claim: "uid", leeway_s: 30 }
     GraphqlConfig { introspection: false, graphiql: false }
     HttpConfig { allowed_origins: ["https://a.example.com", "https://b.example.com"], allowed_headers: [], times: HttpTimes { head: 75s, body: 30s, write: 30s, ping: 25s, token: 75s } }
-    LimitsConfig { body_bytes: 2048, query_bytes: 65536, query_tokens: 30000, query_depth: 30, query_aliases: 500, query_directives: 500, query_roots: 10, query_nodes: 10000, query_cost: 500000, variables_depth: 120, list_items: 10000, answer_bytes: 67108864, push_changes: 1, push_queue_bytes: 67108864, user_clients: 1000, page_changes: 10000, page_bytes: 8388608, live_page_bytes: 262144, requests: 1000, user_requests: 100, buffer_bytes: 1073741824, user_buffer_bytes: 268435456, user_rate: 200, user_burst: 1000, connections: 10000, new_connections: 1000, address_connections: 0, user_connections: 1000, user_scopes: 10000, request_time: 40s }
+    Limits { body_bytes: 2048, query_bytes: 65536, query_tokens: 30000, query_depth: 30, query_aliases: 500, query_directives: 500, query_roots: 10, query_nodes: 10000, query_cost: 500000, variables_depth: 120, list_items: 10000, answer_bytes: 67108864, push_changes: 1, push_queue_bytes: 67108864, user_clients: 1000, page_changes: 10000, page_bytes: 8388608, live_page_bytes: 262144, requests: 1000, user_requests: 100, buffer_bytes: 1073741824, user_buffer_bytes: 268435456, user_rate: 200, user_burst: 1000, connections: 10000, new_connections: 1000, address_connections: 0, user_connections: 1000, user_scopes: 10000, request_time: 40s, services: {}, variables_copied_bytes: 4194304, cached_documents: 512, cached_bytes: 2097152 }
     "#);
 }
 

@@ -25,7 +25,6 @@ use apollo_compiler::{Schema, ast};
 use self::cache::BoundedCache;
 use self::coerce::Coercer;
 use self::document::CheckedDocument;
-pub(crate) use self::limits::DoorLimits;
 use self::merge::MergeCheck;
 use self::normalise::SelectionBuilder;
 use self::persisted::PersistedQueries;
@@ -33,7 +32,7 @@ pub use self::persisted::QueryHash;
 pub(crate) use self::selection::{
     ArgumentValues, Arguments, SelectedField, Selection, SubSelection,
 };
-use super::plan::Plan;
+use super::{ApiOptions, plan::Plan};
 
 /// What a transport received, before anything is believed about it.
 #[derive(Debug, Default)]
@@ -109,7 +108,7 @@ pub(crate) enum DoorError {
 pub(crate) struct Door {
     schema: Arc<Valid<Schema>>,
     merge_check: MergeCheck,
-    limits: DoorLimits,
+    options: ApiOptions,
     /// By text.
     documents: BoundedCache<Box<str>, Arc<CheckedDocument>>,
     persisted: PersistedQueries,
@@ -120,14 +119,15 @@ impl Door {
     ///
     /// # Errors
     /// If `sdl` is not a valid schema.
-    pub(crate) fn new(sdl: &str, limits: DoorLimits) -> Result<Self, DoorError> {
+    pub(crate) fn new(sdl: &str, options: ApiOptions) -> Result<Self, DoorError> {
         let schema = schema(sdl)?;
+        let limits = &options.limits;
         Ok(Self {
             merge_check: MergeCheck::new(&schema),
             schema: Arc::new(schema),
-            documents: BoundedCache::new(limits.cached_documents_max, limits.cached_bytes_max),
-            persisted: PersistedQueries::new(limits.cached_documents_max, limits.cached_bytes_max),
-            limits,
+            documents: BoundedCache::new(limits.cached_documents, limits.cached_bytes),
+            persisted: PersistedQueries::new(limits.cached_documents, limits.cached_bytes),
+            options,
         })
     }
 
@@ -152,11 +152,11 @@ impl Door {
         let operation = checked
             .operation(raw.operation_name.as_deref())
             .map_err(one)?;
-        let mut coercer = Coercer::new(&self.schema, &checked, operation, &self.limits);
+        let mut coercer = Coercer::new(&self.schema, &checked, operation, &self.options.limits);
         coercer.accept_variables(raw.variables)?;
         let builder = SelectionBuilder::new(&self.schema, &checked, coercer);
         let (selection, arguments) = builder.build(operation).map_err(one)?;
-        cost::check(&self.schema, &selection, &arguments, &self.limits).map_err(one)?;
+        cost::check(&self.schema, &selection, &arguments, &self.options.limits).map_err(one)?;
         Ok(Admitted {
             selection: Arc::new(selection),
             arguments,
@@ -170,7 +170,7 @@ impl Door {
         if let Some(known) = self.documents.get(text) {
             return Ok(known);
         }
-        let checked = CheckedDocument::new(&self.schema, &self.merge_check, text, &self.limits)?;
+        let checked = CheckedDocument::new(&self.schema, &self.merge_check, text, &self.options)?;
         let checked = Arc::new(checked);
         self.documents
             .insert(text.into(), Arc::clone(&checked), text.len());

@@ -23,8 +23,8 @@ use crate::auth::{AuthConfig, SigningKey, sign};
 use crate::config::{StoreConfig, StoreUrl};
 use crate::graphql::ApiOptions;
 use crate::graphql::tests::peer::staged::{Stage, Staged};
+use crate::limits::Limits;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
-use crate::sync::SyncLimits;
 
 const BODY_BYTES_MAX: usize = 4096;
 
@@ -63,7 +63,7 @@ impl House {
                 introspection: true,
                 ..ApiOptions::default()
             },
-            limits: SyncLimits::default(),
+            limits: Limits::default(),
             webhooks: Default::default(),
         })
         .await;

@@ -12,8 +12,11 @@ use tidegate_core::{
     page::{self, Cursor, PageRequest, View},
 };
 
-use super::{Caller, StoredChange, SyncError, SyncLimits, SyncService, in_time};
-use crate::store::{ScanRange, Snapshot, StoreError};
+use super::{Caller, StoredChange, SyncError, SyncService, in_time};
+use crate::{
+    limits::Limits,
+    store::{ScanRange, Snapshot, StoreError},
+};
 
 /// What a client asks for.
 #[derive(Debug, Clone)]
@@ -35,7 +38,7 @@ impl PullRequest {
         checkpoint: Option<&str>,
         types: Types,
         limit: i64,
-        limits: &SyncLimits,
+        limits: &Limits,
     ) -> Result<Self, SyncError> {
         let max = limits.page_changes;
         let limit = usize::try_from(limit)
@@ -103,7 +106,7 @@ impl Page {
 
 impl SyncService {
     /// Bounds of the verbs.
-    pub fn limits(&self) -> &SyncLimits {
+    pub fn limits(&self) -> &Limits {
         &self.limits
     }
 

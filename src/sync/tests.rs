@@ -32,11 +32,11 @@ use tokio::{sync::Notify, time::timeout};
 
 use super::*;
 use crate::{
+    limits::Limits,
     store::{
         Decide, Snapshot, TailEvent,
         embedded::{EmbeddedOptions, EmbeddedStore},
     },
-    sync::SyncLimits,
 };
 
 const MODEL: &str = r#"
@@ -103,10 +103,10 @@ impl Scripted {
     }
 
     fn serve(self) -> (Arc<Self>, Arc<SyncService>) {
-        self.serve_within(SyncLimits::default())
+        self.serve_within(Limits::default())
     }
 
-    fn serve_within(self, limits: SyncLimits) -> (Arc<Self>, Arc<SyncService>) {
+    fn serve_within(self, limits: Limits) -> (Arc<Self>, Arc<SyncService>) {
         let store = Arc::new(self);
         let clock: Clock = Arc::new(|| Timestamp::EPOCH);
         let sync = SyncService::start(
@@ -186,7 +186,7 @@ fn service_at(directory: &TempDir, clock: Clock) -> Arc<SyncService> {
         Arc::new(model(MODEL)),
         Arc::new(Poisoned(store)),
         clock,
-        SyncLimits::default(),
+        Limits::default(),
         Webhooks::none(),
     )
 }
@@ -310,9 +310,9 @@ async fn a_store_is_not_served_with_rules_that_would_leave_documents_open_to_oth
 #[tokio::test]
 async fn pushes_wait_in_so_many_bytes_and_no_more() {
     let directory = TempDir::new().unwrap();
-    let limits = SyncLimits {
+    let limits = Limits {
         push_queue_bytes: 1_000,
-        ..SyncLimits::default()
+        ..Limits::default()
     };
     let (store, sync) = Scripted::on(&directory).serve_within(limits);
     let caller = alice(&sync);

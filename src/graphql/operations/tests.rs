@@ -15,7 +15,10 @@ use proptest::{
 use tidegate_core::model::Model;
 
 use super::{Operations, names::folded};
-use crate::graphql::{Api, ApiOptions, DoorLimits, RawRequest, request::tests::peer::tape::Tape};
+use crate::{
+    graphql::{Api, ApiOptions, RawRequest, request::tests::peer::tape::Tape},
+    limits::Limits,
+};
 
 /// Models of an ordinary run.
 const CASES: u64 = 40;
@@ -61,7 +64,7 @@ fn setting(name: &str) -> Option<u64> {
     )
 }
 
-fn api(model: Model, limits: DoorLimits) -> Api {
+fn api(model: Model, limits: Limits) -> Api {
     let options = ApiOptions {
         limits,
         ..ApiOptions::default()
@@ -74,14 +77,14 @@ fn every_ready_made_operation_is_admitted_or_a_limit_says_why_not() {
     let mut refused = 0;
     for (text, model) in random_models(ordinary_cases()) {
         let operations = Operations::new(&model);
-        let unlimited = DoorLimits {
-            aliases_max: 1_000_000,
-            query_bytes_max: 1 << 30,
-            tokens_max: 10_000_000,
-            fragment_expansion_max: 10_000_000,
-            cost_max: usize::MAX,
-            answer_bytes_max: usize::MAX,
-            ..DoorLimits::default()
+        let unlimited = Limits {
+            query_aliases: 1_000_000,
+            query_bytes: 1 << 30,
+            query_tokens: 10_000_000,
+            query_nodes: 10_000_000,
+            query_cost: usize::MAX,
+            answer_bytes: usize::MAX,
+            ..Limits::default()
         };
         let whole = RawRequest {
             query: operations.text(),
@@ -91,7 +94,7 @@ fn every_ready_made_operation_is_admitted_or_a_limit_says_why_not() {
         let sent = operations.each().collect::<Vec<_>>();
         assert_eq!(sent.len(), 7 + model.types.len());
         let unlimited = api(Model::parse("model.graphql", &text).unwrap(), unlimited);
-        let limited = api(model, DoorLimits::default());
+        let limited = api(model, Limits::default());
         for request in operations.each().chain([whole]) {
             if let Err(answer) = unlimited.admit(request) {
                 panic!("{text}\n{}\n{answer:?}", operations.text());

@@ -32,11 +32,12 @@ use crate::{
         Api, ApiOptions, Operations, RawRequest,
         request::tests::peer::{schemas, tape::Tape},
     },
+    limits::Limits,
     store::{
         Store,
         embedded::{EmbeddedOptions, EmbeddedStore},
     },
-    sync::{PullRequest, SyncLimits},
+    sync::PullRequest,
     webhook::Webhooks,
 };
 
@@ -144,7 +145,7 @@ impl Bench {
             let writes = writes.clone();
             block_on(store.commit(Reads::default(), Arc::new(move |_| writes.clone()))).unwrap();
             let clock = Arc::new(|| Timestamp::from_ms(1_000).unwrap());
-            let (model, limits) = (Arc::clone(&model), SyncLimits::default());
+            let (model, limits) = (Arc::clone(&model), Limits::default());
             block_on(async { SyncService::start(model, store, clock, limits, Webhooks::none()) })
         });
         let alice = Identity {

@@ -15,11 +15,11 @@ use serde_json::{Map, Value as Json};
 use tidegate_core::value::unheld::Unheld;
 
 use super::document::CheckedDocument;
-use super::limits::DoorLimits;
 use super::scalar;
 use super::value::{Fields, Given, Leaf, Place};
 use super::variables::Variables;
 use super::{Refusal, RefusalKind};
+use crate::limits::Limits;
 
 /// Estimated bytes a value takes beyond the text it holds.
 const VALUE_BYTES: usize = 32;
@@ -40,14 +40,14 @@ impl<'d> Coercer<'d> {
         schema: &'d Schema,
         checked: &'d CheckedDocument,
         operation: &'d Operation,
-        limits: &DoorLimits,
+        limits: &Limits,
     ) -> Self {
         Self {
             schema,
             checked,
             operation,
-            variables: Variables::new(checked, limits.variables_copied_bytes_max),
-            depth_max: limits.variables_depth_max,
+            variables: Variables::new(checked, limits.variables_copied_bytes),
+            depth_max: limits.variables_depth,
             bytes: 0,
         }
     }

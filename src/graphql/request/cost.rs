@@ -7,9 +7,9 @@ use apollo_compiler::Schema;
 use async_graphql::Value;
 use tidegate_core::decide::DOCUMENT_BYTES_MAX;
 
-use super::limits::DoorLimits;
 use super::selection::{Arguments, SelectedField, Selection, SubSelection};
 use super::{Refusal, RefusalKind};
+use crate::limits::Limits;
 
 /// Holds an operation to the limits on documents times fields, and on the bytes that its documents may come to: a text of
 /// 4 MiB asked for under a hundred names would make an answer of 400.
@@ -20,7 +20,7 @@ pub(super) fn check(
     schema: &Schema,
     selection: &Selection,
     arguments: &Arguments,
-    limits: &DoorLimits,
+    limits: &Limits,
 ) -> Result<(), Refusal> {
     let estimator = CostEstimator {
         schema,
@@ -33,7 +33,7 @@ pub(super) fn check(
         .map(|field| estimator.root_field(root, field))
         .fold((0, 0), sum);
     let refuse = |message| Err(Refusal::new(RefusalKind::Limit, message));
-    let (cost_max, bytes_max) = (limits.cost_max, limits.answer_bytes_max);
+    let (cost_max, bytes_max) = (limits.query_cost, limits.answer_bytes);
     if cost > cost_max {
         return refuse(format!(
             "the operation may cost {cost}, which is documents times fields, and no more than {cost_max} is allowed (limits.query_cost); ask for fewer at a time"
@@ -50,7 +50,7 @@ pub(super) fn check(
 struct CostEstimator<'s> {
     schema: &'s Schema,
     arguments: &'s Arguments,
-    limits: &'s DoorLimits,
+    limits: &'s Limits,
 }
 
 /// What one object comes to.
@@ -71,7 +71,7 @@ impl CostEstimator<'_> {
         }
         let whole = documents.saturating_mul(DOCUMENT_BYTES_MAX);
         // A page ends with the document that fills it.
-        let page = self.limits.page_bytes_max + DOCUMENT_BYTES_MAX;
+        let page = self.limits.page_bytes + DOCUMENT_BYTES_MAX;
         (cost.fields, cost.copies.saturating_mul(whole.min(page)))
     }
 
@@ -89,7 +89,7 @@ impl CostEstimator<'_> {
             _ => None,
         });
         let said = said.map_or(1, |count| usize::try_from(count).unwrap_or(usize::MAX));
-        said.clamp(1, self.limits.page_changes_max)
+        said.clamp(1, self.limits.page_changes)
     }
 
     /// `documents` is what the first list of objects on the way down has; lists inside a document are bounded with it.

@@ -11,10 +11,12 @@ use apollo_compiler::{ExecutableDocument, Node, Schema, ast, introspection};
 use apollo_parser::SyntaxKind;
 use apollo_parser::cst::CstNode as _;
 
-use super::limits::{DoorLimits, Measure, RefusedOperations, all_refused, measure};
+use super::limits::{Measure, RefusedOperations, all_refused, measure};
 use super::literals;
 use super::merge::MergeCheck;
 use super::{Refusal, RefusalKind};
+use crate::graphql::ApiOptions;
+use crate::limits::Limits;
 
 /// More than this many mistakes in one document help nobody.
 const REFUSALS_MAX: usize = 20;
@@ -37,8 +39,9 @@ impl CheckedDocument {
         schema: &Valid<Schema>,
         merge_check: &MergeCheck,
         text: &str,
-        limits: &DoorLimits,
+        options: &ApiOptions,
     ) -> Result<Self, Vec<Refusal>> {
+        let limits = &options.limits;
         let tree = parse(text, limits)?;
         let positions = Positions::new(text, &tree.sources);
         check_colons(text, &positions, limits)?;
@@ -68,7 +71,7 @@ impl CheckedDocument {
             mentioned_once,
             refused,
         };
-        checked.bound_introspection(limits.introspection);
+        checked.bound_introspection(options.introspection);
         let operations = checked.document.operations.iter();
         match all_refused(
             operations.map(|operation| &operation.name),
@@ -126,21 +129,21 @@ impl CheckedDocument {
 
 /// Parses within the limits that protect the parser itself: its recursion runs over selections and
 /// values alike.
-fn parse(text: &str, limits: &DoorLimits) -> Result<ast::Document, Vec<Refusal>> {
+fn parse(text: &str, limits: &Limits) -> Result<ast::Document, Vec<Refusal>> {
     let limit = |counted: &str, max: usize, setting: &str| {
         let message = format!("the document has more than {max} {counted} ({setting})");
         Err(vec![Refusal::new(RefusalKind::Limit, message)])
     };
-    if text.len() > limits.query_bytes_max {
-        return limit("bytes", limits.query_bytes_max, "limits.query_bytes");
+    if text.len() > limits.query_bytes {
+        return limit("bytes", limits.query_bytes, "limits.query_bytes");
     }
     let nesting_max = nesting_max(limits);
     let mut parser = Parser::new()
-        .token_limit(limits.tokens_max)
+        .token_limit(limits.query_tokens)
         .recursion_limit(nesting_max);
     let parsed = parser.parse_ast(text, Path::new("request"));
-    if parser.tokens_reached() > limits.tokens_max {
-        return limit("tokens", limits.tokens_max, "limits.query_tokens");
+    if parser.tokens_reached() > limits.query_tokens {
+        return limit("tokens", limits.query_tokens, "limits.query_tokens");
     }
     if parser.recursion_reached() > nesting_max {
         let settings = "limits.query_depth and limits.variables_depth";
@@ -149,17 +152,13 @@ fn parse(text: &str, limits: &DoorLimits) -> Result<ast::Document, Vec<Refusal>>
     parsed.map_err(|broken| refusals(RefusalKind::Parse, &broken.errors))
 }
 
-fn nesting_max(limits: &DoorLimits) -> usize {
-    limits.depth_max + limits.variables_depth_max
+fn nesting_max(limits: &Limits) -> usize {
+    limits.query_depth + limits.variables_depth
 }
 
 /// apollo-parser 0.8 lets an argument or input field pass that has neither colon nor value, and apollo-compiler drops
 /// it: `{task(id)}` and `{set: {notes}}` would be taken for `{task}` and `{set: {}}`.
-fn check_colons(
-    text: &str,
-    positions: &Positions,
-    limits: &DoorLimits,
-) -> Result<(), Vec<Refusal>> {
+fn check_colons(text: &str, positions: &Positions, limits: &Limits) -> Result<(), Vec<Refusal>> {
     let parser = apollo_parser::Parser::new(text).recursion_limit(nesting_max(limits));
     let tree = parser.parse().document();
     let broken = tree.syntax().descendants().find(|node| {

@@ -3,7 +3,6 @@
 //! in `http/`.
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 
 use apollo_compiler::ast::{self, Definition, DirectiveList, Selection, Value};
 use apollo_compiler::parser::SourceSpan;
@@ -11,70 +10,7 @@ use apollo_compiler::{Name, Node};
 
 use super::document::Positions;
 use super::{Refusal, RefusalKind};
-
-/// What one request may ask for. The defaults leave room for each ready-made operation of a model of
-/// fifty types with twenty fields, and for the introspection query of any tool.
-#[derive(Clone, Debug)]
-pub(crate) struct DoorLimits {
-    /// Length of the document.
-    pub(crate) query_bytes_max: usize,
-    /// Tokens of the document; blanks and comments count, since they too cost the lexer.
-    pub(crate) tokens_max: usize,
-    /// Selection sets inside one another; inline fragments and spreads count.
-    pub(crate) depth_max: usize,
-    /// Aliases of an operation, after the expansion of fragments.
-    pub(crate) aliases_max: usize,
-    /// Directives of an operation, after the expansion of fragments.
-    pub(crate) directives_max: usize,
-    /// Fields at the root of an operation, after the expansion of fragments.
-    pub(crate) root_fields_max: usize,
-    /// Fields, directives and values of all operations of the document, after the expansion of fragments: the
-    /// validator walks over all of them, whichever is chosen. Without it a text of 1.5 KB in which
-    /// fragments spread each other twice takes 30 s to validate.
-    pub(crate) fragment_expansion_max: usize,
-    /// Nesting of one input value, in variables and in the document.
-    pub(crate) variables_depth_max: usize,
-    /// Documents an operation may answer with, times the fields asked of each.
-    pub(crate) cost_max: usize,
-    /// Bytes of documents that an answer may come to, by the bounds on documents and pages.
-    pub(crate) answer_bytes_max: usize,
-    /// What a page may be asked for; more is refused where it is executed.
-    pub(crate) page_changes_max: usize,
-    /// Bytes of documents at which a page ends.
-    pub(crate) page_bytes_max: usize,
-    /// Bytes of variables that may be handed over a second time, because a document names a
-    /// variable more than once.
-    pub(crate) variables_copied_bytes_max: usize,
-    /// Whether `__schema` and `__type` may be asked for.
-    pub(crate) introspection: bool,
-    /// Documents kept with the result of their validation.
-    pub(crate) cached_documents_max: NonZeroUsize,
-    /// Bytes of text of the documents kept.
-    pub(crate) cached_bytes_max: usize,
-}
-
-impl Default for DoorLimits {
-    fn default() -> Self {
-        Self {
-            query_bytes_max: 64 * 1024,
-            tokens_max: 30_000,
-            depth_max: 30,
-            aliases_max: 500,
-            directives_max: 500,
-            root_fields_max: 10,
-            fragment_expansion_max: 10_000,
-            variables_depth_max: 120,
-            cost_max: 500_000,
-            answer_bytes_max: 64 * 1024 * 1024,
-            page_changes_max: 5_000,
-            page_bytes_max: 8 * 1024 * 1024,
-            variables_copied_bytes_max: 4 * 1024 * 1024,
-            introspection: true,
-            cached_documents_max: NonZeroUsize::new(512).expect("512 is not zero"),
-            cached_bytes_max: 2 * 1024 * 1024,
-        }
-    }
-}
+use crate::limits::Limits;
 
 /// How often one operation can ask for the value of each variable.
 pub(super) type Mentions<'d> = HashMap<&'d str, usize>;
@@ -111,7 +47,7 @@ pub(super) struct Measure<'d> {
 /// The first limit passed by the document or by all of its operations, or a fragment that spreads itself.
 pub(super) fn measure<'d>(
     document: &'d ast::Document,
-    limits: &'d DoorLimits,
+    limits: &'d Limits,
     positions: &'d Positions,
 ) -> Result<Measure<'d>, Refusal> {
     let mut meter = Meter {
@@ -216,7 +152,7 @@ enum Measured<'d> {
 }
 
 struct Meter<'d> {
-    limits: &'d DoorLimits,
+    limits: &'d Limits,
     positions: &'d Positions,
     fragments: HashMap<&'d str, Measured<'d>>,
     mentions: Mentions<'d>,
@@ -245,8 +181,8 @@ impl<'d> Meter<'d> {
         weight: usize,
         around: Option<SourceSpan>,
     ) -> Result<Size, Refusal> {
-        if level > self.limits.depth_max {
-            return Err(self.beyond(&DEPTH, self.limits.depth_max, around));
+        if level > self.limits.query_depth {
+            return Err(self.beyond(&DEPTH, self.limits.query_depth, around));
         }
         let mut size = Size {
             depth: 1,
@@ -291,8 +227,8 @@ impl<'d> Meter<'d> {
             Selection::FragmentSpread(spread) => {
                 let own = self.directives(&spread.directives, weight);
                 let inner = self.fragment(&spread.fragment_name, level, location)?;
-                if level + inner.depth > self.limits.depth_max {
-                    return Err(self.beyond(&DEPTH, self.limits.depth_max, location));
+                if level + inner.depth > self.limits.query_depth {
+                    return Err(self.beyond(&DEPTH, self.limits.query_depth, location));
                 }
                 Ok(own.and(Size {
                     depth: inner.depth + 1,
@@ -383,7 +319,7 @@ impl<'d> Meter<'d> {
 
     /// Holds a piece to what bounds the whole document.
     fn within(&self, size: Size, location: Option<SourceSpan>) -> Result<Size, Refusal> {
-        let max = self.limits.fragment_expansion_max;
+        let max = self.limits.query_nodes;
         if size.nodes > max {
             return Err(self.beyond(&NODES, max, location));
         }
@@ -393,9 +329,9 @@ impl<'d> Meter<'d> {
     fn of_operation(&self, size: Size, location: Option<SourceSpan>) -> Result<(), Refusal> {
         let limits = self.limits;
         for (bounded, count, max) in [
-            (&ROOT_FIELDS, size.root_fields, limits.root_fields_max),
-            (&ALIASES, size.aliases, limits.aliases_max),
-            (&DIRECTIVES, size.directives, limits.directives_max),
+            (&ROOT_FIELDS, size.root_fields, limits.query_roots),
+            (&ALIASES, size.aliases, limits.query_aliases),
+            (&DIRECTIVES, size.directives, limits.query_directives),
         ] {
             if count > max {
                 return Err(self.beyond(bounded, max, location));

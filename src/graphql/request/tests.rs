@@ -13,7 +13,8 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use self::interpreter::{Answer, Resolved};
-use super::{Door, DoorLimits, OperationKind, RawRequest, Refusal, RefusalKind};
+use super::{Door, OperationKind, RawRequest, Refusal, RefusalKind};
+use crate::{graphql::ApiOptions, limits::Limits};
 
 const SDL: &str = r#"
 directive @oneOf on INPUT_OBJECT
@@ -54,8 +55,16 @@ fn sdl() -> String {
     SDL.replace("ECHO", &SDL[begin..end])
 }
 
+/// Introspection may be asked for, within these limits.
+fn within(limits: Limits) -> ApiOptions {
+    ApiOptions {
+        introspection: true,
+        limits,
+    }
+}
+
 fn door() -> Door {
-    Door::new(&sdl(), DoorLimits::default()).unwrap()
+    Door::new(&sdl(), within(Limits::default())).unwrap()
 }
 
 fn raw(query: &str, variables: Json) -> RawRequest {

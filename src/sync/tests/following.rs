@@ -113,9 +113,9 @@ async fn a_write_that_is_never_told_is_read_from_the_store_soon_after_the_next_o
 #[tokio::test]
 async fn a_page_of_a_subscription_is_small_and_one_of_a_pull_is_not() {
     let directory = TempDir::new().unwrap();
-    let limits = SyncLimits {
+    let limits = Limits {
         live_page_bytes: 100_000,
-        ..SyncLimits::default()
+        ..Limits::default()
     };
     let (_store, sync) = Scripted::on(&directory).serve_within(limits);
     let caller = alice(&sync);

@@ -46,9 +46,9 @@ async fn who_follows_an_inbox_gets_small_pages_and_one_for_all_that_came_meanwhi
         // Each conflict is opened later than the one before.
         Arc::new(move || Timestamp::EPOCH.plus_ms(now_ms.fetch_add(1, Ordering::Relaxed)))
     };
-    let limits = SyncLimits {
+    let limits = Limits {
         live_page_bytes: 100_000,
-        ..SyncLimits::default()
+        ..Limits::default()
     };
     let sync = SyncService::start(
         Arc::new(model(MODEL)),

@@ -58,7 +58,7 @@ impl Crowd {
             counts: Arc::default(),
         });
         let clock: Clock = Arc::new(|| Timestamp::EPOCH);
-        let (limits, webhooks) = (SyncLimits::default(), Webhooks::none());
+        let (limits, webhooks) = (Limits::default(), Webhooks::none());
         let model = Arc::new(model(MODEL));
         let sync = SyncService::start(model, store.clone(), clock, limits, webhooks);
         Self {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use tidegate::{
+    limits::Limits,
     store::{Store, mongo::MongoOptions},
-    sync::{Caller, Page, PullRequest, SyncLimits, SyncService},
+    sync::{Caller, Page, PullRequest, SyncService},
     webhook::Webhooks,
 };
 use tidegate_core::{
@@ -50,7 +51,7 @@ impl Gateway {
         let model = Arc::new(Model::parse("model.graphql", MODEL).unwrap());
         let store: Arc<dyn Store> = Arc::new(open(options, MODEL).await);
         let clock = Arc::new(|| Timestamp::EPOCH.plus_ms(1_000_000));
-        let limits = SyncLimits::default();
+        let limits = Limits::default();
         let webhooks = Webhooks::none();
         Self {
             sync: SyncService::start(model.clone(), store.clone(), clock, limits, webhooks),

@@ -17,7 +17,7 @@ fn generators_take_what_is_made_of_random_models() {
             std::fs::write(directory.path().join(name), text).unwrap();
         };
         write("operations.graphql", &Operations::new(&model).text());
-        write("schema.graphql", api(model, DoorLimits::default()).sdl());
+        write("schema.graphql", api(model, Limits::default()).sdl());
         let output = Command::new(concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/tests/generators/generate"

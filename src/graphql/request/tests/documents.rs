@@ -96,13 +96,16 @@ fn ordinary_documents_are_within_limits() {
 /// A document has room for several operations, each as large as one alone may be.
 #[test]
 fn limits_of_an_operation_do_not_count_its_neighbours() {
-    let limits = DoorLimits {
-        aliases_max: 8,
-        directives_max: 8,
-        introspection: false,
-        ..DoorLimits::default()
+    let limits = Limits {
+        query_aliases: 8,
+        query_directives: 8,
+        ..Limits::default()
     };
-    let door = Door::new(&sdl(), limits).unwrap();
+    let options = ApiOptions {
+        introspection: false,
+        limits,
+    };
+    let door = Door::new(&sdl(), options).unwrap();
     let ask = |part: &str| {
         let operations = "query A { task { ...F } } query B { task { ...F } }";
         door.admit(RawRequest {
@@ -189,7 +192,7 @@ fn door_of_the_example() -> Door {
     let model = include_str!("../../../../model.graphql");
     let model = tidegate_core::model::Model::parse("model.graphql", model).unwrap();
     let api = crate::graphql::Api::new(&Arc::new(model), Default::default()).unwrap();
-    Door::new(api.sdl(), DoorLimits::default()).unwrap()
+    Door::new(api.sdl(), within(Limits::default())).unwrap()
 }
 
 /// An operation that costs too much, or none.
@@ -258,7 +261,7 @@ fn an_operation_costs_documents_times_fields() {
 #[test]
 fn deep_input_objects_are_refused() {
     let sdl = "type Query { echo(tree: Tree): String } input Tree { tree: Tree }";
-    let door = Door::new(sdl, DoorLimits::default()).unwrap();
+    let door = Door::new(sdl, within(Limits::default())).unwrap();
     let query = "query ($t: Tree) { echo(tree: $t) }";
     let tree = |inner, _| json!({"tree": inner});
     let deep = |levels: usize| json!({"t": (0..levels).fold(json!({}), tree)});
@@ -439,11 +442,11 @@ fn a_text_is_validated_once() {
 
 #[test]
 fn the_cache_is_bounded() {
-    let limits = DoorLimits {
-        cached_bytes_max: 40,
-        ..DoorLimits::default()
+    let limits = Limits {
+        cached_bytes: 40,
+        ..Limits::default()
     };
-    let door = Door::new(&sdl(), limits).unwrap();
+    let door = Door::new(&sdl(), within(limits)).unwrap();
     let checked = |text: &str| door.checked(text).unwrap();
     let first = checked("{ task { id } }");
     checked("{ task { note } }");
@@ -466,7 +469,7 @@ fn a_large_push_arrives_whole() {
 
 #[test]
 fn only_a_valid_schema_builds_a_door() {
-    let builds = |sdl: &str| Door::new(sdl, DoorLimits::default()).is_ok();
+    let builds = |sdl: &str| Door::new(sdl, within(Limits::default())).is_ok();
     assert!(!builds("type Query { a: Missing }"));
     assert!(!builds("type Query {"));
     assert!(builds(

@@ -52,16 +52,16 @@ fn what_does_not_pass_the_door_is_not_kept() {
 
 #[test]
 fn no_more_documents_are_kept_than_may_be() {
-    let limits = DoorLimits {
-        cached_documents_max: NonZeroUsize::new(2).unwrap(),
-        ..DoorLimits::default()
+    let limits = Limits {
+        cached_documents: NonZeroUsize::new(2).unwrap(),
+        ..Limits::default()
     };
-    let by_number = Door::new(&sdl(), limits).unwrap();
-    let limits = DoorLimits {
-        cached_bytes_max: 60,
-        ..DoorLimits::default()
+    let by_number = Door::new(&sdl(), within(limits)).unwrap();
+    let limits = Limits {
+        cached_bytes: 60,
+        ..Limits::default()
     };
-    let by_bytes = Door::new(&sdl(), limits).unwrap();
+    let by_bytes = Door::new(&sdl(), within(limits)).unwrap();
     let queries = [1, 2, 3].map(|limit| format!("{{ echo(limit: {limit}) id: echo }}"));
     for door in [by_number, by_bytes] {
         for query in &queries {

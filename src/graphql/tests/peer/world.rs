@@ -18,9 +18,10 @@ use super::operations::Operation;
 use super::staged::{Stage, Staged};
 use crate::graphql::answer::Answer;
 use crate::graphql::request::tests::peer::tape::Tape;
-use crate::graphql::{Api, ApiOptions, DoorLimits, OperationKind, RawRequest};
+use crate::graphql::{Api, ApiOptions, OperationKind, RawRequest};
+use crate::limits::Limits;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
-use crate::sync::{Caller, SyncLimits, SyncService};
+use crate::sync::{Caller, SyncService};
 use crate::webhook::Webhooks;
 
 const MODEL: &str = r#"
@@ -105,7 +106,7 @@ impl World {
                 Arc::clone(model),
                 Arc::new(Staged { inner, stage }),
                 Arc::new(|| Timestamp::EPOCH.plus_ms(1_000)),
-                SyncLimits::default(),
+                Limits::default(),
                 Webhooks::none(),
             )
         });
@@ -118,10 +119,10 @@ impl World {
         let options = ApiOptions {
             introspection: true,
             // What an operation costs is no matter of the specification.
-            limits: DoorLimits {
-                cost_max: usize::MAX,
-                answer_bytes_max: usize::MAX,
-                ..DoorLimits::default()
+            limits: Limits {
+                query_cost: usize::MAX,
+                answer_bytes: usize::MAX,
+                ..Limits::default()
             },
         };
         Self {

@@ -6,7 +6,8 @@ use apollo_compiler::schema::{ExtendedType, Type};
 use serde_json::json;
 
 use super::interpreter::{self, Answer, Resolved};
-use super::{Door, DoorLimits, RawRequest, Refusal, RefusalKind, Told};
+use super::{Door, RawRequest, Refusal, RefusalKind, Told, within};
+use crate::limits::Limits;
 
 /// One schema with its door.
 pub(super) struct Behind {
@@ -15,7 +16,8 @@ pub(super) struct Behind {
 
 impl Behind {
     pub(super) fn new(sdl: &str) -> Self {
-        let door = Door::new(sdl, wide_limits()).unwrap_or_else(|error| panic!("{sdl}\n{error}"));
+        let door =
+            Door::new(sdl, within(wide_limits())).unwrap_or_else(|error| panic!("{sdl}\n{error}"));
         Self { door }
     }
 
@@ -43,16 +45,16 @@ impl Behind {
     }
 }
 
-fn wide_limits() -> DoorLimits {
-    DoorLimits {
-        depth_max: 200,
-        aliases_max: 10_000,
-        root_fields_max: 10_000,
-        fragment_expansion_max: 1_000_000,
+fn wide_limits() -> Limits {
+    Limits {
+        query_depth: 200,
+        query_aliases: 10_000,
+        query_roots: 10_000,
+        query_nodes: 1_000_000,
         // What an operation costs is no matter of the specification.
-        cost_max: usize::MAX,
-        answer_bytes_max: usize::MAX,
-        ..DoorLimits::default()
+        query_cost: usize::MAX,
+        answer_bytes: usize::MAX,
+        ..Limits::default()
     }
 }
 
