@@ -8,6 +8,7 @@ pub mod answer;
 mod bridge;
 mod complete;
 mod documents;
+mod enums;
 pub mod error;
 mod inbox;
 mod inputs;
@@ -21,6 +22,8 @@ mod request;
 mod results;
 mod roots;
 mod shape;
+mod table;
+mod types;
 
 use std::sync::Arc;
 
@@ -42,9 +45,10 @@ use self::{
     complete::Completion,
     documents::{AnswerRoom, DocumentLoader},
     error::Failure,
-    plan::{Plan, Planner},
+    plan::Planner,
     request::{Door, Refusal},
     shape::Purpose,
+    types::Types,
 };
 use crate::{
     limits::Limits,
@@ -89,7 +93,7 @@ impl Api {
         let answer_bytes_max = options.limits.answer_bytes;
         let door = Door::new(&sdl, options).map_err(|error| ApiError(error.to_string()))?;
         Ok(Self {
-            planner: Planner::new(model),
+            planner: Planner::new(model, answer_bytes_max),
             advice: Advice::new(model),
             shown,
             executed,
@@ -158,7 +162,7 @@ impl Api {
         caller: Caller,
         admitted: Admitted,
     ) -> BoxStream<'static, Answer> {
-        if let Some(Plan::Page(plan)) = admitted.plan {
+        if let Some(plan) = admitted.plan {
             return plan.follow(sync, caller);
         }
         let completion = self.completion(&admitted);
@@ -183,12 +187,18 @@ fn schema(model: &Arc<Model>, purpose: Purpose) -> Result<Schema, SchemaError> {
     let mut builder = Schema::build("Query", Some("Mutation"), Some("Subscription"))
         .validation_mode(ValidationMode::Fast)
         .disable_suggestions();
-    builder = documents::register(builder, model, purpose);
+    builder = match purpose {
+        Purpose::Shown => Types::new(model).register(builder),
+        Purpose::Executed => {
+            builder = documents::register(builder, model, purpose);
+            builder = pages::register(builder, model);
+            results::register(builder, model)
+        }
+    };
+    builder = enums::register(builder);
     builder = inputs::register(builder, model);
     builder = inbox::register(builder, model, purpose);
     builder = members::register(builder);
-    builder = pages::register(builder, model);
-    builder = results::register(builder, model);
     roots::register(builder, model).finish()
 }
 

@@ -21,11 +21,12 @@ use tidegate_core::{
 
 use super::{
     documents::{DocumentNode, described},
+    enums::{self, Side},
     error::{Code, Failure},
     inputs,
     shape::{
-        Purpose, argument, enumeration, int, list, nullable, one, optional, output_type, plain,
-        required, stored, string,
+        Purpose, argument, int, list, nullable, one, optional, output_type, plain, required,
+        stored, string,
     },
 };
 use crate::sync::{InboxEntry, InboxPage, InboxRequest};
@@ -65,14 +66,6 @@ pub(super) fn register(
         .register(edge_object())
         .register(page_info_object())
         .register(conflict_object())
-        .register(enumeration(
-            "SyncSide",
-            "A side of a conflict.",
-            &[
-                ("MINE", "What the client had wanted that made the change."),
-                ("THEIRS", "The document as it is."),
-            ],
-        ))
         .register(resolution_input(model))
         .register(resolve_input())
 }
@@ -316,11 +309,10 @@ pub(super) fn resolve(model: &Model, input: GraphqlValue) -> Result<Resolve, Fai
 
 fn resolution_of(model: &Model, name: &str, value: GraphqlValue) -> Option<Resolution> {
     match (name, value) {
-        ("take", side) => match inputs::text(side)?.as_str() {
-            "MINE" => Some(Resolution::Mine),
-            "THEIRS" => Some(Resolution::Theirs),
-            _ => None,
-        },
+        ("take", side) => Some(match enums::SIDE.value(&inputs::text(side)?)? {
+            Side::Mine => Resolution::Mine,
+            Side::Theirs => Resolution::Theirs,
+        }),
         ("delete", GraphqlValue::Boolean(true)) => Some(Resolution::Delete),
         (name, fields @ GraphqlValue::Object(_)) => {
             let mut types = model.types.iter();

@@ -8,15 +8,14 @@ use async_graphql::{
         Field, FieldFuture, FieldValue, InputObject, Object, ResolverContext, SchemaBuilder,
     },
 };
-use tidegate_core::{
-    entry::Membership, id::UserId, membership::DECLINED_MAX, model::Access, value::Timestamp,
-};
+use tidegate_core::{entry::Membership, id::UserId, membership::DECLINED_MAX, value::Timestamp};
 
 use super::{
+    enums,
     error::{Code, Failure},
     inbox::PageInfoNode,
     inputs,
-    shape::{argument, enumeration, list, nullable, plain, required, string},
+    shape::{argument, list, nullable, plain, required, string},
 };
 use crate::sync::{DeclineRequest, SyncError, Viewer};
 
@@ -43,14 +42,6 @@ struct MembershipNode {
 pub(super) struct DeclinedNode(pub(super) Vec<UserId>);
 
 pub(super) fn register(builder: SchemaBuilder) -> SchemaBuilder {
-    let access = enumeration(
-        "SyncAccess",
-        "What may be done in a scope.",
-        &[
-            ("READ", "Its documents may be seen."),
-            ("WRITE", "They may be changed as well."),
-        ],
-    );
     let page = Object::new("SyncMembershipConnection")
         .description("Some of your memberships, the oldest first.")
         .field(plain(
@@ -93,7 +84,6 @@ pub(super) fn register(builder: SchemaBuilder) -> SchemaBuilder {
             |node: &DeclinedNode| Some(names(node.0.iter())),
         ));
     builder
-        .register(access)
         .register(membership_object())
         .register(page)
         .register(input)
@@ -107,10 +97,7 @@ fn membership_object() -> Object {
             Some(string(node.membership.scope.as_str()))
         }))
         .field(plain("access", required("SyncAccess"), "How far it is open.", |node: &MembershipNode| {
-            Some(string(match node.membership.access {
-                Access::Read => "READ",
-                Access::Write => "WRITE",
-            }))
+            Some(string(enums::ACCESS.word(&node.membership.access)))
         }))
         .field(plain("giver", nullable("ID"), "Who gave it; null if a service wrote it past the gateway.", |node: &MembershipNode| {
             node.membership.giver.as_ref().map(|giver| string(giver.as_str()))

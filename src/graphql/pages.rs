@@ -17,8 +17,9 @@ use tidegate_core::{
 
 use super::{
     documents::DocumentNode,
+    enums,
     error::Failure,
-    results::{name_of, without_value},
+    inputs,
     shape::{argument, enumeration, int, list, nullable, plain, required, string},
 };
 use crate::sync::{Page, PullRequest, Start, SyncService};
@@ -45,20 +46,6 @@ impl PageNode {
 
 struct ChangeNode(FeedItem);
 
-pub(super) const KINDS: [(ChangeKind, &str, &str); 3] = [
-    (
-        ChangeKind::Upsert,
-        "UPSERT",
-        "The document is there, like this.",
-    ),
-    (ChangeKind::Delete, "DELETE", "The document is gone."),
-    (
-        ChangeKind::Revoke,
-        "REVOKE",
-        "The document left the scope `scope`; remove it if your copy is still of that scope.",
-    ),
-];
-
 /// How many changes a page carries where the client does not say.
 const LIMIT_DEFAULT: i32 = 500;
 
@@ -77,18 +64,12 @@ pub(super) fn register(builder: SchemaBuilder, model: &Model) -> SchemaBuilder {
         .iter()
         .map(|(name, description)| (*name, description.as_str()))
         .collect();
-    let kinds = enumeration(
-        "SyncChangeKind",
-        "What a change tells.",
-        &KINDS.map(without_value),
-    );
     builder
         .register(enumeration(
             "SyncType",
             "The synced types, each equal to its `__typename`.",
             &types,
         ))
-        .register(kinds)
         .register(page_object())
         .register(change_object())
 }
@@ -157,7 +138,7 @@ fn kind(record: &Record) -> &'static str {
         Record::Entry(entry) => entry.kind(),
         Record::Marker(_) => ChangeKind::Revoke,
     };
-    name_of(&KINDS, &kind)
+    enums::KIND.word(&kind)
 }
 
 /// The arguments that `changesSince` and `changes` share.
@@ -212,11 +193,9 @@ pub(super) fn request(
 
 /// Reads where a subscription starts.
 pub(super) fn start(argument: impl Fn(&str) -> Option<GraphqlValue>) -> Start {
-    match argument("from") {
-        Some(GraphqlValue::Enum(name)) if name == "NOW" => Start::Now,
-        Some(GraphqlValue::String(name)) if name == "NOW" => Start::Now,
-        _ => Start::Checkpoint,
-    }
+    let word = argument("from").and_then(inputs::text);
+    let start = word.and_then(|word| enums::START.value(&word).copied());
+    start.unwrap_or(Start::Checkpoint)
 }
 
 /// The arguments of a field that is resolved.

@@ -1,136 +1,150 @@
 //! Operations that pull, follow or push and do nothing else, which is nearly all that a gateway answers: what they ask for
 //! is compiled, and their answers are written as text at once, without the general executor.
 //!
-//! An operation that needs more, such as another root field or a referenced document, has no plan, and is executed. Both
-//! roads give the same answer to the byte, which `tests.rs` proves.
+//! An operation with another root field has no plan, and is executed. Both roads give the same answer, which `tests.rs`
+//! proves.
 
 mod page;
 mod push;
-mod select;
 #[cfg(test)]
 mod tests;
 mod text;
 
 use std::{
+    fmt,
     num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use async_graphql::dataloader::DataLoader;
+use futures_util::stream::BoxStream;
 use lru::LruCache;
 use tidegate_core::model::Model;
 
-use self::{
-    page::{Look, PagePlan, PageShape},
-    push::{PushPlan, PushShape},
-};
+use self::text::RootShape;
 use super::{
     answer::Answer,
+    render::load::{AnswerRoom, DocumentLoader},
     request::{Admitted, ArgumentValues, OperationKind, Selection},
+    table::ObjectPlan,
+    types::{Types, outcome::PushChanges, page::SyncPage},
 };
 use crate::sync::{Caller, SyncService};
 
-/// So many looks are kept for operations that come again, and so many shapes.
+/// The most compiled operations that are kept for operations that come again.
 const KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
 
 /// How an operation is answered without being executed.
-#[derive(Debug)]
-pub(super) enum Plan {
-    /// One page, or one after the other.
-    Page(PagePlan),
-    Push(PushPlan),
+pub(super) struct Plan {
+    shape: Arc<Shape>,
+    /// What it asks for, and where that is written.
+    selection: Arc<Selection>,
+    /// The arguments of its one field.
+    arguments: ArgumentValues,
+    model: Arc<Model>,
+    answer_bytes_max: usize,
+}
+
+/// What is compiled of an operation. Operations that ask for the same share it, and with it what is written of a change that
+/// goes to all of them.
+struct Shape {
+    root: RootShape,
+    field: FieldShape,
+}
+
+enum FieldShape {
+    Page(ObjectPlan<SyncPage>),
+    Push(ObjectPlan<PushChanges>),
 }
 
 impl Plan {
     /// Answers a query or a mutation.
-    pub(super) async fn answer(self, sync: &SyncService, caller: &Caller) -> Answer {
-        match self {
-            Self::Page(plan) => plan.pull(sync, caller).await,
-            Self::Push(plan) => plan.push(sync, caller).await,
+    pub(super) async fn answer(self, sync: &Arc<SyncService>, caller: &Caller) -> Answer {
+        match &self.shape.field {
+            FieldShape::Page(page) => self.pull(page, sync, caller).await,
+            FieldShape::Push(payload) => self.push(payload, sync, caller).await,
         }
+    }
+
+    /// Answers a subscription: one answer for each page.
+    pub(super) fn follow(
+        self,
+        sync: &Arc<SyncService>,
+        caller: Caller,
+    ) -> BoxStream<'static, Answer> {
+        page::follow(self, sync, caller)
+    }
+
+    fn loader(&self, sync: &Arc<SyncService>, caller: &Caller) -> DataLoader<DocumentLoader> {
+        let loader = DocumentLoader {
+            sync: Arc::clone(sync),
+            caller: caller.clone(),
+            room: AnswerRoom::new(self.answer_bytes_max),
+        };
+        DataLoader::new(loader, tokio::spawn)
     }
 }
 
-/// Compiles operations, and knows those on pages that it has compiled.
+/// Compiles operations, and knows those that it has compiled. The oldest is forgotten where there are too many.
 pub(super) struct Planner {
+    types: Types,
     model: Arc<Model>,
-    known: Mutex<Known>,
-}
-
-/// The oldest is forgotten where there are too many.
-struct Known {
-    looks: LruCache<Arc<Selection>, Arc<PageShape>>,
-    shapes: LruCache<Arc<PageShape>, ()>,
+    answer_bytes_max: usize,
+    known: Mutex<LruCache<Arc<Selection>, Arc<Shape>>>,
 }
 
 impl Planner {
-    pub(super) fn new(model: &Arc<Model>) -> Self {
+    pub(super) fn new(model: &Arc<Model>, answer_bytes_max: usize) -> Self {
         Self {
+            types: Types::new(model),
             model: Arc::clone(model),
-            known: Mutex::new(Known {
-                looks: LruCache::new(KNOWN_MAX),
-                shapes: LruCache::new(KNOWN_MAX),
-            }),
+            answer_bytes_max,
+            known: Mutex::new(LruCache::new(KNOWN_MAX)),
         }
     }
 
-    /// The plan of an operation that the door has made exact; `None` if it needs the executor. The arguments of a planned
-    /// operation are taken out of it.
+    /// The plan of a valid operation; `None` if it needs the executor. The arguments of a planned operation are taken out of
+    /// it.
     pub(super) fn plan(&self, admitted: &mut Admitted) -> Option<Plan> {
-        match admitted.kind() {
-            OperationKind::Query => self.page(admitted, "changesSince"),
-            OperationKind::Subscription => self.page(admitted, "changes"),
-            OperationKind::Mutation => self.push(admitted),
-        }
-    }
-
-    fn page(&self, admitted: &mut Admitted, page: &str) -> Option<Plan> {
-        let look = self.look(&admitted.selection, page)?;
-        Some(Plan::Page(PagePlan {
-            look,
-            arguments: take_arguments(admitted, page)?,
-        }))
-    }
-
-    fn push(&self, admitted: &mut Admitted) -> Option<Plan> {
-        let shape = PushShape::of(&self.model, &admitted.selection)?;
-        let mut arguments = take_arguments(admitted, push::FIELD)?;
-        Some(Plan::Push(PushPlan {
-            model: Arc::clone(&self.model),
+        let field = match admitted.kind() {
+            OperationKind::Query => page::QUERY,
+            OperationKind::Subscription => page::SUBSCRIPTION,
+            OperationKind::Mutation => push::MUTATION,
+        };
+        let (selection, shape) = self.shape(&admitted.selection, field)?;
+        Some(Plan {
             shape,
-            input: arguments.swap_remove("input")?,
-            selection: Arc::clone(&admitted.selection),
-        }))
+            selection,
+            arguments: take_arguments(admitted, field)?,
+            model: Arc::clone(&self.model),
+            answer_bytes_max: self.answer_bytes_max,
+        })
     }
 
-    /// What an operation looks like that asks for `page`; `None` if it needs the executor.
-    fn look(&self, selection: &Arc<Selection>, page: &str) -> Option<Look> {
+    fn shape(
+        &self,
+        selection: &Arc<Selection>,
+        name: &str,
+    ) -> Option<(Arc<Selection>, Arc<Shape>)> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((equal, shape)) = known.looks.get_key_value(selection) {
+        if let Some((equal, shape)) = known.get_key_value(selection) {
             // Subscribers that sent the same document share what it selects.
             let selection = match equal.has_places_of(selection) {
                 true => equal,
                 false => selection,
             };
-            return Some(Look {
-                shape: Arc::clone(shape),
-                selection: Arc::clone(selection),
-            });
+            return Some((Arc::clone(selection), Arc::clone(shape)));
         }
-        let shape = known.shared(PageShape::of(&self.model, selection, page)?);
-        let selection = Arc::clone(selection);
-        known.looks.put(Arc::clone(&selection), Arc::clone(&shape));
-        Some(Look { shape, selection })
-    }
-}
-
-impl Known {
-    fn shared(&mut self, shape: PageShape) -> Arc<PageShape> {
-        if let Some((known, ())) = self.shapes.get_key_value(&shape) {
-            return Arc::clone(known);
-        }
-        let shape = Arc::new(shape);
-        self.shapes.put(Arc::clone(&shape), ());
-        shape
+        let (root, field) = text::root(selection, name)?;
+        let field = match selection.kind {
+            OperationKind::Query | OperationKind::Subscription => {
+                FieldShape::Page(self.types.page().compile(field))
+            }
+            OperationKind::Mutation => FieldShape::Push(self.types.push().compile(field)),
+        };
+        let shape = Arc::new(Shape { root, field });
+        known.put(Arc::clone(selection), Arc::clone(&shape));
+        Some((Arc::clone(selection), shape))
     }
 }
 
@@ -139,4 +153,10 @@ fn take_arguments(admitted: &mut Admitted, name: &str) -> Option<ArgumentValues>
     let mut fields = admitted.selection.fields.iter();
     let slot = fields.find(|field| field.name == name)?.slot?;
     Some(admitted.arguments.take(slot))
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan").finish_non_exhaustive()
+    }
 }

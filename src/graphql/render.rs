@@ -4,6 +4,7 @@
 //! What stands in an answer is not known here; how a document is written is in [`document`].
 
 pub(super) mod document;
+pub(super) mod load;
 
 use std::{fmt::Display, io::Write};
 
@@ -11,6 +12,7 @@ use async_graphql::{PathSegment, Pos, ServerError};
 use serde::Serialize;
 use tidegate_core::value::Timestamp;
 
+use self::load::Hole;
 use super::{
     error::Failure,
     request::{SelectedField, SubSelection},
@@ -22,6 +24,7 @@ use crate::sync::SyncError;
 pub(super) struct Text {
     pub(super) out: Vec<u8>,
     errors: Vec<FieldError>,
+    holes: Vec<Hole>,
 }
 
 /// Why nothing stands at a position.
@@ -49,8 +52,16 @@ struct FieldError {
     steps: Vec<Step>,
 }
 
+/// How far a text was written at some moment.
+pub(super) struct Mark {
+    out: usize,
+    errors: usize,
+    holes: usize,
+}
+
 /// A step from a position into what stands there.
-enum Step {
+#[derive(Clone)]
+pub(super) enum Step {
     /// To a field, by its response key.
     Key(Box<str>),
     /// To an item of a list.
@@ -91,7 +102,7 @@ impl Text {
     pub(super) fn with_capacity(bytes: usize) -> Self {
         Self {
             out: Vec::with_capacity(bytes),
-            errors: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -99,12 +110,12 @@ impl Text {
     pub(super) fn object<P>(
         &mut self,
         parts: &[(Key, P)],
-        part: impl Fn(&mut Self, &P) -> Written,
+        part: impl Fn(&mut Self, &Key, &P) -> Written,
     ) -> Written {
         self.raw(b"{");
         for (place, (key, of)) in parts.iter().enumerate() {
             self.key(place, key);
-            self.position(key, false, |text| part(text, of))?;
+            part(self, key, of)?;
         }
         self.raw(b"}");
         Ok(())
@@ -126,20 +137,21 @@ impl Text {
     }
 
     /// Writes what stands at `step`. Null stands there instead, if it may, where that cannot be shown.
-    fn position<S: Copy + Into<Step>>(
+    pub(super) fn position<S: Copy + Into<Step>>(
         &mut self,
         step: S,
         required: bool,
         write: impl FnOnce(&mut Self) -> Written,
     ) -> Written {
-        let (begin, errors_before) = (self.out.len(), self.errors.len());
+        let begin = self.mark();
         let written = write(self);
-        for error in &mut self.errors[errors_before..] {
-            error.steps.push(step.into());
+        for steps in self.steps_since(&begin) {
+            steps.push(step.into());
         }
         match written {
             Err(Stop::Null) if !required => {
-                self.out.truncate(begin);
+                self.out.truncate(begin.out);
+                self.holes.truncate(begin.holes);
                 self.null();
                 Ok(())
             }
@@ -147,19 +159,31 @@ impl Text {
         }
     }
 
-    /// Adds the type of the object that is written to the paths of errors that came up in it.
-    fn of_type(&mut self, errors_before: usize, type_name: &str) {
-        for error in &mut self.errors[errors_before..] {
-            error.steps.push(Step::Type(type_name.into()));
+    /// How much is written.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            out: self.out.len(),
+            errors: self.errors.len(),
+            holes: self.holes.len(),
         }
     }
 
-    /// Whether something written so far could not be shown.
-    pub(super) fn errors_len(&self) -> usize {
-        self.errors.len()
+    /// The text since `begin`, if it has neither errors nor holes.
+    pub(super) fn whole_since(&self, begin: &Mark) -> Option<&[u8]> {
+        let is_whole = self.errors.len() == begin.errors && self.holes.len() == begin.holes;
+        is_whole.then(|| &self.out[begin.out..])
     }
 
-    fn fail(&mut self, failure: Failure) -> Stop {
+    /// The steps of the errors and the holes since `begin`, as far as they have been walked.
+    fn steps_since(&mut self, begin: &Mark) -> impl Iterator<Item = &mut Vec<Step>> {
+        let errors = self.errors[begin.errors..].iter_mut();
+        let holes = self.holes[begin.holes..].iter_mut();
+        let errors = errors.map(|error| &mut error.steps);
+        errors.chain(holes.map(|hole| &mut hole.steps))
+    }
+
+    /// Explains that nothing stands at this position.
+    pub(super) fn fail(&mut self, failure: Failure) -> Stop {
         self.errors.push(FieldError {
             failure,
             steps: Vec::new(),
@@ -194,6 +218,16 @@ impl Text {
 
     pub(super) fn json(&mut self, value: &(impl Serialize + ?Sized)) {
         serde_json::to_writer(&mut self.out, value).expect("memory takes everything");
+    }
+
+    /// A list of texts.
+    pub(super) fn strings<'t>(&mut self, texts: impl Iterator<Item = &'t str>) {
+        self.raw(b"[");
+        for (place, text) in texts.enumerate() {
+            self.comma(place);
+            self.string(text);
+        }
+        self.raw(b"]");
     }
 
     pub(super) fn string(&mut self, text: &str) {

@@ -7,112 +7,19 @@ use async_graphql::{
     dynamic::{FieldValue, Object, SchemaBuilder},
 };
 use tidegate_core::{
-    change::{Rejection, RejectionCode},
+    change::Rejection,
     id::ConflictId,
-    model::{DocumentType, Model, Policy},
-    outcome::{FieldOutcome, Rule, Status, Taken},
+    model::{DocumentType, Model},
+    outcome::FieldOutcome,
     push::{Outcome, PushOutcome},
     value::{Timestamp, Value},
 };
 
 use super::{
     documents::DocumentNode,
-    shape::{enumeration, graphql_value, int, list, nullable, plain, required, string},
+    enums,
+    shape::{graphql_value, int, list, nullable, plain, required, string},
 };
-
-/// The policies a client may choose from, where the model lets it.
-pub(super) const POLICIES: [(Policy, &str, &str); 6] = [
-    (
-        Policy::ServerWins,
-        "SERVER_WINS",
-        "A stale change is not applied; its outcome shows the server's document.",
-    ),
-    (
-        Policy::ClientWins,
-        "CLIENT_WINS",
-        "A stale change is applied.",
-    ),
-    (
-        Policy::LastWriteWins,
-        "LAST_WRITE_WINS",
-        "Field by field, the later edit time wins.",
-    ),
-    (
-        Policy::Merge,
-        "MERGE",
-        "Fields nobody else changed are applied; the others are joined as the model says.",
-    ),
-    (
-        Policy::Manual,
-        "MANUAL",
-        "A stale change is kept in the inbox until somebody resolves it.",
-    ),
-    (
-        Policy::Webhook,
-        "WEBHOOK",
-        "The application decides what becomes of a stale change.",
-    ),
-];
-
-pub(super) const STATUSES: [(Status, &str, &str); 4] = [
-    (
-        Status::Applied,
-        "APPLIED",
-        "Nobody else had changed the document; the change is in force.",
-    ),
-    (
-        Status::Merged,
-        "MERGED",
-        "Somebody else had changed the document; some or all of the change is in force.",
-    ),
-    (
-        Status::Conflict,
-        "CONFLICT",
-        "Somebody else had changed the document; nothing of the change is in force.",
-    ),
-    (
-        Status::Rejected,
-        "REJECTED",
-        "The change can never be applied; `error` says why.",
-    ),
-];
-
-pub(super) const TAKEN: [(Taken, &str, &str); 3] = [
-    (Taken::Mine, "MINE", "Your value."),
-    (Taken::Theirs, "THEIRS", "The server's value."),
-    (Taken::Both, "BOTH", "Both, joined."),
-];
-
-pub(super) const RULES: [(Rule, &str, &str); 12] = [
-    (
-        Rule::NoOverlap,
-        "NO_OVERLAP",
-        "Nobody else had changed the field, or to the same value.",
-    ),
-    (Rule::Server, "SERVER", "The server wins."),
-    (Rule::Client, "CLIENT", "The client wins."),
-    (Rule::Latest, "LATEST", "The later edit wins."),
-    (Rule::Counter, "COUNTER", "The differences were added up."),
-    (
-        Rule::Set,
-        "SET",
-        "What both had added and removed was added and removed.",
-    ),
-    (Rule::Text, "TEXT", "The sentences of both were joined."),
-    (Rule::Max, "MAX", "The larger value wins."),
-    (Rule::Min, "MIN", "The smaller value wins."),
-    (
-        Rule::Nested,
-        "NESTED",
-        "The fields of the embedded document were settled each by itself.",
-    ),
-    (
-        Rule::Manual,
-        "MANUAL",
-        "Your value waits in the inbox; until somebody resolves it the server's stays.",
-    ),
-    (Rule::Webhook, "WEBHOOK", "The application has decided."),
-];
 
 /// A push's outcomes on their way to a client.
 pub(super) struct PushNode {
@@ -137,54 +44,13 @@ struct FieldNode {
 }
 
 pub(super) fn register(builder: SchemaBuilder, model: &Arc<Model>) -> SchemaBuilder {
-    let codes = RejectionCode::ALL.map(|(_, name, meaning)| (name, meaning));
     builder
-        .register(enumeration(
-            "SyncPolicy",
-            "What becomes of a stale change.",
-            &POLICIES.map(without_value),
-        ))
-        .register(enumeration(
-            "SyncStatus",
-            "What became of a change.",
-            &STATUSES.map(without_value),
-        ))
-        .register(enumeration(
-            "SyncTaken",
-            "Whose value a field has now.",
-            &TAKEN.map(without_value),
-        ))
-        .register(enumeration(
-            "SyncRule",
-            "Why a field has the value it has now.",
-            &RULES.map(without_value),
-        ))
-        .register(enumeration(
-            "SyncErrorCode",
-            "Why a change was rejected.",
-            &codes,
-        ))
         .register(payload_object())
         .register(resolved_object())
         .register(result_object(model))
         .register(error_object())
         .register(conflict_object())
         .register(field_object(model))
-}
-
-pub(super) fn without_value<T>(
-    (_, name, meaning): (T, &'static str, &'static str),
-) -> (&'static str, &'static str) {
-    (name, meaning)
-}
-
-/// What a value is called in the schema.
-pub(super) fn name_of<T: PartialEq>(
-    table: &[(T, &'static str, &'static str)],
-    value: &T,
-) -> &'static str {
-    let row = table.iter().find(|(known, ..)| known == value);
-    row.expect("the table has a row for each value").1
 }
 
 fn payload_object() -> Object {
@@ -233,7 +99,7 @@ fn result_object(model: &Arc<Model>) -> Object {
             node.outcome.mutation.map(|id| int(id.0))
         }))
         .field(plain("status", required("SyncStatus"), "What became of it.", |node: &ResultNode| {
-            Some(string(name_of(&STATUSES, &node.outcome.status)))
+            Some(string(enums::STATUS.word(&node.outcome.status)))
         }))
         .field(plain("duplicate", required("Boolean"), "Whether the push had been answered before; nothing was applied again.", |node: &ResultNode| {
             Some(FieldValue::value(node.duplicate))
@@ -357,12 +223,12 @@ fn field_object(model: &Arc<Model>) -> Object {
             "taken",
             required("SyncTaken"),
             "Whose value that is.",
-            |node: &FieldNode| Some(string(name_of(&TAKEN, &node.outcome.taken))),
+            |node: &FieldNode| Some(string(enums::TAKEN.word(&node.outcome.taken))),
         ))
         .field(plain(
             "rule",
             required("SyncRule"),
             "Why.",
-            |node: &FieldNode| Some(string(name_of(&RULES, &node.outcome.rule))),
+            |node: &FieldNode| Some(string(enums::RULE.word(&node.outcome.rule))),
         ))
 }

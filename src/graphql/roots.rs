@@ -25,7 +25,7 @@ use super::{
     inputs, members,
     pages::{self, PageNode},
     results::PushNode,
-    shape::{argument, enumeration, int, list, nullable, plain, required, string},
+    shape::{argument, int, list, nullable, plain, required, string},
 };
 use crate::sync::{Caller, SyncService, Viewer};
 
@@ -33,19 +33,7 @@ use crate::sync::{Caller, SyncService, Viewer};
 type Resolved = Result<Option<FieldValue<'static>>, Failure>;
 
 pub(super) fn register(builder: SchemaBuilder, model: &Arc<Model>) -> SchemaBuilder {
-    let starts = enumeration(
-        "SyncStart",
-        "Where a subscription starts.",
-        &[
-            ("CHECKPOINT", "At the checkpoint, or anew without one."),
-            (
-                "NOW",
-                "At what is there now: for clients that pull by themselves.",
-            ),
-        ],
-    );
     builder
-        .register(starts)
         .register(viewer_object())
         .register(query(model))
         .register(mutation(model))

@@ -11,8 +11,8 @@ use tidegate_core::{
 };
 
 use crate::graphql::{
+    enums,
     error::{Code, Failure},
-    results::POLICIES,
 };
 
 pub(in crate::graphql) type Object = IndexMap<Name, Value>;
@@ -67,10 +67,7 @@ fn epoch_of(epoch: &str) -> Result<Epoch, Failure> {
 }
 
 fn policy_of(name: &str) -> Option<Policy> {
-    POLICIES
-        .iter()
-        .find(|(_, known, _)| *known == name)
-        .map(|(policy, ..)| *policy)
+    enums::POLICY.value(name).copied()
 }
 
 /// The door lets no such item in; left out, it would shift the mutation ids of the items behind it.

@@ -1,70 +1,70 @@
-//! Documents in answers: what an operation asks for of them, compiled once, and how it is written for each. Stored bytes and
-//! decided entries are written alike.
+//! Documents in answers: what an operation asks for of them, and how that is written for each. Stored bytes and decided
+//! entries are written alike.
 //!
 //! Values are shown as `tidegate_core::value::json` shows them, to the byte.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use tidegate_core::{
-    value::DEPTH_MAX,
-    view::{RecordView, Seen, Unreadable, ValueView},
+    entry::Entry,
+    id::{DocumentKey, IdType, TypeName},
+    value::{DEPTH_MAX, Value},
+    view::{RecordHead, RecordView, Seen, Unreadable, ValueRef, ValueView},
 };
 
-use super::{Key, Text, Written};
+use super::{Key, Step, Text, Written};
 use crate::graphql::error::Failure;
 
-/// What is shown of a document, by the name of its type. A type of which nothing is said is shown as an empty object.
-pub(in crate::graphql) type ShownDocument = BTreeMap<Box<str>, ObjectShape>;
+/// What is asked for of documents, by their types.
+pub(in crate::graphql) struct DocumentPlan(pub(in crate::graphql) BTreeMap<Box<str>, PartsPlan>);
 
-/// What is shown of a document, or of an embedded one.
-#[derive(Debug, Default, PartialEq, Eq, Hash)]
-pub(in crate::graphql) struct ObjectShape {
+/// What is asked for of a document, or of an embedded one.
+pub(in crate::graphql) struct PartsPlan {
     parts: Vec<(Key, Part)>,
-    /// Of each part: where its field is in `wanted`; anything where it shows none.
+    /// Of each part: where its field is in `wanted`; anything where it needs none.
     slots: Vec<usize>,
     /// The names of the fields that are looked for, in ascending order.
     wanted: Vec<Box<str>>,
 }
 
-/// A part of a document.
-#[derive(Debug, PartialEq, Eq, Hash)]
+/// Writes what every record says.
+pub(in crate::graphql) type HeadWriter = fn(&dyn RecordHead, &mut Text);
+
 pub(in crate::graphql) enum Part {
-    /// The same JSON text in every document.
-    Literal(Box<[u8]>),
-    /// The document's id.
-    Id,
-    /// Its version.
-    Version,
-    /// Its scope.
-    Scope,
-    /// Server time of its last change.
-    ChangedAt,
-    /// What stands in one of its fields.
-    Field(FieldShape),
+    TypeName(Box<str>),
+    /// Of a document; embedded ones have none.
+    Head(HeadWriter),
+    Field(FieldPlan),
+    Reference(ReferencePlan),
 }
 
-/// How a field is shown.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(in crate::graphql) struct FieldShape {
+pub(in crate::graphql) struct FieldPlan {
     /// The field's name in the model.
     pub(in crate::graphql) name: Box<str>,
-    /// What it holds.
-    pub(in crate::graphql) shape: ValueShape,
+    pub(in crate::graphql) value: ValuePlan,
     /// Whether null is not to be shown.
     pub(in crate::graphql) required: bool,
-    /// JSON text to show in the place of null.
-    pub(in crate::graphql) default: Option<Box<[u8]>>,
+    /// What is shown in the place of null.
+    pub(in crate::graphql) default: Option<Value>,
+}
+
+/// Another document, whose id stands in a field.
+pub(in crate::graphql) struct ReferencePlan {
+    /// The field.
+    pub(in crate::graphql) by: Box<str>,
+    pub(in crate::graphql) target: TypeName,
+    pub(in crate::graphql) id_type: IdType,
+    pub(in crate::graphql) plan: Arc<PartsPlan>,
 }
 
 /// How a value that is not null is shown. One that is something else is not shown.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(in crate::graphql) enum ValueShape {
-    /// A 32-bit integer.
+pub(in crate::graphql) enum ValuePlan {
     Int,
-    /// A number.
     Float,
-    /// true or false.
     Boolean,
     /// What JSON has as a string: text, 64-bit integers, decimals, instants, bytes.
     Text,
@@ -72,37 +72,41 @@ pub(in crate::graphql) enum ValueShape {
     Enum(BTreeSet<Box<str>>),
     /// As JSON: 64-bit integers are numbers in it.
     Json,
-    /// Item by item.
     List {
-        /// How each is shown.
-        item: Box<ValueShape>,
+        item: Box<ValuePlan>,
         /// Whether an item must not be null.
         required: bool,
     },
-    /// An embedded document.
-    Embedded(ObjectShape),
+    Embedded(PartsPlan),
 }
 
-impl ObjectShape {
+impl PartsPlan {
     /// With these parts, in this order.
     pub(in crate::graphql) fn new(parts: Vec<(Key, Part)>) -> Self {
-        let name_of = |part: &(Key, Part)| match &part.1 {
-            Part::Field(field) => Some(field.name.clone()),
-            _ => None,
-        };
-        let mut wanted: Vec<Box<str>> = parts.iter().filter_map(name_of).collect();
+        let fields = parts.iter().filter_map(|(_, part)| part.field());
+        let mut wanted: Vec<Box<str>> = fields.map(Box::from).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        let slot = |part| {
-            wanted
-                .iter()
-                .position(|name| Some(name) == name_of(part).as_ref())
+        let slot = |part: &Part| {
+            let field = part.field()?;
+            wanted.binary_search_by(|name| (**name).cmp(field)).ok()
         };
-        let slots = parts.iter().map(|part| slot(part).unwrap_or_default());
+        let slots = parts.iter().map(|(_, part)| slot(part).unwrap_or_default());
         Self {
             slots: slots.collect(),
             wanted,
             parts,
+        }
+    }
+}
+
+impl Part {
+    /// The name of the field that it needs.
+    fn field(&self) -> Option<&str> {
+        match self {
+            Self::Field(field) => Some(&field.name),
+            Self::Reference(reference) => Some(&reference.by),
+            Self::TypeName(_) | Self::Head(_) => None,
         }
     }
 }
@@ -112,41 +116,67 @@ impl Text {
     pub(in crate::graphql) fn document(
         &mut self,
         record: &impl RecordView,
-        shapes: &ShownDocument,
+        plan: &DocumentPlan,
     ) -> Written {
-        let Some(body) = record.body() else {
-            self.null();
-            return Ok(());
+        let begin = self.mark();
+        let written = match plan.0.get(record.type_name()) {
+            Some(plan) => self.document_of_type(record, plan),
+            None => self.document_of_type(record, &PartsPlan::new(Vec::new())),
         };
-        let Some(shape) = shapes.get(record.type_name()) else {
-            self.raw(b"{}");
-            return Ok(());
-        };
-        let errors_before = self.errors.len();
-        let written = self.parts(record, body, shape);
-        self.of_type(errors_before, record.type_name());
+        for steps in self.steps_since(&begin) {
+            steps.push(Step::Type(record.type_name().into()));
+        }
         written
     }
 
-    fn parts<'v, R: RecordView + 'v>(
+    /// The document of an entry, if there is one.
+    pub(in crate::graphql) fn optional_document(
         &mut self,
-        record: &'v R,
-        object: R::Value<'v>,
-        shape: &ObjectShape,
+        entry: Option<&Entry>,
+        plan: &DocumentPlan,
     ) -> Written {
-        let found = object.find(&shape.wanted)?;
+        match entry {
+            Some(entry) => self.document(entry, plan),
+            None => self.nothing(false),
+        }
+    }
+
+    /// The same of a record whose type is the plan's.
+    pub(in crate::graphql) fn document_of_type(
+        &mut self,
+        record: &impl RecordView,
+        plan: &PartsPlan,
+    ) -> Written {
+        match record.body() {
+            Some(body) => self.parts(Some(record), body, plan),
+            None => self.nothing(false),
+        }
+    }
+
+    fn parts<'v, V: ValueView<'v>>(
+        &mut self,
+        head: Option<&dyn RecordHead>,
+        object: V,
+        plan: &PartsPlan,
+    ) -> Written {
+        let found = object.find(&plan.wanted)?;
         self.raw(b"{");
-        for (place, ((key, part), slot)) in shape.parts.iter().zip(&shape.slots).enumerate() {
+        for (place, ((key, part), slot)) in plan.parts.iter().zip(&plan.slots).enumerate() {
             self.key(place, key);
             match part {
-                Part::Literal(json) => self.raw(json),
-                Part::Id => self.string(record.id()),
-                Part::Version => self.json(&record.version().0),
-                Part::Scope => self.string(record.scope()),
-                Part::ChangedAt => self.instant(record.changed_at()),
+                Part::TypeName(name) => self.string(name),
+                Part::Head(write) => {
+                    if let Some(head) = head {
+                        write(head, self);
+                    }
+                }
                 Part::Field(field) => {
                     let value = found[*slot];
-                    self.position(key, field.required, |text| text.field(record, value, field))?;
+                    self.position(key, field.required, |text| text.field(value, field))?;
+                }
+                Part::Reference(reference) => {
+                    let id = found[*slot].map(V::see).transpose()?;
+                    self.position(key, false, |text| text.reference(id.as_ref(), reference))?;
                 }
             }
         }
@@ -154,44 +184,55 @@ impl Text {
         Ok(())
     }
 
-    fn field<'v, R: RecordView + 'v>(
-        &mut self,
-        record: &'v R,
-        value: Option<R::Value<'v>>,
-        field: &FieldShape,
-    ) -> Written {
+    fn field<'v, V: ValueView<'v>>(&mut self, value: Option<V>, field: &FieldPlan) -> Written {
         let seen = value.map(|value| Ok::<_, Unreadable>((value, value.see()?)));
         match (seen.transpose()?, &field.default) {
             (None | Some((_, Seen::Null)), Some(default)) => {
-                self.raw(default);
-                Ok(())
+                let default = ValueRef::Value(default);
+                self.value(default, default.see()?, &field.value)
             }
             (None | Some((_, Seen::Null)), None) => self.nothing(field.required),
-            (Some((value, seen)), _) => self.value(record, value, seen, &field.shape),
+            (Some((value, seen)), _) => self.value(value, seen, &field.value),
         }
     }
 
-    fn value<'v, R: RecordView + 'v>(
+    /// A document that is loaded later; null where the field holds the id of none.
+    fn reference(&mut self, id: Option<&Seen<'_>>, reference: &ReferencePlan) -> Written {
+        let id = match id {
+            Some(Seen::Text(id)) => reference.id_type.parse(id).ok(),
+            _ => None,
+        };
+        let Some(id) = id else {
+            return self.nothing(false);
+        };
+        let key = DocumentKey {
+            type_name: reference.target.clone(),
+            id,
+        };
+        self.hole(key, &reference.plan);
+        Ok(())
+    }
+
+    fn value<'v, V: ValueView<'v>>(
         &mut self,
-        record: &'v R,
-        value: R::Value<'v>,
+        value: V,
         seen: Seen<'v>,
-        shape: &ValueShape,
+        plan: &ValuePlan,
     ) -> Written {
-        match (shape, seen) {
-            (ValueShape::Json, seen) => return Ok(self.free(value, seen, 0)?),
-            (ValueShape::List { item, required }, Seen::List) => {
-                return self.items(record, value, item, *required);
+        match (plan, seen) {
+            (ValuePlan::Json, seen) => return Ok(self.free(value, seen, 0)?),
+            (ValuePlan::List { item, required }, Seen::List) => {
+                return self.items(value, item, *required);
             }
-            (ValueShape::Embedded(shape), Seen::Object) => return self.parts(record, value, shape),
-            (ValueShape::Enum(values), Seen::Text(text)) if values.contains(text) => {
+            (ValuePlan::Embedded(plan), Seen::Object) => return self.parts(None, value, plan),
+            (ValuePlan::Enum(values), Seen::Text(text)) if values.contains(text) => {
                 self.string(text);
             }
-            (ValueShape::Int | ValueShape::Float, seen @ Seen::Int(_))
-            | (ValueShape::Float, seen @ Seen::Float(_))
-            | (ValueShape::Boolean, seen @ Seen::Bool(_))
+            (ValuePlan::Int | ValuePlan::Float, seen @ Seen::Int(_))
+            | (ValuePlan::Float, seen @ Seen::Float(_))
+            | (ValuePlan::Boolean, seen @ Seen::Bool(_))
             | (
-                ValueShape::Text,
+                ValuePlan::Text,
                 seen @ (Seen::Text(_)
                 | Seen::Long(_)
                 | Seen::Instant(_)
@@ -203,11 +244,10 @@ impl Text {
         Ok(())
     }
 
-    fn items<'v, R: RecordView + 'v>(
+    fn items<'v, V: ValueView<'v>>(
         &mut self,
-        record: &'v R,
-        list: R::Value<'v>,
-        shape: &ValueShape,
+        list: V,
+        plan: &ValuePlan,
         required: bool,
     ) -> Written {
         self.raw(b"[");
@@ -216,7 +256,7 @@ impl Text {
             self.comma(place);
             self.position(place, required, |text| match item.see()? {
                 Seen::Null => text.nothing(required),
-                seen => text.value(record, item, seen, shape),
+                seen => text.value(item, seen, plan),
             })?;
         }
         self.raw(b"]");
@@ -224,7 +264,7 @@ impl Text {
     }
 
     /// Null, where a value is expected.
-    fn nothing(&mut self, required: bool) -> Written {
+    pub(in crate::graphql) fn nothing(&mut self, required: bool) -> Written {
         if required {
             return Err(self.fail(Failure::no_value()));
         }

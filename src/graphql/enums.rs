@@ -1,0 +1,205 @@
+//! The enums of the API that are the same for every model, and what their values are called.
+
+use async_graphql::dynamic::SchemaBuilder;
+use tidegate_core::{
+    change::RejectionCode,
+    model::{Access, Policy},
+    outcome::{Rule, Status, Taken},
+    view::ChangeKind,
+};
+
+use super::table::EnumType;
+use crate::sync::Start;
+
+pub(super) fn register(builder: SchemaBuilder) -> SchemaBuilder {
+    builder
+        .register(KIND.register())
+        .register(POLICY.register())
+        .register(STATUS.register())
+        .register(TAKEN.register())
+        .register(RULE.register())
+        .register(ERROR_CODE.register())
+        .register(START.register())
+        .register(ACCESS.register())
+        .register(SIDE.register())
+}
+
+pub(super) static KIND: EnumType<ChangeKind> = EnumType {
+    name: "SyncChangeKind",
+    description: "What a change tells.",
+    values: &[
+        (
+            ChangeKind::Upsert,
+            "UPSERT",
+            "The document is there, like this.",
+        ),
+        (ChangeKind::Delete, "DELETE", "The document is gone."),
+        (
+            ChangeKind::Revoke,
+            "REVOKE",
+            "The document left the scope `scope`; remove it if your copy is still of that scope.",
+        ),
+    ],
+};
+
+/// The policies that a client may choose from, where the model lets it.
+pub(super) static POLICY: EnumType<Policy> = EnumType {
+    name: "SyncPolicy",
+    description: "What becomes of a stale change.",
+    values: &[
+        (
+            Policy::ServerWins,
+            "SERVER_WINS",
+            "A stale change is not applied; its outcome shows the server's document.",
+        ),
+        (
+            Policy::ClientWins,
+            "CLIENT_WINS",
+            "A stale change is applied.",
+        ),
+        (
+            Policy::LastWriteWins,
+            "LAST_WRITE_WINS",
+            "Field by field, the later edit time wins.",
+        ),
+        (
+            Policy::Merge,
+            "MERGE",
+            "Fields nobody else changed are applied; the others are joined as the model says.",
+        ),
+        (
+            Policy::Manual,
+            "MANUAL",
+            "A stale change is kept in the inbox until somebody resolves it.",
+        ),
+        (
+            Policy::Webhook,
+            "WEBHOOK",
+            "The application decides what becomes of a stale change.",
+        ),
+    ],
+};
+
+pub(super) static STATUS: EnumType<Status> = EnumType {
+    name: "SyncStatus",
+    description: "What became of a change.",
+    values: &[
+        (
+            Status::Applied,
+            "APPLIED",
+            "Nobody else had changed the document; the change is in force.",
+        ),
+        (
+            Status::Merged,
+            "MERGED",
+            "Somebody else had changed the document; some or all of the change is in force.",
+        ),
+        (
+            Status::Conflict,
+            "CONFLICT",
+            "Somebody else had changed the document; nothing of the change is in force.",
+        ),
+        (
+            Status::Rejected,
+            "REJECTED",
+            "The change can never be applied; `error` says why.",
+        ),
+    ],
+};
+
+pub(super) static TAKEN: EnumType<Taken> = EnumType {
+    name: "SyncTaken",
+    description: "Whose value a field has now.",
+    values: &[
+        (Taken::Mine, "MINE", "Your value."),
+        (Taken::Theirs, "THEIRS", "The server's value."),
+        (Taken::Both, "BOTH", "Both, joined."),
+    ],
+};
+
+pub(super) static RULE: EnumType<Rule> = EnumType {
+    name: "SyncRule",
+    description: "Why a field has the value it has now.",
+    values: &[
+        (
+            Rule::NoOverlap,
+            "NO_OVERLAP",
+            "Nobody else had changed the field, or to the same value.",
+        ),
+        (Rule::Server, "SERVER", "The server wins."),
+        (Rule::Client, "CLIENT", "The client wins."),
+        (Rule::Latest, "LATEST", "The later edit wins."),
+        (Rule::Counter, "COUNTER", "The differences were added up."),
+        (
+            Rule::Set,
+            "SET",
+            "What both had added and removed was added and removed.",
+        ),
+        (Rule::Text, "TEXT", "The sentences of both were joined."),
+        (Rule::Max, "MAX", "The larger value wins."),
+        (Rule::Min, "MIN", "The smaller value wins."),
+        (
+            Rule::Nested,
+            "NESTED",
+            "The fields of the embedded document were settled each by itself.",
+        ),
+        (
+            Rule::Manual,
+            "MANUAL",
+            "Your value waits in the inbox; until somebody resolves it the server's stays.",
+        ),
+        (Rule::Webhook, "WEBHOOK", "The application has decided."),
+    ],
+};
+
+pub(super) static ERROR_CODE: EnumType<RejectionCode> = EnumType {
+    name: "SyncErrorCode",
+    description: "Why a change was rejected.",
+    values: &RejectionCode::ALL,
+};
+
+pub(super) static START: EnumType<Start> = EnumType {
+    name: "SyncStart",
+    description: "Where a subscription starts.",
+    values: &[
+        (
+            Start::Checkpoint,
+            "CHECKPOINT",
+            "At the checkpoint, or anew without one.",
+        ),
+        (
+            Start::Now,
+            "NOW",
+            "At what is there now: for clients that pull by themselves.",
+        ),
+    ],
+};
+
+pub(super) static ACCESS: EnumType<Access> = EnumType {
+    name: "SyncAccess",
+    description: "What may be done in a scope.",
+    values: &[
+        (Access::Read, "READ", "Its documents may be seen."),
+        (Access::Write, "WRITE", "They may be changed as well."),
+    ],
+};
+
+/// A side of a conflict that resolves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Mine,
+    Theirs,
+}
+
+pub(super) static SIDE: EnumType<Side> = EnumType {
+    name: "SyncSide",
+    description: "A side of a conflict.",
+    values: &[
+        (
+            Side::Mine,
+            "MINE",
+            "What the client had wanted that made the change.",
+        ),
+        (Side::Theirs, "THEIRS", "The document as it is."),
+    ],
+};

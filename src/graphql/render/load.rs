@@ -1,0 +1,224 @@
+//! Documents that others refer to: holes in a text, filled round by round. A round loads the documents of all holes at once,
+//! and what they refer to themselves is the next round.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use async_graphql::dataloader::{DataLoader, Loader};
+use tidegate_core::{entry::Entry, id::DocumentKey, value::document_bytes};
+
+use super::{Step, Stop, Text, document::PartsPlan};
+use crate::{
+    graphql::error::{Code, Failure},
+    sync::{Caller, SyncService},
+};
+
+/// The most documents read of the store at a time.
+const KEYS_MAX: usize = 1_000;
+
+/// A position whose document is not loaded yet.
+pub(super) struct Hole {
+    /// Where in the text it belongs.
+    at: usize,
+    key: DocumentKey,
+    plan: Arc<PartsPlan>,
+    /// From the position outwards, as those of an error.
+    pub(super) steps: Vec<Step>,
+    /// What belongs there, once it is written.
+    filling: Option<Box<Text>>,
+}
+
+impl Text {
+    /// Leaves a hole for a document.
+    pub(super) fn hole(&mut self, key: DocumentKey, plan: &Arc<PartsPlan>) {
+        self.holes.push(Hole {
+            at: self.out.len(),
+            key,
+            plan: Arc::clone(plan),
+            steps: Vec::new(),
+            filling: None,
+        });
+    }
+
+    pub(in crate::graphql) fn has_holes(&self) -> bool {
+        !self.holes.is_empty()
+    }
+
+    /// Loads what belongs into the holes. Its errors follow those of the text, round by round.
+    ///
+    /// # Errors
+    /// [`Stop::Failed`] if a document cannot be read.
+    pub(in crate::graphql) async fn fill(
+        &mut self,
+        loader: &DataLoader<DocumentLoader>,
+    ) -> Result<(), Stop> {
+        let mut depth = 0;
+        loop {
+            let mut holes = Vec::new();
+            self.holes_at(depth, &mut holes);
+            if holes.is_empty() {
+                break;
+            }
+            let keys: Vec<DocumentKey> = holes.iter().map(|hole| hole.key.clone()).collect();
+            let loaded = loader.load_many(keys).await;
+            let mut errors = Vec::new();
+            for hole in holes {
+                let mut text = hole.filled(&loaded, loader.loader())?;
+                errors.append(&mut text.errors);
+                hole.filling = Some(Box::new(text));
+            }
+            self.errors.append(&mut errors);
+            depth += 1;
+        }
+        if depth > 0 {
+            self.splice();
+        }
+        Ok(())
+    }
+
+    /// The holes of the texts that stand `depth` texts deep in this one.
+    fn holes_at<'t>(&'t mut self, depth: usize, holes: &mut Vec<&'t mut Hole>) {
+        if depth == 0 {
+            holes.extend(&mut self.holes);
+            return;
+        }
+        let fillings = self.holes.iter_mut();
+        for text in fillings.filter_map(|hole| hole.filling.as_deref_mut()) {
+            text.holes_at(depth - 1, holes);
+        }
+    }
+
+    /// Puts what fills the holes into the text.
+    fn splice(&mut self) {
+        let mut spliced = Vec::with_capacity(self.out.len() + self.missing_bytes());
+        self.append_to(&mut spliced);
+        self.out = spliced;
+        self.holes.clear();
+    }
+
+    fn missing_bytes(&self) -> usize {
+        let fillings = self.holes.iter().filter_map(|hole| hole.filling.as_ref());
+        fillings
+            .map(|text| text.out.len() + text.missing_bytes())
+            .sum()
+    }
+
+    fn append_to(&self, spliced: &mut Vec<u8>) {
+        let mut begin = 0;
+        for hole in &self.holes {
+            spliced.extend_from_slice(&self.out[begin..hole.at]);
+            begin = hole.at;
+            if let Some(text) = &hole.filling {
+                text.append_to(spliced);
+            }
+        }
+        spliced.extend_from_slice(&self.out[begin..]);
+    }
+}
+
+type Loaded = HashMap<DocumentKey, Result<Arc<Entry>, Failure>>;
+
+impl Hole {
+    /// What belongs into it: the document, or null if there is none to show or an error explains why not.
+    fn filled(
+        &self,
+        loaded: &Result<Loaded, Failure>,
+        loader: &DocumentLoader,
+    ) -> Result<Text, Stop> {
+        let mut text = Text::default();
+        let begin = text.mark();
+        let written = match loaded.as_ref().map(|loaded| loaded.get(&self.key)) {
+            Ok(None) => text.nothing(false),
+            Ok(Some(Ok(entry))) => match loader.room.take(entry) {
+                Ok(()) => text.document_of_type(&**entry, &self.plan),
+                Err(failure) => Err(text.fail(failure)),
+            },
+            Ok(Some(Err(failure))) | Err(failure) => Err(text.fail(failure.clone())),
+        };
+        match written {
+            Err(Stop::Null) => {
+                text.out.clear();
+                text.holes.clear();
+                text.null();
+            }
+            written => written?,
+        }
+        for steps in text.steps_since(&begin) {
+            steps.extend(self.steps.iter().cloned());
+        }
+        Ok(text)
+    }
+}
+
+/// Loads the documents that one answer refers to, checked against the caller's grants.
+pub(in crate::graphql) struct DocumentLoader {
+    pub(in crate::graphql) sync: Arc<SyncService>,
+    pub(in crate::graphql) caller: Caller,
+    pub(in crate::graphql) room: AnswerRoom,
+}
+
+/// How many bytes of referenced documents an answer may still take in. A page of small documents may refer to one large
+/// one, which stands in the answer as often.
+pub(in crate::graphql) struct AnswerRoom {
+    bytes_max: usize,
+    bytes_left: AtomicUsize,
+}
+
+impl AnswerRoom {
+    pub(in crate::graphql) fn new(bytes_max: usize) -> Self {
+        Self {
+            bytes_max,
+            bytes_left: AtomicUsize::new(bytes_max),
+        }
+    }
+
+    fn take(&self, entry: &Entry) -> Result<(), Failure> {
+        let bytes = bytes(entry);
+        let left = |left: usize| left.checked_sub(bytes);
+        let taken = self
+            .bytes_left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+        taken.map(drop).map_err(|_| self.exceeded())
+    }
+
+    fn exceeded(&self) -> Failure {
+        let bytes_max = self.bytes_max;
+        let message = format!(
+            "The documents that others refer to have more than {bytes_max} bytes; ask for fewer at a time."
+        );
+        Failure::new(Code::QueryTooLarge, message)
+    }
+}
+
+fn bytes(entry: &Entry) -> usize {
+    entry.body.as_ref().map_or(0, document_bytes)
+}
+
+impl Loader<DocumentKey> for DocumentLoader {
+    /// An error for a document that is not read, since those before it do not fit into the answer.
+    type Value = Result<Arc<Entry>, Failure>;
+    type Error = Failure;
+
+    async fn load(&self, keys: &[DocumentKey]) -> Result<Loaded, Failure> {
+        let mut loaded = Loaded::new();
+        let mut read = 0;
+        for keys in keys.chunks(KEYS_MAX) {
+            if read > self.room.bytes_max {
+                let unread = keys.iter().cloned();
+                loaded.extend(unread.map(|key| (key, Err(self.room.exceeded()))));
+                continue;
+            }
+            let keys = keys.iter().cloned().collect();
+            for entry in self.sync.documents(&self.caller, &keys).await? {
+                read += bytes(&entry);
+                loaded.insert(entry.key.clone(), Ok(entry));
+            }
+        }
+        Ok(loaded)
+    }
+}

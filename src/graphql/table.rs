@@ -1,0 +1,214 @@
+//! The types of the API as tables of rows. A row says once what a field is called, what type it has, what it means and how
+//! it is written: the schema is registered from rows, and plans of answers are compiled from them.
+//!
+//! The types of the model are made of the model instead, in `types/document.rs`.
+
+use std::sync::Arc;
+
+use async_graphql::dynamic::{Enum, EnumItem, Field, FieldFuture, Object, TypeRef};
+
+use super::{
+    render::{Key, Text, Written, fields_of},
+    request::SelectedField,
+};
+
+/// A type of objects in answers.
+pub(super) trait Node: 'static {
+    /// What its fields are written from.
+    type Ref<'n>: Copy;
+}
+
+/// The table of one type.
+pub(super) struct ObjectType<N: Node> {
+    name: &'static str,
+    description: &'static str,
+    rows: Vec<Row<N>>,
+}
+
+/// One field of a type.
+struct Row<N: Node> {
+    name: &'static str,
+    ty: TypeRef,
+    description: &'static str,
+    compile: Compile<N>,
+}
+
+/// Compiles the selection of a field.
+type Compile<N> = Box<dyn Fn(&SelectedField) -> Write<N> + Send + Sync>;
+
+/// How a field is written, whose selection is compiled.
+pub(super) type Write<N> =
+    Arc<dyn for<'n> Fn(<N as Node>::Ref<'n>, &mut Text) -> Written + Send + Sync>;
+
+/// What an operation asks for of the objects of a type: the fields of each, in this order.
+pub(super) struct ObjectPlan<N: Node> {
+    parts: Vec<(Key, Part<N>)>,
+}
+
+enum Part<N: Node> {
+    TypeName(&'static str),
+    Field { required: bool, write: Write<N> },
+}
+
+/// Where objects of the type `N` are written that stand in a field.
+pub(super) struct Children<'c, N: Node> {
+    plan: &'c ObjectPlan<N>,
+    text: &'c mut Text,
+}
+
+impl<N: Node> ObjectType<N> {
+    pub(super) fn new(name: &'static str, description: &'static str) -> Self {
+        Self {
+            name,
+            description,
+            rows: Vec::new(),
+        }
+    }
+
+    /// A field without fields of its own.
+    pub(super) fn leaf(
+        self,
+        name: &'static str,
+        ty: TypeRef,
+        description: &'static str,
+        write: impl for<'n> Fn(N::Ref<'n>, &mut Text) + Send + Sync + 'static,
+    ) -> Self {
+        let write: Write<N> = Arc::new(move |node, text| {
+            write(node, text);
+            Ok(())
+        });
+        self.field(name, ty, description, move |_| Arc::clone(&write))
+    }
+
+    /// A field in which objects of the type `child` stand: one, several, or none.
+    pub(super) fn children<C: Node>(
+        self,
+        name: &'static str,
+        ty: TypeRef,
+        description: &'static str,
+        child: &Arc<ObjectType<C>>,
+        write: impl for<'n, 'c> Fn(N::Ref<'n>, Children<'c, C>) -> Written + Send + Sync + 'static,
+    ) -> Self {
+        let (child, write) = (Arc::clone(child), Arc::new(write));
+        self.field(name, ty, description, move |field| {
+            let (plan, write) = (child.compile(field), Arc::clone(&write));
+            Arc::new(move |node, text| write(node, Children { plan: &plan, text }))
+        })
+    }
+
+    /// A field whose selection `compile` compiles.
+    pub(super) fn field(
+        mut self,
+        name: &'static str,
+        ty: TypeRef,
+        description: &'static str,
+        compile: impl Fn(&SelectedField) -> Write<N> + Send + Sync + 'static,
+    ) -> Self {
+        self.rows.push(Row {
+            name,
+            ty,
+            description,
+            compile: Box::new(compile),
+        });
+        self
+    }
+
+    /// The type as async-graphql takes it. Nothing is resolved there.
+    pub(super) fn register(&self) -> Object {
+        let object = Object::new(self.name).description(self.description);
+        self.rows.iter().fold(object, |object, row| {
+            let field = Field::new(row.name, row.ty.clone(), |_| FieldFuture::Value(None));
+            object.field(field.description(row.description))
+        })
+    }
+
+    /// The plan of what `field` asks for of the objects in it.
+    pub(super) fn compile(&self, field: &SelectedField) -> ObjectPlan<N> {
+        let fields = fields_of(&field.below, self.name);
+        let parts = fields.iter().map(|field| {
+            let part = match self.rows.iter().find(|row| field.name == row.name) {
+                Some(row) => Part::Field {
+                    required: matches!(row.ty, TypeRef::NonNull(_)),
+                    write: (row.compile)(field),
+                },
+                None => Part::TypeName(self.name),
+            };
+            (Key::new(field.key.as_str()), part)
+        });
+        ObjectPlan {
+            parts: parts.collect(),
+        }
+    }
+}
+
+impl<N: Node> ObjectPlan<N> {
+    pub(super) fn write(&self, node: N::Ref<'_>, text: &mut Text) -> Written {
+        text.object(&self.parts, |text, key, part| match part {
+            Part::TypeName(name) => {
+                text.string(name);
+                Ok(())
+            }
+            Part::Field { required, write } => {
+                text.position(key, *required, |text| write(node, text))
+            }
+        })
+    }
+}
+
+impl<N: Node> Children<'_, N> {
+    /// One object.
+    pub(super) fn one(self, node: N::Ref<'_>) -> Written {
+        self.plan.write(node, self.text)
+    }
+
+    /// One object. A missing one fails the field.
+    pub(super) fn required(self, node: Option<N::Ref<'_>>) -> Written {
+        match node {
+            Some(node) => self.one(node),
+            None => self.text.nothing(true),
+        }
+    }
+
+    /// One object, or null.
+    pub(super) fn optional(self, node: Option<N::Ref<'_>>) -> Written {
+        match node {
+            Some(node) => self.one(node),
+            None => self.text.nothing(false),
+        }
+    }
+
+    /// A list of objects.
+    pub(super) fn list<'n>(self, nodes: impl IntoIterator<Item = N::Ref<'n>>) -> Written {
+        self.text
+            .list(nodes, |text, node| self.plan.write(node, text))
+    }
+}
+
+/// An enum of the API: what each value is called, and what it means.
+pub(super) struct EnumType<T: 'static> {
+    pub(super) name: &'static str,
+    pub(super) description: &'static str,
+    pub(super) values: &'static [(T, &'static str, &'static str)],
+}
+
+impl<T: PartialEq> EnumType<T> {
+    /// What `value` is called.
+    pub(super) fn word(&self, value: &T) -> &'static str {
+        let row = self.values.iter().find(|(known, ..)| known == value);
+        row.expect("the table has a row for each value").1
+    }
+
+    /// The value that is called `word`.
+    pub(super) fn value(&self, word: &str) -> Option<&T> {
+        let row = self.values.iter().find(|(_, known, _)| *known == word);
+        row.map(|(value, ..)| value)
+    }
+
+    pub(super) fn register(&self) -> Enum {
+        let empty = Enum::new(self.name).description(self.description);
+        let values = self.values.iter();
+        values.fold(empty, |built, (_, name, meaning)| {
+            built.item(EnumItem::new(*name).description(*meaning))
+        })
+    }
+}

@@ -1,0 +1,331 @@
+//! The model's own types: documents, embedded types, enums, scalars. Their fields are rows made of the model, and what an
+//! operation asks for of documents is compiled here.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use async_graphql::dynamic::{
+    Enum, EnumItem, Field, FieldFuture, Interface, InterfaceField, Object, Scalar, SchemaBuilder,
+    TypeRef,
+};
+use tidegate_core::model::{
+    self, DefaultValue, DocumentType, EmbeddedType, EnumType, FieldType, Model, Reference, Shape,
+};
+
+use crate::graphql::{
+    render::{
+        Key,
+        document::{
+            DocumentPlan, FieldPlan, HeadWriter, Part, PartsPlan, ReferencePlan, ValuePlan,
+        },
+        fields_of,
+    },
+    request::SelectedField,
+    shape::{Purpose, nullable, output_type, required},
+};
+
+/// Where the wire formats of our scalars are specified.
+const SCALARS: [(&str, &str, &str); 6] = [
+    (
+        "DateTime",
+        "An instant in RFC 3339 with milliseconds, in UTC: `2026-02-28T12:30:00.000Z`.",
+        "https://scalars.graphql.org/andimarek/date-time.html",
+    ),
+    (
+        "Long",
+        "A 64-bit integer as a string, since JavaScript's numbers end at 2^53: `\"9007199254740993\"`.",
+        "https://json-schema.org/draft/2020-12/json-schema-core#name-integers",
+    ),
+    (
+        "Decimal",
+        "A decimal number of up to 34 digits as a string: `\"12.50\"`.",
+        "https://speleotrove.com/decimal/daconvs.html",
+    ),
+    (
+        "Bytes",
+        "Bytes in base64 with padding.",
+        "https://www.rfc-editor.org/rfc/rfc4648#section-4",
+    ),
+    (
+        "JSON",
+        "Any JSON value.",
+        "https://www.rfc-editor.org/rfc/rfc8259",
+    ),
+    (
+        "Checkpoint",
+        "Where a client stands: opaque, to be sent back exactly as it came.",
+        "https://www.rfc-editor.org/rfc/rfc4648#section-5",
+    ),
+];
+
+/// A field that every document has: its name, type and meaning, and how it is written.
+type HeadField = (&'static str, &'static str, &'static str, HeadWriter);
+
+const HEAD_FIELDS: [HeadField; 4] = [
+    (
+        "id",
+        "ID",
+        "The document's id, unique within its type.",
+        |head, text| text.string(head.id()),
+    ),
+    (
+        "syncVersion",
+        "Int",
+        "How often the document was changed; what a change sends back as `baseVersion`.",
+        |head, text| text.json(&head.version().0),
+    ),
+    (
+        "syncScope",
+        "ID",
+        "The scope the document is in.",
+        |head, text| text.string(head.scope()),
+    ),
+    (
+        "syncChangedAt",
+        "DateTime",
+        "When the gateway last changed the document.",
+        |head, text| text.instant(head.changed_at()),
+    ),
+];
+
+/// The types of a model's documents.
+pub(in crate::graphql) struct DocumentTypes {
+    model: Arc<Model>,
+}
+
+impl DocumentTypes {
+    pub(super) fn new(model: &Arc<Model>) -> Self {
+        Self {
+            model: Arc::clone(model),
+        }
+    }
+
+    pub(super) fn register(&self, mut builder: SchemaBuilder) -> SchemaBuilder {
+        let model = &*self.model;
+        let used = used_scalars(model);
+        for (name, description, url) in SCALARS.into_iter().filter(|(name, ..)| used.contains(name))
+        {
+            let scalar = Scalar::new(name).description(description);
+            builder = builder.register(scalar.specified_by_url(url));
+        }
+        for enum_type in model.enums.values() {
+            builder = builder.register(enum_of(enum_type));
+        }
+        for embedded in model.embedded.values() {
+            builder = builder.register(embedded_object(embedded));
+        }
+        for document_type in &model.types {
+            builder = builder.register(document_object(document_type));
+        }
+        builder.register(type_names(model)).register(interface())
+    }
+
+    /// The plan of what `field` asks for of the documents in it, whatever their types are.
+    pub(in crate::graphql) fn compile(&self, field: &SelectedField) -> DocumentPlan {
+        let types = self.model.types.iter().map(|document_type| {
+            let name = document_type.name.as_str();
+            let fields = fields_of(&field.below, name);
+            (name.into(), self.document(document_type, fields))
+        });
+        DocumentPlan(types.collect())
+    }
+
+    fn document(&self, document_type: &DocumentType, fields: &[SelectedField]) -> PartsPlan {
+        let parts = fields.iter().map(|asked| {
+            let name = asked.name.as_str();
+            let head = HEAD_FIELDS.iter().find(|(head, ..)| *head == name);
+            let mut references = document_type.references.iter();
+            let part = match head {
+                Some((.., write)) => Part::Head(*write),
+                None => match references.find(|reference| reference.name == name) {
+                    Some(reference) => Part::Reference(self.reference(reference, asked)),
+                    None => self.part(document_type.name.as_str(), &document_type.fields, asked),
+                },
+            };
+            (Key::new(&asked.key), part)
+        });
+        PartsPlan::new(parts.collect())
+    }
+
+    fn part(&self, type_name: &str, fields: &[model::Field], asked: &SelectedField) -> Part {
+        match fields.iter().find(|field| *asked.name == *field.name) {
+            Some(field) => Part::Field(self.field(field, asked)),
+            None => Part::TypeName(type_name.into()),
+        }
+    }
+
+    fn field(&self, field: &model::Field, asked: &SelectedField) -> FieldPlan {
+        FieldPlan {
+            name: field.name.as_str().into(),
+            value: self.value(&field.ty, asked),
+            required: field.ty.required,
+            default: match &field.default {
+                Some(DefaultValue::Literal(default)) if field.ty.required => Some(default.clone()),
+                _ => None,
+            },
+        }
+    }
+
+    fn value(&self, ty: &FieldType, asked: &SelectedField) -> ValuePlan {
+        match &ty.shape {
+            Shape::Scalar(model::Scalar::Json) => ValuePlan::Json,
+            Shape::Scalar(model::Scalar::Int) => ValuePlan::Int,
+            Shape::Scalar(model::Scalar::Float) => ValuePlan::Float,
+            Shape::Scalar(model::Scalar::Boolean) => ValuePlan::Boolean,
+            Shape::Scalar(_) => ValuePlan::Text,
+            Shape::Enum(name) => {
+                let values = self.model.enums[name].values.iter();
+                ValuePlan::Enum(values.map(|value| value.name.as_str().into()).collect())
+            }
+            Shape::List(item) => ValuePlan::List {
+                item: Box::new(self.value(item, asked)),
+                required: item.required,
+            },
+            Shape::Embedded(name) => {
+                let fields = &self.model.embedded[name].fields;
+                let parts = fields_of(&asked.below, name).iter();
+                let parts =
+                    parts.map(|asked| (Key::new(&asked.key), self.part(name, fields, asked)));
+                ValuePlan::Embedded(PartsPlan::new(parts.collect()))
+            }
+        }
+    }
+
+    fn reference(&self, reference: &Reference, asked: &SelectedField) -> ReferencePlan {
+        let target = self.model.document_type(reference.target.as_str());
+        let target = target.expect("a reference is to a type of the model");
+        let fields = fields_of(&asked.below, target.name.as_str());
+        ReferencePlan {
+            by: reference.by.as_str().into(),
+            target: target.name.clone(),
+            id_type: target.id_type,
+            plan: Arc::new(self.document(target, fields)),
+        }
+    }
+}
+
+/// The scalars that the API itself speaks in, and those of the model's fields.
+fn used_scalars(model: &Model) -> BTreeSet<&'static str> {
+    let of_documents = model
+        .types
+        .iter()
+        .flat_map(|document_type| &document_type.fields);
+    let of_embedded = model
+        .embedded
+        .values()
+        .flat_map(|embedded| &embedded.fields);
+    of_documents
+        .chain(of_embedded)
+        .filter_map(|field| scalar_of(&field.ty.shape))
+        .chain(["DateTime", "JSON", "Checkpoint"])
+        .collect()
+}
+
+fn scalar_of(shape: &Shape) -> Option<&'static str> {
+    match shape {
+        Shape::Scalar(scalar) => Some(scalar.name()),
+        Shape::List(item) => scalar_of(&item.shape),
+        Shape::Enum(_) | Shape::Embedded(_) => None,
+    }
+}
+
+fn enum_of(enum_type: &EnumType) -> Enum {
+    let mut built = Enum::new(&enum_type.name);
+    if let Some(description) = &enum_type.description {
+        built = built.description(description);
+    }
+    for value in &enum_type.values {
+        let mut item = EnumItem::new(&value.name);
+        if let Some(description) = &value.description {
+            item = item.description(description);
+        }
+        if let Some(deprecated) = &value.deprecated {
+            item = item.deprecation(Some(deprecated));
+        }
+        built = built.item(item);
+    }
+    built
+}
+
+/// The enum `SyncType`.
+fn type_names(model: &Model) -> Enum {
+    let names =
+        Enum::new("SyncType").description("The synced types, each equal to its `__typename`.");
+    model.types.iter().fold(names, |names, document_type| {
+        let name = document_type.name.as_str();
+        names.item(EnumItem::new(name).description(format!("The type {name}.")))
+    })
+}
+
+fn interface() -> Interface {
+    let interface = Interface::new("SyncDocument").description("What every synced document has.");
+    HEAD_FIELDS
+        .iter()
+        .fold(interface, |interface, (name, ty, description, _)| {
+            interface.field(InterfaceField::new(*name, required(ty)).description(*description))
+        })
+}
+
+fn document_object(document_type: &DocumentType) -> Object {
+    let mut object = Object::new(document_type.name.as_str()).implement("SyncDocument");
+    if let Some(description) = &document_type.description {
+        object = object.description(description);
+    }
+    for (name, ty, description, _) in HEAD_FIELDS {
+        let own = document_type.id_description.as_deref();
+        let description = own.filter(|_| name == "id").unwrap_or(description);
+        object = object.field(unresolved(name, required(ty)).description(description));
+    }
+    for field in &document_type.fields {
+        object = object.field(field_of(field, output_type(&field.ty, Purpose::Shown)));
+    }
+    for reference in &document_type.references {
+        object = object.field(reference_field(reference));
+    }
+    object
+}
+
+fn embedded_object(embedded: &EmbeddedType) -> Object {
+    let mut object = Object::new(&embedded.name);
+    if let Some(description) = &embedded.description {
+        object = object.description(description);
+    }
+    let fields = embedded.fields.iter();
+    fields.fold(object, |object, field| {
+        object.field(field_of(field, output_type(&field.ty, Purpose::Shown)))
+    })
+}
+
+/// A field of the type `ty`, with what the model says about it.
+pub(in crate::graphql) fn field_of(field: &model::Field, ty: TypeRef) -> Field {
+    let built = unresolved(&field.name, ty);
+    let built = match &field.description {
+        Some(description) => built.description(description),
+        None => built,
+    };
+    deprecated(built, field.deprecated.as_deref())
+}
+
+/// Another document whose id stands in this one.
+fn reference_field(reference: &Reference) -> Field {
+    let Reference { by, target, .. } = reference;
+    let field = unresolved(&reference.name, nullable(target.as_str()));
+    let description = reference
+        .description
+        .clone()
+        .unwrap_or_else(|| format!("The {target} that `{by}` names, if you may see it."));
+    deprecated(
+        field.description(description),
+        reference.deprecated.as_deref(),
+    )
+}
+
+fn unresolved(name: &str, ty: TypeRef) -> Field {
+    Field::new(name, ty, |_| FieldFuture::Value(None))
+}
+
+fn deprecated(built: Field, reason: Option<&str>) -> Field {
+    match reason {
+        Some(reason) => built.deprecation(Some(reason)),
+        None => built,
+    }
+}

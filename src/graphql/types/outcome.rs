@@ -1,0 +1,291 @@
+//! `PushChangesPayload`, `ResolveConflictPayload`, `SyncResult` and what they are made of: what became of changes.
+
+use std::sync::Arc;
+
+use async_graphql::dynamic::SchemaBuilder;
+use tidegate_core::{
+    change::Rejection,
+    model::{DocumentType, Model},
+    outcome::FieldOutcome,
+    push::{Outcome, PushOutcome},
+    value::{Timestamp, Value, json},
+};
+
+use super::document::DocumentTypes;
+use crate::graphql::{
+    enums,
+    render::Text,
+    shape::{list, nullable, required},
+    table::{Node, ObjectType},
+};
+
+/// What an outcome takes in most answers.
+const OUTCOME_BYTES: usize = 64;
+
+/// A push's outcomes, and when it was answered.
+pub(in crate::graphql) struct PushAnswer {
+    pub(in crate::graphql) outcome: PushOutcome,
+    pub(in crate::graphql) server_time: Timestamp,
+}
+
+impl PushAnswer {
+    /// About how many bytes its text has.
+    pub(in crate::graphql) fn text_bytes(&self) -> usize {
+        OUTCOME_BYTES * (self.outcome.outcomes.len() + 4)
+    }
+}
+
+pub(in crate::graphql) struct PushChanges;
+
+impl Node for PushChanges {
+    type Ref<'n> = &'n PushAnswer;
+}
+
+pub(in crate::graphql) struct ResolveConflict;
+
+impl Node for ResolveConflict {
+    type Ref<'n> = &'n PushOutcome;
+}
+
+struct SyncResult;
+
+impl Node for SyncResult {
+    type Ref<'n> = (&'n PushOutcome, &'n Outcome);
+}
+
+struct SyncError;
+
+impl Node for SyncError {
+    type Ref<'n> = &'n Rejection;
+}
+
+struct SyncConflictDetail;
+
+impl Node for SyncConflictDetail {
+    type Ref<'n> = (&'n Outcome, &'n DocumentType);
+}
+
+struct SyncFieldOutcome;
+
+impl Node for SyncFieldOutcome {
+    type Ref<'n> = (&'n FieldOutcome, &'n DocumentType);
+}
+
+/// The tables of outcomes.
+pub(super) struct OutcomeTypes {
+    pub(super) push: ObjectType<PushChanges>,
+    pub(super) resolve: ObjectType<ResolveConflict>,
+    result: Arc<ObjectType<SyncResult>>,
+    error: Arc<ObjectType<SyncError>>,
+    conflict: Arc<ObjectType<SyncConflictDetail>>,
+    field: Arc<ObjectType<SyncFieldOutcome>>,
+}
+
+impl OutcomeTypes {
+    pub(super) fn new(model: &Arc<Model>, documents: &Arc<DocumentTypes>) -> Self {
+        let error = Arc::new(error());
+        let field = Arc::new(field_outcome(model));
+        let conflict = Arc::new(conflict(&field));
+        let result = Arc::new(result(model, documents, &conflict, &error));
+        Self {
+            push: push(&result),
+            resolve: resolve(&result),
+            result,
+            error,
+            conflict,
+            field,
+        }
+    }
+
+    pub(super) fn register(&self, builder: SchemaBuilder) -> SchemaBuilder {
+        builder
+            .register(self.push.register())
+            .register(self.resolve.register())
+            .register(self.result.register())
+            .register(self.error.register())
+            .register(self.conflict.register())
+            .register(self.field.register())
+    }
+}
+
+fn push(result: &Arc<ObjectType<SyncResult>>) -> ObjectType<PushChanges> {
+    ObjectType::<PushChanges>::new(
+        "PushChangesPayload",
+        "What became of a push. Every change has its outcome, so that one bad change never stops the others.",
+    )
+    .children("results", list("SyncResult"), "One outcome for each change, in order.", result, |answer, results| {
+        let outcomes = answer.outcome.outcomes.iter();
+        results.list(outcomes.map(|outcome| (&answer.outcome, outcome)))
+    })
+    .leaf("lastMutationId", nullable("Int"), "The last mutation id the gateway has consumed of this client.", |answer, text| {
+        text.json(&answer.outcome.last_mutation_id.map(|id| id.0));
+    })
+    .leaf("serverTime", required("DateTime"), "The gateway's clock.", |answer, text| {
+        text.instant(answer.server_time);
+    })
+}
+
+fn resolve(result: &Arc<ObjectType<SyncResult>>) -> ObjectType<ResolveConflict> {
+    ObjectType::<ResolveConflict>::new("ResolveConflictPayload", "What became of a resolution.").children(
+        "result",
+        required("SyncResult"),
+        "APPLIED, and the conflict is gone from the inbox; or CONFLICT because the document has another version by now, or REJECTED, and it is still there.",
+        result,
+        |answer, result| result.required(answer.outcomes.first().map(|outcome| (answer, outcome))),
+    )
+}
+
+fn result(
+    model: &Arc<Model>,
+    documents: &Arc<DocumentTypes>,
+    conflict: &Arc<ObjectType<SyncConflictDetail>>,
+    error: &Arc<ObjectType<SyncError>>,
+) -> ObjectType<SyncResult> {
+    let (model, documents) = (Arc::clone(model), Arc::clone(documents));
+    ObjectType::<SyncResult>::new("SyncResult", "What became of one change. It is final.")
+        .leaf("type", required("SyncType"), "The document's type.", |(_, outcome), text| {
+            text.string(outcome.type_name.as_str());
+        })
+        .leaf("documentId", required("ID"), "The id as the change named it.", |(_, outcome), text| {
+            text.string(&outcome.id);
+        })
+        .leaf("mutationId", nullable("Int"), "The change's id, where the client numbers its changes.", |(_, outcome), text| {
+            text.json(&outcome.mutation.map(|id| id.0));
+        })
+        .leaf("status", required("SyncStatus"), "What became of it.", |(_, outcome), text| {
+            text.string(enums::STATUS.word(&outcome.status));
+        })
+        .leaf("duplicate", required("Boolean"), "Whether the push had been answered before; nothing was applied again.", |(push, _), text| {
+            text.json(&push.duplicate);
+        })
+        .leaf("version", nullable("Int"), "The version the change made or met.", |(_, outcome), text| {
+            text.json(&outcome.version.map(|version| version.0));
+        })
+        .field("document", nullable("SyncDocument"), "The document as it is now, if it is alive and you may see it; a newer copy than yours.", move |field| {
+            let plan = documents.compile(field);
+            Arc::new(move |(_, outcome), text| text.optional_document(outcome.document.as_deref(), &plan))
+        })
+        .children("conflict", nullable("SyncConflictDetail"), "Field by field, what a stale change met.", conflict, move |(_, outcome), detail| {
+            let has_detail = outcome.inbox.is_some() || outcome.conflict.is_some();
+            let document_type = model.document_type(outcome.type_name.as_str());
+            let document_type = document_type.filter(|_| has_detail);
+            detail.optional(document_type.map(|document_type| (outcome, &**document_type)))
+        })
+        .children("error", nullable("SyncError"), "Why it was rejected.", error, |(_, outcome), error| {
+            error.optional(outcome.error.as_ref())
+        })
+}
+
+fn error() -> ObjectType<SyncError> {
+    ObjectType::<SyncError>::new("SyncError", "Why a change was rejected.")
+        .leaf(
+            "code",
+            required("SyncErrorCode"),
+            "The stable code.",
+            |error, text| {
+                text.string(error.code.name());
+            },
+        )
+        .leaf(
+            "message",
+            required("String"),
+            "A sentence for people.",
+            |error, text| {
+                text.string(&error.message);
+            },
+        )
+        .leaf(
+            "field",
+            nullable("String"),
+            "The field it is about, as a path from the document.",
+            |error, text| {
+                text.json(&error.field);
+            },
+        )
+}
+
+fn conflict(field: &Arc<ObjectType<SyncFieldOutcome>>) -> ObjectType<SyncConflictDetail> {
+    ObjectType::<SyncConflictDetail>::new("SyncConflictDetail", "What a stale change met.")
+        .leaf(
+            "conflictId",
+            nullable("ID"),
+            "The conflict in the inbox that keeps what is to be resolved.",
+            |(outcome, _), text| {
+                text.json(&outcome.inbox.as_ref().map(|id| id.as_str()));
+            },
+        )
+        .children(
+            "fields",
+            list("SyncFieldOutcome"),
+            "The fields of the change.",
+            field,
+            |(outcome, document_type), fields| {
+                let outcomes = outcome.conflict.iter().flatten();
+                fields.list(outcomes.map(|outcome| (outcome, document_type)))
+            },
+        )
+}
+
+fn field_outcome(model: &Arc<Model>) -> ObjectType<SyncFieldOutcome> {
+    /// One of the values that a field outcome shows.
+    type Side = fn(&FieldOutcome) -> Option<&Value>;
+    let side = |of: Side| {
+        let model = Arc::clone(model);
+        move |(outcome, document_type): (&FieldOutcome, &DocumentType), text: &mut Text| {
+            let field = document_type.field(&outcome.field).zip(of(outcome));
+            text.json(&field.map(|(field, value)| json::encode(&model, &field.ty, value)));
+        }
+    };
+    ObjectType::<SyncFieldOutcome>::new(
+        "SyncFieldOutcome",
+        "What became of one field of a stale change.",
+    )
+    .leaf(
+        "field",
+        required("String"),
+        "The field's name.",
+        |(outcome, _), text| {
+            text.string(&outcome.field);
+        },
+    )
+    .leaf(
+        "base",
+        nullable("JSON"),
+        "The value you saw, where the change said so.",
+        side(|it| it.base.as_ref()),
+    )
+    .leaf(
+        "mine",
+        nullable("JSON"),
+        "Your value.",
+        side(|it| it.mine.as_ref()),
+    )
+    .leaf(
+        "theirs",
+        nullable("JSON"),
+        "The server's value.",
+        side(|it| it.theirs.as_ref()),
+    )
+    .leaf(
+        "result",
+        nullable("JSON"),
+        "The value in force now.",
+        side(|it| it.result.as_ref()),
+    )
+    .leaf(
+        "taken",
+        required("SyncTaken"),
+        "Whose value that is.",
+        |(outcome, _), text| {
+            text.string(enums::TAKEN.word(&outcome.taken));
+        },
+    )
+    .leaf(
+        "rule",
+        required("SyncRule"),
+        "Why.",
+        |(outcome, _), text| {
+            text.string(enums::RULE.word(&outcome.rule));
+        },
+    )
+}

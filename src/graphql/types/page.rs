@@ -1,0 +1,145 @@
+//! `SyncPage` and `SyncChange`: what changed, and where the client then stands.
+
+use std::sync::Arc;
+
+use async_graphql::dynamic::SchemaBuilder;
+use tidegate_core::{value::Timestamp, view::RecordHead};
+
+use super::document::DocumentTypes;
+use crate::{
+    graphql::{
+        enums,
+        render::{Text, Written},
+        shape::{list, nullable, required},
+        table::{Node, ObjectPlan, ObjectType},
+    },
+    sync::{ChangeView, Page, StoredChange},
+};
+
+/// What a change takes beside what is stored of its document: names, punctuation.
+const CHANGE_BYTES: usize = 128;
+
+/// A page, and when it was read.
+pub(in crate::graphql) struct PageAnswer {
+    pub(in crate::graphql) page: Page,
+    pub(in crate::graphql) server_time: Timestamp,
+}
+
+impl PageAnswer {
+    /// About how many bytes its text has.
+    pub(in crate::graphql) fn text_bytes(&self) -> usize {
+        let changes = &self.page.changes;
+        let stored: usize = changes.iter().map(StoredChange::bytes).sum();
+        stored + CHANGE_BYTES * (changes.len() + 4)
+    }
+}
+
+pub(in crate::graphql) struct SyncPage;
+
+impl Node for SyncPage {
+    type Ref<'n> = &'n PageAnswer;
+}
+
+struct SyncChange;
+
+impl Node for SyncChange {
+    type Ref<'n> = &'n ChangeView<'n>;
+}
+
+/// The tables of pages.
+pub(super) struct PageTypes {
+    pub(super) page: ObjectType<SyncPage>,
+    change: Arc<ObjectType<SyncChange>>,
+}
+
+impl PageTypes {
+    pub(super) fn new(documents: &Arc<DocumentTypes>) -> Self {
+        let change = Arc::new(change(documents));
+        Self {
+            page: page(&change),
+            change,
+        }
+    }
+
+    pub(super) fn register(&self, builder: SchemaBuilder) -> SchemaBuilder {
+        builder
+            .register(self.page.register())
+            .register(self.change.register())
+    }
+}
+
+fn page(change: &Arc<ObjectType<SyncChange>>) -> ObjectType<SyncPage> {
+    let change = Arc::clone(change);
+    ObjectType::<SyncPage>::new(
+        "SyncPage",
+        "Some changes, and where the client stands once it has applied them all in one transaction: `revokedScopes` first, then `changes` in order.",
+    )
+    .field("changes", list("SyncChange"), "The changes in order.", move |field| {
+        let plan = Arc::new(change.compile(field));
+        Arc::new(move |answer, text| {
+            text.list(&answer.page.changes, |text, change| write(change, &plan, text))
+        })
+    })
+    .leaf("checkpoint", required("Checkpoint"), "Where the client then stands.", |answer, text| {
+        text.string(&answer.page.checkpoint.encode());
+    })
+    .leaf("hasMore", required("Boolean"), "Whether there is more to read now; it alone says so.", |answer, text| {
+        text.json(&answer.page.has_more);
+    })
+    .leaf("reset", required("Boolean"), "Whether continuity is broken: mark every document unseen, and remove those still unseen once `hasMore` is false.", |answer, text| {
+        text.json(&answer.page.reset);
+    })
+    .leaf("revokedScopes", list("ID"), "Scopes you may no longer see: remove their documents.", |answer, text| {
+        text.strings(answer.page.revoked.iter().map(|scope| scope.as_str()));
+    })
+    .leaf("epoch", required("ID"), "The identity of the store's history.", |answer, text| {
+        text.string(answer.page.epoch().as_str());
+    })
+    .leaf("serverTime", required("DateTime"), "The gateway's clock.", |answer, text| {
+        text.instant(answer.server_time);
+    })
+}
+
+fn change(documents: &Arc<DocumentTypes>) -> ObjectType<SyncChange> {
+    let documents = Arc::clone(documents);
+    ObjectType::<SyncChange>::new(
+        "SyncChange",
+        "What became of one document, as far as you may see. A change whose version is not above your copy's is to be ignored.",
+    )
+    .leaf("type", required("SyncType"), "The document's type.", |change, text| {
+        text.string(change.type_name());
+    })
+    .leaf("documentId", required("ID"), "The document's id.", |change, text| {
+        text.string(change.id());
+    })
+    .leaf("kind", required("SyncChangeKind"), "What it tells.", |change, text| {
+        text.string(enums::KIND.word(&change.kind()));
+    })
+    .leaf("version", required("Int"), "The version it speaks of.", |change, text| {
+        text.json(&change.version().0);
+    })
+    .leaf("scope", required("ID"), "The scope it happened in.", |change, text| {
+        text.string(change.scope());
+    })
+    .leaf("changedAt", required("DateTime"), "When the gateway made the change.", |change, text| {
+        text.instant(change.changed_at());
+    })
+    .field("document", nullable("SyncDocument"), "The document, with UPSERT.", move |field| {
+        let plan = documents.compile(field);
+        Arc::new(move |change, text| text.document(change, &plan))
+    })
+}
+
+/// Writes a change, or copies its text where another reader with the same plan has had it.
+fn write(change: &StoredChange, plan: &Arc<ObjectPlan<SyncChange>>, text: &mut Text) -> Written {
+    if let Some(known) = change.text(plan) {
+        text.raw(&known);
+        return Ok(());
+    }
+    let begin = text.mark();
+    plan.write(&change.view()?, text)?;
+    if let Some(whole) = text.whole_since(&begin) {
+        change.keep_text(plan, whole);
+    }
+    Ok(())
+}
