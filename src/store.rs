@@ -26,9 +26,8 @@ use tidegate_core::{
     transaction::{Loaded, Reads, Refusal, Writes},
 };
 
-pub(crate) use self::decision::ended_early;
-use self::stored::Gathered;
 pub use self::{codec::StoredView, stored::StoredItem};
+use self::{decision::ended_early, stored::Gathered};
 
 /// The pure function a commit runs, once or, when the transaction is retried, again.
 pub type Decide = dyn Fn(&Loaded) -> Writes + Send + Sync;

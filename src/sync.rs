@@ -4,6 +4,7 @@
 
 mod advise;
 mod change;
+mod commit;
 mod decline;
 mod error;
 mod fit;
@@ -27,9 +28,9 @@ use tidegate_core::{
 
 use self::{
     advise::Kept,
+    commit::CommitQueue,
     grants::{Given, GrantCache},
     live::Live,
-    push::PushQueue,
 };
 pub use self::{
     change::{ChangeView, StoredChange},
@@ -88,7 +89,7 @@ pub struct SyncService {
     limits: Limits,
     /// What bounds the scopes and the memberships of a user.
     bounds: Arc<Bounds>,
-    pushes: PushQueue,
+    commits: CommitQueue,
     live: Arc<Live>,
     grants: Arc<GrantCache>,
     webhooks: Webhooks,
@@ -96,7 +97,7 @@ pub struct SyncService {
 }
 
 impl SyncService {
-    /// Starts the service on a store: its push queue and its one follower of the store's tail.
+    /// Starts the service on a store: its commit queue and its one follower of the store's tail.
     pub fn start(
         model: Arc<Model>,
         store: Arc<dyn Store>,
@@ -105,7 +106,7 @@ impl SyncService {
         webhooks: Webhooks,
     ) -> Arc<Self> {
         let queue_bytes = limits.push_queue_bytes;
-        let pushes = PushQueue::start(model.clone(), store.clone(), clock.clone(), queue_bytes);
+        let commits = CommitQueue::start(model.clone(), store.clone(), clock.clone(), queue_bytes);
         let grants = Arc::new(GrantCache::new());
         let live = Live::follow(store.as_ref(), &grants);
         Arc::new(Self {
@@ -118,7 +119,7 @@ impl SyncService {
                 limits.services.clone(),
             )),
             limits,
-            pushes,
+            commits,
             live,
             grants,
             webhooks,
@@ -153,7 +154,7 @@ impl SyncService {
     /// # Errors
     /// As the store has it; [`SyncError::Busy`] when a task of the service has ended, which a restart mends.
     pub async fn ready(&self) -> Result<(), SyncError> {
-        if !self.pushes.is_served() || !self.live.is_followed() {
+        if !self.commits.is_served() || !self.live.is_followed() {
             return Err(SyncError::Busy);
         }
         in_time(self.store.snapshot()).await.map(drop)

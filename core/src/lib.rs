@@ -41,7 +41,7 @@
 //!     };
 //!     let (identity, claim_grants, hash) = (alice.clone(), grants.clone(), PushHash::of(&push));
 //!     let request = PushRequest { identity, claim_grants, hash, push, advice: Vec::new(), clients_max: 10 };
-//!     let mut writes = push::decide(&model, Timestamp::EPOCH, &[request], &[], store);
+//!     let mut writes = push::decide(&model, Timestamp::EPOCH, &[CommitRequest::Push(Arc::new(request))], &[], store);
 //!     writes.number(&mut heads);
 //!     store.entries.extend(writes.entries.into_iter().map(|entry| (entry.key.clone(), entry)));
 //!     store.clients.extend(writes.clients);

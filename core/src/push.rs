@@ -19,11 +19,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::world::key_of;
 pub use self::{
     admit::MET_BYTES_MAX,
     advice::{Advice, Answer, Question},
     foresee::{reads, scope_foreseen},
-    resolve::{Resolution, ResolveRequest, resolve, resolve_reads},
+    resolve::{Resolution, ResolveRequest},
     restamp::{
         is_in_its_scope, is_out_of_reach, is_unescaped, is_unescaped_conflict, restamp,
         restamp_conflicts, restamp_reads,
@@ -33,7 +34,8 @@ pub use self::{
 use crate::{
     change::{Change, Rejection, RejectionCode, Submission},
     entry::Entry,
-    id::{ClientId, ConflictId, Epoch, MutationId, TypeName, Version},
+    grant::{Grants, Identity},
+    id::{ClientId, ConflictId, DocumentKey, Epoch, MutationId, TypeName, Version},
     model::Policy,
     outcome::{FieldOutcome, Status},
     value::Timestamp,
@@ -85,6 +87,57 @@ impl PushHash {
         let mut hasher = Sha256::new();
         hasher.update(&bytes);
         Self(hasher.finalize().into())
+    }
+}
+
+/// What waits for a transaction: the pushes and resolutions of many clients share one.
+#[derive(Debug, Clone)]
+pub enum CommitRequest {
+    /// A push.
+    Push(Arc<PushRequest>),
+    /// The resolution of a conflict.
+    Resolve(Arc<ResolveRequest>),
+}
+
+impl CommitRequest {
+    /// Who sends it.
+    pub fn identity(&self) -> &Arc<Identity> {
+        match self {
+            Self::Push(request) => &request.identity,
+            Self::Resolve(request) => &request.identity,
+        }
+    }
+
+    /// What the sender's claims give.
+    pub fn claim_grants(&self) -> &Arc<Grants> {
+        match self {
+            Self::Push(request) => &request.claim_grants,
+            Self::Resolve(request) => &request.claim_grants,
+        }
+    }
+
+    /// How many changes it makes at most.
+    pub fn changes(&self) -> usize {
+        match self {
+            Self::Push(request) => request.push.changes.len(),
+            Self::Resolve(_) => 1,
+        }
+    }
+
+    /// The documents it changes, as far as their ids can be read.
+    pub fn keys(&self) -> impl Iterator<Item = &DocumentKey> {
+        let (items, resolved) = match self {
+            Self::Push(request) => (request.push.changes.as_slice(), None),
+            Self::Resolve(request) => ([].as_slice(), Some(&request.key)),
+        };
+        items.iter().filter_map(key_of).chain(resolved)
+    }
+
+    fn as_push(&self) -> Option<&PushRequest> {
+        match self {
+            Self::Push(request) => Some(request),
+            Self::Resolve(_) => None,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tidegate_core::{
     inbox::Mine,
     model::DocumentType,
-    push::{Advice, Answer, PushOutcome, PushRefusal, PushRequest, Question},
+    push::{Advice, Answer, CommitRequest, PushOutcome, PushRefusal, PushRequest, Question},
     value::{
         Document, check,
         json::{decode_fields, encode_fields},
@@ -38,7 +38,8 @@ impl SyncService {
         request.advice = self.kept.take(&request);
         let mut request = Arc::new(request);
         for _ in 0..ROUNDS_MAX {
-            match self.pushes.send(Arc::clone(&request)).await? {
+            let sent = CommitRequest::Push(Arc::clone(&request));
+            match self.commits.send(sent).await? {
                 Err(PushRefusal::Asks(questions)) => {
                     let advice = self.advise(&request, &questions).await;
                     let crowded = advice.len() < questions.len();
@@ -57,7 +58,7 @@ impl SyncService {
             answer: Answer::Current,
         });
         Arc::make_mut(&mut request).advice.extend(undecided);
-        Ok(self.pushes.send(request).await??)
+        Ok(self.commits.send(CommitRequest::Push(request)).await??)
     }
 
     /// What is said about the questions that could be asked.

@@ -11,14 +11,13 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{Stream, stream};
 use tidegate_core::{
-    change::{BaseVersion, Rejection},
+    change::BaseVersion,
     entry::Entry,
     grant::Grants,
     id::{ConflictId, DocumentKey, Scope, Version},
     inbox::{InboxPosition, InboxRecord, OpenConflict},
     model::Model,
-    push::{self, PushOutcome, PushRefusal, Resolution, ResolveRequest},
-    transaction::Loaded,
+    push::{CommitRequest, PushOutcome, PushRefusal, Resolution, ResolveRequest},
     value::{Timestamp, document_bytes},
 };
 use tokio::{
@@ -30,7 +29,7 @@ use super::{
     Caller, SyncError, SyncService, in_time,
     live::{EXPIRY_GRACE, Ticket},
 };
-use crate::store::{InboxRange, Snapshot, StoreError, ended_early};
+use crate::store::{InboxRange, Snapshot, StoreError};
 
 /// The most conflicts a page may be asked for.
 const PAGE_MAX: usize = 100;
@@ -151,11 +150,11 @@ impl SyncService {
         .await
     }
 
-    /// Resolves a conflict, or tells what became of the same resolution before.
+    /// Resolves a conflict, or returns what became of the same resolution before.
     ///
     /// # Errors
     /// [`SyncError::Push`] with [`PushRefusal::ConflictNotFound`]; a store's failure and [`SyncError::Busy`]: it may
-    /// have been resolved; the same again tells.
+    /// have been resolved; the same again says.
     pub async fn resolve(
         &self,
         caller: &Caller,
@@ -163,58 +162,23 @@ impl SyncService {
         base: BaseVersion,
         resolution: Resolution,
     ) -> Result<PushOutcome, SyncError> {
-        let request = Arc::new(ResolveRequest {
+        let record = in_time(async { self.store.snapshot().await?.conflict(&conflict).await });
+        let key = record.await?.map(|record| match record {
+            InboxRecord::Open(open) => open.key.clone(),
+            InboxRecord::Settled(settled) => settled.key.clone(),
+        });
+        // A store knows no documents of a type that the model lacks.
+        let key = key.filter(|key| self.model.document_type(key.type_name.as_str()).is_some());
+        let request = ResolveRequest {
             identity: caller.identity.clone(),
             claim_grants: caller.claim_grants.clone(),
             conflict,
+            key: key.ok_or(PushRefusal::ConflictNotFound)?,
             base,
             resolution,
-        });
-        let answer = in_time(async {
-            let record = self
-                .store
-                .snapshot()
-                .await?
-                .conflict(&request.conflict)
-                .await?;
-            let key = record.map(|record| match record {
-                InboxRecord::Open(open) => open.key.clone(),
-                InboxRecord::Settled(settled) => settled.key.clone(),
-            });
-            // A store knows no documents of a type that the model lacks.
-            let key = key.filter(|key| self.model.document_type(key.type_name.as_str()).is_some());
-            let Some(key) = key else {
-                return Ok(Err(PushRefusal::ConflictNotFound));
-            };
-            match self.commit(&request, &key, None).await {
-                Err(StoreError::Refused(refusals)) => {
-                    let refused = refusals.into_iter().next();
-                    let refused = refused.map(|refusal| refusal.rejection);
-                    self.commit(&request, &key, refused).await
-                }
-                answered => answered,
-            }
-        });
-        Ok(answer.await??)
-    }
-
-    async fn commit(
-        &self,
-        request: &Arc<ResolveRequest>,
-        key: &DocumentKey,
-        refused: Option<Rejection>,
-    ) -> Result<Result<PushOutcome, PushRefusal>, StoreError> {
-        let reads = push::resolve_reads(request, key);
-        let (model, now, request) = (self.model.clone(), self.now(), request.clone());
-        let decide =
-            move |loaded: &Loaded| push::resolve(&model, now, &request, refused.as_ref(), loaded);
-        let store = Arc::clone(&self.store);
-        // To its end, though nobody may wait for it any more: of a commit that is dropped it is not known whether it happened.
-        let commit = tokio::spawn(async move { store.commit(reads, Arc::new(decide)).await });
-        let committed = commit.await.map_err(|ended| ended_early(&ended));
-        let mut writes = committed??;
-        let answer = writes.answers.pop();
-        answer.ok_or_else(|| StoreError::Undecided("a resolution has one answer".to_owned()))
+        };
+        let request = CommitRequest::Resolve(Arc::new(request));
+        Ok(self.commits.send(request).await??)
     }
 
     /// The beginning of the inbox, at once and again whenever other conflicts stand in it; it is sent whole each time, and so

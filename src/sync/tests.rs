@@ -23,7 +23,7 @@ use tidegate_core::{
     grant::Identity,
     id::{DocumentId, DocumentKey, Epoch, Scope, Seq, TypeName, UserId},
     outcome::Status,
-    push::Push,
+    push::{Push, Resolution},
     transaction::{Loaded, Reads, Writes},
     value::{Document, Timestamp, Value},
 };
@@ -41,7 +41,8 @@ use crate::{
 
 const MODEL: &str = r#"
 extend schema @grant(scope: "team:{team}", access: WRITE)
-type Task @collection(name: "tasks") @scope(by: "team:{team}") { id: ID! team: String! }
+type Task @collection(name: "tasks") @scope(by: "team:{team}") @conflict(policy: MANUAL)
+{ id: ID! team: String! text: String }
 "#;
 
 /// How long the tokens of these tests are good.
@@ -308,21 +309,26 @@ async fn a_store_is_not_served_with_rules_that_would_leave_documents_open_to_oth
 }
 
 #[tokio::test]
-async fn pushes_wait_in_so_many_bytes_and_no_more() {
+async fn pushes_and_resolutions_wait_in_so_many_bytes_and_no_more() {
     let directory = TempDir::new().unwrap();
     let limits = Limits {
         push_queue_bytes: 1_000,
         ..Limits::default()
     };
     let (store, sync) = Scripted::on(&directory).serve_within(limits);
-    let caller = alice(&sync);
+    let (caller, bob) = (alice(&sync), member(&sync, "bob", "red"));
+    let conflict = inbox::hold_back(&sync, "disputed").await;
     let mut held = Box::pin(sync.push(&caller, create("held")));
     assert!(poll_immediate(&mut held).await.is_none());
     store.begun.notified().await;
     let refused = sync.push(&caller, create("more")).await;
     assert!(matches!(refused, Err(SyncError::Busy)), "{refused:?}");
+    let theirs = || sync.resolve(&bob, conflict.clone(), BaseVersion(2), Resolution::Theirs);
+    let refused = theirs().await;
+    assert!(matches!(refused, Err(SyncError::Busy)), "{refused:?}");
     store.released.notify_one();
     assert_eq!(held.await.unwrap().outcomes[0].status, Status::Applied);
+    assert_eq!(theirs().await.unwrap().outcomes[0].status, Status::Applied);
     // One that is larger than all the room has it for itself.
     let mut large = create("large");
     large.changes.extend(create("too").changes);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{PushRequest, world::key_of};
+use super::{CommitRequest, world::key_of};
 use crate::{
     change::{Action, Change, Rejection},
     id::DocumentKey,
@@ -16,7 +16,7 @@ type Place = (usize, usize);
 /// not known, or none of them was put in, the last that wrote the document. Of a refused removal it is the last delete.
 /// Repeated refusals so go back to the state that the database took.
 pub(super) fn blame<'r>(
-    requests: &[&PushRequest],
+    requests: &[CommitRequest],
     refusals: &'r [Refusal],
 ) -> HashMap<Place, &'r Rejection> {
     let mut blamed = HashMap::new();
@@ -37,10 +37,12 @@ pub(super) fn blame<'r>(
 }
 
 fn changes_of<'c>(
-    requests: &'c [&PushRequest],
+    requests: &'c [CommitRequest],
     key: &'c DocumentKey,
 ) -> impl Iterator<Item = (Place, &'c Change)> {
-    requests.iter().enumerate().flat_map(move |(i, request)| {
+    let pushes = requests.iter().enumerate();
+    let pushes = pushes.filter_map(|(i, request)| Some((i, request.as_push()?)));
+    pushes.flat_map(move |(i, request)| {
         let items = request.push.changes.iter().enumerate();
         items.filter_map(move |(j, item)| {
             let change = item.change.as_ref().ok()?;
@@ -70,7 +72,7 @@ mod tests {
         change::{BaseVersion, RejectionCode, Submission},
         grant::{Grants, Identity},
         id::{DocumentId, TypeName, UserId},
-        push::{Push, PushHash},
+        push::{Push, PushHash, PushRequest},
         value::{Document, Timestamp, Value},
     };
 
@@ -82,7 +84,7 @@ mod tests {
     }
 
     /// A push of one update for each list of fields; none is a delete.
-    fn push(changes: &[&[&str]]) -> PushRequest {
+    fn push(changes: &[&[&str]]) -> CommitRequest {
         let submissions = changes.iter().map(|fields| {
             let value = |name: &&str| ((*name).to_owned(), Value::Null);
             let set: Document = fields.iter().map(value).collect();
@@ -112,7 +114,7 @@ mod tests {
             policy: None,
             epoch: None,
         };
-        PushRequest {
+        CommitRequest::Push(Arc::new(PushRequest {
             identity: Arc::new(Identity {
                 user: UserId::new("alice").unwrap(),
                 claims: serde_json::Map::new(),
@@ -123,7 +125,7 @@ mod tests {
             push,
             advice: Vec::new(),
             clients_max: 0,
-        }
+        }))
     }
 
     fn refusal(fields: &[&str]) -> Refusal {
@@ -144,7 +146,7 @@ mod tests {
         };
         for (times, expected) in [(1, vec![(1, 0)]), (9, vec![(0, 1), (1, 0)])] {
             let refusals = vec![removal.clone(); times];
-            let mut blamed: Vec<Place> = blame(&pushes.each_ref(), &refusals).into_keys().collect();
+            let mut blamed: Vec<Place> = blame(&pushes, &refusals).into_keys().collect();
             blamed.sort_unstable();
             assert_eq!(blamed, expected);
         }
@@ -164,7 +166,7 @@ mod tests {
             (vec![refusal(&[]); 3], vec![(0, 1), (1, 0), (1, 1)]),
             (vec![refusal(&[]); 9], vec![(0, 0), (0, 1), (1, 0), (1, 1)]),
         ] {
-            let mut blamed: Vec<Place> = blame(&pushes.each_ref(), &refusals).into_keys().collect();
+            let mut blamed: Vec<Place> = blame(&pushes, &refusals).into_keys().collect();
             blamed.sort_unstable();
             assert_eq!(blamed, expected, "{refusals:?}");
         }

@@ -2,9 +2,9 @@
 //!
 //! What is only foreseen saves a store journeys; nothing is decided by it.
 
-use std::{borrow::Borrow, sync::Arc};
+use std::sync::Arc;
 
-use super::{PushRequest, holding, world::key_of};
+use super::{CommitRequest, PushRequest, holding, world::key_of};
 use crate::{
     change::{Action, Change},
     grant::{self, Identity},
@@ -15,22 +15,22 @@ use crate::{
     value::Document,
 };
 
-/// What deciding these pushes has to load.
-pub fn reads(model: &Model, requests: &[impl Borrow<PushRequest>]) -> Reads {
-    let requests = || requests.iter().map(Borrow::borrow);
-    let clients = requests().filter_map(PushRequest::client_key);
-    let members = requests().filter(|_| model.has_memberships());
-    let bounds = requests().next();
-    let bounds = bounds.map(|request| Arc::clone(request.claim_grants.bounds()));
+/// What deciding these has to load.
+pub fn reads(model: &Model, requests: &[CommitRequest]) -> Reads {
+    let pushes = || requests.iter().filter_map(CommitRequest::as_push);
+    let clients = pushes().filter_map(PushRequest::client_key);
+    let members = requests.iter().filter(|_| model.has_memberships());
+    let bounds = requests.first();
+    let bounds = bounds.map(|request| Arc::clone(request.claim_grants().bounds()));
     let mut reads = Reads {
         clients: clients.collect(),
         members: members
-            .map(|request| request.identity.user.clone())
+            .map(|request| request.identity().user.clone())
             .collect(),
         bounds: bounds.unwrap_or_default(),
         ..Reads::default()
     };
-    let items = requests().flat_map(|it| it.push.changes.iter().map(move |item| (it, item)));
+    let items = pushes().flat_map(|it| it.push.changes.iter().map(move |item| (it, item)));
     for (request, item) in items {
         let (Some(key), Ok(change)) = (key_of(item), &item.change) else {
             continue;
@@ -44,7 +44,15 @@ pub fn reads(model: &Model, requests: &[impl Borrow<PushRequest>]) -> Reads {
             reads.created.insert(key.clone());
         }
     }
-    (reads.inbox, reads.waiting) = holding::reads(model, requests());
+    (reads.inbox, reads.waiting) = holding::reads(model, pushes());
+    for request in requests {
+        if let CommitRequest::Resolve(request) = request {
+            // A document that is resolved may be there, whoever else creates it.
+            reads.created.remove(&request.key);
+            reads.keys.insert(request.key.clone());
+            reads.inbox.insert(request.conflict.clone());
+        }
+    }
     reads
 }
 

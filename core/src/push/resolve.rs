@@ -8,12 +8,12 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Push, PushHash, PushOutcome, PushRefusal, PushRequest,
+    PushRefusal,
     verdict::{Decided, Verdict},
     world::World,
 };
 use crate::{
-    change::{Action, BaseVersion, Change, Rejection, RejectionCode, Submission},
+    change::{Action, BaseVersion, Change, Rejection, RejectionCode},
     decide::{self, Context, Decision, Work},
     entry::Entry,
     grant::{Grants, Identity},
@@ -21,7 +21,7 @@ use crate::{
     inbox::{InboxRecord, Mine, OpenConflict, Settlement},
     model::{DocumentType, Model, Policy},
     outcome::Status,
-    transaction::{Loaded, Reads, Writes},
+    transaction::Refusal,
     value::{Document, Timestamp, Value},
 };
 
@@ -47,96 +47,89 @@ pub struct ResolveRequest {
     pub claim_grants: Arc<Grants>,
     /// The conflict.
     pub conflict: ConflictId,
+    /// The document it is about, as the inbox says.
+    pub key: DocumentKey,
     /// The version of the document that the resolution was made on; 0 if there is none.
     pub base: BaseVersion,
     /// What to make of it.
     pub resolution: Resolution,
 }
 
-/// What resolving has to load. The document is known from the inbox.
-pub fn resolve_reads(request: &ResolveRequest, key: &DocumentKey) -> Reads {
-    Reads {
-        keys: [key.clone()].into(),
-        members: [request.identity.user.clone()].into(),
-        bounds: Arc::clone(request.claim_grants.bounds()),
-        inbox: [request.conflict.clone()].into(),
-        ..Reads::default()
-    }
-}
-
-/// Resolves; the answer is the only one of [`Writes::answers`]. `refused` is what the database said to an earlier
-/// attempt.
-pub fn resolve(
+/// Resolves. `refusals` is what the database said to earlier attempts.
+pub(super) fn resolve(
     model: &Model,
     now: Timestamp,
+    world: &mut World<'_>,
     request: &ResolveRequest,
-    refused: Option<&Rejection>,
-    loaded: &Loaded,
-) -> Writes {
-    let mut world = World::new(model, now, loaded);
-    let mut resolving = Resolving {
+    refusals: &[Refusal],
+    work: &Work,
+) -> Result<Decided, PushRefusal> {
+    let record = world.record(&request.conflict).cloned();
+    let mut refused = refusals.iter().filter(|it| it.key == request.key);
+    let mut resolver = ConflictResolver {
         model,
         now,
         request,
-        refused,
-        world: &mut world,
+        refused: refused.next().map(|refusal| &refusal.rejection),
+        world,
+        work,
     };
-    let answer = match loaded.inbox.get(&request.conflict) {
-        Some(InboxRecord::Open(open)) => resolving.open(open),
-        Some(InboxRecord::Settled(settled)) => resolving.settled(settled),
+    match record {
+        Some(InboxRecord::Open(open)) => resolver.open(&open),
+        Some(InboxRecord::Settled(settled)) => resolver.replay(&settled),
         None => Err(PushRefusal::ConflictNotFound),
-    };
-    world.into_writes(now, vec![answer])
+    }
 }
 
-struct Resolving<'r, 'w, 'l> {
+struct ConflictResolver<'r, 'w, 'l> {
     model: &'r Model,
     now: Timestamp,
     request: &'r ResolveRequest,
+    /// Why the database would not take what was made of the conflict, if it would not.
     refused: Option<&'r Rejection>,
     world: &'w mut World<'l>,
+    /// What it has cost.
+    work: &'r Work,
 }
 
-impl Resolving<'_, '_, '_> {
-    fn open(&mut self, open: &Arc<OpenConflict>) -> Result<PushOutcome, PushRefusal> {
+impl ConflictResolver<'_, '_, '_> {
+    fn open(&mut self, open: &OpenConflict) -> Result<Decided, PushRefusal> {
         let entry = self.world.met(&open.key);
         let mut present = OpenConflict::clone(open);
         if let Some(entry) = &entry {
             present.scope = entry.scope.clone();
         }
-        let push = self.as_push(&open.key);
-        let grants = self.world.grants(&push);
+        let grants = self.grants();
         let document_type = self.model.document_type(open.key.type_name.as_str());
         let allowed = present.is_open_to(self.model, &grants);
         let Some(document_type) = document_type.filter(|_| allowed) else {
             return Err(PushRefusal::ConflictNotFound);
         };
         self.world.take_over(&open.key);
-        let grants = self.world.grants(&push);
+        let grants = self.grants();
         let version = entry.as_ref().map_or(Version::NONE, |entry| entry.version);
         let verdict = if self.request.base.0 == version.0 {
-            self.carry_out(open, document_type, entry.as_deref(), &grants)
+            self.apply(open, document_type, entry.as_deref(), &grants)
         } else {
             Verdict::of(Status::Conflict, Some(version), None)
         };
         if !verdict.failed() {
-            self.settle(&open.key, &verdict);
+            self.mark_resolved(&verdict);
         }
-        Ok(self.answer(&push, verdict, false))
+        Ok(decided(verdict, false))
     }
 
     /// A repeat is answered as before; to everybody else a settled conflict is none.
-    fn settled(&mut self, settled: &Settlement) -> Result<PushOutcome, PushRefusal> {
+    fn replay(&self, settled: &Settlement) -> Result<Decided, PushRefusal> {
         let same = settled.user == self.request.identity.user && settled.hash == self.hash();
         let document_type = self.model.document_type(settled.key.type_name.as_str());
         if !same || document_type.is_none() {
             return Err(PushRefusal::ConflictNotFound);
         }
-        let push = self.as_push(&settled.key);
-        Ok(self.answer(&push, Verdict::replayed(&settled.outcome), true))
+        Ok(decided(Verdict::replayed(&settled.outcome), true))
     }
 
-    fn carry_out(
+    fn apply(
         &mut self,
         open: &OpenConflict,
         document_type: &DocumentType,
@@ -164,7 +157,7 @@ impl Resolving<'_, '_, '_> {
             mutation: None,
             now: self.now,
             version_floor: self.world.loaded.version_floor,
-            work: &Work::of_a_push(),
+            work: self.work,
         };
         if let Some(problem) = self.world.withheld(&open.key) {
             return Verdict::rejected(decide::withheld(&context, entry, &change, problem));
@@ -187,10 +180,10 @@ impl Resolving<'_, '_, '_> {
         }
     }
 
-    fn settle(&mut self, key: &DocumentKey, verdict: &Verdict) {
+    fn mark_resolved(&mut self, verdict: &Verdict) {
         let settlement = Settlement {
             id: self.request.conflict.clone(),
-            key: key.clone(),
+            key: self.request.key.clone(),
             user: self.request.identity.user.clone(),
             hash: self.hash(),
             outcome: verdict.remembered(),
@@ -205,43 +198,21 @@ impl Resolving<'_, '_, '_> {
         Sha256::digest(&bytes).into()
     }
 
-    fn answer(&self, push: &PushRequest, verdict: Verdict, duplicate: bool) -> PushOutcome {
-        let decided = Decided {
-            verdicts: vec![verdict],
-            duplicate,
-            last: None,
-        };
-        self.world.answer(push, decided)
+    fn grants(&self) -> Arc<Grants> {
+        let ResolveRequest {
+            identity,
+            claim_grants,
+            ..
+        } = self.request;
+        self.world.grants(identity, claim_grants)
     }
+}
 
-    /// The resolution as a push that touches the document, which is what answers are made for.
-    fn as_push(&self, key: &DocumentKey) -> PushRequest {
-        let change = Change {
-            key: key.clone(),
-            action: Action::Delete {
-                base: self.request.base,
-            },
-            changed_at: None,
-        };
-        let push = Push {
-            client: None,
-            changes: vec![Submission {
-                type_name: key.type_name.clone(),
-                id: key.id.to_string(),
-                change: Ok(change),
-            }],
-            atomic: false,
-            policy: None,
-            epoch: None,
-        };
-        PushRequest {
-            identity: Arc::clone(&self.request.identity),
-            claim_grants: Arc::clone(&self.request.claim_grants),
-            hash: PushHash::of(&push),
-            push,
-            advice: Vec::new(),
-            clients_max: 0,
-        }
+fn decided(verdict: Verdict, duplicate: bool) -> Decided {
+    Decided {
+        verdicts: vec![verdict],
+        duplicate,
+        last: None,
     }
 }
 
@@ -260,7 +231,7 @@ fn action(
             return Ok(living.map(|_| Action::Delete { base }));
         }
         (Resolution::Mine, Mine::Created(document)) if living.is_some() => {
-            whole(document_type, document)
+            full_replacement(document_type, document)
         }
         (Resolution::Mine, Mine::Created(document) | Mine::Changed(document)) => document.clone(),
         (Resolution::Edited(type_name, fields), _) if *type_name == open.key.type_name => {
@@ -279,13 +250,13 @@ fn action(
         }));
     }
     Ok(Some(Action::Create {
-        document: anew(document_type, open, wanted),
+        document: recreated(document_type, open, wanted),
         base: Some(base),
     }))
 }
 
 /// A created document takes the other's place whole: what it does not name is cleared.
-fn whole(document_type: &DocumentType, document: &Document) -> Document {
+fn full_replacement(document_type: &DocumentType, document: &Document) -> Document {
     let fields = document_type.fields.iter();
     let cleared = fields.filter(|field| !field.read_only && !field.ty.required);
     let mut whole: Document = cleared
@@ -297,7 +268,7 @@ fn whole(document_type: &DocumentType, document: &Document) -> Document {
 
 /// The document has been deleted: what is known of it is the server's side, whole, or where the conflict met none what the
 /// client saw of it; over that stands what is wanted.
-fn anew(document_type: &DocumentType, open: &OpenConflict, wanted: Document) -> Document {
+fn recreated(document_type: &DocumentType, open: &OpenConflict, wanted: Document) -> Document {
     let known = open.theirs.as_ref().or(open.held.base.as_ref());
     let mut document = known.cloned().unwrap_or_default();
     document.extend(open.held.mine.document().cloned().unwrap_or_default());

@@ -1,16 +1,17 @@
-//! The pushes of one transaction, decided one after the other over what was loaded.
+//! The pushes and resolutions of one transaction, decided one after the other over what was loaded.
 //!
 //! Rules.md sections 4.2 to 4.6: which pushes are repeats, what each change may do over the earlier ones, and what
 //! their clients are told once all of them are decided.
 
-use std::{borrow::Borrow, collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    Push, PushHash, PushRefusal,
+    CommitRequest, Push, PushHash, PushRefusal,
     admit::{Admission, MET_BYTES_MAX, admit, check_policy, last_id, met_bytes},
     advice::{self, Advice, Question},
     blame::blame,
     holding::Holding,
+    resolve::resolve,
     verdict::{Decided, Verdict},
     world::{World, key_of},
 };
@@ -66,24 +67,30 @@ impl PushRequest {
     }
 }
 
-/// Decides the pushes in order; the answers stand in [`Writes::answers`]. `refusals` is what the database said to
-/// earlier attempts: the changes that are to blame are rejected. Once pushes have taken much work or copied much, those
+/// Decides the requests in order; the answers stand in [`Writes::answers`]. `refusals` is what the database said to
+/// earlier attempts: the changes that are to blame are rejected. Once requests have taken much work or copied much, those
 /// behind them are left for another transaction and have no answer.
 pub fn decide(
     model: &Model,
     now: Timestamp,
-    requests: &[impl Borrow<PushRequest>],
+    requests: &[CommitRequest],
     refusals: &[Refusal],
     loaded: &Loaded,
 ) -> Writes {
-    let requests: Vec<&PushRequest> = requests.iter().map(Borrow::borrow).collect();
     let mut world = World::new(model, now, loaded);
-    let blamed = blame(&requests, refusals);
+    let blamed = blame(requests, refusals);
     let (mut decided, mut spent, mut copied) = (Vec::new(), 0, 0);
     for (i, request) in requests.iter().enumerate() {
-        let blamed = |change| blamed.get(&(i, change)).copied();
         let work = Work::of_a_push();
-        decided.push(push(model, now, &mut world, request, &blamed, &work));
+        decided.push(match request {
+            CommitRequest::Push(request) => {
+                let blamed = |change| blamed.get(&(i, change)).copied();
+                push(model, now, &mut world, request, &blamed, &work)
+            }
+            CommitRequest::Resolve(request) => {
+                resolve(model, now, &mut world, request, refusals, &work)
+            }
+        });
         spent += work.spent();
         copied += work.copied();
         if spent >= WORK_MAX || copied >= MET_BYTES_MAX {
@@ -172,7 +179,7 @@ fn may_ask(model: &Model, push: &Push) -> bool {
 /// Nothing of an atomic push is left to somebody's judgement: it is in force whole, or not at all. What failed keeps
 /// its outcome, the innocent ones are rejected, and none speaks of a version that was taken back.
 fn abort(world: &World<'_>, request: &PushRequest, verdicts: &mut [Verdict]) {
-    let grants = world.grants(request);
+    let grants = world.grants(&request.identity, &request.claim_grants);
     for (item, verdict) in request.push.changes.iter().zip(verdicts) {
         if !verdict.failed() {
             let message = "another change of this atomic push conflicted or was rejected";
@@ -456,9 +463,14 @@ impl Run<'_, '_, '_> {
     }
 
     fn grants(&mut self) -> Arc<Grants> {
+        let PushRequest {
+            identity,
+            claim_grants,
+            ..
+        } = self.request;
         let grants = self
             .grants
-            .get_or_insert_with(|| self.world.grants(self.request));
+            .get_or_insert_with(|| self.world.grants(identity, claim_grants));
         Arc::clone(grants)
     }
 }

@@ -6,15 +6,15 @@ use std::{
 };
 
 use super::{
-    ClientState, Outcome, PushAnswer, PushOutcome, PushRequest,
+    ClientState, CommitRequest, Outcome, PushAnswer, PushOutcome, PushRequest,
     admit::last_id,
     verdict::{Decided, Verdict},
 };
 use crate::{
     change::{Rejection, RejectionCode, Submission},
     entry::{Entry, Marker, Membership},
-    grant::Grants,
-    id::{ClientKey, ConflictId, DocumentKey, MutationId, Scope, UserId},
+    grant::{Grants, Identity},
+    id::{ClientKey, ConflictId, DocumentKey, MutationId, Scope, TypeName, UserId},
     import::{self, Arrival},
     inbox::{InboxRecord, OpenConflict, Share, Waiting},
     membership::{self, Bounds, GIVEN_MAX, Giving, Memberships, UserChange},
@@ -158,14 +158,11 @@ impl<'l> World<'l> {
     }
 
     /// What claims alone give is shared, not copied: there may be thousands of scopes.
-    pub(super) fn grants(&self, request: &PushRequest) -> Arc<Grants> {
-        let memberships = self.memberships(&request.identity.user);
+    pub(super) fn grants(&self, identity: &Identity, claimed: &Arc<Grants>) -> Arc<Grants> {
+        let memberships = self.memberships(&identity.user);
         match memberships.filter(|memberships| !memberships.rows.is_empty()) {
-            None => Arc::clone(&request.claim_grants),
-            Some(memberships) => {
-                let claimed = Grants::clone(&request.claim_grants);
-                Arc::new(claimed.with(memberships))
-            }
+            None => Arc::clone(claimed),
+            Some(memberships) => Arc::new(Grants::clone(claimed).with(memberships)),
         }
     }
 
@@ -287,36 +284,53 @@ impl<'l> World<'l> {
     }
 
     /// Attaches the documents: what the transaction leaves, readable under the grants it leaves (rules.md 4.3).
-    pub(super) fn answer(&self, request: &PushRequest, decided: Decided) -> PushOutcome {
-        let grants = self.grants(request);
-        let numbered = request.push.client.as_ref().and_then(|client| client.first);
-        let outcomes = request
-            .push
-            .changes
-            .iter()
-            .zip(decided.verdicts)
-            .enumerate()
-            .map(|(i, (item, verdict))| {
-                let entry = key_of(item).and_then(|key| self.entry(key));
-                let document =
-                    entry.filter(|entry| !entry.is_deleted() && shows(&grants, &entry.scope));
-                Outcome {
-                    type_name: item.type_name.clone(),
-                    id: item.id.clone(),
+    pub(super) fn answer(&self, request: &CommitRequest, decided: Decided) -> PushOutcome {
+        let grants = self.grants(request.identity(), request.claim_grants());
+        let outcomes = match request {
+            CommitRequest::Push(request) => {
+                let numbered = request.push.client.as_ref().and_then(|client| client.first);
+                let items = request.push.changes.iter().zip(decided.verdicts);
+                let outcomes = items.enumerate().map(|(i, (item, verdict))| Outcome {
                     mutation: numbered.and_then(|first| last_id(first, i + 1)),
-                    status: verdict.status,
-                    version: verdict.version,
-                    conflict: verdict.fields.filter(|_| document.is_some()),
-                    document,
-                    error: verdict.error,
-                    inbox: verdict.inbox,
-                }
-            })
-            .collect();
+                    ..self.outcome(&item.type_name, &item.id, key_of(item), &grants, verdict)
+                });
+                outcomes.collect()
+            }
+            CommitRequest::Resolve(request) => {
+                let key = &request.key;
+                let outcome = |verdict| {
+                    self.outcome(&key.type_name, key.id.as_str(), Some(key), &grants, verdict)
+                };
+                decided.verdicts.into_iter().map(outcome).collect()
+            }
+        };
         PushOutcome {
             outcomes,
             duplicate: decided.duplicate,
             last_mutation_id: decided.last,
+        }
+    }
+
+    fn outcome(
+        &self,
+        type_name: &TypeName,
+        id: &str,
+        key: Option<&DocumentKey>,
+        grants: &Grants,
+        verdict: Verdict,
+    ) -> Outcome {
+        let entry = key.and_then(|key| self.entry(key));
+        let document = entry.filter(|entry| !entry.is_deleted() && shows(grants, &entry.scope));
+        Outcome {
+            type_name: type_name.clone(),
+            id: id.to_owned(),
+            mutation: None,
+            status: verdict.status,
+            version: verdict.version,
+            conflict: verdict.fields.filter(|_| document.is_some()),
+            document,
+            error: verdict.error,
+            inbox: verdict.inbox,
         }
     }
 

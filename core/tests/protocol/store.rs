@@ -19,8 +19,8 @@ use tidegate_core::{
     model::Model,
     page::{Cursor, PageRequest, Stretch, View, seqs_above_head},
     push::{
-        self, Advice, Push, PushAnswer, PushClient, PushHash, PushRequest, Resolution,
-        ResolveRequest,
+        self, Advice, CommitRequest, Push, PushAnswer, PushClient, PushHash, PushRequest,
+        Resolution, ResolveRequest,
     },
     transaction::{Foreign, Loaded, Reads, Writes},
     value::Timestamp,
@@ -122,14 +122,14 @@ impl Store {
     /// Several pushes in one transaction, a second after the last one.
     pub(crate) fn group(&mut self, pushes: &[(&Sender, &[Draft])]) -> Vec<PushAnswer> {
         self.now = self.now.plus_ms(1_000);
-        let requests: Vec<PushRequest> = pushes
+        let requests: Vec<CommitRequest> = pushes
             .iter()
-            .map(|(sender, changes)| self.request(sender, changes))
+            .map(|(sender, changes)| CommitRequest::Push(Arc::new(self.request(sender, changes))))
             .collect();
         self.transact(&requests)
     }
 
-    fn transact(&mut self, requests: &[PushRequest]) -> Vec<PushAnswer> {
+    fn transact(&mut self, requests: &[CommitRequest]) -> Vec<PushAnswer> {
         let (model, now) = (Arc::clone(&self.model), self.now);
         let writes = self.commit(&push::reads(&model, requests), &|loaded| {
             push::decide(&model, now, requests, &[], loaded)
@@ -172,7 +172,8 @@ impl Store {
     pub(crate) fn without_epoch(&mut self, sender: &Sender, changes: &[Draft]) -> PushAnswer {
         let mut request = self.request(sender, changes);
         request.push.epoch = None;
-        self.transact(&[request]).remove(0)
+        self.transact(&[CommitRequest::Push(Arc::new(request))])
+            .remove(0)
     }
 
     /// A push to which the application has answered.
@@ -184,14 +185,16 @@ impl Store {
     ) -> PushAnswer {
         let mut request = self.request(sender, changes);
         request.advice = advice.to_vec();
-        self.transact(&[request]).remove(0)
+        self.transact(&[CommitRequest::Push(Arc::new(request))])
+            .remove(0)
     }
 
     /// The push of a reference client, to which the application has answered.
     pub(crate) fn take(&mut self, user: &str, push: &Push, advice: &[Advice]) -> PushAnswer {
         let mut request = self.request_of(user, push.clone());
         request.advice = advice.to_vec();
-        self.transact(&[request]).remove(0)
+        self.transact(&[CommitRequest::Push(Arc::new(request))])
+            .remove(0)
     }
 
     /// The only conflict that is open.
@@ -216,24 +219,43 @@ impl Store {
         resolution: Resolution,
     ) -> PushAnswer {
         self.now = self.now.plus_ms(1_000);
+        let request = self.resolution(user, conflict, base, resolution);
+        self.transact(&[request]).remove(0)
+    }
+
+    /// A push and then a resolution in one transaction.
+    pub(crate) fn push_and_resolve(
+        &mut self,
+        push: (&Sender, &[Draft]),
+        (user, conflict, base): (&'static str, &ConflictId, i32),
+        resolution: Resolution,
+    ) -> Vec<PushAnswer> {
+        let push = CommitRequest::Push(Arc::new(self.request(push.0, push.1)));
+        let resolve = self.resolution(user, conflict, base, resolution);
+        self.transact(&[push, resolve])
+    }
+
+    fn resolution(
+        &self,
+        user: &'static str,
+        conflict: &ConflictId,
+        base: i32,
+        resolution: Resolution,
+    ) -> CommitRequest {
         let identity = identity(user, self.teams_of(user));
-        let request = ResolveRequest {
-            claim_grants: Arc::new(self.claims(&identity)),
-            identity: Arc::new(identity),
-            conflict: conflict.clone(),
-            base: BaseVersion(base),
-            resolution,
-        };
         let key = match self.state.inbox.get(conflict) {
             Some(InboxRecord::Open(open)) => open.key.clone(),
             Some(InboxRecord::Settled(settled)) => settled.key.clone(),
             None => key("Task", "none"),
         };
-        let (model, now) = (Arc::clone(&self.model), self.now);
-        let mut writes = self.commit(&push::resolve_reads(&request, &key), &|loaded| {
-            push::resolve(&model, now, &request, None, loaded)
-        });
-        writes.answers.remove(0)
+        CommitRequest::Resolve(Arc::new(ResolveRequest {
+            claim_grants: Arc::new(self.claims(&identity)),
+            identity: Arc::new(identity),
+            conflict: conflict.clone(),
+            key,
+            base: BaseVersion(base),
+            resolution,
+        }))
     }
 
     fn request(&self, sender: &Sender, changes: &[Draft]) -> PushRequest {

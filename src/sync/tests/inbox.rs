@@ -1,21 +1,12 @@
 //! The inbox as it is followed: how much of it is sent, and how often.
 
-use tidegate_core::push::Resolution;
+use tidegate_core::id::ConflictId;
 
 use super::*;
 use crate::sync::inbox::{InboxPage, InboxRequest};
 
-const MODEL: &str = r#"
-extend schema @grant(scope: "team:{team}", access: WRITE)
-type Task @collection(name: "tasks") @scope(by: "team:{team}") @conflict(policy: MANUAL) {
-  id: ID!
-  team: String!
-  text: String
-}
-"#;
-
 /// Bob writes a text of 40 kB to a new document, and Alice's delete of it is held back: 80 kB with the document.
-async fn hold_back(sync: &Arc<SyncService>, id: &str) {
+pub(super) async fn hold_back(sync: &SyncService, id: &str) -> ConflictId {
     let (alice, bob) = (alice(sync), member(sync, "bob", "red"));
     sync.push(&alice, create(id)).await.unwrap();
     let text = ("text".to_owned(), Value::String("x".repeat(40_000)));
@@ -26,7 +17,8 @@ async fn hold_back(sync: &Arc<SyncService>, id: &str) {
     };
     sync.push(&bob, push_of(id, update)).await.unwrap();
     let held = sync.push(&alice, delete(id)).await.unwrap();
-    assert!(held.outcomes[0].inbox.is_some(), "{held:?}");
+    let conflict = held.outcomes[0].inbox.clone();
+    conflict.expect("it is held back")
 }
 
 fn ids(page: &InboxPage) -> Vec<&str> {

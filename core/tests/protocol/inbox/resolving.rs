@@ -57,6 +57,22 @@ fn a_resolution_of_another_version_changes_nothing_and_leaves_the_conflict_open(
 }
 
 #[test]
+fn a_resolution_meets_what_the_pushes_before_it_in_its_transaction_wrote() {
+    for (base, expect, title, open) in [(2, "CONFLICT 3", "newer", 1), (3, "APPLIED 4", "mine", 0)]
+    {
+        let mut store = held("MANUAL");
+        let id = store.conflict().id.clone();
+        let sender = by("bob", "b").from(3);
+        let push = (&sender, &[retitled(2, "newer")][..]);
+        let answers = store.push_and_resolve(push, ("alice", &id, base), Resolution::Mine);
+        assert_eq!(told(&answers[0]), ["APPLIED 3"]);
+        assert_eq!(told(&answers[1]), [expect]);
+        assert_eq!(body(&store)["title"], json!(title));
+        assert_eq!(store.conflicts().count(), open);
+    }
+}
+
+#[test]
 fn a_settled_a_strangers_and_no_conflict_look_the_same() {
     let mut store = held("MANUAL");
     store.teams("alice", &["7"]);

@@ -1,0 +1,142 @@
+//! Write sets: the documents, clients and scopes that a request will write, as far as they can be predicted before its
+//! transaction reads.
+//!
+//! A prediction only keeps transactions from colliding. The store's conflicts are the truth (rules.md 5.3).
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    num::NonZeroUsize,
+    sync::Arc,
+};
+
+use lru::LruCache;
+use tidegate_core::{
+    entry::Entry,
+    id::{ClientKey, DocumentKey, Scope, TypeName, UserId},
+    model::Model,
+    push::{CommitRequest, scope_foreseen},
+};
+
+/// How many documents' scopes are remembered, and how many users' last scopes.
+const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(16_384).expect("it is above zero");
+
+/// A caller who may write to more scopes than these may write anything.
+const SCOPES_MAX: usize = 64;
+
+/// What requests write.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct WriteSet {
+    targets: HashSet<WriteTarget>,
+    /// It may be anything.
+    anything: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum WriteTarget {
+    Client(ClientKey),
+    Document(DocumentKey),
+    Scope(Scope),
+}
+
+impl WriteSet {
+    /// Whether both write the same.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let both = !self.is_empty() && !other.is_empty();
+        both && (self.anything || other.anything || !self.targets.is_disjoint(&other.targets))
+    }
+
+    pub(super) fn extend(&mut self, other: &Self) {
+        self.targets.extend(other.targets.iter().cloned());
+        self.anything |= other.anything;
+    }
+
+    /// The scopes that are likely to be written.
+    pub(super) fn scopes(&self) -> BTreeSet<Scope> {
+        let scopes = self.targets.iter().filter_map(|target| match target {
+            WriteTarget::Scope(scope) => Some(scope.clone()),
+            WriteTarget::Client(_) | WriteTarget::Document(_) => None,
+        });
+        scopes.collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.anything && self.targets.is_empty()
+    }
+
+    /// Adds the scopes that the sender may write to: a document is in one of them.
+    fn widen_to_grants(&mut self, request: &CommitRequest) {
+        let scopes = || request.claim_grants().writable();
+        if scopes().take(SCOPES_MAX + 1).count() > SCOPES_MAX {
+            self.anything = true;
+        } else {
+            self.targets
+                .extend(scopes().cloned().map(WriteTarget::Scope));
+        }
+    }
+}
+
+/// Predicts by what changes say of themselves, by where their documents were seen last, and by where their users wrote
+/// last.
+pub(super) struct WriteSetPredictor {
+    scopes: LruCache<DocumentKey, Scope>,
+    last_scopes: LruCache<(UserId, TypeName), Scope>,
+}
+
+impl WriteSetPredictor {
+    pub(super) fn new() -> Self {
+        Self {
+            scopes: LruCache::new(REMEMBERED_MAX),
+            last_scopes: LruCache::new(REMEMBERED_MAX),
+        }
+    }
+
+    /// Remembers what a commit wrote.
+    pub(super) fn observe(&mut self, written: &[Arc<Entry>]) {
+        for entry in written {
+            let writer = entry.writers.get(&entry.version);
+            if let Some(user) = writer.and_then(|writer| writer.user.clone()) {
+                let of_user = (user, entry.key.type_name.clone());
+                self.last_scopes.put(of_user, entry.scope.clone());
+            }
+            self.scopes.put(entry.key.clone(), entry.scope.clone());
+        }
+    }
+
+    pub(super) fn predict(&mut self, model: &Model, request: &CommitRequest) -> WriteSet {
+        let mut write_set = WriteSet::default();
+        let user = &request.identity().user;
+        let mut is_somewhere = false;
+        let mut writes = |key: &DocumentKey, entered: Option<Scope>| {
+            let target = WriteTarget::Document(key.clone());
+            write_set.targets.insert(target);
+            let before = self.scopes.get(key).cloned();
+            let mut scopes: Vec<Scope> = before.into_iter().chain(entered).collect();
+            if scopes.is_empty() {
+                let of_user = (user.clone(), key.type_name.clone());
+                scopes.extend(self.last_scopes.get(&of_user).cloned());
+            }
+            is_somewhere |= scopes.is_empty();
+            let scopes = scopes.into_iter().map(WriteTarget::Scope);
+            write_set.targets.extend(scopes);
+        };
+        match request {
+            CommitRequest::Push(push) => {
+                let items = push.push.changes.iter();
+                for change in items.filter_map(|item| item.change.as_ref().ok()) {
+                    let entered = scope_foreseen(model, &push.identity, change);
+                    writes(&change.key, entered);
+                }
+                let client = push.push.client.as_ref().map(|client| ClientKey {
+                    user: user.clone(),
+                    client: client.id.clone(),
+                });
+                write_set.targets.extend(client.map(WriteTarget::Client));
+            }
+            CommitRequest::Resolve(resolve) => writes(&resolve.key, None),
+        }
+        if is_somewhere {
+            write_set.widen_to_grants(request);
+        }
+        write_set
+    }
+}
