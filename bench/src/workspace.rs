@@ -1,6 +1,7 @@
 //! The repository around the benchmark: where it is, and its other programs, which cargo builds for the purpose.
 
 use std::{
+    env,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -16,14 +17,22 @@ pub(crate) fn root() -> &'static Path {
 /// Builds the program that these arguments of `cargo build` name, for release. It is a build of its own, so that the
 /// program has the features that it ships with and none that only the benchmark needs.
 pub(crate) fn build(arguments: &[&str]) -> PathBuf {
-    let output = Command::new(env!("CARGO"))
+    let mut cargo = Command::new(env!("CARGO"));
+    // `cargo run` describes the benchmark by these. Build scripts would see a change of them and run again, each time.
+    let of_benchmark = env::vars().map(|(name, _)| name).filter(|name| {
+        let described = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+        described.iter().any(|prefix| name.starts_with(prefix))
+    });
+    for name in of_benchmark {
+        cargo.env_remove(name);
+    }
+    let build = cargo
         .args(["build", "--release", "--locked"])
         .arg("--message-format=json-render-diagnostics")
         .args(arguments)
         .current_dir(root())
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
+        .stderr(Stdio::inherit());
+    let output = build.output().unwrap();
     assert!(output.status.success(), "cargo could not build the program");
     let messages = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Json>();
     let executable = |message: Json| Some(message["executable"].as_str()?.into());
