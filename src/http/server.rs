@@ -5,6 +5,7 @@ mod connection;
 mod handshake;
 mod strangers;
 mod visitors;
+mod weights;
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,18 +1,24 @@
-//! The places of strangers, and who loses one when all are taken: least-served networks come first, as in fair queueing.
-//! What a connection must do to be a stranger's no longer is decided in `visitors`.
+//! The places of strangers, and who loses one when all are taken: the network that has most of them for its weight, as in
+//! weighted fair queueing. What a connection must do to be a stranger's no longer is decided in `visitors`.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+use tidegate_core::id::UserId;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-/// How long a newcomer is safe while an older stranger exists: enough for a first request from a slow network.
+use super::weights::Weights;
+
+/// How long a newcomer keeps its place while there is an older stranger: enough for a first request from a slow network.
 const YOUNG: Duration = Duration::from_secs(2);
 
-/// Whom addresses belong to: a single one of IPv4, or a subnet of IPv6, of which everybody has a whole one (RFC 6177).
+/// Shares are compared as whole numbers of this part of a place.
+const SHARE_UNIT: usize = 1 << 20;
+
+/// The owner of addresses: one address of IPv4, or a subnet of IPv6, since every site has a whole subnet (RFC 6177).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Network(IpAddr);
 
@@ -32,11 +38,12 @@ impl Network {
 #[derive(Default)]
 pub(super) struct Strangers {
     places: usize,
-    /// Of one network; 0 is no bound of its own.
+    /// The most places of one network; 0 sets no bound.
     places_of_network: usize,
     taken: usize,
     came: u64,
     by_network: HashMap<Network, BTreeMap<u64, Stranger>>,
+    weights: Weights,
     is_full: bool,
 }
 
@@ -73,22 +80,28 @@ impl Strangers {
         self.came
     }
 
-    /// Ends the oldest connection of the network that has most of them: a flood from one network then displaces itself.
+    /// A connection of this network has shown a good token.
+    pub(super) fn has_shown(&mut self, network: Network, user: &UserId) {
+        self.weights.record(network, user);
+    }
+
+    /// Ends the oldest connection of the network that has most of them for its weight. So a flood from one network
+    /// displaces itself, and a flood from many networks does not displace a crowd behind one address whose users are known.
     ///
-    /// Networks whose connections are all young are spared while there are others. An honest crowd behind one address is
-    /// often the largest, and its newcomers would displace each other before their first requests.
+    /// Networks whose connections are all young are spared while there are others. A crowd whose users are not known yet
+    /// is often the largest, and its newcomers would displace each other before their first requests.
     fn evict(&mut self, now: Instant) {
-        // A flood would fill the log as well.
+        // Logged once: a flood must not fill the log.
         if !std::mem::replace(&mut self.is_full, true) {
             tracing::warn!(target: "http", "connections without a token take all their places; the oldest are ended");
         }
-        let rank = |of_network: &BTreeMap<u64, Stranger>| {
+        let rank = |(network, of_network): &(&Network, &BTreeMap<u64, Stranger>)| {
             let (number, oldest) = of_network.first_key_value()?;
             let is_old = now.duration_since(oldest.came_at) >= YOUNG;
-            Some((is_old, of_network.len(), Reverse(*number)))
+            let share = of_network.len() * SHARE_UNIT / self.weights.of(**network);
+            Some((is_old, share, Reverse(*number)))
         };
-        let crowds = self.by_network.iter();
-        if let Some((network, _)) = crowds.max_by_key(|(_, of_network)| rank(of_network)) {
+        if let Some((network, _)) = self.by_network.iter().max_by_key(rank) {
             self.evict_of(*network);
         }
     }
@@ -183,6 +196,45 @@ mod tests {
         assert_eq!(left(&strangers), [6, 7, 8, 9], "all are young");
         strangers.enter(network("10.0.0.3"), begun + 2 * YOUNG);
         assert_eq!(left(&strangers), [7, 8, 9, 10], "all are old");
+    }
+
+    /// The flood renews one connection from each of many addresses, so that all of them stay young.
+    #[test]
+    fn a_flood_from_many_networks_does_not_displace_a_crowd_whose_users_are_known() {
+        let crowd = network("10.0.0.1");
+        let now = Instant::now();
+        for (users, expected) in [(0, 2), (9, 10)] {
+            let mut strangers = Strangers::new(100, 0);
+            for number in 0..users {
+                strangers.has_shown(crowd, &UserId::new(&format!("user-{number}")).unwrap());
+            }
+            for round in 0..3 {
+                for address in 0..100 {
+                    strangers.enter(network(&format!("10.1.{round}.{address}")), now);
+                }
+                for _ in 0..10 {
+                    strangers.enter(crowd, now);
+                }
+                let of_crowd = strangers.by_network.get(&crowd).map_or(0, BTreeMap::len);
+                assert_eq!(of_crowd, expected, "{users} known users, round {round}");
+            }
+        }
+    }
+
+    /// Otherwise one member could keep all newcomers out, from one address.
+    #[test]
+    fn one_users_tokens_make_no_room_for_a_flood() {
+        let [flood, newcomer] = ["10.0.0.1", "10.0.0.2"].map(network);
+        let now = Instant::now();
+        let mut strangers = Strangers::new(10, 0);
+        for _ in 0..100 {
+            strangers.has_shown(flood, &UserId::new("mallory").unwrap());
+        }
+        let first = strangers.enter(newcomer, now);
+        for _ in 0..100 {
+            strangers.enter(flood, now);
+        }
+        assert!(left(&strangers).contains(&first));
     }
 
     #[test]

@@ -127,6 +127,8 @@ impl Visit {
                 place,
                 _of_user: of_user,
             });
+            let network = Network::of(self.peer);
+            self.visitors.strangers().has_shown(network, user);
         }
         shown.underway += 1;
         Ok(Presence(self.clone()))
