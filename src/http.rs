@@ -4,6 +4,7 @@
 mod accept;
 mod answer;
 mod coding;
+mod compression;
 mod connections;
 mod cors;
 mod delivery;
@@ -34,11 +35,10 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use self::accept::Form;
+use self::compression::{Compressors, compress};
 pub(crate) use self::graphiql::{DevUser, GraphiqlConfig, Tab};
 pub(crate) use self::guard::Origins;
 pub(crate) use self::health::waiting;
@@ -50,9 +50,6 @@ pub(crate) use self::traffic::TrafficLimits;
 use crate::app::Gateway;
 use crate::config::HttpTimes;
 use crate::graphql::error::{Code, Failure};
-
-/// A smaller answer fits one packet as it is.
-const COMPRESSED_BYTES_MIN: u64 = 1024;
 
 /// What differs between one gateway's face and another's.
 #[derive(Clone)]
@@ -134,6 +131,8 @@ fn api() -> Router<Arc<HttpState>> {
     let endpoint = get(graphql::get).post(graphql::post);
     Router::new()
         .route("/graphql", endpoint)
+        // Nothing else is compressed: strangers may ask for it.
+        .layer(from_fn_with_state(Compressors::default(), compress))
         .layer(always(CACHE_CONTROL, "no-store"))
         .route("/schema.graphql", get(graphql::schema))
         // Here and not only around everything: CORS has to stand outside of it to answer preflights.
@@ -154,20 +153,8 @@ fn around<S: Clone + Send + Sync + 'static>(
     router
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(unread::take_in))
-        .layer(CompressionLayer::new().compress_when(compressible()))
-        .layer(from_fn(coding::settle))
         .layer(always(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(from_fn(log::log))
-}
-
-/// What gains by it. Streams would wait in the compressor for more. The schema and GraphiQL may be anybody's to read, and
-/// each reader would hold a compressor.
-fn compressible() -> impl Predicate {
-    SizeAbove::new(COMPRESSED_BYTES_MIN)
-        .and(NotForContentType::SSE)
-        .and(NotForContentType::const_new("multipart/mixed"))
-        .and(NotForContentType::const_new("text/plain"))
-        .and(coding::may_compress)
 }
 
 fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {

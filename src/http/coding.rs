@@ -1,60 +1,47 @@
-//! Which codings of a response a client takes (`Accept-Encoding`; RFC 9110, section 12.5.3), and in which order the gateway
-//! likes them. The compressing itself is tower-http's.
+//! Which codings of a response a client accepts (`Accept-Encoding`; RFC 9110, section 12.5.3), and in which order the gateway
+//! prefers them. `compression` decides what is compressed.
 
-use axum::extract::Request;
+use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_ENCODING;
-use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version};
-use axum::middleware::Next;
-use axum::response::Response;
 
-/// Writes `Accept-Encoding` as the gateway reads it, for all that stands inside.
-pub(super) async fn settle(mut request: Request, next: Next) -> Response {
-    if let Some(codings) = settled(request.headers()) {
-        request.headers_mut().insert(ACCEPT_ENCODING, codings);
+/// How a response is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    Brotli,
+    Gzip,
+    Zstd,
+}
+
+impl Coding {
+    /// In the order in which the gateway prefers them. zstd comes last: some clients offer it and cannot read it, such as
+    /// that of graphql-codegen on a Node before 22.15.
+    pub(super) const ALL: [Self; 3] = [Self::Brotli, Self::Gzip, Self::Zstd];
+
+    /// Its name in `Accept-Encoding` and `Content-Encoding`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Brotli => "br",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
     }
-    next.run(request).await
-}
 
-/// Each coding the gateway has, with its weight.
-///
-/// zstd is left to clients that like it better than br and gzip: tower-http prefers it among equals, but some offer it and
-/// cannot read it (the client of graphql-codegen, on a Node before 22.15). Identity is never refused: tower-http would answer
-/// 406 after the operation has run.
-fn settled(headers: &HeaderMap) -> Option<HeaderValue> {
-    if !headers.contains_key(ACCEPT_ENCODING) {
-        return None;
+    /// The coding that the client likes best. `None` sends the response as it is, even if the client refuses that: the
+    /// operation has been executed, and a 406 would hide its answer.
+    pub(super) fn preferred(headers: &HeaderMap) -> Option<Self> {
+        if !headers.contains_key(ACCEPT_ENCODING) {
+            return None;
+        }
+        let weighed = Self::ALL.map(|coding| (coding, quality(headers, coding.name())));
+        let first = weighed
+            .into_iter()
+            .reduce(|best, next| if next.1 > best.1 { next } else { best });
+        let (coding, weight) = first?;
+        (weight > 0.0 && weight >= quality(headers, "identity")).then_some(coding)
     }
-    let weight = |coding| quality(headers, coding);
-    let (br, gzip, zstd) = (weight("br"), weight("gzip"), weight("zstd"));
-    let zstd = if zstd > br.max(gzip) { zstd } else { 0.0 };
-    let identity = weight("identity").max(WEIGHT_MIN);
-    let codings =
-        format!("br;q={br:.3}, gzip;q={gzip:.3}, zstd;q={zstd:.3}, identity;q={identity:.3}");
-    HeaderValue::try_from(codings).ok()
 }
 
-/// The least weight that does not refuse.
-const WEIGHT_MIN: f32 = 0.001;
-
-/// Marks a response that is sent in the coding it has. Whoever reads a large one slowly would hold a compressor.
-#[derive(Clone)]
-struct AsItIs;
-
-pub(super) async fn as_it_is(mut response: Response) -> Response {
-    response.extensions_mut().insert(AsItIs);
-    response
-}
-
-pub(super) fn may_compress(
-    _: StatusCode,
-    _: Version,
-    _: &HeaderMap,
-    extensions: &Extensions,
-) -> bool {
-    extensions.get::<AsItIs>().is_none()
-}
-
-/// How much the client likes a coding: from 0, which refuses it, to 1. Without the header it takes any.
+/// How much the client likes a coding: from 0, which refuses it, to 1. Without the header it accepts any.
 pub(super) fn quality(headers: &HeaderMap, coding: &str) -> f32 {
     if !headers.contains_key(ACCEPT_ENCODING) {
         return 1.0;
@@ -82,7 +69,7 @@ fn items(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
         .filter(|(name, _)| !name.is_empty())
 }
 
-/// A weight that is none refuses its coding, as tower-http has it.
+/// A weight that cannot be read refuses its coding.
 fn value(weight: &str) -> f32 {
     let digits = weight
         .strip_prefix(['q', 'Q'])
@@ -122,34 +109,36 @@ mod tests {
         assert_eq!(quality(&HeaderMap::new(), "gzip"), 1.0);
     }
 
-    #[track_caller]
-    fn assert_settled(header: &str, weights: [f32; 4]) {
-        let settled = settled(&accepting(header)).unwrap();
-        let settled = HeaderMap::from_iter([(ACCEPT_ENCODING, settled)]);
-        let read = ["br", "gzip", "zstd", "identity"].map(|coding| quality(&settled, coding));
-        assert_eq!(read, weights, "{header:?}");
-    }
-
     #[test]
     fn zstd_is_left_to_clients_that_like_nothing_else_as_much() {
-        // graphql-codegen on Node, Chromium, and a client that takes anything.
-        assert_settled("gzip, deflate, br, zstd", [1.0, 1.0, 0.0, 0.001]);
-        assert_settled("zstd;q=0.5, gzip;q=0.5", [0.0, 0.5, 0.0, 0.001]);
-        assert_settled("*", [1.0, 1.0, 0.0, 1.0]);
-        assert_settled("zstd, gzip;q=0.9", [0.0, 0.9, 1.0, 0.001]);
-        assert_settled("zstd, deflate", [0.0, 0.0, 1.0, 0.001]);
-        assert_settled("gzip, br", [1.0, 1.0, 0.0, 0.001]);
-        assert_settled("", [0.0, 0.0, 0.0, 0.001]);
-        assert_eq!(settled(&HeaderMap::new()), None);
+        for (header, expected) in [
+            // graphql-codegen on Node, Chromium, and a client that accepts anything.
+            ("gzip, deflate, br, zstd", Some(Coding::Brotli)),
+            ("*", Some(Coding::Brotli)),
+            ("zstd;q=0.5, gzip;q=0.5", Some(Coding::Gzip)),
+            ("zstd, gzip;q=0.9", Some(Coding::Zstd)),
+            ("zstd, deflate", Some(Coding::Zstd)),
+            ("gzip, br", Some(Coding::Brotli)),
+            ("gzip, br;q=0.9", Some(Coding::Gzip)),
+            ("identity, gzip;q=0.5", None),
+            ("deflate", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                Coding::preferred(&accepting(header)),
+                expected,
+                "{header:?}"
+            );
+        }
+        assert_eq!(Coding::preferred(&HeaderMap::new()), None);
     }
 
     #[test]
-    fn identity_is_never_refused() {
+    fn a_client_that_refuses_every_coding_gets_the_answer_as_it_is() {
         for nothing in ["identity;q=0", "*;q=0", "identity;q=0, deflate"] {
-            assert_settled(nothing, [0.0, 0.0, 0.0, 0.001]);
+            assert_eq!(Coding::preferred(&accepting(nothing)), None, "{nothing:?}");
         }
-        // A weight of more than three digits, which tower-http does not read.
-        assert_settled("identity;q=0, gzip;q=0.1234", [0.0, 0.123, 0.0, 0.001]);
-        assert_settled("identity, gzip;q=0.5", [0.0, 0.5, 0.0, 1.0]);
+        let digits = accepting("identity;q=0, gzip;q=0.1234");
+        assert_eq!(Coding::preferred(&digits), Some(Coding::Gzip));
     }
 }

@@ -14,7 +14,6 @@ use axum::http::header::{
     REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
@@ -86,7 +85,6 @@ where
         .layer(always(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(always(REFERRER_POLICY, "no-referrer"))
         .layer(always(CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"))
-        .layer(map_response(coding::as_it_is))
 }
 
 /// Nothing leaves the page's origin; in `connect-src`, `'self'` includes the WebSocket of the same host and port (CSP
