@@ -33,7 +33,7 @@ pub(super) async fn survey(client: &Client, needs: &Needs) -> Result<Vec<String>
         }
         let consequence = match oddity {
             FOLDS if !needs.with_text_ids.iter().any(|folding| folding == name) => continue,
-            FOLDS => "of two such ids the second is REJECTED",
+            FOLDS => "of two such ids one is kept, and changes of the other are REJECTED",
             _ => "changes of its documents are REJECTED",
         };
         warnings.push(format!("the collection {name} {oddity}; {consequence}"));
