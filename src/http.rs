@@ -17,7 +17,6 @@ mod log;
 mod multipart;
 mod operation;
 mod pace;
-mod quota;
 mod server;
 mod sse;
 mod traffic;
@@ -42,14 +41,13 @@ use self::compression::{Compressors, compress};
 pub(crate) use self::graphiql::{DevUser, GraphiqlConfig, Tab};
 pub(crate) use self::guard::Origins;
 pub(crate) use self::health::waiting;
-use self::quota::Quota;
-pub(crate) use self::quota::QuotaLimits;
 pub(crate) use self::server::{ServerLimits, Shutdown, serve};
 use self::traffic::Traffic;
 pub(crate) use self::traffic::TrafficLimits;
 use crate::app::Gateway;
 use crate::config::HttpTimes;
 use crate::graphql::error::{Code, Failure};
+use crate::quota::Quota;
 
 /// What differs between one gateway's face and another's.
 #[derive(Clone)]
@@ -58,8 +56,6 @@ pub(crate) struct HttpOptions {
     pub(crate) body_bytes_max: usize,
     /// What operations may take.
     pub(crate) traffic: TrafficLimits,
-    /// What requests and answers may hold.
-    pub(crate) quota: QuotaLimits,
     /// How long clients are waited for.
     pub(crate) times: HttpTimes,
     /// Whose pages may call from a browser, besides those of the gateway's own origin.
@@ -90,11 +86,15 @@ struct HttpState {
 }
 
 /// All routes of a gateway.
-pub(crate) fn router(gateway: Arc<Gateway>, options: HttpOptions, shutdown: Shutdown) -> Router {
+pub(crate) fn router(
+    gateway: Arc<Gateway>,
+    options: HttpOptions,
+    quota: Arc<Quota>,
+    shutdown: Shutdown,
+) -> Router {
     let HttpOptions {
         body_bytes_max,
         traffic,
-        quota,
         times,
         origins,
         allowed_headers,
@@ -115,7 +115,7 @@ pub(crate) fn router(gateway: Arc<Gateway>, options: HttpOptions, shutdown: Shut
         gateway,
         body_bytes_max,
         traffic: Traffic::new(traffic),
-        quota: Quota::new(quota),
+        quota,
         times,
         origins,
         public_schema,

@@ -25,6 +25,7 @@ use tidegate_core::{
     model::Model,
     value::Timestamp,
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use self::{
     advise::Kept,
@@ -44,6 +45,7 @@ pub use self::{
 };
 use crate::{
     limits::Limits,
+    quota::{Account, Lease, Reservation},
     store::{Snapshot, Store, StoreError},
     webhook::Webhooks,
 };
@@ -60,6 +62,38 @@ pub struct Caller {
     /// Who it is.
     pub identity: Arc<Identity>,
     claim_grants: Arc<Grants>,
+    /// Where what is read for it is counted; `None` counts nothing.
+    account: Option<Account>,
+}
+
+impl Caller {
+    /// Counts what is read for the caller.
+    pub(crate) fn counted_on(self, account: Account) -> Self {
+        Self {
+            account: Some(account),
+            ..self
+        }
+    }
+
+    pub(crate) fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+
+    /// Counts what a read may come to.
+    async fn reserve(&self, bytes: usize) -> Result<Option<Reservation>, SyncError> {
+        match &self.account {
+            Some(account) => Ok(Some(account.reserve(bytes).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Counts what was read.
+    fn lease(&self, bytes: usize) -> Result<Option<Arc<Lease>>, SyncError> {
+        match &self.account {
+            Some(account) => Ok(Some(Arc::new(account.lease(bytes)?))),
+            None => Ok(None),
+        }
+    }
 }
 
 /// What `viewer` tells.
@@ -146,6 +180,7 @@ impl SyncService {
         Ok(Caller {
             identity: Arc::new(identity),
             claim_grants: Arc::new(claim_grants),
+            account: None,
         })
     }
 
@@ -249,6 +284,16 @@ impl SyncService {
         self.grants.put(user, &given, generation);
         Ok((snapshot, given))
     }
+}
+
+/// Reads in a task of its own, which ends with the future. A subscription is not polled while its client takes nothing, and a
+/// read that stands still keeps a connection to the store and the bytes reserved for it.
+async fn in_own_task<T: Send + 'static>(
+    reading: impl Future<Output = Result<T, SyncError>> + Send + 'static,
+) -> Result<T, SyncError> {
+    let task = AbortOnDropHandle::new(tokio::spawn(reading));
+    let ended = SyncError::Internal("a read of a subscription ended early".to_owned());
+    task.await.unwrap_or(Err(ended))
 }
 
 /// Bounds how long a request may wait for the store.

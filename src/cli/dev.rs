@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Complaint, DEV_LISTEN, Done, block_on,
-    limits::{quota_limits, server_limits, traffic_limits},
+    limits::{server_limits, traffic_limits},
     maintain, model, serve,
     serve::Begun,
     tell,
@@ -103,7 +103,6 @@ pub(super) fn run(args: DevArgs) -> Done {
                 options: HttpOptions {
                     body_bytes_max: limits.body_bytes,
                     traffic: traffic_limits(&limits),
-                    quota: quota_limits(&limits),
                     times,
                     // An app that is being written is served by a tool of its own, on another port.
                     origins: Origins {

@@ -2,8 +2,9 @@
 
 use crate::{
     config::HttpTimes,
-    http::{QuotaLimits, ServerLimits, TrafficLimits},
+    http::{ServerLimits, TrafficLimits},
     limits::Limits,
+    quota::{Quota, QuotaLimits},
 };
 
 pub(super) fn traffic_limits(limits: &Limits) -> TrafficLimits {
@@ -17,19 +18,16 @@ pub(super) fn traffic_limits(limits: &Limits) -> TrafficLimits {
     }
 }
 
-pub(super) fn quota_limits(limits: &Limits) -> QuotaLimits {
-    QuotaLimits {
-        bytes_max: limits.buffer_bytes,
-        user_bytes_max: limits.user_buffer_bytes,
-    }
-}
-
 pub(super) fn server_limits(limits: &Limits, times: HttpTimes) -> ServerLimits {
     ServerLimits {
         connections_max: limits.connections,
         new_connections_max: limits.new_connections,
         address_connections_max: limits.address_connections,
         user_connections_max: limits.user_connections,
+        quota: Quota::new(QuotaLimits {
+            bytes_max: limits.buffer_bytes,
+            user_bytes_max: limits.user_buffer_bytes,
+        }),
         times,
     }
 }

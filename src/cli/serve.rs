@@ -10,7 +10,7 @@ use tidegate_core::model::Model;
 
 use super::{
     Complaint, ConfigArgs, Done, block_on,
-    limits::{quota_limits, server_limits, traffic_limits},
+    limits::{server_limits, traffic_limits},
     model::{self, LoadedModel},
     say, tell,
 };
@@ -82,7 +82,6 @@ fn http_options(config: &Config) -> HttpOptions {
     HttpOptions {
         body_bytes_max: config.limits.body_bytes,
         traffic: traffic_limits(&config.limits),
-        quota: quota_limits(&config.limits),
         times: config.http.times,
         origins: Origins {
             named: config.http.allowed_origins.clone(),
@@ -130,11 +129,12 @@ pub(super) async fn serve(
     raise_file_limit();
     let shutdown = Shutdown::default();
     let (router, served) = watch::channel(http::waiting());
+    let quota = limits.quota.clone();
     let server = tokio::spawn(http::serve(listener, served, shutdown.clone(), limits));
     let begun = tokio::select! { begun = begin => Some(begun), () = &mut stop => None };
     let done = match begun {
         Some(Ok(begun)) => {
-            let whole = http::router(begun.gateway, begun.options, shutdown.clone());
+            let whole = http::router(begun.gateway, begun.options, quota, shutdown.clone());
             router.send_modify(|router| *router = whole);
             tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
             say(&begun.greeting);

@@ -2,10 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_graphql::{
@@ -28,7 +25,10 @@ use super::{
     error::{Code, Failure},
     shape::{Purpose, nullable, output_type, plain, required, shown, stored, string},
 };
-use crate::sync::{Caller, SyncService};
+use crate::{
+    quota::{Account, Lease},
+    sync::{Caller, SyncService},
+};
 
 /// A living document on its way to a client.
 pub(super) struct DocumentNode(pub(super) Arc<Entry>);
@@ -305,36 +305,55 @@ pub(super) struct DocumentLoader {
     pub(super) room: Arc<AnswerRoom>,
 }
 
-/// How many bytes of referenced documents an answer may still take in. A page of small documents may refer to one large
-/// one, which stands in the answer as often.
+/// The bytes of referenced documents in an answer, bounded and counted as they come. A page of small documents may refer to
+/// one large one, which stands in the answer as often.
 pub(super) struct AnswerRoom {
     bytes_max: usize,
-    bytes_left: AtomicUsize,
+    account: Option<Account>,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    bytes: usize,
+    lease: Option<Lease>,
 }
 
 impl AnswerRoom {
-    pub(super) fn new(bytes_max: usize) -> Arc<Self> {
+    pub(super) fn new(bytes_max: usize, account: Option<&Account>) -> Arc<Self> {
         Arc::new(Self {
             bytes_max,
-            bytes_left: AtomicUsize::new(bytes_max),
+            account: account.cloned(),
+            taken: Mutex::default(),
         })
     }
 
     /// Begins the next answer of a subscription.
     pub(super) fn clear(&self) {
-        self.bytes_left.store(self.bytes_max, Ordering::Relaxed);
+        *self.taken() = Taken::default();
     }
 
     fn take(&self, bytes: usize) -> Result<(), Failure> {
-        let left = |left: usize| left.checked_sub(bytes);
-        let taken = self
-            .bytes_left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
-        let bytes_max = self.bytes_max;
-        taken.map(drop).map_err(|_| {
-            let message = format!("The documents that others refer to have more than {bytes_max} bytes; ask for fewer at a time.");
-            Failure::new(Code::QueryTooLarge, message)
-        })
+        let mut taken = self.taken();
+        let (bytes, bytes_max) = (taken.bytes + bytes, self.bytes_max);
+        if bytes > bytes_max {
+            let message = format!(
+                "The documents that others refer to have more than {bytes_max} bytes; ask for fewer at a time."
+            );
+            return Err(Failure::new(Code::QueryTooLarge, message));
+        }
+        match (&mut taken.lease, &self.account) {
+            (Some(lease), _) => lease.grow_to(bytes)?,
+            (lease, Some(account)) => *lease = Some(account.lease(bytes)?),
+            (None, None) => {}
+        }
+        taken.bytes = bytes;
+        Ok(())
+    }
+
+    /// A panic while the lock was held leaves a count that is too low by one document.
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

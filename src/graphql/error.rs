@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use tidegate_core::{membership::DECLINED_MAX, push::PushRefusal};
 
 use super::request::{Refusal, RefusalKind};
-use crate::{auth::AuthError, sync::SyncError};
+use crate::{auth::AuthError, quota::Exhausted, sync::SyncError};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $status:literal, $meaning:literal;)*) => {
@@ -204,6 +204,22 @@ impl From<AuthError> for Failure {
     }
 }
 
+impl From<Exhausted> for Failure {
+    fn from(exhausted: Exhausted) -> Self {
+        match exhausted {
+            Exhausted::User => Self::new(
+                Code::RateLimited,
+                "The user's requests and answers hold as many bytes as they may; read the answers under way, then try again. If this was a push, send the same push again: it is applied once.",
+            )
+            .with("retryAfter", 1),
+            Exhausted::All => Self::new(
+                Code::Overloaded,
+                "The requests and answers of all users hold as many bytes as they may. Try again in a moment. If this was a push, send the same push again: it is applied once.",
+            ),
+        }
+    }
+}
+
 impl From<SyncError> for Failure {
     fn from(error: SyncError) -> Self {
         match error {
@@ -226,6 +242,7 @@ impl From<SyncError> for Failure {
                 Self::new(Code::Unavailable, "The store is busy. Try again in a moment.")
             }
             SyncError::Push(refusal) => refusal.into(),
+            SyncError::Exhausted(exhausted) => exhausted.into(),
             SyncError::Crowded => Self::new(
                 Code::Overloaded,
                 "The application could not be asked about all changes of this push in time, and nothing was applied. Send the same push again: it asks for the rest.",

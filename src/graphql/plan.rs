@@ -79,7 +79,7 @@ impl Plan {
         let loader = DocumentLoader {
             sync: Arc::clone(sync),
             caller: caller.clone(),
-            room: AnswerRoom::new(self.answer_bytes_max),
+            room: AnswerRoom::new(self.answer_bytes_max, caller.account()),
         };
         DataLoader::new(loader, tokio::spawn)
     }

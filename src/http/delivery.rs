@@ -13,9 +13,9 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::accept::StreamForm;
-use super::quota::{Account, Lease};
 use super::{multipart, sse};
 use crate::graphql::answer::Answer;
+use crate::quota::{Account, Lease};
 
 /// Proxies close silent connections, the first of them after 30 s.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(12);
@@ -143,7 +143,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::http::quota::{Quota, QuotaLimits};
+    use crate::quota::{Quota, QuotaLimits};
 
     /// Room for so many bytes.
     fn room(bytes_max: usize) -> Account {

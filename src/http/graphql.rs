@@ -21,13 +21,13 @@ pub(super) use self::raw::from_json;
 use super::accept::{Accepted, Form};
 use super::connections::Place;
 use super::delivery::{self, Ending};
-use super::quota::{Account, Lease};
 use super::server::{Presence, Visit};
 use super::{HttpState, answer, guard, operation, pace, websocket};
 use crate::auth::bearer;
 use crate::graphql::answer::Answer;
 use crate::graphql::error::{Code, Failure};
 use crate::graphql::{Admitted, OperationKind};
+use crate::quota::{Account, Lease};
 use crate::sync::Caller;
 
 /// An operation in a JSON body.
@@ -209,9 +209,10 @@ fn authenticate(
         let user = &caller.identity.user;
         let presence = visit.map(|visit| visit.show(user)).transpose()?;
         state.traffic.count(user)?;
+        let account = state.quota.of_user(user);
         Ok(Asking {
-            account: state.quota.of_user(user),
-            caller,
+            caller: caller.counted_on(account.clone()),
+            account,
             presence,
             is_shared,
         })

@@ -4,9 +4,12 @@
 use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use crate::app::Gateway;
 use crate::graphql::answer::Answer;
+use crate::graphql::error::{Code, Failure};
 use crate::graphql::{Admitted, OperationKind};
 use crate::http::traffic::Traffic;
 use crate::sync::Caller;
@@ -22,7 +25,7 @@ pub(super) fn answers(
         return gateway.api.subscribe(&gateway.sync, caller, admitted);
     }
     let (gateway, traffic) = (gateway.clone(), traffic.clone());
-    stream::once(async move {
+    let executing = async move {
         match traffic.enter(&caller.identity.user).await {
             Ok(_underway) => {
                 let executing = gateway.api.execute(&gateway.sync, caller, admitted);
@@ -30,6 +33,14 @@ pub(super) fn answers(
             }
             Err(failure) => failure.into(),
         }
+    };
+    // In a task of its own: while a socket's client takes nothing, its operations are not polled.
+    stream::once(async {
+        let task = AbortOnDropHandle::new(tokio::spawn(executing.in_current_span()));
+        task.await.unwrap_or_else(|_| {
+            let message = "The gateway failed; its log says how.";
+            Failure::new(Code::Internal, message).into()
+        })
     })
     .boxed()
 }

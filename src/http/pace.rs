@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// Of an answer, at a time: the next is taken when the connection has room.
 const PART_BYTES: usize = 64 * 1024;
+/// The same over HTTP/2, for each stream of a connection: its client can leave so much in the library and close the window.
+pub(super) const HTTP2_PART_BYTES: usize = 8 * 1024;
 /// A client that takes less for longer than its patience allows is cut off: what it has not taken lies here.
 const LEAST_BYTES_PER_S: u64 = 4 * 1024;
 
@@ -86,14 +88,14 @@ pub(super) async fn in_parts(
     request: Request,
     next: Next,
 ) -> Response {
-    let holds_last = request.version() == Version::HTTP_2;
+    let is_http2 = request.version() == Version::HTTP_2;
     let mut response = next.run(request).await;
     let kept = response.extensions_mut().remove::<Kept>();
     response.map(|body| {
         Body::new(Parts {
             body,
             rest: Bytes::new(),
-            holds_last,
+            is_http2,
             patience,
             deadline: DEADLINE.try_with(Clone::clone).unwrap_or_default(),
             _kept: kept,
@@ -105,9 +107,9 @@ pub(super) async fn in_parts(
 struct Parts {
     body: Body,
     rest: Bytes,
-    /// Whether the last byte goes by itself. The library for HTTP/2 takes a part when the client's window has room for one
-    /// byte, and this byte when it has room for all: an answer has not left before.
-    holds_last: bool,
+    /// Over HTTP/2 the last byte goes by itself. The library takes a part when the client's window has room for one byte,
+    /// and this byte when it has room for all: an answer has not left before.
+    is_http2: bool,
     patience: Duration,
     deadline: Deadline,
     _kept: Option<Kept>,
@@ -122,8 +124,12 @@ impl Parts {
 
     /// The client's patience is one for the whole of an answer that is there, and begins again with one that is waited for.
     fn next_part(&mut self) -> Bytes {
-        let mut bytes = self.rest.len().min(PART_BYTES);
-        if self.holds_last && bytes == self.rest.len() && bytes > 1 {
+        let part_bytes = match self.is_http2 {
+            true => HTTP2_PART_BYTES,
+            false => PART_BYTES,
+        };
+        let mut bytes = self.rest.len().min(part_bytes);
+        if self.is_http2 && bytes == self.rest.len() && bytes > 1 {
             bytes -= 1;
         }
         let now = Instant::now();

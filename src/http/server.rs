@@ -3,6 +3,7 @@
 
 mod connection;
 mod handshake;
+mod head;
 mod strangers;
 mod visitors;
 mod weights;
@@ -24,6 +25,7 @@ use self::connection::Current;
 use self::visitors::Visitors;
 pub(super) use self::visitors::{Presence, Visit};
 use crate::config::HttpTimes;
+use crate::quota::Quota;
 
 /// How long requests under way may take once the gateway shuts down.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
@@ -31,7 +33,7 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// What connections may take.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct ServerLimits {
     /// At a time, that have shown a good token.
     pub(crate) connections_max: usize,
@@ -41,6 +43,8 @@ pub(crate) struct ServerLimits {
     pub(crate) address_connections_max: usize,
     /// Of one user.
     pub(crate) user_connections_max: usize,
+    /// What they may make the gateway hold, counted with what requests and answers hold.
+    pub(crate) quota: Arc<Quota>,
     /// How long those at their other ends are waited for.
     pub(crate) times: HttpTimes,
 }

@@ -24,6 +24,7 @@ use crate::config::{StoreConfig, StoreUrl};
 use crate::graphql::ApiOptions;
 use crate::graphql::tests::peer::staged::{Stage, Staged};
 use crate::limits::Limits;
+use crate::quota::QuotaLimits;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 
 const BODY_BYTES_MAX: usize = 4096;
@@ -34,6 +35,7 @@ struct House {
     auth: AuthConfig,
     gateway: Arc<Gateway>,
     options: HttpOptions,
+    quota: Arc<Quota>,
     shutdown: Shutdown,
 }
 
@@ -80,10 +82,6 @@ impl House {
                     user_burst: 1,
                     time_max: Duration::from_secs(30),
                 },
-                quota: QuotaLimits {
-                    bytes_max: 1 << 30,
-                    user_bytes_max: 1 << 28,
-                },
                 times: HttpTimes::default(),
                 origins: Origins::default(),
                 allowed_headers: Vec::new(),
@@ -91,6 +89,10 @@ impl House {
                 loopback_hosts_only: false,
                 public_schema: false,
             },
+            quota: Quota::new(QuotaLimits {
+                bytes_max: 1 << 30,
+                user_bytes_max: 1 << 28,
+            }),
             shutdown: Shutdown::default(),
         }
     }
@@ -106,6 +108,7 @@ impl House {
             new_connections_max: 100,
             address_connections_max: 0,
             user_connections_max: 10,
+            quota: self.quota.clone(),
             times: self.options.times,
         }
     }
@@ -136,7 +139,8 @@ impl House {
 
     fn router(&self) -> Router {
         let gateway = self.gateway.clone();
-        router(gateway, self.options.clone(), self.shutdown.clone())
+        let (options, quota) = (self.options.clone(), self.quota.clone());
+        router(gateway, options, quota, self.shutdown.clone())
     }
 
     /// A token of alice.

@@ -6,7 +6,7 @@ use tidegate_core::{
     view::Unreadable,
 };
 
-use crate::store::StoreError;
+use crate::{quota::Exhausted, store::StoreError};
 
 /// Why a verb could not be carried out. Conflicts and rejected changes are no such reasons: they are outcomes.
 #[derive(Debug, Clone, Error)]
@@ -62,6 +62,9 @@ pub enum SyncError {
     /// The application could not be asked in time about all changes of a push.
     #[error("too many questions wait for the application")]
     Crowded,
+    /// What is held for the caller, or for everybody, leaves no room for what would be read.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
     /// The token ended while the answer was under way.
     #[error("the token has expired")]
     Expired,

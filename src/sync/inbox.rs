@@ -12,6 +12,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{Stream, stream};
 use tidegate_core::{
     change::BaseVersion,
+    decide::DOCUMENT_BYTES_MAX,
     entry::Entry,
     grant::Grants,
     id::{ConflictId, DocumentKey, Scope, Version},
@@ -26,16 +27,22 @@ use tokio::{
 };
 
 use super::{
-    Caller, SyncError, SyncService, in_time,
+    Caller, SyncError, SyncService, in_own_task, in_time,
     live::{EXPIRY_GRACE, Ticket},
 };
-use crate::store::{InboxRange, Snapshot, StoreError};
+use crate::{
+    quota::Lease,
+    store::{InboxRange, Snapshot, StoreError},
+};
 
 /// The most conflicts a page may be asked for.
 const PAGE_MAX: usize = 100;
 
 /// So many are read at a time: each may hold three whole documents.
 const BATCH: usize = 10;
+
+/// What a batch can come to beyond the bound of its page: the conflict that passes it, and the documents of all.
+const BATCH_BYTES_MAX: usize = (3 + BATCH) * DOCUMENT_BYTES_MAX;
 
 /// A page ends after so many, be they for the caller's eyes or not.
 const EXAMINED_MAX: usize = 1_000;
@@ -80,6 +87,8 @@ pub struct InboxPage {
     pub end: Option<String>,
     /// The scopes whose conflicts it would show.
     scopes: BTreeSet<Scope>,
+    /// Counts what was read for it, until the last copy is dropped.
+    _lease: Option<Arc<Lease>>,
 }
 
 /// A conflict, and its document as it is now.
@@ -129,7 +138,8 @@ impl SyncService {
         request: &InboxRequest,
         bytes_max: usize,
     ) -> Result<InboxPage, SyncError> {
-        in_time(async {
+        let _reserved = caller.reserve(bytes_max + BATCH_BYTES_MAX).await?;
+        let page = in_time(async {
             let (mut snapshot, grants) = self.look(caller, &BTreeSet::new()).await?;
             let mut reading = Reading {
                 bytes_left: bytes_max,
@@ -146,8 +156,13 @@ impl SyncService {
             };
             let has_more = reading.read(snapshot.as_mut()).await?;
             Ok(reading.into_page(has_more))
+        });
+        let page = page.await?;
+        let bytes = page.entries.iter().map(InboxEntry::bytes).sum();
+        Ok(InboxPage {
+            _lease: caller.lease(bytes)?,
+            ..page
         })
-        .await
     }
 
     /// Resolves a conflict, or returns what became of the same resolution before.
@@ -260,6 +275,7 @@ impl Reading<'_> {
             has_more,
             end: self.range.after.as_ref().map(encode),
             scopes: self.range.scopes,
+            _lease: None,
         }
     }
 }
@@ -273,7 +289,26 @@ struct Follower {
     /// Wakes it where the caller's grants may have changed.
     grants: Ticket,
     /// What was shown last.
-    shown: Option<InboxPage>,
+    shown: Option<ShownPage>,
+}
+
+/// What tells one page of the inbox from another, without its documents: a follower keeps it while it waits.
+#[derive(PartialEq)]
+struct ShownPage {
+    conflicts: Vec<ConflictId>,
+    has_more: bool,
+    scopes: BTreeSet<Scope>,
+}
+
+impl From<&InboxPage> for ShownPage {
+    fn from(page: &InboxPage) -> Self {
+        let entries = page.entries.iter();
+        Self {
+            conflicts: entries.map(|entry| entry.conflict.id.clone()).collect(),
+            has_more: page.has_more,
+            scopes: page.scopes.clone(),
+        }
+    }
 }
 
 impl Follower {
@@ -291,16 +326,16 @@ impl Follower {
             self.news = self.news.resubscribe();
             let limits = self.sync.limits();
             let bytes_max = limits.live_page_bytes.min(limits.page_bytes);
-            let page = self
-                .sync
-                .conflicts_within(&self.caller, &self.request, bytes_max)
-                .await?;
-            let same = self
-                .shown
-                .as_ref()
-                .is_some_and(|shown| shows_same(shown, &page));
-            self.shown = Some(page.clone());
-            if !same {
+            let (sync, caller) = (Arc::clone(&self.sync), self.caller.clone());
+            let request = self.request.clone();
+            let page =
+                in_own_task(
+                    async move { sync.conflicts_within(&caller, &request, bytes_max).await },
+                );
+            let page = page.await?;
+            let shown = Some(ShownPage::from(&page));
+            if self.shown != shown {
+                self.shown = shown;
                 return Ok(page);
             }
         }
@@ -322,7 +357,7 @@ impl Follower {
 
 async fn news_for_caller(
     news: &mut Receiver<Option<Scope>>,
-    shown: Option<&InboxPage>,
+    shown: Option<&ShownPage>,
 ) -> Result<(), SyncError> {
     let watches = |scope: &Scope| shown.is_none_or(|shown| shown.scopes.contains(scope));
     loop {
@@ -332,14 +367,6 @@ async fn news_for_caller(
             Err(RecvError::Closed) => return Err(SyncError::Busy),
         }
     }
-}
-
-fn shows_same(a: &InboxPage, b: &InboxPage) -> bool {
-    let ids = |page: &InboxPage| -> Vec<ConflictId> {
-        let entries = page.entries.iter();
-        entries.map(|entry| entry.conflict.id.clone()).collect()
-    };
-    a.has_more == b.has_more && a.scopes == b.scopes && ids(a) == ids(b)
 }
 
 fn encode(position: &InboxPosition) -> String {

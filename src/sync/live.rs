@@ -27,7 +27,7 @@ use tokio::{
 
 use self::subscribers::Subscribers;
 pub(super) use self::subscribers::Ticket;
-use super::{Caller, Page, PullRequest, SyncError, SyncService, grants::GrantCache};
+use super::{Caller, Page, PullRequest, SyncError, SyncService, grants::GrantCache, in_own_task};
 use crate::store::{Store, TailEvent};
 
 /// Where a subscription starts.
@@ -167,11 +167,13 @@ impl Subscription {
 
     /// Whether it waits for this to pass.
     fn outlasts(&self, error: &SyncError) -> bool {
-        let is_passing = matches!(
-            error,
-            SyncError::Busy | SyncError::Unavailable(_) | SyncError::NotPermitted(_)
-        );
-        is_passing && !matches!(self.next, Next::First(_))
+        match error {
+            SyncError::Exhausted(_) => true,
+            SyncError::Busy | SyncError::Unavailable(_) | SyncError::NotPermitted(_) => {
+                !matches!(self.next, Next::First(_))
+            }
+            _ => false,
+        }
     }
 
     /// Waits until there may be news, at the longest until the caller's token ends.
@@ -195,7 +197,7 @@ impl Subscription {
         let bytes_max = limits.live_page_bytes.min(limits.page_bytes);
         let only_regranted = self.ticket.fresh();
         let page = match self.next {
-            Next::First(Start::Now) => self.sync.heads(&self.caller, self.types.clone()).await?,
+            Next::First(Start::Now) => self.heads().await?,
             Next::Wait if only_regranted => match self.added_page(bytes_max).await? {
                 Some(page) => page,
                 None => self.whole_page(bytes_max).await?,
@@ -211,15 +213,21 @@ impl Subscription {
         Ok(page)
     }
 
+    async fn heads(&self) -> Result<Page, SyncError> {
+        let (sync, caller) = (Arc::clone(&self.sync), self.caller.clone());
+        let types = self.types.clone();
+        in_own_task(async move { sync.heads(&caller, types).await }).await
+    }
+
     /// Reads all scopes.
     async fn whole_page(&self, bytes_max: usize) -> Result<Page, SyncError> {
+        let (sync, caller) = (Arc::clone(&self.sync), self.caller.clone());
         let request = PullRequest {
             checkpoint: self.at.as_deref().cloned(),
             types: self.types.clone(),
             limit: self.limit,
         };
-        let page = self.sync.pull_within(&self.caller, request, bytes_max);
-        page.await
+        in_own_task(async move { sync.pull_within(&caller, request, bytes_max).await }).await
     }
 
     /// Reads what the grants have added since the last page, and nothing if that is nothing: the rings go on where they
@@ -229,7 +237,8 @@ impl Subscription {
         let [track] = at.tracks.as_slice() else {
             return Ok(None);
         };
-        let grants = self.sync.grants(&self.caller).await?;
+        let (sync, caller) = (Arc::clone(&self.sync), self.caller.clone());
+        let grants = in_own_task(async move { sync.grants(&caller).await }).await?;
         // What came in the rings may have woken it as well.
         if !breaks(Mutant::RingsUnread) {
             self.ticket.wake();
@@ -238,10 +247,9 @@ impl Subscription {
             return Ok(Some(Page::empty(Arc::clone(at))));
         }
         self.ticket.watch_also(page::added(at, &grants));
-        let page = self
-            .sync
-            .pull_added(&self.caller, at, self.limit, bytes_max);
-        page.await
+        let (sync, caller) = (Arc::clone(&self.sync), self.caller.clone());
+        let (at, limit) = (Arc::clone(at), self.limit);
+        in_own_task(async move { sync.pull_added(&caller, &at, limit, bytes_max).await }).await
     }
 
     /// Reads the rings, if they hold everything since the cursor.

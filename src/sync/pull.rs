@@ -7,6 +7,7 @@ use std::{
 
 use tidegate_core::{
     checkpoint::{Checkpoint, Types},
+    decide::DOCUMENT_BYTES_MAX,
     entry::FeedItem,
     id::{Epoch, Scope, TypeName},
     page::{self, Cursor, PageRequest, View},
@@ -15,6 +16,7 @@ use tidegate_core::{
 use super::{Caller, StoredChange, SyncError, SyncService, in_time};
 use crate::{
     limits::Limits,
+    quota::Lease,
     store::{ScanRange, Snapshot, StoreError},
 };
 
@@ -71,6 +73,8 @@ pub struct Page {
     pub reset: bool,
     /// Scopes that the client held and may no longer see.
     pub revoked: Vec<Scope>,
+    /// Counts what was read for it, until the last copy is dropped.
+    pub(super) _lease: Option<Arc<Lease>>,
 }
 
 impl Page {
@@ -95,7 +99,16 @@ impl Page {
             has_more: false,
             reset: false,
             revoked: Vec::new(),
+            _lease: None,
         }
+    }
+
+    fn counted_for(self, caller: &Caller) -> Result<Self, SyncError> {
+        let bytes = self.changes.iter().map(StoredChange::bytes).sum();
+        Ok(Self {
+            _lease: caller.lease(bytes)?,
+            ..self
+        })
     }
 
     /// Whether it tells the client anything.
@@ -113,7 +126,7 @@ impl SyncService {
     /// One page.
     ///
     /// # Errors
-    /// What the store's failure becomes, or [`SyncError::Busy`].
+    /// What the store's failure becomes, [`SyncError::Busy`] or [`SyncError::Exhausted`].
     pub async fn pull(&self, caller: &Caller, request: PullRequest) -> Result<Page, SyncError> {
         self.pull_within(caller, request, self.limits.page_bytes)
             .await
@@ -126,13 +139,14 @@ impl SyncService {
         request: PullRequest,
         bytes_max: usize,
     ) -> Result<Page, SyncError> {
-        in_time(async {
-            let limit = request.limit;
+        let limit = request.limit;
+        let _reserved = caller.reserve(page_bytes(limit, bytes_max)).await?;
+        let page = in_time(async {
             let mut reading = self.read(caller, request).await?;
             let filled = self.fill(&mut reading, limit, bytes_max).await?;
             Ok(reading.into_page(filled.as_ref()))
-        })
-        .await
+        });
+        page.await?.counted_for(caller)
     }
 
     /// One page that begins the scopes which grants add to the place of a client, and reports those they no longer hold.
@@ -144,7 +158,8 @@ impl SyncService {
         limit: usize,
         bytes_max: usize,
     ) -> Result<Option<Page>, SyncError> {
-        in_time(async {
+        let _reserved = caller.reserve(page_bytes(limit, bytes_max)).await?;
+        let page = in_time(async {
             let (mut snapshot, grants) = self.look(caller, &BTreeSet::new()).await?;
             let epoch = snapshot.epoch().clone();
             if epoch != at.epoch {
@@ -162,8 +177,9 @@ impl SyncService {
             let mut reading = Reading::new(snapshot, cursor);
             let filled = self.fill(&mut reading, limit, bytes_max).await?;
             Ok(Some(reading.into_page(filled.as_ref())))
-        })
-        .await
+        });
+        let page = page.await?;
+        page.map(|page| page.counted_for(caller)).transpose()
     }
 
     /// Where a client stands who takes everything up to now as known.
@@ -261,6 +277,12 @@ impl SyncService {
     }
 }
 
+/// What the documents of a page can come to: it ends with the one that brings it to `bytes_max`.
+fn page_bytes(limit: usize, bytes_max: usize) -> usize {
+    let documents = limit.saturating_mul(DOCUMENT_BYTES_MAX);
+    documents.min(bytes_max + DOCUMENT_BYTES_MAX)
+}
+
 /// A page while it is read.
 struct Reading {
     snapshot: Box<dyn Snapshot>,
@@ -293,6 +315,7 @@ impl Reading {
             has_more,
             reset,
             revoked,
+            _lease: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The service on an embedded store: pushes that share a transaction, and stores that were served with another model.
 
+mod counted;
 mod following;
 mod inbox;
 mod members;

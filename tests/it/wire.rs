@@ -1,7 +1,7 @@
 //! The wire to the letter, through the real binary: the audits of graphql-http, clients that we did not write, and each
 //! rule of the protocols that they speak.
 //!
-//! What is no request at all is in `bad_input::transport`, whose tokens are believed in `serve::tokens`.
+//! What is no request at all is in `bad_input::transport`, whose tokens are accepted in `serve::tokens`.
 
 mod audits;
 mod clients;

@@ -3,10 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use async_graphql::dataloader::{DataLoader, Loader};
@@ -15,6 +12,7 @@ use tidegate_core::{entry::Entry, id::DocumentKey, value::document_bytes};
 use super::{Step, Stop, Text, document::PartsPlan};
 use crate::{
     graphql::error::{Code, Failure},
+    quota::{Account, Lease},
     sync::{Caller, SyncService},
 };
 
@@ -162,28 +160,43 @@ pub(in crate::graphql) struct DocumentLoader {
     pub(in crate::graphql) room: AnswerRoom,
 }
 
-/// How many bytes of referenced documents an answer may still take in. A page of small documents may refer to one large
-/// one, which stands in the answer as often.
+/// The bytes of referenced documents in an answer, bounded and counted as they come. A page of small documents may refer to
+/// one large one, which stands in the answer as often.
 pub(in crate::graphql) struct AnswerRoom {
     bytes_max: usize,
-    bytes_left: AtomicUsize,
+    account: Option<Account>,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    bytes: usize,
+    lease: Option<Lease>,
 }
 
 impl AnswerRoom {
-    pub(in crate::graphql) fn new(bytes_max: usize) -> Self {
+    pub(in crate::graphql) fn new(bytes_max: usize, account: Option<&Account>) -> Self {
         Self {
             bytes_max,
-            bytes_left: AtomicUsize::new(bytes_max),
+            account: account.cloned(),
+            taken: Mutex::default(),
         }
     }
 
     fn take(&self, entry: &Entry) -> Result<(), Failure> {
-        let bytes = bytes(entry);
-        let left = |left: usize| left.checked_sub(bytes);
-        let taken = self
-            .bytes_left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
-        taken.map(drop).map_err(|_| self.exceeded())
+        // A panic while the lock was held leaves a count that is too low by one document.
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = taken.bytes + bytes(entry);
+        if bytes > self.bytes_max {
+            return Err(self.exceeded());
+        }
+        match (&mut taken.lease, &self.account) {
+            (Some(lease), _) => lease.grow_to(bytes)?,
+            (lease, Some(account)) => *lease = Some(account.lease(bytes)?),
+            (None, None) => {}
+        }
+        taken.bytes = bytes;
+        Ok(())
     }
 
     fn exceeded(&self) -> Failure {

@@ -7,10 +7,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::{Bytes, HttpBody};
+use axum::http::Version;
 use axum::response::Response;
+use axum::{BoxError, Router};
+use futures_util::future::{Either, Ready, ready};
 use hyper::Request;
-use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
@@ -23,10 +25,13 @@ use tokio::time::timeout;
 use tokio_io_timeout::TimeoutWriter;
 
 use super::handshake::HandshakeSpelling;
-use super::{Shutdown, Visit};
+use super::{Shutdown, Visit, head};
 use crate::config::HttpTimes;
+use crate::http::accept::Form;
+use crate::http::answer;
 use crate::http::guard::Peer;
-use crate::http::pace;
+use crate::http::pace::{self, HTTP2_PART_BYTES};
+use crate::quota::{Exhausted, Lease};
 
 /// How long the first bytes may take: who connects has something to say.
 const FIRST_DEADLINE: Duration = Duration::from_secs(10);
@@ -34,7 +39,7 @@ const FIRST_DEADLINE: Duration = Duration::from_secs(10);
 const CONNECTION_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// The largest head over HTTP/2, for the same token. Each field counts 32 bytes besides its own, which bounds fields: one
 /// byte on the wire may stand for one that takes 72 bytes of memory.
-const HEAD_BYTES_MAX: u32 = 24 * 1024;
+pub(super) const HEAD_BYTES_MAX: u32 = 24 * 1024;
 /// Requests under way on one connection of HTTP/2; a proxy opens another for more.
 const STREAMS_MAX: u32 = 50;
 /// What a client may send before it is read, on one stream and on a whole connection of HTTP/2. The library's own
@@ -43,6 +48,11 @@ const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 2 * STREAM_WINDOW_BYTES;
 /// Streams that a client has reset before they were looked at; with more the connection ends (CVE-2023-44487).
 const RESET_STREAMS_MAX: usize = 20;
+/// What a connection of HTTP/2 can hold beside the heads and bodies that are counted one by one: bytes that nobody has read
+/// yet, and of each stream what the library was given and cannot send. It takes a further part while there is less than one,
+/// and its client can close a window behind both.
+pub(super) const HTTP2_CONNECTION_BYTES: usize =
+    CONNECTION_WINDOW_BYTES as usize + STREAMS_MAX as usize * 2 * HTTP2_PART_BYTES;
 /// Every connection of HTTP/2 begins so (RFC 9113, section 3.4), and no request of HTTP/1.1 with the first bytes of it.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// As many bytes as the shortest request of HTTP/1.1 has at least.
@@ -64,7 +74,10 @@ pub(super) async fn serve(
             let serving = pace::enforced(http1(io, current, times, &shutdown));
             serving.await.unwrap_or(Ok(()))
         }
-        Ok((Spoken::Http2, io)) => http2(io, current, times, &shutdown).await,
+        Ok((Spoken::Http2, io)) => {
+            current.visit.carries_streams();
+            http2(io, current, times, &shutdown).await
+        }
         Err(_) => return,
     };
     if let Err(error) = ended {
@@ -80,18 +93,39 @@ pub(super) struct Current {
     pub(super) visit: Arc<Visit>,
 }
 
-impl Service<Request<Incoming>> for Current {
+/// A head that the request's extensions hold, and that is given back with them.
+#[derive(Clone)]
+struct HeadLease(#[expect(dead_code, reason = "it is held, and never read")] Arc<Lease>);
+
+impl<B> Service<Request<B>> for Current
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     type Response = Response;
     type Error = Infallible;
-    type Future = TowerToHyperServiceFuture<Router, Request<Incoming>>;
+    type Future = Either<Answer<B>, Ready<Result<Response, Infallible>>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<B>) -> Self::Future {
+        if request.version() == Version::HTTP_2 {
+            match self.visit.lease(head::bytes(&request)) {
+                Ok(lease) => drop(request.extensions_mut().insert(HeadLease(Arc::new(lease)))),
+                Err(exhausted) => return Either::Right(ready(Ok(refused(exhausted)))),
+            }
+        }
         let extensions = request.extensions_mut();
         extensions.insert(Peer(self.visit.peer()));
         extensions.insert(self.visit.clone());
         let router = self.router.borrow().clone();
-        TowerToHyperService::new(router).call(request)
+        Either::Left(TowerToHyperService::new(router).call(request))
     }
+}
+
+type Answer<B> = TowerToHyperServiceFuture<Router, Request<B>>;
+
+/// There is no room for the heads of all requests.
+fn refused(exhausted: Exhausted) -> Response {
+    answer::refused(Form::Json, exhausted.into())
 }
 
 /// Spawns the streams of a connection of HTTP/2, each of which has to be taken at the least rate.
@@ -193,7 +227,7 @@ async fn http2(
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(HEAD_BYTES_MAX)
-        .max_send_buf_size(CONNECTION_BUFFER_BYTES_MAX)
+        .max_send_buf_size(HTTP2_PART_BYTES)
         .serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
     tokio::select! {

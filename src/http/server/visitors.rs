@@ -2,6 +2,7 @@
 //! What is said on a connection, and whether a token is good, is decided elsewhere.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,9 +12,11 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::ServerLimits;
+use super::connection::HTTP2_CONNECTION_BYTES;
 use super::strangers::{Network, Strangers};
 use crate::graphql::error::{Code, Failure};
 use crate::http::connections::{Connections, Place};
+use crate::quota::{Account, Exhausted, Lease, Quota};
 
 /// How long a connection stays after the farewell for want of a good token, and after the last request with one that
 /// crossed the farewell: for answers that are on their way.
@@ -24,6 +27,7 @@ pub(super) struct Visitors {
     members: Arc<Semaphore>,
     users: Arc<Connections>,
     strangers: Mutex<Strangers>,
+    quota: Arc<Quota>,
     /// How long a connection stays without a good token.
     token_time: Duration,
 }
@@ -33,6 +37,8 @@ pub(in crate::http) struct Visit {
     visitors: Arc<Visitors>,
     peer: IpAddr,
     number: u64,
+    /// Whether it is one of HTTP/2.
+    carries_streams: AtomicBool,
     shown: Mutex<Shown>,
 }
 
@@ -49,7 +55,10 @@ struct Shown {
 struct Member {
     user: UserId,
     place: OwnedSemaphorePermit,
+    account: Account,
     _of_user: Place,
+    /// What its streams can hold beside what is counted of each.
+    _of_streams: Option<Lease>,
 }
 
 /// A request, or a socket, with a good token: while it is under way its connection stays.
@@ -64,6 +73,7 @@ impl Visitors {
                 limits.new_connections_max,
                 limits.address_connections_max,
             )),
+            quota: limits.quota.clone(),
             token_time: limits.times.token,
         })
     }
@@ -77,6 +87,7 @@ impl Visitors {
             visitors: self.clone(),
             peer,
             number,
+            carries_streams: AtomicBool::new(false),
             shown: Mutex::new(Shown {
                 member: None,
                 underway: 0,
@@ -99,6 +110,22 @@ impl Visit {
         self.peer
     }
 
+    /// The connection is one of HTTP/2.
+    pub(super) fn carries_streams(&self) {
+        self.carries_streams.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that the connection holds: its user's, or a stranger's.
+    ///
+    /// # Errors
+    /// [`Exhausted`], when there is no room for them.
+    pub(super) fn lease(&self, bytes: usize) -> Result<Lease, Exhausted> {
+        match &self.shown().member {
+            Some(member) => member.account.lease(bytes),
+            None => self.visitors.quota.of_strangers().lease(bytes),
+        }
+    }
+
     /// Names the task that serves the connection: it ends when the place of a stranger is needed.
     pub(in crate::http) fn served_by(&self, task: AbortHandle) {
         let shown = self.shown();
@@ -112,12 +139,17 @@ impl Visit {
     /// The connection has shown a good token of `user`.
     ///
     /// # Errors
-    /// `TOO_MANY_CONNECTIONS`, when the user has as many as one may have; `OVERLOADED`, when the gateway has.
+    /// `TOO_MANY_CONNECTIONS`, when the user has as many as one may have; `OVERLOADED`, when the gateway has; [`Exhausted`]
+    /// of bytes for what the streams of one more connection can hold.
     pub(in crate::http) fn show(self: &Arc<Self>, user: &UserId) -> Result<Presence, Failure> {
         let mut shown = self.shown();
         let is_theirs = |member: &Member| member.user == *user;
         if !shown.member.as_ref().is_some_and(is_theirs) {
             let of_user = self.visitors.users.enter(user)?;
+            let account = self.visitors.quota.of_user(user);
+            let of_streams = self.carries_streams.load(Ordering::Relaxed);
+            let of_streams = of_streams.then(|| account.lease(HTTP2_CONNECTION_BYTES));
+            let of_streams = of_streams.transpose()?;
             let place = match shown.member.take() {
                 Some(member) => member.place,
                 None => self.become_member()?,
@@ -125,7 +157,9 @@ impl Visit {
             shown.member = Some(Member {
                 user: user.clone(),
                 place,
+                account,
                 _of_user: of_user,
+                _of_streams: of_streams,
             });
             let network = Network::of(self.peer);
             self.visitors.strangers().has_shown(network, user);
@@ -213,6 +247,7 @@ impl Drop for Presence {
 mod tests {
     use super::*;
     use crate::config::HttpTimes;
+    use crate::quota::QuotaLimits;
 
     fn limits() -> ServerLimits {
         ServerLimits {
@@ -220,6 +255,10 @@ mod tests {
             new_connections_max: 2,
             user_connections_max: 2,
             address_connections_max: 0,
+            quota: Quota::new(QuotaLimits {
+                bytes_max: 8 * HTTP2_CONNECTION_BYTES,
+                user_bytes_max: HTTP2_CONNECTION_BYTES,
+            }),
             times: HttpTimes::default(),
         }
     }
@@ -251,6 +290,31 @@ mod tests {
         assert_eq!(code(fourth.show(&alice)), Some(Code::Overloaded));
         drop(third);
         assert!(fourth.show(&alice).is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_the_streams_of_a_connection_can_hold_is_counted_before_it_carries_any() {
+        let visitors = Visitors::new(&limits());
+        let alice = user("alice");
+        let [first, second] = [(); 2].map(|()| visitors.enter(peer(1)));
+        for visit in [&first, &second] {
+            visit.carries_streams();
+        }
+        assert!(
+            first.lease(HTTP2_CONNECTION_BYTES + 1).is_err(),
+            "strangers have an eighth"
+        );
+        assert!(first.lease(HTTP2_CONNECTION_BYTES).is_ok());
+        let shown = first.show(&alice);
+        assert!(shown.is_ok());
+        assert_eq!(
+            first.lease(1).err(),
+            Some(Exhausted::User),
+            "they are hers now"
+        );
+        assert_eq!(code(second.show(&alice)), Some(Code::RateLimited));
+        drop((first, shown));
+        assert!(second.show(&alice).is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy, sink};
 
-use crate::http::quota::{Account, Exhausted, Lease};
+use crate::quota::{Account, Exhausted, Lease};
 
 /// A stranger has nothing to say but its token.
 const STRANGER_BYTES_MAX: usize = 64 * 1024;

@@ -109,8 +109,9 @@ impl Session {
             heard = socket.hear() => heard.map(said),
             result = settled(&mut self.authentication) => {
                 let event = self.authenticated(result);
-                if let Some(caller) = &self.caller {
-                    socket.belongs_to(self.state.quota.of_user(&caller.identity.user));
+                let account = self.caller.as_ref().and_then(Caller::account);
+                if let Some(account) = account {
+                    socket.belongs_to(account.clone());
                 }
                 Some(event)
             }
@@ -147,7 +148,8 @@ impl Session {
         }
         let left = self.state.gateway.sync.left_of_token(&caller);
         self.deadline.set(sleep(left));
-        self.caller = Some(caller);
+        let account = self.state.quota.of_user(&caller.identity.user);
+        self.caller = Some(caller.counted_on(account));
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use super::counted::Counted;
 use super::protocol::Closing;
 use crate::http::pace::time_for;
-use crate::http::quota::{Account, Exhausted};
+use crate::quota::{Account, Exhausted};
 
 /// An idle socket keeps its buffer, which the library would make of 128 KiB.
 const READ_BUFFER_BYTES: usize = 512;

@@ -197,6 +197,29 @@ fn change(base: i32, set: &[(&str, &str)]) -> Action {
     }
 }
 
+/// A socket does not poll its subscriptions while its client reads nothing. Reads that stand still would keep their
+/// reservations, and connections to the store.
+#[tokio::test]
+async fn a_read_ends_though_nobody_polls_its_subscription() {
+    let crowd = Crowd::empty();
+    let caller = member(&crowd.sync, "alice", vec!["1".to_owned(), "2".to_owned()]);
+    let request = PullRequest::new(None, Types::All, 10, crowd.sync.limits()).unwrap();
+    let pages = crowd
+        .sync
+        .clone()
+        .subscribe(caller, request, Start::Checkpoint);
+    let mut pages = Box::pin(pages);
+    assert!(poll_immediate(pages.next()).await.is_none(), "it reads");
+    let scopes = &crowd.store.counts.scopes;
+    let reading = async {
+        while scopes.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let read = timeout(PATIENCE, reading).await;
+    read.expect("the snapshot was opened, and the scopes were read behind it");
+}
+
 #[tokio::test]
 async fn a_membership_wakes_whom_it_names_and_reads_nothing_for_anybody_else() {
     let mut crowd = Crowd::gather().await;

@@ -1,0 +1,115 @@
+//! The heads of requests over HTTP/2, counted while their requests are under way. A connection carries many at a time, and
+//! one byte on the wire may stand for a field that takes 100 bytes of memory (HPACK). Over HTTP/1.1 there is one at a time.
+
+use axum::body::HttpBody;
+use axum::http::Request;
+
+use super::connection::HEAD_BYTES_MAX;
+
+/// A field in the library's map takes so much beside its name and value,
+const FIELD_BYTES: usize = 112;
+/// and one more value of the same name so much, since its list grows to twice its length.
+const VALUE_BYTES: usize = 144;
+/// Names and values are copied one by one, and the allocator rounds up.
+const TEXTS_BYTES: usize = 32;
+/// Trailers may come behind a body: as many fields as a head may have.
+const TRAILERS_BYTES: usize = 4 * HEAD_BYTES_MAX as usize;
+
+/// About what a request's head takes in memory, and its trailers at most.
+pub(super) fn bytes<B: HttpBody>(request: &Request<B>) -> usize {
+    let (fields, uri) = (request.headers(), request.uri());
+    let texts = fields.iter();
+    let texts: usize = texts
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    let target = uri.path_and_query().map_or(0, |it| it.as_str().len());
+    let authority = uri.authority().map_or(0, |it| it.as_str().len());
+    let repeated = fields.len() - fields.keys_len();
+    let map = fields.capacity() * FIELD_BYTES + repeated * VALUE_BYTES;
+    let trailers = match request.body().is_end_stream() {
+        true => 0,
+        false => TRAILERS_BYTES,
+    };
+    texts + fields.len() * TEXTS_BYTES + target + authority + map + trailers
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{HeaderName, HeaderValue, StatusCode, Version};
+    use axum::{BoxError, Router};
+    use futures_util::FutureExt;
+    use hyper::service::Service;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::config::HttpTimes;
+    use crate::http::server::visitors::Visitors;
+    use crate::http::server::{ServerLimits, connection::Current};
+    use crate::quota::{Quota, QuotaLimits};
+
+    /// A stranger's connection, whose requests wait for an answer that does not come.
+    fn current(bytes_max: usize) -> (Current, watch::Sender<Router>) {
+        let visitors = Visitors::new(&ServerLimits {
+            connections_max: 1,
+            new_connections_max: 1,
+            address_connections_max: 0,
+            user_connections_max: 1,
+            quota: Quota::new(QuotaLimits {
+                bytes_max: 8 * bytes_max,
+                user_bytes_max: bytes_max,
+            }),
+            times: HttpTimes::default(),
+        });
+        let waiting = Router::new().fallback(|request: Request<Body>| async move {
+            std::future::pending::<()>().await;
+            drop(request);
+        });
+        let (sender, router) = watch::channel(waiting);
+        let visit = visitors.enter([127, 0, 0, 1].into());
+        (Current { router, visit }, sender)
+    }
+
+    fn request(version: Version, fields: usize, body: Body) -> Request<Body> {
+        let mut request = Request::new(body);
+        *request.version_mut() = version;
+        for number in 0..fields {
+            let name = HeaderName::try_from(format!("x-{number}")).unwrap();
+            request.headers_mut().append(name, HeaderValue::from(1));
+        }
+        request
+    }
+
+    #[test]
+    fn heads_over_http2_are_counted_until_their_requests_are_answered() {
+        const MIB: usize = 1 << 20;
+        let (connection, _router) = current(MIB);
+        let head = || request(Version::HTTP_2, 700, Body::empty());
+        let counted = bytes(&head());
+        assert!((100_000..200_000).contains(&counted), "{counted}");
+        let mut under_way: Vec<_> = (0..50).map(|_| connection.call(head())).collect();
+        let mut refused = 0;
+        under_way.retain_mut(|answer| match answer.now_or_never() {
+            Some(answer) => {
+                assert_eq!(answer.unwrap().status(), StatusCode::TOO_MANY_REQUESTS);
+                refused += 1;
+                false
+            }
+            None => true,
+        });
+        assert_eq!(under_way.len(), MIB / counted);
+        assert_eq!(refused + under_way.len(), 50);
+        let older = connection.call(request(Version::HTTP_11, 700, Body::empty()));
+        assert!(older.now_or_never().is_none(), "a connection has one");
+        drop(under_way);
+        assert!(connection.call(head()).now_or_never().is_none());
+    }
+
+    #[test]
+    fn a_body_may_bring_as_many_trailers_as_a_head_has_fields() {
+        let body = Body::from_stream(futures_util::stream::pending::<Result<&str, BoxError>>());
+        let [with, without] =
+            [body, Body::empty()].map(|it| bytes(&request(Version::HTTP_2, 1, it)));
+        assert_eq!(with, without + TRAILERS_BYTES);
+    }
+}
