@@ -1,5 +1,5 @@
-//! The HTTP face of the gateway: its routes, and what surrounds all of them. What an operation means is `graphql`'s
-//! matter; nothing here knows a document, a scope or a store.
+//! The HTTP interface of the gateway: its routes, and the layers around all of them. `graphql` decides what an operation
+//! means; nothing here knows a document, a scope or a store.
 
 mod accept;
 mod answer;
@@ -49,12 +49,12 @@ use crate::config::HttpTimes;
 use crate::graphql::error::{Code, Failure};
 use crate::quota::Quota;
 
-/// What differs between one gateway's face and another's.
+/// The settings of a gateway's HTTP interface.
 #[derive(Clone)]
 pub(crate) struct HttpOptions {
     /// The most bytes of a request's body, and of a socket's message.
     pub(crate) body_bytes_max: usize,
-    /// What operations may take.
+    /// Limits on operations.
     pub(crate) traffic: TrafficLimits,
     /// How long clients are waited for.
     pub(crate) times: HttpTimes,
@@ -62,10 +62,10 @@ pub(crate) struct HttpOptions {
     pub(crate) origins: Origins,
     /// What these pages may send besides the headers that front-end tools add.
     pub(crate) allowed_headers: Vec<HeaderName>,
-    /// What GraphiQL is told; without it there is no GraphiQL.
+    /// The configuration of GraphiQL; `None` serves no GraphiQL.
     pub(crate) graphiql: Option<GraphiqlConfig>,
     /// Whether a `Host` other than this machine's own names is refused. GraphiQL in `dev` holds tokens, and a page on
-    /// the web could reach it by a name of its own that resolves to 127.0.0.1 (DNS rebinding).
+    /// the web could reach it by its own name if that resolves to 127.0.0.1 (DNS rebinding).
     pub(crate) loopback_hosts_only: bool,
     /// Whether `/schema.graphql` is shown without a token.
     pub(crate) public_schema: bool,
@@ -79,7 +79,7 @@ struct HttpState {
     quota: Arc<Quota>,
     times: HttpTimes,
     origins: Origins,
-    /// The API as SDL, which all who read it share.
+    /// The API as SDL. All readers share these bytes.
     schema: Bytes,
     public_schema: bool,
     shutdown: Shutdown,
@@ -135,11 +135,11 @@ fn api() -> Router<Arc<HttpState>> {
         .layer(from_fn_with_state(Compressors::default(), compress))
         .layer(always(CACHE_CONTROL, "no-store"))
         .route("/schema.graphql", get(graphql::schema))
-        // Here and not only around everything: CORS has to stand outside of it to answer preflights.
+        // Here as well as around all routes: CORS has to be the outer layer, to answer preflights.
         .method_not_allowed_fallback(method_not_allowed)
 }
 
-/// What every request passes on its way in and out, from the inside to the outside.
+/// The layers around every request, from the inside to the outside.
 fn around<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
     loopback_hosts_only: bool,
@@ -171,7 +171,7 @@ async fn method_not_allowed() -> Response {
     answer::refused(Form::Json, Failure::new(Code::MethodNotAllowed, message))
 }
 
-/// The panic itself has been reported by the process's panic hook, with its place.
+/// The process's panic hook has logged the panic itself, with its place.
 fn panicked(_panic: Box<dyn Any + Send>) -> Response {
     tracing::error!(target: "http", "a request was answered 500 because its handler panicked");
     let message = "The gateway failed; its log says how.";

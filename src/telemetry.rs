@@ -1,5 +1,5 @@
-//! What the process writes to its log, and how: standard error, filtered by `TIDEGATE_LOG`. What may be said there of an
-//! error of reqwest's, or of a text that a user chose, is worded here; of MongoDB's errors, in the store.
+//! What the process writes to its log, and how: standard error, filtered by `TIDEGATE_LOG`. This module words what the log
+//! says of an error of reqwest, or of a text that a user chose; the store words MongoDB's errors.
 
 use std::{
     error::Error,
@@ -13,12 +13,12 @@ use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging; `structured` writes JSON lines for machines, unless a person watches.
+/// Starts logging; `structured` writes JSON lines, unless standard error is a terminal.
 ///
 /// `TIDEGATE_LOG` takes the directives of `tracing_subscriber::EnvFilter`, such as `info` or `tidegate=debug`.
 pub(crate) fn start(structured: bool) {
     panic::set_hook(Box::new(|panic| {
-        // What was formatted may hold a value.
+        // A formatted message may hold a value.
         let said = panic.payload().downcast_ref::<&'static str>();
         let at = panic.location().map(ToString::to_string);
         tracing::error!(at, said, "a panic");
@@ -36,7 +36,8 @@ pub(crate) fn start(structured: bool) {
     }
 }
 
-/// Whatever `TIDEGATE_LOG` asks for: libraries show at their finest levels what peers send, with the tokens in it.
+/// Libraries log at `info` and above only, also where `TIDEGATE_LOG` asks for more: at finer levels they show what peers send,
+/// tokens included.
 fn is_harmless(metadata: &Metadata<'_>) -> bool {
     let of = |name: &str| {
         let rest = metadata.target().strip_prefix(name);
@@ -45,8 +46,8 @@ fn is_harmless(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::INFO || of("tidegate") || of("http")
 }
 
-/// The cause behind a failed request: a refused connection, a bad certificate, a time-out. The library's own words end
-/// before it, and hold the URL, whose query may be a secret.
+/// The cause of a failed request: a refused connection, a bad certificate, a time-out. The library's own message does not
+/// say it, and holds the URL, whose query may be a secret.
 pub(crate) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(deeper) = cause.source() {
@@ -54,13 +55,13 @@ pub(crate) fn root_cause(error: &reqwest::Error) -> String {
     }
     match cause.downcast_ref::<reqwest::Error>() {
         Some(_) if error.is_timeout() => "it took too long".to_owned(),
-        Some(_) => "it could not be made, or its answer not be read".to_owned(),
+        Some(_) => "it could not be made, or its answer could not be read".to_owned(),
         None => cause.to_string(),
     }
 }
 
-/// A text that a user chose, in one line: control characters, and those that turn or break lines, are escaped, and what is
-/// beyond [`SHOWN_CHARS_MAX`] is left out.
+/// A text that a user chose, in one line: control characters, and those that turn or break lines, are escaped, and the rest
+/// beyond [`SHOWN_CHARS_MAX`] is cut off.
 pub(crate) struct Escaped<'t>(pub(crate) &'t str);
 
 const SHOWN_CHARS_MAX: usize = 256;

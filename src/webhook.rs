@@ -1,7 +1,7 @@
-//! Asking the application what becomes of a change: one signed POST to a configured address, bounded in time and size.
+//! Asks the application how to decide a change: one signed POST to a configured address, bounded in time and size.
 //!
-//! Requests and signatures are those of the Standard Webhooks specification. What is asked, and what is made of an answer, is
-//! `sync`'s.
+//! Requests and signatures follow the Standard Webhooks specification. `sync` decides what is asked, and what an answer
+//! means.
 
 mod turns;
 
@@ -20,15 +20,15 @@ use crate::telemetry::root_cause;
 /// The most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// How long a question may wait for its turn, before its push is refused.
+/// How long a question waits for its turn before its push is refused.
 const TURN_MAX: Duration = Duration::from_secs(10);
 
-/// Where webhooks are, and how they are asked.
+/// The addresses of webhooks, and how they are asked.
 #[derive(Debug, Clone)]
 pub struct WebhookConfig {
     /// The addresses by name.
     pub urls: BTreeMap<String, Url>,
-    /// What requests are signed with.
+    /// The secret that signs requests.
     pub secret: Option<WebhookSecret>,
     /// How long one answer may take.
     pub answer_max: Duration,
@@ -47,7 +47,7 @@ impl Default for WebhookConfig {
     }
 }
 
-/// A secret in the form that the specification gives it: `whsec_` and 24 to 64 bytes in base64.
+/// A secret in the form of the specification: `whsec_` and 24 to 64 bytes in base64.
 #[derive(Clone)]
 pub struct WebhookSecret(Arc<hmac::Key>);
 
@@ -80,7 +80,7 @@ impl fmt::Debug for WebhookSecret {
 /// One request to a webhook.
 #[derive(Debug)]
 pub struct WebhookRequest {
-    /// What tells the question from others: the same one, asked again, has the same id.
+    /// Identifies the question: the same one, asked again, has the same id.
     pub id: String,
     /// When it is asked, in milliseconds since 1970.
     pub now_ms: i64,
@@ -94,28 +94,28 @@ pub enum WebhookError {
     /// The configuration has no address for it.
     #[error("it has no address: name one in webhooks.urls")]
     Unknown,
-    /// Too many questions wait, or the application says so: to be asked again.
+    /// Too many questions wait, or the application says so. The push can be sent again.
     #[error("too many questions wait for their turn")]
     Crowded,
-    /// The application is there, and this one question it refuses or does not answer.
+    /// The application is there, and refuses or does not answer this one question.
     #[error("the application is there, and does not take this question: {0}")]
     OfQuestion(Box<WebhookError>),
     /// It took too long.
     #[error("it did not answer in time")]
     Late,
-    /// It could not be asked, or its answer not be read.
+    /// It could not be asked, or its answer could not be read.
     #[error("the request failed: {}", root_cause(.0))]
     Request(#[from] reqwest::Error),
     /// It answered, but not with 200.
     #[error("the answer was {0} instead of 200 (redirects are not followed)")]
     Status(StatusCode),
-    /// It answered too much.
+    /// The answer was too large.
     #[error("the answer is larger than {ANSWER_BYTES_MAX} bytes")]
     TooLarge,
 }
 
 impl WebhookError {
-    /// Whether the application says that it does not take such a question.
+    /// Whether the application says that it does not accept such a question.
     fn refuses_question(&self) -> bool {
         let Self::Status(status) = self else {
             return false;
@@ -130,7 +130,7 @@ impl WebhookError {
         )
     }
 
-    /// Whether the question may be why there is no answer: it was sent, at least in part.
+    /// Whether the question may be the reason that there is no answer: it was sent, at least in part.
     fn may_be_of_question(&self) -> bool {
         match self {
             Self::Late => true,
@@ -143,13 +143,13 @@ impl WebhookError {
 /// The webhooks of an application.
 pub struct Webhooks {
     config: WebhookConfig,
-    /// `None` where there is nobody to ask.
+    /// `None` where no webhook is configured.
     client: Option<Client>,
     turns: Turns,
 }
 
 impl Webhooks {
-    /// Prepares to ask.
+    /// Prepares the client.
     ///
     /// # Errors
     /// When TLS cannot be set up.
@@ -176,8 +176,8 @@ impl Webhooks {
         }
     }
 
-    /// Asks for a user, and returns the body of the answer. The request is made when its turn has come: a thousand that wait
-    /// would each hold a document.
+    /// Asks for a user, and returns the body of the answer. The request is built when its turn has come: a thousand waiting
+    /// requests would each hold a document.
     ///
     /// # Errors
     /// [`WebhookError`].
@@ -204,7 +204,7 @@ impl Webhooks {
         }
     }
 
-    /// Whether the application answers anything at all, asked for nothing.
+    /// Whether the application answers a request without a question.
     async fn is_there(&self, client: &Client, url: &Url) -> bool {
         let head = client.head(url.clone()).timeout(self.config.answer_max);
         let answer = head.send().await;

@@ -1,16 +1,16 @@
-//! Which media types a client takes: the two of GraphQL-over-HTTP (its draft specification, section "Media Types"; RFC
-//! 9110, section 12.5.1), and the two in which answers come one after the other. How an answer looks in one of them
-//! belongs to `answer`, `sse` and `multipart`.
+//! Which media types a client accepts: the two of GraphQL-over-HTTP (its draft specification, section "Media Types"; RFC
+//! 9110, section 12.5.1), and the two of streams of answers. `answer`, `sse` and `multipart` write answers in these
+//! types.
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 
-/// What a client takes.
+/// What a client accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Accepted {
     /// For one answer.
     pub(super) form: Option<Form>,
-    /// For answers one after the other, as subscriptions have them.
+    /// For a stream of answers, such as a subscription's.
     pub(super) stream: Option<StreamForm>,
 }
 
@@ -27,16 +27,16 @@ impl Accepted {
 /// The media type of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// `application/graphql-response+json`: the status tells whether the operation was executed.
+    /// `application/graphql-response+json`: the status says whether the operation was executed.
     GraphqlResponse,
     /// `application/json`: every well-formed request is answered 200, since older clients take any other status for
-    /// an answer of something in between.
+    /// the answer of a proxy.
     Json,
 }
 
 impl Form {
-    /// What the client prefers; `None` if it takes neither. Without a preference it is `application/json`, unless the
-    /// other is named.
+    /// The type that the client prefers; `None` if it accepts neither. Without a preference it is `application/json`,
+    /// unless the client names the other.
     fn negotiate(ranges: &[Range<'_>]) -> Option<Self> {
         if ranges.is_empty() {
             return Some(Self::Json);
@@ -53,7 +53,7 @@ impl Form {
         (chosen.quality > 0.0).then_some(form)
     }
 
-    /// As `Content-Type` has it.
+    /// The value of `Content-Type`.
     pub(super) fn content_type(self) -> &'static str {
         match self {
             Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
@@ -62,18 +62,18 @@ impl Form {
     }
 }
 
-/// The media type of answers that come one after the other.
+/// The media type of a stream of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StreamForm {
-    /// `text/event-stream`, as graphql-sse has it.
+    /// `text/event-stream`, for graphql-sse.
     Sse,
-    /// `multipart/mixed`, as Apollo's clients have it.
+    /// `multipart/mixed`, for Apollo's clients.
     Multipart,
 }
 
 impl StreamForm {
-    /// What the client prefers, event streams where it does not say. Only by name: who takes anything (`*/*`) may wait
-    /// for a stream to end.
+    /// The type that the client prefers; event streams where it has no preference. Only a name counts: a client that accepts
+    /// anything (`*/*`) may wait for the end of a stream.
     fn negotiate(ranges: &[Range<'_>]) -> Option<Self> {
         let quality = |kind, subtype| {
             let found = Match::best(ranges, kind, subtype);
@@ -92,8 +92,7 @@ impl StreamForm {
     }
 }
 
-/// One item of `Accept`. Parameters other than the quality do not narrow it: both media types are UTF-8 whatever they
-/// say.
+/// One item of `Accept`. Parameters other than the quality do not narrow it: both media types are always UTF-8.
 struct Range<'a> {
     kind: &'a str,
     subtype: &'a str,
@@ -110,7 +109,7 @@ fn ranges(headers: &HeaderMap) -> impl Iterator<Item = Range<'_>> {
 }
 
 impl<'a> Range<'a> {
-    /// `None` for what is no media range, which is passed over.
+    /// `None` for an item that is no media range. It is skipped.
     fn parse(item: &'a str) -> Option<Self> {
         let mut parts = item.split(';').map(str::trim);
         let (kind, subtype) = parts.next()?.split_once('/')?;
@@ -126,7 +125,7 @@ impl<'a> Range<'a> {
         })
     }
 
-    /// How exactly it means `kind/subtype`: 2 by name, 1 by type, 0 as anything, or not at all.
+    /// How exactly it matches `kind/subtype`: 2 by name, 1 by type, 0 by `*/*`; `None` if it does not.
     fn precision(&self, kind: &str, subtype: &str) -> Option<u8> {
         match (self.kind, self.subtype) {
             ("*", "*") => Some(0),

@@ -1,5 +1,5 @@
-//! From an answer to a response: status, media type and the headers that go with them. Which answer it is has been
-//! decided before.
+//! From an answer to a response: status, media type and the headers that go with them. What the answer says is decided
+//! elsewhere.
 
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -9,7 +9,7 @@ use super::accept::Form;
 use crate::graphql::answer::Answer;
 use crate::graphql::error::{Code, Failure};
 
-/// The response to a request that was one of GraphQL, whether or not it could be executed.
+/// The response to a GraphQL request, executed or not.
 pub(super) fn answered(form: Form, answer: Answer) -> Response {
     let status = match (form, answer.refusal_code()) {
         (_, None) => 200,
@@ -20,7 +20,7 @@ pub(super) fn answered(form: Form, answer: Answer) -> Response {
     respond(form, status, answer)
 }
 
-/// The response to a request that did not come as far as GraphQL. Its status is the failure's in both forms.
+/// The response to a request that was refused before GraphQL. Its status is the failure's in both media types.
 pub(super) fn refused(form: Form, failure: Failure) -> Response {
     let (code, header) = (failure.code, header_of(&failure));
     let mut response = respond(form, code.status(), Answer::from(failure));
@@ -28,7 +28,7 @@ pub(super) fn refused(form: Form, failure: Failure) -> Response {
     response
 }
 
-/// What RFC 9110 wants beside some statuses.
+/// The header that RFC 9110 requires beside some statuses.
 fn header_of(failure: &Failure) -> Option<(HeaderName, HeaderValue)> {
     let retry_after = failure
         .extensions
@@ -42,7 +42,7 @@ fn header_of(failure: &Failure) -> Option<(HeaderName, HeaderValue)> {
     }
 }
 
-/// A mutation came by GET.
+/// The response to a mutation that came by GET.
 pub(super) fn needs_post(form: Form, failure: Failure) -> Response {
     let mut response = refused(form, failure);
     let post = HeaderValue::from_static("POST");

@@ -1,4 +1,4 @@
-//! How many connections each user holds open. `traffic` counts operations with it, too.
+//! How many connections each user holds open. `traffic` counts operations in the same way.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -22,7 +22,7 @@ impl Connections {
         })
     }
 
-    /// Takes a place for one more connection of `user`.
+    /// Acquires a permit for one more connection of `user`.
     ///
     /// # Errors
     /// `TOO_MANY_CONNECTIONS`, when the user has as many as one may have.
@@ -35,7 +35,7 @@ impl Connections {
         })
     }
 
-    /// The same, for whoever words the refusal otherwise.
+    /// The same, for callers that word the refusal themselves.
     pub(super) fn try_enter(self: &Arc<Self>, user: &UserId) -> Option<Place> {
         let mut open = self.lock();
         let count = open.entry(user.clone()).or_default();
@@ -55,7 +55,7 @@ impl Connections {
     }
 }
 
-/// One connection's place; given up when dropped.
+/// The permit of one connection; released when dropped.
 pub(super) struct Place {
     connections: Arc<Connections>,
     user: UserId,

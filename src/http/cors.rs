@@ -1,5 +1,5 @@
 //! What a browser may do for a page of another origin (CORS, in the Fetch Standard): call, send these headers, read those.
-//! Which origins may is the matter of [`super::guard`].
+//! [`super::guard`] decides which origins may.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 const READ_HEADERS: [HeaderName; 3] = [AUTHORIZATION, CONTENT_TYPE, log::REQUEST_ID];
 
 /// Headers that front-end tools add to every request of a page, and that change nothing here: names of the client,
-/// traces, signs against forged requests. A header that could carry rights is not among them, since a proxy in front may
-/// believe it.
+/// traces, signs against forged requests. No header that could carry rights is among them, since a proxy in front may
+/// trust it.
 const HARMLESS_HEADERS: [&str; 49] = [
     // Apollo Client's `clientAwareness`, Apollo Kotlin, GraphQL Hive, fetch-based readers of event streams.
     "apollographql-client-name",
@@ -75,8 +75,8 @@ const HARMLESS_HEADERS: [&str; 49] = [
     "x-posthog-window-id",
 ];
 
-/// No other origin may call unless one is named. Tokens travel in a header and never in cookies, so that credentials
-/// need no allowance.
+/// No other origin may call unless the configuration names it. Tokens are sent in a header and never in cookies, so that
+/// credentials need not be allowed.
 pub(super) fn layer(origins: &Origins, more_headers: &[HeaderName]) -> Option<CorsLayer> {
     if origins.named.is_empty() && !origins.loopback {
         return None;
@@ -95,7 +95,7 @@ pub(super) fn layer(origins: &Origins, more_headers: &[HeaderName]) -> Option<Co
     Some(cors)
 }
 
-/// All that a page may send, with those that the configuration adds.
+/// All headers that a page may send, with those of the configuration.
 pub(super) fn allowed_headers(more: &[HeaderName]) -> Vec<HeaderName> {
     let harmless = HARMLESS_HEADERS.map(HeaderName::from_static);
     let ours = READ_HEADERS.into_iter().chain(PREFLIGHT_HEADERS);

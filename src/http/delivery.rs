@@ -1,5 +1,5 @@
-//! Answers one after the other in the body of one response: when something is sent, and when the stream ends. How it
-//! looks on the wire is a [`Framing`], which `sse` and `multipart` have one of each.
+//! A stream of answers in the body of one response: when something is sent, and when the stream ends. `sse` and
+//! `multipart` have a [`Framing`] each, which writes it.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -19,15 +19,15 @@ use crate::quota::{Account, Lease};
 
 /// Proxies close silent connections, the first of them after 30 s.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(12);
-/// nginx gathers answers unless it is told not to, and subscribers would wait for the next event to see the last.
+/// nginx buffers answers unless this header forbids it. Subscribers would see an event only when the next one comes.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// What a kind of stream looks like.
+/// How a kind of stream is written.
 pub(super) struct Framing {
     pub(super) content_type: &'static str,
     /// Sent before everything else.
     pub(super) opening: &'static str,
-    /// Sent when there is nothing to say.
+    /// Sent when nothing else has been sent for a while.
     pub(super) heartbeat: &'static str,
     pub(super) answer: fn(Answer) -> Vec<u8>,
     pub(super) ending: fn(Ending) -> Vec<u8>,
@@ -38,15 +38,15 @@ pub(super) struct Framing {
 pub(super) enum Ending {
     /// The operation has no more answers.
     Complete,
-    /// The token has ended; with a new one the client goes on from its checkpoint.
+    /// The token has expired; with a new one the client goes on from its checkpoint.
     Expired,
-    /// The gateway shuts down; another one goes on.
+    /// The gateway shuts down; the client can go on at another one.
     GoingAway,
-    /// There is no room for the next answer until others are taken.
+    /// The next answer would exceed the bytes that may be held, until the client has read others.
     Overloaded,
 }
 
-/// A response that goes on until there are no more answers, or `cut` says that it ends before.
+/// A response that goes on until there are no more answers, or until `cut` ends it.
 pub(super) fn respond(
     form: StreamForm,
     answers: BoxStream<'static, Answer>,
@@ -72,7 +72,7 @@ struct Delivery {
     cut: BoxFuture<'static, Ending>,
     heartbeats: Interval,
     account: Account,
-    /// Of the answer that the connection takes.
+    /// Counts the answer that is being sent.
     lease: Option<Lease>,
 }
 
@@ -84,7 +84,7 @@ impl Delivery {
         account: Account,
     ) -> Self {
         let mut heartbeats = interval_at(Instant::now() + HEARTBEAT_INTERVAL, HEARTBEAT_INTERVAL);
-        // A client that was slow to read needs no heartbeats made up for.
+        // A client that was slow to read does not need the heartbeats that it missed.
         heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             framing,
@@ -96,7 +96,7 @@ impl Delivery {
         }
     }
 
-    /// Each item is written at once: the connection asks for the next when it has taken the last.
+    /// Each item is written at once: the connection asks for the next when it has sent the last.
     fn frames(self) -> impl Stream<Item = Bytes> {
         let opening = Bytes::from_static(self.framing.opening.as_bytes());
         let rest = stream::unfold(Some(self), async |delivery| {
@@ -107,7 +107,7 @@ impl Delivery {
         stream::iter([opening]).chain(rest)
     }
 
-    /// The next frame, and whether it is the last. The end comes before answers, or a flood of them would outlive the
+    /// The next frame, and whether it is the last. `cut` comes before answers: otherwise a flood of them would outlive the
     /// token.
     async fn next(&mut self) -> (Bytes, bool) {
         self.lease = None;
@@ -145,8 +145,8 @@ mod tests {
     use super::*;
     use crate::quota::{Quota, QuotaLimits};
 
-    /// Room for so many bytes.
-    fn room(bytes_max: usize) -> Account {
+    /// An account for so many bytes.
+    fn account(bytes_max: usize) -> Account {
         let limits = QuotaLimits {
             bytes_max,
             user_bytes_max: bytes_max,
@@ -174,12 +174,12 @@ mod tests {
         })
     }
 
-    async fn told(
+    async fn sent(
         framing: &'static Framing,
         answers: BoxStream<'static, Answer>,
         cut: BoxFuture<'static, Ending>,
     ) -> String {
-        let frames: Vec<Bytes> = Delivery::new(framing, answers, cut, room(1 << 20))
+        let frames: Vec<Bytes> = Delivery::new(framing, answers, cut, account(1 << 20))
             .frames()
             .collect()
             .await;
@@ -189,9 +189,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_event_stream_says_each_answer_and_its_end() {
         let answers = stream::iter([answer(1), answer(2)]).boxed();
-        let told = told(&sse::FRAMING, answers, Box::pin(pending())).await;
+        let sent = sent(&sse::FRAMING, answers, Box::pin(pending())).await;
         assert_eq!(
-            told,
+            sent,
             ":\n\nevent: next\ndata: {\"data\":1}\n\nevent: next\ndata: {\"data\":2}\n\nevent: complete\ndata:\n\n"
         );
     }
@@ -199,9 +199,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_multipart_stream_closes_each_part_at_once() {
         let answers = stream::iter([answer(1)]).boxed();
-        let told = told(&multipart::FRAMING, answers, Box::pin(pending())).await;
+        let sent = sent(&multipart::FRAMING, answers, Box::pin(pending())).await;
         assert_eq!(
-            told,
+            sent,
             "\r\n--graphql\r\ncontent-type: application/json\r\n\r\n{\"payload\":{\"data\":1}}\r\n--graphql--\r\n"
         );
     }
@@ -209,9 +209,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_heart_beats_in_silence_only() {
         let cut = after(41, Ending::Expired);
-        let told = told(&sse::FRAMING, slow(&[11, 5]), cut).await;
+        let sent = sent(&sse::FRAMING, slow(&[11, 5]), cut).await;
         let next = |number| format!("event: next\ndata: {{\"data\":{number}}}\n\n");
-        assert_eq!(told, format!(":\n\n{}{}:\n\n:\n\n", next(11), next(5)));
+        assert_eq!(sent, format!(":\n\n{}{}:\n\n:\n\n", next(11), next(5)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -220,9 +220,9 @@ mod tests {
             (Ending::Expired, "UNAUTHENTICATED"),
             (Ending::GoingAway, "SERVICE_UNAVAILABLE"),
         ] {
-            let events = told(&sse::FRAMING, slow(&[]), after(1, ending)).await;
+            let events = sent(&sse::FRAMING, slow(&[]), after(1, ending)).await;
             assert_eq!(events, ":\n\n", "graphql-sse comes back after that");
-            let parts = told(&multipart::FRAMING, slow(&[]), after(1, ending)).await;
+            let parts = sent(&multipart::FRAMING, slow(&[]), after(1, ending)).await;
             assert!(
                 parts.contains(r#"{"payload":null,"errors":[{"message":"#),
                 "{parts}"
@@ -238,16 +238,16 @@ mod tests {
     async fn a_flood_of_answers_does_not_outlive_the_token() {
         let answers = stream::repeat_with(|| answer(1)).boxed();
         let cut = Box::pin(async { Ending::Expired });
-        assert_eq!(told(&sse::FRAMING, answers, cut).await, ":\n\n");
+        assert_eq!(sent(&sse::FRAMING, answers, cut).await, ":\n\n");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_ends_where_there_is_no_room_for_its_answer() {
+    async fn a_stream_ends_where_its_answer_would_exceed_the_quota() {
         let answers = stream::iter([answer(1)]).chain(stream::pending()).boxed();
         let cut = Box::pin(pending());
-        let delivery = Delivery::new(&multipart::FRAMING, answers, cut, room(0));
+        let delivery = Delivery::new(&multipart::FRAMING, answers, cut, account(0));
         let frames: Vec<Bytes> = delivery.frames().collect().await;
-        let told = String::from_utf8(frames.concat()).unwrap();
-        assert!(told.contains("OVERLOADED"), "{told}");
+        let sent = String::from_utf8(frames.concat()).unwrap();
+        assert!(sent.contains("OVERLOADED"), "{sent}");
     }
 }

@@ -1,6 +1,6 @@
-//! GraphiQL, carried gzipped in the binary: the page at `/`, its files and its configuration under `/graphiql/`.
-//! What is inside those files is built from the package `graphiql/`; whether there is a page at all, and for whom it has
-//! tokens, is decided by the caller of [`router`].
+//! GraphiQL, which the binary contains gzipped: the page at `/`, its files and its configuration under `/graphiql/`.
+//! The package `graphiql/` builds these files; the caller of [`router`] decides whether there is a page, and which users it
+//! has tokens of.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -23,15 +23,15 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::{coding, guard};
 
-/// What the page is told at `GET /graphiql/config.json`; its other half is `graphiql/src/config.ts`.
+/// The answer to `GET /graphiql/config.json`, which `graphiql/src/config.ts` reads.
 #[derive(Clone, Serialize)]
 pub(crate) struct GraphiqlConfig {
     /// Path of the GraphQL endpoint, for HTTP and WebSocket alike.
     pub(crate) endpoint: String,
-    /// Whom the page can sign in as, the first at once. Empty outside `tidegate dev`, and shown to browsers on the same
-    /// machine only: the tokens are readable by everyone who is given them.
+    /// The users that the page can sign in as; it begins with the first. Empty outside `tidegate dev`, and sent to browsers
+    /// on the same machine only: everybody who gets the page's configuration can read the tokens.
     pub(crate) users: Vec<DevUser>,
-    /// What a first visit shows; a browser keeps its tabs from then on.
+    /// The tabs of a first visit. Later visits show the tabs that the browser has kept.
     pub(crate) tabs: Vec<Tab>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Tab {
 
 /// Routes for `/` and everything below `/graphiql/`.
 ///
-/// A layer that admits other origins (CORS) must not enclose them: `config.json` holds tokens.
+/// No layer that allows other origins (CORS) may enclose them: `config.json` holds tokens.
 pub(crate) fn router<S>(config: GraphiqlConfig) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -87,7 +87,7 @@ where
         .layer(always(CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"))
 }
 
-/// Nothing leaves the page's origin; in `connect-src`, `'self'` includes the WebSocket of the same host and port (CSP
+/// The page connects to its own origin only; in `connect-src`, `'self'` includes the WebSocket of the same host and port (CSP
 /// level 3). Styles have to be `'unsafe-inline'` because the editor makes its own `<style>` elements.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     connect-src 'self'; worker-src 'self'; img-src 'self' data:; font-src 'self' data:; \
@@ -132,7 +132,7 @@ struct File {
     path: &'static str,
     content_type: &'static str,
     gzip: &'static [u8],
-    /// Unpacked for the first who asks for it, and shared by all who do.
+    /// Unpacked at the first request for it, and shared by all requests.
     plain: OnceCell<Bytes>,
 }
 
@@ -157,7 +157,7 @@ impl File {
         self.plain.get_or_init(unpack).await.clone()
     }
 
-    /// A fingerprint of the content. It need not resist forgery: the content is ours.
+    /// A fingerprint of the content. It need not resist forgery: no content comes from outside.
     fn etag(&self) -> HeaderValue {
         let mut hasher = DefaultHasher::new();
         self.gzip.hash(&mut hasher);
@@ -204,7 +204,7 @@ static FILES: [File; 8] = [
         SCRIPT,
         include_bytes!("graphiql/json.worker.js.gz"),
     ),
-    // The licences of the packages inside, which ask to travel with every copy.
+    // The licences of the packages inside require that every copy includes them.
     File::new(
         "/graphiql/licenses.md",
         "text/markdown; charset=utf-8",

@@ -1,6 +1,5 @@
 //! `/graphql` over POST and GET, and the schema's text: from a request to an operation, and from its answer to a
-//! response (GraphQL-over-HTTP, draft of 2025) or a stream. Sockets have a room of their own; what operations do is
-//! `graphql`'s.
+//! response (GraphQL-over-HTTP, draft of 2025) or a stream. Sockets are in `websocket`; `graphql` executes operations.
 
 mod raw;
 
@@ -85,7 +84,7 @@ async fn answer_get(
         Ok(admitted) => admitted,
         Err(answer) => return respond_refused(state, accepted, asking, answer),
     };
-    // A link or an image could make a browser send it.
+    // A link or an image can make a browser send a GET.
     if admitted.kind() == OperationKind::Mutation {
         let message = "Mutations come by POST; GET takes queries only.";
         return Err(Failure::new(Code::MethodNotAllowed, message));
@@ -93,7 +92,7 @@ async fn answer_get(
     execute(state, accepted, asking, admitted).await
 }
 
-/// One answer comes in a form for one where the client takes that, and in a stream of one otherwise.
+/// One answer is sent in a media type for one answer where the client accepts that, and otherwise as a stream of one.
 async fn execute(
     state: &HttpState,
     accepted: Accepted,
@@ -134,7 +133,7 @@ fn respond_refused(
     }
 }
 
-/// Nothing is executed before the user has a place for the stream.
+/// Nothing is executed before the user has a permit for the stream.
 fn stream(
     state: &HttpState,
     accepted: Accepted,
@@ -152,7 +151,7 @@ fn stream(
     Ok(pace::keep(response, (place, asking.presence)))
 }
 
-/// What ends a stream from outside: the token's end, or the gateway's.
+/// What ends a stream from outside: the token's expiry, or the gateway's shutdown.
 fn cut(state: &HttpState, caller: &Caller) -> BoxFuture<'static, Ending> {
     let expiry = sleep(state.gateway.sync.left_of_token(caller));
     let shutdown = state.shutdown.clone();
@@ -164,7 +163,7 @@ fn cut(state: &HttpState, caller: &Caller) -> BoxFuture<'static, Ending> {
     })
 }
 
-/// A client that takes streams only reads the failures of HTTP as JSON, too.
+/// A client that accepts streams only reads the failures of HTTP as JSON, too.
 fn refuse(accepted: Accepted, failure: Failure) -> Response {
     let form = accepted.form.unwrap_or(Form::Json);
     if failure.code == Code::MethodNotAllowed {
@@ -173,13 +172,13 @@ fn refuse(accepted: Accepted, failure: Failure) -> Response {
     answer::refused(form, failure)
 }
 
-/// Whose request it is.
+/// Who sent a request.
 struct Asking {
     caller: Caller,
     account: Account,
-    /// On its connection, where there is one.
+    /// Keeps the connection open, where there is one.
     presence: Option<Presence>,
-    /// Whether the connection carries other requests meanwhile.
+    /// Whether the connection carries other requests at the same time.
     is_shared: bool,
 }
 
@@ -188,7 +187,7 @@ impl Asking {
         &self.caller.identity.user
     }
 
-    /// A stream that has a connection for itself counts as that.
+    /// A stream that has a connection for itself counts as that connection.
     fn stream_place(&self) -> Result<Option<Place>, Failure> {
         let shared = self.presence.as_ref().filter(|_| self.is_shared);
         shared
@@ -197,7 +196,7 @@ impl Asking {
     }
 }
 
-/// Finds out whose request it is, which counts as an operation of theirs.
+/// Finds out who sent a request, and counts it as an operation of this user.
 fn authenticate(
     state: &HttpState,
     request: &Request,
@@ -236,8 +235,8 @@ fn require_form(accepted: Accepted) -> Result<(), Failure> {
     Err(Failure::new(Code::NotAcceptable, message))
 }
 
-/// Forms of web pages send text/plain, urlencoded and multipart bodies to other sites without asking; none is taken. Nor
-/// is a compressed one: a bound on its bytes would say nothing of what is in it.
+/// Forms of web pages send text/plain, urlencoded and multipart bodies to other sites without a preflight, so these are
+/// refused. So are compressed bodies: a bound on their bytes does not bound their content.
 fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
     let content_type = headers
         .get(CONTENT_TYPE)
@@ -252,7 +251,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
     Err(Failure::new(Code::UnsupportedMediaType, message))
 }
 
-/// Takes in the body of a request whose token is good; what has come of it is leased.
+/// Reads the body of a request whose token is good, and counts its bytes as they come.
 async fn body(
     state: &HttpState,
     account: &Account,
@@ -289,7 +288,7 @@ async fn body(
     })
 }
 
-/// The length of the body, if the client said it.
+/// The length of the body, if the client announced it.
 fn announced(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

@@ -1,5 +1,5 @@
-//! Who may call by where the call comes from: the names of `Host`, the origins of web pages. Tokens are `auth`'s
-//! matter; these checks only keep a browser from being made an accomplice.
+//! Checks where a request comes from: the names of `Host`, the origins of web pages. `auth` checks tokens; these checks
+//! keep other pages from using a visitor's browser.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -21,10 +21,10 @@ pub(super) const PREFLIGHT_HEADERS: [HeaderName; 5] = [
     HeaderName::from_static("graphql-preflight"),
     HeaderName::from_static("x-requested-with"),
 ];
-/// Where a browser says that a request comes from (W3C, Fetch Metadata Request Headers); others do not send it.
+/// A browser says here where a request comes from (W3C, Fetch Metadata Request Headers); other clients do not send it.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// What proxies put beside a request that they forward (RFC 7239, and what was there before), besides `X-Forwarded-*`.
+/// Headers that proxies add to a request that they forward (RFC 7239, and its predecessors), besides `X-Forwarded-*`.
 const FORWARDING: [HeaderName; 5] = [
     HeaderName::from_static("forwarded"),
     HeaderName::from_static("via"),
@@ -38,7 +38,7 @@ const FORWARDING: [HeaderName; 5] = [
 pub(crate) struct Origins {
     /// As browsers send them, such as `https://app.example.com`.
     pub(crate) named: Vec<String>,
-    /// Whether pages that this machine serves may, too, on whatever port.
+    /// Whether pages that this machine serves may too, on any port.
     pub(crate) loopback: bool,
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn loopback_hosts_only(request: Request, next: Next) -> Respons
     answer::refused(Form::Json, Failure::new(Code::Forbidden, message))
 }
 
-/// A target has the host too, in HTTP/2 and in absolute form. Where two are named they have to agree (RFC 9112, section 3.2).
+/// A target names the host too, in HTTP/2 and in absolute form. Two names have to be the same (RFC 9112, section 3.2).
 fn names_this_machine(request: &Request) -> bool {
     let target = request
         .uri()
@@ -77,12 +77,12 @@ fn names_this_machine(request: &Request) -> bool {
     is_loopback(host)
 }
 
-/// Where a request comes from, by its connection.
+/// The address that a request's connection comes from.
 #[derive(Clone, Copy)]
 pub(super) struct Peer(pub(super) IpAddr);
 
-/// Whether a request comes from this machine, and means it: the name keeps out pages of the web, by whose names a browser
-/// here may reach the gateway (DNS rebinding). What a proxy forwards comes from elsewhere, whatever it says of that.
+/// Whether a request comes from this machine, and names it. The name refuses pages of the web whose names resolve to this
+/// machine (DNS rebinding). A request that a proxy forwards counts as one from elsewhere, whatever its headers say.
 pub(super) fn is_of_this_machine(request: &Request) -> bool {
     let peer = request.extensions().get::<Peer>();
     let is_near = peer.is_some_and(|Peer(address)| address.to_canonical().is_loopback());
@@ -93,8 +93,8 @@ pub(super) fn is_of_this_machine(request: &Request) -> bool {
     is_near && !is_forwarded && names_this_machine(request)
 }
 
-/// Whether a WebSocket may be opened from where the request comes. Browsers ask no permission by CORS for them, so the
-/// gateway has to look by itself. Clients that are no browsers send no `Origin`.
+/// Whether a page of this origin may open a WebSocket. Browsers send no preflight for it, so the
+/// gateway checks the origin itself. Other clients send no `Origin`.
 ///
 /// # Errors
 /// `FORBIDDEN` when it is neither an origin that may nor the gateway's own.
@@ -107,12 +107,12 @@ pub(super) fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(),
     allow(is_allowed)
 }
 
-/// Whether an operation in a URL may run. Pages send such requests elsewhere without being asked, by an image or a link.
-/// They cannot put a token beside it; a proxy in front that makes a token of a cookie would.
+/// Whether an operation in a URL may run. Pages can send such requests to other origins, by an image or a link.
+/// They cannot add a token; a proxy in front that turns a cookie into a token would.
 ///
 /// # Errors
-/// `FORBIDDEN` when a browser says that the request is of another origin's page, which may not, and nothing shows that
-/// the browser asked first.
+/// `FORBIDDEN` when a browser says that the request comes from a page of an origin that is not allowed, and nothing shows
+/// that the browser sent a preflight.
 pub(super) fn check_get(headers: &HeaderMap, origins: &Origins) -> Result<(), Failure> {
     let is_of_another =
         text(headers, SEC_FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none"));
@@ -128,8 +128,8 @@ fn allow(is_allowed: bool) -> Result<(), Failure> {
     Err(Failure::new(Code::Forbidden, message))
 }
 
-/// Whether a header is there that browsers ask permission for: one that clients send for that, or a content type that no
-/// form has.
+/// Whether the request has a header that needs a preflight: one that clients send for this purpose, or a content type that
+/// no form has.
 fn was_asked_for(headers: &HeaderMap) -> bool {
     let is_simple = |content_type: &str| {
         let essence = content_type.split(';').next().unwrap_or_default().trim();
@@ -147,7 +147,7 @@ fn was_asked_for(headers: &HeaderMap) -> bool {
     by_header || text(headers, CONTENT_TYPE).is_some_and(|content_type| !is_simple(content_type))
 }
 
-/// The scheme is not compared: behind a proxy that ends TLS, the gateway does not know its own.
+/// The scheme is not compared: behind a proxy that ends TLS, the gateway does not know it.
 fn is_own(origin: &str, host: Option<&str>) -> bool {
     matches!((authority(origin), host), (Some(one), Some(other)) if one.eq_ignore_ascii_case(other))
 }

@@ -1,5 +1,5 @@
-//! Whether the process lives, and whether it can serve: for orchestrators and load balancers, without a token. What a
-//! store needs to be well is the store's knowledge.
+//! Whether the process lives, and whether it can serve: for orchestrators and load balancers, without a token. `sync`
+//! decides whether the store is well.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::{HttpState, answer, log};
 use crate::graphql::error::{Code, Failure};
 use crate::sync::SyncError;
 
-/// A probe must be answered before it gives up, or it never learns why.
+/// A probe is answered before it gives up, so that it learns the reason.
 const READY_DEADLINE: Duration = Duration::from_secs(3);
 
 /// `/healthz` and `/readyz`.
@@ -30,12 +30,12 @@ pub(super) fn router() -> Router<Arc<HttpState>> {
         .layer(close())
 }
 
-/// Whoever asks without a token gives the place back with the answer.
+/// A probe has no token, so its connection ends with the answer.
 fn close() -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::overriding(CONNECTION, HeaderValue::from_static("close"))
 }
 
-/// All that is served while the gateway waits for its store.
+/// What is served while the gateway waits for its store.
 pub(crate) fn waiting() -> Router {
     let waits = async || {
         let failure = Failure::new(Code::Unavailable, "The gateway waits for its store.");

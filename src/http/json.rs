@@ -1,6 +1,6 @@
-//! JSON as requests and messages hold it. What no value can hold is marked and left to the change that brings it.
+//! The JSON of requests and messages. What no value can hold is replaced by a mark, and rejects only the change that brings it.
 //!
-//! What the values mean is for the door; what becomes of a mark is said in `tidegate_core::value::unheld`.
+//! `graphql::request` decides what the values mean; `tidegate_core::value::unheld` says what happens to a mark.
 
 use serde_json::Value as Json;
 use tidegate_core::value::unheld::Unheld;
@@ -9,10 +9,10 @@ use tidegate_core::value::unheld::Unheld;
 /// may have together with the request around it.
 const DEPTH_MAX: usize = 100;
 
-/// Reads JSON as `JSON.parse` of JavaScript takes it. Only what the library refuses is looked at again.
+/// Reads JSON as `JSON.parse` of JavaScript accepts it. Only a text that the library refuses is read a second time.
 ///
 /// # Errors
-/// What the library says of the text.
+/// Those of the library.
 pub(super) fn read(text: &[u8]) -> serde_json::Result<Json> {
     serde_json::from_slice(text).or_else(|error| {
         let marked = marked(text).and_then(|marked| serde_json::from_slice(&marked).ok());
@@ -57,7 +57,7 @@ impl Marker {
         token.len()
     }
 
-    /// Puts a text that is a mark in the place of a token.
+    /// Writes a mark in place of a token.
     fn mark(&mut self, unheld: Unheld, bytes: usize) -> usize {
         self.has_marks = true;
         self.out.push(b'"');
@@ -218,8 +218,8 @@ mod tests {
         assert!(read(b"[\"\\ud83d\", \"\xff\"]").is_err());
     }
 
-    /// Some features of serde_json read objects with keys of its own as something else, and one of them begins a parser
-    /// with a recursion limit of its own at each: a message of 5 KB then overflows the stack. No dependency may ask for them.
+    /// Some features of serde_json give certain keys a meaning. One of them starts a new parser, with a new recursion limit, at
+    /// each such key: a message of 5 KB then overflows the stack. No dependency may enable these features.
     #[test]
     fn no_key_of_an_object_means_anything_to_the_parser() {
         for key in [
@@ -231,7 +231,7 @@ mod tests {
         }
     }
 
-    /// As the ordinary parse has it: the place of the first fault.
+    /// The error of the first parse: the place of the first fault.
     #[test]
     fn the_first_fault_is_named() {
         let error = read(b"{\"a\": \"\\ud83d\",\n nope").unwrap_err();

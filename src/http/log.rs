@@ -1,5 +1,5 @@
-//! One line in the log for each request, and the id that joins it with what else the request logged. Headers, bodies,
-//! tokens and query strings stay out of it, and so do paths that are none of the gateway's.
+//! One line in the log for each request, with the id that all its lines share. Headers, bodies,
+//! tokens and query strings are never logged, nor paths that are not the gateway's.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -10,9 +10,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
 
-/// Names a request across a proxy and the gateway.
+/// Identifies a request across a proxy and the gateway.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Longer ids are replaced; UUIDs and trace ids stay below.
+/// Longer ids are replaced; UUIDs and trace ids are shorter.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
 /// Logs a request once it is answered, and sends its id back.
@@ -34,13 +34,13 @@ pub(super) async fn log(request: Request, next: Next) -> Response {
     response
 }
 
-/// A method's name, unless its sender made it up.
+/// The name of a method that HTTP knows.
 fn known(method: &Method) -> &'static str {
     let mut known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].into_iter();
     known.find(|known| method == known).unwrap_or("(unknown)")
 }
 
-/// The id a proxy gave, if it is one that can stand in a log; otherwise a number of this process.
+/// The id that a proxy sent, if it is fit for a log; otherwise a number of this process.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     static COUNT: AtomicU64 = AtomicU64::new(1);
     match headers.get(REQUEST_ID) {

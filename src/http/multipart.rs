@@ -1,12 +1,12 @@
-//! Multipart responses as Apollo's clients have subscriptions in them ("Multipart HTTP protocol for GraphQL
-//! Subscriptions", `subscriptionSpec=1.0`). Which operations come so is decided by `Accept`, in `accept`.
+//! Multipart responses, in which Apollo's clients receive subscriptions ("Multipart HTTP protocol for GraphQL
+//! Subscriptions", `subscriptionSpec=1.0`). `accept` decides which clients get them.
 
 use super::delivery::{Ending, Framing};
 use crate::auth::AuthError;
 use crate::graphql::answer::Answer;
 use crate::graphql::error::{Code, Failure};
 
-/// The boundary follows each part at once, since clients take a part for complete when they see it.
+/// The boundary follows each part at once: clients handle a part when they see it.
 pub(super) const FRAMING: Framing = Framing {
     content_type: "multipart/mixed; boundary=\"graphql\"; subscriptionSpec=1.0",
     opening: "\r\n--graphql",
@@ -24,7 +24,7 @@ fn part(json: &[u8]) -> Vec<u8> {
     [head, json, b"\r\n--graphql"].concat()
 }
 
-/// An end before the last answer is an error, or clients would take the operation for complete.
+/// An end before the last answer is sent as an error. Otherwise clients would take the operation for complete.
 fn ending(ending: Ending) -> Vec<u8> {
     let failure = match ending {
         Ending::Complete => None,
@@ -34,7 +34,8 @@ fn ending(ending: Ending) -> Vec<u8> {
             Some(Failure::new(Code::Unavailable, message))
         }
         Ending::Overloaded => {
-            let message = "Answers that are not taken leave no room for this one; connect again.";
+            let message =
+                "The user's unread answers hold as many bytes as they may; connect again.";
             Some(Failure::new(Code::Overloaded, message))
         }
     };

@@ -1,5 +1,5 @@
-//! An admitted operation as a stream of answers, the same for every transport that carries more than one answer: sockets,
-//! event streams, multipart responses. How answers are framed, and when a stream has to end early, is theirs.
+//! An admitted operation as a stream of answers, for every transport that carries more than one answer: sockets,
+//! event streams, multipart responses. The transports frame answers, and end streams early.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(super) fn answers(
             Err(failure) => failure.into(),
         }
     };
-    // In a task of its own: while a socket's client takes nothing, its operations are not polled.
+    // In a task of its own: while a socket's client reads nothing, its operations are not polled.
     stream::once(async {
         let task = AbortOnDropHandle::new(tokio::spawn(executing.in_current_span()));
         task.await.unwrap_or_else(|_| {

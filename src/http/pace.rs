@@ -1,5 +1,5 @@
-//! How answers leave: in parts, no slower than a client must take them, and with all that they keep until they are taken.
-//! What an answer says, and which of them may be under way, is decided elsewhere.
+//! Sends answers in parts, to clients that read them at the least rate. An answer holds its permits and leases until the client
+//! has read it. What an answer says, and how many are under way, is decided elsewhere.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -16,24 +16,24 @@ use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
-/// Of an answer, at a time: the next is taken when the connection has room.
+/// A part of an answer. The connection asks for the next one when it has sent the last.
 const PART_BYTES: usize = 64 * 1024;
-/// The same over HTTP/2, for each stream of a connection: its client can leave so much in the library and close the window.
+/// The same for a stream of HTTP/2. A client can close the window while the library holds a part of each stream.
 pub(super) const HTTP2_PART_BYTES: usize = 8 * 1024;
-/// A client that takes less for longer than its patience allows is cut off: what it has not taken lies here.
+/// The least rate. A client that reads slower is cut off, after `http.write_time`: the gateway holds what it has not read.
 const LEAST_BYTES_PER_S: u64 = 4 * 1024;
 
-/// By when a client should have taken so much of what it is sent.
+/// How long a client may take to read so many bytes.
 pub(super) fn time_for(bytes: usize) -> Duration {
     Duration::from_secs(bytes as u64 / LEAST_BYTES_PER_S)
 }
 
 tokio::task_local! {
-    /// By when the answer that this task sends has to be asked for its next part.
+    /// By when the connection has to ask for the next part of the answer that this task sends.
     static DEADLINE: Deadline;
 }
 
-/// There is none while an answer is waited for.
+/// There is none while the answer is not ready.
 #[derive(Clone, Default)]
 struct Deadline(Arc<Mutex<Option<Instant>>>);
 
@@ -47,8 +47,8 @@ impl Deadline {
     }
 }
 
-/// Sends an answer, unless the client takes it too slowly: `None` then, and it is dropped. A connection of HTTP/1.1 sends
-/// one at a time, and each stream of HTTP/2 is a task; where its window is 0 nothing asks for the answer's next part.
+/// Sends an answer; drops it and returns `None` where the client reads it too slowly. A connection of HTTP/1.1 sends
+/// one at a time, and each stream of HTTP/2 is a task. Where a stream's window is 0, nothing asks for the next part.
 pub(super) async fn enforced<T>(sending: impl Future<Output = T>) -> Option<T> {
     let deadline = Deadline::default();
     let enforcing = async {
@@ -71,14 +71,14 @@ pub(super) async fn enforced<T>(sending: impl Future<Output = T>) -> Option<T> {
     DEADLINE.scope(deadline.clone(), enforcing).await
 }
 
-/// Keeps `held` until the client has taken the answer, or the answer is given up.
+/// Keeps `held` until the client has read the answer, or the answer is dropped.
 pub(super) fn keep(mut response: Response, held: impl Send + Sync + 'static) -> Response {
     let kept = response.extensions_mut().get_or_insert_default::<Kept>();
     kept.0.push(Arc::new(held));
     response
 }
 
-/// What an answer keeps.
+/// What an answer holds until it is dropped.
 #[derive(Clone, Default)]
 struct Kept(Vec<Arc<dyn Any + Send + Sync>>);
 
@@ -103,12 +103,13 @@ pub(super) async fn in_parts(
     })
 }
 
-/// An answer in parts. The connection would take it in whole otherwise, and nothing would show that the client does not.
+/// An answer in parts. A whole answer would be copied into the connection's buffer, and nothing would show that the client
+/// does not read.
 struct Parts {
     body: Body,
     rest: Bytes,
-    /// Over HTTP/2 the last byte goes by itself. The library takes a part when the client's window has room for one byte,
-    /// and this byte when it has room for all: an answer has not left before.
+    /// Over HTTP/2 the last byte is a part of its own. The library asks for a part when the client's window has one byte left,
+    /// and so for the last byte only when the window is open for all bytes before it.
     is_http2: bool,
     patience: Duration,
     deadline: Deadline,
@@ -116,13 +117,13 @@ struct Parts {
 }
 
 impl Parts {
-    /// Whether the last part was taken too slowly.
+    /// Whether the last part was sent too slowly.
     fn is_late(&self) -> bool {
         let deadline = self.deadline.get();
         deadline.is_some_and(|deadline| Instant::now() > deadline)
     }
 
-    /// The client's patience is one for the whole of an answer that is there, and begins again with one that is waited for.
+    /// `patience` is granted once for an answer that is ready, and again after each wait for more of it.
     fn next_part(&mut self) -> Bytes {
         let part_bytes = match self.is_http2 {
             true => HTTP2_PART_BYTES,
@@ -134,14 +135,14 @@ impl Parts {
         }
         let now = Instant::now();
         let since = self.deadline.get().unwrap_or(now + self.patience);
-        // Who was fast may not stay away for longer than others.
+        // A client that was fast may not pause for longer than others.
         let latest = now + self.patience + time_for(bytes);
         self.deadline.set(Some(latest.min(since + time_for(bytes))));
         self.rest.split_to(bytes)
     }
 }
 
-/// On a connection of HTTP/1.1 others follow.
+/// Other answers may follow on a connection of HTTP/1.1.
 impl Drop for Parts {
     fn drop(&mut self) {
         self.deadline.set(None);
@@ -202,7 +203,7 @@ mod tests {
 
     use super::*;
 
-    /// This answer as it leaves.
+    /// This answer as it is sent.
     async fn sent(answer: Vec<u8>) -> Body {
         let router = Router::new()
             .fallback(async || answer.into_response())

@@ -1,5 +1,5 @@
-//! The listener and its connections, to an orderly end. Routes know nothing of it, except that a [`Shutdown`] may begin;
-//! what is spoken on a connection is in [`connection`].
+//! The listener and its connections, up to an orderly shutdown. Routes know nothing of it, except that a [`Shutdown`] may
+//! begin; [`connection`] speaks the protocols.
 
 mod connection;
 mod handshake;
@@ -29,27 +29,27 @@ use crate::quota::Quota;
 
 /// How long requests under way may take once the gateway shuts down.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
-/// When the process is out of file descriptors, accepting again at once would only heat the machine.
+/// The pause after an error. When the process is out of file descriptors, accepting again at once fails again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// What connections may take.
+/// Limits on connections.
 #[derive(Clone)]
 pub(crate) struct ServerLimits {
-    /// At a time, that have shown a good token.
+    /// Connections that have shown a good token.
     pub(crate) connections_max: usize,
-    /// At a time, that have not.
+    /// Connections that have not.
     pub(crate) new_connections_max: usize,
-    /// Of these, from one network; 0 is no bound of its own.
+    /// Of these, connections from one network; 0 sets no bound.
     pub(crate) address_connections_max: usize,
-    /// Of one user.
+    /// Connections of one user.
     pub(crate) user_connections_max: usize,
-    /// What they may make the gateway hold, counted with what requests and answers hold.
+    /// Counts the bytes that connections hold, together with those of requests and answers.
     pub(crate) quota: Arc<Quota>,
-    /// How long those at their other ends are waited for.
+    /// How long the gateway waits for peers.
     pub(crate) times: HttpTimes,
 }
 
-/// The end of a gateway: the signal that it has come, and everyone it waits for.
+/// The shutdown of a gateway: its signal, and the tasks that it waits for.
 #[derive(Clone, Default)]
 pub(crate) struct Shutdown {
     signal: CancellationToken,
@@ -57,7 +57,7 @@ pub(crate) struct Shutdown {
 }
 
 impl Shutdown {
-    /// Gives the signal. Nothing new is accepted from now on.
+    /// Gives the signal. The gateway accepts nothing new from then on.
     pub(crate) fn begin(&self) {
         self.signal.cancel();
     }
@@ -71,17 +71,17 @@ impl Shutdown {
         self.signal.cancelled().await;
     }
 
-    /// The same, for whoever keeps it: each that is made takes its place among all that wait.
+    /// The same as an owned future, for a task that polls it for a long time.
     pub(super) fn end(&self) -> WaitForCancellationFutureOwned {
         self.signal.clone().cancelled_owned()
     }
 
-    /// Makes the end wait until the token is dropped.
+    /// Makes the shutdown wait until the token is dropped.
     pub(super) fn hold(&self) -> TaskTrackerToken {
         self.work.token()
     }
 
-    /// Waits for everyone, within bounds.
+    /// Waits for all tasks, within bounds.
     async fn drained(&self) {
         self.work.close();
         if timeout(DRAIN_DEADLINE, self.work.wait()).await.is_err() {
@@ -91,8 +91,8 @@ impl Shutdown {
     }
 }
 
-/// Serves connections until `shutdown` begins; then answers the requests under way and closes the sockets. A request is
-/// served by the router there is when it comes.
+/// Serves connections until `shutdown` begins; then answers the requests under way and closes the sockets. Each request is
+/// served by the current router.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: watch::Receiver<Router>,
@@ -148,7 +148,7 @@ impl House {
     }
 }
 
-/// A client that went away before it was accepted says nothing of the listener.
+/// A client that disconnects before it is accepted is no fault of the listener.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(

@@ -1,4 +1,4 @@
-//! The routes as clients meet them, on a real gateway with an embedded store. What runs over sockets is in `sockets`.
+//! The routes as clients see them, on a real gateway with an embedded store. Sockets are tested in `sockets`.
 
 mod events;
 mod requests;
@@ -153,7 +153,7 @@ impl House {
         format!("Bearer {}", self.token(Duration::from_secs(60)))
     }
 
-    /// What comes back for a request with these headers, and no others.
+    /// The response to a request with these headers, and no others.
     async fn ask(&self, line: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Reply {
         let (method, path) = line.split_once(' ').unwrap();
         let mut request = Request::builder().method(method).uri(path);

@@ -1,7 +1,7 @@
-//! How much of the gateway operations take: so many a second of each user, so many at a time, so long each. Connections
-//! are counted elsewhere, and what one operation may ask for is the door's matter.
+//! Limits operations: so many a second of each user, so many at a time, so long each. Connections
+//! are counted elsewhere, and `graphql::request` limits what one operation may ask for.
 //!
-//! tower's layers for this stand around a whole request, and would not see what comes over a socket, nor whose it is.
+//! tower's layers for this enclose a whole request. They do not see operations on a socket, nor the user.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,11 +18,12 @@ use super::connections::{Connections, Place};
 use crate::graphql::answer::Answer;
 use crate::graphql::error::{Code, Failure};
 
-/// How long an operation waits for a place: when thousands come back at once, most are served a little later.
+/// How long an operation waits for a permit: when thousands of clients reconnect at once, most are served a little later.
 const PLACE_WAIT: Duration = Duration::from_secs(2);
 /// After so many operations, users who have not been seen for a while are forgotten.
 const SWEEP_EVERY: u32 = 4_096;
-/// What operations may take.
+
+/// Limits on operations.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TrafficLimits {
     /// At a time, of everybody.
@@ -59,7 +60,7 @@ impl Traffic {
         })
     }
 
-    /// Counts an operation of `user`, whatever becomes of it.
+    /// Counts an operation of `user`, also one that is refused later.
     ///
     /// # Errors
     /// `RATE_LIMITED`, when the user has sent too many lately.
@@ -80,7 +81,7 @@ impl Traffic {
         })
     }
 
-    /// Takes a place for an operation of `user`, and waits a little where there is none.
+    /// Acquires a permit for an operation of `user`, and waits a little where there is none.
     ///
     /// # Errors
     /// `RATE_LIMITED`, when the user has as many under way as one may have; `OVERLOADED`, when the gateway has.
@@ -102,13 +103,13 @@ impl Traffic {
         }
     }
 
-    /// The answer, if there is one in time. What is given up is not undone: a push may be committed meanwhile, and the
-    /// same push sent again tells.
+    /// The answer, if there is one in time. An operation that is given up is not undone: a push may be committed all the same.
+    /// The same push sent again reports its outcome.
     pub(super) async fn in_time(&self, work: impl Future<Output = Answer>) -> Answer {
         let time_max = self.limits.time_max;
         timeout(time_max, work).await.unwrap_or_else(|_| {
             let message = format!(
-                "The operation took longer than {} s. A push may have been applied: send the same again, which applies it once and says what became of it.",
+                "The operation took longer than {} s. If this was a push, send the same push again: it is applied once.",
                 time_max.as_secs()
             );
             Failure::new(Code::DeadlineExceeded, message).into()
@@ -120,7 +121,7 @@ fn limited(message: String, seconds: u64) -> Failure {
     Failure::new(Code::RateLimited, message).with("retryAfter", seconds)
 }
 
-/// One operation's place; given up when dropped.
+/// The permit of one operation; released when dropped.
 pub(super) struct Underway {
     _place: OwnedSemaphorePermit,
     _of_user: Place,
@@ -192,7 +193,7 @@ mod tests {
         assert_eq!(
             code(&bob).await,
             Some(Code::Overloaded),
-            "it waited in vain"
+            "there was no permit in time"
         );
         drop(first);
         assert_eq!(code(&bob).await, None);

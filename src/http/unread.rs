@@ -1,8 +1,8 @@
-//! Bodies that a handler did not read: they are taken in and dropped before the answer goes out.
-//! What a handler does with the body it reads, and how much of it, is not decided here.
+//! Reads and drops the bodies that a handler did not read, before the answer is sent.
+//! How much of a body a handler reads is not decided here.
 //!
 //! A connection that is closed while the client still sends is reset, and the client may never see the answer (RFC
-//! 9112, section 9.6): a device with an expired token and a long push would take its 401 for a lost network.
+//! 9112, section 9.6): a device with an expired token and a long push would see a lost connection instead of 401.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,14 +18,14 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// What is taken in for nothing at most: sixteen times the largest body that is taken by default.
+/// The most that is read and dropped: sixteen times the largest body that is accepted by default.
 const UNREAD_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How long the client may take for it.
+/// How long the client may take to send it.
 const UNREAD_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Answers once the body has come to its end, or within bounds and with the end of the connection.
+/// Answers once the body has ended. Beyond the bounds it answers at once, and closes the connection.
 pub(super) async fn take_in(request: Request, next: Next) -> Response {
-    // Who expects to be asked for the body has not sent it.
+    // A client that sends `Expect` has not sent the body.
     if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
         return next.run(request).await;
     }
@@ -60,7 +60,7 @@ async fn has_ended(mut rest: BodyDataStream) -> bool {
     timeout(UNREAD_DEADLINE, reading).await.unwrap_or(false)
 }
 
-/// A body that goes back to its giver when the handler is done with it.
+/// A body that is returned when the handler drops it.
 struct Lent {
     body: Option<BodyDataStream>,
     giver: Option<oneshot::Sender<BodyDataStream>>,

@@ -1,5 +1,5 @@
-//! `/graphql` as a WebSocket: whether a handshake is taken, and how it is answered. What is said on the socket is in
-//! [`protocol`]; who speaks and listens is in `session`.
+//! `/graphql` as a WebSocket: whether a handshake is accepted, and how it is answered. [`protocol`] has the rules of the
+//! messages; `session` sends and receives them.
 
 mod counted;
 pub mod message;
@@ -25,7 +25,7 @@ use super::server::Visit;
 use super::{HttpState, answer, graphql, guard};
 use crate::graphql::error::{Code, Failure};
 
-/// The one protocol spoken; `graphql-ws` names a dead predecessor of another shape.
+/// The one subprotocol that the gateway speaks; `graphql-ws` names an older one that differs from it.
 const SUBPROTOCOL: &str = "graphql-transport-ws";
 
 /// Whether a request wants to become a WebSocket.
@@ -53,7 +53,7 @@ pub(super) async fn upgrade(state: Arc<HttpState>, mut request: Request) -> Resp
     }
 }
 
-/// Held from before the handshake is answered, so that the shutdown cannot end between the two.
+/// The shutdown waits for it from before the handshake is answered, so that it cannot end between the two.
 fn converse(
     upgrade: OnUpgrade,
     state: Arc<HttpState>,

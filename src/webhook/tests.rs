@@ -1,4 +1,4 @@
-//! Signatures and secrets, and what an application that answers late or not at all can hold up.
+//! Signatures and secrets, and what an application can delay that answers late or not at all.
 
 use std::sync::{
     Arc,
@@ -52,7 +52,7 @@ fn a_secret_has_the_form_of_the_specification_and_is_never_shown() {
     assert_eq!(format!("{secret:?}"), "WebhookSecret");
 }
 
-/// An application that answers after so long, and how many it had before it at a time.
+/// An application that answers after so long, and the most questions it had at a time.
 async fn application(thinks: Duration) -> (Url, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -131,7 +131,7 @@ async fn no_more_than_the_configured_number_are_asked_at_a_time() {
     assert!((2..=3).contains(&most.load(Ordering::SeqCst)));
 }
 
-/// What waits for its turn holds no request yet.
+/// A question that waits for its turn holds no request yet.
 #[tokio::test(start_paused = true)]
 async fn who_waits_too_long_for_a_turn_asks_nobody() {
     let webhooks = webhooks("http://127.0.0.1:9/".parse().unwrap(), TURN_MAX, 1);

@@ -1,7 +1,7 @@
 //! Turns at an application: so many questions at a time, and round robin among users (fair queuing). A user with a thousand
-//! questions delays the first of another by one.
+//! questions delays another user's first question by one.
 //!
-//! How long a user waits, and what is asked, is not known here.
+//! How long a user waits, and what is asked, is not decided here.
 
 use std::{
     collections::VecDeque,
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 /// The turns of an application.
 pub(super) struct Turns(Arc<Mutex<Queue>>);
 
-/// One turn. Dropping it hands it to the next who waits.
+/// One turn. Dropping it gives it to the next user who waits.
 pub(super) struct Turn(Arc<Mutex<Queue>>);
 
 struct Queue {
@@ -31,7 +31,7 @@ impl Turns {
         })))
     }
 
-    /// Waits for a turn. Who gives up waiting takes none.
+    /// Waits for a turn. A user who stops waiting takes none.
     pub(super) async fn take(&self, user: &UserId) -> Turn {
         let given = {
             let mut queue = lock(&self.0);
@@ -43,7 +43,7 @@ impl Turns {
         };
         given
             .await
-            .expect("the queue keeps who waits until a turn is free")
+            .expect("the queue keeps a waiting user until a turn is free")
     }
 }
 
@@ -57,7 +57,7 @@ impl Queue {
         given
     }
 
-    /// Who has the next turn; it is free if nobody waits.
+    /// Gives the turn to the next user; it is free if nobody waits.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         while let Some((user, mut of_user)) = self.waiting.pop_front() {
             of_user.retain(|waits| !waits.is_closed());
@@ -78,13 +78,13 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let next = lock(&self.0).next();
         if let Some(next) = next {
-            // Who has just given up drops the turn, and the one behind gets it.
+            // A user who has just stopped waiting drops the turn, and the next one gets it.
             drop(next.send(Turn(Arc::clone(&self.0))));
         }
     }
 }
 
-/// The queue is whole between any two of its statements.
+/// The queue is consistent between any two of its statements, so a panic elsewhere leaves it usable.
 fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
 //! The parameters of a GraphQL request, as they come in a body, a URL or a socket's message. Only their JSON types are
-//! looked at; what the document and the variables mean is for the door.
+//! checked; `graphql::request` reads the document and the variables.
 
 use axum::extract::Query;
 use axum::http::Uri;
@@ -20,9 +20,9 @@ pub(super) fn from_body(body: &[u8]) -> Result<RawRequest, Failure> {
     }
     match json("The body", body)? {
         Json::Object(parameters) => from_json(parameters),
-        Json::Array(_) => {
-            bad("The body is a list, and operations are not taken in batches; send each by itself.")
-        }
+        Json::Array(_) => bad(
+            "The body is a list, and batches of operations are not accepted; send each operation by itself.",
+        ),
         _ => bad("The body is no JSON object; send one with `query`."),
     }
 }
@@ -69,7 +69,7 @@ pub(in crate::http) fn from_json(mut parameters: Map<String, Json>) -> Result<Ra
     }
     let operation_name = match parameters.remove("operationName") {
         None | Some(Json::Null) => None,
-        // No operation has an empty name, and forms send one where nothing was filled in. GraphQL-over-HTTP says so of URLs.
+        // An empty name means none: forms send it where nothing was filled in, and GraphQL-over-HTTP says so of URLs.
         Some(Json::String(name)) => Some(name).filter(|name| !name.is_empty()),
         Some(_) => return bad("`operationName` must be a string."),
     };
@@ -220,7 +220,7 @@ mod tests {
             ),
             (
                 r#"[{"query":"{a}"}]"#,
-                "The body is a list, and operations are not taken in batches; send each by itself.",
+                "The body is a list, and batches of operations are not accepted; send each operation by itself.",
             ),
             (
                 r#""{a}""#,

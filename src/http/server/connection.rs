@@ -1,5 +1,5 @@
-//! One connection, from its first byte to its last: HTTP/1.1, or HTTP/2 by a client that knows that it is spoken here
-//! (RFC 9113, section 3.3), as proxies do. TLS is theirs, so that nothing can be negotiated before.
+//! One connection, from its first byte to its last: HTTP/1.1, or HTTP/2 with prior knowledge
+//! (RFC 9113, section 3.3), as proxies speak it. Proxies end TLS, so that nothing can be negotiated before.
 
 use std::convert::Infallible;
 use std::io::{self, Cursor};
@@ -33,9 +33,9 @@ use crate::http::guard::Peer;
 use crate::http::pace::{self, HTTP2_PART_BYTES};
 use crate::quota::{Exhausted, Lease};
 
-/// How long the first bytes may take: who connects has something to say.
+/// How long the first bytes may take. A client connects to send something.
 const FIRST_DEADLINE: Duration = Duration::from_secs(10);
-/// Of a connection's buffers: the largest head over HTTP/1.1, for a token of 16 KiB with room to spare.
+/// A connection's buffer: the largest head over HTTP/1.1, enough for a token of 16 KiB.
 const CONNECTION_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// The largest head over HTTP/2, for the same token. Each field counts 32 bytes besides its own, which bounds fields: one
 /// byte on the wire may stand for one that takes 72 bytes of memory.
@@ -46,16 +46,17 @@ const STREAMS_MAX: u32 = 50;
 /// windows are of 1 MiB, which every stranger could fill.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 2 * STREAM_WINDOW_BYTES;
-/// Streams that a client has reset before they were looked at; with more the connection ends (CVE-2023-44487).
+/// Streams that a client has reset before the gateway has accepted them; with more the connection ends (CVE-2023-44487).
 const RESET_STREAMS_MAX: usize = 20;
-/// What a connection of HTTP/2 can hold beside the heads and bodies that are counted one by one: bytes that nobody has read
-/// yet, and of each stream what the library was given and cannot send. It takes a further part while there is less than one,
-/// and its client can close a window behind both.
+/// What a connection of HTTP/2 can hold besides heads and bodies, which are counted one by one: received bytes that no handler
+/// has read yet, and two parts of each stream that cannot be sent. The library asks for a part while it has less than one,
+/// and the client can close the window then.
 pub(super) const HTTP2_CONNECTION_BYTES: usize =
     CONNECTION_WINDOW_BYTES as usize + STREAMS_MAX as usize * 2 * HTTP2_PART_BYTES;
-/// Every connection of HTTP/2 begins so (RFC 9113, section 3.4), and no request of HTTP/1.1 with the first bytes of it.
+/// Every connection of HTTP/2 begins with these bytes (RFC 9113, section 3.4). No request of HTTP/1.1 begins with the first
+/// three.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// As many bytes as the shortest request of HTTP/1.1 has at least.
+/// Every request of HTTP/1.1 has at least so many bytes.
 const BEGINNING_BYTES: usize = 3;
 
 /// Serves a connection until its client leaves, or until `shutdown` begins and the requests under way are answered.
@@ -85,15 +86,15 @@ pub(super) async fn serve(
     }
 }
 
-/// Each request takes the router that there is then: a connection may have come before the gateway had its store.
+/// Each request takes the current router: a connection may have come before the gateway had its store.
 #[derive(Clone)]
 pub(super) struct Current {
     pub(super) router: watch::Receiver<Router>,
-    /// The connection's place, which its requests and its socket hold as well.
+    /// The connection's permit, which its requests and its socket hold as well.
     pub(super) visit: Arc<Visit>,
 }
 
-/// A head that the request's extensions hold, and that is given back with them.
+/// Counts a head until the request's extensions are dropped.
 #[derive(Clone)]
 struct HeadLease(#[expect(dead_code, reason = "it is held, and never read")] Arc<Lease>);
 
@@ -123,12 +124,12 @@ where
 
 type Answer<B> = TowerToHyperServiceFuture<Router, Request<B>>;
 
-/// There is no room for the heads of all requests.
+/// The answer where the heads of all requests hold as many bytes as they may.
 fn refused(exhausted: Exhausted) -> Response {
     answer::refused(Form::Json, exhausted.into())
 }
 
-/// Spawns the streams of a connection of HTTP/2, each of which has to be taken at the least rate.
+/// Spawns the streams of a connection of HTTP/2. The client has to read each at the least rate.
 #[derive(Clone)]
 struct Streams;
 
@@ -143,13 +144,13 @@ enum Spoken {
     Http2,
 }
 
-/// What the first bytes say that is spoken, and the connection as if they had not been read. The whole preface of HTTP/2
-/// has to come in time, since its library would wait for it without a limit.
+/// Reads the first bytes, which tell the protocol, and returns the connection as if they had not been read. The whole preface
+/// of HTTP/2 has to come in time, since the library would wait for it without a limit.
 async fn begin(
     mut stream: TcpStream,
     times: HttpTimes,
 ) -> io::Result<(Spoken, impl AsyncRead + AsyncWrite + Unpin + Send + 'static)> {
-    // Answers are written whole; waiting to fill packets would only delay live changes.
+    // Answers are written whole. Waiting to fill packets would only delay live changes.
     stream.set_nodelay(true)?;
     end_when_unheard(&stream, times.write * 2);
     let mut beginning = vec![0; BEGINNING_BYTES];
@@ -170,8 +171,8 @@ async fn begin(
     Ok((spoken, join(reader, Box::pin(writer))))
 }
 
-/// A peer that is gone without a farewell is noticed when what it was sent is not acknowledged; the system alone would
-/// try for a quarter of an hour. A stream of events has nothing else that shows it.
+/// Ends the connection of a peer that vanished, when it does not acknowledge what it was sent; by default the system tries for
+/// a quarter of an hour. Nothing else shows that the reader of an event stream is gone.
 #[cfg(target_os = "linux")]
 fn end_when_unheard(stream: &TcpStream, patience: Duration) {
     let set = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(patience));
@@ -180,7 +181,7 @@ fn end_when_unheard(stream: &TcpStream, patience: Duration) {
     }
 }
 
-/// Elsewhere the system's own patience has to do.
+/// Other systems have their own time-out.
 #[cfg(not(target_os = "linux"))]
 fn end_when_unheard(_stream: &TcpStream, _patience: Duration) {}
 

@@ -1,7 +1,7 @@
-//! The spelling of a WebSocket's handshake. Names of headers have no case, but clients look `Sec-WebSocket-Protocol` up as
+//! The spelling of a WebSocket's handshake. Names of headers have no case, but some clients look up `Sec-WebSocket-Protocol` as
 //! RFC 6455 writes it: gql (Python) takes an answer in lower case for one of the legacy protocol.
 //!
-//! hyper writes names in lower case, or as `Sec-Websocket-Protocol`; so they are spelled here, on their way out.
+//! hyper writes names in lower case, or as `Sec-Websocket-Protocol`. So this module spells them as they are written.
 
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
@@ -18,8 +18,8 @@ const NAMES: [&[u8]; 4] = [
     b"Sec-WebSocket-Protocol",
 ];
 
-/// A writer that spells the headers of a response 101 as RFC 6455 does, and passes on everything else as it is. hyper
-/// hands over such a response whole and by itself. Only case changes, so that a part that is written counts the same.
+/// A writer that spells the headers of a response 101 as RFC 6455 does, and writes everything else as it is. hyper
+/// writes such a response whole and by itself. Only the case changes, so that a partial write counts the same.
 pub(super) struct HandshakeSpelling<W>(pub(super) W);
 
 impl<W: AsyncWrite + Unpin> AsyncWrite for HandshakeSpelling<W> {

@@ -1,21 +1,21 @@
-//! The heads of requests over HTTP/2, counted while their requests are under way. A connection carries many at a time, and
-//! one byte on the wire may stand for a field that takes 100 bytes of memory (HPACK). Over HTTP/1.1 there is one at a time.
+//! The size of a request's head, for counting the heads of requests over HTTP/2. A connection carries many at a time, and
+//! one byte on the wire may stand for a field that takes 100 bytes of memory (HPACK).
 
 use axum::body::HttpBody;
 use axum::http::Request;
 
 use super::connection::HEAD_BYTES_MAX;
 
-/// A field in the library's map takes so much beside its name and value,
+/// What a field takes in the library's map besides its name and value.
 const FIELD_BYTES: usize = 112;
-/// and one more value of the same name so much, since its list grows to twice its length.
+/// The same for one more value of a name: the list of values may be twice as long as it is full.
 const VALUE_BYTES: usize = 144;
-/// Names and values are copied one by one, and the allocator rounds up.
+/// What the allocator adds to a name and a value.
 const TEXTS_BYTES: usize = 32;
-/// Trailers may come behind a body: as many fields as a head may have.
+/// The trailers of a body may have as many fields as a head.
 const TRAILERS_BYTES: usize = 4 * HEAD_BYTES_MAX as usize;
 
-/// About what a request's head takes in memory, and its trailers at most.
+/// About how much memory a request's head takes, and its trailers at most.
 pub(super) fn bytes<B: HttpBody>(request: &Request<B>) -> usize {
     let (fields, uri) = (request.headers(), request.uri());
     let texts = fields.iter();
@@ -48,7 +48,7 @@ mod tests {
     use crate::http::server::{ServerLimits, connection::Current};
     use crate::quota::{Quota, QuotaLimits};
 
-    /// A stranger's connection, whose requests wait for an answer that does not come.
+    /// A stranger's connection to a router that never answers.
     fn current(bytes_max: usize) -> (Current, watch::Sender<Router>) {
         let visitors = Visitors::new(&ServerLimits {
             connections_max: 1,

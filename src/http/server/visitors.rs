@@ -1,5 +1,5 @@
-//! The places of connections: strangers have shown no good token yet, members have, and each kind has places of its own.
-//! What is said on a connection, and whether a token is good, is decided elsewhere.
+//! The permits of connections. Strangers have shown no good token yet, members have; each kind has its own number of
+//! permits. What is sent on a connection, and whether a token is good, is decided elsewhere.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,8 +18,8 @@ use crate::graphql::error::{Code, Failure};
 use crate::http::connections::{Connections, Place};
 use crate::quota::{Account, Exhausted, Lease, Quota};
 
-/// How long a connection stays after the farewell for want of a good token, and after the last request with one that
-/// crossed the farewell: for answers that are on their way.
+/// How long a connection stays open after the gateway has announced its end, and after the last request with a good token that
+/// crossed this announcement. Answers are still sent meanwhile.
 const FAREWELL_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The connections that are open.
@@ -32,7 +32,7 @@ pub(super) struct Visitors {
     token_time: Duration,
 }
 
-/// One connection's place, which its requests and its socket hold as well; given up when the last of them is dropped.
+/// The permit of one connection. Its requests and its socket hold it as well; it is released with the last of them.
 pub(in crate::http) struct Visit {
     visitors: Arc<Visitors>,
     peer: IpAddr,
@@ -42,7 +42,7 @@ pub(in crate::http) struct Visit {
     shown: Mutex<Shown>,
 }
 
-/// What a connection has shown.
+/// The good tokens that a connection has shown.
 struct Shown {
     member: Option<Member>,
     /// Requests with a good token that are under way.
@@ -51,13 +51,13 @@ struct Shown {
     last: Instant,
 }
 
-/// The place of a connection among all members' and among its user's: the user of its last good token.
+/// The permits of a member's connection, among all members' and among its user's. Its user is that of the last good token.
 struct Member {
     user: UserId,
     place: OwnedSemaphorePermit,
     account: Account,
     _of_user: Place,
-    /// What its streams can hold beside what is counted of each.
+    /// What the streams of HTTP/2 can hold, besides what is counted of each.
     _of_streams: Option<Lease>,
 }
 
@@ -78,8 +78,8 @@ impl Visitors {
         })
     }
 
-    /// Takes a stranger's place for one more connection. There always is one: where all are taken, another stranger's
-    /// connection ends.
+    /// Takes a stranger's place for one more connection. There always is one: where all are taken, the connection of another
+    /// stranger ends.
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Arc<Visit> {
         let now = Instant::now();
         let number = self.strangers().enter(Network::of(peer), now);
@@ -96,7 +96,7 @@ impl Visitors {
         })
     }
 
-    /// A panic elsewhere cannot leave a place taken: each is given back by the number of its connection.
+    /// A panic elsewhere cannot leave a place taken: each is released by the number of its connection.
     fn strangers(&self) -> MutexGuard<'_, Strangers> {
         self.strangers
             .lock()
@@ -105,20 +105,20 @@ impl Visitors {
 }
 
 impl Visit {
-    /// Where the connection comes from; behind a proxy that is the proxy.
+    /// The address that the connection comes from: behind a proxy, that of the proxy.
     pub(super) fn peer(&self) -> IpAddr {
         self.peer
     }
 
-    /// The connection is one of HTTP/2.
+    /// Marks the connection as one of HTTP/2.
     pub(super) fn carries_streams(&self) {
         self.carries_streams.store(true, Ordering::Relaxed);
     }
 
-    /// Counts bytes that the connection holds: its user's, or a stranger's.
+    /// Counts bytes that the connection holds, for its user or as a stranger's.
     ///
     /// # Errors
-    /// [`Exhausted`], when there is no room for them.
+    /// [`Exhausted`].
     pub(super) fn lease(&self, bytes: usize) -> Result<Lease, Exhausted> {
         match &self.shown().member {
             Some(member) => member.account.lease(bytes),
@@ -126,7 +126,7 @@ impl Visit {
         }
     }
 
-    /// Names the task that serves the connection: it ends when the place of a stranger is needed.
+    /// Sets the task that serves the connection. It is aborted when a stranger's place is needed.
     pub(in crate::http) fn served_by(&self, task: AbortHandle) {
         let shown = self.shown();
         if shown.member.is_some() {
@@ -136,7 +136,7 @@ impl Visit {
         strangers.served_by(Network::of(self.peer), self.number, task);
     }
 
-    /// The connection has shown a good token of `user`.
+    /// Records that the connection has shown a good token of `user`.
     ///
     /// # Errors
     /// `TOO_MANY_CONNECTIONS`, when the user has as many as one may have; `OVERLOADED`, when the gateway has; [`Exhausted`]
@@ -171,7 +171,7 @@ impl Visit {
     fn become_member(&self) -> Result<OwnedSemaphorePermit, Failure> {
         let place = Arc::clone(&self.visitors.members).try_acquire_owned();
         let place = place.map_err(|_| {
-            let message = "There are as many connections as there may be. Try again in a moment.";
+            let message = "The gateway has as many connections as it may. Try again in a moment.";
             Failure::new(Code::Overloaded, message)
         })?;
         self.leave_strangers();
@@ -183,8 +183,8 @@ impl Visit {
         self.without_token(self.visitors.token_time).await;
     }
 
-    /// Waits until the connection may be cut after its farewell: requests that crossed it are answered first, each within
-    /// its own deadline.
+    /// Waits until the connection may be cut after its end was announced. Requests that crossed the announcement are answered
+    /// first, each within its own deadline.
     pub(super) async fn parted(&self) {
         sleep(FAREWELL_DEADLINE).await;
         self.without_token(FAREWELL_DEADLINE).await;
@@ -211,14 +211,14 @@ impl Visit {
         strangers.leave(Network::of(self.peer), self.number);
     }
 
-    /// A panic elsewhere cannot leave it between two states.
+    /// A panic elsewhere cannot leave it in between two states.
     fn shown(&self) -> MutexGuard<'_, Shown> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Presence {
-    /// Takes a place of the user's for a stream that shares its connection with others.
+    /// Acquires a permit of the user for a stream that shares its connection with others.
     ///
     /// # Errors
     /// `TOO_MANY_CONNECTIONS`, when the user has as many as one may have.

@@ -34,7 +34,7 @@ fn without() -> Json {
 }
 
 impl House {
-    /// One whose store shows the task `bad` without its title.
+    /// A gateway whose store shows the task `bad` without its title.
     async fn with_a_bad_task() -> Self {
         let house = Self::new().await.showing("Task", "bad", Default::default());
         house.send("application/json", &push("bad")).await;
@@ -81,7 +81,7 @@ async fn streams_deliver_the_errors_of_events_and_go_on() {
     }
 }
 
-/// Takes the first answer out of what was heard.
+/// The first answer in what was received.
 fn taken(heard: &mut String, (before, behind): (&str, &str)) -> Option<Json> {
     let (_, rest) = heard.split_once(before)?;
     let (answer, rest) = rest.split_once(behind)?;

@@ -142,7 +142,7 @@ async fn no_token_no_data() {
     ] {
         for authorization in ["", "Basic YTpi", "Bearer", "Bearer x.y.z", &expired] {
             let headers = [("authorization", authorization), ("accept", "text/html")];
-            // What is in the body does not matter: nobody reads it.
+            // The body does not matter: nobody reads it.
             let reply = house.ask(line, &headers, "{").await;
             assert_eq!(
                 reply.outcome(),
@@ -155,7 +155,7 @@ async fn no_token_no_data() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_no_form_of_ours_is_told_so_in_json() {
+async fn a_client_that_accepts_no_media_type_of_the_gateway_gets_a_refusal_in_json() {
     let house = House::new().await;
     let reply = house.post(&[("accept", "text/html")], QUERY).await;
     assert_eq!(reply.outcome(), "406 NOT_ACCEPTABLE");
@@ -273,7 +273,7 @@ async fn the_schema_is_shown_to_callers_or_to_everybody() {
         .with(|options| options.public_schema = true);
     let reply = house.ask("GET /schema.graphql", &[], Body::empty()).await;
     assert_eq!(reply.status, StatusCode::OK);
-    // Introspection is an operation, and takes a token as all do.
+    // Introspection is an operation, and needs a token as all do.
     let introspection = "GET /graphql?query=%7B__schema%7Btypes%7Bname%7D%7D%7D";
     let reply = house.ask(introspection, &[], Body::empty()).await;
     assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
@@ -353,7 +353,7 @@ async fn pages_may_send_what_front_end_tools_add_and_what_is_configured() {
     ] {
         assert!(allows(name), "{name}: {allowed}");
     }
-    // A proxy in front may take these for its own word.
+    // A proxy in front may trust these.
     for name in [
         "cookie",
         "x-forwarded-for",

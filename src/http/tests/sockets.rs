@@ -49,7 +49,7 @@ impl Open {
         Ok(Client(connect_async(request).await?.0))
     }
 
-    /// A client of alice's that has introduced itself.
+    /// A client of alice's after its first message.
     pub(super) async fn client(&self, lifetime: Duration) -> Client {
         let mut client = self
             .connect(&[("sec-websocket-protocol", TRANSPORT)])
@@ -91,7 +91,7 @@ impl Client {
         serde_json::from_str(frame.to_text().unwrap()).unwrap_or_else(|_| panic!("{frame:?}"))
     }
 
-    /// The code the gateway closes with; whatever else it says before is passed over.
+    /// The code that the gateway closes with. Other messages before it are skipped.
     async fn close_code(&mut self) -> u16 {
         loop {
             if let Message::Close(frame) = self.frame().await {
@@ -284,7 +284,7 @@ async fn handshakes_of_other_protocols_and_origins_are_refused_in_json() {
                 assert!(json["errors"][0]["message"].is_string());
                 response.status().as_u16()
             }
-            // The client library misses the protocol it asked for.
+            // The client library refuses a response without the subprotocol it asked for.
             Err(Error::Protocol(_)) => 101,
             Err(error) => panic!("{error}"),
         };

@@ -1,5 +1,5 @@
-//! A connection whose bytes are counted until they have become a message: a peer may leave a message unfinished.
-//! What a message may have at most is the library's to check; here is what all unfinished ones together may.
+//! A connection that counts received bytes until they are a complete message: a peer may leave a message unfinished.
+//! The library bounds one message; this module counts what all unfinished ones hold together.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -9,9 +9,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy, sink};
 
 use crate::quota::{Account, Exhausted, Lease};
 
-/// A stranger has nothing to say but its token.
+/// A stranger sends only its token.
 const STRANGER_BYTES_MAX: usize = 64 * 1024;
-/// Of a message, that are not worth counting.
+/// Smaller messages are not counted.
 const UNCOUNTED_BYTES: usize = 4 * 1024;
 
 /// A connection after its handshake.
@@ -26,7 +26,7 @@ pub(super) struct Counted<S> {
 }
 
 impl<S> Counted<S> {
-    /// A stranger's.
+    /// The connection of a stranger.
     pub(super) fn new(inner: S, account: Account) -> Self {
         Self {
             inner,
@@ -37,28 +37,28 @@ impl<S> Counted<S> {
         }
     }
 
-    /// From now on its bytes are a member's.
+    /// Counts its bytes for a member from now on.
     pub(super) fn belongs_to(&mut self, account: Account) {
         self.account = account;
         self.is_stranger = false;
     }
 
-    /// Counts so many bytes that are sent. An acknowledgement, or a ping, always has room.
+    /// Counts so many bytes that are sent. An acknowledgement, or a ping, is too small to be counted.
     ///
     /// # Errors
-    /// [`Exhausted`], when there is no room for them.
+    /// [`Exhausted`].
     pub(super) fn lease(&self, bytes: usize) -> Result<Option<Lease>, Exhausted> {
         let is_counted = bytes > UNCOUNTED_BYTES;
         is_counted.then(|| self.account.lease(bytes)).transpose()
     }
 
-    /// A message is complete.
+    /// Counts from 0 again, since a message is complete.
     pub(super) fn is_taken(&mut self) {
         self.unfinished = 0;
         self.lease = None;
     }
 
-    /// Says that there is no more to say, and drops what still comes until the peer has said the same.
+    /// Ends this side of the connection, and drops what still comes until the peer has ended its own.
     pub(super) async fn take_in(&mut self) -> io::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin,

@@ -1,5 +1,5 @@
-//! The messages of graphql-transport-ws, as the protocol's page PROTOCOL.md in the repository enisdenjo/graphql-ws has
-//! them. When which of them may come is decided in `protocol`.
+//! The messages of graphql-transport-ws (PROTOCOL.md in the repository enisdenjo/graphql-ws). `protocol` decides which of them
+//! may come when.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl fmt::Display for OperationId {
     }
 }
 
-/// What a client says.
+/// A message of a client.
 #[derive(Debug)]
 pub enum ClientMessage {
     /// With the token of its payload, if there is one.
@@ -48,7 +48,7 @@ pub enum ClientMessage {
     },
 }
 
-/// What the gateway says.
+/// A message of the gateway.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ServerMessage<'a> {
@@ -67,7 +67,7 @@ pub(super) enum ServerMessage<'a> {
     },
 }
 
-/// The message `next`, around an answer that may be written already.
+/// The message `next` with an answer, whose JSON may be written already.
 pub(super) fn next(id: &OperationId, answer: Answer) -> Bytes {
     let id = serde_json::to_string(id).expect("an id is a string");
     let payload = answer.into_json();
@@ -87,13 +87,13 @@ impl ServerMessage<'_> {
     }
 }
 
-/// A message that is none of the protocol's. The sentence is short enough for the reason of a close.
+/// A message that the protocol does not have. The sentence fits into the reason of a close frame.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidMessage(String);
 
 impl InvalidMessage {
-    /// What came was no text.
+    /// The message was no text.
     pub fn binary() -> Self {
         Self("A message must be text, and this one is binary.".to_owned())
     }
@@ -152,7 +152,7 @@ fn payload(message: &mut Map<String, Json>) -> Result<Option<Map<String, Json>>,
     }
 }
 
-/// The token of `connection_init`: no rule says where it stands. Clients write it as the header they cannot send, under
+/// The token of `connection_init`. No rule says where it stands: clients write it as the header that they cannot send, under
 /// `headers` as RxDB does, or as `token`; with the scheme or bare.
 fn token(payload: &Map<String, Json>) -> Option<String> {
     let header = |fields: &Map<String, Json>| {

@@ -10,31 +10,31 @@ use crate::graphql::RawRequest;
 use crate::graphql::answer::Answer;
 use crate::graphql::error::{Code, Failure};
 
-/// More than a page of an app has; each costs a place in the gateway.
+/// More than an app has at a time; each costs memory in the gateway.
 pub const OPERATIONS_MAX: usize = 100;
-/// So many pings without a sign of life, and the peer is taken for dead.
+/// After so many pings without a sign of life the peer counts as dead.
 const SILENT_PINGS_MAX: u8 = 2;
-/// Of a close frame's reason (RFC 6455, section 5.5: 125 bytes with the code).
+/// The longest reason of a close frame (RFC 6455, section 5.5: 125 bytes with the code).
 const REASON_BYTES_MAX: usize = 123;
 
 /// What happened.
 #[derive(Debug)]
 pub enum Event {
-    /// The client said something.
+    /// The client sent a message.
     Message(Result<ClientMessage, InvalidMessage>),
-    /// A frame of WebSocket's own came, which means that the client lives.
+    /// A ping or pong of WebSocket came: the client lives.
     Heard,
-    /// A message came that is larger than one may be.
+    /// A message came that is larger than a message may be.
     TooLarge,
-    /// A message came for which there is no room.
+    /// A message came that exceeds the bytes that may be held.
     NoRoom,
     /// Something came that is no WebSocket message.
     Broken,
     /// The token was accepted, or not.
     Authenticated(Result<(), Code>),
-    /// The time of the phase is over: for the first message, for the token's check, or of the token itself.
+    /// The deadline of the phase has passed: of the first message, of the token's check, or of the token itself.
     Deadline,
-    /// It is time to look for a sign of life.
+    /// It is time for a ping.
     Tick,
     /// An operation has an answer.
     Answered(OperationId, Answer),
@@ -44,7 +44,7 @@ pub enum Event {
     GoingAway,
 }
 
-/// What to do about it.
+/// What to do.
 #[derive(Debug)]
 pub enum Action {
     /// Check the token of the message, or else that of the handshake.
@@ -62,24 +62,24 @@ pub enum Action {
 /// How a socket is closed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Closing {
-    /// As RFC 6455 and the protocol number them.
+    /// A code of RFC 6455 or of the protocol.
     pub code: u16,
     /// At most 123 bytes, for people to read.
     pub reason: String,
 }
 
 impl Closing {
-    /// What peers have left unfinished or untaken is all that may be.
+    /// Unfinished messages and unread answers hold as many bytes as they may.
     pub(super) fn for_want_of_room() -> Self {
         Self {
             code: close::TRY_AGAIN_LATER,
-            reason: "Too much is unfinished or not taken".to_owned(),
+            reason: "Too many bytes are unfinished or unread".to_owned(),
         }
     }
 }
 
-/// Codes by which clients decide whether to come back: graphql-ws takes 1002, 1009, 4400, 4401, 4409 and 4429 for final, and
-/// returns after the others.
+/// Clients decide by the code whether to reconnect: graphql-ws does not after 1002, 1009, 4400, 4401, 4409 and 4429, and
+/// does after the others.
 mod close {
     pub(super) const GOING_AWAY: u16 = 1001;
     pub(super) const PROTOCOL_ERROR: u16 = 1002;
@@ -87,7 +87,7 @@ mod close {
     pub(super) const TRY_AGAIN_LATER: u16 = 1013;
     pub(super) const BAD_REQUEST: u16 = 4400;
     pub(super) const UNAUTHORIZED: u16 = 4401;
-    /// For refused and expired tokens too, so that clients return with a new one.
+    /// For refused and expired tokens too, so that clients reconnect with a new one.
     pub(super) const FORBIDDEN: u16 = 4403;
     pub(super) const INIT_TIMEOUT: u16 = 4408;
     pub(super) const DUPLICATE_OPERATION: u16 = 4409;
@@ -102,7 +102,7 @@ enum Phase {
     Ready,
 }
 
-/// One socket's state, at first that of one that was just opened.
+/// One socket's state. It begins as that of a new socket.
 #[derive(Debug, Default)]
 pub struct Protocol {
     phase: Phase,
@@ -146,7 +146,7 @@ impl Protocol {
             ClientMessage::Ping { payload } => Some(send(&ServerMessage::Pong { payload })),
             ClientMessage::Pong => None,
             ClientMessage::Subscribe { id, request } => self.on_subscribe(id, request),
-            // An operation may end while the client's wish to end it is under way.
+            // An operation may end while the client's message to end it is under way.
             ClientMessage::Complete { id } => {
                 self.operations.remove(&id).then_some(Action::Stop(id))
             }
@@ -191,7 +191,7 @@ impl Protocol {
         }
     }
 
-    /// Before the acknowledgement the deadlines of the first phases are shorter than any silence.
+    /// Before the acknowledgement no pings are needed: the deadlines of these phases are shorter.
     fn on_tick(&mut self) -> Option<Action> {
         if self.phase != Phase::Ready {
             return None;
@@ -222,8 +222,7 @@ impl Protocol {
         Some(Action::Start(id, request))
     }
 
-    /// An operation that was refused has ended with that. Answers that were under way when the client completed their
-    /// operation are dropped.
+    /// A refusal ends its operation. Answers that were under way when the client completed their operation are dropped.
     fn on_answer(&mut self, id: &OperationId, answer: Answer) -> Option<Action> {
         if !self.operations.contains(id) {
             return None;
@@ -240,7 +239,7 @@ fn send(message: &ServerMessage<'_>) -> Action {
     Action::Send(message.to_json().into())
 }
 
-/// Cut at a character, if the reason would not fit its frame.
+/// Cuts a reason that does not fit its frame, at a character.
 fn close(code: u16, reason: &str) -> Option<Action> {
     let end = reason.floor_char_boundary(REASON_BYTES_MAX);
     let reason = reason[..end].to_owned();

@@ -1,5 +1,5 @@
-//! One socket's life: frames, timers and operations become events of the [`Protocol`], and its actions are carried
-//! out. One frame is written at a time, and operations are only asked for more when the socket has taken the last.
+//! Runs one socket: frames, timers and operations become events of the [`Protocol`], and its actions are carried
+//! out. One answer is written at a time, and operations are only polled when the socket has sent it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::http::server::{Presence, Visit};
 use crate::http::{HttpState, operation};
 use crate::sync::Caller;
 
-/// How long a client may take to introduce itself.
+/// How long a client may take for its first message.
 const INIT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the check of a token may take, which may have to fetch keys.
 const AUTHENTICATION_DEADLINE: Duration = Duration::from_secs(10);
@@ -30,23 +30,23 @@ const AUTHENTICATION_DEADLINE: Duration = Duration::from_secs(10);
 /// The answers of one operation, and `None` after the last.
 type Answers = BoxStream<'static, Option<Answer>>;
 
-/// A socket's conversation.
+/// A socket while it is open.
 pub(super) struct Session {
     state: Arc<HttpState>,
     /// The token of the handshake, for clients that cannot put one into `connection_init`.
     handshake_token: Option<String>,
     protocol: Protocol,
     authentication: Option<BoxFuture<'static, Result<Caller, Failure>>>,
-    /// There is one once the protocol is ready for operations.
+    /// Known once the protocol is ready for operations.
     caller: Option<Caller>,
-    /// The connection's place, held until the socket is closed.
+    /// The connection's permit, held until the socket is closed.
     visit: Option<Arc<Visit>>,
-    /// On the connection, once the caller is known.
+    /// Keeps the connection open, once the caller is known.
     presence: Option<Presence>,
     operations: StreamMap<OperationId, Answers>,
     deadline: Pin<Box<Sleep>>,
     ticks: Interval,
-    /// The gateway's end.
+    /// The gateway's shutdown.
     going_away: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -58,7 +58,7 @@ impl Session {
     ) -> Self {
         let ping_interval = state.times.ping;
         let mut ticks = interval_at(Instant::now() + ping_interval, ping_interval);
-        // Ticks missed while a frame was being written say nothing of the peer.
+        // Ticks that were missed while a frame was written do not count against the peer.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             handshake_token,
@@ -75,17 +75,17 @@ impl Session {
         }
     }
 
-    /// Speaks until one side has enough, or the connection breaks.
+    /// Runs until one side closes the socket, or the connection breaks.
     pub(super) async fn run(mut self: Box<Self>, mut socket: Box<Socket>) {
         let closing = self.converse(&mut socket).await;
-        // Operations end before the farewell, which may take a while.
+        // Operations end before the closing handshake, which may take a while.
         let _place = (self.presence.take(), self.visit.take());
         drop(self);
-        // Boxed: it takes more room than the conversation, which may be a long one.
+        // Boxed: it needs more memory than the rest, which may last for long.
         Box::pin(socket.close(closing)).await;
     }
 
-    /// Returns how to close the socket, if there is still somebody to be told.
+    /// Returns how to close the socket, if the client is still connected.
     async fn converse(&mut self, socket: &mut Socket) -> Option<Closing> {
         loop {
             let event = self.event(socket).await?;
@@ -135,7 +135,7 @@ impl Session {
         self.deadline.set(sleep(AUTHENTICATION_DEADLINE));
     }
 
-    /// From here on the deadline is the token's end.
+    /// From here on the deadline is the token's expiry.
     fn authenticated(&mut self, result: Result<Caller, Failure>) -> Event {
         self.authentication = None;
         let entered = result.and_then(|caller| self.enter(caller));
@@ -180,7 +180,7 @@ fn said(heard: Heard) -> Event {
     }
 }
 
-/// Never, while no authentication is under way.
+/// Pending for ever, while no authentication is under way.
 async fn settled(
     authentication: &mut Option<BoxFuture<'static, Result<Caller, Failure>>>,
 ) -> Result<Caller, Failure> {

@@ -1,4 +1,4 @@
-//! A WebSocket as bounded texts: its frames, buffers and farewell. What the texts mean is the protocol's matter.
+//! A WebSocket as bounded texts: its frames, its buffers and its closing handshake. `protocol` decides what the texts mean.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -19,12 +19,12 @@ use super::protocol::Closing;
 use crate::http::pace::time_for;
 use crate::quota::{Account, Exhausted};
 
-/// An idle socket keeps its buffer, which the library would make of 128 KiB.
+/// An idle socket keeps its buffer, which has 128 KiB by the library's default.
 const READ_BUFFER_BYTES: usize = 512;
-/// A longer text goes out in several frames: the library keeps a buffer as large as the largest frame it ever wrote.
+/// A longer text is sent in several frames: the library keeps a buffer as large as the largest frame it ever wrote.
 const FRAME_BYTES_MAX: usize = 16 * 1024;
-/// Of answers to pings that the peer does not read, beside one frame. Beyond it only the newest ping is answered (RFC
-/// 6455, section 5.5.3), and the connection ends when the peer reads nothing for `http.write_time`.
+/// The buffer for one frame and the answers to pings that the peer does not read. Beyond it only the newest ping is answered
+/// (RFC 6455, section 5.5.3), and the connection ends when the peer reads nothing for `http.write_time`.
 const WRITE_BUFFER_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX;
 /// How long the peer may take to answer a close.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
@@ -32,9 +32,9 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 /// The gateway's end of a socket.
 pub(super) struct Socket {
     stream: WebSocketStream<Counted<TokioIo<Upgraded>>>,
-    /// How long the peer may leave what it is sent lying before its speed counts.
+    /// How long the peer may leave what it is sent unread before the least rate applies.
     patience: Duration,
-    /// Whether the peer may be in the middle of what is not taken from it.
+    /// Whether the peer may be in the middle of a message that was refused.
     has_refused: bool,
 }
 
@@ -44,11 +44,11 @@ pub(super) enum Heard {
     Binary,
     /// A ping, which is answered, or a pong.
     Control,
-    /// More than a message may have.
+    /// A message that is too large.
     TooLarge,
-    /// There is no room for the message.
+    /// A message that exceeds the bytes that may be held.
     NoRoom,
-    /// No WebSocket message.
+    /// Bytes that are no WebSocket message.
     Broken,
 }
 
@@ -75,7 +75,7 @@ impl Socket {
         }
     }
 
-    /// From now on what it holds is a member's.
+    /// Counts what it holds for a member from now on.
     pub(super) fn belongs_to(&mut self, account: Account) {
         self.stream.get_mut().belongs_to(account);
     }
@@ -101,17 +101,17 @@ impl Socket {
         }
     }
 
-    /// Waits until the connection has taken the text; `None` if it does not, or too slowly: until then the text lies here.
+    /// Waits until the connection has sent the text; `None` if the peer reads it too slowly or is gone.
     ///
     /// # Errors
-    /// [`Exhausted`], when there is no room for it.
+    /// [`Exhausted`].
     pub(super) async fn send(&mut self, text: Bytes) -> Result<Option<()>, Exhausted> {
         let _lease = self.stream.get_ref().lease(text.len())?;
         let time = self.patience + time_for(text.len());
         Ok(timeout(time, self.send_frames(text)).await.ok().flatten())
     }
 
-    /// Answers to pings go out first: behind them a frame may not fit into the buffer.
+    /// Answers to pings are sent first: a frame behind them may not fit into the buffer.
     async fn send_frames(&mut self, mut rest: Bytes) -> Option<()> {
         self.stream.flush().await.ok()?;
         let mut kind = Data::Text;
@@ -126,10 +126,10 @@ impl Socket {
         }
     }
 
-    /// Says goodbye, if there is something to say, and reads on until the peer has answered or its own farewell has
-    /// been: a connection that is dropped with unread bytes is reset, and the reason lost.
+    /// Sends the close frame, if there is one, and reads on until the peer has closed its side: a connection that is dropped
+    /// with unread bytes is reset, and the peer would not see the reason.
     pub(super) async fn close(mut self, closing: Option<Closing>) {
-        let goodbye = async {
+        let closing_handshake = async {
             if let Some(Closing { code, reason }) = closing {
                 tracing::debug!(target: "http", code, "closing a socket");
                 let (code, reason) = (code.into(), reason.into());
@@ -143,8 +143,8 @@ impl Socket {
             }
             Ok::<(), Error>(())
         };
-        if !matches!(timeout(CLOSE_DEADLINE, goodbye).await, Ok(Ok(()))) {
-            tracing::debug!(target: "http", "a socket's peer left without a farewell");
+        if !matches!(timeout(CLOSE_DEADLINE, closing_handshake).await, Ok(Ok(()))) {
+            tracing::debug!(target: "http", "a socket's peer left without a close frame");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! What one member's documents and edits can cost everybody who shares a store with them.
+//! What one member's documents and edits can cost all users of a store.
 
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::harness::Server;
 
-/// The steps of the sentence splitter grew with the square of such a row, inside the transaction that everybody waits for.
+/// The steps of a sentence splitter grew with the square of such a row, inside the transaction that all pushes wait for.
 #[tokio::test]
 async fn a_text_of_any_shape_is_merged_in_steps_that_are_counted() {
     let directory = TempDir::new().unwrap();

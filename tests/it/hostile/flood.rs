@@ -14,7 +14,7 @@ use crate::harness::{PATIENCE, Server};
 
 /// A gateway that reads nothing for so long has stopped reading.
 const STALL: Duration = Duration::from_secs(2);
-/// Of one write.
+/// The bytes of one write.
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// Every connection of HTTP/2 begins so: the preface and empty SETTINGS.
@@ -35,7 +35,7 @@ pub(super) async fn connect_from(address: [u8; 4], server: &Server) -> TcpStream
     socket.connect(gateway.parse().unwrap()).await.unwrap()
 }
 
-/// What the gateway says on a connection until it ends it.
+/// What the gateway sends on a connection until it ends it.
 pub(super) async fn heard(stream: &mut TcpStream) -> Vec<u8> {
     let mut heard = Vec::new();
     let ended = timeout(PATIENCE, stream.read_to_end(&mut heard)).await;
@@ -44,7 +44,7 @@ pub(super) async fn heard(stream: &mut TcpStream) -> Vec<u8> {
     heard
 }
 
-/// Whether the gateway has ended the connection; whoever asks waits for nothing.
+/// Whether the gateway has ended the connection. It does not wait.
 pub(super) fn has_ended(stream: &TcpStream) -> bool {
     let mut byte = [0];
     match stream.try_read(&mut byte) {
@@ -53,7 +53,7 @@ pub(super) fn has_ended(stream: &TcpStream) -> bool {
     }
 }
 
-/// A socket after its handshake, of a stranger who has said nothing yet.
+/// A socket after its handshake, of a stranger who has sent nothing else.
 pub(super) async fn websocket(server: &Server) -> TcpStream {
     let mut stream = connect(server).await;
     stream.write_all(HANDSHAKE.as_bytes()).await.unwrap();
@@ -95,8 +95,8 @@ pub(super) fn h2_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<
     frame
 }
 
-/// Sends `parts` one after the other, and never reads, until all are sent or the gateway takes no more. Says how many
-/// bytes it took.
+/// Sends `parts` one after the other, and never reads, until all are sent or the gateway reads no more. Returns how many
+/// bytes it read.
 pub(super) async fn flood(stream: &mut TcpStream, parts: impl Iterator<Item = Vec<u8>>) -> usize {
     let (mut sent, mut chunk) = (0, Vec::new());
     for part in parts {
@@ -112,7 +112,7 @@ pub(super) async fn flood(stream: &mut TcpStream, parts: impl Iterator<Item = Ve
     sent
 }
 
-/// What Linux says of the process, such as of `VmHWM:`, the most it ever held.
+/// A number that Linux has of the process, such as `VmHWM:`, the most it ever held.
 pub(super) fn kib_of(server: &Server, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name));

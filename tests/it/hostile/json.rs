@@ -1,4 +1,4 @@
-//! JSON in which a key means more to a parser than to its sender: each such key once began a parser of its own, so that a
+//! JSON with keys that mean something to a parser: each such key started a parser of its own, so that a
 //! message of 5 KB overflowed the stack.
 
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ type Thing @collection(name: "things") @scope(by: "all") @conflict(policy: SERVE
 }
 "#;
 
-/// Lists in lists, which go on in the text of a key after each 100 of them.
+/// Nested lists. After each 100 of them they go on in the text of such a key.
 fn nested() -> String {
     (0..20).fold("1".to_owned(), |inner, _| {
         let inner = inner.replace('\\', "\\u005c").replace('"', "\\u0022");

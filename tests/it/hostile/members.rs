@@ -57,7 +57,7 @@ async fn one_user_with_many_connections_leaves_room_for_others() {
     assert_eq!(health.unwrap().status(), 200, "all places are taken");
 }
 
-/// What one user may leave unfinished and untaken in these tests, and all users.
+/// How many bytes one user, and all users, may leave unfinished and unread in these tests.
 const BUFFERS: &str = "[http]\nwrite_time = \"1s\"\n[limits]\nanswer_bytes = 12582912\nbuffer_bytes = 25165824\nuser_buffer_bytes = 12582912\nuser_rate = 0\n";
 
 /// A gateway with these bounds, and two users.
@@ -85,7 +85,7 @@ async fn unfinished_message(server: &Server, token: &str) -> TcpStream {
     let init = json!({"type": "connection_init", "payload": {"token": token}});
     let init = ws_frame(0x81, init.to_string().as_bytes());
     stream.write_all(&init).await.unwrap();
-    // Until then it is a stranger's, of whom no such message is taken.
+    // Until then it is a stranger's, and strangers may not send such messages.
     let mut acknowledged = [0; br#"..{"type":"connection_ack"}"#.len()];
     stream.read_exact(&mut acknowledged).await.unwrap();
     let message = ws_frame(0x81, &vec![b' '; 1 << 20]);
@@ -96,7 +96,7 @@ async fn unfinished_message(server: &Server, token: &str) -> TcpStream {
 #[tokio::test]
 async fn what_a_user_leaves_unfinished_is_bounded_and_others_are_served() {
     let (_directory, server, [alice, bob]) = bounded();
-    // 12 MiB have room for 24 halves.
+    // 24 halves fit into 12 MiB.
     let mut bodies = Vec::new();
     for _ in 0..40 {
         bodies.push(unfinished(&server, &alice.token).await);
@@ -114,7 +114,7 @@ async fn what_a_user_leaves_unfinished_is_bounded_and_others_are_served() {
     assert_eq!(answer["viewer"]["id"], "alice");
 }
 
-/// Waits until the gateway has said this on so many connections.
+/// Waits until the gateway has sent this on so many connections.
 async fn said_by(streams: &[TcpStream], count: usize, wanted: &[u8]) {
     let mut heard = vec![Vec::new(); streams.len()];
     let said = async {
@@ -188,7 +188,8 @@ async fn answers_that_are_not_taken_over_http2_are_bounded_and_given_up() {
             .await
             .unwrap();
     }
-    // 12 MiB have room for four answers; the others are refused, and those four are given up in time.
+    // Four answers fit into 12 MiB, beside what the streams can hold. The others are refused, and those four are dropped in
+    // time.
     let refused_then_served = async {
         let mut was_refused = false;
         loop {
@@ -265,17 +266,17 @@ async fn one_byte_at_a_time_is_too_slow_over_http2() {
 }
 
 #[tokio::test]
-async fn a_stranger_says_little_on_a_socket() {
+async fn a_stranger_may_send_little_on_a_socket() {
     let (_directory, server, [alice, _]) = bounded();
     let mut stranger = websocket(&server).await;
     let message = ws_frame(0x81, &vec![b' '; 1 << 20]);
     drop(stranger.write_all(&message[..100 << 10]).await);
-    let told = heard(&mut stranger).await;
+    let heard = heard(&mut stranger).await;
     assert!(
-        told.windows(2).any(|code| code == 1009_u16.to_be_bytes()),
-        "{told:?}"
+        heard.windows(2).any(|code| code == 1009_u16.to_be_bytes()),
+        "{heard:?}"
     );
-    // A member may say as much as a message has.
+    // A member may send a whole message.
     let mut member = Socket::connect(&alice).await;
     let payload = json!({"text": "x".repeat(900_000)});
     member

@@ -22,7 +22,7 @@ enum Role { READ WRITE }
 type Note @collection(name: "notes") @scope(by: "{audience}") { id: ID! audience: String! }
 "#;
 
-/// What a request may have, as it comes, without the query.
+/// The most bytes of a request by default, without the query.
 const CHECKPOINT_BYTES_MAX: usize = (1 << 20) - (64 << 10);
 
 /// One test for each story and store.

@@ -1,4 +1,4 @@
-//! Members whose claims and fields hold colons and percent signs, so that their names might run into the scopes of others.
+//! Members whose claims and fields hold colons and percent signs, so that their scopes could equal those of others.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -21,7 +21,7 @@ type Member @collection(name: "members") @scope(by: "{org}::{dept}")
 }
 "#;
 
-/// What belongs to others, in the words of their own claims.
+/// Documents of others, in the terms of their claims.
 fn victims() -> [(Value, &'static str, Value); 3] {
     [
         (

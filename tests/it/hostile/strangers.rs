@@ -1,4 +1,4 @@
-//! Peers without a token: what they can make a gateway hold is bounded before they have said who they are.
+//! Peers without a token: what they can make a gateway hold is bounded.
 
 use std::{
     iter,
@@ -24,9 +24,9 @@ use crate::{
     serve::{client, token},
 };
 
-/// What one stranger sends, if the gateway takes it.
+/// What one stranger sends, if the gateway reads it.
 const FLOOD_BYTES: usize = 32 << 20;
-/// By how much the gateway may grow meanwhile: most of it is what a debug build and the allocator do.
+/// By how much the gateway may grow meanwhile. Most of it comes from the debug build and the allocator.
 const HELD_KIB: u64 = 12 << 10;
 
 /// One way to send and never read.
@@ -185,7 +185,7 @@ fn attacks() -> Vec<(&'static str, Attack)> {
 }
 
 #[tokio::test]
-async fn whoever_sends_and_never_reads_makes_the_gateway_hold_little() {
+async fn a_peer_that_sends_and_never_reads_makes_the_gateway_hold_little() {
     let directory = configured(CONFIG);
     let server = Server::serve(&directory);
     for (name, attack) in attacks() {
@@ -308,7 +308,7 @@ fn request(token: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// Says this again and again, and hears what is answered, until the gateway ends the connection.
+/// Sends this again and again, and reads the answers, until the gateway ends the connection.
 async fn repeats(stream: &mut TcpStream, said: &[u8]) {
     let mut answer = [0; 4096];
     let ends = async {
@@ -418,13 +418,13 @@ async fn dev_gives_tokens_to_this_machine_alone_wherever_it_listens() {
         .get(page)
         .header("host", "rebound.example.com");
     assert_eq!(page.send().await.unwrap().status(), 200, "GraphiQL opens");
-    let told = server.complaints();
+    let complaints = server.complaints();
     assert!(
-        told.contains("warning: `dev` listens beyond this machine"),
-        "{told}"
+        complaints.contains("warning: `dev` listens beyond this machine"),
+        "{complaints}"
     );
     assert!(
-        told.contains("development mode listens beyond this machine"),
-        "{told}"
+        complaints.contains("development mode listens beyond this machine"),
+        "{complaints}"
     );
 }

@@ -78,7 +78,7 @@ impl Bench {
         }
     }
 
-    /// What becomes of one stale edit of Alice's.
+    /// The outcome of one stale edit of Alice's.
     async fn stale_edit(&self) -> Value {
         self.retitled(&["a".to_owned()]).await;
         push(&self.alice, vec![retitle("a", 1, "Alice's")]).await[0].take()
@@ -90,7 +90,7 @@ impl Bench {
     }
 }
 
-/// What is answered is kept for the retry, so that a push of many questions gets through.
+/// Answers are kept for the retry, so that a push of many questions succeeds.
 #[tokio::test]
 async fn who_crowds_the_webhook_waits_and_gets_no_policy() {
     let application = Application::start(|_| {
