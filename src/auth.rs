@@ -25,10 +25,9 @@ pub(crate) use self::sign::{SigningKey, sign};
 /// Longest token that is read. Tokens with long group lists stay below; a header of this size
 /// is still cheap.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
-/// Longest `kid` that is looked up. Real ones are thumbprints or short names.
+/// The longest `kid` that is looked up. Real ones are thumbprints or short names.
 const KID_BYTES_MAX: usize = 256;
-/// Clocks of an identity provider and a gateway differ by less; more would keep withdrawn tokens
-/// alive.
+/// The clocks of an identity provider and a gateway differ by less. A larger leeway would accept expired tokens for longer.
 pub(crate) const LEEWAY_S_MAX: u32 = 30;
 /// Enough for two clocks that NTP keeps.
 pub(crate) const LEEWAY_S_DEFAULT: u32 = 10;
@@ -202,7 +201,7 @@ pub(crate) enum AuthError {
     Missing,
     #[error("the bearer token was refused")]
     Refused,
-    /// A fault on our side (503): no key is known, because the JWKS could not be read yet.
+    /// No key is known, because the JWKS could not be read yet. The gateway answers 503.
     #[error("tokens cannot be checked at the moment")]
     KeysUnavailable,
 }

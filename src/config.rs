@@ -108,7 +108,7 @@ impl FromStr for StoreUrl {
     }
 }
 
-/// What a sentence may call the place: a directory, or a database.
+/// The place as messages name it: a directory, or a database.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

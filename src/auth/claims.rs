@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{AuthConfig, Refusal, VerifiedToken};
 
-/// Longest user name; with a scope's prefix before it, it still fits a scope.
+/// The longest user name. With the prefix of a scope it still fits into a scope.
 const USER_BYTES_MAX: usize = 200;
 /// The end of the year 9999. Tokens beyond it count milliseconds by mistake and would never expire.
 const TIME_S_MAX: f64 = 253_402_300_799.0;
@@ -85,8 +85,7 @@ impl ClaimRules {
     }
 }
 
-/// A user's name as scopes and entries keep it. Numeric subjects are common; they are written in
-/// decimal.
+/// A user's name as scopes and entries keep it. Numeric subjects are common, and are written in decimal.
 pub(super) fn user_name(claim: Option<&Value>) -> Option<String> {
     let name = match claim? {
         Value::String(name) => name.clone(),
@@ -127,7 +126,7 @@ mod tests {
         }
     }
 
-    /// Good claims with `change` laid over them; a null removes a claim.
+    /// Good claims, changed by `change`; a null removes a claim.
     fn claims(change: Value) -> Map<String, Value> {
         let good = json!({"sub": "alice", "iss": "https://id.example.com/", "aud": "tidegate", "exp": NOW_S + 60});
         let mut claims = good.as_object().unwrap().clone();

@@ -14,13 +14,11 @@ use super::keys::VerifyingKey;
 use super::{Algorithms, AuthSetupError, Refusal};
 use crate::telemetry::root_cause;
 
-/// How long keys are used before they are fetched again: the longest that a withdrawn key stays
-/// good.
+/// How long keys are used before they are fetched again. A withdrawn key is accepted for so long at most.
 const FRESH_MS: u64 = 10 * 60 * 1000;
-/// The least time between two fetches, so that tokens with invented key ids do not become a load on
-/// the provider.
+/// The least time between two fetches, so that tokens with invented key ids are no load on the provider.
 const COOLDOWN_MS: u64 = 30 * 1000;
-/// The same while no key is known at all, and no token can be checked.
+/// The same while no key is known, so that no token can be checked.
 const COOLDOWN_WITHOUT_KEYS_MS: u64 = 2 * 1000;
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// A large provider's set has about 10 KiB.
@@ -71,7 +69,7 @@ impl Jwks {
             .and_then(|known| Some((known.find(kid, algorithm)?, known.is_fresh(now_ms))))
         {
             Some((key, true)) => return Ok(key),
-            // A provider that hangs delays one request per cooldown, not all of them.
+            // A provider that hangs delays one request per cooldown, and no other.
             Some((key, false)) => match Arc::clone(&self.0.last_fetch_ms).try_lock_owned() {
                 Ok(turn) => self.refresh(turn, now_ms).await,
                 Err(_) => return Ok(key),
@@ -87,7 +85,7 @@ impl Jwks {
         known.find(kid, algorithm).ok_or(Refusal::UnknownKey)
     }
 
-    /// Fetches unless that was done a moment ago.
+    /// Fetches, unless the last fetch began less than a cooldown ago.
     ///
     /// The fetch is a task of its own. A caller that disconnects must not stop it, or it could use up
     /// every cooldown with fetches that never end.
@@ -121,7 +119,7 @@ impl Cache {
             .clone()
     }
 
-    /// Replaces the keys, or keeps the old ones when that fails: a provider that is down does not
+    /// Replaces the keys, or keeps the old ones when the fetch failed: a provider that is down does not
     /// log users out.
     async fn fetch(&self, now_ms: i64) {
         let keys = match fetch(&self.client, &self.url).await {

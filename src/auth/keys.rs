@@ -14,14 +14,12 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 
 use super::{Algorithms, AuthSetupError, SigningKey};
 
-/// Shorter moduli can be factored (NIST SP 800-131A); the verifier refuses them too, but without
-/// saying so.
+/// Shorter moduli can be factored (NIST SP 800-131A). The verifier refuses them too, but does not say why.
 const RSA_BITS_MIN: usize = 2048;
 /// A PEM file with one public key has less than a tenth of this.
 const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// A key, and the algorithms it may be used with. Keeping both together is what rules out algorithm
-/// confusion.
+/// A key, and the algorithms it may be used with. Both are kept together, which rules out algorithm confusion.
 #[derive(Clone)]
 pub(super) struct VerifyingKey {
     pub(super) id: Option<String>,
@@ -90,8 +88,8 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(pem)
 }
 
-/// The label is checked first, because the library would take a private key or a certificate apart
-/// as if it were a public key, and then refuse every token.
+/// The label is checked first, because the library would read a private key or a certificate
+/// as a public key, and then refuse every token.
 fn parse_pem(pem: &[u8]) -> Option<Jwk> {
     let label = std::str::from_utf8(pem)
         .ok()?

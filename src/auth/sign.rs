@@ -12,8 +12,7 @@ use super::{AuthConfig, AuthSetupError, KeySource, claims};
 /// The output of SHA-256: RFC 7518, section 3.2 asks for a key of at least the size of the hash.
 pub(super) const SECRET_BYTES_MIN: usize = 32;
 
-/// A shared secret of at least 32 bytes, for HS algorithms. It does not show itself in debug
-/// output.
+/// A shared secret of at least 32 bytes, for HS algorithms. Debug output does not show it.
 #[derive(Clone)]
 pub(crate) struct SigningKey(Vec<u8>);
 
@@ -21,7 +20,7 @@ impl SigningKey {
     /// Takes the bytes as they are; text is not decoded.
     ///
     /// # Errors
-    /// When the secret is short enough to be guessed.
+    /// When the secret is short enough to guess.
     pub(crate) fn from_secret(secret: impl Into<Vec<u8>>) -> Result<Self, AuthSetupError> {
         let secret = secret.into();
         if secret.len() < SECRET_BYTES_MIN {
@@ -79,7 +78,7 @@ pub(crate) fn sign(
         .map_err(SignError::Signature)
 }
 
-/// Why no token could be made.
+/// Why no token could be signed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SignError {
     #[error(

@@ -1,4 +1,4 @@
-//! The promises of authentication, shown with real keys. This file makes the keys and the tokens;
+//! Tests of authentication with real keys. This file makes the keys and the tokens;
 //! `hostile` offers tokens that must be refused, `provider` serves key sets that rotate, fail and
 //! misbehave.
 

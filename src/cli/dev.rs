@@ -78,7 +78,7 @@ pub(super) fn run(args: DevArgs) -> Done {
             tell(welcome::BEYOND_LOOPBACK);
         }
         let times = HttpTimes::default();
-        // Whoever tries what a gateway can do is no runaway client.
+        // A user who tries out a gateway is no runaway client.
         let limits = Limits {
             user_rate: 0,
             user_requests: Limits::default().requests,

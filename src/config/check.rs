@@ -24,10 +24,10 @@ use crate::auth::{
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Devices that stay away for longer start over; below an hour every device would.
+/// Devices that are offline for longer start over. Below an hour nearly every device would.
 const TOMBSTONE_RETENTION: RangeInclusive<Duration> =
     Duration::from_secs(60 * 60)..=DAY.saturating_mul(3650);
-/// With the longest of our own names, a collection's name stays far below MongoDB's 255 bytes.
+/// With the longest name of Tidegate's own collections, the whole name is far shorter than MongoDB's 255 bytes.
 const PREFIX_BYTES_MAX: usize = 64;
 
 pub(super) fn check(
@@ -250,18 +250,18 @@ fn check_together(reader: &mut Reader, config: &AuthConfig) {
     if config.issuer.is_none() && matches!(config.keys, KeySource::JwksUrl(_)) {
         reader.warn(
             "auth.issuer",
-            "is not set, so tokens of every issuer that shares these keys are believed",
+            "is not set, so tokens of every issuer that shares these keys are accepted",
         );
     }
 }
 
 fn graphql(reader: &mut Reader) -> GraphqlConfig {
-    let mut switch = |key: &'static str, told: &str| {
+    let mut switch = |key: &'static str, warning: &str| {
         let on = reader
             .get(key, "true or false", Ok::<bool, Wrong>)
             .unwrap_or_default();
         if on {
-            reader.warn(key, told);
+            reader.warn(key, warning);
         }
         on
     };
@@ -337,7 +337,7 @@ fn jwks_url(text: String) -> Result<Url, Wrong> {
     Ok(url)
 }
 
-/// An address that nobody on the way can read.
+/// An address of HTTPS, or of this machine.
 pub(super) fn https_url(text: String) -> Result<Url, Wrong> {
     let url = Url::parse(&text).map_err(|_| Wrong::Form)?;
     let loopback = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));

@@ -16,7 +16,7 @@ pub(super) const HEAD_TIME: DurationLimit = DurationLimit {
     default: Duration::from_secs(75),
     bounds: 1..=3_600,
 };
-/// A body that comes slower than this holds its connection for nothing.
+/// A body that takes longer only occupies its connection.
 pub(super) const BODY_TIME: DurationLimit = DurationLimit {
     key: "http.body_time",
     default: Duration::from_secs(30),
@@ -28,7 +28,7 @@ pub(super) const WRITE_TIME: DurationLimit = DurationLimit {
     default: Duration::from_secs(30),
     bounds: 1..=600,
 };
-/// As long as a connection may wait for its next request, so that a proxy's idle connections are not ended before.
+/// As long as a connection may wait for its next request, so that idle connections of a proxy do not end earlier.
 pub(super) const TOKEN_TIME: DurationLimit = DurationLimit {
     key: "http.token_time",
     default: Duration::from_secs(75),
@@ -64,8 +64,7 @@ pub(super) fn http(reader: &mut Reader) -> HttpConfig {
     }
 }
 
-/// An origin is compared byte by byte with what the browser sends, so it has to be written the way
-/// browsers do.
+/// An origin is compared byte by byte with what the browser sends, so it has to be written as browsers write it.
 fn check_origin(origin: &str) -> Result<(), Wrong> {
     if origin.contains('*') {
         return Err(Wrong::Because(
@@ -82,8 +81,8 @@ fn check_origin(origin: &str) -> Result<(), Wrong> {
     )))
 }
 
-/// Apps in a web view have schemes of their own, such as `capacitor://localhost`; to the URL standard their origins are
-/// opaque, but that is how they are sent. What has no host has none to send.
+/// Apps in a web view have schemes of their own, such as `capacitor://localhost`. The URL standard calls their origins
+/// opaque, but web views send them like this. A URL without a host has no origin to send.
 fn canonical_origin(url: &Url) -> Option<String> {
     let origin = url.origin();
     if origin.is_tuple() {

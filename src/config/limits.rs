@@ -39,7 +39,7 @@ impl DurationLimit {
     }
 }
 
-/// The whole section, and whether its parts go together.
+/// Reads the whole section, and checks that the limits fit one another.
 pub(super) fn limits(reader: &mut Reader) -> Limits {
     let mut limits = Limits::default();
     for number in NUMBERS {

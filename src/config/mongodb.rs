@@ -175,15 +175,15 @@ fn check_promises(connection: &ConnectionString) -> Result<(), InvalidMongodbUrl
 /// options. So its words are shown only for a URL without credentials, and never those about hosts.
 fn refused(url: &str, error: &Error) -> InvalidMongodbUrl {
     let anonymous = anonymous(url);
-    let told = match ConnectionString::parse(&anonymous) {
+    let message = match ConnectionString::parse(&anonymous) {
         Ok(_) if anonymous != url => return InvalidMongodbUrl::Credentials,
         Ok(_) => message(error),
         Err(error) => message(&error),
     };
-    if told.starts_with("invalid server address") {
+    if message.starts_with("invalid server address") {
         return InvalidMongodbUrl::Host;
     }
-    InvalidMongodbUrl::Driver(told)
+    InvalidMongodbUrl::Driver(message)
 }
 
 /// The URL without anything that may belong to a credential, however it is written.
@@ -207,13 +207,13 @@ mod tests {
 
     use super::*;
 
-    fn told(url: &str) -> String {
+    fn shown(url: &str) -> String {
         MongodbUrl::parse(url).map_or_else(|error| error.to_string(), |url| format!("{url:?}"))
     }
 
     #[test]
     fn the_urls_of_hosted_services_are_taken_and_shown_without_their_secrets() {
-        for (url, shown) in [
+        for (url, expected) in [
             ("mongodb://db1/app", "MongodbUrl(db1:27017/app)"),
             (
                 "mongodb://u:hunter2@db1:1,db2:2/app?replicaSet=rs0&tls=true&tlsCAFile=ca.pem&maxPoolSize=20",
@@ -224,7 +224,7 @@ mod tests {
                 "MongodbUrl(srv c.example.net/app)",
             ),
         ] {
-            assert_eq!(told(url), shown);
+            assert_eq!(shown(url), expected);
         }
     }
 
@@ -261,9 +261,9 @@ mod tests {
             ("mongodb://u:hunter2@x@db1/app", "not percent-encoded"),
             ("mongodb://u:hunter2?x@db1/app?w=0&w=0", "repeated options"),
         ] {
-            let told = told(url);
-            assert!(told.contains(part), "{url}: {told}");
-            assert!(!told.contains("hunter2"), "{told}");
+            let message = shown(url);
+            assert!(message.contains(part), "{url}: {message}");
+            assert!(!message.contains("hunter2"), "{message}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What is wrong with a setting and where it was made, in words for the person who made it.
+//! What is wrong with a setting and where it was set, in words for the person who set it.
 //! A problem never repeats the value of a setting that may hold a secret.
 
 use std::fmt;

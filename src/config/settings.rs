@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::{ConfigProblem, Origin};
 
-/// Every setting there is.
+/// All settings.
 pub(super) const KEYS: [&str; 59] = [
     "listen",
     "model",
@@ -73,7 +73,7 @@ pub(super) const KEYS: [&str; 59] = [
 const SECTIONS: [&str; 6] = ["store", "auth", "graphql", "http", "limits", "webhooks"];
 
 const PREFIX: &str = "TIDEGATE_";
-/// Variables with our prefix that the command line reads by itself.
+/// Variables with this prefix that the command line reads by itself.
 const OTHER_VARIABLES: [&str; 2] = ["TIDEGATE_CONFIG", "TIDEGATE_LOG"];
 
 /// Raw settings by key. The environment wins over the file.
@@ -91,7 +91,7 @@ pub(super) enum Raw {
     Boolean(bool),
     List(Vec<Raw>),
     Table(Vec<(String, Raw)>),
-    /// A variable is text; the reader of the setting says what it stands for.
+    /// A variable is text; the reader of the setting knows its type.
     Variable(String),
     /// A form that no setting has: a float, a date.
     Other,
@@ -155,7 +155,7 @@ impl Gatherer {
         Err(errors.into_iter().map(problem).collect())
     }
 
-    /// Goes down into known sections only, which are one level deep.
+    /// Reads known sections only, which are one level deep.
     fn read_table(&mut self, file: File<'_>, section: &str, table: &DeTable<'_>) {
         for (name, value) in table {
             let key = format!("{section}{}", name.get_ref());
@@ -213,8 +213,7 @@ impl Gatherer {
     }
 }
 
-/// Kubernetes puts the addresses of a service called `tidegate` into the environment of every
-/// container beside it.
+/// Kubernetes puts the addresses of a service called `tidegate` into the environment of the other containers.
 fn is_from_kubernetes(path: &str, value: &str) -> bool {
     path.starts_with("SERVICE_")
         || path.starts_with("PORT_")

@@ -1,5 +1,5 @@
-//! What people write into a configuration, and what they are told. Everything runs without a file
-//! and without the environment of the process.
+//! What people write into a configuration, and what the gateway reports. Nothing here reads a file
+//! or the environment of the process.
 
 mod problems;
 mod security;
@@ -180,7 +180,7 @@ fn every_setting_can_come_from_the_environment() {
             ("TIDEGATE_LIMITS__BODY_BYTES", "2048"),
             ("TIDEGATE_LIMITS__PUSH_CHANGES", "1"),
             ("TIDEGATE_LIMITS__PAGE_CHANGES", "10000"),
-            // None of these is ours to judge.
+            // None of these is a setting of Tidegate.
             ("PATH", "/bin"),
             ("TIDEGATE_SERVICE_HOST", "10.0.0.1"),
             ("TIDEGATE_PORT", "tcp://10.0.0.1:4000"),

@@ -1,4 +1,4 @@
-//! Tokens written by somebody who wants in. All of them get one and the same answer.
+//! Forged and malformed tokens. All of them get the same answer.
 
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 

@@ -10,7 +10,7 @@ use crate::http::{DevUser, GraphiqlConfig, Tab};
 
 /// What is printed where others can reach a gateway whose key lies in a directory for anyone to try.
 pub(super) const BEYOND_LOOPBACK: &str = "warning: `dev` listens beyond this machine: others reach GraphiQL and the schema, without tokens. \
-    Whoever has a token of this terminal, or the key, reads and writes everything; use `serve` for anything but trying.";
+    A token of this terminal, or the key, gives the right to read and write everything; use `serve` for anything but trying.";
 
 /// A first push for the built-in example.
 const EXAMPLE_PUSH: &str = "\

@@ -1,4 +1,4 @@
-//! Settings that cannot be: all of them are told at once, with their places and what to do.
+//! Wrong settings: all of them are reported at once, with their places and what to do.
 
 use super::*;
 
@@ -237,9 +237,9 @@ fn limits_that_would_refuse_everything_are_refused() {
         assert_eq!(problem(name, value), expected, "{name}={value}");
     }
     let limits = "[limits]\nbody_bytes = 2_000_000\npush_queue_bytes = 1_048_576\n";
-    let told = problems(&format!("{GOOD}{limits}"), &[]);
+    let problems = problems(&format!("{GOOD}{limits}"), &[]);
     assert!(
-        told.contains("limits.push_queue_bytes is less than limits.body_bytes"),
-        "{told}"
+        problems.contains("limits.push_queue_bytes is less than limits.body_bytes"),
+        "{problems}"
     );
 }

@@ -10,7 +10,7 @@ fn who_the_gateway_is_to_mongodb_is_said_once_and_out_of_files() {
     let whole = url("mongodb://gateway:hunter2@db1/app");
     let user = ("TIDEGATE_STORE__USERNAME", "gateway");
     let password = ("TIDEGATE_STORE__PASSWORD", "hunter2");
-    for (text, env, told) in [
+    for (text, env, expected) in [
         (&anonymous, &[user, password][..], ""),
         (&named, &[password], ""),
         (&anonymous, &[password], "store.password has no user name"),
@@ -32,12 +32,12 @@ fn who_the_gateway_is_to_mongodb_is_said_once_and_out_of_files() {
         ),
     ] {
         match load(text, env) {
-            Ok(loaded) => assert_eq!((lines(&loaded.warnings).as_str(), told), ("", "")),
+            Ok(loaded) => assert_eq!((lines(&loaded.warnings).as_str(), expected), ("", "")),
             Err(problems) => {
                 let problems = lines(&problems);
                 assert!(
-                    !told.is_empty() && problems.contains(told),
-                    "{told}: {problems}"
+                    !expected.is_empty() && problems.contains(expected),
+                    "{expected}: {problems}"
                 );
                 assert!(!problems.contains("hunter2"), "{problems}");
             }
@@ -154,7 +154,7 @@ graphiql = true
     tidegate.toml:8: graphql.introspection is on: everybody can read the whole schema at /schema.graphql, without a token
     tidegate.toml:9: graphql.graphiql is on: it is meant for development
     auth.audience is not set, so every token that names an audience will be refused
-    auth.issuer is not set, so tokens of every issuer that shares these keys are believed
+    auth.issuer is not set, so tokens of every issuer that shares these keys are accepted
     ");
 }
 
@@ -191,8 +191,8 @@ fn webhooks_have_addresses_and_a_secret_wherever_they_are_written() {
             "webhooks.concurrency must lie between 1 and 1000",
         ),
     ] {
-        let told = webhooks(text, &[secret]).unwrap_err();
-        assert!(told.contains(complaint), "{told}");
+        let problems = webhooks(text, &[secret]).unwrap_err();
+        assert!(problems.contains(complaint), "{problems}");
     }
     let unsigned = webhooks(
         "[webhooks.urls]\nreview = \"https://app.example.com/\"",
