@@ -91,5 +91,5 @@ async fn a_list_of_operations_is_refused_with_a_word_on_what_to_do() {
     let one = json!({"query": "{ viewer { id } }"});
     let told = post(&server.client("alice"), &json!([one, one])).await;
     let message = told["errors"][0]["message"].as_str().unwrap();
-    assert!(message.contains("batches; send each by itself"), "{told}");
+    assert!(message.contains("send each operation by itself"), "{told}");
 }
