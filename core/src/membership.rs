@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     entry::{Entry, Membership},
     id::{DocumentKey, UserId},
+    mutant::{Mutant, breaks},
     transaction::{Loaded, Writes},
 };
 
@@ -114,7 +115,8 @@ impl Memberships {
     /// Takes a membership in, unless its giver is declined.
     pub fn insert(&mut self, key: DocumentKey, membership: Membership) {
         let giver = membership.giver.as_ref();
-        if !giver.is_some_and(|giver| self.state.declined.contains(giver)) {
+        let is_declined = giver.is_some_and(|giver| self.state.declined.contains(giver));
+        if !is_declined || breaks(Mutant::DeclinedCounts) {
             self.rows.insert(key, membership);
         }
     }

@@ -38,6 +38,8 @@ pub enum Mutant {
     LastIdForgotten,
     /// 4.2: a push may leave ids out.
     HoleAccepted,
+    /// 4.2: any number of clients of one user are remembered.
+    ClientsUnbounded,
     /// 4.2: the epoch is compared before repeats are known.
     EpochBeforeRepeats,
     /// 4.3: an atomic push keeps what it did before it failed.
@@ -54,6 +56,10 @@ pub enum Mutant {
     OldScopeOnly,
     /// 4.6: only the scope that a document enters counts, not the one it is in.
     NewScopeOnly,
+    /// 4.6: a change that fails takes over what others wrote.
+    ImportsAnyway,
+    /// 4.6: memberships of declined givers count.
+    DeclinedCounts,
     /// 4.7: the last writer's edits are clean, however short its run is.
     LastWriter,
     /// 4.7: a field that was written since the base overlaps, also if the same client wrote it.
@@ -62,6 +68,10 @@ pub enum Mutant {
     NothingOverlaps,
     /// 4.8: differences are written as absolute values.
     Absolute,
+    /// 4.11: any number of conflicts of one user and document wait.
+    InboxUnbounded,
+    /// 4.11: the conflicts of all users of a document count together.
+    InboxShared,
     /// 6.1: a ring releases what comes, in the order in which it comes.
     NoHoldBack,
     /// 6.3: rings go on after a restart of the tail.

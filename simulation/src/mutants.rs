@@ -36,7 +36,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 49] = [
+pub const CATALOGUE: [Broken; 54] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -56,6 +56,7 @@ pub const CATALOGUE: [Broken; 49] = [
     Broken { fault: Fault::Gateway(Mutant::LastIdForgotten), rule: "4.2", says: "a client's last id is collected with the outcomes of its last push" },
     Broken { fault: Fault::Gateway(Mutant::HoleAccepted), rule: "4.2", says: "a push may leave mutation ids out" },
     Broken { fault: Fault::Gateway(Mutant::EpochBeforeRepeats), rule: "4.2", says: "the epoch is compared before repeats are known" },
+    Broken { fault: Fault::Gateway(Mutant::ClientsUnbounded), rule: "4.2", says: "any number of clients of one user are remembered" },
     Broken { fault: Fault::Gateway(Mutant::AtomicHalf), rule: "4.3", says: "an atomic push keeps what it did before it failed" },
     Broken { fault: Fault::Gateway(Mutant::OutcomeShowsAll), rule: "4.3", says: "an outcome shows its document whoever asks" },
     Broken { fault: Fault::Gateway(Mutant::AnyonesCreate), rule: "4.5", says: "base 0 stands for the present incarnation, whoever began it" },
@@ -63,10 +64,14 @@ pub const CATALOGUE: [Broken; 49] = [
     Broken { fault: Fault::Gateway(Mutant::CreateRevives), rule: "4.5", says: "a create replaces any tombstone" },
     Broken { fault: Fault::Gateway(Mutant::OldScopeOnly), rule: "4.6", says: "only the scope that a document is in counts, not the one it enters" },
     Broken { fault: Fault::Gateway(Mutant::NewScopeOnly), rule: "4.6", says: "only the scope that a document enters counts, not the one it is in" },
+    Broken { fault: Fault::Gateway(Mutant::ImportsAnyway), rule: "4.6", says: "a change that fails takes over what another service wrote" },
+    Broken { fault: Fault::Gateway(Mutant::DeclinedCounts), rule: "4.6", says: "memberships of declined givers count" },
     Broken { fault: Fault::Gateway(Mutant::LastWriter), rule: "4.7", says: "the last writer's edits are clean, however short its run" },
     Broken { fault: Fault::Gateway(Mutant::OwnFieldOverlaps), rule: "4.7", says: "a field written since the base overlaps, whoever wrote it" },
     Broken { fault: Fault::Gateway(Mutant::NothingOverlaps), rule: "4.7", says: "no field overlaps" },
     Broken { fault: Fault::Gateway(Mutant::Absolute), rule: "4.8", says: "differences are written as absolute values" },
+    Broken { fault: Fault::Gateway(Mutant::InboxUnbounded), rule: "4.11", says: "any number of conflicts of one user and document wait" },
+    Broken { fault: Fault::Gateway(Mutant::InboxShared), rule: "4.11", says: "the conflicts of all users of a document count together" },
     Broken { fault: Fault::Gateway(Mutant::NoHoldBack), rule: "6.1", says: "a ring releases what comes in the order in which it comes" },
     Broken { fault: Fault::Gateway(Mutant::RingsSurvive), rule: "6.3", says: "rings go on after a restart of the tail" },
     Broken { fault: Fault::Gateway(Mutant::RingsUnread), rule: "6.3", says: "a subscription that memberships woke does not read the rings" },

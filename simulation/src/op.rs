@@ -55,6 +55,22 @@ pub enum Op {
     Stranger { document: u8, what: u8, value: u8 },
     /// A client that waits for no answer sends two pushes.
     Hurry,
+    /// A user sends more stale changes of one document than the inbox keeps.
+    Flood { user: u8 },
+    /// A stranger to all others pushes from more clients than the gateway remembers of one user.
+    Crowd,
+    /// A user declines what the administrator gives, or no longer does.
+    Decline { user: u8, decline: bool },
+    /// Another service writes a document, past the gateways.
+    Foreign { document: u8, what: u8, value: u8 },
+    /// A page overtakes the answer to a push, and with it what somebody else did to the document meanwhile.
+    Overtake {
+        device: u8,
+        gateway: u8,
+        document: u8,
+        what: u8,
+        value: u8,
+    },
     /// Tombstones and markers older than so many ticks are collected.
     Collect { ticks: u8 },
     /// A new epoch begins.
@@ -92,7 +108,7 @@ pub enum Op {
 }
 
 /// What can happen, how often in an ordinary history, and whether histories without it say anything.
-const KINDS: [Kind; 31] = [
+const KINDS: [Kind; 36] = [
     kind(28, true, |draw| Op::Edit {
         device: draw.byte(),
         document: draw.byte(),
@@ -209,6 +225,24 @@ const KINDS: [Kind; 31] = [
     kind(1, false, |_| Op::RunTwice),
     kind(1, false, |_| Op::Hurry),
     kind(1, false, |_| Op::Wait),
+    kind(1, false, |draw| Op::Flood { user: draw.byte() }),
+    kind(1, false, |_| Op::Crowd),
+    kind(1, false, |draw| Op::Decline {
+        user: draw.byte(),
+        decline: draw.happens(160),
+    }),
+    kind(2, false, |draw| Op::Foreign {
+        document: draw.byte(),
+        what: draw.byte(),
+        value: draw.byte(),
+    }),
+    kind(2, false, |draw| Op::Overtake {
+        device: draw.byte(),
+        gateway: draw.byte(),
+        document: draw.byte(),
+        what: draw.byte(),
+        value: draw.byte(),
+    }),
 ];
 
 struct Kind {

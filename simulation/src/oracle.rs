@@ -3,6 +3,7 @@
 //! Whoever looks at a page, an answer or a client does so here; the causes of each applied change are judged in
 //! [`ledger`], once a history has come to rest.
 
+mod imports;
 mod ledger;
 mod sight;
 
@@ -20,6 +21,7 @@ use tidegate_testkit::{
 };
 
 pub(crate) use self::{
+    imports::imports,
     ledger::{Known, Ledger, Sent, took},
     sight::Sight,
 };
@@ -62,6 +64,8 @@ pub enum Property {
     Meant,
     /// A store's file holds what was committed, and nothing else.
     Stored,
+    /// What one user causes stays within its bounds, and uses up nobody else's.
+    Bounded,
     /// Nothing panics.
     NoPanic,
 }

@@ -67,6 +67,11 @@ type Note @collection(name: "notes") @scope(by: "{audience}") @conflict(policy: 
   done: Boolean
 }
 
+type Memo @collection(name: "memos") @scope(by: "all") @conflict(policy: MANUAL) {
+  id: ID!
+  title: String
+}
+
 type Member @collection(name: "members") @scope(by: "all") @conflict(policy: CLIENT_WINS)
   @grants(scope: "team:{team}", to: "{person}", access: "{access}") {
   id: ID!
@@ -89,8 +94,8 @@ pub(crate) fn model(rule: &str) -> Arc<Model> {
 }
 
 /// All types of the model.
-pub(crate) fn types() -> [TypeName; 3] {
-    ["Task", "Note", "Member"]
+pub(crate) fn types() -> [TypeName; 4] {
+    ["Task", "Note", "Memo", "Member"]
         .map(|name| TypeName::new(name).expect("types of the model have good names"))
 }
 
@@ -98,6 +103,11 @@ pub(crate) fn types() -> [TypeName; 3] {
 pub(crate) fn document(number: u8) -> DocumentKey {
     let (type_name, id) = DOCUMENTS[usize::from(number) % DOCUMENTS.len()];
     key(type_name, id)
+}
+
+/// The document whose conflicts wait in the inbox.
+pub(crate) fn memo() -> DocumentKey {
+    key("Memo", "x")
 }
 
 /// The membership of a user in a team.

@@ -15,8 +15,9 @@ use std::{
 use tidegate::store::{Decide, FeedWrite, StoreError};
 use tidegate_core::{
     entry::FeedItem,
-    id::Epoch,
-    transaction::{Reads, Writes},
+    id::{DocumentKey, Epoch},
+    push::PushAnswer,
+    transaction::{Foreign, Reads, Writes},
 };
 use tidegate_testkit::{Random, store::State};
 use tokio::sync::oneshot;
@@ -56,6 +57,19 @@ pub enum StoreFault {
 pub(crate) struct Moment {
     pub(crate) state: Arc<State>,
     pub(crate) written: Vec<FeedItem>,
+    /// What became of the pushes of that commit.
+    pub(crate) answers: Vec<PushAnswer>,
+}
+
+impl Moment {
+    /// One at which no commit wrote anything.
+    fn of(state: State) -> Self {
+        Self {
+            state: Arc::new(state),
+            written: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
 }
 
 struct Held {
@@ -76,10 +90,7 @@ impl SimStore {
         broken: Option<StoreFault>,
         on_file: bool,
     ) -> Arc<Self> {
-        let first = Moment {
-            state: Arc::new(State::new(epoch(1))),
-            written: Vec::new(),
-        };
+        let first = Moment::of(State::new(epoch(1)));
         Arc::new(Self(Mutex::new(Inner {
             moments: vec![first],
             holds: Vec::new(),
@@ -190,10 +201,21 @@ impl SimStore {
         if let Some(file) = &mut inner.file {
             file.restore(name);
         }
-        inner.moments.push(Moment {
-            state: Arc::new(state),
-            written: Vec::new(),
-        });
+        inner.moments.push(Moment::of(state));
+    }
+
+    /// Another service makes this of a document; it cannot write to a file.
+    pub(crate) fn write_elsewhere(&self, key: &DocumentKey, made: Option<Foreign>) {
+        let mut inner = self.lock();
+        if inner.file.is_some() {
+            return;
+        }
+        let mut state = State::clone(&inner.now());
+        match made {
+            Some(foreign) => drop(state.foreign.insert(key.clone(), foreign)),
+            None => drop(state.foreign.remove(key)),
+        }
+        inner.moments.push(Moment::of(state));
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -234,6 +256,7 @@ impl Inner {
         self.moments.push(Moment {
             state: Arc::new(state),
             written,
+            answers: writes.answers.clone(),
         });
         self.announce(&writes, stored, by);
         Ok(writes)

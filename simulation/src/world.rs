@@ -5,9 +5,12 @@
 
 mod device;
 mod edits;
+mod elsewhere;
+mod greedy;
 mod hasty;
 mod judging;
 mod operators;
+mod overtaken;
 mod rest;
 mod socket;
 
@@ -48,6 +51,9 @@ const GATEWAYS: usize = 2;
 
 /// The gateway, always well, of those who number nothing.
 const OFFICE: usize = GATEWAYS;
+
+/// Of so many clients of a user the last push is remembered; those who keep the rules need fewer.
+const CLIENTS_MAX: usize = 60;
 
 /// Each operation takes a second of the gateways' clock.
 const OP_MS: i64 = 1_000;
@@ -124,6 +130,10 @@ struct World {
     /// Of each edit, by its number: what was known when it was made.
     known: Vec<Known>,
     hasty: Hasty,
+    /// The last moment of which the imports are in the ledger.
+    noted: usize,
+    /// How many clients have come in crowds.
+    crowded: usize,
     tick: u32,
     epochs: u32,
     tally: Tally,
@@ -154,6 +164,7 @@ impl World {
             store,
             limits: Limits {
                 page_bytes: story.page_records,
+                user_clients: CLIENTS_MAX,
                 ..Limits::default()
             },
             gateways: Vec::new(),
@@ -168,6 +179,8 @@ impl World {
             backup: None,
             known: Vec::new(),
             hasty: Hasty::default(),
+            noted: 0,
+            crowded: 0,
             tick: 0,
             epochs: 1,
             tally: Tally::default(),
@@ -275,6 +288,27 @@ impl World {
                 value,
             } => self.edit_as_stranger(document, what, value),
             Op::Hurry => self.hurry().await?,
+            Op::Flood { user } => self.flood(user).await?,
+            Op::Crowd => self.crowd(),
+            Op::Decline { user, decline } => self.decline(user, decline),
+            Op::Foreign {
+                document,
+                what,
+                value,
+            } => self.write_elsewhere(document, what, value),
+            Op::Overtake {
+                device,
+                gateway,
+                document,
+                what,
+                value,
+            } => {
+                let device = self.device(device);
+                self.renew_scope(device, gateway.into(), value).await?;
+                self.edit(device, document, what, value);
+                self.overtake(device, gateway.into(), document, value)
+                    .await?;
+            }
             Op::Collect { ticks } => self.collect(ticks),
             Op::Rotate => self.rotate(),
             Op::Backup => self.back_up().await?,
@@ -354,7 +388,8 @@ impl World {
     async fn settle(&mut self) -> Judged {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let heard = std::mem::take(&mut *lock(&self.heard));
-        heard.into_iter().try_for_each(|heard| self.judge(heard))
+        heard.into_iter().try_for_each(|heard| self.judge(heard))?;
+        self.note_imports()
     }
 
     /// The caller with the token that the user gets now.

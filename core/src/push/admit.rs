@@ -56,7 +56,8 @@ pub(super) fn admit(world: &World<'_>, request: &PushRequest) -> Result<Admissio
     }
     let is_counted = state.is_some_and(|state| state.at.is_some());
     let max = request.clients_max;
-    if !is_counted && world.clients_of(&request.identity.user) >= max {
+    let is_full = world.clients_of(&request.identity.user) >= max;
+    if !is_counted && is_full && !breaks(Mutant::ClientsUnbounded) {
         return Err(PushRefusal::TooManyClients { max });
     }
     Ok(Admission::Numbered(first))

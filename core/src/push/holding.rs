@@ -9,7 +9,7 @@ use crate::{
     change::{Change, Rejection},
     entry::Entry,
     id::{ConflictId, Epoch, MutationId},
-    inbox::{Held, InboxRecord, OpenConflict, Origin, Share},
+    inbox::{Held, InboxRecord, OpenConflict, Origin, Share, share_of},
     model::{Model, Overlap, Policy},
     value::Timestamp,
 };
@@ -22,7 +22,7 @@ pub(super) fn reads<'r>(
     let (mut inbox, mut waiting) = (BTreeSet::new(), BTreeSet::new());
     for request in requests {
         for change in request.may_be_held(model) {
-            waiting.insert((change.key.clone(), request.identity.user.clone()));
+            waiting.insert(share_of(&change.key, &request.identity.user));
             // Who numbers its changes is not decided about twice.
             if !request.is_numbered() {
                 inbox.insert(request.origin(None, change).id());

@@ -16,7 +16,7 @@ use tidegate_core::{
 use tidegate_testkit::store::State;
 
 use self::document::Account;
-use super::{Judged, Property, expect};
+use super::{Judged, Property, expect, imports::Import};
 
 /// What is known of an edit from when it was made.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,15 @@ pub(crate) struct Known {
     pub(crate) synced: Version,
     /// The unanswered create of its own device that it is an edit of.
     pub(crate) of_create: Option<u32>,
+}
+
+impl Known {
+    /// Of an edit by somebody who has seen nothing.
+    pub(crate) const NOTHING: Self = Self {
+        device: None,
+        synced: Version::NONE,
+        of_create: None,
+    };
 }
 
 /// How an edit was sent.
@@ -109,6 +118,32 @@ impl Ledger {
             }
             Status::Rejected => judge_rejection(&line.sent, outcome.error.as_ref()),
         }
+    }
+
+    /// Enters another service's edit, which no client was answered.
+    pub(crate) fn enter_import(&mut self, number: u32, import: Import) -> Judged {
+        self.apply(Line {
+            sent: Sent {
+                number,
+                change: Change {
+                    key: import.key,
+                    action: import.action,
+                    changed_at: None,
+                },
+                known: Known {
+                    synced: import.synced,
+                    ..Known::NOTHING
+                },
+                by: None,
+                mutation: None,
+                policy: None,
+                excused: false,
+            },
+            status: Status::Applied,
+            version: import.version,
+            fields: None,
+            first_answer: true,
+        })
     }
 
     fn apply(&mut self, line: Line) -> Judged {

@@ -5,13 +5,15 @@ use tidegate_core::{
     entry::{FeedItem, Membership, Record, Writer},
     grant::Grants,
     id::{ClientId, DocumentKey, Scope, UserId, Version},
+    inbox::WAITING_MAX,
+    membership::Memberships,
     model::Access,
     push::Outcome,
     value::Value,
 };
 use tidegate_testkit::store::State;
 
-use super::{Judged, Property, expect, took};
+use super::{Judged, Property, expect, imports::met_in, took};
 use crate::store::Moment;
 
 /// What one caller may see and write, by its token and by the memberships of each moment.
@@ -24,9 +26,18 @@ pub(crate) struct Sight {
 impl Sight {
     /// All that it may see in a state.
     pub(crate) fn grants(&self, state: &State) -> Grants {
-        self.claimed
-            .clone()
-            .with(&state.memberships(&self.user, self.claimed.bounds()))
+        self.claimed.clone().with(&self.memberships(state))
+    }
+
+    /// Its memberships, without those of givers that it declines.
+    fn memberships(&self, state: &State) -> Memberships {
+        let mut memberships = state.memberships(&self.user, self.claimed.bounds());
+        let declined = state.user(&self.user).declined;
+        let is_declined = |giver: &UserId| declined.contains(giver);
+        memberships
+            .rows
+            .retain(|_, row| !row.giver.as_ref().is_some_and(is_declined));
+        memberships
     }
 
     /// Everything on a page stands in a scope that was granted at some moment since `since` and since it was written.
@@ -129,18 +140,23 @@ impl Sight {
         };
         let is_so = |moment: &Moment| {
             let grants = self.grants(&moment.state);
-            let entry = moment.state.entry(&change.key);
-            let seen = entry.is_some_and(|entry| grants.can_read(&entry.scope));
+            let met = met_in(&moment.state, &change.key);
+            let seen = met.as_ref().is_some_and(|scope| grants.can_read(scope));
             let writes = |scope: &Scope| grants.can_write(scope);
             match code {
                 "NOT_FOUND" => !seen,
-                "ID_TAKEN" => entry.is_some() && !seen,
+                "ID_TAKEN" => met.is_some() && !seen,
                 "FORBIDDEN" => {
                     let entered = entered.and_then(|scope| Scope::new(scope).ok());
-                    entry.is_some_and(|entry| !writes(&entry.scope))
+                    met.is_some_and(|scope| !writes(&scope))
                         || entered.is_some_and(|scope| !writes(&scope))
                 }
                 "ATOMIC_ABORTED" => atomic,
+                "INBOX_FULL" => {
+                    let open = moment.state.conflicts().into_iter();
+                    let own = open.filter(|it| it.key == change.key && it.opened_by == self.user);
+                    own.count() >= WAITING_MAX
+                }
                 _ => false,
             }
         };
@@ -180,11 +196,7 @@ impl Sight {
     fn is_given(&self, state: &State, scope: &Scope, access: Access) -> bool {
         let gives =
             |membership: &Membership| membership.scope == *scope && membership.access >= access;
-        state
-            .memberships(&self.user, self.claimed.bounds())
-            .rows
-            .values()
-            .any(gives)
+        self.memberships(state).rows.values().any(gives)
     }
 }
 

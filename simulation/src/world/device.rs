@@ -26,7 +26,7 @@ pub(super) struct Device {
     parcels: Vec<Parcel>,
     pub(super) answers: Vec<(Push, PushAnswer)>,
     /// Its last pull, and the last of those whose pages are of no use any more.
-    pull: u32,
+    pub(super) pull: u32,
     pub(super) useless: u32,
     /// The pages that are on their way, some of them late.
     pub(super) pulled: Vec<Pulled>,
@@ -194,6 +194,10 @@ impl World {
     /// A push reaches a gateway.
     pub(super) fn push(&mut self, device: usize, user: usize, parcel: Parcel, gateway: usize) {
         let (caller, request) = self.request(device, user, gateway);
+        self.push_as(caller, request, parcel);
+    }
+
+    pub(super) fn push_as(&self, caller: Caller, request: Request, parcel: Parcel) {
         let (service, heard) = (self.service(&request), Arc::clone(&self.heard));
         tokio::spawn(async move {
             let answer = service.push(&caller, parcel.push.clone()).await;

@@ -75,8 +75,13 @@ impl World {
     }
 
     pub(super) fn next_number(&mut self, known: Known) -> u32 {
+        let number = self.next_edit();
         self.known.push(known);
-        u32::try_from(self.known.len() - 1).expect("people make few edits")
+        number
+    }
+
+    pub(super) fn next_edit(&self) -> u32 {
+        u32::try_from(self.known.len()).expect("people make few edits")
     }
 
     /// Some say when they did it, and some of those have clocks that are wrong.
@@ -143,7 +148,7 @@ impl World {
                 }
             }
         };
-        self.edit_unnumbered(key, action, None);
+        self.push_unnumbered(0, &key, vec![action], None);
     }
 
     /// Somebody edits without a client of their own, on what is there now.
@@ -151,7 +156,7 @@ impl World {
         let key = people::document(document);
         let entry = self.store.now().entry(&key).cloned();
         let base = entry.as_ref().map_or(0, |entry| entry.version.0);
-        let number = u32::try_from(self.known.len()).expect("people make few edits");
+        let number = self.next_edit();
         let hand = Hand {
             number,
             user: USERS[0],
@@ -161,58 +166,72 @@ impl World {
         let body = entry.as_ref().and_then(|entry| entry.body.as_ref());
         let action = hand.acts(&key, body, BaseVersion(base));
         let client = (value.is_multiple_of(2)).then_some("nameless");
-        self.edit_unnumbered(key, action, client);
+        self.push_unnumbered(0, &key, vec![action], client);
     }
 
-    fn edit_unnumbered(&mut self, key: DocumentKey, action: Action, client: Option<&str>) {
-        let synced = match &action {
-            Action::Create { .. } => self.store.now().entry(&key).map(|entry| entry.version),
-            Action::Update { base, .. } | Action::Delete { base } => Some(Version(base.0)),
-        };
-        let synced = synced.unwrap_or_default();
-        let number = self.next_number(Known {
-            device: None,
-            synced,
-            of_create: None,
+    /// A push of one document's changes by a user without a client of their own.
+    pub(super) fn push_unnumbered(
+        &mut self,
+        user: usize,
+        key: &DocumentKey,
+        actions: Vec<Action>,
+        client: Option<&str>,
+    ) {
+        let mut numbers = Vec::new();
+        let changes = actions.into_iter().map(|action| {
+            numbers.push(self.next_number(self.known_to_a_stranger(key, &action)));
+            Submission {
+                type_name: key.type_name.clone(),
+                id: key.id.to_string(),
+                change: Ok(Change {
+                    key: key.clone(),
+                    action,
+                    changed_at: None,
+                }),
+            }
         });
-        let change = Change {
-            key,
-            action,
-            changed_at: None,
-        };
         let push = Push {
+            changes: changes.collect(),
             client: client.map(|name| PushClient {
                 id: ClientId::new(name).expect("a short name"),
                 first: None,
             }),
-            changes: vec![Submission {
-                type_name: change.key.type_name.clone(),
-                id: change.key.id.to_string(),
-                change: Ok(change),
-            }],
             atomic: false,
             policy: None,
             epoch: None,
         };
         let nobody = self.devices.len();
-        let parcel = Parcel {
-            push,
-            numbers: vec![number],
+        self.push(nobody, user, Parcel { push, numbers }, OFFICE);
+    }
+
+    /// Strangers edit what is there now.
+    fn known_to_a_stranger(&self, key: &DocumentKey, action: &Action) -> Known {
+        let synced = match action {
+            Action::Create { .. } => self.store.now().entry(key).map(|entry| entry.version),
+            Action::Update { base, .. } | Action::Delete { base } => Some(Version(base.0)),
         };
-        self.push(nobody, 0, parcel, OFFICE);
+        Known {
+            synced: synced.unwrap_or_default(),
+            ..Known::NOTHING
+        }
     }
 }
 
 /// Somebody about to do something.
-struct Hand {
-    number: u32,
-    user: &'static str,
-    what: u8,
-    value: u8,
+pub(super) struct Hand {
+    pub(super) number: u32,
+    pub(super) user: &'static str,
+    pub(super) what: u8,
+    pub(super) value: u8,
 }
 
 impl Hand {
-    fn acts(&self, key: &DocumentKey, view: Option<&Document>, base: BaseVersion) -> Action {
+    pub(super) fn acts(
+        &self,
+        key: &DocumentKey,
+        view: Option<&Document>,
+        base: BaseVersion,
+    ) -> Action {
         let Some(view) = view else {
             let document = self.created(key);
             return Action::Create {

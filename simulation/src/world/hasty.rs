@@ -2,7 +2,7 @@
 
 use tidegate_core::{
     change::{Action, Change, Submission},
-    id::{ClientId, DocumentId, DocumentKey, Epoch, MutationId, TypeName, Version},
+    id::{ClientId, DocumentId, DocumentKey, Epoch, MutationId, TypeName},
     outcome::Status,
     push::{Push, PushAnswer, PushClient},
     value::{Document, Value},
@@ -73,14 +73,9 @@ impl World {
             },
             changed_at: None,
         };
-        let known = Known {
-            device: None,
-            synced: Version::NONE,
-            of_create: None,
-        };
         let client = ClientId::new(&format!("hasty-{epoch}")).expect("a short name");
         Parcel {
-            numbers: vec![self.next_number(known)],
+            numbers: vec![self.next_number(Known::NOTHING)],
             push: Push {
                 client: Some(PushClient {
                     id: client,

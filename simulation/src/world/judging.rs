@@ -4,15 +4,15 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tidegate::sync::SyncError;
 use tidegate_core::{
-    change::Change,
+    change::{Change, Rejection, RejectionCode},
     entry::Record,
-    id::ClientKey,
-    push::{Outcome, Push, PushOutcome},
+    id::{ClientKey, UserId},
+    push::{Outcome, Push, PushOutcome, PushRefusal},
 };
 use tidegate_testkit::client::Arrival;
 
 use super::{
-    World,
+    CLIENTS_MAX, World,
     device::{Heard, Parcel, Pulled, Request},
 };
 use crate::oracle::{self, Judged, Property, Sent, expect};
@@ -103,10 +103,14 @@ impl World {
     ) -> Judged {
         if let Ok(outcome) = &answer {
             self.enter(request, &parcel, outcome)?;
+            self.judge_bounds(&request.sight.user)?;
         }
         let answer = match answer {
             Ok(outcome) => Ok(outcome),
-            Err(SyncError::Push(refusal)) => Err(refusal),
+            Err(SyncError::Push(refusal)) => {
+                self.judge_refusal(&request.sight.user, &refusal)?;
+                Err(refusal)
+            }
             // A fault: it is sent again.
             Err(_) => return Ok(()),
         };
@@ -119,6 +123,14 @@ impl World {
             device.answers.push((parcel.push, answer));
         }
         Ok(())
+    }
+
+    fn judge_refusal(&self, user: &UserId, refusal: &PushRefusal) -> Judged {
+        let many = matches!(refusal, PushRefusal::TooManyClients { .. });
+        let clients = self.store.now().clients_of(user);
+        expect(!many || clients >= CLIENTS_MAX, Property::Bounded, || {
+            format!("{user} has {clients} clients: {refusal:?}")
+        })
     }
 
     fn enter(&mut self, request: &Request, parcel: &Parcel, answer: &PushOutcome) -> Judged {
@@ -190,7 +202,8 @@ impl World {
             if let (true, Some(version)) = (oracle::took(outcome), outcome.version) {
                 sight.judge_write(client, (key, version), moments)?;
             }
-            match outcome.error.as_ref().filter(|_| alone) {
+            let speaks = |error: &&Rejection| alone || error.code == RejectionCode::InboxFull;
+            match outcome.error.as_ref().filter(speaks) {
                 Some(error) => sight.judge_rejection(error.code.name(), change, push.atomic, since),
                 None => Ok(()),
             }

@@ -1,0 +1,136 @@
+//! Members who ask for more than their share, and users who decline what others give (rules.md 4.2, 4.6 and 4.11).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tidegate::sync::DeclineRequest;
+use tidegate_core::{
+    change::{Action, BaseVersion, Change, Submission},
+    id::{ClientId, DocumentKey, MutationId, UserId},
+    inbox::WAITING_MAX,
+    push::{Push, PushClient},
+    value::{Document, Value},
+};
+
+use super::{
+    CLIENTS_MAX, OFFICE, World,
+    device::{Parcel, Request},
+};
+use crate::{
+    oracle::{Judged, Known, Property, Sight, expect},
+    people::{self, USERS},
+};
+
+/// How many more than the bound are tried.
+const MORE: usize = 4;
+
+/// Who brings crowds of clients; nobody else belongs to this user.
+const CROWD: &str = "mallory";
+
+impl World {
+    /// More stale changes of the memo than the inbox keeps for one user.
+    pub(super) async fn flood(&mut self, user: u8) -> Judged {
+        let (user, key) = (usize::from(user) % USERS.len(), people::memo());
+        let title = |title: String| Document::from([("title".to_owned(), Value::String(title))]);
+        if self.store.now().entry(&key).is_none() {
+            let create = Action::Create {
+                document: title("a memo".to_owned()),
+                base: None,
+            };
+            self.push_unnumbered(user, &key, vec![create], None);
+            self.settle().await?;
+        }
+        let next = self.known.len();
+        let stale = |n: usize| Action::Update {
+            base: BaseVersion::OTHER_EPOCH,
+            set: title(format!("edit {}", next + n)),
+            seen: None,
+        };
+        let changes = (0..WAITING_MAX + MORE).map(stale).collect();
+        self.push_unnumbered(user, &key, changes, None);
+        Ok(())
+    }
+
+    /// More clients than are remembered of one user. Each change of theirs is rejected, and their last ids stay.
+    pub(super) fn crowd(&mut self) {
+        let identity = people::identity(CROWD, &[]);
+        let sight = Sight {
+            user: identity.user.clone(),
+            claimed: people::claimed(&self.model, &identity),
+        };
+        let caller = self.gateways[OFFICE].caller(identity);
+        let caller = caller.expect("no team is few scopes");
+        for _ in 0..CLIENTS_MAX + MORE {
+            let request = Request {
+                device: self.devices.len(),
+                gateway: OFFICE,
+                life: self.lives[OFFICE],
+                sight: sight.clone(),
+                asked: self.store.moment(),
+            };
+            let parcel = self.next_of_the_crowd();
+            self.push_as(caller.clone(), request, parcel);
+        }
+    }
+
+    fn next_of_the_crowd(&mut self) -> Parcel {
+        self.crowded += 1;
+        let change = Change {
+            key: people::member(CROWD, "nothing"),
+            action: Action::Delete {
+                base: BaseVersion(1),
+            },
+            changed_at: None,
+        };
+        let client = ClientId::new(&format!("crowd-{}", self.crowded)).expect("a short name");
+        Parcel {
+            numbers: vec![self.next_number(Known::NOTHING)],
+            push: Push {
+                client: Some(PushClient {
+                    id: client,
+                    first: Some(MutationId(1)),
+                }),
+                changes: vec![Submission {
+                    type_name: change.key.type_name.clone(),
+                    id: change.key.id.to_string(),
+                    change: Ok(change),
+                }],
+                atomic: false,
+                policy: None,
+                epoch: Some(self.store.now().epoch.clone()),
+            },
+        }
+    }
+
+    /// A user declines what the administrator gives, or takes it back.
+    pub(super) fn decline(&mut self, user: u8, decline: bool) {
+        let (caller, _) = self.caller(usize::from(user) % USERS.len());
+        let service = Arc::clone(&self.gateways[OFFICE]);
+        let administrator = UserId::new(USERS[0]).expect("users here have short names");
+        let request = DeclineRequest {
+            givers: [administrator].into(),
+            decline,
+        };
+        tokio::spawn(async move { service.decline(&caller, request).await });
+    }
+
+    /// What the user caused is within its bounds.
+    pub(super) fn judge_bounds(&self, user: &UserId) -> Judged {
+        let state = self.store.now();
+        let clients = state.clients_of(user);
+        expect(clients <= CLIENTS_MAX, Property::Bounded, || {
+            format!("{clients} clients of {user} are remembered")
+        })?;
+        let mut waiting: BTreeMap<&DocumentKey, usize> = BTreeMap::new();
+        for open in state
+            .conflicts()
+            .into_iter()
+            .filter(|it| it.opened_by == *user)
+        {
+            *waiting.entry(&open.key).or_default() += 1;
+        }
+        let most = waiting.into_values().max().unwrap_or_default();
+        expect(most <= WAITING_MAX, Property::Bounded, || {
+            format!("{most} conflicts of {user} and one document wait")
+        })
+    }
+}
