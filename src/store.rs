@@ -10,8 +10,9 @@ pub mod mongo;
 mod stored;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -42,8 +43,9 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`]. After [`StoreError::Unavailable`] it may have been written all the same, and only what was
-    /// written with it tells (rules.md 5.2); after any other, nothing of it was.
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError>;
+    /// written with it tells (rules.md 5.2); after any other, nothing of it was. After [`StoreError::WriteConflict`] the
+    /// caller repeats it.
+    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError>;
 
     /// How many commits it can carry out at a time, if they touch different scopes and clients.
     fn commits_max(&self) -> usize {
@@ -78,6 +80,35 @@ pub trait Store: Send + Sync {
     /// What is committed from now on: every feed write soon after its commit, though one may overtake another. Begins with
     /// [`TailEvent::Restart`].
     fn tail(&self) -> BoxStream<'static, TailEvent>;
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, Default)]
+pub struct Committed {
+    /// What it wrote.
+    pub writes: Writes,
+    /// The heads that it found of scopes in [`Reads::scopes`],
+    pub before: BTreeMap<Scope, Seq>,
+    /// and those that it left. A store that nobody else writes to reports none.
+    pub after: BTreeMap<Scope, Seq>,
+}
+
+impl From<Writes> for Committed {
+    fn from(writes: Writes) -> Self {
+        Self {
+            writes,
+            ..Self::default()
+        }
+    }
+}
+
+/// Another transaction wrote the same at the same time. Nothing was written.
+#[derive(Debug, Clone)]
+pub struct WriteConflict {
+    /// The heads that this one found of scopes in [`Reads::scopes`]: one that moves shows that the other is over.
+    pub heads: BTreeMap<Scope, Seq>,
+    /// How long to wait where no head moves. It differs from gateway to gateway.
+    pub backoff: Duration,
 }
 
 /// One consistent view: all its answers are of the same moment. It is to be short-lived: a store keeps what has been
@@ -297,6 +328,9 @@ pub enum StoreError {
     /// What is there can hold no store: no replica set, or too old a version.
     #[error("{0}")]
     Unsuitable(String),
+    /// Another transaction wrote the same; trying again helps.
+    #[error("another transaction wrote the same at the same time; nothing was written")]
+    WriteConflict(WriteConflict),
     /// There is no room left to write; reading still works.
     #[error(
         "the store cannot be written: {0}; make room on its disk, or let Tidegate write its directory and the files in it"

@@ -29,7 +29,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::{
     advise::Kept,
-    commit::CommitQueue,
+    commit::{CommitQueue, GroupCommitter, ScopeHeads},
     grants::{Given, GrantCache},
     live::Live,
 };
@@ -139,10 +139,15 @@ impl SyncService {
         limits: Limits,
         webhooks: Webhooks,
     ) -> Arc<Self> {
-        let queue_bytes = limits.push_queue_bytes;
-        let commits = CommitQueue::start(model.clone(), store.clone(), clock.clone(), queue_bytes);
         let grants = Arc::new(GrantCache::new());
-        let live = Live::follow(store.as_ref(), &grants);
+        let heads = Arc::new(ScopeHeads::new());
+        let live = Live::follow(store.as_ref(), &grants, &heads);
+        let committer = GroupCommitter {
+            model: model.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+        };
+        let commits = CommitQueue::start(committer, limits.push_queue_bytes, heads);
         Arc::new(Self {
             model,
             store,

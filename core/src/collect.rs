@@ -29,7 +29,7 @@ pub fn decide(loaded: &Loaded) -> Writes {
         .expired
         .iter()
         .filter(|item| item.record.is_collectable());
-    for item in collectable.take(attempted(loaded, loaded.expired.len())) {
+    for item in collectable {
         let floor = writes
             .floors
             .entry(item.record.scope().clone())
@@ -43,10 +43,7 @@ pub fn decide(loaded: &Loaded) -> Writes {
         writes.collected.push(item.clone());
     }
     writes.forgotten = loaded.forgettable.clone();
-    let idle = loaded
-        .idle
-        .iter()
-        .take(attempted(loaded, loaded.idle.len()));
+    let idle = loaded.idle.iter();
     writes.clients = idle
         .map(|(key, last)| {
             let last = if breaks(Mutant::LastIdForgotten) {
@@ -59,12 +56,6 @@ pub fn decide(loaded: &Loaded) -> Writes {
         .collect();
     writes.version_floor = (version_floor > loaded.version_floor).then_some(version_floor);
     writes
-}
-
-/// After two conflicts it takes half of them, and so on: beside busy writers a smaller transaction is more likely to commit.
-fn attempted(loaded: &Loaded, found: usize) -> usize {
-    let halved = found.checked_shr(loaded.conflicts / 2);
-    halved.unwrap_or(0).max(1)
 }
 
 /// Begins a new epoch, as after a restore from backup: every client resets.

@@ -26,7 +26,7 @@
 //! let mut store = Loaded {
 //!     epoch: Epoch::new("e1")?, version_floor: Version::NONE, entries: HashMap::new(), clients: HashMap::new(),
 //!     memberships: HashMap::new(), foreign: BTreeMap::new(), expired: Vec::new(), inbox: HashMap::new(),
-//!     waiting: HashMap::new(), forgettable: Vec::new(), conflicts: 0, users: HashMap::new(), given: BTreeMap::new(),
+//!     waiting: HashMap::new(), forgettable: Vec::new(), users: HashMap::new(), given: BTreeMap::new(),
 //!     clients_of: HashMap::new(), idle: Vec::new(),
 //! };
 //! let mut heads = BTreeMap::new();

@@ -87,9 +87,6 @@ pub struct Loaded {
     pub idle: Vec<(ClientKey, MutationId)>,
     /// Of how many of a user's clients the last push can be repeated, where a client asked for is none of these.
     pub clients_of: HashMap<UserId, usize>,
-    /// How often this commit has already met another one's writes: whoever joined several pushes does well to take
-    /// fewer (rules.md 5.3).
-    pub conflicts: u32,
 }
 
 /// What somebody else made of a document, past the gateway. A store that nobody else writes to has none.

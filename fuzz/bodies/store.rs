@@ -190,7 +190,8 @@ async fn commit(store: &EmbeddedStore) -> Result<Writes, StoreError> {
             ..writes(2)
         }
     };
-    store.commit(reads, Arc::new(decide)).await
+    let committed = store.commit(reads, Arc::new(decide)).await;
+    committed.map(|committed| committed.writes)
 }
 
 /// The file of a store that has something in every table, and several pages in some.

@@ -29,7 +29,7 @@ use futures_util::{
 };
 use tidegate_core::{
     id::{Epoch, Scope, Seq},
-    transaction::{Reads, Writes},
+    transaction::Reads,
 };
 use tokio::sync::{broadcast, mpsc};
 use tokio_stream::wrappers::BroadcastStream;
@@ -39,7 +39,7 @@ use self::{
     snapshot::{EmbeddedSnapshot, Reader},
     writer::{Job, Writer, ask, writer_gone},
 };
-use super::{Decide, Snapshot, Store, StoreError, TailEvent};
+use super::{Committed, Decide, Snapshot, Store, StoreError, TailEvent};
 
 /// How many commits may wait for the writer; more wait outside, in their callers.
 const JOBS_MAX: usize = 64;
@@ -121,14 +121,14 @@ impl EmbeddedStore {
 
 #[async_trait]
 impl Store for EmbeddedStore {
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
+    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
         let jobs = self.jobs.as_ref().ok_or_else(writer_gone)?;
         let job = |reply| Job::Commit {
             reads: Box::new(reads),
             decide,
             reply,
         };
-        ask(jobs, job).await
+        ask(jobs, job).await.map(Committed::from)
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {

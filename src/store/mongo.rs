@@ -5,7 +5,6 @@
 mod capped;
 mod clients;
 mod commit;
-mod courtesy;
 mod difference;
 mod document;
 mod elections;
@@ -41,14 +40,13 @@ use mongodb::{
 use tidegate_core::{
     id::{Epoch, Scope, Seq, UserId},
     model::Model,
-    transaction::{Reads, Writes},
+    transaction::Reads,
 };
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::served::client_options;
 use self::{
     capped::Capped,
-    courtesy::Courtesy,
     elections::Elections,
     failure::Failure,
     lane::Lanes,
@@ -59,7 +57,7 @@ use self::{
     snapshot::MongoSnapshot,
     writer::Writer,
 };
-use super::{Decide, Snapshot, Store, StoreError, TailEvent};
+use super::{Committed, Decide, Snapshot, Store, StoreError, TailEvent};
 
 /// Where unpredictable numbers come from; `app.rs` owns the real source.
 pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -131,7 +129,6 @@ struct Base {
     places: Arc<Places>,
     layout: Arc<Layout>,
     elections: Arc<Elections>,
-    courtesy: Arc<Courtesy>,
     own: Arc<Own>,
     live: Arc<Live>,
     capped: Arc<Capped>,
@@ -215,7 +212,7 @@ fn within<'c, T>(
 
 #[async_trait]
 impl Store for MongoStore {
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
+    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
         let lane = self.lanes.enter().await;
         let base = Arc::clone(&self.commits);
         let commit = async move { commit::commit(&base, lane, &reads, decide).await };

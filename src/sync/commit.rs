@@ -1,15 +1,23 @@
 //! Commits: pushes and resolutions of all users wait here, share transactions and get their answers.
 //!
-//! One problem shapes this module. Each scope numbers its writes by one counter, so two transactions that write one scope
-//! cannot both commit: the store lets one through, and the other is for nothing. Within a gateway a [`write_set`] predicts
-//! what a request will write. The [`scheduler`] joins waiting requests into one transaction (group commit), and runs
-//! transactions at the same time where their write sets have nothing in common. A [`group`] that the store refuses as a
-//! whole is divided. Users take turns ([`shares`]).
+//! One problem shapes this module, contention. Each scope numbers its writes by one counter, so two transactions that write
+//! one scope cannot both commit: the store lets one through, and the other is for nothing. There are three answers.
 //!
-//! What a request does is decided by the core, inside the store's transaction. A wrong prediction costs time and nothing
-//! else: the store's own conflicts are the truth (rules.md 5.3).
+//! 1. **Before**: a [`write_set`] predicts what a request will write. The [`scheduler`] joins waiting requests into one
+//!    transaction (group commit), and runs transactions at the same time where their write sets have nothing in common.
+//!    Within one gateway nothing collides, as far as predictions are right.
+//! 2. **When to begin**: [`pacing`] holds a group back until others may join it, and until another gateway has had its turn
+//!    in a scope that both write to.
+//! 3. **After a conflict**: the requests of a [`group`] go back to their places in the queue. Their write set pauses until
+//!    the other transaction is heard of, or for the back-off. Then a group forms again, with the newcomers; after two
+//!    conflicts it is half of what could be, and again after each two more, so that its transaction is shorter.
+//!
+//! The store reports a conflict, and repeats by itself only what has nothing to do with other requests. What a request does
+//! is decided by the core, inside the store's transaction. A wrong prediction or pause costs time and nothing else: the
+//! store's own conflicts are the truth (rules.md 5.3). Users take turns in the queue ([`shares`]).
 
 mod group;
+mod pacing;
 mod scheduler;
 mod shares;
 mod write_set;
@@ -18,19 +26,22 @@ use std::sync::Arc;
 
 use tidegate_core::{
     change::{Action, Submission},
-    model::Model,
     push::{CommitRequest, PushAnswer, Resolution},
+    transaction::{Reads, Writes},
     value::document_bytes,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep},
+};
 
+pub(super) use self::{group::GroupCommitter, pacing::ScopeHeads};
 use self::{
-    group::GroupCommitter,
     scheduler::CommitScheduler,
     shares::{Room, Shares},
 };
-use super::{Clock, STORE_DEADLINE, SyncError};
-use crate::store::Store;
+use super::{STORE_DEADLINE, SyncError};
+use crate::store::{Decide, Store, StoreError};
 
 /// The most requests that may wait before the scheduler takes them, and after; a further one is refused as busy.
 const WAITING_MAX: usize = 512;
@@ -46,22 +57,18 @@ struct QueuedWork {
     request: CommitRequest,
     answer: oneshot::Sender<Result<PushAnswer, SyncError>>,
     room: Room,
+    /// How often its transactions have met others'.
+    conflicts: u32,
 }
 
 impl CommitQueue {
     pub(super) fn start(
-        model: Arc<Model>,
-        store: Arc<dyn Store>,
-        clock: Clock,
+        committer: GroupCommitter,
         bytes_max: usize,
+        heads: Arc<ScopeHeads>,
     ) -> Self {
         let (sender, arriving) = mpsc::channel(WAITING_MAX);
-        let committer = Arc::new(GroupCommitter {
-            model,
-            store,
-            clock,
-        });
-        tokio::spawn(CommitScheduler::new(committer).run(arriving));
+        tokio::spawn(CommitScheduler::new(committer, heads).run(arriving));
         Self {
             waiting: sender,
             shares: Shares::of(bytes_max),
@@ -85,6 +92,7 @@ impl CommitQueue {
             room: room.ok_or(SyncError::Busy)?,
             request,
             answer,
+            conflicts: 0,
         };
         self.waiting.try_send(work).map_err(|_| SyncError::Busy)?;
         match tokio::time::timeout(STORE_DEADLINE, answered).await {
@@ -92,6 +100,39 @@ impl CommitQueue {
             Ok(Err(_)) | Err(_) => Err(SyncError::Busy),
         }
     }
+}
+
+/// Commits what waits in no queue, again after each write conflict. `work` is given how many there were.
+///
+/// # Errors
+/// [`StoreError`]. [`StoreError::Unavailable`] also where others write the same for too long: nothing was written.
+pub(super) async fn commit_repeatedly(
+    store: &dyn Store,
+    work: impl Fn(u32) -> (Reads, Arc<Decide>) + Send,
+) -> Result<Writes, StoreError> {
+    let deadline = Instant::now() + STORE_DEADLINE;
+    let mut conflicts = 0;
+    loop {
+        let (reads, decide) = work(conflicts);
+        match store.commit(reads, decide).await {
+            Err(StoreError::WriteConflict(_)) if Instant::now() >= deadline => {
+                let reason = "others write the same without a break; nothing was written";
+                return Err(StoreError::Unavailable(reason.to_owned()));
+            }
+            Err(StoreError::WriteConflict(conflict)) => {
+                conflicts += 1;
+                sleep(conflict.backoff).await;
+            }
+            done => return done.map(|committed| committed.writes),
+        }
+    }
+}
+
+/// How many of so many to attempt. After two conflicts it is half of them, and again after each two more: a transaction that
+/// writes less is shorter, and among busy writers it has better chances.
+pub(super) fn halved(count: usize, conflicts: u32) -> usize {
+    let halved = count.checked_shr(conflicts / 2).unwrap_or(0);
+    halved.max(1)
 }
 
 /// What a change takes beside its documents.

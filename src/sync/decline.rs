@@ -11,8 +11,8 @@ use tidegate_core::{
     transaction::{Loaded, Reads},
 };
 
-use super::{Caller, SyncError, SyncService, in_time};
-use crate::store::StoreError;
+use super::{Caller, SyncError, SyncService, commit::commit_repeatedly, in_time};
+use crate::store::{Decide, StoreError};
 
 /// Whose memberships the caller declines, or declines no longer.
 #[derive(Debug, Clone)]
@@ -41,15 +41,18 @@ impl SyncService {
         };
         let answer: Arc<Mutex<Declined>> = Arc::default();
         let decided = Arc::clone(&answer);
-        let decide = move |loaded: &Loaded| {
+        let decide: Arc<Decide> = Arc::new(move |loaded: &Loaded| {
             let (declined, writes) =
                 membership::decline(&user, &request.givers, request.decline, loaded);
             *decided.lock().unwrap_or_else(PoisonError::into_inner) = declined;
             writes
-        };
+        });
         let store = Arc::clone(&self.store);
         // To its end, though nobody may wait for it any more.
-        let commit = tokio::spawn(async move { store.commit(reads, Arc::new(decide)).await });
+        let commit = tokio::spawn(async move {
+            let declined = |_| (reads.clone(), Arc::clone(&decide));
+            commit_repeatedly(store.as_ref(), declined).await
+        });
         in_time(async {
             let committed = commit
                 .await

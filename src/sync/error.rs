@@ -75,7 +75,9 @@ impl SyncError {
     pub(super) fn of_logged(error: &StoreError) -> Self {
         let reason = error.to_string();
         match error {
-            StoreError::Unavailable(_) | StoreError::InUse { .. } => Self::Unavailable(reason),
+            StoreError::Unavailable(_)
+            | StoreError::WriteConflict(_)
+            | StoreError::InUse { .. } => Self::Unavailable(reason),
             StoreError::NotWritable(_) => Self::ReadOnly(reason),
             StoreError::NotPermitted(_) => Self::NotPermitted(reason),
             StoreError::Corrupt(_)

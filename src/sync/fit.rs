@@ -18,8 +18,11 @@ use tidegate_core::{
     value::{Document, check},
 };
 
-use super::Clock;
-use crate::store::{InboxRange, Store, StoreError, WALK_BYTES_MAX};
+use super::{
+    Clock,
+    commit::{commit_repeatedly, halved},
+};
+use crate::store::{Decide, InboxRange, Store, StoreError, WALK_BYTES_MAX};
 
 /// How many documents are looked at at a time, and restamped in one transaction.
 const BATCH: usize = 500;
@@ -118,9 +121,15 @@ async fn restamp_all(
     keys: BTreeSet<DocumentKey>,
 ) -> Result<usize, StoreError> {
     let (model, clock) = (Arc::clone(model), Arc::clone(clock));
-    let decide = move |loaded: &Loaded| push::restamp(&model, clock(), loaded);
-    let writes = store.commit(push::restamp_reads(keys), Arc::new(decide));
-    Ok(writes.await?.entries.len())
+    let decide: Arc<Decide> =
+        Arc::new(move |loaded: &Loaded| push::restamp(&model, clock(), loaded));
+    let batch = |conflicts| {
+        let attempted = keys.iter().take(halved(keys.len(), conflicts)).cloned();
+        let reads = push::restamp_reads(attempted.collect());
+        (reads, Arc::clone(&decide))
+    };
+    let writes = commit_repeatedly(store, batch).await?;
+    Ok(writes.entries.len())
 }
 
 /// Those of the documents that are going to move, and go with them.
@@ -147,8 +156,9 @@ async fn restamp_conflicts(
         };
         if !reads.inbox.is_empty() {
             let model = Arc::clone(model);
-            let decide = move |loaded: &Loaded| push::restamp_conflicts(&model, loaded);
-            store.commit(reads, Arc::new(decide)).await?;
+            let decide: Arc<Decide> =
+                Arc::new(move |loaded: &Loaded| push::restamp_conflicts(&model, loaded));
+            commit_repeatedly(store, |_| (reads.clone(), Arc::clone(&decide))).await?;
         }
         range.after = match scan.conflicts.last().filter(|_| scan.has_more) {
             Some(last) => Some(InboxPosition::from(last.as_ref())),

@@ -27,7 +27,10 @@ use tokio::{
 
 use self::subscribers::Subscribers;
 pub(super) use self::subscribers::Ticket;
-use super::{Caller, Page, PullRequest, SyncError, SyncService, grants::GrantCache, in_own_task};
+use super::{
+    Caller, Page, PullRequest, SyncError, SyncService, commit::ScopeHeads, grants::GrantCache,
+    in_own_task,
+};
 use crate::store::{Store, TailEvent};
 
 /// Where a subscription starts.
@@ -296,12 +299,17 @@ pub(super) struct Live {
 
 impl Live {
     /// Follows the store's tail until the service ends.
-    pub(super) fn follow(store: &dyn Store, grants: &Arc<GrantCache>) -> Arc<Self> {
+    pub(super) fn follow(
+        store: &dyn Store,
+        grants: &Arc<GrantCache>,
+        heads: &Arc<ScopeHeads>,
+    ) -> Arc<Self> {
         let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
         let mut tail = store.tail();
         let (inboxes, _) = broadcast::channel(INBOX_NEWS_MAX);
         let follower = tokio::spawn({
             let (subscribers, grants) = (subscribers.clone(), grants.clone());
+            let heads = heads.clone();
             let inboxes = inboxes.clone();
             async move {
                 let mut sweeps = interval(SWEEP);
@@ -326,6 +334,10 @@ impl Live {
                     }
                     if may_be_unstamped(&event) {
                         grants.clear();
+                    }
+                    if let TailEvent::Committed(writes) = &event {
+                        let written = writes.iter();
+                        heads.observe(written.map(|write| (&write.scope, write.item.seq)));
                     }
                     apply(&mut lock(&subscribers), event);
                 }

@@ -9,7 +9,8 @@ use tidegate_core::{
     value::Timestamp,
 };
 
-use crate::store::{Store, StoreError};
+use super::commit::{commit_repeatedly, halved};
+use crate::store::{Decide, Store, StoreError};
 
 /// The most tombstones and markers one transaction collects, the most settled conflicts, and the most clients whose last
 /// push is forgotten.
@@ -34,9 +35,11 @@ pub async fn collect(
 ) -> Result<Collected, StoreError> {
     let mut total = Collected::default();
     loop {
-        let writes = store
-            .commit(collect::reads(before, BATCH), Arc::new(collect::decide))
-            .await?;
+        let batch = |conflicts| {
+            let reads = collect::reads(before, halved(BATCH, conflicts));
+            (reads, Arc::new(collect::decide) as Arc<Decide>)
+        };
+        let writes = commit_repeatedly(store, batch).await?;
         let records = writes.collected.len() + writes.forgotten.len() + writes.clients.len();
         if records == 0 {
             return Ok(total);
@@ -51,9 +54,7 @@ pub async fn collect(
 /// # Errors
 /// [`StoreError`]; then the old epoch stands.
 pub async fn rotate_epoch(store: &dyn Store, epoch: Epoch) -> Result<(), StoreError> {
-    let decide = move |_: &Loaded| collect::rotate(epoch.clone());
-    store
-        .commit(Reads::default(), Arc::new(decide))
-        .await
-        .map(drop)
+    let decide: Arc<Decide> = Arc::new(move |_: &Loaded| collect::rotate(epoch.clone()));
+    let rotation = |_| (Reads::default(), Arc::clone(&decide));
+    commit_repeatedly(store, rotation).await.map(drop)
 }

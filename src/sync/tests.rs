@@ -6,9 +6,12 @@ mod inbox;
 mod members;
 mod turns;
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicI64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -35,7 +38,7 @@ use super::*;
 use crate::{
     limits::Limits,
     store::{
-        Decide, Snapshot, TailEvent,
+        Committed, Decide, Snapshot, TailEvent, WriteConflict,
         embedded::{EmbeddedOptions, EmbeddedStore},
     },
 };
@@ -57,7 +60,7 @@ struct Poisoned(EmbeddedStore);
 
 #[async_trait]
 impl Store for Poisoned {
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
+    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
         if reads.keys.contains(&key("poison")) {
             return Err(StoreError::Undecided("poison".to_owned()));
         }
@@ -82,7 +85,12 @@ struct Scripted {
     inner: EmbeddedStore,
     /// The most changes a commit may carry; with more it meets others again.
     changes_max: usize,
-    /// A commit that reads the document `held` tells when it has begun, and goes on when it is let go.
+    /// Whether the next commit meets others.
+    collides_once: AtomicBool,
+    /// What is reported then.
+    conflict: WriteConflict,
+    /// The first commit that reads the document `held` says when it has begun, and goes on when it is let go.
+    was_held: AtomicBool,
     begun: Notify,
     released: Notify,
     /// What each commit wrote.
@@ -97,6 +105,12 @@ impl Scripted {
         Self {
             inner: EmbeddedStore::open(directory.path(), &options).unwrap(),
             changes_max: usize::MAX,
+            was_held: AtomicBool::new(false),
+            collides_once: AtomicBool::new(false),
+            conflict: WriteConflict {
+                heads: BTreeMap::new(),
+                backoff: Duration::ZERO,
+            },
             begun: Notify::new(),
             released: Notify::new(),
             carried: Mutex::default(),
@@ -128,27 +142,32 @@ impl Store for Scripted {
         3
     }
 
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
-        if reads.keys.contains(&key("held")) {
+    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
+        if reads.keys.contains(&key("held")) && !self.was_held.swap(true, Ordering::Relaxed) {
             self.begun.notify_one();
             self.released.notified().await;
         }
         let changes_max = self.changes_max;
-        let again = move |loaded: &Loaded| {
-            let attempts = (0..32).map(|conflicts| {
-                let loaded = Loaded {
-                    conflicts,
-                    ..loaded.clone()
-                };
-                decide(&loaded)
-            });
-            let mut fitting = attempts.filter(|writes| writes.entries.len() <= changes_max);
-            fitting.next().expect("a group of one push is small enough")
+        let collides = Arc::new(AtomicBool::new(
+            self.collides_once.swap(false, Ordering::Relaxed),
+        ));
+        let collided = Arc::clone(&collides);
+        let bounded = move |loaded: &Loaded| {
+            let writes = decide(loaded);
+            collided.fetch_or(writes.entries.len() > changes_max, Ordering::Relaxed);
+            match collided.load(Ordering::Relaxed) {
+                true => Writes::default(),
+                false => writes,
+            }
         };
-        let writes = self.inner.commit(reads, Arc::new(again)).await?;
-        let written = writes.entries.iter().map(|entry| entry.key.clone());
-        self.carried.lock().unwrap().push(written.collect());
-        Ok(writes)
+        let committed = self.inner.commit(reads, Arc::new(bounded)).await?;
+        if collides.load(Ordering::Relaxed) {
+            return Err(StoreError::WriteConflict(self.conflict.clone()));
+        }
+        let written = committed.writes.entries.iter();
+        let written = written.map(|entry| entry.key.clone()).collect();
+        self.carried.lock().unwrap().push(written);
+        Ok(committed)
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
@@ -395,4 +414,58 @@ async fn a_group_that_meets_others_again_and_again_is_halved() {
     let carried = store.carried.lock().unwrap().clone();
     assert_eq!(carried.iter().map(Vec::len).sum::<usize>(), 8);
     assert!(carried.iter().all(|keys| keys.len() <= 2), "{carried:?}");
+}
+
+#[tokio::test]
+async fn a_group_that_met_another_gateway_begins_when_that_one_is_heard_of_and_newcomers_join_it() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Scripted::on(&directory);
+    store.collides_once = AtomicBool::new(true);
+    store.conflict = WriteConflict {
+        heads: BTreeMap::from([(Scope::new("team:red").unwrap(), Seq(0))]),
+        // Longer than any push waits.
+        backoff: Duration::from_secs(3_600),
+    };
+    let (store, sync) = store.serve();
+    let (alice, bob, carol) = (
+        alice(&sync),
+        member(&sync, "bob", "blue"),
+        member(&sync, "carol", "red"),
+    );
+    let mut collided = Box::pin(sync.push(&alice, create("collided")));
+    while store.collides_once.load(Ordering::Relaxed) {
+        assert!(poll_immediate(&mut collided).await.is_none());
+        tokio::task::yield_now().await;
+    }
+    let elsewhere = sync.push(&bob, create_for("blue", "elsewhere")).await;
+    assert_eq!(elsewhere.unwrap().outcomes[0].status, Status::Applied);
+    let mut newcomer = Box::pin(sync.push(&carol, create("newcomer")));
+    for _ in 0..50 {
+        assert!(poll_immediate(&mut newcomer).await.is_none());
+        assert!(poll_immediate(&mut collided).await.is_none());
+        tokio::task::yield_now().await;
+    }
+    // The other gateway commits past this service.
+    let entry = Entry {
+        key: key("other"),
+        scope: Scope::new("team:red").unwrap(),
+        ..Entry::clone(
+            &sync
+                .documents(&bob, &[key("elsewhere")].into())
+                .await
+                .unwrap()[0],
+        )
+    };
+    let writes = Writes {
+        entries: vec![Arc::new(entry)],
+        ..Writes::default()
+    };
+    let other = move |_: &Loaded| writes.clone();
+    let other = store.inner.commit(Reads::default(), Arc::new(other));
+    other.await.unwrap();
+    for pushed in join_all([collided, newcomer]).await {
+        assert_eq!(pushed.unwrap().outcomes[0].status, Status::Applied);
+    }
+    let carried = store.carried.lock().unwrap().last().cloned();
+    assert_eq!(carried.unwrap(), [key("collided"), key("newcomer")]);
 }

@@ -21,7 +21,7 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tidegate::{
     store::{
-        Decide, Snapshot, Store, StoreError, TailEvent,
+        Committed, Decide, Snapshot, Store, StoreError, TailEvent,
         embedded::{EmbeddedOptions, EmbeddedStore},
         mongo::{MongoOptions, MongoStore},
     },
@@ -404,7 +404,7 @@ struct Killed {
 
 #[async_trait]
 impl Store for Killed {
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
+    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
         let left = self.commits_left.load(Ordering::SeqCst);
         let left = left.checked_sub(1);
         let left = left.ok_or_else(|| StoreError::Unavailable("killed".to_owned()))?;

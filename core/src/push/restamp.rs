@@ -29,9 +29,8 @@ pub fn restamp_reads(keys: BTreeSet<DocumentKey>) -> Reads {
     }
 }
 
-/// Restamps what was loaded, as moves of nobody's, and takes over what others wrote to these documents. After two conflicts
-/// half of it, and so on: among busy writers a smaller transaction has better chances. Where nothing is written, nothing is
-/// left to restamp.
+/// Restamps what was loaded, as moves of nobody's, and takes over what others wrote to these documents. Where nothing is
+/// written, nothing is left to restamp.
 pub fn restamp(model: &Model, now: Timestamp, loaded: &Loaded) -> Writes {
     let mut world = World::new(model, now, loaded);
     let entries: BTreeMap<_, _> = loaded.entries.iter().collect();
@@ -39,9 +38,7 @@ pub fn restamp(model: &Model, now: Timestamp, loaded: &Loaded) -> Writes {
         let next = restamped(model, now, entry)?;
         Some((entry, next))
     });
-    let restamped: Vec<_> = restamped.collect();
-    let attempted = restamped.len().checked_shr(loaded.conflicts / 2);
-    for (entry, next) in restamped.into_iter().take(attempted.unwrap_or(0).max(1)) {
+    for (entry, next) in restamped {
         if !world.take_over(&entry.key) {
             world.put(next, Some(entry));
         }

@@ -12,8 +12,8 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use tidegate::store::{
-    Decide, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store, StoreError, StoredItem,
-    TailEvent,
+    Committed, Decide, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store, StoreError,
+    StoredItem, TailEvent,
 };
 use tidegate_core::{
     checkpoint::Types,
@@ -22,7 +22,7 @@ use tidegate_core::{
     inbox::{InboxPosition, InboxRecord},
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
-    transaction::{Reads, Writes},
+    transaction::Reads,
 };
 use tidegate_testkit::store::{Range, State};
 use tokio::sync::oneshot;
@@ -71,7 +71,7 @@ impl Access {
 
 #[async_trait]
 impl Store for Access {
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
+    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
         self.pass().await?;
         let writes = self
             .store
@@ -79,7 +79,7 @@ impl Store for Access {
             .commit(&reads, &decide, Some(self.gateway))?;
         // It is written now, whatever becomes of the answer (rules.md 5.2).
         self.pass().await?;
-        Ok(writes)
+        Ok(writes.into())
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {

@@ -41,7 +41,8 @@ impl File {
     }
 
     pub(super) fn commit(&self, reads: &Reads, decide: Arc<Decide>) -> Writes {
-        block_on(self.store().commit(reads.clone(), decide)).expect("the file can be written")
+        let committed = block_on(self.store().commit(reads.clone(), decide));
+        committed.expect("the file can be written").writes
     }
 
     pub(super) fn snapshot(&self) -> Box<dyn Snapshot> {

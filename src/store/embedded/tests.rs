@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use tidegate_core::{
     entry::Entry,
     id::{DocumentId, DocumentKey, TypeName, Version},
+    transaction::Writes,
     value::{Timestamp, Value},
 };
 

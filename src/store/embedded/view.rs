@@ -80,7 +80,6 @@ impl View {
             users: users.collect::<Result<_, StoreError>>()?,
             given: self.given(&reads.given)?,
             foreign: BTreeMap::new(),
-            conflicts: 0,
             clients_of: self.clients_of(&reads.clients)?,
             idle: match reads.expired {
                 Some(expired) => self.idle(expired)?,

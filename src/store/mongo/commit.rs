@@ -28,7 +28,7 @@ use super::{
     write::{Plan, Probe},
 };
 use crate::store::{
-    Decide, StoreError, TailEvent,
+    Committed, Decide, StoreError, TailEvent, WriteConflict,
     decision::{changes_nothing, run_decision},
     ended_early,
 };
@@ -36,9 +36,9 @@ use crate::store::{
 /// MongoDB's `transactionLifetimeLimitSeconds`, as it comes.
 const TRANSACTION_MAX: Duration = Duration::from_secs(60);
 
-/// So often grown is the longest pause after a conflict of which nothing more is heard: up to 40 ms, within which the other
-/// transaction is over. After longer ones a gateway that writes without a break would keep the scope for itself.
-const GROWTHS_AFTER_CONFLICT: u32 = 3;
+/// Caps the back-off after a write conflict at 40 ms, within which the other transaction is over. After longer ones a
+/// gateway that writes without a break would keep the scope for itself.
+const CONFLICT_BACKOFF_STEPS: u32 = 3;
 
 /// So many documents are decided about where the commit runs: other commits wait for it meanwhile, nobody else.
 const AT_ONCE_MAX: usize = 128;
@@ -49,16 +49,14 @@ pub(super) async fn commit(
     lane: Lane,
     reads: &Reads,
     decide: Arc<Decide>,
-) -> Result<Writes, StoreError> {
+) -> Result<Committed, StoreError> {
     let commit = Commit {
         base,
         lane,
         reads,
         decide,
         presumes: base.presumes && !reads.created.is_empty(),
-        conflicts: 0,
-        locked_since: None,
-        seen: BTreeMap::new(),
+        before: BTreeMap::new(),
         session: Bson::Null,
         unsettled: Vec::new(),
         deferred: Vec::new(),
@@ -115,12 +113,8 @@ struct Commit<'c> {
     decide: Arc<Decide>,
     /// Whether it takes created documents for absent, until that may be why an attempt failed.
     presumes: bool,
-    /// How often it met another transaction.
-    conflicts: u32,
-    /// Since when each attempt has met a lock.
-    locked_since: Option<Instant>,
     /// The heads that the last attempt read.
-    seen: BTreeMap<Scope, Seq>,
+    before: BTreeMap<Scope, Seq>,
     /// The session of all attempts, by its id.
     session: Bson,
     /// Attempts of which it is not known whether they were committed. At most one of them was: each wrote over the number
@@ -133,10 +127,9 @@ struct Commit<'c> {
 }
 
 impl Commit<'_> {
-    /// Attempts it until one succeeds, fails for good, or the time is over.
-    async fn run(mut self, session: &mut Option<ClientSession>) -> Result<Writes, StoreError> {
+    /// Attempts it until one succeeds, meets another transaction, fails for good, or the time is over.
+    async fn run(mut self, session: &mut Option<ClientSession>) -> Result<Committed, StoreError> {
         let deadline = Instant::now() + self.base.commit_max;
-        self.base.courtesy.begins(&self.reads.scopes).await;
         let mut failed = Failure::Late;
         for attempt in 0.. {
             match timeout_at(deadline, self.attempt(session)).await {
@@ -156,11 +149,11 @@ impl Commit<'_> {
                             Ok(Err(error)) => return Err(error),
                         }
                     }
-                    Remedy::RepeatAfterConflict => {
-                        self.conflicts += 1;
-                        failed = failure;
+                    Remedy::RepeatAfterConflict if self.unsettled.is_empty() => {
+                        self.met_lock(&failure).await;
+                        return Err(StoreError::WriteConflict(self.conflict()));
                     }
-                    Remedy::Repeat => failed = failure,
+                    Remedy::RepeatAfterConflict | Remedy::Repeat => failed = failure,
                 },
             }
             tracing::debug!(?failed, attempt, "a transaction is repeated");
@@ -172,21 +165,26 @@ impl Commit<'_> {
         Err(self.late_error(failed))
     }
 
-    /// After a conflict, until the other transaction is heard of. Its gateway may be dead.
-    async fn pause(&mut self, attempt: u32, failed: &Failure) {
-        let base = self.base;
+    async fn pause(&self, attempt: u32, failed: &Failure) {
+        self.met_lock(failed).await;
+        let backoff = match failed.remedy() {
+            Remedy::RepeatAfterConflict => self.conflict().backoff,
+            Remedy::Repeat | Remedy::GiveUp => self.base.pause(attempt),
+        };
+        sleep(backoff).await;
+    }
+
+    /// The gateway that holds a lock may be dead.
+    async fn met_lock(&self, failed: &Failure) {
         if is_lock(failed) {
-            let since = self.locked_since.get_or_insert_with(Instant::now);
-            base.met_lock(*since).await;
-        } else {
-            self.locked_since = None;
+            self.base.met_lock().await;
         }
-        match failed.remedy() {
-            Remedy::RepeatAfterConflict => tokio::select! {
-                () = base.courtesy.moved(&self.seen) => {}
-                () = sleep(base.pause(GROWTHS_AFTER_CONFLICT)) => {}
-            },
-            Remedy::Repeat | Remedy::GiveUp => sleep(base.pause(attempt)).await,
+    }
+
+    fn conflict(&self) -> WriteConflict {
+        WriteConflict {
+            heads: self.before.clone(),
+            backoff: self.base.pause(CONFLICT_BACKOFF_STEPS),
         }
     }
 
@@ -205,33 +203,30 @@ impl Commit<'_> {
     async fn transaction(&mut self, session: &mut ClientSession) -> Result<Attempt, Failure> {
         let base = self.base;
         self.probe = None;
-        let (number, began) = (self.lane.next_number(), Instant::now());
+        let number = self.lane.next_number();
         let options = transaction_options(base);
         base.in_time(session.start_transaction().with_options(options))
             .await?;
-        let done = match self.transact(session, number).await {
-            Ok(done) => done,
+        let attempt = match self.transact(session, number).await {
+            Ok(attempt) => attempt,
             Err(failure) => {
                 // The failure is what tells; where the abort fails too, the next transaction ends this one.
                 drop(base.in_time(session.abort_transaction()).await);
                 return Err(failure);
             }
         };
-        if done.attempt.number.is_none() {
+        if attempt.number.is_none() {
             let committed = base.in_time(session.commit_transaction()).await;
-            return committed.map(|()| done.attempt).map_err(Failure::of_commit);
+            return committed.map(|()| attempt).map_err(Failure::of_commit);
         }
         // From here on it may be committed without anybody learning of it, also when this future is dropped.
-        self.unsettled.push(done.attempt);
+        self.unsettled.push(attempt);
         let committed = base.in_time(session.commit_transaction()).await;
         match committed.map_err(Failure::of_commit) {
             Err(failure @ Failure::Unknown(_)) => Err(failure),
             known => {
                 let attempt = self.unsettled.pop().expect("it was pushed above");
-                known?;
-                let is_shared = done.is_shared || self.conflicts > 0;
-                base.courtesy.leave(&done.heads, is_shared, began.elapsed());
-                Ok(attempt)
+                known.map(|()| attempt)
             }
         }
     }
@@ -242,13 +237,12 @@ impl Commit<'_> {
         &mut self,
         session: &mut ClientSession,
         number: i64,
-    ) -> Result<Done, Failure> {
+    ) -> Result<Attempt, Failure> {
         let base = self.base;
         let settling = !self.unsettled.is_empty();
         let look = Look {
             reads: self.reads,
             presumes: self.presumes,
-            conflicts: self.conflicts,
         };
         let mut reader = Reader { base, session };
         let lane = settling.then(|| self.lane.id());
@@ -256,21 +250,20 @@ impl Commit<'_> {
         let mut plan = Plan::new(base).with_group(self.lane.id(), number);
         if let Some(committed) = self.settled(&state) {
             plan.send(session).await?;
-            return Ok(Done::new(Attempt {
+            return Ok(Attempt {
                 number: Some(number),
                 ..committed
-            }));
+            });
         }
         let heads = state.scopes.iter();
-        self.seen = heads
+        self.before = heads
             .map(|(scope, state)| (scope.clone(), state.head))
             .collect();
-        let is_shared = base.courtesy.is_shared(&state.scopes);
         let view = look.load(&mut reader, state).await?;
         let (writes, mut view) = self.decided(&mut reader, view).await?;
         let nothing = changes_nothing(&writes);
         if nothing && !settling {
-            return Ok(Done::new(Attempt::of(None, writes)));
+            return Ok(Attempt::of(None, writes));
         }
         if !nothing {
             view.known.entries = view.loaded.entries;
@@ -282,13 +275,14 @@ impl Commit<'_> {
             return Err(failure);
         }
         let sent = plan.into_sent();
-        Ok(Done {
-            attempt: Attempt {
-                news: sent.news,
-                ..Attempt::of(Some(number), writes)
+        Ok(Attempt {
+            number: Some(number),
+            committed: Committed {
+                writes,
+                before: self.before.clone(),
+                after: sent.heads,
             },
-            heads: sent.heads,
-            is_shared,
+            news: sent.news,
         })
     }
 
@@ -300,10 +294,10 @@ impl Commit<'_> {
     }
 
     /// Lets tails hear of what was committed. Of every other attempt it is known now that it was not.
-    fn tell(&mut self, committed: Attempt) -> Writes {
+    fn tell(&mut self, attempt: Attempt) -> Committed {
         self.unsettled.clear();
-        self.base.own.committed(committed.news);
-        committed.writes
+        self.base.own.committed(attempt.news);
+        attempt.committed
     }
 
     /// Decides, and again where the decision asks for a count, or does not prove what was presumed. Each count is asked for
@@ -413,7 +407,7 @@ impl Drop for Commit<'_> {
 struct Attempt {
     /// The group number it writes, if it writes anything.
     number: Option<i64>,
-    writes: Writes,
+    committed: Committed,
     /// What tails are to hear once it is committed.
     news: Vec<TailEvent>,
 }
@@ -422,27 +416,8 @@ impl Attempt {
     fn of(number: Option<i64>, writes: Writes) -> Self {
         Self {
             number,
-            writes,
+            committed: writes.into(),
             news: Vec::new(),
-        }
-    }
-}
-
-/// A transaction that waits for its commit.
-struct Done {
-    attempt: Attempt,
-    /// The heads it leaves,
-    heads: BTreeMap<Scope, Seq>,
-    /// and whether others have moved them since this gateway did.
-    is_shared: bool,
-}
-
-impl Done {
-    fn new(attempt: Attempt) -> Self {
-        Self {
-            attempt,
-            heads: BTreeMap::new(),
-            is_shared: false,
         }
     }
 }

@@ -39,9 +39,6 @@ const FORGOTTEN_AFTER_S: i32 = 300;
 /// Records of the dead are removed with every twelfth beat, which is once a minute.
 const BEATS_BETWEEN_REMOVALS: u32 = 12;
 
-/// A lock is met for so long before its owner is looked for.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
-
 /// The least time between two looks, whichever commits meet locks.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
@@ -68,19 +65,18 @@ impl Live {
         }
     }
 
-    /// Whether a commit that has met locks since then may look for the dead now.
-    fn may_look(&self, met_since: Instant) -> bool {
+    /// Whether a commit that has met a lock may look for the dead now.
+    fn may_look(&self) -> bool {
         let mut looked_at = self
             .looked_at
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let was_just_now = looked_at.is_some_and(|looked_at| now - looked_at < BETWEEN_LOOKS);
-        let may = now - met_since >= LOCK_PATIENCE && !was_just_now;
-        if may {
+        if !was_just_now {
             *looked_at = Some(now);
         }
-        may
+        !was_just_now
     }
 
     /// Remembers whose sessions were ended; how many of these gateways are new.
@@ -134,10 +130,10 @@ impl Base {
         Ok(())
     }
 
-    /// To be called by a commit that has met locks since `met_since` and nothing else. Ends the sessions of dead gateways,
-    /// if it is time to look for them. A failure is no reason to give up the commit.
-    pub(super) async fn met_lock(&self, met_since: Instant) {
-        if !self.live.may_look(met_since) {
+    /// To be called by a commit that has met a lock. Ends the sessions of dead gateways, if it is time to look for them. A
+    /// failure is no reason to give up the commit.
+    pub(super) async fn met_lock(&self) {
+        if !self.live.may_look() {
             return;
         }
         if let Err(failure) = self.end_the_dead().await
@@ -218,19 +214,12 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_dead_are_looked_for_after_some_seconds_and_once_a_second() {
+    async fn the_dead_are_looked_for_once_a_second() {
         let live = Live::new(7);
-        let met = Instant::now();
-        assert!(!live.may_look(met));
-        tokio::time::advance(LOCK_PATIENCE).await;
-        assert!(
-            !live.may_look(Instant::now()),
-            "a commit that met its lock just now"
-        );
-        assert!(live.may_look(met));
-        assert!(!live.may_look(met));
+        assert!(live.may_look());
+        assert!(!live.may_look());
         tokio::time::advance(BETWEEN_LOOKS).await;
-        assert!(live.may_look(met));
+        assert!(live.may_look());
     }
 
     #[test]

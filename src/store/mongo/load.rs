@@ -35,8 +35,6 @@ pub(super) struct Look<'l> {
     pub(super) reads: &'l Reads,
     /// Whether it takes created documents for absent.
     pub(super) presumes: bool,
-    /// How often it has met another transaction.
-    pub(super) conflicts: u32,
 }
 
 impl Look<'_> {
@@ -92,7 +90,6 @@ impl Look<'_> {
                 },
                 expired,
                 forgettable,
-                conflicts: self.conflicts,
                 entries: HashMap::new(),
                 foreign: Default::default(),
             },

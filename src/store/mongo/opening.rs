@@ -15,7 +15,6 @@ use mongodb::{
 
 use super::{
     Base, MongoOptions,
-    courtesy::Courtesy,
     elections::Elections,
     failure::{Failure, code},
     inbox,
@@ -49,7 +48,6 @@ pub(super) async fn open(
         places: Arc::new(places),
         layout: Arc::new(layout),
         elections,
-        courtesy: Arc::new(Courtesy::new()),
         own: Arc::new(Own::new(options.transactions_max.max(1))),
         live: Arc::new(Live::new((options.random)())),
         capped: Arc::default(),

@@ -170,14 +170,6 @@ impl Others {
                 }
             }
         }
-        let committed = read.iter().filter_map(|event| match event {
-            TailEvent::Committed(writes) => Some(writes.iter()),
-            _ => None,
-        });
-        let heads = committed
-            .flatten()
-            .map(|write| (&write.scope, write.item.seq));
-        self.base.courtesy.heard(heads);
         self.read.extend(read);
         self.token = Some(token);
         Ok(true)

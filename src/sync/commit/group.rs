@@ -1,6 +1,7 @@
 //! Groups: the requests of one transaction. A group is carried out whole where that goes, and else its first requests.
 //!
-//! The store repeats by itself what passes by itself. Here is only what a smaller group would make better.
+//! The store repeats by itself what passes by itself. Here is what a smaller group would make better: where the database
+//! refuses something, and after conflicts.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -8,31 +9,42 @@ use std::{
 };
 
 use tidegate_core::{
-    entry::Entry,
     id::{DocumentKey, Scope},
     model::Model,
-    push::{self, CommitRequest},
-    transaction::{Loaded, Reads, Refusal, Writes},
+    push::{self, CommitRequest, PushAnswer},
+    transaction::{Loaded, Reads, Refusal},
 };
+use tokio::time::sleep;
 
 use super::QueuedWork;
 use crate::{
-    store::{Store, StoreError},
+    store::{Committed, Store, StoreError, WriteConflict},
     sync::{Clock, SyncError},
 };
 
 /// What carrying out a group takes.
-pub(super) struct GroupCommitter {
-    pub(super) model: Arc<Model>,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) clock: Clock,
+pub(in crate::sync) struct GroupCommitter {
+    pub(in crate::sync) model: Arc<Model>,
+    pub(in crate::sync) store: Arc<dyn Store>,
+    pub(in crate::sync) clock: Clock,
 }
 
 /// What became of a group.
+#[derive(Default)]
 pub(super) struct GroupResult {
-    pub(super) written: Vec<Arc<Entry>>,
+    pub(super) end: GroupEnd,
     /// Nothing was decided about these. They wait again, in their places.
     pub(super) left: Vec<QueuedWork>,
+}
+
+#[derive(Default)]
+pub(super) enum GroupEnd {
+    Committed(Box<Committed>),
+    /// Another transaction wrote the same, and nothing of this one was written.
+    WriteConflict(WriteConflict),
+    /// The store failed, or every sender has gone.
+    #[default]
+    Failed,
 }
 
 /// Requests for one transaction, and what the database said to earlier attempts at them.
@@ -43,20 +55,28 @@ struct CommitGroup {
 
 impl GroupCommitter {
     /// Carries out a group, which is likely to write to these scopes, or its first requests where it does not go as a
-    /// whole. At least one request is answered. The rest is left, so that newcomers whose turn is earlier come before it.
+    /// whole. Without a conflict at least one request is answered. The rest is left, so that newcomers whose turn is earlier
+    /// come before it.
     pub(super) async fn run(&self, work: Vec<QueuedWork>, scopes: &BTreeSet<Scope>) -> GroupResult {
         let (mut group, mut left) = (CommitGroup::new(work), Vec::new());
-        let mut written = Vec::new();
-        loop {
+        let end = loop {
             group.work.retain(|work| !work.answer.is_closed());
             if group.work.is_empty() {
-                break;
+                break GroupEnd::Failed;
             }
             match self.commit(&group, scopes).await {
-                Ok(writes) => {
-                    written.extend(writes.entries.iter().cloned());
-                    left.extend(group.answer(writes));
-                    break;
+                Ok(mut committed) => {
+                    let answers = std::mem::take(&mut committed.writes.answers);
+                    left.extend(group.answer(answers));
+                    break GroupEnd::Committed(Box::new(committed));
+                }
+                // In the queue it would be forgotten what the database refuses.
+                Err(StoreError::WriteConflict(conflict)) if !group.refusals.is_empty() => {
+                    sleep(conflict.backoff).await;
+                }
+                Err(StoreError::WriteConflict(conflict)) => {
+                    left.extend(group.collided());
+                    break GroupEnd::WriteConflict(conflict);
                 }
                 Err(error) => match group.divide(&error) {
                     Ok((first, rest)) => {
@@ -65,19 +85,19 @@ impl GroupCommitter {
                     }
                     Err(group) => {
                         group.fail(&error);
-                        break;
+                        break GroupEnd::Failed;
                     }
                 },
             }
-        }
-        GroupResult { written, left }
+        };
+        GroupResult { end, left }
     }
 
     async fn commit(
         &self,
         group: &CommitGroup,
         scopes: &BTreeSet<Scope>,
-    ) -> Result<Writes, StoreError> {
+    ) -> Result<Committed, StoreError> {
         let requests = group.work.iter().map(|work| work.request.clone());
         let requests: Vec<CommitRequest> = requests.collect();
         let reads = Reads {
@@ -85,19 +105,9 @@ impl GroupCommitter {
             ..push::reads(&self.model, &requests)
         };
         let (model, now, refusals) = (self.model.clone(), (self.clock)(), group.refusals.clone());
-        let decide = move |loaded: &Loaded| {
-            let attempted = &requests[..halved(requests.len(), loaded.conflicts)];
-            push::decide(&model, now, attempted, &refusals, loaded)
-        };
+        let decide = move |loaded: &Loaded| push::decide(&model, now, &requests, &refusals, loaded);
         self.store.commit(reads, Arc::new(decide)).await
     }
-}
-
-/// After two conflicts a group is halved, and again after each two more: what it writes is less then, and its transaction
-/// shorter.
-fn halved(requests: usize, conflicts: u32) -> usize {
-    let halved = requests.checked_shr(conflicts / 2).unwrap_or(0);
-    halved.max(1)
 }
 
 impl CommitGroup {
@@ -110,13 +120,19 @@ impl CommitGroup {
 
     /// Answers the requests that were attempted, and returns the others. A sender that no longer waits asks again with the
     /// same mutation ids.
-    fn answer(self, writes: Writes) -> Vec<QueuedWork> {
+    fn answer(self, answers: Vec<PushAnswer>) -> Vec<QueuedWork> {
         let mut work = self.work.into_iter();
-        let answered = work.by_ref().take(writes.answers.len());
-        for (work, answer) in answered.zip(writes.answers) {
+        let answered = work.by_ref().take(answers.len());
+        for (work, answer) in answered.zip(answers) {
             drop(work.answer.send(Ok(answer)));
         }
         work.collect()
+    }
+
+    /// The requests, which have met another transaction once more.
+    fn collided(mut self) -> Vec<QueuedWork> {
+        self.work.iter_mut().for_each(|work| work.conflicts += 1);
+        self.work
     }
 
     /// What to try instead, where a smaller group may succeed, and what is left then. Nothing was written.

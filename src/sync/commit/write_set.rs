@@ -39,6 +39,21 @@ enum WriteTarget {
 }
 
 impl WriteSet {
+    /// What may write anything.
+    pub(super) fn anything() -> Self {
+        Self {
+            anything: true,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn of_scopes<'s>(scopes: impl Iterator<Item = &'s Scope>) -> Self {
+        Self {
+            targets: scopes.cloned().map(WriteTarget::Scope).collect(),
+            anything: false,
+        }
+    }
+
     /// Whether both write the same.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         let both = !self.is_empty() && !other.is_empty();

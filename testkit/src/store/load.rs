@@ -56,7 +56,6 @@ impl State {
             expired: old.map_or_else(Vec::new, |old| self.expired(old)),
             forgettable: old.map_or_else(Vec::new, |old| self.forgettable(old)),
             idle: old.map_or_else(Vec::new, |old| self.idle(old)),
-            conflicts: 0,
         }
     }
 

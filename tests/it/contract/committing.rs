@@ -24,8 +24,8 @@ use tidegate_core::{
 use super::{
     Backend,
     fixture::{
-        at, entries, entry, feed, get, key, load, marker, scanned, scope, seqs, state, task,
-        tombstone, try_write, user, whole, write,
+        at, commit, entries, entry, feed, get, key, load, marker, scanned, scope, seqs, state,
+        task, tombstone, try_write, user, whole, write,
     },
 };
 
@@ -189,7 +189,7 @@ async fn count_on(store: &dyn Store, scope: &Scope) {
             entry(&counted, &scope, number),
         ])
     };
-    store.commit(reads, Arc::new(decide)).await.unwrap();
+    commit(store, reads, Arc::new(decide)).await.unwrap();
 }
 
 fn number(item: &FeedItem) -> Option<i32> {

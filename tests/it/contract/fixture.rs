@@ -7,13 +7,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tidegate::store::{Scan, ScanRange, Snapshot, Store, StoreError};
+use tidegate::store::{Decide, Scan, ScanRange, Snapshot, Store, StoreError};
 use tidegate_core::{
     entry::{Entry, FeedItem, Marker, Record, ScopeState, Writer},
     id::{ClientId, DocumentId, DocumentKey, MutationId, Scope, Seq, TypeName, UserId, Version},
     transaction::{Loaded, Reads, Writes},
     value::{Document, Timestamp, Value},
 };
+use tokio::time::sleep;
 
 pub(crate) fn scope(name: &str) -> Scope {
     Scope::new(name).unwrap()
@@ -111,7 +112,21 @@ pub(crate) async fn write(store: &dyn Store, writes: Writes) {
 
 pub(crate) async fn try_write(store: &dyn Store, writes: Writes) -> Result<Writes, StoreError> {
     let decide = move |_: &Loaded| writes.clone();
-    store.commit(Reads::default(), Arc::new(decide)).await
+    commit(store, Reads::default(), Arc::new(decide)).await
+}
+
+/// Commits, again after each write conflict.
+pub(crate) async fn commit(
+    store: &dyn Store,
+    reads: Reads,
+    decide: Arc<Decide>,
+) -> Result<Writes, StoreError> {
+    loop {
+        match store.commit(reads.clone(), Arc::clone(&decide)).await {
+            Err(StoreError::WriteConflict(conflict)) => sleep(conflict.backoff).await,
+            done => return done.map(|committed| committed.writes),
+        }
+    }
 }
 
 /// Commits [`change`].
@@ -122,7 +137,7 @@ pub(crate) async fn write_change(store: &dyn Store, key: &DocumentKey, target: O
     };
     let (key, target) = (key.clone(), target.cloned());
     let decide = move |loaded: &Loaded| change(loaded, &key, target.as_ref());
-    store.commit(reads, Arc::new(decide)).await.unwrap();
+    commit(store, reads, Arc::new(decide)).await.unwrap();
 }
 
 /// What a commit would load now.

@@ -17,7 +17,7 @@ use tidegate_core::{
 
 use super::{
     Backend,
-    fixture::{at, entries, entry, load, scope, task, user, write, write_change},
+    fixture::{at, commit, entries, entry, load, scope, task, user, write, write_change},
 };
 
 fn id(name: &str) -> ConflictId {
@@ -296,7 +296,7 @@ pub(crate) async fn a_conflict_opened_while_its_document_moves_stands_where_the_
             let stands_in = &loaded.entries[&of].scope;
             inbox([open(&round.to_string(), &of, stands_in, 1)])
         };
-        let opening = store.commit(reads, Arc::new(opens));
+        let opening = commit(&*store, reads, Arc::new(opens));
         let (opened, ()) = tokio::join!(opening, write_change(&*store, &key, Some(&b)));
         opened.unwrap();
     }

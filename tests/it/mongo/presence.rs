@@ -200,7 +200,7 @@ async fn a_tombstone_is_collected_with_its_markers_however_young() {
     assert_eq!(aged.matched_count, 1);
     let reads = collect::reads(Timestamp::EPOCH.plus_ms(2_000_000), 1);
     let collected = gateway.store.commit(reads, Arc::new(collect::decide)).await;
-    assert_eq!(collected.unwrap().collected.len(), 2);
+    assert_eq!(collected.unwrap().writes.collected.len(), 2);
     assert_eq!(bench.feed.count_documents(doc! {}).await.unwrap(), 0);
     let again = bench.push(vec![gateway.create("1", mine())]).await;
     assert_eq!((again[0].status, again[0].version.unwrap().0), (Applied, 4));

@@ -12,13 +12,13 @@ use tidegate_core::id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, U
 use tidegate_core::inbox::{InboxRecord, Mine, OpenConflict};
 use tidegate_core::membership::{Bounds, Memberships, UserState};
 use tidegate_core::push::ClientState;
-use tidegate_core::transaction::{Reads, Writes};
+use tidegate_core::transaction::Reads;
 use tidegate_core::value::Document;
 
 use crate::store::embedded::EmbeddedStore;
 use crate::store::{
-    Decide, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store, StoreError, StoredItem,
-    TailEvent,
+    Committed, Decide, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store, StoreError,
+    StoredItem, TailEvent,
 };
 
 pub(crate) struct Staged {
@@ -74,7 +74,7 @@ impl Stage {
 
 #[async_trait]
 impl Store for Staged {
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
+    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
         self.inner.commit(reads, decide).await
     }
 

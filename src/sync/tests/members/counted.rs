@@ -7,7 +7,7 @@ use tidegate_core::{
 };
 
 use super::*;
-use crate::store::{InboxRange, InboxScan, Scan, ScanRange};
+use crate::store::{Committed, InboxRange, InboxScan, Scan, ScanRange};
 
 pub(super) struct Counted {
     pub(super) inner: EmbeddedStore,
@@ -91,7 +91,7 @@ impl Snapshot for CountedSnapshot {
 
 #[async_trait]
 impl Store for Counted {
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Writes, StoreError> {
+    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
         self.inner.commit(reads, decide).await
     }
 
