@@ -15,6 +15,7 @@ check:
 	cargo fmt --all --check
 	scripts/deny
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy -p tidegate-bench --all-features --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 	cargo test --workspace --locked --lib
 	cargo test --workspace --locked --doc
@@ -29,7 +30,8 @@ faults:
 bench:
 	cargo run --release --locked -p tidegate-bench -- $(ROWS) $(BENCH)
 
-# Measures the gateway beside an Apollo Server and RxDB's server, under the same load. It needs Node with npm.
+# Measures the gateway beside an Apollo Server, RxDB's server and a server with async-graphql, under the same load. It needs
+# Node with npm.
 bench-peers:
 	cargo run --release --locked -p tidegate-bench -- peers $(BENCH)
 

@@ -57,6 +57,8 @@ impl Bar {
 pub(crate) struct Row {
     /// The argument of `make bench` that measures it, alone or with others.
     pub(crate) group: &'static str,
+    /// The other server that the gateway is compared with, if it is one.
+    pub(crate) server: Option<&'static str>,
     pub(crate) name: String,
     pub(crate) unit: &'static str,
     /// What the gateway is compared with.
@@ -79,6 +81,7 @@ impl Row {
     ) -> Self {
         Self {
             group: "",
+            server: None,
             name: name.into(),
             unit,
             floor: Some(Figure::of(rounds.iter().map(|(floor, _)| *floor))),
@@ -99,6 +102,7 @@ impl Row {
     ) -> Self {
         Self {
             group: "",
+            server: None,
             name: name.into(),
             unit,
             floor: None,
@@ -123,6 +127,12 @@ impl Row {
             headline: true,
             ..self
         }
+    }
+
+    /// Its name, with the other server's before it.
+    pub(crate) fn title(&self) -> String {
+        let server = self.server.map(|server| format!("{server}, "));
+        server.unwrap_or_default() + &self.name
     }
 
     /// Whether it reaches its bar, if it has one.

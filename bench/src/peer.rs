@@ -7,6 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use hyper::body::Bytes;
 use memchr::memmem;
 
 use crate::{
@@ -24,6 +25,8 @@ pub(crate) enum Kind {
     Apollo,
     /// RxDB's server on RxDB's storage for MongoDB.
     Rxdb,
+    /// async-graphql on axum with the official driver.
+    AsyncGraphql,
 }
 
 impl Kind {
@@ -31,6 +34,7 @@ impl Kind {
         match self {
             Self::Apollo => "Apollo Server",
             Self::Rxdb => "RxDB server",
+            Self::AsyncGraphql => "async-graphql server",
         }
     }
 
@@ -38,15 +42,36 @@ impl Kind {
         match self {
             Self::Apollo => "apollo",
             Self::Rxdb => "rxdb",
+            Self::AsyncGraphql => "async-graphql",
         }
     }
 
-    fn script(self) -> &'static str {
+    /// How it is started. What it needs is brought or built first.
+    fn command(self) -> Command {
         match self {
-            Self::Apollo => "apollo.mjs",
-            Self::Rxdb => "rxdb.mjs",
+            Self::Apollo => node("apollo.mjs"),
+            Self::Rxdb => node("rxdb.mjs"),
+            Self::AsyncGraphql => Command::new(workspace::build(&[
+                "--package=tidegate-bench",
+                "--features=peers",
+                "--bin=async-graphql-server",
+            ])),
         }
     }
+}
+
+fn node(script: &str) -> Command {
+    let root = workspace::root();
+    let packages = Command::new(root.join("scripts/npm-packages"))
+        .arg("bench/peers")
+        .status();
+    assert!(packages.unwrap().success());
+    let mut command = Command::new("node");
+    command
+        .arg(script)
+        .current_dir(root.join("bench/peers"))
+        .env("NODE_ENV", "production");
+    command
 }
 
 /// One of them, running.
@@ -58,15 +83,8 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn start(kind: Kind, mongodb: &str) -> Self {
-        let root = workspace::root();
-        let packages = Command::new(root.join("scripts/npm-packages"))
-            .arg("bench/peers")
-            .status();
-        assert!(packages.unwrap().success());
-        let mut process = Command::new("node")
-            .arg(kind.script())
-            .current_dir(root.join("bench/peers"))
-            .env("NODE_ENV", "production")
+        let mut process = kind
+            .command()
             .env("MONGODB_URL", mongodb)
             .stdout(Stdio::piped())
             .spawn()
@@ -86,6 +104,20 @@ impl Peer {
     /// What it holds in memory now, in KiB.
     pub(crate) fn memory_kib(&self) -> f64 {
         process_kib(&self.process, "VmRSS:")
+    }
+
+    /// Makes sure that it does the work before it is measured: a create and two updates are applied, the first update is
+    /// refused once it is stale, and a pull brings what the second one left.
+    pub(crate) async fn check(&self, number: usize) {
+        let mut client = self.client("team:check").await;
+        for version in 1..=3 {
+            let edit = Edit { number, version };
+            assert_eq!(client.applied(&[edit]).await, 1, "version {version}");
+        }
+        let stale = Edit { number, version: 2 };
+        assert_eq!(client.applied(&[stale]).await, 0, "a stale update");
+        let page = client.answer_with_page("").await;
+        assert_eq!(count(&page, retitled(number, 3).as_bytes()), 1);
     }
 
     pub(crate) async fn client(&self, scope: &str) -> PeerClient {
@@ -113,64 +145,68 @@ pub(crate) struct PeerClient {
 
 impl Target for PeerClient {
     async fn push(&mut self, edits: Vec<Edit>) {
-        match self.kind {
-            Kind::Apollo => self.push_to_apollo(&edits).await,
-            Kind::Rxdb => self.push_to_rxdb(&edits).await,
-        }
+        assert_eq!(self.applied(&edits).await, edits.len());
     }
 }
 
 impl PeerClient {
-    async fn push_to_apollo(&mut self, edits: &[Edit]) {
+    /// Pushes; how many of the edits were applied.
+    async fn applied(&mut self, edits: &[Edit]) -> usize {
+        match self.kind {
+            Kind::Apollo | Kind::AsyncGraphql => self.push_by_graphql(edits).await,
+            Kind::Rxdb => self.push_to_rxdb(edits).await,
+        }
+    }
+
+    async fn push_by_graphql(&mut self, edits: &[Edit]) -> usize {
         const PUSH: &str = "mutation($scope: ID!, $changes: [ChangeInput!]!) { pushChanges(scope: $scope, changes: $changes) { status version } }";
-        let changes = joined(edits, apollo_change);
+        let changes = joined(edits, graphql_change);
         let body = format!(
             r#"{{"query":"{PUSH}","variables":{{"scope":"{}","changes":[{changes}]}}}}"#,
             self.scope
         );
         let answer = self.connection.post("/", body).await;
-        assert_eq!(count(&answer, br#""status":"APPLIED""#), edits.len());
+        count(&answer, br#""status":"APPLIED""#)
     }
 
-    async fn push_to_rxdb(&mut self, edits: &[Edit]) {
+    /// It answers with what it holds instead of the documents that conflict.
+    async fn push_to_rxdb(&mut self, edits: &[Edit]) -> usize {
         let rows = joined(edits, |edit| rxdb_row(edit, &self.scope));
-        let conflicts = self
-            .connection
-            .post("/tasks/0/push", format!("[{rows}]"))
-            .await;
-        assert_eq!(&conflicts[..], b"[]");
+        let push = self.connection.post("/tasks/0/push", format!("[{rows}]"));
+        edits.len() - count(&push.await, br#""_deleted":"#)
     }
 
     /// A page of 1,000 after a position; how many documents it has, and the position after it.
     async fn page(&mut self, after: &str) -> (usize, String) {
-        match self.kind {
-            Kind::Apollo => self.page_of_apollo(after).await,
-            Kind::Rxdb => self.page_of_rxdb(after).await,
-        }
+        let answer = self.answer_with_page(after).await;
+        let position = match self.kind {
+            Kind::Apollo | Kind::AsyncGraphql => between(&answer, r#""checkpoint":"#, ","),
+            Kind::Rxdb => position_of_rxdb(&answer),
+        };
+        (count(&answer, br#""due":"1970"#), position)
     }
 
-    async fn page_of_apollo(&mut self, after: &str) -> (usize, String) {
+    async fn answer_with_page(&mut self, after: &str) -> Bytes {
         const PULL: &str = "query($scope: ID!, $after: Int!) { changesSince(scope: $scope, after: $after, limit: 1000) { checkpoint hasMore changes { documentId version document { audience title notes done priority labels minutesSpent due } } } }";
+        if self.kind == Kind::Rxdb {
+            let path = format!("/tasks/0/pull?limit=1000{after}");
+            return self.connection.get(&path).await;
+        }
         let after = if after.is_empty() { "0" } else { after };
         let body = format!(
             r#"{{"query":"{PULL}","variables":{{"scope":"{}","after":{after}}}}}"#,
             self.scope
         );
-        let answer = self.connection.post("/", body).await;
-        let position = between(&answer, r#""checkpoint":"#, ",");
-        (count(&answer, br#""due":"1970"#), position)
+        self.connection.post("/", body).await
     }
+}
 
-    async fn page_of_rxdb(&mut self, after: &str) -> (usize, String) {
-        let path = format!("/tasks/0/pull?limit=1000{after}");
-        let answer = self.connection.get(&path).await;
-        let checkpoint = memmem::rfind(&answer, br#""checkpoint":"#).unwrap();
-        let checkpoint = &answer[checkpoint..];
-        let id = between(checkpoint, r#""id":""#, "\"");
-        let time = between(checkpoint, r#""lwt":"#, "}");
-        let position = format!("&id={id}&lwt={time}");
-        (count(&answer, br#""due":"1970"#), position)
-    }
+fn position_of_rxdb(answer: &[u8]) -> String {
+    let checkpoint = memmem::rfind(answer, br#""checkpoint":"#).unwrap();
+    let checkpoint = &answer[checkpoint..];
+    let id = between(checkpoint, r#""id":""#, "\"");
+    let time = between(checkpoint, r#""lwt":"#, "}");
+    format!("&id={id}&lwt={time}")
 }
 
 /// Pulls everything again and again.
@@ -198,7 +234,7 @@ fn joined(edits: &[Edit], write: impl Fn(&Edit) -> String) -> String {
     edits.iter().map(write).collect::<Vec<_>>().join(",")
 }
 
-fn apollo_change(edit: &Edit) -> String {
+fn graphql_change(edit: &Edit) -> String {
     let id = id(edit.number);
     if edit.creates() {
         let (title, notes) = (title(edit.number), notes(edit.number));

@@ -92,7 +92,7 @@ impl Report {
             words::table(&self.rows, PEER)
         );
         documents::replace(&docs().join("performance.md"), "peers", &table);
-        let headlines = words::headlines(&self.rows, Some("other server"));
+        let headlines = words::headlines_beside_servers(&self.rows);
         documents::replace(&docs().join("../README.md"), "peers", &headlines);
     }
 
@@ -107,7 +107,7 @@ impl Report {
             words::table(&self.rows, FLOOR)
         );
         documents::replace(&docs().join("performance.md"), "bench", &table);
-        let headlines = words::headlines(&self.rows, None);
+        let headlines = words::headlines(&self.rows);
         documents::replace(&docs().join("../README.md"), "bench", &headlines);
     }
 }

@@ -51,7 +51,7 @@ impl Line {
         let (bar, ratio) = (row.bar?, row.ratio.as_ref()?);
         let (Bar::AtLeast(limit) | Bar::AtMost(limit)) = bar;
         Some(Self {
-            name: format!("{}: {}", row.group, row.name),
+            name: format!("{}: {}", row.group, row.title()),
             ratio: ratio.median,
             bar: limit,
             holds: row.holds() == Some(true),

@@ -10,7 +10,7 @@ pub(super) fn cells(row: &Row) -> [String; 5] {
         .as_ref()
         .map(|ratio| format!("{:.2}", ratio.median));
     [
-        row.name.clone(),
+        row.title(),
         floor.unwrap_or_default(),
         shown(&row.gateway, row.unit),
         ratio.unwrap_or_default(),
@@ -32,22 +32,60 @@ pub(super) fn table(rows: &[Row], beside: &str) -> String {
     lines.fold(head, |table, line| table + &line)
 }
 
-/// The headline rows as Markdown: the medians of the gateway, and of what it is measured beside if that has a name.
-pub(super) fn headlines(rows: &[Row], beside: Option<&str>) -> String {
-    let (name, line) = match beside {
-        Some(beside) => (format!("{beside} | "), " ---: |"),
-        None => (String::new(), ""),
-    };
-    let head = format!("| | {name}Tidegate |\n| --- |{line} ---: |\n");
+/// The medians of the headline rows as Markdown.
+pub(super) fn headlines(rows: &[Row]) -> String {
     let headlines = rows.iter().filter(|row| row.headline);
     let lines = headlines.map(|row| {
-        let median = |figure: &Figure| format!("{} {}", number(figure.median), row.unit);
-        let floor = row.floor.as_ref().filter(|_| beside.is_some());
-        let floor = floor.map(|figure| format!("{} | ", median(figure)));
-        let (floor, gateway) = (floor.unwrap_or_default(), median(&row.gateway));
-        format!("| {} | {floor}{gateway} |\n", row.name)
+        let median = median(row.gateway.median, row.unit);
+        format!("| {} | {median} |\n", row.name)
+    });
+    lines.fold(
+        "| | Tidegate |\n| --- | ---: |\n".to_owned(),
+        |table, line| table + &line,
+    )
+}
+
+/// The medians of the headline rows beside other servers as Markdown, with a column for each server. The gateway is
+/// measured once beside each of them, and shown by the median of these.
+pub(super) fn headlines_beside_servers(rows: &[Row]) -> String {
+    let headlines: Vec<&Row> = rows.iter().filter(|row| row.headline).collect();
+    let servers = distinct(headlines.iter().filter_map(|row| row.server));
+    let columns: String = servers
+        .iter()
+        .map(|server| format!(" {server} |"))
+        .collect();
+    let rule = " ---: |".repeat(servers.len() + 1);
+    let head = format!("| |{columns} Tidegate |\n| --- |{rule}\n");
+    let names = distinct(headlines.iter().map(|row| row.name.as_str()));
+    let lines = names.into_iter().map(|name| {
+        let rows: Vec<&&Row> = headlines.iter().filter(|row| row.name == name).collect();
+        let unit = rows[0].unit;
+        let of = |server| rows.iter().find(|row| row.server == Some(server));
+        let cells = servers.iter().map(|server| {
+            let figure = of(*server).and_then(|row| row.floor.as_ref());
+            let shown = figure.map(|figure| median(figure.median, unit));
+            format!(" {} |", shown.unwrap_or_default())
+        });
+        let cells: String = cells.collect();
+        let ours = Figure::of(rows.iter().map(|row| row.gateway.median));
+        format!("| {name} |{cells} {} |\n", median(ours.median, unit))
     });
     lines.fold(head, |table, line| table + &line)
+}
+
+/// Each text once, in the order in which they come.
+fn distinct<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
+    let mut distinct = Vec::new();
+    for text in texts {
+        if !distinct.contains(&text) {
+            distinct.push(text);
+        }
+    }
+    distinct
+}
+
+fn median(value: f64, unit: &str) -> String {
+    format!("{} {unit}", number(value))
 }
 
 fn shown(figure: &Figure, unit: &str) -> String {

@@ -28,16 +28,20 @@ const HEADLINE: (usize, usize, bool) = (1, 16, true);
 
 pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
     let mut rows = Vec::new();
-    for kind in [Kind::Apollo, Kind::Rxdb] {
-        let peer = Peer::start(kind, &bench.mongod.url("peers"));
-        let gateway = bench.gateway();
+    for kind in [Kind::Apollo, Kind::Rxdb, Kind::AsyncGraphql] {
+        let peer = Peer::start(kind, &bench.mongod.url(kind.database()));
+        peer.check(bench.numbers()).await;
+        let (gateway, first) = (bench.gateway(), rows.len());
         for (changes, clients) in PUSHES {
             rows.extend(pushes(bench, &peer, &gateway, changes, clients).await);
         }
         let memory = [(peer.memory_kib() / 1024.0, gateway.memory_kib() / 1024.0)];
-        let memory = Row::compared(named(kind, "memory after these pushes"), "MiB", &memory);
+        let memory = Row::compared("memory after these pushes", "MiB", &memory);
         rows.push(memory.bar(COST_BAR).headline());
         rows.extend(pulls(bench, kind, &gateway).await);
+        rows[first..]
+            .iter_mut()
+            .for_each(|row| row.server = Some(kind.name()));
     }
     rows
 }
@@ -73,13 +77,13 @@ async fn pushes(
         let counted = &rounds[WARM_UP..];
         let (changed, from) = (plural(changes, verb), plural(clients, "client"));
         let name = format!("push of {changed}, {from}");
-        let row = compared(peer.kind, &name, "changes/s", counted, Done::rate).bar(BAR);
+        let row = compared(&name, "changes/s", counted, Done::rate).bar(BAR);
         if (changes, clients, updates) == HEADLINE {
             rows.push(row.headline());
             for percent in [50.0, 99.0] {
                 let name = format!("{name}, p{percent}");
                 let latency = |done: &Done| done.percentile_ms(percent);
-                let row = compared(peer.kind, &name, "ms", counted, latency).bar(COST_BAR);
+                let row = compared(&name, "ms", counted, latency).bar(COST_BAR);
                 rows.push(row.headline());
             }
         } else {
@@ -91,7 +95,10 @@ async fn pushes(
 
 /// Pulls go to databases of their own, with nothing in them but what is pulled: RxDB has no scopes.
 async fn pulls(bench: &mut Bench, kind: Kind, gateway: &Gateway) -> Vec<Row> {
-    let peer = Peer::start(kind, &bench.mongod.url(kind.database()));
+    let peer = Peer::start(
+        kind,
+        &bench.mongod.url(&format!("{}-pulled", kind.database())),
+    );
     fill(bench, peer.client(SCOPE).await).await;
     let scope = format!("team:{}", kind.database());
     let reader = gateway.user("reader", &[kind.database().to_owned()]);
@@ -116,7 +123,7 @@ async fn pulls(bench: &mut Bench, kind: Kind, gateway: &Gateway) -> Vec<Row> {
             rounds.push((peer, gateway));
         }
         let name = format!("pages of 1000, {}", plural(clients, "client"));
-        let row = compared(kind, &name, "documents/s", &rounds[WARM_UP..], Done::rate).bar(BAR);
+        let row = compared(&name, "documents/s", &rounds[WARM_UP..], Done::rate).bar(BAR);
         rows.push(if clients == 1 { row.headline() } else { row });
     }
     rows
@@ -139,7 +146,6 @@ async fn device(gateway: &Gateway, user: &str) -> Device {
 }
 
 fn compared(
-    kind: Kind,
     name: &str,
     unit: &'static str,
     rounds: &[(Done, Done)],
@@ -147,14 +153,10 @@ fn compared(
 ) -> Row {
     let rounds = rounds.iter();
     let figures = rounds.map(|(peer, gateway)| (figure(peer), figure(gateway)));
-    Row::compared(named(kind, name), unit, &figures.collect::<Vec<_>>())
+    Row::compared(name, unit, &figures.collect::<Vec<_>>())
 }
 
 fn plural(count: usize, noun: &str) -> String {
     let end = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{end}")
-}
-
-fn named(kind: Kind, name: &str) -> String {
-    format!("{}, {name}", kind.name())
 }
