@@ -10,7 +10,7 @@ pub mod mongo;
 mod stored;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -244,6 +244,15 @@ impl InboxScan {
         }
         !self.has_more
     }
+}
+
+/// Entries that were asked for by their keys.
+#[derive(Debug, Default)]
+struct Entries {
+    /// Those that are there.
+    found: HashMap<DocumentKey, Arc<Entry>>,
+    /// Those that had no room: nobody has looked for them.
+    left_out: HashSet<DocumentKey>,
 }
 
 /// What a scan found.

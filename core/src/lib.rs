@@ -6,7 +6,7 @@
 //! # Alice's phone and laptop, in one piece
 //!
 //! ```
-//! # use std::{collections::{BTreeMap, HashMap}, error::Error, sync::Arc};
+//! # use std::{collections::{BTreeMap, HashMap, HashSet}, error::Error, sync::Arc};
 //! # use tidegate_core::{change::*, checkpoint::*, entry::*, grant::*, id::*, model::Model, outcome::*, page::*, push::*, push};
 //! # use tidegate_core::{transaction::Loaded, value::{Timestamp, Value, json::decode_fields}};
 //! // A team describes its documents once.
@@ -27,7 +27,7 @@
 //!     epoch: Epoch::new("e1")?, version_floor: Version::NONE, entries: HashMap::new(), clients: HashMap::new(),
 //!     memberships: HashMap::new(), foreign: BTreeMap::new(), expired: Vec::new(), inbox: HashMap::new(),
 //!     waiting: HashMap::new(), forgettable: Vec::new(), users: HashMap::new(), given: BTreeMap::new(),
-//!     clients_of: HashMap::new(), idle: Vec::new(),
+//!     clients_of: HashMap::new(), idle: Vec::new(), left_out: HashSet::new(),
 //! };
 //! let mut heads = BTreeMap::new();
 //! let key = DocumentKey { type_name: TypeName::new("Task")?, id: DocumentId::new("t1")? };

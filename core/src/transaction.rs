@@ -4,9 +4,11 @@
 //! or not at all and then perhaps again. The functions themselves are in [`crate::push`] and [`crate::collect`].
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
+
+use indexmap::IndexSet;
 
 use crate::{
     change::Rejection,
@@ -15,15 +17,17 @@ use crate::{
     inbox::{InboxRecord, Share, Waiting},
     membership::{Bounds, Giving, Memberships, UserChange, UserState},
     mutant::{Mutant, breaks},
-    push::{ClientState, PushAnswer},
+    push::{ClientState, MET_BYTES_MAX, PushAnswer},
     value::{Document, Timestamp},
 };
 
-/// What a commit has to load before it can decide.
+/// What a commit has to load before it can decide. The order of documents is that of the pushes that name them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reads {
     /// Entries, tombstones too.
-    pub keys: BTreeSet<DocumentKey>,
+    pub keys: IndexSet<DocumentKey>,
+    /// How much of them is loaded.
+    pub bytes_max: LoadBytesMax,
     /// Those of them of which the first that is heard is that they come into being. A store may take them for absent, as
     /// long as it finds out before it commits where they are not.
     pub created: BTreeSet<DocumentKey>,
@@ -47,6 +51,18 @@ pub struct Reads {
     pub expired: Option<Expired>,
 }
 
+/// The most bytes of stored documents that a commit loads. What the application keeps elsewhere has as many bytes of its
+/// own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadBytesMax(pub usize);
+
+/// What one push may meet, and an eighth more for what is stored beside the fields.
+impl Default for LoadBytesMax {
+    fn default() -> Self {
+        Self(MET_BYTES_MAX / 8 * 9)
+    }
+}
+
 /// Which tombstones, markers and settled conflicts are old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expired {
@@ -65,6 +81,9 @@ pub struct Loaded {
     pub version_floor: Version,
     /// The entries asked for.
     pub entries: HashMap<DocumentKey, Arc<Entry>>,
+    /// The documents for which [`Reads::bytes_max`] had no room: the first of them and all behind it. Nobody has looked at
+    /// them. The first document that is there is never one of them.
+    pub left_out: HashSet<DocumentKey>,
     /// The clients asked for.
     pub clients: HashMap<ClientKey, ClientState>,
     /// The memberships of the users asked for.

@@ -4,6 +4,9 @@
 
 use tidegate_testkit::Random;
 
+/// The most changes of a push.
+pub(crate) const PUSH_CHANGES_MAX: usize = 3;
+
 /// One thing that happens. `device` and `gateway` count from 0 and wrap around; other numbers are chosen freely.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Op {
@@ -118,7 +121,7 @@ const KINDS: [Kind; 36] = [
     kind(16, true, |draw| Op::Send {
         device: draw.byte(),
         gateway: draw.byte(),
-        count: 1 + draw.below(3),
+        count: 1 + draw.below(PUSH_CHANGES_MAX),
         atomic: draw.happens(60),
         policy: draw.byte(),
         lost: draw.happens(40),

@@ -16,15 +16,15 @@ use tidegate::store::{Decide, FeedWrite, StoreError};
 use tidegate_core::{
     entry::FeedItem,
     id::{DocumentKey, Epoch},
-    push::PushAnswer,
-    transaction::{Foreign, Reads, Writes},
+    push::{PushAnswer, PushRefusal},
+    transaction::{Foreign, LoadBytesMax, Reads, Writes},
 };
 use tidegate_testkit::{Random, store::State};
 use tokio::sync::oneshot;
 
 pub(crate) use self::access::Access;
 use self::{file::File, tail::Tail};
-use crate::oracle::Judged;
+use crate::{op::PUSH_CHANGES_MAX, oracle::Judged};
 
 /// The store behind all gateways.
 pub(crate) struct SimStore(Mutex<Inner>);
@@ -234,21 +234,27 @@ impl Inner {
         Arc::clone(&last.state)
     }
 
-    /// A commit by one of the gateways, or by an operator.
+    /// A commit by one of the gateways, or by an operator. Every third one has little room.
     fn commit(
         &mut self,
         reads: &Reads,
         decide: &Arc<Decide>,
         by: Option<usize>,
     ) -> Result<Writes, StoreError> {
+        let mut reads = reads.clone();
+        if self.moments.len().is_multiple_of(3) && self.file.is_none() {
+            reads.bytes_max = self
+                .room_of_first(&reads, decide)
+                .unwrap_or(reads.bytes_max);
+        }
         if std::mem::take(&mut self.runs_twice) {
             let older = self.random.below(self.moments.len());
-            drop(decide(&self.moments[older].state.load(reads)));
+            drop(decide(&self.moments[older].state.load(&reads)));
         }
         let mut state = State::clone(&self.now());
         let writes = match &self.file {
-            Some(file) => file.commit(reads, Arc::clone(decide)),
-            None => decided(&state, reads, decide)?,
+            Some(file) => file.commit(&reads, Arc::clone(decide)),
+            None => decided(&state, &reads, decide)?,
         };
         let written = state.write(&writes);
         let stored = written.iter().map(FeedWrite::encode);
@@ -260,6 +266,28 @@ impl Inner {
         });
         self.announce(&writes, stored, by);
         Ok(writes)
+    }
+}
+
+impl Inner {
+    /// The room for documents in which the first push of a commit is not too large, while those behind it may be left out. A
+    /// repeat is never too large, and shows its documents only as far as they have room.
+    fn room_of_first(&self, reads: &Reads, decide: &Arc<Decide>) -> Option<LoadBytesMax> {
+        let state = self.now();
+        for documents in 1..=PUSH_CHANGES_MAX {
+            let bytes_max = LoadBytesMax(state.bytes_of_largest(documents));
+            let reads = Reads {
+                bytes_max,
+                ..reads.clone()
+            };
+            let writes = decided(&state, &reads, decide).ok()?;
+            match writes.answers.first()? {
+                Err(PushRefusal::TooLarge { .. }) => {}
+                Ok(answer) if answer.duplicate => return None,
+                _ => return Some(bytes_max),
+            }
+        }
+        None
     }
 }
 

@@ -4,7 +4,13 @@
 //! A required field that was added, or a type that changed, would otherwise fail the pages of every client; under a
 //! changed `@scope` or `@grants`, what is stored would stay open to those whom the rule before named.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tidegate_core::{
     entry::Entry,
@@ -94,9 +100,9 @@ async fn walk(
             let scopes = unescaped.iter().map(|entry| entry.scope.clone());
             restamp_conflicts(model, store, scopes.collect()).await?;
             let unescaped = unescaped.iter().map(|entry| entry.key.clone()).collect();
-            let restamped = restamp_all(model, store, clock, unescaped).await?;
+            let (restamped, all_had_room) = restamp_all(model, store, clock, unescaped).await?;
             survey.unescaped += restamped;
-            if restamped > 0 {
+            if restamped > 0 || !all_had_room {
                 // The same batch again, as it is now.
                 continue;
             }
@@ -114,22 +120,27 @@ async fn walk(
     }
 }
 
+/// Restamps these entries, as far as a transaction has room for them; returns how many, and whether all had room.
 async fn restamp_all(
     model: &Arc<Model>,
     store: &dyn Store,
     clock: &Clock,
     keys: BTreeSet<DocumentKey>,
-) -> Result<usize, StoreError> {
+) -> Result<(usize, bool), StoreError> {
     let (model, clock) = (Arc::clone(model), Arc::clone(clock));
-    let decide: Arc<Decide> =
-        Arc::new(move |loaded: &Loaded| push::restamp(&model, clock(), loaded));
+    let all_had_room = Arc::new(AtomicBool::new(true));
+    let had_room = Arc::clone(&all_had_room);
+    let decide: Arc<Decide> = Arc::new(move |loaded: &Loaded| {
+        had_room.store(loaded.left_out.is_empty(), Ordering::Relaxed);
+        push::restamp(&model, clock(), loaded)
+    });
     let batch = |conflicts| {
         let attempted = keys.iter().take(halved(keys.len(), conflicts)).cloned();
         let reads = push::restamp_reads(attempted.collect());
         (reads, Arc::clone(&decide))
     };
-    let writes = commit_repeatedly(store, batch).await?;
-    Ok(writes.entries.len())
+    let restamped = commit_repeatedly(store, batch).await?.entries.len();
+    Ok((restamped, all_had_room.load(Ordering::Relaxed)))
 }
 
 /// Those of the documents that are going to move, and go with them.

@@ -14,6 +14,8 @@ pub(crate) mod feeds;
 pub(crate) mod fixture;
 #[path = "contract/inbox.rs"]
 pub(crate) mod inbox;
+#[path = "contract/loading.rs"]
+pub(crate) mod loading;
 #[path = "contract/members.rs"]
 pub(crate) mod members;
 #[path = "contract/snapshots.rs"]
@@ -70,6 +72,7 @@ macro_rules! contract {
             inbox::a_conflict_opened_while_its_document_moves_stands_where_the_document_does
             inbox::settled_conflicts_are_forgotten_the_oldest_first_and_open_ones_never
             inbox::a_tail_tells_where_conflicts_came_and_went
+            loading::documents_are_loaded_in_their_order_as_far_as_they_have_room
             members::of_very_many_memberships_those_of_services_and_the_oldest_are_read
             members::what_a_giver_gives_a_user_is_counted
             members::what_a_user_declines_comes_back_and_each_change_is_stamped

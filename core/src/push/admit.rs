@@ -106,6 +106,9 @@ pub(super) fn met_bytes(world: &World<'_>, push: &Push) -> Result<usize, PushRef
         let Ok(change) = &item.change else {
             continue;
         };
+        if world.is_left_out(&change.key) {
+            return Err(PushRefusal::TooLarge { max: index });
+        }
         let stored = || {
             let entry = world.met(&change.key);
             entry.and_then(|entry| entry.body.as_ref().map(document_bytes))

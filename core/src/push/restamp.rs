@@ -24,7 +24,7 @@ use crate::{
 /// What restamping these documents has to load.
 pub fn restamp_reads(keys: BTreeSet<DocumentKey>) -> Reads {
     Reads {
-        keys,
+        keys: keys.into_iter().collect(),
         ..Reads::default()
     }
 }

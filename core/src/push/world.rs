@@ -85,6 +85,15 @@ impl<'l> World<'l> {
         world
     }
 
+    /// Whether a document that the request names was left out of what was loaded.
+    pub(super) fn lacks(&self, request: &CommitRequest) -> bool {
+        request.keys().any(|key| self.is_left_out(key))
+    }
+
+    pub(super) fn is_left_out(&self, key: &DocumentKey) -> bool {
+        self.loaded.left_out.contains(key) && !breaks(Mutant::LeftOutIsAbsent)
+    }
+
     /// Why the document is withheld, if it is.
     pub(super) fn withheld(&self, key: &DocumentKey) -> Option<&str> {
         self.withheld.get(key).map(String::as_str)

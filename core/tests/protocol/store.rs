@@ -22,7 +22,7 @@ use tidegate_core::{
         self, Advice, CommitRequest, Push, PushAnswer, PushClient, PushHash, PushRequest,
         Resolution, ResolveRequest,
     },
-    transaction::{Foreign, Loaded, Reads, Writes},
+    transaction::{Foreign, LoadBytesMax, Loaded, Reads, Writes},
     value::Timestamp,
 };
 use tidegate_testkit::{
@@ -47,6 +47,8 @@ pub(crate) struct Store {
     pub(crate) log: Vec<FeedItem>,
     pub(crate) now: Timestamp,
     pub(crate) bounds: Arc<Bounds>,
+    /// How many bytes of documents a transaction loads.
+    pub(crate) bytes_max: usize,
     teams: HashMap<&'static str, Vec<&'static str>>,
 }
 
@@ -67,6 +69,7 @@ impl Store {
             log: Vec::new(),
             now: start(),
             bounds: Arc::default(),
+            bytes_max: usize::MAX,
             teams: HashMap::new(),
         }
     }
@@ -131,7 +134,11 @@ impl Store {
 
     fn transact(&mut self, requests: &[CommitRequest]) -> Vec<PushAnswer> {
         let (model, now) = (Arc::clone(&self.model), self.now);
-        let writes = self.commit(&push::reads(&model, requests), &|loaded| {
+        let reads = Reads {
+            bytes_max: LoadBytesMax(self.bytes_max),
+            ..push::reads(&model, requests)
+        };
+        let writes = self.commit(&reads, &|loaded| {
             push::decide(&model, now, requests, &[], loaded)
         });
         writes.answers

@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tidegate_core::{decide::WORK_MAX, membership::Bounds, push::MET_BYTES_MAX};
+use tidegate_core::{
+    decide::WORK_MAX,
+    membership::Bounds,
+    push::MET_BYTES_MAX,
+    transaction::{LoadBytesMax, Reads},
+};
 
 use crate::{
     drafts::{Draft, create, update},
@@ -137,6 +142,76 @@ fn pushes_behind_large_documents_are_left_for_the_next_transaction() {
     let pushes = ["alice", "carol", "dora"].map(|name| by(name, name).from(1));
     let group = pushes.each_ref().map(|by| (by, half.as_slice()));
     assert_eq!(store.group(&group).len(), 2);
+}
+
+#[test]
+fn what_a_transaction_loads_has_room_for_what_a_push_may_meet() {
+    let LoadBytesMax(bytes_max) = Reads::default().bytes_max;
+    assert_eq!((bytes_max, MET_BYTES_MAX), (72 << 20, 64 << 20));
+}
+
+/// Tasks of 1,000 bytes each, where a transaction loads two of them.
+fn of_two(tasks: &[&str]) -> Store {
+    let mut store = Store::new("MERGE");
+    let text = "x".repeat(1_000);
+    let made = tasks.iter();
+    let made = made.map(|id| create(id, json!({ "text": text })));
+    let _made = store.push(&anonymously("bob"), &made.collect::<Vec<_>>());
+    store.bytes_max = 2_500;
+    store
+}
+
+fn stars(tasks: &[&str]) -> Vec<Draft> {
+    let tasks = tasks.iter();
+    tasks
+        .map(|id| update(id, 1, json!({ "stars": 1 })))
+        .collect()
+}
+
+#[test]
+fn a_push_that_names_more_than_is_loaded_is_refused_with_how_many_of_its_changes_fit() {
+    let mut store = of_two(&["a", "b", "c"]);
+    let alice = by("alice", "phone").from(1);
+    let refused = told(&store.push(&alice, &stars(&["c", "a", "c", "b"])));
+    assert_eq!(refused, ["TooLarge { max: 3 }"]);
+    assert_eq!(store.task("c").version.0, 1, "nothing is written");
+    let taken = told(&store.push(&alice, &stars(&["c", "a", "c"])));
+    assert_eq!(
+        taken,
+        ["APPLIED 2", "APPLIED 2", "APPLIED 3"],
+        "no id is used"
+    );
+    store.bytes_max = 0;
+    let taken = told(&store.push(&alice.from(4), &stars(&["b"])));
+    assert_eq!(taken, ["APPLIED 2"], "one document always has room");
+}
+
+#[test]
+fn a_push_whose_documents_are_left_out_waits_for_the_next_transaction_in_its_turn() {
+    let mut store = of_two(&["a", "b", "c", "d"]);
+    let [alice, carol, dora] = ["alice", "carol", "dora"].map(|name| by(name, name).from(1));
+    let (alices, carols, doras) = (stars(&["d"]), stars(&["a", "b"]), stars(&["d"]));
+    let answers = store.group(&[(&alice, &alices), (&carol, &carols), (&dora, &doras)]);
+    assert_eq!(answers.len(), 1, "and whoever stands behind it");
+    let answers = store.group(&[(&carol, &carols), (&dora, &doras)]);
+    assert_eq!(answers.len(), 1);
+    assert_eq!(told(&answers[0]), ["APPLIED 2"; 2], "it fits alone");
+}
+
+#[test]
+fn a_repeat_is_known_though_its_documents_are_left_out_and_an_error_keeps_its_code() {
+    let mut store = of_two(&["a", "b", "c"]);
+    let (alice, changes) = (by("alice", "phone").from(1), stars(&["a", "b", "c"]));
+    let refused = told(&store.push(&alice.clone().from(2), &changes));
+    assert_eq!(refused, ["MutationIdGap { expected: MutationId(1) }"]);
+    store.bytes_max = usize::MAX;
+    let first = store.push(&alice, &changes);
+    store.bytes_max = 2_500;
+    let repeat = store.push(&alice, &changes);
+    assert_eq!(told(&repeat), told(&first));
+    let shown = repeat.unwrap().outcomes;
+    let shown: Vec<bool> = shown.iter().map(|it| it.document.is_some()).collect();
+    assert_eq!(shown, [true, true, false]);
 }
 
 #[test]

@@ -148,7 +148,8 @@ impl Snapshot for EmbeddedSnapshot {
         keys: &BTreeSet<DocumentKey>,
     ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
         let keys = keys.clone();
-        self.read(move |view| view.entries(&keys)).await
+        let read = self.read(move |view| view.entries(&keys, usize::MAX));
+        Ok(read.await?.found)
     }
 
     async fn walk(

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use redb::{ReadOnlyTable, ReadTransaction};
+use redb::{AccessGuard, ReadOnlyTable, ReadTransaction};
 use tidegate_core::{
     entry::{Entry, FeedItem, Record, ScopeState},
     id::{ClientKey, DocumentKey, Epoch, Scope, Seq, Version},
@@ -24,7 +24,7 @@ use super::{
     tables::{CLIENTS, ENTRIES, EXPIRY, FEED, META, SCOPES, names},
 };
 use crate::store::{
-    Gathered, Scan, ScanRange, StoreError, WALK_BYTES_MAX,
+    Entries, Gathered, Scan, ScanRange, StoreError, WALK_BYTES_MAX,
     codec::{self, CodecError},
 };
 
@@ -71,10 +71,12 @@ impl View {
             let state = self.client(key).transpose()?;
             Some(state.map(|state| (key.clone(), state)))
         });
+        let entries = self.entries(&reads.keys, reads.bytes_max.0)?;
         Ok(Loaded {
             epoch: self.epoch.clone(),
             version_floor: self.version_floor,
-            entries: self.entries(&reads.keys)?,
+            entries: entries.found,
+            left_out: entries.left_out,
             clients: clients.collect::<Result<_, StoreError>>()?,
             memberships: memberships.collect::<Result<_, StoreError>>()?,
             users: users.collect::<Result<_, StoreError>>()?,
@@ -118,20 +120,31 @@ impl View {
         })
     }
 
-    pub(super) fn entries(
+    /// Entries in the order of their keys, as far as their records have room. The first one that is there always has.
+    pub(super) fn entries<'k>(
         &self,
-        keys: &BTreeSet<DocumentKey>,
-    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
+        keys: impl IntoIterator<Item = &'k DocumentKey>,
+        bytes_max: usize,
+    ) -> Result<Entries, StoreError> {
         self.watched(|transaction| {
             let places = transaction.open_table(ENTRIES)?;
             let feed = transaction.open_table(FEED)?;
-            let mut entries = HashMap::with_capacity(keys.len());
-            for key in keys {
+            let (mut entries, mut bytes_left) = (Entries::default(), bytes_max);
+            let mut keys = keys.into_iter();
+            for key in keys.by_ref() {
                 let Some(place) = places.get(names(key))? else {
                     continue;
                 };
-                entries.insert(key.clone(), entry_at(&feed, names(key), place.value())?);
+                let record = RecordAt::of(&feed, place.value())?;
+                let bytes = record.bytes().len();
+                if bytes > bytes_left && !entries.found.is_empty() {
+                    entries.left_out.insert(key.clone());
+                    break;
+                }
+                bytes_left = bytes_left.saturating_sub(bytes);
+                entries.found.insert(key.clone(), record.entry(names(key))?);
             }
+            entries.left_out.extend(keys.cloned());
             Ok(entries)
         })
     }
@@ -152,7 +165,7 @@ impl View {
                 .take(limit)
             {
                 let (key, place) = row?;
-                let entry = entry_at(&feed, key.value(), place.value())?;
+                let entry = RecordAt::of(&feed, place.value())?.entry(key.value())?;
                 let last = entries.last();
                 let last = last.map_or(after, |last: &Arc<Entry>| names(&last.key));
                 expect_ascending(last < names(&entry.key))?;
@@ -248,17 +261,31 @@ fn is_wanted(range: &ScanRange, type_name: &str) -> bool {
     types.is_none_or(|types| types.iter().any(|wanted| wanted.as_str() == type_name))
 }
 
-/// The entry that a row of [`ENTRIES`] names.
-fn entry_at(
-    feed: &ReadOnlyTable<(&'static str, i64), (&'static str, &'static [u8])>,
-    key: (&str, &str),
-    (scope, seq, ..): (&str, i64, Option<i64>, Option<&str>),
-) -> Result<Arc<Entry>, StoreError> {
-    let row = feed.get((scope, seq))?.ok_or_else(|| lost(scope, seq))?;
-    let (_, bytes) = row.value();
-    match decode(bytes)?.record {
-        Record::Entry(entry) if names(&entry.key) == key => Ok(entry),
-        _ => Err(lost(scope, seq)),
+/// The record that a row of [`ENTRIES`] names.
+struct RecordAt<'p> {
+    place: (&'p str, i64),
+    row: AccessGuard<'static, (&'static str, &'static [u8])>,
+}
+
+impl<'p> RecordAt<'p> {
+    fn of(
+        feed: &ReadOnlyTable<(&'static str, i64), (&'static str, &'static [u8])>,
+        (scope, seq, ..): (&'p str, i64, Option<i64>, Option<&str>),
+    ) -> Result<Self, StoreError> {
+        let row = feed.get((scope, seq))?.ok_or_else(|| lost(scope, seq))?;
+        let place = (scope, seq);
+        Ok(Self { place, row })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.row.value().1
+    }
+
+    fn entry(&self, key: (&str, &str)) -> Result<Arc<Entry>, StoreError> {
+        match decode(self.bytes())?.record {
+            Record::Entry(entry) if names(&entry.key) == key => Ok(entry),
+            _ => Err(lost(self.place.0, self.place.1)),
+        }
     }
 }
 

@@ -314,7 +314,7 @@ impl Commit<'_> {
                 let given = reader.given(&writes.uncounted).await?;
                 view.loaded.given.extend(given);
             } else if view.is_unproved(&writes) {
-                view.look_closer(reader).await?;
+                view.look_closer(reader, self.reads).await?;
             } else {
                 return Ok((writes, view));
             }

@@ -3,7 +3,7 @@
 //! What becomes of it is the core's to decide (`import`).
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -16,13 +16,13 @@ use super::{
 };
 
 /// Compares the documents of `keys` with their entries.
-pub(super) fn foreign(
+pub(super) fn foreign<'k>(
     layout: &Layout,
-    keys: &BTreeSet<DocumentKey>,
+    keys: impl Iterator<Item = &'k DocumentKey>,
     entries: &HashMap<DocumentKey, Arc<Entry>>,
     documents: &HashMap<DocumentKey, RawDocumentBuf>,
 ) -> BTreeMap<DocumentKey, Foreign> {
-    let found = keys.iter().filter_map(|key| {
+    let found = keys.filter_map(|key| {
         let document_type = layout.document_type(&key.type_name)?;
         let entry = entries.get(key).map(Arc::as_ref);
         let foreign = compare(layout, document_type, entry, documents.get(key))?;

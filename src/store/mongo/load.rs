@@ -4,7 +4,7 @@
 //! or fail. Whatever they would not prove is looked at after all.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -17,7 +17,7 @@ use tidegate_core::{
 use super::{
     failure::Failure,
     foreign::foreign,
-    reader::Reader,
+    reader::{Reader, Room},
     state::{State, Wanted},
     write::Known,
 };
@@ -26,8 +26,23 @@ use super::{
 pub(super) struct View {
     pub(super) loaded: Loaded,
     pub(super) known: Known,
-    /// Documents that nobody has looked for.
+    /// Documents that nobody has looked for, though they had room.
     presumed: BTreeSet<DocumentKey>,
+    room: Rooms,
+}
+
+/// What there is room for: entries, and the application's documents beside them.
+#[derive(Clone, Copy)]
+struct Rooms {
+    entries: Room,
+    documents: Room,
+}
+
+impl Rooms {
+    fn of(bytes: usize) -> Self {
+        let (entries, documents) = (Room::of(bytes), Room::of(bytes));
+        Self { entries, documents }
+    }
 }
 
 /// How a commit looks.
@@ -91,7 +106,8 @@ impl Look<'_> {
                 expired,
                 forgettable,
                 entries: HashMap::new(),
-                foreign: Default::default(),
+                left_out: HashSet::new(),
+                foreign: BTreeMap::new(),
             },
             known: Known {
                 scopes: state.scopes,
@@ -99,39 +115,86 @@ impl Look<'_> {
                 ..Known::default()
             },
             presumed: BTreeSet::new(),
+            room: Rooms::of(reads.bytes_max.0),
         };
         if self.presumes {
             view.presumed.clone_from(&reads.created);
-            let seen = reads.keys.difference(&reads.created).cloned();
-            view.look_at(reader, &seen.collect()).await?;
-        } else {
-            view.look_at(reader, &reads.keys).await?;
         }
+        let keys = reads.keys.iter();
+        let seen = keys.filter(|key| !view.presumed.contains(*key)).cloned();
+        view.look_at(reader, &seen.collect::<Vec<_>>()).await?;
         Ok(view)
     }
 }
 
 impl View {
-    /// Looks at what was presumed.
-    pub(super) async fn look_closer(&mut self, reader: &mut Reader<'_>) -> Result<(), Failure> {
-        let presumed = std::mem::take(&mut self.presumed);
-        self.look_at(reader, &presumed).await
+    /// Looks at what was presumed. Where there is no room for it, everything is looked at once more, in its order.
+    pub(super) async fn look_closer(
+        &mut self,
+        reader: &mut Reader<'_>,
+        reads: &Reads,
+    ) -> Result<(), Failure> {
+        let presumed: Vec<_> = std::mem::take(&mut self.presumed).into_iter().collect();
+        if self.loaded.left_out.is_empty() && self.has_read(reader, &presumed).await? {
+            return Ok(());
+        }
+        self.loaded.entries.clear();
+        self.loaded.foreign.clear();
+        self.loaded.left_out.clear();
+        self.known.documents.clear();
+        self.known.unread.clear();
+        self.room = Rooms::of(reads.bytes_max.0);
+        let keys: Vec<_> = reads.keys.iter().cloned().collect();
+        self.look_at(reader, &keys).await
     }
 
+    /// Looks at documents in their order, as far as there is room; the others are left out. The first one that is there always
+    /// has room. MongoDB answers in no order, so that they are asked for in parts where there is no room for all.
     async fn look_at(
         &mut self,
         reader: &mut Reader<'_>,
-        keys: &BTreeSet<DocumentKey>,
+        mut keys: &[DocumentKey],
     ) -> Result<(), Failure> {
-        let entries = reader.entries(keys).await?;
-        let documents = reader.documents(keys).await?;
-        let read = keys.iter().filter(|key| !documents.unread.contains(key));
-        let read = read.cloned().collect();
-        let foreign = foreign(&reader.base.layout, &read, &entries, &documents.found);
+        let mut at_a_time = keys.len();
+        while !keys.is_empty() {
+            let (next, later) = keys.split_at(at_a_time.min(keys.len()));
+            if self.has_read(reader, next).await? {
+                keys = later;
+            } else if at_a_time > 1 {
+                at_a_time = at_a_time.div_ceil(8);
+            } else if self.loaded.entries.is_empty() && self.known.documents.is_empty() {
+                self.room = Rooms::of(usize::MAX);
+                self.has_read(reader, next).await?;
+                self.room = Rooms::of(0);
+                keys = later;
+            } else {
+                break;
+            }
+        }
+        self.loaded.left_out.extend(keys.iter().cloned());
+        Ok(())
+    }
+
+    /// Reads these documents, if there is room for all of them.
+    async fn has_read(
+        &mut self,
+        reader: &mut Reader<'_>,
+        keys: &[DocumentKey],
+    ) -> Result<bool, Failure> {
+        let mut room = self.room;
+        let Some(entries) = reader.entries(keys, &mut room.entries).await? else {
+            return Ok(false);
+        };
+        let Some(documents) = reader.documents(keys, &mut room.documents).await? else {
+            return Ok(false);
+        };
+        self.room = room;
+        let read = keys.iter().filter(|key| !documents.unread.contains(*key));
+        let foreign = foreign(&reader.base.layout, read, &entries, &documents.found);
         self.loaded.foreign.extend(foreign);
         self.loaded.entries.extend(entries);
         self.known.add_documents(documents);
-        Ok(())
+        Ok(true)
     }
 
     /// Whether something was presumed that no insert will prove: the change was refused or repeated, say, and whoever is

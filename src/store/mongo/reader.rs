@@ -26,7 +26,7 @@ use tidegate_core::{
 use super::{
     Base,
     failure::Failure,
-    layout::{TypeLayout, id_to_bson, id_to_text},
+    layout::{id_to_bson, id_to_text},
     places::{entry_id, markers_of, record_id},
 };
 use crate::store::{
@@ -45,6 +45,26 @@ pub(super) struct Documents {
     pub(super) unread: HashSet<DocumentKey>,
 }
 
+/// How many more bytes may be read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room(usize);
+
+impl Room {
+    pub(super) fn of(bytes: usize) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn unlimited() -> Self {
+        Self(usize::MAX)
+    }
+
+    fn take(&mut self, bytes: usize) -> bool {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+}
+
 /// A session's eyes.
 pub(super) struct Reader<'a> {
     pub(super) base: &'a Base,
@@ -52,26 +72,31 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// The entries of these keys, if there is room for all of them.
     pub(super) async fn entries(
         &mut self,
-        keys: &BTreeSet<DocumentKey>,
-    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, Failure> {
+        keys: impl IntoIterator<Item = &DocumentKey>,
+        room: &mut Room,
+    ) -> Result<Option<HashMap<DocumentKey, Arc<Entry>>>, Failure> {
         let base = self.base;
-        let ids = keys.iter().map(entry_id);
+        let ids = keys.into_iter().map(entry_id);
         let mut entries = HashMap::new();
-        for raw in self.by_ids(&base.places.feed, ids).await? {
-            if let Record::Entry(entry) = item(&raw)?.record {
+        let keep = |raw: &RawDocument| {
+            if let Record::Entry(entry) = item(raw)?.record {
                 entries.insert(entry.key.clone(), entry);
             }
-        }
-        Ok(entries)
+            Ok(())
+        };
+        let fit = self.each_by_id(&base.places.feed, ids, room, keep).await?;
+        Ok(fit.then_some(entries))
     }
 
-    /// The application's documents of these keys, as far as the model has their types.
+    /// The application's documents of these keys, as far as the model has their types, if there is room for all of them.
     pub(super) async fn documents(
         &mut self,
-        keys: &BTreeSet<DocumentKey>,
-    ) -> Result<Documents, Failure> {
+        keys: impl IntoIterator<Item = &DocumentKey>,
+        room: &mut Room,
+    ) -> Result<Option<Documents>, Failure> {
         let base = self.base;
         let mut by_type: BTreeMap<&TypeName, Vec<&DocumentKey>> = BTreeMap::new();
         for key in keys {
@@ -90,16 +115,26 @@ impl Reader<'_> {
                 let id = id_to_bson(layout.id_type, key.id.as_str())?;
                 Bson::try_from(id).ok()
             });
-            let found = self.by_ids(&layout.collection, ids).await;
-            let found = found.inspect_err(|failure| base.suspect(&layout.collection, failure))?;
-            let mut found = by_text(layout, found);
+            let mut found = HashMap::new();
+            let keep = |raw: &RawDocument| {
+                let id = raw.get("_id").ok().flatten();
+                if let Some(text) = id.and_then(|id| id_to_text(layout.id_type, id)) {
+                    found.insert(text, raw.to_owned());
+                }
+                Ok(())
+            };
+            let fit = self.each_by_id(&layout.collection, ids, room, keep).await;
+            let fit = fit.inspect_err(|failure| base.suspect(&layout.collection, failure))?;
+            if !fit {
+                return Ok(None);
+            }
             for key in keys {
                 if let Some(document) = found.remove(key.id.as_str()) {
                     documents.found.insert(key.clone(), document);
                 }
             }
         }
-        Ok(documents)
+        Ok(Some(documents))
     }
 
     /// Old tombstones and markers, the oldest first, and before them whatever markers these tombstones' documents have left
@@ -243,16 +278,44 @@ impl Reader<'_> {
         collection: &str,
         ids: impl IntoIterator<Item = impl Into<Bson>>,
     ) -> Result<Vec<RawDocumentBuf>, Failure> {
-        let ids: Vec<Bson> = ids.into_iter().map(Into::into).collect();
         let mut found = Vec::new();
+        let keep = |raw: &RawDocument| {
+            found.push(raw.to_owned());
+            Ok(())
+        };
+        self.each_by_id(collection, ids, &mut Room::unlimited(), keep)
+            .await?;
+        Ok(found)
+    }
+
+    /// Hands over what stands under these ids, as far as there is room; returns whether there was for all of it.
+    async fn each_by_id(
+        &mut self,
+        collection: &str,
+        ids: impl IntoIterator<Item = impl Into<Bson>>,
+        room: &mut Room,
+        mut each: impl FnMut(&RawDocument) -> Result<(), Failure> + Send,
+    ) -> Result<bool, Failure> {
+        let ids: Vec<Bson> = ids.into_iter().map(Into::into).collect();
         for ids in ids.chunks(KEYS_MAX) {
             let filter = doc! { "_id": { "$in": ids.to_vec() } };
             // With a batch of exactly so many the server would keep the cursor, to be asked for more.
             let beyond_all = u32::try_from(ids.len() + 1).unwrap_or(u32::MAX);
             let options = FindOptions::builder().batch_size(beyond_all).build();
-            found.extend(self.find(collection, filter, options).await?);
+            let mut fits = true;
+            let take = |raw: &RawDocument| {
+                fits = room.take(raw.as_bytes().len());
+                if fits {
+                    each(raw)?;
+                }
+                Ok(fits)
+            };
+            self.find_each(collection, filter, options, take).await?;
+            if !fits {
+                return Ok(false);
+            }
         }
-        Ok(found)
+        Ok(true)
     }
 
     pub(super) async fn find(
@@ -338,14 +401,6 @@ fn places_in(batch: RawBatch) -> Result<(Bytes, Vec<Range<usize>>), Failure> {
 pub(super) fn document(found: RawBsonRef<'_>) -> Result<&RawDocument, Failure> {
     let document = found.as_document();
     document.ok_or_else(|| corrupt("a batch holds something that is no document"))
-}
-
-fn by_text(layout: &TypeLayout, found: Vec<RawDocumentBuf>) -> HashMap<String, RawDocumentBuf> {
-    let texts = found.into_iter().filter_map(|raw| {
-        let id = raw.get("_id").ok().flatten()?;
-        Some((id_to_text(layout.id_type, id)?, raw))
-    });
-    texts.collect()
 }
 
 fn items(found: &[RawDocumentBuf]) -> Result<Vec<FeedItem>, Failure> {

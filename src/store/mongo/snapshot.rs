@@ -17,7 +17,13 @@ use tidegate_core::{
     push::ClientState,
 };
 
-use super::{Base, failure::Failure, places::EPOCH, reader::Reader, state::Wanted};
+use super::{
+    Base,
+    failure::Failure,
+    places::EPOCH,
+    reader::{Reader, Room},
+    state::Wanted,
+};
 use crate::store::{InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError};
 
 /// The store as it was at one moment.
@@ -143,7 +149,9 @@ impl Snapshot for MongoSnapshot {
         &mut self,
         keys: &BTreeSet<DocumentKey>,
     ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
-        Ok(self.reader().entries(keys).await?)
+        let (mut reader, mut room) = (self.reader(), Room::unlimited());
+        let entries = reader.entries(keys, &mut room).await?;
+        Ok(entries.unwrap_or_default())
     }
 
     async fn walk(

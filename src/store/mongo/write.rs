@@ -34,7 +34,7 @@ use super::{
     failure::Failure,
     layout::id_to_bson,
     places::{self, client_id, marker_id, record_id, scope_id, user_id},
-    reader::{Documents, Reader},
+    reader::{Documents, Reader, Room},
 };
 use crate::store::{
     FeedWrite, StoreError, StoredItem, TailEvent,
@@ -418,11 +418,14 @@ impl Known {
     ) -> Result<(), Failure> {
         let keys = writes.entries.iter().map(|entry| &entry.key);
         let keys = keys.chain(writes.markers_removed.iter().map(|(_, key)| key));
-        let unread = keys.filter(|key| !reads.keys.contains(key)).cloned();
+        let unread = keys.filter(|key| !reads.keys.contains(*key)).cloned();
         let unread: BTreeSet<DocumentKey> = unread.collect();
         if !unread.is_empty() {
-            self.entries.extend(reader.entries(&unread).await?);
-            self.add_documents(reader.documents(&unread).await?);
+            let room = &mut Room::unlimited();
+            let entries = reader.entries(&unread, room).await?;
+            self.entries.extend(entries.unwrap_or_default());
+            let documents = reader.documents(&unread, room).await?;
+            self.add_documents(documents.unwrap_or_default());
         }
         let mut scopes = scopes_of(writes);
         scopes.retain(|scope| !reads.scopes.contains(scope));

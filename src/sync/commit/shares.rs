@@ -52,8 +52,9 @@ impl Shares {
         }
     }
 
-    /// Room for a push of so many bytes; none if all are taken, or if the user would have more than half of them. A user's
-    /// only push may have all, and one that is larger than all counts as all, or it would never be taken.
+    /// Room for a push of so many bytes; none if all are taken, or if the user would have more than what is left then (the
+    /// dynamic threshold of Choudhury and Hahne): half of all for a user alone, a third for each of two, and so on. A user's
+    /// only push may have all that is left, and one that is larger than all counts as all, or it would never be taken.
     pub(super) fn room(&self, user: &UserId, bytes: usize) -> Option<Room> {
         let bytes = bytes.min(self.bytes_max);
         let place = lock(&self.queue).join(user, bytes, self.bytes_max)?;
@@ -71,8 +72,8 @@ impl Queue {
     /// each other user is before a first one.
     fn join(&mut self, user: &UserId, bytes: usize, bytes_max: usize) -> Option<Place> {
         let of_user = self.users.get(user).map_or(0, |share| share.bytes);
-        let has_share = of_user == 0 || of_user + bytes <= bytes_max / 2;
-        if !has_share || self.bytes + bytes > bytes_max {
+        let left = bytes_max.checked_sub(self.bytes + bytes)?;
+        if of_user > 0 && of_user + bytes > left {
             return None;
         }
         let earliest = self.places.first().map_or(0, |(turn, _)| *turn);
@@ -143,6 +144,18 @@ mod tests {
         drop((crowd, later));
         let queue = lock(&shares.queue);
         assert!(queue.users.is_empty() && queue.places.is_empty() && queue.bytes == 0);
+    }
+
+    #[test]
+    fn users_who_queue_all_they_can_leave_room_for_the_first_push_of_another() {
+        let shares = Shares::of(1_000);
+        let names: Vec<String> = (0..4).map(|n| format!("crowd {n}")).collect();
+        let mut crowd = Vec::new();
+        for name in names.iter().cycle().take(4_000) {
+            crowd.extend(shares.room(&user(name), 1));
+        }
+        assert_eq!(crowd.len(), 800, "a fifth for each, and one that is left");
+        assert!(shares.room(&user("other"), 200).is_some());
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! What a commit loads, and the decision that it makes of it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
 use tidegate_core::{
-    entry::FeedItem,
+    entry::{Entry, FeedItem},
     id::{ClientKey, ConflictId, DocumentKey, MutationId, UserId},
     inbox::{InboxRecord, Share, Waiting},
     membership::Giving,
     push::ClientState,
     transaction::{Expired, Loaded, Reads, Writes},
+    value::document_bytes,
 };
 
 use super::State;
@@ -41,11 +43,13 @@ impl State {
             (user.clone(), Arc::new(memberships))
         };
         let old = reads.expired.as_ref();
+        let left_out = self.left_out(reads);
+        let loaded = || reads.keys.iter().filter(|key| !left_out.contains(*key));
         Loaded {
             epoch: self.epoch.clone(),
             version_floor: self.version_floor,
-            entries: reads.keys.iter().filter_map(entry).collect(),
-            foreign: reads.keys.iter().filter_map(foreign).collect(),
+            entries: loaded().filter_map(entry).collect(),
+            foreign: loaded().filter_map(foreign).collect(),
             clients: reads.clients.iter().filter_map(client).collect(),
             clients_of: self.clients_beside(&reads.clients),
             memberships: reads.members.iter().map(memberships).collect(),
@@ -56,7 +60,28 @@ impl State {
             expired: old.map_or_else(Vec::new, |old| self.expired(old)),
             forgettable: old.map_or_else(Vec::new, |old| self.forgettable(old)),
             idle: old.map_or_else(Vec::new, |old| self.idle(old)),
+            left_out,
         }
+    }
+
+    /// The documents that have no room.
+    fn left_out(&self, reads: &Reads) -> HashSet<DocumentKey> {
+        let mut bytes = 0;
+        let has_no_room = |key: &DocumentKey| {
+            let is_first = bytes == 0;
+            bytes += self.entry(key).map_or(0, |entry| bytes_of(entry));
+            !is_first && bytes > reads.bytes_max.0
+        };
+        let fitting = reads.keys.iter().position(has_no_room);
+        let left_out = reads.keys.iter().skip(fitting.unwrap_or(usize::MAX));
+        left_out.cloned().collect()
+    }
+
+    /// So many bytes have room for any documents of this number.
+    pub fn bytes_of_largest(&self, documents: usize) -> usize {
+        let mut bytes: Vec<usize> = self.entries().map(|entry| bytes_of(entry)).collect();
+        bytes.sort_unstable_by_key(|bytes| Reverse(*bytes));
+        bytes.iter().take(documents).sum()
     }
 
     /// How many clients each user has, where one of these would be one more.
@@ -112,6 +137,11 @@ impl State {
         let idle = idle.into_iter();
         idle.map(|(key, state)| (key.clone(), state.last)).collect()
     }
+}
+
+/// How much room an entry takes: its fields, and something for what stands beside them.
+fn bytes_of(entry: &Entry) -> usize {
+    100 + entry.body.as_ref().map_or(0, document_bytes)
 }
 
 /// The oldest of them, as many as are asked for.

@@ -65,7 +65,7 @@ pub(crate) async fn a_decision_sees_all_that_was_committed_before(backend: &impl
     write(&*store, writes).await;
 
     let reads = Reads {
-        keys: BTreeSet::from([task("1"), task("missing")]),
+        keys: [task("1"), task("missing")].into(),
         clients: BTreeSet::from([client("phone"), client("missing")]),
         members: BTreeSet::from([user("bob"), user("missing")]),
         ..Reads::default()
@@ -173,7 +173,7 @@ pub(crate) async fn seqs_have_no_gap_and_follow_the_order_of_commits(backend: &i
 async fn count_on(store: &dyn Store, scope: &Scope) {
     let counter = key("Counter", scope.as_str());
     let reads = Reads {
-        keys: BTreeSet::from([counter.clone()]),
+        keys: [counter.clone()].into(),
         ..Reads::default()
     };
     let scope = scope.clone();

@@ -132,7 +132,7 @@ pub(crate) async fn commit(
 /// Commits [`change`].
 pub(crate) async fn write_change(store: &dyn Store, key: &DocumentKey, target: Option<&Scope>) {
     let reads = Reads {
-        keys: BTreeSet::from([key.clone()]),
+        keys: [key.clone()].into(),
         ..Reads::default()
     };
     let (key, target) = (key.clone(), target.cloned());

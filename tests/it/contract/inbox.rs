@@ -288,7 +288,7 @@ pub(crate) async fn a_conflict_opened_while_its_document_moves_stands_where_the_
         let key = task(&round.to_string());
         write(&*store, entries([entry(&key, &a, 1)])).await;
         let reads = Reads {
-            keys: BTreeSet::from([key.clone()]),
+            keys: [key.clone()].into(),
             ..Reads::default()
         };
         let of = key.clone();

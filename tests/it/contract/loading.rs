@@ -1,0 +1,72 @@
+//! What a commit loads is bounded by bytes: documents come in their order, as far as they have room.
+//!
+//! What becomes of the pushes whose documents are left out is the core's to say.
+
+use std::collections::HashSet;
+
+use tidegate_core::{
+    entry::Entry,
+    id::DocumentKey,
+    transaction::{LoadBytesMax, Reads},
+    value::{Document, Value},
+};
+
+use super::{
+    Backend,
+    fixture::{entries, entry, load, scope, task, write},
+};
+
+/// A record takes so many bytes, and less than twice as many.
+const BYTES: usize = 4_000;
+
+fn large(id: usize) -> Entry {
+    let title = Value::String("x".repeat(BYTES));
+    Entry {
+        body: Some(Document::from([("title".to_owned(), title)])),
+        ..entry(&task(&format!("{id:02}")), &scope("a"), 1)
+    }
+}
+
+/// The order is none that a store has by itself, and one of the documents is not there.
+const ORDER: [usize; 10] = [7, 3, 99, 9, 1, 8, 2, 6, 4, 5];
+
+pub(crate) async fn documents_are_loaded_in_their_order_as_far_as_they_have_room(
+    backend: &impl Backend,
+) {
+    let store = backend.open().await;
+    write(&*store, entries((1..=9).map(large))).await;
+    let keys: Vec<DocumentKey> = ORDER.map(|id| task(&format!("{id:02}"))).into();
+    // A store may take those that are said to be new for absent, until it has to look.
+    let created = [
+        vec![],
+        keys.clone(),
+        vec![task("07"), task("99"), task("03")],
+    ];
+    for created in created {
+        for (bytes_max, loaded_max) in [
+            (usize::MAX, 10),
+            (8 * BYTES, 8),
+            (4 * BYTES, 4),
+            (3 * BYTES, 3),
+            (BYTES, 1),
+            (0, 1),
+        ] {
+            let reads = Reads {
+                keys: keys.iter().cloned().collect(),
+                created: created.iter().cloned().collect(),
+                bytes_max: LoadBytesMax(bytes_max),
+                ..Reads::default()
+            };
+            let loaded = load(&*store, reads).await;
+            let (seen, unseen) = keys.split_at(loaded_max);
+            let unseen: HashSet<DocumentKey> = unseen.iter().cloned().collect();
+            assert_eq!(loaded.left_out, unseen, "{bytes_max} {created:?}");
+            for key in seen {
+                let is_there = *key != task("99");
+                assert_eq!(loaded.entries.contains_key(key), is_there, "{key}");
+            }
+            let there = seen.iter().filter(|key| **key != task("99"));
+            assert_eq!(loaded.entries.len(), there.count(), "{bytes_max}");
+        }
+    }
+}
