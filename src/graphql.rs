@@ -43,9 +43,10 @@ use self::{
     answer::Answer,
     bridge::Requests,
     complete::Completion,
-    documents::{AnswerRoom, DocumentLoader},
+    documents::DocumentLoader,
     error::Failure,
     plan::Planner,
+    render::load::AnswerRoom,
     request::{Door, Refusal},
     shape::Purpose,
     types::Types,
@@ -148,7 +149,7 @@ impl Api {
             Some(request) => self.shown.execute(request).await.data,
             None => Value::Null,
         };
-        let room = AnswerRoom::new(self.answer_bytes_max, caller.account());
+        let room = Arc::new(AnswerRoom::new(self.answer_bytes_max, caller.account()));
         let request = with_context(requests.executed, sync, caller, &completion, room);
         let mut response = self.executed.execute(request).await;
         response.data = joined(response.data, of_schema);
@@ -166,7 +167,7 @@ impl Api {
             return plan.follow(sync, caller);
         }
         let completion = self.completion(&admitted);
-        let room = AnswerRoom::new(self.answer_bytes_max, caller.account());
+        let room = Arc::new(AnswerRoom::new(self.answer_bytes_max, caller.account()));
         let request = Requests::of(admitted).executed;
         let request = with_context(request, sync, caller, &completion, room.clone());
         self.executed

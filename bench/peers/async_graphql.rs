@@ -206,7 +206,7 @@ impl Tasks {
         Ok(tasks)
     }
 
-    /// Hands what changes to all subscribers, whoever wrote it. The driver resumes the stream by itself.
+    /// Sends every change to all subscribers, also those of other writers. The driver resumes the stream by itself.
     async fn follow(self: Arc<Self>) -> MongoResult<()> {
         let changes = self
             .tasks

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use async_graphql::{
@@ -17,18 +17,16 @@ use tidegate_core::{
     entry::Entry,
     id::DocumentKey,
     model::{self, DocumentType, EmbeddedType, EnumType, Model, Reference, Shape},
-    value::{Document, document_bytes},
+    value::Document,
 };
 
 use super::{
     complete::reported,
-    error::{Code, Failure},
+    error::Failure,
+    render::load::AnswerRoom,
     shape::{Purpose, nullable, output_type, plain, required, shown, stored, string},
 };
-use crate::{
-    quota::{Account, Lease},
-    sync::{Caller, SyncService},
-};
+use crate::sync::{Caller, SyncService};
 
 /// A living document on its way to a client.
 pub(super) struct DocumentNode(pub(super) Arc<Entry>);
@@ -305,62 +303,11 @@ pub(super) struct DocumentLoader {
     pub(super) room: Arc<AnswerRoom>,
 }
 
-/// The bytes of referenced documents in an answer, bounded and counted as they come. A page of small documents may refer to
-/// one large one, which stands in the answer as often.
-pub(super) struct AnswerRoom {
-    bytes_max: usize,
-    account: Option<Account>,
-    taken: Mutex<Taken>,
-}
-
-#[derive(Default)]
-struct Taken {
-    bytes: usize,
-    lease: Option<Lease>,
-}
-
-impl AnswerRoom {
-    pub(super) fn new(bytes_max: usize, account: Option<&Account>) -> Arc<Self> {
-        Arc::new(Self {
-            bytes_max,
-            account: account.cloned(),
-            taken: Mutex::default(),
-        })
-    }
-
-    /// Begins the next answer of a subscription.
-    pub(super) fn clear(&self) {
-        *self.taken() = Taken::default();
-    }
-
-    fn take(&self, bytes: usize) -> Result<(), Failure> {
-        let mut taken = self.taken();
-        let (bytes, bytes_max) = (taken.bytes + bytes, self.bytes_max);
-        if bytes > bytes_max {
-            let message = format!(
-                "The documents that others refer to have more than {bytes_max} bytes; ask for fewer at a time."
-            );
-            return Err(Failure::new(Code::QueryTooLarge, message));
-        }
-        match (&mut taken.lease, &self.account) {
-            (Some(lease), _) => lease.grow_to(bytes)?,
-            (lease, Some(account)) => *lease = Some(account.lease(bytes)?),
-            (None, None) => {}
-        }
-        taken.bytes = bytes;
-        Ok(())
-    }
-
-    /// A panic while the lock was held leaves a count that is too low by one document.
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl DocumentLoader {
     fn hand_out(&self, entry: Option<Arc<Entry>>) -> Result<Option<DocumentNode>, Failure> {
-        let body = entry.as_ref().and_then(|entry| entry.body.as_ref());
-        self.room.take(body.map_or(0, document_bytes))?;
+        if let Some(entry) = &entry {
+            self.room.take(entry)?;
+        }
         Ok(entry.map(DocumentNode))
     }
 }

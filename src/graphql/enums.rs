@@ -165,7 +165,7 @@ pub(super) static START: EnumType<Start> = EnumType {
         (
             Start::Checkpoint,
             "CHECKPOINT",
-            "At the checkpoint, or anew without one.",
+            "At the checkpoint, or from nothing without one.",
         ),
         (
             Start::Now,

@@ -237,7 +237,7 @@ fn resolution_input(model: &Model) -> InputObject {
             &document_type.singular,
             nullable(&format!("{}Patch", document_type.name)),
             &format!(
-                "These fields of {} are written; if it has been deleted, it is created anew.",
+                "These fields of {} are written; if it has been deleted, it is created again.",
                 one(document_type.name.as_str())
             ),
         ))

@@ -147,7 +147,7 @@ pub(super) fn arguments() -> [InputValue; 3] {
         argument(
             "checkpoint",
             nullable("Checkpoint"),
-            "Where the client stands; left out, it begins anew.",
+            "The position of the client; without it the client starts from nothing.",
         ),
         argument(
             "types",

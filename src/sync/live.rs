@@ -36,7 +36,7 @@ use crate::store::{Store, TailEvent};
 /// Where a subscription starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// At the checkpoint, or anew without one.
+    /// At the checkpoint, or from nothing without one.
     Checkpoint,
     /// At what is there now: for clients that pull by themselves.
     Now,

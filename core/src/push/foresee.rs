@@ -47,7 +47,7 @@ pub fn reads(model: &Model, requests: &[CommitRequest]) -> Reads {
     (reads.inbox, reads.waiting) = holding::reads(model, pushes());
     for request in requests {
         if let CommitRequest::Resolve(request) = request {
-            // A document that is resolved may be there, whoever else creates it.
+            // The document of a resolution may exist, even if another request of the group creates it.
             reads.created.remove(&request.key);
             reads.keys.insert(request.key.clone());
             reads.inbox.insert(request.conflict.clone());

@@ -13,7 +13,7 @@ use tidegate_core::{
 
 use crate::{
     drafts::{Draft, create, delete, update},
-    senders::{Sender, by, told},
+    senders::{Sender, by, summaries},
     store::Store,
 };
 
@@ -33,7 +33,7 @@ fn store(rule: &str) -> Store {
         retitled(1, "theirs"),
     ];
     assert_eq!(
-        told(&store.push(&by("bob", "b").from(1), &bobs)),
+        summaries(&store.push(&by("bob", "b").from(1), &bobs)),
         ["APPLIED 1", "APPLIED 2"]
     );
     store
@@ -79,7 +79,7 @@ fn a_question_tells_all_sides_and_nothing_of_the_push_is_applied() {
     assert_eq!(store.log.len(), log, "the create waits with its push");
     assert!(store.state.inbox.is_empty());
     assert_eq!(
-        told(&store.push(&alice(), &[create("u", json!({}))])),
+        summaries(&store.push(&alice(), &[create("u", json!({}))])),
         ["APPLIED 1"],
         "no id was consumed"
     );
@@ -93,7 +93,7 @@ fn a_push_that_asks_holds_up_no_other() {
         (&asking, &[retitled(1, "mine")]),
         (&bob, &[retitled(2, "newer")]),
     ]);
-    assert_eq!(told(&answers[1]), ["APPLIED 3"]);
+    assert_eq!(summaries(&answers[1]), ["APPLIED 3"]);
     assert!(matches!(answers[0], Err(PushRefusal::Asks(_))));
 }
 
@@ -130,7 +130,7 @@ fn every_answer_is_carried_out() {
         let mut store = store("WEBHOOK/SERVER_WINS");
         let advice = about(2, make(&store));
         let answer = store.advised(&alice(), &[retitled(1, "mine")], &advice);
-        assert_eq!(told(&answer), [expect], "{advice:?}");
+        assert_eq!(summaries(&answer), [expect], "{advice:?}");
         assert_eq!(title(&store), left);
         let fields = answer.expect("it is answered").outcomes.remove(0).conflict;
         let field = fields.expect("it was stale").remove(0);
@@ -138,7 +138,7 @@ fn every_answer_is_carried_out() {
             assert_eq!((field.rule, field.taken), (Rule::Webhook, taken));
         }
         let again = store.push(&alice(), &[retitled(1, "mine")]);
-        assert_eq!(told(&again), [expect], "a repeat asks nobody");
+        assert_eq!(summaries(&again), [expect], "a repeat asks nobody");
     }
 }
 
@@ -161,7 +161,7 @@ fn an_answer_counts_for_the_version_it_was_about() {
         &[retitled(1, "mine")],
         &about(3, Answer::Incoming),
     );
-    assert_eq!(told(&answer), ["MERGED 4"]);
+    assert_eq!(summaries(&answer), ["MERGED 4"]);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn an_answer_about_this_version_counts_though_nobody_is_to_be_asked_any_more() {
         answer: Answer::None,
     };
     let answer = store.advised(&alice(), &[retitled(1, "mine")], &[answered, nobody]);
-    assert_eq!(told(&answer), ["MERGED 3"]);
+    assert_eq!(summaries(&answer), ["MERGED 3"]);
     assert_eq!(title(&store), json!("mine"));
 }
 
@@ -192,7 +192,7 @@ fn without_an_answer_the_overlap_decides() {
             answer: Answer::None,
         }];
         let answer = store.advised(&alice(), &[retitled(1, "mine")], &nobody);
-        assert_eq!(told(&answer), [expect], "{rule}");
+        assert_eq!(summaries(&answer), [expect], "{rule}");
         assert_eq!(title(&store), json!(left));
         assert_eq!(
             store.conflicts().count(),
@@ -207,16 +207,16 @@ fn creates_and_deletes_are_asked_about_and_a_deleted_document_can_come_back() {
     let asked = questions(store.push(&alice(), &[delete("t", 1)]));
     assert_eq!(asked[0].held.mine, Mine::Deleted);
     let answer = store.advised(&alice(), &[delete("t", 1)], &about(2, Answer::Incoming));
-    assert_eq!(told(&answer), ["APPLIED 3"]);
+    assert_eq!(summaries(&answer), ["APPLIED 3"]);
     let sender = by("carol", "c").from(1);
     let asked = questions(store.push(&sender, &[retitled(2, "hers")]));
     assert_eq!(asked[0].met.body, None);
     let answer = store.advised(&sender, &[retitled(2, "hers")], &about(3, Answer::Incoming));
-    assert_eq!(told(&answer), ["CONFLICT 3"], "the body is gone");
+    assert_eq!(summaries(&answer), ["CONFLICT 3"], "the body is gone");
     let sender = by("carol", "c").from(2);
     let whole = document(&store, json!({ "title": "anew" }));
     let answer = store.advised(&sender, &[retitled(2, "hers")], &about(3, whole));
-    assert_eq!(told(&answer), ["MERGED 4"]);
+    assert_eq!(summaries(&answer), ["MERGED 4"]);
     assert_eq!(title(&store), json!("anew"));
 }
 
@@ -230,7 +230,7 @@ fn what_is_clean_or_never_allowed_is_asked_of_nobody() {
     ];
     let answer = store.push(&alice(), &changes);
     assert_eq!(
-        told(&answer),
+        summaries(&answer),
         ["APPLIED 3", "REJECTED FORBIDDEN", "APPLIED 4"]
     );
 }

@@ -5,7 +5,7 @@ use tidegate_core::{model::LIST_ITEMS_MAX, value::Value};
 
 use crate::{
     drafts::{Draft, create, update},
-    senders::{by, told},
+    senders::{by, summaries},
     store::Store,
 };
 
@@ -44,7 +44,7 @@ fn a_set_that_a_merge_would_make_too_long_is_rejected_with_its_field() {
         retagged(1, json!([]), tags(half..LIST_ITEMS_MAX)),
     ];
     let answer = store.push(&by("alice", "phone").from(1), &alices);
-    assert_eq!(told(&answer), ["REJECTED INVALID_VALUE", "MERGED 3"]);
+    assert_eq!(summaries(&answer), ["REJECTED INVALID_VALUE", "MERGED 3"]);
     let error = answer.expect("it is answered").outcomes[0].error.clone();
     assert_eq!(
         error.expect("it is rejected").field.as_deref(),
@@ -78,7 +78,7 @@ fn a_list_that_is_too_long_already_can_be_edited_and_does_not_grow() {
         "APPLIED 4",
         "APPLIED 5",
     ];
-    assert_eq!(told(&answer), expected);
+    assert_eq!(summaries(&answer), expected);
     assert_eq!(items(&store), long - 2);
 }
 
@@ -92,5 +92,5 @@ fn no_change_makes_a_list_too_long() {
     ];
     let answer = store.push(&by("bob", "b").from(1), &changes);
     let rejected = "REJECTED INVALID_VALUE";
-    assert_eq!(told(&answer), ["APPLIED 1", rejected, rejected]);
+    assert_eq!(summaries(&answer), ["APPLIED 1", rejected, rejected]);
 }

@@ -11,7 +11,7 @@ use tidegate_core::{
 
 use crate::{
     drafts::{create, update},
-    senders::{by, told},
+    senders::{by, summaries},
     store::Store,
 };
 
@@ -66,7 +66,12 @@ impl<'p> Example<'p> {
         (theirs, mine) = (timed(theirs, first), timed(mine, second));
         let made = create("t", self.row("before").fields.clone()).of("Note");
         let made = store.push(&by("bob", "b").from(1), &[made, theirs]);
-        assert_eq!(told(&made), ["APPLIED 1", "APPLIED 2"], "{}", self.name);
+        assert_eq!(
+            summaries(&made),
+            ["APPLIED 1", "APPLIED 2"],
+            "{}",
+            self.name
+        );
         let alice = by("alice", "phone").from(1);
         let mut answer = store.push(&alice, std::slice::from_ref(&mine));
         if let Err(PushRefusal::Asks(questions)) = &answer {

@@ -12,7 +12,7 @@ use crate::{
         Who::{Bob, Phone},
     },
     drafts::{Draft, create, delete, update},
-    senders::{by, told},
+    senders::{by, summaries},
     store::Store,
 };
 
@@ -96,7 +96,7 @@ fn two_pushes_of_a_transaction_write_an_entry_once() {
         (&bob, &[update("a", 1, json!({ "title": "2" }))]),
     ]);
     assert_eq!(
-        answers.iter().flat_map(told).collect::<Vec<_>>(),
+        answers.iter().flat_map(summaries).collect::<Vec<_>>(),
         ["APPLIED 1", "APPLIED 2"]
     );
     assert_eq!((store.log.len(), store.task("a").run), (1, Version(2)));
@@ -164,7 +164,7 @@ fn versions_restart_above_the_version_floor() {
     store.collect();
     assert_eq!(store.state.version_floor, Version(3));
     assert_eq!(
-        told(&store.push(&alice(4), &[create("a", json!({})), create("b", json!({}))])),
+        summaries(&store.push(&alice(4), &[create("a", json!({})), create("b", json!({}))])),
         ["APPLIED 4", "APPLIED 4"]
     );
     let _ = store.push(&alice(6), &[delete("b", 0)]);

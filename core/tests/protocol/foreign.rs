@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     drafts::{create, delete, update},
-    senders::{by, told},
+    senders::{by, summaries},
     store::Store,
 };
 
@@ -23,7 +23,7 @@ fn with_a_foreign_edit() -> Store {
         create("m", hire).of("Member"),
     ];
     let answer = store.push(&by("bob", "b").from(1), &made);
-    assert_eq!(told(&answer), ["APPLIED 1"; 2]);
+    assert_eq!(summaries(&answer), ["APPLIED 1"; 2]);
     store.elsewhere(&create("t", titled("team:red", "Coffee")));
     store
 }
@@ -50,7 +50,7 @@ fn a_change_that_may_not_be_made_takes_nothing_over() {
     ] {
         let answer = store.push(&by(user, "phone").from(1), &changes);
         let rejected = codes.map(|code| format!("REJECTED {code}"));
-        assert_eq!(told(&answer), rejected);
+        assert_eq!(summaries(&answer), rejected);
         for outcome in answer.expect("it is answered").outcomes {
             let shown = outcome.document.map(|entry| {
                 let title = &entry.body.as_ref().expect("it is alive")["title"];
@@ -71,7 +71,7 @@ fn a_change_that_may_not_be_made_takes_nothing_over() {
         &by("bob", "b").from(3),
         &[update("t", 1, json!({ "done": true }))],
     );
-    assert_eq!(told(&answer), ["MERGED 3"]);
+    assert_eq!(summaries(&answer), ["MERGED 3"]);
     assert_eq!(title(&store), (3, json!("Coffee")));
 }
 
@@ -80,7 +80,7 @@ fn a_change_into_a_forbidden_scope_takes_nothing_over() {
     let mut store = with_a_foreign_edit();
     let moved = update("t", 1, json!({ "audience": "user:carol" }));
     let answer = store.push(&by("bob", "b").from(3), &[moved]);
-    assert_eq!(told(&answer), ["REJECTED FORBIDDEN"]);
+    assert_eq!(summaries(&answer), ["REJECTED FORBIDDEN"]);
     assert_eq!(title(&store), (1, json!("Tea")));
 }
 
@@ -93,7 +93,7 @@ fn what_a_change_takes_over_stays_though_its_atomic_push_fails() {
     ];
     let answer = store.push(&by("bob", "b").from(3).atomic(), &changes);
     let codes = ["REJECTED ATOMIC_ABORTED", "REJECTED NOT_FOUND"];
-    assert_eq!(told(&answer), codes);
+    assert_eq!(summaries(&answer), codes);
     let outcome = &answer.expect("it is answered").outcomes[0];
     assert_eq!(outcome.version.map(|version| version.0), Some(2));
     assert_eq!(title(&store), (2, json!("Coffee")));
@@ -114,8 +114,8 @@ fn one_transaction_takes_over_once_whoever_came_first() {
     let (alice, bob) = (by("alice", "phone").from(1), by("bob", "b").from(3));
     let edit = [update("t", 1, json!({ "done": true }))];
     let answers = store.group(&[(&alice, &edit), (&bob, &edit)]);
-    assert_eq!(told(&answers[0]), ["REJECTED FORBIDDEN"]);
-    assert_eq!(told(&answers[1]), ["MERGED 3"]);
+    assert_eq!(summaries(&answers[0]), ["REJECTED FORBIDDEN"]);
+    assert_eq!(summaries(&answers[1]), ["MERGED 3"]);
     let shown = &answers[0].as_ref().expect("it is answered").outcomes[0];
     let document = shown.document.as_ref().expect("she may read it");
     assert_eq!(document.version.0, 3, "what the transaction left");
@@ -130,10 +130,13 @@ fn a_membership_counts_from_where_it_is_taken_over() {
     let edit = update("t", 1, json!({ "stars": 5 }));
     let touch = |base| update("m", base, json!({ "team": "red" })).of("Member");
     let answer = store.push(&by("alice", "phone").from(1), &[touch(1), edit.clone()]);
-    assert_eq!(told(&answer), ["REJECTED NOT_FOUND", "REJECTED FORBIDDEN"]);
+    assert_eq!(
+        summaries(&answer),
+        ["REJECTED NOT_FOUND", "REJECTED FORBIDDEN"]
+    );
 
     let answer = store.push(&by("bob", "b").from(3), &[touch(2)]);
-    assert_eq!(told(&answer), ["APPLIED 3"]);
+    assert_eq!(summaries(&answer), ["APPLIED 3"]);
     let answer = store.push(&by("alice", "phone").from(3), &[edit]);
-    assert_eq!(told(&answer), ["MERGED 3"]);
+    assert_eq!(summaries(&answer), ["MERGED 3"]);
 }

@@ -16,7 +16,7 @@ use tidegate_core::{
 
 use crate::{
     drafts::{Draft, create, delete, update},
-    senders::{anonymously, by, told},
+    senders::{anonymously, by, summaries},
     store::Store,
 };
 
@@ -32,7 +32,7 @@ fn held(rule: &str) -> Store {
         retitled(1, "theirs"),
     ];
     assert_eq!(
-        told(&store.push(&by("bob", "b").from(1), &bobs)),
+        summaries(&store.push(&by("bob", "b").from(1), &bobs)),
         ["APPLIED 1", "APPLIED 2"]
     );
     let mine = update("t", 1, json!({ "title": "mine", "stars": 5 }))
@@ -76,7 +76,7 @@ fn manual_keeps_the_documents_and_all_that_is_needed_to_judge() {
         ("alice", 2)
     );
     assert_eq!(conflict.client.as_ref().map(|c| c.as_str()), Some("phone"));
-    let told = |document: &tidegate_core::value::Document| {
+    let json_of = |document: &tidegate_core::value::Document| {
         Json::Object(encode_fields(
             &store.model,
             &store.model.types[0].fields,
@@ -86,12 +86,12 @@ fn manual_keeps_the_documents_and_all_that_is_needed_to_judge() {
     let Mine::Changed(mine) = &conflict.held.mine else {
         panic!("it was an update");
     };
-    assert_eq!(told(mine), json!({ "title": "mine", "stars": 5 }));
+    assert_eq!(json_of(mine), json!({ "title": "mine", "stars": 5 }));
     assert_eq!(
-        conflict.held.base.as_ref().map(told),
+        conflict.held.base.as_ref().map(json_of),
         Some(json!({ "title": "old", "stars": 1 }))
     );
-    assert_eq!(conflict.theirs.as_ref().map(told), Some(body(&store)));
+    assert_eq!(conflict.theirs.as_ref().map(json_of), Some(body(&store)));
 }
 
 #[test]
@@ -159,7 +159,10 @@ fn an_atomic_push_leaves_nothing_to_anybodys_judgement() {
     let _made = store.push(&by("bob", "b").from(1), &bobs);
     let sender = by("alice", "phone").from(1).atomic();
     let answer = store.push(&sender, &[retitled(1, "mine"), create("u", json!({}))]);
-    assert_eq!(told(&answer), ["CONFLICT 2", "REJECTED ATOMIC_ABORTED"]);
+    assert_eq!(
+        summaries(&answer),
+        ["CONFLICT 2", "REJECTED ATOMIC_ABORTED"]
+    );
     assert_eq!(answer.expect("it is answered").outcomes[0].inbox, None);
     assert_eq!(store.state.inbox.len(), 0);
 }
@@ -175,7 +178,7 @@ fn what_could_never_be_applied_is_rejected_and_not_held_back() {
         update("t", 1, json!({ "title": "theirs" })),
     ];
     assert_eq!(
-        told(&store.push(&sender, &changes)),
+        summaries(&store.push(&sender, &changes)),
         [
             "REJECTED FORBIDDEN",
             "REJECTED INVALID_VALUE",
@@ -224,7 +227,7 @@ fn a_nested_edit_that_cannot_be_joined_waits_though_its_client_wrote_last() {
         update("t", 1, stock("C", 13)).seeing(stock("A", 13)),
     ];
     let answer = store.push(&by("alice", "phone").from(1), &mine);
-    assert_eq!(told(&answer), ["MERGED 3", "CONFLICT 3"]);
+    assert_eq!(summaries(&answer), ["MERGED 3", "CONFLICT 3"]);
     assert_eq!(body(&store), stock("B", 11));
     assert_eq!(store.conflict().held.fields, ["stock"]);
 }
@@ -242,7 +245,7 @@ fn an_atomic_push_of_which_a_part_would_wait_is_not_in_force_at_all() {
     let mine = update("t", 1, json!({ "title": "mine", "stars": 5 }))
         .seeing(json!({ "title": "old", "stars": 1 }));
     let answer = store.push(&by("alice", "phone").from(1).atomic(), &[mine]);
-    assert_eq!(told(&answer), ["CONFLICT 2"]);
+    assert_eq!(summaries(&answer), ["CONFLICT 2"]);
     assert_eq!(body(&store)["stars"], 1);
     assert!(store.state.inbox.is_empty());
 }

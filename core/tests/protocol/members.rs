@@ -20,7 +20,7 @@ use tidegate_core::{
 use crate::{
     bench::identity,
     drafts::{Draft, create, delete, key, model, update},
-    senders::{anonymously, told},
+    senders::{anonymously, summaries},
     store::{Store, only},
 };
 
@@ -62,7 +62,7 @@ pub(super) fn give_many(
             .iter()
             .map(|n| give(&format!("{giver}-{to}-{n}"), &format!("{giver}{n}"), to));
         let gifts: Vec<Draft> = gifts.collect();
-        answers.extend(told(&store.push(&anonymously(giver), &gifts)));
+        answers.extend(summaries(&store.push(&anonymously(giver), &gifts)));
     }
     answers
 }
@@ -101,7 +101,7 @@ fn one_giver_gives_one_user_a_thousand_memberships_and_no_more() {
     );
     let _ = store.push(&anonymously("mallory"), &[give("other", "x", "friend")]);
     let push = |store: &mut Store, giver, change: Draft| {
-        let mut told = told(&store.push(&anonymously(giver), &[change]));
+        let mut told = summaries(&store.push(&anonymously(giver), &[change]));
         told.remove(0)
     };
     let full = "REJECTED MEMBERSHIPS_FULL";
@@ -133,7 +133,7 @@ fn one_giver_gives_one_user_a_thousand_memberships_and_no_more() {
         give("more", "x", "victim"),
         give("too-many", "x", "victim"),
     ];
-    let answer = told(&store.push(&anonymously("mallory"), &swap));
+    let answer = summaries(&store.push(&anonymously("mallory"), &swap));
     assert_eq!(answer, ["APPLIED 2", "APPLIED 1", full]);
 }
 
@@ -362,7 +362,7 @@ fn what_a_declined_giver_gives_does_not_count_until_it_is_taken_back() {
         (&mallory, &[create("inside", inside).of("Member")]),
         (&victim, &[create("t", seen)]),
     ]);
-    assert_eq!(told(&answers[1]), ["REJECTED FORBIDDEN"]);
+    assert_eq!(summaries(&answers[1]), ["REJECTED FORBIDDEN"]);
     // The same once more changes nothing.
     let stamp = store.stamp("victim");
     store.decline("victim", &["mallory"], true);
@@ -386,7 +386,7 @@ fn each_change_of_a_membership_stamps_whom_it_was_for_and_whom_it_is_for() {
         (delete("m", 6).of("Member"), [3, 4, 0]),
     ];
     for (change, expected) in changes {
-        let answer = told(&store.push(&anonymously("bob"), std::slice::from_ref(&change)));
+        let answer = summaries(&store.push(&anonymously("bob"), std::slice::from_ref(&change)));
         assert!(answer[0].starts_with("APPLIED"), "{answer:?}");
         assert_eq!(stamps(&store), expected, "{change:?}");
     }

@@ -7,7 +7,7 @@ use tidegate_core::{decide::DOCUMENT_BYTES_MAX, id::MutationId, model::Policy, p
 
 use crate::{
     drafts::{Draft, create, delete, update},
-    senders::{anonymously, by, told},
+    senders::{anonymously, by, summaries},
     store::Store,
 };
 
@@ -58,10 +58,10 @@ fn a_repeat_has_no_effect_and_tells_the_original_outcomes() {
     let log = store.log.len();
     let again = store.push(&sender, &changes);
     assert_eq!(
-        told(&first),
+        summaries(&first),
         ["APPLIED 1", "APPLIED 2", "REJECTED NOT_FOUND"]
     );
-    assert_eq!(told(&again), told(&first));
+    assert_eq!(summaries(&again), summaries(&first));
     assert!(
         again.is_ok_and(
             |outcome| outcome.duplicate && outcome.last_mutation_id == Some(MutationId(3))
@@ -78,7 +78,7 @@ fn a_repeat_shows_the_documents_as_they_are_now() {
     let _ = store.push(&by("bob", "phone").from(1), &[retitled("a", 1, "bobs")]);
     let again = store.push(&sender, &changes);
     assert_eq!(
-        (told(&again), titles(&again)),
+        (summaries(&again), titles(&again)),
         (vec!["APPLIED 1".into()], vec![Some("bobs".into())])
     );
 }
@@ -95,7 +95,7 @@ fn a_repeat_shows_nothing_after_the_grant_was_withdrawn() {
     store.teams("alice", &[]);
     let again = store.push(&sender, &changes);
     assert_eq!(
-        (told(&again), titles(&again)),
+        (summaries(&again), titles(&again)),
         (vec!["APPLIED 1".into()], vec![None])
     );
 }
@@ -125,12 +125,15 @@ fn a_new_push_of_another_epoch_has_no_effect() {
         by("alice", "phone").in_epoch("e1"),
     ] {
         let answer = store.push(&sender, &[titled("a", "1")]);
-        assert_eq!(told(&answer), ["EpochChanged { epoch: Epoch(\"e2\") }"]);
+        assert_eq!(
+            summaries(&answer),
+            ["EpochChanged { epoch: Epoch(\"e2\") }"]
+        );
     }
     assert!(store.log.is_empty());
     let answer = store.push(&by("alice", "phone").from(1), &[titled("a", "1")]);
     assert_eq!(
-        told(&answer),
+        summaries(&answer),
         ["APPLIED 1"],
         "the refused ids were not consumed"
     );
@@ -140,10 +143,16 @@ fn a_new_push_of_another_epoch_has_no_effect() {
 fn ids_beyond_the_next_one_are_a_gap_and_name_the_expected_one() {
     let mut store = Store::new("MERGE");
     let gap = store.push(&by("alice", "phone").from(2), &[titled("a", "1")]);
-    assert_eq!(told(&gap), ["MutationIdGap { expected: MutationId(1) }"]);
+    assert_eq!(
+        summaries(&gap),
+        ["MutationIdGap { expected: MutationId(1) }"]
+    );
     let _ = store.push(&by("alice", "phone").from(1), &[titled("a", "1")]);
     let gap = store.push(&by("alice", "phone").from(3), &[titled("b", "1")]);
-    assert_eq!(told(&gap), ["MutationIdGap { expected: MutationId(2) }"]);
+    assert_eq!(
+        summaries(&gap),
+        ["MutationIdGap { expected: MutationId(2) }"]
+    );
     assert_eq!(store.log.len(), 1);
 }
 
@@ -170,7 +179,7 @@ fn ids_that_were_consumed_by_something_else_are_reused() {
         ),
     ] {
         assert_eq!(
-            told(&store.push(&sender, &changes)),
+            summaries(&store.push(&sender, &changes)),
             ["MutationIdReused"],
             "{changes:?}"
         );
@@ -178,7 +187,7 @@ fn ids_that_were_consumed_by_something_else_are_reused() {
     let _ = store.push(&phone().from(3), &[titled("c", "1")]);
     let old = store.push(&phone().from(1), &[titled("a", "1"), titled("b", "1")]);
     assert_eq!(
-        told(&old),
+        summaries(&old),
         ["MutationIdReused"],
         "only the last push is remembered"
     );
@@ -198,7 +207,7 @@ fn ids_are_counted_for_each_user_and_client() {
             sender.client.clone().unwrap_or_default()
         );
         assert_eq!(
-            told(&store.push(&sender.from(1), &[titled(&id, "x")])),
+            summaries(&store.push(&sender.from(1), &[titled(&id, "x")])),
             ["APPLIED 1"]
         );
     }
@@ -208,7 +217,7 @@ fn ids_are_counted_for_each_user_and_client() {
 fn mutation_ids_need_an_epoch() {
     let mut store = Store::new("MERGE");
     let answers = store.without_epoch(&by("alice", "phone").from(1), &[titled("a", "1")]);
-    assert_eq!(told(&answers), ["EpochRequired"]);
+    assert_eq!(summaries(&answers), ["EpochRequired"]);
 }
 
 #[test]
@@ -218,8 +227,8 @@ fn without_mutation_ids_nothing_is_deduplicated() {
         let id = sender.client.clone().unwrap_or_default() + "x";
         let _ = store.push(&sender, &[titled(&id, "1")]);
         let again = [retitled(&id, 1, "2")];
-        assert_eq!(told(&store.push(&sender, &again)), ["APPLIED 2"]);
-        assert_eq!(told(&store.push(&sender, &again)), ["MERGED 3"]);
+        assert_eq!(summaries(&store.push(&sender, &again)), ["APPLIED 2"]);
+        assert_eq!(summaries(&store.push(&sender, &again)), ["MERGED 3"]);
     }
 }
 
@@ -235,11 +244,14 @@ fn conflicts_and_rejections_consume_their_ids_and_are_final() {
         [retitled("a", 1, "x"), delete("b", 1)],
     );
     let answer = store.push(&sender, &changes);
-    assert_eq!(told(&answer), ["CONFLICT 2", "REJECTED NOT_FOUND"]);
+    assert_eq!(summaries(&answer), ["CONFLICT 2", "REJECTED NOT_FOUND"]);
     let _ = store.push(&by("bob", "phone").from(3), &[titled("b", "now it exists")]);
-    assert_eq!(told(&store.push(&sender, &changes)), told(&answer));
     assert_eq!(
-        told(&store.push(&by("alice", "phone").from(3), &[titled("c", "1")])),
+        summaries(&store.push(&sender, &changes)),
+        summaries(&answer)
+    );
+    assert_eq!(
+        summaries(&store.push(&by("alice", "phone").from(3), &[titled("c", "1")])),
         ["APPLIED 1"]
     );
 }
@@ -256,7 +268,7 @@ fn an_atomic_push_with_a_failure_applies_nothing_and_consumes_its_ids() {
     ];
     let answer = store.push(&sender, &changes);
     assert_eq!(
-        told(&answer),
+        summaries(&answer),
         [
             "REJECTED ATOMIC_ABORTED",
             "CONFLICT 1",
@@ -269,9 +281,12 @@ fn an_atomic_push_with_a_failure_applies_nothing_and_consumes_its_ids() {
         "as the transaction left them"
     );
     assert_eq!(store.log.len(), 1);
-    assert_eq!(told(&store.push(&sender, &changes)), told(&answer));
+    assert_eq!(
+        summaries(&store.push(&sender, &changes)),
+        summaries(&answer)
+    );
     let next = store.push(&by("alice", "phone").from(4), &[titled("new", "1")]);
-    assert_eq!(told(&next), ["APPLIED 1"]);
+    assert_eq!(summaries(&next), ["APPLIED 1"]);
 }
 
 #[test]
@@ -299,7 +314,7 @@ fn an_atomic_push_without_failure_is_applied_merges_too() {
     );
     let changes = [titled("b", "1"), update("a", 1, json!({ "done": true }))];
     let answer = store.push(&by("alice", "phone").from(1).atomic(), &changes);
-    assert_eq!(told(&answer), ["APPLIED 1", "MERGED 3"]);
+    assert_eq!(summaries(&answer), ["APPLIED 1", "MERGED 3"]);
 }
 
 #[test]
@@ -318,7 +333,7 @@ fn an_aborted_push_leaves_the_others_of_its_transaction_alone() {
         ),
         (&carol, &[retitled("a", 1, "carols")]),
     ]);
-    let told: Vec<_> = answers.iter().flat_map(told).collect();
+    let told: Vec<_> = answers.iter().flat_map(summaries).collect();
     assert_eq!(
         told,
         [
@@ -340,7 +355,7 @@ fn every_outcome_shows_the_document_that_the_transaction_left() {
         (&alice, &[retitled("a", 2, "3")]),
     ]);
     assert_eq!(
-        told(&answers[0]),
+        summaries(&answers[0]),
         ["APPLIED 1", "APPLIED 2"],
         "version is the change's own"
     );
@@ -357,7 +372,7 @@ fn a_policy_may_be_chosen_only_where_the_model_says_so() {
     let alice = |first| by("alice", "phone").from(first);
     let refused = store.push(&alice(1).under(Policy::Merge), &[retitled("a", 1, "mine")]);
     assert_eq!(
-        told(&refused),
+        summaries(&refused),
         ["PolicyNotAllowed { type_name: TypeName(\"Task\") }"]
     );
     let answer = store.push(
@@ -365,7 +380,7 @@ fn a_policy_may_be_chosen_only_where_the_model_says_so() {
         &[retitled("a", 1, "mine")],
     );
     assert_eq!(
-        told(&answer),
+        summaries(&answer),
         ["MERGED 3"],
         "the refused push consumed nothing"
     );
@@ -385,5 +400,5 @@ fn a_document_cannot_grow_without_bound_by_edits_that_are_each_small() {
         ],
     );
     let expected = ["APPLIED 1", "REJECTED INVALID_VALUE", "APPLIED 2"];
-    assert_eq!(told(&answer), expected);
+    assert_eq!(summaries(&answer), expected);
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     drafts::{create, delete, update},
-    senders::{by, told},
+    senders::{by, summaries},
     store::Store,
 };
 
@@ -29,7 +29,7 @@ fn a_queue_made_offline_is_applied_in_one_push() {
     let versions: Vec<String> = (1..=6)
         .map(|version| format!("APPLIED {version}"))
         .collect();
-    assert_eq!(told(&answer), versions);
+    assert_eq!(summaries(&answer), versions);
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_queue_is_applied_in_single_pushes_with_the_base_it_was_made_on() {
             &by("alice", "phone").from(first),
             &[update("a", 1, title(text))],
         );
-        assert_eq!(told(&answer), [format!("APPLIED {}", first + 1)]);
+        assert_eq!(summaries(&answer), [format!("APPLIED {}", first + 1)]);
     }
 }
 
@@ -55,7 +55,10 @@ fn what_was_queued_on_a_create_that_conflicted_does_not_meet_the_other_document(
         delete("a", 0),
     ];
     let answer = store.push(&by("alice", "phone").from(1), &changes);
-    assert_eq!(told(&answer), ["CONFLICT 1", "CONFLICT 1", "CONFLICT 1"]);
+    assert_eq!(
+        summaries(&answer),
+        ["CONFLICT 1", "CONFLICT 1", "CONFLICT 1"]
+    );
 }
 
 #[test]
@@ -66,7 +69,7 @@ fn what_was_queued_on_a_rejected_create_is_a_conflict_too() {
         update("a", 0, title("2")),
     ];
     let answer = store.push(&by("alice", "phone").from(1), &changes);
-    assert_eq!(told(&answer), ["REJECTED FORBIDDEN", "CONFLICT"]);
+    assert_eq!(summaries(&answer), ["REJECTED FORBIDDEN", "CONFLICT"]);
 }
 
 #[test]
@@ -77,7 +80,7 @@ fn what_was_queued_on_an_unreadable_create_is_a_conflict_too() {
         update("a", 0, title("2")),
     ];
     let answer = store.push(&by("alice", "phone").from(1), &changes);
-    assert_eq!(told(&answer), ["REJECTED INVALID_VALUE", "CONFLICT"]);
+    assert_eq!(summaries(&answer), ["REJECTED INVALID_VALUE", "CONFLICT"]);
 }
 
 #[test]
@@ -91,7 +94,7 @@ fn a_create_that_succeeds_after_a_failed_one_takes_up_the_queue_again() {
     ];
     let answer = store.push(&by("alice", "phone").from(1), &changes);
     assert_eq!(
-        told(&answer),
+        summaries(&answer),
         ["REJECTED FORBIDDEN", "CONFLICT", "APPLIED 1", "APPLIED 2"]
     );
 }
@@ -106,7 +109,7 @@ fn other_documents_of_the_push_are_not_touched_by_a_failed_create() {
     ];
     let answer = store.push(&by("alice", "phone").from(1), &changes);
     assert_eq!(
-        told(&answer),
+        summaries(&answer),
         ["REJECTED FORBIDDEN", "APPLIED 1", "APPLIED 2"]
     );
 }
@@ -124,7 +127,7 @@ fn an_edit_does_not_bring_back_a_document_that_was_collected() {
             &by("alice", "phone").from(first),
             &[update("a", base, title("x"))],
         );
-        assert_eq!(told(&answer), ["REJECTED NOT_FOUND"]);
+        assert_eq!(summaries(&answer), ["REJECTED NOT_FOUND"]);
     }
 }
 
@@ -140,7 +143,7 @@ fn base_zero_finds_the_own_create_after_others_edited_it() {
         &by("alice", "phone").from(2),
         &[update("a", 0, json!({ "done": true }))],
     );
-    assert_eq!(told(&answer), ["MERGED 3"]);
+    assert_eq!(summaries(&answer), ["MERGED 3"]);
 }
 
 #[test]
@@ -155,5 +158,5 @@ fn base_zero_does_not_find_a_create_of_the_same_client_after_another_re_created_
         &by("alice", "phone").from(2),
         &[update("a", 0, title("mine"))],
     );
-    assert_eq!(told(&answer), ["CONFLICT 3"]);
+    assert_eq!(summaries(&answer), ["CONFLICT 3"]);
 }

@@ -1,4 +1,4 @@
-//! Who sends a push and how, and what it is told, in a test's few words.
+//! Who sends a push and how, and what it is answered, in a test's few words.
 //!
 //! Deciding about the push is the core's; keeping what comes of it is the store's.
 
@@ -69,15 +69,15 @@ impl Sender {
     }
 }
 
-/// What a client is told, in words: `APPLIED 1`, `REJECTED NOT_FOUND`, and for a refused push its one code.
-pub(crate) fn told(answer: &PushAnswer) -> Vec<String> {
+/// What a client is answered, in words: `APPLIED 1`, `REJECTED NOT_FOUND`, and for a refused push its one code.
+pub(crate) fn summaries(answer: &PushAnswer) -> Vec<String> {
     match answer {
-        Ok(outcome) => outcome.outcomes.iter().map(told_of_one).collect(),
+        Ok(outcome) => outcome.outcomes.iter().map(summary).collect(),
         Err(refusal) => vec![format!("{refusal:?}")],
     }
 }
 
-fn told_of_one(outcome: &Outcome) -> String {
+fn summary(outcome: &Outcome) -> String {
     let status = format!("{:?}", outcome.status).to_uppercase();
     match (&outcome.error, outcome.version) {
         (Some(error), _) => format!("{status} {}", error.code.name()),

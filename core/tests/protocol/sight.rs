@@ -5,7 +5,7 @@ use tidegate_core::push::PushAnswer;
 
 use crate::{
     drafts::{Draft, create, delete, update},
-    senders::{by, told},
+    senders::{by, summaries},
     store::Store,
 };
 
@@ -84,7 +84,7 @@ fn only_a_create_betrays_that_an_id_exists_out_of_sight() {
             &[create(id, in_scope("all"))],
         );
         assert_eq!(
-            (told(&answer), shown(&answer)),
+            (summaries(&answer), shown(&answer)),
             (vec!["REJECTED ID_TAKEN".into()], vec![false])
         );
     }
@@ -106,7 +106,7 @@ fn write_is_needed_where_the_document_is() {
         create("a", in_scope("all")),
     ];
     let answer = store.push(&by("alice", "phone").from(1), &changes);
-    assert_eq!(told(&answer), ["REJECTED FORBIDDEN"; 4]);
+    assert_eq!(summaries(&answer), ["REJECTED FORBIDDEN"; 4]);
     assert_eq!(
         shown(&answer),
         [true; 4],
@@ -124,13 +124,13 @@ fn write_is_needed_where_the_document_goes() {
     for (first, scope) in [(2, "public"), (3, "user:bob"), (4, "team:red")] {
         let changes = [moved("a", 1, scope)];
         assert_eq!(
-            told(&store.push(&by("alice", "phone").from(first), &changes)),
+            summaries(&store.push(&by("alice", "phone").from(first), &changes)),
             ["REJECTED FORBIDDEN"]
         );
     }
     let create = [create("b", in_scope("public"))];
     assert_eq!(
-        told(&store.push(&by("alice", "phone").from(5), &create)),
+        summaries(&store.push(&by("alice", "phone").from(5), &create)),
         ["REJECTED FORBIDDEN"]
     );
 }
@@ -145,7 +145,7 @@ fn a_scope_that_cannot_be_made_is_rejected() {
             &by("alice", "phone").from(first),
             &[create("a", in_scope(scope))],
         );
-        assert_eq!(told(&answer), ["REJECTED INVALID_SCOPE"]);
+        assert_eq!(summaries(&answer), ["REJECTED INVALID_SCOPE"]);
     }
 }
 
@@ -162,7 +162,7 @@ fn a_membership_made_by_a_change_serves_the_next_one() {
     ];
     let answer = store.push(&by("alice", "phone").from(1), &changes);
     assert_eq!(
-        told(&answer),
+        summaries(&answer),
         [
             "REJECTED FORBIDDEN",
             "APPLIED 1",
@@ -193,7 +193,7 @@ fn a_membership_that_is_changed_ends_the_old_grant() {
     ];
     let answer = store.push(&by("alice", "phone").from(1), &changes);
     assert_eq!(
-        told(&answer),
+        summaries(&answer),
         [
             "APPLIED 1",
             "APPLIED 2",
@@ -216,7 +216,7 @@ fn a_membership_made_by_one_push_serves_the_next_of_the_same_transaction() {
         (&bob, &[hire]),
         (&alice, &[create("a", in_scope("team:red"))]),
     ]);
-    assert_eq!(told(&answers[1]), ["APPLIED 1"]);
+    assert_eq!(summaries(&answers[1]), ["APPLIED 1"]);
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_membership_of_an_aborted_push_serves_nobody() {
         (&bob.atomic(), &[hire, delete("none", 1)]),
         (&alice, &[create("a", in_scope("team:red"))]),
     ]);
-    assert_eq!(told(&answers[1]), ["REJECTED FORBIDDEN"]);
+    assert_eq!(summaries(&answers[1]), ["REJECTED FORBIDDEN"]);
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn a_document_that_left_the_callers_sight_in_the_transaction_is_not_shown() {
         ),
     ]);
     assert_eq!(
-        (told(&answers[0]), shown(&answers[0])),
+        (summaries(&answers[0]), shown(&answers[0])),
         (vec!["MERGED 3".into()], vec![false])
     );
     let alices = answers[0].as_ref().expect("the push is answered");

@@ -16,7 +16,7 @@ use tidegate_core::{
 use crate::{
     bench::value,
     drafts::{Draft, create, delete, update},
-    senders::{Sender, anonymously, by, told},
+    senders::{Sender, anonymously, by, summaries},
     store::Store,
 };
 
@@ -32,7 +32,7 @@ fn titled(rule: &str) -> Store {
         retitled(1, "theirs"),
     ];
     let answer = store.push(&by("bob", "b").from(1), &bobs);
-    assert_eq!(told(&answer), ["APPLIED 1", "APPLIED 2"]);
+    assert_eq!(summaries(&answer), ["APPLIED 1", "APPLIED 2"]);
     store
 }
 
@@ -142,7 +142,7 @@ fn a_document_has_a_bounded_number_of_conflicts_and_the_next_is_rejected_whole()
     for rule in ["MANUAL", "MERGE/MANUAL"] {
         let mut store = titled(rule);
         let sender = by("alice", "phone").from(1);
-        let told_of = told(&store.push(&sender, &titles(0..WAITING_MAX + 1)));
+        let told_of = summaries(&store.push(&sender, &titles(0..WAITING_MAX + 1)));
         assert_eq!(told_of[WAITING_MAX - 1], "CONFLICT 2");
         assert_eq!(told_of[WAITING_MAX], "REJECTED INBOX_FULL");
         assert_eq!(store.conflicts().count(), WAITING_MAX);
@@ -151,7 +151,7 @@ fn a_document_has_a_bounded_number_of_conflicts_and_the_next_is_rejected_whole()
         let sender = by("alice", "phone").from(numbered(2));
         let answer = store.push(&sender, &[more.clone(), create("u", json!({}))]);
         assert_eq!(
-            told(&answer),
+            summaries(&answer),
             ["REJECTED INBOX_FULL", "APPLIED 1"],
             "{rule}"
         );
@@ -176,18 +176,19 @@ fn nobody_fills_the_inbox_for_another_user() {
     let mut store = titled("MANUAL");
     let members = ["alice", "dave", "erin"];
     for member in members {
-        let sent = told(&store.push(&by(member, "phone").from(1), &titles(0..WAITING_MAX + 50)));
+        let sent =
+            summaries(&store.push(&by(member, "phone").from(1), &titles(0..WAITING_MAX + 50)));
         let full = sent.iter().filter(|told| *told == "REJECTED INBOX_FULL");
         assert_eq!(full.count(), 50, "{member}");
     }
     let again = store.push(&by("alice", "tablet").from(1), &titles(200..201));
     assert_eq!(
-        told(&again),
+        summaries(&again),
         ["REJECTED INBOX_FULL"],
         "another client is no other user"
     );
     let honest = store.push(&by("carol", "phone").from(1), &titles(0..1));
-    assert_eq!(told(&honest), ["CONFLICT 2"]);
+    assert_eq!(summaries(&honest), ["CONFLICT 2"]);
     assert_eq!(store.conflicts().count(), members.len() * WAITING_MAX + 1);
 }
 
@@ -197,9 +198,9 @@ fn nobody_fills_the_bytes_of_the_inbox_for_another_user() {
     let mut store = titled("MANUAL");
     let large = update("t", 2, json!({ "text": "x".repeat(4_000_000) }));
     let _grown = store.push(&by("bob", "b").from(3), &[large]);
-    let alices = told(&store.push(&by("alice", "phone").from(1), &titles(0..10)));
+    let alices = summaries(&store.push(&by("alice", "phone").from(1), &titles(0..10)));
     assert_eq!(alices[4..], ["REJECTED INBOX_FULL"; 6]);
-    let honest = told(&store.push(&by("carol", "phone").from(1), &titles(0..1)));
+    let honest = summaries(&store.push(&by("carol", "phone").from(1), &titles(0..1)));
     assert_eq!(honest, ["CONFLICT 3"]);
 }
 
@@ -209,11 +210,11 @@ fn what_waits_already_and_what_waits_nowhere_needs_no_room() {
     let sender = by("alice", "browser");
     let _full = store.push(&sender, &titles(0..WAITING_MAX));
     let answer = store.push(&sender, &titles(0..1));
-    assert_eq!(told(&answer), ["CONFLICT 2"], "a repeat");
+    assert_eq!(summaries(&answer), ["CONFLICT 2"], "a repeat");
     let answer = store.push(&by("alice", "phone").from(1).atomic(), &titles(200..201));
-    assert_eq!(told(&answer), ["CONFLICT 2"], "an atomic push");
+    assert_eq!(summaries(&answer), ["CONFLICT 2"], "an atomic push");
     let answer = store.push(&by("alice", "phone").from(2), &[retitled(2, "clean")]);
-    assert_eq!(told(&answer), ["APPLIED 3"]);
+    assert_eq!(summaries(&answer), ["APPLIED 3"]);
 }
 
 #[test]
@@ -226,7 +227,7 @@ fn small_edits_of_a_large_document_keep_a_bounded_number_of_its_copies() {
     ];
     let _made = store.push(&by("bob", "b").from(1), &bobs);
     let answer = store.push(&by("alice", "phone").from(1), &titles(0..15));
-    let full = told(&answer)
+    let full = summaries(&answer)
         .iter()
         .filter(|told| *told == "REJECTED INBOX_FULL")
         .count();
@@ -269,7 +270,7 @@ fn the_largest_conflict_there_can_be_has_room() {
     ];
     let answer = store.push(&by("alice", "phone").from(1), &changes);
     assert_eq!(
-        told(&answer),
+        summaries(&answer),
         [
             "CONFLICT 2",
             "REJECTED INVALID_VALUE",
@@ -301,7 +302,7 @@ type Note @collection(name: "notes") @scope(by: "all") { id: ID! text: String }
     store.collect();
     store.model = with_tasks;
     assert_eq!(
-        told(&store.resolve("bob", &id, 2, Resolution::Mine)),
+        summaries(&store.resolve("bob", &id, 2, Resolution::Mine)),
         ["APPLIED 3"]
     );
     assert_eq!(

@@ -13,7 +13,7 @@ use tidegate_core::{
 use crate::{
     drafts::{Draft, create, update},
     members::{give, give_many, user},
-    senders::{anonymously, by, told},
+    senders::{anonymously, by, summaries},
     store::Store,
 };
 
@@ -32,7 +32,7 @@ fn edited_by_bob(rule: &str) -> Store {
         update("t", 1, json!({ "text": text("Bob.", "Last.") })),
     ];
     let answer = store.push(&by("bob", "b").from(1), &bobs);
-    assert_eq!(told(&answer), ["APPLIED 1", "APPLIED 2"]);
+    assert_eq!(summaries(&answer), ["APPLIED 1", "APPLIED 2"]);
     store
 }
 
@@ -58,13 +58,13 @@ fn text_of(store: &Store) -> String {
 #[test]
 fn what_is_more_work_than_a_push_has_goes_by_the_overlap_and_undoes_nothing() {
     let mut store = edited_by_bob("MERGE/SERVER_WINS");
-    let answer = told(&store.push(&by("alice", "phone").from(1), &alices(20)));
+    let answer = summaries(&store.push(&by("alice", "phone").from(1), &alices(20)));
     assert_eq!(answer[..2], ["MERGED 3", "MERGED 4"]);
     assert_eq!(answer[2..], ["CONFLICT 4"; 18]);
     assert_eq!(text_of(&store), text("Bob.", "Last 1."));
 
     let mut store = edited_by_bob("MERGE/MANUAL");
-    let answer = told(&store.push(&by("alice", "phone").from(1), &alices(4)));
+    let answer = summaries(&store.push(&by("alice", "phone").from(1), &alices(4)));
     assert_eq!(answer[2..], ["CONFLICT 4"; 2]);
     assert_eq!(store.conflicts().count(), 2, "they wait");
 }
@@ -74,7 +74,7 @@ fn edits_that_nobody_else_came_between_need_no_merge() {
     let mut store = Store::new("MERGE/SERVER_WINS");
     let made = create("t", json!({ "text": text("First.", "Last.") }));
     let _made = store.push(&by("bob", "b").from(1), &[made]);
-    let answer = told(&store.push(&by("alice", "phone").from(1), &alices(20)));
+    let answer = summaries(&store.push(&by("alice", "phone").from(1), &alices(20)));
     let applied: Vec<String> = (2..22)
         .map(|version| format!("APPLIED {version}"))
         .collect();
@@ -93,16 +93,16 @@ fn a_push_whose_documents_are_too_large_is_refused_before_it_is_decided() {
     );
     let edits = |count| vec![update("t", -1, json!({ "stars": 1 })); count];
     let fits = MET_BYTES_MAX / (large.len() + 100);
-    let refused = told(&store.push(&by("alice", "phone").from(1), &edits(1_000)));
+    let refused = summaries(&store.push(&by("alice", "phone").from(1), &edits(1_000)));
     assert_eq!(refused, [format!("TooLarge {{ max: {fits} }}")]);
     assert_eq!(store.task("t").version.0, 1);
     let taken = store.push(&by("alice", "phone").from(1), &edits(fits));
-    assert_eq!(told(&taken).len(), fits, "no id was consumed");
+    assert_eq!(summaries(&taken).len(), fits, "no id was consumed");
 
     let created = create("u", json!({ "text": large }));
     let edits = vec![update("u", 0, json!({ "stars": 1 })); 999];
     let changes: Vec<Draft> = std::iter::once(created).chain(edits).collect();
-    let refused = told(&store.push(&by("carol", "c").from(1), &changes));
+    let refused = summaries(&store.push(&by("carol", "c").from(1), &changes));
     assert_eq!(refused, [format!("TooLarge {{ max: {fits} }}")]);
 }
 
@@ -172,17 +172,17 @@ fn stars(tasks: &[&str]) -> Vec<Draft> {
 fn a_push_that_names_more_than_is_loaded_is_refused_with_how_many_of_its_changes_fit() {
     let mut store = of_two(&["a", "b", "c"]);
     let alice = by("alice", "phone").from(1);
-    let refused = told(&store.push(&alice, &stars(&["c", "a", "c", "b"])));
+    let refused = summaries(&store.push(&alice, &stars(&["c", "a", "c", "b"])));
     assert_eq!(refused, ["TooLarge { max: 3 }"]);
     assert_eq!(store.task("c").version.0, 1, "nothing is written");
-    let taken = told(&store.push(&alice, &stars(&["c", "a", "c"])));
+    let taken = summaries(&store.push(&alice, &stars(&["c", "a", "c"])));
     assert_eq!(
         taken,
         ["APPLIED 2", "APPLIED 2", "APPLIED 3"],
         "no id is used"
     );
     store.bytes_max = 0;
-    let taken = told(&store.push(&alice.from(4), &stars(&["b"])));
+    let taken = summaries(&store.push(&alice.from(4), &stars(&["b"])));
     assert_eq!(taken, ["APPLIED 2"], "one document always has room");
 }
 
@@ -195,20 +195,20 @@ fn a_push_whose_documents_are_left_out_waits_for_the_next_transaction_in_its_tur
     assert_eq!(answers.len(), 1, "and whoever stands behind it");
     let answers = store.group(&[(&carol, &carols), (&dora, &doras)]);
     assert_eq!(answers.len(), 1);
-    assert_eq!(told(&answers[0]), ["APPLIED 2"; 2], "it fits alone");
+    assert_eq!(summaries(&answers[0]), ["APPLIED 2"; 2], "it fits alone");
 }
 
 #[test]
 fn a_repeat_is_known_though_its_documents_are_left_out_and_an_error_keeps_its_code() {
     let mut store = of_two(&["a", "b", "c"]);
     let (alice, changes) = (by("alice", "phone").from(1), stars(&["a", "b", "c"]));
-    let refused = told(&store.push(&alice.clone().from(2), &changes));
+    let refused = summaries(&store.push(&alice.clone().from(2), &changes));
     assert_eq!(refused, ["MutationIdGap { expected: MutationId(1) }"]);
     store.bytes_max = usize::MAX;
     let first = store.push(&alice, &changes);
     store.bytes_max = 2_500;
     let repeat = store.push(&alice, &changes);
-    assert_eq!(told(&repeat), told(&first));
+    assert_eq!(summaries(&repeat), summaries(&first));
     let shown = repeat.unwrap().outcomes;
     let shown: Vec<bool> = shown.iter().map(|it| it.document.is_some()).collect();
     assert_eq!(shown, [true, true, false]);
@@ -236,5 +236,9 @@ fn a_membership_is_work_for_the_scopes_of_whom_it_names_and_no_other_users() {
     let to_herself = hundred("near", &|_| "alice".to_owned());
     let answers = store.group(&[(&alice, &to_herself), (&bob, &small)]);
     assert_eq!(answers.len(), 1, "it is found again after each, as work");
-    assert!(told(&answers[0]).iter().all(|told| told == "APPLIED 1"));
+    assert!(
+        summaries(&answers[0])
+            .iter()
+            .all(|told| told == "APPLIED 1")
+    );
 }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_graphql::dataloader::{DataLoader, Loader};
@@ -183,9 +183,13 @@ impl AnswerRoom {
         }
     }
 
-    fn take(&self, entry: &Entry) -> Result<(), Failure> {
-        // A panic while the lock was held leaves a count that is too low by one document.
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Begins the next answer of a subscription.
+    pub(in crate::graphql) fn clear(&self) {
+        *self.taken() = Taken::default();
+    }
+
+    pub(in crate::graphql) fn take(&self, entry: &Entry) -> Result<(), Failure> {
+        let mut taken = self.taken();
         let bytes = taken.bytes + bytes(entry);
         if bytes > self.bytes_max {
             return Err(self.exceeded());
@@ -197,6 +201,11 @@ impl AnswerRoom {
         }
         taken.bytes = bytes;
         Ok(())
+    }
+
+    /// A panic while the lock was held leaves a count that is too low by one document.
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn exceeded(&self) -> Failure {

@@ -21,19 +21,19 @@ fn each_resolution_reaches_the_feed_and_closes_the_conflict() {
         let id = store.conflict().id.clone();
         let resolution = make(&store);
         let answer = store.resolve("bob", &id, 2, resolution.clone());
-        assert_eq!(told(&answer), [expect], "{resolution:?}");
+        assert_eq!(summaries(&answer), [expect], "{resolution:?}");
         assert_eq!(body(&store), left);
         assert_eq!(store.conflicts().count(), 0);
         let log = store.log.len();
         let again = store.resolve("bob", &id, 2, resolution);
-        assert_eq!(told(&again), [expect]);
+        assert_eq!(summaries(&again), [expect]);
         assert!(again.is_ok_and(|outcome| outcome.duplicate));
         assert_eq!(store.log.len(), log, "a repeat writes nothing");
     }
     let mut store = held("MANUAL");
     let id = store.conflict().id.clone();
     assert_eq!(
-        told(&store.resolve("bob", &id, 2, Resolution::Delete)),
+        summaries(&store.resolve("bob", &id, 2, Resolution::Delete)),
         ["APPLIED 3"]
     );
     assert!(store.task("t").is_deleted());
@@ -45,12 +45,12 @@ fn a_resolution_of_another_version_changes_nothing_and_leaves_the_conflict_open(
     let id = store.conflict().id.clone();
     let _edited = store.push(&by("bob", "b").from(3), &[retitled(2, "newer")]);
     assert_eq!(
-        told(&store.resolve("alice", &id, 2, Resolution::Mine)),
+        summaries(&store.resolve("alice", &id, 2, Resolution::Mine)),
         ["CONFLICT 3"]
     );
     assert_eq!(store.conflict().id, id, "a later edit does not bury it");
     assert_eq!(
-        told(&store.resolve("alice", &id, 3, Resolution::Mine)),
+        summaries(&store.resolve("alice", &id, 3, Resolution::Mine)),
         ["APPLIED 4"]
     );
     assert_eq!(body(&store)["title"], json!("mine"));
@@ -65,8 +65,8 @@ fn a_resolution_meets_what_the_pushes_before_it_in_its_transaction_wrote() {
         let sender = by("bob", "b").from(3);
         let push = (&sender, &[retitled(2, "newer")][..]);
         let answers = store.push_and_resolve(push, ("alice", &id, base), Resolution::Mine);
-        assert_eq!(told(&answers[0]), ["APPLIED 3"]);
-        assert_eq!(told(&answers[1]), [expect]);
+        assert_eq!(summaries(&answers[0]), ["APPLIED 3"]);
+        assert_eq!(summaries(&answers[1]), [expect]);
         assert_eq!(body(&store)["title"], json!(title));
         assert_eq!(store.conflicts().count(), open);
     }
@@ -103,7 +103,7 @@ fn a_conflict_follows_its_document_and_is_shown_only_to_who_may_read_all_of_it()
     let id = store.conflict().id.clone();
     let away = update("t", 2, json!({ "audience": "team:7" }));
     assert_eq!(
-        told(&store.push(&by("bob", "b").from(3), &[away])),
+        summaries(&store.push(&by("bob", "b").from(3), &[away])),
         ["APPLIED 3"]
     );
     assert_eq!(store.conflict().scope.as_str(), "team:7");
@@ -143,7 +143,7 @@ fn a_conflict_outlives_its_document_and_can_bring_it_back() {
     let id = store.conflict().id.clone();
     let _deleted = store.push(&by("bob", "b").from(3), &[delete("t", 2)]);
     assert_eq!(
-        told(&store.resolve("alice", &id, 3, Resolution::Mine)),
+        summaries(&store.resolve("alice", &id, 3, Resolution::Mine)),
         ["APPLIED 4"]
     );
     assert_eq!(
@@ -156,7 +156,7 @@ fn a_conflict_outlives_its_document_and_can_bring_it_back() {
     store.collect();
     assert_eq!(store.conflict().id, id, "it is not collected");
     assert_eq!(
-        told(&store.resolve("alice", &id, 0, Resolution::Mine)),
+        summaries(&store.resolve("alice", &id, 0, Resolution::Mine)),
         ["APPLIED 4"]
     );
     assert_eq!(body(&store)["title"], json!("mine"));
@@ -164,7 +164,7 @@ fn a_conflict_outlives_its_document_and_can_bring_it_back() {
     let id = store.conflict().id.clone();
     let _deleted = store.push(&by("bob", "b").from(3), &[delete("t", 2)]);
     assert_eq!(
-        told(&store.resolve("alice", &id, 3, Resolution::Delete)),
+        summaries(&store.resolve("alice", &id, 3, Resolution::Delete)),
         ["APPLIED 3"]
     );
     assert!(store.task("t").is_deleted());
@@ -181,10 +181,10 @@ fn creates_and_deletes_are_held_back_and_resolved_too() {
         &by("alice", "phone").from(1),
         &[create("t", json!({ "title": "mine" }))],
     );
-    assert_eq!(told(&answer), ["CONFLICT 1"]);
+    assert_eq!(summaries(&answer), ["CONFLICT 1"]);
     let id = store.conflict().id.clone();
     assert_eq!(
-        told(&store.resolve("alice", &id, 1, Resolution::Mine)),
+        summaries(&store.resolve("alice", &id, 1, Resolution::Mine)),
         ["APPLIED 2"]
     );
     assert_eq!(body(&store)["title"], json!("mine"));
@@ -194,21 +194,25 @@ fn creates_and_deletes_are_held_back_and_resolved_too() {
         "the created document takes the other's place whole"
     );
     let answer = store.push(&by("bob", "b").from(2), &[delete("t", 1)]);
-    assert_eq!(told(&answer), ["CONFLICT 2"]);
+    assert_eq!(summaries(&answer), ["CONFLICT 2"]);
     let id = store.conflict().id.clone();
     assert_eq!(store.conflict().held.mine, Mine::Deleted);
     assert_eq!(
-        told(&store.resolve("alice", &id, 2, Resolution::Mine)),
+        summaries(&store.resolve("alice", &id, 2, Resolution::Mine)),
         ["APPLIED 3"]
     );
     let answer = store.push(
         &by("carol", "c").from(1),
         &[create("t", json!({ "title": "anew" }))],
     );
-    assert_eq!(told(&answer), ["CONFLICT 3"], "over a stranger's tombstone");
+    assert_eq!(
+        summaries(&answer),
+        ["CONFLICT 3"],
+        "over a stranger's tombstone"
+    );
     let id = store.conflict().id.clone();
     assert_eq!(
-        told(&store.resolve("alice", &id, 3, Resolution::Mine)),
+        summaries(&store.resolve("alice", &id, 3, Resolution::Mine)),
         ["APPLIED 4"]
     );
     assert_eq!(body(&store)["title"], json!("anew"));
@@ -220,13 +224,13 @@ fn a_rejected_resolution_leaves_the_conflict_open() {
     let id = store.conflict().id.clone();
     let too_long = edited(&store, json!({ "title": "x".repeat(41) }));
     assert_eq!(
-        told(&store.resolve("alice", &id, 2, too_long)),
+        summaries(&store.resolve("alice", &id, 2, too_long)),
         ["REJECTED INVALID_VALUE"]
     );
     let note = TypeName::new("Note").expect("a short name");
     let other = Resolution::Edited(note, Ok(Default::default()));
     assert_eq!(
-        told(&store.resolve("alice", &id, 2, other)),
+        summaries(&store.resolve("alice", &id, 2, other)),
         ["REJECTED INVALID_VALUE"]
     );
     assert_eq!(store.conflict().id, id);
@@ -266,10 +270,10 @@ fn ones_own_create_can_be_taken_where_a_type_has_read_only_defaults() {
         .push(&by("bob", "b").from(1), &made("theirs"))
         .expect("it is taken");
     let answer = store.push(&by("alice", "phone").from(1), &made("mine"));
-    assert_eq!(told(&answer), ["CONFLICT 1"]);
+    assert_eq!(summaries(&answer), ["CONFLICT 1"]);
     let id = store.conflict().id.clone();
     assert_eq!(
-        told(&store.resolve("alice", &id, 1, Resolution::Mine)),
+        summaries(&store.resolve("alice", &id, 1, Resolution::Mine)),
         ["APPLIED 2"]
     );
     assert_eq!(body(&store), json!({ "title": "mine", "approved": false }));
@@ -289,11 +293,11 @@ fn a_document_that_is_made_anew_keeps_what_only_the_server_had_changed() {
     let seen = json!({ "title": "old", "stars": 1, "done": true });
     let mine = retitled(1, "mine").seeing(seen);
     let answer = store.push(&by("alice", "phone").from(1), &[mine]);
-    assert_eq!(told(&answer), ["CONFLICT 2"]);
+    assert_eq!(summaries(&answer), ["CONFLICT 2"]);
     let id = store.conflict().id.clone();
     let _deleted = store.push(&by("bob", "b").from(3), &[delete("t", 2)]);
     assert_eq!(
-        told(&store.resolve("alice", &id, 3, Resolution::Mine)),
+        summaries(&store.resolve("alice", &id, 3, Resolution::Mine)),
         ["APPLIED 4"]
     );
     assert_eq!(
