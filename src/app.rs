@@ -487,8 +487,8 @@ type Task @collection(name: "tasks") @scope(by: "team:{team}") { id: ID! team: S
         restamp_again(model, opened.clone()).await;
         assert_eq!(opened.restamped().await.unwrap(), Restamped::Twice);
         let mut snapshot = opened.store.snapshot().await.unwrap();
-        let entries = snapshot.entries(&[key.clone()].into()).await.unwrap();
-        assert_eq!(entries[&key].scope.as_str(), "team:4%3A2");
+        let entries = snapshot.entries(&[key.clone()].into(), 0).await.unwrap();
+        assert_eq!(entries.found[&key].scope.as_str(), "team:4%3A2");
         // A restored backup may be of an earlier version.
         sync::rotate_epoch(opened.store.as_ref(), new_epoch())
             .await

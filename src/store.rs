@@ -10,7 +10,7 @@ pub mod mongo;
 mod stored;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -150,14 +150,16 @@ pub trait Snapshot: Send {
     /// [`StoreError`].
     async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError>;
 
-    /// Entries by key, tombstones too; what does not exist is absent.
+    /// Entries by key, tombstones too, as far as their records have room. A store chooses which. At least one has room, if
+    /// any exists.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn entries(
         &mut self,
         keys: &BTreeSet<DocumentKey>,
-    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError>;
+        bytes_max: usize,
+    ) -> Result<Entries, StoreError>;
 
     /// All entries in the order of their keys, tombstones too, for those who have to look at everything: at most `limit` at
     /// a time, and fewer once they have [`WALK_BYTES_MAX`].
@@ -248,11 +250,11 @@ impl InboxScan {
 
 /// Entries that were asked for by their keys.
 #[derive(Debug, Default)]
-struct Entries {
-    /// Those that are there.
-    found: HashMap<DocumentKey, Arc<Entry>>,
-    /// Those that had no room: nobody has looked for them.
-    left_out: HashSet<DocumentKey>,
+pub struct Entries {
+    /// Those that exist and have room.
+    pub found: HashMap<DocumentKey, Arc<Entry>>,
+    /// Those that may exist and have no room.
+    pub left_out: BTreeSet<DocumentKey>,
 }
 
 /// What a scan found.

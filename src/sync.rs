@@ -18,12 +18,13 @@ mod push;
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use tidegate_core::{
+    decide::DOCUMENT_BYTES_MAX,
     entry::Entry,
     grant::{Grants, Identity},
     id::{ClientId, ClientKey, DocumentKey, Epoch, MutationId, Scope},
     membership::{Bounds, Memberships},
     model::Model,
-    value::Timestamp,
+    value::{Timestamp, document_bytes},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -55,6 +56,9 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// How long one request may wait for the store before it is told to try again.
 const STORE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How many bytes of documents are read of the store at a time, where they are asked for by their keys.
+const ROUND_BYTES_MAX: usize = 8 << 20;
 
 /// Who asks: an identity and what its claims give.
 #[derive(Debug, Clone)]
@@ -94,6 +98,17 @@ impl Caller {
             None => Ok(None),
         }
     }
+}
+
+/// Documents that were asked for by their keys.
+#[derive(Debug)]
+pub struct Documents {
+    /// Those that exist and that the caller may see.
+    pub found: Vec<Arc<Entry>>,
+    /// Those that were not read, since those before them have too many bytes.
+    pub left_out: BTreeSet<DocumentKey>,
+    /// Counts those that were found, until the last copy is dropped.
+    pub(crate) lease: Option<Arc<Lease>>,
 }
 
 /// What `viewer` tells.
@@ -200,22 +215,41 @@ impl SyncService {
         in_time(self.store.snapshot()).await.map(drop)
     }
 
-    /// The documents of `keys` that are alive and that the caller may see.
+    /// The documents of `keys` that are alive and that the caller may see, until they have more than `bytes_max`. They are
+    /// read in rounds, so that what the caller may not see is not held beyond its round.
     ///
     /// # Errors
-    /// What the store's failure becomes, or [`SyncError::Busy`].
+    /// What the store's failure becomes, [`SyncError::Busy`] or [`SyncError::Exhausted`].
     pub async fn documents(
         &self,
         caller: &Caller,
-        keys: &BTreeSet<DocumentKey>,
-    ) -> Result<Vec<Arc<Entry>>, SyncError> {
-        in_time(async {
-            let (mut snapshot, grants) = self.look(caller, &BTreeSet::new()).await?;
-            let mut found = snapshot.entries(keys).await?;
-            found.retain(|_, entry| !entry.is_deleted() && grants.can_read(&entry.scope));
-            Ok(found.into_values().collect())
+        keys: BTreeSet<DocumentKey>,
+        bytes_max: usize,
+    ) -> Result<Documents, SyncError> {
+        let round_bytes = keys.len().saturating_mul(DOCUMENT_BYTES_MAX);
+        let round_bytes = round_bytes.min(ROUND_BYTES_MAX + DOCUMENT_BYTES_MAX);
+        let _reserved = caller.reserve(round_bytes).await?;
+        let (mut snapshot, grants) = in_time(self.look(caller, &BTreeSet::new())).await?;
+        let lease = caller.account.as_ref().map(|account| account.lease(0));
+        let mut lease = lease.transpose()?;
+        let (mut found, mut left_out, mut bytes) = (Vec::new(), keys, 0);
+        while !left_out.is_empty() && bytes <= bytes_max {
+            let mut read = in_time(snapshot.entries(&left_out, ROUND_BYTES_MAX)).await?;
+            let is_shown = |entry: &Entry| !entry.is_deleted() && grants.can_read(&entry.scope);
+            read.found.retain(|_, entry| is_shown(entry));
+            let bodies = read.found.values().filter_map(|entry| entry.body.as_ref());
+            bytes += bodies.map(document_bytes).sum::<usize>();
+            if let Some(lease) = &mut lease {
+                lease.grow_to(bytes)?;
+            }
+            found.extend(read.found.into_values());
+            left_out = read.left_out;
+        }
+        Ok(Documents {
+            found,
+            left_out,
+            lease: lease.map(Arc::new),
         })
-        .await
     }
 
     /// What the caller may do, and how far the gateway has followed one of its clients.

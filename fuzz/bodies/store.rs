@@ -104,7 +104,7 @@ async fn read(store: &EmbeddedStore) -> Result<(), StoreError> {
             .await
             .map(drop),
         snapshot
-            .entries(&(0..DOCUMENTS).map(key).collect())
+            .entries(&(0..DOCUMENTS).map(key).collect(), usize::MAX)
             .await
             .map(drop),
         snapshot.client(&client()).await.map(drop),

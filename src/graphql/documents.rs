@@ -292,7 +292,7 @@ async fn load(
     key: DocumentKey,
 ) -> Result<Option<DocumentNode>, Failure> {
     let loader = ctx.data_unchecked::<DataLoader<DocumentLoader>>();
-    let found = loader.load_one(key).await?;
+    let found = loader.load_one(key).await?.transpose()?;
     loader.loader().hand_out(found)
 }
 
@@ -313,18 +313,20 @@ impl DocumentLoader {
 }
 
 impl Loader<DocumentKey> for DocumentLoader {
-    type Value = Arc<Entry>;
+    type Value = Result<Arc<Entry>, Failure>;
     type Error = Failure;
 
     async fn load(
         &self,
         keys: &[DocumentKey],
-    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, Failure> {
+    ) -> Result<HashMap<DocumentKey, Self::Value>, Failure> {
         let keys = keys.iter().cloned().collect();
-        let entries = self.sync.documents(&self.caller, &keys).await?;
-        Ok(entries
-            .into_iter()
-            .map(|entry| (entry.key.clone(), entry))
-            .collect())
+        let bytes_max = self.room.bytes_left();
+        let read = self.sync.documents(&self.caller, keys, bytes_max).await?;
+        let found = read.found.into_iter();
+        let found = found.map(|entry| (entry.key.clone(), Ok(entry)));
+        let unread = read.left_out.into_iter();
+        let unread = unread.map(|key| (key, Err(self.room.exceeded())));
+        Ok(found.chain(unread).collect())
     }
 }

@@ -129,8 +129,8 @@ fn document(document_type: &Arc<DocumentType>) -> Field {
             type_name: document_type.name.clone(),
             id,
         };
-        let found = sync.documents(caller, &[key].into()).await?;
-        let found = found.into_iter().next();
+        let read = sync.documents(caller, [key].into(), 0).await?;
+        let found = read.found.into_iter().next();
         Ok(found.map(|entry| FieldValue::owned_any(DocumentNode(entry))))
     }
     let name = document_type.name.as_str().to_owned();

@@ -2,11 +2,7 @@
 //!
 //! What goes into the inbox is decided with pushes, and how a conflict is resolved by the core.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{Stream, stream};
@@ -15,7 +11,7 @@ use tidegate_core::{
     decide::DOCUMENT_BYTES_MAX,
     entry::Entry,
     grant::Grants,
-    id::{ConflictId, DocumentKey, Scope, Version},
+    id::{ConflictId, Scope, Version},
     inbox::{InboxPosition, InboxRecord, OpenConflict},
     model::Model,
     push::{CommitRequest, PushOutcome, PushRefusal, Resolution, ResolveRequest},
@@ -41,8 +37,9 @@ const PAGE_MAX: usize = 100;
 /// So many are read at a time: each may hold three whole documents.
 const BATCH: usize = 10;
 
-/// What a batch can come to beyond the bound of its page: the conflict that passes it, and the documents of all.
-const BATCH_BYTES_MAX: usize = (3 + BATCH) * DOCUMENT_BYTES_MAX;
+/// What a batch can come to beyond two bounds of its page, of conflicts and of documents: the conflict that passes the
+/// first, the document that passes the second, and one that is read alone.
+const BATCH_BYTES_MAX: usize = (3 + 1 + 1) * DOCUMENT_BYTES_MAX;
 
 /// A page ends after so many, be they for the caller's eyes or not.
 const EXAMINED_MAX: usize = 1_000;
@@ -138,7 +135,7 @@ impl SyncService {
         request: &InboxRequest,
         bytes_max: usize,
     ) -> Result<InboxPage, SyncError> {
-        let _reserved = caller.reserve(bytes_max + BATCH_BYTES_MAX).await?;
+        let _reserved = caller.reserve(2 * bytes_max + BATCH_BYTES_MAX).await?;
         let page = in_time(async {
             let (mut snapshot, grants) = self.look(caller, &BTreeSet::new()).await?;
             let mut reading = Reading {
@@ -237,12 +234,19 @@ impl Reading<'_> {
             self.range.bytes_max = self.bytes_left;
             let scan = snapshot.conflicts(&self.range).await?;
             let keys = scan.conflicts.iter().map(|open| open.key.clone()).collect();
-            let entries = snapshot.entries(&keys).await?;
+            let read = snapshot.entries(&keys, self.bytes_left).await?;
             for conflict in scan.conflicts {
                 if self.is_full() {
                     return Ok(true);
                 }
-                self.examine(conflict, &entries);
+                let key = &conflict.key;
+                let entry = if read.left_out.contains(key) {
+                    let alone = snapshot.entries(&[key.clone()].into(), 0).await?;
+                    alone.found.into_values().next()
+                } else {
+                    read.found.get(key).cloned()
+                };
+                self.examine(conflict, entry);
             }
             if !scan.has_more {
                 return Ok(false);
@@ -256,9 +260,8 @@ impl Reading<'_> {
     }
 
     /// The scope a conflict stands in is where its document was at the last commit; the entry is what counts.
-    fn examine(&mut self, conflict: Arc<OpenConflict>, entries: &HashMap<DocumentKey, Arc<Entry>>) {
+    fn examine(&mut self, conflict: Arc<OpenConflict>, entry: Option<Arc<Entry>>) {
         self.range.after = Some(InboxPosition::from(conflict.as_ref()));
-        let entry = entries.get(&conflict.key).cloned();
         let in_place = entry
             .as_ref()
             .is_none_or(|entry| entry.scope == conflict.scope);

@@ -301,11 +301,9 @@ async fn a_push_that_nobody_waits_for_is_not_begun() {
     );
     sync.push(&caller, create("kept")).await.unwrap();
     let keys = [key("abandoned"), key("kept")].into();
-    let documents = sync.documents(&caller, &keys).await.unwrap();
-    let ids: Vec<&str> = documents
-        .iter()
-        .map(|entry| entry.key.id.as_str())
-        .collect();
+    let documents = sync.documents(&caller, keys, usize::MAX).await.unwrap();
+    let found = documents.found.iter();
+    let ids: Vec<&str> = found.map(|entry| entry.key.id.as_str()).collect();
     assert_eq!(ids, ["kept"]);
 }
 
@@ -451,9 +449,10 @@ async fn a_group_that_met_another_gateway_begins_when_that_one_is_heard_of_and_n
         scope: Scope::new("team:red").unwrap(),
         ..Entry::clone(
             &sync
-                .documents(&bob, &[key("elsewhere")].into())
+                .documents(&bob, [key("elsewhere")].into(), usize::MAX)
                 .await
-                .unwrap()[0],
+                .unwrap()
+                .found[0],
         )
     };
     let writes = Writes {

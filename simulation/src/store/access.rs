@@ -12,8 +12,8 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use tidegate::store::{
-    Committed, Decide, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store, StoreError,
-    StoredItem, TailEvent,
+    Committed, Decide, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store,
+    StoreError, StoredItem, TailEvent,
 };
 use tidegate_core::{
     checkpoint::Types,
@@ -22,7 +22,7 @@ use tidegate_core::{
     inbox::{InboxPosition, InboxRecord},
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
-    transaction::Reads,
+    transaction::{LoadBytesMax, Reads},
 };
 use tidegate_testkit::store::{Range, State};
 use tokio::sync::oneshot;
@@ -209,13 +209,21 @@ impl Snapshot for View {
     async fn entries(
         &mut self,
         keys: &BTreeSet<DocumentKey>,
-    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
+        bytes_max: usize,
+    ) -> Result<Entries, StoreError> {
         self.access.pass().await?;
         if let Some(file) = &mut self.file {
-            return block_on(file.entries(keys));
+            return block_on(file.entries(keys, bytes_max));
         }
-        let entry = |key: &DocumentKey| Some((key.clone(), Arc::clone(self.state.entry(key)?)));
-        Ok(keys.iter().filter_map(entry).collect())
+        let loaded = self.state.load(&Reads {
+            keys: keys.iter().cloned().collect(),
+            bytes_max: LoadBytesMax(bytes_max),
+            ..Reads::default()
+        });
+        Ok(Entries {
+            found: loaded.entries,
+            left_out: loaded.left_out.into_iter().collect(),
+        })
     }
 
     async fn walk(

@@ -16,9 +16,6 @@ use crate::{
     sync::{Caller, SyncService},
 };
 
-/// The most documents read of the store at a time.
-const KEYS_MAX: usize = 1_000;
-
 /// A position whose document is not loaded yet.
 pub(super) struct Hole {
     /// Where in the text it belongs.
@@ -119,7 +116,8 @@ impl Text {
     }
 }
 
-type Loaded = HashMap<DocumentKey, Result<Arc<Entry>, Failure>>;
+/// What was loaded, each document with what counts it.
+type Loaded = HashMap<DocumentKey, Result<(Arc<Entry>, Option<Arc<Lease>>), Failure>>;
 
 impl Hole {
     /// What belongs into it: the document, or null if there is none to show or an error explains why not.
@@ -132,7 +130,7 @@ impl Hole {
         let begin = text.mark();
         let written = match loaded.as_ref().map(|loaded| loaded.get(&self.key)) {
             Ok(None) => text.nothing(false),
-            Ok(Some(Ok(entry))) => match loader.room.take(entry) {
+            Ok(Some(Ok((entry, _)))) => match loader.room.take(entry) {
                 Ok(()) => text.document_of_type(&**entry, &self.plan),
                 Err(failure) => Err(text.fail(failure)),
             },
@@ -208,7 +206,11 @@ impl AnswerRoom {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn exceeded(&self) -> Failure {
+    pub(in crate::graphql) fn bytes_left(&self) -> usize {
+        self.bytes_max.saturating_sub(self.taken().bytes)
+    }
+
+    pub(in crate::graphql) fn exceeded(&self) -> Failure {
         let bytes_max = self.bytes_max;
         let message = format!(
             "The documents that others refer to have more than {bytes_max} bytes; ask for fewer at a time."
@@ -223,24 +225,18 @@ fn bytes(entry: &Entry) -> usize {
 
 impl Loader<DocumentKey> for DocumentLoader {
     /// An error for a document that is not read, since those before it do not fit into the answer.
-    type Value = Result<Arc<Entry>, Failure>;
+    type Value = Result<(Arc<Entry>, Option<Arc<Lease>>), Failure>;
     type Error = Failure;
 
     async fn load(&self, keys: &[DocumentKey]) -> Result<Loaded, Failure> {
-        let mut loaded = Loaded::new();
-        let mut read = 0;
-        for keys in keys.chunks(KEYS_MAX) {
-            if read > self.room.bytes_max {
-                let unread = keys.iter().cloned();
-                loaded.extend(unread.map(|key| (key, Err(self.room.exceeded()))));
-                continue;
-            }
-            let keys = keys.iter().cloned().collect();
-            for entry in self.sync.documents(&self.caller, &keys).await? {
-                read += bytes(&entry);
-                loaded.insert(entry.key.clone(), Ok(entry));
-            }
-        }
-        Ok(loaded)
+        let keys = keys.iter().cloned().collect();
+        let bytes_max = self.room.bytes_left();
+        let read = self.sync.documents(&self.caller, keys, bytes_max).await?;
+        let lease = &read.lease;
+        let found = read.found.into_iter();
+        let found = found.map(|entry| (entry.key.clone(), Ok((entry, lease.clone()))));
+        let unread = read.left_out.into_iter();
+        let unread = unread.map(|key| (key, Err(self.room.exceeded())));
+        Ok(found.chain(unread).collect())
     }
 }

@@ -24,7 +24,9 @@ use super::{
     view::View,
     writer::{Job, ask, writer_gone},
 };
-use crate::store::{InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError, ended_early};
+use crate::store::{
+    Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError, ended_early,
+};
 
 /// How often one read is begun again. Each time a write has failed while it was under way.
 const ATTEMPTS_MAX: usize = 20;
@@ -146,10 +148,10 @@ impl Snapshot for EmbeddedSnapshot {
     async fn entries(
         &mut self,
         keys: &BTreeSet<DocumentKey>,
-    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
+        bytes_max: usize,
+    ) -> Result<Entries, StoreError> {
         let keys = keys.clone();
-        let read = self.read(move |view| view.entries(&keys, usize::MAX));
-        Ok(read.await?.found)
+        self.read(move |view| view.entries(&keys, bytes_max)).await
     }
 
     async fn walk(

@@ -190,8 +190,10 @@ async fn commit(store: &EmbeddedStore, number: u32, body_bytes: usize) -> Result
 
 async fn is_stored(store: &EmbeddedStore, number: u32) -> Result<bool, StoreError> {
     let mut snapshot = store.snapshot().await?;
-    let found = snapshot.entries(&BTreeSet::from([key(number)])).await?;
-    Ok(found.contains_key(&key(number)))
+    let found = snapshot
+        .entries(&BTreeSet::from([key(number)]), usize::MAX)
+        .await?;
+    Ok(found.found.contains_key(&key(number)))
 }
 
 #[tokio::test]
@@ -238,8 +240,10 @@ async fn a_snapshot_outlives_a_commit_that_failed() {
     faults.full.store(true, Ordering::SeqCst);
     for number in [2, 3] {
         assert!(commit(&store, number, 1_000_000).await.is_err());
-        let found = snapshot.entries(&BTreeSet::from([key(1)])).await;
-        assert_eq!(found.unwrap().len(), 1);
+        let found = snapshot
+            .entries(&BTreeSet::from([key(1)]), usize::MAX)
+            .await;
+        assert_eq!(found.unwrap().found.len(), 1);
     }
 }
 
@@ -316,7 +320,9 @@ async fn a_disk_that_can_be_read_again_is_read_again() {
     commit(&store, 1, 100_000).await.unwrap();
     let mut snapshot = store.snapshot().await.unwrap();
     faults.unreadable.store(true, Ordering::SeqCst);
-    let refused = snapshot.entries(&BTreeSet::from([key(1)])).await;
+    let refused = snapshot
+        .entries(&BTreeSet::from([key(1)]), usize::MAX)
+        .await;
     assert!(
         matches!(refused, Err(StoreError::Unavailable(_))),
         "{refused:?}"
@@ -326,16 +332,18 @@ async fn a_disk_that_can_be_read_again_is_read_again() {
     assert!(is_stored(&store, 1).await.unwrap());
     commit(&store, 2, 10).await.unwrap();
 
-    let refused = snapshot.entries(&BTreeSet::from([key(1)])).await;
+    let refused = snapshot
+        .entries(&BTreeSet::from([key(1)]), usize::MAX)
+        .await;
     assert!(
         matches!(refused, Err(StoreError::Unavailable(_))),
         "{refused:?}"
     );
     let mut later = store.snapshot().await.unwrap();
     assert!(is_stored(&store, 2).await.unwrap());
-    let found = later.entries(&BTreeSet::from([key(2)])).await;
+    let found = later.entries(&BTreeSet::from([key(2)]), usize::MAX).await;
     assert_eq!(
-        found.unwrap().len(),
+        found.unwrap().found.len(),
         1,
         "an old snapshot's failure closed a new one"
     );
@@ -357,8 +365,13 @@ async fn the_writer_outlives_a_panic() {
     );
     commit(&store, 3, 10).await.unwrap();
     let keys = BTreeSet::from([key(1), key(2), key(3)]);
-    let found = store.snapshot().await.unwrap().entries(&keys).await;
-    let found: BTreeSet<_> = found.unwrap().into_keys().collect();
+    let found = store
+        .snapshot()
+        .await
+        .unwrap()
+        .entries(&keys, usize::MAX)
+        .await;
+    let found: BTreeSet<_> = found.unwrap().found.into_keys().collect();
     assert!(found.is_superset(&[key(1), key(3)].into()), "{found:?}");
 }
 

@@ -76,7 +76,7 @@ impl View {
             epoch: self.epoch.clone(),
             version_floor: self.version_floor,
             entries: entries.found,
-            left_out: entries.left_out,
+            left_out: entries.left_out.into_iter().collect(),
             clients: clients.collect::<Result<_, StoreError>>()?,
             memberships: memberships.collect::<Result<_, StoreError>>()?,
             users: users.collect::<Result<_, StoreError>>()?,

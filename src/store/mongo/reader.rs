@@ -30,7 +30,7 @@ use super::{
     places::{entry_id, markers_of, record_id},
 };
 use crate::store::{
-    Gathered, Scan, ScanRange, StoreError, WALK_BYTES_MAX,
+    Entries, Gathered, Scan, ScanRange, StoreError, WALK_BYTES_MAX,
     codec::{self, CodecError},
 };
 
@@ -89,6 +89,40 @@ impl Reader<'_> {
         };
         let fit = self.each_by_id(&base.places.feed, ids, room, keep).await?;
         Ok(fit.then_some(entries))
+    }
+
+    /// The entries of these keys as far as there is room for them, in no order. At least one has room, if any exists.
+    pub(super) async fn entries_within(
+        &mut self,
+        keys: &BTreeSet<DocumentKey>,
+        bytes_max: usize,
+    ) -> Result<Entries, Failure> {
+        let base = self.base;
+        let keys: Vec<&DocumentKey> = keys.iter().collect();
+        let (mut entries, mut bytes_left) = (Entries::default(), bytes_max);
+        let mut chunks = keys.chunks(KEYS_MAX);
+        for keys in chunks.by_ref() {
+            let ids = keys.iter().map(|key| entry_id(key).into()).collect();
+            let mut fits = true;
+            let take = |raw: &RawDocument| {
+                let bytes = raw.as_bytes().len();
+                fits = bytes <= bytes_left || entries.found.is_empty();
+                if fits && let Record::Entry(entry) = item(raw)?.record {
+                    entries.found.insert(entry.key.clone(), entry);
+                }
+                bytes_left = bytes_left.saturating_sub(bytes);
+                Ok(fits)
+            };
+            self.find_by_ids(&base.places.feed, ids, take).await?;
+            if !fits {
+                let unread = keys.iter().filter(|key| !entries.found.contains_key(**key));
+                entries.left_out = unread.map(|key| DocumentKey::clone(key)).collect();
+                break;
+            }
+        }
+        let later = chunks.flatten().map(|key| DocumentKey::clone(key));
+        entries.left_out.extend(later);
+        Ok(entries)
     }
 
     /// The application's documents of these keys, as far as the model has their types, if there is room for all of them.
@@ -298,10 +332,6 @@ impl Reader<'_> {
     ) -> Result<bool, Failure> {
         let ids: Vec<Bson> = ids.into_iter().map(Into::into).collect();
         for ids in ids.chunks(KEYS_MAX) {
-            let filter = doc! { "_id": { "$in": ids.to_vec() } };
-            // With a batch of exactly so many the server would keep the cursor, to be asked for more.
-            let beyond_all = u32::try_from(ids.len() + 1).unwrap_or(u32::MAX);
-            let options = FindOptions::builder().batch_size(beyond_all).build();
             let mut fits = true;
             let take = |raw: &RawDocument| {
                 fits = room.take(raw.as_bytes().len());
@@ -310,12 +340,26 @@ impl Reader<'_> {
                 }
                 Ok(fits)
             };
-            self.find_each(collection, filter, options, take).await?;
+            self.find_by_ids(collection, ids.to_vec(), take).await?;
             if !fits {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Hands over what stands under at most [`KEYS_MAX`] ids until `each` has enough.
+    async fn find_by_ids(
+        &mut self,
+        collection: &str,
+        ids: Vec<Bson>,
+        each: impl FnMut(&RawDocument) -> Result<bool, Failure> + Send,
+    ) -> Result<(), Failure> {
+        // With a batch of exactly so many the server would keep the cursor, to be asked for more.
+        let beyond_all = u32::try_from(ids.len() + 1).unwrap_or(u32::MAX);
+        let options = FindOptions::builder().batch_size(beyond_all).build();
+        let filter = doc! { "_id": { "$in": ids } };
+        self.find_each(collection, filter, options, each).await
     }
 
     pub(super) async fn find(

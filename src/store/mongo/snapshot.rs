@@ -17,14 +17,8 @@ use tidegate_core::{
     push::ClientState,
 };
 
-use super::{
-    Base,
-    failure::Failure,
-    places::EPOCH,
-    reader::{Reader, Room},
-    state::Wanted,
-};
-use crate::store::{InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError};
+use super::{Base, failure::Failure, places::EPOCH, reader::Reader, state::Wanted};
+use crate::store::{Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError};
 
 /// The store as it was at one moment.
 pub(super) struct MongoSnapshot {
@@ -148,10 +142,9 @@ impl Snapshot for MongoSnapshot {
     async fn entries(
         &mut self,
         keys: &BTreeSet<DocumentKey>,
-    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
-        let (mut reader, mut room) = (self.reader(), Room::unlimited());
-        let entries = reader.entries(keys, &mut room).await?;
-        Ok(entries.unwrap_or_default())
+        bytes_max: usize,
+    ) -> Result<Entries, StoreError> {
+        Ok(self.reader().entries_within(keys, bytes_max).await?)
     }
 
     async fn walk(

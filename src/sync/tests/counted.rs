@@ -1,14 +1,20 @@
 //! What is read for a caller is counted before it is read, and until its page is dropped.
 
-use super::*;
+use tidegate_core::id::Version;
+
+use super::{members::counted::Counted, *};
 use crate::quota::{Exhausted, Quota, QuotaLimits};
 
 const USER_BYTES: usize = 16 << 20;
 
 fn account_of(user: &str) -> (Arc<Quota>, Account) {
+    account_of_bytes(user, USER_BYTES)
+}
+
+fn account_of_bytes(user: &str, user_bytes_max: usize) -> (Arc<Quota>, Account) {
     let quota = Quota::new(QuotaLimits {
-        bytes_max: 4 * USER_BYTES,
-        user_bytes_max: USER_BYTES,
+        bytes_max: 4 * user_bytes_max,
+        user_bytes_max,
     });
     let account = quota.of_user(&UserId::new(user).unwrap());
     (quota, account)
@@ -52,4 +58,69 @@ async fn a_read_waits_for_its_users_other_reads_and_is_refused_in_the_end() {
     );
     drop(others);
     assert!(pull(&sync, &caller).await.is_ok());
+}
+
+/// Of every two documents the caller may see one. Each has 2 MB.
+#[tokio::test]
+async fn documents_are_read_in_rounds_and_counted_until_they_are_dropped() {
+    const MB: usize = 1_000_000;
+    let directory = TempDir::new().unwrap();
+    let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
+    let inner = EmbeddedStore::open(directory.path(), &options).unwrap();
+    let counts = Arc::default();
+    let store = Arc::new(Counted { inner, counts });
+    let (clock, limits): (Clock, _) = (Arc::new(|| Timestamp::EPOCH), Limits::default());
+    let model = Arc::new(model(MODEL));
+    let sync = SyncService::start(model, store.clone(), clock, limits, Webhooks::none());
+    let (_quota, account) = account_of_bytes("alice", 64 * MB);
+    let caller = alice(&sync).counted_on(account.clone());
+    let teams = ["red", "blue"].repeat(20);
+    let entries = (0..).zip(teams).map(|(n, team)| Entry {
+        key: key(&format!("{n:02}")),
+        scope: Scope::new(&format!("team:{team}")).unwrap(),
+        body: Some([("text".to_owned(), Value::String("x".repeat(2 * MB)))].into()),
+        version: Version(1),
+        began: Version(1),
+        run: Version(1),
+        field_versions: BTreeMap::new(),
+        writers: BTreeMap::new(),
+        withheld: false,
+        at: Timestamp::EPOCH,
+        membership: None,
+    });
+    let entries: Vec<_> = entries.map(Arc::new).collect();
+    let keys: BTreeSet<DocumentKey> = entries.iter().map(|entry| entry.key.clone()).collect();
+    let writes = Writes {
+        entries,
+        ..Writes::default()
+    };
+    let commit = store.commit(Reads::default(), Arc::new(move |_: &_| writes.clone()));
+    commit.await.unwrap();
+
+    let read = sync
+        .documents(&caller, keys.clone(), 15 * MB)
+        .await
+        .unwrap();
+    let bytes: usize = read
+        .found
+        .iter()
+        .filter_map(|it| it.body.as_ref())
+        .map(document_bytes)
+        .sum();
+    assert!((15 * MB..24 * MB).contains(&bytes), "{bytes}");
+    let seen = read
+        .found
+        .iter()
+        .all(|entry| entry.scope.as_str() == "team:red");
+    assert!(seen && !read.left_out.is_empty());
+    let rounds = std::mem::take(&mut *store.counts.entry_bytes.lock().unwrap());
+    assert!(rounds.iter().all(|bytes| *bytes <= 8 << 20), "{rounds:?}");
+    assert!(rounds.iter().sum::<usize>() < 40 * MB, "{rounds:?}");
+    let rest = account.lease(64 * MB - bytes - 64);
+    assert!(rest.is_ok(), "no more is counted than was found");
+    assert!(account.lease(128).is_err());
+    drop((read, rest));
+
+    let read = sync.documents(&caller, keys, 100 * MB).await.unwrap();
+    assert_eq!((read.found.len(), read.left_out.len()), (20, 0));
 }

@@ -1,7 +1,7 @@
 //! Memberships and open subscriptions: who is woken, and what is read for it.
 
 mod added;
-mod counted;
+pub(super) mod counted;
 
 use tokio::sync::mpsc;
 

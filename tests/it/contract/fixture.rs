@@ -183,8 +183,8 @@ pub(crate) async fn state(snapshot: &mut dyn Snapshot, scope: &Scope) -> ScopeSt
 
 pub(crate) async fn get(store: &dyn Store, key: &DocumentKey) -> Option<Arc<Entry>> {
     let mut snapshot = store.snapshot().await.unwrap();
-    let found = snapshot.entries(&BTreeSet::from([key.clone()])).await;
-    found.unwrap().remove(key)
+    let read = snapshot.entries(&BTreeSet::from([key.clone()]), 0).await;
+    read.unwrap().found.remove(key)
 }
 
 pub(crate) fn seqs(items: &[FeedItem]) -> Vec<i64> {

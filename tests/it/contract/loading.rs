@@ -2,13 +2,13 @@
 //!
 //! What becomes of the pushes whose documents are left out is the core's to say.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use tidegate_core::{
     entry::Entry,
     id::DocumentKey,
     transaction::{LoadBytesMax, Reads},
-    value::{Document, Value},
+    value::{Document, Value, document_bytes},
 };
 
 use super::{
@@ -68,5 +68,37 @@ pub(crate) async fn documents_are_loaded_in_their_order_as_far_as_they_have_room
             let there = seen.iter().filter(|key| **key != task("99"));
             assert_eq!(loaded.entries.len(), there.count(), "{bytes_max}");
         }
+    }
+}
+
+pub(crate) async fn documents_asked_for_by_their_keys_are_read_in_rounds_of_bounded_bytes(
+    backend: &impl Backend,
+) {
+    let store = backend.open().await;
+    write(&*store, entries((1..=9).map(large))).await;
+    let there: BTreeSet<DocumentKey> = (1..=9).map(|id| large(id).key).collect();
+    for (bytes_max, rounds_min) in [(usize::MAX, 1), (4 * BYTES, 3), (BYTES, 9), (0, 9)] {
+        let mut snapshot = store.snapshot().await.unwrap();
+        let mut unread: BTreeSet<DocumentKey> = there.clone();
+        unread.extend([task("00"), task("99")]);
+        let (mut found, mut rounds) = (BTreeSet::new(), 0);
+        while !unread.is_empty() {
+            let read = snapshot.entries(&unread, bytes_max).await.unwrap();
+            let bodies = read.found.values().filter_map(|entry| entry.body.as_ref());
+            let bytes: usize = bodies.map(document_bytes).sum();
+            assert!(
+                bytes <= bytes_max || read.found.len() == 1,
+                "{bytes} of {bytes_max}"
+            );
+            assert!(read.left_out.is_subset(&unread));
+            assert!(!read.found.is_empty() || read.left_out.is_empty());
+            rounds += usize::from(!read.found.is_empty());
+            for key in read.found.into_keys() {
+                assert!(!read.left_out.contains(&key) && found.insert(key));
+            }
+            unread = read.left_out;
+        }
+        assert_eq!(found, there, "{bytes_max}");
+        assert!(rounds >= rounds_min, "{bytes_max}: {rounds}");
     }
 }

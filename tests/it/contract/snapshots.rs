@@ -79,7 +79,7 @@ async fn assert_numbered(snapshot: &mut dyn Snapshot, head: Seq) {
     let number = head.0 / 2;
     let version = Version(i32::try_from(number).unwrap());
     let keys = BTreeSet::from(["1", "2", "3"].map(task));
-    let entries = snapshot.entries(&keys).await.unwrap();
+    let entries = snapshot.entries(&keys, usize::MAX).await.unwrap().found;
     assert_eq!(entries.len(), keys.len());
     assert!(
         entries.values().all(|entry| entry.version == version),
@@ -121,7 +121,7 @@ pub(crate) async fn what_was_never_written_is_absent_and_its_heads_are_zero(
             .is_empty()
     );
     let keys = BTreeSet::from([task("1")]);
-    assert!(snapshot.entries(&keys).await.unwrap().is_empty());
+    assert!(snapshot.entries(&keys, 0).await.unwrap().found.is_empty());
     assert!(feed(&*store, &scope("a")).await.is_empty());
 }
 

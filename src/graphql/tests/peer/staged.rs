@@ -17,8 +17,8 @@ use tidegate_core::value::Document;
 
 use crate::store::embedded::EmbeddedStore;
 use crate::store::{
-    Committed, Decide, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store, StoreError,
-    StoredItem, TailEvent,
+    Committed, Decide, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store,
+    StoreError, StoredItem, TailEvent,
 };
 
 pub(crate) struct Staged {
@@ -137,15 +137,16 @@ impl Snapshot for StagedSnapshot {
     async fn entries(
         &mut self,
         keys: &BTreeSet<DocumentKey>,
-    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
+        bytes_max: usize,
+    ) -> Result<Entries, StoreError> {
         if self.stage.is_down && self.stage.is_set.load(Ordering::Relaxed) {
             return Err(StoreError::Unavailable("it is down".to_owned()));
         }
-        let entries = self.inner.entries(keys).await?;
-        let shown = entries
-            .into_iter()
-            .map(|(key, entry)| (key, self.stage.shown(&entry)));
-        Ok(shown.collect())
+        let mut entries = self.inner.entries(keys, bytes_max).await?;
+        for entry in entries.found.values_mut() {
+            *entry = self.stage.shown(entry);
+        }
+        Ok(entries)
     }
 
     async fn walk(

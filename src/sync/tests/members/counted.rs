@@ -7,11 +7,11 @@ use tidegate_core::{
 };
 
 use super::*;
-use crate::store::{Committed, InboxRange, InboxScan, Scan, ScanRange};
+use crate::store::{Committed, Entries, InboxRange, InboxScan, Scan, ScanRange};
 
-pub(super) struct Counted {
-    pub(super) inner: EmbeddedStore,
-    pub(super) counts: Arc<Counts>,
+pub(in crate::sync::tests) struct Counted {
+    pub(in crate::sync::tests) inner: EmbeddedStore,
+    pub(in crate::sync::tests) counts: Arc<Counts>,
 }
 
 struct CountedSnapshot {
@@ -20,13 +20,15 @@ struct CountedSnapshot {
 }
 
 #[derive(Default)]
-pub(super) struct Counts {
-    pub(super) snapshots: AtomicUsize,
+pub(in crate::sync::tests) struct Counts {
+    pub(in crate::sync::tests) snapshots: AtomicUsize,
     /// Reads of the memberships of a user.
-    pub(super) memberships: AtomicUsize,
+    pub(in crate::sync::tests) memberships: AtomicUsize,
     /// Scopes of which the state was read.
-    pub(super) scopes: AtomicUsize,
-    pub(super) scans: AtomicUsize,
+    pub(in crate::sync::tests) scopes: AtomicUsize,
+    pub(in crate::sync::tests) scans: AtomicUsize,
+    /// The bytes of the documents that each read of entries found.
+    pub(in crate::sync::tests) entry_bytes: Mutex<Vec<usize>>,
 }
 
 #[async_trait]
@@ -64,8 +66,13 @@ impl Snapshot for CountedSnapshot {
     async fn entries(
         &mut self,
         keys: &BTreeSet<DocumentKey>,
-    ) -> Result<HashMap<DocumentKey, Arc<Entry>>, StoreError> {
-        self.inner.entries(keys).await
+        bytes_max: usize,
+    ) -> Result<Entries, StoreError> {
+        let read = self.inner.entries(keys, bytes_max).await?;
+        let bodies = read.found.values().filter_map(|entry| entry.body.as_ref());
+        let bytes = bodies.map(document_bytes).sum();
+        self.counts.entry_bytes.lock().unwrap().push(bytes);
+        Ok(read)
     }
 
     async fn walk(
