@@ -11,7 +11,13 @@ mod model;
 mod serve;
 mod token;
 
-use std::{fmt::Display, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -76,7 +82,7 @@ type Done = Result<(), Complaint>;
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::start(matches!(cli.command, Command::Serve(_)));
+    let _log = telemetry::start(matches!(cli.command, Command::Serve(_)));
     let done = match cli.command {
         Command::Dev(args) => dev::run(args),
         Command::Serve(args) => serve::run(&args),
@@ -102,10 +108,9 @@ fn say(text: &str) {
     print!("{text}");
 }
 
-/// Prints what the user should know besides.
-#[expect(clippy::print_stderr, reason = "this is where commands complain")]
+/// Prints what the user should know besides. The command goes on where that cannot be written, as on a full disk.
 fn tell(text: &str) {
-    eprintln!("{text}");
+    drop(writeln!(io::stderr(), "{text}"));
 }
 
 /// Runs asynchronous work to its end.

@@ -9,14 +9,23 @@ use std::{
 };
 
 use tracing::{Level, Metadata};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging; `structured` writes JSON lines, unless standard error is a terminal.
+/// Lines that wait until standard error takes them, at most 4 MiB of them. Further lines are lost.
+const WAITING_LINES_MAX: usize = 8_192;
+
+/// Starts logging; `structured` writes JSON lines, unless standard error is a terminal. The last lines are written when the
+/// guard is dropped.
+///
+/// A thread of its own writes the lines, and ignores errors. Otherwise a full disk would end the gateway, and a reader of the
+/// log that stops would stop all requests: strangers can make the log grow.
 ///
 /// `TIDEGATE_LOG` takes the directives of `tracing_subscriber::EnvFilter`, such as `info` or `tidegate=debug`.
-pub(crate) fn start(structured: bool) {
+#[must_use]
+pub(crate) fn start(structured: bool) -> WorkerGuard {
     panic::set_hook(Box::new(|panic| {
         // A formatted message may hold a value.
         let said = panic.payload().downcast_ref::<&'static str>();
@@ -24,9 +33,11 @@ pub(crate) fn start(structured: bool) {
         tracing::error!(at, said, "a panic");
     }));
     let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES_MAX);
+    let (writer, guard) = lines.finish(stderr());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(stderr);
+        .with_writer(writer);
     let harmless = filter_fn(is_harmless);
     if structured && !stderr().is_terminal() {
         log.json().finish().with(harmless).init();
@@ -34,6 +45,7 @@ pub(crate) fn start(structured: bool) {
         let log = log.with_target(false).with_ansi(stderr().is_terminal());
         log.finish().with(harmless).init();
     }
+    guard
 }
 
 /// Libraries log at `info` and above only, also where `TIDEGATE_LOG` asks for more: at finer levels they show what peers send,

@@ -1,6 +1,13 @@
 //! `serve`: production. It refuses a configuration in which anything is unknown or unsafe.
 
-use std::{env, fs, io, net::SocketAddr, path::Path, pin::pin, sync::Arc};
+use std::{
+    env, fs,
+    io::{self, Write},
+    net::SocketAddr,
+    path::Path,
+    pin::pin,
+    sync::Arc,
+};
 
 #[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,7 +19,7 @@ use super::{
     Complaint, ConfigArgs, Done, block_on,
     limits::{server_limits, traffic_limits},
     model::{self, LoadedModel},
-    say, tell,
+    tell,
 };
 use crate::{
     app::{Gateway, Parts},
@@ -137,7 +144,8 @@ pub(super) async fn serve(
             let whole = http::router(begun.gateway, begun.options, quota, shutdown.clone());
             router.send_modify(|router| *router = whole);
             tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
-            say(&begun.greeting);
+            // It serves also where the greeting cannot be written, as on a full disk.
+            drop(io::stdout().write_all(begun.greeting.as_bytes()));
             stop.await;
             Ok(())
         }

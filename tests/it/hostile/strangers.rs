@@ -1,6 +1,7 @@
 //! Peers without a token: what they can make a gateway hold is bounded.
 
 use std::{
+    fs::File,
     iter,
     net::{IpAddr, UdpSocket},
     process::Stdio,
@@ -20,7 +21,7 @@ use super::flood::{
     read_frame, websocket, ws_frame,
 };
 use crate::{
-    harness::{CONFIG, Client, PATIENCE, Server, Socket, command, configured},
+    harness::{CONFIG, Client, PATIENCE, Server, Socket, command, configured, with_secret},
     serve::{client, token},
 };
 
@@ -225,6 +226,25 @@ async fn a_head_of_many_small_fields_is_refused_and_its_connection_goes_on() {
         };
         let found = answer.windows(3).any(|bytes| bytes == TOO_LARGE);
         assert_eq!(found, is_too_large, "{id}: {answer:?}");
+    }
+}
+
+/// Each request adds a line to the log, so strangers can fill its disk. A pipe holds 64 KiB that nobody reads.
+#[tokio::test]
+async fn requests_are_answered_whether_or_not_the_log_can_be_written() {
+    let full = File::create("/dev/full").unwrap();
+    for (log, stderr) in [("full", full.into()), ("unread", Stdio::piped())] {
+        let directory = configured(CONFIG);
+        let mut command = with_secret(directory.path(), &["serve"]);
+        command.env("TIDEGATE_LOG", "info").stderr(stderr);
+        let server = Server::start(directory.path(), command);
+        let stranger = reqwest::Client::builder().timeout(PATIENCE);
+        let stranger = stranger.build().unwrap();
+        for number in 0..1_000 {
+            let health = stranger.get(format!("{}/healthz", server.url)).send();
+            assert_eq!(health.await.unwrap().status(), 200, "{log}: {number}");
+        }
+        server.stop();
     }
 }
 
