@@ -3,7 +3,10 @@
 use std::{
     any::Any,
     fmt, ptr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -22,7 +25,32 @@ pub struct StoredChange {
     pub seq: Seq,
     item: StoredItem,
     /// Where the change goes to many readers.
-    texts: Option<Arc<Mutex<Vec<CachedText>>>>,
+    shared: Option<Arc<Shared>>,
+}
+
+/// What the readers of a change in a ring share.
+struct Shared {
+    texts: Mutex<Texts>,
+    /// The bytes of all changes in rings, with their texts.
+    rings_bytes: Arc<AtomicUsize>,
+}
+
+#[derive(Default)]
+struct Texts {
+    kept: Vec<CachedText>,
+    /// How many bytes are counted for the change in all rings; `None` when it has left its ring.
+    counted: Option<usize>,
+}
+
+impl Shared {
+    fn count(&self, texts: &mut Texts, bytes: usize) {
+        *texts.counted.get_or_insert_default() += bytes;
+        self.rings_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Texts> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A change as one plan writes it.
@@ -34,16 +62,33 @@ struct CachedText {
 /// The most texts kept of a change. The readers of a scope mostly run the same program.
 const TEXTS_MAX: usize = 4;
 
+/// What a change takes in a ring besides its own bytes and those of its texts, rounded up.
+const OVERHEAD_BYTES: usize = 512;
+
 /// Longer texts are not kept, so that the texts stay in proportion to the rings.
 const TEXT_BYTES_MAX: usize = 16 << 10;
 
 impl StoredChange {
-    /// The same, for many readers: what is written of it for one is kept for the others.
+    /// The same in a ring, for many readers: what is written of it for one is kept for the others. It is counted in
+    /// `rings_bytes` until it leaves the ring.
     #[must_use]
-    pub(super) fn shared(self) -> Self {
+    pub(super) fn in_ring(self, rings_bytes: &Arc<AtomicUsize>) -> Self {
+        let shared = Shared {
+            texts: Mutex::default(),
+            rings_bytes: Arc::clone(rings_bytes),
+        };
+        shared.count(&mut shared.lock(), OVERHEAD_BYTES + self.bytes());
         Self {
-            texts: Some(Arc::default()),
+            shared: Some(Arc::new(shared)),
             ..self
+        }
+    }
+
+    /// It is not counted any more, and no further text of it is kept.
+    pub(super) fn leave_ring(&self) {
+        if let Some(shared) = &self.shared {
+            let counted = shared.lock().counted.take().unwrap_or_default();
+            shared.rings_bytes.fetch_sub(counted, Ordering::Relaxed);
         }
     }
 
@@ -70,19 +115,20 @@ impl StoredChange {
 
     /// Its text under `plan`, if it is kept.
     pub fn text<P: Any + Send + Sync>(&self, plan: &Arc<P>) -> Option<Bytes> {
-        let texts = self.texts.as_ref()?;
-        let texts = texts.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = texts.iter().find(|text| text.is_of(plan))?;
+        let texts = self.shared.as_ref()?.lock();
+        let known = texts.kept.iter().find(|text| text.is_of(plan))?;
         Some(known.text.clone())
     }
 
-    /// Keeps its text under `plan`, where it goes to many readers and there is room.
+    /// Keeps its text under `plan`, if it is in a ring and there is room.
     pub fn keep_text<P: Any + Send + Sync>(&self, plan: &Arc<P>, text: &[u8]) {
-        let Some(texts) = &self.texts else { return };
-        let mut texts = texts.lock().unwrap_or_else(PoisonError::into_inner);
-        let has_room = texts.len() < TEXTS_MAX && text.len() <= TEXT_BYTES_MAX;
-        if has_room && !texts.iter().any(|text| text.is_of(plan)) {
-            texts.push(CachedText {
+        let Some(shared) = &self.shared else { return };
+        let mut texts = shared.lock();
+        let is_read = texts.counted.is_some();
+        let has_room = texts.kept.len() < TEXTS_MAX && text.len() <= TEXT_BYTES_MAX;
+        if is_read && has_room && !texts.kept.iter().any(|text| text.is_of(plan)) {
+            shared.count(&mut texts, text.len());
+            texts.kept.push(CachedText {
                 plan: Arc::clone(plan) as _,
                 text: Bytes::copy_from_slice(text),
             });
@@ -101,7 +147,7 @@ impl From<StoredItem> for StoredChange {
         Self {
             seq: item.seq,
             item,
-            texts: None,
+            shared: None,
         }
     }
 }
@@ -136,12 +182,29 @@ mod tests {
             seq: Seq(1),
             record,
         };
-        StoredChange::from(StoredItem::encode(&item).unwrap()).shared()
+        StoredChange::from(StoredItem::encode(&item).unwrap())
+    }
+
+    #[test]
+    fn a_change_and_its_texts_are_counted_until_it_leaves_its_ring() {
+        let rings_bytes = Arc::default();
+        let change = change().in_ring(&rings_bytes);
+        let counted = || rings_bytes.load(Ordering::Relaxed);
+        let bytes = OVERHEAD_BYTES + change.bytes();
+        assert_eq!(counted(), bytes);
+        let (reader, plan) = (change.clone(), Arc::new(1));
+        reader.keep_text(&plan, b"seven b");
+        assert_eq!(counted(), bytes + 7);
+        change.leave_ring();
+        assert_eq!(counted(), 0);
+        assert_eq!(reader.text(&plan).unwrap(), "seven b");
+        reader.keep_text(&Arc::new(2), b"of a reader who was late");
+        assert_eq!(counted(), 0);
     }
 
     #[test]
     fn the_texts_of_the_first_plans_are_kept_for_all_readers() {
-        let change = change();
+        let change = change().in_ring(&Arc::default());
         let plans: Vec<Arc<usize>> = (0..TEXTS_MAX + 2).map(Arc::new).collect();
         for plan in &plans {
             assert_eq!(change.text(plan), None);
@@ -154,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_long_text_is_not_kept() {
-        let (change, plan) = (change(), Arc::new(1));
+        let (change, plan) = (change().in_ring(&Arc::default()), Arc::new(1));
         change.keep_text(&plan, &[b'x'; TEXT_BYTES_MAX + 1]);
         assert_eq!(change.text(&plan), None);
         change.keep_text(&plan, &[b'x'; TEXT_BYTES_MAX]);

@@ -2,7 +2,10 @@
 //!
 //! Rules.md 6.1 and 6.2: what it releases, and when it is cut.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 use tidegate_core::{
     checkpoint::{Position, Types},
@@ -43,17 +46,17 @@ struct Write {
 
 impl Ring {
     /// Takes a write in: released at once if it is the next, held back while an earlier one is on its way. The ring is cut
-    /// where the gap does not close.
-    pub(super) fn offer(&mut self, write: &FeedWrite) {
+    /// where the gap does not close. What it keeps is counted in the bytes of all rings.
+    pub(super) fn offer(&mut self, write: &FeedWrite, rings_bytes: &Arc<AtomicUsize>) {
         let seq = write.item.seq;
         let low = *self.low.get_or_insert(Seq(seq.0 - 1));
         if seq <= self.head(low) {
             return;
         }
         if breaks(Mutant::NoHoldBack) {
-            return self.append(Write::of(write));
+            return self.append(Write::of(write, rings_bytes));
         }
-        let held = self.held.insert(seq, Write::of(write));
+        let held = self.held.insert(seq, Write::of(write, rings_bytes));
         self.held_bytes += write.item.bytes();
         self.held_bytes -= held.map_or(0, |held| held.item.bytes());
         self.release(low);
@@ -148,22 +151,28 @@ impl Ring {
     }
 
     /// Begins again above everything seen: readers below go to the store.
-    fn cut(&mut self) {
+    pub(super) fn cut(&mut self) {
         let last = self.held.last_key_value().map(|(seq, _)| *seq);
         *self = Self {
-            low: last.max(self.low),
+            low: last.max(self.low.map(|low| self.head(low))),
             ..Self::default()
         };
     }
 }
 
 impl Write {
-    fn of(write: &FeedWrite) -> Self {
+    fn of(write: &FeedWrite, rings_bytes: &Arc<AtomicUsize>) -> Self {
         Self {
             key: write.key.clone(),
-            item: StoredChange::from(write.item.clone()).shared(),
+            item: StoredChange::from(write.item.clone()).in_ring(rings_bytes),
             is_replaced: false,
         }
+    }
+}
+
+impl Drop for Write {
+    fn drop(&mut self) {
+        self.item.leave_ring();
     }
 }
 
@@ -197,7 +206,7 @@ mod tests {
     }
 
     fn offer(ring: &mut Ring, item: &FeedItem) {
-        ring.offer(&FeedWrite::encode(item).unwrap());
+        ring.offer(&FeedWrite::encode(item).unwrap(), &Arc::default());
     }
 
     fn ring(seqs: impl IntoIterator<Item = i64>) -> Ring {

@@ -4,7 +4,10 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tidegate_core::{
@@ -21,11 +24,16 @@ use crate::{store::FeedWrite, sync::StoredChange};
 /// who is woken later finds more to read.
 const AT_ONCE: usize = 64;
 
+/// The most bytes that all rings keep together: a user may watch ten thousand scopes, and write to them.
+const RINGS_BYTES_MAX: usize = 256 << 20;
+
 /// Everybody who waits.
 #[derive(Default)]
 pub(super) struct Subscribers {
     /// Boxed, because a map keeps room for as many again.
     scopes: HashMap<Scope, Box<Watched>>,
+    /// What all rings keep.
+    rings_bytes: Arc<AtomicUsize>,
     wakers: HashMap<u64, Arc<Notify>>,
     /// Who waits on behalf of each user.
     users: HashMap<UserId, Of>,
@@ -108,12 +116,23 @@ impl Subscribers {
         let mut written = HashSet::new();
         for write in writes {
             if let Some(watched) = self.scopes.get_mut(&write.scope) {
-                watched.ring.offer(write);
+                watched.ring.offer(write, &self.rings_bytes);
                 written.insert(&write.scope);
             }
         }
         for scope in written {
             self.wake(scope);
+        }
+        self.bound_rings(RINGS_BYTES_MAX);
+    }
+
+    /// Cuts all rings when they keep more than `bytes_max` together. Readers who lag read the store, and all are woken,
+    /// because some may wait for a write that was cut. The others go on in the rings.
+    fn bound_rings(&mut self, bytes_max: usize) {
+        if self.rings_bytes.load(Ordering::Relaxed) > bytes_max {
+            let scopes = self.scopes.values_mut();
+            scopes.for_each(|watched| watched.ring.cut());
+            self.wakers.values().for_each(|waker| waker.notify_one());
         }
     }
 
@@ -343,6 +362,12 @@ fn unwatch(subscribers: &mut Subscribers, scope: &Scope, id: u64) {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use tidegate_core::{
+        checkpoint::{Position, Types},
+        entry::{FeedItem, Marker, Record},
+        id::{DocumentId, DocumentKey, TypeName, Version},
+        value::Timestamp,
+    };
 
     use super::*;
 
@@ -420,6 +445,57 @@ mod tests {
             tickets.len(),
             "the next write does it anew"
         );
+    }
+
+    #[test]
+    fn rings_that_keep_too_much_together_are_cut_and_their_readers_woken() {
+        let mut subscribers = Subscribers::default();
+        let waker = Arc::new(Notify::new());
+        subscribers.wakers.insert(0, Arc::clone(&waker));
+        let scopes = ["a", "b", "c"].map(|name| Scope::new(name).unwrap());
+        let writes = [
+            (&scopes[0], 1),
+            (&scopes[0], 2),
+            (&scopes[1], 1),
+            // The ring holds this one back.
+            (&scopes[1], 3),
+        ];
+        for scope in &scopes {
+            watch(&mut subscribers, scope, 0);
+        }
+        subscribers.offer(&writes.map(|(scope, seq)| feed_write(scope, seq)));
+        let kept = subscribers.rings_bytes.load(Ordering::Relaxed);
+        assert!(waker.notified().now_or_never().is_some());
+
+        subscribers.bound_rings(kept);
+        assert!(waker.notified().now_or_never().is_none());
+        subscribers.bound_rings(kept - 1);
+        assert!(waker.notified().now_or_never().is_some());
+        assert_eq!(subscribers.rings_bytes.load(Ordering::Relaxed), 0);
+        for (scope, stands, goes_on) in [(0, 1, false), (0, 2, true), (1, 1, false), (1, 3, true)] {
+            let position = Position {
+                seq: Seq(stands),
+                start: Seq(0),
+            };
+            let ring = &subscribers.scopes[&scopes[scope]].ring;
+            let read = ring.read(position, &Types::All);
+            assert_eq!(read.is_some(), goes_on, "{scope} from {stands}");
+        }
+    }
+
+    fn feed_write(scope: &Scope, seq: i64) -> FeedWrite {
+        let key = DocumentKey {
+            type_name: TypeName::new("Task").unwrap(),
+            id: DocumentId::new("1").unwrap(),
+        };
+        let record = Record::Marker(Marker {
+            key,
+            scope: scope.clone(),
+            version: Version(1),
+            at: Timestamp::EPOCH,
+        });
+        let seq = Seq(seq);
+        FeedWrite::encode(&FeedItem { seq, record }).unwrap()
     }
 
     #[test]
