@@ -60,6 +60,12 @@ const STORE_DEADLINE: Duration = Duration::from_secs(30);
 /// How many bytes of documents are read of the store at a time, where they are asked for by their keys.
 const ROUND_BYTES_MAX: usize = 8 << 20;
 
+/// What a subscription that waits takes besides its scopes, rounded up.
+const SUBSCRIPTION_BYTES: usize = 10 << 10;
+
+/// What a scope takes in a subscription besides its name, rounded up.
+const SCOPE_BYTES: usize = 192;
+
 /// Who asks: an identity and what its claims give.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -97,6 +103,24 @@ impl Caller {
             Some(account) => Ok(Some(Arc::new(account.lease(bytes)?))),
             None => Ok(None),
         }
+    }
+
+    /// Counts on `lease` what a subscription takes while it waits, by the scopes that it keeps.
+    fn hold<'s>(
+        &self,
+        lease: &mut Option<Lease>,
+        scopes: impl Iterator<Item = &'s Scope>,
+    ) -> Result<(), SyncError> {
+        let Some(account) = &self.account else {
+            return Ok(());
+        };
+        let scopes = scopes.map(|scope| SCOPE_BYTES + scope.as_str().len());
+        let bytes = SUBSCRIPTION_BYTES + scopes.sum::<usize>();
+        match lease {
+            Some(lease) => lease.grow_to(bytes)?,
+            None => *lease = Some(account.lease(bytes)?),
+        }
+        Ok(())
     }
 }
 

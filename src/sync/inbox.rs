@@ -206,6 +206,7 @@ impl SyncService {
             sync: self,
             caller,
             request,
+            lease: None,
             shown: None,
         };
         stream::unfold(Some(follower), |follower| async move {
@@ -291,6 +292,8 @@ struct Follower {
     news: Receiver<Option<Scope>>,
     /// Wakes it where the caller's grants may have changed.
     grants: Ticket,
+    /// Counts what it takes while it waits.
+    lease: Option<Lease>,
     /// What was shown last.
     shown: Option<ShownPage>,
 }
@@ -317,6 +320,7 @@ impl From<&InboxPage> for ShownPage {
 impl Follower {
     /// The next page that is another than the last.
     async fn next(&mut self) -> Result<InboxPage, SyncError> {
+        self.caller.hold(&mut self.lease, [].into_iter())?;
         loop {
             if self.shown.is_some() {
                 self.news_or_expiry().await?;
@@ -336,6 +340,7 @@ impl Follower {
                     async move { sync.conflicts_within(&caller, &request, bytes_max).await },
                 );
             let page = page.await?;
+            self.caller.hold(&mut self.lease, page.scopes.iter())?;
             let shown = Some(ShownPage::from(&page));
             if self.shown != shown {
                 self.shown = shown;

@@ -31,7 +31,10 @@ use super::{
     Caller, Page, PullRequest, SyncError, SyncService, commit::ScopeHeads, grants::GrantCache,
     in_own_task,
 };
-use crate::store::{Store, TailEvent};
+use crate::{
+    quota::Lease,
+    store::{Store, TailEvent},
+};
 
 /// Where a subscription starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +80,7 @@ impl SyncService {
             types: request.types,
             limit: request.limit,
             ticket,
+            lease: None,
             next: Next::First(start),
             failures: 0,
         };
@@ -113,6 +117,8 @@ struct Subscription {
     /// The most changes it takes at a time.
     limit: usize,
     ticket: Ticket,
+    /// Counts what it takes while it waits.
+    lease: Option<Lease>,
     next: Next,
     /// Looks at the store that failed, one after the other.
     failures: u32,
@@ -132,6 +138,9 @@ enum Next {
 impl Subscription {
     /// The next page that tells something.
     async fn page(&mut self) -> Result<Page, SyncError> {
+        if let (Next::First(_), at) = (self.next, self.at.clone()) {
+            self.hold(at.as_deref())?;
+        }
         loop {
             if matches!(self.next, Next::Wait) {
                 self.news_or_expiry().await;
@@ -150,7 +159,11 @@ impl Subscription {
                         self.failures += 1;
                         continue;
                     }
-                    page => page?,
+                    page => {
+                        let page = page?;
+                        self.hold(Some(&page.checkpoint))?;
+                        page
+                    }
                 },
             };
             self.failures = 0;
@@ -166,6 +179,13 @@ impl Subscription {
                 return Ok(page);
             }
         }
+    }
+
+    /// Counts what it keeps where the client stands.
+    fn hold(&mut self, at: Option<&Checkpoint>) -> Result<(), SyncError> {
+        let tracks = at.into_iter().flat_map(|at| &at.tracks);
+        let scopes = tracks.flat_map(|track| track.positions.keys());
+        self.caller.hold(&mut self.lease, scopes)
     }
 
     /// Whether it waits for this to pass.

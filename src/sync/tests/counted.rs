@@ -124,3 +124,35 @@ async fn documents_are_read_in_rounds_and_counted_until_they_are_dropped() {
     let read = sync.documents(&caller, keys, 100 * MB).await.unwrap();
     assert_eq!((read.found.len(), read.left_out.len()), (20, 0));
 }
+
+/// Each subscription of a user with many scopes keeps all of them while it waits.
+#[tokio::test]
+async fn subscriptions_are_counted_with_their_scopes_while_they_wait() {
+    const BYTES: usize = SUBSCRIPTION_BYTES + 2 * (SCOPE_BYTES + "user:alice".len());
+    let directory = TempDir::new().unwrap();
+    let sync = service(&directory);
+    let (_quota, account) = account_of("alice");
+    let caller = alice(&sync).counted_on(account.clone());
+    let _rest = account.lease(USER_BYTES - 4 * BYTES).unwrap();
+    let mut waiting = Vec::new();
+    let refused = loop {
+        let request = PullRequest::new(None, Types::All, 10, sync.limits()).unwrap();
+        let changes = Arc::clone(&sync).subscribe(caller.clone(), request, Start::Checkpoint);
+        let mut changes = Box::pin(changes);
+        match changes.next().await.unwrap() {
+            Ok(_) => waiting.push(changes),
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refused, SyncError::Exhausted(Exhausted::User)));
+    let conflicts = InboxRequest::new(1, None).unwrap();
+    let conflicts = Arc::clone(&sync).follow_conflicts(caller.clone(), conflicts);
+    let refused = Box::pin(conflicts).next().await.unwrap().err();
+    assert!(matches!(
+        refused,
+        Some(SyncError::Exhausted(Exhausted::User))
+    ));
+    assert!((3..=5).contains(&waiting.len()), "{}", waiting.len());
+    drop(waiting);
+    assert!(account.lease(4 * BYTES - 64).is_ok(), "all is given back");
+}

@@ -134,6 +134,43 @@ async fn said_by(streams: &[TcpStream], count: usize, wanted: &[u8]) {
     timeout(PATIENCE, said).await.expect("it is said");
 }
 
+/// A subscription keeps each of its scopes, so a hundred of a user with many scopes took 150 MB.
+#[tokio::test]
+async fn subscriptions_are_bounded_by_what_they_keep_and_others_are_served() {
+    let (_directory, server, [_, bob]) = bounded();
+    let teams: Vec<String> = (0..1_000).map(|team| format!("team {team:03}")).collect();
+    let alice = server.client_with("alice", &json!({"teams": teams}));
+    let mut socket = Socket::connect(&alice).await;
+    for id in 0..80 {
+        let field = [
+            "changes { hasMore }",
+            "conflicts { pageInfo { hasNextPage } }",
+        ][id % 2];
+        socket.subscribe(&id.to_string(), field).await;
+    }
+    // Each takes about 220 KB of 12 MiB.
+    let (mut followed, mut refused) = (0, 0);
+    while followed + refused < 80 {
+        let message = socket.next().await;
+        match &message["payload"]["errors"][0]["extensions"]["code"] {
+            Value::String(code) if code == "RATE_LIMITED" => refused += 1,
+            Value::Null if message["type"] == "next" => followed += 1,
+            Value::Null if message["type"] == "complete" => {}
+            _ => panic!("{message}"),
+        }
+    }
+    assert!((40..60).contains(&followed), "{followed}");
+    Socket::follow(&bob, "").await.page().await;
+    drop(socket);
+    let served = async {
+        let mut socket = Socket::follow(&alice, "").await;
+        while socket.next().await["payload"]["errors"] != Value::Null {
+            socket = Socket::follow(&alice, "").await;
+        }
+    };
+    timeout(PATIENCE, served).await.expect("all is given back");
+}
+
 /// `HEADERS` and `DATA` of a query over HTTP/2, with literals without an index (RFC 7541).
 fn query(stream: u32, token: &str, body: &str) -> Vec<u8> {
     let mut head = b"\x83\x86\x44\x08/graphql\x41\x01x".to_vec();
