@@ -1,7 +1,7 @@
-//! The seam between the sync rules and the world: what a store promises, in data of the core.
+//! The contract of a store, in types of the core.
 //!
-//! Every backend passes one contract suite (`tests/it/contract.rs`). Nothing here knows GraphQL or HTTP, and no
-//! store decides anything: what is written is computed by the core from what was loaded.
+//! All backends pass one contract suite (`tests/it/contract.rs`). Nothing here knows GraphQL or HTTP, and no store
+//! decides anything: the core computes what is written from what was loaded.
 
 mod codec;
 mod decision;
@@ -30,24 +30,24 @@ use tidegate_core::{
 pub use self::{codec::StoredView, stored::StoredItem};
 use self::{decision::ended_early, stored::Gathered};
 
-/// The pure function a commit runs, once or, when the transaction is retried, again.
+/// The pure function that a commit runs. A retried transaction runs it again.
 pub type Decide = dyn Fn(&Loaded) -> Writes + Send + Sync;
 
-/// A store of entries, and its four promises: `commit`, `snapshot` (which scans and gets), `tail`, and that what it
-/// acknowledged is durable.
+/// A store of entries. It promises `commit`, `snapshot` (which scans and gets), `tail`, and that what it acknowledges
+/// is durable.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Loads what `reads` names, decides, numbers the feed writes and writes everything in one transaction; returns
+    /// Loads what `reads` names, decides, numbers the feed writes and writes everything in one transaction. Returns
     /// when it is durable. Commits that touch one scope are serialised: its seqs are unique, gap-free and in commit
     /// order.
     ///
     /// # Errors
-    /// [`StoreError`]. After [`StoreError::Unavailable`] it may have been written all the same, and only what was
-    /// written with it tells (rules.md 5.2); after any other, nothing of it was. After [`StoreError::WriteConflict`] the
-    /// caller repeats it.
+    /// [`StoreError`]. After [`StoreError::Unavailable`] the commit may have been written all the same; only state
+    /// written in the same transaction shows whether it was (rules.md 5.2). After any other error, nothing was written.
+    /// After [`StoreError::WriteConflict`] the caller repeats the commit.
     async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError>;
 
-    /// How many commits it can carry out at a time, if they touch different scopes and clients.
+    /// How many commits the store can carry out at a time, if they touch different scopes and clients.
     fn commits_max(&self) -> usize {
         1
     }
@@ -58,8 +58,8 @@ pub trait Store: Send + Sync {
     /// [`StoreError`].
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
 
-    /// The same where it is foreseen of which scopes and which user it will be asked: a store may read their states with
-    /// the epoch.
+    /// The same, with a hint which scopes and which user the snapshot will be asked for. A store may read their states
+    /// together with the epoch.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -77,19 +77,19 @@ pub trait Store: Send + Sync {
     /// [`StoreError`].
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError>;
 
-    /// What is committed from now on: every feed write soon after its commit, though one may overtake another. Begins with
-    /// [`TailEvent::Restart`].
+    /// What is committed from now on. Each feed write arrives soon after its commit, not always in order. The stream
+    /// begins with [`TailEvent::Restart`].
     fn tail(&self) -> BoxStream<'static, TailEvent>;
 }
 
 /// What a commit did.
 #[derive(Debug, Clone, Default)]
 pub struct Committed {
-    /// What it wrote.
+    /// What the commit wrote.
     pub writes: Writes,
-    /// The heads that it found of scopes in [`Reads::scopes`],
+    /// The heads of scopes in [`Reads::scopes`] before the commit.
     pub before: BTreeMap<Scope, Seq>,
-    /// and those that it left. A store that nobody else writes to reports none.
+    /// The heads after it. A store that nobody else writes to reports none.
     pub after: BTreeMap<Scope, Seq>,
 }
 
@@ -102,23 +102,24 @@ impl From<Writes> for Committed {
     }
 }
 
-/// Another transaction wrote the same at the same time. Nothing was written.
+/// Another transaction wrote the same data at the same time. Nothing was written.
 #[derive(Debug, Clone)]
 pub struct WriteConflict {
-    /// The heads that this one found of scopes in [`Reads::scopes`]: one that moves shows that the other is over.
+    /// The heads that this transaction found of scopes in [`Reads::scopes`]. A head that moves shows that the other
+    /// transaction has ended.
     pub heads: BTreeMap<Scope, Seq>,
-    /// How long to wait where no head moves. It differs from gateway to gateway.
+    /// How long to wait if no head moves. It differs from gateway to gateway.
     pub backoff: Duration,
 }
 
-/// One consistent view: all its answers are of the same moment. It is to be short-lived: a store keeps what has been
-/// replaced since for minutes only, or cannot use its room again meanwhile.
+/// One consistent view: all its answers are of the same moment. Keep it for a short time: a store holds replaced
+/// records for minutes only, or cannot reuse their space meanwhile.
 #[async_trait]
 pub trait Snapshot: Send {
     /// The store's epoch.
     fn epoch(&self) -> &Epoch;
 
-    /// Heads and floors; a scope that was never written has zeros.
+    /// Heads and floors. A scope that was never written has zeros.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -127,14 +128,14 @@ pub trait Snapshot: Send {
         scopes: &BTreeSet<Scope>,
     ) -> Result<HashMap<Scope, ScopeState>, StoreError>;
 
-    /// What is kept of a user: the stamp says whether memberships that were read before are those of this moment.
+    /// What is kept of a user. Its stamp says whether memberships that were read before are still current.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn user(&mut self, user: &UserId) -> Result<UserState, StoreError>;
 
-    /// What the documents of membership types give to a user, without what declined givers give: at most
-    /// [`ROWS_MAX`](tidegate_core::membership::ROWS_MAX), first the oldest of services, then the oldest of others.
+    /// What the documents of membership types give to a user, without what declined givers give. At most
+    /// [`ROWS_MAX`](tidegate_core::membership::ROWS_MAX): the oldest of services first, then the oldest of others.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -144,7 +145,7 @@ pub trait Snapshot: Send {
         bounds: &Bounds,
     ) -> Result<Memberships, StoreError>;
 
-    /// A stretch of one scope's feed, ascending by seq.
+    /// A range of one scope's feed, ascending by seq.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -161,8 +162,8 @@ pub trait Snapshot: Send {
         bytes_max: usize,
     ) -> Result<Entries, StoreError>;
 
-    /// All entries in the order of their keys, tombstones too, for those who have to look at everything: at most `limit` at
-    /// a time, and fewer once they have [`WALK_BYTES_MAX`].
+    /// All entries in the order of their keys, tombstones too, for readers that examine everything. Returns at most
+    /// `limit` entries at a time, and fewer once their bytes reach [`WALK_BYTES_MAX`].
     ///
     /// # Errors
     /// [`StoreError`].
@@ -172,7 +173,7 @@ pub trait Snapshot: Send {
         limit: usize,
     ) -> Result<Vec<Arc<Entry>>, StoreError>;
 
-    /// What the inbox has of a conflict.
+    /// What the inbox holds of a conflict.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -184,59 +185,61 @@ pub trait Snapshot: Send {
     /// [`StoreError`].
     async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, StoreError>;
 
-    /// What is remembered of a client.
+    /// What is kept of a client.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError>;
 }
 
-/// A walk ends with the entry that brings its stored bytes to this.
+/// A walk ends with the entry that brings its stored bytes to this number.
 pub const WALK_BYTES_MAX: usize = 8 << 20;
 
 /// What a scan asks for.
 #[derive(Debug, Clone)]
 pub struct ScanRange {
-    /// Whose feed.
+    /// The scope of the feed.
     pub scope: Scope,
     /// Only records of these types; `None` is all.
     pub types: Option<BTreeSet<TypeName>>,
-    /// Whether tombstones, markers and what is withheld are wanted too. Where they are not, none is walked over.
+    /// Whether tombstones, markers and withheld records are wanted too. If not, the scan steps over none of them.
     pub removals: bool,
-    /// Records above this seq,
+    /// Only records above this seq.
     pub after: Seq,
-    /// up to and with this one.
+    /// Only records up to and including this seq.
     pub through: Seq,
-    /// At most so many records.
+    /// The most records.
     pub items_max: usize,
-    /// The scan ends with the record that brings its stored bytes to this; it yields at least one if there is one.
+    /// The scan ends with the record that brings its stored bytes to this number. It yields at least one record if
+    /// there is one.
     pub bytes_max: usize,
 }
 
 /// Which open conflicts are asked for.
 #[derive(Debug, Clone)]
 pub struct InboxRange {
-    /// Those of documents that are in one of these scopes now,
+    /// Only conflicts of documents that are in one of these scopes now.
     pub scopes: BTreeSet<Scope>,
-    /// behind this one,
+    /// Only conflicts after this position.
     pub after: Option<InboxPosition>,
-    /// at most so many.
+    /// The most conflicts.
     pub items_max: usize,
-    /// The reading ends with the conflict that brings their bytes to this; it yields at least one if there is one.
+    /// The read ends with the conflict that brings the bytes to this number. It yields at least one conflict if there
+    /// is one.
     pub bytes_max: usize,
 }
 
-/// What was found of an inbox.
+/// What a read of the inbox found.
 #[derive(Debug, Clone, Default)]
 pub struct InboxScan {
     /// The conflicts, in the order of their positions.
     pub conflicts: Vec<Arc<OpenConflict>>,
-    /// Whether there are more behind them.
+    /// Whether there are more after them.
     pub has_more: bool,
 }
 
 impl InboxScan {
-    /// Takes one more conflict, where the range has room for it; else there are more, and this is all.
+    /// Takes one more conflict if the range has room for it. Otherwise there are more, and the scan is complete.
     pub fn take(&mut self, range: &InboxRange, conflict: Arc<OpenConflict>) -> bool {
         let bytes: usize = self.conflicts.iter().map(|taken| taken.bytes()).sum();
         let bytes_full = !self.conflicts.is_empty() && bytes >= range.bytes_max;
@@ -262,9 +265,9 @@ pub struct Entries {
 pub struct Scan {
     /// The records, ascending by seq.
     pub items: Vec<StoredItem>,
-    /// Their stored size.
+    /// The size of the records in bytes, as stored.
     pub bytes: usize,
-    /// Whether nothing in the range was left out.
+    /// Whether the range holds no further records.
     pub complete: bool,
 }
 
@@ -278,7 +281,7 @@ impl Scan {
     }
 }
 
-/// Nothing, of a range in which there is nothing.
+/// An empty scan, of a range without records.
 impl Default for Scan {
     fn default() -> Self {
         Self {
@@ -289,14 +292,14 @@ impl Default for Scan {
     }
 }
 
-/// A feed write as a tail tells it: stored, since few of them are of interest to anybody.
+/// A feed write as a tail reports it. It stays encoded, since few writes are of interest to a subscriber.
 #[derive(Debug, Clone)]
 pub struct FeedWrite {
     /// The scope whose feed it is in.
     pub scope: Scope,
-    /// Of which document it speaks.
+    /// The document it writes.
     pub key: DocumentKey,
-    /// What it says.
+    /// The record.
     pub item: StoredItem,
 }
 
@@ -314,35 +317,35 @@ impl FeedWrite {
     }
 }
 
-/// What a tail tells.
+/// What a tail reports.
 #[derive(Debug, Clone)]
 pub enum TailEvent {
-    /// Something may have been missed: whoever follows reads the store again.
+    /// Something may have been missed: followers read the store again.
     Restart,
-    /// Feed writes of one transaction; others of it, and others with lower seqs, may follow.
+    /// Feed writes of one transaction. Others of it, and others with lower seqs, may follow.
     Committed(Arc<[FeedWrite]>),
-    /// In this scope, or where none is named in any, conflicts were opened, settled, or came with their documents.
+    /// Conflicts were opened, settled, or moved with their documents in this scope, or in any scope if none is named.
     Inbox(Option<Scope>),
-    /// The memberships of these users changed, or what they decline; where none are named, perhaps those of anybody. It
-    /// comes before the feed writes of its transaction.
+    /// The memberships or the declined givers of these users changed, or perhaps of any user if none is named. It comes
+    /// before the feed writes of its transaction.
     Grants(Option<Arc<[UserId]>>),
     /// The store has a new epoch.
     Epoch(Epoch),
 }
 
-/// Why a store could not do what it was asked.
+/// Why a store did not do what it was asked.
 #[derive(Debug, Clone, Error)]
 pub enum StoreError {
-    /// It cannot be reached, or not now; trying again may help.
+    /// The store cannot be reached now. Trying again may help.
     #[error("the store is not available: {0}")]
     Unavailable(String),
-    /// What is there can hold no store: no replica set, or too old a version.
+    /// The server cannot hold a store: it is no replica set, or too old.
     #[error("{0}")]
     Unsuitable(String),
-    /// Another transaction wrote the same; trying again helps.
+    /// Another transaction wrote the same data. Trying again helps.
     #[error("another transaction wrote the same at the same time; nothing was written")]
     WriteConflict(WriteConflict),
-    /// There is no room left to write; reading still works.
+    /// There is no room left to write. Reading still works.
     #[error(
         "the store cannot be written: {0}; make room on its disk, or let Tidegate write its directory and the files in it"
     )]
@@ -352,17 +355,17 @@ pub enum StoreError {
         "the store at {path} is in use by another process; stop that one first, or use its endpoint"
     )]
     InUse {
-        /// Where it is.
+        /// Where the store is.
         path: String,
     },
-    /// The decision panicked, or gave what cannot be stored; trying again does not help.
+    /// The decision panicked, or returned what cannot be stored. Trying again does not help.
     #[error("the decision could not be carried out: {0}")]
     Undecided(String),
-    /// The store's user may not do what was asked of it; trying again helps once its operator grants it.
+    /// The store's user lacks a right. Trying again helps once the operator grants it.
     #[error("the store refuses its user: {0}; `tidegate check` names the rights that are missing")]
     NotPermitted(String),
-    /// Rules of the database's own, such as a unique index, refuse some documents; decided otherwise, the rest can be
-    /// written.
+    /// Rules of the database's own, such as a unique index, refuse some documents. The rest can be written by another
+    /// decision.
     #[error("the database refuses {} documents", .0.len())]
     Refused(Vec<Refusal>),
     /// Another version of Tidegate wrote it.
@@ -370,14 +373,14 @@ pub enum StoreError {
         "the store at {path} has format {found}, and this Tidegate reads format {known} and converts none: use the version that wrote it, or begin an empty store, by moving this one away or, on MongoDB, by another store.prefix"
     )]
     OtherFormat {
-        /// Where it is.
+        /// Where the store is.
         path: String,
-        /// The format it has.
+        /// The format of the store.
         found: u32,
         /// The format this version reads and writes.
         known: u32,
     },
-    /// What it holds cannot be read.
+    /// What the store holds cannot be read.
     #[error("the store holds something that cannot be read: {0}")]
     Corrupt(String),
 }

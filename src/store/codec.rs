@@ -1,7 +1,7 @@
 //! Feed items, client states and the inbox as BSON, the form in which every store keeps them.
 //!
-//! The names are short because each record carries them. Where the bytes are put is each store's affair, and so is
-//! the BSON of application documents, whose shape is the model's.
+//! The names are short because each record carries them. Each store decides where the bytes go. The BSON of application
+//! documents is not here: the model gives its shape.
 
 mod client;
 mod inbox;
@@ -36,10 +36,10 @@ pub(crate) use value::{decode_decimal, encode_value};
 pub use view::StoredView;
 use walk::Elements;
 
-/// Why bytes are no record, or a record cannot be made bytes.
+/// Why bytes are no record, or a record has no bytes.
 #[derive(Debug, Error)]
 pub(crate) enum CodecError {
-    /// Its own words may hold a value.
+    /// The text of the inner error may hold a value.
     #[error("bytes that are no BSON of a record")]
     Bson(#[from] BsonError),
     #[error("the field {0:?} is missing or not of its type")]
@@ -68,7 +68,7 @@ pub(crate) fn encode_item(item: &FeedItem) -> Result<Vec<u8>, CodecError> {
     Ok(raw.into_bytes())
 }
 
-/// The same behind what a store keeps beside it, under names of its own.
+/// The same, appended to fields that a store keeps beside it under names of its own.
 ///
 /// # Errors
 /// [`CodecError::Bson`] when a field name contains U+0000.
@@ -110,10 +110,10 @@ pub(crate) fn decode_item(bytes: &[u8]) -> Result<FeedItem, CodecError> {
     })
 }
 
-/// Where a record stands in its feed.
+/// The position of a record in its feed.
 ///
 /// # Errors
-/// [`CodecError`] when it does not say.
+/// [`CodecError`] when the record has none.
 pub(crate) fn seq_of(record: &[u8]) -> Result<Seq, CodecError> {
     for element in Elements::of(record)? {
         let element = element?;
@@ -124,10 +124,10 @@ pub(crate) fn seq_of(record: &[u8]) -> Result<Seq, CodecError> {
     Err(CodecError::Field("q"))
 }
 
-/// Whether a record shows a document: it is no tombstone, no marker and not withheld.
+/// Whether a record shows a document, which means that it is no tombstone, no marker and not withheld.
 ///
 /// # Errors
-/// [`CodecError`] when it is no document of BSON.
+/// [`CodecError`] when the bytes are no BSON document.
 pub(crate) fn is_living(record: &[u8]) -> Result<bool, CodecError> {
     for element in Elements::of(record)? {
         if element?.name == b"b" {
@@ -137,10 +137,10 @@ pub(crate) fn is_living(record: &[u8]) -> Result<bool, CodecError> {
     Ok(false)
 }
 
-/// Which document a record is of, in which scope.
+/// The document of a record, and its scope.
 ///
 /// # Errors
-/// [`CodecError`] when it does not say.
+/// [`CodecError`] when the record names none.
 pub(crate) fn whereabouts(record: &[u8]) -> Result<(DocumentKey, Scope), CodecError> {
     let raw = RawDocument::from_bytes(record)?;
     Ok((document_key(raw)?, Scope::new(text(raw, "s")?)?))
@@ -245,8 +245,8 @@ fn encode_membership(membership: &Membership) -> RawDocumentBuf {
     raw
 }
 
-/// Reads a membership. One of an earlier version says neither who gave it nor when: it is the oldest, and a service's. An
-/// index has null where there is nothing.
+/// Reads a membership. A record of an earlier version names neither the giver nor the time: it counts as the oldest,
+/// and as given by a service. An index has null where there is no value.
 ///
 /// # Errors
 /// [`CodecError`] when the bytes are not of that form.
@@ -270,10 +270,10 @@ pub(crate) fn decode_membership(raw: &RawDocument) -> Result<Membership, CodecEr
     })
 }
 
-/// The document that a record is of.
+/// The document of a record.
 ///
 /// # Errors
-/// [`CodecError`] when none is named.
+/// [`CodecError`] when the record names none.
 pub(crate) fn document_key(raw: &RawDocument) -> Result<DocumentKey, CodecError> {
     Ok(DocumentKey {
         type_name: TypeName::new(text(raw, "t")?)?,
@@ -329,7 +329,7 @@ fn list<'a>(
     Ok(array.into_iter().map(|element| Ok(element?)))
 }
 
-/// Absent is `None`; present and of another type is an error.
+/// `None` if the field is absent; an error if it has another type.
 fn optional<'a, T>(
     raw: &'a RawDocument,
     name: &'static str,

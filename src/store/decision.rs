@@ -1,4 +1,4 @@
-//! Running a decision, and what its writes amount to: the same for every store.
+//! Running a decision, and judging its writes. Every store uses it.
 
 use std::{
     any::Any,
@@ -10,7 +10,7 @@ use tokio::task::JoinError;
 
 use super::{Decide, StoreError};
 
-/// Runs it. A decision that panics is one push's misfortune, not the store's.
+/// Runs the decision. A panic fails this commit, not the store.
 ///
 /// # Errors
 /// [`StoreError::Undecided`] when it panics.
@@ -19,13 +19,13 @@ pub(super) fn run_decision(decide: &Decide, loaded: &Loaded) -> Result<Writes, S
         .map_err(|panic| StoreError::Undecided(panic_message(&*panic)))
 }
 
-/// What was said with a panic, if it is a text of this program: one that was formatted may hold a value.
+/// The message of a panic, if it is a constant of this program. A formatted message may hold a value.
 pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let literal = panic.downcast_ref::<&'static str>().copied();
     literal.unwrap_or("it panicked").to_owned()
 }
 
-/// Why a task did not end by itself. The words of its panic may hold a value.
+/// Why a task ended early. The text of its panic may hold a value.
 pub(crate) fn ended_early(ended: &JoinError) -> StoreError {
     let how = match ended.is_panic() {
         true => "a task panicked",

@@ -1,6 +1,6 @@
 //! The embedded store: one `redb` file in a directory, for laptops, tests and small single-node installs.
 //!
-//! Here are its door, its bounds and the [`Store`] it makes of the parts below; it decides nothing.
+//! It opens the file, holds its bounds and implements [`Store`] with the modules below. It decides nothing.
 
 mod clients;
 mod file;
@@ -41,7 +41,7 @@ use self::{
 };
 use super::{Committed, Decide, Snapshot, Store, StoreError, TailEvent};
 
-/// How many commits may wait for the writer; more wait outside, in their callers.
+/// How many commits may wait for the writer. Further callers wait until there is room.
 const JOBS_MAX: usize = 64;
 
 /// How an embedded store is opened.
@@ -49,14 +49,14 @@ const JOBS_MAX: usize = 64;
 pub struct EmbeddedOptions {
     /// The epoch of a store that is made by this opening.
     pub first_epoch: Epoch,
-    /// How much of the file is held in memory.
+    /// How much of the file the cache may hold.
     pub cache_bytes: usize,
-    /// How many events a follower of the tail may lag behind before it is told to restart.
+    /// How many events a follower of the tail may lag behind before it has to restart.
     pub tail_events_max: usize,
 }
 
 impl EmbeddedOptions {
-    /// 16 MiB of cache and 256 events of tail.
+    /// The defaults: 16 MiB of cache and 256 events of tail.
     pub fn new(first_epoch: Epoch) -> Self {
         Self {
             first_epoch,
@@ -66,23 +66,22 @@ impl EmbeddedOptions {
     }
 }
 
-/// A store in one file of this machine, held by this process alone. Dropping it finishes the commits that were begun
-/// and closes the file. A snapshot keeps the pages it can see from being used again: it is to be short-lived.
+/// A store in one file of this machine, locked by this process. Dropping it finishes the commits that have begun and
+/// closes the file. A snapshot keeps the pages it can see from being reused, so it must be short-lived.
 pub struct EmbeddedStore {
     file: Arc<StoreFile>,
     tail: broadcast::Sender<TailEvent>,
-    /// `None` only while dropping: the writer ends when nobody can ask any more.
+    /// `None` only while dropping: the writer ends when all senders are gone.
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<JoinHandle<()>>,
 }
 
 impl EmbeddedStore {
-    /// Opens the store in `directory`, or makes one there. This blocks.
+    /// Opens the store in `directory`, or creates one there. This blocks.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] when another process has it open, [`StoreError::OtherFormat`] and
-    /// [`StoreError::Corrupt`] when what is there is no store of this version, [`StoreError::NotWritable`] when it
-    /// may not be written.
+    /// [`StoreError::InUse`] when another process has it open, [`StoreError::OtherFormat`] and [`StoreError::Corrupt`]
+    /// when the file is no store of this version, [`StoreError::NotWritable`] when it may not be written.
     pub fn open(directory: &Path, options: &EmbeddedOptions) -> Result<Self, StoreError> {
         Self::run(
             StoreFile::open(directory, options)?,
@@ -154,7 +153,7 @@ impl Drop for EmbeddedStore {
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(writer) = self.writer.take() {
-            // Of a writer that panicked the panic itself has told.
+            // A writer that panicked has already reported its panic.
             drop(writer.join());
         }
         self.file.close();

@@ -1,6 +1,6 @@
 //! The MongoDB store: a feed beside the application's own collections, in one database, for production.
 //!
-//! Here are its door, its bounds and the [`Store`] it makes of the parts below; it decides nothing.
+//! It opens the database, holds its bounds and implements [`Store`] with the modules below. It decides nothing.
 
 mod capped;
 mod clients;
@@ -59,33 +59,33 @@ use self::{
 };
 use super::{Committed, Decide, Snapshot, Store, StoreError, TailEvent};
 
-/// Where unpredictable numbers come from; `app.rs` owns the real source.
+/// A source of unpredictable numbers. `app.rs` provides the real one.
 pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// How a MongoDB store is opened.
 #[derive(Clone)]
 pub struct MongoOptions {
-    /// How the driver reaches MongoDB. Concerns and the read preference are the store's own, and its time-outs where
-    /// none are given.
+    /// How the driver reaches MongoDB. The store sets read and write concerns and the read preference, and time-outs
+    /// where none are given.
     pub client: ClientOptions,
     /// The application's database.
     pub database: String,
-    /// What the names of Tidegate's own collections begin with.
+    /// The prefix of the names of Tidegate's own collections.
     pub prefix: String,
     /// The epoch of a store that is made by this opening.
     pub first_epoch: Epoch,
-    /// Names this gateway among others, and spreads out what collides.
+    /// Names this gateway, and gives collisions different delays.
     pub random: Random,
-    /// How many transactions may run at a time.
+    /// How many transactions may run at the same time.
     pub transactions_max: usize,
-    /// How long MongoDB may take for one call.
+    /// The longest time for one call to MongoDB.
     pub call_max: Duration,
-    /// How long a commit is repeated before it is given up.
+    /// The longest time for which a commit is repeated.
     pub commit_max: Duration,
 }
 
 impl MongoOptions {
-    /// The prefix `tidegate.`, three transactions at a time, 10 seconds for a call and 25 for a commit.
+    /// The defaults: the prefix `tidegate.`, three transactions at a time, 10 seconds for a call and 25 for a commit.
     pub fn new(client: ClientOptions, database: &str, first_epoch: Epoch, random: Random) -> Self {
         Self {
             client,
@@ -100,7 +100,7 @@ impl MongoOptions {
     }
 }
 
-/// Without the client's options, which hold credentials.
+/// Leaves out the client's options, which hold credentials.
 impl fmt::Debug for MongoOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MongoOptions")
@@ -110,10 +110,10 @@ impl fmt::Debug for MongoOptions {
     }
 }
 
-/// A store in a MongoDB database, which any number of gateways and other services share.
+/// A store in a MongoDB database. Any number of gateways and other services share it.
 pub struct MongoStore {
     base: Arc<Base>,
-    /// What commits use, with connections of their own.
+    /// What commits use. They have connections of their own.
     commits: Arc<Base>,
     writer: Writer,
     lanes: Lanes,
@@ -132,8 +132,8 @@ struct Base {
     own: Arc<Own>,
     live: Arc<Live>,
     capped: Arc<Capped>,
-    /// Whether an insert fails where a collection has the id already. Behind a router collections may be sharded by another
-    /// field, and then each shard knows of its own documents alone.
+    /// Whether an insert fails if the collection has the id already. Behind a router a collection may be sharded by
+    /// another field; each shard then knows its own documents only.
     presumes: bool,
     random: Random,
     call_max: Duration,
@@ -141,12 +141,12 @@ struct Base {
 }
 
 impl MongoStore {
-    /// Connects, and makes what is missing: collections, indexes, the first epoch.
+    /// Connects, and creates what is missing: collections, indexes, the first epoch.
     ///
     /// # Errors
-    /// [`StoreError::Unsuitable`] on what is no replica set or older than 6.0 and where the user may not do what is
-    /// needed, [`StoreError::OtherFormat`] when another version of Tidegate made the store,
-    /// [`StoreError::Unavailable`] when MongoDB cannot be reached.
+    /// [`StoreError::Unsuitable`] if the server is no replica set or older than 6.0, or the user lacks a right,
+    /// [`StoreError::OtherFormat`] when another version of Tidegate made the store, [`StoreError::Unavailable`] when
+    /// MongoDB cannot be reached.
     pub async fn open(options: &MongoOptions, model: &Model) -> Result<Self, StoreError> {
         let (base, warnings) = opening::open(options, Layout::of(model)).await?;
         let writer = Writer::start();
@@ -164,14 +164,14 @@ impl MongoStore {
         })
     }
 
-    /// What its operator should think about, a sentence each.
+    /// What the operator should look at, one sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 }
 
 impl Base {
-    /// Bounds one call to MongoDB: the driver has no bound of its own for an answer that never comes.
+    /// Bounds one call to MongoDB. The driver itself waits without limit for an answer that never comes.
     fn in_time<'c, T>(
         &self,
         call: impl IntoFuture<Output = mongodb::error::Result<T>, IntoFuture: Send + 'c>,
@@ -179,7 +179,7 @@ impl Base {
         within(self.call_max, call.into_future())
     }
 
-    /// Reads one document as of a moment after the call: a majority follows the primary that answers.
+    /// Reads one document as of a moment after the call: the server confirms with a majority that it is the primary.
     async fn linearizable(&self, name: &str, id: &str) -> Result<Option<RawDocumentBuf>, Failure> {
         let collection = self.database.collection::<RawDocumentBuf>(name);
         let find = collection
@@ -189,7 +189,7 @@ impl Base {
         self.in_time(find).await
     }
 
-    /// A pause that grows with the attempts and differs from gateway to gateway, up to half a second.
+    /// A back-off that grows with the attempts up to half a second, and differs from gateway to gateway.
     fn pause(&self, attempt: u32) -> Duration {
         const FIRST_US: u64 = 5_000;
         const LONGEST_US: u64 = 500_000;

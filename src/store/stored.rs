@@ -1,6 +1,6 @@
-//! Feed items as they are stored, which a pull hands on by the thousand and nobody needs to take apart.
+//! Feed items as they are stored. A pull passes them on by the thousand without decoding them.
 //!
-//! What their bytes mean is [`super::codec`]'s.
+//! [`super::codec`] knows the meaning of their bytes.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub struct StoredItem {
 }
 
 impl StoredItem {
-    /// An item as the embedded store would keep it.
+    /// An item in the form of the embedded store.
     ///
     /// # Errors
     /// [`StoreError::Undecided`] when the name of a field contains U+0000.
@@ -31,12 +31,12 @@ impl StoredItem {
         Ok(Self::kept(item.seq, bytes.into()))
     }
 
-    /// A record as a store keeps it.
+    /// A record in the form of its store.
     pub(super) fn kept(seq: Seq, bytes: Bytes) -> Self {
         Self { seq, bytes }
     }
 
-    /// All that it says.
+    /// The decoded item.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`].
@@ -52,18 +52,18 @@ impl StoredItem {
         StoredView::read(&self.bytes).map_err(unreadable)
     }
 
-    /// As the embedded store keeps it.
+    /// The bytes in the form of the embedded store.
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// How many bytes it takes.
+    /// Its size in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
 }
 
-/// Says what it holds, not how that is stored.
+/// Shows the content, not the encoding.
 impl fmt::Debug for StoredItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.decode() {
@@ -73,7 +73,7 @@ impl fmt::Debug for StoredItem {
     }
 }
 
-/// The items of one scan while it is under way.
+/// The items of one scan so far.
 #[derive(Debug)]
 pub(super) struct Gathered<'s> {
     range: &'s ScanRange,
@@ -88,8 +88,8 @@ impl<'s> Gathered<'s> {
         }
     }
 
-    /// Takes a record in, as the codec writes them; what else a store keeps in it is passed over later. False if the scan
-    /// is full without it.
+    /// Adds a record, as the codec writes it. Other fields that a store keeps in it are skipped later. Returns false if
+    /// the scan is full without it.
     pub(super) fn take(&mut self, seq: Seq, record: Bytes) -> bool {
         let Scan {
             items,

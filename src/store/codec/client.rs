@@ -1,6 +1,6 @@
-//! What is remembered of a client, as BSON.
+//! What is kept of a client, as BSON.
 //!
-//! It grows with the client's last push only. What it means is told in the core's `push` module.
+//! Its size depends on the client's last push only. The core's `push` module says what it means.
 
 use bson::{
     Binary, RawArrayBuf, RawDocument, RawDocumentBuf,
@@ -71,7 +71,7 @@ pub(crate) fn decode_client(bytes: &[u8]) -> Result<ClientState, CodecError> {
     })
 }
 
-/// The last id of a client's state, and when its last push was, as long as that can be repeated.
+/// The last id of a client's state, and the time of its last push while that push can be repeated.
 ///
 /// # Errors
 /// [`CodecError`] when the bytes are not of that form.

@@ -1,6 +1,6 @@
-//! What the inbox has of a conflict, as BSON: open with all that is needed to judge it, or settled.
+//! A conflict of the inbox as BSON: an open one with all that is needed to resolve it, or a settled one.
 //!
-//! What it means is told in the core's `inbox` module.
+//! The core's `inbox` module says what it means.
 
 use bson::{
     Binary, RawArrayBuf, RawDocument, RawDocumentBuf,

@@ -1,6 +1,6 @@
-//! Documents of random models on their whole way: the text of a client, a value, stored bytes, and back to text.
+//! Documents of random models on their whole way: a client's text, a value, stored bytes, and text again.
 //!
-//! What the core alone says of spellings that it takes and those that it refuses is tested there.
+//! The core tests which spellings are accepted and which are refused.
 
 use proptest::{
     collection::{btree_map, vec},
@@ -170,8 +170,8 @@ fn decimals() -> impl Strategy<Value = Decimal> {
         .prop_map(|(digits, exponent)| format!("{digits}E{exponent}").parse().unwrap())
 }
 
-/// Anything that JSON can say, wrapped in up to as many levels as the core lets values nest: the document and the field
-/// are two of them, and the tree inside takes up to five.
+/// Any JSON value, wrapped in as many levels as the core lets values nest. The document and the field are two of the
+/// levels, and the tree inside takes up to five.
 fn trees() -> BoxedStrategy<Json> {
     let floats = floats().prop_map(|float| if float.abs() < 9.2e18 { float } else { 0.5 });
     let leaf = prop_oneof![
@@ -211,7 +211,7 @@ fn cases() -> impl Strategy<Value = (Vec<Ty>, Json)> {
 }
 
 proptest! {
-    /// Debug text tells -0.0 from 0.0, which `==` does not.
+    /// Debug text distinguishes -0.0 from 0.0, which `==` does not.
     #[test]
     fn what_a_client_sends_is_what_it_gets((fields, sent) in cases()) {
         let model = Model::parse("model.graphql", &sdl(&fields)).unwrap();

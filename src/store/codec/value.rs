@@ -1,7 +1,7 @@
-//! Values as BSON and back, so that each comes back as exactly the variant it was, without the model.
+//! Values as BSON and back. Each comes back as exactly the variant it was, without the model.
 //!
 //! Int is int32, Long int64, Float double, DateTime a date, Decimal a Decimal128, Bytes binary; an absent field is
-//! absent and null is null. BSON types that hold none of these are refused here, never bent.
+//! absent and null is null. Other BSON types are refused, never converted.
 
 use bson::{
     Binary, DateTime, Decimal128, RawArray, RawArrayBuf, RawBson, RawDocument, RawDocumentBuf,
@@ -12,7 +12,7 @@ use tidegate_core::value::{DEPTH_MAX, Decimal, Document, Timestamp, Value};
 
 use super::CodecError;
 
-/// A document's own level, above the levels its values may nest.
+/// The levels of a document: its own, and those its values may nest.
 pub(crate) const LEVELS_MAX: usize = DEPTH_MAX + 1;
 
 pub(super) fn encode(document: &Document) -> Result<RawDocumentBuf, CodecError> {
@@ -91,7 +91,7 @@ fn decode_value(raw: RawBsonRef<'_>, depth: usize) -> Result<Value, CodecError> 
     })
 }
 
-/// Reads a decimal; what is no finite number is refused.
+/// Reads a decimal. One that is no finite number is refused.
 ///
 /// # Errors
 /// [`CodecError::Decimal`].
@@ -153,7 +153,7 @@ pub(super) mod tests {
         decode(&encode(&document).unwrap()).unwrap()["x"].clone()
     }
 
-    /// `==` takes -0.0 for 0.0; the text of the whole value does not.
+    /// `==` treats -0.0 and 0.0 as equal. The text of the whole value does not.
     fn assert_exact(value: Value) {
         assert_eq!(
             format!("{:?}", round_trip(value.clone())),

@@ -12,7 +12,7 @@ use super::{
     walk::{Element, Elements},
 };
 
-/// What the bytes of a record say.
+/// The parts of a record.
 pub struct StoredView<'r> {
     type_name: &'r str,
     id: &'r str,
@@ -152,8 +152,8 @@ impl<'r> ValueView<'r> for StoredValue<'r> {
         }))
     }
 
-    /// The store writes fields in ascending order, so that the next wanted is mostly the next found. Any other order is read
-    /// as well.
+    /// The store writes fields in ascending order, so the next wanted field is mostly the next one found. Any other
+    /// order is read as well.
     fn find(self, wanted: &[Box<str>]) -> Result<Vec<Option<Self>>, Unreadable> {
         let mut found = vec![None; wanted.len()];
         let mut next = 0;

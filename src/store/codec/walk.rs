@@ -1,7 +1,7 @@
-//! BSON walked over without making anything of it: names and values are the bytes that stand there. It serves whoever reads
-//! records by the thousand and wants little of each; what values mean is known elsewhere.
+//! A walk over BSON that copies and decodes nothing: names and values are slices of the bytes. It serves readers that
+//! take few fields of thousands of records. The meaning of the values is not known here.
 //!
-//! Of the types of values it knows those that records hold (<https://bsonspec.org/spec.html>).
+//! It knows only the BSON types that records hold (<https://bsonspec.org/spec.html>).
 
 use bson::{Decimal128, spec::ElementType};
 
@@ -15,16 +15,16 @@ pub(crate) struct Element<'r> {
     pub(crate) value: &'r [u8],
 }
 
-/// The elements of a document or an array, one after the other; after an error there are no more.
+/// The elements of a document or an array, in order. After an error there are no more.
 pub(crate) struct Elements<'r> {
     rest: &'r [u8],
 }
 
 impl<'r> Elements<'r> {
-    /// Those of the document that `bytes` are.
+    /// The elements of the document in `bytes`.
     ///
     /// # Errors
-    /// [`CodecError::Bytes`] if they are none.
+    /// [`CodecError::Bytes`] if the bytes are no document.
     pub(crate) fn of(bytes: &'r [u8]) -> Result<Self, CodecError> {
         let whole = int32(bytes).and_then(|length| usize::try_from(length).ok());
         match bytes {
@@ -33,7 +33,7 @@ impl<'r> Elements<'r> {
         }
     }
 
-    /// None at all.
+    /// No elements.
     pub(crate) fn none() -> Self {
         Self { rest: &[] }
     }
@@ -66,7 +66,7 @@ impl<'r> Iterator for Elements<'r> {
     }
 }
 
-/// How long the value is that `rest` begins with.
+/// The length of the value at the start of `rest`.
 fn length(kind: ElementType, rest: &[u8]) -> Result<usize, CodecError> {
     let told = |beside| {
         let told = usize::try_from(int32(rest)?).ok()?;
@@ -96,10 +96,10 @@ impl<'r> Element<'r> {
         std::str::from_utf8(self.name).map_err(|_| CodecError::Bytes)
     }
 
-    /// A string's text.
+    /// The text of a string.
     ///
     /// # Errors
-    /// [`CodecError::Bytes`] if it is none, or not in UTF-8.
+    /// [`CodecError::Bytes`] if it is no string, or not in UTF-8.
     pub(crate) fn text(&self) -> Result<&'r str, CodecError> {
         match (self.kind, self.value) {
             (ElementType::String, [_, _, _, _, text @ .., 0]) => {
@@ -114,7 +114,7 @@ impl<'r> Element<'r> {
         self.kind == ElementType::Boolean && self.value == [1]
     }
 
-    /// The bytes of a binary, behind their length and subtype.
+    /// The bytes of a binary, without their length and subtype.
     pub(crate) fn binary(&self) -> Option<&'r [u8]> {
         let binary = self.value.get(5..);
         binary.filter(|_| self.kind == ElementType::Binary)

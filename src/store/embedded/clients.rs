@@ -1,4 +1,4 @@
-//! What is remembered of clients, beside their states: which of them can repeat their last push, and since when.
+//! What is kept of clients beside their states: which of them can repeat their last push, and since when.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -17,7 +17,7 @@ use crate::store::{StoreError, codec};
 type Pushed = ReadOnlyTable<(&'static str, &'static str), i64>;
 
 impl View {
-    /// Of how many clients of a user the last push can be repeated, for each of whose clients it cannot.
+    /// How many clients of a user can repeat their last push, for each user of a client that cannot.
     pub(super) fn clients_of(
         &self,
         clients: &BTreeSet<ClientKey>,
@@ -37,7 +37,7 @@ impl View {
         })
     }
 
-    /// Clients whose last push was before; in no order, for each costs the same to keep.
+    /// Clients whose last push is older. They come in no order, since each costs the same to keep.
     pub(super) fn idle(
         &self,
         expired: Expired,
@@ -74,7 +74,7 @@ impl View {
     }
 }
 
-/// `None` in a file that only gateways of before the table have written.
+/// `None` in a file that only gateways without this table have written.
 fn open(transaction: &ReadTransaction) -> Result<Option<Pushed>, StoreError> {
     match transaction.open_table(PUSHED) {
         Err(TableError::TableDoesNotExist(_)) => Ok(None),

@@ -1,7 +1,6 @@
-//! The open file: its transactions, and opening it again after an IO error, for reading alone where that is all that is
-//! left.
+//! The open file: its transactions, and opening it again after an IO error, read-only if it cannot be written.
 //!
-//! How a file becomes a store is told in [`super::opening`]; what its tables hold is not known here.
+//! [`super::opening`] creates a store. The content of the tables is not known here.
 
 use std::{
     fmt::Display,
@@ -21,7 +20,7 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// How the database is opened, at first and again.
+/// How the database is opened, and opened again.
 type Open = dyn Fn(Access) -> Result<Database, StoreError> + Send + Sync;
 
 /// What the file is opened for.
@@ -29,22 +28,22 @@ type Open = dyn Fn(Access) -> Result<Database, StoreError> + Send + Sync;
 pub(super) enum Access {
     /// Reading and writing.
     Write,
-    /// Reading alone: not a byte of the file changes.
+    /// Read-only: not a byte of the file changes.
     Read,
 }
 
 /// The file of a store.
 pub(super) struct StoreFile {
     open: Box<Open>,
-    /// `None` while it could not be opened again, and once it is closed.
+    /// `None` while the file could not be opened again, and once it is closed.
     opened: RwLock<Option<Opened>>,
 }
 
-/// One opening of the file. After an IO error redb refuses all further work on it.
+/// One opening of the file. After an IO error redb refuses all further work on the opening.
 struct Opened {
     database: Database,
     failed: Failure,
-    /// Why it was opened for reading alone.
+    /// Why the file was opened read-only.
     refusal: Option<StoreError>,
 }
 
@@ -58,13 +57,13 @@ impl Opened {
     }
 }
 
-/// Whether an opening has met an IO error. It belongs to the opening: what a snapshot of an earlier one meets is no
-/// reason to close the present one.
+/// Whether an opening has met an IO error. The flag belongs to the opening: an error that a snapshot of an earlier
+/// opening meets is no reason to close the present one.
 #[derive(Clone, Default)]
 pub(super) struct Failure(Arc<AtomicBool>);
 
 impl Failure {
-    /// Takes note if `result` is the failure of an opening.
+    /// Sets the flag if `result` is an error that ends an opening.
     pub(super) fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if result.as_ref().is_err_and(is_of_the_file) {
             self.0.store(true, Ordering::Release);
@@ -77,7 +76,7 @@ impl Failure {
     }
 }
 
-/// Turns a panic into [`StoreError::Corrupt`]: redb trusts a file that was closed in order, and panics where something
+/// Turns a panic into [`StoreError::Corrupt`]. redb trusts a file that was closed in order, and panics if something
 /// else has changed it since.
 pub(super) fn guard<T>(
     file: impl Display,
@@ -90,7 +89,7 @@ pub(super) fn guard<T>(
     })
 }
 
-/// Whether an error is one after which redb refuses all further work.
+/// Whether redb refuses all further work after this error.
 pub(super) fn is_of_the_file(error: &StoreError) -> bool {
     matches!(
         error,
@@ -99,14 +98,14 @@ pub(super) fn is_of_the_file(error: &StoreError) -> bool {
 }
 
 impl StoreFile {
-    /// Opens the store in `directory`, or makes one there.
+    /// Opens the store in `directory`, or creates one there.
     pub(super) fn open(directory: &Path, options: &EmbeddedOptions) -> Result<Self, StoreError> {
         let path = find_or_create(directory, &options.first_epoch)?;
         let cache_bytes = options.cache_bytes;
         Self::over(move |access| open_database(&path, cache_bytes, access))
     }
 
-    /// Whoever starts on a file that cannot be written is told so; only what was begun goes on without.
+    /// A start on a file that cannot be written fails. Only a running gateway goes on read-only.
     pub(super) fn over(
         open: impl Fn(Access) -> Result<Database, StoreError> + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
@@ -117,14 +116,14 @@ impl StoreFile {
         })
     }
 
-    /// Whether nothing can be done before the file is opened again.
+    /// Whether the file has to be opened again first.
     pub(super) fn has_failed(&self) -> bool {
         let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
         let opened = opened.as_ref();
         opened.is_none_or(|opened| opened.failed.has_happened())
     }
 
-    /// Why it was opened for reading alone, if it was.
+    /// Why the file was opened read-only, if it was.
     pub(super) fn refusal(&self) -> Option<StoreError> {
         let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
         opened.as_ref()?.refusal.clone()
@@ -134,16 +133,16 @@ impl StoreFile {
         self.begin(|database| Ok(database.begin_read()?))
     }
 
-    /// A transaction that is durable when its commit returns. The allocator's state is saved with it, which costs
-    /// one more flush, because otherwise opening the store after a crash reads all of it.
+    /// A transaction that is durable when its commit returns. The allocator's state is saved with it, at the price of
+    /// one more flush; otherwise opening the store after a crash would read all of it.
     pub(super) fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
         let (mut transaction, _) = self.begin(|database| Ok(database.begin_write()?))?;
         transaction.set_quick_repair(true);
         Ok(transaction)
     }
 
-    /// Closes the file and opens it again, for reading alone if it cannot be written. No write transaction may be open,
-    /// or the lock would still be held.
+    /// Closes the file and opens it again, read-only if it cannot be written. No write transaction may be open, since
+    /// it holds the lock.
     pub(super) fn reopen(&self) -> Result<(), StoreError> {
         let mut opened = self.closed();
         *opened = Some(match (self.open)(Access::Write) {
@@ -155,12 +154,13 @@ impl StoreFile {
         Ok(())
     }
 
-    /// Closes the file. Snapshots that are still open can read no more.
+    /// Closes the file. Open snapshots fail from then on.
     pub(super) fn close(&self) {
         drop(self.closed());
     }
 
-    /// Closing writes: of a damaged file it may fail, after which the next opening repairs it or says why not.
+    /// Closing writes to the file. If the file is damaged that may fail; the next opening then repairs it or reports
+    /// why not.
     fn closed(&self) -> RwLockWriteGuard<'_, Option<Opened>> {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         let database = opened.take();

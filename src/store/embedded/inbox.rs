@@ -1,6 +1,6 @@
 //! The inbox in the file: one row for each conflict, and rows that name the open ones by scope and by document.
 //!
-//! What a conflict is, and when it is settled, is the core's to say.
+//! The core decides what a conflict is and when it is settled.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -61,7 +61,7 @@ impl View {
         Ok(scan)
     }
 
-    /// How much of these shares waits.
+    /// How much waits of each of these shares.
     pub(super) fn waiting(
         &self,
         shares: &BTreeSet<Share>,
@@ -93,7 +93,7 @@ impl View {
         })
     }
 
-    /// The first conflicts of one scope behind the reader.
+    /// The first conflicts of one scope after the reader's position.
     fn places(&self, scope: &Scope, range: &InboxRange) -> Result<Vec<InboxPosition>, StoreError> {
         let scope = scope.as_str();
         self.watched(|transaction| {
@@ -136,7 +136,7 @@ impl View {
     }
 }
 
-/// Moves, writes and forgets what a commit says; returns the scopes whose inboxes are others now.
+/// Moves, writes and removes conflicts as a commit says. Returns the scopes whose inboxes changed.
 pub(super) fn write(
     transaction: &WriteTransaction,
     writes: &Writes,
@@ -168,12 +168,12 @@ struct Tables<'t> {
     disputed: Table<'t, (&'static str, &'static str, &'static str), u64>,
     waiting: Table<'t, (&'static str, &'static str, &'static str, &'static str), u64>,
     settled: Table<'t, (i64, &'static str), ()>,
-    /// The scopes of open conflicts that came or went.
+    /// The scopes in which an open conflict came or went.
     touched: BTreeSet<Scope>,
 }
 
 impl Tables<'_> {
-    /// A document's open conflicts go where it goes.
+    /// Moves a document's open conflicts with it.
     fn move_all(&mut self, key: &DocumentKey, scope: &Scope) -> Result<(), StoreError> {
         for id in self.disputes_of(key)? {
             if let Some(InboxRecord::Open(open)) = self.remove(&id)? {
@@ -227,7 +227,7 @@ impl Tables<'_> {
         Ok(())
     }
 
-    /// Takes a conflict away with every row that names it.
+    /// Removes a conflict with every row that names it.
     fn remove(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
         let row = self.conflicts.remove(id.as_str())?;
         let Some(record) = row.map(|row| decode(row.value())).transpose()? else {

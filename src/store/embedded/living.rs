@@ -1,6 +1,8 @@
-//! The index of what is there, for readers who want no removals: how it is read, and made again where it is not current.
+//! The index of living documents, for readers that want no removals: reading it, and rebuilding it if it is not
+//! current.
 //!
-//! A commit keeps it current ([`super::writing`]). A gateway of before the index writes the feed and leaves the index as it was.
+//! Each commit keeps it current ([`super::writing`]). A gateway without this index writes the feed and leaves the index
+//! as it was.
 
 use std::ops::RangeInclusive;
 
@@ -15,7 +17,7 @@ use crate::store::{StoreError, codec};
 /// A row of the feed: its seq, its type and its record.
 pub(super) type Take<'t> = dyn FnMut(i64, (&str, &[u8])) -> Result<bool, StoreError> + 't;
 
-/// Whether the index is of this commit.
+/// Whether the index is current as of this commit.
 pub(super) fn is_of(transaction: &ReadTransaction, commits: u64) -> Result<bool, StoreError> {
     match transaction.open_table(LIVING_OF) {
         Err(TableError::TableDoesNotExist(_)) => Ok(false),
@@ -23,7 +25,7 @@ pub(super) fn is_of(transaction: &ReadTransaction, commits: u64) -> Result<bool,
     }
 }
 
-/// Makes the index again from the feed, if it is of another commit than the last.
+/// Rebuilds the index from the feed, if it is not of the last commit.
 pub(super) fn make_current(database: &Database) -> Result<(), StoreError> {
     let before = database.begin_read()?;
     let meta = before.open_table(META)?.get(())?;
@@ -49,8 +51,8 @@ pub(super) fn make_current(database: &Database) -> Result<(), StoreError> {
     Ok(transaction.commit()?)
 }
 
-/// Hands the rows that the index names to `take`, in their order, until that has enough. Rows that are neighbours are read
-/// as such; only what lies between is jumped over.
+/// Hands the rows that the index names to `take`, in order, until it has enough. Neighbouring rows are read in one
+/// range; a jump is made only over a gap.
 pub(super) fn walk(
     transaction: &ReadTransaction,
     feed: &ReadOnlyTable<(&'static str, i64), (&'static str, &'static [u8])>,

@@ -1,7 +1,7 @@
-//! Memberships: the table that gives them by user and giver, how it is read, and how it is made of what earlier versions
-//! have written.
+//! Memberships: the table that lists them by user and giver, how it is read, and how it is rebuilt from what earlier
+//! versions wrote.
 //!
-//! Which of them count is the core's to say.
+//! The core decides which of them count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ use crate::store::{StoreError, codec};
 /// A row of [`GIVEN`] without its user.
 type Row = (DocumentKey, Membership);
 
-/// Where a membership stands in [`GIVEN`].
+/// The key of a membership in [`GIVEN`].
 pub(super) fn place<'m>(
     key: &'m DocumentKey,
     membership: &'m Membership,
@@ -34,13 +34,13 @@ pub(super) fn place<'m>(
     (membership.user.as_str(), giver, since, type_name, id)
 }
 
-/// What stands there.
+/// The value of a membership in [`GIVEN`].
 pub(super) fn opens(membership: &Membership) -> (&str, bool) {
     let may_write = membership.access == Access::Write;
     (membership.scope.as_str(), may_write)
 }
 
-/// The oldest so far, a bounded number of them.
+/// The oldest memberships so far, up to a bound.
 struct Oldest {
     max: usize,
     rows: BTreeMap<(Timestamp, DocumentKey), Membership>,
@@ -54,7 +54,7 @@ impl Oldest {
         }
     }
 
-    /// Whether a younger one of the same giver may still belong to them.
+    /// Whether a younger membership of the same giver may still be among the oldest.
     fn take(&mut self, (key, membership): Row) -> bool {
         let since = membership.since;
         self.rows.insert((since, key), membership);
@@ -86,7 +86,7 @@ impl View {
         })
     }
 
-    /// What a user is given: the oldest of services, then the oldest of others.
+    /// The memberships of a user: the oldest of services, then the oldest of others.
     pub(super) fn memberships(
         &self,
         user: &UserId,
@@ -96,7 +96,7 @@ impl View {
         let (mut services, mut others) = (Oldest::new(ROWS_MAX), Oldest::new(ROWS_MAX));
         self.watched(|transaction| {
             let table = match transaction.open_table(GIVEN) {
-                // A file of an earlier version, which cannot be written now: nobody gives anything more.
+                // A file of an earlier version that cannot be written now: there are no further memberships.
                 Err(TableError::TableDoesNotExist(_)) => {
                     let table = transaction.open_table(MEMBERS)?;
                     for row in table.range((user.as_str(), "", "")..)?.take(ROWS_MAX) {
@@ -150,7 +150,7 @@ impl View {
                         }
                     }
                 }
-                // Right behind it, for no name holds U+0000.
+                // The key right after it, since no name holds U+0000.
                 from = format!("{giver}\0");
             }
         })?;
@@ -167,7 +167,7 @@ impl View {
         })
     }
 
-    /// How many documents these givers give, as far as anybody asks.
+    /// How many documents each of these givers gives, up to the bound that was asked for.
     pub(super) fn given(
         &self,
         givings: &BTreeSet<Giving>,
@@ -216,7 +216,7 @@ fn row_of(
     Ok((key, membership))
 }
 
-/// Makes [`GIVEN`] of the entries, where it is missing or an earlier version has written since.
+/// Builds [`GIVEN`] from the entries, if it is missing or an earlier version has written since.
 pub(super) fn keep_in_step(database: &Database) -> Result<(), StoreError> {
     let reading = database.begin_read()?;
     let meta = reading.open_table(META)?.get(())?;
@@ -326,7 +326,7 @@ mod tests {
         rows.into_values().map(|row| row.giver).collect()
     }
 
-    /// An earlier version knows neither of the new tables, and writes the old one.
+    /// An earlier version lacks both new tables, and writes the old one.
     #[tokio::test]
     async fn a_file_that_an_earlier_version_made_or_wrote_gives_the_memberships_it_has() {
         let directory = TempDir::new().unwrap();
@@ -344,7 +344,7 @@ mod tests {
         assert_eq!(givers(&store, "bob").await, [Some(user("alice"))]);
         drop(store);
 
-        // It ends the membership, and takes a commit for it.
+        // The earlier version ends the membership, in a commit of its own.
         let database = Builder::new().open(&path).unwrap();
         let transaction = database.begin_write().unwrap();
         {

@@ -1,6 +1,6 @@
-//! Making a store, opening it, and telling what stands in the way.
+//! Creating a store, opening it, and naming what prevents that.
 //!
-//! The tables are made here, empty; what they hold is not known here.
+//! The tables are created empty here. Their content is not known here.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -28,10 +28,10 @@ use crate::{
 
 const FILE_NAME: &str = "tidegate.redb";
 
-/// Where a store is made before it takes its name: one that was never finished is never opened.
+/// The name of a store until its creation is complete. An unfinished store is never opened.
 const UNFINISHED_NAME: &str = "tidegate.redb.new";
 
-/// Names the store's file in `directory`, and makes both where they are missing.
+/// Returns the path of the store's file in `directory`, and creates both where they are missing.
 pub(super) fn find_or_create(directory: &Path, first_epoch: &Epoch) -> Result<PathBuf, StoreError> {
     fs::create_dir_all(directory).map_err(|error| io_error(directory, &error))?;
     let path = directory.join(FILE_NAME);
@@ -65,15 +65,15 @@ pub(super) fn open_database(
     })
 }
 
-/// The lock keeps others from opening the file for writing, should they be allowed to before this gateway is.
+/// The lock keeps other processes from opening the file for writing, if they gain that right before this gateway does.
 fn open_untouched(path: &Path) -> Result<UntouchedFile, StoreError> {
     let file = File::open(path).map_err(|error| io_error(path, &error))?;
     lock(path, &file)?;
     UntouchedFile::new(file).map_err(|error| io_error(path, &error))
 }
 
-/// Makes a whole store under another name and then gives it its own. The lock on the unfinished file decides between
-/// two who do so at once; after it was taken, `path` exists if the other was first.
+/// Creates a whole store under another name and then renames it. The lock on the unfinished file decides between two
+/// processes that do so at once: if `path` exists after the lock was taken, the other one was first.
 fn create(directory: &Path, path: &Path, first_epoch: &Epoch) -> Result<(), StoreError> {
     let unfinished = directory.join(UNFINISHED_NAME);
     let file = lock_unfinished(&unfinished)?;
@@ -92,7 +92,7 @@ fn create(directory: &Path, path: &Path, first_epoch: &Epoch) -> Result<(), Stor
     renamed.map_err(|error| io_error(path, &error))
 }
 
-/// The documents are nobody's but the gateway's.
+/// Only the gateway may read the documents.
 fn lock_unfinished(path: &Path) -> Result<File, StoreError> {
     let file = open_private(path).map_err(|error| io_error(path, &error))?;
     lock(path, &file)?;

@@ -1,8 +1,7 @@
-//! Reading off the async threads, and going on where the file was opened again meanwhile.
+//! Reading off the async threads, and continuing after the file was opened again.
 //!
-//! After a write that failed redb refuses all work on an opening, reads too. What was read is in the file all the
-//! same, so whoever reads notices nothing unless something was committed since. What is read is told in
-//! [`super::view`].
+//! After a failed write redb refuses all work on an opening, reads too. The data that was read is still in the file, so
+//! readers notice nothing unless something was committed since. [`super::view`] does the reading itself.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -28,19 +27,19 @@ use crate::store::{
     Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError, ended_early,
 };
 
-/// How often one read is begun again. Each time a write has failed while it was under way.
+/// How often one read is attempted. Each attempt after the first follows a write that failed meanwhile.
 const ATTEMPTS_MAX: usize = 20;
 
 /// Opens views of the file.
 #[derive(Clone)]
 pub(super) struct Reader {
     pub(super) file: Arc<StoreFile>,
-    /// Weak, because a snapshot that is held is no reason for the writer to go on.
+    /// Weak, so that an open snapshot does not keep the writer alive.
     pub(super) jobs: mpsc::WeakSender<Job>,
 }
 
 impl Reader {
-    /// What is committed now.
+    /// A view of what is committed now.
     pub(super) async fn view(&self) -> Result<View, StoreError> {
         let mut attempts = 0;
         loop {
@@ -93,7 +92,7 @@ impl EmbeddedSnapshot {
         }
     }
 
-    /// Takes another view of the same moment, if it is still to be had.
+    /// Takes another view of the same moment, if that moment is still the last.
     async fn look_again(&mut self, error: StoreError) -> Result<(), StoreError> {
         let now = self.reader.view().await?;
         if now.commits != self.view.commits {
@@ -104,7 +103,7 @@ impl EmbeddedSnapshot {
     }
 }
 
-/// Runs work that blocks; a read that was begun is finished even if nobody waits for it any more.
+/// Runs blocking work. A read that has begun runs to its end even if the caller has gone.
 async fn off_the_async_threads<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {

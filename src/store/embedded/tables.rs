@@ -18,17 +18,17 @@ pub(super) const META: TableDefinition<(), (&str, i32, u64)> = TableDefinition::
 pub(super) const SCOPES: TableDefinition<&str, (i64, i64)> = TableDefinition::new("scopes");
 
 /// (scope, seq) → the type, by which a scan filters without decoding, and the encoded item. The body stands here and
-/// not beside the key, because a pull then reads neighbouring pages.
+/// not beside the key, so that a pull reads neighbouring pages.
 pub(super) const FEED: TableDefinition<(&str, i64), (&str, &[u8])> = TableDefinition::new("feed");
 
-/// (scope, seq) of what is there: the feed without tombstones, markers and what is withheld. It is younger than the format,
-/// and a gateway of before writes the feed alone: [`LIVING_OF`] says whether it can be read.
+/// (scope, seq) of living documents: the feed without tombstones, markers and withheld records. The table is younger
+/// than the format, and an older gateway writes the feed alone. [`LIVING_OF`] says whether the table is current.
 pub(super) const LIVING: TableDefinition<(&str, i64), ()> = TableDefinition::new("living");
 
-/// One row: the number of the commit that [`LIVING`] is of.
+/// One row: the number of the commit as of which [`LIVING`] is current.
 pub(super) const LIVING_OF: TableDefinition<(), u64> = TableDefinition::new("living_of");
 
-/// (type, id) → where the document's entry stands.
+/// (type, id) → the position of the document's entry.
 pub(super) const ENTRIES: TableDefinition<(&str, &str), EntryPlace> =
     TableDefinition::new("entries");
 
@@ -39,44 +39,44 @@ pub(super) const MARKERS: TableDefinition<(&str, &str, &str), (i64, i64)> =
 /// (user, client) → the encoded state.
 pub(super) const CLIENTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("clients");
 
-/// (user, client) → when the client last pushed, as long as that push can be repeated. It is younger than the format: a
-/// gateway of before writes the states alone, so a row counts only if its state says the same.
+/// (user, client) → the time of the client's last push, while that push can be repeated. The table is younger than the
+/// format, and an older gateway writes the states alone. So a row counts only if the state says the same.
 pub(super) const PUSHED: TableDefinition<(&str, &str), i64> = TableDefinition::new("pushed");
 
-/// (user, type, id) → the scope the document opens to the user, and whether for writing. [`GIVEN`] says more.
+/// (user, type, id) → the scope that the document opens to the user, and whether for writing. [`GIVEN`] says more.
 pub(super) const MEMBERS: TableDefinition<(&str, &str, &str), (&str, bool)> =
     TableDefinition::new("members");
 
-/// (user, giver, since, type, id) → the same: each giver's, the oldest first. A service's giver is the empty name.
+/// (user, giver, since, type, id) → the same, ordered by giver, the oldest first. A service's giver is the empty name.
 pub(super) const GIVEN: TableDefinition<GivenPlace, (&str, bool)> = TableDefinition::new("given");
 
-/// User → the stamp and the declined givers, with U+0000 between. Under the empty name, which no user has, stands up to which
-/// commit [`GIVEN`] says what [`MEMBERS`] says: earlier versions write that one alone.
+/// User → the stamp and the declined givers, separated by U+0000. The row of the empty name, which no user has, holds
+/// the commit up to which [`GIVEN`] agrees with [`MEMBERS`]: earlier versions write only [`MEMBERS`].
 pub(super) const USERS: TableDefinition<&str, (i64, &str)> = TableDefinition::new("users");
 
-/// (at, scope, seq) of every tombstone and marker: the oldest first, whatever their scope.
+/// (at, scope, seq) of every tombstone and marker, the oldest first, in all scopes.
 pub(super) const EXPIRY: TableDefinition<(i64, &str, i64), ()> = TableDefinition::new("expiry");
 
 /// Conflict → the encoded record, open or settled.
 pub(super) const CONFLICTS: TableDefinition<&str, &[u8]> = TableDefinition::new("conflicts");
 
-/// (scope, opened at, conflict) of every open conflict, in the order in which an inbox is read.
+/// (scope, opened at, conflict) of every open conflict, in the order in which the inbox is read.
 pub(super) const INBOX: TableDefinition<(&str, i64, &str), ()> = TableDefinition::new("inbox");
 
-/// (type, id, conflict) of every open conflict → its bytes: which of them move with a document.
+/// (type, id, conflict) of every open conflict → its bytes: the conflicts that move with a document.
 pub(super) const DISPUTED: TableDefinition<(&str, &str, &str), u64> =
     TableDefinition::new("disputed");
 
-/// (type, id, user, conflict) of every open conflict → its bytes: how much of a document and a user waits. The first conflict
-/// makes the table; conflicts that an older gateway opened are not in it and do not count.
+/// (type, id, user, conflict) of every open conflict → its bytes: how much waits of a document and a user. The first
+/// conflict creates the table. Conflicts that an older gateway opened are not in it and do not count.
 pub(super) const WAITING: TableDefinition<(&str, &str, &str, &str), u64> =
     TableDefinition::new("waiting");
 
 /// (settled at, conflict) of every settled conflict: the oldest first.
 pub(super) const SETTLED: TableDefinition<(i64, &str), ()> = TableDefinition::new("settled");
 
-/// An entry's scope and seq, then what else names it: when it was deleted, if it is a tombstone, and the user it gives
-/// a membership to. With these an entry is replaced without decoding the one before.
+/// An entry's scope and seq, the time of deletion of a tombstone, and the user of a membership. With these an entry is
+/// replaced without decoding the one before.
 pub(super) type EntryPlace = (&'static str, i64, Option<i64>, Option<&'static str>);
 
 /// A key of [`GIVEN`].

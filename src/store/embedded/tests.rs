@@ -1,6 +1,6 @@
-//! The store on a disk that fails: what it answers then is true, and it goes on when the disk does.
+//! The store on a disk that fails: its answers stay true, and it continues when the disk does.
 //!
-//! What it promises on a healthy disk is the contract's.
+//! The contract suite tests what it promises on a healthy disk.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,16 +31,16 @@ use crate::store::ScanRange;
 
 const NEVER: u32 = u32::MAX;
 
-/// What is wrong with a disk.
+/// The faults of a disk.
 #[derive(Debug, Default)]
 struct Faults {
     /// It cannot grow.
     full: AtomicBool,
     /// It cannot be read.
     unreadable: AtomicBool,
-    /// So many writes and flushes succeed before one fails.
+    /// The number of writes and flushes that succeed before one fails.
     writes_left: AtomicU32,
-    /// After that one all fail.
+    /// After that one, all fail.
     lasting: AtomicBool,
     /// One has failed.
     has_failed: AtomicBool,
@@ -227,7 +227,7 @@ async fn a_full_disk_refuses_writes_only_until_there_is_room() {
     assert_eq!(head.unwrap(), Seq(2));
 }
 
-/// What a failed commit cuts off is read again, as long as the moment it was read at is the last one.
+/// A failed commit ends the opening. The snapshot is read again, as long as its moment is still the last one.
 #[tokio::test]
 async fn a_snapshot_outlives_a_commit_that_failed() {
     let Bench {
@@ -292,8 +292,8 @@ async fn wherever_a_commit_fails_its_answer_is_true_and_the_next_commit_works() 
             let has_failed = faults.has_failed.swap(false, Ordering::SeqCst);
             let stored = is_stored(&store, number).await.unwrap();
             match &answer {
-                Ok(()) if read_only && has_failed => panic!("told, but not flushed"),
-                Ok(()) => assert!(stored, "told, but lost, after {writes} writes"),
+                Ok(()) if read_only && has_failed => panic!("acknowledged, but not flushed"),
+                Ok(()) => assert!(stored, "acknowledged, but lost, after {writes} writes"),
                 Err(StoreError::NotWritable(_)) => assert!(!stored, "refused, but written"),
                 Err(StoreError::Unavailable(_)) if lasting => {}
                 Err(error) => panic!("{error:?} after {writes} writes"),
@@ -375,7 +375,7 @@ async fn the_writer_outlives_a_panic() {
     assert!(found.is_superset(&[key(1), key(3)].into()), "{found:?}");
 }
 
-/// A gateway of before the index writes the feed, and leaves the index as it was or never had one.
+/// A gateway without the index writes the feed and leaves the index as it was, or never had one.
 #[tokio::test]
 async fn an_index_that_is_not_of_the_last_commit_is_made_again() {
     let directory = TempDir::new().unwrap();

@@ -1,7 +1,7 @@
-//! A file that is read and never written, though redb opens it as one that may be.
+//! A file that is only read, though redb opens it as writable.
 //!
-//! What redb writes while it opens and closes a file — above all its header, which says that the file is in use —
-//! stays in memory here. Nothing is committed on top of it.
+//! redb writes while it opens and closes a file, above all the header, which says that the file is in use. Here those
+//! writes stay in memory. Nothing is committed on top of them.
 
 use std::{
     fs::File,
@@ -11,15 +11,15 @@ use std::{
 
 use redb::{StorageBackend, backends::FileBackend};
 
-/// How much redb may write. Opening takes one header; only the repair of a whole file takes more, and a store that
-/// saves its allocator's state with each commit needs none.
+/// How many bytes redb may write. Opening takes one header. Only the repair of a whole file takes more, and a store
+/// that saves its allocator's state with each commit needs no repair.
 const WRITTEN_BYTES_MAX: usize = 1 << 20;
 
-/// A file, and what was written on top of it in memory.
+/// A file, and the bytes written over it in memory.
 #[derive(Debug)]
 pub(super) struct UntouchedFile {
     content: FileBackend,
-    /// The same open file. It may be locked; the lock is given back at closing, when snapshots may still hold `content`.
+    /// The same open file, for locking. The lock is released at closing, when snapshots may still hold `content`.
     file: File,
     written: Mutex<Written>,
 }
@@ -85,7 +85,7 @@ impl StorageBackend for UntouchedFile {
     }
 }
 
-/// Copies what `bytes`, which begin at `at`, have in common with `out`, which begins at `offset`.
+/// Copies the overlap of `bytes`, which begin at `at`, into `out`, which begins at `offset`.
 fn lay_over(out: &mut [u8], offset: u64, bytes: &[u8], at: u64) {
     let end = |begin: u64, len: usize| begin.saturating_add(len as u64);
     let (from, to) = (

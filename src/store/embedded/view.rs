@@ -1,4 +1,4 @@
-//! Reading: one read transaction, and the answers it gives.
+//! Reading: one read transaction and its answers.
 //!
 //! All of it blocks on the file; [`super::snapshot`] takes it off the async threads. Nothing is written here.
 
@@ -36,7 +36,7 @@ pub(super) struct View {
     pub(super) version_floor: Version,
     /// How many commits came before.
     pub(super) commits: u64,
-    /// Whether the index of what is there is of this moment.
+    /// Whether the index of living documents is of this moment.
     is_indexed: bool,
 }
 
@@ -120,7 +120,7 @@ impl View {
         })
     }
 
-    /// Entries in the order of their keys, as far as their records have room. The first one that is there always has.
+    /// Entries in the order of their keys, as far as their records have room. The first existing one always has room.
     pub(super) fn entries<'k>(
         &self,
         keys: impl IntoIterator<Item = &'k DocumentKey>,
@@ -205,8 +205,8 @@ impl View {
         })
     }
 
-    /// Types are filtered while the range is walked: what is passed over costs time, but no memory. Removals are, too, only
-    /// where the index is not current: in a file that an older gateway wrote and this one cannot write.
+    /// Types are filtered during the walk: a skipped record costs time, but no memory. The same is true of removals if
+    /// the index is not current, in a file that an older gateway wrote and this one cannot write.
     pub(super) fn scan(&self, range: &ScanRange) -> Result<Scan, StoreError> {
         if range.after >= range.through {
             return Ok(Scan::default());
@@ -261,7 +261,7 @@ fn is_wanted(range: &ScanRange, type_name: &str) -> bool {
     types.is_none_or(|types| types.iter().any(|wanted| wanted.as_str() == type_name))
 }
 
-/// The record that a row of [`ENTRIES`] names.
+/// The record at a position in [`ENTRIES`].
 struct RecordAt<'p> {
     place: (&'p str, i64),
     row: AccessGuard<'static, (&'static str, &'static [u8])>,
@@ -289,7 +289,7 @@ impl<'p> RecordAt<'p> {
     }
 }
 
-/// In a damaged tree a page may be its own descendant, and a walk through it would not end.
+/// In a damaged tree a page may be its own descendant. A walk through it would not end.
 pub(super) fn expect_ascending(ascends: bool) -> Result<(), StoreError> {
     if ascends {
         Ok(())

@@ -1,7 +1,6 @@
-//! The one writer: a thread that commits, tells the tail, and opens the file again after an IO error.
+//! The one writer: a thread that commits, reports to the tail, and opens the file again after an IO error.
 //!
-//! Being the only one, it reads, decides and then writes without anything coming between. What a commit does to the
-//! tables is told in [`super::writing`].
+//! There is only one, so nothing is written between its read and its write. [`super::writing`] changes the tables.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -28,13 +27,13 @@ pub(super) enum Job {
         decide: Arc<Decide>,
         reply: oneshot::Sender<Result<Writes, StoreError>>,
     },
-    /// Open the file again, if an IO error has made that necessary.
+    /// Opens the file again, if an IO error requires it.
     Recover {
         reply: oneshot::Sender<Result<(), StoreError>>,
     },
 }
 
-/// Asks the writer and waits for its answer.
+/// Sends a job to the writer and waits for its answer.
 pub(super) async fn ask<T>(
     jobs: &mpsc::Sender<Job>,
     job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
@@ -55,10 +54,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Works until nobody can ask any more.
+    /// Works until all senders are gone.
     pub(super) fn run(self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(job) = jobs.blocking_recv() {
-            // Whoever asked may have gone: what was done stays done, and nobody has to be told.
+            // The caller may have gone: the result stands, and its answer is dropped.
             match job {
                 Job::Commit {
                     reads,
@@ -71,10 +70,10 @@ impl Writer {
     }
 
     /// redb may panic on a file that something else has changed. Without a writer nothing could be written any more,
-    /// while reading would go on as if all were well.
+    /// while reads would succeed as before.
     fn outlive<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-            // What fails here, or panics, is tried again before the next work.
+            // A failure or panic here is retried before the next job.
             drop(catch_unwind(AssertUnwindSafe(|| self.reopen())));
             let panic = panic_message(&*panic);
             Err(StoreError::Unavailable(format!(
@@ -101,8 +100,8 @@ impl Writer {
         Ok(writes)
     }
 
-    /// Nothing is acknowledged from a file that is opened for reading alone, not even a push that was stored before: what
-    /// the file shows need not be on the disk.
+    /// Nothing is acknowledged from a file that is opened read-only, not even a push that was stored before: what the
+    /// file shows may not be on the disk.
     fn make_writable(&self) -> Result<(), StoreError> {
         if self.file.has_failed() || self.file.refusal().is_some() {
             self.reopen()?;
@@ -126,8 +125,8 @@ impl Writer {
         }
     }
 
-    /// A commit that failed may be in the file all the same: only the file tells. Opening it for writing has flushed what
-    /// it tells; opened for reading alone, it may show what is not on the disk.
+    /// A failed commit may be in the file all the same. Only the file shows whether it is. Opening the file for writing
+    /// flushes what it shows; opened read-only, it may show what is not on the disk.
     fn settle(&self, before: &View, error: StoreError) -> Result<(), StoreError> {
         let reopened = self.reopen().and_then(|()| View::open(&self.file));
         match reopened {
@@ -146,7 +145,8 @@ impl Writer {
         Ok(())
     }
 
-    /// So that reading goes on, as far as the disk lets it. What fails here is tried again before the next work.
+    /// Opens the file again, so that reads succeed as far as the disk lets them. A failure here is retried before the
+    /// next job.
     fn reopen_after(&self, error: &StoreError) {
         if is_of_the_file(error) {
             drop(self.reopen());
@@ -175,7 +175,7 @@ impl Writer {
         }
     }
 
-    /// Sending fails only when nobody listens.
+    /// Sending fails only when the tail has no followers.
     fn publish(&self, event: TailEvent) {
         drop(self.tail.send(event));
     }

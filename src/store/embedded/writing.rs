@@ -1,6 +1,6 @@
-//! What one commit does to the tables: every row that names a record comes and goes with it.
+//! What one commit does to the tables: all rows that name a record come and go with it.
 //!
-//! When to commit, and what becomes of a commit that fails, is the writer's.
+//! The writer decides when to commit, and handles a commit that fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::store::{FeedWrite, StoreError, codec};
 
-/// The tables records stand in, open for writing.
+/// The tables of records, open for writing.
 struct Tables<'t> {
     scopes: Table<'t, &'static str, (i64, i64)>,
     feed: Table<'t, (&'static str, i64), (&'static str, &'static [u8])>,
@@ -35,15 +35,15 @@ struct Tables<'t> {
     expiry: Table<'t, (i64, &'static str, i64), ()>,
 }
 
-/// What the tail is told of a commit.
+/// What the tail reports of a commit.
 pub(super) struct Written {
     /// The feed writes.
     pub(super) feed: Vec<FeedWrite>,
-    /// The scopes whose inboxes are others now.
+    /// The scopes whose inboxes changed.
     pub(super) conflicts: BTreeSet<Scope>,
 }
 
-/// Numbers and writes everything, on top of what `before` shows.
+/// Numbers and writes everything, on top of `before`.
 pub(super) fn write(
     transaction: &WriteTransaction,
     before: &View,
@@ -100,7 +100,7 @@ fn write_clients(
     Ok(())
 }
 
-/// Raises stamps, and says up to which commit [`GIVEN`] is whole.
+/// Raises stamps, and notes the commit up to which [`GIVEN`] is complete.
 fn write_users(
     transaction: &WriteTransaction,
     before: &View,
@@ -248,7 +248,7 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Removes a record if it still stands where it was found; what has replaced it since stays.
+    /// Removes a record if it still stands where it was found. A newer record of its document stays.
     fn collect(&mut self, item: &FeedItem) -> Result<(), StoreError> {
         if !self.stands(item)? {
             return Ok(());

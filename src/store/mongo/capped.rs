@@ -1,7 +1,8 @@
-//! Capped collections. MongoDB reads them in no transaction and says so as if it would pass (`SnapshotUnavailable`), so a
-//! collection of which it has said so is looked at before it is read again.
+//! Capped collections. MongoDB cannot read them in a transaction, and reports that as a transient error
+//! (`SnapshotUnavailable`). After that error a collection's options are read before the collection itself is read
+//! again.
 //!
-//! What becomes of changes of their documents is the server's to say: it refuses every write.
+//! The server decides about writes to their documents: it refuses each.
 
 use std::{
     collections::HashSet,
@@ -17,19 +18,19 @@ use super::{
 
 const SNAPSHOT_UNAVAILABLE: i32 = 246;
 
-/// The collections that could not be read in a snapshot when this was tried last.
+/// The collections whose last read in a snapshot failed.
 #[derive(Default)]
 pub(super) struct Capped(Mutex<HashSet<String>>);
 
 impl Capped {
-    /// A panic while the lock was held leaves a set all the same.
+    /// After a panic under the lock the set is still whole.
     fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Base {
-    /// Remembers why reading this collection failed, if that may be because it is capped.
+    /// Remembers why a read of this collection failed, if that may be because it is capped.
     pub(super) fn suspect(&self, collection: &str, failure: &Failure) {
         if let Failure::Driver(error) = failure
             && code(error) == Some(SNAPSHOT_UNAVAILABLE)
@@ -38,7 +39,7 @@ impl Base {
         }
     }
 
-    /// Whether the collection is capped, as far as it was ever suspected.
+    /// Whether the collection is capped. Only a suspected collection is looked up.
     pub(super) async fn is_capped(&self, collection: &str) -> Result<bool, Failure> {
         if !self.capped.lock().contains(collection) {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! What is remembered of clients, beside their states: which of them can repeat their last push, and since when.
+//! What is kept of clients beside their states: which of them can repeat their last push, and since when.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -19,7 +19,7 @@ use super::{
 };
 
 impl Reader<'_> {
-    /// Of how many clients of a user the last push can be repeated, for each of whose clients it cannot. The index alone
+    /// How many clients of a user can repeat their last push, for each user of a client that cannot. The index alone
     /// answers.
     pub(super) async fn clients_of(
         &mut self,
@@ -46,7 +46,7 @@ impl Reader<'_> {
         Ok(counts)
     }
 
-    /// Clients whose last push was before, the oldest first. Of their states only the last id is read.
+    /// Clients whose last push is older, the oldest first. Of their states only the last id is read.
     pub(super) async fn idle(
         &mut self,
         expired: Expired,

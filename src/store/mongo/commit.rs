@@ -1,6 +1,6 @@
-//! One commit: a transaction that reads, decides and writes, repeated until it is known what became of it.
+//! One commit: a transaction that reads, decides and writes, repeated until its outcome is known.
 //!
-//! What is written, and in which batches, is told in [`super::write`].
+//! [`super::write`] says what is written and in which batches.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -33,14 +33,14 @@ use crate::store::{
     ended_early,
 };
 
-/// MongoDB's `transactionLifetimeLimitSeconds`, as it comes.
+/// The default of MongoDB's `transactionLifetimeLimitSeconds`.
 const TRANSACTION_MAX: Duration = Duration::from_secs(60);
 
-/// Caps the back-off after a write conflict at 40 ms, within which the other transaction is over. After longer ones a
-/// gateway that writes without a break would keep the scope for itself.
+/// Caps the back-off after a write conflict at 40 ms, within which the other transaction ends. Longer pauses would let
+/// a gateway that writes without a break keep the scope for itself.
 const CONFLICT_BACKOFF_STEPS: u32 = 3;
 
-/// So many documents are decided about where the commit runs: other commits wait for it meanwhile, nobody else.
+/// Up to this number of documents, the decision runs on the commit thread, where only other commits wait for it.
 const AT_ONCE_MAX: usize = 128;
 
 /// Carries out a commit in `lane`.
@@ -75,8 +75,8 @@ pub(super) async fn commit(
     done
 }
 
-/// Ends the transaction that a commit which was given up may have left open: the server would keep it, with all that it
-/// locks, for a minute. After an unanswered commit only the session's next transaction ends the one before.
+/// Ends the transaction that an abandoned commit may have left open. Otherwise the server keeps it, with its locks, for
+/// a minute. Only the session's next transaction ends one whose commit was not answered.
 async fn release(base: Arc<Base>, mut session: ClientSession) {
     let ending = async {
         for attempt in 0.. {
@@ -86,7 +86,7 @@ async fn release(base: Arc<Base>, mut session: ClientSession) {
             sleep(base.pause(attempt)).await;
         }
     };
-    // By then MongoDB has ended it, or it is gone.
+    // By then MongoDB has ended the transaction, or cannot be reached.
     if timeout(TRANSACTION_MAX, ending).await.is_err() {
         drop(base.in_time(session.abort_transaction()).await);
     }
@@ -111,23 +111,23 @@ struct Commit<'c> {
     lane: Lane,
     reads: &'c Reads,
     decide: Arc<Decide>,
-    /// Whether it takes created documents for absent, until that may be why an attempt failed.
+    /// Whether created documents are taken for absent. It ends when that may be why an attempt failed.
     presumes: bool,
     /// The heads that the last attempt read.
     before: BTreeMap<Scope, Seq>,
-    /// The session of all attempts, by its id.
+    /// The id of the session of all attempts.
     session: Bson,
-    /// Attempts of which it is not known whether they were committed. At most one of them was: each wrote over the number
-    /// it had read.
+    /// Attempts whose outcome is unknown. At most one of them was committed, since each replaces the number that it
+    /// read.
     unsettled: Vec<Attempt>,
-    /// What a unique index refused to have written so early, in the order in which it is written last.
+    /// Documents whose early update a unique index refused. They are written last, in this order.
     deferred: Vec<DocumentKey>,
-    /// What the last attempt would have written, where the database refused one document of several.
+    /// The writes of the last attempt, if the database refused one document of several.
     probe: Option<Probe<'c>>,
 }
 
 impl Commit<'_> {
-    /// Attempts it until one succeeds, meets another transaction, fails for good, or the time is over.
+    /// Repeats the attempt until one succeeds, meets another transaction or fails for good, or the time is over.
     async fn run(mut self, session: &mut Option<ClientSession>) -> Result<Committed, StoreError> {
         let deadline = Instant::now() + self.base.commit_max;
         let mut failed = Failure::Late;
@@ -174,7 +174,7 @@ impl Commit<'_> {
         sleep(backoff).await;
     }
 
-    /// The gateway that holds a lock may be dead.
+    /// Ends the sessions of dead gateways, since one of them may hold the lock.
     async fn met_lock(&self, failed: &Failure) {
         if is_lock(failed) {
             self.base.met_lock().await;
@@ -188,8 +188,8 @@ impl Commit<'_> {
         }
     }
 
-    /// One transaction. All attempts share a session: beginning the next transaction ends the one before, which the
-    /// server would otherwise keep open, with all that it locks, for a minute.
+    /// One transaction. All attempts share a session, because beginning the next transaction ends the one before.
+    /// Otherwise the server would keep that open, with its locks, for a minute.
     async fn attempt(&mut self, session: &mut Option<ClientSession>) -> Result<Attempt, Failure> {
         let base = self.base;
         let session = match session {
@@ -210,7 +210,7 @@ impl Commit<'_> {
         let attempt = match self.transact(session, number).await {
             Ok(attempt) => attempt,
             Err(failure) => {
-                // The failure is what tells; where the abort fails too, the next transaction ends this one.
+                // The failure is the answer. If the abort fails too, the next transaction ends this one.
                 drop(base.in_time(session.abort_transaction()).await);
                 return Err(failure);
             }
@@ -219,7 +219,7 @@ impl Commit<'_> {
             let committed = base.in_time(session.commit_transaction()).await;
             return committed.map(|()| attempt).map_err(Failure::of_commit);
         }
-        // From here on it may be committed without anybody learning of it, also when this future is dropped.
+        // From here on it may be committed without an answer, also when this future is dropped.
         self.unsettled.push(attempt);
         let committed = base.in_time(session.commit_transaction()).await;
         match committed.map_err(Failure::of_commit) {
@@ -231,8 +231,8 @@ impl Commit<'_> {
         }
     }
 
-    /// Reads, decides and writes. An attempt that may have been committed before is settled here: by the number it
-    /// would have left, read in a transaction that writes it, so that the two cannot both be committed.
+    /// Reads, decides and writes. It also settles an earlier attempt whose outcome is unknown: by the number that the
+    /// attempt would have left, read in a transaction that writes it, so that the two cannot both be committed.
     async fn transact(
         &mut self,
         session: &mut ClientSession,
@@ -286,22 +286,22 @@ impl Commit<'_> {
         })
     }
 
-    /// The earlier attempt that was committed, if one was.
+    /// The earlier attempt that was committed, if there is one.
     fn settled(&self, state: &State) -> Option<Attempt> {
         let mut unsettled = self.unsettled.iter();
         let committed = unsettled.find(|attempt| attempt.number == state.group);
         committed.cloned()
     }
 
-    /// Lets tails hear of what was committed. Of every other attempt it is known now that it was not.
+    /// Reports to tails what was committed. Every other attempt is now known not to be.
     fn tell(&mut self, attempt: Attempt) -> Committed {
         self.unsettled.clear();
         self.base.own.committed(attempt.news);
         attempt.committed
     }
 
-    /// Decides, and again where the decision asks for a count, or does not prove what was presumed. Each count is asked for
-    /// once, and after a closer look nothing is presumed.
+    /// Decides, and decides again if the decision asks for a count, or does not prove what was taken for absent. Each
+    /// count is asked for once. After a closer look nothing is taken for absent.
     async fn decided(
         &self,
         reader: &mut Reader<'_>,
@@ -321,7 +321,7 @@ impl Commit<'_> {
         }
     }
 
-    /// Decides at once about a few changes, and off the async threads about many, which takes its time.
+    /// Decides about a few changes on this thread, and about many, which takes time, on a blocking thread.
     async fn decide(&self, view: View) -> Result<(Writes, View), Failure> {
         let decide = Arc::clone(&self.decide);
         let decide = move || {
@@ -338,7 +338,8 @@ impl Commit<'_> {
         Ok((writes?, view))
     }
 
-    /// After a failure for good: all that the database refuses of the attempt, or that it may succeed in another order.
+    /// After a failure for good: finds all documents that the database refuses of the attempt, or an order in which it
+    /// may succeed.
     async fn find_refused(
         &mut self,
         failure: Failure,
@@ -350,7 +351,7 @@ impl Commit<'_> {
         let first = failure.refused();
         let found = match probe.run(session, &self.deferred, first).await {
             Ok(found) => found,
-            // Others have written since the attempt: the next one sees it.
+            // Others have written since the attempt. The next attempt sees that.
             Err(other @ Failure::Final(_)) => return Ok(other),
             Err(other) if other.remedy() == Remedy::GiveUp => {
                 return Err(self.final_error(&[], other));
@@ -365,7 +366,7 @@ impl Commit<'_> {
         Ok(failure)
     }
 
-    /// What a failure for good amounts to. An attempt before it that is not settled makes it unknown.
+    /// The error of a failure for good. If an earlier attempt is not settled, the outcome is unknown.
     fn final_error(&self, refused: &[StatementError], failure: Failure) -> StoreError {
         if !self.unsettled.is_empty() {
             return self.late_error(failure);
@@ -393,7 +394,7 @@ impl Commit<'_> {
     }
 }
 
-/// What nobody could settle may be committed without this gateway's learning of it.
+/// An attempt that is not settled may be committed without this gateway's knowledge.
 impl Drop for Commit<'_> {
     fn drop(&mut self) {
         if !self.unsettled.is_empty() {
@@ -408,7 +409,7 @@ struct Attempt {
     /// The group number it writes, if it writes anything.
     number: Option<i64>,
     committed: Committed,
-    /// What tails are to hear once it is committed.
+    /// What tails report once it is committed.
     news: Vec<TailEvent>,
 }
 
@@ -422,7 +423,7 @@ impl Attempt {
     }
 }
 
-/// The defaults of sessions, databases and collections do not reach a transaction: all of it is said here.
+/// All concerns are set here, because the defaults of sessions, databases and collections do not reach a transaction.
 pub(super) fn transaction_options(base: &Base) -> TransactionOptions {
     TransactionOptions::builder()
         .read_concern(ReadConcern::snapshot())

@@ -1,6 +1,6 @@
-//! The application's documents, written by the model: of a document that is there, only what differs.
+//! The application's documents, written by the model. Of an existing document, only the difference is written.
 //!
-//! What the model does not name is never touched. How documents are read is told in [`super::document`].
+//! Fields that the model does not name are never touched. [`super::document`] reads documents.
 
 use mongodb::bson::{
     RawArrayBuf, RawBson, RawDocument, RawDocumentBuf,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::store::codec::{self, CodecError};
 
-/// What has to be written so that a stored document says what an entry says.
+/// The update that makes a stored document agree with an entry.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Difference {
     pub(super) set: RawDocumentBuf,
@@ -28,7 +28,7 @@ impl Difference {
 }
 
 impl Layout {
-    /// A document that does not exist yet, behind its id.
+    /// Appends a new document after its id.
     ///
     /// # Errors
     /// [`CodecError`] when a name inside contains U+0000.
@@ -44,8 +44,8 @@ impl Layout {
         Ok(written)
     }
 
-    /// What differs between a stored document and `body`, field by field. What others keep inside a field — in an
-    /// embedded document, or in an item of a list — is kept with it.
+    /// The difference between a stored document and `body`, field by field. Content that others keep inside a field, in
+    /// an embedded document or in an item of a list, is kept with the field.
     ///
     /// # Errors
     /// [`CodecError`] when a name inside contains U+0000.
@@ -119,8 +119,8 @@ impl Layout {
         }
     }
 
-    /// An item that stays as it is keeps what others put into it, wherever it moves; one that changes keeps it if the
-    /// list is as long as before, for then it is taken to be the one that stood there.
+    /// An unchanged item keeps the content that others put into it, wherever it moves. A changed item keeps it only if
+    /// the list has its old length: then it is taken to be the item at that position.
     fn write_list(
         &self,
         item: &Holds,
@@ -146,7 +146,7 @@ impl Layout {
         Ok(written)
     }
 
-    /// The stored items of a list whose items may hold what others put there.
+    /// The stored items of a list whose items may hold others' content.
     fn items<'r>(
         &self,
         item: &Holds,

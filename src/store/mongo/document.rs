@@ -1,7 +1,7 @@
-//! The application's documents, read by the model: what the model does not name is not read.
+//! The application's documents, read by the model. Fields that the model does not name are not read.
 //!
-//! What cannot be read is told with its place, never bent. How they are written is told in [`super::difference`]; entries
-//! have a BSON of their own, in `store/codec`.
+//! A value that cannot be read is reported with its path, never converted. [`super::difference`] writes documents.
+//! Entries have a BSON of their own, in `store/codec`.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ impl Layout {
     /// Reads the fields that the model names.
     ///
     /// # Errors
-    /// What the model cannot hold: the path to it, and what it is.
+    /// The path to a value that the model cannot hold, and what the value is.
     pub(super) fn read(
         &self,
         fields: &[FieldLayout],
@@ -82,7 +82,7 @@ impl Layout {
     }
 }
 
-/// Whether two values are the same to the last bit: `==` takes -0.0 for 0.0.
+/// Whether two values are the same to the last bit. `==` treats -0.0 and 0.0 as equal.
 pub(super) fn is_identical(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
@@ -163,7 +163,7 @@ fn instant(raw: RawBsonRef<'_>) -> Option<Timestamp> {
     Timestamp::from_ms(date.timestamp_millis()).ok()
 }
 
-/// What is no id of the target may still be text: clients may write any.
+/// A value that is no id of the target may still be text, since clients may write any text.
 fn read_reference(id_type: IdType, raw: RawBsonRef<'_>) -> Result<Value, Misfit> {
     let text = match raw {
         RawBsonRef::String(text) => Some(text.to_owned()),
@@ -204,7 +204,7 @@ fn read_json(raw: RawBsonRef<'_>, depth: usize) -> Result<Value, Misfit> {
     })
 }
 
-/// What the model cannot hold, and where.
+/// A value that the model cannot hold, and its path.
 #[derive(Debug)]
 pub(super) struct Misfit {
     path: String,

@@ -1,7 +1,7 @@
-//! Whether the present primary knows what a majority has. A new one has everything that was acknowledged before it, but
-//! shows it to snapshots only once a majority has followed it in a write of its own term.
+//! Whether the present primary knows what a majority has. A new primary has everything that was acknowledged before its
+//! election, but shows it to snapshots only once a majority has replicated a write of its own term.
 //!
-//! Who is primary is the driver's to find out; what is read is the reader's.
+//! The driver finds the primary; the reader reads.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +10,7 @@ use mongodb::{
     event::{EventHandler, sdam::SdamEvent},
 };
 
-/// The last election the driver has heard of, and the last whose primary is known to know.
+/// The last election that the driver reported, and the last one whose primary is known to have a majority.
 #[derive(Debug, Default)]
 pub(super) struct Elections(Mutex<Known>);
 
@@ -20,11 +20,11 @@ struct Known {
     proved: Option<ObjectId>,
 }
 
-/// An election, `None` before the first is heard of.
+/// An election; `None` before the driver reports one.
 pub(super) type Election = Option<ObjectId>;
 
 impl Elections {
-    /// What has to be called with the driver's events.
+    /// The handler of the driver's events.
     pub(super) fn follow(self: &Arc<Self>) -> EventHandler<SdamEvent> {
         let elections = Arc::clone(self);
         EventHandler::callback(move |event| {
@@ -42,12 +42,12 @@ impl Elections {
         self.lock().proved == election
     }
 
-    /// A majority has followed the primary of this election, or a later one.
+    /// A majority has replicated a write of this election's primary, or of a later one.
     pub(super) fn prove(&self, election: Election) {
         self.lock().proved = election;
     }
 
-    /// A panic while the lock was held leaves two ids all the same.
+    /// After a panic under the lock both ids are still valid.
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,7 @@
-//! What went wrong in MongoDB, and what is to be made of it: repeat, put it down to a document, or give up.
+//! Failures of MongoDB, and the reaction to each: repeat, refuse a document, or give up.
 //!
-//! The numbers are those of MongoDB's `error_codes.yml`. The words for a refused change are in [`refusal`], and
-//! what a log may say in [`mod@loggable`].
+//! The numbers are those of MongoDB's `error_codes.yml`. [`refusal`] words the reason for a refused change, and
+//! [`mod@loggable`] says what a log may contain.
 
 mod loggable;
 mod refusal;
@@ -23,37 +23,37 @@ const UNAUTHORIZED: i32 = 13;
 const OUT_OF_DISK_SPACE: i32 = 14_031;
 /// `setUserWriteBlockMode`.
 const USER_WRITES_BLOCKED: i32 = 371;
-/// Hosted services refuse writes with it, as beyond a quota.
+/// Hosted services refuse writes with this code, for example beyond a quota.
 const ATLAS: i32 = 8_000;
-/// What a server that shuts down, steps down or is no primary any more says.
+/// The codes of a server that shuts down, steps down or is no primary any more.
 const OF_PASSING_SERVERS: [i32; 9] = [24, 91, 189, 10_058, 10_107, 11_600, 11_602, 13_435, 13_436];
 const MAX_TIME_EXPIRED: i32 = 50;
-/// The session or the operation was ended from outside, as gateways do to those that they take for dead.
+/// The session or the operation was ended from outside. Gateways do that to gateways that they consider dead.
 const INTERRUPTED: i32 = 11_601;
 
 /// Why a call failed.
 pub(super) enum Failure {
-    /// The driver or the server says so.
+    /// The driver or the server reports it.
     Driver(Box<Error>),
     /// The answer did not come in time.
     Late,
     /// The server refused one statement of a batch.
     Statement(Box<StatementError>),
-    /// Whether the transaction was committed is not known.
+    /// The outcome of the transaction is unknown.
     Unknown(String),
-    /// Nothing that trying again would help.
+    /// Trying again does not help.
     Final(StoreError),
 }
 
 /// Why the server refused a statement.
 pub(super) struct StatementError {
     pub(super) code: i32,
-    /// What it would have done.
+    /// The kind of the statement.
     pub(super) verb: Verb,
-    /// The application's documents that cannot be written for this reason: one, or all of a batch whose collection takes
-    /// none. There are none if it was on a collection of Tidegate's.
+    /// The application's documents that cannot be written for this reason: one, or all of a batch whose collection
+    /// takes none. Empty if the statement was on one of Tidegate's collections.
     pub(super) keys: Vec<DocumentKey>,
-    /// The fields the rule speaks of, by their stored names.
+    /// The fields of the rule that was broken, by their stored names.
     pub(super) fields: Vec<String>,
 }
 
@@ -72,11 +72,11 @@ impl From<StoreError> for Failure {
 /// What a commit does about a failure.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// Another transaction wrote the same: run again.
+    /// Another transaction wrote the same data: run again.
     RepeatAfterConflict,
-    /// It passes by itself: run again.
+    /// The failure is transient: run again.
     Repeat,
-    /// Say it.
+    /// Report it.
     GiveUp,
 }
 
@@ -96,13 +96,13 @@ impl Failure {
         }
     }
 
-    /// Whether it may be because something is there that was taken for absent: a duplicate key, or what is refused for good.
+    /// Whether the cause may be that a document taken for absent exists: a duplicate key, or any refusal for good.
     pub(super) fn may_be_of_presence(&self) -> bool {
         let duplicate = matches!(self, Self::Statement(error) if error.code == DUPLICATE_KEY);
         duplicate || self.remedy() == Remedy::GiveUp
     }
 
-    /// What became of a commit that failed like this: it may have happened unless the server itself says that it did not.
+    /// The failure of a commit. It may have happened unless the server itself reports that it did not.
     pub(super) fn of_commit(self) -> Self {
         match &self {
             Self::Driver(error) if is_aborted(error) => self,
@@ -112,7 +112,7 @@ impl Failure {
         }
     }
 
-    /// What rules of the database's own refuse of the application's documents.
+    /// The statement about the application's documents that rules of the database refuse.
     pub(super) fn refused(&self) -> Option<&StatementError> {
         match self {
             Self::Statement(error) if error.is_refusal() => Some(error),
@@ -142,7 +142,7 @@ fn is_passing_code(code: i32) -> bool {
     matches!(code, MAX_TIME_EXPIRED | INTERRUPTED) || OF_PASSING_SERVERS.contains(&code)
 }
 
-/// What the operator has to mend, where a code says so: no change is to blame for it.
+/// What the operator has to repair, if the code says so. No change is to blame for it.
 fn of_operator(code: i32) -> Option<StoreError> {
     let reason = match code {
         UNAUTHORIZED => {
@@ -189,38 +189,38 @@ impl StatementError {
         }
     }
 
-    /// A duplicate of one of Tidegate's own keys means that another transaction wrote it meanwhile: the next attempt sees it. An id
-    /// of the application's that was looked for and not found is not of this kind: to write it at the same time is a
-    /// write conflict.
+    /// A duplicate of one of Tidegate's own keys means that another transaction wrote it meanwhile; the next attempt
+    /// sees it. A duplicate id of the application is no such case: a document that was not found and is then written by
+    /// two causes a write conflict.
     fn is_conflict(&self) -> bool {
         let own = self.keys.is_empty();
         self.code == WRITE_CONFLICT || (self.code == DUPLICATE_KEY && own)
     }
 
-    /// Whatever else the server has against an application's document — a validator, 16 MiB with what others keep in
-    /// it, a shard key — it will have against it the next time too.
+    /// Any other objection to an application's document, such as a validator, 16 MiB together with others' content, or
+    /// a shard key, will be raised the next time too.
     fn is_refusal(&self) -> bool {
         let of_document = !self.keys.is_empty() && !self.is_conflict();
         of_document && !is_passing_code(self.code) && of_operator(self.code).is_none()
     }
 
-    /// Whether there is a document whose id is the same, or is taken for it.
+    /// Whether a document exists whose id is the same, or equal under the collation.
     pub(super) fn is_of_id(&self) -> bool {
         self.code == DUPLICATE_KEY && self.fields.iter().any(|field| field == "_id")
     }
 
-    /// Whether another document had the value that only one may have, and may yet give it up.
+    /// Whether another document had a unique value that a later write may release.
     pub(super) fn is_too_early(&self) -> bool {
         self.verb == Verb::Update && self.code == DUPLICATE_KEY
     }
 }
 
-/// The field a path begins in.
+/// The first field of a path.
 fn top(path: &str) -> String {
     path.split('.').next().unwrap_or(path).to_owned()
 }
 
-/// The properties that a validator's `errInfo` names: those of the outermost level, whose rules were not satisfied.
+/// The properties that a validator's `errInfo` names: those of the outermost level whose rules were not satisfied.
 fn collect_properties(info: &Bson, fields: &mut Vec<String>) {
     match info {
         Bson::Document(document) => {

@@ -1,6 +1,6 @@
-//! What others wrote past the gateway: application documents that are not as their entries say.
+//! What others wrote past the gateway: application documents that differ from their entries.
 //!
-//! What becomes of it is the core's to decide (`import`).
+//! The core's `import` decides what to do about them.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -51,7 +51,7 @@ fn compare(
     (!same).then_some(Foreign::Document(document))
 }
 
-/// An entry may still have fields that the model no longer names: they do not count.
+/// Fields of an entry that the model no longer names do not count.
 fn say_the_same(fields: &[FieldLayout], body: &Document, document: &Document) -> bool {
     fields.iter().all(
         |field| match (body.get(&field.name), document.get(&field.name)) {

@@ -1,7 +1,7 @@
-//! The inbox in its collection: what is read of it within a session, and the statements that a commit adds.
+//! The inbox in its collection: what a session reads of it, and the statements that a commit adds.
 //!
-//! An open conflict names the scope its document is in, so that an inbox is one walk along an index; a commit that moves
-//! the document moves it too.
+//! An open conflict names the scope of its document, so that an inbox is one walk along an index. A commit that moves
+//! the document moves the conflict too.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -38,7 +38,7 @@ impl Reader<'_> {
         records.collect()
     }
 
-    /// How much of these shares waits; those of which nothing does are not named.
+    /// How much waits of each of these shares. A share without waiting changes is absent.
     pub(super) async fn waiting(
         &mut self,
         shares: &BTreeSet<Share>,
@@ -63,7 +63,7 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    /// Those of these documents of which a conflict waits.
+    /// Those of these documents that have an open conflict.
     pub(super) async fn disputed(
         &mut self,
         keys: &BTreeSet<DocumentKey>,
@@ -82,7 +82,7 @@ impl Reader<'_> {
         Ok(disputed)
     }
 
-    /// Open conflicts of these scopes, the oldest first. They are taken one by one, so that no more than one batch of the
+    /// Open conflicts of these scopes, the oldest first. They are taken one by one, so that at most one batch of the
     /// server (16 MiB) is held beyond the bounds.
     pub(super) async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, Failure> {
         let base = self.base;
@@ -131,7 +131,7 @@ impl Reader<'_> {
 }
 
 impl Plan<'_> {
-    /// Moves, writes and forgets conflicts.
+    /// Moves, writes and removes conflicts.
     pub(super) fn add_inbox(
         &mut self,
         writes: &Writes,
@@ -175,8 +175,8 @@ fn by_user(shares: &BTreeSet<Share>) -> BTreeMap<&UserId, Vec<String>> {
     users
 }
 
-/// The keys of the indexes: an inbox by scope, the conflicts of a document and of its users, and those settled, the oldest
-/// first.
+/// The keys of the indexes: an inbox by scope, the conflicts of a document and of its users, and the settled conflicts,
+/// the oldest first.
 pub(super) fn indexes() -> [(Document, bool); 3] {
     [
         (doc! { "s": 1, "at": 1, "_id": 1 }, false),

@@ -1,6 +1,6 @@
-//! Lanes: so many transactions of this gateway run at a time, each with a group number of its own.
+//! Lanes: the transactions that this gateway runs at the same time, each with a group number of its own.
 //!
-//! A transaction's number is written with it, and tells later whether it was committed (rules.md 5.2).
+//! A transaction writes its number, which shows later whether it was committed (rules.md 5.2).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,13 +17,13 @@ pub(super) struct Lanes {
 
 #[derive(Debug)]
 struct State {
-    /// The key of its group number.
+    /// The key of the lane's group number.
     id: String,
     /// The last number given to a transaction.
     last: i64,
 }
 
-/// A lane while a commit has it. It is free again when this is dropped.
+/// A lane in use by a commit. Dropping it frees the lane.
 pub(super) struct Lane {
     /// `None` only while dropping.
     state: Option<State>,
@@ -63,12 +63,12 @@ impl Lanes {
 }
 
 impl Lane {
-    /// The key of its group number.
+    /// The key of the lane's group number.
     pub(super) fn id(&self) -> &str {
         &self.state().id
     }
 
-    /// A number no transaction of this lane has had.
+    /// A number that no transaction of this lane has had.
     pub(super) fn next_number(&mut self) -> i64 {
         let state = self.state.as_mut().expect(HELD);
         state.last += 1;
@@ -88,7 +88,7 @@ impl Drop for Lane {
     }
 }
 
-/// A panic while the lock was held leaves a list of lanes all the same.
+/// After a panic under the lock the list of lanes is still whole.
 fn lock(free: &Mutex<Vec<State>>) -> MutexGuard<'_, Vec<State>> {
     free.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
-//! The model as the mapping needs it: which field of a stored document holds what, and how ids are kept.
+//! The model in the form that the mapping needs: which field of a stored document holds what, and how ids are kept.
 //!
-//! It is made once, when the store is opened. Values are read and written by it in [`super::document`].
+//! It is computed once, when the store is opened. [`super::document`] reads values by it.
 
 use std::collections::HashMap;
 
@@ -40,11 +40,11 @@ pub(super) struct FieldLayout {
     pub(super) holds: Holds,
 }
 
-/// What a field holds.
+/// The content of a field.
 #[derive(Debug)]
 pub(super) enum Holds {
     Scalar(Scalar),
-    /// The id of another document, kept as that document's collection keeps it.
+    /// The id of another document, in the form in which that document's collection keeps it.
     Reference(IdType),
     /// An embedded document of this type.
     Embedded(String),
@@ -89,7 +89,7 @@ impl Layout {
         self.types.values().map(|layout| layout.collection.as_str())
     }
 
-    /// Those of them whose ids are texts, which a collation may compare otherwise than byte by byte.
+    /// Those of the collections that have text ids. A collation may compare these differently than byte by byte.
     pub(super) fn collections_with_text_ids(&self) -> impl Iterator<Item = &str> {
         let types = self.types.values();
         let with_text_ids = types.filter(|layout| layout.id_type == IdType::String);
@@ -105,11 +105,11 @@ fn fields(fields: &[Field], reference: impl Fn(&Field) -> Option<IdType>) -> Vec
             holds: reference(field).map_or_else(|| holds(&field.ty), Holds::Reference),
         })
     };
-    // The parser refuses stored names with U+0000, so that none is left out.
+    // The parser refuses stored names with U+0000, so that no field is left out.
     fields.iter().filter_map(layout).collect()
 }
 
-/// How the target of a `@reference` keeps its ids, if the field holds one.
+/// How the target of a `@reference` keeps its ids, if the field is a reference.
 fn reference(model: &Model, document_type: &DocumentType, field: &Field) -> Option<IdType> {
     let mut references = document_type.references.iter();
     let reference = references.find(|reference| reference.by == field.name)?;
@@ -126,7 +126,7 @@ fn holds(ty: &FieldType) -> Holds {
     }
 }
 
-/// An id as its collection keeps it; `None` if it is not spelled as it has to be.
+/// An id as its collection keeps it; `None` if it is misspelled.
 pub(super) fn id_to_bson(id_type: IdType, text: &str) -> Option<RawBson> {
     id_type.parse(text).ok()?;
     Some(match id_type {
@@ -137,8 +137,8 @@ pub(super) fn id_to_bson(id_type: IdType, text: &str) -> Option<RawBson> {
     })
 }
 
-/// An id as clients spell it; `None` if it is kept as something else. A number is one id, whichever of BSON's numeric
-/// types it has: to MongoDB they are equal.
+/// An id as clients spell it; `None` if it has another type. A number is one id in all of BSON's numeric types, since
+/// MongoDB compares them as equal.
 pub(super) fn id_to_text(id_type: IdType, id: RawBsonRef<'_>) -> Option<String> {
     match (id_type, id) {
         (IdType::String, RawBsonRef::String(text)) => Some(text.to_owned()),
@@ -154,7 +154,7 @@ pub(super) fn id_to_text(id_type: IdType, id: RawBsonRef<'_>) -> Option<String> 
 
 /// The whole number a BSON number stands for.
 pub(super) fn whole_number(number: RawBsonRef<'_>) -> Option<i64> {
-    /// Beyond it doubles no longer tell neighbouring whole numbers apart.
+    /// Beyond this number doubles no longer distinguish neighbouring whole numbers.
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     match number {
         RawBsonRef::Int32(number) => Some(number.into()),

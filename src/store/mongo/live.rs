@@ -1,8 +1,9 @@
-//! Which gateways live, and in which sessions they commit. A gateway that dies in the middle of a transaction leaves its
-//! locks behind for a minute (`transactionLifetimeLimitSeconds`); the gateway that meets them ends the sessions of the dead.
+//! Which gateways are alive, and in which sessions they commit. A gateway that dies in the middle of a transaction
+//! leaves its locks behind for a minute (`transactionLifetimeLimitSeconds`). The gateway that meets them ends the
+//! sessions of the dead one.
 //!
-//! The server's clock alone says who is dead. A session that no dead gateway has listed is never ended: other services
-//! may share the database user.
+//! Only the server's clock decides which gateways are dead. A session that no dead gateway has listed is never ended:
+//! other services may share the database user.
 
 use std::{
     collections::HashMap,
@@ -27,19 +28,19 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// How often a gateway writes down that it lives.
+/// How often a gateway writes a heartbeat.
 const BEAT: Duration = Duration::from_secs(5);
 
-/// A gateway is dead when its last beat is older than this.
+/// A gateway is dead when its last heartbeat is older than this.
 const DEAD_AFTER_S: i32 = 8;
 
-/// No transaction outlives its gateway for so long. Then the record of a dead gateway is removed.
+/// No transaction outlives its gateway for so long. After this time the record of a dead gateway is removed.
 const FORGOTTEN_AFTER_S: i32 = 300;
 
 /// Records of the dead are removed with every twelfth beat, which is once a minute.
 const BEATS_BETWEEN_REMOVALS: u32 = 12;
 
-/// The least time between two looks, whichever commits meet locks.
+/// The least time between two looks for dead gateways, however many commits meet locks.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// The most dead gateways that one look considers, the last to die first.
@@ -50,7 +51,7 @@ pub(super) struct Live {
     /// The key of its record.
     id: String,
     looked_at: Mutex<Option<Instant>>,
-    /// The dead gateways whose sessions were ended, with their last beats. The log names each death once.
+    /// The dead gateways whose sessions were ended, with their last heartbeats. The log names each death once.
     ended: Mutex<HashMap<String, DateTime>>,
     has_been_refused: AtomicBool,
 }
@@ -65,7 +66,7 @@ impl Live {
         }
     }
 
-    /// Whether a commit that has met a lock may look for the dead now.
+    /// Whether a commit that has met a lock may look for dead gateways now.
     fn may_look(&self) -> bool {
         let mut looked_at = self
             .looked_at
@@ -79,7 +80,7 @@ impl Live {
         !was_just_now
     }
 
-    /// Remembers whose sessions were ended; how many of these gateways are new.
+    /// Remembers gateways whose sessions were ended. Returns how many of them are new.
     fn remember(&self, dead: Vec<(String, DateTime)>) -> usize {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = |(id, beat): &&(String, DateTime)| ended.get(id) != Some(beat);
@@ -89,7 +90,7 @@ impl Live {
     }
 }
 
-/// Writes down that this gateway lives, for as long as it is polled.
+/// Writes heartbeats for as long as it is polled.
 pub(super) async fn beat(base: Arc<Base>) {
     let mut beats = interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -109,8 +110,8 @@ pub(super) async fn beat(base: Arc<Base>) {
 }
 
 impl Base {
-    /// Lists the sessions of this gateway's commits, at this moment of the server's clock. A later field of the record,
-    /// such as the generation of its model, stays as it is.
+    /// Writes a heartbeat at the server's time, with the sessions of this gateway's commits. Other fields of the
+    /// record, such as the generation of its model, stay as they are.
     pub(super) async fn beat(&self) -> Result<(), Failure> {
         let beat = doc! {
             "$set": { "sessions": self.own.may_hold_locks() },
@@ -130,8 +131,8 @@ impl Base {
         Ok(())
     }
 
-    /// To be called by a commit that has met a lock. Ends the sessions of dead gateways, if it is time to look for them. A
-    /// failure is no reason to give up the commit.
+    /// A commit that has met a lock calls this. Ends the sessions of dead gateways, if it is time to look for them. A
+    /// failure here does not end the commit.
     pub(super) async fn met_lock(&self) {
         if !self.live.may_look() {
             return;
@@ -189,7 +190,7 @@ impl Base {
     }
 }
 
-/// Whether the failure is that another transaction, or what waits behind it, holds a lock.
+/// Whether another transaction, or one that waits for it, holds a lock.
 pub(super) fn is_lock(failure: &Failure) -> bool {
     const LOCK_TIMEOUT: i32 = 24;
     const WRITE_CONFLICT: i32 = 112;
@@ -202,7 +203,7 @@ pub(super) fn is_lock(failure: &Failure) -> bool {
     }
 }
 
-/// The records of gateways whose last beat is older.
+/// The records of gateways whose last heartbeat is older.
 fn silent_for(seconds: i32) -> Document {
     let then =
         doc! { "$dateSubtract": { "startDate": "$$NOW", "unit": "second", "amount": seconds } };

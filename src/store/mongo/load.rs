@@ -1,7 +1,7 @@
-//! What a commit looks at before it decides, and what it takes for absent without a look.
+//! What a commit reads before it decides, and what it takes for absent without a read.
 //!
-//! A created document is presumed not to exist: its inserts prove that, as entry and in the application's collection,
-//! or fail. Whatever they would not prove is looked at after all.
+//! A created document is taken for absent. Its inserts into the feed and the application's collection prove that, or
+//! fail. What the inserts would not prove is read after all.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -22,16 +22,16 @@ use super::{
     write::Known,
 };
 
-/// What a commit decides on, and what it writes over.
+/// What a commit decides on, and what it replaces.
 pub(super) struct View {
     pub(super) loaded: Loaded,
     pub(super) known: Known,
-    /// Documents that nobody has looked for, though they had room.
+    /// Documents taken for absent: they were not read, though they had room.
     presumed: BTreeSet<DocumentKey>,
     room: Rooms,
 }
 
-/// What there is room for: entries, and the application's documents beside them.
+/// The room for entries, and for the application's documents beside them.
 #[derive(Clone, Copy)]
 struct Rooms {
     entries: Room,
@@ -45,7 +45,7 @@ impl Rooms {
     }
 }
 
-/// How a commit looks.
+/// How a commit reads.
 pub(super) struct Look<'l> {
     pub(super) reads: &'l Reads,
     /// Whether it takes created documents for absent.
@@ -53,7 +53,7 @@ pub(super) struct Look<'l> {
 }
 
 impl Look<'_> {
-    /// What it wants to know first.
+    /// What the commit reads first.
     pub(super) fn wanted<'w>(&'w self, lane: Option<&'w str>) -> Wanted<'w> {
         Wanted {
             scopes: Some(&self.reads.scopes),
@@ -128,7 +128,7 @@ impl Look<'_> {
 }
 
 impl View {
-    /// Looks at what was presumed. Where there is no room for it, everything is looked at once more, in its order.
+    /// Reads what was taken for absent. If there is no room for it, everything is read again, in its order.
     pub(super) async fn look_closer(
         &mut self,
         reader: &mut Reader<'_>,
@@ -148,8 +148,8 @@ impl View {
         self.look_at(reader, &keys).await
     }
 
-    /// Looks at documents in their order, as far as there is room; the others are left out. The first one that is there always
-    /// has room. MongoDB answers in no order, so that they are asked for in parts where there is no room for all.
+    /// Reads documents in their order, as far as there is room, and leaves the others out. The first existing one
+    /// always has room. MongoDB answers in no order, so documents are read in parts if all of them have no room.
     async fn look_at(
         &mut self,
         reader: &mut Reader<'_>,
@@ -197,8 +197,8 @@ impl View {
         Ok(true)
     }
 
-    /// Whether something was presumed that no insert will prove: the change was refused or repeated, say, and whoever is
-    /// answered would be told that there is nothing.
+    /// Whether a document was taken for absent that no insert will prove, for example because its change was refused or
+    /// repeated. The answer would then report it as absent.
     pub(super) fn is_unproved(&self, writes: &Writes) -> bool {
         let proves = |entry: &Entry| entry.body.is_some() && !entry.withheld;
         let entries = writes.entries.iter().map(Arc::as_ref);

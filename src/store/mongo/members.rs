@@ -1,6 +1,6 @@
-//! Memberships: the index that gives them by user and giver, the oldest first, and what is read of it.
+//! Memberships: the index that lists them by user and giver, the oldest first, and its queries.
 //!
-//! Which of them count is the core's to say.
+//! The core decides which of them count.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -25,12 +25,12 @@ use super::{
 };
 use crate::store::codec::{self, CodecError};
 
-/// All that a membership says, so that no record has to be read for it.
+/// The fields of a membership, so that no record has to be read for it.
 fn keys() -> Document {
     doc! { "g.u": 1, "g.b": 1, "g.a": 1, "t": 1, "i": 1, "g.s": 1, "g.w": 1 }
 }
 
-/// Only entries that give something stand in it.
+/// It holds only entries that give something.
 pub(super) fn index() -> IndexModel {
     let options = IndexOptions::builder()
         .partial_filter_expression(doc! { "g.u": { "$exists": true } })
@@ -39,8 +39,8 @@ pub(super) fn index() -> IndexModel {
 }
 
 impl Reader<'_> {
-    /// The memberships of these users, whose states are taken out of `states`. One statement reads them for all users, as long
-    /// as they have no more than one user may have.
+    /// The memberships of these users, whose states are taken out of `states`. One statement reads them for all users,
+    /// as long as all of them together have no more than one user may have.
     pub(super) async fn memberships(
         &mut self,
         users: &BTreeSet<UserId>,
@@ -76,7 +76,7 @@ impl Reader<'_> {
         Ok(shared.map(|(user, of)| (user, Arc::new(of))).collect())
     }
 
-    /// Of one user with very many: those of services, then the oldest of all others.
+    /// The memberships of one user with very many: those of services, then the oldest of all others.
     async fn oldest(
         &mut self,
         user: &UserId,
@@ -131,7 +131,7 @@ impl Reader<'_> {
         Ok(rows)
     }
 
-    /// How many documents these givers give: one statement for each giver.
+    /// How many documents each of these givers gives, in one statement for each giver.
     pub(super) async fn given(
         &mut self,
         givings: &BTreeSet<Giving>,

@@ -1,6 +1,6 @@
-//! Opening the store: what it needs of the server, its collections and indexes, its first epoch.
+//! Opening the store: what it requires of the server, its collections and indexes, its first epoch.
 //!
-//! All of it may be done by several gateways at once, and again at every start.
+//! Several gateways may do all of this at once, and again at every start.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,7 +32,7 @@ const FORMAT_VERSION: i32 = 2;
 
 const NAMESPACE_EXISTS: i32 = 48;
 
-/// The store, and what its operator should think about.
+/// Returns the store, and what the operator should look at.
 pub(super) async fn open(
     options: &MongoOptions,
     layout: Layout,
@@ -64,7 +64,7 @@ pub(super) async fn open(
     Ok((base, warnings))
 }
 
-/// The same store by connections that are of the runtime on which this is called.
+/// The same store with connections that belong to the current runtime.
 pub(super) async fn with_other_connections(
     base: Base,
     options: MongoOptions,
@@ -81,7 +81,7 @@ pub(super) async fn with_other_connections(
     })
 }
 
-/// Connects, and looks whether a store can be kept there.
+/// Connects, and checks whether the server can hold a store.
 pub(super) async fn connect(
     options: &MongoOptions,
     places: &Places,
@@ -104,12 +104,12 @@ pub(super) async fn connect(
     Ok((client, examined))
 }
 
-/// The primary everywhere; where the URL names no time-out, one that lets a request be answered in time. A read concern
-/// of the client's would replace that of snapshot sessions (driver 3.9), and their reads would be of many moments: each
-/// read names its own.
+/// Reads from the primary everywhere. If the URL names no time-out, sets one that lets a request be answered in time.
+/// Each read names its own read concern: one of the client would replace that of snapshot sessions (driver 3.9), whose
+/// reads would then be of different moments.
 fn client_options(given: &ClientOptions) -> ClientOptions {
     const PATIENCE: Duration = Duration::from_secs(5);
-    /// As other drivers have it; with the ten of this one pulls would wait for one another.
+    /// The default of other drivers. With this driver's default of ten, pulls would wait for one another.
     const POOL: u32 = 100;
     let mut options = given.clone();
     options
@@ -125,7 +125,7 @@ fn client_options(given: &ClientOptions) -> ClientOptions {
     options
 }
 
-/// On the disks of a majority.
+/// Durable on the disks of a majority.
 pub(super) fn durable() -> WriteConcern {
     WriteConcern::builder()
         .w(Acknowledgment::Majority)
@@ -138,7 +138,8 @@ pub(super) fn primary() -> SelectionCriteria {
 }
 
 impl Base {
-    /// Those of the application too: made inside a transaction they would collide with the first pushes.
+    /// Creates the application's collections too: creating one inside a transaction would collide with the first
+    /// pushes.
     async fn make_collections(&self) -> Result<(), Failure> {
         for name in self
             .places
@@ -154,8 +155,9 @@ impl Base {
         Ok(())
     }
 
-    /// Scans by scope, type and seq, and the same of documents that are there; memberships by user; the oldest tombstones and
-    /// markers; the clients of users, and those that have not pushed for long; the inbox. A first build may take as long as it needs.
+    /// The indexes: scans by scope, type and seq, and the same of living documents; memberships by user; the oldest
+    /// tombstones and markers; the clients of users, and those that have not pushed for long; the inbox. A first build
+    /// may take as long as it needs.
     async fn make_indexes(&self) -> Result<(), Failure> {
         let index = |keys: Document, sparse: bool| {
             let options = IndexOptions::builder().sparse(sparse).build();
@@ -186,7 +188,7 @@ impl Base {
         Ok(())
     }
 
-    /// A store of format 1 has none of the collections in which this one would look for its format.
+    /// A store of format 1 lacks the collections in which this version looks for its format.
     async fn refuse_format_1(&self) -> Result<(), Failure> {
         let name = &self.places.meta_of_format_1;
         match self.format(name).await? {
@@ -195,7 +197,7 @@ impl Base {
         }
     }
 
-    /// The first gateway to come gives the epoch.
+    /// The first gateway sets the epoch.
     async fn make_state(&self, options: &MongoOptions) -> Result<(), Failure> {
         let state = self.database.collection::<Document>(&self.places.state);
         for (key, first) in [
@@ -230,8 +232,8 @@ impl Base {
         })
     }
 
-    /// Every start of a gateway leaves its group numbers behind. None is asked for longer than a commit is repeated;
-    /// by MongoDB's own clock a day is long enough.
+    /// Every start of a gateway leaves its group numbers behind. A group number is needed only while its commit is
+    /// repeated, so a day by MongoDB's own clock is enough.
     async fn forget_old_groups(&self) -> Result<(), Failure> {
         let state = self.database.collection::<Document>(&self.places.state);
         let a_day_ago =

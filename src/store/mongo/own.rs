@@ -1,6 +1,6 @@
-//! What this gateway commits itself: its tails hear of it here, at once, and leave it out of the change stream by the
-//! sessions in which it was written. MongoDB passes such transactions by without unpacking them, which would be up to a
-//! third of what a commit costs there.
+//! What this gateway commits itself. Its tails get it here, at once, and the change stream skips the sessions in which
+//! it was written. MongoDB skips such transactions without unpacking them, which would be up to a third of the cost of
+//! a commit.
 
 use std::{
     collections::VecDeque,
@@ -15,37 +15,38 @@ use tokio_stream::wrappers::BroadcastStream;
 use super::{Base, failure::Failure};
 use crate::store::TailEvent;
 
-/// So many commits a tail may lag behind before it is told to begin anew.
+/// How many commits a tail may lag behind before it has to restart.
 const COMMITS_MAX: usize = 256;
 
-/// So many doubts are remembered: one comes of a commit that was repeated in vain until its time was over.
+/// How many unknown outcomes are remembered. One comes from a commit that was repeated without success until its time
+/// was over.
 const DOUBTED_MAX: usize = 1_024;
 
-/// The most sessions in doubt that may hold locks: a few commits run at a time, each for 25 seconds, and their
-/// transactions end within a minute.
+/// The most sessions of unknown outcome that may hold locks: a few commits run at a time, each for 25 seconds, and
+/// their transactions end within a minute.
 const DOUBTED_WITH_LOCKS_MAX: usize = 32;
 
-/// The sessions of one gateway's commits, and what came of them, for its own tails.
+/// The sessions of one gateway's commits, and the outcomes of the commits, for its own tails.
 pub(super) struct Own {
     sessions: Mutex<Sessions>,
-    /// So many sessions are begun together, since change streams are opened again when there are others.
+    /// How many sessions are started together, since every new session makes the change streams reopen.
     count: usize,
     commits: broadcast::Sender<Arc<[TailEvent]>>,
 }
 
 #[derive(Default)]
 struct Sessions {
-    /// All whose commits are told here, by their ids.
+    /// The ids of all sessions whose commits are reported here.
     own: Vec<Bson>,
-    /// Those that no commit has now.
+    /// Sessions that no commit uses now.
     idle: Vec<ClientSession>,
-    /// Those in which something may have been committed of which the gateway will not learn.
+    /// Sessions with a commit of unknown outcome.
     doubted: VecDeque<Doubted>,
 }
 
 struct Doubted {
     id: Bson,
-    /// Where the driver has given it out again: it is kept, so that it does not once more.
+    /// A session that the driver has handed out again. It is kept, so that the driver does not hand it out once more.
     set_aside: Option<ClientSession>,
 }
 
@@ -58,12 +59,12 @@ impl Own {
         }
     }
 
-    /// The sessions whose commits are told here.
+    /// The sessions whose commits are reported here.
     pub(super) fn sessions(&self) -> Vec<Bson> {
         self.lock().own.clone()
     }
 
-    /// The sessions in which a transaction may be open: these, and the last in doubt.
+    /// The sessions in which a transaction may be open: these, and the last of unknown outcome.
     pub(super) fn may_hold_locks(&self) -> Vec<Bson> {
         let sessions = self.lock();
         let doubted = sessions.doubted.iter().rev().take(DOUBTED_WITH_LOCKS_MAX);
@@ -82,12 +83,12 @@ impl Own {
         }
     }
 
-    /// Begins as many as are missing, and one at least.
+    /// Starts as many sessions as are missing, and at least one.
     pub(super) async fn begin(&self, client: &Client) -> Result<(), Failure> {
         let missing = self.count.saturating_sub(self.lock().own.len()).max(1);
         let mut begun = Vec::new();
         for _ in 0..missing {
-            // Each transaction says itself what it reads.
+            // Each transaction sets its own read concern.
             let session = client.start_session().causal_consistency(false);
             begun.push(session.await?);
         }
@@ -106,16 +107,17 @@ impl Own {
         }
     }
 
-    /// To be called when it is known that this was committed.
+    /// The commit calls this once its outcome is known to be committed.
     pub(super) fn committed(&self, news: Vec<TailEvent>) {
         if !news.is_empty() {
-            // Nobody may be listening.
+            // The tail may have no followers.
             drop(self.commits.send(news.into()));
         }
     }
 
-    /// Something may have been committed in this session, or may still be, of which the gateway will not learn: it is no
-    /// longer its own. Tails tell that something may have been missed, and their change streams pass it by no more.
+    /// A commit in this session may have happened, or may still happen, without an answer. The session is no longer
+    /// this gateway's own: tails report that something may have been missed, and change streams no longer skip the
+    /// session.
     pub(super) fn doubt(&self, session: Bson) {
         let mut sessions = self.lock();
         sessions.own.retain(|own| *own != session);
@@ -136,7 +138,7 @@ impl Own {
         })
     }
 
-    /// A panic while the lock was held leaves lists of sessions all the same.
+    /// After a panic under the lock the lists of sessions are still whole.
     fn lock(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -157,7 +159,7 @@ impl Sessions {
     }
 }
 
-/// What the oplog calls a session.
+/// The id of a session in the oplog.
 pub(super) fn id_of(session: &ClientSession) -> Bson {
     session.id().get("id").cloned().unwrap_or(Bson::Null)
 }

@@ -1,6 +1,6 @@
-//! The names of Tidegate's own collections, and the keys of what stands in them.
+//! The names of Tidegate's own collections, and the keys in them.
 //!
-//! The parts of a key are joined by U+0000, which none of them can contain (rules.md 3.3 and 3.4).
+//! U+0000 joins the parts of a key. No part can contain it (rules.md 3.3 and 3.4).
 
 use mongodb::bson::raw::{CStr, cstr};
 use tidegate_core::{
@@ -13,27 +13,26 @@ use tidegate_core::{
 pub(super) struct Places {
     /// Entries and markers.
     pub(super) feed: String,
-    /// All that a commit reads besides, and writes in one statement: epoch and version floor, heads and floors of
-    /// scopes, what is remembered of clients, the group numbers of gateways. Format, model last served and live gateways
-    /// as well.
+    /// All else that a commit reads, and writes in one statement: epoch and version floor, heads and floors of scopes,
+    /// states of clients, group numbers of gateways. Also the format, the model last served and live gateways.
     pub(super) state: String,
     /// The inbox.
     pub(super) conflicts: String,
-    /// Where stores of format 1 kept their format.
+    /// The collection in which stores of format 1 kept their format.
     pub(super) meta_of_format_1: String,
 }
 
-/// The keys in `state` of which there is one each; those of many begin with their kind and U+0000.
+/// The keys in `state` that exist once. The others begin with their kind and U+0000.
 pub(super) const FORMAT: &str = "format";
 pub(super) const EPOCH: &str = "epoch";
 pub(super) const VERSION_FLOOR: &str = "versionFloor";
 pub(super) const SERVED_MODEL: &str = "servedModel";
 pub(super) const RESTAMPED: &str = "restamped";
-/// It stands there once a conflict has been opened: before that none has to be looked for.
+/// Exists once a conflict has been opened. Before that the inbox need not be read.
 pub(super) const INBOX: &str = "inbox";
 
-/// Stands in a record of a type that gives memberships, if the users concerned were stamped with it: a gateway of an earlier
-/// version stamps nobody.
+/// Stands in a record of a membership type if the users concerned were stamped in its transaction. A gateway of an
+/// earlier version stamps no users.
 pub(super) const STAMPED: &CStr = cstr!("m");
 
 impl Places {
@@ -61,7 +60,7 @@ pub(super) fn marker_id(key: &DocumentKey, scope: &Scope) -> String {
     format!("{}\0{}\0{scope}", key.type_name, key.id)
 }
 
-/// Where the keys of a document's markers begin, and what comes after all of them.
+/// The first key of a document's markers, and the key after the last.
 pub(super) fn markers_of(key: &DocumentKey) -> (String, String) {
     let entry = entry_id(key);
     (format!("{entry}\0"), format!("{entry}\u{1}"))
@@ -94,7 +93,7 @@ pub(super) fn live_id(gateway: u64) -> String {
     format!("{LIVE}{gateway:016x}")
 }
 
-/// What a key of `state` stands for.
+/// The meaning of a key of `state`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum StateKey<'k> {
     Scope(&'k str),
@@ -104,12 +103,12 @@ pub(super) enum StateKey<'k> {
     },
     User(&'k str),
     Group,
-    /// One of those that there is one of.
+    /// A key that exists once.
     Single(&'k str),
 }
 
 impl<'k> StateKey<'k> {
-    /// Reads a key; `None` if it is none of ours.
+    /// Reads a key; `None` if it has another form.
     pub(super) fn of(id: &'k str) -> Option<Self> {
         let Some((kind, name)) = id.split_once('\0') else {
             return Some(Self::Single(id));
@@ -130,20 +129,21 @@ const SCOPE: &str = "scope";
 const CLIENT: &str = "client";
 const USER: &str = "user";
 
-/// What the keys of users begin with, and what comes after all of them.
+/// The prefix of the keys of users.
 pub(super) const USERS: &str = "user\0";
+/// The key after all of them.
 pub(super) const USERS_END: &str = "user\u{1}";
 
-/// What the keys of group numbers begin with.
+/// The prefix of the keys of group numbers.
 pub(super) const GROUPS: &str = "gateway\0";
 
-/// After all of them.
+/// The key after all of them.
 pub(super) const GROUPS_END: &str = "gateway\u{1}";
 
-/// What the keys of live gateways begin with.
+/// The prefix of the keys of live gateways.
 pub(super) const LIVE: &str = "live\0";
 
-/// After all of them.
+/// The key after all of them.
 pub(super) const LIVE_END: &str = "live\u{1}";
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Reading within a session, be it a transaction or a snapshot: entries, documents, stretches of a feed.
+//! Reading within a session, which is a transaction or a snapshot: entries, documents, ranges of a feed.
 //!
-//! Whose session it is, and what is made of what was read, is not known here; scopes and clients are read in
-//! [`super::state`], memberships in [`super::members`].
+//! The caller owns the session and interprets what was read. [`super::state`] reads scopes and clients,
+//! [`super::members`] memberships.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -34,14 +34,14 @@ use crate::store::{
     codec::{self, CodecError},
 };
 
-/// So many keys are asked for at a time: with 256 bytes for each part they stay far below what one command may carry.
+/// How many keys one command asks for. With 256 bytes for each part they stay far below the limit of a command.
 pub(super) const KEYS_MAX: usize = 4_096;
 
 /// The application's documents.
 #[derive(Default)]
 pub(super) struct Documents {
     pub(super) found: HashMap<DocumentKey, RawDocumentBuf>,
-    /// Those that no transaction can read. They may be there or not.
+    /// Those that no transaction can read. They may exist or not.
     pub(super) unread: HashSet<DocumentKey>,
 }
 
@@ -65,7 +65,7 @@ impl Room {
     }
 }
 
-/// A session's eyes.
+/// Reads in one session.
 pub(super) struct Reader<'a> {
     pub(super) base: &'a Base,
     pub(super) session: &'a mut ClientSession,
@@ -171,8 +171,8 @@ impl Reader<'_> {
         Ok(Some(documents))
     }
 
-    /// Old tombstones and markers, the oldest first, and before them whatever markers these tombstones' documents have left
-    /// besides: a document without an entry has no markers either, so that who creates it need not look for one.
+    /// Old tombstones and markers, the oldest first. Before a tombstone come all markers that its document has left. So
+    /// a document without an entry has no markers, and a create need not look for one.
     pub(super) async fn expired(&mut self, expired: Expired) -> Result<Vec<FeedItem>, Failure> {
         let base = self.base;
         let Some(limit) = i64::try_from(expired.limit).ok().filter(|limit| *limit > 0) else {
@@ -198,12 +198,12 @@ impl Reader<'_> {
             .collect())
     }
 
-    /// What these documents have left in scopes.
+    /// The markers of these documents.
     async fn markers(
         &mut self,
         keys: impl Iterator<Item = &DocumentKey>,
     ) -> Result<Vec<FeedItem>, Failure> {
-        /// Each is a range of its own for the planner.
+        /// The planner sees each as a range of its own.
         const RANGES_MAX: usize = 250;
         let base = self.base;
         let ranges: Vec<Document> = keys
@@ -247,8 +247,8 @@ impl Reader<'_> {
         Ok(entries)
     }
 
-    /// One index range for each type, merged in the order of seqs by the server. Records stay where the driver has read
-    /// them: what is held beyond the bounds is the rest of a batch of the server, which has 16 MiB at most.
+    /// One index range for each type; the server merges them by seq. Records stay in the driver's buffers: what is held
+    /// beyond the bounds is the rest of one batch of the server, which has 16 MiB at most.
     pub(super) async fn scan(&mut self, range: &ScanRange) -> Result<Scan, Failure> {
         if range.after >= range.through {
             return Ok(Scan::default());
@@ -292,7 +292,7 @@ impl Reader<'_> {
         Ok(gathered.into())
     }
 
-    /// The types that a scope's feed speaks of: as many looks into the index as there are types.
+    /// The types in a scope's feed, found with one index lookup for each type.
     async fn types_in(&mut self, scope: &Scope) -> Result<Vec<String>, Failure> {
         let base = self.base;
         let feed = base
@@ -322,7 +322,7 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    /// Hands over what stands under these ids, as far as there is room; returns whether there was for all of it.
+    /// Hands over the documents with these ids, as far as there is room. Returns whether all had room.
     async fn each_by_id(
         &mut self,
         collection: &str,
@@ -396,7 +396,7 @@ impl Reader<'_> {
         self.find_batches(collection, filter, options, all).await
     }
 
-    /// The same, in the batches in which the server sends it.
+    /// The same, in the server's batches.
     async fn find_batches(
         &mut self,
         collection: &str,
@@ -421,7 +421,7 @@ impl Reader<'_> {
     }
 }
 
-/// The bytes of a batch, and where in them its documents are.
+/// The bytes of a batch, and the ranges of its documents in them.
 fn places_in(batch: RawBatch) -> Result<(Bytes, Vec<Range<usize>>), Failure> {
     struct Reply(RawBatch);
     impl AsRef<[u8]> for Reply {
@@ -441,7 +441,7 @@ fn places_in(batch: RawBatch) -> Result<(Bytes, Vec<Range<usize>>), Failure> {
     Ok((Bytes::from_owner(reply), places))
 }
 
-/// A part of a batch.
+/// An element of a batch as a document.
 pub(super) fn document(found: RawBsonRef<'_>) -> Result<&RawDocument, Failure> {
     let document = found.as_document();
     document.ok_or_else(|| corrupt("a batch holds something that is no document"))
@@ -461,7 +461,7 @@ pub(super) fn text<'r>(raw: &'r RawDocument, name: &'static str) -> Result<&'r s
     found.ok_or_else(|| CodecError::Field(name).into())
 }
 
-/// Without the error: it may name a value.
+/// Drops the error, which may name a value.
 pub(super) fn unreadable<E>(_error: E) -> Failure {
     corrupt("a field of a record is missing, or not of its type")
 }

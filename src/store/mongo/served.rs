@@ -1,5 +1,5 @@
-//! What is found out of a database before its store is opened, and the notes of the model it was last served with and of
-//! its restamping. The store itself reads none of them.
+//! What is learned of a database before its store is opened, and notes that the gateway keeps in it: the model last
+//! served, and the restamping. The store itself reads none of them.
 
 use mongodb::{
     bson::{Document, doc},
@@ -16,18 +16,18 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// What the driver makes of a URL; the hosts of a `mongodb+srv` URL are looked up.
+/// The driver's options for a URL. The hosts of a `mongodb+srv` URL are looked up.
 ///
 /// # Errors
-/// [`StoreError`] when they are not found, or its options go against one another.
+/// [`StoreError`] when they are not found, or the options contradict one another.
 pub async fn client_options(url: ConnectionString) -> Result<ClientOptions, StoreError> {
     let options = ClientOptions::parse(url).await;
     options.map_err(|error| server::of_options(&error).into())
 }
 
 impl MongoStore {
-    /// Whether the database has a store, and what its operator should think about; no store is made. The server is examined
-    /// as for an opening.
+    /// Whether the database has a store, and what its operator should look at. No store is created. The server is
+    /// examined as for an opening.
     ///
     /// # Errors
     /// As [`MongoStore::open`] has them.
@@ -61,7 +61,7 @@ impl MongoStore {
         self.base.note(SERVED_MODEL, text).await
     }
 
-    /// What was noted of the store's restamping.
+    /// The note about the store's restamping.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -69,7 +69,7 @@ impl MongoStore {
         self.base.noted(RESTAMPED).await
     }
 
-    /// Notes something of the store's restamping.
+    /// Writes a note about the store's restamping.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -1,5 +1,5 @@
-//! What a MongoDB deployment is, seen before anything is kept in it: whether it can be reached, is of a kind and version
-//! that can keep the promises, and lets the gateway do its work. Each finding is a sentence that says what to do.
+//! Examines a MongoDB deployment before the store is opened: whether it can be reached, is of a kind and version that
+//! can keep the promises, and lets the gateway do its work. Each finding is a sentence that says what to do.
 
 mod collections;
 mod diagnosis;
@@ -20,25 +20,25 @@ use self::diagnosis::diagnose;
 use super::opening::primary;
 use crate::store::StoreError;
 
-/// How long everything may take behind the selection of a server: one that hangs is not waited for.
+/// How long all checks may take once a server is selected. A server that hangs is not waited for.
 const ANSWERS_MAX: Duration = Duration::from_secs(15);
-/// Of MongoDB 6.0, as servers count the versions of their protocol.
+/// The wire version of MongoDB 6.0.
 const WIRE_VERSION_MIN: i32 = 17;
 
 /// What a gateway needs of a deployment.
 #[derive(Debug, Clone)]
 pub(super) struct Needs {
-    /// Where everything is kept.
+    /// The database of the store.
     pub(super) database: String,
     /// The application's collections, whose documents are read and written.
     pub(super) application: Vec<String>,
     /// Those of them whose ids are texts.
     pub(super) with_text_ids: Vec<String>,
-    /// Tidegate's own collections, which are made as well.
+    /// Tidegate's own collections, which the gateway creates too.
     pub(super) own: Vec<String>,
 }
 
-/// What answers.
+/// The kind of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Server {
     /// A member of a replica set.
@@ -47,16 +47,16 @@ pub(super) enum Server {
     Router,
 }
 
-/// What was found of a deployment.
+/// The result of an examination.
 #[derive(Debug)]
 pub(super) struct Examined {
-    /// What answers.
+    /// The kind of the server.
     pub(super) server: Server,
-    /// What its operator should think about, a sentence each. It keeps nobody from serving.
+    /// What its operator should look at, one sentence each. None of it prevents serving.
     pub(super) warnings: Vec<String>,
 }
 
-/// What stands in the way.
+/// Why a deployment cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 pub(super) enum ServerProblem {
     /// No server answers.
@@ -67,94 +67,94 @@ pub(super) enum ServerProblem {
         "{host} takes connections and does not answer as MongoDB does: {told}; see that store.url has tls=true if the server wants TLS and only then, and that the server's certificate is of this name and of an authority that tlsCAFile names"
     )]
     Silent {
-        /// Who.
+        /// The host.
         host: String,
-        /// What was heard instead.
+        /// What it answered instead.
         told: String,
     },
     /// The name of a `mongodb+srv` URL, or of a host.
     #[error("the hosts of store.url cannot be looked up: {0}")]
     Lookup(String),
-    /// There is none now, or none that can be reached.
+    /// The replica set has no primary now, or none that can be reached.
     #[error("the replica set {set} has no primary that can be reached{hint}")]
     NoPrimary {
         /// Its name.
         set: String,
-        /// What may be the reason, or nothing.
+        /// A possible reason, or nothing.
         hint: String,
     },
     /// A member of a replica set that does not exist yet.
     #[error("{0} waits to become part of a replica set; run rs.initiate() on it")]
     NotInitiated(String),
-    /// Something else that may pass.
+    /// Another failure that may pass.
     #[error("MongoDB does not answer as it should: {0}")]
     Failing(String),
-    /// No transactions.
+    /// The server has no transactions.
     #[error(
         "{0} is a standalone server, which has no transactions; make it a replica set (one node is enough): start mongod with --replSet rs0 and run rs.initiate()"
     )]
     Standalone(String),
-    /// Another replica set than the one named.
+    /// The server belongs to another replica set than the one named.
     #[error(
         "{host} belongs to the replica set {found}, and store.url names {named}; set replicaSet={found}"
     )]
     OtherSet {
-        /// Who answered.
+        /// The host that answered.
         host: String,
-        /// What it belongs to.
+        /// The set that it belongs to.
         found: String,
-        /// What it was to belong to.
+        /// The set that was named.
         named: String,
     },
-    /// Before 6.0.
+    /// The server is older than 6.0.
     #[error("MongoDB is of version {0}; Tidegate needs 6.0 or later")]
     TooOld(&'static str),
-    /// Wrong user, password or database of users.
+    /// The user, the password or the database of users is wrong.
     #[error(
         "MongoDB refuses the user {user}: {told}; see that user and password are right, and that authSource in store.url names the database the user was made in"
     )]
     Credentials {
-        /// Who was refused.
+        /// The user that was refused.
         user: String,
-        /// In its words.
+        /// The server's message.
         told: String,
     },
-    /// Nobody was named, and somebody is wanted.
+    /// No user was named, and the server requires one.
     #[error(
         "MongoDB asks who the gateway is; set store.username and store.password, the latter best through the environment"
     )]
     Anonymous,
-    /// Too few rights.
+    /// The user lacks rights.
     #[error(
         "the user {user} may not {actions} in the database {database}; in mongosh: use {made_in}, then db.grantRolesToUser(\"{user}\", [{{role: \"readWrite\", db: \"{database}\"}}])"
     )]
     Rights {
-        /// Whose.
+        /// The user.
         user: String,
-        /// Where the user was made.
+        /// The database in which the user was created.
         made_in: String,
-        /// What is missing, with commas between.
+        /// The missing actions, separated by commas.
         actions: String,
-        /// Where it is missing.
+        /// The database in which they are missing.
         database: String,
     },
-    /// One of Tidegate's own collections was made by others.
+    /// Something else created one of Tidegate's own collections.
     #[error(
         "the collection {name}, which Tidegate keeps for itself, {oddity}; remove it, or set another store.prefix"
     )]
     OwnCollection {
-        /// Which.
+        /// The name of the collection.
         name: String,
         /// What is wrong with it.
         oddity: &'static str,
     },
-    /// Options that cannot be used together, or certificates that cannot be read.
+    /// Options that contradict one another, or certificates that cannot be read.
     #[error("store.url cannot be used: {0}")]
     Options(String),
 }
 
 impl ServerProblem {
-    /// Whether waiting may be enough.
+    /// Whether the problem may pass by itself.
     fn may_pass(&self) -> bool {
         use ServerProblem::{Failing, Lookup, NoPrimary, NotInitiated, Silent, Unreachable};
         matches!(
@@ -179,7 +179,7 @@ impl From<ServerProblem> for StoreError {
     }
 }
 
-/// Looks at the deployment that a client of these options leads to.
+/// Examines the deployment that these options lead to.
 ///
 /// # Errors
 /// The first [`ServerProblem`] found.
@@ -210,7 +210,7 @@ async fn look(
     Ok(Examined { server, warnings })
 }
 
-/// Whether a server that says this of itself can keep the promises.
+/// The kind of a server by its `hello`, or why it cannot keep the promises.
 fn judge(hello: &Document) -> Result<Server, ServerProblem> {
     let is_router = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
     if !is_router && !hello.contains_key("setName") {
@@ -224,7 +224,7 @@ fn judge(hello: &Document) -> Result<Server, ServerProblem> {
     too_old(hello).map_or(Ok(server), Err)
 }
 
-/// A server is not asked for its version, but says in every `hello` which protocol it speaks at most.
+/// Each `hello` names the newest protocol that the server speaks, so its version need not be asked for.
 fn too_old(hello: &Document) -> Option<ServerProblem> {
     let version = match hello.get_i32("maxWireVersion").unwrap_or_default() {
         WIRE_VERSION_MIN.. => return None,
@@ -240,7 +240,7 @@ fn too_old(hello: &Document) -> Option<ServerProblem> {
     Some(ServerProblem::TooOld(version))
 }
 
-/// What a driver says that will not even try.
+/// The problem of options that the driver refuses.
 pub(super) fn of_options(error: &Error) -> ServerProblem {
     match &*error.kind {
         ErrorKind::DnsResolve { message, .. } => ServerProblem::Lookup(message.clone()),

@@ -1,6 +1,6 @@
 //! A snapshot: a snapshot session on the primary, fixed to one moment by its first read.
 //!
-//! The session ends when it is dropped. MongoDB keeps a moment for five minutes: a snapshot is to be short-lived.
+//! Dropping it ends the session. MongoDB keeps a moment for five minutes, so a snapshot must be short-lived.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -25,15 +25,15 @@ pub(super) struct MongoSnapshot {
     base: Arc<Base>,
     session: ClientSession,
     epoch: Epoch,
-    /// The states of the scopes that were foreseen.
+    /// The states of the scopes named in the hint.
     scopes: HashMap<Scope, ScopeState>,
-    /// The state of the user that was foreseen.
+    /// The state of the user named in the hint.
     user: Option<(UserId, UserState)>,
 }
 
 impl MongoSnapshot {
-    /// A snapshot with all that was acknowledged before: after an election the new primary is asked first for something
-    /// that it can only answer once a majority has followed it.
+    /// A snapshot with all that was acknowledged before. After an election it first asks the new primary for something
+    /// that the primary can only answer once a majority has replicated its write.
     pub(super) async fn open(
         base: &Arc<Base>,
         foreseen: &BTreeSet<Scope>,
@@ -52,7 +52,8 @@ impl MongoSnapshot {
         }
     }
 
-    /// Its first read is of the epoch, and fixes the moment: that of the last commit the primary knows a majority to have.
+    /// Its first read is of the epoch, and fixes the moment to the last commit that the primary knows a majority to
+    /// have.
     async fn of_majority(
         base: &Arc<Base>,
         foreseen: &BTreeSet<Scope>,

@@ -1,6 +1,7 @@
-//! What a commit reads besides records and documents: epoch, version floor, scopes, clients, group number — in one `find`.
+//! What a commit reads besides records and documents, in one `find`: epoch, version floor, scopes, clients, group
+//! number.
 //!
-//! All of it stands in one collection for that reason. What is written there is told in [`super::write`].
+//! One collection holds all of it, so that one `find` can read it. [`super::write`] writes it.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -19,19 +20,19 @@ use super::{
 };
 use crate::store::codec;
 
-/// What is asked for besides what everybody wants to know.
+/// What is wanted in addition to what every read returns.
 #[derive(Debug, Default)]
 pub(super) struct Wanted<'w> {
-    /// Heads and floors of these.
+    /// The scopes whose heads and floors are wanted.
     pub(super) scopes: Option<&'w BTreeSet<Scope>>,
     pub(super) clients: Option<&'w BTreeSet<ClientKey>>,
-    /// The states of these.
+    /// The users whose states are wanted.
     pub(super) users: Vec<&'w UserId>,
-    /// The last group number of this lane.
+    /// The lane whose last group number is wanted.
     pub(super) lane: Option<&'w str>,
 }
 
-/// What was found; a scope that was never written is absent, as is a client that is not remembered.
+/// The result. A scope that was never written is absent, and so is a client without a state.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) epoch: Epoch,
@@ -58,7 +59,7 @@ impl Reader<'_> {
         Found::default().all(&found)
     }
 
-    /// Heads and floors alone; a scope that was never written is absent.
+    /// Only heads and floors. A scope that was never written is absent.
     pub(super) async fn scopes(
         &mut self,
         scopes: &BTreeSet<Scope>,
@@ -97,7 +98,7 @@ impl Reader<'_> {
     }
 }
 
-/// What has been read so far.
+/// The result so far.
 #[derive(Debug, Default)]
 struct Found {
     epoch: Option<Epoch>,
@@ -158,7 +159,7 @@ impl Found {
     }
 }
 
-/// Reads what is kept of a user; without `d` nobody is declined.
+/// Reads what is kept of a user. Without `d`, no giver is declined.
 fn user_state(raw: &RawDocument) -> Result<UserState, Failure> {
     let mut declined = BTreeSet::new();
     if raw.get("d")?.is_some() {

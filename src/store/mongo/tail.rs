@@ -1,9 +1,9 @@
-//! The tail: what this gateway commits ([`own`](super::own)), and one change stream on the database, of what others write to
-//! the feed, to the inbox and to the epoch.
+//! The tail: this gateway's own commits ([`own`](super::own)), and one change stream on the database for what others
+//! write to the feed, the inbox and the epoch.
 //!
-//! Events carry whole records, so that nothing has to be looked up. Where continuity is lost the stream begins anew, and
-//! says so. It is an aggregation like any other to the driver, and resumed here alone: the driver's own change stream (3.9)
-//! forgets its token when its resumption has to be repeated, and goes on from the present without a word.
+//! Events carry whole records, so that nothing has to be looked up. If continuity is lost, the stream begins again and
+//! reports that. To the driver it is an aggregation like any other, and only this module resumes it: the driver's own
+//! change stream (3.9) loses its token when a resumption has to be repeated, and silently goes on from the present.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -28,12 +28,12 @@ use super::{
 };
 use crate::store::{FeedWrite, StoredItem, TailEvent, codec};
 
-/// How long the server waits for news before it says that there are none, and where it stands.
+/// How long the server waits for events before it returns an empty batch with its position.
 const AWAIT: Duration = Duration::from_secs(1);
 
-/// The stream of what is committed, for as long as somebody listens.
+/// The stream of what is committed, for as long as it is polled.
 pub(super) fn tail(base: Arc<Base>) -> BoxStream<'static, TailEvent> {
-    // Before the change stream begins, which tells that something may have been missed.
+    // Before the change stream begins, whose first event reports that something may have been missed.
     let own = base.own.follow();
     let others = Others {
         base,
@@ -54,17 +54,17 @@ pub(super) fn tail(base: Arc<Base>) -> BoxStream<'static, TailEvent> {
     both.flatten_stream().boxed()
 }
 
-/// What others commit.
+/// The commits of others.
 struct Others {
     base: Arc<Base>,
-    /// The sessions of this gateway's own commits.
+    /// The sessions of this gateway's own commits, which the stream skips.
     passed_by: Vec<Bson>,
     open: Option<RawBatchCursor>,
-    /// Where it goes on; none where it begins anew. It advances while nothing happens, or it would grow too old.
+    /// The resume token; `None` if the stream begins again. It advances in idle times too, or it would become too old.
     token: Option<Document>,
-    /// What came before the token, and is still to be told.
+    /// Events before the token that are still to be reported.
     read: VecDeque<TailEvent>,
-    /// So often it has failed since it last heard something.
+    /// The number of failures since the last event.
     failures: u32,
 }
 
@@ -95,7 +95,7 @@ impl Others {
         }
     }
 
-    /// Opens the stream: where it was, and then nothing was missed; or anew, and then that is told.
+    /// Opens the stream: at its token, so that nothing is missed, or at the present, which is then reported.
     async fn open(&mut self) {
         match self.opened().await {
             Ok(Some(cursor)) => self.open = Some(cursor),
@@ -112,18 +112,18 @@ impl Others {
             .in_time(aggregate.max_await_time(AWAIT).batch())
             .await?;
         if self.token.is_none() {
-            // It begins behind all that the primary has written, also where no majority has it yet. Whoever reads the store
-            // from now on has to find that.
+            // The stream begins after all that the primary has written, also what no majority has yet. Every later read
+            // of the store must find that.
             base.linearizable(&base.places.state, EPOCH).await?;
             self.read.push_back(TailEvent::Restart);
         }
-        // It came with the answer, and says where the stream begins.
+        // The answer contains it. It says where the stream begins.
         let first = base.in_time(cursor.try_next()).await?;
         Ok(self.read_batch(first.as_ref())?.then_some(cursor))
     }
 
-    /// Goes on where it was, and passes by what is committed in these sessions. What it has passed by so far in one that is
-    /// not among them, a majority has, but nobody may have heard of it.
+    /// Continues at the token and skips commits in these sessions. A majority has what the stream has skipped so far in
+    /// a session that is not among them, but perhaps no tail has reported it.
     fn pass_by(&mut self, own: Vec<Bson>) {
         if self.passed_by.iter().any(|session| !own.contains(session)) {
             self.read.push_back(TailEvent::Restart);
@@ -132,7 +132,7 @@ impl Others {
         self.open = None;
     }
 
-    /// Where the server says that it cannot go on from the token, it never will; anything else passes.
+    /// If the server reports that it cannot continue from the token, it never will. Any other failure is transient.
     async fn failed(&mut self, failure: Failure) {
         self.open = None;
         if is_lost(&failure) {
@@ -150,8 +150,8 @@ impl Others {
         self.token = None;
     }
 
-    /// Reads all of it, or nothing: where it fails, the stream comes back to it. Whether the stream goes on; without a batch
-    /// it has ended.
+    /// Reads the whole batch or nothing: after a failure the stream returns to it. Returns whether the stream
+    /// continues; without a batch it has ended.
     fn read_batch(&mut self, batch: Option<&RawBatch>) -> Result<bool, Failure> {
         let Some(batch) = batch else {
             return Ok(false);
@@ -221,7 +221,7 @@ impl Others {
                     None => Event::Told(TailEvent::Restart),
                 })
             }
-            // Nobody but Tidegate writes there, and Tidegate writes whole documents.
+            // Only Tidegate writes there, and it writes whole documents.
             _ => Ok(Event::Told(TailEvent::Restart)),
         }
     }
@@ -234,13 +234,14 @@ fn feed_write(record: &RawDocument) -> Result<FeedWrite, Failure> {
     Ok(FeedWrite { scope, key, item })
 }
 
-/// What an event amounts to.
+/// The meaning of an event.
 enum Event {
     Told(TailEvent),
-    /// The same, and a gateway of an earlier version may have changed memberships with it: it does not say whose.
+    /// The same, from a gateway of an earlier version that may have changed memberships: the event does not name the
+    /// users.
     Unstamped(TailEvent),
     Nothing,
-    /// What is watched is gone, or another: the stream has to begin anew.
+    /// The watched database was dropped or replaced: the stream has to begin again.
     Broken,
 }
 
@@ -264,14 +265,15 @@ fn pipeline(base: &Base, passed_by: &[Bson], token: Option<&Document>) -> [Docum
     let read = doc! { "operationType": 1, "ns": 1, "documentKey": 1, "fullDocument": 1 };
     [
         doc! { "$changeStream": stream },
-        // By itself, and first: so MongoDB asks it of a whole transaction in the oplog, before unpacking that.
+        // A stage of its own, and the first: MongoDB then applies it to a whole transaction in the oplog, before
+        // unpacking that.
         doc! { "$match": { "lsid.id": { "$nin": passed_by } } },
         doc! { "$match": { "$or": [feed, conflicts, state, gone, whole] } },
         doc! { "$project": read },
     ]
 }
 
-/// Whether the server itself says that what came next is lost, or too large to be told.
+/// Whether the server reports that the next events are lost, or too large.
 fn is_lost(failure: &Failure) -> bool {
     const HISTORY_LOST: i32 = 286;
     const FATAL: i32 = 280;

@@ -1,7 +1,7 @@
-//! What one commit sends: statements gathered in batches ([`batch`]), scopes first, so that what collides does so early.
+//! What one commit sends: statements gathered in batches ([`batch`]), scopes first, so that conflicts show early.
 //!
-//! Records of the feed are always written whole, so that change events carry them; of the application's documents only
-//! what differs. When to commit, and what becomes of a failure, is [`super::commit`]'s.
+//! Records of the feed are always written whole, so that change events carry them. Of the application's documents only
+//! the difference is written. [`super::commit`] decides when to commit, and handles failures.
 
 mod batch;
 mod probe;
@@ -41,12 +41,12 @@ use crate::store::{
     codec::{self, CodecError},
 };
 
-/// What stands where a commit writes: what was looked at and is not in it is not there.
+/// The present state of what a commit writes. What was read and is not in it does not exist.
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) entries: HashMap<DocumentKey, Arc<Entry>>,
     pub(super) documents: HashMap<DocumentKey, RawDocumentBuf>,
-    /// Documents of which nobody knows whether they are there. What is written to them is refused.
+    /// Documents that may exist or not. Writes to them are refused.
     pub(super) unread: HashSet<DocumentKey>,
     pub(super) scopes: HashMap<Scope, ScopeState>,
     /// Whether a conflict was ever opened.
@@ -57,29 +57,29 @@ pub(super) struct Known {
 pub(super) struct Plan<'b> {
     pub(super) base: &'b Base,
     batches: Vec<Batch>,
-    /// The heads it leaves.
+    /// The heads after the commit.
     heads: BTreeMap<Scope, Seq>,
-    /// What it puts into the feed.
+    /// Its feed writes.
     feed: Vec<FeedWrite>,
-    /// The scopes in whose inboxes it changes something; none is any.
+    /// The scopes whose inboxes it changes; `None` is any.
     inboxes: BTreeSet<Option<Scope>>,
     epoch: Option<Epoch>,
     /// The users whose grants it may change.
     users: Vec<UserId>,
-    /// The application's documents as they are before it.
+    /// The application's documents before the commit.
     before: HashMap<DocumentKey, RawDocumentBuf>,
 }
 
-/// What a transaction has written, besides what was decided.
+/// What a transaction has written, beyond the decision.
 #[derive(Default)]
 pub(super) struct Sent {
-    /// The heads it leaves.
+    /// The heads after it.
     pub(super) heads: BTreeMap<Scope, Seq>,
-    /// What tails are to hear once it is committed.
+    /// What tails report once it is committed.
     pub(super) news: Vec<TailEvent>,
 }
 
-/// What becomes of one of the application's documents.
+/// The change of one of the application's documents.
 struct Change<'b> {
     verb: Verb,
     collection: &'b str,
@@ -113,8 +113,8 @@ impl<'b> Plan<'b> {
         self
     }
 
-    /// Adds all that `writes` say. What was written without having been read is looked up first; of the application's
-    /// documents, those `deferred` come last among their kind.
+    /// Adds all of `writes`. First looks up what is written without having been read. Among the application's documents
+    /// of one kind, those in `deferred` come last.
     pub(super) async fn add(
         &mut self,
         session: &mut ClientSession,
@@ -165,7 +165,7 @@ impl<'b> Plan<'b> {
         Ok(())
     }
 
-    /// Numbers the feed writes, and leaves heads and floors as they are then.
+    /// Numbers the feed writes, and sets heads and floors accordingly.
     fn add_scopes(
         &mut self,
         writes: &Writes,
@@ -194,7 +194,7 @@ impl<'b> Plan<'b> {
         items
     }
 
-    /// What there is one of.
+    /// Adds the keys that exist once.
     fn add_singles(&mut self, writes: &Writes, has_inbox: bool) {
         if let Some(epoch) = &writes.epoch {
             let document = rawdoc! { "_id": places::EPOCH, "epoch": epoch.as_str() };
@@ -229,7 +229,7 @@ impl<'b> Plan<'b> {
         Ok(())
     }
 
-    /// Before the feed writes: other gateways hear of a change of grants before what is written in its transaction.
+    /// Comes before the feed writes: other gateways hear of changed grants before the writes of the same transaction.
     fn add_users(&mut self, writes: &Writes) {
         let collection = &self.base.places.state;
         for (user, change) in &writes.users {
@@ -245,15 +245,15 @@ impl<'b> Plan<'b> {
         }
     }
 
-    /// One statement for all of the state, be it there already or not.
+    /// One statement that sets the whole state, whether it exists or not.
     fn put_state(&mut self, id: &str, document: RawDocumentBuf, exists: bool) {
         let collection = &self.base.places.state;
         let update = rawdoc! { "q": { "_id": id }, "u": document, "upsert": !exists };
         self.push(Verb::Update, collection, update, None);
     }
 
-    /// What is collected must still stand at its seq; what has replaced it since stays. A document without an entry has no
-    /// marker to take away: they are collected with the last of it.
+    /// A collected record must still stand at its seq; a newer one stays. A document without an entry has no markers to
+    /// remove: they are collected with its last record.
     fn add_removals(&mut self, writes: &Writes, known: &Known) {
         let collection = &self.base.places.feed;
         for item in &writes.collected {
@@ -304,7 +304,7 @@ impl<'b> Plan<'b> {
         Ok(())
     }
 
-    /// Makes the application's document say what the entry says; a withheld one is somebody else's, and stays.
+    /// Makes the application's document agree with the entry. A withheld document belongs to others, and stays.
     fn change_of_document(
         &self,
         entry: &Entry,
@@ -347,7 +347,7 @@ impl<'b> Plan<'b> {
         }))
     }
 
-    /// A whole document: an insert where there is none, which costs a third of an upsert, or else a replacement.
+    /// A whole document: an insert if there is none, which costs a third of an upsert, or else a replacement.
     fn put(&mut self, collection: &str, id: &str, document: RawDocumentBuf, exists: bool) {
         if exists {
             let update = rawdoc! { "q": { "_id": id }, "u": document };
@@ -357,7 +357,7 @@ impl<'b> Plan<'b> {
         }
     }
 
-    /// Something changes in the inbox of this scope, or it is not known of which.
+    /// Notes that the inbox of this scope changes, or of an unknown scope.
     pub(super) fn changes_inbox(&mut self, scope: Option<Scope>) {
         self.inboxes.insert(scope);
     }
@@ -377,7 +377,7 @@ impl<'b> Plan<'b> {
         }
     }
 
-    /// Sends everything. The first statement that is refused ends the transaction.
+    /// Sends everything. The first refused statement ends the transaction.
     pub(super) async fn send(&self, session: &mut ClientSession) -> Result<(), Failure> {
         for batch in &self.batches {
             batch.send(self.base, session).await?;
@@ -385,7 +385,7 @@ impl<'b> Plan<'b> {
         Ok(())
     }
 
-    /// What it leaves once it is sent.
+    /// What the transaction has written once it is sent.
     pub(super) fn into_sent(self) -> Sent {
         let mut news = Vec::new();
         news.extend(self.epoch.map(TailEvent::Epoch));
@@ -409,7 +409,7 @@ impl Known {
         self.unread.extend(documents.unread);
     }
 
-    /// Looks up what is written, or left by what is written, without having been read.
+    /// Looks up what is written, or affected by a write, without having been read.
     async fn look_up(
         &mut self,
         reader: &mut Reader<'_>,
@@ -442,9 +442,9 @@ fn scopes_of(writes: &Writes) -> BTreeSet<Scope> {
     scopes
 }
 
-/// The scopes in which conflicts are opened. They are written with something new in them, because a conflict stands in the
-/// scope that its document was read in: whoever moves the document at the same time writes the scope too, and only one
-/// of both is committed.
+/// The scopes in which conflicts are opened. Each gets a new value, because a conflict stands in the scope in which its
+/// document was read. A commit that moves the document at the same time writes the scope too, and only one of both
+/// succeeds.
 fn opened_in(writes: &Writes) -> impl Iterator<Item = Scope> {
     writes.inbox.iter().filter_map(|record| match record {
         InboxRecord::Open(open) => Some(open.scope.clone()),
@@ -467,7 +467,7 @@ fn operators(set: RawDocumentBuf, unset: &[CString]) -> RawDocumentBuf {
     update
 }
 
-/// What was decided cannot be written down.
+/// The error of a decision that cannot be encoded.
 pub(super) fn undecided(error: CodecError) -> Failure {
     Failure::Final(StoreError::Undecided(error.to_string()))
 }

@@ -1,7 +1,9 @@
-//! The thread that carries commits out. The steps of a transaction follow one another, and everybody in its scopes waits
-//! for the last: here no step has to wait until requests have been read and answers written, nor wakes a second thread.
+//! The thread that carries commits out. The steps of a transaction follow one another, and all requests in its scopes
+//! wait for the last step. On this thread no step waits until requests are read and answers written, or wakes a second
+//! thread.
 //!
-//! What a commit does is [`super::commit`]'s. Its connections belong to this thread, so that answers arrive here.
+//! [`super::commit`] says what a commit does. The connections of commits belong to this thread, so that answers arrive
+//! here.
 
 use std::{io, thread};
 
@@ -13,17 +15,17 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::store::{StoreError, ended_early};
 
-/// The thread; it ends when this is dropped.
+/// The thread. Dropping this ends it.
 pub(super) struct Writer {
     runtime: Handle,
     _lives: oneshot::Sender<()>,
 }
 
 impl Writer {
-    /// Starts it.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// [`io::Error`] where the system has no more threads.
+    /// [`io::Error`] if the system has no more threads.
     pub(super) fn start() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
@@ -41,7 +43,7 @@ impl Writer {
         })
     }
 
-    /// Has `work` done there; it is given up when this is dropped.
+    /// Runs `work` on the thread. Dropping the future abandons it.
     pub(super) async fn carry_out<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Documents come back as they were written, whatever they hold, and what others put into them stays.
+//! Documents come back as they were written, whatever they hold, and others' content in them stays.
 
 use mongodb::bson::{Bson, Document as Stored, bson, doc};
 use proptest::{collection::vec, num::f64, option, prelude::*};
@@ -108,7 +108,7 @@ fn body() -> impl Strategy<Value = Document> {
     })
 }
 
-/// What MongoDB makes of `$set` and `$unset`.
+/// What MongoDB does with `$set` and `$unset`.
 fn apply(stored: &RawDocument, difference: &Difference) -> Stored {
     let mut stored: Stored = stored.try_into().unwrap();
     let set: Stored = difference.set.as_ref().try_into().unwrap();
@@ -257,14 +257,14 @@ fn what_others_keep_inside_a_field_is_kept_with_it() {
     let line = |code, count| object([("code", text(code)), ("count", Value::Int(count))]);
     let b = object([("code", text("b"))]);
     for (after, expected) in [
-        // One item changes where it stands.
+        // One item changes in its place.
         (
             vec![line("a", 2), b.clone()],
             bson!([{ "code": "a", "n": 2, "seen": true }, { "code": "b", "tag": "x" }]),
         ),
         // An item goes, and another moves up.
         (vec![b.clone()], bson!([{ "code": "b", "tag": "x" }])),
-        // One comes in front of them: nobody knows of it.
+        // An item without others' content comes in front of them.
         (
             vec![line("c", 1), line("a", 1), b],
             bson!([{ "code": "c", "n": 1 }, { "code": "a", "n": 1, "seen": true }, { "code": "b", "tag": "x" }]),

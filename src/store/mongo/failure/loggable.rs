@@ -1,5 +1,5 @@
-//! What may be said of the driver's errors: kinds, codes and names. Messages of the server are left out, for they hold values
-//! of documents, commands and session ids.
+//! What a log may contain of the driver's errors: kinds, codes and names. The server's messages are left out, since
+//! they hold values of documents, commands and session ids.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use mongodb::error::{Error, ErrorKind, WriteFailure};
 
 use super::{Failure, StatementError};
 
-/// An error in words that may stand in a log.
+/// An error in words that a log may contain.
 pub(in crate::store::mongo) fn loggable(error: &Error) -> String {
     let by_code = |code: i32, name: &str| match name {
         "" => format!("MongoDB answers code {code}"),
@@ -19,7 +19,7 @@ pub(in crate::store::mongo) fn loggable(error: &Error) -> String {
             by_code(error.code, &error.code_name)
         }
         ErrorKind::Write(WriteFailure::WriteError(error)) => by_code(error.code, ""),
-        // In the words of the system, of TLS and of the driver, which know no documents.
+        // The words of the system, of TLS and of the driver, which hold no documents.
         ErrorKind::Io(error) => error.to_string(),
         ErrorKind::ServerSelection { message, .. } => message.clone(),
         ErrorKind::Authentication { .. } => "MongoDB refuses the user".to_owned(),
@@ -27,14 +27,14 @@ pub(in crate::store::mongo) fn loggable(error: &Error) -> String {
     }
 }
 
-/// The name of a variant, without what it holds.
+/// The name of a variant, without its content.
 fn variant(kind: &impl fmt::Debug) -> String {
     let shown = format!("{kind:?}");
     let name = shown.split(|c: char| !c.is_ascii_alphanumeric());
     name.take(1).collect()
 }
 
-/// Without what the server answered.
+/// Leaves out the server's answer.
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -47,7 +47,7 @@ impl fmt::Debug for Failure {
     }
 }
 
-/// Without the documents.
+/// Leaves out the documents.
 impl fmt::Debug for StatementError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MongoDB refuses a statement (code {})", self.code)

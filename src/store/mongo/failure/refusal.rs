@@ -1,7 +1,7 @@
-//! The reasons for a change whose document a rule of the database refuses, in the words of the model.
+//! Why a rule of the database refuses a change, in the words of the model.
 //!
-//! MongoDB's own message is never shown: it may hold another document's values, or fields of this one that the model does
-//! not have.
+//! MongoDB's own message is never shown: it may hold another document's values, or fields of this one that the model
+//! does not have.
 
 use tidegate_core::{
     change::{Rejection, RejectionCode},
@@ -39,7 +39,7 @@ impl StatementError {
         refusals.collect()
     }
 
-    /// The other document, which an index would name, stays unnamed.
+    /// The reason. It does not name the other document, which an index would name.
     fn reason(&self) -> String {
         let reason = match self.code {
             DUPLICATE_KEY if self.is_of_id() => {
@@ -64,7 +64,7 @@ impl StatementError {
     }
 }
 
-/// Whether the collection takes no document at all, whatever is in it.
+/// Whether the collection takes no document at all, whatever its content.
 pub(in crate::store::mongo) fn is_of_collection(code: i32) -> bool {
     matches!(code, 20 | 73 | 166 | 263 | 50_791)
 }

@@ -1,6 +1,6 @@
-//! Whether the collections are of a kind that can hold what is to be in them, by what the server says of their options.
+//! Whether the collections are of a kind that can hold their documents, by the options that the server reports.
 //!
-//! What an odd collection refuses is known only when a change meets it; here each is named before.
+//! An odd collection would refuse changes one by one. Here each is named before.
 
 use futures_util::TryStreamExt;
 use mongodb::{
@@ -12,10 +12,10 @@ use mongodb::{
 use super::{Needs, ServerProblem};
 use crate::store::mongo::failure::loggable;
 
-/// What there is to say of the application's collections, a sentence each.
+/// Warnings about the application's collections, one sentence each.
 ///
 /// # Errors
-/// [`ServerProblem::OwnCollection`] where one of Tidegate's own is odd, and [`ServerProblem::Failing`].
+/// [`ServerProblem::OwnCollection`] if one of Tidegate's own is odd, and [`ServerProblem::Failing`].
 pub(super) async fn survey(client: &Client, needs: &Needs) -> Result<Vec<String>, ServerProblem> {
     let found = list(client, needs).await;
     let found = found.map_err(|error: Error| ServerProblem::Failing(loggable(&error)))?;

@@ -1,5 +1,5 @@
-//! Why the driver found no server to talk to. The driver says so in one long line about all hosts; here each host is
-//! asked by itself what it is.
+//! Why the driver found no server. The driver reports it in one long line about all hosts; here each host is asked
+//! separately what it is.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use tokio::{net::TcpStream, sync::watch, time::timeout};
 use super::{ServerProblem, of_options, too_old};
 use crate::store::mongo::failure::loggable;
 
-/// How long one host may take to say what it is.
+/// How long one host may take to answer.
 const HOST_DEADLINE: Duration = Duration::from_secs(3);
 
-/// What one host said.
+/// The answer of one host.
 #[derive(Clone)]
 enum Voice {
     Nothing(String),
-    /// Something else than MongoDB, or TLS on one side alone: what the driver makes of it.
+    /// Something else than MongoDB, or TLS on one side alone: the driver's description of it.
     Noise(String),
     Hello(Document),
 }
@@ -77,7 +77,7 @@ async fn ask_everybody(options: &ClientOptions) -> ServerProblem {
     })
 }
 
-/// Asks a host by itself and without credentials, which `hello` needs not.
+/// Asks one host without credentials, which `hello` does not need.
 async fn ask(options: &ClientOptions, host: &ServerAddress) -> Voice {
     if let ServerAddress::Tcp { host, port } = host {
         let port = port.unwrap_or(27017);
@@ -102,7 +102,7 @@ async fn ask(options: &ClientOptions, host: &ServerAddress) -> Voice {
     let admin = client.database("admin");
     match admin.run_command(doc! {"hello": 1}).await {
         Ok(hello) => Voice::Hello(hello),
-        // The driver may answer before it tells its events.
+        // The driver may answer before it emits its events.
         Err(error) => match timeout(HOST_DEADLINE, heard.wait_for(Option::is_some)).await {
             Ok(Ok(heard)) => heard.clone(),
             _ => None,
@@ -111,8 +111,8 @@ async fn ask(options: &ClientOptions, host: &ServerAddress) -> Voice {
     }
 }
 
-/// Where the driver selects no server, the reason is not in what it answers but in its events: what went wrong, or the
-/// `hello` of a server that is too old for it.
+/// If the driver selects no server, its events hold the reason and its answer does not: the failure, or the `hello` of
+/// a server that is too old for it.
 fn telling(heard: watch::Sender<Option<Voice>>) -> EventHandler<SdamEvent> {
     EventHandler::callback(move |event| {
         let voice = match event {
@@ -124,7 +124,7 @@ fn telling(heard: watch::Sender<Option<Voice>>) -> EventHandler<SdamEvent> {
     })
 }
 
-/// What keeps a host that answers from serving.
+/// Why a host that answers cannot be used.
 fn of_hello(options: &ClientOptions, host: &str, hello: &Document) -> ServerProblem {
     if let Some(problem) = too_old(hello) {
         return problem;
@@ -149,7 +149,7 @@ fn of_hello(options: &ClientOptions, host: &str, hello: &Document) -> ServerProb
     }
 }
 
-/// Clients are led to the names by which members know one another, which often mean nothing outside of their network.
+/// The driver connects to the names that the members report, which often have no meaning outside of their network.
 fn hint(hello: &Document) -> String {
     match hello.get_str("primary") {
         Ok(primary) => format!(

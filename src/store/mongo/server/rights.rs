@@ -1,4 +1,4 @@
-//! Whether the gateway's user may do what the gateway does, by what the server says of the user's privileges.
+//! Whether the gateway's user has the rights that the gateway needs, by the privileges that the server reports.
 
 use mongodb::{
     Client,
@@ -11,12 +11,12 @@ use super::{Needs, ServerProblem, diagnosis::diagnose};
 
 /// On the collections of documents, the application's and Tidegate's.
 const ON_DOCUMENTS: [&str; 4] = ["find", "insert", "update", "remove"];
-/// On Tidegate's collections besides.
+/// On Tidegate's collections in addition.
 const ON_OWN: [&str; 2] = ["createCollection", "createIndex"];
-/// On the database as a whole: its one change stream shows all collections.
+/// On the database as a whole, since one change stream covers all collections.
 const ON_DATABASE: [&str; 3] = ["listCollections", "changeStream", "find"];
 
-/// The code of a command that its sender may not send.
+/// The code of a command that the user may not run.
 const UNAUTHORIZED: i32 = 13;
 
 pub(super) async fn check(
@@ -41,8 +41,8 @@ pub(super) async fn check(
     }
 }
 
-/// Whether a gateway may end the sessions of one that died: every user may end its own, but some hosted services let
-/// nobody. A session in which nothing happens is ended to find out.
+/// Whether a gateway may end the sessions of a dead one. Every user may end its own, but some hosted services allow
+/// nobody. A session without work is ended to find out.
 pub(super) async fn ending_sessions(client: &Client) -> Option<String> {
     let session = client.start_session().await.ok()?;
     let ended = doc! {"killSessions": [{"id": session.id().get("id")?}]};
@@ -53,7 +53,7 @@ pub(super) async fn ending_sessions(client: &Client) -> Option<String> {
     ))
 }
 
-/// Of a server that knows no users everything may be asked; one that knows some tells by its refusal.
+/// A server without users allows everything. One with users answers with a refusal.
 async fn try_anonymously(
     client: &Client,
     options: &ClientOptions,
@@ -105,7 +105,7 @@ fn judge(user: &Document, privileges: &[Document], needs: &Needs) -> Result<(), 
     })
 }
 
-/// Whether a privilege is on this collection; the empty name stands for the database as a whole.
+/// Whether a privilege covers this collection. The empty name stands for the database as a whole.
 fn covers(privilege: &Document, database: &str, collection: &str) -> bool {
     let Ok(resource) = privilege.get_document("resource") else {
         return false;

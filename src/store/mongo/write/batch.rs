@@ -1,6 +1,6 @@
-//! Statements of one kind on one collection, as one command, and what the server says of them.
+//! Statements of one kind on one collection, as one command, and the server's answer to them.
 //!
-//! What they write, and in which order batches are sent, is not known here.
+//! The content of the statements and the order of the batches are not known here.
 
 use mongodb::{
     ClientSession,
@@ -17,19 +17,19 @@ use crate::store::{
     },
 };
 
-/// A command carries at most so many bytes of statements, and one more statement: MongoDB takes 16 MiB, and no
+/// The statements of a command have at most so many bytes, plus one more statement. MongoDB takes 16 MiB, and no
 /// statement comes near the rest.
 const BYTES_MAX: usize = 6 << 20;
 
-/// And at most so many statements.
+/// The most statements of a command.
 const STATEMENTS_MAX: usize = 10_000;
 
-/// In the order in which the application's documents are written: what a unique index would not have twice is given up
-/// by one document before another takes it.
+/// The kinds in the order in which the application's documents are written: one document releases a unique value before
+/// another takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::store::mongo) enum Verb {
     Delete,
-    /// An update of whatever it fits, be it nothing.
+    /// An update of all documents that match, or none.
     Move,
     Update,
     Insert,
@@ -59,7 +59,7 @@ impl Batch {
         }
     }
 
-    /// Whether a statement of this kind on this collection belongs here.
+    /// Whether the batch has room for a statement of this kind on this collection.
     pub(super) fn has_room(&self, verb: Verb, collection: &str) -> bool {
         self.verb == verb
             && self.collection == collection
@@ -76,7 +76,7 @@ impl Batch {
         (self.verb, self.collection, self.statements)
     }
 
-    /// Sends it. The first statement that is refused ends the transaction.
+    /// Sends the batch. The first refused statement ends the transaction.
     pub(super) async fn send(
         &self,
         base: &Base,
@@ -120,7 +120,7 @@ impl Batch {
         keys.filter_map(|statement| statement.key.clone()).collect()
     }
 
-    /// The driver takes a reply with refused statements for a success.
+    /// The driver treats a reply with refused statements as a success.
     fn check(&self, reply: &Document) -> Result<(), Failure> {
         let errors = reply.get_array("writeErrors").ok();
         if let Some(error) = errors.and_then(|errors| errors.first()?.as_document()) {

@@ -1,8 +1,8 @@
-//! Which documents of a commit the database refuses, and the order in which it takes the others: found in transactions
-//! that are always aborted.
+//! Which documents of a commit the database refuses, and in which order it takes the others. Transactions that are
+//! always aborted find out.
 //!
-//! A refusal ends its transaction, so each costs one. It repeats no more than what has to do with the refused document
-//! ([`mod@related`]), and so all of them cost about as many statements as the commit has.
+//! A refusal ends its transaction, so each costs one. The next transaction repeats only what is related to the refused
+//! document ([`mod@related`]), so all of them together cost about as many statements as the commit has.
 
 mod related;
 
@@ -19,17 +19,18 @@ use crate::store::mongo::{
     failure::{Failure, StatementError, is_of_collection},
 };
 
-/// So often documents of one group change their order for the sake of a unique index. A value that passes through a longer
-/// chain of documents in one transaction is refused.
+/// How often documents of one group are reordered for a unique index. A value that passes through a longer chain of
+/// documents in one transaction is refused.
 const DEFERRALS_MAX: usize = 32;
 
-/// A transaction tries so many documents at first; twice as many after one without a refusal, half as many after a refusal,
+/// How many documents the first transaction tries. The number doubles after one without a refusal, and halves after a
+/// refusal.
 const TRIED_AT_FIRST: usize = 128;
 
-/// and never fewer than this.
+/// The least number of documents that a transaction tries.
 const TRIED_MIN: usize = 2;
 
-/// What a commit does to one of the application's documents.
+/// A commit's write to one of the application's documents.
 struct Write {
     verb: Verb,
     collection: String,
@@ -39,24 +40,24 @@ struct Write {
     before: Option<RawDocumentBuf>,
 }
 
-/// A commit of which the database has refused a document.
+/// A commit with a document that the database has refused.
 pub(in crate::store::mongo) struct Probe<'b> {
     base: &'b Base,
-    /// In the order of the commit.
+    /// The writes, in the order of the commit.
     writes: Vec<Write>,
 }
 
-/// What a probe finds.
+/// The result of a probe.
 #[derive(Default)]
 pub(in crate::store::mongo) struct Found {
-    /// No document stands in two of them.
+    /// Refused documents, each once.
     pub(in crate::store::mongo) refused: Vec<StatementError>,
-    /// Updates that only succeed behind the others, in their order.
+    /// Updates that only succeed after the others, in their order.
     pub(in crate::store::mongo) deferred: Vec<DocumentKey>,
 }
 
 impl<'b> Probe<'b> {
-    /// Of a plan that was refused a document; nothing where it writes only this one.
+    /// The probe of a refused plan; `None` if the plan writes only the refused document.
     pub(in crate::store::mongo) fn of(mut plan: Plan<'b>) -> Option<Self> {
         let mut writes = Vec::new();
         for batch in plan.batches {
@@ -76,8 +77,8 @@ impl<'b> Probe<'b> {
         (writes.len() > 1).then_some(Self { base, writes })
     }
 
-    /// Writes one document after the other, without those that were refused. `deferred` is the order of the commit, and
-    /// `first` what it was refused itself.
+    /// Writes one document after the other, without the refused ones. `deferred` is the order of the commit, and
+    /// `first` its own refusal.
     pub(in crate::store::mongo) async fn run(
         &self,
         session: &mut ClientSession,
@@ -102,7 +103,7 @@ impl<'b> Probe<'b> {
                 continue;
             };
             let Some(taken) = place.checked_sub(repeated) else {
-                // Somebody else has written meanwhile.
+                // Another transaction has written meanwhile.
                 break;
             };
             found.take(&mut left, taken);
@@ -113,7 +114,7 @@ impl<'b> Probe<'b> {
                 && !group.defers(self, &error)
             {
                 group.left.pop_front();
-                // Others may have taken an id since the commit looked for it, which is a conflict and no refusal.
+                // Others may have taken an id since the commit looked for it. That is a conflict, no refusal.
                 let is_first = first.is_some_and(|first| first.keys == error.keys);
                 if is_first || !error.is_of_id() {
                     found.refused.push(error);
@@ -124,7 +125,7 @@ impl<'b> Probe<'b> {
         Ok(found)
     }
 
-    /// The place of the first write that the database refuses after those before it.
+    /// Returns the position of the first write that the database refuses after those before it.
     async fn attempt(
         &self,
         session: &mut ClientSession,
@@ -172,7 +173,7 @@ impl<'b> Probe<'b> {
         Ok(())
     }
 
-    /// The collection of this write takes none.
+    /// The collection of this write takes no document.
     fn refuse_all(
         &self,
         left: &mut VecDeque<Group>,
@@ -199,7 +200,7 @@ impl<'b> Probe<'b> {
 }
 
 impl Found {
-    /// The next writes are taken. Groups of which nothing is left go.
+    /// Marks the next writes as taken. Groups without further writes go.
     fn take(&mut self, left: &mut VecDeque<Group>, mut taken: usize) {
         while let Some(group) = left.front_mut() {
             while taken > 0
@@ -221,7 +222,7 @@ impl Found {
 struct Group {
     taken: Vec<usize>,
     left: VecDeque<usize>,
-    /// Updates that a unique index refused to have written so early, in the order in which they are written last.
+    /// Updates whose early write a unique index refused, in the order in which they are written last.
     deferred: Vec<DocumentKey>,
     deferrals: usize,
 }
@@ -238,8 +239,8 @@ impl Group {
         }
     }
 
-    /// Whether to write a document that a unique index refuses after others, which may give up its value: before all that
-    /// were deferred so far, or after them where that was tried.
+    /// Whether to defer a document that a unique index refuses, since a later write may release its value. It goes
+    /// before all deferred so far, or after them if that was tried.
     fn defers(&mut self, probe: &Probe<'_>, error: &StatementError) -> bool {
         let Some(key) = error.keys.first().filter(|_| error.is_too_early()) else {
             return false;

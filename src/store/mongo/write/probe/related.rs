@@ -1,7 +1,8 @@
-//! Which writes of a commit can make one another succeed or fail: those that take or give up one value of a unique index.
+//! Which writes of a commit can make one another succeed or fail: those that take or release one value of a unique
+//! index.
 //!
-//! Where that is not known, as of indexes that may not be listed or of values that a collation compares, they are taken
-//! to be related. Whether the database refuses one, only the database says.
+//! If that is unknown, because an index may not be listed or a collation compares the values, the writes count as
+//! related. Only the database knows whether it refuses one.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -44,12 +45,12 @@ async fn unique_indexes(base: &Base, collection: &str) -> Result<Vec<Index>, Fai
     Ok(indexes.iter().filter_map(Index::of).collect())
 }
 
-/// A unique index, as far as it says which documents it cannot hold both.
+/// A unique index, as far as it shows which documents it cannot hold together.
 struct Index {
-    /// The fields it compares whole. Paths into fields only make it hold more.
+    /// The fields that it compares whole. Paths into fields are left out, which only relates more writes.
     fields: Vec<String>,
     is_collated: bool,
-    /// Of these it holds no document that lacks the field.
+    /// It holds only documents that have all of these fields.
     required: Vec<String>,
 }
 
@@ -77,7 +78,7 @@ impl Index {
         })
     }
 
-    /// What two documents share that it cannot hold both; `None` where that may be anything.
+    /// The value for which the index cannot hold two documents; `None` if that may be any.
     fn value<'d>(&self, field: impl Fn(&str) -> Option<RawBsonRef<'d>>) -> Option<Vec<String>> {
         let fields = self.fields.iter();
         fields.map(|name| self.comparable(field(name))).collect()
@@ -89,7 +90,7 @@ impl Index {
             None | Some(RawBsonRef::Null | RawBsonRef::Undefined) => Some("null".to_owned()),
             Some(RawBsonRef::String(text)) => (!self.is_collated).then(|| format!("{text:?}")),
             Some(RawBsonRef::Int32(value)) => number(value.into()),
-            // Large ones that are not the same may share this: they are related without need.
+            // Large ones that differ may share this. They are then related without need.
             Some(RawBsonRef::Int64(value)) => number(value.to_string().parse().ok()?),
             Some(RawBsonRef::Double(value)) => number(value),
             Some(
@@ -107,7 +108,7 @@ impl Index {
     }
 }
 
-/// Whether a condition of a partial index is met by no document that lacks the field.
+/// Whether a document that lacks the field never meets the condition of a partial index.
 fn excludes_absent(condition: &Bson) -> bool {
     let Some(condition) = condition.as_document() else {
         return false;
@@ -116,7 +117,7 @@ fn excludes_absent(condition: &Bson) -> bool {
     exists || condition.contains_key("$type") || condition.contains_key("$gt")
 }
 
-/// What a write leaves of its document, and what was there: the fields of each, by name.
+/// The document before and after a write: the fields of each, by name.
 fn states(write: &Write) -> Option<Vec<Fields<'_>>> {
     let before = write.before.as_deref();
     match write.verb {
@@ -160,7 +161,7 @@ impl<'w> Fields<'w> {
     }
 }
 
-/// Writes by their groups: each points to another of its group, or to itself.
+/// Writes by their groups (union-find): each points to another of its group, or to itself.
 struct Groups {
     parents: Vec<usize>,
 }
@@ -191,7 +192,7 @@ impl Groups {
         }
     }
 
-    /// Joins the writes that this index may not hold both; one whose value may be anything with all that it holds.
+    /// Joins the writes that this index may not hold together. One with an unknown value is joined with all others.
     fn join_by(&mut self, index: &Index, writes: &[Write], places: &[usize]) {
         let mut held = Vec::new();
         let mut by_value: HashMap<Vec<String>, usize> = HashMap::new();
