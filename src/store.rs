@@ -252,12 +252,27 @@ impl InboxScan {
 }
 
 /// Entries that were asked for by their keys.
-#[derive(Debug, Default)]
-pub struct Entries {
-    /// Those that exist and have room.
-    pub found: HashMap<DocumentKey, Arc<Entry>>,
-    /// Those that may exist and have no room.
-    pub left_out: BTreeSet<DocumentKey>,
+pub type Entries = Found<DocumentKey, Arc<Entry>>;
+
+/// Conflicts that were asked for by their ids.
+type Conflicts = Found<ConflictId, InboxRecord>;
+
+/// What was asked for by its keys.
+#[derive(Debug)]
+pub struct Found<K, V> {
+    /// What exists and has room.
+    pub found: HashMap<K, V>,
+    /// What may exist and has no room.
+    pub left_out: BTreeSet<K>,
+}
+
+impl<K, V> Default for Found<K, V> {
+    fn default() -> Self {
+        Self {
+            found: HashMap::new(),
+            left_out: BTreeSet::new(),
+        }
+    }
 }
 
 /// What a scan found.

@@ -26,7 +26,7 @@ use crate::{
 pub struct Reads {
     /// Entries, tombstones too.
     pub keys: IndexSet<DocumentKey>,
-    /// How much of them is loaded.
+    /// How much of them is loaded, and how much of the conflicts.
     pub bytes_max: LoadBytesMax,
     /// Those of them of which the first that is heard is that they come into being. A store may take them for absent, as
     /// long as it finds out before it commits where they are not.
@@ -43,16 +43,16 @@ pub struct Reads {
     pub users: BTreeSet<UserId>,
     /// Of these it is counted how many documents the giver gives to the user.
     pub given: BTreeSet<Giving>,
-    /// Conflicts, open and settled.
-    pub inbox: BTreeSet<ConflictId>,
+    /// Conflicts, open and settled, in the order of the requests that name them.
+    pub inbox: IndexSet<ConflictId>,
     /// Whose conflicts of which documents are counted.
     pub waiting: BTreeSet<Share>,
     /// Old tombstones, markers and settled conflicts, and clients that have not pushed for as long.
     pub expired: Option<Expired>,
 }
 
-/// The most bytes of stored documents that a commit loads. What the application keeps elsewhere has as many bytes of its
-/// own.
+/// The most bytes of stored documents that a commit loads. Conflicts have as many bytes of their own, and so have the
+/// documents that the application keeps elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadBytesMax(pub usize);
 
@@ -84,6 +84,8 @@ pub struct Loaded {
     /// The documents for which [`Reads::bytes_max`] had no room: the first of them and all behind it. Nobody has looked at
     /// them. The first document that is there is never one of them.
     pub left_out: HashSet<DocumentKey>,
+    /// The conflicts for which there was no room, by the same rule.
+    pub conflicts_left_out: HashSet<ConflictId>,
     /// The clients asked for.
     pub clients: HashMap<ClientKey, ClientState>,
     /// The memberships of the users asked for.

@@ -99,14 +99,19 @@ pub(super) fn check_policy(model: &Model, push: &Push) -> Result<(), PushRefusal
 }
 
 /// How many bytes a push copies; refuses one that would copy too much, before any of it is decided.
-pub(super) fn met_bytes(world: &World<'_>, push: &Push) -> Result<usize, PushRefusal> {
+pub(super) fn met_bytes(
+    model: &Model,
+    world: &World<'_>,
+    request: &PushRequest,
+) -> Result<usize, PushRefusal> {
+    let without_conflict = world.first_without_conflict(model, request);
     let mut documents: HashMap<&DocumentKey, usize> = HashMap::new();
     let mut met = 0_usize;
-    for (index, item) in push.changes.iter().enumerate() {
+    for (index, item) in request.push.changes.iter().enumerate() {
         let Ok(change) = &item.change else {
             continue;
         };
-        if world.is_left_out(&change.key) {
+        if world.is_left_out(&change.key) || without_conflict == Some(index) {
             return Err(PushRefusal::TooLarge { max: index });
         }
         let stored = || {

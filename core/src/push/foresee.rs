@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{CommitRequest, PushRequest, holding, world::key_of};
+use super::{CommitRequest, PushRequest, world::key_of};
 use crate::{
     change::{Action, Change},
     grant::{self, Identity},
@@ -44,13 +44,15 @@ pub fn reads(model: &Model, requests: &[CommitRequest]) -> Reads {
             reads.created.insert(key.clone());
         }
     }
-    (reads.inbox, reads.waiting) = holding::reads(model, pushes());
     for request in requests {
-        if let CommitRequest::Resolve(request) = request {
-            // The document of a resolution may exist, even if another request of the group creates it.
-            reads.created.remove(&request.key);
-            reads.keys.insert(request.key.clone());
-            reads.inbox.insert(request.conflict.clone());
+        reads.inbox.extend(request.conflicts(model));
+        match request {
+            CommitRequest::Push(request) => reads.waiting.extend(request.shares(model)),
+            CommitRequest::Resolve(request) => {
+                // The document of a resolution may exist, even if another request of the group creates it.
+                reads.created.remove(&request.key);
+                reads.keys.insert(request.key.clone());
+            }
         }
     }
     reads

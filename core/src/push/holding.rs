@@ -2,9 +2,7 @@
 //!
 //! Whether a change is held back is [`crate::decide`]'s to say, and how a conflict ends in [`mod@super::resolve`].
 
-use std::collections::BTreeSet;
-
-use super::{PushRequest, world::World};
+use super::{CommitRequest, PushRequest, world::World};
 use crate::{
     change::{Change, Rejection},
     entry::Entry,
@@ -14,35 +12,40 @@ use crate::{
     value::Timestamp,
 };
 
-/// The conflicts that these pushes may repeat, and the shares of the inbox in which theirs would count.
-pub(super) fn reads<'r>(
-    model: &'r Model,
-    requests: impl Iterator<Item = &'r PushRequest>,
-) -> (BTreeSet<ConflictId>, BTreeSet<Share>) {
-    let (mut inbox, mut waiting) = (BTreeSet::new(), BTreeSet::new());
-    for request in requests {
-        for change in request.may_be_held(model) {
-            waiting.insert(share_of(&change.key, &request.identity.user));
-            // Who numbers its changes is not decided about twice.
-            if !request.is_numbered() {
-                inbox.insert(request.origin(None, change).id());
-            }
+impl CommitRequest {
+    /// The conflicts that it resolves or may repeat.
+    pub(super) fn conflicts(&self, model: &Model) -> Vec<ConflictId> {
+        match self {
+            Self::Push(request) => request.repeated(model).map(|(_, id)| id).collect(),
+            Self::Resolve(request) => vec![request.conflict.clone()],
         }
     }
-    (inbox, waiting)
 }
 
 impl PushRequest {
+    /// The shares of the inbox in which its conflicts would count.
+    pub(super) fn shares(&self, model: &Model) -> impl Iterator<Item = Share> {
+        let changes = self.may_be_held(model);
+        changes.map(|(_, change)| share_of(&change.key, &self.identity.user))
+    }
+
+    /// The conflicts that its changes may repeat, each with the place of its change. No change that has a number is decided
+    /// twice.
+    pub(super) fn repeated(&self, model: &Model) -> impl Iterator<Item = (usize, ConflictId)> {
+        let changes = self.may_be_held(model).filter(|_| !self.is_numbered());
+        changes.map(|(index, change)| (index, self.origin(None, change).id()))
+    }
+
     fn is_numbered(&self) -> bool {
         let client = self.push.client.as_ref();
         client.is_some_and(|client| client.first.is_some())
     }
 
-    /// The changes of which something may go to the inbox.
-    fn may_be_held<'r>(&'r self, model: &'r Model) -> impl Iterator<Item = &'r Change> {
-        let changes = self.push.changes.iter();
-        let changes = changes.filter_map(|item| item.change.as_ref().ok());
-        changes.filter(|change| {
+    /// The changes of which something may go to the inbox, with their places.
+    fn may_be_held(&self, model: &Model) -> impl Iterator<Item = (usize, &Change)> {
+        let changes = self.push.changes.iter().enumerate();
+        let changes = changes.filter_map(|(index, item)| Some((index, item.change.as_ref().ok()?)));
+        changes.filter(|(_, change)| {
             let document_type = model.document_type(change.key.type_name.as_str());
             document_type.is_some_and(|ty| match self.policy(ty) {
                 Policy::Manual => true,

@@ -69,8 +69,8 @@ impl PushRequest {
 
 /// Decides the requests in order; the answers stand in [`Writes::answers`]. `refusals` is what the database said to
 /// earlier attempts: the changes that are to blame are rejected. Once requests have taken much work or copied much, those
-/// behind them are left for another transaction and have no answer. A request that names documents which were left out of
-/// what was loaded is left too, with those behind it, unless it is the first: then it is too large.
+/// behind them are left for another transaction and have no answer. A request that names documents or conflicts which were
+/// left out of what was loaded is left too, with those behind it, unless it is the first: then it is too large.
 pub fn decide(
     model: &Model,
     now: Timestamp,
@@ -82,7 +82,7 @@ pub fn decide(
     let blamed = blame(requests, refusals);
     let (mut decided, mut spent, mut copied) = (Vec::new(), 0, 0);
     for (i, request) in requests.iter().enumerate() {
-        if i > 0 && world.lacks(request) {
+        if i > 0 && world.lacks(model, request) {
             break;
         }
         let work = Work::of_a_push();
@@ -126,7 +126,7 @@ fn push<'r>(
         });
     }
     check_policy(model, &request.push)?;
-    work.copies(met_bytes(world, &request.push)?);
+    work.copies(met_bytes(model, world, request)?);
     let may_be_undone = request.push.atomic || may_ask(model, &request.push);
     let before = may_be_undone.then(|| world.changed.clone());
     let mut run = Run {

@@ -85,13 +85,36 @@ impl<'l> World<'l> {
         world
     }
 
-    /// Whether a document that the request names was left out of what was loaded.
-    pub(super) fn lacks(&self, request: &CommitRequest) -> bool {
+    /// Whether a document or a conflict that the request names was left out of what was loaded.
+    pub(super) fn lacks(&self, model: &Model, request: &CommitRequest) -> bool {
+        let lacks_conflict = || {
+            let mut conflicts = request.conflicts(model).into_iter();
+            conflicts.any(|id| self.is_conflict_left_out(&id))
+        };
         request.keys().any(|key| self.is_left_out(key))
+            || (!self.loaded.conflicts_left_out.is_empty() && lacks_conflict())
+    }
+
+    /// The first change of the push whose conflict was left out, if there is one.
+    pub(super) fn first_without_conflict(
+        &self,
+        model: &Model,
+        request: &PushRequest,
+    ) -> Option<usize> {
+        if self.loaded.conflicts_left_out.is_empty() {
+            return None;
+        }
+        let mut repeated = request.repeated(model);
+        let first = repeated.find(|(_, id)| self.is_conflict_left_out(id));
+        first.map(|(index, _)| index)
     }
 
     pub(super) fn is_left_out(&self, key: &DocumentKey) -> bool {
         self.loaded.left_out.contains(key) && !breaks(Mutant::LeftOutIsAbsent)
+    }
+
+    fn is_conflict_left_out(&self, id: &ConflictId) -> bool {
+        self.loaded.conflicts_left_out.contains(id) && !breaks(Mutant::LeftOutIsAbsent)
     }
 
     /// Why the document is withheld, if it is.

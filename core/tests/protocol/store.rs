@@ -242,6 +242,20 @@ impl Store {
         self.transact(&[push, resolve])
     }
 
+    /// Resolutions of several conflicts in one transaction, each made on the second version of its document.
+    pub(crate) fn resolve_together(
+        &mut self,
+        user: &'static str,
+        conflicts: &[ConflictId],
+        resolution: &Resolution,
+    ) -> Vec<PushAnswer> {
+        let conflicts = conflicts.iter();
+        let requests: Vec<CommitRequest> = conflicts
+            .map(|conflict| self.resolution(user, conflict, 2, resolution.clone()))
+            .collect();
+        self.transact(&requests)
+    }
+
     fn resolution(
         &self,
         user: &'static str,

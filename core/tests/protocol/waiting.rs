@@ -311,3 +311,51 @@ type Note @collection(name: "notes") @scope(by: "all") { id: ID! text: String }
     );
     assert!(matches!(store.state.inbox[&id], InboxRecord::Settled(_)));
 }
+
+/// Alice's changes to three tasks, of 1,000 bytes each, which are held back. A transaction loads two such conflicts.
+fn of_two() -> (Store, Vec<Draft>, Vec<ConflictId>) {
+    let mut store = Store::new("MANUAL");
+    let bobs = |draft: &dyn Fn(&str) -> Draft| ["a", "b", "c"].map(draft);
+    for (first, drafts) in [
+        (1, bobs(&|id| create(id, json!({ "text": "old" })))),
+        (4, bobs(&|id| update(id, 1, json!({ "text": "theirs" })))),
+    ] {
+        assert!(store.push(&by("bob", "b").from(first), &drafts).is_ok());
+    }
+    let large = "x".repeat(1_000);
+    let alices = bobs(&|id| update(id, 1, json!({ "text": large }))).to_vec();
+    let outcomes = store
+        .push(&anonymously("alice"), &alices)
+        .expect("it is taken");
+    let conflicts = outcomes.outcomes.into_iter();
+    let conflicts = conflicts.map(|outcome| outcome.inbox.expect("it waits"));
+    store.bytes_max = 2_500;
+    (store, alices, conflicts.collect())
+}
+
+#[test]
+fn a_resolution_whose_conflict_is_left_out_waits_for_the_next_transaction() {
+    let (mut store, _, conflicts) = of_two();
+    let answers = store.resolve_together("bob", &conflicts, &Resolution::Theirs);
+    assert_eq!(answers.len(), 2, "the third has no room");
+    store.bytes_max = 0;
+    let answers = store.resolve_together("bob", &conflicts[2..], &Resolution::Theirs);
+    assert_eq!(summaries(&answers[0]), ["APPLIED 2"], "one always has room");
+    assert_eq!(store.conflicts().count(), 0);
+}
+
+#[test]
+fn a_push_that_repeats_more_conflicts_than_are_loaded_is_refused_with_how_many_of_its_changes_fit()
+{
+    let (mut store, alices, conflicts) = of_two();
+    let refused = store.push(&anonymously("alice"), &alices);
+    assert_eq!(summaries(&refused), ["TooLarge { max: 2 }"]);
+    let repeated = store.push(&anonymously("alice"), &alices[..2]);
+    let repeated = repeated.expect("it fits").outcomes;
+    let ids: Vec<_> = repeated
+        .into_iter()
+        .filter_map(|outcome| outcome.inbox)
+        .collect();
+    assert_eq!(ids, conflicts[..2]);
+    assert_eq!(store.conflicts().count(), 3, "nothing is opened twice");
+}

@@ -17,28 +17,29 @@ use tidegate_core::{
 
 use super::{
     tables::{CONFLICTS, DISPUTED, INBOX, SETTLED, WAITING, names},
-    view::{View, expect_ascending, unreadable},
+    view::{View, expect_ascending, in_order, unreadable},
 };
-use crate::store::{InboxRange, InboxScan, StoreError, codec};
+use crate::store::{Conflicts, InboxRange, InboxScan, StoreError, codec};
 
 impl View {
     pub(super) fn conflict(&self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
-        self.watched(|transaction| {
-            let table = transaction.open_table(CONFLICTS)?;
-            let row = table.get(id.as_str())?;
-            row.map(|row| decode(row.value())).transpose()
-        })
+        Ok(self.records([id], 0)?.found.remove(id))
     }
 
-    pub(super) fn records(
+    /// Conflicts in the order of `ids`, as far as their records have room.
+    pub(super) fn records<'i>(
         &self,
-        ids: &BTreeSet<ConflictId>,
-    ) -> Result<HashMap<ConflictId, InboxRecord>, StoreError> {
-        let found = ids.iter().filter_map(|id| {
-            let record = self.conflict(id).transpose()?;
-            Some(record.map(|record| (id.clone(), record)))
-        });
-        found.collect()
+        ids: impl IntoIterator<Item = &'i ConflictId>,
+        bytes_max: usize,
+    ) -> Result<Conflicts, StoreError> {
+        self.watched(|transaction| {
+            let table = transaction.open_table(CONFLICTS)?;
+            in_order(ids, bytes_max, |id| {
+                let row = table.get(id.as_str())?;
+                let record = row.map(|row| Ok((row.value().len(), decode(row.value())?)));
+                record.transpose()
+            })
+        })
     }
 
     pub(super) fn conflicts(&self, range: &InboxRange) -> Result<InboxScan, StoreError> {

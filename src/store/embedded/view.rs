@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    hash::Hash,
     ops::Bound,
     sync::Arc,
 };
@@ -24,7 +25,7 @@ use super::{
     tables::{CLIENTS, ENTRIES, EXPIRY, FEED, META, SCOPES, names},
 };
 use crate::store::{
-    Entries, Gathered, Scan, ScanRange, StoreError, WALK_BYTES_MAX,
+    Entries, Found, Gathered, Scan, ScanRange, StoreError, WALK_BYTES_MAX,
     codec::{self, CodecError},
 };
 
@@ -72,6 +73,7 @@ impl View {
             Some(state.map(|state| (key.clone(), state)))
         });
         let entries = self.entries(&reads.keys, reads.bytes_max.0)?;
+        let conflicts = self.records(&reads.inbox, reads.bytes_max.0)?;
         Ok(Loaded {
             epoch: self.epoch.clone(),
             version_floor: self.version_floor,
@@ -87,7 +89,8 @@ impl View {
                 Some(expired) => self.idle(expired)?,
                 None => Vec::new(),
             },
-            inbox: self.records(&reads.inbox)?,
+            inbox: conflicts.found,
+            conflicts_left_out: conflicts.left_out.into_iter().collect(),
             waiting: self.waiting(&reads.waiting)?,
             forgettable: match reads.expired {
                 Some(expired) => self.forgettable(expired)?,
@@ -120,7 +123,7 @@ impl View {
         })
     }
 
-    /// Entries in the order of their keys, as far as their records have room. The first existing one always has room.
+    /// Entries in the order of `keys`, as far as their records have room.
     pub(super) fn entries<'k>(
         &self,
         keys: impl IntoIterator<Item = &'k DocumentKey>,
@@ -129,23 +132,13 @@ impl View {
         self.watched(|transaction| {
             let places = transaction.open_table(ENTRIES)?;
             let feed = transaction.open_table(FEED)?;
-            let (mut entries, mut bytes_left) = (Entries::default(), bytes_max);
-            let mut keys = keys.into_iter();
-            for key in keys.by_ref() {
+            in_order(keys, bytes_max, |key| {
                 let Some(place) = places.get(names(key))? else {
-                    continue;
+                    return Ok(None);
                 };
                 let record = RecordAt::of(&feed, place.value())?;
-                let bytes = record.bytes().len();
-                if bytes > bytes_left && !entries.found.is_empty() {
-                    entries.left_out.insert(key.clone());
-                    break;
-                }
-                bytes_left = bytes_left.saturating_sub(bytes);
-                entries.found.insert(key.clone(), record.entry(names(key))?);
-            }
-            entries.left_out.extend(keys.cloned());
-            Ok(entries)
+                Ok(Some((record.bytes().len(), record.entry(names(key))?)))
+            })
         })
     }
 
@@ -245,6 +238,29 @@ impl View {
         self.failed
             .note(guard("its file", || read(&self.transaction)))
     }
+}
+
+/// Looks for things in their order, as far as there is room for their bytes. The first one that exists always has room.
+pub(super) fn in_order<'k, K: Clone + Eq + Hash + Ord + 'k, V>(
+    keys: impl IntoIterator<Item = &'k K>,
+    bytes_max: usize,
+    mut look: impl FnMut(&K) -> Result<Option<(usize, V)>, StoreError>,
+) -> Result<Found<K, V>, StoreError> {
+    let (mut all, mut bytes_left) = (Found::default(), bytes_max);
+    let mut keys = keys.into_iter();
+    for key in keys.by_ref() {
+        let Some((bytes, value)) = look(key)? else {
+            continue;
+        };
+        if bytes > bytes_left && !all.found.is_empty() {
+            all.left_out.insert(key.clone());
+            break;
+        }
+        bytes_left = bytes_left.saturating_sub(bytes);
+        all.found.insert(key.clone(), value);
+    }
+    all.left_out.extend(keys.cloned());
+    Ok(all)
 }
 
 fn read_meta(transaction: &ReadTransaction) -> Result<(Epoch, Version, u64), StoreError> {

@@ -18,24 +18,57 @@ use tidegate_core::{
 use super::{
     failure::Failure,
     places::entry_id,
-    reader::{KEYS_MAX, Reader},
+    reader::{KEYS_MAX, Parts, Reader, Room},
     write::{Plan, Verb, undecided},
 };
-use crate::store::{InboxRange, InboxScan, StoreError, codec};
+use crate::store::{Conflicts, InboxRange, InboxScan, StoreError, codec};
 
 impl Reader<'_> {
+    /// Conflicts in the order of `ids`, as far as their records have room. The first one that exists always has.
     pub(super) async fn records(
         &mut self,
-        ids: &BTreeSet<ConflictId>,
-    ) -> Result<HashMap<ConflictId, InboxRecord>, Failure> {
+        ids: &[ConflictId],
+        bytes_max: usize,
+    ) -> Result<Conflicts, Failure> {
+        let (mut conflicts, mut room) = (Conflicts::default(), Room::of(bytes_max));
+        let mut parts = Parts::of(ids);
+        while let Some(part) = parts.next() {
+            let mut left = room;
+            if let Some(records) = self.records_of(part, &mut left).await? {
+                room = left;
+                conflicts.found.extend(records);
+                parts.advance();
+            } else if !parts.shrink() {
+                if !conflicts.found.is_empty() {
+                    break;
+                }
+                let first = self.records_of(part, &mut Room::unlimited()).await?;
+                conflicts.found = first.unwrap_or_default();
+                room = Room::of(0);
+                parts.advance();
+            }
+        }
+        conflicts.left_out = parts.rest().iter().cloned().collect();
+        Ok(conflicts)
+    }
+
+    /// The conflicts with these ids, if there is room for all of them.
+    async fn records_of(
+        &mut self,
+        ids: &[ConflictId],
+        room: &mut Room,
+    ) -> Result<Option<HashMap<ConflictId, InboxRecord>>, Failure> {
         let base = self.base;
         let ids = ids.iter().map(|id| id.as_str().to_owned());
-        let found = self.by_ids(&base.places.conflicts, ids).await?;
-        let records = found.iter().map(|raw| {
+        let mut records = HashMap::new();
+        let keep = |raw: &RawDocument| {
             let record = record(raw)?;
-            Ok((record.id().clone(), record))
-        });
-        records.collect()
+            records.insert(record.id().clone(), record);
+            Ok(())
+        };
+        let places = &base.places.conflicts;
+        let fit = self.each_by_id(places, ids, room, keep).await?;
+        Ok(fit.then_some(records))
     }
 
     /// How much waits of each of these shares. A share without waiting changes is absent.

@@ -17,7 +17,7 @@ use tidegate_core::{
 use super::{
     failure::Failure,
     foreign::foreign,
-    reader::{Reader, Room},
+    reader::{Parts, Reader, Room},
     state::{State, Wanted},
     write::Known,
 };
@@ -86,6 +86,8 @@ impl Look<'_> {
             Some(expired) => reader.idle(expired).await?,
             None => Vec::new(),
         };
+        let conflicts: Vec<_> = reads.inbox.iter().cloned().collect();
+        let conflicts = reader.records(&conflicts, reads.bytes_max.0).await?;
         let mut view = View {
             loaded: Loaded {
                 clients_of: reader.clients_of(&reads.clients, &state.clients).await?,
@@ -98,7 +100,8 @@ impl Look<'_> {
                     .await?,
                 users,
                 given: reader.given(&reads.given).await?,
-                inbox: reader.records(&reads.inbox).await?,
+                inbox: conflicts.found,
+                conflicts_left_out: conflicts.left_out.into_iter().collect(),
                 waiting: match state.has_inbox {
                     true => reader.waiting(&reads.waiting).await?,
                     false => HashMap::new(),
@@ -149,29 +152,27 @@ impl View {
     }
 
     /// Reads documents in their order, as far as there is room, and leaves the others out. The first existing one
-    /// always has room. MongoDB answers in no order, so documents are read in parts if all of them have no room.
+    /// always has room.
     async fn look_at(
         &mut self,
         reader: &mut Reader<'_>,
-        mut keys: &[DocumentKey],
+        keys: &[DocumentKey],
     ) -> Result<(), Failure> {
-        let mut at_a_time = keys.len();
-        while !keys.is_empty() {
-            let (next, later) = keys.split_at(at_a_time.min(keys.len()));
-            if self.has_read(reader, next).await? {
-                keys = later;
-            } else if at_a_time > 1 {
-                at_a_time = at_a_time.div_ceil(8);
-            } else if self.loaded.entries.is_empty() && self.known.documents.is_empty() {
+        let mut parts = Parts::of(keys);
+        while let Some(part) = parts.next() {
+            if self.has_read(reader, part).await? {
+                parts.advance();
+            } else if !parts.shrink() {
+                if !self.loaded.entries.is_empty() || !self.known.documents.is_empty() {
+                    break;
+                }
                 self.room = Rooms::of(usize::MAX);
-                self.has_read(reader, next).await?;
+                self.has_read(reader, part).await?;
                 self.room = Rooms::of(0);
-                keys = later;
-            } else {
-                break;
+                parts.advance();
             }
         }
-        self.loaded.left_out.extend(keys.iter().cloned());
+        self.loaded.left_out.extend(parts.rest().iter().cloned());
         Ok(())
     }
 

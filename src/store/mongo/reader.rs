@@ -65,6 +65,46 @@ impl Room {
     }
 }
 
+/// Keys that are read in their order. MongoDB answers in no order, so they are asked for in ever smaller parts where there is
+/// no room for all.
+pub(super) struct Parts<'k, K> {
+    rest: &'k [K],
+    at_a_time: usize,
+}
+
+impl<'k, K> Parts<'k, K> {
+    pub(super) fn of(keys: &'k [K]) -> Self {
+        Self {
+            rest: keys,
+            at_a_time: keys.len(),
+        }
+    }
+
+    pub(super) fn next(&self) -> Option<&'k [K]> {
+        let part = &self.rest[..self.at_a_time.min(self.rest.len())];
+        (!part.is_empty()).then_some(part)
+    }
+
+    /// Goes on behind the part.
+    pub(super) fn advance(&mut self) {
+        self.rest = &self.rest[self.at_a_time.min(self.rest.len())..];
+    }
+
+    /// Makes the part smaller, if it has more than one key.
+    pub(super) fn shrink(&mut self) -> bool {
+        let shrinks = self.at_a_time.min(self.rest.len()) > 1;
+        if shrinks {
+            self.at_a_time = self.at_a_time.min(self.rest.len()).div_ceil(8);
+        }
+        shrinks
+    }
+
+    /// The keys that were not read.
+    pub(super) fn rest(&self) -> &'k [K] {
+        self.rest
+    }
+}
+
 /// Reads in one session.
 pub(super) struct Reader<'a> {
     pub(super) base: &'a Base,
@@ -322,8 +362,8 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    /// Hands over the documents with these ids, as far as there is room. Returns whether all had room.
-    async fn each_by_id(
+    /// Hands over what stands under these ids, as far as there is room; returns whether there was for all of it.
+    pub(super) async fn each_by_id(
         &mut self,
         collection: &str,
         ids: impl IntoIterator<Item = impl Into<Bson>>,

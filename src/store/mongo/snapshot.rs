@@ -157,9 +157,8 @@ impl Snapshot for MongoSnapshot {
     }
 
     async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
-        let ids = BTreeSet::from([id.clone()]);
-        let found: Result<_, Failure> = self.reader().records(&ids).await;
-        Ok(found?.remove(id))
+        let mut read = self.reader().records(&[id.clone()], 0).await?;
+        Ok(read.found.remove(id))
     }
 
     async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, StoreError> {

@@ -3,6 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    hash::Hash,
     sync::Arc,
 };
 
@@ -43,8 +44,14 @@ impl State {
             (user.clone(), Arc::new(memberships))
         };
         let old = reads.expired.as_ref();
-        let left_out = self.left_out(reads);
+        let bytes_max = reads.bytes_max.0;
+        let bytes = |key: &DocumentKey| self.entry(key).map_or(0, |entry| bytes_of(entry));
+        let left_out = without_room(reads.keys.iter(), bytes_max, bytes);
         let loaded = || reads.keys.iter().filter(|key| !left_out.contains(*key));
+        let bytes = |id: &ConflictId| self.inbox.get(id).map_or(0, bytes_of_record);
+        let conflicts_left_out = without_room(reads.inbox.iter(), bytes_max, bytes);
+        let conflicts = reads.inbox.iter();
+        let conflicts = conflicts.filter(|id| !conflicts_left_out.contains(*id));
         Loaded {
             epoch: self.epoch.clone(),
             version_floor: self.version_floor,
@@ -55,26 +62,14 @@ impl State {
             memberships: reads.members.iter().map(memberships).collect(),
             users: reads.users.iter().filter_map(state).collect(),
             given: self.given(&reads.given),
-            inbox: reads.inbox.iter().filter_map(record).collect(),
+            inbox: conflicts.filter_map(record).collect(),
             waiting: self.waiting(&reads.waiting),
             expired: old.map_or_else(Vec::new, |old| self.expired(old)),
             forgettable: old.map_or_else(Vec::new, |old| self.forgettable(old)),
             idle: old.map_or_else(Vec::new, |old| self.idle(old)),
             left_out,
+            conflicts_left_out,
         }
-    }
-
-    /// The documents that have no room.
-    fn left_out(&self, reads: &Reads) -> HashSet<DocumentKey> {
-        let mut bytes = 0;
-        let has_no_room = |key: &DocumentKey| {
-            let is_first = bytes == 0;
-            bytes += self.entry(key).map_or(0, |entry| bytes_of(entry));
-            !is_first && bytes > reads.bytes_max.0
-        };
-        let fitting = reads.keys.iter().position(has_no_room);
-        let left_out = reads.keys.iter().skip(fitting.unwrap_or(usize::MAX));
-        left_out.cloned().collect()
     }
 
     /// So many bytes have room for any documents of this number.
@@ -140,6 +135,29 @@ impl State {
 }
 
 /// How much room an entry takes: its fields, and something for what stands beside them.
+/// The first thing that has no room, and all behind it.
+fn without_room<'k, K: Clone + Eq + Hash + 'k>(
+    keys: impl Iterator<Item = &'k K> + Clone,
+    bytes_max: usize,
+    bytes_of: impl Fn(&K) -> usize,
+) -> HashSet<K> {
+    let mut bytes = 0;
+    let has_no_room = |key: &K| {
+        let is_first = bytes == 0;
+        bytes += bytes_of(key);
+        !is_first && bytes > bytes_max
+    };
+    let fitting = keys.clone().position(has_no_room);
+    keys.skip(fitting.unwrap_or(usize::MAX)).cloned().collect()
+}
+
+fn bytes_of_record(record: &InboxRecord) -> usize {
+    match record {
+        InboxRecord::Open(open) => open.bytes(),
+        InboxRecord::Settled(_) => 0,
+    }
+}
+
 fn bytes_of(entry: &Entry) -> usize {
     100 + entry.body.as_ref().map_or(0, document_bytes)
 }

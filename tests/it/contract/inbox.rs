@@ -2,7 +2,7 @@
 //!
 //! Who may resolve what, and when a conflict opens, is the core's.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use tidegate::store::{InboxRange, InboxScan, Store, TailEvent};
@@ -20,7 +20,7 @@ use super::{
     fixture::{at, commit, entries, entry, load, scope, task, user, write, write_change},
 };
 
-fn id(name: &str) -> ConflictId {
+pub(super) fn id(name: &str) -> ConflictId {
     ConflictId::new(name).unwrap()
 }
 
@@ -28,7 +28,7 @@ fn titled(title: &str) -> Document {
     [("title".to_owned(), Value::String(title.to_owned()))].into()
 }
 
-fn open(name: &str, of: &DocumentKey, scope: &Scope, ms: i64) -> InboxRecord {
+pub(super) fn open(name: &str, of: &DocumentKey, scope: &Scope, ms: i64) -> InboxRecord {
     InboxRecord::Open(Arc::new(OpenConflict {
         id: id(name),
         key: of.clone(),
@@ -83,7 +83,7 @@ fn settled(name: &str, ms: i64) -> InboxRecord {
     }))
 }
 
-fn inbox(records: impl IntoIterator<Item = InboxRecord>) -> Writes {
+pub(super) fn inbox(records: impl IntoIterator<Item = InboxRecord>) -> Writes {
     Writes {
         inbox: records.into_iter().collect(),
         ..Writes::default()
@@ -137,7 +137,7 @@ pub(crate) async fn conflicts_come_back_and_are_replaced_whole(backend: &impl Ba
     assert_eq!(record(&*store, "2").await, Some(settled("2", 7)));
     assert_eq!(record(&*store, "3").await, None);
     let reads = Reads {
-        inbox: BTreeSet::from([id("1"), id("3")]),
+        inbox: [id("1"), id("3")].into(),
         ..Reads::default()
     };
     let loaded = load(&*store, reads).await.inbox;

@@ -2,11 +2,15 @@
 //!
 //! What becomes of the pushes whose documents are left out is the core's to say.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use tidegate_core::{
     entry::Entry,
-    id::DocumentKey,
+    id::{ConflictId, DocumentKey},
+    inbox::{InboxRecord, OpenConflict},
     transaction::{LoadBytesMax, Reads},
     value::{Document, Value, document_bytes},
 };
@@ -14,6 +18,7 @@ use tidegate_core::{
 use super::{
     Backend,
     fixture::{entries, entry, load, scope, task, write},
+    inbox::{id, inbox, open},
 };
 
 /// A record takes so many bytes, and less than twice as many.
@@ -100,5 +105,40 @@ pub(crate) async fn documents_asked_for_by_their_keys_are_read_in_rounds_of_boun
         }
         assert_eq!(found, there, "{bytes_max}");
         assert!(rounds >= rounds_min, "{bytes_max}: {rounds}");
+    }
+}
+
+pub(crate) async fn conflicts_are_loaded_in_their_order_as_far_as_they_have_room(
+    backend: &impl Backend,
+) {
+    let store = backend.open().await;
+    let large = (1..=9).map(|n| match open(&n.to_string(), &task("1"), &scope("a"), n) {
+        InboxRecord::Open(open) => InboxRecord::Open(Arc::new(OpenConflict {
+            theirs: large(1).body,
+            ..OpenConflict::clone(&open)
+        })),
+        settled @ InboxRecord::Settled(_) => settled,
+    });
+    write(&*store, inbox(large)).await;
+    let ids = ORDER.map(|n| id(&n.to_string()));
+    for (bytes_max, loaded_max) in [
+        (usize::MAX, 10),
+        (8 * BYTES, 8),
+        (3 * BYTES, 3),
+        (BYTES, 1),
+        (0, 1),
+    ] {
+        let reads = Reads {
+            inbox: ids.iter().cloned().collect(),
+            bytes_max: LoadBytesMax(bytes_max),
+            ..Reads::default()
+        };
+        let loaded = load(&*store, reads).await;
+        let (seen, unseen) = ids.split_at(loaded_max);
+        let unseen: HashSet<ConflictId> = unseen.iter().cloned().collect();
+        assert_eq!(loaded.conflicts_left_out, unseen, "{bytes_max}");
+        let seen = seen.iter().filter(|seen| **seen != id("99"));
+        let seen: HashSet<ConflictId> = seen.cloned().collect();
+        assert_eq!(loaded.inbox.into_keys().collect::<HashSet<_>>(), seen);
     }
 }
