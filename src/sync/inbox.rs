@@ -1,6 +1,6 @@
-//! `conflicts` and `resolveConflict`: the inbox, as far as a caller may see it, and its live form.
+//! `conflicts` and `resolveConflict`: the part of the inbox that a caller may see, and its live form.
 //!
-//! What goes into the inbox is decided with pushes, and how a conflict is resolved by the core.
+//! Pushes decide what goes into the inbox. The core decides how a conflict is resolved.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -34,17 +34,17 @@ use crate::{
 /// The most conflicts a page may be asked for.
 const PAGE_MAX: usize = 100;
 
-/// So many are read at a time: each may hold three whole documents.
+/// How many are read at a time, since each may hold three whole documents.
 const BATCH: usize = 10;
 
 /// What a batch can come to beyond two bounds of its page, of conflicts and of documents: the conflict that passes the
 /// first, the document that passes the second, and one that is read alone.
 const BATCH_BYTES_MAX: usize = (3 + 1 + 1) * DOCUMENT_BYTES_MAX;
 
-/// A page ends after so many, be they for the caller's eyes or not.
+/// The most conflicts that a page examines, whether the caller may see them or not.
 const EXAMINED_MAX: usize = 1_000;
 
-/// Which part of the inbox is asked for.
+/// The requested part of the inbox.
 #[derive(Debug, Clone)]
 pub struct InboxRequest {
     first: usize,
@@ -76,13 +76,13 @@ impl InboxRequest {
 /// A part of the inbox, the oldest conflicts first.
 #[derive(Debug, Clone)]
 pub struct InboxPage {
-    /// The conflicts.
+    /// The conflicts on the page.
     pub entries: Vec<InboxEntry>,
-    /// Whether there may be more behind them.
+    /// Whether there may be more after them.
     pub has_more: bool,
-    /// Where the page ends; none where it is empty and the last.
+    /// The position at which the page ends; `None` if the page is empty and the last.
     pub end: Option<String>,
-    /// The scopes whose conflicts it would show.
+    /// The scopes whose conflicts the page shows.
     scopes: BTreeSet<Scope>,
     /// Counts what was read for it, until the last copy is dropped.
     _lease: Option<Arc<Lease>>,
@@ -98,7 +98,7 @@ pub struct InboxEntry {
 }
 
 impl InboxEntry {
-    /// Where it stands, for [`InboxRequest::new`].
+    /// Its position, for [`InboxRequest::new`].
     pub fn cursor(&self) -> String {
         encode(&InboxPosition::from(self.conflict.as_ref()))
     }
@@ -116,10 +116,10 @@ impl InboxEntry {
 }
 
 impl SyncService {
-    /// The conflicts the caller may resolve, the oldest first.
+    /// The conflicts that the caller may resolve, the oldest first.
     ///
     /// # Errors
-    /// What the store's failure becomes, or [`SyncError::Busy`].
+    /// The error of a store's failure, or [`SyncError::Busy`].
     pub async fn conflicts(
         &self,
         caller: &Caller,
@@ -162,11 +162,11 @@ impl SyncService {
         })
     }
 
-    /// Resolves a conflict, or returns what became of the same resolution before.
+    /// Resolves a conflict, or returns the result of the same resolution before.
     ///
     /// # Errors
-    /// [`SyncError::Push`] with [`PushRefusal::ConflictNotFound`]; a store's failure and [`SyncError::Busy`]: it may
-    /// have been resolved; the same again says.
+    /// [`SyncError::Push`] with [`PushRefusal::ConflictNotFound`]. A store's failure and [`SyncError::Busy`]: it may
+    /// have been resolved; the same request again returns the result.
     pub async fn resolve(
         &self,
         caller: &Caller,
@@ -193,8 +193,8 @@ impl SyncService {
         Ok(self.commits.send(request).await??)
     }
 
-    /// The beginning of the inbox, at once and again whenever other conflicts stand in it; it is sent whole each time, and so
-    /// it is as small as a page of changes that are followed. The stream ends with the first error.
+    /// The beginning of the inbox, at once and again whenever its conflicts change. Each time all of it is sent, so its
+    /// bytes have the same bound as a live page of changes. The stream ends with the first error.
     pub fn follow_conflicts(
         self: Arc<Self>,
         caller: Caller,
@@ -218,7 +218,7 @@ impl SyncService {
     }
 }
 
-/// A page of the inbox while it is read.
+/// A page of the inbox during its read.
 struct Reading<'r> {
     request: &'r InboxRequest,
     model: &'r Model,
@@ -229,7 +229,7 @@ struct Reading<'r> {
 }
 
 impl Reading<'_> {
-    /// Reads until the page is full; returns whether there may be more.
+    /// Reads until the page is full. Returns whether there may be more.
     async fn read(&mut self, snapshot: &mut dyn Snapshot) -> Result<bool, StoreError> {
         for _ in 0..EXAMINED_MAX / BATCH {
             self.range.bytes_max = self.bytes_left;
@@ -260,7 +260,8 @@ impl Reading<'_> {
         self.entries.len() >= self.request.first || self.bytes_left == 0
     }
 
-    /// The scope a conflict stands in is where its document was at the last commit; the entry is what counts.
+    /// Adds the conflict if the caller may see it. The conflict's scope is where its document was at the last commit;
+    /// the entry decides.
     fn examine(&mut self, conflict: Arc<OpenConflict>, entry: Option<Arc<Entry>>) {
         self.range.after = Some(InboxPosition::from(conflict.as_ref()));
         let in_place = entry
@@ -284,21 +285,21 @@ impl Reading<'_> {
     }
 }
 
-/// Who follows an inbox.
+/// A subscriber of an inbox.
 struct Follower {
     sync: Arc<SyncService>,
     caller: Caller,
     request: InboxRequest,
     news: Receiver<Option<Scope>>,
-    /// Wakes it where the caller's grants may have changed.
+    /// Wakes the subscriber when the caller's grants may have changed.
     grants: Ticket,
     /// Counts what it takes while it waits.
     lease: Option<Lease>,
-    /// What was shown last.
+    /// The page sent last.
     shown: Option<ShownPage>,
 }
 
-/// What tells one page of the inbox from another, without its documents: a follower keeps it while it waits.
+/// The identity of a page of the inbox, without its documents. A subscriber keeps it while it waits.
 #[derive(PartialEq)]
 struct ShownPage {
     conflicts: Vec<ConflictId>,
@@ -318,7 +319,7 @@ impl From<&InboxPage> for ShownPage {
 }
 
 impl Follower {
-    /// The next page that is another than the last.
+    /// The next page that differs from the last.
     async fn next(&mut self) -> Result<InboxPage, SyncError> {
         self.caller.hold(&mut self.lease, [].into_iter())?;
         loop {
@@ -329,7 +330,7 @@ impl Follower {
                 sleep(EXPIRY_GRACE).await;
                 return Err(SyncError::Expired);
             }
-            // All that was told by now, while the last page was sent too, is in what is read now.
+            // The next read covers all events up to now, also those during the sending of the last page.
             self.news = self.news.resubscribe();
             let limits = self.sync.limits();
             let bytes_max = limits.live_page_bytes.min(limits.page_bytes);
@@ -349,7 +350,7 @@ impl Follower {
         }
     }
 
-    /// Waits for news of a scope the caller may resolve in, at the longest until its token ends.
+    /// Waits for news of a scope in which the caller may resolve conflicts, at the longest until its token expires.
     async fn news_or_expiry(&mut self) -> Result<(), SyncError> {
         let left_ms = self.caller.identity.expires_at.ms() - self.sync.now().ms();
         let left = Duration::from_millis(left_ms.try_into().unwrap_or_default());

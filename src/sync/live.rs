@@ -1,7 +1,7 @@
 //! `changes`: catch-up and live as one loop over one cursor.
 //!
-//! A subscriber is a cursor and a wake-up, never a queue: inside the ring it reads the ring, otherwise the store. What
-//! a ring keeps and releases is in [`ring`]; who follows the store's tail is here.
+//! A subscriber is a cursor and a wake-up, never a queue. Inside the ring it reads the ring, otherwise the store.
+//! [`ring`] says what a ring keeps and releases. The follower of the store's tail is here.
 
 mod ring;
 mod subscribers;
@@ -36,35 +36,36 @@ use crate::{
     store::{Store, TailEvent},
 };
 
-/// Where a subscription starts.
+/// Where a subscription begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// At the checkpoint, or from nothing without one.
+    /// At the checkpoint, or at the beginning without one.
     Checkpoint,
-    /// At what is there now: for clients that pull by themselves.
+    /// At the present, for clients that pull by themselves.
     Now,
 }
 
-/// How long a subscription stays silent after its token has ended, before it says so: a transport that closes with the
-/// token does so first, and its client comes back with a new one instead of taking the subscription for finished.
+/// How long a subscription stays silent after its token expires, before it reports that. A transport that closes at the
+/// expiry does so first. Its client then returns with a new token, instead of taking the subscription for complete.
 pub(super) const EXPIRY_GRACE: Duration = Duration::from_secs(5);
 
-/// How far a reader of an inbox may lag behind before it reads the store whatever the news were.
+/// How many events a subscriber of an inbox may lag behind before it reads the store without knowing them.
 const INBOX_NEWS_MAX: usize = 256;
 
-/// A write that is still missing in a ring so long after a later one, or twice as long at most, is read from the store.
+/// A write that is missing in a ring for so long after a later one, or for twice as long at most, is read from the
+/// store.
 pub(super) const SWEEP: Duration = Duration::from_secs(2);
 
-/// Between the first two looks at a store that could not be read; each further pause is twice as long.
+/// The pause between the first two reads of a store that failed. Each further pause is twice as long.
 pub(super) const STORE_PAUSE: Duration = Duration::from_millis(500);
 
-/// No pause is longer, or subscribers would be late when the store is back.
+/// The longest pause. Longer ones would make subscribers late when the store is back.
 const STORE_PAUSE_MAX: Duration = Duration::from_secs(8);
 
 impl SyncService {
-    /// Pages as they come: first those that catch the client up, then each change soon after its commit. The first
-    /// page is sent at once, even if it is empty. The stream ends with the first error, but whoever has had a page is
-    /// not sent away while the store elects a primary: the next one comes when the store can be read again.
+    /// Pages as they come: first those that catch the client up, then each change soon after its commit. The first page
+    /// is sent at once, even if it is empty. The stream ends with the first error. But a subscriber that has had a page
+    /// outlasts an election of a primary: its next page comes when the store can be read again.
     pub fn subscribe(
         self: Arc<Self>,
         caller: Caller,
@@ -98,7 +99,7 @@ impl SyncService {
         })
     }
 
-    /// How long a caller's token is still good.
+    /// The time until a caller's token expires.
     pub fn left_of_token(&self, caller: &Caller) -> Duration {
         let left_ms = caller.identity.expires_at.ms() - self.now().ms();
         Duration::from_millis(left_ms.try_into().unwrap_or_default())
@@ -111,24 +112,24 @@ struct Subscription {
     caller: Caller,
     /// The end of the caller's token.
     expiry: Pin<Box<Sleep>>,
-    /// Where the client stands.
+    /// The client's position.
     at: Option<Arc<Checkpoint>>,
     types: Types,
-    /// The most changes it takes at a time.
+    /// The most changes on a page.
     limit: usize,
     ticket: Ticket,
     /// Counts what it takes while it waits.
     lease: Option<Lease>,
     next: Next,
-    /// Looks at the store that failed, one after the other.
+    /// The number of consecutive failures of the store.
     failures: u32,
 }
 
-/// What a subscription does next.
+/// The next step of a subscription.
 #[derive(Debug, Clone, Copy)]
 enum Next {
     First(Start),
-    /// Read on without waiting: the last page was not the last.
+    /// Read on without waiting, since the last page was not complete.
     Read,
     /// Wait for news.
     Wait,
@@ -136,7 +137,7 @@ enum Next {
 }
 
 impl Subscription {
-    /// The next page that tells something.
+    /// The next page that the client needs.
     async fn page(&mut self) -> Result<Page, SyncError> {
         if let (Next::First(_), at) = (self.next, self.at.clone()) {
             self.hold(at.as_deref())?;
@@ -151,7 +152,7 @@ impl Subscription {
             }
             let page = match self.ring_page() {
                 Some(page) => page,
-                // Boxed: it takes ten times the room of a subscription that waits.
+                // Boxed: it is ten times as large as a subscription that waits.
                 None => match Box::pin(self.store_page()).await {
                     Err(error) if self.outlasts(&error) => {
                         self.ticket.unread();
@@ -167,7 +168,8 @@ impl Subscription {
                 },
             };
             self.failures = 0;
-            // The first page, and one that `hasMore` announced, are sent even if they are empty: a reset ends with them.
+            // The first page, and one announced by `hasMore`, are sent even if they are empty, since a reset ends with
+            // them.
             let awaited = matches!(self.next, Next::First(_) | Next::Read);
             self.at = Some(Arc::clone(&page.checkpoint));
             self.next = if page.has_more {
@@ -188,7 +190,7 @@ impl Subscription {
         self.caller.hold(&mut self.lease, scopes)
     }
 
-    /// Whether it waits for this to pass.
+    /// Whether the subscription waits until this error passes.
     fn outlasts(&self, error: &SyncError) -> bool {
         match error {
             SyncError::Exhausted(_) => true,
@@ -199,22 +201,22 @@ impl Subscription {
         }
     }
 
-    /// Waits until there may be news, at the longest until the caller's token ends.
+    /// Waits until there may be news, at the longest until the caller's token expires.
     async fn news_or_expiry(&mut self) {
         if self.expiry.is_elapsed() {
             // The clock was set back meanwhile.
             let left = self.sync.left_of_token(&self.caller);
             self.expiry.as_mut().reset(Instant::now() + left);
         }
-        // Which of the two it was shows in what is looked at next.
+        // The next read shows which of the two it was.
         tokio::select! {
             () = self.ticket.woken() => {}
             () = &mut self.expiry => {}
         }
     }
 
-    /// Reads the store. Scopes are watched before the page that begins them is read, or a change between the two would
-    /// wake nobody: a page that brings scopes not watched before leaves the subscriber awake, to read once more.
+    /// Reads the store. It watches scopes before it reads the page that begins them; otherwise a change in between
+    /// would wake no subscriber. A page with newly watched scopes leaves the subscriber awake, to read once more.
     async fn store_page(&mut self) -> Result<Page, SyncError> {
         let limits = self.sync.limits();
         let bytes_max = limits.live_page_bytes.min(limits.page_bytes);
@@ -253,8 +255,8 @@ impl Subscription {
         in_own_task(async move { sync.pull_within(&caller, request, bytes_max).await }).await
     }
 
-    /// Reads what the grants have added since the last page, and nothing if that is nothing: the rings go on where they
-    /// were left (rules.md 6.3). `None` if all scopes have to be read.
+    /// Reads only the scopes that grants have added since the last page. The rings continue where they were left
+    /// (rules.md 6.3). `None` if all scopes have to be read.
     async fn added_page(&mut self, bytes_max: usize) -> Result<Option<Page>, SyncError> {
         let Some(at) = &self.at else { return Ok(None) };
         let [track] = at.tracks.as_slice() else {
@@ -262,7 +264,7 @@ impl Subscription {
         };
         let (sync, caller) = (Arc::clone(&self.sync), self.caller.clone());
         let grants = in_own_task(async move { sync.grants(&caller).await }).await?;
-        // What came in the rings may have woken it as well.
+        // Writes in the rings may have woken it as well.
         if !breaks(Mutant::RingsUnread) {
             self.ticket.wake();
         }
@@ -284,7 +286,7 @@ impl Subscription {
         };
         let bytes_max = self.sync.limits().live_page_bytes;
         let (changes, seqs) = self.ticket.read(track, self.limit, bytes_max)?;
-        // Nobody else holds it, once the page before has been sent.
+        // Once the last page is sent, this is the only reference.
         let moved = Arc::make_mut(at);
         moved.turn = None;
         let positions = moved
@@ -301,18 +303,19 @@ impl Subscription {
     }
 }
 
-/// How long a subscriber waits before it looks at the store again: longer each time, and each subscriber at a place of its
-/// own in the second half of the time, or thousands would ask a store that comes back at one moment.
+/// How long a subscriber waits before it reads the store again. The pause grows with the failures. Each subscriber has
+/// a place of its own in the second half of the pause, so that thousands do not read a recovered store at one moment.
 fn pause(failures: u32, share: f64) -> Duration {
     let longest = STORE_PAUSE.saturating_mul(1 << failures.min(16));
     let longest = longest.min(STORE_PAUSE_MAX);
     longest.mul_f64(0.5 + share / 2.0)
 }
 
-/// The gateway's one follower of the tail, and everybody who waits for it.
+/// The gateway's one follower of the tail, and all subscribers.
 pub(super) struct Live {
     subscribers: Arc<Mutex<Subscribers>>,
-    /// Scopes in which conflicts came or went; `None` is any. Conflicts are rare, so each reader of an inbox hears all.
+    /// Scopes whose inboxes changed; `None` is any. Conflicts are rare, so each subscriber of an inbox gets all of
+    /// them.
     inboxes: broadcast::Sender<Option<Scope>>,
     follower: JoinHandle<()>,
 }
@@ -349,7 +352,7 @@ impl Live {
                     };
                     let Some(event) = event else { return };
                     if let Some(news) = inbox_news(&event) {
-                        // Nobody may be listening.
+                        // There may be no subscribers.
                         drop(inboxes.send(news));
                     }
                     if may_be_unstamped(&event) {
@@ -375,7 +378,7 @@ impl Live {
         !self.follower.is_finished()
     }
 
-    /// What happens to inboxes from now on.
+    /// Changes of inboxes from now on.
     pub(super) fn inboxes(&self) -> broadcast::Receiver<Option<Scope>> {
         self.inboxes.subscribe()
     }
@@ -396,7 +399,7 @@ fn apply(subscribers: &mut Subscribers, event: TailEvent) {
     }
 }
 
-/// Whether memberships may have changed without a stamp, or stamps be those of another history.
+/// Whether memberships may have changed without a stamp, or stamps may be of another history.
 fn may_be_unstamped(event: &TailEvent) -> bool {
     matches!(
         event,
@@ -404,7 +407,7 @@ fn may_be_unstamped(event: &TailEvent) -> bool {
     )
 }
 
-/// In which scope the inbox may be another after an event.
+/// The scope in which an event may have changed the inbox.
 fn inbox_news(event: &TailEvent) -> Option<Option<Scope>> {
     match event {
         TailEvent::Inbox(scope) => Some(scope.clone()),
@@ -413,7 +416,7 @@ fn inbox_news(event: &TailEvent) -> Option<Option<Scope>> {
     }
 }
 
-/// A panic while the lock was held leaves the maps readable: rings only ever serve what they hold without a gap.
+/// After a panic under the lock the maps can still be read: rings serve only what they hold without a gap.
 fn lock(subscribers: &Mutex<Subscribers>) -> MutexGuard<'_, Subscribers> {
     subscribers.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Work on a store that is nobody's push: collecting old tombstones, beginning a new epoch.
+//! Maintenance of a store: collecting old tombstones, and beginning a new epoch.
 
 use std::sync::Arc;
 
@@ -12,22 +12,22 @@ use tidegate_core::{
 use super::commit::{commit_repeatedly, halved};
 use crate::store::{Decide, Store, StoreError};
 
-/// The most tombstones and markers one transaction collects, the most settled conflicts, and the most clients whose last
-/// push is forgotten.
+/// The most tombstones and markers that one transaction collects, and the most settled conflicts, and the most clients
+/// whose last push it removes.
 const BATCH: usize = 1_000;
 
-/// What a collection did.
+/// The result of a collection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Tombstones, markers and settled conflicts taken away, and clients whose last push was forgotten.
+    /// The number of removed tombstones, markers and settled conflicts, and of clients whose last push was removed.
     pub records: usize,
 }
 
-/// Takes away all tombstones, markers and settled conflicts older than `before`, in transactions of a bounded size; safe to stop and to
-/// repeat. `progress` is told how many each transaction took.
+/// Removes all tombstones, markers and settled conflicts older than `before`, in transactions of a bounded size. It may
+/// be stopped and repeated. `progress` gets the number of each transaction.
 ///
 /// # Errors
-/// [`StoreError`]; what earlier transactions took stays taken.
+/// [`StoreError`]; what earlier transactions removed stays removed.
 pub async fn collect(
     store: &dyn Store,
     before: Timestamp,
@@ -49,10 +49,10 @@ pub async fn collect(
     }
 }
 
-/// Begins a new epoch: every client resets and compares what it holds with what is there.
+/// Begins a new epoch. Every client resets and compares its documents with the store's.
 ///
 /// # Errors
-/// [`StoreError`]; then the old epoch stands.
+/// [`StoreError`]; then the old epoch stays.
 pub async fn rotate_epoch(store: &dyn Store, epoch: Epoch) -> Result<(), StoreError> {
     let decide: Arc<Decide> = Arc::new(move |_: &Loaded| collect::rotate(epoch.clone()));
     let rotation = |_| (Reads::default(), Arc::clone(&decide));

@@ -20,14 +20,14 @@ use crate::{
     store::{ScanRange, Snapshot, StoreError},
 };
 
-/// What a client asks for.
+/// The request of a client.
 #[derive(Debug, Clone)]
 pub struct PullRequest {
-    /// Where it stands; none begins anew.
+    /// The client's position; `None` begins at the start.
     pub checkpoint: Option<Checkpoint>,
-    /// The types it wants.
+    /// The types that it wants.
     pub types: Types,
-    /// The most changes it takes at a time.
+    /// The most changes on the page.
     pub limit: usize,
 }
 
@@ -60,16 +60,16 @@ impl PullRequest {
     }
 }
 
-/// What a client gets.
+/// The answer to a client.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// The changes in order, each the last of its document in its scope.
+    /// The changes in order, only the last of each document in its scope.
     pub changes: Vec<StoredChange>,
-    /// Where the client then stands.
+    /// The client's position after the page.
     pub checkpoint: Arc<Checkpoint>,
     /// Whether there is more to read now.
     pub has_more: bool,
-    /// Whether the client must forget what it held.
+    /// Whether the client must drop what it held.
     pub reset: bool,
     /// Scopes that the client held and may no longer see.
     pub revoked: Vec<Scope>,
@@ -83,7 +83,7 @@ impl Page {
         &self.checkpoint.epoch
     }
 
-    /// All that its changes say.
+    /// The decoded changes.
     ///
     /// # Errors
     /// [`SyncError::Internal`].
@@ -91,7 +91,7 @@ impl Page {
         self.changes.iter().map(StoredChange::decode).collect()
     }
 
-    /// Nothing, to a client that stands here.
+    /// An empty page, for a client at this position.
     pub(super) fn empty(checkpoint: Arc<Checkpoint>) -> Self {
         Self {
             changes: Vec::new(),
@@ -111,14 +111,14 @@ impl Page {
         })
     }
 
-    /// Whether it tells the client anything.
+    /// Whether the page changes anything for the client.
     pub(super) fn is_news(&self) -> bool {
         !self.changes.is_empty() || self.reset || !self.revoked.is_empty()
     }
 }
 
 impl SyncService {
-    /// Bounds of the verbs.
+    /// The limits of all operations.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -126,13 +126,13 @@ impl SyncService {
     /// One page.
     ///
     /// # Errors
-    /// What the store's failure becomes, [`SyncError::Busy`] or [`SyncError::Exhausted`].
+    /// The error of a store's failure, [`SyncError::Busy`] or [`SyncError::Exhausted`].
     pub async fn pull(&self, caller: &Caller, request: PullRequest) -> Result<Page, SyncError> {
         self.pull_within(caller, request, self.limits.page_bytes)
             .await
     }
 
-    /// The same, ending with the change that brings its stored bytes to `bytes_max`.
+    /// The same. The page ends with the change that brings its stored bytes to `bytes_max`.
     pub(super) async fn pull_within(
         &self,
         caller: &Caller,
@@ -149,8 +149,8 @@ impl SyncService {
         page.await?.counted_for(caller)
     }
 
-    /// One page that begins the scopes which grants add to the place of a client, and reports those they no longer hold.
-    /// No other scope is read. `None` if the client's epoch has ended.
+    /// One page that begins the scopes which grants add to a client's position, and reports those they no longer hold.
+    /// It reads no other scope. `None` if the client's epoch has ended.
     pub(super) async fn pull_added(
         &self,
         caller: &Caller,
@@ -182,10 +182,10 @@ impl SyncService {
         page.map(|page| page.counted_for(caller)).transpose()
     }
 
-    /// Where a client stands who takes everything up to now as known.
+    /// The position of a client that has everything up to now.
     ///
     /// # Errors
-    /// What the store's failure becomes, or [`SyncError::Busy`].
+    /// The error of a store's failure, or [`SyncError::Busy`].
     pub(super) async fn heads(&self, caller: &Caller, types: Types) -> Result<Page, SyncError> {
         in_time(async {
             let request = PullRequest {
@@ -205,7 +205,7 @@ impl SyncService {
         .await
     }
 
-    /// Opens a snapshot and takes up the client where it stands.
+    /// Opens a snapshot and resumes at the client's position.
     async fn read(&self, caller: &Caller, request: PullRequest) -> Result<Reading, StoreError> {
         let claimed = caller.claim_grants.scopes().cloned().collect();
         let (mut snapshot, grants) = self.look(caller, &claimed).await?;
@@ -232,7 +232,7 @@ impl SyncService {
         Ok(Reading::new(snapshot, cursor))
     }
 
-    /// Reads stretch after stretch until the page is full; returns the scope that filled it.
+    /// Reads range after range until the page is full. Returns the scope that filled it.
     async fn fill(
         &self,
         reading: &mut Reading,
@@ -266,7 +266,7 @@ impl SyncService {
         Ok(None)
     }
 
-    /// The types among those asked for that the model has: the store may hold documents of types it no longer has.
+    /// The requested types that the model has. The store may hold documents of types that the model no longer has.
     fn known(&self, types: &Types) -> BTreeSet<TypeName> {
         let names = self
             .model
@@ -277,13 +277,13 @@ impl SyncService {
     }
 }
 
-/// What the documents of a page can come to: it ends with the one that brings it to `bytes_max`.
+/// The most bytes of a page's documents: it ends with the one that brings it to `bytes_max`.
 fn page_bytes(limit: usize, bytes_max: usize) -> usize {
     let documents = limit.saturating_mul(DOCUMENT_BYTES_MAX);
     documents.min(bytes_max + DOCUMENT_BYTES_MAX)
 }
 
-/// A page while it is read.
+/// A page during its read.
 struct Reading {
     snapshot: Box<dyn Snapshot>,
     cursor: Cursor,

@@ -1,17 +1,17 @@
-//! `pushChanges`: what a client sends becomes a request of the commit queue.
+//! `pushChanges`: a client's push becomes a request of the commit queue.
 //!
-//! How requests share transactions is [`super::commit`]'s, and what is asked of the application [`super::advise`]'s.
+//! [`super::commit`] says how requests share transactions, and [`super::advise`] what the application is asked.
 
 use tidegate_core::push::{Push, PushHash, PushOutcome, PushRequest};
 
 use super::{Caller, SyncError, SyncService};
 
 impl SyncService {
-    /// Applies a push, or returns what became of it before.
+    /// Applies a push, or returns the result of the same push before.
     ///
     /// # Errors
     /// [`SyncError::PushTooLarge`] and [`SyncError::Push`]: nothing was applied. A store's failure and
-    /// [`SyncError::Busy`]: it may have been applied; the same push sent again says.
+    /// [`SyncError::Busy`]: it may have been applied; the same push again returns the result.
     pub async fn push(&self, caller: &Caller, push: Push) -> Result<PushOutcome, SyncError> {
         let (changes, max) = (push.changes.len(), self.limits.push_changes);
         if changes > max {

@@ -49,13 +49,13 @@ type Task @collection(name: "tasks") @scope(by: "team:{team}") @conflict(policy:
 { id: ID! team: String! text: String }
 "#;
 
-/// How long the tokens of these tests are good.
+/// How long the tokens of these tests are valid.
 const TOKEN_MS: i64 = 60_000;
 
-/// However busy the machine is, nothing takes longer.
+/// Longer than any step takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A store that cannot carry out what touches the document `poison`.
+/// A store that cannot carry out a commit of the document `poison`.
 struct Poisoned(EmbeddedStore);
 
 #[async_trait]
@@ -80,22 +80,22 @@ impl Store for Poisoned {
     }
 }
 
-/// A store that carries out several commits at a time, and does what a test tells it to.
+/// A store that carries out several commits at a time, and follows a test's script.
 struct Scripted {
     inner: EmbeddedStore,
-    /// The most changes a commit may carry; with more it meets others again.
+    /// The most changes of a commit. A larger one meets a write conflict.
     changes_max: usize,
-    /// Whether the next commit meets others.
+    /// Whether the next commit meets a write conflict.
     collides_once: AtomicBool,
-    /// What is reported then.
+    /// The conflict that is then reported.
     conflict: WriteConflict,
-    /// The first commit that reads the document `held` says when it has begun, and goes on when it is let go.
+    /// The first commit that reads the document `held` reports when it has begun, and continues when it is released.
     was_held: AtomicBool,
     begun: Notify,
     released: Notify,
     /// What each commit wrote.
     carried: Mutex<Vec<Vec<DocumentKey>>>,
-    /// Whether it can be read.
+    /// Whether reads fail.
     is_down: AtomicBool,
 }
 
@@ -181,7 +181,7 @@ impl Store for Scripted {
         self.inner.confirmed_head(scope).await
     }
 
-    /// Tells of everything but the document `untold`.
+    /// Reports everything except the document `untold`.
     fn tail(&self) -> BoxStream<'static, TailEvent> {
         let is_told = |event: &TailEvent| match event {
             TailEvent::Committed(writes) => writes.iter().all(|write| write.key != key("untold")),
@@ -347,7 +347,7 @@ async fn pushes_and_resolutions_wait_in_so_many_bytes_and_no_more() {
     store.released.notify_one();
     assert_eq!(held.await.unwrap().outcomes[0].status, Status::Applied);
     assert_eq!(theirs().await.unwrap().outcomes[0].status, Status::Applied);
-    // One that is larger than all the room has it for itself.
+    // One larger than the whole room gets all of it.
     let mut large = create("large");
     large.changes.extend(create("too").changes);
     let pushed = sync.push(&caller, large).await.unwrap();

@@ -1,6 +1,6 @@
 //! The recent feed writes of one scope, without a gap.
 //!
-//! Rules.md 6.1 and 6.2: what it releases, and when it is cut.
+//! Rules.md 6.1 and 6.2 say what it releases, and when it is cut.
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -15,32 +15,32 @@ use tidegate_core::{
 
 use crate::{store::FeedWrite, sync::StoredChange};
 
-/// The most writes a ring keeps, and the most it holds back; whoever lags further reads the store.
+/// The most writes that a ring keeps, and the most that it holds back. A subscriber that lags further reads the store.
 const WRITES_MAX: usize = 256;
 
-/// The most bytes a ring keeps: there is a ring for each scope that somebody watches.
+/// The most bytes that a ring keeps. There is one ring for each scope with a subscriber.
 const BYTES_MAX: usize = 1 << 20;
 
 /// The writes above `low`, up to the last one released.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
-    /// Nothing at or below it is kept; `None` until the first write is taken.
+    /// Nothing at or below it is kept; `None` until the first write arrives.
     low: Option<Seq>,
     writes: VecDeque<Write>,
     bytes: usize,
-    /// Writes that came before an earlier one, which is on its way or was told before the ring began.
+    /// Writes that arrived before an earlier one. That one is on its way, or arrived before the ring began.
     held: BTreeMap<Seq, Write>,
     held_bytes: usize,
-    /// Whether the gap below them was there at the last sweep.
+    /// Whether the gap below them existed at the last sweep.
     was_swept: bool,
 }
 
-/// One write, in the form in which it goes to many readers.
+/// One write, in the form for many readers.
 #[derive(Debug)]
 struct Write {
     key: DocumentKey,
     item: StoredChange,
-    /// A later write of the same document has been released: whoever reads takes that one.
+    /// Whether a later write of the same document has been released. Readers then take only that one.
     is_replaced: bool,
 }
 
@@ -63,8 +63,8 @@ impl Ring {
         self.bound();
     }
 
-    /// The writes above the position of these types, the last of each document, and where the reader then stands;
-    /// `None` if some may be missing here.
+    /// The writes of these types above the position, the last of each document, and the reader's new position; `None`
+    /// if the ring may lack some.
     pub(super) fn read(
         &self,
         position: Position,
@@ -88,7 +88,7 @@ impl Ring {
         Some((items.collect(), head))
     }
 
-    /// The same for a reader beyond the gap, who has what is missing in it from the store.
+    /// The same for a reader beyond the gap, which has read the missing writes from the store.
     fn read_held(&self, position: Seq, types: &Types) -> (Vec<StoredChange>, Seq) {
         let (mut unread, mut head) = (Vec::new(), position);
         for (seq, write) in self.held.range(position.next()..) {
@@ -105,7 +105,7 @@ impl Ring {
         (items.collect(), head)
     }
 
-    /// Cuts the ring where a gap has stayed since the last sweep; whether it did.
+    /// Cuts the ring if a gap has stayed since the last sweep. Returns whether it did.
     pub(super) fn sweep(&mut self) -> bool {
         let stays = !self.held.is_empty() && std::mem::replace(&mut self.was_swept, true);
         if stays {
@@ -150,7 +150,7 @@ impl Ring {
         }
     }
 
-    /// Begins again above everything seen: readers below go to the store.
+    /// Begins again above everything seen. Readers below that read the store.
     pub(super) fn cut(&mut self) {
         let last = self.held.last_key_value().map(|(seq, _)| *seq);
         *self = Self {
@@ -278,15 +278,15 @@ mod tests {
         assert_eq!(read(&ring, 3 + count), Some((vec![], 3 + count)));
     }
 
-    /// All orders in which the writes of a scope can be told, and all moments at which a ring and its reader may begin: the
-    /// reader gets every write once, in the order of seqs, and none is left when the last has been told.
+    /// Tries all orders in which the writes of a scope can arrive, and all moments at which a ring and its reader may
+    /// begin. The reader gets every write once, in the order of seqs, and has all of them after the last arrival.
     #[test]
     fn no_order_of_telling_leaves_a_reader_behind_or_with_a_gap() {
         const WRITES: i64 = 5;
         let mut seen = 0;
         for order in orders(&(1..=WRITES).collect::<Vec<_>>()) {
             for begins in 0..=WRITES as usize {
-                // What was told is committed, and may be all that is.
+                // What has arrived is committed, and may be all that is.
                 let told = order[..begins].iter().max().copied().unwrap_or(0);
                 for stands in told..=WRITES {
                     for reads in 0..1 << (WRITES as usize - begins) {
@@ -311,8 +311,8 @@ mod tests {
         begun.collect()
     }
 
-    /// A ring that is told these writes, and a reader of the store up to `stands`. After which of them it reads, the bits of
-    /// `reads` say; a wake-up is never lost, so it reads after the last.
+    /// A ring at which these writes arrive, and a reader of the store up to `stands`. The bits of `reads` say after
+    /// which arrivals it reads. A wake-up is never lost, so it reads after the last.
     fn follow(told: &[i64], stands: i64, reads: u32) {
         let (mut ring, mut at) = (Ring::default(), stands);
         for (place, seq) in told.iter().enumerate() {
@@ -327,7 +327,7 @@ mod tests {
                     assert_eq!(items, expected.collect::<Vec<_>>(), "{told:?} {stands}");
                     at = head;
                 }
-                // The store has at least what was told.
+                // The store has at least what has arrived.
                 None => at = at.max(*told[..=place].iter().max().unwrap()),
             }
         }

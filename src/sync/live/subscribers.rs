@@ -1,6 +1,7 @@
-//! Who waits for which scope, and the rings they read.
+//! The subscribers of each scope, and the rings that they read.
 //!
-//! A scope has a ring while somebody watches it; a write to it wakes those, and nobody else, and thousands a few at a time.
+//! A scope has a ring while it has a subscriber. A write to the scope wakes its subscribers and no others. Thousands
+//! are woken a few at a time.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -20,27 +21,28 @@ use tokio::sync::Notify;
 use super::{lock, ring::Ring};
 use crate::{store::FeedWrite, sync::StoredChange};
 
-/// So many are woken before others get their turn: the pushes behind them would wait until thousands have been served, and
-/// who is woken later finds more to read.
+/// How many are woken before other tasks get their turn. Otherwise pushes would wait until thousands have been served.
+/// Those that are woken later find more to read.
 const AT_ONCE: usize = 64;
 
 /// The most bytes that all rings keep together: a user may watch ten thousand scopes, and write to them.
 const RINGS_BYTES_MAX: usize = 256 << 20;
 
-/// Everybody who waits.
+/// All subscribers.
 #[derive(Default)]
 pub(super) struct Subscribers {
-    /// Boxed, because a map keeps room for as many again.
+    /// Boxed, because a map keeps room for as many entries again.
     scopes: HashMap<Scope, Box<Watched>>,
     /// What all rings keep.
     rings_bytes: Arc<AtomicUsize>,
     wakers: HashMap<u64, Arc<Notify>>,
-    /// Who waits on behalf of each user.
+    /// The subscribers of each user.
     users: HashMap<UserId, Of>,
-    /// Scopes of which not everybody who watches has been woken yet.
+    /// Scopes whose subscribers have not all been woken yet.
     waking: VecDeque<Scope>,
     next_id: u64,
-    /// Raised when rings lose their continuity or anybody's grants may have changed: every subscriber reads the store once.
+    /// Rises when rings lose their continuity or the grants of any user may have changed. Every subscriber then reads
+    /// the store once.
     generation: u64,
 }
 
@@ -48,7 +50,7 @@ pub(super) struct Subscribers {
 #[derive(Default)]
 struct Of {
     ids: HashSet<u64>,
-    /// Raised when the user's grants may have changed: these subscribers read the store once.
+    /// Rises when the user's grants may have changed. These subscribers then read the store once.
     generation: u64,
 }
 
@@ -59,16 +61,16 @@ struct Watched {
     pass: Option<Box<Pass>>,
 }
 
-/// A way through many who watch a scope.
+/// A batch-wise wake-up of a scope's many subscribers.
 struct Pass {
-    /// Those who have not been woken yet.
+    /// Those that have not been woken yet.
     left: Vec<u64>,
-    /// There is more since it began: it is gone once more.
+    /// Whether there were further writes since it began. It then runs once more.
     again: bool,
 }
 
 impl Watched {
-    /// Wakes all if they are few, or the first of them; whether there are more, of whom nobody knows yet.
+    /// Wakes all if they are few, or the first of them. Returns whether more of them have to be woken.
     fn wake(&mut self, wakers: &HashMap<u64, Arc<Notify>>) -> bool {
         if self.watchers.len() <= AT_ONCE {
             notify(self.watchers.iter(), wakers);
@@ -82,7 +84,7 @@ impl Watched {
         self.wake_some(wakers)
     }
 
-    /// Wakes the next few; whether there are more.
+    /// Wakes the next few. Returns whether there are more.
     fn wake_some(&mut self, wakers: &HashMap<u64, Arc<Notify>>) -> bool {
         let Some(pass) = &mut self.pass else {
             return false;
@@ -110,7 +112,7 @@ fn notify<'i>(ids: impl Iterator<Item = &'i u64>, wakers: &HashMap<u64, Arc<Noti
 }
 
 impl Subscribers {
-    /// Puts feed writes into their rings and wakes whoever watches one of those scopes, once: a few at once, and the others
+    /// Puts feed writes into their rings and wakes each subscriber of their scopes once: a few at once, and the others
     /// by [`Subscribers::wake_some`].
     pub(super) fn offer(&mut self, writes: &[FeedWrite]) {
         let mut written = HashSet::new();
@@ -143,7 +145,7 @@ impl Subscribers {
         }
     }
 
-    /// Whether there are more to be woken.
+    /// Whether more subscribers have to be woken.
     pub(super) fn is_waking(&self) -> bool {
         !self.waking.is_empty()
     }
@@ -159,7 +161,8 @@ impl Subscribers {
         }
     }
 
-    /// To be called every few seconds: sends to the store whoever waits for a write that was not told since the last time.
+    /// Call it every few seconds. Makes subscribers read the store that have waited for a missing write since the last
+    /// call.
     pub(super) fn sweep(&mut self) {
         let scopes = self.scopes.iter_mut();
         let cut = scopes.filter_map(|(scope, watched)| watched.ring.sweep().then_some(scope));
@@ -167,7 +170,7 @@ impl Subscribers {
         cut.iter().for_each(|scope| self.wake(scope));
     }
 
-    /// Rules.md 6.3: clear the rings, wake everyone; then each reads the heads.
+    /// Rules.md 6.3: clears the rings and wakes all subscribers. Each then reads the heads.
     pub(super) fn restart(&mut self) {
         if breaks(Mutant::RingsSurvive) {
             return;
@@ -178,7 +181,7 @@ impl Subscribers {
         self.regrant();
     }
 
-    /// Sends the subscribers of these users to the store, where grants are read, and wakes nobody else.
+    /// Makes the subscribers of these users read the store, and with it their grants. Wakes no others.
     pub(super) fn regrant_users(&mut self, users: &[UserId]) {
         for user in users {
             if let Some(of) = self.users.get_mut(user) {
@@ -188,20 +191,20 @@ impl Subscribers {
         }
     }
 
-    /// What a subscriber of this user has to have read the store at.
+    /// The generation at which a subscriber of this user must have read the store.
     fn generation(&self, user: &UserId) -> Generation {
         let of = self.users.get(user);
         (self.generation, of.map_or(0, |of| of.generation))
     }
 
-    /// Sends everyone to the store, where grants are read.
+    /// Makes all subscribers read the store, and with it their grants.
     pub(super) fn regrant(&mut self) {
         self.generation += 1;
         self.wakers.values().for_each(|waker| waker.notify_one());
     }
 }
 
-/// Of everybody, and of one user.
+/// The generation of all users, and that of one.
 type Generation = (u64, u64);
 
 /// One subscriber's registration; it ends when dropped.
@@ -234,39 +237,39 @@ impl Ticket {
         }
     }
 
-    /// A number from 0 to 1, spread evenly over those who came one after the other: multiples of the golden ratio
-    /// without their whole part do that, with no need for randomness.
+    /// A number from 0 to 1. Numbers of consecutive subscribers are spread evenly, without randomness: they are the
+    /// fractional parts of multiples of the golden ratio.
     pub(super) fn share(&self) -> f64 {
         const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
         let high = u32::try_from(self.id.wrapping_mul(GOLDEN) >> 32).unwrap_or_default();
         f64::from(high) / f64::from(u32::MAX)
     }
 
-    /// Waits until a watched scope was written, the user's grants may have changed, or everyone is woken.
+    /// Waits until a watched scope is written, the user's grants may have changed, or all subscribers are woken.
     pub(in crate::sync) async fn woken(&self) {
         self.waker.notified().await;
     }
 
-    /// To be called before the store is read: what comes after it wakes again. Whether the reason to read it is that the
-    /// user's grants may have changed since the last time, or has to do with rings too.
+    /// Call it before the store is read: events after the call wake again. Returns whether the only reason for the read
+    /// is that the user's grants may have changed, and rings are not concerned.
     pub(super) fn fresh(&mut self) -> bool {
         let now = lock(&self.subscribers).generation(&self.user);
         let before = self.read_at.replace(now);
         before.is_some_and(|before| before.0 == now.0 && before.1 != now.1)
     }
 
-    /// The rings are to be read without waiting for news.
+    /// Makes the subscriber read the rings without waiting for news.
     pub(super) fn wake(&self) {
         self.waker.notify_one();
     }
 
-    /// Takes `fresh` back, the store having failed: it is to be read without waiting for news.
+    /// Undoes `fresh` after the store failed: the store is read again without waiting for news.
     pub(super) fn unread(&mut self) {
         self.read_at = None;
         self.wake();
     }
 
-    /// Watches these scopes too, before they are read.
+    /// Watches these scopes in addition, before they are read.
     pub(super) fn watch_also(&mut self, scopes: Vec<&Scope>) {
         let mut held = lock(&self.subscribers);
         for scope in scopes {
@@ -275,8 +278,8 @@ impl Ticket {
         }
     }
 
-    /// Watches exactly these scopes. Where one was not watched before, a write may have passed since the store was read,
-    /// so the subscriber stays awake.
+    /// Watches exactly these scopes. If one was not watched before, a write may have been missed since the store was
+    /// read, so the subscriber stays awake.
     pub(super) fn watch<'a>(&mut self, scopes: impl Iterator<Item = &'a Scope>) {
         let wanted: HashSet<Scope> = scopes.cloned().collect();
         if wanted == self.watching {
@@ -299,8 +302,8 @@ impl Ticket {
         self.watching = wanted;
     }
 
-    /// The writes since the track's positions, and where these are past them; `None` if the store has to be read: rings do
-    /// not reach back so far, more than `limit` wait or more than `bytes_max`, or grants may have changed.
+    /// The writes since the track's positions, and the positions after them. `None` if the store has to be read: the
+    /// rings do not reach back far enough, more than `limit` writes or `bytes_max` wait, or grants may have changed.
     pub(super) fn read(
         &self,
         track: &Track,
@@ -324,7 +327,7 @@ impl Ticket {
     }
 }
 
-/// One change fits always, as on a page of the store.
+/// One change always fits, as on a page of the store.
 fn fits(changes: &[StoredChange], bytes_max: usize) -> bool {
     changes.len() <= 1 || changes.iter().map(StoredChange::bytes).sum::<usize>() <= bytes_max
 }
@@ -381,7 +384,7 @@ mod tests {
         UserId::new("alice").unwrap()
     }
 
-    /// One who watches, and sleeps.
+    /// A subscriber that watches, and sleeps.
     fn watching(subscribers: &Arc<Mutex<Subscribers>>) -> Ticket {
         let mut ticket = Ticket::new(Arc::clone(subscribers), &alice());
         ticket.watch([&scope()].into_iter());
@@ -401,7 +404,7 @@ mod tests {
         lock(subscribers).wake(&scope());
     }
 
-    /// Goes on until nobody is left to be woken; after how many steps.
+    /// Wakes until all are woken. Returns the number of steps.
     fn wake_all(subscribers: &Mutex<Subscribers>) -> usize {
         let mut steps = 0;
         while lock(subscribers).is_waking() {
@@ -431,7 +434,7 @@ mod tests {
         write(&subscribers);
         lock(&subscribers).wake_some();
         assert_eq!(woken(&tickets), 2 * AT_ONCE);
-        // Meanwhile some leave, of those who were woken and of those who were not, and others come.
+        // Meanwhile some leave, woken and not yet woken ones, and others come.
         tickets.retain(|ticket| ticket.id % 3 != 0);
         tickets.extend((0..AT_ONCE).map(|_| watching(&subscribers)));
         write(&subscribers);

@@ -1,4 +1,4 @@
-//! Subscriptions: that they hear of everything, outlast a store that is away, and end with their token.
+//! Subscriptions: they deliver every change, outlast a store that is down, and end with their token.
 
 use super::*;
 
@@ -42,7 +42,7 @@ async fn a_subscription_outlasts_a_store_that_cannot_be_read_and_misses_nothing(
     for id in ["1", "2", "3"] {
         sync.push(&caller, create(id)).await.unwrap();
     }
-    // More than the limit have come, so that the rings do not do.
+    // More writes than the limit have come, so the rings are not enough.
     let silent = timeout(2 * live::STORE_PAUSE, pages.next()).await;
     assert!(silent.is_err(), "{silent:?}");
     let begun = subscribe().next().await.unwrap();
@@ -70,7 +70,7 @@ async fn hundreds_who_watch_one_scope_all_get_every_write() {
     for pages in &mut crowd {
         assert!(pages.next().await.unwrap().unwrap().reset);
     }
-    // Whoever has had the first write has read the store for the last time, and sleeps.
+    // A subscriber with the first write has read the store for the last time, and sleeps.
     for (ids, last) in [(&["1"][..], 1), (&["2", "3"], 3)] {
         for id in ids {
             sync.push(&caller, create(id)).await.unwrap();

@@ -1,4 +1,4 @@
-//! The inbox as it is followed: how much of it is sent, and how often.
+//! The live inbox: how much of it is sent, and how often.
 
 use tidegate_core::id::ConflictId;
 
@@ -65,7 +65,7 @@ async fn who_follows_an_inbox_gets_small_pages_and_one_for_all_that_came_meanwhi
     let rest = sync.conflicts(&caller, &rest).await.unwrap();
     assert_eq!((ids(&rest), rest.has_more), (vec!["3", "4"], false));
 
-    // What stands behind a full page does not send it again.
+    // A conflict after a full page does not send the page again.
     hold_back(&sync, "5").await;
     let first = page.entries[0].conflict.id.clone();
     let resolved = sync.resolve(&caller, first, BaseVersion(2), Resolution::Theirs);

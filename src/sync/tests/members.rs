@@ -1,4 +1,4 @@
-//! Memberships and open subscriptions: who is woken, and what is read for it.
+//! Memberships and open subscriptions: which subscriptions are woken, and what they read.
 
 mod added;
 pub(super) mod counted;
@@ -22,7 +22,7 @@ type Member @collection(name: "members") @scope(by: "team:{roster}") @conflict(p
 }
 "#;
 
-/// Subscriptions of users whom nobody gives anything, and how many scopes each has.
+/// The number of subscriptions of users without memberships, and the number of scopes of each.
 const BYSTANDERS: usize = 200;
 const SCOPES: usize = 50;
 
@@ -34,7 +34,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// Bystanders first, and last the subscription of the user `named`. All have read what there is, and sleep.
+    /// Opens the bystanders' subscriptions, and last that of the user `named`. All have read everything, and sleep.
     async fn gather() -> Self {
         let mut crowd = Self::empty();
         for n in 0..=BYSTANDERS {
@@ -76,7 +76,7 @@ impl Crowd {
         self.settle().await;
     }
 
-    /// Each has had the first page, and looks once more when its scopes are watched.
+    /// Waits until each has had the first page and has read once more after its scopes are watched.
     async fn settle(&self) {
         let reads = 2 * self.pages.len();
         let settled = async {
@@ -148,7 +148,7 @@ impl Crowd {
         }
     }
 
-    /// A document that all see reaches all, from their rings; what was read of the store since `before`.
+    /// Sends all a document that they see, from their rings. Returns how often the store was read since `before`.
     async fn reads_until_all_hear(&mut self, before: usize, id: &str) -> usize {
         let team = fields(&[("team", "all")]);
         let create = Action::Create {
@@ -225,7 +225,7 @@ async fn a_membership_wakes_whom_it_names_and_reads_nothing_for_anybody_else() {
     let mut crowd = Crowd::gather().await;
     let own = BYSTANDERS;
 
-    // It is given: the user's subscription reads the store, and once more with the new scope watched.
+    // The membership is given: the user's subscription reads the store, and once more with the new scope watched.
     let before = crowd.reads();
     crowd
         .push("giver", "giver", vec![("Member", "m", give("named"))])
@@ -233,7 +233,7 @@ async fn a_membership_wakes_whom_it_names_and_reads_nothing_for_anybody_else() {
     let reads = crowd.reads_until_all_hear(before, "1").await;
     assert!((1..=3).contains(&reads), "{reads}");
 
-    // Nothing that counts changes: nobody reads.
+    // Nothing relevant changes: nothing is read.
     let before = crowd.reads();
     let noted = change(1, &[("note", "x")]);
     crowd
@@ -241,7 +241,7 @@ async fn a_membership_wakes_whom_it_names_and_reads_nothing_for_anybody_else() {
         .await;
     assert_eq!(crowd.reads_until_all_hear(before, "2").await, 0);
 
-    // It is moved to somebody who does not listen: the one who loses it is told.
+    // It moves to a user without a subscription. The user that loses it gets the change.
     let before = crowd.reads();
     let moved = change(2, &[("person", "absent")]);
     crowd
@@ -252,7 +252,7 @@ async fn a_membership_wakes_whom_it_names_and_reads_nothing_for_anybody_else() {
     let reads = crowd.reads_until_all_hear(before, "3").await;
     assert!((1..=3).contains(&reads), "{reads}");
 
-    // What a giver gives to hundreds of others costs nobody here anything.
+    // Memberships of hundreds of other users cost these subscriptions nothing.
     let before = crowd.reads();
     let names: Vec<String> = (0..500).map(|n| format!("stranger{n}")).collect();
     let gifts = names

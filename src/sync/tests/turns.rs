@@ -1,4 +1,4 @@
-//! Users take turns in the push queue: what one user sends delays another by one push.
+//! Users take turns in the push queue: one user's pushes delay another user by one push.
 
 use super::*;
 

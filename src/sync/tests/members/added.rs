@@ -1,4 +1,4 @@
-//! What one membership costs a user who has thousands of scopes and several open subscriptions.
+//! The cost of one membership for a user with thousands of scopes and several open subscriptions.
 
 use super::*;
 
@@ -6,7 +6,7 @@ const SCOPES: usize = 5_000;
 const SUBSCRIPTIONS: usize = 4;
 
 impl Counts {
-    /// Reads of memberships, scopes whose state was read, and scans, since the last time.
+    /// The numbers of reads of memberships, of read scope states, and of scans, since the last call.
     fn take(&self) -> [usize; 3] {
         let counts = [&self.memberships, &self.scopes, &self.scans];
         counts.map(|count| count.swap(0, Ordering::SeqCst))
@@ -34,7 +34,7 @@ async fn a_membership_costs_its_user_the_scope_it_names_and_not_the_others() {
     assert_eq!(memberships, 1);
     assert_eq!(scopes, 2 * SUBSCRIPTIONS * (SCOPES + 1));
 
-    // What each step changes of the membership, and whether the scope comes or goes by it.
+    // How each step changes the membership, and whether the scope comes or goes by it.
     let steps: [(Action, bool, bool); 4] = [
         (give("named"), true, false),
         (change(1, &[("access", "WRITE")]), false, false),
@@ -56,7 +56,7 @@ async fn a_membership_costs_its_user_the_scope_it_names_and_not_the_others() {
             assert_eq!(page.revoked.len(), usize::from(goes));
             assert!(!page.reset && !page.has_more);
         }
-        // The scopes there were before go on in their rings.
+        // The scopes from before continue in their rings.
         let before = crowd.reads();
         crowd.reads_until_all_hear(before, &step.to_string()).await;
         let added = if comes { SUBSCRIPTIONS } else { 0 };
