@@ -1,6 +1,6 @@
-//! One item of a push, as a client sent it and after it was read by the model.
+//! One item of a push, as a client sent it and as the model reads it.
 //!
-//! Only shape is settled here: whether a change may be applied is [`crate::decide`]'s question.
+//! Only its form is checked here. [`crate::decide`] decides whether it may be applied.
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,7 @@ pub enum Action {
         /// The fields' values as the client saw them.
         seen: Option<Document>,
     },
-    /// Ends it.
+    /// Deletes it.
     Delete {
         /// The version the edit was made on.
         base: BaseVersion,

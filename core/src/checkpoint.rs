@@ -1,6 +1,6 @@
-//! Checkpoints: where a client stands in the feeds of its scopes, as an opaque token.
+//! Checkpoints: a client's positions in the feeds of its scopes, as an opaque token.
 //!
-//! Making a page from where a client stands is [`crate::page`]'s work.
+//! [`crate::page`] makes a page from a client's positions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::id::{Epoch, Scope, Seq, TypeName};
 /// The longest token that is read, in bytes: enough for some thousand scopes.
 pub const TOKEN_BYTES_MAX: usize = 1 << 20;
 
-/// Where a client stands (rules.md 2.1).
+/// A client's positions (rules.md 2.1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// The history its positions belong to.
@@ -45,19 +45,19 @@ impl Types {
     }
 }
 
-/// Types that stand at the same positions.
+/// Types that share their positions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Track {
-    /// Which.
+    /// The types.
     pub types: Types,
-    /// Where, in each scope.
+    /// The position in each scope.
     pub positions: BTreeMap<Scope, Position>,
 }
 
 /// A client's place in one scope's feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// Everything up to and with this seq has been delivered.
+    /// Everything up to and including this seq has been delivered.
     pub seq: Seq,
     /// The scope's head when the client began it at 0. Without it, a first sync of a scope with collected tombstones
     /// would never end (rules.md 2.3).
@@ -100,7 +100,7 @@ impl Checkpoint {
             return Err(CheckpointError);
         };
         let checkpoint: Self = postcard::from_bytes(fields).map_err(|_| CheckpointError)?;
-        // Postcard also reads numbers of more bytes than they need, lists with repeated keys, and what stands behind.
+        // Postcard also reads numbers of more bytes than needed, lists with repeated keys, and trailing bytes.
         if checkpoint.encode() == token {
             Ok(checkpoint)
         } else {

@@ -11,7 +11,8 @@ use crate::{
 };
 
 /// What a collection loads: at most `limit` tombstones and markers older than `before`, and as many conflicts that were
-/// settled before, and as many clients that have not pushed since. Open conflicts stay, however old, and each client's last id.
+/// settled before then, and as many clients that have not pushed since. Open conflicts stay, however old, and so does
+/// each client's last id.
 pub fn reads(before: Timestamp, limit: usize) -> Reads {
     Reads {
         expired: Some(Expired { before, limit }),

@@ -1,6 +1,6 @@
-//! The decision about one change: pure, so that every conflict replays as a plain test.
+//! The decision about one change. It is pure, so that every conflict replays as a plain test.
 //!
-//! What an entry becomes is computed here (rules.md sections 3 and 4); numbering, storing and answering are not.
+//! Here the new entry is computed (rules.md sections 3 and 4). Numbering, storing and answering happen elsewhere.
 
 mod create;
 mod delete;
@@ -43,9 +43,9 @@ pub struct Context<'a> {
     pub identity: &'a Identity,
     /// What the identity may do, over the push's own earlier changes.
     pub grants: &'a Grants,
-    /// The client, where it named itself.
+    /// The client, if it named itself.
     pub client: Option<&'a ClientId>,
-    /// The change's mutation id, where it has one.
+    /// The change's mutation id, if it has one.
     pub mutation: Option<MutationId>,
     /// Server time.
     pub now: Timestamp,
@@ -55,7 +55,7 @@ pub struct Context<'a> {
     pub work: &'a Work,
 }
 
-/// What becomes of a change.
+/// The outcome of a change.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
     /// The entry is replaced by this one.
@@ -64,21 +64,21 @@ pub enum Decision {
         status: Status,
         /// The new entry.
         entry: Box<Entry>,
-        /// Field by field, what a stale change met.
+        /// For each field of a stale change, how it was settled.
         fields: Option<Vec<FieldOutcome>>,
-        /// What of the change goes to the inbox.
+        /// The part of the change that goes to the inbox.
         held: Option<Held>,
     },
-    /// The entry stays as it is: a CONFLICT, or APPLIED when it already was what the change asks for.
+    /// The entry stays as it is: a CONFLICT, or APPLIED if the entry already was what the change asks for.
     Keep {
         /// APPLIED or CONFLICT.
         status: Status,
-        /// Field by field, what a stale change met.
+        /// For each field of a stale change, how it was settled.
         fields: Option<Vec<FieldOutcome>>,
-        /// What of the change goes to the inbox.
+        /// The part of the change that goes to the inbox.
         held: Option<Held>,
     },
-    /// The entry stays as it is until the application has been asked what becomes of the change.
+    /// The entry stays as it is until the application has answered what to do with the change.
     Ask(Held),
     /// REJECTED.
     Reject(Rejection),
@@ -86,8 +86,8 @@ pub enum Decision {
 
 /// Decides what `change` does to `entry`, the document's state if it has one.
 ///
-/// What does not depend on the entry is judged first, so that another user's document and a missing one are answered
-/// alike.
+/// Checks that do not depend on the entry come first, so that another user's document and a missing one get the same
+/// answer.
 pub fn decide(context: &Context<'_>, entry: Option<&Entry>, change: &Change) -> Decision {
     let decided = match &change.action {
         Action::Create { document, base } => {
@@ -108,7 +108,7 @@ pub fn decide(context: &Context<'_>, entry: Option<&Entry>, change: &Change) -> 
         .unwrap_or_else(Decision::Reject)
 }
 
-/// Why a change to a withheld document is rejected. A caller who may not see it gets the same answer as for any other.
+/// Why a change to a withheld document is rejected. A caller that may not see it gets the same answer as for any other.
 pub fn withheld(
     context: &Context<'_>,
     entry: Option<&Entry>,
@@ -139,8 +139,8 @@ fn within_bounds(
     Ok(decision)
 }
 
-/// Bounds the lists that a change leaves, also those that it joined. One that is longer already, as another service may have
-/// made it, can still be edited as long as it does not grow.
+/// Bounds the lists that a change leaves, also those that it joined. A list that is already longer, because another
+/// service wrote it, can still be edited as long as it does not grow.
 fn check_lists(
     context: &Context<'_>,
     before: Option<&Entry>,
@@ -179,20 +179,20 @@ fn check_bytes(what: &str, document: &Document) -> Result<(), Rejection> {
 /// How a change relates to the entry it meets (rules.md 4.5 and 4.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// Nobody else changed the document since.
+    /// No other client changed the document since.
     Clean,
-    /// Somebody did, after this version.
+    /// Another client changed the document after this version.
     Stale(Base),
-    /// It was made on a document that has been deleted since.
+    /// The document was deleted after the version of the change.
     OfDeleted,
 }
 
-/// Where a stale edit stands.
+/// The base of a stale edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Base {
     /// At a version of this incarnation.
     At(Version),
-    /// At a version of another epoch, or at none at all: below everything.
+    /// A version of another epoch, or none: below all versions.
     Nothing,
 }
 
@@ -274,7 +274,7 @@ impl Context<'_> {
             && writer.user.as_ref() == Some(&self.identity.user)
     }
 
-    /// Whether the field was written by somebody else after the base.
+    /// Whether another client wrote the field after the base.
     fn changed_by_another(&self, entry: &Entry, field: &str, base: Base) -> bool {
         let own = self.wrote(entry, field_version(entry, field));
         self.changed_since(entry, field, base)
@@ -282,7 +282,7 @@ impl Context<'_> {
             && !breaks(Mutant::NothingOverlaps)
     }
 
-    /// Whether the field was written by anybody after the base.
+    /// Whether any client wrote the field after the base.
     fn changed_since(&self, entry: &Entry, field: &str, base: Base) -> bool {
         match base {
             Base::At(version) => field_version(entry, field) > version,
@@ -315,8 +315,8 @@ impl Context<'_> {
     fn wins_whole(&self, overlap: Overlap, change: &Change, entry: &Entry, base: Base) -> bool {
         match overlap {
             Overlap::ClientWins => true,
-            // Also where no other writer is named any more: what they added to a counter, a set or a text stands in a field
-            // that this client may have written since.
+            // Also if no other writer is named any more: what others added to a counter, a set or a text stands in a
+            // field that this client may have written since.
             Overlap::ServerWins | Overlap::Manual => false,
             Overlap::LastWriteWins => self
                 .latest_of_others(entry, base)
@@ -340,13 +340,13 @@ impl Context<'_> {
         matches!(self.policy, Policy::Manual | Policy::Webhook)
     }
 
-    /// When the client says it made the edit, clamped to what the server accepts.
+    /// The time at which the client says it made the edit, clamped to what the server accepts.
     fn claimed_time(&self, change: &Change) -> Timestamp {
         let latest = self.now.plus_ms(CLOCK_SKEW_MAX_MS);
         change.changed_at.map_or(self.now, |at| at.min(latest))
     }
 
-    /// The writer as the change names it.
+    /// The writer that the change names.
     fn claimed(&self, change: &Change) -> Writer {
         Writer {
             user: Some(self.identity.user.clone()),
@@ -395,7 +395,8 @@ fn next_or_exhausted(version: Version) -> Result<Version, Rejection> {
     })
 }
 
-/// The version that last wrote a field; a field never written since began with the incarnation.
+/// The version that last wrote a field. A field that was never written since has the version at which the incarnation
+/// began.
 pub(crate) fn field_version(entry: &Entry, field: &str) -> Version {
     entry
         .field_versions

@@ -1,6 +1,6 @@
-//! The sync state of a document, and what stays behind when it leaves a scope.
+//! The sync state of a document, and the marker that stays when it leaves a scope.
 //!
-//! The rules that change entries are in [`crate::decide`]; how a store keeps them is the store's.
+//! [`crate::decide`] has the rules that change entries. Each store decides how it keeps them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -29,13 +29,13 @@ pub struct Entry {
     pub field_versions: BTreeMap<String, Version>,
     /// `w`: who wrote the versions named in `field_versions`, `began` and `version`.
     pub writers: BTreeMap<Version, Writer>,
-    /// The document; a tombstone keeps none, and what is withheld neither.
+    /// The document. A tombstone or a withheld document has none.
     pub body: Option<Document>,
-    /// Another service wrote what the model cannot hold: the document is shown to nobody until it fits again.
+    /// Another service wrote what the model cannot hold: no client sees the document until it fits again.
     pub withheld: bool,
     /// Server time of the last change: retention counts from it, and clients see it as `syncChangedAt`.
     pub at: Timestamp,
-    /// What the document grants, if its type is one of memberships and it is alive.
+    /// What the document grants, if its type is one of memberships and it is living.
     pub membership: Option<Membership>,
 }
 
@@ -49,19 +49,19 @@ impl Entry {
 /// Who made a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Writer {
-    /// The user; `None` for a foreign write, whose author nobody knows.
+    /// The user; `None` for a foreign write, whose author is unknown.
     pub user: Option<UserId>,
-    /// The client, where it named itself; an anonymous writer never equals another (rules.md 4.7).
+    /// The client, if it named itself; an anonymous writer never equals another (rules.md 4.7).
     pub client: Option<ClientId>,
     /// When the edit was made (rules.md 4.9).
     pub edited_at: Timestamp,
-    /// The change's mutation id, where it had one.
+    /// The change's mutation id, if it had one.
     pub mutation: Option<MutationId>,
 }
 
 impl Writer {
-    /// The order of edits: by time, then by client id, mutation id and user. So ties are settled alike whichever edit arrives
-    /// first.
+    /// The order of edits: by time, then by client id, mutation id and user. So ties are settled the same in whichever
+    /// order the edits arrive.
     pub(crate) fn lateness(&self) -> impl Ord {
         let Self {
             user,
@@ -76,11 +76,11 @@ impl Writer {
 /// What a document gives to a user (`@grants`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {
-    /// Whom it is for.
+    /// The user who gets access.
     pub user: UserId,
     /// The scope it opens.
     pub scope: Scope,
-    /// How far.
+    /// The access that it gives.
     pub access: Access,
     /// Who wrote the version that last set user or scope; none if another service wrote it.
     pub giver: Option<UserId>,
@@ -88,14 +88,14 @@ pub struct Membership {
     pub since: Timestamp,
 }
 
-/// What stays in a scope when a document leaves it for another (rules.md 3.3).
+/// The record that stays in a scope when a document leaves it for another (rules.md 3.3).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Marker {
     /// The document that left.
     pub key: DocumentKey,
     /// The scope it left.
     pub scope: Scope,
-    /// Its version there: that of the change which moved it.
+    /// Its version there: that of the change that moved it.
     pub version: Version,
     /// Server time of the move.
     pub at: Timestamp,
@@ -111,7 +111,7 @@ pub enum Record {
 }
 
 impl Record {
-    /// The document it speaks of.
+    /// The document of the record.
     pub fn key(&self) -> &DocumentKey {
         match self {
             Self::Entry(entry) => &entry.key,
@@ -127,7 +127,7 @@ impl Record {
         }
     }
 
-    /// The version it speaks of.
+    /// The version of the record.
     pub fn version(&self) -> Version {
         match self {
             Self::Entry(entry) => entry.version,
@@ -135,7 +135,7 @@ impl Record {
         }
     }
 
-    /// Server time of the change it speaks of.
+    /// Server time of the change.
     pub fn at(&self) -> Timestamp {
         match self {
             Self::Entry(entry) => entry.at,
@@ -143,7 +143,7 @@ impl Record {
         }
     }
 
-    /// Whether `collect` may take it once it is old: a tombstone or a marker.
+    /// Whether `collect` may remove it once it is old: a tombstone or a marker.
     pub fn is_collectable(&self) -> bool {
         match self {
             Self::Entry(entry) => entry.is_deleted(),
@@ -157,7 +157,7 @@ impl Record {
 pub struct FeedItem {
     /// Its position in the feed of [`Record::scope`].
     pub seq: Seq,
-    /// What stands there.
+    /// The record.
     pub record: Record,
 }
 

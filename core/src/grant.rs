@@ -1,6 +1,6 @@
 //! Who may see and change what: an identity's claims and memberships, turned into access to scopes.
 //!
-//! Tokens are verified elsewhere; here their claims are taken as true.
+//! Tokens are verified elsewhere. Their claims are trusted here.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,18 +16,18 @@ use crate::{
     value::{Document, Timestamp, Value},
 };
 
-/// Who a verified token speaks for.
+/// The identity of a verified token.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity {
     /// The user.
     pub user: UserId,
     /// All claims of the token.
     pub claims: Map<String, Json>,
-    /// When the token ends.
+    /// When the token expires.
     pub expires_at: Timestamp,
 }
 
-/// Access to scopes: those of the claims, and those of memberships; bounded in number and in text.
+/// Access to scopes, by claims and by memberships, bounded in number and in text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
     scopes: BTreeMap<Scope, Access>,
@@ -37,7 +37,7 @@ pub struct Grants {
 }
 
 impl Grants {
-    /// What the model's `@grant` rules give to the claims. A rule whose claim is missing gives nothing.
+    /// What the model's `@grant` rules give to the claims. A rule without its claim gives nothing.
     ///
     /// # Errors
     /// [`FillError::TooMany`] when the claims open more scopes than one identity may have.
@@ -76,7 +76,7 @@ impl Grants {
         Ok(grants)
     }
 
-    /// Adds what memberships give. What does not fit into the bounds is left out: the oldest stay.
+    /// Adds what memberships give. Memberships beyond the bounds are left out: the oldest stay.
     #[must_use]
     pub fn with(mut self, memberships: &Memberships) -> Self {
         for (_, membership) in memberships.oldest_first() {
@@ -85,7 +85,7 @@ impl Grants {
         self
     }
 
-    /// Whether it fitted.
+    /// Adds a scope if it fits. Returns whether it did.
     fn add(&mut self, scope: &Scope, access: Access) -> bool {
         if let Some(held) = self.scopes.get_mut(scope) {
             *held = access.max(*held);
@@ -100,7 +100,7 @@ impl Grants {
         fits
     }
 
-    /// What bounds them.
+    /// The bounds of the grants.
     pub fn bounds(&self) -> &Arc<Bounds> {
         &self.bounds
     }
@@ -148,7 +148,7 @@ pub fn default_for(default: &DefaultValue, identity: &Identity) -> Result<Value,
     }
 }
 
-/// The scope a document's fields put it in.
+/// The scope of a document by its fields.
 ///
 /// # Errors
 /// [`FillError`] when a field of the template is absent or null, or the text is no scope.
@@ -173,7 +173,7 @@ pub fn membership_of(
     membership(rule, scope.ok()?, id, document)
 }
 
-/// The scope of [`scope_of`] as it was before values were escaped.
+/// The scope that [`scope_of`] returned before values were escaped.
 pub(crate) fn unescaped_scope_of(
     document_type: &DocumentType,
     id: &DocumentId,
@@ -183,7 +183,7 @@ pub(crate) fn unescaped_scope_of(
     document_type.scope.fill_unescaped(field).ok()
 }
 
-/// The membership of [`membership_of`] as it was before values were escaped.
+/// The membership that [`membership_of`] returned before values were escaped.
 pub(crate) fn unescaped_membership_of(
     document_type: &DocumentType,
     id: &DocumentId,

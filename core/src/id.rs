@@ -1,6 +1,6 @@
-//! The identities everything is addressed by: types, documents, scopes, users, clients, positions.
+//! The identities of everything: types, documents, scopes, users, clients, positions.
 //!
-//! Parsing and bounds are here, so nobody checks again inside. What the identities point at is elsewhere.
+//! Parsing and bounds are here, so no other module checks them again.
 
 use std::{fmt, sync::Arc};
 
@@ -15,25 +15,25 @@ pub const NAME_BYTES_MAX: usize = 256;
 /// Why a string is no identity.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum NameError {
-    /// Nothing is named by the empty string.
+    /// The empty string names nothing.
     #[error("it is empty")]
     Empty,
     /// Longer than [`NAME_BYTES_MAX`].
     #[error("it has {bytes} bytes, more than {NAME_BYTES_MAX}")]
     TooLong {
-        /// How many bytes were given.
+        /// The number of bytes given.
         bytes: usize,
     },
     /// U+0000 joins the parts of a marker's key and may be in none of them.
     #[error("it contains the character U+0000")]
     Nul,
-    /// It was cut inside a character.
+    /// The text was cut inside a character.
     #[error("it holds half a surrogate pair")]
     HalfPair,
-    /// Another spelling of the same id would make two documents of one.
+    /// The text is another spelling of an id, which would make two documents of one.
     #[error("it is not in canonical form: {expected}")]
     NotCanonical {
-        /// What the canonical form looks like.
+        /// The canonical form.
         expected: &'static str,
     },
 }
@@ -60,7 +60,7 @@ macro_rules! name {
             }
         }
 
-        /// Reading it from bytes is bound by the same rules: a checkpoint's token can be forged.
+        /// Reading it from bytes checks the same rules: a checkpoint's token can be forged.
         impl TryFrom<String> for $name {
             type Error = NameError;
 
@@ -122,7 +122,7 @@ fn check_name(text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// What a document is known by: its type and its id.
+/// The identity of a document: its type and its id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DocumentKey {
     /// The model type.
@@ -241,7 +241,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// The number of a client's change: counts up from 1 without holes per (user, client), for ever.
+/// The number of a client's change. It counts up from 1 without holes for each (user, client), for ever.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -254,7 +254,7 @@ impl fmt::Display for MutationId {
     }
 }
 
-/// A client as the gateway knows it: the same client id of two users is two clients.
+/// The identity of a client. The same client id of two users is two clients.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClientKey {
     /// The user who pushes.

@@ -1,4 +1,4 @@
-//! What other services wrote, taken over into the sync state as changes of an anonymous writer (rules.md 4.7).
+//! Writes of other services, taken over into the sync state as changes of an anonymous writer (rules.md 4.7).
 //!
 //! A store finds what differs. [`crate::push`] decides when to take it over, and what is written with it.
 
@@ -14,7 +14,7 @@ use crate::{
     value::{Document, Timestamp, check},
 };
 
-/// What a foreign write meets.
+/// The inputs of an import.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival<'a> {
     /// The model.
@@ -29,17 +29,17 @@ pub struct Arrival<'a> {
     pub entry: Option<&'a Entry>,
 }
 
-/// What becomes of it.
+/// The result of an import.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Import {
-    /// The entry it makes; none if nothing changes for any client.
+    /// The new entry; none if nothing changes for any client.
     pub entry: Option<Entry>,
     /// Why the document is withheld, if it is.
     pub withheld: Option<String>,
 }
 
-/// Takes over what another service made of a document. What does not fit the model is withheld: clients that have the document
-/// learn once, under a new version, that it may no longer be shown.
+/// Takes over another service's write to a document. A document that does not fit the model is withheld: clients that
+/// have it learn once, under a new version, that it may no longer be shown.
 pub fn import(arrival: &Arrival<'_>, foreign: &Foreign) -> Import {
     let Some(document_type) = arrival.model.document_type(arrival.key.type_name.as_str()) else {
         return Import::default();
@@ -54,7 +54,7 @@ pub fn import(arrival: &Arrival<'_>, foreign: &Foreign) -> Import {
     }
 }
 
-/// Where a document belongs and what it grants.
+/// The scope of a document, and what it grants.
 struct Fitting {
     scope: Scope,
     membership: Option<Membership>,
@@ -140,8 +140,8 @@ impl Arrival<'_> {
         }
     }
 
-    /// Gives the next version to `next`, which still has the one before. No client's run continues over it, and the fields that
-    /// differ belong to no writer. An entry that has had all its versions is withheld instead.
+    /// Gives the next version to `next`, which still has the one before. No client's run continues over it, and the
+    /// fields that differ belong to no writer. An entry that has reached its last version is withheld instead.
     pub(crate) fn stamped(&self, mut next: Entry) -> Import {
         let Some(version) = next.version.next() else {
             return Import {
@@ -174,7 +174,7 @@ impl Arrival<'_> {
         }
     }
 
-    /// The fields of `next` that are not as they were, those that are gone too.
+    /// The fields of `next` that changed or are gone.
     fn changed_fields(&self, next: &Entry) -> Vec<String> {
         let nothing = Document::new();
         let before = self.entry.and_then(|entry| entry.body.as_ref());

@@ -19,18 +19,18 @@ use crate::{
     value::{Document, Timestamp, document_bytes},
 };
 
-/// The most pending conflicts of one document and user. There is no bound for all users together, because some could use it up
-/// for the next one.
+/// The most pending conflicts of one document and user. All users together have no bound, because one user could use it
+/// up for the next.
 pub const WAITING_MAX: usize = 100;
 
-/// The most bytes that the conflicts of one document and user may hold together: each keeps the document it met, and a
-/// thousand edits of a few bytes would keep it a thousand times. The largest conflict has three sides and fits.
+/// The most bytes of the conflicts of one document and user together. Each keeps the document it met, so a thousand
+/// edits of a few bytes would keep it a thousand times. The largest conflict has three sides and fits.
 pub const WAITING_BYTES_MAX: usize = 4 * DOCUMENT_BYTES_MAX;
 
 /// One user's part of the pending conflicts of one document.
 pub type Share = (DocumentKey, UserId);
 
-/// The part of the inbox in which the conflicts of this user and document count.
+/// The part of the inbox to which conflicts of this user and document count.
 pub(crate) fn share_of(key: &DocumentKey, user: &UserId) -> Share {
     if breaks(Mutant::InboxShared) {
         let everybody = UserId::new("everybody").expect("a short name");
@@ -42,39 +42,39 @@ pub(crate) fn share_of(key: &DocumentKey, user: &UserId) -> Share {
 /// A change that waits for a person to resolve it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpenConflict {
-    /// What it is known by.
+    /// Its identity.
     pub id: ConflictId,
     /// The document.
     pub key: DocumentKey,
-    /// The scope the document is in; a store keeps it up as the document moves.
+    /// The scope of the document. A store updates it when the document moves.
     pub scope: Scope,
-    /// The scopes whose contents it shows: only a user who may read all of them sees it.
+    /// The scopes whose contents it shows. Only a user who may read all of them sees it.
     pub shown_in: BTreeSet<Scope>,
-    /// When the gateway kept it.
+    /// When the gateway opened it.
     pub opened_at: Timestamp,
-    /// Who made the change.
+    /// The user who made the change.
     pub opened_by: UserId,
-    /// With which client, where it named itself.
+    /// The client that made it, if it named itself.
     pub client: Option<ClientId>,
-    /// The change's mutation id, where it had one.
+    /// The change's mutation id, if it had one.
     pub mutation: Option<MutationId>,
     /// The version the change met.
     pub version: Version,
-    /// What the change wanted, and what it had seen.
+    /// What the change wanted, and what its client had seen.
     pub held: Held,
     /// The document it met; `None` if that had been deleted.
     pub theirs: Option<Document>,
 }
 
 impl OpenConflict {
-    /// Whether a user with these grants may resolve it, and so see it. While the model lacks its type nobody may.
+    /// Whether a user with these grants may resolve it, and so see it. If the model lacks its type, no user may.
     pub fn is_open_to(&self, model: &Model, grants: &Grants) -> bool {
         model.document_type(self.key.type_name.as_str()).is_some()
             && grants.can_write(&self.scope)
             && self.shown_in.iter().all(|scope| grants.can_read(scope))
     }
 
-    /// The part of the inbox in which it counts.
+    /// The part of the inbox to which it counts.
     pub fn share(&self) -> Share {
         share_of(&self.key, &self.opened_by)
     }
@@ -111,12 +111,12 @@ impl Waiting {
     }
 }
 
-/// What of a change is held back.
+/// The part of a change that is held back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Held {
     /// The fields in question, none for a delete.
     pub fields: Vec<String>,
-    /// What the client saw in them, where it said so.
+    /// What the client saw in them, if it said so.
     pub base: Option<Document>,
     /// What the client wanted.
     pub mine: Mine,
@@ -125,7 +125,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// The version that last changed what is in question: the fields, or the document if the fields are unknown or gone.
+    /// The version that last changed the fields in question, or the document if the fields are unknown or gone.
     pub(crate) fn changed_in(&self, entry: &Entry) -> Version {
         let fields = self.fields.iter().map(|field| field_version(entry, field));
         let whole = entry.is_deleted() || self.fields.is_empty();
@@ -133,19 +133,19 @@ impl Held {
     }
 }
 
-/// What a client wanted of a document.
+/// What a client wanted to do with a document.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mine {
-    /// To bring it into being, whole.
+    /// To create it, whole.
     Created(Document),
     /// To write these fields.
     Changed(Document),
-    /// To end it.
+    /// To delete it.
     Deleted,
 }
 
 impl Mine {
-    /// The fields it has something to say about.
+    /// The fields with the client's values.
     pub fn document(&self) -> Option<&Document> {
         match self {
             Self::Created(document) | Self::Changed(document) => Some(document),
@@ -157,17 +157,17 @@ impl Mine {
 /// What is kept of a resolved conflict, so that a repeated resolution does nothing twice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settlement {
-    /// The conflict.
+    /// Its identity.
     pub id: ConflictId,
     /// The document.
     pub key: DocumentKey,
-    /// Who resolved it.
+    /// The user who resolved it.
     pub user: UserId,
     /// The fingerprint of the resolution.
     pub hash: [u8; 32],
-    /// The answer it got.
+    /// The answer to the resolution.
     pub outcome: RememberedOutcome,
-    /// When.
+    /// Server time of the resolution.
     pub at: Timestamp,
 }
 
@@ -181,7 +181,7 @@ pub enum InboxRecord {
 }
 
 impl InboxRecord {
-    /// The conflict it speaks of.
+    /// The identity of the conflict.
     pub fn id(&self) -> &ConflictId {
         match self {
             Self::Open(open) => &open.id,
@@ -190,12 +190,12 @@ impl InboxRecord {
     }
 }
 
-/// Where in the inbox a reader stands: behind the conflict opened then. Conflicts are in the order of this.
+/// A reader's position in the inbox: after this conflict. Conflicts are ordered by it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InboxPosition {
     /// When it was opened.
     pub opened_at: Timestamp,
-    /// Which it was.
+    /// The conflict.
     pub id: ConflictId,
 }
 
@@ -208,13 +208,13 @@ impl From<&OpenConflict> for InboxPosition {
     }
 }
 
-/// What a conflict's id is made of: the same change is the same conflict, so that a decision which runs again, or a
-/// client that numbers nothing and sends it again, opens no second one.
+/// The inputs of a conflict's id. The same change gives the same conflict: a decision that runs again opens no second
+/// one, nor does a client that numbers nothing and sends the change again.
 #[derive(Serialize)]
 pub(crate) struct Origin<'a> {
     pub(crate) user: &'a UserId,
     pub(crate) client: Option<&'a ClientId>,
-    /// The epoch that numbered it, and its number; a change without one is known by what it says.
+    /// The epoch that numbered it, and its number. A change without a number is identified by its content.
     pub(crate) numbered: Option<(&'a Epoch, MutationId)>,
     pub(crate) change: &'a Change,
 }

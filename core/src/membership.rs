@@ -1,6 +1,6 @@
 //! The memberships of a user: which of them count, who gave them, and how many one giver may give.
 //!
-//! [`crate::grant`] reads what a document gives; nothing here knows documents or claims.
+//! [`crate::grant`] reads what a document gives. Documents and claims are not known here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,8 @@ pub const SCOPES_MAX: usize = 10_000;
 /// The most bytes of the names of one user's scopes.
 pub const SCOPE_TEXT_MAX: usize = 512 << 10;
 
-/// What a checkpoint keeps of a scope beside its name: a length, a seq and a start of 2^34 at most, 12 bytes, and some to spare.
+/// The bytes of a scope in a checkpoint beside its name: a length, a seq and a start of 2^34 at most take 12, and a few
+/// are spare.
 pub const POSITION_BYTES: usize = 16;
 
 /// The most documents by which one giver gives memberships to one user.
@@ -29,7 +30,7 @@ pub const ROWS_MAX: usize = 20_000;
 /// The most givers that one user declines.
 pub const DECLINED_MAX: usize = 1_000;
 
-/// What bounds the grants of a user.
+/// The bounds on the grants of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
     /// The most scopes.
@@ -41,8 +42,8 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Bounds whose checkpoints fit into requests of `body_bytes`. In base64 a byte takes 4/3: the names take two thirds
-    /// of a request at most, the positions less than a quarter.
+    /// Bounds whose checkpoints fit into requests of `body_bytes`. In base64 a byte takes 4/3 bytes: the names take two
+    /// thirds of a request at most, the positions less than a quarter.
     pub fn within(body_bytes: usize, scopes: usize, services: BTreeSet<UserId>) -> Self {
         Self {
             scopes: scopes.min(body_bytes / 104),
@@ -67,17 +68,17 @@ impl Default for Bounds {
     }
 }
 
-/// A giver and a user, who is given memberships.
+/// A giver, and the user to whom it gives memberships.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Giving {
-    /// Who gives.
+    /// The user who gives.
     pub giver: UserId,
-    /// To whom.
+    /// The user who receives.
     pub user: UserId,
 }
 
 impl Giving {
-    /// Whose membership this is; none for a write by another service.
+    /// The giver and the user of a membership; none for a write by another service.
     pub fn of(membership: &Membership) -> Option<Self> {
         Some(Self {
             giver: membership.giver.clone()?,
@@ -95,7 +96,7 @@ pub struct UserState {
     pub declined: BTreeSet<UserId>,
 }
 
-/// What a commit changes of a [`UserState`], whose stamp rises with it.
+/// A commit's change of a [`UserState`]. The stamp rises with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserChange {
     /// The givers declined from now on, if they change.
@@ -112,7 +113,7 @@ pub struct Memberships {
 }
 
 impl Memberships {
-    /// Takes a membership in, unless its giver is declined.
+    /// Adds a membership, unless its giver is declined.
     pub fn insert(&mut self, key: DocumentKey, membership: Membership) {
         let giver = membership.giver.as_ref();
         let is_declined = giver.is_some_and(|giver| self.state.declined.contains(giver));
@@ -129,10 +130,10 @@ impl Memberships {
     }
 }
 
-/// The givers that a user declines, or nothing if they would be too many.
+/// The givers that a user declines; `None` if they would be too many.
 pub type Declined = Option<BTreeSet<UserId>>;
 
-/// Declines these givers, or takes it back: whom the user then declines, and what is to be written.
+/// Declines these givers, or accepts them again. Returns whom the user then declines, and what to write.
 pub fn decline(
     user: &UserId,
     givers: &BTreeSet<UserId>,
@@ -145,7 +146,7 @@ pub fn decline(
         false => before.difference(givers).cloned().collect(),
     };
     let mut writes = Writes::default();
-    // A user who declines too many already may still take some back.
+    // A user who already declines too many may still accept some again.
     if decline && declined.len() > DECLINED_MAX {
         return (None, writes);
     }
@@ -172,7 +173,7 @@ impl Membership {
     }
 }
 
-/// The entry's membership, with who gave it and since when: as before, where it names the same user and scope.
+/// The entry's membership with its giver and time. They stay as before if it names the same user and scope.
 pub(crate) fn signed(entry: &Entry, before: Option<&Membership>) -> Option<Membership> {
     let mut membership = entry.membership.clone()?;
     (membership.giver, membership.since) = match before {

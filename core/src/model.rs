@@ -1,6 +1,6 @@
 //! The user's model, parsed: types, scopes, grants, conflict policies.
 //!
-//! Only data and questions about it are here. `parse` reads SDL, and nothing here knows GraphQL's wire or a store.
+//! Only data and queries on it are here. `parse` reads SDL. GraphQL's wire format and stores are not known here.
 
 mod clash;
 mod constraint;
@@ -23,7 +23,7 @@ use crate::{
     value::{Decimal, Value},
 };
 
-/// All that a team says about its documents.
+/// A team's description of its documents.
 #[derive(Debug, Clone)]
 pub struct Model {
     /// Who may see and change what, from the token's claims (`extend schema @grant`).
@@ -66,7 +66,7 @@ impl Model {
         self.types.iter().find(|t| t.name.as_str() == name)
     }
 
-    /// Whether documents give grants. If none can, no membership has to be read.
+    /// Whether documents give grants. If not, no membership has to be read.
     pub fn has_memberships(&self) -> bool {
         self.types.iter().any(|t| t.membership.is_some())
     }
@@ -109,7 +109,7 @@ pub struct DocumentType {
     pub plural: String,
     /// The scope of a document, a template over its fields.
     pub scope: ScopeTemplate,
-    /// What becomes of stale changes.
+    /// What decides about stale changes.
     pub conflict: ConflictRule,
     /// The stored fields in the order of the file, without `id`.
     pub fields: Vec<Field>,
@@ -129,18 +129,18 @@ impl DocumentType {
 /// `@conflict` of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConflictRule {
-    /// What a stale change meets.
+    /// The policy for stale changes.
     pub policy: Policy,
     /// What decides about overlapping fields without a `@merge` under [`Policy::Merge`], and under [`Policy::Webhook`] if the
     /// application does not answer.
     pub overlap: Overlap,
     /// The policies that a push may name instead.
     pub client_may_choose: Vec<Policy>,
-    /// Who is asked under [`Policy::Webhook`]: a name that the gateway's configuration gives an address.
+    /// The webhook under [`Policy::Webhook`]: a name for which the gateway's configuration has a URL.
     pub webhook: Option<String>,
 }
 
-/// What becomes of a stale change.
+/// How a stale change is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 pub enum Policy {
     /// It is not applied; the outcome shows the server's document.
@@ -157,7 +157,7 @@ pub enum Policy {
     Webhook,
 }
 
-/// What becomes of what both sides changed, where the policy leaves it open ([`ConflictRule::overlap`]).
+/// How a field that both sides changed is settled, where the policy leaves it open ([`ConflictRule::overlap`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Overlap {
     /// The server's value stays.
@@ -181,9 +181,9 @@ pub struct Field {
     pub deprecated: Option<String>,
     /// Its type.
     pub ty: FieldType,
-    /// Its name in the stored document (`@stored(as)`); the name in the SDL if not said.
+    /// Its name in the stored document (`@stored(as)`), by default the name in the SDL.
     pub stored_as: String,
-    /// What an absent field of a create becomes.
+    /// The value of a field that a create leaves out.
     pub default: Option<DefaultValue>,
     /// Clients cannot set it.
     pub read_only: bool,
@@ -218,7 +218,7 @@ pub enum Shape {
 /// The scalars of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scalar {
-    /// Text that names something; at most 256 bytes is not required of it.
+    /// Text that names something. It may have more than 256 bytes.
     Id,
     /// Text.
     String,
@@ -275,7 +275,7 @@ impl Scalar {
 /// `@default(value)`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DefaultValue {
-    /// The same for everybody; stands in the generated input type too.
+    /// The same value for all users; it also stands in the generated input type.
     Literal(Value),
     /// A text over the claims of the document's creator, such as `user:{sub}`.
     Claims(Template),
@@ -283,8 +283,7 @@ pub enum DefaultValue {
     Scope(ScopeTemplate),
 }
 
-/// `@constraint`: every given bound holds for the value, or for each item of a list where it speaks of text or
-/// numbers.
+/// `@constraint`: every given bound holds for the value. In a list, bounds on text or numbers hold for each item.
 #[derive(Debug, Clone, Default)]
 pub struct Constraint {
     /// Fewest characters (Unicode scalar values).
@@ -305,7 +304,7 @@ pub struct Constraint {
     pub format: Option<Format>,
 }
 
-/// The forms `@constraint(format)` knows.
+/// The forms of `@constraint(format)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// An e-mail address: one `@` between non-empty parts, no spaces.

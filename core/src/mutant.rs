@@ -1,16 +1,16 @@
-//! Switches that break one rule each: the simulation turns one on at a time and shows that it notices.
+//! Switches that break one rule each. The simulation turns them on one at a time and shows that it notices.
 //!
-//! Only the feature `mutants`, which only tests turn on, compiles them. Everywhere else [`breaks`] is `false` for the compiler,
-//! and no part of them is left. This module names the broken rules; the code that asks breaks them.
+//! Only the feature `mutants` compiles them, and only tests turn it on. Everywhere else [`breaks`] is a constant
+//! `false`, and nothing of them remains. This module names the broken rules; the code that calls `breaks` breaks them.
 
 /// A rule taken out (numbers are those of rules.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {
     /// 2.1: a position does not remember where the scope's head was when the client began.
     NoStart,
-    /// 2.3: a client below the floor goes on.
+    /// 2.3: a client below the floor continues.
     BelowTheFloor,
-    /// 2.4: a client of another epoch goes on.
+    /// 2.4: a client of another epoch continues.
     OtherEpoch,
     /// 2.5: types that a client adds are not caught up.
     AddedTypes,
@@ -18,11 +18,11 @@ pub enum Mutant {
     RevokedScopeKept,
     /// 2.7: a full page says that there is no more.
     NoMore,
-    /// 2.8: a client that begins a scope is sent what was removed before.
+    /// 2.8: a client that begins a scope gets what was removed before.
     PastSent,
-    /// 2.8: a client that begins a scope is not sent what is removed while it reads.
+    /// 2.8: a client that begins a scope does not get what is removed while it reads.
     RemovalsSparedToHead,
-    /// 2.8: a client that began a scope long ago is not sent removals either.
+    /// 2.8: a client that began a scope long ago gets no removals either.
     RemovalsSparedAlways,
     /// 3.1: a version begins at 1 again when the entry was collected.
     VersionsRestart,
@@ -32,11 +32,11 @@ pub enum Mutant {
     SeqTwice,
     /// 3.3: no marker when a document is created again elsewhere.
     MarkerMissing,
-    /// 4.2: what was answered before is decided again.
+    /// 4.2: a repeated push is decided again.
     NotReplayed,
     /// 4.2: a client's last id is collected with the outcomes of its last push.
     LastIdForgotten,
-    /// 4.2: a push may leave ids out.
+    /// 4.2: a push may skip ids.
     HoleAccepted,
     /// 4.2: any number of clients of one user are remembered.
     ClientsUnbounded,
@@ -46,9 +46,9 @@ pub enum Mutant {
     LeftOutIsAbsent,
     /// 4.3: an atomic push keeps what it did before it failed.
     AtomicHalf,
-    /// 4.3: an outcome shows its document whoever asks.
+    /// 4.3: an outcome shows its document to every caller.
     OutcomeShowsAll,
-    /// 4.5: 0 stands for the present incarnation, whoever began it.
+    /// 4.5: base 0 stands for the present incarnation, whichever client began it.
     AnyonesCreate,
     /// 4.5: an edit brings a deleted document back.
     EditRevives,
@@ -58,13 +58,13 @@ pub enum Mutant {
     OldScopeOnly,
     /// 4.6: only the scope that a document enters counts, not the one it is in.
     NewScopeOnly,
-    /// 4.6: a change that fails takes over what others wrote.
+    /// 4.6: a change that fails takes over others' writes.
     ImportsAnyway,
     /// 4.6: memberships of declined givers count.
     DeclinedCounts,
     /// 4.7: the last writer's edits are clean, however short its run is.
     LastWriter,
-    /// 4.7: a field that was written since the base overlaps, also if the same client wrote it.
+    /// 4.7: a field written since the base overlaps, even if the same client wrote it.
     OwnFieldOverlaps,
     /// 4.7: fields never overlap.
     NothingOverlaps,
@@ -74,17 +74,17 @@ pub enum Mutant {
     InboxUnbounded,
     /// 4.11: the conflicts of all users of a document count together.
     InboxShared,
-    /// 6.1: a ring releases what comes, in the order in which it comes.
+    /// 6.1: a ring releases writes in the order of their arrival.
     NoHoldBack,
-    /// 6.3: rings go on after a restart of the tail.
+    /// 6.3: rings continue after a restart of the tail.
     RingsSurvive,
     /// 6.3: a subscription that memberships woke does not read the rings.
     RingsUnread,
     /// 6.4: a scope is watched only after its page was read, and not read again.
     RegisteredLate,
-    /// 6.3: a user who loses a membership is not stamped, only one who gets one.
+    /// 6.3: a user who loses a membership gets no new stamp, only one who receives one.
     LoserUnstamped,
-    /// 6.3: a user's memberships are not read again though their stamp moved.
+    /// 6.3: a user's memberships are not read again although the stamp rose.
     StampIgnored,
     /// Section 7: open subscriptions do not read grants again.
     GrantsOnce,
@@ -115,7 +115,7 @@ mod switched {
         ON.get() == Some(mutant)
     }
 
-    /// Breaks a rule on this thread, or with `None` none.
+    /// Breaks this rule on this thread, or none with `None`.
     pub fn switch(mutant: Option<Mutant>) {
         ON.set(mutant);
     }

@@ -1,4 +1,4 @@
-//! What became of a change, in the words that the decision and the answer share.
+//! The result of a change, for the decision and the answer alike.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,20 +7,20 @@ use crate::{
     value::Value,
 };
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Status {
-    /// It was clean, and is in force.
+    /// It was clean and is applied.
     Applied,
-    /// It was stale, and some or all of it is in force.
+    /// It was stale, and some or all of it is applied.
     Merged,
-    /// It was stale, and none of it is in force.
+    /// It was stale, and none of it is applied.
     Conflict,
-    /// It could never be applied.
+    /// It can never be applied.
     Rejected,
 }
 
-/// What became of one field of a stale change.
+/// The result for one field of a stale change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldOutcome {
     /// The field's name in the model.
@@ -31,11 +31,11 @@ pub struct FieldOutcome {
     pub mine: Option<Value>,
     /// The server's value.
     pub theirs: Option<Value>,
-    /// The value now in force.
+    /// The resulting value.
     pub result: Option<Value>,
     /// Whose value that is.
     pub taken: Taken,
-    /// Why.
+    /// The rule that decided.
     pub rule: Rule,
 }
 
@@ -69,7 +69,7 @@ pub enum Rule {
     Client,
     /// The later edit wins.
     Latest,
-    /// Differences are added up.
+    /// Differences are added.
     Counter,
     /// What was added and removed is added and removed.
     Set,
@@ -79,7 +79,7 @@ pub enum Rule {
     Max,
     /// The smaller value wins.
     Min,
-    /// The fields of an embedded document are settled each by itself.
+    /// Each field of an embedded document is settled separately.
     Nested,
     /// A person will resolve it; until then the server's value stays.
     Manual,

@@ -1,7 +1,7 @@
-//! Making a page: from a checkpoint, the caller's grants and one snapshot of the store to what has to be read, and from
-//! what was read to the next checkpoint.
+//! Making a page: from a checkpoint, the caller's grants and one snapshot of the store to the ranges to read, and from
+//! the records to the next checkpoint.
 //!
-//! Rules.md section 2. Reading is the store's; showing documents to clients is the caller's.
+//! See rules.md section 2. The store reads, and the caller shows documents to clients.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,20 +15,20 @@ use crate::{
     mutant::{Mutant, breaks},
 };
 
-/// More tracks than a client ever has: it gets one each time that it adds types while others still catch up. A token is not
-/// signed, and each of its tracks gets a position in every scope, so the number is bounded.
+/// More tracks than a client ever has: it gets one each time that it adds types while others still catch up. A token is
+/// not signed, and each of its tracks gets a position in every scope, so the number is bounded.
 const TRACKS_MAX: usize = 64;
 
-/// What a page is asked for.
+/// The request of a page.
 #[derive(Debug, Clone)]
 pub struct PageRequest {
-    /// Where the client stands; without it the page starts again.
+    /// The client's position; without it the page starts again.
     pub checkpoint: Option<Checkpoint>,
     /// The types it wants.
     pub types: Types,
 }
 
-/// What of the store a page depends on, all of one moment.
+/// The part of the store that a page depends on, all of one moment.
 #[derive(Debug)]
 pub struct View<'a> {
     /// The store's epoch.
@@ -47,8 +47,8 @@ impl View<'_> {
     }
 }
 
-/// The granted scopes in which the checkpoint stands above the head: either the snapshot is late, or the store's
-/// history is another one. A linearizable read decides (rules.md 2.4).
+/// The granted scopes in which the checkpoint is above the head: either the snapshot is late, or the store has another
+/// history. A linearizable read decides (rules.md 2.4).
 pub fn seqs_above_head(
     checkpoint: &Checkpoint,
     grants: &Grants,
@@ -70,36 +70,36 @@ pub fn added<'g>(checkpoint: &Checkpoint, grants: &'g Grants) -> Vec<&'g Scope> 
     grants.scopes().filter(|scope| !has(scope)).collect()
 }
 
-/// A page while it is made.
+/// A page in progress.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cursor {
     /// Whether the client must start again.
     pub reset: bool,
     /// Scopes that the client held and may no longer see.
     pub revoked: Vec<Scope>,
-    /// Where the client stands; moves as scans are recorded.
+    /// The client's position. It moves as scans are recorded.
     pub checkpoint: Checkpoint,
     heads: BTreeMap<Scope, Seq>,
 }
 
-/// A stretch of feed that a page has to read.
+/// A range of a feed that a page has to read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stretch {
     track: usize,
-    /// Whose feed.
+    /// The scope of the feed.
     pub scope: Scope,
-    /// Of which types.
+    /// The types.
     pub types: Types,
-    /// Above this seq,
+    /// Only records above this seq.
     pub after: Seq,
-    /// up to and with this one.
+    /// Only records up to and including this seq.
     pub through: Seq,
-    /// Whether removals belong on the page too. They do not where the client holds nothing that they could remove.
+    /// Whether removals belong on the page too. They do not if the client holds nothing that they could remove.
     pub removals: bool,
 }
 
 impl Cursor {
-    /// Continues where the client's checkpoint says, or starts again where continuity is broken.
+    /// Continues at the client's checkpoint, or starts again if continuity is broken.
     pub fn resume(model: &Model, request: PageRequest, view: &View<'_>) -> Self {
         let fresh = PageRequest {
             checkpoint: None,
@@ -115,8 +115,8 @@ impl Cursor {
         Self::take_up(model, fresh, view)
     }
 
-    /// Continues for a client that follows the rings, and whose grants alone may have changed. The page begins the scopes that
-    /// were added; the view has to hold only their states. In the others the client stays where it is (6.3).
+    /// Continues for a client that reads the rings, if only its grants may have changed. The page begins the scopes
+    /// that were added, and the view needs only their states. In the others the client keeps its position (6.3).
     pub fn regrant(mut checkpoint: Checkpoint, view: &View<'_>) -> Self {
         let revoked = drop_revoked(&mut checkpoint, view.grants);
         let added = added(&checkpoint, view.grants);
@@ -153,7 +153,7 @@ impl Cursor {
         }
     }
 
-    /// What the page has to read, in order: only scopes that moved, beginning with the one whose turn it is.
+    /// The ranges that the page has to read, in order: only scopes that moved, beginning with the one whose turn it is.
     pub fn stretches(&self) -> Vec<Stretch> {
         let turn = self.checkpoint.turn.as_ref();
         let later = self
@@ -187,7 +187,7 @@ impl Cursor {
             .collect()
     }
 
-    /// Records that a stretch was read up to and with `seq`: its end, if nothing was left out.
+    /// Records that a range was read up to and including `seq`, which is its end if nothing was left out.
     pub fn advance(&mut self, stretch: &Stretch, seq: Seq) {
         if let Some(position) = self.checkpoint.tracks[stretch.track]
             .positions
@@ -215,15 +215,15 @@ impl Cursor {
     }
 }
 
-/// A part of what is left to read of a scope.
+/// A part of the rest of a scope.
 struct Half {
     after: Seq,
     through: Seq,
     removals: bool,
 }
 
-/// What is left to read of a scope, on both sides of the head at which the client began it (rules.md 2.8). The client held
-/// nothing of the scope then, so it needs no removals from before.
+/// The rest of a scope, on both sides of the head at which the client began it (rules.md 2.8). The client held nothing
+/// of the scope then, so it needs no removals from before.
 fn halves(Position { seq, start }: Position, head: Seq) -> impl Iterator<Item = Half> {
     let start = if breaks(Mutant::PastSent) {
         Seq::START
@@ -251,14 +251,14 @@ fn positions(checkpoint: &Checkpoint) -> impl Iterator<Item = (&Scope, &Position
     checkpoint.tracks.iter().flat_map(|track| &track.positions)
 }
 
-/// What the positions of all tracks take in a checkpoint, at most.
+/// The most bytes of the positions of all tracks in a checkpoint.
 fn positions_bytes(checkpoint: &Checkpoint) -> usize {
     positions(checkpoint)
         .map(|(scope, _)| scope.as_str().len() + POSITION_BYTES)
         .sum()
 }
 
-/// Whether a client can go on from where it stands (rules.md 2.3 and 2.4).
+/// Whether a client can continue from its position (rules.md 2.3 and 2.4).
 fn is_continuous(checkpoint: &Checkpoint, view: &View<'_>) -> bool {
     let on_course = |(scope, position): (&Scope, &Position)| {
         if !view.grants.can_read(scope) {
@@ -277,7 +277,7 @@ fn is_continuous(checkpoint: &Checkpoint, view: &View<'_>) -> bool {
         && positions(checkpoint).all(on_course)
 }
 
-/// Begins at 0 where a track does not stand yet.
+/// Begins the scopes at 0 in which a track has no position yet.
 fn begin(checkpoint: &mut Checkpoint, scopes: &[&Scope], view: &View<'_>) {
     for track in &mut checkpoint.tracks {
         for scope in scopes {
@@ -326,7 +326,7 @@ fn drop_revoked(checkpoint: &mut Checkpoint, grants: &Grants) -> Vec<Scope> {
     revoked.into_iter().collect()
 }
 
-/// Makes the tracks cover the types asked for: fewer are served as they are, added ones begin a track at 0 (2.5).
+/// Makes the tracks cover the requested types. Fewer types need no change; added ones begin a track at 0 (2.5).
 fn fit_types(model: &Model, checkpoint: &mut Checkpoint, types: Types) {
     if let Types::Only(wanted) = &types {
         for track in &mut checkpoint.tracks {
@@ -366,8 +366,8 @@ fn fit_types(model: &Model, checkpoint: &mut Checkpoint, types: Types) {
     checkpoint.types = types;
 }
 
-/// Tracks that have all caught up become one. They stand at the same heads, unless the snapshot was late for one that stood
-/// above it. The others have read nothing beyond the snapshot, so the lower position counts.
+/// Joins tracks that have all caught up. They are at the same heads, except for one that was above a late snapshot. The
+/// others have read nothing beyond the snapshot, so the lower position counts.
 fn join_tracks(checkpoint: &mut Checkpoint) {
     let mut tracks = std::mem::take(&mut checkpoint.tracks).into_iter();
     let Some(mut joined) = tracks.next() else {

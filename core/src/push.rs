@@ -1,7 +1,7 @@
-//! A push: a client's batch of changes, what the gateway remembers of it, and what it answers.
+//! A push: a client's batch of changes, what the gateway remembers of it, and the answer.
 //!
-//! One transaction may carry the pushes of many clients; what a single change does to an entry is
-//! [`crate::decide`]'s, and keeping it is a store's.
+//! One transaction may carry the pushes of many clients. [`crate::decide`] decides what a change does to an entry, and
+//! a store keeps it.
 
 mod admit;
 mod advice;
@@ -44,7 +44,7 @@ use crate::{
 /// A batch of changes as one client sent it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Push {
-    /// Who sends it, where the client names itself.
+    /// The sender, if the client names itself.
     pub client: Option<PushClient>,
     /// The changes in order.
     pub changes: Vec<Submission>,
@@ -70,8 +70,8 @@ pub struct PushClient {
 pub struct PushHash(pub [u8; 32]);
 
 impl PushHash {
-    /// Fingerprints a push. A change that could not be read counts by its code: its words may differ from one
-    /// release of the gateway to the next, and a retry must still be known as one.
+    /// Fingerprints a push. A change that could not be read counts by its code, not by its message: messages differ
+    /// between releases of the gateway, and a retry must still be recognised.
     pub fn of(push: &Push) -> Self {
         let changes: Vec<_> = push
             .changes
@@ -90,7 +90,7 @@ impl PushHash {
     }
 }
 
-/// What waits for a transaction: the pushes and resolutions of many clients share one.
+/// A request that waits for a transaction. The pushes and resolutions of many clients share one.
 #[derive(Debug, Clone)]
 pub enum CommitRequest {
     /// A push.
@@ -100,7 +100,7 @@ pub enum CommitRequest {
 }
 
 impl CommitRequest {
-    /// Who sends it.
+    /// The sender's identity.
     pub fn identity(&self) -> &Arc<Identity> {
         match self {
             Self::Push(request) => &request.identity,
@@ -116,7 +116,7 @@ impl CommitRequest {
         }
     }
 
-    /// How many changes it makes at most.
+    /// The most changes that it makes.
     pub fn changes(&self) -> usize {
         match self {
             Self::Push(request) => request.push.changes.len(),
@@ -124,7 +124,7 @@ impl CommitRequest {
         }
     }
 
-    /// The documents it changes, as far as their ids can be read.
+    /// The documents that it changes, as far as their ids can be read.
     pub fn keys(&self) -> impl Iterator<Item = &DocumentKey> {
         let (items, resolved) = match self {
             Self::Push(request) => (request.push.changes.as_slice(), None),
@@ -150,14 +150,14 @@ pub struct ClientState {
     pub first: MutationId,
     /// The last push's fingerprint.
     pub hash: PushHash,
-    /// What became of its changes.
+    /// The outcomes of its changes.
     pub outcomes: Vec<RememberedOutcome>,
-    /// Server time of the last push, as long as it can be repeated.
+    /// Server time of the last push, while it can be repeated.
     pub at: Option<Timestamp>,
 }
 
 impl ClientState {
-    /// What stays once the last push cannot be repeated any more: the last id, by which no push ever counts twice. No push
+    /// What stays when the last push can no longer be repeated: the last id, so that no push ever counts twice. No push
     /// has this first id.
     pub fn forgotten(last: MutationId) -> Self {
         Self {
@@ -170,10 +170,10 @@ impl ClientState {
     }
 }
 
-/// What became of a change, as long as its push can be repeated.
+/// The outcome of a change, kept while its push can be repeated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RememberedOutcome {
-    /// What became of it.
+    /// The result.
     pub status: Status,
     /// The version it made or met.
     pub version: Option<Version>,
@@ -183,22 +183,22 @@ pub struct RememberedOutcome {
     pub inbox: Option<ConflictId>,
 }
 
-/// What a client is told about one change.
+/// The outcome of one change, as the client gets it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The type it named.
     pub type_name: TypeName,
     /// The id as the client wrote it.
     pub id: String,
-    /// Its mutation id, where it had one.
+    /// Its mutation id, if it had one.
     pub mutation: Option<MutationId>,
-    /// What became of it.
+    /// The result.
     pub status: Status,
     /// The version it made or met.
     pub version: Option<Version>,
-    /// The document as the transaction left it, if it is alive and the caller may read it.
+    /// The document after the transaction, if it is living and the caller may read it.
     pub document: Option<Arc<Entry>>,
-    /// Field by field, what a stale change met.
+    /// For each field of a stale change, how it was settled.
     pub conflict: Option<Vec<FieldOutcome>>,
     /// Why it was rejected.
     pub error: Option<Rejection>,
@@ -206,7 +206,7 @@ pub struct Outcome {
     pub inbox: Option<ConflictId>,
 }
 
-/// What a client is told about its push.
+/// The answer to a push.
 pub type PushAnswer = Result<PushOutcome, PushRefusal>;
 
 /// The outcomes of a push.
@@ -214,13 +214,13 @@ pub type PushAnswer = Result<PushOutcome, PushRefusal>;
 pub struct PushOutcome {
     /// One for each change, in order.
     pub outcomes: Vec<Outcome>,
-    /// Whether the push repeats one that had been answered before.
+    /// Whether the push repeats one that was answered before.
     pub duplicate: bool,
-    /// The last id consumed, where the client numbers its changes.
+    /// The last id consumed, if the client numbers its changes.
     pub last_mutation_id: Option<MutationId>,
 }
 
-/// Why a whole push was refused: nothing was applied, nothing consumed.
+/// Why a whole push was refused: nothing was applied, and no id consumed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PushRefusal {
     /// The client's versions belong to another history.
@@ -232,10 +232,10 @@ pub enum PushRefusal {
     /// Mutation ids came without an epoch.
     #[error("mutation ids need an epoch")]
     EpochRequired,
-    /// Ids that were consumed by another push.
+    /// Another push consumed these ids.
     #[error("mutation ids were used before")]
     MutationIdReused,
-    /// Ids that do not follow the last one consumed.
+    /// The ids do not follow the last one consumed.
     #[error("mutation ids are missing")]
     MutationIdGap {
         /// The next id of this client.
@@ -244,25 +244,25 @@ pub enum PushRefusal {
     /// Its changes meet more bytes of documents than a push may copy.
     #[error("the push is too large")]
     TooLarge {
-        /// So many of its changes fit.
+        /// The number of its changes that fit.
         max: usize,
     },
     /// Ids below 1, or beyond the last one that can be counted.
     #[error("mutation ids are out of range")]
     MutationIdRange,
-    /// As many clients of the user as may have pushed a short time ago.
+    /// As many clients of the user have pushed recently as may.
     #[error("the user has too many clients")]
     TooManyClients {
-        /// How many may.
+        /// The limit.
         max: usize,
     },
-    /// There is no such conflict to resolve, or none the caller may resolve.
+    /// There is no such open conflict, or the caller may not resolve it.
     #[error("there is no such conflict")]
     ConflictNotFound,
-    /// The application has to be asked first: the push is to be handed in again with its [`Advice`].
+    /// The application has to be asked first. The push is to be sent again with its [`Advice`].
     #[error("the application has to be asked first")]
     Asks(Vec<Question>),
-    /// A policy the type's model does not let clients choose.
+    /// A policy that the type's model does not let clients choose.
     #[error("the policy may not be chosen")]
     PolicyNotAllowed {
         /// The first type of the push that does not allow it.

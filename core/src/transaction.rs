@@ -1,7 +1,7 @@
 //! What one commit of a store reads and writes, as data.
 //!
-//! A store loads a [`Loaded`], hands it to a pure function, and writes the [`Writes`] that come back: atomically,
-//! or not at all and then perhaps again. The functions themselves are in [`crate::push`] and [`crate::collect`].
+//! A store loads a [`Loaded`], passes it to a pure function, and writes the returned [`Writes`] atomically or not at
+//! all. It may then run the function again. The functions are in [`crate::push`] and [`crate::collect`].
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -21,33 +21,33 @@ use crate::{
     value::{Document, Timestamp},
 };
 
-/// What a commit has to load before it can decide. The order of documents is that of the pushes that name them.
+/// What a commit has to load before it can decide. The documents are in the order of the pushes that name them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reads {
     /// Entries, tombstones too.
     pub keys: IndexSet<DocumentKey>,
-    /// How much of them is loaded, and how much of the conflicts.
+    /// The most bytes of them that are loaded, and of the conflicts.
     pub bytes_max: LoadBytesMax,
-    /// Those of them of which the first that is heard is that they come into being. A store may take them for absent, as
-    /// long as it finds out before it commits where they are not.
+    /// The keys whose first change is a create. A store may take them for absent, if it finds out before it commits
+    /// which of them exist.
     pub created: BTreeSet<DocumentKey>,
-    /// Scopes whose feeds are likely to be written: their heads may be read with the rest.
+    /// Scopes whose feeds are likely to be written. A store may read their heads with the rest.
     pub scopes: BTreeSet<Scope>,
     /// The state of clients.
     pub clients: BTreeSet<ClientKey>,
     /// Users whose memberships count.
     pub members: BTreeSet<UserId>,
-    /// What bounds the memberships that are read.
+    /// The bounds on the memberships that are read.
     pub bounds: Arc<Bounds>,
-    /// Users whose state is wanted by itself.
+    /// Users whose states are read by themselves.
     pub users: BTreeSet<UserId>,
-    /// Of these it is counted how many documents the giver gives to the user.
+    /// The pairs for which the giver's documents for the user are counted.
     pub given: BTreeSet<Giving>,
     /// Conflicts, open and settled, in the order of the requests that name them.
     pub inbox: IndexSet<ConflictId>,
-    /// Whose conflicts of which documents are counted.
+    /// The shares whose conflicts are counted.
     pub waiting: BTreeSet<Share>,
-    /// Old tombstones, markers and settled conflicts, and clients that have not pushed for as long.
+    /// Old tombstones, markers and settled conflicts, and clients that have not pushed since.
     pub expired: Option<Expired>,
 }
 
@@ -56,7 +56,7 @@ pub struct Reads {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadBytesMax(pub usize);
 
-/// What one push may meet, and an eighth more for what is stored beside the fields.
+/// The bytes that one push may meet, and an eighth more for what is stored beside the fields.
 impl Default for LoadBytesMax {
     fn default() -> Self {
         Self(MET_BYTES_MAX / 8 * 9)
@@ -66,9 +66,9 @@ impl Default for LoadBytesMax {
 /// Which tombstones, markers and settled conflicts are old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expired {
-    /// Those whose `at` lies before this.
+    /// Those whose `at` is before this.
     pub before: Timestamp,
-    /// At most so many of each, the oldest first.
+    /// The most of each, the oldest first.
     pub limit: usize,
 }
 
@@ -81,8 +81,8 @@ pub struct Loaded {
     pub version_floor: Version,
     /// The entries asked for.
     pub entries: HashMap<DocumentKey, Arc<Entry>>,
-    /// The documents for which [`Reads::bytes_max`] had no room: the first of them and all behind it. Nobody has looked at
-    /// them. The first document that is there is never one of them.
+    /// The documents for which [`Reads::bytes_max`] had no room: the first of them and all after it. They were not
+    /// read. The first existing document is never one of them.
     pub left_out: HashSet<DocumentKey>,
     /// The conflicts for which there was no room, by the same rule.
     pub conflicts_left_out: HashSet<ConflictId>,
@@ -94,67 +94,67 @@ pub struct Loaded {
     pub users: HashMap<UserId, UserState>,
     /// How many documents the givers asked for give, counted up to [`GIVEN_MAX`](crate::membership::GIVEN_MAX).
     pub given: BTreeMap<Giving, usize>,
-    /// What others wrote to the documents asked for, where it is not what the entry says.
+    /// Others' writes to the requested documents, where they differ from the entry.
     pub foreign: BTreeMap<DocumentKey, Foreign>,
-    /// What the inbox has of the conflicts asked for.
+    /// The inbox's records of the requested conflicts.
     pub inbox: HashMap<ConflictId, InboxRecord>,
-    /// How much of the shares asked for waits in the inbox; one of which nothing does may be absent.
+    /// How much of the requested shares waits. A share without waiting changes may be absent.
     pub waiting: HashMap<Share, Waiting>,
     /// The old tombstones and markers asked for.
     pub expired: Vec<FeedItem>,
     /// The conflicts that were settled as long ago.
     pub forgettable: Vec<ConflictId>,
-    /// The clients whose last push was as long ago and can be repeated, and its last id.
+    /// The clients whose last push was as long ago and can be repeated, with its last id.
     pub idle: Vec<(ClientKey, MutationId)>,
-    /// Of how many of a user's clients the last push can be repeated, where a client asked for is none of these.
+    /// The number of a user's clients whose last push can be repeated, for each user of a requested client that cannot.
     pub clients_of: HashMap<UserId, usize>,
 }
 
-/// What somebody else made of a document, past the gateway. A store that nobody else writes to has none.
+/// What another service wrote to a document past the gateway. A store that nothing else writes to has none.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Foreign {
-    /// It is this.
+    /// It is this document.
     Document(Document),
-    /// It holds what the model cannot hold, and why.
+    /// It holds a value that the model cannot hold, for this reason.
     Misfit(String),
-    /// It is gone.
+    /// It does not exist any more.
     Gone,
 }
 
-/// Why a store could not write a document, though it was decided: a rule of the database's own, such as a unique
-/// index, refuses what one of the changes put into it.
+/// Why a database refused a decided document: a rule of its own, such as a unique index, rejects what one of the
+/// changes put into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The document.
     pub key: DocumentKey,
-    /// The fields the rule speaks of, by their names in the model; none if that is not known.
+    /// The fields of the rule, by their names in the model; empty if unknown.
     pub fields: Vec<String>,
-    /// Whether it is the removal of the document that is refused, as by a capped collection.
+    /// Whether the database refuses the removal of the document, as a capped collection does.
     pub is_of_removal: bool,
-    /// What the change is told.
+    /// The rejection that the change gets.
     pub rejection: Rejection,
 }
 
-/// What a commit writes, and what it answers once that is durable.
+/// What a commit writes, and its answers once that is durable.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Writes {
-    /// Entries, each once, whole. An entry replaces the one of its key, in whichever scope that stood.
+    /// Entries, each once, whole. An entry replaces the one of its key, in whichever scope that was.
     pub entries: Vec<Arc<Entry>>,
     /// Markers, each replacing the one of its scope and key.
     pub markers: Vec<Marker>,
-    /// Markers to take away, where they exist.
+    /// Markers to remove, if they exist.
     pub markers_removed: Vec<(Scope, DocumentKey)>,
-    /// Users whose memberships, or what they decline, change: their stamps rise.
+    /// Users whose memberships or declined givers change. Their stamps rise.
     pub users: BTreeMap<UserId, UserChange>,
     /// What [`Loaded::given`] lacks. If there is any, nothing of this is written: a store counts it and decides again.
     pub uncounted: BTreeSet<Giving>,
     /// Client states, each replacing the one of its key.
     pub clients: Vec<(ClientKey, ClientState)>,
-    /// What the inbox has of these conflicts from now on, each replacing what it had.
+    /// The new records of these conflicts, each replacing the one before.
     pub inbox: Vec<InboxRecord>,
-    /// Settled conflicts to forget.
+    /// Settled conflicts to remove.
     pub forgotten: Vec<ConflictId>,
-    /// Tombstones and markers to take away, exactly these.
+    /// Tombstones and markers to remove, exactly these.
     pub collected: Vec<FeedItem>,
     /// Floors to raise.
     pub floors: BTreeMap<Scope, Seq>,
@@ -162,7 +162,7 @@ pub struct Writes {
     pub version_floor: Option<Version>,
     /// The new epoch, if it changes.
     pub epoch: Option<Epoch>,
-    /// What becomes of each push, in the order in which they were handed in.
+    /// The answers to the requests, in their order.
     pub answers: Vec<PushAnswer>,
 }
 
@@ -174,8 +174,8 @@ impl Writes {
         entered.chain(left).cloned().collect()
     }
 
-    /// The documents that enter a scope, and which: their open conflicts go with them. A document may have conflicts and
-    /// no entry, if its tombstone has been collected.
+    /// The documents that enter a scope, with that scope. Their open conflicts go with them. A document may have
+    /// conflicts and no entry, if its tombstone has been collected.
     pub fn moves(&self) -> impl Iterator<Item = (&DocumentKey, &Scope)> {
         self.markers_removed.iter().map(|(scope, key)| (key, scope))
     }

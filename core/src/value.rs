@@ -1,6 +1,6 @@
-//! The values documents hold, each distinct from the others: null, absent, 0 and "" never stand for one another.
+//! The values of documents, each distinct from the others: null, absent, 0 and "" are never equal.
 //!
-//! JSON, the form on the wire, is read and written by [`json`]; how a store keeps values is the store's.
+//! [`json`] reads and writes JSON, the form on the wire. Each store decides how it keeps values.
 
 pub mod check;
 pub mod json;
@@ -12,7 +12,7 @@ use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The deepest a value may nest; storage engines refuse 180 levels, and recursion must end well before.
+/// The deepest nesting of a value. Storage engines refuse 180 levels, and recursion must end well before.
 pub const DEPTH_MAX: usize = 64;
 
 /// One value.
@@ -88,7 +88,7 @@ pub(crate) fn longest_list(value: &Value) -> usize {
     }
 }
 
-/// What a value takes beside its text or its parts: a tag, a length or number, and its place in a list.
+/// The bytes of a value beside its text or its parts: a tag, a length or number, and its place in a list.
 const VALUE_BYTES: usize = 12;
 
 /// About how many bytes a store needs for a document.
@@ -148,7 +148,8 @@ impl Timestamp {
 impl FromStr for Timestamp {
     type Err = TimestampError;
 
-    /// What is finer than a millisecond is cut off. A leap second has no number of milliseconds of its own and is refused.
+    /// Cuts off what is finer than a millisecond. A leap second has no number of milliseconds of its own and is
+    /// refused.
     fn from_str(text: &str) -> Result<Self, TimestampError> {
         let parsed = DateTime::parse_from_rfc3339(text).map_err(|_| TimestampError)?;
         let is_leap_second = parsed.timestamp_subsec_millis() >= 1_000;
@@ -204,7 +205,7 @@ impl Decimal {
         &self.0
     }
 
-    /// Which of two is the larger number: 1.0 and 1.00 are equal here, though not the same value.
+    /// The larger of two numbers: 1.0 and 1.00 are equal here, though not the same value.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Ordering {
         let (a, b) = (self.parts(), other.parts());
@@ -215,7 +216,7 @@ impl Decimal {
         }
     }
 
-    /// The number taken apart; the text is canonical, so that nothing here can fail.
+    /// The parts of the number. The text is canonical, so that this cannot fail.
     fn parts(&self) -> DecimalParts {
         let unsigned = self.0.trim_start_matches('-');
         let (mantissa, exponent) = unsigned.split_once('E').unwrap_or((unsigned, "0"));
@@ -329,7 +330,7 @@ mod tests {
 
     #[test]
     fn instants_are_written_as_rfc_3339_has_them() {
-        // Some six years apart, at other times of the day each.
+        // Some six years apart, each at another time of the day.
         let every = 189_345_678_901;
         for ms in (Timestamp::MIN_MS..=Timestamp::MAX_MS).step_by(every) {
             let known = DateTime::from_timestamp_millis(ms).unwrap();

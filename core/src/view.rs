@@ -1,6 +1,6 @@
-//! The parts of a record as its readers see them, in whatever form it is kept: decided, or as stored bytes.
+//! The parts of a record as its readers see them, in any form: decided, or as stored bytes.
 //!
-//! [`Entry`] and [`Value`] offer their parts here. A store does so for the bytes that it keeps.
+//! [`Entry`] and [`Value`] offer their parts here. Each store does so for its bytes.
 
 use thiserror::Error;
 
@@ -13,11 +13,11 @@ use crate::{
 /// What a record means to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// The document is there.
+    /// The document exists.
     Upsert,
     /// The document is gone.
     Delete,
-    /// The document is not shown in this scope any more.
+    /// The document is no longer shown in this scope.
     Revoke,
 }
 
@@ -37,15 +37,15 @@ impl ChangeKind {
 #[error("a stored record cannot be read: {0}")]
 pub struct Unreadable(pub String);
 
-/// What every record says.
+/// The head of every record.
 pub trait RecordHead {
     /// The document's type.
     fn type_name(&self) -> &str;
     /// The document's id.
     fn id(&self) -> &str;
-    /// The scope it stands in.
+    /// The scope of the record.
     fn scope(&self) -> &str;
-    /// The version it speaks of.
+    /// The version of the record.
     fn version(&self) -> Version;
     /// Server time of the change.
     fn changed_at(&self) -> Timestamp;
@@ -55,16 +55,16 @@ pub trait RecordHead {
 
 /// A record with the document that it shows.
 pub trait RecordView: RecordHead {
-    /// How it offers values.
+    /// The type of its values.
     type Value<'v>: ValueView<'v>
     where
         Self: 'v;
 
-    /// The document, an object; `None` where the record shows none.
+    /// The document, an object; `None` if the record shows none.
     fn body(&self) -> Option<Self::Value<'_>>;
 }
 
-/// What a value is. The items of a list and the fields of an object are read by [`ValueView`].
+/// The kind of a value. [`ValueView`] reads the items of a list and the fields of an object.
 #[derive(Debug)]
 pub enum Seen<'v> {
     /// No value.
@@ -93,19 +93,19 @@ pub enum Seen<'v> {
 
 /// A value that is read part by part.
 pub trait ValueView<'v>: Copy {
-    /// What it is.
+    /// The value itself.
     ///
     /// # Errors
     /// [`Unreadable`].
     fn see(self) -> Result<Seen<'v>, Unreadable>;
 
-    /// The items of a list; none of anything else.
+    /// The items of a list. Other values have none.
     ///
     /// # Errors
     /// [`Unreadable`].
     fn items(self) -> Result<impl Iterator<Item = Result<Self, Unreadable>>, Unreadable>;
 
-    /// The fields of an object, each with its name; none of anything else.
+    /// The fields of an object, each with its name. Other values have none.
     ///
     /// # Errors
     /// [`Unreadable`].
@@ -113,7 +113,7 @@ pub trait ValueView<'v>: Copy {
         self,
     ) -> Result<impl Iterator<Item = Result<(&'v str, Self), Unreadable>>, Unreadable>;
 
-    /// The fields of these names, each in its name's place. The names ascend.
+    /// The fields of these names, each at its name's index. The names ascend.
     ///
     /// # Errors
     /// [`Unreadable`].

@@ -1,4 +1,4 @@
-//! What a create does: to nothing, to a tombstone, to a live document of the same id.
+//! What a create does: to no document, to a tombstone, to a living document of the same id.
 
 use super::{
     Base, Context, Decision, hold, next_or_exhausted,
@@ -61,7 +61,7 @@ pub(super) fn taken() -> Rejection {
     Rejection::new(RejectionCode::IdTaken, message)
 }
 
-/// A document about to come into being.
+/// A document that a create makes.
 struct Birth<'a> {
     context: &'a Context<'a>,
     change: &'a Change,
@@ -167,8 +167,8 @@ impl Birth<'_> {
             .map(|decision| hold::beside(decision, held))
     }
 
-    /// Under MERGE each field that the create sets is settled as if it were stale from nothing. Under the other policies the
-    /// document is taken or left as a whole, absent fields too.
+    /// Under MERGE each field that the create sets is settled as if it were stale from nothing. Under the other
+    /// policies the document is taken or left as a whole, including absent fields.
     fn settle(&self, entry: &Entry, field: &Field) -> Result<Option<FieldOutcome>, Rejection> {
         let context = self.context;
         let mine = self.document.get(&field.name);
@@ -211,8 +211,8 @@ impl Birth<'_> {
         }))
     }
 
-    /// Whether a value counts: null and a default are in a create without the user's intent, and must not undo what others
-    /// have written since.
+    /// Whether a value counts. Null and a default are in a create without the user's intent, and must not undo what
+    /// others have written since.
     fn speaks(&self, field: &Field, mine: &Value) -> bool {
         let default = default_value(self.context, field).ok().flatten();
         !mine.is_null() && default.as_ref() != Some(mine)

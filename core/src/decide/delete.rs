@@ -36,7 +36,7 @@ pub(super) fn decide(
     }
 }
 
-/// A delete is in force whole or not at all, so it is APPLIED even when it was stale.
+/// A delete applies whole or not at all, so it is APPLIED even if it was stale.
 fn tombstone(context: &Context<'_>, entry: &Entry, change: &Change) -> Result<Decision, Rejection> {
     let (version, run) = context.next_version(entry)?;
     let previous = entry

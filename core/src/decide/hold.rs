@@ -1,7 +1,7 @@
 //! Pending changes: what goes to the inbox, or to the application's webhook, instead of into the document.
 //!
-//! Whether a change is pending is decided where it is settled. A pending change is one that would have been allowed: it is
-//! judged here as if it were applied, so nobody is asked about what could never be applied.
+//! The settling of a change decides whether it is pending. A pending change must be allowed: it is checked here as if
+//! it were applied, so that no one is asked about a change that could never be applied.
 
 use super::{Context, Decision, check_bytes, update};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     value::Document,
 };
 
-/// Makes all of a change pending. An update that would change nothing needs no question.
+/// Makes all of a change pending. An update without effect needs no question.
 pub(super) fn whole(
     context: &Context<'_>,
     entry: &Entry,
@@ -95,7 +95,7 @@ pub(super) fn fields(
     }))
 }
 
-/// Adds what is pending to a decision about the rest.
+/// Adds the pending part to a decision about the rest.
 pub(super) fn beside(mut decision: Decision, also: Option<Held>) -> Decision {
     if let Decision::Write { held, .. } | Decision::Keep { held, .. } = &mut decision {
         *held = also;
@@ -113,8 +113,8 @@ fn seen(change: &Change) -> Result<Option<&Document>, Rejection> {
         .map(|()| seen)
 }
 
-/// The scope that the document would be in, which the caller must be allowed to write to. An edit of what has been
-/// deleted need not say it.
+/// The scope in which the document would be. The caller must have the right to write to it. An edit of a deleted
+/// document need not name it.
 fn enters(
     context: &Context<'_>,
     entry: &Entry,

@@ -1,6 +1,6 @@
-//! Joining two edits of one field's value: sums, sets, texts, embedded documents, and which of two values is larger.
+//! Joining two edits of one field's value: sums, sets, texts, embedded documents, and the larger of two values.
 //!
-//! Pure functions of values. [`super::update`] decides whether it uses them.
+//! These are pure functions of values. [`super::update`] decides whether it uses them.
 
 use std::{cmp::Ordering, collections::HashSet};
 
@@ -11,13 +11,13 @@ use crate::{
     value::{Document, Value, document_bytes},
 };
 
-/// About how many steps a pattern takes for each byte of a joined text, which it has to match.
+/// The approximate number of steps that a pattern takes for each byte of a joined text.
 const PATTERN_STEPS: usize = 8;
 
 /// A sum that the field's type cannot hold.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Overflow {
-    /// Where, from the field that was joined: empty, or `.minutes`.
+    /// The path from the joined field: empty, or `.minutes`.
     pub(super) path: String,
 }
 
@@ -63,22 +63,23 @@ pub(super) struct Three<'v> {
     pub(super) theirs: Option<&'v Value>,
 }
 
-/// How two edits are judged that cannot both be kept.
+/// How to settle two edits that cannot both be kept.
 pub(super) struct Judge<'m> {
     pub(super) model: &'m Model,
-    /// What joining may still cost. Edits that would cost more are not joined.
+    /// The work that joins may still take. Edits that would take more are not joined.
     pub(super) work: &'m Work,
-    /// Whether the client's wins, by the rule for overlaps; `None` if a person or the application has to decide.
+    /// Whether the client's edit wins, by the rule for overlaps; `None` if a person or the application has to decide.
     pub(super) overlap: Option<bool>,
-    /// Whether the client's is the later one.
+    /// Whether the client's edit is the later one.
     pub(super) is_later: bool,
-    /// Whether the strategies that choose a side are in force.
+    /// Whether the strategies that choose a side apply.
     pub(super) merges: bool,
 }
 
 impl Judge<'_> {
-    /// `theirs` with the difference between `seen` and `mine` added; `None` if there is no such thing (the client cleared
-    /// the field, both changed the same sentence, or it would be too much work). A null counter, set or text counts as 0, empty, "".
+    /// `theirs` with the difference between `seen` and `mine` added; `None` if there is no such value (the client
+    /// cleared the field, both changed the same sentence, or it would take too much work). A null counter, set or text
+    /// counts as 0, empty, "".
     pub(super) fn join(&self, field: &Field, three: &Three<'_>) -> Result<Option<Value>, Overflow> {
         let sides = [three.seen, three.mine, three.theirs];
         let [seen, mine, theirs] = sides.map(|side| side.unwrap_or(&Value::Null));
@@ -101,7 +102,8 @@ impl Judge<'_> {
         }
     }
 
-    /// Each field of an embedded document by itself: a change of one side is taken, changes of both follow its `@merge`.
+    /// Settles each field of an embedded document separately: a change of one side is taken, and changes of both follow
+    /// the field's `@merge`.
     fn join_embedded(
         &self,
         field: &Field,
@@ -148,7 +150,7 @@ impl Judge<'_> {
         if same(mine, seen) {
             return Ok(taken(false));
         }
-        // Also if both wrote the same: two users who add one have added two.
+        // Also if both wrote the same: two users who each add one have added two.
         if let Some(joined) = self.join(field, three)? {
             return Ok(Some(Some(joined)));
         }
@@ -169,7 +171,7 @@ impl Judge<'_> {
     }
 }
 
-/// A client cannot tell an absent field from a null one.
+/// A client cannot distinguish an absent field from a null one.
 fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     a.unwrap_or(&Value::Null) == b.unwrap_or(&Value::Null)
 }
@@ -198,7 +200,7 @@ fn integer(value: &Value) -> Option<i128> {
     }
 }
 
-/// The order is kept, what the client removed is gone, what it added comes last, and no item is there twice.
+/// Keeps the order, drops what the client removed, and appends what it added. No item occurs twice.
 fn join_sets(seen: &Value, mine: &Value, theirs: &Value, work: &Work) -> Option<Value> {
     let sides = [seen, mine, theirs].map(Value::bytes);
     if !work.take(sides.iter().sum()) {
@@ -228,8 +230,8 @@ fn keys(items: &[Value]) -> HashSet<String> {
     items.iter().map(key).collect()
 }
 
-/// What identifies an item: values have no hash of their own, and comparing each with each takes minutes for the largest sets
-/// that a push can carry.
+/// The identity of an item. Values have no hash of their own, and comparing each with each takes minutes for the
+/// largest sets that a push can carry.
 fn key(item: &Value) -> String {
     serde_json::to_string(item).expect("values hold string keys, which JSON can write")
 }
@@ -242,7 +244,7 @@ fn items(value: &Value) -> Option<&[Value]> {
     }
 }
 
-/// Edits of different sentences are joined, and two of the same one are not.
+/// Joins edits of different sentences, but not of the same one.
 fn join_texts(seen: &Value, mine: &Value, theirs: &Value, work: &Work) -> Option<Value> {
     let (seen, mine, theirs) = (text(seen)?, text(mine)?, text(theirs)?);
     text::merge(seen, mine, theirs, work).map(Value::String)
@@ -256,12 +258,12 @@ fn text(value: &Value) -> Option<&str> {
     }
 }
 
-/// Whether `mine` is larger than `theirs`; a value is larger than none.
+/// Whether `mine` is larger than `theirs`. Any value is larger than no value.
 pub(super) fn is_above(mine: &Value, theirs: Option<&Value>) -> bool {
     extreme(mine, theirs, Ordering::Greater)
 }
 
-/// Whether `mine` is smaller than `theirs`; a value takes the place of none.
+/// Whether `mine` is smaller than `theirs`. Any value takes the place of no value.
 pub(super) fn is_below(mine: &Value, theirs: Option<&Value>) -> bool {
     extreme(mine, theirs, Ordering::Less)
 }

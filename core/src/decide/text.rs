@@ -8,12 +8,13 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::work::Work;
 
-/// The most parts that one side may add and take away together. The steps and the memory of a difference grow with the
+/// The most parts that one side may add and remove together. The steps and the memory of a difference grow with the
 /// square of it.
 const EDITS_MAX: usize = 1_000;
 
-/// How many characters in a row may be no letters, digits or line breaks before a part ends behind them. Behind a full stop the
-/// library looks ahead from each character of such a row, so its steps grow with the square of the row's length.
+/// How many characters in a row may be no letters, digits or line breaks before a part ends after them. After a full
+/// stop the library looks ahead from each character of such a row, so its steps grow with the square of the row's
+/// length.
 const SIGNS_MAX: usize = 8;
 
 /// How many bytes of a text are compared at a time, which is about one step.
@@ -52,8 +53,8 @@ pub(super) fn merge(base: &str, mine: &str, theirs: &str, work: &Work) -> Option
     Some(merged)
 }
 
-/// The bytes of the first and of the last lines that all texts have in common. A line break always ends a sentence, so what is
-/// between can be divided by itself.
+/// The number of bytes of the first and of the last lines that all texts have in common. A line break always ends a
+/// sentence, so the text between them can be divided by itself.
 fn common_lines(texts: [&str; 3]) -> (usize, usize) {
     let [a, b, c] = texts.map(str::as_bytes);
     let same = common_start(a, b).min(common_start(a, c));
@@ -87,7 +88,7 @@ struct Side<'t> {
     numbers: Vec<usize>,
 }
 
-/// Parts of the base that a side replaces, and its own text for them.
+/// Parts of the base that a side replaces, and its replacement.
 #[derive(Debug, PartialEq)]
 struct Edit {
     old: Range<usize>,
@@ -115,8 +116,8 @@ impl<'t> Side<'t> {
     }
 }
 
-/// Sentences (Unicode Standard Annex 29), to which line breaks belong as well, and the white space behind each as a part of
-/// its own.
+/// Sentences (Unicode Standard Annex 29), each with its line breaks, and the white space after each as a part of its
+/// own.
 fn parts(text: &str) -> Vec<&str> {
     let sentences = stretches(text).flat_map(|stretch| stretch.split_sentence_bounds());
     let words_and_space = sentences.flat_map(|sentence| {
@@ -126,7 +127,7 @@ fn parts(text: &str) -> Vec<&str> {
     words_and_space.filter(|part| !part.is_empty()).collect()
 }
 
-/// The text, cut behind each [`SIGNS_MAX`] characters in a row that are no letters, no digits and no line breaks.
+/// The text, cut after each [`SIGNS_MAX`] characters in a row that are no letters, no digits and no line breaks.
 fn stretches(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     iter::from_fn(move || {
@@ -142,7 +143,7 @@ fn stretches(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The edits of both sides in the order of the base. `None` where they meet.
+/// The edits of both sides in the order of the base; `None` if they overlap.
 fn both(mine: Vec<Edit>, theirs: Vec<Edit>) -> Option<Vec<Edit>> {
     let (mut mine, mut theirs) = (mine.into_iter().peekable(), theirs.into_iter().peekable());
     let mut all = Vec::new();
@@ -162,14 +163,14 @@ fn both(mine: Vec<Edit>, theirs: Vec<Edit>) -> Option<Vec<Edit>> {
 }
 
 impl Edit {
-    /// Whether it ends where the other one begins, or before. Two insertions at one place have no order.
+    /// Whether it ends at or before the beginning of the other one. Two insertions at one place have no order.
     fn is_before(&self, other: &Self) -> bool {
         self.old.end <= other.old.start && self.old != other.old
     }
 }
 
-/// The ranges of `old` that are replaced in `new`, and those that stand for them: the shortest difference, by the greedy
-/// algorithm of Myers (1986).
+/// The ranges of `old` that `new` replaces, and their replacements: the shortest difference, by the greedy algorithm of
+/// Myers (1986).
 fn difference(
     old: &[usize],
     new: &[usize],
@@ -205,17 +206,17 @@ fn difference(
     Some(replaced)
 }
 
-/// The common part behind an edit: where it begins in each, and how long it is.
+/// The common part after an edit: its beginning in each, and its length.
 struct Snake {
     old: usize,
     new: usize,
     length: usize,
 }
 
-/// The snakes on the shortest way from `old` to `new`, one behind each edit. `None` beyond [`EDITS_MAX`] edits, or if the
-/// steps are more work than is left.
+/// The snakes on the shortest path from `old` to `new`, one after each edit. `None` beyond [`EDITS_MAX`] edits, or if
+/// the steps are more work than is left.
 fn snakes(old: &[usize], new: &[usize], work: &Work) -> Option<Vec<Snake>> {
-    // How far into `old` each number of edits gets, on each diagonal: of `n` edits the first diagonal has none that removes.
+    // How far into `old` each number of edits gets, on each diagonal. The first diagonal of `n` edits has no removal.
     let mut reached: Vec<Vec<usize>> = Vec::new();
     for edits in 0..=EDITS_MAX {
         let mut row = Vec::with_capacity(edits + 1);
@@ -239,7 +240,7 @@ fn snakes(old: &[usize], new: &[usize], work: &Work) -> Option<Vec<Snake>> {
     None
 }
 
-/// Where a diagonal is entered by one edit more than `before` had, and whether that edit removes a part.
+/// Where one edit more than `before` enters a diagonal, and whether that edit removes a part.
 fn enter(before: &[usize], removals: usize) -> (usize, bool) {
     let by_adding = before.get(removals).copied();
     let by_removing = removals.checked_sub(1).and_then(|from| before.get(from));

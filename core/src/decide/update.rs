@@ -1,6 +1,6 @@
-//! What an update does to an entry, and how single fields of a stale change are settled.
+//! What an update does to an entry, and how each field of a stale change is settled.
 //!
-//! Creates that meet a live document are settled by the same rules, field by field.
+//! The fields of a create that meets a living document follow the same rules.
 
 use super::{
     Base, Context, Decision, Standing, field_version, hold,
@@ -81,7 +81,7 @@ pub(super) struct FieldEdit<'a> {
     pub(super) seen: Option<&'a Value>,
 }
 
-/// A field's new value, whose it is, and why.
+/// A field's new value, the side that it comes from, and the rule.
 pub(super) struct Settled {
     result: Option<Value>,
     taken: Taken,
@@ -111,7 +111,8 @@ pub(super) fn settle_stale(
         return Ok(if alone { joined.alone() } else { joined });
     }
     let difference = edit.field.merge.is_some_and(merge::is_difference);
-    // What could not be joined is pending, also if this client wrote last: its edit may have been joined with another's.
+    // A value that could not be joined is pending, even if this client wrote last: its edit may have been joined with
+    // another's.
     let waits = context.whole_overlap() == Overlap::Manual
         && edit.seen.is_some()
         && merge::joins(context.model, edit.field).is_some();
@@ -261,7 +262,7 @@ fn theirs_stays(edit: &FieldEdit<'_>, entry: &Entry, rule: Rule) -> Settled {
 }
 
 impl Settled {
-    /// Nobody else changed the field.
+    /// Settles a field that no other client changed.
     fn alone(self) -> Self {
         Self {
             rule: Rule::NoOverlap,
@@ -299,7 +300,7 @@ pub(super) fn outcome(entry: &Entry, edit: &FieldEdit<'_>, settled: Settled) -> 
     }
 }
 
-/// Writes only the fields that change: others would revert another writer's edit.
+/// Writes only the fields that change: any other would revert another writer's edit.
 pub(super) fn write(
     context: &Context<'_>,
     entry: &Entry,
@@ -347,7 +348,7 @@ pub(super) fn write(
     })
 }
 
-/// What does not depend on the entry: fields exist, may be set, and hold what they may hold.
+/// Checks that do not depend on the entry: fields exist, may be set, and hold permitted values.
 fn check_set(context: &Context<'_>, set: &Document) -> Result<(), Rejection> {
     if set.is_empty() {
         let message = "`set` names no field; leave the change out, or set one";
@@ -393,7 +394,7 @@ pub(super) fn current<'e>(entry: &'e Entry, name: &str) -> Option<&'e Value> {
     entry.body.as_ref()?.get(name)
 }
 
-/// Whether two values are equal as a client sees them: it cannot tell an absent field from a null one.
+/// Whether two values are equal as a client sees them: an absent field equals a null one.
 pub(super) fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     a.unwrap_or(&Value::Null) == b.unwrap_or(&Value::Null)
 }

@@ -1,6 +1,6 @@
-//! What deciding about one push may cost, counted in steps before they are taken.
+//! The work that deciding about one push may take, counted in steps before they are taken.
 //!
-//! Steps are counted, not timed, so a decision that runs again, here or on another gateway, ends alike.
+//! Steps are counted, not timed, so that a decision ends the same when it runs again, here or on another gateway.
 
 use std::cell::Cell;
 
@@ -16,7 +16,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// All that one push has.
+    /// The work of one push.
     pub fn of_a_push() -> Self {
         Self {
             left: Cell::new(WORK_MAX),
@@ -24,7 +24,7 @@ impl Work {
         }
     }
 
-    /// Takes `steps`, if that many are left. Work that is refused must not be done.
+    /// Takes `steps`, if that many are left. If it returns false, the work must not be done.
     pub(super) fn take(&self, steps: usize) -> bool {
         let left = self.left.get().checked_sub(steps);
         if let Some(left) = left {
@@ -33,12 +33,12 @@ impl Work {
         left.is_some()
     }
 
-    /// Takes `steps` for work that is done in any case, or the steps that are left.
+    /// Takes `steps`, or the steps that are left, for work that is done in any case.
     pub fn spend(&self, steps: usize) {
         self.left.set(self.left.get().saturating_sub(steps));
     }
 
-    /// Counts bytes of documents that are copied whatever is decided.
+    /// Counts bytes of documents that are copied in any case.
     pub fn copies(&self, bytes: usize) {
         self.copied.set(self.copied.get().saturating_add(bytes));
     }

@@ -49,7 +49,7 @@ impl Model {
     }
 }
 
-/// What a field shows in an answer.
+/// The form of a field in an answer.
 #[derive(Clone, Copy)]
 enum Output<'a> {
     Stored(&'a FieldType),

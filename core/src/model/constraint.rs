@@ -1,7 +1,7 @@
 //! `@constraint`: whether a value satisfies it.
 //!
-//! Whether a constraint suits a field's type is checked when the model is parsed, so what does not concern a value is ignored
-//! here.
+//! The parser of the model checks whether a constraint suits its field's type. So a bound that does not apply to a
+//! value is ignored here.
 
 use std::cmp::Ordering;
 
@@ -10,7 +10,7 @@ use regex::Regex;
 use super::{Constraint, Format};
 use crate::value::{Decimal, Timestamp, Value};
 
-/// Text around the pattern of a model, so that it has to match the whole text.
+/// The text around a model's pattern that makes it match the whole text.
 const WHOLE_BEGIN: &str = "^(?:";
 const WHOLE_END: &str = ")$";
 
@@ -72,7 +72,7 @@ impl Constraint {
         self.check_bounds(|bound| Some(number.compare(bound)))
     }
 
-    /// A bound on a Float is the Float that is written like it, or 0.1 would lie above `max: 0.1`.
+    /// A bound on a Float is the Float nearest to its text; otherwise 0.1 would lie above `max: 0.1`.
     fn check_float(&self, number: f64) -> Result<(), String> {
         self.check_bounds(|bound| number.partial_cmp(&bound.as_str().parse().ok()?))
     }
@@ -107,7 +107,7 @@ impl Format {
                         .is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty())
             }
             Self::Uuid => is_uuid(text),
-            // RFC 3339 builds its date-times from this date, so the parser of instants knows the calendar.
+            // RFC 3339 builds its date-times from this date, so its parser knows the calendar.
             Self::Date => {
                 text.len() == 10 && format!("{text}T00:00:00Z").parse::<Timestamp>().is_ok()
             }

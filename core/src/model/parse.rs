@@ -1,6 +1,6 @@
-//! Reading a model from SDL: from text to [`Model`], with all mistakes.
+//! Reading a model from SDL: from text to [`Model`], with all mistakes at once.
 //!
-//! The checks are in the modules below, each for one part of a model. What a model is, is in [`super`].
+//! Each module below checks one part of a model. [`super`] defines the model.
 
 mod constraints;
 mod defaults;
@@ -33,8 +33,8 @@ use super::{
 
 const ACCESSES: [(&str, Access); 2] = [("READ", Access::Read), ("WRITE", Access::Write)];
 
-/// Parses SDL; `file` names it in the mistakes. Broken syntax is reported alone, since half a document would be
-/// full of mistakes that nobody made.
+/// Parses SDL; `file` names it in the mistakes. Broken syntax is reported alone, since half a document would show many
+/// mistakes that follow from it.
 pub(super) fn parse(file: &str, text: &str) -> Result<Model, Mistakes> {
     let source = Source { file, text };
     let document = Document::parse(text, file)
@@ -47,7 +47,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Model, Mistakes> {
     report.finish(model)
 }
 
-/// What is doubtful in SDL that [`parse`] takes.
+/// Warnings about SDL that [`parse`] accepts.
 pub(super) fn warnings(file: &str, text: &str) -> Vec<Mistake> {
     let Ok(document) = Document::parse(text, file) else {
         return Vec::new();
@@ -88,8 +88,8 @@ fn read(sdl: &Sdl<'_>, report: &mut Report<'_>) -> Model {
     }
 }
 
-/// What values are decoded by while the model is still being read: enums, and embedded types with the names and
-/// types of their fields.
+/// What decodes values while the model is still being read: enums, and embedded types with the names and types of their
+/// fields.
 fn outline(sdl: &Sdl<'_>) -> Model {
     let embedded = sdl.embedded.iter().map(|object| {
         let fields = object
@@ -208,7 +208,7 @@ fn check_collections(sdl: &Sdl<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// Reports a model that could sync nothing, or to nobody.
+/// Reports a model that syncs nothing, or grants nothing to anyone.
 fn check_reach(sdl: &Sdl<'_>, report: &mut Report<'_>) {
     if sdl.synced.is_empty() {
         report.add(

@@ -1,7 +1,8 @@
-//! Templates of scopes such as `team:{teamId}`: segments joined by `:`. The filled text says which values made it.
+//! Templates of scopes such as `team:{teamId}`: segments joined by `:`. The filled text identifies the values that made
+//! it.
 //!
-//! Two different shapes or values never give one text: values are escaped, and a model in which two shapes meet is
-//! refused ([`super::parse`]). Where the values come from is the caller's.
+//! Two different shapes or values never give one text: values are escaped, and a model with two shapes that can be
+//! equal is refused ([`super::parse`]). The caller provides the values.
 
 use super::template::{FillError, Part, Placeholder, Template, TemplateError};
 use crate::id::Scope;
@@ -24,7 +25,7 @@ pub enum ScopeTemplate {
     Whole(Placeholder),
 }
 
-/// What stands between two colons.
+/// The content between two colons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Segment {
     /// Text, which may be empty.
@@ -34,7 +35,7 @@ pub enum Segment {
 }
 
 impl ScopeTemplate {
-    /// Parses `text`. A placeholder that stands alone is a segment, and `{=path}` holds a whole scope.
+    /// Parses `text`. A lone placeholder is a segment, and `{=path}` holds a whole scope.
     ///
     /// # Errors
     /// [`TemplateError`] when it is no template, or a segment is neither text without `%` nor one placeholder.
@@ -48,7 +49,7 @@ impl ScopeTemplate {
         segments(text).map(Self::Segments)
     }
 
-    /// The same, but a placeholder that stands alone holds a whole scope.
+    /// The same, but a lone placeholder holds a whole scope.
     #[must_use]
     pub fn with_lone_as_whole(self) -> Self {
         match self {
@@ -114,7 +115,7 @@ impl ScopeTemplate {
         }
     }
 
-    /// The scope that it gave before values were escaped; stores may still hold such scopes.
+    /// The scope that the template gave before values were escaped. Stores may still hold such scopes.
     ///
     /// # Errors
     /// As [`ScopeTemplate::fill`], but the value of a whole scope may be any text.
@@ -142,7 +143,7 @@ impl ScopeTemplate {
         }
     }
 
-    /// Whether it gives the scopes of the same shape as `other`: their placeholders may have different names.
+    /// Whether the template gives scopes of the same shape as `other`. Placeholders may have different names.
     pub fn is_shaped_like(&self, other: &Self) -> bool {
         use Segment::{Literal, Placeholder};
         match (self, other) {
@@ -159,7 +160,8 @@ impl ScopeTemplate {
         }
     }
 
-    /// A scope that both templates can give, if there is one. Whole scopes are none of their own, and meet nothing.
+    /// A scope that both templates can give, if there is one. A template of whole scopes has no shape, and meets
+    /// nothing.
     pub fn meeting(&self, other: &Self) -> Option<String> {
         use Segment::{Literal, Placeholder};
         let (Self::Segments(a), Self::Segments(b)) = (self, other) else {
@@ -197,7 +199,7 @@ impl ScopeTemplate {
     }
 }
 
-/// Splits at the colons that stand in no placeholder: a claim may be called `cognito:groups`.
+/// Splits at the colons outside of placeholders: a claim may be called `cognito:groups`.
 fn segments(text: &str) -> Result<Vec<Segment>, TemplateError> {
     let mut in_placeholder = false;
     let pieces = text.split(|c| {
@@ -225,7 +227,7 @@ fn segment(piece: &str) -> Result<Segment, TemplateError> {
     }
 }
 
-/// The parts with colons in the place of what separates them now.
+/// The parts with colons in place of their present separators.
 fn separated(parts: &[Part]) -> String {
     let texts = parts.iter().map(|part| match part {
         Part::Placeholder(_) => part.to_string(),
@@ -274,12 +276,12 @@ fn check_count(scopes: usize) -> Result<(), FillError> {
     Ok(())
 }
 
-/// A value as it stands in a segment.
+/// A value in the form that it has in a segment.
 fn escaped(value: &str) -> String {
     value.replace(ESCAPE, "%25").replace(SEPARATOR, "%3A")
 }
 
-/// Whether `text` can be that of a scope: in segments `%` stands only where it escapes something.
+/// Whether `text` can be the text of a scope: in segments, `%` occurs only in an escape.
 pub fn is_canonical(text: &str) -> bool {
     let mut escapes = text.split(ESCAPE).skip(1);
     escapes.all(|rest| rest.starts_with("25") || rest.starts_with("3A"))
@@ -366,7 +368,7 @@ mod tests {
         }
     }
 
-    /// Each pair with a scope that both would give: the witness that it has to be refused.
+    /// Each pair with a scope that both would give, which shows why the pair has to be refused.
     #[test]
     fn templates_that_meet_have_two_fillings_of_one_scope() {
         let cases: [(&str, &str, &[&str], &[&str]); 5] = [

@@ -1,7 +1,7 @@
 //! Templates such as `user-{sub}`: literal text around placeholders.
 //!
-//! What a placeholder means (a claim, a field) is the caller's; here it is a dotted path and a text. Templates that name
-//! scopes have a form of their own, [`ScopeTemplate`](super::ScopeTemplate).
+//! A placeholder is a dotted path here. The caller gives it its meaning, a claim or a field. Templates of scopes have a
+//! form of their own, [`ScopeTemplate`](super::ScopeTemplate).
 
 use std::fmt;
 
@@ -34,7 +34,7 @@ pub enum TemplateError {
     /// `{}` or `{a..b}`.
     #[error("a placeholder is empty")]
     EmptyPlaceholder,
-    /// `{a}{b}`: nobody could tell where one value ends.
+    /// `{a}{b}`: the end of the first value would be unknown.
     #[error("two placeholders stand side by side without text between them")]
     Adjacent,
     /// `org-{id}` in a scope.
@@ -48,7 +48,7 @@ pub enum TemplateError {
     /// `50%` in a scope.
     #[error("its text contains `%`, which escapes values")]
     Percent,
-    /// `{=a}` beside something else, or where no whole scope can stand.
+    /// `{=a}` beside other text, or where no whole scope can stand.
     #[error("`{{={0}}}` stands for the text of a whole scope, and only where it stands alone")]
     Whole(String),
 }
@@ -59,11 +59,10 @@ pub enum FillError {
     /// A placeholder has no value.
     #[error("`{0}` has no value")]
     Missing(String),
-    /// The value contains the text that separates it from the next one, so that two different fillings would give
-    /// the same text.
+    /// The value contains its separator from the next one, so that two different fillings would give the same text.
     #[error("the value of `{0}` runs into the separator that follows it")]
     Ambiguous(String),
-    /// The value is no scope's text, and has to be one.
+    /// The value has to be the text of a scope, and is not.
     #[error(
         "the value of `{0}` is not the text of a scope, in which `%` stands only in `%25` and `%3A`"
     )]
@@ -113,11 +112,11 @@ impl Template {
         })
     }
 
-    /// The text the template gives when each placeholder has this value.
+    /// The text of the template when each placeholder has this value.
     ///
     /// # Errors
     /// [`FillError::Missing`] for a placeholder without value, [`FillError::Ambiguous`] for a value after which the
-    /// separator would not be found where it stands.
+    /// separator would be found elsewhere.
     pub fn fill(
         &self,
         mut value: impl FnMut(&Placeholder) -> Option<String>,
@@ -151,8 +150,8 @@ impl Template {
     }
 }
 
-/// Whether a reader who looks for the first `separator` finds it right behind `value`: a separator such as `::` may
-/// also begin inside the value.
+/// Whether a search for the first `separator` finds it right after `value`. A separator such as `::` may also begin
+/// inside the value.
 fn ends_before(value: &str, separator: &str) -> bool {
     format!("{value}{separator}").find(separator) == Some(value.len())
 }

@@ -1,4 +1,4 @@
-//! Which pushes are taken: repeats, gaps, other epochs, policies that may not be chosen (rules.md 4.1 to 4.4).
+//! Which pushes are accepted: repeats, gaps, other epochs, policies that may not be chosen (rules.md 4.1 to 4.4).
 
 use std::collections::HashMap;
 
@@ -11,13 +11,13 @@ use crate::{
     value::document_bytes,
 };
 
-/// The most bytes of documents that the changes of one push may meet: each change copies the document that it meets, and a
-/// thousand edits of a few bytes would copy a large one a thousand times.
+/// The most bytes of documents that the changes of one push may meet. Each change copies the document that it meets, so
+/// a thousand edits of a few bytes would copy a large one a thousand times.
 pub const MET_BYTES_MAX: usize = 64 << 20;
 
-/// How a push stands to what is remembered of its client.
+/// The relation of a push to the state of its client.
 pub(super) enum Admission {
-    /// It carries no mutation ids: nothing is remembered.
+    /// It carries no mutation ids, and nothing is remembered.
     Unnumbered,
     /// It begins at the next id.
     Numbered(MutationId),
@@ -25,7 +25,7 @@ pub(super) enum Admission {
     Repeat(Vec<Verdict>, MutationId),
 }
 
-/// Rules.md 4.2 and 4.4: a repeat is known before the epoch is compared.
+/// Rules.md 4.2 and 4.4: a repeat is recognised before the epoch is compared.
 pub(super) fn admit(world: &World<'_>, request: &PushRequest) -> Result<Admission, PushRefusal> {
     let push = &request.push;
     let numbered = push.client.as_ref().and_then(|client| client.first);
@@ -98,7 +98,7 @@ pub(super) fn check_policy(model: &Model, push: &Push) -> Result<(), PushRefusal
     }
 }
 
-/// How many bytes a push copies; refuses one that would copy too much, before any of it is decided.
+/// The bytes that a push copies. Refuses a push that would copy too much, before any of it is decided.
 pub(super) fn met_bytes(
     model: &Model,
     world: &World<'_>,
@@ -132,8 +132,8 @@ pub(super) fn met_bytes(
     Ok(met)
 }
 
-/// The id of the last of `count` changes, at least one; `None` where ids cannot be counted. The very last id is
-/// never given out, so that a next one can always be named.
+/// The id of the last of `count` changes, at least one; `None` if ids cannot be counted so far. The very last id is
+/// never given out, so that there is always a next one to name.
 pub(super) fn last_id(first: MutationId, count: usize) -> Option<MutationId> {
     let count = i32::try_from(count).ok()?;
     let last = first.0.checked_add(count - 1)?;

@@ -1,7 +1,7 @@
-//! Questions to the application, and what its answers make of a change.
+//! Questions to the application, and what its answers do with a change.
 //!
-//! A decision that lacks an answer asks; whoever commits gets the answer outside any transaction and decides again. An
-//! answer counts for the version it was about, and no other.
+//! A decision that lacks an answer asks. The committer gets the answer outside any transaction and decides again. An
+//! answer counts only for the version it was about.
 
 use std::sync::Arc;
 
@@ -17,25 +17,25 @@ use crate::{
     value::Document,
 };
 
-/// What the application is asked about one change.
+/// A question to the application about one change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
-    /// Which change of the push it is, from 0.
+    /// The index of the change in the push, from 0.
     pub change: usize,
     /// The name of the webhook.
     pub webhook: String,
-    /// The document as it is. Not a copy: a push may ask a thousand questions about a large one.
+    /// The document as it is. It is shared, because a push may ask a thousand questions about a large one.
     pub met: Arc<Entry>,
     /// What the change wants.
     pub held: Held,
 }
 
-/// What became of a question.
+/// The result of a question.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Advice {
     /// The change it is about.
     pub change: usize,
-    /// The version it was asked about; `None` where nobody is to be asked about any.
+    /// The version that the question was about; `None` if no version is to be asked about any more.
     pub version: Option<Version>,
     /// The answer.
     pub answer: Answer,
@@ -50,7 +50,7 @@ pub enum Answer {
     Incoming,
     /// These fields are written instead.
     Document(Document),
-    /// There was none that can be used: the model's `overlap` says what is done.
+    /// There was no usable answer: the model's `overlap` decides.
     None,
 }
 
@@ -61,14 +61,14 @@ impl PushRequest {
             let fits = |advice: &&Advice| advice.change == change && advice.version == version;
             self.advice.iter().rev().find(fits)
         };
-        // What was answered about this very version counts more than that nobody is to be asked any more.
+        // An answer about this very version counts more than that no version is to be asked about.
         about(entry.map(|entry| entry.version))
             .or_else(|| about(None))
             .map(|advice| &advice.answer)
     }
 }
 
-/// Decides a change, by the application's answer where there is one.
+/// Decides a change, by the application's answer if there is one.
 pub(super) fn decide(
     context: &Context<'_>,
     entry: Option<&Entry>,
@@ -100,7 +100,7 @@ fn fallback(context: &Context<'_>) -> Policy {
     }
 }
 
-/// Says of what a policy did in the application's name that the application has done it.
+/// Marks what a policy did in the application's name as done by the application.
 fn advised(mut decision: Decision) -> Decision {
     if let Decision::Write { fields, .. } | Decision::Keep { fields, .. } = &mut decision {
         let settled = fields.iter_mut().flatten();
@@ -111,8 +111,8 @@ fn advised(mut decision: Decision) -> Decision {
     decision
 }
 
-/// Writes the application's own document: judged like a client's change on the present version. `None` if it would be
-/// rejected.
+/// Writes the application's own document. It passes the same checks as a client's change on the present version; `None`
+/// if it would be rejected.
 fn write(
     context: &Context<'_>,
     entry: &Entry,

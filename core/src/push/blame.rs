@@ -1,4 +1,4 @@
-//! Whose fault it is when the database refuses a document: it saw only what all changes made of it.
+//! Which change to blame when the database refuses a document. The database sees only the result of all changes.
 
 use std::collections::HashMap;
 
@@ -9,12 +9,12 @@ use crate::{
     transaction::Refusal,
 };
 
-/// A change by the places of its push and of itself.
+/// The indexes of a push and of its change.
 type Place = (usize, usize);
 
-/// For each refusal the last change not yet blamed that put something into one of its fields; where the fields are
-/// not known, or none of them was put in, the last that wrote the document. Of a refused removal it is the last delete.
-/// Repeated refusals so go back to the state that the database took.
+/// For each refusal, the last change not yet blamed that set one of its fields. If the fields are unknown, or no change
+/// set one, the last that wrote the document. Of a refused removal, the last delete. So repeated refusals go back to
+/// the state that the database accepted.
 pub(super) fn blame<'r>(
     requests: &[CommitRequest],
     refusals: &'r [Refusal],
@@ -83,7 +83,7 @@ mod tests {
         }
     }
 
-    /// A push of one update for each list of fields; none is a delete.
+    /// A push of one update for each list of fields. An empty list is a delete.
     fn push(changes: &[&[&str]]) -> CommitRequest {
         let submissions = changes.iter().map(|fields| {
             let value = |name: &&str| ((*name).to_owned(), Value::Null);

@@ -1,6 +1,6 @@
-//! What deciding pushes has to load, and what can be foreseen of it without having loaded anything.
+//! What deciding pushes has to load, and what can be predicted of it before anything is loaded.
 //!
-//! What is only foreseen saves a store journeys; nothing is decided by it.
+//! A prediction saves a store round trips. It decides nothing.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ pub fn reads(model: &Model, requests: &[CommitRequest]) -> Reads {
     reads
 }
 
-/// What the caller gives if the change creates a membership. What is not foreseen is counted later.
+/// The giver and the user if the change creates a membership. One that is not predicted is counted later.
 fn giving_foreseen(model: &Model, request: &PushRequest, change: &Change) -> Option<Giving> {
     let Action::Create { document, .. } = &change.action else {
         return None;
@@ -73,7 +73,7 @@ fn giving_foreseen(model: &Model, request: &PushRequest, change: &Change) -> Opt
     })
 }
 
-/// The scope that the change itself puts its document into, if it says so.
+/// The scope in which the change itself puts its document, if it names it.
 pub fn scope_foreseen(model: &Model, identity: &Identity, change: &Change) -> Option<Scope> {
     let document_type = model.document_type(change.key.type_name.as_str())?;
     let scope = |fields: &Document| grant::scope_of(document_type, &change.key.id, fields).ok();
@@ -87,7 +87,7 @@ pub fn scope_foreseen(model: &Model, identity: &Identity, change: &Change) -> Op
     }
 }
 
-/// The document with the defaults of the fields that its scope is made of.
+/// The document with the defaults of the fields that form its scope.
 fn with_defaults(
     document_type: &DocumentType,
     identity: &Identity,

@@ -1,6 +1,6 @@
 //! What of a push goes to the inbox: which changes may, under which id, and how much of one document (rules.md 4.11).
 //!
-//! Whether a change is held back is [`crate::decide`]'s to say, and how a conflict ends in [`mod@super::resolve`].
+//! [`crate::decide`] decides whether a change is held back, and [`mod@super::resolve`] ends a conflict.
 
 use super::{CommitRequest, PushRequest, world::World};
 use crate::{
@@ -29,7 +29,7 @@ impl PushRequest {
         changes.map(|(_, change)| share_of(&change.key, &self.identity.user))
     }
 
-    /// The conflicts that its changes may repeat, each with the place of its change. No change that has a number is decided
+    /// The conflicts that its changes may repeat, each with the index of its change. No change with a number is decided
     /// twice.
     pub(super) fn repeated(&self, model: &Model) -> impl Iterator<Item = (usize, ConflictId)> {
         let changes = self.may_be_held(model).filter(|_| !self.is_numbered());
@@ -41,7 +41,7 @@ impl PushRequest {
         client.is_some_and(|client| client.first.is_some())
     }
 
-    /// The changes of which something may go to the inbox, with their places.
+    /// The changes that may put something into the inbox, with their indexes.
     fn may_be_held(&self, model: &Model) -> impl Iterator<Item = (usize, &Change)> {
         let changes = self.push.changes.iter().enumerate();
         let changes = changes.filter_map(|(index, item)| Some((index, item.change.as_ref().ok()?)));
@@ -69,7 +69,7 @@ impl PushRequest {
     }
 }
 
-/// What is held back of a change, and where it comes from.
+/// The part of a change that is held back, with its origin.
 pub(super) struct Holding<'h> {
     pub(super) request: &'h PushRequest,
     pub(super) mutation: Option<MutationId>,
@@ -81,7 +81,7 @@ pub(super) struct Holding<'h> {
 }
 
 impl World<'_> {
-    /// Keeps it, unless it is kept already; returns the conflict it stands in.
+    /// Keeps it, unless it is kept already. Returns its conflict.
     pub(super) fn hold(&mut self, holding: Holding<'_>) -> Result<ConflictId, Rejection> {
         let Holding {
             request,
@@ -113,7 +113,7 @@ impl World<'_> {
         Ok(id)
     }
 
-    /// Whether the same change was held back before, and what it is about has not changed since somebody settled it.
+    /// Whether the same change was held back before, and nothing relevant has changed since that conflict was settled.
     fn is_known(&self, id: &ConflictId, met: &Entry, held: &Held) -> bool {
         match self.record(id) {
             None => false,

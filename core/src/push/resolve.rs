@@ -1,6 +1,6 @@
-//! Resolving a conflict of the inbox: by the same rules as any change, made on the version the document has now.
+//! Resolving a conflict of the inbox: by the same rules as any change, made on the document's present version.
 //!
-//! The record is settled in the transaction that writes the document, so that one resolution takes effect once.
+//! The transaction that writes the document settles the record, so that a resolution takes effect once.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::{
     value::{Document, Timestamp, Value},
 };
 
-/// What somebody makes of a conflict.
+/// How to resolve a conflict.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Resolution {
     /// What the client had wanted.
@@ -41,21 +41,21 @@ pub enum Resolution {
 /// A resolution with everything that does not depend on the store.
 #[derive(Debug, Clone)]
 pub struct ResolveRequest {
-    /// Who resolves.
+    /// The resolving user.
     pub identity: Arc<Identity>,
     /// What the identity's claims give.
     pub claim_grants: Arc<Grants>,
     /// The conflict.
     pub conflict: ConflictId,
-    /// The document it is about, as the inbox says.
+    /// The document of the conflict, according to the inbox.
     pub key: DocumentKey,
     /// The version of the document that the resolution was made on; 0 if there is none.
     pub base: BaseVersion,
-    /// What to make of it.
+    /// How to resolve it.
     pub resolution: Resolution,
 }
 
-/// Resolves. `refusals` is what the database said to earlier attempts.
+/// Resolves a conflict. `refusals` are the database's answers to earlier attempts.
 pub(super) fn resolve(
     model: &Model,
     now: Timestamp,
@@ -85,10 +85,10 @@ struct ConflictResolver<'r, 'w, 'l> {
     model: &'r Model,
     now: Timestamp,
     request: &'r ResolveRequest,
-    /// Why the database would not take what was made of the conflict, if it would not.
+    /// Why the database refused the resolution, if it did.
     refused: Option<&'r Rejection>,
     world: &'w mut World<'l>,
-    /// What it has cost.
+    /// The work that it has taken.
     work: &'r Work,
 }
 
@@ -119,7 +119,7 @@ impl ConflictResolver<'_, '_, '_> {
         Ok(decided(verdict, false))
     }
 
-    /// A repeat is answered as before; to everybody else a settled conflict is none.
+    /// A repeat gets the same answer. For all other callers a settled conflict does not exist.
     fn replay(&self, settled: &Settlement) -> Result<Decided, PushRefusal> {
         let same = settled.user == self.request.identity.user && settled.hash == self.hash();
         let document_type = self.model.document_type(settled.key.type_name.as_str());
@@ -216,7 +216,7 @@ fn decided(verdict: Verdict, duplicate: bool) -> Decided {
     }
 }
 
-/// What the resolution does to the document; nothing where it is to stay as it is.
+/// What the resolution does to the document; `None` if the document stays as it is.
 fn action(
     request: &ResolveRequest,
     document_type: &DocumentType,
@@ -255,7 +255,7 @@ fn action(
     }))
 }
 
-/// A created document takes the other's place whole: what it does not name is cleared.
+/// A document that replaces the other whole: fields that it does not name are cleared.
 fn full_replacement(document_type: &DocumentType, document: &Document) -> Document {
     let fields = document_type.fields.iter();
     let cleared = fields.filter(|field| !field.read_only && !field.ty.required);
@@ -266,8 +266,8 @@ fn full_replacement(document_type: &DocumentType, document: &Document) -> Docume
     without_read_only(document_type, whole)
 }
 
-/// The document has been deleted: what is known of it is the server's side, whole, or where the conflict met none what the
-/// client saw of it; over that stands what is wanted.
+/// The document for a deleted one: the server's side, whole, or if the conflict met none, what the client saw of it;
+/// and over that the wanted fields.
 fn recreated(document_type: &DocumentType, open: &OpenConflict, wanted: Document) -> Document {
     let known = open.theirs.as_ref().or(open.held.base.as_ref());
     let mut document = known.cloned().unwrap_or_default();
@@ -276,7 +276,7 @@ fn recreated(document_type: &DocumentType, open: &OpenConflict, wanted: Document
     without_read_only(document_type, document)
 }
 
-/// What a client may say of a document; the conflict has kept defaults of read-only fields too.
+/// The fields that a client may set. The conflict has kept defaults of read-only fields too.
 fn without_read_only(document_type: &DocumentType, mut document: Document) -> Document {
     let settable = |name: &String| {
         let field = document_type.field(name);

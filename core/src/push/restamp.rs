@@ -1,7 +1,7 @@
-//! Entries of versions that did not escape the values in scopes: what they become.
+//! What becomes of entries of versions that did not escape the values in scopes.
 //!
-//! Only values with `:` or `%` make a difference. The application's documents stay as they are; when it is done, and in
-//! which portions, is the caller's.
+//! Only values with `:` or `%` make a difference. The application's documents stay as they are. The caller decides when
+//! it is done, and in which portions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,8 +29,8 @@ pub fn restamp_reads(keys: BTreeSet<DocumentKey>) -> Reads {
     }
 }
 
-/// Restamps what was loaded, as moves of nobody's, and takes over what others wrote to these documents. Where nothing is
-/// written, nothing is left to restamp.
+/// Restamps what was loaded, as moves without an author, and takes over others' writes to these documents. If it writes
+/// nothing, nothing is left to restamp.
 pub fn restamp(model: &Model, now: Timestamp, loaded: &Loaded) -> Writes {
     let mut world = World::new(model, now, loaded);
     let entries: BTreeMap<_, _> = loaded.entries.iter().collect();
@@ -46,8 +46,8 @@ pub fn restamp(model: &Model, now: Timestamp, loaded: &Loaded) -> Writes {
     world.into_writes(now, Vec::new())
 }
 
-/// Gives the open conflicts that were loaded the scopes whose contents they show, as those are written now: who sees these
-/// sees the conflicts.
+/// Gives the loaded open conflicts the scopes whose contents they show, in their present spelling. Users who see these
+/// scopes see the conflicts.
 pub fn restamp_conflicts(model: &Model, loaded: &Loaded) -> Writes {
     let restamped = loaded.inbox.values().filter_map(|record| match record {
         InboxRecord::Open(open) => restamped_conflict(model, open),
@@ -66,7 +66,7 @@ pub fn is_unescaped_conflict(model: &Model, open: &OpenConflict) -> bool {
     restamped_conflict(model, open).is_some()
 }
 
-/// A conflict shows the document that the change met, and that document with what the change wanted.
+/// A conflict shows the document that the change met, and that document with the change applied.
 fn restamped_conflict(model: &Model, open: &OpenConflict) -> Option<OpenConflict> {
     let document_type = model.document_type(open.key.type_name.as_str())?;
     let met = open.theirs.clone().unwrap_or_default();
@@ -99,7 +99,7 @@ pub fn is_unescaped(model: &Model, entry: &Entry) -> bool {
     respelled(model, entry).is_some()
 }
 
-/// Whether an entry stands in the scope that its fields make, or in the one that is left to it where they make none.
+/// Whether an entry is in the scope of its fields, or in the fallback scope if they form none.
 pub fn is_in_its_scope(document_type: &DocumentType, entry: &Entry, body: &Document) -> bool {
     match grant::scope_of(document_type, &entry.key.id, body) {
         Ok(scope) => scope == entry.scope,
@@ -108,8 +108,8 @@ pub fn is_in_its_scope(document_type: &DocumentType, entry: &Entry, body: &Docum
     }
 }
 
-/// Whether a document names its scope itself, and one that no rule of the model can grant: it may have been named before
-/// values were escaped, and nobody sees it.
+/// Whether a document names its scope itself, and one that no rule of the model can grant. It may have been named
+/// before values were escaped, and no user sees it.
 pub fn is_out_of_reach(model: &Model, entry: &Entry) -> bool {
     let document_type = model.document_type(entry.key.type_name.as_str());
     let names_it = document_type.is_some_and(|ty| matches!(ty.scope, ScopeTemplate::Whole(_)));
@@ -136,7 +136,7 @@ fn restamped(model: &Model, now: Timestamp, entry: &Entry) -> Option<Entry> {
     arrival.stamped(next).entry
 }
 
-/// The scope and the membership of an entry as they are written now, if one of them was written otherwise.
+/// The present spelling of an entry's scope and membership, if one of them was spelled otherwise.
 fn respelled(model: &Model, entry: &Entry) -> Option<(Scope, Option<Membership>)> {
     let document_type = model.document_type(entry.key.type_name.as_str())?;
     let body = entry.body.as_ref()?;
@@ -154,7 +154,7 @@ fn respelled(model: &Model, entry: &Entry) -> Option<(Scope, Option<Membership>)
     let mut membership = entry.membership.clone();
     let unescaped = grant::unescaped_membership_of(document_type, id, body);
     if membership::open_the_same(unescaped.as_ref(), before) {
-        // It is spelled otherwise, and still given by the same user at the same time.
+        // It has another spelling, and the same giver and time.
         membership = grant::membership_of(document_type, id, body).map(|now| Membership {
             giver: before.and_then(|before| before.giver.clone()),
             since: before.map_or(now.since, |before| before.since),
@@ -168,8 +168,8 @@ fn unescaped_scope(document_type: &DocumentType, entry: &Entry, body: &Document)
     grant::unescaped_scope_of(document_type, &entry.key.id, body)
 }
 
-/// Where documents go whose scope would be too long with its values escaped. No template gives it, so that nobody is ever
-/// granted it.
+/// The scope of documents whose own would be too long with its values escaped. No template gives it, so it is never
+/// granted.
 fn nobodys() -> Scope {
     Scope::new("%").expect("one character is a usable name")
 }

@@ -1,7 +1,7 @@
-//! The pushes and resolutions of one transaction, decided one after the other over what was loaded.
+//! The pushes and resolutions of one transaction, decided in order over what was loaded.
 //!
-//! Rules.md sections 4.2 to 4.6: which pushes are repeats, what each change may do over the earlier ones, and what
-//! their clients are told once all of them are decided.
+//! Rules.md sections 4.2 to 4.6: which pushes are repeats, what each change may do over the earlier ones, and what the
+//! clients get once all are decided.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -29,17 +29,17 @@ use crate::{
     value::Timestamp,
 };
 
-/// The most bytes that a push is told of the fields of its stale changes: a thousand edits of one large text would each
-/// carry the server's, twice.
+/// The most bytes of field details in the answer to a push. Without it, a thousand edits of one large text would each
+/// carry the server's text twice.
 const DETAILS_BYTES_MAX: usize = 8 << 20;
 
-/// The steps of work that it takes to find again that a user may see or change a scope.
+/// The steps of work to find again that a user may see or change a scope.
 const SCOPE_STEPS: usize = 32;
 
 /// A push with everything that does not depend on the store.
 #[derive(Debug, Clone)]
 pub struct PushRequest {
-    /// Who pushes.
+    /// The pushing user.
     pub identity: Arc<Identity>,
     /// What the identity's claims give.
     pub claim_grants: Arc<Grants>,
@@ -47,9 +47,9 @@ pub struct PushRequest {
     pub push: Push,
     /// Its fingerprint.
     pub hash: PushHash,
-    /// What the application has said about its changes.
+    /// The application's answers about its changes.
     pub advice: Vec<Advice>,
-    /// Of how many clients of one user the last push may be remembered.
+    /// The most clients of one user whose last push is remembered.
     pub clients_max: usize,
 }
 
@@ -67,10 +67,10 @@ impl PushRequest {
     }
 }
 
-/// Decides the requests in order; the answers stand in [`Writes::answers`]. `refusals` is what the database said to
-/// earlier attempts: the changes that are to blame are rejected. Once requests have taken much work or copied much, those
-/// behind them are left for another transaction and have no answer. A request that names documents or conflicts which were
-/// left out of what was loaded is left too, with those behind it, unless it is the first: then it is too large.
+/// Decides the requests in order; [`Writes::answers`] has the answers. `refusals` are the database's answers to earlier
+/// attempts: the changes to blame for them are rejected. Once requests have taken much work or copied much, the rest is
+/// left for another transaction and has no answer. A request that names documents or conflicts which the load left out
+/// is left too, together with the rest. If it is the first, it is too large.
 pub fn decide(
     model: &Model,
     now: Timestamp,
@@ -180,8 +180,8 @@ fn may_ask(model: &Model, push: &Push) -> bool {
         })
 }
 
-/// Nothing of an atomic push is left to somebody's judgement: it is in force whole, or not at all. What failed keeps
-/// its outcome, the innocent ones are rejected, and none speaks of a version that was taken back.
+/// Leaves nothing of an atomic push to a person: it applies whole, or not at all. The failed changes keep their
+/// outcomes, the others are rejected, and no outcome names a version that was undone.
 fn abort(world: &World<'_>, request: &PushRequest, verdicts: &mut [Verdict]) {
     let grants = world.grants(&request.identity, &request.claim_grants);
     for (item, verdict) in request.push.changes.iter().zip(verdicts) {
@@ -201,23 +201,23 @@ fn abort(world: &World<'_>, request: &PushRequest, verdicts: &mut [Verdict]) {
     }
 }
 
-/// One push on its way through its changes.
+/// One push during the decision of its changes.
 struct Run<'r, 'w, 'l> {
     model: &'r Model,
     now: Timestamp,
     request: &'r PushRequest,
     world: &'w mut World<'l>,
-    /// Why the database would not take a change, if it would not.
+    /// Why the database refused a change, if it did.
     blamed: &'r dyn Fn(usize) -> Option<&'r Rejection>,
-    /// What merges may still cost.
+    /// The work that merges may still take.
     work: &'r Work,
-    /// Documents whose create failed: what the client queued on top of it must not meet another document.
+    /// Documents whose create failed. Later changes that the client queued for them must not meet another document.
     dropped: HashSet<DocumentKey>,
     /// What the identity may do now; `None` after a membership of it changed.
     grants: Option<Arc<Grants>>,
-    /// How many more bytes it may be told of fields.
+    /// The bytes of field details that are left.
     details_left: usize,
-    /// What the application has to be asked before anything of the push can be in force.
+    /// The questions that the application has to answer before any part of the push applies.
     questions: Vec<Question>,
 }
 
@@ -259,7 +259,7 @@ impl Run<'_, '_, '_> {
         }
     }
 
-    /// What is refused at first sight does not say whether it was a create. Where the caller sees no document, a later
+    /// A change that cannot be read does not say whether it was a create. If the caller sees no document, a later
     /// change of its own unanswered create can only mean this one.
     fn drop_unreadable(&mut self, item: &Submission) {
         let Ok(id) = DocumentId::new(&item.id) else {
@@ -362,7 +362,7 @@ impl Run<'_, '_, '_> {
         let atomic = self.request.push.atomic;
         let version = met.map(|entry| entry.version);
         match decision {
-            // In force whole or not at all, so that nothing of it may wait in the inbox (rules.md 4.11).
+            // It applies whole or not at all, so that nothing of it may wait in the inbox (rules.md 4.11).
             Decision::Write {
                 held: Some(_),
                 fields,
@@ -402,7 +402,7 @@ impl Run<'_, '_, '_> {
         }
     }
 
-    /// Keeps what was held back of a change, if anything was; returns the conflict it stands in.
+    /// Keeps the part of a change that was held back, if any. Returns its conflict.
     fn hold(
         &mut self,
         mutation: Option<MutationId>,
@@ -446,8 +446,8 @@ impl Run<'_, '_, '_> {
         self.world.write(written, before);
     }
 
-    /// Forgets what the user may do, if one of the entries gives the user a membership. Others' memberships cost it nothing;
-    /// that it has to be found again is counted as work.
+    /// Drops the cached grants of the user, if one of the entries gives the user a membership. Other users' memberships
+    /// cost nothing. Finding the grants again counts as work.
     fn forget_grants(&mut self, before: Option<&Entry>, after: Option<&Entry>) {
         let entries = before.into_iter().chain(after);
         let mut memberships = entries.filter_map(|entry| entry.membership.as_ref());

@@ -1,4 +1,4 @@
-//! What became of the changes of a push, before the documents are attached.
+//! The results of the changes of a push, before the documents are attached.
 
 use super::RememberedOutcome;
 use crate::{
@@ -14,7 +14,7 @@ pub(super) struct Decided {
     pub(super) last: Option<MutationId>,
 }
 
-/// What became of one change.
+/// The result of one change.
 #[derive(Debug, Clone)]
 pub(super) struct Verdict {
     pub(super) status: Status,
@@ -49,7 +49,7 @@ impl Verdict {
         }
     }
 
-    /// Whether nothing of the change is in force.
+    /// Whether nothing of the change is applied.
     pub(super) fn failed(&self) -> bool {
         matches!(self.status, Status::Conflict | Status::Rejected)
     }
@@ -80,7 +80,8 @@ impl Verdict {
     }
 }
 
-/// As much of a rejection as is kept for a repeat: its words may be a database's, and a path as long as a client likes.
+/// The part of a rejection that is kept for a repeat. Its message may come from a database, and its path be as long as
+/// a client likes.
 fn shortened(mut rejection: Rejection) -> Rejection {
     const TEXT_BYTES_MAX: usize = 256;
     let texts = [Some(&mut rejection.message), rejection.field.as_mut()];

@@ -1,4 +1,4 @@
-//! What a transaction loaded, and what its pushes so far have made of it.
+//! What a transaction loaded, and what its pushes have changed so far.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -24,35 +24,35 @@ use crate::{
     value::Timestamp,
 };
 
-/// What was loaded, and what the pushes so far have made of it.
+/// What was loaded, and what the pushes have changed so far.
 pub(super) struct World<'l> {
     pub(super) loaded: &'l Loaded,
     pub(super) changed: Changed,
     clients: BTreeMap<ClientKey, ClientState>,
-    /// The entries that others' writes make. Changes meet them; one is written once it is taken over.
+    /// The entries that others' writes make. Changes meet them. One is written once it is taken over.
     imports: BTreeMap<&'l DocumentKey, Arc<Entry>>,
     taken_over: BTreeSet<&'l DocumentKey>,
-    /// Documents that somebody else has made unfit for the model, and how.
+    /// Documents that another service has made unfit for the model, and the reasons.
     withheld: BTreeMap<&'l DocumentKey, String>,
-    /// Whose documents have not been counted.
+    /// The pairs of giver and user whose documents have not been counted.
     uncounted: BTreeSet<Giving>,
 }
 
-/// The part that an atomic push may have to give back.
+/// The part that an atomic push may have to undo.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Changed {
     entries: BTreeMap<DocumentKey, Arc<Entry>>,
-    /// The memberships of users of this transaction, where they changed.
+    /// The changed memberships of users of this transaction.
     memberships: HashMap<UserId, Arc<Memberships>>,
-    /// How many more documents givers give than were counted, or fewer.
+    /// How many more or fewer documents givers give than were counted.
     given: BTreeMap<Giving, isize>,
     inbox: BTreeMap<ConflictId, InboxRecord>,
-    /// How much of a share waits, where that changed.
+    /// How much of a share waits, if that changed.
     waiting: HashMap<Share, Waiting>,
 }
 
 impl<'l> World<'l> {
-    /// The world as it was loaded, and what others wrote: it came before every push.
+    /// The state as loaded, with others' writes, which came before every push.
     pub(super) fn new(model: &Model, now: Timestamp, loaded: &'l Loaded) -> Self {
         let mut world = Self {
             loaded,
@@ -85,7 +85,7 @@ impl<'l> World<'l> {
         world
     }
 
-    /// Whether a document or a conflict that the request names was left out of what was loaded.
+    /// Whether the load left out a document or a conflict that the request names.
     pub(super) fn lacks(&self, model: &Model, request: &CommitRequest) -> bool {
         let lacks_conflict = || {
             let mut conflicts = request.conflicts(model).into_iter();
@@ -122,21 +122,21 @@ impl<'l> World<'l> {
         self.withheld.get(key).map(String::as_str)
     }
 
-    /// The document as a change meets it, with what others wrote.
+    /// The document as a change meets it, with others' writes.
     pub(super) fn met(&self, key: &DocumentKey) -> Option<Arc<Entry>> {
         let changed = self.changed.entries.get(key);
         let met = changed.or_else(|| self.imports.get(key));
         met.or_else(|| self.loaded.entries.get(key)).cloned()
     }
 
-    /// The document as the transaction leaves it so far. Nobody is shown a version that is not written.
+    /// The document as the transaction leaves it so far. A version that is not written is never shown.
     pub(super) fn entry(&self, key: &DocumentKey) -> Option<Arc<Entry>> {
         let changed = self.changed.entries.get(key);
         changed.or_else(|| self.loaded.entries.get(key)).cloned()
     }
 
-    /// Takes over what others wrote to the document, for a change that passes rules.md 4.6. Returns whether there was
-    /// something to take over.
+    /// Takes over others' writes to the document, for a change that passes rules.md 4.6. Returns whether there were
+    /// any.
     pub(super) fn take_over(&mut self, key: &DocumentKey) -> bool {
         let Some((key, _)) = self.imports.get_key_value(key) else {
             return false;
@@ -156,7 +156,7 @@ impl<'l> World<'l> {
         }
     }
 
-    /// Gives back what a push has changed. What others wrote came before it and stays.
+    /// Undoes the changes of a push. Others' writes came before it and stay.
     pub(super) fn undo(&mut self, before: Changed) {
         self.changed = before;
         for key in self.taken_over.clone() {
@@ -172,7 +172,7 @@ impl<'l> World<'l> {
             .or_else(|| self.loaded.clients.get(key))
     }
 
-    /// Of how many clients of a user the last push is remembered.
+    /// The number of a user's clients whose last push is remembered.
     pub(super) fn clients_of(&self, user: &UserId) -> usize {
         let is_new = |key: &&ClientKey| {
             let before = self.loaded.clients.get(key);
@@ -189,7 +189,7 @@ impl<'l> World<'l> {
             .or_else(|| self.loaded.memberships.get(user))
     }
 
-    /// What claims alone give is shared, not copied: there may be thousands of scopes.
+    /// The grants of claims alone are shared, not copied: there may be thousands of scopes.
     pub(super) fn grants(&self, identity: &Identity, claimed: &Arc<Grants>) -> Arc<Grants> {
         let memberships = self.memberships(&identity.user);
         match memberships.filter(|memberships| !memberships.rows.is_empty()) {
@@ -198,8 +198,8 @@ impl<'l> World<'l> {
         }
     }
 
-    /// Refuses the membership by which a giver would give one user more than one may. What was not counted is noted, and
-    /// taken for nothing: it is decided again.
+    /// Refuses a membership beyond what one giver may give one user. A count that is missing is noted and taken for
+    /// zero: the store then decides again.
     pub(super) fn check_given(
         &mut self,
         bounds: &Bounds,
@@ -235,7 +235,7 @@ impl<'l> World<'l> {
         self.put(entry, before);
     }
 
-    /// Writes an entry whose membership says itself who gave it.
+    /// Writes an entry whose membership already names its giver.
     pub(super) fn put(&mut self, entry: Entry, before: Option<&Entry>) {
         let ended = before.and_then(|before| before.membership.as_ref());
         if let Some(ended) = ended {
@@ -264,7 +264,7 @@ impl<'l> World<'l> {
         Arc::make_mut(memberships.or_insert_with(|| loaded.get(user).cloned().unwrap_or_default()))
     }
 
-    /// What the inbox has of a conflict, as far as that was loaded or decided.
+    /// The inbox's record of a conflict, if it was loaded or decided.
     pub(super) fn record(&self, id: &ConflictId) -> Option<&InboxRecord> {
         self.changed
             .inbox
@@ -415,7 +415,7 @@ impl<'l> World<'l> {
 }
 
 impl World<'_> {
-    /// A conflict stands in the scope that its document is in at the end of the transaction.
+    /// A conflict belongs to the scope that its document is in at the end of the transaction.
     fn in_its_place(&self, record: &InboxRecord) -> InboxRecord {
         match record {
             InboxRecord::Open(open) => {
@@ -434,7 +434,7 @@ fn shows(grants: &Grants, scope: &Scope) -> bool {
     grants.can_read(scope) || breaks(Mutant::OutcomeShowsAll)
 }
 
-/// The document a change is about, if it could be read.
+/// The document of a change, if it could be read.
 pub(super) fn key_of(item: &Submission) -> Option<&DocumentKey> {
     item.change.as_ref().ok().map(|change| &change.key)
 }

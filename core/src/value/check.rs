@@ -1,6 +1,6 @@
-//! What documents must satisfy besides the form of their values: nulls, constraints, and the model as it is now.
+//! Checks of documents beyond the form of their values: nulls, constraints, and the present model.
 //!
-//! The form itself is checked where JSON is read, in [`super::json`].
+//! [`super::json`] checks the form while it reads JSON.
 
 use super::{
     Document, Value,
@@ -8,8 +8,8 @@ use super::{
 };
 use crate::model::{DefaultValue, Field, Model, Shape};
 
-/// Checks a value against what its field says besides its type: whether null may stand there, and the constraints, those of
-/// embedded documents too.
+/// Checks a value against its field beyond its type: whether null is allowed, and the constraints, those of embedded
+/// documents too.
 ///
 /// # Errors
 /// The first [`JsonError`].
@@ -42,8 +42,8 @@ pub fn check_value(
     )
 }
 
-/// Checks a stored document against the model as it is now: a field that is required has a value or a default, and
-/// every value is of its field's type. Fields the model no longer has are left alone.
+/// Checks a stored document against the present model: a required field has a value or a default, and every value is of
+/// its field's type. Fields that the model no longer has are ignored.
 ///
 /// # Errors
 /// The first [`JsonError`].
@@ -82,7 +82,7 @@ fn check_present(
     })
 }
 
-/// A check of one embedded document: its type's fields, what it holds, and the path to it.
+/// A check of one embedded document: its type's fields, its content, and the path to it.
 type Check<'c> = &'c dyn Fn(&[Field], &Document, &str) -> Result<(), JsonError>;
 
 /// Checks the embedded documents that stand directly in a value, in its lists too.

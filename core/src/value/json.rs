@@ -1,7 +1,7 @@
-//! Values as JSON: what stands in a client's variables and in our answers, read and written by the model's types.
+//! Values as JSON: the form in clients' variables and in answers, read and written by the model's types.
 //!
-//! What a type cannot hold is refused with the path to it. Of a DateTime the milliseconds are kept, and a Float is the number
-//! nearest to what is written; everything else is held exactly or refused.
+//! A value that a type cannot hold is refused with its path. A DateTime keeps milliseconds, and a Float is the nearest
+//! number to its text. Everything else is kept exactly or refused.
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Map, Number, Value as Json};
@@ -29,7 +29,7 @@ impl JsonError {
     }
 }
 
-/// Reads the fields of a document or a patch: names the model does not have are refused, absent fields stay
+/// Reads the fields of a document or a patch. Names that the model does not have are refused, absent fields stay
 /// absent, null stays null.
 ///
 /// # Errors
@@ -254,8 +254,8 @@ fn decode_json(json: Json, path: &str, depth: usize) -> Result<Value, JsonError>
     }
 }
 
-/// A whole float of 2^64 and above, or of -2^63 and below, may have been an integer whose last digits the JSON reader
-/// dropped: refused, so that no digit is lost silently.
+/// Refuses a whole float of 2^64 and above, or of -2^63 and below: it may have been an integer whose last digits the
+/// JSON reader dropped, and no digit may be lost silently.
 fn decode_json_number(number: &Number) -> Option<Value> {
     const ABOVE_INTEGERS: f64 = 18_446_744_073_709_551_616.0;
     const BELOW_INTEGERS: f64 = -9_223_372_036_854_775_808.0;

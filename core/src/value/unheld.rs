@@ -1,9 +1,10 @@
-//! What a request can spell and no value can hold: half a surrogate pair, a number beyond all floats, nesting without end.
+//! What a request can spell and no value can hold: half a surrogate pair, a number beyond all floats, nesting without
+//! end.
 //!
-//! A mark of two noncharacters in a text represents each, from reading the request to the change that is REJECTED for it: one
-//! such value must not refuse its neighbours.
+//! A mark of two noncharacters in a text represents each of them, from reading the request until the change is REJECTED
+//! for it. So one such value does not refuse its neighbours.
 
-/// What every mark begins with.
+/// The first character of every mark.
 const BEGIN: char = '\u{fdd0}';
 
 /// What cannot be held.
@@ -49,7 +50,7 @@ impl Unheld {
         Self::ALL.into_iter().find(has_mark)
     }
 
-    /// The text as it may be shown, with U+FFFD for each mark.
+    /// The text for display, with U+FFFD for each mark.
     pub fn shown(text: &str) -> String {
         let replace = |text: String, unheld: Self| text.replace(unheld.mark(), "\u{fffd}");
         Self::ALL.into_iter().fold(text.to_owned(), replace)

@@ -1,6 +1,6 @@
 //! `@constraint`: its bounds, and whether they suit the field's type and one another.
 //!
-//! Whether a value satisfies a constraint is [`Constraint::check`]'s question.
+//! [`Constraint::check`] checks values.
 
 use super::{directives::Arguments, report::Report};
 use crate::{
@@ -15,12 +15,12 @@ const FORMATS: [(&str, Format); 4] = [
     ("DATE", Format::Date),
 ];
 
-/// Which arguments speak of what.
+/// The arguments that apply to text, to numbers and to lists.
 const TEXT: [&str; 4] = ["minLength", "maxLength", "pattern", "format"];
 const NUMBER: [&str; 2] = ["min", "max"];
 const ITEMS: [&str; 2] = ["minItems", "maxItems"];
 
-/// Reads the constraint of the field `name`; what does not suit is reported and left out.
+/// Reads the constraint of the field `name`. A bound that does not suit is reported and left out.
 pub(super) fn read(
     name: &str,
     ty: &FieldType,
@@ -62,7 +62,7 @@ pub(super) fn read(
     }
 }
 
-/// What stands at the bottom of lists and lists of lists.
+/// The innermost shape of lists and lists of lists.
 fn leaf(ty: &FieldType) -> &Shape {
     match &ty.shape {
         Shape::List(item) => leaf(item),

@@ -1,6 +1,6 @@
 //! `@default(value)`: a literal of the SDL, read by its field's type.
 //!
-//! How JSON becomes a value is known in [`json`]; here a literal becomes JSON, and what is refused there or breaks the
+//! A literal becomes JSON here, and [`json`] makes a value of it. A value that [`json`] refuses or that breaks the
 //! field's own rules becomes a mistake.
 
 use apollo_compiler::ast::Value as Literal;
@@ -20,7 +20,7 @@ pub(super) struct Target<'a> {
     pub(super) constraint: &'a Constraint,
 }
 
-/// Reads the default of a field; `None` if it is no value of the field's type, which has been reported then.
+/// Reads the default of a field; `None` after reporting that it is no value of the field's type.
 pub(super) fn read(
     model: &Model,
     target: &Target<'_>,
@@ -44,7 +44,7 @@ pub(super) fn read(
     }
 }
 
-/// A default with braces on a String or an ID asks for claims.
+/// A default with braces on a String or an ID is a template over claims.
 fn is_claims_template(ty: &FieldType, literal: &Literal) -> bool {
     matches!(ty.shape, Shape::Scalar(Scalar::String | Scalar::Id))
         && literal
@@ -121,7 +121,7 @@ fn number_to_json(text: &str) -> Result<Json, String> {
     serde_json::from_str(text).map_err(|_| "must be a finite number".to_owned())
 }
 
-/// A member that the model does not have is any JSON here; decoding then refuses it by name.
+/// A member that the model does not have counts as any JSON here. Decoding then refuses it by name.
 fn member_shape<'a>(model: &'a Model, shape: &Shape, name: &str) -> &'a Shape {
     const ANY: &Shape = &Shape::Scalar(Scalar::Json);
     let Shape::Embedded(type_name) = shape else {
@@ -134,7 +134,7 @@ fn member_shape<'a>(model: &'a Model, shape: &Shape, name: &str) -> &'a Shape {
         .map_or(ANY, |field| &field.ty.shape)
 }
 
-/// Refuses null and absence where the type forbids them; decoding reads patches too, so it does not.
+/// Refuses null and absence where the type forbids them. Decoding does not, since it reads patches too.
 fn check_complete(model: &Model, ty: &FieldType, value: &Value) -> Result<(), String> {
     match (&ty.shape, value) {
         (_, Value::Null) if ty.required => Err("must not be null".into()),

@@ -1,6 +1,6 @@
 //! Directives: each is checked here against `definitions.graphql`, and its arguments are read through [`Arguments`].
 //!
-//! The readers of its arguments know what a directive means for the model.
+//! The code that reads the arguments knows the meaning of a directive.
 
 use apollo_compiler::{
     Node,
@@ -18,18 +18,17 @@ use super::{
 };
 use crate::value::{Decimal, DecimalError};
 
-/// The arguments of one directive. After [`check`] an argument of the wrong type has been reported; it reads as if
-/// it were absent.
+/// The arguments of one directive. [`check`] reports an argument of the wrong type, which then reads as absent.
 #[derive(Clone, Copy)]
 pub(super) struct Arguments<'a>(&'a Node<Directive>);
 
 impl<'a> Arguments<'a> {
-    /// Those of the first directive called `name`.
+    /// The arguments of the first directive called `name`.
     pub(super) fn of(directives: &'a DirectiveList, name: &str) -> Option<Self> {
         directives.get(name).map(Self)
     }
 
-    /// Those of every directive called `name`.
+    /// The arguments of every directive called `name`.
     pub(super) fn all_of(
         directives: &'a DirectiveList,
         name: &'a str,
@@ -37,7 +36,7 @@ impl<'a> Arguments<'a> {
         directives.get_all(name).map(Self)
     }
 
-    /// Where the value of the argument `name` stands, or the directive if it has none.
+    /// The place of the value of the argument `name`, or of the directive if it has none.
     pub(super) fn place(self, name: &str) -> Option<SourceSpan> {
         self.value(name)
             .map_or_else(|| self.0.location(), Node::location)

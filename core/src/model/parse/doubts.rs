@@ -1,6 +1,6 @@
-//! What is doubtful in a good model: scopes that nobody reaches, grants that open nothing, types that nothing holds.
+//! Warnings about a valid model: scopes that no user reaches, grants that open nothing, types that nothing holds.
 //!
-//! None of it keeps a gateway from serving the model; mistakes are found by the other checks.
+//! None of it prevents a gateway from serving the model. The other checks find mistakes.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +41,7 @@ pub(super) fn find(sdl: &Sdl<'_>, report: &mut Report<'_>) {
     find_unused(sdl, report);
 }
 
-/// A scope and where it stands.
+/// A scope and its place in the file.
 struct Place<'a> {
     at: Option<SourceSpan>,
     text: &'a str,
@@ -58,7 +58,7 @@ impl<'a> Place<'a> {
         })
     }
 
-    /// Scopes of different shapes are never one: such a model is refused. A whole scope can be any.
+    /// Scopes of different shapes are never equal, since such a model is refused. A whole scope can be any.
     fn meets(&self, other: &Self) -> bool {
         let is_whole = |place: &Self| matches!(place.template, ScopeTemplate::Whole(_));
         is_whole(self) || is_whole(other) || self.template.is_shaped_like(&other.template)

@@ -36,11 +36,11 @@ pub(super) enum Owner {
     Embedded,
 }
 
-/// What reading a field needs to know of the rest of the model.
+/// What a field's reader needs of the rest of the model.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) sdl: &'a Sdl<'a>,
-    /// Enums, and embedded types with the names and types of their fields: what values are decoded by.
+    /// Enums, and embedded types with the names and types of their fields, which decode values.
     pub(super) outline: &'a Model,
 }
 
@@ -70,7 +70,7 @@ pub(super) fn read_all<'a>(
     fields
 }
 
-/// A field of which only name and type are known, if its type can be stored.
+/// A field with only name and type, if its type can be stored.
 pub(super) fn outline(sdl: &Sdl<'_>, definition: &FieldDefinition) -> Option<Field> {
     Some(Field {
         name: definition.name.to_string(),
@@ -129,8 +129,8 @@ fn read(
     })
 }
 
-/// A list of embedded documents holds documents and nothing else: a null among them would look like a document whose fields
-/// are all null. So with a list of lists: async-graphql 7.2 answers a null among them with an error.
+/// A list of embedded documents holds no null: a null would look like a document whose fields are all null. The same
+/// goes for a list of lists: async-graphql 7.2 answers a null in it with an error.
 fn check_items(name: &str, ty: &FieldType, definition: &FieldDefinition, report: &mut Report<'_>) {
     let Shape::List(item) = &ty.shape else { return };
     let found = match &item.shape {
@@ -193,7 +193,7 @@ fn refuse_type(sdl: &Sdl<'_>, owner: Owner, definition: &FieldDefinition, report
     );
 }
 
-/// What to write instead of a list of documents: the other side refers, or their ids are kept.
+/// What to write instead of a list of documents: a reference on the other side, or a list of their ids.
 pub(super) fn many_documents(name: &str, target: &str) -> String {
     let singular = name.strip_suffix('s').unwrap_or(name);
     format!(
@@ -308,7 +308,7 @@ fn is_ordered(scalar: Scalar) -> bool {
     )
 }
 
-/// Reports embedded types that require themselves, however deep: no document could end.
+/// Reports embedded types that require themselves, directly or indirectly: such a document would never end.
 pub(super) fn check_endless(context: Context<'_>, report: &mut Report<'_>) {
     for object in &context.sdl.embedded {
         if requires(

@@ -1,5 +1,5 @@
-//! Spellings of other tools — AppSync and Amplify, Prisma, Realm, Hasura, Dgraph, Neo4j, Apollo Federation — each with what
-//! a model says instead. That they are mistakes is found where directives, types and names are read.
+//! Spellings of other tools (AppSync and Amplify, Prisma, Realm, Hasura, Dgraph, Neo4j, Apollo Federation), each with
+//! what to write in a model instead. The readers of directives, types and names find that they are mistakes.
 
 use apollo_compiler::ast::DirectiveLocation;
 
@@ -55,7 +55,7 @@ pub(super) fn directive(name: &str, place: DirectiveLocation) -> Option<&'static
     Some(hint)
 }
 
-/// What to write instead of the type `name`, if it is one of another tool.
+/// What to write instead of the type `name`, if another tool has it.
 pub(super) fn type_name(name: &str) -> Option<&'static str> {
     let hint = match name.to_ascii_lowercase().as_str() {
         "date" | "awsdate" | "localdate" | "fulldate" | "calendardate" => {
@@ -94,7 +94,7 @@ pub(super) fn type_name(name: &str) -> Option<&'static str> {
     Some(hint)
 }
 
-/// What to say instead of a field that a document has of its database or of another library.
+/// The hint for a field that documents have in their database or in another library.
 pub(super) fn field_name(name: &str) -> Option<&'static str> {
     match name {
         "_id" => Some(

@@ -1,6 +1,6 @@
-//! Names: which ones a model may not use because the generated API uses them, and which may stand only once.
+//! Names: which ones a model may not use because the generated API uses them, and which may occur only once.
 //!
-//! The names of root fields are made and checked in [`super::roots`].
+//! [`super::roots`] makes and checks the names of root fields.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,11 +1,11 @@
-//! Mistakes and warnings: every check adds what it finds, so a model's author sees all at once. The checks decide what is a
-//! mistake.
+//! Mistakes and warnings. Every check adds what it finds, so that a model's author sees all at once. The checks decide
+//! what is a mistake.
 
 use std::{error::Error, fmt, slice};
 
 use apollo_compiler::{diagnostic::ToCliReport, parser::SourceSpan, validation::DiagnosticList};
 
-/// Whether a model with it can be served.
+/// Whether a model with this problem can be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     /// It cannot.
@@ -14,7 +14,7 @@ pub enum Severity {
     Warning,
 }
 
-/// What is wrong, or doubtful, at one place of a model file.
+/// A mistake or a warning at one place of a model file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     /// How bad it is.
@@ -62,8 +62,7 @@ impl Mistakes {
         self.0.iter()
     }
 
-    /// The mistakes that keep `source` from being SDL at all: the first of each line, since the others follow from
-    /// it.
+    /// The mistakes that prevent `source` from being SDL: the first of each line, since the others follow from it.
     pub(super) fn of_syntax(source: Source<'_>, errors: &DiagnosticList) -> Self {
         let mistakes = errors.iter().map(|diagnostic| {
             let message = spell_tokens(&diagnostic.error.to_string());
@@ -114,7 +113,7 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Without a place, a mistake stands at the beginning of the file.
+    /// A mistake without a place counts as at the beginning of the file.
     fn mistake(
         self,
         at: Option<SourceSpan>,
@@ -150,7 +149,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Adds a mistake; without a place it stands at the beginning of the file.
+    /// Adds a mistake; without a place it counts as at the beginning of the file.
     pub(super) fn add(
         &mut self,
         at: Option<SourceSpan>,
@@ -193,7 +192,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// A file that begins with the word of another tool is no SDL at all.
+/// A file that begins with a keyword of another tool is no SDL.
 fn syntax_hint(text: &str) -> &'static str {
     let is_foreign = |line: &str| {
         let first = line.split_whitespace().next();
@@ -210,7 +209,7 @@ fn syntax_hint(text: &str) -> &'static str {
     }
 }
 
-/// The parser names brackets as its grammar does.
+/// Replaces the parser's names of brackets by the brackets.
 fn spell_tokens(message: &str) -> String {
     const SPELLINGS: [(&str, &str); 7] = [
         ("L_CURLY", "`{`"),

@@ -1,5 +1,4 @@
-//! The root fields of the generated API: how they are named after a type and its collection, and where two of them
-//! meet.
+//! The root fields of the generated API: their names, derived from a type and its collection, and clashes between them.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +6,7 @@ use apollo_compiler::{Name, Node, ast::ObjectTypeDefinition, parser::SourceSpan}
 
 use super::{directives::Arguments, report::Report};
 
-/// Root fields that every generated API has.
+/// Root fields of every generated API.
 const API_ROOTS: [&str; 7] = [
     "changesSince",
     "conflicts",
@@ -47,7 +46,7 @@ impl Roots {
             singular_at: collection.place("singular"),
             plural_at: collection.place("plural"),
         };
-        // Of a missing or empty name nothing can be made; that is reported as such.
+        // A missing or empty name gives no root field. It is reported as such.
         if collection.text("name").is_some_and(|name| !name.is_empty()) {
             roots.check(report);
         }

@@ -1,6 +1,6 @@
-//! A parsed document sorted into what a model consists of: grants, synced types, embedded types and enums.
+//! A parsed document, sorted into the parts of a model: grants, synced types, embedded types and enums.
 //!
-//! Kinds of definitions that no model has are refused here; what stands inside the others is checked elsewhere.
+//! Definitions that no model has are refused here. Other modules check the content of the rest.
 
 use apollo_compiler::{
     Node,
@@ -83,7 +83,7 @@ impl<'a> Sdl<'a> {
         scalars.chain(objects).chain(enums)
     }
 
-    /// What a stored field of type `ty` holds; `None` for synced and unknown types.
+    /// The shape of a stored field of type `ty`; `None` for synced and unknown types.
     pub(super) fn field_type(&self, ty: &Type) -> Option<FieldType> {
         let shape = match ty {
             Type::Named(name) | Type::NonNullNamed(name) => self.leaf(name)?,
@@ -108,7 +108,7 @@ impl<'a> Sdl<'a> {
         }
     }
 
-    /// Every place that may carry directives, with what kind of place it is.
+    /// Every place that may carry directives, with its kind.
     pub(super) fn directives(
         &self,
     ) -> impl Iterator<Item = (DirectiveLocation, &'a DirectiveList)> {

@@ -1,7 +1,7 @@
-//! Templates: those over a document's fields (`@scope`, `@grants`) are checked against them, those over claims
-//! only for their form, since a model knows no token. No two templates of scopes may meet.
+//! Templates. Those over a document's fields (`@scope`, `@grants`) are checked against the fields. Those over claims
+//! are checked only for their form, since a model knows no token. No two templates of scopes may give the same scope.
 //!
-//! How a template is filled is in [`Template`] and [`ScopeTemplate`].
+//! [`Template`] and [`ScopeTemplate`] fill templates.
 
 use apollo_compiler::{Node, ast::ObjectTypeDefinition, parser::SourceSpan};
 
@@ -18,7 +18,7 @@ use crate::{
 const CLAIMS_HINT: &str = "write each claim as {claim}, such as \"user:{sub}\"";
 const FIELDS_HINT: &str = "write each field as {field}, such as \"team:{teamId}\"";
 
-/// Reads a text over claims; `None` if it is broken, which has been reported then.
+/// Reads a text over claims; `None` after reporting that it is broken.
 pub(super) fn read_claims(
     arguments: Arguments<'_>,
     argument: &str,
@@ -27,7 +27,7 @@ pub(super) fn read_claims(
     read(Template::parse, arguments, argument, CLAIMS_HINT, report)
 }
 
-/// Reads a scope over claims; `None` if it is broken, which has been reported then.
+/// Reads a scope over claims; `None` after reporting that it is broken.
 pub(super) fn read_claims_scope(
     arguments: Arguments<'_>,
     argument: &str,
@@ -89,8 +89,8 @@ fn parse_scope(text: &str) -> Result<ScopeTemplate, Broken> {
     }
 }
 
-/// Reports scopes of different shapes that some values make one: a user with the one would have the other. A placeholder alone
-/// in `@scope` and a `{=claim}` hold the texts of scopes by intent.
+/// Reports scopes of different shapes that are equal for some values: a user with one of them would have the other. A
+/// lone placeholder in `@scope` and a `{=claim}` hold whole scopes by intent.
 pub(super) fn check_meetings(sdl: &Sdl<'_>, report: &mut Report<'_>) {
     let grants = sdl
         .schema
@@ -152,7 +152,7 @@ pub(super) enum Need {
 }
 
 impl FieldTemplates<'_> {
-    /// Reads the text in `argument`; `None` if it is broken, which has been reported then.
+    /// Reads the text in `argument`; `None` after reporting that it is broken.
     pub(super) fn read(
         self,
         arguments: Arguments<'_>,
@@ -170,7 +170,7 @@ impl FieldTemplates<'_> {
         Some(template)
     }
 
-    /// The same of a scope.
+    /// The same for a scope.
     pub(super) fn read_scope(
         self,
         arguments: Arguments<'_>,
@@ -221,7 +221,7 @@ impl FieldTemplates<'_> {
                 did_you_mean(name, fields.iter().map(|field| field.name.as_str())),
             ));
         };
-        // A type that cannot be stored is reported where the field stands.
+        // The field's own check reports a type that cannot be stored.
         let Some(ty) = self.sdl.field_type(&field.ty) else {
             return Ok(());
         };

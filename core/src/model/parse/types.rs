@@ -44,7 +44,7 @@ const OVERLAPS: [(&str, Overlap); 4] = [
     ("MANUAL", Overlap::Manual),
 ];
 
-/// Reads a type with `@collection`, and its root fields. `None` if a required part is missing, which has been reported then.
+/// Reads a type with `@collection`, and its root fields; `None` after reporting that a required part is missing.
 pub(super) fn read(
     context: Context<'_>,
     object: &Node<ObjectTypeDefinition>,
@@ -99,7 +99,7 @@ pub(super) fn read(
     Some((document_type, roots))
 }
 
-/// GraphQL has no input type without fields, and a document that nobody can fill is useless.
+/// GraphQL has no input type without fields, and clients could write nothing to such a document.
 fn check_settable(object: &ObjectTypeDefinition, fields: &[Field], report: &mut Report<'_>) {
     if fields.iter().all(|field| field.read_only) {
         report.add(
@@ -218,7 +218,7 @@ fn id_description(object: &ObjectTypeDefinition) -> Option<String> {
     id.description.as_ref().map(ToString::to_string)
 }
 
-/// Reports the directives of a field that is no stored field of its own, but the `meaningful` ones.
+/// Reports the directives of a field that is not stored by itself, except the `meaningful` ones.
 fn report_idle_directives(
     field: &FieldDefinition,
     meaningful: &[&str],
@@ -246,7 +246,7 @@ fn report_idle_directives(
     }
 }
 
-/// References are the fields with `@reference` that do not hold something stored; those are reported as fields.
+/// A reference is a field with `@reference` whose type is not stored. The others are reported as fields.
 fn is_reference(context: Context<'_>, field: &FieldDefinition) -> bool {
     field.directives.has("reference") && context.sdl.field_type(&field.ty).is_none()
 }
