@@ -31,8 +31,8 @@ use crate::{
 /// How often a running gateway collects old tombstones.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// When a store is restamped for the second time. Gateways of an earlier version that ran beside the first time have ended
-/// by then.
+/// When a store is restamped for the second time. By then, gateways of an earlier version that ran beside the first
+/// time have ended.
 const RESTAMP_AGAIN_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// A walk through a store logs its progress each time that it has passed this many entries.
@@ -56,12 +56,12 @@ pub(crate) enum AppError {
     /// Documents that the model cannot show.
     #[error("{0}")]
     Misfits(String),
-    /// The note of which model the store was last served with.
+    /// The note about the model that the store was last served with.
     #[error("{path} cannot be written: {error}")]
     Note {
-        /// Its place.
+        /// The path of the note.
         path: String,
-        /// Why not.
+        /// The error of its read or write.
         error: std::io::Error,
     },
 }
@@ -82,7 +82,7 @@ pub(crate) struct Parts {
 pub(crate) struct Gateway {
     /// The model's API.
     pub(crate) api: Api,
-    /// The verbs.
+    /// The operations.
     pub(crate) sync: Arc<SyncService>,
     authenticator: Authenticator,
 }
@@ -131,8 +131,8 @@ impl Gateway {
     }
 }
 
-/// Walks through the store when the model differs from the copy that is kept beside the store, or when an earlier version may
-/// have written to it. The walk restamps what such a version wrote.
+/// Checks the whole store if the model differs from the copy that is kept beside the store, or if an earlier version
+/// may have written to it. The check restamps what such a version wrote.
 async fn check_fit(parts: &Parts, opened: &Opened) -> Result<(), AppError> {
     let served = opened.served_model().await?;
     let restamped = opened.restamped().await?;
@@ -156,7 +156,7 @@ async fn check_fit(parts: &Parts, opened: &Opened) -> Result<(), AppError> {
     opened.note_restamped(restamped.max(Restamped::Once)).await
 }
 
-/// Restamps again what gateways of an earlier version wrote that ran beside the first time.
+/// Restamps again what gateways of an earlier version wrote after the first time.
 async fn restamp_again(model: Arc<Model>, opened: Opened) {
     let again = async {
         while opened.restamped().await? < Restamped::Twice {
@@ -173,7 +173,7 @@ async fn restamp_again(model: Arc<Model>, opened: Opened) {
     }
 }
 
-/// Names neither scopes nor documents, because users have written them.
+/// Names no scopes and no documents, because users have written them.
 fn warn_of_scopes(survey: &Survey) {
     if survey.unescaped > 0 {
         tracing::warn!(
@@ -189,7 +189,7 @@ fn warn_of_scopes(survey: &Survey) {
     }
 }
 
-/// A sentence about the documents that nobody can see.
+/// A sentence about the documents that no user can see.
 pub(crate) fn out_of_reach(survey: &Survey) -> String {
     let named = survey.named_out_of_reach.iter();
     let named: Vec<String> = named.map(|key| format!("{:?}", key.to_string())).collect();
@@ -212,7 +212,7 @@ pub(crate) async fn survey(model: &Arc<Model>, store: &dyn Store) -> Result<Surv
     Ok(survey)
 }
 
-/// Shows how far a walk through the store has come.
+/// Logs how far a check of the store has come.
 async fn shown<W: Future<Output = Result<Survey, StoreError>>>(
     walk: impl FnOnce(Box<dyn FnMut(usize) + Send>) -> W,
 ) -> Result<Survey, StoreError> {
@@ -237,8 +237,8 @@ async fn shown<W: Future<Output = Result<Survey, StoreError>>>(
     survey
 }
 
-/// Whether the model has a type whose documents were in the store while it was served without that type. Clients that follow
-/// all types have passed these documents.
+/// Whether the model has a type whose documents were in the store while it was served without that type. Clients that
+/// follow all types have already passed these documents.
 fn brings_types_back(model: &Model, served: Option<&str>, survey: &Survey) -> bool {
     let served = served.and_then(|text| Model::parse("served-model.graphql", text).ok());
     let was_served = |name: &str| {
@@ -270,7 +270,7 @@ fn worded(survey: &Survey) -> String {
     )
 }
 
-/// Collects while the gateway runs, and tries again the next time after a failure.
+/// Collects while the gateway runs. After a failure it tries again the next time.
 async fn collect_regularly(store: Arc<dyn Store>, retention: Duration) {
     let mut every = tokio::time::interval(COLLECT_EVERY);
     loop {
@@ -294,7 +294,7 @@ pub(crate) fn expiry(retention: Duration) -> Timestamp {
     now().plus_ms(ms.saturating_neg())
 }
 
-/// The clock everything runs by.
+/// The clock of the whole gateway.
 fn system_clock() -> Clock {
     Arc::new(now)
 }
@@ -442,7 +442,7 @@ type Note @collection(name: "notes") @scope(by: "public") { id: ID! text: String
             .expect("it is collected");
     }
 
-    /// What a gateway of an earlier version writes while it still runs beside.
+    /// A write of a gateway of an earlier version that still runs beside this one.
     fn unescaped() -> Writes {
         let text = |text: &str| Value::String(text.to_owned());
         let entry = Entry {

@@ -1,6 +1,5 @@
-//! From a bearer token to verified claims: the signature by a pinned algorithm and a known key,
-//! then the claims. No HTTP framework, no clock and no grant is here; callers pass the token and the
-//! time.
+//! From a bearer token to verified claims: first the signature, by a pinned algorithm and a known key, then the claims.
+//! No HTTP framework, no clock and no grant is here; callers pass the token and the time.
 
 mod algorithms;
 mod claims;
@@ -22,19 +21,20 @@ use self::jwks::Jwks;
 use self::keys::VerifyingKey;
 pub(crate) use self::sign::{SigningKey, sign};
 
-/// Longest token that is read. Tokens with long group lists stay below; a header of this size
-/// is still cheap.
+/// The longest token that is read. Tokens with long group lists stay below it, and a header of this size is still
+/// cheap.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// The longest `kid` that is looked up. Real ones are thumbprints or short names.
 const KID_BYTES_MAX: usize = 256;
-/// The clocks of an identity provider and a gateway differ by less. A larger leeway would accept expired tokens for longer.
+/// The clocks of an identity provider and a gateway differ by less. A larger leeway would accept expired tokens for
+/// longer.
 pub(crate) const LEEWAY_S_MAX: u32 = 30;
 /// Enough for two clocks that NTP keeps.
 pub(crate) const LEEWAY_S_DEFAULT: u32 = 10;
 /// The claim that names the user unless the configuration says otherwise (RFC 7519, section 4.1.2).
 pub(crate) const USER_CLAIM_DEFAULT: &str = "sub";
 
-/// Settings of an [`Authenticator`]: whom to believe, and which claim names the user.
+/// Settings of an [`Authenticator`]: which tokens to accept, and which claim names the user.
 #[derive(Clone, Debug)]
 pub(crate) struct AuthConfig {
     pub(crate) algorithms: Algorithms,
@@ -46,7 +46,7 @@ pub(crate) struct AuthConfig {
 }
 
 impl AuthConfig {
-    /// HS256 with one shared secret and no issuer or audience: what `dev` runs with.
+    /// HS256 with one shared secret and no issuer or audience, as in `dev`.
     pub(crate) fn with_secret(key: SigningKey) -> Self {
         AuthConfig {
             algorithms: Algorithms::hs256(),
@@ -59,7 +59,7 @@ impl AuthConfig {
     }
 }
 
-/// Where the keys come from. It is exactly one place, so it is clear which key accepted a token.
+/// The source of the keys. There is exactly one, so that it is clear which key accepted a token.
 #[derive(Clone, Debug)]
 pub(crate) enum KeySource {
     Secret(SigningKey),
@@ -78,7 +78,7 @@ impl Authenticator {
     /// Reads the key file, if there is one. Keys of a JWKS are fetched with the first token.
     ///
     /// # Errors
-    /// When a key is missing, unreadable, too weak, or of no use to a pinned algorithm.
+    /// When a key is missing, unreadable, too weak, or unusable with every pinned algorithm.
     pub(crate) fn new(config: &AuthConfig) -> Result<Self, AuthSetupError> {
         let algorithms = config.algorithms.clone();
         let keys = match &config.keys {
@@ -97,11 +97,11 @@ impl Authenticator {
         })
     }
 
-    /// Who the bearer of `token` is, at the time `now_ms` (milliseconds since the Unix epoch).
+    /// The bearer of `token` at the time `now_ms` (milliseconds since the Unix epoch).
     ///
     /// # Errors
-    /// [`AuthError::Refused`] for every bad token, whatever is wrong with it: a reason would help an
-    /// attacker more than a client. The reason is logged at debug level.
+    /// [`AuthError::Refused`] for every bad token, whatever is wrong with it: a reason would help an attacker more than
+    /// a client. The reason is logged at debug level.
     pub(crate) async fn verify(
         &self,
         token: &str,
@@ -132,8 +132,8 @@ impl Authenticator {
         self.rules.check(token.claims, now_ms)
     }
 
-    /// Reads what the token says of itself. `jku`, `x5u`, `x5c` and `jwk` offer a key of the sender's
-    /// choice: nothing here reads them.
+    /// Reads the token's own header. `jku`, `x5u`, `x5c` and `jwk` offer a key of the sender's choice, and are not
+    /// read.
     fn check_header(&self, header: &Header) -> Result<(), Refusal> {
         if !self.algorithms.contains(header.alg) {
             return Err(Refusal::Algorithm);
@@ -194,7 +194,7 @@ pub(crate) fn bearer(header_value: Option<&str>) -> Result<&str, AuthError> {
     Ok(token.trim_start())
 }
 
-/// Why a caller is refused, as far as a client may know.
+/// Why a caller is refused, in the detail that a client may know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AuthError {
     #[error("a bearer token is required")]
@@ -215,7 +215,7 @@ impl From<Refusal> for AuthError {
     }
 }
 
-/// The reason behind an [`AuthError`], for the log. It never carries a part of the token.
+/// The reason for an [`AuthError`], for the log. It never contains a part of the token.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error("the token is longer than {TOKEN_BYTES_MAX} bytes")]

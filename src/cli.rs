@@ -102,13 +102,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Prints the result.
+/// Prints the result to standard output.
 #[expect(clippy::print_stdout, reason = "this is where commands answer")]
 fn say(text: &str) {
     print!("{text}");
 }
 
-/// Prints what the user should know besides. The command goes on where that cannot be written, as on a full disk.
+/// Prints further messages to standard error. A command continues if that cannot be written, as on a full disk.
 fn tell(text: &str) {
     drop(writeln!(io::stderr(), "{text}"));
 }

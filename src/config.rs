@@ -64,17 +64,17 @@ pub(crate) struct Loaded {
     pub(crate) warnings: Vec<ConfigProblem>,
 }
 
-/// Where documents are kept, and for how long deleted ones are remembered.
+/// Where documents are kept, and for how long tombstones are.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreConfig {
     pub(crate) url: StoreUrl,
-    /// How the names of Tidegate's own collections in MongoDB begin.
+    /// The prefix of the names of Tidegate's own collections in MongoDB.
     pub(crate) prefix: String,
     pub(crate) tombstone_retention: Duration,
 }
 
 impl StoreConfig {
-    /// A store by its URL alone.
+    /// A store with only a URL.
     pub(crate) fn new(url: StoreUrl) -> Self {
         StoreConfig {
             url,
@@ -129,7 +129,7 @@ pub(crate) enum InvalidStoreUrl {
     Mongodb(#[from] InvalidMongodbUrl),
 }
 
-/// What helps in development and reveals the API to strangers. All of it is off by default.
+/// Helpers for development that reveal the API to strangers. All of them are off by default.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct GraphqlConfig {
     pub(crate) introspection: bool,
@@ -156,7 +156,7 @@ pub(crate) struct HttpTimes {
     pub(crate) write: Duration,
     /// Between two pings.
     pub(crate) ping: Duration,
-    /// For a connection to show a good token, after its opening and after the last request that had one.
+    /// For a connection to show a good token, after its opening and after its last request with one.
     pub(crate) token: Duration,
 }
 

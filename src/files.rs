@@ -1,6 +1,6 @@
 //! Small files that are written whole or not at all, even if the process ends or the disk fills meanwhile.
 //!
-//! What is in them is their owners'. The store's own file is not among them.
+//! Their owners know the content. The store's own file is not among them.
 
 use std::{
     fs::{self, File},
@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-/// Makes a file that only its owner may read. A file that another process has made meanwhile stays as it is.
+/// Creates a file that only its owner may read. A file that another process has created meanwhile stays as it is.
 pub(crate) fn create_whole(path: &Path, text: &str) -> io::Result<()> {
     write_whole(path, text, Existing::Stays)
 }
@@ -25,7 +25,8 @@ enum Existing {
     GivesWay,
 }
 
-/// The lock decides between two processes at once. The one that waited may get it on the finished file, which exists then.
+/// The lock decides between two processes at once. The one that waited may get it on the finished file, which then
+/// exists.
 fn write_whole(path: &Path, text: &str, existing: Existing) -> io::Result<()> {
     let unfinished = path.with_added_extension("new");
     let mut file = open_private(&unfinished)?;
@@ -40,7 +41,7 @@ fn write_whole(path: &Path, text: &str, existing: Existing) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_directory)
 }
 
-/// Opens a file for writing, or makes one that nobody but its owner may read.
+/// Opens a file for writing, or creates one that only its owner may read.
 pub(crate) fn open_private(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);

@@ -56,16 +56,16 @@ pub(crate) struct HttpOptions {
     pub(crate) body_bytes_max: usize,
     /// Limits on operations.
     pub(crate) traffic: TrafficLimits,
-    /// How long clients are waited for.
+    /// How long the gateway waits for clients.
     pub(crate) times: HttpTimes,
-    /// Whose pages may call from a browser, besides those of the gateway's own origin.
+    /// The origins whose pages may call from a browser, besides the gateway's own.
     pub(crate) origins: Origins,
     /// What these pages may send besides the headers that front-end tools add.
     pub(crate) allowed_headers: Vec<HeaderName>,
     /// The configuration of GraphiQL; `None` serves no GraphiQL.
     pub(crate) graphiql: Option<GraphiqlConfig>,
     /// Whether a `Host` other than this machine's own names is refused. GraphiQL in `dev` holds tokens, and a page on
-    /// the web could reach it by its own name if that resolves to 127.0.0.1 (DNS rebinding).
+    /// the web could reach it under its own name if that resolves to 127.0.0.1 (DNS rebinding).
     pub(crate) loopback_hosts_only: bool,
     /// Whether `/schema.graphql` is shown without a token.
     pub(crate) public_schema: bool,
@@ -131,7 +131,7 @@ fn api() -> Router<Arc<HttpState>> {
     let endpoint = get(graphql::get).post(graphql::post);
     Router::new()
         .route("/graphql", endpoint)
-        // Nothing else is compressed: strangers may ask for it.
+        // Nothing else is compressed, since strangers may request it.
         .layer(from_fn_with_state(Compressors::default(), compress))
         .layer(always(CACHE_CONTROL, "no-store"))
         .route("/schema.graphql", get(graphql::schema))

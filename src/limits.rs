@@ -1,5 +1,5 @@
-//! The limits of a gateway in one struct with one set of defaults. `config::limits` reads it from the settings, each module
-//! keeps to its part, and docs/config.md says why one would change them.
+//! The limits of a gateway in one struct with one set of defaults. `config::limits` reads it from the settings, each
+//! module enforces its part, and docs/config.md says when to change them.
 
 use std::{collections::BTreeSet, num::NonZeroUsize, ops::RangeInclusive, time::Duration};
 
@@ -10,12 +10,12 @@ const MIB: usize = 1024 * KIB;
 
 macro_rules! limits {
     ($($(#[$doc:meta])* $name:ident = $default:expr, $range:expr;)*) => {
-        /// What clients may ask for, and how much of it at a time. The defaults leave room for each ready-made operation of
-        /// a model of fifty types with twenty fields, and for the introspection query of any tool.
+        /// What clients may ask for, and how much of it at a time. The defaults leave room for each ready-made
+        /// operation of a model of fifty types with twenty fields, and for the introspection query of any tool.
         #[derive(Clone, Debug)]
         pub struct Limits {
             $($(#[$doc])* pub $name: usize,)*
-            /// How long an operation may take that is no subscription.
+            /// How long an operation may take, except a subscription.
             pub request_time: Duration,
             /// Users that may give any number of memberships.
             pub services: BTreeSet<UserId>,
@@ -53,17 +53,17 @@ macro_rules! limits {
 /// A number of [`Limits`] that is a setting.
 pub(crate) struct Number {
     pub(crate) key: &'static str,
-    /// What it may be set to.
+    /// The range of values.
     pub(crate) range: RangeInclusive<usize>,
     pub(crate) of: fn(&mut Limits) -> &mut usize,
 }
 
 limits! {
-    /// Of a request's body, and of a socket's message.
+    /// Bytes of a request's body, and of a socket's message.
     body_bytes = MIB, KIB..=64 * MIB;
-    /// Of a document of GraphQL.
+    /// Bytes of a GraphQL document.
     query_bytes = 64 * KIB, KIB..=MIB;
-    /// Of a document; blanks and comments count, because the lexer reads them too.
+    /// Tokens of a document; blanks and comments count, because the lexer reads them too.
     query_tokens = 30_000, 1_000..=1_000_000;
     /// Selections inside one another; inline fragments and spreads count. More would need more stack than a thread has.
     query_depth = 30, 10..=50;
@@ -82,25 +82,25 @@ limits! {
     variables_depth = 120, 10..=120;
     /// Items of one list of the input.
     list_items = LIST_ITEMS_MAX, 1_000..=1_000_000;
-    /// Documents of one answer, by the bounds on documents and pages.
+    /// Bytes of one answer's documents, by the bounds on documents and pages.
     answer_bytes = 64 * MIB, 8 * MIB..=1024 * MIB;
     /// Changes of a push.
     push_changes = 1_000, 1..=1_000;
-    /// Pushes that wait or are carried out, about.
+    /// Bytes of pushes that wait or are carried out, about.
     push_queue_bytes = 64 * MIB, MIB..=4096 * MIB;
     /// Clients of one user whose last push is remembered.
     user_clients = 1_000, 10..=100_000;
     /// Changes of a page.
     page_changes = 5_000, 1..=10_000;
-    /// Documents of a page.
+    /// Bytes of a page's documents.
     page_bytes = 8 * MIB, 64 * KIB..=64 * MIB;
-    /// Documents of a page of a subscription. The gateway holds one for each client that does not read.
+    /// Bytes of a subscription page's documents. The gateway holds one page for each client that does not read.
     live_page_bytes = 256 * KIB, 64 * KIB..=64 * MIB;
     /// Queries and mutations under way.
     requests = 1_000, 1..=100_000;
     /// The same of one user.
     user_requests = 100, 1..=100_000;
-    /// Arriving requests and unread answers.
+    /// Bytes of arriving requests and unread answers.
     buffer_bytes = 1024 * MIB, 16 * MIB..=1024 * 1024 * MIB;
     /// The same of one user.
     user_buffer_bytes = 256 * MIB, 8 * MIB..=1024 * 1024 * MIB;
@@ -110,7 +110,7 @@ limits! {
     user_burst = 1_000, 1..=1_000_000;
     /// Connections that have shown a good token.
     connections = 10_000, 10..=1_000_000;
-    /// Connections that have not.
+    /// Connections without one.
     new_connections = 1_000, 10..=1_000_000;
     /// Of these, connections from one network; 0 is no limit. Behind a proxy all come from there.
     address_connections = 0, 0..=1_000_000;

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// A push makes and drops thousands of small values, which takes a third of the gateway's time with the system's allocator.
+/// A push allocates and frees thousands of small values. With the system's allocator that takes a third of the
+/// gateway's time.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

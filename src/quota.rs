@@ -1,6 +1,6 @@
-//! The bytes that peers make the gateway hold: requests that come, pages that are read for them, and answers that they do
-//! not take. A byte semaphore counts them for all, and one for each user; what happens to a peer beyond a bound is decided
-//! where the bytes are.
+//! The bytes that peers make the gateway hold: requests that arrive, pages that are read for them, and answers that
+//! they do not read. A byte semaphore counts them for all, and one for each user. The code that holds the bytes decides
+//! what happens to a peer beyond a bound.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,29 +11,29 @@ use tidegate_core::id::UserId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// Bytes of one permit: a semaphore is asked for 32 bits of them.
+/// Bytes of one permit. A semaphore counts in 32 bits.
 const UNIT_BYTES: usize = 64;
-/// Users are looked through when there are twice as many as were left the last time, and this many at least.
+/// Users are swept when there are twice as many as after the last sweep, and at least this many.
 const SWEEP_USERS_MIN: usize = 1_024;
 
 /// How long a reservation waits for others to be released: as long as an operation waits for its permit.
 const RESERVE_WAIT: Duration = Duration::from_secs(2);
-/// Reads under way have bounds of their own, of this part: they reserve more than most of them need, and others would be
-/// refused for that.
+/// Reads under way have bounds of their own, this part of the others. They reserve more than most of them need, so
+/// others would otherwise be refused.
 const READS_PART: usize = 2;
-/// Peers without a token have this part of all bytes together, so that they cannot use up those of users.
+/// Peers without a token share this part of all bytes, so that they cannot use up those of users.
 const STRANGERS_PART: usize = 8;
 
 /// The bytes that may be held.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QuotaLimits {
-    /// For everybody.
+    /// For all peers together.
     pub(crate) bytes_max: usize,
     /// For one user.
     pub(crate) user_bytes_max: usize,
 }
 
-/// What is left of them.
+/// What remains of them.
 pub(crate) struct Quota {
     limits: QuotaLimits,
     all: Arc<Share>,
@@ -51,25 +51,25 @@ struct Users {
 #[derive(Debug)]
 struct Share {
     held: Arc<Semaphore>,
-    /// What reads under way may come to.
+    /// Bytes that reads under way may reach.
     reads: Arc<Semaphore>,
     reads_bytes_max: usize,
 }
 
-/// Where a peer's bytes are counted.
+/// The account on which a peer's bytes are counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     all: Arc<Share>,
     of_user: Arc<Share>,
 }
 
-/// What a read may come to; given back when dropped.
+/// Bytes that a read may reach. Dropping it frees them.
 pub(crate) struct Reservation {
     _of_user: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
 }
 
-/// Bytes that are held; given back when dropped.
+/// Bytes that are held. Dropping it frees them.
 #[derive(Debug)]
 pub(crate) struct Lease {
     account: Account,
@@ -81,10 +81,10 @@ pub(crate) struct Lease {
 /// Why no more bytes can be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Exhausted {
-    /// The user holds as many as one may.
+    /// The user holds the most that one may.
     #[error("the user holds as many bytes as one may")]
     User,
-    /// All together do.
+    /// All together hold the most that they may.
     #[error("all users together hold as many bytes as they may")]
     All,
 }
@@ -99,7 +99,7 @@ impl Quota {
         })
     }
 
-    /// The account of peers that have shown no token, which all of them share.
+    /// The one account of all peers without a token.
     pub(crate) fn of_strangers(&self) -> Account {
         Account {
             all: self.all.clone(),
@@ -107,7 +107,7 @@ impl Quota {
         }
     }
 
-    /// The account of a user, which all connections of theirs share.
+    /// The account of a user, which all connections of the user share.
     pub(crate) fn of_user(&self, user: &UserId) -> Account {
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         let known = users.shares.get(user).and_then(Weak::upgrade);
@@ -136,7 +136,7 @@ impl Share {
 }
 
 impl Users {
-    /// Forgets users of whom nothing is held.
+    /// Removes users without counted bytes.
     fn sweep(&mut self) {
         if self.shares.len() > self.sweep_at.max(SWEEP_USERS_MIN) {
             self.shares.retain(|_, share| share.strong_count() > 0);
@@ -146,7 +146,7 @@ impl Users {
 }
 
 impl Account {
-    /// Counts so many bytes.
+    /// Counts this number of bytes.
     ///
     /// # Errors
     /// [`Exhausted`], when there is no room for them.
@@ -161,7 +161,7 @@ impl Account {
         Ok(lease)
     }
 
-    /// Counts what a read may come to, or all that the user's reads may come to if that is less. It waits in turn for other
+    /// Counts what a read may reach, or all that the user's reads may reach if that is less. It waits in turn for other
     /// reads to end.
     ///
     /// # Errors
@@ -179,7 +179,7 @@ impl Account {
 }
 
 impl Lease {
-    /// Counts so many bytes in all; fewer than before give nothing back.
+    /// Raises the count to this number of bytes. A lower number frees nothing.
     ///
     /// # Errors
     /// [`Exhausted`], when there is no room for them. What was counted stays.

@@ -1,5 +1,5 @@
-//! What the process writes to its log, and how: standard error, filtered by `TIDEGATE_LOG`. This module words what the log
-//! says of an error of reqwest, or of a text that a user chose; the store words MongoDB's errors.
+//! What the process writes to its log, and how: standard error, filtered by `TIDEGATE_LOG`. This module words errors of
+//! reqwest, and texts that a user chose; the store words MongoDB's errors.
 
 use std::{
     error::Error,
@@ -14,7 +14,7 @@ use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Lines that wait until standard error takes them, at most 4 MiB of them. Further lines are lost.
+/// Lines that may wait for standard error, at most 4 MiB of them. Further lines are lost.
 const WAITING_LINES_MAX: usize = 8_192;
 
 /// Starts logging; `structured` writes JSON lines, unless standard error is a terminal. The last lines are written when the
@@ -48,8 +48,8 @@ pub(crate) fn start(structured: bool) -> WorkerGuard {
     guard
 }
 
-/// Libraries log at `info` and above only, also where `TIDEGATE_LOG` asks for more: at finer levels they show what peers send,
-/// tokens included.
+/// Libraries log at `info` and above only, even if `TIDEGATE_LOG` asks for more: at finer levels they show what peers
+/// send, tokens included.
 fn is_harmless(metadata: &Metadata<'_>) -> bool {
     let of = |name: &str| {
         let rest = metadata.target().strip_prefix(name);

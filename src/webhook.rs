@@ -23,16 +23,16 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// How long a question waits for its turn before its push is refused.
 const TURN_MAX: Duration = Duration::from_secs(10);
 
-/// The addresses of webhooks, and how they are asked.
+/// The URLs of webhooks, and how they are called.
 #[derive(Debug, Clone)]
 pub struct WebhookConfig {
-    /// The addresses by name.
+    /// The URLs by name.
     pub urls: BTreeMap<String, Url>,
     /// The secret that signs requests.
     pub secret: Option<WebhookSecret>,
     /// How long one answer may take.
     pub answer_max: Duration,
-    /// How many are asked at a time.
+    /// How many questions may be open at a time.
     pub concurrency: usize,
 }
 
@@ -80,7 +80,7 @@ impl fmt::Debug for WebhookSecret {
 /// One request to a webhook.
 #[derive(Debug)]
 pub struct WebhookRequest {
-    /// Identifies the question: the same one, asked again, has the same id.
+    /// The id of the question. The same question has the same id when it is asked again.
     pub id: String,
     /// When it is asked, in milliseconds since 1970.
     pub now_ms: i64,
@@ -91,13 +91,13 @@ pub struct WebhookRequest {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// The configuration has no address for it.
+    /// The configuration has no URL for it.
     #[error("it has no address: name one in webhooks.urls")]
     Unknown,
     /// Too many questions wait, or the application says so. The push can be sent again.
     #[error("too many questions wait for their turn")]
     Crowded,
-    /// The application is there, and refuses or does not answer this one question.
+    /// The application is available, but refuses or does not answer this one question.
     #[error("the application is there, and does not take this question: {0}")]
     OfQuestion(Box<WebhookError>),
     /// It took too long.
@@ -166,7 +166,7 @@ impl Webhooks {
         })
     }
 
-    /// No webhook at all: the model's `overlap` decides where one would be asked.
+    /// No webhook: the model's `overlap` decides instead.
     pub fn none() -> Self {
         let config = WebhookConfig::default();
         Self {
@@ -176,8 +176,8 @@ impl Webhooks {
         }
     }
 
-    /// Asks for a user, and returns the body of the answer. The request is built when its turn has come: a thousand waiting
-    /// requests would each hold a document.
+    /// Asks on behalf of a user, and returns the body of the answer. The request is built when its turn has come, since
+    /// each of a thousand waiting requests would hold a document.
     ///
     /// # Errors
     /// [`WebhookError`].

@@ -1,5 +1,5 @@
-//! Which store a configuration names, how it is opened, and the note of the model it was last served with. Work on an open
-//! store is in `sync`.
+//! Which store a configuration names, how it is opened, and the note of the model it was last served with. `sync` works
+//! on an open store.
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ use crate::{
 /// The pauses between two attempts to reach MongoDB: a start follows within seconds.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// A long wait logs one attempt of this many.
+/// A long wait logs one attempt in this many.
 const LOOKS_TOLD: u64 = 16;
 
 /// An open store.
@@ -35,15 +35,15 @@ pub(crate) struct Opened {
     note: Note,
 }
 
-/// Where the notes are: the model that the store was last served with, and whether it has been restamped.
+/// The place of the notes: the model that the store was last served with, and whether it has been restamped.
 #[derive(Clone)]
 enum Note {
     Beside { model: PathBuf, restamped: PathBuf },
     Inside(Arc<MongoStore>),
 }
 
-/// How often a store of one epoch has been restamped: once before it is served, and again when gateways of an earlier version
-/// beside it have ended.
+/// How often a store of one epoch has been restamped: once before it is served, and again after gateways of an earlier
+/// version beside it have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Restamped {
     Never,
@@ -107,7 +107,7 @@ pub(super) async fn patiently<T>(
     }
 }
 
-/// Whether there is a store where the configuration says, and what its operator should know. It makes no store. A MongoDB is
+/// Whether the configured place has a store, and what its operator should know. It creates no store. A MongoDB is
 /// examined whether it has a store or not.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
-//! The list of pinned signature algorithms, checked once when it is read.
-//! What a key can be used for is in `keys`.
+//! The list of pinned signature algorithms, checked once when it is read. `keys` decides which key works with which
+//! algorithm.
 
 use std::str::FromStr;
 
@@ -50,7 +50,7 @@ impl Algorithms {
         self.0.iter().copied()
     }
 
-    /// The one that signs our own tokens.
+    /// The algorithm that signs this gateway's own tokens.
     pub(super) fn first(&self) -> Algorithm {
         *self.0.first().expect("a list of algorithms is never empty")
     }

@@ -1,5 +1,5 @@
-//! The rules for the claims of a token whose signature is good, as a pure function of the time.
-//! Signatures and keys are checked before; the model says later what a claim grants.
+//! The rules for the claims of a token whose signature is good, as a pure function of the time. Signatures and keys are
+//! checked before. The model decides later what a claim grants.
 
 use serde_json::{Map, Value};
 
@@ -65,8 +65,7 @@ impl ClaimRules {
         }
     }
 
-    /// RFC 7519, section 4.1.3: everybody but the audience that a token names refuses it, and so does
-    /// a gateway without a name.
+    /// RFC 7519, section 4.1.3: a token with an audience is refused by all others, and by a gateway without a name.
     fn check_audience(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
         let named = |audience: &str| match claims.get("aud") {
             Some(Value::String(one)) => one == audience,
@@ -85,7 +84,7 @@ impl ClaimRules {
     }
 }
 
-/// A user's name as scopes and entries keep it. Numeric subjects are common, and are written in decimal.
+/// A user's name in the form that scopes and entries keep. Numeric subjects are common, and are written in decimal.
 pub(super) fn user_name(claim: Option<&Value>) -> Option<String> {
     let name = match claim? {
         Value::String(name) => name.clone(),

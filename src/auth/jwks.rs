@@ -1,5 +1,5 @@
-//! The keys an identity provider publishes: fetched from one pinned URL, cached, and fetched again
-//! after a rotation. What a single key may be used for is in `keys`.
+//! The keys that an identity provider publishes: fetched from one pinned URL, cached, and fetched again after a
+//! rotation. `keys` decides what a single key may be used for.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -14,14 +14,14 @@ use super::keys::VerifyingKey;
 use super::{Algorithms, AuthSetupError, Refusal};
 use crate::telemetry::root_cause;
 
-/// How long keys are used before they are fetched again. A withdrawn key is accepted for so long at most.
+/// How long keys are used before they are fetched again. A withdrawn key is accepted for at most this long.
 const FRESH_MS: u64 = 10 * 60 * 1000;
-/// The least time between two fetches, so that tokens with invented key ids are no load on the provider.
+/// The least time between two fetches, so that tokens with invented key ids put no load on the provider.
 const COOLDOWN_MS: u64 = 30 * 1000;
-/// The same while no key is known, so that no token can be checked.
+/// The same while no key is known and no token can be checked.
 const COOLDOWN_WITHOUT_KEYS_MS: u64 = 2 * 1000;
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// A large provider's set has about 10 KiB.
+/// The set of a large provider has about 10 KiB.
 const JWKS_BYTES_MAX: usize = 256 * 1024;
 const JWKS_KEYS_MAX: usize = 100;
 
@@ -33,7 +33,7 @@ struct Cache {
     client: Client,
     pinned: Algorithms,
     known: RwLock<Option<KnownKeys>>,
-    /// When the last fetch began. The holder of the lock is the one fetch in flight.
+    /// The start of the last fetch. The holder of the lock is the one fetch in flight.
     last_fetch_ms: Arc<Mutex<Option<i64>>>,
 }
 
@@ -143,8 +143,7 @@ impl Cache {
 }
 
 impl KnownKeys {
-    /// A token without a `kid` is accepted when only one key is possible; trying several would be
-    /// guessing.
+    /// A token without a `kid` is accepted only if a single key is possible. Trying several would be guessing.
     fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<VerifyingKey> {
         let mut candidates = self.keys.iter().filter(|key| {
             key.algorithms.contains(&algorithm) && (kid.is_none() || key.id.as_deref() == kid)

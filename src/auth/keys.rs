@@ -1,5 +1,5 @@
-//! Keys that verify: from a shared secret, a PEM file or a JWK, each bound to the pinned algorithms
-//! it may serve. Where a JWKS comes from and how long it is kept is in `jwks`.
+//! Keys that verify: from a shared secret, a PEM file or a JWK, each bound to the pinned algorithms it may serve.
+//! `jwks` fetches and caches key sets.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -14,7 +14,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 
 use super::{Algorithms, AuthSetupError, SigningKey};
 
-/// Shorter moduli can be factored (NIST SP 800-131A). The verifier refuses them too, but does not say why.
+/// The verifier refuses shorter moduli too, since they can be factored (NIST SP 800-131A), but does not say why.
 const RSA_BITS_MIN: usize = 2048;
 /// A PEM file with one public key has less than a tenth of this.
 const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -63,7 +63,7 @@ impl VerifyingKey {
         }
     }
 
-    /// `None` when the key serves no pinned algorithm: an encryption key, say, or an unknown curve.
+    /// `None` when the key serves no pinned algorithm, for example an encryption key or an unknown curve.
     pub(super) fn from_jwk(jwk: &Jwk, pinned: &Algorithms) -> Option<Self> {
         let algorithms: Vec<_> = pinned
             .iter()

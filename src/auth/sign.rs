@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{AuthConfig, AuthSetupError, KeySource, claims};
 
-/// The output of SHA-256: RFC 7518, section 3.2 asks for a key of at least the size of the hash.
+/// The output of SHA-256: RFC 7518, section 3.2 requires a key of at least the size of the hash.
 pub(super) const SECRET_BYTES_MIN: usize = 32;
 
 /// A shared secret of at least 32 bytes, for HS algorithms. Debug output does not show it.

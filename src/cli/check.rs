@@ -76,7 +76,7 @@ fn config(args: &CheckArgs) -> Result<Option<Config>, Complaint> {
     serve::load(&ConfigArgs { config }).map(Some)
 }
 
-/// A check makes no store: the first start makes it.
+/// A check creates no store. The first start does.
 async fn check_store(model: &Arc<Model>, config: &StoreConfig) -> Done {
     let (exists, warnings) = app::exists(config, model).await?;
     for warning in warnings {
@@ -108,7 +108,7 @@ fn tell_scopes(survey: &Survey) {
     }
 }
 
-/// Warnings: the exit code still says that the model can be served.
+/// Prints the warnings. The exit code still says that the model can be served.
 fn tell_warnings(loaded: &LoadedModel) {
     for warning in Model::warnings(&loaded.source.to_string(), &loaded.text) {
         say(&format!("{warning}\n"));
@@ -135,7 +135,7 @@ fn tell_clashes(model: &Model) {
     }
 }
 
-/// Which ready-made operations the limits refuse, and the setting to raise.
+/// Prints which ready-made operations exceed the limits, and which setting to raise.
 fn tell_limits(api: &Api, operations: &Operations) {
     let refusal = |request| {
         let answer = api.admit(request).err()?;

@@ -37,7 +37,8 @@ pub(super) const DATA: &str = ".tidegate";
 /// How long the tokens that `dev` prints are valid.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// What `dev` signs its questions with: no secret, so that a receiver can be tried without configuring anything.
+/// The key with which `dev` signs its questions. It is public, so that a receiver can be tried without any
+/// configuration.
 const WEBHOOK_SECRET: &str = "whsec_dGlkZWdhdGUgZm9yIGRldmVsb3BtZW50IG9ubHk=";
 
 /// The users `dev` makes tokens for.
@@ -78,7 +79,7 @@ pub(super) fn run(args: DevArgs) -> Done {
             tell(welcome::BEYOND_LOOPBACK);
         }
         let times = HttpTimes::default();
-        // A user who tries out a gateway is no runaway client.
+        // A user who tries a gateway out is no runaway client.
         let limits = Limits {
             user_rate: 0,
             user_requests: Limits::default().requests,
@@ -104,7 +105,7 @@ pub(super) fn run(args: DevArgs) -> Done {
                     body_bytes_max: limits.body_bytes,
                     traffic: traffic_limits(&limits),
                     times,
-                    // An app that is being written is served by a tool of its own, on another port.
+                    // Another tool serves an app in development, on another port.
                     origins: Origins {
                         named: Vec::new(),
                         loopback: address.ip().is_loopback(),

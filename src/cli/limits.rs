@@ -1,4 +1,4 @@
-//! The limits of `http`, of the settings in `[limits]` and `[http]`.
+//! The limits of `http`, taken from the settings in `[limits]` and `[http]`.
 
 use crate::{
     config::HttpTimes,

@@ -1,4 +1,4 @@
-//! `collect` and `rotate-epoch`: work on a store, on an embedded one while no gateway holds it.
+//! `collect` and `rotate-epoch`: maintenance of a store. An embedded one must not be open in a gateway.
 
 use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 

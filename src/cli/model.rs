@@ -14,14 +14,14 @@ use crate::graphql::{Api, ApiOptions, Operations};
 /// The model that `dev` starts with when there is no other.
 const EXAMPLE: &str = include_str!("../../model.graphql");
 
-/// A model, and where it came from.
+/// A model, and its source.
 pub(super) struct LoadedModel {
     pub(super) model: Arc<Model>,
     pub(super) text: String,
     pub(super) source: ModelSource,
 }
 
-/// Where a model came from.
+/// The source of a model.
 #[derive(Debug)]
 pub(super) enum ModelSource {
     File(PathBuf),

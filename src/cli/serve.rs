@@ -67,7 +67,7 @@ pub(super) fn run(args: &ConfigArgs) -> Done {
     })
 }
 
-/// Each webhook that the model names has an address, so no part of a model is silently without effect.
+/// Checks that each webhook of the model has a URL, so that no part of a model is silently without effect.
 pub(super) fn check_webhooks(model: &Model, config: &Config) -> Done {
     match model
         .webhooks()
@@ -101,9 +101,10 @@ fn http_options(config: &Config) -> HttpOptions {
     }
 }
 
-/// What the system keeps for a client that does not read; left to itself it lets that grow to some MiB.
+/// What the system buffers for a client that does not read. Its own default grows to some MiB.
 const SEND_BUFFER_BYTES: usize = 128 * 1024;
-/// What the system keeps of a client that is not read. A body has 1 MiB at most, so that larger ones gain nothing.
+/// What the system buffers from a client whose data is not read. A body has 1 MiB at most, so a larger buffer gains
+/// nothing.
 const RECEIVE_BUFFER_BYTES: usize = 128 * 1024;
 
 /// Listens on the address, or says why that fails.
@@ -118,15 +119,15 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Complaint
     Ok(listener)
 }
 
-/// A gateway that is ready to serve, and what it prints then.
+/// A gateway that is ready to serve, and its first message.
 pub(super) struct Begun {
     pub(super) gateway: Arc<Gateway>,
     pub(super) options: HttpOptions,
     pub(super) greeting: String,
 }
 
-/// Serves what `begin` makes until the process is asked to stop, then finishes what has begun. Until `begin` has ended, it
-/// answers that it is not ready.
+/// Serves what `begin` returns until the process is asked to stop, then finishes the requests that have begun. Until
+/// `begin` has ended, it answers that it is not ready.
 pub(super) async fn serve(
     listener: TcpListener,
     limits: ServerLimits,
@@ -144,7 +145,7 @@ pub(super) async fn serve(
             let whole = http::router(begun.gateway, begun.options, quota, shutdown.clone());
             router.send_modify(|router| *router = whole);
             tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
-            // It serves also where the greeting cannot be written, as on a full disk.
+            // It also serves if the greeting cannot be written, as on a full disk.
             drop(io::stdout().write_all(begun.greeting.as_bytes()));
             stop.await;
             Ok(())

@@ -24,7 +24,7 @@ use crate::auth::{
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Devices that are offline for longer start over. Below an hour nearly every device would.
+/// Devices that are offline for longer start over. With less than an hour nearly every device would.
 const TOMBSTONE_RETENTION: RangeInclusive<Duration> =
     Duration::from_secs(60 * 60)..=DAY.saturating_mul(3650);
 /// With the longest name of Tidegate's own collections, the whole name is far shorter than MongoDB's 255 bytes.
@@ -51,7 +51,7 @@ pub(super) fn check(
     }
 }
 
-/// `None` only where a problem has been noted.
+/// `None` only after a problem has been noted.
 fn config(reader: &mut Reader) -> Option<Config> {
     let listen = reader.get(
         "listen",
@@ -325,8 +325,7 @@ fn within(
     }
 }
 
-/// A peer that can change the answer on its way can forge tokens, hence TLS for everything that
-/// leaves the machine.
+/// Requires TLS for everything that leaves the machine: a peer that can change the answer on its way can forge tokens.
 fn jwks_url(text: String) -> Result<Url, Wrong> {
     let url = https_url(text)?;
     if !url.username().is_empty() || url.password().is_some() {

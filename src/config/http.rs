@@ -16,7 +16,7 @@ pub(super) const HEAD_TIME: DurationLimit = DurationLimit {
     default: Duration::from_secs(75),
     bounds: 1..=3_600,
 };
-/// A body that takes longer only occupies its connection.
+/// A body that takes longer would only occupy its connection.
 pub(super) const BODY_TIME: DurationLimit = DurationLimit {
     key: "http.body_time",
     default: Duration::from_secs(30),

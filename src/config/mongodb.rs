@@ -1,4 +1,4 @@
-//! The URL of a MongoDB deployment: what the driver reads in it, and what Tidegate requires of it besides. Nothing is
+//! The URL of a MongoDB deployment: what the driver reads in it, and what Tidegate requires in addition. Nothing is
 //! resolved or connected to here, and no message repeats a credential.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use mongodb::{
     },
 };
 
-/// MongoDB's own.
+/// Databases of MongoDB itself.
 const DATABASES_RESERVED: [&str; 3] = ["admin", "config", "local"];
 
 /// A checked URL with its database.
@@ -18,7 +18,7 @@ const DATABASES_RESERVED: [&str; 3] = ["admin", "config", "local"];
 pub(crate) struct MongodbUrl {
     /// What the driver connects with. It holds the credentials.
     pub(crate) connection: ConnectionString,
-    /// Where everything is kept.
+    /// The database of the store.
     pub(crate) database: String,
 }
 
@@ -46,7 +46,7 @@ impl MongodbUrl {
     }
 }
 
-/// The user's part of a URL as it is written, and what is around it. It is split where the driver splits it.
+/// The user's part of a URL as it is written, and the text around it. It is split where the driver splits it.
 pub(super) struct Login<'a> {
     scheme: &'a str,
     pub(super) user: Option<&'a str>,
@@ -80,8 +80,8 @@ impl<'a> Login<'a> {
         })
     }
 
-    /// The URL with these credentials if it has none of its own. They go into the text because the driver forgets `authSource`
-    /// in a URL without a user.
+    /// The URL with these credentials if it has none of its own. They go into the text because the driver drops
+    /// `authSource` from a URL without a user.
     pub(super) fn filled(&self, user: Option<&str>, password: Option<&str>) -> String {
         let Self { scheme, rest, .. } = self;
         let given = |given: Option<&str>| given.map(percent_encoded);
@@ -139,8 +139,8 @@ pub(crate) enum InvalidMongodbUrl {
     Driver(String),
 }
 
-/// Tidegate's promises do not depend on options, so options against them are refused rather than ignored. Hosted services put
-/// options that say the same into their URLs.
+/// Refuses options that contradict Tidegate's promises, rather than ignoring them. Options that agree with the promises
+/// are accepted, since hosted services put them into their URLs.
 fn check_promises(connection: &ConnectionString) -> Result<(), InvalidMongodbUrl> {
     if let Some(concern) = &connection.write_concern {
         let by_majority = matches!(concern.w, None | Some(Acknowledgment::Majority));
@@ -171,8 +171,8 @@ fn check_promises(connection: &ConnectionString) -> Result<(), InvalidMongodbUrl
     }
 }
 
-/// The driver quotes what it cannot read, and when the credentials are not encoded it reads parts of them as hosts and
-/// options. So its words are shown only for a URL without credentials, and never those about hosts.
+/// The driver quotes what it cannot read. If the credentials are not encoded, it reads parts of them as hosts and
+/// options. So its message is shown only for a URL without credentials, and never one about hosts.
 fn refused(url: &str, error: &Error) -> InvalidMongodbUrl {
     let anonymous = anonymous(url);
     let message = match ConnectionString::parse(&anonymous) {

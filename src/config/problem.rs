@@ -1,5 +1,5 @@
-//! What is wrong with a setting and where it was set, in words for the person who set it.
-//! A problem never repeats the value of a setting that may hold a secret.
+//! What is wrong with a setting and where it was set, for the person who set it. A problem never repeats the value of a
+//! setting that may hold a secret.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ impl fmt::Display for ConfigProblem {
     }
 }
 
-/// Where a setting was made. Problems are reported in this order.
+/// The place of a setting. Problems are reported in this order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Origin {
     /// Lines count from 1.

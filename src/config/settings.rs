@@ -1,5 +1,5 @@
-//! Gathers raw settings from a TOML text and from the environment, remembers where each was made,
-//! and refuses names that nobody reads. What a value has to look like is in `check`.
+//! Gathers raw settings from a TOML text and from the environment, remembers the place of each, and refuses unknown
+//! names. `check` knows what a value has to look like.
 
 use std::collections::BTreeMap;
 
@@ -93,7 +93,7 @@ pub(super) enum Raw {
     Table(Vec<(String, Raw)>),
     /// A variable is text; the reader of the setting knows its type.
     Variable(String),
-    /// A form that no setting has: a float, a date.
+    /// A form that no setting has, such as a float or a date.
     Other,
 }
 
@@ -229,8 +229,8 @@ fn known(key: &str) -> Option<&'static str> {
     KEYS.into_iter().find(|known| *known == key)
 }
 
-/// The name most like `key`, as a whole or by its last part: people put settings into the wrong
-/// section as often as they mistype them.
+/// The name most like `key`, as a whole or by its last part, since people put settings into the wrong section as often
+/// as they mistype them.
 fn nearest(key: &str, names: impl IntoIterator<Item = &'static str>) -> &'static str {
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     let likeness = |name: &str| {

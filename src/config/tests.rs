@@ -1,5 +1,5 @@
-//! What people write into a configuration, and what the gateway reports. Nothing here reads a file
-//! or the environment of the process.
+//! Configurations as people write them, and what the gateway reports. Nothing here reads a file or the environment of
+//! the process.
 
 mod problems;
 mod security;
@@ -53,7 +53,7 @@ fn problems(text: &str, env: &[(&str, &str)]) -> String {
     load(text, env).map_or_else(|problems| lines(&problems), |loaded| shown(&loaded.config))
 }
 
-/// The one problem that `env` brings into a good configuration.
+/// The one problem that `env` adds to a good configuration.
 fn problem(name: &str, value: &str) -> String {
     let problems = problems(GOOD, &[(name, value)]);
     problems

@@ -10,7 +10,7 @@ use axum::http::header::ACCEPT;
 pub(super) struct Accepted {
     /// For one answer.
     pub(super) form: Option<Form>,
-    /// For a stream of answers, such as a subscription's.
+    /// For a stream of answers, such as those of a subscription.
     pub(super) stream: Option<StreamForm>,
 }
 
@@ -29,8 +29,8 @@ impl Accepted {
 pub(super) enum Form {
     /// `application/graphql-response+json`: the status says whether the operation was executed.
     GraphqlResponse,
-    /// `application/json`: every well-formed request is answered 200, since older clients take any other status for
-    /// the answer of a proxy.
+    /// `application/json`: every well-formed request is answered 200, since older clients take any other status for the
+    /// answer of a proxy.
     Json,
 }
 
@@ -72,8 +72,8 @@ pub(super) enum StreamForm {
 }
 
 impl StreamForm {
-    /// The type that the client prefers; event streams where it has no preference. Only a name counts: a client that accepts
-    /// anything (`*/*`) may wait for the end of a stream.
+    /// The type that the client prefers; event streams if it has no preference. Only a name counts: a client that
+    /// accepts anything (`*/*`) may wait for the end of a stream.
     fn negotiate(ranges: &[Range<'_>]) -> Option<Self> {
         let quality = |kind, subtype| {
             let found = Match::best(ranges, kind, subtype);

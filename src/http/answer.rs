@@ -1,5 +1,5 @@
-//! From an answer to a response: status, media type and the headers that go with them. What the answer says is decided
-//! elsewhere.
+//! From an answer to a response: status, media type and the headers that go with them. The content of the answer is
+//! decided elsewhere.
 
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};

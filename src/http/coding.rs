@@ -13,8 +13,8 @@ pub(super) enum Coding {
 }
 
 impl Coding {
-    /// In the order in which the gateway prefers them. zstd comes last: some clients offer it and cannot read it, such as
-    /// that of graphql-codegen on a Node before 22.15.
+    /// In the order in which the gateway prefers them. zstd comes last: some clients offer it and cannot read it, such
+    /// as graphql-codegen's on a Node before 22.15.
     pub(super) const ALL: [Self; 3] = [Self::Brotli, Self::Gzip, Self::Zstd];
 
     /// Its name in `Accept-Encoding` and `Content-Encoding`.
@@ -54,7 +54,7 @@ pub(super) fn quality(headers: &HeaderMap, coding: &str) -> f32 {
     named(coding).or_else(|| named("*")).unwrap_or(0.0)
 }
 
-/// Each coding with its parameter, `q=1` where there is none.
+/// Each coding with its parameter, `q=1` if it has none.
 fn items(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     let values = headers.get_all(ACCEPT_ENCODING).iter();
     values

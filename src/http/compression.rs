@@ -29,7 +29,7 @@ const COMPRESSED_BYTES_MIN: u64 = 1024;
 const CHUNK_BYTES: usize = 256 * 1024;
 /// The most larger answers that are compressed at a time.
 const COMPRESSORS_MAX: usize = 8;
-/// An answer that waits longer for a compressor is sent as it is.
+/// An answer that waits longer for a compressor is sent uncompressed.
 const COMPRESSOR_WAIT: Duration = Duration::from_secs(1);
 /// A usual level for answers of a web server. Higher ones cost more time than they save.
 const BROTLI_LEVEL: i32 = 4;
@@ -119,7 +119,7 @@ async fn packed(coding: Coding, plain: &[u8]) -> io::Result<Vec<u8>> {
     Ok(packed)
 }
 
-/// The smallest window that holds all of it, if it is no larger than `log_max`.
+/// The smallest window that holds all of it, if that is at most `log_max`.
 fn window_log(plain: &[u8], log_max: u32) -> u32 {
     let log = plain.len().next_power_of_two().ilog2();
     log.clamp(WINDOW_LOG_MIN, log_max)
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// An answer of so many different bytes.
+    /// An answer of this number of different bytes.
     fn plain(bytes: usize) -> Vec<u8> {
         (0_u32..).flat_map(u32::to_le_bytes).take(bytes).collect()
     }

@@ -17,8 +17,8 @@ const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 const READ_HEADERS: [HeaderName; 3] = [AUTHORIZATION, CONTENT_TYPE, log::REQUEST_ID];
 
 /// Headers that front-end tools add to every request of a page, and that change nothing here: names of the client,
-/// traces, signs against forged requests. No header that could carry rights is among them, since a proxy in front may
-/// trust it.
+/// traces, tokens against forged requests (CSRF). No header that could carry rights is among them, since a proxy in
+/// front may trust it.
 const HARMLESS_HEADERS: [&str; 49] = [
     // Apollo Client's `clientAwareness`, Apollo Kotlin, GraphQL Hive, fetch-based readers of event streams.
     "apollographql-client-name",
@@ -75,7 +75,7 @@ const HARMLESS_HEADERS: [&str; 49] = [
     "x-posthog-window-id",
 ];
 
-/// No other origin may call unless the configuration names it. Tokens are sent in a header and never in cookies, so that
+/// No other origin may call unless the configuration names it. Tokens come in a header and never in cookies, so that
 /// credentials need not be allowed.
 pub(super) fn layer(origins: &Origins, more_headers: &[HeaderName]) -> Option<CorsLayer> {
     if origins.named.is_empty() && !origins.loopback {

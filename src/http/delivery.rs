@@ -1,5 +1,5 @@
 //! A stream of answers in the body of one response: when something is sent, and when the stream ends. `sse` and
-//! `multipart` have a [`Framing`] each, which writes it.
+//! `multipart` each have a [`Framing`], which writes it.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -38,11 +38,11 @@ pub(super) struct Framing {
 pub(super) enum Ending {
     /// The operation has no more answers.
     Complete,
-    /// The token has expired; with a new one the client goes on from its checkpoint.
+    /// The token has expired. With a new one the client continues from its checkpoint.
     Expired,
-    /// The gateway shuts down; the client can go on at another one.
+    /// The gateway shuts down. The client can continue at another one.
     GoingAway,
-    /// The next answer would exceed the bytes that may be held, until the client has read others.
+    /// The next answer would exceed the bytes that may be held until the client has read others.
     Overloaded,
 }
 
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use crate::quota::{Quota, QuotaLimits};
 
-    /// An account for so many bytes.
+    /// An account with this number of bytes.
     fn account(bytes_max: usize) -> Account {
         let limits = QuotaLimits {
             bytes_max,
@@ -158,7 +158,7 @@ mod tests {
         Answer::Executed(Box::new(Executed::new(Value::from(number))))
     }
 
-    /// Answers that come that many seconds after one another; no end.
+    /// Answers that come this number of seconds after one another, without an end.
     fn slow(seconds: &'static [u64]) -> BoxStream<'static, Answer> {
         let answers = stream::iter(seconds).then(async |after| {
             sleep(Duration::from_secs(*after)).await;

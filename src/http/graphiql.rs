@@ -1,6 +1,6 @@
 //! GraphiQL, which the binary contains gzipped: the page at `/`, its files and its configuration under `/graphiql/`.
-//! The package `graphiql/` builds these files; the caller of [`router`] decides whether there is a page, and which users it
-//! has tokens of.
+//! The package `graphiql/` builds these files. The caller of [`router`] decides whether there is a page, and for which
+//! users it has tokens.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -28,8 +28,8 @@ use super::{coding, guard};
 pub(crate) struct GraphiqlConfig {
     /// Path of the GraphQL endpoint, for HTTP and WebSocket alike.
     pub(crate) endpoint: String,
-    /// The users that the page can sign in as; it begins with the first. Empty outside `tidegate dev`, and sent to browsers
-    /// on the same machine only: everybody who gets the page's configuration can read the tokens.
+    /// The users that the page can sign in as; it begins with the first. Empty outside `tidegate dev`, and sent to
+    /// browsers on the same machine only, since every reader of the page's configuration can read the tokens.
     pub(crate) users: Vec<DevUser>,
     /// The tabs of a first visit. Later visits show the tabs that the browser has kept.
     pub(crate) tabs: Vec<Tab>,
@@ -108,7 +108,7 @@ fn serve_config(config: Bytes) -> Response {
     (headers, config).into_response()
 }
 
-/// File names are the same in every release, so a browser asks each time and is mostly answered 304. The tag is weak: it
+/// File names are the same in every release, so a browser asks each time and mostly gets a 304. The tag is weak: it
 /// stands for the file in each coding.
 async fn serve_file(file: &'static File, etag: &HeaderValue, request: &HeaderMap) -> Response {
     let headers = [

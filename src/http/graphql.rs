@@ -1,5 +1,5 @@
 //! `/graphql` over POST and GET, and the schema's text: from a request to an operation, and from its answer to a
-//! response (GraphQL-over-HTTP, draft of 2025) or a stream. Sockets are in `websocket`; `graphql` executes operations.
+//! response (GraphQL-over-HTTP, draft of 2025) or a stream. `websocket` serves sockets; `graphql` executes operations.
 
 mod raw;
 
@@ -92,7 +92,7 @@ async fn answer_get(
     execute(state, accepted, asking, admitted).await
 }
 
-/// One answer is sent in a media type for one answer where the client accepts that, and otherwise as a stream of one.
+/// One answer is sent in a media type for one answer if the client accepts that, and otherwise as a stream of one.
 async fn execute(
     state: &HttpState,
     accepted: Accepted,
@@ -133,7 +133,7 @@ fn respond_refused(
     }
 }
 
-/// Nothing is executed before the user has a permit for the stream.
+/// Executes nothing before the user has a permit for the stream.
 fn stream(
     state: &HttpState,
     accepted: Accepted,
@@ -151,7 +151,7 @@ fn stream(
     Ok(pace::keep(response, (place, asking.presence)))
 }
 
-/// What ends a stream from outside: the token's expiry, or the gateway's shutdown.
+/// What ends a stream early: the token's expiry, or the gateway's shutdown.
 fn cut(state: &HttpState, caller: &Caller) -> BoxFuture<'static, Ending> {
     let expiry = sleep(state.gateway.sync.left_of_token(caller));
     let shutdown = state.shutdown.clone();
@@ -163,7 +163,7 @@ fn cut(state: &HttpState, caller: &Caller) -> BoxFuture<'static, Ending> {
     })
 }
 
-/// A client that accepts streams only reads the failures of HTTP as JSON, too.
+/// A client that accepts only streams can still read the failures of HTTP as JSON.
 fn refuse(accepted: Accepted, failure: Failure) -> Response {
     let form = accepted.form.unwrap_or(Form::Json);
     if failure.code == Code::MethodNotAllowed {
@@ -172,11 +172,11 @@ fn refuse(accepted: Accepted, failure: Failure) -> Response {
     answer::refused(form, failure)
 }
 
-/// Who sent a request.
+/// The sender of a request.
 struct Asking {
     caller: Caller,
     account: Account,
-    /// Keeps the connection open, where there is one.
+    /// Keeps the connection open, if there is one.
     presence: Option<Presence>,
     /// Whether the connection carries other requests at the same time.
     is_shared: bool,
@@ -196,7 +196,7 @@ impl Asking {
     }
 }
 
-/// Finds out who sent a request, and counts it as an operation of this user.
+/// Identifies the sender of a request, and counts the request as an operation of this user.
 fn authenticate(
     state: &HttpState,
     request: &Request,
@@ -251,7 +251,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
     Err(Failure::new(Code::UnsupportedMediaType, message))
 }
 
-/// Reads the body of a request whose token is good, and counts its bytes as they come.
+/// Reads the body of a request whose token is good, and counts its bytes as they arrive.
 async fn body(
     state: &HttpState,
     account: &Account,

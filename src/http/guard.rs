@@ -1,5 +1,5 @@
-//! Checks where a request comes from: the names of `Host`, the origins of web pages. `auth` checks tokens; these checks
-//! keep other pages from using a visitor's browser.
+//! Checks the source of a request: the names of `Host`, and the origins of web pages. `auth` checks tokens. These
+//! checks prevent other pages from using a visitor's browser.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -21,7 +21,7 @@ pub(super) const PREFLIGHT_HEADERS: [HeaderName; 5] = [
     HeaderName::from_static("graphql-preflight"),
     HeaderName::from_static("x-requested-with"),
 ];
-/// A browser says here where a request comes from (W3C, Fetch Metadata Request Headers); other clients do not send it.
+/// A browser names the source of a request in it (W3C, Fetch Metadata Request Headers). Other clients do not send it.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Headers that proxies add to a request that they forward (RFC 7239, and its predecessors), besides `X-Forwarded-*`.
@@ -38,7 +38,7 @@ const FORWARDING: [HeaderName; 5] = [
 pub(crate) struct Origins {
     /// As browsers send them, such as `https://app.example.com`.
     pub(crate) named: Vec<String>,
-    /// Whether pages that this machine serves may too, on any port.
+    /// Whether pages that this machine serves may use it too, on any port.
     pub(crate) loopback: bool,
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn loopback_hosts_only(request: Request, next: Next) -> Respons
     answer::refused(Form::Json, Failure::new(Code::Forbidden, message))
 }
 
-/// A target names the host too, in HTTP/2 and in absolute form. Two names have to be the same (RFC 9112, section 3.2).
+/// A target names the host too, in HTTP/2 and in absolute form. Both names have to be the same (RFC 9112, section 3.2).
 fn names_this_machine(request: &Request) -> bool {
     let target = request
         .uri()
@@ -81,8 +81,9 @@ fn names_this_machine(request: &Request) -> bool {
 #[derive(Clone, Copy)]
 pub(super) struct Peer(pub(super) IpAddr);
 
-/// Whether a request comes from this machine, and names it. The name refuses pages of the web whose names resolve to this
-/// machine (DNS rebinding). A request that a proxy forwards counts as one from elsewhere, whatever its headers say.
+/// Whether a request comes from this machine, and names it. The name excludes pages of the web whose names resolve to
+/// this machine (DNS rebinding). A request that a proxy forwards counts as one from elsewhere, whatever its headers
+/// say.
 pub(super) fn is_of_this_machine(request: &Request) -> bool {
     let peer = request.extensions().get::<Peer>();
     let is_near = peer.is_some_and(|Peer(address)| address.to_canonical().is_loopback());
@@ -93,11 +94,11 @@ pub(super) fn is_of_this_machine(request: &Request) -> bool {
     is_near && !is_forwarded && names_this_machine(request)
 }
 
-/// Whether a page of this origin may open a WebSocket. Browsers send no preflight for it, so the
-/// gateway checks the origin itself. Other clients send no `Origin`.
+/// Whether a page of this origin may open a WebSocket. Browsers send no preflight for it, so the gateway checks the
+/// origin itself. Other clients send no `Origin`.
 ///
 /// # Errors
-/// `FORBIDDEN` when it is neither an origin that may nor the gateway's own.
+/// `FORBIDDEN` when the origin is neither an allowed one nor the gateway's own.
 pub(super) fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(), Failure> {
     if !headers.contains_key(ORIGIN) {
         return Ok(());

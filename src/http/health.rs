@@ -1,5 +1,5 @@
-//! Whether the process lives, and whether it can serve: for orchestrators and load balancers, without a token. `sync`
-//! decides whether the store is well.
+//! Whether the process is alive, and whether it can serve: for orchestrators and load balancers, without a token.
+//! `sync` decides whether the store is available.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::{HttpState, answer, log};
 use crate::graphql::error::{Code, Failure};
 use crate::sync::SyncError;
 
-/// A probe is answered before it gives up, so that it learns the reason.
+/// The probe gets an answer before its own time-out, so that it learns the reason.
 const READY_DEADLINE: Duration = Duration::from_secs(3);
 
 /// `/healthz` and `/readyz`.

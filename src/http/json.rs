@@ -1,12 +1,13 @@
-//! The JSON of requests and messages. What no value can hold is replaced by a mark, and rejects only the change that brings it.
+//! The JSON of requests and messages. A mark replaces what no value can hold, and only the change with the mark is
+//! rejected.
 //!
 //! `graphql::request` decides what the values mean; `tidegate_core::value::unheld` says what happens to a mark.
 
 use serde_json::Value as Json;
 use tidegate_core::value::unheld::Unheld;
 
-/// The deepest nesting that is read. It is below the library's own bound on recursion (128), and above what any document
-/// may have together with the request around it.
+/// The deepest nesting that is read. It is below the library's own bound on recursion (128), and above the nesting of
+/// any document with its request.
 const DEPTH_MAX: usize = 100;
 
 /// Reads JSON as `JSON.parse` of JavaScript accepts it. Only a text that the library refuses is read a second time.
@@ -20,8 +21,8 @@ pub(super) fn read(text: &[u8]) -> serde_json::Result<Json> {
     })
 }
 
-/// The same JSON with marks; `None` if there is nothing to mark. A mark is as long as the escape of half a pair, so that
-/// the text grows by its numbers alone.
+/// The same JSON with marks; `None` if there is nothing to mark. A mark is as long as the escape of half a pair, so
+/// that only replaced numbers make the text longer.
 fn marked(json: &[u8]) -> Option<Vec<u8>> {
     let mut marker = Marker {
         out: Vec::with_capacity(json.len()),

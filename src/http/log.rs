@@ -1,5 +1,5 @@
-//! One line in the log for each request, with the id that all its lines share. Headers, bodies,
-//! tokens and query strings are never logged, nor paths that are not the gateway's.
+//! One line in the log for each request, with the id that all its lines share. Headers, bodies, tokens, query strings
+//! and unknown paths are never logged.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;

@@ -1,5 +1,5 @@
-//! An admitted operation as a stream of answers, for every transport that carries more than one answer: sockets,
-//! event streams, multipart responses. The transports frame answers, and end streams early.
+//! An admitted operation as a stream of answers, for every transport that carries more than one answer: sockets, event
+//! streams, multipart responses. The transports frame answers, and end streams early.
 
 use std::sync::Arc;
 

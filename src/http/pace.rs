@@ -1,5 +1,5 @@
-//! Sends answers in parts, to clients that read them at the least rate. An answer holds its permits and leases until the client
-//! has read it. What an answer says, and how many are under way, is decided elsewhere.
+//! Sends answers in parts, to clients that read them at the least rate. An answer holds its permits and leases until
+//! the client has read it. Other modules decide the content and the number of answers.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -20,7 +20,8 @@ use tokio::time::{Instant, sleep_until};
 const PART_BYTES: usize = 64 * 1024;
 /// The same for a stream of HTTP/2. A client can close the window while the library holds a part of each stream.
 pub(super) const HTTP2_PART_BYTES: usize = 8 * 1024;
-/// The least rate. A client that reads slower is cut off, after `http.write_time`: the gateway holds what it has not read.
+/// The least rate. A client that reads slower is cut off after `http.write_time`, since the gateway holds what it has
+/// not read.
 const LEAST_BYTES_PER_S: u64 = 4 * 1024;
 
 /// How long a client may take to read so many bytes.
@@ -29,11 +30,11 @@ pub(super) fn time_for(bytes: usize) -> Duration {
 }
 
 tokio::task_local! {
-    /// By when the connection has to ask for the next part of the answer that this task sends.
+    /// The time by which the connection has to ask for the next part of the answer that this task sends.
     static DEADLINE: Deadline;
 }
 
-/// There is none while the answer is not ready.
+/// `None` while the answer is not ready.
 #[derive(Clone, Default)]
 struct Deadline(Arc<Mutex<Option<Instant>>>);
 
@@ -47,8 +48,8 @@ impl Deadline {
     }
 }
 
-/// Sends an answer; drops it and returns `None` where the client reads it too slowly. A connection of HTTP/1.1 sends
-/// one at a time, and each stream of HTTP/2 is a task. Where a stream's window is 0, nothing asks for the next part.
+/// Sends an answer. Drops it and returns `None` if the client reads it too slowly. A connection of HTTP/1.1 sends one
+/// answer at a time, and each stream of HTTP/2 is a task. If a stream's window is 0, nothing asks for the next part.
 pub(super) async fn enforced<T>(sending: impl Future<Output = T>) -> Option<T> {
     let deadline = Deadline::default();
     let enforcing = async {
@@ -123,7 +124,7 @@ impl Parts {
         deadline.is_some_and(|deadline| Instant::now() > deadline)
     }
 
-    /// `patience` is granted once for an answer that is ready, and again after each wait for more of it.
+    /// An answer gets `patience` once when it is ready, and again after each wait for more of it.
     fn next_part(&mut self) -> Bytes {
         let part_bytes = match self.is_http2 {
             true => HTTP2_PART_BYTES,

@@ -1,5 +1,5 @@
-//! The listener and its connections, up to an orderly shutdown. Routes know nothing of it, except that a [`Shutdown`] may
-//! begin; [`connection`] speaks the protocols.
+//! The listener and its connections, up to an orderly shutdown. Routes know nothing of it, except that a [`Shutdown`]
+//! may begin. [`connection`] speaks the protocols.
 
 mod connection;
 mod handshake;
@@ -37,7 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) struct ServerLimits {
     /// Connections that have shown a good token.
     pub(crate) connections_max: usize,
-    /// Connections that have not.
+    /// Connections without one.
     pub(crate) new_connections_max: usize,
     /// Of these, connections from one network; 0 sets no bound.
     pub(crate) address_connections_max: usize,
@@ -81,7 +81,7 @@ impl Shutdown {
         self.work.token()
     }
 
-    /// Waits for all tasks, within bounds.
+    /// Waits for all tasks, up to a deadline.
     async fn drained(&self) {
         self.work.close();
         if timeout(DRAIN_DEADLINE, self.work.wait()).await.is_err() {
@@ -116,7 +116,7 @@ pub(crate) async fn serve(
     shutdown.drained().await;
 }
 
-/// What every connection is served with.
+/// What all connections share.
 struct House {
     visitors: Arc<Visitors>,
     times: HttpTimes,

@@ -113,7 +113,7 @@ impl House {
         }
     }
 
-    /// Its store shows one document with this body instead of the one it holds.
+    /// Makes its store show this document instead of the one it holds.
     fn showing(mut self, type_name: &str, id: &str, body: Document) -> Self {
         let key = DocumentKey {
             type_name: TypeName::new(type_name).unwrap(),

@@ -1,7 +1,7 @@
-//! Limits operations: so many a second of each user, so many at a time, so long each. Connections
-//! are counted elsewhere, and `graphql::request` limits what one operation may ask for.
+//! Limits operations: how many a second for each user, how many at a time, and how long each may take. `connections`
+//! counts connections, and `graphql::request` limits what one operation may ask for.
 //!
-//! tower's layers for this enclose a whole request. They do not see operations on a socket, nor the user.
+//! tower's layers for this enclose a whole request. They see neither operations on a socket nor the user.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,21 +18,22 @@ use super::connections::{Connections, Place};
 use crate::graphql::answer::Answer;
 use crate::graphql::error::{Code, Failure};
 
-/// How long an operation waits for a permit: when thousands of clients reconnect at once, most are served a little later.
+/// How long an operation waits for a permit. When thousands of clients reconnect at once, most are served a little
+/// later.
 const PLACE_WAIT: Duration = Duration::from_secs(2);
-/// After so many operations, users who have not been seen for a while are forgotten.
+/// After this number of operations, users who have not been seen for a while are removed.
 const SWEEP_EVERY: u32 = 4_096;
 
 /// Limits on operations.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TrafficLimits {
-    /// At a time, of everybody.
+    /// At a time, of all users.
     pub(crate) requests_max: usize,
     /// At a time, of one user.
     pub(crate) user_requests_max: usize,
     /// A second, of one user; 0 is no limit.
     pub(crate) user_rate: u32,
-    /// At once, of one user who has been quiet.
+    /// At once, of one user without recent operations.
     pub(crate) user_burst: u32,
     /// How long one may take.
     pub(crate) time_max: Duration,
@@ -103,8 +104,8 @@ impl Traffic {
         }
     }
 
-    /// The answer, if there is one in time. An operation that is given up is not undone: a push may be committed all the same.
-    /// The same push sent again reports its outcome.
+    /// The answer, if there is one in time. An operation that is given up is not undone: a push may be committed all
+    /// the same. The same push sent again returns its outcome.
     pub(super) async fn in_time(&self, work: impl Future<Output = Answer>) -> Answer {
         let time_max = self.limits.time_max;
         timeout(time_max, work).await.unwrap_or_else(|_| {

@@ -1,5 +1,5 @@
-//! Reads and drops the bodies that a handler did not read, before the answer is sent.
-//! How much of a body a handler reads is not decided here.
+//! Reads and drops the bodies that a handler did not read, before the answer is sent. Handlers decide how much they
+//! read.
 //!
 //! A connection that is closed while the client still sends is reset, and the client may never see the answer (RFC
 //! 9112, section 9.6): a device with an expired token and a long push would see a lost connection instead of 401.

@@ -1,4 +1,4 @@
-//! `/graphql` as a WebSocket: whether a handshake is accepted, and how it is answered. [`protocol`] has the rules of the
+//! `/graphql` as a WebSocket: which handshakes are accepted, and the answer to them. [`protocol`] has the rules of the
 //! messages; `session` sends and receives them.
 
 mod counted;
@@ -42,7 +42,7 @@ pub(super) async fn upgrade(state: Arc<HttpState>, mut request: Request) -> Resp
             let visit = request.extensions().get::<Arc<Visit>>().cloned();
             let upgrade = hyper::upgrade::on(&mut request);
             let conversation = converse(upgrade, state, token, visit.clone());
-            // What it logs carries the id of its handshake.
+            // Its log lines carry the id of its handshake.
             let task = tokio::spawn(conversation.in_current_span());
             if let Some(visit) = visit {
                 visit.served_by(task.abort_handle());

@@ -1,4 +1,4 @@
-//! Signatures and secrets, and what an application can delay that answers late or not at all.
+//! Signatures and secrets, and how much an application can delay that answers late or not at all.
 
 use std::sync::{
     Arc,
@@ -52,7 +52,7 @@ fn a_secret_has_the_form_of_the_specification_and_is_never_shown() {
     assert_eq!(format!("{secret:?}"), "WebhookSecret");
 }
 
-/// An application that answers after so long, and the most questions it had at a time.
+/// An application that answers after `thinks`, and the most questions it had at a time.
 async fn application(thinks: Duration) -> (Url, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

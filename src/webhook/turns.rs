@@ -1,7 +1,7 @@
-//! Turns at an application: so many questions at a time, and round robin among users (fair queuing). A user with a thousand
-//! questions delays another user's first question by one.
+//! Turns at an application: a bounded number of questions at a time, and round robin among users (fair queuing). A user
+//! with a thousand questions delays another user's first question by one.
 //!
-//! How long a user waits, and what is asked, is not decided here.
+//! The caller decides how long a user waits, and what is asked.
 
 use std::{
     collections::VecDeque,
@@ -19,7 +19,7 @@ pub(super) struct Turn(Arc<Mutex<Queue>>);
 
 struct Queue {
     free: usize,
-    /// The users who wait, in the order in which they get their next turns.
+    /// The waiting users, in the order of their next turns.
     waiting: VecDeque<(UserId, VecDeque<oneshot::Sender<Turn>>)>,
 }
 
@@ -31,7 +31,7 @@ impl Turns {
         })))
     }
 
-    /// Waits for a turn. A user who stops waiting takes none.
+    /// Waits for a turn. A user that stops waiting takes none.
     pub(super) async fn take(&self, user: &UserId) -> Turn {
         let given = {
             let mut queue = lock(&self.0);
@@ -57,7 +57,7 @@ impl Queue {
         given
     }
 
-    /// Gives the turn to the next user; it is free if nobody waits.
+    /// Gives the turn to the next user; it is free if none waits.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         while let Some((user, mut of_user)) = self.waiting.pop_front() {
             of_user.retain(|waits| !waits.is_closed());
@@ -78,7 +78,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let next = lock(&self.0).next();
         if let Some(next) = next {
-            // A user who has just stopped waiting drops the turn, and the next one gets it.
+            // A user that has just stopped waiting drops the turn, and the next one gets it.
             drop(next.send(Turn(Arc::clone(&self.0))));
         }
     }

@@ -296,7 +296,7 @@ async fn a_request_waits_for_one_fetch_at_most() {
     let slow_fault = Answer::of(StatusCode::SERVICE_UNAVAILABLE, "");
     let provider = Provider::start(slow_fault.after(Duration::from_secs(1))).await;
     let authenticator = provider.authenticator();
-    // While the fetch of the first is under way, the others come 3 s after one another by their clocks.
+    // While the first one fetches, the others come 3 s after one another by their clocks.
     let verify = |number| {
         let authenticator = Arc::clone(&authenticator);
         let now_ms = NOW_MS + number * 3000;

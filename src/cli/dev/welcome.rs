@@ -8,7 +8,7 @@ use std::{
 use super::super::model::LoadedModel;
 use crate::http::{DevUser, GraphiqlConfig, Tab};
 
-/// What is printed where others can reach a gateway whose key lies in a directory for anyone to try.
+/// The warning when others can reach a gateway whose key lies in a directory.
 pub(super) const BEYOND_LOOPBACK: &str = "warning: `dev` listens beyond this machine: others reach GraphiQL and the schema, without tokens. \
     A token of this terminal, or the key, gives the right to read and write everything; use `serve` for anything but trying.";
 

@@ -69,7 +69,7 @@ pub(in crate::http) fn from_json(mut parameters: Map<String, Json>) -> Result<Ra
     }
     let operation_name = match parameters.remove("operationName") {
         None | Some(Json::Null) => None,
-        // An empty name means none: forms send it where nothing was filled in, and GraphQL-over-HTTP says so of URLs.
+        // An empty name means none: forms send it for an empty field, and GraphQL-over-HTTP defines it so for URLs.
         Some(Json::String(name)) => Some(name).filter(|name| !name.is_empty()),
         Some(_) => return bad("`operationName` must be a string."),
     };

@@ -43,20 +43,20 @@ pub(super) const HEAD_BYTES_MAX: u32 = 24 * 1024;
 /// Requests under way on one connection of HTTP/2; a proxy opens another for more.
 const STREAMS_MAX: u32 = 50;
 /// What a client may send before it is read, on one stream and on a whole connection of HTTP/2. The library's own
-/// windows are of 1 MiB, which every stranger could fill.
+/// windows are 1 MiB, which every stranger could fill.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 2 * STREAM_WINDOW_BYTES;
 /// Streams that a client has reset before the gateway has accepted them; with more the connection ends (CVE-2023-44487).
 const RESET_STREAMS_MAX: usize = 20;
-/// What a connection of HTTP/2 can hold besides heads and bodies, which are counted one by one: received bytes that no handler
-/// has read yet, and two parts of each stream that cannot be sent. The library asks for a part while it has less than one,
-/// and the client can close the window then.
+/// What a connection of HTTP/2 can hold besides heads and bodies, which are counted separately: received bytes that no
+/// handler has read yet, and two parts of each stream that cannot be sent. The library asks for a part while it has
+/// less than one, and the client can close the window then.
 pub(super) const HTTP2_CONNECTION_BYTES: usize =
     CONNECTION_WINDOW_BYTES as usize + STREAMS_MAX as usize * 2 * HTTP2_PART_BYTES;
 /// Every connection of HTTP/2 begins with these bytes (RFC 9113, section 3.4). No request of HTTP/1.1 begins with the first
 /// three.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Every request of HTTP/1.1 has at least so many bytes.
+/// Every request of HTTP/1.1 has at least this number of bytes.
 const BEGINNING_BYTES: usize = 3;
 
 /// Serves a connection until its client leaves, or until `shutdown` begins and the requests under way are answered.
@@ -124,7 +124,7 @@ where
 
 type Answer<B> = TowerToHyperServiceFuture<Router, Request<B>>;
 
-/// The answer where the heads of all requests hold as many bytes as they may.
+/// The answer when the heads of all requests hold as many bytes as they may.
 fn refused(exhausted: Exhausted) -> Response {
     answer::refused(Form::Json, exhausted.into())
 }
@@ -144,8 +144,8 @@ enum Spoken {
     Http2,
 }
 
-/// Reads the first bytes, which tell the protocol, and returns the connection as if they had not been read. The whole preface
-/// of HTTP/2 has to come in time, since the library would wait for it without a limit.
+/// Reads the first bytes, which identify the protocol, and returns the connection as if they had not been read. The
+/// whole preface of HTTP/2 has to arrive in time, since the library would wait for it without a limit.
 async fn begin(
     mut stream: TcpStream,
     times: HttpTimes,
@@ -171,8 +171,8 @@ async fn begin(
     Ok((spoken, join(reader, Box::pin(writer))))
 }
 
-/// Ends the connection of a peer that vanished, when it does not acknowledge what it was sent; by default the system tries for
-/// a quarter of an hour. Nothing else shows that the reader of an event stream is gone.
+/// Ends the connection of a peer that vanished, when it does not acknowledge what it was sent; by default the system
+/// tries for a quarter of an hour. Nothing else shows that the reader of an event stream is gone.
 #[cfg(target_os = "linux")]
 fn end_when_unheard(stream: &TcpStream, patience: Duration) {
     let set = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(patience));

@@ -1,5 +1,5 @@
-//! The size of a request's head, for counting the heads of requests over HTTP/2. A connection carries many at a time, and
-//! one byte on the wire may stand for a field that takes 100 bytes of memory (HPACK).
+//! The size of a request's head, for counting the heads of requests over HTTP/2. A connection carries many at a time,
+//! and one byte on the wire may stand for a field that takes 100 bytes of memory (HPACK).
 
 use axum::body::HttpBody;
 use axum::http::Request;
@@ -15,7 +15,7 @@ const TEXTS_BYTES: usize = 32;
 /// The trailers of a body may have as many fields as a head.
 const TRAILERS_BYTES: usize = 4 * HEAD_BYTES_MAX as usize;
 
-/// About how much memory a request's head takes, and its trailers at most.
+/// About how much memory a request's head takes, with the most that its trailers may take.
 pub(super) fn bytes<B: HttpBody>(request: &Request<B>) -> usize {
     let (fields, uri) = (request.headers(), request.uri());
     let texts = fields.iter();

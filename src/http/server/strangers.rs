@@ -1,5 +1,5 @@
-//! The places of strangers, and who loses one when all are taken: the network that has most of them for its weight, as in
-//! weighted fair queueing. What a connection must do to be a stranger's no longer is decided in `visitors`.
+//! The places of strangers. When all are taken, a connection of the network with the most places for its weight loses
+//! its own, as in weighted fair queueing. `visitors` decides when a connection is no longer a stranger's.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -34,7 +34,7 @@ impl Network {
     }
 }
 
-/// The connections that have shown no good token, by network and in the order in which they came.
+/// The connections without a good token, by network and in the order of their arrival.
 #[derive(Default)]
 pub(super) struct Strangers {
     places: usize,
@@ -85,11 +85,12 @@ impl Strangers {
         self.weights.record(network, user);
     }
 
-    /// Ends the oldest connection of the network that has most of them for its weight. So a flood from one network
-    /// displaces itself, and a flood from many networks does not displace a crowd behind one address whose users are known.
+    /// Ends the oldest connection of the network that has the most of them for its weight. So a flood from one network
+    /// displaces itself, and a flood from many networks does not displace a crowd behind one address whose users are
+    /// known.
     ///
-    /// Networks whose connections are all young are spared while there are others. A crowd whose users are not known yet
-    /// is often the largest, and its newcomers would displace each other before their first requests.
+    /// Networks whose connections are all young are spared while there are others. A crowd whose users are not known
+    /// yet is often the largest, and its newcomers would displace each other before their first requests.
     fn evict(&mut self, now: Instant) {
         // Logged once: a flood must not fill the log.
         if !std::mem::replace(&mut self.is_full, true) {
@@ -144,7 +145,7 @@ mod tests {
         Network::of(address.parse().unwrap())
     }
 
-    /// The numbers of those that are still there.
+    /// The numbers of the remaining connections.
     fn left(strangers: &Strangers) -> Vec<u64> {
         let of_networks = strangers.by_network.values();
         let mut numbers: Vec<u64> = of_networks.flat_map(|it| it.keys().copied()).collect();

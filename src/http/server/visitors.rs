@@ -1,5 +1,5 @@
 //! The permits of connections. Strangers have shown no good token yet, members have; each kind has its own number of
-//! permits. What is sent on a connection, and whether a token is good, is decided elsewhere.
+//! permits. Other modules decide what is sent on a connection, and whether a token is good.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,7 +47,7 @@ struct Shown {
     member: Option<Member>,
     /// Requests with a good token that are under way.
     underway: usize,
-    /// When the last of these ended, or the connection began.
+    /// The end of the last of these, or the start of the connection.
     last: Instant,
 }
 
@@ -57,11 +57,11 @@ struct Member {
     place: OwnedSemaphorePermit,
     account: Account,
     _of_user: Place,
-    /// What the streams of HTTP/2 can hold, besides what is counted of each.
+    /// What the streams of HTTP/2 can hold, besides what is counted for each.
     _of_streams: Option<Lease>,
 }
 
-/// A request, or a socket, with a good token: while it is under way its connection stays.
+/// A request, or a socket, with a good token. While it is under way its connection stays open.
 pub(in crate::http) struct Presence(Arc<Visit>);
 
 impl Visitors {
@@ -78,8 +78,8 @@ impl Visitors {
         })
     }
 
-    /// Takes a stranger's place for one more connection. There always is one: where all are taken, the connection of another
-    /// stranger ends.
+    /// Takes a stranger's place for one more connection. There always is one: if all are taken, the connection of
+    /// another stranger ends.
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Arc<Visit> {
         let now = Instant::now();
         let number = self.strangers().enter(Network::of(peer), now);
@@ -190,7 +190,7 @@ impl Visit {
         self.without_token(FAREWELL_DEADLINE).await;
     }
 
-    /// Waits until no request with a good token has been under way for that long.
+    /// Waits until no request with a good token has been under way for `patience`.
     async fn without_token(&self, patience: Duration) {
         loop {
             let (last, is_underway) = {
@@ -211,7 +211,7 @@ impl Visit {
         strangers.leave(Network::of(self.peer), self.number);
     }
 
-    /// A panic elsewhere cannot leave it in between two states.
+    /// A panic elsewhere cannot leave the state inconsistent.
     fn shown(&self) -> MutexGuard<'_, Shown> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,5 +1,5 @@
-//! The weights of networks, for weighted fair queueing: one, and one more for each user who has shown a good token from there.
-//! `strangers` decides which connection loses its place.
+//! The weights of networks, for weighted fair queueing: one, and one more for each user who has shown a good token from
+//! the network. `strangers` decides which connection loses its place.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -10,7 +10,7 @@ use tidegate_core::id::UserId;
 
 use super::strangers::Network;
 
-/// Pairs of a network and a user that are remembered, about 2 MiB of them. The pair that was seen longest ago goes first.
+/// The remembered pairs of a network and a user, about 2 MiB of them. The pair that was seen longest ago goes first.
 const PAIRS_MAX: NonZeroUsize = NonZeroUsize::new(16_384).expect("it is not zero");
 
 /// The users that were seen, by network.

@@ -10,7 +10,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::*;
 
-/// How long anything may take before a test gives up.
+/// The longest time for any step before a test gives up.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const TRANSPORT: &str = "graphql-transport-ws";
 

@@ -1,5 +1,5 @@
-//! A connection that counts received bytes until they are a complete message: a peer may leave a message unfinished.
-//! The library bounds one message; this module counts what all unfinished ones hold together.
+//! A connection that counts received bytes until they are a complete message, since a peer may leave a message
+//! unfinished. The library bounds one message; this module counts what all unfinished ones hold together.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -43,7 +43,7 @@ impl<S> Counted<S> {
         self.is_stranger = false;
     }
 
-    /// Counts so many bytes that are sent. An acknowledgement, or a ping, is too small to be counted.
+    /// Counts bytes to be sent. An acknowledgement or a ping is too small to be counted.
     ///
     /// # Errors
     /// [`Exhausted`].
@@ -52,13 +52,13 @@ impl<S> Counted<S> {
         is_counted.then(|| self.account.lease(bytes)).transpose()
     }
 
-    /// Counts from 0 again, since a message is complete.
+    /// Counts from 0 again after a complete message.
     pub(super) fn is_taken(&mut self) {
         self.unfinished = 0;
         self.lease = None;
     }
 
-    /// Ends this side of the connection, and drops what still comes until the peer has ended its own.
+    /// Ends this side of the connection, and drops what still arrives until the peer has ended its own.
     pub(super) async fn take_in(&mut self) -> io::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin,

@@ -1,5 +1,5 @@
-//! The messages of graphql-transport-ws (PROTOCOL.md in the repository enisdenjo/graphql-ws). `protocol` decides which of them
-//! may come when.
+//! The messages of graphql-transport-ws (PROTOCOL.md in the repository enisdenjo/graphql-ws). `protocol` decides which
+//! of them may come when.
 
 use std::fmt;
 use std::sync::Arc;
@@ -152,8 +152,8 @@ fn payload(message: &mut Map<String, Json>) -> Result<Option<Map<String, Json>>,
     }
 }
 
-/// The token of `connection_init`. No rule says where it stands: clients write it as the header that they cannot send, under
-/// `headers` as RxDB does, or as `token`; with the scheme or bare.
+/// The token of `connection_init`. No rule names its place: clients write it as the header that they cannot send, under
+/// `headers` as RxDB does, or as `token`, with or without the scheme.
 fn token(payload: &Map<String, Json>) -> Option<String> {
     let header = |fields: &Map<String, Json>| {
         let value = fields

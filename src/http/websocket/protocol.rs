@@ -1,5 +1,5 @@
-//! The rules of graphql-transport-ws as a pure state machine: what happened goes in, what to do comes out. No socket,
-//! clock, token or operation is touched here.
+//! The rules of graphql-transport-ws as a pure state machine: events go in, actions come out. No socket, clock, token
+//! or operation is touched here.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use crate::graphql::RawRequest;
 use crate::graphql::answer::Answer;
 use crate::graphql::error::{Code, Failure};
 
-/// More than an app has at a time; each costs memory in the gateway.
+/// More than an app has at a time. Each costs memory in the gateway.
 pub const OPERATIONS_MAX: usize = 100;
 /// After so many pings without a sign of life the peer counts as dead.
 const SILENT_PINGS_MAX: u8 = 2;
@@ -22,13 +22,13 @@ const REASON_BYTES_MAX: usize = 123;
 pub enum Event {
     /// The client sent a message.
     Message(Result<ClientMessage, InvalidMessage>),
-    /// A ping or pong of WebSocket came: the client lives.
+    /// A ping or pong of WebSocket came, so the client is alive.
     Heard,
     /// A message came that is larger than a message may be.
     TooLarge,
     /// A message came that exceeds the bytes that may be held.
     NoRoom,
-    /// Something came that is no WebSocket message.
+    /// The received bytes are no WebSocket message.
     Broken,
     /// The token was accepted, or not.
     Authenticated(Result<(), Code>),
@@ -102,7 +102,7 @@ enum Phase {
     Ready,
 }
 
-/// One socket's state. It begins as that of a new socket.
+/// One socket's state. The default is that of a new socket.
 #[derive(Debug, Default)]
 pub struct Protocol {
     phase: Phase,

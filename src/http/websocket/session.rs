@@ -1,5 +1,5 @@
-//! Runs one socket: frames, timers and operations become events of the [`Protocol`], and its actions are carried
-//! out. One answer is written at a time, and operations are only polled when the socket has sent it.
+//! Runs one socket: frames, timers and operations become events of the [`Protocol`], whose actions it carries out. It
+//! writes one answer at a time, and polls operations only when the socket has sent it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::sync::Caller;
 
 /// How long a client may take for its first message.
 const INIT_DEADLINE: Duration = Duration::from_secs(10);
-/// How long the check of a token may take, which may have to fetch keys.
+/// How long the check of a token may take. It may have to fetch keys.
 const AUTHENTICATION_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The answers of one operation, and `None` after the last.
@@ -37,7 +37,7 @@ pub(super) struct Session {
     handshake_token: Option<String>,
     protocol: Protocol,
     authentication: Option<BoxFuture<'static, Result<Caller, Failure>>>,
-    /// Known once the protocol is ready for operations.
+    /// Set once the protocol is ready for operations.
     caller: Option<Caller>,
     /// The connection's permit, held until the socket is closed.
     visit: Option<Arc<Visit>>,
@@ -103,7 +103,7 @@ impl Session {
         }
     }
 
-    /// The next thing that happens; `None` when the client is gone.
+    /// The next event; `None` when the client is gone.
     async fn event(&mut self, socket: &mut Socket) -> Option<Event> {
         tokio::select! {
             heard = socket.hear() => heard.map(said),
@@ -135,7 +135,7 @@ impl Session {
         self.deadline.set(sleep(AUTHENTICATION_DEADLINE));
     }
 
-    /// From here on the deadline is the token's expiry.
+    /// From here on, the deadline is the token's expiry.
     fn authenticated(&mut self, result: Result<Caller, Failure>) -> Event {
         self.authentication = None;
         let entered = result.and_then(|caller| self.enter(caller));
@@ -180,7 +180,7 @@ fn said(heard: Heard) -> Event {
     }
 }
 
-/// Pending for ever, while no authentication is under way.
+/// Pending for ever while no authentication is under way.
 async fn settled(
     authentication: &mut Option<BoxFuture<'static, Result<Caller, Failure>>>,
 ) -> Result<Caller, Failure> {

@@ -23,8 +23,8 @@ use crate::quota::{Account, Exhausted};
 const READ_BUFFER_BYTES: usize = 512;
 /// A longer text is sent in several frames: the library keeps a buffer as large as the largest frame it ever wrote.
 const FRAME_BYTES_MAX: usize = 16 * 1024;
-/// The buffer for one frame and the answers to pings that the peer does not read. Beyond it only the newest ping is answered
-/// (RFC 6455, section 5.5.3), and the connection ends when the peer reads nothing for `http.write_time`.
+/// The buffer for one frame and the answers to pings that the peer does not read. Beyond it only the newest ping is
+/// answered (RFC 6455, section 5.5.3), and the connection ends when the peer reads nothing for `http.write_time`.
 const WRITE_BUFFER_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX;
 /// How long the peer may take to answer a close.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 /// The gateway's end of a socket.
 pub(super) struct Socket {
     stream: WebSocketStream<Counted<TokioIo<Upgraded>>>,
-    /// How long the peer may leave what it is sent unread before the least rate applies.
+    /// How long the peer may leave data unread before the least rate applies.
     patience: Duration,
     /// Whether the peer may be in the middle of a message that was refused.
     has_refused: bool,

@@ -2,7 +2,7 @@ use async_graphql::{Response, Value};
 
 use super::*;
 
-/// A step of a conversation: what happens, and what has to come of it.
+/// A step of a conversation: an event, and the expected action.
 type Step = (When, &'static str);
 
 enum When {
