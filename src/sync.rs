@@ -1,6 +1,6 @@
-//! The service behind the verbs: the only room that joins the core's rules with a store.
+//! The service behind the GraphQL operations. It alone joins the core's rules with a store.
 //!
-//! It knows callers, pushes, pages and subscriptions; it knows neither GraphQL nor HTTP, and no store in particular.
+//! It knows callers, pushes, pages and subscriptions. It knows neither GraphQL nor HTTP, and no particular store.
 
 mod advise;
 mod change;
@@ -51,10 +51,10 @@ use crate::{
     webhook::Webhooks,
 };
 
-/// Where the time comes from; `app.rs` owns the real one.
+/// The source of the time. `app.rs` provides the real one.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// How long one request may wait for the store before it is told to try again.
+/// How long one request may wait for the store before the client gets an error that asks it to try again.
 const STORE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How many bytes of documents are read of the store at a time, where they are asked for by their keys.
@@ -66,13 +66,13 @@ const SUBSCRIPTION_BYTES: usize = 10 << 10;
 /// What a scope takes in a subscription besides its name, rounded up.
 const SCOPE_BYTES: usize = 192;
 
-/// Who asks: an identity and what its claims give.
+/// The caller of a request: an identity, and what its claims grant.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Who it is.
+    /// The caller's identity.
     pub identity: Arc<Identity>,
     claim_grants: Arc<Grants>,
-    /// Where what is read for it is counted; `None` counts nothing.
+    /// The account for what is read for the caller; `None` counts nothing.
     account: Option<Account>,
 }
 
@@ -89,7 +89,7 @@ impl Caller {
         self.account.as_ref()
     }
 
-    /// Counts what a read may come to.
+    /// Counts in advance the bytes that a read may reach.
     async fn reserve(&self, bytes: usize) -> Result<Option<Reservation>, SyncError> {
         match &self.account {
             Some(account) => Ok(Some(account.reserve(bytes).await?)),
@@ -135,20 +135,20 @@ pub struct Documents {
     pub(crate) lease: Option<Arc<Lease>>,
 }
 
-/// What `viewer` tells.
+/// The content of `viewer`.
 #[derive(Debug)]
 pub struct Viewer {
     /// What the caller may see and change.
     pub grants: Arc<Grants>,
     given: Arc<Given>,
-    /// The last mutation id consumed of the client asked about.
+    /// The last consumed mutation id of the client in question.
     pub last_mutation: Option<MutationId>,
     /// The store's epoch.
     pub epoch: Epoch,
 }
 
 impl Viewer {
-    /// What the caller is given, and by whom.
+    /// The caller's memberships, with their givers.
     pub fn memberships(&self) -> &Memberships {
         &self.given.memberships
     }
@@ -160,7 +160,7 @@ pub struct SyncService {
     store: Arc<dyn Store>,
     clock: Clock,
     limits: Limits,
-    /// What bounds the scopes and the memberships of a user.
+    /// The bounds on the scopes and memberships of a user.
     bounds: Arc<Bounds>,
     commits: CommitQueue,
     live: Arc<Live>,
@@ -205,7 +205,7 @@ impl SyncService {
         })
     }
 
-    /// The model it serves.
+    /// The model that the service serves.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
     }
@@ -231,7 +231,7 @@ impl SyncService {
     /// Whether the store answers, and pushes and subscriptions are served.
     ///
     /// # Errors
-    /// As the store has it; [`SyncError::Busy`] when a task of the service has ended, which a restart mends.
+    /// A store's failure, or [`SyncError::Busy`] when a task of the service has ended, which only a restart repairs.
     pub async fn ready(&self) -> Result<(), SyncError> {
         if !self.commits.is_served() || !self.live.is_followed() {
             return Err(SyncError::Busy);
@@ -276,10 +276,10 @@ impl SyncService {
         })
     }
 
-    /// What the caller may do, and how far the gateway has followed one of its clients.
+    /// What the caller may do, and the last mutation id of one of its clients.
     ///
     /// # Errors
-    /// What the store's failure becomes, or [`SyncError::Busy`].
+    /// The error of a store's failure, or [`SyncError::Busy`].
     pub async fn viewer(
         &self,
         caller: &Caller,
@@ -321,7 +321,7 @@ impl SyncService {
         Ok((snapshot, given.with(&caller.claim_grants)))
     }
 
-    /// A snapshot that knows these scopes, and what the caller is given at its moment.
+    /// A snapshot with the states of these scopes, and what the caller is given at its moment.
     async fn look_at_given(
         &self,
         caller: &Caller,
@@ -349,8 +349,8 @@ impl SyncService {
     }
 }
 
-/// Reads in a task of its own, which ends with the future. A subscription is not polled while its client takes nothing, and a
-/// read that stands still keeps a connection to the store and the bytes reserved for it.
+/// Runs a read in a task of its own, which ends with the future. A subscription is not polled while its client receives
+/// nothing. A read inside it would stand still, and keep a connection to the store and its reserved bytes.
 async fn in_own_task<T: Send + 'static>(
     reading: impl Future<Output = Result<T, SyncError>> + Send + 'static,
 ) -> Result<T, SyncError> {

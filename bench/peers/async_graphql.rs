@@ -172,13 +172,13 @@ impl From<Task> for Change {
     }
 }
 
-/// The database, and who waits for it.
+/// The database, and the subscribers that wait for it.
 struct Tasks {
     client: Client,
     database: Database,
     tasks: Collection<Task>,
     changed: sync::broadcast::Sender<Task>,
-    /// Pushes to one scope wait here for each other: in MongoDB they would conflict and begin again.
+    /// Pushes to one scope wait here for each other: in MongoDB they would conflict and be repeated.
     turns: Mutex<HashMap<String, Arc<sync::Mutex<()>>>>,
 }
 
@@ -215,7 +215,7 @@ impl Tasks {
         let mut changes = changes.await?;
         while let Some(change) = changes.try_next().await? {
             if let Some(task) = change.full_document {
-                // Nobody may be listening.
+                // There may be no subscribers.
                 drop(self.changed.send(task));
             }
         }
@@ -307,7 +307,7 @@ impl Tasks {
         Ok(results)
     }
 
-    /// The first of so many numbers that follow on those of all changes of the scope before.
+    /// The first of `count` numbers that follow all earlier changes of the scope.
     async fn seqs(&self, session: &mut ClientSession, scope: &str, count: i64) -> MongoResult<i64> {
         let scopes: Collection<Document> = self.database.collection("scopes");
         let next = scopes
@@ -318,7 +318,7 @@ impl Tasks {
         Ok(before.map_err(mongodb::error::Error::custom)? + 1)
     }
 
-    /// What is stored of the documents that the changes are for.
+    /// The stored documents of the changes.
     async fn stored(
         &self,
         session: &mut ClientSession,
@@ -392,7 +392,7 @@ struct Subscriptions;
 
 #[Subscription]
 impl Subscriptions {
-    /// What changes in a scope from now on. It ends for those who lag too far; they pull and subscribe again.
+    /// What changes in a scope from now on. It ends for subscribers that lag too far; they pull and subscribe again.
     async fn changes(
         &self,
         ctx: &Context<'_>,

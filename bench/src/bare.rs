@@ -1,5 +1,5 @@
-//! The floor's work behind a bare HTTP server, as a process of its own: what any server pays for being asked. It takes the
-//! gateway's pushes for the gateway's answers, and checks, decides and remembers nothing.
+//! The floor's work behind a bare HTTP server, as a process of its own: the cost of any server. It accepts the
+//! gateway's pushes and returns the gateway's answers, but checks, decides and remembers nothing.
 
 use std::{
     env,
@@ -36,7 +36,7 @@ impl Bare {
         Self { process, address }
     }
 
-    /// Anybody: it asks nobody who they are.
+    /// Any user: it does not ask who they are.
     pub(crate) fn user(&self) -> User {
         User {
             address: self.address,

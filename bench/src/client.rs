@@ -1,7 +1,7 @@
-//! Users of the gateway over HTTP/1.1: one kept connection each, bodies written as text, answers searched rather than
-//! parsed, so that the load costs the machine as little as it can.
+//! Users of the gateway over HTTP/1.1. Each keeps one connection, writes bodies as text, and searches answers rather
+//! than parsing them, so that the load costs the machine as little as possible.
 //!
-//! That nothing is missing from an answer is still checked, of every one: what was applied, and how many documents came.
+//! Each answer is still checked to be complete: what was applied, and how many documents came.
 
 use std::{
     net::SocketAddr,
@@ -26,10 +26,10 @@ use crate::{documents::Edit, load};
 /// The page that every benchmark asks for: all eight fields.
 const PULL: &str = "query($c: Checkpoint) { changesSince(checkpoint: $c, limit: 1000) { checkpoint hasMore changes { documentId version document { ... on Task { audience title notes done priority labels minutesSpent due } } } } }";
 
-/// The push, and what became of it.
+/// The push, and the parts of its answer that are checked.
 const PUSH: &str = "mutation($input: PushChangesInput!) { pushChanges(input: $input) { results { status version } } }";
 
-/// Who a gateway knows.
+/// A user that the gateway accepts.
 #[derive(Clone)]
 pub(crate) struct User {
     pub(crate) address: SocketAddr,
@@ -56,7 +56,7 @@ impl User {
 }
 
 impl Connection {
-    /// Sends a body to a path; the answer's, which has to be of status 200.
+    /// Sends a body to a path. Returns the body of the answer, which must have status 200.
     pub(crate) async fn post(&mut self, path: &str, body: String) -> Bytes {
         self.send(Request::post(path), body).await
     }
@@ -73,7 +73,7 @@ impl Connection {
             .body(Full::new(Bytes::from(body)))
             .unwrap();
         if self.sender.ready().await.is_err() {
-            // The server ends a connection on which nothing was asked for a while.
+            // The server ends a connection that has been idle for a while.
             *self = self.user.clone().connect().await;
         }
         let answer = self.sender.send_request(request).await.unwrap();
@@ -104,12 +104,12 @@ impl Connection {
         Page::of(&self.post("/graphql", body).await)
     }
 
-    /// Pulls everything from the beginning, page after page; how many documents it was.
+    /// Pulls everything from the beginning, page after page. Returns the number of documents.
     pub(crate) async fn pull_all(&mut self) -> usize {
         self.catch_up().await.0
     }
 
-    /// The same; where one stands then.
+    /// The same. Returns the last checkpoint.
     pub(crate) async fn last_checkpoint(&mut self) -> String {
         self.catch_up().await.1
     }
@@ -126,7 +126,7 @@ impl Connection {
         }
     }
 
-    /// How large the first page is.
+    /// The size of the first page.
     pub(crate) async fn page_bytes(&mut self) -> usize {
         let body = page_after("null");
         self.post("/graphql", body).await.len()
@@ -137,11 +137,11 @@ fn page_after(checkpoint: &str) -> String {
     format!(r#"{{"query":"{PULL}","variables":{{"c":{checkpoint}}}}}"#)
 }
 
-/// What a client has to know of a page.
+/// What a client needs of a page.
 pub(crate) struct Page {
     pub(crate) documents: usize,
     pub(crate) has_more: bool,
-    /// As it stands in the answer, quotes and all.
+    /// As it stands in the answer, quotes included.
     pub(crate) checkpoint: String,
 }
 
@@ -197,7 +197,7 @@ impl Device {
         }
     }
 
-    /// One push at a time: its mutation ids follow on those of the one before. All of it has to be applied.
+    /// One push at a time: its mutation ids follow those of the one before. All of it must be applied.
     pub(crate) async fn push(&mut self, edits: &[Edit]) {
         let scope = self.scope.clone();
         self.push_to(edits.iter().map(|edit| (edit, scope.as_str())))
@@ -236,7 +236,7 @@ impl Device {
 /// Pulls its scope again and again.
 pub(crate) struct Puller {
     pub(crate) connection: Connection,
-    /// So many documents have to come each time.
+    /// The number of documents that each pull must return.
     pub(crate) documents: usize,
 }
 

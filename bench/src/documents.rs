@@ -1,6 +1,6 @@
 //! The documents of the benchmarks: tasks of eight fields, about 280 bytes each, and the changes of a push as text.
 //!
-//! What else is made of them, and how fast, is each benchmark's.
+//! Each benchmark decides what else to do with them, and how fast.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ pub(crate) fn title(number: usize) -> String {
     format!("Task number {number} of the benchmark")
 }
 
-/// The title that an update leaves, which says what version it makes.
+/// The title that an update writes. It names the version that the update makes.
 pub(crate) fn retitled(number: usize, version: i32) -> String {
     format!("Task number {number}, in version {version}")
 }
@@ -63,7 +63,7 @@ impl Edit {
     }
 }
 
-/// What a create says of a document; the other two fields have defaults.
+/// The document of a create; the other two fields have defaults.
 pub(crate) fn document(number: usize, audience: &str) -> String {
     format!(
         r#"{{"audience":"{audience}","title":"{}","notes":"{}","labels":["home","shop"],"minutesSpent":5,"due":"1970-01-01T00:00:00.000Z"}}"#,

@@ -1,10 +1,10 @@
-//! What was measured: figures with their spread, the rows they stand in, and the bar that a row has to reach.
+//! What was measured: figures with their spread, the rows that they form, and the bar of a row.
 //!
-//! How a row is measured is told in `rows/`, how it is shown in `report`.
+//! `rows/` says how a row is measured, and `report` how it is shown.
 
 use serde::Serialize;
 
-/// The rounds of one measurement: the median is what it says, the least and the most how far to trust it.
+/// The rounds of one measurement: the median is the result, the least and the most show how far to trust it.
 #[derive(Clone, Serialize)]
 pub(crate) struct Figure {
     pub(crate) median: f64,
@@ -27,14 +27,14 @@ impl Figure {
     }
 }
 
-/// Of ascending values, the one that so many percent of them are not above.
+/// Of ascending values, the one that `percent` percent of them do not exceed.
 pub(crate) fn percentile(sorted: &[f64], percent: f64) -> f64 {
     assert!(!sorted.is_empty(), "nothing was measured");
     let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
     sorted[rank.clamp(1, sorted.len()) - 1]
 }
 
-/// What a row has to reach, by its ratio to the floor or, where there is none, by its figure.
+/// What a row has to reach, by its ratio to the floor, or by its figure if there is no floor.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Bar {
@@ -57,7 +57,7 @@ impl Bar {
 pub(crate) struct Row {
     /// The argument of `make bench` that measures it, alone or with others.
     pub(crate) group: &'static str,
-    /// The other server that the gateway is compared with, if it is one.
+    /// The other server with which the gateway is compared, if it is one.
     pub(crate) server: Option<&'static str>,
     pub(crate) name: String,
     pub(crate) unit: &'static str,
@@ -66,14 +66,14 @@ pub(crate) struct Row {
     pub(crate) gateway: Figure,
     /// The gateway's share of the floor, round by round.
     pub(crate) ratio: Option<Figure>,
-    /// Rows without one are told for what they explain.
+    /// Rows without one are shown for what they explain.
     pub(crate) bar: Option<Bar>,
     /// Whether it is one of the few that the README shows.
     pub(crate) headline: bool,
 }
 
 impl Row {
-    /// The gateway beside its floor; of each round first the floor's figure.
+    /// The gateway beside its floor. In each round the floor's figure comes first.
     pub(crate) fn compared(
         name: impl Into<String>,
         unit: &'static str,

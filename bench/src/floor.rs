@@ -1,6 +1,6 @@
 //! The floor: the plain work of a push, a pull and a live change, by the official driver and with nothing around it.
 //!
-//! Nothing is read, checked or decided first, and nobody's mutation ids are kept: what the gateway adds is the rest.
+//! Nothing is read, checked or decided first, and no mutation ids are kept. The difference is what the gateway adds.
 
 mod pull;
 mod push;

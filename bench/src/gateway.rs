@@ -1,6 +1,6 @@
-//! The real gateway as a process of its own: how it is started, whom it trusts, and what it costs the machine.
+//! The real gateway as a process of its own: how it is started, which users it trusts, and what it costs the machine.
 //!
-//! What is measured is not known here; who talks to it is in `client`.
+//! What is measured is not known here. `client` talks to it.
 
 use std::{
     fs,
@@ -16,14 +16,14 @@ use serde_json::json;
 
 use crate::{client::User, workspace};
 
-/// The gateway as it is shipped.
+/// The gateway as it is released.
 static PROGRAM: LazyLock<PathBuf> =
     LazyLock::new(|| workspace::build(&["--package", "tidegate", "--bin", "tidegate"]));
 
 /// In the year 2100: no token of a benchmark expires.
 const EXPIRES_S: i64 = 4_102_444_800;
 
-/// What `dev` signs and verifies with here, so that tokens can be made without asking it.
+/// The key with which `dev` signs and verifies here, so that tokens can be made without asking it.
 const SECRET: &str = "the key of a benchmark is no secret to anybody";
 
 /// Builds it now, so that no measurement waits for it.
@@ -38,7 +38,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts one that keeps its documents in MongoDB, or in the directory. All trust the same users.
+    /// Starts a gateway that keeps its documents in MongoDB, or in the directory. All trust the same users.
     pub(crate) fn start(directory: &Path, store: Option<&str>) -> Self {
         fs::create_dir_all(directory.join(".tidegate")).unwrap();
         fs::write(directory.join(".tidegate/dev.key"), SECRET).unwrap();

@@ -1,6 +1,6 @@
-//! Clients that work for a while, each with one thing under way at a time, and what they came to together.
+//! Clients that work for a while, each with one request under way at a time, and their results together.
 //!
-//! What they do is handed in; the floor and the gateway are driven by the same loop.
+//! The caller provides the work. The same loop drives the floor and the gateway.
 
 use std::time::{Duration, Instant};
 
@@ -30,13 +30,13 @@ impl Done {
     }
 }
 
-/// Someone who does one thing after the other.
+/// A client that does one thing after the other.
 pub(crate) trait Client: Send + 'static {
-    /// Does one thing to its end; of how many items it was.
+    /// Does one thing to its end. Returns the number of its items.
     fn step(&mut self) -> impl Future<Output = usize> + Send;
 }
 
-/// Lets all of them work until the window is over. What has begun is ended, and counted with the time it takes.
+/// Lets all of them work until the window is over. What has begun is finished, and counted with the time it takes.
 pub(crate) async fn work<C: Client>(clients: Vec<C>, window: Duration) -> (Vec<C>, Done) {
     let began = Instant::now();
     let working: Vec<_> = clients

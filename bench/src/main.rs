@@ -35,7 +35,7 @@ use self::{
 /// Measures the gateway against the plain work of MongoDB's driver
 #[derive(Parser)]
 struct Options {
-    /// What to measure; if not said, everything, and the documents that tell of it are written anew
+    /// What to measure; if absent, everything, and the documents with the results are rewritten
     #[arg(value_parser = PossibleValuesParser::new(all().map(|(group, _)| group)))]
     groups: Vec<String>,
     /// How often floor and gateway take turns at each row

@@ -81,12 +81,12 @@ impl Mongod {
         info.get_str("version").unwrap().to_owned()
     }
 
-    /// Writes to its files what it has in memory, so that it does not do so while something else is measured.
+    /// Writes to its files what it has in memory, so that it does not do so during another measurement.
     pub(crate) async fn flush(&self) {
         self.admin.run_command(doc! {"fsync": 1}).await.unwrap();
     }
 
-    /// How many transactions it has aborted, whoever asked for them: each attempt after the first had one before.
+    /// How many transactions it has aborted, of all clients: each attempt after the first follows one.
     pub(crate) async fn transactions_aborted(&self) -> i64 {
         let status = self.admin.run_command(doc! {"serverStatus": 1});
         let status = status.await.unwrap();
@@ -102,7 +102,7 @@ impl Drop for Mongod {
     }
 }
 
-/// As the project's own script finds or brings it.
+/// Finds it with the project's own script, which downloads it if necessary.
 fn program() -> String {
     let script = workspace::root().join("scripts/mongod");
     let output = Command::new(script).output().unwrap();

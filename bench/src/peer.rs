@@ -1,6 +1,7 @@
-//! What people use today, as processes of their own: how they are started, and how a push and a pull are spoken to each.
+//! Servers that people use today, as processes of their own: how they are started, and how a push and a pull are sent
+//! to each.
 //!
-//! The servers themselves are in `peers/`; what is measured is told in `rows/peers`.
+//! The servers themselves are in `peers/`. `rows/peers` says what is measured.
 
 use std::{
     io::{BufRead, BufReader},
@@ -46,7 +47,7 @@ impl Kind {
         }
     }
 
-    /// How it is started. What it needs is brought or built first.
+    /// The command that starts it. What it needs is downloaded or built first.
     fn command(self) -> Command {
         match self {
             Self::Apollo => node("apollo.mjs"),
@@ -106,8 +107,8 @@ impl Peer {
         process_kib(&self.process, "VmRSS:")
     }
 
-    /// Makes sure that it does the work before it is measured: a create and two updates are applied, the first update is
-    /// refused once it is stale, and a pull brings what the second one left.
+    /// Checks that it does the work before it is measured: a create and two updates are applied, the first update is
+    /// refused once it is stale, and a pull returns what the second one left.
     pub(crate) async fn check(&self, number: usize) {
         let mut client = self.client("team:check").await;
         for version in 1..=3 {
@@ -136,7 +137,7 @@ impl Drop for Peer {
     }
 }
 
-/// Who pushes to it, or pulls from it.
+/// A client that pushes to it, or pulls from it.
 pub(crate) struct PeerClient {
     kind: Kind,
     connection: Connection,
@@ -150,7 +151,7 @@ impl Target for PeerClient {
 }
 
 impl PeerClient {
-    /// Pushes; how many of the edits were applied.
+    /// Pushes. Returns how many of the edits were applied.
     async fn applied(&mut self, edits: &[Edit]) -> usize {
         match self.kind {
             Kind::Apollo | Kind::AsyncGraphql => self.push_by_graphql(edits).await,
@@ -169,14 +170,14 @@ impl PeerClient {
         count(&answer, br#""status":"APPLIED""#)
     }
 
-    /// It answers with what it holds instead of the documents that conflict.
+    /// It answers with its own version of each document that conflicts.
     async fn push_to_rxdb(&mut self, edits: &[Edit]) -> usize {
         let rows = joined(edits, |edit| rxdb_row(edit, &self.scope));
         let push = self.connection.post("/tasks/0/push", format!("[{rows}]"));
         edits.len() - count(&push.await, br#""_deleted":"#)
     }
 
-    /// A page of 1,000 after a position; how many documents it has, and the position after it.
+    /// A page of 1,000 after a position. Returns the number of its documents, and the position after it.
     async fn page(&mut self, after: &str) -> (usize, String) {
         let answer = self.answer_with_page(after).await;
         let position = match self.kind {
@@ -247,7 +248,7 @@ fn graphql_change(edit: &Edit) -> String {
     format!(r#"{{"id":"{id}","baseVersion":{base},"set":{{"title":"{title}","done":{done}}}}}"#)
 }
 
-/// An update carries all of the document, as it was and as it is to be.
+/// An update carries the whole document, before and after it.
 fn rxdb_row(edit: &Edit, scope: &str) -> String {
     let new = rxdb_document(edit, scope);
     if edit.creates() {

@@ -1,5 +1,5 @@
 //! How rows are shown: as a table while they are measured, then as JSON, and after a whole run as plots and in the
-//! documents that tell of them. What they say is measured in `rows/`.
+//! documents. `rows/` measures them.
 
 mod documents;
 mod machine;
@@ -16,11 +16,11 @@ use crate::{
     workspace,
 };
 
-/// What the gateway stands beside.
+/// What the gateway is compared with.
 pub(crate) const FLOOR: &str = "floor";
 pub(crate) const PEER: &str = "peer";
 
-/// All that a run says.
+/// The whole result of a run.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
@@ -68,7 +68,7 @@ impl Report {
         rows.filter(|row| row.holds() == Some(false)).count()
     }
 
-    /// Leaves the rows as JSON.
+    /// Writes the rows as JSON.
     pub(crate) fn write(&self, name: &str) {
         let directory = workspace::root().join("target/bench");
         fs::create_dir_all(&directory).unwrap();
@@ -112,7 +112,7 @@ impl Report {
     }
 }
 
-/// Rows in which more is better.
+/// Rows for which more is better.
 fn rates(rows: &[Row]) -> Vec<Row> {
     let rows = rows.iter();
     rows.filter(|row| matches!(row.bar, Some(Bar::AtLeast(_))))

@@ -41,13 +41,13 @@ pub(crate) const GROUPS: [(&str, &str); 9] = [
     ("growth", "a store that has grown"),
 ];
 
-/// A group that is measured only where it is named: it needs npm, and says nothing of the floor.
+/// A group that is measured only by name: it needs npm, and does not compare with the floor.
 pub(crate) const PEERS: (&str, &str) = ("peers", "what people use today, in place of the floor");
 
-/// Transactions that the floor has under way where there are many scopes: as many as a gateway.
+/// Transactions that the floor runs at the same time over many scopes: as many as a gateway.
 const LANES: usize = 3;
 
-/// What all groups are measured by.
+/// The settings of all groups.
 pub(crate) struct Bench {
     pub(crate) mongod: Mongod,
     directory: TempDir,
@@ -57,17 +57,17 @@ pub(crate) struct Bench {
     rounds: usize,
     /// How long each works in a round.
     window: Duration,
-    /// How many there are where there are many.
+    /// The number of subscribers in rows with many.
     subscribers: usize,
     /// Documents of the scope that is pulled.
     pulled: usize,
-    /// How many entries a store has that has grown.
+    /// The number of entries of a store that has grown.
     entries: usize,
-    /// What the rows of a group are named that are wanted, where it can leave others out.
+    /// The text that the wanted rows of a group contain, in groups that can leave rows out.
     only: Option<String>,
-    /// Documents made so far: no number is used twice.
+    /// Documents made so far, so that no number is used twice.
     made: usize,
-    /// Whether the scope that is pulled has been made.
+    /// Whether the pulled scope has been made.
     filled: bool,
 }
 
@@ -147,7 +147,7 @@ fn new_documents(first: usize, count: usize) -> Vec<Edit> {
     numbers.map(create).collect()
 }
 
-/// Where a push goes.
+/// The target of a push.
 pub(crate) trait Target: Send + 'static {
     fn push(&mut self, edits: Vec<Edit>) -> impl Future<Output = ()> + Send;
 }
@@ -171,10 +171,10 @@ impl Target for RawScope {
     }
 }
 
-/// A client with documents of its own: it creates more and more of them, or updates those it created, one after the other.
+/// A client with documents of its own: it creates more and more of them, or updates those it created, in turn.
 struct Pusher<T> {
     target: T,
-    /// In each push.
+    /// The changes in each push.
     changes: usize,
     /// The number of its first document.
     first: usize,

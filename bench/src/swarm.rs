@@ -1,5 +1,5 @@
-//! Many subscribers at once: sockets that are opened like any client's, and then read by one thread that only counts what
-//! comes, so that thousands of them cost the machine little beside the gateway.
+//! Many subscribers at once. Their sockets are opened like any client's, and then read by one thread that only counts
+//! messages, so that thousands of them cost the machine little beside the gateway.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -23,29 +23,29 @@ use tokio_tungstenite::{
 
 use crate::client::{Page, User};
 
-/// What every subscriber follows from now on: all eight fields, as a pull does.
+/// What every subscriber follows from now on: all eight fields, as in a pull.
 const FOLLOW: &str = "subscription { changes(from: NOW) { checkpoint hasMore changes { documentId version document { ... on Task { audience title notes done priority labels minutesSpent due } } } } }";
 
-/// So many sockets are opened at a time.
+/// How many sockets are opened at a time.
 const OPENING: usize = 32;
 
-/// More than a frame of the gateway's and what may come with it.
+/// More than a frame of the gateway, with what may arrive together with it.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Asks whether a client lives, and what one says that does.
+/// The ping that the gateway sends, and the answer.
 const PING: &[u8] = br#"{"type":"ping"}"#;
 const PONG: &[u8] = br#"{"type":"pong"}"#;
 
-/// So long the reader waits at most before it looks for sockets that have arrived, and whether it is over.
+/// The longest wait of the reader before it looks for new sockets, and whether to stop.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// How long the last message may be waited for.
+/// The longest wait for the last message.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A subscriber whose first page has come.
 pub(crate) struct Subscriber {
     socket: WebSocketStream<TcpStream>,
-    /// Where it began, as it stands in the page, quotes and all.
+    /// Where it began, as it stands in the page, quotes included.
     pub(crate) checkpoint: String,
 }
 
@@ -80,7 +80,7 @@ impl Subscriber {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
-    /// The next text that says something.
+    /// The next text message.
     pub(crate) async fn hear(&mut self) -> String {
         loop {
             let message = self.socket.next().await.unwrap().unwrap();
@@ -141,7 +141,7 @@ impl Swarm {
         self.counts.messages.load(Ordering::Acquire)
     }
 
-    /// Waits until all of them together have received so many changes, and says when that was.
+    /// Waits until all of them together have received this number of changes. Returns the time of that.
     pub(crate) async fn received(&self, changes: u64) -> Instant {
         let began = Instant::now();
         while self.changes() < changes {
@@ -152,12 +152,12 @@ impl Swarm {
         Instant::now()
     }
 
-    /// Ends it; what each received: nobody may have got for two what another lacks.
+    /// Ends it. Returns what each received, so that a surplus of one cannot hide what another lacks.
     pub(crate) fn end(mut self) -> Vec<u64> {
         self.stop().unwrap()
     }
 
-    /// Once it returns nobody reads any more, and the gateway may go.
+    /// After it returns no socket is read, and the gateway may end.
     fn stop(&mut self) -> Option<Vec<u64>> {
         self.counts.over.store(true, Ordering::Release);
         self.reader.take()?.join().ok()
@@ -199,7 +199,7 @@ impl Reader {
         }
     }
 
-    /// Reads until it is over; how many changes each socket received.
+    /// Reads until it is stopped. Returns how many changes each socket received.
     fn run(mut self) -> Vec<u64> {
         let mut events = Events::with_capacity(1_024);
         while !self.counts.over.load(Ordering::Acquire) {
@@ -241,7 +241,7 @@ impl Socket {
         }
     }
 
-    /// Reads what there is; how many changes came in how many messages.
+    /// Reads what has arrived. Returns how many changes came in how many messages.
     fn read(&mut self, buffer: &mut [u8]) -> (u64, u64) {
         let (mut changes, mut messages) = (0, 0);
         loop {
@@ -306,7 +306,7 @@ struct Frame<'b> {
 }
 
 impl<'b> Frame<'b> {
-    /// The first frame, if all of it is there, and what follows.
+    /// The first frame, if it is complete, and what follows.
     fn split(bytes: &'b [u8]) -> Option<(Self, &'b [u8])> {
         let (&[first, second], rest) = bytes.split_first_chunk()?;
         let (length, rest) = match second {

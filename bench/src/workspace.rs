@@ -1,4 +1,4 @@
-//! The repository around the benchmark: where it is, and its other programs, which cargo builds for the purpose.
+//! The repository around the benchmark: its path, and its other programs, which cargo builds for the benchmark.
 
 use std::{
     env,
@@ -18,7 +18,7 @@ pub(crate) fn root() -> &'static Path {
 /// program has the features that it ships with and none that only the benchmark needs.
 pub(crate) fn build(arguments: &[&str]) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
-    // `cargo run` describes the benchmark by these. Build scripts would see a change of them and run again, each time.
+    // `cargo run` sets these for the benchmark. Build scripts would see a change of them and run again, each time.
     let of_benchmark = env::vars().map(|(name, _)| name).filter(|name| {
         let described = ["CARGO_MANIFEST_", "CARGO_PKG_"];
         described.iter().any(|prefix| name.starts_with(prefix))

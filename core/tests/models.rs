@@ -1,8 +1,8 @@
-//! Wrong models and what is said about them.
+//! Wrong models and their messages.
 //!
-//! A file of `models/` holds many cases, each begun by a line `#! <kind>: <what is wrong>`: a `file` stands as it is,
-//! a `model` is given a grant and a synced type if it has none, a `field` stands in a synced type. The mistakes are
-//! the snapshot of the same name.
+//! A file of `models/` holds many cases, each begun by a line `#! <kind>: <what is wrong>`. A `file` stands as it is, a
+//! `model` gets a grant and a synced type if it has none, and a `field` is put into a synced type. The snapshot of the
+//! same name holds the mistakes.
 
 use std::sync::Arc;
 
@@ -233,7 +233,7 @@ fn mistakes_of(case: &str) -> String {
     }
 }
 
-/// What is added stands behind the case, so that the places in the mistakes are those of the case.
+/// Additions follow the case, so that the places in the mistakes are those of the case.
 fn complete(kind: &str, body: &str) -> String {
     let text = match kind {
         "file" => return body.to_owned(),

@@ -1,5 +1,5 @@
-//! Any text as a checkpoint's token, and any bytes as the fields of one that was forged with a right checksum. What is
-//! accepted is resumed as pages do it; reading a store for it is the push target's.
+//! Any text as a checkpoint's token, and any bytes as the fields of a token with a forged checksum. An accepted one is
+//! resumed as pages do it. The push target reads a store for it.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ type Task @collection(name: "tasks") @scope(by: "public") { id: ID! title: Strin
 type Note @collection(name: "notes") @scope(by: "public") { id: ID! text: String }
 "#;
 
-/// Tokens are not signed: whatever is accepted must be harmless.
+/// Tokens are not signed, so any accepted one must be harmless.
 pub(crate) fn run(bytes: &[u8]) {
     if let Ok(token) = str::from_utf8(bytes) {
         read(token);
@@ -46,7 +46,7 @@ fn read(token: &str) {
     resume(checkpoint);
 }
 
-/// Makes a page at the checkpoint's own epoch, whose every stretch is read to its end.
+/// Makes a page at the checkpoint's own epoch, and reads each of its ranges to the end.
 fn resume(checkpoint: Checkpoint) {
     let model = Model::parse("model.graphql", MODEL).expect("the model is right");
     let identity = Identity {

@@ -1,4 +1,4 @@
-//! Any text as a model. What a model means is not looked at, only that its API can be built.
+//! Any text as a model. Only that its API can be built is checked, not its meaning.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Any body of a request, on its whole road: the door, the readers of inputs, the core's decisions, an embedded store
-//! and the answer. Tokens and HTTP stand before it and are not part of it.
+//! Any body of a request, on its whole way: request validation, the readers of inputs, the core's decisions, an
+//! embedded store and the answer. Tokens and HTTP come before it and are not part of it.
 
 use std::{
     fs,
@@ -26,7 +26,7 @@ use tidegate_core::{
 /// Every scalar, every way to merge, and a type whose documents are memberships.
 const MODEL: &str = include_str!("push.graphql");
 
-/// What every accepted push is followed by: all that is stored has to be readable.
+/// The query after every accepted push: everything stored must be readable.
 const PULL: &str = "{ changesSince(limit: 5000) { checkpoint hasMore changes { kind version scope document {
     id syncVersion
     ... on Thing { must float long decimal bytes at json mood tags place { city more { zip } } places { city } count words }
@@ -40,7 +40,7 @@ struct Bench {
     file: Vec<u8>,
 }
 
-/// Sends the body twice, then pulls. No answer may say that the gateway failed.
+/// Sends the body twice, then pulls. No answer may report that the gateway failed.
 pub(crate) fn run(bytes: &[u8]) {
     static BENCH: OnceLock<Bench> = OnceLock::new();
     let Some(raw) = request(bytes) else {
@@ -82,7 +82,7 @@ async fn twice(bench: &Bench, bytes: &[u8]) {
     }
 }
 
-/// Every error has a code, and none says that the gateway failed.
+/// Every error has a code, and none reports that the gateway failed.
 fn expect_no_failure(answer: &[u8]) {
     let told: Json = serde_json::from_slice(answer).expect("an answer is JSON");
     let errors = told["errors"].as_array().into_iter().flatten();

@@ -1,5 +1,5 @@
-//! Any conversation on a socket, by the rules of graphql-transport-ws: a line is what the client says, or, behind an
-//! exclamation mark, what else may happen. Frames, timers and tokens are not part of it.
+//! Any conversation on a socket, by the rules of graphql-transport-ws. A line is a message of the client or, after an
+//! exclamation mark, another event. Frames, timers and tokens are not part of it.
 
 use std::{
     collections::BTreeSet,
@@ -26,7 +26,7 @@ const CODES: [u16; 10] = [1001, 1002, 1009, 1013, 4400, 4401, 4403, 4408, 4409, 
 /// Of a close frame's reason (RFC 6455, section 5.5).
 const REASON_BYTES_MAX: usize = 123;
 
-/// What is known of the socket from outside.
+/// The state of the socket as seen from outside.
 #[derive(Default)]
 struct Told {
     is_acknowledged: bool,
@@ -52,7 +52,7 @@ pub(crate) fn run(bytes: &[u8]) {
     }
 }
 
-/// What a line stands for; nothing if it speaks of an operation where none runs.
+/// The event of a line; `None` if it names an operation and none runs.
 fn event(line: &[u8], told: &Told) -> Option<Event> {
     let first = told.order.first().cloned();
     let failure = || Failure::new(Code::ValidationFailed, "no such field");
@@ -83,7 +83,7 @@ fn closed(closing: &Closing) {
 }
 
 impl Told {
-    /// Looks at what is to be done, and remembers it.
+    /// Checks an action, and remembers it.
     fn expect(&mut self, action: Action) {
         match action {
             Action::Send(text) => {
@@ -95,7 +95,7 @@ impl Told {
                 assert!(self.running.insert(id.to_string()), "an id names one");
                 assert!(self.running.len() <= OPERATIONS_MAX);
                 self.order.push(id);
-                // Whatever the door says, it says something.
+                // Request validation accepts or refuses it; both are answers.
                 drop(api().admit(request));
             }
             Action::Stop(id) => self.end(&id.to_string()),
@@ -115,7 +115,7 @@ impl Told {
             Some("ping" | "pong") => {}
             Some("next") => assert!(self.running.contains(id), "{text}"),
             Some("complete") => self.end(id),
-            // One that could not begin, because there are too many, was never there.
+            // One that could not begin, because there were too many, never existed.
             Some("error") if self.running.len() == OPERATIONS_MAX && !self.running.contains(id) => {
             }
             Some("error") => self.end(id),

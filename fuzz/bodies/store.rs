@@ -1,5 +1,5 @@
-//! The file of an embedded store after something else has changed it. Its bytes are read and written as a gateway does;
-//! what of them is true can nobody say, but every answer is an answer.
+//! The file of an embedded store after something else has changed it. Its bytes are read and written as a gateway does.
+//! Their truth cannot be checked, but every answer must be an answer.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +34,7 @@ const SCOPES: [&str; 3] = ["all", "team:1", "user:alice"];
 const DOCUMENTS: i32 = 120;
 const CONFLICTS: i32 = 60;
 
-/// Opens the changed file and does with it all that a store can be asked.
+/// Opens the changed file and uses every function of a store on it.
 pub(crate) fn run(bytes: &[u8]) {
     let mut file = whole().to_vec();
     bytes
@@ -75,8 +75,8 @@ fn change(file: &mut Vec<u8>, edit: &[u8]) {
     }
 }
 
-/// Reads all, commits, reads again and closes. A commit whose outcome is not known may say so; nothing else may be the
-/// machine's fault.
+/// Reads all, commits, reads again and closes. A commit may report that its outcome is unknown. No other failure may be
+/// blamed on the machine.
 async fn work(store: EmbeddedStore) {
     expect_told(read(&store).await);
     match commit(&store).await {
@@ -93,7 +93,7 @@ fn expect_told(result: Result<(), StoreError>) {
     }
 }
 
-/// Every question is asked, whatever became of the ones before; returns the first failure.
+/// Asks every question, whatever the answers before. Returns the first failure.
 async fn read(store: &EmbeddedStore) -> Result<(), StoreError> {
     let mut snapshot = store.snapshot().await?;
     let scopes = SCOPES.map(scope).into();
@@ -194,7 +194,7 @@ async fn commit(store: &EmbeddedStore) -> Result<Writes, StoreError> {
     committed.map(|committed| committed.writes)
 }
 
-/// The file of a store that has something in every table, and several pages in some.
+/// The file of a store with rows in every table, and several pages in some.
 fn whole() -> &'static [u8] {
     static WHOLE: OnceLock<Vec<u8>> = OnceLock::new();
     WHOLE.get_or_init(make)

@@ -1,7 +1,7 @@
-//! Random histories of clients, gateways and a store, in which everything that must never happen is looked for.
+//! Random histories of clients, gateways and a store, which are searched for violations of the promises.
 //!
-//! A [`Story`] is data, so that what fails is told again and cut down. The clients are the reference client, the gateways
-//! are the real service on the real core; the store is one whose moments are kept and whose calls can be held.
+//! A [`Story`] is data, so that a failing one can be run again and shortened. The clients are the reference client, and
+//! the gateways are the real service on the real core. The store keeps its moments, and its calls can be held.
 
 #[cfg(test)]
 #[path = "../../tests/it/contract.rs"]

@@ -1,4 +1,5 @@
-//! Searches for broken promises for as long as one likes; shows that each broken rule is found; tells one history again.
+//! Searches for broken promises for any length of time, shows that each broken rule is found, and runs one history
+//! again.
 
 use std::{
     process::ExitCode,
@@ -20,15 +21,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Tells histories of fresh seeds and says what was found.
+    /// Runs histories of fresh seeds and reports what was found.
     Search {
         /// How many.
         #[arg(long, default_value_t = 10_000)]
         runs: u64,
-        /// Rather as many as fit into so many minutes.
+        /// Instead, as many as fit into this number of minutes.
         #[arg(long)]
         minutes: Option<u64>,
-        /// The first seed; chosen by the time of day where none is given.
+        /// The first seed; without it, the time of day.
         #[arg(long)]
         seed: Option<u64>,
     },
@@ -41,7 +42,7 @@ enum Command {
         #[arg(long)]
         only: Option<String>,
     },
-    /// Tells the history of one seed, and how its shortest form breaks a promise, if it does.
+    /// Runs the history of one seed, and shows how its shortest form breaks a promise, if it does.
     Tell {
         /// The seed.
         seed: u64,
@@ -49,7 +50,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // What panics inside a history is told with it.
+    // A panic inside a history is reported with it.
     std::panic::set_hook(Box::new(|_| {}));
     let succeeded = match Arguments::parse().command {
         Command::Search {
@@ -76,7 +77,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Tells histories on all cores until there are enough, or one breaks a promise.
+/// Runs histories on all cores until there are enough, or one breaks a promise.
 fn search(first: u64, runs: u64, minutes: Option<u64>) -> bool {
     let until = minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
     let bar = ProgressBar::new(minutes.map_or(runs, |minutes| 60 * minutes));

@@ -1,4 +1,4 @@
-//! Every way in which a rule can be broken here: in the gateway's own code, in a store, in a client.
+//! All rules that can be broken here: in the gateway's own code, in a store, in a client.
 
 use tidegate_core::mutant::Mutant;
 use tidegate_testkit::client::Slip;

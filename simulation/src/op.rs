@@ -1,13 +1,13 @@
-//! What can happen, one thing at a time, as data: so a history can be told again, and cut down to what matters.
+//! What can happen, one thing at a time, as data, so that a history can be run again and shortened.
 //!
-//! An operation that makes no sense where it stands does nothing, or histories could not be cut.
+//! An operation that makes no sense in its place does nothing. Otherwise histories could not be shortened.
 
 use tidegate_testkit::Random;
 
 /// The most changes of a push.
 pub(crate) const PUSH_CHANGES_MAX: usize = 3;
 
-/// One thing that happens. `device` and `gateway` count from 0 and wrap around; other numbers are chosen freely.
+/// One event. `device` and `gateway` count from 0 and wrap around. Other numbers are chosen freely.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Op {
     /// A user creates or edits a document.
@@ -54,19 +54,19 @@ pub enum Op {
     Token { user: u8, team: u8 },
     /// A membership begins or ends.
     Member { user: u8, team: u8, what: u8 },
-    /// Somebody without a client id edits.
+    /// A user without a client id edits.
     Stranger { document: u8, what: u8, value: u8 },
     /// A client that waits for no answer sends two pushes.
     Hurry,
     /// A user sends more stale changes of one document than the inbox keeps.
     Flood { user: u8 },
-    /// A stranger to all others pushes from more clients than the gateway remembers of one user.
+    /// A user unknown to all others pushes from more clients than the gateway remembers of one user.
     Crowd,
-    /// A user declines what the administrator gives, or no longer does.
+    /// A user declines what the administrator gives, or accepts it again.
     Decline { user: u8, decline: bool },
     /// Another service writes a document, past the gateways.
     Foreign { document: u8, what: u8, value: u8 },
-    /// A page overtakes the answer to a push, and with it what somebody else did to the document meanwhile.
+    /// A page arrives before the answer to a push, and so does another user's write to the document.
     Overtake {
         device: u8,
         gateway: u8,
@@ -86,8 +86,8 @@ pub enum Op {
     Crash { gateway: u8 },
     /// The store does not answer the call after so many others.
     Hold { calls: u8 },
-    /// A page is asked for, or a subscription begins, and the store does not answer the call after so many others. Meanwhile
-    /// somebody may edit a document, or all that is deleted is collected, before it answers.
+    /// A page is asked for, or a subscription begins, and the store does not answer the call after so many others.
+    /// Before it answers, a user may edit a document, or all that is deleted may be collected.
     Stall {
         device: u8,
         gateway: u8,
@@ -98,19 +98,19 @@ pub enum Op {
     },
     /// It answers one of those calls, or fails it.
     Release { nth: u8, fails: bool },
-    /// A gateway is not told what is committed,
+    /// A gateway gets no reports of commits.
     Lag { gateway: u8 },
-    /// or is told some of it,
+    /// It gets some of the missing reports.
     CatchUp { gateway: u8, events: u8 },
-    /// or loses what it was not told, and one of somebody's edits.
+    /// It loses the missing reports, and one edit of a user.
     Restart { gateway: u8, value: u8 },
     /// The next transaction has to run twice.
     RunTwice,
-    /// So long passes that requests are given up.
+    /// So much time passes that requests are given up.
     Wait,
 }
 
-/// What can happen, how often in an ordinary history, and whether histories without it say anything.
+/// What can happen, how often it does in an ordinary history, and whether histories without it are useful.
 const KINDS: [Kind; 36] = [
     kind(28, true, |draw| Op::Edit {
         device: draw.byte(),
@@ -262,8 +262,8 @@ const fn kind(weight: usize, essential: bool, make: fn(&mut Draw) -> Op) -> Kind
     }
 }
 
-/// How often each kind of operation comes in one history. Histories that leave some out and make much of others meet what
-/// an even mixture hides (Groce et al., Swarm Testing, 2012).
+/// How often each kind of operation comes in one history. Histories that leave some out and prefer others reach what an
+/// even mixture hides (Groce et al., Swarm Testing, 2012).
 pub(crate) struct Mix([usize; KINDS.len()]);
 
 impl Mix {
@@ -278,7 +278,7 @@ impl Mix {
         }))
     }
 
-    /// Something that may well happen next.
+    /// An operation that is likely to be useful next.
     pub(crate) fn next(&self, random: &mut Random) -> Op {
         let mut left = random.below(self.0.iter().sum());
         let chosen = self.0.iter().position(|weight| {

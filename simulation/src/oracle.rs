@@ -1,7 +1,7 @@
-//! What must be true of every history, in the words of what is promised (rules.md, section 7).
+//! What must be true of every history, in the words of the promises (rules.md, section 7).
 //!
-//! Whoever looks at a page, an answer or a client does so here; the causes of each applied change are judged in
-//! [`ledger`], once a history has come to rest.
+//! Pages, answers and clients are checked here. [`ledger`] judges the causes of each applied change, once a history has
+//! come to rest.
 
 mod imports;
 mod ledger;
@@ -34,21 +34,21 @@ pub enum Property {
     Convergence,
     /// No edit takes effect twice, and none that was acknowledged is missing.
     ExactlyOnce,
-    /// No acknowledged change is undone by one that did not know of it, save by the policy.
+    /// No acknowledged change is undone by one that did not know of it, except by the policy.
     NothingLost,
-    /// Nobody conflicts with what they knew of, their own queue least of all.
+    /// No client conflicts with an edit that it knew of, least of all with its own queue.
     NoFalseConflict,
-    /// Counters are exact, sets hold each token once, and documents hold what outcomes told.
+    /// Counters are exact, sets hold each token once, and documents hold what outcomes reported.
     Exact,
     /// No edit brings a deleted document back.
     NoRevival,
-    /// Nothing of an ungranted scope in any page or answer, and no write into one.
+    /// No page or answer shows an ungranted scope, and no write enters one.
     Isolation,
     /// Seqs are unique, gap-free, and in the order of commits.
     Order,
-    /// No silent gap: what a checkpoint has passed is known to the client.
+    /// No silent gap: the client knows what its checkpoint has passed.
     NoGap,
-    /// Who begins a scope is sent nothing of what was removed there before.
+    /// A client that begins a scope gets nothing that was removed there before.
     NoPast,
     /// Checkpoints never go back.
     Monotone,
@@ -56,7 +56,7 @@ pub enum Property {
     Ends,
     /// `reset` where continuity is broken, and nowhere else.
     Reset,
-    /// One's own acknowledged writes stay in view, and nothing that a client holds gets older.
+    /// A user's own acknowledged writes stay in view, and nothing that a client holds gets older.
     OwnWrites,
     /// When a pull ends, the client holds what its user could see at one moment since the last page was asked for.
     Snapshot,
@@ -64,7 +64,7 @@ pub enum Property {
     Meant,
     /// A store's file holds what was committed, and nothing else.
     Stored,
-    /// What one user causes stays within its bounds, and uses up nobody else's.
+    /// What one user causes stays within its bounds, and takes no room of another user.
     Bounded,
     /// Nothing panics.
     NoPanic,
@@ -96,7 +96,7 @@ pub(crate) fn expect(holds: bool, property: Property, text: impl FnOnce() -> Str
     Err(Violation { property, text })
 }
 
-/// Each scope's seqs, over all feed writes from one moment to another.
+/// Each scope's seqs, over all feed writes between two moments.
 pub(crate) fn judge_order(moments: &[Moment]) -> Judged {
     for pair in moments.windows(2) {
         let (before, after) = (&pair[0].state, &pair[1]);
@@ -118,8 +118,8 @@ pub(crate) fn judge_order(moments: &[Moment]) -> Judged {
     Ok(())
 }
 
-/// What the checkpoint has passed and is still there now, the client knows of. It need not know of what was removed before it
-/// began a scope; what it holds all the same goes at the end of a pull.
+/// The client knows what its checkpoint has passed and still exists. It need not know what was removed before it began
+/// a scope. Anything else that it holds goes at the end of a pull.
 pub(crate) fn judge_no_gap(client: &Client, state: &State) -> Judged {
     let Some(checkpoint) = client.checkpoint.as_deref().map(read) else {
         return Ok(());
@@ -162,7 +162,7 @@ fn position(checkpoint: &Checkpoint, record: &Record) -> Option<Position> {
     track.positions.get(record.scope()).copied()
 }
 
-/// Who begins a scope, with this page or on the way to it, is sent nothing of what was removed there before.
+/// A client that begins a scope, with this page or before it, gets nothing that was removed there before.
 pub(crate) fn judge_no_past(
     from: Option<&Checkpoint>,
     to: &Checkpoint,
@@ -184,7 +184,7 @@ pub(crate) fn read(token: &str) -> Checkpoint {
     Checkpoint::decode(token).expect("clients hold what pages gave them")
 }
 
-/// After an answer, one's own write stays in view, unless something newer is known of it.
+/// After an answer, a user's own write stays in view, unless a newer version is known.
 pub(crate) fn judge_own_writes(
     client: &Client,
     flight: &Flight,
@@ -218,8 +218,7 @@ pub(crate) fn judge_own_writes(
     Ok(())
 }
 
-/// What a client held before a page is not older after it; versions that began anew and scopes that were revoked are not
-/// among the versions before.
+/// What a client held before a page is not older after it, except versions of a new epoch and revoked scopes.
 pub(crate) fn judge_no_regress(before: &BTreeMap<DocumentKey, Version>, client: &Client) -> Judged {
     for (key, version) in before {
         let Some(held) = client.held.get(key) else {
@@ -232,8 +231,8 @@ pub(crate) fn judge_no_regress(before: &BTreeMap<DocumentKey, Version>, client: 
     Ok(())
 }
 
-/// At the end of a pull that was requested at that tick, the client holds what could be seen at one of those moments; of
-/// some documents it may know something newer, by an answer.
+/// At the end of a pull that was requested at that tick, the client holds what could be seen at one moment since. Of
+/// some documents it may know a newer version, by an answer.
 pub(crate) fn judge_end(
     client: &Client,
     sight: &Sight,
@@ -276,8 +275,7 @@ pub(crate) fn judge_end(
     })
 }
 
-/// A page goes on from where the client stood, in every scope of each type that both speak of, and leaves out none but the
-/// revoked ones.
+/// A page continues at the client's positions, in every scope of each type in both, and leaves out only revoked scopes.
 pub(crate) fn judge_monotone(from: &Checkpoint, to: &Checkpoint, revoked: &[Scope]) -> Judged {
     for type_name in people::types() {
         let (Some(from), Some(to)) = (track(from, &type_name), track(to, &type_name)) else {
@@ -300,7 +298,7 @@ fn track<'c>(checkpoint: &'c Checkpoint, type_name: &TypeName) -> Option<&'c Tra
     tracks.find(|track| track.types.contain(type_name))
 }
 
-/// Whether a client could have gone on from its checkpoint in this state, in the scopes that it is given now.
+/// Whether a client could have continued from its checkpoint in this state, in the scopes that it has now.
 pub(crate) fn is_continuous(from: Option<&Checkpoint>, given: &Checkpoint, state: &State) -> bool {
     let Some(from) = from else { return false };
     let scopes = |scope: &&Scope| {

@@ -1,6 +1,6 @@
-//! Who takes part, what their documents are, and what they may see.
+//! The users of a history, their documents, and what they may see.
 //!
-//! Small on purpose: two users, three documents and five scopes meet more often than many would.
+//! Their number is small on purpose: two users, three documents and five scopes meet more often than many would.
 
 use std::{
     collections::BTreeMap,
@@ -31,7 +31,7 @@ pub(crate) const RULES: [&str; 6] = [
     "LAST_WRITE_WINS",
 ];
 
-/// All documents there can be, but memberships.
+/// All documents, except memberships.
 const DOCUMENTS: [(&str, &str); 3] = [("Task", "x"), ("Task", "y"), ("Note", "x")];
 
 const SDL: &str = r#"

@@ -1,7 +1,7 @@
-//! A store whose every moment is kept, and whose calls can be held back and failed.
+//! A store that keeps every moment, and whose calls can be held and failed.
 //!
-//! What one moment holds is the test kit's [`State`]. How the gateways reach it is in [`access`], what they hear of
-//! commits in [`tail`], and the file that may lie beneath in [`mod@file`].
+//! The test kit's [`State`] is one moment. [`access`] is how gateways reach it, [`tail`] what they hear of commits, and
+//! [`mod@file`] an optional file beneath.
 
 mod access;
 mod file;
@@ -30,13 +30,13 @@ use crate::{op::PUSH_CHANGES_MAX, oracle::Judged};
 pub(crate) struct SimStore(Mutex<Inner>);
 
 struct Inner {
-    /// What was, commit by commit; the last is what is.
+    /// The states after each commit. The last is the present one.
     moments: Vec<Moment>,
     /// Counts down with each call of a gateway; at zero that call is held.
     holds: Vec<u8>,
     held: Vec<Held>,
     tails: Vec<Tail>,
-    /// The next decision is first made on an older moment, as by a transaction that has to run again.
+    /// The next decision is first made on an older moment, like a transaction that has to run again.
     runs_twice: bool,
     random: Random,
     broken: Option<StoreFault>,
@@ -44,7 +44,7 @@ struct Inner {
     file: Option<File>,
 }
 
-/// A way in which the store itself breaks its word.
+/// A way in which the store itself breaks its promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreFault {
     /// 2.2: a page reads its records in another snapshot than heads and floors.
@@ -53,16 +53,16 @@ pub enum StoreFault {
     FloorReadFirst,
 }
 
-/// What was after a commit, and what that commit wrote.
+/// The state after a commit, and what that commit wrote.
 pub(crate) struct Moment {
     pub(crate) state: Arc<State>,
     pub(crate) written: Vec<FeedItem>,
-    /// What became of the pushes of that commit.
+    /// The answers to the pushes of that commit.
     pub(crate) answers: Vec<PushAnswer>,
 }
 
 impl Moment {
-    /// One at which no commit wrote anything.
+    /// A moment without writes.
     fn of(state: State) -> Self {
         Self {
             state: Arc::new(state),
@@ -122,7 +122,7 @@ impl SimStore {
         self.lock().holds.push(calls);
     }
 
-    /// Lets one held call go on, or fail.
+    /// Lets one held call continue, or fail.
     pub(crate) fn release(&self, nth: usize, fails: bool) {
         let mut inner = self.lock();
         if inner.held.is_empty() {
@@ -131,11 +131,11 @@ impl SimStore {
         let nth = nth % inner.held.len();
         let held = inner.held.swap_remove(nth);
         let passage = if fails { Passage::Fails } else { Passage::Free };
-        // Whoever asked may have given up.
+        // The caller may have given up.
         let _ = held.resume.send(passage);
     }
 
-    /// Holds nothing any more.
+    /// Releases all held calls.
     pub(crate) fn release_all(&self) {
         let mut inner = self.lock();
         inner.holds.clear();
@@ -171,13 +171,13 @@ impl SimStore {
         self.lock().tails[gateway].restart();
     }
 
-    /// A commit of an operator, whom nobody holds up.
+    /// A commit of an operator, which is never held.
     pub(crate) fn commit_now(&self, reads: &Reads, decide: Arc<Decide>) {
         let committed = self.lock().commit(reads, &decide, None);
         committed.expect("an operator's decision can be stored");
     }
 
-    /// What is there now is backed up.
+    /// Backs up the present state.
     pub(crate) fn back_up(&self) -> Arc<State> {
         let mut inner = self.lock();
         if let Some(file) = &mut inner.file {
@@ -186,7 +186,7 @@ impl SimStore {
         inner.now()
     }
 
-    /// The file, if there is one, holds what the last moment tells.
+    /// Checks that the file, if there is one, holds the last moment.
     pub(crate) fn judge_file(&self) -> Judged {
         let inner = self.lock();
         let file = inner.file.as_ref();
@@ -270,7 +270,7 @@ impl Inner {
 }
 
 impl Inner {
-    /// The room for documents in which the first push of a commit is not too large, while those behind it may be left out. A
+    /// The room for documents in which the first push of a commit is not too large, while later ones may be left out. A
     /// repeat is never too large, and shows its documents only as far as they have room.
     fn room_of_first(&self, reads: &Reads, decide: &Arc<Decide>) -> Option<LoadBytesMax> {
         let state = self.now();
@@ -297,7 +297,7 @@ fn decided(state: &State, reads: &Reads, decide: &Arc<Decide>) -> Result<Writes,
     decided.map_err(|_| StoreError::Undecided("the decision panicked".to_owned()))
 }
 
-/// What is shown on this store holds on the others: it keeps the same contract.
+/// Results on this store hold for the others, because it passes the same contract.
 #[cfg(test)]
 mod tests {
     use tidegate::store::Store;

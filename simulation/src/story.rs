@@ -1,4 +1,4 @@
-//! A history as data: made from a seed, told again, cut down to what matters.
+//! A history as data: made from a seed, run again, shortened.
 
 use tidegate_testkit::Random;
 
@@ -13,13 +13,13 @@ use crate::{
 /// The fewest and the most things that happen before a history comes to rest.
 const OPS: std::ops::Range<usize> = 20..140;
 
-/// One history of so many is told on a file.
+/// One history in this number runs on a file.
 const ON_FILE: u64 = 32;
 
 /// Everything that a history depends on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Story {
-    /// Where it came from; the store's own chances follow from it.
+    /// The seed it came from. The store's own random choices follow from it.
     pub seed: u64,
     /// The conflict rule of tasks.
     pub rule: &'static str,
@@ -27,7 +27,7 @@ pub struct Story {
     pub devices: usize,
     /// The most records of a page, whatever its limit.
     pub page_records: usize,
-    /// Whether the store is an embedded store's file; one in many is, for that takes longer.
+    /// Whether the store is an embedded store's file. Few are, since that takes longer.
     pub on_file: bool,
     /// What happens.
     pub ops: Vec<Op>,
@@ -54,7 +54,7 @@ impl Story {
         }
     }
 
-    /// The same, with a rule broken; in memory, where stores can be broken too.
+    /// The same with a rule broken, in memory, where stores can be broken too.
     #[must_use]
     pub fn with(self, fault: Fault) -> Self {
         Self {

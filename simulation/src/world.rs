@@ -1,7 +1,7 @@
-//! Everybody and everything of a history, and what each operation does to them.
+//! Everything in a history, and what each operation does to it.
 //!
-//! Requests run as tasks on one thread whose clock stands still, so that a history is the same each time it is told.
-//! What they bring is judged first and then left on its way to the device.
+//! Requests run as tasks on one thread whose clock stands still, so that each run of a history is the same. Their
+//! results are judged first and then queued for the device.
 
 mod device;
 mod edits;
@@ -49,10 +49,10 @@ use crate::{
 /// The gateways of the devices.
 const GATEWAYS: usize = 2;
 
-/// The gateway, always well, of those who number nothing.
+/// The gateway for clients that number nothing. It never fails.
 const OFFICE: usize = GATEWAYS;
 
-/// Of so many clients of a user the last push is remembered; those who keep the rules need fewer.
+/// The number of a user's clients whose last push is remembered. Clients that follow the rules need fewer.
 const CLIENTS_MAX: usize = 60;
 
 /// Each operation takes a second of the gateways' clock.
@@ -61,7 +61,7 @@ const OP_MS: i64 = 1_000;
 /// Longer than a request waits for the store.
 const GIVEN_UP: Duration = Duration::from_secs(31);
 
-/// How much a history did: one that does nothing proves nothing.
+/// How much a history did. One that does nothing proves nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Changes that took effect.
@@ -70,7 +70,7 @@ pub struct Tally {
     pub refused: usize,
     /// Pages that arrived.
     pub pages: usize,
-    /// Of them, those that began anew.
+    /// Of them, those that were resets.
     pub resets: usize,
 }
 
@@ -84,10 +84,10 @@ impl Tally {
     }
 }
 
-/// Tells a history to its end.
+/// Runs a history to its end.
 ///
 /// # Errors
-/// The first promise that was not kept.
+/// The first broken promise.
 pub fn tell(story: &Story) -> Result<Tally, Violation> {
     let told = catch_unwind(AssertUnwindSafe(|| {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -118,7 +118,7 @@ struct World {
     store: Arc<SimStore>,
     limits: Limits,
     gateways: Vec<Arc<SyncService>>,
-    /// Raised with each crash: answers of an earlier one reach nobody.
+    /// Rises with each crash. Answers of an earlier life arrive nowhere.
     lives: [u32; GATEWAYS + 1],
     clock: Arc<AtomicI64>,
     devices: Vec<Device>,
@@ -127,7 +127,7 @@ struct World {
     heard: Arc<Mutex<Vec<Heard>>>,
     ledger: Ledger,
     backup: Option<(Arc<State>, Ledger)>,
-    /// Of each edit, by its number: what was known when it was made.
+    /// For each edit, by its number: what was known when it was made.
     known: Vec<Known>,
     hasty: Hasty,
     /// The last moment of which the imports are in the ledger.
@@ -348,7 +348,8 @@ impl World {
         Ok(())
     }
 
-    /// A tail breaks off and begins again, and misses one of three edits of the same document; who is subscribed listens.
+    /// A tail breaks off, begins again, and misses one of three edits of the same document. Subscribers take their
+    /// pages.
     async fn break_off(&mut self, gateway: usize, value: u8) -> Judged {
         let title = 3;
         for nth in 0..3 {
@@ -370,7 +371,8 @@ impl World {
         Ok(())
     }
 
-    /// Something happens while a call of the store is held, and then the call goes on; or nothing does, and it stays.
+    /// Something happens while a call of the store is held, and then the call continues; or nothing does, and it stays
+    /// held.
     async fn disturb(&mut self, what: u8, value: u8) -> Judged {
         self.settle().await?;
         match what {
@@ -383,8 +385,8 @@ impl World {
         Ok(())
     }
 
-    /// Lets everything run that can, and judges what it brought: a clock that stands still only goes on when nobody has
-    /// anything to do.
+    /// Lets all tasks run that can, and judges the results. A clock that stands still advances only when no task can
+    /// run.
     async fn settle(&mut self) -> Judged {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let heard = std::mem::take(&mut *lock(&self.heard));

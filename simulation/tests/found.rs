@@ -1,14 +1,14 @@
-//! Histories in which something was found, each told again, in as few steps as show it.
+//! Histories in which a fault was found, each run again in as few steps as show it.
 //!
-//! Devices 0, 2, … are alice's, the others bob's; documents 0, 1 and 2 are two tasks and a note; of the numbers `what` and
-//! `value` the edits follow (`src/world/edits.rs`).
+//! Devices 0, 2, … are alice's, the others bob's. Documents 0, 1 and 2 are two tasks and a note. The numbers `what` and
+//! `value` select the edits (`src/world/edits.rs`).
 
 use tidegate_simulation::{Op, Story, tell};
 
 const NOTE: u8 = 2;
 const TASK: u8 = 0;
 
-/// A document that is not there is created, in the scope that the value gives; one that is there gets a new title.
+/// Creates a document that does not exist, in the scope that the value gives. An existing one gets a new title.
 const TITLE: u8 = 3;
 const DELETE: u8 = 8;
 
@@ -90,8 +90,8 @@ fn pull_all(device: u8) -> Op {
     }
 }
 
-/// A ring that began while the writes of one transaction were told, later ones before earlier ones, waited for a write that
-/// had been told before it began; who listened heard nothing more of that scope until somebody else wrote to it.
+/// A ring began while the writes of one transaction arrived, later ones before earlier ones. It waited for a write that
+/// had arrived before it began, and its subscribers got nothing more of that scope until another user wrote to it.
 #[test]
 fn a_subscription_that_begins_within_a_transaction_hears_what_follows() {
     let (alice, bob) = (0, 1);
@@ -135,8 +135,8 @@ fn a_subscription_that_begins_within_a_transaction_hears_what_follows() {
     }
 }
 
-/// The answer to a create crossed a reset, so that the page before it was still held: an edit made then was based on that
-/// page's version, of an earlier incarnation, and conflicted with its own document.
+/// The answer to a create crossed a reset, so that the page before it was still held. An edit made then was based on
+/// that page's version, of an earlier incarnation, and conflicted with its own document.
 #[test]
 fn an_edit_of_a_create_that_crossed_a_reset_is_based_on_it() {
     let (alice, bob) = (0, 1);
@@ -168,8 +168,8 @@ fn an_edit_of_a_create_that_crossed_a_reset_is_based_on_it() {
     );
 }
 
-/// A client that heard of another epoch while its create was unanswered gave -1 to what was queued on it; when the create
-/// then failed, that edit landed on the document of a stranger.
+/// A client that learned of another epoch while its create was unanswered gave -1 to what was queued on it. When the
+/// create then failed, that edit landed on another user's document.
 #[test]
 fn what_is_queued_on_a_create_under_way_never_meets_a_stranger() {
     let bob = 1;
@@ -191,8 +191,8 @@ fn what_is_queued_on_a_create_under_way_never_meets_a_stranger() {
     );
 }
 
-/// The last page of a subscriber's reset was empty, so it was not sent: the reset never ended, and what had gone meanwhile
-/// stayed in sight.
+/// The last page of a subscriber's reset was empty, so it was not sent: the reset never ended, and removed documents
+/// stayed in view.
 #[test]
 fn a_reset_ends_for_who_only_listens() {
     let story = Story {
@@ -267,8 +267,8 @@ fn a_reset_ends_for_who_only_listens() {
     tell(&story).unwrap_or_else(|violation| panic!("{violation}"));
 }
 
-/// A client dropped the documents of a type when it stopped asking for it. It asked for it again before a page had answered,
-/// with a checkpoint that had passed them, and was never told of them again.
+/// A client dropped the documents of a type when it stopped asking for it. It asked for it again before a page had
+/// answered, with a checkpoint that had passed them, and never got them again.
 #[test]
 fn documents_go_with_the_page_that_no_longer_tells_of_their_type() {
     let (alice, bob) = (0, 1);

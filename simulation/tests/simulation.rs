@@ -1,4 +1,4 @@
-//! Some of the histories that `make soak` tells by the hundred thousand, and each broken rule once.
+//! Some of the histories that `make soak` runs by the hundred thousand, and each broken rule once.
 
 use std::thread;
 
@@ -38,8 +38,8 @@ fn tell_every(worker: u64) -> Tally {
     told
 }
 
-/// Each broken rule is shown by one of so many histories; the rare one, which takes thousands from seed 0 on, by one of
-/// those that begin here. (When histories change, `mutants` prints where they are now.)
+/// One of a number of histories shows each broken rule. For a rare one, which takes thousands from seed 0 on, they
+/// begin at the seed given here. (When histories change, `mutants` prints the new seeds.)
 #[test]
 fn broken_rules_are_noticed() {
     let unnoticed: Vec<&str> = CATALOGUE

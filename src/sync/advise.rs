@@ -1,6 +1,6 @@
-//! Asking the application about the changes of a push, outside any transaction, and what its answers mean.
+//! Asking the application about the changes of a push, outside any transaction, and reading its answers.
 //!
-//! How it is reached is `webhook`'s; when it is asked, and what an answer does, is the core's.
+//! `webhook` reaches the application. The core decides when it is asked and what an answer does.
 
 mod kept;
 
@@ -23,13 +23,14 @@ pub(super) use self::kept::Kept;
 use super::{SyncError, SyncService};
 use crate::webhook::{WebhookError, WebhookRequest};
 
-/// How often a push may ask. A question is asked again when the document has moved on meanwhile; after so many rounds the
-/// document stays as it is, for its sender may be who moves it.
+/// How often a push may ask. A question is asked again if the document has changed meanwhile. After so many rounds the
+/// document stays as it is, since the sender itself may be the one that changes it.
 const ROUNDS_MAX: usize = 5;
 
 impl SyncService {
-    /// Sends a push, and again with the application's answers for as long as it asks. Only the client that waits for this
-    /// push is held up. Where not all could be asked in time it is refused, and asks for the rest when it is sent again.
+    /// Sends a push, and sends it again with the application's answers for as long as it asks. Only the client of this
+    /// push waits. If the application could not be asked everything in time, the push is refused; it asks the rest when
+    /// it is sent again.
     pub(super) async fn send_advised(
         &self,
         request: PushRequest,
@@ -61,7 +62,7 @@ impl SyncService {
         Ok(self.commits.send(CommitRequest::Push(request)).await??)
     }
 
-    /// What is said about the questions that could be asked.
+    /// The application's advice on the questions that could be asked.
     async fn advise(&self, request: &PushRequest, questions: &[Question]) -> Vec<Advice> {
         let advice = questions.iter().map(async |question| {
             Some(Advice {
@@ -73,9 +74,9 @@ impl SyncService {
         join_all(advice).await.into_iter().flatten().collect()
     }
 
-    /// `None` where its turn did not come. An answer that cannot be used is none, and the log says why, in words of the
-    /// model. What may be due to the question itself leaves the document as it is: nobody gets their way by asking what
-    /// cannot be answered.
+    /// `None` if its turn did not come. An answer that cannot be used counts as none, and the log says why, in words of
+    /// the model. If the question itself may be the reason, the document stays as it is: no sender gains by a question
+    /// that cannot be answered.
     async fn ask(&self, request: &PushRequest, question: &Question) -> Option<Answer> {
         let unusable = |reason: String| {
             let webhook = &question.webhook;
@@ -138,7 +139,7 @@ impl SyncService {
         })
     }
 
-    /// `"current"`, `"incoming"`, or the fields to write, which are judged like those of a client.
+    /// `"current"`, `"incoming"`, or the fields to write, which pass the same checks as a client's.
     fn read_answer(&self, document_type: &DocumentType, bytes: &[u8]) -> Result<Answer, String> {
         match serde_json::from_slice(bytes) {
             Ok(Json::String(side)) if side == "current" => Ok(Answer::Current),
@@ -177,8 +178,8 @@ impl SyncService {
     }
 }
 
-/// The same question, asked again because the answer was lost, has the same id. Nobody else's question has it: an
-/// application that answers by id alone answers each sender by itself.
+/// The id of a question. The same question has the same id when it is asked again after a lost answer. No other user's
+/// question has it, so an application that keeps answers by id alone mixes up no senders.
 fn id(request: &PushRequest, question: &Question) -> String {
     let client = request.push.client.as_ref();
     let sender = (

@@ -1,4 +1,4 @@
-//! A change on its way to clients: a record as its store keeps it, and the texts that its readers share.
+//! A change on its way to clients: a record in the form of its store, and texts that its readers share.
 
 use std::{
     any::Any,
@@ -24,7 +24,7 @@ pub struct StoredChange {
     /// Its position in the feed.
     pub seq: Seq,
     item: StoredItem,
-    /// Where the change goes to many readers.
+    /// `Some` if the change goes to many readers.
     shared: Option<Arc<Shared>>,
 }
 
@@ -53,19 +53,19 @@ impl Shared {
     }
 }
 
-/// A change as one plan writes it.
+/// A change as text, rendered by one plan.
 struct CachedText {
     plan: Arc<dyn Any + Send + Sync>,
     text: Bytes,
 }
 
-/// The most texts kept of a change. The readers of a scope mostly run the same program.
+/// The most texts kept of a change. The readers of a scope mostly send the same query.
 const TEXTS_MAX: usize = 4;
 
 /// What a change takes in a ring besides its own bytes and those of its texts, rounded up.
 const OVERHEAD_BYTES: usize = 512;
 
-/// Longer texts are not kept, so that the texts stay in proportion to the rings.
+/// The most bytes of a kept text, so that texts stay in proportion to the rings.
 const TEXT_BYTES_MAX: usize = 16 << 10;
 
 impl StoredChange {
@@ -100,7 +100,7 @@ impl StoredChange {
         Ok(self.item.view()?)
     }
 
-    /// All that it says.
+    /// The decoded change.
     ///
     /// # Errors
     /// [`SyncError::Internal`].
@@ -108,7 +108,7 @@ impl StoredChange {
         Ok(self.item.decode()?)
     }
 
-    /// How many bytes it takes.
+    /// Its size in bytes.
     pub fn bytes(&self) -> usize {
         self.item.bytes()
     }

@@ -1,19 +1,21 @@
 //! Commits: pushes and resolutions of all users wait here, share transactions and get their answers.
 //!
-//! One problem shapes this module, contention. Each scope numbers its writes by one counter, so two transactions that write
-//! one scope cannot both commit: the store lets one through, and the other is for nothing. There are three answers.
+//! This module solves one problem, contention. Each scope numbers its writes by one counter, so two transactions that
+//! write one scope cannot both commit: the store lets one succeed, and the work of the other is lost. There are three
+//! answers.
 //!
 //! 1. **Before**: a [`write_set`] predicts what a request will write. The [`scheduler`] joins waiting requests into one
-//!    transaction (group commit), and runs transactions at the same time where their write sets have nothing in common.
-//!    Within one gateway nothing collides, as far as predictions are right.
-//! 2. **When to begin**: [`pacing`] holds a group back until others may join it, and until another gateway has had its turn
+//!    transaction (group commit), and runs transactions at the same time if their write sets are disjoint. Within one
+//!    gateway nothing collides, as far as predictions are right.
+//! 2. **When to begin**: [`pacing`] delays a group until others may join it, and until another gateway has had its turn
 //!    in a scope that both write to.
-//! 3. **After a conflict**: the requests of a [`group`] go back to their places in the queue. Their write set pauses until
-//!    the other transaction is heard of, or for the back-off. Then a group forms again, with the newcomers; after two
-//!    conflicts it is half of what could be, and again after each two more, so that its transaction is shorter.
+//! 3. **After a conflict**: the requests of a [`group`] go back to their places in the queue. Their write set pauses
+//!    until the other transaction is reported, or for the back-off. Then a group forms again, together with newcomers.
+//!    After two conflicts it has half the possible size, and halves again after each two more, so that its transaction
+//!    is shorter.
 //!
-//! The store reports a conflict, and repeats by itself only what has nothing to do with other requests. What a request does
-//! is decided by the core, inside the store's transaction. A wrong prediction or pause costs time and nothing else: the
+//! The store reports a conflict. It repeats by itself only what has nothing to do with other requests. The core decides
+//! what a request does, inside the store's transaction. A wrong prediction or pause costs time and nothing else: the
 //! store's own conflicts are the truth (rules.md 5.3). Users take turns in the queue ([`shares`]).
 
 mod group;
@@ -43,7 +45,8 @@ use self::{
 use super::{STORE_DEADLINE, SyncError};
 use crate::store::{Decide, Store, StoreError};
 
-/// The most requests that may wait before the scheduler takes them, and after; a further one is refused as busy.
+/// The most requests that may wait before the scheduler takes them, and the most that may wait after. A further one is
+/// refused as busy.
 const WAITING_MAX: usize = 512;
 
 /// The requests that wait for their transaction, bounded in number and in bytes.
@@ -52,12 +55,12 @@ pub(super) struct CommitQueue {
     shares: Shares,
 }
 
-/// A request, and who waits for its answer.
+/// A request, and the sender that waits for its answer.
 struct QueuedWork {
     request: CommitRequest,
     answer: oneshot::Sender<Result<PushAnswer, SyncError>>,
     room: Room,
-    /// How often its transactions have met others'.
+    /// The number of write conflicts of its transactions.
     conflicts: u32,
 }
 
@@ -102,10 +105,11 @@ impl CommitQueue {
     }
 }
 
-/// Commits what waits in no queue, again after each write conflict. `work` is given how many there were.
+/// Commits work that waits in no queue, and repeats it after each write conflict. `work` gets the number of conflicts
+/// so far.
 ///
 /// # Errors
-/// [`StoreError`]. [`StoreError::Unavailable`] also where others write the same for too long: nothing was written.
+/// [`StoreError`]. Also [`StoreError::Unavailable`] if others write the same for too long; then nothing was written.
 pub(super) async fn commit_repeatedly(
     store: &dyn Store,
     work: impl Fn(u32) -> (Reads, Arc<Decide>) + Send,
@@ -128,14 +132,14 @@ pub(super) async fn commit_repeatedly(
     }
 }
 
-/// How many of so many to attempt. After two conflicts it is half of them, and again after each two more: a transaction that
-/// writes less is shorter, and among busy writers it has better chances.
+/// How many of `count` requests to attempt. After two conflicts it is half of them, and it halves again after each two
+/// more: a transaction that writes less is shorter, and has better chances among busy writers.
 pub(super) fn halved(count: usize, conflicts: u32) -> usize {
     let halved = count.checked_shr(conflicts / 2).unwrap_or(0);
     halved.max(1)
 }
 
-/// What a change takes beside its documents.
+/// The bytes of a change beside its documents.
 const CHANGE_BYTES: usize = 512;
 
 fn request_bytes(request: &CommitRequest) -> usize {

@@ -1,4 +1,4 @@
-//! `declineMemberships`: what some givers give to the caller does not count any more, or does again.
+//! `declineMemberships`: memberships that some givers give to the caller stop counting, or count again.
 
 use std::{
     collections::BTreeSet,
@@ -14,21 +14,21 @@ use tidegate_core::{
 use super::{Caller, SyncError, SyncService, commit::commit_repeatedly, in_time};
 use crate::store::{Decide, StoreError};
 
-/// Whose memberships the caller declines, or declines no longer.
+/// Which memberships the caller declines, or accepts again.
 #[derive(Debug, Clone)]
 pub struct DeclineRequest {
     /// The givers.
     pub givers: BTreeSet<UserId>,
-    /// Whether they are declined from now on.
+    /// Whether they are declined or accepted again.
     pub decline: bool,
 }
 
 impl SyncService {
-    /// Declines, or takes it back; returns all givers that the caller then declines.
+    /// Declines givers or accepts them again. Returns all givers that the caller then declines.
     ///
     /// # Errors
-    /// [`SyncError::DeclinesFull`]: nothing was changed. a store's failure and [`SyncError::Busy`]: it may have been; the
-    /// same again does no harm.
+    /// [`SyncError::DeclinesFull`]: nothing was changed. A store's failure and [`SyncError::Busy`]: it may have been
+    /// changed; sending the same again does no harm.
     pub async fn decline(
         &self,
         caller: &Caller,
@@ -48,7 +48,7 @@ impl SyncService {
             writes
         });
         let store = Arc::clone(&self.store);
-        // To its end, though nobody may wait for it any more.
+        // The commit runs to its end even if the caller has gone.
         let commit = tokio::spawn(async move {
             let declined = |_| (reads.clone(), Arc::clone(&decide));
             commit_repeatedly(store.as_ref(), declined).await

@@ -1,4 +1,4 @@
-//! Why a verb could not be carried out, and what a store's failure becomes.
+//! Why an operation failed, and the error of each store's failure.
 
 use thiserror::Error;
 use tidegate_core::{
@@ -8,19 +8,19 @@ use tidegate_core::{
 
 use crate::{quota::Exhausted, store::StoreError};
 
-/// Why a verb could not be carried out. Conflicts and rejected changes are no such reasons: they are outcomes.
+/// Why an operation failed. Conflicts and rejected changes are outcomes, no errors.
 #[derive(Debug, Clone, Error)]
 pub enum SyncError {
     /// The store cannot be reached now.
     #[error("{0}")]
     Unavailable(String),
-    /// The store cannot be written now; it can be read.
+    /// The store can be read, but not written now.
     #[error("{0}")]
     ReadOnly(String),
     /// The gateway lacks a right to its store.
     #[error("{0}")]
     NotPermitted(String),
-    /// The store holds or was given what the gateway cannot handle. Trying again does not help.
+    /// The store holds, or was given, what the gateway cannot handle. Trying again does not help.
     #[error("{0}")]
     Internal(String),
     /// The store did not answer in time, or too many requests wait for it.
@@ -32,28 +32,28 @@ pub enum SyncError {
     /// More changes than one push may carry.
     #[error("a push of {changes} changes is larger than {max}")]
     PushTooLarge {
-        /// How many came.
+        /// The number of changes sent.
         changes: usize,
-        /// How many may come.
+        /// The most that one push may carry.
         max: usize,
     },
-    /// A bound on a page that is out of bounds itself.
+    /// An argument that bounds a page is itself out of bounds.
     #[error("{argument}: {limit} is not between 1 and {max}")]
     Limit {
-        /// The argument it stands in.
+        /// The name of the argument.
         argument: &'static str,
-        /// What was asked for.
+        /// Its value.
         limit: i64,
-        /// What may be asked for.
+        /// The largest value allowed.
         max: usize,
     },
-    /// The user would decline more givers than one may.
+    /// The user would decline more givers than allowed.
     #[error("more than {DECLINED_MAX} givers would be declined")]
     DeclinesFull,
-    /// Not a place in the inbox.
+    /// The text is no cursor of the inbox.
     #[error("it is no cursor")]
     Cursor,
-    /// Not a checkpoint.
+    /// The text is no checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The token's claims open too many scopes.
@@ -62,16 +62,16 @@ pub enum SyncError {
     /// The application could not be asked in time about all changes of a push.
     #[error("too many questions wait for the application")]
     Crowded,
-    /// What is held for the caller, or for everybody, leaves no room for what would be read.
+    /// The bytes held for the caller, or for all users, leave no room for what would be read.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
-    /// The token ended while the answer was under way.
+    /// The token expired while the answer was being sent.
     #[error("the token has expired")]
     Expired,
 }
 
 impl SyncError {
-    /// What a store's failure becomes that is in the log already.
+    /// The error of a store's failure that is already logged.
     pub(super) fn of_logged(error: &StoreError) -> Self {
         let reason = error.to_string();
         match error {
@@ -88,7 +88,7 @@ impl SyncError {
         }
     }
 
-    /// An internal failure is answered with a reference to the log, so it is logged.
+    /// The client gets a reference to the log, so an internal failure is logged.
     fn logged(self) -> Self {
         if let Self::Internal(reason) = &self {
             tracing::error!(error = reason, "a request failed in the gateway");

@@ -1,8 +1,8 @@
-//! Whether what a store holds fits the model: asked when a gateway starts on a model it has not seen before. On the way
-//! entries are restamped that a version before has written, which did not escape the values in scopes.
+//! Whether the content of a store fits the model. A gateway checks this when it starts on a model it has not seen
+//! before. On the way it restamps entries of an earlier version, which did not escape the values in scopes.
 //!
-//! A required field that was added, or a type that changed, would otherwise fail the pages of every client; under a
-//! changed `@scope` or `@grants`, what is stored would stay open to those whom the rule before named.
+//! Without the check, a required field that was added or a type that changed would fail the pages of every client.
+//! Under a changed `@scope` or `@grants`, stored documents would stay open to the users of the earlier rule.
 
 use std::{
     collections::BTreeSet,
@@ -30,30 +30,30 @@ use super::{
 };
 use crate::store::{Decide, InboxRange, Store, StoreError, WALK_BYTES_MAX};
 
-/// How many documents are looked at at a time, and restamped in one transaction.
+/// The number of documents that are checked at a time, and restamped in one transaction.
 const BATCH: usize = 500;
 
-/// How many documents of a list are named; the others are counted.
+/// How many documents of a list are named. The rest is counted.
 const NAMED_MAX: usize = 10;
 
-/// What a store holds, held against a model.
+/// The result of checking a store against a model.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Survey {
-    /// The types of its entries, also those the model does not have.
+    /// The types of its entries, including types that the model lacks.
     pub types: BTreeSet<TypeName>,
-    /// How many documents do not fit.
+    /// The number of documents that do not fit.
     pub misfits: usize,
-    /// The first of them, each with what is wrong.
+    /// The first of them, each with the reason.
     pub named: Vec<(DocumentKey, String)>,
-    /// How many entries have been restamped, or have to be where the survey only looks.
+    /// How many entries were restamped, or would have to be if the survey only reads.
     pub unescaped: usize,
-    /// How many documents name a scope that no rule of the model grants.
+    /// The number of documents in a scope that no rule of the model grants.
     pub out_of_reach: usize,
     /// The first of them.
     pub named_out_of_reach: Vec<DocumentKey>,
 }
 
-/// Looks at every entry. `progress` is called with how many each batch had.
+/// Checks every entry. Calls `progress` with the size of each batch.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -65,8 +65,8 @@ pub async fn survey(
     walk(model, store, None, progress).await
 }
 
-/// The same, and restamps what a version before has written without escaping the values in its scope; safe to stop and to
-/// repeat.
+/// The same, and restamps entries that an earlier version wrote without escaping the values in their scopes. It may be
+/// stopped and repeated.
 ///
 /// # Errors
 /// [`StoreError`]; what earlier transactions restamped stays so.
@@ -88,7 +88,7 @@ async fn walk(
     let mut survey = Survey::default();
     let mut after: Option<DocumentKey> = None;
     loop {
-        // Each batch has a snapshot of its own: no store keeps one for as long as all of them may take.
+        // Each batch has a snapshot of its own, since no store keeps one for as long as all batches may take.
         let mut snapshot = store.snapshot().await?;
         let entries = snapshot.walk(after.as_ref(), BATCH).await?;
         drop(snapshot);
@@ -103,7 +103,7 @@ async fn walk(
             let (restamped, all_had_room) = restamp_all(model, store, clock, unescaped).await?;
             survey.unescaped += restamped;
             if restamped > 0 || !all_had_room {
-                // The same batch again, as it is now.
+                // The same batch again, in its present state.
                 continue;
             }
         } else {
@@ -120,7 +120,7 @@ async fn walk(
     }
 }
 
-/// Restamps these entries, as far as a transaction has room for them; returns how many, and whether all had room.
+/// Restamps these entries, as far as a transaction has room for them. Returns how many, and whether all had room.
 async fn restamp_all(
     model: &Arc<Model>,
     store: &dyn Store,
@@ -143,7 +143,7 @@ async fn restamp_all(
     Ok((restamped, all_had_room.load(Ordering::Relaxed)))
 }
 
-/// Those of the documents that are going to move, and go with them.
+/// Restamps the conflicts of documents that move, so that they move too.
 async fn restamp_conflicts(
     model: &Arc<Model>,
     store: &dyn Store,
@@ -199,7 +199,8 @@ impl Survey {
     }
 }
 
-/// What is wrong with a stored document; of types the model no longer has, only that they must not go on to grant.
+/// What is wrong with a stored document. For a type that the model no longer has, only whether it still grants
+/// something.
 fn misfit(model: &Model, entry: &Entry) -> Option<String> {
     let document_type = model.document_type(entry.key.type_name.as_str());
     match (document_type, &entry.body) {
@@ -220,7 +221,7 @@ fn misfit_of_type(
     if let Err(error) = check::check_document(model, &document_type.fields, body) {
         return Some(error.to_string());
     }
-    // It will be restamped before it is served.
+    // It is restamped before it is served.
     if push::is_unescaped(model, entry) {
         return None;
     }

@@ -1,6 +1,6 @@
-//! What users were given when it was last read, by the stamp that rises with each change of it.
+//! A cache of what users were given, keyed by a stamp that rises with each change of it.
 //!
-//! A stamp is read with the state that a page reads anyway. Entries go when many others come, and all at once where
+//! A page reads the stamp with the state that it reads anyway. Entries go when many others come. All go when
 //! memberships may have changed without a stamp.
 
 use std::{
@@ -21,28 +21,28 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-/// The most users that are remembered, and the most memberships of all of them.
+/// The most users in the cache, and the most memberships of all of them.
 const USERS_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not zero");
 const ROWS_MAX: usize = 200_000;
 
-/// So many forms of a user's claims are remembered: the tokens of one user mostly say the same.
+/// The number of claim sets remembered for a user. The tokens of one user mostly have the same claims.
 const CLAIMS_MAX: usize = 4;
 
-/// What was read longer ago is read again. A gateway of a version before writes no stamps, and only the change stream
-/// reports what it withdraws: this bounds how long a page can miss it while the stream is away.
+/// Older results are read again. A gateway of an earlier version writes no stamps, and only the change stream reports
+/// what it withdraws. This bounds how long a page can miss that while the stream is down.
 const AGE_MAX: Duration = Duration::from_secs(5);
 
-/// Users take turns in so many rows.
+/// The number of queues in which users take turns.
 const TURNS: usize = 64;
 
-/// What was read, for all users of the gateway.
+/// The cache for all users of the gateway.
 pub(super) struct GrantCache {
     held: Mutex<Held>,
     turns: Vec<Turn<()>>,
 }
 
 struct Held {
-    /// Raised when all is forgotten: what was read before is not remembered after.
+    /// Rises when the cache is cleared: results that were read before are not kept after.
     generation: u64,
     users: LruCache<UserId, Arc<Given>>,
     rows: usize,
@@ -53,7 +53,7 @@ struct Held {
 pub(super) struct Given {
     pub(super) memberships: Memberships,
     read_at: Instant,
-    /// With the claims of tokens: each is computed once.
+    /// The same combined with the claims of tokens. Each combination is computed once.
     grants: Mutex<Vec<(Arc<Grants>, Arc<Grants>)>>,
 }
 
@@ -66,7 +66,7 @@ impl Given {
         }
     }
 
-    /// What it opens to a token with these claims.
+    /// The grants of a token with these claims.
     pub(super) fn with(&self, claims: &Arc<Grants>) -> Arc<Grants> {
         if self.memberships.rows.is_empty() {
             return Arc::clone(claims);
@@ -97,12 +97,12 @@ impl GrantCache {
         }
     }
 
-    /// To be called before the snapshot is opened that is read.
+    /// Call it before opening the snapshot that is read.
     pub(super) fn generation(&self) -> u64 {
         self.lock().generation
     }
 
-    /// What was read at this stamp, a moment ago.
+    /// The recent result for this stamp.
     pub(super) fn get(&self, user: &UserId, stamp: i64) -> Option<Arc<Given>> {
         let mut held = self.lock();
         let given = held.users.get(user)?;
@@ -111,7 +111,7 @@ impl GrantCache {
         (is_current && is_fresh).then(|| Arc::clone(given))
     }
 
-    /// One at a time reads what a user is given: the others find what it has read.
+    /// Lets one caller at a time read what a user is given. The others then find the result in the cache.
     pub(super) async fn turn(&self, user: &UserId) -> Turned<'_, ()> {
         let mut hasher = DefaultHasher::new();
         user.hash(&mut hasher);
@@ -119,7 +119,7 @@ impl GrantCache {
         self.turns[row as usize].lock().await
     }
 
-    /// Remembers what was read in a snapshot that was opened after `generation` was asked for.
+    /// Keeps what was read in a snapshot that was opened after `generation` was taken.
     pub(super) fn put(&self, user: &UserId, given: &Arc<Given>, generation: u64) {
         let mut held = self.lock();
         if held.generation != generation {
@@ -136,7 +136,7 @@ impl GrantCache {
         }
     }
 
-    /// Forgets everything.
+    /// Clears the cache.
     pub(super) fn clear(&self) {
         let mut held = self.lock();
         held.generation += 1;
@@ -144,7 +144,7 @@ impl GrantCache {
         held.rows = 0;
     }
 
-    /// A panic while the lock was held leaves counts that are too high at worst.
+    /// After a panic under the lock, counts are too high at worst.
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -240,7 +240,7 @@ mod tests {
         assert!(cache.get(&user("large0"), 1).is_none());
         assert!(cache.get(&user("large1"), 1).is_some());
         assert_eq!(cache.lock().rows, ROWS_MAX);
-        // The same user again replaces what was held of it.
+        // A later result for the same user replaces the earlier one.
         for stamp in 2..20 {
             cache.put(&user("large1"), &given(stamp, 20_000), cache.generation());
         }

@@ -1,7 +1,8 @@
-//! The reference client: section 1 of rules.md in code, which is what every client library has to do (numbers in comments
-//! are the rules').
+//! The reference client: section 1 of rules.md in code, which every client library has to do (numbers in comments are
+//! the rules').
 //!
-//! It does no IO and knows no test: a test takes requests from it and hands answers and pages to it, late, twice or never.
+//! It does no IO and knows no test: a test takes requests from it and passes answers and pages to it, late, twice or
+//! never.
 
 mod outbox;
 mod pages;
@@ -21,7 +22,7 @@ use tidegate_core::{
 
 pub use self::slip::Slip;
 
-/// An edit, with a number by which the test knows it again.
+/// An edit, with a number by which the test recognises it.
 #[derive(Debug, Clone)]
 pub struct Edit {
     pub number: u32,
@@ -58,9 +59,9 @@ pub struct Flight {
 #[derive(Debug, Clone)]
 struct Lingering {
     edit: Edit,
-    /// The client id that it was sent under.
+    /// The client id under which it was sent.
     by: ClientId,
-    /// When its outcome was heard.
+    /// When its outcome arrived.
     heard: u32,
 }
 
@@ -68,7 +69,7 @@ struct Lingering {
 #[derive(Debug, Clone)]
 pub struct Page {
     pub changes: Vec<FeedItem>,
-    /// Where a client that takes the page then stands.
+    /// The client's position after the page.
     pub checkpoint: Checkpoint,
     pub has_more: bool,
     pub reset: bool,
@@ -79,11 +80,11 @@ pub struct Page {
 #[derive(Debug, Clone)]
 pub struct Arrival {
     pub page: Page,
-    /// The checkpoint it goes on from.
+    /// The checkpoint from which it continues.
     pub from: Option<String>,
     /// The types that were asked for.
     pub types: Types,
-    /// When it was requested, if it was pulled; pages of a subscription may come from a ring (1.7).
+    /// When it was requested, if it was pulled. Pages of a subscription may come from a ring (1.7).
     pub requested: Option<u32>,
 }
 
@@ -155,7 +156,7 @@ impl Client {
             })
     }
 
-    /// What an edit made now is based on: 0 while the own create is unanswered or lingers, even if the feed has shown the
+    /// The base of an edit made now: 0 while the own create is unanswered or lingers, even if the feed has shown the
     /// document (4.5).
     pub fn base(&self, key: &DocumentKey) -> BaseVersion {
         if self.created_by(key).is_some() {
@@ -174,7 +175,7 @@ impl Client {
         }
     }
 
-    /// The version of each document that it holds, but of those scopes.
+    /// The version of each document that it holds outside of those scopes.
     pub fn versions_but_of(&self, scopes: &[Scope]) -> BTreeMap<DocumentKey, Version> {
         let versions = self.held.iter();
         versions
@@ -183,12 +184,12 @@ impl Client {
             .collect()
     }
 
-    /// Whether all it did is settled.
+    /// Whether all its edits are settled.
     pub fn is_quiet(&self) -> bool {
         self.flight.is_none() && self.outbox.is_empty()
     }
 
-    /// The create under way that an edit made now is an edit of.
+    /// The create under way to which an edit made now belongs.
     pub fn created_by(&self, key: &DocumentKey) -> Option<u32> {
         let creates = self
             .unanswered()
@@ -227,7 +228,7 @@ impl Edit {
         matches!(self.change.action, Action::Delete { .. })
     }
 
-    /// The version it was made on; a create is made on none.
+    /// The version it was made on. A create has none.
     pub fn base(&self) -> Option<BaseVersion> {
         match self.change.action {
             Action::Create { .. } => None,

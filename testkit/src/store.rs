@@ -1,7 +1,7 @@
-//! A store of maps: loads what the core asks for, writes what it decides, and reads the stretches of a page.
+//! A store of maps: loads what the core asks for, writes what it decides, and reads the ranges of a page.
 //!
-//! It keeps no rule of the protocol. A whole store is one value, so a test can clone it, compare it and put it back. How
-//! gateways reach it and hear of its commits is the test's.
+//! It has no rule of the protocol. A whole store is one value, so a test can clone it, compare it and put it back. Each
+//! test decides how gateways reach it and hear of its commits.
 
 mod load;
 mod write;
@@ -27,7 +27,7 @@ pub struct State {
     pub epoch: Epoch,
     pub version_floor: Version,
     pub scopes: HashMap<Scope, ScopeState>,
-    /// What others wrote past the gateway, until a commit takes it over.
+    /// Others' writes past the gateway, until a commit takes them over.
     pub foreign: BTreeMap<DocumentKey, Foreign>,
     pub inbox: BTreeMap<ConflictId, InboxRecord>,
     entries: BTreeMap<DocumentKey, (Seq, Arc<Entry>)>,
@@ -36,16 +36,16 @@ pub struct State {
     users: HashMap<UserId, UserState>,
 }
 
-/// A stretch of a scope's feed.
+/// A range of a scope's feed.
 #[derive(Debug, Clone, Copy)]
 pub struct Range<'r> {
     pub scope: &'r Scope,
     pub types: &'r Types,
-    /// Whether tombstones, markers and what is withheld belong to it.
+    /// Whether tombstones, markers and withheld records belong to it.
     pub removals: bool,
-    /// Above this seq,
+    /// Only records above this seq.
     pub after: Seq,
-    /// up to and with this one.
+    /// Only records up to and including this seq.
     pub through: Seq,
 }
 
@@ -80,17 +80,17 @@ impl State {
         self.entries.values().map(|(_, entry)| entry)
     }
 
-    /// Where markers stand, and of which documents.
+    /// The scopes and documents of all markers.
     pub fn markers(&self) -> impl Iterator<Item = &(Scope, DocumentKey)> {
         self.markers.keys()
     }
 
-    /// What is remembered of a client.
+    /// What is kept of a client.
     pub fn client(&self, key: &ClientKey) -> Option<&ClientState> {
         self.clients.get(key)
     }
 
-    /// Of how many clients of a user the last push is remembered.
+    /// How many of a user's clients have a last push that is remembered.
     pub fn clients_of(&self, user: &UserId) -> usize {
         let clients = self.clients.iter();
         let counted = clients.filter(|(key, state)| key.user == *user && state.at.is_some());
@@ -116,7 +116,7 @@ impl State {
         })
     }
 
-    /// Everything that stands in a feed now.
+    /// All present feed items.
     pub fn feed(&self) -> impl Iterator<Item = FeedItem> {
         let entry = |(seq, entry): &(Seq, Arc<Entry>)| FeedItem {
             seq: *seq,
@@ -130,7 +130,7 @@ impl State {
         entries.chain(self.markers.values().map(marker))
     }
 
-    /// What of a feed lies in the range, ascending by seq.
+    /// The records of a feed in the range, ascending by seq.
     pub fn scan(&self, range: Range<'_>) -> Vec<FeedItem> {
         let wanted = |item: &FeedItem| {
             *item.record.scope() == *range.scope
@@ -144,7 +144,7 @@ impl State {
         items
     }
 
-    /// What membership documents give to a user: of too many, those of services and the oldest.
+    /// What membership documents give to a user. Of too many, those of services and the oldest.
     pub fn memberships(&self, user: &UserId, bounds: &Bounds) -> Memberships {
         let mut memberships = Memberships {
             state: self.user(user),

@@ -13,7 +13,7 @@ use crate::load;
 pub(crate) struct Reader {
     pub(crate) floor: Floor,
     pub(crate) scope: String,
-    /// So many entries have to come each time.
+    /// The number of entries that each read must return.
     pub(crate) documents: usize,
 }
 
@@ -26,7 +26,7 @@ impl load::Client for Reader {
 }
 
 impl Floor {
-    /// Reads a whole scope in pages of 1,000; how many entries it was.
+    /// Reads a whole scope in pages of 1,000. Returns the number of entries.
     async fn read_all(&self, scope: &str) -> usize {
         let feed = self.database.collection::<RawDocumentBuf>("feed");
         let (mut after, mut count) = (0, 0);

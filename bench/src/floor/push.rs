@@ -1,5 +1,5 @@
-//! The floor of a push: its documents, a feed entry for each with the document in it, and the head of its scope, in one
-//! majority-journaled transaction. Pushes that wait at a time share one, as they do in the gateway.
+//! The floor of a push: its documents, a feed entry with the document for each, and the head of its scope, in one
+//! majority-journaled transaction. Pushes that wait at the same time share one, as they do in the gateway.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::documents::Edit;
 
-/// A transaction is not joined by further pushes once it carries so many documents.
+/// A transaction takes no further pushes once it has this number of documents.
 const GROUP_DOCUMENTS: usize = 1_000;
 
 /// A push: documents of one scope.

@@ -1,6 +1,6 @@
 //! What the floor writes: documents as the gateway stores them, and feed entries as large as the gateway's.
 //!
-//! When and with what else they are written is told in `push`.
+//! `push` says when and with what else they are written.
 
 use mongodb::bson::{DateTime, RawDocumentBuf, rawdoc};
 
@@ -22,7 +22,7 @@ fn titled(edit: &Edit) -> String {
     }
 }
 
-/// The statement that makes the stored document say so.
+/// The statement that writes the edit into the stored document.
 pub(super) fn update_of_document(edit: &Edit) -> RawDocumentBuf {
     rawdoc! {
         "q": {"_id": id(edit.number)},
@@ -39,7 +39,7 @@ fn entry_id(edit: &Edit) -> String {
     format!("Task\0{}", id(edit.number))
 }
 
-/// Besides the document it says who wrote which field in which version.
+/// Besides the document, an entry names the writer and version of each field.
 pub(super) fn entry(edit: &Edit, scope: &str, seq: i64) -> RawDocumentBuf {
     let at = DateTime::from_millis(1);
     let version = edit.version;

@@ -1,4 +1,4 @@
-//! The floor of a live change: the change stream of the feed, as the driver hands it out.
+//! The floor of a live change: the change stream of the feed, as the driver returns it.
 
 use futures_util::StreamExt;
 use mongodb::{

@@ -1,8 +1,8 @@
-//! Tables in documents: what stands between two marks is replaced, and the rest left as it is.
+//! Tables in documents: the text between two marks is replaced, and the rest stays as it is.
 
 use std::{fs, path::Path};
 
-/// Replaces what stands between `<!-- name -->` and `<!-- /name -->`.
+/// Replaces the text between `<!-- name -->` and `<!-- /name -->`.
 pub(super) fn replace(path: &Path, name: &str, text: &str) {
     let document = fs::read_to_string(path).unwrap();
     let [begin, end] = [format!("<!-- {name} -->"), format!("<!-- /{name} -->")];

@@ -1,4 +1,4 @@
-//! The machine that figures are of.
+//! The machine on which the figures were measured.
 
 use std::{fs, thread::available_parallelism};
 
@@ -40,7 +40,7 @@ impl Machine {
     }
 }
 
-/// What a file of the system says under a name.
+/// The value of a name in a file of the system.
 fn told(path: &str, name: &str) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with(name));

@@ -6,7 +6,7 @@ use plotters::prelude::*;
 
 use crate::figure::{Bar, Row};
 
-/// What is drawn for one row.
+/// The line of one row.
 struct Line {
     name: String,
     ratio: f64,
@@ -24,7 +24,7 @@ const NAMES: u32 = 360;
 const AROUND: u32 = 90;
 const GAP: u32 = 5;
 
-/// What is to be as much as the floor in one plot, what is to be as little in another.
+/// Draws one plot of the rows that should reach the floor, and one of those that should stay low.
 pub(super) fn draw(rows: &[Row], directory: &Path) {
     let (shares, times): (Vec<Row>, Vec<Row>) = rows
         .iter()

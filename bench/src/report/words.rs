@@ -104,7 +104,7 @@ fn shown(figure: &Figure, unit: &str) -> String {
     format!("{median} {unit}{spread}")
 }
 
-/// As many digits as say something.
+/// As many digits as are significant.
 fn number(value: f64) -> String {
     let magnitude = value.abs();
     if magnitude == 0.0 || magnitude >= 100.0 {

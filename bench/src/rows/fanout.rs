@@ -1,4 +1,5 @@
-//! Many subscribers: how fast the changes of one scope reach thousands of them, and what those cost whom nothing is for.
+//! Many subscribers: how fast the changes of one scope reach thousands of them, and what subscribers cost to which
+//! nothing is sent.
 
 use std::{
     sync::{
@@ -17,10 +18,11 @@ use crate::{
     swarm::Swarm,
 };
 
-/// Changes delivered to a subscriber, each second, to all of them together.
+/// Changes delivered per second, to all subscribers together.
 const MESSAGES_BAR: Bar = Bar::AtLeast(400_000.0);
 
-/// How much dearer or slower a push may be beside subscribers of other scopes: what two measurements of the same differ by.
+/// How much more a push may cost or take beside subscribers of other scopes: the difference between two equal
+/// measurements.
 const UNTOUCHED_BAR: Bar = Bar::AtMost(1.2);
 
 /// More than half of the sockets a user may have.
@@ -34,12 +36,12 @@ const CHANGES_A_PUSH: usize = 100;
 
 const WRITERS: usize = 16;
 
-/// So many windows long is a round with one scope: it takes half a window until thousands have the first change, and again
-/// until they have the last.
+/// The number of windows in a round with one scope. Thousands of subscribers have the first change after half a window,
+/// and the last change half a window late.
 const WINDOWS: u32 = 4;
 
-/// So many changes may not have reached everybody yet when the next one is pushed: a quarter of what a subscriber may be
-/// behind.
+/// How many changes may not have reached all subscribers when the next one is pushed: a quarter of how far a subscriber
+/// may be behind.
 const AHEAD: usize = 64;
 
 /// Subscribers of one scope.
@@ -70,7 +72,7 @@ pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
     rows
 }
 
-/// Some clients push one change after the other; every subscriber has to get every change.
+/// Some clients push one change after the other. Every subscriber must get every change.
 async fn of_one_scope(bench: &mut Bench) -> Vec<Row> {
     let gateway = bench.gateway();
     let swarm = Arc::new(crowd(bench, &gateway).await);
@@ -108,11 +110,11 @@ async fn of_one_scope(bench: &mut Bench) -> Vec<Row> {
     ]
 }
 
-/// A writer who does not run away from those it writes for.
+/// A writer that waits for its subscribers.
 struct Speaker {
     pusher: Pusher<Device>,
     swarm: Arc<Swarm>,
-    /// Changes of all speakers.
+    /// The changes of all writers.
     spoken: Arc<AtomicUsize>,
 }
 
@@ -126,7 +128,8 @@ impl load::Client for Speaker {
     }
 }
 
-/// The same pushes before and after thousands subscribe to scopes that they do not touch, and then pushes that touch all.
+/// The same pushes before and after thousands subscribe to scopes that they do not touch, and then pushes that touch
+/// all.
 async fn of_many_scopes(bench: &mut Bench) -> Vec<Row> {
     let gateway = bench.gateway();
     let user = gateway.user("untouching", &[]);
@@ -176,7 +179,7 @@ fn writers(bench: &Bench, gateway: &Gateway) -> Vec<User> {
         .collect()
 }
 
-/// Writes one document to each of the scopes; the processor time that a document took, to the end of its delivery.
+/// Writes one document to each of the scopes. Returns the processor time of a document, up to the end of its delivery.
 async fn write_to_each(
     bench: &mut Bench,
     gateway: &Gateway,

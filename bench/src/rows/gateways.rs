@@ -1,4 +1,4 @@
-//! Two gateways on one database: what is left of one gateway's throughput when both write to one hot scope.
+//! Two gateways on one database: how much of one gateway's throughput remains when both write to one hot scope.
 
 use super::{Bench, Pusher};
 use crate::{
@@ -31,7 +31,7 @@ pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
     ]
 }
 
-/// What the gateways did together, and how many transactions were aborted over it.
+/// What the gateways did together, and how many transactions were aborted meanwhile.
 async fn push(bench: &mut Bench, gateways: &[&Gateway], round: usize) -> (Done, i64) {
     let mut clients = Vec::new();
     for client in 0..CLIENTS {

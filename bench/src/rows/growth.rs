@@ -1,4 +1,5 @@
-//! Growth: what a pull and a push cost in a feed of a million entries, and a pull by someone who sees a thousand scopes.
+//! Growth: the cost of a pull and a push in a feed of a million entries, and of a pull by a user with a thousand
+//! scopes.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ const SMALL: usize = 10_000;
 
 const BATCH: usize = 1_000;
 
-/// Documents that a pull brings here: it is not their number that is looked at.
+/// The number of documents that a pull returns here. It is not what is measured.
 const BEHIND: usize = 10;
 
 const SCOPES: usize = 1_000;
@@ -100,8 +101,8 @@ async fn fill(bench: &mut Bench, gateway: &Gateway) {
     }
 }
 
-/// Fills the large database with copies of what the gateway wrote into the small one: under other ids and at further seqs,
-/// they are what it would have written itself, at a tenth of the time.
+/// Fills the large database with copies of what the gateway wrote into the small one. With other ids and further seqs
+/// they are what the gateway would have written, in a tenth of the time.
 async fn copy(small: &Database, large: &Database, copies: usize) {
     let entries = all(small, "tidegate.feed").await;
     let documents = all(small, "tasks").await;
@@ -120,7 +121,7 @@ async fn copy(small: &Database, large: &Database, copies: usize) {
     copy_head(small, large, i64::try_from(copies * SMALL).unwrap()).await;
 }
 
-/// In which of its collections a gateway keeps the scope's head is its own affair.
+/// Copies the scope's head, in whichever of its collections a gateway keeps it.
 async fn copy_head(small: &Database, large: &Database, head: i64) {
     let filter = doc! {"_id": {"$regex": format!("{SCOPE}$")}, "h": {"$exists": true}};
     for name in small.list_collection_names().await.unwrap() {
@@ -180,7 +181,7 @@ fn entry_again(entry: &RawDocument, copy: usize) -> RawDocumentBuf {
     again
 }
 
-/// A scope under measurement: someone who is a few changes behind, and someone who pushes.
+/// A scope under measurement: a client that is a few changes behind, and a client that pushes.
 struct Feed {
     connection: Connection,
     checkpoint: String,
@@ -210,7 +211,7 @@ impl Feed {
     }
 }
 
-/// The median time of a pull after the same checkpoint, which brings so many documents.
+/// The median time of a pull after the same checkpoint, which returns this number of documents.
 async fn pull_ms(
     connection: &mut Connection,
     checkpoint: &str,
@@ -228,7 +229,7 @@ async fn pull_ms(
     percentile(&latencies_ms, 50.0)
 }
 
-/// Two members of one team, of whom one is in many others: what changes in that team both of them pull.
+/// Two members of one team, one of them in many other teams too. Both pull what changes in that team.
 async fn of_scopes(bench: &mut Bench) -> Row {
     let gateway = bench.gateway();
     let teams: Vec<String> = (0..SCOPES - 1).map(|team| format!("m{team}")).collect();

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 const SCOPE: &str = "user:live";
 
-/// Whoever is told of one write after the other.
+/// A reader that waits for one write after the other.
 trait Told {
     async fn told(&mut self);
 }
@@ -66,7 +66,7 @@ pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
     ]
 }
 
-/// From the start of each write until it was told, ascending.
+/// The times from the start of each write to its arrival, ascending.
 async fn latencies_ms<T: Target>(
     window: Duration,
     pusher: &mut Pusher<T>,

@@ -1,4 +1,4 @@
-//! Memory of a gateway: when it has nothing to do, for each subscriber that waits, and while many pull.
+//! The memory of a gateway: when it has nothing to do, for each waiting subscriber, and while many clients pull.
 
 use super::{Bench, fanout, pull};
 use crate::{
@@ -14,7 +14,7 @@ pub(super) const IDLE_BAR: Bar = Bar::AtMost(30.0);
 /// In KiB.
 const SUBSCRIBER_BAR: Bar = Bar::AtMost(8.0);
 
-/// In pages as they are answered, for each pull under way: bytes from MongoDB, the answer, and the connection's buffer.
+/// In pages of an answer, for each pull under way: bytes from MongoDB, the answer, and the connection's buffer.
 const PAGES_BAR: Bar = Bar::AtMost(8.0);
 
 /// How much more a gateway may hold that has delivered four times as much.
@@ -68,7 +68,7 @@ fn a_subscriber_kib(gateway: &Gateway, before: f64, swarm: Swarm) -> f64 {
 async fn of_pulls(bench: &mut Bench) -> Vec<Row> {
     let gateway = bench.gateway();
     pull::fill(bench, &gateway).await;
-    // The one that filled the scope has held more than pulls need.
+    // The gateway that filled the scope has held more than pulls need.
     drop(gateway);
     let gateway = bench.gateway();
     let reader = pull::reader(&gateway);

@@ -1,4 +1,5 @@
-//! The gateway beside what people use today, by the same load on the same mongod: here the peer stands where the floor does.
+//! The gateway beside servers that people use today, with the same load on the same mongod. The peer takes the place of
+//! the floor.
 
 use super::{Bench, Pusher, Target};
 use crate::{
@@ -9,15 +10,15 @@ use crate::{
     peer::{Kind, Peer, PeerPuller},
 };
 
-/// Ahead of it.
+/// The gateway must be ahead of the peer.
 const BAR: Bar = Bar::AtLeast(1.0);
 
-/// In latency and memory.
+/// The same for latency and memory.
 const COST_BAR: Bar = Bar::AtMost(1.0);
 
 const SCOPE: &str = "team:peers";
 
-/// Rounds that do not count: Node compiles what runs often, and takes some seconds for it.
+/// Rounds that do not count: Node compiles code that runs often, which takes some seconds.
 const WARM_UP: usize = 1;
 
 /// Changes in each push, and clients.
@@ -93,7 +94,7 @@ async fn pushes(
     rows
 }
 
-/// Pulls go to databases of their own, with nothing in them but what is pulled: RxDB has no scopes.
+/// Pulls go to databases of their own with only the pulled documents, since RxDB has no scopes.
 async fn pulls(bench: &mut Bench, kind: Kind, gateway: &Gateway) -> Vec<Row> {
     let peer = Peer::start(
         kind,
@@ -129,7 +130,7 @@ async fn pulls(bench: &mut Bench, kind: Kind, gateway: &Gateway) -> Vec<Row> {
     rows
 }
 
-/// Not a multiple of a page, so that the last page says that it is the last.
+/// Not a multiple of a page, so that the last page shows that it is the last.
 const PULLED: usize = 10_500;
 
 async fn fill(bench: &mut Bench, target: impl Target) {

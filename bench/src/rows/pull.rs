@@ -12,7 +12,7 @@ use crate::{
 /// The share of the raw scan that a pull has to reach.
 const BAR: Bar = Bar::AtLeast(0.50);
 
-/// Documents of each push that makes them.
+/// Documents of each push that creates them.
 const BATCH: usize = 1_000;
 
 const SCOPE: &str = "user:reader";
@@ -43,12 +43,12 @@ async fn fill_floor(bench: &mut Bench) {
     }
 }
 
-/// Who may pull it.
+/// A user who may pull it.
 pub(super) fn reader(gateway: &Gateway) -> User {
     gateway.user("reader", &[])
 }
 
-/// Makes the scope that is pulled, unless it is there.
+/// Makes the scope that is pulled, unless it exists.
 pub(super) async fn fill(bench: &mut Bench, gateway: &Gateway) {
     if bench.filled {
         return;

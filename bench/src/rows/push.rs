@@ -1,5 +1,5 @@
 //! Pushes against the floor: of one change and of many, by few clients and by many, to one scope and to many; what the
-//! slowest of them wait, and how often a transaction was repeated. The same of the floor's own work behind bare HTTP.
+//! slowest of them wait, and how often a transaction was repeated. The same for the floor's own work behind bare HTTP.
 
 use super::{Bench, LANES, Pusher, RawScope, Target};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 /// The share of the floor that a push has to reach.
 const BAR: Bar = Bar::AtLeast(0.75);
 
-/// So often what one client waits, the slowest of many may.
+/// How many times as long the slowest of many clients may wait as one client does.
 const WAIT_BAR: Bar = Bar::AtMost(4.0);
 
 /// Changes in each push, and clients with one push under way each.
@@ -42,7 +42,7 @@ impl Scopes {
     }
 }
 
-/// How a row pushes.
+/// The load of a row.
 #[derive(Clone, Copy)]
 struct Load {
     changes: usize,
@@ -71,7 +71,7 @@ pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
     rows
 }
 
-/// What the bars leave room for: no row of a server can be better than that of one which does nothing else.
+/// What bare HTTP leaves possible: no row of a server can be better than that of a server that does nothing else.
 pub(super) async fn rows_of_bare_http(bench: &mut Bench) -> Vec<Row> {
     let bare = Bare::start(&bench.mongod.url("bare"));
     let mut tally = Tally::default();
@@ -82,7 +82,7 @@ pub(super) async fn rows_of_bare_http(bench: &mut Bench) -> Vec<Row> {
     rows
 }
 
-/// Each load that is wanted, and what its slowest pushes wait.
+/// Measures each wanted load, and what its slowest pushes wait.
 async fn measure_all(
     bench: &mut Bench,
     user: &dyn Fn(usize) -> User,
@@ -151,7 +151,7 @@ impl Tally {
     }
 }
 
-/// First documents are created for some rounds, then they are updated.
+/// Creates documents for some rounds, and updates them in the rest.
 async fn measure(
     bench: &mut Bench,
     user: &dyn Fn(usize) -> User,

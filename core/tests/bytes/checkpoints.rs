@@ -1,4 +1,4 @@
-//! Checkpoints as tokens: each comes back, and nothing else is one.
+//! Checkpoints as tokens: each can be read back, and no other text is one.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use proptest::{
@@ -47,7 +47,7 @@ fn checkpoints() -> impl Strategy<Value = Checkpoint> {
     )
 }
 
-/// A token with a right checksum, as anybody can make one.
+/// A token with a correct checksum, as any client can make one.
 fn forged(fields: &[u8]) -> String {
     let mut bytes = vec![1];
     bytes.extend(fields);
@@ -109,7 +109,8 @@ proptest! {
     }
 }
 
-/// One checkpoint had many tokens: postcard reads 0x80 0x00 as the number 0, a scope that comes twice, and what stands behind.
+/// A checkpoint had many tokens: postcard reads 0x80 0x00 as the number 0, a scope that comes twice, and trailing
+/// bytes.
 #[test]
 fn a_checkpoint_has_one_token() {
     let smallest = [1, b'e', 0, 0, 0];
@@ -122,7 +123,7 @@ fn a_checkpoint_has_one_token() {
     assert_eq!(Checkpoint::decode(&forged(&followed)), Err(CheckpointError));
 }
 
-/// A forged token could bring names into the gateway that nothing else lets in: empty, with U+0000, of any length.
+/// A forged token could bring names into the gateway that no other input may: empty, with U+0000, of any length.
 #[test]
 fn a_checkpoint_holds_only_names() {
     let empty = [0, 0, 0, 0];

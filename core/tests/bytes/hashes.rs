@@ -1,4 +1,4 @@
-//! The fingerprint of a push, by which a retry is known for ever: equal for equal pushes, another for every other one.
+//! The fingerprint of a push, which identifies a retry for ever: equal for equal pushes, and different for all others.
 
 use proptest::{collection::btree_map, collection::vec, option, prelude::*, sample::Index};
 use tidegate_core::{
@@ -13,7 +13,7 @@ fn type_names() -> impl Strategy<Value = TypeName> {
     "[A-C]".prop_map(|name| TypeName::new(&name).unwrap())
 }
 
-/// Few values, so that neighbours are often near: what differs must differ by more than chance.
+/// Few values, so that neighbours are often near: pushes must differ by more than chance.
 fn values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -94,7 +94,7 @@ fn pushes() -> impl Strategy<Value = Push> {
     })
 }
 
-/// `==` takes -0.0 for 0.0; a text of the whole push does not.
+/// `==` treats -0.0 and 0.0 as equal; a text of the whole push does not.
 fn told(push: &Push) -> String {
     format!("{push:?}")
 }
@@ -138,7 +138,7 @@ proptest! {
         }
     }
 
-    /// A retry comes with the ids that it had; its client and its epoch are compared by themselves.
+    /// A retry comes with the ids that it had. Its client and its epoch are compared separately.
     #[test]
     fn who_sends_a_push_is_not_in_its_hash(push in pushes()) {
         let client = PushClient { id: ClientId::new("phone").unwrap(), first: Some(MutationId(1)) };
@@ -146,7 +146,7 @@ proptest! {
         prop_assert_eq!(PushHash::of(&sent), PushHash::of(&push));
     }
 
-    /// The words of a rejection may differ from one release to the next.
+    /// The message of a rejection may differ between releases.
     #[test]
     fn a_change_that_could_not_be_read_counts_by_its_code(push in pushes()) {
         let mut reworded = push.clone();

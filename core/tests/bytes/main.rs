@@ -1,6 +1,6 @@
-//! Bytes that outlive a process: what clients hold, and what the gateway remembers of them, for any content.
+//! Bytes that outlive a process, with any content: what clients hold, and what the gateway remembers of them.
 //!
-//! What the rules make of the content is told in the tests of the protocol; the bytes of stores are tested there.
+//! The tests of the protocol say what the rules do with the content. The bytes of stores are tested with the stores.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on fails where it stands"

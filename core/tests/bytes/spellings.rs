@@ -1,4 +1,4 @@
-//! The spellings that a scalar takes besides its canonical one: they mean the same value, to the last digit.
+//! The spellings that a scalar accepts besides its canonical one. They mean the same value, to the last digit.
 
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};

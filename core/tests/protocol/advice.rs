@@ -1,6 +1,6 @@
-//! WEBHOOK: what is asked, what an answer makes of a change, and to which version it is bound.
+//! WEBHOOK: what is asked, what an answer does with a change, and the version that it is bound to.
 //!
-//! Protocol 4.10 and 4.12. Where it asks at all is the decision tables' matter: wherever MANUAL holds back.
+//! Protocol 4.10 and 4.12. The decision tables say where it asks: wherever MANUAL holds back.
 
 use serde_json::{Value as Json, json};
 use tidegate_core::{
@@ -25,7 +25,7 @@ fn alice() -> Sender {
     by("alice", "phone").from(1)
 }
 
-/// Bob made a task and gave it another title.
+/// Bob created a task and gave it another title.
 fn store(rule: &str) -> Store {
     let mut store = Store::new(rule);
     let bobs = [

@@ -1,6 +1,6 @@
 //! Updates and deletes by their `baseVersion`: 0, of an earlier incarnation, of another epoch, from the future.
 //!
-//! Protocol 4.4 and 4.5; what an ordinary stale base leads to is the table of updates.
+//! Protocol 4.4 and 4.5. The table of updates shows ordinary stale bases.
 
 use serde_json::json;
 

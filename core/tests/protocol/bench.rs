@@ -1,4 +1,4 @@
-//! One change against one entry, under every policy at a time: what the decision tables stand on.
+//! One change against one entry, under all policies: the base of the decision tables.
 //!
 //! An entry is the history that led to it, so that no test can begin from a state that the rules never reach.
 
@@ -17,7 +17,7 @@ use tidegate_core::{
 
 use crate::drafts::{Draft, model, start};
 
-/// Who makes a change.
+/// The client that makes a change.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Who {
     /// Alice's phone, which numbers its changes: the client of most tables.
@@ -28,14 +28,14 @@ pub(crate) enum Who {
     Bob,
     /// A client of Alice's that names itself and does not number its changes.
     Unnumbered,
-    /// A client of Alice's that does not even name itself.
+    /// A client of Alice's without a name.
     Anonymous,
 }
 
 /// One edit of a history; each is made on the version before it.
 pub(crate) type Step = (Who, Draft);
 
-/// The columns of a decision table: the rule, and whether the edit was made before or after all those it meets.
+/// The columns of a decision table: the rule, and whether the edit was made before or after all those that it meets.
 pub(crate) const COLUMNS: [(&str, Option<i64>); 10] = [
     ("SERVER_WINS", None),
     ("CLIENT_WINS", None),
@@ -53,10 +53,10 @@ const LATER: i64 = 60_000;
 const DECIDED_AT: i64 = 100_000;
 const STEP: i64 = 1_000;
 
-/// Checks a change under every rule. The row holds a sign for each of [`COLUMNS`]:
-/// `A` APPLIED, `M` MERGED, both with all of the change in force; `P` MERGED, with all in force but the title;
-/// `C` CONFLICT and `=` APPLIED, the entry staying as it was; `H` CONFLICT with all of the change held back, and `Q` as `P`
-/// with the title held back; `N` NOT_FOUND, `V` VERSION_UNKNOWN; `.` not said. WEBHOOK asks where MANUAL holds back.
+/// Checks a change under every rule. The row holds a sign for each of [`COLUMNS`]: `A` APPLIED, `M` MERGED, both with
+/// all of the change applied; `P` MERGED, with all applied but the title; `C` CONFLICT and `=` APPLIED, the entry
+/// staying as it was; `H` CONFLICT with all of the change held back, and `Q` as `P` with the title held back; `N`
+/// NOT_FOUND, `V` VERSION_UNKNOWN; `.` not checked. WEBHOOK asks where MANUAL holds back.
 pub(crate) fn check(name: &str, history: &[Step], who: Who, change: &Draft, row: &str) {
     let signs: Vec<&str> = row.split_whitespace().collect();
     assert_eq!(signs.len(), COLUMNS.len(), "{name}: a sign for each column");
@@ -94,7 +94,7 @@ impl Bench {
         Self { model: model(rule) }
     }
 
-    /// What a history leads to. Everything in it is applied, whatever the model's policy.
+    /// The entry after a history. Everything in it is applied, whatever the model's policy.
     pub(crate) fn entry_after(&self, history: &[Step]) -> Option<Entry> {
         history.iter().zip(1..).fold(None, |entry, (step, i)| {
             let (who, draft) = step;
@@ -109,7 +109,7 @@ impl Bench {
         })
     }
 
-    /// What becomes of a change under the model's policy, after every history.
+    /// The decision about a change under the model's policy, after every history.
     pub(crate) fn decide(&self, entry: Option<&Entry>, who: Who, draft: &Draft) -> Decision {
         self.decide_at(DECIDED_AT, None, entry, who, draft)
     }
@@ -158,7 +158,7 @@ impl Bench {
         )
     }
 
-    /// What MANUAL holds back is what WEBHOOK asks about; all else they treat alike.
+    /// WEBHOOK asks about what MANUAL holds back. Both treat everything else alike.
     fn asks_where_it_holds(&self, entry: Option<&Entry>, who: Who, draft: &Draft) {
         let by = |policy| self.decide_at(DECIDED_AT, Some(policy), entry, who, draft);
         match (by(Policy::Manual), by(Policy::Webhook)) {

@@ -1,4 +1,5 @@
-//! Bounds are of what a change leaves, and what is stored can be edited (protocol 4.11 and section 7 of the model's page).
+//! Bounds apply to the result of a change, and stored documents can be edited (protocol 4.11 and section 7 of the
+//! model's page).
 
 use serde_json::{Value as Json, json};
 use tidegate_core::{model::LIST_ITEMS_MAX, value::Value};

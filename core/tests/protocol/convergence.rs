@@ -1,6 +1,6 @@
-//! Random edits, moves, grants, collections, epochs and lost messages: everybody agrees in the end.
+//! Random edits, moves, grants, collections, epochs and lost messages: all clients agree in the end.
 //!
-//! These are some short histories, each told by its seed; a search through many more has a place of its own.
+//! These are some short histories, each given by its seed. The simulation searches through many more.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -28,7 +28,7 @@ fn everybody_converges_nothing_is_applied_twice_and_no_seq_is_missing() {
 }
 
 impl Story {
-    /// Everything arrives from here on: the outboxes empty, and everybody pulls.
+    /// From here on everything arrives: the outboxes empty, and all clients pull.
     fn end(mut self) {
         for device in 0..self.devices.len() {
             self.pull(device);
@@ -42,7 +42,7 @@ impl Story {
         self.check_inbox();
     }
 
-    /// What was held back and not resolved is still there, in the scope its document is in.
+    /// A change that was held back and not resolved is still in the inbox, in the scope of its document.
     fn check_inbox(&self) {
         let open: BTreeSet<_> = self.store.conflicts().map(|open| open.id.clone()).collect();
         assert_eq!(open, self.ledger.open);

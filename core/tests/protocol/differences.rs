@@ -1,6 +1,6 @@
 //! Counters, sets and texts: when an edit of one is a difference, and when it is absolute.
 //!
-//! Protocol 4.7 and 4.8; the values that come out of joining are a table of their own.
+//! Protocol 4.7 and 4.8. The table of merges has the values that result from joining.
 
 use serde_json::{Value as Json, json};
 use tidegate_core::outcome::Status;
@@ -11,7 +11,7 @@ use crate::{
     merges::{changed, outcome},
 };
 
-/// A field, its value, another's edit of it, and mine: absolute, and joined with the other's.
+/// A field, its value, another client's edit of it, and mine: absolute, and joined with the other's.
 fn differences() -> [(&'static str, [Json; 4]); 3] {
     [
         ("count", [json!(10), json!(15), json!(12), json!(17)]),
@@ -118,7 +118,7 @@ fn without_base_a_clean_difference_is_absolute() {
     }
 }
 
-/// Joined wherever the change is taken at all, whatever the policy; what is not joined goes the policy's way.
+/// A difference is joined wherever the change is applied, under any policy. Otherwise the policy decides.
 #[test]
 fn a_stale_difference_goes_by_every_policy() {
     for (field, [base, other, mine, joined]) in differences() {

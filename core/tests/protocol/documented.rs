@@ -1,4 +1,4 @@
-//! The tables of `docs/conflicts.md`, carried out: each has its model above it and its outcome below.
+//! Runs the tables of `docs/conflicts.md`: each has its model above it and its outcome below.
 
 use std::{collections::BTreeMap, fs};
 
@@ -26,7 +26,7 @@ struct Example<'p> {
 }
 
 struct Row {
-    /// Minutes after ten, where it says when.
+    /// Minutes after ten, if the table names a time.
     at: Option<i64>,
     fields: Json,
 }

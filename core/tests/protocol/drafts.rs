@@ -1,6 +1,6 @@
-//! Changes as a test writes them, short, and the model they are changes of.
+//! Changes in a test's short form, and the model that they belong to.
 //!
-//! Reading a draft by the model is done here as the gateway's door does it; deciding about it is the core's.
+//! A draft is read by the model as the gateway's request validation does it. The core decides about it.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use tidegate_core::{
     value::{Document, Timestamp, json::decode_fields},
 };
 
-/// The model of most tests. Everybody may write to `all`, and only read `public`.
+/// The model of most tests. All users may write to `all`, and only read `public`.
 const SDL: &str = r#"
 extend schema
   @grant(scope: "user:{sub}", access: WRITE)

@@ -16,7 +16,7 @@ use crate::{
     drafts::{Draft, create, delete, start, update},
 };
 
-/// When the bench decides, in milliseconds after the start.
+/// The time of the decision, in milliseconds after the start.
 const NOW: i64 = 100_000;
 
 /// The edit time recorded for `draft` after a creation recorded at 1,000 ms.

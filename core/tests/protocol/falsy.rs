@@ -14,7 +14,7 @@ use crate::{
     drafts::{create, update},
 };
 
-/// A field, a value that nobody overlooks, and its falsy one.
+/// A field, a value that is never overlooked, and its falsy one.
 fn falsy() -> [(&'static str, Json, Json); 7] {
     [
         ("done", json!(true), json!(false)),

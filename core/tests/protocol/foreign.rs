@@ -1,4 +1,4 @@
-//! What other services wrote, and which changes take it over (protocol 4.6).
+//! Writes of other services, and which changes take them over (protocol 4.6).
 
 use serde_json::{Value as Json, json};
 

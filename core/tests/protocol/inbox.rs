@@ -1,6 +1,6 @@
-//! The inbox: what MANUAL keeps, and when. What a resolution does is in [`resolving`].
+//! The inbox: what MANUAL keeps, and when. [`resolving`] has the resolutions.
 //!
-//! Protocol 4.11 and the columns of its table; which changes are held back at all is the decision tables' matter.
+//! Protocol 4.11 and the columns of its table. The decision tables say which changes are held back.
 
 mod resolving;
 
@@ -24,7 +24,7 @@ fn retitled(base: i32, title: &str) -> Draft {
     update("t", base, json!({ "title": title }))
 }
 
-/// Bob made a task and gave it a title; Alice's edit of his first version is held back.
+/// Bob created a task and gave it a title. Alice's edit of his first version is held back.
 fn held(rule: &str) -> Store {
     let mut store = Store::new(rule);
     let bobs = [
@@ -200,7 +200,7 @@ fn a_push_chooses_manual_only_where_the_model_lets_it() {
     );
 }
 
-/// Stock that counts and a shelf that does not: what was joined was written by the client that conflicts next.
+/// Stock that counts and a shelf that does not: the client that conflicts next wrote the joined field.
 const STOCKED: &str = r#"
 extend schema @grant(scope: "all", access: WRITE)
 type Task @collection(name: "tasks") @scope(by: "all") @conflict(policy: MERGE, overlap: MANUAL) {

@@ -1,7 +1,7 @@
-//! What must be true of every merge: nobody's edit of another field is lost, sums are exact, and the order in which edits
-//! arrive does not matter where the merge says so.
+//! What must be true of every merge: no edit of another field is lost, sums are exact, and the order in which edits
+//! arrive does not matter where the merge promises that.
 //!
-//! Single merges are told in [`crate::merges`]; here they are drawn at random, and arrive late, twice and in any order.
+//! [`crate::merges`] has single merges. Here they are drawn at random, and arrive late, twice and in any order.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::{
 
 const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
 
-/// One edit by each, all of the same version, arriving in this order, and each of them twice.
+/// One edit of each client, all of the same version, arriving in this order, and each of them twice.
 fn arrive(first: &Json, edits: &[Draft], order: &[usize]) -> Json {
     arrive_in(Store::new("MERGE/SERVER_WINS"), first, edits, order)
 }
@@ -41,7 +41,7 @@ fn arrive_in(mut store: Store, first: &Json, edits: &[Draft], order: &[usize]) -
     ))
 }
 
-/// An edit of version 1 that says what it saw.
+/// An edit of version 1 with the values that it saw.
 fn edit(first: &Json, set: Json) -> Draft {
     let touched = set.as_object().expect("fields are an object").keys();
     let seen = touched.map(|name| (name.clone(), first[name].clone()));

@@ -1,7 +1,7 @@
 //! The core against its specification: each rule of the protocol as a test named after the promise it proves.
 //!
-//! Only the core's public face is used, through a store of maps that has no rules of its own; what the rules are is
-//! said in the protocol, not here.
+//! The tests use only the core's public interface, through a store of maps without rules of its own. The protocol
+//! states the rules, not this file.
 
 mod advice;
 mod bases;

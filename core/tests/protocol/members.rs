@@ -24,7 +24,7 @@ use crate::{
     store::{Store, only},
 };
 
-/// A request's body and a query in it, as they come.
+/// The bytes of a request's body and of its query.
 const BODY_BYTES: usize = 1 << 20;
 const QUERY_BYTES: usize = 64 << 10;
 
@@ -48,7 +48,7 @@ fn teams(store: &Store, of: &str) -> Vec<String> {
     scopes.filter(|scope| scope.starts_with("team:")).collect()
 }
 
-/// A thousand and some gifts of one giver, in pushes that are small enough.
+/// More than a thousand gifts of one giver, in pushes that are small enough.
 pub(super) fn give_many(
     store: &mut Store,
     giver: &'static str,
@@ -115,7 +115,7 @@ fn one_giver_gives_one_user_a_thousand_memberships_and_no_more() {
         full,
         "one that is moved"
     );
-    // What is given already may be changed, others give what they like, and what is ended makes room.
+    // An existing gift may be changed, others may give what they like, and an ended gift makes room.
     let changed = set("mallory-victim-0", 1, json!({ "team": "changed" }));
     assert_eq!(push(&mut store, "mallory", changed), "APPLIED 2");
     assert_eq!(
@@ -180,7 +180,7 @@ fn claims_come_first_and_then_the_oldest_memberships_by_time_type_and_id() {
             ..Bounds::default()
         })
     };
-    // The youngest has the first id, two are of one moment, and one opens the same as an older one.
+    // The youngest has the first id, two have the same time, and one opens the same scope as an older one.
     let rows = [
         row(1, 30, "team:youngest"),
         row(2, 20, "team:same"),
@@ -273,7 +273,7 @@ fn a_checkpoint_at_the_bounds_fits_into_a_request() {
     assert!(token.len() + QUERY_BYTES < BODY_BYTES, "{}", token.len());
     assert_eq!(Checkpoint::decode(&token), Ok(checkpoint.clone()));
 
-    // A client that adds a type while it has so many scopes begins anew: two tracks would be twice as long.
+    // A client that adds a type while it has so many scopes starts again: two tracks would be twice as long.
     let state = ScopeState {
         head: Seq(1 << 34),
         floor: Seq::START,
@@ -309,7 +309,7 @@ fn a_checkpoint_at_the_bounds_fits_into_a_request() {
     assert!(more.reset);
     assert_eq!(more.checkpoint.tracks.len(), 1);
     assert!(more.checkpoint.encode().len() + QUERY_BYTES < BODY_BYTES);
-    // With few scopes it goes on, and has two.
+    // With few scopes it continues, with two tracks.
     let few = Checkpoint {
         tracks: vec![Track {
             types: only(&["Task"]),
@@ -352,7 +352,7 @@ fn what_a_declined_giver_gives_does_not_count_until_it_is_taken_back() {
     store.decline("victim", &["mallory", "nobody"], true);
     assert_eq!(teams(&store, "victim"), ["team:alice0", "team:alice1"]);
     assert_eq!(store.stamp("victim"), stamp + 1);
-    // Whom one declines may give again, and it opens nothing, in the same transaction neither.
+    // A declined giver may give again. It opens nothing, not even in the same transaction.
     let _ = store.push(&anonymously("mallory"), &[give("again", "again", "victim")]);
     assert_eq!(teams(&store, "victim").len(), 2);
     let [mallory, victim] = ["mallory", "victim"].map(anonymously);
@@ -363,7 +363,7 @@ fn what_a_declined_giver_gives_does_not_count_until_it_is_taken_back() {
         (&victim, &[create("t", seen)]),
     ]);
     assert_eq!(summaries(&answers[1]), ["REJECTED FORBIDDEN"]);
-    // The same once more changes nothing.
+    // Declining the same giver again changes nothing.
     let stamp = store.stamp("victim");
     store.decline("victim", &["mallory"], true);
     assert_eq!(store.stamp("victim"), stamp);

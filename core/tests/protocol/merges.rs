@@ -1,6 +1,6 @@
 //! What `@merge` makes of two edits of one field: a table of values.
 //!
-//! Protocol 4.7 and 4.8. Which fields overlap at all is the decision tables' matter.
+//! Protocol 4.7 and 4.8. The decision tables say which fields overlap.
 
 use serde_json::{Value as Json, json};
 use tidegate_core::{
@@ -17,7 +17,7 @@ use crate::{
     drafts::{Draft, create, update},
 };
 
-/// Bob makes the document with the first value of the field and changes it to the second.
+/// Bob creates the document with the first value of the field and changes it to the second.
 pub(crate) fn changed(field: &str, [first, second]: [Json; 2]) -> Vec<Step> {
     vec![
         (Bob, create("t", json!({ field: first }))),
@@ -157,7 +157,7 @@ fn latest_goes_by_the_edit_time_of_the_field() {
     }
 }
 
-/// Who does not say when it edited is taken to have edited now (protocol 4.9).
+/// An edit without a time counts as made now (protocol 4.9).
 #[test]
 fn latest_without_a_time_is_as_late_as_its_arrival() {
     let history = changed("latest", [json!(1), json!(2)]);

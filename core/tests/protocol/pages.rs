@@ -1,6 +1,6 @@
 //! Checkpoints and pages (protocol section 2): continuity, resets, turns.
 //!
-//! What grants and types do to a page has files of its own.
+//! Other files test what grants and types do to a page.
 
 use std::collections::HashMap;
 

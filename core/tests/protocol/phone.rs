@@ -1,6 +1,6 @@
-//! A phone that pushes and people who pull, for the tests of pages.
+//! A phone that pushes and users that pull, for the tests of pages.
 //!
-//! It follows no rule of clients; it only repeats its pulls until there is no more.
+//! It follows no rule of clients. It only repeats its pulls until there is no more.
 
 use serde_json::{Value as Json, json};
 use tidegate_core::{
@@ -23,7 +23,7 @@ pub(crate) fn moved(id: &str, scope: &str) -> Draft {
     update(id, 0, json!({ "audience": scope }))
 }
 
-/// Alice's phone, and how far it has counted.
+/// Alice's phone, and its last mutation id.
 pub(crate) struct Phone {
     pub(crate) store: Store,
     pub(crate) next: i32,

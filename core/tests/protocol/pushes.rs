@@ -1,6 +1,6 @@
 //! Pushes as a whole: mutation ids, repeats, epochs, all-or-nothing.
 //!
-//! Protocol 4.1 to 4.4. What a client queues on its own unanswered changes has a file of its own.
+//! Protocol 4.1 to 4.4. Another file tests what a client queues on its own unanswered changes.
 
 use serde_json::json;
 use tidegate_core::{decide::DOCUMENT_BYTES_MAX, id::MutationId, model::Policy, push::PushAnswer};

@@ -1,4 +1,4 @@
-//! What a client queues on changes of its own that were not answered yet, and what becomes of it when one fails.
+//! Changes that a client queues on its own unanswered changes, and what happens to them when one of those fails.
 //!
 //! Protocol 4.5 and 4.7, through whole pushes.
 

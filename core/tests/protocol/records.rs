@@ -42,7 +42,7 @@ fn a_push_whose_outcomes_were_collected_is_not_repeated_and_never_counts_twice()
     assert_eq!(push(&mut store, "phone", 9, create()), gap);
 }
 
-/// Its client knows that it was rejected, and for good.
+/// Its client has learned that it was rejected for good.
 #[test]
 fn a_rejected_push_is_not_decided_again_however_late_it_comes() {
     let mut store = store();

@@ -1,6 +1,6 @@
-//! Who sends a push and how, and what it is answered, in a test's few words.
+//! Who sends a push and how, and the answer, in a test's few words.
 //!
-//! Deciding about the push is the core's; keeping what comes of it is the store's.
+//! The core decides about the push, and the store keeps the result.
 
 use tidegate_core::{
     model::Policy,
@@ -69,7 +69,7 @@ impl Sender {
     }
 }
 
-/// What a client is answered, in words: `APPLIED 1`, `REJECTED NOT_FOUND`, and for a refused push its one code.
+/// The answer to a client, in words: `APPLIED 1`, `REJECTED NOT_FOUND`, and for a refused push its one code.
 pub(crate) fn summaries(answer: &PushAnswer) -> Vec<String> {
     match answer {
         Ok(outcome) => outcome.outcomes.iter().map(summary).collect(),

@@ -1,4 +1,4 @@
-//! Who may change what, and what the answers give away (protocol 4.3, 4.5, 4.6).
+//! Who may change what, and what the answers reveal (protocol 4.3, 4.5, 4.6).
 
 use serde_json::{Value as Json, json};
 use tidegate_core::push::PushAnswer;

@@ -1,6 +1,6 @@
-//! Pages and removals: who begins a scope is spared those of before, and no others (protocol 2.8).
+//! Pages and removals: a client that begins a scope gets no earlier removals, and all others get them (protocol 2.8).
 //!
-//! That this loses nothing is searched by the simulation; what a store walks over is the contract's.
+//! The simulation searches for losses by this rule. The store contract tests what a store walks over.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ use crate::{
     store::only,
 };
 
-/// Red holds `kept`; `gone` was deleted there, and `left` went to blue.
+/// Red holds `kept`; `gone` was deleted there, and `left` moved to blue.
 fn with_a_past() -> Phone {
     let mut phone = Phone::new();
     phone.push(&[
@@ -89,7 +89,7 @@ fn a_scope_that_is_granted_again_begins_again() {
     assert_eq!(again.names, ["new 1"]);
 }
 
-/// Another gateway may show a state that lies before the start: what the client takes in there may have been gone at the
+/// Another gateway may show a state from before the start. What the client stores from it may have been gone at the
 /// start.
 #[test]
 fn a_late_snapshot_lowers_the_start_to_its_head() {

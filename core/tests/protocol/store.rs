@@ -1,6 +1,6 @@
-//! The test kit's store of maps, with the model, the clock and the people of a test.
+//! The test kit's store of maps, with the model, the clock and the users of a test.
 //!
-//! It keeps no rule of the protocol; it only joins what the core needs for a transaction or a page.
+//! It has no rule of the protocol. It only provides what the core needs for a transaction or a page.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -36,18 +36,18 @@ use crate::{
     senders::Sender,
 };
 
-/// Of so many clients of a user the last push is remembered.
+/// The number of a user's clients whose last push is remembered.
 pub(crate) const CLIENTS_MAX: usize = 20;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     pub(crate) model: Arc<Model>,
     pub(crate) state: State,
-    /// Everything that was ever written, in the order of its writing.
+    /// All feed writes, in their order.
     pub(crate) log: Vec<FeedItem>,
     pub(crate) now: Timestamp,
     pub(crate) bounds: Arc<Bounds>,
-    /// How many bytes of documents a transaction loads.
+    /// The most bytes of documents that a transaction loads.
     pub(crate) bytes_max: usize,
     teams: HashMap<&'static str, Vec<&'static str>>,
 }
@@ -87,7 +87,7 @@ impl Store {
             .insert(document.key(), Foreign::Document(body));
     }
 
-    /// What a document's entry is now.
+    /// A document's present entry.
     pub(crate) fn entry(&self, key: &DocumentKey) -> Option<&Arc<Entry>> {
         self.state.entry(key)
     }
@@ -154,7 +154,7 @@ impl Store {
         self.log.extend(self.state.write(writes));
     }
 
-    /// Declines what these users give to another, or takes it back.
+    /// Declines what these users give to another, or accepts it again.
     pub(crate) fn decline(&mut self, user: &str, givers: &[&str], decline: bool) {
         let user = UserId::new(user).expect("a short name");
         let givers = givers
@@ -169,13 +169,13 @@ impl Store {
         self.write(&writes);
     }
 
-    /// How often a user's memberships, or what the user declines, have changed.
+    /// The stamp of a user's memberships and declined givers.
     pub(crate) fn stamp(&self, user: &str) -> i64 {
         let user = UserId::new(user).expect("a short name");
         self.state.user(&user).stamp
     }
 
-    /// A push that does not say which epoch its versions belong to.
+    /// A push that does not name the epoch of its versions.
     pub(crate) fn without_epoch(&mut self, sender: &Sender, changes: &[Draft]) -> PushAnswer {
         let mut request = self.request(sender, changes);
         request.push.epoch = None;
@@ -312,7 +312,7 @@ impl Store {
         }
     }
 
-    /// Collects every tombstone and marker there is.
+    /// Collects every tombstone and marker.
     pub(crate) fn collect(&mut self) {
         self.collect_where(|_| true);
     }
@@ -331,7 +331,7 @@ impl Store {
         self.write(&collect::decide(&loaded));
     }
 
-    /// Collects what can be repeated of all clients, as if the retention had passed since they pushed.
+    /// Collects all repeatable pushes of clients, as if the retention had passed since.
     pub(crate) fn collect_clients(&mut self) {
         let loaded = self
             .state

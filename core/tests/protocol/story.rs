@@ -1,6 +1,6 @@
-//! A random history: clients, a store, and the messages between them, which come late, twice or never.
+//! A random history: clients, a store, and the messages between them, which arrive late, twice or never.
 //!
-//! What must be true of every such history is said in [`crate::convergence`].
+//! [`crate::convergence`] says what must be true of every such history.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +38,7 @@ const TEAMS: [&str; 2] = ["red", "blue"];
 /// More pages than any of these histories has changes.
 pub(crate) const PAGES_MAX: usize = 200;
 
-/// A client with what is on its way to it.
+/// A client, with the messages on their way to it.
 pub(crate) struct Device {
     pub(crate) user: &'static str,
     pub(crate) client: Client,
@@ -161,7 +161,7 @@ impl Story {
         }
     }
 
-    /// Sends the push under way, once more or at last; the answer may be lost.
+    /// Sends the push under way again, or for the first time. The answer may be lost.
     pub(crate) fn retry(&mut self, device: usize) {
         let Some(flight) = self.devices[device].client.flight.clone() else {
             return;
@@ -173,7 +173,7 @@ impl Story {
         }
     }
 
-    /// The application answers what it is asked, or does not.
+    /// The application answers its questions, or does not.
     fn push(&mut self, user: &str, push: &Push) -> PushAnswer {
         let mut advice = Vec::new();
         loop {
@@ -191,7 +191,7 @@ impl Story {
         }
     }
 
-    /// Somebody makes something of a conflict that they can see.
+    /// A user resolves a conflict that the user can see.
     fn resolve(&mut self, device: usize) {
         let user = self.devices[device].user;
         let grants = self.store.grants(user);
@@ -229,7 +229,7 @@ impl Story {
         }
     }
 
-    /// Hears one of the answers on their way; the others then belong to a push that is settled.
+    /// Takes one of the answers on their way. The others then belong to a push that is settled.
     pub(crate) fn hear(&mut self, device: usize) {
         let Device {
             client, replies, ..
@@ -292,7 +292,7 @@ impl Story {
         outcomes.for_each(|outcome| self.note_opened(outcome.inbox.as_ref()));
     }
 
-    /// Who numbers nothing may be named a conflict that was settled.
+    /// A client that numbers nothing may get the id of a settled conflict.
     fn note_opened(&mut self, named: Option<&ConflictId>) {
         let mut open = self.store.conflicts().map(|open| &open.id);
         let opened = named.filter(|named| open.any(|open| open == *named));

@@ -1,6 +1,6 @@
-//! Pages and types: subsets, larger sets, and all there are (protocol 2.5).
+//! Pages and types: subsets, larger sets, and all types (protocol 2.5).
 //!
-//! Tracks, by which the core keeps added types apart until they have caught up, are seen here only from outside.
+//! Tracks, by which the core keeps added types apart until they have caught up, show here only by their effects.
 
 use serde_json::json;
 use tidegate_core::{
@@ -14,7 +14,7 @@ use crate::{
     store::only,
 };
 
-/// A store with a task and a note, and a phone that knows how to ask for them.
+/// A store with a task and a note, and a phone that can ask for them.
 fn with_two_types() -> Phone {
     let mut phone = Phone::new();
     phone.push(&[create("task", red()), create("note", red()).of("Note")]);

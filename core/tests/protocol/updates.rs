@@ -1,6 +1,6 @@
-//! Updates and deletes: when they are clean, which fields overlap, and what the policies make of them.
+//! Updates and deletes: when they are clean, which fields overlap, and what the policies do with them.
 //!
-//! Protocol 4.7 and the table of section 4; special bases, and creates, have tables of their own.
+//! Protocol 4.7 and the table of section 4. Special bases, and creates, have tables of their own.
 
 use serde_json::json;
 
@@ -41,12 +41,12 @@ pub(crate) fn removed(base: i32) -> Draft {
     delete("t", base)
 }
 
-/// Bob made the document and gave it another title.
+/// Bob created the document and gave it another title.
 pub(crate) fn retitled_by_bob() -> Vec<Step> {
     vec![(Bob, made()), (Bob, retitled(1))]
 }
 
-/// Bob made the document, deleted it and made it again.
+/// Bob created the document, deleted it and created it again.
 pub(crate) fn remade_by_bob() -> Vec<Step> {
     vec![(Bob, made()), (Bob, removed(1)), (Bob, made())]
 }
@@ -129,7 +129,8 @@ fn a_stale_delete_meets_a_newer_edit() {
     }
 }
 
-/// Bob's tag was joined with the phone's own, whose name then stood on the field: a delete that had seen neither undid it.
+/// Bob's tag was joined with the phone's own, after which the field named the phone: a delete that had seen neither
+/// undid it.
 #[test]
 fn a_stale_delete_does_not_undo_what_a_join_hides() {
     let tagged = |tag: &str| update("t", 1, json!({"tags": [tag]})).seeing(json!({"tags": []}));

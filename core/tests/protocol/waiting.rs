@@ -1,6 +1,6 @@
-//! What waits in the inbox: repeats of what nobody numbered, how much may wait, and types that left the model.
+//! What waits in the inbox: repeats of unnumbered changes, how much may wait, and types that left the model.
 //!
-//! What is held back, and what a resolution does, is told in [`crate::inbox`].
+//! [`crate::inbox`] says what is held back, and what a resolution does.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fn retitled(base: i32, title: &str) -> Draft {
     update("t", base, json!({ "title": title }))
 }
 
-/// Bob made a task and gave it a title.
+/// Bob created a task and gave it a title.
 fn titled(rule: &str) -> Store {
     let mut store = Store::new(rule);
     let bobs = [
@@ -103,7 +103,7 @@ fn a_repeat_of_what_was_settled_opens_nothing_until_what_was_in_question_changes
     }
 }
 
-/// Each repeat writes the rest again, and so moves the document.
+/// Each repeat writes the rest again, and so changes the document.
 #[test]
 fn a_repeat_of_a_half_settled_merge_does_not_ask_again_because_it_moved_the_document_itself() {
     let mut store = titled("MERGE/MANUAL");
@@ -170,7 +170,7 @@ fn a_document_has_a_bounded_number_of_conflicts_and_the_next_is_rejected_whole()
     }
 }
 
-/// The bound is a user's own: one who fills it, or many together, take no room from the next.
+/// The bound belongs to one user: a user who fills it, or many together, take no room from the next.
 #[test]
 fn nobody_fills_the_inbox_for_another_user() {
     let mut store = titled("MANUAL");
@@ -192,7 +192,7 @@ fn nobody_fills_the_inbox_for_another_user() {
     assert_eq!(store.conflicts().count(), members.len() * WAITING_MAX + 1);
 }
 
-/// The bytes are a user's own as well.
+/// The bound on bytes belongs to one user as well.
 #[test]
 fn nobody_fills_the_bytes_of_the_inbox_for_another_user() {
     let mut store = titled("MANUAL");
@@ -246,7 +246,7 @@ fn a_push_is_told_a_bounded_amount_about_the_fields_of_a_large_document() {
     let answer = store.push(&by("alice", "phone").from(1), &edits);
     let outcomes = answer.expect("it is taken").outcomes;
     let detailed = outcomes.iter().filter(|outcome| outcome.conflict.is_some());
-    // Each tells the server's text as `theirs` and as `result`.
+    // Each shows the server's text as `theirs` and as `result`.
     assert_eq!((outcomes.len(), detailed.count()), (60, 3));
 }
 

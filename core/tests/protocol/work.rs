@@ -1,4 +1,4 @@
-//! What a push may cost: beyond it edits go by `overlap`, and nothing of others is lost (protocol 4.8).
+//! What a push may cost. Beyond that, `overlap` decides about edits, and no edit of others is lost (protocol 4.8).
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fn text(first: &str, last: &str) -> String {
     format!("{first} {} {last}", "Words. ".repeat(BYTES / 7))
 }
 
-/// Bob made a task and changed the first sentence of its text.
+/// Bob created a task and changed the first sentence of its text.
 fn edited_by_bob(rule: &str) -> Store {
     let mut store = Store::new(rule);
     let bobs = [

@@ -1,4 +1,4 @@
-//! What other services wrote past the gateways: who takes it over, and which edit it is (rules.md 4.6).
+//! Writes of other services past the gateways: who takes them over, and which edits they are (rules.md 4.6).
 
 use tidegate_core::{
     change::{Action, BaseVersion, RejectionCode},
@@ -22,7 +22,7 @@ pub(crate) struct Import {
     pub(crate) action: Action,
 }
 
-/// What a commit took over. A change of the document that passes rules.md 4.6 has to be among its pushes.
+/// What a commit took over. One of its pushes must change the document and pass rules.md 4.6.
 pub(crate) fn imports(before: &State, after: &Moment) -> Result<Vec<Import>, Violation> {
     let entries = after.written.iter().filter_map(|item| match &item.record {
         Record::Entry(entry) => Some(entry),
@@ -52,7 +52,7 @@ pub(crate) fn imports(before: &State, after: &Moment) -> Result<Vec<Import>, Vio
     Ok(imports)
 }
 
-/// What others wrote came before every change of its commit.
+/// Others' writes came before every change of the commit.
 fn import(before: &State, key: &DocumentKey, foreign: &Foreign) -> Import {
     let entry = before.entry(key);
     let synced = entry.map_or(before.version_floor, |entry| entry.version);
@@ -79,7 +79,7 @@ fn import(before: &State, key: &DocumentKey, foreign: &Foreign) -> Import {
     }
 }
 
-/// The fields that are not as before; null for those that are gone.
+/// The fields that differ; null for those that are gone.
 fn differing(before: &Document, after: &Document) -> Document {
     let names = before.keys().chain(after.keys());
     let differing = names.filter(|name| before.get(*name) != after.get(*name));

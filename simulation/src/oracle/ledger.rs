@@ -1,6 +1,6 @@
-//! Which edits took effect, and whether each was right to: judged from what its user knew when it was made.
+//! Which edits took effect, and whether each was right to, judged by what its user knew when it was made.
 //!
-//! A version of a document is one edit, told by the answers; the store's own account must be the same.
+//! The answers report a version of a document as one edit. The store's own account must agree.
 
 mod document;
 
@@ -18,7 +18,7 @@ use tidegate_testkit::store::State;
 use self::document::Account;
 use super::{Judged, Property, expect, imports::Import};
 
-/// What is known of an edit from when it was made.
+/// What was known when an edit was made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
     /// The device it was made on; it knows all edits made on it before.
@@ -30,7 +30,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Of an edit by somebody who has seen nothing.
+    /// For an edit by a user who has seen nothing.
     pub(crate) const NOTHING: Self = Self {
         device: None,
         synced: Version::NONE,
@@ -47,24 +47,24 @@ pub(crate) struct Sent {
     pub(crate) by: Option<ClientKey>,
     pub(crate) mutation: Option<MutationId>,
     pub(crate) policy: Option<Policy>,
-    /// Whether its conflict says nothing of the document: its push was atomic, or the create that it was queued on failed
-    /// (4.3 and 4.5).
+    /// Whether its conflict has nothing to do with the document: its push was atomic, or the create that it was queued
+    /// on failed (4.3 and 4.5).
     pub(crate) excused: bool,
 }
 
-/// An edit and what became of it.
+/// An edit and its outcome.
 #[derive(Debug, Clone)]
 struct Line {
     sent: Sent,
     status: Status,
     version: Version,
-    /// Told with the first answer only.
+    /// Only the first answer has it.
     fields: Option<Vec<FieldOutcome>>,
     first_answer: bool,
 }
 
 impl Line {
-    /// Whether it may be a create that found the document as it would have made it.
+    /// Whether it may be a create that found the document exactly as it would have made it.
     fn kept(&self) -> bool {
         self.sent.is_create() && self.status == Status::Applied
     }
@@ -75,14 +75,14 @@ impl Line {
 pub(crate) struct Ledger {
     applied: BTreeMap<DocumentKey, Vec<Line>>,
     conflicts: Vec<Line>,
-    /// Creates that came to nothing.
+    /// Creates without effect.
     failed: BTreeSet<u32>,
-    /// Tombstones that were collected: who creates after that knows all there is to know.
+    /// Tombstones that were collected. A create after that knows everything.
     collected: BTreeSet<(DocumentKey, Version)>,
 }
 
 impl Ledger {
-    /// Enters what an answer tells of an edit.
+    /// Enters the outcome of an edit.
     pub(crate) fn enter(&mut self, sent: Sent, outcome: &Outcome, duplicate: bool) -> Judged {
         if sent.is_create() && took(outcome) {
             self.failed.remove(&sent.number);
@@ -120,7 +120,7 @@ impl Ledger {
         }
     }
 
-    /// Enters another service's edit, which no client was answered.
+    /// Enters another service's edit, which no answer reports.
     pub(crate) fn enter_import(&mut self, number: u32, import: Import) -> Judged {
         self.apply(Line {
             sent: Sent {
@@ -171,7 +171,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Remembers which tombstones went.
+    /// Remembers which tombstones were collected.
     pub(crate) fn collect(&mut self, before: &State, after: &State) {
         for entry in before
             .entries()
@@ -181,7 +181,8 @@ impl Ledger {
         }
     }
 
-    /// The ledger of a state that is put back: what the state holds of this one, though it was told only later, stays.
+    /// The ledger of a restored state: edits of this ledger that the state holds stay, even if they were reported
+    /// later.
     pub(crate) fn restored(self, earlier: Self, state: &State) -> Self {
         let mut ledger = earlier;
         let lines = self.applied.into_values().flatten();
@@ -200,7 +201,7 @@ impl Ledger {
         ledger
     }
 
-    /// Judges all edits, and holds them against what the store has now that all of them are answered.
+    /// Judges all edits, and compares them with the store, now that all of them are answered.
     pub(crate) fn judge(&self, model: &Model, state: &State) -> Judged {
         for (key, lines) in &self.applied {
             let mut account = Account::new(model, key, &self.collected);
@@ -237,12 +238,12 @@ fn in_order(lines: &[Line]) -> Vec<&Line> {
     lines
 }
 
-/// Whether the change is in force.
+/// Whether the change is applied.
 pub(crate) fn took(outcome: &Outcome) -> bool {
     matches!(outcome.status, Status::Applied | Status::Merged)
 }
 
-/// A client that keeps the rules never names a version that was not.
+/// A client that follows the rules never names a version that did not exist.
 fn judge_rejection(sent: &Sent, error: Option<&Rejection>) -> Judged {
     let name = error.map(|error| error.code.name());
     let honest = sent.by.is_none() || name != Some("VERSION_UNKNOWN");
@@ -256,7 +257,7 @@ impl Sent {
         matches!(self.change.action, Action::Create { .. })
     }
 
-    /// Whether the state remembers it of its client.
+    /// Whether the state holds it for its client.
     fn is_in(&self, state: &State) -> bool {
         let client = self.by.as_ref().and_then(|by| state.client(by));
         client.is_some_and(|client| {

@@ -40,7 +40,7 @@ impl Sight {
         memberships
     }
 
-    /// Everything on a page stands in a scope that was granted at some moment since `since` and since it was written.
+    /// Everything on a page is in a scope that was granted at some moment since `since` and since it was written.
     pub(crate) fn judge_page(
         &self,
         items: &[FeedItem],
@@ -56,7 +56,7 @@ impl Sight {
         Ok(())
     }
 
-    /// So does the document of an outcome.
+    /// The same for the document of an outcome.
     pub(crate) fn judge_record(&self, record: &Record, moments: &[Moment]) -> Judged {
         let written = written_at(moments, record);
         self.judge(record.scope(), &moments[written..], || {
@@ -72,7 +72,7 @@ impl Sight {
         })
     }
 
-    /// What was applied stands in a scope that the caller could write to, before its transaction or after it.
+    /// An applied change is in a scope that the caller could write to, before its transaction or after it.
     pub(crate) fn judge_write(
         &self,
         client: Option<&ClientId>,
@@ -124,7 +124,7 @@ impl Sight {
         Ok(())
     }
 
-    /// What a change was rejected for was so at one of these moments.
+    /// The reason of a rejection was true at one of these moments.
     pub(crate) fn judge_rejection(
         &self,
         code: &str,
@@ -165,8 +165,8 @@ impl Sight {
         })
     }
 
-    /// The document of an outcome is what the caller could see at one of these moments, after the change if that is in
-    /// force.
+    /// The document of an outcome is what the caller could see at one of these moments, after the change if that is
+    /// applied.
     pub(crate) fn judge_shown(
         &self,
         key: &DocumentKey,
@@ -204,7 +204,7 @@ fn is_membership(record: &Record) -> bool {
     record.key().type_name.as_str() == "Member"
 }
 
-/// The moment from which a record stands as it is.
+/// The first moment at which a record has its present form.
 fn written_at(moments: &[Moment], record: &Record) -> usize {
     let is_it = |item: &FeedItem| {
         item.record.key() == record.key()

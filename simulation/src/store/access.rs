@@ -1,4 +1,4 @@
-//! How one gateway reaches the store: each call may be held or failed on its way.
+//! One gateway's access to the store: each call may be held or failed.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -35,14 +35,15 @@ use super::{Held, Passage, SimStore, StoreFault, file::File};
 pub(crate) struct Access {
     pub(crate) store: Arc<SimStore>,
     pub(crate) gateway: usize,
-    /// Whether its calls may be held: who numbers nothing cannot ask again what became of a push that failed.
+    /// Whether its calls may be held. A client that numbers nothing cannot ask again for the outcome of a push that
+    /// failed.
     pub(crate) may_fail: bool,
 }
 
 impl Access {
-    /// Goes on at once, or when it is let.
+    /// Continues at once, or when the call is released.
     async fn pass(&self) -> Result<(), StoreError> {
-        // A store that does IO lets others run; who reads this one in a loop has to do so too.
+        // A store that does IO lets other tasks run. A reader of this one in a loop must do so too.
         tokio::task::consume_budget().await;
         let held = if self.may_fail { self.hold() } else { None };
         let Some(held) = held else {
@@ -77,7 +78,7 @@ impl Store for Access {
             .store
             .lock()
             .commit(&reads, &decide, Some(self.gateway))?;
-        // It is written now, whatever becomes of the answer (rules.md 5.2).
+        // It is written now, whatever happens to the answer (rules.md 5.2).
         self.pass().await?;
         Ok(writes.into())
     }
@@ -119,7 +120,7 @@ struct View {
 }
 
 impl View {
-    /// What a store reads that breaks its word about one moment.
+    /// The state that a store reads which breaks its promise of one moment.
     fn later(&self, fault: StoreFault) -> Arc<State> {
         if self.broken == Some(fault) {
             self.access.store.now()

@@ -1,7 +1,7 @@
-//! An embedded store beneath a history: what the gateways read and write goes through its file, and in the end the file
-//! holds what the moments tell.
+//! An embedded store beneath a history: the gateways read and write through its file, which must hold the moments in
+//! the end.
 //!
-//! Waiting for it blocks the history's one thread, whose clock stands still meanwhile: it is told the same each time.
+//! Waiting for it blocks the history's one thread, whose clock stands still meanwhile, so that each run is the same.
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 

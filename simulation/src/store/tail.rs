@@ -17,7 +17,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Begins it for one more follower.
+    /// Opens the tail for one more follower.
     pub(super) fn open(&mut self) -> mpsc::UnboundedReceiver<TailEvent> {
         let (follower, events) = mpsc::unbounded_channel();
         self.followers.push(follower);
@@ -25,7 +25,7 @@ impl Tail {
         events
     }
 
-    /// Breaks it off: what waits is lost.
+    /// Breaks it off: the waiting events are lost.
     pub(super) fn restart(&mut self) {
         self.waiting.clear();
         self.offer([TailEvent::Restart]);
@@ -38,7 +38,7 @@ impl Tail {
         }
     }
 
-    /// Sends some of what waits.
+    /// Sends some of the waiting events.
     pub(super) fn tell(&mut self, events: usize) {
         let count = self.waiting.len().min(events);
         let next: Vec<_> = self.waiting.drain(..count).collect();
@@ -85,7 +85,7 @@ impl Inner {
         pieces
     }
 
-    /// Sends to all gateways; to the one that committed `own` instead, if there is one, and at once.
+    /// Sends to all gateways. The one that committed gets `own` instead, if there is one, and at once.
     fn tell(&mut self, events: &[TailEvent], own: Option<TailEvent>, by: Option<usize>) {
         for (gateway, tail) in self.tails.iter_mut().enumerate() {
             if by != Some(gateway) {

@@ -1,4 +1,4 @@
-//! A device: a client, and what is on its way to it and from it.
+//! A device: a client, and the messages on their way to it and from it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,10 +22,10 @@ pub(super) const PAGES_MAX: usize = 500;
 pub(super) struct Device {
     pub(super) number: usize,
     pub(super) client: Client,
-    /// Every push it ever sent; the network may deliver any of them once more.
+    /// Every push it ever sent. The network may deliver any of them again.
     parcels: Vec<Parcel>,
     pub(super) answers: Vec<(Push, PushAnswer)>,
-    /// Its last pull, and the last of those whose pages are of no use any more.
+    /// Its last pull, and the last of those whose pages are no longer useful.
     pub(super) pull: u32,
     pub(super) useless: u32,
     /// The pages that are on their way, some of them late.
@@ -51,10 +51,10 @@ pub(super) struct Pulled {
     pub(super) answered: usize,
 }
 
-/// Who asked, whom, and when.
+/// The device, the gateway and the time of a request.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
-    /// Beyond the last device for those who have none.
+    /// Greater than the last device for requests without one.
     pub(super) device: usize,
     pub(super) gateway: usize,
     pub(super) life: u32,
@@ -63,7 +63,7 @@ pub(super) struct Request {
     pub(super) asked: usize,
 }
 
-/// What came back.
+/// The result of a request.
 pub(super) enum Heard {
     Answer {
         request: Request,
@@ -119,7 +119,7 @@ impl Device {
         Some(Parcel { push, numbers })
     }
 
-    /// What it asked for is of no use to it any more.
+    /// Earlier requests are no longer useful to it.
     pub(super) fn ask_for(&mut self, types: Types) {
         self.hang_up();
         self.useless = self.pull;
@@ -136,7 +136,7 @@ impl Device {
     }
 }
 
-/// A page as it reaches the device.
+/// A page in the form in which the device gets it.
 pub(super) fn received(page: &Page) -> client::Page {
     client::Page {
         changes: page.decoded().expect("the store is whole"),
@@ -238,7 +238,7 @@ impl World {
         });
     }
 
-    /// A page arrives, not necessarily the one asked for last; it may arrive again.
+    /// A page arrives, not necessarily that of the last request. It may arrive again.
     pub(super) fn arrive(&mut self, device: usize, nth: usize, again: bool) -> Judged {
         let pulled = &mut self.devices[device].pulled;
         if pulled.is_empty() {
@@ -267,7 +267,7 @@ impl World {
         }
     }
 
-    /// Tells whether the page was taken.
+    /// Returns whether the page was taken.
     pub(super) fn apply(&mut self, device: usize, arrival: Arrival) -> Result<bool, Violation> {
         let client = &mut self.devices[device].client;
         self.tally.resets += usize::from(arrival.page.reset);
@@ -283,7 +283,7 @@ impl World {
         Ok(taken)
     }
 
-    /// Pulls to the end; gives up when the gateway does not answer at once.
+    /// Pulls to the end. Gives up when the gateway does not answer at once.
     pub(super) async fn pull_all(&mut self, device: usize, gateway: usize, limit: u8) -> Judged {
         self.devices[device].hang_up();
         for _ in 0..PAGES_MAX {

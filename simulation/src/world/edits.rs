@@ -43,7 +43,7 @@ pub(super) fn types(what: u8) -> Types {
 }
 
 impl World {
-    /// A user does something to a document as it stands before them.
+    /// A user edits a document as the user sees it.
     pub(super) fn edit(&mut self, device: usize, document: u8, what: u8, value: u8) {
         let key = people::document(document);
         let owner = &self.devices[device];
@@ -84,7 +84,7 @@ impl World {
         u32::try_from(self.known.len()).expect("people make few edits")
     }
 
-    /// Some say when they did it, and some of those have clocks that are wrong.
+    /// Some name the time of the edit, and some of those have wrong clocks.
     fn changed(&self, key: DocumentKey, action: Action, value: u8) -> Change {
         let says =
             |ago: i64| Timestamp::from_ms(self.clock.load(super::Ordering::Relaxed) - ago).ok();
@@ -101,7 +101,7 @@ impl World {
         }
     }
 
-    /// A membership begins or ends: the work of an administrator, who numbers nothing.
+    /// A membership begins or ends: the work of an administrator, whose client numbers nothing.
     pub(super) fn change_membership(&mut self, user: u8, team: u8, what: u8) {
         let user = USERS[usize::from(user) % USERS.len()];
         let team = TEAMS[usize::from(team) % TEAMS.len()];
@@ -137,7 +137,7 @@ impl World {
                 };
                 let other = USERS.into_iter().find(|name| !holds(name));
                 let set = match other.filter(|_| what.is_multiple_of(5)) {
-                    // It goes over to the other user.
+                    // It moves to the other user.
                     Some(other) => ("person".to_owned(), text(other)),
                     None => ("access".to_owned(), access),
                 };
@@ -151,7 +151,7 @@ impl World {
         self.push_unnumbered(0, &key, vec![action], None);
     }
 
-    /// Somebody edits without a client of their own, on what is there now.
+    /// A user edits the present document without a client id.
     pub(super) fn edit_as_stranger(&mut self, document: u8, what: u8, value: u8) {
         let key = people::document(document);
         let entry = self.store.now().entry(&key).cloned();
@@ -217,7 +217,7 @@ impl World {
     }
 }
 
-/// Somebody about to do something.
+/// A user about to edit.
 pub(super) struct Hand {
     pub(super) number: u32,
     pub(super) user: &'static str,
@@ -243,7 +243,7 @@ impl Hand {
             return Action::Delete { base };
         }
         let set = self.set(key, view);
-        // Who sends a difference has to say from what.
+        // A difference must name the value that it is based on.
         let differs = |name: &String| matches!(name.as_str(), "count" | "tags" | "notes");
         let shows = !self.value.is_multiple_of(4) || set.keys().any(differs);
         let seen = |name: &String| (name.clone(), view.get(name).cloned().unwrap_or(Value::Null));

@@ -41,7 +41,7 @@ impl World {
         self.store.write_elsewhere(&key, differs.then_some(made));
     }
 
-    /// Enters what the commits since the last look have taken over.
+    /// Enters what the commits have taken over since the last call.
     pub(super) fn note_imports(&mut self) -> Judged {
         let from = std::mem::replace(&mut self.noted, self.store.moment());
         let imports = self.store.look(|moments| {

@@ -1,4 +1,4 @@
-//! Members who ask for more than their share, and users who decline what others give (rules.md 4.2, 4.6 and 4.11).
+//! Members that ask for more than their share, and users that decline what others give (rules.md 4.2, 4.6 and 4.11).
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,7 +23,7 @@ use crate::{
 /// How many more than the bound are tried.
 const MORE: usize = 4;
 
-/// Who brings crowds of clients; nobody else belongs to this user.
+/// The user of crowds of clients, and of no others.
 const CROWD: &str = "mallory";
 
 impl World {
@@ -101,7 +101,7 @@ impl World {
         }
     }
 
-    /// A user declines what the administrator gives, or takes it back.
+    /// A user declines what the administrator gives, or accepts it again.
     pub(super) fn decline(&mut self, user: u8, decline: bool) {
         let (caller, _) = self.caller(usize::from(user) % USERS.len());
         let service = Arc::clone(&self.gateways[OFFICE]);

@@ -1,4 +1,4 @@
-//! What comes back from gateways, judged before it is left on its way to the device.
+//! The results of gateways, judged before they are queued for the device.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -63,7 +63,7 @@ impl World {
                 };
                 self.tally.pages += 1;
                 let request = Request { asked, ..request };
-                // Since when its grants were looked at is not known from outside.
+                // The time at which its grants were read is not known from outside.
                 self.judge_page(&request, &arrival, 0)
             }
         }
@@ -173,7 +173,7 @@ impl World {
         Ok(())
     }
 
-    /// What an outcome shows and says was so at some moment since the push was sent.
+    /// What an outcome shows was true at some moment since the push was sent.
     fn judge_outcome(
         &self,
         request: &Request,

@@ -34,7 +34,7 @@ impl World {
             loaded.idle.retain(|(client, _)| !sending.contains(client));
             collect::decide(&loaded)
         };
-        // Operators have a way to the store that nobody holds up.
+        // An operator's calls are never held.
         self.store
             .commit_now(&collect::reads(limit, usize::MAX), Arc::new(decide));
         self.ledger.collect(&before, &self.store.now());
@@ -51,7 +51,7 @@ impl World {
         self.store.commit_now(&Reads::default(), Arc::new(decide));
     }
 
-    /// What is on its way to the store arrives before it is backed up or put back: whoever restores stops the gateways.
+    /// Everything on its way to the store arrives before a backup or a restore: an operator stops the gateways for it.
     async fn quiesce(&mut self) -> Judged {
         self.store.release_all();
         self.settle().await

@@ -1,4 +1,5 @@
-//! A page that overtakes the answer to a push: what it removes must not come back with the answer (rules.md 1.6 and 1.7).
+//! A page that arrives before the answer to a push: what it removes must not come back with the answer (rules.md 1.6
+//! and 1.7).
 
 use super::{World, device::Pulled, edits};
 use crate::oracle::Judged;
@@ -16,7 +17,7 @@ impl World {
         Ok(())
     }
 
-    /// The device pushes; somebody may delete or move the document; a page arrives, and only then the answer.
+    /// The device pushes; another user may delete or move the document; a page arrives, and only then the answer.
     pub(super) async fn overtake(
         &mut self,
         device: usize,

@@ -1,4 +1,4 @@
-//! Coming to rest: every message arrives, every push is settled, and then everybody must agree.
+//! Coming to rest: every message arrives, every push is settled, and then all clients must agree.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ impl World {
     pub(super) async fn rest(mut self) -> Result<Tally, Violation> {
         self.store.release_all();
         (0..GATEWAYS).for_each(|gateway| self.store.catch_up(gateway, None));
-        // So long that whoever waits for the store to come back has tried again.
+        // Long enough that all clients that wait for the store have tried again.
         tokio::time::sleep(GIVEN_UP).await;
         self.settle().await?;
         for device in 0..self.devices.len() {
@@ -29,7 +29,7 @@ impl World {
             self.devices[device].expire(&claimed);
             self.follow(device).await?;
         }
-        // Before pushes wake everybody, and after.
+        // Before pushes wake all subscribers, and after.
         for device in 0..self.devices.len() {
             self.compare_live(device).await?;
         }
@@ -49,7 +49,7 @@ impl World {
         Ok(self.tally)
     }
 
-    /// Brings a device up to date, by its subscription where it has one.
+    /// Brings a device up to date, by its subscription if it has one.
     async fn follow(&mut self, device: usize) -> Judged {
         let must_pull = self.devices[device].client.epoch().is_none();
         if must_pull || !self.devices[device].is_subscribed() {
@@ -95,7 +95,7 @@ impl World {
         })
     }
 
-    /// Who only listens has all that is confirmed.
+    /// A client that only listens has everything that is confirmed.
     async fn compare_live(&mut self, device: usize) -> Judged {
         if !self.devices[device].is_subscribed() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! A device's subscription: pages that come by themselves, one at a time.
+//! A device's subscription: pages arrive by themselves, one at a time.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -37,7 +37,7 @@ impl Device {
         }
     }
 
-    /// Its token ends, and the next one gives this.
+    /// Its token expires, and the next one grants this.
     pub(super) fn expire(&mut self, claimed: &Grants) {
         if self
             .socket
@@ -48,7 +48,7 @@ impl Device {
         }
     }
 
-    /// The gateway it talked to died.
+    /// The gateway of its connection died.
     pub(super) fn lose(&mut self, gateway: usize) {
         if self
             .socket
@@ -59,7 +59,7 @@ impl Device {
         }
     }
 
-    /// Whether its subscription goes on from where it stands.
+    /// Whether its subscription continues from its position.
     pub(super) fn is_subscribed(&self) -> bool {
         let goes_on = |socket: &Socket| match socket.pages.front() {
             Some(next) => next.from == self.client.checkpoint,

@@ -1,6 +1,7 @@
-//! What the application has said about pushes that it could not be asked all about in time, for when they are sent again.
+//! The application's answers about pushes that could not ask everything in time, kept until these are sent again.
 //!
-//! An answer counts for one version of a document, so an old one does no harm. What goes is asked again.
+//! An answer counts for one version of a document, so an old one does no harm. A question whose answer is gone is asked
+//! again.
 
 use std::{
     collections::VecDeque,
@@ -14,13 +15,13 @@ use tidegate_core::{
     value::document_bytes,
 };
 
-/// The most bytes of the answers to one push.
+/// The most bytes of answers to one push.
 const PUSH_BYTES_MAX: usize = 1 << 20;
 
-/// The most bytes of all.
+/// The most bytes of all answers.
 const BYTES_MAX: usize = 16 << 20;
 
-/// The last push of each user that was refused so, the oldest first.
+/// The last push of each user that was refused for this reason, the oldest first.
 #[derive(Default)]
 pub(in crate::sync) struct Kept(Mutex<VecDeque<Answered>>);
 
@@ -32,7 +33,7 @@ struct Answered {
 }
 
 impl Kept {
-    /// Keeps what was said about a push, as far as there is room.
+    /// Keeps the answers to a push, as far as there is room.
     pub(super) fn keep(&self, request: &PushRequest) {
         let mut left = PUSH_BYTES_MAX;
         let fitting = request.advice.iter().take_while(|advice| {
@@ -55,7 +56,7 @@ impl Kept {
         }
     }
 
-    /// Takes what was said about a push, if it is the last that its user could not ask all about.
+    /// Takes the answers to a push, if it is its user's last one that could not ask everything.
     pub(super) fn take(&self, request: &PushRequest) -> Vec<Advice> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_it = |answered: &Answered| {

@@ -1,7 +1,7 @@
-//! Groups: the requests of one transaction. A group is carried out whole where that goes, and else its first requests.
+//! Groups: the requests of one transaction. A group is carried out whole if possible, and otherwise its first requests.
 //!
-//! The store repeats by itself what passes by itself. Here is what a smaller group would make better: where the database
-//! refuses something, and after conflicts.
+//! The store retries transient failures. This module handles what a smaller group can improve: refusals by the
+//! database, and conflicts.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -22,14 +22,14 @@ use crate::{
     sync::{Clock, SyncError},
 };
 
-/// What carrying out a group takes.
+/// Carries out groups.
 pub(in crate::sync) struct GroupCommitter {
     pub(in crate::sync) model: Arc<Model>,
     pub(in crate::sync) store: Arc<dyn Store>,
     pub(in crate::sync) clock: Clock,
 }
 
-/// What became of a group.
+/// The result of a group.
 #[derive(Default)]
 pub(super) struct GroupResult {
     pub(super) end: GroupEnd,
@@ -40,23 +40,23 @@ pub(super) struct GroupResult {
 #[derive(Default)]
 pub(super) enum GroupEnd {
     Committed(Box<Committed>),
-    /// Another transaction wrote the same, and nothing of this one was written.
+    /// Another transaction wrote the same data, and nothing of this one was written.
     WriteConflict(WriteConflict),
-    /// The store failed, or every sender has gone.
+    /// The store failed, or all senders have gone.
     #[default]
     Failed,
 }
 
-/// Requests for one transaction, and what the database said to earlier attempts at them.
+/// Requests for one transaction, and what the database refused of earlier attempts.
 struct CommitGroup {
     work: Vec<QueuedWork>,
     refusals: Vec<Refusal>,
 }
 
 impl GroupCommitter {
-    /// Carries out a group, which is likely to write to these scopes, or its first requests where it does not go as a
-    /// whole. Without a conflict at least one request is answered. The rest is left, so that newcomers whose turn is earlier
-    /// come before it.
+    /// Carries out a group, which is likely to write to these scopes, or its first requests if it does not succeed as a
+    /// whole. Without a conflict at least one request is answered. The rest is left, so that newcomers with an earlier
+    /// turn come before it.
     pub(super) async fn run(&self, work: Vec<QueuedWork>, scopes: &BTreeSet<Scope>) -> GroupResult {
         let (mut group, mut left) = (CommitGroup::new(work), Vec::new());
         let end = loop {
@@ -70,7 +70,7 @@ impl GroupCommitter {
                     left.extend(group.answer(answers));
                     break GroupEnd::Committed(Box::new(committed));
                 }
-                // In the queue it would be forgotten what the database refuses.
+                // The queue would not keep what the database refuses.
                 Err(StoreError::WriteConflict(conflict)) if !group.refusals.is_empty() => {
                     sleep(conflict.backoff).await;
                 }
@@ -118,8 +118,8 @@ impl CommitGroup {
         }
     }
 
-    /// Answers the requests that were attempted, and returns the others. A sender that no longer waits asks again with the
-    /// same mutation ids.
+    /// Answers the attempted requests, and returns the others. A sender that no longer waits sends the same mutation
+    /// ids again.
     fn answer(self, answers: Vec<PushAnswer>) -> Vec<QueuedWork> {
         let mut work = self.work.into_iter();
         let answered = work.by_ref().take(answers.len());
@@ -129,13 +129,13 @@ impl CommitGroup {
         work.collect()
     }
 
-    /// The requests, which have met another transaction once more.
+    /// The requests, each with one more write conflict.
     fn collided(mut self) -> Vec<QueuedWork> {
         self.work.iter_mut().for_each(|work| work.conflicts += 1);
         self.work
     }
 
-    /// What to try instead, where a smaller group may succeed, and what is left then. Nothing was written.
+    /// The group to try instead, if a smaller one may succeed, and the requests that it leaves. Nothing was written.
     fn divide(self, error: &StoreError) -> Result<(Self, Vec<QueuedWork>), Self> {
         let requests = self.work.len();
         match error {
@@ -155,20 +155,20 @@ impl CommitGroup {
         }
     }
 
-    /// The first so many requests, at least one, and the others.
+    /// The first so many requests, at least one, and the rest.
     fn split(mut self, requests: usize) -> (Self, Vec<QueuedWork>) {
         let rest = self.work.split_off(requests.max(1));
         (Self::new(self.work), rest)
     }
 
-    /// How many requests come before the first one that has to do with a refused document. That one runs alone.
+    /// How many requests come before the first one that touches a refused document. That one runs alone.
     fn before(&self, refusals: &[Refusal]) -> usize {
         let refused: HashSet<&DocumentKey> = refusals.iter().map(|refusal| &refusal.key).collect();
         let names = |work: &QueuedWork| work.request.keys().any(|key| refused.contains(key));
         self.work.iter().position(names).unwrap_or(0)
     }
 
-    /// A request alone is tried again with the blame put on one of its changes; it has to end when all are blamed.
+    /// Tries a single request again with one of its changes blamed. It ends at the latest when all are blamed.
     fn retry_with_refusal(mut self, refusals: &[Refusal]) -> Result<Self, Self> {
         let changes: usize = self.work.iter().map(|work| work.request.changes()).sum();
         if self.refusals.len() >= changes {

@@ -1,11 +1,11 @@
-//! Pacing: when a group may begin. Each answer has one form: not before a moment, unless something happens first.
+//! Pacing: when a group may begin. Each rule has one form: not before a moment, unless something happens first.
 //!
-//! - The group window: not until the senders that were answered just now may have sent again, unless enough wait.
+//! - The group window: not until the senders that were just answered may have sent again, unless enough wait.
 //! - Yielding: after a commit to a scope that other gateways write to as well, not until one of them has committed
 //!   there. Without this the gateway that has just committed begins before those that back off, and wins every time.
-//! - Back-off: after a write conflict, not until the other transaction is heard of.
+//! - Back-off: after a write conflict, not until the other transaction is reported.
 //!
-//! Pacing only spaces transactions: what is committed is decided by the store's conflicts alone.
+//! Pacing only spaces transactions. The store's conflicts alone decide what is committed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,13 +24,13 @@ use tokio::{
 use super::write_set::WriteSet;
 use crate::store::{Committed, WriteConflict};
 
-/// The most scopes of which the gateway remembers a head.
+/// The number of scopes whose heads the gateway remembers.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("it is above zero");
 
-/// A group waits no longer than this for the senders that were answered just now.
+/// The longest time for which a group waits for the senders that were just answered.
 const GROUP_WINDOW_MAX: Duration = Duration::from_millis(5);
 
-/// A gateway yields no longer than this.
+/// The longest time for which a gateway yields.
 const YIELD_MAX: Duration = Duration::from_millis(50);
 
 /// The heads of the scopes that this gateway writes to, as the tail reports them.
@@ -47,8 +47,8 @@ impl ScopeHeads {
         }
     }
 
-    /// Takes note of commits, here or elsewhere. Scopes that this gateway does not follow are left out: others may write to
-    /// any number of them.
+    /// Notes commits of this or other gateways. Scopes that this gateway does not write to are left out, since others
+    /// may write to any number of scopes.
     pub(in crate::sync) fn observe<'h>(&self, heads: impl Iterator<Item = (&'h Scope, Seq)>) {
         let mut known = self.lock();
         if known.is_empty() {
@@ -77,7 +77,7 @@ impl ScopeHeads {
         heads.any(|(scope, head)| known.peek(scope).is_some_and(|known| known > head))
     }
 
-    /// A panic while the lock was held leaves a cache all the same.
+    /// After a panic under the lock the cache is still whole.
     fn lock(&self) -> MutexGuard<'_, LruCache<Scope, Seq>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,7 +88,7 @@ pub(super) struct Pacing {
     heads: Arc<ScopeHeads>,
     /// The heads as this gateway's own commits left them.
     left: LruCache<Scope, Seq>,
-    /// A pause lasts for milliseconds, and a group that runs makes one at most: there are never many.
+    /// A pause lasts milliseconds, and each running group makes at most one, so there are never many.
     pauses: Vec<Pause>,
     window: Option<GroupWindow>,
 }
@@ -100,9 +100,9 @@ struct Pause {
     heads: BTreeMap<Scope, Seq>,
 }
 
-/// Many were answered just now and few wait: those who were answered may send again at once. Without them the few would run
-/// alone, the many after them, and so on by turns, though a transaction of one takes nearly as long as one of all. No group
-/// begins before `until`, unless so many requests wait.
+/// Many senders were just answered and few requests wait: those senders may send again at once. Without the window the
+/// few would run alone, the many after them, and so on in turns, although a transaction of one request takes nearly as
+/// long as one of all. No group begins before `until`, unless enough requests wait.
 struct GroupWindow {
     requests: usize,
     until: Instant,
@@ -129,7 +129,7 @@ impl Pacing {
         pauses.any(|pause| pause.write_set.overlaps(write_set))
     }
 
-    /// Opens the group window after a group that has answered so many requests, if fewer than half as many wait.
+    /// Opens the group window after a group with `answered` requests, if fewer than half as many wait.
     pub(super) fn open_window(&mut self, answered: usize, waiting: usize, took: Duration) {
         let wait = group_window(waiting, answered, took);
         self.window = wait.map(|wait| GroupWindow {
@@ -148,8 +148,8 @@ impl Pacing {
         });
     }
 
-    /// After a commit: yields the scopes that others have written to since this gateway did, for twice as long as it took.
-    /// After conflicts it yields all that it has written, if none of these is known.
+    /// After a commit, yields the scopes that others have written to since this gateway did, for twice as long as the
+    /// commit took. If none is known but the commit had conflicts, it yields all scopes that it has written.
     pub(super) fn committed(&mut self, committed: &Committed, had_conflicts: bool, took: Duration) {
         let Committed { before, after, .. } = committed;
         let is_shared = |scope: &&Scope| {
@@ -174,7 +174,7 @@ impl Pacing {
         self.heads.follow(after);
     }
 
-    /// Waits until something may be over.
+    /// Waits until a pause or the window may be over.
     pub(super) async fn changed(&self) {
         let pauses = self.pauses.iter().map(|pause| pause.until);
         let windows = self.window.iter().map(|window| window.until);
@@ -187,7 +187,7 @@ impl Pacing {
         }
     }
 
-    /// Ends what is over, where so many requests wait. Returns whether a group may begin that had to wait.
+    /// Ends what is over, if so many requests wait. Returns whether a group that had to wait may begin.
     pub(super) fn end(&mut self, waiting: usize) -> bool {
         let (now, before) = (Instant::now(), self.pauses.len());
         let heads = &self.heads;
@@ -200,8 +200,8 @@ impl Pacing {
     }
 }
 
-/// How long to wait after a group that has ended, if at all: a quarter of the time it took, where it was more than twice as
-/// many requests as wait now.
+/// How long to wait after a group: a quarter of the time it took, if it had more than twice as many requests as wait
+/// now.
 fn group_window(waiting: usize, ended: usize, took: Duration) -> Option<Duration> {
     let few = ended > 1 && 2 * waiting < ended;
     few.then(|| (took / 4).min(GROUP_WINDOW_MAX))
@@ -225,7 +225,7 @@ mod tests {
         Pacing::new(Arc::new(ScopeHeads::new()))
     }
 
-    /// A commit that found and left these heads.
+    /// A commit that found the first of these heads and left the second.
     fn commit(pacing: &mut Pacing, (before, after): (i64, i64), took: Duration) {
         let committed = Committed {
             before: heads(before),
@@ -235,7 +235,7 @@ mod tests {
         pacing.committed(&committed, false, took);
     }
 
-    /// How long the next group waits, where a head is heard of meanwhile.
+    /// How long the next group waits, if a head is reported meanwhile.
     async fn waits(pacing: &mut Pacing, heard: Option<(Duration, i64)>) -> Duration {
         let began = Instant::now();
         let write_set = WriteSet::of_scopes([&scope()].into_iter());

@@ -1,7 +1,7 @@
-//! Which waiting requests share a transaction, and which transactions run at a time: those whose write sets have nothing
-//! in common.
+//! Which waiting requests share a transaction, and which transactions run at the same time: those with disjoint write
+//! sets.
 //!
-//! How a group is carried out is the [`GroupCommitter`]'s, and when one may begin is said by [`Pacing`].
+//! The [`GroupCommitter`] carries a group out. [`Pacing`] says when one may begin.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,10 +23,10 @@ use super::{
     write_set::{WriteSet, WriteSetPredictor},
 };
 
-/// A transaction takes no further requests once it carries so many changes.
+/// A transaction takes no further requests once it has this number of changes.
 const GROUP_CHANGES: usize = 1_000;
 
-/// The requests that wait and the groups that run.
+/// The waiting requests and the running groups.
 pub(super) struct CommitScheduler {
     committer: Arc<GroupCommitter>,
     predictor: WriteSetPredictor,
@@ -37,12 +37,12 @@ pub(super) struct CommitScheduler {
     pacing: Pacing,
 }
 
-/// A group that runs.
+/// A running group.
 struct RunningGroup {
     write_set: WriteSet,
     requests: usize,
     since: Instant,
-    /// Whether an earlier attempt at one of its requests met another transaction.
+    /// Whether an earlier attempt at one of its requests had a write conflict.
     had_conflicts: bool,
 }
 
@@ -58,7 +58,7 @@ impl CommitScheduler {
         }
     }
 
-    /// Works until nobody can send any more.
+    /// Works until all senders are gone.
     pub(super) async fn run(mut self, mut arriving: mpsc::Receiver<QueuedWork>) {
         loop {
             let mut may_begin = tokio::select! {
@@ -83,8 +83,8 @@ impl CommitScheduler {
         while self.running.join_next().await.is_some() {}
     }
 
-    /// Takes in a request, and with it all that have arrived by now: they may share its transaction. Returns whether a group
-    /// with one of them may begin: of those before them none could.
+    /// Takes in a request, and all others that have arrived by now, since they may share its transaction. Returns
+    /// whether a group with one of them may begin. No group of the requests before them could.
     fn enqueue_arrived(
         &mut self,
         work: QueuedWork,
@@ -107,7 +107,7 @@ impl CommitScheduler {
         is_free
     }
 
-    /// Where only one group can run there is nothing to keep apart.
+    /// If only one group can run, there is nothing to keep apart.
     fn write_set(&mut self, work: &QueuedWork) -> WriteSet {
         let committer = &self.committer;
         if committer.store.commits_max() > 1 {
@@ -141,9 +141,9 @@ impl CommitScheduler {
         true
     }
 
-    /// The requests that do not have to wait, in the order of their places, up to the bound. A request also waits for those
-    /// before it that have to wait, or many small ones would for ever overtake one that writes much. Requests whose senders
-    /// have gone are left out: after a long wait the senders have sent the same again.
+    /// The requests that need not wait, in the order of their places, up to the bound. A request also waits for those
+    /// before it that have to wait; otherwise many small requests would always overtake one that writes much. Requests
+    /// whose senders have gone are left out: after a long wait the senders have sent the same again.
     fn next_group(&mut self) -> Vec<(WriteSet, QueuedWork)> {
         let (mut group, mut changes) = (Vec::new(), 0);
         let mut passed_over = WriteSet::default();
@@ -170,7 +170,7 @@ impl CommitScheduler {
         group
     }
 
-    /// Whether a running group writes the same, or it is too early.
+    /// Whether a running group has an overlapping write set, or the write set is paused.
     fn has_to_wait(&self, write_set: &WriteSet) -> bool {
         let mut groups = self.groups.values();
         let is_busy = groups.any(|running| running.write_set.overlaps(write_set));

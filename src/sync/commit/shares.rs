@@ -1,6 +1,6 @@
 //! Each user's share of the push queue: turns (start-time fair queueing, each push of length one) and bytes.
 //!
-//! Which pushes run together, and when, is the schedule's.
+//! The scheduler decides which pushes run together, and when.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -9,17 +9,17 @@ use std::{
 
 use tidegate_core::id::UserId;
 
-/// Where a push stands in the queue: its turn, and its arrival among the pushes of that turn. Two pushes of one user have
-/// different turns, in the order in which they came.
+/// The place of a push in the queue: its turn, and its arrival among the pushes of that turn. Two pushes of one user
+/// have different turns, in the order of their arrival.
 pub(super) type Place = (u64, u64);
 
-/// The shares of the users who have pushes in the queue.
+/// The shares of all users with pushes in the queue.
 pub(super) struct Shares {
     queue: Arc<Mutex<Queue>>,
     bytes_max: usize,
 }
 
-/// The room of one push, until it is dropped.
+/// The bytes reserved for one push. Dropping it frees them.
 pub(super) struct Room {
     pub(super) place: Place,
     queue: Arc<Mutex<Queue>>,
@@ -27,7 +27,7 @@ pub(super) struct Room {
     bytes: usize,
 }
 
-/// What waits or runs.
+/// The pushes that wait or run.
 #[derive(Default)]
 struct Queue {
     bytes: usize,
@@ -36,7 +36,7 @@ struct Queue {
     users: HashMap<UserId, Share>,
 }
 
-/// What one user has in the queue.
+/// The pushes of one user in the queue.
 #[derive(Default)]
 struct Share {
     pushes: usize,
@@ -52,9 +52,10 @@ impl Shares {
         }
     }
 
-    /// Room for a push of so many bytes; none if all are taken, or if the user would have more than what is left then (the
-    /// dynamic threshold of Choudhury and Hahne): half of all for a user alone, a third for each of two, and so on. A user's
-    /// only push may have all that is left, and one that is larger than all counts as all, or it would never be taken.
+    /// Reserves room for a push of so many bytes. There is none if all bytes are taken, or if the user would then have
+    /// more than what is left (the dynamic threshold of Choudhury and Hahne): half of all for a user alone, a third for
+    /// each of two, and so on. A user's only push may have all that is left. A push larger than the whole queue counts
+    /// as the whole queue, since it would never fit otherwise.
     pub(super) fn room(&self, user: &UserId, bytes: usize) -> Option<Room> {
         let bytes = bytes.min(self.bytes_max);
         let place = lock(&self.queue).join(user, bytes, self.bytes_max)?;
@@ -68,8 +69,8 @@ impl Shares {
 }
 
 impl Queue {
-    /// A user's first push gets the earliest turn in the queue, and each further one the turn after: at most one push of
-    /// each other user is before a first one.
+    /// A user's first push gets the earliest turn in the queue, and each further one the turn after. So at most one
+    /// push of each other user comes before a first one.
     fn join(&mut self, user: &UserId, bytes: usize, bytes_max: usize) -> Option<Place> {
         let of_user = self.users.get(user).map_or(0, |share| share.bytes);
         let left = bytes_max.checked_sub(self.bytes + bytes)?;
@@ -108,7 +109,7 @@ impl Drop for Room {
     }
 }
 
-/// The queue is whole between any two of its statements that may panic.
+/// No panic between its statements leaves the queue inconsistent.
 fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }

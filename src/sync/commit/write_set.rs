@@ -1,7 +1,6 @@
-//! Write sets: the documents, clients and scopes that a request will write, as far as they can be predicted before its
-//! transaction reads.
+//! Write sets: the documents, clients and scopes that a request will write, predicted before its transaction reads.
 //!
-//! A prediction only keeps transactions from colliding. The store's conflicts are the truth (rules.md 5.3).
+//! A prediction only avoids collisions. The store's conflicts are the truth (rules.md 5.3).
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -17,17 +16,17 @@ use tidegate_core::{
     push::{CommitRequest, scope_foreseen},
 };
 
-/// How many documents' scopes are remembered, and how many users' last scopes.
+/// The number of documents whose scopes are remembered, and of users whose last scopes are.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(16_384).expect("it is above zero");
 
-/// A caller who may write to more scopes than these may write anything.
+/// A request of a caller who may write to more scopes than this counts as one that may write anything.
 const SCOPES_MAX: usize = 64;
 
 /// What requests write.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct WriteSet {
     targets: HashSet<WriteTarget>,
-    /// It may be anything.
+    /// Whether it may be anything.
     anything: bool,
 }
 
@@ -39,7 +38,7 @@ enum WriteTarget {
 }
 
 impl WriteSet {
-    /// What may write anything.
+    /// The write set of a request that may write anything.
     pub(super) fn anything() -> Self {
         Self {
             anything: true,
@@ -90,8 +89,8 @@ impl WriteSet {
     }
 }
 
-/// Predicts by what changes say of themselves, by where their documents were seen last, and by where their users wrote
-/// last.
+/// Predicts from the changes themselves, from where their documents were last seen, and from where their users last
+/// wrote.
 pub(super) struct WriteSetPredictor {
     scopes: LruCache<DocumentKey, Scope>,
     last_scopes: LruCache<(UserId, TypeName), Scope>,

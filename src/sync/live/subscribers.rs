@@ -446,7 +446,7 @@ mod tests {
         assert_eq!(
             woken(&tickets),
             tickets.len(),
-            "the next write does it anew"
+            "the next write does it again"
         );
     }
 

@@ -46,7 +46,7 @@ async fn a_subscription_outlasts_a_store_that_cannot_be_read_and_misses_nothing(
     let silent = timeout(2 * live::STORE_PAUSE, pages.next()).await;
     assert!(silent.is_err(), "{silent:?}");
     let begun = subscribe().next().await.unwrap();
-    assert!(begun.is_err(), "whoever has had nothing yet is told");
+    assert!(begun.is_err(), "a subscriber without a page gets the error");
     store.is_down.store(false, Ordering::Relaxed);
     for id in ["1", "2", "3"] {
         let page = pages.next().await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Sending what the user did, and taking in what became of it: rules 1.5 to 1.7, 4.4 and 4.5.
+//! Sending the user's edits, and taking in their outcomes: rules 1.5 to 1.7, 4.4 and 4.5.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,7 +57,8 @@ impl Client {
         self.flight = Some(flight);
     }
 
-    /// Takes in the answer to a push, heard at `heard`. One that is not to the push under way is of no use any more.
+    /// Takes in the answer to a push, which arrived at `heard`. An answer to another push than the one under way has no
+    /// use any more.
     pub fn hear(&mut self, to: &Push, answer: &PushAnswer, heard: u32) {
         let Some(flight) = self
             .flight
@@ -96,7 +97,7 @@ impl Client {
         }
     }
 
-    /// 4.4: its edits go under another client id; after a pull, unless a page named the other epoch already.
+    /// 4.4: its edits are sent under another client id, after a pull, unless a page named the other epoch already.
     fn send_again(&mut self, flight: Flight) {
         self.outbox.splice(..0, flight.edits);
         self.begin_client();
@@ -105,8 +106,8 @@ impl Client {
         }
     }
 
-    /// 4.4: a new client id for what was not sent, as edits of no known version; those queued on an own create stay so, one
-    /// under way included, for it may fail.
+    /// 4.4: a new client id for what was not sent, as edits of no known version. Edits queued on an own create stay so,
+    /// also on one under way, since it may fail.
     pub(super) fn begin_client(&mut self) {
         if self.slips(Slip::SameClientId) {
             return;
@@ -130,8 +131,8 @@ impl Client {
         }
     }
 
-    /// 4.5: what was queued on a create that failed would meet another document; and 0 does not stand for a create that
-    /// was sent under another client id.
+    /// 4.5: what was queued on a failed create would meet another document; and 0 does not stand for a create that was
+    /// sent under another client id.
     fn settle_queue_of(&mut self, create: &Edit, failed: bool, flight: &Flight) {
         let by_this_client =
             flight.push.client.as_ref().map(|client| &client.id) == Some(&self.id());
@@ -151,7 +152,7 @@ impl Client {
         });
     }
 
-    /// 1.6 and 1.7: what an outcome says of a document that nothing newer was heard of.
+    /// 1.6 and 1.7: the outcome's version of a document, if nothing newer is known of it.
     fn settle(&mut self, flight: &Flight, edit: &Edit, outcome: &Outcome, heard: u32) {
         let key = &edit.change.key;
         let held = self

@@ -11,8 +11,8 @@ use tidegate_core::{
 use super::{Arrival, Client, Held, Page, Slip};
 
 impl Client {
-    /// Takes in a page, in one local transaction. One that does not go on from where the client stands is dropped: another
-    /// reader was faster, and what lies between is in neither. Returns whether it was taken.
+    /// Takes in a page, in one local transaction. A page that does not continue from the client's position is dropped:
+    /// another reader was faster, and what lies between is in neither. Returns whether it was taken.
     pub fn apply(&mut self, arrival: Arrival) -> bool {
         if arrival.from != self.checkpoint && !self.slips(Slip::AnyPage) {
             return false;
@@ -37,14 +37,14 @@ impl Client {
         true
     }
 
-    /// From this page on it hears nothing of the types that it no longer asks for, so their documents go. Before, it could
-    /// ask for them again with a checkpoint that has passed them.
+    /// From this page on it gets nothing of the types that it no longer asks for, so their documents go. Before, it
+    /// could ask for them again with a checkpoint that has passed them.
     fn turn_to(&mut self, types: Types) {
         self.held.retain(|key, _| types.contain(&key.type_name));
         self.page_types = types;
     }
 
-    /// 1.4: all is unseen, and what is still unseen in the end goes.
+    /// 1.4: all documents are unseen, and those still unseen in the end go.
     fn begin_reset(&mut self, page: &Page) {
         let other_epoch = self.page_epoch.as_ref() != Some(page.epoch());
         for held in self.held.values_mut() {
@@ -100,7 +100,7 @@ impl Client {
         }
     }
 
-    /// 1.6: an answer under way may bring back what is gone.
+    /// 1.6: an answer under way may bring back a removed document.
     fn remember_removal(&mut self, record: &Record) {
         let Some(flight) = self.flight.as_mut().filter(|_| record.is_collectable()) else {
             return;
@@ -117,7 +117,8 @@ impl Client {
         self.held.insert(key.clone(), held);
     }
 
-    /// Nothing more is there to read: what a reset left unseen goes, and what outcomes brought and no pull confirmed.
+    /// There is nothing more to read. Documents that a reset left unseen go, and those that only outcomes brought and
+    /// no pull confirmed.
     fn end(&mut self, requested: Option<u32>) {
         let resetting = std::mem::take(&mut self.resetting) && !self.slips(Slip::UnseenStay);
         let confirms = |since: u32| requested.is_some_and(|requested| requested >= since);
@@ -136,7 +137,7 @@ impl Client {
         self.epoch = None;
     }
 
-    /// The epoch that it may push in; none before its first page, and while it has to pull.
+    /// The epoch in which it may push; none before its first page, and while it has to pull.
     pub fn epoch(&self) -> Option<&Epoch> {
         self.epoch.as_ref()
     }
@@ -167,7 +168,8 @@ impl Held {
             .is_none_or(|since| requested >= since)
     }
 
-    /// Whether it goes when a pull ends, unless pages name it: a reset has left it unseen, or only an answer brought it.
+    /// Whether it goes when a pull ends, unless pages name it: a reset has left it unseen, or only an answer brought
+    /// it.
     pub fn is_provisional(&self) -> bool {
         !self.seen || self.unconfirmed_since.is_some()
     }

@@ -1,15 +1,15 @@
 //! The broken-rule switches of the reference client: each lets it break one rule.
 
-/// What a client may get wrong (numbers are those of rules.md).
+/// A rule that a client may break (numbers are those of rules.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slip {
-    /// Section 1: it takes pages that do not go on from where it stands.
+    /// Section 1: it takes pages that do not continue from its position.
     AnyPage,
-    /// 1.2: it takes what is older than what it has.
+    /// 1.2: it takes older versions than it has.
     VersionIgnored,
-    /// 1.3: a REVOKE removes the document wherever it went.
+    /// 1.3: a REVOKE removes the document wherever it moved.
     RevokeAnywhere,
-    /// 1.4: what a reset left unseen stays.
+    /// 1.4: documents that a reset left unseen stay.
     UnseenStay,
     /// 1.4: versions stay in another epoch.
     VersionsKept,
@@ -19,7 +19,7 @@ pub enum Slip {
     RemovalsForgotten,
     /// 1.6: a remembered REVOKE speaks of all scopes.
     RemovalsGlobal,
-    /// 1.7: what no pull confirms stays.
+    /// 1.7: documents that no pull confirms stay.
     UnconfirmedStay,
     /// 4.4: it keeps its client id in another epoch.
     SameClientId,

@@ -1,4 +1,4 @@
-//! What a commit loads, and the decision that it makes of it.
+//! What a commit loads, and its decision.
 
 use std::{
     cmp::Reverse,
@@ -20,7 +20,7 @@ use tidegate_core::{
 use super::State;
 
 impl State {
-    /// Decides over what it loads. It counts what the decision asks to be counted, and decides again.
+    /// Decides over what it loads. It counts what the decision asks for, and decides again.
     pub fn decide(&self, reads: &Reads, decide: &dyn Fn(&Loaded) -> Writes) -> Writes {
         let mut loaded = self.load(reads);
         loop {
@@ -79,7 +79,7 @@ impl State {
         bytes.iter().take(documents).sum()
     }
 
-    /// How many clients each user has, where one of these would be one more.
+    /// How many clients each user has, if one of these would be one more.
     fn clients_beside(&self, clients: &BTreeSet<ClientKey>) -> HashMap<UserId, usize> {
         let is_counted = |key: &&ClientKey| self.client(key).is_some_and(|it| it.at.is_some());
         let users = clients.iter().filter(|key| !is_counted(key));
@@ -134,8 +134,8 @@ impl State {
     }
 }
 
-/// How much room an entry takes: its fields, and something for what stands beside them.
-/// The first thing that has no room, and all behind it.
+/// The room that an entry takes: its fields, and a part for what stands beside them. Returns the first that has no
+/// room, and all after it.
 fn without_room<'k, K: Clone + Eq + Hash + 'k>(
     keys: impl Iterator<Item = &'k K> + Clone,
     bytes_max: usize,

@@ -66,7 +66,7 @@ impl State {
         items
     }
 
-    /// Open conflicts go where their document goes.
+    /// Open conflicts move with their document.
     fn write_inbox(&mut self, writes: &Writes) {
         for (key, scope) in writes.moves() {
             for record in self.inbox.values_mut() {
@@ -85,7 +85,7 @@ impl State {
         }
     }
 
-    /// Removes exactly this; what has replaced it since stays.
+    /// Removes exactly this record. A newer one stays.
     fn remove(&mut self, item: &FeedItem) {
         let key = item.record.key().clone();
         match &item.record {

@@ -1,4 +1,4 @@
-//! One document through its versions: what it held, and who knew what when they changed it.
+//! One document through its versions: what it held, and what each user knew when changing it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,10 +22,10 @@ pub(super) struct Account<'l> {
     last: Option<&'l Line>,
     /// The edits of the living incarnation, the first of which is its create; empty while it is deleted.
     lines: Vec<&'l Line>,
-    /// Who wrote each field last.
+    /// The last writer of each field.
     writers: BTreeMap<String, &'l Line>,
     body: Document,
-    /// Fields whose values nobody told: a repeated answer does not say what was merged.
+    /// Fields with unknown values: a repeated answer does not report what was merged.
     untold: BTreeSet<String>,
 }
 
@@ -79,7 +79,7 @@ impl<'l> Account<'l> {
         Ok(())
     }
 
-    /// A create that found the document as it would have made it.
+    /// A create that found the document exactly as it would have made it.
     fn judge_kept(&self, line: &Line) -> Judged {
         let Action::Create { document, .. } = &line.sent.change.action else {
             return Ok(());
@@ -92,7 +92,7 @@ impl<'l> Account<'l> {
         })
     }
 
-    /// Versions follow one another; only a new beginning may leave some out, where the end before it was collected.
+    /// Versions follow one another. Only a new incarnation may skip some, if the tombstone before it was collected.
     fn judge_version(&self, line: &Line) -> Judged {
         let last = self.last.map_or(Version::NONE, |last| last.version);
         let next = last.next() == Some(line.version);
@@ -134,7 +134,7 @@ impl<'l> Account<'l> {
         })
     }
 
-    /// An edit of what is alive.
+    /// An edit of a living document.
     fn change(&mut self, line: &'l Line) -> Judged {
         match line.status {
             Status::Applied => self.change_clean(line)?,
@@ -170,7 +170,7 @@ impl<'l> Account<'l> {
                 Action::Delete { .. } => return Ok(()),
             };
             self.untold.extend(untold.keys().cloned());
-            // The other fields may have been taken away with a document that was replaced whole.
+            // A document that was replaced whole may have lost the other fields.
             let whole = line.sent.is_create();
             self.untold
                 .extend(self.body.keys().filter(|_| whole).cloned());
@@ -191,7 +191,7 @@ impl<'l> Account<'l> {
         Ok(())
     }
 
-    /// An edit that came to nothing.
+    /// An edit without effect.
     pub(super) fn meet(&self, line: &Line) -> Judged {
         if self.lines.is_empty() {
             return Ok(());
@@ -217,7 +217,7 @@ impl<'l> Account<'l> {
         })
     }
 
-    /// What an outcome says of the server's value is what stood there.
+    /// The server's value in an outcome is the value that was there.
     fn judge_theirs(&self, line: &Line, field: &FieldOutcome) -> Judged {
         let told = self.untold.contains(&field.field)
             || same(self.body.get(&field.field), field.theirs.as_ref());
@@ -229,7 +229,7 @@ impl<'l> Account<'l> {
         })
     }
 
-    /// A field that was overwritten was known, or the policy lets it go.
+    /// A field that was overwritten was known, or the policy allows it.
     fn judge_overwritten(&self, line: &Line, field: &FieldOutcome) -> Judged {
         let told = !self.untold.contains(&field.field);
         let Some(writer) = self.writers.get(&field.field).filter(|_| told) else {
@@ -246,7 +246,7 @@ impl<'l> Account<'l> {
         })
     }
 
-    /// An update gives way only where the policy lets it.
+    /// An update gives way only if the policy allows it.
     fn judge_yielding(&self, line: &Line, field: &FieldOutcome) -> Judged {
         if field.taken != Taken::Theirs || line.sent.is_create() {
             return Ok(());
@@ -285,7 +285,7 @@ impl<'l> Account<'l> {
         )
     }
 
-    /// A field that was not taken was written by somebody else since.
+    /// Another client has written a field that was not taken.
     fn judge_conflict(&self, line: &Line, field: &FieldOutcome) -> Judged {
         let policy = self.policy(line);
         let (Some(writer), Some(base)) = (self.writers.get(&field.field), line.sent.base()) else {
@@ -328,7 +328,7 @@ impl<'l> Account<'l> {
             .unwrap_or(self.document_type.conflict.policy)
     }
 
-    /// Who wins where a change wins or loses.
+    /// Who wins if a change wins or loses as a whole.
     fn overlap(&self, line: &Line) -> Overlap {
         match self.policy(line) {
             Policy::ServerWins => Overlap::ServerWins,
@@ -339,7 +339,7 @@ impl<'l> Account<'l> {
         }
     }
 
-    /// Whether a change that wins or loses may win.
+    /// Whether a change that wins or loses as a whole may win.
     fn yields_whole(&self, line: &Line) -> bool {
         !matches!(self.overlap(line), Overlap::ServerWins | Overlap::Manual)
     }
@@ -348,7 +348,7 @@ impl<'l> Account<'l> {
         self.document_type.field(name)?.merge
     }
 
-    /// What a clean edit leaves in a field; nothing where only the merge itself could tell.
+    /// The value that a clean edit leaves in a field; nothing if only the merge itself can compute it.
     fn joined(&self, sent: &Sent, name: &str, mine: &Value, seen: Option<&Value>) -> Option<Value> {
         let strategy = self.strategy(name).filter(|_| sent.known.device.is_some());
         let (Some(strategy), Some(seen), false) = (strategy, seen, mine.is_null()) else {
@@ -375,7 +375,7 @@ impl<'l> Account<'l> {
         }
     }
 
-    /// The store has what the edits made.
+    /// The store has the result of the edits.
     pub(super) fn compare(&self, state: &State) -> Judged {
         let Some(last) = self.last else { return Ok(()) };
         let Some(entry) = state.entry(self.key) else {
@@ -408,7 +408,7 @@ fn same_client(line: &Line, other: &Line) -> bool {
     line.sent.by.is_some() && line.sent.by == other.sent.by
 }
 
-/// As a client sees it, absent and null are one.
+/// To a client, absent and null are equal.
 fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     a.unwrap_or(&Value::Null) == b.unwrap_or(&Value::Null)
 }

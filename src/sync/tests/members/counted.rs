@@ -24,7 +24,7 @@ pub(in crate::sync::tests) struct Counts {
     pub(in crate::sync::tests) snapshots: AtomicUsize,
     /// Reads of the memberships of a user.
     pub(in crate::sync::tests) memberships: AtomicUsize,
-    /// Scopes of which the state was read.
+    /// Scopes whose states were read.
     pub(in crate::sync::tests) scopes: AtomicUsize,
     pub(in crate::sync::tests) scans: AtomicUsize,
     /// The bytes of the documents that each read of entries found.
