@@ -1,7 +1,7 @@
-//! What a client gets wrong: each mistake has one clear outcome or error, and harms nothing beside it.
+//! A client's mistakes: each has one clear outcome or error, and harms nothing beside it.
 //!
-//! Here are changes whose values do not fit, and values that must survive. Requests that do not fit the schema are in
-//! [`requests`], what is wrong before there is an operation in [`transport`].
+//! Here are changes whose values do not fit, and values that must be kept exactly. [`requests`] has requests that do
+//! not fit the schema, and [`transport`] those that never become an operation.
 
 mod requests;
 mod transport;
@@ -51,7 +51,8 @@ fn set(id: &str, fields: Value) -> Value {
     json!({"thing": {"update": {"id": id, "baseVersion": 1, "set": fields}}})
 }
 
-/// Pushes a bad change between two good ones: it is rejected with this code and field, and they are applied.
+/// Pushes a bad change between two good ones: the bad one is rejected with this code and field, and the others are
+/// applied.
 async fn check(client: &Client, case: usize, bad: &Value, code: &str, field: Option<&str>) {
     let good = |place: &str| thing(&format!("{place}{case}"), &json!({}));
     let changes = json!([good("before"), bad, good("after")]);
@@ -116,7 +117,7 @@ async fn an_edit_that_does_not_fit_rejects_its_change_alone() {
     let variables = json!({"input": {"changes": [thing("here", &json!({"long": "1"}))]}});
     client.data(PUSH, variables).await;
     let bad = async |change: Value, field: Option<&str>| {
-        // The document is there, and an outcome shows it.
+        // The document exists, and an outcome shows it.
         let variables = json!({"input": {"changes": [change]}});
         let data = client.data(PUSH, variables).await;
         let result = &data["pushChanges"]["results"][0];

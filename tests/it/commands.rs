@@ -1,6 +1,6 @@
-//! The commands as a newcomer meets them: what they print, what they leave on disk, and what they say when they fail.
+//! The commands as a newcomer meets them: what they print, what they leave on disk, and their messages when they fail.
 //!
-//! `dev` and the work on stores have files of their own, and so has `serve`.
+//! `dev`, the maintenance of stores and `serve` have files of their own.
 
 mod dev;
 mod maintain;
@@ -126,7 +126,7 @@ algorithms = ["HS256"]
 secret = "a secret of this test, and of it alone"
 "#;
 
-/// `check` says what is good before it comes to what is not.
+/// `check` prints what is good before what is not.
 fn complaint_after_answer(directory: &TempDir) -> String {
     let output = tidegate(directory.path(), &["check"]);
     assert_eq!(output.status.code(), Some(1));

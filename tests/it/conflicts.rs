@@ -1,6 +1,6 @@
 //! The inbox and the webhook through the real binary, on both stores.
 //!
-//! What the policies make of single changes is the core's tables' matter; here is what people see of it.
+//! The tables of the core say what the policies do with single changes. Here is what users see of it.
 
 /// One test for each story and store.
 macro_rules! on_both_stores {
@@ -75,7 +75,8 @@ async fn resolve(client: &Client, input: Value) -> Value {
     data["resolveConflict"]["result"].take()
 }
 
-/// Gateways on one store: two on MongoDB, and for the embedded store, which only one process can have, the same twice.
+/// Gateways on one store: two on MongoDB, and the same one twice on the embedded store, which only one process can
+/// open.
 struct Gateways {
     servers: Vec<Server>,
     _directory: TempDir,
@@ -95,7 +96,7 @@ impl Gateways {
         Self::start_in(TempDir::new().unwrap(), count, arguments)
     }
 
-    /// On the model that stands in the directory, if there is one.
+    /// Starts it on the model in the directory, if there is one.
     fn start_in(directory: TempDir, count: usize, arguments: &[&str]) -> Self {
         let start = |_| Server::dev_with(directory.path(), arguments);
         Self {
@@ -119,7 +120,7 @@ on_both_stores! {
     an_inbox_is_followed_live_from_any_gateway
 }
 
-/// Bob has given the article another title; Alice did not know.
+/// Bob has given the article another title, which Alice did not know.
 async fn opened(alice: &Client, bob: &Client, id: &str) -> Value {
     assert_eq!(push(alice, create(id, "old")).await["status"], "APPLIED");
     assert_eq!(
@@ -285,7 +286,7 @@ async fn an_inbox_is_followed_live_from_any_gateway(gateways: Gateways) {
     assert_eq!(page().await, json!([]));
 }
 
-/// The open conflicts, each with the version its document has now.
+/// The open conflicts, each with its document's present version.
 async fn conflict_ids(client: &Client) -> Vec<(Value, i64)> {
     let query = "{ conflicts(first: 100) { nodes { id currentVersion } } }";
     let data = client.data(query, json!({})).await;

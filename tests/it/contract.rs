@@ -1,7 +1,7 @@
-//! What every store promises, as tests that know nothing of any backend.
+//! What every store promises, as tests that know no backend.
 //!
-//! `contract!(Backend)` runs all of them; a promise is added by writing it in one of the rooms below and naming it in
-//! the list. What only one backend promises is tested beside that backend. The simulation's store keeps the same promises
+//! `contract!(Backend)` runs all of them. A promise is added by a test in one of the modules below and its name in the
+//! list. What only one backend promises is tested beside that backend. The simulation's store keeps the same promises
 //! (`simulation/src/lib.rs`), so its crate includes these files by their paths.
 
 #[path = "contract/collecting.rs"]
@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use tidegate::store::Store;
 
-/// A place where a backend keeps its data; it outlives the stores that are opened there, and goes when it is dropped.
+/// A place where a backend keeps its data. It outlives the stores that are opened there, and dropping it removes it.
 pub(crate) trait Backend: Sized {
     /// An empty place.
     async fn start() -> Self;

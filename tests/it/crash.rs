@@ -1,6 +1,7 @@
-//! The real binary killed without warning under load: what was acknowledged stays, what is repeated is applied once.
+//! The real binary killed without warning under load: what was acknowledged stays, and what is repeated is applied
+//! once.
 //!
-//! Kills come at random moments; what must hold, holds whatever they are.
+//! Kills come at random moments. The promises hold at each.
 
 mod cast;
 
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use self::cast::{Cast, random_ms};
 use crate::harness::{Server, Socket, command, complaint, expect_whole};
 
-/// How often the gateway is killed under load. It is killed while it starts, and `collect` is killed, besides.
+/// How often the gateway is killed under load. In addition it is killed while it starts, and so is `collect`.
 const KILLS: usize = 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -45,7 +46,7 @@ async fn fifty_kills_lose_nothing_acknowledged_and_tear_nothing() {
     cast.expect_followed(&server).await;
 }
 
-/// Tombstones and markers are collected, by a command that is killed as well. Who has followed so far need not reset.
+/// A command that is killed as well collects tombstones and markers. A client that has kept up need not reset.
 async fn collect_with_kills(directory: &TempDir, cast: Cast) -> Cast {
     let server = Server::dev(directory);
     let cast = cast.at(&server).settle().await;
@@ -56,7 +57,7 @@ async fn collect_with_kills(directory: &TempDir, cast: Cast) -> Cast {
     cast
 }
 
-/// Runs a command and kills it within so many milliseconds.
+/// Runs a command and kills it within `ms_max` milliseconds.
 fn kill_while(directory: &TempDir, arguments: &[&str], ms_max: u64) {
     let mut command = command(directory.path());
     let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -66,7 +67,7 @@ fn kill_while(directory: &TempDir, arguments: &[&str], ms_max: u64) {
     child.wait().unwrap();
 }
 
-/// The promise is one second; a machine that runs other tests beside is forgiven every other time.
+/// The promise is one second. A machine that runs other tests too may miss it every other time.
 fn expect_quick(restarts: &[Duration]) {
     let mut sorted = restarts.to_owned();
     sorted.sort();

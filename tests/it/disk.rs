@@ -1,7 +1,7 @@
-//! The real binary on a disk that is full or may not be written: it says so, serves what it can, loses nothing and
-//! goes on by itself.
+//! The real binary on a disk that is full or may not be written: it reports that, serves what it can, loses nothing and
+//! recovers by itself.
 //!
-//! Which answer of the store is true at which failed write is told beside the store (`src/store/embedded/tests.rs`).
+//! `src/store/embedded/tests.rs` tests which answer is true after which failed write.
 
 mod full;
 mod read_only;
@@ -29,7 +29,7 @@ fn assert_says(told: &str, parts: &[&str]) {
     }
 }
 
-/// While nobody asks for anything, a gateway waits; one that tried again and again would take all of a processor.
+/// Without requests a gateway waits. One that tried again and again would take a whole processor.
 async fn assert_at_rest(server: &Server) {
     const LOOK: Duration = Duration::from_millis(500);
     let before = ticks(server);

@@ -1,6 +1,6 @@
-//! The embedded store: that it keeps the contract, and what it alone promises of its file.
+//! The embedded store: it keeps the contract, and what it alone promises of its file.
 //!
-//! That it survives being killed, a full disk and a file that may not be written is tested with the real binary.
+//! Tests with the real binary show that it survives a kill, a full disk and a file that may not be written.
 
 use std::{
     fs,

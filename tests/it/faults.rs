@@ -1,7 +1,7 @@
-//! What befalls a replica set of three nodes, and a gateway on it, while clients push, pull and subscribe: what was
-//! acknowledged stays, what is repeated is applied once, and everybody ends with what the store has.
+//! Faults of a replica set of three nodes, and of a gateway on it, while clients push, pull and subscribe: what was
+//! acknowledged stays, what is repeated is applied once, and all end with the store's documents.
 //!
-//! Who the clients are is in `cast`, what must hold of the store in `judge`. `FAULT_ROUNDS` repeats all of it.
+//! `cast` has the clients, and `judge` what must hold of the store. `FAULT_ROUNDS` repeats all of it.
 
 mod cast;
 mod gone;
@@ -22,7 +22,7 @@ use crate::harness::{
     mongod::{Deployment, Proxy, fresh_database},
 };
 
-/// What befalls whom.
+/// A fault, and what it hits.
 type Fault = for<'a> fn(&'a Stage, &'a Work) -> LocalBoxFuture<'a, ()>;
 
 const FAULTS: [(&str, Fault); 10] = [
@@ -40,7 +40,7 @@ const FAULTS: [(&str, Fault); 10] = [
         stage.set.fail_gateways(6, how).boxed_local()
     }),
     ("commits meet a shutdown", |stage, _| {
-        // The driver takes the server for gone until it hears from it again, which takes seconds.
+        // The driver considers the server gone until it answers again, which takes seconds.
         let how = doc! {"failCommands": ["commitTransaction"], "errorCode": 91};
         stage.set.fail_gateways(2, how).boxed_local()
     }),
@@ -71,12 +71,12 @@ struct Stage {
     set: Deployment,
     database: String,
     directory: TempDir,
-    /// Nothing was written before.
+    /// Before the first write.
     began: Timestamp,
 }
 
 impl Stage {
-    /// A database that nobody has used.
+    /// A database without earlier use.
     async fn on(set: Deployment) -> Self {
         let database = fresh_database();
         let ping = set
@@ -159,7 +159,7 @@ async fn hang(stage: &Stage, work: &Work) {
     stage.set.all_follow().await;
 }
 
-/// A gateway ends after a commit and before anybody learns of it.
+/// A gateway ends after a commit and before its answer.
 async fn lose_a_gateway(stage: &Stage) {
     stage.set.all_follow().await;
     let proxy = Proxy::to(&stage.set, stage.set.primary().await).await;

@@ -1,5 +1,5 @@
-//! What fuzzing has found and what it starts from, replayed without a fuzzer: each file of `fuzz/seeds/<target>/` and
-//! `fuzz/crashes/<target>/`, and some random changes of them. Looking for more is `make fuzz`.
+//! The findings and seeds of fuzzing, replayed without a fuzzer: each file of `fuzz/seeds/<target>/` and
+//! `fuzz/crashes/<target>/`, and some random changes of them. `make fuzz` looks for more.
 
 mod changes;
 #[path = "../../fuzz/bodies/checkpoint.rs"]
@@ -50,14 +50,14 @@ fn whichever_page_of_a_store_is_zeroed_its_answers_are_answers() {
     }
 }
 
-/// A page in another's place shows its keys twice: whoever walked through all documents began again, without end.
+/// A page in another's place shows its keys twice: a walk through all documents began again, without end.
 #[test]
 fn a_walk_through_a_damaged_store_ends() {
     const PAGE_21_TO_26: [u8; 6] = [5, 21, 0x00, 0x01, 0xa0, 0x00];
     store::run(&PAGE_21_TO_26);
 }
 
-/// Runs a target over its files and as many random changes of them. TIDEGATE_FUZZ_SEED makes them others.
+/// Runs a target over its files and as many random changes of them. TIDEGATE_FUZZ_SEED selects other changes.
 fn replay(target: &str, run: fn(&[u8]), changes: usize) {
     let inputs = inputs(target);
     assert!(!inputs.is_empty(), "{target} has seeds");
@@ -76,7 +76,7 @@ fn replay(target: &str, run: fn(&[u8]), changes: usize) {
     }
 }
 
-/// The files of a target by their paths, in an order that stays.
+/// The files of a target by their paths, in a stable order.
 fn inputs(target: &str) -> Vec<(String, Vec<u8>)> {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let directories = ["seeds", "crashes"].map(|kind| fuzz.join(kind).join(target));

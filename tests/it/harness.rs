@@ -1,6 +1,6 @@
-//! The real binary in a directory of its own, and clients that talk to it as anybody would.
+//! The real binary in a directory of its own, and clients that use it like any others.
 //!
-//! Every test has its own process, port and store; a server ends with the value that holds it.
+//! Every test has its own process, port and store. A server ends with the value that holds it.
 
 mod changes;
 mod configured;
@@ -40,10 +40,10 @@ pub(crate) use self::{
 #[cfg(target_os = "linux")]
 pub(crate) use self::{disk::SmallDisk, dns::NameServer};
 
-/// How long anything may take before a test gives up.
+/// The longest time for any step before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long any request may take: the gateway's own limit is 30 seconds, the rest is for a machine under load.
+/// The longest time for any request: the gateway's own limit is 30 seconds, the rest is for a machine under load.
 const REQUEST_MAX: Duration = Duration::from_secs(45);
 
 /// Runs a command of the binary to its end.
@@ -51,7 +51,7 @@ pub(crate) fn tidegate(directory: &Path, arguments: &[&str]) -> Output {
     command(directory).args(arguments).output().unwrap()
 }
 
-/// Runs a command that must fail; returns what it complains of. A failure answers nothing on standard output.
+/// Runs a command that must fail. Returns its message. A failure prints nothing on standard output.
 pub(crate) fn complaint(directory: &Path, arguments: &[&str]) -> String {
     complaint_of(command(directory).args(arguments))
 }
@@ -65,7 +65,7 @@ pub(crate) fn complaint_of(command: &mut Command) -> String {
     complaint
 }
 
-/// What became of a command. A gateway that starts instead of failing is ended after a while.
+/// The result of a command. A gateway that starts instead of failing is ended after a while.
 fn ended(command: &mut Command) -> Output {
     let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().unwrap();
@@ -116,7 +116,7 @@ pub(crate) struct Server {
     /// The lines it has printed after the first.
     pub(crate) printed: Receiver<String>,
     directory: PathBuf,
-    /// The command that signs the tokens it believes.
+    /// The command that signs the tokens that it accepts.
     sign: fn(&Path) -> Command,
 }
 
@@ -146,7 +146,7 @@ impl Server {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = lines.next().expect("the server says where it is").unwrap();
         let (sender, printed) = channel();
-        // A test that does not listen is no reason to stop reading: the pipe would fill.
+        // The pipe is read even if the test is not: it would fill.
         std::thread::spawn(move || {
             lines
                 .map_while(Result::ok)
@@ -179,7 +179,7 @@ impl Server {
         }
     }
 
-    /// A token that the server believes.
+    /// A token that the server accepts.
     pub(crate) fn token(&self, user: &str, claims: &Value, expires: &str) -> String {
         let mut sign = (self.sign)(&self.directory);
         sign.args(["--sub", user, "--expires", expires]);
@@ -193,7 +193,7 @@ impl Server {
         self.child.id()
     }
 
-    /// Ends it, and says what it wrote to its standard error, where that was piped.
+    /// Ends it. Returns what it wrote to its standard error, if that was piped.
     #[cfg(target_os = "linux")]
     pub(crate) fn complaints(mut self) -> String {
         self.child.kill().unwrap();
@@ -262,13 +262,13 @@ impl Client {
         answer.expect("the gateway answers")
     }
 
-    /// Sends an operation; nothing if the connection breaks before the answer is complete.
+    /// Sends an operation. Returns nothing if the connection breaks before the answer is complete.
     pub(crate) async fn try_send(&self, query: &str, variables: Value) -> Option<Value> {
         let text = self.text(query, variables).await?;
         Some(serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}")))
     }
 
-    /// The same, byte for byte. To be kept waiting beyond the limit is a failure of its own.
+    /// The same, byte for byte. A wait beyond the limit is a failure of its own.
     pub(crate) async fn text(&self, query: &str, variables: Value) -> Option<String> {
         let body = json!({"query": query, "variables": variables}).to_string();
         let request = self

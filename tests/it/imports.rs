@@ -1,8 +1,8 @@
-//! The invariants of ARCHITECTURE.md that imports can show: which room knows which.
+//! The invariants of ARCHITECTURE.md that imports can show: which module knows which.
 
 use std::{fs, path::Path};
 
-/// A room, and what nothing in it may name: modules of the gateway, or crates.
+/// A module, and what nothing in it may name: modules of the gateway, or crates.
 const INVARIANTS: [(&str, &[&str]); 6] = [
     (
         "core/src/",
@@ -129,7 +129,7 @@ fn collect(folder: &Path, files: &mut Vec<(String, String)>) {
     }
 }
 
-/// Where a source names something of what it must not, by its whole path.
+/// Where a source names a forbidden path, or something in it.
 fn named(file: &str, text: &str, forbidden: &[&str]) -> Vec<String> {
     let module = file.trim_start_matches("core/").trim_start_matches("src/");
     let module = module.trim_end_matches(".rs").replace('/', "::");
@@ -152,8 +152,8 @@ fn named(file: &str, text: &str, forbidden: &[&str]) -> Vec<String> {
     broken.map(|path| format!("{file} names {path}")).collect()
 }
 
-/// All paths in `text`, each with `prefix` before it; groups in braces are taken apart. Returns what is behind the end of the
-/// group that `text` begins in.
+/// All paths in `text`, each with `prefix` before it, with groups in braces expanded. Returns what follows the end of
+/// the group in which `text` begins.
 fn expand<'t>(mut text: &'t str, prefix: &str, paths: &mut Vec<String>) -> &'t str {
     let is_of_path = |sign: char| sign.is_alphanumeric() || sign == '_' || sign == ':';
     loop {

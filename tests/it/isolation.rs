@@ -1,7 +1,7 @@
-//! Nothing of what others have is in any answer: another's id, one that the caller may not see any more and one that never
-//! was are answered with the same bytes, whatever the operation.
+//! No answer shows anything of another user's documents: another user's id, an id that the caller may no longer see and
+//! one that never existed are answered with the same bytes, in every operation.
 //!
-//! Delivery of what may be seen is in `pull::sight` and `push::grants`; what the core decides is tested there.
+//! `pull::sight` and `push::grants` test the delivery of visible documents. The core's tests decide what is visible.
 
 mod schema;
 mod table;
@@ -50,14 +50,14 @@ on_both_stores! {
     sockets_are_silent_about_what_others_do
 }
 
-/// What has been asked so far, of the whole schema.
+/// The operations tried so far, of the whole schema.
 struct Asked<'w> {
     world: &'w World,
     tried: BTreeSet<String>,
 }
 
 impl Asked<'_> {
-    /// Asks of hidden ids, of a missing one and of the caller's own, which shows that the answer could differ.
+    /// Tries hidden ids, a missing one and the caller's own, which shows that the answer could differ.
     async fn compare(&mut self, probes: Vec<Probe>, hidden: &[String], missing: &str, own: &str) {
         for probe in probes {
             let expected = self.ask(&probe, missing).await;
@@ -118,7 +118,7 @@ async fn of_documents(asked: &mut Asked<'_>) {
     }
 }
 
-/// To create an id that others have is the one thing that betrays it, and it betrays no more.
+/// Only creating an id that others have reveals that it exists, and it reveals no more.
 async fn taken(asked: &mut Asked<'_>, probe: Probe, hidden: &[String]) {
     let expected = asked.ask(&probe, &hidden[0]).await;
     let told: Value = serde_json::from_str(&expected.body).unwrap();
@@ -140,7 +140,7 @@ async fn of_conflicts(asked: &mut Asked<'_>) {
         let conflict = &world.conflicts[&id_of(standing, "Draft")];
         conflict[name].as_str().unwrap().to_owned()
     };
-    // Of no conflict, but of the same form.
+    // No conflict has it, but it has the same form.
     let missing = |text: &str| format!("{}none", &text[..text.len() - 4]);
     let hidden = ["alien", "leave", "moved", "grave"];
     for cursor in hidden.map(|standing| of(standing, "cursor")) {
@@ -171,7 +171,7 @@ async fn of_clients(asked: &mut Asked<'_>) {
     asked.compare(probes, &hidden, MISSING, OWN).await;
 }
 
-/// Whether there is such a user, and what they give, is not said.
+/// No answer says whether there is such a user, and what they give.
 async fn of_givers(asked: &mut Asked<'_>) {
     let probe = asked.world.table.of_givers();
     let expected = asked.ask(&probe, "nobdy").await;
@@ -186,7 +186,7 @@ async fn of_givers(asked: &mut Asked<'_>) {
     asked.tried.extend(probe.tries);
 }
 
-/// Alice has much, and Carol has nothing, with a name as long.
+/// Alice has much, and Carol has nothing, with a name of the same length.
 async fn of_checkpoints(asked: &mut Asked<'_>) {
     let world = asked.world;
     let [alices, carols] = [

@@ -1,6 +1,6 @@
 //! `changes` through the real binary: catch-up and live as one stream without gap or duplicate, and how sockets end.
 //!
-//! What memberships do to an open subscription is in `pull::sight`.
+//! `pull::sight` tests the effect of memberships on an open subscription.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ fn from(checkpoint: &Value) -> String {
     format!("(checkpoint: {checkpoint})")
 }
 
-/// What a subscriber has been sent, each document's versions in the order in which they came.
+/// What a subscriber has received: each document's versions in their order.
 #[derive(Default)]
 struct Received {
     versions: BTreeMap<String, Vec<i64>>,
@@ -42,7 +42,7 @@ impl Received {
         self.replica.apply(page);
     }
 
-    /// Reads until the document comes, the last that was written.
+    /// Reads until the document arrives that was written last.
     async fn read_until(&mut self, socket: &mut Socket, last: &str) {
         while !self.replica.ids().contains(&last) {
             self.apply(&socket.page().await);

@@ -1,7 +1,7 @@
-//! The MongoDB store: that it keeps the contract, and what it alone promises of the application's collections and of
-//! MongoDB's ways to fail.
+//! The MongoDB store: it keeps the contract, and what it alone promises of the application's collections and of
+//! MongoDB's failures.
 //!
-//! Every test has a database of its own on a server they share, or a server of its own where it does harm.
+//! Every test has a database of its own on a shared server, or a server of its own if it does harm.
 
 mod commits;
 mod contention;
@@ -43,7 +43,7 @@ use crate::{
 
 contract!(Mongo);
 
-/// The types of the contract, as far as they have a collection; the others are kept in the feed alone.
+/// The types of the contract, as far as they have a collection. The others are kept in the feed alone.
 const CONTRACT: &str = r#"
 extend schema @grant(scope: "public", access: WRITE)
 type Task @collection(name: "tasks") @scope(by: "{audience}") {
@@ -116,7 +116,7 @@ fn monitored(commands: &Arc<Mutex<Vec<Document>>>) -> EventHandler<CommandEvent>
     })
 }
 
-/// The statements of transactions, and what each is on: of a collection of Tidegate's without the prefix.
+/// The statements of transactions, each with its collection; Tidegate's own are named without the prefix.
 fn journeys_of(commands: &[Document]) -> String {
     let of_transactions = commands
         .iter()

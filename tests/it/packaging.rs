@@ -1,5 +1,5 @@
-//! The image and the composition, as far as they can be held against the repository without an engine to run them: what
-//! they name is there, what they set is understood, and what is built is all that building needs.
+//! The image and the composition, as far as they can be compared with the repository without an engine to run them:
+//! what they name exists, their settings are known, and the build gets all that it needs.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use crate::harness::{
 
 const SECRET: &str = "what whoever composes it puts into the environment";
 
-/// The value that an operator gives to the one variable that has to be given.
+/// The value that an operator gives to the one required variable.
 fn filled(text: &str) -> String {
     match text.strip_prefix("${TIDEGATE_AUTH__SECRET:?") {
         Some(_) => SECRET.to_owned(),
@@ -50,8 +50,8 @@ fn all(name: &str) -> Vec<String> {
     found.map(|(_, arguments)| arguments).collect()
 }
 
-/// The gateway as it runs in the container, but for the address it listens at: a directory that holds what is mounted
-/// into its own, and the variables of image and composition.
+/// The gateway as it runs in the container, except for its listen address: a directory with what is mounted into the
+/// container's, and the variables of image and composition.
 struct Container {
     directory: TempDir,
     variables: Vec<(String, String)>,
@@ -101,7 +101,7 @@ async fn the_composed_gateway_serves_the_model_that_is_mounted() {
     serve.env("TIDEGATE_LISTEN", "127.0.0.1:0");
     serve.env("TIDEGATE_STORE__URL", deployment.url(&fresh_database()));
     let server = Server::start(container.directory.path(), serve);
-    // As the README has it.
+    // As in the README.
     let token = ["token", "--sub", "alice", "--config", "/dev/null"];
     let token = container.run(&token).output().unwrap();
     let alice = Client {
@@ -149,7 +149,7 @@ fn the_image_listens_at_the_port_that_is_published_and_looked_at() {
     );
 }
 
-/// What of the repository the build is given: `.dockerignore` leaves out everything and takes back what it names.
+/// What the build gets of the repository: `.dockerignore` excludes everything and includes what it names.
 fn context() -> TempDir {
     let rules = fs::read_to_string(".dockerignore").unwrap();
     let mut rules = rules.lines();

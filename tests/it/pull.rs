@@ -1,6 +1,6 @@
-//! `changesSince` through the real binary: pages without gap or duplicate, and when a client has to begin anew.
+//! `changesSince` through the real binary: pages without gap or duplicate, and when a client has to reset.
 //!
-//! What a caller may see at all, and how that changes, is in [`sight`].
+//! [`sight`] tests what a caller may see, and how that changes.
 
 mod sight;
 
@@ -29,7 +29,7 @@ fn ids(page: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Pages from the checkpoint until nothing is left; none may be empty before.
+/// Pages from the checkpoint until nothing is left. None before the last may be empty.
 async fn pages(client: &Client, checkpoint: &Value, limit: usize) -> Vec<Value> {
     let mut pages: Vec<Value> = Vec::new();
     loop {

@@ -1,6 +1,6 @@
-//! `pushChanges` through the real binary: what becomes of each change.
+//! `pushChanges` through the real binary: the outcome of each change.
 //!
-//! Who may do what is in [`grants`], repeats and epochs in [`ids`]; shapes that do not fit are `bad_input`'s.
+//! [`grants`] tests who may do what, [`ids`] repeats and epochs, and `bad_input` malformed requests.
 
 mod grants;
 mod ids;

@@ -1,5 +1,5 @@
-//! Stores that a version before has written, which did not escape the values in scopes: what opening makes of them, and
-//! what a device hears of it that had synced before. The same on both stores.
+//! Stores of an earlier version, which did not escape the values in scopes: what opening changes in them, and what a
+//! device gets that had synced before. The same on both stores.
 
 use std::{
     collections::BTreeSet,
@@ -110,7 +110,7 @@ impl Place {
         Arc::new(MongoStore::open(&options, &model()).await.unwrap())
     }
 
-    /// Makes it a store of the version before, which knows nothing of restamping.
+    /// Makes it a store of the earlier version, which knows nothing of restamping.
     async fn forget(&self) {
         match self.application().await {
             None => std::fs::remove_file(self.data().join("restamped")).unwrap(),
@@ -140,7 +140,7 @@ fn model() -> Model {
     Model::parse("model.graphql", MODEL).unwrap()
 }
 
-/// An entry as the version before left it.
+/// An entry as the earlier version left it.
 fn stamped(type_name: &str, id: &str, stamp: &str, fields: &[(&str, &str)]) -> Entry {
     let fields = fields
         .iter()
@@ -195,7 +195,7 @@ fn of_the_version_before() -> Writes {
     ])
 }
 
-/// A change of the plan that waits for somebody of its team.
+/// A change of the plan that waits for a member of its team.
 fn waiting() -> OpenConflict {
     let plan = Document::from([
         ("team".to_owned(), Value::String("42:SECRET".to_owned())),
@@ -250,7 +250,7 @@ async fn a_conflict_that_waits_goes_with_its_document_and_is_shown_to_those_who_
     }
 }
 
-/// The page behind a checkpoint, and where it ends.
+/// The page after a checkpoint, and its own checkpoint.
 async fn pull(client: &Client, checkpoint: &Json) -> (Json, Json) {
     let query = "query($checkpoint: Checkpoint) { changesSince(checkpoint: $checkpoint) { changes { kind documentId version scope } revokedScopes checkpoint hasMore reset } }";
     let page = client.data(query, json!({"checkpoint": checkpoint})).await["changesSince"].take();
@@ -273,7 +273,7 @@ async fn a_store_of_the_version_before_is_restamped_at_opening_and_devices_follo
         write(store.as_ref(), of_the_version_before()).await;
         drop(store);
 
-        // The version before shows a secret's readers a plan of a team that is called like them.
+        // The earlier version shows a secret's readers a plan of a team with their name.
         let server = place.serve().await;
         let eve = server.client_with("eve", &json!({"team": "42", "kind": "SECRET"}));
         let carol = server.client_with("carol", &json!({}));
@@ -286,7 +286,7 @@ async fn a_store_of_the_version_before_is_restamped_at_opening_and_devices_follo
         let (seen, of_carol) = pull(&carol, &Json::Null).await;
         assert_eq!(seen["changes"], json!(both));
         server.stop();
-        // Another service writes, and nobody has pushed to the document since.
+        // Another service writes, and the document has not been pushed to since.
         if let Some(database) = place.application().await {
             let plans = database.collection::<Bson>("plans");
             let edit = doc! { "$set": { "title": "Foreign" } };
@@ -363,7 +363,7 @@ async fn a_look_counts_what_will_be_restamped_and_names_what_nobody_can_see() {
         let restamped = restamped.unwrap();
         assert_eq!((restamped.unescaped, restamped.misfits), (5, 0));
         assert_eq!(restamped.named_out_of_reach, lone);
-        // With its values escaped its scope would be too long: it goes where nobody is granted anything.
+        // With its values escaped its scope would be too long: it goes to a scope that is never granted.
         let long = get(store.as_ref(), &key("Plan", "long")).await.unwrap();
         assert_eq!((long.scope.as_str(), long.version.0), ("%", 2));
         assert!(long.body.is_some());
@@ -475,7 +475,7 @@ async fn version(store: &dyn Store, key: &DocumentKey) -> i32 {
     get(store, key).await.unwrap().version.0
 }
 
-/// What is loaded decides, and not what was seen before: two gateways may restamp at once.
+/// What is loaded decides, not what was seen before: two gateways may restamp at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_gateways_that_restamp_at_once_restamp_everything_once() {
     for place in places().await {

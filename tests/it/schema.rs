@@ -1,7 +1,7 @@
-//! The API of a stranger's model: that it is sound GraphQL and says what it means.
+//! The API of a stranger's model: it is sound GraphQL and means what the model says.
 //!
-//! That it carries every value exactly is told in `values`, and every text in `texts`; the rules of the verbs are tested
-//! elsewhere, on the example.
+//! `values` tests that it carries every value exactly, and `texts` every text. Other tests show the rules of the
+//! operations, on the example.
 
 mod texts;
 mod unheld;
@@ -132,7 +132,7 @@ type Conflict { name: String }
     );
 }
 
-/// What the model's author left undescribed is not ours to invent; everything else is ours.
+/// Names that the model's author left undescribed stay so. Everything else is generated, and has a description.
 #[test]
 fn everything_generated_has_a_description() {
     let schema = harbour_schema();

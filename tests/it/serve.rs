@@ -1,6 +1,6 @@
-//! `serve` as an operator meets it: what a configuration may say, what is refused by name, and what strangers see.
+//! `serve` as an operator meets it: what a configuration may contain, what is refused by name, and what strangers see.
 //!
-//! Whose tokens it believes is told in `tokens`, what becomes of a MongoDB in the other rooms.
+//! `tokens` tests which tokens it accepts, and the other modules its work on a MongoDB.
 
 mod gateways;
 mod maintenance;
@@ -110,7 +110,7 @@ async fn it_holds_as_many_connections_as_the_system_lets_it_whatever_it_was_star
     assert_eq!(answer.status(), 200);
 }
 
-/// What `serve` complains of with this configuration; it never tells the secret.
+/// The message of `serve` about this configuration. It never contains the secret.
 fn refusal(config: &str) -> String {
     let directory = configured(config);
     let told = complaint_of(&mut with_secret(directory.path(), &["serve"]));

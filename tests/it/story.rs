@@ -62,7 +62,7 @@ async fn two_users_devices_sync_through_dev() {
         "and so does Alice's"
     );
 
-    // Bob's device goes away; a server restart comes in between.
+    // Bob's device goes offline, and the server restarts meanwhile.
     drop(bobs_socket);
     let private = alice
         .push_all(json!([create("diary", json!({"title": "Secret"}))]))
@@ -84,7 +84,7 @@ async fn two_users_devices_sync_through_dev() {
         [("milk".to_owned(), "DELETE".to_owned())]
     );
 
-    // Bob had edited the deleted document on the train: his edit is an outcome, not an error, and revives nothing.
+    // Bob had edited the deleted document on the train: his edit gets an outcome, no error, and revives nothing.
     let late = &bob
         .push_all(json!([update("milk", 3, json!({"notes": "2 litres"}))]))
         .await[0];

@@ -1,7 +1,7 @@
-//! The wire to the letter, through the real binary: the audits of graphql-http, clients that we did not write, and each
-//! rule of the protocols that they speak.
+//! The wire protocols in detail, through the real binary: the audits of graphql-http, third-party clients, and each
+//! rule of their protocols.
 //!
-//! What is no request at all is in `bad_input::transport`, whose tokens are accepted in `serve::tokens`.
+//! `bad_input::transport` tests malformed requests, and `serve::tokens` tokens.
 
 mod audits;
 mod clients;
@@ -20,7 +20,7 @@ use std::{path::Path, process::Command};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Runs a script of `tests/wire` that must succeed; returns what it prints.
+/// Runs a script of `tests/wire` that must succeed. Returns its output.
 fn node(script: &str, arguments: &[&str]) -> String {
     node_in("tests/wire", script, arguments, &[])
 }
@@ -47,7 +47,7 @@ fn python(script: &str, arguments: &[&str]) -> String {
     printed(command.args(arguments))
 }
 
-/// Makes the packages of a directory ready by a script of `scripts`.
+/// Prepares the packages of a directory with a script of `scripts`.
 fn bring(packages: &str, directory: &str) {
     let script = Path::new(ROOT).join("scripts").join(packages);
     let brought = Command::new(script).arg(directory).status().unwrap();

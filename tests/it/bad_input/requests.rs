@@ -1,4 +1,4 @@
-//! Operations that do not fit the schema or a limit: refused whole with a code, and nothing is applied.
+//! Operations that do not fit the schema or a limit: each is refused whole with a code, and nothing is applied.
 //!
 //! One line each: the operation, its variables, the code.
 

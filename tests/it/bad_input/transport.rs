@@ -1,6 +1,6 @@
 //! Requests that never become an operation: every one gets a status, and a JSON body with a code.
 //!
-//! The letter of the specifications of GraphQL over HTTP is not proved here.
+//! `wire` tests the specification of GraphQL over HTTP in detail.
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::harness::{Client, Server};
 
 const QUERY: &str = r#"{"query": "{ viewer { id } }"}"#;
 
-/// A request with a token and the right headers, but for what a case changes.
+/// A request with a token and the right headers, which a case then changes.
 fn post(client: &Client, body: impl Into<reqwest::Body>) -> RequestBuilder {
     request(client, Method::POST, "/graphql")
         .header("content-type", "application/json")
@@ -74,7 +74,7 @@ async fn bodies_that_hold_no_request_are_refused() {
     assert_eq!(post(&alice, QUERY).send().await.unwrap().status(), 200);
 }
 
-/// A gateway that closed a connection on an unread body would break it before the client has read why.
+/// A gateway that closed a connection with an unread body would reset it before the client has read the answer.
 #[tokio::test]
 async fn an_answer_reaches_a_client_that_still_sends_and_the_connection_goes_on() {
     let directory = TempDir::new().unwrap();

@@ -1,6 +1,6 @@
-//! `dev`: that it works from nothing, keeps what it was given, and looks at its documents when the model has changed.
+//! `dev`: it works from nothing, keeps what it was given, and checks its documents when the model has changed.
 //!
-//! What two users do with it is told in `story`.
+//! `story` shows what two users do with it.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -25,7 +25,7 @@ fn welcome(server: &Server) -> Vec<String> {
     panic!("no first operation in {lines:?}");
 }
 
-/// The line after the one that begins so.
+/// The line after the one with this beginning.
 fn after<'l>(lines: &'l [String], heading: &str) -> &'l str {
     let position = lines.iter().position(|line| line.starts_with(heading));
     &lines[position.unwrap_or_else(|| panic!("no {heading:?} in {lines:?}")) + 1]
@@ -78,7 +78,7 @@ async fn dev_works_with_no_file_at_all_and_its_first_operation_runs_as_printed()
     assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
 }
 
-/// Splits a command as a shell does that knows nothing but spaces, single quotes and continued lines.
+/// Splits a command like a shell that knows only spaces, single quotes and continued lines.
 fn shell_words(command: &str) -> Vec<String> {
     let command = command.replace("\\\n", " ");
     let parts = command.split('\'').enumerate();

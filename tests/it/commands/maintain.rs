@@ -1,6 +1,6 @@
-//! `collect` and `rotate-epoch`: what they take, whom they reset, and where they refuse to begin.
+//! `collect` and `rotate-epoch`: what they remove, which clients they reset, and when they refuse to begin.
 //!
-//! That they leave a running gateway's store alone is told in `crash`.
+//! `crash` tests that they leave a running gateway's store alone.
 
 use std::fs;
 

@@ -89,7 +89,7 @@ impl Printed {
         data["pushChanges"]["results"][0].take()
     }
 
-    /// Makes a conflict by the printed operations, and resolves it.
+    /// Makes a conflict with the printed operations, and resolves it.
     async fn resolve_a_conflict(&self, inbox: Inbox) {
         let Inbox {
             key,

@@ -1,6 +1,7 @@
-//! What an inbox does not do: grow without a bound, be read without one, open what was settled, or trip over a type that is gone.
+//! What an inbox never does: grow without a bound, be read without one, open a settled conflict, or fail on a type that
+//! is gone.
 //!
-//! The rules are the core's; here they hold through the real binary, on both stores.
+//! The rules are the core's. Here they hold through the real binary, on both stores.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;

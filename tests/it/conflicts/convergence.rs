@@ -1,6 +1,7 @@
-//! Three users, a type for each policy, edits of whatever they last saw: in the end all hold what every gateway has.
+//! Three users, a type for each policy, and edits of what each user last saw: in the end all hold what every gateway
+//! has.
 //!
-//! The histories are random, and told by their seed.
+//! The histories are random; each is given by its seed.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +46,7 @@ pub(super) fn model() -> String {
     )
 }
 
-/// What there is, by type and id: the last change, or nothing where that was a delete.
+/// The last change of each document by type and id, or nothing if that was a delete.
 type Held = BTreeMap<(String, String), Value>;
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
@@ -66,7 +67,7 @@ struct Device {
     held: Held,
     checkpoint: Value,
     next_id: i64,
-    /// What its edits in force added to each count of the merged type.
+    /// What its applied edits added to each count of the merged type.
     added: BTreeMap<String, i64>,
 }
 
@@ -183,7 +184,7 @@ pub(super) async fn run(gateways: &Gateways, seed: u64) {
     compare(&mut devices, seed).await;
 }
 
-/// Somebody resolves everything, one way or the other.
+/// A user resolves everything, one way or the other.
 async fn settle_all(client: &Client, random: &mut Random) {
     loop {
         let open = conflict_ids(client).await;
@@ -237,7 +238,7 @@ async fn compare(devices: &mut [Device], seed: u64) {
     }
 }
 
-/// Decides now for one side, now for the other.
+/// Decides for alternating sides.
 pub(super) async fn application() -> Application {
     Application::start(|question| {
         let version = question["currentVersion"].as_i64().unwrap();

@@ -1,4 +1,4 @@
-//! What an application is asked, how it can tell that the gateway asks, and what its answers come to.
+//! The questions to an application, how it verifies that the gateway asks, and the effects of its answers.
 
 use std::sync::{Arc, OnceLock};
 
@@ -147,7 +147,7 @@ async fn what_is_no_answer_leaves_it_to_the_overlap() {
     }
 }
 
-/// The document moves while the application thinks: what it has said about another version does not count.
+/// The document changes while the application answers: its answer about another version does not count.
 #[tokio::test]
 async fn an_answer_about_another_version_is_asked_for_again() {
     let bob: Arc<OnceLock<Client>> = Arc::default();

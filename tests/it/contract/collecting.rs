@@ -1,6 +1,6 @@
-//! What collecting promises: only what is old and over goes, and the floors tell.
+//! What collecting promises: only what is old and over goes, and the floors show it.
 //!
-//! How old is old enough, and how floors are chosen, is the core's.
+//! The core decides what is old enough, and how floors are chosen.
 
 use tidegate::store::Store;
 use tidegate_core::{

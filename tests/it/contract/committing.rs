@@ -1,6 +1,6 @@
 //! What a commit promises: all or nothing, in order, and for good.
 //!
-//! How its writes are read page by page is in `feeds`, how they are told in `tails`.
+//! `feeds` tests how its writes are read page by page, and `tails` how they are reported.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -124,7 +124,7 @@ pub(crate) async fn what_cannot_be_stored_is_refused_with_all_that_came_with_it(
     assert_eq!(state(&mut *snapshot, &a).await.head.0, 1);
 }
 
-/// Each commit counts on in its scope, so that its number is its place in the order of commits.
+/// Each commit continues the count of its scope, so that its number is its position in the order of commits.
 pub(crate) async fn seqs_have_no_gap_and_follow_the_order_of_commits(backend: &impl Backend) {
     const WRITERS: usize = 6;
     const COMMITS: usize = 6;
@@ -304,7 +304,7 @@ fn owned(clients: &[(&str, i32)]) -> Vec<(String, i32)> {
     owned.collect()
 }
 
-/// The clients that have not pushed since, by name, and their last ids.
+/// The clients that have not pushed since, by name, with their last ids.
 async fn idle(store: &dyn Store, before_ms: i64, limit: usize) -> Vec<(String, i32)> {
     let expired = Some(Expired {
         before: at(before_ms),

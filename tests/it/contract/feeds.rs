@@ -201,7 +201,8 @@ pub(crate) async fn a_document_that_moves_leaves_a_marker_until_it_returns(backe
     assert_eq!(get(&*store, &moved).await.unwrap().scope, a);
 }
 
-/// Writers create, edit, move and delete documents of several types; a reader of each scope pages behind them and must end with the truth.
+/// Writers create, edit, move and delete documents of several types. A reader of each scope pages behind them and must
+/// end with the truth.
 pub(crate) async fn pages_neither_skip_nor_repeat_while_writers_write(backend: &impl Backend) {
     let store = backend.open().await;
     let scopes = [scope("a"), scope("b")];

@@ -1,6 +1,6 @@
-//! Records to write and short ways to ask, for the promises.
+//! Records to write and short queries, for the promises.
 //!
-//! [`change`] plays the core's part, so that feeds look as they do in use; it knows no conflicts.
+//! [`change`] stands for the core, so that feeds look as they do in use. It knows no conflicts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,7 +39,7 @@ pub(crate) fn at(ms: i64) -> Timestamp {
     Timestamp::from_ms(ms).unwrap()
 }
 
-/// A live entry with everything in it that an entry can have, save a membership.
+/// A living entry with everything that an entry can have, except a membership.
 pub(crate) fn entry(key: &DocumentKey, scope: &Scope, version: i32) -> Entry {
     let writer = Writer {
         user: Some(user("alice")),
@@ -86,7 +86,7 @@ pub(crate) fn entries(entries: impl IntoIterator<Item = Entry>) -> Writes {
     }
 }
 
-/// The next version of a document, in `target`, or deleted where it is; nothing if there is nothing to delete.
+/// The next version of a document, in `target`, or its deletion; nothing if there is nothing to delete.
 pub(crate) fn change(loaded: &Loaded, key: &DocumentKey, target: Option<&Scope>) -> Writes {
     let before = loaded.entries.get(key);
     let version = before.map_or(0, |entry| entry.version.0) + 1;
@@ -105,7 +105,7 @@ pub(crate) fn change(loaded: &Loaded, key: &DocumentKey, target: Option<&Scope>)
     }
 }
 
-/// Commits what was decided beforehand.
+/// Commits writes that do not depend on the store.
 pub(crate) async fn write(store: &dyn Store, writes: Writes) {
     try_write(store, writes).await.unwrap();
 }
@@ -115,7 +115,7 @@ pub(crate) async fn try_write(store: &dyn Store, writes: Writes) -> Result<Write
     commit(store, Reads::default(), Arc::new(decide)).await
 }
 
-/// Commits, again after each write conflict.
+/// Commits, and repeats after each write conflict.
 pub(crate) async fn commit(
     store: &dyn Store,
     reads: Reads,

@@ -1,6 +1,7 @@
-//! What a store promises about the inbox: it is written with its transaction, read by scope, and goes where its documents go.
+//! What a store promises about the inbox: it is written with its transaction, read by scope, and moves with its
+//! documents.
 //!
-//! Who may resolve what, and when a conflict opens, is the core's.
+//! The core decides who may resolve what, and when a conflict opens.
 
 use std::sync::Arc;
 
@@ -95,7 +96,7 @@ async fn record(store: &dyn Store, name: &str) -> Option<InboxRecord> {
     snapshot.conflict(&id(name)).await.unwrap()
 }
 
-/// The names of the conflicts that stand in these scopes.
+/// The names of the conflicts in these scopes.
 async fn names(store: &dyn Store, scopes: &[&Scope]) -> Vec<String> {
     let conflicts = page(store, scopes, None, 100).await;
     conflicts.iter().map(|open| open.id.to_string()).collect()
@@ -179,7 +180,7 @@ pub(crate) async fn an_inbox_is_read_by_scopes_the_oldest_first(backend: &impl B
         after = Some(InboxPosition::from(open.as_ref()));
     }
     assert_eq!(seen, ["early", "w", "x", "late"]);
-    // Each holds two titles; a range without room for one yields one all the same.
+    // Each holds two titles. A range without room for one yields one all the same.
     let bytes = bytes_of_one();
     for (bounds, expected) in [
         ((3, usize::MAX), (3, true)),
@@ -278,7 +279,7 @@ pub(crate) async fn a_conflict_goes_where_its_document_goes(backend: &impl Backe
     );
 }
 
-/// On a store that many write to, the one of the two that comes later has to see the other.
+/// On a store with many writers, the later one of the two has to see the earlier one.
 pub(crate) async fn a_conflict_opened_while_its_document_moves_stands_where_the_document_does(
     backend: &impl Backend,
 ) {

@@ -1,6 +1,6 @@
 //! What a commit loads is bounded by bytes: documents come in their order, as far as they have room.
 //!
-//! What becomes of the pushes whose documents are left out is the core's to say.
+//! The core decides about pushes whose documents are left out.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -21,7 +21,7 @@ use super::{
     inbox::{id, inbox, open},
 };
 
-/// A record takes so many bytes, and less than twice as many.
+/// A record takes this number of bytes or more, and less than twice as many.
 const BYTES: usize = 4_000;
 
 fn large(id: usize) -> Entry {
@@ -32,7 +32,7 @@ fn large(id: usize) -> Entry {
     }
 }
 
-/// The order is none that a store has by itself, and one of the documents is not there.
+/// No store has this order by itself, and one of the documents does not exist.
 const ORDER: [usize; 10] = [7, 3, 99, 9, 1, 8, 2, 6, 4, 5];
 
 pub(crate) async fn documents_are_loaded_in_their_order_as_far_as_they_have_room(
@@ -41,7 +41,7 @@ pub(crate) async fn documents_are_loaded_in_their_order_as_far_as_they_have_room
     let store = backend.open().await;
     write(&*store, entries((1..=9).map(large))).await;
     let keys: Vec<DocumentKey> = ORDER.map(|id| task(&format!("{id:02}"))).into();
-    // A store may take those that are said to be new for absent, until it has to look.
+    // A store may take created documents for absent, until it has to look.
     let created = [
         vec![],
         keys.clone(),

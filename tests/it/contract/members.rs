@@ -1,6 +1,7 @@
-//! What a store promises of memberships: which it reads and in which order, what it counts, and whom it tells of.
+//! What a store promises of memberships: which it reads and in which order, what it counts, and for which users it
+//! reports changes.
 //!
-//! That they follow their documents is in `committing`.
+//! `committing` tests that they follow their documents.
 
 use std::collections::BTreeSet;
 
@@ -62,7 +63,7 @@ pub(crate) async fn of_very_many_memberships_those_of_services_and_the_oldest_ar
     backend: &impl Backend,
 ) {
     let store = backend.open().await;
-    // Twenty givers with names on both sides of the honest one's, who came first, and two services who came last.
+    // Twenty givers with names on both sides of the honest one's, which came first, and two services, which came last.
     let mut all: Vec<Entry> = (0..20)
         .flat_map(|giver| {
             let name = match giver % 2 {

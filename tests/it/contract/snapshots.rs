@@ -18,7 +18,7 @@ use super::{
     fixture::{entries, entry, feed, scope, state, task, user, whole, write},
 };
 
-/// Each commit writes its number everywhere; a snapshot must show one number, however late it is asked.
+/// Each commit writes its number everywhere. A snapshot must show one number, however late it is read.
 pub(crate) async fn a_snapshot_is_of_one_moment_while_writers_write(backend: &impl Backend) {
     const COMMITS: i32 = 24;
     let store = backend.open().await;

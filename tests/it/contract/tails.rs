@@ -1,6 +1,6 @@
 //! What a tail promises: what is committed, in commit order, or else `Restart`.
 //!
-//! What is made of its events is the live room's.
+//! `sync::live` handles the events.
 
 use std::{sync::Arc, time::Duration};
 
@@ -84,7 +84,7 @@ pub(crate) async fn a_tail_tells_of_a_new_epoch(backend: &impl Backend) {
     );
 }
 
-/// A backend whose tail holds more than is written here may tell everything instead.
+/// A backend whose tail holds more than is written here may report everything instead.
 pub(crate) async fn a_follower_that_fell_behind_is_told_to_restart(backend: &impl Backend) {
     const COMMITS: i64 = 80;
     let store = backend.open().await;
@@ -119,7 +119,7 @@ async fn next(tail: &mut BoxStream<'static, TailEvent>) -> TailEvent {
         .expect("the tail ended")
 }
 
-/// So many feed writes, in the order of scopes and seqs.
+/// This number of feed writes, in the order of scopes and seqs.
 async fn committed(tail: &mut BoxStream<'static, TailEvent>, count: usize) -> Vec<FeedItem> {
     let mut told = Vec::new();
     while told.len() < count {

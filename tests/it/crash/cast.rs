@@ -1,6 +1,6 @@
-//! Who uses the gateway while it is killed: several writers, one who pulls and one who subscribes.
+//! The users of a gateway while it is killed: several writers, one that pulls and one that subscribes.
 //!
-//! What must hold of the store is told in `harness::writer`.
+//! `harness::writer` says what must hold of the store.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -42,7 +42,7 @@ impl Cast {
         }
     }
 
-    /// Everybody works until the gateway is killed.
+    /// All work until the gateway is killed.
     pub(super) async fn work_until_killed(self, server: Server, after: Duration) -> Self {
         let socket = self.subscriber.connect().await;
         let writing: Vec<_> = self
@@ -65,7 +65,7 @@ impl Cast {
         }
     }
 
-    /// Whoever writes gets the answer that is due; whoever follows catches up.
+    /// Each writer gets its outstanding answer, and each reader catches up.
     pub(super) async fn settle(mut self) -> Self {
         for writer in &mut self.writers {
             writer.push_well().await;
@@ -76,7 +76,7 @@ impl Cast {
         self
     }
 
-    /// Whoever followed all the time holds what one who begins now is given, and never had to begin anew.
+    /// A reader that followed all the time holds what a new one gets, and never had to reset.
     pub(super) async fn expect_followed(&self, server: &Server) {
         let fresh = expect_whole(server, &self.writers).await;
         for follower in [&self.puller, &self.subscriber] {

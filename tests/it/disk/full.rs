@@ -1,4 +1,4 @@
-//! No room left: pushes are refused until there is some, and everything else goes on.
+//! No room left: pushes are refused until there is some, and everything else continues.
 
 use std::{fs, path::Path};
 
@@ -9,10 +9,10 @@ use crate::harness::{
 
 const DISK_BYTES: u64 = 16 << 20;
 
-/// What a shared document of a [`Writer`] takes.
+/// The size of a shared document of a [`Writer`].
 const NOTES_BYTES: usize = 50_000;
 
-/// Pushes until the disk is full; the push which found no room is still due.
+/// Pushes until the disk is full. The push without room is still outstanding.
 async fn push_until_full(writer: &mut Writer) {
     for _ in 0..100 {
         if let Pushed::Failed(error) = writer.push().await {
@@ -48,7 +48,7 @@ async fn a_full_disk_refuses_pushes_until_there_is_room_and_loses_nothing() {
     server.stop();
 }
 
-/// Each push that finds no room makes the store open its file again, which cut off the reads under way.
+/// Each push without room makes the store open its file again, which cut off the reads under way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_go_on_beside_pushes_that_find_no_room() {
     let disk = SmallDisk::new(DISK_BYTES);
@@ -69,7 +69,7 @@ async fn reads_go_on_beside_pushes_that_find_no_room() {
     }
 }
 
-/// Begins anew with each pull; how often it came to the end, and what it held then.
+/// Starts over with each pull. Returns how often it came to the end, and what it held then.
 async fn read_until_cut(client: Client) -> (usize, Replica) {
     let (mut pulls, mut last) = (0, Replica::default());
     loop {
@@ -99,13 +99,13 @@ async fn a_gateway_killed_on_a_full_disk_starts_there_and_goes_on_once_there_is_
     expect_whole(&server, &writers).await;
 }
 
-/// Where the disk became full while the key was written, an empty key was left, and no later start could use it.
+/// When the disk became full during the write of the key, an empty key was left, and no later start could use it.
 #[test]
 fn a_first_start_that_finds_no_room_leaves_nothing_that_stands_in_the_way_of_the_next() {
     let disk = SmallDisk::new(DISK_BYTES);
     let data = disk.path().join(".tidegate");
     let model = include_str!("../../../model.graphql");
-    // A start takes three files: its key, its store, and its note of the model. Each of them runs out of room once.
+    // A start writes three files: its key, its store, and its note of the model. Each of them runs out of room once.
     for left in (0..).step_by(4096) {
         disk.fill(left);
         let mut dev = command(&disk.path());
@@ -128,8 +128,8 @@ fn assert_whole_or_absent(path: &Path, is_whole: impl Fn(&str) -> bool) {
     }
 }
 
-/// The note of the model was emptied before it was written anew. Its types then seemed to have come back, and a new
-/// epoch made every client reset.
+/// The note of the model was emptied before it was rewritten. Its types then seemed to have come back, and a new epoch
+/// made every client reset.
 #[tokio::test]
 async fn a_changed_model_that_finds_no_room_for_its_note_resets_nobody_later() {
     let disk = SmallDisk::new(DISK_BYTES);

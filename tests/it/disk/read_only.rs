@@ -1,4 +1,4 @@
-//! A store that may not be written: a start is refused with what to do, and a running gateway refuses pushes alone.
+//! A store that may not be written: a start is refused with advice, and a running gateway refuses only pushes.
 
 use std::{
     fs::{self, File},
@@ -13,13 +13,12 @@ use crate::harness::{
     Pushed, Replica, Server, SmallDisk, Socket, Writer, command, complaint_of, expect_whole,
 };
 
-/// A directory on the disk of the build: where temporary files are kept, there may be a file system without immutable
-/// files.
+/// A directory on the disk of the build: the one for temporary files may be on a file system without immutable files.
 fn directory() -> TempDir {
     TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// A store's file that nobody may write, neither root nor whoever has it open already.
+/// A store's file that cannot be written, not by root and not through a file that is already open.
 struct Immutable(File);
 
 impl Immutable {

@@ -1,6 +1,6 @@
-//! Who uses the gateways meanwhile: writers at both, one who subscribes at each, and one who pulls.
+//! The users of the gateways meanwhile: writers at both, a subscriber at each, and one that pulls.
 //!
-//! What must hold of the store is in `judge`.
+//! `judge` says what must hold of the store.
 
 use std::{
     borrow::Borrow,
@@ -17,10 +17,10 @@ use crate::harness::{Client, Documents, Follower, Replica, Server, Writer, mongo
 
 const WRITERS: usize = 4;
 
-/// So often each writer is answered before something has gone on.
+/// How many answers each writer gets before something counts as working again.
 const PUSHES: i64 = 3;
 
-/// How long clients may take to get what they miss once nothing befalls anybody any more.
+/// How long clients may take to catch up after the last fault.
 const CATCH_UP: Duration = Duration::from_secs(60);
 
 /// All clients, at rest.
@@ -31,8 +31,8 @@ pub(super) struct Cast {
 }
 
 impl Cast {
-    /// Writers read at the other gateway. Of the subscribers one sees only what all share, the other what a writer has
-    /// of its own too.
+    /// Writers read at the other gateway. One of the subscribers sees only the shared documents, the other a writer's
+    /// own too.
     pub(super) async fn new(servers: &[impl Borrow<Server>; 2]) -> Self {
         let [here, there] = [servers[0].borrow(), servers[1].borrow()];
         let writers = Writer::several(here, WRITERS, 20).await.into_iter();
@@ -60,14 +60,14 @@ impl Cast {
         }
     }
 
-    /// Whoever has a push without an answer repeats it.
+    /// Each client with an unanswered push repeats it.
     pub(super) async fn settle(&mut self) {
         for writer in &mut self.writers {
             writer.settle().await;
         }
     }
 
-    /// Everybody begins to work.
+    /// All clients begin to work.
     pub(super) async fn work(self) -> Work {
         let (stop, stopped) = watch::channel(false);
         let mut acknowledged = Vec::new();
@@ -132,7 +132,7 @@ impl Work {
         until("answer for each writer", goes_on).await;
     }
 
-    /// Everybody stops: what is due is written, and whoever follows holds what a fresh sync gets.
+    /// All clients stop: outstanding pushes are written, and subscribers hold what a fresh sync gets.
     pub(super) async fn rest(self) -> Cast {
         self.stop.send_replace(true);
         let mut writers = Vec::new();
@@ -154,7 +154,7 @@ impl Work {
         }
     }
 
-    /// Everybody stops where they are, the gateway being gone.
+    /// All clients stop where they are, since the gateway is gone.
     pub(super) async fn cut(self) -> Cast {
         self.stop.send_replace(true);
         let mut writers = Vec::new();

@@ -1,5 +1,5 @@
-//! A gateway that is killed or stopped between the writes of a transaction and its commit: the scope goes on at another
-//! gateway, nothing is doubled, and sessions that are not of a dead gateway are left alone.
+//! A gateway that is killed or stopped between the writes of a transaction and its commit: another gateway continues
+//! the scope, nothing is doubled, and sessions of living gateways and others are left alone.
 
 use std::process::Command;
 
@@ -16,7 +16,7 @@ use crate::harness::{
     numbered, statuses, update_from,
 };
 
-/// Two gateways on one database, one of them by a wire that can hold its commits back.
+/// Two gateways on one database. The connection of one can hold its commits back.
 struct Pair {
     proxy: Proxy,
     behind_proxy: Server,

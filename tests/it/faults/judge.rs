@@ -1,6 +1,6 @@
-//! What must hold of the store and of all clients once everybody is at rest.
+//! What must hold of the store and of all clients at rest.
 //!
-//! What the feed went through is read from MongoDB's own history, by a change stream that begins before the first write.
+//! MongoDB's own history shows what happened to the feed: a change stream that begins before the first write.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ pub(super) async fn judge(stage: &Stage, servers: &[Server], cast: &Cast) {
     expect_no_gap(&database, stage.began).await;
 }
 
-/// It holds what one who begins now is given, and never had to begin anew itself.
+/// It holds what a new reader gets, and never had to reset.
 async fn expect_followed(follower: &Follower, server: &Server) {
     let mut fresh = Replica::default();
     fresh.pull(&follower.client.at(server)).await;
@@ -33,7 +33,7 @@ async fn expect_followed(follower: &Follower, server: &Server) {
     assert_eq!(follower.replica.resets, 1, "continuity was never broken");
 }
 
-/// The application's collection has the documents that acknowledged pushes left, and no other.
+/// The application's collection has the documents that acknowledged pushes left, and no others.
 async fn expect_documents(database: &Database, cast: &Cast) {
     let tasks = database.collection::<Document>("tasks");
     let stored = tasks.distinct("_id", doc! {}).await.unwrap();
@@ -53,7 +53,7 @@ async fn expect_documents(database: &Database, cast: &Cast) {
     assert_eq!(i64::from(counted), pushes);
 }
 
-/// Every seq up to a scope's head was written once, and what is left of the feed is of these writes.
+/// Every seq up to a scope's head was written once, and the rest of the feed is of these writes.
 async fn expect_no_gap(database: &Database, since: Timestamp) {
     let state = database.collection::<Document>("tidegate.state");
     let of_scopes = doc! { "_id": { "$regex": "^scope" } };

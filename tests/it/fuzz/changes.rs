@@ -1,8 +1,8 @@
 //! Random changes to the inputs that fuzzing starts from: the same for the same seed.
 //!
-//! What is looked for is the bodies' matter.
+//! The bodies decide what is checked.
 
-/// Numbers that look random, and are the same again after the same seed (splitmix64).
+/// Pseudo-random numbers, the same for the same seed (splitmix64).
 pub(super) struct Random(u64);
 
 impl Random {
@@ -37,7 +37,7 @@ impl Random {
     }
 
     fn change_once(&mut self, bytes: &mut Vec<u8>, inputs: &[Vec<u8>]) {
-        /// Bytes that mean something to one parser or another.
+        /// Bytes that have a meaning for one parser or another.
         const TELLING: &[u8] = b"\0\n\"\\{}[]():,!@$#-0129.eE~\x7f\x80\xff";
         let place = self.below(bytes.len() + 1);
         let end = place + self.below((bytes.len() - place).min(64) + 1);

@@ -1,6 +1,6 @@
-//! Changes to tasks of the example model, and pushes, in the shape they have on the wire.
+//! Changes to tasks of the example model, and pushes, in the form that they have on the wire.
 //!
-//! What they should come to is each test's to say.
+//! Each test decides what their outcomes should be.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ pub(crate) fn update(id: &str, base: i64, set: Value) -> Value {
     json!({"task": {"update": {"id": id, "baseVersion": base, "set": set}}})
 }
 
-/// An update that says which values its user saw.
+/// An update with the values that its user saw.
 pub(crate) fn update_from(id: &str, base: i64, seen: Value, set: Value) -> Value {
     json!({"task": {"update": {"id": id, "baseVersion": base, "base": seen, "set": set}}})
 }
@@ -26,7 +26,7 @@ pub(crate) fn numbered(client: &str, first: i64, epoch: &str, changes: Value) ->
     json!({"client": {"id": client, "firstMutationId": first}, "epoch": epoch, "changes": changes})
 }
 
-/// What became of each change of a push, from its payload or its results.
+/// The status of each change of a push, from its payload or its results.
 pub(crate) fn statuses(outcomes: &Value) -> Vec<&str> {
     let results = outcomes.get("results").unwrap_or(outcomes);
     let results = results.as_array().unwrap().iter();

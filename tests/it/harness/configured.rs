@@ -1,6 +1,7 @@
-//! `serve` as an operator runs it: a directory with the example model, a configuration, and the secret in the environment.
+//! `serve` as an operator runs it: a directory with the example model, a configuration, and the secret in the
+//! environment.
 //!
-//! What a configuration may say is not known here.
+//! The rules of a configuration are not known here.
 
 use std::{fs, path::Path, process::Command};
 
@@ -10,7 +11,7 @@ use super::{Server, command};
 
 pub(crate) const SECRET: &str = "a secret that stands nowhere but in the environment";
 
-/// A configuration for shared secrets that holds none.
+/// A configuration for shared secrets, without the secret.
 pub(crate) const CONFIG: &str = r#"listen = "127.0.0.1:0"
 model = "model.graphql"
 

@@ -1,7 +1,7 @@
 //! A small disk of a test's own, which can be filled and made read-only.
 //!
-//! It is a tmpfs in a mount namespace of its own, which ends with the test however that ends. Where no namespace can
-//! be had — it takes root, or a kernel that gives user namespaces to everybody — the test fails and says so.
+//! It is a tmpfs in a mount namespace of its own, which ends with the test however that ends. A namespace takes root,
+//! or a kernel that gives user namespaces to all users. Without one the test fails and says so.
 
 use std::{
     fs::{self, File},
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 const BALLAST: &str = "ballast";
 
-/// Mounts a disk of `$1` bytes at `$0`, says so, and waits until the test is over, which closes its input.
+/// Mounts a disk of `$1` bytes at `$0`, prints that, and waits until the test ends, which closes its input.
 const HOLD: &str = r#"mount -t tmpfs -o "size=$1" tmpfs "$0" && echo mounted && exec cat"#;
 
 pub(crate) struct SmallDisk {
@@ -40,7 +40,7 @@ impl SmallDisk {
         Self { holder, mounted_at }
     }
 
-    /// Its directory, as those outside its namespace reach it.
+    /// Its directory, as seen from outside its namespace.
     pub(crate) fn path(&self) -> PathBuf {
         let inside = self.mounted_at.path().strip_prefix("/").unwrap();
         Path::new("/proc")
@@ -68,7 +68,7 @@ impl SmallDisk {
         fs::remove_file(self.path().join(BALLAST)).unwrap();
     }
 
-    /// Mounts it anew, with `ro` or `rw`. Nobody may have a file of it open for writing.
+    /// Mounts it again, with `ro` or `rw`. None of its files may be open for writing.
     pub(crate) fn remount(&self, option: &str) {
         let status = Command::new("nsenter")
             .args(["--user", "--preserve-credentials", "--mount", "--target"])

@@ -1,7 +1,7 @@
-//! A name server of a test's own, and commands that ask it and nobody else.
+//! A name server of a test's own, and commands that ask only that one.
 //!
-//! Where names are looked up is told by `/etc/resolv.conf`, so that a command gets one of its own, in a mount namespace
-//! which ends with it. That takes what a small disk takes, and a port that only root may have.
+//! `/etc/resolv.conf` names the server, so a command gets a file of its own, in a mount namespace that ends with it.
+//! That takes what a small disk takes, and a port that only root may open.
 
 use std::{
     net::{Ipv4Addr, UdpSocket},
@@ -15,10 +15,10 @@ use hickory_proto::{
     rr::{Name, RData, Record},
 };
 
-/// Gives the file `$0` the place of the system's, and becomes the command that follows.
+/// Puts the file `$0` in place of the system's, and becomes the command that follows.
 const ASK: &str = r#"mount --bind "$0" /etc/resolv.conf && exec "$@""#;
 
-/// Names and what they stand for. It answers until the tests end.
+/// Names with their records. It answers until the tests end.
 pub(crate) struct NameServer {
     address: Ipv4Addr,
 }
@@ -42,7 +42,7 @@ impl NameServer {
         Self { address }
     }
 
-    /// The same command, which looks names up here. Its directory is the one named, where a file is left.
+    /// The same command, which looks names up here. A file is left in the given directory.
     pub(crate) fn asked_by(&self, directory: &Path, command: &Command) -> Command {
         let settings = directory.join("resolv.conf");
         std::fs::write(&settings, format!("nameserver {}\n", self.address)).unwrap();
@@ -50,7 +50,7 @@ impl NameServer {
         asking.args(["--mount", "--map-root-user", "sh", "-c", ASK]);
         asking.arg(&settings).arg(command.get_program());
         asking.args(command.get_args()).current_dir(directory);
-        // `unshare` and `mount` are found by it.
+        // Its path finds `unshare` and `mount`.
         asking
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap());
@@ -61,7 +61,7 @@ impl NameServer {
     }
 }
 
-/// An address of this machine's own whose port for names is free: 53, as the settings can name no other.
+/// An address of this machine whose port 53 is free: the settings can name no other port.
 fn bind() -> (UdpSocket, Ipv4Addr) {
     let [.., c, d] = std::process::id().to_be_bytes();
     let mut addresses = (1..=100).map(|b| Ipv4Addr::new(127, b, c, d.clamp(1, 254)));

@@ -1,6 +1,6 @@
-//! A device that only reads: by pulling, or over a subscription, from where it stands.
+//! A device that only reads, from its position: by pulling, or over a subscription.
 //!
-//! What it should hold in the end is each test's to say.
+//! Each test decides what it should hold in the end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::{Client, Documents, PAGE, Replica, Server, Socket, writer::expect_unavailable};
 
-/// Between two pages.
+/// The pause between two pages.
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub(crate) struct Follower {
@@ -38,7 +38,7 @@ impl Follower {
         self
     }
 
-    /// Pulls until it is told to stop, whether the gateway can answer or not.
+    /// Pulls until `stop`, whether the gateway can answer or not.
     pub(crate) async fn pull_until(mut self, stop: watch::Receiver<bool>) -> Self {
         while !*stop.borrow() {
             if let Err(Some(error)) = self.replica.try_page(&self.client).await {
@@ -49,7 +49,7 @@ impl Follower {
         self
     }
 
-    /// Subscribes where it stands.
+    /// Subscribes at its position.
     pub(crate) async fn connect(&self) -> Socket {
         let mut socket = Socket::connect(&self.client).await;
         let checkpoint = json!(self.replica.checkpoint);
@@ -63,7 +63,7 @@ impl Follower {
         self.apply_until_held(socket, awaited).await
     }
 
-    /// Applies page after page until it holds what it is told to, or the connection breaks.
+    /// Applies page after page until it holds what `stop` asks for, or the connection breaks.
     pub(crate) async fn apply_until_held(
         mut self,
         mut socket: Socket,

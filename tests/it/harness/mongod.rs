@@ -1,6 +1,7 @@
-//! MongoDB as the tests need it: servers and replica sets of their own on free ports, which end with whoever started them.
+//! MongoDB as the tests need it: servers and replica sets of their own on free ports, which end with the process that
+//! started them.
 //!
-//! What can befall them is in `faults`; a mongod comes from `scripts/mongod`.
+//! `faults` makes them fail; `scripts/mongod` provides the program.
 
 mod backup;
 mod faults;
@@ -35,7 +36,7 @@ pub(crate) use self::{backup::Backup, faults::Times, process::free_port, proxy::
 const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Who may do everything where users are asked for.
+/// The user who may do everything on a server with users.
 pub(crate) const ROOT: (&str, &str) = ("root", "the password of root");
 
 /// A standalone server or a replica set.
@@ -65,7 +66,7 @@ impl Deployment {
         Self::initiated(nodes, None, &[]).await
     }
 
-    /// A replica set of one node, which serves only those who say who they are: so far [`ROOT`] alone.
+    /// A replica set of one node with users, of whom it has only [`ROOT`] so far.
     pub(crate) async fn with_users() -> Self {
         let key = "the key that the nodes of a set share";
         let deployment = Self::initiated(1, Some(key), &[]).await;
@@ -76,8 +77,8 @@ impl Deployment {
         deployment
     }
 
-    /// A replica set of one node. Once it is one it takes no connection any more that does not speak TLS: the harness
-    /// has no client of it then, only URLs, which say nothing of TLS.
+    /// A replica set of one node. Once it is one, it accepts only TLS connections. The harness then has no client of
+    /// it, only URLs, which do not mention TLS.
     pub(crate) async fn with_tls(certificate_and_key: &Path, authority: &Path) -> Self {
         let (certificate, authority) = (
             certificate_and_key.to_str().unwrap(),
@@ -136,7 +137,7 @@ impl Deployment {
         deployment
     }
 
-    /// The URL of a database, for whoever may do everything.
+    /// The URL of a database, for the user who may do everything.
     pub(crate) fn url(&self, database: &str) -> String {
         match self.asks_for_users {
             true => self.url_of(ROOT.0, ROOT.1, database),
@@ -151,7 +152,7 @@ impl Deployment {
         url.replacen("mongodb://", &user, 1) + "&authSource=admin"
     }
 
-    /// The URL of a database that says nothing of a user.
+    /// The URL of a database without a user.
     pub(crate) fn url_of_nobody(&self, database: &str) -> String {
         let set = if self.is_replica_set {
             "?replicaSet=rs0"
@@ -170,14 +171,14 @@ impl Deployment {
         self.nodes.iter().map(Node::address).collect()
     }
 
-    /// A client of the whole deployment. It belongs to the test that asked: a client does not outlive its runtime.
+    /// A client of the whole deployment. It belongs to one test, since a client does not outlive its runtime.
     pub(crate) async fn client(&self) -> Client {
         Client::with_uri_str(self.url("admin")).await.unwrap()
     }
 
-    /// Waits until there is a primary; which node it is.
+    /// Waits until there is a primary. Returns which node it is.
     pub(crate) async fn primary(&self) -> usize {
-        // Not `client`: this has to work before there is a user.
+        // Not `client`, since this has to work before there is a user.
         let client = Client::with_uri_str(self.url_of_nobody("admin")).await;
         let admin = client.unwrap().database("admin");
         let hello = until("a primary", async || {
@@ -217,7 +218,7 @@ pub(crate) fn fresh_database() -> String {
 }
 
 impl Node {
-    /// Starts a server and waits until it answers. With a `key` it asks everybody who they are.
+    /// Starts a server and waits until it answers. With a `key` it requires users.
     async fn start(arguments: &[&str], key: Option<&str>) -> Self {
         // Its process removes it, even when this one is killed.
         let directory = TempDir::with_prefix("tidegate-mongod-").unwrap().keep();
@@ -235,13 +236,13 @@ impl Node {
             process: Mutex::new(None),
         };
         while !node.run().await {
-            // Somebody else took the port in between.
+            // Another process took the port in between.
             node.port = free_port();
         }
         node
     }
 
-    /// Starts the process; whether it answers in the end.
+    /// Starts the process. Returns whether it answers in the end.
     async fn run(&self) -> bool {
         let process = Process::start(self.port, &self.directory, &self.arguments);
         let began = Instant::now();
@@ -274,7 +275,7 @@ impl Node {
     }
 }
 
-/// Asks until there is an answer, but not for ever.
+/// Asks until there is an answer, up to a time limit.
 pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {

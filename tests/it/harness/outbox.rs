@@ -1,7 +1,7 @@
-//! A device that keeps its edits until they are answered, and begins anew as rule 4.4 says where the store has another
-//! history than it knows.
+//! A device that keeps its edits until they are answered, and begins again by rule 4.4 if the store has another history
+//! than its own.
 //!
-//! It edits without a view: what changes say is each test's.
+//! It edits without a view. Each test decides the content of the changes.
 
 use std::collections::VecDeque;
 
@@ -45,7 +45,7 @@ impl Outbox {
         self.waiting.push_back(change);
     }
 
-    /// Sends the next push, whose answer is lost.
+    /// Sends the next push, and loses the answer.
     pub(crate) async fn send_unheard(&mut self) {
         let push = self.next_push().expect("there is a change to send");
         let variables = json!({ "input": push });
@@ -53,7 +53,7 @@ impl Outbox {
         assert_eq!(answer.get("errors"), None);
     }
 
-    /// Sends until nothing is left; the results.
+    /// Sends until nothing is left. Returns the results.
     pub(crate) async fn flush(&mut self) -> Vec<Value> {
         let mut results = Vec::new();
         while let Some(push) = self.next_push() {
@@ -73,7 +73,7 @@ impl Outbox {
         results
     }
 
-    /// The push without an answer as it was sent, or else the next.
+    /// The unanswered push as it was sent, or else the next.
     fn next_push(&mut self) -> Option<Value> {
         if self.under_way.is_none() && !self.waiting.is_empty() {
             let count = self.waiting.len().min(PUSH_CHANGES);
@@ -87,7 +87,7 @@ impl Outbox {
         self.under_way.clone()
     }
 
-    /// What is left goes under a new client id, as edits of no version that the store knows.
+    /// The rest goes under a new client id, as edits of no version that the store knows.
     async fn begin_anew(&mut self) {
         self.replica.pull(&self.client).await;
         self.generation += 1;

@@ -1,4 +1,4 @@
-//! What a client keeps, by the rules of the protocol for clients: the documents it holds, and where it stands.
+//! What a client keeps by the protocol's rules for clients: its documents, and its position.
 //!
 //! It has no outbox; tests push by hand.
 
@@ -18,9 +18,9 @@ pub(crate) type Documents = BTreeMap<Key, Local>;
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Replica {
     pub(crate) checkpoint: Option<String>,
-    /// How often it was told to begin anew.
+    /// The number of resets.
     pub(crate) resets: usize,
-    /// The history that its versions belong to.
+    /// The epoch of its versions.
     pub(crate) epoch: Option<String>,
     documents: Documents,
     is_whole: bool,
@@ -37,7 +37,7 @@ pub(crate) struct Local {
 }
 
 impl Replica {
-    /// Pulls until nothing is left, and returns how many resets it was told.
+    /// Pulls until nothing is left. Returns the number of resets.
     pub(crate) async fn pull(&mut self, client: &Client) -> usize {
         let before = self.resets;
         let pulled = self.try_pull(client).await;
@@ -45,7 +45,7 @@ impl Replica {
         self.resets - before
     }
 
-    /// The same; nothing if the gateway does not answer.
+    /// The same. Returns nothing if the gateway does not answer.
     pub(crate) async fn try_pull(&mut self, client: &Client) -> Option<()> {
         loop {
             match self.try_page(client).await {
@@ -57,7 +57,7 @@ impl Replica {
         }
     }
 
-    /// Pulls one page; whether there is more. An error is the gateway's, or none if it does not answer.
+    /// Pulls one page. Returns whether there is more. An error is the gateway's, or none if it does not answer.
     pub(crate) async fn try_page(&mut self, client: &Client) -> Result<bool, Option<Value>> {
         let variables = json!({"checkpoint": self.checkpoint});
         let mut answer = client
@@ -94,7 +94,7 @@ impl Replica {
         self.checkpoint = Some(text(&page["checkpoint"]));
     }
 
-    /// In another epoch versions begin again.
+    /// In another epoch versions start again.
     fn begin(&mut self, epoch: &str) {
         if self.epoch.as_deref() != Some(epoch) {
             self.epoch = Some(epoch.to_owned());

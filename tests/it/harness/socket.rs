@@ -1,6 +1,6 @@
 //! A client's side of a graphql-transport-ws connection.
 //!
-//! Pings are answered here; what the messages should be is each test's to say.
+//! Pings are answered here. Each test decides what the messages should be.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use super::{Client, PAGE, PATIENCE};
 pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
-    /// Connects without saying anything yet.
+    /// Connects without sending anything yet.
     pub(crate) async fn open(url: &str) -> Self {
         let url = format!("{}/graphql", url.replacen("http", "ws", 1));
         let mut request = url.into_client_request().unwrap();
@@ -27,7 +27,7 @@ impl Socket {
         Self(connect_async(request).await.unwrap().0)
     }
 
-    /// Connects and says who it is.
+    /// Connects and sends its token.
     pub(crate) async fn connect(client: &Client) -> Self {
         let mut socket = Self::open(&client.url).await;
         let payload = json!({"Authorization": format!("Bearer {}", client.token)});
@@ -89,7 +89,7 @@ impl Socket {
         }
     }
 
-    /// Waits for a ping of the protocol, which comes to those who are quiet, and does not answer it.
+    /// Waits for a ping of the protocol, which silent clients get, and does not answer it.
     pub(crate) async fn pinged(&mut self) {
         let message = tokio::time::timeout(PATIENCE * 2, self.0.next()).await;
         let message = message.expect("a ping in time").unwrap().unwrap();
@@ -103,7 +103,7 @@ impl Socket {
         message["payload"]["data"]["changes"].take()
     }
 
-    /// The next page that has what is waited for.
+    /// The next page that meets the condition.
     pub(crate) async fn page_with(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
             let page = self.page().await;
@@ -113,7 +113,7 @@ impl Socket {
         }
     }
 
-    /// The code that the server closes the socket with; the close is answered, as it has to be.
+    /// The code with which the server closes the socket. The close is answered, as the protocol requires.
     pub(crate) async fn close_code(&mut self) -> u16 {
         let mut code = None;
         while let Some(Ok(message)) = tokio::time::timeout(PATIENCE, self.0.next())

@@ -1,4 +1,4 @@
-//! An application's webhook: it keeps what it was asked and answers as the test says.
+//! An application's webhook: it keeps its questions and answers as the test requires.
 
 use std::sync::{Arc, Mutex};
 
@@ -55,7 +55,7 @@ impl Application {
         Self::start(move |_| (StatusCode::OK, answer.to_string()).into_response()).await
     }
 
-    /// What it was asked so far.
+    /// The questions so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }

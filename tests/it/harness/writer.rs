@@ -1,7 +1,7 @@
-//! A device that pushes one batch after the other under load, and repeats the one it has no answer for; what is
-//! stored can be held against what it pushed.
+//! A device that pushes one batch after the other under load, and repeats the one without an answer. The stored
+//! documents can be compared with what it pushed.
 //!
-//! What happens to the gateway meanwhile is each test's to say.
+//! Each test decides what happens to the gateway meanwhile.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,13 +18,13 @@ use tokio::sync::watch;
 
 use super::{Client, Replica, Server, create, delete, numbered, push_query, update, update_from};
 
-/// What all writers count on: every push adds one to it.
+/// The counter of all writers: every push adds one to it.
 pub(crate) const COUNTER: &str = "counter";
 
-/// Before a push is repeated.
+/// The pause before a push is repeated.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Where the changes of a push stand.
+/// The indexes of the changes of a push.
 const SHARED: usize = 0;
 const OWN: usize = 1;
 const COUNTED: usize = 2;
@@ -34,7 +34,7 @@ const MOVED: usize = 5;
 /// A user with one device; the scopes are the user's own and `team:demo`, which all writers share.
 pub(crate) struct Writer {
     client: Client,
-    /// Where it looks for what it has written; another gateway perhaps.
+    /// Reads what it has written, perhaps at another gateway.
     reader: Client,
     name: String,
     epoch: String,
@@ -42,17 +42,17 @@ pub(crate) struct Writer {
     notes_bytes: usize,
     /// How many pushes were acknowledged.
     pub(crate) pushes: i64,
-    /// How many of them were answered as repetitions.
+    /// How many of them were answered as repeats.
     pub(crate) repetitions: i64,
     next_mutation: i64,
     unanswered: Option<Value>,
-    /// The counter's version and value when this writer last heard of it.
+    /// The counter's version and value in the last answer to this writer.
     counter: (i64, i64),
     /// The versions that the last push gave, in the order of its changes.
     versions: Vec<i64>,
 }
 
-/// What a push came to.
+/// The result of a push.
 #[derive(Debug)]
 pub(crate) enum Pushed {
     Acknowledged,
@@ -63,7 +63,7 @@ pub(crate) enum Pushed {
 }
 
 impl Writer {
-    /// So many writers, over a counter that is made here.
+    /// This many writers, with a counter that is created here.
     pub(crate) async fn several(server: &Server, count: usize, notes_bytes: usize) -> Vec<Self> {
         let client = server.client("founder");
         let counter = json!({"title": "Counter", "audience": "team:demo"});
@@ -95,7 +95,7 @@ impl Writer {
         self.reading_at(server)
     }
 
-    /// The same device, which reads elsewhere than it writes.
+    /// The same device, which reads at another gateway than it writes.
     pub(crate) fn reading_at(mut self, server: &Server) -> Self {
         self.reader = self.client.at(server);
         self
@@ -112,8 +112,8 @@ impl Writer {
         }
     }
 
-    /// Pushes until it is told to stop, and counts what is acknowledged and seen by the next read. While the gateway
-    /// says that it cannot now, or says nothing, the push is repeated; the last one may be left without an answer.
+    /// Pushes until `stop`, and counts what is acknowledged and seen by the next read. While the gateway reports that
+    /// it cannot now, or does not answer, the push is repeated. The last one may be left without an answer.
     pub(crate) async fn write_until(
         mut self,
         stop: watch::Receiver<bool>,
@@ -128,7 +128,7 @@ impl Writer {
         self
     }
 
-    /// What was acknowledged is there for the first read that is answered.
+    /// The first answered read shows what was acknowledged.
     async fn expect_own_write(&self, stop: &watch::Receiver<bool>) {
         let query = format!("{{ task(id: \"{COUNTER}\") {{ syncVersion }} }}");
         while !*stop.borrow() {
@@ -149,14 +149,14 @@ impl Writer {
         }
     }
 
-    /// Repeats the push without an answer, if there is one, until it has one.
+    /// Repeats the unanswered push, if there is one, until it has an answer.
     pub(crate) async fn settle(&mut self) {
         while self.unanswered.is_some() {
             self.push_or_wait().await;
         }
     }
 
-    /// Whether the push that was due is acknowledged.
+    /// Whether the outstanding push is acknowledged.
     async fn push_or_wait(&mut self) -> bool {
         match self.push().await {
             Pushed::Acknowledged => return true,
@@ -167,7 +167,7 @@ impl Writer {
         false
     }
 
-    /// Sends the push that is due: the one without an answer, or else the next.
+    /// Sends the outstanding push: the one without an answer, or else the next.
     pub(crate) async fn push(&mut self) -> Pushed {
         let input = self.unanswered.take().unwrap_or_else(|| self.next_push());
         self.unanswered = Some(input.clone());
@@ -184,7 +184,7 @@ impl Writer {
         }
     }
 
-    /// Sends the push that is due, and is answered.
+    /// Sends the outstanding push, which must be answered.
     pub(crate) async fn push_well(&mut self) {
         let pushed = self.push().await;
         assert!(matches!(pushed, Pushed::Acknowledged), "{pushed:?}");
@@ -211,9 +211,9 @@ impl Writer {
         self.pushes += 1;
     }
 
-    /// A new document for everybody and the end of the one before; a new one of the writer's own, while the one
-    /// before moves to everybody and the one before that ends; one more on the counter, where the writer's token takes
-    /// the place of the one before; and one that comes and goes.
+    /// The next push: a new shared document, and the end of the one before; a new document of the writer's own, while
+    /// the one before becomes shared and the one before that ends; one more on the counter, where the writer's token
+    /// replaces the one before; and one that comes and goes.
     fn next_push(&self) -> Value {
         let number = self.pushes;
         let (version, value) = self.counter;
@@ -256,18 +256,18 @@ impl Writer {
         format!("{}-{kind}-{number}", self.name)
     }
 
-    /// The writer's part of the counter's labels: a push that took effect late or twice would leave another.
+    /// The writer's part of the counter's labels. A push that took effect late or twice would leave another.
     fn token_after(&self, pushes: i64) -> Option<String> {
         (pushes > 0).then(|| self.id("token", pushes - 1))
     }
 
-    /// What its acknowledged pushes leave alive; the ids of all but the counter.
+    /// What its acknowledged pushes leave alive: the ids of all but the counter.
     pub(crate) fn left(&self) -> impl Iterator<Item = String> {
         assert!(self.unanswered.is_none(), "one more push may be stored");
         self.left_by(self.pushes).into_keys()
     }
 
-    /// What so many pushes leave alive: id → scope.
+    /// What this number of pushes leaves alive: id → scope.
     fn left_by(&self, pushes: i64) -> BTreeMap<String, String> {
         let own = format!("user:{}", self.name);
         let team = "team:demo".to_owned();
@@ -285,7 +285,7 @@ impl Writer {
         left
     }
 
-    /// Whether what is stored of this writer is what so many whole pushes leave, neither more nor less.
+    /// Whether the stored documents of this writer are exactly those that this number of whole pushes leaves.
     fn stands_at(&self, replica: &Replica, pushes: i64) -> bool {
         let stored: BTreeMap<_, _> = replica
             .documents()
@@ -296,8 +296,8 @@ impl Writer {
         stored == self.left_by(pushes)
     }
 
-    /// How many pushes of this writer are stored. Each acknowledged one is, the one without an answer may be, and
-    /// each is stored whole.
+    /// How many pushes of this writer are stored. Each acknowledged one is, the one without an answer may be, and each
+    /// is stored whole.
     async fn stored(&self, team: &Replica) -> i64 {
         let mut replica = Replica::default();
         replica.pull(&self.client).await;
@@ -322,8 +322,8 @@ impl Writer {
     }
 }
 
-/// Holds the store against what the writers, who are at rest, have pushed: nothing acknowledged is missing, nothing is
-/// there in part or twice. Returns what everybody should hold of the shared scope.
+/// Compares the store with the pushes of the writers, which are at rest: nothing acknowledged is missing, nothing is
+/// there in part or twice. Returns what all should hold of the shared scope.
 pub(crate) async fn expect_whole(server: &Server, writers: &[Writer]) -> Replica {
     let mut team = Replica::default();
     team.pull(&server.client("auditor")).await;

@@ -5,7 +5,8 @@ use tempfile::TempDir;
 
 use crate::harness::Server;
 
-/// The steps of a sentence splitter grew with the square of such a row, inside the transaction that all pushes wait for.
+/// The steps of a sentence splitter grew with the square of such a row, inside the transaction that all pushes wait
+/// for.
 #[tokio::test]
 async fn a_text_of_any_shape_is_merged_in_steps_that_are_counted() {
     let directory = TempDir::new().unwrap();

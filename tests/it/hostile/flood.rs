@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::harness::{PATIENCE, Server};
 
-/// A gateway that reads nothing for so long has stopped reading.
+/// A gateway that reads nothing for this long has stopped reading.
 const STALL: Duration = Duration::from_secs(2);
 /// The bytes of one write.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -120,7 +120,7 @@ pub(super) fn kib_of(server: &Server, name: &str) -> u64 {
     number.parse().unwrap()
 }
 
-/// From now on `VmHWM:` is the most that the process holds from now on.
+/// Resets `VmHWM:`, so that it shows the peak from now on.
 pub(super) fn forget_peak(server: &Server) {
     std::fs::write(format!("/proc/{}/clear_refs", server.pid()), "5").unwrap();
 }

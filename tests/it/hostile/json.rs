@@ -1,5 +1,5 @@
-//! JSON with keys that mean something to a parser: each such key started a parser of its own, so that a
-//! message of 5 KB overflowed the stack.
+//! JSON with keys that have a meaning for a parser: each such key started a parser of its own, so that a message of 5
+//! KB overflowed the stack.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -16,7 +16,7 @@ type Thing @collection(name: "things") @scope(by: "all") @conflict(policy: SERVE
 }
 "#;
 
-/// Nested lists. After each 100 of them they go on in the text of such a key.
+/// Nested lists. After each 100 of them they continue in the text of such a key.
 fn nested() -> String {
     (0..20).fold("1".to_owned(), |inner, _| {
         let inner = inner.replace('\\', "\\u005c").replace('"', "\\u0022");

@@ -68,7 +68,7 @@ fn bounded() -> (tempfile::TempDir, Server, [Client; 2]) {
     (directory, server, users)
 }
 
-/// A post whose body never ends: its head says 1 MiB, and half of that comes.
+/// A post whose body never ends: its head announces 1 MiB, and half of that comes.
 async fn unfinished(server: &Server, token: &str) -> TcpStream {
     let mut stream = connect(server).await;
     let head = format!(
@@ -114,7 +114,7 @@ async fn what_a_user_leaves_unfinished_is_bounded_and_others_are_served() {
     assert_eq!(answer["viewer"]["id"], "alice");
 }
 
-/// Waits until the gateway has sent this on so many connections.
+/// Waits until the gateway has sent this on `count` connections.
 async fn said_by(streams: &[TcpStream], count: usize, wanted: &[u8]) {
     let mut heard = vec![Vec::new(); streams.len()];
     let said = async {
@@ -225,8 +225,8 @@ async fn answers_that_are_not_taken_over_http2_are_bounded_and_given_up() {
             .await
             .unwrap();
     }
-    // Four answers fit into 12 MiB, beside what the streams can hold. The others are refused, and those four are dropped in
-    // time.
+    // Four answers fit into 12 MiB, beside what the streams can hold. The others are refused, and those four are
+    // dropped in time.
     let refused_then_served = async {
         let mut was_refused = false;
         loop {
@@ -250,7 +250,7 @@ async fn answers_that_are_not_taken_over_http2_are_bounded_and_given_up() {
     timeout(3 * PATIENCE, refused_then_served)
         .await
         .expect("answers are given up");
-    // The streams were reset one by one: the connection itself goes on.
+    // The streams were reset one by one: the connection itself continues.
     stream
         .write_all(&h2_frame(6, 0, 0, b"12345678"))
         .await

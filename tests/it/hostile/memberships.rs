@@ -8,7 +8,7 @@ use crate::harness::{
     mongod::{Deployment, fresh_database},
 };
 
-/// Memberships that anybody may write, for scopes with long names.
+/// Memberships that every user may write, for scopes with long names.
 const ROOMS: &str = r#"
 extend schema @grant(scope: "user:{sub}", access: WRITE) @grant(scope: "roster", access: WRITE)
 type Member @collection(name: "members") @scope(by: "roster") @conflict(policy: CLIENT_WINS)
@@ -72,7 +72,7 @@ async fn push(client: &Client, changes: Vec<Value>) -> Vec<String> {
         .collect()
 }
 
-/// Pulls until there is no more; the last checkpoint.
+/// Pulls until there is no more. Returns the last checkpoint.
 async fn sync(client: &Client, mut checkpoint: Value) -> (String, usize) {
     let query = "query($at: Checkpoint) { changesSince(checkpoint: $at, limit: 5000) { checkpoint hasMore revokedScopes } }";
     let mut revoked = 0;
@@ -136,7 +136,7 @@ async fn four_thousand_memberships_from_others_leave_their_victim_able_to_sync_a
         assert_eq!(push(&client, more).await, ["MEMBERSHIPS_FULL"]);
     }
 
-    // It goes on from where it stood, and its next checkpoint fits as well.
+    // It continues from its position, and its next checkpoint fits as well.
     let (at, _) = sync(&victim, json!(at)).await;
     assert!(at.len() < CHECKPOINT_BYTES_MAX, "{}", at.len());
     let (at, _) = sync(&victim, json!(at)).await;

@@ -81,7 +81,7 @@ const POST_GRAPHQL: &[u8] = b"\x83\x86\x44\x08/graphql\x41\x01x";
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// Each attack, and what is sent again and again.
+/// Each attack, with what it sends again and again.
 fn attacks() -> Vec<(&'static str, Attack)> {
     let ws_ping = ws_frame(0x89, &[b'p'; 125]);
     let pong = ws_frame(0x8a, &[b'p'; 125]);
@@ -248,7 +248,7 @@ async fn requests_are_answered_whether_or_not_the_log_can_be_written() {
     }
 }
 
-/// Places of strangers in these tests.
+/// The places of strangers in these tests.
 const PLACES: usize = 10;
 
 /// The answer to one request on a connection of its own.
@@ -322,7 +322,7 @@ async fn an_address_may_have_a_bound_of_its_own() {
     );
 }
 
-/// A request with this token, on a connection that goes on.
+/// A request with this token, on a connection that stays open.
 fn request(token: &str) -> Vec<u8> {
     format!("GET /graphql?query=%7Bviewer%7Bid%7D%7D HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n")
         .into_bytes()

@@ -1,4 +1,4 @@
-//! Members who try to have their own stale edits decided by `overlap`, which says that they win, instead of by the application.
+//! Members who try to have their own stale edits decided by `overlap`, in their favour, instead of by the application.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -35,7 +35,7 @@ struct Bench {
     bob: Client,
 }
 
-/// One question at a time, with a second for each answer or with this.
+/// One question at a time, with a second for each answer or with `timeout`.
 fn bench(url: &str, timeout: &str) -> Bench {
     let webhooks = format!(
         "[webhooks]\nurls = {{ review = \"{url}\" }}\ntimeout = \"{timeout}\"\nconcurrency = 1\nsecret = \"whsec_{}\"\n",
@@ -155,7 +155,7 @@ async fn an_application_that_is_down_leaves_it_to_the_overlap() {
     assert_eq!(bench.title("a").await, "Alice's");
 }
 
-/// Each time the application is asked, the document moves: the sender may have a second device for that.
+/// Each time the application is asked, the document changes: the sender may have a second device for that.
 #[tokio::test]
 async fn a_document_that_moves_during_each_question_stays_as_it_is() {
     let mover: Arc<OnceLock<Client>> = Arc::default();

@@ -1,12 +1,12 @@
 //! What the schema offers: everything that an operation may name, and selections of everything that an answer may hold.
 //!
-//! What of it betrays something is the table's matter.
+//! The table decides what of it could reveal something.
 
 use std::collections::BTreeSet;
 
 use apollo_compiler::{Schema, schema::ExtendedType, validation::Valid};
 
-/// Types nest in one another without end; so deep, none is entered twice.
+/// Types nest in one another without end. To this depth none is entered twice.
 const DEPTH: usize = 4;
 
 /// The API of a model, as the gateway serves it.
@@ -18,8 +18,8 @@ impl Api {
         Self(schema.unwrap_or_else(|error| panic!("{error}")))
     }
 
-    /// `Query.task(id)` for each argument of each root field, the field alone where it has none, and `TaskChange.create`
-    /// for each choice that an input leaves.
+    /// `Query.task(id)` for each argument of each root field, the field alone if it has none, and `TaskChange.create`
+    /// for each choice of an input.
     pub(super) fn coordinates(&self) -> BTreeSet<String> {
         let types = self.0.types.iter();
         types
@@ -47,7 +47,7 @@ impl Api {
             .collect()
     }
 
-    /// A root field with all that it may answer, but for times and checkpoints, which differ from answer to answer.
+    /// A root field with all that it may answer, except times and checkpoints, which differ from answer to answer.
     pub(super) fn field(&self, root: &str, name: &str, arguments: &str) -> String {
         let field = &self.0.get_object(root).unwrap().fields[name];
         let selection = self.selection(field.ty.inner_named_type(), &mut Vec::new());

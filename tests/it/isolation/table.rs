@@ -1,13 +1,13 @@
-//! The table: everything that an operation may name, and the operations that name it. A new root field, argument or kind of
-//! change needs a row here.
+//! The table: everything that an operation may name, and the operations that name it. A new root field, argument or
+//! kind of change needs a row here.
 //!
-//! What the answers must be is the parent's matter.
+//! The parent decides what the answers must be.
 
 use serde_json::{Value, json};
 
 use super::schema::Api;
 
-/// Stands in an operation where an id is tried.
+/// Marks the place of an id in an operation.
 const ID: &str = "#id";
 
 /// The types of the model, and the roots of their documents.
@@ -19,7 +19,7 @@ pub(super) const TYPES: [(&str, &str); 5] = [
     ("Seat", "seat"),
 ];
 
-/// What names nothing that anybody has: bounds, and words of the schema.
+/// Arguments that name nothing of a user's: bounds, and words of the schema.
 pub(super) const NAMELESS: [&str; 7] = [
     "Query.changesSince(types)",
     "Query.changesSince(limit)",
@@ -32,11 +32,11 @@ pub(super) const NAMELESS: [&str; 7] = [
 
 /// An operation that is tried with many ids.
 pub(super) struct Probe {
-    /// What of the schema it tries, such as `Query.task(id)`.
+    /// The parts of the schema that it tries, such as `Query.task(id)`.
     pub(super) tries: Vec<String>,
     pub(super) query: String,
     variables: Value,
-    /// It would end the caller's own, which other rows still need.
+    /// It would delete the caller's own document, which other rows still need.
     pub(super) is_final: bool,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Reads, and writes that need a document. Those that end the caller's own come last.
+    /// Reads, and writes that need a document. Those that delete the caller's own come last.
     pub(super) fn of_documents(&self, name: &str, root: &str) -> Vec<Probe> {
         let change = |kind: &str, action: Value| json!({root: {kind: action}});
         let updates = [-1, 0, 1, 2, 9].into_iter().flat_map(|base| {
@@ -83,7 +83,7 @@ impl Table {
         [get].into_iter().chain(updates).chain(deletes).collect()
     }
 
-    /// Changes by themselves, in one piece with others, by a policy of the client's, and under mutation ids.
+    /// Changes alone, in one push with others, by a policy of the client's, and under mutation ids.
     fn pushes(&self, tries: &str, root: &str, changes: Vec<Value>) -> Vec<Probe> {
         let other = json!({"task": {"delete": {"id": "nothing", "baseVersion": 1}}});
         let client = json!({"id": format!("{tries} {ID}"), "firstMutationId": 1});
@@ -103,7 +103,7 @@ impl Table {
         inputs.map(|input| self.push(&tries, input)).collect()
     }
 
-    /// Creates of which nothing becomes, whatever has the id.
+    /// Creates that have no effect, whatever has the id.
     pub(super) fn of_vain_creates(&self, name: &str, root: &str) -> Probe {
         let documents = [
             json!({"text": "x".repeat(41)}),
@@ -115,7 +115,7 @@ impl Table {
         self.push(&[&tries], json!({"changes": documents.map(create)}))
     }
 
-    /// Creates of an id that others have: the one thing that betrays it.
+    /// Creates of an id that others have: the one thing that reveals it.
     pub(super) fn of_creates(&self, name: &str, root: &str) -> Probe {
         let create = |base| json!({root: {"create": {"id": ID, "document": {"text": "mine"}, "baseVersion": base}}});
         let bases = [json!(null), json!(-1), json!(0), json!(1), json!(2)];
@@ -123,7 +123,7 @@ impl Table {
         self.push(&[&tries], json!({"changes": bases.map(create)}))
     }
 
-    /// Documents of the caller's own that refer to a folder, by themselves or through one that does.
+    /// The caller's own documents that refer to a folder, directly or through another one.
     pub(super) fn of_references(&self) -> Vec<Probe> {
         let [to, inner, through] = ["to", "in", "through"].map(|how| format!("{how}-{ID}"));
         let folder = json!({"text": "mine", "parentId": ID});
@@ -179,7 +179,7 @@ impl Table {
         probe(&tries, query, json!({"input": input}))
     }
 
-    /// What is known of a client, and pushes of one that has the same id.
+    /// Queries about a client, and pushes of one with the same id.
     pub(super) fn of_clients(&self) -> Vec<Probe> {
         let viewer = self.api.field("Query", "viewer", "(clientId: $id)");
         let viewer = format!("query($id: ID) {{ {viewer} }}");
@@ -193,7 +193,7 @@ impl Table {
         vec![viewer, numbered(2), numbered(7), numbered(1)]
     }
 
-    /// Declining what a user gives, and taking it back.
+    /// Declining what a user gives, and accepting it again.
     pub(super) fn of_givers(&self) -> Probe {
         let decline = |name: &str, decline: bool| {
             let input = format!("(input: {{givers: [$id], decline: {decline}}})");
@@ -206,14 +206,14 @@ impl Table {
         probe(&tries, query, json!({"id": ID}))
     }
 
-    /// A page of the inbox behind a cursor.
+    /// A page of the inbox after a cursor.
     pub(super) fn of_cursors(&self) -> Probe {
         let conflicts = self.api.field("Query", "conflicts", "(after: $after)");
         let query = format!("query($after: String) {{ {conflicts} }}");
         probe(&["Query.conflicts(after)"], query, json!({"after": ID}))
     }
 
-    /// A page behind a checkpoint.
+    /// A page after a checkpoint.
     pub(super) fn of_checkpoints(&self) -> Probe {
         let tries = "Query.changesSince(checkpoint)";
         let page = self.api.field("Query", "changesSince", "(checkpoint: $at)");
@@ -221,7 +221,7 @@ impl Table {
         probe(&[tries], query, json!({"at": ID}))
     }
 
-    /// The same, followed.
+    /// The same as a subscription.
     pub(super) fn of_live_checkpoints(&self) -> Probe {
         let tries = "Subscription.changes(checkpoint)";
         let page = self
@@ -244,7 +244,7 @@ impl Table {
     }
 }
 
-/// Edits that would be taken, and such as nobody's document takes.
+/// Edits that would be applied, and edits that no document accepts.
 fn edits() -> [Value; 6] {
     [
         json!({"set": {"text": "mine"}}),

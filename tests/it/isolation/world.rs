@@ -1,7 +1,7 @@
-//! Who is there and what they have: Bob, who asks; Alice, whose documents he never saw or sees no longer; and what he did
-//! where he may not go any more.
+//! The users and their documents: Bob, who asks; Alice, whose documents he never saw or sees no longer; and what he did
+//! where he has no access any more.
 //!
-//! What is asked is in the table.
+//! The table has the operations.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,17 +13,17 @@ use super::{
 };
 use crate::harness::{Client, Server, answer};
 
-/// What stands in every document that Bob may not see.
+/// Text in every document that Bob may not see.
 pub(super) const SECRET: &str = "nobody else's business";
 
-/// How a document stands to Bob. The ids of documents are of one length, and so are the answers.
+/// How Bob may use a document. The ids of documents have one length, and so have the answers.
 pub(super) const OWN: &str = "owned";
-/// There never was one.
+/// It never existed.
 pub(super) const MISSING: &str = "never";
 /// In a team that he sees, and deleted by Alice.
 pub(super) const SPARE: &str = "spare";
-/// Not for his eyes: Alice's own; his, in a room that he has left; in a team that his token no longer names; moved out of a
-/// team that he sees; deleted where he never looked; deleted in the room before he left.
+/// Invisible to him: Alice's own; his, in a room that he has left; in a team that his token no longer names; moved out
+/// of a team that he sees; deleted where he never looked; deleted in the room before he left.
 pub(super) const HIDDEN: [&str; 6] = ["alien", "ended", "leave", "moved", "grave", "ghost"];
 
 /// The id of a document; vessels have ids of another kind.
@@ -36,7 +36,7 @@ pub(super) fn id_of(standing: &str, type_name: &str) -> String {
     }
 }
 
-/// What is written into a document of this standing.
+/// The text of a document of this standing.
 pub(super) fn text_of(standing: &str) -> &'static str {
     match standing {
         OWN => "mine",
@@ -45,7 +45,7 @@ pub(super) fn text_of(standing: &str) -> &'static str {
     }
 }
 
-/// An answer, but for what differs with every request.
+/// An answer, without what differs with every request.
 #[derive(Debug, PartialEq)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -54,22 +54,22 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// With one word in the place of another.
+    /// The same with one word replaced by another.
     pub(super) fn saying(mut self, id: &str) -> Self {
         self.body = self.body.replace(id, "#id");
         self
     }
 }
 
-/// Bob's world after all that came to pass in it.
+/// Bob's world after all of its events.
 pub(super) struct World {
     pub(super) table: Table,
     pub(super) server: Server,
     pub(super) alice: Client,
     pub(super) bob: Client,
-    /// What he pushed while he might, and what he was told.
+    /// What he pushed while he might, and the answers.
     pub(super) pushed: HashMap<String, (Value, String)>,
-    /// The conflicts of drafts, by how they stand to him.
+    /// The conflicts of drafts, by how Bob may use them.
     pub(super) conflicts: HashMap<String, Value>,
 }
 
@@ -100,7 +100,7 @@ impl World {
         world
     }
 
-    /// Alice opens a room to herself, to Bob and to Carol, and both make documents.
+    /// Alice opens a room to herself, to Bob and to Carol, and both create documents.
     async fn come_together(&self) {
         let seat = |member: &str, role: &str| {
             let document = json!({"text": SECRET, "room": "r", "member": member, "role": role});
@@ -132,7 +132,7 @@ impl World {
         }
     }
 
-    /// Alice edits what Bob has made; Bob, who does not know it, edits too.
+    /// Alice edits what Bob has created. Bob, who does not know it, edits too.
     async fn work_together(&mut self) {
         for (name, root) in TYPES {
             for standing in ["ended", SPARE] {
@@ -165,7 +165,7 @@ impl World {
         }
     }
 
-    /// Two edits of a draft by people who did not know of each other.
+    /// Two edits of a draft by users who did not know of each other's.
     async fn collide(&self, client: &Client, standing: &str) {
         let id = id_of(standing, "Draft");
         for again in ["", " again"] {
@@ -175,7 +175,7 @@ impl World {
         }
     }
 
-    /// What is to be gone goes, and Bob's membership ends.
+    /// Documents are deleted or moved, and Bob's membership ends.
     async fn part(&self) {
         for (name, root) in TYPES {
             for (standing, is_moved) in [
@@ -199,7 +199,7 @@ impl World {
         self.done(&self.alice, vec![seat]).await;
     }
 
-    /// As Alice sees it.
+    /// The version that Alice sees.
     pub(super) async fn version(&self, root: &str, id: &str) -> Value {
         let query = format!("query($id: ID!) {{ {root}(id: $id) {{ syncVersion }} }}");
         self.alice.data(&query, json!({"id": id})).await[root]["syncVersion"].take()
@@ -212,7 +212,7 @@ impl World {
         assert_eq!(applied, changes.len(), "{changes:?}: {told}");
     }
 
-    /// Pushes, and returns all that is told.
+    /// Pushes, and returns the whole answer.
     pub(super) async fn push(&self, client: &Client, input: &Value) -> String {
         let push = self
             .table
@@ -223,7 +223,7 @@ impl World {
         answer.expect("the gateway answers")
     }
 
-    /// What Bob is told when he tries this with an id.
+    /// The answer to Bob when he tries this with an id.
     pub(super) async fn ask(&self, probe: &Probe, id: &str) -> Answer {
         let body = json!({"query": probe.query, "variables": probe.variables(id)});
         let request = self.bob.http.post(format!("{}/graphql", self.bob.url));
@@ -244,7 +244,7 @@ impl World {
         }
     }
 
-    /// A checkpoint of somebody who has seen everything that they may.
+    /// A checkpoint of a user who has seen everything visible.
     pub(super) async fn checkpoint_of(&self, user: &str) -> String {
         let client = self
             .server
@@ -260,7 +260,7 @@ pub(super) fn edit(root: &str, id: &str, base: i64, text: &str) -> Value {
     json!({root: {"update": {"id": id, "baseVersion": base, "set": {"text": text}}}})
 }
 
-/// The open conflicts that somebody sees, each with its cursor.
+/// The open conflicts that a user sees, each with its cursor.
 async fn conflicts_of(client: &Client) -> Vec<Value> {
     let query = "{ conflicts { edges { cursor node { id documentId } } } }";
     let mut data = client.data(query, json!({})).await;

@@ -1,6 +1,6 @@
-//! How a commit reaches MongoDB, and that it takes effect once whatever becomes of the connection.
+//! How a commit reaches MongoDB, and that it takes effect once whatever happens to the connection.
 //!
-//! What several gateways do to one another is in `contention`.
+//! `contention` tests several gateways together.
 
 use std::{
     sync::Arc,
@@ -55,7 +55,7 @@ async fn a_commit_is_one_transaction_with_its_concerns_said() {
     }
 }
 
-/// Each statement is a journey to the server and back: they are what a small push takes its time for.
+/// Each statement is a round trip to the server. Round trips take most of the time of a small push.
 #[tokio::test]
 async fn a_push_takes_no_more_journeys_than_it_must() {
     let mongo = Mongo::start().await;
@@ -112,8 +112,8 @@ async fn a_push_takes_no_more_journeys_than_it_must() {
     }
 }
 
-/// Each fault befalls the commit and the driver's own repetition of it. Whether the transaction was committed then
-/// differs from one to the next; that the counter is one higher does not.
+/// Each fault hits the commit and the driver's own repetition of it. Whether the transaction was committed then differs
+/// from fault to fault; that the counter is one higher does not.
 #[tokio::test]
 async fn a_push_whose_commit_was_not_answered_takes_effect_once() {
     let deployment = Deployment::replica_set(1).await;
@@ -200,7 +200,7 @@ async fn a_transaction_that_is_broken_off_is_repeated_whole() {
     assert_eq!(gateway.pull("alice", None).await.changes.len(), 3);
 }
 
-/// A server that takes connections and never answers.
+/// A server that accepts connections and never answers.
 #[tokio::test]
 async fn a_hung_server_is_not_waited_for_beyond_the_limit() {
     let deployment = Deployment::replica_set(1).await;

@@ -1,4 +1,5 @@
-//! Several gateways on one MongoDB: what they write to one scope at a time stays whole, and so do collections and restores.
+//! Several gateways on one MongoDB: what they write to one scope at the same time stays whole, and so do collections
+//! and restores.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -77,7 +78,7 @@ async fn two_gateways_on_one_hot_scope_lose_nothing_and_starve_nobody() {
     assert!(told.into_iter().eq(1..=head), "no seq is without its write");
 }
 
-/// What a client holds that applies page after page as the protocol says.
+/// The documents of a client that applies page after page by the protocol.
 #[derive(Default)]
 struct Replica {
     checkpoint: Option<Checkpoint>,

@@ -1,4 +1,5 @@
-//! The application's collections: they hold what the model names, as other services would write it, and nothing of ours.
+//! The application's collections: they hold what the model names, as other services would write it, and nothing of
+//! Tidegate's.
 
 use mongodb::{
     Collection,
@@ -76,7 +77,7 @@ async fn what_others_keep_in_a_document_survives_every_push() {
     assert_eq!(stored(&tasks, "1").await.unwrap(), sorted(expected));
 }
 
-/// In the order in which MongoDB has them: the new ones last.
+/// In MongoDB's order: the new fields last.
 fn sorted(document: Document) -> Document {
     let order = [
         "_id", "audience", "title", "minutes", "address", "lines", "rank", "notes",

@@ -1,6 +1,6 @@
-//! What a gateway's clients see across elections, whatever the new primary has learned by then.
+//! What a gateway's clients see across elections, whatever the new primary knows by then.
 //!
-//! That commits and the tail go on is in `tails`.
+//! `tails` tests that commits and the tail continue.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{gateway::Gateway, options};
 use crate::harness::mongod::{Deployment, until};
 
 /// A new primary has all that was acknowledged, but learns that a majority has it only with the first write of its own
-/// term. Here the others take none from it for a while.
+/// term. Here the others do not replicate from it for a while.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pull_after_an_election_shows_what_was_acknowledged_before() {
     let deployment = Deployment::replica_set(3).await;

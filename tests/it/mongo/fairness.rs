@@ -1,6 +1,6 @@
 //! Two gateways that push to one scope without a pause: each has its share, and nothing is lost or done twice.
 //!
-//! Judged by counts: how long anything takes is the machine's affair.
+//! It is judged by counts, since times depend on the machine.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,10 +11,10 @@ use tidegate_core::outcome::Status::{Applied, Merged};
 use super::{Mongo, gateway::Gateway};
 use crate::contract::Backend;
 
-/// Pushes of all clients together, after which everybody stops.
+/// Pushes of all clients together, after which all stop.
 const PUSHES: usize = 240;
 
-/// Pushes as long as there are any to be made; how many of them were its own.
+/// Pushes as long as there are pushes left. Returns how many it made.
 async fn push_until_all_are_made(gateway: &Gateway, user: &str, made: &AtomicUsize) -> usize {
     let mut own = 0;
     while made.fetch_add(1, Ordering::Relaxed) < PUSHES {

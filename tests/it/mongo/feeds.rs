@@ -1,5 +1,5 @@
-//! What a pull reads: one walk along the index for a stretch of a feed, however many types it has, and nothing of feeds in
-//! which nothing happened.
+//! What a pull reads: one walk along the index for a range of a feed, however many types it has, and nothing of feeds
+//! without changes.
 
 use std::sync::Arc;
 

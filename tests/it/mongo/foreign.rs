@@ -1,4 +1,5 @@
-//! What other services write past the gateway: a push that finds it takes it over first, and never overwrites it unseen.
+//! Writes of other services past the gateway: a push that finds one takes it over first, and never overwrites it
+//! unseen.
 
 use mongodb::{
     Collection,
@@ -98,7 +99,7 @@ async fn a_foreign_edit_comes_before_the_push_that_finds_it() {
     );
 }
 
-/// Neither who may not see the document nor who may not write to it stamps what another service made of it.
+/// A user who may not see the document, or may not write to it, does not stamp another service's write to it.
 #[tokio::test]
 async fn a_change_that_may_not_be_made_takes_nothing_over() {
     let bench = bench().await;
@@ -251,7 +252,7 @@ async fn what_does_not_fit_the_model_is_withheld_until_it_does() {
     );
 }
 
-/// Whoever never saw it is told no more than of any other document.
+/// To users who never saw it, it is like any other document.
 #[tokio::test]
 async fn a_misfit_that_nobody_ever_saw_is_no_document() {
     let bench = bench().await;

@@ -1,4 +1,4 @@
-//! A gateway's service on a MongoDB store, and callers who push and pull as their clients would.
+//! A gateway's service on a MongoDB store, and callers that push and pull as their clients would.
 
 use std::sync::Arc;
 
@@ -111,7 +111,7 @@ impl Gateway {
             .outcomes
     }
 
-    /// The push of a client that counts its changes, `first` being the id of the first.
+    /// The push of a client that numbers its changes; `first` is the id of the first.
     pub(crate) async fn numbered(
         &self,
         user: &str,
@@ -142,7 +142,7 @@ impl Gateway {
         self.page(user, checkpoint, 1_000).await
     }
 
-    /// A page of at most so many changes.
+    /// A page of at most this many changes.
     pub(crate) async fn page(
         &self,
         user: &str,

@@ -1,5 +1,5 @@
-//! Pushes of which the database refuses many documents: each refusal is its change's own, and all of them together take
-//! about as many statements as the push has changes.
+//! Pushes in which the database refuses many documents: each refusal rejects its own change, and all of them together
+//! take about as many statements as the push has changes.
 
 use std::sync::{Arc, Mutex};
 
@@ -19,12 +19,12 @@ use crate::contract::Backend;
 
 const REFUSED: usize = 300;
 
-/// The most transactions that write the whole push: with what it creates taken for absent, and after a look, each once
+/// The most transactions that write the whole push: with its creates taken for absent, and after a look, each once
 /// before the refused documents are found and once after; and once more where updates have to change their order.
 const WHOLE_MAX: usize = 5;
 
-/// The most statements on the application's documents for each change: those of the whole pushes, and of the probes as
-/// many again.
+/// The most statements on the application's documents for each change: those of the whole pushes, and as many again of
+/// the probes.
 const STATEMENTS_MAX: usize = 2 * WHOLE_MAX;
 
 struct Tested {
@@ -74,7 +74,7 @@ impl Tested {
         assert!(outcomes.iter().all(|outcome| outcome.status == Applied));
     }
 
-    /// Pushes these, of which each is to be applied or is refused for this reason.
+    /// Pushes these. Each must be applied, or refused for this reason.
     async fn decides(&self, changes: Vec<(Change, Option<&str>)>) {
         self.commands.lock().unwrap().clear();
         let (changes, expected): (Vec<Change>, Vec<_>) = changes.into_iter().unzip();
@@ -99,7 +99,7 @@ impl Tested {
             on_state && command.contains_key("autocommit")
         });
         assert!(whole <= WHOLE_MAX, "{whole} whole pushes");
-        // One that is refused for each document, and as many that are not.
+        // One for each refused document, and as many for the others.
         assert!(began <= 2 * refused + 16, "{began} transactions");
         let on_tasks = commands.iter().filter_map(|command| {
             let (verb, statements) = match command.iter().next()? {

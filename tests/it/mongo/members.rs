@@ -1,6 +1,6 @@
 //! Memberships on MongoDB: beside gateways of an earlier version, and read from their index alone.
 //!
-//! What every store promises of them is the contract's.
+//! The contract has what every store promises of them.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ type Member @collection(name: "members") @scope(by: "{audience}")
 }
 "#;
 
-/// Whose grants the tail tells next, before feed writes; `None` is everybody's.
+/// The users whose grants the tail reports next, before feed writes; `None` is all users.
 async fn regranted(tail: &mut BoxStream<'static, TailEvent>) -> Vec<Option<String>> {
     let mut told = Vec::new();
     loop {
@@ -76,7 +76,7 @@ async fn a_tail_tells_whose_grants_another_gateway_changes_and_of_an_older_one_t
         "its text alone changed"
     );
 
-    // As a gateway of an earlier version writes it, which knows no mark and no stamp.
+    // A gateway of an earlier version, which knows no mark and no stamp, writes it like this.
     let feed = deployment.client().await.database("app");
     let feed = feed.collection::<Document>("tidegate.feed");
     let id = doc! { "_id": "Member\0m" };
@@ -117,7 +117,7 @@ async fn memberships_of_an_earlier_version_count_as_the_oldest_and_as_nobodys() 
     assert_eq!(read().await, (None, at(0)));
 }
 
-/// The index says all that a membership is: no record is read.
+/// The index has all fields of a membership: no record is read.
 #[tokio::test]
 async fn memberships_are_read_from_their_index_alone() {
     let deployment = Deployment::shared().await;

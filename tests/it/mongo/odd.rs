@@ -1,5 +1,5 @@
-//! Collections and documents that MongoDB itself refuses: each refusal is the REJECTED of the changes it is about, at once,
-//! and whatever has nothing to do with it is applied.
+//! Collections and documents that MongoDB itself refuses: each refusal is the REJECTED of its own changes, at once, and
+//! all other changes are applied.
 
 use std::sync::{Arc, Mutex};
 
@@ -24,12 +24,12 @@ use crate::{
     harness::mongod::{Deployment, ROOT, Times},
 };
 
-/// What stands in other documents, and in fields that the model does not have.
+/// Text in other documents, and in fields that the model does not have.
 const SECRET: &str = "of nobody's business";
 
-/// The most transactions that a push may begin of which one change is refused: the first takes what it creates for absent,
-/// the second looks, two more find what else is refused, and then it is known. With another push in its group it is tried
-/// again alone.
+/// The most transactions of a push with one refused change: the first takes what it creates for absent, the second
+/// looks, two more find what else is refused, and then it is known. With another push in its group it is tried again
+/// alone.
 const TRANSACTIONS_MAX: usize = 12;
 
 /// One thing that the database refuses.
@@ -39,7 +39,7 @@ struct Odd {
     before: Vec<Document>,
     /// What another service has in the collection.
     stored: Vec<Document>,
-    /// The change, and what it is told.
+    /// The change, and its rejection.
     change: fn(&Gateway) -> Change,
     reason: &'static str,
     field: Option<&'static str>,
@@ -288,7 +288,7 @@ async fn prepare(database: &Database, odd: &Odd) {
     }
 }
 
-/// MongoDB does not even read it in a transaction, and calls that a fault that passes.
+/// MongoDB does not even read it in a transaction, and reports that as a transient fault.
 #[tokio::test]
 async fn a_collection_that_becomes_capped_refuses_its_changes_and_no_others() {
     let mongo = Mongo::start().await;
@@ -319,7 +319,7 @@ async fn a_collection_that_becomes_capped_refuses_its_changes_and_no_others() {
     applies(&gateway, "3").await;
 }
 
-/// Many documents that a collection cannot take are not found out one by one.
+/// Many documents that a collection cannot take are not found one by one.
 #[tokio::test]
 async fn a_collection_that_takes_nothing_refuses_a_whole_push_in_few_transactions() {
     const CHANGES: usize = 200;
@@ -353,7 +353,8 @@ async fn applies(gateway: &Gateway, id: &str) {
     assert_eq!(statuses(&outcomes), [Applied]);
 }
 
-/// What an operator has to mend is nobody's change's fault: the push fails as one that can be sent again.
+/// A fault that an operator has to repair is no change's fault: the push fails with an error after which it can be sent
+/// again.
 #[tokio::test]
 async fn what_an_operator_has_to_mend_rejects_no_change() {
     let deployment = Deployment::replica_set(1).await;
@@ -376,7 +377,7 @@ async fn what_an_operator_has_to_mend_rejects_no_change() {
         }
         applies(&gateway, id).await;
     }
-    // These pass, and nobody hears of them.
+    // These are transient, and clients do not see them.
     for (code, id) in [(11_601, "5"), (50, "6")] {
         let how = doc! {"failCommands": ["insert"], "errorCode": code};
         deployment.fail_commands(Times::Next(2), how).await;

@@ -1,6 +1,6 @@
-//! Opening a store: by many at once, again, and where another version was.
+//! Opening a store: by many gateways at once, again, and after another version.
 //!
-//! What a server has to be for it is tested with the commands.
+//! The tests of the commands say what a server has to be.
 
 use futures_util::future::join_all;
 use mongodb::{
@@ -42,7 +42,7 @@ async fn a_store_of_another_format_is_refused_with_both_numbers() {
     expect_refused(&mongo, state, newer, 99).await;
 }
 
-/// The first format had its number elsewhere, and none of what is there is to be taken for a store of this one.
+/// The first format had its number elsewhere. Nothing of it may be taken for a store of this format.
 #[tokio::test]
 async fn a_store_of_the_first_format_is_refused_before_anything_is_made() {
     let mongo = Mongo::start().await;

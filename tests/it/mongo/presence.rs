@@ -1,5 +1,5 @@
-//! Created documents are taken for absent until an insert says otherwise: that nothing which is there is overlooked or
-//! answered for, and what finding out costs.
+//! Created documents are taken for absent until an insert shows otherwise: no existing document is overlooked or
+//! reported as absent, and what finding out costs.
 
 use std::sync::{Arc, Mutex};
 
@@ -68,7 +68,7 @@ impl Bench {
     }
 }
 
-/// What stands where a document is created, made past the gateway or by it, and what the create comes to.
+/// What exists where a document is created, written past the gateway or by it, and the outcome of the create.
 #[tokio::test]
 async fn what_is_there_is_found_by_one_more_attempt() {
     let bench = bench().await;
@@ -119,7 +119,7 @@ async fn what_is_there_is_found_by_one_more_attempt() {
     }
 }
 
-/// Two creates of one id that meet in a group, or in two: whoever comes second finds the first.
+/// Two creates of one id that meet in a group, or in two: the later one finds the first.
 #[tokio::test]
 async fn neighbours_of_a_create_that_meets_something_are_applied() {
     let bench = bench().await;
@@ -136,7 +136,7 @@ async fn neighbours_of_a_create_that_meets_something_are_applied() {
     assert_eq!(bench.attempts(), 2);
 }
 
-/// No insert speaks of the document, so that it is looked at: in the same transaction.
+/// No insert mentions the document, so it is read, in the same transaction.
 #[tokio::test]
 async fn a_repeated_push_is_answered_with_its_documents_at_the_first_attempt() {
     let bench = bench().await;
@@ -170,7 +170,7 @@ async fn a_create_that_is_refused_by_itself_tells_of_the_document_that_is_there(
     assert_eq!(bench.attempts(), 1);
 }
 
-/// A document that comes and goes within one push is inserted nowhere but in the feed.
+/// A document that comes and goes within one push is inserted only into the feed.
 #[tokio::test]
 async fn a_document_that_ends_as_it_begins_does_not_hide_what_others_made() {
     let bench = bench().await;
@@ -184,7 +184,7 @@ async fn a_document_that_ends_as_it_begins_does_not_hide_what_others_made() {
     assert!(gateway.document("alice", "1").await.is_some());
 }
 
-/// Who creates it anew does not look for a marker.
+/// A later create does not look for a marker.
 #[tokio::test]
 async fn a_tombstone_is_collected_with_its_markers_however_young() {
     let bench = bench().await;
@@ -207,7 +207,7 @@ async fn a_tombstone_is_collected_with_its_markers_however_young() {
     assert_eq!(gateway.pull("alice", None).await.changes.len(), 1);
 }
 
-/// A create that looks back at a tombstone names it: its version is compared, not presumed.
+/// A create that names a tombstone reads it, since its version is compared.
 #[tokio::test]
 async fn a_create_over_a_tombstone_that_it_names_looks_first() {
     let bench = bench().await;

@@ -1,4 +1,4 @@
-//! What the database itself refuses — unique indexes, validators — is the misfortune of one change.
+//! What the database itself refuses, by unique indexes or validators, rejects one change only.
 
 use futures_util::future::join_all;
 use mongodb::{
@@ -66,7 +66,7 @@ async fn a_unique_index_rejects_one_change_and_the_rest_of_the_group_is_committe
     }
 }
 
-/// MongoDB looks at an index with every statement, not with the commit.
+/// MongoDB checks an index with every statement, not with the commit.
 #[tokio::test]
 async fn a_value_that_must_be_unique_passes_along_a_chain_of_documents_in_one_push() {
     let mongo = Mongo::start().await;
@@ -83,7 +83,7 @@ async fn a_value_that_must_be_unique_passes_along_a_chain_of_documents_in_one_pu
     gateway
         .push("alice", ids.iter().map(create).collect())
         .await;
-    // Who gives a value up and who takes it, in orders that suit no fixed one of the documents.
+    // One document releases a value and another takes it, in orders that suit no fixed order of the documents.
     for (chain, version) in [
         ["1", "2", "3", "4"],
         ["4", "3", "2", "1"],
@@ -216,7 +216,7 @@ async fn an_atomic_push_that_is_refused_applies_nothing() {
     assert!(gateway.document("alice", "1").await.is_none());
 }
 
-/// Both find nothing there, and one comes first: for the other it is a conflict of creates, and no bare rejection.
+/// Both find no document, and one comes first: for the other it is a conflict of creates, and no bare rejection.
 #[tokio::test]
 async fn of_two_gateways_that_create_one_id_one_does_and_the_other_meets_it() {
     let mongo = Mongo::start().await;

@@ -1,6 +1,6 @@
-//! The tail as a change stream: it goes on where it was, or says that it began anew.
+//! The tail as a change stream: it continues at its position, or reports that it began again.
 //!
-//! What every tail promises is the contract's.
+//! The contract has what every tail promises.
 
 use std::{
     sync::{Arc, Mutex},
@@ -89,7 +89,7 @@ impl Bench {
         i64::from(self.versions.start - 1)
     }
 
-    /// The gateway does, and gives it up.
+    /// The gateway writes, and gives the commit up.
     async fn write_in_vain(&mut self) {
         let writes = self.next_writes();
         let decide = move |_: &Loaded| writes.clone();
@@ -103,7 +103,7 @@ impl Bench {
         entries([entry(&task("1"), &scope("a"), version)])
     }
 
-    /// The seq the tail tells next; `None` if it begins anew.
+    /// The next seq that the tail reports; `None` if it begins again.
     async fn told(&mut self) -> Option<i64> {
         match self.next().await {
             TailEvent::Committed(writes) => Some(writes[0].item.seq.0),
@@ -112,7 +112,7 @@ impl Bench {
         }
     }
 
-    /// The same of what is beyond a seq: after a doubt writes may be told twice.
+    /// The same beyond a seq: after an unknown outcome writes may be reported twice.
     async fn told_beyond(&mut self, seq: i64) -> Option<i64> {
         loop {
             let told = self.told().await;
@@ -145,7 +145,7 @@ async fn a_tail_whose_connection_breaks_goes_on_without_a_gap() {
     }
 }
 
-/// What resumes a stream may be repeated below the store, and has to begin at the same place again.
+/// The resumption of a stream may be repeated below the store. It has to begin at the same position again.
 #[tokio::test]
 async fn a_tail_that_is_resumed_at_the_second_attempt_goes_on_without_a_gap() {
     let mut bench = bench(|_| ()).await;
@@ -217,7 +217,7 @@ async fn a_tail_whose_feed_is_dropped_begins_anew_and_says_so() {
     assert_eq!(bench.told().await, None);
 }
 
-/// A token that stayed at the last event of a quiet feed would one day be older than what MongoDB remembers.
+/// A token that stayed at the last event of a quiet feed would one day be older than MongoDB's history.
 #[tokio::test]
 async fn the_token_advances_while_nothing_happens() {
     let resumed: Arc<Mutex<Vec<Option<Bson>>>> = Arc::default();
@@ -263,7 +263,7 @@ async fn the_token_advances_while_nothing_happens() {
     assert_ne!(tokens[0], tokens[1]);
 }
 
-/// To take every small commit out of the oplog and send it back to whoever made it is a third of its cost.
+/// Reading every small commit from the oplog and sending it back to its author is a third of its cost.
 #[tokio::test]
 async fn what_a_gateway_commits_itself_is_told_without_the_change_stream() {
     let streamed: Arc<Mutex<usize>> = Arc::default();
@@ -288,14 +288,14 @@ async fn what_a_gateway_commits_itself_is_told_without_the_change_stream() {
     assert_eq!(*streamed.lock().unwrap(), 1);
 }
 
-/// It may have been committed, and then nobody but the change stream will tell of it.
+/// It may have been committed, and then only the change stream reports it.
 #[tokio::test]
 async fn a_commit_that_was_given_up_unanswered_makes_the_tail_begin_anew() {
     let passed_by: Arc<Mutex<Vec<Vec<Bson>>>> = Arc::default();
     let streams = Arc::clone(&passed_by);
     let mut bench = bench(|options| {
         options.commit_max = Duration::from_secs(1);
-        // With one session the driver has none to give out next but the doubted.
+        // With one session the driver has only the one of unknown outcome to give out next.
         options.transactions_max = 1;
         options.client.command_event_handler = Some(EventHandler::callback(move |event| {
             if let CommandEvent::Started(started) = event
@@ -332,7 +332,7 @@ async fn a_commit_that_was_given_up_unanswered_makes_the_tail_begin_anew() {
     assert_ne!(first, last, "it writes in another session now");
 }
 
-/// The primary has it already, where no stream begins any more, and a majority not yet, so that no reader finds it.
+/// The primary has it already, so no stream begins before it, but a majority does not yet, so no reader finds it.
 #[tokio::test]
 async fn a_commit_in_doubt_is_told_once_a_majority_has_it() {
     let commit_max = Duration::from_secs(2);

@@ -1,6 +1,6 @@
-//! What a caller sees: scopes that end and come back, memberships, and the silence about everything else.
+//! What a caller sees: scopes that end and come back, memberships, and nothing of everything else.
 //!
-//! Delivery of what may be seen is the parent's matter.
+//! The parent tests the delivery of visible documents.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -85,7 +85,7 @@ async fn anothers_document_and_a_missing_one_look_the_same_byte_for_byte() {
     );
 }
 
-/// Memberships anybody may write: the test is about their effect.
+/// Memberships that every user may write: the test is about their effect.
 const TEAMS: &str = r#"
 extend schema @grant(scope: "roster", access: WRITE)
 type Member @collection(name: "members") @scope(by: "roster") @conflict(policy: MERGE, overlap: CLIENT_WINS)

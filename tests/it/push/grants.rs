@@ -1,6 +1,6 @@
-//! Who may see and do what in a push, and what the others learn of it.
+//! Who may see and do what in a push, and what others learn of it.
 //!
-//! Grants that come from memberships are in `pull::sight`.
+//! `pull::sight` tests grants of memberships.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;

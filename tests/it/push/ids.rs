@@ -1,6 +1,6 @@
-//! Mutation ids: a push takes effect at most once, for ever, whatever became of its answer.
+//! Mutation ids: a push takes effect at most once, for ever, whatever happened to its answer.
 //!
-//! Every test counts with `minutesSpent`, which a change applied twice would betray.
+//! Every test counts with `minutesSpent`, which would reveal a change applied twice.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,7 +24,7 @@ async fn minutes(client: &Client) -> i64 {
     client.task("a").await["minutesSpent"].as_i64().unwrap()
 }
 
-/// The extensions of the failure that a push must come to.
+/// The extensions of the failure that a push must have.
 async fn refused(client: &Client, input: &Value) -> Value {
     let mut answer = client.send(&push_query(), json!({"input": input})).await;
     assert_eq!(answer["data"]["pushChanges"], Value::Null, "{answer}");

@@ -1,6 +1,6 @@
-//! What a model's author wrote to be read: descriptions and reasons of `@deprecated`, in the SDL and in introspection.
+//! Texts of the model's author for readers: descriptions and reasons of `@deprecated`, in the SDL and in introspection.
 //!
-//! That everything has a description is asserted in the module above.
+//! The module above checks that everything has a description.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Server, answer};
 
-/// All that has a meaning in a string or a block string of GraphQL.
+/// All characters with a meaning in a string or a block string of GraphQL.
 const TEXT: &str = "Says \"so\", \"\"\"so\"\"\" and \\\"\"\"so\\\"\"\"; C:\\new\\u0041;\nits second line, \"\"\"\"\nand a third: \\";
 
 const MODEL: &str = r#"extend schema @grant(scope: "user:{sub}", access: WRITE)
@@ -73,7 +73,7 @@ async fn texts_stand_in_the_sdl_and_in_introspection_as_they_were_written() {
         ("PartInput.kind", true, true),
         ("TaskInput.title", true, true),
         ("TaskInput.count", false, true),
-        // What has to be given cannot be deprecated.
+        // A required argument cannot be deprecated.
         ("TaskInput.owner", false, false),
         ("TaskPatch.owner", false, true),
         ("TaskPatch.title", true, true),

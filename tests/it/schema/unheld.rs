@@ -1,5 +1,5 @@
-//! One bad value never refuses its neighbours: what can be said of one change is that change's REJECTED, and what the gateway
-//! answers it takes back.
+//! One bad value never refuses its neighbours: it is the REJECTED of its own change, and what the gateway answers, it
+//! accepts back.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -9,7 +9,7 @@ use crate::harness::{Client, Server, Socket};
 
 const QUERY: &str = "mutation($c: [SyncChangeInput!]!) { pushChanges(input: {changes: $c}) { results { documentId status error { code field } } } }";
 
-/// Words that stand in a request for what a `Value` cannot hold, and how JSON spells that.
+/// Words in a request that stand for what a `Value` cannot hold, and how JSON spells that.
 fn spelled(request: &Value) -> String {
     let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
     let text = request.to_string();
@@ -24,7 +24,7 @@ fn specimen(id: &str, field: &str, value: Value) -> Value {
     json!({"specimen": {"create": {"id": id, "document": document}}})
 }
 
-/// A change with each of these, and the code and the field that it is REJECTED with.
+/// A change with each of these, with the code and the field of its REJECTED.
 fn bad_rows() -> Vec<(Value, &'static str, &'static str)> {
     let value = |field: &str, value: Value| specimen("bad", field, value);
     let invalid = "INVALID_VALUE";
@@ -219,7 +219,7 @@ async fn what_the_gateway_answers_it_takes_back() {
             shown,
             "{ratio}"
         );
-        // As JavaScript writes it, which knows no exponent below 1e21.
+        // As JavaScript writes it, which uses no exponent below 1e21.
         let plain = update.to_string().replace("1e+16", "10000000000000000");
         let again = push(
             &client,
@@ -232,7 +232,7 @@ async fn what_the_gateway_answers_it_takes_back() {
     }
 }
 
-/// Pushes changes given as a text; the only document as it is shown.
+/// Pushes changes given as a text. Returns the only document in the outcome.
 async fn push(client: &Client, changes: String, status: &str, version: i32) -> Value {
     let query = "mutation($c: [SyncChangeInput!]!) { pushChanges(input: {changes: $c}) { results { status version error { message } document { ... on Specimen { wholes ratio big money moment blob anything } } } } }";
     let body = format!(
@@ -260,7 +260,7 @@ async fn post(client: &Client, body: String) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"))
 }
 
-/// `base` and `set` together may be beyond a request; the text alone is not.
+/// `base` and `set` together may exceed a request; the text alone does not.
 #[tokio::test]
 async fn a_text_that_could_be_created_can_be_edited_without_its_base() {
     let directory = TempDir::new().unwrap();

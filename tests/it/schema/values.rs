@@ -1,6 +1,6 @@
-//! Every value a model knows, through the real binary and back: exact, or refused by name.
+//! Every value of a model, through the real binary and back: exact, or refused by name.
 //!
-//! What a change does to values that others changed too is the core's matter.
+//! The core's tests show what a change does to values that others changed too.
 
 use serde_json::{Map, Value, json};
 
@@ -98,7 +98,7 @@ async fn assert_pulled(client: &Client, documents: &[(&str, Value)]) {
     }
 }
 
-/// Every field that was sent is shown, and what was left out of an embedded document is null.
+/// Every field that was sent is shown, and fields left out of an embedded document are null.
 fn assert_shows(shown: &Value, sent: &Value, place: &str) {
     match (shown, sent) {
         (Value::Object(shown), Value::Object(sent)) if !place.contains("anything") => {

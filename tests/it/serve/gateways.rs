@@ -1,4 +1,4 @@
-//! Two gateways on one replica set: clients that push now here, now there, end with what the server has.
+//! Two gateways on one replica set: clients that push at both in turn end with the server's documents.
 
 use futures_util::future::join_all;
 use mongodb::bson::{Document, doc};
@@ -22,8 +22,8 @@ struct Device {
 }
 
 impl Device {
-    /// Reads what is there, and pushes over it: a count in the shared task, a task of its own for the team, an edit of
-    /// another's, and from the third round on the end of one it made.
+    /// Reads the present documents, and pushes over them: a count in the shared task, a task of its own for the team,
+    /// an edit of another's, and from the third round on the deletion of one that it made.
     async fn round(&mut self, round: i64, epoch: &str) {
         let gateway = &self.gateways[usize::try_from(round).unwrap() % 2];
         self.replica.pull(gateway).await;

@@ -1,5 +1,5 @@
-//! `collect` and `rotate-epoch` on a MongoDB whose gateways are at work: nothing is lost, whoever follows converges, and
-//! only those begin anew who have to.
+//! `collect` and `rotate-epoch` on a MongoDB with gateways at work: nothing is lost, all readers converge, and only
+//! those reset that have to.
 
 use std::{
     collections::BTreeMap,
@@ -46,7 +46,7 @@ impl Bench {
         }
     }
 
-    /// Runs a command on the store; what it tells.
+    /// Runs a command on the store. Returns its output.
     async fn run(&self, arguments: &[&str]) -> String {
         let mut command = command(self.directory.path());
         command.args(arguments).args(["--store", &self.url]);
@@ -56,7 +56,7 @@ impl Bench {
         String::from_utf8(output.stderr).unwrap()
     }
 
-    /// Collects again and again until it is told to end; how many tombstones and markers it was.
+    /// Collects again and again until `ended`. Returns the number of tombstones and markers.
     async fn collect_until(&self, ended: &AtomicBool) -> usize {
         let mut collected = 0;
         loop {
@@ -85,8 +85,8 @@ impl Bench {
             .collect()
     }
 
-    /// Pulls page after page until it holds what was made last. Each page has to be a reset if the client stood below a
-    /// floor when it asked, and may be one only if it stood below a floor when it was answered.
+    /// Pulls page after page until it holds the last document. Each page has to be a reset if the client was below a
+    /// floor when it asked, and may be one only if it was below a floor when it was answered.
     async fn pull_to_the_end(&self, client: &Client) -> Replica {
         let mut replica = Replica::default();
         while !is_at_the_end(&replica) {
@@ -103,7 +103,7 @@ impl Bench {
         replica
     }
 
-    /// The same with the pages of a subscription, which rings may serve wherever the floors are.
+    /// The same with the pages of a subscription, which rings may serve whatever the floors are.
     async fn follow_to_the_end(&self, client: &Client) -> Replica {
         let mut socket = Socket::follow(client, "").await;
         let mut replica = Replica::default();
@@ -132,7 +132,7 @@ fn is_at_the_end(replica: &Replica) -> bool {
     replica.is_whole() && replica.ids().contains(&END)
 }
 
-/// Whether a client that stands here has missed something that is gone (rules.md 2.3).
+/// Whether a client at this checkpoint has missed something that is gone (rules.md 2.3).
 fn is_below(checkpoint: &str, floors: &BTreeMap<String, i64>) -> bool {
     let checkpoint = Checkpoint::decode(checkpoint).unwrap();
     let mut positions = checkpoint.tracks.iter().flat_map(|track| &track.positions);
@@ -183,7 +183,7 @@ async fn collecting_under_load_loses_nothing_and_resets_only_who_missed_somethin
     assert_eq!(away.documents(), everything.documents());
 }
 
-/// A device's edits of one round: a document of its own, and one more on what all count on.
+/// A device's edits of one round: a document of its own, and one more on the shared counter.
 fn round(device: &str, round: usize) -> [Value; 2] {
     let own = json!({"title": "Own", "audience": "team:demo"});
     let (seen, set) = (json!({"minutesSpent": 0}), json!({"minutesSpent": 1}));

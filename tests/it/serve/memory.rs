@@ -1,6 +1,6 @@
 //! What a pull from MongoDB holds in memory: a page, and not the scope.
 //!
-//! Judged by the most that the process ever held, as Linux tells it.
+//! It is judged by the peak of the process, as Linux reports it.
 
 use mongodb::{
     Collection,
@@ -20,10 +20,10 @@ const NOTES_BYTES: usize = 128 << 10;
 /// More than a page may hold (8 MiB), so that pages are as large as they get.
 const FEW: i64 = 128;
 
-/// 64 MiB more. Held at a time they would take several times as much.
+/// 64 MiB more. Held at the same time they would take several times as much.
 const MANY: i64 = 5 * FEW;
 
-/// What allocators and MongoDB's batches may add, by what was seen.
+/// What allocators and MongoDB's batches may add, by measurement.
 const SLACK_KIB: u64 = 48 << 10;
 
 fn peak_kib(server: &Server) -> u64 {
@@ -33,8 +33,8 @@ fn peak_kib(server: &Server) -> u64 {
     peak.parse().unwrap()
 }
 
-/// Makes the scope's feed hold so many documents, all as large as the first: entries are copied, which takes less time than
-/// as many pushes.
+/// Makes the scope's feed hold this many documents, all as large as the first: entries are copied, which takes less
+/// time than as many pushes.
 async fn grow(feed: &Collection<Document>, state: &Collection<Document>, to: i64) {
     const BATCH: usize = 32;
     let of_scope = doc! {"s": "team:demo"};
@@ -57,7 +57,7 @@ async fn grow(feed: &Collection<Document>, state: &Collection<Document>, to: i64
     state.update_one(scope, head).await.unwrap();
 }
 
-/// Pulls everything in pages as large as they may be, and forgets it; how many documents it was.
+/// Pulls everything in the largest pages, and drops it. Returns the number of documents.
 async fn pull_all(client: &Client) -> i64 {
     let (mut checkpoint, mut count) = (Value::Null, 0);
     loop {

@@ -1,5 +1,5 @@
-//! `serve` and its kin on a real MongoDB: what they say of one that cannot be used, how they wait for one that is not there
-//! yet, and that the verbs work on it.
+//! `serve` and its kin on a real MongoDB: their messages about one that cannot be used, how they wait for one that is
+//! not there yet, and that the operations work on it.
 
 use std::{
     io::{Read, Write},
@@ -17,7 +17,7 @@ use crate::harness::{
     mongod::{Deployment, ROOT, free_port, fresh_database, until},
 };
 
-/// What `check` says of a MongoDB that cannot be used: all of it but what is good.
+/// The messages of `check` about a MongoDB that cannot be used, without those about what is good.
 fn complaint(url: &str) -> String {
     let directory = configured_on(url);
     let mut check = with_secret(directory.path(), &["check"]);
@@ -34,7 +34,7 @@ fn complaint(url: &str) -> String {
     told
 }
 
-/// An address where nobody listens.
+/// An address without a listener.
 fn nowhere() -> String {
     format!("127.0.0.1:{}", free_port())
 }
@@ -74,8 +74,8 @@ async fn check_names_a_standalone_server_and_a_set_of_another_name() {
     assert_says(&told, &["belongs to the replica set rs0", "replicaSet=rs0"]);
 }
 
-/// The address of a server that says to everything what the primary of a replica set says, and that it speaks the
-/// protocol of an old version.
+/// The address of a server that answers everything like the primary of a replica set that speaks the protocol of an old
+/// version.
 fn old_server(wire_version: i32) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -94,7 +94,7 @@ fn old_server(wire_version: i32) -> String {
     address
 }
 
-/// Takes messages, each with its length and its id in front, and answers each as OP_MSG does.
+/// Reads messages, each with its length and its id in front, and answers each as OP_MSG does.
 fn answer_everything(mut connection: TcpStream, document: &[u8]) -> std::io::Result<()> {
     const OP_MSG: i32 = 2013;
     loop {
@@ -112,7 +112,7 @@ fn answer_everything(mut connection: TcpStream, document: &[u8]) -> std::io::Res
 
 #[test]
 fn check_names_a_server_of_an_old_version() {
-    // The driver still speaks to the first, and not to the second any more.
+    // The driver still talks to the first, but not to the second.
     for (wire_version, version) in [(13, "5.0"), (7, "4.0")] {
         let address = old_server(wire_version);
         let soon = "replicaSet=rs0&serverSelectionTimeoutMS=500";

@@ -1,4 +1,4 @@
-//! A backup put back: what devices then see, with a new epoch and without one.
+//! A restored backup: what devices then see, with a new epoch and without one.
 
 use mongodb::Database;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ impl Bench {
         Outbox::new(self.gateway.client(name), name).await
     }
 
-    /// What a device is given that begins now.
+    /// What a new device gets.
     async fn server(&self) -> Replica {
         let mut replica = Replica::default();
         replica.pull(&self.gateway.client("auditor")).await;
@@ -78,7 +78,7 @@ async fn after_a_restore_with_a_new_epoch_all_devices_reset_and_their_outboxes_s
     early.keep(count("tea", 1, 0));
     early.send_unheard().await;
     let backup = Backup::of(&bench.database).await;
-    // All of this is after the backup: a restore takes it away.
+    // All of this is after the backup, so a restore removes it.
     late.keep(update("tea", -1, json!({"title": "Green tea"})));
     late.keep(delete("coffee", 1));
     late.keep(task("milk", "Milk"));
@@ -97,13 +97,13 @@ async fn after_a_restore_with_a_new_epoch_all_devices_reset_and_their_outboxes_s
     backup.restore(&bench.database).await;
     bench.rotate();
 
-    // Its push is in the backup, so that a repeat is answered as ever; the next one tells of the other epoch.
+    // Its push is in the backup, so that a repeat gets the earlier answer. The next push reports the other epoch.
     early.keep(task("cocoa", "Cocoa"));
     let answered = early.flush().await;
     assert_eq!(statuses(&answered), ["APPLIED", "APPLIED"]);
     assert_eq!(answered[0]["duplicate"], true);
     assert_eq!((early.generation, early.replica.resets), (1, 2));
-    // Its push is not, so that nothing of it happened; it goes again, and with it what waited.
+    // Its push is not, so nothing of it happened. It is sent again, and with it what waited.
     let answered = late.flush().await;
     assert_eq!(late.generation, 1);
     let applied = ["MERGED", "REJECTED", "APPLIED"];
@@ -122,12 +122,12 @@ async fn after_a_restore_with_a_new_epoch_all_devices_reset_and_their_outboxes_s
     while live.documents() != server.documents() {
         live.apply(&socket.page().await);
     }
-    // With the new epoch, and perhaps before: where it stood, the restored store had not been yet.
+    // With the new epoch, and perhaps before: its position was beyond the restored store.
     assert!((2..=3).contains(&live.resets), "it begins anew");
 }
 
-/// Nobody can tell a restored database from one in which nothing happened: who stands above a head is told, and whoever
-/// sends what follows on lost mutation ids. The rest is told by the new epoch, however late it comes.
+/// A restored database looks like one in which nothing happened. A client above a head is reset, and a client that
+/// continues lost mutation ids gets an error. The others learn it from the new epoch, however late it comes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_restore_without_a_new_epoch_those_from_the_future_are_told() {
     let bench = Bench::start().await;
@@ -146,15 +146,15 @@ async fn after_a_restore_without_a_new_epoch_those_from_the_future_are_told() {
 
     backup.restore(&bench.database).await;
 
-    // It stands where the store has not been yet.
+    // Its position is beyond the store.
     assert_eq!(ahead.replica.pull(&ahead.client).await, 1);
     assert_eq!(ahead.replica.ids(), ["tea"]);
-    // Its mutation ids follow on some that the store never saw: nothing of the push happens until it begins anew.
+    // Its mutation ids follow some that the store never saw: nothing of the push happens until it starts again.
     ahead.keep(task("sugar", "Sugar"));
     ahead.keep(count("tea", 1, 0));
     assert_eq!(statuses(&ahead.flush().await), ["APPLIED", "MERGED"]);
     assert_eq!(ahead.generation, 1);
-    // Where it stands there are new changes now, which it takes for those that follow.
+    // At its position there are new changes now, which it takes for the following ones.
     overtaken.replica.pull(&overtaken.client).await;
 
     // What both still hold of the lost versions goes with the epoch.

@@ -1,4 +1,4 @@
-//! MongoDB over TLS: with an authority of one's own, by a `mongodb+srv` name, and what is said where it fails.
+//! MongoDB over TLS: with an authority of one's own, by a `mongodb+srv` name, and the messages when it fails.
 
 use std::{fs, path::PathBuf};
 #[cfg(target_os = "linux")]
@@ -117,7 +117,7 @@ async fn a_gateway_speaks_tls_with_an_authority_of_ones_own_and_names_what_is_wr
     assert_says(&told, &["store.url cannot be used", "ours.missing"]);
 }
 
-/// A zone in which the cluster's name leads to one server, and says of it what URLs else say.
+/// A zone in which the cluster's name leads to one server, with the options that URLs otherwise have.
 #[cfg(target_os = "linux")]
 fn zone(port: u16) -> NameServer {
     let host = Name::from_str("db1.tidegate.test.").unwrap();

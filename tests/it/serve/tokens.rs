@@ -1,7 +1,6 @@
-//! Whose tokens a gateway believes: public keys in a file, keys behind a URL, and nobody else's.
+//! Which tokens a gateway accepts: by public keys in a file, by keys behind a URL, and no others.
 //!
-//! Hostile tokens are in [`hostile`]. The rotation of keys over minutes is tested where the clock can be turned, in the unit
-//! tests of `auth`.
+//! [`hostile`] has hostile tokens. The unit tests of `auth` rotate keys over minutes, where the clock can be set.
 
 mod hostile;
 
@@ -95,7 +94,7 @@ fn now_s() -> u64 {
     jsonwebtoken::get_current_timestamp()
 }
 
-/// The claims of a good token for alice, with these put over them; null takes one away.
+/// The claims of a good token for alice, with changes; null removes one.
 fn claims(changed: Value) -> Value {
     let mut claims = json!({
         "sub": "alice", "iss": "https://id.example.com/", "aud": "tidegate", "exp": now_s() + 600, "teams": ["demo"],
@@ -124,7 +123,7 @@ fn directory(algorithm: Algorithm, source: &str) -> TempDir {
     ))
 }
 
-/// A gateway that believes the holder of `key`, whose public half it has in a file.
+/// A gateway that accepts the tokens of `key`, whose public half it has in a file.
 fn believer(key: &Key) -> (TempDir, Server) {
     let directory = directory(key.algorithm, "public_key_file = \"key.pem\"");
     fs::write(directory.path().join("key.pem"), &key.public_pem).unwrap();
@@ -217,7 +216,7 @@ fn a_key_file_of_no_use_is_refused_at_the_start() {
 /// An identity provider on this machine.
 struct Provider {
     url: String,
-    /// The key set it publishes; without one it is out of order.
+    /// The key set that it publishes; without one it fails.
     keys: Arc<Mutex<Option<Value>>>,
     requests: Arc<AtomicUsize>,
 }

@@ -1,4 +1,5 @@
-//! Apollo Client, urql, graphql-ws, graphql-sse and gql: query, mutation, subscription, and going on with a new token.
+//! Apollo Client, urql, graphql-ws, graphql-sse and gql: query, mutation, subscription, and continuing with a new
+//! token.
 
 use serde_json::{Value, json};
 

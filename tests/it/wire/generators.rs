@@ -1,5 +1,5 @@
-//! Code generators that we did not write, on what `tidegate schema` and `tidegate operations` print, and on the schema of a
-//! running gateway: what they make compiles.
+//! Third-party code generators, on the output of `tidegate schema` and `tidegate operations`, and on the schema of a
+//! running gateway: their code compiles.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use crate::{
 
 const EXAMPLE: &str = include_str!("../../../model.graphql");
 
-/// Names that are hard on generators.
+/// Names that are hard for generators.
 pub(crate) const NAMES: &str = include_str!("../models/names.graphql");
 
 /// A directory with a model and what is printed for it.

@@ -1,6 +1,6 @@
 //! GraphiQL in a real browser: two users work with the page, over HTTP and sockets, and nothing leaves its origin.
 //!
-//! What is done there is in `tests/browser/graphiql.mjs`; how the files are served, in the unit tests of `http::graphiql`.
+//! `tests/browser/graphiql.mjs` has the steps; the unit tests of `http::graphiql` test how the files are served.
 
 use std::process::Command;
 

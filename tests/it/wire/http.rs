@@ -1,4 +1,4 @@
-//! What lies under the operations: HTTP/1.1 and HTTP/2 on one port, compression, the ids of requests, and whose pages may
+//! The layers below operations: HTTP/1.1 and HTTP/2 on one port, compression, the ids of requests, and which pages may
 //! send what.
 
 use std::time::Duration;
@@ -50,7 +50,7 @@ async fn http2_is_spoken_on_the_same_port_and_streams_share_a_connection() {
         .await
         .unwrap();
     assert_eq!(live.version(), reqwest::Version::HTTP_2);
-    // Longer than a window of HTTP/2 is at its beginning.
+    // Longer than an initial window of HTTP/2.
     let notes = "n".repeat(200_000);
     let results = alice
         .push_all(json!([create("a", json!({"title": "t", "notes": notes}))]))
@@ -136,7 +136,7 @@ async fn answers_are_compressed_as_the_client_asks() {
         ("br", "br"),
         ("zstd", "zstd"),
         ("gzip;q=0.1, br;q=0.9", "br"),
-        // The client of graphql-codegen on Node 20, which cannot read zstd; Chromium; a client that takes anything.
+        // The client of graphql-codegen on Node 20, which cannot read zstd; Chromium; a client that accepts anything.
         ("gzip, deflate, br, zstd", "br"),
         ("gzip, deflate, zstd", "gzip"),
         ("*", "br"),
@@ -219,7 +219,7 @@ async fn pages_of_other_origins_run_no_operation_unasked() {
     let directory = configured(&config);
     let server = Server::serve(&directory);
     let alice = client(&server, &token(&directory, "alice"));
-    // As a proxy would pass it on that makes a token of a cookie.
+    // As forwarded by a proxy that turns a cookie into a token.
     let get = async |headers: &[(&str, &str)]| {
         let url = format!("{}/graphql?query=%7Bviewer%7Bid%7D%7D", alice.url);
         let request = alice.http.get(url).bearer_auth(&alice.token);

@@ -1,8 +1,8 @@
-//! What the gateway bears from those who ask too much of it: operations beyond a limit, users who send too fast, commits
-//! that take too long. Each is told so by a status and a code, in JSON.
+//! What the gateway does with clients that ask too much of it: operations beyond a limit, users that send too fast,
+//! commits that take too long. Each gets a status and a code, in JSON.
 //!
-//! Who is slow on a connection, or says nothing, is in `patience`; operations beyond a limit of their own are in
-//! `bad_input::requests`.
+//! `patience` tests clients that are slow or silent on a connection, and `bad_input::requests` operations beyond a
+//! limit of their own.
 
 use std::net::TcpListener;
 
@@ -24,7 +24,7 @@ use crate::{
 const QUERY: &str = r#"{"query": "{ viewer { id } }"}"#;
 const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// Of which a stale change waits for an application.
+/// A model in which a stale change waits for an application.
 const ASKING: &str = r#"
 extend schema @grant(scope: "all", access: WRITE)
 type Note @collection(name: "notes") @scope(by: "all") @conflict(policy: WEBHOOK, webhook: "review", overlap: CLIENT_WINS) {
@@ -33,8 +33,8 @@ type Note @collection(name: "notes") @scope(by: "all") @conflict(policy: WEBHOOK
 }
 "#;
 
-/// A gateway on that model whose application takes connections and never answers, and two users, of whom Bob has moved on
-/// from the version that Alice edits.
+/// A gateway on that model whose application accepts connections and never answers, and two users: Bob has changed the
+/// version that Alice edits.
 struct Kept {
     server: Server,
     directory: TempDir,
@@ -93,7 +93,7 @@ fn post(client: &Client, body: String) -> RequestBuilder {
         .body(body)
 }
 
-/// The response has this status, and a JSON body of our own with this code.
+/// Checks that the response has this status, and a JSON body of the gateway's with this code.
 async fn check(response: Response, status: u16, code: &str) -> Value {
     assert_eq!(response.status(), status, "{code}");
     let content_type = response.headers()["content-type"].to_str().unwrap();
@@ -224,7 +224,7 @@ async fn operations_beyond_the_bounds_wait_and_are_told_to_come_again() {
     let kept = Kept::waiting("requests = 1\nuser_requests = 1").await;
     let body = json!({"query": PUSH, "variables": {"input": kept.stale().await}}).to_string();
     let alice = kept.alice.clone();
-    // The query below may have the place first.
+    // The query below may get the permit first.
     let held = tokio::spawn(async move {
         while post(&alice, body.clone()).send().await.unwrap().status() == 429 {}
     });
@@ -258,7 +258,7 @@ async fn strangers_are_told_nothing_of_the_schema() {
         let guesses = message.to_lowercase().contains("did you mean") || message.contains(hint);
         assert!(!guesses, "{query}: {message}");
     }
-    // With a token one is told what to ask instead; without, not even that.
+    // With a token the answer says what to ask instead. Without one, it does not.
     let body = json!({"query": "{ tasks { id } }"}).to_string();
     let stranger = alice.http.post(format!("{}/graphql", server.url));
     let stranger = stranger.header("content-type", "application/json");

@@ -1,4 +1,4 @@
-//! The log: one line for each request with the id that joins it to others', and nothing that anybody has to keep secret.
+//! The log: one line for each request with the id that joins it to others', and nothing that is secret.
 
 use std::fs::{self, File};
 
@@ -42,7 +42,7 @@ async fn the_log_names_each_request_and_tells_no_secret_at_any_level() {
     let path = directory.path().join("log");
     let mut command = with_secret(directory.path(), &["serve"]);
     command
-        // As talkative as it can be made.
+        // With the most detail.
         .env(
             "TIDEGATE_LOG",
             "trace,tungstenite=trace,tungstenite::protocol=trace",
@@ -184,7 +184,8 @@ async fn passwords_of_the_store_and_secrets_of_webhooks_are_told_at_no_level() {
     assert_eq!(application.asked().len(), 2);
 }
 
-/// A gateway at its most talkative, whose webhook nobody answers, and the client of a user who is called by the marker.
+/// A gateway with the most detail in its log and a webhook that never answers, and the client of a user with the marker
+/// as name.
 fn failing_gateway(store: &str) -> (TempDir, Server, Client) {
     let nobody = free_port();
     let config = CONFIG.replace("embedded:data", store);

@@ -1,5 +1,5 @@
-//! Those at the other end of a connection who are slow, silent, gone, or far too many: each costs the gateway a bounded time
-//! and a bounded room, and whoever behaves is served meanwhile.
+//! Peers that are slow, silent, gone, or far too many: each costs the gateway a bounded time and bounded memory, and
+//! other clients are served meanwhile.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn connect(server: &Server) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
 }
 
-/// What the gateway says on a connection until it closes it.
+/// What the gateway sends on a connection until it closes it.
 async fn told(stream: &mut TcpStream) -> String {
     let mut told = Vec::new();
     let ended = timeout(PATIENCE, stream.read_to_end(&mut told)).await;
@@ -114,7 +114,7 @@ async fn who_does_not_read_an_answer_is_cut_off() {
 /// Nearly as many as one user may hold: some are left for its pushes.
 const SILENT: usize = 990;
 
-/// What they may make the gateway hold beyond what it holds anyway: a page each, and what a socket costs.
+/// What they may make the gateway hold in addition: a page each, and the cost of a socket.
 const HELD_KIB: u64 = 350 << 10;
 
 fn resident_kib(server: &Server, name: &str) -> u64 {
@@ -152,7 +152,7 @@ async fn nearly_a_thousand_sockets_that_never_read_cost_a_page_each() {
             .push_all(json!([create(&number.to_string(), document)]))
             .await;
     }
-    // Whoever reads is served as ever.
+    // A client that reads is served as before.
     let results = bob
         .push_all(json!([create("b", json!({"title": "t"}))]))
         .await;

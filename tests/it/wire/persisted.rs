@@ -1,4 +1,4 @@
-//! Documents by their hash, over every transport, and lists of operations, which are not taken.
+//! Documents by their hash, over every transport, and lists of operations, which are refused.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

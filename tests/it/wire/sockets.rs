@@ -1,7 +1,7 @@
 //! graphql-transport-ws clause by clause: how a socket begins, what runs on it, and with which code it is closed.
 //!
-//! How it ends with its token is in `serve::tokens`, with its gateway in `live`; two missed pings are a matter of minutes,
-//! and of the protocol's unit tests.
+//! `serve::tokens` tests how it ends with its token, `live` with its gateway. Two missed pings take minutes, so the
+//! protocol's unit tests have them.
 
 use std::time::Duration;
 
@@ -263,7 +263,7 @@ async fn a_user_holds_so_many_connections_and_no_more_and_others_have_their_own(
     enters().await;
 }
 
-/// The status and the message that a handshake is refused with; nothing if it is taken.
+/// The status and the message that refuse a handshake; nothing if it is accepted.
 async fn handshake(server: &Server, headers: &[(&'static str, &str)]) -> Option<(u16, String)> {
     let url = format!("{}/graphql", server.url.replacen("http", "ws", 1));
     let mut request = url.into_client_request().unwrap();

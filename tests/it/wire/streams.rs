@@ -1,6 +1,6 @@
-//! Subscriptions in the body of a response: event streams as graphql-sse has them, and Apollo's multipart responses.
+//! Subscriptions in the body of a response: event streams for graphql-sse, and Apollo's multipart responses.
 //!
-//! Their clients are in `clients`; heartbeats are a matter of seconds, and of the unit tests of `http::delivery`.
+//! `clients` has their clients. Heartbeats take seconds, so the unit tests of `http::delivery` have them.
 
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ fn kind(response: &Response) -> String {
     value.split(';').next().unwrap().to_owned()
 }
 
-/// What a stream has said so far.
+/// What a stream has sent so far.
 struct Heard {
     response: Response,
     text: String,
@@ -57,7 +57,7 @@ impl Heard {
         }
     }
 
-    /// Reads until this was said.
+    /// Reads until this arrives.
     async fn until(&mut self, said: &str) {
         while !self.text.contains(said) {
             assert!(self.more().await, "{said:?} was not said: {}", self.text);

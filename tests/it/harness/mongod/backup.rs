@@ -1,5 +1,4 @@
-//! What an operator keeps of a database and puts back: all documents of all collections, as `mongodump` and
-//! `mongorestore` do it.
+//! A backup of a database and its restore: all documents of all collections, as `mongodump` and `mongorestore` do it.
 
 use futures_util::TryStreamExt;
 use mongodb::{
@@ -7,7 +6,7 @@ use mongodb::{
     bson::{RawDocumentBuf, doc},
 };
 
-/// A database as it was at one moment, if nobody wrote meanwhile.
+/// A database as it was at one moment, if nothing was written meanwhile.
 pub(crate) struct Backup(Vec<(String, Vec<RawDocumentBuf>)>);
 
 impl Backup {
@@ -21,7 +20,7 @@ impl Backup {
         Self(collections)
     }
 
-    /// Replaces what is in the collections; they and their indexes stay.
+    /// Replaces the documents of the collections. The collections and their indexes stay.
     pub(crate) async fn restore(&self, database: &Database) {
         for (name, documents) in &self.0 {
             let collection = database.collection::<RawDocumentBuf>(name);

@@ -1,5 +1,5 @@
-//! What befalls servers: killed, hung, stepped down, or failing by command. Whoever does harm to a deployment has one of
-//! its own, not the shared one.
+//! Faults of servers: killed, hung, stepped down, or failing by command. A test that harms a deployment has one of its
+//! own, not the shared one.
 
 use futures_util::{TryStreamExt, future::join_all};
 use mongodb::{
@@ -12,7 +12,7 @@ use super::{Deployment, PAUSE};
 /// How often a command is to fail.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Times {
-    /// So often from now on.
+    /// This many times from now on.
     Next(i32),
     /// Until it is healed.
     Always,
@@ -59,8 +59,8 @@ impl Deployment {
     }
 
     /// Makes commands fail on the primary. `how` is the data of `failCommand`: `failCommands`, and `errorCode`,
-    /// `closeConnection`, `writeConcernError`, `blockConnection` with `blockTimeMS`, `errorLabels`; with `appName` it
-    /// befalls only the client that goes by that name.
+    /// `closeConnection`, `writeConcernError`, `blockConnection` with `blockTimeMS`, `errorLabels`. With `appName` only
+    /// the client with that name is affected.
     pub(crate) async fn fail_commands(&self, times: Times, how: Document) {
         let mode = match times {
             Times::Next(times) => Bson::from(doc! {"times": times}),
@@ -70,7 +70,7 @@ impl Deployment {
         self.tell_primary(command).await;
     }
 
-    /// The same for commands of gateways; returns when so many have failed.
+    /// The same for commands of gateways. Returns when this many have failed.
     pub(crate) async fn fail_gateways(&self, times: i32, mut how: Document) {
         how.insert("appName", "tidegate");
         let command =
@@ -83,7 +83,7 @@ impl Deployment {
         self.tell_primary(wait).await;
     }
 
-    /// Keeps from those who follow a primary what a majority has, from the next write on.
+    /// Hides from the followers of a primary what a majority has, from the next write on.
     pub(crate) async fn withhold_commit_point(&self, primary: usize) {
         let how = doc! {
             "failCommands": ["getMore"], "appName": "OplogFetcher", "failInternalCommands": true,
@@ -93,7 +93,7 @@ impl Deployment {
         self.tell(primary, command).await;
     }
 
-    /// All nodes but one take no more writes from others.
+    /// All nodes but one accept no more writes from others.
     pub(crate) async fn stop_replication(&self, but: usize) {
         self.replication("alwaysOn", but).await;
     }
@@ -118,7 +118,7 @@ impl Deployment {
         let client = self.client().await;
         let database = client.database(database);
         let all = doc! {"$currentOp": {"idleCursors": true}};
-        // An idle cursor goes by another name than one that waits for news.
+        // An idle cursor has another name than one that waits for news.
         let names = ["$cmd", "$cmd.aggregate"].map(|name| format!("{}.{name}", database.name()));
         let streams = doc! {"$match": {"ns": {"$in": &names}, "cursor.tailable": true}};
         let admin = client.database("admin");

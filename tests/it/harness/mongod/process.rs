@@ -1,5 +1,5 @@
-//! One mongod process with a directory of its own, watched so that it cannot outlive the tests. What it is a node of is
-//! not known here.
+//! One mongod process with a directory of its own, watched so that it cannot outlive the tests. The deployment that it
+//! belongs to is not known here.
 
 use std::{
     fs,
@@ -15,8 +15,8 @@ use std::{
 
 use crate::harness::PATIENCE;
 
-/// Runs a server, says its pid, and sends it the signals it is told; after `KILL` it ends and the data stays. The end of
-/// its input, which comes with the end of whoever holds it, however that ends, kills the server and removes its data.
+/// Runs a server, prints its pid, and sends it the signals that it reads; after `KILL` it ends and the data stays. The
+/// end of its input, which comes with the end of its owner, however that ends, kills the server and removes its data.
 /// Ctrl-C is for the tests alone: it ends them, and with them the input.
 const WATCHER: &str = r#"
 trap '' INT
@@ -32,7 +32,7 @@ wait
 rm -rf "$DIRECTORY"
 "#;
 
-/// Below those that systems give to outgoing connections: a server that is started again finds its port as it was.
+/// Below the ports that systems give to outgoing connections, so that a restarted server finds its port free.
 const PORTS: std::ops::Range<u32> = 20_000..32_000;
 
 /// A running mongod. Dropping it kills it and removes its directory.
@@ -45,7 +45,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts a mongod on `port` with its data in `directory`; it may not answer yet.
+    /// Starts a mongod on `port` with its data in `directory`. It may not answer yet.
     pub(super) fn start(port: u16, directory: &Path, arguments: &[String]) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", WATCHER, "sh"]).arg(mongod());
@@ -78,7 +78,7 @@ impl Process {
         assert_eq!(self.line(), "sent");
     }
 
-    /// Whether none of its threads runs any more: a signal to stop reaches one after the other.
+    /// Whether none of its threads runs any more: a stop signal reaches them one after the other.
     pub(super) fn is_stopped(&self) -> bool {
         let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).unwrap();
         let mut states =
@@ -92,7 +92,7 @@ impl Process {
         self.watcher.wait().unwrap();
     }
 
-    /// Whether it ended by itself: the watcher does not take note of that, so that it stays a zombie.
+    /// Whether it ended by itself. The watcher does not wait for it, so that it stays a zombie.
     pub(super) fn has_ended(&self) -> bool {
         let state = fs::read_to_string(format!("/proc/{}/stat", self.pid));
         state.is_ok_and(|state| state.contains(") Z "))
@@ -116,7 +116,7 @@ impl Drop for Process {
     }
 }
 
-/// The program, as `scripts/mongod` finds or brings it.
+/// The program, as `scripts/mongod` finds or downloads it.
 fn mongod() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
@@ -128,8 +128,8 @@ fn mongod() -> &'static Path {
     })
 }
 
-/// A port that nobody listens on and that this process gives to nobody else. Another process may begin elsewhere, but
-/// could still take it before it is used.
+/// A port that is free and that this process gives out only once. Another process begins elsewhere, but could still
+/// take it before it is used.
 pub(crate) fn free_port() -> u16 {
     static NEXT: OnceLock<AtomicU32> = OnceLock::new();
     let next = NEXT.get_or_init(|| AtomicU32::new(std::process::id().wrapping_mul(97)));

@@ -1,7 +1,7 @@
-//! A wire between one gateway and one mongod, which can hold commits back, or lose what the server says of one after it was
-//! carried out.
+//! A connection between one gateway and one mongod, which can hold commits back, or lose the server's answer to one
+//! after it was carried out.
 //!
-//! Messages pass as they are; of their content only the name of the command is looked at.
+//! Messages pass unchanged. Only the name of the command is read.
 
 use std::{
     collections::HashSet,
@@ -24,7 +24,7 @@ use tokio::{
 
 use super::Deployment;
 
-/// The header of a message: its length, its id, the id of what it answers, and its kind, four bytes each.
+/// The header of a message: its length, its id, the id of the message that it answers, and its kind, four bytes each.
 const HEADER: usize = 16;
 /// A command's name follows header, flags, the kind of the section, the document's length and the type of its first
 /// element.
@@ -38,7 +38,7 @@ pub(crate) struct Proxy {
     accepting: JoinHandle<()>,
 }
 
-/// What the wire does with commits that gateways send.
+/// What the connection does with commits that gateways send.
 struct Hold {
     holds: watch::Sender<bool>,
     held: Notify,
@@ -83,7 +83,7 @@ impl Proxy {
         self.hold.holds.send_replace(true);
     }
 
-    /// Returns when a commit is held back: the server has all of its transaction but that.
+    /// Returns when a commit is held back: the server has all of its transaction except that.
     pub(crate) async fn holds_commit(&self) {
         self.hold.held.notified().await;
     }
@@ -93,7 +93,7 @@ impl Proxy {
         self.hold.holds.send_replace(false);
     }
 
-    /// Loses all answers to commits from now on; returns when the first is lost.
+    /// Loses all answers to commits from now on. Returns when the first is lost.
     pub(crate) async fn lose_commits(&self) {
         self.loss.loses.store(true, Ordering::SeqCst);
         self.loss.lost.notified().await;
@@ -122,7 +122,7 @@ async fn accept(listener: TcpListener, address: String, loss: Arc<Loss>, hold: A
             Arc::clone(&hold),
         );
         let answering = answer(from_server, to_client, commits, Arc::clone(&loss));
-        // Whichever side ends, the other is told by the end of its connection.
+        // When one side ends, the end of its connection shows it to the other.
         tokio::spawn(async {
             tokio::select! { _ = asking => {}, _ = answering => {} }
         });

@@ -1,4 +1,4 @@
-//! The servers do what the tests of the store build on.
+//! The servers do what the tests of the store rely on.
 
 use std::{collections::BTreeSet, net::TcpStream, time::Duration};
 

@@ -1,6 +1,6 @@
-//! Tokens written by somebody who wants in, offered to real gateways over HTTP and sockets: one and the same answer to all.
+//! Tokens of attackers, sent to real gateways over HTTP and sockets: all get the same answer.
 //!
-//! Which claims a good token has, and what becomes of keys that change, is the parent's matter.
+//! The parent tests which claims a good token has, and what happens when keys change.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::*;
 use crate::serve::client;
 
-/// Everything of an answer but what differs with every request.
+/// An answer, without what differs with every request.
 #[derive(Debug, PartialEq)]
 struct Answer {
     status: u16,
@@ -17,7 +17,7 @@ struct Answer {
     body: String,
 }
 
-/// What a request and a socket with this token are told.
+/// The answers to a request and to a socket with this token.
 #[derive(Debug, PartialEq)]
 struct Told {
     posted: Answer,
@@ -57,7 +57,7 @@ async fn answer(request: reqwest::RequestBuilder, token: &str) -> Answer {
     }
 }
 
-/// How a socket ends that offers the token.
+/// How a socket with this token ends.
 async fn closed(server: &Server, token: &str) -> String {
     let mut socket = Socket::open(&server.url).await;
     let payload = json!({"Authorization": format!("Bearer {token}")});
@@ -77,7 +77,7 @@ fn signed(header: &Value, payload: &str, key: &EncodingKey, algorithm: Algorithm
     format!("{message}.{signature}")
 }
 
-/// Forged with what everybody may know: nothing, or the public key as a shared secret.
+/// Forged from public knowledge: without a signature, or with the public key as a shared secret.
 fn unsigned_and_confused(key: &Key) -> Vec<(String, String)> {
     let payload = claims(json!({})).to_string();
     let good = key.token(Some("k1"), &claims(json!({})));
@@ -113,7 +113,7 @@ fn unsigned_and_confused(key: &Key) -> Vec<(String, String)> {
             let token = signed(&header, &payload, &secret, algorithm);
             tokens.push((format!("{algorithm:?} with {what}"), token));
         }
-        // The shared secret's signature under the name that is pinned.
+        // The shared secret's signature under the pinned name.
         let header = json!({"alg": "RS256", "kid": "k1"});
         let token = signed(&header, &payload, &secret, Algorithm::HS256);
         tokens.push((format!("RS256 in name, with {what}"), token));
@@ -121,7 +121,7 @@ fn unsigned_and_confused(key: &Key) -> Vec<(String, String)> {
     tokens
 }
 
-/// Signed by the right key, for somebody or something else, or changed afterwards.
+/// Signed by the right key, but for another user or purpose, or changed afterwards.
 fn misused(key: &Key) -> Vec<(String, String)> {
     let good = key.token(Some("k1"), &claims(json!({})));
     let parts: Vec<&str> = good.split('.').collect();
@@ -228,7 +228,7 @@ fn misled(key: &Key, stranger: &Key) -> Vec<(String, String)> {
     by_stranger.chain(by_nothing).chain(by_the_key).collect()
 }
 
-/// No token of them is believed, and no answer says why.
+/// None of the tokens is accepted, and no answer says why.
 async fn expect_one_answer(server: &Server, key: &Key, more: Vec<(String, String)>) {
     let stranger = Key::rsa();
     let http = reqwest::Client::new();
