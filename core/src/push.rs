@@ -241,7 +241,7 @@ pub enum PushRefusal {
         /// The next id of this client.
         expected: MutationId,
     },
-    /// Its changes meet more bytes of documents than a push may copy.
+    /// Its changes meet more bytes than a push may copy, or change too often what its sender may do.
     #[error("the push is too large")]
     TooLarge {
         /// The number of its changes that fit.

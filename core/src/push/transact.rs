@@ -33,7 +33,7 @@ use crate::{
 /// carry the server's text twice.
 const DETAILS_BYTES_MAX: usize = 8 << 20;
 
-/// The steps of work to find again that a user may see or change a scope.
+/// The steps of work to find that a user may see or change a scope.
 const SCOPE_STEPS: usize = 32;
 
 /// A push with everything that does not depend on the store.
@@ -95,7 +95,8 @@ pub fn decide(
                 resolve(model, now, &mut world, request, refusals, &work)
             }
         });
-        spent += work.spent();
+        let user = &request.identity().user;
+        spent += work.spent() + world.memberships_of(user) * SCOPE_STEPS;
         copied += work.copied();
         if spent >= WORK_MAX || copied >= MET_BYTES_MAX {
             break;
@@ -127,7 +128,8 @@ fn push<'r>(
     }
     check_policy(model, &request.push)?;
     work.copies(met_bytes(model, world, request)?);
-    let may_be_undone = request.push.atomic || may_ask(model, &request.push);
+    let may_be_undone =
+        request.push.atomic || may_ask(model, &request.push) || may_give(model, &request.push);
     let before = may_be_undone.then(|| world.changed.clone());
     let mut run = Run {
         model,
@@ -138,16 +140,18 @@ fn push<'r>(
         work,
         dropped: HashSet::new(),
         grants: None,
+        steps_of_grants: 0,
         details_left: DETAILS_BYTES_MAX,
         questions: Vec::new(),
     };
-    let mut verdicts: Vec<Verdict> = request
-        .push
-        .changes
-        .iter()
-        .enumerate()
-        .map(|(i, item)| run.change(i, item))
-        .collect();
+    let mut verdicts: Vec<Verdict> = Vec::with_capacity(request.push.changes.len());
+    for (i, item) in request.push.changes.iter().enumerate() {
+        verdicts.push(run.change(i, item));
+        if run.steps_of_grants > WORK_MAX && i > 0 {
+            world.undo(before.unwrap_or_default());
+            return Err(PushRefusal::TooLarge { max: i });
+        }
+    }
     let questions = std::mem::take(&mut run.questions);
     if !questions.is_empty() {
         world.undo(before.unwrap_or_default());
@@ -178,6 +182,15 @@ fn may_ask(model: &Model, push: &Push) -> bool {
             let document_type = model.document_type(name.as_str());
             document_type.is_some_and(|ty| ty.conflict.policy == Policy::Webhook)
         })
+}
+
+/// Whether the push may write memberships.
+fn may_give(model: &Model, push: &Push) -> bool {
+    let mut types = push.changes.iter().map(|item| &item.type_name);
+    types.any(|name| {
+        let document_type = model.document_type(name.as_str());
+        document_type.is_some_and(|ty| ty.membership.is_some())
+    })
 }
 
 /// Leaves nothing of an atomic push to a person: it applies whole, or not at all. The failed changes keep their
@@ -215,6 +228,8 @@ struct Run<'r, 'w, 'l> {
     dropped: HashSet<DocumentKey>,
     /// What the identity may do now; `None` after a membership of it changed.
     grants: Option<Arc<Grants>>,
+    /// The steps that it has taken to find again what the identity may do.
+    steps_of_grants: usize,
     /// The bytes of field details that are left.
     details_left: usize,
     /// The questions that the application has to answer before any part of the push applies.
@@ -455,7 +470,9 @@ impl Run<'_, '_, '_> {
         if memberships.any(|membership| membership.user == *user)
             && let Some(grants) = self.grants.take()
         {
-            self.work.spend(grants.scopes().len() * SCOPE_STEPS);
+            let steps = grants.scopes().len() * SCOPE_STEPS;
+            self.work.spend(steps);
+            self.steps_of_grants += steps;
         }
     }
 

@@ -189,6 +189,12 @@ impl<'l> World<'l> {
             .or_else(|| self.loaded.memberships.get(user))
     }
 
+    /// How many memberships the user has.
+    pub(super) fn memberships_of(&self, user: &UserId) -> usize {
+        self.memberships(user)
+            .map_or(0, |memberships| memberships.rows.len())
+    }
+
     /// The grants of claims alone are shared, not copied: there may be thousands of scopes.
     pub(super) fn grants(&self, identity: &Identity, claimed: &Arc<Grants>) -> Arc<Grants> {
         let memberships = self.memberships(&identity.user);

@@ -6,14 +6,14 @@ use serde_json::json;
 use tidegate_core::{
     decide::WORK_MAX,
     membership::Bounds,
-    push::MET_BYTES_MAX,
+    push::{MET_BYTES_MAX, PushRefusal},
     transaction::{LoadBytesMax, Reads},
 };
 
 use crate::{
     drafts::{Draft, create, update},
     members::{give, give_many, user},
-    senders::{anonymously, by, summaries},
+    senders::{Sender, anonymously, by, summaries},
     store::Store,
 };
 
@@ -234,11 +234,54 @@ fn a_membership_is_work_for_the_scopes_of_whom_it_names_and_no_other_users() {
     let answers = store.group(&[(&alice, &to_strangers), (&bob, &small)]);
     assert_eq!(answers.len(), 2, "what alice may do is found once");
     let to_herself = hundred("near", &|_| "alice".to_owned());
-    let answers = store.group(&[(&alice, &to_herself), (&bob, &small)]);
-    assert_eq!(answers.len(), 1, "it is found again after each, as work");
-    assert!(
-        summaries(&answers[0])
-            .iter()
-            .all(|told| told == "APPLIED 1")
-    );
+    let (first, second) = (&to_herself[..50], &to_herself[50..]);
+    let answers = store.group(&[(&alice, first), (&alice, second), (&bob, &small)]);
+    assert_eq!(answers.len(), 2, "it is found again after each, as work");
+    for answer in &answers {
+        assert_eq!(summaries(answer), ["APPLIED 1"; 50]);
+    }
+}
+
+#[test]
+fn a_push_that_changes_too_often_what_its_sender_may_do_is_refused_with_how_many_changes_fit() {
+    let mut store = Store::new("SERVER_WINS");
+    store.bounds = Arc::new(Bounds {
+        services: [user("importer")].into(),
+        ..Bounds::default()
+    });
+    give_many(&mut store, "importer", "alice", 1_500);
+    let alice = by("alice", "phone").from(1);
+    let drafts = |to: &str| -> Vec<Draft> {
+        let number = 0..100;
+        number
+            .map(|n| give(&format!("{to}{n}"), &format!("{to}{n}"), to))
+            .collect()
+    };
+    let to_herself = drafts("alice");
+    let refused = store.push(&alice, &to_herself);
+    let Err(PushRefusal::TooLarge { max }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!((50..100).contains(&max), "{max}");
+    let taken = store.push(&alice, &to_herself[..max]);
+    assert_eq!(summaries(&taken), vec!["APPLIED 1"; max], "no id is used");
+    let others = drafts("stranger");
+    assert!(store.push(&by("alice", "laptop").from(1), &others).is_ok());
+}
+
+#[test]
+fn many_small_pushes_of_a_user_with_many_memberships_are_left_for_the_next_transaction() {
+    let mut store = Store::new("SERVER_WINS");
+    store.bounds = Arc::new(Bounds {
+        services: [user("importer")].into(),
+        ..Bounds::default()
+    });
+    give_many(&mut store, "importer", "alice", 1_500);
+    let pushes: Vec<_> = (0..200)
+        .map(|n| [create(&format!("{n}"), json!({}))])
+        .collect();
+    let alice = anonymously("alice");
+    let group: Vec<(&Sender, &[Draft])> = pushes.iter().map(|it| (&alice, &it[..])).collect();
+    let answered = store.group(&group).len();
+    assert!((50..100).contains(&answered), "{answered}");
 }

@@ -50,6 +50,7 @@ macro_rules! on_both_stores {
 
 on_both_stores! {
     four_thousand_memberships_from_others_leave_their_victim_able_to_sync_and_to_decline_them
+    a_thousand_memberships_for_oneself_in_one_push_are_refused_with_how_many_fit
 }
 
 fn give(id: &str, room: &str, person: &str) -> Value {
@@ -194,4 +195,27 @@ async fn four_thousand_memberships_from_others_leave_their_victim_able_to_sync_a
     ] {
         assert_eq!(victim.code(query, json!({})).await, code, "{query}");
     }
+}
+
+async fn a_thousand_memberships_for_oneself_in_one_push_are_refused_with_how_many_fit(
+    server: Server,
+) {
+    let mallory = server.client("mallory");
+    let gifts: Vec<Value> = (0..1_000)
+        .map(|n| give(&format!("own-{n}"), &format!("own-{n}"), "mallory"))
+        .collect();
+    let query =
+        "mutation($input: PushChangesInput!) { pushChanges(input: $input) { results { status } } }";
+    let input = json!({"input": {"changes": gifts}});
+    let refused = mallory.send(query, input).await;
+    let extensions = &refused["errors"][0]["extensions"];
+    assert_eq!(extensions["code"], "PUSH_TOO_LARGE", "{refused}");
+    let max = usize::try_from(extensions["max"].as_u64().unwrap()).unwrap();
+    assert!((400..600).contains(&max), "{max}");
+    assert!(memberships(&mallory).await.is_empty(), "nothing is written");
+    assert_eq!(
+        push(&mallory, gifts[..max].to_vec()).await,
+        vec!["APPLIED"; max]
+    );
+    assert_eq!(memberships(&mallory).await.len(), max);
 }
