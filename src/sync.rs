@@ -66,6 +66,9 @@ const SUBSCRIPTION_BYTES: usize = 10 << 10;
 /// What a scope takes in a subscription besides its name, rounded up.
 const SCOPE_BYTES: usize = 192;
 
+/// How often the name of a scope is counted: the checkpoint of the request stays too, in base64.
+const NAMES: usize = 3;
+
 /// The caller of a request: an identity, and what its claims grant.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -114,7 +117,7 @@ impl Caller {
         let Some(account) = &self.account else {
             return Ok(());
         };
-        let scopes = scopes.map(|scope| SCOPE_BYTES + scope.as_str().len());
+        let scopes = scopes.map(|scope| SCOPE_BYTES + NAMES * scope.as_str().len());
         let bytes = SUBSCRIPTION_BYTES + scopes.sum::<usize>();
         match lease {
             Some(lease) => lease.grow_to(bytes)?,

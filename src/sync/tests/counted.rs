@@ -128,7 +128,7 @@ async fn documents_are_read_in_rounds_and_counted_until_they_are_dropped() {
 /// Each subscription of a user with many scopes keeps all of them while it waits.
 #[tokio::test]
 async fn subscriptions_are_counted_with_their_scopes_while_they_wait() {
-    const BYTES: usize = SUBSCRIPTION_BYTES + 2 * (SCOPE_BYTES + "user:alice".len());
+    const BYTES: usize = SUBSCRIPTION_BYTES + 2 * (SCOPE_BYTES + NAMES * "user:alice".len());
     let directory = TempDir::new().unwrap();
     let sync = service(&directory);
     let (_quota, account) = account_of("alice");

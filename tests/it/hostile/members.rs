@@ -148,7 +148,7 @@ async fn subscriptions_are_bounded_by_what_they_keep_and_others_are_served() {
         ][id % 2];
         socket.subscribe(&id.to_string(), field).await;
     }
-    // Each takes about 220 KB of 12 MiB.
+    // Each takes about 240 KB of 12 MiB.
     let (mut followed, mut refused) = (0, 0);
     while followed + refused < 80 {
         let message = socket.next().await;
