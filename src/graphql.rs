@@ -5,21 +5,16 @@
 
 mod advice;
 pub mod answer;
-mod bridge;
-mod complete;
-mod documents;
 mod enums;
 pub mod error;
-mod inbox;
+mod execution;
 mod inputs;
-mod members;
+mod introspection;
 mod operations;
-mod pages;
 mod plan;
 mod printed;
 mod render;
 mod request;
-mod results;
 mod roots;
 mod shape;
 mod table;
@@ -28,28 +23,29 @@ mod types;
 use std::sync::Arc;
 
 use async_graphql::{
-    Request, ValidationMode, Value,
-    dataloader::DataLoader,
+    ValidationMode,
     dynamic::{Schema, SchemaError},
 };
-use futures_util::{StreamExt, stream::BoxStream};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use thiserror::Error;
 use tidegate_core::model::Model;
 
-pub use self::operations::Operations;
-pub use self::request::{Admitted, OperationKind, QueryHash, RawRequest};
 use self::{
     advice::Advice,
     answer::Answer,
-    bridge::Requests,
-    complete::Completion,
-    documents::DocumentLoader,
     error::Failure,
+    execution::{Execution, Operation},
     plan::Planner,
-    render::load::AnswerRoom,
-    request::{Door, Refusal},
-    shape::Purpose,
+    request::{Door, Refusal, Selection},
+    roots::RootRow,
     types::Types,
+};
+pub use self::{
+    operations::Operations,
+    request::{Admitted, OperationKind, QueryHash, RawRequest},
 };
 use crate::{
     limits::Limits,
@@ -72,9 +68,7 @@ pub struct ApiError(String);
 
 /// The API of one model.
 pub struct Api {
-    /// Answers what clients ask of the schema itself.
-    shown: Schema,
-    executed: Schema,
+    schema: Schema,
     door: Door,
     planner: Planner,
     advice: Advice,
@@ -88,16 +82,16 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub fn new(model: &Arc<Model>, options: ApiOptions) -> Result<Self, ApiError> {
-        let build = |purpose| schema(model, purpose).map_err(|error| ApiError(error.to_string()));
-        let (shown, executed) = (build(Purpose::Shown)?, build(Purpose::Executed)?);
+        let types = Types::new(model);
+        let rows = roots::rows(model, &types);
+        let schema = schema(model, &types, &rows).map_err(|error| ApiError(error.to_string()))?;
         let sdl = printed::sdl(model).map_err(|error| ApiError(error.to_string()))?;
         let answer_bytes_max = options.limits.answer_bytes;
         let door = Door::new(&sdl, options).map_err(|error| ApiError(error.to_string()))?;
         Ok(Self {
-            planner: Planner::new(model, answer_bytes_max),
+            planner: Planner::new(rows),
             advice: Advice::new(model),
-            shown,
-            executed,
+            schema,
             door,
             sdl,
             answer_bytes_max,
@@ -118,9 +112,7 @@ impl Api {
             let advised = refusals.into_iter().map(|refusal| self.advice.on(refusal));
             Answer::Refused(advised.map(Failure::from).collect())
         };
-        let mut admitted = self.door.admit(raw).map_err(refused)?;
-        admitted.plan = self.planner.plan(&mut admitted);
-        Ok(admitted)
+        self.door.admit(raw).map_err(refused)
     }
 
     /// Executes a query or a mutation.
@@ -128,32 +120,13 @@ impl Api {
         &self,
         sync: &Arc<SyncService>,
         caller: Caller,
-        mut admitted: Admitted,
-    ) -> Answer {
-        // Boxed: each request's future is moved from layer to layer.
-        match admitted.plan.take() {
-            Some(plan) => Box::pin(plan.answer(sync, &caller)).await,
-            None => Box::pin(self.execute_whole(sync, caller, admitted)).await,
-        }
-    }
-
-    async fn execute_whole(
-        &self,
-        sync: &Arc<SyncService>,
-        caller: Caller,
         admitted: Admitted,
     ) -> Answer {
-        let completion = self.completion(&admitted);
-        let requests = Requests::of(admitted);
-        let of_schema = match requests.introspection {
-            Some(request) => self.shown.execute(request).await.data,
-            None => Value::Null,
-        };
-        let room = Arc::new(AnswerRoom::new(self.answer_bytes_max, caller.account()));
-        let request = with_context(requests.executed, sync, caller, &completion, room);
-        let mut response = self.executed.execute(request).await;
-        response.data = joined(response.data, of_schema);
-        Answer::Executed(Box::new(completion.complete(response)))
+        let operation = self.operation(sync, caller, admitted.selection);
+        let (execution, request) = Execution::new(operation, admitted.arguments);
+        // Boxed: each request's future is moved from layer to layer.
+        let response = Box::pin(self.schema.execute(request)).await;
+        execution.answer(&response.data)
     }
 
     /// Executes a subscription: one answer for each event.
@@ -163,76 +136,35 @@ impl Api {
         caller: Caller,
         admitted: Admitted,
     ) -> BoxStream<'static, Answer> {
-        if let Some(plan) = admitted.plan {
-            return plan.follow(sync, caller);
-        }
-        let completion = self.completion(&admitted);
-        let room = Arc::new(AnswerRoom::new(self.answer_bytes_max, caller.account()));
-        let request = Requests::of(admitted).executed;
-        let request = with_context(request, sync, caller, &completion, room.clone());
-        self.executed
-            .execute_stream(request)
-            .map(move |response| {
-                room.clear();
-                Answer::Executed(Box::new(completion.complete(response)))
-            })
-            .boxed()
+        let operation = self.operation(sync, caller, admitted.selection);
+        let (execution, request) = Execution::new(operation, admitted.arguments);
+        let mut dispatched = self.schema.execute_stream(request);
+        let followed = async move {
+            while dispatched.next().await.is_some() {}
+            execution.followed()
+        };
+        stream::once(followed).flatten().boxed()
     }
 
-    fn completion(&self, admitted: &Admitted) -> Completion {
-        Completion::new(self.door.schema(), &admitted.selection)
+    fn operation(
+        &self,
+        sync: &Arc<SyncService>,
+        caller: Caller,
+        selection: Arc<Selection>,
+    ) -> Operation {
+        let planned = self.planner.plan(selection);
+        Operation::new(planned, sync, caller, self.answer_bytes_max)
     }
 }
 
-fn schema(model: &Arc<Model>, purpose: Purpose) -> Result<Schema, SchemaError> {
-    let mut builder = Schema::build("Query", Some("Mutation"), Some("Subscription"))
+fn schema(model: &Arc<Model>, types: &Types, rows: &[RootRow]) -> Result<Schema, SchemaError> {
+    let builder = Schema::build("Query", Some("Mutation"), Some("Subscription"))
         .validation_mode(ValidationMode::Fast)
         .disable_suggestions();
-    builder = match purpose {
-        Purpose::Shown => Types::new(model).register(builder),
-        Purpose::Executed => {
-            builder = documents::register(builder, model, purpose);
-            builder = pages::register(builder, model);
-            results::register(builder, model)
-        }
-    };
-    builder = enums::register(builder);
-    builder = inputs::register(builder, model);
-    builder = inbox::register(builder, model, purpose);
-    builder = members::register(builder);
-    roots::register(builder, model).finish()
-}
-
-/// The fields of both; their keys differ.
-fn joined(data: Value, more: Value) -> Value {
-    match (data, more) {
-        (Value::Object(mut fields), Value::Object(more)) => {
-            fields.extend(more);
-            Value::Object(fields)
-        }
-        (Value::Null, more) => more,
-        (data, _) => data,
-    }
-}
-
-/// What resolvers find beside their arguments.
-fn with_context(
-    request: Request,
-    sync: &Arc<SyncService>,
-    caller: Caller,
-    completion: &Completion,
-    room: Arc<AnswerRoom>,
-) -> Request {
-    let loader = DocumentLoader {
-        sync: sync.clone(),
-        caller: caller.clone(),
-        room,
-    };
-    request
-        .data(sync.clone())
-        .data(caller)
-        .data(completion.failures())
-        .data(DataLoader::new(loader, tokio::spawn))
+    let builder = types.register(builder);
+    let builder = enums::register(builder);
+    let builder = inputs::register(builder, model);
+    roots::register(builder, rows).finish()
 }
 
 #[cfg(test)]

@@ -24,7 +24,6 @@ const WAITING_LINES_MAX: usize = 8_192;
 /// log that stops would stop all requests: strangers can make the log grow.
 ///
 /// `TIDEGATE_LOG` takes the directives of `tracing_subscriber::EnvFilter`, such as `info` or `tidegate=debug`.
-#[must_use]
 pub(crate) fn start(structured: bool) -> WorkerGuard {
     panic::set_hook(Box::new(|panic| {
         // A formatted message may hold a value.

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use async_graphql::Response;
-
 use super::error::{Code, Failure};
 
 /// The answer to one operation, or one event of a subscription.
@@ -11,9 +9,7 @@ use super::error::{Code, Failure};
 pub enum Answer {
     /// The operation was not executed: there are errors, and no `data` at all.
     Refused(Vec<Failure>),
-    /// It was executed; fields may have failed.
-    Executed(Box<Response>),
-    /// It was executed, and written down at once as JSON text.
+    /// It was executed, and this is its JSON text; fields may have failed.
     Written(Vec<u8>),
 }
 
@@ -22,7 +18,7 @@ impl Answer {
     pub fn refusal(&self) -> Option<&[Failure]> {
         match self {
             Self::Refused(failures) => Some(failures),
-            Self::Executed(_) | Self::Written(_) => None,
+            Self::Written(_) => None,
         }
     }
 
@@ -37,12 +33,11 @@ impl Answer {
 
     /// As JSON text.
     pub fn into_json(self) -> Vec<u8> {
-        let written = match self {
-            Self::Refused(failures) => serde_json::to_vec(&BTreeMap::from([("errors", failures)])),
-            Self::Executed(response) => serde_json::to_vec(&response),
-            Self::Written(text) => Ok(text),
-        };
-        written.expect("an answer holds only string keys and values JSON can write")
+        match self {
+            Self::Refused(failures) => serde_json::to_vec(&BTreeMap::from([("errors", failures)]))
+                .expect("a failure has string keys and values that JSON can write"),
+            Self::Written(text) => text,
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 //! The door has made every input exact before: shapes hold, defaults are filled, absent is absent. What the schema cannot
 //! say — ids, custom scalars — is read here, and what does not fit becomes that change's rejection.
 
+mod decline;
 mod read;
+mod resolution;
 
 use std::sync::Arc;
 
@@ -15,7 +17,12 @@ use tidegate_core::model::{
     DefaultValue, DocumentType, EmbeddedType, Field, FieldType, Model, Shape,
 };
 
-pub(super) use self::read::{integer, object, present, push, read_fields, text};
+use self::read::{integer, object, present, read_fields, text};
+pub(super) use self::{
+    decline::decline,
+    read::push,
+    resolution::{Resolve, resolve},
+};
 use super::shape::{
     argument, embedded_input, graphql_value, input_type, list, nullable, one, optional, required,
 };
@@ -29,11 +36,13 @@ pub(super) fn register(mut builder: SchemaBuilder, model: &Arc<Model>) -> Schema
             builder = builder.register(input);
         }
     }
-    builder
+    let builder = builder
         .register(delete_input())
         .register(change_input(model))
         .register(client_input())
         .register(push_input())
+        .register(decline::input());
+    resolution::register(builder, model)
 }
 
 fn push_input() -> InputObject {

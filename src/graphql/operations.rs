@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use tidegate_core::model::{DocumentType, Field, Model, Shape};
 
 use self::names::{Aliases, Names};
-use super::{RawRequest, inbox::state_name};
+use super::{RawRequest, types::document::state_name};
 
 /// How deep embedded types are followed; a type may contain itself.
 const EMBEDDED_DEPTH_MAX: usize = 4;

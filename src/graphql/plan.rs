@@ -1,162 +1,106 @@
-//! Operations that pull, follow or push and do nothing else, which is nearly all that a gateway answers: what they ask for
-//! is compiled, and their answers are written as text at once, without the general executor.
-//!
-//! An operation with another root field has no plan, and is executed. Both roads give the same answer, which `tests.rs`
-//! proves.
-
-mod page;
-mod push;
-#[cfg(test)]
-mod tests;
-mod text;
+//! Compiled operations: what stands at the root of an answer, and how each root field is answered. Operations that ask for
+//! the same share one, and with it the text of a change that goes to all of them.
 
 use std::{
-    fmt,
     num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use async_graphql::dataloader::DataLoader;
-use futures_util::stream::BoxStream;
 use lru::LruCache;
-use tidegate_core::model::Model;
 
-use self::text::RootShape;
 use super::{
-    answer::Answer,
-    render::load::{AnswerRoom, DocumentLoader},
-    request::{Admitted, ArgumentValues, OperationKind, Selection},
-    table::ObjectPlan,
-    types::{Types, outcome::PushChanges, page::SyncPage},
+    execution::RootPlan,
+    render::Key,
+    request::{OperationKind, SelectedField, Selection},
+    roots::RootRow,
 };
-use crate::sync::{Caller, SyncService};
 
 /// The most compiled operations that are kept for operations that come again.
 const KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
 
-/// How an operation is answered without being executed.
-pub(super) struct Plan {
-    shape: Arc<Shape>,
-    /// What it asks for, and where that is written.
-    selection: Arc<Selection>,
-    /// The arguments of its one field.
-    arguments: ArgumentValues,
-    model: Arc<Model>,
-    answer_bytes_max: usize,
+/// How every answer begins.
+pub(super) const BEGINNING: &[u8] = b"{\"data\":";
+
+/// A compiled operation.
+pub(super) struct OperationPlan {
+    pub(super) roots: Vec<PlannedRoot>,
+    /// What stands behind the last root field.
+    pub(super) end: Vec<u8>,
 }
 
-/// What is compiled of an operation. Operations that ask for the same share it, and with it what is written of a change that
-/// goes to all of them.
-struct Shape {
-    root: RootShape,
-    field: FieldShape,
+/// A root field that is answered.
+pub(super) struct PlannedRoot {
+    /// Which of the operation's fields it is.
+    pub(super) index: usize,
+    pub(super) key: Key,
+    /// Whether the whole answer is null where the field is.
+    pub(super) is_required: bool,
+    pub(super) plan: RootPlan,
+    /// What stands before its value, since the value of the root field before it.
+    pub(super) lead_in: Vec<u8>,
 }
 
-enum FieldShape {
-    Page(ObjectPlan<SyncPage>),
-    Push(ObjectPlan<PushChanges>),
-}
-
-impl Plan {
-    /// Answers a query or a mutation.
-    pub(super) async fn answer(self, sync: &Arc<SyncService>, caller: &Caller) -> Answer {
-        match &self.shape.field {
-            FieldShape::Page(page) => self.pull(page, sync, caller).await,
-            FieldShape::Push(payload) => self.push(payload, sync, caller).await,
-        }
-    }
-
-    /// Answers a subscription: one answer for each page.
-    pub(super) fn follow(
-        self,
-        sync: &Arc<SyncService>,
-        caller: Caller,
-    ) -> BoxStream<'static, Answer> {
-        page::follow(self, sync, caller)
-    }
-
-    fn loader(&self, sync: &Arc<SyncService>, caller: &Caller) -> DataLoader<DocumentLoader> {
-        let loader = DocumentLoader {
-            sync: Arc::clone(sync),
-            caller: caller.clone(),
-            room: AnswerRoom::new(self.answer_bytes_max, caller.account()),
-        };
-        DataLoader::new(loader, tokio::spawn)
-    }
-}
-
-/// Compiles operations, and knows those that it has compiled. The oldest is forgotten where there are too many.
+/// Compiles operations, and keeps those that it has compiled. The oldest goes where there are too many.
 pub(super) struct Planner {
-    types: Types,
-    model: Arc<Model>,
-    answer_bytes_max: usize,
-    known: Mutex<LruCache<Arc<Selection>, Arc<Shape>>>,
+    rows: Vec<RootRow>,
+    known: Mutex<LruCache<Arc<Selection>, Arc<OperationPlan>>>,
 }
 
 impl Planner {
-    pub(super) fn new(model: &Arc<Model>, answer_bytes_max: usize) -> Self {
+    pub(super) fn new(rows: Vec<RootRow>) -> Self {
         Self {
-            types: Types::new(model),
-            model: Arc::clone(model),
-            answer_bytes_max,
+            rows,
             known: Mutex::new(LruCache::new(KNOWN_MAX)),
         }
     }
 
-    /// The plan of a valid operation; `None` if it needs the executor. The arguments of a planned operation are taken out of
-    /// it.
-    pub(super) fn plan(&self, admitted: &mut Admitted) -> Option<Plan> {
-        let field = match admitted.kind() {
-            OperationKind::Query => page::QUERY,
-            OperationKind::Subscription => page::SUBSCRIPTION,
-            OperationKind::Mutation => push::MUTATION,
-        };
-        let (selection, shape) = self.shape(&admitted.selection, field)?;
-        Some(Plan {
-            shape,
-            selection,
-            arguments: take_arguments(admitted, field)?,
-            model: Arc::clone(&self.model),
-            answer_bytes_max: self.answer_bytes_max,
-        })
-    }
-
-    fn shape(
-        &self,
-        selection: &Arc<Selection>,
-        name: &str,
-    ) -> Option<(Arc<Selection>, Arc<Shape>)> {
+    /// The plan of what an operation selects. Subscribers that sent the same document also share its selection.
+    pub(super) fn plan(&self, selection: Arc<Selection>) -> (Arc<Selection>, Arc<OperationPlan>) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((equal, shape)) = known.get_key_value(selection) {
-            // Subscribers that sent the same document share what it selects.
-            let selection = match equal.has_places_of(selection) {
-                true => equal,
+        if let Some((equal, plan)) = known.get_key_value(&selection) {
+            let selection = match equal.has_places_of(&selection) {
+                true => Arc::clone(equal),
                 false => selection,
             };
-            return Some((Arc::clone(selection), Arc::clone(shape)));
+            return (selection, Arc::clone(plan));
         }
-        let (root, field) = text::root(selection, name)?;
-        let field = match selection.kind {
-            OperationKind::Query | OperationKind::Subscription => {
-                FieldShape::Page(self.types.page().compile(field))
-            }
-            OperationKind::Mutation => FieldShape::Push(self.types.push().compile(field)),
-        };
-        let shape = Arc::new(Shape { root, field });
-        known.put(Arc::clone(selection), Arc::clone(&shape));
-        Some((Arc::clone(selection), shape))
+        let plan = Arc::new(self.compile(&selection));
+        known.put(Arc::clone(&selection), Arc::clone(&plan));
+        (selection, plan)
     }
-}
 
-/// The arguments of the root field `name`.
-fn take_arguments(admitted: &mut Admitted, name: &str) -> Option<ArgumentValues> {
-    let mut fields = admitted.selection.fields.iter();
-    let slot = fields.find(|field| field.name == name)?.slot?;
-    Some(admitted.arguments.take(slot))
-}
+    fn compile(&self, selection: &Selection) -> OperationPlan {
+        let mut roots = Vec::new();
+        let mut text = BEGINNING.to_vec();
+        text.push(b'{');
+        for (index, field) in selection.fields.iter().enumerate() {
+            let key = Key::new(&field.key);
+            if index > 0 {
+                text.push(b',');
+            }
+            key.append_to(&mut text);
+            if field.name == "__typename" {
+                text.extend(format!("\"{}\"", selection.kind.root_type()).bytes());
+                continue;
+            }
+            let (is_required, plan) = self.root(selection.kind, field);
+            roots.push(PlannedRoot {
+                index,
+                key,
+                is_required,
+                plan,
+                lead_in: std::mem::take(&mut text),
+            });
+        }
+        text.push(b'}');
+        OperationPlan { roots, end: text }
+    }
 
-impl fmt::Debug for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plan").finish_non_exhaustive()
+    fn root(&self, kind: OperationKind, field: &SelectedField) -> (bool, RootPlan) {
+        let mut rows = self.rows.iter();
+        match rows.find(|row| row.kind == kind && *field.name == *row.name) {
+            Some(row) => (row.is_required(), row.compile(field)),
+            None => (field.name == "__schema", RootPlan::Introspection),
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_graphql::{SDLExportOptions, dynamic::SchemaError};
 use tidegate_core::model::{EnumValue, Field, Model, Reference};
 
-use super::{schema, shape::Purpose};
+use super::{roots, schema, types::Types};
 
 /// Stands for a quote until the SDL is printed, for the printer escapes the backslash of an escaped one. Unicode keeps
 /// this character out of texts (a noncharacter).
@@ -14,7 +14,9 @@ const QUOTE: char = '\u{fffe}';
 
 /// The SDL of the API of `model`.
 pub(super) fn sdl(model: &Model) -> Result<String, SchemaError> {
-    let schema = schema(&Arc::new(escaped(model)), Purpose::Shown)?;
+    let model = Arc::new(escaped(model));
+    let types = Types::new(&model);
+    let schema = schema(&model, &types, &roots::rows(&model, &types))?;
     let options = SDLExportOptions::new()
         .include_specified_by()
         .use_space_ident();

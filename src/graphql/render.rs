@@ -80,9 +80,14 @@ impl Key {
         Self(format!("\"{name}\":").into_bytes().into())
     }
 
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         let name = &self.0[1..self.0.len() - 2];
         std::str::from_utf8(name).expect("it was made of text")
+    }
+
+    /// Appends it as JSON, with its colon.
+    pub(super) fn append_to(&self, json: &mut Vec<u8>) {
+        json.extend_from_slice(&self.0);
     }
 }
 
@@ -166,6 +171,19 @@ impl Text {
             errors: self.errors.len(),
             holes: self.holes.len(),
         }
+    }
+
+    /// Takes back everything since `begin`.
+    pub(super) fn rewind(&mut self, begin: &Mark) {
+        self.out.truncate(begin.out);
+        self.errors.truncate(begin.errors);
+        self.holes.truncate(begin.holes);
+    }
+
+    /// Continues with `next`, whose holes are filled.
+    pub(super) fn append(&mut self, mut next: Self) {
+        self.out.append(&mut next.out);
+        self.errors.append(&mut next.errors);
     }
 
     /// The text since `begin`, if it has neither errors nor holes.
@@ -283,3 +301,6 @@ pub(super) fn fields_of<'a>(below: &'a SubSelection, name: &str) -> &'a [Selecte
             .map_or(&[], |(_, fields)| fields),
     }
 }
+
+#[cfg(test)]
+mod tests;

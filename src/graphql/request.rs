@@ -32,7 +32,7 @@ pub use self::persisted::QueryHash;
 pub(crate) use self::selection::{
     ArgumentValues, Arguments, SelectedField, Selection, SubSelection,
 };
-use super::{ApiOptions, plan::Plan};
+use super::ApiOptions;
 
 /// What a transport received, before anything is believed about it.
 #[derive(Debug, Default)]
@@ -53,8 +53,6 @@ pub struct RawRequest {
 pub struct Admitted {
     pub(crate) selection: Arc<Selection>,
     pub(crate) arguments: Arguments,
-    /// How it is answered without being executed, where it can be.
-    pub(super) plan: Option<Plan>,
 }
 
 impl Admitted {
@@ -106,7 +104,7 @@ pub(crate) enum DoorError {
 
 /// Admits operations on one schema; shared by all transports.
 pub(crate) struct Door {
-    schema: Arc<Valid<Schema>>,
+    schema: Valid<Schema>,
     merge_check: MergeCheck,
     options: ApiOptions,
     /// By text.
@@ -124,16 +122,11 @@ impl Door {
         let limits = &options.limits;
         Ok(Self {
             merge_check: MergeCheck::new(&schema),
-            schema: Arc::new(schema),
+            schema,
             documents: BoundedCache::new(limits.cached_documents, limits.cached_bytes),
             persisted: PersistedQueries::new(limits.cached_documents, limits.cached_bytes),
             options,
         })
-    }
-
-    /// The schema whose operations it admits.
-    pub(crate) fn schema(&self) -> &Arc<Valid<Schema>> {
-        &self.schema
     }
 
     /// Makes `raw` an exact operation.
@@ -160,7 +153,6 @@ impl Door {
         Ok(Admitted {
             selection: Arc::new(selection),
             arguments,
-            plan: None,
         })
     }
 
@@ -196,14 +188,12 @@ impl Refusal {
 
 impl OperationKind {
     /// The name of its root type.
-    pub(crate) fn root(self, schema: &Schema) -> &str {
-        let operation = match self {
-            Self::Query => OperationType::Query,
-            Self::Mutation => OperationType::Mutation,
-            Self::Subscription => OperationType::Subscription,
-        };
-        let root = schema.root_operation(operation);
-        root.expect("an admitted operation has a root").as_str()
+    pub(crate) fn root_type(self) -> &'static str {
+        match self {
+            Self::Query => "Query",
+            Self::Mutation => "Mutation",
+            Self::Subscription => "Subscription",
+        }
     }
 }
 

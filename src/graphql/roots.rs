@@ -1,333 +1,398 @@
-//! The roots of the schema: `Query`, `Mutation`, `Subscription`. Each resolver reads its arguments, asks `sync`, and
-//! words what failed.
+//! The roots of the schema: `Query`, `Mutation`, `Subscription`. A row says once what a root field is called, what type it
+//! has, what it means, what it takes, how `sync` answers it, and how that is written.
+
+pub(super) mod arguments;
 
 use std::sync::Arc;
 
-use async_graphql::{
-    Value as GraphqlValue,
-    dynamic::{
-        Field, FieldFuture, FieldValue, Object, ResolverContext, SchemaBuilder, Subscription,
-        SubscriptionField, SubscriptionFieldFuture,
-    },
+use async_graphql::dynamic::{
+    Field, FieldFuture, FieldValue, InputValue, Object, SchemaBuilder, Subscription,
+    SubscriptionField, SubscriptionFieldFuture, TypeRef,
 };
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use tidegate_core::{
-    id::{ClientId, DocumentKey, Scope},
+    decide::DOCUMENT_BYTES_MAX,
+    id::{DocumentKey, UserId},
     model::{DocumentType, Model},
-    value::Timestamp,
+    push::PushOutcome,
 };
 
 use super::{
-    complete::reported,
-    documents::DocumentNode,
-    error::{Code, Failure},
-    inbox::{self, InboxNode, Resolve},
-    inputs, members,
-    pages::{self, PageNode},
-    results::PushNode,
-    shape::{argument, int, list, nullable, plain, required, string},
+    error::Failure,
+    execution::{Call, Execution, RootPlan, RootValue, Writer},
+    inputs,
+    render::Text,
+    request::{OperationKind, SelectedField},
+    shape::{nullable, required},
+    table::{Node, ObjectType},
+    types::{Types, outcome::PushAnswer, page::PageAnswer, viewer::ViewerAnswer},
 };
-use crate::sync::{Caller, SyncService, Viewer};
+use crate::sync::{Documents, InboxPage, Page, SyncError};
 
-/// What a root resolver answers with; `reported` tells why it failed.
-type Resolved = Result<Option<FieldValue<'static>>, Failure>;
+/// A field at a root.
+pub(super) struct RootRow {
+    pub(super) kind: OperationKind,
+    pub(super) name: String,
+    ty: TypeRef,
+    description: String,
+    arguments: fn() -> Vec<InputValue>,
+    compile: Box<dyn Fn(&SelectedField) -> RootPlan + Send + Sync>,
+}
 
-pub(super) fn register(builder: SchemaBuilder, model: &Arc<Model>) -> SchemaBuilder {
+/// The rows of a model's API.
+pub(super) fn rows(model: &Arc<Model>, types: &Types) -> Vec<RootRow> {
+    let mut rows = vec![
+        changes_since(types),
+        conflicts(types),
+        viewer(types),
+        push_changes(model, types),
+        resolve_conflict(model, types),
+        decline_memberships(types),
+        followed_changes(types),
+        followed_conflicts(types),
+    ];
+    let documents = model.types.iter();
+    rows.extend(documents.map(|document_type| document(document_type, types)));
+    rows
+}
+
+pub(super) fn register(builder: SchemaBuilder, rows: &[RootRow]) -> SchemaBuilder {
+    let of = |kind| rows.iter().filter(move |row| row.kind == kind);
+    let object = |name, description, kind| {
+        let object = Object::new(name).description(description);
+        of(kind).fold(object, |object, row| object.field(row.register()))
+    };
+    let subscription = Subscription::new("Subscription").description("What can be followed.");
     builder
-        .register(viewer_object())
-        .register(query(model))
-        .register(mutation(model))
-        .register(subscription())
+        .register(object("Query", "What can be read.", OperationKind::Query))
+        .register(object(
+            "Mutation",
+            "What can be changed.",
+            OperationKind::Mutation,
+        ))
+        .register(
+            of(OperationKind::Subscription).fold(subscription, |subscription, row| {
+                subscription.field(row.register_followed())
+            }),
+        )
 }
 
-fn query(model: &Arc<Model>) -> Object {
-    let query = Object::new("Query")
-        .description("What can be read.")
-        .field(changes_since())
-        .field(conflicts())
-        .field(viewer());
-    model.types.iter().fold(query, |query, document_type| {
-        query.field(document(document_type))
-    })
-}
-
-fn changes_since() -> Field {
-    async fn page(ctx: &ResolverContext<'_>) -> Resolved {
-        let (sync, caller) = context(ctx);
-        let request = pages::request(pages::arguments_of(ctx), sync)?;
-        let page = PageNode::value(sync.pull(caller, request).await?, sync.now())?;
-        Ok(Some(page))
+impl RootRow {
+    /// A field whose value `resolve` returns.
+    fn resolved<T: RootValue, F: Future<Output = Result<T, Failure>> + Send + 'static>(
+        kind: OperationKind,
+        name: impl Into<String>,
+        ty: TypeRef,
+        resolve: impl Fn(Call) -> F + Send + Sync + 'static,
+        compile: impl Fn(&SelectedField) -> Writer<T> + Send + Sync + 'static,
+    ) -> Self {
+        let resolve = Arc::new(resolve);
+        Self::new(kind, name, ty, move |field| {
+            RootPlan::resolved(Arc::clone(&resolve), compile(field))
+        })
     }
-    let field = Field::new("changesSince", required("SyncPage"), |ctx| {
-        FieldFuture::new(async move { Ok(reported(&ctx, page(&ctx).await)) })
-    });
-    pages::arguments()
-        .into_iter()
-        .fold(field, Field::argument)
-        .description("What changed since the checkpoint, page by page: repeat while `hasMore`.")
+
+    fn new(
+        kind: OperationKind,
+        name: impl Into<String>,
+        ty: TypeRef,
+        compile: impl Fn(&SelectedField) -> RootPlan + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+            ty,
+            description: String::new(),
+            arguments: Vec::new,
+            compile: Box::new(compile),
+        }
+    }
+
+    fn arguments(self, arguments: fn() -> Vec<InputValue>) -> Self {
+        Self { arguments, ..self }
+    }
+
+    fn description(self, description: impl Into<String>) -> Self {
+        let description = description.into();
+        Self {
+            description,
+            ..self
+        }
+    }
+
+    pub(super) fn is_required(&self) -> bool {
+        matches!(self.ty, TypeRef::NonNull(_))
+    }
+
+    pub(super) fn compile(&self, field: &SelectedField) -> RootPlan {
+        (self.compile)(field)
+    }
+
+    /// async-graphql calls the resolver, and the execution keeps what it writes.
+    fn register(&self) -> Field {
+        let field = Field::new(&self.name, self.ty.clone(), |ctx| {
+            FieldFuture::new(async move {
+                let execution = ctx.ctx.data_unchecked::<Arc<Execution>>();
+                execution.resolve(&ctx.item.node.response_key().node).await;
+                Ok(Some(FieldValue::owned_any(())))
+            })
+        });
+        let arguments = (self.arguments)().into_iter();
+        arguments
+            .fold(field, Field::argument)
+            .description(&self.description)
+    }
+
+    /// async-graphql calls the resolver, and the execution keeps the stream: so events do not pass the engine.
+    fn register_followed(&self) -> SubscriptionField {
+        let field = SubscriptionField::new(&self.name, self.ty.clone(), |ctx| {
+            SubscriptionFieldFuture::new(async move {
+                let execution = ctx.ctx.data_unchecked::<Arc<Execution>>();
+                execution.follow(&ctx.item.node.response_key().node);
+                Ok(stream::empty::<async_graphql::Result<FieldValue<'_>>>())
+            })
+        });
+        let arguments = (self.arguments)().into_iter();
+        arguments
+            .fold(field, SubscriptionField::argument)
+            .description(&self.description)
+    }
 }
 
-fn conflicts() -> Field {
-    async fn page(ctx: &ResolverContext<'_>) -> Resolved {
-        let (sync, caller) = context(ctx);
-        let page = sync.conflicts(caller, &inbox::request(ctx)?).await?;
-        Ok(Some(FieldValue::owned_any(InboxNode(page))))
+/// Writes values as objects of the type `N`.
+fn objects<N: Node, T: RootValue>(
+    table: &Arc<ObjectType<N>>,
+    node: fn(&T) -> N::Ref<'_>,
+) -> impl Fn(&SelectedField) -> Writer<T> + Send + Sync + 'static {
+    let table = Arc::clone(table);
+    move |field| {
+        let plan = table.compile(field);
+        Box::new(move |value, text: &mut Text| plan.write(node(value), text))
     }
-    Field::new("conflicts", required("SyncConflictConnection"), |ctx| {
-        FieldFuture::new(async move { Ok(reported(&ctx, page(&ctx).await)) })
-    })
-    .argument(inbox::first())
-    .argument(argument(
-        "after",
-        nullable("String"),
-        "Where to go on: the `endCursor` of the page before.",
-    ))
+}
+
+impl RootValue for PageAnswer {
+    fn text_bytes(&self) -> usize {
+        self.text_bytes()
+    }
+}
+
+impl RootValue for PushAnswer {
+    fn text_bytes(&self) -> usize {
+        self.text_bytes()
+    }
+}
+
+impl RootValue for PushOutcome {}
+impl RootValue for InboxPage {}
+impl RootValue for ViewerAnswer {}
+impl RootValue for Vec<UserId> {}
+impl RootValue for Documents {}
+
+fn changes_since(types: &Types) -> RootRow {
+    async fn resolve(call: Call) -> Result<PageAnswer, Failure> {
+        let request = arguments::page(&call.arguments, call.sync.limits())?;
+        let page = call.sync.pull(&call.caller, request).await?;
+        Ok(PageAnswer {
+            page,
+            server_time: call.sync.now(),
+        })
+    }
+    let page = objects(types.page(), |answer: &PageAnswer| answer);
+    RootRow::resolved(
+        OperationKind::Query,
+        "changesSince",
+        required("SyncPage"),
+        resolve,
+        page,
+    )
+    .arguments(arguments::pulled)
+    .description("What changed since the checkpoint, page by page: repeat while `hasMore`.")
+}
+
+fn conflicts(types: &Types) -> RootRow {
+    async fn resolve(call: Call) -> Result<InboxPage, Failure> {
+        let request = arguments::inbox(&call.arguments)?;
+        Ok(call.sync.conflicts(&call.caller, &request).await?)
+    }
+    let page = objects(types.conflicts(), |page: &InboxPage| page);
+    RootRow::resolved(
+        OperationKind::Query,
+        "conflicts",
+        required("SyncConflictConnection"),
+        resolve,
+        page,
+    )
+    .arguments(arguments::conflicts)
     .description("The conflicts that you may resolve, the oldest first: those of documents that you may change.")
 }
 
-fn viewer() -> Field {
-    async fn viewer(ctx: &ResolverContext<'_>) -> Resolved {
-        let (sync, caller) = context(ctx);
-        let viewer = sync.viewer(caller, client_id(ctx)?).await?;
-        Ok(Some(FieldValue::owned_any(ViewerNode {
-            user: caller.identity.user.to_string(),
+fn viewer(types: &Types) -> RootRow {
+    async fn resolve(call: Call) -> Result<ViewerAnswer, Failure> {
+        let client = arguments::client_id(&call.arguments)?;
+        let viewer = call.sync.viewer(&call.caller, client).await?;
+        Ok(ViewerAnswer {
+            user: call.caller.identity.user.clone(),
             viewer,
-            server_time: sync.now(),
-        })))
+            server_time: call.sync.now(),
+            arguments: call.below,
+        })
     }
-    Field::new("viewer", required("SyncViewer"), |ctx| {
-        FieldFuture::new(async move { Ok(reported(&ctx, viewer(&ctx).await)) })
-    })
-    .argument(argument(
-        "clientId",
-        nullable("ID"),
-        "The client whose `lastMutationId` is wanted.",
-    ))
+    let viewer = objects(types.viewer(), |answer: &ViewerAnswer| answer);
+    RootRow::resolved(
+        OperationKind::Query,
+        "viewer",
+        required("SyncViewer"),
+        resolve,
+        viewer,
+    )
+    .arguments(arguments::viewer)
     .description("Who you are, and what you may see and change.")
 }
 
-fn client_id(ctx: &ResolverContext<'_>) -> Result<Option<ClientId>, Failure> {
-    let Some(text) = text_argument(ctx, "clientId") else {
-        return Ok(None);
-    };
-    ClientId::new(&text).map(Some).map_err(|error| {
-        Failure::new(
-            Code::BadUserInput,
-            format!("`clientId` is not usable: {error}."),
-        )
-    })
-}
-
-fn document(document_type: &Arc<DocumentType>) -> Field {
-    async fn document(ctx: &ResolverContext<'_>, document_type: &DocumentType) -> Resolved {
-        let (sync, caller) = context(ctx);
-        let id = text_argument(ctx, "id").unwrap_or_default();
-        let Ok(id) = document_type.id_type.parse(&id) else {
-            return Ok(None);
-        };
-        let key = DocumentKey {
+fn document(document_type: &Arc<DocumentType>, types: &Types) -> RootRow {
+    async fn resolve(call: Call, document_type: Arc<DocumentType>) -> Result<Documents, Failure> {
+        let id = arguments::document_id(&call.arguments, document_type.id_type);
+        let key = id.map(|id| DocumentKey {
             type_name: document_type.name.clone(),
             id,
-        };
-        let read = sync.documents(caller, [key].into(), 0).await?;
-        let found = read.found.into_iter().next();
-        Ok(found.map(|entry| FieldValue::owned_any(DocumentNode(entry))))
+        });
+        let keys = key.into_iter().collect();
+        let documents = call.sync.documents(&call.caller, keys, DOCUMENT_BYTES_MAX);
+        Ok(documents.await?)
     }
-    let name = document_type.name.as_str().to_owned();
-    let description = format!("One {name}; null if there is none, or none you may see.");
-    let (singular, document_type) = (document_type.singular.clone(), document_type.clone());
-    Field::new(singular, nullable(&name), move |ctx| {
-        let document_type = document_type.clone();
-        FieldFuture::new(async move { Ok(reported(&ctx, document(&ctx, &document_type).await)) })
-    })
-    .argument(argument("id", required("ID"), "Its id."))
-    .description(description)
+    let name = document_type.name.as_str();
+    let (of_resolve, of_plan) = (Arc::clone(document_type), Arc::clone(document_type));
+    let documents = Arc::clone(&types.documents);
+    RootRow::resolved(
+        OperationKind::Query,
+        &document_type.singular,
+        nullable(name),
+        move |call| resolve(call, Arc::clone(&of_resolve)),
+        move |field| {
+            let plan = documents.compile_one(&of_plan, field);
+            Box::new(
+                move |documents: &Documents, text| match documents.found.first() {
+                    Some(entry) => text.document_of_type(&**entry, &plan),
+                    None => text.nothing(false),
+                },
+            )
+        },
+    )
+    .arguments(arguments::document)
+    .description(format!(
+        "One {name}; null if there is none, or none you may see."
+    ))
 }
 
-fn mutation(model: &Arc<Model>) -> Object {
-    Object::new("Mutation")
-        .description("What can be changed.")
-        .field(push_changes(model.clone()))
-        .field(resolve_conflict(model.clone()))
-        .field(decline_memberships())
-}
-
-fn push_changes(model: Arc<Model>) -> Field {
-    async fn push(ctx: &ResolverContext<'_>, model: &Arc<Model>) -> Resolved {
-        let (sync, caller) = context(ctx);
-        let push = inputs::push(model, input(ctx))?;
-        let outcome = sync.push(caller, push).await?;
-        Ok(Some(FieldValue::owned_any(PushNode {
+fn push_changes(model: &Arc<Model>, types: &Types) -> RootRow {
+    async fn resolve(mut call: Call, model: Arc<Model>) -> Result<PushAnswer, Failure> {
+        let push = inputs::push(&model, arguments::input(&mut call.arguments))?;
+        let outcome = call.sync.push(&call.caller, push).await?;
+        Ok(PushAnswer {
             outcome,
-            server_time: sync.now(),
-        })))
+            server_time: call.sync.now(),
+        })
     }
-    Field::new("pushChanges", required("PushChangesPayload"), move |ctx| {
-        let model = model.clone();
-        FieldFuture::new(async move { Ok(reported(&ctx, push(&ctx, &model).await)) })
-    })
-    .argument(argument("input", required("PushChangesInput"), "The push."))
+    let model = Arc::clone(model);
+    let payload = objects(types.push(), |answer: &PushAnswer| answer);
+    RootRow::resolved(
+        OperationKind::Mutation,
+        "pushChanges",
+        required("PushChangesPayload"),
+        move |call| resolve(call, Arc::clone(&model)),
+        payload,
+    )
+    .arguments(arguments::push)
     .description("Applies a client's changes, each with an outcome of its own.")
 }
 
-fn resolve_conflict(model: Arc<Model>) -> Field {
-    async fn resolve(ctx: &ResolverContext<'_>, model: &Model) -> Resolved {
-        let (sync, caller) = context(ctx);
-        let Resolve {
+fn resolve_conflict(model: &Arc<Model>, types: &Types) -> RootRow {
+    async fn resolve(mut call: Call, model: Arc<Model>) -> Result<PushOutcome, Failure> {
+        let input = arguments::input(&mut call.arguments);
+        let inputs::Resolve {
             conflict,
             base,
             resolution,
-        } = inbox::resolve(model, input(ctx))?;
-        let outcome = sync.resolve(caller, conflict, base, resolution).await?;
-        Ok(Some(FieldValue::owned_any(outcome)))
+        } = inputs::resolve(&model, input)?;
+        let resolved = call.sync.resolve(&call.caller, conflict, base, resolution);
+        Ok(resolved.await?)
     }
-    Field::new("resolveConflict", required("ResolveConflictPayload"), move |ctx| {
-        let model = model.clone();
-        FieldFuture::new(async move { Ok(reported(&ctx, resolve(&ctx, &model).await)) })
-    })
-    .argument(argument("input", required("ResolveConflictInput"), "The resolution."))
+    let model = Arc::clone(model);
+    let payload = objects(types.resolve(), |outcome: &PushOutcome| outcome);
+    RootRow::resolved(
+        OperationKind::Mutation,
+        "resolveConflict",
+        required("ResolveConflictPayload"),
+        move |call| resolve(call, Arc::clone(&model)),
+        payload,
+    )
+    .arguments(arguments::resolution)
     .description("Resolves a conflict of the inbox. The same sent again is answered again, with nothing done twice.")
 }
 
-fn decline_memberships() -> Field {
-    async fn decline(ctx: &ResolverContext<'_>) -> Resolved {
-        let (sync, caller) = context(ctx);
-        let declined = sync.decline(caller, members::request(input(ctx))?).await?;
-        let declined = members::DeclinedNode(declined.into_iter().collect());
-        Ok(Some(FieldValue::owned_any(declined)))
+fn decline_memberships(types: &Types) -> RootRow {
+    async fn resolve(mut call: Call) -> Result<Vec<UserId>, Failure> {
+        let request = inputs::decline(arguments::input(&mut call.arguments))?;
+        let declined = call.sync.decline(&call.caller, request).await?;
+        Ok(declined.into_iter().collect())
     }
-    Field::new("declineMemberships", required("DeclineMembershipsPayload"), |ctx| {
-        FieldFuture::new(async move { Ok(reported(&ctx, decline(&ctx).await)) })
-    })
-    .argument(argument("input", required("DeclineMembershipsInput"), "Whose memberships."))
+    let payload = objects(types.declined(), |givers: &Vec<UserId>| givers);
+    RootRow::resolved(
+        OperationKind::Mutation,
+        "declineMemberships",
+        required("DeclineMembershipsPayload"),
+        resolve,
+        payload,
+    )
+    .arguments(arguments::decline)
     .description("Declines what these users give you: it opens nothing to you and takes none of the room for your scopes. It can be taken back. At most 1,000 givers.")
 }
 
-fn subscription() -> Subscription {
-    Subscription::new("Subscription")
-        .description("What can be followed.")
-        .field(followed_changes())
-        .field(followed_conflicts())
+fn followed_changes(types: &Types) -> RootRow {
+    let page = objects(types.page(), |answer: &PageAnswer| answer);
+    let compile = move |field: &SelectedField| {
+        let follow = |call: Call| {
+            let request = arguments::page(&call.arguments, call.sync.limits())?;
+            let start = arguments::start(&call.arguments);
+            let sync = Arc::clone(&call.sync);
+            let answer = move |page: Result<Page, SyncError>| {
+                Ok(PageAnswer {
+                    page: page?,
+                    server_time: sync.now(),
+                })
+            };
+            let pages = call.sync.subscribe(call.caller, request, start);
+            Ok(pages.map(answer))
+        };
+        RootPlan::followed(follow, page(field))
+    };
+    RootRow::new(
+        OperationKind::Subscription,
+        "changes",
+        required("SyncPage"),
+        compile,
+    )
+    .arguments(arguments::followed)
+    .description("Catches the client up and then goes on: each page comes soon after its changes are durable. After a disconnection, subscribe again with the last checkpoint.")
 }
 
-fn followed_conflicts() -> SubscriptionField {
-    SubscriptionField::new("conflicts", required("SyncConflictConnection"), |ctx| {
-        SubscriptionFieldFuture::new(async move {
-            let (sync, caller) = context(&ctx);
-            let request = inbox::request(&ctx).map_err(Failure::into_error)?;
-            let pages = sync.clone().follow_conflicts(caller.clone(), request);
-            Ok(pages.map(|page| match page {
-                Ok(page) => Ok(FieldValue::owned_any(InboxNode(page))),
-                Err(error) => Err(Failure::from(error).into_error()),
-            }))
-        })
-    })
-    .argument(inbox::first())
+fn followed_conflicts(types: &Types) -> RootRow {
+    let page = objects(types.conflicts(), |page: &InboxPage| page);
+    let compile = move |field: &SelectedField| {
+        let follow = |call: Call| {
+            let request = arguments::inbox(&call.arguments)?;
+            let pages = call.sync.follow_conflicts(call.caller, request);
+            Ok(pages.map(|page| Ok(page?)))
+        };
+        RootPlan::followed(follow, page(field))
+    };
+    RootRow::new(
+        OperationKind::Subscription,
+        "conflicts",
+        required("SyncConflictConnection"),
+        compile,
+    )
+    .arguments(arguments::followed_conflicts)
     .description("The first page of `conflicts`, at once and again whenever other conflicts stand in it: show it in the place of the one before.")
-}
-
-fn followed_changes() -> SubscriptionField {
-    let field = SubscriptionField::new("changes", required("SyncPage"), |ctx| {
-        SubscriptionFieldFuture::new(async move {
-            let (sync, caller) = context(&ctx);
-            let request = pages::request(pages::arguments_of(&ctx), sync);
-            let request = request.map_err(Failure::into_error)?;
-            let start = pages::start(pages::arguments_of(&ctx));
-            let sync = sync.clone();
-            let pages = sync.clone().subscribe(caller.clone(), request, start);
-            Ok(pages.map(move |page| {
-                let page = page.map_err(Failure::from);
-                let page = page.and_then(|page| PageNode::value(page, sync.now()));
-                page.map_err(Failure::into_error)
-            }))
-        })
-    });
-    pages::arguments()
-        .into_iter()
-        .fold(field, SubscriptionField::argument)
-        .argument(
-            argument("from", nullable("SyncStart"), "Where the subscription starts.")
-                .default_value(GraphqlValue::Enum(async_graphql::Name::new("CHECKPOINT"))),
-        )
-        .description("Catches the client up and then goes on: each page comes soon after its changes are durable. After a disconnection, subscribe again with the last checkpoint.")
-}
-
-struct ViewerNode {
-    user: String,
-    viewer: Viewer,
-    server_time: Timestamp,
-}
-
-fn viewer_object() -> Object {
-    Object::new("SyncViewer")
-        .description("Who asks, and what they may see and change.")
-        .field(plain(
-            "id",
-            required("ID"),
-            "The user.",
-            |node: &ViewerNode| Some(string(node.user.as_str())),
-        ))
-        .field(plain(
-            "readScopes",
-            list("ID"),
-            "The scopes you may see.",
-            |node: &ViewerNode| Some(scopes(node.viewer.grants.scopes())),
-        ))
-        .field(plain(
-            "writeScopes",
-            list("ID"),
-            "The scopes you may change.",
-            |node: &ViewerNode| Some(scopes(node.viewer.grants.writable())),
-        ))
-        .field(members::memberships(|node: &ViewerNode| &node.viewer))
-        .field(plain(
-            "declinedGivers",
-            list("ID"),
-            "The users whose memberships you decline.",
-            |node: &ViewerNode| {
-                Some(members::names(
-                    node.viewer.memberships().state.declined.iter(),
-                ))
-            },
-        ))
-        .field(plain(
-            "lastMutationId",
-            nullable("Int"),
-            "The last mutation id consumed of the client asked about.",
-            |node: &ViewerNode| node.viewer.last_mutation.map(|id| int(id.0)),
-        ))
-        .field(plain(
-            "serverTime",
-            required("DateTime"),
-            "The gateway's clock.",
-            |node: &ViewerNode| Some(string(node.server_time.to_string())),
-        ))
-        .field(plain(
-            "epoch",
-            required("ID"),
-            "The identity of the store's history.",
-            |node: &ViewerNode| Some(string(node.viewer.epoch.as_str())),
-        ))
-}
-
-fn scopes<'a>(scopes: impl Iterator<Item = &'a Scope>) -> FieldValue<'static> {
-    FieldValue::list(scopes.map(|scope| string(scope.as_str())))
-}
-
-/// The service and the caller, which every request carries.
-fn context<'a>(ctx: &ResolverContext<'a>) -> (&'a Arc<SyncService>, &'a Caller) {
-    (ctx.ctx.data_unchecked(), ctx.ctx.data_unchecked())
-}
-
-/// The argument of every mutation.
-fn input(ctx: &ResolverContext<'_>) -> GraphqlValue {
-    let input = ctx.args.get("input");
-    input.map_or(GraphqlValue::Null, |input| input.as_value().clone())
-}
-
-fn text_argument(ctx: &ResolverContext<'_>, name: &str) -> Option<String> {
-    match ctx.args.get(name)?.as_value() {
-        GraphqlValue::String(text) => Some(text.clone()),
-        _ => None,
-    }
 }

@@ -1,14 +1,12 @@
-//! Small words the generated schema is spelled with: type references, descriptions, fields without work of their own.
-
-use std::any::Any;
+//! Small parts of which the generated schema is built: type references, arguments, words of descriptions.
 
 use async_graphql::{
-    Name, Value as GraphqlValue,
-    dynamic::{self, Enum, EnumItem, FieldFuture, FieldValue, InputValue, TypeRef},
+    Value as GraphqlValue,
+    dynamic::{InputValue, TypeRef},
 };
 use tidegate_core::{
-    model::{DefaultValue, Field, FieldType, Model, Shape},
-    value::{Document, Value, json},
+    model::{FieldType, Model, Shape},
+    value::{Value, json},
 };
 
 pub(super) fn nullable(name: &str) -> TypeRef {
@@ -23,22 +21,9 @@ pub(super) fn list(name: &str) -> TypeRef {
     TypeRef::named_nn_list_nn(name)
 }
 
-/// What a schema is built for. async-graphql 7.2 knows no null in a list of enums, objects or lists; so the schema that it
-/// executes has JSON for the fields of documents, and `complete.rs` makes the types of the other one of it.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Purpose {
-    /// To be told to clients.
-    Shown,
-    /// To be executed.
-    Executed,
-}
-
 /// A model field's type in answers.
-pub(super) fn output_type(ty: &FieldType, purpose: Purpose) -> TypeRef {
-    match purpose {
-        Purpose::Shown => type_ref(ty, &|name| name.to_owned()),
-        Purpose::Executed => nullable("JSON"),
-    }
+pub(super) fn output_type(ty: &FieldType) -> TypeRef {
+    type_ref(ty, &|name| name.to_owned())
 }
 
 /// A model field's type in inputs: embedded types have input types of their own.
@@ -72,69 +57,8 @@ fn type_ref(ty: &FieldType, embedded: &dyn Fn(&str) -> String) -> TypeRef {
     }
 }
 
-/// A field computed from its parent alone.
-pub(super) fn plain<T: Any>(
-    name: &str,
-    ty: TypeRef,
-    description: &str,
-    get: impl Fn(&T) -> Option<FieldValue<'static>> + Send + Sync + 'static,
-) -> dynamic::Field {
-    dynamic::Field::new(name, ty, move |ctx| {
-        FieldFuture::Value(ctx.parent_value.downcast_ref::<T>().and_then(&get))
-    })
-    .description(description)
-}
-
 pub(super) fn argument(name: &str, ty: TypeRef, description: &str) -> InputValue {
     InputValue::new(name, ty).description(description)
-}
-
-pub(super) fn enumeration(name: &str, description: &str, items: &[(&str, &str)]) -> Enum {
-    items.iter().fold(
-        Enum::new(name).description(description),
-        |built, (item, meaning)| built.item(EnumItem::new(*item).description(*meaning)),
-    )
-}
-
-pub(super) fn string(value: impl Into<String>) -> FieldValue<'static> {
-    FieldValue::value(GraphqlValue::String(value.into()))
-}
-
-pub(super) fn int(value: i32) -> FieldValue<'static> {
-    FieldValue::value(GraphqlValue::from(value))
-}
-
-/// A stored value as `complete.rs` takes it.
-pub(super) fn stored(model: &Model, ty: &FieldType, value: &Value) -> FieldValue<'static> {
-    FieldValue::value(whole(model, ty, value))
-}
-
-/// A value with the defaults that its embedded documents show.
-fn whole(model: &Model, ty: &FieldType, value: &Value) -> GraphqlValue {
-    match (&ty.shape, value) {
-        (Shape::List(item), Value::List(items)) => {
-            let items = items.iter().map(|value| whole(model, item, value));
-            GraphqlValue::List(items.collect())
-        }
-        (Shape::Embedded(name), Value::Object(document)) => {
-            let fields = model.embedded.get(name).map_or(&[][..], |it| &it.fields);
-            let shown = fields.iter().filter_map(|field| {
-                let value = shown(field, document)?;
-                Some((Name::new(&field.name), whole(model, &field.ty, value)))
-            });
-            GraphqlValue::Object(shown.collect())
-        }
-        _ => graphql_value(model, ty, value),
-    }
-}
-
-/// What a document shows of a field: what it holds, or the default of a required field that came into the model later.
-pub(super) fn shown<'a>(field: &'a Field, document: &'a Document) -> Option<&'a Value> {
-    let held = document.get(&field.name).filter(|value| !value.is_null());
-    held.or(match &field.default {
-        Some(DefaultValue::Literal(default)) if field.ty.required => Some(default),
-        _ => None,
-    })
 }
 
 pub(super) fn graphql_value(model: &Model, ty: &FieldType, value: &Value) -> GraphqlValue {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::dynamic::{Enum, EnumItem, Field, FieldFuture, Object, TypeRef};
+use async_graphql::dynamic::{Enum, EnumItem, Field, FieldFuture, InputValue, Object, TypeRef};
 
 use super::{
     render::{Key, Text, Written, fields_of},
@@ -30,6 +30,7 @@ struct Row<N: Node> {
     name: &'static str,
     ty: TypeRef,
     description: &'static str,
+    arguments: fn() -> Vec<InputValue>,
     compile: Compile<N>,
 }
 
@@ -108,8 +109,16 @@ impl<N: Node> ObjectType<N> {
             name,
             ty,
             description,
+            arguments: Vec::new,
             compile: Box::new(compile),
         });
+        self
+    }
+
+    /// The last field takes these arguments.
+    pub(super) fn arguments(mut self, arguments: fn() -> Vec<InputValue>) -> Self {
+        let row = self.rows.last_mut().expect("arguments follow their field");
+        row.arguments = arguments;
         self
     }
 
@@ -118,7 +127,8 @@ impl<N: Node> ObjectType<N> {
         let object = Object::new(self.name).description(self.description);
         self.rows.iter().fold(object, |object, row| {
             let field = Field::new(row.name, row.ty.clone(), |_| FieldFuture::Value(None));
-            object.field(field.description(row.description))
+            let field = field.description(row.description);
+            object.field((row.arguments)().into_iter().fold(field, Field::argument))
         })
     }
 

@@ -138,7 +138,6 @@ impl Delivery {
 
 #[cfg(test)]
 mod tests {
-    use async_graphql::{Response as Executed, Value};
     use futures_util::future::pending;
     use tokio::time::sleep;
 
@@ -155,7 +154,7 @@ mod tests {
     }
 
     fn answer(number: i32) -> Answer {
-        Answer::Executed(Box::new(Executed::new(Value::from(number))))
+        Answer::Written(format!(r#"{{"data":{number}}}"#).into_bytes())
     }
 
     /// Answers that come this number of seconds after one another, without an end.

@@ -5,7 +5,7 @@ mod requests;
 mod sockets;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -124,6 +124,7 @@ impl House {
             sides: HashMap::new(),
             is_set: AtomicBool::new(true),
             is_down: false,
+            reads: AtomicUsize::new(0),
         };
         let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
         let directory = self._directory.path().join("staged");

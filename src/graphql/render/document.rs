@@ -12,7 +12,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use tidegate_core::{
     entry::Entry,
     id::{DocumentKey, IdType, TypeName},
-    value::{DEPTH_MAX, Value},
+    value::{DEPTH_MAX, Document, Value},
     view::{RecordHead, RecordView, Seen, Unreadable, ValueRef, ValueView},
 };
 
@@ -22,7 +22,7 @@ use crate::graphql::error::Failure;
 /// What is asked for of documents, by their types.
 pub(in crate::graphql) struct DocumentPlan(pub(in crate::graphql) BTreeMap<Box<str>, PartsPlan>);
 
-/// What is asked for of a document, or of an embedded one.
+/// What is asked for of a document, of an embedded one, or of a side of a conflict.
 pub(in crate::graphql) struct PartsPlan {
     parts: Vec<(Key, Part)>,
     /// Of each part: where its field is in `wanted`; anything where it needs none.
@@ -36,7 +36,7 @@ pub(in crate::graphql) type HeadWriter = fn(&dyn RecordHead, &mut Text);
 
 pub(in crate::graphql) enum Part {
     TypeName(Box<str>),
-    /// Of a document; embedded ones have none.
+    /// Of a document; embedded ones and sides of conflicts have none.
     Head(HeadWriter),
     Field(FieldPlan),
     Reference(ReferencePlan),
@@ -118,13 +118,34 @@ impl Text {
         record: &impl RecordView,
         plan: &DocumentPlan,
     ) -> Written {
+        self.object_of_type(record.type_name(), |text| {
+            match plan.0.get(record.type_name()) {
+                Some(plan) => text.document_of_type(record, plan),
+                None => text.document_of_type(record, &PartsPlan::new(Vec::new())),
+            }
+        })
+    }
+
+    /// One side of a conflict about a document of the type `type_name`; `shown_as` names the side's own type.
+    pub(in crate::graphql) fn state(
+        &mut self,
+        state: &Document,
+        type_name: &str,
+        shown_as: &str,
+        plan: &DocumentPlan,
+    ) -> Written {
+        self.object_of_type(shown_as, |text| match plan.0.get(type_name) {
+            Some(plan) => text.parts(None, ValueRef::Document(state), plan),
+            None => text.parts(None, ValueRef::Document(state), &PartsPlan::new(Vec::new())),
+        })
+    }
+
+    /// An object of a position that may hold objects of several types.
+    fn object_of_type(&mut self, name: &str, write: impl FnOnce(&mut Self) -> Written) -> Written {
         let begin = self.mark();
-        let written = match plan.0.get(record.type_name()) {
-            Some(plan) => self.document_of_type(record, plan),
-            None => self.document_of_type(record, &PartsPlan::new(Vec::new())),
-        };
+        let written = write(self);
         for steps in self.steps_since(&begin) {
-            steps.push(Step::Type(record.type_name().into()));
+            steps.push(Step::Type(name.into()));
         }
         written
     }

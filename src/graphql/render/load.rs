@@ -181,12 +181,7 @@ impl AnswerRoom {
         }
     }
 
-    /// Begins the next answer of a subscription.
-    pub(in crate::graphql) fn clear(&self) {
-        *self.taken() = Taken::default();
-    }
-
-    pub(in crate::graphql) fn take(&self, entry: &Entry) -> Result<(), Failure> {
+    fn take(&self, entry: &Entry) -> Result<(), Failure> {
         let mut taken = self.taken();
         let bytes = taken.bytes + bytes(entry);
         if bytes > self.bytes_max {
@@ -206,11 +201,11 @@ impl AnswerRoom {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(in crate::graphql) fn bytes_left(&self) -> usize {
+    fn bytes_left(&self) -> usize {
         self.bytes_max.saturating_sub(self.taken().bytes)
     }
 
-    pub(in crate::graphql) fn exceeded(&self) -> Failure {
+    fn exceeded(&self) -> Failure {
         let bytes_max = self.bytes_max;
         let message = format!(
             "The documents that others refer to have more than {bytes_max} bytes; ask for fewer at a time."

@@ -27,7 +27,7 @@ pub(super) fn check(
         arguments,
         limits,
     };
-    let root = selection.kind.root(schema);
+    let root = selection.kind.root_type();
     let fields = selection.fields.iter();
     let (cost, bytes) = fields
         .map(|field| estimator.root_field(root, field))

@@ -81,13 +81,6 @@ fn have_same_places(fields: &[SelectedField], others: &[SelectedField]) -> bool 
     })
 }
 
-impl SelectedField {
-    /// Whether it asks for the schema itself.
-    pub(crate) fn is_introspection(&self) -> bool {
-        matches!(self.name.as_str(), "__schema" | "__type")
-    }
-}
-
 impl PartialEq for Position {
     fn eq(&self, _: &Self) -> bool {
         true

@@ -7,9 +7,9 @@
 
 mod documents;
 mod making;
-mod operations;
+pub(super) mod operations;
 pub(crate) mod staged;
-mod world;
+pub(super) mod world;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

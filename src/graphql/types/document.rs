@@ -5,10 +5,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use async_graphql::dynamic::{
     Enum, EnumItem, Field, FieldFuture, Interface, InterfaceField, Object, Scalar, SchemaBuilder,
-    TypeRef,
+    TypeRef, Union,
 };
-use tidegate_core::model::{
-    self, DefaultValue, DocumentType, EmbeddedType, EnumType, FieldType, Model, Reference, Shape,
+use tidegate_core::{
+    id::TypeName,
+    model::{
+        self, DefaultValue, DocumentType, EmbeddedType, EnumType, FieldType, Model, Reference,
+        Shape,
+    },
 };
 
 use crate::graphql::{
@@ -20,7 +24,7 @@ use crate::graphql::{
         fields_of,
     },
     request::SelectedField,
-    shape::{Purpose, nullable, output_type, required},
+    shape::{nullable, one, optional, output_type, required},
 };
 
 /// Where the wire formats of our scalars are specified.
@@ -116,7 +120,17 @@ impl DocumentTypes {
         for document_type in &model.types {
             builder = builder.register(document_object(document_type));
         }
-        builder.register(type_names(model)).register(interface())
+        let mut states = Union::new("SyncState").description(
+            "A document's fields as one side has them; it has no id, for it is not the document.",
+        );
+        for document_type in &model.types {
+            states = states.possible_type(state_name(&document_type.name));
+            builder = builder.register(state_object(document_type));
+        }
+        builder
+            .register(type_names(model))
+            .register(interface())
+            .register(states)
     }
 
     /// The plan of what `field` asks for of the documents in it, whatever their types are.
@@ -127,6 +141,45 @@ impl DocumentTypes {
             (name.into(), self.document(document_type, fields))
         });
         DocumentPlan(types.collect())
+    }
+
+    /// The plan of what `field` asks for of a document of this type.
+    pub(in crate::graphql) fn compile_one(
+        &self,
+        document_type: &DocumentType,
+        field: &SelectedField,
+    ) -> PartsPlan {
+        self.document(
+            document_type,
+            fields_of(&field.below, document_type.name.as_str()),
+        )
+    }
+
+    /// The plan of what `field` asks for of a side of a conflict, by the types of documents. A side is no document, and any
+    /// of its fields may be missing.
+    pub(super) fn compile_states(&self, field: &SelectedField) -> DocumentPlan {
+        let types = self.model.types.iter().map(|document_type| {
+            let name = state_name(&document_type.name);
+            let fields = fields_of(&field.below, &name);
+            let plan = self.state(document_type, &name, fields);
+            (document_type.name.as_str().into(), plan)
+        });
+        DocumentPlan(types.collect())
+    }
+
+    fn state(&self, ty: &DocumentType, name: &str, fields: &[SelectedField]) -> PartsPlan {
+        let parts = fields.iter().map(|asked| {
+            let part = match self.part(name, &ty.fields, asked) {
+                Part::Field(field) => Part::Field(FieldPlan {
+                    required: false,
+                    default: None,
+                    ..field
+                }),
+                part => part,
+            };
+            (Key::new(&asked.key), part)
+        });
+        PartsPlan::new(parts.collect())
     }
 
     fn document(&self, document_type: &DocumentType, fields: &[SelectedField]) -> PartsPlan {
@@ -276,7 +329,7 @@ fn document_object(document_type: &DocumentType) -> Object {
         object = object.field(unresolved(name, required(ty)).description(description));
     }
     for field in &document_type.fields {
-        object = object.field(field_of(field, output_type(&field.ty, Purpose::Shown)));
+        object = object.field(field_of(field, output_type(&field.ty)));
     }
     for reference in &document_type.references {
         object = object.field(reference_field(reference));
@@ -291,12 +344,28 @@ fn embedded_object(embedded: &EmbeddedType) -> Object {
     }
     let fields = embedded.fields.iter();
     fields.fold(object, |object, field| {
-        object.field(field_of(field, output_type(&field.ty, Purpose::Shown)))
+        object.field(field_of(field, output_type(&field.ty)))
+    })
+}
+
+/// Begins with `Sync`, as no type of a model does: `ListingState` is a name for an enum beside a type `Listing`.
+pub(in crate::graphql) fn state_name(type_name: &TypeName) -> String {
+    format!("Sync{type_name}State")
+}
+
+fn state_object(document_type: &DocumentType) -> Object {
+    let object = Object::new(state_name(&document_type.name)).description(format!(
+        "The fields of {} as one side of a conflict has them.",
+        one(document_type.name.as_str())
+    ));
+    let fields = document_type.fields.iter();
+    fields.fold(object, |object, field| {
+        object.field(field_of(field, optional(output_type(&field.ty))))
     })
 }
 
 /// A field of the type `ty`, with what the model says about it.
-pub(in crate::graphql) fn field_of(field: &model::Field, ty: TypeRef) -> Field {
+fn field_of(field: &model::Field, ty: TypeRef) -> Field {
     let built = unresolved(&field.name, ty);
     let built = match &field.description {
         Some(description) => built.description(description),

@@ -73,8 +73,8 @@ impl Node for SyncFieldOutcome {
 
 /// The tables of outcomes.
 pub(super) struct OutcomeTypes {
-    pub(super) push: ObjectType<PushChanges>,
-    pub(super) resolve: ObjectType<ResolveConflict>,
+    pub(super) push: Arc<ObjectType<PushChanges>>,
+    pub(super) resolve: Arc<ObjectType<ResolveConflict>>,
     result: Arc<ObjectType<SyncResult>>,
     error: Arc<ObjectType<SyncError>>,
     conflict: Arc<ObjectType<SyncConflictDetail>>,
@@ -88,8 +88,8 @@ impl OutcomeTypes {
         let conflict = Arc::new(conflict(&field));
         let result = Arc::new(result(model, documents, &conflict, &error));
         Self {
-            push: push(&result),
-            resolve: resolve(&result),
+            push: Arc::new(push(&result)),
+            resolve: Arc::new(resolve(&result)),
             result,
             error,
             conflict,

@@ -48,7 +48,7 @@ impl Node for SyncChange {
 
 /// The tables of pages.
 pub(super) struct PageTypes {
-    pub(super) page: ObjectType<SyncPage>,
+    pub(super) page: Arc<ObjectType<SyncPage>>,
     change: Arc<ObjectType<SyncChange>>,
 }
 
@@ -56,7 +56,7 @@ impl PageTypes {
     pub(super) fn new(documents: &Arc<DocumentTypes>) -> Self {
         let change = Arc::new(change(documents));
         Self {
-            page: page(&change),
+            page: Arc::new(page(&change)),
             change,
         }
     }

@@ -157,7 +157,7 @@ impl Snapshot for MongoSnapshot {
     }
 
     async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
-        let mut read = self.reader().records(&[id.clone()], 0).await?;
+        let mut read = self.reader().records(std::slice::from_ref(id), 0).await?;
         Ok(read.found.remove(id))
     }
 

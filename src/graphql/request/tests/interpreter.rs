@@ -36,8 +36,12 @@ pub(super) fn answer(
         arguments: &admitted.arguments,
         resolve,
     };
-    let root = admitted.kind().root(schema);
+    let root = admitted.kind().root_type();
     interpreter.object(root, &admitted.selection.fields, "")
+}
+
+fn is_introspection(field: &SelectedField) -> bool {
+    matches!(field.name.as_str(), "__schema" | "__type")
 }
 
 struct Interpreter<'i> {
@@ -49,7 +53,7 @@ struct Interpreter<'i> {
 impl Interpreter<'_> {
     fn object(&mut self, ty: &str, fields: &[SelectedField], path: &str) -> Json {
         let mut object = Map::new();
-        for field in fields.iter().filter(|field| !field.is_introspection()) {
+        for field in fields.iter().filter(|field| !is_introspection(field)) {
             let answer = match field.name.as_str() {
                 "__typename" => json!(ty),
                 _ => self.field(ty, field, path),

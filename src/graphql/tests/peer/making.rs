@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Map, Value as Json, json};
 use tidegate_core::id::{DocumentId, DocumentKey};
@@ -251,6 +251,7 @@ fn drawn(model: &Model, tape: &mut Tape) -> Drawn {
         sides: of_store,
         is_set: AtomicBool::new(false),
         is_down,
+        reads: AtomicUsize::new(0),
     };
     Drawn {
         stage,

@@ -18,9 +18,9 @@ const DEPTH: usize = 5;
 
 /// What is asked of both sides.
 #[derive(Debug)]
-pub(super) struct Operation {
-    pub(super) query: String,
-    pub(super) variables: Map<String, Json>,
+pub(crate) struct Operation {
+    pub(crate) query: String,
+    pub(crate) variables: Map<String, Json>,
 }
 
 pub(super) fn operation(schema: &Schema, roots: &[Root], tape: Tape) -> Operation {

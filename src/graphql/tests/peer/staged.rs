@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -35,6 +35,8 @@ pub(crate) struct Stage {
     pub(crate) is_set: AtomicBool,
     /// Whether single documents cannot be read then.
     pub(crate) is_down: bool,
+    /// How often documents were read by their keys.
+    pub(crate) reads: AtomicUsize,
 }
 
 impl Stage {
@@ -139,6 +141,7 @@ impl Snapshot for StagedSnapshot {
         keys: &BTreeSet<DocumentKey>,
         bytes_max: usize,
     ) -> Result<Entries, StoreError> {
+        self.stage.reads.fetch_add(1, Ordering::Relaxed);
         if self.stage.is_down && self.stage.is_set.load(Ordering::Relaxed) {
             return Err(StoreError::Unavailable("it is down".to_owned()));
         }

@@ -1,0 +1,439 @@
+//! From an admitted operation to its answer. async-graphql dispatches the root fields: those of a query together, those of a
+//! mutation in their order. It sees nothing below them: each root field writes its own text, and the texts are joined.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use async_graphql::{
+    Name, Pos, Positioned, Request, Value,
+    dataloader::DataLoader,
+    parser::types::{
+        DocumentOperations, ExecutableDocument, Field, OperationDefinition, OperationType,
+        Selection as Parsed, SelectionSet,
+    },
+};
+use futures_util::{
+    FutureExt, Stream, StreamExt,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
+
+use super::{
+    answer::Answer,
+    error::{Code, Failure},
+    introspection,
+    plan::{BEGINNING, OperationPlan, PlannedRoot},
+    render::{
+        Stop, Text, Written,
+        load::{AnswerRoom, DocumentLoader},
+    },
+    request::{ArgumentValues, Arguments, OperationKind, Selection},
+};
+use crate::sync::{Caller, SyncService};
+
+/// What a root field is resolved with.
+pub(super) struct Call {
+    pub(super) sync: Arc<SyncService>,
+    pub(super) caller: Caller,
+    /// Of the field itself.
+    pub(super) arguments: ArgumentValues,
+    /// Of the fields below it.
+    pub(super) below: Arc<Arguments>,
+}
+
+/// What a root field is resolved to.
+pub(super) trait RootValue: Send + Sync + 'static {
+    /// About how many bytes its text has.
+    fn text_bytes(&self) -> usize {
+        1_024
+    }
+}
+
+/// Writes the value of a root field whose selection is compiled.
+pub(super) type Writer<T> = Box<dyn Fn(&T, &mut Text) -> Written + Send + Sync>;
+
+/// How a root field is answered.
+pub(super) enum RootPlan {
+    /// Of a query or a mutation.
+    Resolved(Box<dyn Resolve>),
+    /// Of a subscription.
+    Followed(Arc<dyn Follow>),
+    /// By async-graphql itself.
+    Introspection,
+}
+
+/// The text of a root field, and whether its value may stand in an answer.
+type RootText = (Text, Written);
+
+pub(super) trait Resolve: Send + Sync {
+    fn answer<'a>(
+        &'a self,
+        call: Call,
+        root: &'a PlannedRoot,
+        answering: &'a Answering,
+    ) -> BoxFuture<'a, RootText>;
+}
+
+pub(super) trait Follow: Send + Sync {
+    fn answers(
+        self: Arc<Self>,
+        call: Call,
+        operation: Arc<Operation>,
+    ) -> BoxStream<'static, Answer>;
+}
+
+struct Resolved<T, R> {
+    resolve: Arc<R>,
+    write: Writer<T>,
+}
+
+struct Followed<T, F> {
+    follow: F,
+    write: Writer<T>,
+}
+
+impl RootPlan {
+    pub(super) fn resolved<T, R, F>(resolve: Arc<R>, write: Writer<T>) -> Self
+    where
+        T: RootValue,
+        R: Fn(Call) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        Self::Resolved(Box::new(Resolved { resolve, write }))
+    }
+
+    pub(super) fn followed<T, F, S>(follow: F, write: Writer<T>) -> Self
+    where
+        T: RootValue,
+        F: Fn(Call) -> Result<S, Failure> + Send + Sync + 'static,
+        S: Stream<Item = Result<T, Failure>> + Send + 'static,
+    {
+        Self::Followed(Arc::new(Followed { follow, write }))
+    }
+}
+
+impl<T, R, F> Resolve for Resolved<T, R>
+where
+    T: RootValue,
+    R: Fn(Call) -> F + Send + Sync,
+    F: Future<Output = Result<T, Failure>> + Send,
+{
+    fn answer<'a>(
+        &'a self,
+        call: Call,
+        root: &'a PlannedRoot,
+        answering: &'a Answering,
+    ) -> BoxFuture<'a, RootText> {
+        async move {
+            let value = (self.resolve)(call).await;
+            answering.root(root, value, &self.write).await
+        }
+        .boxed()
+    }
+}
+
+impl<T, F, S> Follow for Followed<T, F>
+where
+    T: RootValue,
+    F: Fn(Call) -> Result<S, Failure> + Send + Sync + 'static,
+    S: Stream<Item = Result<T, Failure>> + Send + 'static,
+{
+    fn answers(
+        self: Arc<Self>,
+        call: Call,
+        operation: Arc<Operation>,
+    ) -> BoxStream<'static, Answer> {
+        match (self.follow)(call) {
+            Ok(values) => values
+                .then(move |value| answer_event(Arc::clone(&self), Arc::clone(&operation), value))
+                .boxed(),
+            Err(failure) => {
+                let answer = answer_event(self, operation, Err(failure));
+                stream::once(answer).boxed()
+            }
+        }
+    }
+}
+
+/// The answer to one event of a subscription, which has one root field.
+async fn answer_event<T: RootValue, F>(
+    followed: Arc<Followed<T, F>>,
+    operation: Arc<Operation>,
+    value: Result<T, Failure>,
+) -> Answer {
+    let answering = Answering::new(operation);
+    let root = answering.operation.plan.roots.first();
+    let root = root.expect("a field of the operation is followed");
+    let text = answering.root(root, value, &followed.write).await;
+    answering.operation.joined([text])
+}
+
+/// An operation of one caller.
+pub(super) struct Operation {
+    plan: Arc<OperationPlan>,
+    /// What it asks for, and where its document says so.
+    selection: Arc<Selection>,
+    sync: Arc<SyncService>,
+    caller: Caller,
+    answer_bytes_max: usize,
+}
+
+impl Operation {
+    pub(super) fn new(
+        (selection, plan): (Arc<Selection>, Arc<OperationPlan>),
+        sync: &Arc<SyncService>,
+        caller: Caller,
+        answer_bytes_max: usize,
+    ) -> Self {
+        Self {
+            plan,
+            selection,
+            sync: Arc::clone(sync),
+            caller,
+            answer_bytes_max,
+        }
+    }
+
+    /// The answer of which these are the root fields, in their order.
+    fn joined(&self, roots: impl IntoIterator<Item = RootText>) -> Answer {
+        let mut whole = None;
+        let mut is_null = false;
+        for (text, written) in roots {
+            is_null |= written.is_err();
+            match &mut whole {
+                // A single root is not copied.
+                None => whole = Some(text),
+                Some(whole) => whole.append(text),
+            }
+        }
+        let mut whole = whole.unwrap_or_default();
+        if is_null {
+            whole.out.clear();
+            whole.raw(BEGINNING);
+            whole.null();
+        } else {
+            whole.raw(&self.plan.end);
+        }
+        let errors = whole.take_errors(&self.selection.fields);
+        if !errors.is_empty() {
+            whole.raw(b",\"errors\":");
+            whole.json(&errors);
+        }
+        whole.raw(b"}");
+        Answer::Written(whole.out)
+    }
+}
+
+/// One answer while it is made. Its root fields load the documents they refer to together.
+pub(super) struct Answering {
+    operation: Arc<Operation>,
+    loader: OnceLock<DataLoader<DocumentLoader>>,
+}
+
+impl Answering {
+    fn new(operation: Arc<Operation>) -> Self {
+        Self {
+            operation,
+            loader: OnceLock::new(),
+        }
+    }
+
+    /// The text of a root field, from what stands before it to its value.
+    async fn root<T: RootValue>(
+        &self,
+        root: &PlannedRoot,
+        value: Result<T, Failure>,
+        write: &Writer<T>,
+    ) -> RootText {
+        let bytes = value.as_ref().map_or(0, T::text_bytes);
+        let mut text = Text::with_capacity(root.lead_in.len() + bytes);
+        text.raw(&root.lead_in);
+        let begin = text.mark();
+        let mut written = match &value {
+            Ok(value) => text.position(&root.key, root.is_required, |text| write(value, text)),
+            Err(failure) => Err(Stop::Failed(Box::new(failure.clone()))),
+        };
+        if written.is_ok() && text.has_holes() {
+            written = Box::pin(text.fill(self.loader())).await;
+        }
+        if let Err(Stop::Failed(failure)) = written {
+            text.rewind(&begin);
+            written = text.position(&root.key, root.is_required, |text| Err(text.fail(*failure)));
+        }
+        (text, written)
+    }
+
+    fn loader(&self) -> &DataLoader<DocumentLoader> {
+        let operation = &self.operation;
+        self.loader.get_or_init(|| {
+            let loader = DocumentLoader {
+                sync: Arc::clone(&operation.sync),
+                caller: operation.caller.clone(),
+                room: AnswerRoom::new(operation.answer_bytes_max, operation.caller.account()),
+            };
+            DataLoader::new(loader, tokio::spawn)
+        })
+    }
+}
+
+/// An operation that is executed: async-graphql's resolvers find it in their context, and leave here what they made.
+pub(super) struct Execution {
+    answering: Answering,
+    below: Arc<Arguments>,
+    roots: Mutex<Roots>,
+}
+
+#[derive(Default)]
+struct Roots {
+    arguments: Vec<ArgumentValues>,
+    texts: Vec<Option<RootText>>,
+    followed: Option<BoxStream<'static, Answer>>,
+}
+
+impl Execution {
+    /// The execution, and what async-graphql is asked for.
+    pub(super) fn new(operation: Operation, mut arguments: Arguments) -> (Arc<Self>, Request) {
+        let Operation {
+            plan, selection, ..
+        } = &operation;
+        let mut roots = Roots::default();
+        let mut items = Vec::new();
+        for root in &plan.roots {
+            let field = &selection.fields[root.index];
+            let is_introspection = matches!(root.plan, RootPlan::Introspection);
+            items.push(match is_introspection {
+                true => introspection::field(field, &mut arguments),
+                false => dispatched(&field.key, &field.name),
+            });
+            let slot = field.slot.filter(|_| !is_introspection);
+            let own = slot.map(|slot| arguments.take(slot));
+            roots.arguments.push(own.unwrap_or_default());
+            roots.texts.push(None);
+        }
+        let document = document(selection.kind, items);
+        let execution = Arc::new(Self {
+            answering: Answering::new(Arc::new(operation)),
+            below: Arc::new(arguments),
+            roots: Mutex::new(roots),
+        });
+        let mut request = Request::new(String::new()).data(Arc::clone(&execution));
+        request.set_parsed_query(document);
+        (execution, request)
+    }
+
+    /// Resolves a root field of a query or a mutation.
+    pub(super) async fn resolve(&self, key: &str) {
+        let Some((index, root)) = self.root(key) else {
+            return;
+        };
+        if let RootPlan::Resolved(resolved) = &root.plan {
+            let call = self.call(index);
+            let text = resolved.answer(call, root, &self.answering).await;
+            self.roots().texts[index] = Some(text);
+        }
+    }
+
+    /// Begins to follow the root field of a subscription.
+    pub(super) fn follow(&self, key: &str) {
+        let Some((index, root)) = self.root(key) else {
+            return;
+        };
+        if let RootPlan::Followed(followed) = &root.plan {
+            let operation = Arc::clone(&self.answering.operation);
+            let answers = Arc::clone(followed).answers(self.call(index), operation);
+            self.roots().followed = Some(answers);
+        }
+    }
+
+    fn root(&self, key: &str) -> Option<(usize, &PlannedRoot)> {
+        let mut roots = self.answering.operation.plan.roots.iter().enumerate();
+        roots.find(|(_, root)| root.key.name() == key)
+    }
+
+    fn call(&self, index: usize) -> Call {
+        let operation = &self.answering.operation;
+        Call {
+            sync: Arc::clone(&operation.sync),
+            caller: operation.caller.clone(),
+            arguments: std::mem::take(&mut self.roots().arguments[index]),
+            below: Arc::clone(&self.below),
+        }
+    }
+
+    /// The answer, when async-graphql is done; `of_schema` is what it answered itself.
+    pub(super) fn answer(&self, of_schema: &Value) -> Answer {
+        let operation = &self.answering.operation;
+        let texts = std::mem::take(&mut self.roots().texts);
+        let mut roots = Vec::with_capacity(texts.len());
+        for (root, text) in operation.plan.roots.iter().zip(texts) {
+            roots.push(match text {
+                Some(text) => text,
+                None => self.introspected(root, of_schema),
+            });
+        }
+        operation.joined(roots)
+    }
+
+    fn introspected(&self, root: &PlannedRoot, of_schema: &Value) -> RootText {
+        let field = &self.answering.operation.selection.fields[root.index];
+        let value = match of_schema {
+            Value::Object(values) => values.get(root.key.name()),
+            _ => None,
+        };
+        let mut text = Text::default();
+        text.raw(&root.lead_in);
+        let written = text.position(&root.key, root.is_required, |text| match value {
+            Some(value) => introspection::write(value, field, text),
+            None => Err(text.fail(Failure::new(
+                Code::Internal,
+                "The gateway failed to answer this.",
+            ))),
+        });
+        (text, written)
+    }
+
+    /// The answers of a subscription, when async-graphql is done.
+    pub(super) fn followed(&self) -> BoxStream<'static, Answer> {
+        let followed = self.roots().followed.take();
+        followed.unwrap_or_else(|| stream::empty().boxed())
+    }
+
+    fn roots(&self) -> MutexGuard<'_, Roots> {
+        self.roots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A root field as async-graphql dispatches it: without arguments, and with nothing below it.
+fn dispatched(key: &str, name: &str) -> Positioned<Parsed> {
+    placed(Parsed::Field(placed(Field {
+        alias: Some(placed(Name::new(key))),
+        name: placed(Name::new(name)),
+        arguments: Vec::new(),
+        directives: Vec::new(),
+        selection_set: Positioned::default(),
+    })))
+}
+
+fn document(kind: OperationKind, items: Vec<Positioned<Parsed>>) -> ExecutableDocument {
+    let ty = match kind {
+        OperationKind::Query => OperationType::Query,
+        OperationKind::Mutation => OperationType::Mutation,
+        OperationKind::Subscription => OperationType::Subscription,
+    };
+    let definition = OperationDefinition {
+        ty,
+        variable_definitions: Vec::new(),
+        directives: Vec::new(),
+        selection_set: placed(SelectionSet { items }),
+    };
+    ExecutableDocument {
+        operations: DocumentOperations::Single(placed(definition)),
+        fragments: HashMap::new(),
+    }
+}
+
+pub(super) fn placed<T>(node: T) -> Positioned<T> {
+    Positioned::new(node, Pos::default())
+}

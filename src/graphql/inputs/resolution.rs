@@ -1,0 +1,115 @@
+//! The inputs of `resolveConflict`.
+
+use async_graphql::{
+    Value as GraphqlValue,
+    dynamic::{InputObject, SchemaBuilder},
+};
+use tidegate_core::{
+    change::BaseVersion,
+    id::ConflictId,
+    model::Model,
+    push::{PushRefusal, Resolution},
+};
+
+use super::{integer, object, present, read_fields, text};
+use crate::{
+    graphql::{
+        enums::{self, Side},
+        error::{Code, Failure},
+        shape::{argument, nullable, one, required},
+    },
+    sync::SyncError,
+};
+
+pub(super) fn register(builder: SchemaBuilder, model: &Model) -> SchemaBuilder {
+    builder
+        .register(resolution_input(model))
+        .register(resolve_input())
+}
+
+fn resolve_input() -> InputObject {
+    InputObject::new("ResolveConflictInput")
+        .description("How a conflict is resolved.")
+        .field(argument("conflictId", required("ID"), "The conflict."))
+        .field(argument(
+            "baseVersion",
+            required("Int"),
+            "Its `currentVersion`: if the document has another by now, nothing is done, and the answer shows it.",
+        ))
+        .field(argument(
+            "resolution",
+            required("SyncResolution"),
+            "What becomes of the document.",
+        ))
+}
+
+fn resolution_input(model: &Model) -> InputObject {
+    let input = InputObject::new("SyncResolution")
+        .description("What becomes of the document.")
+        .oneof()
+        .field(argument("take", nullable("SyncSide"), "One of the sides."));
+    let input = model.types.iter().fold(input, |input, document_type| {
+        input.field(argument(
+            &document_type.singular,
+            nullable(&format!("{}Patch", document_type.name)),
+            &format!(
+                "These fields of {} are written; if it has been deleted, it is created again.",
+                one(document_type.name.as_str())
+            ),
+        ))
+    });
+    input.field(argument(
+        "delete",
+        nullable("Boolean"),
+        "It is deleted, with `true`.",
+    ))
+}
+
+/// What `resolveConflict` is asked for.
+pub(in crate::graphql) struct Resolve {
+    pub(in crate::graphql) conflict: ConflictId,
+    pub(in crate::graphql) base: BaseVersion,
+    pub(in crate::graphql) resolution: Resolution,
+}
+
+/// Reads the argument `input` of `resolveConflict`.
+pub(in crate::graphql) fn resolve(model: &Model, input: GraphqlValue) -> Result<Resolve, Failure> {
+    let mut input = object(input);
+    let id = present(&mut input, "conflictId").and_then(text);
+    // What cannot be an id is the id of no conflict.
+    let conflict = id.and_then(|id| ConflictId::new(&id).ok());
+    let base = integer(&mut input, "baseVersion").unwrap_or_default();
+    let resolution = present(&mut input, "resolution");
+    let chosen = resolution.and_then(|value| object(value).into_iter().next());
+    let resolution = match chosen {
+        Some((name, value)) => resolution_of(model, name.as_str(), value),
+        None => None,
+    };
+    Ok(Resolve {
+        conflict: conflict.ok_or(SyncError::Push(PushRefusal::ConflictNotFound))?,
+        base: BaseVersion(base),
+        resolution: resolution.ok_or_else(|| {
+            Failure::new(
+                Code::BadUserInput,
+                "`resolution` says nothing: take a side, write fields, or write `delete: true`.",
+            )
+        })?,
+    })
+}
+
+fn resolution_of(model: &Model, name: &str, value: GraphqlValue) -> Option<Resolution> {
+    match (name, value) {
+        ("take", side) => Some(match enums::SIDE.value(&text(side)?)? {
+            Side::Mine => Resolution::Mine,
+            Side::Theirs => Resolution::Theirs,
+        }),
+        ("delete", GraphqlValue::Boolean(true)) => Some(Resolution::Delete),
+        (name, fields @ GraphqlValue::Object(_)) => {
+            let mut types = model.types.iter();
+            let document_type = types.find(|known| known.singular == name)?;
+            let fields = read_fields(model, document_type, fields);
+            Some(Resolution::Edited(document_type.name.clone(), fields))
+        }
+        _ => None,
+    }
+}

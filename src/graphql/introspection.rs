@@ -1,0 +1,65 @@
+//! `__schema` and `__type`, which async-graphql answers: their selections as it takes them, and its answers along these.
+
+use async_graphql::{
+    Name, Positioned, Value,
+    parser::types::{Field, Selection, SelectionSet},
+};
+
+use super::{
+    execution::placed,
+    render::{Key, Text, Written, fields_of},
+    request::{Arguments, SelectedField, SubSelection},
+};
+
+/// Such a field with its arguments and all that is selected below it.
+pub(super) fn field(field: &SelectedField, arguments: &mut Arguments) -> Positioned<Selection> {
+    let values = field.slot.map(|slot| arguments.take(slot));
+    let values = values.into_iter().flatten();
+    placed(Selection::Field(placed(Field {
+        alias: Some(placed(Name::new(&field.key))),
+        name: placed(Name::new(&field.name)),
+        arguments: values
+            .map(|(name, value)| (placed(name), placed(value.into_value())))
+            .collect(),
+        directives: Vec::new(),
+        selection_set: placed(below(&field.below, arguments)),
+    })))
+}
+
+/// Where nothing is selected of an object, its type's name is: the engine answers null for an object without fields.
+fn below(below: &SubSelection, arguments: &mut Arguments) -> SelectionSet {
+    let fields = fields_of(below, "");
+    let mut items: Vec<_> = fields.iter().map(|of| field(of, arguments)).collect();
+    if items.is_empty() && !matches!(below, SubSelection::Leaf) {
+        items.push(placed(Selection::Field(placed(Field {
+            alias: None,
+            name: placed(Name::new("__typename")),
+            arguments: Vec::new(),
+            directives: Vec::new(),
+            selection_set: Positioned::default(),
+        }))));
+    }
+    SelectionSet { items }
+}
+
+/// Writes what the engine answered to `field`.
+pub(super) fn write(value: &Value, field: &SelectedField, text: &mut Text) -> Written {
+    match (&field.below, value) {
+        (SubSelection::Leaf, value) => text.json(value),
+        (_, Value::List(items)) => {
+            return text.list(items, |text, item| write(item, field, text));
+        }
+        (below, Value::Object(values)) => {
+            let fields = fields_of(below, "").iter();
+            let parts: Vec<_> = fields.map(|field| (Key::new(&field.key), field)).collect();
+            return text.object(&parts, |text, _, field| {
+                match values.get(field.key.as_str()) {
+                    Some(value) => write(value, field, text),
+                    None => text.nothing(false),
+                }
+            });
+        }
+        _ => text.null(),
+    }
+    Ok(())
+}

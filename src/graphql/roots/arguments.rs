@@ -1,0 +1,234 @@
+//! The arguments of fields: how the schema declares them, and how they are read.
+
+use async_graphql::{
+    Name, Value as GraphqlValue,
+    dynamic::{InputValue, TypeRef},
+};
+use tidegate_core::{
+    checkpoint::Types,
+    id::{ClientId, DocumentId, IdType, TypeName},
+};
+
+use crate::{
+    graphql::{
+        enums,
+        error::{Code, Failure},
+        request::ArgumentValues,
+        shape::{argument, nullable, required},
+    },
+    limits::Limits,
+    sync::{InboxRequest, PullRequest, Start, SyncError},
+};
+
+/// How many changes a page carries where the client does not say.
+const CHANGES_DEFAULT: i32 = 500;
+
+/// How many conflicts a page carries where the client does not say.
+const CONFLICTS_DEFAULT: i32 = 50;
+
+/// How many memberships a page carries where the client does not say.
+const MEMBERSHIPS_DEFAULT: i32 = 100;
+
+/// The most memberships of a page.
+const MEMBERSHIPS_MAX: usize = 1_000;
+
+/// Of `changesSince`.
+pub(super) fn pulled() -> Vec<InputValue> {
+    vec![
+        argument(
+            "checkpoint",
+            nullable("Checkpoint"),
+            "The position of the client; without it the client starts from nothing.",
+        ),
+        argument(
+            "types",
+            TypeRef::named_nn_list("SyncType"),
+            "The types it wants; left out, all, also those the model gets later.",
+        ),
+        argument(
+            "limit",
+            nullable("Int"),
+            "The most changes of a page, from 1 to the gateway's bound (5000 unless configured).",
+        )
+        .default_value(CHANGES_DEFAULT),
+    ]
+}
+
+/// Of `changes`.
+pub(super) fn followed() -> Vec<InputValue> {
+    let from = argument(
+        "from",
+        nullable("SyncStart"),
+        "Where the subscription starts.",
+    );
+    let from = from.default_value(GraphqlValue::Enum(Name::new("CHECKPOINT")));
+    let mut arguments = pulled();
+    arguments.push(from);
+    arguments
+}
+
+/// Reads which page is asked for.
+pub(super) fn page(arguments: &ArgumentValues, limits: &Limits) -> Result<PullRequest, Failure> {
+    let checkpoint = match arguments.get("checkpoint") {
+        Some(GraphqlValue::String(token)) => Some(token.clone()),
+        None | Some(GraphqlValue::Null) => None,
+        Some(other) => Some(other.to_string()),
+    };
+    let types = match arguments.get("types") {
+        Some(GraphqlValue::List(names)) => {
+            Types::Only(names.iter().filter_map(type_name).collect())
+        }
+        _ => Types::All,
+    };
+    let limit = integer(arguments, "limit", CHANGES_DEFAULT);
+    Ok(PullRequest::new(
+        checkpoint.as_deref(),
+        types,
+        limit,
+        limits,
+    )?)
+}
+
+/// Reads where a subscription starts.
+pub(super) fn start(arguments: &ArgumentValues) -> Start {
+    let start = match arguments.get("from") {
+        Some(GraphqlValue::Enum(word)) => enums::START.value(word),
+        Some(GraphqlValue::String(word)) => enums::START.value(word),
+        _ => None,
+    };
+    start.copied().unwrap_or(Start::Checkpoint)
+}
+
+fn type_name(value: &GraphqlValue) -> Option<TypeName> {
+    match value {
+        GraphqlValue::Enum(name) => TypeName::new(name).ok(),
+        GraphqlValue::String(name) => TypeName::new(name).ok(),
+        _ => None,
+    }
+}
+
+/// Of the query `conflicts`.
+pub(super) fn conflicts() -> Vec<InputValue> {
+    let mut arguments = followed_conflicts();
+    arguments.push(after());
+    arguments
+}
+
+/// Of the subscription `conflicts`.
+pub(super) fn followed_conflicts() -> Vec<InputValue> {
+    let first = argument(
+        "first",
+        nullable("Int"),
+        "The most conflicts of a page, from 1 to 100.",
+    );
+    vec![first.default_value(CONFLICTS_DEFAULT)]
+}
+
+/// Reads which part of the inbox is asked for.
+pub(super) fn inbox(arguments: &ArgumentValues) -> Result<InboxRequest, Failure> {
+    let first = integer(arguments, "first", CONFLICTS_DEFAULT);
+    Ok(InboxRequest::new(first, text(arguments, "after"))?)
+}
+
+/// Of `viewer`.
+pub(super) fn viewer() -> Vec<InputValue> {
+    vec![argument(
+        "clientId",
+        nullable("ID"),
+        "The client whose `lastMutationId` is wanted.",
+    )]
+}
+
+/// Reads which client is asked about.
+pub(super) fn client_id(arguments: &ArgumentValues) -> Result<Option<ClientId>, Failure> {
+    let id = text(arguments, "clientId").map(ClientId::new);
+    id.transpose().map_err(|error| {
+        let message = format!("`clientId` is not usable: {error}.");
+        Failure::new(Code::BadUserInput, message)
+    })
+}
+
+/// Of `viewer.memberships`.
+pub(in crate::graphql) fn memberships() -> Vec<InputValue> {
+    let first = argument(
+        "first",
+        nullable("Int"),
+        "The most memberships of a page, from 1 to 1000.",
+    );
+    vec![first.default_value(MEMBERSHIPS_DEFAULT), after()]
+}
+
+/// Reads how many memberships are asked for, and after how many.
+pub(in crate::graphql) fn membership_range(
+    arguments: &ArgumentValues,
+) -> Result<(usize, usize), Failure> {
+    let first = integer(arguments, "first", MEMBERSHIPS_DEFAULT);
+    let wanted = usize::try_from(first).ok();
+    let wanted = wanted.filter(|first| (1..=MEMBERSHIPS_MAX).contains(first));
+    let wanted = wanted.ok_or(SyncError::Limit {
+        argument: "first",
+        limit: first,
+        max: MEMBERSHIPS_MAX,
+    })?;
+    let after = text(arguments, "after").map(str::parse).transpose();
+    let after: Option<usize> = after.map_err(|_| SyncError::Cursor)?;
+    Ok((wanted, after.unwrap_or_default()))
+}
+
+/// Of a document's field.
+pub(super) fn document() -> Vec<InputValue> {
+    vec![argument("id", required("ID"), "Its id.")]
+}
+
+/// Reads which document is asked for; `None` if there can be none of this id.
+pub(super) fn document_id(arguments: &ArgumentValues, id_type: IdType) -> Option<DocumentId> {
+    let id = text(arguments, "id").unwrap_or_default();
+    id_type.parse(id).ok()
+}
+
+/// Of `pushChanges`.
+pub(super) fn push() -> Vec<InputValue> {
+    input_of("PushChangesInput", "The push.")
+}
+
+/// Of `resolveConflict`.
+pub(super) fn resolution() -> Vec<InputValue> {
+    input_of("ResolveConflictInput", "The resolution.")
+}
+
+/// Of `declineMemberships`.
+pub(super) fn decline() -> Vec<InputValue> {
+    input_of("DeclineMembershipsInput", "Whose memberships.")
+}
+
+fn input_of(ty: &str, description: &str) -> Vec<InputValue> {
+    vec![argument("input", required(ty), description)]
+}
+
+/// Moves out the argument of a mutation.
+pub(super) fn input(arguments: &mut ArgumentValues) -> GraphqlValue {
+    let input = arguments.get_mut("input");
+    input.map(std::mem::take).unwrap_or_default()
+}
+
+fn after() -> InputValue {
+    argument(
+        "after",
+        nullable("String"),
+        "Where to go on: the `endCursor` of the page before.",
+    )
+}
+
+fn integer(arguments: &ArgumentValues, name: &str, default: i32) -> i64 {
+    match arguments.get(name) {
+        Some(GraphqlValue::Number(number)) => number.as_i64().unwrap_or_default(),
+        _ => i64::from(default),
+    }
+}
+
+fn text<'a>(arguments: &'a ArgumentValues, name: &str) -> Option<&'a str> {
+    match arguments.get(name) {
+        Some(GraphqlValue::String(text)) => Some(text),
+        _ => None,
+    }
+}

@@ -1,0 +1,167 @@
+//! What an answer does beyond one root field: how often it reads what documents refer to, what stands where a value is
+//! missing, and what becomes of the mutations behind one that fails.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use serde_json::{Map, Value as Json, json};
+use tidegate_core::{
+    id::{DocumentId, DocumentKey},
+    model::Model,
+    value::{Document, Value},
+};
+
+use super::peer::{
+    operations::Operation,
+    staged::Stage,
+    world::{MODEL, World},
+};
+
+/// A gateway that shows of the task "a" what `shown` holds.
+fn serve(shown: Option<Document>) -> (World, Arc<Stage>) {
+    let model = Arc::new(Model::parse("model.graphql", MODEL).unwrap());
+    let key = DocumentKey {
+        type_name: model.document_type("Task").unwrap().name.clone(),
+        id: DocumentId::new("a").unwrap(),
+    };
+    let stage = Arc::new(Stage {
+        bodies: shown.map(|body| (key, body)).into_iter().collect(),
+        sides: HashMap::new(),
+        is_set: AtomicBool::new(false),
+        is_down: false,
+        reads: AtomicUsize::new(0),
+    });
+    (World::serve(&model, Arc::clone(&stage)), stage)
+}
+
+fn ask(world: &World, query: impl Into<String>) -> Json {
+    let operation = Operation {
+        query: query.into(),
+        variables: Map::new(),
+    };
+    serde_json::from_str(&world.run(&operation).unwrap()).unwrap()
+}
+
+fn create(id: &str, more: &str) -> String {
+    let place = r#"place: {name: "n"}, exact: "1.5""#;
+    format!(
+        r#"{{task: {{create: {{id: "{id}", document: {{team: "1", title: "t", {place} {more}}}}}}}}}"#
+    )
+}
+
+fn push(world: &World, changes: &[String]) {
+    let changes = changes.join(", ");
+    let answer = ask(
+        world,
+        format!(
+            "mutation {{ pushChanges(input: {{changes: [{changes}]}}) {{ results {{ status }} }} }}"
+        ),
+    );
+    let results = answer["data"]["pushChanges"]["results"].as_array().unwrap();
+    assert!(
+        results.iter().all(|result| result["status"] == "APPLIED"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn a_page_of_500_documents_with_two_references_each_reads_once() {
+    let (world, stage) = serve(None);
+    let project =
+        r#"{project: {create: {id: "p", document: {team: "1", title: "t", size: {width: 2}}}}}"#;
+    push(&world, &[create("root", ""), project.to_owned()]);
+    let tasks: Vec<String> = (0..500)
+        .map(|number| create(&format!("t{number}"), r#"parentId: "root", projectId: "p""#))
+        .collect();
+    for tasks in tasks.chunks(100) {
+        push(&world, tasks);
+    }
+    let read = |below: &str| {
+        stage.reads.store(0, Ordering::Relaxed);
+        let answer = ask(
+            &world,
+            format!(
+                "{{ changesSince(limit: 501, types: [Task]) {{ changes {{ document {{ ... on Task {{ {below} }} }} }} }} }}"
+            ),
+        );
+        assert!(answer.get("errors").is_none(), "{answer}");
+        let changes = answer["data"]["changesSince"]["changes"]
+            .as_array()
+            .unwrap();
+        let last = changes.last().unwrap()["document"].clone();
+        (stage.reads.load(Ordering::Relaxed), last)
+    };
+    let (reads, last) = read("parent { id } project { id }");
+    assert_eq!(
+        last,
+        json!({"parent": {"id": "root"}, "project": {"id": "p"}})
+    );
+    assert_eq!(reads, 1, "one read for the thousand references of a page");
+    let (reads, last) = read("parent { parent { id } project { id } }");
+    assert_eq!(last, json!({"parent": {"parent": null, "project": null}}));
+    assert_eq!(reads, 1, "nothing is read where no id stands");
+}
+
+#[test]
+fn a_document_that_cannot_be_shown_does_not_read_what_it_refers_to() {
+    let shown = Document::from([("parentId".to_owned(), Value::String("root".into()))]);
+    let (world, stage) = serve(Some(shown));
+    push(
+        &world,
+        &[create("root", ""), create("a", r#"parentId: "root""#)],
+    );
+    stage.is_set.store(true, Ordering::Relaxed);
+    let page =
+        "{ changesSince { changes { document { id ... on Task { parent { id } title } } } } }";
+    stage.reads.store(0, Ordering::Relaxed);
+    let answer = ask(&world, page);
+    let changes = &answer["data"]["changesSince"]["changes"];
+    assert_eq!(
+        *changes,
+        json!([
+            {"document": null},
+            {"document": {"id": "root", "parent": null, "title": "t"}},
+        ])
+    );
+    let errors = answer["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 1, "{answer}");
+    assert_eq!(
+        errors[0]["path"],
+        json!(["changesSince", "changes", 0, "document", "title"])
+    );
+    assert_eq!(stage.reads.load(Ordering::Relaxed), 0);
+    let answer = ask(
+        &world,
+        r#"{ task(id: "a") { parent { id } title } viewer { id } }"#,
+    );
+    assert_eq!(
+        answer["data"],
+        json!({"task": null, "viewer": {"id": "alice"}})
+    );
+    assert_eq!(answer["errors"][0]["path"], json!(["task", "title"]));
+}
+
+#[test]
+fn a_mutation_behind_one_that_fails_is_executed() {
+    let (world, _) = serve(None);
+    let fails = r#"input: {conflictId: "x", baseVersion: 1, resolution: {take: MINE}}"#;
+    let changes = create("b", "");
+    let answer = ask(
+        &world,
+        format!(
+            "mutation {{ a: resolveConflict({fails}) {{ result {{ type }} }} b: pushChanges(input: {{changes: [{changes}]}}) {{ results {{ status }} }} }}"
+        ),
+    );
+    assert_eq!(answer["data"], Json::Null);
+    let errors = answer["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 1, "{answer}");
+    assert_eq!(errors[0]["path"], json!(["a"]));
+    assert_eq!(errors[0]["extensions"]["code"], "CONFLICT_NOT_FOUND");
+    let answer = ask(&world, r#"{ task(id: "b") { title } }"#);
+    assert_eq!(answer["data"], json!({"task": {"title": "t"}}));
+}

@@ -1,0 +1,171 @@
+//! `SyncConflict` with its three sides, and the connection it comes in.
+
+use std::sync::Arc;
+
+use async_graphql::dynamic::SchemaBuilder;
+use tidegate_core::value::Document;
+
+use super::{
+    connection::{Connection, Edge, Listed, PageEnd, PageInfo},
+    document::{DocumentTypes, state_name},
+};
+use crate::{
+    graphql::{
+        shape::{list, nullable, required},
+        table::{Node, ObjectType},
+    },
+    sync::{InboxEntry, InboxPage},
+};
+
+pub(in crate::graphql) struct ConflictConnection;
+
+impl Node for ConflictConnection {
+    type Ref<'n> = &'n InboxPage;
+}
+
+impl Connection for ConflictConnection {
+    type Item = SyncConflict;
+
+    fn items<'n>(page: Self::Ref<'n>) -> Vec<&'n InboxEntry> {
+        page.entries.iter().collect()
+    }
+
+    fn end<'n>(page: Self::Ref<'n>) -> PageEnd<'n> {
+        PageEnd {
+            has_next: page.has_more,
+            cursor: page.end.as_deref(),
+        }
+    }
+}
+
+pub(in crate::graphql) struct SyncConflict;
+
+impl Node for SyncConflict {
+    type Ref<'n> = &'n InboxEntry;
+}
+
+impl Listed for SyncConflict {
+    fn cursor(entry: Self::Ref<'_>) -> String {
+        entry.cursor()
+    }
+}
+
+/// The tables of the inbox.
+pub(super) struct InboxTypes {
+    pub(super) connection: Arc<ObjectType<ConflictConnection>>,
+    edge: Arc<ObjectType<Edge<SyncConflict>>>,
+    conflict: Arc<ObjectType<SyncConflict>>,
+}
+
+impl InboxTypes {
+    pub(super) fn new(
+        documents: &Arc<DocumentTypes>,
+        page_info: &Arc<ObjectType<PageInfo>>,
+    ) -> Self {
+        let conflict = Arc::new(conflict(documents));
+        let edge = ObjectType::new("SyncConflictEdge", "A conflict and its place.");
+        let edge = Arc::new(edge.cursor_and_node("SyncConflict", "The conflict.", &conflict));
+        let connection = ObjectType::new(
+            "SyncConflictConnection",
+            "Some of the conflicts that you may resolve, the oldest first.",
+        )
+        .edges(
+            "SyncConflictEdge",
+            "The conflicts, each with its cursor.",
+            &edge,
+        )
+        .nodes("SyncConflict", "The conflicts.", &conflict, page_info);
+        Self {
+            connection: Arc::new(connection),
+            edge,
+            conflict,
+        }
+    }
+
+    pub(super) fn register(&self, builder: SchemaBuilder) -> SchemaBuilder {
+        builder
+            .register(self.connection.register())
+            .register(self.edge.register())
+            .register(self.conflict.register())
+    }
+}
+
+fn conflict(documents: &Arc<DocumentTypes>) -> ObjectType<SyncConflict> {
+    let conflict = ObjectType::<SyncConflict>::new(
+        "SyncConflict",
+        "A change that waits for somebody to resolve it; the document stays as it is until then.",
+    )
+    .leaf("id", required("ID"), "What `resolveConflict` takes.", |entry, text| {
+        text.string(entry.conflict.id.as_str());
+    })
+    .leaf("type", required("SyncType"), "The document's type.", |entry, text| {
+        text.string(entry.conflict.key.type_name.as_str());
+    })
+    .leaf("documentId", required("ID"), "The document's id.", |entry, text| {
+        text.string(entry.conflict.key.id.as_str());
+    })
+    .leaf("openedAt", required("DateTime"), "When the change arrived.", |entry, text| {
+        text.instant(entry.conflict.opened_at);
+    })
+    .leaf("openedBy", required("ID"), "Who made the change.", |entry, text| {
+        text.string(entry.conflict.opened_by.as_str());
+    })
+    .leaf("currentVersion", required("Int"), "The document's version now, what `resolveConflict` takes as `baseVersion`; 0 if nothing is left of it.", |entry, text| {
+        text.json(&entry.version().0);
+    })
+    .leaf("fields", list("String"), "The fields in question; none if the change was a delete.", |entry, text| {
+        text.strings(entry.conflict.held.fields.iter().map(String::as_str));
+    });
+    let conflict = side(
+        conflict,
+        documents,
+        "base",
+        "The fields as the change had seen them, where it said so.",
+        |entry| entry.conflict.held.base.as_ref(),
+    );
+    let conflict = side(
+        conflict,
+        documents,
+        "mine",
+        "The fields as the change wanted them; null if it was a delete.",
+        |entry| entry.conflict.held.mine.document(),
+    );
+    let conflict = side(
+        conflict,
+        documents,
+        "theirs",
+        "The document that the change met; null if it had been deleted.",
+        |entry| entry.conflict.theirs.as_ref(),
+    );
+    let documents = Arc::clone(documents);
+    conflict.field(
+        "current",
+        nullable("SyncDocument"),
+        "The document as it is now; null if it has been deleted.",
+        move |field| {
+            let plan = documents.compile(field);
+            Arc::new(move |entry, text| text.optional_document(entry.entry.as_deref(), &plan))
+        },
+    )
+}
+
+/// One side of a conflict.
+fn side(
+    conflict: ObjectType<SyncConflict>,
+    documents: &Arc<DocumentTypes>,
+    name: &'static str,
+    description: &'static str,
+    of: fn(&InboxEntry) -> Option<&Document>,
+) -> ObjectType<SyncConflict> {
+    let documents = Arc::clone(documents);
+    conflict.field(name, nullable("SyncState"), description, move |field| {
+        let plan = documents.compile_states(field);
+        Arc::new(move |entry, text| {
+            let type_name = &entry.conflict.key.type_name;
+            match of(entry) {
+                Some(side) => text.state(side, type_name.as_str(), &state_name(type_name), &plan),
+                None => text.nothing(false),
+            }
+        })
+    })
+}

@@ -1,0 +1,208 @@
+//! `SyncViewer`: who asks, what they may see and change, and the memberships that give it to them.
+
+use std::sync::Arc;
+
+use async_graphql::dynamic::SchemaBuilder;
+use tidegate_core::{
+    entry::Membership,
+    id::{Scope, UserId},
+    membership::DECLINED_MAX,
+    value::Timestamp,
+};
+
+use super::connection::{Connection, PageEnd, PageInfo};
+use crate::{
+    graphql::{
+        enums,
+        error::Failure,
+        render::Text,
+        request::{ArgumentValues, Arguments},
+        roots::arguments,
+        shape::{list, nullable, required},
+        table::{Node, ObjectType},
+    },
+    sync::Viewer,
+};
+
+/// What `viewer` says, and the arguments of the fields below it.
+pub(in crate::graphql) struct ViewerAnswer {
+    pub(in crate::graphql) user: UserId,
+    pub(in crate::graphql) viewer: Viewer,
+    pub(in crate::graphql) server_time: Timestamp,
+    pub(in crate::graphql) arguments: Arc<Arguments>,
+}
+
+pub(in crate::graphql) struct SyncViewer;
+
+impl Node for SyncViewer {
+    type Ref<'n> = &'n ViewerAnswer;
+}
+
+/// Some of the caller's memberships.
+struct MembershipPage<'n> {
+    /// Each with whether it is in force.
+    memberships: Vec<(&'n Membership, bool)>,
+    end: String,
+    has_more: bool,
+}
+
+struct MembershipConnection;
+
+impl Node for MembershipConnection {
+    type Ref<'n> = &'n MembershipPage<'n>;
+}
+
+impl Connection for MembershipConnection {
+    type Item = SyncMembership;
+
+    fn items<'n>(page: Self::Ref<'n>) -> Vec<(&'n Membership, bool)> {
+        page.memberships.clone()
+    }
+
+    fn end<'n>(page: Self::Ref<'n>) -> PageEnd<'n> {
+        PageEnd {
+            has_next: page.has_more,
+            cursor: Some(&page.end),
+        }
+    }
+}
+
+struct SyncMembership;
+
+impl Node for SyncMembership {
+    type Ref<'n> = (&'n Membership, bool);
+}
+
+/// The givers that the caller declines after a mutation.
+pub(in crate::graphql) struct DeclineMemberships;
+
+impl Node for DeclineMemberships {
+    type Ref<'n> = &'n [UserId];
+}
+
+/// The tables of the viewer.
+pub(super) struct ViewerTypes {
+    pub(super) viewer: Arc<ObjectType<SyncViewer>>,
+    pub(super) declined: Arc<ObjectType<DeclineMemberships>>,
+    connection: Arc<ObjectType<MembershipConnection>>,
+    membership: Arc<ObjectType<SyncMembership>>,
+}
+
+impl ViewerTypes {
+    pub(super) fn new(page_info: &Arc<ObjectType<PageInfo>>) -> Self {
+        let membership = Arc::new(membership());
+        let connection = ObjectType::new(
+            "SyncMembershipConnection",
+            "Some of your memberships, the oldest first.",
+        )
+        .nodes("SyncMembership", "The memberships.", &membership, page_info);
+        let connection = Arc::new(connection);
+        Self {
+            viewer: Arc::new(viewer(&connection)),
+            declined: Arc::new(declined()),
+            connection,
+            membership,
+        }
+    }
+
+    pub(super) fn register(&self, builder: SchemaBuilder) -> SchemaBuilder {
+        builder
+            .register(self.viewer.register())
+            .register(self.declined.register())
+            .register(self.connection.register())
+            .register(self.membership.register())
+    }
+}
+
+fn viewer(memberships: &Arc<ObjectType<MembershipConnection>>) -> ObjectType<SyncViewer> {
+    let memberships = Arc::clone(memberships);
+    ObjectType::<SyncViewer>::new("SyncViewer", "Who asks, and what they may see and change.")
+        .leaf("id", required("ID"), "The user.", |answer, text| text.string(answer.user.as_str()))
+        .leaf("readScopes", list("ID"), "The scopes you may see.", |answer, text| {
+            text.strings(answer.viewer.grants.scopes().map(Scope::as_str));
+        })
+        .leaf("writeScopes", list("ID"), "The scopes you may change.", |answer, text| {
+            text.strings(answer.viewer.grants.writable().map(Scope::as_str));
+        })
+        .field("memberships", required("SyncMembershipConnection"), "The memberships that documents give you, the oldest first, without those of givers you decline. At most 20,000 are looked at.", move |field| {
+            let (plan, slot) = (memberships.compile(field), field.slot);
+            let slot = slot.expect("the field takes arguments");
+            Arc::new(move |answer, text| {
+                match page(&answer.viewer, answer.arguments.of(slot)) {
+                    Ok(page) => plan.write(&page, text),
+                    Err(failure) => Err(text.fail(failure)),
+                }
+            })
+        })
+        .arguments(arguments::memberships)
+        .leaf("declinedGivers", list("ID"), "The users whose memberships you decline.", |answer, text| {
+            names(answer.viewer.memberships().state.declined.iter(), text);
+        })
+        .leaf("lastMutationId", nullable("Int"), "The last mutation id consumed of the client asked about.", |answer, text| {
+            text.json(&answer.viewer.last_mutation.map(|id| id.0));
+        })
+        .leaf("serverTime", required("DateTime"), "The gateway's clock.", |answer, text| {
+            text.instant(answer.server_time);
+        })
+        .leaf("epoch", required("ID"), "The identity of the store's history.", |answer, text| {
+            text.string(answer.viewer.epoch.as_str());
+        })
+}
+
+fn page<'n>(viewer: &'n Viewer, arguments: &ArgumentValues) -> Result<MembershipPage<'n>, Failure> {
+    let (first, after) = arguments::membership_range(arguments)?;
+    let all = viewer.memberships().oldest_first();
+    let shown = all.iter().skip(after).take(first);
+    let memberships: Vec<_> = shown
+        .map(|(_, membership)| {
+            let membership: &Membership = membership;
+            (membership, viewer.grants.can_read(&membership.scope))
+        })
+        .collect();
+    let end = after.saturating_add(memberships.len());
+    Ok(MembershipPage {
+        memberships,
+        end: end.to_string(),
+        has_more: end < all.len(),
+    })
+}
+
+fn membership() -> ObjectType<SyncMembership> {
+    ObjectType::<SyncMembership>::new("SyncMembership", "A scope that a document opens to you.")
+        .leaf("scope", required("ID"), "The scope.", |(membership, _), text| {
+            text.string(membership.scope.as_str());
+        })
+        .leaf("access", required("SyncAccess"), "How far it is open.", |(membership, _), text| {
+            text.string(enums::ACCESS.word(&membership.access));
+        })
+        .leaf("giver", nullable("ID"), "Who gave it; null if a service wrote it past the gateway.", |(membership, _), text| {
+            text.json(&membership.giver.as_ref().map(UserId::as_str));
+        })
+        .leaf("since", nullable("DateTime"), "When it was given; null if that was before the gateway kept it.", |(membership, _), text| {
+            match membership.since {
+                Timestamp::EPOCH => text.null(),
+                since => text.instant(since),
+            }
+        })
+        .leaf("counts", required("Boolean"), "Whether it is in force: one user has a bounded number of scopes, and the oldest memberships stay.", |(_, counts), text| {
+            text.json(&counts);
+        })
+}
+
+fn declined() -> ObjectType<DeclineMemberships> {
+    ObjectType::<DeclineMemberships>::new(
+        "DeclineMembershipsPayload",
+        "What is declined from now on.",
+    )
+    .leaf(
+        "declinedGivers",
+        list("ID"),
+        "All givers that you decline now.",
+        |givers, text| names(givers.iter(), text),
+    )
+}
+
+/// Users as a list of ids, at most [`DECLINED_MAX`].
+fn names<'u>(users: impl Iterator<Item = &'u UserId>, text: &mut Text) {
+    text.strings(users.take(DECLINED_MAX).map(UserId::as_str));
+}
