@@ -12,28 +12,45 @@ use crate::{
 /// The indexes of a push and of its change.
 type Place = (usize, usize);
 
+/// This many refusals of one document blame one change each. Each further one blames twice as many as the one before, so
+/// a push of 1,000 changes to one document is written 18 times at most.
+const SINGLE_MAX: usize = 8;
+
 /// For each refusal, the last change not yet blamed that set one of its fields. If the fields are unknown, or no change
 /// set one, the last that wrote the document. Of a refused removal, the last delete. So repeated refusals go back to
 /// the state that the database accepted.
-pub(super) fn blame<'r>(
-    requests: &[CommitRequest],
-    refusals: &'r [Refusal],
-) -> HashMap<Place, &'r Rejection> {
+pub(super) fn blame(requests: &[CommitRequest], refusals: &[Refusal]) -> HashMap<Place, Rejection> {
     let mut blamed = HashMap::new();
+    let mut refused: HashMap<&DocumentKey, usize> = HashMap::new();
     for refusal in refusals {
-        let candidates: Vec<(Place, &Change)> = changes_of(requests, &refusal.key)
+        let times = refused.entry(&refusal.key).or_default();
+        *times += 1;
+        let blames = 1 << times.saturating_sub(SINGLE_MAX).min(16);
+        let mut candidates: Vec<(Place, &Change)> = changes_of(requests, &refusal.key)
             .filter(|(_, change)| deletes(change) == refusal.is_of_removal)
             .filter(|(place, _)| !blamed.contains_key(place))
             .collect();
-        let named = candidates.iter().rev().find(|(_, change)| {
+        let is_named = |(_, change): &(Place, &Change)| {
             let mut fields = refusal.fields.iter();
             fields.any(|field| puts(change, field))
-        });
-        if let Some((place, _)) = named.or(candidates.last()) {
-            blamed.insert(*place, &refusal.rejection);
+        };
+        if candidates.iter().any(is_named) {
+            candidates.retain(is_named);
         }
+        let mut last = candidates.into_iter().rev().map(|(place, _)| place);
+        blamed.extend(last.next().map(|place| (place, refusal.rejection.clone())));
+        blamed.extend(last.take(blames - 1).map(|place| (place, untried(refusal))));
     }
     blamed
+}
+
+/// The rejection of a change that is blamed without a refusal of its own.
+fn untried(refusal: &Refusal) -> Rejection {
+    let message = "the database refuses so many changes of this push to the document that it was not asked about this one; send the change again";
+    Rejection {
+        message: message.to_owned(),
+        ..refusal.rejection.clone()
+    }
 }
 
 fn changes_of<'c>(
@@ -153,6 +170,24 @@ mod tests {
     }
 
     #[test]
+    fn a_thousand_changes_to_one_document_are_all_blamed_after_seventeen_refusals() {
+        let email: &[&str] = &["email"];
+        let pushes = [push(&[email; 1_000])];
+        for (times, expected, refused) in [(8, 8, 8), (9, 10, 9), (17, 1_000, 17)] {
+            let refusals = vec![refusal(&["email"]); times];
+            let blamed = blame(&pushes, &refusals);
+            assert_eq!(blamed.len(), expected, "{times}");
+            let last = 1_000 - expected..1_000;
+            assert!(
+                last.into_iter()
+                    .all(|place| blamed.contains_key(&(0, place)))
+            );
+            let told = blamed.values().filter(|it| it.message == "no");
+            assert_eq!(told.count(), refused, "the others are asked for again");
+        }
+    }
+
+    #[test]
     fn the_last_change_that_put_the_value_in_is_to_blame_and_then_the_one_before() {
         let pushes = [
             push(&[&["email"], &["title"]]),
@@ -164,7 +199,7 @@ mod tests {
             (vec![refusal(&["unknown", "notes"])], vec![(1, 1)]),
             (vec![refusal(&["unknown"])], vec![(1, 1)]),
             (vec![refusal(&[]); 3], vec![(0, 1), (1, 0), (1, 1)]),
-            (vec![refusal(&[]); 9], vec![(0, 0), (0, 1), (1, 0), (1, 1)]),
+            (vec![refusal(&[]); 5], vec![(0, 0), (0, 1), (1, 0), (1, 1)]),
         ] {
             let mut blamed: Vec<Place> = blame(&pushes, &refusals).into_keys().collect();
             blamed.sort_unstable();

@@ -88,7 +88,7 @@ pub fn decide(
         let work = Work::of_a_push();
         decided.push(match request {
             CommitRequest::Push(request) => {
-                let blamed = |change| blamed.get(&(i, change)).copied();
+                let blamed = |change| blamed.get(&(i, change));
                 push(model, now, &mut world, request, &blamed, &work)
             }
             CommitRequest::Resolve(request) => {

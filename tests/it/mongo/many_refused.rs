@@ -270,3 +270,41 @@ async fn what_a_collation_takes_for_the_same_is_refused_and_nothing_else() {
     });
     tested.decides(changes.collect()).await;
 }
+
+/// The first change sets another field, so it is innocent.
+#[tokio::test]
+async fn three_hundred_refused_changes_to_one_document_are_found_in_a_bounded_number_of_rounds() {
+    const ROUNDS_MAX: usize = 18;
+    let tested = tested(&[unique("e_mail")]).await;
+    tested.stores((0..=REFUSED).map(|n| format!("{n}@x"))).await;
+    let one = format!("{REFUSED}@x");
+    let update = |base: usize, fields| {
+        let base = i32::try_from(base).unwrap();
+        tested.gateway.update(&one, base, fields)
+    };
+    let innocent = update(1, json!({ "title": "fine" }));
+    let taken = (0..REFUSED).map(|n| update(2, json!({ "email": format!("{n}@x") })));
+    let changes = [innocent].into_iter().chain(taken).collect();
+    tested.commands.lock().unwrap().clear();
+    let outcomes = tested.gateway.numbered("alice", 1, changes).await;
+    let mut wanted = vec![Rejected; REFUSED];
+    wanted.insert(0, Applied);
+    assert_eq!(statuses(&outcomes), wanted);
+    for (place, told) in [
+        (REFUSED, UNIQUE),
+        (REFUSED - 7, UNIQUE),
+        (1, "send the change again"),
+    ] {
+        let error = outcomes[place].error.as_ref().unwrap();
+        assert!(error.message.contains(told), "{place}: {}", error.message);
+    }
+    let commands = tested.commands.lock().unwrap();
+    let began = commands
+        .iter()
+        .filter(|it| it.contains_key("startTransaction"));
+    let began = began.count();
+    assert!(
+        (9..=2 * ROUNDS_MAX).contains(&began),
+        "{began} transactions"
+    );
+}
