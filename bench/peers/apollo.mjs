@@ -37,7 +37,7 @@ function statementOf(scope, { id, baseVersion, create, set }) {
   return { updateOne: { filter, update: { $set: stored(set), $inc: { version: 1 } } } };
 }
 
-// Bulk writes tell how many updates met their version, not which: where one did not, the stored versions do.
+// Bulk writes report how many updates met their version, not which. If one did not, the stored versions show it.
 async function applied(input, written) {
   const updates = input.filter(({ create }) => !create);
   const refused = new Set((written.mongoError?.writeErrors ?? []).map(({ index }) => input[index].id));

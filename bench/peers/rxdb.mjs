@@ -27,5 +27,5 @@ const app = express();
 app.use(express.json({ limit: '16mb' }));
 const server = await createRxServer({ database, adapter: RxServerAdapterExpress, serverApp: app, port: 0, hostname: '127.0.0.1' });
 server.addReplicationEndpoint({ name: 'tasks', collection: database.tasks });
-// The server itself does not tell which port the system chose.
+// The server itself does not report the port that the system chose.
 const listener = app.listen(0, '127.0.0.1', () => console.log(`http://127.0.0.1:${listener.address().port}/`));

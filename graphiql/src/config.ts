@@ -1,4 +1,4 @@
-/** What the gateway tells the page at `GET /graphiql/config.json`; its other half is `src/http/graphiql.rs`. */
+/** The configuration that the page gets from `GET /graphiql/config.json`; `src/http/graphiql.rs` writes it. */
 export interface Config {
   /** Path of the GraphQL endpoint, for HTTP and WebSocket alike. */
   endpoint: string;

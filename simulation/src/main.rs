@@ -194,7 +194,7 @@ fn style() -> ProgressStyle {
 fn fresh_seed() -> u64 {
     #[expect(
         clippy::disallowed_methods,
-        reason = "a search begins elsewhere each time; what it finds is told by its seed"
+        reason = "a search begins elsewhere each time; its seed identifies what it finds"
     )]
     let now = SystemTime::now();
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -15,7 +15,7 @@ fn no_history_breaks_a_promise() {
             .collect();
         let mut told = Tally::default();
         for worker in workers {
-            told.add(worker.join().expect("what broke is told above"));
+            told.add(worker.join().expect("the message above says what broke"));
         }
         told
     });

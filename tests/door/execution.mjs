@@ -1,4 +1,4 @@
-// graphql-js behind one pipe: what it answers to an operation, told in JSON, one line for each line read.
+// graphql-js behind one pipe: its answer to an operation, as JSON, one line for each line read.
 // `{sdl, roots, documents, isDown}` sets schema and data and answers `{}`; `{query, variables}` answers `{refused}`, why
 // it is not executed, or `{data, errors}`: data as text, since the order of its fields counts.
 // `roots` holds what root fields answer, by their text as in `Query.task(id: "a")`. A value `{$fails: true}` is a resolver
@@ -47,7 +47,7 @@ async function ask({ query, variables }) {
   if (operation.operation !== "subscription") {
     return told(await execute({ ...args, fieldResolver: resolve }));
   }
-  // A stream that cannot begin is told as an event whose field fails: clients of Tidegate get its error with a path.
+  // A stream that cannot begin is reported as an event whose field fails: clients of Tidegate get its error with a path.
   const events = await subscribe({
     ...args,
     subscribeFieldResolver: async function* () {

@@ -1,4 +1,4 @@
-// graphql-js behind one pipe: what it makes of an operation, told in JSON, one line for each line read.
+// graphql-js behind one pipe: what it makes of an operation, as JSON, one line for each line read.
 // `{sdl}` sets the schema and answers `{}`; `{query, variables, operationName}` answers `{refused, reason}`, where
 // `refused` names the stage, or `{resolved, data}`: for every resolver that ran, where, which, and with what arguments.
 import { createInterface } from "node:readline";

@@ -177,7 +177,7 @@ async fn lose_a_gateway(stage: &Stage) {
     let repetitions: i64 = cast.writers.iter().map(|writer| writer.repetitions).sum();
     assert!(
         repetitions > 0,
-        "what was committed unanswered is told as a duplicate"
+        "what was committed without an answer is answered as a duplicate"
     );
     let work = cast.work().await;
     work.goes_on().await;

@@ -71,7 +71,7 @@ impl Asked<'_> {
             }
             if !probe.is_final {
                 let own = self.ask(&probe, own).await;
-                assert_ne!(own, expected, "{:?} would not tell", probe.tries);
+                assert_ne!(own, expected, "{:?} would show no difference", probe.tries);
             }
             self.tried.extend(probe.tries);
         }

@@ -15,7 +15,7 @@ use crate::harness::{
     mongod::{Deployment, fresh_database},
 };
 
-const SECRET: &str = "what whoever composes it puts into the environment";
+const SECRET: &str = "a secret that the operator puts into the environment";
 
 /// The value that an operator gives to the one required variable.
 fn filled(text: &str) -> String {

@@ -25,7 +25,7 @@ async fn two_users_devices_sync_through_dev() {
     let first = bobs_socket.page().await;
     assert_eq!(
         first["reset"], true,
-        "a client without a checkpoint begins anew"
+        "a client without a checkpoint starts at the beginning"
     );
     assert_eq!(first["changes"], json!([]), "the first page comes at once");
 

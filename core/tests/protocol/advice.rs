@@ -138,7 +138,7 @@ fn every_answer_is_carried_out() {
             assert_eq!((field.rule, field.taken), (Rule::Webhook, taken));
         }
         let again = store.push(&alice(), &[retitled(1, "mine")]);
-        assert_eq!(summaries(&again), [expect], "a repeat asks nobody");
+        assert_eq!(summaries(&again), [expect], "a repeat asks nothing");
     }
 }
 
@@ -214,10 +214,10 @@ fn creates_and_deletes_are_asked_about_and_a_deleted_document_can_come_back() {
     let answer = store.advised(&sender, &[retitled(2, "hers")], &about(3, Answer::Incoming));
     assert_eq!(summaries(&answer), ["CONFLICT 3"], "the body is gone");
     let sender = by("carol", "c").from(2);
-    let whole = document(&store, json!({ "title": "anew" }));
+    let whole = document(&store, json!({ "title": "again" }));
     let answer = store.advised(&sender, &[retitled(2, "hers")], &about(3, whole));
     assert_eq!(summaries(&answer), ["MERGED 4"]);
-    assert_eq!(title(&store), json!("anew"));
+    assert_eq!(title(&store), json!("again"));
 }
 
 #[test]

@@ -192,7 +192,7 @@ fn a_push_whose_documents_are_left_out_waits_for_the_next_transaction_in_its_tur
     let [alice, carol, dora] = ["alice", "carol", "dora"].map(|name| by(name, name).from(1));
     let (alices, carols, doras) = (stars(&["d"]), stars(&["a", "b"]), stars(&["d"]));
     let answers = store.group(&[(&alice, &alices), (&carol, &carols), (&dora, &doras)]);
-    assert_eq!(answers.len(), 1, "and whoever stands behind it");
+    assert_eq!(answers.len(), 1, "and the request behind it");
     let answers = store.group(&[(&carol, &carols), (&dora, &doras)]);
     assert_eq!(answers.len(), 1);
     assert_eq!(summaries(&answers[0]), ["APPLIED 2"; 2], "it fits alone");

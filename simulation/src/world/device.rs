@@ -326,7 +326,7 @@ impl World {
         expect(
             hearer.client.flight.is_none(),
             Property::ExactlyOnce,
-            || format!("{push:?} is told {answer:?}"),
+            || format!("{push:?} is answered {answer:?}"),
         )?;
         self.store
             .look(|moments| oracle::judge_own_writes(&hearer.client, &flight, &answer, moments))?;

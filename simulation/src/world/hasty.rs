@@ -49,7 +49,7 @@ impl World {
             let right = !settles || answer.as_ref().is_some_and(applied);
             expect(right, Property::ExactlyOnce, || {
                 format!(
-                    "{:?}, sent in haste, is told {answer:?}",
+                    "{:?}, sent in haste, is answered {answer:?}",
                     parcel.push.client
                 )
             })?;

@@ -38,7 +38,7 @@ async fn collect_takes_old_tombstones_and_rotate_epoch_resets_clients() {
     let server = Server::dev(&directory);
     let alice = alice.at(&server);
     let page = alice.pull(before["checkpoint"].as_str()).await;
-    assert_eq!(page["reset"], true, "a client below the floor begins anew");
+    assert_eq!(page["reset"], true, "a client below the floor resets");
     assert_eq!(page["changes"], json!([]));
     server.stop();
 

@@ -213,7 +213,7 @@ async fn a_push_that_waits_for_an_answer_holds_up_nobody_else_and_is_answered_on
     assert_eq!(asking["pushChanges"]["results"][0]["status"], "MERGED");
     let again = bench.alice.data(&query, queue).await;
     assert_eq!(again["pushChanges"]["results"][0]["duplicate"], true);
-    assert_eq!(application.asked().len(), 1, "a repeat asks nobody");
+    assert_eq!(application.asked().len(), 1, "a repeat asks nothing");
 }
 
 /// The receiver of `examples/`, as docs/conflicts.md starts it.

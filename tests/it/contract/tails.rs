@@ -124,7 +124,7 @@ async fn committed(tail: &mut BoxStream<'static, TailEvent>, count: usize) -> Ve
     let mut told = Vec::new();
     while told.len() < count {
         let TailEvent::Committed(writes) = next(tail).await else {
-            panic!("something else was told");
+            panic!("the tail reports something else");
         };
         told.extend(writes.iter().map(|write| write.item.decode().unwrap()));
     }

@@ -45,7 +45,7 @@ async fn a_scan_walks_the_index_in_the_order_of_seqs() {
     assert_eq!(
         seen.get_i32("docsExamined").unwrap(),
         2,
-        "no record is looked at in vain"
+        "no record is read without use"
     );
     assert!(
         !seen.get_bool("hasSortStage").unwrap_or(false),

@@ -239,7 +239,7 @@ async fn what_does_not_fit_the_model_is_withheld_until_it_does() {
     assert_eq!(
         found.get_i32("title").unwrap(),
         5,
-        "it is left to whoever wrote it"
+        "it is left as its service wrote it"
     );
 
     bench.set(doc! { "title": "Mended" }).await;

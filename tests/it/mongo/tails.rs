@@ -251,7 +251,7 @@ async fn the_token_advances_while_nothing_happens() {
         let quiet = timeout(Duration::from_secs(3), bench.tail.next()).await;
         assert!(
             quiet.is_err(),
-            "nothing is told of other databases: {quiet:?}"
+            "nothing of other databases is reported: {quiet:?}"
         );
         let how = doc! { "failCommands": ["getMore"], "closeConnection": true };
         bench.fail(Times::Next(1), how).await;
@@ -369,7 +369,7 @@ async fn subscribers_of_one_gateway_see_what_is_pushed_to_another() {
         there
             .push("bob", vec![there.create(&id.to_string(), fields)])
             .await;
-        let page = timeout(PATIENCE, pages.next()).await.expect("it is told");
+        let page = timeout(PATIENCE, pages.next()).await.expect("it is reported");
         assert_eq!(page.unwrap().unwrap().changes[0].seq.0, id);
     }
 }

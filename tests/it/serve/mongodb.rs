@@ -30,7 +30,7 @@ fn complaint(url: &str) -> String {
     let told = String::from_utf8(stdout).unwrap();
     assert!(told.ends_with("configuration: good\n"), "{told}");
     let told = String::from_utf8(stderr).unwrap();
-    assert!(!told.contains(ROOT.1), "the password is told: {told}");
+    assert!(!told.contains(ROOT.1), "the password is shown: {told}");
     told
 }
 

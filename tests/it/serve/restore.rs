@@ -123,7 +123,7 @@ async fn after_a_restore_with_a_new_epoch_all_devices_reset_and_their_outboxes_s
         live.apply(&socket.page().await);
     }
     // With the new epoch, and perhaps before: its position was beyond the restored store.
-    assert!((2..=3).contains(&live.resets), "it begins anew");
+    assert!((2..=3).contains(&live.resets), "it resets");
 }
 
 /// A restored database looks like one in which nothing happened. A client above a head is reset, and a client that

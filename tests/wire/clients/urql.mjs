@@ -21,7 +21,7 @@ function calls(client) {
       if (error) throw error;
       return data;
     },
-    // A stream that ends without a word has to be asked for anew.
+    // A stream that ends without a message has to be requested again.
     follow: (query, next) => {
       let followed;
       let stopped = false;

@@ -203,7 +203,7 @@ fn creates_and_deletes_are_held_back_and_resolved_too() {
     );
     let answer = store.push(
         &by("carol", "c").from(1),
-        &[create("t", json!({ "title": "anew" }))],
+        &[create("t", json!({ "title": "again" }))],
     );
     assert_eq!(
         summaries(&answer),
@@ -215,7 +215,7 @@ fn creates_and_deletes_are_held_back_and_resolved_too() {
         summaries(&store.resolve("alice", &id, 3, Resolution::Mine)),
         ["APPLIED 4"]
     );
-    assert_eq!(body(&store)["title"], json!("anew"));
+    assert_eq!(body(&store)["title"], json!("again"));
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl<'l> Account<'l> {
             value.is_null() || self.untold.contains(name) || self.body.get(name) == Some(value)
         });
         expect(stands, Property::NothingLost, || {
-            format!("{line:?} was told that it stands, over {:?}", self.body)
+            format!("{line:?} has an answer that it is applied, over {:?}", self.body)
         })
     }
 
