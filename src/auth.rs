@@ -15,11 +15,11 @@ use jsonwebtoken::{Algorithm, Header, Validation, errors::ErrorKind};
 use reqwest::Url;
 use serde_json::{Map, Value};
 
-pub(crate) use self::algorithms::Algorithms;
-use self::claims::ClaimRules;
-use self::jwks::Jwks;
-use self::keys::VerifyingKey;
-pub(crate) use self::sign::{SigningKey, sign};
+pub(crate) use self::{
+    algorithms::Algorithms,
+    sign::{SigningKey, sign},
+};
+use self::{claims::ClaimRules, jwks::Jwks, keys::VerifyingKey};
 
 /// The longest token that is read. Tokens with long group lists stay below it, and a header of this size is still
 /// cheap.

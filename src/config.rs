@@ -13,21 +13,17 @@ mod settings;
 mod tests;
 mod webhooks;
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use reqwest::header::HeaderName;
 
-pub(crate) use self::duration::parse_duration;
-pub(crate) use self::mongodb::{InvalidMongodbUrl, MongodbUrl};
-pub(crate) use self::problem::ConfigProblem;
 use self::settings::Settings;
-use crate::auth::AuthConfig;
-use crate::limits::Limits;
-use crate::webhook::WebhookConfig;
+pub(crate) use self::{
+    duration::parse_duration,
+    mongodb::{InvalidMongodbUrl, MongodbUrl},
+    problem::ConfigProblem,
+};
+use crate::{auth::AuthConfig, limits::Limits, webhook::WebhookConfig};
 
 /// The checked settings of `serve`.
 #[derive(Clone, Debug)]

@@ -23,31 +23,39 @@ mod traffic;
 mod unread;
 pub mod websocket;
 
-use std::any::Any;
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, HeaderName, X_CONTENT_TYPE_OPTIONS};
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::Response;
-use axum::routing::get;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
+use axum::{
+    Router,
+    body::Bytes,
+    http::{
+        HeaderValue,
+        header::{CACHE_CONTROL, HeaderName, X_CONTENT_TYPE_OPTIONS},
+    },
+    middleware::{from_fn, from_fn_with_state},
+    response::Response,
+    routing::get,
+};
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
-use self::accept::Form;
-use self::compression::{Compressors, compress};
-pub(crate) use self::graphiql::{DevUser, GraphiqlConfig, Tab};
-pub(crate) use self::guard::Origins;
-pub(crate) use self::health::waiting;
-pub(crate) use self::server::{ServerLimits, Shutdown, serve};
-use self::traffic::Traffic;
-pub(crate) use self::traffic::TrafficLimits;
-use crate::app::Gateway;
-use crate::config::HttpTimes;
-use crate::graphql::error::{Code, Failure};
-use crate::quota::Quota;
+use self::{
+    accept::Form,
+    compression::{Compressors, compress},
+    traffic::Traffic,
+};
+pub(crate) use self::{
+    graphiql::{DevUser, GraphiqlConfig, Tab},
+    guard::Origins,
+    health::waiting,
+    server::{ServerLimits, Shutdown, serve},
+    traffic::TrafficLimits,
+};
+use crate::{
+    app::Gateway,
+    config::HttpTimes,
+    graphql::error::{Code, Failure},
+    quota::Quota,
+};
 
 /// The settings of a gateway's HTTP interface.
 #[derive(Clone)]

@@ -2,14 +2,18 @@
 //! they do not read. A byte semaphore counts them for all, and one for each user. The code that holds the bytes decides
 //! what happens to a peer beyond a bound.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use thiserror::Error;
 use tidegate_core::id::UserId;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 /// Bytes of one permit. A semaphore counts in 32 bits.
 const UNIT_BYTES: usize = 64;

@@ -14,7 +14,6 @@ use tidegate_core::id::UserId;
 use tokio::time::timeout;
 
 use self::turns::Turns;
-
 use crate::telemetry::root_cause;
 
 /// The most bytes of an answer.

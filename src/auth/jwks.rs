@@ -1,17 +1,17 @@
 //! The keys that an identity provider publishes: fetched from one pinned URL, cached, and fetched again after a
 //! rotation. `keys` decides what a single key may be used for.
 
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
-use jsonwebtoken::Algorithm;
-use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, jwk::Jwk};
 use reqwest::{Client, StatusCode, Url, redirect};
 use serde::Deserialize;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::keys::VerifyingKey;
-use super::{Algorithms, AuthSetupError, Refusal};
+use super::{Algorithms, AuthSetupError, Refusal, keys::VerifyingKey};
 use crate::telemetry::root_cause;
 
 /// How long keys are used before they are fetched again. A withdrawn key is accepted for at most this long.

@@ -1,16 +1,13 @@
 //! Keys that verify: from a shared secret, a PEM file or a JWK, each bound to the pinned algorithms it may serve.
 //! `jwks` fetches and caches key sets.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
+use std::{fs::File, io::Read as _, path::Path};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use jsonwebtoken::{
+    Algorithm, AlgorithmFamily, DecodingKey,
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 
 use super::{Algorithms, AuthSetupError, SigningKey};
 

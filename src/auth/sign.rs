@@ -1,8 +1,7 @@
 //! The shared secret, and tokens signed with it for `dev` and `tidegate token`.
 //! A gateway that trusts an identity provider holds no private key and cannot sign.
 
-use std::fmt;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Map, Value};

@@ -12,8 +12,11 @@ use tidegate_core::{
     model::{FieldClash, Model},
 };
 
-use super::model::{self, LoadedModel};
-use super::{Complaint, ConfigArgs, Done, block_on, say, serve, tell};
+use super::{
+    Complaint, ConfigArgs, Done, block_on,
+    model::{self, LoadedModel},
+    say, serve, tell,
+};
 use crate::{
     app,
     auth::Authenticator,

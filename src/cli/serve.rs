@@ -9,11 +9,10 @@ use std::{
     sync::Arc,
 };
 
+use tidegate_core::model::Model;
 #[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::{net::TcpListener, sync::watch};
-
-use tidegate_core::model::Model;
 
 use super::{
     Complaint, ConfigArgs, Done, block_on,

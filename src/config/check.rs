@@ -1,22 +1,20 @@
 //! Turns raw settings into a [`Config`] by the rules of `serve`: types, bounds, and combinations
 //! that are unsafe. All rules are checked before the first problem is reported.
 
-use std::net::SocketAddr;
-use std::ops::RangeInclusive;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use reqwest::Url;
 
-use super::http::http;
-use super::limits::limits;
-use super::mongodb::Login;
-use super::problem::{ConfigProblem, Origin};
-use super::reader::{Reader, Wrong};
-use super::settings::{Settings, variable};
-use super::webhooks::webhooks;
 use super::{
-    Config, GraphqlConfig, InvalidStoreUrl, Loaded, StoreConfig, StoreUrl, parse_duration,
+    Config, GraphqlConfig, InvalidStoreUrl, Loaded, StoreConfig, StoreUrl,
+    http::http,
+    limits::limits,
+    mongodb::Login,
+    parse_duration,
+    problem::{ConfigProblem, Origin},
+    reader::{Reader, Wrong},
+    settings::{Settings, variable},
+    webhooks::webhooks,
 };
 use crate::auth::{
     Algorithms, AuthConfig, AuthSetupError, KeySource, LEEWAY_S_DEFAULT, LEEWAY_S_MAX, SigningKey,

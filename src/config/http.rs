@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use reqwest::Url;
-use reqwest::header::HeaderName;
+use reqwest::{Url, header::HeaderName};
 
-use super::limits::DurationLimit;
-use super::reader::{Reader, Wrong};
-use super::{HttpConfig, HttpTimes};
+use super::{
+    HttpConfig, HttpTimes,
+    limits::DurationLimit,
+    reader::{Reader, Wrong},
+};
 
 /// Longer than the 60 s for which common load balancers keep idle connections. Otherwise they would send requests into closing
 /// ones.

@@ -1,8 +1,10 @@
 //! Reads settings by key and type, and collects their problems and warnings. It knows no setting by
 //! name; the rules are in `check`.
 
-use super::problem::{ConfigProblem, Origin};
-use super::settings::{FromRaw, Settings};
+use super::{
+    problem::{ConfigProblem, Origin},
+    settings::{FromRaw, Settings},
+};
 
 /// Reads settings and collects their problems.
 pub(super) struct Reader {

@@ -18,19 +18,15 @@ mod variables;
 
 use std::sync::Arc;
 
-use apollo_compiler::executable::OperationType;
-use apollo_compiler::validation::Valid;
-use apollo_compiler::{Schema, ast};
+use apollo_compiler::{Schema, ast, executable::OperationType, validation::Valid};
 
-use self::cache::BoundedCache;
-use self::coerce::Coercer;
-use self::document::CheckedDocument;
-use self::merge::MergeCheck;
-use self::normalise::SelectionBuilder;
-use self::persisted::PersistedQueries;
 pub use self::persisted::QueryHash;
 pub(crate) use self::selection::{
     ArgumentValues, Arguments, SelectedField, Selection, SubSelection,
+};
+use self::{
+    cache::BoundedCache, coerce::Coercer, document::CheckedDocument, merge::MergeCheck,
+    normalise::SelectionBuilder, persisted::PersistedQueries,
 };
 use super::ApiOptions;
 

@@ -2,8 +2,7 @@
 //! 9110, section 12.5.1), and the two of streams of answers. `answer`, `sse` and `multipart` write answers in these
 //! types.
 
-use axum::http::HeaderMap;
-use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, header::ACCEPT};
 
 /// What a client accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,19 @@
 //! From an answer to a response: status, media type and the headers that go with them. The content of the answer is
 //! decided elsewhere.
 
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::{
+    http::{
+        HeaderName, HeaderValue, StatusCode,
+        header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+    response::{IntoResponse, Response},
+};
 
 use super::accept::Form;
-use crate::graphql::answer::Answer;
-use crate::graphql::error::{Code, Failure};
+use crate::graphql::{
+    answer::Answer,
+    error::{Code, Failure},
+};
 
 /// The response to a GraphQL request, executed or not.
 pub(super) fn answered(form: Form, answer: Answer) -> Response {

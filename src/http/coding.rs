@@ -1,8 +1,7 @@
 //! Which codings of a response a client accepts (`Accept-Encoding`; RFC 9110, section 12.5.3), and in which order the gateway
 //! prefers them. `compression` decides what is compressed.
 
-use axum::http::HeaderMap;
-use axum::http::header::ACCEPT_ENCODING;
+use axum::http::{HeaderMap, header::ACCEPT_ENCODING};
 
 /// How a response is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,24 +1,30 @@
 //! Compresses answers whole, by a bounded number of compressors, before their first byte is sent. A compressor takes up
 //! to 12 MiB, so none may wait for a client that reads slowly. `coding` decides which coding a client gets.
 
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{io, sync::Arc, time::Duration};
 
-use async_compression::Level;
-use async_compression::brotli::EncoderParams;
-use async_compression::tokio::write::{BrotliEncoder, GzipEncoder, ZstdEncoder};
-use async_compression::zstd::CParameter;
-use axum::body::{HttpBody, to_bytes};
-use axum::extract::{Request, State};
-use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, VARY};
-use axum::http::{HeaderMap, HeaderValue};
-use axum::middleware::Next;
-use axum::response::Response;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::Semaphore;
-use tokio::task::yield_now;
-use tokio::time::timeout;
+use async_compression::{
+    Level,
+    brotli::EncoderParams,
+    tokio::write::{BrotliEncoder, GzipEncoder, ZstdEncoder},
+    zstd::CParameter,
+};
+use axum::{
+    body::{HttpBody, to_bytes},
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderValue,
+        header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, VARY},
+    },
+    middleware::Next,
+    response::Response,
+};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    sync::Semaphore,
+    task::yield_now,
+    time::timeout,
+};
 
 use super::coding::Coding;
 
@@ -139,9 +145,7 @@ async fn write(mut encoder: impl AsyncWrite + Unpin, plain: &[u8]) -> io::Result
 #[cfg(test)]
 mod tests {
     use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder};
-    use axum::Router;
-    use axum::body::Body;
-    use axum::middleware::from_fn_with_state;
+    use axum::{Router, body::Body, middleware::from_fn_with_state};
     use tokio::io::{AsyncRead, AsyncReadExt};
     use tower::ServiceExt;
 

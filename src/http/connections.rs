@@ -1,8 +1,9 @@
 //! How many connections each user holds open. `traffic` counts operations in the same way.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use tidegate_core::id::UserId;
 

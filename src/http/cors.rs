@@ -3,12 +3,16 @@
 
 use std::time::Duration;
 
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::{
+    HeaderName, HeaderValue, Method,
+    header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER},
+};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::guard::{Origins, PREFLIGHT_HEADERS};
-use super::log;
+use super::{
+    guard::{Origins, PREFLIGHT_HEADERS},
+    log,
+};
 
 /// A browser asks again after this time. Chromium keeps the answer to a preflight for two hours at most.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);

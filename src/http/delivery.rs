@@ -1,21 +1,24 @@
 //! A stream of answers in the body of one response: when something is sent, and when the stream ends. `sse` and
 //! `multipart` each have a [`Framing`], which writes it.
 
-use std::convert::Infallible;
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
-use axum::body::{Body, Bytes};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderName, HeaderValue};
-use axum::response::{IntoResponse, Response};
-use futures_util::future::BoxFuture;
-use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderName, HeaderValue, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use futures_util::{
+    future::BoxFuture,
+    stream::{self, BoxStream, Stream, StreamExt},
+};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::accept::StreamForm;
-use super::{multipart, sse};
-use crate::graphql::answer::Answer;
-use crate::quota::{Account, Lease};
+use super::{accept::StreamForm, multipart, sse};
+use crate::{
+    graphql::answer::Answer,
+    quota::{Account, Lease},
+};
 
 /// Proxies close silent connections, the first of them after 30 s.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(12);

@@ -2,23 +2,28 @@
 //! The package `graphiql/` builds these files. The caller of [`router`] decides whether there is a page, and for which
 //! users it has tokens.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
+use std::{
+    collections::hash_map::DefaultHasher,
+    hash::{Hash, Hasher},
+};
 
 use async_compression::tokio::bufread::GzipDecoder;
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::Request;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
-    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+use axum::{
+    Router,
+    body::Bytes,
+    extract::Request,
+    http::{
+        HeaderMap, HeaderName, HeaderValue, StatusCode,
+        header::{
+            CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+            IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+        },
+    },
+    response::{IntoResponse, Response},
+    routing::get,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use serde::Serialize;
-use tokio::io::AsyncReadExt;
-use tokio::sync::OnceCell;
+use tokio::{io::AsyncReadExt, sync::OnceCell};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::{coding, guard};
@@ -220,8 +225,7 @@ mod tests {
     use serde_json::json;
     use tower::ServiceExt;
 
-    use super::guard::Peer;
-    use super::*;
+    use super::{guard::Peer, *};
     use crate::http::around;
 
     async fn ask(path: &str, headers: &[(&str, &str)]) -> Response {

@@ -5,29 +5,44 @@ mod raw;
 
 use std::sync::Arc;
 
-use axum::body::{Bytes, HttpBody};
-use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderMap, Version};
-use axum::response::{IntoResponse, Response};
+use axum::{
+    body::{Bytes, HttpBody},
+    extract::{Request, State},
+    http::{
+        HeaderMap, Version,
+        header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
+    },
+    response::{IntoResponse, Response},
+};
 use bytes::BytesMut;
-use futures_util::future::BoxFuture;
-use futures_util::stream::{BoxStream, StreamExt};
+use futures_util::{
+    future::BoxFuture,
+    stream::{BoxStream, StreamExt},
+};
 use tidegate_core::id::UserId;
 use tokio::time::{sleep, timeout};
 
 pub(super) use self::raw::from_json;
-use super::accept::{Accepted, Form};
-use super::connections::Place;
-use super::delivery::{self, Ending};
-use super::server::{Presence, Visit};
-use super::{HttpState, answer, guard, operation, pace, websocket};
-use crate::auth::bearer;
-use crate::graphql::answer::Answer;
-use crate::graphql::error::{Code, Failure};
-use crate::graphql::{Admitted, OperationKind};
-use crate::quota::{Account, Lease};
-use crate::sync::Caller;
+use super::{
+    HttpState,
+    accept::{Accepted, Form},
+    answer,
+    connections::Place,
+    delivery::{self, Ending},
+    guard, operation, pace,
+    server::{Presence, Visit},
+    websocket,
+};
+use crate::{
+    auth::bearer,
+    graphql::{
+        Admitted, OperationKind,
+        answer::Answer,
+        error::{Code, Failure},
+    },
+    quota::{Account, Lease},
+    sync::Caller,
+};
 
 /// An operation in a JSON body.
 pub(super) async fn post(State(state): State<Arc<HttpState>>, request: Request) -> Response {

@@ -3,14 +3,17 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use axum::extract::Request;
-use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::{
+    extract::Request,
+    http::{
+        HeaderMap, HeaderName,
+        header::{CONTENT_TYPE, HOST, ORIGIN},
+    },
+    middleware::Next,
+    response::Response,
+};
 
-use super::accept::Form;
-use super::answer;
+use super::{accept::Form, answer};
 use crate::graphql::error::{Code, Failure};
 
 /// Headers by which clients make browsers ask before they send (CORS): Apollo's, GraphQL Yoga's, Hot Chocolate's, jQuery's.

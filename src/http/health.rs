@@ -1,23 +1,27 @@
 //! Whether the process is alive, and whether it can serve: for orchestrators and load balancers, without a token.
 //! `sync` decides whether the store is available.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::HeaderValue;
-use axum::http::header::{CONNECTION, CONTENT_TYPE};
-use axum::middleware::from_fn;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::{
+    Router,
+    extract::State,
+    http::{
+        HeaderValue,
+        header::{CONNECTION, CONTENT_TYPE},
+    },
+    middleware::from_fn,
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use tokio::time::timeout;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::accept::Form;
-use super::{HttpState, answer, log};
-use crate::graphql::error::{Code, Failure};
-use crate::sync::SyncError;
+use super::{HttpState, accept::Form, answer, log};
+use crate::{
+    graphql::error::{Code, Failure},
+    sync::SyncError,
+};
 
 /// The probe gets an answer before its own time-out, so that it learns the reason.
 const READY_DEADLINE: Duration = Duration::from_secs(3);

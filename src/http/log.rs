@@ -1,13 +1,17 @@
 //! One line in the log for each request, with the id that all its lines share. Headers, bodies, tokens, query strings
 //! and unknown paths are never logged.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
+};
 
-use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::{
+    extract::{MatchedPath, Request},
+    http::{HeaderMap, HeaderName, HeaderValue, Method},
+    middleware::Next,
+    response::Response,
+};
 use tracing::Instrument;
 
 /// Identifies a request across a proxy and the gateway.

@@ -2,9 +2,13 @@
 //! Subscriptions", `subscriptionSpec=1.0`). `accept` decides which clients get them.
 
 use super::delivery::{Ending, Framing};
-use crate::auth::AuthError;
-use crate::graphql::answer::Answer;
-use crate::graphql::error::{Code, Failure};
+use crate::{
+    auth::AuthError,
+    graphql::{
+        answer::Answer,
+        error::{Code, Failure},
+    },
+};
 
 /// The boundary follows each part at once: clients handle a part when they see it.
 pub(super) const FRAMING: Framing = Framing {

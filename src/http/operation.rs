@@ -7,12 +7,16 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use crate::app::Gateway;
-use crate::graphql::answer::Answer;
-use crate::graphql::error::{Code, Failure};
-use crate::graphql::{Admitted, OperationKind};
-use crate::http::traffic::Traffic;
-use crate::sync::Caller;
+use crate::{
+    app::Gateway,
+    graphql::{
+        Admitted, OperationKind,
+        answer::Answer,
+        error::{Code, Failure},
+    },
+    http::traffic::Traffic,
+    sync::Caller,
+};
 
 /// One answer for each event of a subscription. Queries and mutations are streams of one answer.
 pub(super) fn answers(

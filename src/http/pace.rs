@@ -1,18 +1,22 @@
 //! Sends answers in parts, to clients that read them at the least rate. An answer holds its permits and leases until
 //! the client has read it. Other modules decide the content and the number of answers.
 
-use std::any::Any;
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::{
+    any::Any,
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
-use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{Request, State};
-use axum::http::Version;
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract::{Request, State},
+    http::Version,
+    middleware::Next,
+    response::Response,
+};
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
@@ -195,10 +199,7 @@ impl HttpBody for Parts {
 
 #[cfg(test)]
 mod tests {
-    use axum::Router;
-    use axum::body::to_bytes;
-    use axum::middleware::from_fn_with_state;
-    use axum::response::IntoResponse;
+    use axum::{Router, body::to_bytes, middleware::from_fn_with_state, response::IntoResponse};
     use tokio::time::{advance, pause};
     use tower::ServiceExt;
 

@@ -8,24 +8,22 @@ mod strangers;
 mod visitors;
 mod weights;
 
-use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tokio_util::{
+    sync::{CancellationToken, WaitForCancellationFutureOwned},
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
-use self::connection::Current;
-use self::visitors::Visitors;
 pub(super) use self::visitors::{Presence, Visit};
-use crate::config::HttpTimes;
-use crate::quota::Quota;
+use self::{connection::Current, visitors::Visitors};
+use crate::{config::HttpTimes, quota::Quota};
 
 /// How long requests under way may take once the gateway shuts down.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);

@@ -4,28 +4,38 @@ mod events;
 mod requests;
 mod sockets;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, AtomicUsize},
+    time::Duration,
+};
 
-use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::{
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, StatusCode},
+};
 use serde_json::{Map, Value as Json};
 use tempfile::TempDir;
-use tidegate_core::id::{DocumentId, DocumentKey, Epoch, TypeName};
-use tidegate_core::model::Model;
-use tidegate_core::value::Document;
+use tidegate_core::{
+    id::{DocumentId, DocumentKey, Epoch, TypeName},
+    model::Model,
+    value::Document,
+};
 use tower::ServiceExt;
 
 use super::*;
-use crate::app::Parts;
-use crate::auth::{AuthConfig, SigningKey, sign};
-use crate::config::{StoreConfig, StoreUrl};
-use crate::graphql::ApiOptions;
-use crate::graphql::tests::peer::staged::{Stage, Staged};
-use crate::limits::Limits;
-use crate::quota::QuotaLimits;
-use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
+use crate::{
+    app::Parts,
+    auth::{AuthConfig, SigningKey, sign},
+    config::{StoreConfig, StoreUrl},
+    graphql::{
+        ApiOptions,
+        tests::peer::staged::{Stage, Staged},
+    },
+    limits::Limits,
+    quota::QuotaLimits,
+    store::embedded::{EmbeddedOptions, EmbeddedStore},
+};
 
 const BODY_BYTES_MAX: usize = 4096;
 

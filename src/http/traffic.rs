@@ -3,20 +3,27 @@
 //!
 //! tower's layers for this enclose a whole request. They see neither operations on a socket nor the user.
 
-use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
-use governor::clock::Clock;
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
 use tidegate_core::id::UserId;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use super::connections::{Connections, Place};
-use crate::graphql::answer::Answer;
-use crate::graphql::error::{Code, Failure};
+use crate::graphql::{
+    answer::Answer,
+    error::{Code, Failure},
+};
 
 /// How long an operation waits for a permit. When thousands of clients reconnect at once, most are served a little
 /// later.

@@ -4,19 +4,24 @@
 //! A connection that is closed while the client still sends is reset, and the client may never see the answer (RFC
 //! 9112, section 9.6): a device with an expired token and a long push would see a lost connection instead of 401.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
-use axum::extract::Request;
-use axum::http::HeaderValue;
-use axum::http::header::{CONNECTION, EXPECT};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::{
+    body::{Body, BodyDataStream, Bytes, HttpBody},
+    extract::Request,
+    http::{
+        HeaderValue,
+        header::{CONNECTION, EXPECT},
+    },
+    middleware::Next,
+    response::Response,
+};
 use futures_util::{Stream, StreamExt};
-use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 
 /// The most that is read and dropped: sixteen times the largest body that is accepted by default.
 const UNREAD_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -9,20 +9,21 @@ mod socket;
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::Request;
-use axum::http::header::{SEC_WEBSOCKET_PROTOCOL, UPGRADE};
-use axum::http::{HeaderMap, HeaderValue};
-use axum::response::Response;
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{
+        HeaderMap, HeaderValue,
+        header::{SEC_WEBSOCKET_PROTOCOL, UPGRADE},
+    },
+    response::Response,
+};
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tracing::Instrument;
 
-use self::session::Session;
-use self::socket::Socket;
-use super::accept::Form;
-use super::server::Visit;
-use super::{HttpState, answer, graphql, guard};
+use self::{session::Session, socket::Socket};
+use super::{HttpState, accept::Form, answer, graphql, guard, server::Visit};
 use crate::graphql::error::{Code, Failure};
 
 /// The one subprotocol that the gateway speaks; `graphql-ws` names an older one that differs from it.

@@ -30,11 +30,13 @@ use tidegate_core::{
     value::{Timestamp, TimestampError},
 };
 
-pub(crate) use client::{decode_client, decode_last, encode_client};
-pub(crate) use inbox::{decode_record, encode_record};
-pub(crate) use value::{decode_decimal, encode_value};
-pub use view::StoredView;
-use walk::Elements;
+pub use self::view::StoredView;
+use self::walk::Elements;
+pub(crate) use self::{
+    client::{decode_client, decode_last, encode_client},
+    inbox::{decode_record, encode_record},
+    value::{decode_decimal, encode_value},
+};
 
 /// Why bytes are no record, or a record has no bytes.
 #[derive(Debug, Error)]

@@ -31,7 +31,6 @@ use tidegate_core::{
     transaction::{Loaded, Reads, Writes},
     value::{Document, Timestamp, Value},
 };
-
 use tokio::{sync::Notify, time::timeout};
 
 use super::*;

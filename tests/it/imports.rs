@@ -1,6 +1,6 @@
-//! The invariants of ARCHITECTURE.md that imports can show: which module knows which.
+//! The invariants of ARCHITECTURE.md that imports can show: which module knows which. And the one style of imports.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 /// A module, and what nothing in it may name: modules of the gateway, or crates.
 const INVARIANTS: [(&str, &[&str]); 6] = [
@@ -75,10 +75,17 @@ const INVARIANTS: [(&str, &[&str]); 6] = [
 
 #[test]
 fn no_room_imports_what_the_invariants_keep_out_of_it() {
-    let mut files = Vec::new();
-    for root in ["src", "core/src"] {
-        collect(Path::new(root), &mut files);
-    }
+    let files = sources(&["src", "core/src"]);
+    let files: Vec<_> = files
+        .iter()
+        .filter(|(file, _)| !file.contains("/tests/") && !file.ends_with("/tests.rs"))
+        .map(|(file, text)| {
+            (
+                file,
+                text.split("#[cfg(test)]\nmod tests {").next().unwrap(),
+            )
+        })
+        .collect();
     for (room, forbidden) in INVARIANTS {
         let of_room = files.iter().filter(|(file, _)| file.starts_with(room));
         let (mut seen, mut broken) = (0, Vec::new());
@@ -112,21 +119,81 @@ fn an_import_is_found_however_it_is_written() {
     }
 }
 
-/// The sources below `folder` with their paths, without tests.
-fn collect(folder: &Path, files: &mut Vec<(String, String)>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_stem().is_some_and(|name| name == "tests") {
-            continue;
-        }
-        if path.is_dir() {
-            collect(&path, files);
-            continue;
-        }
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        files.push((path.to_str().unwrap().to_owned(), text.to_owned()));
+#[test]
+fn each_crate_is_imported_by_one_use() {
+    let files = sources(&[
+        "bench",
+        "core",
+        "fuzz",
+        "simulation",
+        "src",
+        "testkit",
+        "tests",
+    ]);
+    assert!(files.len() > 400, "the sources have moved");
+    let twice = files.iter().flat_map(|(file, text)| {
+        let twice = imported_twice(text);
+        twice
+            .into_iter()
+            .map(move |import| format!("{file}: {import}"))
+    });
+    assert_eq!(twice.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[test]
+fn a_crate_that_is_imported_twice_is_found() {
+    let twice = "use std::fs;\n\nuse serde::Serialize;\nuse std::{io, path::Path};\n";
+    assert_eq!(imported_twice(twice), ["use std"]);
+    let twice = "mod tests {\n    use super::*;\n    use super::a::{\n        B,\n    };\n}\n";
+    assert_eq!(imported_twice(twice), ["use super"]);
+    for once in [
+        "use std::fs;\n#[cfg(unix)]\nuse std::os;\n",
+        "use self::a::B;\npub(crate) use self::c::D;\n",
+        "use std::fs;\n\nmod tests {\n    use std::io;\n}\n",
+    ] {
+        assert_eq!(imported_twice(once), Vec::<String>::new(), "{once}");
     }
+}
+
+/// The Rust sources below these folders, with their paths.
+fn sources(folders: &[&str]) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let mut left: Vec<_> = folders.iter().map(PathBuf::from).collect();
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            let inside = fs::read_dir(&path).unwrap();
+            left.extend(inside.map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            files.push((path.to_str().unwrap().to_owned(), text));
+        }
+    }
+    files
+}
+
+/// The crates that a block of a source imports by two `use` of one visibility. A `use` with an attribute stands by
+/// itself.
+fn imported_twice(text: &str) -> Vec<String> {
+    let (mut seen, mut twice) = (BTreeSet::new(), Vec::new());
+    let mut attribute = false;
+    for line in text.lines() {
+        let words = line.trim_start();
+        if let Some((visibility, path)) = words
+            .split_once("use ")
+            .filter(|(before, _)| before.is_empty() || before.starts_with("pub"))
+        {
+            let root = path.split([':', ';', ' ']).next().unwrap();
+            let indent = line.len() - words.len();
+            if !attribute && !seen.insert((indent, visibility, root)) {
+                twice.push(format!("{visibility}use {root}"));
+            }
+        }
+        if words.ends_with('{') && !words.contains("use ") {
+            seen.retain(|(indent, ..)| *indent == 0);
+        }
+        attribute = words.starts_with("#[");
+    }
+    twice
 }
 
 /// Where a source names a forbidden path, or something in it.

@@ -1,10 +1,12 @@
 //! Keeps what has been worked out for a document, so that it is done once. What is kept, and under what name, is for
 //! `Door` and `persisted.rs`.
 
-use std::borrow::Borrow;
-use std::hash::Hash;
-use std::num::NonZeroUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    borrow::Borrow,
+    hash::Hash,
+    num::NonZeroUsize,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use lru::LruCache;
 

@@ -2,23 +2,24 @@
 //! variables replaced, absent fields absent. What a custom scalar may hold, and a number beyond all
 //! floats, is not asked here: it is decided per change, not per request.
 
-use apollo_compiler::ast::Value as Literal;
-use apollo_compiler::executable::{Operation, VariableDefinition};
-use apollo_compiler::parser::SourceSpan;
-use apollo_compiler::schema::{
-    EnumType, ExtendedType, InputObjectType, InputValueDefinition, Type,
+use apollo_compiler::{
+    Name, Node, Schema,
+    ast::Value as Literal,
+    executable::{Operation, VariableDefinition},
+    parser::SourceSpan,
+    schema::{EnumType, ExtendedType, InputObjectType, InputValueDefinition, Type},
 };
-use apollo_compiler::{Name, Node, Schema};
-use async_graphql::indexmap::IndexMap;
-use async_graphql::{Name as FieldName, Value};
+use async_graphql::{Name as FieldName, Value, indexmap::IndexMap};
 use serde_json::{Map, Value as Json};
 use tidegate_core::value::unheld::Unheld;
 
-use super::document::CheckedDocument;
-use super::scalar;
-use super::value::{Fields, Given, Leaf, Place};
-use super::variables::Variables;
-use super::{Refusal, RefusalKind};
+use super::{
+    Refusal, RefusalKind,
+    document::CheckedDocument,
+    scalar,
+    value::{Fields, Given, Leaf, Place},
+    variables::Variables,
+};
 use crate::limits::Limits;
 
 /// Estimated bytes a value takes beyond the text it holds.

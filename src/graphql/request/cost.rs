@@ -7,8 +7,10 @@ use apollo_compiler::Schema;
 use async_graphql::Value;
 use tidegate_core::decide::DOCUMENT_BYTES_MAX;
 
-use super::selection::{Arguments, SelectedField, Selection, SubSelection};
-use super::{Refusal, RefusalKind};
+use super::{
+    Refusal, RefusalKind,
+    selection::{Arguments, SelectedField, Selection, SubSelection},
+};
 use crate::limits::Limits;
 
 /// Holds an operation to the limits on documents times fields, and on the bytes that its documents may come to: a text of

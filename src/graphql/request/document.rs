@@ -1,22 +1,24 @@
 //! A document that has passed everything that can be checked without its variables: limits, syntax,
 //! validity. Variables and arguments are made exact in `coerce.rs`, selections in `normalise.rs`.
 
-use std::collections::HashSet;
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
-use apollo_compiler::executable::Operation;
-use apollo_compiler::parser::{FileId, Parser, SourceMap, SourceSpan};
-use apollo_compiler::validation::{DiagnosticList, Valid};
-use apollo_compiler::{ExecutableDocument, Node, Schema, ast, introspection};
-use apollo_parser::SyntaxKind;
-use apollo_parser::cst::CstNode as _;
+use apollo_compiler::{
+    ExecutableDocument, Node, Schema, ast,
+    executable::Operation,
+    introspection,
+    parser::{FileId, Parser, SourceMap, SourceSpan},
+    validation::{DiagnosticList, Valid},
+};
+use apollo_parser::{SyntaxKind, cst::CstNode as _};
 
-use super::limits::{Measure, RefusedOperations, all_refused, measure};
-use super::literals;
-use super::merge::MergeCheck;
-use super::{Refusal, RefusalKind};
-use crate::graphql::ApiOptions;
-use crate::limits::Limits;
+use super::{
+    Refusal, RefusalKind,
+    limits::{Measure, RefusedOperations, all_refused, measure},
+    literals,
+    merge::MergeCheck,
+};
+use crate::{graphql::ApiOptions, limits::Limits};
 
 /// More than this many mistakes in one document help nobody.
 const REFUSALS_MAX: usize = 20;

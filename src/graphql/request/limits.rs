@@ -4,12 +4,13 @@
 
 use std::collections::HashMap;
 
-use apollo_compiler::ast::{self, Definition, DirectiveList, Selection, Value};
-use apollo_compiler::parser::SourceSpan;
-use apollo_compiler::{Name, Node};
+use apollo_compiler::{
+    Name, Node,
+    ast::{self, Definition, DirectiveList, Selection, Value},
+    parser::SourceSpan,
+};
 
-use super::document::Positions;
-use super::{Refusal, RefusalKind};
+use super::{Refusal, RefusalKind, document::Positions};
 use crate::limits::Limits;
 
 /// How often one operation can ask for the value of each variable.

@@ -4,14 +4,14 @@
 
 use std::collections::HashSet;
 
-use apollo_compiler::ast::Value as Literal;
-use apollo_compiler::executable::{Operation, Selection, SelectionSet, VariableDefinition};
-use apollo_compiler::schema::{ExtendedType, InputValueDefinition, Type};
-use apollo_compiler::{ExecutableDocument, Name, Node, Schema, ast};
+use apollo_compiler::{
+    ExecutableDocument, Name, Node, Schema,
+    ast::{self, Value as Literal},
+    executable::{Operation, Selection, SelectionSet, VariableDefinition},
+    schema::{ExtendedType, InputValueDefinition, Type},
+};
 
-use super::document::Positions;
-use super::value::Place;
-use super::{Refusal, RefusalKind};
+use super::{Refusal, RefusalKind, document::Positions, value::Place};
 
 /// Checks all literals of a document that is valid otherwise.
 pub(super) fn check(

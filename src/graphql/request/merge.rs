@@ -2,13 +2,15 @@
 //! the shorter one goes, so that `push(changes: [])` would swallow `push(changes: [{…}])`. All else about merging is
 //! checked well there, hence the way taken here: the same check again, with arguments that hold no lists.
 
-use std::collections::HashMap;
-use std::fmt::Write as _;
+use std::{collections::HashMap, fmt::Write as _};
 
-use apollo_compiler::ast::{Definition, Document, Field, Selection, Value};
-use apollo_compiler::schema::{ExtendedType, InputValueDefinition};
-use apollo_compiler::validation::{DiagnosticList, Valid};
-use apollo_compiler::{Name, Schema, ty};
+use apollo_compiler::{
+    Name, Schema,
+    ast::{Definition, Document, Field, Selection, Value},
+    schema::{ExtendedType, InputValueDefinition},
+    ty,
+    validation::{DiagnosticList, Valid},
+};
 
 /// Checks the arguments of merged fields as texts.
 pub(super) struct MergeCheck {

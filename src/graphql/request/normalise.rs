@@ -2,18 +2,21 @@
 //! response key merged, arguments constant. Only execution knows an object's type, so where that makes a difference the
 //! fields of each object type are listed.
 
-use apollo_compiler::executable::{Field, Operation, Selection as Parsed, SelectionSet};
-use apollo_compiler::parser::SourceSpan;
-use apollo_compiler::schema::InputValueDefinition;
-use apollo_compiler::{Name, Node, Schema};
-use async_graphql::indexmap::IndexMap;
-use async_graphql::{Name as ArgumentName, Pos, Value};
+use apollo_compiler::{
+    Name, Node, Schema,
+    executable::{Field, Operation, Selection as Parsed, SelectionSet},
+    parser::SourceSpan,
+    schema::InputValueDefinition,
+};
+use async_graphql::{Name as ArgumentName, Pos, Value, indexmap::IndexMap};
 
-use super::Refusal;
-use super::coerce::Coercer;
-use super::document::CheckedDocument;
-use super::selection::{
-    ArgumentValues, Arguments, Position, SelectedField, Selection, Slot, SubSelection,
+use super::{
+    Refusal,
+    coerce::Coercer,
+    document::CheckedDocument,
+    selection::{
+        ArgumentValues, Arguments, Position, SelectedField, Selection, Slot, SubSelection,
+    },
 };
 
 /// Builds the selection of one operation. The meter has bounded how much its fragments expand to, and how deep.

@@ -1,13 +1,11 @@
 //! Automatic persisted queries, as Apollo's clients and urql have them: a document is sent along with its hash once, and
 //! named by the hash from then on. A hash names a text and nothing else; what may be asked for is not decided here.
 
-use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc};
 
 use sha2::{Digest, Sha256};
 
-use super::cache::BoundedCache;
-use super::{Refusal, RefusalKind};
+use super::{Refusal, RefusalKind, cache::BoundedCache};
 
 /// The SHA-256 of a document's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

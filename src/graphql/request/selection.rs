@@ -4,8 +4,7 @@
 use std::hash::{Hash, Hasher};
 
 use apollo_compiler::Name;
-use async_graphql::indexmap::IndexMap;
-use async_graphql::{Pos, Value};
+use async_graphql::{Pos, Value, indexmap::IndexMap};
 
 use super::OperationKind;
 

@@ -3,9 +3,11 @@
 
 use std::fmt;
 
-use apollo_compiler::ast::{Type, Value as Literal};
-use apollo_compiler::parser::SourceSpan;
-use apollo_compiler::{Name, Node};
+use apollo_compiler::{
+    Name, Node,
+    ast::{Type, Value as Literal},
+    parser::SourceSpan,
+};
 use async_graphql::Number;
 use serde_json::{Map, Value as Json};
 use tidegate_core::value::unheld::Unheld;

@@ -3,13 +3,10 @@
 
 use std::collections::HashMap;
 
-use apollo_compiler::Name;
-use apollo_compiler::schema::Type;
+use apollo_compiler::{Name, schema::Type};
 use async_graphql::Value;
 
-use super::document::CheckedDocument;
-use super::value::Place;
-use super::{Refusal, RefusalKind};
+use super::{Refusal, RefusalKind, document::CheckedDocument, value::Place};
 
 pub(super) struct Variables<'d> {
     checked: &'d CheckedDocument,

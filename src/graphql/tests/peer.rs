@@ -11,19 +11,18 @@ pub(super) mod operations;
 pub(crate) mod staged;
 pub(super) mod world;
 
-use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::{collections::BTreeSet, sync::Mutex};
 
-use proptest::collection::vec;
-use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
+};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use self::operations::Operation;
-use self::world::World;
-use crate::graphql::request::tests::peer::graphql_js::GraphqlJs;
-use crate::graphql::request::tests::peer::tape::Tape;
+use self::{operations::Operation, world::World};
+use crate::graphql::request::tests::peer::{graphql_js::GraphqlJs, tape::Tape};
 
 /// Cases of an ordinary run.
 const CASES: u64 = 600;

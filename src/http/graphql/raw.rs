@@ -1,14 +1,17 @@
 //! The parameters of a GraphQL request, as they come in a body, a URL or a socket's message. Only their JSON types are
 //! checked; `graphql::request` reads the document and the variables.
 
-use axum::extract::Query;
-use axum::http::Uri;
+use axum::{extract::Query, http::Uri};
 use serde_json::{Map, Value as Json};
 use tidegate_core::value::unheld::Unheld;
 
-use crate::graphql::error::{Code, Failure};
-use crate::graphql::{QueryHash, RawRequest};
-use crate::http::json;
+use crate::{
+    graphql::{
+        QueryHash, RawRequest,
+        error::{Code, Failure},
+    },
+    http::json,
+};
 
 /// The request in a body.
 ///

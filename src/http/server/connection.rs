@@ -1,37 +1,50 @@
 //! One connection, from its first byte to its last: HTTP/1.1, or HTTP/2 with prior knowledge
 //! (RFC 9113, section 3.3), as proxies speak it. Proxies end TLS, so that nothing can be negotiated before.
 
-use std::convert::Infallible;
-use std::io::{self, Cursor};
-use std::pin::pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    io::{self, Cursor},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
-use axum::body::{Bytes, HttpBody};
-use axum::http::Version;
-use axum::response::Response;
-use axum::{BoxError, Router};
+use axum::{
+    BoxError, Router,
+    body::{Bytes, HttpBody},
+    http::Version,
+    response::Response,
+};
 use futures_util::future::{Either, Ready, ready};
-use hyper::Request;
-use hyper::rt::Executor;
-use hyper::server::conn::{http1, http2};
-use hyper::service::Service;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, join};
-use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::time::timeout;
+use hyper::{
+    Request,
+    rt::Executor,
+    server::conn::{http1, http2},
+    service::Service,
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::{TowerToHyperService, TowerToHyperServiceFuture},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, join},
+    net::TcpStream,
+    sync::watch,
+    time::timeout,
+};
 use tokio_io_timeout::TimeoutWriter;
 
-use super::handshake::HandshakeSpelling;
-use super::{Shutdown, Visit, head};
-use crate::config::HttpTimes;
-use crate::http::accept::Form;
-use crate::http::answer;
-use crate::http::guard::Peer;
-use crate::http::pace::{self, HTTP2_PART_BYTES};
-use crate::quota::{Exhausted, Lease};
+use super::{Shutdown, Visit, handshake::HandshakeSpelling, head};
+use crate::{
+    config::HttpTimes,
+    http::{
+        accept::Form,
+        answer,
+        guard::Peer,
+        pace::{self, HTTP2_PART_BYTES},
+    },
+    quota::{Exhausted, Lease},
+};
 
 /// How long the first bytes may take. A client connects to send something.
 const FIRST_DEADLINE: Duration = Duration::from_secs(10);

@@ -3,10 +3,12 @@
 //!
 //! hyper writes names in lower case, or as `Sec-Websocket-Protocol`. So this module spells them as they are written.
 
-use std::borrow::Cow;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::{
+    borrow::Cow,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use tokio::io::AsyncWrite;
 

@@ -1,8 +1,7 @@
 //! The size of a request's head, for counting the heads of requests over HTTP/2. A connection carries many at a time,
 //! and one byte on the wire may stand for a field that takes 100 bytes of memory (HPACK).
 
-use axum::body::HttpBody;
-use axum::http::Request;
+use axum::{body::HttpBody, http::Request};
 
 use super::connection::HEAD_BYTES_MAX;
 
@@ -35,18 +34,21 @@ pub(super) fn bytes<B: HttpBody>(request: &Request<B>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-    use axum::http::{HeaderName, HeaderValue, StatusCode, Version};
-    use axum::{BoxError, Router};
+    use axum::{
+        BoxError, Router,
+        body::Body,
+        http::{HeaderName, HeaderValue, StatusCode, Version},
+    };
     use futures_util::FutureExt;
     use hyper::service::Service;
     use tokio::sync::watch;
 
     use super::*;
-    use crate::config::HttpTimes;
-    use crate::http::server::visitors::Visitors;
-    use crate::http::server::{ServerLimits, connection::Current};
-    use crate::quota::{Quota, QuotaLimits};
+    use crate::{
+        config::HttpTimes,
+        http::server::{ServerLimits, connection::Current, visitors::Visitors},
+        quota::{Quota, QuotaLimits},
+    };
 
     /// A stranger's connection to a router that never answers.
     fn current(bytes_max: usize) -> (Current, watch::Sender<Router>) {

@@ -1,14 +1,15 @@
 //! The places of strangers. When all are taken, a connection of the network with the most places for its weight loses
 //! its own, as in weighted fair queueing. `visitors` decides when a connection is no longer a stranger's.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
-use std::time::Duration;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 use tidegate_core::id::UserId;
-use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::{task::AbortHandle, time::Instant};
 
 use super::weights::Weights;
 

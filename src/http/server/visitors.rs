@@ -1,22 +1,32 @@
 //! The permits of connections. Strangers have shown no good token yet, members have; each kind has its own number of
 //! permits. Other modules decide what is sent on a connection, and whether a token is good.
 
-use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tidegate_core::id::UserId;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::AbortHandle,
+    time::{Instant, sleep, sleep_until},
+};
 
-use super::ServerLimits;
-use super::connection::HTTP2_CONNECTION_BYTES;
-use super::strangers::{Network, Strangers};
-use crate::graphql::error::{Code, Failure};
-use crate::http::connections::{Connections, Place};
-use crate::quota::{Account, Exhausted, Lease, Quota};
+use super::{
+    ServerLimits,
+    connection::HTTP2_CONNECTION_BYTES,
+    strangers::{Network, Strangers},
+};
+use crate::{
+    graphql::error::{Code, Failure},
+    http::connections::{Connections, Place},
+    quota::{Account, Exhausted, Lease, Quota},
+};
 
 /// How long a connection stays open after the gateway has announced its end, and after the last request with a good token that
 /// crossed this announcement. Answers are still sent meanwhile.
@@ -246,8 +256,7 @@ impl Drop for Presence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::HttpTimes;
-    use crate::quota::QuotaLimits;
+    use crate::{config::HttpTimes, quota::QuotaLimits};
 
     fn limits() -> ServerLimits {
         ServerLimits {

@@ -1,9 +1,11 @@
 //! The weights of networks, for weighted fair queueing: one, and one more for each user who has shown a good token from
 //! the network. `strangers` decides which connection loses its place.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::num::NonZeroUsize;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    num::NonZeroUsize,
+};
 
 use lru::LruCache;
 use tidegate_core::id::UserId;

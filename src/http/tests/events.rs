@@ -5,8 +5,10 @@ use futures_util::StreamExt;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::sockets::{Open, PATIENCE};
-use super::*;
+use super::{
+    sockets::{Open, PATIENCE},
+    *,
+};
 
 /// The store shows the task without the title that it must have.
 const SUBSCRIPTION: &str = "subscription { changes { changes { documentId document { ... on Task { id title } } } hasMore } }";

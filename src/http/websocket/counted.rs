@@ -1,9 +1,11 @@
 //! A connection that counts received bytes until they are a complete message, since a peer may leave a message
 //! unfinished. The library bounds one message; this module counts what all unfinished ones hold together.
 
-use std::io::{self, ErrorKind};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::{
+    io::{self, ErrorKind},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy, sink};
 

@@ -1,19 +1,17 @@
 //! The messages of graphql-transport-ws (PROTOCOL.md in the repository enisdenjo/graphql-ws). `protocol` decides which
 //! of them may come when.
 
-use std::fmt;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use axum::body::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-use crate::auth::bearer;
-use crate::graphql::RawRequest;
-use crate::graphql::answer::Answer;
-use crate::graphql::error::Failure;
-use crate::http::graphql::from_json;
-use crate::http::json;
+use crate::{
+    auth::bearer,
+    graphql::{RawRequest, answer::Answer, error::Failure},
+    http::{graphql::from_json, json},
+};
 
 /// Clients use UUIDs or counters. Each event of an operation repeats its id.
 const OPERATION_ID_BYTES_MAX: usize = 256;

@@ -6,9 +6,11 @@ use std::collections::HashSet;
 use axum::body::Bytes;
 
 use super::message::{ClientMessage, InvalidMessage, OperationId, ServerMessage, next};
-use crate::graphql::RawRequest;
-use crate::graphql::answer::Answer;
-use crate::graphql::error::{Code, Failure};
+use crate::graphql::{
+    RawRequest,
+    answer::Answer,
+    error::{Code, Failure},
+};
 
 /// More than an app has at a time. Each costs memory in the gateway.
 pub const OPERATIONS_MAX: usize = 100;

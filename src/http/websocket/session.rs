@@ -1,26 +1,30 @@
 //! Runs one socket: frames, timers and operations become events of the [`Protocol`], whose actions it carries out. It
 //! writes one answer at a time, and polls operations only when the socket has sent it.
 
-use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::future::{BoxFuture, pending};
-use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::{
+    future::{BoxFuture, pending},
+    stream::{self, BoxStream, StreamExt},
+};
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep};
 use tokio_stream::StreamMap;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::message::{ClientMessage, InvalidMessage, OperationId};
-use super::protocol::{Action, Closing, Event, Protocol};
-use super::socket::{Heard, Socket};
-use crate::auth::AuthError;
-use crate::graphql::RawRequest;
-use crate::graphql::answer::Answer;
-use crate::graphql::error::Failure;
-use crate::http::server::{Presence, Visit};
-use crate::http::{HttpState, operation};
-use crate::sync::Caller;
+use super::{
+    message::{ClientMessage, InvalidMessage, OperationId},
+    protocol::{Action, Closing, Event, Protocol},
+    socket::{Heard, Socket},
+};
+use crate::{
+    auth::AuthError,
+    graphql::{RawRequest, answer::Answer, error::Failure},
+    http::{
+        HttpState, operation,
+        server::{Presence, Visit},
+    },
+    sync::Caller,
+};
 
 /// How long a client may take for its first message.
 const INIT_DEADLINE: Duration = Duration::from_secs(10);

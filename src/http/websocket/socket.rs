@@ -1,23 +1,31 @@
 //! A WebSocket as bounded texts: its frames, its buffers and its closing handshake. `protocol` decides what the texts mean.
 
-use std::io::ErrorKind;
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use axum::body::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::Frame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error, Message, Utf8Bytes,
+        protocol::{
+            CloseFrame, Role, WebSocketConfig,
+            frame::{
+                Frame,
+                coding::{Data, OpCode},
+            },
+        },
+    },
+};
 
-use super::counted::Counted;
-use super::protocol::Closing;
-use crate::http::pace::time_for;
-use crate::quota::{Account, Exhausted};
+use super::{counted::Counted, protocol::Closing};
+use crate::{
+    http::pace::time_for,
+    quota::{Account, Exhausted},
+};
 
 /// An idle socket keeps its buffer, which has 128 KiB by the library's default.
 const READ_BUFFER_BYTES: usize = 512;

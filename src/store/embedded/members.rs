@@ -272,8 +272,10 @@ mod tests {
         transaction::{Reads, Writes},
     };
 
-    use super::super::{EmbeddedOptions, EmbeddedStore, tables};
-    use super::*;
+    use super::{
+        super::{EmbeddedOptions, EmbeddedStore, tables},
+        *,
+    };
     use crate::store::Store;
 
     fn user(name: &str) -> UserId {

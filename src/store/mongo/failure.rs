@@ -6,14 +6,13 @@
 mod loggable;
 mod refusal;
 
-pub(super) use self::{loggable::loggable, refusal::is_of_collection};
-
 use mongodb::{
     bson::{Bson, Document},
     error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT},
 };
 use tidegate_core::id::DocumentKey;
 
+pub(super) use self::{loggable::loggable, refusal::is_of_collection};
 use super::write::Verb;
 use crate::store::{StoreError, codec::CodecError};
 

@@ -369,7 +369,9 @@ async fn subscribers_of_one_gateway_see_what_is_pushed_to_another() {
         there
             .push("bob", vec![there.create(&id.to_string(), fields)])
             .await;
-        let page = timeout(PATIENCE, pages.next()).await.expect("it is reported");
+        let page = timeout(PATIENCE, pages.next())
+            .await
+            .expect("it is reported");
         assert_eq!(page.unwrap().unwrap().changes[0].seq.0, id);
     }
 }

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 use tokio_tungstenite::{
-    connect_async, tungstenite::Error, tungstenite::client::IntoClientRequest,
+    connect_async,
+    tungstenite::{Error, client::IntoClientRequest},
 };
 
 use crate::{

@@ -88,7 +88,10 @@ impl<'l> Account<'l> {
             value.is_null() || self.untold.contains(name) || self.body.get(name) == Some(value)
         });
         expect(stands, Property::NothingLost, || {
-            format!("{line:?} has an answer that it is applied, over {:?}", self.body)
+            format!(
+                "{line:?} has an answer that it is applied, over {:?}",
+                self.body
+            )
         })
     }
 

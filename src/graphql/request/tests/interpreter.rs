@@ -1,8 +1,10 @@
 //! Answers what an operation selects by one function for all fields. It knows no defaults and validates nothing, so that
 //! what arrives at a field is the work of validation alone.
 
-use apollo_compiler::Schema;
-use apollo_compiler::schema::{FieldDefinition, Type};
+use apollo_compiler::{
+    Schema,
+    schema::{FieldDefinition, Type},
+};
 use serde_json::{Map, Value as Json, json};
 
 use super::super::{Admitted, ArgumentValues, Arguments, SelectedField, SubSelection};

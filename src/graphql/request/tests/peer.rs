@@ -17,14 +17,14 @@ pub(in crate::graphql) mod tape;
 
 use std::sync::Mutex;
 
-use proptest::collection::vec;
-use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
+};
 use serde::Deserialize;
 
-use self::behind::Behind;
-use self::graphql_js::GraphqlJs;
-use self::tape::Tape;
+use self::{behind::Behind, graphql_js::GraphqlJs, tape::Tape};
 use super::*;
 
 /// Cases of an ordinary run.

@@ -4,8 +4,7 @@ use std::num::NonZeroUsize;
 
 use sha2::{Digest, Sha256};
 
-use super::super::persisted::QueryHash;
-use super::*;
+use super::{super::persisted::QueryHash, *};
 
 fn hash_of(query: &str) -> QueryHash {
     let digits: String = Sha256::digest(query)

@@ -2,8 +2,10 @@
 //! are required, and some of another type.
 
 use serde_json::{Map, Value as Json, json};
-use tidegate_core::model::{DefaultValue, Field, FieldType, Model, Scalar, Shape};
-use tidegate_core::value::{self, Document, Value};
+use tidegate_core::{
+    model::{DefaultValue, Field, FieldType, Model, Scalar, Shape},
+    value::{self, Document, Value},
+};
 
 use crate::graphql::request::tests::peer::tape::Tape;
 

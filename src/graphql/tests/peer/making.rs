@@ -1,18 +1,26 @@
 //! Makes a world: pushes give its documents their versions and its inbox a conflict, then the stage is set, where random
 //! documents are shown in their places, and graphql-js is told of what is shown.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
 
 use serde_json::{Map, Value as Json, json};
-use tidegate_core::id::{DocumentId, DocumentKey};
-use tidegate_core::model::{DocumentType, Model};
-use tidegate_core::value::Document;
+use tidegate_core::{
+    id::{DocumentId, DocumentKey},
+    model::{DocumentType, Model},
+    value::Document,
+};
 
-use super::documents::Draw;
-use super::staged::Stage;
-use super::world::{Root, World};
+use super::{
+    documents::Draw,
+    staged::Stage,
+    world::{Root, World},
+};
 use crate::graphql::request::tests::peer::tape::Tape;
 
 /// All that can be created, and in which ids documents may name each other.

@@ -2,16 +2,16 @@
 //! with aliases, repeated keys, fragments of all kinds and conditions. Some are invalid, where keys meet that cannot merge.
 //! No key of a field stands for `__typename`: graphql-js 16 lets the two merge, whatever the field's type.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
-use apollo_compiler::Schema;
-use apollo_compiler::schema::{ExtendedType, FieldDefinition};
+use apollo_compiler::{
+    Schema,
+    schema::{ExtendedType, FieldDefinition},
+};
 use serde_json::{Map, Value as Json};
 
 use super::world::Root;
-use crate::graphql::OperationKind;
-use crate::graphql::request::tests::peer::tape::Tape;
+use crate::graphql::{OperationKind, request::tests::peer::tape::Tape};
 
 /// Levels of selections below a root field.
 const DEPTH: usize = 5;

@@ -1,24 +1,29 @@
 //! A store that shows documents other than those it holds, and may fail where single documents are read: so stored values
 //! are missing or wrong, and references cannot be loaded, without a word in the product for it.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use tidegate_core::entry::{Entry, FeedItem, Record, ScopeState};
-use tidegate_core::id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId};
-use tidegate_core::inbox::{InboxRecord, Mine, OpenConflict};
-use tidegate_core::membership::{Bounds, Memberships, UserState};
-use tidegate_core::push::ClientState;
-use tidegate_core::transaction::Reads;
-use tidegate_core::value::Document;
+use tidegate_core::{
+    entry::{Entry, FeedItem, Record, ScopeState},
+    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId},
+    inbox::{InboxRecord, Mine, OpenConflict},
+    membership::{Bounds, Memberships, UserState},
+    push::ClientState,
+    transaction::Reads,
+    value::Document,
+};
 
-use crate::store::embedded::EmbeddedStore;
 use crate::store::{
     Committed, Decide, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store,
-    StoreError, StoredItem, TailEvent,
+    StoreError, StoredItem, TailEvent, embedded::EmbeddedStore,
 };
 
 pub(crate) struct Staged {

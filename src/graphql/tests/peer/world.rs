@@ -7,22 +7,29 @@ use apollo_compiler::Schema;
 use futures_util::StreamExt;
 use serde_json::{Map, Value as Json, json};
 use tempfile::TempDir;
-use tidegate_core::grant::Identity;
-use tidegate_core::id::{Epoch, UserId};
-use tidegate_core::model::Model;
-use tidegate_core::value::Timestamp;
+use tidegate_core::{
+    grant::Identity,
+    id::{Epoch, UserId},
+    model::Model,
+    value::Timestamp,
+};
 use tokio::runtime::Runtime;
 
-use super::making::{AGAIN, Making};
-use super::operations::Operation;
-use super::staged::{Stage, Staged};
-use crate::graphql::answer::Answer;
-use crate::graphql::request::tests::peer::tape::Tape;
-use crate::graphql::{Api, ApiOptions, OperationKind, RawRequest};
-use crate::limits::Limits;
-use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
-use crate::sync::{Caller, SyncService};
-use crate::webhook::Webhooks;
+use super::{
+    making::{AGAIN, Making},
+    operations::Operation,
+    staged::{Stage, Staged},
+};
+use crate::{
+    graphql::{
+        Api, ApiOptions, OperationKind, RawRequest, answer::Answer,
+        request::tests::peer::tape::Tape,
+    },
+    limits::Limits,
+    store::embedded::{EmbeddedOptions, EmbeddedStore},
+    sync::{Caller, SyncService},
+    webhook::Webhooks,
+};
 
 pub(crate) const MODEL: &str = r#"
 extend schema @grant(scope: "team:{teams}", access: WRITE)

@@ -1,12 +1,17 @@
 //! Our side of the comparison: what validation lets through is answered by the interpreter, which notes what each field
 //! was given. What the other side says is asked in `graphql_js.rs`.
 
-use apollo_compiler::Schema;
-use apollo_compiler::schema::{ExtendedType, Type};
+use apollo_compiler::{
+    Schema,
+    schema::{ExtendedType, Type},
+};
 use serde_json::json;
 
-use super::interpreter::{self, Answer, Resolved};
-use super::{Door, RawRequest, Refusal, RefusalKind, Told, within};
+use super::{
+    Door, RawRequest, Refusal, RefusalKind, Told,
+    interpreter::{self, Answer, Resolved},
+    within,
+};
 use crate::limits::Limits;
 
 /// One schema with its door.

@@ -4,8 +4,10 @@
 use apollo_compiler::ast::Type;
 use serde_json::{Map, Value as Json};
 
-use super::literals::Slot;
-use super::operations::{DEPTH, Uses, Writer};
+use super::{
+    literals::Slot,
+    operations::{DEPTH, Uses, Writer},
+};
 
 pub(super) struct Declared {
     ty: Type,

@@ -1,8 +1,10 @@
 //! The side of graphql-js: a process of Node that answers a line with a line. What it does with a request is in the
 //! scripts of `tests/door/`.
 
-use std::io::{BufRead, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::{
+    io::{BufRead, BufReader, Write as _},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
 
 use serde_json::{Value as Json, json};
 

@@ -1,12 +1,13 @@
 //! Values of variables, as JSON: as `literals.rs`, most of them fit their type. What a variable's type is was decided in
 //! `declared.rs`.
 
-use apollo_compiler::ast::Type;
-use apollo_compiler::schema::{ExtendedType, InputObjectType};
+use apollo_compiler::{
+    ast::Type,
+    schema::{ExtendedType, InputObjectType},
+};
 use serde_json::{Map, Value as Json, json};
 
-use super::operations::Writer;
-use super::tape::Tape;
+use super::{operations::Writer, tape::Tape};
 
 impl<'s> Writer<'s> {
     pub(super) fn json(&mut self, ty: &Type, depth: usize) -> Json {

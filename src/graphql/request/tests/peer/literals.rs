@@ -3,8 +3,10 @@
 //!
 //! Left out are numbers that JavaScript rounds, and what else `differences.rs` tells of.
 
-use apollo_compiler::ast::Type;
-use apollo_compiler::schema::{ExtendedType, InputObjectType, InputValueDefinition};
+use apollo_compiler::{
+    ast::Type,
+    schema::{ExtendedType, InputObjectType, InputValueDefinition},
+};
 
 use super::operations::Writer;
 

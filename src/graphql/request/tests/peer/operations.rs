@@ -3,13 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use apollo_compiler::Schema;
-use apollo_compiler::ast::Type;
-use apollo_compiler::schema::ExtendedType;
+use apollo_compiler::{Schema, ast::Type, schema::ExtendedType};
 
-use super::declared::Declared;
-use super::literals::Slot;
-use super::tape::Tape;
+use super::{declared::Declared, literals::Slot, tape::Tape};
 use crate::graphql::request::RawRequest;
 
 /// Levels of selections and of input objects.

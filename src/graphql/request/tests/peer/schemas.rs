@@ -1,15 +1,12 @@
 //! Schemas to compare on: those generated from random models, and random ones with what no model makes yet, such as
 //! unions and arguments below the root.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use apollo_compiler::Schema;
-use apollo_compiler::ast::Type;
+use apollo_compiler::{Schema, ast::Type};
 use tidegate_core::model::Model;
 
-use super::operations::default_literal;
-use super::tape::Tape;
+use super::{operations::default_literal, tape::Tape};
 use crate::graphql::{Api, ApiOptions};
 
 /// A scalar of models and a default for it.

@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 
 use apollo_compiler::schema::{ExtendedType, FieldDefinition};
 
-use super::literals::Slot;
-use super::operations::{DEPTH, Fragment, Uses, Writer};
+use super::{
+    literals::Slot,
+    operations::{DEPTH, Fragment, Uses, Writer},
+};
 
 impl<'s> Writer<'s> {
     pub(super) fn selections(&mut self, ty: &str, depth: usize) -> String {
