@@ -204,8 +204,11 @@ async fn look(
         Ok(hello) => judge(&hello)?,
         Err(error) => return Err(diagnose(options, &error).await),
     };
-    rights::check(client, options, needs).await?;
-    let mut warnings = collections::survey(client, needs).await?;
+    let mut warnings: Vec<String> = rights::check(client, options, needs)
+        .await?
+        .into_iter()
+        .collect();
+    warnings.extend(collections::survey(client, needs).await?);
     warnings.extend(rights::ending_sessions(client).await);
     Ok(Examined { server, warnings })
 }

@@ -16,14 +16,21 @@ const ON_OWN: [&str; 2] = ["createCollection", "createIndex"];
 /// On the database as a whole, since one change stream covers all collections.
 const ON_DATABASE: [&str; 3] = ["listCollections", "changeStream", "find"];
 
+/// On the application's collections. Without it the gateway works, and searches for longer.
+const TO_RELATE: &str = "listIndexes";
+
 /// The code of a command that the user may not run.
 const UNAUTHORIZED: i32 = 13;
 
+/// A warning if a right is missing without which the gateway works.
+///
+/// # Errors
+/// [`ServerProblem::Rights`] if others are missing; why the user is not known.
 pub(super) async fn check(
     client: &Client,
     options: &ClientOptions,
     needs: &Needs,
-) -> Result<(), ServerProblem> {
+) -> Result<Option<String>, ServerProblem> {
     let status = doc! {"connectionStatus": 1, "showPrivileges": true};
     let status = client.database("admin").run_command(status).await;
     let status = match status {
@@ -37,7 +44,7 @@ pub(super) async fn check(
             &documents(&info, "authenticatedUserPrivileges"),
             needs,
         ),
-        None => try_anonymously(client, options, needs).await,
+        None => try_anonymously(client, options, needs).await.map(|()| None),
     }
 }
 
@@ -70,7 +77,11 @@ async fn try_anonymously(
     }
 }
 
-fn judge(user: &Document, privileges: &[Document], needs: &Needs) -> Result<(), ServerProblem> {
+fn judge(
+    user: &Document,
+    privileges: &[Document],
+    needs: &Needs,
+) -> Result<Option<String>, ServerProblem> {
     let may = |collection: &str, action: &str| {
         privileges.iter().any(|privilege| {
             covers(privilege, &needs.database, collection) && allows(privilege, action)
@@ -95,7 +106,12 @@ fn judge(user: &Document, privileges: &[Document], needs: &Needs) -> Result<(), 
         }
     }
     if missing.is_empty() {
-        return Ok(());
+        let hidden = needs.application.iter();
+        let hidden: Vec<&str> = hidden
+            .map(String::as_str)
+            .filter(|name| !may(name, TO_RELATE))
+            .collect();
+        return Ok((!hidden.is_empty()).then(|| hidden_indexes(user, &hidden)));
     }
     Err(ServerProblem::Rights {
         user: user.get_str("user").unwrap_or_default().to_owned(),
@@ -103,6 +119,14 @@ fn judge(user: &Document, privileges: &[Document], needs: &Needs) -> Result<(), 
         actions: missing.join(", "),
         database: needs.database.clone(),
     })
+}
+
+fn hidden_indexes(user: &Document, collections: &[&str]) -> String {
+    let user = user.get_str("user").unwrap_or_default();
+    let collections = collections.join(", ");
+    format!(
+        "the user {user} may not {TO_RELATE} of the collections {collections}: each document that MongoDB refuses there costs as many statements as its push has changes"
+    )
 }
 
 /// Whether a privilege covers this collection. The empty name stands for the database as a whole.
@@ -155,7 +179,7 @@ mod tests {
         let user = doc! {"user": "gateway", "db": "admin"};
         let privilege = doc! {"resource": resource, "actions": actions};
         judge(&user, &[privilege], &needs)
-            .map_or_else(|problem| problem.to_string(), |()| String::new())
+            .map_or_else(|problem| problem.to_string(), Option::unwrap_or_default)
     }
 
     #[test]
@@ -169,6 +193,7 @@ mod tests {
             "createIndex",
             "listCollections",
             "changeStream",
+            "listIndexes",
         ];
         for resource in [
             doc! {"db": "app", "collection": ""},
@@ -177,6 +202,11 @@ mod tests {
         ] {
             assert_eq!(told(resource, &all), "");
         }
+        let warning = told(doc! {"db": "app", "collection": ""}, &all[..8]);
+        assert!(
+            warning.starts_with("the user gateway may not listIndexes of the collections tasks: "),
+            "{warning}"
+        );
         assert_eq!(
             told(doc! {"db": "app", "collection": ""}, &all[..6]),
             "the user gateway may not listCollections, changeStream in the database app; in mongosh: \
