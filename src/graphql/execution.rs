@@ -57,9 +57,9 @@ pub(super) type Writer<T> = Box<dyn Fn(&T, &mut Text) -> Written + Send + Sync>;
 /// How a root field is answered.
 pub(super) enum RootPlan {
     /// Of a query or a mutation.
-    Resolved(Box<dyn Resolve>),
+    Resolved(Resolve),
     /// Of a subscription.
-    Followed(Arc<dyn Follow>),
+    Followed(Follow),
     /// By async-graphql itself.
     Introspection,
 }
@@ -67,106 +67,59 @@ pub(super) enum RootPlan {
 /// The text of a root field, and whether its value may stand in an answer.
 type RootText = (Text, Written);
 
-pub(super) trait Resolve: Send + Sync {
-    fn answer<'a>(
-        &'a self,
-        call: Call,
-        root: &'a PlannedRoot,
-        answering: &'a Answering,
-    ) -> BoxFuture<'a, RootText>;
-}
+type Resolve = Box<
+    dyn for<'a> Fn(Call, &'a PlannedRoot, &'a Answering) -> BoxFuture<'a, RootText> + Send + Sync,
+>;
 
-pub(super) trait Follow: Send + Sync {
-    fn answers(
-        self: Arc<Self>,
-        call: Call,
-        operation: Arc<Operation>,
-    ) -> BoxStream<'static, Answer>;
-}
-
-struct Resolved<T, R> {
-    resolve: Arc<R>,
-    write: Writer<T>,
-}
-
-struct Followed<T, F> {
-    follow: F,
-    write: Writer<T>,
-}
+type Follow = Box<dyn Fn(Call, Arc<Operation>) -> BoxStream<'static, Answer> + Send + Sync>;
 
 impl RootPlan {
-    pub(super) fn resolved<T, R, F>(resolve: Arc<R>, write: Writer<T>) -> Self
+    /// A field whose value `resolve` returns.
+    pub(super) fn resolved<T: RootValue, F>(
+        resolve: Arc<dyn Fn(Call) -> F + Send + Sync>,
+        write: Writer<T>,
+    ) -> Self
     where
-        T: RootValue,
-        R: Fn(Call) -> F + Send + Sync + 'static,
         F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
-        Self::Resolved(Box::new(Resolved { resolve, write }))
+        let write = Arc::new(write);
+        Self::Resolved(Box::new(move |call, root, answering| {
+            let (value, write) = (resolve(call), Arc::clone(&write));
+            async move { answering.root(root, value.await, &write).await }.boxed()
+        }))
     }
 
-    pub(super) fn followed<T, F, S>(follow: F, write: Writer<T>) -> Self
+    /// A field whose values come as `follow` says.
+    pub(super) fn followed<T: RootValue, S>(
+        follow: impl Fn(Call) -> Result<S, Failure> + Send + Sync + 'static,
+        write: Writer<T>,
+    ) -> Self
     where
-        T: RootValue,
-        F: Fn(Call) -> Result<S, Failure> + Send + Sync + 'static,
         S: Stream<Item = Result<T, Failure>> + Send + 'static,
     {
-        Self::Followed(Arc::new(Followed { follow, write }))
-    }
-}
-
-impl<T, R, F> Resolve for Resolved<T, R>
-where
-    T: RootValue,
-    R: Fn(Call) -> F + Send + Sync,
-    F: Future<Output = Result<T, Failure>> + Send,
-{
-    fn answer<'a>(
-        &'a self,
-        call: Call,
-        root: &'a PlannedRoot,
-        answering: &'a Answering,
-    ) -> BoxFuture<'a, RootText> {
-        async move {
-            let value = (self.resolve)(call).await;
-            answering.root(root, value, &self.write).await
-        }
-        .boxed()
-    }
-}
-
-impl<T, F, S> Follow for Followed<T, F>
-where
-    T: RootValue,
-    F: Fn(Call) -> Result<S, Failure> + Send + Sync + 'static,
-    S: Stream<Item = Result<T, Failure>> + Send + 'static,
-{
-    fn answers(
-        self: Arc<Self>,
-        call: Call,
-        operation: Arc<Operation>,
-    ) -> BoxStream<'static, Answer> {
-        match (self.follow)(call) {
-            Ok(values) => values
-                .then(move |value| answer_event(Arc::clone(&self), Arc::clone(&operation), value))
-                .boxed(),
-            Err(failure) => {
-                let answer = answer_event(self, operation, Err(failure));
-                stream::once(answer).boxed()
+        let write = Arc::new(write);
+        Self::Followed(Box::new(move |call, operation| {
+            let write = Arc::clone(&write);
+            let answer =
+                move |value| answer_event(Arc::clone(&operation), value, Arc::clone(&write));
+            match follow(call) {
+                Ok(values) => values.then(answer).boxed(),
+                Err(failure) => stream::once(answer(Err(failure))).boxed(),
             }
-        }
+        }))
     }
 }
 
 /// The answer to one event of a subscription, which has one root field.
-async fn answer_event<T: RootValue, F>(
-    followed: Arc<Followed<T, F>>,
+async fn answer_event<T: RootValue>(
     operation: Arc<Operation>,
     value: Result<T, Failure>,
+    write: Arc<Writer<T>>,
 ) -> Answer {
     let answering = Answering::new(operation);
     let root = answering.operation.plan.roots.first();
     let root = root.expect("a field of the operation is followed");
-    let text = answering.root(root, value, &followed.write).await;
+    let text = answering.root(root, value, &write).await;
     answering.operation.joined([text])
 }
 
@@ -330,7 +283,7 @@ impl Execution {
         };
         if let RootPlan::Resolved(resolved) = &root.plan {
             let call = self.call(index);
-            let text = resolved.answer(call, root, &self.answering).await;
+            let text = resolved(call, root, &self.answering).await;
             self.roots().texts[index] = Some(text);
         }
     }
@@ -342,7 +295,7 @@ impl Execution {
         };
         if let RootPlan::Followed(followed) = &root.plan {
             let operation = Arc::clone(&self.answering.operation);
-            let answers = Arc::clone(followed).answers(self.call(index), operation);
+            let answers = followed(self.call(index), operation);
             self.roots().followed = Some(answers);
         }
     }

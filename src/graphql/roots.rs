@@ -86,7 +86,7 @@ impl RootRow {
         resolve: impl Fn(Call) -> F + Send + Sync + 'static,
         compile: impl Fn(&SelectedField) -> Writer<T> + Send + Sync + 'static,
     ) -> Self {
-        let resolve = Arc::new(resolve);
+        let resolve: Arc<dyn Fn(Call) -> F + Send + Sync> = Arc::new(resolve);
         Self::new(kind, name, ty, move |field| {
             RootPlan::resolved(Arc::clone(&resolve), compile(field))
         })
@@ -198,7 +198,7 @@ fn changes_since(types: &Types) -> RootRow {
             server_time: call.sync.now(),
         })
     }
-    let page = objects(types.page(), |answer: &PageAnswer| answer);
+    let page = objects(&types.pages.page, |answer: &PageAnswer| answer);
     RootRow::resolved(
         OperationKind::Query,
         "changesSince",
@@ -215,7 +215,7 @@ fn conflicts(types: &Types) -> RootRow {
         let request = arguments::inbox(&call.arguments)?;
         Ok(call.sync.conflicts(&call.caller, &request).await?)
     }
-    let page = objects(types.conflicts(), |page: &InboxPage| page);
+    let page = objects(&types.inbox.connection, |page: &InboxPage| page);
     RootRow::resolved(
         OperationKind::Query,
         "conflicts",
@@ -238,7 +238,7 @@ fn viewer(types: &Types) -> RootRow {
             arguments: call.below,
         })
     }
-    let viewer = objects(types.viewer(), |answer: &ViewerAnswer| answer);
+    let viewer = objects(&types.viewer.viewer, |answer: &ViewerAnswer| answer);
     RootRow::resolved(
         OperationKind::Query,
         "viewer",
@@ -295,7 +295,7 @@ fn push_changes(model: &Arc<Model>, types: &Types) -> RootRow {
         })
     }
     let model = Arc::clone(model);
-    let payload = objects(types.push(), |answer: &PushAnswer| answer);
+    let payload = objects(&types.outcomes.push, |answer: &PushAnswer| answer);
     RootRow::resolved(
         OperationKind::Mutation,
         "pushChanges",
@@ -319,7 +319,7 @@ fn resolve_conflict(model: &Arc<Model>, types: &Types) -> RootRow {
         Ok(resolved.await?)
     }
     let model = Arc::clone(model);
-    let payload = objects(types.resolve(), |outcome: &PushOutcome| outcome);
+    let payload = objects(&types.outcomes.resolve, |outcome: &PushOutcome| outcome);
     RootRow::resolved(
         OperationKind::Mutation,
         "resolveConflict",
@@ -337,7 +337,7 @@ fn decline_memberships(types: &Types) -> RootRow {
         let declined = call.sync.decline(&call.caller, request).await?;
         Ok(declined.into_iter().collect())
     }
-    let payload = objects(types.declined(), |givers: &Vec<UserId>| givers);
+    let payload = objects(&types.viewer.declined, |givers: &Vec<UserId>| givers);
     RootRow::resolved(
         OperationKind::Mutation,
         "declineMemberships",
@@ -350,7 +350,7 @@ fn decline_memberships(types: &Types) -> RootRow {
 }
 
 fn followed_changes(types: &Types) -> RootRow {
-    let page = objects(types.page(), |answer: &PageAnswer| answer);
+    let page = objects(&types.pages.page, |answer: &PageAnswer| answer);
     let compile = move |field: &SelectedField| {
         let follow = |call: Call| {
             let request = arguments::page(&call.arguments, call.sync.limits())?;
@@ -378,7 +378,7 @@ fn followed_changes(types: &Types) -> RootRow {
 }
 
 fn followed_conflicts(types: &Types) -> RootRow {
-    let page = objects(types.conflicts(), |page: &InboxPage| page);
+    let page = objects(&types.inbox.connection, |page: &InboxPage| page);
     let compile = move |field: &SelectedField| {
         let follow = |call: Call| {
             let request = arguments::inbox(&call.arguments)?;

@@ -13,22 +13,18 @@ use async_graphql::dynamic::SchemaBuilder;
 use tidegate_core::model::Model;
 
 use self::{
-    connection::PageInfo,
-    document::DocumentTypes,
-    inbox::{ConflictConnection, InboxTypes},
-    outcome::{OutcomeTypes, PushChanges, ResolveConflict},
-    page::{PageTypes, SyncPage},
-    viewer::{DeclineMemberships, SyncViewer, ViewerTypes},
+    connection::PageInfo, document::DocumentTypes, inbox::InboxTypes, outcome::OutcomeTypes,
+    page::PageTypes, viewer::ViewerTypes,
 };
 use super::table::ObjectType;
 
 /// The tables of a model's API.
 pub(super) struct Types {
     pub(super) documents: Arc<DocumentTypes>,
-    pages: PageTypes,
-    outcomes: OutcomeTypes,
-    inbox: InboxTypes,
-    viewer: ViewerTypes,
+    pub(super) pages: PageTypes,
+    pub(super) outcomes: OutcomeTypes,
+    pub(super) inbox: InboxTypes,
+    pub(super) viewer: ViewerTypes,
     page_info: Arc<ObjectType<PageInfo>>,
 }
 
@@ -44,30 +40,6 @@ impl Types {
             documents,
             page_info,
         }
-    }
-
-    pub(super) fn page(&self) -> &Arc<ObjectType<SyncPage>> {
-        &self.pages.page
-    }
-
-    pub(super) fn push(&self) -> &Arc<ObjectType<PushChanges>> {
-        &self.outcomes.push
-    }
-
-    pub(super) fn resolve(&self) -> &Arc<ObjectType<ResolveConflict>> {
-        &self.outcomes.resolve
-    }
-
-    pub(super) fn conflicts(&self) -> &Arc<ObjectType<ConflictConnection>> {
-        &self.inbox.connection
-    }
-
-    pub(super) fn viewer(&self) -> &Arc<ObjectType<SyncViewer>> {
-        &self.viewer.viewer
-    }
-
-    pub(super) fn declined(&self) -> &Arc<ObjectType<DeclineMemberships>> {
-        &self.viewer.declined
     }
 
     pub(super) fn register(&self, builder: SchemaBuilder) -> SchemaBuilder {

@@ -51,8 +51,8 @@ impl Listed for SyncConflict {
 }
 
 /// The tables of the inbox.
-pub(super) struct InboxTypes {
-    pub(super) connection: Arc<ObjectType<ConflictConnection>>,
+pub(in crate::graphql) struct InboxTypes {
+    pub(in crate::graphql) connection: Arc<ObjectType<ConflictConnection>>,
     edge: Arc<ObjectType<Edge<SyncConflict>>>,
     conflict: Arc<ObjectType<SyncConflict>>,
 }

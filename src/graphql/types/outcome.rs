@@ -72,9 +72,9 @@ impl Node for SyncFieldOutcome {
 }
 
 /// The tables of outcomes.
-pub(super) struct OutcomeTypes {
-    pub(super) push: Arc<ObjectType<PushChanges>>,
-    pub(super) resolve: Arc<ObjectType<ResolveConflict>>,
+pub(in crate::graphql) struct OutcomeTypes {
+    pub(in crate::graphql) push: Arc<ObjectType<PushChanges>>,
+    pub(in crate::graphql) resolve: Arc<ObjectType<ResolveConflict>>,
     result: Arc<ObjectType<SyncResult>>,
     error: Arc<ObjectType<SyncError>>,
     conflict: Arc<ObjectType<SyncConflictDetail>>,

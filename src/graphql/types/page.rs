@@ -47,8 +47,8 @@ impl Node for SyncChange {
 }
 
 /// The tables of pages.
-pub(super) struct PageTypes {
-    pub(super) page: Arc<ObjectType<SyncPage>>,
+pub(in crate::graphql) struct PageTypes {
+    pub(in crate::graphql) page: Arc<ObjectType<SyncPage>>,
     change: Arc<ObjectType<SyncChange>>,
 }
 

@@ -81,9 +81,9 @@ impl Node for DeclineMemberships {
 }
 
 /// The tables of the viewer.
-pub(super) struct ViewerTypes {
-    pub(super) viewer: Arc<ObjectType<SyncViewer>>,
-    pub(super) declined: Arc<ObjectType<DeclineMemberships>>,
+pub(in crate::graphql) struct ViewerTypes {
+    pub(in crate::graphql) viewer: Arc<ObjectType<SyncViewer>>,
+    pub(in crate::graphql) declined: Arc<ObjectType<DeclineMemberships>>,
     connection: Arc<ObjectType<MembershipConnection>>,
     membership: Arc<ObjectType<SyncMembership>>,
 }
