@@ -56,6 +56,11 @@ impl Admitted {
     pub fn kind(&self) -> OperationKind {
         self.selection.kind
     }
+
+    /// How many bytes its arguments take at most.
+    pub fn argument_bytes(&self) -> usize {
+        self.arguments.bytes
+    }
 }
 
 /// The root that an operation begins at.

@@ -120,6 +120,7 @@ async fn execute(
     let gateway = &state.gateway;
     match form {
         Some(form) => {
+            let _arguments = operation::arguments(&asking.caller, &admitted)?;
             let underway = state.traffic.enter(asking.user()).await?;
             let executing = gateway.api.execute(&gateway.sync, asking.caller, admitted);
             let answer = state.traffic.in_time(executing).await;

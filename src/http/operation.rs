@@ -15,8 +15,12 @@ use crate::{
         error::{Code, Failure},
     },
     http::traffic::Traffic,
+    quota::Lease,
     sync::Caller,
 };
+
+/// Smaller arguments are not counted.
+const UNCOUNTED_BYTES: usize = 4 * 1024;
 
 /// One answer for each event of a subscription. Queries and mutations are streams of one answer.
 pub(super) fn answers(
@@ -25,11 +29,17 @@ pub(super) fn answers(
     caller: Caller,
     admitted: Admitted,
 ) -> BoxStream<'static, Answer> {
+    let lease = match arguments(&caller, &admitted) {
+        Ok(lease) => lease,
+        Err(failure) => return refused(failure.into()),
+    };
     if admitted.kind() == OperationKind::Subscription {
-        return gateway.api.subscribe(&gateway.sync, caller, admitted);
+        let answers = gateway.api.subscribe(&gateway.sync, caller, admitted);
+        return answers.inspect(move |_| _ = &lease).boxed();
     }
     let (gateway, traffic) = (gateway.clone(), traffic.clone());
     let executing = async move {
+        let _lease = lease;
         match traffic.enter(&caller.identity.user).await {
             Ok(_underway) => {
                 let executing = gateway.api.execute(&gateway.sync, caller, admitted);
@@ -47,6 +57,18 @@ pub(super) fn answers(
         })
     })
     .boxed()
+}
+
+/// Counts the arguments of an operation while it runs: they may take ten times the bytes of their message.
+///
+/// # Errors
+/// `RATE_LIMITED` or `OVERLOADED`.
+pub(super) fn arguments(caller: &Caller, admitted: &Admitted) -> Result<Option<Lease>, Failure> {
+    let bytes = admitted.argument_bytes();
+    match caller.account() {
+        Some(account) if bytes > UNCOUNTED_BYTES => Ok(Some(account.lease(bytes)?)),
+        _ => Ok(None),
+    }
 }
 
 /// The one answer to an operation that is not executed.

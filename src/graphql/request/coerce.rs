@@ -24,6 +24,8 @@ use crate::limits::Limits;
 
 /// Estimated bytes a value takes beyond the text it holds.
 const VALUE_BYTES: usize = 32;
+/// What a small value takes beyond that while it is kept, rounded up: a list of 100,000 enum values takes 10 MB.
+const VALUE_KEPT_BYTES: usize = 3 * VALUE_BYTES;
 
 /// Coerces the variables of one operation, then its arguments.
 pub(super) struct Coercer<'d> {
@@ -34,6 +36,8 @@ pub(super) struct Coercer<'d> {
     depth_max: usize,
     /// Bytes of all values made so far, by estimate.
     bytes: usize,
+    /// The number of these values.
+    values: usize,
 }
 
 impl<'d> Coercer<'d> {
@@ -50,7 +54,14 @@ impl<'d> Coercer<'d> {
             variables: Variables::new(checked, limits.variables_copied_bytes),
             depth_max: limits.variables_depth,
             bytes: 0,
+            values: 0,
         }
+    }
+
+    /// How many bytes all values take at most while they are kept, copies included.
+    pub(super) fn kept_bytes(&self) -> usize {
+        let copied = self.variables.copied_bytes();
+        VALUE_KEPT_BYTES * self.values + self.bytes + (VALUE_KEPT_BYTES / VALUE_BYTES + 1) * copied
     }
 
     /// `CoerceVariableValues` of the specification. Values the operation does not declare are
@@ -337,6 +348,7 @@ impl<'d> Coercer<'d> {
     /// Counts a value and bounds its nesting, before the recursion that reads it.
     fn count(&mut self, place: &Place<'_>, text_bytes: usize) -> Result<(), Refusal> {
         self.bytes += VALUE_BYTES + text_bytes;
+        self.values += 1;
         if place.depth > self.depth_max {
             let message = format!("an input value has more than {} levels", self.depth_max);
             return Err(Refusal::new(RefusalKind::Limit, message));

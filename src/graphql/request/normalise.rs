@@ -63,6 +63,7 @@ impl<'d> SelectionBuilder<'d> {
             kind: operation.operation_type.into(),
             fields: self.fields(&root)?,
         };
+        self.arguments.bytes = self.coercer.kept_bytes();
         Ok((selection, self.arguments))
     }
 

@@ -50,7 +50,11 @@ pub(crate) struct Slot(usize);
 
 /// The arguments of an operation's fields, with defaults filled in and without variables.
 #[derive(Debug, Default)]
-pub(crate) struct Arguments(Vec<ArgumentValues>);
+pub(crate) struct Arguments {
+    of_fields: Vec<ArgumentValues>,
+    /// How many bytes they take at most.
+    pub(crate) bytes: usize,
+}
 
 /// The arguments of one field, by their names. An absent one is not there.
 pub(crate) type ArgumentValues = IndexMap<async_graphql::Name, Value>;
@@ -95,16 +99,16 @@ impl Hash for Position {
 impl Arguments {
     /// Keeps the arguments of one field.
     pub(super) fn keep(&mut self, values: ArgumentValues) -> Slot {
-        self.0.push(values);
-        Slot(self.0.len() - 1)
+        self.of_fields.push(values);
+        Slot(self.of_fields.len() - 1)
     }
 
     pub(crate) fn of(&self, slot: Slot) -> &ArgumentValues {
-        &self.0[slot.0]
+        &self.of_fields[slot.0]
     }
 
     /// Moves out the arguments of one field.
     pub(crate) fn take(&mut self, slot: Slot) -> ArgumentValues {
-        std::mem::take(&mut self.0[slot.0])
+        std::mem::take(&mut self.of_fields[slot.0])
     }
 }

@@ -30,6 +30,11 @@ impl<'d> Variables<'d> {
         }
     }
 
+    /// How many bytes of values were copied, by the estimate of [`Variables::keep`].
+    pub(super) fn copied_bytes(&self) -> usize {
+        self.copied_bytes
+    }
+
     /// Keeps the value of the variable `name`; `bytes` is what a copy of it costs.
     pub(super) fn keep(&mut self, name: &'d Name, value: Value, bytes: usize) {
         self.held.insert(name, Held { value, bytes });

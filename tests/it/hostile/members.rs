@@ -171,6 +171,41 @@ async fn subscriptions_are_bounded_by_what_they_keep_and_others_are_served() {
     timeout(PATIENCE, served).await.expect("all is given back");
 }
 
+/// A subscription keeps its arguments, which took 15 times the bytes of their message.
+#[tokio::test]
+async fn arguments_are_counted_while_their_operation_runs_and_others_are_served() {
+    let (_directory, server, [alice, bob]) = bounded();
+    let query = "subscription($types: [SyncType!]) { changes(types: $types) { hasMore } }";
+    let types = vec!["Task"; 20_000];
+    let payload = json!({"query": query, "variables": {"types": types}});
+    let mut socket = Socket::connect(&alice).await;
+    for id in 0..8 {
+        let id = id.to_string();
+        let message = json!({"type": "subscribe", "id": id, "payload": payload});
+        socket.send(message).await;
+    }
+    // Each takes 2.5 MB of 12 MiB.
+    let (mut followed, mut refused) = (0, 0);
+    while followed + refused < 8 {
+        let message = socket.next().await;
+        match message["payload"][0]["extensions"]["code"].as_str() {
+            Some(code) => {
+                assert_eq!(code, "RATE_LIMITED");
+                refused += 1;
+            }
+            None => {
+                assert_eq!(message["type"], "next");
+                followed += 1;
+            }
+        }
+    }
+    assert_eq!((followed, refused), (4, 4));
+    let query = "query($types: [SyncType!]) { changesSince(types: $types) { hasMore } }";
+    let code = alice.code(query, payload["variables"].clone()).await;
+    assert_eq!(code, "RATE_LIMITED");
+    bob.data(query, payload["variables"].clone()).await;
+}
+
 /// `HEADERS` and `DATA` of a query over HTTP/2, with literals without an index (RFC 7541).
 fn query(stream: u32, token: &str, body: &str) -> Vec<u8> {
     let mut head = b"\x83\x86\x44\x08/graphql\x41\x01x".to_vec();
