@@ -1,7 +1,6 @@
-//! The API generated from a model: its schema, and the road of an operation through it.
+//! The API generated from a model: its schema, and the way of an operation through it.
 //!
-//! Transports come in by `Api::admit` and `Api::execute`; what the verbs do is `sync`'s. No BSON and no store is known
-//! here.
+//! Transports call `Api::admit` and `Api::execute`; `sync` carries operations out. BSON and stores are not known here.
 
 mod advice;
 pub mod answer;
@@ -52,7 +51,7 @@ use crate::{
     sync::{Caller, SyncService},
 };
 
-/// What the API shows of itself.
+/// Options of the API.
 #[derive(Debug, Clone, Default)]
 pub struct ApiOptions {
     /// Whether `__schema` and `__type` are answered.
@@ -103,10 +102,10 @@ impl Api {
         &self.sdl
     }
 
-    /// Makes an operation exact.
+    /// Validates a request and makes it an exact operation.
     ///
     /// # Errors
-    /// The [`Answer::Refused`] that says why not. Nothing has been executed then.
+    /// The [`Answer::Refused`] with the reasons. Nothing has been executed then.
     pub fn admit(&self, raw: RawRequest) -> Result<Admitted, Answer> {
         let refused = |refusals: Vec<Refusal>| {
             let advised = refusals.into_iter().map(|refusal| self.advice.on(refusal));

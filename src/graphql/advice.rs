@@ -1,5 +1,5 @@
-//! What to ask instead of what the API does not have: `{ tasks { id } }` is everybody's first query. Only who has a token
-//! reads it, and may read the whole schema at `/schema.graphql`; so it gives nothing away.
+//! What to ask instead of a field that the API does not have: many users begin with `{ tasks { id } }`. Only a client
+//! with a token reads this, and it may read the whole schema at `/schema.graphql`, so it reveals nothing.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tidegate_core::model::{DocumentType, Model};
 
 use super::request::{Refusal, RefusalKind};
 
-/// A longer name of a field is not looked at.
+/// Longer field names get no advice.
 const NAME_BYTES_MAX: usize = 256;
 
 pub(super) struct Advice(Arc<Model>);
@@ -17,7 +17,7 @@ impl Advice {
         Self(model.clone())
     }
 
-    /// The refusal, with what to ask instead where that is known.
+    /// The refusal, with what to ask instead if that is known.
     pub(super) fn on(&self, mut refusal: Refusal) -> Refusal {
         let advice = match refusal.kind {
             RefusalKind::Validation => self.of(&refusal.message),
@@ -67,7 +67,8 @@ impl Advice {
         }
     }
 
-    /// The type that a name such as `allTasks` or `createTask` speaks of: the longest whose name is in it, or the first.
+    /// The type that a name such as `allTasks` or `createTask` means: the longest one whose name is in it, or the
+    /// first.
     fn meant_by(&self, field: &str) -> Option<&DocumentType> {
         let field = field.to_ascii_lowercase();
         let is_named = |document_type: &&Arc<DocumentType>| {
@@ -89,7 +90,7 @@ impl Advice {
     }
 }
 
-/// Names that other APIs have, each with this one's.
+/// Names of other APIs, each with the name in this one.
 fn instead_of(owner: &str, field: &str) -> Option<&'static str> {
     match (owner, field) {
         ("Query", "me" | "currentUser" | "whoami" | "myself") => Some("viewer { id }"),
@@ -102,7 +103,7 @@ fn instead_of(owner: &str, field: &str) -> Option<&'static str> {
     }
 }
 
-/// The operation that has this root field, if it is another one.
+/// The kind of operation that has this root field, if it is another one.
 fn operation_with(owner: &str, field: &str) -> Option<&'static str> {
     if !matches!(owner, "Query" | "Mutation" | "Subscription") {
         return None;
@@ -116,7 +117,7 @@ fn operation_with(owner: &str, field: &str) -> Option<&'static str> {
     }
 }
 
-/// The type and the field that it does not have, in apollo-compiler's words.
+/// The type and its unknown field, from apollo-compiler's message.
 fn unknown_field(message: &str) -> Option<(&str, &str)> {
     let (owner, rest) = message.strip_prefix("type `")?.split_once('`')?;
     let field = rest.strip_prefix(" does not have a field `")?;

@@ -1,4 +1,4 @@
-//! What a transport sends back: data and errors as the GraphQL specification shapes them.
+//! What a transport sends back: data and errors in the form of the GraphQL specification.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use super::error::{Code, Failure};
 /// The answer to one operation, or one event of a subscription.
 #[derive(Debug)]
 pub enum Answer {
-    /// The operation was not executed: there are errors, and no `data` at all.
+    /// The operation was not executed: there are errors, and no `data`.
     Refused(Vec<Failure>),
-    /// It was executed, and this is its JSON text; fields may have failed.
+    /// It was executed, and this is its JSON text. Fields may have failed.
     Written(Vec<u8>),
 }
 

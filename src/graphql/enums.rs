@@ -1,4 +1,4 @@
-//! The enums of the API that are the same for every model, and what their values are called.
+//! The enums of the API that are the same for every model, with the names of their values.
 
 use async_graphql::dynamic::SchemaBuilder;
 use tidegate_core::{
@@ -42,7 +42,7 @@ pub(super) static KIND: EnumType<ChangeKind> = EnumType {
     ],
 };
 
-/// The policies that a client may choose from, where the model lets it.
+/// The policies from which a client may choose, if the model lets it.
 pub(super) static POLICY: EnumType<Policy> = EnumType {
     name: "SyncPolicy",
     description: "What becomes of a stale change.",

@@ -1,7 +1,7 @@
-//! The one place where failures are worded for clients: every code that may stand in `extensions.code`, and what each
-//! inner error becomes. Inner details go to the log.
+//! The one place that words failures for clients: every code of `extensions.code`, and the failure for each inner
+//! error. Inner details go to the log.
 //!
-//! Rejected changes are not failures: they are outcomes, worded where they are decided (`tidegate_core::change`).
+//! Rejected changes are no failures but outcomes, and are worded where they are decided (`tidegate_core::change`).
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value as Json, json};
@@ -19,7 +19,7 @@ macro_rules! codes {
         }
 
         impl Code {
-            /// Every code: its name, the HTTP status of an answer that has no data because of it, and its meaning.
+            /// Every code: its name, the HTTP status of an answer without data, and its meaning.
             pub const ALL: &'static [(Self, &'static str, u16, &'static str)] =
                 &[$((Self::$variant, $name, $status, $meaning),)*];
         }
@@ -91,12 +91,12 @@ pub struct Failure {
     pub message: String,
     /// Lines and columns in the document.
     pub locations: Vec<(usize, usize)>,
-    /// What else `extensions` hold.
+    /// Further members of `extensions`.
     pub extensions: Map<String, Json>,
 }
 
 impl Failure {
-    /// A failure with nothing but its code and a message.
+    /// A failure with only a code and a message.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -106,7 +106,7 @@ impl Failure {
         }
     }
 
-    /// A value is required where none is stored.
+    /// A required value is missing in the store.
     pub(super) fn no_value() -> Self {
         Self::new(
             Code::Internal,
@@ -114,7 +114,7 @@ impl Failure {
         )
     }
 
-    /// What is stored is not of the type that the model says.
+    /// A stored value is not of the type in the model.
     pub(super) fn misfit() -> Self {
         Self::new(
             Code::Internal,

@@ -1,5 +1,5 @@
-//! From an admitted operation to its answer. async-graphql dispatches the root fields: those of a query together, those of a
-//! mutation in their order. It sees nothing below them: each root field writes its own text, and the texts are joined.
+//! From an admitted operation to its answer. async-graphql dispatches the root fields: those of a query together, those
+//! of a mutation in order. It sees nothing below them: each root field writes its own text, and the texts are joined.
 
 use std::{
     collections::HashMap,
@@ -33,17 +33,17 @@ use super::{
 };
 use crate::sync::{Caller, SyncService};
 
-/// What a root field is resolved with.
+/// The inputs of a root field's resolver.
 pub(super) struct Call {
     pub(super) sync: Arc<SyncService>,
     pub(super) caller: Caller,
-    /// Of the field itself.
+    /// The arguments of the field itself.
     pub(super) arguments: ArgumentValues,
-    /// Of the fields below it.
+    /// The arguments of the fields below it.
     pub(super) below: Arc<Arguments>,
 }
 
-/// What a root field is resolved to.
+/// The value of a root field.
 pub(super) trait RootValue: Send + Sync + 'static {
     /// About how many bytes its text has.
     fn text_bytes(&self) -> usize {
@@ -56,15 +56,15 @@ pub(super) type Writer<T> = Box<dyn Fn(&T, &mut Text) -> Written + Send + Sync>;
 
 /// How a root field is answered.
 pub(super) enum RootPlan {
-    /// Of a query or a mutation.
+    /// A field of a query or a mutation.
     Resolved(Resolve),
-    /// Of a subscription.
+    /// A field of a subscription.
     Followed(Follow),
-    /// By async-graphql itself.
+    /// async-graphql answers it.
     Introspection,
 }
 
-/// The text of a root field, and whether its value may stand in an answer.
+/// The text of a root field, and whether its value may be in an answer.
 type RootText = (Text, Written);
 
 type Resolve = Box<
@@ -126,7 +126,7 @@ async fn answer_event<T: RootValue>(
 /// An operation of one caller.
 pub(super) struct Operation {
     plan: Arc<OperationPlan>,
-    /// What it asks for, and where its document says so.
+    /// What it selects, with the places in its document.
     selection: Arc<Selection>,
     sync: Arc<SyncService>,
     caller: Caller,
@@ -149,7 +149,7 @@ impl Operation {
         }
     }
 
-    /// The answer of which these are the root fields, in their order.
+    /// The answer with these root fields, in order.
     fn joined(&self, roots: impl IntoIterator<Item = RootText>) -> Answer {
         let mut whole = None;
         let mut is_null = false;
@@ -179,7 +179,7 @@ impl Operation {
     }
 }
 
-/// One answer while it is made. Its root fields load the documents they refer to together.
+/// One answer in progress. Its root fields load the documents they refer to together.
 pub(super) struct Answering {
     operation: Arc<Operation>,
     loader: OnceLock<DataLoader<DocumentLoader>>,
@@ -193,7 +193,7 @@ impl Answering {
         }
     }
 
-    /// The text of a root field, from what stands before it to its value.
+    /// The text of a root field: what comes before its value, and the value.
     async fn root<T: RootValue>(
         &self,
         root: &PlannedRoot,
@@ -231,7 +231,7 @@ impl Answering {
     }
 }
 
-/// An operation that is executed: async-graphql's resolvers find it in their context, and leave here what they made.
+/// An operation in execution. async-graphql's resolvers find it in their context, and leave their results here.
 pub(super) struct Execution {
     answering: Answering,
     below: Arc<Arguments>,
@@ -246,7 +246,7 @@ struct Roots {
 }
 
 impl Execution {
-    /// The execution, and what async-graphql is asked for.
+    /// The execution, and the request to async-graphql.
     pub(super) fn new(operation: Operation, mut arguments: Arguments) -> (Arc<Self>, Request) {
         let Operation {
             plan, selection, ..
@@ -288,7 +288,7 @@ impl Execution {
         }
     }
 
-    /// Begins to follow the root field of a subscription.
+    /// Starts the subscription of a root field.
     pub(super) fn follow(&self, key: &str) {
         let Some((index, root)) = self.root(key) else {
             return;
@@ -315,7 +315,7 @@ impl Execution {
         }
     }
 
-    /// The answer, when async-graphql is done; `of_schema` is what it answered itself.
+    /// The answer, after async-graphql has finished. `of_schema` is its own answer about the schema.
     pub(super) fn answer(&self, of_schema: &Value) -> Answer {
         let operation = &self.answering.operation;
         let texts = std::mem::take(&mut self.roots().texts);
@@ -347,7 +347,7 @@ impl Execution {
         (text, written)
     }
 
-    /// The answers of a subscription, when async-graphql is done.
+    /// The answers of a subscription, after async-graphql has finished.
     pub(super) fn followed(&self) -> BoxStream<'static, Answer> {
         let followed = self.roots().followed.take();
         followed.unwrap_or_else(|| stream::empty().boxed())
@@ -358,7 +358,7 @@ impl Execution {
     }
 }
 
-/// A root field as async-graphql dispatches it: without arguments, and with nothing below it.
+/// A root field as async-graphql dispatches it: without arguments and selections.
 fn dispatched(key: &str, name: &str) -> Positioned<Parsed> {
     placed(Parsed::Field(placed(Field {
         alias: Some(placed(Name::new(key))),

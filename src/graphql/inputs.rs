@@ -1,7 +1,7 @@
-//! The input types generated from the model, and how what arrives in them is read into the core's changes.
+//! The input types generated from the model, and the code that reads their values into the core's changes.
 //!
-//! The door has made every input exact before: shapes hold, defaults are filled, absent is absent. What the schema cannot
-//! say — ids, custom scalars — is read here, and what does not fit becomes that change's rejection.
+//! Request validation has made every input exact: shapes hold, defaults are filled, absent is absent. What the schema
+//! cannot express (ids, custom scalars) is checked here, and a value that does not fit becomes that change's rejection.
 
 mod decline;
 mod read;
@@ -178,7 +178,7 @@ fn document_inputs(model: &Model, document_type: &DocumentType) -> [InputObject;
     [change, create, update, input, patch]
 }
 
-/// Required unless it has a default; a default over claims cannot stand in the schema, so the field may be left out.
+/// Required unless it has a default. A default over claims cannot stand in the schema, so its field may be left out.
 fn create_field(model: &Model, field: &Field) -> InputValue {
     let ty = input_type(&field.ty);
     let built = match &field.default {
@@ -232,7 +232,7 @@ fn embedded_object(model: &Model, embedded: &EmbeddedType) -> InputObject {
     })
 }
 
-/// With what the model says about the field. What has to be given cannot be deprecated (GraphQL specification, section
+/// The field with its description in the model. A required field cannot be deprecated (GraphQL specification, section
 /// 3.10).
 fn described(built: InputValue, field: &Field, has_to_be_given: bool) -> InputValue {
     let built = match &field.description {
@@ -245,7 +245,7 @@ fn described(built: InputValue, field: &Field, has_to_be_given: bool) -> InputVa
     }
 }
 
-/// With what the model says about it, if anything.
+/// The argument with its description in the model, if it has one.
 fn id_argument(description: Option<&str>) -> InputValue {
     let usual = "The document's id, chosen by the client that creates it.";
     argument("id", required("ID"), description.unwrap_or(usual))

@@ -1,4 +1,5 @@
-//! `__schema` and `__type`, which async-graphql answers: their selections as it takes them, and its answers along these.
+//! `__schema` and `__type`, which async-graphql answers: their selections in its form, and its answers in the form of
+//! the selections.
 
 use async_graphql::{
     Name, Positioned, Value,
@@ -11,7 +12,7 @@ use super::{
     request::{Arguments, SelectedField, SubSelection},
 };
 
-/// Such a field with its arguments and all that is selected below it.
+/// Such a field with its arguments and its selection.
 pub(super) fn field(field: &SelectedField, arguments: &mut Arguments) -> Positioned<Selection> {
     let values = field.slot.map(|slot| arguments.take(slot));
     let values = values.into_iter().flatten();
@@ -26,7 +27,8 @@ pub(super) fn field(field: &SelectedField, arguments: &mut Arguments) -> Positio
     })))
 }
 
-/// Where nothing is selected of an object, its type's name is: the engine answers null for an object without fields.
+/// If nothing is selected of an object, selects the name of its type: the engine answers null for an object without
+/// fields.
 fn below(below: &SubSelection, arguments: &mut Arguments) -> SelectionSet {
     let fields = fields_of(below, "");
     let mut items: Vec<_> = fields.iter().map(|of| field(of, arguments)).collect();
@@ -42,7 +44,7 @@ fn below(below: &SubSelection, arguments: &mut Arguments) -> SelectionSet {
     SelectionSet { items }
 }
 
-/// Writes what the engine answered to `field`.
+/// Writes the engine's answer to `field`.
 pub(super) fn write(value: &Value, field: &SelectedField, text: &mut Text) -> Written {
     match (&field.below, value) {
         (SubSelection::Leaf, value) => text.json(value),

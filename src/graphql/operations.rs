@@ -1,6 +1,6 @@
 //! Ready-made operations for a model, with every field, for code generators and for pasting.
 //!
-//! [`names`] decides what fragments and aliases are called, so that no generator makes one name of two.
+//! [`names`] chooses the names of fragments and aliases so that no generator makes one name of two.
 
 mod names;
 #[cfg(test)]
@@ -17,10 +17,10 @@ use super::{RawRequest, types::document::state_name};
 /// How deep embedded types are followed; a type may contain itself.
 const EMBEDDED_DEPTH_MAX: usize = 4;
 
-/// What is the same for every model.
+/// The operations that are the same for every model.
 const OWN: &str = include_str!("operations/own.graphql");
 
-/// The fragments that the same operations spread for documents and for sides of conflicts.
+/// The fragments that these operations spread for documents and for sides of conflicts.
 const DOCUMENT_FRAGMENT: &str = "SyncDocumentFields";
 const STATE_FRAGMENT: &str = "SyncStateFields";
 
@@ -138,7 +138,7 @@ impl Definition {
         self.text.starts_with("fragment ")
     }
 
-    /// The fragments that it spreads: each is a line of its own.
+    /// The fragments that it spreads. Each stands in a line of its own.
     fn spreads(&self) -> impl Iterator<Item = &str> {
         let lines = self.text.lines();
         lines.filter_map(|line| match line.trim_start().strip_prefix("...") {
@@ -148,7 +148,7 @@ impl Definition {
     }
 }
 
-/// A fragment that spreads another one for each type of object. Each stands in an inline fragment: generators such as
+/// A fragment that spreads another one for each type of object, each in an inline fragment: generators such as
 /// ariadne-codegen overlook a type that only a named fragment is about.
 struct Choice(String);
 
@@ -183,7 +183,7 @@ fn getter(document_type: &DocumentType, names: &mut Names, fields: &str) -> Defi
     ))
 }
 
-/// The fields of `document_type`, of its documents or of their states.
+/// The fields of `document_type`, for its documents or for their states.
 fn document_fragment(
     model: &Model,
     document_type: &DocumentType,

@@ -1,5 +1,5 @@
-//! Compiled operations: what stands at the root of an answer, and how each root field is answered. Operations that ask for
-//! the same share one, and with it the text of a change that goes to all of them.
+//! Compiled operations: the root of an answer, and how each root field is answered. Operations with the same selection
+//! share one, and with it the text of a change that goes to all of them.
 
 use std::{
     num::NonZeroUsize,
@@ -15,32 +15,32 @@ use super::{
     roots::RootRow,
 };
 
-/// The most compiled operations that are kept for operations that come again.
+/// The most compiled operations that are kept.
 const KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
 
-/// How every answer begins.
+/// The beginning of every answer.
 pub(super) const BEGINNING: &[u8] = b"{\"data\":";
 
 /// A compiled operation.
 pub(super) struct OperationPlan {
     pub(super) roots: Vec<PlannedRoot>,
-    /// What stands behind the last root field.
+    /// The text after the last root field.
     pub(super) end: Vec<u8>,
 }
 
 /// A root field that is answered.
 pub(super) struct PlannedRoot {
-    /// Which of the operation's fields it is.
+    /// The index of the operation's field.
     pub(super) index: usize,
     pub(super) key: Key,
-    /// Whether the whole answer is null where the field is.
+    /// Whether the whole answer is null if the field is.
     pub(super) is_required: bool,
     pub(super) plan: RootPlan,
-    /// What stands before its value, since the value of the root field before it.
+    /// The text before its value, since the value of the root field before it.
     pub(super) lead_in: Vec<u8>,
 }
 
-/// Compiles operations, and keeps those that it has compiled. The oldest goes where there are too many.
+/// Compiles operations and keeps the results. If there are too many, the oldest goes.
 pub(super) struct Planner {
     rows: Vec<RootRow>,
     known: Mutex<LruCache<Arc<Selection>, Arc<OperationPlan>>>,
@@ -54,7 +54,7 @@ impl Planner {
         }
     }
 
-    /// The plan of what an operation selects. Subscribers that sent the same document also share its selection.
+    /// The plan of an operation's selection. Subscribers that sent the same document also share its selection.
     pub(super) fn plan(&self, selection: Arc<Selection>) -> (Arc<Selection>, Arc<OperationPlan>) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((equal, plan)) = known.get_key_value(&selection) {

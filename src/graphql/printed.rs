@@ -1,5 +1,5 @@
-//! The schema as SDL. async-graphql 7.2 prints the texts of a model as they are: descriptions as block strings in which
-//! nothing is escaped, reasons of `@deprecated` without escaping quotes; so a copy of the model is printed, whose texts are.
+//! The schema as SDL. async-graphql 7.2 prints the texts of a model unescaped: descriptions as block strings, and the
+//! reasons of `@deprecated`. So it prints a copy of the model with escaped texts.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use tidegate_core::model::{EnumValue, Field, Model, Reference};
 
 use super::{roots, schema, types::Types};
 
-/// Stands for a quote until the SDL is printed, for the printer escapes the backslash of an escaped one. Unicode keeps
-/// this character out of texts (a noncharacter).
+/// Stands for a quote until the SDL is printed, because the printer escapes the backslash of an escaped one. Unicode
+/// keeps this character out of texts (a noncharacter).
 const QUOTE: char = '\u{fffe}';
 
 /// The SDL of the API of `model`.

@@ -1,7 +1,7 @@
-//! The text of an answer while it is written: positions, the nulls that stand where something cannot be shown, and the
-//! errors that explain them (sections 6.4.3 and 6.4.4 of the GraphQL specification).
+//! The text of an answer in progress: positions, the nulls in place of what cannot be shown, and the errors that
+//! explain them (sections 6.4.3 and 6.4.4 of the GraphQL specification).
 //!
-//! What stands in an answer is not known here; how a document is written is in [`document`].
+//! The content of an answer is not known here. [`document`] writes documents.
 
 pub(super) mod document;
 pub(super) mod load;
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::sync::SyncError;
 
-/// JSON, as far as it is written.
+/// The JSON written so far.
 #[derive(Default)]
 pub(super) struct Text {
     pub(super) out: Vec<u8>,
@@ -27,15 +27,15 @@ pub(super) struct Text {
     holes: Vec<Hole>,
 }
 
-/// Why nothing stands at a position.
+/// Why a position has no value.
 pub(super) enum Stop {
-    /// Null would stand there. An error explains it already.
+    /// It is null, which an error already explains.
     Null,
     /// The whole root field fails.
     Failed(Box<Failure>),
 }
 
-/// What writing a position comes to.
+/// The result of writing a position.
 pub(super) type Written = Result<(), Stop>;
 
 impl<E: Into<SyncError>> From<E> for Stop {
@@ -48,25 +48,25 @@ impl<E: Into<SyncError>> From<E> for Stop {
 /// An error of a position.
 struct FieldError {
     failure: Failure,
-    /// From the position outwards, as far as the positions around it have ended.
+    /// The steps from the position outwards, as far as the enclosing positions have ended.
     steps: Vec<Step>,
 }
 
-/// How far a text was written at some moment.
+/// A length of the text to return to.
 pub(super) struct Mark {
     out: usize,
     errors: usize,
     holes: usize,
 }
 
-/// A step from a position into what stands there.
+/// A step from a position to one inside it.
 #[derive(Clone)]
 pub(super) enum Step {
     /// To a field, by its response key.
     Key(Box<str>),
     /// To an item of a list.
     Index(usize),
-    /// To the object of a position that may hold objects of several types. It is no part of the error's path.
+    /// To the object of a position that may hold several types. It is no part of the error's path.
     Type(Box<str>),
 }
 
@@ -111,7 +111,7 @@ impl Text {
         }
     }
 
-    /// An object with these parts; `part` writes what stands in each.
+    /// An object with these parts; `part` writes the value of each.
     pub(super) fn object<P>(
         &mut self,
         parts: &[(Key, P)],
@@ -141,7 +141,7 @@ impl Text {
         Ok(())
     }
 
-    /// Writes what stands at `step`. Null stands there instead, if it may, where that cannot be shown.
+    /// Writes the value at `step`. If it cannot be shown, writes null, if null is allowed.
     pub(super) fn position<S: Copy + Into<Step>>(
         &mut self,
         step: S,
@@ -164,7 +164,7 @@ impl Text {
         }
     }
 
-    /// How much is written.
+    /// The present length.
     pub(super) fn mark(&self) -> Mark {
         Mark {
             out: self.out.len(),
@@ -173,7 +173,7 @@ impl Text {
         }
     }
 
-    /// Takes back everything since `begin`.
+    /// Removes everything since `begin`.
     pub(super) fn rewind(&mut self, begin: &Mark) {
         self.out.truncate(begin.out);
         self.errors.truncate(begin.errors);
@@ -192,7 +192,7 @@ impl Text {
         is_whole.then(|| &self.out[begin.out..])
     }
 
-    /// The steps of the errors and the holes since `begin`, as far as they have been walked.
+    /// The steps of the errors and the holes since `begin`, as far as they are known.
     fn steps_since(&mut self, begin: &Mark) -> impl Iterator<Item = &mut Vec<Step>> {
         let errors = self.errors[begin.errors..].iter_mut();
         let holes = self.holes[begin.holes..].iter_mut();
@@ -200,7 +200,7 @@ impl Text {
         errors.chain(holes.map(|hole| &mut hole.steps))
     }
 
-    /// Explains that nothing stands at this position.
+    /// Records an error for this position.
     pub(super) fn fail(&mut self, failure: Failure) -> Stop {
         self.errors.push(FieldError {
             failure,
@@ -209,7 +209,7 @@ impl Text {
         Stop::Null
     }
 
-    /// The errors of an operation that asks for these fields, in their order.
+    /// The errors of an operation with these fields, in order.
     pub(super) fn take_errors(&mut self, asked: &[SelectedField]) -> Vec<ServerError> {
         let errors = std::mem::take(&mut self.errors).into_iter();
         errors.map(|error| located(asked, error)).collect()
@@ -250,7 +250,7 @@ impl Text {
 
     pub(super) fn string(&mut self, text: &str) {
         let escaped = |byte: &u8| *byte < b' ' || *byte == b'"' || *byte == b'\\';
-        // Over all bytes, be it found early or not: so it is done for many of them at once.
+        // It checks all bytes without stopping early, so that the compiler can check many at once.
         if text.as_bytes().iter().filter(|byte| escaped(byte)).count() > 0 {
             return self.json(text);
         }
@@ -290,7 +290,7 @@ fn located(asked: &[SelectedField], error: FieldError) -> ServerError {
     ServerError { path, ..error }
 }
 
-/// What is asked for of objects of the type `name`.
+/// The fields selected of objects of the type `name`.
 pub(super) fn fields_of<'a>(below: &'a SubSelection, name: &str) -> &'a [SelectedField] {
     match below {
         SubSelection::Leaf => &[],

@@ -1,6 +1,5 @@
-//! The door: turns what a transport received into one exact operation, with every input constant,
-//! or says why not. Nothing is executed here, and how a refusal is worded for a client's
-//! `extensions` belongs to `graphql/error.rs`.
+//! Request validation: turns what a transport received into one exact operation, with every input constant, or returns
+//! why it cannot. Nothing is executed here. `graphql/error.rs` words a refusal for a client's `extensions`.
 
 mod cache;
 mod coerce;
@@ -30,21 +29,20 @@ use self::{
 };
 use super::ApiOptions;
 
-/// What a transport received, before anything is believed about it.
+/// What a transport received, unchecked.
 #[derive(Debug, Default)]
 pub struct RawRequest {
-    /// The document; empty where only its hash was sent.
+    /// The document; empty if only its hash was sent.
     pub query: String,
-    /// The document's hash, of a client that names documents by it.
+    /// The document's hash, from a client that names documents by it.
     pub hash: Option<QueryHash>,
-    /// Which of its operations, where it has several.
+    /// The name of the operation, if the document has several.
     pub operation_name: Option<String>,
     /// The values of the operation's variables.
     pub variables: serde_json::Map<String, serde_json::Value>,
 }
 
-/// An operation that means exactly one thing: valid, within limits, and free of variables,
-/// conditions and fragments.
+/// An operation with exactly one meaning: valid, within limits, and free of variables, conditions and fragments.
 #[derive(Debug)]
 pub struct Admitted {
     pub(crate) selection: Arc<Selection>,
@@ -52,7 +50,7 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    /// How it is to be executed.
+    /// The kind of the operation.
     pub fn kind(&self) -> OperationKind {
         self.selection.kind
     }
@@ -63,7 +61,7 @@ impl Admitted {
     }
 }
 
-/// The root that an operation begins at.
+/// The root type of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OperationKind {
     /// `query`.
@@ -74,14 +72,14 @@ pub enum OperationKind {
     Subscription,
 }
 
-/// One reason why a request was not admitted.
+/// One reason why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) kind: RefusalKind,
     pub(crate) message: String,
     /// Line and column in the document, both from 1, columns in characters.
     pub(crate) locations: Vec<(usize, usize)>,
-    /// Where in the input the fault is, such as `$input.changes[3].task`, if it is in the input.
+    /// The path in the input, such as `$input.changes[3].task`, if the fault is in the input.
     pub(crate) path: Option<String>,
 }
 
@@ -96,14 +94,14 @@ pub(crate) enum RefusalKind {
     PersistedQueryMismatch,
 }
 
-/// Why a door could not be built.
+/// Why request validation could not be built.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DoorError {
     #[error("the generated schema is not valid GraphQL: {0}")]
     Schema(String),
 }
 
-/// Admits operations on one schema; shared by all transports.
+/// Validates requests against one schema. All transports share it.
 pub(crate) struct Door {
     schema: Valid<Schema>,
     merge_check: MergeCheck,
@@ -114,7 +112,7 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// Builds the door of the schema that `sdl` describes.
+    /// Builds the validation for the schema in `sdl`.
     ///
     /// # Errors
     /// If `sdl` is not a valid schema.
@@ -133,8 +131,8 @@ impl Door {
     /// Makes `raw` an exact operation.
     ///
     /// # Errors
-    /// Everything found wrong at the first step that found anything: limits, syntax, validity,
-    /// choice of operation, variables, arguments, cost.
+    /// All faults found by the first step that found any: limits, syntax, validity, choice of operation, variables,
+    /// arguments, cost.
     pub(crate) fn admit(&self, mut raw: RawRequest) -> Result<Admitted, Vec<Refusal>> {
         if let Some(hash) = raw.hash {
             raw.query = self.persisted.text(raw.query, hash).map_err(one)?;
@@ -157,8 +155,8 @@ impl Door {
         })
     }
 
-    /// The document of this text, from the cache if it has passed before. Refused texts are not
-    /// kept: a flood of them would drive the good ones out.
+    /// The document of this text, from the cache if it was valid before. Refused texts are not kept: a flood of them
+    /// would evict the valid ones.
     fn checked(&self, text: &str) -> Result<Arc<CheckedDocument>, Vec<Refusal>> {
         if let Some(known) = self.documents.get(text) {
             return Ok(known);
@@ -212,8 +210,7 @@ fn one(refusal: Refusal) -> Vec<Refusal> {
     vec![refusal]
 }
 
-/// What async-graphql serves and apollo-compiler 1.33 does not know of: its introspection has no
-/// `isOneOf`.
+/// A field that async-graphql serves and apollo-compiler 1.33 does not know: its introspection has no `isOneOf`.
 const IS_ONE_OF: &str = "extend type __Type { isOneOf: Boolean }";
 const ONE_OF: &str = "directive @oneOf on INPUT_OBJECT";
 

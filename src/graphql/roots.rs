@@ -1,5 +1,5 @@
-//! The roots of the schema: `Query`, `Mutation`, `Subscription`. A row says once what a root field is called, what type it
-//! has, what it means, what it takes, how `sync` answers it, and how that is written.
+//! The roots of the schema: `Query`, `Mutation`, `Subscription`. One row holds a root field's name, type, description
+//! and arguments, how `sync` answers it, and how the answer is written.
 
 pub(super) mod arguments;
 
@@ -128,7 +128,7 @@ impl RootRow {
         (self.compile)(field)
     }
 
-    /// async-graphql calls the resolver, and the execution keeps what it writes.
+    /// async-graphql calls the resolver. The execution keeps what it writes.
     fn register(&self) -> Field {
         let field = Field::new(&self.name, self.ty.clone(), |ctx| {
             FieldFuture::new(async move {
@@ -143,7 +143,7 @@ impl RootRow {
             .description(&self.description)
     }
 
-    /// async-graphql calls the resolver, and the execution keeps the stream: so events do not pass the engine.
+    /// async-graphql calls the resolver. The execution keeps the stream, so that events do not pass through the engine.
     fn register_followed(&self) -> SubscriptionField {
         let field = SubscriptionField::new(&self.name, self.ty.clone(), |ctx| {
             SubscriptionFieldFuture::new(async move {

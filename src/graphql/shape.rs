@@ -1,4 +1,4 @@
-//! Small parts of which the generated schema is built: type references, arguments, words of descriptions.
+//! Small parts of the generated schema: type references, arguments, words of descriptions.
 
 use async_graphql::{
     Value as GraphqlValue,
@@ -31,7 +31,7 @@ pub(super) fn input_type(ty: &FieldType) -> TypeRef {
     type_ref(ty, &embedded_input)
 }
 
-/// The same type, but it may be left out.
+/// The same type, but optional.
 pub(super) fn optional(ty: TypeRef) -> TypeRef {
     match ty {
         TypeRef::NonNull(inner) => *inner,
@@ -66,7 +66,7 @@ pub(super) fn graphql_value(model: &Model, ty: &FieldType, value: &Value) -> Gra
         .expect("a JSON value is a GraphQL value: numbers are finite, names are strings")
 }
 
-/// A generated sentence's word for one document of a type: "an Article".
+/// The words for one document of a type in a generated sentence: "an Article".
 pub(super) fn one(type_name: &str) -> String {
     let article = if sounds_like_a_vowel(type_name) {
         "an"
@@ -76,7 +76,7 @@ pub(super) fn one(type_name: &str) -> String {
     format!("{article} {type_name}")
 }
 
-/// Beginnings whose sound their first letter does not tell, and whether it is a vowel's. The first that fits counts.
+/// Beginnings whose first letter does not show their sound, and whether it is a vowel's. The first match counts.
 const SOUNDS: [(&str, bool); 9] = [
     ("eu", false),
     ("one", false),
@@ -89,7 +89,7 @@ const SOUNDS: [(&str, bool); 9] = [
     ("honest", true),
 ];
 
-/// Initials are spelled out ("an IMO", "a URL"); an U before one consonant and a vowel is that of "user" and "usage".
+/// Initials are spelled out ("an IMO", "a URL"). A U before one consonant and a vowel sounds as in "user" and "usage".
 fn sounds_like_a_vowel(name: &str) -> bool {
     let is_vowel = |letter: char| "aeiou".contains(letter);
     let mut letters = name.chars();

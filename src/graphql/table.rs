@@ -1,7 +1,7 @@
-//! The types of the API as tables of rows. A row says once what a field is called, what type it has, what it means and how
-//! it is written: the schema is registered from rows, and plans of answers are compiled from them.
+//! The types of the API as tables of rows. One row holds a field's name, type, description and how it is written. The
+//! schema is registered from rows, and plans of answers are compiled from them.
 //!
-//! The types of the model are made of the model instead, in `types/document.rs`.
+//! `types/document.rs` makes the types of the model instead.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{
 
 /// A type of objects in answers.
 pub(super) trait Node: 'static {
-    /// What its fields are written from.
+    /// The value from which its fields are written.
     type Ref<'n>: Copy;
 }
 
@@ -37,11 +37,11 @@ struct Row<N: Node> {
 /// Compiles the selection of a field.
 type Compile<N> = Box<dyn Fn(&SelectedField) -> Write<N> + Send + Sync>;
 
-/// How a field is written, whose selection is compiled.
+/// How a field with a compiled selection is written.
 pub(super) type Write<N> =
     Arc<dyn for<'n> Fn(<N as Node>::Ref<'n>, &mut Text) -> Written + Send + Sync>;
 
-/// What an operation asks for of the objects of a type: the fields of each, in this order.
+/// The selection of an object type: the fields of each object, in order.
 pub(super) struct ObjectPlan<N: Node> {
     parts: Vec<(Key, Part<N>)>,
 }
@@ -51,7 +51,7 @@ enum Part<N: Node> {
     Field { required: bool, write: Write<N> },
 }
 
-/// Where objects of the type `N` are written that stand in a field.
+/// The place of objects of the type `N` in a field.
 pub(super) struct Children<'c, N: Node> {
     plan: &'c ObjectPlan<N>,
     text: &'c mut Text,
@@ -81,7 +81,7 @@ impl<N: Node> ObjectType<N> {
         self.field(name, ty, description, move |_| Arc::clone(&write))
     }
 
-    /// A field in which objects of the type `child` stand: one, several, or none.
+    /// A field of objects of the type `child`: one, several, or none.
     pub(super) fn children<C: Node>(
         self,
         name: &'static str,
@@ -115,14 +115,14 @@ impl<N: Node> ObjectType<N> {
         self
     }
 
-    /// The last field takes these arguments.
+    /// The arguments of the last field.
     pub(super) fn arguments(mut self, arguments: fn() -> Vec<InputValue>) -> Self {
         let row = self.rows.last_mut().expect("arguments follow their field");
         row.arguments = arguments;
         self
     }
 
-    /// The type as async-graphql takes it. Nothing is resolved there.
+    /// The type in async-graphql's form, without resolvers.
     pub(super) fn register(&self) -> Object {
         let object = Object::new(self.name).description(self.description);
         self.rows.iter().fold(object, |object, row| {
@@ -132,7 +132,7 @@ impl<N: Node> ObjectType<N> {
         })
     }
 
-    /// The plan of what `field` asks for of the objects in it.
+    /// The plan for the selection of `field`'s objects.
     pub(super) fn compile(&self, field: &SelectedField) -> ObjectPlan<N> {
         let fields = fields_of(&field.below, self.name);
         let parts = fields.iter().map(|field| {
@@ -171,7 +171,7 @@ impl<N: Node> Children<'_, N> {
         self.plan.write(node, self.text)
     }
 
-    /// One object. A missing one fails the field.
+    /// One object. Its absence fails the field.
     pub(super) fn required(self, node: Option<N::Ref<'_>>) -> Written {
         match node {
             Some(node) => self.one(node),
@@ -194,7 +194,7 @@ impl<N: Node> Children<'_, N> {
     }
 }
 
-/// An enum of the API: what each value is called, and what it means.
+/// An enum of the API: the names of its values, and their descriptions.
 pub(super) struct EnumType<T: 'static> {
     pub(super) name: &'static str,
     pub(super) description: &'static str,
@@ -202,13 +202,13 @@ pub(super) struct EnumType<T: 'static> {
 }
 
 impl<T: PartialEq> EnumType<T> {
-    /// What `value` is called.
+    /// The name of `value`.
     pub(super) fn word(&self, value: &T) -> &'static str {
         let row = self.values.iter().find(|(known, ..)| known == value);
         row.expect("the table has a row for each value").1
     }
 
-    /// The value that is called `word`.
+    /// The value of the name `word`.
     pub(super) fn value(&self, word: &str) -> Option<&T> {
         let row = self.values.iter().find(|(_, known, _)| *known == word);
         row.map(|(value, ..)| value)

@@ -1,5 +1,5 @@
-//! The API as transports meet it: operations go in by `Api::admit`, answers come out as JSON text. The door alone is
-//! tested beside it, what travels how in `tests/it/wire/`.
+//! The API as transports use it: operations go in by `Api::admit`, answers come out as JSON text. Validation has tests
+//! of its own, and `tests/it/wire/` tests the transports.
 
 mod answers;
 mod names;

@@ -70,7 +70,7 @@ fn policy_of(name: &str) -> Option<Policy> {
     enums::POLICY.value(name).copied()
 }
 
-/// The door lets no such item in; left out, it would shift the mutation ids of the items behind it.
+/// Request validation accepts no such item. Leaving it out would shift the mutation ids of the items after it.
 fn unknown_change() -> Failure {
     Failure::new(Code::BadUserInput, "An item of `changes` names no change.")
 }
@@ -152,7 +152,7 @@ pub(in crate::graphql) fn read_fields(
     })
 }
 
-/// Validation takes no binary values in.
+/// Validation accepts no binary values.
 fn json_of(value: Value) -> Json {
     match value {
         Value::Null | Value::Binary(_) => Json::Null,
@@ -180,7 +180,7 @@ fn read_changed_at(change: &mut Object) -> Result<Option<Timestamp>, Rejection> 
     })
 }
 
-/// Takes a value out; null and absent are the same for the inputs read with it, which have no defaults.
+/// Takes a value out. Null and absent are equal for the inputs read with it, which have no defaults.
 pub(in crate::graphql) fn present(object: &mut Object, name: &str) -> Option<Value> {
     object
         .swap_remove(name)

@@ -65,7 +65,7 @@ fn resolution_input(model: &Model) -> InputObject {
     ))
 }
 
-/// What `resolveConflict` is asked for.
+/// The input of `resolveConflict`.
 pub(in crate::graphql) struct Resolve {
     pub(in crate::graphql) conflict: ConflictId,
     pub(in crate::graphql) base: BaseVersion,
@@ -76,7 +76,7 @@ pub(in crate::graphql) struct Resolve {
 pub(in crate::graphql) fn resolve(model: &Model, input: GraphqlValue) -> Result<Resolve, Failure> {
     let mut input = object(input);
     let id = present(&mut input, "conflictId").and_then(text);
-    // What cannot be an id is the id of no conflict.
+    // A text that cannot be an id is the id of no conflict.
     let conflict = id.and_then(|id| ConflictId::new(&id).ok());
     let base = integer(&mut input, "baseVersion").unwrap_or_default();
     let resolution = present(&mut input, "resolution");

@@ -1,6 +1,7 @@
-//! Names that stay apart in every language: generators write `post_body`, `postBody` and `PostBody` in one way.
+//! Names that stay different in every language: generators write `post_body`, `postBody` and `PostBody` in the same
+//! way.
 //!
-//! A name of the model is not changed here; only what stands beside it gives way.
+//! A name of the model never changes. The names around it do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,7 @@ use tidegate_core::{
     model::{DocumentType, Field, FieldClash, Model},
 };
 
-/// Names that are in use, as they are without case and underscores.
+/// The names in use, in lower case and without underscores.
 pub(super) struct Names(BTreeSet<String>);
 
 impl Names {
@@ -17,7 +18,7 @@ impl Names {
         Self(taken.map(folded).collect())
     }
 
-    /// The name, with a number behind it if it is in use.
+    /// The name, with a number appended if it is in use.
     pub(super) fn claim(&mut self, name: String) -> String {
         let numbered = (2..).map(|number| format!("{name}{number}"));
         std::iter::once(name.clone())
@@ -31,8 +32,8 @@ pub(super) fn folded(name: &str) -> String {
     name.replace('_', "").to_ascii_lowercase()
 }
 
-/// What fields are called so that one operation can ask for all types, whose fields may have one name and different
-/// types. The type that stands first in the model keeps the name.
+/// Aliases that let one operation ask for all types, whose fields may have one name and different types. The first type
+/// in the model keeps the name.
 pub(super) struct Aliases(BTreeMap<(TypeName, String), String>);
 
 impl Aliases {
@@ -59,7 +60,7 @@ impl Aliases {
     }
 }
 
-/// What a selection of documents can answer with, without aliases.
+/// The response keys of a selection of documents without aliases.
 fn response_names(model: &Model) -> impl Iterator<Item = &str> {
     let fields = model.types.iter().flat_map(|ty| &ty.fields);
     let references = model.types.iter().flat_map(|ty| &ty.references);

@@ -1,4 +1,4 @@
-//! Ready-made operations on random models whose names are hard on generators.
+//! Ready-made operations on random models whose names are hard for generators.
 //!
 //! `TIDEGATE_MODELS_CASES` asks for more models than an ordinary run has, `TIDEGATE_MODELS_SEED` for others.
 
@@ -23,7 +23,7 @@ use crate::{
 /// Models of an ordinary run.
 const CASES: u64 = 40;
 
-/// Words that stand for something in a language into which people generate clients.
+/// Words with a meaning in a language for which people generate clients.
 const KEYWORDS: &str = "\
     False None True and as assert async await break class continue def del elif else except finally for from global if import \
     in is lambda nonlocal not or pass raise return try while with yield match case \

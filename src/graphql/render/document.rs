@@ -1,7 +1,7 @@
-//! Documents in answers: what an operation asks for of them, and how that is written for each. Stored bytes and decided
-//! entries are written alike.
+//! Documents in answers: what an operation selects of them, and how it is written. Stored bytes and decided entries are
+//! written alike.
 //!
-//! Values are shown as `tidegate_core::value::json` shows them, to the byte.
+//! Values have the same bytes as in `tidegate_core::value::json`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,24 +19,24 @@ use tidegate_core::{
 use super::{Key, Step, Text, Written};
 use crate::graphql::error::Failure;
 
-/// What is asked for of documents, by their types.
+/// The selections of documents, by their types.
 pub(in crate::graphql) struct DocumentPlan(pub(in crate::graphql) BTreeMap<Box<str>, PartsPlan>);
 
-/// What is asked for of a document, of an embedded one, or of a side of a conflict.
+/// The selection of a document, of an embedded one, or of a side of a conflict.
 pub(in crate::graphql) struct PartsPlan {
     parts: Vec<(Key, Part)>,
-    /// Of each part: where its field is in `wanted`; anything where it needs none.
+    /// For each part, the index of its field in `wanted`; any index if it needs none.
     slots: Vec<usize>,
-    /// The names of the fields that are looked for, in ascending order.
+    /// The names of the needed fields, in ascending order.
     wanted: Vec<Box<str>>,
 }
 
-/// Writes what every record says.
+/// Writes a field of every record's head.
 pub(in crate::graphql) type HeadWriter = fn(&dyn RecordHead, &mut Text);
 
 pub(in crate::graphql) enum Part {
     TypeName(Box<str>),
-    /// Of a document; embedded ones and sides of conflicts have none.
+    /// The head of a document. Embedded ones and sides of conflicts have none.
     Head(HeadWriter),
     Field(FieldPlan),
     Reference(ReferencePlan),
@@ -46,31 +46,31 @@ pub(in crate::graphql) struct FieldPlan {
     /// The field's name in the model.
     pub(in crate::graphql) name: Box<str>,
     pub(in crate::graphql) value: ValuePlan,
-    /// Whether null is not to be shown.
+    /// Whether null is not allowed.
     pub(in crate::graphql) required: bool,
-    /// What is shown in the place of null.
+    /// The value shown instead of null.
     pub(in crate::graphql) default: Option<Value>,
 }
 
-/// Another document, whose id stands in a field.
+/// Another document, whose id is in a field.
 pub(in crate::graphql) struct ReferencePlan {
-    /// The field.
+    /// The field with the id.
     pub(in crate::graphql) by: Box<str>,
     pub(in crate::graphql) target: TypeName,
     pub(in crate::graphql) id_type: IdType,
     pub(in crate::graphql) plan: Arc<PartsPlan>,
 }
 
-/// How a value that is not null is shown. One that is something else is not shown.
+/// How a value that is not null is shown. A value of another type is not shown.
 pub(in crate::graphql) enum ValuePlan {
     Int,
     Float,
     Boolean,
-    /// What JSON has as a string: text, 64-bit integers, decimals, instants, bytes.
+    /// Shown as a JSON string: text, 64-bit integers, decimals, instants, bytes.
     Text,
-    /// One of these.
+    /// One of these values.
     Enum(BTreeSet<Box<str>>),
-    /// As JSON: 64-bit integers are numbers in it.
+    /// As JSON, in which 64-bit integers are numbers.
     Json,
     List {
         item: Box<ValuePlan>,
@@ -140,7 +140,7 @@ impl Text {
         })
     }
 
-    /// An object of a position that may hold objects of several types.
+    /// An object of a position that may hold several types.
     fn object_of_type(&mut self, name: &str, write: impl FnOnce(&mut Self) -> Written) -> Written {
         let begin = self.mark();
         let written = write(self);
@@ -217,7 +217,7 @@ impl Text {
         }
     }
 
-    /// A document that is loaded later; null where the field holds the id of none.
+    /// A document that is loaded later; null if the field holds no id.
     fn reference(&mut self, id: Option<&Seen<'_>>, reference: &ReferencePlan) -> Written {
         let id = match id {
             Some(Seen::Text(id)) => reference.id_type.parse(id).ok(),
@@ -284,7 +284,7 @@ impl Text {
         Ok(())
     }
 
-    /// Null, where a value is expected.
+    /// Null in place of a value.
     pub(in crate::graphql) fn nothing(&mut self, required: bool) -> Written {
         if required {
             return Err(self.fail(Failure::no_value()));
@@ -307,7 +307,7 @@ impl Text {
         }
     }
 
-    /// Inside the scalar JSON.
+    /// A value inside the scalar JSON.
     fn free<'v, V: ValueView<'v>>(
         &mut self,
         value: V,

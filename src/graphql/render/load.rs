@@ -1,5 +1,5 @@
-//! Documents that others refer to: holes in a text, filled round by round. A round loads the documents of all holes at once,
-//! and what they refer to themselves is the next round.
+//! Referenced documents: holes in a text, filled round by round. A round loads the documents of all holes at once. The
+//! documents that these refer to are the next round.
 
 use std::{
     collections::HashMap,
@@ -18,13 +18,13 @@ use crate::{
 
 /// A position whose document is not loaded yet.
 pub(super) struct Hole {
-    /// Where in the text it belongs.
+    /// Its offset in the text.
     at: usize,
     key: DocumentKey,
     plan: Arc<PartsPlan>,
-    /// From the position outwards, as those of an error.
+    /// The steps from the position outwards, like those of an error.
     pub(super) steps: Vec<Step>,
-    /// What belongs there, once it is written.
+    /// Its content, once that is written.
     filling: Option<Box<Text>>,
 }
 
@@ -44,7 +44,7 @@ impl Text {
         !self.holes.is_empty()
     }
 
-    /// Loads what belongs into the holes. Its errors follow those of the text, round by round.
+    /// Loads the content of the holes. Its errors follow those of the text, round by round.
     ///
     /// # Errors
     /// [`Stop::Failed`] if a document cannot be read.
@@ -76,7 +76,7 @@ impl Text {
         Ok(())
     }
 
-    /// The holes of the texts that stand `depth` texts deep in this one.
+    /// The holes of the texts at nesting depth `depth` in this one.
     fn holes_at<'t>(&'t mut self, depth: usize, holes: &mut Vec<&'t mut Hole>) {
         if depth == 0 {
             holes.extend(&mut self.holes);
@@ -88,7 +88,7 @@ impl Text {
         }
     }
 
-    /// Puts what fills the holes into the text.
+    /// Puts the content of the holes into the text.
     fn splice(&mut self) {
         let mut spliced = Vec::with_capacity(self.out.len() + self.missing_bytes());
         self.append_to(&mut spliced);
@@ -116,11 +116,11 @@ impl Text {
     }
 }
 
-/// What was loaded, each document with what counts it.
+/// The loaded documents, each with the lease that counts it.
 type Loaded = HashMap<DocumentKey, Result<(Arc<Entry>, Option<Arc<Lease>>), Failure>>;
 
 impl Hole {
-    /// What belongs into it: the document, or null if there is none to show or an error explains why not.
+    /// The content of a hole: the document, or null if there is none to show or an error explains its absence.
     fn filled(
         &self,
         loaded: &Result<Loaded, Failure>,
@@ -158,8 +158,8 @@ pub(in crate::graphql) struct DocumentLoader {
     pub(in crate::graphql) room: AnswerRoom,
 }
 
-/// The bytes of referenced documents in an answer, bounded and counted as they come. A page of small documents may refer to
-/// one large one, which stands in the answer as often.
+/// The bytes of referenced documents in an answer, bounded and counted as they come. A page of small documents may
+/// refer to one large document, which the answer then repeats.
 pub(in crate::graphql) struct AnswerRoom {
     bytes_max: usize,
     account: Option<Account>,
@@ -196,7 +196,7 @@ impl AnswerRoom {
         Ok(())
     }
 
-    /// A panic while the lock was held leaves a count that is too low by one document.
+    /// After a panic under the lock the count is too low by one document at most.
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }

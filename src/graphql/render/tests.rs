@@ -1,4 +1,4 @@
-//! What a decided entry shows and what its stored bytes show is the same text, with the same errors: random models and
+//! A decided entry and its stored bytes give the same text, with the same errors: tested on random models and
 //! documents, some of which do not fit their model.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -91,7 +91,7 @@ fn written(record: &impl RecordView, plan: &document::DocumentPlan) -> (String, 
     (String::from_utf8(text.out).unwrap(), errors.len())
 }
 
-/// What the ready-made operation asks for of a page, which is all that documents have.
+/// The selection of a page in the ready-made operation, which has all parts of documents.
 fn whole_pages(model: &Arc<Model>) -> Arc<crate::graphql::request::Selection> {
     let api = Api::new(model, ApiOptions::default()).unwrap();
     let admitted = api.admit(RawRequest {
@@ -117,7 +117,7 @@ struct Documents<'d> {
 }
 
 impl Documents<'_> {
-    /// Some hold what does not fit: a field is missing, or is of another type.
+    /// Some hold what does not fit: a field is missing, or has another type.
     fn body(&mut self, document_type: &DocumentType) -> Document {
         let mut body = self.fields(&document_type.fields, 3);
         let field = &document_type.fields[self.tape.below(document_type.fields.len())];
@@ -153,7 +153,7 @@ impl Documents<'_> {
         document
     }
 
-    /// `None` where documents would nest too deeply, which only optional fields make them.
+    /// `None` if documents would nest too deeply, which only optional fields do.
     fn value(&mut self, ty: &FieldType, depth: usize) -> Option<Value> {
         Some(match &ty.shape {
             Shape::List(item) => {

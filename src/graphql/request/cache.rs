@@ -1,5 +1,5 @@
-//! Keeps what has been worked out for a document, so that it is done once. What is kept, and under what name, is for
-//! `Door` and `persisted.rs`.
+//! A cache for work on documents, so that it is done once. `Door` and `persisted.rs` decide what is kept, and under
+//! which key.
 
 use std::{
     borrow::Borrow,
@@ -10,8 +10,8 @@ use std::{
 
 use lru::LruCache;
 
-/// The most recently used items, bounded in number and in bytes of their documents' text: memory follows the text, since
-/// a parsed document is some tens of times as large.
+/// The most recently used items, bounded in number and in bytes of their documents' text. Memory follows the text,
+/// since a parsed document is some tens of times as large.
 pub(super) struct BoundedCache<K: Hash + Eq, V> {
     bytes_max: usize,
     kept: Mutex<Kept<K, V>>,
@@ -45,7 +45,7 @@ impl<K: Hash + Eq, V: Clone> BoundedCache<K, V> {
         self.lock().items.get(key).map(|item| item.value.clone())
     }
 
-    /// Keeps `value`, made of a document of that many bytes.
+    /// Keeps `value`, made of a document of this number of bytes.
     pub(super) fn insert(&self, key: K, value: V, bytes: usize) {
         let mut kept = self.lock();
         kept.bytes += bytes;
@@ -59,7 +59,7 @@ impl<K: Hash + Eq, V: Clone> BoundedCache<K, V> {
         }
     }
 
-    /// A panic elsewhere cannot leave the cache in a state worse than forgetful.
+    /// A panic under the lock loses items at worst.
     fn lock(&self) -> MutexGuard<'_, Kept<K, V>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

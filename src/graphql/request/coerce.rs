@@ -1,6 +1,6 @@
-//! Makes input values exact by the specification's rules of input coercion: defaults filled,
-//! variables replaced, absent fields absent. What a custom scalar may hold, and a number beyond all
-//! floats, is not asked here: it is decided per change, not per request.
+//! Makes input values exact by the specification's rules of input coercion: defaults filled, variables replaced, absent
+//! fields absent. The content of custom scalars, and numbers beyond all floats, are not checked here: they are decided
+//! for each change, not for the request.
 
 use apollo_compiler::{
     Name, Node, Schema,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::limits::Limits;
 
-/// Estimated bytes a value takes beyond the text it holds.
+/// Estimated bytes of a value beyond its text.
 const VALUE_BYTES: usize = 32;
 /// What a small value takes beyond that while it is kept, rounded up: a list of 100,000 enum values takes 10 MB.
 const VALUE_KEPT_BYTES: usize = 3 * VALUE_BYTES;
@@ -34,7 +34,7 @@ pub(super) struct Coercer<'d> {
     operation: &'d Operation,
     variables: Variables<'d>,
     depth_max: usize,
-    /// Bytes of all values made so far, by estimate.
+    /// The estimated bytes of all values made so far.
     bytes: usize,
     /// The number of these values.
     values: usize,
@@ -92,10 +92,10 @@ impl<'d> Coercer<'d> {
         }
     }
 
-    /// The value of an argument, or `None` where it is absent.
+    /// The value of an argument; `None` if it is absent.
     ///
     /// # Errors
-    /// If what is given, with its variables, does not fit the definition.
+    /// If the given value, with its variables, does not fit the definition.
     pub(super) fn argument(
         &mut self,
         definition: &'d InputValueDefinition,
@@ -138,8 +138,7 @@ impl<'d> Coercer<'d> {
         }
     }
 
-    /// The value of an argument or input field: what is given, or else the default, or else
-    /// nothing.
+    /// The value of an argument or input field: the given one, or else the default, or else nothing.
     fn defined(
         &mut self,
         definition: &'d InputValueDefinition,
@@ -160,7 +159,7 @@ impl<'d> Coercer<'d> {
         }
     }
 
-    /// `None` stands for a variable that has no value.
+    /// `None` for a variable without a value.
     fn value(
         &mut self,
         ty: &'d Type,
@@ -191,7 +190,7 @@ impl<'d> Coercer<'d> {
         }
     }
 
-    /// A single value stands for a list of one.
+    /// A single value counts as a list of one.
     fn list(
         &mut self,
         ty: &'d Type,
@@ -280,7 +279,7 @@ impl<'d> Coercer<'d> {
         })
     }
 
-    /// A custom scalar takes anything; variables inside it are replaced as in input objects.
+    /// A custom scalar accepts anything. Variables inside it are replaced as in input objects.
     fn custom(&mut self, given: Given<'d>, place: &Place<'_>) -> Result<Value, Refusal> {
         if place.depth > self.depth_max {
             return Ok(scalar::unheld(Unheld::Depth));

@@ -1,5 +1,5 @@
-//! What an exact operation may cost: how many fields it has answered at most, and how many bytes of documents it copies.
-//! Both are bounded before anything is executed; what documents hold is not known here, nor what they refer to.
+//! The cost of an exact operation: how many fields it answers at most, and how many bytes of documents it copies. Both
+//! are bounded before execution. The content of documents is not known here, nor what they refer to.
 
 use std::collections::HashMap;
 
@@ -13,11 +13,11 @@ use super::{
 };
 use crate::limits::Limits;
 
-/// Holds an operation to the limits on documents times fields, and on the bytes that its documents may come to: a text of
-/// 4 MiB asked for under a hundred names would make an answer of 400.
+/// Checks an operation against the limits on documents times fields, and on the bytes of its documents: a text of 4 MiB
+/// selected under a hundred names would make an answer of 400.
 ///
 /// # Errors
-/// The limit that it passes.
+/// The limit that it exceeds.
 pub(super) fn check(
     schema: &Schema,
     selection: &Selection,
@@ -55,12 +55,12 @@ struct CostEstimator<'s> {
     limits: &'s Limits,
 }
 
-/// What one object comes to.
+/// The cost of one object.
 #[derive(Clone, Copy, Default)]
 struct FieldCost {
-    /// Fields answered.
+    /// Answered fields.
     fields: usize,
-    /// How often a part of a document is in the answer, at most.
+    /// The most copies of a part of a document in the answer.
     copies: usize,
 }
 
@@ -77,8 +77,8 @@ impl CostEstimator<'_> {
         (cost.fields, cost.copies.saturating_mul(whole.min(page)))
     }
 
-    /// How many documents a field at the root answers with: a page says it by an argument, and a push has an outcome for
-    /// each change. What is out of bounds is refused where it is executed.
+    /// How many documents a root field answers with: an argument says it for a page, and a push has an outcome for each
+    /// change. Execution refuses a value out of bounds.
     fn documents(&self, field: &SelectedField) -> usize {
         let arguments = field.slot.map(|slot| self.arguments.of(slot));
         let mut arguments = arguments.into_iter().flatten();
@@ -94,7 +94,8 @@ impl CostEstimator<'_> {
         said.clamp(1, self.limits.page_changes)
     }
 
-    /// `documents` is what the first list of objects on the way down has; lists inside a document are bounded with it.
+    /// `documents` is the number in the first list of objects on the way down. Lists inside a document are bounded with
+    /// it.
     fn field(&self, parent: &str, field: &SelectedField, documents: usize) -> FieldCost {
         let leaf = FieldCost {
             fields: 1,
@@ -109,7 +110,7 @@ impl CostEstimator<'_> {
             false => (1, documents),
         };
         let object = self.object(definition.ty.inner_named_type(), &field.below, below);
-        // An object counts as a field of its own, also one of which nothing is selected.
+        // An object counts as a field of its own, even if nothing of it is selected.
         let fields = object.fields.saturating_add(1).saturating_mul(times);
         FieldCost {
             fields: fields.saturating_add(1),
@@ -117,7 +118,7 @@ impl CostEstimator<'_> {
         }
     }
 
-    /// The heaviest object that the selections may be answered with.
+    /// The most expensive object that may answer the selections.
     fn object(&self, ty: &str, below: &SubSelection, documents: usize) -> FieldCost {
         match below {
             SubSelection::Leaf => FieldCost::default(),

@@ -1,5 +1,5 @@
-//! A document that has passed everything that can be checked without its variables: limits, syntax,
-//! validity. Variables and arguments are made exact in `coerce.rs`, selections in `normalise.rs`.
+//! A document that has passed all checks that need no variables: limits, syntax, validity. `coerce.rs` makes variables
+//! and arguments exact, and `normalise.rs` selections.
 
 use std::{collections::HashSet, path::Path};
 
@@ -20,23 +20,22 @@ use super::{
 };
 use crate::{graphql::ApiOptions, limits::Limits};
 
-/// More than this many mistakes in one document help nobody.
+/// More mistakes of one document than this help no reader.
 const REFUSALS_MAX: usize = 20;
 
 pub(super) struct CheckedDocument {
     pub(super) document: Valid<ExecutableDocument>,
     pub(super) positions: Positions,
-    /// Variables whose value is asked for at most once, so that it may be moved instead of copied.
+    /// Variables whose value is used at most once, so that it can be moved instead of copied.
     pub(super) mentioned_once: HashSet<Box<str>>,
     refused: RefusedOperations,
 }
 
 impl CheckedDocument {
-    /// Checks `text` in the order of rising cost, so that a hostile document is refused by the
-    /// cheapest step that can.
+    /// Checks `text` in the order of rising cost, so that the cheapest possible step refuses a hostile document.
     ///
     /// # Errors
-    /// What the first failing step found.
+    /// The faults found by the first failing step.
     pub(super) fn new(
         schema: &Valid<Schema>,
         merge_check: &MergeCheck,
@@ -87,7 +86,7 @@ impl CheckedDocument {
     /// The operation called `name`, or the only one. See the specification's `GetOperation`.
     ///
     /// # Errors
-    /// If there is no such operation, or no single one, or it is beyond a limit.
+    /// If there is no such operation, or no single one, or it exceeds a limit.
     pub(super) fn operation(&self, name: Option<&str>) -> Result<&Node<Operation>, Refusal> {
         let refuse = |message| Refusal::new(RefusalKind::OperationChoice, message);
         if self.document.operations.is_empty() {
@@ -101,9 +100,8 @@ impl CheckedDocument {
         }
     }
 
-    /// `types { fields { type { fields … } } }` multiplies its answer with each level. Only
-    /// operations that ask for the schema are looked at, since a model may have fields of the same
-    /// names.
+    /// `types { fields { type { fields … } } }` multiplies its answer with each level. Only operations that query the
+    /// schema are checked, since a model may have fields of the same names.
     fn bound_introspection(&mut self, allowed: bool) {
         for operation in self.document.operations.iter() {
             let asks = |name: &str| matches!(name, "__schema" | "__type");
@@ -158,8 +156,8 @@ fn nesting_max(limits: &Limits) -> usize {
     limits.query_depth + limits.variables_depth
 }
 
-/// apollo-parser 0.8 lets an argument or input field pass that has neither colon nor value, and apollo-compiler drops
-/// it: `{task(id)}` and `{set: {notes}}` would be taken for `{task}` and `{set: {}}`.
+/// apollo-parser 0.8 accepts an argument or input field without colon and value, and apollo-compiler drops it:
+/// `{task(id)}` and `{set: {notes}}` would become `{task}` and `{set: {}}`.
 fn check_colons(text: &str, positions: &Positions, limits: &Limits) -> Result<(), Vec<Refusal>> {
     let parser = apollo_parser::Parser::new(text).recursion_limit(nesting_max(limits));
     let tree = parser.parse().document();
@@ -201,8 +199,8 @@ fn refusals(kind: RefusalKind, errors: &DiagnosticList) -> Vec<Refusal> {
         .collect()
 }
 
-/// From byte offsets to lines and columns by binary search: every field of every request is looked
-/// up, and one line may hold the whole document.
+/// Byte offsets to lines and columns by binary search, since every field of every request is looked up, and one line
+/// may hold the whole document.
 pub(super) struct Positions {
     file: Option<FileId>,
     /// The offsets at which lines begin, the first one included.
@@ -232,8 +230,8 @@ impl Positions {
         }
     }
 
-    /// Line and column of the beginning of `span`; `None` for what stands elsewhere, as defaults do
-    /// in the schema.
+    /// Line and column of the beginning of `span`; `None` for a span outside of the document, such as a default in the
+    /// schema.
     pub(super) fn of(&self, span: Option<SourceSpan>) -> Option<(usize, usize)> {
         let span = span.filter(|span| Some(span.file_id()) == self.file)?;
         Some(self.at(span.offset()))

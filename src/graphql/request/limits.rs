@@ -1,6 +1,5 @@
-//! The limits of a document and the meter that holds it to them before it is validated.
-//! The limits on values of variables are kept in `coerce.rs`, those on what is answered in `cost.rs`, the size of a body
-//! in `http/`.
+//! The limits of a document, and the meter that checks them before validation. `coerce.rs` checks the limits on values
+//! of variables, `cost.rs` those on answers, and `http/` the size of a body.
 
 use std::collections::HashMap;
 
@@ -13,16 +12,16 @@ use apollo_compiler::{
 use super::{Refusal, RefusalKind, document::Positions};
 use crate::limits::Limits;
 
-/// How often one operation can ask for the value of each variable.
+/// How often one operation can use the value of each variable.
 pub(super) type Mentions<'d> = HashMap<&'d str, usize>;
 
 /// The weight of a mention that may be visited more than once.
 const SEVERAL: usize = 2;
 
-/// Operations that are not executed, by name, and why. Others of the same document may be.
+/// Operations that are refused, by name, with the reason. Others of the same document may be executed.
 pub(super) type RefusedOperations = HashMap<Option<Name>, Refusal>;
 
-/// Why none of these operations is executed, if none is.
+/// The reason if all of these operations are refused.
 pub(super) fn all_refused<'n>(
     operations: impl Iterator<Item = &'n Option<Name>>,
     refused: &RefusedOperations,
@@ -33,19 +32,18 @@ pub(super) fn all_refused<'n>(
 
 /// What [`measure`] finds.
 pub(super) struct Measure<'d> {
-    /// How often an operation mentions each variable at most. A mention inside a fragment, inline ones included, or
-    /// below the root counts as several, because it may be visited again: for another spread, or for another type of
-    /// object.
+    /// The most mentions of each variable in an operation. A mention in a fragment, inline ones included, or below the
+    /// root counts as several, because it may be visited again: for another spread, or for another type of object.
     pub(super) mentions: Mentions<'d>,
-    /// Operations beyond their limits.
+    /// Operations that exceed their limits.
     pub(super) refused: RefusedOperations,
 }
 
-/// Holds `document` to the limits on documents, and each of its operations to those on operations. Each fragment is
-/// measured once.
+/// Checks `document` against the limits on documents, and each of its operations against those on operations. Each
+/// fragment is measured once.
 ///
 /// # Errors
-/// The first limit passed by the document or by all of its operations, or a fragment that spreads itself.
+/// The first limit exceeded by the document or by all of its operations, or a fragment that spreads itself.
 pub(super) fn measure<'d>(
     document: &'d ast::Document,
     limits: &'d Limits,
@@ -123,7 +121,7 @@ const DIRECTIVES: Bounded = Bounded::of_operation("directives", "limits.query_di
 const DEPTH: Bounded = Bounded::of_operation("levels of selections", "limits.query_depth");
 const ROOT_FIELDS: Bounded = Bounded::of_operation("root fields", "limits.query_roots");
 
-/// What a piece of a document comes to once its fragments are expanded.
+/// The size of a piece of a document with its fragments expanded.
 #[derive(Clone, Copy, Default)]
 struct Size {
     nodes: usize,
@@ -134,7 +132,7 @@ struct Size {
 }
 
 impl Size {
-    /// Two pieces side by side.
+    /// The size of two pieces together.
     fn and(self, other: Self) -> Self {
         Self {
             nodes: self.nodes.saturating_add(other.nodes),
@@ -173,8 +171,7 @@ impl<'d> Meter<'d> {
         self.within(size, location)
     }
 
-    /// `level` counts the selection sets around these selections, themselves included; it also
-    /// bounds this recursion.
+    /// `level` counts the selection sets around these selections, themselves included. It also bounds this recursion.
     fn selections(
         &mut self,
         selections: &'d [Selection],
@@ -283,7 +280,7 @@ impl<'d> Meter<'d> {
         }
     }
 
-    /// An unknown fragment weighs nothing here; validation names it.
+    /// An unknown fragment weighs nothing here; validation reports it.
     fn fragment(
         &mut self,
         name: &'d str,
@@ -318,7 +315,7 @@ impl<'d> Meter<'d> {
         }
     }
 
-    /// Holds a piece to what bounds the whole document.
+    /// Checks a piece against the limits of the whole document.
     fn within(&self, size: Size, location: Option<SourceSpan>) -> Result<Size, Refusal> {
         let max = self.limits.query_nodes;
         if size.nodes > max {

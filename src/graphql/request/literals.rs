@@ -1,6 +1,6 @@
-//! What apollo-compiler 1.33 leaves unchecked of the input written in a document: variables inside lists, objects and
-//! custom scalars, fields given twice, `@oneOf`. All operations are checked, and all of each, whatever will be chosen or
-//! skipped; values of variables are made exact in `coerce.rs`.
+//! Checks that apollo-compiler 1.33 does not make of the input written in a document: variables inside lists, objects
+//! and custom scalars, duplicate fields, `@oneOf`. All operations are checked, and all of each, whatever is chosen or
+//! skipped. `coerce.rs` makes values of variables exact.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use apollo_compiler::{
 
 use super::{Refusal, RefusalKind, document::Positions, value::Place};
 
-/// Checks all literals of a document that is valid otherwise.
+/// Checks all literals of a document that is otherwise valid.
 pub(super) fn check(
     schema: &Schema,
     document: &ExecutableDocument,
@@ -34,7 +34,7 @@ pub(super) fn check(
     found
 }
 
-/// What a place expects of its value.
+/// The expected value of a place.
 #[derive(Clone, Copy)]
 struct Expected<'t> {
     ty: &'t Type,
@@ -47,7 +47,7 @@ struct LiteralCheck<'d, 'f> {
     schema: &'d Schema,
     document: &'d ExecutableDocument,
     positions: &'d Positions,
-    /// The one whose variables are meant.
+    /// The operation whose variables are checked.
     operation: &'d Operation,
     /// Fragments are visited once for each operation.
     visited: HashSet<&'d Name>,
@@ -120,7 +120,7 @@ impl<'d> LiteralCheck<'d, '_> {
                     self.value(Expected::item(item), literal, &place.item(index));
                 }
             }
-            // A custom scalar takes lists, and the items are as it is: this is how graphql-js reads them.
+            // A custom scalar accepts lists. The items are as it is, as in graphql-js.
             (Literal::List(items), ty, _) => {
                 let item = ty.clone().nullable();
                 for (index, literal) in items.iter().enumerate() {
@@ -245,7 +245,7 @@ impl<'t> Expected<'t> {
         }
     }
 
-    /// Variables are allowed where they stand (5.8.5). In a `@oneOf` they are non-null, whatever their default: null
+    /// Variables are allowed in their places (5.8.5). In a `@oneOf` they are non-null, whatever their default: null
     /// could still be given.
     fn takes(self, definition: &VariableDefinition) -> bool {
         let default = definition.default_value.as_ref();

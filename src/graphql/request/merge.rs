@@ -1,6 +1,6 @@
-//! Whether fields that are merged agree in their lists: apollo-compiler 1.33 compares two list literals only as far as
-//! the shorter one goes, so that `push(changes: [])` would swallow `push(changes: [{…}])`. All else about merging is
-//! checked well there, hence the way taken here: the same check again, with arguments that hold no lists.
+//! Whether merged fields agree in their lists: apollo-compiler 1.33 compares two list literals only up to the shorter
+//! one's length, so that `push(changes: [])` would hide `push(changes: [{…}])`. It checks everything else about merging
+//! well. So the same check runs again, with arguments that hold no lists.
 
 use std::{collections::HashMap, fmt::Write as _};
 
@@ -37,7 +37,7 @@ impl MergeCheck {
         }
     }
 
-    /// Checks a document that is valid as far as apollo-compiler knows.
+    /// Checks a document that apollo-compiler considers valid.
     ///
     /// # Errors
     /// One diagnostic for each conflict.
@@ -65,13 +65,13 @@ fn take_text(argument: &mut InputValueDefinition) {
     argument.default_value = None;
 }
 
-/// Turns arguments into texts, and drops what would be wrong then: variables and directives.
+/// Turns arguments into texts, and drops variables and directives, which would then be wrong.
 #[derive(Default)]
 struct Rewritten {
-    /// The arguments of each response key where it stands first.
+    /// The arguments of each response key at its first place.
     first: HashMap<Name, Vec<String>>,
     holds_lists: bool,
-    /// Whether the arguments of one response key differ somewhere, at one level or at several.
+    /// Whether the arguments of one response key differ anywhere, at one level or at several.
     differs: bool,
 }
 
@@ -122,7 +122,7 @@ impl Rewritten {
         self.selections(&mut field.selection_set);
     }
 
-    /// Writes `value` so that equal values are equal texts: the order of an object's fields means nothing.
+    /// Writes `value` so that equal values are equal texts. The order of an object's fields does not matter.
     fn write(&mut self, value: &Value, text: &mut String) {
         match value {
             Value::List(items) => {

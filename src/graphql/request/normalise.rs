@@ -1,5 +1,5 @@
-//! Makes one operation of a checked document a `Selection`: conditions applied, fragments dissolved, fields of one
-//! response key merged, arguments constant. Only execution knows an object's type, so where that makes a difference the
+//! Turns one operation of a checked document into a `Selection`: conditions applied, fragments expanded, fields of one
+//! response key merged, arguments constant. Only execution knows an object's type, so if that makes a difference the
 //! fields of each object type are listed.
 
 use apollo_compiler::{
@@ -19,7 +19,7 @@ use super::{
     },
 };
 
-/// Builds the selection of one operation. The meter has bounded how much its fragments expand to, and how deep.
+/// Builds the selection of one operation. The meter has bounded the size and depth of its expanded fragments.
 pub(super) struct SelectionBuilder<'d> {
     schema: &'d Schema,
     checked: &'d CheckedDocument,
@@ -27,11 +27,11 @@ pub(super) struct SelectionBuilder<'d> {
     arguments: Arguments,
 }
 
-/// The fields that an object is asked for, in the order of their first appearance.
+/// The fields selected of an object, in the order of their first appearance.
 #[derive(Default)]
 struct CollectedFields<'d> {
     fields: IndexMap<&'d str, Vec<&'d Node<Field>>>,
-    /// Whether some of what is selected is left out, because not all objects of the type have it.
+    /// Whether a part of the selection is left out, because not all objects of the type have it.
     is_narrowed: bool,
 }
 
@@ -72,8 +72,8 @@ impl<'d> SelectionBuilder<'d> {
         fields.map(|nodes| self.field(nodes)).collect()
     }
 
-    /// One field from all selections of its response key. Validation has made their names and
-    /// arguments agree, so that the first speaks for all.
+    /// One field of all selections of its response key. Validation has checked that names and arguments agree, so the
+    /// first is enough.
     fn field(&mut self, nodes: &[&'d Node<Field>]) -> Result<SelectedField, Refusal> {
         let field = nodes[0];
         let sets: Vec<_> = nodes.iter().map(|node| &node.selection_set).collect();
@@ -112,8 +112,8 @@ impl<'d> SelectionBuilder<'d> {
         self.coercer.argument(definition, given, location)
     }
 
-    /// What `sets` select of an object that is a `ty`. Where its object types differ in that, each is listed with all of
-    /// its fields: so they stand in their order, and none is resolved twice.
+    /// What `sets` select of an object of the type `ty`. If its object types differ in that, each is listed with all of
+    /// its fields, so that they keep their order and none is resolved twice.
     fn below(&mut self, ty: &'d Name, sets: &[&'d SelectionSet]) -> Result<SubSelection, Refusal> {
         if sets.iter().all(|set| set.selections.is_empty()) {
             return Ok(SubSelection::Leaf);

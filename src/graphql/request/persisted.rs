@@ -1,5 +1,6 @@
-//! Automatic persisted queries, as Apollo's clients and urql have them: a document is sent along with its hash once, and
-//! named by the hash from then on. A hash names a text and nothing else; what may be asked for is not decided here.
+//! Automatic persisted queries, as Apollo's clients and urql send them: a document is sent together with its hash once,
+//! and named by the hash from then on. A hash names a text and nothing else. What a client may query is not decided
+//! here.
 
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -35,7 +36,7 @@ impl QueryHash {
     }
 }
 
-/// The documents that clients may name by their hash. They share them: a text is not anybody's data.
+/// The documents that clients may name by their hash. Clients share them, since a text is no user's data.
 pub(super) struct PersistedQueries(BoundedCache<QueryHash, Arc<str>>);
 
 impl PersistedQueries {
@@ -43,14 +44,14 @@ impl PersistedQueries {
         Self(BoundedCache::new(documents_max, bytes_max))
     }
 
-    /// The text that a request means: its own, or where it has none, the one of this hash.
+    /// The text of a request: its own, or if it has none, the one of this hash.
     ///
     /// # Errors
     /// If the hash is unknown, or is not that of the text.
     pub(super) fn text(&self, query: String, hash: QueryHash) -> Result<String, Refusal> {
         if query.is_empty() {
             let known = self.0.get(&hash).map(|text| String::from(&*text));
-            // Clients look at the message as well as at the code.
+            // Clients check the message as well as the code.
             return known.ok_or_else(|| {
                 Refusal::new(
                     RefusalKind::PersistedQueryNotFound,
@@ -65,7 +66,7 @@ impl PersistedQueries {
         Err(Refusal::new(RefusalKind::PersistedQueryMismatch, message))
     }
 
-    /// Keeps a text that has passed the door. A flood of others could drive the good ones out.
+    /// Keeps a text that has passed validation. A flood of others could evict the useful ones.
     pub(super) fn keep(&self, hash: QueryHash, text: &str) {
         if self.0.get(&hash).is_none() {
             self.0.insert(hash, text.into(), text.len());

@@ -1,12 +1,12 @@
-//! What the scalars of the specification can hold, and what a custom one makes of a value without
-//! parts. Lists, objects and enums are read in `coerce.rs`.
+//! The values of the specification's scalars, and what a custom one makes of a value without parts. `coerce.rs` reads
+//! lists, objects and enums.
 
 use async_graphql::{Number, Value};
 use tidegate_core::value::unheld::Unheld;
 
 use super::value::Leaf;
 
-/// Up to here a float holds every integer.
+/// Up to this number a float holds every integer.
 const EXACT_MAX: u64 = 1 << f64::MANTISSA_DIGITS;
 
 /// The value of the scalar `name` that `leaf` stands for, or `None` if the scalar cannot hold it.
@@ -27,8 +27,8 @@ pub(super) fn built_in(name: &str, leaf: Leaf<'_>) -> Option<Value> {
     }
 }
 
-/// The value a custom scalar receives. Of an integer beyond 64 bits it is a float, as it is of one in a variable: what
-/// becomes of either is decided for the change that brings it.
+/// The value that a custom scalar receives. An integer beyond 64 bits becomes a float, as in a variable. The change
+/// that carries it decides about either.
 pub(super) fn custom(leaf: Leaf<'_>) -> Value {
     match leaf {
         Leaf::Boolean(value) => Value::Boolean(value),
@@ -43,7 +43,7 @@ pub(super) fn custom(leaf: Leaf<'_>) -> Value {
     }
 }
 
-/// What a custom scalar receives in the place of something that no value can hold.
+/// What a custom scalar receives in place of a value that cannot be held.
 pub(super) fn unheld(unheld: Unheld) -> Value {
     Value::String(unheld.mark().to_owned())
 }
@@ -60,8 +60,8 @@ fn number(digits: &str) -> Option<Number> {
         .ok()
 }
 
-/// The integer that a float of a variable stands for: JSON does not tell 1.0 from 1, and neither do clients written in
-/// JavaScript. A literal does, and validation has refused it.
+/// The integer of a variable's float: JSON does not distinguish 1.0 from 1, and neither do clients in JavaScript. A
+/// literal does, and validation has refused it.
 fn whole(value: f64) -> Option<i64> {
     let is_exact = value.fract() == 0.0 && value.abs() <= EXACT_MAX as f64;
     is_exact.then_some(value as i64)

@@ -1,5 +1,5 @@
-//! What an operation selects, and the exact arguments of its fields: the form in which an operation is answered.
-//! Fragments, conditions and variables are gone by then; `normalise.rs` removes them.
+//! The selection of an operation, and the exact arguments of its fields: the form in which an operation is answered.
+//! `normalise.rs` has removed fragments, conditions and variables.
 
 use std::hash::{Hash, Hasher};
 
@@ -8,8 +8,8 @@ use async_graphql::{Pos, Value, indexmap::IndexMap};
 
 use super::OperationKind;
 
-/// The fields at an operation's root. Two are equal if they select the same, whatever their arguments are and wherever
-/// their documents say it.
+/// The fields at an operation's root. Two selections are equal if they select the same, whatever their arguments and
+/// their places in documents.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Selection {
     pub(crate) kind: OperationKind,
@@ -19,12 +19,12 @@ pub(crate) struct Selection {
 /// One field of an answer.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SelectedField {
-    /// What the client calls it.
+    /// The response key.
     pub(crate) key: Name,
-    /// What the schema calls it.
+    /// The name in the schema.
     pub(crate) name: Name,
     pub(crate) position: Position,
-    /// Where its arguments are, if its definition has any.
+    /// The index of its arguments, if its definition has any.
     pub(crate) slot: Option<Slot>,
     pub(crate) below: SubSelection,
 }
@@ -34,17 +34,17 @@ pub(crate) struct SelectedField {
 pub(crate) enum SubSelection {
     /// Nothing, since the field is a leaf.
     Leaf,
-    /// The same of every object; nothing, if conditions left none.
+    /// The same of every object; nothing if conditions left none.
     Any(Vec<SelectedField>),
-    /// Something else of each type of object, and nothing of types that are not here.
+    /// Different fields for each type of object, and nothing of other types.
     ByType(Vec<(Name, Vec<SelectedField>)>),
 }
 
-/// A field's place in the document. All are equal: a place does not change what is selected.
+/// A field's place in the document. All are equal, since a place does not change what is selected.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Position(pub(crate) Pos);
 
-/// Which of an operation's lists of arguments belongs to a field.
+/// The index of a field's arguments in an operation's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Slot(usize);
 
@@ -60,7 +60,7 @@ pub(crate) struct Arguments {
 pub(crate) type ArgumentValues = IndexMap<async_graphql::Name, Value>;
 
 impl Selection {
-    /// Whether both fields of every pair stand at the same place. The selections are equal.
+    /// Whether both fields of every pair are at the same place. The selections are equal.
     pub(crate) fn has_places_of(&self, equal: &Self) -> bool {
         have_same_places(&self.fields, &equal.fields)
     }

@@ -1,5 +1,5 @@
-//! What validation makes of requests, shown by answering each field with exactly the arguments it was given: one line a
-//! case. How it is answered is in `interpreter.rs`, what is compared with graphql-js in `peer.rs`.
+//! Requests in validation: each field is answered with exactly the arguments that it got, one line a case.
+//! `interpreter.rs` answers, and `peer.rs` compares with graphql-js.
 
 mod documents;
 mod found;
@@ -55,7 +55,7 @@ fn sdl() -> String {
     SDL.replace("ECHO", &SDL[begin..end])
 }
 
-/// Introspection may be asked for, within these limits.
+/// With introspection, within these limits.
 fn within(limits: Limits) -> ApiOptions {
     ApiOptions {
         introspection: true,
@@ -79,7 +79,7 @@ fn raw(query: &str, variables: Json) -> RawRequest {
     }
 }
 
-/// What is answered to `query`.
+/// The data of the answer to `query`.
 fn data(query: &str, variables: Json) -> Json {
     let door = door();
     let admitted = door
@@ -95,7 +95,7 @@ fn refusals(query: &str, variables: Json) -> Vec<Refusal> {
     }
 }
 
-/// `query` is refused, first of all for `reason`.
+/// `query` is refused, and the first reason is `reason`.
 #[track_caller]
 fn refuse(query: &str, variables: Json, kind: RefusalKind, reason: &str) {
     let refusals = refusals(query, variables);

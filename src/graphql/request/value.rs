@@ -1,5 +1,5 @@
-//! The two forms in which a client gives a value, JSON and GraphQL literals, seen as one, and the
-//! path to it. What type a value has to be is asked in `coerce.rs`.
+//! The two forms of a client's values, JSON and GraphQL literals, as one type, and the path to a value. `coerce.rs`
+//! decides the type that a value must have.
 
 use std::fmt;
 
@@ -14,11 +14,10 @@ use tidegate_core::value::unheld::Unheld;
 
 use super::{Refusal, RefusalKind};
 
-/// The fields of input objects that are numbers of the protocol. A document's field of such a name is taken for one.
+/// The fields of input objects that are numbers of the protocol. A document's field of such a name counts as one.
 const PROTOCOL_NUMBERS: [&str; 2] = ["baseVersion", "firstMutationId"];
 
-/// A value as given. JSON is owned, so that strings move; a push of a thousand changes is not
-/// copied.
+/// A given value. JSON is owned, so that strings move: a push of a thousand changes is not copied.
 pub(super) enum Given<'d> {
     Json(Json),
     Literal(&'d Node<Literal>),
@@ -34,7 +33,7 @@ pub(super) enum Fields<'d> {
 pub(super) enum Leaf<'d> {
     Boolean(bool),
     Integer(Number),
-    /// An integer literal as it is written: an ID keeps its digits, however many, and the sign of `-0`.
+    /// An integer literal as text: an ID keeps all its digits, and the sign of `-0`.
     Digits(&'d str),
     Float(f64),
     String(String),
@@ -49,7 +48,7 @@ impl<'d> Given<'d> {
         }
     }
 
-    /// The variable's name, if it is one, and where it stands.
+    /// The variable's name and place, if it is one.
     pub(super) fn as_variable(&self) -> Option<(&'d Name, Option<SourceSpan>)> {
         match self {
             Self::Literal(literal) => literal.as_variable().map(|name| (name, literal.location())),
@@ -68,7 +67,7 @@ impl<'d> Given<'d> {
     /// The items of a list.
     ///
     /// # Errors
-    /// Anything but a list is handed back.
+    /// Returns any other value unchanged.
     pub(super) fn into_items(self) -> Result<Vec<Given<'d>>, Self> {
         match self {
             Self::Json(Json::Array(items)) => Ok(items.into_iter().map(Given::Json).collect()),
@@ -83,7 +82,7 @@ impl<'d> Given<'d> {
     /// The fields of an object.
     ///
     /// # Errors
-    /// Anything but an object is handed back.
+    /// Returns any other value unchanged.
     pub(super) fn into_fields(self) -> Result<Fields<'d>, Self> {
         match self {
             Self::Json(Json::Object(fields)) => Ok(Fields::Json(fields)),
@@ -95,7 +94,7 @@ impl<'d> Given<'d> {
     /// The value itself, if it has no parts and is not null.
     ///
     /// # Errors
-    /// Anything else is handed back.
+    /// Returns any other value unchanged.
     pub(super) fn into_leaf(self) -> Result<Leaf<'d>, Self> {
         match self {
             Self::Json(Json::Bool(value)) => Ok(Leaf::Boolean(value)),
@@ -114,8 +113,7 @@ impl<'d> Given<'d> {
         matches!(self, Self::Json(Json::String(text)) if text == Unheld::Number.mark())
     }
 
-    /// What kind of value this is, for messages. Values themselves stay out of them: they may be
-    /// long or private.
+    /// The kind of the value, for messages. Values themselves are left out: they may be long or private.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Json(_) if self.is_beyond_all_floats() => "a number",
@@ -160,7 +158,7 @@ impl<'d> Fields<'d> {
         }
     }
 
-    /// Takes the field `name`. Validation has made the names of a literal unique.
+    /// Takes the field `name`. Validation has checked that the names of a literal are unique.
     pub(super) fn take(&mut self, name: &str) -> Option<Given<'d>> {
         match self {
             Self::Json(fields) => fields.remove(name).map(Given::Json),
@@ -200,7 +198,7 @@ impl<'d> Fields<'d> {
     }
 }
 
-/// Where a value stands, as a chain on the stack: a path costs nothing until it is shown.
+/// The place of a value, as a chain on the stack: a path costs nothing until it is shown.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'p> {
     around: Option<&'p Place<'p>>,
@@ -249,7 +247,8 @@ impl<'p> Place<'p> {
         }
     }
 
-    /// Whether it is in a document, as far as a number may be: in an input object, and not one of the protocol's own.
+    /// Whether it may be in a document, judged for a number: it is in an input object, and is not one of the protocol's
+    /// own.
     pub(super) fn is_in_document(&self) -> bool {
         match (self.around, self.step) {
             (Some(around), Step::Item(_)) => around.is_in_document(),
@@ -258,7 +257,7 @@ impl<'p> Place<'p> {
         }
     }
 
-    /// What a mistake at this place is to the client.
+    /// The kind of a mistake at this place, for the client.
     pub(super) fn kind(&self) -> RefusalKind {
         match (self.around, self.step) {
             (Some(around), _) => around.kind(),
@@ -278,7 +277,7 @@ impl<'p> Place<'p> {
         self.refuse(self.kind(), &format!("expects {ty}, not {}", given.kind()))
     }
 
-    /// Literals without a required field do not pass validation, so that a variable is missing.
+    /// Validation refuses literals without a required field, so a variable is missing.
     pub(super) fn missing(&self, ty: &Type) -> Refusal {
         self.refuse(RefusalKind::Variables, &format!("of type {ty} is required"))
     }

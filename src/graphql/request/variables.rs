@@ -1,5 +1,5 @@
-//! The coerced variables of one operation, and handing their values over. Where each may stand is said in
-//! `literals.rs`; how a value becomes one of its type is decided in `coerce.rs`.
+//! The coerced variables of one operation, and passing their values on. `literals.rs` checks where each may stand;
+//! `coerce.rs` coerces the values.
 
 use std::collections::HashMap;
 
@@ -35,13 +35,13 @@ impl<'d> Variables<'d> {
         self.copied_bytes
     }
 
-    /// Keeps the value of the variable `name`; `bytes` is what a copy of it costs.
+    /// Keeps the value of the variable `name`; `bytes` is the cost of a copy.
     pub(super) fn keep(&mut self, name: &'d Name, value: Value, bytes: usize) {
         self.held.insert(name, Held { value, bytes });
     }
 
-    /// The value of `$name` for a place of the type `ty`, or `None` if it has none. The types fit:
-    /// `literals.rs` has compared them, and let a nullable variable stand where it or the place has a default.
+    /// The value of `$name` for a place of the type `ty`; `None` if it has none. The types fit: `literals.rs` has
+    /// compared them, and allows a nullable variable if it or the place has a default.
     ///
     /// # Errors
     /// If it is null, or has been copied too often.
@@ -59,9 +59,8 @@ impl<'d> Variables<'d> {
         self.value(name, place)
     }
 
-    /// The value of `$name` for a place of any type, or `None` if it has none. A value that is
-    /// asked for once moves, others are copied within a budget: fifty aliases of one mutation with
-    /// one large input would multiply it.
+    /// The value of `$name` for a place of any type; `None` if it has none. A value that is used once moves. Others are
+    /// copied within a budget, since fifty aliases of one mutation would copy its large input fifty times.
     ///
     /// # Errors
     /// If the budget is spent.

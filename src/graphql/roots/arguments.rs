@@ -1,4 +1,4 @@
-//! The arguments of fields: how the schema declares them, and how they are read.
+//! The arguments of fields: their declarations in the schema, and how they are read.
 
 use async_graphql::{
     Name, Value as GraphqlValue,
@@ -20,19 +20,19 @@ use crate::{
     sync::{InboxRequest, PullRequest, Start, SyncError},
 };
 
-/// How many changes a page carries where the client does not say.
+/// The changes of a page if the client does not say.
 const CHANGES_DEFAULT: i32 = 500;
 
-/// How many conflicts a page carries where the client does not say.
+/// The conflicts of a page if the client does not say.
 const CONFLICTS_DEFAULT: i32 = 50;
 
-/// How many memberships a page carries where the client does not say.
+/// The memberships of a page if the client does not say.
 const MEMBERSHIPS_DEFAULT: i32 = 100;
 
 /// The most memberships of a page.
 const MEMBERSHIPS_MAX: usize = 1_000;
 
-/// Of `changesSince`.
+/// The arguments of `changesSince`.
 pub(super) fn pulled() -> Vec<InputValue> {
     vec![
         argument(
@@ -54,7 +54,7 @@ pub(super) fn pulled() -> Vec<InputValue> {
     ]
 }
 
-/// Of `changes`.
+/// The arguments of `changes`.
 pub(super) fn followed() -> Vec<InputValue> {
     let from = argument(
         "from",
@@ -67,7 +67,7 @@ pub(super) fn followed() -> Vec<InputValue> {
     arguments
 }
 
-/// Reads which page is asked for.
+/// Reads which page is requested.
 pub(super) fn page(arguments: &ArgumentValues, limits: &Limits) -> Result<PullRequest, Failure> {
     let checkpoint = match arguments.get("checkpoint") {
         Some(GraphqlValue::String(token)) => Some(token.clone()),
@@ -107,14 +107,14 @@ fn type_name(value: &GraphqlValue) -> Option<TypeName> {
     }
 }
 
-/// Of the query `conflicts`.
+/// The arguments of the query `conflicts`.
 pub(super) fn conflicts() -> Vec<InputValue> {
     let mut arguments = followed_conflicts();
     arguments.push(after());
     arguments
 }
 
-/// Of the subscription `conflicts`.
+/// The arguments of the subscription `conflicts`.
 pub(super) fn followed_conflicts() -> Vec<InputValue> {
     let first = argument(
         "first",
@@ -124,13 +124,13 @@ pub(super) fn followed_conflicts() -> Vec<InputValue> {
     vec![first.default_value(CONFLICTS_DEFAULT)]
 }
 
-/// Reads which part of the inbox is asked for.
+/// Reads which part of the inbox is requested.
 pub(super) fn inbox(arguments: &ArgumentValues) -> Result<InboxRequest, Failure> {
     let first = integer(arguments, "first", CONFLICTS_DEFAULT);
     Ok(InboxRequest::new(first, text(arguments, "after"))?)
 }
 
-/// Of `viewer`.
+/// The arguments of `viewer`.
 pub(super) fn viewer() -> Vec<InputValue> {
     vec![argument(
         "clientId",
@@ -139,7 +139,7 @@ pub(super) fn viewer() -> Vec<InputValue> {
     )]
 }
 
-/// Reads which client is asked about.
+/// Reads which client the query is about.
 pub(super) fn client_id(arguments: &ArgumentValues) -> Result<Option<ClientId>, Failure> {
     let id = text(arguments, "clientId").map(ClientId::new);
     id.transpose().map_err(|error| {
@@ -148,7 +148,7 @@ pub(super) fn client_id(arguments: &ArgumentValues) -> Result<Option<ClientId>, 
     })
 }
 
-/// Of `viewer.memberships`.
+/// The arguments of `viewer.memberships`.
 pub(in crate::graphql) fn memberships() -> Vec<InputValue> {
     let first = argument(
         "first",
@@ -158,7 +158,7 @@ pub(in crate::graphql) fn memberships() -> Vec<InputValue> {
     vec![first.default_value(MEMBERSHIPS_DEFAULT), after()]
 }
 
-/// Reads how many memberships are asked for, and after how many.
+/// Reads how many memberships are requested, and after which number.
 pub(in crate::graphql) fn membership_range(
     arguments: &ArgumentValues,
 ) -> Result<(usize, usize), Failure> {
@@ -175,28 +175,28 @@ pub(in crate::graphql) fn membership_range(
     Ok((wanted, after.unwrap_or_default()))
 }
 
-/// Of a document's field.
+/// The arguments of a document's root field.
 pub(super) fn document() -> Vec<InputValue> {
     vec![argument("id", required("ID"), "Its id.")]
 }
 
-/// Reads which document is asked for; `None` if there can be none of this id.
+/// Reads which document is requested; `None` if no document can have this id.
 pub(super) fn document_id(arguments: &ArgumentValues, id_type: IdType) -> Option<DocumentId> {
     let id = text(arguments, "id").unwrap_or_default();
     id_type.parse(id).ok()
 }
 
-/// Of `pushChanges`.
+/// The arguments of `pushChanges`.
 pub(super) fn push() -> Vec<InputValue> {
     input_of("PushChangesInput", "The push.")
 }
 
-/// Of `resolveConflict`.
+/// The arguments of `resolveConflict`.
 pub(super) fn resolution() -> Vec<InputValue> {
     input_of("ResolveConflictInput", "The resolution.")
 }
 
-/// Of `declineMemberships`.
+/// The arguments of `declineMemberships`.
 pub(super) fn decline() -> Vec<InputValue> {
     input_of("DeclineMembershipsInput", "Whose memberships.")
 }

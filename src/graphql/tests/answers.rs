@@ -1,5 +1,5 @@
-//! What an answer does beyond one root field: how often it reads what documents refer to, what stands where a value is
-//! missing, and what becomes of the mutations behind one that fails.
+//! Answers beyond one root field: how often referenced documents are read, what replaces a missing value, and what
+//! happens to the mutations after one that fails.
 
 use std::{
     collections::HashMap,
@@ -22,7 +22,7 @@ use super::peer::{
     world::{MODEL, World},
 };
 
-/// A gateway that shows of the task "a" what `shown` holds.
+/// A gateway that shows `shown` as the task "a".
 fn serve(shown: Option<Document>) -> (World, Arc<Stage>) {
     let model = Arc::new(Model::parse("model.graphql", MODEL).unwrap());
     let key = DocumentKey {

@@ -1,4 +1,4 @@
-//! The names of the generated API's types, which no type of a model has or makes.
+//! The names of the generated API's types, which no type of a model has or derives.
 
 use std::sync::Arc;
 

@@ -1,9 +1,8 @@
-//! Execution compared with graphql-js, the reference implementation: on the same schema and data, with stored values that
-//! are missing or wrong and a store that fails, random operations are answered with the same text, and with errors for
-//! the same nulls.
+//! Execution compared with graphql-js, the reference implementation. Both have the same schema and data, with missing
+//! or wrong stored values and a store that fails. Random operations get the same text, and errors for the same nulls.
 //!
-//! A failure prints the smallest operation found. `TIDEGATE_EXECUTION_CASES` asks for more cases than those of an ordinary
-//! run, `TIDEGATE_EXECUTION_SEED` for others.
+//! A failure prints the smallest operation found. `TIDEGATE_EXECUTION_CASES` asks for more cases than an ordinary run
+//! has, `TIDEGATE_EXECUTION_SEED` for others.
 
 mod documents;
 mod making;
@@ -28,11 +27,11 @@ use crate::graphql::request::tests::peer::{graphql_js::GraphqlJs, tape::Tape};
 const CASES: u64 = 600;
 /// Operations on the same data.
 const OPERATIONS: u32 = 60;
-/// Choices of which a world and an operation are made, at most.
+/// The most random choices for a world, and for an operation.
 const WORLD_CHOICES: usize = 20_000;
 const OPERATION_CHOICES: usize = 400;
 
-/// What graphql-js made of an operation.
+/// The result of an operation in graphql-js.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Told {
@@ -150,7 +149,7 @@ fn is_whole(error: &Json) -> bool {
     has("path") && has("locations") && code.is_string() && error["message"].is_string()
 }
 
-/// The path of the null that an error at `path` has led to.
+/// The path of the null to which an error at `path` has led.
 fn null_of(data: &Json, path: &Json) -> String {
     let mut value = data;
     let mut way = String::new();

@@ -1,4 +1,4 @@
-//! Connections: pages of a list, with cursors to go on from. Each list of the API is one.
+//! Connections: pages of a list, with cursors to continue from. Each list of the API is one.
 
 use std::{marker::PhantomData, sync::Arc};
 
@@ -9,7 +9,7 @@ use crate::graphql::{
 
 /// A page of a list.
 pub(in crate::graphql) trait Connection: Node {
-    /// What is listed.
+    /// The listed type.
     type Item: Node;
 
     fn items<'n>(page: Self::Ref<'n>) -> Vec<<Self::Item as Node>::Ref<'n>>;
@@ -22,7 +22,7 @@ pub(in crate::graphql) trait Listed: Node {
     fn cursor(item: Self::Ref<'_>) -> String;
 }
 
-/// Where a page ends.
+/// The end of a page.
 #[derive(Clone, Copy)]
 pub(in crate::graphql) struct PageEnd<'n> {
     pub(super) has_next: bool,

@@ -1,5 +1,5 @@
-//! The model's own types: documents, embedded types, enums, scalars. Their fields are rows made of the model, and what an
-//! operation asks for of documents is compiled here.
+//! The model's own types: documents, embedded types, enums, scalars. Their fields are rows made of the model, and the
+//! selections of documents are compiled here.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -27,7 +27,7 @@ use crate::graphql::{
     shape::{nullable, one, optional, output_type, required},
 };
 
-/// Where the wire formats of our scalars are specified.
+/// The specifications of the wire formats of Tidegate's scalars.
 const SCALARS: [(&str, &str, &str); 6] = [
     (
         "DateTime",
@@ -61,7 +61,7 @@ const SCALARS: [(&str, &str, &str); 6] = [
     ),
 ];
 
-/// A field that every document has: its name, type and meaning, and how it is written.
+/// A field that every document has: its name, type and description, and how it is written.
 type HeadField = (&'static str, &'static str, &'static str, HeadWriter);
 
 const HEAD_FIELDS: [HeadField; 4] = [
@@ -133,7 +133,7 @@ impl DocumentTypes {
             .register(states)
     }
 
-    /// The plan of what `field` asks for of the documents in it, whatever their types are.
+    /// The plan for the selection of `field`'s documents, of all types.
     pub(in crate::graphql) fn compile(&self, field: &SelectedField) -> DocumentPlan {
         let types = self.model.types.iter().map(|document_type| {
             let name = document_type.name.as_str();
@@ -143,7 +143,7 @@ impl DocumentTypes {
         DocumentPlan(types.collect())
     }
 
-    /// The plan of what `field` asks for of a document of this type.
+    /// The plan for the selection of `field`'s document of this type.
     pub(in crate::graphql) fn compile_one(
         &self,
         document_type: &DocumentType,
@@ -155,8 +155,8 @@ impl DocumentTypes {
         )
     }
 
-    /// The plan of what `field` asks for of a side of a conflict, by the types of documents. A side is no document, and any
-    /// of its fields may be missing.
+    /// The plan for the selection of a side of a conflict, by the types of documents. A side is no document, and any of
+    /// its fields may be missing.
     pub(super) fn compile_states(&self, field: &SelectedField) -> DocumentPlan {
         let types = self.model.types.iter().map(|document_type| {
             let name = state_name(&document_type.name);
@@ -256,7 +256,7 @@ impl DocumentTypes {
     }
 }
 
-/// The scalars that the API itself speaks in, and those of the model's fields.
+/// The scalars of the API itself, and those of the model's fields.
 fn used_scalars(model: &Model) -> BTreeSet<&'static str> {
     let of_documents = model
         .types
@@ -348,7 +348,7 @@ fn embedded_object(embedded: &EmbeddedType) -> Object {
     })
 }
 
-/// Begins with `Sync`, as no type of a model does: `ListingState` is a name for an enum beside a type `Listing`.
+/// Begins with `Sync`, as no type of a model does: `ListingState` may be the name of an enum beside a type `Listing`.
 pub(in crate::graphql) fn state_name(type_name: &TypeName) -> String {
     format!("Sync{type_name}State")
 }
@@ -364,7 +364,7 @@ fn state_object(document_type: &DocumentType) -> Object {
     })
 }
 
-/// A field of the type `ty`, with what the model says about it.
+/// A field of the type `ty`, with its description in the model.
 fn field_of(field: &model::Field, ty: TypeRef) -> Field {
     let built = unresolved(&field.name, ty);
     let built = match &field.description {
@@ -374,7 +374,7 @@ fn field_of(field: &model::Field, ty: TypeRef) -> Field {
     deprecated(built, field.deprecated.as_deref())
 }
 
-/// Another document whose id stands in this one.
+/// Another document whose id is in this one.
 fn reference_field(reference: &Reference) -> Field {
     let Reference { by, target, .. } = reference;
     let field = unresolved(&reference.name, nullable(target.as_str()));

@@ -1,4 +1,4 @@
-//! `SyncConflict` with its three sides, and the connection it comes in.
+//! `SyncConflict` with its three sides, and its connection.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `PushChangesPayload`, `ResolveConflictPayload`, `SyncResult` and what they are made of: what became of changes.
+//! `PushChangesPayload`, `ResolveConflictPayload`, `SyncResult` and their parts: the outcomes of changes.
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ use crate::graphql::{
     table::{Node, ObjectType},
 };
 
-/// What an outcome takes in most answers.
+/// The bytes of an outcome in most answers.
 const OUTCOME_BYTES: usize = 64;
 
-/// A push's outcomes, and when it was answered.
+/// A push's outcomes, and the time of the answer.
 pub(in crate::graphql) struct PushAnswer {
     pub(in crate::graphql) outcome: PushOutcome,
     pub(in crate::graphql) server_time: Timestamp,
@@ -227,7 +227,7 @@ fn conflict(field: &Arc<ObjectType<SyncFieldOutcome>>) -> ObjectType<SyncConflic
 }
 
 fn field_outcome(model: &Arc<Model>) -> ObjectType<SyncFieldOutcome> {
-    /// One of the values that a field outcome shows.
+    /// One of the values in a field outcome.
     type Side = fn(&FieldOutcome) -> Option<&Value>;
     let side = |of: Side| {
         let model = Arc::clone(model);

@@ -1,4 +1,4 @@
-//! `SyncPage` and `SyncChange`: what changed, and where the client then stands.
+//! `SyncPage` and `SyncChange`: what changed, and the client's position after it.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::{
     sync::{ChangeView, Page, StoredChange},
 };
 
-/// What a change takes beside what is stored of its document: names, punctuation.
+/// The bytes of a change beside its stored document: names, punctuation.
 const CHANGE_BYTES: usize = 128;
 
-/// A page, and when it was read.
+/// A page, and the time of its read.
 pub(in crate::graphql) struct PageAnswer {
     pub(in crate::graphql) page: Page,
     pub(in crate::graphql) server_time: Timestamp,
@@ -130,7 +130,7 @@ fn change(documents: &Arc<DocumentTypes>) -> ObjectType<SyncChange> {
     })
 }
 
-/// Writes a change, or copies its text where another reader with the same plan has had it.
+/// Writes a change, or copies its text if another reader with the same plan has had it.
 fn write(change: &StoredChange, plan: &Arc<ObjectPlan<SyncChange>>, text: &mut Text) -> Written {
     if let Some(known) = change.text(plan) {
         text.raw(&known);

@@ -1,4 +1,4 @@
-//! `SyncViewer`: who asks, what they may see and change, and the memberships that give it to them.
+//! `SyncViewer`: the caller, what it may see and change, and the memberships that give it that.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::{
     sync::Viewer,
 };
 
-/// What `viewer` says, and the arguments of the fields below it.
+/// The content of `viewer`, and the arguments of the fields below it.
 pub(in crate::graphql) struct ViewerAnswer {
     pub(in crate::graphql) user: UserId,
     pub(in crate::graphql) viewer: Viewer,
@@ -40,7 +40,7 @@ impl Node for SyncViewer {
 
 /// Some of the caller's memberships.
 struct MembershipPage<'n> {
-    /// Each with whether it is in force.
+    /// Each with whether it counts.
     memberships: Vec<(&'n Membership, bool)>,
     end: String,
     has_more: bool,

@@ -1,5 +1,5 @@
-//! Random models whose names are hard on generators: keywords, names of our own fragments and operations, and fields that
-//! are called as an alias of another field would be.
+//! Random models whose names are hard for generators: keywords, names of the generated fragments and operations, and
+//! fields with the name that another field's alias would have.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use tidegate_core::model::Model;
 
 use crate::graphql::request::tests::peer::{schemas, tape::Tape};
 
-/// What the types of a random model are called there, and what they may be called here.
+/// The names of a random model's types, and the names that they may get here.
 const TYPES: [(&str, [&str; 5]); 3] = [
     ("Task", ["Page", "Result", "Client", "SYNCPage", "Post"]),
     (
@@ -54,7 +54,7 @@ pub(super) fn random(tape: &mut Tape) -> (String, Model) {
     );
     rename(tape, &mut names, &["E0", "E1"], &ENUMS);
     rename(tape, &mut names, &["A", "B", "C", "D"], &VALUES);
-    // A field is called as the alias of another one would be.
+    // A field has the name that another one's alias would have.
     let singular = names["URLThing"].to_ascii_lowercase();
     let aliased = format!("{singular}_{}", names["f0"]);
     let respelled = match tape.below(3) {
@@ -69,7 +69,7 @@ pub(super) fn random(tape: &mut Tape) -> (String, Model) {
     (text, model)
 }
 
-/// Neighbours in `to`, from a place in it.
+/// Renames to neighbours in `to`, from a random place in it.
 fn rename(tape: &mut Tape, names: &mut BTreeMap<String, String>, from: &[&str], to: &[&str]) {
     let start = tape.below(to.len());
     for (at, name) in from.iter().enumerate() {

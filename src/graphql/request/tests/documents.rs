@@ -18,7 +18,7 @@ fn doubling(levels: usize) -> String {
     format!("{{ ...F0 }} {fragments} fragment F{levels} on Query {{ task {{ id }} }}")
 }
 
-/// As [`doubling`], by fields, and without an operation that uses them.
+/// Like [`doubling`], with fields, and without an operation that uses them.
 fn doubling_fields(levels: usize) -> String {
     let fragment = |it: usize| {
         let twice = format!("a: task {{ ...F{0} }} b: task {{ ...F{0} }}", it + 1);
@@ -165,7 +165,7 @@ fn large_variables_are_not_multiplied() {
         "too large to repeat",
     );
     assert!(door().admit(raw(&query, of(1 << 10))).is_ok());
-    // Each operation hands it over once.
+    // Each operation uses it once.
     let several = "query A($n: String) { echo(notes: $n) } query B($n: String) { echo(notes: $n) }";
     let asked = RawRequest {
         operation_name: Some("B".to_owned()),
@@ -174,7 +174,7 @@ fn large_variables_are_not_multiplied() {
     assert!(door().admit(asked).is_ok());
 }
 
-/// What a list of a document may hold is decided for its change, and the bytes of a request bound all lists.
+/// The change decides about the content of a list, and the bytes of a request bound all lists.
 #[test]
 fn lists_of_any_length_are_taken() {
     for query in [
@@ -187,7 +187,7 @@ fn lists_of_any_length_are_taken() {
     }
 }
 
-/// A door of the API of the example model.
+/// Request validation of the example model's API.
 fn door_of_the_example() -> Door {
     let model = include_str!("../../../../model.graphql");
     let model = tidegate_core::model::Model::parse("model.graphql", model).unwrap();
@@ -195,7 +195,7 @@ fn door_of_the_example() -> Door {
     Door::new(api.sdl(), within(Limits::default())).unwrap()
 }
 
-/// An operation that costs too much, or none.
+/// An operation that costs too much, for this reason, or not.
 #[track_caller]
 fn costs(query: &str, reason: Option<&str>) {
     let admitted = door_of_the_example().admit(raw(query, json!({})));
@@ -224,7 +224,7 @@ fn an_operation_costs_documents_times_fields() {
     };
     let whole = "id title notes done labels minutesSpent audience priority due syncVersion";
     costs(&page(5_000, whole), None);
-    // What is out of bounds is told by a code of its own, later.
+    // A later check refuses what is out of bounds, with a code of its own.
     costs(&page(1_000_000, "title"), None);
     costs(
         &page(5_000, &aliases("syncVersion", 100)),

@@ -1,4 +1,4 @@
-//! What the comparison with graphql-js found, each kept as a case of its own.
+//! Findings of the comparison with graphql-js, each as a case of its own.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn invalid(query: &str, reason: &str) {
     refuse(query, json!({}), RefusalKind::Validation, reason);
 }
 
-/// What `echo(arguments)` of a query is given, without the defaults of other arguments.
+/// What `echo(arguments)` of a query gets, without the defaults of other arguments.
 fn given(declared: &str, argument: &str, literal: &str, variables: Json) -> Json {
     let query = format!("query {declared} {{ echo({argument}: {literal}) }}");
     let answer = data(&query, variables);
@@ -16,8 +16,8 @@ fn given(declared: &str, argument: &str, literal: &str, variables: Json) -> Json
     all[argument].take()
 }
 
-/// Two pushes under one key were one if the list of one began the other, and the longer was lost: apollo-compiler
-/// compares lists as far as the shorter goes.
+/// Two pushes under one key became one if the list of one began the other, and the longer was lost: apollo-compiler
+/// compares lists only up to the shorter one's length.
 #[test]
 fn a_list_that_begins_another_is_not_equal_to_it() {
     let push = |changes: &str| format!("push(input: {{changes: {changes}}}) {{ a }}");
@@ -48,7 +48,8 @@ fn a_list_that_begins_another_is_not_equal_to_it() {
     }
 }
 
-/// An argument or input field with no value was dropped, and the rest done: apollo-parser reports no missing colon.
+/// An argument or input field without a value was dropped, and the rest executed: apollo-parser reports no missing
+/// colon.
 #[test]
 fn a_name_without_a_value_is_a_syntax_error() {
     for query in [
@@ -69,7 +70,7 @@ fn a_name_without_a_value_is_a_syntax_error() {
     );
 }
 
-/// Of a field given twice the first was taken: apollo-compiler does not look.
+/// Of a duplicate field the first was taken: apollo-compiler does not check.
 #[test]
 fn an_input_field_is_given_once() {
     invalid(
@@ -86,14 +87,15 @@ fn an_input_field_is_given_once() {
     );
 }
 
-/// A variable that nobody declared was nothing: inside a custom scalar apollo-compiler does not look for variables.
+/// An undeclared variable counted as nothing: apollo-compiler does not look for variables inside a custom scalar.
 #[test]
 fn a_variable_inside_a_custom_scalar_is_declared() {
     invalid("{ echo(json: {a: $a}) }", "`json.a` cannot take `$a`");
     invalid("{ echo(json: {a: [$a]}) }", "`json.a[0]` cannot take `$a`");
 }
 
-/// Mistakes in what was skipped, not chosen, or replaced by a variable's value, were found only once they mattered.
+/// Mistakes in parts that were skipped, not chosen, or replaced by a variable's value, were found only once they
+/// mattered.
 #[test]
 fn all_of_a_document_is_checked() {
     invalid(
@@ -118,7 +120,7 @@ fn all_of_a_document_is_checked() {
     );
 }
 
-/// Clients in JavaScript do not tell 1.0 from 1, nor does JSON; literals do.
+/// Clients in JavaScript do not distinguish 1.0 from 1, nor does JSON. Literals do.
 #[test]
 fn a_whole_float_of_a_variable_is_an_integer() {
     assert_eq!(
@@ -151,13 +153,13 @@ fn a_whole_float_of_a_variable_is_an_integer() {
     invalid("{ echo(id: 1.0) }", "");
 }
 
-/// `-0` became the ID `0`: a literal ID is the text that is written.
+/// `-0` became the ID `0`. A literal ID is its text.
 #[test]
 fn an_id_keeps_its_sign() {
     assert_eq!(given("", "id", "-0", json!({})), json!("-0"));
 }
 
-/// A fragment that selects nothing of an object put a `__typename` beside what others select.
+/// A fragment that selects nothing of an object put a `__typename` beside the other selections.
 #[test]
 fn an_empty_fragment_adds_nothing() {
     let query = "{ any { note ... on State { ... on Project { name } } } }";

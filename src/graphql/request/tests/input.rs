@@ -4,11 +4,11 @@ use tidegate_core::value::unheld::Unheld;
 
 use super::*;
 
-/// Arguments with a default that a case does not speak of.
+/// Arguments with a default that a case does not mention.
 const DEFAULTS: [&str; 4] = ["limit", "flag", "required", "priorities"];
 
-/// `echo(arguments)` is resolved with exactly `expected`, in a query, a mutation and a
-/// subscription; defaults of arguments not mentioned are left out of the comparison.
+/// `echo(arguments)` is resolved with exactly `expected`, in a query, a mutation and a subscription. The comparison
+/// leaves out defaults of arguments that are not mentioned.
 fn check(declared: &str, arguments: &str, variables: Json, expected: Json) {
     for kind in ["query", "mutation", "subscription"] {
         let query = format!("{kind} {declared} {{ echo({arguments}) }}");
@@ -155,7 +155,7 @@ fn custom_scalars_take_anything_and_numbers_of_input_objects_what_no_float_holds
         "($l: Long)", "long: $l", {"l": "9223372036854775807"} => {"long": "9223372036854775807"};
         "", "long: 9223372036854775807", {} => {"long": 9_223_372_036_854_775_807_i64};
     }
-    // What becomes of it is decided for the change that brings it.
+    // The change that carries it decides about it.
     let (number, depth) = (Unheld::Number.mark(), Unheld::Depth.mark());
     let deep = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!([inner]));
     let cut = (0..120).fold(json!(depth), |inner, _| json!([inner]));

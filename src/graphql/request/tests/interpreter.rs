@@ -1,5 +1,5 @@
-//! Answers what an operation selects by one function for all fields. It knows no defaults and validates nothing, so that
-//! what arrives at a field is the work of validation alone.
+//! Answers an operation's selection by one function for all fields. It knows no defaults and validates nothing, so that
+//! the arguments of a field are the work of validation alone.
 
 use apollo_compiler::{
     Schema,
@@ -11,9 +11,9 @@ use super::super::{Admitted, ArgumentValues, Arguments, SelectedField, SubSelect
 
 /// A field that is answered.
 pub(super) struct Resolved<'r> {
-    /// As in `Query.task`.
+    /// For example `Query.task`.
     pub(super) coordinate: String,
-    /// Where it stands in the answer.
+    /// Its path in the answer.
     pub(super) path: &'r str,
     pub(super) ty: &'r Type,
     pub(super) arguments: Json,
@@ -27,7 +27,7 @@ pub(super) enum Answer {
     List(Vec<Answer>),
 }
 
-/// Answers an operation, save what it asks of the schema itself; a subscription with one event.
+/// Answers an operation, except for its questions about the schema itself; a subscription with one event.
 pub(super) fn answer(
     schema: &Schema,
     admitted: &Admitted,

@@ -1,8 +1,8 @@
-//! The door compared with graphql-js, the reference implementation: on random schemas and requests both refuse the same
-//! ones, at the same stage, and what resolvers are given behind the door is what graphql-js gives its own.
+//! Request validation compared with graphql-js, the reference implementation. On random schemas and requests both
+//! refuse the same requests, at the same stage, and resolvers get the same arguments.
 //!
-//! A failure prints a schema and the smallest request found on it. `TIDEGATE_DOOR_CASES` asks for more cases than those
-//! of an ordinary run, `TIDEGATE_DOOR_SEED` for others. The door's limits are no difference and out of the way.
+//! A failure prints a schema and the smallest request found on it. `TIDEGATE_DOOR_CASES` asks for more cases than an
+//! ordinary run has, `TIDEGATE_DOOR_SEED` for others. The limits are set out of the way, since graphql-js has none.
 
 mod behind;
 mod declared;
@@ -31,11 +31,11 @@ use super::*;
 const CASES: u64 = 3_000;
 /// Requests on each schema.
 const REQUESTS: u32 = 100;
-/// Choices of which a schema and a request are made, at most.
+/// The most random choices for a schema, and for a request.
 const SCHEMA_CHOICES: usize = 2_000;
 const REQUEST_CHOICES: usize = 500;
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Told {
@@ -49,7 +49,7 @@ enum Told {
     },
 }
 
-/// One resolver that ran: its path in the answer, its field as in `Query.task`, and its arguments.
+/// One resolver call: its path in the answer, its field such as `Query.task`, and its arguments.
 type Resolution = (String, String, Json);
 
 #[test]
@@ -139,7 +139,7 @@ fn is_same(ours: &Told, theirs: &Told) -> bool {
                 refused: theirs, ..
             },
         ) => {
-            // graphql-js comes to an argument when its field runs; `differences.rs` says why the door does not wait.
+            // graphql-js checks an argument when its field runs; `differences.rs` says why validation does not wait.
             ours == theirs || (ours == "variables" && theirs == "argument")
         }
         (
@@ -156,14 +156,14 @@ fn is_same(ours: &Told, theirs: &Told) -> bool {
     }
 }
 
-/// What to look at: of two that ran, only the resolvers that differ.
+/// The difference: of two that ran, only the resolver calls that differ.
 fn difference(ours: &Told, theirs: &Told) -> String {
     let (ours, theirs) = (ours.beside(theirs), theirs.beside(ours));
     format!("door: {ours}\ngraphql-js: {theirs}")
 }
 
 impl Told {
-    /// In one order and with one form for each number, so that two of them can be compared.
+    /// In one order and with one form for each number, so that results can be compared.
     fn ran(mut resolved: Vec<Resolution>, mut data: Json) -> Self {
         resolved.sort_by(|(a, ..), (b, ..)| a.cmp(b));
         for (_, _, arguments) in &mut resolved {
@@ -171,7 +171,7 @@ impl Told {
         }
         make_numbers_plain(&mut data);
         if let Json::Object(fields) = &mut data {
-            // What introspection answers is each side's own.
+            // Each side has its own answers to introspection.
             fields.retain(|key, _| key != "__schema" && key != "__type");
         }
         Self::Ran { resolved, data }

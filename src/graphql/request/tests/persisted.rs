@@ -14,7 +14,7 @@ fn hash_of(query: &str) -> QueryHash {
     QueryHash::parse(&digits).unwrap()
 }
 
-/// How a request with this text, and the hash of that one, fares.
+/// The result of a request with this text, and the hash of that one.
 fn ask(door: &Door, text: &str, hashed: &str) -> Result<(), RefusalKind> {
     let request = RawRequest {
         hash: Some(hash_of(hashed)),

@@ -1,5 +1,5 @@
-//! Random values by the types of a model, each as the store holds it and as JSON shows it. Some are missing where they
-//! are required, and some of another type.
+//! Random values by the types of a model, each in the store's form and in JSON. Some required ones are missing, and
+//! some have another type.
 
 use serde_json::{Map, Value as Json, json};
 use tidegate_core::{
@@ -15,7 +15,7 @@ pub(super) struct Draw<'t> {
     pub(super) tape: &'t mut Tape,
     /// In how many of a hundred places something is wrong.
     pub(super) wrong: usize,
-    /// What ids are about.
+    /// The possible ids.
     pub(super) ids: &'t [&'t str],
 }
 
@@ -50,7 +50,7 @@ impl Draw<'_> {
         (held, shown)
     }
 
-    /// Nothing at all, where that may be.
+    /// No value, where that is allowed.
     fn absent(&mut self, field: &Field) -> Option<(Value, Json)> {
         if !field.ty.required || field.default.is_some() || self.is_wrong() {
             return None;
@@ -124,7 +124,7 @@ impl Draw<'_> {
     }
 }
 
-/// Of another type than `ty`, and nothing that graphql-js would turn into it.
+/// A value of another type than `ty`, which graphql-js does not convert to it.
 fn wrong(ty: &FieldType) -> (Value, Json) {
     match &ty.shape {
         Shape::Scalar(Scalar::Json) => (Value::Null, Json::Null),

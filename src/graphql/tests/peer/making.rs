@@ -1,5 +1,5 @@
-//! Makes a world: pushes give its documents their versions and its inbox a conflict, then the stage is set, where random
-//! documents are shown in their places, and graphql-js is told of what is shown.
+//! Makes a world: pushes give its documents their versions and its inbox a conflict. Then the stage is set, which shows
+//! random documents in their places, and graphql-js gets the shown documents.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,12 +23,12 @@ use super::{
 };
 use crate::graphql::request::tests::peer::tape::Tape;
 
-/// All that can be created, and in which ids documents may name each other.
+/// All documents that can be created, and the ids in their references.
 const IDS: [&str; 5] = ["a", "b", "c", "p", "none"];
 const TASK: &str = r#"team: "1", title: "t", place: {name: "n"}, exact: "1.5""#;
 const PROJECT: &str = r#"team: "1", title: "t", size: {width: 2}"#;
 
-/// Pushes that make what there is: documents, one of them deleted, one changed. The stale push of [`AGAIN`] follows.
+/// Pushes that create the documents, delete one and change one. The stale push of [`AGAIN`] follows.
 const PUSHES: [&str; 2] = [
     r#"[{task: {create: {id: "a", document: {TASK}}}}, {task: {create: {id: "b", document: {TASK}}}},
         {task: {create: {id: "c", document: {TASK}}}}, {project: {create: {id: "p", document: {PROJECT}}}},
@@ -37,20 +37,20 @@ const PUSHES: [&str; 2] = [
         {task: {delete: {id: "c", baseVersion: 1}}}, {project: {update: {id: "p", baseVersion: 1, set: {title: "u"}}}}]"#,
 ];
 
-/// A push that has been answered and is answered again: a conflict, what is applied, and what is rejected.
+/// A push that has been answered and is answered again: a conflict, applied changes, and rejected ones.
 pub(super) const AGAIN: &str = r#"input: {client: {id: "phone", firstMutationId: 1}, epoch: "e1", changes: [
   {task: {update: {id: "a", baseVersion: 1, set: {title: "w", notes: null}, base: {title: "t"}}}},
   {task: {update: {id: "b", baseVersion: 1, set: {moods: [HIGH, null]}}}},
   {project: {update: {id: "p", baseVersion: 1, set: {title: "w", name: "x"}}}},
   {task: {delete: {id: "none", baseVersion: 1}}}]}"#;
 
-/// A world that is being made.
+/// A world in the making.
 pub(super) struct Making {
     world: World,
     stage: Arc<Stage>,
-    /// As they are shown, by type and id.
+    /// The documents as they are shown, by type and id.
     documents: BTreeMap<String, Json>,
-    /// As the store holds them, which a push tells.
+    /// The documents as the store holds them, which a push shows.
     held: BTreeMap<String, Json>,
     sides: BTreeMap<String, [Json; 3]>,
 }
@@ -88,7 +88,7 @@ impl Making {
         making
     }
 
-    /// The world, which knows what graphql-js is to be told of it.
+    /// The world, with what graphql-js gets.
     pub(super) fn told(mut self) -> World {
         let roots: Map<String, Json> = self
             .world
@@ -121,7 +121,7 @@ impl Making {
         self.world.data(query).expect("a push is answered");
     }
 
-    /// Adds what the store alone knows of the documents, and looks at what it holds of those pushed again.
+    /// Adds what only the store knows of the documents, and reads those that are pushed again.
     fn name_documents(&mut self, model: &Model) {
         for (place, shown) in &mut self.documents {
             let (type_name, id) = place.split_once('/').unwrap();
@@ -155,7 +155,7 @@ impl Making {
         }
     }
 
-    /// What a root field answers: its plain fields as the API itself tells them, and documents as they were drawn.
+    /// The answer to a root field: its plain fields from the API itself, and documents as they were drawn.
     fn answer(&self, root: &Root) -> Json {
         let selection = match root.field {
             "task" | "project" | "note" => return reference(root),
@@ -280,7 +280,7 @@ fn with(mut fields: Map<String, Json>, name: &str, value: Json) -> Json {
     Json::Object(fields)
 }
 
-/// With what graphql-js needs to know of its type and the documents that it names.
+/// Adds what graphql-js needs to know of its type and its references.
 fn referring(document_type: &DocumentType, mut shown: Map<String, Json>) -> Json {
     for reference in &document_type.references {
         let id = shown[&reference.by].as_str();

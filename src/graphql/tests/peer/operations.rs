@@ -1,6 +1,6 @@
-//! Random operations: fields at the roots with the arguments that a world knows answers for, and below them selections
-//! with aliases, repeated keys, fragments of all kinds and conditions. Some are invalid, where keys meet that cannot merge.
-//! No key of a field stands for `__typename`: graphql-js 16 lets the two merge, whatever the field's type.
+//! Random operations: root fields with arguments for which a world has answers, and below them selections with aliases,
+//! repeated keys, fragments of all kinds and conditions. Some are invalid, when keys meet that cannot merge. No key of
+//! a field stands for `__typename`: graphql-js 16 lets the two merge, whatever the field's type.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -16,7 +16,7 @@ use crate::graphql::{OperationKind, request::tests::peer::tape::Tape};
 /// Levels of selections below a root field.
 const DEPTH: usize = 5;
 
-/// What is asked of both sides.
+/// The operation for both sides.
 #[derive(Debug)]
 pub(crate) struct Operation {
     pub(crate) query: String,
@@ -183,7 +183,7 @@ impl<'s> Writer<'s> {
         let alias = match self.tape.below(10) {
             7 => format!("a_{}: ", field.name),
             8 => format!("b_{}: ", field.name),
-            // Two fields meet under it where one object has both.
+            // Two fields meet under it if one object has both.
             9 if inner.is_empty() => format!("{}: ", field.ty.inner_named_type()),
             _ => String::new(),
         };
@@ -239,7 +239,7 @@ impl<'s> Writer<'s> {
         format!("...F{}{conditions}", self.fragments.len() - 1)
     }
 
-    /// A named fragment once more, where there is one.
+    /// A repeated spread of a named fragment, if there is one.
     fn known_fragment(&mut self, ty: &str) -> String {
         let known: Vec<usize> = (0..self.fragments.len())
             .filter(|at| self.overlap(&self.fragments[*at].on, ty))
@@ -250,7 +250,7 @@ impl<'s> Writer<'s> {
         }
     }
 
-    /// A type that objects of the type `ty` may have, itself among them.
+    /// A type that objects of the type `ty` may have, possibly `ty` itself.
     fn type_near(&mut self, ty: &str) -> String {
         let types = self.schema.types.values().filter(|it| !it.is_built_in());
         let names = types.map(|it| it.name().as_str());

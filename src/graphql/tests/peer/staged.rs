@@ -1,5 +1,5 @@
-//! A store that shows documents other than those it holds, and may fail where single documents are read: so stored values
-//! are missing or wrong, and references cannot be loaded, without a word in the product for it.
+//! A store that shows other documents than it holds, and may fail when it reads single documents. So stored values are
+//! missing or wrong, and references cannot be loaded, without any code for it in the product.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -32,13 +32,13 @@ pub(crate) struct Staged {
 }
 
 pub(crate) struct Stage {
-    /// What is shown of these documents.
+    /// The content shown for these documents.
     pub(crate) bodies: HashMap<DocumentKey, Document>,
     /// Base, mine and theirs of these documents' conflicts.
     pub(crate) sides: HashMap<DocumentKey, [Document; 3]>,
-    /// Whether the store is as it is, until the stage is set.
+    /// Whether the stage is set. Until then the store shows what it holds.
     pub(crate) is_set: AtomicBool,
-    /// Whether single documents cannot be read then.
+    /// Whether reads of single documents fail then.
     pub(crate) is_down: bool,
     /// How often documents were read by their keys.
     pub(crate) reads: AtomicUsize,

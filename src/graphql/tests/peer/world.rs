@@ -1,5 +1,5 @@
-//! A gateway's API on one model and store, and what its roots are asked: both sides of the comparison look at it. How it
-//! gets its documents is said in `making.rs`.
+//! A gateway's API on one model and store, and the questions to its roots, for both sides of the comparison.
+//! `making.rs` makes its documents.
 
 use std::sync::Arc;
 
@@ -126,7 +126,7 @@ impl World {
         let caller = sync.caller(identity).unwrap();
         let options = ApiOptions {
             introspection: true,
-            // What an operation costs is no matter of the specification.
+            // The specification has no costs.
             limits: Limits {
                 query_cost: usize::MAX,
                 answer_bytes: usize::MAX,
@@ -154,15 +154,15 @@ impl World {
         &self.roots
     }
 
-    /// What graphql-js is to be told.
+    /// What graphql-js gets.
     pub(super) fn told(&self) -> &Json {
         &self.told
     }
 
-    /// The answer's text, of a subscription the first one's.
+    /// The answer's text; the first one's of a subscription.
     ///
     /// # Errors
-    /// Why the operation is not admitted.
+    /// Why the operation is refused.
     pub(crate) fn run(&self, operation: &Operation) -> Result<String, String> {
         let raw = RawRequest {
             query: operation.query.clone(),
@@ -257,7 +257,7 @@ fn roots() -> Vec<Root> {
 }
 
 impl Root {
-    /// As it is written in an operation, without an alias.
+    /// The field as text of an operation, without an alias.
     pub(super) fn text(&self) -> String {
         match self.arguments.as_str() {
             "" => self.field.to_owned(),

@@ -1,5 +1,5 @@
-//! Our side of the comparison: what validation lets through is answered by the interpreter, which notes what each field
-//! was given. What the other side says is asked in `graphql_js.rs`.
+//! Our side of the comparison: the interpreter answers what validation accepts, and notes the arguments of each field.
+//! `graphql_js.rs` asks the other side.
 
 use apollo_compiler::{
     Schema,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::limits::Limits;
 
-/// One schema with its door.
+/// One schema with its request validation.
 pub(super) struct Behind {
     door: Door,
 }
@@ -56,7 +56,7 @@ fn wide_limits() -> Limits {
         query_aliases: 10_000,
         query_roots: 10_000,
         query_nodes: 1_000_000,
-        // What an operation costs is no matter of the specification.
+        // The specification has no costs.
         query_cost: usize::MAX,
         answer_bytes: usize::MAX,
         ..Limits::default()
@@ -88,7 +88,7 @@ fn refused(refusal: &Refusal) -> Told {
     }
 }
 
-/// A value of the type, the same for the same path as `make` of `peer.mjs` makes.
+/// A value of the type. For the same path it is the same that `make` of `peer.mjs` makes.
 fn made(schema: &Schema, ty: &Type, path: &str) -> Answer {
     let name = match ty {
         Type::List(item) | Type::NonNullList(item) => {

@@ -1,5 +1,5 @@
-//! The variables of a document: declared for the places that use them, and given values, or not. What a value looks like
-//! is said in `literals.rs` and `json.rs`.
+//! The variables of a document: declared for the places that use them, with or without values. `literals.rs` and
+//! `json.rs` write the values.
 
 use apollo_compiler::ast::Type;
 use serde_json::{Map, Value as Json};
@@ -15,7 +15,7 @@ pub(super) struct Declared {
 }
 
 impl Writer<'_> {
-    /// A variable that may stand in `slot`, save for slips.
+    /// A variable that may stand in `slot`, except for slips.
     pub(super) fn variable(&mut self, slot: Slot<'_>) -> String {
         let known: Vec<usize> = (0..self.declared.len())
             .filter(|at| self.declared[*at].ty == *slot.ty)

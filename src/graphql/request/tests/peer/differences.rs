@@ -1,5 +1,5 @@
-//! Where the door and graphql-js differ on purpose: one table, each row with its reason, and a proof that the difference
-//! is this one. Nothing that stands here is generated in the modules beside this one.
+//! Intended differences between validation and graphql-js: one table, each row with its reason and a proof of the
+//! difference. The modules beside this one generate none of them.
 
 use tidegate_core::value::unheld::Unheld;
 

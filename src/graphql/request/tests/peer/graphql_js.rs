@@ -1,5 +1,5 @@
-//! The side of graphql-js: a process of Node that answers a line with a line. What it does with a request is in the
-//! scripts of `tests/door/`.
+//! The side of graphql-js: a process of Node that answers each line with a line. The scripts of `tests/door/` say what
+//! it does with a request.
 
 use std::{
     io::{BufRead, BufReader, Write as _},
@@ -74,7 +74,7 @@ impl GraphqlJs {
 
 impl Drop for GraphqlJs {
     fn drop(&mut self) {
-        // It may have ended by itself; `ask` has told of that.
+        // It may have ended by itself; `ask` has reported that.
         self.process.kill().ok();
         self.process.wait().ok();
     }

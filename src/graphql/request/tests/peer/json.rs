@@ -1,5 +1,5 @@
-//! Values of variables, as JSON: as `literals.rs`, most of them fit their type. What a variable's type is was decided in
-//! `declared.rs`.
+//! Values of variables, as JSON. As in `literals.rs`, most of them fit their type. `declared.rs` has decided the types
+//! of the variables.
 
 use apollo_compiler::{
     ast::Type,

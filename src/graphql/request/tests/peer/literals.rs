@@ -1,7 +1,7 @@
-//! Literals of a type: most of them fit, in every way that the specification allows, and some do not, in one place. Where
-//! they stand is decided in `selections.rs`.
+//! Literals of a type: most of them fit, in every way that the specification allows, and some do not, in one place.
+//! `selections.rs` decides where they stand.
 //!
-//! Left out are numbers that JavaScript rounds, and what else `differences.rs` tells of.
+//! Numbers that JavaScript rounds are left out, and the cases of `differences.rs`.
 
 use apollo_compiler::{
     ast::Type,
@@ -10,7 +10,7 @@ use apollo_compiler::{
 
 use super::operations::Writer;
 
-/// Literals of which each is wrong for most types.
+/// Literals that are each wrong for most types.
 const WRONG_LITERALS: [&str; 15] = [
     "null",
     "1",
@@ -94,7 +94,7 @@ impl<'s> Writer<'s> {
     }
 
     fn list_literal(&mut self, slot: Slot<'_>, depth: usize) -> String {
-        // A single list would be read as the list itself, and a null stand for it.
+        // A single list would be read as the list itself, and null as no list.
         if !slot.ty.is_list() && self.tape.one_in(5) {
             let single = Slot {
                 variables: false,
@@ -216,7 +216,7 @@ impl<'s> Writer<'s> {
         self.custom_literal(variables, depth - 1)
     }
 
-    /// Some of the fields of `object`, required ones among them, and whether they are the one of a `@oneOf`.
+    /// Some of the fields of `object`, including the required ones, and whether they are the one of a `@oneOf`.
     pub(super) fn fields_given(
         &mut self,
         object: &'s InputObjectType,

@@ -1,5 +1,5 @@
-//! Documents for a schema. A case decides first how often it slips: about half of the cases never do, and are valid but
-//! for what their choices make of one another. Selections, variables and values are written in the modules beside this.
+//! Documents for a schema. A case first decides how often it slips: about half of the cases never do, and are valid
+//! except for conflicts between their own choices. The modules beside this one write selections, variables and values.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ pub(super) struct Uses {
     pub(super) fragments: BTreeSet<usize>,
 }
 
-/// A request for `schema`, with nothing in it that `differences.rs` tells of.
+/// A request for `schema` without the cases of `differences.rs`.
 pub(super) fn request(schema: &Schema, tape: Tape) -> RawRequest {
     Writer::new(schema, tape).request()
 }
@@ -179,7 +179,7 @@ impl<'s> Writer<'s> {
         }
     }
 
-    /// The text with a mistake of syntax, or of none that matters.
+    /// The text with a mistake of syntax, or a change that does not matter.
     fn broken(&mut self, query: String) -> String {
         if !self.slip() {
             return query;

@@ -1,5 +1,5 @@
-//! Schemas to compare on: those generated from random models, and random ones with what no model makes yet, such as
-//! unions and arguments below the root.
+//! Schemas to compare on: generated ones of random models, and random ones with features that no model makes yet, such
+//! as unions and arguments below the root.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -110,8 +110,8 @@ fn wrapped(tape: &mut Tape, name: &str) -> String {
         .replace('T', name)
 }
 
-/// A random schema. Marks say where a default may stand; they are comments until a value has been found that fits. Marks
-/// of one name get one default: those of an interface's field are those of the objects' fields.
+/// A random schema. Marks show where a default may stand; they are comments until a fitting value is found. Marks of
+/// one name get one default: those of an interface's field are those of the objects' fields.
 pub(super) fn random(mut tape: Tape) -> String {
     let text = random_types(&mut tape);
     let schema =

@@ -1,5 +1,5 @@
-//! Selections of a type: fields with arguments and conditions, fragments named and not, and the same key again.
-//! Fragments are kept for the end of the document, which is written in `operations.rs`.
+//! Selections of a type: fields with arguments and conditions, named and inline fragments, and repeated keys. Fragments
+//! are kept for the end of the document, which `operations.rs` writes.
 
 use std::fmt::Write as _;
 
@@ -85,8 +85,7 @@ impl<'s> Writer<'s> {
         format!("{alias}{}{arguments}{directives} {inner}", field.name)
     }
 
-    /// A response key with the arguments that go with it: a key used before comes with the same field and arguments,
-    /// save for slips.
+    /// A response key with its arguments: a repeated key comes with the same field and arguments, except for slips.
     fn key(
         &mut self,
         field: &'s FieldDefinition,
@@ -140,7 +139,7 @@ impl<'s> Writer<'s> {
         }
     }
 
-    /// Its answer is each side's own; only whether it is admitted is compared.
+    /// Each side has its own answer. Only whether it is accepted is compared.
     fn introspection(&mut self) -> String {
         match self.tape.below(3) {
             0 => "__schema { queryType { name } }".to_owned(),
@@ -256,7 +255,7 @@ impl<'s> Writer<'s> {
         format!("F{at}")
     }
 
-    /// A type that objects of the type `ty` may have, itself among them.
+    /// A type that objects of the type `ty` may have, possibly `ty` itself.
     fn type_near(&mut self, ty: &str) -> String {
         let schema = self.schema;
         let slip = self.slip();

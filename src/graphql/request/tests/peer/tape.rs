@@ -1,5 +1,5 @@
-//! Choices read from a list of numbers, so that what is generated from them shrinks as the list does: a shorter list, or
-//! a smaller number, is a simpler case. What the choices are about is said in the modules beside this one.
+//! Choices read from a list of numbers, so that a generated case shrinks with the list: a shorter list, or a smaller
+//! number, is a simpler case. The modules beside this one give the choices their meaning.
 
 /// At its end every choice is the first, which is the simplest.
 pub(in crate::graphql) struct Tape(std::vec::IntoIter<u16>);
