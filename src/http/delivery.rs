@@ -14,7 +14,7 @@ use futures_util::{
 };
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::{accept::StreamForm, multipart, sse};
+use super::{accept::StreamForm, multipart, operation::CountedAnswer, sse};
 use crate::{
     graphql::answer::Answer,
     quota::{Account, Lease},
@@ -52,7 +52,7 @@ pub(super) enum Ending {
 /// A response that goes on until there are no more answers, or until `cut` ends it.
 pub(super) fn respond(
     form: StreamForm,
-    answers: BoxStream<'static, Answer>,
+    answers: BoxStream<'static, CountedAnswer>,
     cut: BoxFuture<'static, Ending>,
     account: Account,
 ) -> Response {
@@ -71,7 +71,7 @@ pub(super) fn respond(
 
 struct Delivery {
     framing: &'static Framing,
-    answers: BoxStream<'static, Answer>,
+    answers: BoxStream<'static, CountedAnswer>,
     cut: BoxFuture<'static, Ending>,
     heartbeats: Interval,
     account: Account,
@@ -82,7 +82,7 @@ struct Delivery {
 impl Delivery {
     fn new(
         framing: &'static Framing,
-        answers: BoxStream<'static, Answer>,
+        answers: BoxStream<'static, CountedAnswer>,
         cut: BoxFuture<'static, Ending>,
         account: Account,
     ) -> Self {
@@ -118,10 +118,10 @@ impl Delivery {
             biased;
             ending = &mut self.cut => ending,
             answer = self.answers.next() => match answer {
-                Some(answer) => {
+                Some(CountedAnswer { answer, lease }) => {
                     self.heartbeats.reset();
                     let frame = (self.framing.answer)(answer);
-                    match self.account.lease(frame.len()) {
+                    match lease.map_or_else(|| self.account.lease(frame.len()), Ok) {
                         Ok(lease) => {
                             self.lease = Some(lease);
                             return (frame.into(), false);
@@ -156,12 +156,12 @@ mod tests {
         Quota::new(limits).of_strangers()
     }
 
-    fn answer(number: i32) -> Answer {
-        Answer::Written(format!(r#"{{"data":{number}}}"#).into_bytes())
+    fn answer(number: i32) -> CountedAnswer {
+        Answer::Written(format!(r#"{{"data":{number}}}"#).into_bytes()).into()
     }
 
     /// Answers that come this number of seconds after one another, without an end.
-    fn slow(seconds: &'static [u64]) -> BoxStream<'static, Answer> {
+    fn slow(seconds: &'static [u64]) -> BoxStream<'static, CountedAnswer> {
         let answers = stream::iter(seconds).then(async |after| {
             sleep(Duration::from_secs(*after)).await;
             answer(i32::try_from(*after).unwrap())
@@ -178,7 +178,7 @@ mod tests {
 
     async fn sent(
         framing: &'static Framing,
-        answers: BoxStream<'static, Answer>,
+        answers: BoxStream<'static, CountedAnswer>,
         cut: BoxFuture<'static, Ending>,
     ) -> String {
         let frames: Vec<Bytes> = Delivery::new(framing, answers, cut, account(1 << 20))

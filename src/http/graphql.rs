@@ -29,7 +29,9 @@ use super::{
     answer,
     connections::Place,
     delivery::{self, Ending},
-    guard, operation, pace,
+    guard,
+    operation::{self, CountedAnswer},
+    pace,
     server::{Presence, Visit},
     websocket,
 };
@@ -154,7 +156,7 @@ fn stream(
     state: &HttpState,
     accepted: Accepted,
     asking: Asking,
-    answers: impl FnOnce(Caller) -> BoxStream<'static, Answer>,
+    answers: impl FnOnce(Caller) -> BoxStream<'static, CountedAnswer>,
 ) -> Result<Response, Failure> {
     let Some(form) = accepted.stream else {
         let message = "Subscriptions come in a stream: accept text/event-stream or multipart/mixed;subscriptionSpec=1.0, \

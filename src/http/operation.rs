@@ -15,7 +15,7 @@ use crate::{
         error::{Code, Failure},
     },
     http::traffic::Traffic,
-    quota::Lease,
+    quota::{Account, Lease},
     sync::Caller,
 };
 
@@ -28,33 +28,32 @@ pub(super) fn answers(
     traffic: &Arc<Traffic>,
     caller: Caller,
     admitted: Admitted,
-) -> BoxStream<'static, Answer> {
+) -> BoxStream<'static, CountedAnswer> {
     let lease = match arguments(&caller, &admitted) {
         Ok(lease) => lease,
         Err(failure) => return refused(failure.into()),
     };
     if admitted.kind() == OperationKind::Subscription {
         let answers = gateway.api.subscribe(&gateway.sync, caller, admitted);
-        return answers.inspect(move |_| _ = &lease).boxed();
+        let answers = answers.inspect(move |_| _ = &lease);
+        return answers.map(CountedAnswer::from).boxed();
     }
     let (gateway, traffic) = (gateway.clone(), traffic.clone());
     let executing = async move {
         let _lease = lease;
-        match traffic.enter(&caller.identity.user).await {
-            Ok(_underway) => {
-                let executing = gateway.api.execute(&gateway.sync, caller, admitted);
-                traffic.in_time(executing).await
-            }
-            Err(failure) => failure.into(),
-        }
+        let _underway = traffic.enter(&caller.identity.user).await?;
+        let account = caller.account().cloned();
+        let executing = gateway.api.execute(&gateway.sync, caller, admitted);
+        CountedAnswer::waiting(traffic.in_time(executing).await, account.as_ref())
     };
     // In a task of its own: while a socket's client reads nothing, its operations are not polled.
     stream::once(async {
         let task = AbortOnDropHandle::new(tokio::spawn(executing.in_current_span()));
-        task.await.unwrap_or_else(|_| {
+        let executed = task.await.unwrap_or_else(|_| {
             let message = "The gateway failed; its log says how.";
-            Failure::new(Code::Internal, message).into()
-        })
+            Err(Failure::new(Code::Internal, message))
+        });
+        executed.unwrap_or_else(|failure| Answer::from(failure).into())
     })
     .boxed()
 }
@@ -72,6 +71,36 @@ pub(super) fn arguments(caller: &Caller, admitted: &Admitted) -> Result<Option<L
 }
 
 /// The one answer to an operation that is not executed.
-pub(super) fn refused(answer: Answer) -> BoxStream<'static, Answer> {
-    stream::iter([answer]).boxed()
+pub(super) fn refused(answer: Answer) -> BoxStream<'static, CountedAnswer> {
+    stream::iter([answer.into()]).boxed()
+}
+
+/// An answer for a transport.
+pub(super) struct CountedAnswer {
+    pub(super) answer: Answer,
+    /// Counts its text. Only an answer that may wait for the transport has one.
+    pub(super) lease: Option<Lease>,
+}
+
+impl CountedAnswer {
+    /// Counts an answer from now on. A socket may have a hundred answers waiting, and its client may read none of them.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` or `OVERLOADED`.
+    fn waiting(answer: Answer, account: Option<&Account>) -> Result<Self, Failure> {
+        let lease = match (&answer, account) {
+            (Answer::Written(text), Some(account)) => Some(account.lease(text.len())?),
+            _ => None,
+        };
+        Ok(Self { answer, lease })
+    }
+}
+
+impl From<Answer> for CountedAnswer {
+    fn from(answer: Answer) -> Self {
+        Self {
+            answer,
+            lease: None,
+        }
+    }
 }

@@ -20,9 +20,11 @@ use crate::{
     auth::AuthError,
     graphql::{RawRequest, answer::Answer, error::Failure},
     http::{
-        HttpState, operation,
+        HttpState,
+        operation::{self, CountedAnswer},
         server::{Presence, Visit},
     },
+    quota::Lease,
     sync::Caller,
 };
 
@@ -32,7 +34,7 @@ const INIT_DEADLINE: Duration = Duration::from_secs(10);
 const AUTHENTICATION_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The answers of one operation, and `None` after the last.
-type Answers = BoxStream<'static, Option<Answer>>;
+type Answers = BoxStream<'static, Option<CountedAnswer>>;
 
 /// A socket while it is open.
 pub(super) struct Session {
@@ -48,6 +50,8 @@ pub(super) struct Session {
     /// Keeps the connection open, once the caller is known.
     presence: Option<Presence>,
     operations: StreamMap<OperationId, Answers>,
+    /// Counts the answer that is to be sent next, if it had to wait.
+    lease: Option<Lease>,
     deadline: Pin<Box<Sleep>>,
     ticks: Interval,
     /// The gateway's shutdown.
@@ -72,6 +76,7 @@ impl Session {
             visit,
             presence: None,
             operations: StreamMap::new(),
+            lease: None,
             deadline: Box::pin(sleep(INIT_DEADLINE)),
             going_away: Box::pin(state.shutdown.end()),
             ticks,
@@ -97,7 +102,7 @@ impl Session {
                 Some(Action::Authenticate(token)) => self.authenticate(token),
                 Some(Action::Start(id, request)) => self.start(id, request),
                 Some(Action::Stop(id)) => drop(self.operations.remove(&id)),
-                Some(Action::Send(text)) => match socket.send(text).await {
+                Some(Action::Send(text)) => match socket.send(text, self.lease.take()).await {
                     Ok(sent) => sent?,
                     Err(_) => return Some(Closing::for_want_of_room()),
                 },
@@ -109,6 +114,7 @@ impl Session {
 
     /// The next event; `None` when the client is gone.
     async fn event(&mut self, socket: &mut Socket) -> Option<Event> {
+        self.lease = None;
         tokio::select! {
             heard = socket.hear() => heard.map(said),
             result = settled(&mut self.authentication) => {
@@ -120,7 +126,10 @@ impl Session {
                 Some(event)
             }
             Some((id, answer)) = self.operations.next() => Some(match answer {
-                Some(answer) => Event::Answered(id, answer),
+                Some(CountedAnswer { answer, lease }) => {
+                    self.lease = lease;
+                    Event::Answered(id, answer)
+                }
                 None => Event::Finished(id),
             }),
             () = &mut self.deadline => Some(Event::Deadline),

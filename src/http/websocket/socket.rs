@@ -24,7 +24,7 @@ use tokio_tungstenite::{
 use super::{counted::Counted, protocol::Closing};
 use crate::{
     http::pace::time_for,
-    quota::{Account, Exhausted},
+    quota::{Account, Exhausted, Lease},
 };
 
 /// An idle socket keeps its buffer, which has 128 KiB by the library's default.
@@ -109,12 +109,20 @@ impl Socket {
         }
     }
 
-    /// Waits until the connection has sent the text; `None` if the peer reads it too slowly or is gone.
+    /// Waits until the connection has sent the text; `None` if the peer reads it too slowly or is gone. `counted` counts a
+    /// text that had to wait.
     ///
     /// # Errors
     /// [`Exhausted`].
-    pub(super) async fn send(&mut self, text: Bytes) -> Result<Option<()>, Exhausted> {
-        let _lease = self.stream.get_ref().lease(text.len())?;
+    pub(super) async fn send(
+        &mut self,
+        text: Bytes,
+        counted: Option<Lease>,
+    ) -> Result<Option<()>, Exhausted> {
+        let _lease = match counted {
+            Some(lease) => Some(lease),
+            None => self.stream.get_ref().lease(text.len())?,
+        };
         let time = self.patience + time_for(text.len());
         Ok(timeout(time, self.send_frames(text)).await.ok().flatten())
     }

@@ -11,7 +11,9 @@ use tokio::{
 };
 
 #[cfg(target_os = "linux")]
-use super::flood::{HTTP2, connect, h2_frame, heard, read_frame, websocket, ws_frame};
+use super::flood::{
+    HTTP2, connect, forget_peak, h2_frame, heard, kib_of, read_frame, websocket, ws_frame,
+};
 use crate::{
     harness::{CONFIG, Client, PATIENCE, Server, Socket, configured, create, delete, numbered},
     serve::{client, token},
@@ -204,6 +206,55 @@ async fn arguments_are_counted_while_their_operation_runs_and_others_are_served(
     let code = alice.code(query, payload["variables"].clone()).await;
     assert_eq!(code, "RATE_LIMITED");
     bob.data(query, payload["variables"].clone()).await;
+}
+
+/// Answers wait on their socket until the client reads. A hundred on each of fifty sockets took 6 GB.
+#[tokio::test]
+async fn answers_that_wait_on_a_socket_are_bounded_and_others_are_served() {
+    let patient = BUFFERS.replace("write_time = \"1s\"", "write_time = \"60s\"");
+    let directory = configured(&format!("{CONFIG}{patient}"));
+    let server = Server::serve(&directory);
+    let [alice, bob] = ["alice", "bob"].map(|user| client(&server, &token(&directory, user)));
+    for number in 0..3 {
+        let document = json!({"title": "t", "notes": "n".repeat(900_000)});
+        let change = create(&number.to_string(), document);
+        alice.push_all(json!([change])).await;
+    }
+    let pull = "{ changesSince { changes { document { ... on Task { notes } } } } }";
+    let init = json!({"type": "connection_init", "payload": {"token": alice.token}});
+    let begin =
+        |id| json!({"type": "subscribe", "id": format!("{id}"), "payload": {"query": pull}});
+    let frame = |message: Value| ws_frame(0x81, message.to_string().as_bytes());
+    let mut unread = websocket(&server).await;
+    unread.write_all(&frame(init)).await.unwrap();
+    let acknowledged = unread.read(&mut [0; 64]).await.unwrap();
+    assert!(acknowledged > 0);
+    forget_peak(&server);
+    let before = kib_of(&server, "VmRSS:");
+    let pulls: Vec<u8> = (0..90).map(begin).flat_map(frame).collect();
+    unread.write_all(&pulls).await.unwrap();
+    let refused = async {
+        while alice.send(pull, json!({})).await["errors"][0]["extensions"]["code"] != "RATE_LIMITED"
+        {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, refused).await.expect("12 MiB may wait");
+    let answer = bob.data("{ viewer { id } }", json!({})).await;
+    assert_eq!(answer["viewer"]["id"], "bob");
+    // All answers have 240 MB together.
+    let peak = kib_of(&server, "VmHWM:");
+    assert!(
+        peak < before + (96 << 10),
+        "{before} KiB before, {peak} at the most"
+    );
+    drop(unread);
+    let served = async {
+        while alice.send(pull, json!({})).await["errors"] != Value::Null {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, served).await.expect("all is given back");
 }
 
 /// `HEADERS` and `DATA` of a query over HTTP/2, with literals without an index (RFC 7541).
