@@ -91,6 +91,11 @@ impl Rejection {
         }
     }
 
+    /// The value of `field` cannot be stored.
+    pub fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Self::of_field(RejectionCode::InvalidValue, field, message)
+    }
+
     /// A rejection about the value of `field`.
     pub fn of_field(code: RejectionCode, field: &str, message: impl Into<String>) -> Self {
         Self {

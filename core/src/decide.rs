@@ -84,6 +84,25 @@ pub enum Decision {
     Reject(Rejection),
 }
 
+impl Decision {
+    fn keep(status: Status, fields: Option<Vec<FieldOutcome>>) -> Self {
+        Self::Keep {
+            status,
+            fields,
+            held: None,
+        }
+    }
+
+    fn write(status: Status, entry: Entry, fields: Option<Vec<FieldOutcome>>) -> Self {
+        Self::Write {
+            status,
+            entry: Box::new(entry),
+            fields,
+            held: None,
+        }
+    }
+}
+
 /// Decides what `change` does to `entry`, the document's state if it has one.
 ///
 /// Checks that do not depend on the entry come first, so that another user's document and a missing one get the same
@@ -158,11 +177,7 @@ fn check_lists(
             .map_or(0, longest_list);
         if longest_list(value) > max.max(stood) {
             let message = format!("would have a list of more than {max} items");
-            return Err(Rejection::of_field(
-                RejectionCode::InvalidValue,
-                name,
-                message,
-            ));
+            return Err(Rejection::invalid(name, message));
         }
     }
     Ok(())
@@ -194,6 +209,15 @@ enum Base {
     At(Version),
     /// A version of another epoch, or none: below all versions.
     Nothing,
+}
+
+impl Base {
+    fn is_before(self, version: Version) -> bool {
+        match self {
+            Self::At(base) => version > base,
+            Self::Nothing => true,
+        }
+    }
 }
 
 impl Context<'_> {
@@ -284,10 +308,13 @@ impl Context<'_> {
 
     /// Whether any client wrote the field after the base.
     fn changed_since(&self, entry: &Entry, field: &str, base: Base) -> bool {
-        match base {
-            Base::At(version) => field_version(entry, field) > version,
-            Base::Nothing => true,
-        }
+        base.is_before(field_version(entry, field))
+    }
+
+    /// Whether this change's edit comes after the one that made `version`.
+    fn is_later_than_version(&self, change: &Change, entry: &Entry, version: Version) -> bool {
+        let theirs = entry.writers.get(&version);
+        theirs.is_none_or(|theirs| self.is_later_than(change, theirs))
     }
 
     /// Whether this change's edit comes after that of `writer`.
@@ -300,28 +327,19 @@ impl Context<'_> {
         entry
             .writers
             .iter()
-            .filter(|(version, writer)| {
-                let since = match base {
-                    Base::At(base) => **version > base,
-                    Base::Nothing => true,
-                };
-                since && !self.is_same(writer)
-            })
+            .filter(|(version, writer)| base.is_before(**version) && !self.is_same(writer))
             .map(|(_, writer)| writer)
             .max_by_key(|writer| writer.lateness())
     }
 
     /// Whether a stale change that must win or lose as a whole wins, under an overlap rule.
     fn wins_whole(&self, overlap: Overlap, change: &Change, entry: &Entry, base: Base) -> bool {
-        match overlap {
-            Overlap::ClientWins => true,
-            // Also if no other writer is named any more: what others added to a counter, a set or a text stands in a
-            // field that this client may have written since.
-            Overlap::ServerWins | Overlap::Manual => false,
-            Overlap::LastWriteWins => self
-                .latest_of_others(entry, base)
-                .is_none_or(|theirs| self.is_later_than(change, theirs)),
-        }
+        // SERVER_WINS also holds if no other writer is named any more: what others added to a counter, a set or a text
+        // stands in a field that this client may have written since.
+        client_wins(overlap, || {
+            self.latest_of_others(entry, base)
+                .is_none_or(|theirs| self.is_later_than(change, theirs))
+        }) == Some(true)
     }
 
     /// The overlap rule that the policy comes down to where a change wins or loses as a whole.
@@ -385,6 +403,16 @@ impl Context<'_> {
             version
         };
         Ok((version, run))
+    }
+}
+
+/// Whether the client's side wins under an overlap rule; `None` if a person decides.
+fn client_wins(overlap: Overlap, is_later: impl FnOnce() -> bool) -> Option<bool> {
+    match overlap {
+        Overlap::ServerWins => Some(false),
+        Overlap::ClientWins => Some(true),
+        Overlap::LastWriteWins => Some(is_later()),
+        Overlap::Manual => None,
     }
 }
 

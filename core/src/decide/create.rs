@@ -1,7 +1,7 @@
 //! What a create does: to no document, to a tombstone, to a living document of the same id.
 
 use super::{
-    Base, Context, Decision, hold, next_or_exhausted,
+    Base, Context, Decision, client_wins, hold, next_or_exhausted,
     update::{self, FieldEdit},
 };
 use crate::{
@@ -93,25 +93,17 @@ impl Birth<'_> {
             );
         }
         if status == Status::Merged && !self.wins_over_tombstone(entry) {
-            return Ok(Decision::Keep {
-                status: Status::Conflict,
-                fields: None,
-                held: None,
-            });
+            return Ok(Decision::keep(Status::Conflict, None));
         }
         let (version, run) = context.next_version(entry)?;
         Ok(self.incarnation(version, run, Some(entry), status))
     }
 
     fn wins_over_tombstone(&self, entry: &Entry) -> bool {
-        match self.context.whole_overlap() {
-            Overlap::ServerWins | Overlap::Manual => false,
-            Overlap::ClientWins => true,
-            Overlap::LastWriteWins => entry
-                .writers
-                .get(&entry.version)
-                .is_none_or(|theirs| self.context.is_later_than(self.change, theirs)),
-        }
+        let context = self.context;
+        client_wins(context.whole_overlap(), || {
+            context.is_later_than_version(self.change, entry, entry.version)
+        }) == Some(true)
     }
 
     fn over_live(self, entry: &Entry) -> Result<Decision, Rejection> {
@@ -126,11 +118,7 @@ impl Birth<'_> {
         let equal = settable()
             .all(|f| update::same(self.document.get(&f.name), update::current(entry, &f.name)));
         if equal {
-            return Ok(Decision::Keep {
-                status: Status::Applied,
-                fields: None,
-                held: None,
-            });
+            return Ok(Decision::keep(Status::Applied, None));
         }
         let fields: Vec<FieldOutcome> = settable()
             .filter_map(|field| self.settle(entry, field).transpose())
@@ -250,12 +238,7 @@ impl Birth<'_> {
             withheld: false,
             at: context.now,
         };
-        Decision::Write {
-            status,
-            entry: Box::new(entry),
-            fields: None,
-            held: None,
-        }
+        Decision::write(status, entry, None)
     }
 }
 
@@ -275,11 +258,7 @@ fn complete(context: &Context<'_>, given: &Document) -> Result<Document, Rejecti
             }
             None if field.ty.required => {
                 let message = "is required and has no default";
-                return Err(Rejection::of_field(
-                    RejectionCode::InvalidValue,
-                    &field.name,
-                    message,
-                ));
+                return Err(Rejection::invalid(&field.name, message));
             }
             None => {}
         }
@@ -292,6 +271,6 @@ fn default_value(context: &Context<'_>, field: &Field) -> Result<Option<Value>, 
     let value = default.map(|default| grant::default_for(default, context.identity));
     value.transpose().map_err(|error| {
         let message = format!("has no default for you: {error}; set it");
-        Rejection::of_field(RejectionCode::InvalidValue, &field.name, message)
+        Rejection::invalid(&field.name, message)
     })
 }

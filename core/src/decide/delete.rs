@@ -28,11 +28,7 @@ pub(super) fn decide(
     if applies {
         tombstone(context, entry, change)
     } else {
-        Ok(Decision::Keep {
-            status: Status::Conflict,
-            fields: None,
-            held: None,
-        })
+        Ok(Decision::keep(Status::Conflict, None))
     }
 }
 
@@ -55,10 +51,5 @@ fn tombstone(context: &Context<'_>, entry: &Entry, change: &Change) -> Result<De
     next.writers
         .insert(version, context.writer(change, previous));
     prune_writers(&mut next);
-    Ok(Decision::Write {
-        status: Status::Applied,
-        entry: Box::new(next),
-        fields: None,
-        held: None,
-    })
+    Ok(Decision::write(Status::Applied, next, None))
 }

@@ -28,11 +28,7 @@ pub(super) fn whole(
     if let Some(fields) = &fields
         && !fields.iter().any(differs)
     {
-        return Ok(Decision::Keep {
-            status: Status::Applied,
-            fields: None,
-            held: None,
-        });
+        return Ok(Decision::keep(Status::Applied, None));
     }
     let named = match &fields {
         Some(fields) => {

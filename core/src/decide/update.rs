@@ -3,7 +3,7 @@
 //! The fields of a create that meets a living document follow the same rules.
 
 use super::{
-    Base, Context, Decision, Standing, field_version, hold,
+    Base, Context, Decision, Standing, client_wins, field_version, hold,
     merge::{self, Judge, Three},
     prune_writers,
 };
@@ -33,13 +33,7 @@ pub(super) fn decide(
 ) -> Result<Decision, Rejection> {
     check_set(context, edit.set)?;
     let entry = context.writable(entry)?;
-    let conflict = |fields| {
-        Ok(Decision::Keep {
-            status: Status::Conflict,
-            fields,
-            held: None,
-        })
-    };
+    let conflict = |fields| Ok(Decision::keep(Status::Conflict, fields));
     match context.standing(entry, edit.base)? {
         Standing::OfDeleted if context.defers() => hold::whole(
             context,
@@ -188,12 +182,9 @@ fn join(
     let judge = Judge {
         model: context.model,
         work: context.work,
-        overlap: match context.whole_overlap() {
-            Overlap::ServerWins => Some(false),
-            Overlap::ClientWins => Some(true),
-            Overlap::LastWriteWins => Some(is_later(context, entry, change, edit)),
-            Overlap::Manual => None,
-        },
+        overlap: client_wins(context.whole_overlap(), || {
+            is_later(context, entry, change, edit)
+        }),
         is_later: is_later(context, entry, change, edit),
         merges: context.policy == Policy::Merge,
     };
@@ -205,7 +196,7 @@ fn join(
     let joined = judge.join(edit.field, &three).map_err(|overflow| {
         let path = format!("{}{}", edit.field.name, overflow.path);
         let message = "the sum is beyond what the field can hold";
-        Rejection::of_field(RejectionCode::InvalidValue, &path, message)
+        Rejection::invalid(&path, message)
     })?;
     Ok(joined.map(|value| Settled {
         result: Some(value),
@@ -221,20 +212,13 @@ fn by_overlap(
     change: &Change,
     edit: &FieldEdit<'_>,
 ) -> Settled {
-    let wins = match overlap {
-        Overlap::ServerWins | Overlap::Manual => false,
-        Overlap::ClientWins => true,
-        Overlap::LastWriteWins => is_later(context, entry, change, edit),
-    };
-    by(wins, edit, entry, overlap.into())
+    let wins = client_wins(overlap, || is_later(context, entry, change, edit));
+    by(wins == Some(true), edit, entry, overlap.into())
 }
 
 /// Whether the edit comes after the one that wrote the field.
 fn is_later(context: &Context<'_>, entry: &Entry, change: &Change, edit: &FieldEdit<'_>) -> bool {
-    entry
-        .writers
-        .get(&field_version(entry, &edit.field.name))
-        .is_none_or(|theirs| context.is_later_than(change, theirs))
+    context.is_later_than_version(change, entry, field_version(entry, &edit.field.name))
 }
 
 fn by(mine_wins: bool, edit: &FieldEdit<'_>, entry: &Entry, rule: Rule) -> Settled {
@@ -340,12 +324,7 @@ pub(super) fn write(
         .insert(version, context.writer(change, previous));
     prune_writers(&mut next);
     let fields = (status == Status::Merged).then_some(fields);
-    Ok(Decision::Write {
-        status,
-        entry: Box::new(next),
-        fields,
-        held: None,
-    })
+    Ok(Decision::write(status, next, fields))
 }
 
 /// Checks that do not depend on the entry: fields exist, may be set, and hold permitted values.
@@ -364,7 +343,7 @@ pub(super) fn check_field(
     name: &str,
     value: &Value,
 ) -> Result<(), Rejection> {
-    let invalid = |message: &str| Rejection::of_field(RejectionCode::InvalidValue, name, message);
+    let invalid = |message: &str| Rejection::invalid(name, message);
     let field = context
         .document_type
         .field(name)
@@ -372,9 +351,8 @@ pub(super) fn check_field(
     if field.read_only {
         return Err(invalid("the field is read-only"));
     }
-    check::check_value(context.model, field, value, name).map_err(|error| {
-        Rejection::of_field(RejectionCode::InvalidValue, &error.path, error.problem)
-    })
+    check::check_value(context.model, field, value, name)
+        .map_err(|error| Rejection::invalid(&error.path, error.problem))
 }
 
 /// A joined value is neither side's own, so it is checked again.

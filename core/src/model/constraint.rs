@@ -8,7 +8,10 @@ use std::cmp::Ordering;
 use regex::Regex;
 
 use super::{Constraint, Format};
-use crate::value::{Decimal, Timestamp, Value};
+use crate::{
+    id::is_uuid,
+    value::{Decimal, Timestamp, Value},
+};
 
 /// The text around a model's pattern that makes it match the whole text.
 const WHOLE_BEGIN: &str = "^(?:";
@@ -106,7 +109,7 @@ impl Format {
                         .split_once(':')
                         .is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty())
             }
-            Self::Uuid => is_uuid(text),
+            Self::Uuid => is_uuid(&text.to_ascii_lowercase()),
             // RFC 3339 builds its date-times from this date, so its parser knows the calendar.
             Self::Date => {
                 text.len() == 10 && format!("{text}T00:00:00Z").parse::<Timestamp>().is_ok()
@@ -130,14 +133,6 @@ fn is_scheme(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-}
-
-fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(i, byte)| match i {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
 }
 
 fn check_count(

@@ -128,8 +128,7 @@ fn push<'r>(
     }
     check_policy(model, &request.push)?;
     work.copies(met_bytes(model, world, request)?);
-    let may_be_undone =
-        request.push.atomic || may_ask(model, &request.push) || may_give(model, &request.push);
+    let may_be_undone = request.push.atomic || may_ask_or_give(model, &request.push);
     let before = may_be_undone.then(|| world.changed.clone());
     let mut run = Run {
         model,
@@ -175,22 +174,12 @@ fn push<'r>(
     })
 }
 
-fn may_ask(model: &Model, push: &Push) -> bool {
-    let mut types = push.changes.iter().map(|item| &item.type_name);
+/// Whether the push may ask the application, or write memberships.
+fn may_ask_or_give(model: &Model, push: &Push) -> bool {
+    let types = push.changes.iter().map(|item| item.type_name.as_str());
+    let mut types = types.filter_map(|name| model.document_type(name));
     push.policy == Some(Policy::Webhook)
-        || types.any(|name| {
-            let document_type = model.document_type(name.as_str());
-            document_type.is_some_and(|ty| ty.conflict.policy == Policy::Webhook)
-        })
-}
-
-/// Whether the push may write memberships.
-fn may_give(model: &Model, push: &Push) -> bool {
-    let mut types = push.changes.iter().map(|item| &item.type_name);
-    types.any(|name| {
-        let document_type = model.document_type(name.as_str());
-        document_type.is_some_and(|ty| ty.membership.is_some())
-    })
+        || types.any(|ty| ty.conflict.policy == Policy::Webhook || ty.membership.is_some())
 }
 
 /// Leaves nothing of an atomic push to a person: it applies whole, or not at all. The failed changes keep their

@@ -147,9 +147,8 @@ pub(in crate::graphql) fn read_fields(
         Json::Object(fields) => fields,
         _ => Map::new(),
     };
-    json::decode_fields(model, &document_type.fields, json).map_err(|error| {
-        Rejection::of_field(RejectionCode::InvalidValue, &error.path, error.problem)
-    })
+    json::decode_fields(model, &document_type.fields, json)
+        .map_err(|error| Rejection::invalid(&error.path, error.problem))
 }
 
 /// Validation accepts no binary values.
@@ -176,7 +175,7 @@ fn read_changed_at(change: &mut Object) -> Result<Option<Timestamp>, Rejection> 
     let parsed = text(value).and_then(|text| text.parse().ok());
     parsed.map(Some).ok_or_else(|| {
         let message = "is not an RFC 3339 date-time such as 2026-02-28T12:30:00.000Z";
-        Rejection::of_field(RejectionCode::InvalidValue, "changedAt", message)
+        Rejection::invalid("changedAt", message)
     })
 }
 
