@@ -66,6 +66,12 @@ impl Model {
         self.types.iter().find(|t| t.name.as_str() == name)
     }
 
+    /// The fields of the embedded type called `name`; none if there is no such type.
+    pub fn embedded_fields(&self, name: &str) -> &[Field] {
+        let embedded = self.embedded.get(name);
+        embedded.map_or(&[], |embedded| &embedded.fields)
+    }
+
     /// Whether documents give grants. If not, no membership has to be read.
     pub fn has_memberships(&self) -> bool {
         self.types.iter().any(|t| t.membership.is_some())

@@ -65,17 +65,12 @@ fn read(sdl: &Sdl<'_>, report: &mut Report<'_>) -> Model {
         outline: &outline,
     };
     fields::check_endless(context, report);
-    let embedded = sdl
-        .embedded
-        .iter()
-        .map(|object| {
-            (
-                object.name.to_string(),
-                read_embedded(context, object, report),
-            )
-        })
-        .collect();
-    let grants = read_grants(sdl, report);
+    let embedded = sdl.embedded.iter();
+    let embedded = embedded.map(|object| read_embedded(context, object, report));
+    let embedded = embedded.map(|ty| (ty.name.clone(), ty)).collect();
+    let grants = sdl.grants();
+    let grants = grants.filter_map(|grant| read_grant(grant, report));
+    let grants = grants.collect();
     let types = read_types(context, report);
     templates::check_meetings(sdl, report);
     check_reach(sdl, report);
@@ -92,25 +87,17 @@ fn read(sdl: &Sdl<'_>, report: &mut Report<'_>) -> Model {
 /// fields.
 fn outline(sdl: &Sdl<'_>) -> Model {
     let embedded = sdl.embedded.iter().map(|object| {
-        let fields = object
-            .fields
-            .iter()
-            .filter_map(|field| fields::outline(sdl, field))
-            .collect();
-        let name = object.name.to_string();
-        (
-            name.clone(),
-            EmbeddedType {
-                name,
-                description: None,
-                fields,
-            },
-        )
+        let fields = object.fields.iter();
+        let fields = fields.filter_map(|field| fields::outline(sdl, field));
+        let ty = EmbeddedType {
+            name: object.name.to_string(),
+            description: None,
+            fields: fields.collect(),
+        };
+        (ty.name.clone(), ty)
     });
-    let enums = sdl
-        .enums
-        .iter()
-        .map(|def| (def.name.to_string(), read_enum(def)));
+    let enums = sdl.enums.iter();
+    let enums = enums.map(|def| (def.name.to_string(), read_enum(def)));
     Model {
         grants: Vec::new(),
         types: Vec::new(),
@@ -154,18 +141,8 @@ fn read_embedded(
     }
 }
 
-fn read_grants(sdl: &Sdl<'_>, report: &mut Report<'_>) -> Vec<GrantRule> {
-    let grants = sdl
-        .schema
-        .iter()
-        .flat_map(|schema| Arguments::all_of(&schema.directives, "grant"));
-    grants
-        .filter_map(|grant| read_grant(grant, report))
-        .collect()
-}
-
 fn read_grant(grant: Arguments<'_>, report: &mut Report<'_>) -> Option<GrantRule> {
-    let scope = templates::read_claims_scope(grant, "scope", report)?;
+    let scope = templates::read_claims(grant, "scope", report)?;
     let access = grant.choice("access", &ACCESSES)?;
     Some(GrantRule { scope, access })
 }
@@ -188,10 +165,9 @@ fn read_types(context: Context<'_>, report: &mut Report<'_>) -> Vec<Arc<Document
 fn check_collections(sdl: &Sdl<'_>, report: &mut Report<'_>) {
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
     for object in &sdl.synced {
-        let Some(collection) = Arguments::of(&object.directives, "collection") else {
-            continue;
-        };
-        let Some(name) = collection.text("name") else {
+        let collection = Arguments::of(&object.directives, "collection");
+        let named = collection.and_then(|it| Some((it, it.text("name")?)));
+        let Some((collection, name)) = named else {
             continue;
         };
         let owner = *owners.entry(name).or_insert(&object.name);
@@ -217,15 +193,9 @@ fn check_reach(sdl: &Sdl<'_>, report: &mut Report<'_>) {
             "add @collection(name: …) and @scope(by: …) to a type",
         );
     }
-    let granted = sdl
-        .schema
-        .iter()
-        .any(|schema| schema.directives.has("grant"));
-    let has_memberships = sdl
-        .synced
-        .iter()
-        .any(|object| object.directives.has("grants"));
-    if !granted && !has_memberships {
+    let mut objects = sdl.synced.iter();
+    let has_memberships = objects.any(|object| object.directives.has("grants"));
+    if sdl.grants().next().is_none() && !has_memberships {
         report.add(
             None,
             "the model grants nothing, so nobody could see a document",

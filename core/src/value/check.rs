@@ -100,8 +100,7 @@ fn each_embedded(
             })
         }
         (Shape::Embedded(name), Value::Object(document)) => {
-            let fields = model.embedded.get(name).map_or(&[][..], |t| &t.fields);
-            check(fields, document, path)
+            check(model.embedded_fields(name), document, path)
         }
         _ => Ok(()),
     }

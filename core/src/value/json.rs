@@ -58,7 +58,7 @@ pub fn encode(model: &Model, ty: &FieldType, value: &Value) -> Json {
             .map(|value| encode(model, item, value))
             .collect(),
         (Shape::Embedded(name), Value::Object(document)) => {
-            let fields = model.embedded.get(name).map_or(&[][..], |t| &t.fields);
+            let fields = model.embedded_fields(name);
             Json::Object(encode_fields(model, fields, document))
         }
         (Shape::Scalar(Scalar::Json), value) => encode_json(value),
@@ -122,7 +122,7 @@ fn decode_at(
             .map(Value::List),
         (Shape::List(_), _) => Err(JsonError::new(path, "must be a list")),
         (Shape::Embedded(name), Json::Object(object)) => {
-            let fields = model.embedded.get(name).map_or(&[][..], |t| &t.fields);
+            let fields = model.embedded_fields(name);
             decode_object(model, fields, object, path, depth).map(Value::Object)
         }
         (Shape::Embedded(_), _) => Err(JsonError::new(path, "must be an object")),

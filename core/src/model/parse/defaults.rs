@@ -127,11 +127,9 @@ fn member_shape<'a>(model: &'a Model, shape: &Shape, name: &str) -> &'a Shape {
     let Shape::Embedded(type_name) = shape else {
         return ANY;
     };
-    model
-        .embedded
-        .get(type_name)
-        .and_then(|embedded| embedded.fields.iter().find(|field| field.name == name))
-        .map_or(ANY, |field| &field.ty.shape)
+    let mut fields = model.embedded_fields(type_name).iter();
+    let field = fields.find(|field| field.name == name);
+    field.map_or(ANY, |field| &field.ty.shape)
 }
 
 /// Refuses null and absence where the type forbids them. Decoding does not, since it reads patches too.
@@ -142,20 +140,13 @@ fn check_complete(model: &Model, ty: &FieldType, value: &Value) -> Result<(), St
             .iter()
             .try_for_each(|value| check_complete(model, item, value)),
         (Shape::Embedded(name), Value::Object(document)) => {
-            let fields = model
-                .embedded
-                .get(name)
-                .map_or(&[][..], |embedded| &embedded.fields);
-            fields
-                .iter()
-                .try_for_each(|field| match document.get(&field.name) {
-                    Some(value) => check_complete(model, &field.ty, value)
-                        .map_err(|problem| format!("at {}: {problem}", field.name)),
-                    None if field.ty.required => {
-                        Err(format!("must have the field `{}`", field.name))
-                    }
-                    None => Ok(()),
-                })
+            let mut fields = model.embedded_fields(name).iter();
+            fields.try_for_each(|field| match document.get(&field.name) {
+                Some(value) => check_complete(model, &field.ty, value)
+                    .map_err(|problem| format!("at {}: {problem}", field.name)),
+                None if field.ty.required => Err(format!("must have the field `{}`", field.name)),
+                None => Ok(()),
+            })
         }
         _ => Ok(()),
     }

@@ -4,30 +4,25 @@
 
 use std::collections::BTreeSet;
 
-use apollo_compiler::{ast::Type, parser::SourceSpan};
+use apollo_compiler::{Name, ast::Type};
 
-use super::{directives::Arguments, report::Report, sdl::Sdl};
+use super::{report::Report, sdl::Sdl, templates::WrittenScope};
 use crate::model::ScopeTemplate;
 
 pub(super) fn find(sdl: &Sdl<'_>, report: &mut Report<'_>) {
-    let scopes = sdl.synced.iter().filter_map(|object| {
-        let mut scope = Place::of(Arguments::of(&object.directives, "scope")?, "by")?;
-        scope.template = scope.template.with_lone_as_whole();
-        Some((object.name.as_str(), scope))
-    });
-    let scopes: Vec<(&str, Place<'_>)> = scopes.collect();
-    let grants = grants(sdl);
-    for (name, scope) in &scopes {
-        if !grants.iter().any(|grant| grant.meets(scope)) {
+    let written = WrittenScope::all(sdl);
+    let (scopes, grants): (Vec<_>, Vec<_>) = written.partition(|scope| scope.holds.is_some());
+    for scope in &scopes {
+        if !grants.iter().any(|grant| meet(grant, scope)) {
             report.warn(
                 scope.at,
-                format!("no grant reaches the scope \"{}\", so nobody can see documents of the type {name}", scope.text),
+                format!("no grant reaches the scope \"{}\", so nobody can see documents of the type {}", scope.text, scope.holds.unwrap_or_default()),
                 "add a @grant to the schema, or a type with @grants, that gives this scope; both have to spell it alike",
             );
         }
     }
     for grant in &grants {
-        if !scopes.iter().any(|(_, scope)| scope.meets(grant)) {
+        if !scopes.iter().any(|scope| meet(scope, grant)) {
             report.warn(
                 grant.at,
                 format!(
@@ -41,44 +36,10 @@ pub(super) fn find(sdl: &Sdl<'_>, report: &mut Report<'_>) {
     find_unused(sdl, report);
 }
 
-/// A scope and its place in the file.
-struct Place<'a> {
-    at: Option<SourceSpan>,
-    text: &'a str,
-    template: ScopeTemplate,
-}
-
-impl<'a> Place<'a> {
-    fn of(arguments: Arguments<'a>, name: &str) -> Option<Self> {
-        let text = arguments.text(name)?;
-        Some(Self {
-            at: arguments.place(name),
-            text,
-            template: ScopeTemplate::parse(text).ok()?,
-        })
-    }
-
-    /// Scopes of different shapes are never equal, since such a model is refused. A whole scope can be any.
-    fn meets(&self, other: &Self) -> bool {
-        let is_whole = |place: &Self| matches!(place.template, ScopeTemplate::Whole(_));
-        is_whole(self) || is_whole(other) || self.template.is_shaped_like(&other.template)
-    }
-}
-
-/// The scopes that claims and memberships give.
-fn grants<'a>(sdl: &Sdl<'a>) -> Vec<Place<'a>> {
-    let by_claims = sdl
-        .schema
-        .iter()
-        .flat_map(|schema| Arguments::all_of(&schema.directives, "grant"));
-    let by_documents = sdl
-        .synced
-        .iter()
-        .filter_map(|object| Arguments::of(&object.directives, "grants"));
-    by_claims
-        .chain(by_documents)
-        .filter_map(|arguments| Place::of(arguments, "scope"))
-        .collect()
+/// Scopes of different shapes are never equal, since such a model is refused. A whole scope can be any.
+fn meet(a: &WrittenScope<'_>, b: &WrittenScope<'_>) -> bool {
+    let is_whole = |scope: &WrittenScope<'_>| matches!(scope.template, ScopeTemplate::Whole(_));
+    is_whole(a) || is_whole(b) || a.template.is_shaped_like(&b.template)
 }
 
 /// Embedded types and enums that no synced type holds, directly or inside another.
@@ -96,22 +57,15 @@ fn find_unused(sdl: &Sdl<'_>, report: &mut Report<'_>) {
             next.extend(object.fields.iter().map(|field| &field.ty));
         }
     }
-    for object in sdl
-        .embedded
-        .iter()
-        .filter(|object| !used.contains(object.name.as_str()))
-    {
+    let unused = |name: &Name| !used.contains(name.as_str());
+    for object in sdl.embedded.iter().filter(|it| unused(&it.name)) {
         report.warn(
             object.name.location(),
             format!("no synced type holds the embedded type {}", object.name),
             "add @collection(name: …) and @scope(by: …) to make it a synced type, or remove it",
         );
     }
-    for def in sdl
-        .enums
-        .iter()
-        .filter(|def| !used.contains(def.name.as_str()))
-    {
+    for def in sdl.enums.iter().filter(|it| unused(&it.name)) {
         report.warn(
             def.name.location(),
             format!("no synced type holds a value of the enum {}", def.name),

@@ -4,10 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use apollo_compiler::{
-    Node,
-    ast::{FieldDefinition, ObjectTypeDefinition},
-};
+use apollo_compiler::{Node, ast::FieldDefinition};
 
 use super::{
     constraints, defaults,
@@ -311,26 +308,15 @@ fn is_ordered(scalar: Scalar) -> bool {
 /// Reports embedded types that require themselves, directly or indirectly: such a document would never end.
 pub(super) fn check_endless(context: Context<'_>, report: &mut Report<'_>) {
     for object in &context.sdl.embedded {
-        if requires(
-            context.outline,
-            &object.name,
-            &object.name,
-            &mut BTreeSet::new(),
-        ) {
-            report_endless(object, report);
+        let name = &object.name;
+        if requires(context.outline, name, name, &mut BTreeSet::new()) {
+            report.add(
+                name.location(),
+                format!("every {name} requires another inside it, without end"),
+                "remove the `!` of a field on the way, or make it a list",
+            );
         }
     }
-}
-
-fn report_endless(object: &ObjectTypeDefinition, report: &mut Report<'_>) {
-    report.add(
-        object.name.location(),
-        format!(
-            "every {} requires another inside it, without end",
-            object.name
-        ),
-        "remove the `!` of a field on the way, or make it a list",
-    );
 }
 
 fn requires<'a>(
@@ -339,12 +325,8 @@ fn requires<'a>(
     target: &str,
     seen: &mut BTreeSet<&'a str>,
 ) -> bool {
-    let fields = outline
-        .embedded
-        .get(from)
-        .map_or(&[][..], |embedded| &embedded.fields);
+    let fields = outline.embedded_fields(from).iter();
     fields
-        .iter()
         .filter(|field| field.ty.required)
         .any(|field| match &field.ty.shape {
             Shape::Embedded(next) => {

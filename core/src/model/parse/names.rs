@@ -80,11 +80,8 @@ fn check_types(sdl: &Sdl<'_>, report: &mut Report<'_>) {
             );
         }
         if let Some(reason) = reserved(name, &derived) {
-            report.add(
-                name.location(),
-                format!("the name {name} {reason}"),
-                "choose another name",
-            );
+            let message = format!("the name {name} {reason}");
+            report.add(name.location(), message, "choose another name");
         }
     }
 }

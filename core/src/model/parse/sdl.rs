@@ -10,7 +10,7 @@ use apollo_compiler::{
     },
 };
 
-use super::report::Report;
+use super::{directives::Arguments, report::Report};
 use crate::model::{FieldType, Scalar, Shape};
 
 /// The definitions of a model by kind, each in the order of the file.
@@ -52,6 +52,12 @@ impl<'a> Sdl<'a> {
         sdl
     }
 
+    /// The arguments of every `@grant`.
+    pub(super) fn grants(&self) -> impl Iterator<Item = Arguments<'a>> {
+        let schema = self.schema.iter();
+        schema.flat_map(|schema| Arguments::all_of(&schema.directives, "grant"))
+    }
+
     /// Types, synced and embedded.
     pub(super) fn objects(&self) -> impl Iterator<Item = &'a Node<ObjectTypeDefinition>> {
         self.synced.iter().chain(&self.embedded).copied()
@@ -59,18 +65,14 @@ impl<'a> Sdl<'a> {
 
     /// The synced type called `name`.
     pub(super) fn synced_type(&self, name: &str) -> Option<&'a Node<ObjectTypeDefinition>> {
-        self.synced
-            .iter()
-            .copied()
-            .find(|object| object.name == name)
+        let mut objects = self.synced.iter().copied();
+        objects.find(|object| object.name == name)
     }
 
     /// The embedded type called `name`.
     pub(super) fn embedded_type(&self, name: &str) -> Option<&'a Node<ObjectTypeDefinition>> {
-        self.embedded
-            .iter()
-            .copied()
-            .find(|object| object.name == name)
+        let mut objects = self.embedded.iter().copied();
+        objects.find(|object| object.name == name)
     }
 
     /// Every name a field's type may use.

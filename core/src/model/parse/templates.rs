@@ -18,35 +18,59 @@ use crate::{
 const CLAIMS_HINT: &str = "write each claim as {claim}, such as \"user:{sub}\"";
 const FIELDS_HINT: &str = "write each field as {field}, such as \"team:{teamId}\"";
 
-/// Reads a text over claims; `None` after reporting that it is broken.
-pub(super) fn read_claims(
+/// A template of either form.
+pub(super) trait Form: Sized {
+    fn parse(text: &str) -> Result<Self, Broken>;
+    fn placeholders(&self) -> impl Iterator<Item = &Placeholder>;
+}
+
+impl Form for Template {
+    fn parse(text: &str) -> Result<Self, Broken> {
+        Ok(Self::parse(text)?)
+    }
+
+    fn placeholders(&self) -> impl Iterator<Item = &Placeholder> {
+        self.placeholders()
+    }
+}
+
+impl Form for ScopeTemplate {
+    fn parse(text: &str) -> Result<Self, Broken> {
+        let template = Self::parse(text)?;
+        let is_fixed = template.placeholders().next().is_none();
+        match Scope::new(text) {
+            Err(error) if is_fixed => Err(Broken {
+                problem: error.to_string(),
+                hint: None,
+            }),
+            _ => Ok(template),
+        }
+    }
+
+    fn placeholders(&self) -> impl Iterator<Item = &Placeholder> {
+        self.placeholders()
+    }
+}
+
+/// Reads a template over claims; `None` after reporting that it is broken.
+pub(super) fn read_claims<T: Form>(
     arguments: Arguments<'_>,
     argument: &str,
     report: &mut Report<'_>,
-) -> Option<Template> {
-    read(Template::parse, arguments, argument, CLAIMS_HINT, report)
+) -> Option<T> {
+    read(arguments, argument, CLAIMS_HINT, report)
 }
 
-/// Reads a scope over claims; `None` after reporting that it is broken.
-pub(super) fn read_claims_scope(
-    arguments: Arguments<'_>,
-    argument: &str,
-    report: &mut Report<'_>,
-) -> Option<ScopeTemplate> {
-    read(parse_scope, arguments, argument, CLAIMS_HINT, report)
-}
-
-fn read<T, E: Into<Broken>>(
-    parse: impl FnOnce(&str) -> Result<T, E>,
+fn read<T: Form>(
     arguments: Arguments<'_>,
     argument: &str,
     hint: &str,
     report: &mut Report<'_>,
 ) -> Option<T> {
     let text = arguments.text(argument)?;
-    let broken = match parse(text) {
+    let broken = match T::parse(text) {
         Ok(template) => return Some(template),
-        Err(error) => error.into(),
+        Err(broken) => broken,
     };
     report.add(
         arguments.place(argument),
@@ -57,7 +81,7 @@ fn read<T, E: Into<Broken>>(
 }
 
 /// What is wrong with a template, and what to do about it if that is known.
-struct Broken {
+pub(super) struct Broken {
     problem: String,
     hint: Option<String>,
 }
@@ -77,61 +101,67 @@ impl From<TemplateError> for Broken {
     }
 }
 
-fn parse_scope(text: &str) -> Result<ScopeTemplate, Broken> {
-    let template = ScopeTemplate::parse(text)?;
-    let is_fixed = template.placeholders().next().is_none();
-    match Scope::new(text) {
-        Err(error) if is_fixed => Err(Broken {
-            problem: error.to_string(),
-            hint: None,
-        }),
-        _ => Ok(template),
+/// A scope as the model writes it.
+pub(super) struct WrittenScope<'a> {
+    pub(super) at: Option<SourceSpan>,
+    pub(super) text: &'a str,
+    pub(super) template: ScopeTemplate,
+    /// The type whose documents are in it; `None` if it is granted.
+    pub(super) holds: Option<&'a str>,
+}
+
+impl<'a> WrittenScope<'a> {
+    /// Every scope that can be read: those of the schema, then those of each type.
+    pub(super) fn all(sdl: &Sdl<'a>) -> impl Iterator<Item = Self> {
+        let of_types = sdl.synced.iter().flat_map(|object| {
+            let own = Arguments::of(&object.directives, "scope").and_then(|arguments| {
+                let scope = Self::read(arguments, "by")?;
+                Some(Self {
+                    template: scope.template.with_lone_as_whole(),
+                    holds: Some(&object.name),
+                    ..scope
+                })
+            });
+            let opened = Arguments::of(&object.directives, "grants");
+            let opened = opened.and_then(|arguments| Self::read(arguments, "scope"));
+            own.into_iter().chain(opened)
+        });
+        let granted = sdl.grants();
+        let granted = granted.filter_map(|arguments| Self::read(arguments, "scope"));
+        granted.chain(of_types)
+    }
+
+    fn read(arguments: Arguments<'a>, argument: &str) -> Option<Self> {
+        let text = arguments.text(argument)?;
+        Some(Self {
+            at: arguments.place(argument),
+            text,
+            template: ScopeTemplate::parse(text).ok()?,
+            holds: None,
+        })
     }
 }
 
 /// Reports scopes of different shapes that are equal for some values: a user with one of them would have the other. A
 /// lone placeholder in `@scope` and a `{=claim}` hold whole scopes by intent.
 pub(super) fn check_meetings(sdl: &Sdl<'_>, report: &mut Report<'_>) {
-    let grants = sdl
-        .schema
-        .iter()
-        .flat_map(|schema| Arguments::all_of(&schema.directives, "grant"));
-    let grants = grants.map(|arguments| ("scope", arguments));
-    let types = sdl.synced.iter().flat_map(|object| {
-        let of = |directive| Arguments::of(&object.directives, directive);
-        let scope = of("scope").map(|arguments| ("by", arguments));
-        let opened = of("grants").map(|arguments| ("scope", arguments));
-        scope.into_iter().chain(opened)
-    });
-    let mut known: Vec<(ScopeTemplate, &str, Option<SourceSpan>)> = Vec::new();
-    for (argument, arguments) in grants.chain(types) {
-        let Some(text) = arguments.text(argument) else {
-            continue;
-        };
-        let Ok(mut template) = ScopeTemplate::parse(text) else {
-            continue;
-        };
-        if argument == "by" {
-            template = template.with_lone_as_whole();
-        }
-        if known
-            .iter()
-            .any(|(other, ..)| template.is_shaped_like(other))
-        {
+    let mut known: Vec<WrittenScope<'_>> = Vec::new();
+    for scope in WrittenScope::all(sdl) {
+        let template = &scope.template;
+        if known.iter().any(|it| template.is_shaped_like(&it.template)) {
             continue;
         }
-        let at = arguments.place(argument);
-        for (other, other_text, other_at) in &known {
-            if let Some(both) = template.meeting(other) {
-                let line = report.line(*other_at);
+        for other in &known {
+            if let Some(both) = template.meeting(&other.template) {
+                let line = report.line(other.at);
                 report.add(
-                    at,
-                    format!("\"{text}\" can be the same scope as \"{other_text}\" in line {line}: \"{both}\""),
+                    scope.at,
+                    format!("\"{}\" can be the same scope as \"{}\" in line {line}: \"{both}\"", scope.text, other.text),
                     "let them differ in a text that both have at the same place, or in the number of colons",
                 );
             }
         }
-        known.push((template, text, at));
+        known.push(scope);
     }
 }
 
@@ -152,54 +182,21 @@ pub(super) enum Need {
 }
 
 impl FieldTemplates<'_> {
-    /// Reads the text in `argument`; `None` after reporting that it is broken.
-    pub(super) fn read(
+    /// Reads the template in `argument`; `None` after reporting that it is broken.
+    pub(super) fn read<T: Form>(
         self,
         arguments: Arguments<'_>,
         argument: &str,
         need: Need,
         report: &mut Report<'_>,
-    ) -> Option<Template> {
-        let template = read(Template::parse, arguments, argument, FIELDS_HINT, report)?;
-        self.check_all(
-            template.placeholders(),
-            arguments.place(argument),
-            need,
-            report,
-        );
-        Some(template)
-    }
-
-    /// The same for a scope.
-    pub(super) fn read_scope(
-        self,
-        arguments: Arguments<'_>,
-        argument: &str,
-        need: Need,
-        report: &mut Report<'_>,
-    ) -> Option<ScopeTemplate> {
-        let template = read(parse_scope, arguments, argument, FIELDS_HINT, report)?;
-        self.check_all(
-            template.placeholders(),
-            arguments.place(argument),
-            need,
-            report,
-        );
-        Some(template)
-    }
-
-    fn check_all<'p>(
-        self,
-        placeholders: impl Iterator<Item = &'p Placeholder>,
-        at: Option<SourceSpan>,
-        need: Need,
-        report: &mut Report<'_>,
-    ) {
-        for placeholder in placeholders {
+    ) -> Option<T> {
+        let template: T = read(arguments, argument, FIELDS_HINT, report)?;
+        for placeholder in template.placeholders() {
             if let Err((message, hint)) = self.check(placeholder, need) {
-                report.add(at, message, hint);
+                report.add(arguments.place(argument), message, hint);
             }
         }
+        Some(template)
     }
 
     fn check(self, placeholder: &Placeholder, need: Need) -> Result<(), (String, String)> {

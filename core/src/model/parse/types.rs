@@ -18,7 +18,7 @@ use crate::{
     id::{IdType, TypeName},
     model::{
         ConflictRule, DefaultValue, DocumentType, Field, MembershipRule, Overlap, Policy,
-        Reference, Scalar, ScopeTemplate, Shape, is_canonical,
+        Reference, Scalar, ScopeTemplate, Shape, Template, is_canonical,
     },
     value::Value,
 };
@@ -140,7 +140,7 @@ fn read_scope(templates: FieldTemplates<'_>, report: &mut Report<'_>) -> Option<
         );
         return None;
     };
-    let scope = templates.read_scope(arguments, "by", Need::Required, report)?;
+    let scope: ScopeTemplate = templates.read(arguments, "by", Need::Required, report)?;
     if let ScopeTemplate::Whole(placeholder) = &scope {
         report.add(
             arguments.place("by"),
@@ -159,7 +159,7 @@ fn read_scope_default(object: &ObjectTypeDefinition, field: &mut Field, report: 
     let Some(arguments) = arguments else { return };
     match &field.default {
         Some(DefaultValue::Claims(_)) => {
-            let scope = templates::read_claims_scope(arguments, "value", report);
+            let scope = templates::read_claims(arguments, "value", report);
             field.default = scope.map(DefaultValue::Scope);
         }
         Some(DefaultValue::Literal(Value::String(text))) if !is_canonical(text) => report.add(
@@ -378,8 +378,8 @@ fn read_membership(
     arguments: Arguments<'_>,
     report: &mut Report<'_>,
 ) -> Option<MembershipRule> {
-    let scope = templates.read_scope(arguments, "scope", Need::Scalar, report);
-    let to = templates.read(arguments, "to", Need::Scalar, report);
+    let scope = templates.read(arguments, "scope", Need::Scalar, report);
+    let to: Option<Template> = templates.read(arguments, "to", Need::Scalar, report);
     if to.as_ref().is_some_and(|to| to.placeholders().count() != 1) {
         report.add(
             arguments.place("to"),
@@ -387,8 +387,7 @@ fn read_membership(
             "write the field that holds the user's id, such as \"{userId}\"",
         );
     }
-    let access = templates.read(arguments, "access", Need::Scalar, report);
-    let access = access?;
+    let access: Template = templates.read(arguments, "access", Need::Scalar, report)?;
     let fixed = access.placeholders().next().is_none();
     let text = arguments.text("access")?;
     if fixed && !["READ", "WRITE"].contains(&text) {
