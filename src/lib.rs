@@ -10,6 +10,7 @@ mod files;
 pub mod graphql;
 pub mod http;
 pub mod limits;
+mod lock;
 mod quota;
 pub mod store;
 pub mod sync;

@@ -4,7 +4,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -14,6 +14,8 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
+
+use crate::lock::Mutex;
 
 /// Bytes of one permit. A semaphore counts in 32 bits.
 const UNIT_BYTES: usize = 64;
@@ -113,7 +115,7 @@ impl Quota {
 
     /// The account of a user, which all connections of the user share.
     pub(crate) fn of_user(&self, user: &UserId) -> Account {
-        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut users = self.users.lock();
         let known = users.shares.get(user).and_then(Weak::upgrade);
         let share = known.unwrap_or_else(|| {
             let share = Share::new(self.limits.user_bytes_max);
@@ -299,7 +301,7 @@ mod tests {
         for number in 0..3 * SWEEP_USERS_MIN {
             drop(quota.of_user(&user(&format!("user-{number}"))));
         }
-        let known = quota.users.lock().unwrap().shares.len();
+        let known = quota.users.lock().shares.len();
         assert!(known <= 2 * SWEEP_USERS_MIN, "{known}");
     }
 }

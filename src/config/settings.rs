@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{ConfigProblem, Origin};
+use crate::limits::NUMBERS;
 
-/// All settings.
-pub(super) const KEYS: [&str; 59] = [
+/// The settings besides [`NUMBERS`].
+pub(super) const KEYS: [&str; 30] = [
     "listen",
     "model",
     "store.url",
@@ -33,36 +34,7 @@ pub(super) const KEYS: [&str; 59] = [
     "http.write_time",
     "http.ping_interval",
     "http.token_time",
-    "limits.body_bytes",
-    "limits.query_bytes",
-    "limits.query_tokens",
-    "limits.query_depth",
-    "limits.query_aliases",
-    "limits.query_directives",
-    "limits.query_roots",
-    "limits.query_nodes",
-    "limits.query_cost",
-    "limits.variables_depth",
-    "limits.list_items",
-    "limits.answer_bytes",
-    "limits.push_changes",
-    "limits.push_queue_bytes",
-    "limits.user_clients",
-    "limits.page_changes",
-    "limits.page_bytes",
-    "limits.live_page_bytes",
     "limits.request_time",
-    "limits.requests",
-    "limits.user_requests",
-    "limits.buffer_bytes",
-    "limits.user_buffer_bytes",
-    "limits.user_rate",
-    "limits.user_burst",
-    "limits.connections",
-    "limits.new_connections",
-    "limits.address_connections",
-    "limits.user_connections",
-    "limits.user_scopes",
     "limits.services",
     "webhooks.urls",
     "webhooks.secret",
@@ -171,7 +143,7 @@ impl Gatherer {
             } else if !SECTIONS.contains(&key.as_str()) {
                 let message = format!(
                     "{key} is not a setting; the nearest one is {}",
-                    nearest(&key, KEYS.into_iter().chain(SECTIONS))
+                    nearest(&key, keys().chain(SECTIONS))
                 );
                 self.problems.push(ConfigProblem { origin, message });
             } else if let DeValue::Table(inner) = value.get_ref() {
@@ -203,7 +175,7 @@ impl Gatherer {
         } else {
             let message = format!(
                 "this variable is not a setting; the nearest one is {}",
-                variable(nearest(&key, KEYS))
+                variable(nearest(&key, keys()))
             );
             self.problems.push(ConfigProblem {
                 origin: Origin::Variable(name),
@@ -226,7 +198,13 @@ pub(super) fn variable(key: &str) -> String {
 }
 
 fn known(key: &str) -> Option<&'static str> {
-    KEYS.into_iter().find(|known| *known == key)
+    keys().find(|known| *known == key)
+}
+
+/// All settings.
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    KEYS.into_iter()
+        .chain(NUMBERS.iter().map(|number| number.key))
 }
 
 /// The name most like `key`, as a whole or by its last part, since people put settings into the wrong section as often

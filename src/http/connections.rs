@@ -2,12 +2,15 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use tidegate_core::id::UserId;
 
-use crate::graphql::error::{Code, Failure};
+use crate::{
+    graphql::error::{Code, Failure},
+    lock::Mutex,
+};
 
 /// The connections that are open.
 pub(super) struct Connections {
@@ -38,7 +41,7 @@ impl Connections {
 
     /// The same, for callers that word the refusal themselves.
     pub(super) fn try_enter(self: &Arc<Self>, user: &UserId) -> Option<Place> {
-        let mut open = self.lock();
+        let mut open = self.open.lock();
         let count = open.entry(user.clone()).or_default();
         if *count >= self.per_user_max {
             return None;
@@ -48,11 +51,6 @@ impl Connections {
             connections: self.clone(),
             user: user.clone(),
         })
-    }
-
-    /// A panic elsewhere cannot leave a count wrong by more than one.
-    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -64,7 +62,7 @@ pub(super) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = self.connections.lock().entry(self.user.clone()) {
+        if let Entry::Occupied(mut count) = self.connections.open.lock().entry(self.user.clone()) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -93,7 +91,7 @@ mod tests {
         assert!(again.is_some());
         drop((second, again, other));
         assert!(
-            connections.lock().is_empty(),
+            connections.open.lock().is_empty(),
             "nobody is remembered for ever"
         );
     }

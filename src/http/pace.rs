@@ -5,7 +5,7 @@ use std::{
     any::Any,
     future::poll_fn,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -19,6 +19,8 @@ use axum::{
 };
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, sleep_until};
+
+use crate::lock::Mutex;
 
 /// A part of an answer. The connection asks for the next one when it has sent the last.
 const PART_BYTES: usize = 64 * 1024;
@@ -44,11 +46,11 @@ struct Deadline(Arc<Mutex<Option<Instant>>>);
 
 impl Deadline {
     fn get(&self) -> Option<Instant> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
     fn set(&self, deadline: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+        *self.0.lock() = deadline;
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     any::Any,
     fmt, ptr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tidegate_core::{entry::FeedItem, id::Seq};
 
 use super::SyncError;
-use crate::store::StoredItem;
+use crate::{lock::Mutex, store::StoredItem};
 
 /// The parts of a [`StoredChange`].
 pub type ChangeView<'c> = crate::store::StoredView<'c>;
@@ -47,10 +47,6 @@ impl Shared {
         *texts.counted.get_or_insert_default() += bytes;
         self.rings_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
-
-    fn lock(&self) -> MutexGuard<'_, Texts> {
-        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// A change as text, rendered by one plan.
@@ -77,7 +73,7 @@ impl StoredChange {
             texts: Mutex::default(),
             rings_bytes: Arc::clone(rings_bytes),
         };
-        shared.count(&mut shared.lock(), OVERHEAD_BYTES + self.bytes());
+        shared.count(&mut shared.texts.lock(), OVERHEAD_BYTES + self.bytes());
         Self {
             shared: Some(Arc::new(shared)),
             ..self
@@ -87,7 +83,7 @@ impl StoredChange {
     /// It is not counted any more, and no further text of it is kept.
     pub(super) fn leave_ring(&self) {
         if let Some(shared) = &self.shared {
-            let counted = shared.lock().counted.take().unwrap_or_default();
+            let counted = shared.texts.lock().counted.take().unwrap_or_default();
             shared.rings_bytes.fetch_sub(counted, Ordering::Relaxed);
         }
     }
@@ -115,7 +111,7 @@ impl StoredChange {
 
     /// Its text under `plan`, if it is kept.
     pub fn text<P: Any + Send + Sync>(&self, plan: &Arc<P>) -> Option<Bytes> {
-        let texts = self.shared.as_ref()?.lock();
+        let texts = self.shared.as_ref()?.texts.lock();
         let known = texts.kept.iter().find(|text| text.is_of(plan))?;
         Some(known.text.clone())
     }
@@ -123,7 +119,7 @@ impl StoredChange {
     /// Keeps its text under `plan`, if it is in a ring and there is room.
     pub fn keep_text<P: Any + Send + Sync>(&self, plan: &Arc<P>, text: &[u8]) {
         let Some(shared) = &self.shared else { return };
-        let mut texts = shared.lock();
+        let mut texts = shared.texts.lock();
         let is_read = texts.counted.is_some();
         let has_room = texts.kept.len() < TEXTS_MAX && text.len() <= TEXT_BYTES_MAX;
         if is_read && has_room && !texts.kept.iter().any(|text| text.is_of(plan)) {

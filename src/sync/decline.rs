@@ -1,9 +1,6 @@
 //! `declineMemberships`: memberships that some givers give to the caller stop counting, or count again.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use tidegate_core::{
     id::UserId,
@@ -12,7 +9,10 @@ use tidegate_core::{
 };
 
 use super::{Caller, SyncError, SyncService, commit::commit_repeatedly, in_time};
-use crate::store::{Decide, StoreError};
+use crate::{
+    lock::Mutex,
+    store::{Decide, StoreError},
+};
 
 /// Which memberships the caller declines, or accepts again.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl SyncService {
         let decide: Arc<Decide> = Arc::new(move |loaded: &Loaded| {
             let (declined, writes) =
                 membership::decline(&user, &request.givers, request.decline, loaded);
-            *decided.lock().unwrap_or_else(PoisonError::into_inner) = declined;
+            *decided.lock() = declined;
             writes
         });
         let store = Arc::clone(&self.store);
@@ -60,7 +60,7 @@ impl SyncService {
             committed?.map(drop)
         })
         .await?;
-        let declined = std::mem::take(&mut *answer.lock().unwrap_or_else(PoisonError::into_inner));
+        let declined = std::mem::take(&mut *answer.lock());
         declined.ok_or(SyncError::DeclinesFull)
     }
 }

@@ -6,7 +6,7 @@
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     num::NonZeroUsize,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use lru::LruCache;
@@ -20,6 +20,8 @@ use tokio::{
     sync::{Mutex as Turn, MutexGuard as Turned},
     time::{Duration, Instant},
 };
+
+use crate::lock::Mutex;
 
 /// The most users in the cache, and the most memberships of all of them.
 const USERS_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not zero");
@@ -71,7 +73,7 @@ impl Given {
         if self.memberships.rows.is_empty() {
             return Arc::clone(claims);
         }
-        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut grants = self.grants.lock();
         let same = |(held, _): &&(Arc<Grants>, Arc<Grants>)| {
             Arc::ptr_eq(held, claims) || **held == **claims
         };
@@ -99,12 +101,12 @@ impl GrantCache {
 
     /// Call it before opening the snapshot that is read.
     pub(super) fn generation(&self) -> u64 {
-        self.lock().generation
+        self.held.lock().generation
     }
 
     /// The recent result for this stamp.
     pub(super) fn get(&self, user: &UserId, stamp: i64) -> Option<Arc<Given>> {
-        let mut held = self.lock();
+        let mut held = self.held.lock();
         let given = held.users.get(user)?;
         let is_current = given.memberships.state.stamp == stamp || breaks(Mutant::StampIgnored);
         let is_fresh = given.read_at.elapsed() <= AGE_MAX;
@@ -121,7 +123,7 @@ impl GrantCache {
 
     /// Keeps what was read in a snapshot that was opened after `generation` was taken.
     pub(super) fn put(&self, user: &UserId, given: &Arc<Given>, generation: u64) {
-        let mut held = self.lock();
+        let mut held = self.held.lock();
         if held.generation != generation {
             return;
         }
@@ -138,15 +140,10 @@ impl GrantCache {
 
     /// Clears the cache.
     pub(super) fn clear(&self) {
-        let mut held = self.lock();
+        let mut held = self.held.lock();
         held.generation += 1;
         held.users.clear();
         held.rows = 0;
-    }
-
-    /// After a panic under the lock, counts are too high at worst.
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -239,7 +236,7 @@ mod tests {
         }
         assert!(cache.get(&user("large0"), 1).is_none());
         assert!(cache.get(&user("large1"), 1).is_some());
-        assert_eq!(cache.lock().rows, ROWS_MAX);
+        assert_eq!(cache.held.lock().rows, ROWS_MAX);
         // A later result for the same user replaces the earlier one.
         for stamp in 2..20 {
             cache.put(&user("large1"), &given(stamp, 20_000), cache.generation());

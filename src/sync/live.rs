@@ -6,11 +6,7 @@
 mod ring;
 mod subscribers;
 
-use std::{
-    pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt, stream};
 use tidegate_core::{
@@ -32,6 +28,7 @@ use super::{
     in_own_task,
 };
 use crate::{
+    lock::Mutex,
     quota::Lease,
     store::{Store, TailEvent},
 };
@@ -338,15 +335,15 @@ impl Live {
                 let mut sweeps = interval(SWEEP);
                 sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 loop {
-                    let is_waking = lock(&subscribers).is_waking();
+                    let is_waking = subscribers.lock().is_waking();
                     let event = tokio::select! {
                         event = tail.next() => event,
                         () = yield_now(), if is_waking => {
-                            lock(&subscribers).wake_some();
+                            subscribers.lock().wake_some();
                             continue;
                         }
                         _ = sweeps.tick() => {
-                            lock(&subscribers).sweep();
+                            subscribers.lock().sweep();
                             continue;
                         }
                     };
@@ -362,7 +359,7 @@ impl Live {
                         let written = writes.iter();
                         heads.observe(written.map(|write| (&write.scope, write.item.seq)));
                     }
-                    apply(&mut lock(&subscribers), event);
+                    apply(&mut subscribers.lock(), event);
                 }
             }
         });
@@ -414,11 +411,6 @@ fn inbox_news(event: &TailEvent) -> Option<Option<Scope>> {
         TailEvent::Restart | TailEvent::Epoch(_) => Some(None),
         TailEvent::Committed(_) | TailEvent::Grants(_) => None,
     }
-}
-
-/// After a panic under the lock the maps can still be read: rings serve only what they hold without a gap.
-fn lock(subscribers: &Mutex<Subscribers>) -> MutexGuard<'_, Subscribers> {
-    subscribers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod turns;
 
 use std::{
     collections::BTreeMap,
+    pin::Pin,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -16,7 +17,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::{
-    StreamExt,
+    Stream, StreamExt,
     future::{join_all, poll_immediate},
     stream::BoxStream,
 };
@@ -54,32 +55,7 @@ const TOKEN_MS: i64 = 60_000;
 /// Longer than any step takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A store that cannot carry out a commit of the document `poison`.
-struct Poisoned(EmbeddedStore);
-
-#[async_trait]
-impl Store for Poisoned {
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
-        if reads.keys.contains(&key("poison")) {
-            return Err(StoreError::Undecided("poison".to_owned()));
-        }
-        self.0.commit(reads, decide).await
-    }
-
-    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        self.0.snapshot().await
-    }
-
-    async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
-        self.0.confirmed_head(scope).await
-    }
-
-    fn tail(&self) -> BoxStream<'static, TailEvent> {
-        self.0.tail()
-    }
-}
-
-/// A store that carries out several commits at a time, and follows a test's script.
+/// A store that carries out several commits at a time, except of the document `poison`, and follows a test's script.
 struct Scripted {
     inner: EmbeddedStore,
     /// The most changes of a commit. A larger one meets a write conflict.
@@ -100,9 +76,8 @@ struct Scripted {
 
 impl Scripted {
     fn on(directory: &TempDir) -> Self {
-        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
         Self {
-            inner: EmbeddedStore::open(directory.path(), &options).unwrap(),
+            inner: open(directory),
             changes_max: usize::MAX,
             was_held: AtomicBool::new(false),
             collides_once: AtomicBool::new(false),
@@ -123,14 +98,7 @@ impl Scripted {
 
     fn serve_within(self, limits: Limits) -> (Arc<Self>, Arc<SyncService>) {
         let store = Arc::new(self);
-        let clock: Clock = Arc::new(|| Timestamp::EPOCH);
-        let sync = SyncService::start(
-            Arc::new(model(MODEL)),
-            store.clone(),
-            clock,
-            limits,
-            Webhooks::none(),
-        );
+        let sync = start(MODEL, store.clone(), Arc::new(|| Timestamp::EPOCH), limits);
         (store, sync)
     }
 }
@@ -142,6 +110,9 @@ impl Store for Scripted {
     }
 
     async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
+        if reads.keys.contains(&key("poison")) {
+            return Err(StoreError::Undecided("poison".to_owned()));
+        }
         if reads.keys.contains(&key("held")) && !self.was_held.swap(true, Ordering::Relaxed) {
             self.begun.notify_one();
             self.released.notified().await;
@@ -195,20 +166,33 @@ fn model(text: &str) -> Model {
     Model::parse("model.graphql", text).unwrap()
 }
 
-fn service(directory: &TempDir) -> Arc<SyncService> {
-    service_at(directory, Arc::new(|| Timestamp::EPOCH))
+fn open(directory: &TempDir) -> EmbeddedStore {
+    let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
+    EmbeddedStore::open(directory.path(), &options).unwrap()
 }
 
-fn service_at(directory: &TempDir, clock: Clock) -> Arc<SyncService> {
-    let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
-    let store = EmbeddedStore::open(directory.path(), &options).unwrap();
+fn start(text: &str, store: Arc<dyn Store>, clock: Clock, limits: Limits) -> Arc<SyncService> {
     SyncService::start(
-        Arc::new(model(MODEL)),
-        Arc::new(Poisoned(store)),
+        Arc::new(model(text)),
+        store,
         clock,
-        Limits::default(),
+        limits,
         Webhooks::none(),
     )
+}
+
+fn service(directory: &TempDir) -> Arc<SyncService> {
+    Scripted::on(directory).serve().1
+}
+
+/// The changes that the caller sees, from the beginning.
+fn follow(
+    sync: &Arc<SyncService>,
+    caller: &Caller,
+    limit: i64,
+) -> Pin<Box<impl Stream<Item = Result<Page, SyncError>> + use<>>> {
+    let request = PullRequest::new(None, Types::All, limit, sync.limits()).unwrap();
+    Box::pin(Arc::clone(sync).subscribe(caller.clone(), request, Start::Checkpoint))
 }
 
 fn alice(sync: &SyncService) -> Caller {

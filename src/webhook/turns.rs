@@ -3,13 +3,12 @@
 //!
 //! The caller decides how long a user waits, and what is asked.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use tidegate_core::id::UserId;
 use tokio::sync::oneshot;
+
+use crate::lock::Mutex;
 
 /// The turns of an application.
 pub(super) struct Turns(Arc<Mutex<Queue>>);
@@ -34,7 +33,7 @@ impl Turns {
     /// Waits for a turn. A user that stops waiting takes none.
     pub(super) async fn take(&self, user: &UserId) -> Turn {
         let given = {
-            let mut queue = lock(&self.0);
+            let mut queue = self.0.lock();
             if let Some(left) = queue.free.checked_sub(1) {
                 queue.free = left;
                 return Turn(Arc::clone(&self.0));
@@ -76,17 +75,12 @@ impl Queue {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let next = lock(&self.0).next();
+        let next = self.0.lock().next();
         if let Some(next) = next {
             // A user that has just stopped waiting drops the turn, and the next one gets it.
             drop(next.send(Turn(Arc::clone(&self.0))));
         }
     }
-}
-
-/// The queue is consistent between any two of its statements, so a panic elsewhere leaves it usable.
-fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,6 +25,7 @@ use super::{
 use crate::{
     graphql::error::{Code, Failure},
     http::connections::{Connections, Place},
+    lock::Mutex,
     quota::{Account, Exhausted, Lease, Quota},
 };
 
@@ -92,7 +93,7 @@ impl Visitors {
     /// another stranger ends.
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Arc<Visit> {
         let now = Instant::now();
-        let number = self.strangers().enter(Network::of(peer), now);
+        let number = self.strangers.lock().enter(Network::of(peer), now);
         Arc::new(Visit {
             visitors: self.clone(),
             peer,
@@ -104,13 +105,6 @@ impl Visitors {
                 last: now,
             }),
         })
-    }
-
-    /// A panic elsewhere cannot leave a place taken: each is released by the number of its connection.
-    fn strangers(&self) -> MutexGuard<'_, Strangers> {
-        self.strangers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,7 +124,7 @@ impl Visit {
     /// # Errors
     /// [`Exhausted`].
     pub(super) fn lease(&self, bytes: usize) -> Result<Lease, Exhausted> {
-        match &self.shown().member {
+        match &self.shown.lock().member {
             Some(member) => member.account.lease(bytes),
             None => self.visitors.quota.of_strangers().lease(bytes),
         }
@@ -138,11 +132,11 @@ impl Visit {
 
     /// Sets the task that serves the connection. It is aborted when a stranger's place is needed.
     pub(in crate::http) fn served_by(&self, task: AbortHandle) {
-        let shown = self.shown();
+        let shown = self.shown.lock();
         if shown.member.is_some() {
             return;
         }
-        let mut strangers = self.visitors.strangers();
+        let mut strangers = self.visitors.strangers.lock();
         strangers.served_by(Network::of(self.peer), self.number, task);
     }
 
@@ -152,7 +146,7 @@ impl Visit {
     /// `TOO_MANY_CONNECTIONS`, when the user has as many as one may have; `OVERLOADED`, when the gateway has; [`Exhausted`]
     /// of bytes for what the streams of one more connection can hold.
     pub(in crate::http) fn show(self: &Arc<Self>, user: &UserId) -> Result<Presence, Failure> {
-        let mut shown = self.shown();
+        let mut shown = self.shown.lock();
         let is_theirs = |member: &Member| member.user == *user;
         if !shown.member.as_ref().is_some_and(is_theirs) {
             let of_user = self.visitors.users.enter(user)?;
@@ -172,7 +166,7 @@ impl Visit {
                 _of_streams: of_streams,
             });
             let network = Network::of(self.peer);
-            self.visitors.strangers().has_shown(network, user);
+            self.visitors.strangers.lock().has_shown(network, user);
         }
         shown.underway += 1;
         Ok(Presence(self.clone()))
@@ -204,7 +198,7 @@ impl Visit {
     async fn without_token(&self, patience: Duration) {
         loop {
             let (last, is_underway) = {
-                let shown = self.shown();
+                let shown = self.shown.lock();
                 (shown.last, shown.underway > 0)
             };
             let now = Instant::now();
@@ -217,13 +211,8 @@ impl Visit {
     }
 
     fn leave_strangers(&self) {
-        let mut strangers = self.visitors.strangers();
+        let mut strangers = self.visitors.strangers.lock();
         strangers.leave(Network::of(self.peer), self.number);
-    }
-
-    /// A panic elsewhere cannot leave the state inconsistent.
-    fn shown(&self) -> MutexGuard<'_, Shown> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -239,7 +228,7 @@ impl Presence {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        if self.shown().member.is_none() {
+        if self.shown.lock().member.is_none() {
             self.leave_strangers();
         }
     }
@@ -247,7 +236,7 @@ impl Drop for Visit {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let mut shown = self.0.shown();
+        let mut shown = self.0.shown.lock();
         shown.underway -= 1;
         shown.last = Instant::now();
     }

@@ -114,14 +114,8 @@ impl StorageBackend for Disk {
     }
 }
 
-struct Bench {
-    store: EmbeddedStore,
-    faults: Arc<Faults>,
-    _place: TempDir,
-}
-
-/// Without a cache, so that reads reach the disk.
-fn bench() -> Bench {
+/// A store without a cache, so that reads reach the disk, with the faults and the place of its disk.
+fn bench() -> (EmbeddedStore, Arc<Faults>, TempDir) {
     let place = TempDir::new().unwrap();
     let options = EmbeddedOptions::new(Epoch::new("first").unwrap());
     let path = opening::find_or_create(place.path(), &options.first_epoch).unwrap();
@@ -143,11 +137,8 @@ fn bench() -> Bench {
         opened.map_err(|error| StoreError::Unavailable(error.to_string()))
     };
     let file = StoreFile::over(open).unwrap();
-    Bench {
-        store: EmbeddedStore::run(file, options.tail_events_max).unwrap(),
-        faults,
-        _place: place,
-    }
+    let store = EmbeddedStore::run(file, options.tail_events_max).unwrap();
+    (store, faults, place)
 }
 
 fn open_read_only(path: &Path, access: Access) -> Result<Database, StoreError> {
@@ -198,11 +189,7 @@ async fn is_stored(store: &EmbeddedStore, number: u32) -> Result<bool, StoreErro
 
 #[tokio::test]
 async fn a_full_disk_refuses_writes_only_until_there_is_room() {
-    let Bench {
-        store,
-        faults,
-        _place,
-    } = bench();
+    let (store, faults, _place) = bench();
     commit(&store, 1, 10).await.unwrap();
     let mut tail = store.tail().skip(1);
     faults.full.store(true, Ordering::SeqCst);
@@ -230,11 +217,7 @@ async fn a_full_disk_refuses_writes_only_until_there_is_room() {
 /// A failed commit ends the opening. The snapshot is read again, as long as its moment is still the last one.
 #[tokio::test]
 async fn a_snapshot_outlives_a_commit_that_failed() {
-    let Bench {
-        store,
-        faults,
-        _place,
-    } = bench();
+    let (store, faults, _place) = bench();
     commit(&store, 1, 100_000).await.unwrap();
     let mut snapshot = store.snapshot().await.unwrap();
     faults.full.store(true, Ordering::SeqCst);
@@ -249,11 +232,7 @@ async fn a_snapshot_outlives_a_commit_that_failed() {
 
 #[tokio::test]
 async fn a_file_that_may_only_be_read_is_read_until_it_may_be_written() {
-    let Bench {
-        store,
-        faults,
-        _place,
-    } = bench();
+    let (store, faults, _place) = bench();
     commit(&store, 1, 100_000).await.unwrap();
     faults.full.store(true, Ordering::SeqCst);
     faults.read_only.store(true, Ordering::SeqCst);
@@ -276,11 +255,7 @@ async fn a_file_that_may_only_be_read_is_read_until_it_may_be_written() {
 #[tokio::test]
 async fn wherever_a_commit_fails_its_answer_is_true_and_the_next_commit_works() {
     for (lasting, read_only) in [(false, false), (true, false), (true, true)] {
-        let Bench {
-            store,
-            faults,
-            _place,
-        } = bench();
+        let (store, faults, _place) = bench();
         faults.lasting.store(lasting, Ordering::SeqCst);
         let mut failures = 0;
         for writes in 0.. {
@@ -312,11 +287,7 @@ async fn wherever_a_commit_fails_its_answer_is_true_and_the_next_commit_works() 
 
 #[tokio::test]
 async fn a_disk_that_can_be_read_again_is_read_again() {
-    let Bench {
-        store,
-        faults,
-        _place,
-    } = bench();
+    let (store, faults, _place) = bench();
     commit(&store, 1, 100_000).await.unwrap();
     let mut snapshot = store.snapshot().await.unwrap();
     faults.unreadable.store(true, Ordering::SeqCst);
@@ -351,11 +322,7 @@ async fn a_disk_that_can_be_read_again_is_read_again() {
 
 #[tokio::test]
 async fn the_writer_outlives_a_panic() {
-    let Bench {
-        store,
-        faults,
-        _place,
-    } = bench();
+    let (store, faults, _place) = bench();
     commit(&store, 1, 10).await.unwrap();
     faults.panics.store(true, Ordering::SeqCst);
     let failed = commit(&store, 2, 10).await;

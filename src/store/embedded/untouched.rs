@@ -6,10 +6,11 @@
 use std::{
     fs::File,
     io::{self, ErrorKind},
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use redb::{StorageBackend, backends::FileBackend};
+
+use crate::lock::Mutex;
 
 /// How many bytes redb may write. Opening takes one header. Only the repair of a whole file takes more, and a store
 /// that saves its allocator's state with each commit needs no repair.
@@ -40,10 +41,6 @@ impl UntouchedFile {
             written: Mutex::default(),
         })
     }
-
-    fn written(&self) -> MutexGuard<'_, Written> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl StorageBackend for UntouchedFile {
@@ -53,7 +50,7 @@ impl StorageBackend for UntouchedFile {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.content.read(offset, out)?;
-        for (at, bytes) in &self.written().pieces {
+        for (at, bytes) in &self.written.lock().pieces {
             lay_over(out, offset, bytes, *at);
         }
         Ok(())
@@ -71,7 +68,7 @@ impl StorageBackend for UntouchedFile {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut written = self.written();
+        let mut written = self.written.lock();
         if written.bytes + data.len() > WRITTEN_BYTES_MAX {
             return Err(ErrorKind::ReadOnlyFilesystem.into());
         }

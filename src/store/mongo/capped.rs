@@ -4,10 +4,7 @@
 //!
 //! The server decides about writes to their documents: it refuses each.
 
-use std::{
-    collections::HashSet,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashSet;
 
 use mongodb::bson::{Bson, Document, doc};
 
@@ -16,18 +13,13 @@ use super::{
     failure::{Failure, code},
 };
 
+use crate::lock::Mutex;
+
 const SNAPSHOT_UNAVAILABLE: i32 = 246;
 
 /// The collections whose last read in a snapshot failed.
 #[derive(Default)]
 pub(super) struct Capped(Mutex<HashSet<String>>);
-
-impl Capped {
-    /// After a panic under the lock the set is still whole.
-    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Base {
     /// Remembers why a read of this collection failed, if that may be because it is capped.
@@ -35,13 +27,13 @@ impl Base {
         if let Failure::Driver(error) = failure
             && code(error) == Some(SNAPSHOT_UNAVAILABLE)
         {
-            self.capped.lock().insert(collection.to_owned());
+            self.capped.0.lock().insert(collection.to_owned());
         }
     }
 
     /// Whether the collection is capped. Only a suspected collection is looked up.
     pub(super) async fn is_capped(&self, collection: &str) -> Result<bool, Failure> {
-        if !self.capped.lock().contains(collection) {
+        if !self.capped.0.lock().contains(collection) {
             return Ok(false);
         }
         let filter = doc! { "name": collection, "options.capped": true };
@@ -53,7 +45,7 @@ impl Base {
             .and_then(Bson::as_array)
             .is_some_and(|found| !found.is_empty());
         if !is_capped {
-            self.capped.lock().remove(collection);
+            self.capped.0.lock().remove(collection);
         }
         Ok(is_capped)
     }

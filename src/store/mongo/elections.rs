@@ -3,12 +3,14 @@
 //!
 //! The driver finds the primary; the reader reads.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use mongodb::{
     bson::oid::ObjectId,
     event::{EventHandler, sdam::SdamEvent},
 };
+
+use crate::lock::Mutex;
 
 /// The last election that the driver reported, and the last one whose primary is known to have a majority.
 #[derive(Debug, Default)]
@@ -29,26 +31,21 @@ impl Elections {
         let elections = Arc::clone(self);
         EventHandler::callback(move |event| {
             if let SdamEvent::TopologyDescriptionChanged(changed) = event {
-                elections.lock().latest = changed.new_description.max_election_id();
+                elections.0.lock().latest = changed.new_description.max_election_id();
             }
         })
     }
 
     pub(super) fn latest(&self) -> Election {
-        self.lock().latest
+        self.0.lock().latest
     }
 
     pub(super) fn is_proved(&self, election: Election) -> bool {
-        self.lock().proved == election
+        self.0.lock().proved == election
     }
 
     /// A majority has replicated a write of this election's primary, or of a later one.
     pub(super) fn prove(&self, election: Election) {
-        self.lock().proved = election;
-    }
-
-    /// After a panic under the lock both ids are still valid.
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().proved = election;
     }
 }

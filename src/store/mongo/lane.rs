@@ -2,11 +2,13 @@
 //!
 //! A transaction writes its number, which shows later whether it was committed (rules.md 5.2).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Random, places::group_id};
+
+use crate::lock::Mutex;
 
 /// All lanes of a gateway.
 pub(super) struct Lanes {
@@ -53,7 +55,7 @@ impl Lanes {
     pub(super) async fn enter(&self) -> Lane {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
-        let state = lock(&self.free).pop();
+        let state = self.free.lock().pop();
         Lane {
             state: Some(state.expect("there are as many lanes as permits")),
             free: Arc::clone(&self.free),
@@ -84,11 +86,6 @@ const HELD: &str = "a lane has its state until it is dropped";
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        lock(&self.free).extend(self.state.take());
+        self.free.lock().extend(self.state.take());
     }
-}
-
-/// After a panic under the lock the list of lanes is still whole.
-fn lock(free: &Mutex<Vec<State>>) -> MutexGuard<'_, Vec<State>> {
-    free.lock().unwrap_or_else(PoisonError::into_inner)
 }

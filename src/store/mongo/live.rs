@@ -8,7 +8,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -26,7 +26,7 @@ use super::{
     failure::{Failure, code},
     places::{LIVE, LIVE_END, live_id},
 };
-use crate::store::StoreError;
+use crate::{lock::Mutex, store::StoreError};
 
 /// How often a gateway writes a heartbeat.
 const BEAT: Duration = Duration::from_secs(5);
@@ -68,10 +68,7 @@ impl Live {
 
     /// Whether a commit that has met a lock may look for dead gateways now.
     fn may_look(&self) -> bool {
-        let mut looked_at = self
-            .looked_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut looked_at = self.looked_at.lock();
         let now = Instant::now();
         let was_just_now = looked_at.is_some_and(|looked_at| now - looked_at < BETWEEN_LOOKS);
         if !was_just_now {
@@ -82,7 +79,7 @@ impl Live {
 
     /// Remembers gateways whose sessions were ended. Returns how many of them are new.
     fn remember(&self, dead: Vec<(String, DateTime)>) -> usize {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ended = self.ended.lock();
         let is_new = |(id, beat): &&(String, DateTime)| ended.get(id) != Some(beat);
         let new = dead.iter().filter(is_new).count();
         *ended = dead.into_iter().collect();

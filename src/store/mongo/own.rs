@@ -2,10 +2,7 @@
 //! it was written. MongoDB skips such transactions without unpacking them, which would be up to a third of the cost of
 //! a commit.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::{Stream, StreamExt, stream};
 use mongodb::{Client, ClientSession, bson::Bson};
@@ -13,7 +10,7 @@ use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 
 use super::{Base, failure::Failure};
-use crate::store::TailEvent;
+use crate::{lock::Mutex, store::TailEvent};
 
 /// How many commits a tail may lag behind before it has to restart.
 const COMMITS_MAX: usize = 256;
@@ -61,12 +58,12 @@ impl Own {
 
     /// The sessions whose commits are reported here.
     pub(super) fn sessions(&self) -> Vec<Bson> {
-        self.lock().own.clone()
+        self.sessions.lock().own.clone()
     }
 
     /// The sessions in which a transaction may be open: these, and the last of unknown outcome.
     pub(super) fn may_hold_locks(&self) -> Vec<Bson> {
-        let sessions = self.lock();
+        let sessions = self.sessions.lock();
         let doubted = sessions.doubted.iter().rev().take(DOUBTED_WITH_LOCKS_MAX);
         let doubted = doubted.map(|doubted| doubted.id.clone());
         sessions.own.iter().cloned().chain(doubted).collect()
@@ -75,7 +72,7 @@ impl Own {
     /// A session for a commit.
     pub(super) async fn session(&self, base: &Base) -> Result<ClientSession, Failure> {
         loop {
-            if let Some(session) = self.lock().idle.pop() {
+            if let Some(session) = self.sessions.lock().idle.pop() {
                 return Ok(session);
             }
             self.begin(&base.client).await?;
@@ -85,14 +82,17 @@ impl Own {
 
     /// Starts as many sessions as are missing, and at least one.
     pub(super) async fn begin(&self, client: &Client) -> Result<(), Failure> {
-        let missing = self.count.saturating_sub(self.lock().own.len()).max(1);
+        let missing = self
+            .count
+            .saturating_sub(self.sessions.lock().own.len())
+            .max(1);
         let mut begun = Vec::new();
         for _ in 0..missing {
             // Each transaction sets its own read concern.
             let session = client.start_session().causal_consistency(false);
             begun.push(session.await?);
         }
-        let mut sessions = self.lock();
+        let mut sessions = self.sessions.lock();
         for session in begun {
             sessions.add(session);
         }
@@ -101,7 +101,7 @@ impl Own {
 
     /// Takes a session back from a commit.
     pub(super) fn keep(&self, session: ClientSession) {
-        let mut sessions = self.lock();
+        let mut sessions = self.sessions.lock();
         if sessions.own.contains(&id_of(&session)) {
             sessions.idle.push(session);
         }
@@ -119,7 +119,7 @@ impl Own {
     /// this gateway's own: tails report that something may have been missed, and change streams no longer skip the
     /// session.
     pub(super) fn doubt(&self, session: Bson) {
-        let mut sessions = self.lock();
+        let mut sessions = self.sessions.lock();
         sessions.own.retain(|own| *own != session);
         sessions.doubted.push_back(Doubted {
             id: session,
@@ -136,11 +136,6 @@ impl Own {
             let news = commit.map_or_else(|_| vec![TailEvent::Restart], |news| news.to_vec());
             stream::iter(news)
         })
-    }
-
-    /// After a panic under the lock the lists of sessions are still whole.
-    fn lock(&self) -> MutexGuard<'_, Sessions> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,17 +3,15 @@
 //! An answer counts for one version of a document, so an old one does no harm. A question whose answer is gone is asked
 //! again.
 
-use std::{
-    collections::VecDeque,
-    mem,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::VecDeque, mem};
 
 use tidegate_core::{
     id::UserId,
     push::{Advice, Answer, PushHash, PushRequest},
     value::document_bytes,
 };
+
+use crate::lock::Mutex;
 
 /// The most bytes of answers to one push.
 const PUSH_BYTES_MAX: usize = 1 << 20;
@@ -47,7 +45,7 @@ impl Kept {
             advice: fitting.cloned().collect(),
             bytes: PUSH_BYTES_MAX - left,
         };
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         kept.retain(|other| other.user != answered.user);
         kept.push_back(answered);
         let mut all: usize = kept.iter().map(|answered| answered.bytes).sum();
@@ -58,7 +56,7 @@ impl Kept {
 
     /// Takes the answers to a push, if it is its user's last one that could not ask everything.
     pub(super) fn take(&self, request: &PushRequest) -> Vec<Advice> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         let is_it = |answered: &Answered| {
             answered.user == request.identity.user && answered.push == request.hash
         };

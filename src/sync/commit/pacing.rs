@@ -11,7 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::pending,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use lru::LruCache;
@@ -22,7 +22,10 @@ use tokio::{
 };
 
 use super::write_set::WriteSet;
-use crate::store::{Committed, WriteConflict};
+use crate::{
+    lock::Mutex,
+    store::{Committed, WriteConflict},
+};
 
 /// The number of scopes whose heads the gateway remembers.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("it is above zero");
@@ -50,7 +53,7 @@ impl ScopeHeads {
     /// Notes commits of this or other gateways. Scopes that this gateway does not write to are left out, since others
     /// may write to any number of scopes.
     pub(in crate::sync) fn observe<'h>(&self, heads: impl Iterator<Item = (&'h Scope, Seq)>) {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         if known.is_empty() {
             return;
         }
@@ -64,7 +67,7 @@ impl ScopeHeads {
     }
 
     fn follow(&self, heads: &BTreeMap<Scope, Seq>) {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         for scope in heads.keys() {
             known.get_or_insert_mut_ref(scope, Seq::default);
         }
@@ -72,14 +75,9 @@ impl ScopeHeads {
 
     /// Whether one of these scopes has a higher head now.
     fn is_beyond(&self, heads: &BTreeMap<Scope, Seq>) -> bool {
-        let known = self.lock();
+        let known = self.known.lock();
         let mut heads = heads.iter();
         heads.any(|(scope, head)| known.peek(scope).is_some_and(|known| known > head))
-    }
-
-    /// After a panic under the lock the cache is still whole.
-    fn lock(&self) -> MutexGuard<'_, LruCache<Scope, Seq>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,10 +4,12 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use tidegate_core::id::UserId;
+
+use crate::lock::Mutex;
 
 /// The place of a push in the queue: its turn, and its arrival among the pushes of that turn. Two pushes of one user
 /// have different turns, in the order of their arrival.
@@ -58,7 +60,7 @@ impl Shares {
     /// as the whole queue, since it would never fit otherwise.
     pub(super) fn room(&self, user: &UserId, bytes: usize) -> Option<Room> {
         let bytes = bytes.min(self.bytes_max);
-        let place = lock(&self.queue).join(user, bytes, self.bytes_max)?;
+        let place = self.queue.lock().join(user, bytes, self.bytes_max)?;
         Some(Room {
             place,
             queue: Arc::clone(&self.queue),
@@ -105,13 +107,8 @@ impl Queue {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        lock(&self.queue).leave(self);
+        self.queue.lock().leave(self);
     }
-}
-
-/// No panic between its statements leaves the queue inconsistent.
-fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -143,7 +140,7 @@ mod tests {
         let later = places("later", 1);
         assert_eq!(before(&later[0], &crowd), 1);
         drop((crowd, later));
-        let queue = lock(&shares.queue);
+        let queue = shares.queue.lock();
         assert!(queue.users.is_empty() && queue.places.is_empty() && queue.bytes == 0);
     }
 

@@ -6,7 +6,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -18,8 +18,8 @@ use tidegate_core::{
 };
 use tokio::sync::Notify;
 
-use super::{lock, ring::Ring};
-use crate::{store::FeedWrite, sync::StoredChange};
+use super::ring::Ring;
+use crate::{lock::Mutex, store::FeedWrite, sync::StoredChange};
 
 /// How many are woken before other tasks get their turn. Otherwise pushes would wait until thousands have been served.
 /// Those that are woken later find more to read.
@@ -221,7 +221,7 @@ pub(in crate::sync) struct Ticket {
 impl Ticket {
     pub(super) fn new(subscribers: Arc<Mutex<Subscribers>>, user: &UserId) -> Self {
         let waker = Arc::new(Notify::new());
-        let mut held = lock(&subscribers);
+        let mut held = subscribers.lock();
         let id = held.next_id;
         held.next_id += 1;
         held.wakers.insert(id, waker.clone());
@@ -253,7 +253,7 @@ impl Ticket {
     /// Call it before the store is read: events after the call wake again. Returns whether the only reason for the read
     /// is that the user's grants may have changed, and rings are not concerned.
     pub(super) fn fresh(&mut self) -> bool {
-        let now = lock(&self.subscribers).generation(&self.user);
+        let now = self.subscribers.lock().generation(&self.user);
         let before = self.read_at.replace(now);
         before.is_some_and(|before| before.0 == now.0 && before.1 != now.1)
     }
@@ -271,7 +271,7 @@ impl Ticket {
 
     /// Watches these scopes in addition, before they are read.
     pub(super) fn watch_also(&mut self, scopes: Vec<&Scope>) {
-        let mut held = lock(&self.subscribers);
+        let mut held = self.subscribers.lock();
         for scope in scopes {
             watch(&mut held, scope, self.id);
             self.watching.insert(scope.clone());
@@ -285,7 +285,7 @@ impl Ticket {
         if wanted == self.watching {
             return;
         }
-        let mut held = lock(&self.subscribers);
+        let mut held = self.subscribers.lock();
         for ended in self.watching.difference(&wanted) {
             unwatch(&mut held, ended, self.id);
         }
@@ -310,7 +310,7 @@ impl Ticket {
         limit: usize,
         bytes_max: usize,
     ) -> Option<(Vec<StoredChange>, Vec<Seq>)> {
-        let held = lock(&self.subscribers);
+        let held = self.subscribers.lock();
         if self.read_at != Some(held.generation(&self.user)) {
             return None;
         }
@@ -334,7 +334,7 @@ fn fits(changes: &[StoredChange], bytes_max: usize) -> bool {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut held = lock(&self.subscribers);
+        let mut held = self.subscribers.lock();
         held.wakers.remove(&self.id);
         if let Some(of) = held.users.get_mut(&self.user) {
             of.ids.remove(&self.id);
@@ -401,14 +401,14 @@ mod tests {
     }
 
     fn write(subscribers: &Mutex<Subscribers>) {
-        lock(subscribers).wake(&scope());
+        subscribers.lock().wake(&scope());
     }
 
     /// Wakes until all are woken. Returns the number of steps.
     fn wake_all(subscribers: &Mutex<Subscribers>) -> usize {
         let mut steps = 0;
-        while lock(subscribers).is_waking() {
-            lock(subscribers).wake_some();
+        while subscribers.lock().is_waking() {
+            subscribers.lock().wake_some();
             steps += 1;
             assert!(steps < 1_000, "it never ends");
         }
@@ -432,7 +432,7 @@ mod tests {
         let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
         let mut tickets: Vec<Ticket> = (0..5 * AT_ONCE).map(|_| watching(&subscribers)).collect();
         write(&subscribers);
-        lock(&subscribers).wake_some();
+        subscribers.lock().wake_some();
         assert_eq!(woken(&tickets), 2 * AT_ONCE);
         // Meanwhile some leave, woken and not yet woken ones, and others come.
         tickets.retain(|ticket| ticket.id % 3 != 0);
@@ -510,7 +510,7 @@ mod tests {
         one.watch([&other].into_iter());
         assert!(is_woken(&one));
         write(&subscribers);
-        lock(&subscribers).wake(&other);
+        subscribers.lock().wake(&other);
         assert!(is_woken(&one));
         assert_eq!(woken(&many), AT_ONCE);
     }

@@ -65,13 +65,12 @@ async fn a_read_waits_for_its_users_other_reads_and_is_refused_in_the_end() {
 async fn documents_are_read_in_rounds_and_counted_until_they_are_dropped() {
     const MB: usize = 1_000_000;
     let directory = TempDir::new().unwrap();
-    let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
-    let inner = EmbeddedStore::open(directory.path(), &options).unwrap();
-    let counts = Arc::default();
-    let store = Arc::new(Counted { inner, counts });
-    let (clock, limits): (Clock, _) = (Arc::new(|| Timestamp::EPOCH), Limits::default());
-    let model = Arc::new(model(MODEL));
-    let sync = SyncService::start(model, store.clone(), clock, limits, Webhooks::none());
+    let store = Arc::new(Counted {
+        inner: open(&directory),
+        counts: Arc::default(),
+    });
+    let clock = Arc::new(|| Timestamp::EPOCH);
+    let sync = start(MODEL, store.clone(), clock, Limits::default());
     let (_quota, account) = account_of_bytes("alice", 64 * MB);
     let caller = alice(&sync).counted_on(account.clone());
     let teams = ["red", "blue"].repeat(20);
@@ -136,9 +135,7 @@ async fn subscriptions_are_counted_with_their_scopes_while_they_wait() {
     let _rest = account.lease(USER_BYTES - 4 * BYTES).unwrap();
     let mut waiting = Vec::new();
     let refused = loop {
-        let request = PullRequest::new(None, Types::All, 10, sync.limits()).unwrap();
-        let changes = Arc::clone(&sync).subscribe(caller.clone(), request, Start::Checkpoint);
-        let mut changes = Box::pin(changes);
+        let mut changes = follow(&sync, &caller, 10);
         match changes.next().await.unwrap() {
             Ok(_) => waiting.push(changes),
             Err(refused) => break refused,

@@ -10,10 +10,9 @@ async fn a_subscription_that_waits_ends_with_its_token() {
         let now_ms = now_ms.clone();
         Arc::new(move || Timestamp::EPOCH.plus_ms(now_ms.load(Ordering::Relaxed)))
     };
-    let sync = service_at(&directory, clock);
-    let request = PullRequest::new(None, Types::All, 10, sync.limits()).unwrap();
-    let caller = alice(&sync);
-    let mut pages = Box::pin(sync.subscribe(caller, request, Start::Checkpoint));
+    let store = Arc::new(open(&directory));
+    let sync = start(MODEL, store, clock, Limits::default());
+    let mut pages = follow(&sync, &alice(&sync), 10);
     assert!(
         pages.next().await.unwrap().unwrap().reset,
         "the first page comes at once"
@@ -29,14 +28,7 @@ async fn a_subscription_outlasts_a_store_that_cannot_be_read_and_misses_nothing(
     let directory = TempDir::new().unwrap();
     let (store, sync) = Scripted::on(&directory).serve();
     let caller = alice(&sync);
-    let subscribe = || {
-        let request = PullRequest::new(None, Types::All, 1, sync.limits()).unwrap();
-        Box::pin(
-            sync.clone()
-                .subscribe(caller.clone(), request, Start::Checkpoint),
-        )
-    };
-    let mut pages = subscribe();
+    let mut pages = follow(&sync, &caller, 1);
     assert!(pages.next().await.unwrap().unwrap().reset);
     store.is_down.store(true, Ordering::Relaxed);
     for id in ["1", "2", "3"] {
@@ -45,7 +37,7 @@ async fn a_subscription_outlasts_a_store_that_cannot_be_read_and_misses_nothing(
     // More writes than the limit have come, so the rings are not enough.
     let silent = timeout(2 * live::STORE_PAUSE, pages.next()).await;
     assert!(silent.is_err(), "{silent:?}");
-    let begun = subscribe().next().await.unwrap();
+    let begun = follow(&sync, &caller, 1).next().await.unwrap();
     assert!(begun.is_err(), "a subscriber without a page gets the error");
     store.is_down.store(false, Ordering::Relaxed);
     for id in ["1", "2", "3"] {
@@ -59,14 +51,7 @@ async fn hundreds_who_watch_one_scope_all_get_every_write() {
     let directory = TempDir::new().unwrap();
     let sync = service(&directory);
     let caller = alice(&sync);
-    let request = PullRequest::new(None, Types::All, 10, sync.limits()).unwrap();
-    let subscribe = || {
-        let pages = sync
-            .clone()
-            .subscribe(caller.clone(), request.clone(), Start::Checkpoint);
-        Box::pin(pages)
-    };
-    let mut crowd: Vec<_> = (0..300).map(|_| subscribe()).collect();
+    let mut crowd: Vec<_> = (0..300).map(|_| follow(&sync, &caller, 10)).collect();
     for pages in &mut crowd {
         assert!(pages.next().await.unwrap().unwrap().reset);
     }
@@ -92,11 +77,7 @@ async fn a_write_that_is_never_told_is_read_from_the_store_soon_after_the_next_o
     let directory = TempDir::new().unwrap();
     let (_, sync) = Scripted::on(&directory).serve();
     let caller = alice(&sync);
-    let request = PullRequest::new(None, Types::All, 10, sync.limits()).unwrap();
-    let pages = sync
-        .clone()
-        .subscribe(caller.clone(), request, Start::Checkpoint);
-    let mut pages = Box::pin(pages);
+    let mut pages = follow(&sync, &caller, 10);
     assert!(pages.next().await.unwrap().unwrap().reset);
     let mut seqs = Vec::new();
     for pushed in [&["first"][..], &["untold", "later"]] {
@@ -125,10 +106,9 @@ async fn a_page_of_a_subscription_is_small_and_one_of_a_pull_is_not() {
         .extend((1..1_000).flat_map(|number| long(number).changes));
     sync.push(&caller, push).await.unwrap();
     let request = PullRequest::new(None, Types::All, 5_000, sync.limits()).unwrap();
-    let pulled = sync.pull(&caller, request.clone()).await.unwrap();
+    let pulled = sync.pull(&caller, request).await.unwrap();
     assert_eq!((pulled.changes.len(), pulled.has_more), (1_000, false));
-    let pages = sync.clone().subscribe(caller, request, Start::Checkpoint);
-    let mut pages = Box::pin(pages);
+    let mut pages = follow(&sync, &caller, 5_000);
     let (mut changes, mut count) = (0, 0);
     loop {
         let page = pages.next().await.unwrap().unwrap();

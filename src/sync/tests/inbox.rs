@@ -31,7 +31,6 @@ fn ids(page: &InboxPage) -> Vec<&str> {
 #[tokio::test]
 async fn who_follows_an_inbox_gets_small_pages_and_one_for_all_that_came_meanwhile() {
     let directory = TempDir::new().unwrap();
-    let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
     let now_ms = Arc::new(AtomicI64::new(0));
     let clock: Clock = {
         let now_ms = now_ms.clone();
@@ -42,13 +41,7 @@ async fn who_follows_an_inbox_gets_small_pages_and_one_for_all_that_came_meanwhi
         live_page_bytes: 100_000,
         ..Limits::default()
     };
-    let sync = SyncService::start(
-        Arc::new(model(MODEL)),
-        Arc::new(EmbeddedStore::open(directory.path(), &options).unwrap()),
-        clock,
-        limits,
-        Webhooks::none(),
-    );
+    let sync = start(MODEL, Arc::new(open(&directory)), clock, limits);
     let caller = alice(&sync);
     let all = InboxRequest::new(100, None).unwrap();
     let pages = sync.clone().follow_conflicts(caller.clone(), all.clone());

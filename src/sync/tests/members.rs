@@ -52,15 +52,12 @@ impl Crowd {
 
     fn empty() -> Self {
         let directory = TempDir::new().unwrap();
-        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
         let store = Arc::new(Counted {
-            inner: EmbeddedStore::open(directory.path(), &options).unwrap(),
+            inner: open(&directory),
             counts: Arc::default(),
         });
-        let clock: Clock = Arc::new(|| Timestamp::EPOCH);
-        let (limits, webhooks) = (Limits::default(), Webhooks::none());
-        let model = Arc::new(model(MODEL));
-        let sync = SyncService::start(model, store.clone(), clock, limits, webhooks);
+        let clock = Arc::new(|| Timestamp::EPOCH);
+        let sync = start(MODEL, store.clone(), clock, Limits::default());
         Self {
             store,
             sync,
@@ -91,14 +88,9 @@ impl Crowd {
 
     fn follow(&mut self, name: &str, teams: Vec<String>) {
         let caller = member(&self.sync, name, teams);
-        let request = PullRequest::new(None, Types::All, 10, self.sync.limits()).unwrap();
-        let pages = self
-            .sync
-            .clone()
-            .subscribe(caller, request, Start::Checkpoint);
+        let mut pages = follow(&self.sync, &caller, 10);
         let (sender, receiver) = mpsc::unbounded_channel();
         tokio::spawn(async move {
-            let mut pages = Box::pin(pages);
             while let Some(Ok(page)) = pages.next().await {
                 if sender.send(page).is_err() {
                     return;
@@ -203,12 +195,7 @@ fn change(base: i32, set: &[(&str, &str)]) -> Action {
 async fn a_read_ends_though_nobody_polls_its_subscription() {
     let crowd = Crowd::empty();
     let caller = member(&crowd.sync, "alice", vec!["1".to_owned(), "2".to_owned()]);
-    let request = PullRequest::new(None, Types::All, 10, crowd.sync.limits()).unwrap();
-    let pages = crowd
-        .sync
-        .clone()
-        .subscribe(caller, request, Start::Checkpoint);
-    let mut pages = Box::pin(pages);
+    let mut pages = follow(&crowd.sync, &caller, 10);
     assert!(poll_immediate(pages.next()).await.is_none(), "it reads");
     let scopes = &crowd.store.counts.scopes;
     let reading = async {
