@@ -5,7 +5,6 @@
 
 mod check;
 mod dev;
-mod limits;
 mod maintain;
 mod model;
 mod serve;

@@ -47,23 +47,20 @@ pub(crate) use self::{
     graphiql::{DevUser, GraphiqlConfig, Tab},
     guard::Origins,
     health::waiting,
-    server::{ServerLimits, Shutdown, serve},
-    traffic::TrafficLimits,
+    server::{ServerOptions, Shutdown, serve},
 };
 use crate::{
     app::Gateway,
     config::HttpTimes,
     graphql::error::{Code, Failure},
+    limits::Limits,
     quota::Quota,
 };
 
 /// The settings of a gateway's HTTP interface.
 #[derive(Clone)]
 pub(crate) struct HttpOptions {
-    /// The most bytes of a request's body, and of a socket's message.
-    pub(crate) body_bytes_max: usize,
-    /// Limits on operations.
-    pub(crate) traffic: TrafficLimits,
+    pub(crate) limits: Limits,
     /// How long the gateway waits for clients.
     pub(crate) times: HttpTimes,
     /// The origins whose pages may call from a browser, besides the gateway's own.
@@ -101,8 +98,7 @@ pub(crate) fn router(
     shutdown: Shutdown,
 ) -> Router {
     let HttpOptions {
-        body_bytes_max,
-        traffic,
+        limits,
         times,
         origins,
         allowed_headers,
@@ -121,8 +117,8 @@ pub(crate) fn router(
     let state = Arc::new(HttpState {
         schema: Bytes::copy_from_slice(gateway.api.sdl().as_bytes()),
         gateway,
-        body_bytes_max,
-        traffic: Traffic::new(traffic),
+        body_bytes_max: limits.body_bytes,
+        traffic: Traffic::new(limits),
         quota,
         times,
         origins,

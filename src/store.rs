@@ -34,7 +34,7 @@ use self::{decision::ended_early, stored::Gathered};
 pub type Decide = dyn Fn(&Loaded) -> Writes + Send + Sync;
 
 /// A store of entries. It promises `commit`, `snapshot` (which scans and gets), `tail`, and that what it acknowledges
-/// is durable.
+/// is durable. Its methods fail with [`StoreError`].
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Loads what `reads` names, decides, numbers the feed writes and writes everything in one transaction. Returns
@@ -53,16 +53,10 @@ pub trait Store: Send + Sync {
     }
 
     /// Opens a consistent view of all that was committed before the call (rules.md 2.2).
-    ///
-    /// # Errors
-    /// [`StoreError`].
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
 
     /// The same, with a hint which scopes and which user the snapshot will be asked for. A store may read their states
     /// together with the epoch.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     async fn snapshot_of(
         &self,
         _scopes: &BTreeSet<Scope>,
@@ -72,9 +66,6 @@ pub trait Store: Send + Sync {
     }
 
     /// A scope's head by a linearizable read (rules.md 2.4).
-    ///
-    /// # Errors
-    /// [`StoreError`].
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError>;
 
     /// What is committed from now on. Each feed write arrives soon after its commit, not always in order. The stream
@@ -113,32 +104,23 @@ pub struct WriteConflict {
 }
 
 /// One consistent view: all its answers are of the same moment. Keep it for a short time: a store holds replaced
-/// records for minutes only, or cannot reuse their space meanwhile.
+/// records for minutes only, or cannot reuse their space meanwhile. Its reads fail with [`StoreError`].
 #[async_trait]
 pub trait Snapshot: Send {
     /// The store's epoch.
     fn epoch(&self) -> &Epoch;
 
     /// Heads and floors. A scope that was never written has zeros.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     async fn scopes(
         &mut self,
         scopes: &BTreeSet<Scope>,
     ) -> Result<HashMap<Scope, ScopeState>, StoreError>;
 
     /// What is kept of a user. Its stamp says whether memberships that were read before are still current.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     async fn user(&mut self, user: &UserId) -> Result<UserState, StoreError>;
 
     /// What the documents of membership types give to a user, without what declined givers give. At most
     /// [`ROWS_MAX`](tidegate_core::membership::ROWS_MAX): the oldest of services first, then the oldest of others.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     async fn memberships(
         &mut self,
         user: &UserId,
@@ -146,16 +128,10 @@ pub trait Snapshot: Send {
     ) -> Result<Memberships, StoreError>;
 
     /// A range of one scope's feed, ascending by seq.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError>;
 
     /// Entries by key, tombstones too, as far as their records have room. A store chooses which. At least one has room, if
     /// any exists.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     async fn entries(
         &mut self,
         keys: &BTreeSet<DocumentKey>,
@@ -164,9 +140,6 @@ pub trait Snapshot: Send {
 
     /// All entries in the order of their keys, tombstones too, for readers that examine everything. Returns at most
     /// `limit` entries at a time, and fewer once their bytes reach [`WALK_BYTES_MAX`].
-    ///
-    /// # Errors
-    /// [`StoreError`].
     async fn walk(
         &mut self,
         after: Option<&DocumentKey>,
@@ -174,21 +147,12 @@ pub trait Snapshot: Send {
     ) -> Result<Vec<Arc<Entry>>, StoreError>;
 
     /// What the inbox holds of a conflict.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     async fn conflict(&mut self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError>;
 
     /// Open conflicts of these scopes, in the order of their positions.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, StoreError>;
 
     /// What is kept of a client.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError>;
 }
 

@@ -11,20 +11,14 @@ use clap::Args;
 use reqwest::Url;
 use serde_json::{Map, Value, json};
 
-use super::{
-    Complaint, DEV_LISTEN, Done, block_on,
-    limits::{server_limits, traffic_limits},
-    maintain, model, serve,
-    serve::Begun,
-    tell,
-};
+use super::{Complaint, DEV_LISTEN, Done, block_on, maintain, model, serve, serve::Begun, tell};
 use crate::{
     app::{self, Gateway, Parts},
     auth::{self, AuthConfig, SigningKey},
     config::{HttpTimes, StoreConfig, StoreUrl},
     files,
     graphql::ApiOptions,
-    http::{DevUser, HttpOptions, Origins},
+    http::{DevUser, HttpOptions, Origins, ServerOptions},
     limits::Limits,
     webhook::WebhookConfig,
 };
@@ -85,7 +79,7 @@ pub(super) fn run(args: DevArgs) -> Done {
             user_requests: Limits::default().requests,
             ..Limits::default()
         };
-        serve::serve(listener, server_limits(&limits, times), async {
+        serve::serve(listener, ServerOptions::new(limits.clone(), times), async {
             let gateway = Gateway::start(Parts {
                 model: loaded.model.clone(),
                 model_text: loaded.text.clone(),
@@ -102,8 +96,7 @@ pub(super) fn run(args: DevArgs) -> Done {
             Ok(Begun {
                 gateway,
                 options: HttpOptions {
-                    body_bytes_max: limits.body_bytes,
-                    traffic: traffic_limits(&limits),
+                    limits: limits.clone(),
                     times,
                     // Another tool serves an app in development, on another port.
                     origins: Origins {

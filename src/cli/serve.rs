@@ -16,7 +16,6 @@ use tokio::{net::TcpListener, sync::watch};
 
 use super::{
     Complaint, ConfigArgs, Done, block_on,
-    limits::{server_limits, traffic_limits},
     model::{self, LoadedModel},
     tell,
 };
@@ -24,7 +23,7 @@ use crate::{
     app::{Gateway, Parts},
     config::{Config, ConfigProblem, Loaded},
     graphql::ApiOptions,
-    http::{self, GraphiqlConfig, HttpOptions, Origins, ServerLimits, Shutdown},
+    http::{self, GraphiqlConfig, HttpOptions, Origins, ServerOptions, Shutdown},
 };
 
 pub(super) fn run(args: &ConfigArgs) -> Done {
@@ -38,8 +37,8 @@ pub(super) fn run(args: &ConfigArgs) -> Done {
     block_on(async {
         let listener = listen(config.listen).await?;
         let address = listener.local_addr()?;
-        let limits = server_limits(&config.limits, config.http.times);
-        serve(listener, limits, async {
+        let server = ServerOptions::new(config.limits.clone(), config.http.times);
+        serve(listener, server, async {
             let gateway = Gateway::start(Parts {
                 model,
                 model_text: text,
@@ -86,8 +85,7 @@ fn http_options(config: &Config) -> HttpOptions {
         tabs: Vec::new(),
     });
     HttpOptions {
-        body_bytes_max: config.limits.body_bytes,
-        traffic: traffic_limits(&config.limits),
+        limits: config.limits.clone(),
         times: config.http.times,
         origins: Origins {
             named: config.http.allowed_origins.clone(),
@@ -129,15 +127,15 @@ pub(super) struct Begun {
 /// `begin` has ended, it answers that it is not ready.
 pub(super) async fn serve(
     listener: TcpListener,
-    limits: ServerLimits,
+    options: ServerOptions,
     begin: impl Future<Output = Result<Begun, Complaint>>,
 ) -> Done {
     let mut stop = pin!(stop_asked()?);
     raise_file_limit();
     let shutdown = Shutdown::default();
     let (router, served) = watch::channel(http::waiting());
-    let quota = limits.quota.clone();
-    let server = tokio::spawn(http::serve(listener, served, shutdown.clone(), limits));
+    let quota = options.quota.clone();
+    let server = tokio::spawn(http::serve(listener, served, shutdown.clone(), options));
     let begun = tokio::select! { begun = begin => Some(begun), () = &mut stop => None };
     let done = match begun {
         Some(Ok(begun)) => {

@@ -23,28 +23,39 @@ use tokio_util::{
 
 pub(super) use self::visitors::{Presence, Visit};
 use self::{connection::Current, visitors::Visitors};
-use crate::{config::HttpTimes, quota::Quota};
+use crate::{
+    config::HttpTimes,
+    limits::Limits,
+    quota::{Quota, QuotaLimits},
+};
 
 /// How long requests under way may take once the gateway shuts down.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 /// The pause after an error. When the process is out of file descriptors, accepting again at once fails again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// Limits on connections.
+/// How connections are served.
 #[derive(Clone)]
-pub(crate) struct ServerLimits {
-    /// Connections that have shown a good token.
-    pub(crate) connections_max: usize,
-    /// Connections without one.
-    pub(crate) new_connections_max: usize,
-    /// Of these, connections from one network; 0 sets no bound.
-    pub(crate) address_connections_max: usize,
-    /// Connections of one user.
-    pub(crate) user_connections_max: usize,
+pub(crate) struct ServerOptions {
+    pub(crate) limits: Limits,
     /// Counts the bytes that connections hold, together with those of requests and answers.
     pub(crate) quota: Arc<Quota>,
     /// How long the gateway waits for peers.
     pub(crate) times: HttpTimes,
+}
+
+impl ServerOptions {
+    pub(crate) fn new(limits: Limits, times: HttpTimes) -> Self {
+        let quota = Quota::new(QuotaLimits {
+            bytes_max: limits.buffer_bytes,
+            user_bytes_max: limits.user_buffer_bytes,
+        });
+        Self {
+            limits,
+            quota,
+            times,
+        }
+    }
 }
 
 /// The shutdown of a gateway: its signal, and the tasks that it waits for.
@@ -95,11 +106,11 @@ pub(crate) async fn serve(
     listener: TcpListener,
     router: watch::Receiver<Router>,
     shutdown: Shutdown,
-    limits: ServerLimits,
+    options: ServerOptions,
 ) {
     let house = House {
-        visitors: Visitors::new(&limits),
-        times: limits.times,
+        visitors: Visitors::new(&options),
+        times: options.times,
         router,
         shutdown: shutdown.clone(),
     };

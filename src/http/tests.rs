@@ -84,13 +84,11 @@ impl House {
             auth,
             gateway: gateway.unwrap(),
             options: HttpOptions {
-                body_bytes_max: BODY_BYTES_MAX,
-                traffic: TrafficLimits {
-                    requests_max: 100,
-                    user_requests_max: 100,
+                limits: Limits {
+                    body_bytes: BODY_BYTES_MAX,
+                    user_connections: 10,
                     user_rate: 0,
-                    user_burst: 1,
-                    time_max: Duration::from_secs(30),
+                    ..Limits::default()
                 },
                 times: HttpTimes::default(),
                 origins: Origins::default(),
@@ -112,12 +110,9 @@ impl House {
         self
     }
 
-    fn limits(&self) -> ServerLimits {
-        ServerLimits {
-            connections_max: 100,
-            new_connections_max: 100,
-            address_connections_max: 0,
-            user_connections_max: 10,
+    fn server(&self) -> ServerOptions {
+        ServerOptions {
+            limits: self.options.limits.clone(),
             quota: self.quota.clone(),
             times: self.options.times,
         }

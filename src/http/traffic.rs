@@ -20,9 +20,12 @@ use tokio::{
 };
 
 use super::connections::{Connections, Place};
-use crate::graphql::{
-    answer::Answer,
-    error::{Code, Failure},
+use crate::{
+    graphql::{
+        answer::Answer,
+        error::{Code, Failure},
+    },
+    limits::Limits,
 };
 
 /// How long an operation waits for a permit. When thousands of clients reconnect at once, most are served a little
@@ -31,24 +34,9 @@ const PLACE_WAIT: Duration = Duration::from_secs(2);
 /// After this number of operations, users who have not been seen for a while are removed.
 const SWEEP_EVERY: u32 = 4_096;
 
-/// Limits on operations.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TrafficLimits {
-    /// At a time, of all users.
-    pub(crate) requests_max: usize,
-    /// At a time, of one user.
-    pub(crate) user_requests_max: usize,
-    /// A second, of one user; 0 is no limit.
-    pub(crate) user_rate: u32,
-    /// At once, of one user without recent operations.
-    pub(crate) user_burst: u32,
-    /// How long one may take.
-    pub(crate) time_max: Duration,
-}
-
 /// The operations under way.
 pub(super) struct Traffic {
-    limits: TrafficLimits,
+    limits: Limits,
     rates: Option<DefaultKeyedRateLimiter<UserId>>,
     counted: AtomicU32,
     places: Arc<Semaphore>,
@@ -56,15 +44,16 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    pub(super) fn new(limits: TrafficLimits) -> Arc<Self> {
-        let rate = NonZeroU32::new(limits.user_rate);
-        let burst = NonZeroU32::new(limits.user_burst).unwrap_or(NonZeroU32::MIN);
+    pub(super) fn new(limits: Limits) -> Arc<Self> {
+        let number = |limit| NonZeroU32::new(u32::try_from(limit).unwrap_or(u32::MAX));
+        let rate = number(limits.user_rate);
+        let burst = number(limits.user_burst).unwrap_or(NonZeroU32::MIN);
         Arc::new(Self {
-            limits,
             rates: rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst))),
             counted: AtomicU32::new(0),
-            places: Arc::new(Semaphore::new(limits.requests_max)),
-            of_users: Connections::new(limits.user_requests_max),
+            places: Arc::new(Semaphore::new(limits.requests)),
+            of_users: Connections::new(limits.user_requests),
+            limits,
         })
     }
 
@@ -95,7 +84,7 @@ impl Traffic {
     /// `RATE_LIMITED`, when the user has as many under way as one may have; `OVERLOADED`, when the gateway has.
     pub(super) async fn enter(&self, user: &UserId) -> Result<Underway, Failure> {
         let Some(of_user) = self.of_users.try_enter(user) else {
-            let max = self.limits.user_requests_max;
+            let max = self.limits.user_requests;
             let message = format!("A user may have {max} operations under way; wait for one.");
             return Err(limited(message, 1));
         };
@@ -114,7 +103,7 @@ impl Traffic {
     /// The answer, if there is one in time. An operation that is given up is not undone: a push may be committed all
     /// the same. The same push sent again returns its outcome.
     pub(super) async fn in_time(&self, work: impl Future<Output = Answer>) -> Answer {
-        let time_max = self.limits.time_max;
+        let time_max = self.limits.request_time;
         timeout(time_max, work).await.unwrap_or_else(|_| {
             let message = format!(
                 "The operation took longer than {} s. If this was a push, send the same push again: it is applied once.",
@@ -143,13 +132,15 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: TrafficLimits = TrafficLimits {
-        requests_max: 3,
-        user_requests_max: 2,
-        user_rate: 2,
-        user_burst: 3,
-        time_max: Duration::from_secs(5),
-    };
+    fn limits() -> Limits {
+        Limits {
+            requests: 3,
+            user_requests: 2,
+            user_rate: 2,
+            user_burst: 3,
+            ..Limits::default()
+        }
+    }
 
     fn users() -> [UserId; 2] {
         ["alice", "bob"].map(|name| UserId::new(name).unwrap())
@@ -157,7 +148,7 @@ mod tests {
 
     #[test]
     fn each_user_sends_as_fast_as_one_may_and_is_told_when_to_go_on() {
-        let traffic = Traffic::new(LIMITS);
+        let traffic = Traffic::new(limits());
         let [alice, bob] = users();
         for _ in 0..3 {
             traffic.count(&alice).unwrap();
@@ -166,19 +157,19 @@ mod tests {
         assert_eq!(refused.code, Code::RateLimited);
         assert_eq!(refused.extensions["retryAfter"], 1);
         traffic.count(&bob).unwrap();
-        let unlimited = Traffic::new(TrafficLimits {
+        let unlimited = Traffic::new(Limits {
             user_rate: 0,
-            ..LIMITS
+            ..limits()
         });
         assert!((0..10_000).all(|_| unlimited.count(&alice).is_ok()));
     }
 
     #[tokio::test]
     async fn users_of_the_past_are_forgotten() {
-        let traffic = Traffic::new(TrafficLimits {
+        let traffic = Traffic::new(Limits {
             user_rate: 1_000_000,
             user_burst: 1,
-            ..LIMITS
+            ..limits()
         });
         for number in 0..3 * SWEEP_EVERY {
             let user = UserId::new(&format!("user-{number}")).unwrap();
@@ -191,7 +182,7 @@ mod tests {
     #[tokio::test]
     async fn places_are_shared_and_no_user_has_all() {
         pause();
-        let traffic = Traffic::new(LIMITS);
+        let traffic = Traffic::new(limits());
         let [alice, bob] = users();
         let code = async |user| traffic.enter(user).await.err().map(|it| it.code);
         let first = traffic.enter(&alice).await.ok();
@@ -210,7 +201,7 @@ mod tests {
     #[tokio::test]
     async fn what_takes_too_long_is_given_up() {
         pause();
-        let answer = Traffic::new(LIMITS).in_time(pending()).await;
+        let answer = Traffic::new(limits()).in_time(pending()).await;
         assert_eq!(answer.refusal_code(), Some(Code::DeadlineExceeded));
     }
 }

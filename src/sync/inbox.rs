@@ -2,7 +2,7 @@
 //!
 //! Pushes decide what goes into the inbox. The core decides how a conflict is resolved.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{Stream, stream};
@@ -352,8 +352,7 @@ impl Follower {
 
     /// Waits for news of a scope in which the caller may resolve conflicts, at the longest until its token expires.
     async fn news_or_expiry(&mut self) -> Result<(), SyncError> {
-        let left_ms = self.caller.identity.expires_at.ms() - self.sync.now().ms();
-        let left = Duration::from_millis(left_ms.try_into().unwrap_or_default());
+        let left = self.sync.left_of_token(&self.caller);
         let news = async {
             tokio::select! {
                 () = self.grants.woken() => Ok(()),

@@ -4,7 +4,7 @@
 use std::{
     convert::Infallible,
     io::{self, Cursor},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     time::Duration,
 };
@@ -211,19 +211,7 @@ async fn http1(
         .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
-    let mut connection = pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = shutdown.begun() => connection.as_mut().graceful_shutdown(),
-        () = visit.overstayed() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection.as_mut() => return ended,
-                () = visit.parted() => return Ok(()),
-            }
-        }
-    }
-    connection.await
+    served(connection, |it| it.graceful_shutdown(), &visit, shutdown).await
 }
 
 async fn http2(
@@ -243,12 +231,22 @@ async fn http2(
         .max_header_list_size(HEAD_BYTES_MAX)
         .max_send_buf_size(HTTP2_PART_BYTES)
         .serve_connection(TokioIo::new(io), service);
+    served(connection, |it| it.graceful_shutdown(), &visit, shutdown).await
+}
+
+/// Serves a connection to its end. `announce` announces the end, at a shutdown or to a peer that shows no good token.
+async fn served<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    announce: impl Fn(Pin<&mut C>),
+    visit: &Visit,
+    shutdown: &Shutdown,
+) -> hyper::Result<()> {
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        () = shutdown.begun() => connection.as_mut().graceful_shutdown(),
+        () = shutdown.begun() => announce(connection.as_mut()),
         () = visit.overstayed() => {
-            connection.as_mut().graceful_shutdown();
+            announce(connection.as_mut());
             tokio::select! {
                 ended = connection.as_mut() => return ended,
                 () = visit.parted() => return Ok(()),

@@ -46,23 +46,18 @@ mod tests {
     use super::*;
     use crate::{
         config::HttpTimes,
-        http::server::{ServerLimits, connection::Current, visitors::Visitors},
-        quota::{Quota, QuotaLimits},
+        http::server::{ServerOptions, connection::Current, visitors::Visitors},
+        limits::Limits,
     };
 
     /// A stranger's connection to a router that never answers.
     fn current(bytes_max: usize) -> (Current, watch::Sender<Router>) {
-        let visitors = Visitors::new(&ServerLimits {
-            connections_max: 1,
-            new_connections_max: 1,
-            address_connections_max: 0,
-            user_connections_max: 1,
-            quota: Quota::new(QuotaLimits {
-                bytes_max: 8 * bytes_max,
-                user_bytes_max: bytes_max,
-            }),
-            times: HttpTimes::default(),
-        });
+        let limits = Limits {
+            buffer_bytes: 8 * bytes_max,
+            user_buffer_bytes: bytes_max,
+            ..Limits::default()
+        };
+        let visitors = Visitors::new(&ServerOptions::new(limits, HttpTimes::default()));
         let waiting = Router::new().fallback(|request: Request<Body>| async move {
             std::future::pending::<()>().await;
             drop(request);

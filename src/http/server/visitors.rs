@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    ServerLimits,
+    ServerOptions,
     connection::HTTP2_CONNECTION_BYTES,
     strangers::{Network, Strangers},
 };
@@ -76,16 +76,17 @@ struct Member {
 pub(in crate::http) struct Presence(Arc<Visit>);
 
 impl Visitors {
-    pub(super) fn new(limits: &ServerLimits) -> Arc<Self> {
+    pub(super) fn new(options: &ServerOptions) -> Arc<Self> {
+        let limits = &options.limits;
         Arc::new(Self {
-            members: Arc::new(Semaphore::new(limits.connections_max)),
-            users: Connections::new(limits.user_connections_max),
+            members: Arc::new(Semaphore::new(limits.connections)),
+            users: Connections::new(limits.user_connections),
             strangers: Mutex::new(Strangers::new(
-                limits.new_connections_max,
-                limits.address_connections_max,
+                limits.new_connections,
+                limits.address_connections,
             )),
-            quota: limits.quota.clone(),
-            token_time: limits.times.token,
+            quota: options.quota.clone(),
+            token_time: options.times.token,
         })
     }
 
@@ -245,20 +246,18 @@ impl Drop for Presence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::HttpTimes, quota::QuotaLimits};
+    use crate::{config::HttpTimes, limits::Limits};
 
-    fn limits() -> ServerLimits {
-        ServerLimits {
-            connections_max: 3,
-            new_connections_max: 2,
-            user_connections_max: 2,
-            address_connections_max: 0,
-            quota: Quota::new(QuotaLimits {
-                bytes_max: 8 * HTTP2_CONNECTION_BYTES,
-                user_bytes_max: HTTP2_CONNECTION_BYTES,
-            }),
-            times: HttpTimes::default(),
-        }
+    fn options() -> ServerOptions {
+        let limits = Limits {
+            connections: 3,
+            new_connections: 2,
+            user_connections: 2,
+            buffer_bytes: 8 * HTTP2_CONNECTION_BYTES,
+            user_buffer_bytes: HTTP2_CONNECTION_BYTES,
+            ..Limits::default()
+        };
+        ServerOptions::new(limits, HttpTimes::default())
     }
 
     fn peer(last: u8) -> IpAddr {
@@ -275,7 +274,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_users_connections_count_whatever_they_carry() {
-        let visitors = Visitors::new(&limits());
+        let visitors = Visitors::new(&options());
         let [alice, bob] = ["alice", "bob"].map(user);
         let [first, second, third] = [(); 3].map(|()| visitors.enter(peer(1)));
         assert!(first.show(&alice).is_ok() && first.show(&alice).is_ok());
@@ -292,7 +291,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_streams_of_a_connection_can_hold_is_counted_before_it_carries_any() {
-        let visitors = Visitors::new(&limits());
+        let visitors = Visitors::new(&options());
         let alice = user("alice");
         let [first, second] = [(); 2].map(|()| visitors.enter(peer(1)));
         for visit in [&first, &second] {
@@ -317,7 +316,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_stays_as_long_as_it_shows_good_tokens() {
-        let visitors = Visitors::new(&limits());
+        let visitors = Visitors::new(&options());
         let time = HttpTimes::default().token;
         let begun = Instant::now();
         let visit = visitors.enter(peer(1));
@@ -334,7 +333,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_crosses_the_farewell_is_answered() {
-        let visitors = Visitors::new(&limits());
+        let visitors = Visitors::new(&options());
         let visit = visitors.enter(peer(1));
         visit.overstayed().await;
         let farewell = Instant::now();

@@ -35,7 +35,7 @@ impl Open {
             listener,
             router,
             house.shutdown.clone(),
-            house.limits(),
+            house.server(),
         ));
         Self {
             house,
@@ -322,7 +322,7 @@ async fn a_connection_that_came_before_the_gateway_finds_it() {
         listener,
         served,
         house.shutdown.clone(),
-        house.limits(),
+        house.server(),
     ));
     let builders = [
         reqwest::Client::builder(),
