@@ -26,7 +26,7 @@ pub(super) fn register(builder: SchemaBuilder) -> SchemaBuilder {
 
 pub(super) static KIND: EnumType<ChangeKind> = EnumType {
     name: "SyncChangeKind",
-    description: "What a change tells.",
+    description: "The kind of a change.",
     values: &[
         (
             ChangeKind::Upsert,
@@ -70,7 +70,7 @@ pub(super) static POLICY: EnumType<Policy> = EnumType {
         (
             Policy::Manual,
             "MANUAL",
-            "A stale change is kept in the inbox until somebody resolves it.",
+            "A stale change is kept in the inbox until a person resolves it.",
         ),
         (
             Policy::Webhook,
@@ -87,17 +87,17 @@ pub(super) static STATUS: EnumType<Status> = EnumType {
         (
             Status::Applied,
             "APPLIED",
-            "Nobody else had changed the document; the change is in force.",
+            "No other client had changed the document; the change is applied.",
         ),
         (
             Status::Merged,
             "MERGED",
-            "Somebody else had changed the document; some or all of the change is in force.",
+            "Another client had changed the document; some or all of the change is applied.",
         ),
         (
             Status::Conflict,
             "CONFLICT",
-            "Somebody else had changed the document; nothing of the change is in force.",
+            "Another client had changed the document; nothing of the change is applied.",
         ),
         (
             Status::Rejected,
@@ -146,7 +146,7 @@ pub(super) static RULE: EnumType<Rule> = EnumType {
         (
             Rule::Manual,
             "MANUAL",
-            "Your value waits in the inbox; until somebody resolves it the server's stays.",
+            "Your value waits in the inbox; the server's value stays until a person resolves the conflict.",
         ),
         (Rule::Webhook, "WEBHOOK", "The application has decided."),
     ],

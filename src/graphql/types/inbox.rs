@@ -93,7 +93,7 @@ impl InboxTypes {
 fn conflict(documents: &Arc<DocumentTypes>) -> ObjectType<SyncConflict> {
     let conflict = ObjectType::<SyncConflict>::new(
         "SyncConflict",
-        "A change that waits for somebody to resolve it; the document stays as it is until then.",
+        "A change that waits for a person to resolve it; the document stays as it is until then.",
     )
     .leaf("id", required("ID"), "What `resolveConflict` takes.", |entry, text| {
         text.string(entry.conflict.id.as_str());

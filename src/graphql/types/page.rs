@@ -112,7 +112,7 @@ fn change(documents: &Arc<DocumentTypes>) -> ObjectType<SyncChange> {
     .leaf("documentId", required("ID"), "The document's id.", |change, text| {
         text.string(change.id());
     })
-    .leaf("kind", required("SyncChangeKind"), "What it tells.", |change, text| {
+    .leaf("kind", required("SyncChangeKind"), "The kind of the change.", |change, text| {
         text.string(enums::KIND.word(&change.kind()));
     })
     .leaf("version", required("Int"), "The version it speaks of.", |change, text| {
