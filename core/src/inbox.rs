@@ -109,6 +109,14 @@ impl Waiting {
         let fits = next.conflicts <= WAITING_MAX && next.bytes <= WAITING_BYTES_MAX;
         (fits || breaks(Mutant::InboxUnbounded)).then_some(next)
     }
+
+    /// Without one of the conflicts.
+    pub(crate) fn without(self, open: &OpenConflict) -> Self {
+        Self {
+            conflicts: self.conflicts.saturating_sub(1),
+            bytes: self.bytes.saturating_sub(open.bytes()),
+        }
+    }
 }
 
 /// The part of a change that is held back.

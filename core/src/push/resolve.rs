@@ -114,7 +114,7 @@ impl ConflictResolver<'_, '_, '_> {
             Verdict::of(Status::Conflict, Some(version), None)
         };
         if !verdict.failed() {
-            self.mark_resolved(&verdict);
+            self.settle(open, &verdict);
         }
         Ok(decided(verdict, false))
     }
@@ -180,7 +180,7 @@ impl ConflictResolver<'_, '_, '_> {
         }
     }
 
-    fn mark_resolved(&mut self, verdict: &Verdict) {
+    fn settle(&mut self, open: &OpenConflict, verdict: &Verdict) {
         let settlement = Settlement {
             id: self.request.conflict.clone(),
             key: self.request.key.clone(),
@@ -189,7 +189,7 @@ impl ConflictResolver<'_, '_, '_> {
             outcome: verdict.remembered(),
             at: self.now,
         };
-        self.world.keep(InboxRecord::Settled(Arc::new(settlement)));
+        self.world.settle(open, settlement);
     }
 
     fn hash(&self) -> [u8; 32] {

@@ -16,7 +16,7 @@ use crate::{
     grant::{Grants, Identity},
     id::{ClientKey, ConflictId, DocumentKey, MutationId, Scope, TypeName, UserId},
     import::{self, Arrival},
-    inbox::{InboxRecord, OpenConflict, Share, Waiting},
+    inbox::{InboxRecord, OpenConflict, Settlement, Share, Waiting},
     membership::{self, Bounds, GIVEN_MAX, Giving, Memberships, UserChange},
     model::Model,
     mutant::{Mutant, breaks},
@@ -292,7 +292,18 @@ impl<'l> World<'l> {
         Ok(())
     }
 
-    pub(super) fn keep(&mut self, record: InboxRecord) {
+    /// Settles an open conflict. It leaves its place to the next one.
+    pub(super) fn settle(&mut self, open: &OpenConflict, settlement: Settlement) {
+        let share = open.share();
+        let waits = self.changed.waiting.get(&share);
+        let waits = waits.or_else(|| self.loaded.waiting.get(&share));
+        if let Some(waits) = waits.copied() {
+            self.changed.waiting.insert(share, waits.without(open));
+        }
+        self.keep(InboxRecord::Settled(Arc::new(settlement)));
+    }
+
+    fn keep(&mut self, record: InboxRecord) {
         self.changed.inbox.insert(record.id().clone(), record);
     }
 

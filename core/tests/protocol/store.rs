@@ -242,6 +242,19 @@ impl Store {
         self.transact(&[push, resolve])
     }
 
+    /// Resolutions and then a push in one transaction. All resolutions leave the document as it is.
+    pub(crate) fn resolve_and_push(
+        &mut self,
+        (user, conflicts, base): (&'static str, &[ConflictId], i32),
+        push: (&Sender, &[Draft]),
+    ) -> Vec<PushAnswer> {
+        let push = CommitRequest::Push(Arc::new(self.request(push.0, push.1)));
+        let resolve = |id| self.resolution(user, id, base, Resolution::Theirs);
+        let mut requests: Vec<CommitRequest> = conflicts.iter().map(resolve).collect();
+        requests.push(push);
+        self.transact(&requests)
+    }
+
     /// Resolutions of several conflicts in one transaction, each made on the second version of its document.
     pub(crate) fn resolve_together(
         &mut self,

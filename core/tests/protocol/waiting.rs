@@ -170,6 +170,27 @@ fn a_document_has_a_bounded_number_of_conflicts_and_the_next_is_rejected_whole()
     }
 }
 
+#[test]
+fn a_resolution_leaves_its_place_to_a_push_of_the_same_transaction_and_no_more_than_that() {
+    let mut store = titled("MANUAL");
+    let _full = store.push(&by("alice", "phone").from(1), &titles(0..WAITING_MAX));
+    let open: Vec<ConflictId> = store.conflicts().map(|open| open.id.clone()).collect();
+    let more = [
+        retitled(1, "more"),
+        retitled(1, "and more"),
+        retitled(1, "one too many"),
+    ];
+    let alice = by("alice", "laptop").from(1);
+    let answers = store.resolve_and_push(("bob", &open[..2], 2), (&alice, &more));
+    let told = ["CONFLICT 2", "CONFLICT 2", "REJECTED INBOX_FULL"];
+    assert_eq!(summaries(&answers[2]), told);
+    assert_eq!(store.conflicts().count(), WAITING_MAX);
+    let other = [retitled(1, "another's")];
+    let answers =
+        store.resolve_and_push(("bob", &open[2..3], 2), (&by("bob", "c").from(1), &other));
+    assert_eq!(summaries(&answers[0]), ["APPLIED 2"], "{answers:?}");
+}
+
 /// The bound belongs to one user: a user who fills it, or many together, take no room from the next.
 #[test]
 fn nobody_fills_the_inbox_for_another_user() {
