@@ -199,12 +199,8 @@ impl ConflictResolver<'_, '_, '_> {
     }
 
     fn grants(&self) -> Arc<Grants> {
-        let ResolveRequest {
-            identity,
-            claim_grants,
-            ..
-        } = self.request;
-        self.world.grants(identity, claim_grants)
+        let request = self.request;
+        self.world.grants(&request.identity, &request.claim_grants)
     }
 }
 

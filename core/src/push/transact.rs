@@ -474,14 +474,8 @@ impl Run<'_, '_, '_> {
     }
 
     fn grants(&mut self) -> Arc<Grants> {
-        let PushRequest {
-            identity,
-            claim_grants,
-            ..
-        } = self.request;
-        let grants = self
-            .grants
-            .get_or_insert_with(|| self.world.grants(identity, claim_grants));
-        Arc::clone(grants)
+        let (request, world) = (self.request, &self.world);
+        let found = || world.grants(&request.identity, &request.claim_grants);
+        Arc::clone(self.grants.get_or_insert_with(found))
     }
 }

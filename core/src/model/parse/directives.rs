@@ -6,7 +6,7 @@ use apollo_compiler::{
     Node,
     ast::{
         Definition, Directive, DirectiveDefinition, DirectiveList, DirectiveLocation, Document,
-        EnumValueDefinition, InputValueDefinition, Type, Value,
+        EnumValueDefinition, Type, Value,
     },
     parser::SourceSpan,
 };
@@ -226,11 +226,11 @@ fn check_arguments(
         let at = argument.location();
         let what = format!("argument `{}` of @{name}", argument.name);
         let Some(known) = definition.argument_by_name(&argument.name) else {
-            let hint = did_you_mean(&argument.name, names(&definition.arguments));
+            let names = definition.arguments.iter().map(|known| known.name.as_str());
             report.add(
                 at,
                 format!("@{name} has no argument `{}`", argument.name),
-                hint,
+                did_you_mean(&argument.name, names),
             );
             continue;
         };
@@ -252,26 +252,16 @@ fn check_missing(
     report: &mut Report<'_>,
 ) {
     let name = &directive.name;
-    for required in definition
-        .arguments
-        .iter()
-        .filter(|argument| argument.is_required())
-    {
-        if directive
-            .specified_argument_by_name(&required.name)
-            .is_none()
-        {
+    let required = definition.arguments.iter().filter(|it| it.is_required());
+    for argument in required.map(|required| &required.name) {
+        if directive.specified_argument_by_name(argument).is_none() {
             report.add(
                 directive.location(),
-                format!("@{name} lacks its argument `{}`", required.name),
-                format!("write @{name}({}: …)", required.name),
+                format!("@{name} lacks its argument `{argument}`"),
+                format!("write @{name}({argument}: …)"),
             );
         }
     }
-}
-
-fn names(arguments: &[Node<InputValueDefinition>]) -> impl Iterator<Item = &str> {
-    arguments.iter().map(|argument| argument.name.as_str())
 }
 
 /// Why a value is not of an argument's type.
@@ -314,34 +304,28 @@ fn fit(definitions: &Definitions, ty: &Type, value: &Node<Value>) -> Result<(), 
         _ => return Ok(()),
     };
     if fits {
-        Ok(())
-    } else {
-        Err(Unfit {
-            at: value.location(),
-            problem: problem.into(),
-            hint: hint.into(),
-        })
+        return Ok(());
     }
+    Err(Unfit {
+        at: value.location(),
+        problem: problem.into(),
+        hint: hint.into(),
+    })
 }
 
 fn fit_enum(known: &[Node<EnumValueDefinition>], value: &Node<Value>) -> Result<(), Unfit> {
     let names: Vec<&str> = known.iter().map(|known| known.value.as_str()).collect();
-    let unfit = |problem: String, hint: String| {
-        Err(Unfit {
-            at: value.location(),
-            problem,
-            hint,
-        })
+    let (problem, hint) = match value.as_enum() {
+        Some(name) if names.contains(&name.as_str()) => return Ok(()),
+        Some(name) => (format!("cannot be {name}"), did_you_mean(name, names)),
+        None => (
+            "must be one of a few names".into(),
+            format!("write one of {}, without quotes", names.join(", ")),
+        ),
     };
-    let Some(name) = value.as_enum() else {
-        let hint = format!("write one of {}, without quotes", names.join(", "));
-        return unfit("must be one of a few names".into(), hint);
-    };
-    if names.contains(&name.as_str()) {
-        return Ok(());
-    }
-    unfit(
-        format!("cannot be {name}"),
-        did_you_mean(name, names.iter().copied()),
-    )
+    Err(Unfit {
+        at: value.location(),
+        problem,
+        hint,
+    })
 }

@@ -53,18 +53,23 @@ impl Roots {
         roots
     }
 
-    fn check(&self, report: &mut Report<'_>) {
-        for (argument, name, at) in [
+    /// Each name with the argument that sets it, and its place.
+    fn named(&self) -> [(&'static str, &str, Option<SourceSpan>); 2] {
+        [
             ("singular", &self.singular, self.singular_at),
             ("plural", &self.plural, self.plural_at),
-        ] {
+        ]
+    }
+
+    fn check(&self, report: &mut Report<'_>) {
+        for (argument, name, at) in self.named() {
             if Name::new(name).is_err() || name.starts_with('_') {
                 report.add(
                     at,
                     format!("\"{name}\" is no name for a root field"),
                     format!("set `{argument}` in @collection to a GraphQL name without leading underscore"),
                 );
-            } else if API_ROOTS.contains(&name.as_str()) {
+            } else if API_ROOTS.contains(&name) {
                 report.add(
                     at,
                     format!("the root field `{name}` belongs to the generated API"),
@@ -102,10 +107,7 @@ pub(super) fn check_clashes<'a>(
 ) {
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
     for (type_name, roots) in roots {
-        for (argument, name, at) in [
-            ("singular", &roots.singular, roots.singular_at),
-            ("plural", &roots.plural, roots.plural_at),
-        ] {
+        for (argument, name, at) in roots.named() {
             let owner = *owners.entry(name).or_insert(type_name);
             if owner != type_name {
                 report.add(

@@ -52,7 +52,7 @@ pub(super) fn read(
 ) -> Option<(DocumentType, Roots)> {
     let collection = Arguments::of(&object.directives, "collection")?;
     check_collection_name(collection, report);
-    check_id(object, report);
+    let id_description = read_id(object, report);
     let roots = Roots::read(object, collection, report);
     let (references, stored): (Vec<_>, Vec<_>) = object
         .fields
@@ -87,7 +87,7 @@ pub(super) fn read(
         description: object.description.as_ref().map(ToString::to_string),
         collection: collection.text("name")?.to_owned(),
         id_type: collection.choice("idType", &ID_TYPES).unwrap_or_default(),
-        id_description: id_description(object),
+        id_description,
         singular: roots.singular.clone(),
         plural: roots.plural.clone(),
         scope: scope?,
@@ -114,17 +114,15 @@ fn check_settable(object: &ObjectTypeDefinition, fields: &[Field], report: &mut 
 }
 
 fn read_name(object: &ObjectTypeDefinition, report: &mut Report<'_>) -> Option<TypeName> {
-    match TypeName::new(&object.name) {
-        Ok(name) => Some(name),
-        Err(error) => {
-            report.add(
-                object.name.location(),
-                format!("the type's name cannot be used: {error}"),
-                "choose a shorter name",
-            );
-            None
-        }
+    let name = TypeName::new(&object.name);
+    if let Err(error) = &name {
+        report.add(
+            object.name.location(),
+            format!("the type's name cannot be used: {error}"),
+            "choose a shorter name",
+        );
     }
+    name.ok()
 }
 
 fn read_scope(templates: FieldTemplates<'_>, report: &mut Report<'_>) -> Option<ScopeTemplate> {
@@ -193,14 +191,15 @@ fn check_collection_name(collection: Arguments<'_>, report: &mut Report<'_>) {
     );
 }
 
-fn check_id(object: &Node<ObjectTypeDefinition>, report: &mut Report<'_>) {
+/// Checks the field `id`, and returns its description.
+fn read_id(object: &Node<ObjectTypeDefinition>, report: &mut Report<'_>) -> Option<String> {
     let Some(id) = object.fields.iter().find(|field| field.name == "id") else {
         report.add(
             object.name.location(),
             format!("the synced type {} has no field `id`", object.name),
             "add `id: ID!`; it is the document's `_id`",
         );
-        return;
+        return None;
     };
     if !matches!(&id.ty, Type::NonNullNamed(name) if name == "ID") {
         report.add(
@@ -211,10 +210,6 @@ fn check_id(object: &Node<ObjectTypeDefinition>, report: &mut Report<'_>) {
     }
     let reason = "`id` is the document's `_id`, which every type has";
     report_idle_directives(id, &[], reason, report);
-}
-
-fn id_description(object: &ObjectTypeDefinition) -> Option<String> {
-    let id = object.fields.iter().find(|field| field.name == "id")?;
     id.description.as_ref().map(ToString::to_string)
 }
 
@@ -324,10 +319,10 @@ fn check_target(context: Context<'_>, field: &FieldDefinition, report: &mut Repo
 
 fn read_conflict(object: &ObjectTypeDefinition, report: &mut Report<'_>) -> ConflictRule {
     let arguments = Arguments::of(&object.directives, "conflict");
-    let choice = |name| arguments.and_then(|arguments| arguments.choice(name, &POLICIES));
+    let policy = arguments.and_then(|arguments| arguments.choice("policy", &POLICIES));
     let overlap = arguments.and_then(|arguments| arguments.choice("overlap", &OVERLAPS));
     let rule = ConflictRule {
-        policy: choice("policy").unwrap_or(Policy::Merge),
+        policy: policy.unwrap_or(Policy::Merge),
         overlap: overlap.unwrap_or(Overlap::ServerWins),
         client_may_choose: arguments
             .map(|arguments| arguments.choices("clientMayChoose", &POLICIES))
