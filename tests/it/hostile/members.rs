@@ -176,7 +176,7 @@ async fn subscriptions_are_bounded_by_what_they_keep_and_others_are_served() {
 /// A subscription keeps its arguments, which took 15 times the bytes of their message.
 #[tokio::test]
 async fn arguments_are_counted_while_their_operation_runs_and_others_are_served() {
-    let (_directory, server, [alice, bob]) = bounded();
+    let (_directory, _server, [alice, bob]) = bounded();
     let query = "subscription($types: [SyncType!]) { changes(types: $types) { hasMore } }";
     let types = vec!["Task"; 20_000];
     let payload = json!({"query": query, "variables": {"types": types}});
