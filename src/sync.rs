@@ -21,7 +21,7 @@ use tidegate_core::{
     decide::DOCUMENT_BYTES_MAX,
     entry::Entry,
     grant::{Grants, Identity},
-    id::{ClientId, ClientKey, DocumentKey, Epoch, MutationId, Scope},
+    id::{ClientId, ClientKey, DocumentKey, Epoch, MutationId, Scope, UserId},
     membership::{Bounds, Memberships},
     model::Model,
     value::{Timestamp, document_bytes},
@@ -144,6 +144,8 @@ pub struct Viewer {
     /// What the caller may see and change.
     pub grants: Arc<Grants>,
     given: Arc<Given>,
+    /// The givers whose memberships the caller declines. A model without memberships has them too, from another time.
+    pub declined: BTreeSet<UserId>,
     /// The last consumed mutation id of the client in question.
     pub last_mutation: Option<MutationId>,
     /// The store's epoch.
@@ -290,9 +292,11 @@ impl SyncService {
     ) -> Result<Viewer, SyncError> {
         in_time(async {
             let (mut snapshot, given) = self.look_at_given(caller, &BTreeSet::new()).await?;
+            let user = &caller.identity.user;
+            let declined = snapshot.user(user).await?.declined;
             let state = match client {
                 Some(client) => {
-                    let user = caller.identity.user.clone();
+                    let user = user.clone();
                     snapshot.client(&ClientKey { user, client }).await?
                 }
                 None => None,
@@ -301,6 +305,7 @@ impl SyncService {
             Ok(Viewer {
                 grants: given.with(&caller.claim_grants),
                 given,
+                declined,
                 last_mutation,
                 epoch: snapshot.epoch().clone(),
             })

@@ -165,3 +165,18 @@ fn a_mutation_behind_one_that_fails_is_executed() {
     let answer = ask(&world, r#"{ task(id: "b") { title } }"#);
     assert_eq!(answer["data"], json!({"task": {"title": "t"}}));
 }
+
+#[test]
+fn a_viewer_shows_whom_they_decline_though_the_model_has_no_memberships() {
+    let (world, _) = serve(None);
+    let declined = ask(
+        &world,
+        r#"mutation { declineMemberships(input: {givers: ["zed"]}) { declinedGivers } }"#,
+    );
+    assert_eq!(
+        declined["data"]["declineMemberships"]["declinedGivers"],
+        json!(["zed"])
+    );
+    let viewer = ask(&world, "{ viewer { declinedGivers } }");
+    assert_eq!(viewer["data"]["viewer"]["declinedGivers"], json!(["zed"]));
+}

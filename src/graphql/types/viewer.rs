@@ -136,7 +136,7 @@ fn viewer(memberships: &Arc<ObjectType<MembershipConnection>>) -> ObjectType<Syn
         })
         .arguments(arguments::memberships)
         .leaf("declinedGivers", list("ID"), "The users whose memberships you decline.", |answer, text| {
-            names(answer.viewer.memberships().state.declined.iter(), text);
+            names(answer.viewer.declined.iter(), text);
         })
         .leaf("lastMutationId", nullable("Int"), "The last mutation id consumed of the client asked about.", |answer, text| {
             text.json(&answer.viewer.last_mutation.map(|id| id.0));
