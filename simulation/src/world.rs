@@ -130,7 +130,7 @@ struct World {
     /// For each edit, by its number: what was known when it was made.
     known: Vec<Known>,
     hasty: Hasty,
-    /// The last moment of which the imports are in the ledger.
+    /// The last moment whose imports are in the ledger.
     noted: usize,
     /// How many clients have come in crowds.
     crowded: usize,

@@ -67,7 +67,7 @@ impl Tested {
         self.gateway.create(id, fields)
     }
 
-    /// Stores tasks with these addresses, of which each is its id too.
+    /// Stores tasks with these addresses, which are also their ids.
     async fn stores(&self, emails: impl Iterator<Item = String>) {
         let creates = emails.map(|email| self.create(&email, "x", Some(&email)));
         let outcomes = self.gateway.push("alice", creates.collect()).await;

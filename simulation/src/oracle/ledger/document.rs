@@ -20,7 +20,7 @@ pub(super) struct Account<'l> {
     key: &'l DocumentKey,
     collected: &'l BTreeSet<(DocumentKey, Version)>,
     last: Option<&'l Line>,
-    /// The edits of the living incarnation, the first of which is its create; empty while it is deleted.
+    /// The edits of the living incarnation, its create first; empty while it is deleted.
     lines: Vec<&'l Line>,
     /// The last writer of each field.
     writers: BTreeMap<String, &'l Line>,
@@ -268,7 +268,7 @@ impl<'l> Account<'l> {
         })
     }
 
-    /// Where differences are merged they are added, whoever else wrote.
+    /// Merged differences are added, whichever other clients wrote.
     fn judge_join(&self, line: &Line, field: &FieldOutcome) -> Judged {
         let differs = self.policy(line) == Policy::Merge && line.sent.mutation.is_some();
         let (Some(mine), Some(seen), true) = (&field.mine, &field.base, differs) else {
