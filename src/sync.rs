@@ -46,7 +46,7 @@ pub use self::{
 };
 use crate::{
     limits::Limits,
-    quota::{Account, Lease, Reservation},
+    quota::{Account, Exhausted, Lease, Reservation},
     store::{Snapshot, Store, StoreError},
     webhook::Webhooks,
 };
@@ -102,10 +102,13 @@ impl Caller {
 
     /// Counts what was read.
     fn lease(&self, bytes: usize) -> Result<Option<Arc<Lease>>, SyncError> {
-        match &self.account {
-            Some(account) => Ok(Some(Arc::new(account.lease(bytes)?))),
-            None => Ok(None),
-        }
+        Ok(self.growing_lease(bytes)?.map(Arc::new))
+    }
+
+    /// Counts bytes that may become more.
+    fn growing_lease(&self, bytes: usize) -> Result<Option<Lease>, Exhausted> {
+        let lease = self.account.as_ref().map(|account| account.lease(bytes));
+        lease.transpose()
     }
 
     /// Counts on `lease` what a subscription takes while it waits, by the scopes that it keeps.
@@ -259,8 +262,7 @@ impl SyncService {
         let round_bytes = round_bytes.min(ROUND_BYTES_MAX + DOCUMENT_BYTES_MAX);
         let _reserved = caller.reserve(round_bytes).await?;
         let (mut snapshot, grants) = in_time(self.look(caller, &BTreeSet::new())).await?;
-        let lease = caller.account.as_ref().map(|account| account.lease(0));
-        let mut lease = lease.transpose()?;
+        let mut lease = caller.growing_lease(0)?;
         let (mut found, mut left_out, mut bytes) = (Vec::new(), keys, 0);
         while !left_out.is_empty() && bytes <= bytes_max {
             let mut read = in_time(snapshot.entries(&left_out, ROUND_BYTES_MAX)).await?;

@@ -2,6 +2,7 @@
 //!
 //! `webhook` reaches the application. The core decides when it is asked and what an answer does.
 
+mod held;
 mod kept;
 
 use std::sync::Arc;
@@ -19,8 +20,9 @@ use tidegate_core::{
     },
 };
 
+use self::held::Held;
 pub(super) use self::kept::Kept;
-use super::{SyncError, SyncService};
+use super::{Caller, SyncError, SyncService};
 use crate::webhook::{WebhookError, WebhookRequest};
 
 /// How often a push may ask. A question is asked again if the document has changed meanwhile. After so many rounds the
@@ -33,16 +35,19 @@ impl SyncService {
     /// it is sent again.
     pub(super) async fn send_advised(
         &self,
+        caller: &Caller,
         request: PushRequest,
     ) -> Result<PushOutcome, SyncError> {
         let mut request = request;
         request.advice = self.kept.take(&request);
         let mut request = Arc::new(request);
+        let held = Held::of(caller)?;
         for _ in 0..ROUNDS_MAX {
             let sent = CommitRequest::Push(Arc::clone(&request));
             match self.commits.send(sent).await? {
                 Err(PushRefusal::Asks(questions)) => {
-                    let advice = self.advise(&request, &questions).await;
+                    held.asks(&questions)?;
+                    let advice = self.advise(&request, &questions, &held).await;
                     let crowded = advice.len() < questions.len();
                     Arc::make_mut(&mut request).advice.extend(advice);
                     if crowded {
@@ -63,12 +68,17 @@ impl SyncService {
     }
 
     /// The application's advice on the questions that could be asked.
-    async fn advise(&self, request: &PushRequest, questions: &[Question]) -> Vec<Advice> {
+    async fn advise(
+        &self,
+        request: &PushRequest,
+        questions: &[Question],
+        held: &Held,
+    ) -> Vec<Advice> {
         let advice = questions.iter().map(async |question| {
             Some(Advice {
                 change: question.change,
                 version: Some(question.met.version),
-                answer: self.ask(request, question).await?,
+                answer: held.answered(self.ask(request, question).await?)?,
             })
         });
         join_all(advice).await.into_iter().flatten().collect()

@@ -25,6 +25,6 @@ impl SyncService {
             advice: Vec::new(),
             clients_max: self.limits.user_clients,
         };
-        self.send_advised(request).await
+        self.send_advised(caller, request).await
     }
 }

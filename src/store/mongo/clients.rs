@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use mongodb::{
-    bson::doc,
+    bson::{RawDocument, doc},
     options::{FindOptions, Hint},
 };
 use tidegate_core::{
@@ -38,10 +38,13 @@ impl Reader<'_> {
                 .hint(Hint::Keys(doc! { "u": 1 }))
                 .build();
             let filter = doc! { "u": { "$in": users } };
-            for raw in self.find(&base.places.state, filter, options).await? {
-                let user = UserId::new(text(&raw, "u")?).map_err(unreadable)?;
+            let count = |raw: &RawDocument| {
+                let user = UserId::new(text(raw, "u")?).map_err(unreadable)?;
                 *counts.entry(user).or_default() += 1;
-            }
+                Ok(true)
+            };
+            self.find_each(&base.places.state, filter, options, count)
+                .await?;
         }
         Ok(counts)
     }

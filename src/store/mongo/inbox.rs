@@ -83,14 +83,17 @@ impl Reader<'_> {
                 let filter = doc! { "d": { "$in": keys }, "u": user.as_str() };
                 let names = doc! { "t": 1, "i": 1, "b": 1 };
                 let options = FindOptions::builder().projection(names).build();
-                for raw in self.find(&base.places.conflicts, filter, options).await? {
-                    let share = (codec::document_key(&raw)?, user.clone());
+                let count = |raw: &RawDocument| {
+                    let share = (codec::document_key(raw)?, user.clone());
                     let waiting = found.entry(share).or_default();
                     let bytes = raw.get_i64("b").ok();
                     let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
                     waiting.conflicts += 1;
                     waiting.bytes = waiting.bytes.saturating_add(bytes.unwrap_or_default());
-                }
+                    Ok(true)
+                };
+                self.find_each(&base.places.conflicts, filter, options, count)
+                    .await?;
             }
         }
         Ok(found)
@@ -108,9 +111,12 @@ impl Reader<'_> {
             let filter = doc! { "d": { "$in": keys } };
             let names = doc! { "t": 1, "i": 1 };
             let options = FindOptions::builder().projection(names).build();
-            for raw in self.find(&base.places.conflicts, filter, options).await? {
-                disputed.insert(codec::document_key(&raw)?);
-            }
+            let note = |raw: &RawDocument| {
+                disputed.insert(codec::document_key(raw)?);
+                Ok(true)
+            };
+            self.find_each(&base.places.conflicts, filter, options, note)
+                .await?;
         }
         Ok(disputed)
     }

@@ -43,7 +43,9 @@ impl Kept {
             user: request.identity.user.clone(),
             push: request.hash,
             advice: fitting.cloned().collect(),
-            bytes: PUSH_BYTES_MAX - left,
+            bytes: PUSH_BYTES_MAX - left
+                + mem::size_of::<Answered>()
+                + request.identity.user.as_str().len(),
         };
         let mut kept = self.0.lock();
         kept.retain(|other| other.user != answered.user);

@@ -37,11 +37,15 @@ struct Bench {
 
 /// One question at a time, with a second for each answer or with `timeout`.
 fn bench(url: &str, timeout: &str) -> Bench {
+    bench_with(url, timeout, "")
+}
+
+fn bench_with(url: &str, timeout: &str, settings: &str) -> Bench {
     let webhooks = format!(
         "[webhooks]\nurls = {{ review = \"{url}\" }}\ntimeout = \"{timeout}\"\nconcurrency = 1\nsecret = \"whsec_{}\"\n",
         "A".repeat(32)
     );
-    let directory = configured(&format!("{CONFIG}{webhooks}"));
+    let directory = configured(&format!("{CONFIG}{webhooks}{settings}"));
     std::fs::write(directory.path().join("model.graphql"), MODEL).unwrap();
     let server = Server::serve(&directory);
     let [alice, bob] = ["alice", "bob"].map(|user| client(&server, &token(&directory, user)));
@@ -185,4 +189,34 @@ async fn a_document_that_moves_during_each_question_stays_as_it_is() {
     assert_eq!(bench.stale_edit().await["status"], "CONFLICT");
     let rounds = application.asked().len();
     assert_eq!(bench.title("a").await, format!("Move {}", rounds + 1));
+}
+
+/// The questions of a push hold the documents that it meets, for as long as the application takes.
+#[tokio::test]
+async fn questions_about_large_documents_are_counted_for_the_one_who_asks() {
+    let application = Application::answering(json!("current")).await;
+    let settings = "[limits]\nanswer_bytes = 12582912\nuser_buffer_bytes = 12582912\n";
+    let bench = bench_with(&application.url, "10s", settings);
+    let large = "x".repeat(900_000);
+    let ids: Vec<String> = (0..16).map(|n| format!("a{n}")).collect();
+    for id in &ids {
+        push(&bench.alice, vec![create(id)]).await;
+        push(&bench.bob, vec![retitle(id, 1, &large)]).await;
+    }
+    let edits: Vec<Value> = ids.iter().map(|id| retitle(id, 1, "Alice's")).collect();
+    let query =
+        "mutation($input: PushChangesInput!) { pushChanges(input: $input) { results { status } } }";
+    let code = bench
+        .alice
+        .code(query, json!({"input": {"changes": edits}}))
+        .await;
+    assert_eq!(code, "RATE_LIMITED");
+    assert!(application.asked().is_empty());
+    let outcomes = bench
+        .alice
+        .data(query, json!({"input": {"changes": edits[..4]}}))
+        .await;
+    let statuses = vec![json!({"status": "CONFLICT"}); 4];
+    assert_eq!(outcomes["pushChanges"]["results"], json!(statuses));
+    assert_eq!(application.asked().len(), 4);
 }
