@@ -121,7 +121,10 @@ impl Api {
         caller: Caller,
         admitted: Admitted,
     ) -> Answer {
-        let operation = self.operation(sync, caller, admitted.selection);
+        let operation = match self.operation(sync, caller, admitted.selection) {
+            Ok(operation) => operation,
+            Err(failure) => return failure.into(),
+        };
         let (execution, request) = Execution::new(operation, admitted.arguments);
         // Boxed: each request's future is moved from layer to layer.
         let response = Box::pin(self.schema.execute(request)).await;
@@ -135,7 +138,10 @@ impl Api {
         caller: Caller,
         admitted: Admitted,
     ) -> BoxStream<'static, Answer> {
-        let operation = self.operation(sync, caller, admitted.selection);
+        let operation = match self.operation(sync, caller, admitted.selection) {
+            Ok(operation) => operation,
+            Err(failure) => return stream::iter([failure.into()]).boxed(),
+        };
         let (execution, request) = Execution::new(operation, admitted.arguments);
         let mut dispatched = self.schema.execute_stream(request);
         let followed = async move {
@@ -150,7 +156,7 @@ impl Api {
         sync: &Arc<SyncService>,
         caller: Caller,
         selection: Arc<Selection>,
-    ) -> Operation {
+    ) -> Result<Operation, Failure> {
         let planned = self.planner.plan(selection);
         Operation::new(planned, sync, caller, self.answer_bytes_max)
     }

@@ -24,14 +24,17 @@ use super::{
     answer::Answer,
     error::{Code, Failure},
     introspection,
-    plan::{BEGINNING, OperationPlan, PlannedRoot},
+    plan::{BEGINNING, OperationPlan, Planned, PlannedRoot},
     render::{
         Stop, Text, Written,
         load::{AnswerRoom, DocumentLoader},
     },
     request::{ArgumentValues, Arguments, OperationKind, Selection},
 };
-use crate::sync::{Caller, SyncService};
+use crate::{
+    quota::Lease,
+    sync::{Caller, SyncService},
+};
 
 /// The inputs of a root field's resolver.
 pub(super) struct Call {
@@ -131,22 +134,31 @@ pub(super) struct Operation {
     sync: Arc<SyncService>,
     caller: Caller,
     answer_bytes_max: usize,
+    /// Counts what it does not share with other operations.
+    _lease: Option<Lease>,
 }
 
 impl Operation {
+    /// # Errors
+    /// `RATE_LIMITED` or `OVERLOADED`.
     pub(super) fn new(
-        (selection, plan): (Arc<Selection>, Arc<OperationPlan>),
+        planned: Planned,
         sync: &Arc<SyncService>,
         caller: Caller,
         answer_bytes_max: usize,
-    ) -> Self {
-        Self {
-            plan,
-            selection,
+    ) -> Result<Self, Failure> {
+        let lease = match caller.account() {
+            Some(account) if planned.bytes > 0 => Some(account.lease(planned.bytes)?),
+            _ => None,
+        };
+        Ok(Self {
+            plan: planned.plan,
+            selection: planned.selection,
             sync: Arc::clone(sync),
             caller,
             answer_bytes_max,
-        }
+            _lease: lease,
+        })
     }
 
     /// The answer with these root fields, in order.

@@ -19,13 +19,14 @@ use std::sync::Arc;
 
 use apollo_compiler::{Schema, ast, executable::OperationType, validation::Valid};
 
+pub(super) use self::cache::BoundedCache;
 pub use self::persisted::QueryHash;
 pub(crate) use self::selection::{
     ArgumentValues, Arguments, SelectedField, Selection, SubSelection,
 };
 use self::{
-    cache::BoundedCache, coerce::Coercer, document::CheckedDocument, merge::MergeCheck,
-    normalise::SelectionBuilder, persisted::PersistedQueries,
+    coerce::Coercer, document::CheckedDocument, merge::MergeCheck, normalise::SelectionBuilder,
+    persisted::PersistedQueries,
 };
 use super::ApiOptions;
 

@@ -12,7 +12,7 @@ use lru::LruCache;
 
 /// The most recently used items, bounded in number and in bytes of their documents' text. Memory follows the text,
 /// since a parsed document is some tens of times as large.
-pub(super) struct BoundedCache<K: Hash + Eq, V> {
+pub(in crate::graphql) struct BoundedCache<K: Hash + Eq, V> {
     bytes_max: usize,
     kept: Mutex<Kept<K, V>>,
 }
@@ -28,7 +28,7 @@ struct Item<V> {
 }
 
 impl<K: Hash + Eq, V: Clone> BoundedCache<K, V> {
-    pub(super) fn new(items_max: NonZeroUsize, bytes_max: usize) -> Self {
+    pub(in crate::graphql) fn new(items_max: NonZeroUsize, bytes_max: usize) -> Self {
         Self {
             bytes_max,
             kept: Mutex::new(Kept {
@@ -38,7 +38,7 @@ impl<K: Hash + Eq, V: Clone> BoundedCache<K, V> {
         }
     }
 
-    pub(super) fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<V>
+    pub(in crate::graphql) fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
     {
@@ -46,7 +46,7 @@ impl<K: Hash + Eq, V: Clone> BoundedCache<K, V> {
     }
 
     /// Keeps `value`, made of a document of this number of bytes.
-    pub(super) fn insert(&self, key: K, value: V, bytes: usize) {
+    pub(in crate::graphql) fn insert(&self, key: K, value: V, bytes: usize) {
         let mut kept = self.lock();
         kept.bytes += bytes;
         if let Some((_, replaced)) = kept.items.push(key, Item { value, bytes }) {

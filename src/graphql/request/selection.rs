@@ -64,6 +64,20 @@ impl Selection {
     pub(crate) fn has_places_of(&self, equal: &Self) -> bool {
         have_same_places(&self.fields, &equal.fields)
     }
+
+    /// The number of its fields, at all depths.
+    pub(crate) fn fields_in_all(&self) -> usize {
+        fields_in_all(&self.fields)
+    }
+}
+
+fn fields_in_all(fields: &[SelectedField]) -> usize {
+    let below = fields.iter().map(|field| match &field.below {
+        SubSelection::Leaf => 0,
+        SubSelection::Any(fields) => fields_in_all(fields),
+        SubSelection::ByType(types) => types.iter().map(|(_, fields)| fields_in_all(fields)).sum(),
+    });
+    fields.len() + below.sum::<usize>()
 }
 
 fn have_same_places(fields: &[SelectedField], others: &[SelectedField]) -> bool {

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Map, Value as Json, json};
 use tidegate_core::{
-    id::{DocumentId, DocumentKey},
+    id::{DocumentId, DocumentKey, UserId},
     model::Model,
     value::{Document, Value},
 };
@@ -20,6 +20,10 @@ use super::peer::{
     operations::Operation,
     staged::Stage,
     world::{MODEL, World},
+};
+use crate::{
+    graphql::error::Code,
+    quota::{Quota, QuotaLimits},
 };
 
 /// A gateway that shows `shown` as the task "a".
@@ -179,4 +183,43 @@ fn a_viewer_shows_whom_they_decline_though_the_model_has_no_memberships() {
     );
     let viewer = ask(&world, "{ viewer { declinedGivers } }");
     assert_eq!(viewer["data"]["viewer"]["declinedGivers"], json!(["zed"]));
+}
+
+/// A subscription of 20 levels, whose only difference from another is an alias.
+fn deep(alias: &str) -> String {
+    let fields = "id title notes priority count flag due big exact any";
+    let below = (0..20).fold(String::from("id"), |below, _| {
+        format!("{fields} parent {{ {below} }}")
+    });
+    format!(
+        "subscription {{ {alias}: changes {{ changes {{ document {{ ... on Task {{ {below} }} }} }} }} }}"
+    )
+}
+
+#[test]
+fn a_selection_that_no_other_operation_has_is_counted() {
+    let (world, _) = serve(None);
+    let quota = Quota::new(QuotaLimits {
+        bytes_max: 64 << 20,
+        user_bytes_max: 32 << 20,
+    });
+    let account = quota.of_user(&UserId::new("alice").unwrap());
+    // A page is read within what is left.
+    let rest = account.lease(20 << 20).unwrap();
+    let mut shared: Vec<_> = (0..300)
+        .map(|_| world.follow(deep("same"), &account))
+        .collect();
+    assert!(world.next(&mut shared[299]).refusal().is_none());
+    let mut own = Vec::new();
+    let refused = (0..300).find_map(|number| {
+        let mut answers = world.follow(deep(&format!("own{number}")), &account);
+        let code = world.next(&mut answers).refusal_code();
+        own.push(answers);
+        code
+    });
+    assert_eq!(refused, Some(Code::RateLimited));
+    assert!(own.len() < 100, "{} of 165 KB each", own.len());
+    drop((own, shared, rest));
+    let mut again = world.follow(deep("again"), &account);
+    assert!(world.next(&mut again).refusal().is_none());
 }

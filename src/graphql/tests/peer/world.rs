@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use apollo_compiler::Schema;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream::BoxStream};
 use serde_json::{Map, Value as Json, json};
 use tempfile::TempDir;
 use tidegate_core::{
@@ -26,6 +26,7 @@ use crate::{
         request::tests::peer::tape::Tape,
     },
     limits::Limits,
+    quota::Account,
     store::embedded::{EmbeddedOptions, EmbeddedStore},
     sync::{Caller, SyncService},
     webhook::Webhooks,
@@ -182,6 +183,23 @@ impl World {
                 _ => self.api.execute(sync, caller, admitted).await,
             })
         }))
+    }
+
+    /// Follows a subscription; what it keeps is counted on `account`.
+    pub(crate) fn follow(&self, query: String, account: &Account) -> BoxStream<'static, Answer> {
+        let raw = RawRequest {
+            query,
+            ..RawRequest::default()
+        };
+        let admitted = self.api.admit(raw).unwrap();
+        let caller = self.caller.clone().counted_on(account.clone());
+        let _entered = self.runtime.enter();
+        self.api.subscribe(&self.sync, caller, admitted)
+    }
+
+    /// The next answer.
+    pub(crate) fn next(&self, answers: &mut BoxStream<'static, Answer>) -> Answer {
+        self.runtime.block_on(answers.next()).unwrap()
     }
 
     /// The data of an operation, or nothing if there are errors.
