@@ -1,6 +1,6 @@
 //! The application: it connects the modules. It alone owns the clock and randomness.
 
-mod opening;
+mod open_store;
 
 use std::{
     sync::Arc,
@@ -15,15 +15,15 @@ use tidegate_core::{
     value::Timestamp,
 };
 
-use self::opening::{Opened, Restamped};
-pub(crate) use self::opening::{exists, open};
+use self::open_store::{OpenStore, Restamped};
+pub(crate) use self::open_store::{exists, open};
 use crate::{
     auth::{AuthConfig, AuthError, AuthSetupError, Authenticator},
     config::StoreConfig,
-    graphql::{Api, ApiError, ApiOptions, error::Failure},
+    graphql::{Api, ApiError, ApiOptions, error::ClientError},
     limits::Limits,
     store::{Store, StoreError},
-    sync::{self, Caller, Clock, Survey, SyncService},
+    sync::{self, Caller, Clock, ModelCheck, SyncService},
     telemetry::Escaped,
     webhook::{WebhookConfig, Webhooks},
 };
@@ -67,7 +67,7 @@ pub(crate) enum AppError {
 }
 
 /// The parts of a gateway.
-pub(crate) struct Parts {
+pub(crate) struct GatewayConfig {
     pub(crate) model: Arc<Model>,
     /// The text the model was parsed from.
     pub(crate) model_text: String,
@@ -92,14 +92,14 @@ impl Gateway {
     ///
     /// # Errors
     /// [`AppError`], with what to do.
-    pub(crate) async fn start(parts: Parts) -> Result<Arc<Self>, AppError> {
+    pub(crate) async fn start(parts: GatewayConfig) -> Result<Arc<Self>, AppError> {
         let api = Api::new(&parts.model, parts.api.clone())?;
         let authenticator = Authenticator::new(&parts.auth)?;
         let webhooks = Webhooks::new(parts.webhooks.clone()).map_err(AppError::Webhooks)?;
-        let open = async || Ok(opening::open(&parts.store, &parts.model).await?);
-        let opened = opening::patiently(&parts.store, open).await?;
+        let open = async || Ok(open_store::open(&parts.store, &parts.model).await?);
+        let opened = open_store::patiently(&parts.store, open).await?;
         opened.warn();
-        opening::patiently(&parts.store, async || check_fit(&parts, &opened).await).await?;
+        open_store::patiently(&parts.store, async || check_fit(&parts, &opened).await).await?;
         tokio::spawn(restamp_again(parts.model.clone(), opened.clone()));
         let (store, retention) = (opened.store, parts.store.tombstone_retention);
         tokio::spawn(collect_regularly(store.clone(), retention));
@@ -115,8 +115,8 @@ impl Gateway {
     /// Turns a token into a caller.
     ///
     /// # Errors
-    /// A [`Failure`] with `UNAUTHENTICATED`, or `SERVICE_UNAVAILABLE` when tokens cannot be verified now.
-    pub(crate) async fn authenticate(&self, token: &str) -> Result<Caller, Failure> {
+    /// A [`ClientError`] with `UNAUTHENTICATED`, or `SERVICE_UNAVAILABLE` when tokens cannot be verified now.
+    pub(crate) async fn authenticate(&self, token: &str) -> Result<Caller, ClientError> {
         let now = self.sync.now();
         let verified = self.authenticator.verify(token, now.ms()).await?;
         let user = UserId::new(&verified.user).map_err(|_| AuthError::Refused)?;
@@ -133,7 +133,7 @@ impl Gateway {
 
 /// Checks the whole store if the model differs from the copy that is kept beside the store, or if an earlier version
 /// may have written to it. The check restamps what such a version wrote.
-async fn check_fit(parts: &Parts, opened: &Opened) -> Result<(), AppError> {
+async fn check_fit(parts: &GatewayConfig, opened: &OpenStore) -> Result<(), AppError> {
     let served = opened.served_model().await?;
     let restamped = opened.restamped().await?;
     if served.as_deref() == Some(&parts.model_text) && restamped >= Restamped::Once {
@@ -157,7 +157,7 @@ async fn check_fit(parts: &Parts, opened: &Opened) -> Result<(), AppError> {
 }
 
 /// Restamps again what gateways of an earlier version wrote after the first time.
-async fn restamp_again(model: Arc<Model>, opened: Opened) {
+async fn restamp_again(model: Arc<Model>, opened: OpenStore) {
     let again = async {
         while opened.restamped().await? < Restamped::Twice {
             tokio::time::sleep(RESTAMP_AGAIN_AFTER).await;
@@ -174,7 +174,7 @@ async fn restamp_again(model: Arc<Model>, opened: Opened) {
 }
 
 /// Names no scopes and no documents, because users have written them.
-fn warn_of_scopes(survey: &Survey) {
+fn warn_of_scopes(survey: &ModelCheck) {
     if survey.unescaped > 0 {
         tracing::warn!(
             documents = survey.unescaped,
@@ -190,7 +190,7 @@ fn warn_of_scopes(survey: &Survey) {
 }
 
 /// A sentence about the documents that no user can see.
-pub(crate) fn out_of_reach(survey: &Survey) -> String {
+pub(crate) fn out_of_reach(survey: &ModelCheck) -> String {
     let named = survey.named_out_of_reach.iter();
     let named: Vec<String> = named.map(|key| format!("{:?}", key.to_string())).collect();
     format!(
@@ -204,8 +204,11 @@ pub(crate) fn out_of_reach(survey: &Survey) -> String {
 ///
 /// # Errors
 /// [`AppError::Misfits`] when some do not fit.
-pub(crate) async fn survey(model: &Arc<Model>, store: &dyn Store) -> Result<Survey, AppError> {
-    let survey = shown(|progress| sync::survey(model, store, progress)).await?;
+pub(crate) async fn check_model(
+    model: &Arc<Model>,
+    store: &dyn Store,
+) -> Result<ModelCheck, AppError> {
+    let survey = shown(|progress| sync::check_model(model, store, progress)).await?;
     if survey.misfits > 0 {
         return Err(AppError::Misfits(worded(&survey)));
     }
@@ -213,9 +216,9 @@ pub(crate) async fn survey(model: &Arc<Model>, store: &dyn Store) -> Result<Surv
 }
 
 /// Logs how far a check of the store has come.
-async fn shown<W: Future<Output = Result<Survey, StoreError>>>(
+async fn shown<W: Future<Output = Result<ModelCheck, StoreError>>>(
     walk: impl FnOnce(Box<dyn FnMut(usize) + Send>) -> W,
-) -> Result<Survey, StoreError> {
+) -> Result<ModelCheck, StoreError> {
     let bar = ProgressBar::new_spinner().with_message("documents compared with the model");
     let shown = bar.clone();
     let progress = move |documents: usize| {
@@ -239,7 +242,7 @@ async fn shown<W: Future<Output = Result<Survey, StoreError>>>(
 
 /// Whether the model has a type whose documents were in the store while it was served without that type. Clients that
 /// follow all types have already passed these documents.
-fn brings_types_back(model: &Model, served: Option<&str>, survey: &Survey) -> bool {
+fn brings_types_back(model: &Model, served: Option<&str>, survey: &ModelCheck) -> bool {
     let served = served.and_then(|text| Model::parse("served-model.graphql", text).ok());
     let was_served = |name: &str| {
         served
@@ -252,7 +255,7 @@ fn brings_types_back(model: &Model, served: Option<&str>, survey: &Survey) -> bo
         .any(|name| model.document_type(name).is_some() && !was_served(name))
 }
 
-fn worded(survey: &Survey) -> String {
+fn worded(survey: &ModelCheck) -> String {
     let named: String = survey
         .named
         .iter()
@@ -338,7 +341,7 @@ mod tests {
     use tempfile::TempDir;
     use tidegate_core::{
         change::{Action, BaseVersion, Change, Submission},
-        checkpoint::Types,
+        checkpoint::RequestedTypes,
         entry::Entry,
         id::{DocumentId, DocumentKey, Scope, Version},
         outcome::Status,
@@ -391,7 +394,7 @@ type Note @collection(name: "notes") @scope(by: "public") { id: ID! text: String
     async fn a_running_gateway_collects_old_tombstones_by_itself() {
         let directory = TempDir::new().unwrap();
         let key = SigningKey::from_secret("a secret that is long enough for HS256").unwrap();
-        let gateway = Gateway::start(Parts {
+        let gateway = Gateway::start(GatewayConfig {
             model: Arc::new(Model::parse("model.graphql", MODEL).unwrap()),
             model_text: MODEL.to_owned(),
             store: StoreConfig {
@@ -418,7 +421,8 @@ type Note @collection(name: "notes") @scope(by: "public") { id: ID! text: String
             assert_eq!(outcome.outcomes[0].status, Status::Applied);
         };
         let pull = async |checkpoint: Option<&str>| {
-            let request = PullRequest::new(checkpoint, Types::All, 10, sync.limits()).unwrap();
+            let request =
+                PullRequest::new(checkpoint, RequestedTypes::All, 10, sync.limits()).unwrap();
             sync.pull(&alice, request).await.unwrap()
         };
         let base = None;

@@ -113,11 +113,11 @@ impl Authenticator {
         })
     }
 
-    async fn check(&self, token: &str, now_ms: i64) -> Result<VerifiedToken, Refusal> {
+    async fn check(&self, token: &str, now_ms: i64) -> Result<VerifiedToken, TokenRejection> {
         if token.len() > TOKEN_BYTES_MAX {
-            return Err(Refusal::TooLong);
+            return Err(TokenRejection::TooLong);
         }
-        let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Header)?;
+        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenRejection::Header)?;
         self.check_header(&header)?;
         let key = match &self.keys {
             Keys::Fixed(key) => key.clone(),
@@ -125,8 +125,10 @@ impl Authenticator {
         };
         let token = jsonwebtoken::decode(token, &key.key, &signature_only(header.alg)).map_err(
             |error| match error.kind() {
-                ErrorKind::Json(_) | ErrorKind::Utf8(_) | ErrorKind::Base64(_) => Refusal::Payload,
-                _ => Refusal::Signature,
+                ErrorKind::Json(_) | ErrorKind::Utf8(_) | ErrorKind::Base64(_) => {
+                    TokenRejection::Payload
+                }
+                _ => TokenRejection::Signature,
             },
         )?;
         self.rules.check(token.claims, now_ms)
@@ -134,21 +136,21 @@ impl Authenticator {
 
     /// Reads the token's own header. `jku`, `x5u`, `x5c` and `jwk` offer a key of the sender's choice, and are not
     /// read.
-    fn check_header(&self, header: &Header) -> Result<(), Refusal> {
+    fn check_header(&self, header: &Header) -> Result<(), TokenRejection> {
         if !self.algorithms.contains(header.alg) {
-            return Err(Refusal::Algorithm);
+            return Err(TokenRejection::Algorithm);
         }
         // RFC 7515, section 4.1.11: extensions that a recipient does not understand make the token
         // invalid.
         if header.crit.is_some() {
-            return Err(Refusal::CriticalExtension);
+            return Err(TokenRejection::CriticalExtension);
         }
         if header
             .kid
             .as_ref()
             .is_some_and(|kid| kid.len() > KID_BYTES_MAX)
         {
-            return Err(Refusal::KeyIdTooLong);
+            return Err(TokenRejection::KeyIdTooLong);
         }
         Ok(())
     }
@@ -206,10 +208,10 @@ pub(crate) enum AuthError {
     KeysUnavailable,
 }
 
-impl From<Refusal> for AuthError {
-    fn from(reason: Refusal) -> Self {
+impl From<TokenRejection> for AuthError {
+    fn from(reason: TokenRejection) -> Self {
         match reason {
-            Refusal::KeysUnavailable => AuthError::KeysUnavailable,
+            TokenRejection::KeysUnavailable => AuthError::KeysUnavailable,
             _ => AuthError::Refused,
         }
     }
@@ -217,7 +219,7 @@ impl From<Refusal> for AuthError {
 
 /// The reason for an [`AuthError`], for the log. It never contains a part of the token.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+enum TokenRejection {
     #[error("the token is longer than {TOKEN_BYTES_MAX} bytes")]
     TooLong,
     #[error(

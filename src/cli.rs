@@ -68,15 +68,15 @@ struct ConfigArgs {
 
 /// What a command prints when it fails.
 #[derive(Debug)]
-struct Complaint(String);
+struct CliError(String);
 
-impl<E: Display> From<E> for Complaint {
+impl<E: Display> From<E> for CliError {
     fn from(error: E) -> Self {
         Self(error.to_string())
     }
 }
 
-type Done = Result<(), Complaint>;
+type CliResult = Result<(), CliError>;
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
@@ -94,8 +94,8 @@ pub fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Complaint(complaint)) => {
-            tell(&complaint);
+        Err(CliError(complaint)) => {
+            print_error(&complaint);
             ExitCode::FAILURE
         }
     }
@@ -103,17 +103,17 @@ pub fn main() -> ExitCode {
 
 /// Prints the result to standard output.
 #[expect(clippy::print_stdout, reason = "this is where commands answer")]
-fn say(text: &str) {
+fn print(text: &str) {
     print!("{text}");
 }
 
 /// Prints further messages to standard error. A command continues if that cannot be written, as on a full disk.
-fn tell(text: &str) {
+fn print_error(text: &str) {
     drop(writeln!(io::stderr(), "{text}"));
 }
 
 /// Runs asynchronous work to its end.
-fn block_on<T>(work: impl Future<Output = Result<T, Complaint>>) -> Result<T, Complaint> {
+fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     tokio::runtime::Runtime::new()?.block_on(work)
 }
 

@@ -47,7 +47,7 @@ impl Config {
     pub(crate) fn load(
         text: Option<(&str, &str)>,
         env: impl Iterator<Item = (String, String)>,
-    ) -> Result<Loaded, Vec<ConfigProblem>> {
+    ) -> Result<LoadedConfig, Vec<ConfigProblem>> {
         let (settings, problems) = Settings::gather(text, env)?;
         check::check(settings, problems)
     }
@@ -55,7 +55,7 @@ impl Config {
 
 /// A usable configuration, with its warnings.
 #[derive(Debug)]
-pub(crate) struct Loaded {
+pub(crate) struct LoadedConfig {
     pub(crate) config: Config,
     pub(crate) warnings: Vec<ConfigProblem>,
 }

@@ -1,8 +1,7 @@
 //! The API generated from a model: its schema, and the way of an operation through it.
 //!
-//! Transports call `Api::admit` and `Api::execute`; `sync` carries operations out. BSON and stores are not known here.
+//! Transports call `Api::validate` and `Api::execute`; `sync` carries operations out. BSON and stores are not known here.
 
-mod advice;
 pub mod answer;
 mod enums;
 pub mod error;
@@ -16,6 +15,7 @@ mod render;
 mod request;
 mod roots;
 mod shape;
+mod suggestions;
 mod table;
 mod types;
 
@@ -33,18 +33,18 @@ use thiserror::Error;
 use tidegate_core::model::Model;
 
 use self::{
-    advice::Advice,
     answer::Answer,
-    error::Failure,
+    error::ClientError,
     execution::{Execution, Operation},
     plan::Planner,
-    request::{Door, Refusal, Selection},
+    request::{RequestError, RequestValidator, Selection},
     roots::RootRow,
-    types::Types,
+    suggestions::QuerySuggestions,
+    types::ApiTypes,
 };
 pub use self::{
     operations::Operations,
-    request::{Admitted, OperationKind, QueryHash, RawRequest},
+    request::{OperationKind, QueryHash, RawRequest, ValidatedRequest},
 };
 use crate::{
     limits::Limits,
@@ -68,9 +68,9 @@ pub struct ApiError(String);
 /// The API of one model.
 pub struct Api {
     schema: Schema,
-    door: Door,
+    validator: RequestValidator,
     planner: Planner,
-    advice: Advice,
+    suggestions: QuerySuggestions,
     sdl: String,
     answer_bytes_max: usize,
 }
@@ -81,17 +81,18 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub fn new(model: &Arc<Model>, options: ApiOptions) -> Result<Self, ApiError> {
-        let types = Types::new(model);
+        let types = ApiTypes::new(model);
         let rows = roots::rows(model, &types);
         let schema = schema(model, &types, &rows).map_err(|error| ApiError(error.to_string()))?;
         let sdl = printed::sdl(model).map_err(|error| ApiError(error.to_string()))?;
         let answer_bytes_max = options.limits.answer_bytes;
-        let door = Door::new(&sdl, options).map_err(|error| ApiError(error.to_string()))?;
+        let validator =
+            RequestValidator::new(&sdl, options).map_err(|error| ApiError(error.to_string()))?;
         Ok(Self {
             planner: Planner::new(rows),
-            advice: Advice::new(model),
+            suggestions: QuerySuggestions::new(model),
             schema,
-            door,
+            validator,
             sdl,
             answer_bytes_max,
         })
@@ -106,12 +107,14 @@ impl Api {
     ///
     /// # Errors
     /// The [`Answer::Refused`] with the reasons. Nothing has been executed then.
-    pub fn admit(&self, raw: RawRequest) -> Result<Admitted, Answer> {
-        let refused = |refusals: Vec<Refusal>| {
-            let advised = refusals.into_iter().map(|refusal| self.advice.on(refusal));
-            Answer::Refused(advised.map(Failure::from).collect())
+    pub fn validate(&self, raw: RawRequest) -> Result<ValidatedRequest, Answer> {
+        let refused = |refusals: Vec<RequestError>| {
+            let advised = refusals
+                .into_iter()
+                .map(|refusal| self.suggestions.on(refusal));
+            Answer::Refused(advised.map(ClientError::from).collect())
         };
-        self.door.admit(raw).map_err(refused)
+        self.validator.validate(raw).map_err(refused)
     }
 
     /// Executes a query or a mutation.
@@ -119,13 +122,13 @@ impl Api {
         &self,
         sync: &Arc<SyncService>,
         caller: Caller,
-        admitted: Admitted,
+        validated: ValidatedRequest,
     ) -> Answer {
-        let operation = match self.operation(sync, caller, admitted.selection) {
+        let operation = match self.operation(sync, caller, validated.selection) {
             Ok(operation) => operation,
             Err(failure) => return failure.into(),
         };
-        let (execution, request) = Execution::new(operation, admitted.arguments);
+        let (execution, request) = Execution::new(operation, validated.arguments);
         // Boxed: each request's future is moved from layer to layer.
         let response = Box::pin(self.schema.execute(request)).await;
         execution.answer(&response.data)
@@ -136,13 +139,13 @@ impl Api {
         &self,
         sync: &Arc<SyncService>,
         caller: Caller,
-        admitted: Admitted,
+        validated: ValidatedRequest,
     ) -> BoxStream<'static, Answer> {
-        let operation = match self.operation(sync, caller, admitted.selection) {
+        let operation = match self.operation(sync, caller, validated.selection) {
             Ok(operation) => operation,
             Err(failure) => return stream::iter([failure.into()]).boxed(),
         };
-        let (execution, request) = Execution::new(operation, admitted.arguments);
+        let (execution, request) = Execution::new(operation, validated.arguments);
         let mut dispatched = self.schema.execute_stream(request);
         let followed = async move {
             while dispatched.next().await.is_some() {}
@@ -156,13 +159,13 @@ impl Api {
         sync: &Arc<SyncService>,
         caller: Caller,
         selection: Arc<Selection>,
-    ) -> Result<Operation, Failure> {
+    ) -> Result<Operation, ClientError> {
         let planned = self.planner.plan(selection);
         Operation::new(planned, sync, caller, self.answer_bytes_max)
     }
 }
 
-fn schema(model: &Arc<Model>, types: &Types, rows: &[RootRow]) -> Result<Schema, SchemaError> {
+fn schema(model: &Arc<Model>, types: &ApiTypes, rows: &[RootRow]) -> Result<Schema, SchemaError> {
     let builder = Schema::build("Query", Some("Mutation"), Some("Subscription"))
         .validation_mode(ValidationMode::Fast)
         .disable_suggestions();

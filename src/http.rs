@@ -7,20 +7,20 @@ mod coding;
 mod compression;
 mod connections;
 mod cors;
-mod delivery;
+mod drain;
 mod graphiql;
 mod graphql;
-mod guard;
 mod health;
 mod json;
 mod log;
 mod multipart;
 mod operation;
+mod operation_limit;
+mod origin;
 mod pace;
+mod response_stream;
 mod server;
 mod sse;
-mod traffic;
-mod unread;
 pub mod websocket;
 
 use std::{any::Any, sync::Arc};
@@ -39,20 +39,20 @@ use axum::{
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
 use self::{
-    accept::Form,
+    accept::ResponseType,
     compression::{Compressors, compress},
-    traffic::Traffic,
+    operation_limit::OperationLimiter,
 };
 pub(crate) use self::{
     graphiql::{DevUser, GraphiqlConfig, Tab},
-    guard::Origins,
     health::waiting,
+    origin::AllowedOrigins,
     server::{ServerOptions, Shutdown, serve},
 };
 use crate::{
     app::Gateway,
     config::HttpTimes,
-    graphql::error::{Code, Failure},
+    graphql::error::{ClientError, Code},
     limits::Limits,
     quota::Quota,
 };
@@ -64,7 +64,7 @@ pub(crate) struct HttpOptions {
     /// How long the gateway waits for clients.
     pub(crate) times: HttpTimes,
     /// The origins whose pages may call from a browser, besides the gateway's own.
-    pub(crate) origins: Origins,
+    pub(crate) origins: AllowedOrigins,
     /// What these pages may send besides the headers that front-end tools add.
     pub(crate) allowed_headers: Vec<HeaderName>,
     /// The configuration of GraphiQL; `None` serves no GraphiQL.
@@ -80,10 +80,10 @@ pub(crate) struct HttpOptions {
 struct HttpState {
     gateway: Arc<Gateway>,
     body_bytes_max: usize,
-    traffic: Arc<Traffic>,
+    operation_limiter: Arc<OperationLimiter>,
     quota: Arc<Quota>,
     times: HttpTimes,
-    origins: Origins,
+    origins: AllowedOrigins,
     /// The API as SDL. All readers share these bytes.
     schema: Bytes,
     public_schema: bool,
@@ -118,7 +118,7 @@ pub(crate) fn router(
         schema: Bytes::copy_from_slice(gateway.api.sdl().as_bytes()),
         gateway,
         body_bytes_max: limits.body_bytes,
-        traffic: Traffic::new(limits),
+        operation_limiter: OperationLimiter::new(limits),
         quota,
         times,
         origins,
@@ -152,11 +152,11 @@ fn around<S: Clone + Send + Sync + 'static>(
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     if loopback_hosts_only {
-        router = router.layer(from_fn(guard::loopback_hosts_only));
+        router = router.layer(from_fn(origin::loopback_hosts_only));
     }
     router
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(unread::take_in))
+        .layer(from_fn(drain::take_in))
         .layer(always(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(from_fn(log::log))
 }
@@ -167,19 +167,28 @@ fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
 
 async fn not_found() -> Response {
     let message = "There is nothing at this path; the API is at /graphql.";
-    answer::refused(Form::Json, Failure::new(Code::NotFound, message))
+    answer::refused(
+        ResponseType::Json,
+        ClientError::new(Code::NotFound, message),
+    )
 }
 
 async fn method_not_allowed() -> Response {
     let message = "This path does not take this method; the header `Allow` names those it takes.";
-    answer::refused(Form::Json, Failure::new(Code::MethodNotAllowed, message))
+    answer::refused(
+        ResponseType::Json,
+        ClientError::new(Code::MethodNotAllowed, message),
+    )
 }
 
 /// The process's panic hook has logged the panic itself, with its place.
 fn panicked(_panic: Box<dyn Any + Send>) -> Response {
     tracing::error!(target: "http", "a request was answered 500 because its handler panicked");
     let message = "The gateway failed; its log says how.";
-    answer::refused(Form::Json, Failure::new(Code::Internal, message))
+    answer::refused(
+        ResponseType::Json,
+        ClientError::new(Code::Internal, message),
+    )
 }
 
 #[cfg(test)]

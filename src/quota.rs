@@ -42,20 +42,20 @@ pub(crate) struct QuotaLimits {
 /// What remains of them.
 pub(crate) struct Quota {
     limits: QuotaLimits,
-    all: Arc<Share>,
-    strangers: Arc<Share>,
+    all: Arc<QuotaShare>,
+    strangers: Arc<QuotaShare>,
     users: Mutex<Users>,
 }
 
 #[derive(Default)]
 struct Users {
-    shares: HashMap<UserId, Weak<Share>>,
+    shares: HashMap<UserId, Weak<QuotaShare>>,
     sweep_at: usize,
 }
 
 /// What one user may hold, or all.
 #[derive(Debug)]
-struct Share {
+struct QuotaShare {
     held: Arc<Semaphore>,
     /// Bytes that reads under way may reach.
     reads: Arc<Semaphore>,
@@ -65,8 +65,8 @@ struct Share {
 /// The account on which a peer's bytes are counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
-    all: Arc<Share>,
-    of_user: Arc<Share>,
+    all: Arc<QuotaShare>,
+    of_user: Arc<QuotaShare>,
 }
 
 /// Bytes that a read may reach. Dropping it frees them.
@@ -99,8 +99,8 @@ impl Quota {
     pub(crate) fn new(limits: QuotaLimits) -> Arc<Self> {
         Arc::new(Self {
             limits,
-            all: Share::new(limits.bytes_max),
-            strangers: Share::new(limits.bytes_max / STRANGERS_PART),
+            all: QuotaShare::new(limits.bytes_max),
+            strangers: QuotaShare::new(limits.bytes_max / STRANGERS_PART),
             users: Mutex::default(),
         })
     }
@@ -118,7 +118,7 @@ impl Quota {
         let mut users = self.users.lock();
         let known = users.shares.get(user).and_then(Weak::upgrade);
         let share = known.unwrap_or_else(|| {
-            let share = Share::new(self.limits.user_bytes_max);
+            let share = QuotaShare::new(self.limits.user_bytes_max);
             users.shares.insert(user.clone(), Arc::downgrade(&share));
             users.sweep();
             share
@@ -130,7 +130,7 @@ impl Quota {
     }
 }
 
-impl Share {
+impl QuotaShare {
     fn new(bytes_max: usize) -> Arc<Self> {
         let reads_bytes_max = bytes_max / READS_PART;
         Arc::new(Self {

@@ -24,14 +24,14 @@ use tidegate_core::{
     inbox::{InboxPosition, InboxRecord, OpenConflict},
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
-    transaction::{Loaded, Reads, Refusal, Writes},
+    transaction::{DatabaseRefusal, Loaded, Reads, Writes},
 };
 
-pub use self::{codec::StoredView, stored::StoredItem};
-use self::{decision::ended_early, stored::Gathered};
+pub use self::{codec::StoredView, stored::StoredRecord};
+use self::{decision::ended_early, stored::ScanBuilder};
 
 /// The pure function that a commit runs. A retried transaction runs it again.
-pub type Decide = dyn Fn(&Loaded) -> Writes + Send + Sync;
+pub type DecideFn = dyn Fn(&Loaded) -> Writes + Send + Sync;
 
 /// A store of entries. It promises `commit`, `snapshot` (which scans and gets), `tail`, and that what it acknowledges
 /// is durable. Its methods fail with [`StoreError`].
@@ -45,7 +45,7 @@ pub trait Store: Send + Sync {
     /// [`StoreError`]. After [`StoreError::Unavailable`] the commit may have been written all the same; only state
     /// written in the same transaction shows whether it was (rules.md 5.2). After any other error, nothing was written.
     /// After [`StoreError::WriteConflict`] the caller repeats the commit.
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError>;
+    async fn commit(&self, reads: Reads, decide: Arc<DecideFn>) -> Result<Committed, StoreError>;
 
     /// How many commits the store can carry out at a time, if they touch different scopes and clients.
     fn commits_max(&self) -> usize {
@@ -57,7 +57,7 @@ pub trait Store: Send + Sync {
 
     /// The same, with a hint which scopes and which user the snapshot will be asked for. A store may read their states
     /// together with the epoch.
-    async fn snapshot_of(
+    async fn snapshot_with_heads(
         &self,
         _scopes: &BTreeSet<Scope>,
         _user: Option<&UserId>,
@@ -243,7 +243,7 @@ impl<K, V> Default for Found<K, V> {
 #[derive(Debug, Clone)]
 pub struct Scan {
     /// The records, ascending by seq.
-    pub items: Vec<StoredItem>,
+    pub items: Vec<StoredRecord>,
     /// The size of the records in bytes, as stored.
     pub bytes: usize,
     /// Whether the range holds no further records.
@@ -256,7 +256,7 @@ impl Scan {
     /// # Errors
     /// [`StoreError::Corrupt`].
     pub fn decoded(&self) -> Result<Vec<FeedItem>, StoreError> {
-        self.items.iter().map(StoredItem::decode).collect()
+        self.items.iter().map(StoredRecord::decode).collect()
     }
 }
 
@@ -279,19 +279,19 @@ pub struct FeedWrite {
     /// The document it writes.
     pub key: DocumentKey,
     /// The record.
-    pub item: StoredItem,
+    pub item: StoredRecord,
 }
 
 impl FeedWrite {
     /// A feed write as the embedded store would keep it.
     ///
     /// # Errors
-    /// [`StoreError::Undecided`] when the name of a field contains U+0000.
+    /// [`StoreError::DecisionFailed`] when the name of a field contains U+0000.
     pub fn encode(item: &FeedItem) -> Result<Self, StoreError> {
         Ok(Self {
             scope: item.record.scope().clone(),
             key: item.record.key().clone(),
-            item: StoredItem::encode(item)?,
+            item: StoredRecord::encode(item)?,
         })
     }
 }
@@ -339,14 +339,14 @@ pub enum StoreError {
     },
     /// The decision panicked, or returned what cannot be stored. Trying again does not help.
     #[error("the decision could not be carried out: {0}")]
-    Undecided(String),
+    DecisionFailed(String),
     /// The store's user lacks a right. Trying again helps once the operator grants it.
     #[error("the store refuses its user: {0}; `tidegate check` names the rights that are missing")]
     NotPermitted(String),
     /// Rules of the database's own, such as a unique index, refuse some documents. The rest can be written by another
     /// decision.
     #[error("the database refuses {} documents", .0.len())]
-    Refused(Vec<Refusal>),
+    Refused(Vec<DatabaseRefusal>),
     /// Another version of Tidegate wrote it.
     #[error(
         "the store at {path} has format {found}, and this Tidegate reads format {known} and converts none: use the version that wrote it, or begin an empty store, by moving this one away or, on MongoDB, by another store.prefix"

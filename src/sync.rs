@@ -2,18 +2,18 @@
 //!
 //! It knows callers, pushes, pages and subscriptions. It knows neither GraphQL nor HTTP, and no particular store.
 
-mod advise;
 mod change;
 mod commit;
 mod decline;
 mod error;
-mod fit;
 mod grants;
 mod inbox;
 mod live;
 mod maintain;
+mod model_check;
 mod pull;
 mod push;
+mod webhooks;
 
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
@@ -28,21 +28,21 @@ use tidegate_core::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{
-    advise::Kept,
-    commit::{CommitQueue, GroupCommitter, ScopeHeads},
-    grants::{Given, GrantCache},
-    live::Live,
-};
 pub use self::{
     change::{ChangeView, StoredChange},
     decline::DeclineRequest,
     error::SyncError,
-    fit::{Survey, restamp, survey},
     inbox::{InboxEntry, InboxPage, InboxRequest},
     live::Start,
     maintain::{Collected, collect, rotate_epoch},
+    model_check::{ModelCheck, check_model, restamp},
     pull::{Page, PullRequest},
+};
+use self::{
+    commit::{CommitQueue, GroupCommitter, ScopeHeads},
+    grants::{GrantCache, UserMemberships},
+    live::LiveFeed,
+    webhooks::WebhookAnswerCache,
 };
 use crate::{
     limits::Limits,
@@ -146,7 +146,7 @@ pub struct Documents {
 pub struct Viewer {
     /// What the caller may see and change.
     pub grants: Arc<Grants>,
-    given: Arc<Given>,
+    given: Arc<UserMemberships>,
     /// The givers whose memberships the caller declines. A model without memberships has them too, from another time.
     pub declined: BTreeSet<UserId>,
     /// The last consumed mutation id of the client in question.
@@ -171,10 +171,10 @@ pub struct SyncService {
     /// The bounds on the scopes and memberships of a user.
     bounds: Arc<Bounds>,
     commits: CommitQueue,
-    live: Arc<Live>,
+    live: Arc<LiveFeed>,
     grants: Arc<GrantCache>,
     webhooks: Webhooks,
-    kept: Kept,
+    webhook_answers: WebhookAnswerCache,
 }
 
 impl SyncService {
@@ -188,7 +188,7 @@ impl SyncService {
     ) -> Arc<Self> {
         let grants = Arc::new(GrantCache::new());
         let heads = Arc::new(ScopeHeads::new());
-        let live = Live::follow(store.as_ref(), &grants, &heads);
+        let live = LiveFeed::follow(store.as_ref(), &grants, &heads);
         let committer = GroupCommitter {
             model: model.clone(),
             store: store.clone(),
@@ -209,7 +209,7 @@ impl SyncService {
             live,
             grants,
             webhooks,
-            kept: Kept::default(),
+            webhook_answers: WebhookAnswerCache::default(),
         })
     }
 
@@ -261,7 +261,7 @@ impl SyncService {
         let round_bytes = keys.len().saturating_mul(DOCUMENT_BYTES_MAX);
         let round_bytes = round_bytes.min(ROUND_BYTES_MAX + DOCUMENT_BYTES_MAX);
         let _reserved = caller.reserve(round_bytes).await?;
-        let (mut snapshot, grants) = in_time(self.look(caller, &BTreeSet::new())).await?;
+        let (mut snapshot, grants) = in_time(self.read_snapshot(caller, &BTreeSet::new())).await?;
         let mut lease = caller.growing_lease(0)?;
         let (mut found, mut left_out, mut bytes) = (Vec::new(), keys, 0);
         while !left_out.is_empty() && bytes <= bytes_max {
@@ -293,7 +293,7 @@ impl SyncService {
         client: Option<ClientId>,
     ) -> Result<Viewer, SyncError> {
         in_time(async {
-            let (mut snapshot, given) = self.look_at_given(caller, &BTreeSet::new()).await?;
+            let (mut snapshot, given) = self.read_grants(caller, &BTreeSet::new()).await?;
             let user = &caller.identity.user;
             let declined = snapshot.user(user).await?.declined;
             let state = match client {
@@ -317,33 +317,36 @@ impl SyncService {
 
     /// What the caller may do now.
     async fn grants(&self, caller: &Caller) -> Result<Arc<Grants>, SyncError> {
-        let (_, grants) = in_time(self.look(caller, &BTreeSet::new())).await?;
+        let (_, grants) = in_time(self.read_snapshot(caller, &BTreeSet::new())).await?;
         Ok(grants)
     }
 
     /// A snapshot, and what the caller may do at its moment.
-    async fn look(
+    async fn read_snapshot(
         &self,
         caller: &Caller,
         scopes: &BTreeSet<Scope>,
     ) -> Result<(Box<dyn Snapshot>, Arc<Grants>), StoreError> {
-        let (snapshot, given) = self.look_at_given(caller, scopes).await?;
+        let (snapshot, given) = self.read_grants(caller, scopes).await?;
         Ok((snapshot, given.with(&caller.claim_grants)))
     }
 
     /// A snapshot with the states of these scopes, and what the caller is given at its moment.
-    async fn look_at_given(
+    async fn read_grants(
         &self,
         caller: &Caller,
         scopes: &BTreeSet<Scope>,
-    ) -> Result<(Box<dyn Snapshot>, Arc<Given>), StoreError> {
+    ) -> Result<(Box<dyn Snapshot>, Arc<UserMemberships>), StoreError> {
         let user = &caller.identity.user;
         if !self.model.has_memberships() {
-            let snapshot = self.store.snapshot_of(scopes, None).await?;
-            return Ok((snapshot, Arc::new(Given::new(Memberships::default()))));
+            let snapshot = self.store.snapshot_with_heads(scopes, None).await?;
+            return Ok((
+                snapshot,
+                Arc::new(UserMemberships::new(Memberships::default())),
+            ));
         }
         let generation = self.grants.generation();
-        let mut snapshot = self.store.snapshot_of(scopes, Some(user)).await?;
+        let mut snapshot = self.store.snapshot_with_heads(scopes, Some(user)).await?;
         let stamp = snapshot.user(user).await?.stamp;
         if let Some(given) = self.grants.get(user, stamp) {
             return Ok((snapshot, given));
@@ -353,7 +356,7 @@ impl SyncService {
             return Ok((snapshot, given));
         }
         let read = snapshot.memberships(user, &self.bounds).await?;
-        let given = Arc::new(Given::new(read));
+        let given = Arc::new(UserMemberships::new(read));
         self.grants.put(user, &given, generation);
         Ok((snapshot, given))
     }

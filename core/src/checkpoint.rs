@@ -19,7 +19,7 @@ pub struct Checkpoint {
     /// The history its positions belong to.
     pub epoch: Epoch,
     /// The types it was made for.
-    pub types: Types,
+    pub types: RequestedTypes,
     /// One track; more while added types catch up. Each has types of its own.
     pub tracks: Vec<Track>,
     /// The scope whose turn it is on the next page.
@@ -28,14 +28,14 @@ pub struct Checkpoint {
 
 /// The types a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Types {
+pub enum RequestedTypes {
     /// All types of the model, also when it grows.
     All,
     /// These.
     Only(BTreeSet<TypeName>),
 }
 
-impl Types {
+impl RequestedTypes {
     /// Whether the type is among them.
     pub fn contain(&self, name: &TypeName) -> bool {
         match self {
@@ -49,7 +49,7 @@ impl Types {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Track {
     /// The types.
-    pub types: Types,
+    pub types: RequestedTypes,
     /// The position in each scope.
     pub positions: BTreeMap<Scope, Position>,
 }
@@ -120,9 +120,9 @@ mod tests {
         };
         Checkpoint {
             epoch: Epoch::new("e1").unwrap(),
-            types: Types::Only([TypeName::new("Task").unwrap()].into()),
+            types: RequestedTypes::Only([TypeName::new("Task").unwrap()].into()),
             tracks: vec![Track {
-                types: Types::All,
+                types: RequestedTypes::All,
                 positions: [(Scope::new("user:alice").unwrap(), position)].into(),
             }],
             turn: None,

@@ -4,9 +4,9 @@
 use crate::{
     entry::Record,
     id::{Epoch, MutationId},
-    mutant::{Mutant, breaks},
+    mutant::{Mutant, is_active},
     push::ClientState,
-    transaction::{Expired, Loaded, Reads, Writes},
+    transaction::{ExpiryQuery, Loaded, Reads, Writes},
     value::Timestamp,
 };
 
@@ -15,7 +15,7 @@ use crate::{
 /// each client's last id.
 pub fn reads(before: Timestamp, limit: usize) -> Reads {
     Reads {
-        expired: Some(Expired { before, limit }),
+        expired: Some(ExpiryQuery { before, limit }),
         ..Reads::default()
     }
 }
@@ -35,7 +35,7 @@ pub fn decide(loaded: &Loaded) -> Writes {
             .floors
             .entry(item.record.scope().clone())
             .or_default();
-        if !breaks(Mutant::FloorStays) {
+        if !is_active(Mutant::FloorStays) {
             *floor = item.seq.max(*floor);
         }
         if let Record::Entry(tombstone) = &item.record {
@@ -43,11 +43,11 @@ pub fn decide(loaded: &Loaded) -> Writes {
         }
         writes.collected.push(item.clone());
     }
-    writes.forgotten = loaded.forgettable.clone();
+    writes.resolutions_removed = loaded.expired_resolutions.clone();
     let idle = loaded.idle.iter();
     writes.clients = idle
         .map(|(key, last)| {
-            let last = if breaks(Mutant::LastIdForgotten) {
+            let last = if is_active(Mutant::LastIdForgotten) {
                 MutationId(0)
             } else {
                 *last

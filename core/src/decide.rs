@@ -3,8 +3,8 @@
 //! Here the new entry is computed (rules.md sections 3 and 4). Numbering, storing and answering happen elsewhere.
 
 mod create;
+mod defer;
 mod delete;
-mod hold;
 mod merge;
 mod text;
 mod update;
@@ -16,9 +16,9 @@ use crate::{
     entry::{Entry, Writer},
     grant::{self, Grants, Identity},
     id::{ClientId, MutationId, Scope, Version},
-    inbox::Held,
+    inbox::PendingConflict,
     model::{DocumentType, Model, Overlap, Policy},
-    mutant::{Mutant, breaks},
+    mutant::{Mutant, is_active},
     outcome::{FieldOutcome, Status},
     value::{Document, Timestamp, document_bytes, longest_list},
 };
@@ -32,7 +32,7 @@ pub const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 
 /// Everything a decision depends on besides the entry and the change.
 #[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
+pub struct DecisionContext<'a> {
     /// The model.
     pub model: &'a Model,
     /// The document's type.
@@ -67,7 +67,7 @@ pub enum Decision {
         /// For each field of a stale change, how it was settled.
         fields: Option<Vec<FieldOutcome>>,
         /// The part of the change that goes to the inbox.
-        held: Option<Held>,
+        pending: Option<PendingConflict>,
     },
     /// The entry stays as it is: a CONFLICT, or APPLIED if the entry already was what the change asks for.
     Keep {
@@ -76,10 +76,10 @@ pub enum Decision {
         /// For each field of a stale change, how it was settled.
         fields: Option<Vec<FieldOutcome>>,
         /// The part of the change that goes to the inbox.
-        held: Option<Held>,
+        pending: Option<PendingConflict>,
     },
     /// The entry stays as it is until the application has answered what to do with the change.
-    Ask(Held),
+    NeedsWebhook(PendingConflict),
     /// REJECTED.
     Reject(Rejection),
 }
@@ -89,7 +89,7 @@ impl Decision {
         Self::Keep {
             status,
             fields,
-            held: None,
+            pending: None,
         }
     }
 
@@ -98,7 +98,7 @@ impl Decision {
             status,
             entry: Box::new(entry),
             fields,
-            held: None,
+            pending: None,
         }
     }
 }
@@ -107,13 +107,13 @@ impl Decision {
 ///
 /// Checks that do not depend on the entry come first, so that another user's document and a missing one get the same
 /// answer.
-pub fn decide(context: &Context<'_>, entry: Option<&Entry>, change: &Change) -> Decision {
+pub fn decide(context: &DecisionContext<'_>, entry: Option<&Entry>, change: &Change) -> Decision {
     let decided = match &change.action {
         Action::Create { document, base } => {
             create::decide(context, entry, change, document, *base)
         }
         Action::Update { base, set, seen } => {
-            let edit = update::Edit {
+            let edit = update::UpdateFields {
                 base: *base,
                 set,
                 seen: seen.as_ref(),
@@ -129,7 +129,7 @@ pub fn decide(context: &Context<'_>, entry: Option<&Entry>, change: &Change) -> 
 
 /// Why a change to a withheld document is rejected. A caller that may not see it gets the same answer as for any other.
 pub fn withheld(
-    context: &Context<'_>,
+    context: &DecisionContext<'_>,
     entry: Option<&Entry>,
     change: &Change,
     problem: &str,
@@ -139,13 +139,13 @@ pub fn withheld(
             let message = format!("the stored document does not fit the model: {problem}");
             Rejection::new(RejectionCode::InvalidValue, message)
         }
-        (Err(_), Action::Create { .. }) => create::taken(),
+        (Err(_), Action::Create { .. }) => create::id_taken(),
         (Err(rejection), _) => rejection,
     }
 }
 
 fn within_bounds(
-    context: &Context<'_>,
+    context: &DecisionContext<'_>,
     before: Option<&Entry>,
     decision: Decision,
 ) -> Result<Decision, Rejection> {
@@ -161,7 +161,7 @@ fn within_bounds(
 /// Bounds the lists that a change leaves, also those that it joined. A list that is already longer, because another
 /// service wrote it, can still be edited as long as it does not grow.
 fn check_lists(
-    context: &Context<'_>,
+    context: &DecisionContext<'_>,
     before: Option<&Entry>,
     entry: &Entry,
     body: &Document,
@@ -193,25 +193,25 @@ fn check_bytes(what: &str, document: &Document) -> Result<(), Rejection> {
 
 /// How a change relates to the entry it meets (rules.md 4.5 and 4.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum Staleness {
     /// No other client changed the document since.
     Clean,
     /// Another client changed the document after this version.
-    Stale(Base),
+    Stale(BaseState),
     /// The document was deleted after the version of the change.
     OfDeleted,
 }
 
 /// The base of a stale edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Base {
+enum BaseState {
     /// At a version of this incarnation.
     At(Version),
     /// A version of another epoch, or none: below all versions.
     Nothing,
 }
 
-impl Base {
+impl BaseState {
     fn is_before(self, version: Version) -> bool {
         match self {
             Self::At(base) => version > base,
@@ -220,7 +220,7 @@ impl Base {
     }
 }
 
-impl Context<'_> {
+impl DecisionContext<'_> {
     /// The entry, if the caller may see it and write to it.
     fn writable<'e>(&self, entry: Option<&'e Entry>) -> Result<&'e Entry, Rejection> {
         let entry = entry
@@ -231,7 +231,7 @@ impl Context<'_> {
                     "there is no such document, or none you may see",
                 )
             })?;
-        if !breaks(Mutant::NewScopeOnly) {
+        if !is_active(Mutant::NewScopeOnly) {
             self.check_write(&entry.scope)?;
         }
         Ok(entry)
@@ -246,34 +246,34 @@ impl Context<'_> {
     }
 
     /// How an update or a delete with this base relates to `entry`.
-    fn standing(&self, entry: &Entry, base: BaseVersion) -> Result<Standing, Rejection> {
+    fn staleness(&self, entry: &Entry, base: BaseVersion) -> Result<Staleness, Rejection> {
         if base.0 > entry.version.0 || base.0 < BaseVersion::OTHER_EPOCH.0 {
             return Err(self.version_unknown(base));
         }
-        if entry.is_deleted() && !breaks(Mutant::EditRevives) {
-            return Ok(Standing::OfDeleted);
+        if entry.is_deleted() && !is_active(Mutant::EditRevives) {
+            return Ok(Staleness::OfDeleted);
         }
         if base == BaseVersion::OTHER_EPOCH {
-            return Ok(Standing::Stale(Base::Nothing));
+            return Ok(Staleness::Stale(BaseState::Nothing));
         }
         let base = match base {
             BaseVersion::OWN_CREATE
-                if self.wrote(entry, entry.began) || breaks(Mutant::AnyonesCreate) =>
+                if self.wrote(entry, entry.began) || is_active(Mutant::AnyonesCreate) =>
             {
                 entry.began
             }
             BaseVersion(version) => Version(version),
         };
         if base < entry.began {
-            return Ok(Standing::OfDeleted);
+            return Ok(Staleness::OfDeleted);
         }
         let in_own_run = self.mutation.is_some()
-            && (base.0 >= entry.run.0 - 1 || breaks(Mutant::LastWriter))
+            && (base.0 >= entry.run.0 - 1 || is_active(Mutant::LastWriter))
             && self.wrote(entry, entry.version);
         if base == entry.version || in_own_run {
-            return Ok(Standing::Clean);
+            return Ok(Staleness::Clean);
         }
-        Ok(Standing::Stale(Base::At(base)))
+        Ok(Staleness::Stale(BaseState::At(base)))
     }
 
     fn version_unknown(&self, base: BaseVersion) -> Rejection {
@@ -289,25 +289,25 @@ impl Context<'_> {
         entry
             .writers
             .get(&version)
-            .is_some_and(|writer| self.is_same(writer))
+            .is_some_and(|writer| self.is_same_client(writer))
     }
 
-    fn is_same(&self, writer: &Writer) -> bool {
+    fn is_same_client(&self, writer: &Writer) -> bool {
         self.client.is_some()
             && writer.client.as_ref() == self.client
             && writer.user.as_ref() == Some(&self.identity.user)
     }
 
     /// Whether another client wrote the field after the base.
-    fn changed_by_another(&self, entry: &Entry, field: &str, base: Base) -> bool {
+    fn changed_by_another(&self, entry: &Entry, field: &str, base: BaseState) -> bool {
         let own = self.wrote(entry, field_version(entry, field));
         self.changed_since(entry, field, base)
-            && (!own || breaks(Mutant::OwnFieldOverlaps))
-            && !breaks(Mutant::NothingOverlaps)
+            && (!own || is_active(Mutant::OwnFieldOverlaps))
+            && !is_active(Mutant::NothingOverlaps)
     }
 
     /// Whether any client wrote the field after the base.
-    fn changed_since(&self, entry: &Entry, field: &str, base: Base) -> bool {
+    fn changed_since(&self, entry: &Entry, field: &str, base: BaseState) -> bool {
         base.is_before(field_version(entry, field))
     }
 
@@ -319,31 +319,37 @@ impl Context<'_> {
 
     /// Whether this change's edit comes after that of `writer`.
     fn is_later_than(&self, change: &Change, writer: &Writer) -> bool {
-        self.claimed(change).lateness() > writer.lateness()
+        self.requested_writer(change).order() > writer.order()
     }
 
     /// The latest of the edits by others after the base.
-    fn latest_of_others<'e>(&self, entry: &'e Entry, base: Base) -> Option<&'e Writer> {
+    fn latest_other_writer<'e>(&self, entry: &'e Entry, base: BaseState) -> Option<&'e Writer> {
         entry
             .writers
             .iter()
-            .filter(|(version, writer)| base.is_before(**version) && !self.is_same(writer))
+            .filter(|(version, writer)| base.is_before(**version) && !self.is_same_client(writer))
             .map(|(_, writer)| writer)
-            .max_by_key(|writer| writer.lateness())
+            .max_by_key(|writer| writer.order())
     }
 
     /// Whether a stale change that must win or lose as a whole wins, under an overlap rule.
-    fn wins_whole(&self, overlap: Overlap, change: &Change, entry: &Entry, base: Base) -> bool {
+    fn whole_change_wins(
+        &self,
+        overlap: Overlap,
+        change: &Change,
+        entry: &Entry,
+        base: BaseState,
+    ) -> bool {
         // SERVER_WINS also holds if no other writer is named any more: what others added to a counter, a set or a text
         // stands in a field that this client may have written since.
         client_wins(overlap, || {
-            self.latest_of_others(entry, base)
+            self.latest_other_writer(entry, base)
                 .is_none_or(|theirs| self.is_later_than(change, theirs))
         }) == Some(true)
     }
 
     /// The overlap rule that the policy comes down to where a change wins or loses as a whole.
-    fn whole_overlap(&self) -> Overlap {
+    fn overlap_for_whole_change(&self) -> Overlap {
         match self.policy {
             Policy::ServerWins => Overlap::ServerWins,
             Policy::ClientWins => Overlap::ClientWins,
@@ -354,31 +360,30 @@ impl Context<'_> {
     }
 
     /// Whether the policy leaves whole stale changes to a person or to the application.
-    fn defers(&self) -> bool {
+    fn leaves_open(&self) -> bool {
         matches!(self.policy, Policy::Manual | Policy::Webhook)
     }
 
     /// The time at which the client says it made the edit, clamped to what the server accepts.
-    fn claimed_time(&self, change: &Change) -> Timestamp {
+    fn edit_time(&self, change: &Change) -> Timestamp {
         let latest = self.now.plus_ms(CLOCK_SKEW_MAX_MS);
         change.changed_at.map_or(self.now, |at| at.min(latest))
     }
 
     /// The writer that the change names.
-    fn claimed(&self, change: &Change) -> Writer {
+    fn requested_writer(&self, change: &Change) -> Writer {
         Writer {
             user: Some(self.identity.user.clone()),
             client: self.client.cloned(),
-            edited_at: self.claimed_time(change),
+            edited_at: self.edit_time(change),
             mutation: self.mutation,
         }
     }
 
     /// The writer to record: it comes after the edits it replaces (rules.md 4.9).
     fn writer(&self, change: &Change, previous: Option<&Writer>) -> Writer {
-        let mut writer = self.claimed(change);
-        if let Some(previous) = previous.filter(|previous| writer.lateness() <= previous.lateness())
-        {
+        let mut writer = self.requested_writer(change);
+        if let Some(previous) = previous.filter(|previous| writer.order() <= previous.order()) {
             writer.edited_at = previous.edited_at.plus_ms(1);
         }
         writer
@@ -388,7 +393,7 @@ impl Context<'_> {
     fn scope_for(&self, change: &Change, document: &Document) -> Result<Scope, Rejection> {
         let scope = grant::scope_of(self.document_type, &change.key.id, document)
             .map_err(|error| Rejection::new(RejectionCode::InvalidScope, error.to_string()))?;
-        if !breaks(Mutant::OldScopeOnly) {
+        if !is_active(Mutant::OldScopeOnly) {
             self.check_write(&scope)?;
         }
         Ok(scope)

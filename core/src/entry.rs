@@ -62,7 +62,7 @@ pub struct Writer {
 impl Writer {
     /// The order of edits: by time, then by client id, mutation id and user. So ties are settled the same in whichever
     /// order the edits arrive.
-    pub(crate) fn lateness(&self) -> impl Ord {
+    pub(crate) fn order(&self) -> impl Ord {
         let Self {
             user,
             client,

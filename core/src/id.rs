@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::value::unheld::Unheld;
+use crate::value::unrepresentable::Unrepresentable;
 
 /// The most bytes a document id, a scope or a client id may have (rules.md 3.4).
 pub const NAME_BYTES_MAX: usize = 256;
@@ -116,7 +116,7 @@ fn check_name(text: &str) -> Result<(), NameError> {
     if text.contains('\0') {
         return Err(NameError::Nul);
     }
-    if Unheld::find(text).is_some() {
+    if Unrepresentable::find(text).is_some() {
         return Err(NameError::HalfPair);
     }
     Ok(())

@@ -10,13 +10,13 @@ use crate::{
     grant,
     id::{DocumentKey, Scope, Version},
     model::{DocumentType, Model},
-    transaction::Foreign,
+    transaction::ForeignState,
     value::{Document, Timestamp, check},
 };
 
 /// The inputs of an import.
 #[derive(Debug, Clone, Copy)]
-pub struct Arrival<'a> {
+pub struct ForeignWrite<'a> {
     /// The model.
     pub model: &'a Model,
     /// Server time.
@@ -31,7 +31,7 @@ pub struct Arrival<'a> {
 
 /// The result of an import.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Import {
+pub struct ImportResult {
     /// The new entry; none if nothing changes for any client.
     pub entry: Option<Entry>,
     /// Why the document is withheld, if it is.
@@ -40,62 +40,64 @@ pub struct Import {
 
 /// Takes over another service's write to a document. A document that does not fit the model is withheld: clients that
 /// have it learn once, under a new version, that it may no longer be shown.
-pub fn import(arrival: &Arrival<'_>, foreign: &Foreign) -> Import {
+pub fn import(arrival: &ForeignWrite<'_>, foreign: &ForeignState) -> ImportResult {
     let Some(document_type) = arrival.model.document_type(arrival.key.type_name.as_str()) else {
-        return Import::default();
+        return ImportResult::default();
     };
     match foreign {
-        Foreign::Gone => arrival.gone(),
-        Foreign::Misfit(problem) => arrival.withhold(problem.clone()),
-        Foreign::Document(body) => match fit(arrival.model, document_type, arrival.key, body) {
-            Ok(fitting) => arrival.take(body, fitting),
-            Err(problem) => arrival.withhold(problem),
-        },
+        ForeignState::Gone => arrival.import_deletion(),
+        ForeignState::Misfit(problem) => arrival.withhold(problem.clone()),
+        ForeignState::Document(body) => {
+            match place(arrival.model, document_type, arrival.key, body) {
+                Ok(fitting) => arrival.take(body, fitting),
+                Err(problem) => arrival.withhold(problem),
+            }
+        }
     }
 }
 
 /// The scope of a document, and what it grants.
-struct Fitting {
+struct Placement {
     scope: Scope,
     membership: Option<Membership>,
 }
 
-fn fit(
+fn place(
     model: &Model,
     document_type: &DocumentType,
     key: &DocumentKey,
     body: &Document,
-) -> Result<Fitting, String> {
+) -> Result<Placement, String> {
     check::check_document(model, &document_type.fields, body).map_err(|error| error.to_string())?;
     let scope = grant::scope_of(document_type, &key.id, body).map_err(|error| error.to_string())?;
-    Ok(Fitting {
+    Ok(Placement {
         scope,
         membership: grant::membership_of(document_type, &key.id, body),
     })
 }
 
-impl Arrival<'_> {
-    fn gone(&self) -> Import {
+impl ForeignWrite<'_> {
+    fn import_deletion(&self) -> ImportResult {
         let Some(entry) = self
             .entry
             .filter(|entry| entry.body.is_some() || entry.withheld)
         else {
-            return Import::default();
+            return ImportResult::default();
         };
         self.ended(entry, false)
     }
 
-    fn withhold(&self, problem: String) -> Import {
+    fn withhold(&self, problem: String) -> ImportResult {
         let delivered = self.entry.filter(|entry| entry.body.is_some());
         let ended = delivered.map(|entry| self.ended(entry, true));
-        Import {
+        ImportResult {
             withheld: Some(problem),
             ..ended.unwrap_or_default()
         }
     }
 
     /// The next version of an entry, without a body.
-    fn ended(&self, entry: &Entry, withheld: bool) -> Import {
+    fn ended(&self, entry: &Entry, withheld: bool) -> ImportResult {
         let next = Entry {
             field_versions: BTreeMap::new(),
             body: None,
@@ -103,10 +105,10 @@ impl Arrival<'_> {
             membership: None,
             ..entry.clone()
         };
-        self.stamped(next)
+        self.next_entry(next)
     }
 
-    fn take(&self, body: &Document, fitting: Fitting) -> Import {
+    fn take(&self, body: &Document, fitting: Placement) -> ImportResult {
         let next = match self.entry {
             Some(entry) if entry.body.is_some() || entry.withheld => entry.clone(),
             Some(tombstone) => Entry {
@@ -115,7 +117,7 @@ impl Arrival<'_> {
             },
             None => self.nothing_yet(&fitting.scope),
         };
-        self.stamped(Entry {
+        self.next_entry(Entry {
             scope: fitting.scope,
             membership: fitting.membership,
             body: Some(body.clone()),
@@ -142,9 +144,9 @@ impl Arrival<'_> {
 
     /// Gives the next version to `next`, which still has the one before. No client's run continues over it, and the
     /// fields that differ belong to no writer. An entry that has reached its last version is withheld instead.
-    pub(crate) fn stamped(&self, mut next: Entry) -> Import {
+    pub(crate) fn next_entry(&self, mut next: Entry) -> ImportResult {
         let Some(version) = next.version.next() else {
-            return Import {
+            return ImportResult {
                 entry: None,
                 withheld: Some("it has had as many versions as can be counted".to_owned()),
             };
@@ -168,7 +170,7 @@ impl Arrival<'_> {
         };
         next.writers.insert(version, writer);
         prune_writers(&mut next);
-        Import {
+        ImportResult {
             entry: Some(next),
             withheld: None,
         }
@@ -245,8 +247,8 @@ type Task @collection(name: "tasks") @scope(by: "team:{team}") { id: ID! team: S
         }
     }
 
-    fn arrive(entry: Option<&Entry>, foreign: &Foreign) -> Import {
-        let arrival = Arrival {
+    fn import_document(entry: Option<&Entry>, foreign: &ForeignState) -> ImportResult {
+        let arrival = ForeignWrite {
             model: &Model::parse("model.graphql", MODEL).unwrap(),
             now: Timestamp::EPOCH.plus_ms(10),
             version_floor: Version(7),
@@ -259,8 +261,8 @@ type Task @collection(name: "tasks") @scope(by: "team:{team}") { id: ID! team: S
     #[test]
     fn a_foreign_edit_is_a_version_of_nobodys_for_the_fields_it_changed() {
         let before = alices(Some(document("red", "Tea")));
-        let foreign = Foreign::Document(document("red", "Coffee"));
-        let entry = arrive(Some(&before), &foreign).entry.unwrap();
+        let foreign = ForeignState::Document(document("red", "Coffee"));
+        let entry = import_document(Some(&before), &foreign).entry.unwrap();
         assert_eq!(
             (entry.version, entry.run, entry.began),
             (Version(5), Version(5), Version(2))
@@ -279,43 +281,57 @@ type Task @collection(name: "tasks") @scope(by: "team:{team}") { id: ID! team: S
     #[test]
     fn a_foreign_move_changes_the_scope_and_a_foreign_document_begins_above_the_version_floor() {
         let before = alices(Some(document("red", "Tea")));
-        let foreign = Foreign::Document(document("blue", "Tea"));
-        let moved = arrive(Some(&before), &foreign).entry.unwrap();
+        let foreign = ForeignState::Document(document("blue", "Tea"));
+        let moved = import_document(Some(&before), &foreign).entry.unwrap();
         assert_eq!(moved.scope.as_str(), "team:blue");
-        let created = arrive(None, &foreign).entry.unwrap();
+        let created = import_document(None, &foreign).entry.unwrap();
         assert_eq!((created.version, created.began), (Version(8), Version(8)));
-        let again = arrive(Some(&alices(None)), &foreign).entry.unwrap();
+        let again = import_document(Some(&alices(None)), &foreign)
+            .entry
+            .unwrap();
         assert_eq!((again.version, again.began), (Version(5), Version(5)));
     }
 
     #[test]
     fn a_foreign_delete_leaves_a_tombstone_once() {
         let before = alices(Some(document("red", "Tea")));
-        let tombstone = arrive(Some(&before), &Foreign::Gone).entry.unwrap();
+        let tombstone = import_document(Some(&before), &ForeignState::Gone)
+            .entry
+            .unwrap();
         assert!(tombstone.is_deleted() && !tombstone.withheld);
         assert_eq!(tombstone.version, Version(5));
-        assert_eq!(arrive(Some(&tombstone), &Foreign::Gone), Import::default());
-        assert_eq!(arrive(None, &Foreign::Gone), Import::default());
+        assert_eq!(
+            import_document(Some(&tombstone), &ForeignState::Gone),
+            ImportResult::default()
+        );
+        assert_eq!(
+            import_document(None, &ForeignState::Gone),
+            ImportResult::default()
+        );
     }
 
     #[test]
     fn what_does_not_fit_is_withheld_and_revoked_once_until_it_fits_again() {
         let before = alices(Some(document("red", "Tea")));
         let untitled =
-            Foreign::Document([("team".to_owned(), Value::String("red".to_owned()))].into());
+            ForeignState::Document([("team".to_owned(), Value::String("red".to_owned()))].into());
         for misfit in [
-            Foreign::Misfit("title: is an ObjectId".to_owned()),
+            ForeignState::Misfit("title: is an ObjectId".to_owned()),
             untitled,
         ] {
-            assert_eq!(arrive(None, &misfit).entry, None, "nobody ever had it");
-            let withheld = arrive(Some(&before), &misfit);
+            assert_eq!(
+                import_document(None, &misfit).entry,
+                None,
+                "nobody ever had it"
+            );
+            let withheld = import_document(Some(&before), &misfit);
             assert!(withheld.withheld.is_some());
             let entry = withheld.entry.unwrap();
             assert!(entry.withheld && entry.version == Version(5));
-            let again = arrive(Some(&entry), &misfit);
+            let again = import_document(Some(&entry), &misfit);
             assert!(again.entry.is_none() && again.withheld.is_some());
-            let mended = Foreign::Document(document("red", "Tea"));
-            let shown = arrive(Some(&entry), &mended).entry.unwrap();
+            let mended = ForeignState::Document(document("red", "Tea"));
+            let shown = import_document(Some(&entry), &mended).entry.unwrap();
             assert_eq!((shown.version, shown.began), (Version(6), Version(2)));
             assert_eq!(shown.field_versions["title"], Version(6));
             assert!(!shown.withheld);
@@ -328,7 +344,7 @@ type Task @collection(name: "tasks") @scope(by: "team:{team}") { id: ID! team: S
             version: Version(i32::MAX),
             ..alices(Some(document("red", "Tea")))
         };
-        let import = arrive(Some(&last), &Foreign::Gone);
+        let import = import_document(Some(&last), &ForeignState::Gone);
         assert!(import.entry.is_none() && import.withheld.is_some());
     }
 }

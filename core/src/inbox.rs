@@ -14,25 +14,25 @@ use crate::{
     grant::Grants,
     id::{ClientId, ConflictId, DocumentKey, Epoch, MutationId, Scope, UserId, Version},
     model::Model,
-    mutant::{Mutant, breaks},
+    mutant::{Mutant, is_active},
     push::RememberedOutcome,
     value::{Document, Timestamp, document_bytes},
 };
 
 /// The most pending conflicts of one document and user. All users together have no bound, because one user could use it
 /// up for the next.
-pub const WAITING_MAX: usize = 100;
+pub const PENDING_MAX: usize = 100;
 
 /// The most bytes of the conflicts of one document and user together. Each keeps the document it met, so a thousand
 /// edits of a few bytes would keep it a thousand times. The largest conflict has three sides and fits.
-pub const WAITING_BYTES_MAX: usize = 4 * DOCUMENT_BYTES_MAX;
+pub const PENDING_BYTES_MAX: usize = 4 * DOCUMENT_BYTES_MAX;
 
 /// One user's part of the pending conflicts of one document.
-pub type Share = (DocumentKey, UserId);
+pub type UserAndDocument = (DocumentKey, UserId);
 
 /// The part of the inbox to which conflicts of this user and document count.
-pub(crate) fn share_of(key: &DocumentKey, user: &UserId) -> Share {
-    if breaks(Mutant::InboxShared) {
+pub(crate) fn share_of(key: &DocumentKey, user: &UserId) -> UserAndDocument {
+    if is_active(Mutant::InboxShared) {
         let everybody = UserId::new("everybody").expect("a short name");
         return (key.clone(), everybody);
     }
@@ -61,7 +61,7 @@ pub struct OpenConflict {
     /// The version the change met.
     pub version: Version,
     /// What the change wanted, and what its client had seen.
-    pub held: Held,
+    pub pending: PendingConflict,
     /// The document it met; `None` if that had been deleted.
     pub theirs: Option<Document>,
 }
@@ -75,15 +75,15 @@ impl OpenConflict {
     }
 
     /// The part of the inbox to which it counts.
-    pub fn share(&self) -> Share {
+    pub fn share(&self) -> UserAndDocument {
         share_of(&self.key, &self.opened_by)
     }
 
     /// About how many bytes a store needs for it.
     pub fn bytes(&self) -> usize {
         let sides = [
-            self.held.mine.document(),
-            self.held.base.as_ref(),
+            self.pending.mine.document(),
+            self.pending.base.as_ref(),
             self.theirs.as_ref(),
         ];
         sides.into_iter().flatten().map(document_bytes).sum()
@@ -92,22 +92,22 @@ impl OpenConflict {
 
 /// How much of a share waits in the inbox.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Waiting {
+pub struct PendingUsage {
     /// Open conflicts.
     pub conflicts: usize,
     /// Their bytes, as [`OpenConflict::bytes`] counts them.
     pub bytes: usize,
 }
 
-impl Waiting {
+impl PendingUsage {
     /// With one more conflict; `None` if it does not fit.
     pub(crate) fn with(self, open: &OpenConflict) -> Option<Self> {
         let next = Self {
             conflicts: self.conflicts + 1,
             bytes: self.bytes.saturating_add(open.bytes()),
         };
-        let fits = next.conflicts <= WAITING_MAX && next.bytes <= WAITING_BYTES_MAX;
-        (fits || breaks(Mutant::InboxUnbounded)).then_some(next)
+        let fits = next.conflicts <= PENDING_MAX && next.bytes <= PENDING_BYTES_MAX;
+        (fits || is_active(Mutant::InboxUnbounded)).then_some(next)
     }
 
     /// Without one of the conflicts.
@@ -119,20 +119,20 @@ impl Waiting {
     }
 }
 
-/// The part of a change that is held back.
+/// The part of a change that is left pending.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Held {
+pub struct PendingConflict {
     /// The fields in question, none for a delete.
     pub fields: Vec<String>,
     /// What the client saw in them, if it said so.
     pub base: Option<Document>,
     /// What the client wanted.
-    pub mine: Mine,
+    pub mine: ClientChange,
     /// The scope the document would be in, if that is known.
     pub enters: Option<Scope>,
 }
 
-impl Held {
+impl PendingConflict {
     /// The version that last changed the fields in question, or the document if the fields are unknown or gone.
     pub(crate) fn changed_in(&self, entry: &Entry) -> Version {
         let fields = self.fields.iter().map(|field| field_version(entry, field));
@@ -143,7 +143,7 @@ impl Held {
 
 /// What a client wanted to do with a document.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Mine {
+pub enum ClientChange {
     /// To create it, whole.
     Created(Document),
     /// To write these fields.
@@ -152,7 +152,7 @@ pub enum Mine {
     Deleted,
 }
 
-impl Mine {
+impl ClientChange {
     /// The fields with the client's values.
     pub fn document(&self) -> Option<&Document> {
         match self {
@@ -164,7 +164,7 @@ impl Mine {
 
 /// What is kept of a resolved conflict, so that a repeated resolution does nothing twice.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settlement {
+pub struct ResolvedConflict {
     /// Its identity.
     pub id: ConflictId,
     /// The document.
@@ -185,7 +185,7 @@ pub enum InboxRecord {
     /// It waits.
     Open(Arc<OpenConflict>),
     /// It was resolved.
-    Settled(Arc<Settlement>),
+    Resolved(Arc<ResolvedConflict>),
 }
 
 impl InboxRecord {
@@ -193,7 +193,7 @@ impl InboxRecord {
     pub fn id(&self) -> &ConflictId {
         match self {
             Self::Open(open) => &open.id,
-            Self::Settled(settled) => &settled.id,
+            Self::Resolved(settled) => &settled.id,
         }
     }
 }
@@ -219,7 +219,7 @@ impl From<&OpenConflict> for InboxPosition {
 /// The inputs of a conflict's id. The same change gives the same conflict: a decision that runs again opens no second
 /// one, nor does a client that numbers nothing and sends the change again.
 #[derive(Serialize)]
-pub(crate) struct Origin<'a> {
+pub(crate) struct ConflictOrigin<'a> {
     pub(crate) user: &'a UserId,
     pub(crate) client: Option<&'a ClientId>,
     /// The epoch that numbered it, and its number. A change without a number is identified by its content.
@@ -227,7 +227,7 @@ pub(crate) struct Origin<'a> {
     pub(crate) change: &'a Change,
 }
 
-impl Origin<'_> {
+impl ConflictOrigin<'_> {
     pub(crate) fn id(&self) -> ConflictId {
         let bytes = serde_json::to_vec(self)
             .expect("changes hold string keys and finite numbers, which JSON can write");

@@ -26,7 +26,7 @@
 //! let mut store = Loaded {
 //!     epoch: Epoch::new("e1")?, version_floor: Version::NONE, entries: HashMap::new(), clients: HashMap::new(),
 //!     memberships: HashMap::new(), foreign: BTreeMap::new(), expired: Vec::new(), inbox: HashMap::new(),
-//!     waiting: HashMap::new(), forgettable: Vec::new(), users: HashMap::new(), given: BTreeMap::new(),
+//!     waiting: HashMap::new(), expired_resolutions: Vec::new(), users: HashMap::new(), given: BTreeMap::new(),
 //!     clients_of: HashMap::new(), idle: Vec::new(), left_out: HashSet::new(),
 //!     conflicts_left_out: HashSet::new(),
 //! };
@@ -41,9 +41,9 @@
 //!         atomic: false, policy: None, epoch: Some(store.epoch.clone()),
 //!     };
 //!     let (identity, claim_grants, hash) = (alice.clone(), grants.clone(), PushHash::of(&push));
-//!     let request = PushRequest { identity, claim_grants, hash, push, advice: Vec::new(), clients_max: 10 };
+//!     let request = PushRequest { identity, claim_grants, hash, push, webhook_decisions: Vec::new(), clients_max: 10 };
 //!     let mut writes = push::decide(&model, Timestamp::EPOCH, &[CommitRequest::Push(Arc::new(request))], &[], store);
-//!     writes.number(&mut heads);
+//!     writes.assign_seqs(&mut heads);
 //!     store.entries.extend(writes.entries.into_iter().map(|entry| (entry.key.clone(), entry)));
 //!     store.clients.extend(writes.clients);
 //!     Ok(writes.answers.remove(0)?.outcomes.remove(0))
@@ -52,9 +52,9 @@
 //! let document = fields(r#"{ "title": "Tea", "minutes": 5 }"#);
 //! assert_eq!(send(&mut store, "phone", 1, Action::Create { document, base: None })?.status, Status::Applied);
 //! let scopes = HashMap::from([(Scope::new("user:alice")?, ScopeState { head: Seq(1), floor: Seq::START })]);
-//! let view = View { epoch: &store.epoch, grants: &grants, scopes: &scopes, confirmed: &HashMap::new() };
-//! let page = Cursor::resume(&model, PageRequest { checkpoint: None, types: Types::All }, &view);
-//! assert_eq!((page.stretches()[0].after, page.stretches()[0].through), (Seq(0), Seq(1)));
+//! let view = PageInputs { epoch: &store.epoch, grants: &grants, scopes: &scopes, confirmed: &HashMap::new() };
+//! let page = PageCursor::resume(&model, PageRequest { checkpoint: None, types: RequestedTypes::All }, &view);
+//! assert_eq!((page.ranges()[0].after, page.ranges()[0].through), (Seq(0), Seq(1)));
 //! // Both go offline at version 1, and both spend time on the task. Nobody's minutes are lost.
 //! let base = BaseVersion(1);
 //! let seen = Some(fields(r#"{ "minutes": 5 }"#));

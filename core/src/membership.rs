@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     entry::{Entry, Membership},
     id::{DocumentKey, UserId},
-    mutant::{Mutant, breaks},
+    mutant::{Mutant, is_active},
     transaction::{Loaded, Writes},
 };
 
@@ -70,14 +70,14 @@ impl Default for Bounds {
 
 /// A giver, and the user to whom it gives memberships.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Giving {
+pub struct GiverAndUser {
     /// The user who gives.
     pub giver: UserId,
     /// The user who receives.
     pub user: UserId,
 }
 
-impl Giving {
+impl GiverAndUser {
     /// The giver and the user of a membership; none for a write by another service.
     pub fn of(membership: &Membership) -> Option<Self> {
         Some(Self {
@@ -117,7 +117,7 @@ impl Memberships {
     pub fn insert(&mut self, key: DocumentKey, membership: Membership) {
         let giver = membership.giver.as_ref();
         let is_declined = giver.is_some_and(|giver| self.state.declined.contains(giver));
-        if !is_declined || breaks(Mutant::DeclinedCounts) {
+        if !is_declined || is_active(Mutant::DeclinedCounts) {
             self.rows.insert(key, membership);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Only data and queries on it are here. `parse` reads SDL. GraphQL's wire format and stores are not known here.
 
-mod clash;
+mod ambiguity;
 mod constraint;
 mod parse;
 mod scope;
@@ -13,8 +13,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use regex::Regex;
 
 pub use self::{
-    clash::FieldClash,
-    parse::{Mistake, Mistakes, Severity},
+    ambiguity::FieldAmbiguity,
+    parse::{Diagnostic, Diagnostics, Severity},
     scope::{ScopeTemplate, Segment, is_canonical},
     template::{FillError, Placeholder, Template, TemplateError},
 };
@@ -45,13 +45,13 @@ impl Model {
     /// Parses SDL. `file` names it in the mistakes.
     ///
     /// # Errors
-    /// All [`Mistakes`] at once, each with line, column and a hint.
-    pub fn parse(file: &str, text: &str) -> Result<Self, Mistakes> {
+    /// All [`Diagnostics`] at once, each with line, column and a hint.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Diagnostics> {
         parse::parse(file, text)
     }
 
     /// The warnings about a model that [`Model::parse`] accepts, in the order of the file.
-    pub fn warnings(file: &str, text: &str) -> Vec<Mistake> {
+    pub fn warnings(file: &str, text: &str) -> Vec<Diagnostic> {
         parse::warnings(file, text)
     }
 

@@ -1,7 +1,7 @@
 //! Switches that break one rule each. The simulation turns them on one at a time and shows that it notices.
 //!
-//! Only the feature `mutants` compiles them, and only tests turn it on. Everywhere else [`breaks`] is a constant
-//! `false`, and nothing of them remains. This module names the broken rules; the code that calls `breaks` breaks them.
+//! Only the feature `mutants` compiles them, and only tests turn it on. Everywhere else [`is_active`] is a constant
+//! `false`, and nothing of them remains. This module names the broken rules; the code that calls `is_active` breaks them.
 
 /// A rule taken out (numbers are those of rules.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,12 +93,12 @@ pub enum Mutant {
 /// Whether this rule is broken on this thread.
 #[cfg(not(feature = "mutants"))]
 #[inline(always)]
-pub const fn breaks(_: Mutant) -> bool {
+pub const fn is_active(_: Mutant) -> bool {
     false
 }
 
 #[cfg(feature = "mutants")]
-pub use switched::{breaks, switch};
+pub use switched::{is_active, switch};
 
 #[cfg(feature = "mutants")]
 mod switched {
@@ -111,7 +111,7 @@ mod switched {
     }
 
     /// Whether this rule is broken on this thread.
-    pub fn breaks(mutant: Mutant) -> bool {
+    pub fn is_active(mutant: Mutant) -> bool {
         ON.get() == Some(mutant)
     }
 

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
-    checkpoint::{Checkpoint, Position, Track, Types},
+    checkpoint::{Checkpoint, Position, RequestedTypes, Track},
     entry::ScopeState,
     grant::Grants,
     id::{Epoch, Scope, Seq, TypeName},
     membership::POSITION_BYTES,
     model::Model,
-    mutant::{Mutant, breaks},
+    mutant::{Mutant, is_active},
 };
 
 /// More tracks than a client ever has: it gets one each time that it adds types while others still catch up. A token is
@@ -25,12 +25,12 @@ pub struct PageRequest {
     /// The client's position; without it the page starts again.
     pub checkpoint: Option<Checkpoint>,
     /// The types it wants.
-    pub types: Types,
+    pub types: RequestedTypes,
 }
 
 /// The part of the store that a page depends on, all of one moment.
 #[derive(Debug)]
-pub struct View<'a> {
+pub struct PageInputs<'a> {
     /// The store's epoch.
     pub epoch: &'a Epoch,
     /// What the caller may see.
@@ -41,7 +41,7 @@ pub struct View<'a> {
     pub confirmed: &'a HashMap<Scope, Seq>,
 }
 
-impl View<'_> {
+impl PageInputs<'_> {
     fn state(&self, scope: &Scope) -> ScopeState {
         self.scopes.get(scope).copied().unwrap_or_default()
     }
@@ -72,7 +72,7 @@ pub fn added<'g>(checkpoint: &Checkpoint, grants: &'g Grants) -> Vec<&'g Scope> 
 
 /// A page in progress.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Cursor {
+pub struct PageCursor {
     /// Whether the client must start again.
     pub reset: bool,
     /// Scopes that the client held and may no longer see.
@@ -84,12 +84,12 @@ pub struct Cursor {
 
 /// A range of a feed that a page has to read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stretch {
+pub struct FeedRange {
     track: usize,
     /// The scope of the feed.
     pub scope: Scope,
     /// The types.
-    pub types: Types,
+    pub types: RequestedTypes,
     /// Only records above this seq.
     pub after: Seq,
     /// Only records up to and including this seq.
@@ -98,9 +98,9 @@ pub struct Stretch {
     pub removals: bool,
 }
 
-impl Cursor {
+impl PageCursor {
     /// Continues at the client's checkpoint, or starts again if continuity is broken.
-    pub fn resume(model: &Model, request: PageRequest, view: &View<'_>) -> Self {
+    pub fn resume(model: &Model, request: PageRequest, view: &PageInputs<'_>) -> Self {
         let fresh = PageRequest {
             checkpoint: None,
             types: request.types.clone(),
@@ -117,7 +117,7 @@ impl Cursor {
 
     /// Continues for a client that reads the rings, if only its grants may have changed. The page begins the scopes
     /// that were added, and the view needs only their states. In the others the client keeps its position (6.3).
-    pub fn regrant(mut checkpoint: Checkpoint, view: &View<'_>) -> Self {
+    pub fn regrant(mut checkpoint: Checkpoint, view: &PageInputs<'_>) -> Self {
         let revoked = drop_revoked(&mut checkpoint, view.grants);
         let added = added(&checkpoint, view.grants);
         begin(&mut checkpoint, &added, view);
@@ -129,7 +129,7 @@ impl Cursor {
         }
     }
 
-    fn take_up(model: &Model, request: PageRequest, view: &View<'_>) -> Self {
+    fn take_up(model: &Model, request: PageRequest, view: &PageInputs<'_>) -> Self {
         let PageRequest { checkpoint, types } = request;
         let kept = checkpoint.filter(|checkpoint| is_continuous(checkpoint, view));
         let reset = kept.is_none();
@@ -140,7 +140,7 @@ impl Cursor {
             turn: None,
         });
         let revoked = drop_revoked(&mut checkpoint, view.grants);
-        fit_types(model, &mut checkpoint, types);
+        update_tracks(model, &mut checkpoint, types);
         let granted: Vec<&Scope> = view.grants.scopes().collect();
         begin(&mut checkpoint, &granted, view);
         let heads = heads(granted, view);
@@ -154,7 +154,7 @@ impl Cursor {
     }
 
     /// The ranges that the page has to read, in order: only scopes that moved, beginning with the one whose turn it is.
-    pub fn stretches(&self) -> Vec<Stretch> {
+    pub fn ranges(&self) -> Vec<FeedRange> {
         let turn = self.checkpoint.turn.as_ref();
         let later = self
             .heads
@@ -174,7 +174,7 @@ impl Cursor {
                     .flat_map(move |(track, on)| {
                         let position = on.positions.get(scope).copied();
                         let halves = position.map(|position| halves(position, *head));
-                        halves.into_iter().flatten().map(move |half| Stretch {
+                        halves.into_iter().flatten().map(move |half| FeedRange {
                             track,
                             scope: scope.clone(),
                             types: on.types.clone(),
@@ -188,10 +188,10 @@ impl Cursor {
     }
 
     /// Records that a range was read up to and including `seq`, which is its end if nothing was left out.
-    pub fn advance(&mut self, stretch: &Stretch, seq: Seq) {
-        if let Some(position) = self.checkpoint.tracks[stretch.track]
+    pub fn advance(&mut self, range: &FeedRange, seq: Seq) {
+        if let Some(position) = self.checkpoint.tracks[range.track]
             .positions
-            .get_mut(&stretch.scope)
+            .get_mut(&range.scope)
         {
             position.seq = seq;
         }
@@ -200,7 +200,7 @@ impl Cursor {
     /// Ends the page: gives the turn to the scope after `filled`, the one that filled it, and joins the tracks once
     /// nothing is left. Returns whether there is more.
     pub fn finish(&mut self, filled: Option<&Scope>) -> bool {
-        let has_more = !self.stretches().is_empty() && !breaks(Mutant::NoMore);
+        let has_more = !self.ranges().is_empty() && !is_active(Mutant::NoMore);
         self.checkpoint.turn = filled.filter(|_| has_more).and_then(|filled| {
             self.heads
                 .keys()
@@ -209,14 +209,14 @@ impl Cursor {
                 .cloned()
         });
         if !has_more {
-            join_tracks(&mut self.checkpoint);
+            merge_tracks(&mut self.checkpoint);
         }
         has_more
     }
 }
 
 /// A part of the rest of a scope.
-struct Half {
+struct TrackPart {
     after: Seq,
     through: Seq,
     removals: bool,
@@ -224,23 +224,23 @@ struct Half {
 
 /// The rest of a scope, on both sides of the head at which the client began it (rules.md 2.8). The client held nothing
 /// of the scope then, so it needs no removals from before.
-fn halves(Position { seq, start }: Position, head: Seq) -> impl Iterator<Item = Half> {
-    let start = if breaks(Mutant::PastSent) {
+fn halves(Position { seq, start }: Position, head: Seq) -> impl Iterator<Item = TrackPart> {
+    let start = if is_active(Mutant::PastSent) {
         Seq::START
-    } else if breaks(Mutant::RemovalsSparedToHead) && seq < start {
+    } else if is_active(Mutant::RemovalsSparedToHead) && seq < start {
         head
     } else {
         start.min(head)
     };
-    let past = Half {
+    let past = TrackPart {
         after: seq,
         through: start,
         removals: false,
     };
-    let since = Half {
+    let since = TrackPart {
         after: seq.max(start),
         through: head,
-        removals: !breaks(Mutant::RemovalsSparedAlways),
+        removals: !is_active(Mutant::RemovalsSparedAlways),
     };
     [past, since]
         .into_iter()
@@ -259,7 +259,7 @@ fn positions_bytes(checkpoint: &Checkpoint) -> usize {
 }
 
 /// Whether a client can continue from its position (rules.md 2.3 and 2.4).
-fn is_continuous(checkpoint: &Checkpoint, view: &View<'_>) -> bool {
+fn is_continuous(checkpoint: &Checkpoint, view: &PageInputs<'_>) -> bool {
     let on_course = |(scope, position): (&Scope, &Position)| {
         if !view.grants.can_read(scope) {
             return true;
@@ -270,20 +270,20 @@ fn is_continuous(checkpoint: &Checkpoint, view: &View<'_>) -> bool {
             .get(scope)
             .map_or(state.head, |confirmed| state.head.max(*confirmed));
         let above_floor = position.seq.max(position.start) >= state.floor;
-        (above_floor || breaks(Mutant::BelowTheFloor)) && position.seq <= head
+        (above_floor || is_active(Mutant::BelowTheFloor)) && position.seq <= head
     };
-    (checkpoint.epoch == *view.epoch || breaks(Mutant::OtherEpoch))
+    (checkpoint.epoch == *view.epoch || is_active(Mutant::OtherEpoch))
         && checkpoint.tracks.len() <= TRACKS_MAX
         && positions(checkpoint).all(on_course)
 }
 
 /// Begins the scopes at 0 in which a track has no position yet.
-fn begin(checkpoint: &mut Checkpoint, scopes: &[&Scope], view: &View<'_>) {
+fn begin(checkpoint: &mut Checkpoint, scopes: &[&Scope], view: &PageInputs<'_>) {
     for track in &mut checkpoint.tracks {
         for scope in scopes {
             let begin = || Position {
                 seq: Seq::START,
-                start: if breaks(Mutant::NoStart) {
+                start: if is_active(Mutant::NoStart) {
                     Seq::START
                 } else {
                     view.state(scope).head
@@ -295,7 +295,7 @@ fn begin(checkpoint: &mut Checkpoint, scopes: &[&Scope], view: &View<'_>) {
     }
 }
 
-fn heads(scopes: Vec<&Scope>, view: &View<'_>) -> BTreeMap<Scope, Seq> {
+fn heads(scopes: Vec<&Scope>, view: &PageInputs<'_>) -> BTreeMap<Scope, Seq> {
     let scopes = scopes.into_iter();
     scopes
         .map(|scope| (scope.clone(), view.state(scope).head))
@@ -321,23 +321,25 @@ fn drop_revoked(checkpoint: &mut Checkpoint, grants: &Grants) -> Vec<Scope> {
     for track in &mut checkpoint.tracks {
         track
             .positions
-            .retain(|scope, _| !revoked.contains(scope) || breaks(Mutant::RevokedScopeKept));
+            .retain(|scope, _| !revoked.contains(scope) || is_active(Mutant::RevokedScopeKept));
     }
     revoked.into_iter().collect()
 }
 
 /// Makes the tracks cover the requested types. Fewer types need no change; added ones begin a track at 0 (2.5).
-fn fit_types(model: &Model, checkpoint: &mut Checkpoint, types: Types) {
-    if let Types::Only(wanted) = &types {
+fn update_tracks(model: &Model, checkpoint: &mut Checkpoint, types: RequestedTypes) {
+    if let RequestedTypes::Only(wanted) = &types {
         for track in &mut checkpoint.tracks {
             track.types = match &track.types {
-                Types::All => types.clone(),
-                Types::Only(names) => Types::Only(names.intersection(wanted).cloned().collect()),
+                RequestedTypes::All => types.clone(),
+                RequestedTypes::Only(names) => {
+                    RequestedTypes::Only(names.intersection(wanted).cloned().collect())
+                }
             };
         }
         checkpoint
             .tracks
-            .retain(|track| track.types != Types::Only(BTreeSet::new()));
+            .retain(|track| track.types != RequestedTypes::Only(BTreeSet::new()));
     }
     let covered = |name: &TypeName| {
         checkpoint
@@ -357,9 +359,9 @@ fn fit_types(model: &Model, checkpoint: &mut Checkpoint, types: Types) {
             types: types.clone(),
             positions: BTreeMap::new(),
         });
-    } else if !added.is_empty() && !breaks(Mutant::AddedTypes) {
+    } else if !added.is_empty() && !is_active(Mutant::AddedTypes) {
         checkpoint.tracks.push(Track {
-            types: Types::Only(added),
+            types: RequestedTypes::Only(added),
             positions: BTreeMap::new(),
         });
     }
@@ -368,7 +370,7 @@ fn fit_types(model: &Model, checkpoint: &mut Checkpoint, types: Types) {
 
 /// Joins tracks that have all caught up. They are at the same heads, except for one that was above a late snapshot. The
 /// others have read nothing beyond the snapshot, so the lower position counts.
-fn join_tracks(checkpoint: &mut Checkpoint) {
+fn merge_tracks(checkpoint: &mut Checkpoint) {
     let mut tracks = std::mem::take(&mut checkpoint.tracks).into_iter();
     let Some(mut joined) = tracks.next() else {
         return;

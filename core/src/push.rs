@@ -4,32 +4,32 @@
 //! a store keeps it.
 
 mod admit;
-mod advice;
-mod blame;
-mod foresee;
-mod holding;
+mod attribution;
+mod conflicts;
+mod overlay;
+mod reads;
 mod resolve;
 mod restamp;
+mod results;
 mod transact;
-mod verdict;
-mod world;
+mod webhook;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use self::world::key_of;
+use self::overlay::key_of;
 pub use self::{
-    admit::MET_BYTES_MAX,
-    advice::{Advice, Answer, Question},
-    foresee::{reads, scope_foreseen},
+    admit::CURRENT_BYTES_MAX,
+    reads::{predicted_scope, reads},
     resolve::{Resolution, ResolveRequest},
     restamp::{
         is_in_its_scope, is_out_of_reach, is_unescaped, is_unescaped_conflict, restamp,
         restamp_conflicts, restamp_reads,
     },
     transact::{PushRequest, decide},
+    webhook::{WebhookAnswer, WebhookDecision, WebhookQuestion},
 };
 use crate::{
     change::{Change, Rejection, RejectionCode, Submission},
@@ -259,9 +259,9 @@ pub enum PushRefusal {
     /// There is no such open conflict, or the caller may not resolve it.
     #[error("there is no such conflict")]
     ConflictNotFound,
-    /// The application has to be asked first. The push is to be sent again with its [`Advice`].
+    /// The application has to be asked first. The push is to be sent again with its [`WebhookDecision`].
     #[error("the application has to be asked first")]
-    Asks(Vec<Question>),
+    NeedsWebhook(Vec<WebhookQuestion>),
     /// A policy that the type's model does not let clients choose.
     #[error("the policy may not be chosen")]
     PolicyNotAllowed {

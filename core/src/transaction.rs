@@ -14,10 +14,10 @@ use crate::{
     change::Rejection,
     entry::{Entry, FeedItem, Marker, Record},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, MutationId, Scope, Seq, UserId, Version},
-    inbox::{InboxRecord, Share, Waiting},
-    membership::{Bounds, Giving, Memberships, UserChange, UserState},
-    mutant::{Mutant, breaks},
-    push::{ClientState, MET_BYTES_MAX, PushAnswer},
+    inbox::{InboxRecord, PendingUsage, UserAndDocument},
+    membership::{Bounds, GiverAndUser, Memberships, UserChange, UserState},
+    mutant::{Mutant, is_active},
+    push::{CURRENT_BYTES_MAX, ClientState, PushAnswer},
     value::{Document, Timestamp},
 };
 
@@ -42,13 +42,13 @@ pub struct Reads {
     /// Users whose states are read by themselves.
     pub users: BTreeSet<UserId>,
     /// The pairs for which the giver's documents for the user are counted.
-    pub given: BTreeSet<Giving>,
+    pub given: BTreeSet<GiverAndUser>,
     /// Conflicts, open and settled, in the order of the requests that name them.
     pub inbox: IndexSet<ConflictId>,
     /// The shares whose conflicts are counted.
-    pub waiting: BTreeSet<Share>,
+    pub waiting: BTreeSet<UserAndDocument>,
     /// Old tombstones, markers and settled conflicts, and clients that have not pushed since.
-    pub expired: Option<Expired>,
+    pub expired: Option<ExpiryQuery>,
 }
 
 /// The most bytes of stored documents that a commit loads. Conflicts have as many bytes of their own, and so have the
@@ -59,13 +59,13 @@ pub struct LoadBytesMax(pub usize);
 /// The bytes that one push may meet, and an eighth more for what is stored beside the fields.
 impl Default for LoadBytesMax {
     fn default() -> Self {
-        Self(MET_BYTES_MAX / 8 * 9)
+        Self(CURRENT_BYTES_MAX / 8 * 9)
     }
 }
 
 /// Which tombstones, markers and settled conflicts are old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Expired {
+pub struct ExpiryQuery {
     /// Those whose `at` is before this.
     pub before: Timestamp,
     /// The most of each, the oldest first.
@@ -93,17 +93,17 @@ pub struct Loaded {
     /// The states of the users asked for by themselves.
     pub users: HashMap<UserId, UserState>,
     /// How many documents the givers asked for give, counted up to [`GIVEN_MAX`](crate::membership::GIVEN_MAX).
-    pub given: BTreeMap<Giving, usize>,
+    pub given: BTreeMap<GiverAndUser, usize>,
     /// Others' writes to the requested documents, where they differ from the entry.
-    pub foreign: BTreeMap<DocumentKey, Foreign>,
+    pub foreign: BTreeMap<DocumentKey, ForeignState>,
     /// The inbox's records of the requested conflicts.
     pub inbox: HashMap<ConflictId, InboxRecord>,
     /// How much of the requested shares waits. A share without waiting changes may be absent.
-    pub waiting: HashMap<Share, Waiting>,
+    pub waiting: HashMap<UserAndDocument, PendingUsage>,
     /// The old tombstones and markers asked for.
     pub expired: Vec<FeedItem>,
     /// The conflicts that were settled as long ago.
-    pub forgettable: Vec<ConflictId>,
+    pub expired_resolutions: Vec<ConflictId>,
     /// The clients whose last push was as long ago and can be repeated, with its last id.
     pub idle: Vec<(ClientKey, MutationId)>,
     /// The number of a user's clients whose last push can be repeated, for each user of a requested client that cannot.
@@ -112,7 +112,7 @@ pub struct Loaded {
 
 /// What another service wrote to a document past the gateway. A store that nothing else writes to has none.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Foreign {
+pub enum ForeignState {
     /// It is this document.
     Document(Document),
     /// It holds a value that the model cannot hold, for this reason.
@@ -124,7 +124,7 @@ pub enum Foreign {
 /// Why a database refused a decided document: a rule of its own, such as a unique index, rejects what one of the
 /// changes put into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct DatabaseRefusal {
     /// The document.
     pub key: DocumentKey,
     /// The fields of the rule, by their names in the model; empty if unknown.
@@ -147,13 +147,13 @@ pub struct Writes {
     /// Users whose memberships or declined givers change. Their stamps rise.
     pub users: BTreeMap<UserId, UserChange>,
     /// What [`Loaded::given`] lacks. If there is any, nothing of this is written: a store counts it and decides again.
-    pub uncounted: BTreeSet<Giving>,
+    pub uncounted: BTreeSet<GiverAndUser>,
     /// Client states, each replacing the one of its key.
     pub clients: Vec<(ClientKey, ClientState)>,
     /// The new records of these conflicts, each replacing the one before.
     pub inbox: Vec<InboxRecord>,
     /// Settled conflicts to remove.
-    pub forgotten: Vec<ConflictId>,
+    pub resolutions_removed: Vec<ConflictId>,
     /// Tombstones and markers to remove, exactly these.
     pub collected: Vec<FeedItem>,
     /// Floors to raise.
@@ -167,7 +167,7 @@ pub struct Writes {
 }
 
 impl Writes {
-    /// The scopes whose feeds are written: their heads must be loaded for [`Writes::number`].
+    /// The scopes whose feeds are written: their heads must be loaded for [`Writes::assign_seqs`].
     pub fn scopes(&self) -> BTreeSet<Scope> {
         let entered = self.entries.iter().map(|entry| &entry.scope);
         let left = self.markers.iter().map(|marker| &marker.scope);
@@ -182,14 +182,14 @@ impl Writes {
 
     /// Gives each feed write the next seq of its scope and raises `heads` to the last one given. A scope missing
     /// from `heads` has never been written.
-    pub fn number(&self, heads: &mut BTreeMap<Scope, Seq>) -> Vec<FeedItem> {
+    pub fn assign_seqs(&self, heads: &mut BTreeMap<Scope, Seq>) -> Vec<FeedItem> {
         let entries = self.entries.iter().cloned().map(Record::Entry);
         let markers = self.markers.iter().cloned().map(Record::Marker);
         entries
             .chain(markers)
             .map(|record| {
                 let head = heads.entry(record.scope().clone()).or_default();
-                if !(breaks(Mutant::SeqTwice) && matches!(record, Record::Marker(_))) {
+                if !(is_active(Mutant::SeqTwice) && matches!(record, Record::Marker(_))) {
                     *head = head.next();
                 }
                 FeedItem { seq: *head, record }

@@ -4,7 +4,7 @@
 
 pub mod check;
 pub mod json;
-pub mod unheld;
+pub mod unrepresentable;
 
 use std::{cmp::Ordering, collections::BTreeMap, fmt, str::FromStr};
 

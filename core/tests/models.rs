@@ -9,7 +9,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tidegate_core::{
     id::IdType,
-    model::{ConflictRule, Format, MergeStrategy, Mistakes, Model, Overlap, Policy},
+    model::{ConflictRule, Diagnostics, Format, MergeStrategy, Model, Overlap, Policy},
 };
 
 const GRANT: &str = "extend schema @grant(scope: \"user:{sub}\", access: WRITE)";
@@ -184,7 +184,7 @@ proptest! {
         let text = include_str!("models/right.graphql");
         let before: String = text.chars().take(start).collect();
         let after: String = text.chars().skip(start + length).collect();
-        let _: Result<Model, Mistakes> = Model::parse("model.graphql", &(before + &middle + &after));
+        let _: Result<Model, Diagnostics> = Model::parse("model.graphql", &(before + &middle + &after));
     }
 }
 

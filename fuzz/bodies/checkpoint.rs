@@ -5,12 +5,12 @@ use std::collections::HashMap;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use tidegate_core::{
-    checkpoint::{Checkpoint, Types},
+    checkpoint::{Checkpoint, RequestedTypes},
     entry::ScopeState,
     grant::{Grants, Identity},
     id::{Epoch, Scope, Seq, UserId},
     model::Model,
-    page::{Cursor, PageRequest, View, seqs_above_head},
+    page::{PageCursor, PageInputs, PageRequest, seqs_above_head},
     value::Timestamp,
 };
 
@@ -62,7 +62,7 @@ fn resume(checkpoint: Checkpoint) {
     let scopes: HashMap<Scope, ScopeState> = grants.scopes().map(|s| (s.clone(), state)).collect();
     let confirmed = seqs_above_head(&checkpoint, &grants, &scopes);
     let epoch = Epoch::new(checkpoint.epoch.as_str()).expect("what was decoded is a name");
-    let view = View {
+    let view = PageInputs {
         epoch: &epoch,
         grants: &grants,
         scopes: &scopes,
@@ -70,10 +70,10 @@ fn resume(checkpoint: Checkpoint) {
     };
     let request = PageRequest {
         checkpoint: Some(checkpoint),
-        types: Types::All,
+        types: RequestedTypes::All,
     };
-    let mut cursor = Cursor::resume(&model, request, &view);
-    for stretch in cursor.stretches() {
+    let mut cursor = PageCursor::resume(&model, request, &view);
+    for stretch in cursor.ranges() {
         assert!(stretch.after < stretch.through);
         cursor.advance(&stretch, stretch.through);
     }

@@ -47,7 +47,7 @@ pub(crate) fn run(bytes: &[u8]) {
         return;
     };
     let bench = BENCH.get_or_init(bench);
-    let Ok(admitted) = bench.api.admit(raw) else {
+    let Ok(admitted) = bench.api.validate(raw) else {
         return;
     };
     if admitted.kind() == OperationKind::Subscription {
@@ -75,7 +75,7 @@ async fn twice(bench: &Bench, bytes: &[u8]) {
     };
     for raw in [request(bytes), request(bytes), Some(pull)] {
         let raw = raw.expect("it was a request before");
-        let admitted = bench.api.admit(raw).expect("what was admitted stays so");
+        let admitted = bench.api.validate(raw).expect("what was admitted stays so");
         let caller = sync.caller(alice()).expect("two scopes");
         let answer = bench.api.execute(&sync, caller, admitted).await.into_json();
         expect_no_failure(&answer);

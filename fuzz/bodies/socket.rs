@@ -11,11 +11,11 @@ use tidegate::{
     graphql::{
         Api, ApiOptions,
         answer::Answer,
-        error::{Code, Failure},
+        error::{ClientError, Code},
     },
     http::websocket::{
         message::{ClientMessage, InvalidMessage, OperationId},
-        protocol::{Action, Closing, Event, OPERATIONS_MAX, Protocol},
+        protocol::{CloseReason, OPERATIONS_MAX, Protocol, ProtocolAction, ProtocolEvent},
     },
 };
 use tidegate_core::model::Model;
@@ -45,7 +45,7 @@ pub(crate) fn run(bytes: &[u8]) {
             continue;
         };
         match protocol.on(event) {
-            Some(Action::Close(closing)) => return closed(&closing),
+            Some(ProtocolAction::Close(closing)) => return closed(&closing),
             Some(action) => told.expect(action),
             None => {}
         }
@@ -53,57 +53,57 @@ pub(crate) fn run(bytes: &[u8]) {
 }
 
 /// The event of a line; `None` if it names an operation and none runs.
-fn event(line: &[u8], told: &Told) -> Option<Event> {
+fn event(line: &[u8], told: &Told) -> Option<ProtocolEvent> {
     let first = told.order.first().cloned();
-    let failure = || Failure::new(Code::ValidationFailed, "no such field");
+    let failure = || ClientError::new(Code::ValidationFailed, "no such field");
     Some(match line {
-        b"!heard" => Event::Heard,
-        b"!large" => Event::TooLarge,
-        b"!broken" => Event::Broken,
-        b"!ok" => Event::Authenticated(Ok(())),
-        b"!refused" => Event::Authenticated(Err(Code::Unauthenticated)),
-        b"!busy" => Event::Authenticated(Err(Code::Unavailable)),
-        b"!full" => Event::Authenticated(Err(Code::TooManyConnections)),
-        b"!deadline" => Event::Deadline,
-        b"!tick" => Event::Tick,
-        b"!bye" => Event::GoingAway,
-        b"!answer" => Event::Answered(first?, Answer::Written(b"{}".to_vec())),
-        b"!fail" => Event::Answered(first?, failure().into()),
-        b"!end" => Event::Finished(first?),
-        line => Event::Message(match str::from_utf8(line) {
+        b"!heard" => ProtocolEvent::Heard,
+        b"!large" => ProtocolEvent::TooLarge,
+        b"!broken" => ProtocolEvent::Broken,
+        b"!ok" => ProtocolEvent::Authenticated(Ok(())),
+        b"!refused" => ProtocolEvent::Authenticated(Err(Code::Unauthenticated)),
+        b"!busy" => ProtocolEvent::Authenticated(Err(Code::Unavailable)),
+        b"!full" => ProtocolEvent::Authenticated(Err(Code::TooManyConnections)),
+        b"!deadline" => ProtocolEvent::Deadline,
+        b"!tick" => ProtocolEvent::Tick,
+        b"!bye" => ProtocolEvent::GoingAway,
+        b"!answer" => ProtocolEvent::Answered(first?, Answer::Written(b"{}".to_vec())),
+        b"!fail" => ProtocolEvent::Answered(first?, failure().into()),
+        b"!end" => ProtocolEvent::Finished(first?),
+        line => ProtocolEvent::Message(match str::from_utf8(line) {
             Ok(text) => ClientMessage::parse(text),
             Err(_) => Err(InvalidMessage::binary()),
         }),
     })
 }
 
-fn closed(closing: &Closing) {
+fn closed(closing: &CloseReason) {
     assert!(CODES.contains(&closing.code), "{closing:?}");
     assert!(closing.reason.len() <= REASON_BYTES_MAX, "{closing:?}");
 }
 
 impl Told {
     /// Checks an action, and remembers it.
-    fn expect(&mut self, action: Action) {
+    fn expect(&mut self, action: ProtocolAction) {
         match action {
-            Action::Send(text) => {
+            ProtocolAction::Send(text) => {
                 let text = std::str::from_utf8(&text).expect("a text is in UTF-8");
                 self.expect_message(text);
             }
-            Action::Start(id, request) => {
+            ProtocolAction::Start(id, request) => {
                 assert!(self.is_acknowledged, "nothing runs before that");
                 assert!(self.running.insert(id.to_string()), "an id names one");
                 assert!(self.running.len() <= OPERATIONS_MAX);
                 self.order.push(id);
                 // Request validation accepts or refuses it; both are answers.
-                drop(api().admit(request));
+                drop(api().validate(request));
             }
-            Action::Stop(id) => self.end(&id.to_string()),
-            Action::Authenticate(token) => {
+            ProtocolAction::Stop(id) => self.end(&id.to_string()),
+            ProtocolAction::Authenticate(token) => {
                 assert!(!self.is_acknowledged, "once");
                 assert!(token.is_none_or(|token| !token.is_empty()));
             }
-            Action::Close(closing) => closed(&closing),
+            ProtocolAction::Close(closing) => closed(&closing),
         }
     }
 

@@ -19,12 +19,12 @@ use tidegate_core::{
         ClientId, ClientKey, ConflictId, DocumentId, DocumentKey, Epoch, MutationId, Scope, Seq,
         TypeName, UserId, Version,
     },
-    inbox::{Held, InboxRecord, Mine, OpenConflict, Settlement},
-    membership::{Bounds, Giving, UserChange},
+    inbox::{ClientChange, InboxRecord, OpenConflict, PendingConflict, ResolvedConflict},
+    membership::{Bounds, GiverAndUser, UserChange},
     model::Access,
     outcome::Status,
     push::{ClientState, PushHash, RememberedOutcome},
-    transaction::{Expired, Reads, Writes},
+    transaction::{ExpiryQuery, Reads, Writes},
     value::{Timestamp, Value},
 };
 
@@ -159,7 +159,7 @@ async fn scan(snapshot: &mut dyn Snapshot, of_type: Option<&str>) -> Result<(), 
 
 /// Replaces, moves, deletes and collects.
 async fn commit(store: &EmbeddedStore) -> Result<Writes, StoreError> {
-    let expired = Expired {
+    let expired = ExpiryQuery {
         before: Timestamp::EPOCH.plus_ms(1_000),
         limit: 100,
     };
@@ -169,7 +169,7 @@ async fn commit(store: &EmbeddedStore) -> Result<Writes, StoreError> {
         members: BTreeSet::from([user()]),
         inbox: (0..CONFLICTS).map(conflict_id).collect(),
         users: [user()].into(),
-        given: [Giving {
+        given: [GiverAndUser {
             giver: user(),
             user: user(),
         }]
@@ -181,12 +181,12 @@ async fn commit(store: &EmbeddedStore) -> Result<Writes, StoreError> {
     let decide = |loaded: &_| {
         let tidegate_core::transaction::Loaded {
             expired,
-            forgettable,
+            expired_resolutions: forgettable,
             ..
         } = loaded;
         Writes {
             collected: expired.clone(),
-            forgotten: forgettable.clone(),
+            resolutions_removed: forgettable.clone(),
             ..writes(2)
         }
     };
@@ -275,10 +275,10 @@ fn entry(number: i32, version: i32) -> Entry {
 
 /// Every third was settled.
 fn record(number: i32, version: i32) -> InboxRecord {
-    let held = Held {
+    let held = PendingConflict {
         fields: vec!["title".to_owned()],
         base: None,
-        mine: Mine::Deleted,
+        mine: ClientChange::Deleted,
         enters: None,
     };
     if number % 3 == 0 {
@@ -288,7 +288,7 @@ fn record(number: i32, version: i32) -> InboxRecord {
             error: None,
             inbox: None,
         };
-        return InboxRecord::Settled(Arc::new(Settlement {
+        return InboxRecord::Resolved(Arc::new(ResolvedConflict {
             id: conflict_id(number),
             key: key(number),
             user: user(),
@@ -308,7 +308,7 @@ fn record(number: i32, version: i32) -> InboxRecord {
         client: None,
         mutation: None,
         version: entry.version,
-        held,
+        pending: held,
         theirs: entry.body,
     }))
 }

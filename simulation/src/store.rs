@@ -12,12 +12,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tidegate::store::{Decide, FeedWrite, StoreError};
+use tidegate::store::{DecideFn, FeedWrite, StoreError};
 use tidegate_core::{
     entry::FeedItem,
     id::{DocumentKey, Epoch},
     push::{PushAnswer, PushRefusal},
-    transaction::{Foreign, LoadBytesMax, Reads, Writes},
+    transaction::{ForeignState, LoadBytesMax, Reads, Writes},
 };
 use tidegate_testkit::{Random, store::State};
 use tokio::sync::oneshot;
@@ -172,7 +172,7 @@ impl SimStore {
     }
 
     /// A commit of an operator, which is never held.
-    pub(crate) fn commit_now(&self, reads: &Reads, decide: Arc<Decide>) {
+    pub(crate) fn commit_now(&self, reads: &Reads, decide: Arc<DecideFn>) {
         let committed = self.lock().commit(reads, &decide, None);
         committed.expect("an operator's decision can be stored");
     }
@@ -205,7 +205,7 @@ impl SimStore {
     }
 
     /// Another service makes this of a document; it cannot write to a file.
-    pub(crate) fn write_elsewhere(&self, key: &DocumentKey, made: Option<Foreign>) {
+    pub(crate) fn write_elsewhere(&self, key: &DocumentKey, made: Option<ForeignState>) {
         let mut inner = self.lock();
         if inner.file.is_some() {
             return;
@@ -238,7 +238,7 @@ impl Inner {
     fn commit(
         &mut self,
         reads: &Reads,
-        decide: &Arc<Decide>,
+        decide: &Arc<DecideFn>,
         by: Option<usize>,
     ) -> Result<Writes, StoreError> {
         let mut reads = reads.clone();
@@ -272,7 +272,7 @@ impl Inner {
 impl Inner {
     /// The room for documents in which the first push of a commit is not too large, while later ones may be left out. A
     /// repeat is never too large, and shows its documents only as far as they have room.
-    fn room_of_first(&self, reads: &Reads, decide: &Arc<Decide>) -> Option<LoadBytesMax> {
+    fn room_of_first(&self, reads: &Reads, decide: &Arc<DecideFn>) -> Option<LoadBytesMax> {
         let state = self.now();
         for documents in 1..=PUSH_CHANGES_MAX {
             let bytes_max = LoadBytesMax(state.bytes_of_largest(documents));
@@ -292,9 +292,9 @@ impl Inner {
 }
 
 /// A decision that panics writes nothing.
-fn decided(state: &State, reads: &Reads, decide: &Arc<Decide>) -> Result<Writes, StoreError> {
+fn decided(state: &State, reads: &Reads, decide: &Arc<DecideFn>) -> Result<Writes, StoreError> {
     let decided = catch_unwind(AssertUnwindSafe(|| state.decide(reads, &**decide)));
-    decided.map_err(|_| StoreError::Undecided("the decision panicked".to_owned()))
+    decided.map_err(|_| StoreError::DecisionFailed("the decision panicked".to_owned()))
 }
 
 /// Results on this store hold for the others, because it passes the same contract.

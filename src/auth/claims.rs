@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{AuthConfig, Refusal, VerifiedToken};
+use super::{AuthConfig, TokenRejection, VerifiedToken};
 
 /// The longest user name. With the prefix of a scope it still fits into a scope.
 const USER_BYTES_MAX: usize = 200;
@@ -31,11 +31,11 @@ impl ClaimRules {
         &self,
         claims: Map<String, Value>,
         now_ms: i64,
-    ) -> Result<VerifiedToken, Refusal> {
+    ) -> Result<VerifiedToken, TokenRejection> {
         let expires_at_ms = self.check_times(&claims, now_ms)?;
         self.check_issuer(&claims)?;
         self.check_audience(&claims)?;
-        let user = user_name(claims.get(&self.user_claim)).ok_or(Refusal::User)?;
+        let user = user_name(claims.get(&self.user_claim)).ok_or(TokenRejection::User)?;
         Ok(VerifiedToken {
             user,
             claims,
@@ -43,30 +43,31 @@ impl ClaimRules {
         })
     }
 
-    fn check_times(&self, claims: &Map<String, Value>, now_ms: i64) -> Result<i64, Refusal> {
-        let expires_at_ms = time_ms(claims, "exp")?.ok_or(Refusal::NoExpiry)? + self.leeway_ms;
+    fn check_times(&self, claims: &Map<String, Value>, now_ms: i64) -> Result<i64, TokenRejection> {
+        let expires_at_ms =
+            time_ms(claims, "exp")?.ok_or(TokenRejection::NoExpiry)? + self.leeway_ms;
         if now_ms >= expires_at_ms {
-            return Err(Refusal::Expired);
+            return Err(TokenRejection::Expired);
         }
         if time_ms(claims, "nbf")?
             .is_some_and(|not_before_ms| now_ms < not_before_ms - self.leeway_ms)
         {
-            return Err(Refusal::NotYetValid);
+            return Err(TokenRejection::NotYetValid);
         }
         Ok(expires_at_ms)
     }
 
-    fn check_issuer(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
+    fn check_issuer(&self, claims: &Map<String, Value>) -> Result<(), TokenRejection> {
         match &self.issuer {
             Some(issuer) if claims.get("iss").and_then(Value::as_str) != Some(issuer) => {
-                Err(Refusal::Issuer)
+                Err(TokenRejection::Issuer)
             }
             _ => Ok(()),
         }
     }
 
     /// RFC 7519, section 4.1.3: a token with an audience is refused by all others, and by a gateway without a name.
-    fn check_audience(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
+    fn check_audience(&self, claims: &Map<String, Value>) -> Result<(), TokenRejection> {
         let named = |audience: &str| match claims.get("aud") {
             Some(Value::String(one)) => one == audience,
             Some(Value::Array(many)) => many.iter().any(|one| one.as_str() == Some(audience)),
@@ -79,7 +80,7 @@ impl ClaimRules {
         if accepted {
             Ok(())
         } else {
-            Err(Refusal::Audience)
+            Err(TokenRejection::Audience)
         }
     }
 }
@@ -96,7 +97,7 @@ pub(super) fn user_name(claim: Option<&Value>) -> Option<String> {
 }
 
 /// A NumericDate (RFC 7519, section 2: seconds, perhaps with a fraction) in milliseconds.
-fn time_ms(claims: &Map<String, Value>, name: &'static str) -> Result<Option<i64>, Refusal> {
+fn time_ms(claims: &Map<String, Value>, name: &'static str) -> Result<Option<i64>, TokenRejection> {
     let Some(claim) = claims.get(name) else {
         return Ok(None);
     };
@@ -104,7 +105,7 @@ fn time_ms(claims: &Map<String, Value>, name: &'static str) -> Result<Option<i64
         Some(seconds) if (0.0..=TIME_S_MAX).contains(&seconds) => {
             Ok(Some((seconds * 1000.0) as i64))
         }
-        _ => Err(Refusal::NotATime(name)),
+        _ => Err(TokenRejection::NotATime(name)),
     }
 }
 
@@ -151,7 +152,7 @@ mod tests {
     fn claims_are_believed_or_refused_for_one_reason() {
         let no_time =
             |name: &str| format!("`{name}` is not a number of seconds before the year 10000");
-        let user = Refusal::User.to_string();
+        let user = TokenRejection::User.to_string();
         for (change, expected) in [
             (json!({}), "alice until 70000"),
             (json!({"exp": NOW_S as f64 + 1.5}), "alice until 11500"),

@@ -11,7 +11,7 @@ use reqwest::{Client, StatusCode, Url, redirect};
 use serde::Deserialize;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{Algorithms, AuthSetupError, Refusal, keys::VerifyingKey};
+use super::{Algorithms, AuthSetupError, TokenRejection, keys::VerifyingKey};
 use crate::telemetry::root_cause;
 
 /// How long keys are used before they are fetched again. A withdrawn key is accepted for at most this long.
@@ -26,9 +26,9 @@ const JWKS_BYTES_MAX: usize = 256 * 1024;
 const JWKS_KEYS_MAX: usize = 100;
 
 /// A key set behind a URL.
-pub(super) struct Jwks(Arc<Cache>);
+pub(super) struct Jwks(Arc<JwksCache>);
 
-struct Cache {
+struct JwksCache {
     url: Url,
     client: Client,
     pinned: Algorithms,
@@ -47,7 +47,7 @@ impl Jwks {
     pub(super) fn new(url: Url, pinned: Algorithms) -> Result<Self, AuthSetupError> {
         let client = client(&url).map_err(AuthSetupError::HttpClient)?;
         let (known, last_fetch_ms) = (RwLock::default(), Arc::default());
-        Ok(Jwks(Arc::new(Cache {
+        Ok(Jwks(Arc::new(JwksCache {
             url,
             client,
             pinned,
@@ -62,7 +62,7 @@ impl Jwks {
         kid: Option<&str>,
         algorithm: Algorithm,
         now_ms: i64,
-    ) -> Result<VerifyingKey, Refusal> {
+    ) -> Result<VerifyingKey, TokenRejection> {
         let known = self.0.known();
         match known
             .as_ref()
@@ -81,8 +81,8 @@ impl Jwks {
                 Err(_) => drop(self.0.last_fetch_ms.lock().await),
             },
         }
-        let known = self.0.known().ok_or(Refusal::KeysUnavailable)?;
-        known.find(kid, algorithm).ok_or(Refusal::UnknownKey)
+        let known = self.0.known().ok_or(TokenRejection::KeysUnavailable)?;
+        known.find(kid, algorithm).ok_or(TokenRejection::UnknownKey)
     }
 
     /// Fetches, unless the last fetch began less than a cooldown ago.
@@ -111,7 +111,7 @@ impl Jwks {
     }
 }
 
-impl Cache {
+impl JwksCache {
     fn known(&self) -> Option<KnownKeys> {
         self.known
             .read()

@@ -9,20 +9,20 @@ use std::{
 use clap::Args;
 use tidegate_core::{
     id::TypeName,
-    model::{FieldClash, Model},
+    model::{FieldAmbiguity, Model},
 };
 
 use super::{
-    Complaint, ConfigArgs, Done, block_on,
+    CliError, CliResult, ConfigArgs, block_on,
     model::{self, LoadedModel},
-    say, serve, tell,
+    print, print_error, serve,
 };
 use crate::{
     app,
     auth::Authenticator,
     config::{Config, StoreConfig},
     graphql::{Api, ApiOptions, Operations, RawRequest},
-    sync::Survey,
+    sync::ModelCheck,
 };
 
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ pub(super) struct CheckArgs {
     config: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &CheckArgs) -> Done {
+pub(super) fn run(args: &CheckArgs) -> CliResult {
     let config = config(args)?;
     let named = config
         .as_ref()
@@ -53,24 +53,24 @@ pub(super) fn run(args: &CheckArgs) -> Done {
         .iter()
         .map(|ty| ty.name.as_str())
         .collect();
-    say(&format!(
+    print(&format!(
         "model: {} syncs {}\n",
         loaded.source,
         types.join(", ")
     ));
-    tell_warnings(&loaded);
-    tell_limits(&api, &Operations::new(&loaded.model));
-    tell_clashes(&loaded.model);
+    report_warnings(&loaded);
+    report_limits(&api, &Operations::new(&loaded.model));
+    report_ambiguities(&loaded.model);
     if let Some(config) = config {
         Authenticator::new(&config.auth)?;
         serve::check_webhooks(&loaded.model, &config)?;
-        say("configuration: good\n");
+        print("configuration: good\n");
         block_on(check_store(&loaded.model, &config.store))?;
     }
     Ok(())
 }
 
-fn config(args: &CheckArgs) -> Result<Option<Config>, Complaint> {
+fn config(args: &CheckArgs) -> Result<Option<Config>, CliError> {
     let here = args.model.is_none() && Path::new(serve::CONFIG).exists();
     if args.config.is_none() && !here {
         return Ok(None);
@@ -80,18 +80,18 @@ fn config(args: &CheckArgs) -> Result<Option<Config>, Complaint> {
 }
 
 /// A check creates no store. The first start does.
-async fn check_store(model: &Arc<Model>, config: &StoreConfig) -> Done {
+async fn check_store(model: &Arc<Model>, config: &StoreConfig) -> CliResult {
     let (exists, warnings) = app::exists(config, model).await?;
     for warning in warnings {
-        tell(&format!("warning: {warning}"));
+        print_error(&format!("warning: {warning}"));
     }
     if exists {
         let opened = app::open(config, model).await?;
-        let survey = app::survey(model, opened.store.as_ref()).await?;
-        tell_scopes(&survey);
-        say("store: good\n");
+        let survey = app::check_model(model, opened.store.as_ref()).await?;
+        report_scopes(&survey);
+        print("store: good\n");
     } else {
-        say(&format!(
+        print(&format!(
             "store: none in {} yet; the first start makes it\n",
             config.url
         ));
@@ -99,49 +99,49 @@ async fn check_store(model: &Arc<Model>, config: &StoreConfig) -> Done {
     Ok(())
 }
 
-fn tell_scopes(survey: &Survey) {
+fn report_scopes(survey: &ModelCheck) {
     if survey.unescaped > 0 {
-        say(&format!(
+        print(&format!(
             "note: the next start gives {} documents another text of their scope, with `:` and `%` in values escaped; stop gateways of the version before first\n",
             survey.unescaped
         ));
     }
     if survey.out_of_reach > 0 {
-        say(&format!("note: {}\n", app::out_of_reach(survey)));
+        print(&format!("note: {}\n", app::out_of_reach(survey)));
     }
 }
 
 /// Prints the warnings. The exit code still says that the model can be served.
-fn tell_warnings(loaded: &LoadedModel) {
+fn report_warnings(loaded: &LoadedModel) {
     for warning in Model::warnings(&loaded.source.to_string(), &loaded.text) {
-        say(&format!("{warning}\n"));
+        print(&format!("{warning}\n"));
     }
 }
 
 /// One line for each field, whatever the number of its pairs: twenty types may well share a `kind`.
-fn tell_clashes(model: &Model) {
+fn report_ambiguities(model: &Model) {
     let mut clashing: BTreeMap<String, BTreeSet<TypeName>> = BTreeMap::new();
-    for FieldClash { a, b, field } in model.clashes() {
+    for FieldAmbiguity { a, b, field } in model.clashes() {
         clashing.entry(field).or_default().extend([a, b]);
     }
     for (field, types) in &clashing {
         let types: Vec<&str> = types.iter().map(TypeName::as_str).collect();
-        say(&format!(
+        print(&format!(
             "note: `{field}` has different types in {}\n",
             types.join(", ")
         ));
     }
     if !clashing.is_empty() {
-        say(
+        print(
             "note: a query over several of them has to alias these fields, as `tidegate operations` does\n",
         );
     }
 }
 
 /// Prints which ready-made operations exceed the limits, and which setting to raise.
-fn tell_limits(api: &Api, operations: &Operations) {
+fn report_limits(api: &Api, operations: &Operations) {
     let refusal = |request| {
-        let answer = api.admit(request).err()?;
+        let answer = api.validate(request).err()?;
         let failure = answer.refusal()?.first()?;
         Some(failure.message.clone())
     };
@@ -151,7 +151,7 @@ fn tell_limits(api: &Api, operations: &Operations) {
         if let Some(reason) = refusal(request) {
             refused = true;
             let what = format!("the ready-made operation {name} is refused");
-            say(&beyond_limit(&what, &reason));
+            print(&beyond_limit(&what, &reason));
         }
     }
     let whole = RawRequest {
@@ -162,7 +162,7 @@ fn tell_limits(api: &Api, operations: &Operations) {
     if let (false, Some(reason)) = (refused, refusal(whole)) {
         let what =
             "each ready-made operation can be sent with its fragments, but not all in one document";
-        say(&beyond_limit(what, &reason));
+        print(&beyond_limit(what, &reason));
     }
 }
 

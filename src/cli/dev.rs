@@ -11,19 +11,22 @@ use clap::Args;
 use reqwest::Url;
 use serde_json::{Map, Value, json};
 
-use super::{Complaint, DEV_LISTEN, Done, block_on, maintain, model, serve, serve::Begun, tell};
+use super::{
+    CliError, CliResult, DEV_LISTEN, block_on, maintain, model, print_error, serve,
+    serve::StartedGateway,
+};
 use crate::{
-    app::{self, Gateway, Parts},
+    app::{self, Gateway, GatewayConfig},
     auth::{self, AuthConfig, SigningKey},
     config::{HttpTimes, StoreConfig, StoreUrl},
     files,
     graphql::ApiOptions,
-    http::{DevUser, HttpOptions, Origins, ServerOptions},
+    http::{AllowedOrigins, DevUser, HttpOptions, ServerOptions},
     limits::Limits,
     webhook::WebhookConfig,
 };
 
-mod welcome;
+mod banner;
 
 /// Where `dev` keeps its key and its store.
 pub(super) const DATA: &str = ".tidegate";
@@ -57,7 +60,7 @@ pub(super) struct DevArgs {
     store: Option<String>,
 }
 
-pub(super) fn run(args: DevArgs) -> Done {
+pub(super) fn run(args: DevArgs) -> CliResult {
     let loaded = model::load(args.model.as_deref())?;
     let auth = AuthConfig::with_secret(signing_key(&args.data)?);
     let users = dev_users(&auth)?;
@@ -70,7 +73,7 @@ pub(super) fn run(args: DevArgs) -> Done {
         let address = listener.local_addr()?;
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "development mode listens beyond this machine");
-            tell(welcome::BEYOND_LOOPBACK);
+            print_error(banner::BEYOND_LOOPBACK);
         }
         let times = HttpTimes::default();
         // A user who tries a gateway out is no runaway client.
@@ -80,7 +83,7 @@ pub(super) fn run(args: DevArgs) -> Done {
             ..Limits::default()
         };
         serve::serve(listener, ServerOptions::new(limits.clone(), times), async {
-            let gateway = Gateway::start(Parts {
+            let gateway = Gateway::start(GatewayConfig {
                 model: loaded.model.clone(),
                 model_text: loaded.text.clone(),
                 store: StoreConfig::new(store),
@@ -93,22 +96,22 @@ pub(super) fn run(args: DevArgs) -> Done {
                 webhooks: webhooks(&args.webhook),
             })
             .await?;
-            Ok(Begun {
+            Ok(StartedGateway {
                 gateway,
                 options: HttpOptions {
                     limits: limits.clone(),
                     times,
                     // Another tool serves an app in development, on another port.
-                    origins: Origins {
+                    origins: AllowedOrigins {
                         named: Vec::new(),
                         loopback: address.ip().is_loopback(),
                     },
                     allowed_headers: Vec::new(),
-                    graphiql: Some(welcome::page(&loaded, &users)),
+                    graphiql: Some(banner::page(&loaded, &users)),
                     loopback_hosts_only: address.ip().is_loopback(),
                     public_schema: true,
                 },
-                greeting: welcome::text(&loaded, address, &users),
+                greeting: banner::text(&loaded, address, &users),
             })
         })
         .await
@@ -130,7 +133,7 @@ fn webhooks(named: &[(String, Url)]) -> WebhookConfig {
     }
 }
 
-fn dev_users(auth: &AuthConfig) -> Result<Vec<DevUser>, Complaint> {
+fn dev_users(auth: &AuthConfig) -> Result<Vec<DevUser>, CliError> {
     USERS
         .into_iter()
         .map(|name| {
@@ -149,13 +152,13 @@ fn dev_claims() -> Map<String, Value> {
 }
 
 /// The development key in `data`, made at the first use and readable by its owner alone.
-pub(super) fn signing_key(data: &Path) -> Result<SigningKey, Complaint> {
+pub(super) fn signing_key(data: &Path) -> Result<SigningKey, CliError> {
     let path = data.join("dev.key");
     if !path.exists() {
         let made = fs::create_dir_all(data)
             .and_then(|()| files::create_whole(&path, &app::random_hex::<32>()));
         made.map_err(|error| format!("the key {} cannot be written: {error}", path.display()))?;
-        tell(&format!("made a new development key in {}", path.display()));
+        print_error(&format!("made a new development key in {}", path.display()));
     }
     let secret = fs::read_to_string(&path)
         .map_err(|error| format!("the key {} cannot be read: {error}", path.display()))?;

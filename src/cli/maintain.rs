@@ -6,7 +6,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use tidegate_core::model::Model;
 
-use super::{Complaint, ConfigArgs, Done, block_on, dev, model, serve, tell};
+use super::{CliError, CliResult, ConfigArgs, block_on, dev, model, print_error, serve};
 use crate::{
     app,
     config::{StoreConfig, StoreUrl, parse_duration},
@@ -41,13 +41,13 @@ fn parse_age(text: &str) -> Result<Duration, String> {
 }
 
 /// The store to work on, and the model of its documents.
-struct Place {
+struct StoreTarget {
     config: StoreConfig,
     model: Arc<Model>,
 }
 
 impl StoreArgs {
-    fn resolve(&self) -> Result<Place, Complaint> {
+    fn resolve(&self) -> Result<StoreTarget, CliError> {
         let (config, model) = match (&self.config, &self.store) {
             (Some(path), _) => {
                 let config = serve::load(&ConfigArgs {
@@ -61,7 +61,7 @@ impl StoreArgs {
                 (StoreConfig::new(url), None)
             }
         };
-        Ok(Place {
+        Ok(StoreTarget {
             config,
             model: model::load(model.as_deref())?.model,
         })
@@ -69,11 +69,11 @@ impl StoreArgs {
 }
 
 /// The value of `--store`.
-pub(super) fn store_url(url: &str) -> Result<StoreUrl, Complaint> {
+pub(super) fn store_url(url: &str) -> Result<StoreUrl, CliError> {
     StoreUrl::from_str(url).map_err(|error| format!("--store {error}").into())
 }
 
-pub(super) fn collect(args: &CollectArgs) -> Done {
+pub(super) fn collect(args: &CollectArgs) -> CliResult {
     let place = args.store.resolve()?;
     let age = args.older_than.unwrap_or(place.config.tombstone_retention);
     let before = app::expiry(age);
@@ -85,7 +85,7 @@ pub(super) fn collect(args: &CollectArgs) -> Done {
         let collected =
             sync::collect(store.as_ref(), before, |records| bar.inc(records as u64)).await?;
         bar.finish_and_clear();
-        tell(&format!(
+        print_error(&format!(
             "collected {} tombstones and markers older than {before}",
             collected.records
         ));
@@ -93,13 +93,13 @@ pub(super) fn collect(args: &CollectArgs) -> Done {
     })
 }
 
-pub(super) fn rotate_epoch(args: &StoreArgs) -> Done {
+pub(super) fn rotate_epoch(args: &StoreArgs) -> CliResult {
     let place = args.resolve()?;
     block_on(async {
         let store = existing(&place).await?;
         let epoch = app::new_epoch();
         sync::rotate_epoch(store.as_ref(), epoch.clone()).await?;
-        tell(&format!(
+        print_error(&format!(
             "the epoch is now {epoch}; every client resets with its next pull"
         ));
         Ok(())
@@ -107,8 +107,8 @@ pub(super) fn rotate_epoch(args: &StoreArgs) -> Done {
 }
 
 /// Opens an existing store: maintenance never makes one by mistake.
-async fn existing(place: &Place) -> Result<Arc<dyn Store>, Complaint> {
-    let Place { config, model } = place;
+async fn existing(place: &StoreTarget) -> Result<Arc<dyn Store>, CliError> {
+    let StoreTarget { config, model } = place;
     if !app::exists(config, model).await?.0 {
         return Err(format!("there is no store in {}", config.url).into());
     }

@@ -8,7 +8,7 @@ use std::{
 
 use tidegate_core::model::Model;
 
-use super::{Complaint, Done, ModelArgs, say};
+use super::{CliError, CliResult, ModelArgs, print};
 use crate::graphql::{Api, ApiOptions, Operations};
 
 /// The model that `dev` starts with when there is no other.
@@ -45,7 +45,7 @@ impl fmt::Display for ModelSource {
 }
 
 /// Reads the model named, or `model.graphql` here, or the built-in example.
-pub(super) fn load(named: Option<&Path>) -> Result<LoadedModel, Complaint> {
+pub(super) fn load(named: Option<&Path>) -> Result<LoadedModel, CliError> {
     let here = Path::new("model.graphql");
     match named.or_else(|| here.exists().then_some(here)) {
         Some(path) => {
@@ -70,14 +70,14 @@ pub(super) fn load(named: Option<&Path>) -> Result<LoadedModel, Complaint> {
     }
 }
 
-pub(super) fn schema(args: &ModelArgs) -> Done {
+pub(super) fn schema(args: &ModelArgs) -> CliResult {
     let LoadedModel { model, .. } = load(args.model.as_deref())?;
-    say(Api::new(&model, ApiOptions::default())?.sdl());
+    print(Api::new(&model, ApiOptions::default())?.sdl());
     Ok(())
 }
 
-pub(super) fn operations(args: &ModelArgs) -> Done {
+pub(super) fn operations(args: &ModelArgs) -> CliResult {
     let LoadedModel { model, .. } = load(args.model.as_deref())?;
-    say(&Operations::new(&model).text());
+    print(&Operations::new(&model).text());
     Ok(())
 }

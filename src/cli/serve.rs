@@ -15,18 +15,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::{net::TcpListener, sync::watch};
 
 use super::{
-    Complaint, ConfigArgs, Done, block_on,
+    CliError, CliResult, ConfigArgs, block_on,
     model::{self, LoadedModel},
-    tell,
+    print_error,
 };
 use crate::{
-    app::{Gateway, Parts},
-    config::{Config, ConfigProblem, Loaded},
+    app::{Gateway, GatewayConfig},
+    config::{Config, ConfigProblem, LoadedConfig},
     graphql::ApiOptions,
-    http::{self, GraphiqlConfig, HttpOptions, Origins, ServerOptions, Shutdown},
+    http::{self, AllowedOrigins, GraphiqlConfig, HttpOptions, ServerOptions, Shutdown},
 };
 
-pub(super) fn run(args: &ConfigArgs) -> Done {
+pub(super) fn run(args: &ConfigArgs) -> CliResult {
     let config = load(args)?;
     let LoadedModel {
         mut model, text, ..
@@ -39,7 +39,7 @@ pub(super) fn run(args: &ConfigArgs) -> Done {
         let address = listener.local_addr()?;
         let server = ServerOptions::new(config.limits.clone(), config.http.times);
         serve(listener, server, async {
-            let gateway = Gateway::start(Parts {
+            let gateway = Gateway::start(GatewayConfig {
                 model,
                 model_text: text,
                 store: config.store.clone(),
@@ -52,7 +52,7 @@ pub(super) fn run(args: &ConfigArgs) -> Done {
                 webhooks: config.webhooks.clone(),
             })
             .await?;
-            Ok(Begun {
+            Ok(StartedGateway {
                 gateway,
                 options: http_options(&config),
                 greeting: format!(
@@ -66,13 +66,13 @@ pub(super) fn run(args: &ConfigArgs) -> Done {
 }
 
 /// Checks that each webhook of the model has a URL, so that no part of a model is silently without effect.
-pub(super) fn check_webhooks(model: &Model, config: &Config) -> Done {
+pub(super) fn check_webhooks(model: &Model, config: &Config) -> CliResult {
     match model
         .webhooks()
         .find(|name| !config.webhooks.urls.contains_key(*name))
     {
         None => Ok(()),
-        Some(name) => Err(Complaint(format!(
+        Some(name) => Err(CliError(format!(
             "the model asks the webhook {name}, which has no address; write it in webhooks.urls, such as {{ {name} = \"https://app.example.com/conflicts\" }}"
         ))),
     }
@@ -87,7 +87,7 @@ fn http_options(config: &Config) -> HttpOptions {
     HttpOptions {
         limits: config.limits.clone(),
         times: config.http.times,
-        origins: Origins {
+        origins: AllowedOrigins {
             named: config.http.allowed_origins.clone(),
             loopback: false,
         },
@@ -105,7 +105,7 @@ const SEND_BUFFER_BYTES: usize = 128 * 1024;
 const RECEIVE_BUFFER_BYTES: usize = 128 * 1024;
 
 /// Listens on the address, or says why that fails.
-pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Complaint> {
+pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, CliError> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
         format!("{address} cannot be listened on: {error}; choose another address")
     })?;
@@ -117,7 +117,7 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Complaint
 }
 
 /// A gateway that is ready to serve, and its first message.
-pub(super) struct Begun {
+pub(super) struct StartedGateway {
     pub(super) gateway: Arc<Gateway>,
     pub(super) options: HttpOptions,
     pub(super) greeting: String,
@@ -128,9 +128,9 @@ pub(super) struct Begun {
 pub(super) async fn serve(
     listener: TcpListener,
     options: ServerOptions,
-    begin: impl Future<Output = Result<Begun, Complaint>>,
-) -> Done {
-    let mut stop = pin!(stop_asked()?);
+    begin: impl Future<Output = Result<StartedGateway, CliError>>,
+) -> CliResult {
+    let mut stop = pin!(stop_requested()?);
     raise_file_limit();
     let shutdown = Shutdown::default();
     let (router, served) = watch::channel(http::waiting());
@@ -166,7 +166,7 @@ fn raise_file_limit() {
 /// Ends when the process is asked to stop: Ctrl-C, or SIGTERM. It listens from the call on, so a caller that has read the
 /// gateway's address can stop it in order.
 #[cfg(unix)]
-fn stop_asked() -> io::Result<impl Future<Output = ()> + Send> {
+fn stop_requested() -> io::Result<impl Future<Output = ()> + Send> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     Ok(async move {
@@ -176,7 +176,7 @@ fn stop_asked() -> io::Result<impl Future<Output = ()> + Send> {
 
 /// Ends when the process is asked to stop by Ctrl-C.
 #[cfg(windows)]
-fn stop_asked() -> io::Result<impl Future<Output = ()> + Send> {
+fn stop_requested() -> io::Result<impl Future<Output = ()> + Send> {
     let mut interrupted = tokio::signal::windows::ctrl_c()?;
     Ok(async move { drop(interrupted.recv().await) })
 }
@@ -185,7 +185,7 @@ fn stop_asked() -> io::Result<impl Future<Output = ()> + Send> {
 pub(super) const CONFIG: &str = "tidegate.toml";
 
 /// Reads the configuration and prints its warnings.
-pub(super) fn load(args: &ConfigArgs) -> Result<Config, Complaint> {
+pub(super) fn load(args: &ConfigArgs) -> Result<Config, CliError> {
     let here = Path::new(CONFIG);
     let path = args
         .config
@@ -205,14 +205,14 @@ pub(super) fn load(args: &ConfigArgs) -> Result<Config, Complaint> {
     let environment = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let named = name.as_deref().zip(text.as_deref());
-    let Loaded { config, warnings } = Config::load(named, environment).map_err(listed)?;
+    let LoadedConfig { config, warnings } = Config::load(named, environment).map_err(listed)?;
     for warning in warnings {
-        tell(&format!("warning: {warning}"));
+        print_error(&format!("warning: {warning}"));
     }
     Ok(config)
 }
 
-fn listed(problems: Vec<ConfigProblem>) -> Complaint {
+fn listed(problems: Vec<ConfigProblem>) -> CliError {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    Complaint(lines.join("\n"))
+    CliError(lines.join("\n"))
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::{ConfigArgs, Done, dev, say, serve};
+use super::{CliResult, ConfigArgs, dev, print, serve};
 use crate::{
     app,
     auth::{self, AuthConfig},
@@ -42,7 +42,7 @@ fn parse_lifetime(text: &str) -> Result<Duration, String> {
     Ok(lifetime)
 }
 
-pub(super) fn run(args: &TokenArgs) -> Done {
+pub(super) fn run(args: &TokenArgs) -> CliResult {
     let claims: Map<String, Value> = serde_json::from_str(&args.claims)
         .map_err(|_| "--claims must be a JSON object such as '{\"teams\":[\"42\"]}'")?;
     let auth = match &args.config {
@@ -55,6 +55,6 @@ pub(super) fn run(args: &TokenArgs) -> Done {
         None => AuthConfig::with_secret(dev::signing_key(&args.data)?),
     };
     let token = auth::sign(&auth, &args.sub, claims, app::now().ms(), args.expires)?;
-    say(&format!("{token}\n"));
+    print(&format!("{token}\n"));
     Ok(())
 }

@@ -6,13 +6,13 @@ use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 use reqwest::Url;
 
 use super::{
-    Config, GraphqlConfig, InvalidStoreUrl, Loaded, StoreConfig, StoreUrl,
+    Config, GraphqlConfig, InvalidStoreUrl, LoadedConfig, StoreConfig, StoreUrl,
     http::http,
     limits::limits,
-    mongodb::Login,
+    mongodb::Credentials,
     parse_duration,
-    problem::{ConfigProblem, Origin},
-    reader::{Reader, Wrong},
+    problem::{ConfigProblem, SettingSource},
+    reader::{SettingError, SettingReader},
     settings::{Settings, variable},
     webhooks::webhooks,
 };
@@ -31,8 +31,8 @@ const PREFIX_BYTES_MAX: usize = 64;
 pub(super) fn check(
     settings: Settings,
     problems: Vec<ConfigProblem>,
-) -> Result<Loaded, Vec<ConfigProblem>> {
-    let mut reader = Reader {
+) -> Result<LoadedConfig, Vec<ConfigProblem>> {
+    let mut reader = SettingReader {
         settings,
         problems,
         warnings: Vec::new(),
@@ -41,7 +41,7 @@ pub(super) fn check(
     reader.problems.sort();
     reader.warnings.sort();
     match config {
-        Some(config) if reader.problems.is_empty() => Ok(Loaded {
+        Some(config) if reader.problems.is_empty() => Ok(LoadedConfig {
             config,
             warnings: reader.warnings,
         }),
@@ -50,11 +50,11 @@ pub(super) fn check(
 }
 
 /// `None` only after a problem has been noted.
-fn config(reader: &mut Reader) -> Option<Config> {
+fn config(reader: &mut SettingReader) -> Option<Config> {
     let listen = reader.get(
         "listen",
         "an IP address and a port, such as \"0.0.0.0:4000\"",
-        |text: String| text.parse().map_err(|_| Wrong::Form),
+        |text: String| text.parse().map_err(|_| SettingError::Form),
     );
     let model = reader.get("model", "a path, such as \"model.graphql\"", path);
     let (store, auth) = (store(reader), auth(reader));
@@ -71,7 +71,7 @@ fn config(reader: &mut Reader) -> Option<Config> {
     })
 }
 
-fn store(reader: &mut Reader) -> Option<StoreConfig> {
+fn store(reader: &mut SettingReader) -> Option<StoreConfig> {
     reader.require(
         "store.url",
         "a store, such as \"embedded:/var/lib/tidegate\"",
@@ -87,7 +87,7 @@ fn store(reader: &mut Reader) -> Option<StoreConfig> {
         "store.tombstone_retention",
         "a duration, such as \"90d\"",
         |text: String| {
-            let retention = parse_duration(&text).map_err(Wrong::because)?;
+            let retention = parse_duration(&text).map_err(SettingError::because)?;
             within(
                 retention,
                 TOMBSTONE_RETENTION,
@@ -104,12 +104,12 @@ fn store(reader: &mut Reader) -> Option<StoreConfig> {
 }
 
 /// The URL, with the user's name and password from the other settings when it has none.
-fn store_url(reader: &mut Reader) -> Option<StoreUrl> {
+fn store_url(reader: &mut SettingReader) -> Option<StoreUrl> {
     let user = reader.get("store.username", "a non-empty text", non_empty);
     let password = reader.get("store.password", "a non-empty text", non_empty);
     warn_of_file(reader, "store.password", "");
-    let mut url = reader.get("store.url", "a text", Ok::<String, Wrong>)?;
-    if let Some(login) = Login::of(&url) {
+    let mut url = reader.get("store.url", "a text", Ok::<String, SettingError>)?;
+    if let Some(login) = Credentials::of(&url) {
         if login.password.is_some() {
             warn_of_file(reader, "store.url", "has a password, which ");
         }
@@ -132,7 +132,7 @@ fn store_url(reader: &mut Reader) -> Option<StoreUrl> {
     Some(url)
 }
 
-fn check_login(reader: &mut Reader, login: &Login<'_>, user: bool, password: bool) {
+fn check_login(reader: &mut SettingReader, login: &Credentials<'_>, user: bool, password: bool) {
     if user && login.user.is_some() {
         let message = "stands beside the user name in store.url; keep one of them";
         reader.refuse("store.username", message);
@@ -148,8 +148,8 @@ fn check_login(reader: &mut Reader, login: &Login<'_>, user: bool, password: boo
 }
 
 /// Warns of a secret where others may read it.
-pub(super) fn warn_of_file(reader: &mut Reader, key: &str, subject: &str) {
-    if matches!(reader.origin(key), Origin::File { .. }) {
+pub(super) fn warn_of_file(reader: &mut SettingReader, key: &str, subject: &str) {
+    if matches!(reader.origin(key), SettingSource::File { .. }) {
         let advice = format!(
             "{subject}stands in a file; {} keeps it out of backups and commits",
             variable(key)
@@ -158,7 +158,7 @@ pub(super) fn warn_of_file(reader: &mut Reader, key: &str, subject: &str) {
     }
 }
 
-fn auth(reader: &mut Reader) -> Option<AuthConfig> {
+fn auth(reader: &mut SettingReader) -> Option<AuthConfig> {
     let algorithms = algorithms(reader);
     let keys = key_source(reader);
     let name = "a non-empty text";
@@ -178,7 +178,7 @@ fn auth(reader: &mut Reader) -> Option<AuthConfig> {
     Some(config)
 }
 
-fn algorithms(reader: &mut Reader) -> Option<Algorithms> {
+fn algorithms(reader: &mut SettingReader) -> Option<Algorithms> {
     reader.require(
         "auth.algorithms",
         "the algorithms of your tokens, such as [\"RS256\"]",
@@ -186,11 +186,11 @@ fn algorithms(reader: &mut Reader) -> Option<Algorithms> {
     reader.get(
         "auth.algorithms",
         "a list of texts, such as [\"RS256\"]",
-        |names: Vec<String>| Algorithms::parse(&names).map_err(Wrong::because),
+        |names: Vec<String>| Algorithms::parse(&names).map_err(SettingError::because),
     )
 }
 
-fn key_source(reader: &mut Reader) -> Option<KeySource> {
+fn key_source(reader: &mut SettingReader) -> Option<KeySource> {
     const SOURCES: [&str; 3] = ["auth.jwks_url", "auth.public_key_file", "auth.secret"];
     let url = reader.get(
         "auth.jwks_url",
@@ -201,12 +201,12 @@ fn key_source(reader: &mut Reader) -> Option<KeySource> {
     let secret = reader.get(
         "auth.secret",
         "a text of at least 32 bytes",
-        |secret: String| SigningKey::from_secret(secret).map_err(Wrong::because),
+        |secret: String| SigningKey::from_secret(secret).map_err(SettingError::because),
     );
     warn_of_file(reader, "auth.secret", "");
     let set: Vec<_> = SOURCES
         .into_iter()
-        .filter(|key| reader.origin(key) != Origin::Absent)
+        .filter(|key| reader.origin(key) != SettingSource::Absent)
         .collect();
     match set[..] {
         [] => reader.refuse(
@@ -231,7 +231,7 @@ fn key_source(reader: &mut Reader) -> Option<KeySource> {
 }
 
 /// Settings that are valid alone and not together.
-fn check_together(reader: &mut Reader, config: &AuthConfig) {
+fn check_together(reader: &mut SettingReader, config: &AuthConfig) {
     let by_secret = matches!(config.keys, KeySource::Secret(_));
     if config.algorithms.are_symmetric() != by_secret {
         reader.refuse(
@@ -253,10 +253,10 @@ fn check_together(reader: &mut Reader, config: &AuthConfig) {
     }
 }
 
-fn graphql(reader: &mut Reader) -> GraphqlConfig {
+fn graphql(reader: &mut SettingReader) -> GraphqlConfig {
     let mut switch = |key: &'static str, warning: &str| {
         let on = reader
-            .get(key, "true or false", Ok::<bool, Wrong>)
+            .get(key, "true or false", Ok::<bool, SettingError>)
             .unwrap_or_default();
         if on {
             reader.warn(key, warning);
@@ -272,62 +272,62 @@ fn graphql(reader: &mut Reader) -> GraphqlConfig {
     }
 }
 
-fn path(text: String) -> Result<PathBuf, Wrong> {
+fn path(text: String) -> Result<PathBuf, SettingError> {
     non_empty(text).map(PathBuf::from)
 }
 
-fn non_empty(text: String) -> Result<String, Wrong> {
+fn non_empty(text: String) -> Result<String, SettingError> {
     if text.trim().is_empty() {
-        Err(Wrong::Form)
+        Err(SettingError::Form)
     } else {
         Ok(text)
     }
 }
 
-fn collection_prefix(prefix: String) -> Result<String, Wrong> {
+fn collection_prefix(prefix: String) -> Result<String, SettingError> {
     let allowed =
         |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-');
     if prefix.is_empty() || prefix.len() > PREFIX_BYTES_MAX || !prefix.chars().all(allowed) {
-        return Err(Wrong::Because(
+        return Err(SettingError::Because(
             "must have 1 to 64 ASCII letters, digits, '.', '_' or '-'".to_owned(),
         ));
     }
     if prefix.starts_with("system.") {
-        return Err(Wrong::Because(
+        return Err(SettingError::Because(
             "begins with \"system.\", which belongs to MongoDB".to_owned(),
         ));
     }
     Ok(prefix)
 }
 
-fn leeway_s(text: String) -> Result<u32, Wrong> {
-    let leeway = parse_duration(&text).map_err(Wrong::because)?;
+fn leeway_s(text: String) -> Result<u32, SettingError> {
+    let leeway = parse_duration(&text).map_err(SettingError::because)?;
     let bounds = Duration::ZERO..=Duration::from_secs(LEEWAY_S_MAX.into());
     let leeway = within(
         leeway,
         bounds,
         "must be at most 30s: it is for clocks that differ, not for tokens that are late",
     )?;
-    u32::try_from(leeway.as_secs()).map_err(|_| Wrong::Form)
+    u32::try_from(leeway.as_secs()).map_err(|_| SettingError::Form)
 }
 
 fn within(
     value: Duration,
     bounds: RangeInclusive<Duration>,
     rule: &str,
-) -> Result<Duration, Wrong> {
+) -> Result<Duration, SettingError> {
     if bounds.contains(&value) {
         Ok(value)
     } else {
-        Err(Wrong::Because(rule.to_owned()))
+        Err(SettingError::Because(rule.to_owned()))
     }
 }
 
 /// Requires TLS for everything that leaves the machine: a peer that can change the answer on its way can forge tokens.
-fn jwks_url(text: String) -> Result<Url, Wrong> {
+fn jwks_url(text: String) -> Result<Url, SettingError> {
     let url = https_url(text)?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Wrong::Because(
+        return Err(SettingError::Because(
             "carries a user name or a password; key sets are public".to_owned(),
         ));
     }
@@ -335,11 +335,11 @@ fn jwks_url(text: String) -> Result<Url, Wrong> {
 }
 
 /// An address of HTTPS, or of this machine.
-pub(super) fn https_url(text: String) -> Result<Url, Wrong> {
-    let url = Url::parse(&text).map_err(|_| Wrong::Form)?;
+pub(super) fn https_url(text: String) -> Result<Url, SettingError> {
+    let url = Url::parse(&text).map_err(|_| SettingError::Form)?;
     let loopback = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
     if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
-        return Err(Wrong::Because(
+        return Err(SettingError::Because(
             "must begin with https:// (http:// only for this machine)".to_owned(),
         ));
     }

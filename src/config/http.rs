@@ -7,7 +7,7 @@ use reqwest::{Url, header::HeaderName};
 use super::{
     HttpConfig, HttpTimes,
     limits::DurationLimit,
-    reader::{Reader, Wrong},
+    reader::{SettingError, SettingReader},
 };
 
 /// Longer than the 60 s for which common load balancers keep idle connections. Otherwise they would send requests into closing
@@ -42,7 +42,7 @@ pub(super) const PING_INTERVAL: DurationLimit = DurationLimit {
     bounds: 1..=600,
 };
 
-pub(super) fn http(reader: &mut Reader) -> HttpConfig {
+pub(super) fn http(reader: &mut SettingReader) -> HttpConfig {
     let form = "a list of origins, such as [\"https://app.example.com\"]";
     let origins = reader.get("http.allowed_origins", form, |origins: Vec<String>| {
         origins.iter().try_for_each(|origin| check_origin(origin))?;
@@ -66,18 +66,18 @@ pub(super) fn http(reader: &mut Reader) -> HttpConfig {
 }
 
 /// An origin is compared byte by byte with what the browser sends, so it has to be written as browsers write it.
-fn check_origin(origin: &str) -> Result<(), Wrong> {
+fn check_origin(origin: &str) -> Result<(), SettingError> {
     if origin.contains('*') {
-        return Err(Wrong::Because(
+        return Err(SettingError::Because(
             "contains \"*\"; name the origins of your apps".to_owned(),
         ));
     }
-    let url = Url::parse(origin).map_err(|_| Wrong::Form)?;
-    let canonical = canonical_origin(&url).ok_or(Wrong::Form)?;
+    let url = Url::parse(origin).map_err(|_| SettingError::Form)?;
+    let canonical = canonical_origin(&url).ok_or(SettingError::Form)?;
     if canonical == origin {
         return Ok(());
     }
-    Err(Wrong::Because(format!(
+    Err(SettingError::Because(format!(
         "contains {origin:?}, which browsers send as {canonical:?}"
     )))
 }
@@ -97,12 +97,13 @@ fn canonical_origin(url: &Url) -> Option<String> {
 }
 
 /// Browsers take `*` for no header that is not named beside it, such as `Authorization`.
-fn header_name(name: &str) -> Result<HeaderName, Wrong> {
+fn header_name(name: &str) -> Result<HeaderName, SettingError> {
     if name == "*" {
-        return Err(Wrong::Because(
+        return Err(SettingError::Because(
             "contains \"*\"; name the headers that your apps send".to_owned(),
         ));
     }
-    HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| Wrong::Because(format!("contains {name:?}, which is no name of a header")))
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+        SettingError::Because(format!("contains {name:?}, which is no name of a header"))
+    })
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
 
 use tidegate_core::{decide::DOCUMENT_BYTES_MAX, id::UserId};
 
-use super::reader::{Reader, Wrong};
+use super::reader::{SettingError, SettingReader};
 use crate::limits::{Limits, NUMBERS, Number};
 
 /// A setting that is a duration.
@@ -24,15 +24,15 @@ pub(super) fn request_time() -> DurationLimit {
 }
 
 impl DurationLimit {
-    pub(super) fn read(&self, reader: &mut Reader) -> Duration {
+    pub(super) fn read(&self, reader: &mut SettingReader) -> Duration {
         let (first, last) = (self.bounds.start(), self.bounds.end());
         let rule = format!("must lie between {first}s and {last}s");
         let form = "a duration, such as \"30s\"";
         let duration = reader.get(self.key, form, |text: String| {
-            let duration = super::parse_duration(&text).map_err(Wrong::because)?;
+            let duration = super::parse_duration(&text).map_err(SettingError::because)?;
             match self.bounds.contains(&duration.as_secs()) {
                 true => Ok(duration),
-                false => Err(Wrong::Because(rule)),
+                false => Err(SettingError::Because(rule)),
             }
         });
         duration.unwrap_or(self.default)
@@ -40,7 +40,7 @@ impl DurationLimit {
 }
 
 /// Reads the whole section, and checks that the limits fit one another.
-pub(super) fn limits(reader: &mut Reader) -> Limits {
+pub(super) fn limits(reader: &mut SettingReader) -> Limits {
     let mut limits = Limits::default();
     for number in NUMBERS {
         read(reader, number, (number.of)(&mut limits));
@@ -76,21 +76,25 @@ pub(super) fn limits(reader: &mut Reader) -> Limits {
 }
 
 /// The users that may give any number of memberships.
-fn services(reader: &mut Reader) -> BTreeSet<UserId> {
+fn services(reader: &mut SettingReader) -> BTreeSet<UserId> {
     let form = "a list of users, such as [\"importer\"]";
     let services = reader.get("limits.services", form, |names: Vec<String>| {
         let users = names.iter().map(|name| UserId::new(name));
-        users.collect::<Result<_, _>>().map_err(Wrong::because)
+        users
+            .collect::<Result<_, _>>()
+            .map_err(SettingError::because)
     });
     services.unwrap_or_default()
 }
 
-fn read(reader: &mut Reader, number: &Number, limit: &mut usize) {
+fn read(reader: &mut SettingReader, number: &Number, limit: &mut usize) {
     let range = &number.range;
     let form = format!("a whole number from {} to {}", range.start(), range.end());
     let value = reader.get(number.key, &form, |value: i64| {
         let value = usize::try_from(value).ok();
-        value.filter(|it| range.contains(it)).ok_or(Wrong::Form)
+        value
+            .filter(|it| range.contains(it))
+            .ok_or(SettingError::Form)
     });
     *limit = value.unwrap_or(*limit);
 }

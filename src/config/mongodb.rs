@@ -47,14 +47,14 @@ impl MongodbUrl {
 }
 
 /// The user's part of a URL as it is written, and the text around it. It is split where the driver splits it.
-pub(super) struct Login<'a> {
+pub(super) struct Credentials<'a> {
     scheme: &'a str,
     pub(super) user: Option<&'a str>,
     pub(super) password: Option<&'a str>,
     rest: &'a str,
 }
 
-impl<'a> Login<'a> {
+impl<'a> Credentials<'a> {
     /// `None` if it is no URL.
     pub(super) fn of(url: &'a str) -> Option<Self> {
         let (scheme, after) = url.split_once("://")?;
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn name_and_password_can_be_given_beside_the_url() {
         let credential = |url: &str, user: Option<&str>, password: Option<&str>| {
-            let url = Login::of(url).unwrap().filled(user, password);
+            let url = Credentials::of(url).unwrap().filled(user, password);
             let Credential {
                 username,
                 password,

@@ -6,7 +6,7 @@ use std::fmt;
 /// A mistake in the configuration, or a warning.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ConfigProblem {
-    pub(crate) origin: Origin,
+    pub(crate) origin: SettingSource,
     /// A sentence that begins with the key.
     pub(crate) message: String,
 }
@@ -14,7 +14,7 @@ pub(crate) struct ConfigProblem {
 impl fmt::Display for ConfigProblem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
-            Origin::Absent => formatter.write_str(&self.message),
+            SettingSource::Absent => formatter.write_str(&self.message),
             origin => write!(formatter, "{origin}: {}", self.message),
         }
     }
@@ -22,7 +22,7 @@ impl fmt::Display for ConfigProblem {
 
 /// The place of a setting. Problems are reported in this order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Origin {
+pub(crate) enum SettingSource {
     /// Lines count from 1.
     File {
         line: usize,
@@ -33,12 +33,12 @@ pub(crate) enum Origin {
     Absent,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::File { line, name } => write!(formatter, "{name}:{line}"),
-            Origin::Variable(name) => formatter.write_str(name),
-            Origin::Absent => formatter.write_str("not set"),
+            SettingSource::File { line, name } => write!(formatter, "{name}:{line}"),
+            SettingSource::Variable(name) => formatter.write_str(name),
+            SettingSource::Absent => formatter.write_str("not set"),
         }
     }
 }

@@ -2,31 +2,31 @@
 //! name; the rules are in `check`.
 
 use super::{
-    problem::{ConfigProblem, Origin},
+    problem::{ConfigProblem, SettingSource},
     settings::{FromRaw, Settings},
 };
 
 /// Reads settings and collects their problems.
-pub(super) struct Reader {
+pub(super) struct SettingReader {
     pub(super) settings: Settings,
     pub(super) problems: Vec<ConfigProblem>,
     pub(super) warnings: Vec<ConfigProblem>,
 }
 
-impl Reader {
+impl SettingReader {
     /// `form` completes the sentence "… must be". `None` when the setting is absent, or wrong and
     /// noted.
     pub(super) fn get<R: FromRaw, T>(
         &mut self,
         key: &'static str,
         form: &str,
-        accept: impl FnOnce(R) -> Result<T, Wrong>,
+        accept: impl FnOnce(R) -> Result<T, SettingError>,
     ) -> Option<T> {
         let raw = R::from_raw(&self.settings.get(key)?.value);
-        match raw.ok_or(Wrong::Form).and_then(accept) {
+        match raw.ok_or(SettingError::Form).and_then(accept) {
             Ok(value) => return Some(value),
-            Err(Wrong::Form) => self.refuse(key, &format!("must be {form}")),
-            Err(Wrong::Because(reason)) => self.refuse(key, &reason),
+            Err(SettingError::Form) => self.refuse(key, &format!("must be {form}")),
+            Err(SettingError::Because(reason)) => self.refuse(key, &reason),
         }
         None
     }
@@ -37,10 +37,10 @@ impl Reader {
         }
     }
 
-    pub(super) fn origin(&self, key: &str) -> Origin {
+    pub(super) fn origin(&self, key: &str) -> SettingSource {
         self.settings
             .get(key)
-            .map_or(Origin::Absent, |setting| setting.origin.clone())
+            .map_or(SettingSource::Absent, |setting| setting.origin.clone())
     }
 
     pub(super) fn refuse(&mut self, key: &str, message: &str) {
@@ -59,15 +59,15 @@ impl Reader {
 }
 
 /// Why a value is not accepted.
-pub(super) enum Wrong {
+pub(super) enum SettingError {
     /// It does not have the form that the reader describes.
     Form,
     /// The end of a sentence that begins with the key.
     Because(String),
 }
 
-impl Wrong {
+impl SettingError {
     pub(super) fn because(error: impl std::error::Error) -> Self {
-        Wrong::Because(format!("is refused: {error}"))
+        SettingError::Because(format!("is refused: {error}"))
     }
 }

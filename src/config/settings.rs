@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{ConfigProblem, Origin};
+use super::problem::{ConfigProblem, SettingSource};
 use crate::limits::NUMBERS;
 
 /// The settings besides [`NUMBERS`].
@@ -52,17 +52,17 @@ const OTHER_VARIABLES: [&str; 2] = ["TIDEGATE_CONFIG", "TIDEGATE_LOG"];
 pub(super) struct Settings(BTreeMap<&'static str, Setting>);
 
 pub(super) struct Setting {
-    pub(super) value: Raw,
-    pub(super) origin: Origin,
+    pub(super) value: RawSetting,
+    pub(super) origin: SettingSource,
 }
 
 /// A value without a type yet. It has no `Debug`, because it may be a secret.
-pub(super) enum Raw {
+pub(super) enum RawSetting {
     Text(String),
     Integer(i64),
     Boolean(bool),
-    List(Vec<Raw>),
-    Table(Vec<(String, Raw)>),
+    List(Vec<RawSetting>),
+    Table(Vec<(String, RawSetting)>),
     /// A variable is text; the reader of the setting knows its type.
     Variable(String),
     /// A form that no setting has, such as a float or a date.
@@ -74,15 +74,15 @@ impl Settings {
         text: Option<(&str, &str)>,
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<(Self, Vec<ConfigProblem>), Vec<ConfigProblem>> {
-        let mut gatherer = Gatherer {
+        let mut collector = SettingCollector {
             settings: BTreeMap::new(),
             problems: Vec::new(),
         };
         if let Some((name, text)) = text {
-            gatherer.read_file(File { name, text })?;
+            collector.read_file(ConfigFile { name, text })?;
         }
-        env.for_each(|(name, value)| gatherer.read_variable(name, value));
-        Ok((Settings(gatherer.settings), gatherer.problems))
+        env.for_each(|(name, value)| collector.read_variable(name, value));
+        Ok((Settings(collector.settings), collector.problems))
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Setting> {
@@ -90,30 +90,30 @@ impl Settings {
     }
 }
 
-struct Gatherer {
+struct SettingCollector {
     settings: BTreeMap<&'static str, Setting>,
     problems: Vec<ConfigProblem>,
 }
 
 #[derive(Clone, Copy)]
-struct File<'a> {
+struct ConfigFile<'a> {
     name: &'a str,
     text: &'a str,
 }
 
-impl File<'_> {
-    fn origin(self, byte: usize) -> Origin {
+impl ConfigFile<'_> {
+    fn origin(self, byte: usize) -> SettingSource {
         let before = &self.text.as_bytes()[..byte.min(self.text.len())];
-        Origin::File {
+        SettingSource::File {
             line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
             name: self.name.to_owned(),
         }
     }
 }
 
-impl Gatherer {
+impl SettingCollector {
     /// A text that is no TOML ends the reading: neither its settings nor their absence can be trusted.
-    fn read_file(&mut self, file: File<'_>) -> Result<(), Vec<ConfigProblem>> {
+    fn read_file(&mut self, file: ConfigFile<'_>) -> Result<(), Vec<ConfigProblem>> {
         let (table, errors) = DeTable::parse_recoverable(file.text);
         if errors.is_empty() {
             self.read_table(file, "", table.get_ref());
@@ -128,7 +128,7 @@ impl Gatherer {
     }
 
     /// Reads known sections only, which are one level deep.
-    fn read_table(&mut self, file: File<'_>, section: &str, table: &DeTable<'_>) {
+    fn read_table(&mut self, file: ConfigFile<'_>, section: &str, table: &DeTable<'_>) {
         for (name, value) in table {
             let key = format!("{section}{}", name.get_ref());
             let origin = file.origin(name.span().start);
@@ -136,7 +136,7 @@ impl Gatherer {
                 self.settings.insert(
                     known,
                     Setting {
-                        value: Raw::from_toml(value.get_ref()),
+                        value: RawSetting::from_toml(value.get_ref()),
                         origin,
                     },
                 );
@@ -164,11 +164,11 @@ impl Gatherer {
         }
         let key = path.to_lowercase().replace("__", ".");
         if let Some(known) = known(&key).filter(|known| variable(known) == name) {
-            let origin = Origin::Variable(name);
+            let origin = SettingSource::Variable(name);
             self.settings.insert(
                 known,
                 Setting {
-                    value: Raw::Variable(value),
+                    value: RawSetting::Variable(value),
                     origin,
                 },
             );
@@ -178,7 +178,7 @@ impl Gatherer {
                 variable(nearest(&key, keys()))
             );
             self.problems.push(ConfigProblem {
-                origin: Origin::Variable(name),
+                origin: SettingSource::Variable(name),
                 message,
             });
         }
@@ -222,17 +222,17 @@ fn nearest(key: &str, names: impl IntoIterator<Item = &'static str>) -> &'static
         .expect("there are known names")
 }
 
-impl Raw {
+impl RawSetting {
     fn from_toml(value: &DeValue<'_>) -> Self {
         match value {
-            DeValue::String(text) => Raw::Text(text.clone().into_owned()),
+            DeValue::String(text) => RawSetting::Text(text.clone().into_owned()),
             DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix())
-                .map_or(Raw::Other, Raw::Integer),
-            DeValue::Boolean(boolean) => Raw::Boolean(*boolean),
-            DeValue::Array(items) => Raw::List(
+                .map_or(RawSetting::Other, RawSetting::Integer),
+            DeValue::Boolean(boolean) => RawSetting::Boolean(*boolean),
+            DeValue::Array(items) => RawSetting::List(
                 items
                     .iter()
-                    .map(|item| Raw::from_toml(item.get_ref()))
+                    .map(|item| RawSetting::from_toml(item.get_ref()))
                     .collect(),
             ),
             DeValue::Table(table) => {
@@ -240,45 +240,45 @@ impl Raw {
                 let pairs = pairs.map(|(name, value)| {
                     (
                         name.get_ref().clone().into_owned(),
-                        Raw::from_toml(value.get_ref()),
+                        RawSetting::from_toml(value.get_ref()),
                     )
                 });
-                Raw::Table(pairs.collect())
+                RawSetting::Table(pairs.collect())
             }
-            DeValue::Float(_) | DeValue::Datetime(_) => Raw::Other,
+            DeValue::Float(_) | DeValue::Datetime(_) => RawSetting::Other,
         }
     }
 }
 
 /// A type that a setting can have. `None` when the raw value has another form.
 pub(super) trait FromRaw: Sized {
-    fn from_raw(raw: &Raw) -> Option<Self>;
+    fn from_raw(raw: &RawSetting) -> Option<Self>;
 }
 
 impl FromRaw for String {
-    fn from_raw(raw: &Raw) -> Option<Self> {
+    fn from_raw(raw: &RawSetting) -> Option<Self> {
         match raw {
-            Raw::Text(text) | Raw::Variable(text) => Some(text.clone()),
+            RawSetting::Text(text) | RawSetting::Variable(text) => Some(text.clone()),
             _ => None,
         }
     }
 }
 
 impl FromRaw for i64 {
-    fn from_raw(raw: &Raw) -> Option<Self> {
+    fn from_raw(raw: &RawSetting) -> Option<Self> {
         match raw {
-            Raw::Integer(integer) => Some(*integer),
-            Raw::Variable(text) => text.parse().ok(),
+            RawSetting::Integer(integer) => Some(*integer),
+            RawSetting::Variable(text) => text.parse().ok(),
             _ => None,
         }
     }
 }
 
 impl FromRaw for bool {
-    fn from_raw(raw: &Raw) -> Option<Self> {
+    fn from_raw(raw: &RawSetting) -> Option<Self> {
         match raw {
-            Raw::Boolean(boolean) => Some(*boolean),
-            Raw::Variable(text) => text.parse().ok(),
+            RawSetting::Boolean(boolean) => Some(*boolean),
+            RawSetting::Variable(text) => text.parse().ok(),
             _ => None,
         }
     }
@@ -286,14 +286,14 @@ impl FromRaw for bool {
 
 /// A list in a variable is a TOML array, or its items with commas between them.
 impl FromRaw for Vec<String> {
-    fn from_raw(raw: &Raw) -> Option<Self> {
+    fn from_raw(raw: &RawSetting) -> Option<Self> {
         match raw {
-            Raw::List(items) => items.iter().map(String::from_raw).collect(),
-            Raw::Variable(text) if text.trim_start().starts_with('[') => {
+            RawSetting::List(items) => items.iter().map(String::from_raw).collect(),
+            RawSetting::Variable(text) if text.trim_start().starts_with('[') => {
                 let array = DeValue::parse(text.trim()).ok()?;
-                Self::from_raw(&Raw::from_toml(array.get_ref()))
+                Self::from_raw(&RawSetting::from_toml(array.get_ref()))
             }
-            Raw::Variable(text) => Some(
+            RawSetting::Variable(text) => Some(
                 text.split(',')
                     .map(str::trim)
                     .filter(|item| !item.is_empty())
@@ -309,13 +309,13 @@ impl FromRaw for Vec<String> {
 pub(super) struct Pairs(pub(super) Vec<(String, String)>);
 
 impl FromRaw for Pairs {
-    fn from_raw(raw: &Raw) -> Option<Self> {
+    fn from_raw(raw: &RawSetting) -> Option<Self> {
         let pairs: Option<Vec<(String, String)>> = match raw {
-            Raw::Table(pairs) => pairs
+            RawSetting::Table(pairs) => pairs
                 .iter()
                 .map(|(name, value)| Some((name.clone(), String::from_raw(value)?)))
                 .collect(),
-            Raw::Variable(_) => Vec::<String>::from_raw(raw)?
+            RawSetting::Variable(_) => Vec::<String>::from_raw(raw)?
                 .iter()
                 .map(|pair| {
                     let (name, text) = pair.split_once('=')?;

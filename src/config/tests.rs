@@ -19,7 +19,7 @@ audience = "tidegate"
 
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2-hunter2";
 
-fn load(text: &str, env: &[(&str, &str)]) -> Result<Loaded, Vec<ConfigProblem>> {
+fn load(text: &str, env: &[(&str, &str)]) -> Result<LoadedConfig, Vec<ConfigProblem>> {
     let env = env
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

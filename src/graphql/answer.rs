@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use super::error::{Code, Failure};
+use super::error::{ClientError, Code};
 
 /// The answer to one operation, or one event of a subscription.
 #[derive(Debug)]
 pub enum Answer {
     /// The operation was not executed: there are errors, and no `data`.
-    Refused(Vec<Failure>),
+    Refused(Vec<ClientError>),
     /// It was executed, and this is its JSON text. Fields may have failed.
     Written(Vec<u8>),
 }
 
 impl Answer {
     /// Why nothing was executed, if so.
-    pub fn refusal(&self) -> Option<&[Failure]> {
+    pub fn refusal(&self) -> Option<&[ClientError]> {
         match self {
             Self::Refused(failures) => Some(failures),
             Self::Written(_) => None,
@@ -41,8 +41,8 @@ impl Answer {
     }
 }
 
-impl From<Failure> for Answer {
-    fn from(failure: Failure) -> Self {
+impl From<ClientError> for Answer {
+    fn from(failure: ClientError) -> Self {
         Self::Refused(vec![failure])
     }
 }

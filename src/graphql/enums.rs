@@ -8,7 +8,7 @@ use tidegate_core::{
     view::ChangeKind,
 };
 
-use super::table::EnumType;
+use super::table::ApiEnum;
 use crate::sync::Start;
 
 pub(super) fn register(builder: SchemaBuilder) -> SchemaBuilder {
@@ -24,7 +24,7 @@ pub(super) fn register(builder: SchemaBuilder) -> SchemaBuilder {
         .register(SIDE.register())
 }
 
-pub(super) static KIND: EnumType<ChangeKind> = EnumType {
+pub(super) static KIND: ApiEnum<ChangeKind> = ApiEnum {
     name: "SyncChangeKind",
     description: "The kind of a change.",
     values: &[
@@ -43,7 +43,7 @@ pub(super) static KIND: EnumType<ChangeKind> = EnumType {
 };
 
 /// The policies from which a client may choose, if the model lets it.
-pub(super) static POLICY: EnumType<Policy> = EnumType {
+pub(super) static POLICY: ApiEnum<Policy> = ApiEnum {
     name: "SyncPolicy",
     description: "What becomes of a stale change.",
     values: &[
@@ -80,7 +80,7 @@ pub(super) static POLICY: EnumType<Policy> = EnumType {
     ],
 };
 
-pub(super) static STATUS: EnumType<Status> = EnumType {
+pub(super) static STATUS: ApiEnum<Status> = ApiEnum {
     name: "SyncStatus",
     description: "What became of a change.",
     values: &[
@@ -107,7 +107,7 @@ pub(super) static STATUS: EnumType<Status> = EnumType {
     ],
 };
 
-pub(super) static TAKEN: EnumType<Taken> = EnumType {
+pub(super) static TAKEN: ApiEnum<Taken> = ApiEnum {
     name: "SyncTaken",
     description: "Whose value a field has now.",
     values: &[
@@ -117,7 +117,7 @@ pub(super) static TAKEN: EnumType<Taken> = EnumType {
     ],
 };
 
-pub(super) static RULE: EnumType<Rule> = EnumType {
+pub(super) static RULE: ApiEnum<Rule> = ApiEnum {
     name: "SyncRule",
     description: "Why a field has the value it has now.",
     values: &[
@@ -152,13 +152,13 @@ pub(super) static RULE: EnumType<Rule> = EnumType {
     ],
 };
 
-pub(super) static ERROR_CODE: EnumType<RejectionCode> = EnumType {
+pub(super) static ERROR_CODE: ApiEnum<RejectionCode> = ApiEnum {
     name: "SyncErrorCode",
     description: "Why a change was rejected.",
     values: &RejectionCode::ALL,
 };
 
-pub(super) static START: EnumType<Start> = EnumType {
+pub(super) static START: ApiEnum<Start> = ApiEnum {
     name: "SyncStart",
     description: "Where a subscription starts.",
     values: &[
@@ -175,7 +175,7 @@ pub(super) static START: EnumType<Start> = EnumType {
     ],
 };
 
-pub(super) static ACCESS: EnumType<Access> = EnumType {
+pub(super) static ACCESS: ApiEnum<Access> = ApiEnum {
     name: "SyncAccess",
     description: "What may be done in a scope.",
     values: &[
@@ -186,20 +186,20 @@ pub(super) static ACCESS: EnumType<Access> = EnumType {
 
 /// A side of a conflict that resolves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(super) enum ConflictSide {
     Mine,
     Theirs,
 }
 
-pub(super) static SIDE: EnumType<Side> = EnumType {
+pub(super) static SIDE: ApiEnum<ConflictSide> = ApiEnum {
     name: "SyncSide",
     description: "A side of a conflict.",
     values: &[
         (
-            Side::Mine,
+            ConflictSide::Mine,
             "MINE",
             "What the client had wanted that made the change.",
         ),
-        (Side::Theirs, "THEIRS", "The document as it is."),
+        (ConflictSide::Theirs, "THEIRS", "The document as it is."),
     ],
 };

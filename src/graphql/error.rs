@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value as Json, json};
 use tidegate_core::{membership::DECLINED_MAX, push::PushRefusal};
 
-use super::request::{Refusal, RefusalKind};
+use super::request::{RequestError, RequestErrorKind};
 use crate::{auth::AuthError, quota::Exhausted, sync::SyncError};
 
 macro_rules! codes {
@@ -84,7 +84,7 @@ impl Code {
 
 /// A failure as clients see it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Failure {
+pub struct ClientError {
     /// Its code.
     pub code: Code,
     /// What is wrong and what to do, in sentences.
@@ -95,7 +95,7 @@ pub struct Failure {
     pub extensions: Map<String, Json>,
 }
 
-impl Failure {
+impl ClientError {
     /// A failure with only a code and a message.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
@@ -144,7 +144,7 @@ impl Failure {
 }
 
 /// `{message, locations, extensions: {code, …}}`.
-impl Serialize for Failure {
+impl Serialize for ClientError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("message", &self.message)?;
@@ -163,16 +163,16 @@ impl Serialize for Failure {
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
+impl From<RequestError> for ClientError {
+    fn from(refusal: RequestError) -> Self {
         let code = match refusal.kind {
-            RefusalKind::Parse => Code::ParseFailed,
-            RefusalKind::Validation => Code::ValidationFailed,
-            RefusalKind::Variables => Code::BadUserInput,
-            RefusalKind::OperationChoice => Code::OperationResolution,
-            RefusalKind::Limit => Code::QueryTooLarge,
-            RefusalKind::PersistedQueryNotFound => Code::PersistedQueryNotFound,
-            RefusalKind::PersistedQueryMismatch => Code::BadRequest,
+            RequestErrorKind::Parse => Code::ParseFailed,
+            RequestErrorKind::Validation => Code::ValidationFailed,
+            RequestErrorKind::Variables => Code::BadUserInput,
+            RequestErrorKind::OperationChoice => Code::OperationResolution,
+            RequestErrorKind::Limit => Code::QueryTooLarge,
+            RequestErrorKind::PersistedQueryNotFound => Code::PersistedQueryNotFound,
+            RequestErrorKind::PersistedQueryMismatch => Code::BadRequest,
         };
         let failure = Self {
             locations: refusal.locations,
@@ -185,7 +185,7 @@ impl From<Refusal> for Failure {
     }
 }
 
-impl From<AuthError> for Failure {
+impl From<AuthError> for ClientError {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::Missing => Self::new(
@@ -204,7 +204,7 @@ impl From<AuthError> for Failure {
     }
 }
 
-impl From<Exhausted> for Failure {
+impl From<Exhausted> for ClientError {
     fn from(exhausted: Exhausted) -> Self {
         match exhausted {
             Exhausted::User => Self::new(
@@ -220,7 +220,7 @@ impl From<Exhausted> for Failure {
     }
 }
 
-impl From<SyncError> for Failure {
+impl From<SyncError> for ClientError {
     fn from(error: SyncError) -> Self {
         match error {
             SyncError::ReadOnly(_) => Self::new(
@@ -282,7 +282,7 @@ impl From<SyncError> for Failure {
     }
 }
 
-impl From<PushRefusal> for Failure {
+impl From<PushRefusal> for ClientError {
     fn from(refusal: PushRefusal) -> Self {
         let (code, message) = match &refusal {
             PushRefusal::EpochChanged { .. } => (
@@ -317,7 +317,7 @@ impl From<PushRefusal> for Failure {
                 Code::ConflictNotFound,
                 "There is no such open conflict, or none you may resolve; it may have been resolved already.".to_owned(),
             ),
-            PushRefusal::Asks(_) => (
+            PushRefusal::NeedsWebhook(_) => (
                 Code::Unavailable,
                 "The application could not be asked what becomes of a change. Try again in a moment.".to_owned(),
             ),

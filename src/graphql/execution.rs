@@ -22,14 +22,14 @@ use futures_util::{
 
 use super::{
     answer::Answer,
-    error::{Code, Failure},
+    error::{ClientError, Code},
     introspection,
     plan::{BEGINNING, OperationPlan, Planned, PlannedRoot},
     render::{
-        Stop, Text, Written,
-        load::{AnswerRoom, DocumentLoader},
+        RenderResult, RenderStop, Text,
+        load::{AnswerBudget, DocumentLoader},
     },
-    request::{ArgumentValues, Arguments, OperationKind, Selection},
+    request::{ArgumentValues, OperationArguments, OperationKind, Selection},
 };
 use crate::{
     quota::Lease,
@@ -43,7 +43,7 @@ pub(super) struct Call {
     /// The arguments of the field itself.
     pub(super) arguments: ArgumentValues,
     /// The arguments of the fields below it.
-    pub(super) below: Arc<Arguments>,
+    pub(super) below: Arc<OperationArguments>,
 }
 
 /// The value of a root field.
@@ -55,12 +55,12 @@ pub(super) trait RootValue: Send + Sync + 'static {
 }
 
 /// Writes the value of a root field whose selection is compiled.
-pub(super) type Writer<T> = Box<dyn Fn(&T, &mut Text) -> Written + Send + Sync>;
+pub(super) type RootWriter<T> = Box<dyn Fn(&T, &mut Text) -> RenderResult + Send + Sync>;
 
 /// How a root field is answered.
 pub(super) enum RootPlan {
     /// A field of a query or a mutation.
-    Resolved(Resolve),
+    Resolved(ResolveRoot),
     /// A field of a subscription.
     Followed(Follow),
     /// async-graphql answers it.
@@ -68,9 +68,9 @@ pub(super) enum RootPlan {
 }
 
 /// The text of a root field, and whether its value may be in an answer.
-type RootText = (Text, Written);
+type RootText = (Text, RenderResult);
 
-type Resolve = Box<
+type ResolveRoot = Box<
     dyn for<'a> Fn(Call, &'a PlannedRoot, &'a Answering) -> BoxFuture<'a, RootText> + Send + Sync,
 >;
 
@@ -80,10 +80,10 @@ impl RootPlan {
     /// A field whose value `resolve` returns.
     pub(super) fn resolved<T: RootValue, F>(
         resolve: Arc<dyn Fn(Call) -> F + Send + Sync>,
-        write: Writer<T>,
+        write: RootWriter<T>,
     ) -> Self
     where
-        F: Future<Output = Result<T, Failure>> + Send + 'static,
+        F: Future<Output = Result<T, ClientError>> + Send + 'static,
     {
         let write = Arc::new(write);
         Self::Resolved(Box::new(move |call, root, answering| {
@@ -94,11 +94,11 @@ impl RootPlan {
 
     /// A field whose values come as `follow` says.
     pub(super) fn followed<T: RootValue, S>(
-        follow: impl Fn(Call) -> Result<S, Failure> + Send + Sync + 'static,
-        write: Writer<T>,
+        follow: impl Fn(Call) -> Result<S, ClientError> + Send + Sync + 'static,
+        write: RootWriter<T>,
     ) -> Self
     where
-        S: Stream<Item = Result<T, Failure>> + Send + 'static,
+        S: Stream<Item = Result<T, ClientError>> + Send + 'static,
     {
         let write = Arc::new(write);
         Self::Followed(Box::new(move |call, operation| {
@@ -116,8 +116,8 @@ impl RootPlan {
 /// The answer to one event of a subscription, which has one root field.
 async fn answer_event<T: RootValue>(
     operation: Arc<Operation>,
-    value: Result<T, Failure>,
-    write: Arc<Writer<T>>,
+    value: Result<T, ClientError>,
+    write: Arc<RootWriter<T>>,
 ) -> Answer {
     let answering = Answering::new(operation);
     let root = answering.operation.plan.roots.first();
@@ -146,7 +146,7 @@ impl Operation {
         sync: &Arc<SyncService>,
         caller: Caller,
         answer_bytes_max: usize,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ClientError> {
         let lease = match caller.account() {
             Some(account) if planned.bytes > 0 => Some(account.lease(planned.bytes)?),
             _ => None,
@@ -209,8 +209,8 @@ impl Answering {
     async fn root<T: RootValue>(
         &self,
         root: &PlannedRoot,
-        value: Result<T, Failure>,
-        write: &Writer<T>,
+        value: Result<T, ClientError>,
+        write: &RootWriter<T>,
     ) -> RootText {
         let bytes = value.as_ref().map_or(0, T::text_bytes);
         let mut text = Text::with_capacity(root.lead_in.len() + bytes);
@@ -218,12 +218,12 @@ impl Answering {
         let begin = text.mark();
         let mut written = match &value {
             Ok(value) => text.position(&root.key, root.is_required, |text| write(value, text)),
-            Err(failure) => Err(Stop::Failed(Box::new(failure.clone()))),
+            Err(failure) => Err(RenderStop::Failed(Box::new(failure.clone()))),
         };
         if written.is_ok() && text.has_holes() {
             written = Box::pin(text.fill(self.loader())).await;
         }
-        if let Err(Stop::Failed(failure)) = written {
+        if let Err(RenderStop::Failed(failure)) = written {
             text.rewind(&begin);
             written = text.position(&root.key, root.is_required, |text| Err(text.fail(*failure)));
         }
@@ -236,7 +236,7 @@ impl Answering {
             let loader = DocumentLoader {
                 sync: Arc::clone(&operation.sync),
                 caller: operation.caller.clone(),
-                room: AnswerRoom::new(operation.answer_bytes_max, operation.caller.account()),
+                budget: AnswerBudget::new(operation.answer_bytes_max, operation.caller.account()),
             };
             DataLoader::new(loader, tokio::spawn)
         })
@@ -246,12 +246,12 @@ impl Answering {
 /// An operation in execution. async-graphql's resolvers find it in their context, and leave their results here.
 pub(super) struct Execution {
     answering: Answering,
-    below: Arc<Arguments>,
-    roots: Mutex<Roots>,
+    below: Arc<OperationArguments>,
+    roots: Mutex<RootState>,
 }
 
 #[derive(Default)]
-struct Roots {
+struct RootState {
     arguments: Vec<ArgumentValues>,
     texts: Vec<Option<RootText>>,
     followed: Option<BoxStream<'static, Answer>>,
@@ -259,11 +259,14 @@ struct Roots {
 
 impl Execution {
     /// The execution, and the request to async-graphql.
-    pub(super) fn new(operation: Operation, mut arguments: Arguments) -> (Arc<Self>, Request) {
+    pub(super) fn new(
+        operation: Operation,
+        mut arguments: OperationArguments,
+    ) -> (Arc<Self>, Request) {
         let Operation {
             plan, selection, ..
         } = &operation;
-        let mut roots = Roots::default();
+        let mut roots = RootState::default();
         let mut items = Vec::new();
         for root in &plan.roots {
             let field = &selection.fields[root.index];
@@ -351,7 +354,7 @@ impl Execution {
         text.raw(&root.lead_in);
         let written = text.position(&root.key, root.is_required, |text| match value {
             Some(value) => introspection::write(value, field, text),
-            None => Err(text.fail(Failure::new(
+            None => Err(text.fail(ClientError::new(
                 Code::Internal,
                 "The gateway failed to answer this.",
             ))),
@@ -365,7 +368,7 @@ impl Execution {
         followed.unwrap_or_else(|| stream::empty().boxed())
     }
 
-    fn roots(&self) -> MutexGuard<'_, Roots> {
+    fn roots(&self) -> MutexGuard<'_, RootState> {
         self.roots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -21,7 +21,7 @@ use self::read::{integer, object, present, read_fields, text};
 pub(super) use self::{
     decline::decline,
     read::push,
-    resolution::{Resolve, resolve},
+    resolution::{ResolveInput, resolve},
 };
 use super::shape::{
     argument, embedded_input, graphql_value, input_type, list, nullable, one, optional, required,

@@ -8,12 +8,15 @@ use async_graphql::{
 
 use super::{
     execution::placed,
-    render::{Key, Text, Written, fields_of},
-    request::{Arguments, SelectedField, SubSelection},
+    render::{Key, RenderResult, Text, fields_of},
+    request::{OperationArguments, SelectedField, SubSelection},
 };
 
 /// Such a field with its arguments and its selection.
-pub(super) fn field(field: &SelectedField, arguments: &mut Arguments) -> Positioned<Selection> {
+pub(super) fn field(
+    field: &SelectedField,
+    arguments: &mut OperationArguments,
+) -> Positioned<Selection> {
     let values = field.slot.map(|slot| arguments.take(slot));
     let values = values.into_iter().flatten();
     placed(Selection::Field(placed(Field {
@@ -29,7 +32,7 @@ pub(super) fn field(field: &SelectedField, arguments: &mut Arguments) -> Positio
 
 /// If nothing is selected of an object, selects the name of its type: the engine answers null for an object without
 /// fields.
-fn below(below: &SubSelection, arguments: &mut Arguments) -> SelectionSet {
+fn below(below: &SubSelection, arguments: &mut OperationArguments) -> SelectionSet {
     let fields = fields_of(below, "");
     let mut items: Vec<_> = fields.iter().map(|of| field(of, arguments)).collect();
     if items.is_empty() && !matches!(below, SubSelection::Leaf) {
@@ -45,7 +48,7 @@ fn below(below: &SubSelection, arguments: &mut Arguments) -> SelectionSet {
 }
 
 /// Writes the engine's answer to `field`.
-pub(super) fn write(value: &Value, field: &SelectedField, text: &mut Text) -> Written {
+pub(super) fn write(value: &Value, field: &SelectedField, text: &mut Text) -> RenderResult {
     match (&field.below, value) {
         (SubSelection::Leaf, value) => text.json(value),
         (_, Value::List(items)) => {

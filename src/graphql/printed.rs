@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_graphql::{SDLExportOptions, dynamic::SchemaError};
 use tidegate_core::model::{EnumValue, Field, Model, Reference};
 
-use super::{roots, schema, types::Types};
+use super::{roots, schema, types::ApiTypes};
 
 /// Stands for a quote until the SDL is printed, because the printer escapes the backslash of an escaped one. Unicode
 /// keeps this character out of texts (a noncharacter).
@@ -15,7 +15,7 @@ const QUOTE: char = '\u{fffe}';
 /// The SDL of the API of `model`.
 pub(super) fn sdl(model: &Model) -> Result<String, SchemaError> {
     let model = Arc::new(escaped(model));
-    let types = Types::new(&model);
+    let types = ApiTypes::new(&model);
     let schema = schema(&model, &types, &roots::rows(&model, &types))?;
     let options = SDLExportOptions::new()
         .include_specified_by()

@@ -14,7 +14,7 @@ use tidegate_core::value::Timestamp;
 
 use self::load::Hole;
 use super::{
-    error::Failure,
+    error::ClientError,
     request::{SelectedField, SubSelection},
 };
 use crate::sync::SyncError;
@@ -28,17 +28,17 @@ pub(super) struct Text {
 }
 
 /// Why a position has no value.
-pub(super) enum Stop {
+pub(super) enum RenderStop {
     /// It is null, which an error already explains.
     Null,
     /// The whole root field fails.
-    Failed(Box<Failure>),
+    Failed(Box<ClientError>),
 }
 
 /// The result of writing a position.
-pub(super) type Written = Result<(), Stop>;
+pub(super) type RenderResult = Result<(), RenderStop>;
 
-impl<E: Into<SyncError>> From<E> for Stop {
+impl<E: Into<SyncError>> From<E> for RenderStop {
     fn from(error: E) -> Self {
         let error: SyncError = error.into();
         Self::Failed(Box::new(error.into()))
@@ -47,9 +47,9 @@ impl<E: Into<SyncError>> From<E> for Stop {
 
 /// An error of a position.
 struct FieldError {
-    failure: Failure,
+    failure: ClientError,
     /// The steps from the position outwards, as far as the enclosing positions have ended.
-    steps: Vec<Step>,
+    steps: Vec<PathStep>,
 }
 
 /// A length of the text to return to.
@@ -61,7 +61,7 @@ pub(super) struct Mark {
 
 /// A step from a position to one inside it.
 #[derive(Clone)]
-pub(super) enum Step {
+pub(super) enum PathStep {
     /// To a field, by its response key.
     Key(Box<str>),
     /// To an item of a list.
@@ -91,13 +91,13 @@ impl Key {
     }
 }
 
-impl From<&Key> for Step {
+impl From<&Key> for PathStep {
     fn from(key: &Key) -> Self {
         Self::Key(key.name().into())
     }
 }
 
-impl From<usize> for Step {
+impl From<usize> for PathStep {
     fn from(index: usize) -> Self {
         Self::Index(index)
     }
@@ -115,8 +115,8 @@ impl Text {
     pub(super) fn object<P>(
         &mut self,
         parts: &[(Key, P)],
-        part: impl Fn(&mut Self, &Key, &P) -> Written,
-    ) -> Written {
+        part: impl Fn(&mut Self, &Key, &P) -> RenderResult,
+    ) -> RenderResult {
         self.raw(b"{");
         for (place, (key, of)) in parts.iter().enumerate() {
             self.key(place, key);
@@ -130,8 +130,8 @@ impl Text {
     pub(super) fn list<I>(
         &mut self,
         items: impl IntoIterator<Item = I>,
-        item: impl Fn(&mut Self, I) -> Written,
-    ) -> Written {
+        item: impl Fn(&mut Self, I) -> RenderResult,
+    ) -> RenderResult {
         self.raw(b"[");
         for (index, of) in items.into_iter().enumerate() {
             self.comma(index);
@@ -142,19 +142,19 @@ impl Text {
     }
 
     /// Writes the value at `step`. If it cannot be shown, writes null, if null is allowed.
-    pub(super) fn position<S: Copy + Into<Step>>(
+    pub(super) fn position<S: Copy + Into<PathStep>>(
         &mut self,
         step: S,
         required: bool,
-        write: impl FnOnce(&mut Self) -> Written,
-    ) -> Written {
+        write: impl FnOnce(&mut Self) -> RenderResult,
+    ) -> RenderResult {
         let begin = self.mark();
         let written = write(self);
         for steps in self.steps_since(&begin) {
             steps.push(step.into());
         }
         match written {
-            Err(Stop::Null) if !required => {
+            Err(RenderStop::Null) if !required => {
                 self.out.truncate(begin.out);
                 self.holes.truncate(begin.holes);
                 self.null();
@@ -193,7 +193,7 @@ impl Text {
     }
 
     /// The steps of the errors and the holes since `begin`, as far as they are known.
-    fn steps_since(&mut self, begin: &Mark) -> impl Iterator<Item = &mut Vec<Step>> {
+    fn steps_since(&mut self, begin: &Mark) -> impl Iterator<Item = &mut Vec<PathStep>> {
         let errors = self.errors[begin.errors..].iter_mut();
         let holes = self.holes[begin.holes..].iter_mut();
         let errors = errors.map(|error| &mut error.steps);
@@ -201,12 +201,12 @@ impl Text {
     }
 
     /// Records an error for this position.
-    pub(super) fn fail(&mut self, failure: Failure) -> Stop {
+    pub(super) fn fail(&mut self, failure: ClientError) -> RenderStop {
         self.errors.push(FieldError {
             failure,
             steps: Vec::new(),
         });
-        Stop::Null
+        RenderStop::Null
     }
 
     /// The errors of an operation with these fields, in order.
@@ -275,9 +275,9 @@ fn located(asked: &[SelectedField], error: FieldError) -> ServerError {
     let mut path = Vec::with_capacity(error.steps.len());
     for step in error.steps.into_iter().rev() {
         match step {
-            Step::Index(index) => path.push(PathSegment::Index(index)),
-            Step::Type(name) => fields = below.map_or(fields, |below| fields_of(below, &name)),
-            Step::Key(key) => {
+            PathStep::Index(index) => path.push(PathSegment::Index(index)),
+            PathStep::Type(name) => fields = below.map_or(fields, |below| fields_of(below, &name)),
+            PathStep::Key(key) => {
                 if let Some(field) = fields.iter().find(|field| *field.key == *key) {
                     fields = fields_of(&field.below, "");
                     (below, pos) = (Some(&field.below), field.position.0);

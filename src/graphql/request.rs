@@ -6,8 +6,8 @@ mod coerce;
 mod cost;
 mod document;
 mod limits;
+mod list_arguments;
 mod literals;
-mod merge;
 mod normalise;
 mod persisted;
 mod scalar;
@@ -22,11 +22,11 @@ use apollo_compiler::{Schema, ast, executable::OperationType, validation::Valid}
 pub(super) use self::cache::BoundedCache;
 pub use self::persisted::QueryHash;
 pub(crate) use self::selection::{
-    ArgumentValues, Arguments, SelectedField, Selection, SubSelection,
+    ArgumentValues, OperationArguments, SelectedField, Selection, SubSelection,
 };
 use self::{
-    coerce::Coercer, document::CheckedDocument, merge::MergeCheck, normalise::SelectionBuilder,
-    persisted::PersistedQueries,
+    coerce::Coercer, document::ValidatedDocument, list_arguments::MergeCheck,
+    normalise::SelectionBuilder, persisted::PersistedQueries,
 };
 use super::ApiOptions;
 
@@ -45,12 +45,12 @@ pub struct RawRequest {
 
 /// An operation with exactly one meaning: valid, within limits, and free of variables, conditions and fragments.
 #[derive(Debug)]
-pub struct Admitted {
+pub struct ValidatedRequest {
     pub(crate) selection: Arc<Selection>,
-    pub(crate) arguments: Arguments,
+    pub(crate) arguments: OperationArguments,
 }
 
-impl Admitted {
+impl ValidatedRequest {
     /// The kind of the operation.
     pub fn kind(&self) -> OperationKind {
         self.selection.kind
@@ -75,8 +75,8 @@ pub enum OperationKind {
 
 /// One reason why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) kind: RefusalKind,
+pub(crate) struct RequestError {
+    pub(crate) kind: RequestErrorKind,
     pub(crate) message: String,
     /// Line and column in the document, both from 1, columns in characters.
     pub(crate) locations: Vec<(usize, usize)>,
@@ -85,7 +85,7 @@ pub(crate) struct Refusal {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RefusalKind {
+pub(crate) enum RequestErrorKind {
     Parse,
     Validation,
     Variables,
@@ -97,27 +97,27 @@ pub(crate) enum RefusalKind {
 
 /// Why request validation could not be built.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum DoorError {
+pub(crate) enum SchemaLoadError {
     #[error("the generated schema is not valid GraphQL: {0}")]
     Schema(String),
 }
 
 /// Validates requests against one schema. All transports share it.
-pub(crate) struct Door {
+pub(crate) struct RequestValidator {
     schema: Valid<Schema>,
     merge_check: MergeCheck,
     options: ApiOptions,
     /// By text.
-    documents: BoundedCache<Box<str>, Arc<CheckedDocument>>,
+    documents: BoundedCache<Box<str>, Arc<ValidatedDocument>>,
     persisted: PersistedQueries,
 }
 
-impl Door {
+impl RequestValidator {
     /// Builds the validation for the schema in `sdl`.
     ///
     /// # Errors
     /// If `sdl` is not a valid schema.
-    pub(crate) fn new(sdl: &str, options: ApiOptions) -> Result<Self, DoorError> {
+    pub(crate) fn new(sdl: &str, options: ApiOptions) -> Result<Self, SchemaLoadError> {
         let schema = schema(sdl)?;
         let limits = &options.limits;
         Ok(Self {
@@ -134,7 +134,10 @@ impl Door {
     /// # Errors
     /// All faults found by the first step that found any: limits, syntax, validity, choice of operation, variables,
     /// arguments, cost.
-    pub(crate) fn admit(&self, mut raw: RawRequest) -> Result<Admitted, Vec<Refusal>> {
+    pub(crate) fn validate(
+        &self,
+        mut raw: RawRequest,
+    ) -> Result<ValidatedRequest, Vec<RequestError>> {
         if let Some(hash) = raw.hash {
             raw.query = self.persisted.text(raw.query, hash).map_err(one)?;
         }
@@ -146,11 +149,11 @@ impl Door {
             .operation(raw.operation_name.as_deref())
             .map_err(one)?;
         let mut coercer = Coercer::new(&self.schema, &checked, operation, &self.options.limits);
-        coercer.accept_variables(raw.variables)?;
+        coercer.coerce_variables(raw.variables)?;
         let builder = SelectionBuilder::new(&self.schema, &checked, coercer);
         let (selection, arguments) = builder.build(operation).map_err(one)?;
         cost::check(&self.schema, &selection, &arguments, &self.options.limits).map_err(one)?;
-        Ok(Admitted {
+        Ok(ValidatedRequest {
             selection: Arc::new(selection),
             arguments,
         })
@@ -158,11 +161,11 @@ impl Door {
 
     /// The document of this text, from the cache if it was valid before. Refused texts are not kept: a flood of them
     /// would evict the valid ones.
-    fn checked(&self, text: &str) -> Result<Arc<CheckedDocument>, Vec<Refusal>> {
+    fn checked(&self, text: &str) -> Result<Arc<ValidatedDocument>, Vec<RequestError>> {
         if let Some(known) = self.documents.get(text) {
             return Ok(known);
         }
-        let checked = CheckedDocument::new(&self.schema, &self.merge_check, text, &self.options)?;
+        let checked = ValidatedDocument::new(&self.schema, &self.merge_check, text, &self.options)?;
         let checked = Arc::new(checked);
         self.documents
             .insert(text.into(), Arc::clone(&checked), text.len());
@@ -170,8 +173,8 @@ impl Door {
     }
 }
 
-impl Refusal {
-    fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+impl RequestError {
+    fn new(kind: RequestErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
@@ -207,7 +210,7 @@ impl From<OperationType> for OperationKind {
     }
 }
 
-fn one(refusal: Refusal) -> Vec<Refusal> {
+fn one(refusal: RequestError) -> Vec<RequestError> {
     vec![refusal]
 }
 
@@ -215,9 +218,9 @@ fn one(refusal: Refusal) -> Vec<Refusal> {
 const IS_ONE_OF: &str = "extend type __Type { isOneOf: Boolean }";
 const ONE_OF: &str = "directive @oneOf on INPUT_OBJECT";
 
-fn schema(sdl: &str) -> Result<Valid<Schema>, DoorError> {
+fn schema(sdl: &str) -> Result<Valid<Schema>, SchemaLoadError> {
     let document = ast::Document::parse(sdl, "schema.graphql")
-        .map_err(|e| DoorError::Schema(e.errors.to_string()))?;
+        .map_err(|e| SchemaLoadError::Schema(e.errors.to_string()))?;
     let declares_one_of = document.definitions.iter().any(|definition| {
         definition
             .as_directive_definition()
@@ -233,7 +236,7 @@ fn schema(sdl: &str) -> Result<Valid<Schema>, DoorError> {
     builder
         .build()
         .and_then(Schema::validate)
-        .map_err(|e| DoorError::Schema(e.errors.to_string()))
+        .map_err(|e| SchemaLoadError::Schema(e.errors.to_string()))
 }
 
 #[cfg(test)]

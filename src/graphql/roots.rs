@@ -18,14 +18,14 @@ use tidegate_core::{
 };
 
 use super::{
-    error::Failure,
-    execution::{Call, Execution, RootPlan, RootValue, Writer},
+    error::ClientError,
+    execution::{Call, Execution, RootPlan, RootValue, RootWriter},
     inputs,
     render::Text,
     request::{OperationKind, SelectedField},
     shape::{nullable, required},
     table::{Node, ObjectType},
-    types::{Types, outcome::PushAnswer, page::PageAnswer, viewer::ViewerAnswer},
+    types::{ApiTypes, outcome::AnsweredPush, page::PageAnswer, viewer::ViewerAnswer},
 };
 use crate::sync::{Documents, InboxPage, Page, SyncError};
 
@@ -40,7 +40,7 @@ pub(super) struct RootRow {
 }
 
 /// The rows of a model's API.
-pub(super) fn rows(model: &Arc<Model>, types: &Types) -> Vec<RootRow> {
+pub(super) fn rows(model: &Arc<Model>, types: &ApiTypes) -> Vec<RootRow> {
     let mut rows = vec![
         changes_since(types),
         conflicts(types),
@@ -79,12 +79,12 @@ pub(super) fn register(builder: SchemaBuilder, rows: &[RootRow]) -> SchemaBuilde
 
 impl RootRow {
     /// A field whose value `resolve` returns.
-    fn resolved<T: RootValue, F: Future<Output = Result<T, Failure>> + Send + 'static>(
+    fn resolved<T: RootValue, F: Future<Output = Result<T, ClientError>> + Send + 'static>(
         kind: OperationKind,
         name: impl Into<String>,
         ty: TypeRef,
         resolve: impl Fn(Call) -> F + Send + Sync + 'static,
-        compile: impl Fn(&SelectedField) -> Writer<T> + Send + Sync + 'static,
+        compile: impl Fn(&SelectedField) -> RootWriter<T> + Send + Sync + 'static,
     ) -> Self {
         let resolve: Arc<dyn Fn(Call) -> F + Send + Sync> = Arc::new(resolve);
         Self::new(kind, name, ty, move |field| {
@@ -163,7 +163,7 @@ impl RootRow {
 fn objects<N: Node, T: RootValue>(
     table: &Arc<ObjectType<N>>,
     node: fn(&T) -> N::Ref<'_>,
-) -> impl Fn(&SelectedField) -> Writer<T> + Send + Sync + 'static {
+) -> impl Fn(&SelectedField) -> RootWriter<T> + Send + Sync + 'static {
     let table = Arc::clone(table);
     move |field| {
         let plan = table.compile(field);
@@ -177,7 +177,7 @@ impl RootValue for PageAnswer {
     }
 }
 
-impl RootValue for PushAnswer {
+impl RootValue for AnsweredPush {
     fn text_bytes(&self) -> usize {
         self.text_bytes()
     }
@@ -189,8 +189,8 @@ impl RootValue for ViewerAnswer {}
 impl RootValue for Vec<UserId> {}
 impl RootValue for Documents {}
 
-fn changes_since(types: &Types) -> RootRow {
-    async fn resolve(call: Call) -> Result<PageAnswer, Failure> {
+fn changes_since(types: &ApiTypes) -> RootRow {
+    async fn resolve(call: Call) -> Result<PageAnswer, ClientError> {
         let request = arguments::page(&call.arguments, call.sync.limits())?;
         let page = call.sync.pull(&call.caller, request).await?;
         Ok(PageAnswer {
@@ -210,8 +210,8 @@ fn changes_since(types: &Types) -> RootRow {
     .description("What changed since the checkpoint, page by page: repeat while `hasMore`.")
 }
 
-fn conflicts(types: &Types) -> RootRow {
-    async fn resolve(call: Call) -> Result<InboxPage, Failure> {
+fn conflicts(types: &ApiTypes) -> RootRow {
+    async fn resolve(call: Call) -> Result<InboxPage, ClientError> {
         let request = arguments::inbox(&call.arguments)?;
         Ok(call.sync.conflicts(&call.caller, &request).await?)
     }
@@ -227,8 +227,8 @@ fn conflicts(types: &Types) -> RootRow {
     .description("The conflicts that you may resolve, the oldest first: those of documents that you may change.")
 }
 
-fn viewer(types: &Types) -> RootRow {
-    async fn resolve(call: Call) -> Result<ViewerAnswer, Failure> {
+fn viewer(types: &ApiTypes) -> RootRow {
+    async fn resolve(call: Call) -> Result<ViewerAnswer, ClientError> {
         let client = arguments::client_id(&call.arguments)?;
         let viewer = call.sync.viewer(&call.caller, client).await?;
         Ok(ViewerAnswer {
@@ -250,8 +250,11 @@ fn viewer(types: &Types) -> RootRow {
     .description("Who you are, and what you may see and change.")
 }
 
-fn document(document_type: &Arc<DocumentType>, types: &Types) -> RootRow {
-    async fn resolve(call: Call, document_type: Arc<DocumentType>) -> Result<Documents, Failure> {
+fn document(document_type: &Arc<DocumentType>, types: &ApiTypes) -> RootRow {
+    async fn resolve(
+        call: Call,
+        document_type: Arc<DocumentType>,
+    ) -> Result<Documents, ClientError> {
         let id = arguments::document_id(&call.arguments, document_type.id_type);
         let key = id.map(|id| DocumentKey {
             type_name: document_type.name.clone(),
@@ -285,17 +288,17 @@ fn document(document_type: &Arc<DocumentType>, types: &Types) -> RootRow {
     ))
 }
 
-fn push_changes(model: &Arc<Model>, types: &Types) -> RootRow {
-    async fn resolve(mut call: Call, model: Arc<Model>) -> Result<PushAnswer, Failure> {
+fn push_changes(model: &Arc<Model>, types: &ApiTypes) -> RootRow {
+    async fn resolve(mut call: Call, model: Arc<Model>) -> Result<AnsweredPush, ClientError> {
         let push = inputs::push(&model, arguments::input(&mut call.arguments))?;
         let outcome = call.sync.push(&call.caller, push).await?;
-        Ok(PushAnswer {
+        Ok(AnsweredPush {
             outcome,
             server_time: call.sync.now(),
         })
     }
     let model = Arc::clone(model);
-    let payload = objects(&types.outcomes.push, |answer: &PushAnswer| answer);
+    let payload = objects(&types.outcomes.push, |answer: &AnsweredPush| answer);
     RootRow::resolved(
         OperationKind::Mutation,
         "pushChanges",
@@ -307,10 +310,10 @@ fn push_changes(model: &Arc<Model>, types: &Types) -> RootRow {
     .description("Applies a client's changes, each with an outcome of its own.")
 }
 
-fn resolve_conflict(model: &Arc<Model>, types: &Types) -> RootRow {
-    async fn resolve(mut call: Call, model: Arc<Model>) -> Result<PushOutcome, Failure> {
+fn resolve_conflict(model: &Arc<Model>, types: &ApiTypes) -> RootRow {
+    async fn resolve(mut call: Call, model: Arc<Model>) -> Result<PushOutcome, ClientError> {
         let input = arguments::input(&mut call.arguments);
-        let inputs::Resolve {
+        let inputs::ResolveInput {
             conflict,
             base,
             resolution,
@@ -331,8 +334,8 @@ fn resolve_conflict(model: &Arc<Model>, types: &Types) -> RootRow {
     .description("Resolves a conflict of the inbox. The same sent again is answered again, with nothing done twice.")
 }
 
-fn decline_memberships(types: &Types) -> RootRow {
-    async fn resolve(mut call: Call) -> Result<Vec<UserId>, Failure> {
+fn decline_memberships(types: &ApiTypes) -> RootRow {
+    async fn resolve(mut call: Call) -> Result<Vec<UserId>, ClientError> {
         let request = inputs::decline(arguments::input(&mut call.arguments))?;
         let declined = call.sync.decline(&call.caller, request).await?;
         Ok(declined.into_iter().collect())
@@ -349,7 +352,7 @@ fn decline_memberships(types: &Types) -> RootRow {
     .description("Declines what these users give you: it opens nothing to you and takes none of the room for your scopes. It can be taken back. At most 1,000 givers.")
 }
 
-fn followed_changes(types: &Types) -> RootRow {
+fn followed_changes(types: &ApiTypes) -> RootRow {
     let page = objects(&types.pages.page, |answer: &PageAnswer| answer);
     let compile = move |field: &SelectedField| {
         let follow = |call: Call| {
@@ -377,7 +380,7 @@ fn followed_changes(types: &Types) -> RootRow {
     .description("Catches the client up and then goes on: each page comes soon after its changes are durable. After a disconnection, subscribe again with the last checkpoint.")
 }
 
-fn followed_conflicts(types: &Types) -> RootRow {
+fn followed_conflicts(types: &ApiTypes) -> RootRow {
     let page = objects(&types.inbox.connection, |page: &InboxPage| page);
     let compile = move |field: &SelectedField| {
         let follow = |call: Call| {

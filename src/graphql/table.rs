@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_graphql::dynamic::{Enum, EnumItem, Field, FieldFuture, InputValue, Object, TypeRef};
 
 use super::{
-    render::{Key, Text, Written, fields_of},
+    render::{Key, RenderResult, Text, fields_of},
     request::SelectedField,
 };
 
@@ -22,11 +22,11 @@ pub(super) trait Node: 'static {
 pub(super) struct ObjectType<N: Node> {
     name: &'static str,
     description: &'static str,
-    rows: Vec<Row<N>>,
+    rows: Vec<FieldRow<N>>,
 }
 
 /// One field of a type.
-struct Row<N: Node> {
+struct FieldRow<N: Node> {
     name: &'static str,
     ty: TypeRef,
     description: &'static str,
@@ -35,20 +35,20 @@ struct Row<N: Node> {
 }
 
 /// Compiles the selection of a field.
-type Compile<N> = Box<dyn Fn(&SelectedField) -> Write<N> + Send + Sync>;
+type Compile<N> = Box<dyn Fn(&SelectedField) -> WriteFn<N> + Send + Sync>;
 
 /// How a field with a compiled selection is written.
-pub(super) type Write<N> =
-    Arc<dyn for<'n> Fn(<N as Node>::Ref<'n>, &mut Text) -> Written + Send + Sync>;
+pub(super) type WriteFn<N> =
+    Arc<dyn for<'n> Fn(<N as Node>::Ref<'n>, &mut Text) -> RenderResult + Send + Sync>;
 
 /// The selection of an object type: the fields of each object, in order.
 pub(super) struct ObjectPlan<N: Node> {
-    parts: Vec<(Key, Part<N>)>,
+    parts: Vec<(Key, PlanPart<N>)>,
 }
 
-enum Part<N: Node> {
+enum PlanPart<N: Node> {
     TypeName(&'static str),
-    Field { required: bool, write: Write<N> },
+    Field { required: bool, write: WriteFn<N> },
 }
 
 /// The place of objects of the type `N` in a field.
@@ -74,7 +74,7 @@ impl<N: Node> ObjectType<N> {
         description: &'static str,
         write: impl for<'n> Fn(N::Ref<'n>, &mut Text) + Send + Sync + 'static,
     ) -> Self {
-        let write: Write<N> = Arc::new(move |node, text| {
+        let write: WriteFn<N> = Arc::new(move |node, text| {
             write(node, text);
             Ok(())
         });
@@ -88,7 +88,7 @@ impl<N: Node> ObjectType<N> {
         ty: TypeRef,
         description: &'static str,
         child: &Arc<ObjectType<C>>,
-        write: impl for<'n, 'c> Fn(N::Ref<'n>, Children<'c, C>) -> Written + Send + Sync + 'static,
+        write: impl for<'n, 'c> Fn(N::Ref<'n>, Children<'c, C>) -> RenderResult + Send + Sync + 'static,
     ) -> Self {
         let (child, write) = (Arc::clone(child), Arc::new(write));
         self.field(name, ty, description, move |field| {
@@ -103,9 +103,9 @@ impl<N: Node> ObjectType<N> {
         name: &'static str,
         ty: TypeRef,
         description: &'static str,
-        compile: impl Fn(&SelectedField) -> Write<N> + Send + Sync + 'static,
+        compile: impl Fn(&SelectedField) -> WriteFn<N> + Send + Sync + 'static,
     ) -> Self {
-        self.rows.push(Row {
+        self.rows.push(FieldRow {
             name,
             ty,
             description,
@@ -137,11 +137,11 @@ impl<N: Node> ObjectType<N> {
         let fields = fields_of(&field.below, self.name);
         let parts = fields.iter().map(|field| {
             let part = match self.rows.iter().find(|row| field.name == row.name) {
-                Some(row) => Part::Field {
+                Some(row) => PlanPart::Field {
                     required: matches!(row.ty, TypeRef::NonNull(_)),
                     write: (row.compile)(field),
                 },
-                None => Part::TypeName(self.name),
+                None => PlanPart::TypeName(self.name),
             };
             (Key::new(field.key.as_str()), part)
         });
@@ -152,13 +152,13 @@ impl<N: Node> ObjectType<N> {
 }
 
 impl<N: Node> ObjectPlan<N> {
-    pub(super) fn write(&self, node: N::Ref<'_>, text: &mut Text) -> Written {
+    pub(super) fn write(&self, node: N::Ref<'_>, text: &mut Text) -> RenderResult {
         text.object(&self.parts, |text, key, part| match part {
-            Part::TypeName(name) => {
+            PlanPart::TypeName(name) => {
                 text.string(name);
                 Ok(())
             }
-            Part::Field { required, write } => {
+            PlanPart::Field { required, write } => {
                 text.position(key, *required, |text| write(node, text))
             }
         })
@@ -167,12 +167,12 @@ impl<N: Node> ObjectPlan<N> {
 
 impl<N: Node> Children<'_, N> {
     /// One object.
-    pub(super) fn one(self, node: N::Ref<'_>) -> Written {
+    pub(super) fn one(self, node: N::Ref<'_>) -> RenderResult {
         self.plan.write(node, self.text)
     }
 
     /// One object. Its absence fails the field.
-    pub(super) fn required(self, node: Option<N::Ref<'_>>) -> Written {
+    pub(super) fn required(self, node: Option<N::Ref<'_>>) -> RenderResult {
         match node {
             Some(node) => self.one(node),
             None => self.text.nothing(true),
@@ -180,7 +180,7 @@ impl<N: Node> Children<'_, N> {
     }
 
     /// One object, or null.
-    pub(super) fn optional(self, node: Option<N::Ref<'_>>) -> Written {
+    pub(super) fn optional(self, node: Option<N::Ref<'_>>) -> RenderResult {
         match node {
             Some(node) => self.one(node),
             None => self.text.nothing(false),
@@ -188,20 +188,20 @@ impl<N: Node> Children<'_, N> {
     }
 
     /// A list of objects.
-    pub(super) fn list<'n>(self, nodes: impl IntoIterator<Item = N::Ref<'n>>) -> Written {
+    pub(super) fn list<'n>(self, nodes: impl IntoIterator<Item = N::Ref<'n>>) -> RenderResult {
         self.text
             .list(nodes, |text, node| self.plan.write(node, text))
     }
 }
 
 /// An enum of the API: the names of its values, and their descriptions.
-pub(super) struct EnumType<T: 'static> {
+pub(super) struct ApiEnum<T: 'static> {
     pub(super) name: &'static str,
     pub(super) description: &'static str,
     pub(super) values: &'static [(T, &'static str, &'static str)],
 }
 
-impl<T: PartialEq> EnumType<T> {
+impl<T: PartialEq> ApiEnum<T> {
     /// The name of `value`.
     pub(super) fn word(&self, value: &T) -> &'static str {
         let row = self.values.iter().find(|(known, ..)| known == value);

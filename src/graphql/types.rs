@@ -19,7 +19,7 @@ use self::{
 use super::table::ObjectType;
 
 /// The tables of a model's API.
-pub(super) struct Types {
+pub(super) struct ApiTypes {
     pub(super) documents: Arc<DocumentTypes>,
     pub(super) pages: PageTypes,
     pub(super) outcomes: OutcomeTypes,
@@ -28,7 +28,7 @@ pub(super) struct Types {
     page_info: Arc<ObjectType<PageInfo>>,
 }
 
-impl Types {
+impl ApiTypes {
     pub(super) fn new(model: &Arc<Model>) -> Self {
         let documents = Arc::new(DocumentTypes::new(model));
         let page_info = Arc::new(connection::page_info());

@@ -6,26 +6,26 @@ use axum::http::{HeaderMap, header::ACCEPT};
 
 /// What a client accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Accepted {
+pub(super) struct AcceptedTypes {
     /// For one answer.
-    pub(super) form: Option<Form>,
+    pub(super) form: Option<ResponseType>,
     /// For a stream of answers, such as those of a subscription.
-    pub(super) stream: Option<StreamForm>,
+    pub(super) stream: Option<StreamType>,
 }
 
-impl Accepted {
+impl AcceptedTypes {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let ranges: Vec<Range> = ranges(headers).collect();
         Self {
-            form: Form::negotiate(&ranges),
-            stream: StreamForm::negotiate(&ranges),
+            form: ResponseType::negotiate(&ranges),
+            stream: StreamType::negotiate(&ranges),
         }
     }
 }
 
 /// The media type of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum ResponseType {
     /// `application/graphql-response+json`: the status says whether the operation was executed.
     GraphqlResponse,
     /// `application/json`: every well-formed request is answered 200, since older clients take any other status for the
@@ -33,7 +33,7 @@ pub(super) enum Form {
     Json,
 }
 
-impl Form {
+impl ResponseType {
     /// The type that the client prefers; `None` if it accepts neither. Without a preference it is `application/json`,
     /// unless the client names the other.
     fn negotiate(ranges: &[Range<'_>]) -> Option<Self> {
@@ -63,14 +63,14 @@ impl Form {
 
 /// The media type of a stream of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StreamForm {
+pub(super) enum StreamType {
     /// `text/event-stream`, for graphql-sse.
     Sse,
     /// `multipart/mixed`, for Apollo's clients.
     Multipart,
 }
 
-impl StreamForm {
+impl StreamType {
     /// The type that the client prefers; event streams if it has no preference. Only a name counts: a client that
     /// accepts anything (`*/*`) may wait for the end of a stream.
     fn negotiate(ranges: &[Range<'_>]) -> Option<Self> {
@@ -172,8 +172,8 @@ mod tests {
 
     #[test]
     fn the_client_gets_the_media_type_it_prefers() {
-        const MODERN: Option<Form> = Some(Form::GraphqlResponse);
-        const JSON: Option<Form> = Some(Form::Json);
+        const MODERN: Option<ResponseType> = Some(ResponseType::GraphqlResponse);
+        const JSON: Option<ResponseType> = Some(ResponseType::Json);
         for (accept, expected) in [
             ("", JSON),
             ("*/*", JSON),
@@ -216,15 +216,15 @@ mod tests {
             ("json", JSON),
         ] {
             let headers = HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]);
-            assert_eq!(Accepted::of(&headers).form, expected, "{accept:?}");
+            assert_eq!(AcceptedTypes::of(&headers).form, expected, "{accept:?}");
         }
-        assert_eq!(Accepted::of(&HeaderMap::new()).form, JSON);
+        assert_eq!(AcceptedTypes::of(&HeaderMap::new()).form, JSON);
     }
 
     #[test]
     fn a_stream_comes_in_the_form_that_is_named() {
-        const SSE: Option<StreamForm> = Some(StreamForm::Sse);
-        const MULTIPART: Option<StreamForm> = Some(StreamForm::Multipart);
+        const SSE: Option<StreamType> = Some(StreamType::Sse);
+        const MULTIPART: Option<StreamType> = Some(StreamType::Multipart);
         for (accept, expected) in [
             ("", None),
             ("*/*", None),
@@ -248,7 +248,7 @@ mod tests {
             ("multipart/form-data", None),
         ] {
             let headers = HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]);
-            assert_eq!(Accepted::of(&headers).stream, expected, "{accept:?}");
+            assert_eq!(AcceptedTypes::of(&headers).stream, expected, "{accept:?}");
         }
     }
 
@@ -262,6 +262,9 @@ mod tests {
                 all.append(name, value);
                 all
             });
-        assert_eq!(Accepted::of(&headers).form, Some(Form::GraphqlResponse));
+        assert_eq!(
+            AcceptedTypes::of(&headers).form,
+            Some(ResponseType::GraphqlResponse)
+        );
     }
 }

@@ -9,25 +9,25 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::accept::Form;
+use super::accept::ResponseType;
 use crate::graphql::{
     answer::Answer,
-    error::{Code, Failure},
+    error::{ClientError, Code},
 };
 
 /// The response to a GraphQL request, executed or not.
-pub(super) fn answered(form: Form, answer: Answer) -> Response {
+pub(super) fn answered(form: ResponseType, answer: Answer) -> Response {
     let status = match (form, answer.refusal_code()) {
         (_, None) => 200,
         // The specification's rule for older clients: a bad document is answered 200, too.
-        (Form::Json, Some(code)) if code.status() == 400 => 200,
+        (ResponseType::Json, Some(code)) if code.status() == 400 => 200,
         (_, Some(code)) => code.status(),
     };
     respond(form, status, answer)
 }
 
 /// The response to a request that was refused before GraphQL. Its status is the failure's in both media types.
-pub(super) fn refused(form: Form, failure: Failure) -> Response {
+pub(super) fn refused(form: ResponseType, failure: ClientError) -> Response {
     let (code, header) = (failure.code, header_of(&failure));
     let mut response = respond(form, code.status(), Answer::from(failure));
     response.headers_mut().extend(header);
@@ -35,7 +35,7 @@ pub(super) fn refused(form: Form, failure: Failure) -> Response {
 }
 
 /// The header that RFC 9110 requires beside some statuses.
-fn header_of(failure: &Failure) -> Option<(HeaderName, HeaderValue)> {
+fn header_of(failure: &ClientError) -> Option<(HeaderName, HeaderValue)> {
     let retry_after = failure
         .extensions
         .get("retryAfter")
@@ -49,14 +49,14 @@ fn header_of(failure: &Failure) -> Option<(HeaderName, HeaderValue)> {
 }
 
 /// The response to a mutation that came by GET.
-pub(super) fn needs_post(form: Form, failure: Failure) -> Response {
+pub(super) fn needs_post(form: ResponseType, failure: ClientError) -> Response {
     let mut response = refused(form, failure);
     let post = HeaderValue::from_static("POST");
     response.headers_mut().insert(ALLOW, post);
     response
 }
 
-fn respond(form: Form, status: u16, answer: Answer) -> Response {
+fn respond(form: ResponseType, status: u16, answer: Answer) -> Response {
     let status = StatusCode::from_u16(status).expect("the table of codes holds HTTP statuses");
     let headers = [(CONTENT_TYPE, form.content_type())];
     (status, headers, answer.into_json()).into_response()

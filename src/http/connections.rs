@@ -1,4 +1,4 @@
-//! How many connections each user holds open. `traffic` counts operations in the same way.
+//! How many connections each user holds open. `operation_limit` counts operations in the same way.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -8,17 +8,17 @@ use std::{
 use tidegate_core::id::UserId;
 
 use crate::{
-    graphql::error::{Code, Failure},
+    graphql::error::{ClientError, Code},
     lock::Mutex,
 };
 
 /// The connections that are open.
-pub(super) struct Connections {
+pub(super) struct UserConnections {
     per_user_max: usize,
     open: Mutex<HashMap<UserId, usize>>,
 }
 
-impl Connections {
+impl UserConnections {
     pub(super) fn new(per_user_max: usize) -> Arc<Self> {
         Arc::new(Self {
             per_user_max,
@@ -30,24 +30,27 @@ impl Connections {
     ///
     /// # Errors
     /// `TOO_MANY_CONNECTIONS`, when the user has as many as one may have.
-    pub(super) fn enter(self: &Arc<Self>, user: &UserId) -> Result<Place, Failure> {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        user: &UserId,
+    ) -> Result<UserConnectionPermit, ClientError> {
         self.try_enter(user).ok_or_else(|| {
             let max = self.per_user_max;
             let message =
                 format!("A user may hold {max} connections; close one, then connect again.");
-            Failure::new(Code::TooManyConnections, message)
+            ClientError::new(Code::TooManyConnections, message)
         })
     }
 
     /// The same, for callers that word the refusal themselves.
-    pub(super) fn try_enter(self: &Arc<Self>, user: &UserId) -> Option<Place> {
+    pub(super) fn try_enter(self: &Arc<Self>, user: &UserId) -> Option<UserConnectionPermit> {
         let mut open = self.open.lock();
         let count = open.entry(user.clone()).or_default();
         if *count >= self.per_user_max {
             return None;
         }
         *count += 1;
-        Some(Place {
+        Some(UserConnectionPermit {
             connections: self.clone(),
             user: user.clone(),
         })
@@ -55,12 +58,12 @@ impl Connections {
 }
 
 /// The permit of one connection; released when dropped.
-pub(super) struct Place {
-    connections: Arc<Connections>,
+pub(super) struct UserConnectionPermit {
+    connections: Arc<UserConnections>,
     user: UserId,
 }
 
-impl Drop for Place {
+impl Drop for UserConnectionPermit {
     fn drop(&mut self) {
         if let Entry::Occupied(mut count) = self.connections.open.lock().entry(self.user.clone()) {
             *count.get_mut() -= 1;
@@ -77,7 +80,7 @@ mod tests {
 
     #[test]
     fn each_user_has_places_of_their_own_and_gives_them_back() {
-        let connections = Connections::new(2);
+        let connections = UserConnections::new(2);
         let [alice, bob] = ["alice", "bob"].map(|name| UserId::new(name).unwrap());
         let first = connections.enter(&alice).ok();
         let second = connections.enter(&alice).ok();

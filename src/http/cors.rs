@@ -1,5 +1,5 @@
 //! What a browser may do for a page of another origin (CORS, in the Fetch Standard): call, send these headers, read those.
-//! [`super::guard`] decides which origins may.
+//! [`super::origin`] decides which origins may.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use axum::http::{
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
-    guard::{Origins, PREFLIGHT_HEADERS},
     log,
+    origin::{AllowedOrigins, PREFLIGHT_HEADERS},
 };
 
 /// A browser asks again after this time. Chromium keeps the answer to a preflight for two hours at most.
@@ -81,7 +81,7 @@ const HARMLESS_HEADERS: [&str; 49] = [
 
 /// No other origin may call unless the configuration names it. Tokens come in a header and never in cookies, so that
 /// credentials need not be allowed.
-pub(super) fn layer(origins: &Origins, more_headers: &[HeaderName]) -> Option<CorsLayer> {
+pub(super) fn layer(origins: &AllowedOrigins, more_headers: &[HeaderName]) -> Option<CorsLayer> {
     if origins.named.is_empty() && !origins.loopback {
         return None;
     }

@@ -26,7 +26,7 @@ use serde::Serialize;
 use tokio::{io::AsyncReadExt, sync::OnceCell};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::{coding, guard};
+use super::{coding, origin};
 
 /// The answer to `GET /graphiql/config.json`, which `graphiql/src/config.ts` reads.
 #[derive(Clone, Serialize)]
@@ -72,7 +72,7 @@ where
         ..config
     });
     let serve = async move |request: Request| {
-        serve_config(match guard::is_of_this_machine(&request) {
+        serve_config(match origin::is_of_this_machine(&request) {
             true => for_this_machine,
             false => for_others,
         })
@@ -115,7 +115,7 @@ fn serve_config(config: Bytes) -> Response {
 
 /// File names are the same in every release, so a browser asks each time and mostly gets a 304. The tag is weak: it
 /// stands for the file in each coding.
-async fn serve_file(file: &'static File, etag: &HeaderValue, request: &HeaderMap) -> Response {
+async fn serve_file(file: &'static AssetFile, etag: &HeaderValue, request: &HeaderMap) -> Response {
     let headers = [
         (ETAG, etag.clone()),
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
@@ -133,7 +133,7 @@ async fn serve_file(file: &'static File, etag: &HeaderValue, request: &HeaderMap
     (headers, content_type, file.plain().await).into_response()
 }
 
-struct File {
+struct AssetFile {
     path: &'static str,
     content_type: &'static str,
     gzip: &'static [u8],
@@ -141,7 +141,7 @@ struct File {
     plain: OnceCell<Bytes>,
 }
 
-impl File {
+impl AssetFile {
     const fn new(path: &'static str, content_type: &'static str, gzip: &'static [u8]) -> Self {
         Self {
             path,
@@ -173,44 +173,44 @@ impl File {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-static FILES: [File; 8] = [
-    File::new(
+static FILES: [AssetFile; 8] = [
+    AssetFile::new(
         "/",
         "text/html; charset=utf-8",
         include_bytes!("graphiql/index.html.gz"),
     ),
-    File::new(
+    AssetFile::new(
         "/graphiql/app.js",
         SCRIPT,
         include_bytes!("graphiql/app.js.gz"),
     ),
-    File::new(
+    AssetFile::new(
         "/graphiql/app.css",
         "text/css; charset=utf-8",
         include_bytes!("graphiql/app.css.gz"),
     ),
-    File::new(
+    AssetFile::new(
         "/graphiql/codicon.ttf",
         "font/ttf",
         include_bytes!("graphiql/codicon.ttf.gz"),
     ),
-    File::new(
+    AssetFile::new(
         "/graphiql/editor.worker.js",
         SCRIPT,
         include_bytes!("graphiql/editor.worker.js.gz"),
     ),
-    File::new(
+    AssetFile::new(
         "/graphiql/graphql.worker.js",
         SCRIPT,
         include_bytes!("graphiql/graphql.worker.js.gz"),
     ),
-    File::new(
+    AssetFile::new(
         "/graphiql/json.worker.js",
         SCRIPT,
         include_bytes!("graphiql/json.worker.js.gz"),
     ),
     // The licences of the packages inside require that every copy includes them.
-    File::new(
+    AssetFile::new(
         "/graphiql/licenses.md",
         "text/markdown; charset=utf-8",
         include_bytes!("graphiql/licenses.md.gz"),
@@ -225,7 +225,7 @@ mod tests {
     use serde_json::json;
     use tower::ServiceExt;
 
-    use super::{guard::Peer, *};
+    use super::{origin::Peer, *};
     use crate::http::around;
 
     async fn ask(path: &str, headers: &[(&str, &str)]) -> Response {

@@ -1,7 +1,7 @@
 //! `/graphql` over POST and GET, and the schema's text: from a request to an operation, and from its answer to a
 //! response (GraphQL-over-HTTP, draft of 2025) or a stream. `websocket` serves sockets; `graphql` executes operations.
 
-mod raw;
+mod parameters;
 
 use std::sync::Arc;
 
@@ -22,25 +22,24 @@ use futures_util::{
 use tidegate_core::id::UserId;
 use tokio::time::{sleep, timeout};
 
-pub(super) use self::raw::from_json;
+pub(super) use self::parameters::from_json;
 use super::{
     HttpState,
-    accept::{Accepted, Form},
+    accept::{AcceptedTypes, ResponseType},
     answer,
-    connections::Place,
-    delivery::{self, Ending},
-    guard,
+    connections::UserConnectionPermit,
     operation::{self, CountedAnswer},
-    pace,
-    server::{Presence, Visit},
+    origin, pace,
+    response_stream::{self, StreamEnd},
+    server::{AuthenticatedUse, ConnectionPermit},
     websocket,
 };
 use crate::{
     auth::bearer,
     graphql::{
-        Admitted, OperationKind,
+        OperationKind, ValidatedRequest,
         answer::Answer,
-        error::{Code, Failure},
+        error::{ClientError, Code},
     },
     quota::{Account, Lease},
     sync::Caller,
@@ -48,7 +47,7 @@ use crate::{
 
 /// An operation in a JSON body.
 pub(super) async fn post(State(state): State<Arc<HttpState>>, request: Request) -> Response {
-    let accepted = Accepted::of(request.headers());
+    let accepted = AcceptedTypes::of(request.headers());
     let response = answer_post(&state, accepted, request).await;
     response.unwrap_or_else(|failure| refuse(accepted, failure))
 }
@@ -58,7 +57,7 @@ pub(super) async fn get(State(state): State<Arc<HttpState>>, request: Request) -
     if websocket::is_handshake(request.headers()) {
         return websocket::upgrade(state, request).await;
     }
-    let accepted = Accepted::of(request.headers());
+    let accepted = AcceptedTypes::of(request.headers());
     let response = answer_get(&state, accepted, request).await;
     response.unwrap_or_else(|failure| refuse(accepted, failure))
 }
@@ -68,7 +67,7 @@ pub(super) async fn schema(State(state): State<Arc<HttpState>>, request: Request
     if !state.public_schema
         && let Err(failure) = authenticate(&state, &request).await
     {
-        return answer::refused(Form::Json, failure);
+        return answer::refused(ResponseType::Json, failure);
     }
     let sdl = state.schema.clone();
     ([(CONTENT_TYPE, "text/plain; charset=utf-8")], sdl).into_response()
@@ -76,114 +75,121 @@ pub(super) async fn schema(State(state): State<Arc<HttpState>>, request: Request
 
 async fn answer_post(
     state: &HttpState,
-    accepted: Accepted,
+    accepted: AcceptedTypes,
     request: Request,
-) -> Result<Response, Failure> {
-    let asking = authenticate(state, &request).await?;
+) -> Result<Response, ClientError> {
+    let requester = authenticate(state, &request).await?;
     require_form(accepted)?;
     require_json(request.headers())?;
-    let (body, _lease) = body(state, &asking.account, request).await?;
-    match state.gateway.api.admit(raw::from_body(&body)?) {
-        Ok(admitted) => execute(state, accepted, asking, admitted).await,
-        Err(answer) => respond_refused(state, accepted, asking, answer),
+    let (body, _lease) = body(state, &requester.account, request).await?;
+    match state.gateway.api.validate(parameters::from_body(&body)?) {
+        Ok(validated) => execute(state, accepted, requester, validated).await,
+        Err(answer) => respond_refused(state, accepted, requester, answer),
     }
 }
 
 async fn answer_get(
     state: &HttpState,
-    accepted: Accepted,
+    accepted: AcceptedTypes,
     request: Request,
-) -> Result<Response, Failure> {
-    let asking = authenticate(state, &request).await?;
+) -> Result<Response, ClientError> {
+    let requester = authenticate(state, &request).await?;
     require_form(accepted)?;
-    guard::check_get(request.headers(), &state.origins)?;
-    let admitted = match state.gateway.api.admit(raw::from_uri(request.uri())?) {
-        Ok(admitted) => admitted,
-        Err(answer) => return respond_refused(state, accepted, asking, answer),
+    origin::check_get(request.headers(), &state.origins)?;
+    let validated = match state
+        .gateway
+        .api
+        .validate(parameters::from_uri(request.uri())?)
+    {
+        Ok(validated) => validated,
+        Err(answer) => return respond_refused(state, accepted, requester, answer),
     };
     // A link or an image can make a browser send a GET.
-    if admitted.kind() == OperationKind::Mutation {
+    if validated.kind() == OperationKind::Mutation {
         let message = "Mutations come by POST; GET takes queries only.";
-        return Err(Failure::new(Code::MethodNotAllowed, message));
+        return Err(ClientError::new(Code::MethodNotAllowed, message));
     }
-    execute(state, accepted, asking, admitted).await
+    execute(state, accepted, requester, validated).await
 }
 
 /// One answer is sent in a media type for one answer if the client accepts that, and otherwise as a stream of one.
 async fn execute(
     state: &HttpState,
-    accepted: Accepted,
-    asking: Asking,
-    admitted: Admitted,
-) -> Result<Response, Failure> {
+    accepted: AcceptedTypes,
+    requester: Requester,
+    validated: ValidatedRequest,
+) -> Result<Response, ClientError> {
     let form = accepted
         .form
-        .filter(|_| admitted.kind() != OperationKind::Subscription);
+        .filter(|_| validated.kind() != OperationKind::Subscription);
     let gateway = &state.gateway;
     match form {
         Some(form) => {
-            let _arguments = operation::arguments(&asking.caller, &admitted)?;
-            let underway = state.traffic.enter(asking.user()).await?;
-            let executing = gateway.api.execute(&gateway.sync, asking.caller, admitted);
-            let answer = state.traffic.in_time(executing).await;
+            let _arguments = operation::arguments(&requester.caller, &validated)?;
+            let permit = state.operation_limiter.enter(requester.user()).await?;
+            let executing = gateway
+                .api
+                .execute(&gateway.sync, requester.caller, validated);
+            let answer = state.operation_limiter.in_time(executing).await;
             let response = answer::answered(form, answer);
             let bytes = response.body().size_hint().lower();
-            let lease = asking
+            let lease = requester
                 .account
                 .lease(usize::try_from(bytes).unwrap_or(usize::MAX))?;
-            Ok(pace::keep(response, (underway, asking.presence, lease)))
+            Ok(pace::keep(response, (permit, requester.token_use, lease)))
         }
-        None => stream(state, accepted, asking, |caller| {
-            operation::answers(gateway, &state.traffic, caller, admitted)
+        None => stream(state, accepted, requester, |caller| {
+            operation::answers(gateway, &state.operation_limiter, caller, validated)
         }),
     }
 }
 
 fn respond_refused(
     state: &HttpState,
-    accepted: Accepted,
-    asking: Asking,
+    accepted: AcceptedTypes,
+    requester: Requester,
     answer: Answer,
-) -> Result<Response, Failure> {
+) -> Result<Response, ClientError> {
     match accepted.form {
         Some(form) => Ok(answer::answered(form, answer)),
-        None => stream(state, accepted, asking, |_| operation::refused(answer)),
+        None => stream(state, accepted, requester, |_| operation::refused(answer)),
     }
 }
 
 /// Executes nothing before the user has a permit for the stream.
 fn stream(
     state: &HttpState,
-    accepted: Accepted,
-    asking: Asking,
+    accepted: AcceptedTypes,
+    requester: Requester,
     answers: impl FnOnce(Caller) -> BoxStream<'static, CountedAnswer>,
-) -> Result<Response, Failure> {
+) -> Result<Response, ClientError> {
     let Some(form) = accepted.stream else {
         let message = "Subscriptions come in a stream: accept text/event-stream or multipart/mixed;subscriptionSpec=1.0, \
                        or open a WebSocket here with the subprotocol graphql-transport-ws.";
-        return Err(Failure::new(Code::NotAcceptable, message));
+        return Err(ClientError::new(Code::NotAcceptable, message));
     };
-    let place = asking.stream_place()?;
-    let cut = cut(state, &asking.caller);
-    let response = delivery::respond(form, answers(asking.caller), cut, asking.account);
-    Ok(pace::keep(response, (place, asking.presence)))
+    let place = requester.stream_place()?;
+    let cut = cut(state, &requester.caller);
+    let response =
+        response_stream::respond(form, answers(requester.caller), cut, requester.account);
+    Ok(pace::keep(response, (place, requester.token_use)))
 }
 
 /// What ends a stream early: the token's expiry, or the gateway's shutdown.
-fn cut(state: &HttpState, caller: &Caller) -> BoxFuture<'static, Ending> {
+fn cut(state: &HttpState, caller: &Caller) -> BoxFuture<'static, StreamEnd> {
     let expiry = sleep(state.gateway.sync.left_of_token(caller));
     let shutdown = state.shutdown.clone();
     Box::pin(async move {
         tokio::select! {
-            () = expiry => Ending::Expired,
-            () = shutdown.begun() => Ending::GoingAway,
+            () = expiry => StreamEnd::Expired,
+            () = shutdown.begun() => StreamEnd::GoingAway,
         }
     })
 }
 
 /// A client that accepts only streams can still read the failures of HTTP as JSON.
-fn refuse(accepted: Accepted, failure: Failure) -> Response {
-    let form = accepted.form.unwrap_or(Form::Json);
+fn refuse(accepted: AcceptedTypes, failure: ClientError) -> Response {
+    let form = accepted.form.unwrap_or(ResponseType::Json);
     if failure.code == Code::MethodNotAllowed {
         return answer::needs_post(form, failure);
     }
@@ -191,25 +197,25 @@ fn refuse(accepted: Accepted, failure: Failure) -> Response {
 }
 
 /// The sender of a request.
-struct Asking {
+struct Requester {
     caller: Caller,
     account: Account,
     /// Keeps the connection open, if there is one.
-    presence: Option<Presence>,
+    token_use: Option<AuthenticatedUse>,
     /// Whether the connection carries other requests at the same time.
     is_shared: bool,
 }
 
-impl Asking {
+impl Requester {
     fn user(&self) -> &UserId {
         &self.caller.identity.user
     }
 
     /// A stream that has a connection for itself counts as that connection.
-    fn stream_place(&self) -> Result<Option<Place>, Failure> {
-        let shared = self.presence.as_ref().filter(|_| self.is_shared);
+    fn stream_place(&self) -> Result<Option<UserConnectionPermit>, ClientError> {
+        let shared = self.token_use.as_ref().filter(|_| self.is_shared);
         shared
-            .map(|presence| presence.stream_of(self.user()))
+            .map(|token_use| token_use.stream_of(self.user()))
             .transpose()
     }
 }
@@ -218,19 +224,22 @@ impl Asking {
 fn authenticate(
     state: &HttpState,
     request: &Request,
-) -> impl Future<Output = Result<Asking, Failure>> {
-    let (headers, visit) = (request.headers(), request.extensions().get::<Arc<Visit>>());
+) -> impl Future<Output = Result<Requester, ClientError>> {
+    let (headers, permit) = (
+        request.headers(),
+        request.extensions().get::<Arc<ConnectionPermit>>(),
+    );
     let is_shared = request.version() == Version::HTTP_2;
     async move {
         let caller = state.gateway.authenticate(token(headers)?).await?;
         let user = &caller.identity.user;
-        let presence = visit.map(|visit| visit.show(user)).transpose()?;
-        state.traffic.count(user)?;
+        let token_use = permit.map(|permit| permit.authenticate(user)).transpose()?;
+        state.operation_limiter.count(user)?;
         let account = state.quota.of_user(user);
-        Ok(Asking {
+        Ok(Requester {
             caller: caller.counted_on(account.clone()),
             account,
-            presence,
+            token_use,
             is_shared,
         })
     }
@@ -240,22 +249,22 @@ fn authenticate(
 ///
 /// # Errors
 /// `UNAUTHENTICATED` when there is none.
-pub(super) fn token(headers: &HeaderMap) -> Result<&str, Failure> {
+pub(super) fn token(headers: &HeaderMap) -> Result<&str, ClientError> {
     let value = headers.get(AUTHORIZATION);
     Ok(bearer(value.and_then(|value| value.to_str().ok()))?)
 }
 
-fn require_form(accepted: Accepted) -> Result<(), Failure> {
+fn require_form(accepted: AcceptedTypes) -> Result<(), ClientError> {
     if accepted.form.is_some() || accepted.stream.is_some() {
         return Ok(());
     }
     let message = "Answers come as application/graphql-response+json or application/json, or in a stream; accept one of them.";
-    Err(Failure::new(Code::NotAcceptable, message))
+    Err(ClientError::new(Code::NotAcceptable, message))
 }
 
 /// Forms of web pages send text/plain, urlencoded and multipart bodies to other sites without a preflight, so these are
 /// refused. So are compressed bodies: a bound on their bytes does not bound their content.
-fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
+fn require_json(headers: &HeaderMap) -> Result<(), ClientError> {
     let content_type = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -266,7 +275,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
         return Ok(());
     }
     let message = "Operations come as JSON, uncompressed; send `Content-Type: application/json`.";
-    Err(Failure::new(Code::UnsupportedMediaType, message))
+    Err(ClientError::new(Code::UnsupportedMediaType, message))
 }
 
 /// Reads the body of a request whose token is good, and counts its bytes as they arrive.
@@ -274,11 +283,11 @@ async fn body(
     state: &HttpState,
     account: &Account,
     request: Request,
-) -> Result<(Bytes, Lease), Failure> {
+) -> Result<(Bytes, Lease), ClientError> {
     let bytes_max = state.body_bytes_max;
     let too_large = || {
         let message = format!("The body is larger than {bytes_max} bytes; send less at a time.");
-        Failure::new(Code::PayloadTooLarge, message)
+        ClientError::new(Code::PayloadTooLarge, message)
     };
     if announced(request.headers()).is_some_and(|bytes| bytes > bytes_max) {
         return Err(too_large());
@@ -288,7 +297,7 @@ async fn body(
         let (mut body, mut lease) = (BytesMut::new(), account.lease(0)?);
         while let Some(part) = parts.next().await {
             let part = part.map_err(|_| {
-                Failure::new(Code::BadRequest, "The body ended before it was complete.")
+                ClientError::new(Code::BadRequest, "The body ended before it was complete.")
             })?;
             let bytes = body.len() + part.len();
             if bytes > bytes_max {
@@ -302,7 +311,7 @@ async fn body(
     let collected = timeout(state.times.body, collecting).await;
     collected.unwrap_or_else(|_| {
         let message = "The body took too long to arrive.";
-        Err(Failure::new(Code::RequestTimeout, message))
+        Err(ClientError::new(Code::RequestTimeout, message))
     })
 }
 

@@ -17,9 +17,9 @@ use axum::{
 use tokio::time::timeout;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::{HttpState, accept::Form, answer, log};
+use super::{HttpState, accept::ResponseType, answer, log};
 use crate::{
-    graphql::error::{Code, Failure},
+    graphql::error::{ClientError, Code},
     sync::SyncError,
 };
 
@@ -42,8 +42,8 @@ fn close() -> SetResponseHeaderLayer<HeaderValue> {
 /// What is served while the gateway waits for its store.
 pub(crate) fn waiting() -> Router {
     let waits = async || {
-        let failure = Failure::new(Code::Unavailable, "The gateway waits for its store.");
-        answer::refused(Form::Json, failure)
+        let failure = ClientError::new(Code::Unavailable, "The gateway waits for its store.");
+        answer::refused(ResponseType::Json, failure)
     };
     Router::new()
         .route("/healthz", get(async || ok()))
@@ -55,15 +55,15 @@ pub(crate) fn waiting() -> Router {
 /// A gateway that shuts down is not ready, so that no new work is sent to it.
 async fn readyz(State(state): State<Arc<HttpState>>) -> Response {
     if state.shutdown.has_begun() {
-        let failure = Failure::new(Code::Unavailable, "The gateway is shutting down.");
-        return answer::refused(Form::Json, failure);
+        let failure = ClientError::new(Code::Unavailable, "The gateway is shutting down.");
+        return answer::refused(ResponseType::Json, failure);
     }
     let ready = timeout(READY_DEADLINE, state.gateway.sync.ready()).await;
     match ready.unwrap_or(Err(SyncError::Busy)) {
         Ok(()) => ok(),
         Err(error) => {
             tracing::warn!(target: "http", %error, "not ready");
-            answer::refused(Form::Json, error.into())
+            answer::refused(ResponseType::Json, error.into())
         }
     }
 }

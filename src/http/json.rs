@@ -4,7 +4,7 @@
 //! `graphql::request` decides what the values mean; `tidegate_core::value::unheld` says what happens to a mark.
 
 use serde_json::Value as Json;
-use tidegate_core::value::unheld::Unheld;
+use tidegate_core::value::unrepresentable::Unrepresentable;
 
 /// The deepest nesting that is read. It is below the library's own bound on recursion (128), and above the nesting of
 /// any document with its request.
@@ -24,7 +24,7 @@ pub(super) fn read(text: &[u8]) -> serde_json::Result<Json> {
 /// The same JSON with marks; `None` if there is nothing to mark. A mark is as long as the escape of half a pair, so
 /// that only replaced numbers make the text longer.
 fn marked(json: &[u8]) -> Option<Vec<u8>> {
-    let mut marker = Marker {
+    let mut marker = KeyMarker {
         out: Vec::with_capacity(json.len()),
         has_marks: false,
     };
@@ -33,7 +33,9 @@ fn marked(json: &[u8]) -> Option<Vec<u8>> {
         let rest = &json[at..];
         at += match byte {
             b'"' => marker.string(&rest[..string_bytes(rest)]),
-            b'[' | b'{' if depth == DEPTH_MAX => marker.mark(Unheld::Depth, nested_bytes(rest)),
+            b'[' | b'{' if depth == DEPTH_MAX => {
+                marker.mark(Unrepresentable::Depth, nested_bytes(rest))
+            }
             b'-' | b'0'..=b'9' => marker.number(&rest[..number_bytes(rest)]),
             _ => marker.copy(&rest[..1]),
         };
@@ -47,19 +49,19 @@ fn marked(json: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Copies tokens; each method returns how many bytes it has taken.
-struct Marker {
+struct KeyMarker {
     out: Vec<u8>,
     has_marks: bool,
 }
 
-impl Marker {
+impl KeyMarker {
     fn copy(&mut self, token: &[u8]) -> usize {
         self.out.extend_from_slice(token);
         token.len()
     }
 
     /// Writes a mark in place of a token.
-    fn mark(&mut self, unheld: Unheld, bytes: usize) -> usize {
+    fn mark(&mut self, unheld: Unrepresentable, bytes: usize) -> usize {
         self.has_marks = true;
         self.out.push(b'"');
         self.out.extend_from_slice(unheld.mark().as_bytes());
@@ -72,7 +74,7 @@ impl Marker {
             .ok()
             .and_then(|text| text.parse().ok());
         match number.is_some_and(f64::is_infinite) {
-            true => self.mark(Unheld::Number, token.len()),
+            true => self.mark(Unrepresentable::Number, token.len()),
             false => self.copy(token),
         }
     }
@@ -85,7 +87,7 @@ impl Marker {
                 (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => self.copy(&rest[..12]),
                 (Some(0xd800..=0xdfff), _) => {
                     self.has_marks = true;
-                    self.copy(Unheld::HalfPair.mark().as_bytes())
+                    self.copy(Unrepresentable::HalfPair.mark().as_bytes())
                 }
                 _ if rest[0] == b'\\' => self.copy(&rest[..rest.len().min(2)]),
                 _ => self.copy(&rest[..1]),
@@ -148,7 +150,7 @@ mod tests {
     use super::*;
 
     fn half() -> String {
-        Unheld::HalfPair.mark().to_owned()
+        Unrepresentable::HalfPair.mark().to_owned()
     }
 
     #[test]
@@ -179,7 +181,7 @@ mod tests {
             r#"{{"a": [1e400, -2E+999, 1e-400, 1.5], "b": {}}}"#,
             "9".repeat(400)
         );
-        let mark = Unheld::Number.mark();
+        let mark = Unrepresentable::Number.mark();
         let expected = json!({"a": [mark, mark, 0.0, 1.5], "b": mark});
         assert_eq!(read(long.as_bytes()).unwrap(), expected);
     }
@@ -194,7 +196,7 @@ mod tests {
         for _ in 1..DEPTH_MAX {
             inner = inner[0].take();
         }
-        assert_eq!(inner, Unheld::Depth.mark());
+        assert_eq!(inner, Unrepresentable::Depth.mark());
     }
 
     #[test]

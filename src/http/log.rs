@@ -28,12 +28,12 @@ pub(super) async fn log(request: Request, next: Next) -> Response {
     let path = matched
         .as_ref()
         .map_or("(none of the gateway's)", MatchedPath::as_str);
-    let shown = id.to_str().unwrap_or_default();
-    let span = tracing::info_span!(target: "http", "request", id = shown);
+    let token_use = id.to_str().unwrap_or_default();
+    let span = tracing::info_span!(target: "http", "request", id = token_use);
     let mut response = next.run(request).instrument(span).await;
     let status = response.status().as_u16();
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(target: "http", method, path, status, ms, id = shown, "answered");
+    tracing::info!(target: "http", method, path, status, ms, id = token_use, "answered");
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }

@@ -1,12 +1,12 @@
 //! Multipart responses, in which Apollo's clients receive subscriptions ("Multipart HTTP protocol for GraphQL
 //! Subscriptions", `subscriptionSpec=1.0`). `accept` decides which clients get them.
 
-use super::delivery::{Ending, Framing};
+use super::response_stream::{Framing, StreamEnd};
 use crate::{
     auth::AuthError,
     graphql::{
         answer::Answer,
-        error::{Code, Failure},
+        error::{ClientError, Code},
     },
 };
 
@@ -29,22 +29,22 @@ fn part(json: &[u8]) -> Vec<u8> {
 }
 
 /// An end before the last answer is sent as an error. Otherwise clients would take the operation for complete.
-fn ending(ending: Ending) -> Vec<u8> {
+fn ending(ending: StreamEnd) -> Vec<u8> {
     let failure = match ending {
-        Ending::Complete => None,
-        Ending::Expired => Some(AuthError::Refused.into()),
-        Ending::GoingAway => {
+        StreamEnd::Complete => None,
+        StreamEnd::Expired => Some(AuthError::Refused.into()),
+        StreamEnd::GoingAway => {
             let message = "The gateway is shutting down; connect again.";
-            Some(Failure::new(Code::Unavailable, message))
+            Some(ClientError::new(Code::Unavailable, message))
         }
-        Ending::Overloaded => {
+        StreamEnd::Overloaded => {
             let message =
                 "The user's unread answers hold as many bytes as they may; connect again.";
-            Some(Failure::new(Code::Overloaded, message))
+            Some(ClientError::new(Code::Overloaded, message))
         }
     };
     // Errors beside the payload are those of the transport.
-    let mut bytes = failure.map_or_else(Vec::new, |failure: Failure| {
+    let mut bytes = failure.map_or_else(Vec::new, |failure: ClientError| {
         let errors = serde_json::to_string(&[failure]).expect("a failure is written as JSON");
         part(format!(r#"{{"payload":null,"errors":{errors}}}"#).as_bytes())
     });

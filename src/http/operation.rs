@@ -10,11 +10,11 @@ use tracing::Instrument;
 use crate::{
     app::Gateway,
     graphql::{
-        Admitted, OperationKind,
+        OperationKind, ValidatedRequest,
         answer::Answer,
-        error::{Code, Failure},
+        error::{ClientError, Code},
     },
-    http::traffic::Traffic,
+    http::operation_limit::OperationLimiter,
     quota::{Account, Lease},
     sync::Caller,
 };
@@ -25,33 +25,33 @@ const UNCOUNTED_BYTES: usize = 4 * 1024;
 /// One answer for each event of a subscription. Queries and mutations are streams of one answer.
 pub(super) fn answers(
     gateway: &Arc<Gateway>,
-    traffic: &Arc<Traffic>,
+    operation_limiter: &Arc<OperationLimiter>,
     caller: Caller,
-    admitted: Admitted,
+    validated: ValidatedRequest,
 ) -> BoxStream<'static, CountedAnswer> {
-    let lease = match arguments(&caller, &admitted) {
+    let lease = match arguments(&caller, &validated) {
         Ok(lease) => lease,
         Err(failure) => return refused(failure.into()),
     };
-    if admitted.kind() == OperationKind::Subscription {
-        let answers = gateway.api.subscribe(&gateway.sync, caller, admitted);
+    if validated.kind() == OperationKind::Subscription {
+        let answers = gateway.api.subscribe(&gateway.sync, caller, validated);
         let answers = answers.inspect(move |_| _ = &lease);
         return answers.map(CountedAnswer::from).boxed();
     }
-    let (gateway, traffic) = (gateway.clone(), traffic.clone());
+    let (gateway, operation_limiter) = (gateway.clone(), operation_limiter.clone());
     let executing = async move {
         let _lease = lease;
-        let _underway = traffic.enter(&caller.identity.user).await?;
+        let _underway = operation_limiter.enter(&caller.identity.user).await?;
         let account = caller.account().cloned();
-        let executing = gateway.api.execute(&gateway.sync, caller, admitted);
-        CountedAnswer::waiting(traffic.in_time(executing).await, account.as_ref())
+        let executing = gateway.api.execute(&gateway.sync, caller, validated);
+        CountedAnswer::waiting(operation_limiter.in_time(executing).await, account.as_ref())
     };
     // In a task of its own: while a socket's client reads nothing, its operations are not polled.
     stream::once(async {
         let task = AbortOnDropHandle::new(tokio::spawn(executing.in_current_span()));
         let executed = task.await.unwrap_or_else(|_| {
             let message = "The gateway failed; its log says how.";
-            Err(Failure::new(Code::Internal, message))
+            Err(ClientError::new(Code::Internal, message))
         });
         executed.unwrap_or_else(|failure| Answer::from(failure).into())
     })
@@ -62,8 +62,11 @@ pub(super) fn answers(
 ///
 /// # Errors
 /// `RATE_LIMITED` or `OVERLOADED`.
-pub(super) fn arguments(caller: &Caller, admitted: &Admitted) -> Result<Option<Lease>, Failure> {
-    let bytes = admitted.argument_bytes();
+pub(super) fn arguments(
+    caller: &Caller,
+    validated: &ValidatedRequest,
+) -> Result<Option<Lease>, ClientError> {
+    let bytes = validated.argument_bytes();
     match caller.account() {
         Some(account) if bytes > UNCOUNTED_BYTES => Ok(Some(account.lease(bytes)?)),
         _ => Ok(None),
@@ -87,7 +90,7 @@ impl CountedAnswer {
     ///
     /// # Errors
     /// `RATE_LIMITED` or `OVERLOADED`.
-    fn waiting(answer: Answer, account: Option<&Account>) -> Result<Self, Failure> {
+    fn waiting(answer: Answer, account: Option<&Account>) -> Result<Self, ClientError> {
         let lease = match (&answer, account) {
             (Answer::Written(text), Some(account)) => Some(account.lease(text.len())?),
             _ => None,

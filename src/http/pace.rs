@@ -80,14 +80,16 @@ pub(super) async fn enforced<T>(sending: impl Future<Output = T>) -> Option<T> {
 
 /// Keeps `held` until the client has read the answer, or the answer is dropped.
 pub(super) fn keep(mut response: Response, held: impl Send + Sync + 'static) -> Response {
-    let kept = response.extensions_mut().get_or_insert_default::<Kept>();
+    let kept = response
+        .extensions_mut()
+        .get_or_insert_default::<AnswerGuards>();
     kept.0.push(Arc::new(held));
     response
 }
 
 /// What an answer holds until it is dropped.
 #[derive(Clone, Default)]
-struct Kept(Vec<Arc<dyn Any + Send + Sync>>);
+struct AnswerGuards(Vec<Arc<dyn Any + Send + Sync>>);
 
 /// Sends every answer in parts.
 pub(super) async fn in_parts(
@@ -97,9 +99,9 @@ pub(super) async fn in_parts(
 ) -> Response {
     let is_http2 = request.version() == Version::HTTP_2;
     let mut response = next.run(request).await;
-    let kept = response.extensions_mut().remove::<Kept>();
+    let kept = response.extensions_mut().remove::<AnswerGuards>();
     response.map(|body| {
-        Body::new(Parts {
+        Body::new(ChunkedBody {
             body,
             rest: Bytes::new(),
             is_http2,
@@ -112,7 +114,7 @@ pub(super) async fn in_parts(
 
 /// An answer in parts. A whole answer would be copied into the connection's buffer, and nothing would show that the client
 /// does not read.
-struct Parts {
+struct ChunkedBody {
     body: Body,
     rest: Bytes,
     /// Over HTTP/2 the last byte is a part of its own. The library asks for a part when the client's window has one byte left,
@@ -120,10 +122,10 @@ struct Parts {
     is_http2: bool,
     patience: Duration,
     deadline: Deadline,
-    _kept: Option<Kept>,
+    _kept: Option<AnswerGuards>,
 }
 
-impl Parts {
+impl ChunkedBody {
     /// Whether the last part was sent too slowly.
     fn is_late(&self) -> bool {
         let deadline = self.deadline.get();
@@ -150,13 +152,13 @@ impl Parts {
 }
 
 /// Other answers may follow on a connection of HTTP/1.1.
-impl Drop for Parts {
+impl Drop for ChunkedBody {
     fn drop(&mut self) {
         self.deadline.set(None);
     }
 }
 
-impl HttpBody for Parts {
+impl HttpBody for ChunkedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

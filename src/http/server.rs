@@ -2,10 +2,10 @@
 //! may begin. [`connection`] speaks the protocols.
 
 mod connection;
+mod connection_limit;
 mod handshake;
 mod head;
 mod strangers;
-mod visitors;
 mod weights;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -21,8 +21,8 @@ use tokio_util::{
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
-pub(super) use self::visitors::{Presence, Visit};
-use self::{connection::Current, visitors::Visitors};
+pub(super) use self::connection_limit::{AuthenticatedUse, ConnectionPermit};
+use self::{connection::ConnectionService, connection_limit::ConnectionLimiter};
 use crate::{
     config::HttpTimes,
     limits::Limits,
@@ -108,8 +108,8 @@ pub(crate) async fn serve(
     shutdown: Shutdown,
     options: ServerOptions,
 ) {
-    let house = House {
-        visitors: Visitors::new(&options),
+    let context = ServerContext {
+        limiter: ConnectionLimiter::new(&options),
         times: options.times,
         router,
         shutdown: shutdown.clone(),
@@ -118,7 +118,7 @@ pub(crate) async fn serve(
         tokio::select! {
             biased;
             () = shutdown.begun() => break,
-            accepted = listener.accept() => house.admit(accepted).await,
+            accepted = listener.accept() => context.admit(accepted).await,
         }
     }
     drop(listener);
@@ -126,17 +126,17 @@ pub(crate) async fn serve(
 }
 
 /// What all connections share.
-struct House {
-    visitors: Arc<Visitors>,
+struct ServerContext {
+    limiter: Arc<ConnectionLimiter>,
     times: HttpTimes,
     router: watch::Receiver<Router>,
     shutdown: Shutdown,
 }
 
-impl House {
+impl ServerContext {
     async fn admit(&self, accepted: io::Result<(TcpStream, SocketAddr)>) {
         match accepted {
-            Ok((stream, peer)) => self.welcome(stream, peer),
+            Ok((stream, peer)) => self.register(stream, peer),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::error!(target: "http", %error, "connections cannot be accepted");
@@ -145,15 +145,15 @@ impl House {
         }
     }
 
-    fn welcome(&self, stream: TcpStream, peer: SocketAddr) {
-        let visit = self.visitors.enter(peer.ip());
-        let current = Current {
+    fn register(&self, stream: TcpStream, peer: SocketAddr) {
+        let permit = self.limiter.enter(peer.ip());
+        let current = ConnectionService {
             router: self.router.clone(),
-            visit: visit.clone(),
+            permit: permit.clone(),
         };
         let connection = connection::serve(stream, current, self.times, self.shutdown.clone());
         let task = self.shutdown.work.spawn(connection);
-        visit.served_by(task.abort_handle());
+        permit.served_by(task.abort_handle());
     }
 }
 

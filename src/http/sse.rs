@@ -1,7 +1,7 @@
 //! Event streams of graphql-sse in its "distinct connections mode": one operation, one response (PROTOCOL.md in the
 //! repository enisdenjo/graphql-sse). Its "single connection mode" is not supported: HTTP/2 does the same without state.
 
-use super::delivery::{Ending, Framing};
+use super::response_stream::{Framing, StreamEnd};
 use crate::graphql::answer::Answer;
 
 /// The heartbeat is a comment. The first one makes proxies forward the response.
@@ -20,9 +20,9 @@ fn answer(answer: Answer) -> Vec<u8> {
 
 /// Without `complete` the client reconnects, with a new token if it has one. `data` is present because browsers
 /// skip events without it, and has no space, which urql would read as JSON.
-fn ending(ending: Ending) -> Vec<u8> {
+fn ending(ending: StreamEnd) -> Vec<u8> {
     match ending {
-        Ending::Complete => b"event: complete\ndata:\n\n".to_vec(),
-        Ending::Expired | Ending::GoingAway | Ending::Overloaded => Vec::new(),
+        StreamEnd::Complete => b"event: complete\ndata:\n\n".to_vec(),
+        StreamEnd::Expired | StreamEnd::GoingAway | StreamEnd::Overloaded => Vec::new(),
     }
 }

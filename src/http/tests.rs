@@ -25,7 +25,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::{
-    app::Parts,
+    app::GatewayConfig,
     auth::{AuthConfig, SigningKey, sign},
     config::{StoreConfig, StoreUrl},
     graphql::{
@@ -40,7 +40,7 @@ use crate::{
 const BODY_BYTES_MAX: usize = 4096;
 
 /// A gateway on a store of its own.
-struct House {
+struct TestServer {
     _directory: TempDir,
     auth: AuthConfig,
     gateway: Arc<Gateway>,
@@ -50,13 +50,13 @@ struct House {
 }
 
 /// A response, read to its end.
-struct Reply {
+struct TestReply {
     status: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
 }
 
-impl House {
+impl TestServer {
     async fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let key = SigningKey::from_secret("a secret that is long enough for HS256");
@@ -66,7 +66,7 @@ impl House {
         };
         let text = include_str!("../../model.graphql");
         let model = Model::parse("model.graphql", text).unwrap();
-        let gateway = Gateway::start(Parts {
+        let gateway = Gateway::start(GatewayConfig {
             model: Arc::new(model),
             model_text: text.to_owned(),
             store: StoreConfig::new(StoreUrl::Embedded(directory.path().join("store"))),
@@ -91,7 +91,7 @@ impl House {
                     ..Limits::default()
                 },
                 times: HttpTimes::default(),
-                origins: Origins::default(),
+                origins: AllowedOrigins::default(),
                 allowed_headers: Vec::new(),
                 graphiql: None,
                 loopback_hosts_only: false,
@@ -160,7 +160,7 @@ impl House {
     }
 
     /// The response to a request with these headers, and no others.
-    async fn ask(&self, line: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Reply {
+    async fn ask(&self, line: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> TestReply {
         let (method, path) = line.split_once(' ').unwrap();
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
@@ -169,7 +169,7 @@ impl House {
         let request = request.body(body.into()).unwrap();
         let response = self.router().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        Reply {
+        TestReply {
             status: parts.status,
             headers: parts.headers,
             body: to_bytes(body, usize::MAX).await.unwrap().to_vec(),
@@ -177,7 +177,7 @@ impl House {
     }
 
     /// A POST of alice's.
-    async fn post(&self, headers: &[(&str, &str)], body: &str) -> Reply {
+    async fn post(&self, headers: &[(&str, &str)], body: &str) -> TestReply {
         let bearer = self.bearer();
         let own = [
             ("authorization", bearer.as_str()),
@@ -188,7 +188,7 @@ impl House {
     }
 
     /// A GET of alice's.
-    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
+    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> TestReply {
         let bearer = self.bearer();
         let headers = [headers, &[("authorization", bearer.as_str())]].concat();
         let line = format!("GET {path}")
@@ -198,7 +198,7 @@ impl House {
     }
 }
 
-impl Reply {
+impl TestReply {
     fn json(&self) -> Json {
         let text = String::from_utf8_lossy(&self.body);
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {text:?}"))

@@ -23,8 +23,8 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tracing::Instrument;
 
 use self::{session::Session, socket::Socket};
-use super::{HttpState, accept::Form, answer, graphql, guard, server::Visit};
-use crate::graphql::error::{Code, Failure};
+use super::{HttpState, accept::ResponseType, answer, graphql, origin, server::ConnectionPermit};
+use crate::graphql::error::{ClientError, Code};
 
 /// The one subprotocol that the gateway speaks; `graphql-ws` names an older one that differs from it.
 const SUBPROTOCOL: &str = "graphql-transport-ws";
@@ -40,26 +40,26 @@ pub(super) async fn upgrade(state: Arc<HttpState>, mut request: Request) -> Resp
     match accept(&state, &request) {
         Ok(response) => {
             let token = graphql::token(request.headers()).ok().map(str::to_owned);
-            let visit = request.extensions().get::<Arc<Visit>>().cloned();
+            let permit = request.extensions().get::<Arc<ConnectionPermit>>().cloned();
             let upgrade = hyper::upgrade::on(&mut request);
-            let conversation = converse(upgrade, state, token, visit.clone());
+            let conversation = run_socket(upgrade, state, token, permit.clone());
             // Its log lines carry the id of its handshake.
             let task = tokio::spawn(conversation.in_current_span());
-            if let Some(visit) = visit {
-                visit.served_by(task.abort_handle());
+            if let Some(permit) = permit {
+                permit.served_by(task.abort_handle());
             }
             response
         }
-        Err(failure) => answer::refused(Form::Json, failure),
+        Err(failure) => answer::refused(ResponseType::Json, failure),
     }
 }
 
 /// The shutdown waits for it from before the handshake is answered, so that it cannot end between the two.
-fn converse(
+fn run_socket(
     upgrade: OnUpgrade,
     state: Arc<HttpState>,
     token: Option<String>,
-    visit: Option<Arc<Visit>>,
+    permit: Option<Arc<ConnectionPermit>>,
 ) -> impl Future<Output = ()> {
     let hold = state.shutdown.hold();
     async move {
@@ -68,20 +68,20 @@ fn converse(
             let account = state.quota.of_strangers();
             let socket = Socket::new(connection, bytes_max, patience, account).await;
             let socket = Box::new(socket);
-            let session = Box::new(Session::new(state, token, visit));
+            let session = Box::new(Session::new(state, token, permit));
             session.run(socket).await;
         }
         drop(hold);
     }
 }
 
-fn accept(state: &HttpState, request: &Request) -> Result<Response, Failure> {
-    guard::check_origin(request.headers(), &state.origins)?;
+fn accept(state: &HttpState, request: &Request) -> Result<Response, ClientError> {
+    origin::check_origin(request.headers(), &state.origins)?;
     require_subprotocol(request.headers())?;
     let mut response = create_response_with_body(request, Body::empty).map_err(|_| {
         let message =
             "The WebSocket handshake is incomplete; it has to be that of version 13 (RFC 6455).";
-        Failure::new(Code::BadRequest, message)
+        ClientError::new(Code::BadRequest, message)
     })?;
     let subprotocol = HeaderValue::from_static(SUBPROTOCOL);
     response
@@ -90,7 +90,7 @@ fn accept(state: &HttpState, request: &Request) -> Result<Response, Failure> {
     Ok(response)
 }
 
-fn require_subprotocol(headers: &HeaderMap) -> Result<(), Failure> {
+fn require_subprotocol(headers: &HeaderMap) -> Result<(), ClientError> {
     let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
     let offers = offered
         .filter_map(|value| value.to_str().ok())
@@ -101,5 +101,5 @@ fn require_subprotocol(headers: &HeaderMap) -> Result<(), Failure> {
     }
     let message =
         format!("The WebSocket's subprotocol must be {SUBPROTOCOL}; no other is spoken here.");
-    Err(Failure::new(Code::BadRequest, message))
+    Err(ClientError::new(Code::BadRequest, message))
 }

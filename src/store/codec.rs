@@ -5,11 +5,11 @@
 
 mod client;
 mod inbox;
+pub(crate) mod raw;
 #[cfg(test)]
 mod round_trips;
 mod value;
 mod view;
-pub(crate) mod walk;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -30,8 +30,8 @@ use tidegate_core::{
     value::{Timestamp, TimestampError},
 };
 
+use self::raw::RawElements;
 pub use self::view::StoredView;
-use self::walk::Elements;
 pub(crate) use self::{
     client::{decode_client, decode_last, encode_client},
     inbox::{decode_record, encode_record},
@@ -117,7 +117,7 @@ pub(crate) fn decode_item(bytes: &[u8]) -> Result<FeedItem, CodecError> {
 /// # Errors
 /// [`CodecError`] when the record has none.
 pub(crate) fn seq_of(record: &[u8]) -> Result<Seq, CodecError> {
-    for element in Elements::of(record)? {
+    for element in RawElements::of(record)? {
         let element = element?;
         if element.name == b"q" {
             return element.int64().map(Seq).ok_or(CodecError::Field("q"));
@@ -131,7 +131,7 @@ pub(crate) fn seq_of(record: &[u8]) -> Result<Seq, CodecError> {
 /// # Errors
 /// [`CodecError`] when the bytes are no BSON document.
 pub(crate) fn is_living(record: &[u8]) -> Result<bool, CodecError> {
-    for element in Elements::of(record)? {
+    for element in RawElements::of(record)? {
         if element?.name == b"b" {
             return Ok(true);
         }
@@ -463,7 +463,7 @@ mod tests {
                 let item = FeedItem { seq: Seq(seq), record };
                 let bytes = encode_item(&item).unwrap();
                 prop_assert_eq!(seq_of(&bytes).unwrap(), item.seq);
-                let walked: Vec<_> = Elements::of(&bytes).unwrap().map(Result::unwrap).collect();
+                let walked: Vec<_> = RawElements::of(&bytes).unwrap().map(Result::unwrap).collect();
                 let walked = walked.iter().map(|found| (found.name().unwrap(), found.kind));
                 let raw = RawDocument::from_bytes(&bytes).unwrap();
                 let read = raw.iter_elements().map(Result::unwrap);
@@ -493,7 +493,7 @@ mod tests {
             prop_assert!(seq_of(&bytes[..at]).is_err());
             bytes[at] ^= flip;
             let _: Result<FeedItem, CodecError> = decode_item(&bytes);
-            if let Ok(walked) = Elements::of(&bytes) {
+            if let Ok(walked) = RawElements::of(&bytes) {
                 walked.for_each(drop);
             }
         }

@@ -8,15 +8,15 @@ use std::{
 use tidegate_core::transaction::{Loaded, Writes};
 use tokio::task::JoinError;
 
-use super::{Decide, StoreError};
+use super::{DecideFn, StoreError};
 
 /// Runs the decision. A panic fails this commit, not the store.
 ///
 /// # Errors
-/// [`StoreError::Undecided`] when it panics.
-pub(super) fn run_decision(decide: &Decide, loaded: &Loaded) -> Result<Writes, StoreError> {
+/// [`StoreError::DecisionFailed`] when it panics.
+pub(super) fn run_decision(decide: &DecideFn, loaded: &Loaded) -> Result<Writes, StoreError> {
     catch_unwind(AssertUnwindSafe(|| decide(loaded)))
-        .map_err(|panic| StoreError::Undecided(panic_message(&*panic)))
+        .map_err(|panic| StoreError::DecisionFailed(panic_message(&*panic)))
 }
 
 /// The message of a panic, if it is a constant of this program. A formatted message may hold a value.
@@ -44,7 +44,7 @@ pub(super) fn changes_nothing(writes: &Writes) -> bool {
         uncounted: _,
         clients,
         inbox,
-        forgotten,
+        resolutions_removed: forgotten,
         collected,
         floors,
         version_floor,

@@ -8,12 +8,12 @@ mod inbox;
 mod living;
 mod members;
 mod opening;
+mod read_only_file;
 mod snapshot;
 mod tables;
-mod untouched;
 mod view;
+mod write;
 mod writer;
-mod writing;
 
 use std::{
     collections::BTreeSet,
@@ -36,10 +36,10 @@ use tokio_stream::wrappers::BroadcastStream;
 
 use self::{
     file::StoreFile,
-    snapshot::{EmbeddedSnapshot, Reader},
-    writer::{Job, Writer, ask, writer_gone},
+    snapshot::{EmbeddedSnapshot, SnapshotOpener},
+    writer::{WriterJob, WriterThread, ask, writer_gone},
 };
-use super::{Committed, Decide, Snapshot, Store, StoreError, TailEvent};
+use super::{Committed, DecideFn, Snapshot, Store, StoreError, TailEvent};
 
 /// How many commits may wait for the writer. Further callers wait until there is room.
 const JOBS_MAX: usize = 64;
@@ -72,7 +72,7 @@ pub struct EmbeddedStore {
     file: Arc<StoreFile>,
     tail: broadcast::Sender<TailEvent>,
     /// `None` only while dropping: the writer ends when all senders are gone.
-    jobs: Option<mpsc::Sender<Job>>,
+    jobs: Option<mpsc::Sender<WriterJob>>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -93,7 +93,7 @@ impl EmbeddedStore {
         let file = Arc::new(file);
         let (jobs, waiting) = mpsc::channel(JOBS_MAX);
         let (tail, _) = broadcast::channel(tail_events_max.max(1));
-        let writer = Writer {
+        let writer = WriterThread {
             file: Arc::clone(&file),
             tail: tail.clone(),
         };
@@ -109,9 +109,9 @@ impl EmbeddedStore {
         })
     }
 
-    fn reader(&self) -> Result<Reader, StoreError> {
+    fn reader(&self) -> Result<SnapshotOpener, StoreError> {
         let jobs = self.jobs.as_ref().ok_or_else(writer_gone)?;
-        Ok(Reader {
+        Ok(SnapshotOpener {
             file: Arc::clone(&self.file),
             jobs: jobs.downgrade(),
         })
@@ -120,9 +120,9 @@ impl EmbeddedStore {
 
 #[async_trait]
 impl Store for EmbeddedStore {
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
+    async fn commit(&self, reads: Reads, decide: Arc<DecideFn>) -> Result<Committed, StoreError> {
         let jobs = self.jobs.as_ref().ok_or_else(writer_gone)?;
-        let job = |reply| Job::Commit {
+        let job = |reply| WriterJob::Commit {
             reads: Box::new(reads),
             decide,
             reply,

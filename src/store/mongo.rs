@@ -3,30 +3,30 @@
 //! It opens the database, holds its bounds and implements [`Store`] with the modules below. It decides nothing.
 
 mod capped;
+mod change_stream;
 mod clients;
 mod commit;
-mod difference;
+mod commit_thread;
 mod document;
 mod elections;
-mod failure;
-mod foreign;
+mod error;
+mod foreign_writes;
 mod inbox;
-mod lane;
 mod layout;
 mod live;
 mod load;
+mod local_commits;
 mod members;
+mod model_note;
+mod names;
 mod opening;
-mod own;
-mod places;
 mod reader;
-mod served;
 mod server;
+mod slots;
 mod snapshot;
 mod state;
-mod tail;
+mod update;
 mod write;
-mod writer;
 
 use std::{collections::BTreeSet, fmt, future::Future, sync::Arc, time::Duration};
 
@@ -44,20 +44,20 @@ use tidegate_core::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-pub use self::served::client_options;
+pub use self::model_note::client_options;
 use self::{
     capped::Capped,
+    commit_thread::CommitThread,
     elections::Elections,
-    failure::Failure,
-    lane::Lanes,
-    layout::Layout,
-    live::Live,
-    own::Own,
-    places::{Places, scope_id},
+    error::MongoError,
+    layout::ModelLayout,
+    live::GatewayRecords,
+    local_commits::LocalCommits,
+    names::{CollectionNames, scope_id},
+    slots::TransactionSlots,
     snapshot::MongoSnapshot,
-    writer::Writer,
 };
-use super::{Committed, Decide, Snapshot, Store, StoreError, TailEvent};
+use super::{Committed, DecideFn, Snapshot, Store, StoreError, TailEvent};
 
 /// A source of unpredictable numbers. `app.rs` provides the real one.
 pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -112,29 +112,29 @@ impl fmt::Debug for MongoOptions {
 
 /// A store in a MongoDB database. Any number of gateways and other services share it.
 pub struct MongoStore {
-    base: Arc<Base>,
+    context: Arc<MongoContext>,
     /// What commits use. They have connections of their own.
-    commits: Arc<Base>,
-    writer: Writer,
-    lanes: Lanes,
+    commits: Arc<MongoContext>,
+    writer: CommitThread,
+    slots: TransactionSlots,
     _beats: AbortOnDropHandle<()>,
     warnings: Vec<String>,
 }
 
 /// What all parts of the store need.
 #[derive(Clone)]
-struct Base {
+struct MongoContext {
     client: Client,
     database: Database,
-    places: Arc<Places>,
-    layout: Arc<Layout>,
+    names: Arc<CollectionNames>,
+    layout: Arc<ModelLayout>,
     elections: Arc<Elections>,
-    own: Arc<Own>,
-    live: Arc<Live>,
+    local_commits: Arc<LocalCommits>,
+    live: Arc<GatewayRecords>,
     capped: Arc<Capped>,
     /// Whether an insert fails if the collection has the id already. Behind a router a collection may be sharded by
     /// another field; each shard then knows its own documents only.
-    presumes: bool,
+    optimistic_inserts: bool,
     random: Random,
     call_max: Duration,
     commit_max: Duration,
@@ -148,18 +148,18 @@ impl MongoStore {
     /// [`StoreError::OtherFormat`] when another version of Tidegate made the store, [`StoreError::Unavailable`] when
     /// MongoDB cannot be reached.
     pub async fn open(options: &MongoOptions, model: &Model) -> Result<Self, StoreError> {
-        let (base, warnings) = opening::open(options, Layout::of(model)).await?;
-        let writer = Writer::start();
+        let (context, warnings) = opening::open(options, ModelLayout::of(model)).await?;
+        let writer = CommitThread::start();
         let writer = writer.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let commits = opening::with_other_connections(base.clone(), options.clone());
-        let commits = Arc::new(writer.carry_out(commits).await?);
-        let base = Arc::new(base);
+        let commits = opening::with_other_connections(context.clone(), options.clone());
+        let commits = Arc::new(writer.run(commits).await?);
+        let context = Arc::new(context);
         Ok(Self {
-            _beats: AbortOnDropHandle::new(tokio::spawn(live::beat(Arc::clone(&base)))),
+            _beats: AbortOnDropHandle::new(tokio::spawn(live::beat(Arc::clone(&context)))),
             commits,
-            base,
+            context,
             writer,
-            lanes: Lanes::new(&options.random, options.transactions_max),
+            slots: TransactionSlots::new(&options.random, options.transactions_max),
             warnings,
         })
     }
@@ -170,17 +170,21 @@ impl MongoStore {
     }
 }
 
-impl Base {
+impl MongoContext {
     /// Bounds one call to MongoDB. The driver itself waits without limit for an answer that never comes.
     fn in_time<'c, T>(
         &self,
         call: impl IntoFuture<Output = mongodb::error::Result<T>, IntoFuture: Send + 'c>,
-    ) -> BoxFuture<'c, Result<T, Failure>> {
+    ) -> BoxFuture<'c, Result<T, MongoError>> {
         within(self.call_max, call.into_future())
     }
 
     /// Reads one document as of a moment after the call: the server confirms with a majority that it is the primary.
-    async fn linearizable(&self, name: &str, id: &str) -> Result<Option<RawDocumentBuf>, Failure> {
+    async fn linearizable(
+        &self,
+        name: &str,
+        id: &str,
+    ) -> Result<Option<RawDocumentBuf>, MongoError> {
         let collection = self.database.collection::<RawDocumentBuf>(name);
         let find = collection
             .find_one(doc! { "_id": id })
@@ -190,7 +194,7 @@ impl Base {
     }
 
     /// A back-off that grows with the attempts up to half a second, and differs from gateway to gateway.
-    fn pause(&self, attempt: u32) -> Duration {
+    fn backoff(&self, attempt: u32) -> Duration {
         const FIRST_US: u64 = 5_000;
         const LONGEST_US: u64 = 500_000;
         let longest = (FIRST_US << attempt.min(10)).min(LONGEST_US);
@@ -201,51 +205,51 @@ impl Base {
 fn within<'c, T>(
     limit: Duration,
     call: impl Future<Output = mongodb::error::Result<T>> + Send + 'c,
-) -> BoxFuture<'c, Result<T, Failure>> {
+) -> BoxFuture<'c, Result<T, MongoError>> {
     let answered = tokio::time::timeout(limit, call);
     let answer = answered.map(|answered| match answered {
         Ok(answer) => Ok(answer?),
-        Err(_) => Err(Failure::Late),
+        Err(_) => Err(MongoError::Late),
     });
     answer.boxed()
 }
 
 #[async_trait]
 impl Store for MongoStore {
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
-        let lane = self.lanes.enter().await;
-        let base = Arc::clone(&self.commits);
-        let commit = async move { commit::commit(&base, lane, &reads, decide).await };
-        self.writer.carry_out(commit).await
+    async fn commit(&self, reads: Reads, decide: Arc<DecideFn>) -> Result<Committed, StoreError> {
+        let slot = self.slots.acquire().await;
+        let context = Arc::clone(&self.commits);
+        let commit = async move { commit::commit(&context, slot, &reads, decide).await };
+        self.writer.run(commit).await
     }
 
     fn commits_max(&self) -> usize {
-        self.lanes.count()
+        self.slots.count()
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        self.snapshot_of(&BTreeSet::new(), None).await
+        self.snapshot_with_heads(&BTreeSet::new(), None).await
     }
 
-    async fn snapshot_of(
+    async fn snapshot_with_heads(
         &self,
         scopes: &BTreeSet<Scope>,
         user: Option<&UserId>,
     ) -> Result<Box<dyn Snapshot>, StoreError> {
         Ok(Box::new(
-            MongoSnapshot::open(&self.base, scopes, user).await?,
+            MongoSnapshot::open(&self.context, scopes, user).await?,
         ))
     }
 
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
-        let base = &self.base;
+        let context = &self.context;
         let id = scope_id(scope);
-        let found = base.linearizable(&base.places.state, &id).await?;
+        let found = context.linearizable(&context.names.state, &id).await?;
         let state = found.map(|found| state::scope_state(&found)).transpose()?;
         Ok(state.unwrap_or_default().head)
     }
 
     fn tail(&self) -> BoxStream<'static, TailEvent> {
-        tail::tail(Arc::clone(&self.base))
+        change_stream::tail(Arc::clone(&self.context))
     }
 }

@@ -14,20 +14,20 @@ use super::{
 
 /// One write of a scope's feed, as its store keeps it.
 #[derive(Clone)]
-pub struct StoredItem {
+pub struct StoredRecord {
     /// Its position in the feed.
     pub seq: Seq,
     bytes: Bytes,
 }
 
-impl StoredItem {
+impl StoredRecord {
     /// An item in the form of the embedded store.
     ///
     /// # Errors
-    /// [`StoreError::Undecided`] when the name of a field contains U+0000.
+    /// [`StoreError::DecisionFailed`] when the name of a field contains U+0000.
     pub fn encode(item: &FeedItem) -> Result<Self, StoreError> {
-        let bytes =
-            codec::encode_item(item).map_err(|error| StoreError::Undecided(error.to_string()))?;
+        let bytes = codec::encode_item(item)
+            .map_err(|error| StoreError::DecisionFailed(error.to_string()))?;
         Ok(Self::kept(item.seq, bytes.into()))
     }
 
@@ -64,7 +64,7 @@ impl StoredItem {
 }
 
 /// Shows the content, not the encoding.
-impl fmt::Debug for StoredItem {
+impl fmt::Debug for StoredRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.decode() {
             Ok(item) => item.fmt(f),
@@ -75,12 +75,12 @@ impl fmt::Debug for StoredItem {
 
 /// The items of one scan so far.
 #[derive(Debug)]
-pub(super) struct Gathered<'s> {
+pub(super) struct ScanBuilder<'s> {
     range: &'s ScanRange,
     scan: Scan,
 }
 
-impl<'s> Gathered<'s> {
+impl<'s> ScanBuilder<'s> {
     pub(super) fn new(range: &'s ScanRange) -> Self {
         Self {
             range,
@@ -102,13 +102,13 @@ impl<'s> Gathered<'s> {
             return false;
         }
         *bytes += record.len();
-        items.push(StoredItem::kept(seq, record));
+        items.push(StoredRecord::kept(seq, record));
         true
     }
 }
 
-impl From<Gathered<'_>> for Scan {
-    fn from(gathered: Gathered<'_>) -> Self {
+impl From<ScanBuilder<'_>> for Scan {
+    fn from(gathered: ScanBuilder<'_>) -> Self {
         gathered.scan
     }
 }

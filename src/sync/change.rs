@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tidegate_core::{entry::FeedItem, id::Seq};
 
 use super::SyncError;
-use crate::{lock::Mutex, store::StoredItem};
+use crate::{lock::Mutex, store::StoredRecord};
 
 /// The parts of a [`StoredChange`].
 pub type ChangeView<'c> = crate::store::StoredView<'c>;
@@ -23,7 +23,7 @@ pub type ChangeView<'c> = crate::store::StoredView<'c>;
 pub struct StoredChange {
     /// Its position in the feed.
     pub seq: Seq,
-    item: StoredItem,
+    item: StoredRecord,
     /// `Some` if the change goes to many readers.
     shared: Option<Arc<Shared>>,
 }
@@ -138,8 +138,8 @@ impl CachedText {
     }
 }
 
-impl From<StoredItem> for StoredChange {
-    fn from(item: StoredItem) -> Self {
+impl From<StoredRecord> for StoredChange {
+    fn from(item: StoredRecord) -> Self {
         Self {
             seq: item.seq,
             item,
@@ -178,7 +178,7 @@ mod tests {
             seq: Seq(1),
             record,
         };
-        StoredChange::from(StoredItem::encode(&item).unwrap())
+        StoredChange::from(StoredRecord::encode(&item).unwrap())
     }
 
     #[test]

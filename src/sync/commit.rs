@@ -40,10 +40,10 @@ use tokio::{
 pub(super) use self::{group::GroupCommitter, pacing::ScopeHeads};
 use self::{
     scheduler::CommitScheduler,
-    shares::{Room, Shares},
+    shares::{QueuePermit, Shares},
 };
 use super::{STORE_DEADLINE, SyncError};
-use crate::store::{Decide, Store, StoreError};
+use crate::store::{DecideFn, Store, StoreError};
 
 /// The most requests that may wait before the scheduler takes them, and the most that may wait after. A further one is
 /// refused as busy.
@@ -59,7 +59,7 @@ pub(super) struct CommitQueue {
 struct QueuedWork {
     request: CommitRequest,
     answer: oneshot::Sender<Result<PushAnswer, SyncError>>,
-    room: Room,
+    permit: QueuePermit,
     /// The number of write conflicts of its transactions.
     conflicts: u32,
 }
@@ -90,9 +90,9 @@ impl CommitQueue {
     pub(super) async fn send(&self, request: CommitRequest) -> Result<PushAnswer, SyncError> {
         let (answer, answered) = oneshot::channel();
         let user = &request.identity().user;
-        let room = self.shares.room(user, request_bytes(&request));
+        let permit = self.shares.acquire(user, request_bytes(&request));
         let work = QueuedWork {
-            room: room.ok_or(SyncError::Busy)?,
+            permit: permit.ok_or(SyncError::Busy)?,
             request,
             answer,
             conflicts: 0,
@@ -112,7 +112,7 @@ impl CommitQueue {
 /// [`StoreError`]. Also [`StoreError::Unavailable`] if others write the same for too long; then nothing was written.
 pub(super) async fn commit_repeatedly(
     store: &dyn Store,
-    work: impl Fn(u32) -> (Reads, Arc<Decide>) + Send,
+    work: impl Fn(u32) -> (Reads, Arc<DecideFn>) + Send,
 ) -> Result<Writes, StoreError> {
     let deadline = Instant::now() + STORE_DEADLINE;
     let mut conflicts = 0;

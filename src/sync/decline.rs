@@ -11,7 +11,7 @@ use tidegate_core::{
 use super::{Caller, SyncError, SyncService, commit::commit_repeatedly, in_time};
 use crate::{
     lock::Mutex,
-    store::{Decide, StoreError},
+    store::{DecideFn, StoreError},
 };
 
 /// Which memberships the caller declines, or accepts again.
@@ -41,7 +41,7 @@ impl SyncService {
         };
         let answer: Arc<Mutex<Declined>> = Arc::default();
         let decided = Arc::clone(&answer);
-        let decide: Arc<Decide> = Arc::new(move |loaded: &Loaded| {
+        let decide: Arc<DecideFn> = Arc::new(move |loaded: &Loaded| {
             let (declined, writes) =
                 membership::decline(&user, &request.givers, request.decline, loaded);
             *decided.lock() = declined;

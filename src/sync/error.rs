@@ -81,7 +81,7 @@ impl SyncError {
             StoreError::NotWritable(_) => Self::ReadOnly(reason),
             StoreError::NotPermitted(_) => Self::NotPermitted(reason),
             StoreError::Corrupt(_)
-            | StoreError::Undecided(_)
+            | StoreError::DecisionFailed(_)
             | StoreError::Refused(_)
             | StoreError::Unsuitable(_)
             | StoreError::OtherFormat { .. } => Self::Internal(reason),

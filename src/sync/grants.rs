@@ -14,7 +14,7 @@ use tidegate_core::{
     grant::Grants,
     id::UserId,
     membership::Memberships,
-    mutant::{Mutant, breaks},
+    mutant::{Mutant, is_active},
 };
 use tokio::{
     sync::{Mutex as Turn, MutexGuard as Turned},
@@ -39,27 +39,27 @@ const TURNS: usize = 64;
 
 /// The cache for all users of the gateway.
 pub(super) struct GrantCache {
-    held: Mutex<Held>,
+    cached: Mutex<CachedGrants>,
     turns: Vec<Turn<()>>,
 }
 
-struct Held {
+struct CachedGrants {
     /// Rises when the cache is cleared: results that were read before are not kept after.
     generation: u64,
-    users: LruCache<UserId, Arc<Given>>,
+    users: LruCache<UserId, Arc<UserMemberships>>,
     rows: usize,
 }
 
 /// What one user was given at one moment.
 #[derive(Debug)]
-pub(super) struct Given {
+pub(super) struct UserMemberships {
     pub(super) memberships: Memberships,
     read_at: Instant,
     /// The same combined with the claims of tokens. Each combination is computed once.
     grants: Mutex<Vec<(Arc<Grants>, Arc<Grants>)>>,
 }
 
-impl Given {
+impl UserMemberships {
     pub(super) fn new(memberships: Memberships) -> Self {
         Self {
             memberships,
@@ -74,8 +74,8 @@ impl Given {
             return Arc::clone(claims);
         }
         let mut grants = self.grants.lock();
-        let same = |(held, _): &&(Arc<Grants>, Arc<Grants>)| {
-            Arc::ptr_eq(held, claims) || **held == **claims
+        let same = |(cached, _): &&(Arc<Grants>, Arc<Grants>)| {
+            Arc::ptr_eq(cached, claims) || **cached == **claims
         };
         if let Some((_, granted)) = grants.iter().find(same) {
             return Arc::clone(granted);
@@ -90,7 +90,7 @@ impl Given {
 impl GrantCache {
     pub(super) fn new() -> Self {
         Self {
-            held: Mutex::new(Held {
+            cached: Mutex::new(CachedGrants {
                 generation: 0,
                 users: LruCache::new(USERS_MAX),
                 rows: 0,
@@ -101,14 +101,14 @@ impl GrantCache {
 
     /// Call it before opening the snapshot that is read.
     pub(super) fn generation(&self) -> u64 {
-        self.held.lock().generation
+        self.cached.lock().generation
     }
 
     /// The recent result for this stamp.
-    pub(super) fn get(&self, user: &UserId, stamp: i64) -> Option<Arc<Given>> {
-        let mut held = self.held.lock();
-        let given = held.users.get(user)?;
-        let is_current = given.memberships.state.stamp == stamp || breaks(Mutant::StampIgnored);
+    pub(super) fn get(&self, user: &UserId, stamp: i64) -> Option<Arc<UserMemberships>> {
+        let mut cached = self.cached.lock();
+        let given = cached.users.get(user)?;
+        let is_current = given.memberships.state.stamp == stamp || is_active(Mutant::StampIgnored);
         let is_fresh = given.read_at.elapsed() <= AGE_MAX;
         (is_current && is_fresh).then(|| Arc::clone(given))
     }
@@ -122,28 +122,28 @@ impl GrantCache {
     }
 
     /// Keeps what was read in a snapshot that was opened after `generation` was taken.
-    pub(super) fn put(&self, user: &UserId, given: &Arc<Given>, generation: u64) {
-        let mut held = self.held.lock();
-        if held.generation != generation {
+    pub(super) fn put(&self, user: &UserId, given: &Arc<UserMemberships>, generation: u64) {
+        let mut cached = self.cached.lock();
+        if cached.generation != generation {
             return;
         }
-        held.rows += given.memberships.rows.len();
-        let replaced = held.users.push(user.clone(), Arc::clone(given));
-        held.rows -= replaced.map_or(0, |(_, replaced)| replaced.memberships.rows.len());
-        while held.rows > ROWS_MAX {
-            let Some((_, oldest)) = held.users.pop_lru() else {
+        cached.rows += given.memberships.rows.len();
+        let replaced = cached.users.push(user.clone(), Arc::clone(given));
+        cached.rows -= replaced.map_or(0, |(_, replaced)| replaced.memberships.rows.len());
+        while cached.rows > ROWS_MAX {
+            let Some((_, oldest)) = cached.users.pop_lru() else {
                 return;
             };
-            held.rows -= oldest.memberships.rows.len();
+            cached.rows -= oldest.memberships.rows.len();
         }
     }
 
     /// Clears the cache.
     pub(super) fn clear(&self) {
-        let mut held = self.held.lock();
-        held.generation += 1;
-        held.users.clear();
-        held.rows = 0;
+        let mut cached = self.cached.lock();
+        cached.generation += 1;
+        cached.users.clear();
+        cached.rows = 0;
     }
 }
 
@@ -167,7 +167,7 @@ mod tests {
         UserId::new(name).unwrap()
     }
 
-    fn given(stamp: i64, rows: usize) -> Arc<Given> {
+    fn given(stamp: i64, rows: usize) -> Arc<UserMemberships> {
         let row = |n: usize| {
             let key = DocumentKey {
                 type_name: TypeName::new("Member").unwrap(),
@@ -185,7 +185,7 @@ mod tests {
         let rows: BTreeMap<_, _> = (0..rows).map(row).collect();
         let declined = Default::default();
         let state = UserState { stamp, declined };
-        Arc::new(Given::new(Memberships { state, rows }))
+        Arc::new(UserMemberships::new(Memberships { state, rows }))
     }
 
     #[tokio::test(start_paused = true)]
@@ -236,7 +236,7 @@ mod tests {
         }
         assert!(cache.get(&user("large0"), 1).is_none());
         assert!(cache.get(&user("large1"), 1).is_some());
-        assert_eq!(cache.held.lock().rows, ROWS_MAX);
+        assert_eq!(cache.cached.lock().rows, ROWS_MAX);
         // A later result for the same user replaces the earlier one.
         for stamp in 2..20 {
             cache.put(&user("large1"), &given(stamp, 20_000), cache.generation());

@@ -24,7 +24,7 @@ use tokio::{
 
 use super::{
     Caller, SyncError, SyncService, in_own_task, in_time,
-    live::{EXPIRY_GRACE, Ticket},
+    live::{EXPIRY_GRACE, SubscriptionHandle},
 };
 use crate::{
     quota::Lease,
@@ -137,8 +137,8 @@ impl SyncService {
     ) -> Result<InboxPage, SyncError> {
         let _reserved = caller.reserve(2 * bytes_max + BATCH_BYTES_MAX).await?;
         let page = in_time(async {
-            let (mut snapshot, grants) = self.look(caller, &BTreeSet::new()).await?;
-            let mut reading = Reading {
+            let (mut snapshot, grants) = self.read_snapshot(caller, &BTreeSet::new()).await?;
+            let mut reading = InboxReader {
                 bytes_left: bytes_max,
                 request,
                 range: InboxRange {
@@ -177,7 +177,7 @@ impl SyncService {
         let record = in_time(async { self.store.snapshot().await?.conflict(&conflict).await });
         let key = record.await?.map(|record| match record {
             InboxRecord::Open(open) => open.key.clone(),
-            InboxRecord::Settled(settled) => settled.key.clone(),
+            InboxRecord::Resolved(settled) => settled.key.clone(),
         });
         // A store knows no documents of a type that the model lacks.
         let key = key.filter(|key| self.model.document_type(key.type_name.as_str()).is_some());
@@ -200,7 +200,7 @@ impl SyncService {
         caller: Caller,
         request: InboxRequest,
     ) -> impl Stream<Item = Result<InboxPage, SyncError>> + Send {
-        let follower = Follower {
+        let follower = InboxSubscription {
             news: self.live.inboxes(),
             grants: self.live.register(&caller.identity.user),
             sync: self,
@@ -219,7 +219,7 @@ impl SyncService {
 }
 
 /// A page of the inbox during its read.
-struct Reading<'r> {
+struct InboxReader<'r> {
     request: &'r InboxRequest,
     model: &'r Model,
     grants: &'r Grants,
@@ -228,7 +228,7 @@ struct Reading<'r> {
     bytes_left: usize,
 }
 
-impl Reading<'_> {
+impl InboxReader<'_> {
     /// Reads until the page is full. Returns whether there may be more.
     async fn read(&mut self, snapshot: &mut dyn Snapshot) -> Result<bool, StoreError> {
         for _ in 0..EXAMINED_MAX / BATCH {
@@ -286,13 +286,13 @@ impl Reading<'_> {
 }
 
 /// A subscriber of an inbox.
-struct Follower {
+struct InboxSubscription {
     sync: Arc<SyncService>,
     caller: Caller,
     request: InboxRequest,
     news: Receiver<Option<Scope>>,
     /// Wakes the subscriber when the caller's grants may have changed.
-    grants: Ticket,
+    grants: SubscriptionHandle,
     /// Counts what it takes while it waits.
     lease: Option<Lease>,
     /// The page sent last.
@@ -318,7 +318,7 @@ impl From<&InboxPage> for ShownPage {
     }
 }
 
-impl Follower {
+impl InboxSubscription {
     /// The next page that differs from the last.
     async fn next(&mut self) -> Result<InboxPage, SyncError> {
         self.caller.hold(&mut self.lease, [].into_iter())?;

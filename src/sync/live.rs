@@ -10,9 +10,9 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt, stream};
 use tidegate_core::{
-    checkpoint::{Checkpoint, Types},
+    checkpoint::{Checkpoint, RequestedTypes},
     id::{Scope, UserId},
-    mutant::{Mutant, breaks},
+    mutant::{Mutant, is_active},
     page,
 };
 use tokio::{
@@ -21,8 +21,8 @@ use tokio::{
     time::{Instant, MissedTickBehavior, Sleep, interval, sleep},
 };
 
-use self::subscribers::Subscribers;
-pub(super) use self::subscribers::Ticket;
+use self::subscribers::SubscriberRegistry;
+pub(super) use self::subscribers::SubscriptionHandle;
 use super::{
     Caller, Page, PullRequest, SyncError, SyncService, commit::ScopeHeads, grants::GrantCache,
     in_own_task,
@@ -51,7 +51,7 @@ const INBOX_NEWS_MAX: usize = 256;
 
 /// A write that is missing in a ring for so long after a later one, or for twice as long at most, is read from the
 /// store.
-pub(super) const SWEEP: Duration = Duration::from_secs(2);
+pub(super) const GAP_MAX: Duration = Duration::from_secs(2);
 
 /// The pause between the first two reads of a store that failed. Each further pause is twice as long.
 pub(super) const STORE_PAUSE: Duration = Duration::from_millis(500);
@@ -69,7 +69,7 @@ impl SyncService {
         request: PullRequest,
         start: Start,
     ) -> impl Stream<Item = Result<Page, SyncError>> + Send {
-        let ticket = self.live.register(&caller.identity.user);
+        let handle = self.live.register(&caller.identity.user);
         let subscription = Subscription {
             expiry: Box::pin(sleep(self.left_of_token(&caller))),
             sync: self,
@@ -77,18 +77,18 @@ impl SyncService {
             at: request.checkpoint.map(Arc::new),
             types: request.types,
             limit: request.limit,
-            ticket,
+            handle,
             lease: None,
-            next: Next::First(start),
+            next: SubscriptionState::First(start),
             failures: 0,
         };
         stream::unfold(subscription, |mut subscription| async move {
             match subscription.next {
-                Next::Ended => None,
+                SubscriptionState::Ended => None,
                 _ => {
                     let page = subscription.page().await;
                     if page.is_err() {
-                        subscription.next = Next::Ended;
+                        subscription.next = SubscriptionState::Ended;
                     }
                     Some((page, subscription))
                 }
@@ -111,20 +111,20 @@ struct Subscription {
     expiry: Pin<Box<Sleep>>,
     /// The client's position.
     at: Option<Arc<Checkpoint>>,
-    types: Types,
+    types: RequestedTypes,
     /// The most changes on a page.
     limit: usize,
-    ticket: Ticket,
+    handle: SubscriptionHandle,
     /// Counts what it takes while it waits.
     lease: Option<Lease>,
-    next: Next,
+    next: SubscriptionState,
     /// The number of consecutive failures of the store.
     failures: u32,
 }
 
 /// The next step of a subscription.
 #[derive(Debug, Clone, Copy)]
-enum Next {
+enum SubscriptionState {
     First(Start),
     /// Read on without waiting, since the last page was not complete.
     Read,
@@ -136,12 +136,12 @@ enum Next {
 impl Subscription {
     /// The next page that the client needs.
     async fn page(&mut self) -> Result<Page, SyncError> {
-        if let (Next::First(_), at) = (self.next, self.at.clone()) {
+        if let (SubscriptionState::First(_), at) = (self.next, self.at.clone()) {
             self.hold(at.as_deref())?;
         }
         loop {
-            if matches!(self.next, Next::Wait) {
-                self.news_or_expiry().await;
+            if matches!(self.next, SubscriptionState::Wait) {
+                self.changed_or_expired().await;
             }
             if self.sync.now() >= self.caller.identity.expires_at {
                 sleep(EXPIRY_GRACE).await;
@@ -151,9 +151,9 @@ impl Subscription {
                 Some(page) => page,
                 // Boxed: it is ten times as large as a subscription that waits.
                 None => match Box::pin(self.store_page()).await {
-                    Err(error) if self.outlasts(&error) => {
-                        self.ticket.unread();
-                        sleep(pause(self.failures, self.ticket.share())).await;
+                    Err(error) if self.is_retryable(&error) => {
+                        self.handle.mark_unread();
+                        sleep(pause(self.failures, self.handle.spread())).await;
                         self.failures += 1;
                         continue;
                     }
@@ -167,12 +167,15 @@ impl Subscription {
             self.failures = 0;
             // The first page, and one announced by `hasMore`, are sent even if they are empty, since a reset ends with
             // them.
-            let awaited = matches!(self.next, Next::First(_) | Next::Read);
+            let awaited = matches!(
+                self.next,
+                SubscriptionState::First(_) | SubscriptionState::Read
+            );
             self.at = Some(Arc::clone(&page.checkpoint));
             self.next = if page.has_more {
-                Next::Read
+                SubscriptionState::Read
             } else {
-                Next::Wait
+                SubscriptionState::Wait
             };
             if awaited || page.is_news() {
                 return Ok(page);
@@ -188,18 +191,18 @@ impl Subscription {
     }
 
     /// Whether the subscription waits until this error passes.
-    fn outlasts(&self, error: &SyncError) -> bool {
+    fn is_retryable(&self, error: &SyncError) -> bool {
         match error {
             SyncError::Exhausted(_) => true,
             SyncError::Busy | SyncError::Unavailable(_) | SyncError::NotPermitted(_) => {
-                !matches!(self.next, Next::First(_))
+                !matches!(self.next, SubscriptionState::First(_))
             }
             _ => false,
         }
     }
 
     /// Waits until there may be news, at the longest until the caller's token expires.
-    async fn news_or_expiry(&mut self) {
+    async fn changed_or_expired(&mut self) {
         if self.expiry.is_elapsed() {
             // The clock was set back meanwhile.
             let left = self.sync.left_of_token(&self.caller);
@@ -207,7 +210,7 @@ impl Subscription {
         }
         // The next read shows which of the two it was.
         tokio::select! {
-            () = self.ticket.woken() => {}
+            () = self.handle.woken() => {}
             () = &mut self.expiry => {}
         }
     }
@@ -217,10 +220,10 @@ impl Subscription {
     async fn store_page(&mut self) -> Result<Page, SyncError> {
         let limits = self.sync.limits();
         let bytes_max = limits.live_page_bytes.min(limits.page_bytes);
-        let only_regranted = self.ticket.fresh();
+        let only_regranted = self.handle.mark_read();
         let page = match self.next {
-            Next::First(Start::Now) => self.heads().await?,
-            Next::Wait if only_regranted => match self.added_page(bytes_max).await? {
+            SubscriptionState::First(Start::Now) => self.heads().await?,
+            SubscriptionState::Wait if only_regranted => match self.added_page(bytes_max).await? {
                 Some(page) => page,
                 None => self.whole_page(bytes_max).await?,
             },
@@ -231,14 +234,14 @@ impl Subscription {
             .tracks
             .iter()
             .flat_map(|track| track.positions.keys());
-        self.ticket.watch(scopes);
+        self.handle.watch(scopes);
         Ok(page)
     }
 
     async fn heads(&self) -> Result<Page, SyncError> {
         let (sync, caller) = (Arc::clone(&self.sync), self.caller.clone());
         let types = self.types.clone();
-        in_own_task(async move { sync.heads(&caller, types).await }).await
+        in_own_task(async move { sync.current_position(&caller, types).await }).await
     }
 
     /// Reads all scopes.
@@ -262,13 +265,13 @@ impl Subscription {
         let (sync, caller) = (Arc::clone(&self.sync), self.caller.clone());
         let grants = in_own_task(async move { sync.grants(&caller).await }).await?;
         // Writes in the rings may have woken it as well.
-        if !breaks(Mutant::RingsUnread) {
-            self.ticket.wake();
+        if !is_active(Mutant::RingsUnread) {
+            self.handle.wake();
         }
         if grants.scopes().eq(track.positions.keys()) {
             return Ok(Some(Page::empty(Arc::clone(at))));
         }
-        self.ticket.watch_also(page::added(at, &grants));
+        self.handle.watch_also(page::added(at, &grants));
         let (sync, caller) = (Arc::clone(&self.sync), self.caller.clone());
         let (at, limit) = (Arc::clone(at), self.limit);
         in_own_task(async move { sync.pull_added(&caller, &at, limit, bytes_max).await }).await
@@ -276,13 +279,15 @@ impl Subscription {
 
     /// Reads the rings, if they hold everything since the cursor.
     fn ring_page(&mut self) -> Option<Page> {
-        let Next::Wait = self.next else { return None };
+        let SubscriptionState::Wait = self.next else {
+            return None;
+        };
         let at = self.at.as_mut()?;
         let [track] = at.tracks.as_slice() else {
             return None;
         };
         let bytes_max = self.sync.limits().live_page_bytes;
-        let (changes, seqs) = self.ticket.read(track, self.limit, bytes_max)?;
+        let (changes, seqs) = self.handle.read(track, self.limit, bytes_max)?;
         // Once the last page is sent, this is the only reference.
         let moved = Arc::make_mut(at);
         moved.turn = None;
@@ -309,22 +314,22 @@ fn pause(failures: u32, share: f64) -> Duration {
 }
 
 /// The gateway's one follower of the tail, and all subscribers.
-pub(super) struct Live {
-    subscribers: Arc<Mutex<Subscribers>>,
+pub(super) struct LiveFeed {
+    subscribers: Arc<Mutex<SubscriberRegistry>>,
     /// Scopes whose inboxes changed; `None` is any. Conflicts are rare, so each subscriber of an inbox gets all of
     /// them.
     inboxes: broadcast::Sender<Option<Scope>>,
     follower: JoinHandle<()>,
 }
 
-impl Live {
+impl LiveFeed {
     /// Follows the store's tail until the service ends.
     pub(super) fn follow(
         store: &dyn Store,
         grants: &Arc<GrantCache>,
         heads: &Arc<ScopeHeads>,
     ) -> Arc<Self> {
-        let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
+        let subscribers: Arc<Mutex<SubscriberRegistry>> = Arc::default();
         let mut tail = store.tail();
         let (inboxes, _) = broadcast::channel(INBOX_NEWS_MAX);
         let follower = tokio::spawn({
@@ -332,7 +337,7 @@ impl Live {
             let heads = heads.clone();
             let inboxes = inboxes.clone();
             async move {
-                let mut sweeps = interval(SWEEP);
+                let mut sweeps = interval(GAP_MAX);
                 sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 loop {
                     let is_waking = subscribers.lock().is_waking();
@@ -348,7 +353,7 @@ impl Live {
                         }
                     };
                     let Some(event) = event else { return };
-                    if let Some(news) = inbox_news(&event) {
+                    if let Some(news) = affected_inboxes(&event) {
                         // There may be no subscribers.
                         drop(inboxes.send(news));
                     }
@@ -380,18 +385,18 @@ impl Live {
         self.inboxes.subscribe()
     }
 
-    pub(super) fn register(&self, user: &UserId) -> Ticket {
-        Ticket::new(self.subscribers.clone(), user)
+    pub(super) fn register(&self, user: &UserId) -> SubscriptionHandle {
+        SubscriptionHandle::new(self.subscribers.clone(), user)
     }
 }
 
-fn apply(subscribers: &mut Subscribers, event: TailEvent) {
+fn apply(subscribers: &mut SubscriberRegistry, event: TailEvent) {
     match event {
         TailEvent::Restart | TailEvent::Epoch(_) => subscribers.restart(),
         TailEvent::Committed(writes) => subscribers.offer(&writes),
-        TailEvent::Grants(_) if breaks(Mutant::GrantsOnce) => {}
+        TailEvent::Grants(_) if is_active(Mutant::GrantsOnce) => {}
         TailEvent::Grants(Some(users)) => subscribers.regrant_users(&users),
-        TailEvent::Grants(None) => subscribers.regrant(),
+        TailEvent::Grants(None) => subscribers.invalidate_grants(),
         TailEvent::Inbox(_) => {}
     }
 }
@@ -405,7 +410,7 @@ fn may_be_unstamped(event: &TailEvent) -> bool {
 }
 
 /// The scope in which an event may have changed the inbox.
-fn inbox_news(event: &TailEvent) -> Option<Option<Scope>> {
+fn affected_inboxes(event: &TailEvent) -> Option<Option<Scope>> {
     match event {
         TailEvent::Inbox(scope) => Some(scope.clone()),
         TailEvent::Restart | TailEvent::Epoch(_) => Some(None),
@@ -419,15 +424,15 @@ mod tests {
 
     #[test]
     fn subscribers_of_a_store_that_is_away_do_not_ask_it_together() {
-        let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
+        let subscribers: Arc<Mutex<SubscriberRegistry>> = Arc::default();
         let user = UserId::new("alice").unwrap();
-        let tickets: Vec<Ticket> = (0..5_000)
-            .map(|_| Ticket::new(subscribers.clone(), &user))
+        let handles: Vec<SubscriptionHandle> = (0..5_000)
+            .map(|_| SubscriptionHandle::new(subscribers.clone(), &user))
             .collect();
         for (failures, longest_ms) in [(0, 500), (1, 1_000), (3, 4_000), (4, 8_000), (90, 8_000)] {
             let mut in_tenths = [0; 10];
-            for ticket in &tickets {
-                let pause_ms = pause(failures, ticket.share()).as_millis() as u64;
+            for handle in &handles {
+                let pause_ms = pause(failures, handle.spread()).as_millis() as u64;
                 assert!((longest_ms / 2..longest_ms).contains(&pause_ms));
                 let tenth = (pause_ms - longest_ms / 2) * 10 / (longest_ms / 2);
                 in_tenths[usize::try_from(tenth).unwrap()] += 1;

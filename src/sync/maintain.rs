@@ -10,7 +10,7 @@ use tidegate_core::{
 };
 
 use super::commit::{commit_repeatedly, halved};
-use crate::store::{Decide, Store, StoreError};
+use crate::store::{DecideFn, Store, StoreError};
 
 /// The most tombstones and markers that one transaction collects, and the most settled conflicts, and the most clients
 /// whose last push it removes.
@@ -37,10 +37,11 @@ pub async fn collect(
     loop {
         let batch = |conflicts| {
             let reads = collect::reads(before, halved(BATCH, conflicts));
-            (reads, Arc::new(collect::decide) as Arc<Decide>)
+            (reads, Arc::new(collect::decide) as Arc<DecideFn>)
         };
         let writes = commit_repeatedly(store, batch).await?;
-        let records = writes.collected.len() + writes.forgotten.len() + writes.clients.len();
+        let records =
+            writes.collected.len() + writes.resolutions_removed.len() + writes.clients.len();
         if records == 0 {
             return Ok(total);
         }
@@ -54,7 +55,7 @@ pub async fn collect(
 /// # Errors
 /// [`StoreError`]; then the old epoch stays.
 pub async fn rotate_epoch(store: &dyn Store, epoch: Epoch) -> Result<(), StoreError> {
-    let decide: Arc<Decide> = Arc::new(move |_: &Loaded| collect::rotate(epoch.clone()));
+    let decide: Arc<DecideFn> = Arc::new(move |_: &Loaded| collect::rotate(epoch.clone()));
     let rotation = |_| (Reads::default(), Arc::clone(&decide));
     commit_repeatedly(store, rotation).await.map(drop)
 }

@@ -6,11 +6,11 @@ use std::{
 };
 
 use tidegate_core::{
-    checkpoint::{Checkpoint, Types},
+    checkpoint::{Checkpoint, RequestedTypes},
     decide::DOCUMENT_BYTES_MAX,
     entry::FeedItem,
     id::{Epoch, Scope, TypeName},
-    page::{self, Cursor, PageRequest, View},
+    page::{self, PageCursor, PageInputs, PageRequest},
 };
 
 use super::{Caller, StoredChange, SyncError, SyncService, in_time};
@@ -26,7 +26,7 @@ pub struct PullRequest {
     /// The client's position; `None` begins at the start.
     pub checkpoint: Option<Checkpoint>,
     /// The types that it wants.
-    pub types: Types,
+    pub types: RequestedTypes,
     /// The most changes on the page.
     pub limit: usize,
 }
@@ -38,7 +38,7 @@ impl PullRequest {
     /// [`SyncError::Checkpoint`] or [`SyncError::Limit`].
     pub fn new(
         checkpoint: Option<&str>,
-        types: Types,
+        types: RequestedTypes,
         limit: i64,
         limits: &Limits,
     ) -> Result<Self, SyncError> {
@@ -160,21 +160,21 @@ impl SyncService {
     ) -> Result<Option<Page>, SyncError> {
         let _reserved = caller.reserve(page_bytes(limit, bytes_max)).await?;
         let page = in_time(async {
-            let (mut snapshot, grants) = self.look(caller, &BTreeSet::new()).await?;
+            let (mut snapshot, grants) = self.read_snapshot(caller, &BTreeSet::new()).await?;
             let epoch = snapshot.epoch().clone();
             if epoch != at.epoch {
                 return Ok(None);
             }
             let added = page::added(at, &grants).into_iter().cloned().collect();
             let scopes = snapshot.scopes(&added).await?;
-            let view = View {
+            let view = PageInputs {
                 epoch: &epoch,
                 grants: &grants,
                 scopes: &scopes,
                 confirmed: &HashMap::new(),
             };
-            let cursor = Cursor::regrant(at.clone(), &view);
-            let mut reading = Reading::new(snapshot, cursor);
+            let cursor = PageCursor::regrant(at.clone(), &view);
+            let mut reading = PageReader::new(snapshot, cursor);
             let filled = self.fill(&mut reading, limit, bytes_max).await?;
             Ok(Some(reading.into_page(filled.as_ref())))
         });
@@ -186,7 +186,11 @@ impl SyncService {
     ///
     /// # Errors
     /// The error of a store's failure, or [`SyncError::Busy`].
-    pub(super) async fn heads(&self, caller: &Caller, types: Types) -> Result<Page, SyncError> {
+    pub(super) async fn current_position(
+        &self,
+        caller: &Caller,
+        types: RequestedTypes,
+    ) -> Result<Page, SyncError> {
         in_time(async {
             let request = PullRequest {
                 checkpoint: None,
@@ -194,8 +198,8 @@ impl SyncService {
                 limit: 1,
             };
             let mut reading = self.read(caller, request).await?;
-            for stretch in reading.cursor.stretches() {
-                reading.cursor.advance(&stretch, stretch.through);
+            for feed_range in reading.cursor.ranges() {
+                reading.cursor.advance(&feed_range, feed_range.through);
             }
             Ok(Page {
                 reset: false,
@@ -206,9 +210,9 @@ impl SyncService {
     }
 
     /// Opens a snapshot and resumes at the client's position.
-    async fn read(&self, caller: &Caller, request: PullRequest) -> Result<Reading, StoreError> {
+    async fn read(&self, caller: &Caller, request: PullRequest) -> Result<PageReader, StoreError> {
         let claimed = caller.claim_grants.scopes().cloned().collect();
-        let (mut snapshot, grants) = self.look(caller, &claimed).await?;
+        let (mut snapshot, grants) = self.read_snapshot(caller, &claimed).await?;
         let scopes = snapshot.scopes(&grants.scopes().cloned().collect()).await?;
         let mut confirmed = HashMap::new();
         if let Some(checkpoint) = &request.checkpoint {
@@ -218,7 +222,7 @@ impl SyncService {
             }
         }
         let epoch = snapshot.epoch().clone();
-        let view = View {
+        let view = PageInputs {
             epoch: &epoch,
             grants: &grants,
             scopes: &scopes,
@@ -228,46 +232,51 @@ impl SyncService {
             checkpoint: request.checkpoint,
             types: request.types,
         };
-        let cursor = Cursor::resume(&self.model, request, &view);
-        Ok(Reading::new(snapshot, cursor))
+        let cursor = PageCursor::resume(&self.model, request, &view);
+        Ok(PageReader::new(snapshot, cursor))
     }
 
     /// Reads range after range until the page is full. Returns the scope that filled it.
     async fn fill(
         &self,
-        reading: &mut Reading,
+        reading: &mut PageReader,
         limit: usize,
         bytes_max: usize,
     ) -> Result<Option<Scope>, StoreError> {
-        for stretch in reading.cursor.stretches() {
+        for feed_range in reading.cursor.ranges() {
             let range = ScanRange {
-                scope: stretch.scope.clone(),
-                types: Some(self.known(&stretch.types)),
-                removals: stretch.removals,
-                after: stretch.after,
-                through: stretch.through,
+                scope: feed_range.scope.clone(),
+                types: Some(self.known(&feed_range.types)),
+                removals: feed_range.removals,
+                after: feed_range.after,
+                through: feed_range.through,
                 items_max: limit - reading.changes.len(),
                 bytes_max: bytes_max.saturating_sub(reading.bytes),
             };
             let scan = reading.snapshot.scan(&range).await?;
-            let last = scan.items.last().map_or(stretch.after, |item| item.seq);
-            reading
-                .cursor
-                .advance(&stretch, if scan.complete { stretch.through } else { last });
+            let last = scan.items.last().map_or(feed_range.after, |item| item.seq);
+            reading.cursor.advance(
+                &feed_range,
+                if scan.complete {
+                    feed_range.through
+                } else {
+                    last
+                },
+            );
             reading.bytes += scan.bytes;
             reading
                 .changes
                 .extend(scan.items.into_iter().map(StoredChange::from));
             let full = reading.changes.len() >= limit || reading.bytes >= bytes_max;
             if full || !scan.complete {
-                return Ok(Some(stretch.scope));
+                return Ok(Some(feed_range.scope));
             }
         }
         Ok(None)
     }
 
     /// The requested types that the model has. The store may hold documents of types that the model no longer has.
-    fn known(&self, types: &Types) -> BTreeSet<TypeName> {
+    fn known(&self, types: &RequestedTypes) -> BTreeSet<TypeName> {
         let names = self
             .model
             .types
@@ -284,15 +293,15 @@ fn page_bytes(limit: usize, bytes_max: usize) -> usize {
 }
 
 /// A page during its read.
-struct Reading {
+struct PageReader {
     snapshot: Box<dyn Snapshot>,
-    cursor: Cursor,
+    cursor: PageCursor,
     changes: Vec<StoredChange>,
     bytes: usize,
 }
 
-impl Reading {
-    fn new(snapshot: Box<dyn Snapshot>, cursor: Cursor) -> Self {
+impl PageReader {
+    fn new(snapshot: Box<dyn Snapshot>, cursor: PageCursor) -> Self {
         Self {
             snapshot,
             cursor,
@@ -303,7 +312,7 @@ impl Reading {
 
     fn into_page(mut self, filled: Option<&Scope>) -> Page {
         let has_more = self.cursor.finish(filled);
-        let Cursor {
+        let PageCursor {
             reset,
             revoked,
             checkpoint,

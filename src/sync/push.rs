@@ -1,6 +1,6 @@
 //! `pushChanges`: a client's push becomes a request of the commit queue.
 //!
-//! [`super::commit`] says how requests share transactions, and [`super::advise`] what the application is asked.
+//! [`super::commit`] says how requests share transactions, and [`super::webhooks`] what the application is asked.
 
 use tidegate_core::push::{Push, PushHash, PushOutcome, PushRequest};
 
@@ -22,9 +22,9 @@ impl SyncService {
             claim_grants: caller.claim_grants.clone(),
             hash: PushHash::of(&push),
             push,
-            advice: Vec::new(),
+            webhook_decisions: Vec::new(),
             clients_max: self.limits.user_clients,
         };
-        self.send_advised(caller, request).await
+        self.push_with_webhooks(caller, request).await
     }
 }

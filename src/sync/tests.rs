@@ -24,7 +24,7 @@ use futures_util::{
 use tempfile::TempDir;
 use tidegate_core::{
     change::{Action, BaseVersion, Change, Submission},
-    checkpoint::Types,
+    checkpoint::RequestedTypes,
     grant::Identity,
     id::{DocumentId, DocumentKey, Epoch, Scope, Seq, TypeName, UserId},
     outcome::Status,
@@ -38,7 +38,7 @@ use super::*;
 use crate::{
     limits::Limits,
     store::{
-        Committed, Decide, Snapshot, TailEvent, WriteConflict,
+        Committed, DecideFn, Snapshot, TailEvent, WriteConflict,
         embedded::{EmbeddedOptions, EmbeddedStore},
     },
 };
@@ -109,9 +109,9 @@ impl Store for Scripted {
         3
     }
 
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
+    async fn commit(&self, reads: Reads, decide: Arc<DecideFn>) -> Result<Committed, StoreError> {
         if reads.keys.contains(&key("poison")) {
-            return Err(StoreError::Undecided("poison".to_owned()));
+            return Err(StoreError::DecisionFailed("poison".to_owned()));
         }
         if reads.keys.contains(&key("held")) && !self.was_held.swap(true, Ordering::Relaxed) {
             self.begun.notify_one();
@@ -191,7 +191,7 @@ fn follow(
     caller: &Caller,
     limit: i64,
 ) -> Pin<Box<impl Stream<Item = Result<Page, SyncError>> + use<>>> {
-    let request = PullRequest::new(None, Types::All, limit, sync.limits()).unwrap();
+    let request = PullRequest::new(None, RequestedTypes::All, limit, sync.limits()).unwrap();
     Box::pin(Arc::clone(sync).subscribe(caller.clone(), request, Start::Checkpoint))
 }
 
@@ -302,7 +302,7 @@ async fn a_store_is_not_served_with_rules_that_would_leave_documents_open_to_oth
         (MODEL.replace(r#"(by: "team:"#, r#"(by: "group:"#), 1),
         (MODEL.replace("{ id", granting), 1),
     ] {
-        let survey = survey(&Arc::new(model(&changed)), sync.store.as_ref(), |_| ())
+        let survey = check_model(&Arc::new(model(&changed)), sync.store.as_ref(), |_| ())
             .await
             .unwrap();
         assert_eq!(survey.misfits, count, "{changed}");

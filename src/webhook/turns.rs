@@ -11,12 +11,12 @@ use tokio::sync::oneshot;
 use crate::lock::Mutex;
 
 /// The turns of an application.
-pub(super) struct Turns(Arc<Mutex<Queue>>);
+pub(super) struct Turns(Arc<Mutex<TurnQueue>>);
 
 /// One turn. Dropping it gives it to the next user who waits.
-pub(super) struct Turn(Arc<Mutex<Queue>>);
+pub(super) struct Turn(Arc<Mutex<TurnQueue>>);
 
-struct Queue {
+struct TurnQueue {
     free: usize,
     /// The waiting users, in the order of their next turns.
     waiting: VecDeque<(UserId, VecDeque<oneshot::Sender<Turn>>)>,
@@ -24,7 +24,7 @@ struct Queue {
 
 impl Turns {
     pub(super) fn new(count: usize) -> Self {
-        Self(Arc::new(Mutex::new(Queue {
+        Self(Arc::new(Mutex::new(TurnQueue {
             free: count,
             waiting: VecDeque::new(),
         })))
@@ -46,7 +46,7 @@ impl Turns {
     }
 }
 
-impl Queue {
+impl TurnQueue {
     fn join(&mut self, user: &UserId) -> oneshot::Receiver<Turn> {
         let (give, given) = oneshot::channel();
         match self.waiting.iter_mut().find(|(waits, _)| waits == user) {

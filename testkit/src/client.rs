@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_core::{
     change::{Action, BaseVersion, Change},
-    checkpoint::{Checkpoint, Types},
+    checkpoint::{Checkpoint, RequestedTypes},
     entry::FeedItem,
     id::{ClientId, DocumentKey, Epoch, Scope, Version},
     model::Policy,
@@ -83,7 +83,7 @@ pub struct Arrival {
     /// The checkpoint from which it continues.
     pub from: Option<String>,
     /// The types that were asked for.
-    pub types: Types,
+    pub types: RequestedTypes,
     /// When it was requested, if it was pulled. Pages of a subscription may come from a ring (1.7).
     pub requested: Option<u32>,
 }
@@ -101,8 +101,8 @@ pub struct Sending {
 pub struct Client {
     name: String,
     /// The types that it asks for, and those of the last page.
-    pub types: Types,
-    pub page_types: Types,
+    pub types: RequestedTypes,
+    pub page_types: RequestedTypes,
     pub held: BTreeMap<DocumentKey, Held>,
     pub checkpoint: Option<String>,
     /// The epoch of the last page; none before the first, and while another one is known to have begun.
@@ -120,7 +120,7 @@ pub struct Client {
 
 impl Client {
     /// A device of that name, which makes the slip, if one is given.
-    pub fn new(name: &str, types: Types, slip: Option<Slip>) -> Self {
+    pub fn new(name: &str, types: RequestedTypes, slip: Option<Slip>) -> Self {
         Self {
             name: name.to_owned(),
             page_types: types.clone(),

@@ -12,13 +12,13 @@ use std::{
 };
 
 use tidegate_core::{
-    checkpoint::Types,
+    checkpoint::RequestedTypes,
     entry::{Entry, FeedItem, Marker, Membership, Record, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId, Version},
     inbox::{InboxPosition, InboxRecord, OpenConflict},
     membership::{Bounds, Memberships, ROWS_MAX, UserState},
     push::ClientState,
-    transaction::Foreign,
+    transaction::ForeignState,
 };
 
 /// All that a store holds at one moment.
@@ -28,7 +28,7 @@ pub struct State {
     pub version_floor: Version,
     pub scopes: HashMap<Scope, ScopeState>,
     /// Others' writes past the gateway, until a commit takes them over.
-    pub foreign: BTreeMap<DocumentKey, Foreign>,
+    pub foreign: BTreeMap<DocumentKey, ForeignState>,
     pub inbox: BTreeMap<ConflictId, InboxRecord>,
     entries: BTreeMap<DocumentKey, (Seq, Arc<Entry>)>,
     markers: BTreeMap<(Scope, DocumentKey), (Seq, Marker)>,
@@ -40,7 +40,7 @@ pub struct State {
 #[derive(Debug, Clone, Copy)]
 pub struct Range<'r> {
     pub scope: &'r Scope,
-    pub types: &'r Types,
+    pub types: &'r RequestedTypes,
     /// Whether tombstones, markers and withheld records belong to it.
     pub removals: bool,
     /// Only records above this seq.
@@ -112,7 +112,7 @@ impl State {
     fn open(&self) -> impl Iterator<Item = &Arc<OpenConflict>> {
         self.inbox.values().filter_map(|record| match record {
             InboxRecord::Open(open) => Some(open),
-            InboxRecord::Settled(_) => None,
+            InboxRecord::Resolved(_) => None,
         })
     }
 

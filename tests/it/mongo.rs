@@ -117,11 +117,11 @@ fn monitored(commands: &Arc<Mutex<Vec<Document>>>) -> EventHandler<CommandEvent>
 }
 
 /// The statements of transactions, each with its collection; Tidegate's own are named without the prefix.
-fn journeys_of(commands: &[Document]) -> String {
+fn round_trips_of(commands: &[Document]) -> String {
     let of_transactions = commands
         .iter()
         .filter(|command| command.contains_key("autocommit"));
-    let journeys = of_transactions.map(|command| {
+    let round_trips = of_transactions.map(|command| {
         let (name, on) = command.iter().next().unwrap();
         let on = on.as_str().unwrap_or_default();
         match name.strip_suffix("Transaction") {
@@ -129,7 +129,7 @@ fn journeys_of(commands: &[Document]) -> String {
             None => format!("{name} {}", on.trim_start_matches("tidegate.")),
         }
     });
-    journeys.collect::<Vec<_>>().join(", ")
+    round_trips.collect::<Vec<_>>().join(", ")
 }
 
 /// Numbers that no other test of this process draws: the same at every run, and different for each gateway.

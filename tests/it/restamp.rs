@@ -21,7 +21,7 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tidegate::{
     store::{
-        Committed, Decide, Snapshot, Store, StoreError, TailEvent,
+        Committed, DecideFn, Snapshot, Store, StoreError, TailEvent,
         embedded::{EmbeddedOptions, EmbeddedStore},
         mongo::{MongoOptions, MongoStore},
     },
@@ -30,7 +30,7 @@ use tidegate::{
 use tidegate_core::{
     entry::{Entry, Membership},
     id::{ConflictId, DocumentKey, Epoch, Scope, Seq, Version},
-    inbox::{Held, InboxRecord, Mine, OpenConflict},
+    inbox::{ClientChange, InboxRecord, OpenConflict, PendingConflict},
     model::{Access, Model},
     transaction::{Reads, Writes},
     value::{Document, Timestamp, Value},
@@ -212,10 +212,10 @@ fn waiting() -> OpenConflict {
         client: None,
         mutation: None,
         version: Version(1),
-        held: Held {
+        pending: PendingConflict {
             fields: vec!["title".to_owned()],
             base: None,
-            mine: Mine::Changed(title),
+            mine: ClientChange::Changed(title),
             enters: Some(scope("team:42:SECRET")),
         },
         theirs: Some(plan),
@@ -240,9 +240,9 @@ async fn a_conflict_that_waits_goes_with_its_document_and_is_shown_to_those_who_
         let expected = OpenConflict {
             scope: moved.clone(),
             shown_in: BTreeSet::from([moved.clone()]),
-            held: Held {
+            pending: PendingConflict {
                 enters: Some(moved),
-                ..waiting().held
+                ..waiting().pending
             },
             ..waiting()
         };
@@ -348,7 +348,9 @@ async fn a_look_counts_what_will_be_restamped_and_names_what_nobody_can_see() {
     for place in places().await {
         let (store, model) = (place.open().await, Arc::new(model()));
         write(store.as_ref(), of_the_version_before()).await;
-        let looked = sync::survey(&model, store.as_ref(), |_| ()).await.unwrap();
+        let looked = sync::check_model(&model, store.as_ref(), |_| ())
+            .await
+            .unwrap();
         let lone = [key("Letter", "lone"), key("Letter", "odd")];
         assert_eq!((looked.unescaped, looked.misfits), (5, 0));
         assert_eq!(looked.named_out_of_reach, lone);
@@ -404,7 +406,7 @@ struct Killed {
 
 #[async_trait]
 impl Store for Killed {
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
+    async fn commit(&self, reads: Reads, decide: Arc<DecideFn>) -> Result<Committed, StoreError> {
         let left = self.commits_left.load(Ordering::SeqCst);
         let left = left.checked_sub(1);
         let left = left.ok_or_else(|| StoreError::Unavailable("killed".to_owned()))?;

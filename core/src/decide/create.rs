@@ -1,23 +1,23 @@
 //! What a create does: to no document, to a tombstone, to a living document of the same id.
 
 use super::{
-    Base, Context, Decision, client_wins, hold, next_or_exhausted,
-    update::{self, FieldEdit},
+    BaseState, Decision, DecisionContext, client_wins, defer, next_or_exhausted,
+    update::{self, FieldUpdate},
 };
 use crate::{
     change::{BaseVersion, Change, Rejection, RejectionCode},
     entry::Entry,
     grant,
     id::{Scope, Version},
-    inbox::Mine,
+    inbox::ClientChange,
     model::{Field, Overlap, Policy},
-    mutant::{Mutant, breaks},
+    mutant::{Mutant, is_active},
     outcome::{FieldOutcome, Rule, Status, Taken},
     value::{Document, Value},
 };
 
 pub(super) fn decide(
-    context: &Context<'_>,
+    context: &DecisionContext<'_>,
     entry: Option<&Entry>,
     change: &Change,
     document: &Document,
@@ -25,51 +25,51 @@ pub(super) fn decide(
 ) -> Result<Decision, Rejection> {
     let document = complete(context, document)?;
     let scope = context.scope_for(change, &document)?;
-    let birth = Birth {
+    let new_document = NewDocument {
         context,
         change,
         document,
         scope,
     };
     let Some(entry) = entry else {
-        let restarts = breaks(Mutant::VersionsRestart);
+        let restarts = is_active(Mutant::VersionsRestart);
         let floor = if restarts {
             Version::NONE
         } else {
             context.version_floor
         };
         let version = next_or_exhausted(floor)?;
-        return Ok(birth.incarnation(version, version, None, Status::Applied));
+        return Ok(new_document.incarnation(version, version, None, Status::Applied));
     };
     if !context.grants.can_read(&entry.scope) {
-        return Err(taken());
+        return Err(id_taken());
     }
     context.check_write(&entry.scope)?;
     if let Some(base) = base.filter(|base| base.0 > entry.version.0) {
         return Err(context.version_unknown(base));
     }
     if entry.is_deleted() {
-        birth.over_tombstone(entry, base)
+        new_document.over_tombstone(entry, base)
     } else {
-        birth.over_live(entry)
+        new_document.over_live(entry)
     }
 }
 
 /// The id belongs to a document out of sight (rules.md 4.6).
-pub(super) fn taken() -> Rejection {
+pub(super) fn id_taken() -> Rejection {
     let message = "the id belongs to a document you may not see; choose another";
     Rejection::new(RejectionCode::IdTaken, message)
 }
 
 /// A document that a create makes.
-struct Birth<'a> {
-    context: &'a Context<'a>,
+struct NewDocument<'a> {
+    context: &'a DecisionContext<'a>,
     change: &'a Change,
     document: Document,
     scope: Scope,
 }
 
-impl Birth<'_> {
+impl NewDocument<'_> {
     fn over_tombstone(
         self,
         entry: &Entry,
@@ -78,17 +78,17 @@ impl Birth<'_> {
         let context = self.context;
         let own = context.mutation.is_some() && context.wrote(entry, entry.version);
         let named = base.is_some_and(|base| base.0 == entry.version.0);
-        let status = if own || named || breaks(Mutant::CreateRevives) {
+        let status = if own || named || is_active(Mutant::CreateRevives) {
             Status::Applied
         } else {
             Status::Merged
         };
-        if status == Status::Merged && context.whole_overlap() == Overlap::Manual {
-            return hold::whole(
+        if status == Status::Merged && context.overlap_for_whole_change() == Overlap::Manual {
+            return defer::defer_change(
                 context,
                 entry,
                 self.change,
-                Mine::Created(self.document),
+                ClientChange::Created(self.document),
                 None,
             );
         }
@@ -101,7 +101,7 @@ impl Birth<'_> {
 
     fn wins_over_tombstone(&self, entry: &Entry) -> bool {
         let context = self.context;
-        client_wins(context.whole_overlap(), || {
+        client_wins(context.overlap_for_whole_change(), || {
             context.is_later_than_version(self.change, entry, entry.version)
         }) == Some(true)
     }
@@ -121,18 +121,18 @@ impl Birth<'_> {
             return Ok(Decision::keep(Status::Applied, None));
         }
         let fields: Vec<FieldOutcome> = settable()
-            .filter_map(|field| self.settle(entry, field).transpose())
+            .filter_map(|field| self.decide(entry, field).transpose())
             .collect::<Result<_, _>>()?;
-        if context.defers() {
-            return hold::whole(
+        if context.leaves_open() {
+            return defer::defer_change(
                 context,
                 entry,
                 self.change,
-                Mine::Created(self.document),
+                ClientChange::Created(self.document),
                 Some(fields),
             );
         }
-        let held = hold::fields(context, entry, self.change, &fields)?;
+        let pending = defer::defer_fields(context, entry, self.change, &fields)?;
         let stands = |side: &Option<Value>, outcome: &FieldOutcome| {
             update::same(side.as_ref(), outcome.theirs.as_ref())
         };
@@ -148,28 +148,29 @@ impl Birth<'_> {
                     Status::Applied
                 },
                 fields: lost.then_some(fields),
-                held,
+                pending,
             });
         }
         update::write(context, entry, self.change, fields, Status::Merged)
-            .map(|decision| hold::beside(decision, held))
+            .map(|decision| defer::with_pending(decision, pending))
     }
 
     /// Under MERGE each field that the create sets is settled as if it were stale from nothing. Under the other
     /// policies the document is taken or left as a whole, including absent fields.
-    fn settle(&self, entry: &Entry, field: &Field) -> Result<Option<FieldOutcome>, Rejection> {
+    fn decide(&self, entry: &Entry, field: &Field) -> Result<Option<FieldOutcome>, Rejection> {
         let context = self.context;
         let mine = self.document.get(&field.name);
         if context.policy == Policy::Merge {
-            let Some(mine) = mine.filter(|mine| self.speaks(field, mine)) else {
+            let Some(mine) = mine.filter(|mine| self.named_fields(field, mine)) else {
                 return Ok(None);
             };
-            let edit = FieldEdit {
+            let edit = FieldUpdate {
                 field,
                 mine,
                 seen: None,
             };
-            let settled = update::settle_stale(context, entry, self.change, Base::Nothing, &edit)?;
+            let settled =
+                update::merge_stale(context, entry, self.change, BaseState::Nothing, &edit)?;
             return Ok(Some(update::outcome(entry, &edit, settled)));
         }
         let theirs = update::current(entry, &field.name);
@@ -177,7 +178,12 @@ impl Birth<'_> {
             return Ok(None);
         }
         let wins = context.policy != Policy::ServerWins
-            && context.wins_whole(context.whole_overlap(), self.change, entry, Base::Nothing);
+            && context.whole_change_wins(
+                context.overlap_for_whole_change(),
+                self.change,
+                entry,
+                BaseState::Nothing,
+            );
         let (result, taken) = if wins {
             (mine, Taken::Mine)
         } else {
@@ -186,7 +192,7 @@ impl Birth<'_> {
         let rule = if update::same(mine, theirs) {
             Rule::NoOverlap
         } else {
-            context.whole_overlap().into()
+            context.overlap_for_whole_change().into()
         };
         Ok(Some(FieldOutcome {
             field: field.name.clone(),
@@ -201,7 +207,7 @@ impl Birth<'_> {
 
     /// Whether a value counts. Null and a default are in a create without the user's intent, and must not undo what
     /// others have written since.
-    fn speaks(&self, field: &Field, mine: &Value) -> bool {
+    fn named_fields(&self, field: &Field, mine: &Value) -> bool {
         let default = default_value(self.context, field).ok().flatten();
         !mine.is_null() && default.as_ref() != Some(mine)
     }
@@ -243,7 +249,7 @@ impl Birth<'_> {
 }
 
 /// The document with its defaults, checked.
-fn complete(context: &Context<'_>, given: &Document) -> Result<Document, Rejection> {
+fn complete(context: &DecisionContext<'_>, given: &Document) -> Result<Document, Rejection> {
     for (name, value) in given {
         update::check_field(context, name, value)?;
     }
@@ -266,7 +272,7 @@ fn complete(context: &Context<'_>, given: &Document) -> Result<Document, Rejecti
     Ok(document)
 }
 
-fn default_value(context: &Context<'_>, field: &Field) -> Result<Option<Value>, Rejection> {
+fn default_value(context: &DecisionContext<'_>, field: &Field) -> Result<Option<Value>, Rejection> {
     let default = field.default.as_ref();
     let value = default.map(|default| grant::default_for(default, context.identity));
     value.transpose().map_err(|error| {

@@ -1,29 +1,29 @@
 //! What a delete does to an entry.
 
-use super::{Context, Decision, Standing, hold, prune_writers};
+use super::{Decision, DecisionContext, Staleness, defer, prune_writers};
 use crate::{
     change::{BaseVersion, Change, Rejection},
     entry::Entry,
-    inbox::Mine,
+    inbox::ClientChange,
     model::Overlap,
     outcome::Status,
 };
 
 pub(super) fn decide(
-    context: &Context<'_>,
+    context: &DecisionContext<'_>,
     entry: Option<&Entry>,
     change: &Change,
     base: BaseVersion,
 ) -> Result<Decision, Rejection> {
     let entry = context.writable(entry)?;
-    let overlap = context.whole_overlap();
-    let applies = match context.standing(entry, base)? {
-        Standing::Clean => true,
-        Standing::OfDeleted => false,
-        Standing::Stale(_) if overlap == Overlap::Manual => {
-            return hold::whole(context, entry, change, Mine::Deleted, None);
+    let overlap = context.overlap_for_whole_change();
+    let applies = match context.staleness(entry, base)? {
+        Staleness::Clean => true,
+        Staleness::OfDeleted => false,
+        Staleness::Stale(_) if overlap == Overlap::Manual => {
+            return defer::defer_change(context, entry, change, ClientChange::Deleted, None);
         }
-        Standing::Stale(base) => context.wins_whole(overlap, change, entry, base),
+        Staleness::Stale(base) => context.whole_change_wins(overlap, change, entry, base),
     };
     if applies {
         tombstone(context, entry, change)
@@ -33,12 +33,13 @@ pub(super) fn decide(
 }
 
 /// A delete applies whole or not at all, so it is APPLIED even if it was stale.
-fn tombstone(context: &Context<'_>, entry: &Entry, change: &Change) -> Result<Decision, Rejection> {
+fn tombstone(
+    context: &DecisionContext<'_>,
+    entry: &Entry,
+    change: &Change,
+) -> Result<Decision, Rejection> {
     let (version, run) = context.next_version(entry)?;
-    let previous = entry
-        .writers
-        .values()
-        .max_by_key(|writer| writer.lateness());
+    let previous = entry.writers.values().max_by_key(|writer| writer.order());
     let mut next = Entry {
         version,
         run,

@@ -30,7 +30,7 @@ pub(super) fn is_difference(strategy: MergeStrategy) -> bool {
 }
 
 /// The rule by which the edits of a field are joined, if any.
-pub(super) fn joins(model: &Model, field: &Field) -> Option<Rule> {
+pub(super) fn merge_rule(model: &Model, field: &Field) -> Option<Rule> {
     match field.merge {
         Some(strategy) => is_difference(strategy).then(|| strategy.into()),
         None => merges_inside(model, &field.ty.shape, &mut HashSet::new()).then_some(Rule::Nested),
@@ -57,14 +57,14 @@ fn embedded<'m>(model: &'m Model, shape: &Shape) -> Option<&'m [Field]> {
 }
 
 /// The three sides of a value; an absent one is `None`.
-pub(super) struct Three<'v> {
+pub(super) struct ThreeWay<'v> {
     pub(super) seen: Option<&'v Value>,
     pub(super) mine: Option<&'v Value>,
     pub(super) theirs: Option<&'v Value>,
 }
 
 /// How to settle two edits that cannot both be kept.
-pub(super) struct Judge<'m> {
+pub(super) struct MergeContext<'m> {
     pub(super) model: &'m Model,
     /// The work that joins may still take. Edits that would take more are not joined.
     pub(super) work: &'m Work,
@@ -76,11 +76,15 @@ pub(super) struct Judge<'m> {
     pub(super) merges: bool,
 }
 
-impl Judge<'_> {
+impl MergeContext<'_> {
     /// `theirs` with the difference between `seen` and `mine` added; `None` if there is no such value (the client
     /// cleared the field, both changed the same sentence, or it would take too much work). A null counter, set or text
     /// counts as 0, empty, "".
-    pub(super) fn join(&self, field: &Field, three: &Three<'_>) -> Result<Option<Value>, Overflow> {
+    pub(super) fn merge(
+        &self,
+        field: &Field,
+        three: &ThreeWay<'_>,
+    ) -> Result<Option<Value>, Overflow> {
         let sides = [three.seen, three.mine, three.theirs];
         let [seen, mine, theirs] = sides.map(|side| side.unwrap_or(&Value::Null));
         if mine.is_null() {
@@ -88,23 +92,23 @@ impl Judge<'_> {
         }
         match field.merge {
             Some(MergeStrategy::Counter) => sum(seen, mine, theirs),
-            Some(MergeStrategy::Set) => Ok(join_sets(seen, mine, theirs, self.work)),
+            Some(MergeStrategy::Set) => Ok(merge_sets(seen, mine, theirs, self.work)),
             Some(MergeStrategy::Text) => {
                 let has_pattern = field.constraint.pattern.is_some();
                 let checked = [mine, theirs].map(Value::bytes).iter().sum::<usize>();
                 if has_pattern && !self.work.take(checked * PATTERN_STEPS) {
                     return Ok(None);
                 }
-                Ok(join_texts(seen, mine, theirs, self.work))
+                Ok(merge_texts(seen, mine, theirs, self.work))
             }
             Some(_) => Ok(None),
-            None => self.join_embedded(field, seen, mine, theirs),
+            None => self.merge_embedded(field, seen, mine, theirs),
         }
     }
 
     /// Settles each field of an embedded document separately: a change of one side is taken, and changes of both follow
     /// the field's `@merge`.
-    fn join_embedded(
+    fn merge_embedded(
         &self,
         field: &Field,
         seen: &Value,
@@ -127,12 +131,12 @@ impl Judge<'_> {
             .collect();
         for field in fields {
             let name = &field.name;
-            let three = Three {
+            let three = ThreeWay {
                 seen: seen.get(name),
                 mine: mine.get(name),
                 theirs: theirs.get(name),
             };
-            let settled = self.settle(field, &three).map_err(|overflow| Overflow {
+            let settled = self.resolve(field, &three).map_err(|overflow| Overflow {
                 path: format!(".{name}{}", overflow.path),
             })?;
             match settled {
@@ -144,14 +148,18 @@ impl Judge<'_> {
     }
 
     /// The value of one field of an embedded document, absent or not; `None` if a person or the application has to decide.
-    fn settle(&self, field: &Field, three: &Three<'_>) -> Result<Option<Option<Value>>, Overflow> {
-        let Three { seen, mine, theirs } = *three;
+    fn resolve(
+        &self,
+        field: &Field,
+        three: &ThreeWay<'_>,
+    ) -> Result<Option<Option<Value>>, Overflow> {
+        let ThreeWay { seen, mine, theirs } = *three;
         let taken = |mine_wins: bool| Some(if mine_wins { mine } else { theirs }.cloned());
         if same(mine, seen) {
             return Ok(taken(false));
         }
         // Also if both wrote the same: two users who each add one have added two.
-        if let Some(joined) = self.join(field, three)? {
+        if let Some(joined) = self.merge(field, three)? {
             return Ok(Some(Some(joined)));
         }
         if same(mine, theirs) {
@@ -201,7 +209,7 @@ fn integer(value: &Value) -> Option<i128> {
 }
 
 /// Keeps the order, drops what the client removed, and appends what it added. No item occurs twice.
-fn join_sets(seen: &Value, mine: &Value, theirs: &Value, work: &Work) -> Option<Value> {
+fn merge_sets(seen: &Value, mine: &Value, theirs: &Value, work: &Work) -> Option<Value> {
     let sides = [seen, mine, theirs].map(Value::bytes);
     if !work.take(sides.iter().sum()) {
         return None;
@@ -245,7 +253,7 @@ fn items(value: &Value) -> Option<&[Value]> {
 }
 
 /// Joins edits of different sentences, but not of the same one.
-fn join_texts(seen: &Value, mine: &Value, theirs: &Value, work: &Work) -> Option<Value> {
+fn merge_texts(seen: &Value, mine: &Value, theirs: &Value, work: &Work) -> Option<Value> {
     let (seen, mine, theirs) = (text(seen)?, text(mine)?, text(theirs)?);
     text::merge(seen, mine, theirs, work).map(Value::String)
 }
@@ -260,15 +268,15 @@ fn text(value: &Value) -> Option<&str> {
 
 /// Whether `mine` is larger than `theirs`. Any value is larger than no value.
 pub(super) fn is_above(mine: &Value, theirs: Option<&Value>) -> bool {
-    extreme(mine, theirs, Ordering::Greater)
+    min_or_max(mine, theirs, Ordering::Greater)
 }
 
 /// Whether `mine` is smaller than `theirs`. Any value takes the place of no value.
 pub(super) fn is_below(mine: &Value, theirs: Option<&Value>) -> bool {
-    extreme(mine, theirs, Ordering::Less)
+    min_or_max(mine, theirs, Ordering::Less)
 }
 
-fn extreme(mine: &Value, theirs: Option<&Value>, wanted: Ordering) -> bool {
+fn min_or_max(mine: &Value, theirs: Option<&Value>, wanted: Ordering) -> bool {
     match theirs {
         None | Some(Value::Null) => true,
         Some(theirs) => compare(mine, theirs) == Some(wanted),
@@ -295,16 +303,16 @@ mod tests {
         let set = |range: std::ops::Range<i32>| Value::List(range.map(Value::Int).collect());
         let (seen, mine, theirs) = (set(0..60_000), set(30_000..90_000), set(0..60_000));
         let work = Work::of_a_push();
-        let joined = join_sets(&seen, &mine, &theirs, &work);
+        let joined = merge_sets(&seen, &mine, &theirs, &work);
         assert_eq!(joined, Some(set(30_000..90_000)));
-        assert_eq!(join_sets(&seen, &mine, &theirs, &work), None, "too much");
+        assert_eq!(merge_sets(&seen, &mine, &theirs, &work), None, "too much");
     }
 
     #[test]
     fn a_set_keeps_nothing_twice_and_tells_values_of_different_types_apart() {
         let (one, long) = (Value::Int(1), Value::Long(1));
         let list = |items: &[&Value]| Value::List(items.iter().copied().cloned().collect());
-        let joined = join_sets(
+        let joined = merge_sets(
             &list(&[]),
             &list(&[&one, &one, &long]),
             &list(&[&one, &one]),

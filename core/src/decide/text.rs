@@ -36,7 +36,7 @@ pub(super) fn merge(base: &str, mine: &str, theirs: &str, work: &Work) -> Option
         return None;
     }
     let mut numbers = HashMap::new();
-    let mut side = |text| Side::new(text, &mut numbers);
+    let mut side = |text| TokenisedText::new(text, &mut numbers);
     let [base_side, my_side, their_side] = [side(inner[0]), side(inner[1]), side(inner[2])];
     let mine = my_side.edits_of(&base_side, work)?;
     let theirs = their_side.edits_of(&base_side, work)?;
@@ -83,19 +83,19 @@ fn common_end(a: &[u8], b: &[u8]) -> usize {
 }
 
 /// A text as its parts, and a number for each: equal parts of all sides have the same.
-struct Side<'t> {
+struct TokenisedText<'t> {
     parts: Vec<&'t str>,
     numbers: Vec<usize>,
 }
 
 /// Parts of the base that a side replaces, and its replacement.
 #[derive(Debug, PartialEq)]
-struct Edit {
+struct TextEdit {
     old: Range<usize>,
     text: String,
 }
 
-impl<'t> Side<'t> {
+impl<'t> TokenisedText<'t> {
     fn new(text: &'t str, known: &mut HashMap<&'t str, usize>) -> Self {
         let parts = parts(text);
         let number = |part: &&'t str| {
@@ -106,9 +106,9 @@ impl<'t> Side<'t> {
         Self { parts, numbers }
     }
 
-    fn edits_of(&self, base: &Self, work: &Work) -> Option<Vec<Edit>> {
+    fn edits_of(&self, base: &Self, work: &Work) -> Option<Vec<TextEdit>> {
         let replaced = difference(&base.numbers, &self.numbers, work)?;
-        let edit = |(old, new): (_, Range<usize>)| Edit {
+        let edit = |(old, new): (_, Range<usize>)| TextEdit {
             old,
             text: self.parts[new].concat(),
         };
@@ -144,7 +144,7 @@ fn stretches(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The edits of both sides in the order of the base; `None` if they overlap.
-fn both(mine: Vec<Edit>, theirs: Vec<Edit>) -> Option<Vec<Edit>> {
+fn both(mine: Vec<TextEdit>, theirs: Vec<TextEdit>) -> Option<Vec<TextEdit>> {
     let (mut mine, mut theirs) = (mine.into_iter().peekable(), theirs.into_iter().peekable());
     let mut all = Vec::new();
     loop {
@@ -162,7 +162,7 @@ fn both(mine: Vec<Edit>, theirs: Vec<Edit>) -> Option<Vec<Edit>> {
     }
 }
 
-impl Edit {
+impl TextEdit {
     /// Whether it ends at or before the beginning of the other one. Two insertions at one place have no order.
     fn is_before(&self, other: &Self) -> bool {
         self.old.end <= other.old.start && self.old != other.old

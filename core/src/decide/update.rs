@@ -3,142 +3,160 @@
 //! The fields of a create that meets a living document follow the same rules.
 
 use super::{
-    Base, Context, Decision, Standing, client_wins, field_version, hold,
-    merge::{self, Judge, Three},
+    BaseState, Decision, DecisionContext, Staleness, client_wins, defer, field_version,
+    merge::{self, MergeContext, ThreeWay},
     prune_writers,
 };
 use crate::{
     change::{BaseVersion, Change, Rejection, RejectionCode},
     entry::Entry,
     grant,
-    inbox::Mine,
+    inbox::ClientChange,
     model::{Field, MergeStrategy, Overlap, Policy},
-    mutant::{Mutant, breaks},
+    mutant::{Mutant, is_active},
     outcome::{FieldOutcome, Rule, Status, Taken},
     value::{Document, Value, check},
 };
 
 /// An update as its change carries it.
-pub(super) struct Edit<'a> {
+pub(super) struct UpdateFields<'a> {
     pub(super) base: BaseVersion,
     pub(super) set: &'a Document,
     pub(super) seen: Option<&'a Document>,
 }
 
 pub(super) fn decide(
-    context: &Context<'_>,
+    context: &DecisionContext<'_>,
     entry: Option<&Entry>,
     change: &Change,
-    edit: &Edit<'_>,
+    edit: &UpdateFields<'_>,
 ) -> Result<Decision, Rejection> {
     check_set(context, edit.set)?;
     let entry = context.writable(entry)?;
     let conflict = |fields| Ok(Decision::keep(Status::Conflict, fields));
-    match context.standing(entry, edit.base)? {
-        Standing::OfDeleted if context.defers() => hold::whole(
+    match context.staleness(entry, edit.base)? {
+        Staleness::OfDeleted if context.leaves_open() => defer::defer_change(
             context,
             entry,
             change,
-            Mine::Changed(edit.set.clone()),
+            ClientChange::Changed(edit.set.clone()),
             None,
         ),
-        Standing::OfDeleted => conflict(None),
-        Standing::Clean => {
-            let fields = settle_all(context, entry, edit, |edit| {
-                settle_clean(context, entry, change, edit)
+        Staleness::OfDeleted => conflict(None),
+        Staleness::Clean => {
+            let fields = resolve_fields(context, entry, edit, |edit| {
+                apply_clean(context, entry, change, edit)
             })?;
             write(context, entry, change, fields, Status::Applied)
         }
-        Standing::Stale(base) => {
-            let fields = settle_all(context, entry, edit, |edit| {
-                settle_stale(context, entry, change, base, edit)
+        Staleness::Stale(base) => {
+            let fields = resolve_fields(context, entry, edit, |edit| {
+                merge_stale(context, entry, change, base, edit)
             })?;
-            if context.defers() {
-                let mine = Mine::Changed(edit.set.clone());
-                return hold::whole(context, entry, change, mine, Some(fields));
+            if context.leaves_open() {
+                let mine = ClientChange::Changed(edit.set.clone());
+                return defer::defer_change(context, entry, change, mine, Some(fields));
             }
-            let held = hold::fields(context, entry, change, &fields)?;
+            let pending = defer::defer_fields(context, entry, change, &fields)?;
             let decision = if fields.iter().all(|outcome| outcome.taken == Taken::Theirs) {
                 conflict(Some(fields))
             } else {
                 write(context, entry, change, fields, Status::Merged)
             };
-            decision.map(|decision| hold::beside(decision, held))
+            decision.map(|decision| defer::with_pending(decision, pending))
         }
     }
 }
 
 /// One field of a change.
-pub(super) struct FieldEdit<'a> {
+pub(super) struct FieldUpdate<'a> {
     pub(super) field: &'a Field,
     pub(super) mine: &'a Value,
     pub(super) seen: Option<&'a Value>,
 }
 
 /// A field's new value, the side that it comes from, and the rule.
-pub(super) struct Settled {
+pub(super) struct ResolvedField {
     result: Option<Value>,
     taken: Taken,
     rule: Rule,
 }
 
 /// Settles one field of a stale change (rules.md 4.7 and 4.8).
-pub(super) fn settle_stale(
-    context: &Context<'_>,
+pub(super) fn merge_stale(
+    context: &DecisionContext<'_>,
     entry: &Entry,
     change: &Change,
-    base: Base,
-    edit: &FieldEdit<'_>,
-) -> Result<Settled, Rejection> {
+    base: BaseState,
+    edit: &FieldUpdate<'_>,
+) -> Result<ResolvedField, Rejection> {
     let name = &edit.field.name;
     let theirs = current(entry, name);
-    if context.policy == Policy::ServerWins || context.defers() {
+    if context.policy == Policy::ServerWins || context.leaves_open() {
         let rule = if same(Some(edit.mine), theirs) {
             Rule::NoOverlap
         } else {
-            context.whole_overlap().into()
+            context.overlap_for_whole_change().into()
         };
-        return Ok(theirs_stays(edit, entry, rule));
+        return Ok(keep_theirs(edit, entry, rule));
     }
     if let Some(joined) = join(context, entry, change, edit)? {
         let alone = !context.changed_since(entry, name, base);
-        return Ok(if alone { joined.alone() } else { joined });
+        return Ok(if alone {
+            joined.without_overlap()
+        } else {
+            joined
+        });
     }
     let difference = edit.field.merge.is_some_and(merge::is_difference);
     // A value that could not be joined is pending, even if this client wrote last: its edit may have been joined with
     // another's.
-    let waits = context.whole_overlap() == Overlap::Manual
+    let waits = context.overlap_for_whole_change() == Overlap::Manual
         && edit.seen.is_some()
-        && merge::joins(context.model, edit.field).is_some();
+        && merge::merge_rule(context.model, edit.field).is_some();
     if difference || waits {
         return Ok(if context.changed_since(entry, name, base) {
-            by_overlap(context, context.whole_overlap(), entry, change, edit)
+            by_overlap(
+                context,
+                context.overlap_for_whole_change(),
+                entry,
+                change,
+                edit,
+            )
         } else {
-            mine(edit, Rule::NoOverlap)
+            take_mine(edit, Rule::NoOverlap)
         });
     }
-    let shown_same = base == Base::Nothing && edit.seen.is_some() && same(edit.seen, theirs);
+    let shown_same = base == BaseState::Nothing && edit.seen.is_some() && same(edit.seen, theirs);
     let overlaps = context.changed_by_another(entry, name, base)
         && !same(Some(edit.mine), theirs)
         && !shown_same;
     if overlaps {
-        Ok(settle_overlap(context, entry, change, edit))
+        Ok(resolve_overlap(context, entry, change, edit))
     } else {
-        Ok(mine(edit, Rule::NoOverlap))
+        Ok(take_mine(edit, Rule::NoOverlap))
     }
 }
 
 /// Settles a field that both sides changed, by its `@merge` if the policy uses it.
-fn settle_overlap(
-    context: &Context<'_>,
+fn resolve_overlap(
+    context: &DecisionContext<'_>,
     entry: &Entry,
     change: &Change,
-    edit: &FieldEdit<'_>,
-) -> Settled {
+    edit: &FieldUpdate<'_>,
+) -> ResolvedField {
     let theirs = current(entry, &edit.field.name);
     let strategy = edit.field.merge.filter(|_| context.policy == Policy::Merge);
     let wins = match strategy {
-        None => return by_overlap(context, context.whole_overlap(), entry, change, edit),
+        None => {
+            return by_overlap(
+                context,
+                context.overlap_for_whole_change(),
+                entry,
+                change,
+                edit,
+            );
+        }
         Some(MergeStrategy::Server) => false,
         Some(MergeStrategy::Client) => true,
         Some(MergeStrategy::Max) => merge::is_above(edit.mine, theirs),
@@ -150,55 +168,60 @@ fn settle_overlap(
 
 /// A clean field is written as it is, or as a difference if that is safe: `base` makes the difference known, and a mutation id
 /// prevents adding it twice.
-fn settle_clean(
-    context: &Context<'_>,
+fn apply_clean(
+    context: &DecisionContext<'_>,
     entry: &Entry,
     change: &Change,
-    edit: &FieldEdit<'_>,
-) -> Result<Settled, Rejection> {
+    edit: &FieldUpdate<'_>,
+) -> Result<ResolvedField, Rejection> {
     let joined = join(context, entry, change, edit)?;
     Ok(joined.map_or_else(
-        || mine(edit, Rule::NoOverlap),
-        |joined| Settled {
+        || take_mine(edit, Rule::NoOverlap),
+        |joined| ResolvedField {
             taken: Taken::Mine,
-            ..joined.alone()
+            ..joined.without_overlap()
         },
     ))
 }
 
 /// The value with the client's difference added, if the difference is known, may be added, and fits.
 fn join(
-    context: &Context<'_>,
+    context: &DecisionContext<'_>,
     entry: &Entry,
     change: &Change,
-    edit: &FieldEdit<'_>,
-) -> Result<Option<Settled>, Rejection> {
-    let rule = merge::joins(context.model, edit.field);
-    let (Some(rule), Some(seen), Some(_), false) =
-        (rule, edit.seen, context.mutation, breaks(Mutant::Absolute))
-    else {
+    edit: &FieldUpdate<'_>,
+) -> Result<Option<ResolvedField>, Rejection> {
+    let rule = merge::merge_rule(context.model, edit.field);
+    let (Some(rule), Some(seen), Some(_), false) = (
+        rule,
+        edit.seen,
+        context.mutation,
+        is_active(Mutant::Absolute),
+    ) else {
         return Ok(None);
     };
-    let judge = Judge {
+    let merge_context = MergeContext {
         model: context.model,
         work: context.work,
-        overlap: client_wins(context.whole_overlap(), || {
+        overlap: client_wins(context.overlap_for_whole_change(), || {
             is_later(context, entry, change, edit)
         }),
         is_later: is_later(context, entry, change, edit),
         merges: context.policy == Policy::Merge,
     };
-    let three = Three {
+    let three = ThreeWay {
         seen: Some(seen),
         mine: Some(edit.mine),
         theirs: current(entry, &edit.field.name),
     };
-    let joined = judge.join(edit.field, &three).map_err(|overflow| {
-        let path = format!("{}{}", edit.field.name, overflow.path);
-        let message = "the sum is beyond what the field can hold";
-        Rejection::invalid(&path, message)
-    })?;
-    Ok(joined.map(|value| Settled {
+    let joined = merge_context
+        .merge(edit.field, &three)
+        .map_err(|overflow| {
+            let path = format!("{}{}", edit.field.name, overflow.path);
+            let message = "the sum is beyond what the field can hold";
+            Rejection::invalid(&path, message)
+        })?;
+    Ok(joined.map(|value| ResolvedField {
         result: Some(value),
         taken: Taken::Both,
         rule,
@@ -206,48 +229,53 @@ fn join(
 }
 
 fn by_overlap(
-    context: &Context<'_>,
+    context: &DecisionContext<'_>,
     overlap: Overlap,
     entry: &Entry,
     change: &Change,
-    edit: &FieldEdit<'_>,
-) -> Settled {
+    edit: &FieldUpdate<'_>,
+) -> ResolvedField {
     let wins = client_wins(overlap, || is_later(context, entry, change, edit));
     by(wins == Some(true), edit, entry, overlap.into())
 }
 
 /// Whether the edit comes after the one that wrote the field.
-fn is_later(context: &Context<'_>, entry: &Entry, change: &Change, edit: &FieldEdit<'_>) -> bool {
+fn is_later(
+    context: &DecisionContext<'_>,
+    entry: &Entry,
+    change: &Change,
+    edit: &FieldUpdate<'_>,
+) -> bool {
     context.is_later_than_version(change, entry, field_version(entry, &edit.field.name))
 }
 
-fn by(mine_wins: bool, edit: &FieldEdit<'_>, entry: &Entry, rule: Rule) -> Settled {
+fn by(mine_wins: bool, edit: &FieldUpdate<'_>, entry: &Entry, rule: Rule) -> ResolvedField {
     if mine_wins {
-        mine(edit, rule)
+        take_mine(edit, rule)
     } else {
-        theirs_stays(edit, entry, rule)
+        keep_theirs(edit, entry, rule)
     }
 }
 
-fn mine(edit: &FieldEdit<'_>, rule: Rule) -> Settled {
-    Settled {
+fn take_mine(edit: &FieldUpdate<'_>, rule: Rule) -> ResolvedField {
+    ResolvedField {
         result: Some(edit.mine.clone()),
         taken: Taken::Mine,
         rule,
     }
 }
 
-fn theirs_stays(edit: &FieldEdit<'_>, entry: &Entry, rule: Rule) -> Settled {
-    Settled {
+fn keep_theirs(edit: &FieldUpdate<'_>, entry: &Entry, rule: Rule) -> ResolvedField {
+    ResolvedField {
         result: current(entry, &edit.field.name).cloned(),
         taken: Taken::Theirs,
         rule,
     }
 }
 
-impl Settled {
+impl ResolvedField {
     /// Settles a field that no other client changed.
-    fn alone(self) -> Self {
+    fn without_overlap(self) -> Self {
         Self {
             rule: Rule::NoOverlap,
             ..self
@@ -255,24 +283,28 @@ impl Settled {
     }
 }
 
-fn settle_all(
-    context: &Context<'_>,
+fn resolve_fields(
+    context: &DecisionContext<'_>,
     entry: &Entry,
-    edit: &Edit<'_>,
-    settle: impl Fn(&FieldEdit<'_>) -> Result<Settled, Rejection>,
+    edit: &UpdateFields<'_>,
+    settle: impl Fn(&FieldUpdate<'_>) -> Result<ResolvedField, Rejection>,
 ) -> Result<Vec<FieldOutcome>, Rejection> {
     edit.set
         .iter()
         .filter_map(|(name, mine)| Some((context.document_type.field(name)?, mine)))
         .map(|(field, mine)| {
             let seen = edit.seen.and_then(|seen| seen.get(&field.name));
-            let edit = FieldEdit { field, mine, seen };
+            let edit = FieldUpdate { field, mine, seen };
             Ok(outcome(entry, &edit, settle(&edit)?))
         })
         .collect()
 }
 
-pub(super) fn outcome(entry: &Entry, edit: &FieldEdit<'_>, settled: Settled) -> FieldOutcome {
+pub(super) fn outcome(
+    entry: &Entry,
+    edit: &FieldUpdate<'_>,
+    settled: ResolvedField,
+) -> FieldOutcome {
     FieldOutcome {
         field: edit.field.name.clone(),
         base: edit.seen.cloned(),
@@ -286,7 +318,7 @@ pub(super) fn outcome(entry: &Entry, edit: &FieldEdit<'_>, settled: Settled) -> 
 
 /// Writes only the fields that change: any other would revert another writer's edit.
 pub(super) fn write(
-    context: &Context<'_>,
+    context: &DecisionContext<'_>,
     entry: &Entry,
     change: &Change,
     fields: Vec<FieldOutcome>,
@@ -307,7 +339,7 @@ pub(super) fn write(
     };
     let previous = written()
         .filter_map(|outcome| entry.writers.get(&field_version(entry, &outcome.field)))
-        .max_by_key(|writer| writer.lateness());
+        .max_by_key(|writer| writer.order());
     for outcome in written() {
         if let Some(value) = &outcome.result {
             check_joined(context, outcome, value)?;
@@ -328,7 +360,7 @@ pub(super) fn write(
 }
 
 /// Checks that do not depend on the entry: fields exist, may be set, and hold permitted values.
-fn check_set(context: &Context<'_>, set: &Document) -> Result<(), Rejection> {
+fn check_set(context: &DecisionContext<'_>, set: &Document) -> Result<(), Rejection> {
     if set.is_empty() {
         let message = "`set` names no field; leave the change out, or set one";
         return Err(Rejection::new(RejectionCode::InvalidValue, message));
@@ -339,7 +371,7 @@ fn check_set(context: &Context<'_>, set: &Document) -> Result<(), Rejection> {
 
 /// Checks one field that a client sets.
 pub(super) fn check_field(
-    context: &Context<'_>,
+    context: &DecisionContext<'_>,
     name: &str,
     value: &Value,
 ) -> Result<(), Rejection> {
@@ -357,7 +389,7 @@ pub(super) fn check_field(
 
 /// A joined value is neither side's own, so it is checked again.
 fn check_joined(
-    context: &Context<'_>,
+    context: &DecisionContext<'_>,
     outcome: &FieldOutcome,
     value: &Value,
 ) -> Result<(), Rejection> {

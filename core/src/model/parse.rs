@@ -5,7 +5,6 @@
 mod constraints;
 mod defaults;
 mod directives;
-mod doubts;
 mod fields;
 mod foreign;
 mod names;
@@ -14,16 +13,17 @@ mod roots;
 mod sdl;
 mod templates;
 mod types;
+mod warnings;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use apollo_compiler::ast::{Document, EnumTypeDefinition, ObjectTypeDefinition};
 
-pub use self::report::{Mistake, Mistakes, Severity};
+pub use self::report::{Diagnostic, Diagnostics, Severity};
 use self::{
-    directives::Arguments,
-    fields::{Context, Owner},
-    report::{Report, Source},
+    directives::DirectiveArguments,
+    fields::{FieldContext, OwnerKind},
+    report::{DiagnosticReport, Source},
     roots::Roots,
     sdl::Sdl,
 };
@@ -35,11 +35,11 @@ const ACCESSES: [(&str, Access); 2] = [("READ", Access::Read), ("WRITE", Access:
 
 /// Parses SDL; `file` names it in the mistakes. Broken syntax is reported alone, since half a document would show many
 /// mistakes that follow from it.
-pub(super) fn parse(file: &str, text: &str) -> Result<Model, Mistakes> {
+pub(super) fn parse(file: &str, text: &str) -> Result<Model, Diagnostics> {
     let source = Source { file, text };
     let document = Document::parse(text, file)
-        .map_err(|broken| Mistakes::of_syntax(source, &broken.errors))?;
-    let mut report = Report::new(source);
+        .map_err(|broken| Diagnostics::of_syntax(source, &broken.errors))?;
+    let mut report = DiagnosticReport::new(source);
     let sdl = Sdl::sort(&document, &mut report);
     directives::check(&sdl, &mut report);
     names::check(&sdl, &mut report);
@@ -48,19 +48,19 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Model, Mistakes> {
 }
 
 /// Warnings about SDL that [`parse`] accepts.
-pub(super) fn warnings(file: &str, text: &str) -> Vec<Mistake> {
+pub(super) fn warnings(file: &str, text: &str) -> Vec<Diagnostic> {
     let Ok(document) = Document::parse(text, file) else {
         return Vec::new();
     };
-    let mut report = Report::new(Source { file, text });
+    let mut report = DiagnosticReport::new(Source { file, text });
     let sdl = Sdl::sort(&document, &mut report);
-    doubts::find(&sdl, &mut report);
+    warnings::find(&sdl, &mut report);
     report.found()
 }
 
-fn read(sdl: &Sdl<'_>, report: &mut Report<'_>) -> Model {
+fn read(sdl: &Sdl<'_>, report: &mut DiagnosticReport<'_>) -> Model {
     let outline = outline(sdl);
-    let context = Context {
+    let context = FieldContext {
         sdl,
         outline: &outline,
     };
@@ -111,7 +111,7 @@ fn read_enum(def: &EnumTypeDefinition) -> EnumType {
     let values = def.values.iter().map(|value| EnumValue {
         name: value.value.to_string(),
         description: value.description.as_ref().map(ToString::to_string),
-        deprecated: fields::deprecation(Arguments::of(&value.directives, "deprecated")),
+        deprecated: fields::deprecation(DirectiveArguments::of(&value.directives, "deprecated")),
     });
     EnumType {
         name: def.name.to_string(),
@@ -121,9 +121,9 @@ fn read_enum(def: &EnumTypeDefinition) -> EnumType {
 }
 
 fn read_embedded(
-    context: Context<'_>,
+    context: FieldContext<'_>,
     object: &ObjectTypeDefinition,
-    report: &mut Report<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) -> EmbeddedType {
     for directive in object.directives.iter() {
         if ["scope", "conflict", "grants"].contains(&directive.name.as_str()) {
@@ -137,17 +137,23 @@ fn read_embedded(
     EmbeddedType {
         name: object.name.to_string(),
         description: object.description.as_ref().map(ToString::to_string),
-        fields: fields::read_all(context, Owner::Embedded, object.fields.iter(), report),
+        fields: fields::read_all(context, OwnerKind::Embedded, object.fields.iter(), report),
     }
 }
 
-fn read_grant(grant: Arguments<'_>, report: &mut Report<'_>) -> Option<GrantRule> {
+fn read_grant(
+    grant: DirectiveArguments<'_>,
+    report: &mut DiagnosticReport<'_>,
+) -> Option<GrantRule> {
     let scope = templates::read_claims(grant, "scope", report)?;
     let access = grant.choice("access", &ACCESSES)?;
     Some(GrantRule { scope, access })
 }
 
-fn read_types(context: Context<'_>, report: &mut Report<'_>) -> Vec<Arc<DocumentType>> {
+fn read_types(
+    context: FieldContext<'_>,
+    report: &mut DiagnosticReport<'_>,
+) -> Vec<Arc<DocumentType>> {
     let types: Vec<(DocumentType, Roots)> = context
         .sdl
         .synced
@@ -162,10 +168,10 @@ fn read_types(context: Context<'_>, report: &mut Report<'_>) -> Vec<Arc<Document
     types.into_iter().map(|(ty, _)| Arc::new(ty)).collect()
 }
 
-fn check_collections(sdl: &Sdl<'_>, report: &mut Report<'_>) {
+fn check_collections(sdl: &Sdl<'_>, report: &mut DiagnosticReport<'_>) {
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
     for object in &sdl.synced {
-        let collection = Arguments::of(&object.directives, "collection");
+        let collection = DirectiveArguments::of(&object.directives, "collection");
         let named = collection.and_then(|it| Some((it, it.text("name")?)));
         let Some((collection, name)) = named else {
             continue;
@@ -185,7 +191,7 @@ fn check_collections(sdl: &Sdl<'_>, report: &mut Report<'_>) {
 }
 
 /// Reports a model that syncs nothing, or grants nothing to anyone.
-fn check_reach(sdl: &Sdl<'_>, report: &mut Report<'_>) {
+fn check_reach(sdl: &Sdl<'_>, report: &mut DiagnosticReport<'_>) {
     if sdl.synced.is_empty() {
         report.add(
             None,

@@ -4,7 +4,7 @@
 //! Two different shapes or values never give one text: values are escaped, and a model with two shapes that can be
 //! equal is refused ([`super::parse`]). The caller provides the values.
 
-use super::template::{FillError, Part, Placeholder, Template, TemplateError};
+use super::template::{FillError, Placeholder, Template, TemplateError, TemplatePart};
 use crate::id::Scope;
 
 /// The most scopes that one template may give to one identity.
@@ -217,9 +217,9 @@ fn segment(piece: &str) -> Result<Segment, TemplateError> {
     let template = Template::parse(piece)?;
     match &template.parts[..] {
         [] => Ok(Segment::Literal(String::new())),
-        [Part::Literal(text)] if text.contains(ESCAPE) => Err(TemplateError::Percent),
-        [Part::Literal(text)] => Ok(Segment::Literal(text.clone())),
-        [Part::Placeholder(placeholder)] => Ok(Segment::Placeholder(placeholder.clone())),
+        [TemplatePart::Literal(text)] if text.contains(ESCAPE) => Err(TemplateError::Percent),
+        [TemplatePart::Literal(text)] => Ok(Segment::Literal(text.clone())),
+        [TemplatePart::Placeholder(placeholder)] => Ok(Segment::Placeholder(placeholder.clone())),
         parts => Err(TemplateError::Mixed {
             part: piece.to_owned(),
             separated: separated(parts),
@@ -228,10 +228,10 @@ fn segment(piece: &str) -> Result<Segment, TemplateError> {
 }
 
 /// The parts with colons in place of their present separators.
-fn separated(parts: &[Part]) -> String {
+fn separated(parts: &[TemplatePart]) -> String {
     let texts = parts.iter().map(|part| match part {
-        Part::Placeholder(_) => part.to_string(),
-        Part::Literal(text) => {
+        TemplatePart::Placeholder(_) => part.to_string(),
+        TemplatePart::Literal(text) => {
             let name = text.trim_matches(|c: char| !c.is_alphanumeric());
             name.to_owned()
         }

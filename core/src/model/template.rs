@@ -12,7 +12,7 @@ use crate::id::NameError;
 /// A text with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<TemplatePart>,
 }
 
 /// A dotted path into claims, or the name of a field.
@@ -20,7 +20,7 @@ pub struct Template {
 pub struct Placeholder(Vec<String>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum TemplatePart {
     Literal(String),
     Placeholder(Placeholder),
 }
@@ -90,15 +90,17 @@ impl Template {
                 if literal.contains('}') {
                     return Err(TemplateError::Brace);
                 }
-                parts.push(Part::Literal(literal.to_owned()));
+                parts.push(TemplatePart::Literal(literal.to_owned()));
                 rest = &rest[open..];
                 continue;
             }
             let close = rest.find('}').ok_or(TemplateError::Brace)?;
-            if matches!(parts.last(), Some(Part::Placeholder(_))) {
+            if matches!(parts.last(), Some(TemplatePart::Placeholder(_))) {
                 return Err(TemplateError::Adjacent);
             }
-            parts.push(Part::Placeholder(Placeholder::parse(&rest[1..close])?));
+            parts.push(TemplatePart::Placeholder(Placeholder::parse(
+                &rest[1..close],
+            )?));
             rest = &rest[close + 1..];
         }
         Ok(Self { parts })
@@ -107,8 +109,8 @@ impl Template {
     /// The placeholders in order.
     pub fn placeholders(&self) -> impl Iterator<Item = &Placeholder> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Placeholder(placeholder) => Some(placeholder),
-            Part::Literal(_) => None,
+            TemplatePart::Placeholder(placeholder) => Some(placeholder),
+            TemplatePart::Literal(_) => None,
         })
     }
 
@@ -124,8 +126,8 @@ impl Template {
         let mut text = String::new();
         for (i, part) in self.parts.iter().enumerate() {
             match part {
-                Part::Literal(literal) => text.push_str(literal),
-                Part::Placeholder(placeholder) => {
+                TemplatePart::Literal(literal) => text.push_str(literal),
+                TemplatePart::Placeholder(placeholder) => {
                     let value =
                         value(placeholder).ok_or(FillError::Missing(placeholder.to_string()))?;
                     if self
@@ -144,7 +146,13 @@ impl Template {
     /// The literal between the placeholder at `i` and a later placeholder.
     fn separator_after(&self, i: usize) -> Option<&str> {
         match self.parts.get(i + 1..) {
-            Some([Part::Literal(literal), Part::Placeholder(_), ..]) => Some(literal),
+            Some(
+                [
+                    TemplatePart::Literal(literal),
+                    TemplatePart::Placeholder(_),
+                    ..,
+                ],
+            ) => Some(literal),
             _ => None,
         }
     }
@@ -180,7 +188,7 @@ impl fmt::Display for Placeholder {
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for TemplatePart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Literal(literal) => f.write_str(literal),

@@ -2,18 +2,18 @@
 
 use std::collections::HashMap;
 
-use super::{Push, PushRefusal, PushRequest, verdict::Verdict, world::World};
+use super::{Push, PushRefusal, PushRequest, overlay::TransactionOverlay, results::ChangeResult};
 use crate::{
     change::Action,
     id::{DocumentKey, MutationId, TypeName},
     model::Model,
-    mutant::{Mutant, breaks},
+    mutant::{Mutant, is_active},
     value::document_bytes,
 };
 
 /// The most bytes of documents that the changes of one push may meet. Each change copies the document that it meets, so
 /// a thousand edits of a few bytes would copy a large one a thousand times.
-pub const MET_BYTES_MAX: usize = 64 << 20;
+pub const CURRENT_BYTES_MAX: usize = 64 << 20;
 
 /// The relation of a push to the state of its client.
 pub(super) enum Admission {
@@ -22,49 +22,52 @@ pub(super) enum Admission {
     /// It begins at the next id.
     Numbered(MutationId),
     /// It was answered before.
-    Repeat(Vec<Verdict>, MutationId),
+    Repeat(Vec<ChangeResult>, MutationId),
 }
 
 /// Rules.md 4.2 and 4.4: a repeat is recognised before the epoch is compared.
-pub(super) fn admit(world: &World<'_>, request: &PushRequest) -> Result<Admission, PushRefusal> {
+pub(super) fn admit(
+    overlay: &TransactionOverlay<'_>,
+    request: &PushRequest,
+) -> Result<Admission, PushRefusal> {
     let push = &request.push;
     let numbered = push.client.as_ref().and_then(|client| client.first);
     let Some(first) = numbered.filter(|_| !push.changes.is_empty()) else {
-        check_epoch(world, push)?;
+        check_epoch(overlay, push)?;
         return Ok(Admission::Unnumbered);
     };
     last_id(first, push.changes.len()).ok_or(PushRefusal::MutationIdRange)?;
-    let state = request.client_key().and_then(|key| world.client(&key));
+    let state = request.client_key().and_then(|key| overlay.client(&key));
     let last = state.map_or(MutationId(0), |state| state.last);
-    if breaks(Mutant::EpochBeforeRepeats) {
-        check_epoch(world, push)?;
+    if is_active(Mutant::EpochBeforeRepeats) {
+        check_epoch(overlay, push)?;
     }
-    if first <= last && !breaks(Mutant::NotReplayed) {
+    if first <= last && !is_active(Mutant::NotReplayed) {
         let state = state.filter(|state| state.first == first && state.hash == request.hash);
         let state = state.ok_or(PushRefusal::MutationIdReused)?;
-        let verdicts = state.outcomes.iter().map(Verdict::replayed).collect();
+        let verdicts = state.outcomes.iter().map(ChangeResult::replayed).collect();
         return Ok(Admission::Repeat(verdicts, state.last));
     }
     if push.epoch.is_none() {
         return Err(PushRefusal::EpochRequired);
     }
-    check_epoch(world, push)?;
-    if first.0 != last.0 + 1 && !breaks(Mutant::HoleAccepted) {
+    check_epoch(overlay, push)?;
+    if first.0 != last.0 + 1 && !is_active(Mutant::HoleAccepted) {
         return Err(PushRefusal::MutationIdGap {
             expected: MutationId(last.0 + 1),
         });
     }
     let is_counted = state.is_some_and(|state| state.at.is_some());
     let max = request.clients_max;
-    let is_full = world.clients_of(&request.identity.user) >= max;
-    if !is_counted && is_full && !breaks(Mutant::ClientsUnbounded) {
+    let is_full = overlay.clients_of(&request.identity.user) >= max;
+    if !is_counted && is_full && !is_active(Mutant::ClientsUnbounded) {
         return Err(PushRefusal::TooManyClients { max });
     }
     Ok(Admission::Numbered(first))
 }
 
-fn check_epoch(world: &World<'_>, push: &Push) -> Result<(), PushRefusal> {
-    let epoch = &world.loaded.epoch;
+fn check_epoch(overlay: &TransactionOverlay<'_>, push: &Push) -> Result<(), PushRefusal> {
+    let epoch = &overlay.loaded.epoch;
     match &push.epoch {
         Some(named) if named != epoch => Err(PushRefusal::EpochChanged {
             epoch: epoch.clone(),
@@ -99,23 +102,23 @@ pub(super) fn check_policy(model: &Model, push: &Push) -> Result<(), PushRefusal
 }
 
 /// The bytes that a push copies. Refuses a push that would copy too much, before any of it is decided.
-pub(super) fn met_bytes(
+pub(super) fn current_bytes(
     model: &Model,
-    world: &World<'_>,
+    overlay: &TransactionOverlay<'_>,
     request: &PushRequest,
 ) -> Result<usize, PushRefusal> {
-    let without_conflict = world.first_without_conflict(model, request);
+    let without_conflict = overlay.first_without_conflict(model, request);
     let mut documents: HashMap<&DocumentKey, usize> = HashMap::new();
-    let mut met = 0_usize;
+    let mut current = 0_usize;
     for (index, item) in request.push.changes.iter().enumerate() {
         let Ok(change) = &item.change else {
             continue;
         };
-        if world.is_left_out(&change.key) || without_conflict == Some(index) {
+        if overlay.is_left_out(&change.key) || without_conflict == Some(index) {
             return Err(PushRefusal::TooLarge { max: index });
         }
         let stored = || {
-            let entry = world.met(&change.key);
+            let entry = overlay.current(&change.key);
             entry.and_then(|entry| entry.body.as_ref().map(document_bytes))
         };
         let bytes = documents
@@ -124,12 +127,12 @@ pub(super) fn met_bytes(
         if let Action::Create { document, .. } = &change.action {
             *bytes = document_bytes(document).max(*bytes);
         }
-        met = met.saturating_add(*bytes);
-        if met > MET_BYTES_MAX && index > 0 {
+        current = current.saturating_add(*bytes);
+        if current > CURRENT_BYTES_MAX && index > 0 {
             return Err(PushRefusal::TooLarge { max: index });
         }
     }
-    Ok(met)
+    Ok(current)
 }
 
 /// The id of the last of `count` changes, at least one; `None` if ids cannot be counted so far. The very last id is

@@ -9,19 +9,19 @@ use sha2::{Digest, Sha256};
 
 use super::{
     PushRefusal,
-    verdict::{Decided, Verdict},
-    world::World,
+    overlay::TransactionOverlay,
+    results::{ChangeResult, PushResult},
 };
 use crate::{
     change::{Action, BaseVersion, Change, Rejection, RejectionCode},
-    decide::{self, Context, Decision, Work},
+    decide::{self, Decision, DecisionContext, Work},
     entry::Entry,
     grant::{Grants, Identity},
     id::{ConflictId, DocumentKey, TypeName, Version},
-    inbox::{InboxRecord, Mine, OpenConflict, Settlement},
+    inbox::{ClientChange, InboxRecord, OpenConflict, ResolvedConflict},
     model::{DocumentType, Model, Policy},
     outcome::Status,
-    transaction::Refusal,
+    transaction::DatabaseRefusal,
     value::{Document, Timestamp, Value},
 };
 
@@ -59,24 +59,24 @@ pub struct ResolveRequest {
 pub(super) fn resolve(
     model: &Model,
     now: Timestamp,
-    world: &mut World<'_>,
+    overlay: &mut TransactionOverlay<'_>,
     request: &ResolveRequest,
-    refusals: &[Refusal],
+    refusals: &[DatabaseRefusal],
     work: &Work,
-) -> Result<Decided, PushRefusal> {
-    let record = world.record(&request.conflict).cloned();
+) -> Result<PushResult, PushRefusal> {
+    let record = overlay.record(&request.conflict).cloned();
     let mut refused = refusals.iter().filter(|it| it.key == request.key);
     let mut resolver = ConflictResolver {
         model,
         now,
         request,
         refused: refused.next().map(|refusal| &refusal.rejection),
-        world,
+        overlay,
         work,
     };
     match record {
         Some(InboxRecord::Open(open)) => resolver.open(&open),
-        Some(InboxRecord::Settled(settled)) => resolver.replay(&settled),
+        Some(InboxRecord::Resolved(settled)) => resolver.replay(&settled),
         None => Err(PushRefusal::ConflictNotFound),
     }
 }
@@ -87,14 +87,14 @@ struct ConflictResolver<'r, 'w, 'l> {
     request: &'r ResolveRequest,
     /// Why the database refused the resolution, if it did.
     refused: Option<&'r Rejection>,
-    world: &'w mut World<'l>,
+    overlay: &'w mut TransactionOverlay<'l>,
     /// The work that it has taken.
     work: &'r Work,
 }
 
 impl ConflictResolver<'_, '_, '_> {
-    fn open(&mut self, open: &OpenConflict) -> Result<Decided, PushRefusal> {
-        let entry = self.world.met(&open.key);
+    fn open(&mut self, open: &OpenConflict) -> Result<PushResult, PushRefusal> {
+        let entry = self.overlay.current(&open.key);
         let mut present = OpenConflict::clone(open);
         if let Some(entry) = &entry {
             present.scope = entry.scope.clone();
@@ -105,28 +105,28 @@ impl ConflictResolver<'_, '_, '_> {
         let Some(document_type) = document_type.filter(|_| allowed) else {
             return Err(PushRefusal::ConflictNotFound);
         };
-        self.world.take_over(&open.key);
+        self.overlay.take_over(&open.key);
         let grants = self.grants();
         let version = entry.as_ref().map_or(Version::NONE, |entry| entry.version);
-        let verdict = if self.request.base.0 == version.0 {
+        let change_result = if self.request.base.0 == version.0 {
             self.apply(open, document_type, entry.as_deref(), &grants)
         } else {
-            Verdict::of(Status::Conflict, Some(version), None)
+            ChangeResult::of(Status::Conflict, Some(version), None)
         };
-        if !verdict.failed() {
-            self.settle(open, &verdict);
+        if !change_result.failed() {
+            self.settle(open, &change_result);
         }
-        Ok(decided(verdict, false))
+        Ok(decided(change_result, false))
     }
 
     /// A repeat gets the same answer. For all other callers a settled conflict does not exist.
-    fn replay(&self, settled: &Settlement) -> Result<Decided, PushRefusal> {
+    fn replay(&self, settled: &ResolvedConflict) -> Result<PushResult, PushRefusal> {
         let same = settled.user == self.request.identity.user && settled.hash == self.hash();
         let document_type = self.model.document_type(settled.key.type_name.as_str());
         if !same || document_type.is_none() {
             return Err(PushRefusal::ConflictNotFound);
         }
-        Ok(decided(Verdict::replayed(&settled.outcome), true))
+        Ok(decided(ChangeResult::replayed(&settled.outcome), true))
     }
 
     fn apply(
@@ -135,19 +135,19 @@ impl ConflictResolver<'_, '_, '_> {
         document_type: &DocumentType,
         entry: Option<&Entry>,
         grants: &Grants,
-    ) -> Verdict {
+    ) -> ChangeResult {
         let version = entry.map(|entry| entry.version);
         let action = match action(self.request, document_type, open, entry) {
             Ok(Some(action)) => action,
-            Ok(None) => return Verdict::of(Status::Applied, version, None),
-            Err(rejection) => return Verdict::rejected(rejection),
+            Ok(None) => return ChangeResult::of(Status::Applied, version, None),
+            Err(rejection) => return ChangeResult::rejected(rejection),
         };
         let change = Change {
             key: open.key.clone(),
             action,
             changed_at: None,
         };
-        let context = Context {
+        let context = DecisionContext {
             model: self.model,
             document_type,
             policy: Policy::ClientWins,
@@ -156,40 +156,40 @@ impl ConflictResolver<'_, '_, '_> {
             client: None,
             mutation: None,
             now: self.now,
-            version_floor: self.world.loaded.version_floor,
+            version_floor: self.overlay.loaded.version_floor,
             work: self.work,
         };
-        if let Some(problem) = self.world.withheld(&open.key) {
-            return Verdict::rejected(decide::withheld(&context, entry, &change, problem));
+        if let Some(problem) = self.overlay.withheld(&open.key) {
+            return ChangeResult::rejected(decide::withheld(&context, entry, &change, problem));
         }
         match (decide::decide(&context, entry, &change), self.refused) {
-            (Decision::Write { .. }, Some(rejection)) => Verdict::rejected(rejection.clone()),
+            (Decision::Write { .. }, Some(rejection)) => ChangeResult::rejected(rejection.clone()),
             (Decision::Write { entry: next, .. }, None) => {
                 let bounds = self.request.claim_grants.bounds();
-                if let Err(rejection) = self.world.check_given(bounds, &next, entry) {
-                    return Verdict::rejected(rejection);
+                if let Err(rejection) = self.overlay.check_given(bounds, &next, entry) {
+                    return ChangeResult::rejected(rejection);
                 }
-                let verdict = Verdict::of(Status::Applied, Some(next.version), None);
-                self.world.write(*next, entry);
-                verdict
+                let change_result = ChangeResult::of(Status::Applied, Some(next.version), None);
+                self.overlay.write(*next, entry);
+                change_result
             }
-            (Decision::Reject(rejection), _) => Verdict::rejected(rejection),
-            (Decision::Keep { .. } | Decision::Ask(_), _) => {
-                Verdict::of(Status::Applied, version, None)
+            (Decision::Reject(rejection), _) => ChangeResult::rejected(rejection),
+            (Decision::Keep { .. } | Decision::NeedsWebhook(_), _) => {
+                ChangeResult::of(Status::Applied, version, None)
             }
         }
     }
 
-    fn settle(&mut self, open: &OpenConflict, verdict: &Verdict) {
-        let settlement = Settlement {
+    fn settle(&mut self, open: &OpenConflict, change_result: &ChangeResult) {
+        let settlement = ResolvedConflict {
             id: self.request.conflict.clone(),
             key: self.request.key.clone(),
             user: self.request.identity.user.clone(),
             hash: self.hash(),
-            outcome: verdict.remembered(),
+            outcome: change_result.remembered(),
             at: self.now,
         };
-        self.world.settle(open, settlement);
+        self.overlay.settle(open, settlement);
     }
 
     fn hash(&self) -> [u8; 32] {
@@ -200,13 +200,14 @@ impl ConflictResolver<'_, '_, '_> {
 
     fn grants(&self) -> Arc<Grants> {
         let request = self.request;
-        self.world.grants(&request.identity, &request.claim_grants)
+        self.overlay
+            .grants(&request.identity, &request.claim_grants)
     }
 }
 
-fn decided(verdict: Verdict, duplicate: bool) -> Decided {
-    Decided {
-        verdicts: vec![verdict],
+fn decided(change_result: ChangeResult, duplicate: bool) -> PushResult {
+    PushResult {
+        verdicts: vec![change_result],
         duplicate,
         last: None,
     }
@@ -221,15 +222,17 @@ fn action(
 ) -> Result<Option<Action>, Rejection> {
     let base = request.base;
     let living = entry.filter(|entry| !entry.is_deleted());
-    let wanted = match (&request.resolution, &open.held.mine) {
+    let wanted = match (&request.resolution, &open.pending.mine) {
         (Resolution::Theirs, _) => return Ok(None),
-        (Resolution::Delete, _) | (Resolution::Mine, Mine::Deleted) => {
+        (Resolution::Delete, _) | (Resolution::Mine, ClientChange::Deleted) => {
             return Ok(living.map(|_| Action::Delete { base }));
         }
-        (Resolution::Mine, Mine::Created(document)) if living.is_some() => {
+        (Resolution::Mine, ClientChange::Created(document)) if living.is_some() => {
             full_replacement(document_type, document)
         }
-        (Resolution::Mine, Mine::Created(document) | Mine::Changed(document)) => document.clone(),
+        (Resolution::Mine, ClientChange::Created(document) | ClientChange::Changed(document)) => {
+            document.clone()
+        }
         (Resolution::Edited(type_name, fields), _) if *type_name == open.key.type_name => {
             fields.clone()?
         }
@@ -265,9 +268,9 @@ fn full_replacement(document_type: &DocumentType, document: &Document) -> Docume
 /// The document for a deleted one: the server's side, whole, or if the conflict met none, what the client saw of it;
 /// and over that the wanted fields.
 fn recreated(document_type: &DocumentType, open: &OpenConflict, wanted: Document) -> Document {
-    let known = open.theirs.as_ref().or(open.held.base.as_ref());
+    let known = open.theirs.as_ref().or(open.pending.base.as_ref());
     let mut document = known.cloned().unwrap_or_default();
-    document.extend(open.held.mine.document().cloned().unwrap_or_default());
+    document.extend(open.pending.mine.document().cloned().unwrap_or_default());
     document.extend(wanted);
     without_read_only(document_type, document)
 }

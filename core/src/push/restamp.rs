@@ -8,13 +8,13 @@ use std::{
     sync::Arc,
 };
 
-use super::world::World;
+use super::overlay::TransactionOverlay;
 use crate::{
     entry::{Entry, Membership},
     grant,
     id::{DocumentKey, Scope},
-    import::Arrival,
-    inbox::{Held, InboxRecord, OpenConflict},
+    import::ForeignWrite,
+    inbox::{InboxRecord, OpenConflict, PendingConflict},
     membership,
     model::{DocumentType, FillError, Model, ScopeTemplate},
     transaction::{Loaded, Reads, Writes},
@@ -32,18 +32,18 @@ pub fn restamp_reads(keys: BTreeSet<DocumentKey>) -> Reads {
 /// Restamps what was loaded, as moves without an author, and takes over others' writes to these documents. If it writes
 /// nothing, nothing is left to restamp.
 pub fn restamp(model: &Model, now: Timestamp, loaded: &Loaded) -> Writes {
-    let mut world = World::new(model, now, loaded);
+    let mut overlay = TransactionOverlay::new(model, now, loaded);
     let entries: BTreeMap<_, _> = loaded.entries.iter().collect();
     let restamped = entries.into_values().filter_map(|entry| {
         let next = restamped(model, now, entry)?;
         Some((entry, next))
     });
     for (entry, next) in restamped {
-        if !world.take_over(&entry.key) {
-            world.put(next, Some(entry));
+        if !overlay.take_over(&entry.key) {
+            overlay.put(next, Some(entry));
         }
     }
-    world.into_writes(now, Vec::new())
+    overlay.into_writes(now, Vec::new())
 }
 
 /// Gives the loaded open conflicts the scopes whose contents they show, in their present spelling. Users who see these
@@ -51,7 +51,7 @@ pub fn restamp(model: &Model, now: Timestamp, loaded: &Loaded) -> Writes {
 pub fn restamp_conflicts(model: &Model, loaded: &Loaded) -> Writes {
     let restamped = loaded.inbox.values().filter_map(|record| match record {
         InboxRecord::Open(open) => restamped_conflict(model, open),
-        InboxRecord::Settled(_) => None,
+        InboxRecord::Resolved(_) => None,
     });
     Writes {
         inbox: restamped
@@ -69,11 +69,11 @@ pub fn is_unescaped_conflict(model: &Model, open: &OpenConflict) -> bool {
 /// A conflict shows the document that the change met, and that document with the change applied.
 fn restamped_conflict(model: &Model, open: &OpenConflict) -> Option<OpenConflict> {
     let document_type = model.document_type(open.key.type_name.as_str())?;
-    let met = open.theirs.clone().unwrap_or_default();
-    let mut wanted = met.clone();
-    wanted.extend(open.held.mine.document().cloned().unwrap_or_default());
+    let current = open.theirs.clone().unwrap_or_default();
+    let mut wanted = current.clone();
+    wanted.extend(open.pending.mine.document().cloned().unwrap_or_default());
     let id = &open.key.id;
-    let respelled = [met, wanted].map(|document| {
+    let respelled = [current, wanted].map(|document| {
         let before = grant::unescaped_scope_of(document_type, id, &document)?;
         let now = grant::scope_of(document_type, id, &document);
         Some((before, now.unwrap_or_else(|_| nobodys())))
@@ -86,9 +86,9 @@ fn restamped_conflict(model: &Model, open: &OpenConflict) -> Option<OpenConflict
     let shown_in: BTreeSet<Scope> = open.shown_in.iter().map(now).collect();
     (shown_in != open.shown_in).then(|| OpenConflict {
         shown_in,
-        held: Held {
-            enters: open.held.enters.as_ref().map(now),
-            ..open.held.clone()
+        pending: PendingConflict {
+            enters: open.pending.enters.as_ref().map(now),
+            ..open.pending.clone()
         },
         ..open.clone()
     })
@@ -121,7 +121,7 @@ pub fn is_out_of_reach(model: &Model, entry: &Entry) -> bool {
 
 fn restamped(model: &Model, now: Timestamp, entry: &Entry) -> Option<Entry> {
     let (scope, membership) = respelled(model, entry)?;
-    let arrival = Arrival {
+    let arrival = ForeignWrite {
         model,
         now,
         version_floor: entry.version,
@@ -133,7 +133,7 @@ fn restamped(model: &Model, now: Timestamp, entry: &Entry) -> Option<Entry> {
         membership,
         ..entry.clone()
     };
-    arrival.stamped(next).entry
+    arrival.next_entry(next).entry
 }
 
 /// The present spelling of an entry's scope and membership, if one of them was spelled otherwise.

@@ -7,25 +7,25 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{
     CommitRequest, Push, PushHash, PushRefusal,
-    admit::{Admission, MET_BYTES_MAX, admit, check_policy, last_id, met_bytes},
-    advice::{self, Advice, Question},
-    blame::blame,
-    holding::Holding,
+    admit::{Admission, CURRENT_BYTES_MAX, admit, check_policy, current_bytes, last_id},
+    attribution::blame,
+    conflicts::ConflictDraft,
+    overlay::{TransactionOverlay, key_of},
     resolve::resolve,
-    verdict::{Decided, Verdict},
-    world::{World, key_of},
+    results::{ChangeResult, PushResult},
+    webhook::{self, WebhookDecision, WebhookQuestion},
 };
 use crate::{
     change::{Action, BaseVersion, Change, Rejection, RejectionCode, Submission},
-    decide::{self, Context, Decision, WORK_MAX, Work},
+    decide::{self, Decision, DecisionContext, WORK_MAX, Work},
     entry::Entry,
     grant::{Grants, Identity},
     id::{ClientKey, ConflictId, DocumentId, DocumentKey, MutationId, Version},
-    inbox::Held,
+    inbox::PendingConflict,
     model::{DocumentType, Model, Policy},
-    mutant::{Mutant, breaks},
+    mutant::{Mutant, is_active},
     outcome::{FieldOutcome, Status},
-    transaction::{Loaded, Refusal, Writes},
+    transaction::{DatabaseRefusal, Loaded, Writes},
     value::Timestamp,
 };
 
@@ -48,7 +48,7 @@ pub struct PushRequest {
     /// Its fingerprint.
     pub hash: PushHash,
     /// The application's answers about its changes.
-    pub advice: Vec<Advice>,
+    pub webhook_decisions: Vec<WebhookDecision>,
     /// The most clients of one user whose last push is remembered.
     pub clients_max: usize,
 }
@@ -75,66 +75,66 @@ pub fn decide(
     model: &Model,
     now: Timestamp,
     requests: &[CommitRequest],
-    refusals: &[Refusal],
+    refusals: &[DatabaseRefusal],
     loaded: &Loaded,
 ) -> Writes {
-    let mut world = World::new(model, now, loaded);
+    let mut overlay = TransactionOverlay::new(model, now, loaded);
     let blamed = blame(requests, refusals);
     let (mut decided, mut spent, mut copied) = (Vec::new(), 0, 0);
     for (i, request) in requests.iter().enumerate() {
-        if i > 0 && world.lacks(model, request) {
+        if i > 0 && overlay.lacks(model, request) {
             break;
         }
         let work = Work::of_a_push();
         decided.push(match request {
             CommitRequest::Push(request) => {
                 let blamed = |change| blamed.get(&(i, change));
-                push(model, now, &mut world, request, &blamed, &work)
+                push(model, now, &mut overlay, request, &blamed, &work)
             }
             CommitRequest::Resolve(request) => {
-                resolve(model, now, &mut world, request, refusals, &work)
+                resolve(model, now, &mut overlay, request, refusals, &work)
             }
         });
         let user = &request.identity().user;
-        spent += work.spent() + world.memberships_of(user) * SCOPE_STEPS;
+        spent += work.spent() + overlay.memberships_of(user) * SCOPE_STEPS;
         copied += work.copied();
-        if spent >= WORK_MAX || copied >= MET_BYTES_MAX {
+        if spent >= WORK_MAX || copied >= CURRENT_BYTES_MAX {
             break;
         }
     }
     let answers = requests
         .iter()
         .zip(decided)
-        .map(|(request, decided)| decided.map(|decided| world.answer(request, decided)))
+        .map(|(request, decided)| decided.map(|decided| overlay.answer(request, decided)))
         .collect();
-    world.into_writes(now, answers)
+    overlay.into_writes(now, answers)
 }
 
 fn push<'r>(
     model: &'r Model,
     now: Timestamp,
-    world: &mut World<'_>,
+    overlay: &mut TransactionOverlay<'_>,
     request: &'r PushRequest,
     blamed: &'r dyn Fn(usize) -> Option<&'r Rejection>,
     work: &'r Work,
-) -> Result<Decided, PushRefusal> {
-    let admission = admit(world, request)?;
+) -> Result<PushResult, PushRefusal> {
+    let admission = admit(overlay, request)?;
     if let Admission::Repeat(verdicts, last) = admission {
-        return Ok(Decided {
+        return Ok(PushResult {
             verdicts,
             duplicate: true,
             last: Some(last),
         });
     }
     check_policy(model, &request.push)?;
-    work.copies(met_bytes(model, world, request)?);
+    work.copies(current_bytes(model, overlay, request)?);
     let may_be_undone = request.push.atomic || may_ask_or_give(model, &request.push);
-    let before = may_be_undone.then(|| world.changed.clone());
-    let mut run = Run {
+    let before = may_be_undone.then(|| overlay.changed.clone());
+    let mut run = PushDecider {
         model,
         now,
         request,
-        world,
+        overlay,
         blamed,
         work,
         dropped: HashSet::new(),
@@ -143,31 +143,31 @@ fn push<'r>(
         details_left: DETAILS_BYTES_MAX,
         questions: Vec::new(),
     };
-    let mut verdicts: Vec<Verdict> = Vec::with_capacity(request.push.changes.len());
+    let mut verdicts: Vec<ChangeResult> = Vec::with_capacity(request.push.changes.len());
     for (i, item) in request.push.changes.iter().enumerate() {
         verdicts.push(run.change(i, item));
         if run.steps_of_grants > WORK_MAX && i > 0 {
-            world.undo(before.unwrap_or_default());
+            overlay.undo(before.unwrap_or_default());
             return Err(PushRefusal::TooLarge { max: i });
         }
     }
     let questions = std::mem::take(&mut run.questions);
     if !questions.is_empty() {
-        world.undo(before.unwrap_or_default());
-        return Err(PushRefusal::Asks(questions));
+        overlay.undo(before.unwrap_or_default());
+        return Err(PushRefusal::NeedsWebhook(questions));
     }
-    let failed = request.push.atomic && verdicts.iter().any(Verdict::failed);
+    let failed = request.push.atomic && verdicts.iter().any(ChangeResult::failed);
     if let Some(before) = before.filter(|_| failed) {
-        if !breaks(Mutant::AtomicHalf) {
-            world.undo(before);
+        if !is_active(Mutant::AtomicHalf) {
+            overlay.undo(before);
         }
-        abort(world, request, &mut verdicts);
+        abort(overlay, request, &mut verdicts);
     }
     let last = match admission {
-        Admission::Numbered(first) => Some(world.remember(request, first, &verdicts, now)),
+        Admission::Numbered(first) => Some(overlay.remember(request, first, &verdicts, now)),
         _ => None,
     };
-    Ok(Decided {
+    Ok(PushResult {
         verdicts,
         duplicate: false,
         last,
@@ -184,31 +184,32 @@ fn may_ask_or_give(model: &Model, push: &Push) -> bool {
 
 /// Leaves nothing of an atomic push to a person: it applies whole, or not at all. The failed changes keep their
 /// outcomes, the others are rejected, and no outcome names a version that was undone.
-fn abort(world: &World<'_>, request: &PushRequest, verdicts: &mut [Verdict]) {
-    let grants = world.grants(&request.identity, &request.claim_grants);
-    for (item, verdict) in request.push.changes.iter().zip(verdicts) {
-        if !verdict.failed() {
+fn abort(overlay: &TransactionOverlay<'_>, request: &PushRequest, verdicts: &mut [ChangeResult]) {
+    let grants = overlay.grants(&request.identity, &request.claim_grants);
+    for (item, change_result) in request.push.changes.iter().zip(verdicts) {
+        if !change_result.failed() {
             let message = "another change of this atomic push conflicted or was rejected";
-            *verdict = Verdict::rejected(Rejection::new(RejectionCode::AtomicAborted, message));
+            *change_result =
+                ChangeResult::rejected(Rejection::new(RejectionCode::AtomicAborted, message));
         }
-        verdict.inbox = None;
-        let entry = key_of(item).and_then(|key| world.entry(key));
+        change_result.inbox = None;
+        let entry = key_of(item).and_then(|key| overlay.entry(key));
         let stands = entry
             .filter(|entry| grants.can_read(&entry.scope))
             .map(|entry| entry.version);
-        if verdict.version != stands {
-            verdict.version = stands;
-            verdict.fields = None;
+        if change_result.version != stands {
+            change_result.version = stands;
+            change_result.fields = None;
         }
     }
 }
 
 /// One push during the decision of its changes.
-struct Run<'r, 'w, 'l> {
+struct PushDecider<'r, 'w, 'l> {
     model: &'r Model,
     now: Timestamp,
     request: &'r PushRequest,
-    world: &'w mut World<'l>,
+    overlay: &'w mut TransactionOverlay<'l>,
     /// Why the database refused a change, if it did.
     blamed: &'r dyn Fn(usize) -> Option<&'r Rejection>,
     /// The work that merges may still take.
@@ -222,44 +223,44 @@ struct Run<'r, 'w, 'l> {
     /// The bytes of field details that are left.
     details_left: usize,
     /// The questions that the application has to answer before any part of the push applies.
-    questions: Vec<Question>,
+    questions: Vec<WebhookQuestion>,
 }
 
-impl Run<'_, '_, '_> {
-    fn change(&mut self, index: usize, item: &Submission) -> Verdict {
+impl PushDecider<'_, '_, '_> {
+    fn change(&mut self, index: usize, item: &Submission) -> ChangeResult {
         let change = match &item.change {
             Ok(change) => change,
             Err(rejection) => {
                 self.drop_unreadable(item);
-                return Verdict::rejected(rejection.clone());
+                return ChangeResult::rejected(rejection.clone());
             }
         };
         let Some(document_type) = self.model.document_type(change.key.type_name.as_str()) else {
             let message = "the model has no such type";
-            return Verdict::rejected(Rejection::new(RejectionCode::InvalidValue, message));
+            return ChangeResult::rejected(Rejection::new(RejectionCode::InvalidValue, message));
         };
         if self.depends_on_dropped(change) {
             let version = self.visible_version(&change.key);
-            return Verdict::of(Status::Conflict, version, None);
+            return ChangeResult::of(Status::Conflict, version, None);
         }
-        let mut verdict = self.decide(index, document_type, change);
-        self.shorten(&mut verdict);
+        let mut change_result = self.decide(index, document_type, change);
+        self.limit_details(&mut change_result);
         if matches!(change.action, Action::Create { .. }) {
-            if verdict.failed() {
+            if change_result.failed() {
                 self.dropped.insert(change.key.clone());
             } else {
                 self.dropped.remove(&change.key);
             }
         }
-        verdict
+        change_result
     }
 
-    fn shorten(&mut self, verdict: &mut Verdict) {
-        let fields = verdict.fields.iter().flatten();
+    fn limit_details(&mut self, change_result: &mut ChangeResult) {
+        let fields = change_result.fields.iter().flatten();
         let bytes: usize = fields.map(FieldOutcome::bytes).sum();
         match self.details_left.checked_sub(bytes) {
             Some(left) => self.details_left = left,
-            None => verdict.fields = None,
+            None => change_result.fields = None,
         }
     }
 
@@ -288,34 +289,40 @@ impl Run<'_, '_, '_> {
         on_own_create && self.dropped.contains(&change.key)
     }
 
-    fn decide(&mut self, index: usize, document_type: &DocumentType, change: &Change) -> Verdict {
-        let met = self.world.met(&change.key);
-        let mut decision = self.judge(index, document_type, met.as_deref(), change);
-        let before = self.world.entry(&change.key);
-        let imports = self.is_allowed(met.as_deref(), &decision) || breaks(Mutant::ImportsAnyway);
-        if imports && self.world.take_over(&change.key) {
-            self.forget_grants(before.as_deref(), met.as_deref());
-            decision = self.judge(index, document_type, met.as_deref(), change);
+    fn decide(
+        &mut self,
+        index: usize,
+        document_type: &DocumentType,
+        change: &Change,
+    ) -> ChangeResult {
+        let current = self.overlay.current(&change.key);
+        let mut decision = self.judge(index, document_type, current.as_deref(), change);
+        let before = self.overlay.entry(&change.key);
+        let imports =
+            self.is_allowed(current.as_deref(), &decision) || is_active(Mutant::ImportsAnyway);
+        if imports && self.overlay.take_over(&change.key) {
+            self.forget_grants(before.as_deref(), current.as_deref());
+            decision = self.judge(index, document_type, current.as_deref(), change);
         }
         let decision = match (decision, (self.blamed)(index)) {
             (Decision::Write { .. }, Some(rejection)) => Decision::Reject(rejection.clone()),
-            (Decision::Ask(held), _) => {
-                self.ask(index, document_type, met, held);
-                return Verdict::of(Status::Conflict, None, None);
+            (Decision::NeedsWebhook(pending), _) => {
+                self.ask(index, document_type, current, pending);
+                return ChangeResult::of(Status::Conflict, None, None);
             }
             (decision, _) => decision,
         };
         let mutation = self.mutation(index);
-        self.carry_out(mutation, met.as_deref(), change, decision)
-            .unwrap_or_else(|rejection| Verdict {
+        self.apply_decision(mutation, current.as_deref(), change, decision)
+            .unwrap_or_else(|rejection| ChangeResult {
                 version: self.visible_version(&change.key),
-                ..Verdict::rejected(rejection)
+                ..ChangeResult::rejected(rejection)
             })
     }
 
     /// Whether the change passes rules.md 4.6: in the scope that its document is in, and in the one it would enter.
-    fn is_allowed(&mut self, met: Option<&Entry>, decision: &Decision) -> bool {
-        let may_write = met.is_some_and(|met| self.grants().can_write(&met.scope));
+    fn is_allowed(&mut self, current: Option<&Entry>, decision: &Decision) -> bool {
+        let may_write = current.is_some_and(|current| self.grants().can_write(&current.scope));
         let is_forbidden = matches!(
             decision,
             Decision::Reject(rejection) if rejection.code == RejectionCode::Forbidden
@@ -332,13 +339,13 @@ impl Run<'_, '_, '_> {
         &mut self,
         index: usize,
         document_type: &DocumentType,
-        met: Option<&Entry>,
+        current: Option<&Entry>,
         change: &Change,
     ) -> Decision {
         let request = self.request;
         let grants = self.grants();
         let client = request.push.client.as_ref();
-        let context = Context {
+        let context = DecisionContext {
             model: self.model,
             document_type,
             policy: request.policy(document_type),
@@ -347,107 +354,107 @@ impl Run<'_, '_, '_> {
             client: client.map(|client| &client.id),
             mutation: self.mutation(index),
             now: self.now,
-            version_floor: self.world.loaded.version_floor,
+            version_floor: self.overlay.loaded.version_floor,
             work: self.work,
         };
-        match self.world.withheld(&change.key) {
-            Some(problem) => Decision::Reject(decide::withheld(&context, met, change, problem)),
-            None => advice::decide(&context, met, change, request.advice_on(index, met)),
+        match self.overlay.withheld(&change.key) {
+            Some(problem) => Decision::Reject(decide::withheld(&context, current, change, problem)),
+            None => webhook::decide(&context, current, change, request.advice_on(index, current)),
         }
     }
 
-    fn carry_out(
+    fn apply_decision(
         &mut self,
         mutation: Option<MutationId>,
-        met: Option<&Entry>,
+        current: Option<&Entry>,
         change: &Change,
         decision: Decision,
-    ) -> Result<Verdict, Rejection> {
+    ) -> Result<ChangeResult, Rejection> {
         let atomic = self.request.push.atomic;
-        let version = met.map(|entry| entry.version);
+        let version = current.map(|entry| entry.version);
         match decision {
             // It applies whole or not at all, so that nothing of it may wait in the inbox (rules.md 4.11).
             Decision::Write {
-                held: Some(_),
+                pending: Some(_),
                 fields,
                 ..
             }
             | Decision::Keep {
-                held: Some(_),
+                pending: Some(_),
                 fields,
                 ..
-            } if atomic => Ok(Verdict::of(Status::Conflict, version, fields)),
+            } if atomic => Ok(ChangeResult::of(Status::Conflict, version, fields)),
             Decision::Write {
                 status,
                 entry: written,
                 fields,
-                held,
+                pending,
             } => {
                 let bounds = self.request.claim_grants.bounds();
-                self.world.check_given(bounds, &written, met)?;
-                let inbox = self.hold(mutation, met, change, held)?;
+                self.overlay.check_given(bounds, &written, current)?;
+                let inbox = self.open_conflict(mutation, current, change, pending)?;
                 let version = Some(written.version);
-                self.write(*written, met);
-                Ok(Verdict {
+                self.write(*written, current);
+                Ok(ChangeResult {
                     inbox,
-                    ..Verdict::of(status, version, fields)
+                    ..ChangeResult::of(status, version, fields)
                 })
             }
             Decision::Keep {
                 status,
                 fields,
-                held,
-            } => Ok(Verdict {
-                inbox: self.hold(mutation, met, change, held)?,
-                ..Verdict::of(status, version, fields)
+                pending,
+            } => Ok(ChangeResult {
+                inbox: self.open_conflict(mutation, current, change, pending)?,
+                ..ChangeResult::of(status, version, fields)
             }),
-            Decision::Ask(_) => Ok(Verdict::of(Status::Conflict, version, None)),
+            Decision::NeedsWebhook(_) => Ok(ChangeResult::of(Status::Conflict, version, None)),
             Decision::Reject(rejection) => Err(rejection),
         }
     }
 
-    /// Keeps the part of a change that was held back, if any. Returns its conflict.
-    fn hold(
+    /// Keeps the part of a change that was left pending, if any. Returns its conflict.
+    fn open_conflict(
         &mut self,
         mutation: Option<MutationId>,
-        met: Option<&Entry>,
+        current: Option<&Entry>,
         change: &Change,
-        held: Option<Held>,
+        pending: Option<PendingConflict>,
     ) -> Result<Option<ConflictId>, Rejection> {
-        let (Some(met), Some(held)) = (met, held) else {
+        let (Some(current), Some(pending)) = (current, pending) else {
             return Ok(None);
         };
-        let holding = Holding {
+        let draft = ConflictDraft {
             request: self.request,
             mutation,
             now: self.now,
-            met,
+            current,
             change,
-            held,
+            pending,
         };
-        self.world.hold(holding).map(Some)
+        self.overlay.open_conflict(draft).map(Some)
     }
 
     fn ask(
         &mut self,
         change: usize,
         document_type: &DocumentType,
-        met: Option<Arc<Entry>>,
-        held: Held,
+        current: Option<Arc<Entry>>,
+        pending: PendingConflict,
     ) {
-        if let (Some(webhook), Some(met)) = (&document_type.conflict.webhook, met) {
-            self.questions.push(Question {
+        if let (Some(webhook), Some(current)) = (&document_type.conflict.webhook, current) {
+            self.questions.push(WebhookQuestion {
                 change,
                 webhook: webhook.clone(),
-                met,
-                held,
+                current,
+                pending,
             });
         }
     }
 
     fn write(&mut self, written: Entry, before: Option<&Entry>) {
         self.forget_grants(before, Some(&written));
-        self.world.write(written, before);
+        self.overlay.write(written, before);
     }
 
     /// Drops the cached grants of the user, if one of the entries gives the user a membership. Other users' memberships
@@ -467,15 +474,15 @@ impl Run<'_, '_, '_> {
 
     /// The version that the document has, if the caller may see it.
     fn visible_version(&mut self, key: &DocumentKey) -> Option<Version> {
-        let entry = self.world.entry(key)?;
+        let entry = self.overlay.entry(key)?;
         self.grants()
             .can_read(&entry.scope)
             .then_some(entry.version)
     }
 
     fn grants(&mut self) -> Arc<Grants> {
-        let (request, world) = (self.request, &self.world);
-        let found = || world.grants(&request.identity, &request.claim_grants);
+        let (request, overlay) = (self.request, &self.overlay);
+        let found = || overlay.grants(&request.identity, &request.claim_grants);
         Arc::clone(self.grants.get_or_insert_with(found))
     }
 }

@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Map, Number, Value as Json};
 use thiserror::Error;
 
-use super::{DEPTH_MAX, Document, Value, unheld::Unheld};
+use super::{DEPTH_MAX, Document, Value, unrepresentable::Unrepresentable};
 use crate::model::{Field, FieldType, Model, Scalar, Shape};
 
 /// Why a JSON value does not fit the model, and where.
@@ -156,7 +156,7 @@ fn decode_scalar(scalar: Scalar, json: Json) -> Result<Value, String> {
         (Scalar::Boolean, Json::Bool(value)) => Ok(Value::Bool(value)),
         (Scalar::Boolean, _) => Err("must be true or false".into()),
         (Scalar::Int | Scalar::Float, Json::String(text))
-            if Unheld::find(&text) == Some(Unheld::Number) =>
+            if Unrepresentable::find(&text) == Some(Unrepresentable::Number) =>
         {
             Err("is a number beyond all 64-bit floats".into())
         }
@@ -198,7 +198,7 @@ fn decode_scalar(scalar: Scalar, json: Json) -> Result<Value, String> {
 }
 
 fn decode_text(text: String) -> Result<Value, String> {
-    match Unheld::find(&text) {
+    match Unrepresentable::find(&text) {
         Some(unheld) => Err(unheld.problem().to_owned()),
         None => Ok(Value::String(text)),
     }
@@ -240,8 +240,8 @@ fn decode_json(json: Json, path: &str, depth: usize) -> Result<Value, JsonError>
         Json::Object(object) => object
             .into_iter()
             .map(|(name, json)| {
-                let path = join(path, &Unheld::shown(&name));
-                if let Some(unheld) = Unheld::find(&name) {
+                let path = join(path, &Unrepresentable::shown(&name));
+                if let Some(unheld) = Unrepresentable::find(&name) {
                     return Err(JsonError::new(&path, unheld.problem()));
                 }
                 if name.contains('\0') {

@@ -8,7 +8,7 @@ use proptest::{
     sample::Index,
 };
 use tidegate_core::{
-    checkpoint::{Checkpoint, CheckpointError, Position, Track, Types},
+    checkpoint::{Checkpoint, CheckpointError, Position, RequestedTypes, Track},
     id::{Epoch, Scope, Seq, TypeName},
 };
 
@@ -22,9 +22,12 @@ fn scopes() -> impl Strategy<Value = Scope> {
     names().prop_map(|name| Scope::new(&name).unwrap())
 }
 
-fn types() -> impl Strategy<Value = Types> {
+fn types() -> impl Strategy<Value = RequestedTypes> {
     let some = btree_set(names().prop_map(|name| TypeName::new(&name).unwrap()), 0..4);
-    prop_oneof![Just(Types::All), some.prop_map(Types::Only)]
+    prop_oneof![
+        Just(RequestedTypes::All),
+        some.prop_map(RequestedTypes::Only)
+    ]
 }
 
 fn positions() -> impl Strategy<Value = Position> {

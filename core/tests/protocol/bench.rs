@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, json};
 use tidegate_core::{
-    decide::{Context, Decision, Work, decide},
+    decide::{Decision, DecisionContext, Work, decide},
     entry::Entry,
     grant::{Grants, Identity},
     id::{ClientId, MutationId, UserId, Version},
@@ -55,8 +55,8 @@ const STEP: i64 = 1_000;
 
 /// Checks a change under every rule. The row holds a sign for each of [`COLUMNS`]: `A` APPLIED, `M` MERGED, both with
 /// all of the change applied; `P` MERGED, with all applied but the title; `C` CONFLICT and `=` APPLIED, the entry
-/// staying as it was; `H` CONFLICT with all of the change held back, and `Q` as `P` with the title held back; `N`
-/// NOT_FOUND, `V` VERSION_UNKNOWN; `.` not checked. WEBHOOK asks where MANUAL holds back.
+/// staying as it was; `H` CONFLICT with all of the change left pending, and `Q` as `P` with the title left pending; `N`
+/// NOT_FOUND, `V` VERSION_UNKNOWN; `.` not checked. WEBHOOK asks where MANUAL leaves something pending.
 pub(crate) fn check(name: &str, history: &[Step], who: Who, change: &Draft, row: &str) {
     let signs: Vec<&str> = row.split_whitespace().collect();
     assert_eq!(signs.len(), COLUMNS.len(), "{name}: a sign for each column");
@@ -141,7 +141,7 @@ impl Bench {
         let client = client.map(|id| ClientId::new(id).expect("a short name"));
         let numbered = !matches!(who, Who::Unnumbered | Who::Anonymous);
         decide(
-            &Context {
+            &DecisionContext {
                 model: &self.model,
                 document_type,
                 policy: policy.unwrap_or(document_type.conflict.policy),
@@ -162,22 +162,26 @@ impl Bench {
     fn asks_where_it_holds(&self, entry: Option<&Entry>, who: Who, draft: &Draft) {
         let by = |policy| self.decide_at(DECIDED_AT, Some(policy), entry, who, draft);
         match (by(Policy::Manual), by(Policy::Webhook)) {
-            (Decision::Keep { held, .. }, Decision::Ask(asked)) => assert_eq!(held, Some(asked)),
+            (Decision::Keep { pending: held, .. }, Decision::NeedsWebhook(asked)) => {
+                assert_eq!(held, Some(asked))
+            }
             (manual, webhook) => assert_eq!(manual, webhook),
         }
     }
 
     fn sign(&self, before: Option<&Entry>, draft: &Draft, decision: &Decision) -> String {
         match decision {
-            Decision::Keep { held: Some(_), .. } => "H".into(),
+            Decision::Keep {
+                pending: Some(_), ..
+            } => "H".into(),
             Decision::Keep { status, .. } if *status == Status::Applied => "=".into(),
             Decision::Keep { .. } => "C".into(),
-            Decision::Ask(_) => "?".into(),
+            Decision::NeedsWebhook(_) => "?".into(),
             Decision::Reject(rejection) => rejection.code.name()[..1].into(),
             Decision::Write {
                 status,
                 entry,
-                held,
+                pending: held,
                 ..
             } => {
                 let mut left: Document = draft.fields(&self.model);

@@ -42,7 +42,7 @@ impl Story {
         self.check_inbox();
     }
 
-    /// A change that was held back and not resolved is still in the inbox, in the scope of its document.
+    /// A change that was left pending and not resolved is still in the inbox, in the scope of its document.
     fn check_inbox(&self) {
         let open: BTreeSet<_> = self.store.conflicts().map(|open| open.id.clone()).collect();
         assert_eq!(open, self.ledger.open);

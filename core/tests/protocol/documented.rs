@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use serde_json::{Map, Value as Json};
 use tidegate_core::{
     model::Model,
-    push::{Advice, Answer, PushRefusal},
+    push::{PushRefusal, WebhookAnswer, WebhookDecision},
     value::json::encode_fields,
 };
 
@@ -74,14 +74,14 @@ impl<'p> Example<'p> {
         );
         let alice = by("alice", "phone").from(1);
         let mut answer = store.push(&alice, std::slice::from_ref(&mine));
-        if let Err(PushRefusal::Asks(questions)) = &answer {
+        if let Err(PushRefusal::NeedsWebhook(questions)) = &answer {
             let fields = &self.row("the webhook answers").fields;
-            let advice = Advice {
+            let decisions = WebhookDecision {
                 change: 0,
-                version: Some(questions[0].met.version),
-                answer: Answer::Document(mine.of_fields(&store.model, fields.clone())),
+                version: Some(questions[0].current.version),
+                answer: WebhookAnswer::Document(mine.of_fields(&store.model, fields.clone())),
             };
-            answer = store.advised(&alice, &[mine], &[advice]);
+            answer = store.advised(&alice, &[mine], &[decisions]);
         }
         let outcome = answer.expect("it is answered").outcomes.remove(0);
         let status = format!("`{:?}`", outcome.status).to_uppercase();

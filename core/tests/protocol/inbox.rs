@@ -1,13 +1,13 @@
 //! The inbox: what MANUAL keeps, and when. [`resolving`] has the resolutions.
 //!
-//! Protocol 4.11 and the columns of its table. The decision tables say which changes are held back.
+//! Protocol 4.11 and the columns of its table. The decision tables say which changes are left pending.
 
 mod resolving;
 
 use serde_json::{Value as Json, json};
 use tidegate_core::{
     id::{ConflictId, TypeName},
-    inbox::Mine,
+    inbox::ClientChange,
     model::{Model, Policy},
     outcome::{Rule, Status, Taken},
     push::{PushAnswer, PushRefusal, Resolution},
@@ -24,7 +24,7 @@ fn retitled(base: i32, title: &str) -> Draft {
     update("t", base, json!({ "title": title }))
 }
 
-/// Bob created a task and gave it a title. Alice's edit of his first version is held back.
+/// Bob created a task and gave it a title. Alice's edit of his first version is left pending.
 fn held(rule: &str) -> Store {
     let mut store = Store::new(rule);
     let bobs = [
@@ -70,7 +70,7 @@ fn manual_keeps_the_documents_and_all_that_is_needed_to_judge() {
         json!({ "audience": "all", "title": "theirs", "stars": 1 })
     );
     let conflict = store.conflict();
-    assert_eq!(conflict.held.fields, ["stars", "title"]);
+    assert_eq!(conflict.pending.fields, ["stars", "title"]);
     assert_eq!(
         (conflict.opened_by.as_str(), conflict.version.0),
         ("alice", 2)
@@ -83,12 +83,12 @@ fn manual_keeps_the_documents_and_all_that_is_needed_to_judge() {
             document,
         ))
     };
-    let Mine::Changed(mine) = &conflict.held.mine else {
+    let ClientChange::Changed(mine) = &conflict.pending.mine else {
         panic!("it was an update");
     };
     assert_eq!(json_of(mine), json!({ "title": "mine", "stars": 5 }));
     assert_eq!(
-        conflict.held.base.as_ref().map(json_of),
+        conflict.pending.base.as_ref().map(json_of),
         Some(json!({ "title": "old", "stars": 1 }))
     );
     assert_eq!(conflict.theirs.as_ref().map(json_of), Some(body(&store)));
@@ -101,7 +101,7 @@ fn a_merge_that_overlaps_manually_writes_the_rest_and_keeps_what_overlaps() {
         body(&store),
         json!({ "audience": "all", "title": "theirs", "stars": 5 })
     );
-    assert_eq!(store.conflict().held.fields, ["title"]);
+    assert_eq!(store.conflict().pending.fields, ["title"]);
     let outcome = store
         .push(
             &by("carol", "c").from(1),
@@ -229,7 +229,7 @@ fn a_nested_edit_that_cannot_be_joined_waits_though_its_client_wrote_last() {
     let answer = store.push(&by("alice", "phone").from(1), &mine);
     assert_eq!(summaries(&answer), ["MERGED 3", "CONFLICT 3"]);
     assert_eq!(body(&store), stock("B", 11));
-    assert_eq!(store.conflict().held.fields, ["stock"]);
+    assert_eq!(store.conflict().pending.fields, ["stock"]);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 //! The tests use only the core's public interface, through a store of maps without rules of its own. The protocol
 //! states the rules, not this file.
 
-mod advice;
 mod bases;
 mod bench;
 mod bounds;
@@ -34,4 +33,5 @@ mod story;
 mod types;
 mod updates;
 mod waiting;
+mod webhooks;
 mod work;

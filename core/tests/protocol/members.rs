@@ -7,13 +7,13 @@ use std::{
 
 use serde_json::{Value as Json, json};
 use tidegate_core::{
-    checkpoint::{Checkpoint, Position, Track, Types},
+    checkpoint::{Checkpoint, Position, RequestedTypes, Track},
     entry::{Membership, ScopeState},
     grant::Grants,
     id::{Epoch, Scope, Seq, UserId},
     membership::{Bounds, GIVEN_MAX, Memberships, SCOPE_TEXT_MAX, SCOPES_MAX},
     model::Access,
-    page::{Cursor, PageRequest, View},
+    page::{PageCursor, PageInputs, PageRequest},
     value::Timestamp,
 };
 
@@ -259,13 +259,13 @@ fn a_checkpoint_at_the_bounds_fits_into_a_request() {
     };
     let positions = grants.scopes().map(|scope| (scope.clone(), position));
     let track = Track {
-        types: Types::All,
+        types: RequestedTypes::All,
         positions: positions.collect(),
     };
     let epoch = Epoch::new(&"e".repeat(256)).unwrap();
     let checkpoint = Checkpoint {
         epoch: epoch.clone(),
-        types: Types::All,
+        types: RequestedTypes::All,
         turn: grants.scopes().next().cloned(),
         tracks: vec![track.clone()],
     };
@@ -282,18 +282,18 @@ fn a_checkpoint_at_the_bounds_fits_into_a_request() {
         .scopes()
         .map(|scope| (scope.clone(), state))
         .collect();
-    let view = View {
+    let view = PageInputs {
         epoch: &epoch,
         grants: &grants,
         scopes: &scopes,
         confirmed: &HashMap::new(),
     };
-    let resume = |checkpoint: Checkpoint, types: Types| {
+    let resume = |checkpoint: Checkpoint, types: RequestedTypes| {
         let request = PageRequest {
             checkpoint: Some(checkpoint),
             types,
         };
-        Cursor::resume(&model("SERVER_WINS"), request, &view)
+        PageCursor::resume(&model("SERVER_WINS"), request, &view)
     };
     let tasks = Checkpoint {
         types: only(&["Task"]),
@@ -318,7 +318,7 @@ fn a_checkpoint_at_the_bounds_fits_into_a_request() {
         ..tasks
     };
     let small = claims(Bounds::default());
-    let view = View {
+    let view = PageInputs {
         grants: &small,
         ..view
     };
@@ -326,7 +326,7 @@ fn a_checkpoint_at_the_bounds_fits_into_a_request() {
         checkpoint: Some(few),
         types: only(&["Task", "Note"]),
     };
-    let two = Cursor::resume(&model("SERVER_WINS"), request, &view);
+    let two = PageCursor::resume(&model("SERVER_WINS"), request, &view);
     assert!(!two.reset);
     assert_eq!(two.checkpoint.tracks.len(), 2);
 }

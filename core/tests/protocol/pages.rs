@@ -6,10 +6,10 @@ use std::collections::HashMap;
 
 use serde_json::json;
 use tidegate_core::{
-    checkpoint::{Checkpoint, Types},
+    checkpoint::{Checkpoint, RequestedTypes},
     entry::ScopeState,
     id::{Scope, Seq},
-    page::{Cursor, PageRequest, View, seqs_above_head},
+    page::{PageCursor, PageInputs, PageRequest, seqs_above_head},
 };
 
 use crate::{
@@ -30,13 +30,13 @@ fn a_request_without_a_checkpoint_is_answered_with_reset() {
 fn a_page_continues_where_the_last_one_ended() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red()), create("b", red()), create("c", red())]);
-    let first = phone.pull("bob", None, &Types::All);
+    let first = phone.pull("bob", None, &RequestedTypes::All);
     assert_eq!(
         (first.names, first.resets),
         (vec!["a 1".into(), "b 1".into(), "c 1".into()], 1)
     );
     phone.push(&[delete("b", 0)]);
-    let second = phone.pull("bob", Some(&first.last.token()), &Types::All);
+    let second = phone.pull("bob", Some(&first.last.token()), &RequestedTypes::All);
     assert_eq!((second.names, second.resets), (vec!["-b 2".into()], 0));
 }
 
@@ -51,7 +51,7 @@ fn a_first_sync_of_a_scope_with_collected_tombstones_ends() {
     ]);
     phone.push(&[delete("b", 0), delete("d", 0)]);
     phone.store.collect();
-    let first = phone.pull("bob", None, &Types::All);
+    let first = phone.pull("bob", None, &RequestedTypes::All);
     assert_eq!(
         (first.names, first.resets),
         (vec!["a 1".into(), "c 1".into()], 1)
@@ -65,7 +65,7 @@ fn a_first_sync_begun_before_tombstones_were_collected_begins_anew() {
     let begun = phone.store.page("bob", None, 1);
     phone.push(&[delete("a", 0)]);
     phone.store.collect();
-    let rest = phone.pull("bob", Some(&begun.token()), &Types::All);
+    let rest = phone.pull("bob", Some(&begun.token()), &RequestedTypes::All);
     assert_eq!(
         (rest.names, rest.resets),
         (vec!["b 1".into(), "c 1".into()], 1)
@@ -76,12 +76,12 @@ fn a_first_sync_begun_before_tombstones_were_collected_begins_anew() {
 fn a_client_below_the_floor_is_reset_once() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red()), create("b", red())]);
-    let before = phone.pull("bob", None, &Types::All);
+    let before = phone.pull("bob", None, &RequestedTypes::All);
     phone.push(&[delete("a", 0)]);
     phone.store.collect();
-    let after = phone.pull("bob", Some(&before.last.token()), &Types::All);
+    let after = phone.pull("bob", Some(&before.last.token()), &RequestedTypes::All);
     assert_eq!((after.names, after.resets), (vec!["b 1".into()], 1));
-    let later = phone.pull("bob", Some(&after.last.token()), &Types::All);
+    let later = phone.pull("bob", Some(&after.last.token()), &RequestedTypes::All);
     assert_eq!((later.names.len(), later.resets), (0, 0));
 }
 
@@ -90,11 +90,11 @@ fn a_client_at_the_floor_goes_on() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red())]);
     phone.push(&[delete("a", 0)]);
-    let there = phone.pull("bob", None, &Types::All);
+    let there = phone.pull("bob", None, &RequestedTypes::All);
     phone.store.collect();
     assert_eq!(
         phone
-            .pull("bob", Some(&there.last.token()), &Types::All)
+            .pull("bob", Some(&there.last.token()), &RequestedTypes::All)
             .resets,
         0
     );
@@ -104,13 +104,13 @@ fn a_client_at_the_floor_goes_on() {
 fn another_epoch_is_answered_with_reset() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red())]);
-    let before = phone.pull("bob", None, &Types::All);
+    let before = phone.pull("bob", None, &RequestedTypes::All);
     phone.store.rotate("e2");
-    let after = phone.pull("bob", Some(&before.last.token()), &Types::All);
+    let after = phone.pull("bob", Some(&before.last.token()), &RequestedTypes::All);
     assert_eq!((after.resets, after.last.epoch().as_str()), (1, "e2"));
     assert_eq!(
         phone
-            .pull("bob", Some(&after.last.token()), &Types::All)
+            .pull("bob", Some(&after.last.token()), &RequestedTypes::All)
             .resets,
         0
     );
@@ -120,7 +120,7 @@ fn another_epoch_is_answered_with_reset() {
 fn a_seq_above_the_head_resets_only_after_a_linearizable_read() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red()), create("b", red())]);
-    let token = phone.pull("bob", None, &Types::All).last.token();
+    let token = phone.pull("bob", None, &RequestedTypes::All).last.token();
     let checkpoint = Checkpoint::decode(&token).expect("it came from a page");
     let scope = Scope::new("team:red").expect("a short name");
     let grants = phone.store.grants("bob");
@@ -137,7 +137,7 @@ fn a_seq_above_the_head_resets_only_after_a_linearizable_read() {
     );
     for (confirmed, reset) in [(Seq(2), false), (Seq(1), true)] {
         let confirmed = HashMap::from([(scope.clone(), confirmed)]);
-        let view = View {
+        let view = PageInputs {
             epoch: &phone.store.state.epoch,
             grants: &grants,
             scopes: &late,
@@ -145,10 +145,10 @@ fn a_seq_above_the_head_resets_only_after_a_linearizable_read() {
         };
         let request = PageRequest {
             checkpoint: Some(checkpoint.clone()),
-            types: Types::All,
+            types: RequestedTypes::All,
         };
         assert_eq!(
-            Cursor::resume(&phone.store.model, request, &view).reset,
+            PageCursor::resume(&phone.store.model, request, &view).reset,
             reset
         );
     }
@@ -158,7 +158,7 @@ fn a_seq_above_the_head_resets_only_after_a_linearizable_read() {
 fn a_token_with_more_tracks_than_a_client_comes_by_begins_anew() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red())]);
-    let token = phone.pull("bob", None, &Types::All).last.token();
+    let token = phone.pull("bob", None, &RequestedTypes::All).last.token();
     let mut forged = Checkpoint::decode(&token).expect("it came from a page");
     forged.tracks = vec![forged.tracks[0].clone(); 1_000];
     let page = phone.store.page("bob", Some(&forged.encode()), 10);
@@ -172,7 +172,7 @@ fn a_page_never_passes_the_heads_of_its_snapshot() {
     phone.push(&[create("a", red()), create("b", red())]);
     let scopes = phone.store.state.scopes.clone();
     let grants = phone.store.grants("bob");
-    let view = View {
+    let view = PageInputs {
         epoch: &phone.store.state.epoch,
         grants: &grants,
         scopes: &scopes,
@@ -180,28 +180,24 @@ fn a_page_never_passes_the_heads_of_its_snapshot() {
     };
     let request = PageRequest {
         checkpoint: None,
-        types: Types::All,
+        types: RequestedTypes::All,
     };
-    let cursor = Cursor::resume(&phone.store.model, request, &view);
-    let ends: Vec<Seq> = cursor
-        .stretches()
-        .iter()
-        .map(|stretch| stretch.through)
-        .collect();
+    let cursor = PageCursor::resume(&phone.store.model, request, &view);
+    let ends: Vec<Seq> = cursor.ranges().iter().map(|range| range.through).collect();
     assert_eq!(ends, [Seq(2)]);
 }
 
 #[test]
 fn what_one_push_wrote_is_complete_once_there_is_no_more() {
     let mut phone = Phone::new();
-    let before = phone.pull("alice", None, &Types::All);
+    let before = phone.pull("alice", None, &RequestedTypes::All);
     phone.push(&[
         create("a", red()),
         create("b", json!({ "audience": "team:blue" })),
         create("c", red()),
     ]);
     let mut names = phone
-        .pull("alice", Some(&before.last.token()), &Types::All)
+        .pull("alice", Some(&before.last.token()), &RequestedTypes::All)
         .names;
     names.sort();
     assert_eq!(names, ["a 1", "b 1", "c 1"]);

@@ -4,7 +4,7 @@
 
 use serde_json::{Value as Json, json};
 use tidegate_core::{
-    checkpoint::Types,
+    checkpoint::RequestedTypes,
     entry::{FeedItem, Record},
 };
 use tidegate_testkit::client::Page;
@@ -54,7 +54,7 @@ impl Phone {
     }
 
     /// Pages of one change until there is no more.
-    pub(crate) fn pull(&self, user: &str, token: Option<&str>, types: &Types) -> Pulled {
+    pub(crate) fn pull(&self, user: &str, token: Option<&str>, types: &RequestedTypes) -> Pulled {
         let mut pulled = Pulled {
             names: Vec::new(),
             resets: 0,

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use serde_json::json;
 use tidegate_core::{
-    checkpoint::{Checkpoint, Types},
+    checkpoint::{Checkpoint, RequestedTypes},
     entry::{FeedItem, Record},
     id::{Scope, Version},
     page::seqs_above_head,
@@ -25,11 +25,11 @@ fn red_team() -> Scope {
 fn the_floor_of_a_scope_that_is_not_granted_resets_nobody() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red())]);
-    let before = phone.pull("bob", None, &Types::All);
+    let before = phone.pull("bob", None, &RequestedTypes::All);
     phone.store.teams("bob", &[]);
     phone.push(&[delete("a", 0)]);
     phone.store.collect();
-    let after = phone.pull("bob", Some(&before.last.token()), &Types::All);
+    let after = phone.pull("bob", Some(&before.last.token()), &RequestedTypes::All);
     assert_eq!(
         (after.resets, &after.last.revoked[..]),
         (0, &[red_team()][..])
@@ -40,7 +40,7 @@ fn the_floor_of_a_scope_that_is_not_granted_resets_nobody() {
 fn a_seq_above_the_head_of_a_revoked_scope_is_no_concern() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red())]);
-    let token = phone.pull("bob", None, &Types::All).last.token();
+    let token = phone.pull("bob", None, &RequestedTypes::All).last.token();
     let checkpoint = Checkpoint::decode(&token).expect("it came from a page");
     phone.store.teams("bob", &[]);
     assert!(seqs_above_head(&checkpoint, &phone.store.grants("bob"), &HashMap::new()).is_empty());
@@ -58,9 +58,9 @@ fn a_scope_newly_granted_starts_at_zero_without_reset() {
         delete("a", 0),
     ]);
     phone.store.collect();
-    let before = phone.pull("bob", None, &Types::All);
+    let before = phone.pull("bob", None, &RequestedTypes::All);
     phone.store.teams("bob", &["red", "blue"]);
-    let after = phone.pull("bob", Some(&before.last.token()), &Types::All);
+    let after = phone.pull("bob", Some(&before.last.token()), &RequestedTypes::All);
     assert_eq!((after.names, after.resets), (vec!["c 1".into()], 0));
 }
 
@@ -68,24 +68,24 @@ fn a_scope_newly_granted_starts_at_zero_without_reset() {
 fn a_revoked_scope_is_reported_once_and_starts_again_when_granted() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red())]);
-    let before = phone.pull("bob", None, &Types::All);
+    let before = phone.pull("bob", None, &RequestedTypes::All);
     phone.store.teams("bob", &[]);
-    let revoked = phone.pull("bob", Some(&before.last.token()), &Types::All);
+    let revoked = phone.pull("bob", Some(&before.last.token()), &RequestedTypes::All);
     assert_eq!(
         (&revoked.last.revoked[..], revoked.resets),
         (&[red_team()][..], 0)
     );
-    let quiet = phone.pull("bob", Some(&revoked.last.token()), &Types::All);
+    let quiet = phone.pull("bob", Some(&revoked.last.token()), &RequestedTypes::All);
     assert!(quiet.last.revoked.is_empty());
     phone.store.teams("bob", &["red"]);
-    let again = phone.pull("bob", Some(&quiet.last.token()), &Types::All);
+    let again = phone.pull("bob", Some(&quiet.last.token()), &RequestedTypes::All);
     assert_eq!((again.names, again.resets), (vec!["a 1".into()], 0));
 }
 
 #[test]
 fn a_revoked_scope_is_reported_again_when_the_page_was_lost() {
     let mut phone = Phone::new();
-    let before = phone.pull("bob", None, &Types::All);
+    let before = phone.pull("bob", None, &RequestedTypes::All);
     phone.store.teams("bob", &[]);
     for _lost in 0..2 {
         assert_eq!(
@@ -102,7 +102,7 @@ fn a_revoked_scope_is_reported_again_when_the_page_was_lost() {
 fn nothing_of_a_revoked_scope_is_delivered() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red())]);
-    let before = phone.pull("bob", None, &Types::All);
+    let before = phone.pull("bob", None, &RequestedTypes::All);
     phone.store.teams("bob", &[]);
     phone.push(&[
         update("a", 0, json!({ "title": "secret" })),
@@ -111,7 +111,7 @@ fn nothing_of_a_revoked_scope_is_delivered() {
     ]);
     assert!(
         phone
-            .pull("bob", Some(&before.last.token()), &Types::All)
+            .pull("bob", Some(&before.last.token()), &RequestedTypes::All)
             .names
             .is_empty()
     );
@@ -121,7 +121,7 @@ fn nothing_of_a_revoked_scope_is_delivered() {
 fn a_removal_carries_the_scope_left_its_version_and_nothing_of_where_it_went() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red())]);
-    let before = phone.pull("bob", None, &Types::All);
+    let before = phone.pull("bob", None, &RequestedTypes::All);
     phone.push(&[moved("a", "team:blue")]);
     let moved_at = phone.store.now;
     phone.push(&[update("a", 0, json!({ "title": "later" }))]);
@@ -145,10 +145,10 @@ fn a_removal_carries_the_scope_left_its_version_and_nothing_of_where_it_went() {
 fn a_removal_is_sent_also_to_those_who_see_both_scopes() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red())]);
-    let before = phone.pull("alice", None, &Types::All);
+    let before = phone.pull("alice", None, &RequestedTypes::All);
     phone.push(&[moved("a", "team:blue")]);
     let mut names = phone
-        .pull("alice", Some(&before.last.token()), &Types::All)
+        .pull("alice", Some(&before.last.token()), &RequestedTypes::All)
         .names;
     names.sort();
     assert_eq!(names, ["<a 2", "a 2"]);

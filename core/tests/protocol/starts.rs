@@ -6,10 +6,10 @@ use std::collections::HashMap;
 
 use serde_json::json;
 use tidegate_core::{
-    checkpoint::{Checkpoint, Types},
+    checkpoint::{Checkpoint, RequestedTypes},
     entry::ScopeState,
     id::{Scope, Seq},
-    page::{Cursor, PageRequest, Stretch, View},
+    page::{FeedRange, PageCursor, PageInputs, PageRequest},
 };
 
 use crate::{
@@ -33,17 +33,20 @@ fn with_a_past() -> Phone {
 #[test]
 fn a_first_pull_is_sent_what_is_there_and_nothing_of_what_is_gone() {
     let phone = with_a_past();
-    assert_eq!(phone.pull("bob", None, &Types::All).names, ["kept 1"]);
+    assert_eq!(
+        phone.pull("bob", None, &RequestedTypes::All).names,
+        ["kept 1"]
+    );
 }
 
 #[test]
 fn a_reset_is_sent_what_is_there_and_nothing_of_what_is_gone() {
     let mut phone = with_a_past();
-    let before = phone.pull("bob", None, &Types::All);
+    let before = phone.pull("bob", None, &RequestedTypes::All);
     phone.push(&[create("short", red()), delete("kept", 0)]);
     phone.push(&[delete("short", 0)]);
     phone.store.rotate("e2");
-    let after = phone.pull("bob", Some(&before.last.token()), &Types::All);
+    let after = phone.pull("bob", Some(&before.last.token()), &RequestedTypes::All);
     assert_eq!((after.names.len(), after.resets), (0, 1));
 }
 
@@ -53,7 +56,7 @@ fn what_goes_while_a_scope_is_begun_is_sent() {
     phone.push(&[create("late", red()), create("later", red())]);
     let begun = phone.store.page("bob", None, 1);
     phone.push(&[delete("kept", 0), moved("late", "team:blue")]);
-    let rest = phone.pull("bob", Some(&begun.token()), &Types::All);
+    let rest = phone.pull("bob", Some(&begun.token()), &RequestedTypes::All);
     let mut names = rest.names;
     names.sort();
     assert_eq!(names, ["-kept 2", "<late 2", "later 1"]);
@@ -70,7 +73,7 @@ fn a_scope_that_is_granted_later_and_types_that_are_added_begin_of_their_own() {
     let tasks = phone.pull("bob", None, &only(&["Task"]));
     phone.push(&[delete("kept", 0)]);
     phone.store.teams("bob", &["red", "blue"]);
-    let more = phone.pull("bob", Some(&tasks.last.token()), &Types::All);
+    let more = phone.pull("bob", Some(&tasks.last.token()), &RequestedTypes::All);
     let mut names = more.names;
     names.sort();
     assert_eq!(names, ["-kept 2", "left 2", "x 1"]);
@@ -79,13 +82,13 @@ fn a_scope_that_is_granted_later_and_types_that_are_added_begin_of_their_own() {
 #[test]
 fn a_scope_that_is_granted_again_begins_again() {
     let mut phone = with_a_past();
-    let before = phone.pull("bob", None, &Types::All);
+    let before = phone.pull("bob", None, &RequestedTypes::All);
     phone.store.teams("bob", &[]);
-    let revoked = phone.pull("bob", Some(&before.last.token()), &Types::All);
+    let revoked = phone.pull("bob", Some(&before.last.token()), &RequestedTypes::All);
     phone.push(&[create("new", json!({ "audience": "team:red" }))]);
     phone.push(&[delete("kept", 0)]);
     phone.store.teams("bob", &["red"]);
-    let again = phone.pull("bob", Some(&revoked.last.token()), &Types::All);
+    let again = phone.pull("bob", Some(&revoked.last.token()), &RequestedTypes::All);
     assert_eq!(again.names, ["new 1"]);
 }
 
@@ -107,7 +110,7 @@ fn a_late_snapshot_lowers_the_start_to_its_head() {
             };
             scopes.insert(scope.clone(), late);
         }
-        let view = View {
+        let view = PageInputs {
             epoch: &phone.store.state.epoch,
             grants: &grants,
             scopes: &scopes,
@@ -115,20 +118,20 @@ fn a_late_snapshot_lowers_the_start_to_its_head() {
         };
         let request = PageRequest {
             checkpoint: Checkpoint::decode(token).ok(),
-            types: Types::All,
+            types: RequestedTypes::All,
         };
-        Cursor::resume(&phone.store.model, request, &view)
+        PageCursor::resume(&phone.store.model, request, &view)
     };
-    let spans = |cursor: &Cursor| -> Vec<(i64, i64, bool)> {
-        let span = |stretch: &Stretch| (stretch.after.0, stretch.through.0, stretch.removals);
-        cursor.stretches().iter().map(span).collect()
+    let spans = |cursor: &PageCursor| -> Vec<(i64, i64, bool)> {
+        let span = |range: &FeedRange| (range.after.0, range.through.0, range.removals);
+        cursor.ranges().iter().map(span).collect()
     };
     let mut begun = resume("", None);
     assert_eq!(spans(&begun), [(0, 5, false)]);
-    begun.advance(&begun.stretches()[0], Seq(1));
+    begun.advance(&begun.ranges()[0], Seq(1));
     let mut late = resume(&begun.checkpoint.encode(), Some(3));
     assert_eq!(spans(&late), [(1, 3, false)]);
-    late.advance(&late.stretches()[0], Seq(3));
+    late.advance(&late.ranges()[0], Seq(3));
     let next = resume(&late.checkpoint.encode(), None);
     assert_eq!(spans(&next), [(3, 5, true)]);
 }

@@ -9,7 +9,7 @@ use std::{
 
 use tidegate_core::{
     change::BaseVersion,
-    checkpoint::{Checkpoint, Types},
+    checkpoint::{Checkpoint, RequestedTypes},
     collect,
     entry::{Entry, FeedItem, ScopeState},
     grant::{Grants, Identity},
@@ -17,12 +17,12 @@ use tidegate_core::{
     inbox::{InboxRecord, OpenConflict},
     membership::{self, Bounds},
     model::Model,
-    page::{Cursor, PageRequest, Stretch, View, seqs_above_head},
+    page::{FeedRange, PageCursor, PageInputs, PageRequest, seqs_above_head},
     push::{
-        self, Advice, CommitRequest, Push, PushAnswer, PushClient, PushHash, PushRequest,
-        Resolution, ResolveRequest,
+        self, CommitRequest, Push, PushAnswer, PushClient, PushHash, PushRequest, Resolution,
+        ResolveRequest, WebhookDecision,
     },
-    transaction::{Foreign, LoadBytesMax, Loaded, Reads, Writes},
+    transaction::{ForeignState, LoadBytesMax, Loaded, Reads, Writes},
     value::Timestamp,
 };
 use tidegate_testkit::{
@@ -84,7 +84,7 @@ impl Store {
         let body = document.fields(&self.model);
         self.state
             .foreign
-            .insert(document.key(), Foreign::Document(body));
+            .insert(document.key(), ForeignState::Document(body));
     }
 
     /// A document's present entry.
@@ -188,18 +188,23 @@ impl Store {
         &mut self,
         sender: &Sender,
         changes: &[Draft],
-        advice: &[Advice],
+        decisions: &[WebhookDecision],
     ) -> PushAnswer {
         let mut request = self.request(sender, changes);
-        request.advice = advice.to_vec();
+        request.webhook_decisions = decisions.to_vec();
         self.transact(&[CommitRequest::Push(Arc::new(request))])
             .remove(0)
     }
 
     /// The push of a reference client, to which the application has answered.
-    pub(crate) fn take(&mut self, user: &str, push: &Push, advice: &[Advice]) -> PushAnswer {
+    pub(crate) fn take(
+        &mut self,
+        user: &str,
+        push: &Push,
+        decisions: &[WebhookDecision],
+    ) -> PushAnswer {
         let mut request = self.request_of(user, push.clone());
-        request.advice = advice.to_vec();
+        request.webhook_decisions = decisions.to_vec();
         self.transact(&[CommitRequest::Push(Arc::new(request))])
             .remove(0)
     }
@@ -279,7 +284,7 @@ impl Store {
         let identity = identity(user, self.teams_of(user));
         let key = match self.state.inbox.get(conflict) {
             Some(InboxRecord::Open(open)) => open.key.clone(),
-            Some(InboxRecord::Settled(settled)) => settled.key.clone(),
+            Some(InboxRecord::Resolved(settled)) => settled.key.clone(),
             None => key("Task", "none"),
         };
         CommitRequest::Resolve(Arc::new(ResolveRequest {
@@ -320,7 +325,7 @@ impl Store {
             identity: Arc::new(identity),
             hash: PushHash::of(&push),
             push,
-            advice: Vec::new(),
+            webhook_decisions: Vec::new(),
             clients_max: CLIENTS_MAX,
         }
     }
@@ -359,14 +364,14 @@ impl Store {
 
     /// A page of all types.
     pub(crate) fn page(&self, user: &str, token: Option<&str>, limit: usize) -> Page {
-        self.page_of(user, token, Types::All, limit)
+        self.page_of(user, token, RequestedTypes::All, limit)
     }
 
     pub(crate) fn page_of(
         &self,
         user: &str,
         token: Option<&str>,
-        types: Types,
+        types: RequestedTypes,
         limit: usize,
     ) -> Page {
         let checkpoint = token.map(|token| Checkpoint::decode(token).expect("it came from a page"));
@@ -376,13 +381,13 @@ impl Store {
             .map(|c| seqs_above_head(c, &grants, &self.state.scopes));
         let confirm = |scope: Scope| (scope.clone(), self.scope(scope.as_str()).head);
         let confirmed = above.unwrap_or_default().into_iter().map(confirm).collect();
-        let view = View {
+        let view = PageInputs {
             epoch: &self.state.epoch,
             grants: &grants,
             scopes: &self.state.scopes,
             confirmed: &confirmed,
         };
-        let mut cursor = Cursor::resume(&self.model, PageRequest { checkpoint, types }, &view);
+        let mut cursor = PageCursor::resume(&self.model, PageRequest { checkpoint, types }, &view);
         let (changes, filled) = self.fill(&mut cursor, limit);
         Page {
             changes,
@@ -393,33 +398,33 @@ impl Store {
         }
     }
 
-    fn fill(&self, cursor: &mut Cursor, limit: usize) -> (Vec<FeedItem>, Option<Scope>) {
+    fn fill(&self, cursor: &mut PageCursor, limit: usize) -> (Vec<FeedItem>, Option<Scope>) {
         let mut changes: Vec<FeedItem> = Vec::new();
-        for stretch in cursor.stretches() {
-            let mut items = self.scan(&stretch);
+        for range in cursor.ranges() {
+            let mut items = self.scan(&range);
             let room = limit - changes.len();
             if items.len() <= room {
-                cursor.advance(&stretch, stretch.through);
+                cursor.advance(&range, range.through);
                 changes.extend(items);
                 continue;
             }
             items.truncate(room);
             if let Some(last) = items.last() {
-                cursor.advance(&stretch, last.seq);
+                cursor.advance(&range, last.seq);
             }
             changes.extend(items);
-            return (changes, Some(stretch.scope));
+            return (changes, Some(range.scope));
         }
         (changes, None)
     }
 
-    fn scan(&self, stretch: &Stretch) -> Vec<FeedItem> {
+    fn scan(&self, range: &FeedRange) -> Vec<FeedItem> {
         self.state.scan(Range {
-            scope: &stretch.scope,
-            types: &stretch.types,
-            removals: stretch.removals,
-            after: stretch.after,
-            through: stretch.through,
+            scope: &range.scope,
+            types: &range.types,
+            removals: range.removals,
+            after: range.after,
+            through: range.through,
         })
     }
 
@@ -439,7 +444,7 @@ impl Store {
 }
 
 /// The names in a set of types.
-pub(crate) fn only(names: &[&str]) -> Types {
+pub(crate) fn only(names: &[&str]) -> RequestedTypes {
     let names: BTreeSet<_> = names.iter().map(|name| key(name, "x").type_name).collect();
-    Types::Only(names)
+    RequestedTypes::Only(names)
 }

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use tidegate_core::{
-    checkpoint::Types,
+    checkpoint::RequestedTypes,
     id::ConflictId,
     outcome::Status,
-    push::{Advice, Answer, Push, PushAnswer, PushRefusal, Resolution},
+    push::{Push, PushAnswer, PushRefusal, Resolution, WebhookAnswer, WebhookDecision},
 };
 use tidegate_testkit::{
     Random,
@@ -50,7 +50,7 @@ impl Device {
     pub(crate) fn new(user: &'static str) -> Self {
         Self {
             user,
-            client: Client::new(user, Types::All, None),
+            client: Client::new(user, RequestedTypes::All, None),
             page: None,
             replies: Vec::new(),
         }
@@ -175,14 +175,18 @@ impl Story {
 
     /// The application answers its questions, or does not.
     fn push(&mut self, user: &str, push: &Push) -> PushAnswer {
-        let mut advice = Vec::new();
+        let mut decisions = Vec::new();
         loop {
-            match self.store.take(user, push, &advice) {
-                Err(PushRefusal::Asks(questions)) => {
-                    let answers = [Answer::Current, Answer::Incoming, Answer::None];
-                    advice.extend(questions.iter().map(|question| Advice {
+            match self.store.take(user, push, &decisions) {
+                Err(PushRefusal::NeedsWebhook(questions)) => {
+                    let answers = [
+                        WebhookAnswer::Current,
+                        WebhookAnswer::Incoming,
+                        WebhookAnswer::None,
+                    ];
+                    decisions.extend(questions.iter().map(|question| WebhookDecision {
                         change: question.change,
-                        version: Some(question.met.version),
+                        version: Some(question.current.version),
                         answer: answers[self.random.below(3)].clone(),
                     }));
                 }
@@ -252,7 +256,7 @@ impl Story {
             device.page = Some(Arrival {
                 page: self.store.page(device.user, from.as_deref(), 1),
                 from,
-                types: Types::All,
+                types: RequestedTypes::All,
                 requested: Some(self.tick),
             });
         }

@@ -4,8 +4,8 @@
 
 use serde_json::json;
 use tidegate_core::{
-    checkpoint::{Checkpoint, Types},
-    page::{Cursor, PageRequest, View},
+    checkpoint::{Checkpoint, RequestedTypes},
+    page::{PageCursor, PageInputs, PageRequest},
 };
 
 use crate::{
@@ -36,7 +36,7 @@ fn a_page_holds_only_the_types_asked_for() {
 fn types_that_are_added_catch_up_alone() {
     let mut phone = with_two_types();
     let tasks = phone.pull("bob", None, &only(&["Task"]));
-    for (types, resets) in [(only(&["Task", "Note"]), 0), (Types::All, 0)] {
+    for (types, resets) in [(only(&["Task", "Note"]), 0), (RequestedTypes::All, 0)] {
         let more = phone.pull("bob", Some(&tasks.last.token()), &types);
         assert_eq!(
             (&more.names[..], more.resets),
@@ -47,7 +47,7 @@ fn types_that_are_added_catch_up_alone() {
         update("task", 0, json!({ "title": "x" })),
         update("note", 0, json!({ "text": "x" })).of("Note"),
     ]);
-    let more = phone.pull("bob", Some(&tasks.last.token()), &Types::All);
+    let more = phone.pull("bob", Some(&tasks.last.token()), &RequestedTypes::All);
     let mut names = more.names;
     names.sort();
     assert_eq!(names, ["note 2", "task 2"]);
@@ -64,7 +64,7 @@ fn added_types_catch_up_past_collected_tombstones() {
     phone.push(&[delete("gone", 0).of("Note")]);
     let tasks = phone.pull("bob", None, &only(&["Task"]));
     phone.store.collect();
-    let more = phone.pull("bob", Some(&tasks.last.token()), &Types::All);
+    let more = phone.pull("bob", Some(&tasks.last.token()), &RequestedTypes::All);
     assert_eq!(
         (more.names, more.resets),
         (vec!["note 1".into(), "kept 1".into()], 0)
@@ -74,14 +74,14 @@ fn added_types_catch_up_past_collected_tombstones() {
 #[test]
 fn a_subset_is_served_as_it_is() {
     let mut phone = with_two_types();
-    let all = phone.pull("bob", None, &Types::All);
+    let all = phone.pull("bob", None, &RequestedTypes::All);
     phone.push(&[
         update("task", 0, json!({ "title": "x" })),
         update("note", 0, json!({ "text": "x" })).of("Note"),
     ]);
     let tasks = phone.pull("bob", Some(&all.last.token()), &only(&["Task"]));
     assert_eq!((tasks.names, tasks.resets), (vec!["task 2".into()], 0));
-    let both = phone.pull("bob", Some(&tasks.last.token()), &Types::All);
+    let both = phone.pull("bob", Some(&tasks.last.token()), &RequestedTypes::All);
     assert_eq!(
         (both.names, both.resets),
         (vec!["note 2".into()], 0),
@@ -92,18 +92,18 @@ fn a_subset_is_served_as_it_is() {
 #[test]
 fn all_stays_all_when_the_model_grows() {
     let phone = with_two_types();
-    let all = phone.pull("bob", None, &Types::All);
+    let all = phone.pull("bob", None, &RequestedTypes::All);
     let checkpoint = Checkpoint::decode(&all.last.token()).expect("it came from a page");
-    assert_eq!(checkpoint.types, Types::All);
+    assert_eq!(checkpoint.types, RequestedTypes::All);
     assert!(
         checkpoint
             .tracks
             .iter()
-            .all(|track| track.types == Types::All)
+            .all(|track| track.types == RequestedTypes::All)
     );
     assert!(
         phone
-            .pull("bob", Some(&all.last.token()), &Types::All)
+            .pull("bob", Some(&all.last.token()), &RequestedTypes::All)
             .names
             .is_empty()
     );
@@ -113,11 +113,11 @@ fn all_stays_all_when_the_model_grows() {
 fn types_that_caught_up_stand_in_one_track_again() {
     let phone = with_two_types();
     let tasks = phone.pull("bob", None, &only(&["Task"]));
-    let all = phone.pull("bob", Some(&tasks.last.token()), &Types::All);
+    let all = phone.pull("bob", Some(&tasks.last.token()), &RequestedTypes::All);
     let checkpoint = Checkpoint::decode(&all.last.token()).expect("it came from a page");
     assert_eq!(
         (checkpoint.tracks.len(), &checkpoint.tracks[0].types),
-        (1, &Types::All)
+        (1, &RequestedTypes::All)
     );
 }
 
@@ -135,7 +135,7 @@ fn types_that_caught_up_to_a_late_snapshot_miss_nothing_after_it() {
         .iter()
         .map(|(scope, state)| (scope.clone(), state.head))
         .collect();
-    let view = View {
+    let view = PageInputs {
         epoch: &phone.store.state.epoch,
         grants: &grants,
         scopes: &late,
@@ -143,13 +143,17 @@ fn types_that_caught_up_to_a_late_snapshot_miss_nothing_after_it() {
     };
     let request = PageRequest {
         checkpoint: Checkpoint::decode(&tasks.last.token()).ok(),
-        types: Types::All,
+        types: RequestedTypes::All,
     };
-    let mut cursor = Cursor::resume(&phone.store.model, request, &view);
-    for stretch in cursor.stretches() {
-        cursor.advance(&stretch, stretch.through);
+    let mut cursor = PageCursor::resume(&phone.store.model, request, &view);
+    for range in cursor.ranges() {
+        cursor.advance(&range, range.through);
     }
     assert!(!cursor.reset && !cursor.finish(None));
-    let rest = phone.pull("bob", Some(&cursor.checkpoint.encode()), &Types::All);
+    let rest = phone.pull(
+        "bob",
+        Some(&cursor.checkpoint.encode()),
+        &RequestedTypes::All,
+    );
     assert_eq!(rest.names, ["second 1"]);
 }

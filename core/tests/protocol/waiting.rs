@@ -1,13 +1,13 @@
 //! What waits in the inbox: repeats of unnumbered changes, how much may wait, and types that left the model.
 //!
-//! [`crate::inbox`] says what is held back, and what a resolution does.
+//! [`crate::inbox`] says what is left pending, and what a resolution does.
 
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use tidegate_core::{
     id::{ConflictId, TypeName},
-    inbox::{InboxRecord, WAITING_MAX},
+    inbox::{InboxRecord, PENDING_MAX},
     model::Model,
     push::{PushAnswer, PushRefusal, Resolution},
     value::Value,
@@ -142,12 +142,12 @@ fn a_document_has_a_bounded_number_of_conflicts_and_the_next_is_rejected_whole()
     for rule in ["MANUAL", "MERGE/MANUAL"] {
         let mut store = titled(rule);
         let sender = by("alice", "phone").from(1);
-        let told_of = summaries(&store.push(&sender, &titles(0..WAITING_MAX + 1)));
-        assert_eq!(told_of[WAITING_MAX - 1], "CONFLICT 2");
-        assert_eq!(told_of[WAITING_MAX], "REJECTED INBOX_FULL");
-        assert_eq!(store.conflicts().count(), WAITING_MAX);
+        let told_of = summaries(&store.push(&sender, &titles(0..PENDING_MAX + 1)));
+        assert_eq!(told_of[PENDING_MAX - 1], "CONFLICT 2");
+        assert_eq!(told_of[PENDING_MAX], "REJECTED INBOX_FULL");
+        assert_eq!(store.conflicts().count(), PENDING_MAX);
         let more = update("t", 1, json!({ "title": "more", "done": true }));
-        let numbered = |n: usize| i32::try_from(WAITING_MAX + n).expect("it is small");
+        let numbered = |n: usize| i32::try_from(PENDING_MAX + n).expect("it is small");
         let sender = by("alice", "phone").from(numbered(2));
         let answer = store.push(&sender, &[more.clone(), create("u", json!({}))]);
         assert_eq!(
@@ -173,7 +173,7 @@ fn a_document_has_a_bounded_number_of_conflicts_and_the_next_is_rejected_whole()
 #[test]
 fn a_resolution_leaves_its_place_to_a_push_of_the_same_transaction_and_no_more_than_that() {
     let mut store = titled("MANUAL");
-    let _full = store.push(&by("alice", "phone").from(1), &titles(0..WAITING_MAX));
+    let _full = store.push(&by("alice", "phone").from(1), &titles(0..PENDING_MAX));
     let open: Vec<ConflictId> = store.conflicts().map(|open| open.id.clone()).collect();
     let more = [
         retitled(1, "more"),
@@ -184,7 +184,7 @@ fn a_resolution_leaves_its_place_to_a_push_of_the_same_transaction_and_no_more_t
     let answers = store.resolve_and_push(("bob", &open[..2], 2), (&alice, &more));
     let told = ["CONFLICT 2", "CONFLICT 2", "REJECTED INBOX_FULL"];
     assert_eq!(summaries(&answers[2]), told);
-    assert_eq!(store.conflicts().count(), WAITING_MAX);
+    assert_eq!(store.conflicts().count(), PENDING_MAX);
     let other = [retitled(1, "another's")];
     let answers =
         store.resolve_and_push(("bob", &open[2..3], 2), (&by("bob", "c").from(1), &other));
@@ -198,7 +198,7 @@ fn nobody_fills_the_inbox_for_another_user() {
     let members = ["alice", "dave", "erin"];
     for member in members {
         let sent =
-            summaries(&store.push(&by(member, "phone").from(1), &titles(0..WAITING_MAX + 50)));
+            summaries(&store.push(&by(member, "phone").from(1), &titles(0..PENDING_MAX + 50)));
         let full = sent.iter().filter(|told| *told == "REJECTED INBOX_FULL");
         assert_eq!(full.count(), 50, "{member}");
     }
@@ -210,7 +210,7 @@ fn nobody_fills_the_inbox_for_another_user() {
     );
     let honest = store.push(&by("carol", "phone").from(1), &titles(0..1));
     assert_eq!(summaries(&honest), ["CONFLICT 2"]);
-    assert_eq!(store.conflicts().count(), members.len() * WAITING_MAX + 1);
+    assert_eq!(store.conflicts().count(), members.len() * PENDING_MAX + 1);
 }
 
 /// The bound on bytes belongs to one user as well.
@@ -229,7 +229,7 @@ fn nobody_fills_the_bytes_of_the_inbox_for_another_user() {
 fn what_waits_already_and_what_waits_nowhere_needs_no_room() {
     let mut store = titled("MANUAL");
     let sender = by("alice", "browser");
-    let _full = store.push(&sender, &titles(0..WAITING_MAX));
+    let _full = store.push(&sender, &titles(0..PENDING_MAX));
     let answer = store.push(&sender, &titles(0..1));
     assert_eq!(summaries(&answer), ["CONFLICT 2"], "a repeat");
     let answer = store.push(&by("alice", "phone").from(1).atomic(), &titles(200..201));
@@ -330,10 +330,10 @@ type Note @collection(name: "notes") @scope(by: "all") { id: ID! text: String }
         value(store.task("t"), "title"),
         Some(Value::String("mine".to_owned()))
     );
-    assert!(matches!(store.state.inbox[&id], InboxRecord::Settled(_)));
+    assert!(matches!(store.state.inbox[&id], InboxRecord::Resolved(_)));
 }
 
-/// Alice's changes to three tasks, of 1,000 bytes each, which are held back. A transaction loads two such conflicts.
+/// Alice's changes to three tasks, of 1,000 bytes each, which are left pending. A transaction loads two such conflicts.
 fn of_two() -> (Store, Vec<Draft>, Vec<ConflictId>) {
     let mut store = Store::new("MANUAL");
     let bobs = |draft: &dyn Fn(&str) -> Draft| ["a", "b", "c"].map(draft);

@@ -6,7 +6,7 @@ use serde_json::json;
 use tidegate_core::{
     decide::WORK_MAX,
     membership::Bounds,
-    push::{MET_BYTES_MAX, PushRefusal},
+    push::{CURRENT_BYTES_MAX, PushRefusal},
     transaction::{LoadBytesMax, Reads},
 };
 
@@ -92,7 +92,7 @@ fn a_push_whose_documents_are_too_large_is_refused_before_it_is_decided() {
         &[create("t", json!({ "text": large }))],
     );
     let edits = |count| vec![update("t", -1, json!({ "stars": 1 })); count];
-    let fits = MET_BYTES_MAX / (large.len() + 100);
+    let fits = CURRENT_BYTES_MAX / (large.len() + 100);
     let refused = summaries(&store.push(&by("alice", "phone").from(1), &edits(1_000)));
     assert_eq!(refused, [format!("TooLarge {{ max: {fits} }}")]);
     assert_eq!(store.task("t").version.0, 1);
@@ -138,7 +138,8 @@ fn pushes_behind_large_documents_are_left_for_the_next_transaction() {
         &by("bob", "b").from(1),
         &[create("t", json!({ "text": large }))],
     );
-    let half = vec![update("t", -1, json!({ "stars": 1 })); MET_BYTES_MAX / large.len() / 2 + 1];
+    let half =
+        vec![update("t", -1, json!({ "stars": 1 })); CURRENT_BYTES_MAX / large.len() / 2 + 1];
     let pushes = ["alice", "carol", "dora"].map(|name| by(name, name).from(1));
     let group = pushes.each_ref().map(|by| (by, half.as_slice()));
     assert_eq!(store.group(&group).len(), 2);
@@ -147,7 +148,7 @@ fn pushes_behind_large_documents_are_left_for_the_next_transaction() {
 #[test]
 fn what_a_transaction_loads_has_room_for_what_a_push_may_meet() {
     let LoadBytesMax(bytes_max) = Reads::default().bytes_max;
-    assert_eq!((bytes_max, MET_BYTES_MAX), (72 << 20, 64 << 20));
+    assert_eq!((bytes_max, CURRENT_BYTES_MAX), (72 << 20, 64 << 20));
 }
 
 /// Tasks of 1,000 bytes each, where a transaction loads two of them.

@@ -5,7 +5,7 @@ use tidegate_core::{
     entry::Record,
     id::{DocumentKey, Scope, Version},
     push::Outcome,
-    transaction::Foreign,
+    transaction::ForeignState,
     value::{Document, Value},
 };
 use tidegate_testkit::store::State;
@@ -53,21 +53,21 @@ pub(crate) fn imports(before: &State, after: &Moment) -> Result<Vec<Import>, Vio
 }
 
 /// Others' writes came before every change of the commit.
-fn import(before: &State, key: &DocumentKey, foreign: &Foreign) -> Import {
+fn import(before: &State, key: &DocumentKey, foreign: &ForeignState) -> Import {
     let entry = before.entry(key);
     let synced = entry.map_or(before.version_floor, |entry| entry.version);
     let known = entry.and_then(|entry| entry.body.as_ref());
     let action = match (known, foreign) {
-        (Some(known), Foreign::Document(body)) => Action::Update {
+        (Some(known), ForeignState::Document(body)) => Action::Update {
             base: BaseVersion(synced.0),
             set: differing(known, body),
             seen: None,
         },
-        (None, Foreign::Document(body)) => Action::Create {
+        (None, ForeignState::Document(body)) => Action::Create {
             document: body.clone(),
             base: None,
         },
-        (_, Foreign::Gone | Foreign::Misfit(_)) => Action::Delete {
+        (_, ForeignState::Gone | ForeignState::Misfit(_)) => Action::Delete {
             base: BaseVersion(synced.0),
         },
     };
@@ -90,7 +90,7 @@ fn differing(before: &Document, after: &Document) -> Document {
 /// The scope in which a change meets the document.
 pub(super) fn met_in(state: &State, key: &DocumentKey) -> Option<Scope> {
     match state.foreign.get(key) {
-        Some(Foreign::Document(body)) => {
+        Some(ForeignState::Document(body)) => {
             let audience = body.get("audience").and_then(Value::as_str);
             audience.and_then(|scope| Scope::new(scope).ok())
         }

@@ -5,7 +5,7 @@ use tidegate_core::{
     entry::{FeedItem, Membership, Record, Writer},
     grant::Grants,
     id::{ClientId, DocumentKey, Scope, UserId, Version},
-    inbox::WAITING_MAX,
+    inbox::PENDING_MAX,
     membership::Memberships,
     model::Access,
     push::Outcome,
@@ -155,7 +155,7 @@ impl Sight {
                 "INBOX_FULL" => {
                     let open = moment.state.conflicts().into_iter();
                     let own = open.filter(|it| it.key == change.key && it.opened_by == self.user);
-                    own.count() >= WAITING_MAX
+                    own.count() >= PENDING_MAX
                 }
                 _ => false,
             }

@@ -12,11 +12,11 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use tidegate::store::{
-    Committed, Decide, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store,
-    StoreError, StoredItem, TailEvent,
+    Committed, DecideFn, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store,
+    StoreError, StoredRecord, TailEvent,
 };
 use tidegate_core::{
-    checkpoint::Types,
+    checkpoint::RequestedTypes,
     entry::{Entry, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId},
     inbox::{InboxPosition, InboxRecord},
@@ -72,7 +72,7 @@ impl Access {
 
 #[async_trait]
 impl Store for Access {
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
+    async fn commit(&self, reads: Reads, decide: Arc<DecideFn>) -> Result<Committed, StoreError> {
         self.pass().await?;
         let writes = self
             .store
@@ -185,7 +185,10 @@ impl Snapshot for View {
             return block_on(file.scan(range));
         }
         let state = self.later(StoreFault::TwoSnapshots);
-        let types = range.types.clone().map_or(Types::All, Types::Only);
+        let types = range
+            .types
+            .clone()
+            .map_or(RequestedTypes::All, RequestedTypes::Only);
         let mut items = state.scan(Range {
             scope: &range.scope,
             types: &types,
@@ -199,7 +202,7 @@ impl Snapshot for View {
         let fitting = range.bytes_max.max(1);
         let complete = complete && items.len() <= fitting;
         items.truncate(fitting);
-        let stored = items.iter().map(StoredItem::encode);
+        let stored = items.iter().map(StoredRecord::encode);
         Ok(Scan {
             bytes: items.len(),
             items: stored.collect::<Result<_, _>>()?,

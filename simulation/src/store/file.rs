@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 use futures_executor::block_on;
 use tempfile::TempDir;
 use tidegate::store::{
-    Decide, ScanRange, Snapshot, Store,
+    DecideFn, ScanRange, Snapshot, Store,
     embedded::{EmbeddedOptions, EmbeddedStore},
 };
 use tidegate_core::{
@@ -40,7 +40,7 @@ impl File {
         }
     }
 
-    pub(super) fn commit(&self, reads: &Reads, decide: Arc<Decide>) -> Writes {
+    pub(super) fn commit(&self, reads: &Reads, decide: Arc<DecideFn>) -> Writes {
         let committed = block_on(self.store().commit(reads.clone(), decide));
         committed.expect("the file can be written").writes
     }

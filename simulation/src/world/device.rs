@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tidegate::sync::{Caller, Page, PullRequest, SyncError, SyncService};
 use tidegate_core::{
-    checkpoint::{Checkpoint, Types},
+    checkpoint::{Checkpoint, RequestedTypes},
     id::{ClientKey, UserId},
     push::{Push, PushAnswer, PushOutcome},
 };
@@ -87,7 +87,7 @@ impl Device {
     pub(super) fn new(number: usize, slip: Option<Slip>) -> Self {
         Self {
             number,
-            client: Client::new(&format!("device-{number}"), Types::All, slip),
+            client: Client::new(&format!("device-{number}"), RequestedTypes::All, slip),
             parcels: Vec::new(),
             answers: Vec::new(),
             pull: 0,
@@ -120,7 +120,7 @@ impl Device {
     }
 
     /// Earlier requests are no longer useful to it.
-    pub(super) fn ask_for(&mut self, types: Types) {
+    pub(super) fn ask_for(&mut self, types: RequestedTypes) {
         self.hang_up();
         self.useless = self.pull;
         self.pulled.clear();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tidegate_core::{
     change::{Action, BaseVersion, Change, Submission},
-    checkpoint::Types,
+    checkpoint::RequestedTypes,
     id::{ClientId, DocumentKey, TypeName, Version},
     model::Policy,
     push::{Push, PushClient},
@@ -30,15 +30,15 @@ pub(super) fn sending(count: u8, atomic: bool, policy: u8) -> Sending {
     }
 }
 
-pub(super) fn types(what: u8) -> Types {
+pub(super) fn types(what: u8) -> RequestedTypes {
     let only = |names: &[&str]| {
         let name = |name: &&str| TypeName::new(name).expect("types of the model have good names");
-        Types::Only(names.iter().map(name).collect::<BTreeSet<_>>())
+        RequestedTypes::Only(names.iter().map(name).collect::<BTreeSet<_>>())
     };
     match what % 4 {
         0 => only(&["Task"]),
         1 => only(&["Task", "Note"]),
-        _ => Types::All,
+        _ => RequestedTypes::All,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tidegate_core::{
     change::{Action, BaseVersion},
-    transaction::Foreign,
+    transaction::ForeignState,
 };
 
 use super::{World, edits::Hand};
@@ -17,7 +17,7 @@ impl World {
         let (key, state) = (people::document(document), self.store.now());
         let stored = state.entry(&key).and_then(|entry| entry.body.clone());
         let standing = match state.foreign.get(&key) {
-            Some(Foreign::Document(body)) => Some(body.clone()),
+            Some(ForeignState::Document(body)) => Some(body.clone()),
             Some(_) => None,
             None => stored.clone(),
         };
@@ -37,7 +37,7 @@ impl World {
         };
         // A store reports only what differs from the entry.
         let differs = made != stored;
-        let made = made.map_or(Foreign::Gone, Foreign::Document);
+        let made = made.map_or(ForeignState::Gone, ForeignState::Document);
         self.store.write_elsewhere(&key, differs.then_some(made));
     }
 

@@ -6,7 +6,7 @@ use tidegate::sync::DeclineRequest;
 use tidegate_core::{
     change::{Action, BaseVersion, Change, Submission},
     id::{ClientId, DocumentKey, MutationId, UserId},
-    inbox::WAITING_MAX,
+    inbox::PENDING_MAX,
     push::{Push, PushClient},
     value::{Document, Value},
 };
@@ -45,7 +45,7 @@ impl World {
             set: title(format!("edit {}", next + n)),
             seen: None,
         };
-        let changes = (0..WAITING_MAX + MORE).map(stale).collect();
+        let changes = (0..PENDING_MAX + MORE).map(stale).collect();
         self.push_unnumbered(user, &key, changes, None);
         Ok(())
     }
@@ -129,7 +129,7 @@ impl World {
             *waiting.entry(&open.key).or_default() += 1;
         }
         let most = waiting.into_values().max().unwrap_or_default();
-        expect(most <= WAITING_MAX, Property::Bounded, || {
+        expect(most <= PENDING_MAX, Property::Bounded, || {
             format!("{most} conflicts of {user} and one document wait")
         })
     }

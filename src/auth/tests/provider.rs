@@ -21,20 +21,20 @@ const FRESH_MS: i64 = 600_000;
 
 /// What the provider says next.
 #[derive(Clone)]
-struct Answer {
+struct KeySetAnswer {
     status: StatusCode,
     body: String,
     location: Option<String>,
     delay: Duration,
 }
 
-impl Answer {
+impl KeySetAnswer {
     fn keys(keys: &[Value]) -> Self {
         Self::of(StatusCode::OK, json!({"keys": keys}).to_string())
     }
 
     fn of(status: StatusCode, body: impl Into<String>) -> Self {
-        Answer {
+        KeySetAnswer {
             status,
             body: body.into(),
             location: None,
@@ -43,18 +43,18 @@ impl Answer {
     }
 
     fn after(self, delay: Duration) -> Self {
-        Answer { delay, ..self }
+        KeySetAnswer { delay, ..self }
     }
 }
 
 struct Provider {
     url: Url,
-    answer: Arc<Mutex<Answer>>,
+    answer: Arc<Mutex<KeySetAnswer>>,
     requests: Arc<AtomicUsize>,
 }
 
 impl Provider {
-    async fn start(answer: Answer) -> Self {
+    async fn start(answer: KeySetAnswer) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/jwks.json", listener.local_addr().unwrap())
             .parse()
@@ -74,7 +74,7 @@ impl Provider {
         provider
     }
 
-    fn answers(&self, answer: Answer) {
+    fn answers(&self, answer: KeySetAnswer) {
         *self.answer.lock().unwrap() = answer;
     }
 
@@ -88,7 +88,7 @@ impl Provider {
     }
 }
 
-async fn respond(answer: Answer) -> Response {
+async fn respond(answer: KeySetAnswer) -> Response {
     sleep(answer.delay).await;
     let mut headers = HeaderMap::new();
     if let Some(location) = answer.location {
@@ -127,7 +127,8 @@ fn alice() -> Result<String, AuthError> {
 
 #[tokio::test]
 async fn many_first_tokens_cause_one_fetch() {
-    let keys = Answer::keys(&[RSA.jwk("k1", Algorithm::RS256)]).after(Duration::from_millis(50));
+    let keys =
+        KeySetAnswer::keys(&[RSA.jwk("k1", Algorithm::RS256)]).after(Duration::from_millis(50));
     let provider = Provider::start(keys).await;
     let authenticator = provider.authenticator();
     let verify = |_| {
@@ -146,14 +147,14 @@ async fn many_first_tokens_cause_one_fetch() {
 
 #[tokio::test]
 async fn a_rotated_key_is_found_and_a_withdrawn_one_forgotten() {
-    let provider = Provider::start(Answer::keys(&[RSA.jwk("k1", Algorithm::RS256)])).await;
+    let provider = Provider::start(KeySetAnswer::keys(&[RSA.jwk("k1", Algorithm::RS256)])).await;
     let authenticator = provider.authenticator();
     assert_eq!(
         outcome(&authenticator, &rsa_token("k1"), NOW_MS).await,
         alice()
     );
 
-    provider.answers(Answer::keys(&[P256.jwk("k2", Algorithm::ES256)]));
+    provider.answers(KeySetAnswer::keys(&[P256.jwk("k2", Algorithm::ES256)]));
     let rotated = token(&P256, Algorithm::ES256, Some("k2"));
     assert_eq!(
         outcome(&authenticator, &rotated, NOW_MS + COOLDOWN_MS - 1).await,
@@ -176,13 +177,13 @@ async fn a_withdrawn_key_is_forgotten_without_a_new_one_in_use() {
         RSA.jwk("k1", Algorithm::RS256),
         P256.jwk("k2", Algorithm::ES256),
     ];
-    let provider = Provider::start(Answer::keys(&both)).await;
+    let provider = Provider::start(KeySetAnswer::keys(&both)).await;
     let authenticator = provider.authenticator();
     assert_eq!(
         outcome(&authenticator, &rsa_token("k1"), NOW_MS).await,
         alice()
     );
-    provider.answers(Answer::keys(&both[1..]));
+    provider.answers(KeySetAnswer::keys(&both[1..]));
     assert_eq!(
         outcome(&authenticator, &rsa_token("k1"), NOW_MS + FRESH_MS).await,
         Err(AuthError::Refused)
@@ -191,7 +192,7 @@ async fn a_withdrawn_key_is_forgotten_without_a_new_one_in_use() {
 
 #[tokio::test]
 async fn invented_key_ids_cause_one_fetch_per_cooldown() {
-    let provider = Provider::start(Answer::keys(&[RSA.jwk("k1", Algorithm::RS256)])).await;
+    let provider = Provider::start(KeySetAnswer::keys(&[RSA.jwk("k1", Algorithm::RS256)])).await;
     let authenticator = provider.authenticator();
     for (attempt, kid) in [
         "x",
@@ -218,38 +219,39 @@ async fn invented_key_ids_cause_one_fetch_per_cooldown() {
 
 #[tokio::test]
 async fn a_refresh_that_fails_keeps_the_old_keys() {
-    let good = Answer::keys(&[RSA.jwk("k1", Algorithm::RS256)]);
-    let elsewhere = Provider::start(Answer::keys(&[STRANGER.jwk("k2", Algorithm::RS256)])).await;
-    let redirect = Answer {
+    let good = KeySetAnswer::keys(&[RSA.jwk("k1", Algorithm::RS256)]);
+    let elsewhere =
+        Provider::start(KeySetAnswer::keys(&[STRANGER.jwk("k2", Algorithm::RS256)])).await;
+    let redirect = KeySetAnswer {
         location: Some(elsewhere.url.to_string()),
-        ..Answer::of(StatusCode::FOUND, "")
+        ..KeySetAnswer::of(StatusCode::FOUND, "")
     };
     let stranger = STRANGER.jwk("k2", Algorithm::RS256);
     for (what, answer) in [
         (
             "an error with keys",
-            Answer {
+            KeySetAnswer {
                 status: StatusCode::INTERNAL_SERVER_ERROR,
-                ..Answer::keys(std::slice::from_ref(&stranger))
+                ..KeySetAnswer::keys(std::slice::from_ref(&stranger))
             },
         ),
         ("a redirect", redirect),
         (
             "too large",
-            Answer::of(
+            KeySetAnswer::of(
                 StatusCode::OK,
                 json!({"keys": [stranger], "pad": "x".repeat(300_000)}).to_string(),
             ),
         ),
-        ("too many", Answer::keys(&vec![stranger.clone(); 101])),
+        ("too many", KeySetAnswer::keys(&vec![stranger.clone(); 101])),
         (
             "no JSON",
-            Answer::of(StatusCode::OK, "<html>sign in</html>"),
+            KeySetAnswer::of(StatusCode::OK, "<html>sign in</html>"),
         ),
-        ("no keys", Answer::keys(&[])),
+        ("no keys", KeySetAnswer::keys(&[])),
         (
             "a symmetric key",
-            Answer::keys(&[json!({"kty": "oct", "kid": "k2", "k": "AAAA"})]),
+            KeySetAnswer::keys(&[json!({"kty": "oct", "kid": "k2", "k": "AAAA"})]),
         ),
     ] {
         let provider = Provider::start(good.clone()).await;
@@ -278,13 +280,13 @@ async fn a_refresh_that_fails_keeps_the_old_keys() {
 
 #[tokio::test]
 async fn without_any_key_it_is_a_fault_until_the_provider_answers() {
-    let provider = Provider::start(Answer::of(StatusCode::SERVICE_UNAVAILABLE, "")).await;
+    let provider = Provider::start(KeySetAnswer::of(StatusCode::SERVICE_UNAVAILABLE, "")).await;
     let authenticator = provider.authenticator();
     assert_eq!(
         outcome(&authenticator, &rsa_token("k1"), NOW_MS).await,
         Err(AuthError::KeysUnavailable)
     );
-    provider.answers(Answer::keys(&[RSA.jwk("k1", Algorithm::RS256)]));
+    provider.answers(KeySetAnswer::keys(&[RSA.jwk("k1", Algorithm::RS256)]));
     assert_eq!(
         outcome(&authenticator, &rsa_token("k1"), NOW_MS + 1999).await,
         Err(AuthError::KeysUnavailable)
@@ -297,7 +299,7 @@ async fn without_any_key_it_is_a_fault_until_the_provider_answers() {
 
 #[tokio::test]
 async fn a_request_waits_for_one_fetch_at_most() {
-    let slow_fault = Answer::of(StatusCode::SERVICE_UNAVAILABLE, "");
+    let slow_fault = KeySetAnswer::of(StatusCode::SERVICE_UNAVAILABLE, "");
     let provider = Provider::start(slow_fault.after(Duration::from_secs(1))).await;
     let authenticator = provider.authenticator();
     // While the first one fetches, the others come 3 s after one another by their clocks.
@@ -314,7 +316,8 @@ async fn a_request_waits_for_one_fetch_at_most() {
 
 #[tokio::test]
 async fn a_caller_who_hangs_up_does_not_stop_the_fetch() {
-    let keys = Answer::keys(&[RSA.jwk("k1", Algorithm::RS256)]).after(Duration::from_millis(100));
+    let keys =
+        KeySetAnswer::keys(&[RSA.jwk("k1", Algorithm::RS256)]).after(Duration::from_millis(100));
     let provider = Provider::start(keys).await;
     let authenticator = provider.authenticator();
     let token = rsa_token("k1");
@@ -330,7 +333,7 @@ async fn a_caller_who_hangs_up_does_not_stop_the_fetch() {
 
 #[tokio::test]
 async fn a_provider_that_hangs_delays_one_request_for_a_bounded_time() {
-    let good = Answer::keys(&[RSA.jwk("k1", Algorithm::RS256)]);
+    let good = KeySetAnswer::keys(&[RSA.jwk("k1", Algorithm::RS256)]);
     let provider = Provider::start(good.clone()).await;
     let authenticator = provider.authenticator();
     let token = rsa_token("k1");
@@ -358,7 +361,7 @@ async fn a_provider_that_hangs_delays_one_request_for_a_bounded_time() {
 
 #[tokio::test]
 async fn a_token_without_a_key_id_is_served_when_one_key_fits() {
-    let provider = Provider::start(Answer::keys(&[
+    let provider = Provider::start(KeySetAnswer::keys(&[
         RSA.jwk("k1", Algorithm::RS256),
         P256.jwk("k2", Algorithm::ES256),
         json!({"kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"}),
@@ -371,7 +374,7 @@ async fn a_token_without_a_key_id_is_served_when_one_key_fits() {
         alice()
     );
 
-    provider.answers(Answer::keys(&[
+    provider.answers(KeySetAnswer::keys(&[
         RSA.jwk("k1", Algorithm::RS256),
         STRANGER.jwk("k3", Algorithm::RS256),
     ]));
@@ -383,7 +386,8 @@ async fn a_token_without_a_key_id_is_served_when_one_key_fits() {
 
 #[tokio::test]
 async fn a_header_that_points_to_a_key_is_never_followed() {
-    let provider = Provider::start(Answer::keys(&[STRANGER.jwk("k1", Algorithm::RS256)])).await;
+    let provider =
+        Provider::start(KeySetAnswer::keys(&[STRANGER.jwk("k1", Algorithm::RS256)])).await;
     let authenticator = by_file(&["RS256"], &RSA.public_pem).unwrap();
     let mut header = Header::new(Algorithm::RS256);
     header.jku = Some(provider.url.to_string());

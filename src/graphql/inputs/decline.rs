@@ -6,7 +6,7 @@ use tidegate_core::id::UserId;
 use super::{object, present, text};
 use crate::{
     graphql::{
-        error::{Code, Failure},
+        error::{ClientError, Code},
         shape::{argument, list, required},
     },
     sync::DeclineRequest,
@@ -27,7 +27,7 @@ pub(super) fn input() -> InputObject {
 }
 
 /// Reads the input of `declineMemberships`.
-pub(in crate::graphql) fn decline(input: GraphqlValue) -> Result<DeclineRequest, Failure> {
+pub(in crate::graphql) fn decline(input: GraphqlValue) -> Result<DeclineRequest, ClientError> {
     let mut input = object(input);
     let givers = match present(&mut input, "givers") {
         Some(GraphqlValue::List(givers)) => givers,
@@ -37,7 +37,7 @@ pub(in crate::graphql) fn decline(input: GraphqlValue) -> Result<DeclineRequest,
         let giver = text(giver).unwrap_or_default();
         UserId::new(&giver).map_err(|error| {
             let message = format!("`givers` names what is no user: {error}.");
-            Failure::new(Code::BadUserInput, message)
+            ClientError::new(Code::BadUserInput, message)
         })
     });
     let decline = present(&mut input, "decline");

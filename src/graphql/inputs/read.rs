@@ -7,18 +7,18 @@ use tidegate_core::{
     id::{ClientId, DocumentKey, Epoch, MutationId},
     model::{DocumentType, Model, Policy},
     push::{Push, PushClient},
-    value::{Document, Timestamp, json, unheld::Unheld},
+    value::{Document, Timestamp, json, unrepresentable::Unrepresentable},
 };
 
 use crate::graphql::{
     enums,
-    error::{Code, Failure},
+    error::{ClientError, Code},
 };
 
 pub(in crate::graphql) type Object = IndexMap<Name, Value>;
 
 /// Reads the argument `input` of `pushChanges`.
-pub(in crate::graphql) fn push(model: &Model, input: Value) -> Result<Push, Failure> {
+pub(in crate::graphql) fn push(model: &Model, input: Value) -> Result<Push, ClientError> {
     let mut input = object(input);
     let changes = match input.swap_remove("changes") {
         Some(Value::List(changes)) => changes,
@@ -41,12 +41,12 @@ pub(in crate::graphql) fn push(model: &Model, input: Value) -> Result<Push, Fail
     })
 }
 
-fn push_client(mut client: Object) -> Result<PushClient, Failure> {
+fn push_client(mut client: Object) -> Result<PushClient, ClientError> {
     let id = present(&mut client, "id")
         .and_then(text)
         .unwrap_or_default();
     let id = ClientId::new(&id).map_err(|error| {
-        Failure::new(
+        ClientError::new(
             Code::BadUserInput,
             format!("`client.id` is not usable: {error}."),
         )
@@ -57,9 +57,9 @@ fn push_client(mut client: Object) -> Result<PushClient, Failure> {
     })
 }
 
-fn epoch_of(epoch: &str) -> Result<Epoch, Failure> {
+fn epoch_of(epoch: &str) -> Result<Epoch, ClientError> {
     Epoch::new(epoch).map_err(|error| {
-        Failure::new(
+        ClientError::new(
             Code::BadUserInput,
             format!("`epoch` is not usable: {error}."),
         )
@@ -71,8 +71,8 @@ fn policy_of(name: &str) -> Option<Policy> {
 }
 
 /// Request validation accepts no such item. Leaving it out would shift the mutation ids of the items after it.
-fn unknown_change() -> Failure {
-    Failure::new(Code::BadUserInput, "An item of `changes` names no change.")
+fn unknown_change() -> ClientError {
+    ClientError::new(Code::BadUserInput, "An item of `changes` names no change.")
 }
 
 /// One item: `{task: {update: {…}}}`.
@@ -90,7 +90,7 @@ fn submission(model: &Model, item: Object) -> Option<Submission> {
     let read = read_change(model, document_type, verb.as_str(), &id, change);
     Some(Submission {
         type_name: document_type.name.clone(),
-        id: Unheld::shown(&id),
+        id: Unrepresentable::shown(&id),
         change: read,
     })
 }

@@ -14,8 +14,8 @@ use tidegate_core::{
 use super::{integer, object, present, read_fields, text};
 use crate::{
     graphql::{
-        enums::{self, Side},
-        error::{Code, Failure},
+        enums::{self, ConflictSide},
+        error::{ClientError, Code},
         shape::{argument, nullable, one, required},
     },
     sync::SyncError,
@@ -66,14 +66,17 @@ fn resolution_input(model: &Model) -> InputObject {
 }
 
 /// The input of `resolveConflict`.
-pub(in crate::graphql) struct Resolve {
+pub(in crate::graphql) struct ResolveInput {
     pub(in crate::graphql) conflict: ConflictId,
     pub(in crate::graphql) base: BaseVersion,
     pub(in crate::graphql) resolution: Resolution,
 }
 
 /// Reads the argument `input` of `resolveConflict`.
-pub(in crate::graphql) fn resolve(model: &Model, input: GraphqlValue) -> Result<Resolve, Failure> {
+pub(in crate::graphql) fn resolve(
+    model: &Model,
+    input: GraphqlValue,
+) -> Result<ResolveInput, ClientError> {
     let mut input = object(input);
     let id = present(&mut input, "conflictId").and_then(text);
     // A text that cannot be an id is the id of no conflict.
@@ -85,11 +88,11 @@ pub(in crate::graphql) fn resolve(model: &Model, input: GraphqlValue) -> Result<
         Some((name, value)) => resolution_of(model, name.as_str(), value),
         None => None,
     };
-    Ok(Resolve {
+    Ok(ResolveInput {
         conflict: conflict.ok_or(SyncError::Push(PushRefusal::ConflictNotFound))?,
         base: BaseVersion(base),
         resolution: resolution.ok_or_else(|| {
-            Failure::new(
+            ClientError::new(
                 Code::BadUserInput,
                 "`resolution` says nothing: take a side, write fields, or write `delete: true`.",
             )
@@ -100,8 +103,8 @@ pub(in crate::graphql) fn resolve(model: &Model, input: GraphqlValue) -> Result<
 fn resolution_of(model: &Model, name: &str, value: GraphqlValue) -> Option<Resolution> {
     match (name, value) {
         ("take", side) => Some(match enums::SIDE.value(&text(side)?)? {
-            Side::Mine => Resolution::Mine,
-            Side::Theirs => Resolution::Theirs,
+            ConflictSide::Mine => Resolution::Mine,
+            ConflictSide::Theirs => Resolution::Theirs,
         }),
         ("delete", GraphqlValue::Boolean(true)) => Some(Resolution::Delete),
         (name, fields @ GraphqlValue::Object(_)) => {

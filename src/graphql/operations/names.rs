@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_core::{
     id::TypeName,
-    model::{DocumentType, Field, FieldClash, Model},
+    model::{DocumentType, Field, FieldAmbiguity, Model},
 };
 
 /// The names in use, in lower case and without underscores.
@@ -40,7 +40,7 @@ impl Aliases {
     pub(super) fn new(model: &Model) -> Self {
         let mut names = Names::new(response_names(model));
         let mut aliases = BTreeMap::new();
-        for FieldClash { a, b, field } in model.clashes() {
+        for FieldAmbiguity { a, b, field } in model.clashes() {
             if aliases.contains_key(&(a, field.clone())) {
                 continue;
             }

@@ -96,12 +96,12 @@ fn every_ready_made_operation_is_admitted_or_a_limit_says_why_not() {
         let unlimited = api(Model::parse("model.graphql", &text).unwrap(), unlimited);
         let limited = api(model, Limits::default());
         for request in operations.each().chain([whole]) {
-            if let Err(answer) = unlimited.admit(request) {
+            if let Err(answer) = unlimited.validate(request) {
                 panic!("{text}\n{}\n{answer:?}", operations.text());
             }
         }
         for request in sent {
-            if let Err(answer) = limited.admit(request) {
+            if let Err(answer) = limited.validate(request) {
                 refused += 1;
                 let message = &answer.refusal().unwrap()[0].message;
                 assert!(message.contains("(limits."), "{text}\n{message}");

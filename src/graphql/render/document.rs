@@ -16,15 +16,15 @@ use tidegate_core::{
     view::{RecordHead, RecordView, Seen, Unreadable, ValueRef, ValueView},
 };
 
-use super::{Key, Step, Text, Written};
-use crate::graphql::error::Failure;
+use super::{Key, PathStep, RenderResult, Text};
+use crate::graphql::error::ClientError;
 
 /// The selections of documents, by their types.
 pub(in crate::graphql) struct DocumentPlan(pub(in crate::graphql) BTreeMap<Box<str>, PartsPlan>);
 
 /// The selection of a document, of an embedded one, or of a side of a conflict.
 pub(in crate::graphql) struct PartsPlan {
-    parts: Vec<(Key, Part)>,
+    parts: Vec<(Key, DocumentPart)>,
     /// For each part, the index of its field in `wanted`; any index if it needs none.
     slots: Vec<usize>,
     /// The names of the needed fields, in ascending order.
@@ -34,7 +34,7 @@ pub(in crate::graphql) struct PartsPlan {
 /// Writes a field of every record's head.
 pub(in crate::graphql) type HeadWriter = fn(&dyn RecordHead, &mut Text);
 
-pub(in crate::graphql) enum Part {
+pub(in crate::graphql) enum DocumentPart {
     TypeName(Box<str>),
     /// The head of a document. Embedded ones and sides of conflicts have none.
     Head(HeadWriter),
@@ -82,12 +82,12 @@ pub(in crate::graphql) enum ValuePlan {
 
 impl PartsPlan {
     /// With these parts, in this order.
-    pub(in crate::graphql) fn new(parts: Vec<(Key, Part)>) -> Self {
+    pub(in crate::graphql) fn new(parts: Vec<(Key, DocumentPart)>) -> Self {
         let fields = parts.iter().filter_map(|(_, part)| part.field());
         let mut wanted: Vec<Box<str>> = fields.map(Box::from).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        let slot = |part: &Part| {
+        let slot = |part: &DocumentPart| {
             let field = part.field()?;
             wanted.binary_search_by(|name| (**name).cmp(field)).ok()
         };
@@ -100,7 +100,7 @@ impl PartsPlan {
     }
 }
 
-impl Part {
+impl DocumentPart {
     /// The name of the field that it needs.
     fn field(&self) -> Option<&str> {
         match self {
@@ -117,7 +117,7 @@ impl Text {
         &mut self,
         record: &impl RecordView,
         plan: &DocumentPlan,
-    ) -> Written {
+    ) -> RenderResult {
         self.object_of_type(record.type_name(), |text| {
             match plan.0.get(record.type_name()) {
                 Some(plan) => text.document_of_type(record, plan),
@@ -133,7 +133,7 @@ impl Text {
         type_name: &str,
         shown_as: &str,
         plan: &DocumentPlan,
-    ) -> Written {
+    ) -> RenderResult {
         self.object_of_type(shown_as, |text| match plan.0.get(type_name) {
             Some(plan) => text.parts(None, ValueRef::Document(state), plan),
             None => text.parts(None, ValueRef::Document(state), &PartsPlan::new(Vec::new())),
@@ -141,11 +141,15 @@ impl Text {
     }
 
     /// An object of a position that may hold several types.
-    fn object_of_type(&mut self, name: &str, write: impl FnOnce(&mut Self) -> Written) -> Written {
+    fn object_of_type(
+        &mut self,
+        name: &str,
+        write: impl FnOnce(&mut Self) -> RenderResult,
+    ) -> RenderResult {
         let begin = self.mark();
         let written = write(self);
         for steps in self.steps_since(&begin) {
-            steps.push(Step::Type(name.into()));
+            steps.push(PathStep::Type(name.into()));
         }
         written
     }
@@ -155,7 +159,7 @@ impl Text {
         &mut self,
         entry: Option<&Entry>,
         plan: &DocumentPlan,
-    ) -> Written {
+    ) -> RenderResult {
         match entry {
             Some(entry) => self.document(entry, plan),
             None => self.nothing(false),
@@ -167,7 +171,7 @@ impl Text {
         &mut self,
         record: &impl RecordView,
         plan: &PartsPlan,
-    ) -> Written {
+    ) -> RenderResult {
         match record.body() {
             Some(body) => self.parts(Some(record), body, plan),
             None => self.nothing(false),
@@ -179,23 +183,23 @@ impl Text {
         head: Option<&dyn RecordHead>,
         object: V,
         plan: &PartsPlan,
-    ) -> Written {
+    ) -> RenderResult {
         let found = object.find(&plan.wanted)?;
         self.raw(b"{");
         for (place, ((key, part), slot)) in plan.parts.iter().zip(&plan.slots).enumerate() {
             self.key(place, key);
             match part {
-                Part::TypeName(name) => self.string(name),
-                Part::Head(write) => {
+                DocumentPart::TypeName(name) => self.string(name),
+                DocumentPart::Head(write) => {
                     if let Some(head) = head {
                         write(head, self);
                     }
                 }
-                Part::Field(field) => {
+                DocumentPart::Field(field) => {
                     let value = found[*slot];
                     self.position(key, field.required, |text| text.field(value, field))?;
                 }
-                Part::Reference(reference) => {
+                DocumentPart::Reference(reference) => {
                     let id = found[*slot].map(V::see).transpose()?;
                     self.position(key, false, |text| text.reference(id.as_ref(), reference))?;
                 }
@@ -205,7 +209,7 @@ impl Text {
         Ok(())
     }
 
-    fn field<'v, V: ValueView<'v>>(&mut self, value: Option<V>, field: &FieldPlan) -> Written {
+    fn field<'v, V: ValueView<'v>>(&mut self, value: Option<V>, field: &FieldPlan) -> RenderResult {
         let seen = value.map(|value| Ok::<_, Unreadable>((value, value.see()?)));
         match (seen.transpose()?, &field.default) {
             (None | Some((_, Seen::Null)), Some(default)) => {
@@ -218,7 +222,7 @@ impl Text {
     }
 
     /// A document that is loaded later; null if the field holds no id.
-    fn reference(&mut self, id: Option<&Seen<'_>>, reference: &ReferencePlan) -> Written {
+    fn reference(&mut self, id: Option<&Seen<'_>>, reference: &ReferencePlan) -> RenderResult {
         let id = match id {
             Some(Seen::Text(id)) => reference.id_type.parse(id).ok(),
             _ => None,
@@ -239,7 +243,7 @@ impl Text {
         value: V,
         seen: Seen<'v>,
         plan: &ValuePlan,
-    ) -> Written {
+    ) -> RenderResult {
         match (plan, seen) {
             (ValuePlan::Json, seen) => return Ok(self.free(value, seen, 0)?),
             (ValuePlan::List { item, required }, Seen::List) => {
@@ -260,7 +264,7 @@ impl Text {
                 | Seen::Decimal(_)
                 | Seen::Bytes(_)),
             ) => self.scalar(seen),
-            _ => return Err(self.fail(Failure::misfit())),
+            _ => return Err(self.fail(ClientError::misfit())),
         }
         Ok(())
     }
@@ -270,7 +274,7 @@ impl Text {
         list: V,
         plan: &ValuePlan,
         required: bool,
-    ) -> Written {
+    ) -> RenderResult {
         self.raw(b"[");
         for (place, item) in list.items()?.enumerate() {
             let item = item?;
@@ -285,9 +289,9 @@ impl Text {
     }
 
     /// Null in place of a value.
-    pub(in crate::graphql) fn nothing(&mut self, required: bool) -> Written {
+    pub(in crate::graphql) fn nothing(&mut self, required: bool) -> RenderResult {
         if required {
-            return Err(self.fail(Failure::no_value()));
+            return Err(self.fail(ClientError::no_value()));
         }
         self.null();
         Ok(())

@@ -9,9 +9,9 @@ use std::{
 use async_graphql::dataloader::{DataLoader, Loader};
 use tidegate_core::{entry::Entry, id::DocumentKey, value::document_bytes};
 
-use super::{Step, Stop, Text, document::PartsPlan};
+use super::{PathStep, RenderStop, Text, document::PartsPlan};
 use crate::{
-    graphql::error::{Code, Failure},
+    graphql::error::{ClientError, Code},
     quota::{Account, Lease},
     sync::{Caller, SyncService},
 };
@@ -23,7 +23,7 @@ pub(super) struct Hole {
     key: DocumentKey,
     plan: Arc<PartsPlan>,
     /// The steps from the position outwards, like those of an error.
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<PathStep>,
     /// Its content, once that is written.
     filling: Option<Box<Text>>,
 }
@@ -47,11 +47,11 @@ impl Text {
     /// Loads the content of the holes. Its errors follow those of the text, round by round.
     ///
     /// # Errors
-    /// [`Stop::Failed`] if a document cannot be read.
+    /// [`RenderStop::Failed`] if a document cannot be read.
     pub(in crate::graphql) async fn fill(
         &mut self,
         loader: &DataLoader<DocumentLoader>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), RenderStop> {
         let mut depth = 0;
         loop {
             let mut holes = Vec::new();
@@ -117,27 +117,27 @@ impl Text {
 }
 
 /// The loaded documents, each with the lease that counts it.
-type Loaded = HashMap<DocumentKey, Result<(Arc<Entry>, Option<Arc<Lease>>), Failure>>;
+type LoadedDocuments = HashMap<DocumentKey, Result<(Arc<Entry>, Option<Arc<Lease>>), ClientError>>;
 
 impl Hole {
     /// The content of a hole: the document, or null if there is none to show or an error explains its absence.
     fn filled(
         &self,
-        loaded: &Result<Loaded, Failure>,
+        loaded: &Result<LoadedDocuments, ClientError>,
         loader: &DocumentLoader,
-    ) -> Result<Text, Stop> {
+    ) -> Result<Text, RenderStop> {
         let mut text = Text::default();
         let begin = text.mark();
         let written = match loaded.as_ref().map(|loaded| loaded.get(&self.key)) {
             Ok(None) => text.nothing(false),
-            Ok(Some(Ok((entry, _)))) => match loader.room.take(entry) {
+            Ok(Some(Ok((entry, _)))) => match loader.budget.take(entry) {
                 Ok(()) => text.document_of_type(&**entry, &self.plan),
                 Err(failure) => Err(text.fail(failure)),
             },
             Ok(Some(Err(failure))) | Err(failure) => Err(text.fail(failure.clone())),
         };
         match written {
-            Err(Stop::Null) => {
+            Err(RenderStop::Null) => {
                 text.out.clear();
                 text.holes.clear();
                 text.null();
@@ -155,24 +155,24 @@ impl Hole {
 pub(in crate::graphql) struct DocumentLoader {
     pub(in crate::graphql) sync: Arc<SyncService>,
     pub(in crate::graphql) caller: Caller,
-    pub(in crate::graphql) room: AnswerRoom,
+    pub(in crate::graphql) budget: AnswerBudget,
 }
 
 /// The bytes of referenced documents in an answer, bounded and counted as they come. A page of small documents may
 /// refer to one large document, which the answer then repeats.
-pub(in crate::graphql) struct AnswerRoom {
+pub(in crate::graphql) struct AnswerBudget {
     bytes_max: usize,
     account: Option<Account>,
-    taken: Mutex<Taken>,
+    taken: Mutex<BudgetUse>,
 }
 
 #[derive(Default)]
-struct Taken {
+struct BudgetUse {
     bytes: usize,
     lease: Option<Lease>,
 }
 
-impl AnswerRoom {
+impl AnswerBudget {
     pub(in crate::graphql) fn new(bytes_max: usize, account: Option<&Account>) -> Self {
         Self {
             bytes_max,
@@ -181,7 +181,7 @@ impl AnswerRoom {
         }
     }
 
-    fn take(&self, entry: &Entry) -> Result<(), Failure> {
+    fn take(&self, entry: &Entry) -> Result<(), ClientError> {
         let mut taken = self.taken();
         let bytes = taken.bytes + bytes(entry);
         if bytes > self.bytes_max {
@@ -197,7 +197,7 @@ impl AnswerRoom {
     }
 
     /// After a panic under the lock the count is too low by one document at most.
-    fn taken(&self) -> MutexGuard<'_, Taken> {
+    fn taken(&self) -> MutexGuard<'_, BudgetUse> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -205,12 +205,12 @@ impl AnswerRoom {
         self.bytes_max.saturating_sub(self.taken().bytes)
     }
 
-    fn exceeded(&self) -> Failure {
+    fn exceeded(&self) -> ClientError {
         let bytes_max = self.bytes_max;
         let message = format!(
             "The documents that others refer to have more than {bytes_max} bytes; ask for fewer at a time."
         );
-        Failure::new(Code::QueryTooLarge, message)
+        ClientError::new(Code::QueryTooLarge, message)
     }
 }
 
@@ -220,18 +220,18 @@ fn bytes(entry: &Entry) -> usize {
 
 impl Loader<DocumentKey> for DocumentLoader {
     /// An error for a document that is not read, since those before it do not fit into the answer.
-    type Value = Result<(Arc<Entry>, Option<Arc<Lease>>), Failure>;
-    type Error = Failure;
+    type Value = Result<(Arc<Entry>, Option<Arc<Lease>>), ClientError>;
+    type Error = ClientError;
 
-    async fn load(&self, keys: &[DocumentKey]) -> Result<Loaded, Failure> {
+    async fn load(&self, keys: &[DocumentKey]) -> Result<LoadedDocuments, ClientError> {
         let keys = keys.iter().cloned().collect();
-        let bytes_max = self.room.bytes_left();
+        let bytes_max = self.budget.bytes_left();
         let read = self.sync.documents(&self.caller, keys, bytes_max).await?;
         let lease = &read.lease;
         let found = read.found.into_iter();
         let found = found.map(|entry| (entry.key.clone(), Ok((entry, lease.clone()))));
         let unread = read.left_out.into_iter();
-        let unread = unread.map(|key| (key, Err(self.room.exceeded())));
+        let unread = unread.map(|key| (key, Err(self.budget.exceeded())));
         Ok(found.chain(unread).collect())
     }
 }

@@ -22,9 +22,9 @@ use crate::{
     graphql::{
         Api, ApiOptions, Operations, RawRequest,
         request::tests::peer::{schemas, tape::Tape},
-        types::Types,
+        types::ApiTypes,
     },
-    store::StoredItem,
+    store::StoredRecord,
 };
 
 const MODELS: u32 = 60;
@@ -56,18 +56,18 @@ fn compare(tape: &mut Tape) -> Result<usize, TestCaseError> {
     let text = schemas::model(tape);
     let model = Arc::new(Model::parse("model.graphql", &text).unwrap());
     let selection = whole_pages(&model);
-    let types = Types::new(&model);
+    let types = ApiTypes::new(&model);
     let mut failing = 0;
     for document_type in &model.types {
         let document = below(below(&selection.fields[0], "changes"), "document");
         let plan = types.documents.compile(document);
         for _ in 0..DOCUMENTS {
-            let mut documents = Documents {
+            let mut documents = TestDocuments {
                 model: &model,
                 tape,
             };
             let entry = entry(document_type, documents.body(document_type));
-            let item = StoredItem::encode(&FeedItem {
+            let item = StoredRecord::encode(&FeedItem {
                 seq: Seq(1),
                 record: Record::Entry(Arc::new(entry.clone())),
             })
@@ -94,13 +94,13 @@ fn written(record: &impl RecordView, plan: &document::DocumentPlan) -> (String, 
 /// The selection of a page in the ready-made operation, which has all parts of documents.
 fn whole_pages(model: &Arc<Model>) -> Arc<crate::graphql::request::Selection> {
     let api = Api::new(model, ApiOptions::default()).unwrap();
-    let admitted = api.admit(RawRequest {
+    let validated = api.validate(RawRequest {
         query: Operations::new(model).text(),
         operation_name: Some("ChangesSince".to_owned()),
         variables: Map::new(),
         ..RawRequest::default()
     });
-    admitted
+    validated
         .unwrap_or_else(|refused| panic!("{refused:?}"))
         .selection
 }
@@ -111,12 +111,12 @@ fn below<'f>(field: &'f SelectedField, name: &str) -> &'f SelectedField {
 }
 
 /// Random documents of a model.
-struct Documents<'d> {
+struct TestDocuments<'d> {
     model: &'d Model,
     tape: &'d mut Tape,
 }
 
-impl Documents<'_> {
+impl TestDocuments<'_> {
     /// Some hold what does not fit: a field is missing, or has another type.
     fn body(&mut self, document_type: &DocumentType) -> Document {
         let mut body = self.fields(&document_type.fields, 3);

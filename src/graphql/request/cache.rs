@@ -1,5 +1,5 @@
-//! A cache for work on documents, so that it is done once. `Door` and `persisted.rs` decide what is kept, and under
-//! which key.
+//! A cache for work on documents, so that it is done once. `RequestValidator` and `persisted.rs` decide what is kept,
+//! and under which key.
 
 use std::{
     borrow::Borrow,
@@ -14,15 +14,15 @@ use lru::LruCache;
 /// since a parsed document is some tens of times as large.
 pub(in crate::graphql) struct BoundedCache<K: Hash + Eq, V> {
     bytes_max: usize,
-    kept: Mutex<Kept<K, V>>,
+    kept: Mutex<CacheContents<K, V>>,
 }
 
-struct Kept<K: Hash + Eq, V> {
-    items: LruCache<K, Item<V>>,
+struct CacheContents<K: Hash + Eq, V> {
+    items: LruCache<K, CacheEntry<V>>,
     bytes: usize,
 }
 
-struct Item<V> {
+struct CacheEntry<V> {
     value: V,
     bytes: usize,
 }
@@ -31,7 +31,7 @@ impl<K: Hash + Eq, V: Clone> BoundedCache<K, V> {
     pub(in crate::graphql) fn new(items_max: NonZeroUsize, bytes_max: usize) -> Self {
         Self {
             bytes_max,
-            kept: Mutex::new(Kept {
+            kept: Mutex::new(CacheContents {
                 items: LruCache::new(items_max),
                 bytes: 0,
             }),
@@ -49,7 +49,7 @@ impl<K: Hash + Eq, V: Clone> BoundedCache<K, V> {
     pub(in crate::graphql) fn insert(&self, key: K, value: V, bytes: usize) {
         let mut kept = self.lock();
         kept.bytes += bytes;
-        if let Some((_, replaced)) = kept.items.push(key, Item { value, bytes }) {
+        if let Some((_, replaced)) = kept.items.push(key, CacheEntry { value, bytes }) {
             kept.bytes -= replaced.bytes;
         }
         while kept.bytes > self.bytes_max
@@ -60,7 +60,7 @@ impl<K: Hash + Eq, V: Clone> BoundedCache<K, V> {
     }
 
     /// A panic under the lock loses items at worst.
-    fn lock(&self) -> MutexGuard<'_, Kept<K, V>> {
+    fn lock(&self) -> MutexGuard<'_, CacheContents<K, V>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,13 +11,13 @@ use apollo_compiler::{
 };
 use async_graphql::{Name as FieldName, Value, indexmap::IndexMap};
 use serde_json::{Map, Value as Json};
-use tidegate_core::value::unheld::Unheld;
+use tidegate_core::value::unrepresentable::Unrepresentable;
 
 use super::{
-    Refusal, RefusalKind,
-    document::CheckedDocument,
+    RequestError, RequestErrorKind,
+    document::ValidatedDocument,
     scalar,
-    value::{Fields, Given, Leaf, Place},
+    value::{InputPath, RawFields, RawInput, RawScalar},
     variables::Variables,
 };
 use crate::limits::Limits;
@@ -30,7 +30,7 @@ const VALUE_KEPT_BYTES: usize = 3 * VALUE_BYTES;
 /// Coerces the variables of one operation, then its arguments.
 pub(super) struct Coercer<'d> {
     schema: &'d Schema,
-    checked: &'d CheckedDocument,
+    checked: &'d ValidatedDocument,
     operation: &'d Operation,
     variables: Variables<'d>,
     depth_max: usize,
@@ -43,7 +43,7 @@ pub(super) struct Coercer<'d> {
 impl<'d> Coercer<'d> {
     pub(super) fn new(
         schema: &'d Schema,
-        checked: &'d CheckedDocument,
+        checked: &'d ValidatedDocument,
         operation: &'d Operation,
         limits: &Limits,
     ) -> Self {
@@ -69,10 +69,10 @@ impl<'d> Coercer<'d> {
     ///
     /// # Errors
     /// One refusal per variable that does not fit its type.
-    pub(super) fn accept_variables(
+    pub(super) fn coerce_variables(
         &mut self,
         mut values: Map<String, Json>,
-    ) -> Result<(), Vec<Refusal>> {
+    ) -> Result<(), Vec<RequestError>> {
         let mut refusals = Vec::new();
         for definition in &self.operation.variables {
             let before = self.bytes;
@@ -101,9 +101,9 @@ impl<'d> Coercer<'d> {
         definition: &'d InputValueDefinition,
         given: Option<&'d Node<Literal>>,
         location: Option<SourceSpan>,
-    ) -> Result<Option<Value>, Refusal> {
-        let place = Place::argument(&definition.name);
-        self.defined(definition, given.map(Given::Literal), &place)
+    ) -> Result<Option<Value>, RequestError> {
+        let place = InputPath::argument(&definition.name);
+        self.defined(definition, given.map(RawInput::Literal), &place)
             .map_err(|refusal| self.located(refusal, location))
     }
 
@@ -111,7 +111,7 @@ impl<'d> Coercer<'d> {
     ///
     /// # Errors
     /// If it is a variable without a value.
-    pub(super) fn condition(&self, literal: &Node<Literal>) -> Result<bool, Refusal> {
+    pub(super) fn condition(&self, literal: &Node<Literal>) -> Result<bool, RequestError> {
         let known = match &**literal {
             Literal::Boolean(value) => Some(*value),
             Literal::Variable(name) => self.variables.boolean(name),
@@ -119,7 +119,7 @@ impl<'d> Coercer<'d> {
         };
         known.ok_or_else(|| {
             let message = format!("the condition {literal} has no value");
-            let refusal = Refusal::new(RefusalKind::Variables, message);
+            let refusal = RequestError::new(RequestErrorKind::Variables, message);
             self.located(refusal, literal.location())
         })
     }
@@ -128,10 +128,10 @@ impl<'d> Coercer<'d> {
         &mut self,
         definition: &'d VariableDefinition,
         given: Option<Json>,
-    ) -> Result<Option<Value>, Refusal> {
-        let place = Place::variable(&definition.name);
-        let default = definition.default_value.as_ref().map(Given::Literal);
-        match given.map(Given::Json).or(default) {
+    ) -> Result<Option<Value>, RequestError> {
+        let place = InputPath::variable(&definition.name);
+        let default = definition.default_value.as_ref().map(RawInput::Literal);
+        match given.map(RawInput::Json).or(default) {
             Some(given) => self.constant(&definition.ty, given, &place).map(Some),
             None if definition.ty.is_non_null() => Err(place.missing(&definition.ty)),
             None => Ok(None),
@@ -142,9 +142,9 @@ impl<'d> Coercer<'d> {
     fn defined(
         &mut self,
         definition: &'d InputValueDefinition,
-        given: Option<Given<'d>>,
-        place: &Place<'_>,
-    ) -> Result<Option<Value>, Refusal> {
+        given: Option<RawInput<'d>>,
+        place: &InputPath<'_>,
+    ) -> Result<Option<Value>, RequestError> {
         if let Some(given) = given
             && let Some(value) = self.value(&definition.ty, given, place)?
         {
@@ -152,7 +152,7 @@ impl<'d> Coercer<'d> {
         }
         match &definition.default_value {
             Some(default) => self
-                .constant(&definition.ty, Given::Literal(default), place)
+                .constant(&definition.ty, RawInput::Literal(default), place)
                 .map(Some),
             None if definition.ty.is_non_null() => Err(place.missing(&definition.ty)),
             None => Ok(None),
@@ -163,9 +163,9 @@ impl<'d> Coercer<'d> {
     fn value(
         &mut self,
         ty: &'d Type,
-        given: Given<'d>,
-        place: &Place<'_>,
-    ) -> Result<Option<Value>, Refusal> {
+        given: RawInput<'d>,
+        place: &InputPath<'_>,
+    ) -> Result<Option<Value>, RequestError> {
         match given.as_variable() {
             Some((name, location)) => self
                 .variables
@@ -178,9 +178,9 @@ impl<'d> Coercer<'d> {
     fn constant(
         &mut self,
         ty: &'d Type,
-        given: Given<'d>,
-        place: &Place<'_>,
-    ) -> Result<Value, Refusal> {
+        given: RawInput<'d>,
+        place: &InputPath<'_>,
+    ) -> Result<Value, RequestError> {
         self.count(place, 0)?;
         match ty {
             _ if given.is_null() && ty.is_non_null() => Err(place.mismatch(ty, &given)),
@@ -194,9 +194,9 @@ impl<'d> Coercer<'d> {
     fn list(
         &mut self,
         ty: &'d Type,
-        given: Given<'d>,
-        place: &Place<'_>,
-    ) -> Result<Value, Refusal> {
+        given: RawInput<'d>,
+        place: &InputPath<'_>,
+    ) -> Result<Value, RequestError> {
         let items = match given.into_items() {
             Ok(items) => items,
             Err(single) => return Ok(Value::List(vec![self.constant(ty, single, place)?])),
@@ -213,9 +213,9 @@ impl<'d> Coercer<'d> {
         &mut self,
         name: &'d Name,
         ty: &'d Type,
-        given: Given<'d>,
-        place: &Place<'_>,
-    ) -> Result<Value, Refusal> {
+        given: RawInput<'d>,
+        place: &InputPath<'_>,
+    ) -> Result<Value, RequestError> {
         match self.schema.types.get(name) {
             Some(ExtendedType::InputObject(object)) => self.object(object, ty, given, place),
             Some(ExtendedType::Enum(values)) => enum_value(values, ty, &given, place),
@@ -231,9 +231,9 @@ impl<'d> Coercer<'d> {
         &mut self,
         object: &'d InputObjectType,
         ty: &Type,
-        given: Given<'d>,
-        place: &Place<'_>,
-    ) -> Result<Value, Refusal> {
+        given: RawInput<'d>,
+        place: &InputPath<'_>,
+    ) -> Result<Value, RequestError> {
         let mut fields = given
             .into_fields()
             .map_err(|other| place.mismatch(ty, &other))?;
@@ -261,12 +261,12 @@ impl<'d> Coercer<'d> {
         &mut self,
         name: &str,
         ty: &Type,
-        given: Given<'d>,
-        place: &Place<'_>,
-    ) -> Result<Value, Refusal> {
+        given: RawInput<'d>,
+        place: &InputPath<'_>,
+    ) -> Result<Value, RequestError> {
         if given.is_beyond_all_floats() && matches!(name, "Int" | "Float") && place.is_in_document()
         {
-            return Ok(scalar::unheld(Unheld::Number));
+            return Ok(scalar::unheld(Unrepresentable::Number));
         }
         let kind = given.kind();
         let leaf = given
@@ -280,9 +280,13 @@ impl<'d> Coercer<'d> {
     }
 
     /// A custom scalar accepts anything. Variables inside it are replaced as in input objects.
-    fn custom(&mut self, given: Given<'d>, place: &Place<'_>) -> Result<Value, Refusal> {
+    fn custom(
+        &mut self,
+        given: RawInput<'d>,
+        place: &InputPath<'_>,
+    ) -> Result<Value, RequestError> {
         if place.depth > self.depth_max {
-            return Ok(scalar::unheld(Unheld::Depth));
+            return Ok(scalar::unheld(Unrepresentable::Depth));
         }
         self.count(place, 0)?;
         if given.is_null() {
@@ -298,13 +302,17 @@ impl<'d> Coercer<'d> {
         };
         // Of the values without parts only a float literal beyond all floats is no leaf.
         let Ok(leaf) = given.into_leaf() else {
-            return Ok(scalar::unheld(Unheld::Number));
+            return Ok(scalar::unheld(Unrepresentable::Number));
         };
         self.count_text(&leaf, place)?;
         Ok(scalar::custom(leaf))
     }
 
-    fn custom_list(&mut self, items: Vec<Given<'d>>, place: &Place<'_>) -> Result<Value, Refusal> {
+    fn custom_list(
+        &mut self,
+        items: Vec<RawInput<'d>>,
+        place: &InputPath<'_>,
+    ) -> Result<Value, RequestError> {
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             let value = self.custom_part(item, &place.item(index))?;
@@ -313,7 +321,11 @@ impl<'d> Coercer<'d> {
         Ok(Value::List(values))
     }
 
-    fn custom_object(&mut self, fields: Fields<'d>, place: &Place<'_>) -> Result<Value, Refusal> {
+    fn custom_object(
+        &mut self,
+        fields: RawFields<'d>,
+        place: &InputPath<'_>,
+    ) -> Result<Value, RequestError> {
         let mut values = IndexMap::with_capacity(fields.len());
         for (name, field) in fields.into_all() {
             let place = place.field(&name);
@@ -328,35 +340,39 @@ impl<'d> Coercer<'d> {
     /// Inside a custom scalar a variable may be of any type, since the scalar has none to compare.
     fn custom_part(
         &mut self,
-        given: Given<'d>,
-        place: &Place<'_>,
-    ) -> Result<Option<Value>, Refusal> {
+        given: RawInput<'d>,
+        place: &InputPath<'_>,
+    ) -> Result<Option<Value>, RequestError> {
         match given.as_variable() {
             Some((name, _)) => self.variables.value(name, place),
             None => self.custom(given, place).map(Some),
         }
     }
 
-    fn count_text(&mut self, leaf: &Leaf<'_>, place: &Place<'_>) -> Result<(), Refusal> {
+    fn count_text(
+        &mut self,
+        leaf: &RawScalar<'_>,
+        place: &InputPath<'_>,
+    ) -> Result<(), RequestError> {
         match leaf {
-            Leaf::String(text) => self.count(place, text.len()),
+            RawScalar::String(text) => self.count(place, text.len()),
             _ => Ok(()),
         }
     }
 
     /// Counts a value and bounds its nesting, before the recursion that reads it.
-    fn count(&mut self, place: &Place<'_>, text_bytes: usize) -> Result<(), Refusal> {
+    fn count(&mut self, place: &InputPath<'_>, text_bytes: usize) -> Result<(), RequestError> {
         self.bytes += VALUE_BYTES + text_bytes;
         self.values += 1;
         if place.depth > self.depth_max {
             let message = format!("an input value has more than {} levels", self.depth_max);
-            return Err(Refusal::new(RefusalKind::Limit, message));
+            return Err(RequestError::new(RequestErrorKind::Limit, message));
         }
         Ok(())
     }
 
     /// The innermost location known wins.
-    fn located(&self, refusal: Refusal, location: Option<SourceSpan>) -> Refusal {
+    fn located(&self, refusal: RequestError, location: Option<SourceSpan>) -> RequestError {
         if refusal.locations.is_empty() {
             refusal.at(self.checked.positions.of(location))
         } else {
@@ -368,9 +384,9 @@ impl<'d> Coercer<'d> {
 fn check_fields(
     object: &InputObjectType,
     one_of: bool,
-    fields: &Fields<'_>,
-    place: &Place<'_>,
-) -> Result<(), Refusal> {
+    fields: &RawFields<'_>,
+    place: &InputPath<'_>,
+) -> Result<(), RequestError> {
     let (name, count) = (&object.name, fields.len());
     if let Some(unknown) = fields.unknown(|field| object.fields.contains_key(field)) {
         let problem = format!("is not a field of {name}");
@@ -386,9 +402,9 @@ fn check_fields(
 fn enum_value(
     definition: &EnumType,
     ty: &Type,
-    given: &Given<'_>,
-    place: &Place<'_>,
-) -> Result<Value, Refusal> {
+    given: &RawInput<'_>,
+    place: &InputPath<'_>,
+) -> Result<Value, RequestError> {
     match given.as_enum() {
         Some(name) if definition.values.contains_key(name) => Ok(Value::Enum(FieldName::new(name))),
         Some(_) => {

@@ -8,8 +8,8 @@ use async_graphql::Value;
 use tidegate_core::decide::DOCUMENT_BYTES_MAX;
 
 use super::{
-    Refusal, RefusalKind,
-    selection::{Arguments, SelectedField, Selection, SubSelection},
+    RequestError, RequestErrorKind,
+    selection::{OperationArguments, SelectedField, Selection, SubSelection},
 };
 use crate::limits::Limits;
 
@@ -21,9 +21,9 @@ use crate::limits::Limits;
 pub(super) fn check(
     schema: &Schema,
     selection: &Selection,
-    arguments: &Arguments,
+    arguments: &OperationArguments,
     limits: &Limits,
-) -> Result<(), Refusal> {
+) -> Result<(), RequestError> {
     let estimator = CostEstimator {
         schema,
         arguments,
@@ -34,7 +34,7 @@ pub(super) fn check(
     let (cost, bytes) = fields
         .map(|field| estimator.root_field(root, field))
         .fold((0, 0), sum);
-    let refuse = |message| Err(Refusal::new(RefusalKind::Limit, message));
+    let refuse = |message| Err(RequestError::new(RequestErrorKind::Limit, message));
     let (cost_max, bytes_max) = (limits.query_cost, limits.answer_bytes);
     if cost > cost_max {
         return refuse(format!(
@@ -51,7 +51,7 @@ pub(super) fn check(
 
 struct CostEstimator<'s> {
     schema: &'s Schema,
-    arguments: &'s Arguments,
+    arguments: &'s OperationArguments,
     limits: &'s Limits,
 }
 

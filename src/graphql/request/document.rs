@@ -13,25 +13,25 @@ use apollo_compiler::{
 use apollo_parser::{SyntaxKind, cst::CstNode as _};
 
 use super::{
-    Refusal, RefusalKind,
+    RequestError, RequestErrorKind,
     limits::{Measure, RefusedOperations, all_refused, measure},
+    list_arguments::MergeCheck,
     literals,
-    merge::MergeCheck,
 };
 use crate::{graphql::ApiOptions, limits::Limits};
 
 /// More mistakes of one document than this help no reader.
 const REFUSALS_MAX: usize = 20;
 
-pub(super) struct CheckedDocument {
+pub(super) struct ValidatedDocument {
     pub(super) document: Valid<ExecutableDocument>,
-    pub(super) positions: Positions,
+    pub(super) positions: LineIndex,
     /// Variables whose value is used at most once, so that it can be moved instead of copied.
     pub(super) mentioned_once: HashSet<Box<str>>,
     refused: RefusedOperations,
 }
 
-impl CheckedDocument {
+impl ValidatedDocument {
     /// Checks `text` in the order of rising cost, so that the cheapest possible step refuses a hostile document.
     ///
     /// # Errors
@@ -41,10 +41,10 @@ impl CheckedDocument {
         merge_check: &MergeCheck,
         text: &str,
         options: &ApiOptions,
-    ) -> Result<Self, Vec<Refusal>> {
+    ) -> Result<Self, Vec<RequestError>> {
         let limits = &options.limits;
         let tree = parse(text, limits)?;
-        let positions = Positions::new(text, &tree.sources);
+        let positions = LineIndex::new(text, &tree.sources);
         check_colons(text, &positions, limits)?;
         let Measure { mentions, refused } =
             measure(&tree, limits, &positions).map_err(|refusal| vec![refusal])?;
@@ -55,12 +55,12 @@ impl CheckedDocument {
             .collect();
         let document = tree
             .to_executable(schema)
-            .map_err(|invalid| refusals(RefusalKind::Validation, &invalid.errors))?
+            .map_err(|invalid| refusals(RequestErrorKind::Validation, &invalid.errors))?
             .validate(schema)
-            .map_err(|invalid| refusals(RefusalKind::Validation, &invalid.errors))?;
+            .map_err(|invalid| refusals(RequestErrorKind::Validation, &invalid.errors))?;
         merge_check
             .check(&tree)
-            .map_err(|conflicts| refusals(RefusalKind::Validation, &conflicts))?;
+            .map_err(|conflicts| refusals(RequestErrorKind::Validation, &conflicts))?;
         let mut wrong = literals::check(schema, &document, &positions);
         if !wrong.is_empty() {
             wrong.truncate(REFUSALS_MAX);
@@ -87,8 +87,8 @@ impl CheckedDocument {
     ///
     /// # Errors
     /// If there is no such operation, or no single one, or it exceeds a limit.
-    pub(super) fn operation(&self, name: Option<&str>) -> Result<&Node<Operation>, Refusal> {
-        let refuse = |message| Refusal::new(RefusalKind::OperationChoice, message);
+    pub(super) fn operation(&self, name: Option<&str>) -> Result<&Node<Operation>, RequestError> {
+        let refuse = |message| RequestError::new(RequestErrorKind::OperationChoice, message);
         if self.document.operations.is_empty() {
             return Err(refuse("the document contains no operation".to_owned()));
         }
@@ -114,10 +114,10 @@ impl CheckedDocument {
             let refusal = if !allowed {
                 // async-graphql's own switch answers `data: null` and no error, which no tool can explain.
                 let message = "introspection is off; the schema is at /schema.graphql, for whoever has a token";
-                let refusal = Refusal::new(RefusalKind::Validation, message);
+                let refusal = RequestError::new(RequestErrorKind::Validation, message);
                 refusal.at(self.positions.of(asking.location()))
             } else if let Err(error) = introspection::check_max_depth(&self.document, operation) {
-                Refusal::new(RefusalKind::Limit, error.message().to_string())
+                RequestError::new(RequestErrorKind::Limit, error.message().to_string())
                     .at(self.positions.of(error.location()))
             } else {
                 continue;
@@ -129,10 +129,10 @@ impl CheckedDocument {
 
 /// Parses within the limits that protect the parser itself: its recursion runs over selections and
 /// values alike.
-fn parse(text: &str, limits: &Limits) -> Result<ast::Document, Vec<Refusal>> {
+fn parse(text: &str, limits: &Limits) -> Result<ast::Document, Vec<RequestError>> {
     let limit = |counted: &str, max: usize, setting: &str| {
         let message = format!("the document has more than {max} {counted} ({setting})");
-        Err(vec![Refusal::new(RefusalKind::Limit, message)])
+        Err(vec![RequestError::new(RequestErrorKind::Limit, message)])
     };
     if text.len() > limits.query_bytes {
         return limit("bytes", limits.query_bytes, "limits.query_bytes");
@@ -149,7 +149,7 @@ fn parse(text: &str, limits: &Limits) -> Result<ast::Document, Vec<Refusal>> {
         let settings = "limits.query_depth and limits.variables_depth";
         return limit("levels of nesting", nesting_max, settings);
     }
-    parsed.map_err(|broken| refusals(RefusalKind::Parse, &broken.errors))
+    parsed.map_err(|broken| refusals(RequestErrorKind::Parse, &broken.errors))
 }
 
 fn nesting_max(limits: &Limits) -> usize {
@@ -158,7 +158,11 @@ fn nesting_max(limits: &Limits) -> usize {
 
 /// apollo-parser 0.8 accepts an argument or input field without colon and value, and apollo-compiler drops it:
 /// `{task(id)}` and `{set: {notes}}` would become `{task}` and `{set: {}}`.
-fn check_colons(text: &str, positions: &Positions, limits: &Limits) -> Result<(), Vec<Refusal>> {
+fn check_colons(
+    text: &str,
+    positions: &LineIndex,
+    limits: &Limits,
+) -> Result<(), Vec<RequestError>> {
     let parser = apollo_parser::Parser::new(text).recursion_limit(nesting_max(limits));
     let tree = parser.parse().document();
     let broken = tree.syntax().descendants().find(|node| {
@@ -174,13 +178,13 @@ fn check_colons(text: &str, positions: &Positions, limits: &Limits) -> Result<()
             let place = positions.at(node.text_range().start().into());
             let message = "syntax error: expected a colon and a value behind the name";
             Err(vec![
-                Refusal::new(RefusalKind::Parse, message).at(Some(place)),
+                RequestError::new(RequestErrorKind::Parse, message).at(Some(place)),
             ])
         }
     }
 }
 
-fn refusals(kind: RefusalKind, errors: &DiagnosticList) -> Vec<Refusal> {
+fn refusals(kind: RequestErrorKind, errors: &DiagnosticList) -> Vec<RequestError> {
     errors
         .iter()
         .take(REFUSALS_MAX)
@@ -191,9 +195,9 @@ fn refusals(kind: RefusalKind, errors: &DiagnosticList) -> Vec<Refusal> {
                 .iter()
                 .map(|place| (place.line, place.column))
                 .collect();
-            Refusal {
+            RequestError {
                 locations,
-                ..Refusal::new(kind, found.message)
+                ..RequestError::new(kind, found.message)
             }
         })
         .collect()
@@ -201,7 +205,7 @@ fn refusals(kind: RefusalKind, errors: &DiagnosticList) -> Vec<Refusal> {
 
 /// Byte offsets to lines and columns by binary search, since every field of every request is looked up, and one line
 /// may hold the whole document.
-pub(super) struct Positions {
+pub(super) struct LineIndex {
     file: Option<FileId>,
     /// The offsets at which lines begin, the first one included.
     lines: Vec<usize>,
@@ -209,7 +213,7 @@ pub(super) struct Positions {
     continuations: Vec<usize>,
 }
 
-impl Positions {
+impl LineIndex {
     fn new(text: &str, sources: &SourceMap) -> Self {
         let bytes = text.as_bytes();
         let ends_line = |at: usize| {

@@ -9,24 +9,24 @@ use apollo_compiler::{
     parser::SourceSpan,
 };
 
-use super::{Refusal, RefusalKind, document::Positions};
+use super::{RequestError, RequestErrorKind, document::LineIndex};
 use crate::limits::Limits;
 
 /// How often one operation can use the value of each variable.
-pub(super) type Mentions<'d> = HashMap<&'d str, usize>;
+pub(super) type VariableUses<'d> = HashMap<&'d str, usize>;
 
 /// The weight of a mention that may be visited more than once.
 const SEVERAL: usize = 2;
 
 /// Operations that are refused, by name, with the reason. Others of the same document may be executed.
-pub(super) type RefusedOperations = HashMap<Option<Name>, Refusal>;
+pub(super) type RefusedOperations = HashMap<Option<Name>, RequestError>;
 
 /// The reason if all of these operations are refused.
 pub(super) fn all_refused<'n>(
     operations: impl Iterator<Item = &'n Option<Name>>,
     refused: &RefusedOperations,
-) -> Option<Refusal> {
-    let refusals: Option<Vec<&Refusal>> = operations.map(|name| refused.get(name)).collect();
+) -> Option<RequestError> {
+    let refusals: Option<Vec<&RequestError>> = operations.map(|name| refused.get(name)).collect();
     refusals?.first().map(|refusal| (*refusal).clone())
 }
 
@@ -34,7 +34,7 @@ pub(super) fn all_refused<'n>(
 pub(super) struct Measure<'d> {
     /// The most mentions of each variable in an operation. A mention in a fragment, inline ones included, or below the
     /// root counts as several, because it may be visited again: for another spread, or for another type of object.
-    pub(super) mentions: Mentions<'d>,
+    pub(super) mentions: VariableUses<'d>,
     /// Operations that exceed their limits.
     pub(super) refused: RefusedOperations,
 }
@@ -47,9 +47,9 @@ pub(super) struct Measure<'d> {
 pub(super) fn measure<'d>(
     document: &'d ast::Document,
     limits: &'d Limits,
-    positions: &'d Positions,
-) -> Result<Measure<'d>, Refusal> {
-    let mut meter = Meter {
+    positions: &'d LineIndex,
+) -> Result<Measure<'d>, RequestError> {
+    let mut meter = ComplexityMeter {
         limits,
         positions,
         fragments: HashMap::new(),
@@ -60,13 +60,13 @@ pub(super) fn measure<'d>(
             meter
                 .fragments
                 .entry(fragment.name.as_str())
-                .or_insert(Measured::Not(fragment));
+                .or_insert(FragmentState::Not(fragment));
         }
     }
-    let mut mentions = Mentions::new();
+    let mut mentions = VariableUses::new();
     let mut refused = RefusedOperations::new();
     let mut operations = Vec::new();
-    let mut total = Size::default();
+    let mut total = DocumentSize::default();
     for definition in &document.definitions {
         match definition {
             Definition::OperationDefinition(operation) => {
@@ -123,7 +123,7 @@ const ROOT_FIELDS: Bounded = Bounded::of_operation("root fields", "limits.query_
 
 /// The size of a piece of a document with its fragments expanded.
 #[derive(Clone, Copy, Default)]
-struct Size {
+struct DocumentSize {
     nodes: usize,
     aliases: usize,
     directives: usize,
@@ -131,7 +131,7 @@ struct Size {
     depth: usize,
 }
 
-impl Size {
+impl DocumentSize {
     /// The size of two pieces together.
     fn and(self, other: Self) -> Self {
         Self {
@@ -144,24 +144,24 @@ impl Size {
     }
 }
 
-enum Measured<'d> {
+enum FragmentState<'d> {
     Not(&'d Node<ast::FragmentDefinition>),
     Now,
-    Done(Size),
+    Done(DocumentSize),
 }
 
-struct Meter<'d> {
+struct ComplexityMeter<'d> {
     limits: &'d Limits,
-    positions: &'d Positions,
-    fragments: HashMap<&'d str, Measured<'d>>,
-    mentions: Mentions<'d>,
+    positions: &'d LineIndex,
+    fragments: HashMap<&'d str, FragmentState<'d>>,
+    mentions: VariableUses<'d>,
 }
 
-impl<'d> Meter<'d> {
+impl<'d> ComplexityMeter<'d> {
     fn operation(
         &mut self,
         operation: &'d Node<ast::OperationDefinition>,
-    ) -> Result<Size, Refusal> {
+    ) -> Result<DocumentSize, RequestError> {
         let mut size = self.directives(&operation.directives, 1);
         for variable in &operation.variables {
             size = size.and(self.directives(&variable.directives, 1));
@@ -178,13 +178,13 @@ impl<'d> Meter<'d> {
         level: usize,
         weight: usize,
         around: Option<SourceSpan>,
-    ) -> Result<Size, Refusal> {
+    ) -> Result<DocumentSize, RequestError> {
         if level > self.limits.query_depth {
             return Err(self.beyond(&DEPTH, self.limits.query_depth, around));
         }
-        let mut size = Size {
+        let mut size = DocumentSize {
             depth: 1,
-            ..Size::default()
+            ..DocumentSize::default()
         };
         for selection in selections {
             let one = self.selection(selection, level, weight)?;
@@ -198,7 +198,7 @@ impl<'d> Meter<'d> {
         selection: &'d Selection,
         level: usize,
         weight: usize,
-    ) -> Result<Size, Refusal> {
+    ) -> Result<DocumentSize, RequestError> {
         let location = selection.location();
         match selection {
             Selection::Field(field) => {
@@ -207,7 +207,7 @@ impl<'d> Meter<'d> {
                     return Ok(own);
                 }
                 let inner = self.selections(&field.selection_set, level + 1, SEVERAL, location)?;
-                Ok(own.and(Size {
+                Ok(own.and(DocumentSize {
                     root_fields: 0,
                     depth: inner.depth + 1,
                     ..inner
@@ -217,7 +217,7 @@ impl<'d> Meter<'d> {
                 let own = self.directives(&fragment.directives, weight);
                 let inner =
                     self.selections(&fragment.selection_set, level + 1, SEVERAL, location)?;
-                Ok(own.and(Size {
+                Ok(own.and(DocumentSize {
                     depth: inner.depth + 1,
                     ..inner
                 }))
@@ -228,7 +228,7 @@ impl<'d> Meter<'d> {
                 if level + inner.depth > self.limits.query_depth {
                     return Err(self.beyond(&DEPTH, self.limits.query_depth, location));
                 }
-                Ok(own.and(Size {
+                Ok(own.and(DocumentSize {
                     depth: inner.depth + 1,
                     ..inner
                 }))
@@ -236,7 +236,7 @@ impl<'d> Meter<'d> {
         }
     }
 
-    fn field(&mut self, field: &'d ast::Field, weight: usize) -> Size {
+    fn field(&mut self, field: &'d ast::Field, weight: usize) -> DocumentSize {
         let mut size = self.directives(&field.directives, weight);
         size.root_fields = 1;
         size.aliases += usize::from(field.alias.is_some());
@@ -244,15 +244,15 @@ impl<'d> Meter<'d> {
         size
     }
 
-    fn directives(&mut self, directives: &'d DirectiveList, weight: usize) -> Size {
+    fn directives(&mut self, directives: &'d DirectiveList, weight: usize) -> DocumentSize {
         let nodes = directives
             .iter()
             .map(|directive| 1 + self.values(&directive.arguments, weight))
             .sum();
-        Size {
+        DocumentSize {
             nodes,
             directives: directives.len(),
-            ..Size::default()
+            ..DocumentSize::default()
         }
     }
 
@@ -286,12 +286,12 @@ impl<'d> Meter<'d> {
         name: &'d str,
         level: usize,
         from: Option<SourceSpan>,
-    ) -> Result<Size, Refusal> {
+    ) -> Result<DocumentSize, RequestError> {
         let Some(measured) = self.fragments.get_mut(name) else {
-            return Ok(Size::default());
+            return Ok(DocumentSize::default());
         };
-        match std::mem::replace(measured, Measured::Now) {
-            Measured::Not(fragment) => {
+        match std::mem::replace(measured, FragmentState::Now) {
+            FragmentState::Not(fragment) => {
                 let own = self.directives(&fragment.directives, SEVERAL);
                 let inner = self.selections(
                     &fragment.selection_set,
@@ -300,15 +300,15 @@ impl<'d> Meter<'d> {
                     fragment.location(),
                 )?;
                 let size = own.and(inner);
-                self.fragments.insert(name, Measured::Done(size));
+                self.fragments.insert(name, FragmentState::Done(size));
                 Ok(size)
             }
-            Measured::Done(size) => {
-                self.fragments.insert(name, Measured::Done(size));
+            FragmentState::Done(size) => {
+                self.fragments.insert(name, FragmentState::Done(size));
                 Ok(size)
             }
-            Measured::Now => Err(Refusal::new(
-                RefusalKind::Validation,
+            FragmentState::Now => Err(RequestError::new(
+                RequestErrorKind::Validation,
                 format!("fragment `{name}` spreads itself, directly or through others"),
             )
             .at(self.positions.of(from))),
@@ -316,7 +316,11 @@ impl<'d> Meter<'d> {
     }
 
     /// Checks a piece against the limits of the whole document.
-    fn within(&self, size: Size, location: Option<SourceSpan>) -> Result<Size, Refusal> {
+    fn within(
+        &self,
+        size: DocumentSize,
+        location: Option<SourceSpan>,
+    ) -> Result<DocumentSize, RequestError> {
         let max = self.limits.query_nodes;
         if size.nodes > max {
             return Err(self.beyond(&NODES, max, location));
@@ -324,7 +328,11 @@ impl<'d> Meter<'d> {
         Ok(size)
     }
 
-    fn of_operation(&self, size: Size, location: Option<SourceSpan>) -> Result<(), Refusal> {
+    fn of_operation(
+        &self,
+        size: DocumentSize,
+        location: Option<SourceSpan>,
+    ) -> Result<(), RequestError> {
         let limits = self.limits;
         for (bounded, count, max) in [
             (&ROOT_FIELDS, size.root_fields, limits.query_roots),
@@ -338,13 +346,13 @@ impl<'d> Meter<'d> {
         Ok(())
     }
 
-    fn beyond(&self, bounded: &Bounded, max: usize, location: Option<SourceSpan>) -> Refusal {
+    fn beyond(&self, bounded: &Bounded, max: usize, location: Option<SourceSpan>) -> RequestError {
         let Bounded {
             of,
             counted,
             setting,
         } = bounded;
         let message = format!("{of} has more than {max} {counted}, fragments expanded ({setting})");
-        Refusal::new(RefusalKind::Limit, message).at(self.positions.of(location))
+        RequestError::new(RequestErrorKind::Limit, message).at(self.positions.of(location))
     }
 }

@@ -11,14 +11,14 @@ use apollo_compiler::{
     schema::{ExtendedType, InputValueDefinition, Type},
 };
 
-use super::{Refusal, RefusalKind, document::Positions, value::Place};
+use super::{RequestError, RequestErrorKind, document::LineIndex, value::InputPath};
 
 /// Checks all literals of a document that is otherwise valid.
 pub(super) fn check(
     schema: &Schema,
     document: &ExecutableDocument,
-    positions: &Positions,
-) -> Vec<Refusal> {
+    positions: &LineIndex,
+) -> Vec<RequestError> {
     let mut found = Vec::new();
     for operation in document.operations.iter() {
         let mut check = LiteralCheck {
@@ -36,7 +36,7 @@ pub(super) fn check(
 
 /// The expected value of a place.
 #[derive(Clone, Copy)]
-struct Expected<'t> {
+struct ExpectedType<'t> {
     ty: &'t Type,
     has_default: bool,
     /// The place is the field of a `@oneOf` object.
@@ -46,12 +46,12 @@ struct Expected<'t> {
 struct LiteralCheck<'d, 'f> {
     schema: &'d Schema,
     document: &'d ExecutableDocument,
-    positions: &'d Positions,
+    positions: &'d LineIndex,
     /// The operation whose variables are checked.
     operation: &'d Operation,
     /// Fragments are visited once for each operation.
     visited: HashSet<&'d Name>,
-    found: &'f mut Vec<Refusal>,
+    found: &'f mut Vec<RequestError>,
 }
 
 impl<'d> LiteralCheck<'d, '_> {
@@ -59,8 +59,8 @@ impl<'d> LiteralCheck<'d, '_> {
         self.directives(&self.operation.directives);
         for variable in &self.operation.variables {
             if let Some(default) = &variable.default_value {
-                let place = Place::variable(&variable.name);
-                self.value(Expected::item(&variable.ty), default, &place);
+                let place = InputPath::variable(&variable.name);
+                self.value(ExpectedType::item(&variable.ty), default, &place);
             }
         }
         self.selections(&self.operation.selection_set);
@@ -105,37 +105,42 @@ impl<'d> LiteralCheck<'d, '_> {
         for argument in given {
             let definition = definitions.iter().find(|it| it.name == argument.name);
             if let Some(definition) = definition {
-                let place = Place::argument(&argument.name);
-                self.value(Expected::of(definition, false), &argument.value, &place);
+                let place = InputPath::argument(&argument.name);
+                self.value(ExpectedType::of(definition, false), &argument.value, &place);
             }
         }
     }
 
-    fn value(&mut self, expected: Expected<'_>, literal: &'d Node<Literal>, place: &Place<'_>) {
+    fn value(
+        &mut self,
+        expected: ExpectedType<'_>,
+        literal: &'d Node<Literal>,
+        place: &InputPath<'_>,
+    ) {
         let named = self.schema.types.get(expected.ty.inner_named_type());
         match (&**literal, expected.ty, named) {
             (Literal::Variable(name), ..) => self.variable(name, Some(expected), literal, place),
             (Literal::List(items), Type::List(item) | Type::NonNullList(item), _) => {
                 for (index, literal) in items.iter().enumerate() {
-                    self.value(Expected::item(item), literal, &place.item(index));
+                    self.value(ExpectedType::item(item), literal, &place.item(index));
                 }
             }
             // A custom scalar accepts lists. The items are as it is, as in graphql-js.
             (Literal::List(items), ty, _) => {
                 let item = ty.clone().nullable();
                 for (index, literal) in items.iter().enumerate() {
-                    self.value(Expected::item(&item), literal, &place.item(index));
+                    self.value(ExpectedType::item(&item), literal, &place.item(index));
                 }
             }
             (Literal::Object(fields), _, Some(ExtendedType::InputObject(object))) => {
                 let one_of = object.directives.has("oneOf");
-                self.once_each(fields, place);
+                self.unique_fields(fields, place);
                 if one_of {
                     self.one_of(fields, &object.name, literal, place);
                 }
                 for (name, literal) in fields {
                     if let Some(field) = object.fields.get(name) {
-                        self.value(Expected::of(field, one_of), literal, &place.field(name));
+                        self.value(ExpectedType::of(field, one_of), literal, &place.field(name));
                     }
                 }
             }
@@ -144,7 +149,7 @@ impl<'d> LiteralCheck<'d, '_> {
     }
 
     /// Inside an object for a custom scalar there is no type to compare.
-    fn inside_custom(&mut self, literal: &'d Node<Literal>, place: &Place<'_>) {
+    fn inside_custom(&mut self, literal: &'d Node<Literal>, place: &InputPath<'_>) {
         match &**literal {
             Literal::Variable(name) => self.variable(name, None, literal, place),
             Literal::List(items) => {
@@ -153,7 +158,7 @@ impl<'d> LiteralCheck<'d, '_> {
                 }
             }
             Literal::Object(fields) => {
-                self.once_each(fields, place);
+                self.unique_fields(fields, place);
                 for (name, literal) in fields {
                     self.inside_custom(literal, &place.field(name));
                 }
@@ -165,9 +170,9 @@ impl<'d> LiteralCheck<'d, '_> {
     fn variable(
         &mut self,
         name: &Name,
-        expected: Option<Expected<'_>>,
+        expected: Option<ExpectedType<'_>>,
         literal: &Node<Literal>,
-        place: &Place<'_>,
+        place: &InputPath<'_>,
     ) {
         let mut definitions = self.operation.variables.iter();
         match definitions.find(|definition| definition.name == *name) {
@@ -188,7 +193,7 @@ impl<'d> LiteralCheck<'d, '_> {
     }
 
     /// Input fields are unique (5.6.3).
-    fn once_each(&mut self, fields: &'d [(Name, Node<Literal>)], place: &Place<'_>) {
+    fn unique_fields(&mut self, fields: &'d [(Name, Node<Literal>)], place: &InputPath<'_>) {
         let mut seen = HashSet::new();
         for (name, literal) in fields {
             if !seen.insert(name) {
@@ -202,7 +207,7 @@ impl<'d> LiteralCheck<'d, '_> {
         fields: &'d [(Name, Node<Literal>)],
         object: &Name,
         literal: &Node<Literal>,
-        place: &Place<'_>,
+        place: &InputPath<'_>,
     ) {
         match fields {
             [(name, value)] if value.is_null() => {
@@ -221,14 +226,14 @@ impl<'d> LiteralCheck<'d, '_> {
         }
     }
 
-    fn refuse(&mut self, literal: &Node<Literal>, place: &Place<'_>, problem: &str) {
-        let refusal = place.refuse(RefusalKind::Validation, problem);
+    fn refuse(&mut self, literal: &Node<Literal>, place: &InputPath<'_>, problem: &str) {
+        let refusal = place.refuse(RequestErrorKind::Validation, problem);
         self.found
             .push(refusal.at(self.positions.of(literal.location())));
     }
 }
 
-impl<'t> Expected<'t> {
+impl<'t> ExpectedType<'t> {
     fn of(definition: &'t InputValueDefinition, one_of: bool) -> Self {
         Self {
             ty: &definition.ty,

@@ -11,20 +11,21 @@ use apollo_compiler::{
 use async_graphql::{Name as ArgumentName, Pos, Value, indexmap::IndexMap};
 
 use super::{
-    Refusal,
+    RequestError,
     coerce::Coercer,
-    document::CheckedDocument,
+    document::ValidatedDocument,
     selection::{
-        ArgumentValues, Arguments, Position, SelectedField, Selection, Slot, SubSelection,
+        ArgumentSlot, ArgumentValues, OperationArguments, SelectedField, Selection, SourcePosition,
+        SubSelection,
     },
 };
 
 /// Builds the selection of one operation. The meter has bounded the size and depth of its expanded fragments.
 pub(super) struct SelectionBuilder<'d> {
     schema: &'d Schema,
-    checked: &'d CheckedDocument,
+    checked: &'d ValidatedDocument,
     coercer: Coercer<'d>,
-    arguments: Arguments,
+    arguments: OperationArguments,
 }
 
 /// The fields selected of an object, in the order of their first appearance.
@@ -38,14 +39,14 @@ struct CollectedFields<'d> {
 impl<'d> SelectionBuilder<'d> {
     pub(super) fn new(
         schema: &'d Schema,
-        checked: &'d CheckedDocument,
+        checked: &'d ValidatedDocument,
         coercer: Coercer<'d>,
     ) -> Self {
         Self {
             schema,
             checked,
             coercer,
-            arguments: Arguments::default(),
+            arguments: OperationArguments::default(),
         }
     }
 
@@ -56,7 +57,7 @@ impl<'d> SelectionBuilder<'d> {
     pub(super) fn build(
         mut self,
         operation: &'d Node<Operation>,
-    ) -> Result<(Selection, Arguments), Refusal> {
+    ) -> Result<(Selection, OperationArguments), RequestError> {
         let set = &operation.selection_set;
         let root = self.collected(&set.ty, &[set])?;
         let selection = Selection {
@@ -67,14 +68,17 @@ impl<'d> SelectionBuilder<'d> {
         Ok((selection, self.arguments))
     }
 
-    fn fields(&mut self, collected: &CollectedFields<'d>) -> Result<Vec<SelectedField>, Refusal> {
+    fn fields(
+        &mut self,
+        collected: &CollectedFields<'d>,
+    ) -> Result<Vec<SelectedField>, RequestError> {
         let fields = collected.fields.values();
         fields.map(|nodes| self.field(nodes)).collect()
     }
 
     /// One field of all selections of its response key. Validation has checked that names and arguments agree, so the
     /// first is enough.
-    fn field(&mut self, nodes: &[&'d Node<Field>]) -> Result<SelectedField, Refusal> {
+    fn field(&mut self, nodes: &[&'d Node<Field>]) -> Result<SelectedField, RequestError> {
         let field = nodes[0];
         let sets: Vec<_> = nodes.iter().map(|node| &node.selection_set).collect();
         Ok(SelectedField {
@@ -86,7 +90,7 @@ impl<'d> SelectionBuilder<'d> {
         })
     }
 
-    fn arguments(&mut self, field: &'d Node<Field>) -> Result<Option<Slot>, Refusal> {
+    fn arguments(&mut self, field: &'d Node<Field>) -> Result<Option<ArgumentSlot>, RequestError> {
         let definitions = &field.definition.arguments;
         if definitions.is_empty() {
             return Ok(None);
@@ -104,7 +108,7 @@ impl<'d> SelectionBuilder<'d> {
         &mut self,
         definition: &'d InputValueDefinition,
         field: &'d Node<Field>,
-    ) -> Result<Option<Value>, Refusal> {
+    ) -> Result<Option<Value>, RequestError> {
         let given = field.specified_argument_by_name(&definition.name);
         let location = given
             .and_then(|literal| literal.location())
@@ -114,7 +118,11 @@ impl<'d> SelectionBuilder<'d> {
 
     /// What `sets` select of an object of the type `ty`. If its object types differ in that, each is listed with all of
     /// its fields, so that they keep their order and none is resolved twice.
-    fn below(&mut self, ty: &'d Name, sets: &[&'d SelectionSet]) -> Result<SubSelection, Refusal> {
+    fn below(
+        &mut self,
+        ty: &'d Name,
+        sets: &[&'d SelectionSet],
+    ) -> Result<SubSelection, RequestError> {
         if sets.iter().all(|set| set.selections.is_empty()) {
             return Ok(SubSelection::Leaf);
         }
@@ -148,7 +156,7 @@ impl<'d> SelectionBuilder<'d> {
         &self,
         ty: &Name,
         sets: &[&'d SelectionSet],
-    ) -> Result<CollectedFields<'d>, Refusal> {
+    ) -> Result<CollectedFields<'d>, RequestError> {
         let mut collected = CollectedFields::default();
         for set in sets {
             self.collect(ty, set, &mut collected)?;
@@ -162,7 +170,7 @@ impl<'d> SelectionBuilder<'d> {
         ty: &Name,
         set: &'d SelectionSet,
         into: &mut CollectedFields<'d>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RequestError> {
         for selection in &set.selections {
             if !self.is_included(selection)? {
                 continue;
@@ -192,7 +200,7 @@ impl<'d> SelectionBuilder<'d> {
         condition: &Name,
         set: &'d SelectionSet,
         into: &mut CollectedFields<'d>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RequestError> {
         if self.is(condition, ty) {
             return self.collect(ty, set, into);
         }
@@ -200,7 +208,7 @@ impl<'d> SelectionBuilder<'d> {
         Ok(())
     }
 
-    fn is_included(&self, selection: &Parsed) -> Result<bool, Refusal> {
+    fn is_included(&self, selection: &Parsed) -> Result<bool, RequestError> {
         for (directive, included_when) in [("skip", false), ("include", true)] {
             let condition = selection
                 .directives()
@@ -215,8 +223,8 @@ impl<'d> SelectionBuilder<'d> {
         Ok(true)
     }
 
-    fn position(&self, span: Option<SourceSpan>) -> Position {
+    fn position(&self, span: Option<SourceSpan>) -> SourcePosition {
         let place = self.checked.positions.of(span);
-        Position(place.map(Pos::from).unwrap_or_default())
+        SourcePosition(place.map(Pos::from).unwrap_or_default())
     }
 }

@@ -6,7 +6,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 use sha2::{Digest, Sha256};
 
-use super::{Refusal, RefusalKind, cache::BoundedCache};
+use super::{RequestError, RequestErrorKind, cache::BoundedCache};
 
 /// The SHA-256 of a document's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,13 +48,13 @@ impl PersistedQueries {
     ///
     /// # Errors
     /// If the hash is unknown, or is not that of the text.
-    pub(super) fn text(&self, query: String, hash: QueryHash) -> Result<String, Refusal> {
+    pub(super) fn text(&self, query: String, hash: QueryHash) -> Result<String, RequestError> {
         if query.is_empty() {
             let known = self.0.get(&hash).map(|text| String::from(&*text));
             // Clients check the message as well as the code.
             return known.ok_or_else(|| {
-                Refusal::new(
-                    RefusalKind::PersistedQueryNotFound,
+                RequestError::new(
+                    RequestErrorKind::PersistedQueryNotFound,
                     "PersistedQueryNotFound",
                 )
             });
@@ -63,7 +63,10 @@ impl PersistedQueries {
             return Ok(query);
         }
         let message = "`extensions.persistedQuery.sha256Hash` is not the hash of `query`";
-        Err(Refusal::new(RefusalKind::PersistedQueryMismatch, message))
+        Err(RequestError::new(
+            RequestErrorKind::PersistedQueryMismatch,
+            message,
+        ))
     }
 
     /// Keeps a text that has passed validation. A flood of others could evict the useful ones.

@@ -2,49 +2,51 @@
 //! lists, objects and enums.
 
 use async_graphql::{Number, Value};
-use tidegate_core::value::unheld::Unheld;
+use tidegate_core::value::unrepresentable::Unrepresentable;
 
-use super::value::Leaf;
+use super::value::RawScalar;
 
 /// Up to this number a float holds every integer.
 const EXACT_MAX: u64 = 1 << f64::MANTISSA_DIGITS;
 
 /// The value of the scalar `name` that `leaf` stands for, or `None` if the scalar cannot hold it.
-pub(super) fn built_in(name: &str, leaf: Leaf<'_>) -> Option<Value> {
+pub(super) fn built_in(name: &str, leaf: RawScalar<'_>) -> Option<Value> {
     match (name, leaf) {
-        ("Boolean", Leaf::Boolean(value)) => Some(Value::Boolean(value)),
-        ("String" | "ID", Leaf::String(value)) => Some(Value::String(value)),
-        ("ID", Leaf::Digits(digits)) => Some(Value::String(digits.to_owned())),
-        ("ID", Leaf::Integer(value)) => Some(Value::String(value.to_string())),
-        ("ID", Leaf::Float(value)) => whole(value).map(|whole| Value::String(whole.to_string())),
-        ("Int", Leaf::Digits(digits)) => whole_32_bits(&number(digits)?).map(int),
-        ("Int", Leaf::Integer(value)) => whole_32_bits(&value).map(int),
-        ("Int", Leaf::Float(value)) => whole_32_bits(&whole(value)?.into()).map(int),
-        ("Float", Leaf::Digits(digits)) => finite(digits).map(float),
-        ("Float", Leaf::Integer(value)) => value.as_f64().map(float),
-        ("Float", Leaf::Float(value)) => Some(float(value)),
+        ("Boolean", RawScalar::Boolean(value)) => Some(Value::Boolean(value)),
+        ("String" | "ID", RawScalar::String(value)) => Some(Value::String(value)),
+        ("ID", RawScalar::Digits(digits)) => Some(Value::String(digits.to_owned())),
+        ("ID", RawScalar::Integer(value)) => Some(Value::String(value.to_string())),
+        ("ID", RawScalar::Float(value)) => {
+            whole(value).map(|whole| Value::String(whole.to_string()))
+        }
+        ("Int", RawScalar::Digits(digits)) => whole_32_bits(&number(digits)?).map(int),
+        ("Int", RawScalar::Integer(value)) => whole_32_bits(&value).map(int),
+        ("Int", RawScalar::Float(value)) => whole_32_bits(&whole(value)?.into()).map(int),
+        ("Float", RawScalar::Digits(digits)) => finite(digits).map(float),
+        ("Float", RawScalar::Integer(value)) => value.as_f64().map(float),
+        ("Float", RawScalar::Float(value)) => Some(float(value)),
         _ => None,
     }
 }
 
 /// The value that a custom scalar receives. An integer beyond 64 bits becomes a float, as in a variable. The change
 /// that carries it decides about either.
-pub(super) fn custom(leaf: Leaf<'_>) -> Value {
+pub(super) fn custom(leaf: RawScalar<'_>) -> Value {
     match leaf {
-        Leaf::Boolean(value) => Value::Boolean(value),
-        Leaf::Digits(digits) => number(digits)
+        RawScalar::Boolean(value) => Value::Boolean(value),
+        RawScalar::Digits(digits) => number(digits)
             .map(Value::Number)
             .or_else(|| finite(digits).map(float))
-            .unwrap_or_else(|| unheld(Unheld::Number)),
-        Leaf::Integer(value) => Value::Number(value),
-        Leaf::Float(value) => float(value),
-        Leaf::String(value) => Value::String(value),
-        Leaf::Enum(name) => Value::String(name.to_owned()),
+            .unwrap_or_else(|| unheld(Unrepresentable::Number)),
+        RawScalar::Integer(value) => Value::Number(value),
+        RawScalar::Float(value) => float(value),
+        RawScalar::String(value) => Value::String(value),
+        RawScalar::Enum(name) => Value::String(name.to_owned()),
     }
 }
 
 /// What a custom scalar receives in place of a value that cannot be held.
-pub(super) fn unheld(unheld: Unheld) -> Value {
+pub(super) fn unheld(unheld: Unrepresentable) -> Value {
     Value::String(unheld.mark().to_owned())
 }
 

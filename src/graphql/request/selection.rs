@@ -23,9 +23,9 @@ pub(crate) struct SelectedField {
     pub(crate) key: Name,
     /// The name in the schema.
     pub(crate) name: Name,
-    pub(crate) position: Position,
+    pub(crate) position: SourcePosition,
     /// The index of its arguments, if its definition has any.
-    pub(crate) slot: Option<Slot>,
+    pub(crate) slot: Option<ArgumentSlot>,
     pub(crate) below: SubSelection,
 }
 
@@ -42,15 +42,15 @@ pub(crate) enum SubSelection {
 
 /// A field's place in the document. All are equal, since a place does not change what is selected.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Position(pub(crate) Pos);
+pub(crate) struct SourcePosition(pub(crate) Pos);
 
 /// The index of a field's arguments in an operation's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Slot(usize);
+pub(crate) struct ArgumentSlot(usize);
 
 /// The arguments of an operation's fields, with defaults filled in and without variables.
 #[derive(Debug, Default)]
-pub(crate) struct Arguments {
+pub(crate) struct OperationArguments {
     of_fields: Vec<ArgumentValues>,
     /// How many bytes they take at most.
     pub(crate) bytes: usize,
@@ -98,31 +98,31 @@ fn have_same_places(fields: &[SelectedField], others: &[SelectedField]) -> bool 
     })
 }
 
-impl PartialEq for Position {
+impl PartialEq for SourcePosition {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Position {}
+impl Eq for SourcePosition {}
 
-impl Hash for Position {
+impl Hash for SourcePosition {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
-impl Arguments {
+impl OperationArguments {
     /// Keeps the arguments of one field.
-    pub(super) fn keep(&mut self, values: ArgumentValues) -> Slot {
+    pub(super) fn keep(&mut self, values: ArgumentValues) -> ArgumentSlot {
         self.of_fields.push(values);
-        Slot(self.of_fields.len() - 1)
+        ArgumentSlot(self.of_fields.len() - 1)
     }
 
-    pub(crate) fn of(&self, slot: Slot) -> &ArgumentValues {
+    pub(crate) fn of(&self, slot: ArgumentSlot) -> &ArgumentValues {
         &self.of_fields[slot.0]
     }
 
     /// Moves out the arguments of one field.
-    pub(crate) fn take(&mut self, slot: Slot) -> ArgumentValues {
+    pub(crate) fn take(&mut self, slot: ArgumentSlot) -> ArgumentValues {
         std::mem::take(&mut self.of_fields[slot.0])
     }
 }

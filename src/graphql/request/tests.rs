@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use self::interpreter::{Answer, Resolved};
-use super::{Door, OperationKind, RawRequest, Refusal, RefusalKind};
+use self::interpreter::{ExecutionResult, FieldResult};
+use super::{OperationKind, RawRequest, RequestError, RequestErrorKind, RequestValidator};
 use crate::{graphql::ApiOptions, limits::Limits};
 
 const SDL: &str = r#"
@@ -63,8 +63,8 @@ fn within(limits: Limits) -> ApiOptions {
     }
 }
 
-fn door() -> Door {
-    Door::new(&sdl(), within(Limits::default())).unwrap()
+fn validator() -> RequestValidator {
+    RequestValidator::new(&sdl(), within(Limits::default())).unwrap()
 }
 
 fn raw(query: &str, variables: Json) -> RawRequest {
@@ -81,23 +81,23 @@ fn raw(query: &str, variables: Json) -> RawRequest {
 
 /// The data of the answer to `query`.
 fn data(query: &str, variables: Json) -> Json {
-    let door = door();
-    let admitted = door
-        .admit(raw(query, variables))
+    let validator = validator();
+    let validated = validator
+        .validate(raw(query, variables))
         .unwrap_or_else(|refusals| panic!("{query}: {refusals:#?}"));
-    interpreter::answer(&door.schema, &admitted, &mut echo)
+    interpreter::answer(&validator.schema, &validated, &mut echo)
 }
 
-fn refusals(query: &str, variables: Json) -> Vec<Refusal> {
-    match door().admit(raw(query, variables)) {
-        Ok(admitted) => panic!("{query} was admitted: {admitted:?}"),
+fn refusals(query: &str, variables: Json) -> Vec<RequestError> {
+    match validator().validate(raw(query, variables)) {
+        Ok(validated) => panic!("{query} was admitted: {validated:?}"),
         Err(refusals) => refusals,
     }
 }
 
 /// `query` is refused, and the first reason is `reason`.
 #[track_caller]
-fn refuse(query: &str, variables: Json, kind: RefusalKind, reason: &str) {
+fn refuse(query: &str, variables: Json, kind: RequestErrorKind, reason: &str) {
     let refusals = refusals(query, variables);
     assert!(
         refusals[0].message.contains(reason),
@@ -107,10 +107,10 @@ fn refuse(query: &str, variables: Json, kind: RefusalKind, reason: &str) {
 }
 
 /// A leaf answers with its arguments, an abstract type with a task.
-fn echo(field: &Resolved<'_>) -> Answer {
+fn echo(field: &FieldResult<'_>) -> ExecutionResult {
     match field.ty.inner_named_type().as_str() {
-        "String" | "ID" => Answer::Leaf(json!(field.arguments.to_string())),
-        "Document" | "State" => Answer::Object("Task".to_owned()),
-        object => Answer::Object(object.to_owned()),
+        "String" | "ID" => ExecutionResult::Leaf(json!(field.arguments.to_string())),
+        "Document" | "State" => ExecutionResult::Object("Task".to_owned()),
+        object => ExecutionResult::Object(object.to_owned()),
     }
 }

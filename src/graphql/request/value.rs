@@ -10,27 +10,27 @@ use apollo_compiler::{
 };
 use async_graphql::Number;
 use serde_json::{Map, Value as Json};
-use tidegate_core::value::unheld::Unheld;
+use tidegate_core::value::unrepresentable::Unrepresentable;
 
-use super::{Refusal, RefusalKind};
+use super::{RequestError, RequestErrorKind};
 
 /// The fields of input objects that are numbers of the protocol. A document's field of such a name counts as one.
 const PROTOCOL_NUMBERS: [&str; 2] = ["baseVersion", "firstMutationId"];
 
 /// A given value. JSON is owned, so that strings move: a push of a thousand changes is not copied.
-pub(super) enum Given<'d> {
+pub(super) enum RawInput<'d> {
     Json(Json),
     Literal(&'d Node<Literal>),
 }
 
 /// The fields of a given object.
-pub(super) enum Fields<'d> {
+pub(super) enum RawFields<'d> {
     Json(Map<String, Json>),
     Literal(&'d [(Name, Node<Literal>)]),
 }
 
 /// A given value without parts.
-pub(super) enum Leaf<'d> {
+pub(super) enum RawScalar<'d> {
     Boolean(bool),
     Integer(Number),
     /// An integer literal as text: an ID keeps all its digits, and the sign of `-0`.
@@ -40,7 +40,7 @@ pub(super) enum Leaf<'d> {
     Enum(&'d str),
 }
 
-impl<'d> Given<'d> {
+impl<'d> RawInput<'d> {
     pub(super) fn is_null(&self) -> bool {
         match self {
             Self::Json(json) => json.is_null(),
@@ -68,11 +68,11 @@ impl<'d> Given<'d> {
     ///
     /// # Errors
     /// Returns any other value unchanged.
-    pub(super) fn into_items(self) -> Result<Vec<Given<'d>>, Self> {
+    pub(super) fn into_items(self) -> Result<Vec<RawInput<'d>>, Self> {
         match self {
-            Self::Json(Json::Array(items)) => Ok(items.into_iter().map(Given::Json).collect()),
+            Self::Json(Json::Array(items)) => Ok(items.into_iter().map(RawInput::Json).collect()),
             Self::Literal(literal) => match literal.as_list() {
-                Some(items) => Ok(items.iter().map(Given::Literal).collect()),
+                Some(items) => Ok(items.iter().map(RawInput::Literal).collect()),
                 None => Err(self),
             },
             Self::Json(_) => Err(self),
@@ -83,10 +83,10 @@ impl<'d> Given<'d> {
     ///
     /// # Errors
     /// Returns any other value unchanged.
-    pub(super) fn into_fields(self) -> Result<Fields<'d>, Self> {
+    pub(super) fn into_fields(self) -> Result<RawFields<'d>, Self> {
         match self {
-            Self::Json(Json::Object(fields)) => Ok(Fields::Json(fields)),
-            Self::Literal(literal) => literal.as_object().map(Fields::Literal).ok_or(self),
+            Self::Json(Json::Object(fields)) => Ok(RawFields::Json(fields)),
+            Self::Literal(literal) => literal.as_object().map(RawFields::Literal).ok_or(self),
             Self::Json(_) => Err(self),
         }
     }
@@ -95,13 +95,13 @@ impl<'d> Given<'d> {
     ///
     /// # Errors
     /// Returns any other value unchanged.
-    pub(super) fn into_leaf(self) -> Result<Leaf<'d>, Self> {
+    pub(super) fn into_leaf(self) -> Result<RawScalar<'d>, Self> {
         match self {
-            Self::Json(Json::Bool(value)) => Ok(Leaf::Boolean(value)),
-            Self::Json(Json::String(value)) => Ok(Leaf::String(value)),
+            Self::Json(Json::Bool(value)) => Ok(RawScalar::Boolean(value)),
+            Self::Json(Json::String(value)) => Ok(RawScalar::String(value)),
             Self::Json(Json::Number(number)) => Ok(match number.as_f64() {
-                Some(float) if number.is_f64() => Leaf::Float(float),
-                _ => Leaf::Integer(number),
+                Some(float) if number.is_f64() => RawScalar::Float(float),
+                _ => RawScalar::Integer(number),
             }),
             Self::Json(_) => Err(self),
             Self::Literal(literal) => literal_leaf(literal).ok_or(self),
@@ -110,7 +110,7 @@ impl<'d> Given<'d> {
 
     /// Whether it is the mark of a number that no float holds.
     pub(super) fn is_beyond_all_floats(&self) -> bool {
-        matches!(self, Self::Json(Json::String(text)) if text == Unheld::Number.mark())
+        matches!(self, Self::Json(Json::String(text)) if text == Unrepresentable::Number.mark())
     }
 
     /// The kind of the value, for messages. Values themselves are left out: they may be long or private.
@@ -139,18 +139,18 @@ impl<'d> Given<'d> {
     }
 }
 
-fn literal_leaf(literal: &Node<Literal>) -> Option<Leaf<'_>> {
+fn literal_leaf(literal: &Node<Literal>) -> Option<RawScalar<'_>> {
     match &**literal {
-        Literal::Boolean(value) => Some(Leaf::Boolean(*value)),
-        Literal::String(value) => Some(Leaf::String(value.clone())),
-        Literal::Enum(name) => Some(Leaf::Enum(name)),
-        Literal::Float(value) => value.try_to_f64().ok().map(Leaf::Float),
-        Literal::Int(value) => Some(Leaf::Digits(value.as_str())),
+        Literal::Boolean(value) => Some(RawScalar::Boolean(*value)),
+        Literal::String(value) => Some(RawScalar::String(value.clone())),
+        Literal::Enum(name) => Some(RawScalar::Enum(name)),
+        Literal::Float(value) => value.try_to_f64().ok().map(RawScalar::Float),
+        Literal::Int(value) => Some(RawScalar::Digits(value.as_str())),
         _ => None,
     }
 }
 
-impl<'d> Fields<'d> {
+impl<'d> RawFields<'d> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Json(fields) => fields.len(),
@@ -159,13 +159,13 @@ impl<'d> Fields<'d> {
     }
 
     /// Takes the field `name`. Validation has checked that the names of a literal are unique.
-    pub(super) fn take(&mut self, name: &str) -> Option<Given<'d>> {
+    pub(super) fn take(&mut self, name: &str) -> Option<RawInput<'d>> {
         match self {
-            Self::Json(fields) => fields.remove(name).map(Given::Json),
+            Self::Json(fields) => fields.remove(name).map(RawInput::Json),
             Self::Literal(fields) => fields
                 .iter()
                 .find(|(field, _)| field == name)
-                .map(|(_, value)| Given::Literal(value)),
+                .map(|(_, value)| RawInput::Literal(value)),
         }
     }
 
@@ -184,15 +184,15 @@ impl<'d> Fields<'d> {
     }
 
     /// All fields in the order given.
-    pub(super) fn into_all(self) -> Vec<(String, Given<'d>)> {
+    pub(super) fn into_all(self) -> Vec<(String, RawInput<'d>)> {
         match self {
             Self::Json(fields) => fields
                 .into_iter()
-                .map(|(name, value)| (name, Given::Json(value)))
+                .map(|(name, value)| (name, RawInput::Json(value)))
                 .collect(),
             Self::Literal(fields) => fields
                 .iter()
-                .map(|(name, value)| (name.to_string(), Given::Literal(value)))
+                .map(|(name, value)| (name.to_string(), RawInput::Literal(value)))
                 .collect(),
         }
     }
@@ -200,25 +200,25 @@ impl<'d> Fields<'d> {
 
 /// The place of a value, as a chain on the stack: a path costs nothing until it is shown.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'p> {
-    around: Option<&'p Place<'p>>,
-    step: Step<'p>,
+pub(super) struct InputPath<'p> {
+    around: Option<&'p InputPath<'p>>,
+    step: InputPathStep<'p>,
     pub(super) depth: usize,
 }
 
 #[derive(Clone, Copy)]
-enum Step<'p> {
+enum InputPathStep<'p> {
     Variable(&'p str),
     Argument(&'p str),
     Field(&'p str),
     Item(usize),
 }
 
-impl<'p> Place<'p> {
+impl<'p> InputPath<'p> {
     pub(super) fn variable(name: &'p str) -> Self {
         Self {
             around: None,
-            step: Step::Variable(name),
+            step: InputPathStep::Variable(name),
             depth: 1,
         }
     }
@@ -226,7 +226,7 @@ impl<'p> Place<'p> {
     pub(super) fn argument(name: &'p str) -> Self {
         Self {
             around: None,
-            step: Step::Argument(name),
+            step: InputPathStep::Argument(name),
             depth: 1,
         }
     }
@@ -234,7 +234,7 @@ impl<'p> Place<'p> {
     pub(super) fn field(&'p self, name: &'p str) -> Self {
         Self {
             around: Some(self),
-            step: Step::Field(name),
+            step: InputPathStep::Field(name),
             depth: self.depth + 1,
         }
     }
@@ -242,7 +242,7 @@ impl<'p> Place<'p> {
     pub(super) fn item(&'p self, index: usize) -> Self {
         Self {
             around: Some(self),
-            step: Step::Item(index),
+            step: InputPathStep::Item(index),
             depth: self.depth + 1,
         }
     }
@@ -251,48 +251,51 @@ impl<'p> Place<'p> {
     /// own.
     pub(super) fn is_in_document(&self) -> bool {
         match (self.around, self.step) {
-            (Some(around), Step::Item(_)) => around.is_in_document(),
-            (_, Step::Field(name)) => !PROTOCOL_NUMBERS.contains(&name),
+            (Some(around), InputPathStep::Item(_)) => around.is_in_document(),
+            (_, InputPathStep::Field(name)) => !PROTOCOL_NUMBERS.contains(&name),
             _ => false,
         }
     }
 
     /// The kind of a mistake at this place, for the client.
-    pub(super) fn kind(&self) -> RefusalKind {
+    pub(super) fn kind(&self) -> RequestErrorKind {
         match (self.around, self.step) {
             (Some(around), _) => around.kind(),
-            (None, Step::Variable(_)) => RefusalKind::Variables,
-            (None, _) => RefusalKind::Validation,
+            (None, InputPathStep::Variable(_)) => RequestErrorKind::Variables,
+            (None, _) => RequestErrorKind::Validation,
         }
     }
 
-    pub(super) fn refuse(&self, kind: RefusalKind, problem: &str) -> Refusal {
-        Refusal {
+    pub(super) fn refuse(&self, kind: RequestErrorKind, problem: &str) -> RequestError {
+        RequestError {
             path: Some(self.to_string()),
-            ..Refusal::new(kind, format!("`{self}` {problem}"))
+            ..RequestError::new(kind, format!("`{self}` {problem}"))
         }
     }
 
-    pub(super) fn mismatch(&self, ty: &Type, given: &Given<'_>) -> Refusal {
+    pub(super) fn mismatch(&self, ty: &Type, given: &RawInput<'_>) -> RequestError {
         self.refuse(self.kind(), &format!("expects {ty}, not {}", given.kind()))
     }
 
     /// Validation refuses literals without a required field, so a variable is missing.
-    pub(super) fn missing(&self, ty: &Type) -> Refusal {
-        self.refuse(RefusalKind::Variables, &format!("of type {ty} is required"))
+    pub(super) fn missing(&self, ty: &Type) -> RequestError {
+        self.refuse(
+            RequestErrorKind::Variables,
+            &format!("of type {ty} is required"),
+        )
     }
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for InputPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(around) = self.around {
             around.fmt(f)?;
         }
         match self.step {
-            Step::Variable(name) => write!(f, "${name}"),
-            Step::Argument(name) => f.write_str(name),
-            Step::Field(name) => write!(f, ".{name}"),
-            Step::Item(index) => write!(f, "[{index}]"),
+            InputPathStep::Variable(name) => write!(f, "${name}"),
+            InputPathStep::Argument(name) => f.write_str(name),
+            InputPathStep::Field(name) => write!(f, ".{name}"),
+            InputPathStep::Item(index) => write!(f, "[{index}]"),
         }
     }
 }

@@ -6,25 +6,25 @@ use std::collections::HashMap;
 use apollo_compiler::{Name, schema::Type};
 use async_graphql::Value;
 
-use super::{Refusal, RefusalKind, document::CheckedDocument, value::Place};
+use super::{RequestError, RequestErrorKind, document::ValidatedDocument, value::InputPath};
 
 pub(super) struct Variables<'d> {
-    checked: &'d CheckedDocument,
-    held: HashMap<&'d str, Held>,
+    checked: &'d ValidatedDocument,
+    values: HashMap<&'d str, VariableValue>,
     copied_bytes: usize,
     copied_bytes_max: usize,
 }
 
-struct Held {
+struct VariableValue {
     value: Value,
     bytes: usize,
 }
 
 impl<'d> Variables<'d> {
-    pub(super) fn new(checked: &'d CheckedDocument, copied_bytes_max: usize) -> Self {
+    pub(super) fn new(checked: &'d ValidatedDocument, copied_bytes_max: usize) -> Self {
         Self {
             checked,
-            held: HashMap::new(),
+            values: HashMap::new(),
             copied_bytes: 0,
             copied_bytes_max,
         }
@@ -37,7 +37,7 @@ impl<'d> Variables<'d> {
 
     /// Keeps the value of the variable `name`; `bytes` is the cost of a copy.
     pub(super) fn keep(&mut self, name: &'d Name, value: Value, bytes: usize) {
-        self.held.insert(name, Held { value, bytes });
+        self.values.insert(name, VariableValue { value, bytes });
     }
 
     /// The value of `$name` for a place of the type `ty`; `None` if it has none. The types fit: `literals.rs` has
@@ -49,12 +49,12 @@ impl<'d> Variables<'d> {
         &mut self,
         name: &Name,
         ty: &Type,
-        place: &Place<'_>,
-    ) -> Result<Option<Value>, Refusal> {
-        let is_null = |held: &Held| held.value == Value::Null;
-        if ty.is_non_null() && self.held.get(name.as_str()).is_some_and(is_null) {
+        place: &InputPath<'_>,
+    ) -> Result<Option<Value>, RequestError> {
+        let is_null = |held: &VariableValue| held.value == Value::Null;
+        if ty.is_non_null() && self.values.get(name.as_str()).is_some_and(is_null) {
             let problem = format!("cannot be null, but `${name}` is");
-            return Err(place.refuse(RefusalKind::Variables, &problem));
+            return Err(place.refuse(RequestErrorKind::Variables, &problem));
         }
         self.value(name, place)
     }
@@ -67,25 +67,25 @@ impl<'d> Variables<'d> {
     pub(super) fn value(
         &mut self,
         name: &Name,
-        place: &Place<'_>,
-    ) -> Result<Option<Value>, Refusal> {
+        place: &InputPath<'_>,
+    ) -> Result<Option<Value>, RequestError> {
         if self.checked.mentioned_once.contains(name.as_str()) {
-            return Ok(self.held.remove(name.as_str()).map(|held| held.value));
+            return Ok(self.values.remove(name.as_str()).map(|held| held.value));
         }
-        let Some(held) = self.held.get(name.as_str()) else {
+        let Some(held) = self.values.get(name.as_str()) else {
             return Ok(None);
         };
         self.copied_bytes += held.bytes;
         if self.copied_bytes > self.copied_bytes_max {
             let problem = format!("repeats `${name}`, which is too large to repeat");
-            return Err(place.refuse(RefusalKind::Limit, &problem));
+            return Err(place.refuse(RequestErrorKind::Limit, &problem));
         }
         Ok(Some(held.value.clone()))
     }
 
     /// The value of a variable that is a condition, if it has one.
     pub(super) fn boolean(&self, name: &Name) -> Option<bool> {
-        match self.held.get(name.as_str())?.value {
+        match self.values.get(name.as_str())?.value {
             Value::Boolean(value) => Some(value),
             _ => None,
         }

@@ -5,14 +5,14 @@ use async_graphql::{
     dynamic::{InputValue, TypeRef},
 };
 use tidegate_core::{
-    checkpoint::Types,
+    checkpoint::RequestedTypes,
     id::{ClientId, DocumentId, IdType, TypeName},
 };
 
 use crate::{
     graphql::{
         enums,
-        error::{Code, Failure},
+        error::{ClientError, Code},
         request::ArgumentValues,
         shape::{argument, nullable, required},
     },
@@ -68,7 +68,10 @@ pub(super) fn followed() -> Vec<InputValue> {
 }
 
 /// Reads which page is requested.
-pub(super) fn page(arguments: &ArgumentValues, limits: &Limits) -> Result<PullRequest, Failure> {
+pub(super) fn page(
+    arguments: &ArgumentValues,
+    limits: &Limits,
+) -> Result<PullRequest, ClientError> {
     let checkpoint = match arguments.get("checkpoint") {
         Some(GraphqlValue::String(token)) => Some(token.clone()),
         None | Some(GraphqlValue::Null) => None,
@@ -76,9 +79,9 @@ pub(super) fn page(arguments: &ArgumentValues, limits: &Limits) -> Result<PullRe
     };
     let types = match arguments.get("types") {
         Some(GraphqlValue::List(names)) => {
-            Types::Only(names.iter().filter_map(type_name).collect())
+            RequestedTypes::Only(names.iter().filter_map(type_name).collect())
         }
-        _ => Types::All,
+        _ => RequestedTypes::All,
     };
     let limit = integer(arguments, "limit", CHANGES_DEFAULT);
     Ok(PullRequest::new(
@@ -125,7 +128,7 @@ pub(super) fn followed_conflicts() -> Vec<InputValue> {
 }
 
 /// Reads which part of the inbox is requested.
-pub(super) fn inbox(arguments: &ArgumentValues) -> Result<InboxRequest, Failure> {
+pub(super) fn inbox(arguments: &ArgumentValues) -> Result<InboxRequest, ClientError> {
     let first = integer(arguments, "first", CONFLICTS_DEFAULT);
     Ok(InboxRequest::new(first, text(arguments, "after"))?)
 }
@@ -140,11 +143,11 @@ pub(super) fn viewer() -> Vec<InputValue> {
 }
 
 /// Reads which client the query is about.
-pub(super) fn client_id(arguments: &ArgumentValues) -> Result<Option<ClientId>, Failure> {
+pub(super) fn client_id(arguments: &ArgumentValues) -> Result<Option<ClientId>, ClientError> {
     let id = text(arguments, "clientId").map(ClientId::new);
     id.transpose().map_err(|error| {
         let message = format!("`clientId` is not usable: {error}.");
-        Failure::new(Code::BadUserInput, message)
+        ClientError::new(Code::BadUserInput, message)
     })
 }
 
@@ -161,7 +164,7 @@ pub(in crate::graphql) fn memberships() -> Vec<InputValue> {
 /// Reads how many memberships are requested, and after which number.
 pub(in crate::graphql) fn membership_range(
     arguments: &ArgumentValues,
-) -> Result<(usize, usize), Failure> {
+) -> Result<(usize, usize), ClientError> {
     let first = integer(arguments, "first", MEMBERSHIPS_DEFAULT);
     let wanted = usize::try_from(first).ok();
     let wanted = wanted.filter(|first| (1..=MEMBERSHIPS_MAX).contains(first));

@@ -17,9 +17,9 @@ use tidegate_core::{
 };
 
 use super::peer::{
-    operations::Operation,
+    fixture::{MODEL, TestWorld},
+    operations::RandomOperation,
     staged::Stage,
-    world::{MODEL, World},
 };
 use crate::{
     graphql::error::Code,
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// A gateway that shows `shown` as the task "a".
-fn serve(shown: Option<Document>) -> (World, Arc<Stage>) {
+fn serve(shown: Option<Document>) -> (TestWorld, Arc<Stage>) {
     let model = Arc::new(Model::parse("model.graphql", MODEL).unwrap());
     let key = DocumentKey {
         type_name: model.document_type("Task").unwrap().name.clone(),
@@ -40,11 +40,11 @@ fn serve(shown: Option<Document>) -> (World, Arc<Stage>) {
         is_down: false,
         reads: AtomicUsize::new(0),
     });
-    (World::serve(&model, Arc::clone(&stage)), stage)
+    (TestWorld::serve(&model, Arc::clone(&stage)), stage)
 }
 
-fn ask(world: &World, query: impl Into<String>) -> Json {
-    let operation = Operation {
+fn ask(world: &TestWorld, query: impl Into<String>) -> Json {
+    let operation = RandomOperation {
         query: query.into(),
         variables: Map::new(),
     };
@@ -58,7 +58,7 @@ fn create(id: &str, more: &str) -> String {
     )
 }
 
-fn push(world: &World, changes: &[String]) {
+fn push(world: &TestWorld, changes: &[String]) {
     let changes = changes.join(", ");
     let answer = ask(
         world,

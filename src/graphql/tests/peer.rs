@@ -5,10 +5,10 @@
 //! has, `TIDEGATE_EXECUTION_SEED` for others.
 
 mod documents;
+pub(super) mod fixture;
 mod making;
 pub(super) mod operations;
 pub(crate) mod staged;
-pub(super) mod world;
 
 use std::{collections::BTreeSet, sync::Mutex};
 
@@ -20,7 +20,7 @@ use proptest::{
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use self::{operations::Operation, world::World};
+use self::{fixture::TestWorld, operations::RandomOperation};
 use crate::graphql::request::tests::peer::{graphql_js::GraphqlJs, tape::Tape};
 
 /// Cases of an ordinary run.
@@ -34,7 +34,7 @@ const OPERATION_CHOICES: usize = 400;
 /// The result of an operation in graphql-js.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Told {
+enum PeerAnswer {
     Refused { refused: String },
     Answered { data: String, errors: Vec<Json> },
 }
@@ -69,7 +69,7 @@ fn compare_on_world(graphql_js: &mut GraphqlJs, seed: u64, at: u64) -> u64 {
     bytes[8..16].copy_from_slice(&at.to_le_bytes());
     let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let choices = (0..WORLD_CHOICES).map(|_| rng.random::<u16>()).collect();
-    let world = World::new(Tape::new(choices));
+    let world = TestWorld::new(Tape::new(choices));
     graphql_js.ask(world.told());
     let sides = Mutex::new((graphql_js, 0));
     let config = Config {
@@ -92,7 +92,7 @@ fn compare_on_world(graphql_js: &mut GraphqlJs, seed: u64, at: u64) -> u64 {
 
 /// Returns whether the operation was answered.
 fn compare(
-    world: &World,
+    world: &TestWorld,
     graphql_js: &mut GraphqlJs,
     choices: Vec<u16>,
 ) -> Result<bool, TestCaseError> {
@@ -103,7 +103,7 @@ fn compare(
         "variables": operation.variables,
     }));
     let differs = |why: &str| {
-        let Operation { query, variables } = &operation;
+        let RandomOperation { query, variables } = &operation;
         let variables = Json::Object(variables.clone());
         let ours = ours.as_deref().unwrap_or("refused");
         TestCaseError::fail(format!(
@@ -111,13 +111,16 @@ fn compare(
         ))
     };
     match (&ours, serde_json::from_value(theirs.clone()).unwrap()) {
-        (Err(_), Told::Refused { .. }) => Ok(false),
-        (Ok(ours), Told::Answered { data, errors }) => match difference(ours, &data, &errors) {
+        (Err(_), PeerAnswer::Refused { .. }) => Ok(false),
+        (Ok(ours), PeerAnswer::Answered { data, errors }) => match difference(ours, &data, &errors)
+        {
             None => Ok(true),
             Some(why) => Err(differs(why)),
         },
-        (Err(refused), Told::Answered { .. }) => Err(differs(&format!("refused: {refused}"))),
-        (Ok(_), Told::Refused { refused }) => Err(differs(&format!("should refuse: {refused}"))),
+        (Err(refused), PeerAnswer::Answered { .. }) => Err(differs(&format!("refused: {refused}"))),
+        (Ok(_), PeerAnswer::Refused { refused }) => {
+            Err(differs(&format!("should refuse: {refused}")))
+        }
     }
 }
 

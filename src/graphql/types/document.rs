@@ -19,7 +19,7 @@ use crate::graphql::{
     render::{
         Key,
         document::{
-            DocumentPlan, FieldPlan, HeadWriter, Part, PartsPlan, ReferencePlan, ValuePlan,
+            DocumentPart, DocumentPlan, FieldPlan, HeadWriter, PartsPlan, ReferencePlan, ValuePlan,
         },
         fields_of,
     },
@@ -170,7 +170,7 @@ impl DocumentTypes {
     fn state(&self, ty: &DocumentType, name: &str, fields: &[SelectedField]) -> PartsPlan {
         let parts = fields.iter().map(|asked| {
             let part = match self.part(name, &ty.fields, asked) {
-                Part::Field(field) => Part::Field(FieldPlan {
+                DocumentPart::Field(field) => DocumentPart::Field(FieldPlan {
                     required: false,
                     default: None,
                     ..field
@@ -188,9 +188,9 @@ impl DocumentTypes {
             let head = HEAD_FIELDS.iter().find(|(head, ..)| *head == name);
             let mut references = document_type.references.iter();
             let part = match head {
-                Some((.., write)) => Part::Head(*write),
+                Some((.., write)) => DocumentPart::Head(*write),
                 None => match references.find(|reference| reference.name == name) {
-                    Some(reference) => Part::Reference(self.reference(reference, asked)),
+                    Some(reference) => DocumentPart::Reference(self.reference(reference, asked)),
                     None => self.part(document_type.name.as_str(), &document_type.fields, asked),
                 },
             };
@@ -199,10 +199,15 @@ impl DocumentTypes {
         PartsPlan::new(parts.collect())
     }
 
-    fn part(&self, type_name: &str, fields: &[model::Field], asked: &SelectedField) -> Part {
+    fn part(
+        &self,
+        type_name: &str,
+        fields: &[model::Field],
+        asked: &SelectedField,
+    ) -> DocumentPart {
         match fields.iter().find(|field| *asked.name == *field.name) {
-            Some(field) => Part::Field(self.field(field, asked)),
-            None => Part::TypeName(type_name.into()),
+            Some(field) => DocumentPart::Field(self.field(field, asked)),
+            None => DocumentPart::TypeName(type_name.into()),
         }
     }
 

@@ -114,21 +114,21 @@ fn conflict(documents: &Arc<DocumentTypes>) -> ObjectType<SyncConflict> {
         text.json(&entry.version().0);
     })
     .leaf("fields", list("String"), "The fields in question; none if the change was a delete.", |entry, text| {
-        text.strings(entry.conflict.held.fields.iter().map(String::as_str));
+        text.strings(entry.conflict.pending.fields.iter().map(String::as_str));
     });
     let conflict = side(
         conflict,
         documents,
         "base",
         "The fields as the change had seen them, where it said so.",
-        |entry| entry.conflict.held.base.as_ref(),
+        |entry| entry.conflict.pending.base.as_ref(),
     );
     let conflict = side(
         conflict,
         documents,
         "mine",
         "The fields as the change wanted them; null if it was a delete.",
-        |entry| entry.conflict.held.mine.document(),
+        |entry| entry.conflict.pending.mine.document(),
     );
     let conflict = side(
         conflict,

@@ -23,12 +23,12 @@ use crate::graphql::{
 const OUTCOME_BYTES: usize = 64;
 
 /// A push's outcomes, and the time of the answer.
-pub(in crate::graphql) struct PushAnswer {
+pub(in crate::graphql) struct AnsweredPush {
     pub(in crate::graphql) outcome: PushOutcome,
     pub(in crate::graphql) server_time: Timestamp,
 }
 
-impl PushAnswer {
+impl AnsweredPush {
     /// About how many bytes its text has.
     pub(in crate::graphql) fn text_bytes(&self) -> usize {
         OUTCOME_BYTES * (self.outcome.outcomes.len() + 4)
@@ -38,7 +38,7 @@ impl PushAnswer {
 pub(in crate::graphql) struct PushChanges;
 
 impl Node for PushChanges {
-    type Ref<'n> = &'n PushAnswer;
+    type Ref<'n> = &'n AnsweredPush;
 }
 
 pub(in crate::graphql) struct ResolveConflict;
@@ -53,9 +53,9 @@ impl Node for SyncResult {
     type Ref<'n> = (&'n PushOutcome, &'n Outcome);
 }
 
-struct SyncError;
+struct SyncErrorNode;
 
-impl Node for SyncError {
+impl Node for SyncErrorNode {
     type Ref<'n> = &'n Rejection;
 }
 
@@ -76,7 +76,7 @@ pub(in crate::graphql) struct OutcomeTypes {
     pub(in crate::graphql) push: Arc<ObjectType<PushChanges>>,
     pub(in crate::graphql) resolve: Arc<ObjectType<ResolveConflict>>,
     result: Arc<ObjectType<SyncResult>>,
-    error: Arc<ObjectType<SyncError>>,
+    error: Arc<ObjectType<SyncErrorNode>>,
     conflict: Arc<ObjectType<SyncConflictDetail>>,
     field: Arc<ObjectType<SyncFieldOutcome>>,
 }
@@ -139,7 +139,7 @@ fn result(
     model: &Arc<Model>,
     documents: &Arc<DocumentTypes>,
     conflict: &Arc<ObjectType<SyncConflictDetail>>,
-    error: &Arc<ObjectType<SyncError>>,
+    error: &Arc<ObjectType<SyncErrorNode>>,
 ) -> ObjectType<SyncResult> {
     let (model, documents) = (Arc::clone(model), Arc::clone(documents));
     ObjectType::<SyncResult>::new("SyncResult", "What became of one change. It is final.")
@@ -176,8 +176,8 @@ fn result(
         })
 }
 
-fn error() -> ObjectType<SyncError> {
-    ObjectType::<SyncError>::new("SyncError", "Why a change was rejected.")
+fn error() -> ObjectType<SyncErrorNode> {
+    ObjectType::<SyncErrorNode>::new("SyncError", "Why a change was rejected.")
         .leaf(
             "code",
             required("SyncErrorCode"),

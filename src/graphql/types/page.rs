@@ -9,7 +9,7 @@ use super::document::DocumentTypes;
 use crate::{
     graphql::{
         enums,
-        render::{Text, Written},
+        render::{RenderResult, Text},
         shape::{list, nullable, required},
         table::{Node, ObjectPlan, ObjectType},
     },
@@ -131,7 +131,11 @@ fn change(documents: &Arc<DocumentTypes>) -> ObjectType<SyncChange> {
 }
 
 /// Writes a change, or copies its text if another reader with the same plan has had it.
-fn write(change: &StoredChange, plan: &Arc<ObjectPlan<SyncChange>>, text: &mut Text) -> Written {
+fn write(
+    change: &StoredChange,
+    plan: &Arc<ObjectPlan<SyncChange>>,
+    text: &mut Text,
+) -> RenderResult {
     if let Some(known) = change.text(plan) {
         text.raw(&known);
         return Ok(());

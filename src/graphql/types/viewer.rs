@@ -14,9 +14,9 @@ use super::connection::{Connection, PageEnd, PageInfo};
 use crate::{
     graphql::{
         enums,
-        error::Failure,
+        error::ClientError,
         render::Text,
-        request::{ArgumentValues, Arguments},
+        request::{ArgumentValues, OperationArguments},
         roots::arguments,
         shape::{list, nullable, required},
         table::{Node, ObjectType},
@@ -29,7 +29,7 @@ pub(in crate::graphql) struct ViewerAnswer {
     pub(in crate::graphql) user: UserId,
     pub(in crate::graphql) viewer: Viewer,
     pub(in crate::graphql) server_time: Timestamp,
-    pub(in crate::graphql) arguments: Arc<Arguments>,
+    pub(in crate::graphql) arguments: Arc<OperationArguments>,
 }
 
 pub(in crate::graphql) struct SyncViewer;
@@ -149,7 +149,10 @@ fn viewer(memberships: &Arc<ObjectType<MembershipConnection>>) -> ObjectType<Syn
         })
 }
 
-fn page<'n>(viewer: &'n Viewer, arguments: &ArgumentValues) -> Result<MembershipPage<'n>, Failure> {
+fn page<'n>(
+    viewer: &'n Viewer,
+    arguments: &ArgumentValues,
+) -> Result<MembershipPage<'n>, ClientError> {
     let (first, after) = arguments::membership_range(arguments)?;
     let all = viewer.memberships().oldest_first();
     let shown = all.iter().skip(after).take(first);

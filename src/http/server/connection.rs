@@ -34,13 +34,13 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutWriter;
 
-use super::{Shutdown, Visit, handshake::HandshakeSpelling, head};
+use super::{ConnectionPermit, Shutdown, handshake::HandshakeSpelling, head};
 use crate::{
     config::HttpTimes,
     http::{
-        accept::Form,
+        accept::ResponseType,
         answer,
-        guard::Peer,
+        origin::Peer,
         pace::{self, HTTP2_PART_BYTES},
     },
     quota::{Exhausted, Lease},
@@ -75,7 +75,7 @@ const BEGINNING_BYTES: usize = 3;
 /// Serves a connection until its client leaves, or until `shutdown` begins and the requests under way are answered.
 pub(super) async fn serve(
     stream: TcpStream,
-    current: Current,
+    current: ConnectionService,
     times: HttpTimes,
     shutdown: Shutdown,
 ) {
@@ -84,12 +84,12 @@ pub(super) async fn serve(
         () = shutdown.begun() => return,
     };
     let ended = match begun {
-        Ok((Spoken::Http1, io)) => {
+        Ok((HttpVersion::Http1, io)) => {
             let serving = pace::enforced(http1(io, current, times, &shutdown));
             serving.await.unwrap_or(Ok(()))
         }
-        Ok((Spoken::Http2, io)) => {
-            current.visit.carries_streams();
+        Ok((HttpVersion::Http2, io)) => {
+            current.permit.carries_streams();
             http2(io, current, times, &shutdown).await
         }
         Err(_) => return,
@@ -101,45 +101,45 @@ pub(super) async fn serve(
 
 /// Each request takes the current router: a connection may have come before the gateway had its store.
 #[derive(Clone)]
-pub(super) struct Current {
+pub(super) struct ConnectionService {
     pub(super) router: watch::Receiver<Router>,
     /// The connection's permit, which its requests and its socket hold as well.
-    pub(super) visit: Arc<Visit>,
+    pub(super) permit: Arc<ConnectionPermit>,
 }
 
 /// Counts a head until the request's extensions are dropped.
 #[derive(Clone)]
 struct HeadLease(#[expect(dead_code, reason = "it is held, and never read")] Arc<Lease>);
 
-impl<B> Service<Request<B>> for Current
+impl<B> Service<Request<B>> for ConnectionService
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<Answer<B>, Ready<Result<Response, Infallible>>>;
+    type Future = Either<TimedResponse<B>, Ready<Result<Response, Infallible>>>;
 
     fn call(&self, mut request: Request<B>) -> Self::Future {
         if request.version() == Version::HTTP_2 {
-            match self.visit.lease(head::bytes(&request)) {
+            match self.permit.lease(head::bytes(&request)) {
                 Ok(lease) => drop(request.extensions_mut().insert(HeadLease(Arc::new(lease)))),
                 Err(exhausted) => return Either::Right(ready(Ok(refused(exhausted)))),
             }
         }
         let extensions = request.extensions_mut();
-        extensions.insert(Peer(self.visit.peer()));
-        extensions.insert(self.visit.clone());
+        extensions.insert(Peer(self.permit.peer()));
+        extensions.insert(self.permit.clone());
         let router = self.router.borrow().clone();
         Either::Left(TowerToHyperService::new(router).call(request))
     }
 }
 
-type Answer<B> = TowerToHyperServiceFuture<Router, Request<B>>;
+type TimedResponse<B> = TowerToHyperServiceFuture<Router, Request<B>>;
 
 /// The answer when the heads of all requests hold as many bytes as they may.
 fn refused(exhausted: Exhausted) -> Response {
-    answer::refused(Form::Json, exhausted.into())
+    answer::refused(ResponseType::Json, exhausted.into())
 }
 
 /// Spawns the streams of a connection of HTTP/2. The client has to read each at the least rate.
@@ -152,7 +152,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     }
 }
 
-enum Spoken {
+enum HttpVersion {
     Http1,
     Http2,
 }
@@ -162,7 +162,10 @@ enum Spoken {
 async fn begin(
     mut stream: TcpStream,
     times: HttpTimes,
-) -> io::Result<(Spoken, impl AsyncRead + AsyncWrite + Unpin + Send + 'static)> {
+) -> io::Result<(
+    HttpVersion,
+    impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+)> {
     // Answers are written whole. Waiting to fill packets would only delay live changes.
     stream.set_nodelay(true)?;
     end_when_unheard(&stream, times.write * 2);
@@ -170,11 +173,11 @@ async fn begin(
     let reading = async {
         stream.read_exact(&mut beginning).await?;
         if !PREFACE.starts_with(&beginning) {
-            return Ok(Spoken::Http1);
+            return Ok(HttpVersion::Http1);
         }
         beginning.resize(PREFACE.len(), 0);
         stream.read_exact(&mut beginning[BEGINNING_BYTES..]).await?;
-        Ok::<_, io::Error>(Spoken::Http2)
+        Ok::<_, io::Error>(HttpVersion::Http2)
     };
     let spoken = timeout(FIRST_DEADLINE.min(times.head), reading).await??;
     let (reader, writer) = stream.into_split();
@@ -200,27 +203,27 @@ fn end_when_unheard(_stream: &TcpStream, _patience: Duration) {}
 
 async fn http1(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    service: Current,
+    service: ConnectionService,
     times: HttpTimes,
     shutdown: &Shutdown,
 ) -> hyper::Result<()> {
-    let visit = service.visit.clone();
+    let permit = service.permit.clone();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(times.head)
         .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
-    served(connection, |it| it.graceful_shutdown(), &visit, shutdown).await
+    served(connection, |it| it.graceful_shutdown(), &permit, shutdown).await
 }
 
 async fn http2(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    service: Current,
+    service: ConnectionService,
     times: HttpTimes,
     shutdown: &Shutdown,
 ) -> hyper::Result<()> {
-    let visit = service.visit.clone();
+    let permit = service.permit.clone();
     let connection = http2::Builder::new(Streams)
         .timer(TokioTimer::new())
         .keep_alive_interval(times.ping)
@@ -231,25 +234,25 @@ async fn http2(
         .max_header_list_size(HEAD_BYTES_MAX)
         .max_send_buf_size(HTTP2_PART_BYTES)
         .serve_connection(TokioIo::new(io), service);
-    served(connection, |it| it.graceful_shutdown(), &visit, shutdown).await
+    served(connection, |it| it.graceful_shutdown(), &permit, shutdown).await
 }
 
 /// Serves a connection to its end. `announce` announces the end, at a shutdown or to a peer that shows no good token.
 async fn served<C: Future<Output = hyper::Result<()>>>(
     connection: C,
     announce: impl Fn(Pin<&mut C>),
-    visit: &Visit,
+    permit: &ConnectionPermit,
     shutdown: &Shutdown,
 ) -> hyper::Result<()> {
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,
         () = shutdown.begun() => announce(connection.as_mut()),
-        () = visit.overstayed() => {
+        () = permit.overstayed() => {
             announce(connection.as_mut());
             tokio::select! {
                 ended = connection.as_mut() => return ended,
-                () = visit.parted() => return Ok(()),
+                () = permit.parted() => return Ok(()),
             }
         }
     }

@@ -46,25 +46,27 @@ mod tests {
     use super::*;
     use crate::{
         config::HttpTimes,
-        http::server::{ServerOptions, connection::Current, visitors::Visitors},
+        http::server::{
+            ServerOptions, connection::ConnectionService, connection_limit::ConnectionLimiter,
+        },
         limits::Limits,
     };
 
     /// A stranger's connection to a router that never answers.
-    fn current(bytes_max: usize) -> (Current, watch::Sender<Router>) {
+    fn current(bytes_max: usize) -> (ConnectionService, watch::Sender<Router>) {
         let limits = Limits {
             buffer_bytes: 8 * bytes_max,
             user_buffer_bytes: bytes_max,
             ..Limits::default()
         };
-        let visitors = Visitors::new(&ServerOptions::new(limits, HttpTimes::default()));
+        let limiter = ConnectionLimiter::new(&ServerOptions::new(limits, HttpTimes::default()));
         let waiting = Router::new().fallback(|request: Request<Body>| async move {
             std::future::pending::<()>().await;
             drop(request);
         });
         let (sender, router) = watch::channel(waiting);
-        let visit = visitors.enter([127, 0, 0, 1].into());
-        (Current { router, visit }, sender)
+        let permit = limiter.enter([127, 0, 0, 1].into());
+        (ConnectionService { router, permit }, sender)
     }
 
     fn request(version: Version, fields: usize, body: Body) -> Request<Body> {

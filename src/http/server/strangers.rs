@@ -1,5 +1,5 @@
 //! The places of strangers. When all are taken, a connection of the network with the most places for its weight loses
-//! its own, as in weighted fair queueing. `visitors` decides when a connection is no longer a stranger's.
+//! its own, as in weighted fair queueing. `connection_limit` decides when a connection is no longer a stranger's.
 
 use std::{
     cmp::Reverse,

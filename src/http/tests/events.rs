@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::{
-    sockets::{Open, PATIENCE},
+    sockets::{OpenSocket, PATIENCE},
     *,
 };
 
@@ -35,12 +35,12 @@ fn without() -> Json {
     json!({"data": {"changes": {"changes": [change], "hasMore": false}}})
 }
 
-impl House {
+impl TestServer {
     /// A gateway whose store shows the task `bad` without its title.
     async fn with_a_bad_task() -> Self {
-        let house = Self::new().await.showing("Task", "bad", Default::default());
-        house.send("application/json", &push("bad")).await;
-        house
+        let test_server = Self::new().await.showing("Task", "bad", Default::default());
+        test_server.send("application/json", &push("bad")).await;
+        test_server
     }
 
     async fn send(&self, accept: &str, query: &str) -> Response {
@@ -65,8 +65,8 @@ async fn streams_deliver_the_errors_of_events_and_go_on() {
             ("{\"payload\":", "}\r\n--graphql"),
         ),
     ] {
-        let house = House::with_a_bad_task().await;
-        let stream = house.send(accept, SUBSCRIPTION).await;
+        let test_server = TestServer::with_a_bad_task().await;
+        let stream = test_server.send(accept, SUBSCRIPTION).await;
         let mut frames = stream.into_body().into_data_stream();
         let mut heard = String::new();
         for expected in [with_an_error(), without()] {
@@ -78,7 +78,7 @@ async fn streams_deliver_the_errors_of_events_and_go_on() {
                 heard += std::str::from_utf8(&frame.unwrap().unwrap()).unwrap();
             };
             assert_eq!(answer, expected, "{accept}");
-            house.send("application/json", &push("good")).await;
+            test_server.send("application/json", &push("good")).await;
         }
     }
 }
@@ -94,7 +94,7 @@ fn taken(heard: &mut String, (before, behind): (&str, &str)) -> Option<Json> {
 
 #[tokio::test]
 async fn sockets_deliver_the_errors_of_events_and_go_on() {
-    let open = Open::new(House::with_a_bad_task().await).await;
+    let open = OpenSocket::new(TestServer::with_a_bad_task().await).await;
     let mut client = open.client(PATIENCE * 2).await;
     client.subscribe("live", SUBSCRIPTION).await;
     for expected in [with_an_error(), without()] {
@@ -103,6 +103,8 @@ async fn sockets_deliver_the_errors_of_events_and_go_on() {
             message,
             json!({"type": "next", "id": "live", "payload": expected})
         );
-        open.house.send("application/json", &push("good")).await;
+        open.test_server
+            .send("application/json", &push("good"))
+            .await;
     }
 }

@@ -14,13 +14,13 @@ fn push(query: &str) -> String {
 
 #[tokio::test]
 async fn a_query_is_answered_in_the_form_the_client_accepts() {
-    let house = House::new().await;
+    let test_server = TestServer::new().await;
     for (accept, expected) in [
         ("*/*", "application/json; charset=utf-8"),
         ("application/json", "application/json; charset=utf-8"),
         (MODERN, "application/graphql-response+json; charset=utf-8"),
     ] {
-        let reply = house.post(&[("accept", accept)], QUERY).await;
+        let reply = test_server.post(&[("accept", accept)], QUERY).await;
         assert_eq!(reply.status, StatusCode::OK, "{accept}");
         assert_eq!(reply.header("content-type"), expected, "{accept}");
         assert_eq!(reply.json(), json!({"data": {"viewer": {"id": "alice"}}}));
@@ -28,14 +28,14 @@ async fn a_query_is_answered_in_the_form_the_client_accepts() {
         assert_eq!(reply.header("x-content-type-options"), "nosniff");
     }
     assert_eq!(
-        house.post(&[], QUERY).await.header("content-type"),
+        test_server.post(&[], QUERY).await.header("content-type"),
         "application/json; charset=utf-8"
     );
 }
 
 #[tokio::test]
 async fn refusals_keep_their_status_unless_an_old_client_asks() {
-    let house = House::new().await;
+    let test_server = TestServer::new().await;
     for (body, modern, legacy) in [
         (
             push("{ viewer { id "),
@@ -75,32 +75,34 @@ async fn refusals_keep_their_status_unless_an_old_client_asks() {
             "413 PAYLOAD_TOO_LARGE",
         ),
     ] {
-        let reply = house.post(&[("accept", MODERN)], &body).await;
+        let reply = test_server.post(&[("accept", MODERN)], &body).await;
         assert_eq!(reply.outcome(), modern, "{body}");
         assert!(reply.json().get("data").is_none(), "{body}");
-        let reply = house.post(&[("accept", "application/json")], &body).await;
+        let reply = test_server
+            .post(&[("accept", "application/json")], &body)
+            .await;
         assert_eq!(reply.outcome(), legacy, "{body}");
     }
 }
 
 #[tokio::test]
 async fn a_body_of_unknown_length_is_bounded_too() {
-    let house = House::new().await;
-    let bearer = house.bearer();
+    let test_server = TestServer::new().await;
+    let bearer = test_server.bearer();
     let chunks = (0..10).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1000]));
     let body = Body::from_stream(futures_util::stream::iter(chunks));
     let headers = [
         ("authorization", bearer.as_str()),
         ("content-type", "application/json"),
     ];
-    let reply = house.ask("POST /graphql", &headers, body).await;
+    let reply = test_server.ask("POST /graphql", &headers, body).await;
     assert_eq!(reply.outcome(), "413 PAYLOAD_TOO_LARGE");
 }
 
 #[tokio::test]
 async fn only_json_is_taken() {
-    let house = House::new().await;
-    let bearer = house.bearer();
+    let test_server = TestServer::new().await;
+    let bearer = test_server.bearer();
     for (content_type, expected) in [
         ("application/json", "200"),
         ("Application/JSON; charset=utf-8", "200"),
@@ -121,20 +123,22 @@ async fn only_json_is_taken() {
             ("authorization", bearer.as_str()),
             ("content-type", content_type),
         ];
-        let reply = house.ask("POST /graphql", &headers, QUERY).await;
+        let reply = test_server.ask("POST /graphql", &headers, QUERY).await;
         assert_eq!(reply.outcome(), expected, "{content_type:?}");
     }
     let headers = [("authorization", bearer.as_str())];
-    let reply = house.ask("POST /graphql", &headers, QUERY).await;
+    let reply = test_server.ask("POST /graphql", &headers, QUERY).await;
     assert_eq!(reply.outcome(), "415 UNSUPPORTED_MEDIA_TYPE");
-    let reply = house.post(&[("content-encoding", "gzip")], QUERY).await;
+    let reply = test_server
+        .post(&[("content-encoding", "gzip")], QUERY)
+        .await;
     assert_eq!(reply.outcome(), "415 UNSUPPORTED_MEDIA_TYPE");
 }
 
 #[tokio::test]
 async fn no_token_no_data() {
-    let house = House::new().await;
-    let expired = format!("Bearer {}", house.token(Duration::ZERO));
+    let test_server = TestServer::new().await;
+    let expired = format!("Bearer {}", test_server.token(Duration::ZERO));
     for line in [
         "POST /graphql",
         "GET /graphql?query=%7Ba%7D",
@@ -143,7 +147,7 @@ async fn no_token_no_data() {
         for authorization in ["", "Basic YTpi", "Bearer", "Bearer x.y.z", &expired] {
             let headers = [("authorization", authorization), ("accept", "text/html")];
             // The body does not matter: nobody reads it.
-            let reply = house.ask(line, &headers, "{").await;
+            let reply = test_server.ask(line, &headers, "{").await;
             assert_eq!(
                 reply.outcome(),
                 "401 UNAUTHENTICATED",
@@ -156,8 +160,8 @@ async fn no_token_no_data() {
 
 #[tokio::test]
 async fn a_client_that_accepts_no_media_type_of_the_gateway_gets_a_refusal_in_json() {
-    let house = House::new().await;
-    let reply = house.post(&[("accept", "text/html")], QUERY).await;
+    let test_server = TestServer::new().await;
+    let reply = test_server.post(&[("accept", "text/html")], QUERY).await;
     assert_eq!(reply.outcome(), "406 NOT_ACCEPTABLE");
     assert_eq!(
         reply.header("content-type"),
@@ -167,7 +171,7 @@ async fn a_client_that_accepts_no_media_type_of_the_gateway_gets_a_refusal_in_js
 
 #[tokio::test]
 async fn a_url_carries_queries_only() {
-    let house = House::new().await;
+    let test_server = TestServer::new().await;
     for (path, expected) in [
         ("/graphql?query={viewer{id}}", "200"),
         (
@@ -189,7 +193,7 @@ async fn a_url_carries_queries_only() {
             "405 METHOD_NOT_ALLOWED",
         ),
     ] {
-        let reply = house.get(path, &[]).await;
+        let reply = test_server.get(path, &[]).await;
         assert_eq!(reply.outcome(), expected, "{path}");
         if reply.status == StatusCode::METHOD_NOT_ALLOWED {
             assert_eq!(reply.headers[ALLOW], "POST");
@@ -199,7 +203,7 @@ async fn a_url_carries_queries_only() {
 
 #[tokio::test]
 async fn every_dead_end_is_json() {
-    let house = House::new().await;
+    let test_server = TestServer::new().await;
     for (line, expected, allow) in [
         ("GET /nowhere", "404 NOT_FOUND", ""),
         ("POST /", "404 NOT_FOUND", ""),
@@ -212,7 +216,7 @@ async fn every_dead_end_is_json() {
         ("POST /schema.graphql", "405 METHOD_NOT_ALLOWED", "GET,HEAD"),
         ("DELETE /healthz", "405 METHOD_NOT_ALLOWED", "GET,HEAD"),
     ] {
-        let reply = house.ask(line, &[], Body::empty()).await;
+        let reply = test_server.ask(line, &[], Body::empty()).await;
         assert_eq!(reply.outcome(), expected, "{line}");
         assert_eq!(reply.header("allow"), allow, "{line}");
         assert_eq!(reply.header("x-content-type-options"), "nosniff", "{line}");
@@ -239,17 +243,17 @@ async fn a_panic_is_a_json_500() {
 
 #[tokio::test]
 async fn health_needs_no_token_and_a_gateway_that_stops_is_not_ready() {
-    let house = House::new().await;
+    let test_server = TestServer::new().await;
     for path in ["GET /healthz", "GET /readyz"] {
-        let reply = house.ask(path, &[], Body::empty()).await;
+        let reply = test_server.ask(path, &[], Body::empty()).await;
         assert_eq!(reply.status, StatusCode::OK, "{path}");
         assert_eq!(reply.json(), json!({"status": "ok"}));
     }
-    house.shutdown.begin();
-    let reply = house.ask("GET /readyz", &[], Body::empty()).await;
+    test_server.shutdown.begin();
+    let reply = test_server.ask("GET /readyz", &[], Body::empty()).await;
     assert_eq!(reply.outcome(), "503 SERVICE_UNAVAILABLE");
     assert_eq!(
-        house
+        test_server
             .ask("GET /healthz", &[], Body::empty())
             .await
             .outcome(),
@@ -259,8 +263,8 @@ async fn health_needs_no_token_and_a_gateway_that_stops_is_not_ready() {
 
 #[tokio::test]
 async fn the_schema_is_shown_to_callers_or_to_everybody() {
-    let house = House::new().await;
-    let reply = house.get("/schema.graphql", &[]).await;
+    let test_server = TestServer::new().await;
+    let reply = test_server.get("/schema.graphql", &[]).await;
     assert_eq!(reply.status, StatusCode::OK);
     assert_eq!(reply.header("content-type"), "text/plain; charset=utf-8");
     assert!(
@@ -268,21 +272,23 @@ async fn the_schema_is_shown_to_callers_or_to_everybody() {
             .unwrap()
             .contains("type Query")
     );
-    let house = House::new()
+    let test_server = TestServer::new()
         .await
         .with(|options| options.public_schema = true);
-    let reply = house.ask("GET /schema.graphql", &[], Body::empty()).await;
+    let reply = test_server
+        .ask("GET /schema.graphql", &[], Body::empty())
+        .await;
     assert_eq!(reply.status, StatusCode::OK);
     // Introspection is an operation, and needs a token as all do.
     let introspection = "GET /graphql?query=%7B__schema%7Btypes%7Bname%7D%7D%7D";
-    let reply = house.ask(introspection, &[], Body::empty()).await;
+    let reply = test_server.ask(introspection, &[], Body::empty()).await;
     assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
 async fn pages_of_allowed_origins_may_call_and_others_not() {
     const APP: &str = "https://app.example.com";
-    let house = House::new().await.with(|options| {
+    let test_server = TestServer::new().await.with(|options| {
         options.origins.named = vec![APP.to_owned()];
         options.graphiql = Some(GraphiqlConfig {
             endpoint: "/graphql".to_owned(),
@@ -299,16 +305,18 @@ async fn pages_of_allowed_origins_may_call_and_others_not() {
     ];
     for (origin, allowed) in [(APP, APP), ("https://evil.example.com", "")] {
         let headers = [&asks[..], &[("origin", origin)]].concat();
-        let reply = house.ask("OPTIONS /graphql", &headers, Body::empty()).await;
+        let reply = test_server
+            .ask("OPTIONS /graphql", &headers, Body::empty())
+            .await;
         assert_eq!(reply.status, StatusCode::OK);
         assert_eq!(reply.header("access-control-allow-origin"), allowed);
         assert_eq!(reply.header("access-control-allow-credentials"), "");
         assert_eq!(reply.header("access-control-max-age"), "7200");
         assert_eq!(reply.header("access-control-allow-methods"), "GET,POST");
-        let reply = house.post(&[("origin", origin)], QUERY).await;
+        let reply = test_server.post(&[("origin", origin)], QUERY).await;
         assert_eq!(reply.header("access-control-allow-origin"), allowed);
         // The page's configuration holds tokens.
-        let reply = house
+        let reply = test_server
             .get("/graphiql/config.json", &[("origin", origin)])
             .await;
         assert_eq!(reply.status, StatusCode::OK);
@@ -318,7 +326,7 @@ async fn pages_of_allowed_origins_may_call_and_others_not() {
 
 #[tokio::test]
 async fn pages_may_send_what_front_end_tools_add_and_what_is_configured() {
-    let house = House::new().await.with(|options| {
+    let test_server = TestServer::new().await.with(|options| {
         options.origins.loopback = true;
         options.allowed_headers = vec!["x-tenant".parse().unwrap()];
     });
@@ -326,7 +334,9 @@ async fn pages_may_send_what_front_end_tools_add_and_what_is_configured() {
         ("origin", "http://localhost:5173"),
         ("access-control-request-method", "POST"),
     ];
-    let reply = house.ask("OPTIONS /graphql", &asks, Body::empty()).await;
+    let reply = test_server
+        .ask("OPTIONS /graphql", &asks, Body::empty())
+        .await;
     let allowed = reply.header("access-control-allow-headers").to_owned();
     let allows = |name: &str| allowed.split(',').any(|allowed| allowed == name);
     for name in [
@@ -367,7 +377,7 @@ async fn pages_may_send_what_front_end_tools_add_and_what_is_configured() {
 
 #[tokio::test]
 async fn a_page_with_a_name_of_its_own_for_this_machine_is_refused() {
-    let house = House::new()
+    let test_server = TestServer::new()
         .await
         .with(|options| options.loopback_hosts_only = true);
     for (host, expected) in [
@@ -375,23 +385,25 @@ async fn a_page_with_a_name_of_its_own_for_this_machine_is_refused() {
         ("127.0.0.1:4000", "200"),
         ("rebound.example.com:4000", "403 FORBIDDEN"),
     ] {
-        let reply = house
+        let reply = test_server
             .ask("GET /healthz", &[("host", host)], Body::empty())
             .await;
         assert_eq!(reply.outcome(), expected, "{host}");
     }
     assert_eq!(
-        house.ask("GET /", &[], Body::empty()).await.outcome(),
+        test_server.ask("GET /", &[], Body::empty()).await.outcome(),
         "403 FORBIDDEN"
     );
 }
 
 #[tokio::test]
 async fn a_request_keeps_the_id_a_proxy_gave() {
-    let house = House::new().await;
-    let reply = house.get("/healthz", &[("x-request-id", "7d1-a")]).await;
+    let test_server = TestServer::new().await;
+    let reply = test_server
+        .get("/healthz", &[("x-request-id", "7d1-a")])
+        .await;
     assert_eq!(reply.header("x-request-id"), "7d1-a");
-    let reply = house
+    let reply = test_server
         .get("/healthz", &[("x-request-id", "not plain")])
         .await;
     assert!(reply.header("x-request-id").parse::<u64>().is_ok());

@@ -18,27 +18,27 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const TRANSPORT: &str = "graphql-transport-ws";
 
 /// A gateway that listens.
-pub(super) struct Open {
-    pub(super) house: House,
+pub(super) struct OpenSocket {
+    pub(super) test_server: TestServer,
     address: String,
     server: JoinHandle<()>,
 }
 
 pub(super) struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
-impl Open {
-    pub(super) async fn new(house: House) -> Self {
+impl OpenSocket {
+    pub(super) async fn new(test_server: TestServer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (_, router) = watch::channel(house.router());
+        let (_, router) = watch::channel(test_server.router());
         let server = tokio::spawn(serve(
             listener,
             router,
-            house.shutdown.clone(),
-            house.server(),
+            test_server.shutdown.clone(),
+            test_server.server(),
         ));
         Self {
-            house,
+            test_server,
             address,
             server,
         }
@@ -58,7 +58,7 @@ impl Open {
             .connect(&[("sec-websocket-protocol", TRANSPORT)])
             .await
             .unwrap();
-        let token = self.house.token(lifetime);
+        let token = self.test_server.token(lifetime);
         client
             .say(json!({"type": "connection_init", "payload": {"token": token}}))
             .await;
@@ -106,7 +106,7 @@ impl Client {
 
 #[tokio::test]
 async fn queries_mutations_and_subscriptions_share_a_socket() {
-    let open = Open::new(House::new().await).await;
+    let open = OpenSocket::new(TestServer::new().await).await;
     let mut client = open.client(PATIENCE * 2).await;
     client
         .subscribe(
@@ -147,7 +147,7 @@ async fn queries_mutations_and_subscriptions_share_a_socket() {
 
 #[tokio::test]
 async fn an_answer_of_several_frames_arrives_whole() {
-    let open = Open::new(House::new().await).await;
+    let open = OpenSocket::new(TestServer::new().await).await;
     let mut client = open.client(PATIENCE * 2).await;
     // Three bytes a character, so that frames end within characters.
     let notes = "€".repeat(1000);
@@ -182,7 +182,7 @@ async fn an_answer_of_several_frames_arrives_whole() {
 
 #[tokio::test]
 async fn a_bad_document_is_an_error_message_and_the_socket_stays() {
-    let open = Open::new(House::new().await).await;
+    let open = OpenSocket::new(TestServer::new().await).await;
     let mut client = open.client(PATIENCE * 2).await;
     client.subscribe("1", "{ nothing }").await;
     let error = client.hear().await;
@@ -197,7 +197,7 @@ async fn a_bad_document_is_an_error_message_and_the_socket_stays() {
 
 #[tokio::test]
 async fn a_completed_subscription_is_silent_and_its_id_free() {
-    let open = Open::new(House::new().await).await;
+    let open = OpenSocket::new(TestServer::new().await).await;
     let mut client = open.client(PATIENCE * 2).await;
     client
         .subscribe("1", "subscription { changes { hasMore } }")
@@ -213,7 +213,7 @@ async fn a_completed_subscription_is_silent_and_its_id_free() {
 
 #[tokio::test]
 async fn a_socket_closes_when_its_token_ends() {
-    let open = Open::new(House::new().await).await;
+    let open = OpenSocket::new(TestServer::new().await).await;
     let mut client = open.client(Duration::from_secs(2)).await;
     client
         .subscribe("1", "subscription { changes { hasMore } }")
@@ -223,8 +223,8 @@ async fn a_socket_closes_when_its_token_ends() {
 
 #[tokio::test]
 async fn the_handshake_may_carry_the_token() {
-    let open = Open::new(House::new().await).await;
-    let bearer = open.house.bearer();
+    let open = OpenSocket::new(TestServer::new().await).await;
+    let bearer = open.test_server.bearer();
     let headers = [
         ("sec-websocket-protocol", TRANSPORT),
         ("authorization", bearer.as_str()),
@@ -236,7 +236,7 @@ async fn the_handshake_may_carry_the_token() {
 
 #[tokio::test]
 async fn a_missing_or_wrong_token_and_broken_rules_close_the_socket() {
-    let open = Open::new(House::new().await).await;
+    let open = OpenSocket::new(TestServer::new().await).await;
     let large = "x".repeat(BODY_BYTES_MAX + 1);
     for (message, expected) in [
         (Message::text(r#"{"type":"connection_init"}"#), 4403),
@@ -266,7 +266,7 @@ async fn handshakes_of_other_protocols_and_origins_are_refused_in_json() {
     let allow = |options: &mut HttpOptions| {
         options.origins.named = vec!["https://app.example.com".to_owned()];
     };
-    let open = Open::new(House::new().await.with(allow)).await;
+    let open = OpenSocket::new(TestServer::new().await.with(allow)).await;
     for (protocol, origin, expected) in [
         ("graphql-ws", "https://app.example.com", 400),
         ("", "https://app.example.com", 400),
@@ -297,12 +297,12 @@ async fn handshakes_of_other_protocols_and_origins_are_refused_in_json() {
 
 #[tokio::test]
 async fn a_shutdown_closes_sockets_and_ends_the_server() {
-    let open = Open::new(House::new().await).await;
+    let open = OpenSocket::new(TestServer::new().await).await;
     let mut client = open.client(PATIENCE * 2).await;
     client
         .subscribe("1", "subscription { changes { hasMore } }")
         .await;
-    open.house.shutdown.begin();
+    open.test_server.shutdown.begin();
     assert_eq!(client.close_code().await, 1001);
     drop(client);
     timeout(PATIENCE, open.server).await.unwrap().unwrap();
@@ -314,15 +314,15 @@ async fn a_shutdown_closes_sockets_and_ends_the_server() {
 
 #[tokio::test]
 async fn a_connection_that_came_before_the_gateway_finds_it() {
-    let house = House::new().await;
+    let test_server = TestServer::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/readyz", listener.local_addr().unwrap());
     let (router, served) = watch::channel(waiting());
     tokio::spawn(serve(
         listener,
         served,
-        house.shutdown.clone(),
-        house.server(),
+        test_server.shutdown.clone(),
+        test_server.server(),
     ));
     let builders = [
         reqwest::Client::builder(),
@@ -334,13 +334,13 @@ async fn a_connection_that_came_before_the_gateway_finds_it() {
             let response = client.get(&url).send().await.unwrap();
             assert_eq!(response.status(), status);
         }
-        router.send_modify(|router| *router = house.router());
+        router.send_modify(|router| *router = test_server.router());
     }
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_in_order_is_answered_in_order() {
-    let open = Open::new(House::new().await).await;
+    let open = OpenSocket::new(TestServer::new().await).await;
     let mut client = open.client(PATIENCE * 2).await;
     client.0.close(None).await.unwrap();
     assert!(matches!(client.frame().await, Message::Close(_)));

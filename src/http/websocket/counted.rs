@@ -17,7 +17,7 @@ const STRANGER_BYTES_MAX: usize = 64 * 1024;
 const UNCOUNTED_BYTES: usize = 4 * 1024;
 
 /// A connection after its handshake.
-pub(super) struct Counted<S> {
+pub(super) struct CountedConnection<S> {
     inner: S,
     account: Account,
     is_stranger: bool,
@@ -27,7 +27,7 @@ pub(super) struct Counted<S> {
     lease: Option<Box<Lease>>,
 }
 
-impl<S> Counted<S> {
+impl<S> CountedConnection<S> {
     /// The connection of a stranger.
     pub(super) fn new(inner: S, account: Account) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl<S> Counted<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for CountedConnection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -100,7 +100,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CountedConnection<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     auth::bearer,
-    graphql::{RawRequest, answer::Answer, error::Failure},
+    graphql::{RawRequest, answer::Answer, error::ClientError},
     http::{graphql::from_json, json},
 };
 
@@ -58,7 +58,7 @@ pub(super) enum ServerMessage<'a> {
     },
     Error {
         id: &'a OperationId,
-        payload: &'a [Failure],
+        payload: &'a [ClientError],
     },
     Complete {
         id: &'a OperationId,

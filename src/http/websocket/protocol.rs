@@ -9,7 +9,7 @@ use super::message::{ClientMessage, InvalidMessage, OperationId, ServerMessage, 
 use crate::graphql::{
     RawRequest,
     answer::Answer,
-    error::{Code, Failure},
+    error::{ClientError, Code},
 };
 
 /// More than an app has at a time. Each costs memory in the gateway.
@@ -21,7 +21,7 @@ const REASON_BYTES_MAX: usize = 123;
 
 /// What happened.
 #[derive(Debug)]
-pub enum Event {
+pub enum ProtocolEvent {
     /// The client sent a message.
     Message(Result<ClientMessage, InvalidMessage>),
     /// A ping or pong of WebSocket came, so the client is alive.
@@ -48,7 +48,7 @@ pub enum Event {
 
 /// What to do.
 #[derive(Debug)]
-pub enum Action {
+pub enum ProtocolAction {
     /// Check the token of the message, or else that of the handshake.
     Authenticate(Option<String>),
     /// Begin an operation.
@@ -58,21 +58,21 @@ pub enum Action {
     /// Send a text.
     Send(Bytes),
     /// Close the socket.
-    Close(Closing),
+    Close(CloseReason),
 }
 
 /// How a socket is closed.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Closing {
+pub struct CloseReason {
     /// A code of RFC 6455 or of the protocol.
     pub code: u16,
     /// At most 123 bytes, for people to read.
     pub reason: String,
 }
 
-impl Closing {
+impl CloseReason {
     /// Unfinished messages and unread answers hold as many bytes as they may.
-    pub(super) fn for_want_of_room() -> Self {
+    pub(super) fn over_capacity() -> Self {
         Self {
             code: close::TRY_AGAIN_LATER,
             reason: "Too many bytes are unfinished or unread".to_owned(),
@@ -97,7 +97,7 @@ mod close {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Phase {
+enum ProtocolState {
     #[default]
     AwaitingInit,
     Authenticating,
@@ -107,66 +107,67 @@ enum Phase {
 /// One socket's state. The default is that of a new socket.
 #[derive(Debug, Default)]
 pub struct Protocol {
-    phase: Phase,
+    state: ProtocolState,
     operations: HashSet<OperationId>,
     silent_pings: u8,
 }
 
 impl Protocol {
-    /// What to do about `event`. After [`Action::Close`] there are no more events.
-    pub fn on(&mut self, event: Event) -> Option<Action> {
+    /// What to do about `event`. After [`ProtocolAction::Close`] there are no more events.
+    pub fn on(&mut self, event: ProtocolEvent) -> Option<ProtocolAction> {
         match event {
-            Event::Message(message) => {
+            ProtocolEvent::Message(message) => {
                 self.silent_pings = 0;
                 match message {
                     Ok(message) => self.on_message(message),
                     Err(invalid) => close(close::BAD_REQUEST, &invalid.to_string()),
                 }
             }
-            Event::Heard => {
+            ProtocolEvent::Heard => {
                 self.silent_pings = 0;
                 None
             }
-            Event::TooLarge => close(close::TOO_LARGE, "The message is too large"),
-            Event::NoRoom => Some(Action::Close(Closing::for_want_of_room())),
-            Event::Broken => close(close::PROTOCOL_ERROR, "This is no WebSocket message"),
-            Event::Authenticated(result) => self.on_authenticated(result),
-            Event::Deadline => self.on_deadline(),
-            Event::Tick => self.on_tick(),
-            Event::Answered(id, answer) => self.on_answer(&id, answer),
-            Event::Finished(id) => self
+            ProtocolEvent::TooLarge => close(close::TOO_LARGE, "The message is too large"),
+            ProtocolEvent::NoRoom => Some(ProtocolAction::Close(CloseReason::over_capacity())),
+            ProtocolEvent::Broken => close(close::PROTOCOL_ERROR, "This is no WebSocket message"),
+            ProtocolEvent::Authenticated(result) => self.on_authenticated(result),
+            ProtocolEvent::Deadline => self.on_deadline(),
+            ProtocolEvent::Tick => self.on_tick(),
+            ProtocolEvent::Answered(id, answer) => self.on_answer(&id, answer),
+            ProtocolEvent::Finished(id) => self
                 .operations
                 .remove(&id)
                 .then(|| send(&ServerMessage::Complete { id: &id })),
-            Event::GoingAway => close(close::GOING_AWAY, "The gateway is shutting down"),
+            ProtocolEvent::GoingAway => close(close::GOING_AWAY, "The gateway is shutting down"),
         }
     }
 
-    fn on_message(&mut self, message: ClientMessage) -> Option<Action> {
+    fn on_message(&mut self, message: ClientMessage) -> Option<ProtocolAction> {
         match message {
             ClientMessage::ConnectionInit { token } => self.on_init(token),
             ClientMessage::Ping { payload } => Some(send(&ServerMessage::Pong { payload })),
             ClientMessage::Pong => None,
             ClientMessage::Subscribe { id, request } => self.on_subscribe(id, request),
             // An operation may end while the client's message to end it is under way.
-            ClientMessage::Complete { id } => {
-                self.operations.remove(&id).then_some(Action::Stop(id))
-            }
+            ClientMessage::Complete { id } => self
+                .operations
+                .remove(&id)
+                .then_some(ProtocolAction::Stop(id)),
         }
     }
 
-    fn on_init(&mut self, token: Option<String>) -> Option<Action> {
-        if self.phase != Phase::AwaitingInit {
+    fn on_init(&mut self, token: Option<String>) -> Option<ProtocolAction> {
+        if self.state != ProtocolState::AwaitingInit {
             return close(close::TOO_MANY_INITS, "Too many initialisation requests");
         }
-        self.phase = Phase::Authenticating;
-        Some(Action::Authenticate(token))
+        self.state = ProtocolState::Authenticating;
+        Some(ProtocolAction::Authenticate(token))
     }
 
-    fn on_authenticated(&mut self, result: Result<(), Code>) -> Option<Action> {
+    fn on_authenticated(&mut self, result: Result<(), Code>) -> Option<ProtocolAction> {
         match result {
             Ok(()) => {
-                self.phase = Phase::Ready;
+                self.state = ProtocolState::Ready;
                 Some(send(&ServerMessage::ConnectionAck))
             }
             Err(Code::Unavailable) => {
@@ -183,19 +184,21 @@ impl Protocol {
         }
     }
 
-    fn on_deadline(&self) -> Option<Action> {
-        match self.phase {
-            Phase::AwaitingInit => close(close::INIT_TIMEOUT, "Connection initialisation timeout"),
-            Phase::Authenticating => {
+    fn on_deadline(&self) -> Option<ProtocolAction> {
+        match self.state {
+            ProtocolState::AwaitingInit => {
+                close(close::INIT_TIMEOUT, "Connection initialisation timeout")
+            }
+            ProtocolState::Authenticating => {
                 close(close::TRY_AGAIN_LATER, "The token cannot be checked now")
             }
-            Phase::Ready => close(close::FORBIDDEN, "Forbidden"),
+            ProtocolState::Ready => close(close::FORBIDDEN, "Forbidden"),
         }
     }
 
     /// Before the acknowledgement no pings are needed: the deadlines of these phases are shorter.
-    fn on_tick(&mut self) -> Option<Action> {
-        if self.phase != Phase::Ready {
+    fn on_tick(&mut self) -> Option<ProtocolAction> {
+        if self.state != ProtocolState::Ready {
             return None;
         }
         if self.silent_pings == SILENT_PINGS_MAX {
@@ -205,8 +208,8 @@ impl Protocol {
         Some(send(&ServerMessage::Ping))
     }
 
-    fn on_subscribe(&mut self, id: OperationId, request: RawRequest) -> Option<Action> {
-        if self.phase != Phase::Ready {
+    fn on_subscribe(&mut self, id: OperationId, request: RawRequest) -> Option<ProtocolAction> {
+        if self.state != ProtocolState::Ready {
             return close(close::UNAUTHORIZED, "Unauthorized");
         }
         if self.operations.contains(&id) {
@@ -217,35 +220,35 @@ impl Protocol {
             let message = format!(
                 "A socket carries {OPERATIONS_MAX} operations; complete one, then begin the next."
             );
-            let payload = &[Failure::new(Code::TooManyOperations, message)];
+            let payload = &[ClientError::new(Code::TooManyOperations, message)];
             return Some(send(&ServerMessage::Error { id: &id, payload }));
         }
         self.operations.insert(id.clone());
-        Some(Action::Start(id, request))
+        Some(ProtocolAction::Start(id, request))
     }
 
     /// A refusal ends its operation. Answers that were under way when the client completed their operation are dropped.
-    fn on_answer(&mut self, id: &OperationId, answer: Answer) -> Option<Action> {
+    fn on_answer(&mut self, id: &OperationId, answer: Answer) -> Option<ProtocolAction> {
         if !self.operations.contains(id) {
             return None;
         }
         let Some(payload) = answer.refusal() else {
-            return Some(Action::Send(next(id, answer)));
+            return Some(ProtocolAction::Send(next(id, answer)));
         };
         self.operations.remove(id);
         Some(send(&ServerMessage::Error { id, payload }))
     }
 }
 
-fn send(message: &ServerMessage<'_>) -> Action {
-    Action::Send(message.to_json().into())
+fn send(message: &ServerMessage<'_>) -> ProtocolAction {
+    ProtocolAction::Send(message.to_json().into())
 }
 
 /// Cuts a reason that does not fit its frame, at a character.
-fn close(code: u16, reason: &str) -> Option<Action> {
+fn close(code: u16, reason: &str) -> Option<ProtocolAction> {
     let end = reason.floor_char_boundary(REASON_BYTES_MAX);
     let reason = reason[..end].to_owned();
-    Some(Action::Close(Closing { code, reason }))
+    Some(ProtocolAction::Close(CloseReason { code, reason }))
 }
 
 #[cfg(test)]

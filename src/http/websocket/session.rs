@@ -13,16 +13,16 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
     message::{ClientMessage, InvalidMessage, OperationId},
-    protocol::{Action, Closing, Event, Protocol},
-    socket::{Heard, Socket},
+    protocol::{CloseReason, Protocol, ProtocolAction, ProtocolEvent},
+    socket::{IncomingFrame, Socket},
 };
 use crate::{
     auth::AuthError,
-    graphql::{RawRequest, answer::Answer, error::Failure},
+    graphql::{RawRequest, answer::Answer, error::ClientError},
     http::{
         HttpState,
         operation::{self, CountedAnswer},
-        server::{Presence, Visit},
+        server::{AuthenticatedUse, ConnectionPermit},
     },
     quota::Lease,
     sync::Caller,
@@ -34,7 +34,7 @@ const INIT_DEADLINE: Duration = Duration::from_secs(10);
 const AUTHENTICATION_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The answers of one operation, and `None` after the last.
-type Answers = BoxStream<'static, Option<CountedAnswer>>;
+type AnswerStream = BoxStream<'static, Option<CountedAnswer>>;
 
 /// A socket while it is open.
 pub(super) struct Session {
@@ -42,14 +42,14 @@ pub(super) struct Session {
     /// The token of the handshake, for clients that cannot put one into `connection_init`.
     handshake_token: Option<String>,
     protocol: Protocol,
-    authentication: Option<BoxFuture<'static, Result<Caller, Failure>>>,
+    authentication: Option<BoxFuture<'static, Result<Caller, ClientError>>>,
     /// Set once the protocol is ready for operations.
     caller: Option<Caller>,
     /// The connection's permit, held until the socket is closed.
-    visit: Option<Arc<Visit>>,
+    permit: Option<Arc<ConnectionPermit>>,
     /// Keeps the connection open, once the caller is known.
-    presence: Option<Presence>,
-    operations: StreamMap<OperationId, Answers>,
+    token_use: Option<AuthenticatedUse>,
+    operations: StreamMap<OperationId, AnswerStream>,
     /// Counts the answer that is to be sent next, if it had to wait.
     lease: Option<Lease>,
     deadline: Pin<Box<Sleep>>,
@@ -62,7 +62,7 @@ impl Session {
     pub(super) fn new(
         state: Arc<HttpState>,
         handshake_token: Option<String>,
-        visit: Option<Arc<Visit>>,
+        permit: Option<Arc<ConnectionPermit>>,
     ) -> Self {
         let ping_interval = state.times.ping;
         let mut ticks = interval_at(Instant::now() + ping_interval, ping_interval);
@@ -73,8 +73,8 @@ impl Session {
             protocol: Protocol::default(),
             authentication: None,
             caller: None,
-            visit,
-            presence: None,
+            permit,
+            token_use: None,
             operations: StreamMap::new(),
             lease: None,
             deadline: Box::pin(sleep(INIT_DEADLINE)),
@@ -86,37 +86,39 @@ impl Session {
 
     /// Runs until one side closes the socket, or the connection breaks.
     pub(super) async fn run(mut self: Box<Self>, mut socket: Box<Socket>) {
-        let closing = self.converse(&mut socket).await;
+        let reason = self.converse(&mut socket).await;
         // Operations end before the closing handshake, which may take a while.
-        let _place = (self.presence.take(), self.visit.take());
+        let _place = (self.token_use.take(), self.permit.take());
         drop(self);
         // Boxed: it needs more memory than the rest, which may last for long.
-        Box::pin(socket.close(closing)).await;
+        Box::pin(socket.close(reason)).await;
     }
 
     /// Returns how to close the socket, if the client is still connected.
-    async fn converse(&mut self, socket: &mut Socket) -> Option<Closing> {
+    async fn converse(&mut self, socket: &mut Socket) -> Option<CloseReason> {
         loop {
             let event = self.event(socket).await?;
             match self.protocol.on(event) {
-                Some(Action::Authenticate(token)) => self.authenticate(token),
-                Some(Action::Start(id, request)) => self.start(id, request),
-                Some(Action::Stop(id)) => drop(self.operations.remove(&id)),
-                Some(Action::Send(text)) => match socket.send(text, self.lease.take()).await {
-                    Ok(sent) => sent?,
-                    Err(_) => return Some(Closing::for_want_of_room()),
-                },
-                Some(Action::Close(closing)) => return Some(closing),
+                Some(ProtocolAction::Authenticate(token)) => self.authenticate(token),
+                Some(ProtocolAction::Start(id, request)) => self.start(id, request),
+                Some(ProtocolAction::Stop(id)) => drop(self.operations.remove(&id)),
+                Some(ProtocolAction::Send(text)) => {
+                    match socket.send(text, self.lease.take()).await {
+                        Ok(sent) => sent?,
+                        Err(_) => return Some(CloseReason::over_capacity()),
+                    }
+                }
+                Some(ProtocolAction::Close(reason)) => return Some(reason),
                 None => {}
             }
         }
     }
 
     /// The next event; `None` when the client is gone.
-    async fn event(&mut self, socket: &mut Socket) -> Option<Event> {
+    async fn event(&mut self, socket: &mut Socket) -> Option<ProtocolEvent> {
         self.lease = None;
         tokio::select! {
-            heard = socket.hear() => heard.map(said),
+            heard = socket.next_frame() => heard.map(said),
             result = settled(&mut self.authentication) => {
                 let event = self.authenticated(result);
                 let account = self.caller.as_ref().and_then(Caller::account);
@@ -128,13 +130,13 @@ impl Session {
             Some((id, answer)) = self.operations.next() => Some(match answer {
                 Some(CountedAnswer { answer, lease }) => {
                     self.lease = lease;
-                    Event::Answered(id, answer)
+                    ProtocolEvent::Answered(id, answer)
                 }
-                None => Event::Finished(id),
+                None => ProtocolEvent::Finished(id),
             }),
-            () = &mut self.deadline => Some(Event::Deadline),
-            _ = self.ticks.tick() => Some(Event::Tick),
-            () = &mut self.going_away => Some(Event::GoingAway),
+            () = &mut self.deadline => Some(ProtocolEvent::Deadline),
+            _ = self.ticks.tick() => Some(ProtocolEvent::Tick),
+            () = &mut self.going_away => Some(ProtocolEvent::GoingAway),
         }
     }
 
@@ -149,15 +151,15 @@ impl Session {
     }
 
     /// From here on, the deadline is the token's expiry.
-    fn authenticated(&mut self, result: Result<Caller, Failure>) -> Event {
+    fn authenticated(&mut self, result: Result<Caller, ClientError>) -> ProtocolEvent {
         self.authentication = None;
         let entered = result.and_then(|caller| self.enter(caller));
-        Event::Authenticated(entered.map_err(|failure| failure.code))
+        ProtocolEvent::Authenticated(entered.map_err(|failure| failure.code))
     }
 
-    fn enter(&mut self, caller: Caller) -> Result<(), Failure> {
-        if let Some(visit) = &self.visit {
-            self.presence = Some(visit.show(&caller.identity.user)?);
+    fn enter(&mut self, caller: Caller) -> Result<(), ClientError> {
+        if let Some(permit) = &self.permit {
+            self.token_use = Some(permit.authenticate(&caller.identity.user)?);
         }
         let left = self.state.gateway.sync.left_of_token(&caller);
         self.deadline.set(sleep(left));
@@ -170,11 +172,15 @@ impl Session {
         let caller = self.caller.clone();
         let caller = caller.expect("the protocol starts operations after authentication only");
         let HttpState {
-            gateway, traffic, ..
+            gateway,
+            operation_limiter,
+            ..
         } = &*self.state;
-        let counted = traffic.count(&caller.identity.user).map_err(Answer::from);
-        let answers = match counted.and_then(|()| gateway.api.admit(request)) {
-            Ok(admitted) => operation::answers(gateway, traffic, caller, admitted),
+        let counted = operation_limiter
+            .count(&caller.identity.user)
+            .map_err(Answer::from);
+        let answers = match counted.and_then(|()| gateway.api.validate(request)) {
+            Ok(validated) => operation::answers(gateway, operation_limiter, caller, validated),
             Err(refusal) => operation::refused(refusal),
         };
         let until_finished = answers.map(Some).chain(stream::iter([None]));
@@ -182,21 +188,21 @@ impl Session {
     }
 }
 
-fn said(heard: Heard) -> Event {
+fn said(heard: IncomingFrame) -> ProtocolEvent {
     match heard {
-        Heard::Text(text) => Event::Message(ClientMessage::parse(&text)),
-        Heard::Binary => Event::Message(Err(InvalidMessage::binary())),
-        Heard::Control => Event::Heard,
-        Heard::TooLarge => Event::TooLarge,
-        Heard::NoRoom => Event::NoRoom,
-        Heard::Broken => Event::Broken,
+        IncomingFrame::Text(text) => ProtocolEvent::Message(ClientMessage::parse(&text)),
+        IncomingFrame::Binary => ProtocolEvent::Message(Err(InvalidMessage::binary())),
+        IncomingFrame::Control => ProtocolEvent::Heard,
+        IncomingFrame::TooLarge => ProtocolEvent::TooLarge,
+        IncomingFrame::NoRoom => ProtocolEvent::NoRoom,
+        IncomingFrame::Broken => ProtocolEvent::Broken,
     }
 }
 
 /// Pending for ever while no authentication is under way.
 async fn settled(
-    authentication: &mut Option<BoxFuture<'static, Result<Caller, Failure>>>,
-) -> Result<Caller, Failure> {
+    authentication: &mut Option<BoxFuture<'static, Result<Caller, ClientError>>>,
+) -> Result<Caller, ClientError> {
     match authentication {
         Some(authentication) => authentication.await,
         None => pending().await,

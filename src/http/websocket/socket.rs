@@ -21,7 +21,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{counted::Counted, protocol::Closing};
+use super::{counted::CountedConnection, protocol::CloseReason};
 use crate::{
     http::pace::time_for,
     quota::{Account, Exhausted, Lease},
@@ -39,7 +39,7 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The gateway's end of a socket.
 pub(super) struct Socket {
-    stream: WebSocketStream<Counted<TokioIo<Upgraded>>>,
+    stream: WebSocketStream<CountedConnection<TokioIo<Upgraded>>>,
     /// How long the peer may leave data unread before the least rate applies.
     patience: Duration,
     /// Whether the peer may be in the middle of a message that was refused.
@@ -47,7 +47,7 @@ pub(super) struct Socket {
 }
 
 /// What the peer sent.
-pub(super) enum Heard {
+pub(super) enum IncomingFrame {
     Text(Utf8Bytes),
     Binary,
     /// A ping, which is answered, or a pong.
@@ -74,7 +74,7 @@ impl Socket {
             .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
             .max_message_size(Some(message_bytes_max))
             .max_frame_size(Some(message_bytes_max));
-        let io = Counted::new(TokioIo::new(connection), account);
+        let io = CountedConnection::new(TokioIo::new(connection), account);
         let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         Self {
             stream,
@@ -89,22 +89,24 @@ impl Socket {
     }
 
     /// The next message; `None` when the peer has closed the socket or is gone.
-    pub(super) async fn hear(&mut self) -> Option<Heard> {
+    pub(super) async fn next_frame(&mut self) -> Option<IncomingFrame> {
         let heard = self.stream.next().await?;
         self.stream.get_mut().is_taken();
         self.has_refused = heard.is_err();
         match heard {
-            Ok(Message::Text(text)) => Some(Heard::Text(text)),
-            Ok(Message::Binary(_)) => Some(Heard::Binary),
-            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Some(Heard::Control),
-            Err(Error::Capacity(_)) => Some(Heard::TooLarge),
+            Ok(Message::Text(text)) => Some(IncomingFrame::Text(text)),
+            Ok(Message::Binary(_)) => Some(IncomingFrame::Binary),
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {
+                Some(IncomingFrame::Control)
+            }
+            Err(Error::Capacity(_)) => Some(IncomingFrame::TooLarge),
             Err(Error::Io(error)) if error.kind() == ErrorKind::FileTooLarge => {
-                Some(Heard::TooLarge)
+                Some(IncomingFrame::TooLarge)
             }
             Err(Error::Io(error)) if error.kind() == ErrorKind::QuotaExceeded => {
-                Some(Heard::NoRoom)
+                Some(IncomingFrame::NoRoom)
             }
-            Err(Error::Protocol(_) | Error::Utf8(_)) => Some(Heard::Broken),
+            Err(Error::Protocol(_) | Error::Utf8(_)) => Some(IncomingFrame::Broken),
             Ok(Message::Close(_)) | Err(_) => None,
         }
     }
@@ -144,9 +146,9 @@ impl Socket {
 
     /// Sends the close frame, if there is one, and reads on until the peer has closed its side: a connection that is dropped
     /// with unread bytes is reset, and the peer would not see the reason.
-    pub(super) async fn close(mut self, closing: Option<Closing>) {
+    pub(super) async fn close(mut self, reason: Option<CloseReason>) {
         let closing_handshake = async {
-            if let Some(Closing { code, reason }) = closing {
+            if let Some(CloseReason { code, reason }) = reason {
                 tracing::debug!(target: "http", code, "closing a socket");
                 let (code, reason) = (code.into(), reason.into());
                 self.stream.close(Some(CloseFrame { code, reason })).await?;

@@ -9,7 +9,7 @@ use bson::{
 };
 use tidegate_core::{
     id::{ClientId, ConflictId, MutationId, Scope, UserId, Version},
-    inbox::{Held, InboxRecord, Mine, OpenConflict, Settlement},
+    inbox::{ClientChange, InboxRecord, OpenConflict, PendingConflict, ResolvedConflict},
     value::Document,
 };
 
@@ -34,7 +34,7 @@ pub(crate) fn encode_record(record: &InboxRecord) -> Result<RawDocumentBuf, Code
     raw.append(cstr!("_id"), record.id().as_str());
     match record {
         InboxRecord::Open(open) => append_open(&mut raw, open)?,
-        InboxRecord::Settled(settled) => append_settled(&mut raw, settled),
+        InboxRecord::Resolved(settled) => append_resolved(&mut raw, settled),
     }
     Ok(raw)
 }
@@ -47,7 +47,7 @@ pub(crate) fn decode_record(bytes: &[u8]) -> Result<InboxRecord, CodecError> {
     let raw = RawDocument::from_bytes(bytes)?;
     let settled = raw.get("x")?.is_some();
     Ok(if settled {
-        InboxRecord::Settled(decode_settled(raw)?.into())
+        InboxRecord::Resolved(decode_resolved(raw)?.into())
     } else {
         InboxRecord::Open(decode_open(raw)?.into())
     })
@@ -69,28 +69,28 @@ fn append_open(raw: &mut RawDocumentBuf, open: &OpenConflict) -> Result<(), Code
     raw.append(cstr!("r"), texts(open.shown_in.iter().map(Scope::as_str)));
     raw.append(
         cstr!("f"),
-        texts(open.held.fields.iter().map(String::as_str)),
+        texts(open.pending.fields.iter().map(String::as_str)),
     );
-    if let Some(enters) = &open.held.enters {
+    if let Some(enters) = &open.pending.enters {
         raw.append(cstr!("e"), enters.as_str());
     }
-    let kind = match &open.held.mine {
-        Mine::Created(_) => CREATED,
-        Mine::Changed(_) => CHANGED,
-        Mine::Deleted => DELETED,
+    let kind = match &open.pending.mine {
+        ClientChange::Created(_) => CREATED,
+        ClientChange::Changed(_) => CHANGED,
+        ClientChange::Deleted => DELETED,
     };
     raw.append(cstr!("k"), kind);
-    append_body(raw, cstr!("mine"), open.held.mine.document())?;
-    append_body(raw, cstr!("base"), open.held.base.as_ref())?;
+    append_body(raw, cstr!("mine"), open.pending.mine.document())?;
+    append_body(raw, cstr!("base"), open.pending.base.as_ref())?;
     append_body(raw, cstr!("theirs"), open.theirs.as_ref())
 }
 
 fn decode_open(raw: &RawDocument) -> Result<OpenConflict, CodecError> {
     let mine = body(raw, "mine")?;
     let mine = match (text(raw, "k")?, mine) {
-        (CREATED, Some(mine)) => Mine::Created(mine),
-        (CHANGED, Some(mine)) => Mine::Changed(mine),
-        (DELETED, None) => Mine::Deleted,
+        (CREATED, Some(mine)) => ClientChange::Created(mine),
+        (CHANGED, Some(mine)) => ClientChange::Changed(mine),
+        (DELETED, None) => ClientChange::Deleted,
         _ => return Err(CodecError::Field("k")),
     };
     let scopes = text_list(raw, "r")?.map(|scope| Ok(Scope::new(scope?)?));
@@ -105,7 +105,7 @@ fn decode_open(raw: &RawDocument) -> Result<OpenConflict, CodecError> {
         client: optional_text(raw, "c")?.map(ClientId::new).transpose()?,
         mutation: optional_int(raw, "m")?.map(MutationId),
         version: Version(int(raw, "v")?),
-        held: Held {
+        pending: PendingConflict {
             fields: fields.collect::<Result<_, CodecError>>()?,
             base: body(raw, "base")?,
             mine,
@@ -115,7 +115,7 @@ fn decode_open(raw: &RawDocument) -> Result<OpenConflict, CodecError> {
     })
 }
 
-fn append_settled(raw: &mut RawDocumentBuf, settled: &Settlement) {
+fn append_resolved(raw: &mut RawDocumentBuf, settled: &ResolvedConflict) {
     raw.append(cstr!("x"), date(settled.at));
     raw.append(cstr!("t"), settled.key.type_name.as_str());
     raw.append(cstr!("i"), settled.key.id.as_str());
@@ -128,11 +128,11 @@ fn append_settled(raw: &mut RawDocumentBuf, settled: &Settlement) {
     raw.append(cstr!("o"), encode_outcome(&settled.outcome));
 }
 
-fn decode_settled(raw: &RawDocument) -> Result<Settlement, CodecError> {
+fn decode_resolved(raw: &RawDocument) -> Result<ResolvedConflict, CodecError> {
     let hash = optional(raw, "h", RawBsonRef::as_binary)?;
     let hash = hash.and_then(|binary| binary.bytes.try_into().ok());
     let outcome = document(raw, "o")?.ok_or(CodecError::Field("o"))?;
-    Ok(Settlement {
+    Ok(ResolvedConflict {
         id: ConflictId::new(text(raw, "_id")?)?,
         key: document_key(raw)?,
         user: UserId::new(text(raw, "u")?)?,
@@ -201,11 +201,11 @@ mod tests {
         })
     }
 
-    fn mine() -> impl Strategy<Value = Mine> {
+    fn mine() -> impl Strategy<Value = ClientChange> {
         prop_oneof![
-            arbitrary_body().prop_map(Mine::Created),
-            arbitrary_body().prop_map(Mine::Changed),
-            Just(Mine::Deleted),
+            arbitrary_body().prop_map(ClientChange::Created),
+            arbitrary_body().prop_map(ClientChange::Changed),
+            Just(ClientChange::Deleted),
         ]
     }
 
@@ -232,7 +232,7 @@ mod tests {
                 client: client.map(|client| ClientId::new(&client).unwrap()),
                 mutation: mutation.map(MutationId),
                 version: Version(version),
-                held: Held { fields, base, mine, enters },
+                pending: PendingConflict { fields, base, mine, enters },
                 theirs,
             }.into())
         }
@@ -243,7 +243,7 @@ mod tests {
             (id, key, user) in (name(), key(), name()),
             (hash, at, version) in (any::<[u8; 32]>(), at(), option::of(any::<i32>())),
         ) -> InboxRecord {
-            InboxRecord::Settled(Settlement {
+            InboxRecord::Resolved(ResolvedConflict {
                 id: ConflictId::new(&id).unwrap(),
                 key,
                 user: UserId::new(&user).unwrap(),

@@ -9,7 +9,7 @@ use tidegate_core::{
 
 use super::{
     CodecError, decode_decimal,
-    walk::{Element, Elements},
+    raw::{RawElement, RawElements},
 };
 
 /// The parts of a record.
@@ -20,7 +20,7 @@ pub struct StoredView<'r> {
     version: Version,
     at: Timestamp,
     kind: ChangeKind,
-    body: Option<Element<'r>>,
+    body: Option<RawElement<'r>>,
 }
 
 impl<'r> StoredView<'r> {
@@ -32,7 +32,7 @@ impl<'r> StoredView<'r> {
         let (mut type_name, mut id, mut scope) = (None, None, None);
         let (mut version, mut at, mut body) = (None, None, None);
         let (mut is_marker, mut withheld) = (false, false);
-        for element in Elements::of(bytes)? {
+        for element in RawElements::of(bytes)? {
             let element = element?;
             match element.name {
                 b"t" => type_name = Some(element.text()?),
@@ -98,7 +98,7 @@ impl<'r> RecordView for StoredView<'r> {
 
 /// A value as its store keeps it.
 #[derive(Clone, Copy)]
-pub struct StoredValue<'r>(Element<'r>);
+pub struct StoredValue<'r>(RawElement<'r>);
 
 impl<'r> StoredValue<'r> {
     fn seen(self) -> Result<Seen<'r>, CodecError> {
@@ -124,10 +124,10 @@ impl<'r> StoredValue<'r> {
         })
     }
 
-    fn elements(self, kind: ElementType) -> Result<Elements<'r>, CodecError> {
+    fn elements(self, kind: ElementType) -> Result<RawElements<'r>, CodecError> {
         match self.0.kind {
-            of if of == kind => Elements::of(self.0.value),
-            _ => Ok(Elements::none()),
+            of if of == kind => RawElements::of(self.0.value),
+            _ => Ok(RawElements::none()),
         }
     }
 }

@@ -5,18 +5,18 @@ use std::collections::{BTreeSet, HashMap};
 use redb::{ReadOnlyTable, ReadTransaction, TableError};
 use tidegate_core::{
     id::{ClientId, ClientKey, MutationId, UserId},
-    transaction::Expired,
+    transaction::ExpiryQuery,
 };
 
 use super::{
     tables::{CLIENTS, PUSHED},
-    view::{View, unreadable},
+    view::{ReadView, unreadable},
 };
 use crate::store::{StoreError, codec};
 
-type Pushed = ReadOnlyTable<(&'static str, &'static str), i64>;
+type PushedRow = ReadOnlyTable<(&'static str, &'static str), i64>;
 
-impl View {
+impl ReadView {
     /// How many clients of a user can repeat their last push, for each user of a client that cannot.
     pub(super) fn clients_of(
         &self,
@@ -40,7 +40,7 @@ impl View {
     /// Clients whose last push is older. They come in no order, since each costs the same to keep.
     pub(super) fn idle(
         &self,
-        expired: Expired,
+        expired: ExpiryQuery,
     ) -> Result<Vec<(ClientKey, MutationId)>, StoreError> {
         self.watched(|transaction| {
             let Some(pushed) = open(transaction)? else {
@@ -75,14 +75,14 @@ impl View {
 }
 
 /// `None` in a file that only gateways without this table have written.
-fn open(transaction: &ReadTransaction) -> Result<Option<Pushed>, StoreError> {
+fn open(transaction: &ReadTransaction) -> Result<Option<PushedRow>, StoreError> {
     match transaction.open_table(PUSHED) {
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
         table => Ok(Some(table?)),
     }
 }
 
-fn count(pushed: &Pushed, user: &UserId) -> Result<usize, StoreError> {
+fn count(pushed: &PushedRow, user: &UserId) -> Result<usize, StoreError> {
     let mut count = 0;
     for row in pushed.range((user.as_str(), "")..)? {
         let (names, _) = row?;

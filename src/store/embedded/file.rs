@@ -21,11 +21,11 @@ use super::{
 use crate::store::StoreError;
 
 /// How the database is opened, and opened again.
-type Open = dyn Fn(Access) -> Result<Database, StoreError> + Send + Sync;
+type OpenFn = dyn Fn(OpenMode) -> Result<Database, StoreError> + Send + Sync;
 
 /// What the file is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
+pub(super) enum OpenMode {
     /// Reading and writing.
     Write,
     /// Read-only: not a byte of the file changes.
@@ -34,24 +34,24 @@ pub(super) enum Access {
 
 /// The file of a store.
 pub(super) struct StoreFile {
-    open: Box<Open>,
+    open: Box<OpenFn>,
     /// `None` while the file could not be opened again, and once it is closed.
-    opened: RwLock<Option<Opened>>,
+    opened: RwLock<Option<OpenFile>>,
 }
 
 /// One opening of the file. After an IO error redb refuses all further work on the opening.
-struct Opened {
+struct OpenFile {
     database: Database,
-    failed: Failure,
+    failed: FileHealth,
     /// Why the file was opened read-only.
     refusal: Option<StoreError>,
 }
 
-impl Opened {
+impl OpenFile {
     fn new(database: Database, refusal: Option<StoreError>) -> Self {
         Self {
             database,
-            failed: Failure::default(),
+            failed: FileHealth::default(),
             refusal,
         }
     }
@@ -60,9 +60,9 @@ impl Opened {
 /// Whether an opening has met an IO error. The flag belongs to the opening: an error that a snapshot of an earlier
 /// opening meets is no reason to close the present one.
 #[derive(Clone, Default)]
-pub(super) struct Failure(Arc<AtomicBool>);
+pub(super) struct FileHealth(Arc<AtomicBool>);
 
-impl Failure {
+impl FileHealth {
     /// Sets the flag if `result` is an error that ends an opening.
     pub(super) fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if result.as_ref().is_err_and(is_of_the_file) {
@@ -107,9 +107,9 @@ impl StoreFile {
 
     /// A start on a file that cannot be written fails. Only a running gateway goes on read-only.
     pub(super) fn over(
-        open: impl Fn(Access) -> Result<Database, StoreError> + Send + Sync + 'static,
+        open: impl Fn(OpenMode) -> Result<Database, StoreError> + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
-        let opened = Opened::new(open(Access::Write)?, None);
+        let opened = OpenFile::new(open(OpenMode::Write)?, None);
         Ok(Self {
             open: Box::new(open),
             opened: RwLock::new(Some(opened)),
@@ -129,7 +129,7 @@ impl StoreFile {
         opened.as_ref()?.refusal.clone()
     }
 
-    pub(super) fn begin_read(&self) -> Result<(ReadTransaction, Failure), StoreError> {
+    pub(super) fn begin_read(&self) -> Result<(ReadTransaction, FileHealth), StoreError> {
         self.begin(|database| Ok(database.begin_read()?))
     }
 
@@ -145,11 +145,11 @@ impl StoreFile {
     /// it holds the lock.
     pub(super) fn reopen(&self) -> Result<(), StoreError> {
         let mut opened = self.closed();
-        *opened = Some(match (self.open)(Access::Write) {
+        *opened = Some(match (self.open)(OpenMode::Write) {
             Err(refusal @ StoreError::NotWritable(_)) => {
-                Opened::new((self.open)(Access::Read)?, Some(refusal))
+                OpenFile::new((self.open)(OpenMode::Read)?, Some(refusal))
             }
-            database => Opened::new(database?, None),
+            database => OpenFile::new(database?, None),
         });
         Ok(())
     }
@@ -161,7 +161,7 @@ impl StoreFile {
 
     /// Closing writes to the file. If the file is damaged that may fail; the next opening then repairs it or reports
     /// why not.
-    fn closed(&self) -> RwLockWriteGuard<'_, Option<Opened>> {
+    fn closed(&self) -> RwLockWriteGuard<'_, Option<OpenFile>> {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         let database = opened.take();
         drop(guard("its file", || {
@@ -174,7 +174,7 @@ impl StoreFile {
     fn begin<T>(
         &self,
         begin: impl FnOnce(&Database) -> Result<T, StoreError>,
-    ) -> Result<(T, Failure), StoreError> {
+    ) -> Result<(T, FileHealth), StoreError> {
         let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
         let Some(opened) = &*opened else {
             return Err(StoreError::Unavailable("its file is closed".to_owned()));

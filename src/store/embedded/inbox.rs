@@ -10,18 +10,18 @@ use std::{
 use redb::{ReadableTable, Table, TableError, WriteTransaction};
 use tidegate_core::{
     id::{ConflictId, DocumentKey, Scope},
-    inbox::{InboxPosition, InboxRecord, OpenConflict, Share, Waiting},
-    transaction::{Expired, Writes},
+    inbox::{InboxPosition, InboxRecord, OpenConflict, PendingUsage, UserAndDocument},
+    transaction::{ExpiryQuery, Writes},
     value::Timestamp,
 };
 
 use super::{
-    tables::{CONFLICTS, DISPUTED, INBOX, SETTLED, WAITING, names},
-    view::{View, expect_ascending, in_order, unreadable},
+    tables::{CONFLICTS, DISPUTED, INBOX, RESOLVED, WAITING, names},
+    view::{ReadView, expect_ascending, in_order, unreadable},
 };
 use crate::store::{Conflicts, InboxRange, InboxScan, StoreError, codec};
 
-impl View {
+impl ReadView {
     pub(super) fn conflict(&self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
         Ok(self.records([id], 0)?.found.remove(id))
     }
@@ -65,9 +65,9 @@ impl View {
     /// How much waits of each of these shares.
     pub(super) fn waiting(
         &self,
-        shares: &BTreeSet<Share>,
-    ) -> Result<HashMap<Share, Waiting>, StoreError> {
-        let mut found: HashMap<Share, Waiting> = HashMap::new();
+        shares: &BTreeSet<UserAndDocument>,
+    ) -> Result<HashMap<UserAndDocument, PendingUsage>, StoreError> {
+        let mut found: HashMap<UserAndDocument, PendingUsage> = HashMap::new();
         self.watched(|transaction| {
             let table = match transaction.open_table(WAITING) {
                 Err(TableError::TableDoesNotExist(_)) => return Ok(found),
@@ -122,9 +122,9 @@ impl View {
         })
     }
 
-    pub(super) fn forgettable(&self, expired: Expired) -> Result<Vec<ConflictId>, StoreError> {
+    pub(super) fn forgettable(&self, expired: ExpiryQuery) -> Result<Vec<ConflictId>, StoreError> {
         self.watched(|transaction| {
-            let table = transaction.open_table(SETTLED)?;
+            let table = transaction.open_table(RESOLVED)?;
             let old = table.range(..(expired.before.ms(), ""))?;
             old.take(expired.limit)
                 .map(|row| {
@@ -142,12 +142,12 @@ pub(super) fn write(
     transaction: &WriteTransaction,
     writes: &Writes,
 ) -> Result<BTreeSet<Scope>, StoreError> {
-    let mut tables = Tables {
+    let mut tables = InboxTables {
         conflicts: transaction.open_table(CONFLICTS)?,
         inbox: transaction.open_table(INBOX)?,
         disputed: transaction.open_table(DISPUTED)?,
         waiting: transaction.open_table(WAITING)?,
-        settled: transaction.open_table(SETTLED)?,
+        resolved: transaction.open_table(RESOLVED)?,
         touched: BTreeSet::new(),
     };
     for (key, scope) in writes.moves() {
@@ -157,23 +157,23 @@ pub(super) fn write(
         tables.remove(record.id())?;
         tables.place(record)?;
     }
-    for id in &writes.forgotten {
+    for id in &writes.resolutions_removed {
         tables.remove(id)?;
     }
     Ok(tables.touched)
 }
 
-struct Tables<'t> {
+struct InboxTables<'t> {
     conflicts: Table<'t, &'static str, &'static [u8]>,
     inbox: Table<'t, (&'static str, i64, &'static str), ()>,
     disputed: Table<'t, (&'static str, &'static str, &'static str), u64>,
     waiting: Table<'t, (&'static str, &'static str, &'static str, &'static str), u64>,
-    settled: Table<'t, (i64, &'static str), ()>,
+    resolved: Table<'t, (i64, &'static str), ()>,
     /// The scopes in which an open conflict came or went.
     touched: BTreeSet<Scope>,
 }
 
-impl Tables<'_> {
+impl InboxTables<'_> {
     /// Moves a document's open conflicts with it.
     fn move_all(&mut self, key: &DocumentKey, scope: &Scope) -> Result<(), StoreError> {
         for id in self.disputes_of(key)? {
@@ -206,7 +206,7 @@ impl Tables<'_> {
 
     fn place(&mut self, record: &InboxRecord) -> Result<(), StoreError> {
         let bytes = codec::encode_record(record);
-        let bytes = bytes.map_err(|error| StoreError::Undecided(error.to_string()))?;
+        let bytes = bytes.map_err(|error| StoreError::DecisionFailed(error.to_string()))?;
         let id = record.id().as_str();
         self.conflicts.insert(id, bytes.as_bytes())?;
         match record {
@@ -221,8 +221,8 @@ impl Tables<'_> {
                     .insert((type_name, document, user, id), bytes)?;
                 self.touched.insert(open.scope.clone());
             }
-            InboxRecord::Settled(settled) => {
-                self.settled.insert((settled.at.ms(), id), ())?;
+            InboxRecord::Resolved(settled) => {
+                self.resolved.insert((settled.at.ms(), id), ())?;
             }
         }
         Ok(())
@@ -245,8 +245,8 @@ impl Tables<'_> {
                     .remove((type_name, document, user, id.as_str()))?;
                 self.touched.insert(open.scope.clone());
             }
-            InboxRecord::Settled(settled) => {
-                self.settled.remove((settled.at.ms(), id.as_str()))?;
+            InboxRecord::Resolved(settled) => {
+                self.resolved.remove((settled.at.ms(), id.as_str()))?;
             }
         }
         Ok(Some(record))

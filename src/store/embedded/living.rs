@@ -1,7 +1,7 @@
 //! The index of living documents, for readers that want no removals: reading it, and rebuilding it if it is not
 //! current.
 //!
-//! Each commit keeps it current ([`super::writing`]). A gateway without this index writes the feed and leaves the index
+//! Each commit keeps it current ([`super::write`]). A gateway without this index writes the feed and leaves the index
 //! as it was.
 
 use std::ops::RangeInclusive;
@@ -15,7 +15,7 @@ use super::{
 use crate::store::{StoreError, codec};
 
 /// A row of the feed: its seq, its type and its record.
-pub(super) type Take<'t> = dyn FnMut(i64, (&str, &[u8])) -> Result<bool, StoreError> + 't;
+pub(super) type TakeRow<'t> = dyn FnMut(i64, (&str, &[u8])) -> Result<bool, StoreError> + 't;
 
 /// Whether the index is current as of this commit.
 pub(super) fn is_of(transaction: &ReadTransaction, commits: u64) -> Result<bool, StoreError> {
@@ -57,7 +57,7 @@ pub(super) fn walk(
     transaction: &ReadTransaction,
     feed: &ReadOnlyTable<(&'static str, i64), (&'static str, &'static [u8])>,
     (scope, seqs): (&str, RangeInclusive<i64>),
-    take: &mut Take<'_>,
+    take: &mut TakeRow<'_>,
 ) -> Result<(), StoreError> {
     let end = (scope, *seqs.end());
     let living = transaction.open_table(LIVING)?;

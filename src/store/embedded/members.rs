@@ -9,19 +9,19 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableError};
 use tidegate_core::{
     entry::{Membership, Record},
     id::{DocumentId, DocumentKey, NameError, Scope, TypeName, UserId},
-    membership::{Bounds, GIVEN_MAX, Giving, Memberships, ROWS_MAX, UserState},
+    membership::{Bounds, GIVEN_MAX, GiverAndUser, Memberships, ROWS_MAX, UserState},
     model::Access,
     value::Timestamp,
 };
 
 use super::{
     tables::{ENTRIES, FEED, GIVEN, MEMBERS, META, USERS},
-    view::{View, expect_ascending, unreadable},
+    view::{ReadView, expect_ascending, unreadable},
 };
 use crate::store::{StoreError, codec};
 
 /// A row of [`GIVEN`] without its user.
-type Row = (DocumentKey, Membership);
+type GivenRow = (DocumentKey, Membership);
 
 /// The key of a membership in [`GIVEN`].
 pub(super) fn place<'m>(
@@ -55,7 +55,7 @@ impl Oldest {
     }
 
     /// Whether a younger membership of the same giver may still be among the oldest.
-    fn take(&mut self, (key, membership): Row) -> bool {
+    fn take(&mut self, (key, membership): GivenRow) -> bool {
         let since = membership.since;
         self.rows.insert((since, key), membership);
         if self.rows.len() > self.max {
@@ -66,7 +66,7 @@ impl Oldest {
     }
 }
 
-impl View {
+impl ReadView {
     pub(super) fn user(&self, user: &UserId) -> Result<UserState, StoreError> {
         self.watched(|transaction| {
             let table = match transaction.open_table(USERS) {
@@ -170,8 +170,8 @@ impl View {
     /// How many documents each of these givers gives, up to the bound that was asked for.
     pub(super) fn given(
         &self,
-        givings: &BTreeSet<Giving>,
-    ) -> Result<BTreeMap<Giving, usize>, StoreError> {
+        givings: &BTreeSet<GiverAndUser>,
+    ) -> Result<BTreeMap<GiverAndUser, usize>, StoreError> {
         self.watched(|transaction| {
             let mut counted = BTreeMap::new();
             if givings.is_empty() {
@@ -196,7 +196,7 @@ impl View {
 fn row_of(
     (user, giver, since, type_name, id): (&str, &str, i64, &str, &str),
     (scope, may_write): (&str, bool),
-) -> Result<Row, NameError> {
+) -> Result<GivenRow, NameError> {
     let key = DocumentKey {
         type_name: TypeName::new(type_name)?,
         id: DocumentId::new(id)?,

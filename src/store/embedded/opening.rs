@@ -12,14 +12,14 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableError, backe
 use tidegate_core::id::Epoch;
 
 use super::{
-    file::{Access, guard},
+    file::{OpenMode, guard},
     living,
     members::keep_in_step,
+    read_only_file::ReadOnlyFile,
     tables::{
         CLIENTS, CONFLICTS, DISPUTED, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, GIVEN, INBOX,
-        LIVING, LIVING_OF, MARKERS, MEMBERS, META, PUSHED, SCOPES, SETTLED, USERS,
+        LIVING, LIVING_OF, MARKERS, MEMBERS, META, PUSHED, RESOLVED, SCOPES, USERS,
     },
-    untouched::UntouchedFile,
 };
 use crate::{
     files::{open_private, sync_directory},
@@ -46,18 +46,18 @@ pub(super) fn find_or_create(directory: &Path, first_epoch: &Epoch) -> Result<Pa
 pub(super) fn open_database(
     path: &Path,
     cache_bytes: usize,
-    access: Access,
+    access: OpenMode,
 ) -> Result<Database, StoreError> {
     guard(path.display(), || {
         let mut builder = Builder::new();
         builder.set_cache_size(cache_bytes);
         let opened = match access {
-            Access::Write => builder.open(path),
-            Access::Read => builder.create_with_backend(open_untouched(path)?),
+            OpenMode::Write => builder.open(path),
+            OpenMode::Read => builder.create_with_backend(open_untouched(path)?),
         };
         let database = opened.map_err(|error| open_error(path, error))?;
         check_format(&database, path)?;
-        if access == Access::Write {
+        if access == OpenMode::Write {
             living::make_current(&database)?;
             keep_in_step(&database)?;
         }
@@ -66,10 +66,10 @@ pub(super) fn open_database(
 }
 
 /// The lock keeps other processes from opening the file for writing, if they gain that right before this gateway does.
-fn open_untouched(path: &Path) -> Result<UntouchedFile, StoreError> {
+fn open_untouched(path: &Path) -> Result<ReadOnlyFile, StoreError> {
     let file = File::open(path).map_err(|error| io_error(path, &error))?;
     lock(path, &file)?;
-    UntouchedFile::new(file).map_err(|error| io_error(path, &error))
+    ReadOnlyFile::new(file).map_err(|error| io_error(path, &error))
 }
 
 /// Creates a whole store under another name and then renames it. The lock on the unfinished file decides between two
@@ -130,7 +130,7 @@ fn create_tables(database: &Database, first_epoch: &Epoch) -> Result<(), StoreEr
     transaction.open_table(CONFLICTS)?;
     transaction.open_table(INBOX)?;
     transaction.open_table(DISPUTED)?;
-    transaction.open_table(SETTLED)?;
+    transaction.open_table(RESOLVED)?;
     Ok(transaction.commit()?)
 }
 

@@ -20,8 +20,8 @@ use tokio::sync::mpsc;
 
 use super::{
     file::{StoreFile, is_of_the_file},
-    view::View,
-    writer::{Job, ask, writer_gone},
+    view::ReadView,
+    writer::{WriterJob, ask, writer_gone},
 };
 use crate::store::{
     Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError, ended_early,
@@ -32,22 +32,22 @@ const ATTEMPTS_MAX: usize = 20;
 
 /// Opens views of the file.
 #[derive(Clone)]
-pub(super) struct Reader {
+pub(super) struct SnapshotOpener {
     pub(super) file: Arc<StoreFile>,
     /// Weak, so that an open snapshot does not keep the writer alive.
-    pub(super) jobs: mpsc::WeakSender<Job>,
+    pub(super) jobs: mpsc::WeakSender<WriterJob>,
 }
 
-impl Reader {
+impl SnapshotOpener {
     /// A view of what is committed now.
-    pub(super) async fn view(&self) -> Result<View, StoreError> {
+    pub(super) async fn view(&self) -> Result<ReadView, StoreError> {
         let mut attempts = 0;
         loop {
             if self.file.has_failed() {
                 self.wait_for_recovery().await?;
             }
             let file = Arc::clone(&self.file);
-            let opened = off_the_async_threads(move || View::open(&file)).await;
+            let opened = off_the_async_threads(move || ReadView::open(&file)).await;
             attempts += 1;
             if attempts == ATTEMPTS_MAX || !opened.as_ref().is_err_and(is_of_the_file) {
                 return opened;
@@ -57,25 +57,25 @@ impl Reader {
 
     async fn wait_for_recovery(&self) -> Result<(), StoreError> {
         let jobs = self.jobs.upgrade().ok_or_else(writer_gone)?;
-        ask(&jobs, |reply| Job::Recover { reply }).await
+        ask(&jobs, |reply| WriterJob::Recover { reply }).await
     }
 }
 
-/// A [`View`] that outlives the opening it was made on.
+/// A [`ReadView`] that outlives the opening it was made on.
 pub(super) struct EmbeddedSnapshot {
-    view: Arc<View>,
-    reader: Reader,
+    view: Arc<ReadView>,
+    reader: SnapshotOpener,
 }
 
 impl EmbeddedSnapshot {
-    pub(super) async fn open(reader: Reader) -> Result<Self, StoreError> {
+    pub(super) async fn open(reader: SnapshotOpener) -> Result<Self, StoreError> {
         let view = Arc::new(reader.view().await?);
         Ok(Self { view, reader })
     }
 
     async fn read<T: Send + 'static>(
         &mut self,
-        read: impl Fn(&View) -> Result<T, StoreError> + Send + Sync + 'static,
+        read: impl Fn(&ReadView) -> Result<T, StoreError> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
         let read = Arc::new(read);
         let mut attempts = 0;
@@ -85,7 +85,7 @@ impl EmbeddedSnapshot {
             attempts += 1;
             match answer {
                 Err(error) if attempts < ATTEMPTS_MAX && is_of_the_file(&error) => {
-                    self.look_again(error).await?;
+                    self.reopen_view(error).await?;
                 }
                 answer => return answer,
             }
@@ -93,7 +93,7 @@ impl EmbeddedSnapshot {
     }
 
     /// Takes another view of the same moment, if that moment is still the last.
-    async fn look_again(&mut self, error: StoreError) -> Result<(), StoreError> {
+    async fn reopen_view(&mut self, error: StoreError) -> Result<(), StoreError> {
         let now = self.reader.view().await?;
         if now.commits != self.view.commits {
             return Err(error);

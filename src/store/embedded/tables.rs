@@ -29,7 +29,7 @@ pub(super) const LIVING: TableDefinition<(&str, i64), ()> = TableDefinition::new
 pub(super) const LIVING_OF: TableDefinition<(), u64> = TableDefinition::new("living_of");
 
 /// (type, id) → the position of the document's entry.
-pub(super) const ENTRIES: TableDefinition<(&str, &str), EntryPlace> =
+pub(super) const ENTRIES: TableDefinition<(&str, &str), EntryIndexRow> =
     TableDefinition::new("entries");
 
 /// (scope, type, id) → the seq of the marker there, and when it was written.
@@ -73,11 +73,11 @@ pub(super) const WAITING: TableDefinition<(&str, &str, &str, &str), u64> =
     TableDefinition::new("waiting");
 
 /// (settled at, conflict) of every settled conflict: the oldest first.
-pub(super) const SETTLED: TableDefinition<(i64, &str), ()> = TableDefinition::new("settled");
+pub(super) const RESOLVED: TableDefinition<(i64, &str), ()> = TableDefinition::new("settled");
 
 /// An entry's scope and seq, the time of deletion of a tombstone, and the user of a membership. With these an entry is
 /// replaced without decoding the one before.
-pub(super) type EntryPlace = (&'static str, i64, Option<i64>, Option<&'static str>);
+pub(super) type EntryIndexRow = (&'static str, i64, Option<i64>, Option<&'static str>);
 
 /// A key of [`GIVEN`].
 pub(super) type GivenPlace = (&'static str, &'static str, i64, &'static str, &'static str);

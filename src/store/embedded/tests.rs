@@ -23,7 +23,7 @@ use tidegate_core::{
 };
 
 use super::{
-    file::Access,
+    file::OpenMode,
     tables::{LIVING, LIVING_OF, META},
     *,
 };
@@ -141,8 +141,8 @@ fn bench() -> (EmbeddedStore, Arc<Faults>, TempDir) {
     (store, faults, place)
 }
 
-fn open_read_only(path: &Path, access: Access) -> Result<Database, StoreError> {
-    if access == Access::Write {
+fn open_read_only(path: &Path, access: OpenMode) -> Result<Database, StoreError> {
+    if access == OpenMode::Write {
         return Err(StoreError::NotWritable("it is read-only".to_owned()));
     }
     opening::open_database(path, 0, access)

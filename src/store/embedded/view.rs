@@ -15,24 +15,24 @@ use tidegate_core::{
     entry::{Entry, FeedItem, Record, ScopeState},
     id::{ClientKey, DocumentKey, Epoch, Scope, Seq, Version},
     push::ClientState,
-    transaction::{Expired, Loaded, Reads},
+    transaction::{ExpiryQuery, Loaded, Reads},
     value::document_bytes,
 };
 
 use super::{
-    file::{Failure, StoreFile, guard},
+    file::{FileHealth, StoreFile, guard},
     living,
     tables::{CLIENTS, ENTRIES, EXPIRY, FEED, META, SCOPES, names},
 };
 use crate::store::{
-    Entries, Found, Gathered, Scan, ScanRange, StoreError, WALK_BYTES_MAX,
+    Entries, Found, Scan, ScanBuilder, ScanRange, StoreError, WALK_BYTES_MAX,
     codec::{self, CodecError},
 };
 
 /// The store as it was at one moment.
-pub(super) struct View {
+pub(super) struct ReadView {
     transaction: ReadTransaction,
-    failed: Failure,
+    failed: FileHealth,
     pub(super) epoch: Epoch,
     pub(super) version_floor: Version,
     /// How many commits came before.
@@ -41,7 +41,7 @@ pub(super) struct View {
     is_indexed: bool,
 }
 
-impl View {
+impl ReadView {
     pub(super) fn open(file: &StoreFile) -> Result<Self, StoreError> {
         let (transaction, failed) = file.begin_read()?;
         let meta = failed.note(guard("its file", || {
@@ -92,7 +92,7 @@ impl View {
             inbox: conflicts.found,
             conflicts_left_out: conflicts.left_out.into_iter().collect(),
             waiting: self.waiting(&reads.waiting)?,
-            forgettable: match reads.expired {
+            expired_resolutions: match reads.expired {
                 Some(expired) => self.forgettable(expired)?,
                 None => Vec::new(),
             },
@@ -181,7 +181,7 @@ impl View {
         })
     }
 
-    fn expired(&self, expired: Expired) -> Result<Vec<FeedItem>, StoreError> {
+    fn expired(&self, expired: ExpiryQuery) -> Result<Vec<FeedItem>, StoreError> {
         self.watched(|transaction| {
             let table = transaction.open_table(EXPIRY)?;
             let feed = transaction.open_table(FEED)?;
@@ -207,7 +207,7 @@ impl View {
         let scope = range.scope.as_str();
         self.watched(|transaction| {
             let feed = transaction.open_table(FEED)?;
-            let mut gathered = Gathered::new(range);
+            let mut gathered = ScanBuilder::new(range);
             let mut last = range.after.0;
             let mut take = |seq: i64, (type_name, bytes): (&str, &[u8])| {
                 expect_ascending(last < seq)?;

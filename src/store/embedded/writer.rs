@@ -1,6 +1,6 @@
 //! The one writer: a thread that commits, reports to the tail, and opens the file again after an IO error.
 //!
-//! There is only one, so nothing is written between its read and its write. [`super::writing`] changes the tables.
+//! There is only one, so nothing is written between its read and its write. [`super::write`] changes the tables.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,19 +12,19 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::{
     file::{StoreFile, is_of_the_file},
-    view::View,
-    writing::{Written, write},
+    view::ReadView,
+    write::{CommitEvents, write},
 };
 use crate::store::{
-    Decide, StoreError, TailEvent,
+    DecideFn, StoreError, TailEvent,
     decision::{changes_nothing, panic_message, run_decision},
 };
 
 /// What the writer is asked to do.
-pub(super) enum Job {
+pub(super) enum WriterJob {
     Commit {
         reads: Box<Reads>,
-        decide: Arc<Decide>,
+        decide: Arc<DecideFn>,
         reply: oneshot::Sender<Result<Writes, StoreError>>,
     },
     /// Opens the file again, if an IO error requires it.
@@ -35,8 +35,8 @@ pub(super) enum Job {
 
 /// Sends a job to the writer and waits for its answer.
 pub(super) async fn ask<T>(
-    jobs: &mpsc::Sender<Job>,
-    job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
+    jobs: &mpsc::Sender<WriterJob>,
+    job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> WriterJob,
 ) -> Result<T, StoreError> {
     let (reply, answer) = oneshot::channel();
     jobs.send(job(reply)).await.map_err(|_| writer_gone())?;
@@ -48,30 +48,35 @@ pub(super) fn writer_gone() -> StoreError {
 }
 
 /// The state of the writer's thread.
-pub(super) struct Writer {
+pub(super) struct WriterThread {
     pub(super) file: Arc<StoreFile>,
     pub(super) tail: broadcast::Sender<TailEvent>,
 }
 
-impl Writer {
+impl WriterThread {
     /// Works until all senders are gone.
-    pub(super) fn run(self, mut jobs: mpsc::Receiver<Job>) {
+    pub(super) fn run(self, mut jobs: mpsc::Receiver<WriterJob>) {
         while let Some(job) = jobs.blocking_recv() {
             // The caller may have gone: the result stands, and its answer is dropped.
             match job {
-                Job::Commit {
+                WriterJob::Commit {
                     reads,
                     decide,
                     reply,
-                } => drop(reply.send(self.outlive(|| self.commit(&reads, &*decide)))),
-                Job::Recover { reply } => drop(reply.send(self.outlive(|| self.recover()))),
+                } => drop(reply.send(self.catch_panic(|| self.commit(&reads, &*decide)))),
+                WriterJob::Recover { reply } => {
+                    drop(reply.send(self.catch_panic(|| self.recover())))
+                }
             }
         }
     }
 
     /// redb may panic on a file that something else has changed. Without a writer nothing could be written any more,
     /// while reads would succeed as before.
-    fn outlive<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn catch_panic<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
             // A failure or panic here is retried before the next job.
             drop(catch_unwind(AssertUnwindSafe(|| self.reopen())));
@@ -82,9 +87,9 @@ impl Writer {
         })
     }
 
-    fn commit(&self, reads: &Reads, decide: &Decide) -> Result<Writes, StoreError> {
+    fn commit(&self, reads: &Reads, decide: &DecideFn) -> Result<Writes, StoreError> {
         self.make_writable()?;
-        let before = View::open(&self.file)?;
+        let before = ReadView::open(&self.file)?;
         let mut loaded = before.load(reads)?;
         let mut writes = run_decision(decide, &loaded)?;
         // Each count is asked for once.
@@ -96,7 +101,7 @@ impl Writer {
             return Ok(writes);
         }
         let written = self.write_durably(&before, &writes)?;
-        self.tell(written, &writes);
+        self.publish_commit(written, &writes);
         Ok(writes)
     }
 
@@ -109,7 +114,11 @@ impl Writer {
         self.file.refusal().map_or(Ok(()), Err)
     }
 
-    fn write_durably(&self, before: &View, writes: &Writes) -> Result<Written, StoreError> {
+    fn write_durably(
+        &self,
+        before: &ReadView,
+        writes: &Writes,
+    ) -> Result<CommitEvents, StoreError> {
         let transaction = self.file.begin_write()?;
         let written = match write(&transaction, before, writes) {
             Ok(written) => written,
@@ -121,14 +130,20 @@ impl Writer {
         };
         match transaction.commit() {
             Ok(()) => Ok(written),
-            Err(error) => self.settle(before, error.into()).map(|()| written),
+            Err(error) => self
+                .resolve_unknown_commit(before, error.into())
+                .map(|()| written),
         }
     }
 
     /// A failed commit may be in the file all the same. Only the file shows whether it is. Opening the file for writing
     /// flushes what it shows; opened read-only, it may show what is not on the disk.
-    fn settle(&self, before: &View, error: StoreError) -> Result<(), StoreError> {
-        let reopened = self.reopen().and_then(|()| View::open(&self.file));
+    fn resolve_unknown_commit(
+        &self,
+        before: &ReadView,
+        error: StoreError,
+    ) -> Result<(), StoreError> {
+        let reopened = self.reopen().and_then(|()| ReadView::open(&self.file));
         match reopened {
             Ok(now) if now.commits == before.commits => Err(error),
             Ok(_) if self.file.refusal().is_none() => Ok(()),
@@ -159,7 +174,7 @@ impl Writer {
         Ok(())
     }
 
-    fn tell(&self, written: Written, writes: &Writes) {
+    fn publish_commit(&self, written: CommitEvents, writes: &Writes) {
         if let Some(epoch) = &writes.epoch {
             self.publish(TailEvent::Epoch(epoch.clone()));
         }

@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use mongodb::bson::{Bson, Document, doc};
 
 use super::{
-    Base,
-    failure::{Failure, code},
+    MongoContext,
+    error::{MongoError, code},
 };
 
 use crate::lock::Mutex;
@@ -21,10 +21,10 @@ const SNAPSHOT_UNAVAILABLE: i32 = 246;
 #[derive(Default)]
 pub(super) struct Capped(Mutex<HashSet<String>>);
 
-impl Base {
+impl MongoContext {
     /// Remembers why a read of this collection failed, if that may be because it is capped.
-    pub(super) fn suspect(&self, collection: &str, failure: &Failure) {
-        if let Failure::Driver(error) = failure
+    pub(super) fn suspect(&self, collection: &str, failure: &MongoError) {
+        if let MongoError::Driver(error) = failure
             && code(error) == Some(SNAPSHOT_UNAVAILABLE)
         {
             self.capped.0.lock().insert(collection.to_owned());
@@ -32,7 +32,7 @@ impl Base {
     }
 
     /// Whether the collection is capped. Only a suspected collection is looked up.
-    pub(super) async fn is_capped(&self, collection: &str) -> Result<bool, Failure> {
+    pub(super) async fn is_capped(&self, collection: &str) -> Result<bool, MongoError> {
         if !self.capped.0.lock().contains(collection) {
             return Ok(false);
         }

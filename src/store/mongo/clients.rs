@@ -9,24 +9,24 @@ use mongodb::{
 use tidegate_core::{
     id::{ClientId, ClientKey, MutationId, UserId},
     push::ClientState,
-    transaction::Expired,
+    transaction::ExpiryQuery,
 };
 
 use super::{
-    failure::Failure,
-    places::StateKey,
-    reader::{KEYS_MAX, Reader, text, unreadable},
+    error::MongoError,
+    names::StateKey,
+    reader::{KEYS_MAX, SessionReader, text, unreadable},
 };
 
-impl Reader<'_> {
+impl SessionReader<'_> {
     /// How many clients of a user can repeat their last push, for each user of a client that cannot. The index alone
     /// answers.
     pub(super) async fn clients_of(
         &mut self,
         clients: &BTreeSet<ClientKey>,
         states: &HashMap<ClientKey, ClientState>,
-    ) -> Result<HashMap<UserId, usize>, Failure> {
-        let base = self.base;
+    ) -> Result<HashMap<UserId, usize>, MongoError> {
+        let context = self.context;
         let is_new = |key: &&ClientKey| states.get(key).is_none_or(|state| state.at.is_none());
         let users = clients.iter().filter(is_new).map(|key| &key.user);
         let users: BTreeSet<&UserId> = users.collect();
@@ -43,7 +43,7 @@ impl Reader<'_> {
                 *counts.entry(user).or_default() += 1;
                 Ok(true)
             };
-            self.find_each(&base.places.state, filter, options, count)
+            self.find_each(&context.names.state, filter, options, count)
                 .await?;
         }
         Ok(counts)
@@ -52,9 +52,9 @@ impl Reader<'_> {
     /// Clients whose last push is older, the oldest first. Of their states only the last id is read.
     pub(super) async fn idle(
         &mut self,
-        expired: Expired,
-    ) -> Result<Vec<(ClientKey, MutationId)>, Failure> {
-        let base = self.base;
+        expired: ExpiryQuery,
+    ) -> Result<Vec<(ClientKey, MutationId)>, MongoError> {
+        let context = self.context;
         let Some(limit) = i64::try_from(expired.limit).ok().filter(|limit| *limit > 0) else {
             return Ok(Vec::new());
         };
@@ -65,7 +65,7 @@ impl Reader<'_> {
             .limit(limit)
             .build();
         let filter = doc! { "x": { "$lt": before } };
-        let found = self.find(&base.places.state, filter, options).await?;
+        let found = self.find(&context.names.state, filter, options).await?;
         let mut idle = Vec::with_capacity(found.len());
         for raw in &found {
             if let Some(StateKey::Client { user, client }) = StateKey::of(text(raw, "_id")?) {

@@ -16,19 +16,19 @@ use tidegate_core::{
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 use super::{
-    Base,
-    failure::{Failure, Remedy, StatementError},
-    lane::Lane,
+    MongoContext,
+    error::{MongoError, RetryAction, StatementError},
     live::is_lock,
-    load::{Look, View},
+    load::{LoadPlan, LoadedState},
+    local_commits,
     opening::{durable, primary},
-    own,
-    reader::Reader,
-    state::{State, Wanted},
-    write::{Plan, Probe},
+    reader::SessionReader,
+    slots::TransactionSlot,
+    state::{CommitState, StateQuery},
+    write::{Probe, WritePlan},
 };
 use crate::store::{
-    Committed, Decide, StoreError, TailEvent, WriteConflict,
+    Committed, DecideFn, StoreError, TailEvent, WriteConflict,
     decision::{changes_nothing, run_decision},
     ended_early,
 };
@@ -43,22 +43,22 @@ const CONFLICT_BACKOFF_STEPS: u32 = 3;
 /// Up to this number of documents, the decision runs on the commit thread, where only other commits wait for it.
 const AT_ONCE_MAX: usize = 128;
 
-/// Carries out a commit in `lane`.
+/// Carries out a commit in `slot`.
 pub(super) async fn commit(
-    base: &Arc<Base>,
-    lane: Lane,
+    context: &Arc<MongoContext>,
+    slot: TransactionSlot,
     reads: &Reads,
-    decide: Arc<Decide>,
+    decide: Arc<DecideFn>,
 ) -> Result<Committed, StoreError> {
-    let commit = Commit {
-        base,
-        lane,
+    let commit = CommitAttempts {
+        context,
+        slot,
         reads,
         decide,
-        presumes: base.presumes && !reads.created.is_empty(),
+        optimistic_inserts: context.optimistic_inserts && !reads.created.is_empty(),
         before: BTreeMap::new(),
         session: Bson::Null,
-        unsettled: Vec::new(),
+        unknown_attempts: Vec::new(),
         deferred: Vec::new(),
         probe: None,
     };
@@ -67,9 +67,9 @@ pub(super) async fn commit(
     if let Some(session) = session {
         match &done {
             Err(StoreError::Unavailable(_)) => {
-                tokio::spawn(release(Arc::clone(base), session));
+                tokio::spawn(release(Arc::clone(context), session));
             }
-            _ => base.own.keep(session),
+            _ => context.local_commits.release_session(session),
         }
     }
     done
@@ -77,71 +77,74 @@ pub(super) async fn commit(
 
 /// Ends the transaction that an abandoned commit may have left open. Otherwise the server keeps it, with its locks, for
 /// a minute. Only the session's next transaction ends one whose commit was not answered.
-async fn release(base: Arc<Base>, mut session: ClientSession) {
+async fn release(context: Arc<MongoContext>, mut session: ClientSession) {
     let ending = async {
         for attempt in 0.. {
-            if ended(&base, &mut session).await.is_ok() {
+            if ended(&context, &mut session).await.is_ok() {
                 return;
             }
-            sleep(base.pause(attempt)).await;
+            sleep(context.backoff(attempt)).await;
         }
     };
     // By then MongoDB has ended the transaction, or cannot be reached.
     if timeout(TRANSACTION_MAX, ending).await.is_err() {
-        drop(base.in_time(session.abort_transaction()).await);
+        drop(context.in_time(session.abort_transaction()).await);
     }
-    base.own.keep(session);
+    context.local_commits.release_session(session);
 }
 
-async fn ended(base: &Base, session: &mut ClientSession) -> Result<(), Failure> {
-    if base.in_time(session.abort_transaction()).await.is_ok() {
+async fn ended(context: &MongoContext, session: &mut ClientSession) -> Result<(), MongoError> {
+    if context.in_time(session.abort_transaction()).await.is_ok() {
         return Ok(());
     }
     let next = session.start_transaction();
-    base.in_time(next.with_options(transaction_options(base)))
+    context
+        .in_time(next.with_options(transaction_options(context)))
         .await?;
-    let mut reader = Reader { base, session };
-    let read = reader.state(&Wanted::default()).await.map(drop);
-    drop(base.in_time(session.abort_transaction()).await);
+    let mut reader = SessionReader { context, session };
+    let read = reader.state(&StateQuery::default()).await.map(drop);
+    drop(context.in_time(session.abort_transaction()).await);
     read
 }
 
-struct Commit<'c> {
-    base: &'c Base,
-    lane: Lane,
+struct CommitAttempts<'c> {
+    context: &'c MongoContext,
+    slot: TransactionSlot,
     reads: &'c Reads,
-    decide: Arc<Decide>,
+    decide: Arc<DecideFn>,
     /// Whether created documents are taken for absent. It ends when that may be why an attempt failed.
-    presumes: bool,
+    optimistic_inserts: bool,
     /// The heads that the last attempt read.
     before: BTreeMap<Scope, Seq>,
     /// The id of the session of all attempts.
     session: Bson,
     /// Attempts whose outcome is unknown. At most one of them was committed, since each replaces the number that it
     /// read.
-    unsettled: Vec<Attempt>,
+    unknown_attempts: Vec<CommitAttempt>,
     /// Documents whose early update a unique index refused. They are written last, in this order.
     deferred: Vec<DocumentKey>,
     /// The writes of the last attempt, if the database refused one document of several.
     probe: Option<Probe<'c>>,
 }
 
-impl Commit<'_> {
+impl CommitAttempts<'_> {
     /// Repeats the attempt until one succeeds, meets another transaction or fails for good, or the time is over.
     async fn run(mut self, session: &mut Option<ClientSession>) -> Result<Committed, StoreError> {
-        let deadline = Instant::now() + self.base.commit_max;
-        let mut failed = Failure::Late;
+        let deadline = Instant::now() + self.context.commit_max;
+        let mut failed = MongoError::Late;
         for attempt in 0.. {
             match timeout_at(deadline, self.attempt(session)).await {
                 Err(_) => break,
-                Ok(Ok(attempt)) => return Ok(self.tell(attempt)),
-                Ok(Err(failure)) if self.presumes && failure.may_be_of_presence() => {
-                    self.presumes = false;
+                Ok(Ok(attempt)) => return Ok(self.publish(attempt)),
+                Ok(Err(failure))
+                    if self.optimistic_inserts && failure.may_be_duplicate_insert() =>
+                {
+                    self.optimistic_inserts = false;
                     failed = failure;
                     continue;
                 }
                 Ok(Err(failure)) => match failure.remedy() {
-                    Remedy::GiveUp => {
+                    RetryAction::GiveUp => {
                         let finding = self.find_refused(failure, session.as_mut());
                         match timeout_at(deadline, finding).await {
                             Err(_) => break,
@@ -149,11 +152,11 @@ impl Commit<'_> {
                             Ok(Err(error)) => return Err(error),
                         }
                     }
-                    Remedy::RepeatAfterConflict if self.unsettled.is_empty() => {
+                    RetryAction::RepeatAfterConflict if self.unknown_attempts.is_empty() => {
                         self.met_lock(&failure).await;
                         return Err(StoreError::WriteConflict(self.conflict()));
                     }
-                    Remedy::RepeatAfterConflict | Remedy::Repeat => failed = failure,
+                    RetryAction::RepeatAfterConflict | RetryAction::Repeat => failed = failure,
                 },
             }
             tracing::debug!(?failed, attempt, "a transaction is repeated");
@@ -162,70 +165,79 @@ impl Commit<'_> {
                 break;
             }
         }
-        Err(self.late_error(failed))
+        Err(self.deadline_error(failed))
     }
 
-    async fn pause(&self, attempt: u32, failed: &Failure) {
+    async fn pause(&self, attempt: u32, failed: &MongoError) {
         self.met_lock(failed).await;
         let backoff = match failed.remedy() {
-            Remedy::RepeatAfterConflict => self.conflict().backoff,
-            Remedy::Repeat | Remedy::GiveUp => self.base.pause(attempt),
+            RetryAction::RepeatAfterConflict => self.conflict().backoff,
+            RetryAction::Repeat | RetryAction::GiveUp => self.context.backoff(attempt),
         };
         sleep(backoff).await;
     }
 
     /// Ends the sessions of dead gateways, since one of them may hold the lock.
-    async fn met_lock(&self, failed: &Failure) {
+    async fn met_lock(&self, failed: &MongoError) {
         if is_lock(failed) {
-            self.base.met_lock().await;
+            self.context.met_lock().await;
         }
     }
 
     fn conflict(&self) -> WriteConflict {
         WriteConflict {
             heads: self.before.clone(),
-            backoff: self.base.pause(CONFLICT_BACKOFF_STEPS),
+            backoff: self.context.backoff(CONFLICT_BACKOFF_STEPS),
         }
     }
 
     /// One transaction. All attempts share a session, because beginning the next transaction ends the one before.
     /// Otherwise the server would keep that open, with its locks, for a minute.
-    async fn attempt(&mut self, session: &mut Option<ClientSession>) -> Result<Attempt, Failure> {
-        let base = self.base;
+    async fn attempt(
+        &mut self,
+        session: &mut Option<ClientSession>,
+    ) -> Result<CommitAttempt, MongoError> {
+        let context = self.context;
         let session = match session {
             Some(session) => session,
-            None => session.insert(base.own.session(base).await?),
+            None => session.insert(context.local_commits.session(context).await?),
         };
-        self.session = own::id_of(session);
+        self.session = local_commits::id_of(session);
         self.transaction(session).await
     }
 
-    async fn transaction(&mut self, session: &mut ClientSession) -> Result<Attempt, Failure> {
-        let base = self.base;
+    async fn transaction(
+        &mut self,
+        session: &mut ClientSession,
+    ) -> Result<CommitAttempt, MongoError> {
+        let context = self.context;
         self.probe = None;
-        let number = self.lane.next_number();
-        let options = transaction_options(base);
-        base.in_time(session.start_transaction().with_options(options))
+        let number = self.slot.next_number();
+        let options = transaction_options(context);
+        context
+            .in_time(session.start_transaction().with_options(options))
             .await?;
         let attempt = match self.transact(session, number).await {
             Ok(attempt) => attempt,
             Err(failure) => {
                 // The failure is the answer. If the abort fails too, the next transaction ends this one.
-                drop(base.in_time(session.abort_transaction()).await);
+                drop(context.in_time(session.abort_transaction()).await);
                 return Err(failure);
             }
         };
         if attempt.number.is_none() {
-            let committed = base.in_time(session.commit_transaction()).await;
-            return committed.map(|()| attempt).map_err(Failure::of_commit);
+            let committed = context.in_time(session.commit_transaction()).await;
+            return committed
+                .map(|()| attempt)
+                .map_err(MongoError::after_commit);
         }
         // From here on it may be committed without an answer, also when this future is dropped.
-        self.unsettled.push(attempt);
-        let committed = base.in_time(session.commit_transaction()).await;
-        match committed.map_err(Failure::of_commit) {
-            Err(failure @ Failure::Unknown(_)) => Err(failure),
+        self.unknown_attempts.push(attempt);
+        let committed = context.in_time(session.commit_transaction()).await;
+        match committed.map_err(MongoError::after_commit) {
+            Err(failure @ MongoError::Unknown(_)) => Err(failure),
             known => {
-                let attempt = self.unsettled.pop().expect("it was pushed above");
+                let attempt = self.unknown_attempts.pop().expect("it was pushed above");
                 known.map(|()| attempt)
             }
         }
@@ -237,20 +249,20 @@ impl Commit<'_> {
         &mut self,
         session: &mut ClientSession,
         number: i64,
-    ) -> Result<Attempt, Failure> {
-        let base = self.base;
-        let settling = !self.unsettled.is_empty();
-        let look = Look {
+    ) -> Result<CommitAttempt, MongoError> {
+        let context = self.context;
+        let settling = !self.unknown_attempts.is_empty();
+        let load_plan = LoadPlan {
             reads: self.reads,
-            presumes: self.presumes,
+            optimistic_inserts: self.optimistic_inserts,
         };
-        let mut reader = Reader { base, session };
-        let lane = settling.then(|| self.lane.id());
-        let state = reader.state(&look.wanted(lane)).await?;
-        let mut plan = Plan::new(base).with_group(self.lane.id(), number);
-        if let Some(committed) = self.settled(&state) {
+        let mut reader = SessionReader { context, session };
+        let slot = settling.then(|| self.slot.id());
+        let state = reader.state(&load_plan.query(slot)).await?;
+        let mut plan = WritePlan::new(context).with_group(self.slot.id(), number);
+        if let Some(committed) = self.find_committed(&state) {
             plan.send(session).await?;
-            return Ok(Attempt {
+            return Ok(CommitAttempt {
                 number: Some(number),
                 ..committed
             });
@@ -259,11 +271,11 @@ impl Commit<'_> {
         self.before = heads
             .map(|(scope, state)| (scope.clone(), state.head))
             .collect();
-        let view = look.load(&mut reader, state).await?;
+        let view = load_plan.load(&mut reader, state).await?;
         let (writes, mut view) = self.decided(&mut reader, view).await?;
         let nothing = changes_nothing(&writes);
         if nothing && !settling {
-            return Ok(Attempt::of(None, writes));
+            return Ok(CommitAttempt::of(None, writes));
         }
         if !nothing {
             view.known.entries = view.loaded.entries;
@@ -275,7 +287,7 @@ impl Commit<'_> {
             return Err(failure);
         }
         let sent = plan.into_sent();
-        Ok(Attempt {
+        Ok(CommitAttempt {
             number: Some(number),
             committed: Committed {
                 writes,
@@ -287,16 +299,16 @@ impl Commit<'_> {
     }
 
     /// The earlier attempt that was committed, if there is one.
-    fn settled(&self, state: &State) -> Option<Attempt> {
-        let mut unsettled = self.unsettled.iter();
+    fn find_committed(&self, state: &CommitState) -> Option<CommitAttempt> {
+        let mut unsettled = self.unknown_attempts.iter();
         let committed = unsettled.find(|attempt| attempt.number == state.group);
         committed.cloned()
     }
 
     /// Reports to tails what was committed. Every other attempt is now known not to be.
-    fn tell(&mut self, attempt: Attempt) -> Committed {
-        self.unsettled.clear();
-        self.base.own.committed(attempt.news);
+    fn publish(&mut self, attempt: CommitAttempt) -> Committed {
+        self.unknown_attempts.clear();
+        self.context.local_commits.committed(attempt.news);
         attempt.committed
     }
 
@@ -304,17 +316,17 @@ impl Commit<'_> {
     /// count is asked for once. After a closer look nothing is taken for absent.
     async fn decided(
         &self,
-        reader: &mut Reader<'_>,
-        mut view: View,
-    ) -> Result<(Writes, View), Failure> {
+        reader: &mut SessionReader<'_>,
+        mut view: LoadedState,
+    ) -> Result<(Writes, LoadedState), MongoError> {
         loop {
             let (writes, decided) = self.decide(view).await?;
             view = decided;
             if !writes.uncounted.is_empty() {
                 let given = reader.given(&writes.uncounted).await?;
                 view.loaded.given.extend(given);
-            } else if view.is_unproved(&writes) {
-                view.look_closer(reader, self.reads).await?;
+            } else if view.has_unverified_inserts(&writes) {
+                view.load_optimistic(reader, self.reads).await?;
             } else {
                 return Ok((writes, view));
             }
@@ -322,7 +334,7 @@ impl Commit<'_> {
     }
 
     /// Decides about a few changes on this thread, and about many, which takes time, on a blocking thread.
-    async fn decide(&self, view: View) -> Result<(Writes, View), Failure> {
+    async fn decide(&self, view: LoadedState) -> Result<(Writes, LoadedState), MongoError> {
         let decide = Arc::clone(&self.decide);
         let decide = move || {
             let writes = run_decision(&*decide, &view.loaded);
@@ -342,9 +354,9 @@ impl Commit<'_> {
     /// may succeed.
     async fn find_refused(
         &mut self,
-        failure: Failure,
+        failure: MongoError,
         session: Option<&mut ClientSession>,
-    ) -> Result<Failure, StoreError> {
+    ) -> Result<MongoError, StoreError> {
         let (Some(probe), Some(session)) = (self.probe.take(), session) else {
             return Err(self.final_error(&[], failure));
         };
@@ -352,8 +364,8 @@ impl Commit<'_> {
         let found = match probe.run(session, &self.deferred, first).await {
             Ok(found) => found,
             // Others have written since the attempt. The next attempt sees that.
-            Err(other @ Failure::Final(_)) => return Ok(other),
-            Err(other) if other.remedy() == Remedy::GiveUp => {
+            Err(other @ MongoError::Final(_)) => return Ok(other),
+            Err(other) if other.remedy() == RetryAction::GiveUp => {
                 return Err(self.final_error(&[], other));
             }
             Err(other) => return Ok(other),
@@ -367,9 +379,9 @@ impl Commit<'_> {
     }
 
     /// The error of a failure for good. If an earlier attempt is not settled, the outcome is unknown.
-    fn final_error(&self, refused: &[StatementError], failure: Failure) -> StoreError {
-        if !self.unsettled.is_empty() {
-            return self.late_error(failure);
+    fn final_error(&self, refused: &[StatementError], failure: MongoError) -> StoreError {
+        if !self.unknown_attempts.is_empty() {
+            return self.deadline_error(failure);
         }
         let refused = match failure.refused() {
             Some(error) if refused.is_empty() => std::slice::from_ref(error),
@@ -379,13 +391,13 @@ impl Commit<'_> {
             return failure.into();
         }
         let refusals = refused.iter();
-        let refusals = refusals.flat_map(|error| error.refusals(&self.base.layout));
+        let refusals = refusals.flat_map(|error| error.refusals(&self.context.layout));
         StoreError::Refused(refusals.collect())
     }
 
-    fn late_error(&self, failure: Failure) -> StoreError {
+    fn deadline_error(&self, failure: MongoError) -> StoreError {
         let reason = StoreError::from(failure);
-        match self.unsettled.is_empty() {
+        match self.unknown_attempts.is_empty() {
             true => StoreError::Unavailable(format!("{reason}; nothing was written")),
             false => {
                 StoreError::Unavailable(format!("{reason}; whether it was written is not known"))
@@ -395,17 +407,19 @@ impl Commit<'_> {
 }
 
 /// An attempt that is not settled may be committed without this gateway's knowledge.
-impl Drop for Commit<'_> {
+impl Drop for CommitAttempts<'_> {
     fn drop(&mut self) {
-        if !self.unsettled.is_empty() {
-            self.base.own.doubt(std::mem::take(&mut self.session));
+        if !self.unknown_attempts.is_empty() {
+            self.context
+                .local_commits
+                .mark_unknown(std::mem::take(&mut self.session));
         }
     }
 }
 
 /// What one transaction does.
 #[derive(Clone)]
-struct Attempt {
+struct CommitAttempt {
     /// The group number it writes, if it writes anything.
     number: Option<i64>,
     committed: Committed,
@@ -413,7 +427,7 @@ struct Attempt {
     news: Vec<TailEvent>,
 }
 
-impl Attempt {
+impl CommitAttempt {
     fn of(number: Option<i64>, writes: Writes) -> Self {
         Self {
             number,
@@ -424,11 +438,11 @@ impl Attempt {
 }
 
 /// All concerns are set here, because the defaults of sessions, databases and collections do not reach a transaction.
-pub(super) fn transaction_options(base: &Base) -> TransactionOptions {
+pub(super) fn transaction_options(context: &MongoContext) -> TransactionOptions {
     TransactionOptions::builder()
         .read_concern(ReadConcern::snapshot())
         .write_concern(durable())
         .selection_criteria(primary())
-        .max_commit_time(base.call_max)
+        .max_commit_time(context.call_max)
         .build()
 }

@@ -1,6 +1,6 @@
 //! The application's documents, read by the model. Fields that the model does not name are not read.
 //!
-//! A value that cannot be read is reported with its path, never converted. [`super::difference`] writes documents.
+//! A value that cannot be read is reported with its path, never converted. [`super::update`] writes documents.
 //! Entries have a BSON of their own, in `store/codec`.
 
 use std::fmt;
@@ -12,10 +12,10 @@ use tidegate_core::{
     value::{DEPTH_MAX, Document, Timestamp, Value},
 };
 
-use super::layout::{FieldLayout, Holds, Layout, id_to_text, whole_number};
+use super::layout::{FieldKind, FieldLayout, ModelLayout, id_to_text, whole_number};
 use crate::store::codec;
 
-impl Layout {
+impl ModelLayout {
     /// Reads the fields that the model names.
     ///
     /// # Errors
@@ -34,12 +34,12 @@ impl Layout {
         fields: &[FieldLayout],
         stored: &RawDocument,
         depth: usize,
-    ) -> Result<Document, Misfit> {
+    ) -> Result<Document, DecodeMismatch> {
         let mut document = Document::new();
         for field in fields {
             let found = stored
                 .get(field.stored_as.as_str())
-                .map_err(|_| Misfit::new("is not readable"))?;
+                .map_err(|_| DecodeMismatch::new("is not readable"))?;
             if let Some(raw) = found {
                 let value = self
                     .read_value(&field.holds, raw, depth + 1)
@@ -53,31 +53,31 @@ impl Layout {
     /// Reads one value.
     pub(super) fn read_value(
         &self,
-        holds: &Holds,
+        holds: &FieldKind,
         raw: RawBsonRef<'_>,
         depth: usize,
-    ) -> Result<Value, Misfit> {
+    ) -> Result<Value, DecodeMismatch> {
         if depth > DEPTH_MAX {
-            return Err(Misfit::new("is nested too deeply"));
+            return Err(DecodeMismatch::new("is nested too deeply"));
         }
         match (holds, raw) {
             (_, RawBsonRef::Null) => Ok(Value::Null),
-            (Holds::Scalar(Scalar::Json), raw) => read_json(raw, depth),
-            (Holds::Scalar(scalar), raw) => read_scalar(*scalar, raw),
-            (Holds::Reference(id_type), raw) => read_reference(*id_type, raw),
-            (Holds::Embedded(name), RawBsonRef::Document(document)) => self
+            (FieldKind::Scalar(Scalar::Json), raw) => read_json(raw, depth),
+            (FieldKind::Scalar(scalar), raw) => read_scalar(*scalar, raw),
+            (FieldKind::Reference(id_type), raw) => read_reference(*id_type, raw),
+            (FieldKind::Embedded(name), RawBsonRef::Document(document)) => self
                 .read_fields(self.embedded(name), document, depth)
                 .map(Value::Object),
-            (Holds::List(item), RawBsonRef::Array(array)) => {
+            (FieldKind::List(item), RawBsonRef::Array(array)) => {
                 let values = array.into_iter().enumerate().map(|(i, raw)| {
-                    let raw = raw.map_err(|_| Misfit::new("is not readable"))?;
+                    let raw = raw.map_err(|_| DecodeMismatch::new("is not readable"))?;
                     self.read_value(item, raw, depth + 1)
                         .map_err(|misfit| misfit.at(i))
                 });
                 values.collect::<Result<_, _>>().map(Value::List)
             }
-            (Holds::Embedded(_), other) => Err(Misfit::of(other, "a document")),
-            (Holds::List(_), other) => Err(Misfit::of(other, "a list")),
+            (FieldKind::Embedded(_), other) => Err(DecodeMismatch::of(other, "a document")),
+            (FieldKind::List(_), other) => Err(DecodeMismatch::of(other, "a list")),
         }
     }
 }
@@ -100,7 +100,7 @@ fn is_identical_document(a: &Document, b: &Document) -> bool {
         && pairs.all(|((name_a, a), (name_b, b))| name_a == name_b && is_identical(a, b))
 }
 
-fn read_scalar(scalar: Scalar, raw: RawBsonRef<'_>) -> Result<Value, Misfit> {
+fn read_scalar(scalar: Scalar, raw: RawBsonRef<'_>) -> Result<Value, DecodeMismatch> {
     let expected = match scalar {
         Scalar::Id | Scalar::String => match raw {
             RawBsonRef::String(text) => return Ok(Value::String(text.to_owned())),
@@ -131,7 +131,7 @@ fn read_scalar(scalar: Scalar, raw: RawBsonRef<'_>) -> Result<Value, Misfit> {
                 let decimal = codec::decode_decimal(decimal);
                 return decimal
                     .map(Value::Decimal)
-                    .map_err(|_| Misfit::new("is not a finite number"));
+                    .map_err(|_| DecodeMismatch::new("is not a finite number"));
             }
             _ => "a Decimal128",
         },
@@ -143,7 +143,7 @@ fn read_scalar(scalar: Scalar, raw: RawBsonRef<'_>) -> Result<Value, Misfit> {
         },
         Scalar::Json => return read_json(raw, 0),
     };
-    Err(Misfit::of(raw, expected))
+    Err(DecodeMismatch::of(raw, expected))
 }
 
 fn float(raw: RawBsonRef<'_>) -> Option<f64> {
@@ -164,18 +164,18 @@ fn instant(raw: RawBsonRef<'_>) -> Option<Timestamp> {
 }
 
 /// A value that is no id of the target may still be text, since clients may write any text.
-fn read_reference(id_type: IdType, raw: RawBsonRef<'_>) -> Result<Value, Misfit> {
+fn read_reference(id_type: IdType, raw: RawBsonRef<'_>) -> Result<Value, DecodeMismatch> {
     let text = match raw {
         RawBsonRef::String(text) => Some(text.to_owned()),
         raw => id_to_text(id_type, raw),
     };
     text.map(Value::String)
-        .ok_or_else(|| Misfit::of(raw, "an id of the type it refers to"))
+        .ok_or_else(|| DecodeMismatch::of(raw, "an id of the type it refers to"))
 }
 
-fn read_json(raw: RawBsonRef<'_>, depth: usize) -> Result<Value, Misfit> {
+fn read_json(raw: RawBsonRef<'_>, depth: usize) -> Result<Value, DecodeMismatch> {
     if depth > DEPTH_MAX {
-        return Err(Misfit::new("is nested too deeply"));
+        return Err(DecodeMismatch::new("is nested too deeply"));
     }
     Ok(match raw {
         RawBsonRef::Null => Value::Null,
@@ -186,32 +186,32 @@ fn read_json(raw: RawBsonRef<'_>, depth: usize) -> Result<Value, Misfit> {
         RawBsonRef::String(text) => Value::String(text.to_owned()),
         RawBsonRef::Array(items) => {
             let values = items.into_iter().enumerate().map(|(i, raw)| {
-                let raw = raw.map_err(|_| Misfit::new("is not readable"))?;
+                let raw = raw.map_err(|_| DecodeMismatch::new("is not readable"))?;
                 read_json(raw, depth + 1).map_err(|misfit| misfit.at(i))
             });
             Value::List(values.collect::<Result<_, _>>()?)
         }
         RawBsonRef::Document(document) => {
             let fields = document.iter().map(|element| {
-                let (name, raw) = element.map_err(|_| Misfit::new("is not readable"))?;
+                let (name, raw) = element.map_err(|_| DecodeMismatch::new("is not readable"))?;
                 let name = name.as_str().to_owned();
                 let value = read_json(raw, depth + 1).map_err(|misfit| misfit.inside(&name))?;
                 Ok((name, value))
             });
             Value::Object(fields.collect::<Result<_, _>>()?)
         }
-        other => return Err(Misfit::of(other, "a value that JSON has")),
+        other => return Err(DecodeMismatch::of(other, "a value that JSON has")),
     })
 }
 
 /// A value that the model cannot hold, and its path.
 #[derive(Debug)]
-pub(super) struct Misfit {
+pub(super) struct DecodeMismatch {
     path: String,
     problem: String,
 }
 
-impl Misfit {
+impl DecodeMismatch {
     fn new(problem: &str) -> Self {
         Self {
             path: String::new(),
@@ -247,7 +247,7 @@ impl Misfit {
     }
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for DecodeMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.problem)
     }

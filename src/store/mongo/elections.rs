@@ -14,10 +14,10 @@ use crate::lock::Mutex;
 
 /// The last election that the driver reported, and the last one whose primary is known to have a majority.
 #[derive(Debug, Default)]
-pub(super) struct Elections(Mutex<Known>);
+pub(super) struct Elections(Mutex<ElectionState>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct ElectionState {
     latest: Option<ObjectId>,
     proved: Option<ObjectId>,
 }
@@ -40,12 +40,12 @@ impl Elections {
         self.0.lock().latest
     }
 
-    pub(super) fn is_proved(&self, election: Election) -> bool {
+    pub(super) fn is_confirmed(&self, election: Election) -> bool {
         self.0.lock().proved == election
     }
 
     /// A majority has replicated a write of this election's primary, or of a later one.
-    pub(super) fn prove(&self, election: Election) {
+    pub(super) fn confirm(&self, election: Election) {
         self.0.lock().proved = election;
     }
 }

@@ -11,40 +11,40 @@ use mongodb::{
 };
 use tidegate_core::{
     id::{ConflictId, DocumentKey, UserId},
-    inbox::{InboxRecord, Share, Waiting},
-    transaction::{Expired, Writes},
+    inbox::{InboxRecord, PendingUsage, UserAndDocument},
+    transaction::{ExpiryQuery, Writes},
 };
 
 use super::{
-    failure::Failure,
-    places::entry_id,
-    reader::{KEYS_MAX, Parts, Reader, Room},
-    write::{Plan, Verb, undecided},
+    error::MongoError,
+    names::entry_id,
+    reader::{KEYS_MAX, Parts, ReadBudget, SessionReader},
+    write::{StatementKind, WritePlan, decision_failed},
 };
 use crate::store::{Conflicts, InboxRange, InboxScan, StoreError, codec};
 
-impl Reader<'_> {
+impl SessionReader<'_> {
     /// Conflicts in the order of `ids`, as far as their records have room. The first one that exists always has.
     pub(super) async fn records(
         &mut self,
         ids: &[ConflictId],
         bytes_max: usize,
-    ) -> Result<Conflicts, Failure> {
-        let (mut conflicts, mut room) = (Conflicts::default(), Room::of(bytes_max));
+    ) -> Result<Conflicts, MongoError> {
+        let (mut conflicts, mut budget) = (Conflicts::default(), ReadBudget::of(bytes_max));
         let mut parts = Parts::of(ids);
         while let Some(part) = parts.next() {
-            let mut left = room;
+            let mut left = budget;
             if let Some(records) = self.records_of(part, &mut left).await? {
-                room = left;
+                budget = left;
                 conflicts.found.extend(records);
                 parts.advance();
             } else if !parts.shrink() {
                 if !conflicts.found.is_empty() {
                     break;
                 }
-                let first = self.records_of(part, &mut Room::unlimited()).await?;
+                let first = self.records_of(part, &mut ReadBudget::unlimited()).await?;
                 conflicts.found = first.unwrap_or_default();
-                room = Room::of(0);
+                budget = ReadBudget::of(0);
                 parts.advance();
             }
         }
@@ -56,9 +56,9 @@ impl Reader<'_> {
     async fn records_of(
         &mut self,
         ids: &[ConflictId],
-        room: &mut Room,
-    ) -> Result<Option<HashMap<ConflictId, InboxRecord>>, Failure> {
-        let base = self.base;
+        budget: &mut ReadBudget,
+    ) -> Result<Option<HashMap<ConflictId, InboxRecord>>, MongoError> {
+        let context = self.context;
         let ids = ids.iter().map(|id| id.as_str().to_owned());
         let mut records = HashMap::new();
         let keep = |raw: &RawDocument| {
@@ -66,18 +66,18 @@ impl Reader<'_> {
             records.insert(record.id().clone(), record);
             Ok(())
         };
-        let places = &base.places.conflicts;
-        let fit = self.each_by_id(places, ids, room, keep).await?;
+        let places = &context.names.conflicts;
+        let fit = self.each_by_id(places, ids, budget, keep).await?;
         Ok(fit.then_some(records))
     }
 
     /// How much waits of each of these shares. A share without waiting changes is absent.
     pub(super) async fn waiting(
         &mut self,
-        shares: &BTreeSet<Share>,
-    ) -> Result<HashMap<Share, Waiting>, Failure> {
-        let base = self.base;
-        let mut found: HashMap<Share, Waiting> = HashMap::new();
+        shares: &BTreeSet<UserAndDocument>,
+    ) -> Result<HashMap<UserAndDocument, PendingUsage>, MongoError> {
+        let context = self.context;
+        let mut found: HashMap<UserAndDocument, PendingUsage> = HashMap::new();
         for (user, keys) in by_user(shares) {
             for keys in keys.chunks(KEYS_MAX) {
                 let filter = doc! { "d": { "$in": keys }, "u": user.as_str() };
@@ -92,7 +92,7 @@ impl Reader<'_> {
                     waiting.bytes = waiting.bytes.saturating_add(bytes.unwrap_or_default());
                     Ok(true)
                 };
-                self.find_each(&base.places.conflicts, filter, options, count)
+                self.find_each(&context.names.conflicts, filter, options, count)
                     .await?;
             }
         }
@@ -103,8 +103,8 @@ impl Reader<'_> {
     pub(super) async fn disputed(
         &mut self,
         keys: &BTreeSet<DocumentKey>,
-    ) -> Result<BTreeSet<DocumentKey>, Failure> {
-        let base = self.base;
+    ) -> Result<BTreeSet<DocumentKey>, MongoError> {
+        let context = self.context;
         let keys: Vec<String> = keys.iter().map(entry_id).collect();
         let mut disputed = BTreeSet::new();
         for keys in keys.chunks(KEYS_MAX) {
@@ -115,7 +115,7 @@ impl Reader<'_> {
                 disputed.insert(codec::document_key(raw)?);
                 Ok(true)
             };
-            self.find_each(&base.places.conflicts, filter, options, note)
+            self.find_each(&context.names.conflicts, filter, options, note)
                 .await?;
         }
         Ok(disputed)
@@ -123,8 +123,8 @@ impl Reader<'_> {
 
     /// Open conflicts of these scopes, the oldest first. They are taken one by one, so that at most one batch of the
     /// server (16 MiB) is held beyond the bounds.
-    pub(super) async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, Failure> {
-        let base = self.base;
+    pub(super) async fn conflicts(&mut self, range: &InboxRange) -> Result<InboxScan, MongoError> {
+        let context = self.context;
         let scopes: Vec<&str> = range.scopes.iter().map(|scope| scope.as_str()).collect();
         let mut filter = doc! { "s": { "$in": scopes } };
         if let Some(after) = &range.after {
@@ -141,12 +141,12 @@ impl Reader<'_> {
         let mut scan = InboxScan::default();
         let each = |raw: &RawDocument| match record(raw)? {
             InboxRecord::Open(open) => Ok(scan.take(range, open)),
-            InboxRecord::Settled(settled) => Err(Failure::Final(StoreError::Corrupt(format!(
+            InboxRecord::Resolved(settled) => Err(MongoError::Final(StoreError::Corrupt(format!(
                 "the settled conflict {} stands in a scope",
                 settled.id
             )))),
         };
-        self.find_each(&base.places.conflicts, filter, options, each)
+        self.find_each(&context.names.conflicts, filter, options, each)
             .await?;
         Ok(scan)
     }
@@ -154,37 +154,37 @@ impl Reader<'_> {
     /// Conflicts that were settled long ago, the oldest first.
     pub(super) async fn forgettable(
         &mut self,
-        expired: Expired,
-    ) -> Result<Vec<ConflictId>, Failure> {
-        let base = self.base;
+        expired: ExpiryQuery,
+    ) -> Result<Vec<ConflictId>, MongoError> {
+        let context = self.context;
         let before = DateTime::from_millis(expired.before.ms());
         let options = FindOptions::builder()
             .sort(doc! { "x": 1 })
             .limit(i64::try_from(expired.limit.max(1)).unwrap_or(i64::MAX))
             .build();
         let filter = doc! { "x": { "$lt": before } };
-        let found = self.find(&base.places.conflicts, filter, options).await?;
+        let found = self.find(&context.names.conflicts, filter, options).await?;
         let ids = found.iter().map(|raw| Ok(record(raw)?.id().clone()));
         ids.collect()
     }
 }
 
-impl Plan<'_> {
+impl WritePlan<'_> {
     /// Moves, writes and removes conflicts.
     pub(super) fn add_inbox(
         &mut self,
         writes: &Writes,
         disputed: &BTreeSet<DocumentKey>,
-    ) -> Result<(), Failure> {
-        let collection = &self.base.places.conflicts;
+    ) -> Result<(), MongoError> {
+        let collection = &self.context.names.conflicts;
         for (key, scope) in writes.moves().filter(|(key, _)| disputed.contains(key)) {
             let moved = rawdoc! { "$set": { "s": scope.as_str() } };
             let update = rawdoc! { "q": { "d": entry_id(key) }, "u": moved, "multi": true };
-            self.push(Verb::Move, collection, update, None);
+            self.push(StatementKind::Move, collection, update, None);
             self.changes_inbox(None);
         }
         for record in &writes.inbox {
-            let mut document = codec::encode_record(record).map_err(undecided)?;
+            let mut document = codec::encode_record(record).map_err(decision_failed)?;
             let mut scope = None;
             if let InboxRecord::Open(open) = record {
                 scope = Some(open.scope.clone());
@@ -194,19 +194,19 @@ impl Plan<'_> {
             }
             let id = record.id().as_str();
             let update = rawdoc! { "q": { "_id": id }, "u": document, "upsert": true };
-            self.push(Verb::Update, collection, update, None);
+            self.push(StatementKind::Update, collection, update, None);
             self.changes_inbox(scope);
         }
-        for id in &writes.forgotten {
+        for id in &writes.resolutions_removed {
             let delete = rawdoc! { "q": { "_id": id.as_str() }, "limit": 1 };
-            self.push(Verb::Delete, collection, delete, None);
+            self.push(StatementKind::Delete, collection, delete, None);
         }
         Ok(())
     }
 }
 
 /// The documents of each user's shares, by their ids in the feed.
-fn by_user(shares: &BTreeSet<Share>) -> BTreeMap<&UserId, Vec<String>> {
+fn by_user(shares: &BTreeSet<UserAndDocument>) -> BTreeMap<&UserId, Vec<String>> {
     let mut users: BTreeMap<&UserId, Vec<String>> = BTreeMap::new();
     for (key, user) in shares {
         users.entry(user).or_default().push(entry_id(key));
@@ -224,6 +224,6 @@ pub(super) fn indexes() -> [(Document, bool); 3] {
     ]
 }
 
-fn record(raw: &RawDocument) -> Result<InboxRecord, Failure> {
+fn record(raw: &RawDocument) -> Result<InboxRecord, MongoError> {
     Ok(codec::decode_record(raw.as_bytes())?)
 }

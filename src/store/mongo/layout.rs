@@ -17,7 +17,7 @@ use tidegate_core::{
 
 /// All types of a model.
 #[derive(Debug)]
-pub(super) struct Layout {
+pub(super) struct ModelLayout {
     types: HashMap<TypeName, TypeLayout>,
     embedded: HashMap<String, Vec<FieldLayout>>,
 }
@@ -37,21 +37,21 @@ pub(super) struct TypeLayout {
 pub(super) struct FieldLayout {
     pub(super) name: String,
     pub(super) stored_as: CString,
-    pub(super) holds: Holds,
+    pub(super) holds: FieldKind,
 }
 
 /// The content of a field.
 #[derive(Debug)]
-pub(super) enum Holds {
+pub(super) enum FieldKind {
     Scalar(Scalar),
     /// The id of another document, in the form in which that document's collection keeps it.
     Reference(IdType),
     /// An embedded document of this type.
     Embedded(String),
-    List(Box<Holds>),
+    List(Box<FieldKind>),
 }
 
-impl Layout {
+impl ModelLayout {
     pub(super) fn of(model: &Model) -> Self {
         let types = model.types.iter().map(|document_type| {
             let layout = TypeLayout {
@@ -102,7 +102,7 @@ fn fields(fields: &[Field], reference: impl Fn(&Field) -> Option<IdType>) -> Vec
         Some(FieldLayout {
             name: field.name.clone(),
             stored_as: CString::try_from(field.stored_as.as_str()).ok()?,
-            holds: reference(field).map_or_else(|| holds(&field.ty), Holds::Reference),
+            holds: reference(field).map_or_else(|| holds(&field.ty), FieldKind::Reference),
         })
     };
     // The parser refuses stored names with U+0000, so that no field is left out.
@@ -117,12 +117,12 @@ fn reference(model: &Model, document_type: &DocumentType, field: &Field) -> Opti
     Some(target.id_type)
 }
 
-fn holds(ty: &FieldType) -> Holds {
+fn holds(ty: &FieldType) -> FieldKind {
     match &ty.shape {
-        Shape::Scalar(scalar) => Holds::Scalar(*scalar),
-        Shape::Enum(_) => Holds::Scalar(Scalar::String),
-        Shape::Embedded(name) => Holds::Embedded(name.clone()),
-        Shape::List(item) => Holds::List(Box::new(holds(item))),
+        Shape::Scalar(scalar) => FieldKind::Scalar(*scalar),
+        Shape::Enum(_) => FieldKind::Scalar(Scalar::String),
+        Shape::Embedded(name) => FieldKind::Embedded(name.clone()),
+        Shape::List(item) => FieldKind::List(Box::new(holds(item))),
     }
 }
 

@@ -22,9 +22,9 @@ use mongodb::{
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 
 use super::{
-    Base,
-    failure::{Failure, code},
-    places::{LIVE, LIVE_END, live_id},
+    MongoContext,
+    error::{MongoError, code},
+    names::{LIVE, LIVE_END, live_id},
 };
 use crate::{lock::Mutex, store::StoreError};
 
@@ -41,36 +41,36 @@ const FORGOTTEN_AFTER_S: i32 = 300;
 const BEATS_BETWEEN_REMOVALS: u32 = 12;
 
 /// The least time between two looks for dead gateways, however many commits meet locks.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The most dead gateways that one look considers, the last to die first.
 const DEAD_MAX: i64 = 100;
 
 /// What a gateway knows of its own record and of others'.
-pub(super) struct Live {
+pub(super) struct GatewayRecords {
     /// The key of its record.
     id: String,
-    looked_at: Mutex<Option<Instant>>,
+    checked_at: Mutex<Option<Instant>>,
     /// The dead gateways whose sessions were ended, with their last heartbeats. The log names each death once.
     ended: Mutex<HashMap<String, DateTime>>,
     has_been_refused: AtomicBool,
 }
 
-impl Live {
+impl GatewayRecords {
     pub(super) fn new(gateway: u64) -> Self {
         Self {
             id: live_id(gateway),
-            looked_at: Mutex::default(),
+            checked_at: Mutex::default(),
             ended: Mutex::default(),
             has_been_refused: AtomicBool::new(false),
         }
     }
 
     /// Whether a commit that has met a lock may look for dead gateways now.
-    fn may_look(&self) -> bool {
-        let mut looked_at = self.looked_at.lock();
+    fn may_check(&self) -> bool {
+        let mut looked_at = self.checked_at.lock();
         let now = Instant::now();
-        let was_just_now = looked_at.is_some_and(|looked_at| now - looked_at < BETWEEN_LOOKS);
+        let was_just_now = looked_at.is_some_and(|looked_at| now - looked_at < CHECK_INTERVAL);
         if !was_just_now {
             *looked_at = Some(now);
         }
@@ -88,15 +88,15 @@ impl Live {
 }
 
 /// Writes heartbeats for as long as it is polled.
-pub(super) async fn beat(base: Arc<Base>) {
+pub(super) async fn beat(context: Arc<MongoContext>) {
     let mut beats = interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut has_failed = false;
     for count in 0_u32.. {
         beats.tick().await;
-        let mut written = base.beat().await;
+        let mut written = context.beat().await;
         if count.is_multiple_of(BEATS_BETWEEN_REMOVALS) && written.is_ok() {
-            written = base.forget_the_dead().await;
+            written = context.forget_the_dead().await;
         }
         let error = written.err().map(StoreError::from);
         if let (Some(error), false) = (&error, has_failed) {
@@ -106,12 +106,12 @@ pub(super) async fn beat(base: Arc<Base>) {
     }
 }
 
-impl Base {
+impl MongoContext {
     /// Writes a heartbeat at the server's time, with the sessions of this gateway's commits. Other fields of the
     /// record, such as the generation of its model, stay as they are.
-    pub(super) async fn beat(&self) -> Result<(), Failure> {
+    pub(super) async fn beat(&self) -> Result<(), MongoError> {
         let beat = doc! {
-            "$set": { "sessions": self.own.may_hold_locks() },
+            "$set": { "sessions": self.local_commits.may_hold_locks() },
             "$currentDate": { "at": true },
         };
         let record = doc! { "_id": &self.live.id };
@@ -121,7 +121,7 @@ impl Base {
         Ok(())
     }
 
-    async fn forget_the_dead(&self) -> Result<(), Failure> {
+    async fn forget_the_dead(&self) -> Result<(), MongoError> {
         let records = self.records();
         self.in_time(records.delete_many(silent_for(FORGOTTEN_AFTER_S)))
             .await?;
@@ -131,7 +131,7 @@ impl Base {
     /// A commit that has met a lock calls this. Ends the sessions of dead gateways, if it is time to look for them. A
     /// failure here does not end the commit.
     pub(super) async fn met_lock(&self) {
-        if !self.live.may_look() {
+        if !self.live.may_check() {
             return;
         }
         if let Err(failure) = self.end_the_dead().await
@@ -144,7 +144,7 @@ impl Base {
         }
     }
 
-    async fn end_the_dead(&self) -> Result<(), Failure> {
+    async fn end_the_dead(&self) -> Result<(), MongoError> {
         let records = self.records();
         let find = records
             .find(silent_for(DEAD_AFTER_S))
@@ -183,19 +183,19 @@ impl Base {
     }
 
     fn records(&self) -> Collection<Document> {
-        self.database.collection(&self.places.state)
+        self.database.collection(&self.names.state)
     }
 }
 
 /// Whether another transaction, or one that waits for it, holds a lock.
-pub(super) fn is_lock(failure: &Failure) -> bool {
+pub(super) fn is_lock(failure: &MongoError) -> bool {
     const LOCK_TIMEOUT: i32 = 24;
     const WRITE_CONFLICT: i32 = 112;
     match failure {
-        Failure::Driver(error) => {
+        MongoError::Driver(error) => {
             code(error).is_some_and(|code| [LOCK_TIMEOUT, WRITE_CONFLICT].contains(&code))
         }
-        Failure::Statement(error) => error.code == WRITE_CONFLICT,
+        MongoError::Statement(error) => error.code == WRITE_CONFLICT,
         _ => false,
     }
 }
@@ -213,16 +213,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_dead_are_looked_for_once_a_second() {
-        let live = Live::new(7);
-        assert!(live.may_look());
-        assert!(!live.may_look());
-        tokio::time::advance(BETWEEN_LOOKS).await;
-        assert!(live.may_look());
+        let live = GatewayRecords::new(7);
+        assert!(live.may_check());
+        assert!(!live.may_check());
+        tokio::time::advance(CHECK_INTERVAL).await;
+        assert!(live.may_check());
     }
 
     #[test]
     fn each_death_is_logged_once() {
-        let live = Live::new(7);
+        let live = GatewayRecords::new(7);
         let death = |id: &str, ms| (id.to_owned(), DateTime::from_millis(ms));
         assert_eq!(live.remember(vec![death("a", 1), death("b", 1)]), 2);
         assert_eq!(live.remember(vec![death("a", 1), death("b", 2)]), 1);

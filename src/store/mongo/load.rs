@@ -15,60 +15,60 @@ use tidegate_core::{
 };
 
 use super::{
-    failure::Failure,
-    foreign::foreign,
-    reader::{Parts, Reader, Room},
-    state::{State, Wanted},
-    write::Known,
+    error::MongoError,
+    foreign_writes::foreign,
+    reader::{Parts, ReadBudget, SessionReader},
+    state::{CommitState, StateQuery},
+    write::CurrentRecords,
 };
 
 /// What a commit decides on, and what it replaces.
-pub(super) struct View {
+pub(super) struct LoadedState {
     pub(super) loaded: Loaded,
-    pub(super) known: Known,
+    pub(super) known: CurrentRecords,
     /// Documents taken for absent: they were not read, though they had room.
-    presumed: BTreeSet<DocumentKey>,
-    room: Rooms,
+    optimistic: BTreeSet<DocumentKey>,
+    budgets: ReadBudgets,
 }
 
 /// The room for entries, and for the application's documents beside them.
 #[derive(Clone, Copy)]
-struct Rooms {
-    entries: Room,
-    documents: Room,
+struct ReadBudgets {
+    entries: ReadBudget,
+    documents: ReadBudget,
 }
 
-impl Rooms {
+impl ReadBudgets {
     fn of(bytes: usize) -> Self {
-        let (entries, documents) = (Room::of(bytes), Room::of(bytes));
+        let (entries, documents) = (ReadBudget::of(bytes), ReadBudget::of(bytes));
         Self { entries, documents }
     }
 }
 
 /// How a commit reads.
-pub(super) struct Look<'l> {
+pub(super) struct LoadPlan<'l> {
     pub(super) reads: &'l Reads,
     /// Whether it takes created documents for absent.
-    pub(super) presumes: bool,
+    pub(super) optimistic_inserts: bool,
 }
 
-impl Look<'_> {
+impl LoadPlan<'_> {
     /// What the commit reads first.
-    pub(super) fn wanted<'w>(&'w self, lane: Option<&'w str>) -> Wanted<'w> {
-        Wanted {
+    pub(super) fn query<'w>(&'w self, slot: Option<&'w str>) -> StateQuery<'w> {
+        StateQuery {
             scopes: Some(&self.reads.scopes),
             clients: Some(&self.reads.clients),
             users: self.reads.members.union(&self.reads.users).collect(),
-            lane,
+            slot,
         }
     }
 
     /// Reads the rest.
     pub(super) async fn load(
         &self,
-        reader: &mut Reader<'_>,
-        mut state: State,
-    ) -> Result<View, Failure> {
+        reader: &mut SessionReader<'_>,
+        mut state: CommitState,
+    ) -> Result<LoadedState, MongoError> {
         let reads = self.reads;
         let users = reads.users.iter().filter_map(|user| {
             let state = state.users.get(user)?;
@@ -88,7 +88,7 @@ impl Look<'_> {
         };
         let conflicts: Vec<_> = reads.inbox.iter().cloned().collect();
         let conflicts = reader.records(&conflicts, reads.bytes_max.0).await?;
-        let mut view = View {
+        let mut view = LoadedState {
             loaded: Loaded {
                 clients_of: reader.clients_of(&reads.clients, &state.clients).await?,
                 idle,
@@ -107,38 +107,38 @@ impl Look<'_> {
                     false => HashMap::new(),
                 },
                 expired,
-                forgettable,
+                expired_resolutions: forgettable,
                 entries: HashMap::new(),
                 left_out: HashSet::new(),
                 foreign: BTreeMap::new(),
             },
-            known: Known {
+            known: CurrentRecords {
                 scopes: state.scopes,
                 has_inbox: state.has_inbox,
-                ..Known::default()
+                ..CurrentRecords::default()
             },
-            presumed: BTreeSet::new(),
-            room: Rooms::of(reads.bytes_max.0),
+            optimistic: BTreeSet::new(),
+            budgets: ReadBudgets::of(reads.bytes_max.0),
         };
-        if self.presumes {
-            view.presumed.clone_from(&reads.created);
+        if self.optimistic_inserts {
+            view.optimistic.clone_from(&reads.created);
         }
         let keys = reads.keys.iter();
-        let seen = keys.filter(|key| !view.presumed.contains(*key)).cloned();
-        view.look_at(reader, &seen.collect::<Vec<_>>()).await?;
+        let seen = keys.filter(|key| !view.optimistic.contains(*key)).cloned();
+        view.load_records(reader, &seen.collect::<Vec<_>>()).await?;
         Ok(view)
     }
 }
 
-impl View {
+impl LoadedState {
     /// Reads what was taken for absent. If there is no room for it, everything is read again, in its order.
-    pub(super) async fn look_closer(
+    pub(super) async fn load_optimistic(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut SessionReader<'_>,
         reads: &Reads,
-    ) -> Result<(), Failure> {
-        let presumed: Vec<_> = std::mem::take(&mut self.presumed).into_iter().collect();
-        if self.loaded.left_out.is_empty() && self.has_read(reader, &presumed).await? {
+    ) -> Result<(), MongoError> {
+        let optimistic: Vec<_> = std::mem::take(&mut self.optimistic).into_iter().collect();
+        if self.loaded.left_out.is_empty() && self.has_read(reader, &optimistic).await? {
             return Ok(());
         }
         self.loaded.entries.clear();
@@ -146,18 +146,18 @@ impl View {
         self.loaded.left_out.clear();
         self.known.documents.clear();
         self.known.unread.clear();
-        self.room = Rooms::of(reads.bytes_max.0);
+        self.budgets = ReadBudgets::of(reads.bytes_max.0);
         let keys: Vec<_> = reads.keys.iter().cloned().collect();
-        self.look_at(reader, &keys).await
+        self.load_records(reader, &keys).await
     }
 
     /// Reads documents in their order, as far as there is room, and leaves the others out. The first existing one
     /// always has room.
-    async fn look_at(
+    async fn load_records(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut SessionReader<'_>,
         keys: &[DocumentKey],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MongoError> {
         let mut parts = Parts::of(keys);
         while let Some(part) = parts.next() {
             if self.has_read(reader, part).await? {
@@ -166,9 +166,9 @@ impl View {
                 if !self.loaded.entries.is_empty() || !self.known.documents.is_empty() {
                     break;
                 }
-                self.room = Rooms::of(usize::MAX);
+                self.budgets = ReadBudgets::of(usize::MAX);
                 self.has_read(reader, part).await?;
-                self.room = Rooms::of(0);
+                self.budgets = ReadBudgets::of(0);
                 parts.advance();
             }
         }
@@ -179,19 +179,19 @@ impl View {
     /// Reads these documents, if there is room for all of them.
     async fn has_read(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut SessionReader<'_>,
         keys: &[DocumentKey],
-    ) -> Result<bool, Failure> {
-        let mut room = self.room;
-        let Some(entries) = reader.entries(keys, &mut room.entries).await? else {
+    ) -> Result<bool, MongoError> {
+        let mut budget = self.budgets;
+        let Some(entries) = reader.entries(keys, &mut budget.entries).await? else {
             return Ok(false);
         };
-        let Some(documents) = reader.documents(keys, &mut room.documents).await? else {
+        let Some(documents) = reader.documents(keys, &mut budget.documents).await? else {
             return Ok(false);
         };
-        self.room = room;
+        self.budgets = budget;
         let read = keys.iter().filter(|key| !documents.unread.contains(*key));
-        let foreign = foreign(&reader.base.layout, read, &entries, &documents.found);
+        let foreign = foreign(&reader.context.layout, read, &entries, &documents.found);
         self.loaded.foreign.extend(foreign);
         self.loaded.entries.extend(entries);
         self.known.add_documents(documents);
@@ -200,12 +200,12 @@ impl View {
 
     /// Whether a document was taken for absent that no insert will prove, for example because its change was refused or
     /// repeated. The answer would then report it as absent.
-    pub(super) fn is_unproved(&self, writes: &Writes) -> bool {
+    pub(super) fn has_unverified_inserts(&self, writes: &Writes) -> bool {
         let proves = |entry: &Entry| entry.body.is_some() && !entry.withheld;
         let entries = writes.entries.iter().map(Arc::as_ref);
         let proved = entries
-            .filter(|entry| proves(entry) && self.presumed.contains(&entry.key))
+            .filter(|entry| proves(entry) && self.optimistic.contains(&entry.key))
             .count();
-        proved < self.presumed.len()
+        proved < self.optimistic.len()
     }
 }

@@ -16,12 +16,12 @@ use mongodb::{
 use tidegate_core::{
     entry::Membership,
     id::{DocumentKey, UserId},
-    membership::{Bounds, Giving, Memberships, ROWS_MAX, UserState},
+    membership::{Bounds, GiverAndUser, Memberships, ROWS_MAX, UserState},
 };
 
 use super::{
-    failure::Failure,
-    reader::{KEYS_MAX, Reader, text, unreadable},
+    error::MongoError,
+    reader::{KEYS_MAX, SessionReader, text, unreadable},
 };
 use crate::store::codec::{self, CodecError};
 
@@ -38,7 +38,7 @@ pub(super) fn index() -> IndexModel {
     IndexModel::builder().keys(keys()).options(options).build()
 }
 
-impl Reader<'_> {
+impl SessionReader<'_> {
     /// The memberships of these users, whose states are taken out of `states`. One statement reads them for all users,
     /// as long as all of them together have no more than one user may have.
     pub(super) async fn memberships(
@@ -46,7 +46,7 @@ impl Reader<'_> {
         users: &BTreeSet<UserId>,
         states: &mut HashMap<UserId, UserState>,
         bounds: &Bounds,
-    ) -> Result<HashMap<UserId, Arc<Memberships>>, Failure> {
+    ) -> Result<HashMap<UserId, Arc<Memberships>>, MongoError> {
         let mut memberships: HashMap<UserId, Memberships> = HashMap::new();
         for user in users {
             let state = states.remove(user).unwrap_or_default();
@@ -82,17 +82,17 @@ impl Reader<'_> {
         user: &UserId,
         memberships: &mut Memberships,
         bounds: &Bounds,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MongoError> {
         let declined = memberships.state.declined.clone();
         let services = bounds.services.difference(&declined).map(UserId::as_str);
         let services = services.map(|name| Some(name.to_owned()));
         let services: Vec<Option<String>> = [None].into_iter().chain(services).collect();
-        let passed_by = bounds.services.union(&declined).map(UserId::as_str);
-        let passed_by: Vec<&str> = passed_by.collect();
+        let excluded = bounds.services.union(&declined).map(UserId::as_str);
+        let excluded: Vec<&str> = excluded.collect();
         let user = user.as_str();
         for givers in [
             doc! { "$in": services },
-            doc! { "$gt": "", "$nin": passed_by },
+            doc! { "$gt": "", "$nin": excluded },
         ] {
             let left = ROWS_MAX - memberships.rows.len();
             if left > 0 {
@@ -110,8 +110,8 @@ impl Reader<'_> {
         filter: Document,
         order: Option<Document>,
         limit: usize,
-    ) -> Result<Vec<(DocumentKey, Membership)>, Failure> {
-        let base = self.base;
+    ) -> Result<Vec<(DocumentKey, Membership)>, MongoError> {
+        let context = self.context;
         let mut shown = keys();
         shown.insert("_id", 0);
         let options = FindOptions::builder()
@@ -126,7 +126,7 @@ impl Reader<'_> {
             rows.push((codec::document_key(raw)?, codec::decode_membership(given)?));
             Ok(true)
         };
-        self.find_each(&base.places.feed, filter, options, each)
+        self.find_each(&context.names.feed, filter, options, each)
             .await?;
         Ok(rows)
     }
@@ -134,19 +134,19 @@ impl Reader<'_> {
     /// How many documents each of these givers gives, in one statement for each giver.
     pub(super) async fn given(
         &mut self,
-        givings: &BTreeSet<Giving>,
-    ) -> Result<BTreeMap<Giving, usize>, Failure> {
-        let base = self.base;
-        let mut counted: BTreeMap<Giving, usize> =
+        givings: &BTreeSet<GiverAndUser>,
+    ) -> Result<BTreeMap<GiverAndUser, usize>, MongoError> {
+        let context = self.context;
+        let mut counted: BTreeMap<GiverAndUser, usize> =
             givings.iter().map(|giving| (giving.clone(), 0)).collect();
         let mut by_giver: BTreeMap<&UserId, Vec<&str>> = BTreeMap::new();
         for giving in givings {
             let users = by_giver.entry(&giving.giver).or_default();
             users.push(giving.user.as_str());
         }
-        let feed = base
+        let feed = context
             .database
-            .collection::<RawDocumentBuf>(&base.places.feed);
+            .collection::<RawDocumentBuf>(&context.names.feed);
         for (giver, users) in by_giver {
             for users in users.chunks(KEYS_MAX) {
                 let pipeline = [
@@ -156,13 +156,13 @@ impl Reader<'_> {
                 let counting = feed
                     .aggregate(pipeline)
                     .hint(Hint::Keys(keys()))
-                    .max_time(base.call_max)
+                    .max_time(context.call_max)
                     .with_type::<RawDocumentBuf>()
                     .session(&mut *self.session);
-                let mut cursor = base.in_time(counting).await?;
+                let mut cursor = context.in_time(counting).await?;
                 let mut found = cursor.stream(&mut *self.session);
-                while let Some(raw) = base.in_time(found.try_next()).await? {
-                    let giving = Giving {
+                while let Some(raw) = context.in_time(found.try_next()).await? {
+                    let giving = GiverAndUser {
                         giver: giver.clone(),
                         user: UserId::new(text(&raw, "_id")?).map_err(unreadable)?,
                     };

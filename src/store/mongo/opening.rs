@@ -14,16 +14,16 @@ use mongodb::{
 };
 
 use super::{
-    Base, MongoOptions,
+    MongoContext, MongoOptions,
     elections::Elections,
-    failure::{Failure, code},
+    error::{MongoError, code},
     inbox,
-    layout::Layout,
-    live::Live,
+    layout::ModelLayout,
+    live::GatewayRecords,
+    local_commits::LocalCommits,
     members,
-    own::Own,
-    places::{EPOCH, FORMAT, GROUPS, GROUPS_END, Places, VERSION_FLOOR},
-    server::{self, Examined, Needs, Server},
+    names::{CollectionNames, EPOCH, FORMAT, GROUPS, GROUPS_END, VERSION_FLOOR},
+    server::{self, Examined, Server, ServerRequirements},
 };
 use crate::store::StoreError;
 
@@ -35,63 +35,63 @@ const NAMESPACE_EXISTS: i32 = 48;
 /// Returns the store, and what the operator should look at.
 pub(super) async fn open(
     options: &MongoOptions,
-    layout: Layout,
-) -> Result<(Base, Vec<String>), StoreError> {
-    let places = Places::new(&options.prefix);
+    layout: ModelLayout,
+) -> Result<(MongoContext, Vec<String>), StoreError> {
+    let places = CollectionNames::new(&options.prefix);
     let elections = Arc::<Elections>::default();
     let mut followed = options.clone();
     followed.client.sdam_event_handler = Some(elections.follow());
     let (client, Examined { server, warnings }) = connect(&followed, &places, &layout).await?;
-    let base = Base {
+    let context = MongoContext {
         database: client.database(&options.database),
         client,
-        places: Arc::new(places),
+        names: Arc::new(places),
         layout: Arc::new(layout),
         elections,
-        own: Arc::new(Own::new(options.transactions_max.max(1))),
-        live: Arc::new(Live::new((options.random)())),
+        local_commits: Arc::new(LocalCommits::new(options.transactions_max.max(1))),
+        live: Arc::new(GatewayRecords::new((options.random)())),
         capped: Arc::default(),
-        presumes: server == Server::Member,
+        optimistic_inserts: server == Server::Member,
         random: options.random.clone(),
         call_max: options.call_max,
         commit_max: options.commit_max,
     };
-    base.refuse_format_1().await?;
-    base.make_collections().await?;
-    base.make_indexes().await?;
-    base.make_state(options).await?;
-    base.forget_old_groups().await?;
-    Ok((base, warnings))
+    context.refuse_format_1().await?;
+    context.make_collections().await?;
+    context.make_indexes().await?;
+    context.make_state(options).await?;
+    context.forget_old_groups().await?;
+    Ok((context, warnings))
 }
 
 /// The same store with connections that belong to the current runtime.
 pub(super) async fn with_other_connections(
-    base: Base,
+    context: MongoContext,
     options: MongoOptions,
-) -> Result<Base, StoreError> {
+) -> Result<MongoContext, StoreError> {
     let client = Client::with_options(client_options(&options.client));
     let client = client.map_err(|error| server::of_options(&error))?;
-    base.own.begin(&client).await?;
+    context.local_commits.begin(&client).await?;
     // Before the first transaction, whose locks may have to be ended.
-    base.beat().await?;
-    Ok(Base {
+    context.beat().await?;
+    Ok(MongoContext {
         database: client.database(&options.database),
         client,
-        ..base
+        ..context
     })
 }
 
 /// Connects, and checks whether the server can hold a store.
 pub(super) async fn connect(
     options: &MongoOptions,
-    places: &Places,
-    layout: &Layout,
+    places: &CollectionNames,
+    layout: &ModelLayout,
 ) -> Result<(Client, Examined), StoreError> {
     let client_options = client_options(&options.client);
     let client = Client::with_options(client_options.clone());
     let client = client.map_err(|error| server::of_options(&error))?;
     let own = places.all().map(str::to_owned);
-    let needs = Needs {
+    let needs = ServerRequirements {
         database: options.database.clone(),
         application: layout.collections().map(str::to_owned).collect(),
         with_text_ids: layout
@@ -137,18 +137,18 @@ pub(super) fn primary() -> SelectionCriteria {
     SelectionCriteria::ReadPreference(ReadPreference::Primary)
 }
 
-impl Base {
+impl MongoContext {
     /// Creates the application's collections too: creating one inside a transaction would collide with the first
     /// pushes.
-    async fn make_collections(&self) -> Result<(), Failure> {
+    async fn make_collections(&self) -> Result<(), MongoError> {
         for name in self
-            .places
+            .names
             .all()
             .into_iter()
             .chain(self.layout.collections())
         {
             match self.in_time(self.database.create_collection(name)).await {
-                Err(Failure::Driver(error)) if code(&error) == Some(NAMESPACE_EXISTS) => {}
+                Err(MongoError::Driver(error)) if code(&error) == Some(NAMESPACE_EXISTS) => {}
                 made => made?,
             }
         }
@@ -158,7 +158,7 @@ impl Base {
     /// The indexes: scans by scope, type and seq, and the same of living documents; memberships by user; the oldest
     /// tombstones and markers; the clients of users, and those that have not pushed for long; the inbox. A first build
     /// may take as long as it needs.
-    async fn make_indexes(&self) -> Result<(), Failure> {
+    async fn make_indexes(&self) -> Result<(), MongoError> {
         let index = |keys: Document, sparse: bool| {
             let options = IndexOptions::builder().sparse(sparse).build();
             IndexModel::builder().keys(keys).options(options).build()
@@ -170,7 +170,7 @@ impl Base {
             .keys(doc! { "t": 1, "s": 1, "q": 1 })
             .options(of_bodies)
             .build();
-        let feed = self.database.collection::<Document>(&self.places.feed);
+        let feed = self.database.collection::<Document>(&self.names.feed);
         feed.create_indexes([
             index(doc! { "s": 1, "t": 1, "q": 1 }, false),
             living,
@@ -178,19 +178,19 @@ impl Base {
             index(doc! { "x": 1 }, true),
         ])
         .await?;
-        let state = self.database.collection::<Document>(&self.places.state);
+        let state = self.database.collection::<Document>(&self.names.state);
         state
             .create_indexes([index(doc! { "u": 1 }, true), index(doc! { "x": 1 }, true)])
             .await?;
-        let conflicts = self.database.collection::<Document>(&self.places.conflicts);
+        let conflicts = self.database.collection::<Document>(&self.names.conflicts);
         let indexes = inbox::indexes().map(|(keys, sparse)| index(keys, sparse));
         conflicts.create_indexes(indexes).await?;
         Ok(())
     }
 
     /// A store of format 1 lacks the collections in which this version looks for its format.
-    async fn refuse_format_1(&self) -> Result<(), Failure> {
-        let name = &self.places.meta_of_format_1;
+    async fn refuse_format_1(&self) -> Result<(), MongoError> {
+        let name = &self.names.meta_of_format_1;
         match self.format(name).await? {
             Some(found) => Err(self.other_format(name, found)),
             None => Ok(()),
@@ -198,8 +198,8 @@ impl Base {
     }
 
     /// The first gateway sets the epoch.
-    async fn make_state(&self, options: &MongoOptions) -> Result<(), Failure> {
-        let state = self.database.collection::<Document>(&self.places.state);
+    async fn make_state(&self, options: &MongoOptions) -> Result<(), MongoError> {
+        let state = self.database.collection::<Document>(&self.names.state);
         for (key, first) in [
             (FORMAT, doc! { "v": FORMAT_VERSION }),
             (EPOCH, doc! { "epoch": options.first_epoch.as_str() }),
@@ -209,13 +209,13 @@ impl Base {
             let upsert = state.update_one(doc! { "_id": key }, update).upsert(true);
             self.in_time(upsert).await?;
         }
-        match self.format(&self.places.state).await? {
+        match self.format(&self.names.state).await? {
             Some(FORMAT_VERSION) => Ok(()),
-            found => Err(self.other_format(&self.places.state, found.unwrap_or_default())),
+            found => Err(self.other_format(&self.names.state, found.unwrap_or_default())),
         }
     }
 
-    async fn format(&self, name: &str) -> Result<Option<i32>, Failure> {
+    async fn format(&self, name: &str) -> Result<Option<i32>, MongoError> {
         let collection = self.database.collection::<Document>(name);
         let find = collection.find_one(doc! { "_id": FORMAT });
         let found = self.in_time(find.read_concern(ReadConcern::majority()));
@@ -223,9 +223,9 @@ impl Base {
         Ok(format.map(|format| format.get_i32("v").unwrap_or_default()))
     }
 
-    fn other_format(&self, collection: &str, found: i32) -> Failure {
+    fn other_format(&self, collection: &str, found: i32) -> MongoError {
         let number = |version: i32| u32::try_from(version).unwrap_or_default();
-        Failure::Final(StoreError::OtherFormat {
+        MongoError::Final(StoreError::OtherFormat {
             path: format!("{}.{collection}", self.database.name()),
             found: number(found),
             known: number(FORMAT_VERSION),
@@ -234,8 +234,8 @@ impl Base {
 
     /// Every start of a gateway leaves its group numbers behind. A group number is needed only while its commit is
     /// repeated, so a day by MongoDB's own clock is enough.
-    async fn forget_old_groups(&self) -> Result<(), Failure> {
-        let state = self.database.collection::<Document>(&self.places.state);
+    async fn forget_old_groups(&self) -> Result<(), MongoError> {
+        let state = self.database.collection::<Document>(&self.names.state);
         let a_day_ago =
             doc! { "$dateSubtract": { "startDate": "$$NOW", "unit": "day", "amount": 1 } };
         let old = doc! {

@@ -20,17 +20,17 @@ use mongodb::{
 use tidegate_core::{
     entry::{Entry, FeedItem, Record},
     id::{DocumentKey, Scope, TypeName},
-    transaction::Expired,
+    transaction::ExpiryQuery,
 };
 
 use super::{
-    Base,
-    failure::Failure,
+    MongoContext,
+    error::MongoError,
     layout::{id_to_bson, id_to_text},
-    places::{entry_id, markers_of, record_id},
+    names::{entry_id, markers_of, record_id},
 };
 use crate::store::{
-    Entries, Gathered, Scan, ScanRange, StoreError, WALK_BYTES_MAX,
+    Entries, Scan, ScanBuilder, ScanRange, StoreError, WALK_BYTES_MAX,
     codec::{self, CodecError},
 };
 
@@ -39,7 +39,7 @@ pub(super) const KEYS_MAX: usize = 4_096;
 
 /// The application's documents.
 #[derive(Default)]
-pub(super) struct Documents {
+pub(super) struct ApplicationDocuments {
     pub(super) found: HashMap<DocumentKey, RawDocumentBuf>,
     /// Those that no transaction can read. They may exist or not.
     pub(super) unread: HashSet<DocumentKey>,
@@ -47,9 +47,9 @@ pub(super) struct Documents {
 
 /// How many more bytes may be read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Room(usize);
+pub(super) struct ReadBudget(usize);
 
-impl Room {
+impl ReadBudget {
     pub(super) fn of(bytes: usize) -> Self {
         Self(bytes)
     }
@@ -106,19 +106,19 @@ impl<'k, K> Parts<'k, K> {
 }
 
 /// Reads in one session.
-pub(super) struct Reader<'a> {
-    pub(super) base: &'a Base,
+pub(super) struct SessionReader<'a> {
+    pub(super) context: &'a MongoContext,
     pub(super) session: &'a mut ClientSession,
 }
 
-impl Reader<'_> {
+impl SessionReader<'_> {
     /// The entries of these keys, if there is room for all of them.
     pub(super) async fn entries(
         &mut self,
         keys: impl IntoIterator<Item = &DocumentKey>,
-        room: &mut Room,
-    ) -> Result<Option<HashMap<DocumentKey, Arc<Entry>>>, Failure> {
-        let base = self.base;
+        budget: &mut ReadBudget,
+    ) -> Result<Option<HashMap<DocumentKey, Arc<Entry>>>, MongoError> {
+        let context = self.context;
         let ids = keys.into_iter().map(entry_id);
         let mut entries = HashMap::new();
         let keep = |raw: &RawDocument| {
@@ -127,7 +127,9 @@ impl Reader<'_> {
             }
             Ok(())
         };
-        let fit = self.each_by_id(&base.places.feed, ids, room, keep).await?;
+        let fit = self
+            .each_by_id(&context.names.feed, ids, budget, keep)
+            .await?;
         Ok(fit.then_some(entries))
     }
 
@@ -136,8 +138,8 @@ impl Reader<'_> {
         &mut self,
         keys: &BTreeSet<DocumentKey>,
         bytes_max: usize,
-    ) -> Result<Entries, Failure> {
-        let base = self.base;
+    ) -> Result<Entries, MongoError> {
+        let context = self.context;
         let keys: Vec<&DocumentKey> = keys.iter().collect();
         let (mut entries, mut bytes_left) = (Entries::default(), bytes_max);
         let mut chunks = keys.chunks(KEYS_MAX);
@@ -153,7 +155,7 @@ impl Reader<'_> {
                 bytes_left = bytes_left.saturating_sub(bytes);
                 Ok(fits)
             };
-            self.find_by_ids(&base.places.feed, ids, take).await?;
+            self.find_by_ids(&context.names.feed, ids, take).await?;
             if !fits {
                 let unread = keys.iter().filter(|key| !entries.found.contains_key(**key));
                 entries.left_out = unread.map(|key| DocumentKey::clone(key)).collect();
@@ -169,19 +171,19 @@ impl Reader<'_> {
     pub(super) async fn documents(
         &mut self,
         keys: impl IntoIterator<Item = &DocumentKey>,
-        room: &mut Room,
-    ) -> Result<Option<Documents>, Failure> {
-        let base = self.base;
+        budget: &mut ReadBudget,
+    ) -> Result<Option<ApplicationDocuments>, MongoError> {
+        let context = self.context;
         let mut by_type: BTreeMap<&TypeName, Vec<&DocumentKey>> = BTreeMap::new();
         for key in keys {
             by_type.entry(&key.type_name).or_default().push(key);
         }
-        let mut documents = Documents::default();
+        let mut documents = ApplicationDocuments::default();
         for (type_name, keys) in by_type {
-            let Some(layout) = base.layout.document_type(type_name) else {
+            let Some(layout) = context.layout.document_type(type_name) else {
                 continue;
             };
-            if base.is_capped(&layout.collection).await? {
+            if context.is_capped(&layout.collection).await? {
                 documents.unread.extend(keys.into_iter().cloned());
                 continue;
             }
@@ -197,8 +199,8 @@ impl Reader<'_> {
                 }
                 Ok(())
             };
-            let fit = self.each_by_id(&layout.collection, ids, room, keep).await;
-            let fit = fit.inspect_err(|failure| base.suspect(&layout.collection, failure))?;
+            let fit = self.each_by_id(&layout.collection, ids, budget, keep).await;
+            let fit = fit.inspect_err(|failure| context.suspect(&layout.collection, failure))?;
             if !fit {
                 return Ok(None);
             }
@@ -213,8 +215,11 @@ impl Reader<'_> {
 
     /// Old tombstones and markers, the oldest first. Before a tombstone come all markers that its document has left. So
     /// a document without an entry has no markers, and a create need not look for one.
-    pub(super) async fn expired(&mut self, expired: Expired) -> Result<Vec<FeedItem>, Failure> {
-        let base = self.base;
+    pub(super) async fn expired(
+        &mut self,
+        expired: ExpiryQuery,
+    ) -> Result<Vec<FeedItem>, MongoError> {
+        let context = self.context;
         let Some(limit) = i64::try_from(expired.limit).ok().filter(|limit| *limit > 0) else {
             return Ok(Vec::new());
         };
@@ -224,7 +229,7 @@ impl Reader<'_> {
             .limit(limit)
             .build();
         let filter = doc! { "x": { "$lt": before } };
-        let found = self.find(&base.places.feed, filter, options).await?;
+        let found = self.find(&context.names.feed, filter, options).await?;
         let expired: Vec<FeedItem> = items(&found)?;
         let tombstones = expired.iter().filter_map(|item| match &item.record {
             Record::Entry(tombstone) => Some(&tombstone.key),
@@ -242,10 +247,10 @@ impl Reader<'_> {
     async fn markers(
         &mut self,
         keys: impl Iterator<Item = &DocumentKey>,
-    ) -> Result<Vec<FeedItem>, Failure> {
+    ) -> Result<Vec<FeedItem>, MongoError> {
         /// The planner sees each as a range of its own.
         const RANGES_MAX: usize = 250;
-        let base = self.base;
+        let context = self.context;
         let ranges: Vec<Document> = keys
             .map(|key| {
                 let (first, end) = markers_of(key);
@@ -255,7 +260,7 @@ impl Reader<'_> {
         let mut markers = Vec::new();
         for ranges in ranges.chunks(RANGES_MAX) {
             let filter = doc! { "$or": ranges.to_vec() };
-            let found = self.find(&base.places.feed, filter, FindOptions::default());
+            let found = self.find(&context.names.feed, filter, FindOptions::default());
             markers.extend(items(&found.await?)?);
         }
         Ok(markers)
@@ -266,8 +271,8 @@ impl Reader<'_> {
         &mut self,
         after: Option<&DocumentKey>,
         limit: usize,
-    ) -> Result<Vec<Arc<Entry>>, Failure> {
-        let base = self.base;
+    ) -> Result<Vec<Arc<Entry>>, MongoError> {
+        let context = self.context;
         let after = after.map(entry_id).unwrap_or_default();
         let filter = doc! { "_id": { "$gt": after }, "left": { "$exists": false } };
         let options = FindOptions::builder()
@@ -282,18 +287,18 @@ impl Reader<'_> {
             bytes += raw.as_bytes().len();
             Ok(bytes < WALK_BYTES_MAX)
         };
-        self.find_each(&base.places.feed, filter, options, each)
+        self.find_each(&context.names.feed, filter, options, each)
             .await?;
         Ok(entries)
     }
 
     /// One index range for each type; the server merges them by seq. Records stay in the driver's buffers: what is held
     /// beyond the bounds is the rest of one batch of the server, which has 16 MiB at most.
-    pub(super) async fn scan(&mut self, range: &ScanRange) -> Result<Scan, Failure> {
+    pub(super) async fn scan(&mut self, range: &ScanRange) -> Result<Scan, MongoError> {
         if range.after >= range.through {
             return Ok(Scan::default());
         }
-        let base = self.base;
+        let context = self.context;
         let types = match &range.types {
             Some(types) => types.iter().map(|name| name.as_str().to_owned()).collect(),
             None => self.types_in(&range.scope).await?,
@@ -316,7 +321,7 @@ impl Reader<'_> {
             .limit(i64::try_from(one_more).unwrap_or(i64::MAX))
             .batch_size(u32::try_from(one_more).unwrap_or(u32::MAX))
             .build();
-        let mut gathered = Gathered::new(range);
+        let mut gathered = ScanBuilder::new(range);
         let each = |batch: RawBatch| {
             let (records, places) = places_in(batch)?;
             for place in places {
@@ -327,22 +332,22 @@ impl Reader<'_> {
             }
             Ok(true)
         };
-        self.find_batches(&base.places.feed, filter, options, each)
+        self.find_batches(&context.names.feed, filter, options, each)
             .await?;
         Ok(gathered.into())
     }
 
     /// The types in a scope's feed, found with one index lookup for each type.
-    async fn types_in(&mut self, scope: &Scope) -> Result<Vec<String>, Failure> {
-        let base = self.base;
-        let feed = base
+    async fn types_in(&mut self, scope: &Scope) -> Result<Vec<String>, MongoError> {
+        let context = self.context;
+        let feed = context
             .database
-            .collection::<RawDocumentBuf>(&base.places.feed);
+            .collection::<RawDocumentBuf>(&context.names.feed);
         let distinct = feed
             .distinct("t", doc! { "s": scope.as_str() })
-            .max_time(base.call_max)
+            .max_time(context.call_max)
             .session(&mut *self.session);
-        let names = base.in_time(distinct).await?;
+        let names = context.in_time(distinct).await?;
         let names = names.iter().filter_map(Bson::as_str);
         Ok(names.map(str::to_owned).collect())
     }
@@ -351,13 +356,13 @@ impl Reader<'_> {
         &mut self,
         collection: &str,
         ids: impl IntoIterator<Item = impl Into<Bson>>,
-    ) -> Result<Vec<RawDocumentBuf>, Failure> {
+    ) -> Result<Vec<RawDocumentBuf>, MongoError> {
         let mut found = Vec::new();
         let keep = |raw: &RawDocument| {
             found.push(raw.to_owned());
             Ok(())
         };
-        self.each_by_id(collection, ids, &mut Room::unlimited(), keep)
+        self.each_by_id(collection, ids, &mut ReadBudget::unlimited(), keep)
             .await?;
         Ok(found)
     }
@@ -367,14 +372,14 @@ impl Reader<'_> {
         &mut self,
         collection: &str,
         ids: impl IntoIterator<Item = impl Into<Bson>>,
-        room: &mut Room,
-        mut each: impl FnMut(&RawDocument) -> Result<(), Failure> + Send,
-    ) -> Result<bool, Failure> {
+        budget: &mut ReadBudget,
+        mut each: impl FnMut(&RawDocument) -> Result<(), MongoError> + Send,
+    ) -> Result<bool, MongoError> {
         let ids: Vec<Bson> = ids.into_iter().map(Into::into).collect();
         for ids in ids.chunks(KEYS_MAX) {
             let mut fits = true;
             let take = |raw: &RawDocument| {
-                fits = room.take(raw.as_bytes().len());
+                fits = budget.take(raw.as_bytes().len());
                 if fits {
                     each(raw)?;
                 }
@@ -393,8 +398,8 @@ impl Reader<'_> {
         &mut self,
         collection: &str,
         ids: Vec<Bson>,
-        each: impl FnMut(&RawDocument) -> Result<bool, Failure> + Send,
-    ) -> Result<(), Failure> {
+        each: impl FnMut(&RawDocument) -> Result<bool, MongoError> + Send,
+    ) -> Result<(), MongoError> {
         // With a batch of exactly so many the server would keep the cursor, to be asked for more.
         let beyond_all = u32::try_from(ids.len() + 1).unwrap_or(u32::MAX);
         let options = FindOptions::builder().batch_size(beyond_all).build();
@@ -407,7 +412,7 @@ impl Reader<'_> {
         collection: &str,
         filter: Document,
         options: FindOptions,
-    ) -> Result<Vec<RawDocumentBuf>, Failure> {
+    ) -> Result<Vec<RawDocumentBuf>, MongoError> {
         let mut found = Vec::new();
         let keep = |raw: &RawDocument| {
             found.push(raw.to_owned());
@@ -423,8 +428,8 @@ impl Reader<'_> {
         collection: &str,
         filter: Document,
         options: FindOptions,
-        mut each: impl FnMut(&RawDocument) -> Result<bool, Failure> + Send,
-    ) -> Result<(), Failure> {
+        mut each: impl FnMut(&RawDocument) -> Result<bool, MongoError> + Send,
+    ) -> Result<(), MongoError> {
         let all = |batch: RawBatch| {
             for found in batch.doc_slices()? {
                 if !each(document(found?)?)? {
@@ -442,17 +447,17 @@ impl Reader<'_> {
         collection: &str,
         filter: Document,
         mut options: FindOptions,
-        mut each: impl FnMut(RawBatch) -> Result<bool, Failure> + Send,
-    ) -> Result<(), Failure> {
-        let base = self.base;
-        options.max_time = Some(base.call_max);
-        let collection = base.database.collection::<RawDocumentBuf>(collection);
+        mut each: impl FnMut(RawBatch) -> Result<bool, MongoError> + Send,
+    ) -> Result<(), MongoError> {
+        let context = self.context;
+        options.max_time = Some(context.call_max);
+        let collection = context.database.collection::<RawDocumentBuf>(collection);
         let find = collection.find(filter).with_options(options);
-        let mut cursor = base
+        let mut cursor = context
             .in_time(find.session(&mut *self.session).batch())
             .await?;
         let mut batches = cursor.stream(&mut *self.session);
-        while let Some(batch) = base.in_time(batches.try_next()).await? {
+        while let Some(batch) = context.in_time(batches.try_next()).await? {
             if !each(batch)? {
                 break;
             }
@@ -462,7 +467,7 @@ impl Reader<'_> {
 }
 
 /// The bytes of a batch, and the ranges of its documents in them.
-fn places_in(batch: RawBatch) -> Result<(Bytes, Vec<Range<usize>>), Failure> {
+fn places_in(batch: RawBatch) -> Result<(Bytes, Vec<Range<usize>>), MongoError> {
     struct Reply(RawBatch);
     impl AsRef<[u8]> for Reply {
         fn as_ref(&self) -> &[u8] {
@@ -475,37 +480,37 @@ fn places_in(batch: RawBatch) -> Result<(Bytes, Vec<Range<usize>>), Failure> {
     let places = documents.map(|found| {
         let found = document(found?)?.as_bytes();
         let begin = found.as_ptr().addr() - start;
-        Ok::<_, Failure>(begin..begin + found.len())
+        Ok::<_, MongoError>(begin..begin + found.len())
     });
     let places = places.collect::<Result<_, _>>()?;
     Ok((Bytes::from_owner(reply), places))
 }
 
 /// An element of a batch as a document.
-pub(super) fn document(found: RawBsonRef<'_>) -> Result<&RawDocument, Failure> {
+pub(super) fn document(found: RawBsonRef<'_>) -> Result<&RawDocument, MongoError> {
     let document = found.as_document();
     document.ok_or_else(|| corrupt("a batch holds something that is no document"))
 }
 
-fn items(found: &[RawDocumentBuf]) -> Result<Vec<FeedItem>, Failure> {
+fn items(found: &[RawDocumentBuf]) -> Result<Vec<FeedItem>, MongoError> {
     found.iter().map(|raw| item(raw)).collect()
 }
 
 /// Reads a record of the feed.
-pub(super) fn item(raw: &RawDocument) -> Result<FeedItem, Failure> {
+pub(super) fn item(raw: &RawDocument) -> Result<FeedItem, MongoError> {
     Ok(codec::decode_item(raw.as_bytes())?)
 }
 
-pub(super) fn text<'r>(raw: &'r RawDocument, name: &'static str) -> Result<&'r str, Failure> {
+pub(super) fn text<'r>(raw: &'r RawDocument, name: &'static str) -> Result<&'r str, MongoError> {
     let found = raw.get(name)?.and_then(RawBsonRef::as_str);
     found.ok_or_else(|| CodecError::Field(name).into())
 }
 
 /// Drops the error, which may name a value.
-pub(super) fn unreadable<E>(_error: E) -> Failure {
+pub(super) fn unreadable<E>(_error: E) -> MongoError {
     corrupt("a field of a record is missing, or not of its type")
 }
 
-pub(super) fn corrupt(problem: &str) -> Failure {
-    Failure::Final(StoreError::Corrupt(problem.to_owned()))
+pub(super) fn corrupt(problem: &str) -> MongoError {
+    MongoError::Final(StoreError::Corrupt(problem.to_owned()))
 }

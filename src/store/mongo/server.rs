@@ -27,7 +27,7 @@ const WIRE_VERSION_MIN: i32 = 17;
 
 /// What a gateway needs of a deployment.
 #[derive(Debug, Clone)]
-pub(super) struct Needs {
+pub(super) struct ServerRequirements {
     /// The database of the store.
     pub(super) database: String,
     /// The application's collections, whose documents are read and written.
@@ -64,13 +64,13 @@ pub(super) enum ServerProblem {
     Unreachable(String),
     /// A server takes connections and does not speak.
     #[error(
-        "{host} takes connections and does not answer as MongoDB does: {told}; see that store.url has tls=true if the server wants TLS and only then, and that the server's certificate is of this name and of an authority that tlsCAFile names"
+        "{host} takes connections and does not answer as MongoDB does: {reason}; see that store.url has tls=true if the server wants TLS and only then, and that the server's certificate is of this name and of an authority that tlsCAFile names"
     )]
     Silent {
         /// The host.
         host: String,
         /// What it answered instead.
-        told: String,
+        reason: String,
     },
     /// The name of a `mongodb+srv` URL, or of a host.
     #[error("the hosts of store.url cannot be looked up: {0}")]
@@ -111,13 +111,13 @@ pub(super) enum ServerProblem {
     TooOld(&'static str),
     /// The user, the password or the database of users is wrong.
     #[error(
-        "MongoDB refuses the user {user}: {told}; see that user and password are right, and that authSource in store.url names the database the user was made in"
+        "MongoDB refuses the user {user}: {reason}; see that user and password are right, and that authSource in store.url names the database the user was made in"
     )]
     Credentials {
         /// The user that was refused.
         user: String,
         /// The server's message.
-        told: String,
+        reason: String,
     },
     /// No user was named, and the server requires one.
     #[error(
@@ -186,17 +186,21 @@ impl From<ServerProblem> for StoreError {
 pub(super) async fn examine(
     client: &Client,
     options: &ClientOptions,
-    needs: &Needs,
+    needs: &ServerRequirements,
 ) -> Result<Examined, ServerProblem> {
     let selection_max = options.server_selection_timeout.unwrap_or_default();
-    let looked = timeout(selection_max + ANSWERS_MAX, look(client, options, needs)).await;
+    let looked = timeout(
+        selection_max + ANSWERS_MAX,
+        examine_deployment(client, options, needs),
+    )
+    .await;
     looked.unwrap_or_else(|_| Err(ServerProblem::Failing("no answer in time".to_owned())))
 }
 
-async fn look(
+async fn examine_deployment(
     client: &Client,
     options: &ClientOptions,
-    needs: &Needs,
+    needs: &ServerRequirements,
 ) -> Result<Examined, ServerProblem> {
     let admin = client.database("admin");
     let hello = admin.run_command(doc! {"hello": 1});
@@ -266,14 +270,14 @@ mod tests {
         assert_eq!(judge(&router), Ok(Server::Router));
         let mut old = member.clone();
         old.insert("maxWireVersion", 13);
-        let told = judge(&old).unwrap_err().to_string();
+        let reason = judge(&old).unwrap_err().to_string();
         assert_eq!(
-            told,
+            reason,
             "MongoDB is of version 5.0; Tidegate needs 6.0 or later"
         );
         let alone = doc! {"maxWireVersion": 17};
-        let told = judge(&alone).unwrap_err();
-        assert!(told.to_string().contains("standalone"), "{told}");
-        assert!(!told.may_pass());
+        let reason = judge(&alone).unwrap_err();
+        assert!(reason.to_string().contains("standalone"), "{reason}");
+        assert!(!reason.may_pass());
     }
 }

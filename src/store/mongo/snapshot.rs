@@ -17,12 +17,14 @@ use tidegate_core::{
     push::ClientState,
 };
 
-use super::{Base, failure::Failure, places::EPOCH, reader::Reader, state::Wanted};
+use super::{
+    MongoContext, error::MongoError, names::EPOCH, reader::SessionReader, state::StateQuery,
+};
 use crate::store::{Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError};
 
 /// The store as it was at one moment.
 pub(super) struct MongoSnapshot {
-    base: Arc<Base>,
+    context: Arc<MongoContext>,
     session: ClientSession,
     epoch: Epoch,
     /// The states of the scopes named in the hint.
@@ -35,18 +37,18 @@ impl MongoSnapshot {
     /// A snapshot with all that was acknowledged before. After an election it first asks the new primary for something
     /// that the primary can only answer once a majority has replicated its write.
     pub(super) async fn open(
-        base: &Arc<Base>,
+        context: &Arc<MongoContext>,
         foreseen: &BTreeSet<Scope>,
         user: Option<&UserId>,
     ) -> Result<Self, StoreError> {
         loop {
-            let election = base.elections.latest();
-            if !base.elections.is_proved(election) {
-                base.linearizable(&base.places.state, EPOCH).await?;
-                base.elections.prove(election);
+            let election = context.elections.latest();
+            if !context.elections.is_confirmed(election) {
+                context.linearizable(&context.names.state, EPOCH).await?;
+                context.elections.confirm(election);
             }
-            let snapshot = Self::of_majority(base, foreseen, user).await?;
-            if base.elections.latest() == election {
+            let snapshot = Self::of_majority(context, foreseen, user).await?;
+            if context.elections.latest() == election {
                 return Ok(snapshot);
             }
         }
@@ -55,21 +57,21 @@ impl MongoSnapshot {
     /// Its first read is of the epoch, and fixes the moment to the last commit that the primary knows a majority to
     /// have.
     async fn of_majority(
-        base: &Arc<Base>,
+        context: &Arc<MongoContext>,
         foreseen: &BTreeSet<Scope>,
         user: Option<&UserId>,
     ) -> Result<Self, StoreError> {
         let options = SessionOptions::builder().snapshot(true).build();
-        let start = base.client.start_session().with_options(options);
-        let mut session = base.in_time(start).await?;
-        let mut reader = Reader {
-            base,
+        let start = context.client.start_session().with_options(options);
+        let mut session = context.in_time(start).await?;
+        let mut reader = SessionReader {
+            context,
             session: &mut session,
         };
-        let wanted = Wanted {
+        let wanted = StateQuery {
             scopes: Some(foreseen),
             users: user.into_iter().collect(),
-            ..Wanted::default()
+            ..StateQuery::default()
         };
         let mut state = reader.state(&wanted).await?;
         for scope in foreseen {
@@ -80,7 +82,7 @@ impl MongoSnapshot {
             (user.clone(), state)
         };
         Ok(Self {
-            base: Arc::clone(base),
+            context: Arc::clone(context),
             session,
             user: user.map(user_state),
             epoch: state.epoch,
@@ -88,9 +90,9 @@ impl MongoSnapshot {
         })
     }
 
-    fn reader(&mut self) -> Reader<'_> {
-        Reader {
-            base: &self.base,
+    fn reader(&mut self) -> SessionReader<'_> {
+        SessionReader {
+            context: &self.context,
             session: &mut self.session,
         }
     }
@@ -167,7 +169,7 @@ impl Snapshot for MongoSnapshot {
 
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
         let keys = BTreeSet::from([key.clone()]);
-        let found: Result<_, Failure> = self.reader().clients(&keys).await;
+        let found: Result<_, MongoError> = self.reader().clients(&keys).await;
         Ok(found?.remove(key))
     }
 }

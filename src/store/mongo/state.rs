@@ -14,27 +14,27 @@ use tidegate_core::{
 };
 
 use super::{
-    failure::Failure,
-    places::{self, StateKey, client_id, scope_id, user_id},
-    reader::{Reader, corrupt, text, unreadable},
+    error::MongoError,
+    names::{self, StateKey, client_id, scope_id, user_id},
+    reader::{SessionReader, corrupt, text, unreadable},
 };
 use crate::store::codec;
 
 /// What is wanted in addition to what every read returns.
 #[derive(Debug, Default)]
-pub(super) struct Wanted<'w> {
+pub(super) struct StateQuery<'w> {
     /// The scopes whose heads and floors are wanted.
     pub(super) scopes: Option<&'w BTreeSet<Scope>>,
     pub(super) clients: Option<&'w BTreeSet<ClientKey>>,
     /// The users whose states are wanted.
     pub(super) users: Vec<&'w UserId>,
-    /// The lane whose last group number is wanted.
-    pub(super) lane: Option<&'w str>,
+    /// The slot whose last group number is wanted.
+    pub(super) slot: Option<&'w str>,
 }
 
 /// The result. A scope that was never written is absent, and so is a client without a state.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct CommitState {
     pub(super) epoch: Epoch,
     pub(super) version_floor: Version,
     /// Whether a conflict was ever opened.
@@ -45,38 +45,41 @@ pub(super) struct State {
     pub(super) group: Option<i64>,
 }
 
-impl Reader<'_> {
-    pub(super) async fn state(&mut self, wanted: &Wanted<'_>) -> Result<State, Failure> {
-        let base = self.base;
-        let single = [places::EPOCH, places::VERSION_FLOOR, places::INBOX];
+impl SessionReader<'_> {
+    pub(super) async fn state(
+        &mut self,
+        wanted: &StateQuery<'_>,
+    ) -> Result<CommitState, MongoError> {
+        let context = self.context;
+        let single = [names::EPOCH, names::VERSION_FLOOR, names::INBOX];
         let scopes = wanted.scopes.into_iter().flatten().map(scope_id);
         let clients = wanted.clients.into_iter().flatten().map(client_id);
         let ids = single.map(str::to_owned).into_iter();
         let users = wanted.users.iter().copied().map(user_id);
         let ids = ids.chain(scopes).chain(clients).chain(users);
-        let ids = ids.chain(wanted.lane.map(str::to_owned));
-        let found = self.by_ids(&base.places.state, ids).await?;
-        Found::default().all(&found)
+        let ids = ids.chain(wanted.slot.map(str::to_owned));
+        let found = self.by_ids(&context.names.state, ids).await?;
+        StateBuilder::default().all(&found)
     }
 
     /// Only heads and floors. A scope that was never written is absent.
     pub(super) async fn scopes(
         &mut self,
         scopes: &BTreeSet<Scope>,
-    ) -> Result<HashMap<Scope, ScopeState>, Failure> {
-        let base = self.base;
+    ) -> Result<HashMap<Scope, ScopeState>, MongoError> {
+        let context = self.context;
         let ids = scopes.iter().map(scope_id);
-        let mut found = Found::default();
-        for raw in self.by_ids(&base.places.state, ids).await? {
+        let mut found = StateBuilder::default();
+        for raw in self.by_ids(&context.names.state, ids).await? {
             found.take(&raw)?;
         }
         Ok(found.scopes)
     }
 
-    pub(super) async fn user(&mut self, user: &UserId) -> Result<UserState, Failure> {
-        let base = self.base;
-        let mut found = Found::default();
-        for raw in self.by_ids(&base.places.state, [user_id(user)]).await? {
+    pub(super) async fn user(&mut self, user: &UserId) -> Result<UserState, MongoError> {
+        let context = self.context;
+        let mut found = StateBuilder::default();
+        for raw in self.by_ids(&context.names.state, [user_id(user)]).await? {
             found.take(&raw)?;
         }
         Ok(found.users.remove(user).unwrap_or_default())
@@ -85,11 +88,11 @@ impl Reader<'_> {
     pub(super) async fn clients(
         &mut self,
         keys: &BTreeSet<ClientKey>,
-    ) -> Result<HashMap<ClientKey, ClientState>, Failure> {
-        let base = self.base;
-        let mut found = Found::default();
+    ) -> Result<HashMap<ClientKey, ClientState>, MongoError> {
+        let context = self.context;
+        let mut found = StateBuilder::default();
         for raw in self
-            .by_ids(&base.places.state, keys.iter().map(client_id))
+            .by_ids(&context.names.state, keys.iter().map(client_id))
             .await?
         {
             found.take(&raw)?;
@@ -100,7 +103,7 @@ impl Reader<'_> {
 
 /// The result so far.
 #[derive(Debug, Default)]
-struct Found {
+struct StateBuilder {
     epoch: Option<Epoch>,
     version_floor: Version,
     has_inbox: bool,
@@ -110,12 +113,12 @@ struct Found {
     group: Option<i64>,
 }
 
-impl Found {
-    fn all(mut self, found: &[RawDocumentBuf]) -> Result<State, Failure> {
+impl StateBuilder {
+    fn all(mut self, found: &[RawDocumentBuf]) -> Result<CommitState, MongoError> {
         for raw in found {
             self.take(raw)?;
         }
-        Ok(State {
+        Ok(CommitState {
             epoch: self.epoch.ok_or_else(|| corrupt("it has no epoch"))?,
             version_floor: self.version_floor,
             has_inbox: self.has_inbox,
@@ -126,7 +129,7 @@ impl Found {
         })
     }
 
-    fn take(&mut self, raw: &RawDocument) -> Result<(), Failure> {
+    fn take(&mut self, raw: &RawDocument) -> Result<(), MongoError> {
         match StateKey::of(text(raw, "_id")?) {
             Some(StateKey::Scope(name)) => {
                 let scope = Scope::new(name).map_err(unreadable)?;
@@ -145,14 +148,14 @@ impl Found {
                 self.users.insert(user, user_state(raw)?);
             }
             Some(StateKey::Group) => self.group = Some(raw.get_i64("n").map_err(unreadable)?),
-            Some(StateKey::Single(places::EPOCH)) => {
+            Some(StateKey::Single(names::EPOCH)) => {
                 let epoch = Epoch::new(text(raw, "epoch")?);
                 self.epoch = Some(epoch.map_err(unreadable)?);
             }
-            Some(StateKey::Single(places::VERSION_FLOOR)) => {
+            Some(StateKey::Single(names::VERSION_FLOOR)) => {
                 self.version_floor = Version(raw.get_i32("v").map_err(unreadable)?);
             }
-            Some(StateKey::Single(places::INBOX)) => self.has_inbox = true,
+            Some(StateKey::Single(names::INBOX)) => self.has_inbox = true,
             Some(StateKey::Single(_)) | None => {}
         }
         Ok(())
@@ -160,7 +163,7 @@ impl Found {
 }
 
 /// Reads what is kept of a user. Without `d`, no giver is declined.
-fn user_state(raw: &RawDocument) -> Result<UserState, Failure> {
+fn user_state(raw: &RawDocument) -> Result<UserState, MongoError> {
     let mut declined = BTreeSet::new();
     if raw.get("d")?.is_some() {
         for giver in raw.get_array("d").map_err(unreadable)? {
@@ -175,7 +178,7 @@ fn user_state(raw: &RawDocument) -> Result<UserState, Failure> {
 }
 
 /// Reads a scope's counters.
-pub(super) fn scope_state(raw: &RawDocument) -> Result<ScopeState, Failure> {
+pub(super) fn scope_state(raw: &RawDocument) -> Result<ScopeState, MongoError> {
     let seq = |name| raw.get_i64(name).map(Seq).map_err(unreadable);
     Ok(ScopeState {
         head: seq("h")?,

@@ -28,22 +28,22 @@ use tidegate_core::{
 };
 
 use self::batch::{Batch, Statement};
-pub(super) use self::{batch::Verb, probe::Probe};
+pub(super) use self::{batch::StatementKind, probe::Probe};
 use super::{
-    Base,
-    failure::Failure,
+    MongoContext,
+    error::MongoError,
     layout::id_to_bson,
-    places::{self, client_id, marker_id, record_id, scope_id, user_id},
-    reader::{Documents, Reader, Room},
+    names::{self, client_id, marker_id, record_id, scope_id, user_id},
+    reader::{ApplicationDocuments, ReadBudget, SessionReader},
 };
 use crate::store::{
-    FeedWrite, StoreError, StoredItem, TailEvent,
+    FeedWrite, StoreError, StoredRecord, TailEvent,
     codec::{self, CodecError},
 };
 
 /// The present state of what a commit writes. What was read and is not in it does not exist.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct CurrentRecords {
     pub(super) entries: HashMap<DocumentKey, Arc<Entry>>,
     pub(super) documents: HashMap<DocumentKey, RawDocumentBuf>,
     /// Documents that may exist or not. Writes to them are refused.
@@ -54,8 +54,8 @@ pub(super) struct Known {
 }
 
 /// The statements of a commit.
-pub(super) struct Plan<'b> {
-    pub(super) base: &'b Base,
+pub(super) struct WritePlan<'b> {
+    pub(super) context: &'b MongoContext,
     batches: Vec<Batch>,
     /// The heads after the commit.
     heads: BTreeMap<Scope, Seq>,
@@ -72,7 +72,7 @@ pub(super) struct Plan<'b> {
 
 /// What a transaction has written, beyond the decision.
 #[derive(Default)]
-pub(super) struct Sent {
+pub(super) struct WriteSummary {
     /// The heads after it.
     pub(super) heads: BTreeMap<Scope, Seq>,
     /// What tails report once it is committed.
@@ -80,17 +80,17 @@ pub(super) struct Sent {
 }
 
 /// The change of one of the application's documents.
-struct Change<'b> {
-    verb: Verb,
+struct DocumentWrite<'b> {
+    verb: StatementKind,
     collection: &'b str,
     raw: RawDocumentBuf,
     key: DocumentKey,
 }
 
-impl<'b> Plan<'b> {
-    pub(super) fn new(base: &'b Base) -> Self {
+impl<'b> WritePlan<'b> {
+    pub(super) fn new(context: &'b MongoContext) -> Self {
         Self {
-            base,
+            context,
             batches: Vec::new(),
             heads: BTreeMap::new(),
             feed: Vec::new(),
@@ -101,15 +101,15 @@ impl<'b> Plan<'b> {
         }
     }
 
-    /// Adds the lane's group number.
-    pub(super) fn with_group(mut self, lane: &str, number: i64) -> Self {
-        let collection = &self.base.places.state;
+    /// Adds the slot's group number.
+    pub(super) fn with_group(mut self, slot: &str, number: i64) -> Self {
+        let collection = &self.context.names.state;
         let update = rawdoc! {
-            "q": { "_id": lane },
+            "q": { "_id": slot },
             "u": { "$set": { "n": number }, "$currentDate": { "at": true } },
             "upsert": true,
         };
-        self.push(Verb::Update, collection, update, None);
+        self.push(StatementKind::Update, collection, update, None);
         self
     }
 
@@ -119,12 +119,12 @@ impl<'b> Plan<'b> {
         &mut self,
         session: &mut ClientSession,
         writes: &Writes,
-        mut known: Known,
+        mut known: CurrentRecords,
         reads: &Reads,
         deferred: &[DocumentKey],
-    ) -> Result<(), Failure> {
-        let base = self.base;
-        let mut reader = Reader { base, session };
+    ) -> Result<(), MongoError> {
+        let context = self.context;
+        let mut reader = SessionReader { context, session };
         known.look_up(&mut reader, writes, reads).await?;
         let disputed = match known.has_inbox {
             true => {
@@ -150,9 +150,9 @@ impl<'b> Plan<'b> {
     fn add_documents(
         &mut self,
         writes: &Writes,
-        known: &Known,
+        known: &CurrentRecords,
         deferred: &[DocumentKey],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MongoError> {
         let mut changes = Vec::new();
         for entry in &writes.entries {
             changes.extend(self.change_of_document(entry, known)?);
@@ -175,7 +175,7 @@ impl<'b> Plan<'b> {
             .iter()
             .map(|(scope, state)| (scope.clone(), state.head))
             .collect();
-        let items = writes.number(&mut heads);
+        let items = writes.assign_seqs(&mut heads);
         let opened_in: BTreeSet<Scope> = opened_in(writes).collect();
         for scope in scopes_of(writes) {
             let before = states.get(&scope).copied().unwrap_or_default();
@@ -186,7 +186,7 @@ impl<'b> Plan<'b> {
             let id = scope_id(&scope);
             let mut state = rawdoc! { "_id": id.as_str(), "h": head.0, "f": floor.0 };
             if opened_in.contains(&scope) {
-                let mark = (self.base.random)();
+                let mark = (self.context.random)();
                 state.append(cstr!("c"), i64::from_ne_bytes(mark.to_ne_bytes()));
             }
             self.put_state(&id, state, states.contains_key(&scope));
@@ -197,21 +197,21 @@ impl<'b> Plan<'b> {
     /// Adds the keys that exist once.
     fn add_singles(&mut self, writes: &Writes, has_inbox: bool) {
         if let Some(epoch) = &writes.epoch {
-            let document = rawdoc! { "_id": places::EPOCH, "epoch": epoch.as_str() };
-            self.put_state(places::EPOCH, document, true);
+            let document = rawdoc! { "_id": names::EPOCH, "epoch": epoch.as_str() };
+            self.put_state(names::EPOCH, document, true);
             self.epoch = Some(epoch.clone());
         }
         if let Some(floor) = writes.version_floor {
-            let document = rawdoc! { "_id": places::VERSION_FLOOR, "v": floor.0 };
-            self.put_state(places::VERSION_FLOOR, document, true);
+            let document = rawdoc! { "_id": names::VERSION_FLOOR, "v": floor.0 };
+            self.put_state(names::VERSION_FLOOR, document, true);
         }
         if !has_inbox && opened_in(writes).next().is_some() {
-            let document = rawdoc! { "_id": places::INBOX };
-            self.put_state(places::INBOX, document, false);
+            let document = rawdoc! { "_id": names::INBOX };
+            self.put_state(names::INBOX, document, false);
         }
     }
 
-    fn add_clients(&mut self, writes: &Writes) -> Result<(), Failure> {
+    fn add_clients(&mut self, writes: &Writes) -> Result<(), MongoError> {
         for (key, state) in &writes.clients {
             let id = client_id(key);
             let mut document = rawdoc! { "_id": id.as_str() };
@@ -231,7 +231,7 @@ impl<'b> Plan<'b> {
 
     /// Comes before the feed writes: other gateways hear of changed grants before the writes of the same transaction.
     fn add_users(&mut self, writes: &Writes) {
-        let collection = &self.base.places.state;
+        let collection = &self.context.names.state;
         for (user, change) in &writes.users {
             let mut update = rawdoc! { "$inc": { "n": 1_i64 } };
             if let Some(declined) = &change.declined {
@@ -240,52 +240,55 @@ impl<'b> Plan<'b> {
                 update.append(cstr!("$set"), rawdoc! { "d": declined });
             }
             let update = rawdoc! { "q": { "_id": user_id(user) }, "u": update, "upsert": true };
-            self.push(Verb::Update, collection, update, None);
+            self.push(StatementKind::Update, collection, update, None);
             self.users.push(user.clone());
         }
     }
 
     /// One statement that sets the whole state, whether it exists or not.
     fn put_state(&mut self, id: &str, document: RawDocumentBuf, exists: bool) {
-        let collection = &self.base.places.state;
+        let collection = &self.context.names.state;
         let update = rawdoc! { "q": { "_id": id }, "u": document, "upsert": !exists };
-        self.push(Verb::Update, collection, update, None);
+        self.push(StatementKind::Update, collection, update, None);
     }
 
     /// A collected record must still stand at its seq; a newer one stays. A document without an entry has no markers to
     /// remove: they are collected with its last record.
-    fn add_removals(&mut self, writes: &Writes, known: &Known) {
-        let collection = &self.base.places.feed;
+    fn add_removals(&mut self, writes: &Writes, known: &CurrentRecords) {
+        let collection = &self.context.names.feed;
         for item in &writes.collected {
             let id = record_id(&item.record);
             let delete = rawdoc! { "q": { "_id": id, "q": item.seq.0 }, "limit": 1 };
-            self.push(Verb::Delete, collection, delete, None);
+            self.push(StatementKind::Delete, collection, delete, None);
         }
         let removed = writes.markers_removed.iter();
         for (scope, key) in removed.filter(|(_, key)| known.entries.contains_key(key)) {
             let delete = rawdoc! { "q": { "_id": marker_id(key, scope) }, "limit": 1 };
-            self.push(Verb::Delete, collection, delete, None);
+            self.push(StatementKind::Delete, collection, delete, None);
         }
     }
 
-    fn add_item(&mut self, item: &FeedItem, known: &Known) -> Result<(), Failure> {
-        let collection = &self.base.places.feed;
+    fn add_item(&mut self, item: &FeedItem, known: &CurrentRecords) -> Result<(), MongoError> {
+        let collection = &self.context.names.feed;
         let id = record_id(&item.record);
         let mut document = rawdoc! { "_id": id.as_str() };
         if item.record.is_collectable() {
             let at = mongodb::bson::DateTime::from_millis(item.record.at().ms());
             document.append(cstr!("x"), at);
         }
-        let layout = self.base.layout.document_type(&item.record.key().type_name);
+        let layout = self
+            .context
+            .layout
+            .document_type(&item.record.key().type_name);
         if layout.is_some_and(|layout| layout.gives) {
-            document.append(places::STAMPED, true);
+            document.append(names::STAMPED, true);
         }
-        codec::append_item(&mut document, item).map_err(undecided)?;
+        codec::append_item(&mut document, item).map_err(decision_failed)?;
         let stored = Bytes::copy_from_slice(document.as_bytes());
         self.feed.push(FeedWrite {
             scope: item.record.scope().clone(),
             key: item.record.key().clone(),
-            item: StoredItem::kept(item.seq, stored),
+            item: StoredRecord::kept(item.seq, stored),
         });
         match &item.record {
             Record::Entry(entry) => {
@@ -298,7 +301,7 @@ impl<'b> Plan<'b> {
             }
             Record::Marker(_) => {
                 let update = rawdoc! { "q": { "_id": id }, "u": document, "upsert": true };
-                self.push(Verb::Update, collection, update, None);
+                self.push(StatementKind::Update, collection, update, None);
             }
         }
         Ok(())
@@ -308,10 +311,10 @@ impl<'b> Plan<'b> {
     fn change_of_document(
         &self,
         entry: &Entry,
-        known: &Known,
-    ) -> Result<Option<Change<'b>>, Failure> {
-        let base = self.base;
-        let Some(layout) = base.layout.document_type(&entry.key.type_name) else {
+        known: &CurrentRecords,
+    ) -> Result<Option<DocumentWrite<'b>>, MongoError> {
+        let context = self.context;
+        let Some(layout) = context.layout.document_type(&entry.key.type_name) else {
             return Ok(None);
         };
         let stored = known.documents.get(&entry.key);
@@ -321,25 +324,31 @@ impl<'b> Plan<'b> {
         }
         let id = id_to_bson(layout.id_type, entry.key.id.as_str()).ok_or_else(|| {
             let message = "an id is none of its collection".to_owned();
-            Failure::Final(StoreError::Undecided(message))
+            MongoError::Final(StoreError::DecisionFailed(message))
         })?;
         let (verb, raw) = match (&entry.body, stored) {
-            (None, _) => (Verb::Delete, rawdoc! { "q": { "_id": id }, "limit": 1 }),
+            (None, _) => (
+                StatementKind::Delete,
+                rawdoc! { "q": { "_id": id }, "limit": 1 },
+            ),
             (Some(body), None) => {
-                let document = base.layout.write(&layout.fields, id, body);
-                (Verb::Insert, document.map_err(undecided)?)
+                let document = context.layout.write(&layout.fields, id, body);
+                (StatementKind::Insert, document.map_err(decision_failed)?)
             }
             (Some(body), Some(stored)) => {
-                let difference = base.layout.difference(&layout.fields, stored, body);
-                let difference = difference.map_err(undecided)?;
+                let difference = context.layout.difference(&layout.fields, stored, body);
+                let difference = difference.map_err(decision_failed)?;
                 if difference.is_empty() {
                     return Ok(None);
                 }
                 let update = operators(difference.set, &difference.unset);
-                (Verb::Update, rawdoc! { "q": { "_id": id }, "u": update })
+                (
+                    StatementKind::Update,
+                    rawdoc! { "q": { "_id": id }, "u": update },
+                )
             }
         };
-        Ok(Some(Change {
+        Ok(Some(DocumentWrite {
             verb,
             collection: &layout.collection,
             raw,
@@ -351,9 +360,9 @@ impl<'b> Plan<'b> {
     fn put(&mut self, collection: &str, id: &str, document: RawDocumentBuf, exists: bool) {
         if exists {
             let update = rawdoc! { "q": { "_id": id }, "u": document };
-            self.push(Verb::Update, collection, update, None);
+            self.push(StatementKind::Update, collection, update, None);
         } else {
-            self.push(Verb::Insert, collection, document, None);
+            self.push(StatementKind::Insert, collection, document, None);
         }
     }
 
@@ -364,7 +373,7 @@ impl<'b> Plan<'b> {
 
     pub(super) fn push(
         &mut self,
-        verb: Verb,
+        verb: StatementKind,
         collection: &str,
         raw: RawDocumentBuf,
         key: Option<DocumentKey>,
@@ -378,15 +387,15 @@ impl<'b> Plan<'b> {
     }
 
     /// Sends everything. The first refused statement ends the transaction.
-    pub(super) async fn send(&self, session: &mut ClientSession) -> Result<(), Failure> {
+    pub(super) async fn send(&self, session: &mut ClientSession) -> Result<(), MongoError> {
         for batch in &self.batches {
-            batch.send(self.base, session).await?;
+            batch.send(self.context, session).await?;
         }
         Ok(())
     }
 
     /// What the transaction has written once it is sent.
-    pub(super) fn into_sent(self) -> Sent {
+    pub(super) fn into_sent(self) -> WriteSummary {
         let mut news = Vec::new();
         news.extend(self.epoch.map(TailEvent::Epoch));
         if !self.users.is_empty() {
@@ -396,15 +405,15 @@ impl<'b> Plan<'b> {
             news.push(TailEvent::Committed(self.feed.into()));
         }
         news.extend(self.inboxes.into_iter().map(TailEvent::Inbox));
-        Sent {
+        WriteSummary {
             heads: self.heads,
             news,
         }
     }
 }
 
-impl Known {
-    pub(super) fn add_documents(&mut self, documents: Documents) {
+impl CurrentRecords {
+    pub(super) fn add_documents(&mut self, documents: ApplicationDocuments) {
         self.documents.extend(documents.found);
         self.unread.extend(documents.unread);
     }
@@ -412,19 +421,19 @@ impl Known {
     /// Looks up what is written, or affected by a write, without having been read.
     async fn look_up(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut SessionReader<'_>,
         writes: &Writes,
         reads: &Reads,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MongoError> {
         let keys = writes.entries.iter().map(|entry| &entry.key);
         let keys = keys.chain(writes.markers_removed.iter().map(|(_, key)| key));
         let unread = keys.filter(|key| !reads.keys.contains(*key)).cloned();
         let unread: BTreeSet<DocumentKey> = unread.collect();
         if !unread.is_empty() {
-            let room = &mut Room::unlimited();
-            let entries = reader.entries(&unread, room).await?;
+            let budget = &mut ReadBudget::unlimited();
+            let entries = reader.entries(&unread, budget).await?;
             self.entries.extend(entries.unwrap_or_default());
-            let documents = reader.documents(&unread, room).await?;
+            let documents = reader.documents(&unread, budget).await?;
             self.add_documents(documents.unwrap_or_default());
         }
         let mut scopes = scopes_of(writes);
@@ -448,7 +457,7 @@ fn scopes_of(writes: &Writes) -> BTreeSet<Scope> {
 fn opened_in(writes: &Writes) -> impl Iterator<Item = Scope> {
     writes.inbox.iter().filter_map(|record| match record {
         InboxRecord::Open(open) => Some(open.scope.clone()),
-        InboxRecord::Settled(_) => None,
+        InboxRecord::Resolved(_) => None,
     })
 }
 
@@ -468,6 +477,6 @@ fn operators(set: RawDocumentBuf, unset: &[CString]) -> RawDocumentBuf {
 }
 
 /// The error of a decision that cannot be encoded.
-pub(super) fn undecided(error: CodecError) -> Failure {
-    Failure::Final(StoreError::Undecided(error.to_string()))
+pub(super) fn decision_failed(error: CodecError) -> MongoError {
+    MongoError::Final(StoreError::DecisionFailed(error.to_string()))
 }

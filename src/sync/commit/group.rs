@@ -12,7 +12,7 @@ use tidegate_core::{
     id::{DocumentKey, Scope},
     model::Model,
     push::{self, CommitRequest, PushAnswer},
-    transaction::{Loaded, Reads, Refusal},
+    transaction::{DatabaseRefusal, Loaded, Reads},
 };
 use tokio::time::sleep;
 
@@ -50,7 +50,7 @@ pub(super) enum GroupEnd {
 /// Requests for one transaction, and what the database refused of earlier attempts.
 struct CommitGroup {
     work: Vec<QueuedWork>,
-    refusals: Vec<Refusal>,
+    refusals: Vec<DatabaseRefusal>,
 }
 
 impl GroupCommitter {
@@ -78,7 +78,7 @@ impl GroupCommitter {
                     left.extend(group.collided());
                     break GroupEnd::WriteConflict(conflict);
                 }
-                Err(error) => match group.divide(&error) {
+                Err(error) => match group.retry_smaller(&error) {
                     Ok((first, rest)) => {
                         group = first;
                         left.extend(rest);
@@ -136,7 +136,7 @@ impl CommitGroup {
     }
 
     /// The group to try instead, if a smaller one may succeed, and the requests that it leaves. Nothing was written.
-    fn divide(self, error: &StoreError) -> Result<(Self, Vec<QueuedWork>), Self> {
+    fn retry_smaller(self, error: &StoreError) -> Result<(Self, Vec<QueuedWork>), Self> {
         let requests = self.work.len();
         match error {
             StoreError::Refused(refusals) if requests > 1 => {
@@ -146,7 +146,9 @@ impl CommitGroup {
             StoreError::Refused(refusals) => self
                 .retry_with_refusal(refusals)
                 .map(|group| (group, Vec::new())),
-            StoreError::Undecided(_) | StoreError::Corrupt(_) | StoreError::NotPermitted(_)
+            StoreError::DecisionFailed(_)
+            | StoreError::Corrupt(_)
+            | StoreError::NotPermitted(_)
                 if requests > 1 =>
             {
                 Ok(self.split(requests / 2))
@@ -162,14 +164,14 @@ impl CommitGroup {
     }
 
     /// How many requests come before the first one that touches a refused document. That one runs alone.
-    fn before(&self, refusals: &[Refusal]) -> usize {
+    fn before(&self, refusals: &[DatabaseRefusal]) -> usize {
         let refused: HashSet<&DocumentKey> = refusals.iter().map(|refusal| &refusal.key).collect();
         let names = |work: &QueuedWork| work.request.keys().any(|key| refused.contains(key));
         self.work.iter().position(names).unwrap_or(0)
     }
 
     /// Tries a single request again with one of its changes blamed. It ends at the latest when all are blamed.
-    fn retry_with_refusal(mut self, refusals: &[Refusal]) -> Result<Self, Self> {
+    fn retry_with_refusal(mut self, refusals: &[DatabaseRefusal]) -> Result<Self, Self> {
         let changes: usize = self.work.iter().map(|work| work.request.changes()).sum();
         if self.refusals.len() >= changes {
             return Err(self);

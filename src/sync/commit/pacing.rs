@@ -84,7 +84,7 @@ impl ScopeHeads {
 /// When the groups of a scheduler may begin.
 pub(super) struct Pacing {
     heads: Arc<ScopeHeads>,
-    /// The heads as this gateway's own commits left them.
+    /// The heads as this gateway's local commits left them.
     left: LruCache<Scope, Seq>,
     /// A pause lasts milliseconds, and each running group makes at most one, so there are never many.
     pauses: Vec<Pause>,

@@ -19,7 +19,7 @@ use super::{
     group::{GroupCommitter, GroupEnd, GroupResult},
     halved,
     pacing::{Pacing, ScopeHeads},
-    shares::Place,
+    shares::QueuePosition,
     write_set::{WriteSet, WriteSetPredictor},
 };
 
@@ -30,7 +30,7 @@ const GROUP_CHANGES: usize = 1_000;
 pub(super) struct CommitScheduler {
     committer: Arc<GroupCommitter>,
     predictor: WriteSetPredictor,
-    waiting: BTreeMap<Place, (WriteSet, QueuedWork)>,
+    waiting: BTreeMap<QueuePosition, (WriteSet, QueuedWork)>,
     running: JoinSet<GroupResult>,
     /// The running groups, by their tasks.
     groups: HashMap<Id, RunningGroup>,
@@ -103,7 +103,7 @@ impl CommitScheduler {
     fn enqueue(&mut self, work: QueuedWork) -> bool {
         let write_set = self.write_set(&work);
         let is_free = !self.has_to_wait(&write_set);
-        self.waiting.insert(work.room.place, (write_set, work));
+        self.waiting.insert(work.permit.position, (write_set, work));
         is_free
     }
 
@@ -165,7 +165,7 @@ impl CommitScheduler {
         let attempted = halved(group.len(), conflicts.unwrap_or_default());
         for (write_set, mut work) in group.split_off(attempted.min(group.len())) {
             work.conflicts = 0;
-            self.waiting.insert(work.room.place, (write_set, work));
+            self.waiting.insert(work.permit.position, (write_set, work));
         }
         group
     }

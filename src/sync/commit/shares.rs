@@ -13,34 +13,34 @@ use crate::lock::Mutex;
 
 /// The place of a push in the queue: its turn, and its arrival among the pushes of that turn. Two pushes of one user
 /// have different turns, in the order of their arrival.
-pub(super) type Place = (u64, u64);
+pub(super) type QueuePosition = (u64, u64);
 
 /// The shares of all users with pushes in the queue.
 pub(super) struct Shares {
-    queue: Arc<Mutex<Queue>>,
+    queue: Arc<Mutex<PushQueue>>,
     bytes_max: usize,
 }
 
 /// The bytes reserved for one push. Dropping it frees them.
-pub(super) struct Room {
-    pub(super) place: Place,
-    queue: Arc<Mutex<Queue>>,
+pub(super) struct QueuePermit {
+    pub(super) position: QueuePosition,
+    queue: Arc<Mutex<PushQueue>>,
     user: UserId,
     bytes: usize,
 }
 
 /// The pushes that wait or run.
 #[derive(Default)]
-struct Queue {
+struct PushQueue {
     bytes: usize,
     arrivals: u64,
-    places: BTreeSet<Place>,
-    users: HashMap<UserId, Share>,
+    positions: BTreeSet<QueuePosition>,
+    users: HashMap<UserId, UserShare>,
 }
 
 /// The pushes of one user in the queue.
 #[derive(Default)]
-struct Share {
+struct UserShare {
     pushes: usize,
     bytes: usize,
     next_turn: u64,
@@ -58,11 +58,11 @@ impl Shares {
     /// more than what is left (the dynamic threshold of Choudhury and Hahne): half of all for a user alone, a third for
     /// each of two, and so on. A user's only push may have all that is left. A push larger than the whole queue counts
     /// as the whole queue, since it would never fit otherwise.
-    pub(super) fn room(&self, user: &UserId, bytes: usize) -> Option<Room> {
+    pub(super) fn acquire(&self, user: &UserId, bytes: usize) -> Option<QueuePermit> {
         let bytes = bytes.min(self.bytes_max);
         let place = self.queue.lock().join(user, bytes, self.bytes_max)?;
-        Some(Room {
-            place,
+        Some(QueuePermit {
+            position: place,
             queue: Arc::clone(&self.queue),
             user: user.clone(),
             bytes,
@@ -70,16 +70,16 @@ impl Shares {
     }
 }
 
-impl Queue {
+impl PushQueue {
     /// A user's first push gets the earliest turn in the queue, and each further one the turn after. So at most one
     /// push of each other user comes before a first one.
-    fn join(&mut self, user: &UserId, bytes: usize, bytes_max: usize) -> Option<Place> {
+    fn join(&mut self, user: &UserId, bytes: usize, bytes_max: usize) -> Option<QueuePosition> {
         let of_user = self.users.get(user).map_or(0, |share| share.bytes);
         let left = bytes_max.checked_sub(self.bytes + bytes)?;
         if of_user > 0 && of_user + bytes > left {
             return None;
         }
-        let earliest = self.places.first().map_or(0, |(turn, _)| *turn);
+        let earliest = self.positions.first().map_or(0, |(turn, _)| *turn);
         let share = self.users.entry(user.clone()).or_default();
         let turn = earliest.max(share.next_turn);
         share.next_turn = turn + 1;
@@ -88,24 +88,24 @@ impl Queue {
         self.bytes += bytes;
         self.arrivals += 1;
         let place = (turn, self.arrivals);
-        self.places.insert(place);
+        self.positions.insert(place);
         Some(place)
     }
 
-    fn leave(&mut self, room: &Room) {
-        self.places.remove(&room.place);
-        self.bytes -= room.bytes;
-        if let Some(share) = self.users.get_mut(&room.user) {
-            share.bytes -= room.bytes;
+    fn leave(&mut self, permit: &QueuePermit) {
+        self.positions.remove(&permit.position);
+        self.bytes -= permit.bytes;
+        if let Some(share) = self.users.get_mut(&permit.user) {
+            share.bytes -= permit.bytes;
             share.pushes -= 1;
             if share.pushes == 0 {
-                self.users.remove(&room.user);
+                self.users.remove(&permit.user);
             }
         }
     }
 }
 
-impl Drop for Room {
+impl Drop for QueuePermit {
     fn drop(&mut self) {
         self.queue.lock().leave(self);
     }
@@ -122,14 +122,16 @@ mod tests {
     #[test]
     fn one_push_of_each_other_user_is_before_a_first_one() {
         let shares = Shares::of(1_000);
-        let places = |name: &str, count: usize| -> Vec<Room> {
-            let rooms = (0..count).map(|_| shares.room(&user(name), 1).unwrap());
+        let places = |name: &str, count: usize| -> Vec<QueuePermit> {
+            let rooms = (0..count).map(|_| shares.acquire(&user(name), 1).unwrap());
             rooms.collect()
         };
         let mut crowd = places("crowd", 80);
-        assert!(crowd.is_sorted_by_key(|room| room.place));
-        let before = |room: &Room, crowd: &[Room]| {
-            let before = crowd.iter().filter(|other| other.place < room.place);
+        assert!(crowd.is_sorted_by_key(|room| room.position));
+        let before = |permit: &QueuePermit, crowd: &[QueuePermit]| {
+            let before = crowd
+                .iter()
+                .filter(|other| other.position < permit.position);
             before.count()
         };
         let first = places("first", 2);
@@ -141,7 +143,7 @@ mod tests {
         assert_eq!(before(&later[0], &crowd), 1);
         drop((crowd, later));
         let queue = shares.queue.lock();
-        assert!(queue.users.is_empty() && queue.places.is_empty() && queue.bytes == 0);
+        assert!(queue.users.is_empty() && queue.positions.is_empty() && queue.bytes == 0);
     }
 
     #[test]
@@ -150,23 +152,23 @@ mod tests {
         let names: Vec<String> = (0..4).map(|n| format!("crowd {n}")).collect();
         let mut crowd = Vec::new();
         for name in names.iter().cycle().take(4_000) {
-            crowd.extend(shares.room(&user(name), 1));
+            crowd.extend(shares.acquire(&user(name), 1));
         }
         assert_eq!(crowd.len(), 800, "a fifth for each, and one that is left");
-        assert!(shares.room(&user("other"), 200).is_some());
+        assert!(shares.acquire(&user("other"), 200).is_some());
     }
 
     #[test]
     fn one_user_takes_half_of_the_bytes_or_has_one_push() {
         let shares = Shares::of(1_000);
-        let room = |name: &str, bytes| shares.room(&user(name), bytes);
-        let half = [room("crowd", 300), room("crowd", 200)];
+        let permit = |name: &str, bytes| shares.acquire(&user(name), bytes);
+        let half = [permit("crowd", 300), permit("crowd", 200)];
         assert!(half.iter().all(Option::is_some));
-        assert!(room("crowd", 1).is_none());
-        assert!(room("other", 501).is_none(), "all are taken");
-        assert!(room("other", 500).is_some());
+        assert!(permit("crowd", 1).is_none());
+        assert!(permit("other", 501).is_none(), "all are taken");
+        assert!(permit("other", 500).is_some());
         drop(half);
-        let only = room("crowd", 2_000);
-        assert!(only.is_some() && room("other", 1).is_none());
+        let only = permit("crowd", 2_000);
+        assert!(only.is_some() && permit("other", 1).is_none());
     }
 }

@@ -13,7 +13,7 @@ use tidegate_core::{
     entry::Entry,
     id::{ClientKey, DocumentKey, Scope, TypeName, UserId},
     model::Model,
-    push::{CommitRequest, scope_foreseen},
+    push::{CommitRequest, predicted_scope},
 };
 
 /// The number of documents whose scopes are remembered, and of users whose last scopes are.
@@ -137,7 +137,7 @@ impl WriteSetPredictor {
             CommitRequest::Push(push) => {
                 let items = push.push.changes.iter();
                 for change in items.filter_map(|item| item.change.as_ref().ok()) {
-                    let entered = scope_foreseen(model, &push.identity, change);
+                    let entered = predicted_scope(model, &push.identity, change);
                     writes(&change.key, entered);
                 }
                 let client = push.push.client.as_ref().map(|client| ClientKey {

@@ -8,9 +8,9 @@ use std::{
 };
 
 use tidegate_core::{
-    checkpoint::{Position, Types},
+    checkpoint::{Position, RequestedTypes},
     id::{DocumentKey, Seq},
-    mutant::{Mutant, breaks},
+    mutant::{Mutant, is_active},
 };
 
 use crate::{store::FeedWrite, sync::StoredChange};
@@ -26,18 +26,18 @@ const BYTES_MAX: usize = 1 << 20;
 pub(super) struct Ring {
     /// Nothing at or below it is kept; `None` until the first write arrives.
     low: Option<Seq>,
-    writes: VecDeque<Write>,
+    writes: VecDeque<RingEntry>,
     bytes: usize,
     /// Writes that arrived before an earlier one. That one is on its way, or arrived before the ring began.
-    held: BTreeMap<Seq, Write>,
-    held_bytes: usize,
+    out_of_order: BTreeMap<Seq, RingEntry>,
+    out_of_order_bytes: usize,
     /// Whether the gap below them existed at the last sweep.
     was_swept: bool,
 }
 
 /// One write, in the form for many readers.
 #[derive(Debug)]
-struct Write {
+struct RingEntry {
     key: DocumentKey,
     item: StoredChange,
     /// Whether a later write of the same document has been released. Readers then take only that one.
@@ -47,18 +47,20 @@ struct Write {
 impl Ring {
     /// Takes a write in: released at once if it is the next, held back while an earlier one is on its way. The ring is cut
     /// where the gap does not close. What it keeps is counted in the bytes of all rings.
-    pub(super) fn offer(&mut self, write: &FeedWrite, rings_bytes: &Arc<AtomicUsize>) {
+    pub(super) fn push(&mut self, write: &FeedWrite, rings_bytes: &Arc<AtomicUsize>) {
         let seq = write.item.seq;
         let low = *self.low.get_or_insert(Seq(seq.0 - 1));
         if seq <= self.head(low) {
             return;
         }
-        if breaks(Mutant::NoHoldBack) {
-            return self.append(Write::of(write, rings_bytes));
+        if is_active(Mutant::NoHoldBack) {
+            return self.append(RingEntry::of(write, rings_bytes));
         }
-        let held = self.held.insert(seq, Write::of(write, rings_bytes));
-        self.held_bytes += write.item.bytes();
-        self.held_bytes -= held.map_or(0, |held| held.item.bytes());
+        let held = self
+            .out_of_order
+            .insert(seq, RingEntry::of(write, rings_bytes));
+        self.out_of_order_bytes += write.item.bytes();
+        self.out_of_order_bytes -= held.map_or(0, |held| held.item.bytes());
         self.release(low);
         self.bound();
     }
@@ -68,7 +70,7 @@ impl Ring {
     pub(super) fn read(
         &self,
         position: Position,
-        types: &Types,
+        types: &RequestedTypes,
     ) -> Option<(Vec<StoredChange>, Seq)> {
         let Some(low) = self.low else {
             return Some((Vec::new(), position.seq));
@@ -78,9 +80,9 @@ impl Ring {
         }
         let head = self.head(low);
         if position.seq > head {
-            return Some(self.read_held(position.seq, types));
+            return Some(self.read_beyond_gap(position.seq, types));
         }
-        let read = |write: &Write| write.item.seq <= position.seq;
+        let read = |write: &RingEntry| write.item.seq <= position.seq;
         let unread = self.writes.range(self.writes.partition_point(read)..);
         let items = unread
             .filter(|write| !write.is_replaced && types.contain(&write.key.type_name))
@@ -89,9 +91,9 @@ impl Ring {
     }
 
     /// The same for a reader beyond the gap, which has read the missing writes from the store.
-    fn read_held(&self, position: Seq, types: &Types) -> (Vec<StoredChange>, Seq) {
+    fn read_beyond_gap(&self, position: Seq, types: &RequestedTypes) -> (Vec<StoredChange>, Seq) {
         let (mut unread, mut head) = (Vec::new(), position);
-        for (seq, write) in self.held.range(position.next()..) {
+        for (seq, write) in self.out_of_order.range(position.next()..) {
             if *seq != head.next() {
                 break;
             }
@@ -106,10 +108,10 @@ impl Ring {
     }
 
     /// Cuts the ring if a gap has stayed since the last sweep. Returns whether it did.
-    pub(super) fn sweep(&mut self) -> bool {
-        let stays = !self.held.is_empty() && std::mem::replace(&mut self.was_swept, true);
+    pub(super) fn drop_stale_gap(&mut self) -> bool {
+        let stays = !self.out_of_order.is_empty() && std::mem::replace(&mut self.was_swept, true);
         if stays {
-            self.cut();
+            self.restart_above();
         }
         stays
     }
@@ -120,15 +122,15 @@ impl Ring {
 
     fn release(&mut self, low: Seq) {
         let mut next = self.head(low).next();
-        while let Some(write) = self.held.remove(&next) {
-            self.held_bytes -= write.item.bytes();
+        while let Some(write) = self.out_of_order.remove(&next) {
+            self.out_of_order_bytes -= write.item.bytes();
             self.append(write);
             next = next.next();
             self.was_swept = false;
         }
     }
 
-    fn append(&mut self, write: Write) {
+    fn append(&mut self, write: RingEntry) {
         let mut older = self.writes.iter_mut().rev();
         if let Some(replaced) = older.find(|older| older.key == write.key) {
             replaced.is_replaced = true;
@@ -145,14 +147,14 @@ impl Ring {
             self.bytes -= oldest.item.bytes();
             self.low = Some(oldest.item.seq);
         }
-        if self.held.len() > WRITES_MAX || self.held_bytes > BYTES_MAX {
-            self.cut();
+        if self.out_of_order.len() > WRITES_MAX || self.out_of_order_bytes > BYTES_MAX {
+            self.restart_above();
         }
     }
 
     /// Begins again above everything seen. Readers below that read the store.
-    pub(super) fn cut(&mut self) {
-        let last = self.held.last_key_value().map(|(seq, _)| *seq);
+    pub(super) fn restart_above(&mut self) {
+        let last = self.out_of_order.last_key_value().map(|(seq, _)| *seq);
         *self = Self {
             low: last.max(self.low.map(|low| self.head(low))),
             ..Self::default()
@@ -160,7 +162,7 @@ impl Ring {
     }
 }
 
-impl Write {
+impl RingEntry {
     fn of(write: &FeedWrite, rings_bytes: &Arc<AtomicUsize>) -> Self {
         Self {
             key: write.key.clone(),
@@ -170,7 +172,7 @@ impl Write {
     }
 }
 
-impl Drop for Write {
+impl Drop for RingEntry {
     fn drop(&mut self) {
         self.item.leave_ring();
     }
@@ -206,7 +208,7 @@ mod tests {
     }
 
     fn offer(ring: &mut Ring, item: &FeedItem) {
-        ring.offer(&FeedWrite::encode(item).unwrap(), &Arc::default());
+        ring.push(&FeedWrite::encode(item).unwrap(), &Arc::default());
     }
 
     fn ring(seqs: impl IntoIterator<Item = i64>) -> Ring {
@@ -222,7 +224,7 @@ mod tests {
             seq: Seq(seq),
             start: Seq(0),
         };
-        let (items, head) = ring.read(position, &Types::All)?;
+        let (items, head) = ring.read(position, &RequestedTypes::All)?;
         Some((items.iter().map(|item| item.seq.0).collect(), head.0))
     }
 
@@ -247,24 +249,24 @@ mod tests {
     #[test]
     fn a_gap_that_stays_cuts_the_ring_and_its_readers_go_to_the_store() {
         let mut ring = ring([5, 7]);
-        assert!(!ring.sweep());
+        assert!(!ring.drop_stale_gap());
         offer(&mut ring, &item(8, "8"));
         assert_eq!(read(&ring, 5), Some((vec![], 5)));
-        assert!(ring.sweep());
+        assert!(ring.drop_stale_gap());
         assert_eq!(read(&ring, 5), None);
         assert_eq!(read(&ring, 8), Some((vec![], 8)));
         offer(&mut ring, &item(9, "9"));
         assert_eq!(read(&ring, 8), Some((vec![9], 9)));
-        assert!(!ring.sweep());
+        assert!(!ring.drop_stale_gap());
     }
 
     #[test]
     fn the_time_of_a_gap_begins_with_it() {
         let mut ring = ring([5, 7]);
-        assert!(!ring.sweep());
+        assert!(!ring.drop_stale_gap());
         offer(&mut ring, &item(6, "6"));
         offer(&mut ring, &item(9, "9"));
-        assert!(!ring.sweep());
+        assert!(!ring.drop_stale_gap());
         assert_eq!(read(&ring, 5), Some((vec![6, 7], 7)));
     }
 
@@ -349,7 +351,7 @@ mod tests {
             seq: Seq(0),
             start: Seq(2),
         };
-        assert!(ring.read(beginning, &Types::All).is_none());
+        assert!(ring.read(beginning, &RequestedTypes::All).is_none());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::{
 use tidegate_core::{
     checkpoint::Track,
     id::{Scope, Seq, UserId},
-    mutant::{Mutant, breaks},
+    mutant::{Mutant, is_active},
 };
 use tokio::sync::Notify;
 
@@ -30,14 +30,14 @@ const RINGS_BYTES_MAX: usize = 256 << 20;
 
 /// All subscribers.
 #[derive(Default)]
-pub(super) struct Subscribers {
+pub(super) struct SubscriberRegistry {
     /// Boxed, because a map keeps room for as many entries again.
-    scopes: HashMap<Scope, Box<Watched>>,
+    scopes: HashMap<Scope, Box<WatchedScope>>,
     /// What all rings keep.
     rings_bytes: Arc<AtomicUsize>,
     wakers: HashMap<u64, Arc<Notify>>,
     /// The subscribers of each user.
-    users: HashMap<UserId, Of>,
+    users: HashMap<UserId, UserSubscribers>,
     /// Scopes whose subscribers have not all been woken yet.
     waking: VecDeque<Scope>,
     next_id: u64,
@@ -48,58 +48,58 @@ pub(super) struct Subscribers {
 
 /// The subscribers of one user.
 #[derive(Default)]
-struct Of {
+struct UserSubscribers {
     ids: HashSet<u64>,
     /// Rises when the user's grants may have changed. These subscribers then read the store once.
     generation: u64,
 }
 
 #[derive(Default)]
-struct Watched {
+struct WatchedScope {
     ring: Ring,
     watchers: HashSet<u64>,
-    pass: Option<Box<Pass>>,
+    wake_batch: Option<Box<WakeBatch>>,
 }
 
 /// A batch-wise wake-up of a scope's many subscribers.
-struct Pass {
+struct WakeBatch {
     /// Those that have not been woken yet.
     left: Vec<u64>,
     /// Whether there were further writes since it began. It then runs once more.
     again: bool,
 }
 
-impl Watched {
+impl WatchedScope {
     /// Wakes all if they are few, or the first of them. Returns whether more of them have to be woken.
     fn wake(&mut self, wakers: &HashMap<u64, Arc<Notify>>) -> bool {
         if self.watchers.len() <= AT_ONCE {
             notify(self.watchers.iter(), wakers);
             return false;
         }
-        if let Some(pass) = &mut self.pass {
-            pass.again = true;
+        if let Some(batch) = &mut self.wake_batch {
+            batch.again = true;
             return false;
         }
-        self.pass = Some(Box::new(self.all()));
+        self.wake_batch = Some(Box::new(self.all()));
         self.wake_some(wakers)
     }
 
     /// Wakes the next few. Returns whether there are more.
     fn wake_some(&mut self, wakers: &HashMap<u64, Arc<Notify>>) -> bool {
-        let Some(pass) = &mut self.pass else {
+        let Some(batch) = &mut self.wake_batch else {
             return false;
         };
-        let next = pass.left.len().saturating_sub(AT_ONCE);
-        notify(pass.left.drain(next..).as_slice().iter(), wakers);
-        if pass.left.is_empty() {
-            let again = pass.again;
-            self.pass = again.then(|| Box::new(self.all()));
+        let next = batch.left.len().saturating_sub(AT_ONCE);
+        notify(batch.left.drain(next..).as_slice().iter(), wakers);
+        if batch.left.is_empty() {
+            let again = batch.again;
+            self.wake_batch = again.then(|| Box::new(self.all()));
         }
-        self.pass.is_some()
+        self.wake_batch.is_some()
     }
 
-    fn all(&self) -> Pass {
-        Pass {
+    fn all(&self) -> WakeBatch {
+        WakeBatch {
             left: self.watchers.iter().copied().collect(),
             again: false,
         }
@@ -111,14 +111,14 @@ fn notify<'i>(ids: impl Iterator<Item = &'i u64>, wakers: &HashMap<u64, Arc<Noti
         .for_each(|waker| waker.notify_one());
 }
 
-impl Subscribers {
+impl SubscriberRegistry {
     /// Puts feed writes into their rings and wakes each subscriber of their scopes once: a few at once, and the others
-    /// by [`Subscribers::wake_some`].
+    /// by [`SubscriberRegistry::wake_some`].
     pub(super) fn offer(&mut self, writes: &[FeedWrite]) {
         let mut written = HashSet::new();
         for write in writes {
             if let Some(watched) = self.scopes.get_mut(&write.scope) {
-                watched.ring.offer(write, &self.rings_bytes);
+                watched.ring.push(write, &self.rings_bytes);
                 written.insert(&write.scope);
             }
         }
@@ -133,7 +133,7 @@ impl Subscribers {
     fn bound_rings(&mut self, bytes_max: usize) {
         if self.rings_bytes.load(Ordering::Relaxed) > bytes_max {
             let scopes = self.scopes.values_mut();
-            scopes.for_each(|watched| watched.ring.cut());
+            scopes.for_each(|watched| watched.ring.restart_above());
             self.wakers.values().for_each(|waker| waker.notify_one());
         }
     }
@@ -165,20 +165,21 @@ impl Subscribers {
     /// call.
     pub(super) fn sweep(&mut self) {
         let scopes = self.scopes.iter_mut();
-        let cut = scopes.filter_map(|(scope, watched)| watched.ring.sweep().then_some(scope));
+        let cut =
+            scopes.filter_map(|(scope, watched)| watched.ring.drop_stale_gap().then_some(scope));
         let cut: Vec<Scope> = cut.cloned().collect();
         cut.iter().for_each(|scope| self.wake(scope));
     }
 
     /// Rules.md 6.3: clears the rings and wakes all subscribers. Each then reads the heads.
     pub(super) fn restart(&mut self) {
-        if breaks(Mutant::RingsSurvive) {
+        if is_active(Mutant::RingsSurvive) {
             return;
         }
         for watched in self.scopes.values_mut() {
             watched.ring = Ring::default();
         }
-        self.regrant();
+        self.invalidate_grants();
     }
 
     /// Makes the subscribers of these users read the store, and with it their grants. Wakes no others.
@@ -198,7 +199,7 @@ impl Subscribers {
     }
 
     /// Makes all subscribers read the store, and with it their grants.
-    pub(super) fn regrant(&mut self) {
+    pub(super) fn invalidate_grants(&mut self) {
         self.generation += 1;
         self.wakers.values().for_each(|waker| waker.notify_one());
     }
@@ -208,8 +209,8 @@ impl Subscribers {
 type Generation = (u64, u64);
 
 /// One subscriber's registration; it ends when dropped.
-pub(in crate::sync) struct Ticket {
-    subscribers: Arc<Mutex<Subscribers>>,
+pub(in crate::sync) struct SubscriptionHandle {
+    subscribers: Arc<Mutex<SubscriberRegistry>>,
     id: u64,
     user: UserId,
     waker: Arc<Notify>,
@@ -218,8 +219,8 @@ pub(in crate::sync) struct Ticket {
     read_at: Option<Generation>,
 }
 
-impl Ticket {
-    pub(super) fn new(subscribers: Arc<Mutex<Subscribers>>, user: &UserId) -> Self {
+impl SubscriptionHandle {
+    pub(super) fn new(subscribers: Arc<Mutex<SubscriberRegistry>>, user: &UserId) -> Self {
         let waker = Arc::new(Notify::new());
         let mut held = subscribers.lock();
         let id = held.next_id;
@@ -239,7 +240,7 @@ impl Ticket {
 
     /// A number from 0 to 1. Numbers of consecutive subscribers are spread evenly, without randomness: they are the
     /// fractional parts of multiples of the golden ratio.
-    pub(super) fn share(&self) -> f64 {
+    pub(super) fn spread(&self) -> f64 {
         const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
         let high = u32::try_from(self.id.wrapping_mul(GOLDEN) >> 32).unwrap_or_default();
         f64::from(high) / f64::from(u32::MAX)
@@ -252,7 +253,7 @@ impl Ticket {
 
     /// Call it before the store is read: events after the call wake again. Returns whether the only reason for the read
     /// is that the user's grants may have changed, and rings are not concerned.
-    pub(super) fn fresh(&mut self) -> bool {
+    pub(super) fn mark_read(&mut self) -> bool {
         let now = self.subscribers.lock().generation(&self.user);
         let before = self.read_at.replace(now);
         before.is_some_and(|before| before.0 == now.0 && before.1 != now.1)
@@ -263,8 +264,8 @@ impl Ticket {
         self.waker.notify_one();
     }
 
-    /// Undoes `fresh` after the store failed: the store is read again without waiting for news.
-    pub(super) fn unread(&mut self) {
+    /// Undoes `mark_read` after the store failed: the store is read again without waiting for news.
+    pub(super) fn mark_unread(&mut self) {
         self.read_at = None;
         self.wake();
     }
@@ -291,7 +292,7 @@ impl Ticket {
         }
         for begun in wanted.difference(&self.watching) {
             watch(&mut held, begun, self.id);
-            if !breaks(Mutant::RegisteredLate) {
+            if !is_active(Mutant::RegisteredLate) {
                 self.read_at = None;
             }
         }
@@ -332,7 +333,7 @@ fn fits(changes: &[StoredChange], bytes_max: usize) -> bool {
     changes.len() <= 1 || changes.iter().map(StoredChange::bytes).sum::<usize>() <= bytes_max
 }
 
-impl Drop for Ticket {
+impl Drop for SubscriptionHandle {
     fn drop(&mut self) {
         let mut held = self.subscribers.lock();
         held.wakers.remove(&self.id);
@@ -348,12 +349,12 @@ impl Drop for Ticket {
     }
 }
 
-fn watch(subscribers: &mut Subscribers, scope: &Scope, id: u64) {
+fn watch(subscribers: &mut SubscriberRegistry, scope: &Scope, id: u64) {
     let watched = subscribers.scopes.entry(scope.clone()).or_default();
     watched.watchers.insert(id);
 }
 
-fn unwatch(subscribers: &mut Subscribers, scope: &Scope, id: u64) {
+fn unwatch(subscribers: &mut SubscriberRegistry, scope: &Scope, id: u64) {
     if let Some(watched) = subscribers.scopes.get_mut(scope) {
         watched.watchers.remove(&id);
         if watched.watchers.is_empty() {
@@ -366,7 +367,7 @@ fn unwatch(subscribers: &mut Subscribers, scope: &Scope, id: u64) {
 mod tests {
     use futures_util::FutureExt;
     use tidegate_core::{
-        checkpoint::{Position, Types},
+        checkpoint::{Position, RequestedTypes},
         entry::{FeedItem, Marker, Record},
         id::{DocumentId, DocumentKey, TypeName, Version},
         value::Timestamp,
@@ -385,27 +386,27 @@ mod tests {
     }
 
     /// A subscriber that watches, and sleeps.
-    fn watching(subscribers: &Arc<Mutex<Subscribers>>) -> Ticket {
-        let mut ticket = Ticket::new(Arc::clone(subscribers), &alice());
-        ticket.watch([&scope()].into_iter());
-        assert!(is_woken(&ticket), "to read the store");
-        ticket
+    fn watching(subscribers: &Arc<Mutex<SubscriberRegistry>>) -> SubscriptionHandle {
+        let mut handle = SubscriptionHandle::new(Arc::clone(subscribers), &alice());
+        handle.watch([&scope()].into_iter());
+        assert!(is_woken(&handle), "to read the store");
+        handle
     }
 
-    fn is_woken(ticket: &Ticket) -> bool {
-        ticket.woken().now_or_never().is_some()
+    fn is_woken(handle: &SubscriptionHandle) -> bool {
+        handle.woken().now_or_never().is_some()
     }
 
-    fn woken(tickets: &[Ticket]) -> usize {
-        tickets.iter().filter(|ticket| is_woken(ticket)).count()
+    fn woken(handles: &[SubscriptionHandle]) -> usize {
+        handles.iter().filter(|handle| is_woken(handle)).count()
     }
 
-    fn write(subscribers: &Mutex<Subscribers>) {
+    fn write(subscribers: &Mutex<SubscriberRegistry>) {
         subscribers.lock().wake(&scope());
     }
 
     /// Wakes until all are woken. Returns the number of steps.
-    fn wake_all(subscribers: &Mutex<Subscribers>) -> usize {
+    fn wake_all(subscribers: &Mutex<SubscriberRegistry>) -> usize {
         let mut steps = 0;
         while subscribers.lock().is_waking() {
             subscribers.lock().wake_some();
@@ -418,41 +419,43 @@ mod tests {
     #[test]
     fn few_are_woken_at_once_and_many_a_few_at_a_time() {
         for (count, steps) in [(1, 0), (AT_ONCE, 0), (10 * AT_ONCE + 1, 10)] {
-            let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
-            let tickets: Vec<Ticket> = (0..count).map(|_| watching(&subscribers)).collect();
+            let subscribers: Arc<Mutex<SubscriberRegistry>> = Arc::default();
+            let handles: Vec<SubscriptionHandle> =
+                (0..count).map(|_| watching(&subscribers)).collect();
             write(&subscribers);
-            assert_eq!(woken(&tickets), count.min(AT_ONCE));
+            assert_eq!(woken(&handles), count.min(AT_ONCE));
             assert_eq!(wake_all(&subscribers), steps);
-            assert_eq!(woken(&tickets), count.saturating_sub(AT_ONCE));
+            assert_eq!(woken(&handles), count.saturating_sub(AT_ONCE));
         }
     }
 
     #[test]
     fn whoever_was_woken_before_a_write_is_woken_after_it_as_well() {
-        let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
-        let mut tickets: Vec<Ticket> = (0..5 * AT_ONCE).map(|_| watching(&subscribers)).collect();
+        let subscribers: Arc<Mutex<SubscriberRegistry>> = Arc::default();
+        let mut handles: Vec<SubscriptionHandle> =
+            (0..5 * AT_ONCE).map(|_| watching(&subscribers)).collect();
         write(&subscribers);
         subscribers.lock().wake_some();
-        assert_eq!(woken(&tickets), 2 * AT_ONCE);
+        assert_eq!(woken(&handles), 2 * AT_ONCE);
         // Meanwhile some leave, woken and not yet woken ones, and others come.
-        tickets.retain(|ticket| ticket.id % 3 != 0);
-        tickets.extend((0..AT_ONCE).map(|_| watching(&subscribers)));
+        handles.retain(|handle| handle.id % 3 != 0);
+        handles.extend((0..AT_ONCE).map(|_| watching(&subscribers)));
         write(&subscribers);
         wake_all(&subscribers);
-        assert_eq!(woken(&tickets), tickets.len());
-        assert_eq!(woken(&tickets), 0);
+        assert_eq!(woken(&handles), handles.len());
+        assert_eq!(woken(&handles), 0);
         write(&subscribers);
         wake_all(&subscribers);
         assert_eq!(
-            woken(&tickets),
-            tickets.len(),
+            woken(&handles),
+            handles.len(),
             "the next write does it again"
         );
     }
 
     #[test]
     fn rings_that_keep_too_much_together_are_cut_and_their_readers_woken() {
-        let mut subscribers = Subscribers::default();
+        let mut subscribers = SubscriberRegistry::default();
         let waker = Arc::new(Notify::new());
         subscribers.wakers.insert(0, Arc::clone(&waker));
         let scopes = ["a", "b", "c"].map(|name| Scope::new(name).unwrap());
@@ -481,7 +484,7 @@ mod tests {
                 start: Seq(0),
             };
             let ring = &subscribers.scopes[&scopes[scope]].ring;
-            let read = ring.read(position, &Types::All);
+            let read = ring.read(position, &RequestedTypes::All);
             assert_eq!(read.is_some(), goes_on, "{scope} from {stands}");
         }
     }
@@ -503,10 +506,11 @@ mod tests {
 
     #[test]
     fn a_scope_with_many_keeps_nobody_of_another_waiting() {
-        let subscribers: Arc<Mutex<Subscribers>> = Arc::default();
-        let many: Vec<Ticket> = (0..5 * AT_ONCE).map(|_| watching(&subscribers)).collect();
+        let subscribers: Arc<Mutex<SubscriberRegistry>> = Arc::default();
+        let many: Vec<SubscriptionHandle> =
+            (0..5 * AT_ONCE).map(|_| watching(&subscribers)).collect();
         let other = Scope::new("team:blue").unwrap();
-        let mut one = Ticket::new(Arc::clone(&subscribers), &alice());
+        let mut one = SubscriptionHandle::new(Arc::clone(&subscribers), &alice());
         one.watch([&other].into_iter());
         assert!(is_woken(&one));
         write(&subscribers);

@@ -2,7 +2,7 @@
 
 use tidegate_core::id::Version;
 
-use super::{members::counted::Counted, *};
+use super::{members::counted::CountingStore, *};
 use crate::quota::{Exhausted, Quota, QuotaLimits};
 
 const USER_BYTES: usize = 16 << 20;
@@ -21,7 +21,7 @@ fn account_of_bytes(user: &str, user_bytes_max: usize) -> (Arc<Quota>, Account) 
 }
 
 fn pull(sync: &Arc<SyncService>, caller: &Caller) -> impl Future<Output = Result<Page, SyncError>> {
-    let request = PullRequest::new(None, Types::All, 10, sync.limits()).unwrap();
+    let request = PullRequest::new(None, RequestedTypes::All, 10, sync.limits()).unwrap();
     sync.pull(caller, request)
 }
 
@@ -65,7 +65,7 @@ async fn a_read_waits_for_its_users_other_reads_and_is_refused_in_the_end() {
 async fn documents_are_read_in_rounds_and_counted_until_they_are_dropped() {
     const MB: usize = 1_000_000;
     let directory = TempDir::new().unwrap();
-    let store = Arc::new(Counted {
+    let store = Arc::new(CountingStore {
         inner: open(&directory),
         counts: Arc::default(),
     });

@@ -84,7 +84,7 @@ async fn a_write_that_is_never_told_is_read_from_the_store_soon_after_the_next_o
         for id in pushed {
             sync.push(&caller, create(id)).await.unwrap();
         }
-        let page = timeout(5 * live::SWEEP, pages.next()).await;
+        let page = timeout(5 * live::GAP_MAX, pages.next()).await;
         let page = page.expect("it is read").unwrap().unwrap();
         seqs.extend(page.changes.iter().map(|change| change.seq.0));
     }
@@ -105,7 +105,7 @@ async fn a_page_of_a_subscription_is_small_and_one_of_a_pull_is_not() {
     push.changes
         .extend((1..1_000).flat_map(|number| long(number).changes));
     sync.push(&caller, push).await.unwrap();
-    let request = PullRequest::new(None, Types::All, 5_000, sync.limits()).unwrap();
+    let request = PullRequest::new(None, RequestedTypes::All, 5_000, sync.limits()).unwrap();
     let pulled = sync.pull(&caller, request).await.unwrap();
     assert_eq!((pulled.changes.len(), pulled.has_more), (1_000, false));
     let mut pages = follow(&sync, &caller, 5_000);

@@ -5,7 +5,7 @@ pub(super) mod counted;
 
 use tokio::sync::mpsc;
 
-use self::counted::{Counted, Counts};
+use self::counted::{CountingStore, Counts};
 use super::*;
 
 const MODEL: &str = r#"
@@ -27,7 +27,7 @@ const BYSTANDERS: usize = 200;
 const SCOPES: usize = 50;
 
 struct Crowd {
-    store: Arc<Counted>,
+    store: Arc<CountingStore>,
     sync: Arc<SyncService>,
     pages: Vec<mpsc::UnboundedReceiver<Page>>,
     _directory: TempDir,
@@ -52,7 +52,7 @@ impl Crowd {
 
     fn empty() -> Self {
         let directory = TempDir::new().unwrap();
-        let store = Arc::new(Counted {
+        let store = Arc::new(CountingStore {
             inner: open(&directory),
             counts: Arc::default(),
         });

@@ -2,7 +2,7 @@
 
 use tidegate_core::{
     change::BaseVersion,
-    checkpoint::Types,
+    checkpoint::RequestedTypes,
     entry::Record,
     id::{DocumentKey, Epoch, Scope, Version},
     value::Document,
@@ -39,7 +39,7 @@ impl Client {
 
     /// From this page on it gets nothing of the types that it no longer asks for, so their documents go. Before, it
     /// could ask for them again with a checkpoint that has passed them.
-    fn turn_to(&mut self, types: Types) {
+    fn turn_to(&mut self, types: RequestedTypes) {
         self.held.retain(|key, _| types.contain(&key.type_name));
         self.page_types = types;
     }

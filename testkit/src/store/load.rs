@@ -10,10 +10,10 @@ use std::{
 use tidegate_core::{
     entry::{Entry, FeedItem},
     id::{ClientKey, ConflictId, DocumentKey, MutationId, UserId},
-    inbox::{InboxRecord, Share, Waiting},
-    membership::Giving,
+    inbox::{InboxRecord, PendingUsage, UserAndDocument},
+    membership::GiverAndUser,
     push::ClientState,
-    transaction::{Expired, Loaded, Reads, Writes},
+    transaction::{ExpiryQuery, Loaded, Reads, Writes},
     value::document_bytes,
 };
 
@@ -65,7 +65,7 @@ impl State {
             inbox: conflicts.filter_map(record).collect(),
             waiting: self.waiting(&reads.waiting),
             expired: old.map_or_else(Vec::new, |old| self.expired(old)),
-            forgettable: old.map_or_else(Vec::new, |old| self.forgettable(old)),
+            expired_resolutions: old.map_or_else(Vec::new, |old| self.forgettable(old)),
             idle: old.map_or_else(Vec::new, |old| self.idle(old)),
             left_out,
             conflicts_left_out,
@@ -89,18 +89,21 @@ impl State {
             .collect()
     }
 
-    fn given(&self, givings: &BTreeSet<Giving>) -> BTreeMap<Giving, usize> {
-        let count = |giving: &Giving| {
+    fn given(&self, givings: &BTreeSet<GiverAndUser>) -> BTreeMap<GiverAndUser, usize> {
+        let count = |giving: &GiverAndUser| {
             let given = self.entries().filter_map(|it| it.membership.as_ref());
-            let given = given.filter(|it| Giving::of(it).as_ref() == Some(giving));
+            let given = given.filter(|it| GiverAndUser::of(it).as_ref() == Some(giving));
             (giving.clone(), given.count())
         };
         givings.iter().map(count).collect()
     }
 
     /// How much of each share waits in the inbox.
-    pub fn waiting(&self, shares: &BTreeSet<Share>) -> HashMap<Share, Waiting> {
-        let mut waiting: HashMap<Share, Waiting> = HashMap::new();
+    pub fn waiting(
+        &self,
+        shares: &BTreeSet<UserAndDocument>,
+    ) -> HashMap<UserAndDocument, PendingUsage> {
+        let mut waiting: HashMap<UserAndDocument, PendingUsage> = HashMap::new();
         for open in self.open().filter(|open| shares.contains(&open.share())) {
             let waiting = waiting.entry(open.share()).or_default();
             waiting.conflicts += 1;
@@ -109,23 +112,23 @@ impl State {
         waiting
     }
 
-    fn expired(&self, old: &Expired) -> Vec<FeedItem> {
+    fn expired(&self, old: &ExpiryQuery) -> Vec<FeedItem> {
         let is_old =
             |item: &FeedItem| item.record.is_collectable() && item.record.at() < old.before;
         let items = self.feed().filter(is_old).collect();
         oldest(items, old, |item: &FeedItem| item.record.at())
     }
 
-    fn forgettable(&self, old: &Expired) -> Vec<ConflictId> {
+    fn forgettable(&self, old: &ExpiryQuery) -> Vec<ConflictId> {
         let settled = self.inbox.values().filter_map(|record| match record {
-            InboxRecord::Settled(settled) if settled.at < old.before => Some(settled),
+            InboxRecord::Resolved(settled) if settled.at < old.before => Some(settled),
             _ => None,
         });
         let settled = oldest(settled.collect(), old, |settled| settled.at);
         settled.iter().map(|settled| settled.id.clone()).collect()
     }
 
-    fn idle(&self, old: &Expired) -> Vec<(ClientKey, MutationId)> {
+    fn idle(&self, old: &ExpiryQuery) -> Vec<(ClientKey, MutationId)> {
         let is_idle = |state: &ClientState| state.at.is_some_and(|at| at < old.before);
         let idle = self.clients.iter().filter(|(_, state)| is_idle(state));
         let idle = oldest(idle.collect(), old, |(_, state)| state.at);
@@ -154,7 +157,7 @@ fn without_room<'k, K: Clone + Eq + Hash + 'k>(
 fn bytes_of_record(record: &InboxRecord) -> usize {
     match record {
         InboxRecord::Open(open) => open.bytes(),
-        InboxRecord::Settled(_) => 0,
+        InboxRecord::Resolved(_) => 0,
     }
 }
 
@@ -163,7 +166,7 @@ fn bytes_of(entry: &Entry) -> usize {
 }
 
 /// The oldest of them, as many as are asked for.
-fn oldest<T, At: Ord>(mut items: Vec<T>, asked: &Expired, at: impl Fn(&T) -> At) -> Vec<T> {
+fn oldest<T, At: Ord>(mut items: Vec<T>, asked: &ExpiryQuery, at: impl Fn(&T) -> At) -> Vec<T> {
     items.sort_by_key(at);
     items.truncate(asked.limit);
     items

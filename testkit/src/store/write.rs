@@ -44,7 +44,7 @@ impl State {
             (scope, head)
         };
         let mut heads: BTreeMap<Scope, Seq> = writes.scopes().into_iter().map(head).collect();
-        let items = writes.number(&mut heads);
+        let items = writes.assign_seqs(&mut heads);
         for (scope, head) in heads {
             self.scopes.entry(scope).or_default().head = head;
         }
@@ -80,7 +80,7 @@ impl State {
         for record in &writes.inbox {
             self.inbox.insert(record.id().clone(), record.clone());
         }
-        for id in &writes.forgotten {
+        for id in &writes.resolutions_removed {
             self.inbox.remove(id);
         }
     }

@@ -6,7 +6,7 @@ use tidegate::store::Store;
 use tidegate_core::{
     entry::FeedItem,
     id::{Seq, Version},
-    transaction::{Expired, Reads, Writes},
+    transaction::{ExpiryQuery, Reads, Writes},
 };
 
 use super::{
@@ -119,7 +119,7 @@ pub(crate) async fn what_was_replaced_since_is_not_collected(backend: &impl Back
 }
 
 async fn expired(store: &dyn Store, before_ms: i64, limit: usize) -> Vec<FeedItem> {
-    let expired = Expired {
+    let expired = ExpiryQuery {
         before: at(before_ms),
         limit,
     };

@@ -17,7 +17,7 @@ use tidegate_core::{
     model::Access,
     outcome::Status,
     push::{ClientState, PushHash, RememberedOutcome},
-    transaction::{Expired, Loaded, Reads, Writes},
+    transaction::{ExpiryQuery, Loaded, Reads, Writes},
     value::{Document, Value},
 };
 
@@ -93,7 +93,7 @@ pub(crate) async fn a_decision_that_panics_writes_nothing_and_stops_nobody(backe
     let decide = |_: &Loaded| -> Writes { panic!("this panic belongs to the test") };
     let refused = store.commit(Reads::default(), Arc::new(decide)).await;
     assert!(
-        matches!(refused, Err(StoreError::Undecided(_))),
+        matches!(refused, Err(StoreError::DecisionFailed(_))),
         "{refused:?}"
     );
     assert_eq!(seqs(&feed(&*store, &a).await), [1]);
@@ -113,7 +113,7 @@ pub(crate) async fn what_cannot_be_stored_is_refused_with_all_that_came_with_it(
     writes.clients.push((client("phone"), client_state(1)));
     let refused = try_write(&*store, writes).await;
     assert!(
-        matches!(refused, Err(StoreError::Undecided(_))),
+        matches!(refused, Err(StoreError::DecisionFailed(_))),
         "{refused:?}"
     );
 
@@ -306,7 +306,7 @@ fn owned(clients: &[(&str, i32)]) -> Vec<(String, i32)> {
 
 /// The clients that have not pushed since, by name, with their last ids.
 async fn idle(store: &dyn Store, before_ms: i64, limit: usize) -> Vec<(String, i32)> {
-    let expired = Some(Expired {
+    let expired = Some(ExpiryQuery {
         before: at(before_ms),
         limit,
     });

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tidegate::store::{Decide, Scan, ScanRange, Snapshot, Store, StoreError};
+use tidegate::store::{DecideFn, Scan, ScanRange, Snapshot, Store, StoreError};
 use tidegate_core::{
     entry::{Entry, FeedItem, Marker, Record, ScopeState, Writer},
     id::{ClientId, DocumentId, DocumentKey, MutationId, Scope, Seq, TypeName, UserId, Version},
@@ -119,7 +119,7 @@ pub(crate) async fn try_write(store: &dyn Store, writes: Writes) -> Result<Write
 pub(crate) async fn commit(
     store: &dyn Store,
     reads: Reads,
-    decide: Arc<Decide>,
+    decide: Arc<DecideFn>,
 ) -> Result<Writes, StoreError> {
     loop {
         match store.commit(reads.clone(), Arc::clone(&decide)).await {

@@ -9,10 +9,13 @@ use futures_util::StreamExt;
 use tidegate::store::{InboxRange, InboxScan, Store, TailEvent};
 use tidegate_core::{
     id::{ConflictId, DocumentKey, Scope, Version},
-    inbox::{Held, InboxPosition, InboxRecord, Mine, OpenConflict, Settlement, Waiting},
+    inbox::{
+        ClientChange, InboxPosition, InboxRecord, OpenConflict, PendingConflict, PendingUsage,
+        ResolvedConflict,
+    },
     outcome::Status,
     push::RememberedOutcome,
-    transaction::{Expired, Loaded, Reads, Writes},
+    transaction::{ExpiryQuery, Loaded, Reads, Writes},
     value::{Document, Value},
 };
 
@@ -40,10 +43,10 @@ pub(super) fn open(name: &str, of: &DocumentKey, scope: &Scope, ms: i64) -> Inbo
         client: None,
         mutation: None,
         version: Version(1),
-        held: Held {
+        pending: PendingConflict {
             fields: vec!["title".to_owned()],
             base: None,
-            mine: Mine::Changed(titled("mine")),
+            mine: ClientChange::Changed(titled("mine")),
             enters: None,
         },
         theirs: Some(titled("theirs")),
@@ -56,7 +59,7 @@ fn bobs(name: &str, of: &DocumentKey) -> InboxRecord {
             opened_by: user("bob"),
             ..OpenConflict::clone(&open)
         })),
-        settled @ InboxRecord::Settled(_) => settled,
+        settled @ InboxRecord::Resolved(_) => settled,
     }
 }
 
@@ -64,12 +67,12 @@ fn bobs(name: &str, of: &DocumentKey) -> InboxRecord {
 fn bytes_of_one() -> usize {
     match open("1", &task("1"), &scope("a"), 1) {
         InboxRecord::Open(open) => open.bytes(),
-        InboxRecord::Settled(_) => 0,
+        InboxRecord::Resolved(_) => 0,
     }
 }
 
 fn settled(name: &str, ms: i64) -> InboxRecord {
-    InboxRecord::Settled(Arc::new(Settlement {
+    InboxRecord::Resolved(Arc::new(ResolvedConflict {
         id: id(name),
         key: task("1"),
         user: user("alice"),
@@ -216,7 +219,7 @@ pub(crate) async fn what_waits_of_a_document_is_counted_for_each_user(backend: &
         asked.map(|share| waiting.get(&share).copied().unwrap_or_default())
     };
     let bytes = bytes_of_one();
-    let waiting = |conflicts: usize| Waiting {
+    let waiting = |conflicts: usize| PendingUsage {
         conflicts,
         bytes: conflicts * bytes,
     };
@@ -318,13 +321,13 @@ pub(crate) async fn settled_conflicts_are_forgotten_the_oldest_first_and_open_on
     write(&*store, inbox(records)).await;
     for (before, limit, expected) in [(5, 9, 0), (6, 9, 1), (30, 9, 2), (99, 9, 3), (99, 1, 1)] {
         let reads = Reads {
-            expired: Some(Expired {
+            expired: Some(ExpiryQuery {
                 before: at(before),
                 limit,
             }),
             ..Reads::default()
         };
-        let found = load(&*store, reads).await.forgettable;
+        let found = load(&*store, reads).await.expired_resolutions;
         let oldest_first = ["older", "old", "new"].map(id);
         assert_eq!(
             found,
@@ -333,7 +336,7 @@ pub(crate) async fn settled_conflicts_are_forgotten_the_oldest_first_and_open_on
         );
     }
     let forgetting = Writes {
-        forgotten: vec![id("old"), id("older")],
+        resolutions_removed: vec![id("old"), id("older")],
         ..Writes::default()
     };
     write(&*store, forgetting).await;

@@ -117,7 +117,7 @@ pub(crate) async fn conflicts_are_loaded_in_their_order_as_far_as_they_have_room
             theirs: large(1).body,
             ..OpenConflict::clone(&open)
         })),
-        settled @ InboxRecord::Settled(_) => settled,
+        settled @ InboxRecord::Resolved(_) => settled,
     });
     write(&*store, inbox(large)).await;
     let ids = ORDER.map(|n| id(&n.to_string()));

@@ -10,7 +10,7 @@ use tidegate::store::{Store, TailEvent};
 use tidegate_core::{
     entry::{Entry, Membership},
     id::UserId,
-    membership::{Bounds, Giving, Memberships, ROWS_MAX, UserChange, UserState},
+    membership::{Bounds, GiverAndUser, Memberships, ROWS_MAX, UserChange, UserState},
     model::Access,
     transaction::{Reads, Writes},
 };
@@ -132,7 +132,7 @@ pub(crate) async fn what_a_giver_gives_a_user_is_counted(backend: &impl Backend)
         given("2", Some("dave"), 9, "bob"),
     ];
     write(&*store, entries(changed)).await;
-    let giving = |giver, to| Giving {
+    let giving = |giver, to| GiverAndUser {
         giver: user(giver),
         user: user(to),
     };

@@ -58,7 +58,7 @@ pub(crate) async fn a_tail_tells_nothing_of_a_commit_that_failed(backend: &impl 
     let decide = |_: &Loaded| -> Writes { panic!("this panic belongs to the test") };
     let refused = store.commit(Reads::default(), Arc::new(decide)).await;
     assert!(
-        matches!(refused, Err(StoreError::Undecided(_))),
+        matches!(refused, Err(StoreError::DecisionFailed(_))),
         "{refused:?}"
     );
     write(&*store, Writes::default()).await;

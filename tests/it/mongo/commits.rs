@@ -15,7 +15,7 @@ use tidegate_core::outcome::Status::{Applied, Merged};
 use super::{
     Mongo,
     gateway::{Gateway, push_of, statuses},
-    journeys_of, monitored, options,
+    monitored, options, round_trips_of,
 };
 use crate::{
     contract::{
@@ -57,7 +57,7 @@ async fn a_commit_is_one_transaction_with_its_concerns_said() {
 
 /// Each statement is a round trip to the server. Round trips take most of the time of a small push.
 #[tokio::test]
-async fn a_push_takes_no_more_journeys_than_it_must() {
+async fn a_push_takes_no_more_round_trips_than_it_must() {
     let mongo = Mongo::start().await;
     let mut options = mongo.options().await;
     let commands = Arc::default();
@@ -100,15 +100,15 @@ async fn a_push_takes_no_more_journeys_than_it_must() {
         ),
     ];
     let mut next = 1;
-    for (what, changes, journeys) in pushes {
+    for (what, changes, round_trips) in pushes {
         let count = i32::try_from(changes.len()).unwrap();
         let push = gateway.numbered_push("alice", next, changes).await;
         next += count;
         commands.lock().unwrap().clear();
         let pushed = gateway.sync.push(&gateway.caller("alice"), push).await;
         pushed.unwrap();
-        let sent = journeys_of(&commands.lock().unwrap());
-        assert_eq!(sent, journeys, "{what}");
+        let sent = round_trips_of(&commands.lock().unwrap());
+        assert_eq!(sent, round_trips, "{what}");
     }
 }
 

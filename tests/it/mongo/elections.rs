@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tidegate::sync::PullRequest;
-use tidegate_core::checkpoint::Types;
+use tidegate_core::checkpoint::RequestedTypes;
 
 use super::{gateway::Gateway, options};
 use crate::harness::mongod::{Deployment, until};
@@ -35,7 +35,7 @@ async fn a_pull_after_an_election_shows_what_was_acknowledged_before() {
     let pulls = gateways.iter().map(async |gateway| {
         let request = || PullRequest {
             checkpoint: None,
-            types: Types::All,
+            types: RequestedTypes::All,
             limit: 10,
         };
         let pull = async || {

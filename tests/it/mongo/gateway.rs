@@ -11,7 +11,7 @@ use tidegate::{
 };
 use tidegate_core::{
     change::{Action, BaseVersion, Change, Submission},
-    checkpoint::{Checkpoint, Types},
+    checkpoint::{Checkpoint, RequestedTypes},
     entry::{FeedItem, Record},
     grant::Identity,
     id::{ClientId, DocumentId, DocumentKey, MutationId, UserId},
@@ -151,7 +151,7 @@ impl Gateway {
     ) -> Page {
         let request = PullRequest {
             checkpoint: checkpoint.cloned(),
-            types: Types::All,
+            types: RequestedTypes::All,
             limit,
         };
         self.sync.pull(&self.caller(user), request).await.unwrap()

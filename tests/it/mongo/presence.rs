@@ -19,7 +19,7 @@ use tidegate_core::{
 use super::{
     Mongo,
     gateway::{Gateway, push_of, statuses},
-    journeys_of, monitored,
+    monitored, round_trips_of,
 };
 use crate::contract::Backend;
 
@@ -54,8 +54,8 @@ impl Bench {
         self.gateway.push("alice", changes).await
     }
 
-    fn journeys(&self) -> String {
-        journeys_of(&self.commands.lock().unwrap())
+    fn round_trips(&self) -> String {
+        round_trips_of(&self.commands.lock().unwrap())
     }
 
     /// How often a transaction was begun.
@@ -153,7 +153,7 @@ async fn a_repeated_push_is_answered_with_its_documents_at_the_first_attempt() {
         assert_eq!(document.version.0, 1);
     }
     assert_eq!(
-        bench.journeys(),
+        bench.round_trips(),
         "find state, find feed, find tasks, commit"
     );
 }

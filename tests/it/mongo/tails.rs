@@ -18,7 +18,7 @@ use tidegate::{
     sync::{PullRequest, Start},
 };
 use tidegate_core::{
-    checkpoint::Types,
+    checkpoint::RequestedTypes,
     transaction::{Loaded, Reads, Writes},
 };
 use tokio::time::{sleep, timeout};
@@ -334,7 +334,7 @@ async fn a_commit_that_was_given_up_unanswered_makes_the_tail_begin_anew() {
 
 /// The primary has it already, so no stream begins before it, but a majority does not yet, so no reader finds it.
 #[tokio::test]
-async fn a_commit_in_doubt_is_told_once_a_majority_has_it() {
+async fn a_commit_of_unknown_outcome_is_reported_once_a_majority_has_it() {
     let commit_max = Duration::from_secs(2);
     let deployment = Deployment::replica_set(3).await;
     let mut bench = bench_on(deployment, |options| options.commit_max = commit_max).await;
@@ -355,7 +355,7 @@ async fn subscribers_of_one_gateway_see_what_is_pushed_to_another() {
     let there = Gateway::start(&mongo.options().await).await;
     let request = PullRequest {
         checkpoint: None,
-        types: Types::All,
+        types: RequestedTypes::All,
         limit: 10,
     };
     let pages = here

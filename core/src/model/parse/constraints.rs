@@ -2,7 +2,7 @@
 //!
 //! [`Constraint::check`] checks values.
 
-use super::{directives::Arguments, report::Report};
+use super::{directives::DirectiveArguments, report::DiagnosticReport};
 use crate::{
     model::{Constraint, FieldType, Format, Scalar, Shape},
     value::Decimal,
@@ -24,10 +24,10 @@ const ITEMS: [&str; 2] = ["minItems", "maxItems"];
 pub(super) fn read(
     name: &str,
     ty: &FieldType,
-    arguments: Arguments<'_>,
-    report: &mut Report<'_>,
+    arguments: DirectiveArguments<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) -> Constraint {
-    let mut reader = Reader {
+    let mut reader = ConstraintReader {
         name,
         arguments,
         report,
@@ -70,13 +70,13 @@ fn leaf(ty: &FieldType) -> &Shape {
     }
 }
 
-struct Reader<'a, 'r, 'f> {
+struct ConstraintReader<'a, 'r, 'f> {
     name: &'a str,
-    arguments: Arguments<'a>,
-    report: &'r mut Report<'f>,
+    arguments: DirectiveArguments<'a>,
+    report: &'r mut DiagnosticReport<'f>,
 }
 
-impl Reader<'_, '_, '_> {
+impl ConstraintReader<'_, '_, '_> {
     fn check_suited(&mut self, arguments: &[&str], suited: bool, suits: &str) {
         for argument in arguments.iter().filter(|_| !suited) {
             if self.arguments.value(argument).is_some() {

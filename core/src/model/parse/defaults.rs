@@ -6,16 +6,18 @@
 use apollo_compiler::ast::Value as Literal;
 use serde_json::{Map, Value as Json};
 
-use super::{directives::Arguments, fields::Owner, report::Report, templates};
+use super::{
+    directives::DirectiveArguments, fields::OwnerKind, report::DiagnosticReport, templates,
+};
 use crate::{
     model::{Constraint, DefaultValue, FieldType, Model, Scalar, Shape, Template},
     value::{Value, json},
 };
 
 /// The field a default is for.
-pub(super) struct Target<'a> {
+pub(super) struct DefaultTarget<'a> {
     pub(super) name: &'a str,
-    pub(super) owner: Owner,
+    pub(super) owner: OwnerKind,
     pub(super) ty: &'a FieldType,
     pub(super) constraint: &'a Constraint,
 }
@@ -23,9 +25,9 @@ pub(super) struct Target<'a> {
 /// Reads the default of a field; `None` after reporting that it is no value of the field's type.
 pub(super) fn read(
     model: &Model,
-    target: &Target<'_>,
-    arguments: Arguments<'_>,
-    report: &mut Report<'_>,
+    target: &DefaultTarget<'_>,
+    arguments: DirectiveArguments<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) -> Option<DefaultValue> {
     let literal = arguments.value("value")?;
     if is_claims_template(target.ty, literal) {
@@ -53,11 +55,11 @@ fn is_claims_template(ty: &FieldType, literal: &Literal) -> bool {
 }
 
 fn read_claims(
-    target: &Target<'_>,
-    arguments: Arguments<'_>,
-    report: &mut Report<'_>,
+    target: &DefaultTarget<'_>,
+    arguments: DirectiveArguments<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) -> Option<Template> {
-    if target.owner == Owner::Embedded {
+    if target.owner == OwnerKind::Embedded {
         report.add(
             arguments.place("value"),
             format!("the default of `{}` asks for claims inside an embedded type", target.name),
@@ -68,7 +70,11 @@ fn read_claims(
     templates::read_claims(arguments, "value", report)
 }
 
-fn read_value(model: &Model, target: &Target<'_>, literal: &Literal) -> Result<Value, String> {
+fn read_value(
+    model: &Model,
+    target: &DefaultTarget<'_>,
+    literal: &Literal,
+) -> Result<Value, String> {
     let json = to_json(model, &target.ty.shape, literal)?;
     let value = json::decode(model, target.ty, json, "").map_err(|error| {
         if error.path.is_empty() {

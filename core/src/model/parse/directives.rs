@@ -1,4 +1,5 @@
-//! Directives: each is checked here against `definitions.graphql`, and its arguments are read through [`Arguments`].
+//! Directives: each is checked here against `definitions.graphql`, and its arguments are read through
+//! [`DirectiveArguments`].
 //!
 //! The code that reads the arguments knows the meaning of a directive.
 
@@ -13,16 +14,16 @@ use apollo_compiler::{
 
 use super::{
     foreign,
-    report::{Report, did_you_mean},
+    report::{DiagnosticReport, did_you_mean},
     sdl::Sdl,
 };
 use crate::value::{Decimal, DecimalError};
 
 /// The arguments of one directive. [`check`] reports an argument of the wrong type, which then reads as absent.
 #[derive(Clone, Copy)]
-pub(super) struct Arguments<'a>(&'a Node<Directive>);
+pub(super) struct DirectiveArguments<'a>(&'a Node<Directive>);
 
-impl<'a> Arguments<'a> {
+impl<'a> DirectiveArguments<'a> {
     /// The arguments of the first directive called `name`.
     pub(super) fn of(directives: &'a DirectiveList, name: &str) -> Option<Self> {
         directives.get(name).map(Self)
@@ -94,7 +95,7 @@ fn translate<T: Copy>(value: &Value, table: &[(&str, T)]) -> Option<T> {
 
 /// Reports directives that do not exist, stand in the wrong place or twice, and arguments that do not exist, are
 /// missing or have the wrong type.
-pub(super) fn check(sdl: &Sdl<'_>, report: &mut Report<'_>) {
+pub(super) fn check(sdl: &Sdl<'_>, report: &mut DiagnosticReport<'_>) {
     let definitions = Definitions::read();
     for (place, directives) in sdl.directives() {
         for (i, directive) in directives.iter().enumerate() {
@@ -148,7 +149,7 @@ fn report_unknown(
     definitions: &Definitions,
     place: DirectiveLocation,
     directive: &Node<Directive>,
-    report: &mut Report<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) {
     let name = format!("@{}", directive.name);
     let known: Vec<String> = definitions
@@ -171,7 +172,7 @@ fn check_place(
     definition: &DirectiveDefinition,
     place: DirectiveLocation,
     directive: &Node<Directive>,
-    report: &mut Report<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) {
     let name = &directive.name;
     if !definition.locations.contains(&place) {
@@ -192,7 +193,7 @@ fn check_repeated(
     definition: &DirectiveDefinition,
     earlier: &[Node<Directive>],
     directive: &Node<Directive>,
-    report: &mut Report<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) {
     let name = &directive.name;
     if !definition.repeatable && earlier.iter().any(|earlier| earlier.name == *name) {
@@ -219,7 +220,7 @@ fn check_arguments(
     definitions: &Definitions,
     definition: &DirectiveDefinition,
     directive: &Node<Directive>,
-    report: &mut Report<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) {
     let name = &directive.name;
     for (i, argument) in directive.arguments.iter().enumerate() {
@@ -240,7 +241,9 @@ fn check_arguments(
         {
             report.add(at, format!("the {what} is given twice"), "keep one of them");
         }
-        if let Err(Unfit { at, problem, hint }) = fit(definitions, &known.ty, &argument.value) {
+        if let Err(ArgumentMismatch { at, problem, hint }) =
+            fit(definitions, &known.ty, &argument.value)
+        {
             report.add(at, format!("the {what} {problem}"), hint);
         }
     }
@@ -249,7 +252,7 @@ fn check_arguments(
 fn check_missing(
     definition: &DirectiveDefinition,
     directive: &Node<Directive>,
-    report: &mut Report<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) {
     let name = &directive.name;
     let required = definition.arguments.iter().filter(|it| it.is_required());
@@ -265,13 +268,13 @@ fn check_missing(
 }
 
 /// Why a value is not of an argument's type.
-struct Unfit {
+struct ArgumentMismatch {
     at: Option<SourceSpan>,
     problem: String,
     hint: String,
 }
 
-fn fit(definitions: &Definitions, ty: &Type, value: &Node<Value>) -> Result<(), Unfit> {
+fn fit(definitions: &Definitions, ty: &Type, value: &Node<Value>) -> Result<(), ArgumentMismatch> {
     if ty.is_list() {
         return match value.as_list() {
             Some(items) => items
@@ -306,14 +309,17 @@ fn fit(definitions: &Definitions, ty: &Type, value: &Node<Value>) -> Result<(), 
     if fits {
         return Ok(());
     }
-    Err(Unfit {
+    Err(ArgumentMismatch {
         at: value.location(),
         problem: problem.into(),
         hint: hint.into(),
     })
 }
 
-fn fit_enum(known: &[Node<EnumValueDefinition>], value: &Node<Value>) -> Result<(), Unfit> {
+fn fit_enum(
+    known: &[Node<EnumValueDefinition>],
+    value: &Node<Value>,
+) -> Result<(), ArgumentMismatch> {
     let names: Vec<&str> = known.iter().map(|known| known.value.as_str()).collect();
     let (problem, hint) = match value.as_enum() {
         Some(name) if names.contains(&name.as_str()) => return Ok(()),
@@ -323,7 +329,7 @@ fn fit_enum(known: &[Node<EnumValueDefinition>], value: &Node<Value>) -> Result<
             format!("write one of {}, without quotes", names.join(", ")),
         ),
     };
-    Err(Unfit {
+    Err(ArgumentMismatch {
         at: value.location(),
         problem,
         hint,

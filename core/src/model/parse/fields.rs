@@ -8,9 +8,9 @@ use apollo_compiler::{Node, ast::FieldDefinition};
 
 use super::{
     constraints, defaults,
-    directives::Arguments,
+    directives::DirectiveArguments,
     foreign,
-    report::{Report, did_you_mean},
+    report::{DiagnosticReport, did_you_mean},
     sdl::Sdl,
 };
 use crate::model::{Field, FieldType, MergeStrategy, Model, Scalar, Shape};
@@ -28,14 +28,14 @@ const STRATEGIES: [(&str, MergeStrategy); 8] = [
 
 /// What kind of type a field belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(super) enum OwnerKind {
     Document,
     Embedded,
 }
 
 /// What a field's reader needs of the rest of the model.
 #[derive(Clone, Copy)]
-pub(super) struct Context<'a> {
+pub(super) struct FieldContext<'a> {
     pub(super) sdl: &'a Sdl<'a>,
     /// Enums, and embedded types with the names and types of their fields, which decode values.
     pub(super) outline: &'a Model,
@@ -43,10 +43,10 @@ pub(super) struct Context<'a> {
 
 /// Reads the stored fields among `definitions`. A field with a mistake may be missing.
 pub(super) fn read_all<'a>(
-    context: Context<'_>,
-    owner: Owner,
+    context: FieldContext<'_>,
+    owner: OwnerKind,
     definitions: impl Iterator<Item = &'a Node<FieldDefinition>>,
-    report: &mut Report<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) -> Vec<Field> {
     let mut owners: BTreeMap<String, String> = BTreeMap::new();
     let mut fields = Vec::new();
@@ -83,10 +83,10 @@ pub(super) fn outline(sdl: &Sdl<'_>, definition: &FieldDefinition) -> Option<Fie
 }
 
 fn read(
-    context: Context<'_>,
-    owner: Owner,
+    context: FieldContext<'_>,
+    owner: OwnerKind,
     definition: &Node<FieldDefinition>,
-    report: &mut Report<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) -> Option<Field> {
     let Some(outline) = outline(context.sdl, definition) else {
         refuse_type(context.sdl, owner, definition, report);
@@ -94,18 +94,18 @@ fn read(
     };
     check_items(&definition.name, &outline.ty, definition, report);
     let directives = &definition.directives;
-    if let Some(reference) = Arguments::of(directives, "reference") {
+    if let Some(reference) = DirectiveArguments::of(directives, "reference") {
         report.add(
             reference.place("by"),
             format!("@reference cannot stand on `{}`, which is stored", definition.name),
             "put it on a field of a document whose type is a synced type; the id stands in a field of its own",
         );
     }
-    let constraint = Arguments::of(directives, "constraint")
+    let constraint = DirectiveArguments::of(directives, "constraint")
         .map(|arguments| constraints::read(&definition.name, &outline.ty, arguments, report))
         .unwrap_or_default();
-    let default = Arguments::of(directives, "default").and_then(|arguments| {
-        let target = defaults::Target {
+    let default = DirectiveArguments::of(directives, "default").and_then(|arguments| {
+        let target = defaults::DefaultTarget {
             name: &definition.name,
             owner,
             ty: &outline.ty,
@@ -116,7 +116,7 @@ fn read(
     check_read_only(owner, definition, report);
     Some(Field {
         description: definition.description.as_ref().map(ToString::to_string),
-        deprecated: deprecation(Arguments::of(directives, "deprecated")),
+        deprecated: deprecation(DirectiveArguments::of(directives, "deprecated")),
         stored_as: stored_name(definition, report),
         default,
         read_only: directives.has("readOnly"),
@@ -128,7 +128,12 @@ fn read(
 
 /// A list of embedded documents holds no null: a null would look like a document whose fields are all null. The same
 /// goes for a list of lists: async-graphql 7.2 answers a null in it with an error.
-fn check_items(name: &str, ty: &FieldType, definition: &FieldDefinition, report: &mut Report<'_>) {
+fn check_items(
+    name: &str,
+    ty: &FieldType,
+    definition: &FieldDefinition,
+    report: &mut DiagnosticReport<'_>,
+) {
     let Shape::List(item) = &ty.shape else { return };
     let found = match &item.shape {
         Shape::Embedded(embedded) => Some((
@@ -152,7 +157,7 @@ fn check_items(name: &str, ty: &FieldType, definition: &FieldDefinition, report:
 }
 
 /// The reason of `@deprecated`, in the words of the GraphQL specification (section 3.13.3) if none is given.
-pub(super) fn deprecation(arguments: Option<Arguments<'_>>) -> Option<String> {
+pub(super) fn deprecation(arguments: Option<DirectiveArguments<'_>>) -> Option<String> {
     let arguments = arguments?;
     Some(
         arguments
@@ -162,7 +167,12 @@ pub(super) fn deprecation(arguments: Option<Arguments<'_>>) -> Option<String> {
     )
 }
 
-fn refuse_type(sdl: &Sdl<'_>, owner: Owner, definition: &FieldDefinition, report: &mut Report<'_>) {
+fn refuse_type(
+    sdl: &Sdl<'_>,
+    owner: OwnerKind,
+    definition: &FieldDefinition,
+    report: &mut DiagnosticReport<'_>,
+) {
     let type_name = definition.ty.inner_named_type();
     let name = &definition.name;
     if sdl.synced_type(type_name).is_none() {
@@ -175,11 +185,11 @@ fn refuse_type(sdl: &Sdl<'_>, owner: Owner, definition: &FieldDefinition, report
         return;
     }
     let hint = match owner {
-        Owner::Document if definition.ty.is_list() => many_documents(name, type_name),
-        Owner::Document => format!(
+        OwnerKind::Document if definition.ty.is_list() => many_documents(name, type_name),
+        OwnerKind::Document => format!(
             "store its id in a field such as `{name}Id: ID` and write `{name}: {type_name} @reference(by: \"{name}Id\")`"
         ),
-        Owner::Embedded => {
+        OwnerKind::Embedded => {
             "store its id in a field of type ID; references stand on a document's own fields".into()
         }
     };
@@ -198,12 +208,16 @@ pub(super) fn many_documents(name: &str, target: &str) -> String {
     )
 }
 
-fn check_read_only(owner: Owner, definition: &FieldDefinition, report: &mut Report<'_>) {
-    let Some(read_only) = Arguments::of(&definition.directives, "readOnly") else {
+fn check_read_only(
+    owner: OwnerKind,
+    definition: &FieldDefinition,
+    report: &mut DiagnosticReport<'_>,
+) {
+    let Some(read_only) = DirectiveArguments::of(&definition.directives, "readOnly") else {
         return;
     };
     let name = &definition.name;
-    if owner == Owner::Embedded {
+    if owner == OwnerKind::Embedded {
         report.add(
             read_only.place(""),
             format!(
@@ -220,9 +234,9 @@ fn check_read_only(owner: Owner, definition: &FieldDefinition, report: &mut Repo
     }
 }
 
-fn stored_name(definition: &FieldDefinition, report: &mut Report<'_>) -> String {
+fn stored_name(definition: &FieldDefinition, report: &mut DiagnosticReport<'_>) -> String {
     let own_name = definition.name.to_string();
-    let Some(arguments) = Arguments::of(&definition.directives, "stored") else {
+    let Some(arguments) = DirectiveArguments::of(&definition.directives, "stored") else {
         return own_name;
     };
     let Some(name) = arguments.text("as") else {
@@ -249,9 +263,9 @@ fn stored_name(definition: &FieldDefinition, report: &mut Report<'_>) -> String 
 fn merge(
     definition: &FieldDefinition,
     ty: &FieldType,
-    report: &mut Report<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) -> Option<MergeStrategy> {
-    let arguments = Arguments::of(&definition.directives, "merge")?;
+    let arguments = DirectiveArguments::of(&definition.directives, "merge")?;
     let strategy = arguments.choice("with", &STRATEGIES)?;
     if let Some(wanted) = unsuited(strategy, &ty.shape) {
         let given = STRATEGIES.iter().find(|(_, known)| *known == strategy);
@@ -306,7 +320,7 @@ fn is_ordered(scalar: Scalar) -> bool {
 }
 
 /// Reports embedded types that require themselves, directly or indirectly: such a document would never end.
-pub(super) fn check_endless(context: Context<'_>, report: &mut Report<'_>) {
+pub(super) fn check_endless(context: FieldContext<'_>, report: &mut DiagnosticReport<'_>) {
     for object in &context.sdl.embedded {
         let name = &object.name;
         if requires(context.outline, name, name, &mut BTreeSet::new()) {

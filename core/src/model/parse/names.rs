@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use apollo_compiler::Name;
 
-use super::{foreign, report::Report, sdl::Sdl};
+use super::{foreign, report::DiagnosticReport, sdl::Sdl};
 use crate::model::Scalar;
 
 /// What the generated API adds to the name of a synced type.
@@ -36,7 +36,7 @@ const API_NAMES: [&str; 11] = [
     "DeclineMembershipsPayload",
 ];
 
-pub(super) fn check(sdl: &Sdl<'_>, report: &mut Report<'_>) {
+pub(super) fn check(sdl: &Sdl<'_>, report: &mut DiagnosticReport<'_>) {
     check_types(sdl, report);
     for object in sdl.synced.iter().chain(&sdl.embedded) {
         let owner = format!("the type {}", object.name);
@@ -67,7 +67,7 @@ pub(super) fn check(sdl: &Sdl<'_>, report: &mut Report<'_>) {
     }
 }
 
-fn check_types(sdl: &Sdl<'_>, report: &mut Report<'_>) {
+fn check_types(sdl: &Sdl<'_>, report: &mut DiagnosticReport<'_>) {
     let derived = derived_names(sdl);
     let mut seen = BTreeSet::new();
     let objects = sdl.objects().map(|object| &object.name);
@@ -129,7 +129,7 @@ fn check_members<'a>(
     owner: &str,
     kind: &str,
     names: impl Iterator<Item = &'a Name>,
-    report: &mut Report<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) {
     let mut seen = BTreeSet::new();
     for name in names {

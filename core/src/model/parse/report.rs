@@ -16,7 +16,7 @@ pub enum Severity {
 
 /// A mistake or a warning at one place of a model file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
+pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
     /// The file, as the caller named it.
@@ -31,7 +31,7 @@ pub struct Mistake {
     pub hint: String,
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
             Severity::Error => "error",
@@ -54,17 +54,17 @@ impl fmt::Display for Mistake {
 
 /// All mistakes of a model in the order of the file; there is at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistakes(Vec<Mistake>);
+pub struct Diagnostics(Vec<Diagnostic>);
 
-impl Mistakes {
+impl Diagnostics {
     /// The mistakes in the order of the file.
-    pub fn iter(&self) -> slice::Iter<'_, Mistake> {
+    pub fn iter(&self) -> slice::Iter<'_, Diagnostic> {
         self.0.iter()
     }
 
     /// The mistakes that prevent `source` from being SDL: the first of each line, since the others follow from it.
     pub(super) fn of_syntax(source: Source<'_>, errors: &DiagnosticList) -> Self {
-        let mistakes = errors.iter().map(|diagnostic| {
+        let diagnostics = errors.iter().map(|diagnostic| {
             let message = spell_tokens(&diagnostic.error.to_string());
             source.mistake(
                 diagnostic.error.location(),
@@ -72,28 +72,28 @@ impl Mistakes {
                 syntax_hint(source.text),
             )
         });
-        let mut mistakes = Self::sorted(mistakes.collect());
-        mistakes.0.dedup_by_key(|mistake| mistake.line);
-        mistakes
+        let mut diagnostics = Self::sorted(diagnostics.collect());
+        diagnostics.0.dedup_by_key(|mistake| mistake.line);
+        diagnostics
     }
 
-    fn sorted(mut mistakes: Vec<Mistake>) -> Self {
-        mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
-        mistakes.dedup();
-        Self(mistakes)
+    fn sorted(mut diagnostics: Vec<Diagnostic>) -> Self {
+        diagnostics.sort_by_key(|mistake| (mistake.line, mistake.column));
+        diagnostics.dedup();
+        Self(diagnostics)
     }
 }
 
-impl<'a> IntoIterator for &'a Mistakes {
-    type Item = &'a Mistake;
-    type IntoIter = slice::Iter<'a, Mistake>;
+impl<'a> IntoIterator for &'a Diagnostics {
+    type Item = &'a Diagnostic;
+    type IntoIter = slice::Iter<'a, Diagnostic>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
     }
 }
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, mistake) in self.0.iter().enumerate() {
             let separator = if i == 0 { "" } else { "\n" };
@@ -103,7 +103,7 @@ impl fmt::Display for Mistakes {
     }
 }
 
-impl Error for Mistakes {}
+impl Error for Diagnostics {}
 
 /// One model file.
 #[derive(Clone, Copy)]
@@ -119,12 +119,12 @@ impl Source<'_> {
         at: Option<SourceSpan>,
         message: impl Into<String>,
         hint: impl Into<String>,
-    ) -> Mistake {
+    ) -> Diagnostic {
         let before = at
             .and_then(|span| self.text.get(..span.offset()))
             .unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Mistake {
+        Diagnostic {
             severity: Severity::Error,
             file: self.file.to_owned(),
             line: before.matches('\n').count() + 1,
@@ -136,12 +136,12 @@ impl Source<'_> {
 }
 
 /// Gathers the mistakes of one file.
-pub(super) struct Report<'a> {
+pub(super) struct DiagnosticReport<'a> {
     source: Source<'a>,
-    mistakes: Vec<Mistake>,
+    mistakes: Vec<Diagnostic>,
 }
 
-impl<'a> Report<'a> {
+impl<'a> DiagnosticReport<'a> {
     pub(super) fn new(source: Source<'a>) -> Self {
         Self {
             source,
@@ -171,23 +171,23 @@ impl<'a> Report<'a> {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        self.mistakes.push(Mistake {
+        self.mistakes.push(Diagnostic {
             severity: Severity::Warning,
             ..self.source.mistake(at, message, hint)
         });
     }
 
     /// All that was found, in the order of the file.
-    pub(super) fn found(self) -> Vec<Mistake> {
-        Mistakes::sorted(self.mistakes).0
+    pub(super) fn found(self) -> Vec<Diagnostic> {
+        Diagnostics::sorted(self.mistakes).0
     }
 
     /// `value`, if nothing was found.
-    pub(super) fn finish<T>(self, value: T) -> Result<T, Mistakes> {
+    pub(super) fn finish<T>(self, value: T) -> Result<T, Diagnostics> {
         if self.mistakes.is_empty() {
             Ok(value)
         } else {
-            Err(Mistakes::sorted(self.mistakes))
+            Err(Diagnostics::sorted(self.mistakes))
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use apollo_compiler::{Name, Node, ast::ObjectTypeDefinition, parser::SourceSpan};
 
-use super::{directives::Arguments, report::Report};
+use super::{directives::DirectiveArguments, report::DiagnosticReport};
 
 /// Root fields of every generated API.
 const API_ROOTS: [&str; 7] = [
@@ -33,8 +33,8 @@ impl Roots {
     /// Reads the names from `@collection`, or makes them from the type's and the collection's name.
     pub(super) fn read(
         object: &Node<ObjectTypeDefinition>,
-        collection: Arguments<'_>,
-        report: &mut Report<'_>,
+        collection: DirectiveArguments<'_>,
+        report: &mut DiagnosticReport<'_>,
     ) -> Self {
         let given = |argument| collection.text(argument).map(str::to_owned);
         let singular = given("singular").unwrap_or_else(|| lower_acronym(&object.name));
@@ -61,7 +61,7 @@ impl Roots {
         ]
     }
 
-    fn check(&self, report: &mut Report<'_>) {
+    fn check(&self, report: &mut DiagnosticReport<'_>) {
         for (argument, name, at) in self.named() {
             if Name::new(name).is_err() || name.starts_with('_') {
                 report.add(
@@ -103,7 +103,7 @@ impl Roots {
 /// Reports root fields that two types share.
 pub(super) fn check_clashes<'a>(
     roots: impl Iterator<Item = (&'a str, &'a Roots)>,
-    report: &mut Report<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) {
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
     for (type_name, roots) in roots {

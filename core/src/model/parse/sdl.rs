@@ -10,7 +10,7 @@ use apollo_compiler::{
     },
 };
 
-use super::{directives::Arguments, report::Report};
+use super::{directives::DirectiveArguments, report::DiagnosticReport};
 use crate::model::{FieldType, Scalar, Shape};
 
 /// The definitions of a model by kind, each in the order of the file.
@@ -25,7 +25,7 @@ pub(super) struct Sdl<'a> {
 }
 
 impl<'a> Sdl<'a> {
-    pub(super) fn sort(document: &'a Document, report: &mut Report<'_>) -> Self {
+    pub(super) fn sort(document: &'a Document, report: &mut DiagnosticReport<'_>) -> Self {
         let mut sdl = Self::default();
         for definition in &document.definitions {
             match definition {
@@ -53,9 +53,9 @@ impl<'a> Sdl<'a> {
     }
 
     /// The arguments of every `@grant`.
-    pub(super) fn grants(&self) -> impl Iterator<Item = Arguments<'a>> {
+    pub(super) fn grants(&self) -> impl Iterator<Item = DirectiveArguments<'a>> {
         let schema = self.schema.iter();
-        schema.flat_map(|schema| Arguments::all_of(&schema.directives, "grant"))
+        schema.flat_map(|schema| DirectiveArguments::all_of(&schema.directives, "grant"))
     }
 
     /// Types, synced and embedded.
@@ -136,7 +136,7 @@ impl<'a> Sdl<'a> {
     }
 }
 
-fn check_object(object: &Node<ObjectTypeDefinition>, report: &mut Report<'_>) {
+fn check_object(object: &Node<ObjectTypeDefinition>, report: &mut DiagnosticReport<'_>) {
     let name = &object.name;
     if object.fields.is_empty() {
         report.add(
@@ -161,7 +161,7 @@ fn check_object(object: &Node<ObjectTypeDefinition>, report: &mut Report<'_>) {
     }
 }
 
-fn check_enum(def: &Node<EnumTypeDefinition>, report: &mut Report<'_>) {
+fn check_enum(def: &Node<EnumTypeDefinition>, report: &mut DiagnosticReport<'_>) {
     if def.values.is_empty() {
         report.add(
             def.name.location(),
@@ -171,7 +171,7 @@ fn check_enum(def: &Node<EnumTypeDefinition>, report: &mut Report<'_>) {
     }
 }
 
-fn refuse(definition: &Definition, report: &mut Report<'_>) {
+fn refuse(definition: &Definition, report: &mut DiagnosticReport<'_>) {
     let (what, hint) = match definition {
         Definition::OperationDefinition(_) | Definition::FragmentDefinition(_) => (
             "an operation or fragment stands in a model",

@@ -6,8 +6,8 @@
 use apollo_compiler::{Node, ast::ObjectTypeDefinition, parser::SourceSpan};
 
 use super::{
-    directives::Arguments,
-    report::{Report, did_you_mean},
+    directives::DirectiveArguments,
+    report::{DiagnosticReport, did_you_mean},
     sdl::Sdl,
 };
 use crate::{
@@ -20,12 +20,12 @@ const FIELDS_HINT: &str = "write each field as {field}, such as \"team:{teamId}\
 
 /// A template of either form.
 pub(super) trait Form: Sized {
-    fn parse(text: &str) -> Result<Self, Broken>;
+    fn parse(text: &str) -> Result<Self, TemplateProblem>;
     fn placeholders(&self) -> impl Iterator<Item = &Placeholder>;
 }
 
 impl Form for Template {
-    fn parse(text: &str) -> Result<Self, Broken> {
+    fn parse(text: &str) -> Result<Self, TemplateProblem> {
         Ok(Self::parse(text)?)
     }
 
@@ -35,11 +35,11 @@ impl Form for Template {
 }
 
 impl Form for ScopeTemplate {
-    fn parse(text: &str) -> Result<Self, Broken> {
+    fn parse(text: &str) -> Result<Self, TemplateProblem> {
         let template = Self::parse(text)?;
         let is_fixed = template.placeholders().next().is_none();
         match Scope::new(text) {
-            Err(error) if is_fixed => Err(Broken {
+            Err(error) if is_fixed => Err(TemplateProblem {
                 problem: error.to_string(),
                 hint: None,
             }),
@@ -54,18 +54,18 @@ impl Form for ScopeTemplate {
 
 /// Reads a template over claims; `None` after reporting that it is broken.
 pub(super) fn read_claims<T: Form>(
-    arguments: Arguments<'_>,
+    arguments: DirectiveArguments<'_>,
     argument: &str,
-    report: &mut Report<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) -> Option<T> {
     read(arguments, argument, CLAIMS_HINT, report)
 }
 
 fn read<T: Form>(
-    arguments: Arguments<'_>,
+    arguments: DirectiveArguments<'_>,
     argument: &str,
     hint: &str,
-    report: &mut Report<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) -> Option<T> {
     let text = arguments.text(argument)?;
     let broken = match T::parse(text) {
@@ -81,12 +81,12 @@ fn read<T: Form>(
 }
 
 /// What is wrong with a template, and what to do about it if that is known.
-pub(super) struct Broken {
+pub(super) struct TemplateProblem {
     problem: String,
     hint: Option<String>,
 }
 
-impl From<TemplateError> for Broken {
+impl From<TemplateError> for TemplateProblem {
     fn from(error: TemplateError) -> Self {
         let hint = match &error {
             TemplateError::Mixed { separated, .. } => {
@@ -114,7 +114,7 @@ impl<'a> WrittenScope<'a> {
     /// Every scope that can be read: those of the schema, then those of each type.
     pub(super) fn all(sdl: &Sdl<'a>) -> impl Iterator<Item = Self> {
         let of_types = sdl.synced.iter().flat_map(|object| {
-            let own = Arguments::of(&object.directives, "scope").and_then(|arguments| {
+            let own = DirectiveArguments::of(&object.directives, "scope").and_then(|arguments| {
                 let scope = Self::read(arguments, "by")?;
                 Some(Self {
                     template: scope.template.with_lone_as_whole(),
@@ -122,7 +122,7 @@ impl<'a> WrittenScope<'a> {
                     ..scope
                 })
             });
-            let opened = Arguments::of(&object.directives, "grants");
+            let opened = DirectiveArguments::of(&object.directives, "grants");
             let opened = opened.and_then(|arguments| Self::read(arguments, "scope"));
             own.into_iter().chain(opened)
         });
@@ -131,7 +131,7 @@ impl<'a> WrittenScope<'a> {
         granted.chain(of_types)
     }
 
-    fn read(arguments: Arguments<'a>, argument: &str) -> Option<Self> {
+    fn read(arguments: DirectiveArguments<'a>, argument: &str) -> Option<Self> {
         let text = arguments.text(argument)?;
         Some(Self {
             at: arguments.place(argument),
@@ -144,7 +144,7 @@ impl<'a> WrittenScope<'a> {
 
 /// Reports scopes of different shapes that are equal for some values: a user with one of them would have the other. A
 /// lone placeholder in `@scope` and a `{=claim}` hold whole scopes by intent.
-pub(super) fn check_meetings(sdl: &Sdl<'_>, report: &mut Report<'_>) {
+pub(super) fn check_meetings(sdl: &Sdl<'_>, report: &mut DiagnosticReport<'_>) {
     let mut known: Vec<WrittenScope<'_>> = Vec::new();
     for scope in WrittenScope::all(sdl) {
         let template = &scope.template;
@@ -174,7 +174,7 @@ pub(super) struct FieldTemplates<'a> {
 
 /// What a field must be to stand in a template.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
+pub(super) enum TemplateFieldRule {
     /// A scalar that is text or a whole number, or an enum.
     Scalar,
     /// The same, and never null.
@@ -185,10 +185,10 @@ impl FieldTemplates<'_> {
     /// Reads the template in `argument`; `None` after reporting that it is broken.
     pub(super) fn read<T: Form>(
         self,
-        arguments: Arguments<'_>,
+        arguments: DirectiveArguments<'_>,
         argument: &str,
-        need: Need,
-        report: &mut Report<'_>,
+        need: TemplateFieldRule,
+        report: &mut DiagnosticReport<'_>,
     ) -> Option<T> {
         let template: T = read(arguments, argument, FIELDS_HINT, report)?;
         for placeholder in template.placeholders() {
@@ -199,7 +199,11 @@ impl FieldTemplates<'_> {
         Some(template)
     }
 
-    fn check(self, placeholder: &Placeholder, need: Need) -> Result<(), (String, String)> {
+    fn check(
+        self,
+        placeholder: &Placeholder,
+        need: TemplateFieldRule,
+    ) -> Result<(), (String, String)> {
         let [name] = placeholder.path() else {
             return Err((
                 format!(
@@ -231,7 +235,7 @@ impl FieldTemplates<'_> {
                 "use a field of type ID, String, Int, Long, or an enum".into(),
             ));
         }
-        if need == Need::Required && !ty.required {
+        if need == TemplateFieldRule::Required && !ty.required {
             return Err((
                 format!("`{name}` may be null, and a document must always be in a scope"),
                 format!("write `{name}: {}!`", field.ty),

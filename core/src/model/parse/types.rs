@@ -8,11 +8,11 @@ use apollo_compiler::{
 };
 
 use super::{
-    directives::Arguments,
-    fields::{self, Context, Owner},
-    report::{Report, did_you_mean},
+    directives::DirectiveArguments,
+    fields::{self, FieldContext, OwnerKind},
+    report::{DiagnosticReport, did_you_mean},
     roots::Roots,
-    templates::{self, FieldTemplates, Need},
+    templates::{self, FieldTemplates, TemplateFieldRule},
 };
 use crate::{
     id::{IdType, TypeName},
@@ -46,11 +46,11 @@ const OVERLAPS: [(&str, Overlap); 4] = [
 
 /// Reads a type with `@collection`, and its root fields; `None` after reporting that a required part is missing.
 pub(super) fn read(
-    context: Context<'_>,
+    context: FieldContext<'_>,
     object: &Node<ObjectTypeDefinition>,
-    report: &mut Report<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) -> Option<(DocumentType, Roots)> {
-    let collection = Arguments::of(&object.directives, "collection")?;
+    let collection = DirectiveArguments::of(&object.directives, "collection")?;
     check_collection_name(collection, report);
     let id_description = read_id(object, report);
     let roots = Roots::read(object, collection, report);
@@ -64,7 +64,7 @@ pub(super) fn read(
         .filter_map(|field| read_reference(context, object, field, report))
         .collect();
     let stored_count = stored.len();
-    let mut fields = fields::read_all(context, Owner::Document, stored.into_iter(), report);
+    let mut fields = fields::read_all(context, OwnerKind::Document, stored.into_iter(), report);
     if fields.len() == stored_count {
         check_settable(object, &fields, report);
     }
@@ -80,7 +80,7 @@ pub(super) fn read(
             read_scope_default(object, field, report);
         }
     }
-    let membership = Arguments::of(&object.directives, "grants")
+    let membership = DirectiveArguments::of(&object.directives, "grants")
         .and_then(|arguments| read_membership(templates, arguments, report));
     let document_type = DocumentType {
         name: read_name(object, report)?,
@@ -100,7 +100,11 @@ pub(super) fn read(
 }
 
 /// GraphQL has no input type without fields, and clients could write nothing to such a document.
-fn check_settable(object: &ObjectTypeDefinition, fields: &[Field], report: &mut Report<'_>) {
+fn check_settable(
+    object: &ObjectTypeDefinition,
+    fields: &[Field],
+    report: &mut DiagnosticReport<'_>,
+) {
     if fields.iter().all(|field| field.read_only) {
         report.add(
             object.name.location(),
@@ -113,7 +117,7 @@ fn check_settable(object: &ObjectTypeDefinition, fields: &[Field], report: &mut 
     }
 }
 
-fn read_name(object: &ObjectTypeDefinition, report: &mut Report<'_>) -> Option<TypeName> {
+fn read_name(object: &ObjectTypeDefinition, report: &mut DiagnosticReport<'_>) -> Option<TypeName> {
     let name = TypeName::new(&object.name);
     if let Err(error) = &name {
         report.add(
@@ -125,9 +129,12 @@ fn read_name(object: &ObjectTypeDefinition, report: &mut Report<'_>) -> Option<T
     name.ok()
 }
 
-fn read_scope(templates: FieldTemplates<'_>, report: &mut Report<'_>) -> Option<ScopeTemplate> {
+fn read_scope(
+    templates: FieldTemplates<'_>,
+    report: &mut DiagnosticReport<'_>,
+) -> Option<ScopeTemplate> {
     let object = templates.object;
-    let Some(arguments) = Arguments::of(&object.directives, "scope") else {
+    let Some(arguments) = DirectiveArguments::of(&object.directives, "scope") else {
         report.add(
             object.name.location(),
             format!(
@@ -138,7 +145,8 @@ fn read_scope(templates: FieldTemplates<'_>, report: &mut Report<'_>) -> Option<
         );
         return None;
     };
-    let scope: ScopeTemplate = templates.read(arguments, "by", Need::Required, report)?;
+    let scope: ScopeTemplate =
+        templates.read(arguments, "by", TemplateFieldRule::Required, report)?;
     if let ScopeTemplate::Whole(placeholder) = &scope {
         report.add(
             arguments.place("by"),
@@ -150,10 +158,15 @@ fn read_scope(templates: FieldTemplates<'_>, report: &mut Report<'_>) -> Option<
 }
 
 /// The default of a field that holds the document's scope is a scope itself.
-fn read_scope_default(object: &ObjectTypeDefinition, field: &mut Field, report: &mut Report<'_>) {
+fn read_scope_default(
+    object: &ObjectTypeDefinition,
+    field: &mut Field,
+    report: &mut DiagnosticReport<'_>,
+) {
     let mut definitions = object.fields.iter();
     let definition = definitions.find(|definition| definition.name == field.name.as_str());
-    let arguments = definition.and_then(|found| Arguments::of(&found.directives, "default"));
+    let arguments =
+        definition.and_then(|found| DirectiveArguments::of(&found.directives, "default"));
     let Some(arguments) = arguments else { return };
     match &field.default {
         Some(DefaultValue::Claims(_)) => {
@@ -169,7 +182,7 @@ fn read_scope_default(object: &ObjectTypeDefinition, field: &mut Field, report: 
     }
 }
 
-fn check_collection_name(collection: Arguments<'_>, report: &mut Report<'_>) {
+fn check_collection_name(collection: DirectiveArguments<'_>, report: &mut DiagnosticReport<'_>) {
     let Some(name) = collection.text("name") else {
         return;
     };
@@ -192,7 +205,10 @@ fn check_collection_name(collection: Arguments<'_>, report: &mut Report<'_>) {
 }
 
 /// Checks the field `id`, and returns its description.
-fn read_id(object: &Node<ObjectTypeDefinition>, report: &mut Report<'_>) -> Option<String> {
+fn read_id(
+    object: &Node<ObjectTypeDefinition>,
+    report: &mut DiagnosticReport<'_>,
+) -> Option<String> {
     let Some(id) = object.fields.iter().find(|field| field.name == "id") else {
         report.add(
             object.name.location(),
@@ -218,7 +234,7 @@ fn report_idle_directives(
     field: &FieldDefinition,
     meaningful: &[&str],
     reason: &str,
-    report: &mut Report<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) {
     const STORED: [&str; 7] = [
         "merge",
@@ -242,19 +258,19 @@ fn report_idle_directives(
 }
 
 /// A reference is a field with `@reference` whose type is not stored. The others are reported as fields.
-fn is_reference(context: Context<'_>, field: &FieldDefinition) -> bool {
+fn is_reference(context: FieldContext<'_>, field: &FieldDefinition) -> bool {
     field.directives.has("reference") && context.sdl.field_type(&field.ty).is_none()
 }
 
 fn read_reference(
-    context: Context<'_>,
+    context: FieldContext<'_>,
     object: &ObjectTypeDefinition,
     field: &Node<FieldDefinition>,
-    report: &mut Report<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) -> Option<Reference> {
     let reason = "it shows another document, and only that document's id is stored";
     report_idle_directives(field, &["reference", "deprecated"], reason, report);
-    let arguments = Arguments::of(&field.directives, "reference")?;
+    let arguments = DirectiveArguments::of(&field.directives, "reference")?;
     check_target(context, field, report);
     let by = arguments.text("by")?;
     let Some(source) = object.fields.iter().find(|candidate| candidate.name == by) else {
@@ -286,13 +302,17 @@ fn read_reference(
     Some(Reference {
         name: field.name.to_string(),
         description: field.description.as_ref().map(ToString::to_string),
-        deprecated: fields::deprecation(Arguments::of(&field.directives, "deprecated")),
+        deprecated: fields::deprecation(DirectiveArguments::of(&field.directives, "deprecated")),
         target: TypeName::new(field.ty.inner_named_type()).ok()?,
         by: by.to_owned(),
     })
 }
 
-fn check_target(context: Context<'_>, field: &FieldDefinition, report: &mut Report<'_>) {
+fn check_target(
+    context: FieldContext<'_>,
+    field: &FieldDefinition,
+    report: &mut DiagnosticReport<'_>,
+) {
     let target = field.ty.inner_named_type();
     let name = &field.name;
     if context.sdl.synced_type(target).is_none() {
@@ -317,8 +337,8 @@ fn check_target(context: Context<'_>, field: &FieldDefinition, report: &mut Repo
     }
 }
 
-fn read_conflict(object: &ObjectTypeDefinition, report: &mut Report<'_>) -> ConflictRule {
-    let arguments = Arguments::of(&object.directives, "conflict");
+fn read_conflict(object: &ObjectTypeDefinition, report: &mut DiagnosticReport<'_>) -> ConflictRule {
+    let arguments = DirectiveArguments::of(&object.directives, "conflict");
     let policy = arguments.and_then(|arguments| arguments.choice("policy", &POLICIES));
     let overlap = arguments.and_then(|arguments| arguments.choice("overlap", &OVERLAPS));
     let rule = ConflictRule {
@@ -338,7 +358,11 @@ fn read_conflict(object: &ObjectTypeDefinition, report: &mut Report<'_>) -> Conf
 }
 
 /// The policy WEBHOOK and the name of a webhook go together.
-fn check_webhook(rule: &ConflictRule, arguments: Arguments<'_>, report: &mut Report<'_>) {
+fn check_webhook(
+    rule: &ConflictRule,
+    arguments: DirectiveArguments<'_>,
+    report: &mut DiagnosticReport<'_>,
+) {
     let asks = rule.policy == Policy::Webhook || rule.client_may_choose.contains(&Policy::Webhook);
     match &rule.webhook {
         None if asks => report.add(
@@ -370,11 +394,11 @@ fn is_webhook_name(name: &str) -> bool {
 
 fn read_membership(
     templates: FieldTemplates<'_>,
-    arguments: Arguments<'_>,
-    report: &mut Report<'_>,
+    arguments: DirectiveArguments<'_>,
+    report: &mut DiagnosticReport<'_>,
 ) -> Option<MembershipRule> {
-    let scope = templates.read(arguments, "scope", Need::Scalar, report);
-    let to: Option<Template> = templates.read(arguments, "to", Need::Scalar, report);
+    let scope = templates.read(arguments, "scope", TemplateFieldRule::Scalar, report);
+    let to: Option<Template> = templates.read(arguments, "to", TemplateFieldRule::Scalar, report);
     if to.as_ref().is_some_and(|to| to.placeholders().count() != 1) {
         report.add(
             arguments.place("to"),
@@ -382,7 +406,8 @@ fn read_membership(
             "write the field that holds the user's id, such as \"{userId}\"",
         );
     }
-    let access: Template = templates.read(arguments, "access", Need::Scalar, report)?;
+    let access: Template =
+        templates.read(arguments, "access", TemplateFieldRule::Scalar, report)?;
     let fixed = access.placeholders().next().is_none();
     let text = arguments.text("access")?;
     if fixed && !["READ", "WRITE"].contains(&text) {

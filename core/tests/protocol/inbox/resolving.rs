@@ -196,7 +196,7 @@ fn creates_and_deletes_are_held_back_and_resolved_too() {
     let answer = store.push(&by("bob", "b").from(2), &[delete("t", 1)]);
     assert_eq!(summaries(&answer), ["CONFLICT 2"]);
     let id = store.conflict().id.clone();
-    assert_eq!(store.conflict().held.mine, Mine::Deleted);
+    assert_eq!(store.conflict().pending.mine, ClientChange::Deleted);
     assert_eq!(
         summaries(&store.resolve("alice", &id, 2, Resolution::Mine)),
         ["APPLIED 3"]

@@ -41,44 +41,44 @@ fn hostile_documents_are_refused_quickly() {
     );
     let cycle = "fragment A on Query { ...B } fragment B on Query { ...A }";
     let cases = [
-        (doubling(25), RefusalKind::Limit),
-        (doubling(5_000), RefusalKind::Limit),
-        (doubling_fields(30), RefusalKind::Limit),
-        (format!("{{ ...A }} {cycle}"), RefusalKind::Validation),
-        (cycle.to_owned(), RefusalKind::Validation),
-        (format!("{operations}{spread}"), RefusalKind::Limit),
-        (format!("{operations}{directives}"), RefusalKind::Limit),
-        (fields("id ", 40_000), RefusalKind::Limit),
-        (fields("id ", 14_000), RefusalKind::Limit),
-        (fields("a: id ", 600), RefusalKind::Limit),
-        (fields("id @skip(if: true) ", 600), RefusalKind::Limit),
+        (doubling(25), RequestErrorKind::Limit),
+        (doubling(5_000), RequestErrorKind::Limit),
+        (doubling_fields(30), RequestErrorKind::Limit),
+        (format!("{{ ...A }} {cycle}"), RequestErrorKind::Validation),
+        (cycle.to_owned(), RequestErrorKind::Validation),
+        (format!("{operations}{spread}"), RequestErrorKind::Limit),
+        (format!("{operations}{directives}"), RequestErrorKind::Limit),
+        (fields("id ", 40_000), RequestErrorKind::Limit),
+        (fields("id ", 14_000), RequestErrorKind::Limit),
+        (fields("a: id ", 600), RequestErrorKind::Limit),
+        (fields("id @skip(if: true) ", 600), RequestErrorKind::Limit),
         (
             format!("{{ {} }}", "task { id }".repeat(51)),
-            RefusalKind::Limit,
+            RequestErrorKind::Limit,
         ),
         (
             format!("{{ task {{ id {} }} }}", "@a".repeat(6_000)),
-            RefusalKind::Limit,
+            RequestErrorKind::Limit,
         ),
-        ("{ a ".repeat(10_000), RefusalKind::Limit),
+        ("{ a ".repeat(10_000), RequestErrorKind::Limit),
         (
             format!("{{ echo(matrix: {}", "[".repeat(20_000)),
-            RefusalKind::Limit,
+            RequestErrorKind::Limit,
         ),
         (
             format!("query ($a: {}", "[".repeat(20_000)),
-            RefusalKind::Limit,
+            RequestErrorKind::Limit,
         ),
         (
             format!("{{ echo(json: {}", "{a:".repeat(9_000)),
-            RefusalKind::Limit,
+            RequestErrorKind::Limit,
         ),
-        (" ".repeat(1 << 20), RefusalKind::Limit),
+        (" ".repeat(1 << 20), RequestErrorKind::Limit),
     ];
-    let door = door();
+    let validator = validator();
     for (query, kind) in cases {
         let started = Instant::now();
-        let refusals = door.admit(raw(&query, json!({}))).unwrap_err();
+        let refusals = validator.validate(raw(&query, json!({}))).unwrap_err();
         let start: String = query.chars().take(60).collect();
         assert_eq!(refusals[0].kind, kind, "{start}: {refusals:?}");
         let taken = started.elapsed();
@@ -89,7 +89,10 @@ fn hostile_documents_are_refused_quickly() {
 #[test]
 fn ordinary_documents_are_within_limits() {
     for query in [doubling(3), format!("{{ {} }}", "task { id } ".repeat(10))] {
-        assert!(door().admit(raw(&query, json!({}))).is_ok(), "{query}");
+        assert!(
+            validator().validate(raw(&query, json!({}))).is_ok(),
+            "{query}"
+        );
     }
 }
 
@@ -105,10 +108,10 @@ fn limits_of_an_operation_do_not_count_its_neighbours() {
         introspection: false,
         limits,
     };
-    let door = Door::new(&sdl(), options).unwrap();
+    let validator = RequestValidator::new(&sdl(), options).unwrap();
     let ask = |part: &str| {
         let operations = "query A { task { ...F } } query B { task { ...F } }";
-        door.admit(RawRequest {
+        validator.validate(RawRequest {
             operation_name: Some("B".to_owned()),
             ..raw(
                 &format!("{operations} fragment F on Task {{ id {part} }}"),
@@ -118,7 +121,7 @@ fn limits_of_an_operation_do_not_count_its_neighbours() {
     };
     let neighbour = |name: &str, part: &str| {
         let text = format!("query A {{ task {{ id }} }} query B {{ {part} }}");
-        door.admit(RawRequest {
+        validator.validate(RawRequest {
             operation_name: Some(name.to_owned()),
             ..raw(&text, json!({}))
         })
@@ -131,7 +134,7 @@ fn limits_of_an_operation_do_not_count_its_neighbours() {
     ] {
         assert!(ask(&full).is_ok(), "{:?}", ask(&full));
         let refusals = ask(&beyond).unwrap_err();
-        assert_eq!(refusals[0].kind, RefusalKind::Limit);
+        assert_eq!(refusals[0].kind, RequestErrorKind::Limit);
         assert!(refusals[0].message.contains(setting), "{refusals:?}");
     }
     let tasks = |part: String| format!("task {{ {part} }}");
@@ -161,17 +164,17 @@ fn large_variables_are_not_multiplied() {
     refuse(
         &query,
         of(1 << 20),
-        RefusalKind::Limit,
+        RequestErrorKind::Limit,
         "too large to repeat",
     );
-    assert!(door().admit(raw(&query, of(1 << 10))).is_ok());
+    assert!(validator().validate(raw(&query, of(1 << 10))).is_ok());
     // Each operation uses it once.
     let several = "query A($n: String) { echo(notes: $n) } query B($n: String) { echo(notes: $n) }";
     let asked = RawRequest {
         operation_name: Some("B".to_owned()),
         ..raw(several, of(5 << 20))
     };
-    assert!(door().admit(asked).is_ok());
+    assert!(validator().validate(asked).is_ok());
 }
 
 /// The change decides about the content of a list, and the bytes of a request bound all lists.
@@ -183,26 +186,26 @@ fn lists_of_any_length_are_taken() {
         "query ($v: JSON) { echo(json: {a: [$v]}) }",
     ] {
         let values = json!({"v": vec![1; 20_000]});
-        assert!(door().admit(raw(query, values)).is_ok(), "{query}");
+        assert!(validator().validate(raw(query, values)).is_ok(), "{query}");
     }
 }
 
 /// Request validation of the example model's API.
-fn door_of_the_example() -> Door {
+fn validator_of_the_example() -> RequestValidator {
     let model = include_str!("../../../../model.graphql");
     let model = tidegate_core::model::Model::parse("model.graphql", model).unwrap();
     let api = crate::graphql::Api::new(&Arc::new(model), Default::default()).unwrap();
-    Door::new(api.sdl(), within(Limits::default())).unwrap()
+    RequestValidator::new(api.sdl(), within(Limits::default())).unwrap()
 }
 
 /// An operation that costs too much, for this reason, or not.
 #[track_caller]
 fn costs(query: &str, reason: Option<&str>) {
-    let admitted = door_of_the_example().admit(raw(query, json!({})));
-    match (admitted, reason) {
+    let validated = validator_of_the_example().validate(raw(query, json!({})));
+    match (validated, reason) {
         (Ok(_), None) => {}
         (Err(refusals), Some(reason)) => {
-            assert_eq!(refusals[0].kind, RefusalKind::Limit, "{query}");
+            assert_eq!(refusals[0].kind, RequestErrorKind::Limit, "{query}");
             assert!(
                 refusals[0].message.contains(reason),
                 "{query}: {refusals:?}"
@@ -261,43 +264,52 @@ fn an_operation_costs_documents_times_fields() {
 #[test]
 fn deep_input_objects_are_refused() {
     let sdl = "type Query { echo(tree: Tree): String } input Tree { tree: Tree }";
-    let door = Door::new(sdl, within(Limits::default())).unwrap();
+    let validator = RequestValidator::new(sdl, within(Limits::default())).unwrap();
     let query = "query ($t: Tree) { echo(tree: $t) }";
     let tree = |inner, _| json!({"tree": inner});
     let deep = |levels: usize| json!({"t": (0..levels).fold(json!({}), tree)});
-    assert!(door.admit(raw(query, deep(119))).is_ok());
-    let refusals = door.admit(raw(query, deep(120))).unwrap_err();
-    assert_eq!(refusals[0].kind, RefusalKind::Limit, "{refusals:?}");
+    assert!(validator.validate(raw(query, deep(119))).is_ok());
+    let refusals = validator.validate(raw(query, deep(120))).unwrap_err();
+    assert_eq!(refusals[0].kind, RequestErrorKind::Limit, "{refusals:?}");
 }
 
 #[test]
 fn broken_and_invalid_documents_say_where() {
     let long = "query ($d: Int = 1) {\n# é\r\n  echo(notes: \"é→\", required: $d)\n}";
     for (query, kind, location) in [
-        ("{\r\n  é: task { id }\n}", RefusalKind::Parse, (2, 3)),
-        ("{\r\n  task { nope }\n}", RefusalKind::Validation, (2, 10)),
-        (long, RefusalKind::Variables, (3, 31)),
+        ("{\r\n  é: task { id }\n}", RequestErrorKind::Parse, (2, 3)),
+        (
+            "{\r\n  task { nope }\n}",
+            RequestErrorKind::Validation,
+            (2, 10),
+        ),
+        (long, RequestErrorKind::Variables, (3, 31)),
     ] {
         let refusal = &refusals(query, json!({"d": null}))[0];
         assert_eq!(refusal.kind, kind, "{query}: {refusal:?}");
         assert_eq!(refusal.locations, [location], "{query}: {refusal:?}");
     }
-    refuse("", json!({}), RefusalKind::Parse, "");
-    refuse("{\n  task { id ", json!({}), RefusalKind::Parse, "");
+    refuse("", json!({}), RequestErrorKind::Parse, "");
+    refuse("{\n  task { id ", json!({}), RequestErrorKind::Parse, "");
     refuse(
         "fragment F on Query { task { id } }",
         json!({}),
-        RefusalKind::Validation,
+        RequestErrorKind::Validation,
         "",
     );
-    refuse("type A { b: Int }", json!({}), RefusalKind::Validation, "");
+    refuse(
+        "type A { b: Int }",
+        json!({}),
+        RequestErrorKind::Validation,
+        "",
+    );
 }
 
 #[test]
 fn positions_stay_those_of_the_document() {
     let query = "{\n  task {\n    t: title } }";
-    let admitted = door().admit(raw(query, json!({}))).unwrap();
-    let place = admitted.selection.fields[0].position.0;
+    let validated = validator().validate(raw(query, json!({}))).unwrap();
+    let place = validated.selection.fields[0].position.0;
     assert_eq!((place.line, place.column), (2, 3));
 }
 
@@ -307,13 +319,13 @@ fn the_operation_is_chosen_by_name() {
     for (name, query, expected) in [
         (Some("A"), two, Ok(OperationKind::Query)),
         (Some("B"), two, Ok(OperationKind::Mutation)),
-        (Some("C"), two, Err(RefusalKind::OperationChoice)),
-        (None, two, Err(RefusalKind::OperationChoice)),
+        (Some("C"), two, Err(RequestErrorKind::OperationChoice)),
+        (None, two, Err(RequestErrorKind::OperationChoice)),
         (None, "query A { task { id } }", Ok(OperationKind::Query)),
         (
             Some("A"),
             "{ task { id } }",
-            Err(RefusalKind::OperationChoice),
+            Err(RequestErrorKind::OperationChoice),
         ),
         (
             None,
@@ -326,8 +338,8 @@ fn the_operation_is_chosen_by_name() {
             operation_name,
             ..raw(query, json!({}))
         };
-        let admitted = door().admit(request);
-        let found = admitted
+        let validated = validator().validate(request);
+        let found = validated
             .map(|it| it.kind())
             .map_err(|refusals| refusals[0].kind);
         assert_eq!(found, expected, "{name:?} of {query}");
@@ -341,10 +353,10 @@ fn duplicate_root_keys_run_once() {
         ...M
         push(input: {changes: []}) { task { id } }
     } fragment M on Mutation { push(input: {changes: []}) { b task { title } } }";
-    let door = door();
-    let admitted = door.admit(raw(query, json!({}))).unwrap();
+    let validator = validator();
+    let validated = validator.validate(raw(query, json!({}))).unwrap();
     let mut pushes = 0;
-    let answer = interpreter::answer(&door.schema, &admitted, &mut |field| {
+    let answer = interpreter::answer(&validator.schema, &validated, &mut |field| {
         pushes += usize::from(field.coordinate == "Mutation.push");
         echo(field)
     });
@@ -391,7 +403,7 @@ fn conditions_leave_the_plain_selection() {
     refuse(
         query,
         json!({"y": null}),
-        RefusalKind::Variables,
+        RequestErrorKind::Variables,
         "$y has no value",
     );
 }
@@ -416,7 +428,7 @@ fn a_subscription_has_one_unconditional_root_field() {
         "subscription { changes @skip(if: true) { a } }",
         "subscription ($y: Boolean!) { ... @include(if: $y) { changes { a } } }",
     ] {
-        refuse(query, json!({"y": true}), RefusalKind::Validation, "");
+        refuse(query, json!({"y": true}), RequestErrorKind::Validation, "");
     }
     answers! {
         "subscription { ...S } fragment S on Subscription { changes { a } }", {} => {"changes": {"a": "{}"}};
@@ -426,15 +438,15 @@ fn a_subscription_has_one_unconditional_root_field() {
 #[test]
 fn introspection_passes() {
     let tools = include_str!("introspection.graphql");
-    assert!(door().admit(raw(tools, json!({}))).is_ok());
+    assert!(validator().validate(raw(tools, json!({}))).is_ok());
     let deep = "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }";
-    refuse(deep, json!({}), RefusalKind::Limit, "introspection");
+    refuse(deep, json!({}), RequestErrorKind::Limit, "introspection");
 }
 
 #[test]
 fn a_text_is_validated_once() {
-    let door = door();
-    let checked = |text: &str| door.checked(text).unwrap();
+    let validator = validator();
+    let checked = |text: &str| validator.checked(text).unwrap();
     let (first, again) = (checked("{ task { id } }"), checked("{ task { id } }"));
     assert!(Arc::ptr_eq(&first, &again));
     assert!(!Arc::ptr_eq(&first, &checked("{ task { note } }")));
@@ -446,8 +458,8 @@ fn the_cache_is_bounded() {
         cached_bytes: 40,
         ..Limits::default()
     };
-    let door = Door::new(&sdl(), within(limits)).unwrap();
-    let checked = |text: &str| door.checked(text).unwrap();
+    let validator = RequestValidator::new(&sdl(), within(limits)).unwrap();
+    let checked = |text: &str| validator.checked(text).unwrap();
     let first = checked("{ task { id } }");
     checked("{ task { note } }");
     assert!(Arc::ptr_eq(&first, &checked("{ task { id } }")));
@@ -468,8 +480,8 @@ fn a_large_push_arrives_whole() {
 }
 
 #[test]
-fn only_a_valid_schema_builds_a_door() {
-    let builds = |sdl: &str| Door::new(sdl, within(Limits::default())).is_ok();
+fn only_a_valid_schema_builds_a_validator() {
+    let builds = |sdl: &str| RequestValidator::new(sdl, within(Limits::default())).is_ok();
     assert!(!builds("type Query { a: Missing }"));
     assert!(!builds("type Query {"));
     assert!(builds(

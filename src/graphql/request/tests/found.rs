@@ -5,7 +5,7 @@ use super::*;
 /// The text is refused as invalid, for `reason`.
 #[track_caller]
 fn invalid(query: &str, reason: &str) {
-    refuse(query, json!({}), RefusalKind::Validation, reason);
+    refuse(query, json!({}), RequestErrorKind::Validation, reason);
 }
 
 /// What `echo(arguments)` of a query gets, without the defaults of other arguments.
@@ -44,7 +44,7 @@ fn a_list_that_begins_another_is_not_equal_to_it() {
             .to_owned(),
     ] {
         let variables = json!({"y": true});
-        assert!(door().admit(raw(&query, variables)).is_ok(), "{query}");
+        assert!(validator().validate(raw(&query, variables)).is_ok(), "{query}");
     }
 }
 
@@ -60,10 +60,15 @@ fn a_name_without_a_value_is_a_syntax_error() {
         "{ echo(json: [{a: {b}}]) }",
         "{ task { id @skip(if) } }",
     ] {
-        refuse(query, json!({}), RefusalKind::Parse, "a colon and a value");
+        refuse(
+            query,
+            json!({}),
+            RequestErrorKind::Parse,
+            "a colon and a value",
+        );
     }
     let refusal = &refusals("{\n  echo(é: 1, notes) }", json!({}))[0];
-    assert_eq!(refusal.kind, RefusalKind::Parse);
+    assert_eq!(refusal.kind, RequestErrorKind::Parse);
     assert_eq!(
         refusals("{\n  echo(set: {notes}) }", json!({}))[0].locations,
         [(2, 14)]
@@ -111,7 +116,7 @@ fn all_of_a_document_is_checked() {
         operation_name: Some("A".to_owned()),
         ..raw(query, json!({}))
     };
-    let refusals = door().admit(request).unwrap_err();
+    let refusals = validator().validate(request).unwrap_err();
     assert!(
         refusals[0]
             .message
@@ -145,7 +150,7 @@ fn a_whole_float_of_a_variable_is_an_integer() {
         refuse(
             &query,
             json!({"v": value}),
-            RefusalKind::Variables,
+            RequestErrorKind::Variables,
             "does not fit",
         );
     }

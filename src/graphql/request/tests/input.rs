@@ -1,6 +1,6 @@
 //! Absent, null and default arrive as three different things, whichever way a value is given.
 
-use tidegate_core::value::unheld::Unheld;
+use tidegate_core::value::unrepresentable::Unrepresentable;
 
 use super::*;
 
@@ -35,7 +35,7 @@ macro_rules! arrives {
 macro_rules! refused {
     ($($declared:literal, $arguments:literal, $variables:tt => $kind:ident, $reason:literal;)*) => {$({
         let query = format!("query {} {{ echo({}) }}", $declared, $arguments);
-        refuse(&query, json!($variables), RefusalKind::$kind, $reason);
+        refuse(&query, json!($variables), RequestErrorKind::$kind, $reason);
     })*};
 }
 
@@ -131,8 +131,8 @@ fn built_in_scalars_are_exact() {
     refused! {
         "($l: Int)", "limit: $l", {"l": 5_000_000_000_i64} => Variables, "`$l` expects Int; a number such as this does not fit";
         "", "limit: 5000000000", {} => Validation, "32-bit";
-        "($l: Int)", "limit: $l", {"l": (Unheld::Number.mark())} => Variables, "`$l` expects Int; a number such as this";
-        "($p: Patch)", "set: $p", {"p": {"done": (Unheld::Number.mark())}} => Variables, "`$p.done` expects Boolean!; a number";
+        "($l: Int)", "limit: $l", {"l": (Unrepresentable::Number.mark())} => Variables, "`$l` expects Int; a number such as this";
+        "($p: Patch)", "set: $p", {"p": {"done": (Unrepresentable::Number.mark())}} => Variables, "`$p.done` expects Boolean!; a number";
         "($l: Int)", "limit: $l", {"l": "5"} => Variables, "`$l` expects Int; a string such as this";
         "($l: Int)", "limit: $l", {"l": 1.5} => Variables, "`$l` expects Int";
         "($n: String)", "notes: $n", {"n": 5} => Variables, "`$n` expects String";
@@ -156,7 +156,10 @@ fn custom_scalars_take_anything_and_numbers_of_input_objects_what_no_float_holds
         "", "long: 9223372036854775807", {} => {"long": 9_223_372_036_854_775_807_i64};
     }
     // The change that carries it decides about it.
-    let (number, depth) = (Unheld::Number.mark(), Unheld::Depth.mark());
+    let (number, depth) = (
+        Unrepresentable::Number.mark(),
+        Unrepresentable::Depth.mark(),
+    );
     let deep = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!([inner]));
     let cut = (0..120).fold(json!(depth), |inner, _| json!([inner]));
     let long = format!("long: 1{}", "0".repeat(400));
@@ -233,11 +236,16 @@ fn a_variable_without_a_value_cannot_fill_a_required_place() {
     refuse(
         "query ($i: ID) { must(id: $i) }",
         json!({"i": "a"}),
-        RefusalKind::Validation,
+        RequestErrorKind::Validation,
         "$i",
     );
-    refuse("{ must }", json!({}), RefusalKind::Validation, "");
-    refuse("{ must(id: null) }", json!({}), RefusalKind::Validation, "");
+    refuse("{ must }", json!({}), RequestErrorKind::Validation, "");
+    refuse(
+        "{ must(id: null) }",
+        json!({}),
+        RequestErrorKind::Validation,
+        "",
+    );
 }
 
 #[test]

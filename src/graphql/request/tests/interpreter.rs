@@ -7,10 +7,12 @@ use apollo_compiler::{
 };
 use serde_json::{Map, Value as Json, json};
 
-use super::super::{Admitted, ArgumentValues, Arguments, SelectedField, SubSelection};
+use super::super::{
+    ArgumentValues, OperationArguments, SelectedField, SubSelection, ValidatedRequest,
+};
 
 /// A field that is answered.
-pub(super) struct Resolved<'r> {
+pub(super) struct FieldResult<'r> {
     /// For example `Query.task`.
     pub(super) coordinate: String,
     /// Its path in the answer.
@@ -20,26 +22,26 @@ pub(super) struct Resolved<'r> {
 }
 
 /// What a field is answered with.
-pub(super) enum Answer {
+pub(super) enum ExecutionResult {
     Leaf(Json),
     /// An object of this type.
     Object(String),
-    List(Vec<Answer>),
+    List(Vec<ExecutionResult>),
 }
 
 /// Answers an operation, except for its questions about the schema itself; a subscription with one event.
 pub(super) fn answer(
     schema: &Schema,
-    admitted: &Admitted,
-    resolve: &mut dyn FnMut(&Resolved<'_>) -> Answer,
+    validated: &ValidatedRequest,
+    resolve: &mut dyn FnMut(&FieldResult<'_>) -> ExecutionResult,
 ) -> Json {
     let mut interpreter = Interpreter {
         schema,
-        arguments: &admitted.arguments,
+        arguments: &validated.arguments,
         resolve,
     };
-    let root = admitted.kind().root_type();
-    interpreter.object(root, &admitted.selection.fields, "")
+    let root = validated.kind().root_type();
+    interpreter.object(root, &validated.selection.fields, "")
 }
 
 fn is_introspection(field: &SelectedField) -> bool {
@@ -48,8 +50,8 @@ fn is_introspection(field: &SelectedField) -> bool {
 
 struct Interpreter<'i> {
     schema: &'i Schema,
-    arguments: &'i Arguments,
-    resolve: &'i mut dyn FnMut(&Resolved<'_>) -> Answer,
+    arguments: &'i OperationArguments,
+    resolve: &'i mut dyn FnMut(&FieldResult<'_>) -> ExecutionResult,
 }
 
 impl Interpreter<'_> {
@@ -79,7 +81,7 @@ impl Interpreter<'_> {
             definition.arguments.is_empty(),
             "{path}"
         );
-        let answer = (self.resolve)(&Resolved {
+        let answer = (self.resolve)(&FieldResult {
             coordinate: format!("{parent}.{}", field.name),
             path: &path,
             ty: &definition.ty,
@@ -88,11 +90,11 @@ impl Interpreter<'_> {
         self.value(answer, &field.below, &path)
     }
 
-    fn value(&mut self, answer: Answer, below: &SubSelection, path: &str) -> Json {
+    fn value(&mut self, answer: ExecutionResult, below: &SubSelection, path: &str) -> Json {
         let ty = match answer {
-            Answer::Leaf(value) => return value,
-            Answer::Object(ty) => ty,
-            Answer::List(items) => {
+            ExecutionResult::Leaf(value) => return value,
+            ExecutionResult::Object(ty) => ty,
+            ExecutionResult::List(items) => {
                 let items = items.into_iter().enumerate();
                 return items
                     .map(|(index, item)| self.value(item, below, &format!("{path}.{index}")))

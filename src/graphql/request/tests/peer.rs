@@ -1,8 +1,8 @@
 //! Request validation compared with graphql-js, the reference implementation. On random schemas and requests both
 //! refuse the same requests, at the same stage, and resolvers get the same arguments.
 //!
-//! A failure prints a schema and the smallest request found on it. `TIDEGATE_DOOR_CASES` asks for more cases than an
-//! ordinary run has, `TIDEGATE_DOOR_SEED` for others. The limits are set out of the way, since graphql-js has none.
+//! A failure prints a schema and the smallest request found on it. `TIDEGATE_VALIDATION_CASES` asks for more cases than an
+//! ordinary run has, `TIDEGATE_VALIDATION_SEED` for others. The limits are set out of the way, since graphql-js has none.
 
 mod behind;
 mod declared;
@@ -38,30 +38,30 @@ const REQUEST_CHOICES: usize = 500;
 /// The result of a request.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Told {
+enum PeerReply {
     Refused {
         refused: String,
         reason: String,
     },
     Ran {
-        resolved: Vec<Resolution>,
+        resolved: Vec<FieldResolution>,
         data: Json,
     },
 }
 
 /// One resolver call: its path in the answer, its field such as `Query.task`, and its arguments.
-type Resolution = (String, String, Json);
+type FieldResolution = (String, String, Json);
 
 #[test]
-fn the_door_admits_and_gives_what_graphql_js_does() {
-    let cases = setting("TIDEGATE_DOOR_CASES").unwrap_or(CASES);
-    let seed = setting("TIDEGATE_DOOR_SEED").unwrap_or(1);
+fn validation_accepts_and_gives_what_graphql_js_does() {
+    let cases = setting("TIDEGATE_VALIDATION_CASES").unwrap_or(CASES);
+    let seed = setting("TIDEGATE_VALIDATION_SEED").unwrap_or(1);
     let mut graphql_js = GraphqlJs::start("peer.mjs");
-    let mut admitted = 0;
+    let mut validated = 0;
     for at in 0..cases.div_ceil(u64::from(REQUESTS)) {
-        admitted += compare_on_schema(&mut graphql_js, seed, at);
+        validated += compare_on_schema(&mut graphql_js, seed, at);
     }
-    let share = admitted * 100 / cases;
+    let share = validated * 100 / cases;
     assert!(
         (30..=90).contains(&share),
         "{share} of a hundred requests were admitted: too few or too many to compare"
@@ -98,12 +98,12 @@ fn compare_on_schema(graphql_js: &mut GraphqlJs, seed: u64, at: u64) -> u64 {
     };
     let choices = vec(any::<u16>(), 0..REQUEST_CHOICES);
     let found = TestRunner::new_with_rng(config, rng).run(&choices, |choices| {
-        let (graphql_js, admitted) = &mut *sides.lock().unwrap();
-        *admitted += u64::from(compare(&behind, graphql_js, choices)?);
+        let (graphql_js, validated) = &mut *sides.lock().unwrap();
+        *validated += u64::from(compare(&behind, graphql_js, choices)?);
         Ok(())
     });
     if let Err(found) = found {
-        panic!("{sdl}\nTIDEGATE_DOOR_SEED={seed}, schema {at}: {found}");
+        panic!("{sdl}\nTIDEGATE_VALIDATION_SEED={seed}, schema {at}: {found}");
     }
     sides.into_inner().unwrap().1
 }
@@ -117,7 +117,7 @@ fn compare(
     let request = operations::request(behind.schema(), Tape::new(choices));
     let (ours, theirs) = (behind.run(&request), graphql_js.run(&request));
     if is_same(&ours, &theirs) {
-        return Ok(matches!(ours, Told::Ran { .. }));
+        return Ok(matches!(ours, PeerReply::Ran { .. }));
     }
     let variables = Json::Object(request.variables);
     let rest = format!(
@@ -131,11 +131,11 @@ fn compare(
     )))
 }
 
-fn is_same(ours: &Told, theirs: &Told) -> bool {
+fn is_same(ours: &PeerReply, theirs: &PeerReply) -> bool {
     match (ours, theirs) {
         (
-            Told::Refused { refused: ours, .. },
-            Told::Refused {
+            PeerReply::Refused { refused: ours, .. },
+            PeerReply::Refused {
                 refused: theirs, ..
             },
         ) => {
@@ -143,11 +143,11 @@ fn is_same(ours: &Told, theirs: &Told) -> bool {
             ours == theirs || (ours == "variables" && theirs == "argument")
         }
         (
-            Told::Ran {
+            PeerReply::Ran {
                 resolved: ours,
                 data: our_data,
             },
-            Told::Ran {
+            PeerReply::Ran {
                 resolved: theirs,
                 data: their_data,
             },
@@ -157,14 +157,14 @@ fn is_same(ours: &Told, theirs: &Told) -> bool {
 }
 
 /// The difference: of two that ran, only the resolver calls that differ.
-fn difference(ours: &Told, theirs: &Told) -> String {
+fn difference(ours: &PeerReply, theirs: &PeerReply) -> String {
     let (ours, theirs) = (ours.beside(theirs), theirs.beside(ours));
-    format!("door: {ours}\ngraphql-js: {theirs}")
+    format!("gateway: {ours}\ngraphql-js: {theirs}")
 }
 
-impl Told {
+impl PeerReply {
     /// In one order and with one form for each number, so that results can be compared.
-    fn ran(mut resolved: Vec<Resolution>, mut data: Json) -> Self {
+    fn ran(mut resolved: Vec<FieldResolution>, mut data: Json) -> Self {
         resolved.sort_by(|(a, ..), (b, ..)| a.cmp(b));
         for (_, _, arguments) in &mut resolved {
             make_numbers_plain(arguments);

@@ -15,37 +15,37 @@ fn hash_of(query: &str) -> QueryHash {
 }
 
 /// The result of a request with this text, and the hash of that one.
-fn ask(door: &Door, text: &str, hashed: &str) -> Result<(), RefusalKind> {
+fn ask(validator: &RequestValidator, text: &str, hashed: &str) -> Result<(), RequestErrorKind> {
     let request = RawRequest {
         hash: Some(hash_of(hashed)),
         ..raw(text, json!({}))
     };
-    let admitted = door.admit(request).map(drop);
-    admitted.map_err(|refusals| refusals[0].kind)
+    let validated = validator.validate(request).map(drop);
+    validated.map_err(|refusals| refusals[0].kind)
 }
 
-const NOT_FOUND: Result<(), RefusalKind> = Err(RefusalKind::PersistedQueryNotFound);
+const NOT_FOUND: Result<(), RequestErrorKind> = Err(RequestErrorKind::PersistedQueryNotFound);
 
 #[test]
 fn a_document_is_known_by_its_hash_once_it_came_along() {
-    let door = door();
+    let validator = validator();
     let query = "{ echo }";
-    assert_eq!(ask(&door, "", query), NOT_FOUND);
-    assert_eq!(ask(&door, query, query), Ok(()));
-    assert_eq!(ask(&door, "", query), Ok(()));
+    assert_eq!(ask(&validator, "", query), NOT_FOUND);
+    assert_eq!(ask(&validator, query, query), Ok(()));
+    assert_eq!(ask(&validator, "", query), Ok(()));
     assert_eq!(
-        ask(&door, "{ echo(limit: 1) }", query),
-        Err(RefusalKind::PersistedQueryMismatch)
+        ask(&validator, "{ echo(limit: 1) }", query),
+        Err(RequestErrorKind::PersistedQueryMismatch)
     );
-    assert_eq!(ask(&door, "", query), Ok(()), "nothing took its place");
+    assert_eq!(ask(&validator, "", query), Ok(()), "nothing took its place");
 }
 
 #[test]
-fn what_does_not_pass_the_door_is_not_kept() {
-    let door = door();
+fn what_does_not_pass_validation_is_not_kept() {
+    let validator = validator();
     for bad in ["{ nothing }", "{"] {
-        assert!(ask(&door, bad, bad).is_err());
-        assert_eq!(ask(&door, "", bad), NOT_FOUND, "{bad}");
+        assert!(ask(&validator, bad, bad).is_err());
+        assert_eq!(ask(&validator, "", bad), NOT_FOUND, "{bad}");
     }
 }
 
@@ -55,19 +55,23 @@ fn no_more_documents_are_kept_than_may_be() {
         cached_documents: NonZeroUsize::new(2).unwrap(),
         ..Limits::default()
     };
-    let by_number = Door::new(&sdl(), within(limits)).unwrap();
+    let by_number = RequestValidator::new(&sdl(), within(limits)).unwrap();
     let limits = Limits {
         cached_bytes: 60,
         ..Limits::default()
     };
-    let by_bytes = Door::new(&sdl(), within(limits)).unwrap();
+    let by_bytes = RequestValidator::new(&sdl(), within(limits)).unwrap();
     let queries = [1, 2, 3].map(|limit| format!("{{ echo(limit: {limit}) id: echo }}"));
-    for door in [by_number, by_bytes] {
+    for validator in [by_number, by_bytes] {
         for query in &queries {
-            assert_eq!(ask(&door, query, query), Ok(()));
+            assert_eq!(ask(&validator, query, query), Ok(()));
         }
-        assert_eq!(ask(&door, "", &queries[0]), NOT_FOUND, "the oldest is gone");
-        assert_eq!(ask(&door, "", &queries[1]), Ok(()));
-        assert_eq!(ask(&door, "", &queries[2]), Ok(()));
+        assert_eq!(
+            ask(&validator, "", &queries[0]),
+            NOT_FOUND,
+            "the oldest is gone"
+        );
+        assert_eq!(ask(&validator, "", &queries[1]), Ok(()));
+        assert_eq!(ask(&validator, "", &queries[2]), Ok(()));
     }
 }

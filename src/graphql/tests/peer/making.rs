@@ -18,8 +18,8 @@ use tidegate_core::{
 
 use super::{
     documents::Draw,
+    fixture::{Root, TestWorld},
     staged::Stage,
-    world::{Root, World},
 };
 use crate::graphql::request::tests::peer::tape::Tape;
 
@@ -46,7 +46,7 @@ pub(super) const AGAIN: &str = r#"input: {client: {id: "phone", firstMutationId:
 
 /// A world in the making.
 pub(super) struct Making {
-    world: World,
+    world: TestWorld,
     stage: Arc<Stage>,
     /// The documents as they are shown, by type and id.
     documents: BTreeMap<String, Json>,
@@ -76,7 +76,7 @@ impl Making {
         } = drawn(model, tape);
         let stage = Arc::new(stage);
         let mut making = Self {
-            world: World::serve(model, Arc::clone(&stage)),
+            world: TestWorld::serve(model, Arc::clone(&stage)),
             stage,
             documents,
             held: BTreeMap::new(),
@@ -89,7 +89,7 @@ impl Making {
     }
 
     /// The world, with what graphql-js gets.
-    pub(super) fn told(mut self) -> World {
+    pub(super) fn told(mut self) -> TestWorld {
         let roots: Map<String, Json> = self
             .world
             .roots()

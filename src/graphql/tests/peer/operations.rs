@@ -1,4 +1,4 @@
-//! Random operations: root fields with arguments for which a world has answers, and below them selections with aliases,
+//! Random operations: root fields with arguments for which a test world has answers, and below them selections with aliases,
 //! repeated keys, fragments of all kinds and conditions. Some are invalid, when keys meet that cannot merge. No key of
 //! a field stands for `__typename`: graphql-js 16 lets the two merge, whatever the field's type.
 
@@ -10,7 +10,7 @@ use apollo_compiler::{
 };
 use serde_json::{Map, Value as Json};
 
-use super::world::Root;
+use super::fixture::Root;
 use crate::graphql::{OperationKind, request::tests::peer::tape::Tape};
 
 /// Levels of selections below a root field.
@@ -18,13 +18,13 @@ const DEPTH: usize = 5;
 
 /// The operation for both sides.
 #[derive(Debug)]
-pub(crate) struct Operation {
+pub(crate) struct RandomOperation {
     pub(crate) query: String,
     pub(crate) variables: Map<String, Json>,
 }
 
-pub(super) fn operation(schema: &Schema, roots: &[Root], tape: Tape) -> Operation {
-    let writer = Writer {
+pub(super) fn operation(schema: &Schema, roots: &[Root], tape: Tape) -> RandomOperation {
+    let writer = OperationWriter {
         schema,
         tape,
         fragments: Vec::new(),
@@ -33,7 +33,7 @@ pub(super) fn operation(schema: &Schema, roots: &[Root], tape: Tape) -> Operatio
     writer.operation(roots)
 }
 
-struct Writer<'s> {
+struct OperationWriter<'s> {
     schema: &'s Schema,
     tape: Tape,
     fragments: Vec<Fragment>,
@@ -51,8 +51,8 @@ const INTROSPECTION: [&str; 3] = [
     "none: __type(name: \"None\") { name } __type(name: \"SyncState\") { possibleTypes { name } description @skip(if: true) }",
 ];
 
-impl<'s> Writer<'s> {
-    fn operation(mut self, roots: &[Root]) -> Operation {
+impl<'s> OperationWriter<'s> {
+    fn operation(mut self, roots: &[Root]) -> RandomOperation {
         use OperationKind::{Mutation, Query, Subscription};
         let kind = self.tape.of(&[Query, Query, Query, Mutation, Subscription]);
         let roots: Vec<&Root> = roots.iter().filter(|root| root.kind == kind).collect();
@@ -69,7 +69,7 @@ impl<'s> Writer<'s> {
         for (at, Fragment { on, text }) in self.fragments.iter().enumerate() {
             let _ = write!(query, "\nfragment F{at} on {on} {text}");
         }
-        Operation {
+        RandomOperation {
             query,
             variables: self.values(),
         }

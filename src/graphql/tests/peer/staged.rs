@@ -14,7 +14,7 @@ use futures_util::stream::BoxStream;
 use tidegate_core::{
     entry::{Entry, FeedItem, Record, ScopeState},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId},
-    inbox::{InboxRecord, Mine, OpenConflict},
+    inbox::{ClientChange, InboxRecord, OpenConflict},
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
     transaction::Reads,
@@ -22,8 +22,8 @@ use tidegate_core::{
 };
 
 use crate::store::{
-    Committed, Decide, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store,
-    StoreError, StoredItem, TailEvent, embedded::EmbeddedStore,
+    Committed, DecideFn, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store,
+    StoreError, StoredRecord, TailEvent, embedded::EmbeddedStore,
 };
 
 pub(crate) struct Staged {
@@ -62,8 +62,8 @@ impl Stage {
             return Arc::clone(conflict);
         };
         let mut shown = OpenConflict::clone(conflict);
-        shown.held.base = Some(base);
-        shown.held.mine = Mine::Changed(mine);
+        shown.pending.base = Some(base);
+        shown.pending.mine = ClientChange::Changed(mine);
         shown.theirs = Some(theirs);
         Arc::new(shown)
     }
@@ -81,7 +81,7 @@ impl Stage {
 
 #[async_trait]
 impl Store for Staged {
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
+    async fn commit(&self, reads: Reads, decide: Arc<DecideFn>) -> Result<Committed, StoreError> {
         self.inner.commit(reads, decide).await
     }
 
@@ -134,7 +134,7 @@ impl Snapshot for StagedSnapshot {
     async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError> {
         let scan = self.inner.scan(range).await?;
         let items = scan.decoded()?.into_iter();
-        let items = items.map(|item| StoredItem::encode(&self.stage.item(item)));
+        let items = items.map(|item| StoredRecord::encode(&self.stage.item(item)));
         Ok(Scan {
             items: items.collect::<Result<_, _>>()?,
             ..scan

@@ -5,7 +5,7 @@ type Step = (When, &'static str);
 
 enum When {
     Says(&'static str),
-    Happens(Event),
+    Happens(ProtocolEvent),
 }
 use When::{Happens, Says};
 
@@ -13,10 +13,10 @@ const INIT: &str = r#"{"type":"connection_init","payload":{"token":"t"}}"#;
 const ACK: &str = r#"send {"type":"connection_ack"}"#;
 const PING: &str = r#"send {"type":"ping"}"#;
 
-fn subscribe(id: &str) -> Event {
+fn subscribe(id: &str) -> ProtocolEvent {
     let text =
         format!(r#"{{"type":"subscribe","id":"{id}","payload":{{"query":"{{viewer{{id}}}}"}}}}"#);
-    Event::Message(ClientMessage::parse(&text))
+    ProtocolEvent::Message(ClientMessage::parse(&text))
 }
 
 fn id(text: &str) -> OperationId {
@@ -27,34 +27,36 @@ fn id(text: &str) -> OperationId {
     }
 }
 
-fn answered(operation: &str) -> Event {
-    Event::Answered(id(operation), Answer::Written(br#"{"data":1}"#.to_vec()))
+fn answered(operation: &str) -> ProtocolEvent {
+    ProtocolEvent::Answered(id(operation), Answer::Written(br#"{"data":1}"#.to_vec()))
 }
 
-fn refused(operation: &str) -> Event {
-    let failure = Failure::new(Code::ValidationFailed, "no such field");
-    Event::Answered(id(operation), Answer::Refused(vec![failure]))
+fn refused(operation: &str) -> ProtocolEvent {
+    let failure = ClientError::new(Code::ValidationFailed, "no such field");
+    ProtocolEvent::Answered(id(operation), Answer::Refused(vec![failure]))
 }
 
-fn show(action: Option<Action>) -> String {
+fn show(action: Option<ProtocolAction>) -> String {
     match action {
         None => "nothing".to_owned(),
-        Some(Action::Authenticate(token)) => format!("authenticate {token:?}"),
-        Some(Action::Start(id, raw)) => format!("start {id} {}", raw.query),
-        Some(Action::Stop(id)) => format!("stop {id}"),
-        Some(Action::Send(text)) => format!("send {}", String::from_utf8_lossy(&text)),
-        Some(Action::Close(Closing { code, reason })) => format!("close {code} {reason}"),
+        Some(ProtocolAction::Authenticate(token)) => format!("authenticate {token:?}"),
+        Some(ProtocolAction::Start(id, raw)) => format!("start {id} {}", raw.query),
+        Some(ProtocolAction::Stop(id)) => format!("stop {id}"),
+        Some(ProtocolAction::Send(text)) => format!("send {}", String::from_utf8_lossy(&text)),
+        Some(ProtocolAction::Close(CloseReason { code, reason })) => {
+            format!("close {code} {reason}")
+        }
     }
 }
 
 fn play(protocol: &mut Protocol, steps: impl IntoIterator<Item = Step>) {
     for (number, (when, expected)) in steps.into_iter().enumerate() {
         let event = match when {
-            Says(text) => Event::Message(ClientMessage::parse(text)),
+            Says(text) => ProtocolEvent::Message(ClientMessage::parse(text)),
             Happens(event) => event,
         };
-        let shown = format!("step {number}: {event:?}");
-        assert_eq!(show(protocol.on(event)), expected, "{shown}");
+        let token_use = format!("step {number}: {event:?}");
+        assert_eq!(show(protocol.on(event)), expected, "{token_use}");
     }
 }
 
@@ -66,7 +68,7 @@ fn ready() -> Protocol {
     let mut protocol = Protocol::default();
     let steps = [
         (Says(INIT), r#"authenticate Some("t")"#),
-        (Happens(Event::Authenticated(Ok(()))), ACK),
+        (Happens(ProtocolEvent::Authenticated(Ok(()))), ACK),
     ];
     play(&mut protocol, steps);
     protocol
@@ -79,13 +81,13 @@ fn check_ready(steps: impl IntoIterator<Item = Step>) {
 #[test]
 fn the_first_message_has_to_come_in_time() {
     check([(
-        Happens(Event::Deadline),
+        Happens(ProtocolEvent::Deadline),
         "close 4408 Connection initialisation timeout",
     )]);
     check([
         (Says(r#"{"type":"ping"}"#), r#"send {"type":"pong"}"#),
         (
-            Happens(Event::Deadline),
+            Happens(ProtocolEvent::Deadline),
             "close 4408 Connection initialisation timeout",
         ),
     ]);
@@ -113,7 +115,7 @@ fn nothing_begins_before_the_acknowledgement() {
 #[test]
 fn a_token_that_is_refused_or_has_ended_closes_with_a_code_clients_return_after() {
     let init = || (Says(INIT), r#"authenticate Some("t")"#);
-    let refusal = |code| Happens(Event::Authenticated(Err(code)));
+    let refusal = |code| Happens(ProtocolEvent::Authenticated(Err(code)));
     check([
         init(),
         (refusal(Code::Unauthenticated), "close 4403 Forbidden"),
@@ -136,11 +138,11 @@ fn a_token_that_is_refused_or_has_ended_closes_with_a_code_clients_return_after(
     check([
         init(),
         (
-            Happens(Event::Deadline),
+            Happens(ProtocolEvent::Deadline),
             "close 1013 The token cannot be checked now",
         ),
     ]);
-    check_ready([(Happens(Event::Deadline), "close 4403 Forbidden")]);
+    check_ready([(Happens(ProtocolEvent::Deadline), "close 4403 Forbidden")]);
 }
 
 #[test]
@@ -150,17 +152,17 @@ fn what_is_no_message_closes_the_socket() {
         Says(r#"{"type":"subscribe","id":"1","payload":{"query":1}}"#),
         "close 4400 `query` must be a string: the GraphQL document.",
     )]);
-    let binary = Event::Message(Err(InvalidMessage::binary()));
+    let binary = ProtocolEvent::Message(Err(InvalidMessage::binary()));
     check_ready([(
         Happens(binary),
         "close 4400 A message must be text, and this one is binary.",
     )]);
     check_ready([(
-        Happens(Event::TooLarge),
+        Happens(ProtocolEvent::TooLarge),
         "close 1009 The message is too large",
     )]);
     check_ready([(
-        Happens(Event::Broken),
+        Happens(ProtocolEvent::Broken),
         "close 1002 This is no WebSocket message",
     )]);
 }
@@ -174,7 +176,7 @@ fn an_operation_runs_from_subscribe_to_complete() {
             r#"send {"type":"next","id":"1","payload":{"data":1}}"#,
         ),
         (
-            Happens(Event::Finished(id("1"))),
+            Happens(ProtocolEvent::Finished(id("1"))),
             r#"send {"type":"complete","id":"1"}"#,
         ),
         (Happens(subscribe("1")), "start 1 {viewer{id}}"),
@@ -209,7 +211,7 @@ fn a_refused_operation_ends_with_its_errors() {
             Happens(refused("1")),
             r#"send {"type":"error","id":"1","payload":[{"message":"no such field","extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]}"#,
         ),
-        (Happens(Event::Finished(id("1"))), "nothing"),
+        (Happens(ProtocolEvent::Finished(id("1"))), "nothing"),
         (Happens(subscribe("1")), "start 1 {viewer{id}}"),
     ]);
 }
@@ -223,7 +225,7 @@ fn a_client_ends_an_operation_whenever_it_likes() {
         (Says(COMPLETE), "stop 1"),
         (Happens(answered("1")), "nothing"),
         (Happens(refused("1")), "nothing"),
-        (Happens(Event::Finished(id("1"))), "nothing"),
+        (Happens(ProtocolEvent::Finished(id("1"))), "nothing"),
         (Says(COMPLETE), "nothing"),
     ]);
 }
@@ -233,7 +235,10 @@ fn one_operation_too_many_is_refused_and_the_others_stay() {
     let mut protocol = ready();
     for number in 0..OPERATIONS_MAX {
         let started = protocol.on(subscribe(&number.to_string()));
-        assert!(matches!(started, Some(Action::Start(..))), "{number}");
+        assert!(
+            matches!(started, Some(ProtocolAction::Start(..))),
+            "{number}"
+        );
     }
     let refusal = show(protocol.on(subscribe("more")));
     assert!(
@@ -264,37 +269,37 @@ fn a_ping_is_answered_with_its_payload() {
 #[test]
 fn a_peer_that_leaves_two_pings_unanswered_is_dead() {
     check_ready([
-        (Happens(Event::Tick), PING),
-        (Happens(Event::Tick), PING),
-        (Happens(Event::Tick), "close 1001 No sign of life"),
+        (Happens(ProtocolEvent::Tick), PING),
+        (Happens(ProtocolEvent::Tick), PING),
+        (Happens(ProtocolEvent::Tick), "close 1001 No sign of life"),
     ]);
 }
 
 #[test]
 fn any_sign_of_life_counts() {
     check_ready([
-        (Happens(Event::Tick), PING),
-        (Happens(Event::Tick), PING),
+        (Happens(ProtocolEvent::Tick), PING),
+        (Happens(ProtocolEvent::Tick), PING),
         (Says(r#"{"type":"pong"}"#), "nothing"),
-        (Happens(Event::Tick), PING),
-        (Happens(Event::Tick), PING),
-        (Happens(Event::Heard), "nothing"),
-        (Happens(Event::Tick), PING),
+        (Happens(ProtocolEvent::Tick), PING),
+        (Happens(ProtocolEvent::Tick), PING),
+        (Happens(ProtocolEvent::Heard), "nothing"),
+        (Happens(ProtocolEvent::Tick), PING),
         (Happens(subscribe("1")), "start 1 {viewer{id}}"),
-        (Happens(Event::Tick), PING),
-        (Happens(Event::Tick), PING),
-        (Happens(Event::Tick), "close 1001 No sign of life"),
+        (Happens(ProtocolEvent::Tick), PING),
+        (Happens(ProtocolEvent::Tick), PING),
+        (Happens(ProtocolEvent::Tick), "close 1001 No sign of life"),
     ]);
 }
 
 #[test]
 fn a_shutdown_sends_clients_to_the_next_gateway() {
     check([(
-        Happens(Event::GoingAway),
+        Happens(ProtocolEvent::GoingAway),
         "close 1001 The gateway is shutting down",
     )]);
     check_ready([(
-        Happens(Event::GoingAway),
+        Happens(ProtocolEvent::GoingAway),
         "close 1001 The gateway is shutting down",
     )]);
 }
@@ -305,8 +310,8 @@ fn a_reason_fits_its_frame() {
     check_ready([(Happens(subscribe("1")), "start 1 {viewer{id}}")]);
     let mut protocol = ready();
     protocol.on(subscribe(&long));
-    let Some(Action::Close(closing)) = protocol.on(subscribe(&long)) else {
+    let Some(ProtocolAction::Close(reason)) = protocol.on(subscribe(&long)) else {
         panic!("a duplicate closes the socket");
     };
-    assert_eq!(closing.reason, format!("Subscriber for {}", "é".repeat(54)));
+    assert_eq!(reason.reason, format!("Subscriber for {}", "é".repeat(54)));
 }

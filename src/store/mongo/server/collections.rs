@@ -9,14 +9,17 @@ use mongodb::{
     error::Error,
 };
 
-use super::{Needs, ServerProblem};
-use crate::store::mongo::failure::loggable;
+use super::{ServerProblem, ServerRequirements};
+use crate::store::mongo::error::loggable;
 
 /// Warnings about the application's collections, one sentence each.
 ///
 /// # Errors
 /// [`ServerProblem::OwnCollection`] if one of Tidegate's own is odd, and [`ServerProblem::Failing`].
-pub(super) async fn survey(client: &Client, needs: &Needs) -> Result<Vec<String>, ServerProblem> {
+pub(super) async fn survey(
+    client: &Client,
+    needs: &ServerRequirements,
+) -> Result<Vec<String>, ServerProblem> {
     let found = list(client, needs).await;
     let found = found.map_err(|error: Error| ServerProblem::Failing(loggable(&error)))?;
     let mut warnings = Vec::new();
@@ -41,7 +44,7 @@ pub(super) async fn survey(client: &Client, needs: &Needs) -> Result<Vec<String>
     Ok(warnings)
 }
 
-async fn list(client: &Client, needs: &Needs) -> Result<Vec<Document>, Error> {
+async fn list(client: &Client, needs: &ServerRequirements) -> Result<Vec<Document>, Error> {
     let names: Vec<&String> = needs.application.iter().chain(&needs.own).collect();
     let list = doc! { "listCollections": 1, "filter": { "name": { "$in": names } } };
     let database = client.database(&needs.database);

@@ -14,14 +14,14 @@ use mongodb::{
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 
 use super::{ServerProblem, of_options, too_old};
-use crate::store::mongo::failure::loggable;
+use crate::store::mongo::error::loggable;
 
 /// How long one host may take to answer.
 const HOST_DEADLINE: Duration = Duration::from_secs(3);
 
 /// The answer of one host.
 #[derive(Clone)]
-enum Voice {
+enum HostReply {
     Nothing(String),
     /// Something else than MongoDB, or TLS on one side alone: the driver's description of it.
     Noise(String),
@@ -40,12 +40,12 @@ pub(super) async fn diagnose(options: &ClientOptions, error: &Error) -> ServerPr
     }
 }
 
-fn refused_user(options: &ClientOptions, told: &str) -> ServerProblem {
+fn refused_user(options: &ClientOptions, reason: &str) -> ServerProblem {
     let credential = options.credential.as_ref();
     let user = credential.and_then(|credential| credential.username.clone());
     ServerProblem::Credentials {
         user: user.unwrap_or_default(),
-        told: told.to_owned(),
+        reason: reason.to_owned(),
     }
 }
 
@@ -53,38 +53,38 @@ async fn ask_everybody(options: &ClientOptions) -> ServerProblem {
     let voices = join_all(options.hosts.iter().map(|host| ask(options, host))).await;
     let voices: Vec<_> = options.hosts.iter().zip(voices).collect();
     let said = voices.iter().find_map(|(host, voice)| match voice {
-        Voice::Hello(hello) => Some(of_hello(options, &host.to_string(), hello)),
+        HostReply::Hello(hello) => Some(of_hello(options, &host.to_string(), hello)),
         _ => None,
     });
     let noise = || {
         voices.iter().find_map(|(host, voice)| match voice {
-            Voice::Noise(told) => Some(ServerProblem::Silent {
+            HostReply::Noise(reason) => Some(ServerProblem::Silent {
                 host: host.to_string(),
-                told: told.clone(),
+                reason: reason.clone(),
             }),
             _ => None,
         })
     };
     said.or_else(noise).unwrap_or_else(|| {
-        let told: Vec<String> = voices
+        let reason: Vec<String> = voices
             .iter()
             .filter_map(|(host, voice)| match voice {
-                Voice::Nothing(told) => Some(format!("{host}: {told}")),
+                HostReply::Nothing(reason) => Some(format!("{host}: {reason}")),
                 _ => None,
             })
             .collect();
-        ServerProblem::Unreachable(told.join(", "))
+        ServerProblem::Unreachable(reason.join(", "))
     })
 }
 
 /// Asks one host without credentials, which `hello` does not need.
-async fn ask(options: &ClientOptions, host: &ServerAddress) -> Voice {
+async fn ask(options: &ClientOptions, host: &ServerAddress) -> HostReply {
     if let ServerAddress::Tcp { host, port } = host {
         let port = port.unwrap_or(27017);
         match timeout(HOST_DEADLINE, TcpStream::connect((host.as_str(), port))).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Voice::Nothing(error.to_string()),
-            Err(_) => return Voice::Nothing("no answer".to_owned()),
+            Ok(Err(error)) => return HostReply::Nothing(error.to_string()),
+            Err(_) => return HostReply::Nothing("no answer".to_owned()),
         }
     }
     let mut alone = options.clone();
@@ -97,27 +97,27 @@ async fn ask(options: &ClientOptions, host: &ServerAddress) -> Voice {
     alone.sdam_event_handler = Some(telling(tell));
     let client = match Client::with_options(alone) {
         Ok(client) => client,
-        Err(error) => return Voice::Noise(loggable(&error)),
+        Err(error) => return HostReply::Noise(loggable(&error)),
     };
     let admin = client.database("admin");
     match admin.run_command(doc! {"hello": 1}).await {
-        Ok(hello) => Voice::Hello(hello),
+        Ok(hello) => HostReply::Hello(hello),
         // The driver may answer before it emits its events.
         Err(error) => match timeout(HOST_DEADLINE, heard.wait_for(Option::is_some)).await {
             Ok(Ok(heard)) => heard.clone(),
             _ => None,
         }
-        .unwrap_or_else(|| Voice::Noise(loggable(&error))),
+        .unwrap_or_else(|| HostReply::Noise(loggable(&error))),
     }
 }
 
 /// If the driver selects no server, its events hold the reason and its answer does not: the failure, or the `hello` of
 /// a server that is too old for it.
-fn telling(heard: watch::Sender<Option<Voice>>) -> EventHandler<SdamEvent> {
+fn telling(heard: watch::Sender<Option<HostReply>>) -> EventHandler<SdamEvent> {
     EventHandler::callback(move |event| {
         let voice = match event {
-            SdamEvent::ServerHeartbeatFailed(failed) => Voice::Noise(loggable(&failed.failure)),
-            SdamEvent::ServerHeartbeatSucceeded(succeeded) => Voice::Hello(succeeded.reply),
+            SdamEvent::ServerHeartbeatFailed(failed) => HostReply::Noise(loggable(&failed.failure)),
+            SdamEvent::ServerHeartbeatSucceeded(succeeded) => HostReply::Hello(succeeded.reply),
             _ => return,
         };
         heard.send_replace(Some(voice));

@@ -7,7 +7,7 @@ use mongodb::{
     options::ClientOptions,
 };
 
-use super::{Needs, ServerProblem, diagnosis::diagnose};
+use super::{ServerProblem, ServerRequirements, diagnosis::diagnose};
 
 /// On the collections of documents, the application's and Tidegate's.
 const ON_DOCUMENTS: [&str; 4] = ["find", "insert", "update", "remove"];
@@ -29,7 +29,7 @@ const UNAUTHORIZED: i32 = 13;
 pub(super) async fn check(
     client: &Client,
     options: &ClientOptions,
-    needs: &Needs,
+    needs: &ServerRequirements,
 ) -> Result<Option<String>, ServerProblem> {
     let status = doc! {"connectionStatus": 1, "showPrivileges": true};
     let status = client.database("admin").run_command(status).await;
@@ -64,7 +64,7 @@ pub(super) async fn ending_sessions(client: &Client) -> Option<String> {
 async fn try_anonymously(
     client: &Client,
     options: &ClientOptions,
-    needs: &Needs,
+    needs: &ServerRequirements,
 ) -> Result<(), ServerProblem> {
     match client
         .database(&needs.database)
@@ -80,7 +80,7 @@ async fn try_anonymously(
 fn judge(
     user: &Document,
     privileges: &[Document],
-    needs: &Needs,
+    needs: &ServerRequirements,
 ) -> Result<Option<String>, ServerProblem> {
     let may = |collection: &str, action: &str| {
         privileges.iter().any(|privilege| {
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     fn told(resource: Document, actions: &[&str]) -> String {
-        let needs = Needs {
+        let needs = ServerRequirements {
             database: "app".to_owned(),
             application: vec!["tasks".to_owned()],
             with_text_ids: Vec::new(),

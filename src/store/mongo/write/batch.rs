@@ -12,8 +12,8 @@ use tidegate_core::id::DocumentKey;
 use crate::store::{
     StoreError,
     mongo::{
-        Base,
-        failure::{Failure, StatementError, code, is_of_collection},
+        MongoContext,
+        error::{MongoError, StatementError, code, is_of_collection},
     },
 };
 
@@ -27,7 +27,7 @@ const STATEMENTS_MAX: usize = 10_000;
 /// The kinds in the order in which the application's documents are written: one document releases a unique value before
 /// another takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::store::mongo) enum Verb {
+pub(in crate::store::mongo) enum StatementKind {
     Delete,
     /// An update of all documents that match, or none.
     Move,
@@ -37,7 +37,7 @@ pub(in crate::store::mongo) enum Verb {
 
 /// Statements of one kind on one collection.
 pub(super) struct Batch {
-    verb: Verb,
+    verb: StatementKind,
     collection: String,
     statements: Vec<Statement>,
     bytes: usize,
@@ -50,7 +50,7 @@ pub(super) struct Statement {
 }
 
 impl Batch {
-    pub(super) fn new(verb: Verb, collection: &str, statement: Statement) -> Self {
+    pub(super) fn new(verb: StatementKind, collection: &str, statement: Statement) -> Self {
         Self {
             verb,
             collection: collection.to_owned(),
@@ -60,7 +60,7 @@ impl Batch {
     }
 
     /// Whether the batch has room for a statement of this kind on this collection.
-    pub(super) fn has_room(&self, verb: Verb, collection: &str) -> bool {
+    pub(super) fn has_room(&self, verb: StatementKind, collection: &str) -> bool {
         self.verb == verb
             && self.collection == collection
             && self.bytes < BYTES_MAX
@@ -72,45 +72,49 @@ impl Batch {
         self.statements.push(statement);
     }
 
-    pub(super) fn into_parts(self) -> (Verb, String, Vec<Statement>) {
+    pub(super) fn into_parts(self) -> (StatementKind, String, Vec<Statement>) {
         (self.verb, self.collection, self.statements)
     }
 
     /// Sends the batch. The first refused statement ends the transaction.
     pub(super) async fn send(
         &self,
-        base: &Base,
+        context: &MongoContext,
         session: &mut ClientSession,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MongoError> {
         let mut statements = RawArrayBuf::new();
         for statement in &self.statements {
             statements.push(statement.raw.as_ref());
         }
         let command = match self.verb {
-            Verb::Insert => rawdoc! { "insert": self.collection.as_str(), "documents": statements },
-            Verb::Move | Verb::Update => {
+            StatementKind::Insert => {
+                rawdoc! { "insert": self.collection.as_str(), "documents": statements }
+            }
+            StatementKind::Move | StatementKind::Update => {
                 rawdoc! { "update": self.collection.as_str(), "updates": statements }
             }
-            Verb::Delete => rawdoc! { "delete": self.collection.as_str(), "deletes": statements },
+            StatementKind::Delete => {
+                rawdoc! { "delete": self.collection.as_str(), "deletes": statements }
+            }
         };
-        let run = base.database.run_raw_command(command).session(session);
-        match base.in_time(run).await {
-            Err(Failure::Driver(error)) => Err(self.of_command(error)),
+        let run = context.database.run_raw_command(command).session(session);
+        match context.in_time(run).await {
+            Err(MongoError::Driver(error)) => Err(self.of_command(error)),
             reply => self.check(&reply?),
         }
     }
 
     /// Some collections refuse the command as a whole: no document of the batch can be written there.
-    fn of_command(&self, error: Box<Error>) -> Failure {
+    fn of_command(&self, error: Box<Error>) -> MongoError {
         let keys = self.keys();
         match code(&error).filter(|code| is_of_collection(*code)) {
-            Some(code) if !keys.is_empty() => Failure::Statement(Box::new(StatementError {
+            Some(code) if !keys.is_empty() => MongoError::Statement(Box::new(StatementError {
                 code,
                 verb: self.verb,
                 keys,
                 fields: Vec::new(),
             })),
-            _ => Failure::Driver(error),
+            _ => MongoError::Driver(error),
         }
     }
 
@@ -121,17 +125,17 @@ impl Batch {
     }
 
     /// The driver treats a reply with refused statements as a success.
-    fn check(&self, reply: &Document) -> Result<(), Failure> {
+    fn check(&self, reply: &Document) -> Result<(), MongoError> {
         let errors = reply.get_array("writeErrors").ok();
         if let Some(error) = errors.and_then(|errors| errors.first()?.as_document()) {
-            return Err(Failure::Statement(Box::new(self.refused(error))));
+            return Err(MongoError::Statement(Box::new(self.refused(error))));
         }
         let written = reply.get("n").and_then(Bson::as_i32).unwrap_or_default();
         let expected = i32::try_from(self.statements.len()).unwrap_or(i32::MAX);
-        if matches!(self.verb, Verb::Delete | Verb::Move) || written == expected {
+        if matches!(self.verb, StatementKind::Delete | StatementKind::Move) || written == expected {
             return Ok(());
         }
-        Err(Failure::Final(StoreError::Corrupt(format!(
+        Err(MongoError::Final(StoreError::Corrupt(format!(
             "{} holds {written} of {expected} documents that were read in the same transaction",
             self.collection
         ))))

@@ -12,11 +12,11 @@ use mongodb::{ClientSession, bson::RawDocumentBuf};
 use tidegate_core::id::DocumentKey;
 
 use self::related::related;
-use super::{Batch, Plan, Statement, Verb};
+use super::{Batch, Statement, StatementKind, WritePlan};
 use crate::store::mongo::{
-    Base,
+    MongoContext,
     commit::transaction_options,
-    failure::{Failure, StatementError, is_of_collection},
+    error::{MongoError, StatementError, is_of_collection},
 };
 
 /// How often documents of one group are reordered for a unique index. A value that passes through a longer chain of
@@ -31,8 +31,8 @@ const TRIED_AT_FIRST: usize = 128;
 const TRIED_MIN: usize = 2;
 
 /// A commit's write to one of the application's documents.
-struct Write {
-    verb: Verb,
+struct ProbedWrite {
+    verb: StatementKind,
     collection: String,
     raw: RawDocumentBuf,
     key: DocumentKey,
@@ -42,14 +42,14 @@ struct Write {
 
 /// A commit with a document that the database has refused.
 pub(in crate::store::mongo) struct Probe<'b> {
-    base: &'b Base,
+    context: &'b MongoContext,
     /// The writes, in the order of the commit.
-    writes: Vec<Write>,
+    writes: Vec<ProbedWrite>,
 }
 
 /// The result of a probe.
 #[derive(Default)]
-pub(in crate::store::mongo) struct Found {
+pub(in crate::store::mongo) struct ProbeResult {
     /// Refused documents, each once.
     pub(in crate::store::mongo) refused: Vec<StatementError>,
     /// Updates that only succeed after the others, in their order.
@@ -58,13 +58,13 @@ pub(in crate::store::mongo) struct Found {
 
 impl<'b> Probe<'b> {
     /// The probe of a refused plan; `None` if the plan writes only the refused document.
-    pub(in crate::store::mongo) fn of(mut plan: Plan<'b>) -> Option<Self> {
+    pub(in crate::store::mongo) fn of(mut plan: WritePlan<'b>) -> Option<Self> {
         let mut writes = Vec::new();
         for batch in plan.batches {
             let (verb, collection, statements) = batch.into_parts();
             for Statement { raw, key } in statements {
                 let Some(key) = key else { continue };
-                writes.push(Write {
+                writes.push(ProbedWrite {
                     verb,
                     collection: collection.clone(),
                     raw,
@@ -73,8 +73,8 @@ impl<'b> Probe<'b> {
                 });
             }
         }
-        let base = plan.base;
-        (writes.len() > 1).then_some(Self { base, writes })
+        let context = plan.context;
+        (writes.len() > 1).then_some(Self { context, writes })
     }
 
     /// Writes one document after the other, without the refused ones. `deferred` is the order of the commit, and
@@ -84,13 +84,13 @@ impl<'b> Probe<'b> {
         session: &mut ClientSession,
         deferred: &[DocumentKey],
         first: Option<&StatementError>,
-    ) -> Result<Found, Failure> {
-        let groups = related(self.base, &self.writes).await;
+    ) -> Result<ProbeResult, MongoError> {
+        let groups = related(self.context, &self.writes).await;
         let groups = groups
             .into_iter()
             .map(|left| Group::new(self, left, deferred));
         let mut left: VecDeque<Group> = groups.collect();
-        let mut found = Found::default();
+        let mut found = ProbeResult::default();
         let mut most = TRIED_AT_FIRST;
         while let Some(group) = left.front() {
             let repeated = group.taken.len();
@@ -130,17 +130,18 @@ impl<'b> Probe<'b> {
         &self,
         session: &mut ClientSession,
         tried: &[usize],
-    ) -> Result<Option<(usize, StatementError)>, Failure> {
-        let base = self.base;
-        let options = transaction_options(base);
-        base.in_time(session.start_transaction().with_options(options))
+    ) -> Result<Option<(usize, StatementError)>, MongoError> {
+        let context = self.context;
+        let options = transaction_options(context);
+        context
+            .in_time(session.start_transaction().with_options(options))
             .await?;
         let sent = self.send(session, tried).await;
-        drop(base.in_time(session.abort_transaction()).await);
+        drop(context.in_time(session.abort_transaction()).await);
         let error = match sent {
             Ok(()) => return Ok(None),
             Err(failure) if failure.refused().is_none() => return Err(failure),
-            Err(Failure::Statement(error)) => *error,
+            Err(MongoError::Statement(error)) => *error,
             Err(failure) => return Err(failure),
         };
         let mut places = tried.iter();
@@ -148,10 +149,10 @@ impl<'b> Probe<'b> {
         Ok(place.map(|place| (place, error)))
     }
 
-    async fn send(&self, session: &mut ClientSession, tried: &[usize]) -> Result<(), Failure> {
+    async fn send(&self, session: &mut ClientSession, tried: &[usize]) -> Result<(), MongoError> {
         let mut batches: Vec<Batch> = Vec::new();
         for &write in tried {
-            let Write {
+            let ProbedWrite {
                 verb,
                 collection,
                 raw,
@@ -168,7 +169,7 @@ impl<'b> Probe<'b> {
             }
         }
         for batch in batches {
-            batch.send(self.base, session).await?;
+            batch.send(self.context, session).await?;
         }
         Ok(())
     }
@@ -179,9 +180,9 @@ impl<'b> Probe<'b> {
         left: &mut VecDeque<Group>,
         write: usize,
         mut error: StatementError,
-        found: &mut Found,
+        found: &mut ProbeResult,
     ) {
-        let Write {
+        let ProbedWrite {
             collection, verb, ..
         } = &self.writes[write];
         error.keys.clear();
@@ -199,7 +200,7 @@ impl<'b> Probe<'b> {
     }
 }
 
-impl Found {
+impl ProbeResult {
     /// Marks the next writes as taken. Groups without further writes go.
     fn take(&mut self, left: &mut VecDeque<Group>, mut taken: usize) {
         while let Some(group) = left.front_mut() {
@@ -242,7 +243,7 @@ impl Group {
     /// Whether to defer a document that a unique index refuses, since a later write may release its value. It goes
     /// before all deferred so far, or after them if that was tried.
     fn defers(&mut self, probe: &Probe<'_>, error: &StatementError) -> bool {
-        let Some(key) = error.keys.first().filter(|_| error.is_too_early()) else {
+        let Some(key) = error.keys.first().filter(|_| error.is_unique_order()) else {
             return false;
         };
         let place = self.deferred.iter().position(|deferred| deferred == key);

@@ -9,7 +9,7 @@ use tidegate_core::{
 use super::*;
 use crate::store::{Committed, Entries, InboxRange, InboxScan, Scan, ScanRange};
 
-pub(in crate::sync::tests) struct Counted {
+pub(in crate::sync::tests) struct CountingStore {
     pub(in crate::sync::tests) inner: EmbeddedStore,
     pub(in crate::sync::tests) counts: Arc<Counts>,
 }
@@ -97,8 +97,8 @@ impl Snapshot for CountedSnapshot {
 }
 
 #[async_trait]
-impl Store for Counted {
-    async fn commit(&self, reads: Reads, decide: Arc<Decide>) -> Result<Committed, StoreError> {
+impl Store for CountingStore {
+    async fn commit(&self, reads: Reads, decide: Arc<DecideFn>) -> Result<Committed, StoreError> {
         self.inner.commit(reads, decide).await
     }
 

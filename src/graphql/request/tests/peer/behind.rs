@@ -8,36 +8,36 @@ use apollo_compiler::{
 use serde_json::json;
 
 use super::{
-    Door, RawRequest, Refusal, RefusalKind, Told,
-    interpreter::{self, Answer, Resolved},
+    PeerReply, RawRequest, RequestError, RequestErrorKind, RequestValidator,
+    interpreter::{self, ExecutionResult, FieldResult},
     within,
 };
 use crate::limits::Limits;
 
 /// One schema with its request validation.
 pub(super) struct Behind {
-    door: Door,
+    validator: RequestValidator,
 }
 
 impl Behind {
     pub(super) fn new(sdl: &str) -> Self {
-        let door =
-            Door::new(sdl, within(wide_limits())).unwrap_or_else(|error| panic!("{sdl}\n{error}"));
-        Self { door }
+        let validator = RequestValidator::new(sdl, within(wide_limits()))
+            .unwrap_or_else(|error| panic!("{sdl}\n{error}"));
+        Self { validator }
     }
 
     pub(super) fn schema(&self) -> &Schema {
-        &self.door.schema
+        &self.validator.schema
     }
 
-    pub(super) fn run(&self, request: &RawRequest) -> Told {
-        let admitted = match self.door.admit(copy(request)) {
-            Ok(admitted) => admitted,
+    pub(super) fn run(&self, request: &RawRequest) -> PeerReply {
+        let validated = match self.validator.validate(copy(request)) {
+            Ok(validated) => validated,
             Err(refusals) => return refused(&refusals[0]),
         };
         let mut resolved = Vec::new();
-        let data = interpreter::answer(self.schema(), &admitted, &mut |field| {
-            let Resolved {
+        let data = interpreter::answer(self.schema(), &validated, &mut |field| {
+            let FieldResult {
                 coordinate,
                 path,
                 ty,
@@ -46,7 +46,7 @@ impl Behind {
             resolved.push(((*path).to_owned(), coordinate.clone(), arguments.clone()));
             made(self.schema(), ty, path)
         });
-        Told::ran(resolved, data)
+        PeerReply::ran(resolved, data)
     }
 }
 
@@ -73,38 +73,42 @@ fn copy(request: &RawRequest) -> RawRequest {
 }
 
 /// The stages have the names that `peer.mjs` gives them.
-fn refused(refusal: &Refusal) -> Told {
+fn refused(refusal: &RequestError) -> PeerReply {
     let stage = match refusal.kind {
-        RefusalKind::Parse => "parse",
-        RefusalKind::Validation => "validate",
-        RefusalKind::OperationChoice => "operation",
-        RefusalKind::Variables => "variables",
-        RefusalKind::Limit => "limit",
-        RefusalKind::PersistedQueryNotFound | RefusalKind::PersistedQueryMismatch => "persisted",
+        RequestErrorKind::Parse => "parse",
+        RequestErrorKind::Validation => "validate",
+        RequestErrorKind::OperationChoice => "operation",
+        RequestErrorKind::Variables => "variables",
+        RequestErrorKind::Limit => "limit",
+        RequestErrorKind::PersistedQueryNotFound | RequestErrorKind::PersistedQueryMismatch => {
+            "persisted"
+        }
     };
-    Told::Refused {
+    PeerReply::Refused {
         refused: stage.to_owned(),
         reason: refusal.message.clone(),
     }
 }
 
 /// A value of the type. For the same path it is the same that `make` of `peer.mjs` makes.
-fn made(schema: &Schema, ty: &Type, path: &str) -> Answer {
+fn made(schema: &Schema, ty: &Type, path: &str) -> ExecutionResult {
     let name = match ty {
         Type::List(item) | Type::NonNullList(item) => {
             let item = |index| made(schema, item, &format!("{path}.{index}"));
-            return Answer::List(vec![item(0), item(1)]);
+            return ExecutionResult::List(vec![item(0), item(1)]);
         }
         Type::Named(name) | Type::NonNullNamed(name) => name,
     };
     match (name.as_str(), &schema.types[name]) {
-        ("Int", _) => Answer::Leaf(json!(1)),
-        ("Float", _) => Answer::Leaf(json!(0.5)),
-        ("Boolean", _) => Answer::Leaf(json!(true)),
-        (_, ExtendedType::Enum(values)) => Answer::Leaf(json!(values.values[0].value.as_str())),
-        (_, ExtendedType::Scalar(_)) => Answer::Leaf(json!("s")),
-        (_, ExtendedType::Object(_)) => Answer::Object(name.to_string()),
-        _ => Answer::Object(object_of(schema, name, path)),
+        ("Int", _) => ExecutionResult::Leaf(json!(1)),
+        ("Float", _) => ExecutionResult::Leaf(json!(0.5)),
+        ("Boolean", _) => ExecutionResult::Leaf(json!(true)),
+        (_, ExtendedType::Enum(values)) => {
+            ExecutionResult::Leaf(json!(values.values[0].value.as_str()))
+        }
+        (_, ExtendedType::Scalar(_)) => ExecutionResult::Leaf(json!("s")),
+        (_, ExtendedType::Object(_)) => ExecutionResult::Object(name.to_string()),
+        _ => ExecutionResult::Object(object_of(schema, name, path)),
     }
 }
 

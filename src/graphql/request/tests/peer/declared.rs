@@ -5,8 +5,8 @@ use apollo_compiler::ast::Type;
 use serde_json::{Map, Value as Json};
 
 use super::{
-    literals::Slot,
-    operations::{DEPTH, Uses, Writer},
+    literals::InputSlot,
+    operations::{DEPTH, OperationPrinter, Uses},
 };
 
 pub(super) struct Declared {
@@ -14,9 +14,9 @@ pub(super) struct Declared {
     default: Option<String>,
 }
 
-impl Writer<'_> {
+impl OperationPrinter<'_> {
     /// A variable that may stand in `slot`, except for slips.
-    pub(super) fn variable(&mut self, slot: Slot<'_>) -> String {
+    pub(super) fn variable(&mut self, slot: InputSlot<'_>) -> String {
         let known: Vec<usize> = (0..self.declared.len())
             .filter(|at| self.declared[*at].ty == *slot.ty)
             .collect();
@@ -33,7 +33,7 @@ impl Writer<'_> {
         format!("$v{at}")
     }
 
-    fn declare(&mut self, slot: Slot<'_>) -> Declared {
+    fn declare(&mut self, slot: InputSlot<'_>) -> Declared {
         if self.slip() {
             let at = self.tape.below(self.input_types.len());
             return Declared {
@@ -53,9 +53,9 @@ impl Writer<'_> {
         };
         let default = default.then(|| {
             self.literal(
-                Slot {
+                InputSlot {
                     one_of: required,
-                    ..Slot::constant(slot.ty)
+                    ..InputSlot::constant(slot.ty)
                 },
                 2,
             )

@@ -1,4 +1,4 @@
-//! The side of graphql-js: a process of Node that answers each line with a line. The scripts of `tests/door/` say what
+//! The side of graphql-js: a process of Node that answers each line with a line. The scripts of `tests/graphql-js/` say what
 //! it does with a request.
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value as Json, json};
 
-use super::{RawRequest, Told};
+use super::{PeerReply, RawRequest};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -20,17 +20,17 @@ pub(in crate::graphql) struct GraphqlJs {
 }
 
 impl GraphqlJs {
-    /// Runs a script of `tests/door/`.
+    /// Runs a script of `tests/graphql-js/`.
     pub(in crate::graphql) fn start(script: &str) -> Self {
-        let installed = Command::new(format!("{ROOT}/scripts/door-peer.sh"))
+        let installed = Command::new(format!("{ROOT}/scripts/graphql-js"))
             .status()
             .unwrap();
         assert!(
             installed.success(),
-            "scripts/door-peer.sh could not install graphql-js; it says why above"
+            "scripts/graphql-js could not install graphql-js; it says why above"
         );
         let mut process = Command::new("node")
-            .arg(format!("{ROOT}/tests/door/{script}"))
+            .arg(format!("{ROOT}/tests/graphql-js/{script}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -48,14 +48,14 @@ impl GraphqlJs {
         self.ask(&json!({"sdl": sdl}));
     }
 
-    pub(super) fn run(&mut self, request: &RawRequest) -> Told {
+    pub(super) fn run(&mut self, request: &RawRequest) -> PeerReply {
         let told = self.ask(&json!({
             "query": request.query,
             "variables": request.variables,
             "operationName": request.operation_name,
         }));
         match serde_json::from_value(told).unwrap() {
-            Told::Ran { resolved, data } => Told::ran(resolved, data),
+            PeerReply::Ran { resolved, data } => PeerReply::ran(resolved, data),
             refused => refused,
         }
     }

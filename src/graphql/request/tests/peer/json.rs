@@ -7,9 +7,9 @@ use apollo_compiler::{
 };
 use serde_json::{Map, Value as Json, json};
 
-use super::{operations::Writer, tape::Tape};
+use super::{operations::OperationPrinter, tape::Tape};
 
-impl<'s> Writer<'s> {
+impl<'s> OperationPrinter<'s> {
     pub(super) fn json(&mut self, ty: &Type, depth: usize) -> Json {
         if self.slip() {
             return self.wrong_json();

@@ -8,7 +8,7 @@ use apollo_compiler::{
     schema::{ExtendedType, InputObjectType, InputValueDefinition},
 };
 
-use super::operations::Writer;
+use super::operations::OperationPrinter;
 
 /// Literals that are each wrong for most types.
 const WRONG_LITERALS: [&str; 15] = [
@@ -31,7 +31,7 @@ const WRONG_LITERALS: [&str; 15] = [
 
 /// A place that takes a value.
 #[derive(Clone, Copy)]
-pub(super) struct Slot<'t> {
+pub(super) struct InputSlot<'t> {
     pub(super) ty: &'t Type,
     pub(super) has_default: bool,
     /// The value is the only field of a `@oneOf` object.
@@ -40,7 +40,7 @@ pub(super) struct Slot<'t> {
     pub(super) variables: bool,
 }
 
-impl<'t> Slot<'t> {
+impl<'t> InputSlot<'t> {
     pub(super) fn constant(ty: &'t Type) -> Self {
         Self {
             ty,
@@ -69,8 +69,8 @@ impl<'t> Slot<'t> {
     }
 }
 
-impl<'s> Writer<'s> {
-    pub(super) fn literal(&mut self, slot: Slot<'_>, depth: usize) -> String {
+impl<'s> OperationPrinter<'s> {
+    pub(super) fn literal(&mut self, slot: InputSlot<'_>, depth: usize) -> String {
         if self.slip() {
             let wrong = self.tape.of(&WRONG_LITERALS);
             // A constant with a variable is a syntax error, which other slips make.
@@ -93,10 +93,10 @@ impl<'s> Writer<'s> {
         }
     }
 
-    fn list_literal(&mut self, slot: Slot<'_>, depth: usize) -> String {
+    fn list_literal(&mut self, slot: InputSlot<'_>, depth: usize) -> String {
         // A single list would be read as the list itself, and null as no list.
         if !slot.ty.is_list() && self.tape.one_in(5) {
-            let single = Slot {
+            let single = InputSlot {
                 variables: false,
                 one_of: true,
                 ..slot
@@ -108,7 +108,7 @@ impl<'s> Writer<'s> {
         format!("[{}]", items.join(", "))
     }
 
-    fn named_literal(&mut self, name: &str, slot: Slot<'_>, depth: usize) -> String {
+    fn named_literal(&mut self, name: &str, slot: InputSlot<'_>, depth: usize) -> String {
         let schema = self.schema;
         match (name, schema.types.get(name)) {
             ("Int", _) => self
@@ -163,10 +163,10 @@ impl<'s> Writer<'s> {
             .fields_given(object, depth)
             .into_iter()
             .map(|(field, one_of)| {
-                let slot = Slot {
+                let slot = InputSlot {
                     variables,
                     one_of,
-                    ..Slot::of(field)
+                    ..InputSlot::of(field)
                 };
                 format!(
                     "{}: {}",
@@ -211,7 +211,7 @@ impl<'s> Writer<'s> {
         if variables && self.tape.one_in(3) {
             let at = self.tape.below(self.input_types.len());
             let ty = self.input_types[at].clone();
-            return self.variable(Slot::constant(&ty));
+            return self.variable(InputSlot::constant(&ty));
         }
         self.custom_literal(variables, depth - 1)
     }

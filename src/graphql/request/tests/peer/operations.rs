@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 
 use apollo_compiler::{Schema, ast::Type, schema::ExtendedType};
 
-use super::{declared::Declared, literals::Slot, tape::Tape};
+use super::{declared::Declared, literals::InputSlot, tape::Tape};
 use crate::graphql::request::RawRequest;
 
 /// Levels of selections and of input objects.
 pub(super) const DEPTH: usize = 4;
 
 /// Writes one document for `schema`.
-pub(super) struct Writer<'s> {
+pub(super) struct OperationPrinter<'s> {
     pub(super) schema: &'s Schema,
     pub(super) tape: Tape,
     /// Types of variables that custom scalars take.
@@ -20,12 +20,12 @@ pub(super) struct Writer<'s> {
     /// In how many of a hundred places something is wrong.
     slips: usize,
     pub(super) declared: Vec<Declared>,
-    pub(super) fragments: Vec<Fragment>,
+    pub(super) fragments: Vec<PrintedFragment>,
     /// What the operation or fragment being written uses, innermost last.
     pub(super) uses: Vec<Uses>,
 }
 
-pub(super) struct Fragment {
+pub(super) struct PrintedFragment {
     pub(super) on: String,
     pub(super) text: String,
     pub(super) uses: Uses,
@@ -39,20 +39,20 @@ pub(super) struct Uses {
 
 /// A request for `schema` without the cases of `differences.rs`.
 pub(super) fn request(schema: &Schema, tape: Tape) -> RawRequest {
-    Writer::new(schema, tape).request()
+    OperationPrinter::new(schema, tape).request()
 }
 
 /// A literal that fits `ty`, for the defaults of a schema.
 pub(super) fn default_literal(schema: &Schema, ty: &Type, tape: Tape) -> (String, Tape) {
-    let mut writer = Writer {
+    let mut writer = OperationPrinter {
         slips: 0,
-        ..Writer::new(schema, tape)
+        ..OperationPrinter::new(schema, tape)
     };
-    let text = writer.literal(Slot::constant(ty), 2);
+    let text = writer.literal(InputSlot::constant(ty), 2);
     (text, writer.tape)
 }
 
-impl<'s> Writer<'s> {
+impl<'s> OperationPrinter<'s> {
     fn new(schema: &'s Schema, mut tape: Tape) -> Self {
         let inputs = schema.types.values().filter_map(|ty| match ty {
             ExtendedType::InputObject(object) if !ty.is_built_in() => Some(object),
@@ -154,7 +154,7 @@ impl<'s> Writer<'s> {
 
     fn write_fragments(&mut self, query: &mut String) {
         for at in 0..self.fragments.len() {
-            let Fragment { on, text, .. } = &self.fragments[at];
+            let PrintedFragment { on, text, .. } = &self.fragments[at];
             let text = format!("fragment F{at} on {on} {text}\n");
             let times = if self.slip() {
                 self.tape.of(&[0, 2])

@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 use apollo_compiler::schema::{ExtendedType, FieldDefinition};
 
 use super::{
-    literals::Slot,
-    operations::{DEPTH, Fragment, Uses, Writer},
+    literals::InputSlot,
+    operations::{DEPTH, OperationPrinter, PrintedFragment, Uses},
 };
 
-impl<'s> Writer<'s> {
+impl<'s> OperationPrinter<'s> {
     pub(super) fn selections(&mut self, ty: &str, depth: usize) -> String {
         let count = 1 + self.tape.below(4);
         let mut items: Vec<String> = Vec::with_capacity(count);
@@ -120,7 +120,7 @@ impl<'s> Writer<'s> {
                 self.tape.one_in(2)
             };
             if wanted {
-                let value = self.literal(Slot::of(argument), DEPTH);
+                let value = self.literal(InputSlot::of(argument), DEPTH);
                 given.push(format!("{}: {value}", argument.name));
             }
         }
@@ -199,9 +199,9 @@ impl<'s> Writer<'s> {
             .directive_definitions
             .get("skip")
             .expect("skip is built in");
-        let slot = Slot {
+        let slot = InputSlot {
             has_default: false,
-            ..Slot::of(&skip.arguments[0])
+            ..InputSlot::of(&skip.arguments[0])
         };
         self.literal(slot, 1)
     }
@@ -243,7 +243,7 @@ impl<'s> Writer<'s> {
     }
 
     pub(super) fn fragment(&mut self, on: &str, text: String, uses: Uses) -> String {
-        self.fragments.push(Fragment {
+        self.fragments.push(PrintedFragment {
             on: on.to_owned(),
             text,
             uses,

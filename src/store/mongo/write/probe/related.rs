@@ -12,22 +12,23 @@ use mongodb::{
     bson::{Bson, Document, RawDocument, raw::RawBsonRef},
 };
 
-use super::Write;
-use crate::store::mongo::{Base, failure::Failure, write::Verb};
+use super::ProbedWrite;
+use crate::store::mongo::{MongoContext, error::MongoError, write::StatementKind};
 
 /// The groups of related writes, each in the order of the commit.
-pub(super) async fn related(base: &Base, writes: &[Write]) -> Vec<Vec<usize>> {
+pub(super) async fn related(context: &MongoContext, writes: &[ProbedWrite]) -> Vec<Vec<usize>> {
     let collections: HashSet<&str> = writes
         .iter()
         .map(|write| write.collection.as_str())
         .collect();
     let mut groups = Groups::of(writes.len());
     for collection in collections {
-        let of_collection =
-            |(place, write): (usize, &Write)| (write.collection == collection).then_some(place);
+        let of_collection = |(place, write): (usize, &ProbedWrite)| {
+            (write.collection == collection).then_some(place)
+        };
         let places = writes.iter().enumerate().filter_map(of_collection);
         let places: Vec<usize> = places.collect();
-        match unique_indexes(base, collection).await {
+        match unique_indexes(context, collection).await {
             Ok(indexes) => {
                 let indexes = indexes.iter();
                 indexes.for_each(|index| groups.join_by(index, writes, &places));
@@ -38,9 +39,12 @@ pub(super) async fn related(base: &Base, writes: &[Write]) -> Vec<Vec<usize>> {
     groups.into_lists()
 }
 
-async fn unique_indexes(base: &Base, collection: &str) -> Result<Vec<Index>, Failure> {
-    let collection = base.database.collection::<Document>(collection);
-    let indexes = base.in_time(async { collection.list_indexes().await?.try_collect().await });
+async fn unique_indexes(
+    context: &MongoContext,
+    collection: &str,
+) -> Result<Vec<Index>, MongoError> {
+    let collection = context.database.collection::<Document>(collection);
+    let indexes = context.in_time(async { collection.list_indexes().await?.try_collect().await });
     let indexes: Vec<IndexModel> = indexes.await?;
     Ok(indexes.iter().filter_map(Index::of).collect())
 }
@@ -118,31 +122,31 @@ fn excludes_absent(condition: &Bson) -> bool {
 }
 
 /// The document before and after a write: the fields of each, by name.
-fn states(write: &Write) -> Option<Vec<Fields<'_>>> {
+fn states(write: &ProbedWrite) -> Option<Vec<IndexFields<'_>>> {
     let before = write.before.as_deref();
     match write.verb {
-        Verb::Insert => Some(vec![Fields::of(&write.raw)]),
-        Verb::Delete => Some(vec![Fields::of(before?)]),
-        Verb::Update | Verb::Move => {
+        StatementKind::Insert => Some(vec![IndexFields::of(&write.raw)]),
+        StatementKind::Delete => Some(vec![IndexFields::of(before?)]),
+        StatementKind::Update | StatementKind::Move => {
             let before = before?;
             let update = write.raw.get_document("u").ok()?;
-            let after = Fields {
+            let after = IndexFields {
                 document: before,
                 set: update.get_document("$set").ok(),
                 unset: update.get_document("$unset").ok(),
             };
-            Some(vec![Fields::of(before), after])
+            Some(vec![IndexFields::of(before), after])
         }
     }
 }
 
-struct Fields<'w> {
+struct IndexFields<'w> {
     document: &'w RawDocument,
     set: Option<&'w RawDocument>,
     unset: Option<&'w RawDocument>,
 }
 
-impl<'w> Fields<'w> {
+impl<'w> IndexFields<'w> {
     fn of(document: &'w RawDocument) -> Self {
         Self {
             document,
@@ -193,7 +197,7 @@ impl Groups {
     }
 
     /// Joins the writes that this index may not hold together. One with an unknown value is joined with all others.
-    fn join_by(&mut self, index: &Index, writes: &[Write], places: &[usize]) {
+    fn join_by(&mut self, index: &Index, writes: &[ProbedWrite], places: &[usize]) {
         let mut held = Vec::new();
         let mut by_value: HashMap<Vec<String>, usize> = HashMap::new();
         let mut may_be_any = false;

@@ -1,0 +1,211 @@
+//! Which store a configuration names, how it is opened, and the note of the model it was last served with. `sync` works
+//! on an open store.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tidegate_core::model::Model;
+use tokio::time::sleep;
+
+use super::{AppError, new_epoch, random_number};
+use crate::{
+    config::{MongodbUrl, StoreConfig, StoreUrl},
+    files,
+    store::{
+        Store, StoreError,
+        embedded::{EmbeddedOptions, EmbeddedStore},
+        mongo::{self, MongoOptions, MongoStore},
+    },
+};
+
+/// The pauses between two attempts to reach MongoDB: a start follows within seconds.
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// A long wait logs one attempt in this many.
+const ATTEMPTS_LOGGED: u64 = 16;
+
+/// An open store.
+#[derive(Clone)]
+pub(crate) struct OpenStore {
+    pub(crate) store: Arc<dyn Store>,
+    note: ModelNote,
+}
+
+/// The place of the notes: the model that the store was last served with, and whether it has been restamped.
+#[derive(Clone)]
+enum ModelNote {
+    Beside { model: PathBuf, restamped: PathBuf },
+    Inside(Arc<MongoStore>),
+}
+
+/// How often a store of one epoch has been restamped: once before it is served, and again after gateways of an earlier
+/// version beside it have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Restamped {
+    Never,
+    Once,
+    Twice,
+}
+
+/// Opens the store, or makes one.
+///
+/// # Errors
+/// [`StoreError`], with what to do.
+pub(crate) async fn open(config: &StoreConfig, model: &Model) -> Result<OpenStore, StoreError> {
+    match &config.url {
+        StoreUrl::Embedded(directory) => open_embedded(directory),
+        StoreUrl::Mongodb(url) => {
+            let options = mongo_options(config, url).await?;
+            let store = Arc::new(MongoStore::open(&options, model).await?);
+            Ok(OpenStore {
+                store: store.clone(),
+                note: ModelNote::Inside(store),
+            })
+        }
+    }
+}
+
+fn open_embedded(directory: &Path) -> Result<OpenStore, StoreError> {
+    let options = EmbeddedOptions::new(new_epoch());
+    Ok(OpenStore {
+        store: Arc::new(EmbeddedStore::open(directory, &options)?),
+        note: ModelNote::Beside {
+            model: directory.join("served-model.graphql"),
+            restamped: directory.join("restamped"),
+        },
+    })
+}
+
+/// Tries again while MongoDB cannot be reached: it may be starting, or electing a primary.
+///
+/// # Errors
+/// [`AppError`] when waiting does not help.
+pub(super) async fn patiently<T>(
+    config: &StoreConfig,
+    attempt: impl AsyncFn() -> Result<T, AppError>,
+) -> Result<T, AppError> {
+    let mut pause = PAUSE_MIN;
+    let mut looks = 0_u64;
+    loop {
+        match attempt().await {
+            Err(AppError::Store(StoreError::Unavailable(reason)))
+                if matches!(config.url, StoreUrl::Mongodb(_)) =>
+            {
+                looks += 1;
+                if looks.is_power_of_two() || looks.is_multiple_of(ATTEMPTS_LOGGED) {
+                    tracing::warn!("waiting for the store: {reason}");
+                }
+            }
+            done => return done,
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Whether the configured place has a store, and what its operator should know. It creates no store. A MongoDB is
+/// examined whether it has a store or not.
+///
+/// # Errors
+/// [`StoreError`] when a MongoDB cannot be asked, or cannot hold a store.
+pub(crate) async fn exists(
+    config: &StoreConfig,
+    model: &Model,
+) -> Result<(bool, Vec<String>), StoreError> {
+    match &config.url {
+        StoreUrl::Embedded(directory) => Ok((directory.join("tidegate.redb").exists(), Vec::new())),
+        StoreUrl::Mongodb(url) => {
+            let options = mongo_options(config, url).await?;
+            MongoStore::exists(&options, model).await
+        }
+    }
+}
+
+async fn mongo_options(config: &StoreConfig, url: &MongodbUrl) -> Result<MongoOptions, StoreError> {
+    let client = mongo::client_options(url.connection.clone()).await?;
+    let random = Arc::new(random_number);
+    Ok(MongoOptions {
+        prefix: config.prefix.clone(),
+        ..MongoOptions::new(client, &url.database, new_epoch(), random)
+    })
+}
+
+impl OpenStore {
+    /// Logs what its operator should know.
+    pub(super) fn warn(&self) {
+        if let ModelNote::Inside(store) = &self.note {
+            for warning in store.warnings() {
+                tracing::warn!("{warning}");
+            }
+        }
+    }
+
+    /// The text of the model that the store was last served with.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a MongoDB cannot be asked.
+    pub(super) async fn served_model(&self) -> Result<Option<String>, StoreError> {
+        match &self.note {
+            ModelNote::Beside { model, .. } => Ok(fs::read_to_string(model).ok()),
+            ModelNote::Inside(store) => store.served_model().await,
+        }
+    }
+
+    /// Keeps the text of the model that the store is served with from now on.
+    ///
+    /// # Errors
+    /// [`AppError::Note`], or [`AppError::Store`] when MongoDB cannot be written.
+    pub(super) async fn note_served_model(&self, text: &str) -> Result<(), AppError> {
+        match &self.note {
+            ModelNote::Beside { model, .. } => write_note(model, text),
+            ModelNote::Inside(store) => Ok(store.note_served_model(text).await?),
+        }
+    }
+
+    /// How often the store has been restamped. A new epoch, as after a restore, may bring scopes of an earlier version.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    pub(super) async fn restamped(&self) -> Result<Restamped, StoreError> {
+        let note = match &self.note {
+            ModelNote::Beside { restamped, .. } => fs::read_to_string(restamped).ok(),
+            ModelNote::Inside(store) => store.restamped().await?,
+        };
+        let epoch = self.store.snapshot().await?.epoch().clone();
+        Ok(
+            match note.as_deref().and_then(|note| note.split_once(' ')) {
+                Some(("once", of)) if of == epoch.as_str() => Restamped::Once,
+                Some(("twice", of)) if of == epoch.as_str() => Restamped::Twice,
+                _ => Restamped::Never,
+            },
+        )
+    }
+
+    /// Notes that the store has been restamped again.
+    ///
+    /// # Errors
+    /// Those of [`OpenStore::restamped`] and [`OpenStore::note_served_model`].
+    pub(super) async fn note_restamped(&self, restamped: Restamped) -> Result<(), AppError> {
+        let times = match restamped {
+            Restamped::Never => return Ok(()),
+            Restamped::Once => "once",
+            Restamped::Twice => "twice",
+        };
+        let note = format!("{times} {}", self.store.snapshot().await?.epoch());
+        match &self.note {
+            ModelNote::Beside { restamped, .. } => write_note(restamped, &note),
+            ModelNote::Inside(store) => Ok(store.note_restamped(&note).await?),
+        }
+    }
+}
+
+fn write_note(path: &Path, text: &str) -> Result<(), AppError> {
+    files::replace_whole(path, text).map_err(|error| AppError::Note {
+        path: path.display().to_string(),
+        error,
+    })
+}

@@ -1,0 +1,102 @@
+//! What is learned of a database before its store is opened, and notes that the gateway keeps in it: the model last
+//! served, and the restamping. The store itself reads none of them.
+
+use mongodb::{
+    bson::{Document, doc},
+    options::{ClientOptions, ConnectionString, ReadConcern},
+};
+use tidegate_core::model::Model;
+
+use super::{
+    MongoContext, MongoOptions, MongoStore,
+    layout::ModelLayout,
+    names::{CollectionNames, RESTAMPED, SERVED_MODEL},
+    opening::connect,
+    server, within,
+};
+use crate::store::StoreError;
+
+/// The driver's options for a URL. The hosts of a `mongodb+srv` URL are looked up.
+///
+/// # Errors
+/// [`StoreError`] when they are not found, or the options contradict one another.
+pub async fn client_options(url: ConnectionString) -> Result<ClientOptions, StoreError> {
+    let options = ClientOptions::parse(url).await;
+    options.map_err(|error| server::of_options(&error).into())
+}
+
+impl MongoStore {
+    /// Whether the database has a store, and what its operator should look at. No store is created. The server is
+    /// examined as for an opening.
+    ///
+    /// # Errors
+    /// As [`MongoStore::open`] has them.
+    pub async fn exists(
+        options: &MongoOptions,
+        model: &Model,
+    ) -> Result<(bool, Vec<String>), StoreError> {
+        let places = CollectionNames::new(&options.prefix);
+        let (client, examined) = connect(options, &places, &ModelLayout::of(model)).await?;
+        let database = client.database(&options.database);
+        let feed = database
+            .list_collection_names()
+            .filter(doc! { "name": &places.feed });
+        let found = within(options.call_max, feed.into_future()).await?;
+        Ok((!found.is_empty(), examined.warnings))
+    }
+
+    /// The text of the model that the store was last served with.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn served_model(&self) -> Result<Option<String>, StoreError> {
+        self.context.noted(SERVED_MODEL).await
+    }
+
+    /// Keeps the text of the model that the store is served with from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn note_served_model(&self, text: &str) -> Result<(), StoreError> {
+        self.context.note(SERVED_MODEL, text).await
+    }
+
+    /// The note about the store's restamping.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn restamped(&self) -> Result<Option<String>, StoreError> {
+        self.context.noted(RESTAMPED).await
+    }
+
+    /// Writes a note about the store's restamping.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn note_restamped(&self, note: &str) -> Result<(), StoreError> {
+        self.context.note(RESTAMPED, note).await
+    }
+}
+
+impl MongoContext {
+    async fn noted(&self, id: &str) -> Result<Option<String>, StoreError> {
+        let state = self.state();
+        let find = state
+            .find_one(doc! { "_id": id })
+            .read_concern(ReadConcern::majority());
+        let note = self.in_time(find).await?;
+        Ok(note.and_then(|note| note.get_str("text").map(str::to_owned).ok()))
+    }
+
+    async fn note(&self, id: &str, text: &str) -> Result<(), StoreError> {
+        let state = self.state();
+        let note = doc! { "$set": { "text": text } };
+        let update = state.update_one(doc! { "_id": id }, note).upsert(true);
+        self.in_time(update).await?;
+        Ok(())
+    }
+
+    fn state(&self) -> mongodb::Collection<Document> {
+        self.database.collection(&self.names.state)
+    }
+}

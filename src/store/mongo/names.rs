@@ -1,0 +1,178 @@
+//! The names of Tidegate's own collections, and the keys in them.
+//!
+//! U+0000 joins the parts of a key. No part can contain it (rules.md 3.3 and 3.4).
+
+use mongodb::bson::raw::{CStr, cstr};
+use tidegate_core::{
+    entry::Record,
+    id::{ClientKey, DocumentKey, Scope, UserId},
+};
+
+/// Tidegate's own collections.
+#[derive(Debug)]
+pub(super) struct CollectionNames {
+    /// Entries and markers.
+    pub(super) feed: String,
+    /// All else that a commit reads, and writes in one statement: epoch and version floor, heads and floors of scopes,
+    /// states of clients, group numbers of gateways. Also the format, the model last served and live gateways.
+    pub(super) state: String,
+    /// The inbox.
+    pub(super) conflicts: String,
+    /// The collection in which stores of format 1 kept their format.
+    pub(super) meta_of_format_1: String,
+}
+
+/// The keys in `state` that exist once. The others begin with their kind and U+0000.
+pub(super) const FORMAT: &str = "format";
+pub(super) const EPOCH: &str = "epoch";
+pub(super) const VERSION_FLOOR: &str = "versionFloor";
+pub(super) const SERVED_MODEL: &str = "servedModel";
+pub(super) const RESTAMPED: &str = "restamped";
+/// Exists once a conflict has been opened. Before that the inbox need not be read.
+pub(super) const INBOX: &str = "inbox";
+
+/// Stands in a record of a membership type if the users concerned were stamped in its transaction. A gateway of an
+/// earlier version stamps no users.
+pub(super) const STAMPED: &CStr = cstr!("m");
+
+impl CollectionNames {
+    pub(super) fn new(prefix: &str) -> Self {
+        let name = |name: &str| format!("{prefix}{name}");
+        Self {
+            feed: name("feed"),
+            state: name("state"),
+            conflicts: name("conflicts"),
+            meta_of_format_1: name("meta"),
+        }
+    }
+
+    pub(super) fn all(&self) -> [&str; 3] {
+        [&self.feed, &self.state, &self.conflicts]
+    }
+}
+
+/// The key of a document's entry. They sort as document keys do.
+pub(super) fn entry_id(key: &DocumentKey) -> String {
+    format!("{}\0{}", key.type_name, key.id)
+}
+
+pub(super) fn marker_id(key: &DocumentKey, scope: &Scope) -> String {
+    format!("{}\0{}\0{scope}", key.type_name, key.id)
+}
+
+/// The first key of a document's markers, and the key after the last.
+pub(super) fn markers_of(key: &DocumentKey) -> (String, String) {
+    let entry = entry_id(key);
+    (format!("{entry}\0"), format!("{entry}\u{1}"))
+}
+
+pub(super) fn record_id(record: &Record) -> String {
+    match record {
+        Record::Entry(entry) => entry_id(&entry.key),
+        Record::Marker(marker) => marker_id(&marker.key, &marker.scope),
+    }
+}
+
+pub(super) fn scope_id(scope: &Scope) -> String {
+    format!("{SCOPE}\0{scope}")
+}
+
+pub(super) fn client_id(key: &ClientKey) -> String {
+    format!("{CLIENT}\0{}\0{}", key.user, key.client)
+}
+
+pub(super) fn user_id(user: &UserId) -> String {
+    format!("{USERS}{user}")
+}
+
+pub(super) fn group_id(gateway: u64, slot: usize) -> String {
+    format!("{GROUPS}{gateway:016x}\0{slot}")
+}
+
+pub(super) fn live_id(gateway: u64) -> String {
+    format!("{LIVE}{gateway:016x}")
+}
+
+/// The meaning of a key of `state`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum StateKey<'k> {
+    Scope(&'k str),
+    Client {
+        user: &'k str,
+        client: &'k str,
+    },
+    User(&'k str),
+    Group,
+    /// A key that exists once.
+    Single(&'k str),
+}
+
+impl<'k> StateKey<'k> {
+    /// Reads a key; `None` if it has another form.
+    pub(super) fn of(id: &'k str) -> Option<Self> {
+        let Some((kind, name)) = id.split_once('\0') else {
+            return Some(Self::Single(id));
+        };
+        match kind {
+            SCOPE => Some(Self::Scope(name)),
+            CLIENT => {
+                let (user, client) = name.split_once('\0')?;
+                Some(Self::Client { user, client })
+            }
+            USER => Some(Self::User(name)),
+            _ => id.starts_with(GROUPS).then_some(Self::Group),
+        }
+    }
+}
+
+const SCOPE: &str = "scope";
+const CLIENT: &str = "client";
+const USER: &str = "user";
+
+/// The prefix of the keys of users.
+pub(super) const USERS: &str = "user\0";
+/// The key after all of them.
+pub(super) const USERS_END: &str = "user\u{1}";
+
+/// The prefix of the keys of group numbers.
+pub(super) const GROUPS: &str = "gateway\0";
+
+/// The key after all of them.
+pub(super) const GROUPS_END: &str = "gateway\u{1}";
+
+/// The prefix of the keys of live gateways.
+pub(super) const LIVE: &str = "live\0";
+
+/// The key after all of them.
+pub(super) const LIVE_END: &str = "live\u{1}";
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::id::ClientId;
+
+    use super::*;
+
+    #[test]
+    fn no_key_of_one_kind_is_one_of_another() {
+        let scope = scope_id(&Scope::new("client").unwrap());
+        assert_eq!(StateKey::of(&scope), Some(StateKey::Scope("client")));
+        let client = client_id(&ClientKey {
+            user: UserId::new("scope").unwrap(),
+            client: ClientId::new("epoch").unwrap(),
+        });
+        let (user, client_name) = ("scope", "epoch");
+        let read = StateKey::Client {
+            user,
+            client: client_name,
+        };
+        assert_eq!(StateKey::of(&client), Some(read));
+        let user = user_id(&UserId::new("scope").unwrap());
+        assert_eq!(StateKey::of(&user), Some(StateKey::User("scope")));
+        assert!(*USERS < *user && *user < *USERS_END);
+        let group = group_id(7, 1);
+        assert_eq!(StateKey::of(&group), Some(StateKey::Group));
+        assert!(*GROUPS < *group && *group < *GROUPS_END);
+        assert_eq!(StateKey::of(EPOCH), Some(StateKey::Single(EPOCH)));
+        assert_eq!(StateKey::of("other\0key"), None);
+    }
+}

@@ -1,0 +1,295 @@
+//! Documents come back as they were written, whatever they hold, and others' content in them stays.
+
+use mongodb::bson::{Bson, Document as Stored, bson, doc};
+use proptest::{collection::vec, num::f64, option, prelude::*};
+use tidegate_core::{
+    id::TypeName,
+    model::Model,
+    value::{Decimal, Timestamp},
+};
+
+use super::*;
+
+const MODEL: &str = r#"
+extend schema @grant(scope: "public", access: WRITE)
+type Order @collection(name: "orders") @scope(by: "public") {
+  id: ID! text: String number: Int long: Long float: Float flag: Boolean at: DateTime @stored(as: "at_time")
+  price: Decimal bytes: Bytes json: JSON state: State names: [String!] grid: [[Int]!]
+  address: Address @stored(as: "addr") lines: [Line!]
+  customer: Customer @reference(by: "customerId") customerId: ID @stored(as: "customer_id")
+}
+type Customer @collection(name: "customers", idType: OBJECT_ID) @scope(by: "public") { id: ID! name: String }
+type Address { city: String @stored(as: "town") parts: [String!] }
+type Line { code: String count: Int @stored(as: "n") inner: Line }
+enum State { OPEN CLOSED }
+"#;
+
+fn layout() -> ModelLayout {
+    ModelLayout::of(&Model::parse("model.graphql", MODEL).unwrap())
+}
+
+fn orders(layout: &ModelLayout) -> &[FieldLayout] {
+    let name = TypeName::new("Order").unwrap();
+    &layout.document_type(&name).unwrap().fields
+}
+
+fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    Value::Object(fields.map(|(name, value)| (name.to_owned(), value)).into())
+}
+
+fn json() -> impl Strategy<Value = Value> {
+    let scalar = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(Value::Long),
+        (f64::NORMAL | f64::ZERO | f64::NEGATIVE | f64::POSITIVE).prop_map(Value::Float),
+        any::<String>().prop_map(Value::String),
+    ];
+    scalar.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..3).prop_map(Value::List),
+            proptest::collection::btree_map("[a-z$._]{0,5}", inner, 0..3).prop_map(Value::Object),
+        ]
+    })
+}
+
+fn line() -> impl Strategy<Value = Value> {
+    let count = prop_oneof![any::<i32>().prop_map(Value::Int), Just(Value::Null)];
+    (option::of("[a-z]{0,4}"), count, any::<bool>()).prop_map(|(code, count, nested)| {
+        let mut line = Document::from([("count".to_owned(), count)]);
+        line.extend(code.map(|code| ("code".to_owned(), Value::String(code))));
+        if nested {
+            line.insert("inner".to_owned(), object([("code", text(""))]));
+        }
+        Value::Object(line)
+    })
+}
+
+/// A value for each field of an order, or null.
+fn field() -> impl Strategy<Value = (&'static str, Value)> {
+    let floats = f64::NORMAL | f64::SUBNORMAL | f64::ZERO | f64::NEGATIVE | f64::POSITIVE;
+    let longs = prop_oneof![any::<i64>(), Just(i64::MIN), Just(i64::MAX)];
+    let instants = -62_167_219_200_000_i64..=253_402_300_799_999;
+    let decimals = ("-?[0-9]{1,34}", -6176_i32..=6111);
+    let decimals = decimals.prop_map(|(digits, exponent)| format!("{digits}E{exponent}"));
+    let customers = prop_oneof!["[0-9a-f]{24}", "[a-z]{0,5}"];
+    let names = vec("[a-z]{0,3}".prop_map(Value::String), 0..3);
+    let number = prop_oneof![any::<i32>().prop_map(Value::Int), Just(Value::Null)];
+    prop_oneof![
+        any::<String>().prop_map(|value| ("text", Value::String(value))),
+        any::<i32>().prop_map(|value| ("number", Value::Int(value))),
+        longs.prop_map(|value| ("long", Value::Long(value))),
+        floats.prop_map(|value| ("float", Value::Float(value))),
+        any::<bool>().prop_map(|value| ("flag", Value::Bool(value))),
+        instants.prop_map(|ms| ("at", Value::DateTime(Timestamp::from_ms(ms).unwrap()))),
+        decimals.prop_map(|text| ("price", Value::Decimal(text.parse::<Decimal>().unwrap()))),
+        vec(any::<u8>(), 0..5).prop_map(|bytes| ("bytes", Value::Bytes(bytes))),
+        json().prop_map(|value| ("json", value)),
+        Just(("state", text("OPEN"))),
+        names.prop_map(|names| ("names", Value::List(names))),
+        vec(vec(number, 0..3).prop_map(Value::List), 0..3)
+            .prop_map(|grid| ("grid", Value::List(grid))),
+        vec(line(), 0..4).prop_map(|lines| ("lines", Value::List(lines))),
+        "[a-z]{0,3}".prop_map(|city| ("address", object([("city", Value::String(city))]))),
+        customers.prop_map(|id| ("customerId", Value::String(id))),
+        Just(("text", Value::Null)),
+        Just(("address", Value::Null)),
+    ]
+}
+
+fn body() -> impl Strategy<Value = Document> {
+    vec(field(), 0..8).prop_map(|fields| {
+        let named = |(name, value): (&str, Value)| (name.to_owned(), value);
+        fields.into_iter().map(named).collect()
+    })
+}
+
+/// What MongoDB does with `$set` and `$unset`.
+fn apply(stored: &RawDocument, difference: &DocumentUpdate) -> Stored {
+    let mut stored: Stored = stored.try_into().unwrap();
+    let set: Stored = difference.set.as_ref().try_into().unwrap();
+    stored.extend(set);
+    for name in &difference.unset {
+        stored.remove(name.as_str());
+    }
+    stored
+}
+
+fn raw(stored: Stored) -> RawDocumentBuf {
+    RawDocumentBuf::try_from(&stored).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn every_document_comes_back_exactly(body in body()) {
+        let layout = layout();
+        let stored = layout.write(orders(&layout), RawBson::Int32(1), &body).unwrap();
+        let read = layout.read(orders(&layout), &stored).unwrap();
+        prop_assert_eq!(format!("{read:?}"), format!("{body:?}"));
+    }
+
+    #[test]
+    fn what_differs_is_written_and_nothing_else(before in body(), after in body()) {
+        let layout = layout();
+        let mut stored = layout.write(orders(&layout), RawBson::Int32(1), &before).unwrap();
+        stored.append(cstr!("foreign"), "field");
+        let difference = layout.difference(orders(&layout), &stored, &after).unwrap();
+        let written = raw(apply(&stored, &difference));
+        let read = layout.read(orders(&layout), &written).unwrap();
+        prop_assert_eq!(format!("{read:?}"), format!("{after:?}"));
+        prop_assert_eq!(written.get_str("foreign").unwrap(), "field");
+        let again = layout.difference(orders(&layout), &written, &after).unwrap();
+        prop_assert!(again.is_empty());
+    }
+}
+
+#[test]
+fn fields_are_kept_under_their_stored_names_and_as_their_bson_types() {
+    let layout = layout();
+    let body = Document::from([
+        (
+            "at".to_owned(),
+            Value::DateTime(Timestamp::from_ms(-1).unwrap()),
+        ),
+        ("long".to_owned(), Value::Long(5)),
+        ("address".to_owned(), object([("city", text("Ulm"))])),
+        ("customerId".to_owned(), text("507f1f77bcf86cd799439011")),
+        ("json".to_owned(), object([("$where", text("$x"))])),
+    ]);
+    let stored = layout
+        .write(orders(&layout), RawBson::Int32(1), &body)
+        .unwrap();
+    let stored: Stored = stored.as_ref().try_into().unwrap();
+    let id = mongodb::bson::oid::ObjectId::parse_str("507f1f77bcf86cd799439011").unwrap();
+    let expected = doc! {
+        "_id": 1,
+        "long": 5_i64,
+        "at_time": mongodb::bson::DateTime::from_millis(-1),
+        "json": { "$where": "$x" },
+        "addr": { "town": "Ulm" },
+        "customer_id": id,
+    };
+    assert_eq!(stored, expected);
+}
+
+#[test]
+fn numbers_that_others_wrote_with_another_type_are_read_where_they_fit_and_then_left_alone() {
+    let layout = layout();
+    let stored = raw(doc! { "number": 5.0, "long": 7, "float": 2, "json": [1, 1.5] });
+    let read = layout.read(orders(&layout), &stored).unwrap();
+    let expected = Document::from([
+        ("number".to_owned(), Value::Int(5)),
+        ("long".to_owned(), Value::Long(7)),
+        ("float".to_owned(), Value::Float(2.0)),
+        (
+            "json".to_owned(),
+            Value::List(vec![Value::Long(1), Value::Float(1.5)]),
+        ),
+    ]);
+    assert_eq!(read, expected);
+    let difference = layout.difference(orders(&layout), &stored, &read).unwrap();
+    assert!(difference.is_empty(), "{difference:?}");
+}
+
+#[test]
+fn what_the_model_cannot_hold_is_named_with_its_place() {
+    let id = || Bson::ObjectId(mongodb::bson::oid::ObjectId::from_bytes([7; 12]));
+    let far = mongodb::bson::DateTime::MAX;
+    let cases = [
+        (doc! { "text": 1 }, "text: is Int32, and not a string"),
+        (
+            doc! { "number": 5.5 },
+            "number: is Double, and not a whole number of 32 bits",
+        ),
+        (
+            doc! { "number": i64::MAX },
+            "number: is Int64, and not a whole number of 32 bits",
+        ),
+        (
+            doc! { "float": f64::NAN },
+            "float: is Double, and not a finite number",
+        ),
+        (
+            doc! { "float": i64::MAX },
+            "float: is Int64, and not a finite number",
+        ),
+        (
+            doc! { "at_time": far },
+            "at: is DateTime, and not a date between",
+        ),
+        (
+            doc! { "json": { "a": [id()] } },
+            "json.a[0]: is ObjectId, and not a value that JSON has",
+        ),
+        (doc! { "addr": [] }, "address: is Array, and not a document"),
+        (
+            doc! { "lines": [{}, { "inner": { "n": "x" } }] },
+            "lines[1].inner.count: is String, and",
+        ),
+        (
+            doc! { "grid": [[1], ["x"]] },
+            "grid[1][0]: is String, and not a whole number",
+        ),
+    ];
+    let layout = layout();
+    for (stored, expected) in cases {
+        let problem = layout.read(orders(&layout), &raw(stored)).unwrap_err();
+        assert!(problem.starts_with(expected), "{problem}");
+    }
+    let deep = (0..200).fold(Bson::Null, |inner, _| bson!([inner]));
+    let problem = layout
+        .read(orders(&layout), &raw(doc! { "json": deep }))
+        .unwrap_err();
+    assert!(problem.ends_with("is nested too deeply"), "{problem}");
+}
+
+#[test]
+fn what_others_keep_inside_a_field_is_kept_with_it() {
+    let layout = layout();
+    let stored = raw(doc! {
+        "addr": { "town": "Ulm", "geo": [1, 2] },
+        "lines": [{ "code": "a", "n": 1, "seen": true }, { "code": "b", "tag": "x" }],
+    });
+    let line = |code, count| object([("code", text(code)), ("count", Value::Int(count))]);
+    let b = object([("code", text("b"))]);
+    for (after, expected) in [
+        // One item changes in its place.
+        (
+            vec![line("a", 2), b.clone()],
+            bson!([{ "code": "a", "n": 2, "seen": true }, { "code": "b", "tag": "x" }]),
+        ),
+        // An item goes, and another moves up.
+        (vec![b.clone()], bson!([{ "code": "b", "tag": "x" }])),
+        // An item without others' content comes in front of them.
+        (
+            vec![line("c", 1), line("a", 1), b],
+            bson!([{ "code": "c", "n": 1 }, { "code": "a", "n": 1, "seen": true }, { "code": "b", "tag": "x" }]),
+        ),
+    ] {
+        let body = Document::from([
+            ("address".to_owned(), object([("city", text("Bonn"))])),
+            ("lines".to_owned(), Value::List(after)),
+        ]);
+        let difference = layout.difference(orders(&layout), &stored, &body).unwrap();
+        let written = apply(&stored, &difference);
+        assert_eq!(written.get("lines"), Some(&expected));
+        assert_eq!(
+            written.get("addr"),
+            Some(&bson!({ "town": "Bonn", "geo": [1, 2] }))
+        );
+    }
+}
+
+#[test]
+fn an_absent_field_and_a_null_one_stay_two_things() {
+    let layout = layout();
+    let stored = raw(doc! { "text": "x", "number": 1, "flag": null });
+    let body = Document::from([("text".to_owned(), Value::Null)]);
+    let difference = layout.difference(orders(&layout), &stored, &body).unwrap();
+    let written = apply(&stored, &difference);
+    assert_eq!(written, doc! { "text": null });
+}
