@@ -9,6 +9,7 @@ mod config;
 mod files;
 pub mod graphql;
 pub mod http;
+mod large;
 pub mod limits;
 mod lock;
 mod quota;

@@ -60,6 +60,8 @@ struct QuotaShare {
     /// Bytes that reads under way may reach.
     reads: Arc<Semaphore>,
     reads_bytes_max: usize,
+    /// One at a time: work on large requests.
+    turns: Arc<Semaphore>,
 }
 
 /// The account on which a peer's bytes are counted.
@@ -137,6 +139,7 @@ impl QuotaShare {
             held: Arc::new(Semaphore::new(units(bytes_max))),
             reads: Arc::new(Semaphore::new(units(reads_bytes_max))),
             reads_bytes_max,
+            turns: Arc::new(Semaphore::new(1)),
         })
     }
 }
@@ -165,6 +168,11 @@ impl Account {
         };
         lease.grow_to(bytes)?;
         Ok(lease)
+    }
+
+    /// Waits for the user's turn to have a large request read.
+    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.of_user.turns).acquire_owned().await.ok()
     }
 
     /// Counts what a read may reach, or all that the user's reads may reach if that is less. It waits in turn for other

@@ -29,6 +29,7 @@ use self::{
     normalise::SelectionBuilder, persisted::PersistedQueries,
 };
 use super::ApiOptions;
+use crate::large;
 
 /// What a transport received, unchecked.
 #[derive(Debug, Default)]
@@ -41,6 +42,28 @@ pub struct RawRequest {
     pub operation_name: Option<String>,
     /// The values of the operation's variables.
     pub variables: serde_json::Map<String, serde_json::Value>,
+}
+
+impl RawRequest {
+    /// Whether its validation takes a core for a while: its document is long, or its variables have many values.
+    pub(crate) fn is_large(&self) -> bool {
+        let mut left = large::VALUES;
+        let mut values = self.variables.values();
+        self.query.len() > large::TEXT_BYTES || values.any(|value| !is_within(value, &mut left))
+    }
+}
+
+/// Whether a value has no more values than `left`, which goes down by their number.
+fn is_within(value: &serde_json::Value, left: &mut usize) -> bool {
+    let Some(fewer) = left.checked_sub(1) else {
+        return false;
+    };
+    *left = fewer;
+    match value {
+        serde_json::Value::Array(items) => items.iter().all(|item| is_within(item, left)),
+        serde_json::Value::Object(fields) => fields.values().all(|field| is_within(field, left)),
+        _ => true,
+    }
 }
 
 /// An operation with exactly one meaning: valid, within limits, and free of variables, conditions and fragments.

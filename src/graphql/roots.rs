@@ -27,7 +27,10 @@ use super::{
     table::{Node, ObjectType},
     types::{ApiTypes, outcome::AnsweredPush, page::PageAnswer, viewer::ViewerAnswer},
 };
-use crate::sync::{Documents, InboxPage, Page, SyncError};
+use crate::{
+    large,
+    sync::{Documents, InboxPage, Page, SyncError},
+};
 
 /// A field at a root.
 pub(super) struct RootRow {
@@ -290,7 +293,12 @@ fn document(document_type: &Arc<DocumentType>, types: &ApiTypes) -> RootRow {
 
 fn push_changes(model: &Arc<Model>, types: &ApiTypes) -> RootRow {
     async fn resolve(mut call: Call, model: Arc<Model>) -> Result<AnsweredPush, ClientError> {
-        let push = inputs::push(&model, arguments::input(&mut call.arguments))?;
+        let input = arguments::input(&mut call.arguments);
+        let read = move || inputs::push(&model, input);
+        let push = match call.below.bytes > large::ARGUMENT_BYTES {
+            true => large::run(call.caller.account(), read).await?,
+            false => read()?,
+        };
         let outcome = call.sync.push(&call.caller, push).await?;
         Ok(AnsweredPush {
             outcome,

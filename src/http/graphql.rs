@@ -41,6 +41,7 @@ use crate::{
         answer::Answer,
         error::{ClientError, Code},
     },
+    large,
     quota::{Account, Lease},
     sync::Caller,
 };
@@ -82,7 +83,7 @@ async fn answer_post(
     require_form(accepted)?;
     require_json(request.headers())?;
     let (body, _lease) = body(state, &requester.account, request).await?;
-    match state.gateway.api.validate(parameters::from_body(&body)?) {
+    match validate(state, &requester.account, body).await? {
         Ok(validated) => execute(state, accepted, requester, validated).await,
         Err(answer) => respond_refused(state, accepted, requester, answer),
     }
@@ -110,6 +111,22 @@ async fn answer_get(
         return Err(ClientError::new(Code::MethodNotAllowed, message));
     }
     execute(state, accepted, requester, validated).await
+}
+
+/// Validates the operation in a body.
+async fn validate(
+    state: &HttpState,
+    account: &Account,
+    body: Bytes,
+) -> Result<Result<ValidatedRequest, Answer>, ClientError> {
+    if body.len() <= large::TEXT_BYTES {
+        return Ok(state.gateway.api.validate(parameters::from_body(&body)?));
+    }
+    let gateway = Arc::clone(&state.gateway);
+    large::run(Some(account), move || {
+        Ok(gateway.api.validate(parameters::from_body(&body)?))
+    })
+    .await
 }
 
 /// One answer is sent in a media type for one answer if the client accepts that, and otherwise as a stream of one.

@@ -1,7 +1,9 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, pin::pin};
 
 use axum::http::header::{ALLOW, WWW_AUTHENTICATE};
 use serde_json::json;
+use tidegate_core::id::UserId;
+use tokio::time::timeout;
 
 use super::*;
 
@@ -97,6 +99,31 @@ async fn a_body_of_unknown_length_is_bounded_too() {
     ];
     let reply = test_server.ask("POST /graphql", &headers, body).await;
     assert_eq!(reply.outcome(), "413 PAYLOAD_TOO_LARGE");
+}
+
+#[tokio::test]
+async fn a_large_request_waits_for_the_turn_of_its_user_and_a_small_one_does_not() {
+    let server = TestServer::new()
+        .await
+        .with(|options| options.limits.body_bytes = 1 << 20);
+    let account = server.quota.of_user(&UserId::new("alice").unwrap());
+    let turn = account.turn().await;
+    let large = format!("{QUERY}{}", " ".repeat(100 << 10));
+    let mut posting = pin!(server.post(&[], &large));
+    let waits = timeout(Duration::from_millis(100), &mut posting).await;
+    assert!(waits.is_err(), "it waits for its turn");
+    let changes = vec![json!({"task": {"delete": {"id": "x", "baseVersion": 1}}}); 5_000];
+    let small = server.post(&[], QUERY).await;
+    assert_eq!(small.outcome(), "200");
+    drop(turn);
+    assert_eq!(posting.await.outcome(), "200");
+    // A large push takes one turn for its body and one for its changes.
+    let query = "mutation($c: [SyncChangeInput!]!) { pushChanges(input: {changes: $c}) { results { status } } }";
+    let push = json!({"query": query, "variables": {"c": changes}}).to_string();
+    assert_eq!(
+        server.post(&[], &push).await.outcome(),
+        "200 PUSH_TOO_LARGE"
+    );
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ use crate::{
         operation::{self, CountedAnswer},
         server::{AuthenticatedUse, ConnectionPermit},
     },
+    large,
     quota::Lease,
     sync::Caller,
 };
@@ -100,7 +101,7 @@ impl Session {
             let event = self.event(socket).await?;
             match self.protocol.on(event) {
                 Some(ProtocolAction::Authenticate(token)) => self.authenticate(token),
-                Some(ProtocolAction::Start(id, request)) => self.start(id, request),
+                Some(ProtocolAction::Start(id, request)) => self.start(id, request).await,
                 Some(ProtocolAction::Stop(id)) => drop(self.operations.remove(&id)),
                 Some(ProtocolAction::Send(text)) => {
                     match socket.send(text, self.lease.take()).await {
@@ -168,7 +169,8 @@ impl Session {
         Ok(())
     }
 
-    fn start(&mut self, id: OperationId, request: RawRequest) {
+    /// While a large request is validated, the socket is not served.
+    async fn start(&mut self, id: OperationId, request: RawRequest) {
         let caller = self.caller.clone();
         let caller = caller.expect("the protocol starts operations after authentication only");
         let HttpState {
@@ -179,7 +181,15 @@ impl Session {
         let counted = operation_limiter
             .count(&caller.identity.user)
             .map_err(Answer::from);
-        let answers = match counted.and_then(|()| gateway.api.validate(request)) {
+        let validated = match counted {
+            Ok(()) if request.is_large() => {
+                let gateway = Arc::clone(gateway);
+                large::run(caller.account(), move || gateway.api.validate(request)).await
+            }
+            Ok(()) => gateway.api.validate(request),
+            Err(refusal) => Err(refusal),
+        };
+        let answers = match validated {
             Ok(validated) => operation::answers(gateway, operation_limiter, caller, validated),
             Err(refusal) => operation::refused(refusal),
         };
