@@ -218,6 +218,9 @@ impl InboxScan {
 /// Entries that were asked for by their keys.
 pub type Entries = Found<DocumentKey, Arc<Entry>>;
 
+/// Clients that were asked for by their keys.
+type Clients = Found<ClientKey, ClientState>;
+
 /// Conflicts that were asked for by their ids.
 type Conflicts = Found<ConflictId, InboxRecord>;
 

@@ -28,7 +28,7 @@
 //!     memberships: HashMap::new(), foreign: BTreeMap::new(), expired: Vec::new(), inbox: HashMap::new(),
 //!     waiting: HashMap::new(), expired_resolutions: Vec::new(), users: HashMap::new(), given: BTreeMap::new(),
 //!     clients_of: HashMap::new(), idle: Vec::new(), left_out: HashSet::new(),
-//!     conflicts_left_out: HashSet::new(),
+//!     conflicts_left_out: HashSet::new(), clients_left_out: HashSet::new(),
 //! };
 //! let mut heads = BTreeMap::new();
 //! let key = DocumentKey { type_name: TypeName::new("Task")?, id: DocumentId::new("t1")? };

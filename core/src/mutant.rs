@@ -42,7 +42,7 @@ pub enum Mutant {
     ClientsUnbounded,
     /// 4.2: the epoch is compared before repeats are known.
     EpochBeforeRepeats,
-    /// 4.3: a document or a conflict that a transaction left out of what it loaded is taken for absent.
+    /// 4.3: a document, a conflict or a client that a transaction left out of what it loaded is taken for absent.
     LeftOutIsAbsent,
     /// 4.3: an atomic push keeps what it did before it failed.
     AtomicHalf,

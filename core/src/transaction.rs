@@ -26,15 +26,15 @@ use crate::{
 pub struct Reads {
     /// Entries, tombstones too.
     pub keys: IndexSet<DocumentKey>,
-    /// The most bytes of them that are loaded, and of the conflicts.
+    /// The most bytes of them that are loaded, of the clients, and of the conflicts.
     pub bytes_max: LoadBytesMax,
     /// The keys whose first change is a create. A store may take them for absent, if it finds out before it commits
     /// which of them exist.
     pub created: BTreeSet<DocumentKey>,
     /// Scopes whose feeds are likely to be written. A store may read their heads with the rest.
     pub scopes: BTreeSet<Scope>,
-    /// The state of clients.
-    pub clients: BTreeSet<ClientKey>,
+    /// The clients of the requests, in their order.
+    pub clients: IndexSet<ClientKey>,
     /// Users whose memberships count.
     pub members: BTreeSet<UserId>,
     /// The bounds on the memberships that are read.
@@ -51,8 +51,8 @@ pub struct Reads {
     pub expired: Option<ExpiryQuery>,
 }
 
-/// The most bytes of stored documents that a commit loads. Conflicts have as many bytes of their own, and so have the
-/// documents that the application keeps elsewhere.
+/// The most bytes of stored documents that a commit loads. Clients and conflicts have as many bytes of their own, and
+/// so have the documents that the application keeps elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadBytesMax(pub usize);
 
@@ -88,6 +88,8 @@ pub struct Loaded {
     pub conflicts_left_out: HashSet<ConflictId>,
     /// The clients asked for.
     pub clients: HashMap<ClientKey, ClientState>,
+    /// The clients for which there was no room, by the same rule.
+    pub clients_left_out: HashSet<ClientKey>,
     /// The memberships of the users asked for.
     pub memberships: HashMap<UserId, Arc<Memberships>>,
     /// The states of the users asked for by themselves.

@@ -165,7 +165,7 @@ async fn commit(store: &EmbeddedStore) -> Result<Writes, StoreError> {
     };
     let reads = Reads {
         keys: (0..DOCUMENTS).map(key).collect(),
-        clients: BTreeSet::from([client()]),
+        clients: [client()].into(),
         members: BTreeSet::from([user()]),
         inbox: (0..CONFLICTS).map(conflict_id).collect(),
         users: [user()].into(),

@@ -57,7 +57,7 @@ pub const CATALOGUE: [Broken; 55] = [
     Broken { fault: Fault::Gateway(Mutant::HoleAccepted), rule: "4.2", says: "a push may leave mutation ids out" },
     Broken { fault: Fault::Gateway(Mutant::EpochBeforeRepeats), rule: "4.2", says: "the epoch is compared before repeats are known" },
     Broken { fault: Fault::Gateway(Mutant::ClientsUnbounded), rule: "4.2", says: "any number of clients of one user are remembered" },
-    Broken { fault: Fault::Gateway(Mutant::LeftOutIsAbsent), rule: "4.3", says: "a document that a transaction left out of what it loaded is taken for absent" },
+    Broken { fault: Fault::Gateway(Mutant::LeftOutIsAbsent), rule: "4.3", says: "a document or a client that a transaction left out of what it loaded is taken for absent" },
     Broken { fault: Fault::Gateway(Mutant::AtomicHalf), rule: "4.3", says: "an atomic push keeps what it did before it failed" },
     Broken { fault: Fault::Gateway(Mutant::OutcomeShowsAll), rule: "4.3", says: "an outcome shows its document to every caller" },
     Broken { fault: Fault::Gateway(Mutant::AnyonesCreate), rule: "4.5", says: "base 0 stands for the present incarnation, whichever client began it" },

@@ -74,6 +74,7 @@ macro_rules! contract {
             inbox::a_tail_tells_where_conflicts_came_and_went
             loading::documents_are_loaded_in_their_order_as_far_as_they_have_room
             loading::conflicts_are_loaded_in_their_order_as_far_as_they_have_room
+            loading::clients_are_loaded_in_their_order_as_far_as_they_have_room
             loading::documents_asked_for_by_their_keys_are_read_in_rounds_of_bounded_bytes
             members::of_very_many_memberships_those_of_services_and_the_oldest_are_read
             members::what_a_giver_gives_a_user_is_counted

@@ -85,13 +85,15 @@ impl<'l> TransactionOverlay<'l> {
         overlay
     }
 
-    /// Whether the load left out a document or a conflict that the request names.
+    /// Whether the load left out a document or a conflict that the request names, or its client.
     pub(super) fn lacks(&self, model: &Model, request: &CommitRequest) -> bool {
         let lacks_conflict = || {
             let mut conflicts = request.conflicts(model).into_iter();
             conflicts.any(|id| self.is_conflict_left_out(&id))
         };
-        request.keys().any(|key| self.is_left_out(key))
+        let client = request.as_push().and_then(PushRequest::client_key);
+        client.is_some_and(|key| self.is_client_left_out(&key))
+            || request.keys().any(|key| self.is_left_out(key))
             || (!self.loaded.conflicts_left_out.is_empty() && lacks_conflict())
     }
 
@@ -111,6 +113,10 @@ impl<'l> TransactionOverlay<'l> {
 
     pub(super) fn is_left_out(&self, key: &DocumentKey) -> bool {
         self.loaded.left_out.contains(key) && !is_active(Mutant::LeftOutIsAbsent)
+    }
+
+    fn is_client_left_out(&self, key: &ClientKey) -> bool {
+        self.loaded.clients_left_out.contains(key) && !is_active(Mutant::LeftOutIsAbsent)
     }
 
     fn is_conflict_left_out(&self, id: &ConflictId) -> bool {

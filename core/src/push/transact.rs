@@ -69,8 +69,8 @@ impl PushRequest {
 
 /// Decides the requests in order; [`Writes::answers`] has the answers. `refusals` are the database's answers to earlier
 /// attempts: the changes to blame for them are rejected. Once requests have taken much work or copied much, the rest is
-/// left for another transaction and has no answer. A request that names documents or conflicts which the load left out
-/// is left too, together with the rest. If it is the first, it is too large.
+/// left for another transaction and has no answer. A request whose documents, conflicts or client the load left out is
+/// left too, together with the rest. If it is the first, it is too large. The client of the first one is always loaded.
 pub fn decide(
     model: &Model,
     now: Timestamp,

@@ -1,5 +1,6 @@
 //! What is remembered of clients: for how long, and of how many (protocol 4.1 and 4.2).
 
+use serde_json::json;
 use tidegate_core::{
     id::MutationId,
     outcome::Status,
@@ -7,7 +8,7 @@ use tidegate_core::{
 };
 
 use crate::{
-    drafts::{Draft, create, delete},
+    drafts::{Draft, create, delete, update},
     phone::red,
     senders::by,
     store::{CLIENTS_MAX, Store},
@@ -90,4 +91,23 @@ fn the_clients_of_one_transaction_count_together() {
         answers.iter().filter(|answer| answer.is_ok()).count(),
         CLIENTS_MAX
     );
+}
+
+#[test]
+fn a_push_whose_client_is_left_out_waits_for_the_next_transaction_and_never_counts_twice() {
+    let mut store = store();
+    let [alice, bob] = ["alice", "bob"].map(|user| by(user, "phone").from(1));
+    let created = [create("a", red())];
+    let changed = [update("a", 1, json!({ "stars": 1 }))];
+    let pushes = [(&alice, &created[..]), (&bob, &changed[..])];
+    for answer in store.group(&pushes) {
+        assert!(!answer.expect("it is taken").duplicate);
+    }
+    store.bytes_max = 0;
+    let repeated = store.group(&pushes);
+    assert_eq!(repeated.len(), 1, "one client always has room");
+    for answer in [repeated, store.group(&pushes[1..])].concat() {
+        assert!(answer.expect("it is known").duplicate);
+    }
+    assert_eq!(store.task("a").version.0, 2);
 }

@@ -1,33 +1,49 @@
 //! What is kept of clients beside their states: which of them can repeat their last push, and since when.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use redb::{ReadOnlyTable, ReadTransaction, TableError};
 use tidegate_core::{
     id::{ClientId, ClientKey, MutationId, UserId},
-    transaction::ExpiryQuery,
+    transaction::{ExpiryQuery, Reads},
 };
 
 use super::{
     tables::{CLIENTS, PUSHED},
-    view::{ReadView, unreadable},
+    view::{ReadView, in_order, unreadable},
 };
-use crate::store::{StoreError, codec};
+use crate::store::{Clients, StoreError, codec};
 
 type PushedRow = ReadOnlyTable<(&'static str, &'static str), i64>;
 
 impl ReadView {
-    /// How many clients of a user can repeat their last push, for each user of a client that cannot.
-    pub(super) fn clients_of(
+    /// Clients in the order of `keys`, as far as their records have room.
+    pub(super) fn clients<'k>(
         &self,
-        clients: &BTreeSet<ClientKey>,
-    ) -> Result<HashMap<UserId, usize>, StoreError> {
+        keys: impl IntoIterator<Item = &'k ClientKey>,
+        bytes_max: usize,
+    ) -> Result<Clients, StoreError> {
+        self.watched(|transaction| {
+            let table = transaction.open_table(CLIENTS)?;
+            in_order(keys, bytes_max, |key| {
+                let row = table.get((key.user.as_str(), key.client.as_str()))?;
+                let state = row.map(|row| {
+                    let state = codec::decode_client(row.value()).map_err(unreadable)?;
+                    Ok((row.value().len(), state))
+                });
+                state.transpose()
+            })
+        })
+    }
+
+    /// How many clients of a user can repeat their last push, for each user of a client that cannot.
+    pub(super) fn clients_of(&self, reads: &Reads) -> Result<HashMap<UserId, usize>, StoreError> {
         self.watched(|transaction| {
             let Some(pushed) = open(transaction)? else {
                 return Ok(HashMap::new());
             };
             let mut counts = HashMap::new();
-            for ClientKey { user, client } in clients {
+            for ClientKey { user, client } in &reads.clients {
                 let is_counted = pushed.get((user.as_str(), client.as_str()))?.is_some();
                 if !is_counted && !counts.contains_key(user) {
                     counts.insert(user.clone(), count(&pushed, user)?);

@@ -175,6 +175,7 @@ impl Snapshot for EmbeddedSnapshot {
 
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
         let key = key.clone();
-        self.read(move |view| view.client(&key)).await
+        self.read(move |view| Ok(view.clients([&key], 0)?.found.remove(&key)))
+            .await
     }
 }

@@ -13,8 +13,7 @@ use bytes::Bytes;
 use redb::{AccessGuard, ReadOnlyTable, ReadTransaction};
 use tidegate_core::{
     entry::{Entry, FeedItem, Record, ScopeState},
-    id::{ClientKey, DocumentKey, Epoch, Scope, Seq, Version},
-    push::ClientState,
+    id::{DocumentKey, Epoch, Scope, Seq, Version},
     transaction::{ExpiryQuery, Loaded, Reads},
     value::document_bytes,
 };
@@ -22,7 +21,7 @@ use tidegate_core::{
 use super::{
     file::{FileHealth, StoreFile, guard},
     living,
-    tables::{CLIENTS, ENTRIES, EXPIRY, FEED, META, SCOPES, names},
+    tables::{ENTRIES, EXPIRY, FEED, META, SCOPES, names},
 };
 use crate::store::{
     Entries, Found, Scan, ScanBuilder, ScanRange, StoreError, WALK_BYTES_MAX,
@@ -68,23 +67,21 @@ impl ReadView {
         });
         let users = reads.users.iter();
         let users = users.map(|user| Ok((user.clone(), self.user(user)?)));
-        let clients = reads.clients.iter().filter_map(|key| {
-            let state = self.client(key).transpose()?;
-            Some(state.map(|state| (key.clone(), state)))
-        });
         let entries = self.entries(&reads.keys, reads.bytes_max.0)?;
         let conflicts = self.records(&reads.inbox, reads.bytes_max.0)?;
+        let clients = self.clients(&reads.clients, reads.bytes_max.0)?;
         Ok(Loaded {
             epoch: self.epoch.clone(),
             version_floor: self.version_floor,
             entries: entries.found,
             left_out: entries.left_out.into_iter().collect(),
-            clients: clients.collect::<Result<_, StoreError>>()?,
+            clients: clients.found,
+            clients_left_out: clients.left_out.into_iter().collect(),
             memberships: memberships.collect::<Result<_, StoreError>>()?,
             users: users.collect::<Result<_, StoreError>>()?,
             given: self.given(&reads.given)?,
             foreign: BTreeMap::new(),
-            clients_of: self.clients_of(&reads.clients)?,
+            clients_of: self.clients_of(reads)?,
             idle: match reads.expired {
                 Some(expired) => self.idle(expired)?,
                 None => Vec::new(),
@@ -169,15 +166,6 @@ impl ReadView {
                 }
             }
             Ok(entries)
-        })
-    }
-
-    pub(super) fn client(&self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
-        self.watched(|transaction| {
-            let table = transaction.open_table(CLIENTS)?;
-            let row = table.get((key.user.as_str(), key.client.as_str()))?;
-            let state = row.map(|row| codec::decode_client(row.value())).transpose();
-            state.map_err(unreadable)
         })
     }
 

@@ -9,7 +9,7 @@ use mongodb::{
 use tidegate_core::{
     id::{ClientId, ClientKey, MutationId, UserId},
     push::ClientState,
-    transaction::ExpiryQuery,
+    transaction::{ExpiryQuery, Reads},
 };
 
 use super::{
@@ -23,12 +23,12 @@ impl SessionReader<'_> {
     /// answers.
     pub(super) async fn clients_of(
         &mut self,
-        clients: &BTreeSet<ClientKey>,
+        reads: &Reads,
         states: &HashMap<ClientKey, ClientState>,
     ) -> Result<HashMap<UserId, usize>, MongoError> {
         let context = self.context;
         let is_new = |key: &&ClientKey| states.get(key).is_none_or(|state| state.at.is_none());
-        let users = clients.iter().filter(is_new).map(|key| &key.user);
+        let users = reads.clients.iter().filter(is_new).map(|key| &key.user);
         let users: BTreeSet<&UserId> = users.collect();
         let mut counts = HashMap::new();
         let users: Vec<&str> = users.into_iter().map(UserId::as_str).collect();

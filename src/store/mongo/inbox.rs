@@ -18,7 +18,7 @@ use tidegate_core::{
 use super::{
     error::MongoError,
     names::entry_id,
-    reader::{KEYS_MAX, Parts, ReadBudget, SessionReader},
+    reader::{KEYS_MAX, SessionReader},
     write::{StatementKind, WritePlan, decision_failed},
 };
 use crate::store::{Conflicts, InboxRange, InboxScan, StoreError, codec};
@@ -30,45 +30,13 @@ impl SessionReader<'_> {
         ids: &[ConflictId],
         bytes_max: usize,
     ) -> Result<Conflicts, MongoError> {
-        let (mut conflicts, mut budget) = (Conflicts::default(), ReadBudget::of(bytes_max));
-        let mut parts = Parts::of(ids);
-        while let Some(part) = parts.next() {
-            let mut left = budget;
-            if let Some(records) = self.records_of(part, &mut left).await? {
-                budget = left;
-                conflicts.found.extend(records);
-                parts.advance();
-            } else if !parts.shrink() {
-                if !conflicts.found.is_empty() {
-                    break;
-                }
-                let first = self.records_of(part, &mut ReadBudget::unlimited()).await?;
-                conflicts.found = first.unwrap_or_default();
-                budget = ReadBudget::of(0);
-                parts.advance();
-            }
-        }
-        conflicts.left_out = parts.rest().iter().cloned().collect();
-        Ok(conflicts)
-    }
-
-    /// The conflicts with these ids, if there is room for all of them.
-    async fn records_of(
-        &mut self,
-        ids: &[ConflictId],
-        budget: &mut ReadBudget,
-    ) -> Result<Option<HashMap<ConflictId, InboxRecord>>, MongoError> {
-        let context = self.context;
-        let ids = ids.iter().map(|id| id.as_str().to_owned());
-        let mut records = HashMap::new();
-        let keep = |raw: &RawDocument| {
+        let places = &self.context.names.conflicts;
+        let text = |id: &ConflictId| id.as_str().to_owned();
+        let decode = |raw: &RawDocument| {
             let record = record(raw)?;
-            records.insert(record.id().clone(), record);
-            Ok(())
+            Ok((record.id().clone(), record))
         };
-        let places = &context.names.conflicts;
-        let fit = self.each_by_id(places, ids, budget, keep).await?;
-        Ok(fit.then_some(records))
+        self.in_order(places, ids, bytes_max, text, decode).await
     }
 
     /// How much waits of each of these shares. A share without waiting changes is absent.

@@ -57,7 +57,7 @@ impl LoadPlan<'_> {
     pub(super) fn query<'w>(&'w self, slot: Option<&'w str>) -> StateQuery<'w> {
         StateQuery {
             scopes: Some(&self.reads.scopes),
-            clients: Some(&self.reads.clients),
+            commit: Some(self.reads),
             users: self.reads.members.union(&self.reads.users).collect(),
             slot,
         }
@@ -90,11 +90,12 @@ impl LoadPlan<'_> {
         let conflicts = reader.records(&conflicts, reads.bytes_max.0).await?;
         let mut view = LoadedState {
             loaded: Loaded {
-                clients_of: reader.clients_of(&reads.clients, &state.clients).await?,
+                clients_of: reader.clients_of(reads, &state.clients.found).await?,
                 idle,
                 epoch: state.epoch,
                 version_floor: state.version_floor,
-                clients: state.clients,
+                clients: state.clients.found,
+                clients_left_out: state.clients.left_out.into_iter().collect(),
                 memberships: reader
                     .memberships(&reads.members, &mut state.users, &reads.bounds)
                     .await?,

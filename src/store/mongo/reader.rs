@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    hash::Hash,
     ops::Range,
     sync::Arc,
 };
@@ -30,7 +31,7 @@ use super::{
     names::{entry_id, markers_of, record_id},
 };
 use crate::store::{
-    Entries, Scan, ScanBuilder, ScanRange, StoreError, WALK_BYTES_MAX,
+    Entries, Found, Scan, ScanBuilder, ScanRange, StoreError, WALK_BYTES_MAX,
     codec::{self, CodecError},
 };
 
@@ -365,6 +366,46 @@ impl SessionReader<'_> {
         self.each_by_id(collection, ids, &mut ReadBudget::unlimited(), keep)
             .await?;
         Ok(found)
+    }
+
+    /// What stands under these keys, in their order, as far as it has room. The first that exists always has.
+    pub(super) async fn in_order<K: Clone + Eq + Hash + Ord + Send + Sync, V: Send>(
+        &mut self,
+        collection: &str,
+        keys: &[K],
+        bytes_max: usize,
+        id: impl Fn(&K) -> String + Sync,
+        decode: impl Fn(&RawDocument) -> Result<(K, V), MongoError> + Sync,
+    ) -> Result<Found<K, V>, MongoError> {
+        let (mut all, mut budget) = (Found::default(), ReadBudget::of(bytes_max));
+        let mut parts = Parts::of(keys);
+        while let Some(part) = parts.next() {
+            let (mut found, mut left) = (HashMap::new(), budget);
+            let keep = |raw: &RawDocument| {
+                let (key, value) = decode(raw)?;
+                found.insert(key, value);
+                Ok(())
+            };
+            let ids = part.iter().map(&id);
+            if self.each_by_id(collection, ids, &mut left, keep).await? {
+                budget = left;
+                all.found.extend(found);
+                parts.advance();
+            } else if parts.shrink() {
+                continue;
+            } else if all.found.is_empty() {
+                // The part is the key of the first record. No other record has room then.
+                let first = self.by_ids(collection, part.iter().map(&id)).await?;
+                let first = first.iter().map(|raw| decode(raw));
+                all.found = first.collect::<Result<_, _>>()?;
+                budget = ReadBudget::of(0);
+                parts.advance();
+            } else {
+                break;
+            }
+        }
+        all.left_out = parts.rest().iter().cloned().collect();
+        Ok(all)
     }
 
     /// Hands over what stands under these ids, as far as there is room; returns whether there was for all of it.

@@ -17,9 +17,7 @@ use tidegate_core::{
     push::ClientState,
 };
 
-use super::{
-    MongoContext, error::MongoError, names::EPOCH, reader::SessionReader, state::StateQuery,
-};
+use super::{MongoContext, names::EPOCH, reader::SessionReader, state::StateQuery};
 use crate::store::{Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError};
 
 /// The store as it was at one moment.
@@ -168,8 +166,7 @@ impl Snapshot for MongoSnapshot {
     }
 
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
-        let keys = BTreeSet::from([key.clone()]);
-        let found: Result<_, MongoError> = self.reader().clients(&keys).await;
-        Ok(found?.remove(key))
+        let mut read = self.reader().clients(std::slice::from_ref(key), 0).await?;
+        Ok(read.found.remove(key))
     }
 }

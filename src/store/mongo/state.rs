@@ -5,27 +5,29 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use mongodb::bson::{RawDocument, RawDocumentBuf};
+use mongodb::bson::RawDocument;
 use tidegate_core::{
     entry::ScopeState,
     id::{ClientId, ClientKey, Epoch, Scope, Seq, UserId, Version},
     membership::UserState,
     push::ClientState,
+    transaction::{LoadBytesMax, Reads},
 };
 
 use super::{
     error::MongoError,
     names::{self, StateKey, client_id, scope_id, user_id},
-    reader::{SessionReader, corrupt, text, unreadable},
+    reader::{ReadBudget, SessionReader, corrupt, text, unreadable},
 };
-use crate::store::codec;
+use crate::store::{Clients, codec};
 
 /// What is wanted in addition to what every read returns.
 #[derive(Debug, Default)]
 pub(super) struct StateQuery<'w> {
     /// The scopes whose heads and floors are wanted.
     pub(super) scopes: Option<&'w BTreeSet<Scope>>,
-    pub(super) clients: Option<&'w BTreeSet<ClientKey>>,
+    /// The commit whose clients are wanted, in their order and as far as they have room.
+    pub(super) commit: Option<&'w Reads>,
     /// The users whose states are wanted.
     pub(super) users: Vec<&'w UserId>,
     /// The slot whose last group number is wanted.
@@ -40,7 +42,7 @@ pub(super) struct CommitState {
     /// Whether a conflict was ever opened.
     pub(super) has_inbox: bool,
     pub(super) scopes: HashMap<Scope, ScopeState>,
-    pub(super) clients: HashMap<ClientKey, ClientState>,
+    pub(super) clients: Clients,
     pub(super) users: HashMap<UserId, UserState>,
     pub(super) group: Option<i64>,
 }
@@ -53,13 +55,30 @@ impl SessionReader<'_> {
         let context = self.context;
         let single = [names::EPOCH, names::VERSION_FLOOR, names::INBOX];
         let scopes = wanted.scopes.into_iter().flatten().map(scope_id);
-        let clients = wanted.clients.into_iter().flatten().map(client_id);
+        let clients = wanted.commit.into_iter().flat_map(|reads| &reads.clients);
+        let clients: Vec<ClientKey> = clients.cloned().collect();
         let ids = single.map(str::to_owned).into_iter();
         let users = wanted.users.iter().copied().map(user_id);
-        let ids = ids.chain(scopes).chain(clients).chain(users);
+        let ids = ids.chain(scopes).chain(users);
         let ids = ids.chain(wanted.slot.map(str::to_owned));
-        let found = self.by_ids(&context.names.state, ids).await?;
-        StateBuilder::default().all(&found)
+        let bytes_max = wanted.commit.map(|reads| reads.bytes_max);
+        let LoadBytesMax(bytes_max) = bytes_max.unwrap_or_default();
+        let collection = &context.names.state;
+        let mut found = StateBuilder::default();
+        // MongoDB answers in no order. If there is no room for all of it, the clients are read by themselves.
+        let all = ids.clone().chain(clients.iter().map(client_id));
+        let mut budget = ReadBudget::of(bytes_max);
+        let take = |raw: &RawDocument| found.take(raw);
+        if self.each_by_id(collection, all, &mut budget, take).await? {
+            return found.finish();
+        }
+        found = StateBuilder::default();
+        for raw in self.by_ids(collection, ids).await? {
+            found.take(&raw)?;
+        }
+        let mut state = found.finish()?;
+        state.clients = self.clients(&clients, bytes_max).await?;
+        Ok(state)
     }
 
     /// Only heads and floors. A scope that was never written is absent.
@@ -85,19 +104,19 @@ impl SessionReader<'_> {
         Ok(found.users.remove(user).unwrap_or_default())
     }
 
+    /// Clients in the order of `keys`, as far as their records have room. The first one that exists always has.
     pub(super) async fn clients(
         &mut self,
-        keys: &BTreeSet<ClientKey>,
-    ) -> Result<HashMap<ClientKey, ClientState>, MongoError> {
-        let context = self.context;
-        let mut found = StateBuilder::default();
-        for raw in self
-            .by_ids(&context.names.state, keys.iter().map(client_id))
-            .await?
-        {
-            found.take(&raw)?;
-        }
-        Ok(found.clients)
+        keys: &[ClientKey],
+        bytes_max: usize,
+    ) -> Result<Clients, MongoError> {
+        let collection = &self.context.names.state;
+        let decode = |raw: &RawDocument| match StateKey::of(text(raw, "_id")?) {
+            Some(StateKey::Client { user, client }) => client_state(user, client, raw),
+            _ => Err(corrupt("a client's record has the id of something else")),
+        };
+        self.in_order(collection, keys, bytes_max, client_id, decode)
+            .await
     }
 }
 
@@ -114,16 +133,16 @@ struct StateBuilder {
 }
 
 impl StateBuilder {
-    fn all(mut self, found: &[RawDocumentBuf]) -> Result<CommitState, MongoError> {
-        for raw in found {
-            self.take(raw)?;
-        }
+    fn finish(self) -> Result<CommitState, MongoError> {
         Ok(CommitState {
             epoch: self.epoch.ok_or_else(|| corrupt("it has no epoch"))?,
             version_floor: self.version_floor,
             has_inbox: self.has_inbox,
             scopes: self.scopes,
-            clients: self.clients,
+            clients: Clients {
+                found: self.clients,
+                ..Clients::default()
+            },
             users: self.users,
             group: self.group,
         })
@@ -136,11 +155,7 @@ impl StateBuilder {
                 self.scopes.insert(scope, scope_state(raw)?);
             }
             Some(StateKey::Client { user, client }) => {
-                let key = ClientKey {
-                    user: UserId::new(user).map_err(unreadable)?,
-                    client: ClientId::new(client).map_err(unreadable)?,
-                };
-                let state = codec::decode_client(raw.as_bytes())?;
+                let (key, state) = client_state(user, client, raw)?;
                 self.clients.insert(key, state);
             }
             Some(StateKey::User(name)) => {
@@ -160,6 +175,19 @@ impl StateBuilder {
         }
         Ok(())
     }
+}
+
+/// Reads what is kept of a client.
+fn client_state(
+    user: &str,
+    client: &str,
+    raw: &RawDocument,
+) -> Result<(ClientKey, ClientState), MongoError> {
+    let key = ClientKey {
+        user: UserId::new(user).map_err(unreadable)?,
+        client: ClientId::new(client).map_err(unreadable)?,
+    };
+    Ok((key, codec::decode_client(raw.as_bytes())?))
 }
 
 /// Reads what is kept of a user. Without `d`, no giver is declined.

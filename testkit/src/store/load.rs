@@ -50,6 +50,10 @@ impl State {
         let loaded = || reads.keys.iter().filter(|key| !left_out.contains(*key));
         let bytes = |id: &ConflictId| self.inbox.get(id).map_or(0, bytes_of_record);
         let conflicts_left_out = without_room(reads.inbox.iter(), bytes_max, bytes);
+        let bytes = |key: &ClientKey| self.client(key).map_or(0, bytes_of_client);
+        let clients_left_out = without_room(reads.clients.iter(), bytes_max, bytes);
+        let clients = reads.clients.iter();
+        let clients = clients.filter(|key| !clients_left_out.contains(*key));
         let conflicts = reads.inbox.iter();
         let conflicts = conflicts.filter(|id| !conflicts_left_out.contains(*id));
         Loaded {
@@ -57,8 +61,9 @@ impl State {
             version_floor: self.version_floor,
             entries: loaded().filter_map(entry).collect(),
             foreign: loaded().filter_map(foreign).collect(),
-            clients: reads.clients.iter().filter_map(client).collect(),
-            clients_of: self.clients_beside(&reads.clients),
+            clients: clients.filter_map(client).collect(),
+            clients_left_out,
+            clients_of: self.clients_beside(reads),
             memberships: reads.members.iter().map(memberships).collect(),
             users: reads.users.iter().filter_map(state).collect(),
             given: self.given(&reads.given),
@@ -79,10 +84,10 @@ impl State {
         bytes.iter().take(documents).sum()
     }
 
-    /// How many clients each user has, if one of these would be one more.
-    fn clients_beside(&self, clients: &BTreeSet<ClientKey>) -> HashMap<UserId, usize> {
+    /// How many clients each user has, if a requested one would be one more.
+    fn clients_beside(&self, reads: &Reads) -> HashMap<UserId, usize> {
         let is_counted = |key: &&ClientKey| self.client(key).is_some_and(|it| it.at.is_some());
-        let users = clients.iter().filter(|key| !is_counted(key));
+        let users = reads.clients.iter().filter(|key| !is_counted(key));
         let users = users.map(|key| &key.user);
         users
             .map(|user| (user.clone(), self.clients_of(user)))
@@ -159,6 +164,12 @@ fn bytes_of_record(record: &InboxRecord) -> usize {
         InboxRecord::Open(open) => open.bytes(),
         InboxRecord::Resolved(_) => 0,
     }
+}
+
+fn bytes_of_client(client: &ClientState) -> usize {
+    let errors = client.outcomes.iter().filter_map(|it| it.error.as_ref());
+    let texts = errors.map(|it| it.message.len() + it.field.as_ref().map_or(0, String::len));
+    100 + texts.sum::<usize>()
 }
 
 fn bytes_of(entry: &Entry) -> usize {

@@ -66,7 +66,7 @@ pub(crate) async fn a_decision_sees_all_that_was_committed_before(backend: &impl
 
     let reads = Reads {
         keys: [task("1"), task("missing")].into(),
-        clients: BTreeSet::from([client("phone"), client("missing")]),
+        clients: [client("phone"), client("missing")].into(),
         members: BTreeSet::from([user("bob"), user("missing")]),
         ..Reads::default()
     };
@@ -411,14 +411,14 @@ pub(crate) async fn everything_is_there_after_reopening(backend: &impl Backend) 
     assert_eq!(seqs(&feed(&*store, &a).await), [2, 3, 4]);
 }
 
-fn client(device: &str) -> ClientKey {
+pub(super) fn client(device: &str) -> ClientKey {
     ClientKey {
         user: user("alice"),
         client: ClientId::new(device).unwrap(),
     }
 }
 
-fn client_state(last: i32) -> ClientState {
+pub(super) fn client_state(last: i32) -> ClientState {
     let rejection = Rejection::of_field(RejectionCode::InvalidValue, "title", "is too long");
     let outcome = |status, version, error| RememberedOutcome {
         status,

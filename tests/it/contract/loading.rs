@@ -9,14 +9,15 @@ use std::{
 
 use tidegate_core::{
     entry::Entry,
-    id::{ConflictId, DocumentKey},
+    id::{ClientKey, ConflictId, DocumentKey},
     inbox::{InboxRecord, OpenConflict},
-    transaction::{LoadBytesMax, Reads},
+    transaction::{LoadBytesMax, Reads, Writes},
     value::{Document, Value, document_bytes},
 };
 
 use super::{
     Backend,
+    committing::{client, client_state},
     fixture::{entries, entry, load, scope, task, write},
     inbox::{id, inbox, open},
 };
@@ -140,5 +141,41 @@ pub(crate) async fn conflicts_are_loaded_in_their_order_as_far_as_they_have_room
         let seen = seen.iter().filter(|seen| **seen != id("99"));
         let seen: HashSet<ConflictId> = seen.cloned().collect();
         assert_eq!(loaded.inbox.into_keys().collect::<HashSet<_>>(), seen);
+    }
+}
+
+pub(crate) async fn clients_are_loaded_in_their_order_as_far_as_they_have_room(
+    backend: &impl Backend,
+) {
+    let store = backend.open().await;
+    let key = |n: usize| client(&n.to_string());
+    let mut writes = Writes::default();
+    for n in 1..=9 {
+        let mut state = client_state(1);
+        let error = state.outcomes.iter_mut().find_map(|it| it.error.as_mut());
+        error.unwrap().message = "x".repeat(BYTES);
+        writes.clients.push((key(n), state));
+    }
+    write(&*store, writes).await;
+    let keys = ORDER.map(key);
+    for (bytes_max, loaded_max) in [
+        (usize::MAX, 10),
+        (8 * BYTES, 8),
+        (3 * BYTES, 3),
+        (BYTES, 1),
+        (0, 1),
+    ] {
+        let reads = Reads {
+            clients: keys.iter().cloned().collect(),
+            bytes_max: LoadBytesMax(bytes_max),
+            ..Reads::default()
+        };
+        let loaded = load(&*store, reads).await;
+        let (seen, unseen) = keys.split_at(loaded_max);
+        let unseen: HashSet<ClientKey> = unseen.iter().cloned().collect();
+        assert_eq!(loaded.clients_left_out, unseen, "{bytes_max}");
+        let seen = seen.iter().filter(|seen| **seen != key(99));
+        let seen: HashSet<ClientKey> = seen.cloned().collect();
+        assert_eq!(loaded.clients.into_keys().collect::<HashSet<_>>(), seen);
     }
 }
