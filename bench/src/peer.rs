@@ -91,9 +91,9 @@ impl Peer {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let told = lines.find_map(|line| Some(line.ok()?.strip_prefix("http://")?.to_owned()));
+        let reported = lines.find_map(|line| Some(line.ok()?.strip_prefix("http://")?.to_owned()));
         std::thread::spawn(move || lines.for_each(drop));
-        let address = told.unwrap().trim_end_matches('/').parse().unwrap();
+        let address = reported.unwrap().trim_end_matches('/').parse().unwrap();
         let token = String::new();
         Self {
             kind,

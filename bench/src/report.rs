@@ -35,7 +35,7 @@ impl Report {
         let machine = Machine::here(mongodb);
         println!(
             "\n{}; medians of {rounds} rounds (least–most)",
-            machine.told()
+            machine.reported()
         );
         Self {
             machine,
@@ -58,7 +58,7 @@ impl Report {
     }
 
     fn about(&self) -> String {
-        let (machine, rounds) = (self.machine.told(), self.rounds);
+        let (machine, rounds) = (self.machine.reported(), self.rounds);
         format!("{machine}; medians of {rounds} rounds (least–most).")
     }
 

@@ -84,15 +84,15 @@ async fn twice(bench: &Bench, bytes: &[u8]) {
 
 /// Every error has a code, and none reports that the gateway failed.
 fn expect_no_failure(answer: &[u8]) {
-    let told: Json = serde_json::from_slice(answer).expect("an answer is JSON");
-    let errors = told["errors"].as_array().into_iter().flatten();
+    let reported: Json = serde_json::from_slice(answer).expect("an answer is JSON");
+    let errors = reported["errors"].as_array().into_iter().flatten();
     for code in errors.map(|error| error["extensions"]["code"].as_str()) {
         assert!(
             !matches!(
                 code,
                 None | Some("INTERNAL_SERVER_ERROR" | "SERVICE_UNAVAILABLE")
             ),
-            "{told}"
+            "{reported}"
         );
     }
 }

@@ -28,7 +28,7 @@ const REASON_BYTES_MAX: usize = 123;
 
 /// The state of the socket as seen from outside.
 #[derive(Default)]
-struct Told {
+struct Reported {
     is_acknowledged: bool,
     /// The operations that were begun and have not ended, by their names.
     running: BTreeSet<String>,
@@ -39,22 +39,22 @@ struct Told {
 /// Speaks line by line until the socket is closed.
 pub(crate) fn run(bytes: &[u8]) {
     let mut protocol = Protocol::default();
-    let mut told = Told::default();
+    let mut reported = Reported::default();
     for line in bytes.split(|byte| *byte == b'\n') {
-        let Some(event) = event(line, &told) else {
+        let Some(event) = event(line, &reported) else {
             continue;
         };
         match protocol.on(event) {
             Some(ProtocolAction::Close(closing)) => return closed(&closing),
-            Some(action) => told.expect(action),
+            Some(action) => reported.expect(action),
             None => {}
         }
     }
 }
 
 /// The event of a line; `None` if it names an operation and none runs.
-fn event(line: &[u8], told: &Told) -> Option<ProtocolEvent> {
-    let first = told.order.first().cloned();
+fn event(line: &[u8], reported: &Reported) -> Option<ProtocolEvent> {
+    let first = reported.order.first().cloned();
     let failure = || ClientError::new(Code::ValidationFailed, "no such field");
     Some(match line {
         b"!heard" => ProtocolEvent::Heard,
@@ -82,7 +82,7 @@ fn closed(closing: &CloseReason) {
     assert!(closing.reason.len() <= REASON_BYTES_MAX, "{closing:?}");
 }
 
-impl Told {
+impl Reported {
     /// Checks an action, and remembers it.
     fn expect(&mut self, action: ProtocolAction) {
         match action {

@@ -81,7 +81,7 @@ async fn work(store: EmbeddedStore) {
     expect_told(read(&store).await);
     match commit(&store).await {
         Ok(_) | Err(StoreError::Unavailable(_)) => {}
-        told => expect_told(told.map(drop)),
+        reported => expect_told(reported.map(drop)),
     }
     let _: Result<(), StoreError> = read(&store).await;
 }

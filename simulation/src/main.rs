@@ -82,9 +82,9 @@ fn search(first: u64, runs: u64, minutes: Option<u64>) -> bool {
     let until = minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
     let bar = ProgressBar::new(minutes.map_or(runs, |minutes| 60 * minutes));
     bar.set_style(style());
-    let told = AtomicU64::new(0);
+    let reported = AtomicU64::new(0);
     let next = &|| {
-        let nth = told.fetch_add(1, Ordering::Relaxed);
+        let nth = reported.fetch_add(1, Ordering::Relaxed);
         let goes_on = match until {
             Some(until) => Instant::now() < until,
             None => nth < runs,

@@ -89,7 +89,7 @@ impl Tally {
 /// # Errors
 /// The first broken promise.
 pub fn tell(story: &Story) -> Result<Tally, Violation> {
-    let told = catch_unwind(AssertUnwindSafe(|| {
+    let reported = catch_unwind(AssertUnwindSafe(|| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -103,7 +103,7 @@ pub fn tell(story: &Story) -> Result<Tally, Violation> {
             world.rest().await
         })
     }));
-    told.unwrap_or_else(|panic| {
+    reported.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
         Err(Violation {

@@ -9,33 +9,36 @@ const WORKERS: u64 = 2;
 
 #[test]
 fn no_history_breaks_a_promise() {
-    let told = thread::scope(|scope| {
+    let reported = thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS)
             .map(|worker| scope.spawn(move || tell_every(worker)))
             .collect();
-        let mut told = Tally::default();
+        let mut reported = Tally::default();
         for worker in workers {
-            told.add(worker.join().expect("the message above says what broke"));
+            reported.add(worker.join().expect("the message above says what broke"));
         }
-        told
+        reported
     });
     let enough = HISTORIES as usize;
-    assert!(told.applied > enough && told.resets > enough, "{told:?}");
+    assert!(
+        reported.applied > enough && reported.resets > enough,
+        "{reported:?}"
+    );
 }
 
 fn tell_every(worker: u64) -> Tally {
-    let mut told = Tally::default();
+    let mut reported = Tally::default();
     for seed in (worker..HISTORIES).step_by(WORKERS as usize) {
         let story = Story::of(seed);
         match tell(&story) {
-            Ok(tally) => told.add(tally),
+            Ok(tally) => reported.add(tally),
             Err(violation) => {
                 let (short, shown) = shrink(&story, violation);
                 panic!("seed {seed}, cut down to {short:#?}\n{shown}");
             }
         }
     }
-    told
+    reported
 }
 
 /// One of a number of histories shows each broken rule. For a rare one, which takes thousands from seed 0 on, they

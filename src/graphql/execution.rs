@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
 };
 
 use async_graphql::{
@@ -32,6 +32,7 @@ use super::{
     request::{ArgumentValues, OperationArguments, OperationKind, Selection},
 };
 use crate::{
+    lock::Mutex,
     quota::Lease,
     sync::{Caller, SyncService},
 };
@@ -299,7 +300,7 @@ impl Execution {
         if let RootPlan::Resolved(resolved) = &root.plan {
             let call = self.call(index);
             let text = resolved(call, root, &self.answering).await;
-            self.roots().texts[index] = Some(text);
+            self.roots.lock().texts[index] = Some(text);
         }
     }
 
@@ -311,7 +312,7 @@ impl Execution {
         if let RootPlan::Followed(followed) = &root.plan {
             let operation = Arc::clone(&self.answering.operation);
             let answers = followed(self.call(index), operation);
-            self.roots().followed = Some(answers);
+            self.roots.lock().followed = Some(answers);
         }
     }
 
@@ -325,7 +326,7 @@ impl Execution {
         Call {
             sync: Arc::clone(&operation.sync),
             caller: operation.caller.clone(),
-            arguments: std::mem::take(&mut self.roots().arguments[index]),
+            arguments: std::mem::take(&mut self.roots.lock().arguments[index]),
             below: Arc::clone(&self.below),
         }
     }
@@ -333,7 +334,7 @@ impl Execution {
     /// The answer, after async-graphql has finished. `of_schema` is its own answer about the schema.
     pub(super) fn answer(&self, of_schema: &Value) -> Answer {
         let operation = &self.answering.operation;
-        let texts = std::mem::take(&mut self.roots().texts);
+        let texts = std::mem::take(&mut self.roots.lock().texts);
         let mut roots = Vec::with_capacity(texts.len());
         for (root, text) in operation.plan.roots.iter().zip(texts) {
             roots.push(match text {
@@ -364,12 +365,8 @@ impl Execution {
 
     /// The answers of a subscription, after async-graphql has finished.
     pub(super) fn followed(&self) -> BoxStream<'static, Answer> {
-        let followed = self.roots().followed.take();
+        let followed = self.roots.lock().followed.take();
         followed.unwrap_or_else(|| stream::empty().boxed())
-    }
-
-    fn roots(&self) -> MutexGuard<'_, RootState> {
-        self.roots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

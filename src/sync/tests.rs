@@ -157,8 +157,8 @@ impl Store for Scripted {
             TailEvent::Committed(writes) => writes.iter().all(|write| write.key != key("untold")),
             _ => true,
         };
-        let told = move |event| std::future::ready(is_told(&event).then_some(event));
-        self.inner.tail().filter_map(told).boxed()
+        let reported = move |event| std::future::ready(is_told(&event).then_some(event));
+        self.inner.tail().filter_map(reported).boxed()
     }
 }
 

@@ -47,14 +47,14 @@ fn the_committed_schema_is_what_schema_prints() {
 #[test]
 fn check_names_the_types_and_the_fields_that_clash() {
     let directory = TempDir::new().unwrap();
-    let told = answer(directory.path(), &["check"]);
+    let reported = answer(directory.path(), &["check"]);
     assert_eq!(
-        told,
+        reported,
         "model: the built-in example syncs Task, Project, Article\n"
     );
-    let told = answer(harbour().path(), &["check"]);
+    let reported = answer(harbour().path(), &["check"]);
     assert_says(
-        &told,
+        &reported,
         &[
             "model: model.graphql syncs Specimen, Preset, ",
             "note: `kind` has different types in Memo, Notice, Preset, Specimen\n",
@@ -62,8 +62,8 @@ fn check_names_the_types_and_the_fields_that_clash() {
         ],
     );
     assert!(
-        !told.contains("`owner`"),
-        "equal types do not clash: {told}"
+        !reported.contains("`owner`"),
+        "equal types do not clash: {reported}"
     );
 }
 
@@ -76,9 +76,9 @@ type Task @collection(name: "tasks") @scope(by: "team:{team}") { id: ID! team: I
 type Line { text: String }
 "#;
     write(&directory, "model.graphql", model);
-    let told = answer(directory.path(), &["check"]);
+    let reported = answer(directory.path(), &["check"]);
     assert_says(
-        &told,
+        &reported,
         &[
             "model: model.graphql syncs Note, Task\n",
             "model.graphql:1:72: warning: no type has documents in the scope \"teams:{teams}\"",
@@ -97,8 +97,11 @@ fn check_looks_at_the_configuration_and_makes_no_store() {
         include_str!("../../model.graphql"),
     );
     write(&directory, "tidegate.toml", CONFIG);
-    let told = answer(directory.path(), &["check"]);
-    assert_says(&told, &["configuration: good\n", "store: none in data yet"]);
+    let reported = answer(directory.path(), &["check"]);
+    assert_says(
+        &reported,
+        &["configuration: good\n", "store: none in data yet"],
+    );
     assert!(!directory.path().join("data").exists());
 
     let dev = Server::dev_with(directory.path(), &["--store", "embedded:data"]);
@@ -146,10 +149,10 @@ fn token_prints_a_token_and_nothing_else() {
         "30m",
     ];
     let first = tidegate(directory.path(), &arguments);
-    let told = String::from_utf8(first.stderr).unwrap();
+    let reported = String::from_utf8(first.stderr).unwrap();
     assert!(
-        told.contains("new development key"),
-        "no gateway knows it yet: {told}"
+        reported.contains("new development key"),
+        "no gateway knows it yet: {reported}"
     );
     let output = tidegate(directory.path(), &arguments);
     assert!(
@@ -173,7 +176,7 @@ fn token_prints_a_token_and_nothing_else() {
 #[test]
 fn token_refuses_what_would_make_a_useless_one() {
     let directory = TempDir::new().unwrap();
-    for (option, value, told) in [
+    for (option, value, reported) in [
         ("--claims", "[1]", "JSON object"),
         ("--claims", "{teams: 1}", "JSON object"),
         ("--claims", r#"{"sub":"bob"}"#, "sub"),
@@ -193,7 +196,7 @@ fn token_refuses_what_would_make_a_useless_one() {
             !output.status.success() && output.stdout.is_empty(),
             "{arguments:?}: {output:?}"
         );
-        assert_says(&String::from_utf8(output.stderr).unwrap(), &[told]);
+        assert_says(&String::from_utf8(output.stderr).unwrap(), &[reported]);
     }
 }
 
@@ -209,9 +212,9 @@ fn a_wrong_model_is_told_with_places_and_hints_by_every_command() {
     let directory = TempDir::new().unwrap();
     write(&directory, "wrong.graphql", WRONG);
     for command in ["dev", "schema", "operations", "check"] {
-        let told = complaint(directory.path(), &[command, "--model", "wrong.graphql"]);
+        let reported = complaint(directory.path(), &[command, "--model", "wrong.graphql"]);
         assert_says(
-            &told,
+            &reported,
             &[
                 "wrong.graphql:2:23: error: @collection has no argument `nam`\n  hint: did you mean `name`?",
                 "wrong.graphql:2:48: error: ",
@@ -220,8 +223,8 @@ fn a_wrong_model_is_told_with_places_and_hints_by_every_command() {
             ],
         );
     }
-    let told = complaint(directory.path(), &["schema", "--model", "nowhere.graphql"]);
-    assert_says(&told, &["nowhere.graphql cannot be read"]);
+    let reported = complaint(directory.path(), &["schema", "--model", "nowhere.graphql"]);
+    assert_says(&reported, &["nowhere.graphql cannot be read"]);
 }
 
 #[test]
@@ -248,7 +251,7 @@ fn help_and_mistyped_commands_lead_on() {
         &answer(directory.path(), &["--version"]),
         &[env!("CARGO_PKG_VERSION")],
     );
-    for (arguments, told) in [
+    for (arguments, reported) in [
         (&["shema"][..], "'schema'"),
         (&["dev", "--modell", "x"], "'--model'"),
         (&["dev", "--listen", "4000"], "--listen"),
@@ -257,7 +260,7 @@ fn help_and_mistyped_commands_lead_on() {
     ] {
         let output = tidegate(directory.path(), arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert_says(&String::from_utf8(output.stderr).unwrap(), &[told]);
+        assert_says(&String::from_utf8(output.stderr).unwrap(), &[reported]);
     }
     assert_eq!(
         fs::read_dir(directory.path()).unwrap().count(),
@@ -271,6 +274,6 @@ fn an_address_that_is_taken_is_told() {
     let directory = TempDir::new().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let told = complaint(directory.path(), &["dev", "--listen", &address]);
-    assert_says(&told, &[&address, "choose another"]);
+    let reported = complaint(directory.path(), &["dev", "--listen", &address]);
+    assert_says(&reported, &[&address, "choose another"]);
 }

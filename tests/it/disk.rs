@@ -19,13 +19,13 @@ fn assert_not_writable(error: &Value) {
         "{error}"
     );
     let message = error["message"].as_str().unwrap();
-    let told = "The store cannot be written now; nothing of this request was applied.";
-    assert!(message.starts_with(told), "{message}");
+    let reported = "The store cannot be written now; nothing of this request was applied.";
+    assert!(message.starts_with(reported), "{message}");
 }
 
-fn assert_says(told: &str, parts: &[&str]) {
+fn assert_says(reported: &str, parts: &[&str]) {
     for part in parts {
-        assert!(told.contains(part), "no {part:?} in {told}");
+        assert!(reported.contains(part), "no {part:?} in {reported}");
     }
 }
 

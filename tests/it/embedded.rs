@@ -204,13 +204,13 @@ fn a_store_of_another_format_is_refused_with_both_numbers() {
         ),
         "{error:?}"
     );
-    for told in [
+    for reported in [
         "format 99",
         "format 3",
         "the version that wrote it",
         "moving this one away",
     ] {
-        assert!(error.to_string().contains(told), "{error}");
+        assert!(error.to_string().contains(reported), "{error}");
     }
 }
 

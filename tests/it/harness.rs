@@ -197,10 +197,10 @@ impl Server {
     #[cfg(target_os = "linux")]
     pub(crate) fn complaints(mut self) -> String {
         self.child.kill().unwrap();
-        let mut told = String::new();
+        let mut reported = String::new();
         let mut stderr = self.child.stderr.take().unwrap();
-        stderr.read_to_string(&mut told).unwrap();
-        told
+        stderr.read_to_string(&mut reported).unwrap();
+        reported
     }
 
     /// Kills it as a power cut would.

@@ -121,8 +121,11 @@ async fn of_documents(asked: &mut Asked<'_>) {
 /// Only creating an id that others have reveals that it exists, and it reveals no more.
 async fn taken(asked: &mut Asked<'_>, probe: Probe, hidden: &[String]) {
     let expected = asked.ask(&probe, &hidden[0]).await;
-    let told: Value = serde_json::from_str(&expected.body).unwrap();
-    for result in told["data"]["pushChanges"]["results"].as_array().unwrap() {
+    let reported: Value = serde_json::from_str(&expected.body).unwrap();
+    for result in reported["data"]["pushChanges"]["results"]
+        .as_array()
+        .unwrap()
+    {
         assert_eq!(result["error"]["code"], "ID_TAKEN");
         for name in ["document", "version", "conflict"] {
             assert_eq!(result[name], Value::Null, "{name}");
@@ -195,7 +198,7 @@ async fn of_checkpoints(asked: &mut Asked<'_>) {
     ];
     let page = world.table.of_checkpoints();
     let live = world.table.of_live_checkpoints();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for (checkpoint, user) in [(&alices, "alice"), (&carols, "carol")] {
         let answer = asked.ask(&page, checkpoint).await.saying(user);
         assert!(
@@ -212,9 +215,9 @@ async fn of_checkpoints(asked: &mut Asked<'_>) {
             .await;
         let first = socket.next().await.to_string().replace(user, "#id");
         assert!(!first.contains(SECRET), "{first}");
-        told.push((answer, first));
+        reported.push((answer, first));
     }
-    assert_eq!(told[0], told[1]);
+    assert_eq!(reported[0], reported[1]);
     asked.tried.extend([page.tries, live.tries].concat());
 }
 
@@ -225,10 +228,13 @@ async fn a_push_that_is_sent_again_shows_nothing_of_where_the_grant_was_withdraw
         for (id, text) in [(ended, text_of("ended")), (spare, text_of(SPARE))] {
             let (input, first) = &world.pushed[&id];
             assert!(first.contains(text), "{name}: he saw it: {first}");
-            let told = world.push(&world.bob, input).await;
-            assert!(!told.contains(text), "{name}: {told}");
-            assert!(told.contains(r#""duplicate":true"#), "{name}: {told}");
-            again.push(told.replace(&id, "#id"));
+            let reported = world.push(&world.bob, input).await;
+            assert!(!reported.contains(text), "{name}: {reported}");
+            assert!(
+                reported.contains(r#""duplicate":true"#),
+                "{name}: {reported}"
+            );
+            again.push(reported.replace(&id, "#id"));
         }
         assert_eq!(again[0], again[1], "{name}: as of a deleted one");
     }

@@ -130,8 +130,8 @@ fn the_composed_gateway_finds_the_composed_replica_set() {
     let container = Container::new();
     let check = container.run(&["check", "--config", "/dev/null"]);
     let output = { check }.output().unwrap();
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert!(told.ends_with("configuration: good\n"), "{told}");
+    let reported = String::from_utf8(output.stdout).unwrap();
+    assert!(reported.ends_with("configuration: good\n"), "{reported}");
 }
 
 #[test]

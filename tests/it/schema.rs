@@ -99,14 +99,14 @@ fn a_strangers_model_becomes_a_valid_schema_with_names_by_the_rules() {
 fn descriptions_keep_quotes_and_backslashes() {
     let schema = harbour_schema();
     let specimen = schema.get_object("Specimen").unwrap();
-    let told = specimen.description.as_ref().unwrap();
+    let reported = specimen.description.as_ref().unwrap();
     assert!(
-        told.contains(r#"with a back\slash and a C:\new\path."#),
-        "{told}"
+        reported.contains(r#"with a back\slash and a C:\new\path."#),
+        "{reported}"
     );
     assert!(
-        told.ends_with(r#"Its second paragraph ends in a quote: "so""#),
-        "{told}"
+        reported.ends_with(r#"Its second paragraph ends in a quote: "so""#),
+        "{reported}"
     );
     let text = specimen.fields["text"].description.as_ref().unwrap();
     assert_eq!(text.as_str(), r#"Says "hello" and \ more"#);

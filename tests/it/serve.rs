@@ -113,18 +113,18 @@ async fn it_holds_as_many_connections_as_the_system_lets_it_whatever_it_was_star
 /// The message of `serve` about this configuration. It never contains the secret.
 fn refusal(config: &str) -> String {
     let directory = configured(config);
-    let told = complaint_of(&mut with_secret(directory.path(), &["serve"]));
-    assert!(!told.contains(SECRET), "{told}");
+    let reported = complaint_of(&mut with_secret(directory.path(), &["serve"]));
+    assert!(!reported.contains(SECRET), "{reported}");
     assert!(
         !directory.path().join("data").exists(),
-        "nothing was begun: {told}"
+        "nothing was begun: {reported}"
     );
-    told
+    reported
 }
 
-fn assert_says(told: &str, parts: &[&str]) {
+fn assert_says(reported: &str, parts: &[&str]) {
     for part in parts {
-        assert!(told.contains(part), "{part:?} is not in: {told}");
+        assert!(reported.contains(part), "{part:?} is not in: {reported}");
     }
 }
 
@@ -218,23 +218,23 @@ fn unsafe_settings_are_refused_by_name() {
             &["tidegate.toml:5", "store.url", "no database"],
         ),
     ] {
-        let told = refusal(&config);
-        assert_says(&told, parts);
-        assert!(!told.contains("hunter2"), "{told}");
+        let reported = refusal(&config);
+        assert_says(&reported, parts);
+        assert!(!reported.contains("hunter2"), "{reported}");
     }
 }
 
 #[test]
 fn all_that_is_missing_is_told_at_once() {
     let directory = TempDir::new().unwrap();
-    let told = complaint(directory.path(), &["serve"]);
-    assert_says(&told, &["store.url", "auth.algorithms", "auth.secret"]);
-    let told = complaint(directory.path(), &["serve", "--config", "nowhere.toml"]);
-    assert_says(&told, &["nowhere.toml cannot be read"]);
+    let reported = complaint(directory.path(), &["serve"]);
+    assert_says(&reported, &["store.url", "auth.algorithms", "auth.secret"]);
+    let reported = complaint(directory.path(), &["serve", "--config", "nowhere.toml"]);
+    assert_says(&reported, &["nowhere.toml cannot be read"]);
     let directory = configured(CONFIG);
     fs::remove_file(directory.path().join("model.graphql")).unwrap();
-    let told = complaint_of(&mut with_secret(directory.path(), &["serve"]));
-    assert_says(&told, &["model.graphql cannot be read"]);
+    let reported = complaint_of(&mut with_secret(directory.path(), &["serve"]));
+    assert_says(&reported, &["model.graphql cannot be read"]);
     let directory = configured(&CONFIG.replace("HS256", "HS512"));
     let mut short = command(directory.path());
     short.arg("serve").env("TIDEGATE_AUTH__SECRET", "short");

@@ -57,7 +57,7 @@ fn bring(packages: &str, directory: &str) {
 fn printed(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {printed}{told}");
+    let reported = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {printed}{reported}");
     printed
 }

@@ -15,7 +15,7 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn here(mongodb: String) -> Self {
-        let kib = told("/proc/meminfo", "MemTotal");
+        let kib = reported("/proc/meminfo", "MemTotal");
         let kib = kib
             .split_whitespace()
             .next()
@@ -23,13 +23,13 @@ impl Machine {
         let gib = kib.unwrap_or(0.0) / f64::from(1 << 20);
         Self {
             cores: available_parallelism().unwrap().get(),
-            processor: told("/proc/cpuinfo", "model name"),
+            processor: reported("/proc/cpuinfo", "model name"),
             memory_gib: gib.round(),
             mongodb,
         }
     }
 
-    pub(super) fn told(&self) -> String {
+    pub(super) fn reported(&self) -> String {
         let Self {
             cores,
             processor,
@@ -41,7 +41,7 @@ impl Machine {
 }
 
 /// The value of a name in a file of the system.
-fn told(path: &str, name: &str) -> String {
+fn reported(path: &str, name: &str) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with(name));
     let value = line.and_then(|line| line.split_once(':'));

@@ -22,18 +22,18 @@ const PAUSE: Duration = Duration::from_millis(5);
 const SCOPE: &str = "user:live";
 
 /// A reader that waits for one write after the other.
-trait Told {
-    async fn told(&mut self);
+trait Reported {
+    async fn reported(&mut self);
 }
 
-impl Told for Tail {
-    async fn told(&mut self) {
+impl Reported for Tail {
+    async fn reported(&mut self) {
         self.next().await;
     }
 }
 
-impl Told for Subscriber {
-    async fn told(&mut self) {
+impl Reported for Subscriber {
+    async fn reported(&mut self) {
         let message = self.hear().await;
         assert!(message.contains(r#""documentId":"#), "{message}");
     }
@@ -70,13 +70,13 @@ pub(super) async fn rows(bench: &mut Bench) -> Vec<Row> {
 async fn latencies_ms<T: Target>(
     window: Duration,
     pusher: &mut Pusher<T>,
-    told: &mut impl Told,
+    reported: &mut impl Reported,
 ) -> Vec<f64> {
     let (began, mut latencies_ms) = (Instant::now(), Vec::new());
     while began.elapsed() < window {
         let start = Instant::now();
         let heard = async {
-            told.told().await;
+            reported.reported().await;
             start.elapsed()
         };
         let (_, latency) = join!(pusher.step(), heard);

@@ -185,8 +185,8 @@ mod tests {
                 last.into_iter()
                     .all(|place| blamed.contains_key(&(0, place)))
             );
-            let told = blamed.values().filter(|it| it.message == "no");
-            assert_eq!(told.count(), refused, "the others are asked for again");
+            let reported = blamed.values().filter(|it| it.message == "no");
+            assert_eq!(reported.count(), refused, "the others are asked for again");
         }
     }
 

@@ -95,14 +95,14 @@ fn pushes() -> impl Strategy<Value = Push> {
 }
 
 /// `==` treats -0.0 and 0.0 as equal; a text of the whole push does not.
-fn told(push: &Push) -> String {
+fn reported(push: &Push) -> String {
     format!("{push:?}")
 }
 
 proptest! {
     #[test]
     fn two_pushes_have_one_hash_only_if_they_are_equal(a in pushes(), b in pushes()) {
-        prop_assert_eq!(PushHash::of(&a) == PushHash::of(&b), told(&a) == told(&b));
+        prop_assert_eq!(PushHash::of(&a) == PushHash::of(&b), reported(&a) == reported(&b));
     }
 
     #[test]
@@ -134,7 +134,7 @@ proptest! {
             edit(&|changes| if let Ok(change) = &mut changes[at].change { touch(&mut change.action) });
         }
         for other in differing {
-            prop_assert_eq!(PushHash::of(&push) == PushHash::of(&other), told(&push) == told(&other));
+            prop_assert_eq!(PushHash::of(&push) == PushHash::of(&other), reported(&push) == reported(&other));
         }
     }
 

@@ -18,12 +18,12 @@ const STEPS: usize = 80;
 #[test]
 fn everybody_converges_nothing_is_applied_twice_and_no_seq_is_missing() {
     for seed in 0..SEEDS {
-        let told = std::panic::catch_unwind(|| {
+        let reported = std::panic::catch_unwind(|| {
             let mut story = Story::new(seed);
             (0..STEPS).for_each(|_| story.step());
             story.end();
         });
-        assert!(told.is_ok(), "seed {seed}: see the panic above");
+        assert!(reported.is_ok(), "seed {seed}: see the panic above");
     }
 }
 

@@ -96,13 +96,13 @@ fn one_giver_gives_one_user_a_thousand_memberships_and_no_more() {
     let mut store = Store::new("SERVER_WINS");
     let answers = give_many(&mut store, "mallory", "victim", GIVEN_MAX);
     assert!(
-        answers.iter().all(|told| told == "APPLIED 1"),
+        answers.iter().all(|reported| reported == "APPLIED 1"),
         "{answers:?}"
     );
     let _ = store.push(&anonymously("mallory"), &[give("other", "x", "friend")]);
     let push = |store: &mut Store, giver, change: Draft| {
-        let mut told = summaries(&store.push(&anonymously(giver), &[change]));
-        told.remove(0)
+        let mut reported = summaries(&store.push(&anonymously(giver), &[change]));
+        reported.remove(0)
     };
     let full = "REJECTED MEMBERSHIPS_FULL";
     assert_eq!(
@@ -146,7 +146,7 @@ fn a_service_gives_a_user_ten_thousand_memberships() {
     });
     let answers = give_many(&mut store, "importer", "alice", GIVEN_MAX + 500);
     assert!(
-        answers.iter().all(|told| told == "APPLIED 1"),
+        answers.iter().all(|reported| reported == "APPLIED 1"),
         "{answers:?}"
     );
     assert_eq!(teams(&store, "alice").len(), GIVEN_MAX + 500);

@@ -228,12 +228,12 @@ fn a_merge_tells_field_by_field_what_it_met_and_what_was_taken() {
     else {
         panic!("it is merged");
     };
-    let told: Vec<(&str, Taken)> = fields
+    let reported: Vec<(&str, Taken)> = fields
         .iter()
         .map(|field| (field.field.as_str(), field.taken))
         .collect();
     assert_eq!(
-        told,
+        reported,
         [
             ("count", Taken::Both),
             ("stars", Taken::Mine),

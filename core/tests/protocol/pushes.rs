@@ -333,9 +333,9 @@ fn an_aborted_push_leaves_the_others_of_its_transaction_alone() {
         ),
         (&carol, &[retitled("a", 1, "carols")]),
     ]);
-    let told: Vec<_> = answers.iter().flat_map(summaries).collect();
+    let reported: Vec<_> = answers.iter().flat_map(summaries).collect();
     assert_eq!(
-        told,
+        reported,
         [
             "APPLIED 1",
             "REJECTED ATOMIC_ABORTED",

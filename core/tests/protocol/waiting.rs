@@ -182,8 +182,8 @@ fn a_resolution_leaves_its_place_to_a_push_of_the_same_transaction_and_no_more_t
     ];
     let alice = by("alice", "laptop").from(1);
     let answers = store.resolve_and_push(("bob", &open[..2], 2), (&alice, &more));
-    let told = ["CONFLICT 2", "CONFLICT 2", "REJECTED INBOX_FULL"];
-    assert_eq!(summaries(&answers[2]), told);
+    let reported = ["CONFLICT 2", "CONFLICT 2", "REJECTED INBOX_FULL"];
+    assert_eq!(summaries(&answers[2]), reported);
     assert_eq!(store.conflicts().count(), PENDING_MAX);
     let other = [retitled(1, "another's")];
     let answers =
@@ -199,7 +199,9 @@ fn nobody_fills_the_inbox_for_another_user() {
     for member in members {
         let sent =
             summaries(&store.push(&by(member, "phone").from(1), &titles(0..PENDING_MAX + 50)));
-        let full = sent.iter().filter(|told| *told == "REJECTED INBOX_FULL");
+        let full = sent
+            .iter()
+            .filter(|reported| *reported == "REJECTED INBOX_FULL");
         assert_eq!(full.count(), 50, "{member}");
     }
     let again = store.push(&by("alice", "tablet").from(1), &titles(200..201));
@@ -250,7 +252,7 @@ fn small_edits_of_a_large_document_keep_a_bounded_number_of_its_copies() {
     let answer = store.push(&by("alice", "phone").from(1), &titles(0..15));
     let full = summaries(&answer)
         .iter()
-        .filter(|told| *told == "REJECTED INBOX_FULL")
+        .filter(|reported| *reported == "REJECTED INBOX_FULL")
         .count();
     assert_eq!((store.conflicts().count(), full), (4, 11));
 }

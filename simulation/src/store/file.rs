@@ -76,16 +76,16 @@ impl File {
             format!("epoch {:?}, not {:?}", snapshot.epoch(), state.epoch)
         })?;
         let entries = block_on(snapshot.walk(None, usize::MAX)).expect("the file can be read");
-        let told: Vec<_> = state.entries().cloned().collect();
-        expect(entries == told, Property::Stored, || {
-            format!("the file has {entries:#?} and not {told:#?}")
+        let reported: Vec<_> = state.entries().cloned().collect();
+        expect(entries == reported, Property::Stored, || {
+            format!("the file has {entries:#?} and not {reported:#?}")
         })?;
         let scopes: BTreeSet<Scope> = state.scopes.keys().cloned().collect();
         let states = block_on(snapshot.scopes(&scopes)).expect("the file can be read");
         for scope in scopes {
-            let (found, told) = (states.get(&scope), state.scope(&scope));
-            expect(found == Some(&told), Property::Stored, || {
-                format!("the file has {found:?} of {scope}, not {told:?}")
+            let (found, reported) = (states.get(&scope), state.scope(&scope));
+            expect(found == Some(&reported), Property::Stored, || {
+                format!("the file has {found:?} of {scope}, not {reported:?}")
             })?;
             compare_feed(&mut *snapshot, scope, state)?;
         }
@@ -98,11 +98,11 @@ impl File {
 }
 
 fn compare_feed(snapshot: &mut dyn Snapshot, scope: Scope, state: &State) -> Judged {
-    let mut told: Vec<_> = state
+    let mut reported: Vec<_> = state
         .feed()
         .filter(|item| *item.record.scope() == scope)
         .collect();
-    told.sort_by_key(|item| item.seq);
+    reported.sort_by_key(|item| item.seq);
     let range = ScanRange {
         through: state.scope(&scope).head,
         scope,
@@ -114,8 +114,8 @@ fn compare_feed(snapshot: &mut dyn Snapshot, scope: Scope, state: &State) -> Jud
     };
     let found = block_on(snapshot.scan(&range)).expect("the file can be read");
     let found = found.decoded().expect("the file is whole");
-    expect(found == told, Property::Stored, || {
-        format!("the file has {found:#?} and not {told:#?}")
+    expect(found == reported, Property::Stored, || {
+        format!("the file has {found:#?} and not {reported:#?}")
     })
 }
 

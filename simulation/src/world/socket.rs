@@ -27,7 +27,7 @@ pub(super) struct Socket {
     stands: Option<String>,
     pages: VecDeque<Arrival>,
     /// The store's moment when the last page came, or when it was opened.
-    told: usize,
+    reported: usize,
 }
 
 impl Device {
@@ -92,7 +92,7 @@ impl Device {
             requested: None,
         };
         socket.pages.push_back(arrival.clone());
-        Some((arrival, std::mem::replace(&mut socket.told, now)))
+        Some((arrival, std::mem::replace(&mut socket.reported, now)))
     }
 
     fn next_live(&mut self) -> Option<Arrival> {
@@ -116,7 +116,7 @@ impl World {
         let room = Arc::new(Semaphore::new(1));
         let permits = Arc::clone(&room);
         let (gateway, claimed) = (request.gateway, request.sight.claimed.clone());
-        let told = request.asked;
+        let reported = request.asked;
         let task = tokio::spawn(async move {
             let mut pages = Box::pin(service.subscribe(caller, asked, Start::Checkpoint));
             while let Ok(permit) = permits.acquire().await {
@@ -142,7 +142,7 @@ impl World {
             room,
             stands: subscriber.client.checkpoint.clone(),
             pages: VecDeque::new(),
-            told,
+            reported,
         });
     }
 

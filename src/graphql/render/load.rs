@@ -1,10 +1,7 @@
 //! Referenced documents: holes in a text, filled round by round. A round loads the documents of all holes at once. The
 //! documents that these refer to are the next round.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use tidegate_core::{entry::Entry, id::DocumentKey, value::document_bytes};
@@ -12,6 +9,7 @@ use tidegate_core::{entry::Entry, id::DocumentKey, value::document_bytes};
 use super::{PathStep, RenderStop, Text, document::PartsPlan};
 use crate::{
     graphql::error::{ClientError, Code},
+    lock::Mutex,
     quota::{Account, Lease},
     sync::{Caller, SyncService},
 };
@@ -182,7 +180,7 @@ impl AnswerBudget {
     }
 
     fn take(&self, entry: &Entry) -> Result<(), ClientError> {
-        let mut taken = self.taken();
+        let mut taken = self.taken.lock();
         let bytes = taken.bytes + bytes(entry);
         if bytes > self.bytes_max {
             return Err(self.exceeded());
@@ -196,13 +194,8 @@ impl AnswerBudget {
         Ok(())
     }
 
-    /// After a panic under the lock the count is too low by one document at most.
-    fn taken(&self) -> MutexGuard<'_, BudgetUse> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn bytes_left(&self) -> usize {
-        self.bytes_max.saturating_sub(self.taken().bytes)
+        self.bytes_max.saturating_sub(self.taken.lock().bytes)
     }
 
     fn exceeded(&self) -> ClientError {

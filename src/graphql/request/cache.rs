@@ -1,14 +1,11 @@
 //! A cache for work on documents, so that it is done once. `RequestValidator` and `persisted.rs` decide what is kept,
 //! and under which key.
 
-use std::{
-    borrow::Borrow,
-    hash::Hash,
-    num::NonZeroUsize,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{borrow::Borrow, hash::Hash, num::NonZeroUsize};
 
 use lru::LruCache;
+
+use crate::lock::Mutex;
 
 /// The most recently used items, bounded in number and in bytes of their documents' text. Memory follows the text,
 /// since a parsed document is some tens of times as large.
@@ -42,12 +39,16 @@ impl<K: Hash + Eq, V: Clone> BoundedCache<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.lock().items.get(key).map(|item| item.value.clone())
+        self.kept
+            .lock()
+            .items
+            .get(key)
+            .map(|item| item.value.clone())
     }
 
     /// Keeps `value`, made of a document of this number of bytes.
     pub(in crate::graphql) fn insert(&self, key: K, value: V, bytes: usize) {
-        let mut kept = self.lock();
+        let mut kept = self.kept.lock();
         kept.bytes += bytes;
         if let Some((_, replaced)) = kept.items.push(key, CacheEntry { value, bytes }) {
             kept.bytes -= replaced.bytes;
@@ -57,10 +58,5 @@ impl<K: Hash + Eq, V: Clone> BoundedCache<K, V> {
         {
             kept.bytes -= oldest.bytes;
         }
-    }
-
-    /// A panic under the lock loses items at worst.
-    fn lock(&self) -> MutexGuard<'_, CacheContents<K, V>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

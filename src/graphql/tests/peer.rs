@@ -70,7 +70,7 @@ fn compare_on_world(graphql_js: &mut GraphqlJs, seed: u64, at: u64) -> u64 {
     let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let choices = (0..WORLD_CHOICES).map(|_| rng.random::<u16>()).collect();
     let world = TestWorld::new(Tape::new(choices));
-    graphql_js.ask(world.told());
+    graphql_js.ask(world.reported());
     let sides = Mutex::new((graphql_js, 0));
     let config = Config {
         cases: OPERATIONS,

@@ -204,7 +204,7 @@ mod tests {
                 error: Some(Rejection::of_field(*code, "lines[2].price", "no")),
                 inbox: None,
             });
-        let told = STATUSES.iter().map(|(status, _)| RememberedOutcome {
+        let reported = STATUSES.iter().map(|(status, _)| RememberedOutcome {
             status: *status,
             version: Some(Version(i32::MAX)),
             error: None,
@@ -214,7 +214,7 @@ mod tests {
             last: MutationId(i32::MAX),
             first: MutationId(1),
             hash: PushHash([7; 32]),
-            outcomes: rejected.chain(told).collect(),
+            outcomes: rejected.chain(reported).collect(),
             at: None,
         };
         assert_eq!(decode_client(&encode_client(&state)).unwrap(), state);

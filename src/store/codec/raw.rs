@@ -68,9 +68,9 @@ impl<'r> Iterator for RawElements<'r> {
 
 /// The length of the value at the start of `rest`.
 fn length(kind: ElementType, rest: &[u8]) -> Result<usize, CodecError> {
-    let told = |beside| {
-        let told = usize::try_from(int32(rest)?).ok()?;
-        told.checked_add(beside)
+    let reported = |beside| {
+        let reported = usize::try_from(int32(rest)?).ok()?;
+        reported.checked_add(beside)
     };
     let length = match kind {
         ElementType::Null => Some(0),
@@ -79,9 +79,9 @@ fn length(kind: ElementType, rest: &[u8]) -> Result<usize, CodecError> {
         ElementType::Int64 | ElementType::Double | ElementType::DateTime => Some(8),
         ElementType::ObjectId => Some(12),
         ElementType::Decimal128 => Some(16),
-        ElementType::String => told(4),
-        ElementType::Binary => told(5),
-        ElementType::EmbeddedDocument | ElementType::Array => told(0),
+        ElementType::String => reported(4),
+        ElementType::Binary => reported(5),
+        ElementType::EmbeddedDocument | ElementType::Array => reported(0),
         other => return Err(CodecError::Type(other)),
     };
     length.ok_or(CodecError::Bytes)

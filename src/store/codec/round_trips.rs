@@ -219,17 +219,17 @@ proptest! {
         let stored = encode(&document).unwrap();
         let loaded = decode(&stored).unwrap();
         prop_assert_eq!(format!("{loaded:?}"), format!("{document:?}"));
-        let told = Json::Object(encode_fields(&model, &model.types[0].fields, &loaded));
-        prop_assert_eq!(&told, &sent);
-        prop_assert_eq!(format!("{:?}", read(&model, &told.to_string())), format!("{document:?}"));
+        let reported = Json::Object(encode_fields(&model, &model.types[0].fields, &loaded));
+        prop_assert_eq!(&reported, &sent);
+        prop_assert_eq!(format!("{:?}", read(&model, &reported.to_string())), format!("{document:?}"));
     }
 
     #[test]
     fn any_float_survives_its_text(float in floats()) {
         let model = Model::parse("model.graphql", &sdl(&[Ty::Scalar("Float")])).unwrap();
         let document = read(&model, &format!("{{\"f0\":{float:?}}}"));
-        let told = encode_fields(&model, &model.types[0].fields, &document);
-        prop_assert_eq!(told["f0"].as_f64().map(f64::to_bits), Some(float.to_bits()));
+        let reported = encode_fields(&model, &model.types[0].fields, &document);
+        prop_assert_eq!(reported["f0"].as_f64().map(f64::to_bits), Some(float.to_bits()));
     }
 }
 
@@ -241,8 +241,8 @@ fn json_nests_to_the_cap_and_comes_back() {
     let deepest = nested(DEPTH_MAX - 1);
     let document = read(&model, &deepest.to_string());
     let loaded = decode(&encode(&document).unwrap()).unwrap();
-    let told = encode_fields(&model, &model.types[0].fields, &loaded);
-    assert_eq!(Json::Object(told), deepest);
+    let reported = encode_fields(&model, &model.types[0].fields, &loaded);
+    assert_eq!(Json::Object(reported), deepest);
     let Json::Object(deeper) = nested(DEPTH_MAX) else {
         panic!("an object")
     };

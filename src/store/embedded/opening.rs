@@ -188,11 +188,11 @@ fn in_use(path: &Path) -> StoreError {
 }
 
 fn io_error(path: &Path, error: &io::Error) -> StoreError {
-    let told = format!("{}: {error}", path.display());
+    let reported = format!("{}: {error}", path.display());
     if is_about_writing(error) {
-        StoreError::NotWritable(told)
+        StoreError::NotWritable(reported)
     } else {
-        StoreError::Unavailable(told)
+        StoreError::Unavailable(reported)
     }
 }
 

@@ -161,7 +161,7 @@ impl RemoteChanges {
         let mut read = Vec::new();
         for event in batch.doc_slices()? {
             match self.read(document(event?)?) {
-                ChangeEvent::Told(event) => read.push(event),
+                ChangeEvent::Reported(event) => read.push(event),
                 ChangeEvent::Unstamped(event) => read.extend([TailEvent::Grants(None), event]),
                 ChangeEvent::Nothing => {}
                 ChangeEvent::Broken => {
@@ -183,7 +183,7 @@ impl RemoteChanges {
         };
         read.unwrap_or_else(|failure| {
             tracing::error!(?failure, "an event of the feed cannot be read");
-            ChangeEvent::Told(TailEvent::Restart)
+            ChangeEvent::Reported(TailEvent::Restart)
         })
     }
 
@@ -195,7 +195,7 @@ impl RemoteChanges {
             (Ok(name), written) if name == places.conflicts => {
                 let scope = written.and_then(|written| written.get_str("s"));
                 let scope = scope.ok().and_then(|scope| Scope::new(scope).ok());
-                Ok(ChangeEvent::Told(TailEvent::Inbox(scope)))
+                Ok(ChangeEvent::Reported(TailEvent::Inbox(scope)))
             }
             (Ok(name), Ok(written)) if name == places.feed => {
                 let write = feed_write(written)?;
@@ -204,25 +204,25 @@ impl RemoteChanges {
                 let event = TailEvent::Committed(Arc::from([write]));
                 Ok(match may_regrant && written.get(STAMPED)?.is_none() {
                     true => ChangeEvent::Unstamped(event),
-                    false => ChangeEvent::Told(event),
+                    false => ChangeEvent::Reported(event),
                 })
             }
             (Ok(name), written) if name == places.state => {
                 let key = event.get_document("documentKey")?;
                 if let Some(StateKey::User(user)) = StateKey::of(text(key, "_id")?) {
                     let users = UserId::new(user).ok().map(|user| Arc::from([user]));
-                    return Ok(ChangeEvent::Told(TailEvent::Grants(users)));
+                    return Ok(ChangeEvent::Reported(TailEvent::Grants(users)));
                 }
                 let epoch = written
                     .ok()
                     .and_then(|written| written.get_str("epoch").ok());
                 Ok(match epoch.and_then(|epoch| Epoch::new(epoch).ok()) {
-                    Some(epoch) => ChangeEvent::Told(TailEvent::Epoch(epoch)),
-                    None => ChangeEvent::Told(TailEvent::Restart),
+                    Some(epoch) => ChangeEvent::Reported(TailEvent::Epoch(epoch)),
+                    None => ChangeEvent::Reported(TailEvent::Restart),
                 })
             }
             // Only Tidegate writes there, and it writes whole documents.
-            _ => Ok(ChangeEvent::Told(TailEvent::Restart)),
+            _ => Ok(ChangeEvent::Reported(TailEvent::Restart)),
         }
     }
 }
@@ -236,7 +236,7 @@ fn feed_write(record: &RawDocument) -> Result<FeedWrite, MongoError> {
 
 /// The meaning of an event.
 enum ChangeEvent {
-    Told(TailEvent),
+    Reported(TailEvent),
     /// The same, from a gateway of an earlier version that may have changed memberships: the event does not name the
     /// users.
     Unstamped(TailEvent),
@@ -254,11 +254,11 @@ fn pipeline(context: &MongoContext, excluded: &[Bson], token: Option<&Document>)
     let writes = doc! { "$in": ["insert", "replace", "update"] };
     let feed = doc! { "ns.coll": &places.feed, "operationType": writes.clone() };
     let conflicts = doc! { "ns.coll": &places.conflicts };
-    let told = doc! { "$or": [
+    let reported = doc! { "$or": [
         { "documentKey._id": EPOCH },
         { "documentKey._id": { "$gt": USERS, "$lt": USERS_END } },
     ] };
-    let state = doc! { "ns.coll": &places.state, "operationType": writes, "$and": [told] };
+    let state = doc! { "ns.coll": &places.state, "operationType": writes, "$and": [reported] };
     let kept = doc! { "$in": [&places.feed, &places.state, &places.conflicts] };
     let gone = doc! { "ns.coll": kept, "operationType": { "$in": ["drop", "rename"] } };
     let whole = doc! { "operationType": { "$in": ["dropDatabase", "invalidate"] } };

@@ -3,6 +3,8 @@
 //! The caller owns the session and interprets what was read. [`super::state`] reads scopes and clients,
 //! [`super::members`] memberships.
 
+mod bounded;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     hash::Hash,
@@ -24,6 +26,7 @@ use tidegate_core::{
     transaction::ExpiryQuery,
 };
 
+pub(super) use self::bounded::{Parts, ReadBudget};
 use super::{
     MongoContext,
     error::MongoError,
@@ -44,66 +47,6 @@ pub(super) struct ApplicationDocuments {
     pub(super) found: HashMap<DocumentKey, RawDocumentBuf>,
     /// Those that no transaction can read. They may exist or not.
     pub(super) unread: HashSet<DocumentKey>,
-}
-
-/// How many more bytes may be read.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ReadBudget(usize);
-
-impl ReadBudget {
-    pub(super) fn of(bytes: usize) -> Self {
-        Self(bytes)
-    }
-
-    pub(super) fn unlimited() -> Self {
-        Self(usize::MAX)
-    }
-
-    fn take(&mut self, bytes: usize) -> bool {
-        let left = self.0.checked_sub(bytes);
-        self.0 = left.unwrap_or(self.0);
-        left.is_some()
-    }
-}
-
-/// Keys that are read in their order. MongoDB answers in no order, so they are asked for in ever smaller parts where there is
-/// no room for all.
-pub(super) struct Parts<'k, K> {
-    rest: &'k [K],
-    at_a_time: usize,
-}
-
-impl<'k, K> Parts<'k, K> {
-    pub(super) fn of(keys: &'k [K]) -> Self {
-        Self {
-            rest: keys,
-            at_a_time: keys.len(),
-        }
-    }
-
-    pub(super) fn next(&self) -> Option<&'k [K]> {
-        let part = &self.rest[..self.at_a_time.min(self.rest.len())];
-        (!part.is_empty()).then_some(part)
-    }
-
-    /// Goes on behind the part.
-    pub(super) fn advance(&mut self) {
-        self.rest = &self.rest[self.at_a_time.min(self.rest.len())..];
-    }
-
-    /// Makes the part smaller, if it has more than one key.
-    pub(super) fn shrink(&mut self) -> bool {
-        let shrinks = self.at_a_time.min(self.rest.len()) > 1;
-        if shrinks {
-            self.at_a_time = self.at_a_time.min(self.rest.len()).div_ceil(8);
-        }
-        shrinks
-    }
-
-    /// The keys that were not read.
-    pub(super) fn rest(&self) -> &'k [K] {
-        self.rest
-    }
 }
 
 /// Reads in one session.

@@ -289,8 +289,8 @@ mod tests {
         for order in orders(&(1..=WRITES).collect::<Vec<_>>()) {
             for begins in 0..=WRITES as usize {
                 // What has arrived is committed, and may be all that is.
-                let told = order[..begins].iter().max().copied().unwrap_or(0);
-                for stands in told..=WRITES {
+                let reported = order[..begins].iter().max().copied().unwrap_or(0);
+                for stands in reported..=WRITES {
                     for reads in 0..1 << (WRITES as usize - begins) {
                         follow(&order[begins..], stands, reads);
                         seen += 1;
@@ -315,26 +315,26 @@ mod tests {
 
     /// A ring at which these writes arrive, and a reader of the store up to `stands`. The bits of `reads` say after
     /// which arrivals it reads. A wake-up is never lost, so it reads after the last.
-    fn follow(told: &[i64], stands: i64, reads: u32) {
+    fn follow(reported: &[i64], stands: i64, reads: u32) {
         let (mut ring, mut at) = (Ring::default(), stands);
-        for (place, seq) in told.iter().enumerate() {
+        for (place, seq) in reported.iter().enumerate() {
             // Two documents, so that later writes replace earlier ones.
             offer(&mut ring, &item(*seq, &(seq % 2).to_string()));
-            if reads & (1 << place) == 0 && place + 1 < told.len() {
+            if reads & (1 << place) == 0 && place + 1 < reported.len() {
                 continue;
             }
             match read(&ring, at) {
                 Some((items, head)) => {
                     let expected = (at + 1..=head).filter(|seq| seq + 2 > head);
-                    assert_eq!(items, expected.collect::<Vec<_>>(), "{told:?} {stands}");
+                    assert_eq!(items, expected.collect::<Vec<_>>(), "{reported:?} {stands}");
                     at = head;
                 }
                 // The store has at least what has arrived.
-                None => at = at.max(*told[..=place].iter().max().unwrap()),
+                None => at = at.max(*reported[..=place].iter().max().unwrap()),
             }
         }
-        let last = told.iter().max().copied().unwrap_or(0);
-        assert!(at >= last, "{told:?} from {stands} ends at {at}");
+        let last = reported.iter().max().copied().unwrap_or(0);
+        assert!(at >= last, "{reported:?} from {stands} ends at {at}");
     }
 
     #[test]

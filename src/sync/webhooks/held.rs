@@ -3,14 +3,13 @@
 //!
 //! The transaction that asks has let go of the documents by then, so its bounds do not count them.
 
-use std::sync::{Mutex, PoisonError};
-
 use tidegate_core::{
     push::{CURRENT_BYTES_MAX, WebhookAnswer, WebhookQuestion},
     value::document_bytes,
 };
 
 use crate::{
+    lock::Mutex,
     quota::{Exhausted, Lease},
     sync::Caller,
 };
@@ -43,7 +42,7 @@ impl Held {
     /// # Errors
     /// [`Exhausted`].
     pub(super) fn asks(&self, questions: &[WebhookQuestion]) -> Result<(), Exhausted> {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.0.lock();
         counted.questions = questions.iter().map(question_bytes).sum();
         counted.grow()
     }
@@ -54,7 +53,7 @@ impl Held {
             return Some(answer);
         };
         let bytes = document_bytes(document);
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.0.lock();
         if counted.answers + bytes > ANSWERS_BYTES_MAX {
             return Some(WebhookAnswer::Current);
         }

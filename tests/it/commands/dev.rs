@@ -158,7 +158,7 @@ async fn a_model_that_stored_documents_do_not_fit_is_refused_and_they_are_named(
             "model.graphql",
             &notes(&fields.replace(from, to)),
         );
-        let told = complaint(directory.path(), &DEV);
+        let reported = complaint(directory.path(), &DEV);
         let parts = [
             "12 stored documents do not fit the model",
             "n00",
@@ -166,8 +166,8 @@ async fn a_model_that_stored_documents_do_not_fit_is_refused_and_they_are_named(
             field,
             "@default",
         ];
-        assert_says(&told, &parts);
-        assert!(!told.contains("n10"), "ten are enough: {told}");
+        assert_says(&reported, &parts);
+        assert!(!reported.contains("n10"), "ten are enough: {reported}");
     }
     write(&directory, "model.graphql", &notes(&fields));
     Server::dev(&directory).stop();

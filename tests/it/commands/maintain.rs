@@ -63,13 +63,13 @@ fn maintenance_refuses_a_directory_without_a_store_and_makes_none() {
         &["collect", "--store", "embedded:elsewhere"],
         &["rotate-epoch", "--data", "elsewhere"],
     ] {
-        let told = complaint(directory.path(), arguments);
-        assert_says(&told, &["there is no store in "]);
+        let reported = complaint(directory.path(), arguments);
+        assert_says(&reported, &["there is no store in "]);
     }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-    let told = complaint(
+    let reported = complaint(
         directory.path(),
         &["collect", "--store", "mongodb://somewhere"],
     );
-    assert_says(&told, &["--store", "names no database"]);
+    assert_says(&reported, &["--store", "names no database"]);
 }

@@ -182,8 +182,8 @@ async fn every_ready_made_operation_passes_the_gateway() {
             let code = &answer["errors"][0]["extensions"]["code"];
             assert_eq!(code, "CONFLICT_NOT_FOUND", "{answer}");
         }
-        let told = answer(printed._directory.path(), &["check"]);
-        assert!(!told.contains("ready-made"), "{told}");
+        let reported = answer(printed._directory.path(), &["check"]);
+        assert!(!reported.contains("ready-made"), "{reported}");
     }
 }
 
@@ -197,14 +197,17 @@ fn check_names_the_setting_that_refuses_a_ready_made_operation() {
          type Box {{ {within} }}\n"
     );
     write(&directory, "model.graphql", &deep);
-    let told = answer(directory.path(), &["check"]);
+    let reported = answer(directory.path(), &["check"]);
     assert_says(
-        &told,
+        &reported,
         &[
             "warning: the ready-made operation Conflicts is refused: the document has more than 65536 bytes (limits.query_bytes)",
         ],
     );
-    assert!(!told.contains("operation Viewer is refused"), "{told}");
+    assert!(
+        !reported.contains("operation Viewer is refused"),
+        "{reported}"
+    );
 
     write(&directory, "model.graphql", HARBOUR);
     let configured = |limits: &str| {
@@ -215,15 +218,21 @@ fn check_names_the_setting_that_refuses_a_ready_made_operation() {
         );
         answer(directory.path(), &["check"])
     };
-    let told = configured("query_aliases = 10");
+    let reported = configured("query_aliases = 10");
     assert_says(
-        &told,
+        &reported,
         &[
             "warning: the ready-made operation ChangesSince is refused: the operation has more than 10 aliases",
             "(limits.query_aliases)\n  hint: raise limits.query_aliases in the configuration\n",
         ],
     );
-    assert!(!told.contains("operation Viewer is refused"), "{told}");
-    let told = configured("query_nodes = 1000");
-    assert_says(&told, &["not all in one document", "(limits.query_nodes)"]);
+    assert!(
+        !reported.contains("operation Viewer is refused"),
+        "{reported}"
+    );
+    let reported = configured("query_nodes = 1000");
+    assert_says(
+        &reported,
+        &["not all in one document", "(limits.query_nodes)"],
+    );
 }

@@ -30,25 +30,29 @@ async fn a_document_keeps_a_bounded_number_of_one_users_conflicts(gateways: Gate
     );
     let first = opened(&alice, &bob, "a").await;
     assert_eq!(first["status"], "CONFLICT");
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for half in [0..50, 50..100] {
         let titles = half.map(|i| retitle("a", 1, &format!("Title {i}")));
-        told.extend(results(&alice, titles.collect()).await);
+        reported.extend(results(&alice, titles.collect()).await);
     }
     let full = json!({"status": "REJECTED", "error": {"code": "INBOX_FULL"}});
     assert_eq!(
-        told.iter()
-            .filter(|told| told["status"] == "CONFLICT")
+        reported
+            .iter()
+            .filter(|reported| reported["status"] == "CONFLICT")
             .count(),
         99
     );
-    assert_eq!(told[99], full);
+    assert_eq!(reported[99], full);
     let other = vec![retitle("a", 1, "Another"), create("b", "new")];
-    let told = results(&alice, other.clone()).await;
-    assert_eq!((&told[0], &told[1]["status"]), (&full, &json!("APPLIED")));
+    let reported = results(&alice, other.clone()).await;
+    assert_eq!(
+        (&reported[0], &reported[1]["status"]),
+        (&full, &json!("APPLIED"))
+    );
     let carol = gateways.other().client("carol");
-    let told = results(&carol, vec![other[0].clone()]).await;
-    assert_eq!(told[0]["status"], "CONFLICT", "it is not her bound");
+    let reported = results(&carol, vec![other[0].clone()]).await;
+    assert_eq!(reported[0]["status"], "CONFLICT", "it is not her bound");
     let settling = resolution(
         &first["conflict"]["conflictId"],
         2,
@@ -147,10 +151,12 @@ async fn a_conflict_whose_type_left_the_model_is_in_nobodys_way_and_comes_back_w
     let id = opened(&alice, &bob, "a").await["conflict"]["conflictId"].take();
     let note = |base: i64, title: &str| json!({"note": {"update": {"id": "n", "baseVersion": base, "set": {"title": title}}}});
     let made = json!({"note": {"create": {"id": "n", "document": {"title": "old"}}}});
-    let told = results(&bob, vec![made, note(1, "Bob's")]).await;
+    let reported = results(&bob, vec![made, note(1, "Bob's")]).await;
     assert!(
-        told.iter().all(|told| told["status"] == "APPLIED"),
-        "{told:?}"
+        reported
+            .iter()
+            .all(|reported| reported["status"] == "APPLIED"),
+        "{reported:?}"
     );
     assert_eq!(
         results(&alice, vec![note(1, "Alice's")]).await[0]["status"],

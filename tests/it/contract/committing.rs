@@ -144,13 +144,13 @@ pub(crate) async fn seqs_have_no_gap_and_follow_the_order_of_commits(backend: &i
         writer.unwrap();
     }
 
-    let mut told: BTreeMap<Scope, Vec<i64>> = BTreeMap::new();
-    while told.values().map(Vec::len).sum::<usize>() < 2 * WRITERS * COMMITS {
+    let mut reported: BTreeMap<Scope, Vec<i64>> = BTreeMap::new();
+    while reported.values().map(Vec::len).sum::<usize>() < 2 * WRITERS * COMMITS {
         let Some(TailEvent::Committed(writes)) = tail.next().await else {
             panic!("the tail skipped or ended");
         };
         for write in writes.iter() {
-            let of_scope = told.entry(write.scope.clone()).or_default();
+            let of_scope = reported.entry(write.scope.clone()).or_default();
             of_scope.push(write.item.seq.0);
         }
     }
@@ -162,7 +162,7 @@ pub(crate) async fn seqs_have_no_gap_and_follow_the_order_of_commits(backend: &i
             .filter_map(number)
             .collect();
         assert_eq!(numbers, (1..=numbers.len() as i32).collect::<Vec<_>>());
-        let mut seqs = told.remove(scope).unwrap();
+        let mut seqs = reported.remove(scope).unwrap();
         seqs.sort_unstable();
         assert_eq!(seqs, (1..=2 * numbers.len() as i64).collect::<Vec<_>>());
         commits += numbers.len();

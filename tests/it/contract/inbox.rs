@@ -352,7 +352,7 @@ pub(crate) async fn a_tail_tells_where_conflicts_came_and_went(backend: &impl Ba
     let mut tail = store.tail();
     assert!(matches!(tail.next().await, Some(TailEvent::Restart)));
     let mut next = async |wanted: &Scope| {
-        let told = async {
+        let reported = async {
             loop {
                 match tail.next().await.expect("the tail ended") {
                     TailEvent::Inbox(scope) => {
@@ -365,7 +365,7 @@ pub(crate) async fn a_tail_tells_where_conflicts_came_and_went(backend: &impl Ba
             }
         };
         let patience = std::time::Duration::from_secs(10);
-        tokio::time::timeout(patience, told)
+        tokio::time::timeout(patience, reported)
             .await
             .expect("the tail stands still");
     };

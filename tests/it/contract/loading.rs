@@ -33,6 +33,15 @@ fn large(id: usize) -> Entry {
     }
 }
 
+/// Bounds, and how many of ten keys in [`ORDER`] are looked at within each.
+const ROOM: [(usize, usize); 5] = [
+    (usize::MAX, 10),
+    (8 * BYTES, 8),
+    (3 * BYTES, 3),
+    (BYTES, 1),
+    (0, 1),
+];
+
 /// No store has this order by itself, and one of the documents does not exist.
 const ORDER: [usize; 10] = [7, 3, 99, 9, 1, 8, 2, 6, 4, 5];
 
@@ -122,13 +131,7 @@ pub(crate) async fn conflicts_are_loaded_in_their_order_as_far_as_they_have_room
     });
     write(&*store, inbox(large)).await;
     let ids = ORDER.map(|n| id(&n.to_string()));
-    for (bytes_max, loaded_max) in [
-        (usize::MAX, 10),
-        (8 * BYTES, 8),
-        (3 * BYTES, 3),
-        (BYTES, 1),
-        (0, 1),
-    ] {
+    for (bytes_max, loaded_max) in ROOM {
         let reads = Reads {
             inbox: ids.iter().cloned().collect(),
             bytes_max: LoadBytesMax(bytes_max),
@@ -158,13 +161,7 @@ pub(crate) async fn clients_are_loaded_in_their_order_as_far_as_they_have_room(
     }
     write(&*store, writes).await;
     let keys = ORDER.map(key);
-    for (bytes_max, loaded_max) in [
-        (usize::MAX, 10),
-        (8 * BYTES, 8),
-        (3 * BYTES, 3),
-        (BYTES, 1),
-        (0, 1),
-    ] {
+    for (bytes_max, loaded_max) in ROOM {
         let reads = Reads {
             clients: keys.iter().cloned().collect(),
             bytes_max: LoadBytesMax(bytes_max),

@@ -204,15 +204,15 @@ pub(crate) async fn a_tail_tells_whose_grants_changed_before_what_was_written(
         ..entries([given("1", Some("eve"), 1, "bob")])
     };
     write(&*store, stamped).await;
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     loop {
         match next(&mut tail).await {
-            TailEvent::Grants(Some(users)) => told.extend(users.iter().cloned()),
+            TailEvent::Grants(Some(users)) => reported.extend(users.iter().cloned()),
             TailEvent::Committed(_) => break,
             event => panic!("nothing else came to pass: {event:?}"),
         }
     }
-    assert_eq!(told, BTreeSet::from([user("bob"), user("carol")]));
+    assert_eq!(reported, BTreeSet::from([user("bob"), user("carol")]));
 }
 
 async fn next(tail: &mut BoxStream<'static, TailEvent>) -> TailEvent {

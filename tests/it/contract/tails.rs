@@ -63,8 +63,8 @@ pub(crate) async fn a_tail_tells_nothing_of_a_commit_that_failed(backend: &impl 
     );
     write(&*store, Writes::default()).await;
     write_change(&*store, &task("1"), Some(&a)).await;
-    let told = committed(&mut tail, 1).await;
-    assert_eq!(told, [item(1, entry(&task("1"), &a, 1))]);
+    let reported = committed(&mut tail, 1).await;
+    assert_eq!(reported, [item(1, entry(&task("1"), &a, 1))]);
 }
 
 pub(crate) async fn a_tail_tells_of_a_new_epoch(backend: &impl Backend) {
@@ -77,10 +77,10 @@ pub(crate) async fn a_tail_tells_of_a_new_epoch(backend: &impl Backend) {
         ..Writes::default()
     };
     write(&*store, rotation).await;
-    let told = next(&mut tail).await;
+    let reported = next(&mut tail).await;
     assert!(
-        matches!(&told, TailEvent::Epoch(epoch) if *epoch == next_epoch),
-        "{told:?}"
+        matches!(&reported, TailEvent::Epoch(epoch) if *epoch == next_epoch),
+        "{reported:?}"
     );
 }
 
@@ -121,13 +121,13 @@ async fn next(tail: &mut BoxStream<'static, TailEvent>) -> TailEvent {
 
 /// This number of feed writes, in the order of scopes and seqs.
 async fn committed(tail: &mut BoxStream<'static, TailEvent>, count: usize) -> Vec<FeedItem> {
-    let mut told = Vec::new();
-    while told.len() < count {
+    let mut reported = Vec::new();
+    while reported.len() < count {
         let TailEvent::Committed(writes) = next(tail).await else {
             panic!("the tail reports something else");
         };
-        told.extend(writes.iter().map(|write| write.item.decode().unwrap()));
+        reported.extend(writes.iter().map(|write| write.item.decode().unwrap()));
     }
-    told.sort_by_key(|item| (item.seq, item.record.scope().clone()));
-    told
+    reported.sort_by_key(|item| (item.seq, item.record.scope().clone()));
+    reported
 }

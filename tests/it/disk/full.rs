@@ -110,8 +110,8 @@ fn a_first_start_that_finds_no_room_leaves_nothing_that_stands_in_the_way_of_the
         disk.fill(left);
         let mut dev = command(&disk.path());
         let dev = dev.args(["dev", "--listen", "127.0.0.1:0"]);
-        let told = complaint_of(dev);
-        assert_says(&told, &["No space left on device"]);
+        let reported = complaint_of(dev);
+        assert_says(&reported, &["No space left on device"]);
         assert_whole_or_absent(&data.join("dev.key"), |key| key.len() == 64);
         assert_whole_or_absent(&data.join("served-model.graphql"), |note| note == model);
         disk.make_room();
@@ -146,8 +146,11 @@ async fn a_changed_model_that_finds_no_room_for_its_note_resets_nobody_later() {
     fs::write(disk.path().join("model.graphql"), &changed).unwrap();
     disk.fill(0);
     let mut dev = command(&disk.path());
-    let told = complaint_of(dev.args(["dev", "--listen", "127.0.0.1:0"]));
-    assert_says(&told, &["served-model.graphql", "No space left on device"]);
+    let reported = complaint_of(dev.args(["dev", "--listen", "127.0.0.1:0"]));
+    assert_says(
+        &reported,
+        &["served-model.graphql", "No space left on device"],
+    );
     disk.make_room();
     let server = Server::dev_with(&disk.path(), &[]);
     assert_eq!(follower.pull(&reader.at(&server)).await, 0, "nobody resets");

@@ -55,9 +55,9 @@ async fn a_start_on_a_read_only_disk_is_refused_by_name_and_changes_nothing() {
     let file = disk.path().join(".tidegate/tidegate.redb");
     let before = fs::read(&file).unwrap();
     disk.remount("ro");
-    let told = refused_start(&disk.path());
+    let reported = refused_start(&disk.path());
     assert_says(
-        &told,
+        &reported,
         &[
             "tidegate.redb: Read-only file system",
             "or let Tidegate write its directory",
@@ -112,9 +112,9 @@ async fn a_gateway_killed_on_a_read_only_file_is_refused_there_and_starts_once_i
     let file = Immutable::make(directory.path());
     assert!(matches!(writers[0].push().await, Pushed::Failed(_)));
     server.kill();
-    let told = refused_start(directory.path());
+    let reported = refused_start(directory.path());
     assert_says(
-        &told,
+        &reported,
         &[
             "tidegate.redb: Operation not permitted",
             "or let Tidegate write its directory",

@@ -76,7 +76,7 @@ impl Follower {
             }
             let message = tokio::select! {
                 message = socket.try_next() => message,
-                told = awaited.changed() => match told {
+                reported = awaited.changed() => match reported {
                     Ok(()) => continue,
                     Err(_) => return self,
                 },

@@ -149,8 +149,8 @@ impl World {
                 ];
                 let input =
                     json!({"changes": changes, "client": client, "epoch": self.table.epoch});
-                let told = self.push(&self.bob, &input).await;
-                self.pushed.insert(id, (input, told));
+                let reported = self.push(&self.bob, &input).await;
+                self.pushed.insert(id, (input, reported));
             }
         }
         for standing in ["alien", "leave", "moved", "grave"] {
@@ -207,9 +207,9 @@ impl World {
 
     /// Pushes changes that must all be applied.
     pub(super) async fn done(&self, client: &Client, changes: Vec<Value>) {
-        let told = self.push(client, &json!({"changes": changes})).await;
-        let applied = told.matches(r#""status":"APPLIED""#).count();
-        assert_eq!(applied, changes.len(), "{changes:?}: {told}");
+        let reported = self.push(client, &json!({"changes": changes})).await;
+        let applied = reported.matches(r#""status":"APPLIED""#).count();
+        assert_eq!(applied, changes.len(), "{changes:?}: {reported}");
     }
 
     /// Pushes, and returns the whole answer.

@@ -68,14 +68,17 @@ async fn two_gateways_on_one_hot_scope_lose_nothing_and_starve_nobody() {
         .await
         .unwrap()
         .0;
-    let mut told = Vec::new();
-    while told.len() < usize::try_from(head).unwrap() {
+    let mut reported = Vec::new();
+    while reported.len() < usize::try_from(head).unwrap() {
         if let Some(TailEvent::Committed(writes)) = tail.next().await {
-            told.extend(writes.iter().map(|write| write.item.seq.0));
+            reported.extend(writes.iter().map(|write| write.item.seq.0));
         }
     }
-    told.sort_unstable();
-    assert!(told.into_iter().eq(1..=head), "no seq is without its write");
+    reported.sort_unstable();
+    assert!(
+        reported.into_iter().eq(1..=head),
+        "no seq is without its write"
+    );
 }
 
 /// The documents of a client that applies page after page by the protocol.

@@ -83,9 +83,10 @@ impl Tested {
         let wanted: Vec<Status> = expected.iter().map(status).collect();
         assert_eq!(statuses(&outcomes), wanted);
         for (outcome, reason) in outcomes.iter().zip(&expected) {
-            let told = outcome.error.as_ref().map(|error| error.message.as_str());
-            let fits = reason.is_none_or(|reason| told.is_some_and(|told| told.contains(reason)));
-            assert!(fits, "{told:?} is not {reason:?}");
+            let reported = outcome.error.as_ref().map(|error| error.message.as_str());
+            let fits = reason
+                .is_none_or(|reason| reported.is_some_and(|reported| reported.contains(reason)));
+            assert!(fits, "{reported:?} is not {reason:?}");
         }
     }
 
@@ -290,13 +291,17 @@ async fn three_hundred_refused_changes_to_one_document_are_found_in_a_bounded_nu
     let mut wanted = vec![Rejected; REFUSED];
     wanted.insert(0, Applied);
     assert_eq!(statuses(&outcomes), wanted);
-    for (place, told) in [
+    for (place, reported) in [
         (REFUSED, UNIQUE),
         (REFUSED - 7, UNIQUE),
         (1, "send the change again"),
     ] {
         let error = outcomes[place].error.as_ref().unwrap();
-        assert!(error.message.contains(told), "{place}: {}", error.message);
+        assert!(
+            error.message.contains(reported),
+            "{place}: {}",
+            error.message
+        );
     }
     let commands = tested.commands.lock().unwrap();
     let began = commands

@@ -33,18 +33,18 @@ type Member @collection(name: "members") @scope(by: "{audience}")
 
 /// The users whose grants the tail reports next, before feed writes; `None` is all users.
 async fn regranted(tail: &mut BoxStream<'static, TailEvent>) -> Vec<Option<String>> {
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     loop {
         let event = timeout(PATIENCE, tail.next()).await;
         match event
             .expect("the tail stands still")
             .expect("the tail ended")
         {
-            TailEvent::Grants(None) => told.push(None),
+            TailEvent::Grants(None) => reported.push(None),
             TailEvent::Grants(Some(users)) => {
-                told.extend(users.iter().map(|user| Some(user.as_str().to_owned())));
+                reported.extend(users.iter().map(|user| Some(user.as_str().to_owned())));
             }
-            TailEvent::Committed(_) => return told,
+            TailEvent::Committed(_) => return reported,
             event => panic!("nothing else came to pass: {event:?}"),
         }
     }
@@ -68,8 +68,8 @@ async fn a_tail_tells_whose_grants_another_gateway_changes_and_of_an_older_one_t
         ..entries([member(version)])
     };
     write(&other, stamped(&["bob", "carol"], 1)).await;
-    let told = regranted(&mut tail).await;
-    assert_eq!(told, [Some("bob".to_owned()), Some("carol".to_owned())]);
+    let reported = regranted(&mut tail).await;
+    assert_eq!(reported, [Some("bob".to_owned()), Some("carol".to_owned())]);
     write(&other, stamped(&[], 2)).await;
     assert!(
         regranted(&mut tail).await.is_empty(),
@@ -146,12 +146,12 @@ async fn memberships_are_read_from_their_index_alone() {
     };
     let explain = doc! { "explain": find, "verbosity": "executionStats" };
     let client = deployment.client().await;
-    let told = client
+    let reported = client
         .database(&database)
         .run_command(explain)
         .await
         .unwrap();
-    let stats = told.get_document("executionStats").unwrap();
+    let stats = reported.get_document("executionStats").unwrap();
     assert_eq!(stats.get_i32("nReturned").unwrap(), 50);
     assert_eq!(stats.get_i32("totalDocsExamined").unwrap(), 0);
 }

@@ -255,10 +255,10 @@ async fn what_the_database_refuses_is_one_change_s_rejected_and_its_neighbours_a
             odd.what
         );
         assert_eq!(error.field.as_deref(), odd.field, "{}", odd.what);
-        let told = format!("{error:?}").to_lowercase();
+        let reported = format!("{error:?}").to_lowercase();
         assert!(
-            !told.contains(&SECRET.to_lowercase()),
-            "{}: {told}",
+            !reported.contains(&SECRET.to_lowercase()),
+            "{}: {reported}",
             odd.what
         );
         let began = |command: &&Document| command.contains_key("startTransaction");

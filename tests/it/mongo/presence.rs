@@ -109,12 +109,12 @@ async fn what_is_there_is_found_by_one_more_attempt() {
     ];
     for (id, status, version, code) in cases {
         let outcome = bench.push(vec![gateway.create(id, mine())]).await.remove(0);
-        let told = (
+        let reported = (
             outcome.status,
             outcome.version.map(|version| version.0),
             outcome.error.map(|error| error.code),
         );
-        assert_eq!(told, (status, version, code), "{id}");
+        assert_eq!(reported, (status, version, code), "{id}");
         assert_eq!(bench.attempts(), 2, "{id}");
     }
 }

@@ -104,7 +104,7 @@ impl Bench {
     }
 
     /// The next seq that the tail reports; `None` if it begins again.
-    async fn told(&mut self) -> Option<i64> {
+    async fn stated(&mut self) -> Option<i64> {
         match self.next().await {
             TailEvent::Committed(writes) => Some(writes[0].item.seq.0),
             TailEvent::Restart => None,
@@ -115,9 +115,9 @@ impl Bench {
     /// The same beyond a seq: after an unknown outcome writes may be reported twice.
     async fn told_beyond(&mut self, seq: i64) -> Option<i64> {
         loop {
-            let told = self.told().await;
-            if told.is_none_or(|told| told > seq) {
-                return told;
+            let stated = self.stated().await;
+            if stated.is_none_or(|stated| stated > seq) {
+                return stated;
             }
         }
     }
@@ -139,7 +139,7 @@ async fn a_tail_whose_connection_breaks_goes_on_without_a_gap() {
         bench.fail(Times::Next(3), how).await;
         for _ in 0..3 {
             let seq = bench.write().await;
-            assert_eq!(bench.told().await, Some(seq));
+            assert_eq!(bench.stated().await, Some(seq));
         }
         bench.deployment.heal_commands().await;
     }
@@ -160,13 +160,13 @@ async fn a_tail_that_is_resumed_at_the_second_attempt_goes_on_without_a_gap() {
         written.push(Some(bench.write_own().await));
         sleep(Duration::from_millis(100)).await;
     }
-    let mut told = Vec::new();
-    while told.len() < written.len() {
-        told.push(bench.told().await);
+    let mut stated = Vec::new();
+    while stated.len() < written.len() {
+        stated.push(bench.stated().await);
     }
     // The gateway's own overtake the others.
-    told.sort_unstable();
-    assert_eq!(told, written);
+    stated.sort_unstable();
+    assert_eq!(stated, written);
 }
 
 #[tokio::test]
@@ -174,10 +174,10 @@ async fn commits_and_the_tail_go_on_after_an_election_without_a_gap() {
     let mut bench = bench_on(Deployment::replica_set(3).await, |_| ()).await;
     for _ in 0..2 {
         let seq = bench.write().await;
-        assert_eq!(bench.told().await, Some(seq));
+        assert_eq!(bench.stated().await, Some(seq));
         bench.deployment.step_down().await;
         let seq = bench.write().await;
-        assert_eq!(bench.told().await, Some(seq));
+        assert_eq!(bench.stated().await, Some(seq));
         bench.deployment.all_follow().await;
     }
 }
@@ -194,10 +194,10 @@ async fn a_tail_whose_history_is_lost_begins_anew_and_says_so() {
         (1, doc! { "failCommands": ["getMore"], "errorCode": 10334 }),
     ] {
         bench.fail(Times::Next(times), how).await;
-        assert_eq!(bench.told().await, None);
+        assert_eq!(bench.stated().await, None);
         bench.deployment.heal_commands().await;
         let seq = bench.write().await;
-        assert_eq!(bench.told().await, Some(seq));
+        assert_eq!(bench.stated().await, Some(seq));
     }
 }
 
@@ -210,11 +210,11 @@ async fn a_tail_whose_feed_is_dropped_begins_anew_and_says_so() {
         .drop()
         .await
         .unwrap();
-    assert_eq!(bench.told().await, None);
+    assert_eq!(bench.stated().await, None);
     let seq = bench.write().await;
-    assert_eq!(bench.told().await, Some(seq));
+    assert_eq!(bench.stated().await, Some(seq));
     database.drop().await.unwrap();
-    assert_eq!(bench.told().await, None);
+    assert_eq!(bench.stated().await, None);
 }
 
 /// A token that stayed at the last event of a quiet feed would one day be older than MongoDB's history.
@@ -238,7 +238,7 @@ async fn the_token_advances_while_nothing_happens() {
     })
     .await;
     let seq = bench.write().await;
-    assert_eq!(bench.told().await, Some(seq));
+    assert_eq!(bench.stated().await, Some(seq));
     let other = bench.deployment.client().await.database("other");
     let mut tokens = Vec::new();
     for round in 0..2 {
@@ -281,10 +281,10 @@ async fn what_a_gateway_commits_itself_is_told_without_the_change_stream() {
     .await;
     for _ in 0..3 {
         let seq = bench.write_own().await;
-        assert_eq!(bench.told().await, Some(seq));
+        assert_eq!(bench.stated().await, Some(seq));
     }
     let seq = bench.write().await;
-    assert_eq!(bench.told().await, Some(seq));
+    assert_eq!(bench.stated().await, Some(seq));
     assert_eq!(*streamed.lock().unwrap(), 1);
 }
 
@@ -311,14 +311,14 @@ async fn a_commit_that_was_given_up_unanswered_makes_the_tail_begin_anew() {
     })
     .await;
     let seq = bench.write_own().await;
-    assert_eq!(bench.told().await, Some(seq));
+    assert_eq!(bench.stated().await, Some(seq));
     let how = doc! {
         "failCommands": ["commitTransaction"],
         "writeConcernError": { "code": 64, "errmsg": "waiting for replication timed out" },
     };
     bench.fail(Times::Always, how).await;
     bench.write_in_vain().await;
-    assert_eq!(bench.told().await, None);
+    assert_eq!(bench.stated().await, None);
     bench.deployment.heal_commands().await;
     let head = bench.store.confirmed_head(&scope("a")).await.unwrap();
     assert_eq!(head.0, seq + 1, "it was committed");
@@ -339,11 +339,11 @@ async fn a_commit_of_unknown_outcome_is_reported_once_a_majority_has_it() {
     let deployment = Deployment::replica_set(3).await;
     let mut bench = bench_on(deployment, |options| options.commit_max = commit_max).await;
     let seq = bench.write_own().await;
-    assert_eq!(bench.told().await, Some(seq));
+    assert_eq!(bench.stated().await, Some(seq));
     let primary = bench.deployment.primary().await;
     bench.deployment.stop_replication(primary).await;
     bench.write_in_vain().await;
-    assert_eq!(bench.told().await, None);
+    assert_eq!(bench.stated().await, None);
     bench.deployment.resume_replication(primary).await;
     assert_eq!(bench.told_beyond(seq).await, Some(seq + 1));
 }

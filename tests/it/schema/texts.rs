@@ -101,8 +101,8 @@ fn texts_of_sdl(sdl: &str) -> BTreeMap<String, Texts> {
                 .get("deprecated")
                 .and_then(|deprecated| deprecated.specified_argument_by_name("reason"))
                 .and_then(|reason| Literal::as_str(reason));
-            let told = (description.map(str::to_owned), reason.map(str::to_owned));
-            texts.insert(format!("{name}.{member}"), told);
+            let reported = (description.map(str::to_owned), reason.map(str::to_owned));
+            texts.insert(format!("{name}.{member}"), reported);
         };
         match definition {
             ExtendedType::Object(object) => object.fields.values().for_each(|field| {
@@ -132,11 +132,14 @@ fn texts_of_introspection(types: &Value) -> BTreeMap<String, Texts> {
         texts.insert(name.to_owned(), (text(&shown["description"]), None));
         for members in ["fields", "inputFields", "enumValues"] {
             for member in shown[members].as_array().into_iter().flatten() {
-                let told = (
+                let reported = (
                     text(&member["description"]),
                     text(&member["deprecationReason"]),
                 );
-                texts.insert(format!("{name}.{}", member["name"].as_str().unwrap()), told);
+                texts.insert(
+                    format!("{name}.{}", member["name"].as_str().unwrap()),
+                    reported,
+                );
             }
         }
     }

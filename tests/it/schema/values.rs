@@ -281,7 +281,7 @@ async fn values_beyond_their_types_are_named_and_nothing_is_changed_silently() {
         let query = "mutation($c: [SyncChangeInput!]!) { pushChanges(input: {changes: $c}) { results { status error { code field } } } }";
         let answer = client.send(query, json!({"c": changes})).await;
         let error = &answer["errors"][0];
-        let told = if error.is_null() {
+        let reported = if error.is_null() {
             let result = &answer["data"]["pushChanges"]["results"][1];
             assert_eq!(
                 result["error"]["code"], "INVALID_VALUE",
@@ -295,7 +295,7 @@ async fn values_beyond_their_types_are_named_and_nothing_is_changed_silently() {
             );
             error["message"].as_str().unwrap().to_owned()
         };
-        assert!(told.contains(field), "{field} {value}: {told}");
+        assert!(reported.contains(field), "{field} {value}: {reported}");
     }
     let query = r#"{ specimen(id: "bad") { id } }"#;
     assert_eq!(client.data(query, json!({})).await["specimen"], Value::Null);

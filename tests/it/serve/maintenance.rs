@@ -61,8 +61,8 @@ impl Bench {
         let mut collected = 0;
         loop {
             let last = ended.load(Ordering::Relaxed);
-            let told = self.run(&["collect", "--older-than", "0s"]).await;
-            let number = told.split_whitespace().nth(1);
+            let reported = self.run(&["collect", "--older-than", "0s"]).await;
+            let number = reported.split_whitespace().nth(1);
             collected += number.unwrap().parse::<usize>().unwrap();
             if last {
                 return collected;

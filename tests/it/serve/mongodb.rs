@@ -27,11 +27,14 @@ fn complaint(url: &str) -> String {
         stderr,
     } = check.output().unwrap();
     assert_eq!(status.code(), Some(1), "{stderr:?}");
-    let told = String::from_utf8(stdout).unwrap();
-    assert!(told.ends_with("configuration: good\n"), "{told}");
-    let told = String::from_utf8(stderr).unwrap();
-    assert!(!told.contains(ROOT.1), "the password is shown: {told}");
-    told
+    let reported = String::from_utf8(stdout).unwrap();
+    assert!(reported.ends_with("configuration: good\n"), "{reported}");
+    let reported = String::from_utf8(stderr).unwrap();
+    assert!(
+        !reported.contains(ROOT.1),
+        "the password is shown: {reported}"
+    );
+    reported
 }
 
 /// An address without a listener.
@@ -42,11 +45,11 @@ fn nowhere() -> String {
 #[test]
 fn check_names_a_server_that_cannot_be_reached() {
     let address = nowhere();
-    let told = complaint(&format!(
+    let reported = complaint(&format!(
         "mongodb://{address}/app?serverSelectionTimeoutMS=500"
     ));
     assert_says(
-        &told,
+        &reported,
         &[
             "MongoDB cannot be reached",
             &address,
@@ -62,16 +65,19 @@ async fn check_names_a_standalone_server_and_a_set_of_another_name() {
     let url = standalone.url("app");
     let as_a_set = format!("{url}?replicaSet=rs0&serverSelectionTimeoutMS=500");
     for url in [&url, &as_a_set] {
-        let told = complaint(url);
+        let reported = complaint(url);
         assert_says(
-            &told,
+            &reported,
             &["is a standalone server", "no transactions", "--replSet"],
         );
     }
     let set = Deployment::shared().await;
     let other = set.url("app").replace("=rs0", "=rs1");
-    let told = complaint(&(other + "&serverSelectionTimeoutMS=500"));
-    assert_says(&told, &["belongs to the replica set rs0", "replicaSet=rs0"]);
+    let reported = complaint(&(other + "&serverSelectionTimeoutMS=500"));
+    assert_says(
+        &reported,
+        &["belongs to the replica set rs0", "replicaSet=rs0"],
+    );
 }
 
 /// The address of a server that answers everything like the primary of a replica set that speaks the protocol of an old
@@ -116,9 +122,9 @@ fn check_names_a_server_of_an_old_version() {
     for (wire_version, version) in [(13, "5.0"), (7, "4.0")] {
         let address = old_server(wire_version);
         let soon = "replicaSet=rs0&serverSelectionTimeoutMS=500";
-        let told = complaint(&format!("mongodb://{address}/app?{soon}"));
+        let reported = complaint(&format!("mongodb://{address}/app?{soon}"));
         let said = format!("MongoDB is of version {version}; Tidegate needs 6.0 or later");
-        assert_says(&told, &[&said]);
+        assert_says(&reported, &[&said]);
     }
 }
 
@@ -132,12 +138,15 @@ async fn check_names_wrong_credentials_and_a_missing_right() {
         let create: Document = doc! {"createUser": user, "pwd": password, "roles": &roles};
         admin.run_command(create).await.unwrap();
     }
-    let told = complaint(&deployment.url_of("gateway", "a wrong one", "app"));
-    assert_says(&told, &["MongoDB refuses the user gateway", "authSource"]);
-    assert!(!told.contains("a wrong one"), "{told}");
-    let told = complaint(&deployment.url_of("reader", password, "app"));
+    let reported = complaint(&deployment.url_of("gateway", "a wrong one", "app"));
     assert_says(
-        &told,
+        &reported,
+        &["MongoDB refuses the user gateway", "authSource"],
+    );
+    assert!(!reported.contains("a wrong one"), "{reported}");
+    let reported = complaint(&deployment.url_of("reader", password, "app"));
+    assert_says(
+        &reported,
         &[
             "the user reader may not insert, update, remove, createCollection, createIndex in the database app",
             "use admin, then db.grantRolesToUser(\"reader\"",
@@ -156,16 +165,16 @@ async fn check_names_wrong_credentials_and_a_missing_right() {
         check.env("TIDEGATE_STORE__USERNAME", user);
         check.env("TIDEGATE_STORE__PASSWORD", password);
         let output = check.output().unwrap();
-        let told = String::from_utf8(output.stdout).unwrap();
+        let reported = String::from_utf8(output.stdout).unwrap();
         assert!(
-            told.contains("store: none in the database app yet"),
-            "{told}"
+            reported.contains("store: none in the database app yet"),
+            "{reported}"
         );
-        told + &String::from_utf8(output.stderr).unwrap()
+        reported + &String::from_utf8(output.stderr).unwrap()
     };
     let warning = "may not listIndexes";
-    let told = check("gateway");
-    assert!(!told.contains(warning), "{told}");
+    let reported = check("gateway");
+    assert!(!reported.contains(warning), "{reported}");
 
     // Without `listIndexes` it works, and searches for longer.
     let actions = [
@@ -182,10 +191,10 @@ async fn check_names_wrong_credentials_and_a_missing_right() {
     admin.run_command(role).await.unwrap();
     let user = doc! {"createUser": "narrow", "pwd": password, "roles": ["narrow"]};
     admin.run_command(user).await.unwrap();
-    let told = check("narrow");
+    let reported = check("narrow");
     assert!(
-        told.contains(&format!("the user narrow {warning}")),
-        "{told}"
+        reported.contains(&format!("the user narrow {warning}")),
+        "{reported}"
     );
 }
 
@@ -217,11 +226,11 @@ async fn serve_waits_for_mongodb_and_says_so_until_it_comes() {
     let waits = reqwest::get(format!("http://{address}/graphql")).await;
     let waits = waits.unwrap();
     assert_eq!(waits.headers()["retry-after"], "1");
-    let told = waits.text().await.unwrap();
-    assert_says(&told, &["SERVICE_UNAVAILABLE", "waits for its store"]);
+    let reported = waits.text().await.unwrap();
+    assert_says(&reported, &["SERVICE_UNAVAILABLE", "waits for its store"]);
     until("line in the log", async || {
-        let told = std::fs::read_to_string(&log).unwrap();
-        told.contains("waiting for the store").then_some(())
+        let reported = std::fs::read_to_string(&log).unwrap();
+        reported.contains("waiting for the store").then_some(())
     })
     .await;
     deployment.restart(0).await;
@@ -234,8 +243,8 @@ async fn serve_waits_for_mongodb_and_says_so_until_it_comes() {
 async fn serve_refuses_a_server_that_waiting_would_not_mend() {
     let standalone = Deployment::standalone().await;
     let directory = configured_on(&standalone.url("app"));
-    let told = crate::harness::complaint_of(&mut with_secret(directory.path(), &["serve"]));
-    assert_says(&told, &["is a standalone server"]);
+    let reported = crate::harness::complaint_of(&mut with_secret(directory.path(), &["serve"]));
+    assert_says(&reported, &["is a standalone server"]);
 }
 
 #[tokio::test]
@@ -273,9 +282,9 @@ async fn pushes_pulls_and_subscriptions_work_on_mongodb() {
     );
     let run = |arguments: &[&str]| {
         let output = with_secret(directory.path(), arguments).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success(), "{told}");
-        (String::from_utf8(output.stdout).unwrap(), told)
+        let reported = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{reported}");
+        (String::from_utf8(output.stdout).unwrap(), reported)
     };
     assert_says(&run(&["check"]).0, &["store: good\n"]);
     let config = ["--config", "tidegate.toml"];
@@ -320,10 +329,10 @@ async fn check_and_a_start_name_collections_that_cannot_hold_documents() {
         tasks.drop().await.unwrap();
         database.run_command(create).await.unwrap();
         let checked = with_secret(directory.path(), &["check"]).output().unwrap();
-        let told = String::from_utf8(checked.stderr).unwrap();
-        assert!(checked.status.success(), "{told}");
+        let reported = String::from_utf8(checked.stderr).unwrap();
+        assert!(checked.status.success(), "{reported}");
         let oddity = format!("the collection tasks {oddity}");
-        assert_says(&told, &["warning: ", &oddity, "REJECTED"]);
+        assert_says(&reported, &["warning: ", &oddity, "REJECTED"]);
         let log = directory.path().join("log");
         let mut serve = with_secret(directory.path(), &["serve"]);
         serve.stderr(std::fs::File::create(&log).unwrap());
@@ -336,6 +345,6 @@ async fn check_and_a_start_name_collections_that_cannot_hold_documents() {
     database.run_command(feed).await.unwrap();
     let mut check = with_secret(directory.path(), &["check"]);
     check.env("TIDEGATE_STORE__PREFIX", "odd.");
-    let told = String::from_utf8(check.output().unwrap().stderr).unwrap();
-    assert_says(&told, &["odd.feed", "has a collation", "store.prefix"]);
+    let reported = String::from_utf8(check.output().unwrap().stderr).unwrap();
+    assert_says(&reported, &["odd.feed", "has a collation", "store.prefix"]);
 }

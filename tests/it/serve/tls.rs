@@ -106,15 +106,15 @@ async fn a_gateway_speaks_tls_with_an_authority_of_ones_own_and_names_what_is_wr
             "not valid for name \"localhost\"",
         ),
     ] {
-        let told = complaint(&url);
+        let reported = complaint(&url);
         assert_says(
-            &told,
+            &reported,
             &[said, "see that store.url has tls=true", "tlsCAFile"],
         );
     }
     let missing = authority.with_extension("missing");
-    let told = complaint(&with(&missing));
-    assert_says(&told, &["store.url cannot be used", "ours.missing"]);
+    let reported = complaint(&with(&missing));
+    assert_says(&reported, &["store.url cannot be used", "ours.missing"]);
 }
 
 /// A zone in which the cluster's name leads to one server, with the options that URLs otherwise have.
@@ -157,9 +157,9 @@ async fn the_hosts_of_a_srv_url_are_looked_up_and_spoken_to_over_tls() {
     let directory = at("another");
     let check = with_secret(directory.path(), &["check"]);
     let output = names.asked_by(directory.path(), &check).output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
+    let reported = String::from_utf8(output.stderr).unwrap();
     assert_says(
-        &told,
+        &reported,
         &[
             "the hosts of store.url cannot be looked up",
             "another.tidegate.test",

@@ -199,7 +199,7 @@ async fn a_socket_ends_with_its_token() {
 
 #[test]
 fn a_key_file_of_no_use_is_refused_at_the_start() {
-    for (text, told) in [
+    for (text, reported) in [
         (Some(Key::p256().public_pem), "cannot verify RS256"),
         (Some("no key at all".to_owned()), "is not a public key"),
         (None, "key.pem cannot be read"),
@@ -209,7 +209,7 @@ fn a_key_file_of_no_use_is_refused_at_the_start() {
             fs::write(directory.path().join("key.pem"), text).unwrap();
         }
         let complaint = crate::harness::complaint(directory.path(), &["serve"]);
-        assert!(complaint.contains(told), "{complaint}");
+        assert!(complaint.contains(reported), "{complaint}");
     }
 }
 

@@ -15,7 +15,7 @@ fn every_audit_of_graphql_http_passes() {
     let server = Server::dev(&directory);
     let alice = server.client("alice");
     let url = format!("{}/graphql", server.url);
-    let told = node("audits.mjs", &[&url, &alice.token]);
-    let told: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!(told, json!({"audits": AUDITS, "failed": []}));
+    let reported = node("audits.mjs", &[&url, &alice.token]);
+    let reported: Value = serde_json::from_str(&reported).unwrap();
+    assert_eq!(reported, json!({"audits": AUDITS, "failed": []}));
 }

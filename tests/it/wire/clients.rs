@@ -11,8 +11,8 @@ fn the_clients_that_people_use_connect_and_refresh_their_tokens() {
     let config = format!("{CONFIG}[http]\nallowed_origins = [\"https://app.example.com\"]\n");
     let directory = configured(&config);
     let server = Server::serve(&directory);
-    let told = node("clients.mjs", &[&format!("{}/graphql", server.url), SECRET]);
-    let told: Value = serde_json::from_str(&told).unwrap();
+    let reported = node("clients.mjs", &[&format!("{}/graphql", server.url), SECRET]);
+    let reported: Value = serde_json::from_str(&reported).unwrap();
     let common = [
         "query",
         "mutation",
@@ -30,18 +30,18 @@ fn the_clients_that_people_use_connect_and_refresh_their_tokens() {
         "urqlWithEventStreams": hashing,
         "urqlWithSocket": hashing,
     });
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
 }
 
 #[test]
 fn the_client_of_python_connects_over_both_transports() {
     let directory = configured(CONFIG);
     let server = Server::serve(&directory);
-    let told = python("clients.py", &[&format!("{}/graphql", server.url), SECRET]);
-    let told: Value = serde_json::from_str(&told).unwrap();
+    let reported = python("clients.py", &[&format!("{}/graphql", server.url), SECRET]);
+    let reported: Value = serde_json::from_str(&reported).unwrap();
     let expected = json!({
         "gqlOverHttp": ["query", "mutation", "refusal of a token that has ended"],
         "gqlOverWebSocket": ["query", "mutation", "subscription", "refusal of a token that has ended"],
     });
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
 }

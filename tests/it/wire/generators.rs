@@ -41,9 +41,14 @@ fn run(script: &str, directory: &Path, environment: &[(&str, &str)]) {
         .envs(environment.iter().copied())
         .output()
         .unwrap();
-    let told =
-        [output.stdout, output.stderr].map(|told| String::from_utf8_lossy(&told).into_owned());
-    assert!(output.status.success(), "{script}: {}{}", told[0], told[1]);
+    let reported = [output.stdout, output.stderr]
+        .map(|reported| String::from_utf8_lossy(&reported).into_owned());
+    assert!(
+        output.status.success(),
+        "{script}: {}{}",
+        reported[0],
+        reported[1]
+    );
 }
 
 #[test]

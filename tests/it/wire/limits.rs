@@ -160,8 +160,8 @@ async fn every_status_comes_with_a_json_body_and_its_code() {
     assert!(timely.iter().all(|answer| answer.status() == 200));
     let early = early.into_iter().next().expect("some came too early");
     assert_eq!(early.headers()["retry-after"], "1");
-    let told = check(early, 429, "RATE_LIMITED").await;
-    assert_eq!(told["errors"][0]["extensions"]["retryAfter"], 1);
+    let reported = check(early, 429, "RATE_LIMITED").await;
+    assert_eq!(reported["errors"][0]["extensions"]["retryAfter"], 1);
 }
 
 #[tokio::test]

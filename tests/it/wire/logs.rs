@@ -78,8 +78,8 @@ async fn the_log_names_each_request_and_tells_no_secret_at_any_level() {
     let log = fs::read_to_string(path).unwrap();
     let signature = alice.token.rsplit_once('.').unwrap().1;
     for secret in [&alice.token, signature, SECRET, MARK] {
-        let told = log.lines().find(|line| line.contains(secret));
-        assert_eq!(told, None, "{secret}");
+        let reported = log.lines().find(|line| line.contains(secret));
+        assert_eq!(reported, None, "{secret}");
     }
     let lines: Vec<Value> = log
         .lines()
@@ -177,8 +177,8 @@ async fn passwords_of_the_store_and_secrets_of_webhooks_are_told_at_no_level() {
         assert!(log.contains("answered"), "it logs");
         for secret in [password, &encoded, SECRET, &shared, &alice.token, MARK] {
             assert!(!failed.contains(secret), "{failed}");
-            let told = log.lines().find(|line| line.contains(secret));
-            assert_eq!(told, None, "{secret}");
+            let reported = log.lines().find(|line| line.contains(secret));
+            assert_eq!(reported, None, "{secret}");
         }
     }
     assert_eq!(application.asked().len(), 2);
@@ -238,8 +238,8 @@ fn expect_harmless(directory: &TempDir, failures: &[&str]) {
         assert!(log.contains(failure), "{failure} did not happen");
     }
     for secret in [MARK, "forged", "lsid", "$clusterTime", SECRET] {
-        let told = log.lines().find(|line| line.contains(secret));
-        assert_eq!(told, None, "{secret}");
+        let reported = log.lines().find(|line| line.contains(secret));
+        assert_eq!(reported, None, "{secret}");
     }
 }
 

@@ -32,12 +32,12 @@ async fn connect(server: &Server) -> TcpStream {
 }
 
 /// What the gateway sends on a connection until it closes it.
-async fn told(stream: &mut TcpStream) -> String {
-    let mut told = Vec::new();
-    let ended = timeout(PATIENCE, stream.read_to_end(&mut told)).await;
+async fn reported(stream: &mut TcpStream) -> String {
+    let mut reported = Vec::new();
+    let ended = timeout(PATIENCE, stream.read_to_end(&mut reported)).await;
     // A connection that is reset has ended as well.
     drop(ended.expect("the gateway closes the connection"));
-    String::from_utf8_lossy(&told).into_owned()
+    String::from_utf8_lossy(&reported).into_owned()
 }
 
 #[tokio::test]
@@ -71,12 +71,12 @@ async fn who_does_not_say_what_is_wanted_is_not_waited_for() {
     ] {
         let mut stream = connect(&server).await;
         stream.write_all(said.as_bytes()).await.unwrap();
-        let told = told(&mut stream).await;
-        assert!(told.starts_with(answer), "{said:?}: {told}");
+        let reported = reported(&mut stream).await;
+        assert!(reported.starts_with(answer), "{said:?}: {reported}");
         assert_eq!(
-            told.contains("REQUEST_TIMEOUT"),
+            reported.contains("REQUEST_TIMEOUT"),
             !answer.is_empty(),
-            "{told}"
+            "{reported}"
         );
     }
 }
@@ -99,14 +99,14 @@ async fn who_does_not_read_an_answer_is_cut_off() {
     );
     let mut reads = connect(&server).await;
     reads.write_all(request.as_bytes()).await.unwrap();
-    assert!(told(&mut reads).await.len() > 5_400_000);
+    assert!(reported(&mut reads).await.len() > 5_400_000);
     let mut sleeps = connect(&server).await;
     sleeps.write_all(request.as_bytes()).await.unwrap();
     let first = timeout(PATIENCE, sleeps.read_u8()).await;
     first.unwrap().unwrap();
     sleep(Duration::from_secs(8)).await;
     assert!(
-        told(&mut sleeps).await.len() < 5_400_000,
+        reported(&mut sleeps).await.len() < 5_400_000,
         "the rest was dropped"
     );
 }

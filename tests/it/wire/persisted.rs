@@ -55,15 +55,15 @@ async fn a_document_sent_once_is_known_by_its_hash_to_every_user_and_transport()
 
     let alone = json!({"extensions": extensions(&hash)});
     assert_eq!(post(&alice, &alone).await, not_found);
-    let told = get(&alice, &extensions(&hash), &json!({})).await;
-    assert_eq!(told, (400, not_found.clone()));
+    let reported = get(&alice, &extensions(&hash), &json!({})).await;
+    assert_eq!(reported, (400, not_found.clone()));
     let along = json!({"query": query, "extensions": extensions(&hash)});
     assert_eq!(post(&alice, &along).await, viewer("alice"));
 
     assert_eq!(post(&bob, &alone).await, viewer("bob"));
     let prefixed = extensions(&format!("sha256:{hash}"));
-    let told = get(&bob, &prefixed, &json!({"id": "phone"})).await;
-    assert_eq!(told, (200, viewer("bob")));
+    let reported = get(&bob, &prefixed, &json!({"id": "phone"})).await;
+    assert_eq!(reported, (200, viewer("bob")));
     let mut socket = Socket::connect(&alice).await;
     socket
         .send(json!({"type": "subscribe", "id": "1", "payload": alone}))
@@ -78,9 +78,9 @@ async fn a_hash_of_another_text_is_refused() {
     let alice = server.client("alice");
     for hash in [hash_of("{ viewer { epoch } }"), "abc".to_owned()] {
         let body = json!({"query": "{ viewer { id } }", "extensions": extensions(&hash)});
-        let told = post(&alice, &body).await;
-        assert_eq!(told["errors"][0]["extensions"]["code"], "BAD_REQUEST");
-        assert!(told.get("data").is_none());
+        let reported = post(&alice, &body).await;
+        assert_eq!(reported["errors"][0]["extensions"]["code"], "BAD_REQUEST");
+        assert!(reported.get("data").is_none());
     }
 }
 
@@ -89,7 +89,10 @@ async fn a_list_of_operations_is_refused_with_a_word_on_what_to_do() {
     let directory = TempDir::new().unwrap();
     let server = Server::dev(&directory);
     let one = json!({"query": "{ viewer { id } }"});
-    let told = post(&server.client("alice"), &json!([one, one])).await;
-    let message = told["errors"][0]["message"].as_str().unwrap();
-    assert!(message.contains("send each operation by itself"), "{told}");
+    let reported = post(&server.client("alice"), &json!([one, one])).await;
+    let message = reported["errors"][0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("send each operation by itself"),
+        "{reported}"
+    );
 }

@@ -237,9 +237,9 @@ async fn a_user_holds_so_many_connections_and_no_more_and_others_have_their_own(
 
     let refused = stream(&alice).await;
     assert_eq!(refused.status(), 429);
-    let told: Value = serde_json::from_str(&refused.text().await.unwrap()).unwrap();
+    let reported: Value = serde_json::from_str(&refused.text().await.unwrap()).unwrap();
     assert_eq!(
-        told["errors"][0]["extensions"]["code"],
+        reported["errors"][0]["extensions"]["code"],
         "TOO_MANY_CONNECTIONS"
     );
     let mut late = Socket::open(&server.url).await;

@@ -137,8 +137,11 @@ async fn accept_chooses_the_stream_and_only_what_streams_needs_one() {
     for accept in ["application/json", modern, "*/*"] {
         let refused = ask(&alice, accept, LIVE).await;
         assert_eq!(refused.status(), 406, "{accept}");
-        let told: Value = serde_json::from_str(&refused.text().await.unwrap()).unwrap();
-        assert_eq!(told["errors"][0]["extensions"]["code"], "NOT_ACCEPTABLE");
+        let reported: Value = serde_json::from_str(&refused.text().await.unwrap()).unwrap();
+        assert_eq!(
+            reported["errors"][0]["extensions"]["code"],
+            "NOT_ACCEPTABLE"
+        );
     }
     let url = format!(
         "{}/graphql?query=subscription%7Bchanges%7BhasMore%7D%7D",

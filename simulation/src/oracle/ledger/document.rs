@@ -222,9 +222,9 @@ impl<'l> Account<'l> {
 
     /// The server's value in an outcome is the value that was there.
     fn judge_theirs(&self, line: &Line, field: &FieldOutcome) -> Judged {
-        let told = self.untold.contains(&field.field)
+        let reported = self.untold.contains(&field.field)
             || same(self.body.get(&field.field), field.theirs.as_ref());
-        expect(told, Property::Exact, || {
+        expect(reported, Property::Exact, || {
             format!(
                 "{field:?} of {line:?}, where {:?} stood",
                 self.body.get(&field.field)
@@ -234,8 +234,8 @@ impl<'l> Account<'l> {
 
     /// A field that was overwritten was known, or the policy allows it.
     fn judge_overwritten(&self, line: &Line, field: &FieldOutcome) -> Judged {
-        let told = !self.untold.contains(&field.field);
-        let Some(writer) = self.writers.get(&field.field).filter(|_| told) else {
+        let reported = !self.untold.contains(&field.field);
+        let Some(writer) = self.writers.get(&field.field).filter(|_| reported) else {
             return Ok(());
         };
         let shown = field.base.is_some() && same(field.base.as_ref(), field.theirs.as_ref());
@@ -294,8 +294,9 @@ impl<'l> Account<'l> {
         let (Some(writer), Some(base)) = (self.writers.get(&field.field), line.sent.base()) else {
             return Ok(());
         };
-        let told = !self.untold.contains(&field.field);
-        let known = told && base.0 > 0 && (writer.version.0 <= base.0 || same_client(line, writer));
+        let reported = !self.untold.contains(&field.field);
+        let known =
+            reported && base.0 > 0 && (writer.version.0 <= base.0 || same_client(line, writer));
         let defers = matches!(
             policy,
             Policy::ServerWins | Policy::Manual | Policy::Webhook

@@ -25,7 +25,7 @@ fn generators_take_what_is_made_of_random_models() {
         .arg(directory.path())
         .output()
         .unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{text}\n{told}");
+        let reported = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}\n{reported}");
     }
 }

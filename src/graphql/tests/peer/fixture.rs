@@ -92,14 +92,14 @@ pub(crate) struct TestWorld {
     caller: Caller,
     runtime: Runtime,
     roots: Vec<Root>,
-    pub(super) told: Json,
+    pub(super) reported: Json,
     _directory: TempDir,
 }
 
 impl TestWorld {
     pub(super) fn new(mut tape: Tape) -> Self {
         let model = Arc::new(Model::parse("model.graphql", MODEL).unwrap());
-        Making::new(&model, &mut tape).told()
+        Making::new(&model, &mut tape).reported()
     }
 
     pub(crate) fn serve(model: &Arc<Model>, stage: Arc<Stage>) -> Self {
@@ -142,7 +142,7 @@ impl TestWorld {
             caller,
             runtime,
             roots: roots(),
-            told: Json::Null,
+            reported: Json::Null,
             _directory: directory,
         }
     }
@@ -156,8 +156,8 @@ impl TestWorld {
     }
 
     /// What graphql-js gets.
-    pub(super) fn told(&self) -> &Json {
-        &self.told
+    pub(super) fn reported(&self) -> &Json {
+        &self.reported
     }
 
     /// The answer's text; the first one's of a subscription.

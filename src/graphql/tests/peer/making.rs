@@ -89,14 +89,14 @@ impl Making {
     }
 
     /// The world, with what graphql-js gets.
-    pub(super) fn told(mut self) -> TestWorld {
+    pub(super) fn reported(mut self) -> TestWorld {
         let roots: Map<String, Json> = self
             .world
             .roots()
             .iter()
             .map(|root| (root.key(), self.answer(root)))
             .collect();
-        self.world.told = json!({
+        self.world.reported = json!({
             "sdl": self.world.api.sdl(),
             "roots": roots,
             "documents": self.documents,

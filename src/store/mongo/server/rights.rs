@@ -169,7 +169,7 @@ fn code(error: &Error) -> Option<i32> {
 mod tests {
     use super::*;
 
-    fn told(resource: Document, actions: &[&str]) -> String {
+    fn reported(resource: Document, actions: &[&str]) -> String {
         let needs = ServerRequirements {
             database: "app".to_owned(),
             application: vec!["tasks".to_owned()],
@@ -200,15 +200,15 @@ mod tests {
             doc! {"db": "", "collection": ""},
             doc! {"anyResource": true},
         ] {
-            assert_eq!(told(resource, &all), "");
+            assert_eq!(reported(resource, &all), "");
         }
-        let warning = told(doc! {"db": "app", "collection": ""}, &all[..8]);
+        let warning = reported(doc! {"db": "app", "collection": ""}, &all[..8]);
         assert!(
             warning.starts_with("the user gateway may not listIndexes of the collections tasks: "),
             "{warning}"
         );
         assert_eq!(
-            told(doc! {"db": "app", "collection": ""}, &all[..6]),
+            reported(doc! {"db": "app", "collection": ""}, &all[..6]),
             "the user gateway may not listCollections, changeStream in the database app; in mongosh: \
              use admin, then db.grantRolesToUser(\"gateway\", [{role: \"readWrite\", db: \"app\"}])"
         );
@@ -217,11 +217,11 @@ mod tests {
             doc! {"cluster": true},
         ] {
             assert!(
-                told(resource, &all)
+                reported(resource, &all)
                     .contains("may not listCollections, changeStream, find, insert")
             );
         }
-        let only_tasks = told(doc! {"db": "app", "collection": "tasks"}, &all);
+        let only_tasks = reported(doc! {"db": "app", "collection": "tasks"}, &all);
         assert!(
             only_tasks.contains("changeStream"),
             "of one collection it is not enough: {only_tasks}"

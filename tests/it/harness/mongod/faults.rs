@@ -75,8 +75,8 @@ impl Deployment {
         how.insert("appName", "tidegate");
         let command =
             doc! {"configureFailPoint": "failCommand", "mode": {"times": times}, "data": how};
-        let told = self.tell_primary(command).await;
-        let before = told.get("count").and_then(Bson::as_i32).unwrap();
+        let reported = self.tell_primary(command).await;
+        let before = reported.get("count").and_then(Bson::as_i32).unwrap();
         let all = before + times;
         let wait =
             doc! {"waitForFailPoint": "failCommand", "timesEntered": all, "maxTimeMS": 60_000};
@@ -143,7 +143,7 @@ impl Deployment {
         let client = self.client().await;
         let admin = client.database("admin");
         let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
-        let told = admin.run_command(command).selection_criteria(primary);
-        told.await.unwrap()
+        let reported = admin.run_command(command).selection_criteria(primary);
+        reported.await.unwrap()
     }
 }

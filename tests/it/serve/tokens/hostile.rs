@@ -19,21 +19,21 @@ struct Answer {
 
 /// The answers to a request and to a socket with this token.
 #[derive(Debug, PartialEq)]
-struct Told {
+struct Reported {
     posted: Answer,
     asked_by_url: Answer,
     asked_for_the_schema: Answer,
     closed: String,
 }
 
-async fn offer(http: &reqwest::Client, server: &Server, token: &str) -> Told {
+async fn offer(http: &reqwest::Client, server: &Server, token: &str) -> Reported {
     let url = |path: &str| format!("{}{path}", server.url);
     let post = http
         .post(url("/graphql"))
         .header("content-type", "application/json")
         .body(r#"{"query":"{ viewer { id } }"}"#);
     let get = http.get(url("/graphql?query=%7Bviewer%7Bid%7D%7D"));
-    Told {
+    Reported {
         posted: answer(post, token).await,
         asked_by_url: answer(get, token).await,
         asked_for_the_schema: answer(http.get(url("/schema.graphql")), token).await,

@@ -135,8 +135,8 @@ fn the_differences_from_graphql_js_are_these() {
 }
 
 #[track_caller]
-fn is(expected: &Expectation, told: &PeerReply, reason: &str) {
-    let is_so = match (expected, told) {
+fn is(expected: &Expectation, reported: &PeerReply, reason: &str) {
+    let is_so = match (expected, reported) {
         (Refuses(stage), PeerReply::Refused { refused, .. }) => stage == refused,
         (Gives(expected), PeerReply::Ran { resolved, .. }) => {
             let mut expected = expected.clone();
@@ -147,5 +147,8 @@ fn is(expected: &Expectation, told: &PeerReply, reason: &str) {
         }
         _ => false,
     };
-    assert!(is_so, "{reason}: expected {expected:?}, found {told:#?}");
+    assert!(
+        is_so,
+        "{reason}: expected {expected:?}, found {reported:#?}"
+    );
 }

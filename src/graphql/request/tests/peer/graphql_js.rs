@@ -49,12 +49,12 @@ impl GraphqlJs {
     }
 
     pub(super) fn run(&mut self, request: &RawRequest) -> PeerReply {
-        let told = self.ask(&json!({
+        let reported = self.ask(&json!({
             "query": request.query,
             "variables": request.variables,
             "operationName": request.operation_name,
         }));
-        match serde_json::from_value(told).unwrap() {
+        match serde_json::from_value(reported).unwrap() {
             PeerReply::Ran { resolved, data } => PeerReply::ran(resolved, data),
             refused => refused,
         }

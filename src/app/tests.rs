@@ -1,0 +1,161 @@
+
+use tempfile::TempDir;
+use tidegate_core::{
+    change::{Action, BaseVersion, Change, Submission},
+    checkpoint::RequestedTypes,
+    entry::Entry,
+    id::{DocumentId, DocumentKey, Scope, Version},
+    outcome::Status,
+    push::Push,
+    transaction::{Loaded, Reads, Writes},
+    value::Value,
+};
+
+use super::*;
+use crate::{auth::SigningKey, config::StoreUrl, sync::PullRequest};
+
+impl Gateway {
+    /// The same gateway on another store.
+    pub(crate) fn on(self, store: Arc<dyn Store>) -> Self {
+        let (model, limits) = (self.sync.model().clone(), Limits::default());
+        let sync = SyncService::start(model, store, system_clock(), limits, Webhooks::none());
+        Self { sync, ..self }
+    }
+}
+
+const MODEL: &str = r#"
+extend schema @grant(scope: "public", access: WRITE)
+type Note @collection(name: "notes") @scope(by: "public") { id: ID! text: String }
+"#;
+
+fn push(action: Action) -> Push {
+    let key = DocumentKey {
+        type_name: TypeName::new("Note").unwrap(),
+        id: DocumentId::new("a").unwrap(),
+    };
+    let submission = Submission {
+        type_name: key.type_name.clone(),
+        id: "a".to_owned(),
+        change: Ok(Change {
+            key,
+            action,
+            changed_at: None,
+        }),
+    };
+    Push {
+        client: None,
+        changes: vec![submission],
+        atomic: false,
+        policy: None,
+        epoch: None,
+    }
+}
+
+#[tokio::test]
+async fn a_running_gateway_collects_old_tombstones_by_itself() {
+    let directory = TempDir::new().unwrap();
+    let key = SigningKey::from_secret("a secret that is long enough for HS256").unwrap();
+    let gateway = Gateway::start(GatewayConfig {
+        model: Arc::new(Model::parse("model.graphql", MODEL).unwrap()),
+        model_text: MODEL.to_owned(),
+        store: StoreConfig {
+            tombstone_retention: Duration::ZERO,
+            ..StoreConfig::new(StoreUrl::Embedded(directory.path().to_owned()))
+        },
+        auth: AuthConfig::with_secret(key),
+        api: ApiOptions::default(),
+        limits: Limits::default(),
+        webhooks: WebhookConfig::default(),
+    })
+    .await
+    .unwrap();
+    let sync = &gateway.sync;
+    let alice = Identity {
+        user: UserId::new("alice").unwrap(),
+        claims: serde_json::Map::new(),
+        expires_at: now().plus_ms(60_000),
+    };
+    let alice = sync.caller(alice).unwrap();
+    let document = [("text".to_owned(), Value::String("t".to_owned()))].into();
+    let applied = async |action| {
+        let outcome = sync.push(&alice, push(action)).await.unwrap();
+        assert_eq!(outcome.outcomes[0].status, Status::Applied);
+    };
+    let pull = async |checkpoint: Option<&str>| {
+        let request = PullRequest::new(checkpoint, RequestedTypes::All, 10, sync.limits()).unwrap();
+        sync.pull(&alice, request).await.unwrap()
+    };
+    let base = None;
+    applied(Action::Create { document, base }).await;
+    let before = pull(None).await.checkpoint.encode();
+    let base = BaseVersion(1);
+    applied(Action::Delete { base }).await;
+    let pull = async || pull(Some(&before)).await.changes.len();
+    assert_eq!(pull().await, 1, "the tombstone");
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    tokio::time::pause();
+    tokio::time::advance(COLLECT_EVERY).await;
+    tokio::time::resume();
+    let collected = async {
+        while pull().await > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), collected)
+        .await
+        .expect("it is collected");
+}
+
+/// A write of a gateway of an earlier version that still runs beside this one.
+fn unescaped() -> Writes {
+    let text = |text: &str| Value::String(text.to_owned());
+    let entry = Entry {
+        key: DocumentKey {
+            type_name: TypeName::new("Task").unwrap(),
+            id: DocumentId::new("a").unwrap(),
+        },
+        scope: Scope::new("team:4:2").unwrap(),
+        version: Version(1),
+        began: Version(1),
+        run: Version(1),
+        field_versions: Default::default(),
+        writers: Default::default(),
+        body: Some([("team".to_owned(), text("4:2"))].into()),
+        withheld: false,
+        at: now(),
+        membership: None,
+    };
+    Writes {
+        entries: vec![Arc::new(entry)],
+        ..Writes::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_is_restamped_again_after_the_gateways_of_the_version_before_are_gone() {
+    let text = r#"
+extend schema @grant(scope: "team:{team}", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "team:{team}") { id: ID! team: String! }
+"#;
+    let model = Arc::new(Model::parse("model.graphql", text).unwrap());
+    let directory = TempDir::new().unwrap();
+    let config = StoreConfig::new(StoreUrl::Embedded(directory.path().to_owned()));
+    let opened = open(&config, &model).await.unwrap();
+    assert_eq!(opened.restamped().await.unwrap(), Restamped::Never);
+    opened.note_restamped(Restamped::Once).await.unwrap();
+    let writes = unescaped();
+    let key = writes.entries[0].key.clone();
+    let decide = move |_: &Loaded| writes.clone();
+    let commit = opened.store.commit(Reads::default(), Arc::new(decide));
+    commit.await.unwrap();
+    restamp_again(model, opened.clone()).await;
+    assert_eq!(opened.restamped().await.unwrap(), Restamped::Twice);
+    let mut snapshot = opened.store.snapshot().await.unwrap();
+    let entries = snapshot.entries(&[key.clone()].into(), 0).await.unwrap();
+    assert_eq!(entries.found[&key].scope.as_str(), "team:4%3A2");
+    // A restored backup may be of an earlier version.
+    sync::rotate_epoch(opened.store.as_ref(), new_epoch())
+        .await
+        .unwrap();
+    assert_eq!(opened.restamped().await.unwrap(), Restamped::Never);
+}
