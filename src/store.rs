@@ -4,6 +4,7 @@
 //! decides anything: the core computes what is written from what was loaded.
 
 mod codec;
+pub mod collections;
 mod decision;
 pub mod embedded;
 pub mod mongo;
@@ -28,7 +29,7 @@ use tidegate_core::{
 };
 
 pub use self::{codec::StoredView, stored::StoredRecord};
-use self::{decision::ended_early, stored::ScanBuilder};
+use self::{collections::Collections, decision::ended_early, stored::ScanBuilder};
 
 /// The pure function that a commit runs. A retried transaction runs it again.
 pub type DecideFn = dyn Fn(&Loaded) -> Writes + Send + Sync;
@@ -67,6 +68,11 @@ pub trait Store: Send + Sync {
 
     /// A scope's head by a linearizable read (rules.md 2.4).
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError>;
+
+    /// The application's own collections, if other services may write them.
+    fn collections(&self) -> Option<Arc<dyn Collections>> {
+        None
+    }
 
     /// What is committed from now on. Each feed write arrives soon after its commit, not always in order. The stream
     /// begins with [`TailEvent::Restart`].
@@ -327,6 +333,9 @@ pub enum StoreError {
     /// Another transaction wrote the same data. Trying again helps.
     #[error("another transaction wrote the same at the same time; nothing was written")]
     WriteConflict(WriteConflict),
+    /// Another gateway holds the importer's lease. Nothing was written.
+    #[error("another gateway imports now; nothing was written")]
+    Deposed,
     /// There is no room left to write. Reading still works.
     #[error(
         "the store cannot be written: {0}; make room on its disk, or let Tidegate write its directory and the files in it"

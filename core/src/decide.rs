@@ -20,6 +20,7 @@ use crate::{
     model::{DocumentType, Model, Overlap, Policy},
     mutant::{Mutant, is_active},
     outcome::{FieldOutcome, Status},
+    transaction::Misfit,
     value::{Document, Timestamp, document_bytes, longest_list},
 };
 
@@ -132,12 +133,12 @@ pub fn withheld(
     context: &DecisionContext<'_>,
     entry: Option<&Entry>,
     change: &Change,
-    problem: &str,
+    misfit: &Misfit,
 ) -> Rejection {
     match (context.writable(entry), &change.action) {
         (Ok(_), _) => {
-            let message = format!("the stored document does not fit the model: {problem}");
-            Rejection::new(RejectionCode::InvalidValue, message)
+            let message = format!("the stored document does not fit the model: {misfit}");
+            Rejection::invalid(&misfit.path, message)
         }
         (Err(_), Action::Create { .. }) => create::id_taken(),
         (Err(rejection), _) => rejection,

@@ -10,8 +10,8 @@ use crate::{
     grant,
     id::{DocumentKey, Scope, Version},
     model::{DocumentType, Model},
-    transaction::ForeignState,
-    value::{Document, Timestamp, check},
+    transaction::{ForeignState, Misfit},
+    value::{Document, Timestamp, Value, check},
 };
 
 /// The inputs of an import.
@@ -35,7 +35,7 @@ pub struct ImportResult {
     /// The new entry; none if nothing changes for any client.
     pub entry: Option<Entry>,
     /// Why the document is withheld, if it is.
-    pub withheld: Option<String>,
+    pub withheld: Option<Misfit>,
 }
 
 /// Takes over another service's write to a document. A document that does not fit the model is withheld: clients that
@@ -67,12 +67,36 @@ fn place(
     document_type: &DocumentType,
     key: &DocumentKey,
     body: &Document,
-) -> Result<Placement, String> {
-    check::check_document(model, &document_type.fields, body).map_err(|error| error.to_string())?;
-    let scope = grant::scope_of(document_type, &key.id, body).map_err(|error| error.to_string())?;
+) -> Result<Placement, Misfit> {
+    check::check_document(model, &document_type.fields, body)
+        .map_err(|error| misfit(body, error.path, error.problem))?;
+    let scope = grant::scope_of(document_type, &key.id, body).map_err(|error| {
+        let path = error.placeholder().unwrap_or_default().to_owned();
+        misfit(body, path, error.to_string())
+    })?;
     Ok(Placement {
         scope,
         membership: grant::membership_of(document_type, &key.id, body),
+    })
+}
+
+fn misfit(body: &Document, path: String, problem: String) -> Misfit {
+    let found = value_at(body, &path).map_or("missing", Value::bson_type);
+    Misfit {
+        found: found.to_owned(),
+        path,
+        problem,
+    }
+}
+
+/// The value at a path such as `lines[2].price`.
+fn value_at<'b>(body: &'b Document, path: &str) -> Option<&'b Value> {
+    let mut steps = path.split(['.', '[', ']']).filter(|step| !step.is_empty());
+    let first = body.get(steps.next()?)?;
+    steps.try_fold(first, |value, step| match value {
+        Value::Object(document) => document.get(step),
+        Value::List(items) => items.get(step.parse::<usize>().ok()?),
+        _ => None,
     })
 }
 
@@ -87,7 +111,7 @@ impl ForeignWrite<'_> {
         self.ended(entry, false)
     }
 
-    fn withhold(&self, problem: String) -> ImportResult {
+    fn withhold(&self, problem: Misfit) -> ImportResult {
         let delivered = self.entry.filter(|entry| entry.body.is_some());
         let ended = delivered.map(|entry| self.ended(entry, true));
         ImportResult {
@@ -148,7 +172,11 @@ impl ForeignWrite<'_> {
         let Some(version) = next.version.next() else {
             return ImportResult {
                 entry: None,
-                withheld: Some("it has had as many versions as can be counted".to_owned()),
+                withheld: Some(Misfit {
+                    path: "id".to_owned(),
+                    found: "string".to_owned(),
+                    problem: "has had as many versions as can be counted".to_owned(),
+                }),
             };
         };
         for name in self.changed_fields(&next) {
@@ -195,10 +223,7 @@ impl ForeignWrite<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        id::{ClientId, DocumentId, TypeName, UserId},
-        value::Value,
-    };
+    use crate::id::{ClientId, DocumentId, TypeName, UserId};
 
     const MODEL: &str = r#"
 extend schema @grant(scope: "team:{team}", access: WRITE)
@@ -316,7 +341,11 @@ type Task @collection(name: "tasks") @scope(by: "team:{team}") { id: ID! team: S
         let untitled =
             ForeignState::Document([("team".to_owned(), Value::String("red".to_owned()))].into());
         for misfit in [
-            ForeignState::Misfit("title: is an ObjectId".to_owned()),
+            ForeignState::Misfit(Misfit {
+                path: "title".to_owned(),
+                found: "objectId".to_owned(),
+                problem: "is not a string".to_owned(),
+            }),
             untitled,
         ] {
             assert_eq!(

@@ -11,6 +11,7 @@ mod reads;
 mod resolve;
 mod restamp;
 mod results;
+mod stamp;
 mod transact;
 mod webhook;
 
@@ -26,8 +27,9 @@ pub use self::{
     resolve::{Resolution, ResolveRequest},
     restamp::{
         is_in_its_scope, is_out_of_reach, is_unescaped, is_unescaped_conflict, restamp,
-        restamp_conflicts, restamp_reads,
+        restamp_conflicts,
     },
+    stamp::{stamp, stamp_reads},
     transact::{PushRequest, decide},
     webhook::{WebhookAnswer, WebhookDecision, WebhookQuestion},
 };
@@ -262,6 +264,13 @@ pub enum PushRefusal {
     /// The application has to be asked first. The push is to be sent again with its [`WebhookDecision`].
     #[error("the application has to be asked first")]
     NeedsWebhook(Vec<WebhookQuestion>),
+    /// A document is missing from a collection that may have lost it, and nobody has said that it is deleted. Trying
+    /// again helps once the collection is back.
+    #[error("a collection may have lost documents")]
+    Held {
+        /// The type of the documents.
+        type_name: TypeName,
+    },
     /// A policy that the type's model does not let clients choose.
     #[error("the policy may not be chosen")]
     PolicyNotAllowed {

@@ -9,11 +9,16 @@ use std::{
 };
 
 use indexmap::IndexSet;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::{
     change::Rejection,
     entry::{Entry, FeedItem, Marker, Record},
-    id::{ClientKey, ConflictId, DocumentKey, Epoch, MutationId, Scope, Seq, UserId, Version},
+    id::{
+        ClientKey, ConflictId, DocumentKey, Epoch, MutationId, Scope, Seq, TypeName, UserId,
+        Version,
+    },
     inbox::{InboxRecord, PendingUsage, UserAndDocument},
     membership::{Bounds, GiverAndUser, Memberships, UserChange, UserState},
     mutant::{Mutant, is_active},
@@ -49,7 +54,14 @@ pub struct Reads {
     pub waiting: BTreeSet<UserAndDocument>,
     /// Old tombstones, markers and settled conflicts, and clients that have not pushed since.
     pub expired: Option<ExpiryQuery>,
+    /// The lease under which an importer stamps these documents. The store commits nothing if another gateway holds the
+    /// lease by now, and renews it.
+    pub lease: Option<Fence>,
 }
+
+/// The number of a lease. It rises each time that a gateway takes the lease from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Fence(pub i64);
 
 /// The most bytes of stored documents that a commit loads. Clients and conflicts have as many bytes of their own, and
 /// so have the documents that the application keeps elsewhere.
@@ -98,6 +110,11 @@ pub struct Loaded {
     pub given: BTreeMap<GiverAndUser, usize>,
     /// Others' writes to the requested documents, where they differ from the entry.
     pub foreign: BTreeMap<DocumentKey, ForeignState>,
+    /// Types whose collection is missing, or is another one than was imported. What is missing there may not have been
+    /// deleted (rules.md 8.6).
+    pub held: BTreeSet<TypeName>,
+    /// The documents that are recorded as withheld, of those that an importer stamps.
+    pub misfits: BTreeSet<DocumentKey>,
     /// The inbox's records of the requested conflicts.
     pub inbox: HashMap<ConflictId, InboxRecord>,
     /// How much of the requested shares waits. A share without waiting changes may be absent.
@@ -117,10 +134,22 @@ pub struct Loaded {
 pub enum ForeignState {
     /// It is this document.
     Document(Document),
-    /// It holds a value that the model cannot hold, for this reason.
-    Misfit(String),
+    /// It holds a value that the model cannot hold.
+    Misfit(Misfit),
     /// It does not exist any more.
     Gone,
+}
+
+/// Why a document does not fit the model.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{path}: {problem}")]
+pub struct Misfit {
+    /// The path of the value, by the model's names, such as `lines[2].price`.
+    pub path: String,
+    /// The BSON type of what is there, by MongoDB's name for it, such as `objectId`; `missing` if nothing is.
+    pub found: String,
+    /// What is wrong and what was expected, in a sentence without its subject.
+    pub problem: String,
 }
 
 /// Why a database refused a decided document: a rule of its own, such as a unique index, rejects what one of the
@@ -164,6 +193,8 @@ pub struct Writes {
     pub version_floor: Option<Version>,
     /// The new epoch, if it changes.
     pub epoch: Option<Epoch>,
+    /// Documents to record as withheld, and documents that no longer are.
+    pub misfits: BTreeMap<DocumentKey, Option<Misfit>>,
     /// The answers to the requests, in their order.
     pub answers: Vec<PushAnswer>,
 }

@@ -56,6 +56,23 @@ impl Value {
         }
     }
 
+    /// MongoDB's name for the type that holds it.
+    pub fn bson_type(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::Long(_) => "long",
+            Self::Float(_) => "double",
+            Self::String(_) => "string",
+            Self::DateTime(_) => "date",
+            Self::Decimal(_) => "decimal",
+            Self::Bytes(_) => "binData",
+            Self::List(_) => "array",
+            Self::Object(_) => "object",
+        }
+    }
+
     /// About how many bytes a store needs for it.
     pub(crate) fn bytes(&self) -> usize {
         let inside = match self {

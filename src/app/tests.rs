@@ -1,4 +1,3 @@
-
 use tempfile::TempDir;
 use tidegate_core::{
     change::{Action, BaseVersion, Change, Submission},

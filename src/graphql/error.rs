@@ -321,6 +321,10 @@ impl From<PushRefusal> for ClientError {
                 Code::Unavailable,
                 "The application could not be asked what becomes of a change. Try again in a moment.".to_owned(),
             ),
+            PushRefusal::Held { type_name } => (
+                Code::Unavailable,
+                format!("The collection of {type_name} may have lost documents, and an operator has to say what became of them. Nothing was applied; try again later."),
+            ),
             PushRefusal::PolicyNotAllowed { type_name } => (
                 Code::PolicyNotAllowed,
                 format!("The model does not let clients choose this policy for {type_name}; leave `policy` out."),

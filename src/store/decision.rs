@@ -49,11 +49,17 @@ pub(super) fn changes_nothing(writes: &Writes) -> bool {
         floors,
         version_floor,
         epoch,
+        misfits,
         answers: _,
     } = writes;
     let no_records = entries.is_empty() && markers.is_empty() && markers_removed.is_empty();
     let no_states =
         users.is_empty() && clients.is_empty() && collected.is_empty() && floors.is_empty();
     let no_conflicts = inbox.is_empty() && forgotten.is_empty();
-    no_records && no_states && no_conflicts && version_floor.is_none() && epoch.is_none()
+    no_records
+        && no_states
+        && no_conflicts
+        && misfits.is_empty()
+        && version_floor.is_none()
+        && epoch.is_none()
 }

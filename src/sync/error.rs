@@ -77,6 +77,7 @@ impl SyncError {
         match error {
             StoreError::Unavailable(_)
             | StoreError::WriteConflict(_)
+            | StoreError::Deposed
             | StoreError::InUse { .. } => Self::Unavailable(reason),
             StoreError::NotWritable(_) => Self::ReadOnly(reason),
             StoreError::NotPermitted(_) => Self::NotPermitted(reason),

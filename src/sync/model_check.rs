@@ -136,7 +136,7 @@ async fn restamp_all(
     });
     let batch = |conflicts| {
         let attempted = keys.iter().take(halved(keys.len(), conflicts)).cloned();
-        let reads = push::restamp_reads(attempted.collect());
+        let reads = push::stamp_reads(attempted.collect(), None);
         (reads, Arc::clone(&decide))
     };
     let restamped = commit_repeatedly(store, batch).await?.entries.len();

@@ -14,7 +14,7 @@ use std::{
 use tidegate_core::{
     checkpoint::RequestedTypes,
     entry::{Entry, FeedItem, Marker, Membership, Record, ScopeState},
-    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId, Version},
+    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, TypeName, UserId, Version},
     inbox::{InboxPosition, InboxRecord, OpenConflict},
     membership::{Bounds, Memberships, ROWS_MAX, UserState},
     push::ClientState,
@@ -29,6 +29,10 @@ pub struct State {
     pub scopes: HashMap<Scope, ScopeState>,
     /// Others' writes past the gateway, until a commit takes them over.
     pub foreign: BTreeMap<DocumentKey, ForeignState>,
+    /// Types that may have lost documents.
+    pub held: BTreeSet<TypeName>,
+    /// Documents that are recorded as withheld.
+    pub misfits: BTreeSet<DocumentKey>,
     pub inbox: BTreeMap<ConflictId, InboxRecord>,
     entries: BTreeMap<DocumentKey, (Seq, Arc<Entry>)>,
     markers: BTreeMap<(Scope, DocumentKey), (Seq, Marker)>,
@@ -57,6 +61,8 @@ impl State {
             version_floor: Version::NONE,
             scopes: HashMap::new(),
             foreign: BTreeMap::new(),
+            held: BTreeSet::new(),
+            misfits: BTreeSet::new(),
             inbox: BTreeMap::new(),
             entries: BTreeMap::new(),
             markers: BTreeMap::new(),

@@ -75,6 +75,16 @@ pub enum FillError {
     Name(#[from] NameError),
 }
 
+impl FillError {
+    /// The placeholder that cannot be filled, if one is to blame.
+    pub fn placeholder(&self) -> Option<&str> {
+        match self {
+            Self::Missing(name) | Self::Ambiguous(name) | Self::NotCanonical(name) => Some(name),
+            Self::TooMany | Self::Name(_) => None,
+        }
+    }
+}
+
 impl Template {
     /// Parses `text`.
     ///

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    ClientState, CommitRequest, Outcome, PushAnswer, PushOutcome, PushRequest,
+    ClientState, CommitRequest, Outcome, PushAnswer, PushOutcome, PushRefusal, PushRequest,
     admit::last_id,
     results::{ChangeResult, PushResult},
 };
@@ -20,7 +20,7 @@ use crate::{
     membership::{self, Bounds, GIVEN_MAX, GiverAndUser, Memberships, UserChange},
     model::Model,
     mutant::{Mutant, is_active},
-    transaction::{Loaded, Writes},
+    transaction::{ForeignState, Loaded, Misfit, Writes},
     value::Timestamp,
 };
 
@@ -33,7 +33,7 @@ pub(super) struct TransactionOverlay<'l> {
     imports: BTreeMap<&'l DocumentKey, Arc<Entry>>,
     taken_over: BTreeSet<&'l DocumentKey>,
     /// Documents that another service has made unfit for the model, and the reasons.
-    withheld: BTreeMap<&'l DocumentKey, String>,
+    withheld: BTreeMap<&'l DocumentKey, Misfit>,
     /// The pairs of giver and user whose documents have not been counted.
     uncounted: BTreeSet<GiverAndUser>,
 }
@@ -64,6 +64,9 @@ impl<'l> TransactionOverlay<'l> {
             uncounted: BTreeSet::new(),
         };
         for (key, foreign) in &loaded.foreign {
+            if overlay.is_held(key) {
+                continue;
+            }
             let entry = loaded.entries.get(key).map(Arc::as_ref);
             let arrival = ForeignWrite {
                 model,
@@ -124,8 +127,27 @@ impl<'l> TransactionOverlay<'l> {
     }
 
     /// Why the document is withheld, if it is.
-    pub(super) fn withheld(&self, key: &DocumentKey) -> Option<&str> {
-        self.withheld.get(key).map(String::as_str)
+    pub(super) fn withheld(&self, key: &DocumentKey) -> Option<&Misfit> {
+        self.withheld.get(key)
+    }
+
+    /// Whether the document is missing, and may not have been deleted (rules.md 8.6).
+    pub(super) fn is_held(&self, key: &DocumentKey) -> bool {
+        self.loaded.held.contains(&key.type_name)
+            && self.loaded.foreign.get(key) == Some(&ForeignState::Gone)
+    }
+
+    /// Refuses to decide about a document that may not have been deleted.
+    pub(super) fn refuse_held<'k>(
+        &self,
+        mut keys: impl Iterator<Item = &'k DocumentKey>,
+    ) -> Result<(), PushRefusal> {
+        match keys.find(|key| self.is_held(key)) {
+            Some(key) => Err(PushRefusal::Held {
+                type_name: key.type_name.clone(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// The document as a change meets it, with others' writes.
@@ -153,6 +175,21 @@ impl<'l> TransactionOverlay<'l> {
             self.write_import(key);
         }
         is_first
+    }
+
+    /// Takes over all that others wrote, as an importer does. Returns which documents are withheld, and which no longer
+    /// are.
+    pub(super) fn take_over_all(&mut self) -> BTreeMap<DocumentKey, Option<Misfit>> {
+        let keys: Vec<_> = self.imports.keys().copied().collect();
+        for key in keys {
+            self.take_over(key);
+        }
+        let known = self.loaded.misfits.iter();
+        let mended = known.filter(|key| !self.withheld.contains_key(*key) && !self.is_held(key));
+        let mended = mended.map(|key| (key.clone(), None));
+        let withheld = self.withheld.iter();
+        let withheld = withheld.map(|(key, misfit)| ((*key).clone(), Some(misfit.clone())));
+        mended.chain(withheld).collect()
     }
 
     fn write_import(&mut self, key: &'l DocumentKey) {

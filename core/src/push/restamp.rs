@@ -12,22 +12,14 @@ use super::overlay::TransactionOverlay;
 use crate::{
     entry::{Entry, Membership},
     grant,
-    id::{DocumentKey, Scope},
+    id::Scope,
     import::ForeignWrite,
     inbox::{InboxRecord, OpenConflict, PendingConflict},
     membership,
     model::{DocumentType, FillError, Model, ScopeTemplate},
-    transaction::{Loaded, Reads, Writes},
+    transaction::{Loaded, Writes},
     value::{Document, Timestamp},
 };
-
-/// What restamping these documents has to load.
-pub fn restamp_reads(keys: BTreeSet<DocumentKey>) -> Reads {
-    Reads {
-        keys: keys.into_iter().collect(),
-        ..Reads::default()
-    }
-}
 
 /// Restamps what was loaded, as moves without an author, and takes over others' writes to these documents. If it writes
 /// nothing, nothing is left to restamp.

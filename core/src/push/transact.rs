@@ -127,6 +127,7 @@ fn push<'r>(
         });
     }
     check_policy(model, &request.push)?;
+    overlay.refuse_held(request.push.changes.iter().filter_map(key_of))?;
     work.copies(current_bytes(model, overlay, request)?);
     let may_be_undone = request.push.atomic || may_ask_or_give(model, &request.push);
     let before = may_be_undone.then(|| overlay.changed.clone());

@@ -1,4 +1,3 @@
-
 use proptest::{collection::btree_map, option, prelude::*};
 use tidegate_core::view::{RecordView, ValueView};
 

@@ -81,6 +81,8 @@ impl ReadView {
             users: users.collect::<Result<_, StoreError>>()?,
             given: self.given(&reads.given)?,
             foreign: BTreeMap::new(),
+            held: BTreeSet::new(),
+            misfits: BTreeSet::new(),
             clients_of: self.clients_of(reads)?,
             idle: match reads.expired {
                 Some(expired) => self.idle(expired)?,

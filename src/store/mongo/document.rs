@@ -3,12 +3,15 @@
 //! A value that cannot be read is reported with its path, never converted. [`super::update`] writes documents.
 //! Entries have a BSON of their own, in `store/codec`.
 
-use std::fmt;
-
-use mongodb::bson::{RawDocument, raw::RawBsonRef, spec::BinarySubtype};
+use mongodb::bson::{
+    RawDocument,
+    raw::RawBsonRef,
+    spec::{BinarySubtype, ElementType},
+};
 use tidegate_core::{
     id::IdType,
     model::Scalar,
+    transaction::Misfit,
     value::{DEPTH_MAX, Document, Timestamp, Value},
 };
 
@@ -24,9 +27,8 @@ impl ModelLayout {
         &self,
         fields: &[FieldLayout],
         stored: &RawDocument,
-    ) -> Result<Document, String> {
+    ) -> Result<Document, Misfit> {
         self.read_fields(fields, stored, 0)
-            .map_err(|misfit| misfit.to_string())
     }
 
     fn read_fields(
@@ -34,16 +36,16 @@ impl ModelLayout {
         fields: &[FieldLayout],
         stored: &RawDocument,
         depth: usize,
-    ) -> Result<Document, DecodeMismatch> {
+    ) -> Result<Document, Misfit> {
         let mut document = Document::new();
         for field in fields {
             let found = stored
                 .get(field.stored_as.as_str())
-                .map_err(|_| DecodeMismatch::new("is not readable"))?;
+                .map_err(|_| unreadable())?;
             if let Some(raw) = found {
                 let value = self
                     .read_value(&field.holds, raw, depth + 1)
-                    .map_err(|misfit| misfit.inside(&field.name))?;
+                    .map_err(|misfit| inside(&field.name, misfit))?;
                 document.insert(field.name.clone(), value);
             }
         }
@@ -56,9 +58,9 @@ impl ModelLayout {
         holds: &FieldKind,
         raw: RawBsonRef<'_>,
         depth: usize,
-    ) -> Result<Value, DecodeMismatch> {
+    ) -> Result<Value, Misfit> {
         if depth > DEPTH_MAX {
-            return Err(DecodeMismatch::new("is nested too deeply"));
+            return Err(misfit(bson_type(raw), "is nested too deeply"));
         }
         match (holds, raw) {
             (_, RawBsonRef::Null) => Ok(Value::Null),
@@ -70,14 +72,14 @@ impl ModelLayout {
                 .map(Value::Object),
             (FieldKind::List(item), RawBsonRef::Array(array)) => {
                 let values = array.into_iter().enumerate().map(|(i, raw)| {
-                    let raw = raw.map_err(|_| DecodeMismatch::new("is not readable"))?;
+                    let raw = raw.map_err(|_| unreadable())?;
                     self.read_value(item, raw, depth + 1)
-                        .map_err(|misfit| misfit.at(i))
+                        .map_err(|misfit| at(i, misfit))
                 });
                 values.collect::<Result<_, _>>().map(Value::List)
             }
-            (FieldKind::Embedded(_), other) => Err(DecodeMismatch::of(other, "a document")),
-            (FieldKind::List(_), other) => Err(DecodeMismatch::of(other, "a list")),
+            (FieldKind::Embedded(_), other) => Err(mismatch(other, "a document")),
+            (FieldKind::List(_), other) => Err(mismatch(other, "a list")),
         }
     }
 }
@@ -100,7 +102,7 @@ fn is_identical_document(a: &Document, b: &Document) -> bool {
         && pairs.all(|((name_a, a), (name_b, b))| name_a == name_b && is_identical(a, b))
 }
 
-fn read_scalar(scalar: Scalar, raw: RawBsonRef<'_>) -> Result<Value, DecodeMismatch> {
+fn read_scalar(scalar: Scalar, raw: RawBsonRef<'_>) -> Result<Value, Misfit> {
     let expected = match scalar {
         Scalar::Id | Scalar::String => match raw {
             RawBsonRef::String(text) => return Ok(Value::String(text.to_owned())),
@@ -131,7 +133,7 @@ fn read_scalar(scalar: Scalar, raw: RawBsonRef<'_>) -> Result<Value, DecodeMisma
                 let decimal = codec::decode_decimal(decimal);
                 return decimal
                     .map(Value::Decimal)
-                    .map_err(|_| DecodeMismatch::new("is not a finite number"));
+                    .map_err(|_| misfit("decimal", "is not a finite number"));
             }
             _ => "a Decimal128",
         },
@@ -143,7 +145,7 @@ fn read_scalar(scalar: Scalar, raw: RawBsonRef<'_>) -> Result<Value, DecodeMisma
         },
         Scalar::Json => return read_json(raw, 0),
     };
-    Err(DecodeMismatch::of(raw, expected))
+    Err(mismatch(raw, expected))
 }
 
 fn float(raw: RawBsonRef<'_>) -> Option<f64> {
@@ -164,18 +166,18 @@ fn instant(raw: RawBsonRef<'_>) -> Option<Timestamp> {
 }
 
 /// A value that is no id of the target may still be text, since clients may write any text.
-fn read_reference(id_type: IdType, raw: RawBsonRef<'_>) -> Result<Value, DecodeMismatch> {
+fn read_reference(id_type: IdType, raw: RawBsonRef<'_>) -> Result<Value, Misfit> {
     let text = match raw {
         RawBsonRef::String(text) => Some(text.to_owned()),
         raw => id_to_text(id_type, raw),
     };
     text.map(Value::String)
-        .ok_or_else(|| DecodeMismatch::of(raw, "an id of the type it refers to"))
+        .ok_or_else(|| mismatch(raw, "an id of the type it refers to"))
 }
 
-fn read_json(raw: RawBsonRef<'_>, depth: usize) -> Result<Value, DecodeMismatch> {
+fn read_json(raw: RawBsonRef<'_>, depth: usize) -> Result<Value, Misfit> {
     if depth > DEPTH_MAX {
-        return Err(DecodeMismatch::new("is nested too deeply"));
+        return Err(misfit(bson_type(raw), "is nested too deeply"));
     }
     Ok(match raw {
         RawBsonRef::Null => Value::Null,
@@ -186,69 +188,83 @@ fn read_json(raw: RawBsonRef<'_>, depth: usize) -> Result<Value, DecodeMismatch>
         RawBsonRef::String(text) => Value::String(text.to_owned()),
         RawBsonRef::Array(items) => {
             let values = items.into_iter().enumerate().map(|(i, raw)| {
-                let raw = raw.map_err(|_| DecodeMismatch::new("is not readable"))?;
-                read_json(raw, depth + 1).map_err(|misfit| misfit.at(i))
+                let raw = raw.map_err(|_| unreadable())?;
+                read_json(raw, depth + 1).map_err(|misfit| at(i, misfit))
             });
             Value::List(values.collect::<Result<_, _>>()?)
         }
         RawBsonRef::Document(document) => {
             let fields = document.iter().map(|element| {
-                let (name, raw) = element.map_err(|_| DecodeMismatch::new("is not readable"))?;
+                let (name, raw) = element.map_err(|_| unreadable())?;
                 let name = name.as_str().to_owned();
-                let value = read_json(raw, depth + 1).map_err(|misfit| misfit.inside(&name))?;
+                let value = read_json(raw, depth + 1).map_err(|misfit| inside(&name, misfit))?;
                 Ok((name, value))
             });
             Value::Object(fields.collect::<Result<_, _>>()?)
         }
-        other => return Err(DecodeMismatch::of(other, "a value that JSON has")),
+        other => return Err(mismatch(other, "a value that JSON has")),
     })
 }
 
-/// A value that the model cannot hold, and its path.
-#[derive(Debug)]
-pub(super) struct DecodeMismatch {
-    path: String,
-    problem: String,
+/// A value that is not what the model holds there.
+fn mismatch(found: RawBsonRef<'_>, expected: &str) -> Misfit {
+    let found = bson_type(found);
+    misfit(found, format!("is {found}, and not {expected}"))
 }
 
-impl DecodeMismatch {
-    fn new(problem: &str) -> Self {
-        Self {
-            path: String::new(),
-            problem: problem.to_owned(),
-        }
-    }
+fn unreadable() -> Misfit {
+    misfit("unknown", "is not readable")
+}
 
-    fn of(found: RawBsonRef<'_>, expected: &str) -> Self {
-        Self::new(&format!(
-            "is {:?}, and not {expected}",
-            found.element_type()
-        ))
-    }
-
-    fn inside(mut self, name: &str) -> Self {
-        let dot = if self.path.is_empty() || self.path.starts_with('[') {
-            ""
-        } else {
-            "."
-        };
-        self.path = format!("{name}{dot}{}", self.path);
-        self
-    }
-
-    fn at(mut self, index: usize) -> Self {
-        let dot = if self.path.is_empty() || self.path.starts_with('[') {
-            ""
-        } else {
-            "."
-        };
-        self.path = format!("[{index}]{dot}{}", self.path);
-        self
+fn misfit(found: &str, problem: impl Into<String>) -> Misfit {
+    Misfit {
+        path: String::new(),
+        found: found.to_owned(),
+        problem: problem.into(),
     }
 }
 
-impl fmt::Display for DecodeMismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.problem)
+/// The same, inside a field.
+fn inside(name: &str, misfit: Misfit) -> Misfit {
+    let dot = if misfit.path.is_empty() || misfit.path.starts_with('[') {
+        ""
+    } else {
+        "."
+    };
+    Misfit {
+        path: format!("{name}{dot}{}", misfit.path),
+        ..misfit
+    }
+}
+
+/// The same, inside a list.
+fn at(index: usize, misfit: Misfit) -> Misfit {
+    inside(&format!("[{index}]"), misfit)
+}
+
+/// MongoDB's name for the type of a value.
+pub(super) fn bson_type(value: RawBsonRef<'_>) -> &'static str {
+    match value.element_type() {
+        ElementType::Double => "double",
+        ElementType::String => "string",
+        ElementType::EmbeddedDocument => "object",
+        ElementType::Array => "array",
+        ElementType::Binary => "binData",
+        ElementType::Undefined => "undefined",
+        ElementType::ObjectId => "objectId",
+        ElementType::Boolean => "bool",
+        ElementType::DateTime => "date",
+        ElementType::Null => "null",
+        ElementType::RegularExpression => "regex",
+        ElementType::DbPointer => "dbPointer",
+        ElementType::JavaScriptCode => "javascript",
+        ElementType::Symbol => "symbol",
+        ElementType::JavaScriptCodeWithScope => "javascriptWithScope",
+        ElementType::Int32 => "int",
+        ElementType::Timestamp => "timestamp",
+        ElementType::Int64 => "long",
+        ElementType::Decimal128 => "decimal",
+        ElementType::MaxKey => "maxKey",
+        ElementType::MinKey => "minKey",
     }
 }

@@ -44,7 +44,7 @@ fn compare(
     let fields = &document_type.fields;
     let document = match layout.read(fields, stored) {
         Ok(document) => document,
-        Err(problem) => return Some(ForeignState::Misfit(problem)),
+        Err(misfit) => return Some(ForeignState::Misfit(misfit)),
     };
     let body = entry.and_then(|entry| entry.body.as_ref());
     let same = body.is_some_and(|body| say_the_same(fields, body, &document));

@@ -112,6 +112,8 @@ impl LoadPlan<'_> {
                 entries: HashMap::new(),
                 left_out: HashSet::new(),
                 foreign: BTreeMap::new(),
+                held: BTreeSet::new(),
+                misfits: BTreeSet::new(),
             },
             known: CurrentRecords {
                 scopes: state.scopes,

@@ -61,6 +61,11 @@ impl State {
             version_floor: self.version_floor,
             entries: loaded().filter_map(entry).collect(),
             foreign: loaded().filter_map(foreign).collect(),
+            held: self.held.clone(),
+            misfits: loaded()
+                .filter(|key| self.misfits.contains(*key))
+                .cloned()
+                .collect(),
             clients: clients.filter_map(client).collect(),
             clients_left_out,
             clients_of: self.clients_beside(reads),

@@ -219,7 +219,7 @@ async fn what_does_not_fit_the_model_is_withheld_until_it_does() {
             (Rejected, RejectionCode::InvalidValue)
         );
         assert!(
-            error.message.contains("title: is Int32"),
+            error.message.contains("title: is int"),
             "{}",
             error.message
         );

@@ -1,4 +1,3 @@
-
 use futures_util::FutureExt;
 use tidegate_core::{
     checkpoint::{Position, RequestedTypes},
