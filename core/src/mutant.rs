@@ -88,6 +88,22 @@ pub enum Mutant {
     StampIgnored,
     /// Section 7: open subscriptions do not read grants again.
     GrantsOnce,
+    /// 8.1: an importer stamps what an earlier snapshot showed.
+    StampUnlocked,
+    /// 8.2: a position is stored before the stamps of what came before it.
+    PositionBeforeStamps,
+    /// 8.3: the position is taken after the first scan.
+    PositionAfterScan,
+    /// 8.3: a scan's cursor is stored before its stamps.
+    CursorBeforeStamps,
+    /// 8.4: lost history leads to no scan.
+    LostUnscanned,
+    /// 8.5: a scan goes from the collection to the feed only.
+    ScanOneWay,
+    /// 8.6: a scan deletes whatever is missing.
+    NothingHeld,
+    /// 8.9: an importer that lost its lease goes on.
+    StampUnfenced,
 }
 
 /// Whether this rule is broken on this thread.

@@ -28,7 +28,9 @@ pub trait Collections: Send + Sync {
     /// How far the import has come, whichever gateway carries it out.
     async fn progress(&self) -> Result<ImportProgress, StoreError>;
 
-    /// Keeps changes of the progress in one write.
+    /// Keeps changes of the progress in one write: the position if there is one, and the records of the types that are
+    /// named. It leaves [`TypeImport::accepts_deletes`] as it is, except that it clears it with a record that is neither
+    /// scanned nor held.
     ///
     /// # Errors
     /// [`StoreError::Deposed`] if another gateway has the lease by now; then nothing was written.
@@ -94,7 +96,8 @@ pub struct ImportProgress {
 /// How far the import of one type has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TypeImport {
-    /// The collection that was imported. While the type has another one, what is missing is held.
+    /// The collection that was imported; `None` if there was none. If there was one, then what is missing is held while
+    /// the type has another one or none: [`Loaded::held`](tidegate_core::transaction::Loaded::held) names the type.
     pub collection: Option<CollectionId>,
     /// A fingerprint of what the model said of the type.
     pub shape: String,

@@ -133,7 +133,8 @@ impl<'l> TransactionOverlay<'l> {
 
     /// Whether the document is missing, and may not have been deleted (rules.md 8.6).
     pub(super) fn is_held(&self, key: &DocumentKey) -> bool {
-        self.loaded.held.contains(&key.type_name)
+        !is_active(Mutant::NothingHeld)
+            && self.loaded.held.contains(&key.type_name)
             && self.loaded.foreign.get(key) == Some(&ForeignState::Gone)
     }
 
