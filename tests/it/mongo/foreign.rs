@@ -218,11 +218,7 @@ async fn what_does_not_fit_the_model_is_withheld_until_it_does() {
             (outcome.status, error.code),
             (Rejected, RejectionCode::InvalidValue)
         );
-        assert!(
-            error.message.contains("title: is int"),
-            "{}",
-            error.message
-        );
+        assert!(error.message.contains("title: is int"), "{}", error.message);
         assert!(outcome.document.is_none());
         let unseen = bench.edit("bob", 1, json!({ "notes": "x" })).await;
         assert_eq!(unseen.error.unwrap().code, RejectionCode::NotFound);
