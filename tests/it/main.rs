@@ -13,6 +13,7 @@ mod crash;
 mod disk;
 mod docs;
 mod embedded;
+mod existing_data;
 mod faults;
 mod fuzz;
 mod harness;

@@ -48,13 +48,13 @@ fn python(script: &str, arguments: &[&str]) -> String {
 }
 
 /// Prepares the packages of a directory with a script of `scripts`.
-fn bring(packages: &str, directory: &str) {
+pub(crate) fn bring(packages: &str, directory: &str) {
     let script = Path::new(ROOT).join("scripts").join(packages);
     let brought = Command::new(script).arg(directory).status().unwrap();
     assert!(brought.success(), "scripts/{packages} says why above");
 }
 
-fn printed(command: &mut Command) -> String {
+pub(crate) fn printed(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     let reported = String::from_utf8_lossy(&output.stderr);

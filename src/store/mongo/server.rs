@@ -126,14 +126,14 @@ pub(super) enum ServerProblem {
     Anonymous,
     /// The user lacks rights.
     #[error(
-        "the user {user} may not {actions} in the database {database}; in mongosh: use {made_in}, then db.grantRolesToUser(\"{user}\", [{{role: \"readWrite\", db: \"{database}\"}}])"
+        "in the database {database} the user {user} may not {actions}; in mongosh: use {made_in}, then db.grantRolesToUser(\"{user}\", [{{role: \"readWrite\", db: \"{database}\"}}])"
     )]
     Rights {
         /// The user.
         user: String,
         /// The database in which the user was created.
         made_in: String,
-        /// The missing actions, separated by commas.
+        /// The missing actions, and on what.
         actions: String,
         /// The database in which they are missing.
         database: String,

@@ -1,5 +1,7 @@
 //! Whether the gateway's user has the rights that the gateway needs, by the privileges that the server reports.
 
+use std::iter::once;
+
 use mongodb::{
     Client,
     bson::{Document, doc},
@@ -87,24 +89,7 @@ fn judge(
             covers(privilege, &needs.database, collection) && allows(privilege, action)
         })
     };
-    let on_database = ON_DATABASE.iter().map(|action| ("", *action));
-    let on_own = needs.own.iter().flat_map(|name| {
-        ON_DOCUMENTS
-            .iter()
-            .chain(&ON_OWN)
-            .map(move |action| (name.as_str(), *action))
-    });
-    let on_application = needs.application.iter().flat_map(|name| {
-        ON_DOCUMENTS
-            .iter()
-            .map(move |action| (name.as_str(), *action))
-    });
-    let mut missing = Vec::new();
-    for (collection, action) in on_database.chain(on_application).chain(on_own) {
-        if !may(collection, action) && !missing.contains(&action) {
-            missing.push(action);
-        }
-    }
+    let missing = missing(needs, may);
     if missing.is_empty() {
         let hidden = needs.application.iter();
         let hidden: Vec<&str> = hidden
@@ -116,9 +101,36 @@ fn judge(
     Err(ServerProblem::Rights {
         user: user.get_str("user").unwrap_or_default().to_owned(),
         made_in: user.get_str("db").unwrap_or("admin").to_owned(),
-        actions: missing.join(", "),
+        actions: missing.join(" and "),
         database: needs.database.clone(),
     })
+}
+
+/// The missing actions, and on what. Collections that lack the same are named together.
+fn missing(needs: &ServerRequirements, may: impl Fn(&str, &str) -> bool) -> Vec<String> {
+    let on_own = [&ON_DOCUMENTS[..], &ON_OWN].concat();
+    let application = needs.application.iter();
+    let application = application.map(|name| (name.as_str(), &ON_DOCUMENTS[..]));
+    let own = needs.own.iter().map(|name| (name.as_str(), &on_own[..]));
+    let needed = once(("", &ON_DATABASE[..])).chain(application).chain(own);
+    let mut missing: Vec<(Vec<&str>, Vec<&str>)> = Vec::new();
+    for (collection, actions) in needed {
+        let actions = actions.iter().copied();
+        let lacks: Vec<&str> = actions.filter(|action| !may(collection, action)).collect();
+        let name = match collection {
+            "" => "the whole database",
+            _ => collection,
+        };
+        match missing.last_mut() {
+            _ if lacks.is_empty() => {}
+            Some((actions, collections)) if *actions == lacks => collections.push(name),
+            _ => missing.push((lacks, vec![name])),
+        }
+    }
+    let missing = missing.iter().map(|(actions, collections)| {
+        format!("{} on {}", actions.join(", "), collections.join(", "))
+    });
+    missing.collect()
 }
 
 fn hidden_indexes(user: &Document, collections: &[&str]) -> String {
@@ -169,17 +181,64 @@ fn code(error: &Error) -> Option<i32> {
 mod tests {
     use super::*;
 
-    fn reported(resource: Document, actions: &[&str]) -> String {
+    fn judged(privileges: &[Document]) -> String {
         let needs = ServerRequirements {
             database: "app".to_owned(),
-            application: vec!["tasks".to_owned()],
+            application: vec!["sites".to_owned(), "tasks".to_owned()],
             with_text_ids: Vec::new(),
             own: vec!["tidegate.feed".to_owned()],
         };
         let user = doc! {"user": "gateway", "db": "admin"};
-        let privilege = doc! {"resource": resource, "actions": actions};
-        judge(&user, &[privilege], &needs)
+        judge(&user, privileges, &needs)
             .map_or_else(|problem| problem.to_string(), Option::unwrap_or_default)
+    }
+
+    fn reported(resource: Document, actions: &[&str]) -> String {
+        judged(&[doc! {"resource": resource, "actions": actions}])
+    }
+
+    /// The narrowest role.
+    fn narrow() -> Vec<(&'static str, Vec<&'static str>)> {
+        let on_application = vec!["insert", "update", "remove", TO_RELATE];
+        let on_own = [&on_application[..3], &ON_OWN].concat();
+        vec![
+            ("", ON_DATABASE.to_vec()),
+            ("sites", on_application.clone()),
+            ("tasks", on_application),
+            ("tidegate.feed", on_own),
+        ]
+    }
+
+    #[test]
+    fn each_missing_right_is_named_with_its_collection() {
+        let judge_role = |role: &[(&str, Vec<&str>)]| {
+            let privileges = role.iter().map(|(collection, actions)| {
+                let resource = doc! {"db": "app", "collection": *collection};
+                doc! {"resource": resource, "actions": actions.clone()}
+            });
+            judged(&privileges.collect::<Vec<Document>>())
+        };
+        assert_eq!(judge_role(&narrow()), "");
+        for (at, (collection, actions)) in narrow().into_iter().enumerate() {
+            for action in actions {
+                let mut role = narrow();
+                role[at].1.retain(|granted| *granted != action);
+                let reported = judge_role(&role);
+                let expected = match (collection, action) {
+                    (_, TO_RELATE) => {
+                        format!("may not listIndexes of the collections {collection}: ")
+                    }
+                    // It covers that of every collection.
+                    ("", "find") => {
+                        "may not find on the whole database, sites, tasks, tidegate.feed; "
+                            .to_owned()
+                    }
+                    ("", _) => format!("may not {action} on the whole database; "),
+                    _ => format!("may not {action} on {collection}; "),
+                };
+                assert!(reported.contains(&expected), "{expected}: {reported}");
+            }
+        }
     }
 
     #[test]
@@ -204,22 +263,23 @@ mod tests {
         }
         let warning = reported(doc! {"db": "app", "collection": ""}, &all[..8]);
         assert!(
-            warning.starts_with("the user gateway may not listIndexes of the collections tasks: "),
+            warning.starts_with(
+                "the user gateway may not listIndexes of the collections sites, tasks: "
+            ),
             "{warning}"
         );
         assert_eq!(
             reported(doc! {"db": "app", "collection": ""}, &all[..6]),
-            "the user gateway may not listCollections, changeStream in the database app; in mongosh: \
+            "in the database app the user gateway may not listCollections, changeStream on the whole database; in mongosh: \
              use admin, then db.grantRolesToUser(\"gateway\", [{role: \"readWrite\", db: \"app\"}])"
         );
         for resource in [
             doc! {"db": "other", "collection": ""},
             doc! {"cluster": true},
         ] {
-            assert!(
-                reported(resource, &all)
-                    .contains("may not listCollections, changeStream, find, insert")
-            );
+            assert!(reported(resource, &all).contains(
+                "may not listCollections, changeStream, find on the whole database and find, insert"
+            ));
         }
         let only_tasks = reported(doc! {"db": "app", "collection": "tasks"}, &all);
         assert!(
