@@ -78,15 +78,15 @@ fn change(file: &mut Vec<u8>, edit: &[u8]) {
 /// Reads all, commits, reads again and closes. A commit may report that its outcome is unknown. No other failure may be
 /// blamed on the machine.
 async fn work(store: EmbeddedStore) {
-    expect_told(read(&store).await);
+    expect_reported(read(&store).await);
     match commit(&store).await {
         Ok(_) | Err(StoreError::Unavailable(_)) => {}
-        reported => expect_told(reported.map(drop)),
+        reported => expect_reported(reported.map(drop)),
     }
     let _: Result<(), StoreError> = read(&store).await;
 }
 
-fn expect_told(result: Result<(), StoreError>) {
+fn expect_reported(result: Result<(), StoreError>) {
     match result {
         Ok(()) | Err(StoreError::Corrupt(_)) => {}
         Err(error) => panic!("the file is to blame, not {error:?}"),

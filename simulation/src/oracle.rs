@@ -249,7 +249,7 @@ pub(crate) fn judge_end(
         };
         moments[*between.start()..].iter().any(gone)
     };
-    let is_told = |moment: &Moment| {
+    let is_reported = |moment: &Moment| {
         let (state, grants) = (&moment.state, sight.grants(&moment.state));
         let visible = |entry: &Arc<Entry>| {
             let asked = client.page_types.contain(&entry.key.type_name);
@@ -270,7 +270,7 @@ pub(crate) fn judge_end(
         all_held && old.all(|(key, held)| stands(key, held))
     };
     let mut possible = moments[between.clone()].iter();
-    expect(possible.any(is_told), Property::Snapshot, || {
+    expect(possible.any(is_reported), Property::Snapshot, || {
         format!("no moment had {:?}", client.held)
     })
 }

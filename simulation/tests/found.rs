@@ -270,7 +270,7 @@ fn a_reset_ends_for_who_only_listens() {
 /// A client dropped the documents of a type when it stopped asking for it. It asked for it again before a page had
 /// answered, with a checkpoint that had passed them, and never got them again.
 #[test]
-fn documents_go_with_the_page_that_no_longer_tells_of_their_type() {
+fn documents_go_with_the_page_that_no_longer_has_their_type() {
     let (alice, bob) = (0, 1);
     let types = |what| Op::Types { device: bob, what };
     let (tasks, all) = (0, 2);

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_without_a_name_takes_no_token_meant_for_somebody() {
+    fn a_gateway_without_a_name_takes_no_token_meant_for_another() {
         let rules = ClaimRules {
             audience: None,
             issuer: None,

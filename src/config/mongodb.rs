@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_url_is_told_without_what_may_be_a_secret() {
+    fn problems_of_a_url_are_reported_without_what_may_be_a_secret() {
         for (url, part) in [
             ("mongodb://db1", "names no database"),
             ("mongodb://db1/admin", "MongoDB's own"),

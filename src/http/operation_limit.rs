@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn each_user_sends_as_fast_as_one_may_and_is_told_when_to_go_on() {
+    fn each_user_sends_at_the_rate_of_one_and_learns_when_to_go_on() {
         let operation_limiter = OperationLimiter::new(limits());
         let [alice, bob] = users();
         for _ in 0..3 {

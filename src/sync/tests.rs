@@ -153,11 +153,11 @@ impl Store for Scripted {
 
     /// Reports everything except the document `untold`.
     fn tail(&self) -> BoxStream<'static, TailEvent> {
-        let is_told = |event: &TailEvent| match event {
+        let is_reported = |event: &TailEvent| match event {
             TailEvent::Committed(writes) => writes.iter().all(|write| write.key != key("untold")),
             _ => true,
         };
-        let reported = move |event| std::future::ready(is_told(&event).then_some(event));
+        let reported = move |event| std::future::ready(is_reported(&event).then_some(event));
         self.inner.tail().filter_map(reported).boxed()
     }
 }

@@ -208,7 +208,7 @@ type Note @collection(nam: "notes") @scope(by: "user:{ovner}") {
 "#;
 
 #[test]
-fn a_wrong_model_is_told_with_places_and_hints_by_every_command() {
+fn every_command_reports_a_wrong_model_with_places_and_hints() {
     let directory = TempDir::new().unwrap();
     write(&directory, "wrong.graphql", WRONG);
     for command in ["dev", "schema", "operations", "check"] {
@@ -270,7 +270,7 @@ fn help_and_mistyped_commands_lead_on() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_told() {
+fn an_address_in_use_is_reported() {
     let directory = TempDir::new().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

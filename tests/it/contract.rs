@@ -55,7 +55,7 @@ macro_rules! contract {
             feeds::a_scan_is_ascending_within_its_bounds
             feeds::a_scan_of_some_types_leaves_out_the_others_only
             feeds::a_scan_without_removals_has_what_is_there_and_nothing_else
-            feeds::a_byte_cap_yields_at_least_one_record_and_tells_what_it_left_out
+            feeds::a_byte_cap_yields_at_least_one_record_and_names_what_it_left_out
             feeds::a_replaced_record_leaves_its_old_place
             feeds::a_document_that_moves_leaves_a_marker_until_it_returns
             feeds::pages_neither_skip_nor_repeat_while_writers_write
@@ -71,7 +71,7 @@ macro_rules! contract {
             inbox::what_waits_of_a_document_is_counted_for_each_user
             inbox::a_conflict_opened_while_its_document_moves_stands_where_the_document_does
             inbox::settled_conflicts_are_forgotten_the_oldest_first_and_open_ones_never
-            inbox::a_tail_tells_where_conflicts_came_and_went
+            inbox::a_tail_reports_where_conflicts_open_and_end
             loading::documents_are_loaded_in_their_order_as_far_as_they_have_room
             loading::conflicts_are_loaded_in_their_order_as_far_as_they_have_room
             loading::clients_are_loaded_in_their_order_as_far_as_they_have_room
@@ -79,11 +79,11 @@ macro_rules! contract {
             members::of_very_many_memberships_those_of_services_and_the_oldest_are_read
             members::what_a_giver_gives_a_user_is_counted
             members::what_a_user_declines_comes_back_and_each_change_is_stamped
-            members::a_tail_tells_whose_grants_changed_before_what_was_written
-            tails::a_tail_begins_with_restart_and_tells_commits_in_their_order
-            tails::a_tail_tells_nothing_of_a_commit_that_failed
-            tails::a_tail_tells_of_a_new_epoch
-            tails::a_follower_that_fell_behind_is_told_to_restart
+            members::a_tail_reports_users_whose_grants_changed_before_the_writes
+            tails::a_tail_begins_with_restart_and_reports_commits_in_their_order
+            tails::a_tail_reports_nothing_of_a_commit_that_failed
+            tails::a_tail_reports_a_new_epoch
+            tails::a_tail_that_lags_reports_a_restart
         }
     };
 }

@@ -108,7 +108,7 @@ async fn an_orderly_stop_under_load_keeps_what_was_acknowledged() {
 }
 
 #[test]
-fn a_second_process_on_one_store_is_refused_and_told_what_to_do() {
+fn a_second_process_on_one_store_is_refused_with_what_to_do() {
     let directory = TempDir::new().unwrap();
     let server = Server::dev(&directory);
     let dev = ["dev", "--listen", "127.0.0.1:0"];

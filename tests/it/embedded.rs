@@ -79,7 +79,7 @@ async fn the_epoch_handed_in_later_does_not_replace_the_first() {
 }
 
 #[test]
-fn a_second_opening_is_refused_and_told_where_and_what_to_do() {
+fn a_second_opening_is_refused_with_the_place_and_what_to_do() {
     let place = TempDir::new().unwrap();
     let store = open(place.path()).unwrap();
     let error = refusal(place.path());
@@ -126,7 +126,7 @@ async fn a_dropped_store_can_be_opened_at_once_even_while_a_snapshot_of_it_is_he
 }
 
 #[test]
-fn a_creation_that_was_cut_short_is_begun_anew() {
+fn a_creation_that_was_cut_short_begins_again() {
     let place = TempDir::new().unwrap();
     for left_behind in [&b""[..], b"redb", &[0; 5000]] {
         fs::write(place.path().join("tidegate.redb.new"), left_behind).unwrap();

@@ -38,7 +38,7 @@ fn no_conversation_on_a_socket_leaves_the_protocol() {
 }
 
 #[test]
-fn a_damaged_store_file_is_told_or_read_but_never_ends_the_process() {
+fn a_damaged_store_file_is_reported_or_read_and_never_ends_the_process() {
     replay("store", store::run, 30);
 }
 

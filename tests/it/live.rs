@@ -152,7 +152,7 @@ async fn a_resumed_subscription_misses_nothing_across_a_restart() {
 }
 
 #[tokio::test]
-async fn a_subscription_from_another_epoch_begins_anew() {
+async fn a_subscription_from_another_epoch_begins_again() {
     let directory = TempDir::new().unwrap();
     let server = Server::dev(&directory);
     let alice = server.client("alice");

@@ -225,7 +225,7 @@ fn unsafe_settings_are_refused_by_name() {
 }
 
 #[test]
-fn all_that_is_missing_is_told_at_once() {
+fn all_that_is_missing_is_reported_at_once() {
     let directory = TempDir::new().unwrap();
     let reported = complaint(directory.path(), &["serve"]);
     assert_says(&reported, &["store.url", "auth.algorithms", "auth.secret"]);

@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_keeps_nothing_twice_and_tells_values_of_different_types_apart() {
+    fn a_set_keeps_nothing_twice_and_distinguishes_values_of_different_types() {
         let (one, long) = (Value::Int(1), Value::Long(1));
         let list = |items: &[&Value]| Value::List(items.iter().copied().cloned().collect());
         let joined = merge_sets(

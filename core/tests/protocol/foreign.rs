@@ -109,7 +109,7 @@ fn what_a_change_takes_over_stays_though_its_atomic_push_fails() {
 }
 
 #[test]
-fn one_transaction_takes_over_once_whoever_came_first() {
+fn one_transaction_takes_over_once_in_either_order() {
     let mut store = with_a_foreign_edit();
     let (alice, bob) = (by("alice", "phone").from(1), by("bob", "b").from(3));
     let edit = [update("t", 1, json!({ "done": true }))];

@@ -207,7 +207,7 @@ fn a_sum_or_text_beyond_what_the_field_holds_is_rejected() {
 }
 
 #[test]
-fn a_merge_tells_field_by_field_what_it_met_and_what_was_taken() {
+fn a_merge_reports_field_by_field_what_it_met_and_what_was_taken() {
     let bench = Bench::new("MERGE/SERVER_WINS");
     let entry = bench.entry_after(&[
         (

@@ -59,7 +59,7 @@ fn a_first_sync_of_a_scope_with_collected_tombstones_ends() {
 }
 
 #[test]
-fn a_first_sync_begun_before_tombstones_were_collected_begins_anew() {
+fn a_first_sync_begun_before_tombstones_were_collected_begins_again() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red()), create("b", red()), create("c", red())]);
     let begun = phone.store.page("bob", None, 1);
@@ -155,7 +155,7 @@ fn a_seq_above_the_head_resets_only_after_a_linearizable_read() {
 }
 
 #[test]
-fn a_token_with_more_tracks_than_a_client_comes_by_begins_anew() {
+fn a_token_with_more_tracks_than_a_client_can_get_begins_again() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red())]);
     let token = phone.pull("bob", None, &RequestedTypes::All).last.token();

@@ -48,7 +48,7 @@ fn changes_are_numbered_from_the_first_mutation_id() {
 }
 
 #[test]
-fn a_repeat_has_no_effect_and_tells_the_original_outcomes() {
+fn a_repeat_has_no_effect_and_returns_the_original_outcomes() {
     let mut store = Store::new("MERGE");
     let (sender, changes) = (
         by("alice", "phone").from(1),

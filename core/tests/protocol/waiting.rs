@@ -142,9 +142,9 @@ fn a_document_has_a_bounded_number_of_conflicts_and_the_next_is_rejected_whole()
     for rule in ["MANUAL", "MERGE/MANUAL"] {
         let mut store = titled(rule);
         let sender = by("alice", "phone").from(1);
-        let told_of = summaries(&store.push(&sender, &titles(0..PENDING_MAX + 1)));
-        assert_eq!(told_of[PENDING_MAX - 1], "CONFLICT 2");
-        assert_eq!(told_of[PENDING_MAX], "REJECTED INBOX_FULL");
+        let answered = summaries(&store.push(&sender, &titles(0..PENDING_MAX + 1)));
+        assert_eq!(answered[PENDING_MAX - 1], "CONFLICT 2");
+        assert_eq!(answered[PENDING_MAX], "REJECTED INBOX_FULL");
         assert_eq!(store.conflicts().count(), PENDING_MAX);
         let more = update("t", 1, json!({ "title": "more", "done": true }));
         let numbered = |n: usize| i32::try_from(PENDING_MAX + n).expect("it is small");
@@ -258,7 +258,7 @@ fn small_edits_of_a_large_document_keep_a_bounded_number_of_its_copies() {
 }
 
 #[test]
-fn a_push_is_told_a_bounded_amount_about_the_fields_of_a_large_document() {
+fn a_push_is_answered_with_a_bounded_amount_about_the_fields_of_a_large_document() {
     let mut store = Store::new("SERVER_WINS");
     let large = |letter: &str| json!({ "text": letter.repeat(1 << 20) });
     let bobs = [create("t", large("a")), update("t", 1, large("b"))];

@@ -65,7 +65,7 @@ fn document(store: &Store, fields: Json) -> WebhookAnswer {
 }
 
 #[test]
-fn a_question_tells_all_sides_and_nothing_of_the_push_is_applied() {
+fn a_question_shows_all_sides_and_nothing_of_the_push_is_applied() {
     let mut store = store("WEBHOOK");
     let mine =
         update("t", 1, json!({ "title": "mine", "done": true })).seeing(json!({ "title": "old" }));

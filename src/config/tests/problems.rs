@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn all_problems_are_told_at_once_with_their_places() {
+fn all_problems_are_reported_at_once_with_their_places() {
     let text = r#"
 listen = 4000
 modle = "model.graphql"
@@ -59,7 +59,7 @@ url = "mongodb://db1/app"
 }
 
 #[test]
-fn nothing_at_all_is_told_what_is_needed() {
+fn an_empty_configuration_is_answered_with_what_is_needed() {
     let problems = Config::load(None, std::iter::empty()).unwrap_err();
     insta::assert_snapshot!(lines(&problems), @r#"
     auth has no key to check tokens with; set one of auth.jwks_url, auth.public_key_file, auth.secret
@@ -69,7 +69,7 @@ fn nothing_at_all_is_told_what_is_needed() {
 }
 
 #[test]
-fn a_text_that_is_not_toml_is_told_by_line_and_not_quoted() {
+fn a_text_that_is_not_toml_is_reported_by_line_and_not_quoted() {
     let text = "[auth]\nsecret = \"hunter2-hunter2\nissuer = me\n[auth]\n";
     let problems = problems(text, &[]);
     assert!(!problems.contains("hunter2"));
@@ -81,7 +81,7 @@ fn a_text_that_is_not_toml_is_told_by_line_and_not_quoted() {
 }
 
 #[test]
-fn a_value_outside_its_bounds_is_told_what_it_may_be() {
+fn a_value_outside_its_bounds_is_reported_with_its_bounds() {
     for (name, value, expected) in [
         (
             "TIDEGATE_LISTEN",

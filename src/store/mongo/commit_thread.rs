@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_is_done_on_the_thread_and_given_up_with_whoever_waits() {
+    async fn work_is_done_on_the_thread_and_given_up_with_its_caller() {
         let writer = CommitThread::start().unwrap();
         let name = async { Ok(thread::current().name().map(str::to_owned)) };
         let name = writer.run(name).await.unwrap();

@@ -73,7 +73,7 @@ async fn hundreds_who_watch_one_scope_all_get_every_write() {
 }
 
 #[tokio::test]
-async fn a_write_that_is_never_told_is_read_from_the_store_soon_after_the_next_one() {
+async fn a_write_that_is_never_reported_is_read_from_the_store_soon_after_the_next_one() {
     let directory = TempDir::new().unwrap();
     let (_, sync) = Scripted::on(&directory).serve();
     let caller = alice(&sync);

@@ -90,7 +90,7 @@ async fn each_answer_is_carried_out_on_mongodb() {
 }
 
 #[tokio::test]
-async fn a_question_tells_all_sides_and_is_signed() {
+async fn a_question_shows_all_sides_and_is_signed() {
     let application = Application::answering(json!("incoming")).await;
     let outcome = bench(&application, &[]).conflict().await;
     assert_eq!(outcome["conflict"]["fields"][0]["rule"], "WEBHOOK");

@@ -134,7 +134,7 @@ pub(crate) async fn a_scan_without_removals_has_what_is_there_and_nothing_else(
     assert_eq!(scanned(&scan(&*store, &living).await), [2, 7, 12, 14]);
 }
 
-pub(crate) async fn a_byte_cap_yields_at_least_one_record_and_tells_what_it_left_out(
+pub(crate) async fn a_byte_cap_yields_at_least_one_record_and_names_what_it_left_out(
     backend: &impl Backend,
 ) {
     let store = backend.open().await;

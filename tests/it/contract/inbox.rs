@@ -266,9 +266,9 @@ pub(crate) async fn a_conflict_goes_where_its_document_goes(backend: &impl Backe
     assert_eq!(names(&*store, &[&b]).await, ["1", "2"]);
     assert_eq!(record(&*store, "done").await, Some(settled("done", 1)));
     write(&*store, inbox([open("gone", &task("gone"), &a, 9)])).await;
-    let mut anew = entries([entry(&task("gone"), &b, 9)]);
-    anew.markers_removed.push((b.clone(), task("gone")));
-    write(&*store, anew).await;
+    let mut again = entries([entry(&task("gone"), &b, 9)]);
+    again.markers_removed.push((b.clone(), task("gone")));
+    write(&*store, again).await;
     assert_eq!(
         names(&*store, &[&a]).await,
         ["other"],
@@ -345,7 +345,7 @@ pub(crate) async fn settled_conflicts_are_forgotten_the_oldest_first_and_open_on
     assert!(record(&*store, "open").await.is_some());
 }
 
-pub(crate) async fn a_tail_tells_where_conflicts_came_and_went(backend: &impl Backend) {
+pub(crate) async fn a_tail_reports_where_conflicts_open_and_end(backend: &impl Backend) {
     let store = backend.open().await;
     let (a, b) = (scope("a"), scope("b"));
     write(&*store, entries([entry(&task("1"), &a, 1)])).await;

@@ -189,7 +189,7 @@ pub(crate) async fn what_a_user_declines_comes_back_and_each_change_is_stamped(
     assert_eq!(read(&*store, "bob", &[]).await.rows.len(), 1);
 }
 
-pub(crate) async fn a_tail_tells_whose_grants_changed_before_what_was_written(
+pub(crate) async fn a_tail_reports_users_whose_grants_changed_before_the_writes(
     backend: &impl Backend,
 ) {
     let store = backend.open().await;

@@ -22,7 +22,7 @@ use super::{
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(crate) async fn a_tail_begins_with_restart_and_tells_commits_in_their_order(
+pub(crate) async fn a_tail_begins_with_restart_and_reports_commits_in_their_order(
     backend: &impl Backend,
 ) {
     let store = backend.open().await;
@@ -50,7 +50,7 @@ pub(crate) async fn a_tail_begins_with_restart_and_tells_commits_in_their_order(
     }
 }
 
-pub(crate) async fn a_tail_tells_nothing_of_a_commit_that_failed(backend: &impl Backend) {
+pub(crate) async fn a_tail_reports_nothing_of_a_commit_that_failed(backend: &impl Backend) {
     let store = backend.open().await;
     let a = scope("a");
     let mut tail = store.tail();
@@ -67,7 +67,7 @@ pub(crate) async fn a_tail_tells_nothing_of_a_commit_that_failed(backend: &impl 
     assert_eq!(reported, [item(1, entry(&task("1"), &a, 1))]);
 }
 
-pub(crate) async fn a_tail_tells_of_a_new_epoch(backend: &impl Backend) {
+pub(crate) async fn a_tail_reports_a_new_epoch(backend: &impl Backend) {
     let store = backend.open().await;
     let mut tail = store.tail();
     assert!(matches!(next(&mut tail).await, TailEvent::Restart));
@@ -85,7 +85,7 @@ pub(crate) async fn a_tail_tells_of_a_new_epoch(backend: &impl Backend) {
 }
 
 /// A backend whose tail holds more than is written here may report everything instead.
-pub(crate) async fn a_follower_that_fell_behind_is_told_to_restart(backend: &impl Backend) {
+pub(crate) async fn a_tail_that_lags_reports_a_restart(backend: &impl Backend) {
     const COMMITS: i64 = 80;
     let store = backend.open().await;
     let a = scope("a");
@@ -103,7 +103,7 @@ pub(crate) async fn a_follower_that_fell_behind_is_told_to_restart(backend: &imp
                 for write in writes.iter() {
                     let seq = write.item.seq;
                     let follows = position == Seq(i64::MIN) || seq == position.next();
-                    assert!(follows, "{seq} follows {position}, untold");
+                    assert!(follows, "{seq} follows {position} unreported");
                     position = seq;
                 }
             }

@@ -66,7 +66,7 @@ impl Outbox {
                     self.under_way = None;
                 }
                 // Both prove that the push had no effect.
-                Some("EPOCH_CHANGED" | "MUTATION_ID_GAP") => self.begin_anew().await,
+                Some("EPOCH_CHANGED" | "MUTATION_ID_GAP") => self.begin_again().await,
                 Some(_) => panic!("{answer}"),
             }
         }
@@ -88,7 +88,7 @@ impl Outbox {
     }
 
     /// The rest goes under a new client id, as edits of no version that the store knows.
-    async fn begin_anew(&mut self) {
+    async fn begin_again(&mut self) {
         self.replica.pull(&self.client).await;
         self.generation += 1;
         self.next_mutation = 1;

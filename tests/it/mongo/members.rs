@@ -51,8 +51,8 @@ async fn regranted(tail: &mut BoxStream<'static, TailEvent>) -> Vec<Option<Strin
 }
 
 #[tokio::test]
-async fn a_tail_tells_whose_grants_another_gateway_changes_and_of_an_older_one_that_it_may_be_anybodys()
- {
+async fn a_tail_reports_users_whose_grants_another_gateway_changes_and_all_users_for_an_older_one()
+{
     let deployment = Deployment::replica_set(1).await;
     let options = options(&deployment, "app").await;
     let store = open(&options, MEMBERS).await;

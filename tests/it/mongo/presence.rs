@@ -159,7 +159,7 @@ async fn a_repeated_push_is_answered_with_its_documents_at_the_first_attempt() {
 }
 
 #[tokio::test]
-async fn a_create_that_is_refused_by_itself_tells_of_the_document_that_is_there() {
+async fn a_create_that_is_refused_by_itself_shows_the_document_that_is_there() {
     let bench = bench().await;
     let gateway = &bench.gateway;
     bench.push(vec![gateway.create("1", mine())]).await;

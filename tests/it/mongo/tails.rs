@@ -90,7 +90,7 @@ impl Bench {
     }
 
     /// The gateway writes, and gives the commit up.
-    async fn write_in_vain(&mut self) {
+    async fn write_and_give_up(&mut self) {
         let writes = self.next_writes();
         let decide = move |_: &Loaded| writes.clone();
         let given_up = self.store.commit(Reads::default(), Arc::new(decide)).await;
@@ -113,7 +113,7 @@ impl Bench {
     }
 
     /// The same beyond a seq: after an unknown outcome writes may be reported twice.
-    async fn told_beyond(&mut self, seq: i64) -> Option<i64> {
+    async fn stated_beyond(&mut self, seq: i64) -> Option<i64> {
         loop {
             let stated = self.stated().await;
             if stated.is_none_or(|stated| stated > seq) {
@@ -183,7 +183,7 @@ async fn commits_and_the_tail_go_on_after_an_election_without_a_gap() {
 }
 
 #[tokio::test]
-async fn a_tail_whose_history_is_lost_begins_anew_and_says_so() {
+async fn a_tail_whose_history_is_lost_restarts_and_says_so() {
     let mut bench = bench(|_| ()).await;
     for (times, how) in [
         (1, doc! { "failCommands": ["getMore"], "errorCode": 286 }),
@@ -202,7 +202,7 @@ async fn a_tail_whose_history_is_lost_begins_anew_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_tail_whose_feed_is_dropped_begins_anew_and_says_so() {
+async fn a_tail_whose_feed_is_dropped_restarts_and_says_so() {
     let mut bench = bench(|_| ()).await;
     let database = bench.deployment.client().await.database("app");
     database
@@ -265,7 +265,7 @@ async fn the_token_advances_while_nothing_happens() {
 
 /// Reading every small commit from the oplog and sending it back to its author is a third of its cost.
 #[tokio::test]
-async fn what_a_gateway_commits_itself_is_told_without_the_change_stream() {
+async fn local_commits_are_reported_without_the_change_stream() {
     let streamed: Arc<Mutex<usize>> = Arc::default();
     let count = Arc::clone(&streamed);
     let mut bench = bench(|options| {
@@ -290,7 +290,7 @@ async fn what_a_gateway_commits_itself_is_told_without_the_change_stream() {
 
 /// It may have been committed, and then only the change stream reports it.
 #[tokio::test]
-async fn a_commit_that_was_given_up_unanswered_makes_the_tail_begin_anew() {
+async fn a_commit_that_was_given_up_unanswered_restarts_the_tail() {
     let passed_by: Arc<Mutex<Vec<Vec<Bson>>>> = Arc::default();
     let streams = Arc::clone(&passed_by);
     let mut bench = bench(|options| {
@@ -317,15 +317,15 @@ async fn a_commit_that_was_given_up_unanswered_makes_the_tail_begin_anew() {
         "writeConcernError": { "code": 64, "errmsg": "waiting for replication timed out" },
     };
     bench.fail(Times::Always, how).await;
-    bench.write_in_vain().await;
+    bench.write_and_give_up().await;
     assert_eq!(bench.stated().await, None);
     bench.deployment.heal_commands().await;
     let head = bench.store.confirmed_head(&scope("a")).await.unwrap();
     assert_eq!(head.0, seq + 1, "it was committed");
     let seq = bench.write_own().await;
-    assert_eq!(bench.told_beyond(seq - 1).await, Some(seq));
+    assert_eq!(bench.stated_beyond(seq - 1).await, Some(seq));
     let seq = bench.write().await;
-    assert_eq!(bench.told_beyond(seq - 1).await, Some(seq));
+    assert_eq!(bench.stated_beyond(seq - 1).await, Some(seq));
     let passed_by = passed_by.lock().unwrap();
     let (first, last) = (&passed_by[0], &passed_by[passed_by.len() - 1]);
     assert_eq!((first.len(), last.len()), (1, 1));
@@ -342,10 +342,10 @@ async fn a_commit_of_unknown_outcome_is_reported_once_a_majority_has_it() {
     assert_eq!(bench.stated().await, Some(seq));
     let primary = bench.deployment.primary().await;
     bench.deployment.stop_replication(primary).await;
-    bench.write_in_vain().await;
+    bench.write_and_give_up().await;
     assert_eq!(bench.stated().await, None);
     bench.deployment.resume_replication(primary).await;
-    assert_eq!(bench.told_beyond(seq).await, Some(seq + 1));
+    assert_eq!(bench.stated_beyond(seq).await, Some(seq + 1));
 }
 
 #[tokio::test]

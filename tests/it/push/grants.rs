@@ -60,8 +60,8 @@ async fn a_scope_that_is_only_read_takes_no_writes() {
 }
 
 #[tokio::test]
-async fn a_client_tells_a_withdrawn_scope_from_a_document_that_never_was_and_the_outcome_does_not()
-{
+async fn a_client_can_distinguish_a_withdrawn_scope_from_an_unknown_document_and_the_outcome_does_not()
+ {
     let directory = TempDir::new().unwrap();
     let (server, alice, bob) = two_users(&directory);
     alice.push_all(json!([team_task("a")])).await;
@@ -93,7 +93,7 @@ async fn a_client_tells_a_withdrawn_scope_from_a_document_that_never_was_and_the
 }
 
 #[tokio::test]
-async fn a_document_that_leaves_a_scope_is_revoked_there_and_nothing_tells_where_it_went() {
+async fn a_document_that_leaves_a_scope_is_revoked_there_and_nothing_shows_where_it_went() {
     let directory = TempDir::new().unwrap();
     let (_server, alice, bob) = two_users(&directory);
     alice.push_all(json!([team_task("a")])).await;

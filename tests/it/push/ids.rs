@@ -160,9 +160,9 @@ async fn ids_need_the_epoch_they_were_counted_in() {
     assert_eq!(page["reset"], true);
     assert_eq!(page["epoch"], *new_epoch);
     let stale = json!([update("a", -1, json!({"done": true}))]);
-    let anew = alice.push(numbered("phone-2", 1, &new_epoch, stale)).await;
+    let again = alice.push(numbered("phone-2", 1, &new_epoch, stale)).await;
     assert_eq!(
-        statuses(&anew),
+        statuses(&again),
         ["MERGED"],
         "stale, yet nobody else's field"
     );

@@ -95,7 +95,7 @@ impl Bench {
             let page = client.pull(asked.as_deref()).await;
             if let Some(asked) = asked {
                 let is_reset = page["reset"] == true;
-                assert!(is_reset || !is_below(&asked, &before), "untold: {page}");
+                assert!(is_reset || !is_below(&asked, &before), "no reset: {page}");
                 assert!(!is_reset || is_below(&asked, &self.floors().await));
             }
             replica.apply(&page);

@@ -129,7 +129,7 @@ async fn after_a_restore_with_a_new_epoch_all_devices_reset_and_their_outboxes_s
 /// A restored database looks like one in which nothing happened. A client above a head is reset, and a client that
 /// continues lost mutation ids gets an error. The others learn it from the new epoch, however late it comes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_restore_without_a_new_epoch_those_from_the_future_are_told() {
+async fn after_a_restore_without_a_new_epoch_devices_ahead_of_it_are_reset_or_refused() {
     let bench = Bench::start().await;
     let mut founder = bench.device("founder").await;
     founder.keep(task("tea", "Tea"));

@@ -220,7 +220,7 @@ async fn a_commit_that_outlasts_its_request_took_effect_once() {
 }
 
 #[tokio::test]
-async fn operations_beyond_the_bounds_wait_and_are_told_to_come_again() {
+async fn operations_beyond_the_bounds_wait_and_are_asked_to_come_again() {
     let kept = Kept::waiting("requests = 1\nuser_requests = 1").await;
     let body = json!({"query": PUSH, "variables": {"input": kept.stale().await}}).to_string();
     let alice = kept.alice.clone();
@@ -242,7 +242,7 @@ async fn operations_beyond_the_bounds_wait_and_are_told_to_come_again() {
 }
 
 #[tokio::test]
-async fn strangers_are_told_nothing_of_the_schema() {
+async fn strangers_learn_nothing_of_the_schema() {
     let directory = configured(CONFIG);
     let server = Server::serve(&directory);
     let alice = client(&server, &token(&directory, "alice"));

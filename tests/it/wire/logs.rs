@@ -37,7 +37,7 @@ async fn post(client: &Client, path: &str, id: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_log_names_each_request_and_tells_no_secret_at_any_level() {
+async fn the_log_names_each_request_and_no_secret_at_any_level() {
     let directory = configured(CONFIG);
     let path = directory.path().join("log");
     let mut command = with_secret(directory.path(), &["serve"]);
@@ -132,7 +132,7 @@ async fn have_it_reviewed(client: &Client) {
 }
 
 #[tokio::test]
-async fn passwords_of_the_store_and_secrets_of_webhooks_are_told_at_no_level() {
+async fn passwords_of_the_store_and_secrets_of_webhooks_are_logged_at_no_level() {
     let shared = BASE64_STANDARD.encode("known to gateway and webhook");
     let deployment = Deployment::with_users().await;
     let application = Application::answering(json!("incoming")).await;

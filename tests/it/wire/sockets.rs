@@ -58,7 +58,7 @@ async fn a_handshake_is_answered_in_the_spelling_of_rfc_6455() {
 }
 
 #[tokio::test]
-async fn whoever_breaks_a_rule_is_told_by_the_code_that_the_protocol_has_for_it() {
+async fn a_broken_rule_closes_the_socket_with_the_protocols_code_for_it() {
     let directory = TempDir::new().unwrap();
     let server = Server::dev(&directory);
     let token = server.client("alice").token;

@@ -281,7 +281,7 @@ fn ones_own_create_can_be_taken_where_a_type_has_read_only_defaults() {
 
 /// A base may name more fields than the edit sets. Its values of those are older than the server's.
 #[test]
-fn a_document_that_is_made_anew_keeps_what_only_the_server_had_changed() {
+fn a_document_that_is_created_again_keeps_what_only_the_server_had_changed() {
     let mut store = Store::new("MANUAL");
     let bobs = [
         create("t", json!({ "title": "old", "stars": 1 })),

@@ -62,7 +62,7 @@ fn few_are_woken_at_once_and_many_a_few_at_a_time() {
 }
 
 #[test]
-fn whoever_was_woken_before_a_write_is_woken_after_it_as_well() {
+fn a_subscriber_woken_before_a_write_is_woken_after_it_as_well() {
     let subscribers: Arc<Mutex<SubscriberRegistry>> = Arc::default();
     let mut handles: Vec<SubscriptionHandle> =
         (0..5 * AT_ONCE).map(|_| watching(&subscribers)).collect();

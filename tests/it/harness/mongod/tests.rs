@@ -42,7 +42,7 @@ async fn the_shared_server_has_transactions_and_a_database_for_each_test() {
 }
 
 #[tokio::test]
-async fn a_server_and_its_data_end_with_whoever_holds_it() {
+async fn a_server_and_its_data_end_with_the_value_that_holds_it() {
     let deployment = Deployment::standalone().await;
     let (address, directory) = {
         let node = &deployment.nodes[0];
@@ -113,7 +113,7 @@ async fn a_paused_server_answers_nobody_until_it_goes_on() {
 }
 
 #[tokio::test]
-async fn commands_fail_as_often_as_they_are_told_to_and_only_for_whom() {
+async fn commands_fail_as_often_as_asked_and_only_for_one_client() {
     let deployment = Deployment::replica_set(1).await;
     let database = fresh_database();
     let mut options = ClientOptions::parse(deployment.url(&database))
