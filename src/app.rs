@@ -15,16 +15,18 @@ use tidegate_core::{
     value::Timestamp,
 };
 
+pub(crate) use self::open_store::{Examined, examine, open};
 use self::open_store::{OpenStore, Restamped};
-pub(crate) use self::open_store::{exists, open};
 use crate::{
     auth::{AuthConfig, AuthError, AuthSetupError, Authenticator},
     config::StoreConfig,
     graphql::{Api, ApiError, ApiOptions, error::ClientError},
     limits::Limits,
-    store::{Store, StoreError},
+    store::{
+        Store, StoreError,
+        finding::{Finding, Topic, refuse_obstacles},
+    },
     sync::{self, Caller, Clock, ModelCheck, SyncService},
-    telemetry::Escaped,
     webhook::{WebhookConfig, Webhooks},
 };
 
@@ -53,9 +55,6 @@ pub(crate) enum AppError {
     /// The client that asks webhooks.
     #[error("webhooks cannot be asked: {0}")]
     Webhooks(reqwest::Error),
-    /// Documents that the model cannot show.
-    #[error("{0}")]
-    Misfits(String),
     /// The note about the model that the store was last served with.
     #[error("{path} cannot be written: {error}")]
     Note {
@@ -143,9 +142,7 @@ async fn check_fit(parts: &GatewayConfig, opened: &OpenStore) -> Result<(), AppE
     let (model, clock) = (&parts.model, system_clock());
     let survey = shown(|progress| sync::restamp(model, store, &clock, progress)).await?;
     warn_of_scopes(&survey);
-    if survey.misfits > 0 {
-        return Err(AppError::Misfits(worded(&survey)));
-    }
+    refuse_obstacles(&[of_model(&survey)])?;
     if brings_types_back(&parts.model, served.as_deref(), &survey) {
         tracing::warn!(
             "types came back to the model with documents; a new epoch makes every client reset"
@@ -203,16 +200,12 @@ pub(crate) fn out_of_reach(survey: &ModelCheck) -> String {
 /// Compares every stored document with the model.
 ///
 /// # Errors
-/// [`AppError::Misfits`] when some do not fit.
+/// [`StoreError`] when the store cannot be read.
 pub(crate) async fn check_model(
     model: &Arc<Model>,
     store: &dyn Store,
-) -> Result<ModelCheck, AppError> {
-    let survey = shown(|progress| sync::check_model(model, store, progress)).await?;
-    if survey.misfits > 0 {
-        return Err(AppError::Misfits(worded(&survey)));
-    }
-    Ok(survey)
+) -> Result<ModelCheck, StoreError> {
+    shown(|progress| sync::check_model(model, store, progress)).await
 }
 
 /// Logs how far a check of the store has come.
@@ -255,22 +248,22 @@ fn brings_types_back(model: &Model, served: Option<&str>, survey: &ModelCheck) -
         .any(|name| model.document_type(name).is_some() && !was_served(name))
 }
 
-fn worded(survey: &ModelCheck) -> String {
-    let named: String = survey
-        .named
-        .iter()
-        .map(|(key, problem)| {
-            let line = format!("{key}: {problem}");
-            format!("\n  {}", Escaped(&line))
-        })
-        .collect();
-    let counted = match survey.misfits {
+/// What a comparison of the stored documents with the model finds.
+pub(crate) fn of_model(survey: &ModelCheck) -> Finding {
+    let count = match survey.misfits {
+        0 => {
+            let message = "all stored documents fit the model";
+            return Finding::good(Topic::Model, message);
+        }
         1 => "1 stored document does".to_owned(),
         misfits => format!("{misfits} stored documents do"),
     };
-    format!(
-        "{counted} not fit the model:{named}\nGive a new required field a @default or make it nullable, undo the change of type, `@scope` or `@grants`, or start on an empty store."
-    )
+    let named = survey.named.iter();
+    let named = named.map(|(key, problem)| format!("{key}: {problem}"));
+    let message = format!(
+        "{count} not fit the model; give a new required field a @default or make it nullable, undo the change of type, `@scope` or `@grants`, or start on an empty store"
+    );
+    Finding::obstacle(Topic::Model, message).about(survey.misfits as u64, named.collect())
 }
 
 /// Collects while the gateway runs. After a failure it tries again the next time.

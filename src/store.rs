@@ -7,6 +7,7 @@ mod codec;
 pub mod collections;
 mod decision;
 pub mod embedded;
+pub mod finding;
 pub mod mongo;
 mod stored;
 

@@ -152,6 +152,14 @@ pub enum IdType {
 }
 
 impl IdType {
+    /// All of them, by their names in a model.
+    pub const NAMES: [(&str, Self); 4] = [
+        ("STRING", Self::String),
+        ("OBJECT_ID", Self::ObjectId),
+        ("UUID", Self::Uuid),
+        ("INT", Self::Int),
+    ];
+
     /// Reads an id that a client sent.
     ///
     /// # Errors
@@ -178,6 +186,18 @@ impl IdType {
         } else {
             Err(NameError::NotCanonical { expected })
         }
+    }
+}
+
+/// By its name in a model.
+impl fmt::Display for IdType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names = Self::NAMES.iter();
+        f.write_str(
+            names
+                .find(|(_, named)| named == self)
+                .map_or("", |(name, _)| name),
+        )
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     store::{
         Store, StoreError,
         embedded::{EmbeddedOptions, EmbeddedStore},
+        finding::{Finding, Level},
         mongo::{self, MongoOptions, MongoStore},
     },
 };
@@ -107,22 +108,26 @@ pub(super) async fn patiently<T>(
     }
 }
 
-/// Whether the configured place has a store, and what its operator should know. It creates no store. A MongoDB is
-/// examined whether it has a store or not.
+/// What is found at the configured place before a store is opened there.
+pub(crate) struct Examined {
+    /// Whether it has a store.
+    pub(crate) exists: bool,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// Examines the configured place. It creates no store. A MongoDB is examined whether it has a store or not.
 ///
 /// # Errors
-/// [`StoreError`] when a MongoDB cannot be asked, or cannot hold a store.
-pub(crate) async fn exists(
-    config: &StoreConfig,
-    model: &Model,
-) -> Result<(bool, Vec<String>), StoreError> {
-    match &config.url {
-        StoreUrl::Embedded(directory) => Ok((directory.join("tidegate.redb").exists(), Vec::new())),
+/// [`StoreError`] when a MongoDB cannot be asked.
+pub(crate) async fn examine(config: &StoreConfig, model: &Model) -> Result<Examined, StoreError> {
+    let (exists, findings) = match &config.url {
+        StoreUrl::Embedded(directory) => (directory.join("tidegate.redb").exists(), Vec::new()),
         StoreUrl::Mongodb(url) => {
             let options = mongo_options(config, url).await?;
-            MongoStore::exists(&options, model).await
+            MongoStore::examine(&options, model).await?
         }
-    }
+    };
+    Ok(Examined { exists, findings })
 }
 
 async fn mongo_options(config: &StoreConfig, url: &MongodbUrl) -> Result<MongoOptions, StoreError> {
@@ -138,8 +143,9 @@ impl OpenStore {
     /// Logs what its operator should know.
     pub(super) fn warn(&self) {
         if let ModelNote::Inside(store) = &self.note {
-            for warning in store.warnings() {
-                tracing::warn!("{warning}");
+            let not_good = |found: &&Finding| found.level > Level::Good;
+            for finding in store.findings().iter().filter(not_good) {
+                tracing::warn!("{finding}");
             }
         }
     }

@@ -18,10 +18,11 @@ use super::{
     print, print_error, serve,
 };
 use crate::{
-    app,
+    app::{self, Examined},
     auth::Authenticator,
     config::{Config, StoreConfig},
     graphql::{Api, ApiOptions, Operations, RawRequest},
+    store::finding::{Level, refuse_obstacles},
     sync::ModelCheck,
 };
 
@@ -81,13 +82,17 @@ fn config(args: &CheckArgs) -> Result<Option<Config>, CliError> {
 
 /// A check creates no store. The first start does.
 async fn check_store(model: &Arc<Model>, config: &StoreConfig) -> CliResult {
-    let (exists, warnings) = app::exists(config, model).await?;
-    for warning in warnings {
-        print_error(&format!("warning: {warning}"));
+    let Examined { exists, findings } = app::examine(config, model).await?;
+    refuse_obstacles(&findings)?;
+    for finding in findings {
+        if finding.level > Level::Good {
+            print_error(&format!("warning: {finding}"));
+        }
     }
     if exists {
         let opened = app::open(config, model).await?;
         let survey = app::check_model(model, opened.store.as_ref()).await?;
+        refuse_obstacles(&[app::of_model(&survey)])?;
         report_scopes(&survey);
         print("store: good\n");
     } else {

@@ -8,9 +8,9 @@ use tidegate_core::model::Model;
 
 use super::{CliError, CliResult, ConfigArgs, block_on, dev, model, print_error, serve};
 use crate::{
-    app,
+    app::{self, Examined},
     config::{StoreConfig, StoreUrl, parse_duration},
-    store::Store,
+    store::{Store, finding::refuse_obstacles},
     sync,
 };
 
@@ -109,7 +109,9 @@ pub(super) fn rotate_epoch(args: &StoreArgs) -> CliResult {
 /// Opens an existing store: maintenance never makes one by mistake.
 async fn existing(place: &StoreTarget) -> Result<Arc<dyn Store>, CliError> {
     let StoreTarget { config, model } = place;
-    if !app::exists(config, model).await?.0 {
+    let Examined { exists, findings } = app::examine(config, model).await?;
+    refuse_obstacles(&findings)?;
+    if !exists {
         return Err(format!("there is no store in {}", config.url).into());
     }
     Ok(app::open(config, model).await?.store)

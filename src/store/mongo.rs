@@ -57,7 +57,7 @@ use self::{
     slots::TransactionSlots,
     snapshot::MongoSnapshot,
 };
-use super::{Committed, DecideFn, Snapshot, Store, StoreError, TailEvent};
+use super::{Committed, DecideFn, Snapshot, Store, StoreError, TailEvent, finding::Finding};
 
 /// A source of unpredictable numbers. `app.rs` provides the real one.
 pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -118,7 +118,7 @@ pub struct MongoStore {
     writer: CommitThread,
     slots: TransactionSlots,
     _beats: AbortOnDropHandle<()>,
-    warnings: Vec<String>,
+    findings: Vec<Finding>,
 }
 
 /// What all parts of the store need.
@@ -148,7 +148,7 @@ impl MongoStore {
     /// [`StoreError::OtherFormat`] when another version of Tidegate made the store, [`StoreError::Unavailable`] when
     /// MongoDB cannot be reached.
     pub async fn open(options: &MongoOptions, model: &Model) -> Result<Self, StoreError> {
-        let (context, warnings) = opening::open(options, ModelLayout::of(model)).await?;
+        let (context, findings) = opening::open(options, ModelLayout::of(model)).await?;
         let writer = CommitThread::start();
         let writer = writer.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let commits = opening::with_other_connections(context.clone(), options.clone());
@@ -160,13 +160,13 @@ impl MongoStore {
             context,
             writer,
             slots: TransactionSlots::new(&options.random, options.transactions_max),
-            warnings,
+            findings,
         })
     }
 
-    /// What the operator should look at, one sentence each.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
+    /// What was found when it was opened.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 }
 

@@ -3,6 +3,7 @@
 //! `tokens` tests which tokens it accepts, and the other modules its work on a MongoDB.
 
 mod gateways;
+mod id_types;
 mod maintenance;
 #[cfg(target_os = "linux")]
 mod memory;

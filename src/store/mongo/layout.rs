@@ -11,9 +11,11 @@ use mongodb::bson::{
     spec::BinarySubtype,
 };
 use tidegate_core::{
-    id::{IdType, TypeName},
+    id::{DocumentId, IdType, TypeName},
     model::{DocumentType, Field, FieldType, Model, Scalar, Shape},
 };
+
+use super::server::SyncedCollection;
 
 /// All types of a model.
 #[derive(Debug)]
@@ -89,11 +91,12 @@ impl ModelLayout {
         self.types.values().map(|layout| layout.collection.as_str())
     }
 
-    /// Those of the collections that have text ids. A collation may compare these differently than byte by byte.
-    pub(super) fn collections_with_text_ids(&self) -> impl Iterator<Item = &str> {
-        let types = self.types.values();
-        let with_text_ids = types.filter(|layout| layout.id_type == IdType::String);
-        with_text_ids.map(|layout| layout.collection.as_str())
+    /// The same, with how each keeps its ids.
+    pub(super) fn synced_collections(&self) -> impl Iterator<Item = SyncedCollection> {
+        self.types.values().map(|layout| SyncedCollection {
+            name: layout.collection.clone(),
+            id_type: layout.id_type,
+        })
     }
 }
 
@@ -150,6 +153,11 @@ pub(super) fn id_to_text(id_type: IdType, id: RawBsonRef<'_>) -> Option<String> 
         (IdType::Int, number) => whole_number(number).map(|number| number.to_string()),
         _ => None,
     }
+}
+
+/// Whether an `_id` can be the id of a document.
+pub(super) fn is_id(id_type: IdType, id: RawBsonRef<'_>) -> bool {
+    id_to_text(id_type, id).is_some_and(|text| DocumentId::new(&text).is_ok())
 }
 
 /// The whole number a BSON number stands for.

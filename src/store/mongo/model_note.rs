@@ -9,12 +9,13 @@ use tidegate_core::model::Model;
 
 use super::{
     MongoContext, MongoOptions, MongoStore,
+    error::MongoError,
     layout::ModelLayout,
-    names::{CollectionNames, RESTAMPED, SERVED_MODEL},
+    names::{RESTAMPED, SERVED_MODEL},
     opening::connect,
-    server, within,
+    server,
 };
-use crate::store::StoreError;
+use crate::store::{StoreError, finding::Finding};
 
 /// The driver's options for a URL. The hosts of a `mongodb+srv` URL are looked up.
 ///
@@ -26,23 +27,19 @@ pub async fn client_options(url: ConnectionString) -> Result<ClientOptions, Stor
 }
 
 impl MongoStore {
-    /// Whether the database has a store, and what its operator should look at. No store is created. The server is
-    /// examined as for an opening.
+    /// Examines the server as for an opening. Returns also whether the database has a store. No store is created.
     ///
     /// # Errors
-    /// As [`MongoStore::open`] has them.
-    pub async fn exists(
+    /// [`StoreError::Unavailable`] or [`StoreError::Unsuitable`] if the server cannot be examined.
+    pub async fn examine(
         options: &MongoOptions,
         model: &Model,
-    ) -> Result<(bool, Vec<String>), StoreError> {
-        let places = CollectionNames::new(&options.prefix);
-        let (client, examined) = connect(options, &places, &ModelLayout::of(model)).await?;
-        let database = client.database(&options.database);
-        let feed = database
-            .list_collection_names()
-            .filter(doc! { "name": &places.feed });
-        let found = within(options.call_max, feed.into_future()).await?;
-        Ok((!found.is_empty(), examined.warnings))
+    ) -> Result<(bool, Vec<Finding>), StoreError> {
+        let (context, findings) = connect(options, ModelLayout::of(model)).await?;
+        if findings.iter().any(|finding| finding.prevents_start) {
+            return Ok((false, findings));
+        }
+        Ok((context.has_store().await?, findings))
     }
 
     /// The text of the model that the store was last served with.
@@ -79,6 +76,12 @@ impl MongoStore {
 }
 
 impl MongoContext {
+    async fn has_store(&self) -> Result<bool, MongoError> {
+        let names = self.database.list_collection_names();
+        let feed = names.filter(doc! { "name": &self.names.feed });
+        Ok(!self.in_time(feed).await?.is_empty())
+    }
+
     async fn noted(&self, id: &str) -> Result<Option<String>, StoreError> {
         let state = self.state();
         let find = state

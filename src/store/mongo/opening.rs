@@ -25,27 +25,38 @@ use super::{
     names::{CollectionNames, EPOCH, FORMAT, GROUPS, GROUPS_END, VERSION_FLOOR},
     server::{self, Examined, Server, ServerRequirements},
 };
-use crate::store::StoreError;
+use crate::store::{
+    StoreError,
+    finding::{Finding, refuse_obstacles},
+};
 
 /// The format of the collections. It rises with every change that an older or a newer gateway could not read.
 const FORMAT_VERSION: i32 = 2;
 
 const NAMESPACE_EXISTS: i32 = 48;
 
-/// Returns the store, and what the operator should look at.
-pub(super) async fn open(
+/// Connects, and examines the server. It writes nothing.
+pub(super) async fn connect(
     options: &MongoOptions,
     layout: ModelLayout,
-) -> Result<(MongoContext, Vec<String>), StoreError> {
-    let places = CollectionNames::new(&options.prefix);
+) -> Result<(MongoContext, Vec<Finding>), StoreError> {
+    let names = CollectionNames::new(&options.prefix);
     let elections = Arc::<Elections>::default();
-    let mut followed = options.clone();
-    followed.client.sdam_event_handler = Some(elections.follow());
-    let (client, Examined { server, warnings }) = connect(&followed, &places, &layout).await?;
+    let mut followed = options.client.clone();
+    followed.sdam_event_handler = Some(elections.follow());
+    let client_options = client_options(&followed);
+    let client = Client::with_options(client_options.clone());
+    let client = client.map_err(|error| server::of_options(&error))?;
+    let needs = ServerRequirements {
+        database: options.database.clone(),
+        application: layout.synced_collections().collect(),
+        own: names.all().map(str::to_owned).into(),
+    };
+    let Examined { server, findings } = server::examine(&client, &client_options, &needs).await?;
     let context = MongoContext {
         database: client.database(&options.database),
         client,
-        names: Arc::new(places),
+        names: Arc::new(names),
         layout: Arc::new(layout),
         elections,
         local_commits: Arc::new(LocalCommits::new(options.transactions_max.max(1))),
@@ -56,12 +67,22 @@ pub(super) async fn open(
         call_max: options.call_max,
         commit_max: options.commit_max,
     };
+    Ok((context, findings))
+}
+
+/// Connects, and makes what is missing. Returns also what the operator should know.
+pub(super) async fn open(
+    options: &MongoOptions,
+    layout: ModelLayout,
+) -> Result<(MongoContext, Vec<Finding>), StoreError> {
+    let (context, findings) = connect(options, layout).await?;
+    refuse_obstacles(&findings)?;
     context.refuse_format_1().await?;
     context.make_collections().await?;
     context.make_indexes().await?;
     context.make_state(options).await?;
     context.forget_old_groups().await?;
-    Ok((context, warnings))
+    Ok((context, findings))
 }
 
 /// The same store with connections that belong to the current runtime.
@@ -79,29 +100,6 @@ pub(super) async fn with_other_connections(
         client,
         ..context
     })
-}
-
-/// Connects, and checks whether the server can hold a store.
-pub(super) async fn connect(
-    options: &MongoOptions,
-    places: &CollectionNames,
-    layout: &ModelLayout,
-) -> Result<(Client, Examined), StoreError> {
-    let client_options = client_options(&options.client);
-    let client = Client::with_options(client_options.clone());
-    let client = client.map_err(|error| server::of_options(&error))?;
-    let own = places.all().map(str::to_owned);
-    let needs = ServerRequirements {
-        database: options.database.clone(),
-        application: layout.collections().map(str::to_owned).collect(),
-        with_text_ids: layout
-            .collections_with_text_ids()
-            .map(str::to_owned)
-            .collect(),
-        own: own.into(),
-    };
-    let examined = server::examine(&client, &client_options, &needs).await?;
-    Ok((client, examined))
 }
 
 /// Reads from the primary everywhere. If the URL names no time-out, sets one that lets a request be answered in time.

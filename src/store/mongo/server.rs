@@ -3,6 +3,7 @@
 
 mod collections;
 mod diagnosis;
+mod ids;
 mod rights;
 
 use std::time::Duration;
@@ -14,11 +15,15 @@ use mongodb::{
     options::ClientOptions,
 };
 use thiserror::Error as ThisError;
+use tidegate_core::id::IdType;
 use tokio::time::timeout;
 
 use self::diagnosis::diagnose;
 use super::opening::primary;
-use crate::store::StoreError;
+use crate::store::{
+    StoreError,
+    finding::{Finding, Topic},
+};
 
 /// How long all checks may take once a server is selected. A server that hangs is not waited for.
 const ANSWERS_MAX: Duration = Duration::from_secs(15);
@@ -31,11 +36,22 @@ pub(super) struct ServerRequirements {
     /// The database of the store.
     pub(super) database: String,
     /// The application's collections, whose documents are read and written.
-    pub(super) application: Vec<String>,
-    /// Those of them whose ids are texts.
-    pub(super) with_text_ids: Vec<String>,
+    pub(super) application: Vec<SyncedCollection>,
     /// Tidegate's own collections, which the gateway creates too.
     pub(super) own: Vec<String>,
+}
+
+impl ServerRequirements {
+    fn application_names(&self) -> impl Iterator<Item = &str> {
+        self.application.iter().map(|of| of.name.as_str())
+    }
+}
+
+/// A collection of the application, and how the model says that it keeps its ids.
+#[derive(Debug, Clone)]
+pub(super) struct SyncedCollection {
+    pub(super) name: String,
+    pub(super) id_type: IdType,
 }
 
 /// The kind of the server.
@@ -45,6 +61,8 @@ pub(super) enum Server {
     Member,
     /// The router of a sharded cluster.
     Router,
+    /// Neither.
+    Standalone,
 }
 
 /// The result of an examination.
@@ -52,8 +70,7 @@ pub(super) enum Server {
 pub(super) struct Examined {
     /// The kind of the server.
     pub(super) server: Server,
-    /// What its operator should look at, one sentence each. None of it prevents serving.
-    pub(super) warnings: Vec<String>,
+    pub(super) findings: Vec<Finding>,
 }
 
 /// Why a deployment cannot be used.
@@ -179,10 +196,10 @@ impl From<ServerProblem> for StoreError {
     }
 }
 
-/// Examines the deployment that these options lead to.
+/// Examines the deployment that these options lead to. What else would be found behind an obstacle is not looked for.
 ///
 /// # Errors
-/// The first [`ServerProblem`] found.
+/// A [`ServerProblem`] that prevents the examination.
 pub(super) async fn examine(
     client: &Client,
     options: &ClientOptions,
@@ -204,32 +221,61 @@ async fn examine_deployment(
 ) -> Result<Examined, ServerProblem> {
     let admin = client.database("admin");
     let hello = admin.run_command(doc! {"hello": 1});
-    let server = match hello.selection_criteria(primary()).await {
-        Ok(hello) => judge(&hello)?,
+    let hello = match hello.selection_criteria(primary()).await {
+        Ok(hello) => hello,
         Err(error) => return Err(diagnose(options, &error).await),
     };
-    let mut warnings: Vec<String> = rights::check(client, options, needs)
-        .await?
-        .into_iter()
-        .collect();
-    warnings.extend(collections::survey(client, needs).await?);
-    warnings.extend(rights::ending_sessions(client).await);
-    Ok(Examined { server, warnings })
+    let server = kind(&hello);
+    let mut findings = obstacles(&hello, server);
+    if findings.is_empty() {
+        findings.extend(topology(client, &hello, server).await);
+        findings.push(rights::check(client, options, needs).await?);
+    }
+    if !findings.iter().any(|finding| finding.prevents_start) {
+        let existing = collections::list(client, needs).await?;
+        findings.extend(collections::survey(&existing, needs));
+        findings.extend(ids::sample(client, &existing, needs).await);
+        findings.extend(rights::ending_sessions(client).await);
+    }
+    Ok(Examined { server, findings })
 }
 
-/// The kind of a server by its `hello`, or why it cannot keep the promises.
-fn judge(hello: &Document) -> Result<Server, ServerProblem> {
+fn kind(hello: &Document) -> Server {
     let is_router = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
-    if !is_router && !hello.contains_key("setName") {
-        let host = hello.get_str("me").unwrap_or("MongoDB");
-        return Err(ServerProblem::Standalone(host.to_owned()));
+    match hello.contains_key("setName") {
+        _ if is_router => Server::Router,
+        true => Server::Member,
+        false => Server::Standalone,
     }
-    let server = match is_router {
-        true => Server::Router,
-        false => Server::Member,
-    };
-    too_old(hello).map_or(Ok(server), Err)
 }
+
+/// Why a server cannot keep the promises, by its `hello`.
+fn obstacles(hello: &Document, server: Server) -> Vec<Finding> {
+    let host = hello.get_str("me").unwrap_or("MongoDB");
+    let standalone = ServerProblem::Standalone(host.to_owned());
+    let standalone = (server == Server::Standalone).then_some(standalone);
+    let problems = standalone.into_iter().chain(too_old(hello));
+    let problems = problems.map(|problem| Finding::obstacle(Topic::Server, problem.to_string()));
+    problems.collect()
+}
+
+async fn topology(client: &Client, hello: &Document, server: Server) -> Vec<Finding> {
+    let build = doc! { "buildInfo": 1 };
+    let build = client.database("admin").run_command(build).await;
+    let version = build.ok();
+    let version = version.and_then(|build| build.get_str("version").map(str::to_owned).ok());
+    let version = version.unwrap_or_else(|| "of an unknown version".to_owned());
+    let set = hello.get_str("setName").unwrap_or_default();
+    let (place, sharded) = match server {
+        Server::Router => ("behind a router".to_owned(), Some(SHARDED)),
+        _ => (format!("the replica set {set}"), None),
+    };
+    let found = Finding::good(Topic::Server, format!("MongoDB {version}, {place}"));
+    let sharded = sharded.map(|caveat| Finding::warning(Topic::Server, caveat));
+    [found].into_iter().chain(sharded).collect()
+}
+
+const SHARDED: &str = "the database is behind a router; keep Tidegate's own collections unsharded, and shard those of the model by _id alone, or two documents may have one id";
 
 /// Each `hello` names the newest protocol that the server speaks, so its version need not be asked for.
 fn too_old(hello: &Document) -> Option<ServerProblem> {
@@ -264,20 +310,22 @@ mod tests {
 
     #[test]
     fn a_server_is_judged_by_what_it_says_of_itself() {
+        let judged = |hello: &Document| {
+            let server = kind(hello);
+            let found = obstacles(hello, server).into_iter();
+            let found: Vec<String> = found.map(|finding| finding.message).collect();
+            (server, found.join(" "))
+        };
         let member = doc! {"setName": "rs0", "me": "db1:27017", "maxWireVersion": 17};
-        assert_eq!(judge(&member), Ok(Server::Member));
+        assert_eq!(judged(&member), (Server::Member, String::new()));
         let router = doc! {"msg": "isdbgrid", "maxWireVersion": 21};
-        assert_eq!(judge(&router), Ok(Server::Router));
+        assert_eq!(judged(&router), (Server::Router, String::new()));
         let mut old = member.clone();
         old.insert("maxWireVersion", 13);
-        let reason = judge(&old).unwrap_err().to_string();
-        assert_eq!(
-            reason,
-            "MongoDB is of version 5.0; Tidegate needs 6.0 or later"
-        );
-        let alone = doc! {"maxWireVersion": 17};
-        let reason = judge(&alone).unwrap_err();
-        assert!(reason.to_string().contains("standalone"), "{reason}");
-        assert!(!reason.may_pass());
+        let too_old = "MongoDB is of version 5.0; Tidegate needs 6.0 or later";
+        assert_eq!(judged(&old), (Server::Member, too_old.to_owned()));
+        let (server, reason) = judged(&doc! {"maxWireVersion": 17});
+        assert_eq!(server, Server::Standalone);
+        assert!(reason.contains("is a standalone server"), "{reason}");
     }
 }

@@ -23,12 +23,6 @@ use crate::{
     value::Value,
 };
 
-const ID_TYPES: [(&str, IdType); 4] = [
-    ("STRING", IdType::String),
-    ("OBJECT_ID", IdType::ObjectId),
-    ("UUID", IdType::Uuid),
-    ("INT", IdType::Int),
-];
 const POLICIES: [(&str, Policy); 6] = [
     ("SERVER_WINS", Policy::ServerWins),
     ("CLIENT_WINS", Policy::ClientWins),
@@ -86,7 +80,9 @@ pub(super) fn read(
         name: read_name(object, report)?,
         description: object.description.as_ref().map(ToString::to_string),
         collection: collection.text("name")?.to_owned(),
-        id_type: collection.choice("idType", &ID_TYPES).unwrap_or_default(),
+        id_type: collection
+            .choice("idType", &IdType::NAMES)
+            .unwrap_or_default(),
         id_description,
         singular: roots.singular.clone(),
         plural: roots.plural.clone(),

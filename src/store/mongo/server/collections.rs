@@ -8,47 +8,75 @@ use mongodb::{
     bson::{Document, doc},
     error::Error,
 };
+use tidegate_core::id::IdType;
 
 use super::{ServerProblem, ServerRequirements};
-use crate::store::mongo::error::loggable;
+use crate::store::{
+    finding::{Finding, Topic},
+    mongo::error::loggable,
+};
 
-/// Warnings about the application's collections, one sentence each.
+/// Those of the collections that exist, as `listCollections` describes them.
 ///
 /// # Errors
-/// [`ServerProblem::OwnCollection`] if one of Tidegate's own is odd, and [`ServerProblem::Failing`].
-pub(super) async fn survey(
+/// [`ServerProblem::Failing`].
+pub(super) async fn list(
     client: &Client,
     needs: &ServerRequirements,
-) -> Result<Vec<String>, ServerProblem> {
-    let found = list(client, needs).await;
-    let found = found.map_err(|error: Error| ServerProblem::Failing(loggable(&error)))?;
-    let mut warnings = Vec::new();
-    for collection in &found {
-        let name = collection.get_str("name").unwrap_or_default();
-        let Some(oddity) = oddity(collection) else {
-            continue;
-        };
-        if needs.own.iter().any(|own| own == name) {
-            return Err(ServerProblem::OwnCollection {
-                name: name.to_owned(),
-                oddity,
-            });
-        }
-        let consequence = match oddity {
-            FOLDS if !needs.with_text_ids.iter().any(|folding| folding == name) => continue,
-            FOLDS => "of two such ids one is kept, and changes of the other are REJECTED",
-            _ => "changes of its documents are REJECTED",
-        };
-        warnings.push(format!("the collection {name} {oddity}; {consequence}"));
-    }
-    Ok(warnings)
-}
-
-async fn list(client: &Client, needs: &ServerRequirements) -> Result<Vec<Document>, Error> {
-    let names: Vec<&String> = needs.application.iter().chain(&needs.own).collect();
+) -> Result<Vec<Document>, ServerProblem> {
+    let application = needs.application.iter().map(|collection| &collection.name);
+    let names: Vec<&String> = application.chain(&needs.own).collect();
     let list = doc! { "listCollections": 1, "filter": { "name": { "$in": names } } };
     let database = client.database(&needs.database);
-    database.run_cursor_command(list).await?.try_collect().await
+    let listed = async { database.run_cursor_command(list).await?.try_collect().await };
+    let listed = listed.await;
+    listed.map_err(|error: Error| ServerProblem::Failing(loggable(&error)))
+}
+
+/// Findings about collections that exist.
+pub(super) fn survey(existing: &[Document], needs: &ServerRequirements) -> Vec<Finding> {
+    let odd = existing.iter().filter_map(|described| {
+        let name = described.get_str("name").unwrap_or_default();
+        let oddity = oddity(described)?;
+        if needs.own.iter().any(|own| own == name) {
+            let name = name.to_owned();
+            let problem = ServerProblem::OwnCollection { name, oddity };
+            return Some(Finding::obstacle(Topic::Collections, problem.to_string()));
+        }
+        let mut application = needs.application.iter();
+        let collection = application.find(|collection| collection.name == name)?;
+        of_application(name, oddity, collection.id_type)
+    });
+    let odd: Vec<Finding> = odd.collect();
+    if !odd.is_empty() {
+        return odd;
+    }
+    let message = format!(
+        "{} collections of the model, of a kind that can be synced",
+        needs.application.len()
+    );
+    vec![Finding::good(Topic::Collections, message)]
+}
+
+fn of_application(name: &str, oddity: &'static str, id_type: IdType) -> Option<Finding> {
+    let say = |consequence| format!("the collection {name} {oddity}; {consequence}");
+    match oddity {
+        FOLDS if id_type != IdType::String => None,
+        FOLDS => {
+            let consequence = "of two such ids one is kept, and changes of the other are REJECTED";
+            Some(Finding::warning(Topic::Collections, say(consequence)))
+        }
+        _ => {
+            let consequence = "it cannot be synced, and changes of its documents are REJECTED: make it a plain collection, or take its type out of the model";
+            Some(Finding::problem(Topic::Collections, say(consequence)))
+        }
+    }
+}
+
+/// Whether documents can be read in the order of their ids.
+pub(super) fn is_plain(described: &Document) -> bool {
+    let kind = described.get_str("type");
+    kind.is_ok_and(|kind| kind == "collection")
 }
 
 const FOLDS: &str = "has a collation, which may take different ids for the same";

@@ -10,6 +10,7 @@ use mongodb::{
 };
 
 use super::{ServerProblem, ServerRequirements, diagnosis::diagnose};
+use crate::store::finding::{Finding, Topic};
 
 /// On the collections of documents, the application's and Tidegate's.
 const ON_DOCUMENTS: [&str; 4] = ["find", "insert", "update", "remove"];
@@ -24,15 +25,15 @@ const TO_RELATE: &str = "listIndexes";
 /// The code of a command that the user may not run.
 const UNAUTHORIZED: i32 = 13;
 
-/// A warning if a right is missing without which the gateway works.
+/// Which rights are missing.
 ///
 /// # Errors
-/// [`ServerProblem::Rights`] if others are missing; why the user is not known.
+/// Why the user is not known.
 pub(super) async fn check(
     client: &Client,
     options: &ClientOptions,
     needs: &ServerRequirements,
-) -> Result<Option<String>, ServerProblem> {
+) -> Result<Finding, ServerProblem> {
     let status = doc! {"connectionStatus": 1, "showPrivileges": true};
     let status = client.database("admin").run_command(status).await;
     let status = match status {
@@ -41,25 +42,31 @@ pub(super) async fn check(
     };
     let info = status.get_document("authInfo").cloned().unwrap_or_default();
     match documents(&info, "authenticatedUsers").first() {
-        Some(user) => judge(
-            user,
-            &documents(&info, "authenticatedUserPrivileges"),
-            needs,
-        ),
-        None => try_anonymously(client, options, needs).await.map(|()| None),
+        Some(user) => {
+            let privileges = documents(&info, "authenticatedUserPrivileges");
+            Ok(judge(user, &privileges, needs))
+        }
+        None => {
+            try_anonymously(client, options, needs).await?;
+            Ok(Finding::good(
+                Topic::Rights,
+                "MongoDB asks for no user, and allows everything",
+            ))
+        }
     }
 }
 
 /// Whether a gateway may end the sessions of a dead one. Every user may end its own, but some hosted services allow
 /// nobody. A session without work is ended to find out.
-pub(super) async fn ending_sessions(client: &Client) -> Option<String> {
+pub(super) async fn ending_sessions(client: &Client) -> Option<Finding> {
     let session = client.start_session().await.ok()?;
     let ended = doc! {"killSessions": [{"id": session.id().get("id")?}]};
     let refused = client.database("admin").run_command(ended).await.err()?;
     let code = code(&refused)?;
-    Some(format!(
+    let message = format!(
         "MongoDB does not let the gateway end its sessions (killSessions, code {code}): a gateway that dies in a transaction keeps the scope locked for transactionLifetimeLimitSeconds"
-    ))
+    );
+    Some(Finding::warning(Topic::Rights, message))
 }
 
 /// A server without users allows everything. One with users answers with a refusal.
@@ -79,38 +86,39 @@ async fn try_anonymously(
     }
 }
 
-fn judge(
-    user: &Document,
-    privileges: &[Document],
-    needs: &ServerRequirements,
-) -> Result<Option<String>, ServerProblem> {
+fn judge(user: &Document, privileges: &[Document], needs: &ServerRequirements) -> Finding {
     let may = |collection: &str, action: &str| {
         privileges.iter().any(|privilege| {
             covers(privilege, &needs.database, collection) && allows(privilege, action)
         })
     };
     let missing = missing(needs, may);
-    if missing.is_empty() {
-        let hidden = needs.application.iter();
-        let hidden: Vec<&str> = hidden
-            .map(String::as_str)
-            .filter(|name| !may(name, TO_RELATE))
-            .collect();
-        return Ok((!hidden.is_empty()).then(|| hidden_indexes(user, &hidden)));
+    let name = user.get_str("user").unwrap_or_default();
+    if !missing.is_empty() {
+        let problem = ServerProblem::Rights {
+            user: name.to_owned(),
+            made_in: user.get_str("db").unwrap_or("admin").to_owned(),
+            actions: missing.join(" and "),
+            database: needs.database.clone(),
+        };
+        return Finding::obstacle(Topic::Rights, problem.to_string());
     }
-    Err(ServerProblem::Rights {
-        user: user.get_str("user").unwrap_or_default().to_owned(),
-        made_in: user.get_str("db").unwrap_or("admin").to_owned(),
-        actions: missing.join(" and "),
-        database: needs.database.clone(),
-    })
+    let hidden = needs.application_names();
+    let hidden: Vec<&str> = hidden.filter(|name| !may(name, TO_RELATE)).collect();
+    match hidden.is_empty() {
+        true => {
+            let message = format!("the user {name} has all rights that a gateway needs");
+            Finding::good(Topic::Rights, message)
+        }
+        false => Finding::warning(Topic::Rights, hidden_indexes(name, &hidden)),
+    }
 }
 
 /// The missing actions, and on what. Collections that lack the same are named together.
 fn missing(needs: &ServerRequirements, may: impl Fn(&str, &str) -> bool) -> Vec<String> {
     let on_own = [&ON_DOCUMENTS[..], &ON_OWN].concat();
-    let application = needs.application.iter();
-    let application = application.map(|name| (name.as_str(), &ON_DOCUMENTS[..]));
+    let application = needs.application_names();
+    let application = application.map(|name| (name, &ON_DOCUMENTS[..]));
     let own = needs.own.iter().map(|name| (name.as_str(), &on_own[..]));
     let needed = once(("", &ON_DATABASE[..])).chain(application).chain(own);
     let mut missing: Vec<(Vec<&str>, Vec<&str>)> = Vec::new();
@@ -133,8 +141,7 @@ fn missing(needs: &ServerRequirements, may: impl Fn(&str, &str) -> bool) -> Vec<
     missing.collect()
 }
 
-fn hidden_indexes(user: &Document, collections: &[&str]) -> String {
-    let user = user.get_str("user").unwrap_or_default();
+fn hidden_indexes(user: &str, collections: &[&str]) -> String {
     let collections = collections.join(", ");
     format!(
         "the user {user} may not {TO_RELATE} of the collections {collections}: each document that MongoDB refuses there costs as many statements as its push has changes"
@@ -179,18 +186,25 @@ fn code(error: &Error) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_core::id::IdType;
+
     use super::*;
+    use crate::store::mongo::server::SyncedCollection;
+
+    const GOOD: &str = "the user gateway has all rights that a gateway needs";
 
     fn judged(privileges: &[Document]) -> String {
+        let collection = |name: &str| SyncedCollection {
+            name: name.to_owned(),
+            id_type: IdType::String,
+        };
         let needs = ServerRequirements {
             database: "app".to_owned(),
-            application: vec!["sites".to_owned(), "tasks".to_owned()],
-            with_text_ids: Vec::new(),
+            application: ["sites", "tasks"].map(collection).into(),
             own: vec!["tidegate.feed".to_owned()],
         };
         let user = doc! {"user": "gateway", "db": "admin"};
-        judge(&user, privileges, &needs)
-            .map_or_else(|problem| problem.to_string(), Option::unwrap_or_default)
+        judge(&user, privileges, &needs).message
     }
 
     fn reported(resource: Document, actions: &[&str]) -> String {
@@ -218,7 +232,7 @@ mod tests {
             });
             judged(&privileges.collect::<Vec<Document>>())
         };
-        assert_eq!(judge_role(&narrow()), "");
+        assert_eq!(judge_role(&narrow()), GOOD);
         for (at, (collection, actions)) in narrow().into_iter().enumerate() {
             for action in actions {
                 let mut role = narrow();
@@ -259,7 +273,7 @@ mod tests {
             doc! {"db": "", "collection": ""},
             doc! {"anyResource": true},
         ] {
-            assert_eq!(reported(resource, &all), "");
+            assert_eq!(reported(resource, &all), GOOD);
         }
         let warning = reported(doc! {"db": "app", "collection": ""}, &all[..8]);
         assert!(
