@@ -16,11 +16,11 @@ use crate::{
     entry::{Entry, Writer},
     grant::{self, Grants, Identity},
     id::{ClientId, MutationId, Scope, Version},
+    import::Withheld,
     inbox::PendingConflict,
     model::{DocumentType, Model, Overlap, Policy},
     mutant::{Mutant, is_active},
     outcome::{FieldOutcome, Status},
-    transaction::Misfit,
     value::{Document, Timestamp, document_bytes, longest_list},
 };
 
@@ -109,7 +109,17 @@ impl Decision {
 /// Checks that do not depend on the entry come first, so that another user's document and a missing one get the same
 /// answer.
 pub fn decide(context: &DecisionContext<'_>, entry: Option<&Entry>, change: &Change) -> Decision {
-    let decided = match &change.action {
+    decide_unbounded(context, entry, change)
+        .and_then(|decision| within_bounds(context, entry, decision))
+        .unwrap_or_else(Decision::Reject)
+}
+
+fn decide_unbounded(
+    context: &DecisionContext<'_>,
+    entry: Option<&Entry>,
+    change: &Change,
+) -> Result<Decision, Rejection> {
+    match &change.action {
         Action::Create { document, base } => {
             create::decide(context, entry, change, document, *base)
         }
@@ -122,26 +132,28 @@ pub fn decide(context: &DecisionContext<'_>, entry: Option<&Entry>, change: &Cha
             update::decide(context, entry, change, &edit)
         }
         Action::Delete { base } => delete::decide(context, entry, change, *base),
-    };
-    decided
-        .and_then(|decision| within_bounds(context, entry, decision))
-        .unwrap_or_else(Decision::Reject)
+    }
 }
 
-/// Why a change to a withheld document is rejected. A caller that may not see it gets the same answer as for any other.
-pub fn withheld(
-    context: &DecisionContext<'_>,
-    entry: Option<&Entry>,
-    change: &Change,
-    misfit: &Misfit,
-) -> Rejection {
-    match (context.writable(entry), &change.action) {
-        (Ok(_), _) => {
+/// Why a change to a withheld document is rejected (rules.md 8.8). A caller that may not see the document gets the same
+/// answer as for any other.
+pub fn withheld(context: &DecisionContext<'_>, withheld: &Withheld, change: &Change) -> Rejection {
+    let Withheld { misfit, scope } = withheld;
+    let scope = scope.as_ref().filter(|it| context.grants.can_read(it));
+    match scope.map(|scope| context.check_write(scope)) {
+        Some(Ok(())) => {
             let message = format!("the stored document does not fit the model: {misfit}");
-            Rejection::invalid(&misfit.path, message)
+            Rejection {
+                code: RejectionCode::InvalidValue,
+                message,
+                field: Some(misfit.path.clone()).filter(|path| !path.is_empty()),
+            }
         }
-        (Err(_), Action::Create { .. }) => create::id_taken(),
-        (Err(rejection), _) => rejection,
+        Some(Err(forbidden)) => forbidden,
+        None => match decide_unbounded(context, None, change) {
+            Err(rejection) => rejection,
+            Ok(_) => create::id_taken(),
+        },
     }
 }
 

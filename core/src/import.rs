@@ -2,7 +2,7 @@
 //!
 //! A store finds what differs. [`crate::push`] decides when to take it over, and what is written with it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, slice};
 
 use crate::{
     decide::prune_writers,
@@ -35,7 +35,16 @@ pub struct ImportResult {
     /// The new entry; none if nothing changes for any client.
     pub entry: Option<Entry>,
     /// Why the document is withheld, if it is.
-    pub withheld: Option<Misfit>,
+    pub withheld: Option<Withheld>,
+}
+
+/// Why a document is withheld, and who may learn that (rules.md 8.8).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Withheld {
+    /// What does not fit.
+    pub misfit: Misfit,
+    /// The scope that the document's fields make, if they fit; otherwise that of its entry, if it has one.
+    pub scope: Option<Scope>,
 }
 
 /// Takes over another service's write to a document. A document that does not fit the model is withheld: clients that
@@ -46,11 +55,13 @@ pub fn import(arrival: &ForeignWrite<'_>, foreign: &ForeignState) -> ImportResul
     };
     match foreign {
         ForeignState::Gone => arrival.import_deletion(),
-        ForeignState::Misfit(problem) => arrival.withhold(problem.clone()),
+        ForeignState::Misfit { misfit, readable } => {
+            arrival.withhold(document_type, misfit.clone(), readable)
+        }
         ForeignState::Document(body) => {
             match place(arrival.model, document_type, arrival.key, body) {
-                Ok(fitting) => arrival.take(body, fitting),
-                Err(problem) => arrival.withhold(problem),
+                Ok(placement) => arrival.take(body, placement),
+                Err(misfit) => arrival.withhold(document_type, misfit, body),
             }
         }
     }
@@ -78,6 +89,16 @@ fn place(
         scope,
         membership: grant::membership_of(document_type, &key.id, body),
     })
+}
+
+/// The fields that fit the model, each by itself.
+fn fitting_fields(model: &Model, document_type: &DocumentType, body: &Document) -> Document {
+    let fields = document_type.fields.iter();
+    let fields = fields.filter_map(|field| {
+        check::check_document(model, slice::from_ref(field), body).ok()?;
+        Some((field.name.clone(), body.get(&field.name)?.clone()))
+    });
+    fields.collect()
 }
 
 fn misfit(body: &Document, path: String, problem: String) -> Misfit {
@@ -111,11 +132,19 @@ impl ForeignWrite<'_> {
         self.ended(entry, false)
     }
 
-    fn withhold(&self, problem: Misfit) -> ImportResult {
+    fn withhold(
+        &self,
+        document_type: &DocumentType,
+        misfit: Misfit,
+        readable: &Document,
+    ) -> ImportResult {
         let delivered = self.entry.filter(|entry| entry.body.is_some());
         let ended = delivered.map(|entry| self.ended(entry, true));
+        let fitting = fitting_fields(self.model, document_type, readable);
+        let scope = grant::scope_of(document_type, &self.key.id, &fitting).ok();
+        let scope = scope.or_else(|| self.entry.map(|entry| entry.scope.clone()));
         ImportResult {
-            withheld: Some(problem),
+            withheld: Some(Withheld { misfit, scope }),
             ..ended.unwrap_or_default()
         }
     }
@@ -132,18 +161,18 @@ impl ForeignWrite<'_> {
         self.next_entry(next)
     }
 
-    fn take(&self, body: &Document, fitting: Placement) -> ImportResult {
+    fn take(&self, body: &Document, placement: Placement) -> ImportResult {
         let next = match self.entry {
             Some(entry) if entry.body.is_some() || entry.withheld => entry.clone(),
             Some(tombstone) => Entry {
                 began: Version::NONE,
                 ..tombstone.clone()
             },
-            None => self.nothing_yet(&fitting.scope),
+            None => self.nothing_yet(&placement.scope),
         };
         self.next_entry(Entry {
-            scope: fitting.scope,
-            membership: fitting.membership,
+            scope: placement.scope,
+            membership: placement.membership,
             body: Some(body.clone()),
             withheld: false,
             ..next
@@ -172,10 +201,13 @@ impl ForeignWrite<'_> {
         let Some(version) = next.version.next() else {
             return ImportResult {
                 entry: None,
-                withheld: Some(Misfit {
-                    path: "id".to_owned(),
-                    found: "string".to_owned(),
-                    problem: "has had as many versions as can be counted".to_owned(),
+                withheld: Some(Withheld {
+                    misfit: Misfit {
+                        path: "id".to_owned(),
+                        found: "string".to_owned(),
+                        problem: "has had as many versions as can be counted".to_owned(),
+                    },
+                    scope: Some(next.scope),
                 }),
             };
         };
@@ -341,11 +373,14 @@ type Task @collection(name: "tasks") @scope(by: "team:{team}") { id: ID! team: S
         let untitled =
             ForeignState::Document([("team".to_owned(), Value::String("red".to_owned()))].into());
         for misfit in [
-            ForeignState::Misfit(Misfit {
-                path: "title".to_owned(),
-                found: "objectId".to_owned(),
-                problem: "is not a string".to_owned(),
-            }),
+            ForeignState::Misfit {
+                misfit: Misfit {
+                    path: "title".to_owned(),
+                    found: "objectId".to_owned(),
+                    problem: "is not a string".to_owned(),
+                },
+                readable: [("team".to_owned(), Value::String("red".to_owned()))].into(),
+            },
             untitled,
         ] {
             assert_eq!(
@@ -354,7 +389,10 @@ type Task @collection(name: "tasks") @scope(by: "team:{team}") { id: ID! team: S
                 "nobody ever had it"
             );
             let withheld = import_document(Some(&before), &misfit);
-            assert!(withheld.withheld.is_some());
+            assert_eq!(
+                withheld.withheld.unwrap().scope.unwrap().as_str(),
+                "team:red"
+            );
             let entry = withheld.entry.unwrap();
             assert!(entry.withheld && entry.version == Version(5));
             let again = import_document(Some(&entry), &misfit);

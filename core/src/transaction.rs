@@ -135,18 +135,24 @@ pub enum ForeignState {
     /// It is this document.
     Document(Document),
     /// It holds a value that the model cannot hold.
-    Misfit(Misfit),
+    Misfit {
+        /// The first such value.
+        misfit: Misfit,
+        /// The fields that can be read, each by itself. They say whose document it is.
+        readable: Document,
+    },
     /// It does not exist any more.
     Gone,
 }
 
 /// Why a document does not fit the model.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{path}: {problem}")]
+#[error("{path}{}{problem}", if .path.is_empty() { "" } else { ": " })]
 pub struct Misfit {
-    /// The path of the value, by the model's names, such as `lines[2].price`.
+    /// The path of the value, by the model's names, such as `lines[2].price`; empty if nothing can be read.
     pub path: String,
-    /// The BSON type of what is there, by MongoDB's name for it, such as `objectId`; `missing` if nothing is.
+    /// The BSON type of what is there, by MongoDB's name for it, such as `objectId`; `missing` if nothing is, `unknown`
+    /// if it cannot be read.
     pub found: String,
     /// What is wrong and what was expected, in a sentence without its subject.
     pub problem: String,

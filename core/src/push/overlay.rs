@@ -15,7 +15,7 @@ use crate::{
     entry::{Entry, Marker, Membership},
     grant::{Grants, Identity},
     id::{ClientKey, ConflictId, DocumentKey, MutationId, Scope, TypeName, UserId},
-    import::{self, ForeignWrite},
+    import::{self, ForeignWrite, Withheld},
     inbox::{InboxRecord, OpenConflict, PendingUsage, ResolvedConflict, UserAndDocument},
     membership::{self, Bounds, GIVEN_MAX, GiverAndUser, Memberships, UserChange},
     model::Model,
@@ -33,7 +33,7 @@ pub(super) struct TransactionOverlay<'l> {
     imports: BTreeMap<&'l DocumentKey, Arc<Entry>>,
     taken_over: BTreeSet<&'l DocumentKey>,
     /// Documents that another service has made unfit for the model, and the reasons.
-    withheld: BTreeMap<&'l DocumentKey, Misfit>,
+    withheld: BTreeMap<&'l DocumentKey, Withheld>,
     /// The pairs of giver and user whose documents have not been counted.
     uncounted: BTreeSet<GiverAndUser>,
 }
@@ -81,11 +81,28 @@ impl<'l> TransactionOverlay<'l> {
                 imported.membership = membership::signed(&imported, before);
                 overlay.imports.insert(key, Arc::new(imported));
             }
-            if let Some(problem) = import.withheld {
-                overlay.withheld.insert(key, problem);
+            if let Some(withheld) = import.withheld {
+                overlay.withheld.insert(key, withheld);
             }
         }
+        overlay.note_unreadable();
         overlay
+    }
+
+    /// A store that finds nothing foreign to a withheld document cannot read what it holds.
+    fn note_unreadable(&mut self) {
+        let entries = self.loaded.entries.iter();
+        let withheld = entries
+            .filter(|(key, entry)| entry.withheld && !self.loaded.foreign.contains_key(*key));
+        for (key, entry) in withheld {
+            let misfit = Misfit {
+                path: String::new(),
+                found: "unknown".to_owned(),
+                problem: "it cannot be read".to_owned(),
+            };
+            let scope = Some(entry.scope.clone());
+            self.withheld.insert(key, Withheld { misfit, scope });
+        }
     }
 
     /// Whether the load left out a document or a conflict that the request names, or its client.
@@ -127,7 +144,7 @@ impl<'l> TransactionOverlay<'l> {
     }
 
     /// Why the document is withheld, if it is.
-    pub(super) fn withheld(&self, key: &DocumentKey) -> Option<&Misfit> {
+    pub(super) fn withheld(&self, key: &DocumentKey) -> Option<&Withheld> {
         self.withheld.get(key)
     }
 
@@ -189,7 +206,7 @@ impl<'l> TransactionOverlay<'l> {
         let mended = known.filter(|key| !self.withheld.contains_key(*key) && !self.is_held(key));
         let mended = mended.map(|key| (key.clone(), None));
         let withheld = self.withheld.iter();
-        let withheld = withheld.map(|(key, misfit)| ((*key).clone(), Some(misfit.clone())));
+        let withheld = withheld.map(|(key, it)| ((*key).clone(), Some(it.misfit.clone())));
         mended.chain(withheld).collect()
     }
 

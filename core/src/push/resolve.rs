@@ -159,8 +159,8 @@ impl ConflictResolver<'_, '_, '_> {
             version_floor: self.overlay.loaded.version_floor,
             work: self.work,
         };
-        if let Some(problem) = self.overlay.withheld(&open.key) {
-            return ChangeResult::rejected(decide::withheld(&context, entry, &change, problem));
+        if let Some(withheld) = self.overlay.withheld(&open.key) {
+            return ChangeResult::rejected(decide::withheld(&context, withheld, &change));
         }
         match (decide::decide(&context, entry, &change), self.refused) {
             (Decision::Write { .. }, Some(rejection)) => ChangeResult::rejected(rejection.clone()),

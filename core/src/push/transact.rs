@@ -359,7 +359,7 @@ impl PushDecider<'_, '_, '_> {
             work: self.work,
         };
         match self.overlay.withheld(&change.key) {
-            Some(problem) => Decision::Reject(decide::withheld(&context, current, change, problem)),
+            Some(withheld) => Decision::Reject(decide::withheld(&context, withheld, change)),
             None => webhook::decide(&context, current, change, request.advice_on(index, current)),
         }
     }

@@ -34,4 +34,5 @@ mod types;
 mod updates;
 mod waiting;
 mod webhooks;
+mod withheld;
 mod work;

@@ -82,9 +82,12 @@ impl Store {
     /// Another service writes a document, past the gateway.
     pub(crate) fn elsewhere(&mut self, document: &Draft) {
         let body = document.fields(&self.model);
-        self.state
-            .foreign
-            .insert(document.key(), ForeignState::Document(body));
+        self.foreign(document.key(), ForeignState::Document(body));
+    }
+
+    /// Another service writes this, past the gateway.
+    pub(crate) fn foreign(&mut self, key: DocumentKey, state: ForeignState) {
+        self.state.foreign.insert(key, state);
     }
 
     /// A document's present entry.
@@ -150,7 +153,7 @@ impl Store {
         writes
     }
 
-    fn write(&mut self, writes: &Writes) {
+    pub(crate) fn write(&mut self, writes: &Writes) {
         self.log.extend(self.state.write(writes));
     }
 

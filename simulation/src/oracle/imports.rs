@@ -67,7 +67,7 @@ fn import(before: &State, key: &DocumentKey, foreign: &ForeignState) -> Import {
             document: body.clone(),
             base: None,
         },
-        (_, ForeignState::Gone | ForeignState::Misfit(_)) => Action::Delete {
+        (_, ForeignState::Gone | ForeignState::Misfit { .. }) => Action::Delete {
             base: BaseVersion(synced.0),
         },
     };

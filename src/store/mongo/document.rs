@@ -3,6 +3,8 @@
 //! A value that cannot be read is reported with its path, never converted. [`super::update`] writes documents.
 //! Entries have a BSON of their own, in `store/codec`.
 
+use std::slice;
+
 use mongodb::bson::{
     RawDocument,
     raw::RawBsonRef,
@@ -29,6 +31,13 @@ impl ModelLayout {
         stored: &RawDocument,
     ) -> Result<Document, Misfit> {
         self.read_fields(fields, stored, 0)
+    }
+
+    /// Reads those of the fields that the model can hold.
+    pub(super) fn read_what_fits(&self, fields: &[FieldLayout], stored: &RawDocument) -> Document {
+        let fields = fields.iter();
+        let readable = fields.filter_map(|field| self.read(slice::from_ref(field), stored).ok());
+        readable.flatten().collect()
     }
 
     fn read_fields(

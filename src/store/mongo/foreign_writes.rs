@@ -44,7 +44,10 @@ fn compare(
     let fields = &document_type.fields;
     let document = match layout.read(fields, stored) {
         Ok(document) => document,
-        Err(misfit) => return Some(ForeignState::Misfit(misfit)),
+        Err(misfit) => {
+            let readable = layout.read_what_fits(fields, stored);
+            return Some(ForeignState::Misfit { misfit, readable });
+        }
     };
     let body = entry.and_then(|entry| entry.body.as_ref());
     let same = body.is_some_and(|body| say_the_same(fields, body, &document));

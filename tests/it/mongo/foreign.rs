@@ -251,24 +251,45 @@ async fn what_does_not_fit_the_model_is_withheld_until_it_does() {
     );
 }
 
-/// To users who never saw it, it is like any other document.
+/// To all others, and where its scope cannot be read, it is like any document out of sight.
 #[tokio::test]
-async fn a_misfit_that_nobody_ever_saw_is_no_document() {
+async fn a_misfit_that_nobody_ever_saw_is_named_to_those_who_may_write_in_its_scope() {
     let bench = bench().await;
+    let gateway = &bench.gateway;
+    let untitled = doc! { "_id": "2", "audience": "user:alice" };
+    let mistyped = doc! { "_id": "3", "title": ["x"], "audience": "user:alice" };
+    let nobodys = doc! { "_id": "4", "title": "x", "audience": 5 };
     bench
         .tasks
-        .insert_one(doc! { "_id": "2", "audience": "user:alice" })
+        .insert_many([untitled, mistyped, nobodys])
         .await
         .unwrap();
-    let update = bench.gateway.update("2", 1, json!({ "notes": "x" }));
-    let create = bench
-        .gateway
-        .create("2", json!({ "audience": "user:alice", "title": "Mine" }));
-    let outcomes = bench.gateway.push("alice", vec![update, create]).await;
-    let codes: Vec<_> = outcomes
-        .iter()
-        .map(|outcome| outcome.error.as_ref().unwrap().code)
-        .collect();
-    assert_eq!(codes, [RejectionCode::NotFound, RejectionCode::IdTaken]);
-    assert!(bench.gateway.document("alice", "2").await.is_none());
+    let unseen = [
+        RejectionCode::NotFound,
+        RejectionCode::NotFound,
+        RejectionCode::IdTaken,
+    ];
+    let named = [RejectionCode::InvalidValue; 3];
+    for (user, id, codes) in [
+        ("alice", "2", named),
+        ("alice", "3", named),
+        ("alice", "4", unseen),
+        ("bob", "2", unseen),
+        ("bob", "3", unseen),
+        ("bob", "4", unseen),
+    ] {
+        let document = json!({ "audience": format!("user:{user}"), "title": "Mine" });
+        let changes = vec![
+            gateway.update(id, 1, json!({ "notes": "x" })),
+            gateway.delete(id, 1),
+            gateway.create(id, document),
+        ];
+        for (outcome, code) in gateway.push(user, changes).await.into_iter().zip(codes) {
+            let error = outcome.error.unwrap();
+            assert_eq!((error.code, outcome.document), (code, None), "{user} {id}");
+            let names_it = code == RejectionCode::InvalidValue;
+            assert_eq!(error.field.as_deref(), names_it.then_some("title"));
+        }
+        assert!(gateway.document(user, id).await.is_none());
+    }
 }

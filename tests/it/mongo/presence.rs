@@ -105,7 +105,7 @@ async fn what_is_there_is_found_by_one_more_attempt() {
         ("lost", Conflict, Some(2), None),
         ("hidden", Rejected, None, Some(RejectionCode::IdTaken)),
         ("foreign", Conflict, Some(1), None),
-        ("misfit", Rejected, None, Some(RejectionCode::IdTaken)),
+        ("misfit", Rejected, None, Some(RejectionCode::InvalidValue)),
     ];
     for (id, status, version, code) in cases {
         let outcome = bench.push(vec![gateway.create(id, mine())]).await.remove(0);
