@@ -11,7 +11,7 @@ use futures_util::stream::BoxStream;
 use thiserror::Error;
 use tidegate_core::{
     id::{DocumentId, DocumentKey, TypeName},
-    transaction::Fence,
+    transaction::{Fence, Misfit},
 };
 
 use super::StoreError;
@@ -19,7 +19,8 @@ use super::StoreError;
 /// What an importer needs of a store. Its methods fail with [`StoreError`].
 #[async_trait]
 pub trait Collections: Send + Sync {
-    /// Renews the lease `held`, or takes it if nobody holds it. Returns `None` while another gateway holds it.
+    /// Renews the lease `held`, or takes it if nobody holds it. Returns `None` while another gateway holds it. Another
+    /// number than `held` shows that others may have imported meanwhile.
     async fn lease(&self, held: Option<Fence>) -> Result<Option<Fence>, StoreError>;
 
     /// Gives the lease back, so that the next gateway need not wait for its end.
@@ -36,14 +37,15 @@ pub trait Collections: Send + Sync {
     /// [`StoreError::Deposed`] if another gateway has the lease by now; then nothing was written.
     async fn save(&self, held: Fence, changes: &ImportProgress) -> Result<(), StoreError>;
 
-    /// Lets the next scan of a held type delete what is missing. It needs no lease: an operator says so.
+    /// Lets the next scan of a held type delete what is missing. It needs no lease: an operator says so. A type that is
+    /// not held stays as it is.
     async fn accept_deletes(&self, type_name: &TypeName) -> Result<(), StoreError>;
 
     /// Which collection each type has now. A type whose collection is missing is absent.
     async fn identities(&self) -> Result<BTreeMap<TypeName, CollectionId>, StoreError>;
 
     /// What others write to the collections from this position on, or from now on. The first batch comes at once, and
-    /// says where the stream begins.
+    /// says where the stream begins. Empty batches follow in idle times. The stream ends with its first error.
     async fn follow(
         &self,
         from: Option<&ImportPosition>,
@@ -70,6 +72,13 @@ pub trait Collections: Send + Sync {
 
     /// About how many documents the collection of a type has.
     async fn count(&self, type_name: &TypeName) -> Result<u64, StoreError>;
+
+    /// Documents that are recorded as withheld, in a fixed order.
+    async fn withheld(
+        &self,
+        after: Option<&WalkPosition>,
+        limit: usize,
+    ) -> Result<WithheldPage, StoreError>;
 }
 
 /// The identity of a collection. A collection that is dropped and made again has another one.
@@ -96,8 +105,9 @@ pub struct ImportProgress {
 /// How far the import of one type has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TypeImport {
-    /// The collection that was imported; `None` if there was none. If there was one, then what is missing is held while
-    /// the type has another one or none: [`Loaded::held`](tidegate_core::transaction::Loaded::held) names the type.
+    /// The collection that was imported; `None` if there was none. A scan that may delete saves it when it begins its
+    /// phase [`ScanPhase::Entries`]. While the type has another one, or none, what is missing is held, unless deletes are
+    /// accepted: [`Loaded::held`](tidegate_core::transaction::Loaded::held) names the type.
     pub collection: Option<CollectionId>,
     /// A fingerprint of what the model said of the type.
     pub shape: String,
@@ -170,6 +180,26 @@ pub struct DocumentWalk {
     pub passed: u64,
     /// Where the next part begins; `None` at the end.
     pub next: Option<WalkPosition>,
+}
+
+/// Part of the documents that are recorded as withheld.
+#[derive(Debug, Clone, Default)]
+pub struct WithheldPage {
+    /// The documents.
+    pub documents: Vec<WithheldDocument>,
+    /// Where the next part begins; `None` at the end.
+    pub next: Option<WalkPosition>,
+}
+
+/// A document that does not fit the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WithheldDocument {
+    /// Its type.
+    pub type_name: TypeName,
+    /// Its id as clients spell it, or as BSON prints it if its type cannot spell it.
+    pub id: String,
+    /// Why it does not fit.
+    pub misfit: Misfit,
 }
 
 /// Why a position cannot be followed.

@@ -5,27 +5,35 @@
 mod capped;
 mod change_stream;
 mod clients;
+mod collections;
 mod commit;
 mod commit_thread;
 mod document;
 mod elections;
 mod error;
+mod foreign_stream;
 mod foreign_writes;
 mod inbox;
 mod layout;
+mod lease;
 mod live;
 mod load;
 mod local_commits;
 mod members;
+mod misfits;
 mod model_note;
 mod names;
 mod opening;
+mod position;
+mod progress;
 mod reader;
+mod resumable;
 mod server;
 mod slots;
 mod snapshot;
 mod state;
 mod update;
+mod walk;
 mod write;
 
 use std::{collections::BTreeSet, fmt, future::Future, sync::Arc, time::Duration};
@@ -33,8 +41,8 @@ use std::{collections::BTreeSet, fmt, future::Future, sync::Arc, time::Duration}
 use async_trait::async_trait;
 use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
 use mongodb::{
-    Client, Database,
-    bson::{RawDocumentBuf, doc},
+    Client, Collection, Database,
+    bson::{Document, RawDocumentBuf, doc},
     options::{ClientOptions, ReadConcern},
 };
 use tidegate_core::{
@@ -47,6 +55,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub use self::model_note::client_options;
 use self::{
     capped::Capped,
+    collections::MongoCollections,
     commit_thread::CommitThread,
     elections::Elections,
     error::MongoError,
@@ -57,7 +66,10 @@ use self::{
     slots::TransactionSlots,
     snapshot::MongoSnapshot,
 };
-use super::{Committed, DecideFn, Snapshot, Store, StoreError, TailEvent, finding::Finding};
+use super::{
+    Committed, DecideFn, Snapshot, Store, StoreError, TailEvent, collections::Collections,
+    finding::Finding,
+};
 
 /// A source of unpredictable numbers. `app.rs` provides the real one.
 pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -117,6 +129,8 @@ pub struct MongoStore {
     commits: Arc<MongoContext>,
     writer: CommitThread,
     slots: TransactionSlots,
+    /// The slot of an importer, which takes none from pushes.
+    import_slot: TransactionSlots,
     _beats: AbortOnDropHandle<()>,
     findings: Vec<Finding>,
 }
@@ -160,6 +174,7 @@ impl MongoStore {
             context,
             writer,
             slots: TransactionSlots::new(&options.random, options.transactions_max),
+            import_slot: TransactionSlots::new(&options.random, 1),
             findings,
         })
     }
@@ -177,6 +192,10 @@ impl MongoContext {
         call: impl IntoFuture<Output = mongodb::error::Result<T>, IntoFuture: Send + 'c>,
     ) -> BoxFuture<'c, Result<T, MongoError>> {
         within(self.call_max, call.into_future())
+    }
+
+    fn state(&self) -> Collection<Document> {
+        self.database.collection(&self.names.state)
     }
 
     /// Reads one document as of a moment after the call: the server confirms with a majority that it is the primary.
@@ -217,7 +236,11 @@ fn within<'c, T>(
 #[async_trait]
 impl Store for MongoStore {
     async fn commit(&self, reads: Reads, decide: Arc<DecideFn>) -> Result<Committed, StoreError> {
-        let slot = self.slots.acquire().await;
+        let slots = match reads.lease {
+            Some(_) => &self.import_slot,
+            None => &self.slots,
+        };
+        let slot = slots.acquire().await;
         let context = Arc::clone(&self.commits);
         let commit = async move { commit::commit(&context, slot, &reads, decide).await };
         self.writer.run(commit).await
@@ -247,6 +270,10 @@ impl Store for MongoStore {
         let found = context.linearizable(&context.names.state, &id).await?;
         let state = found.map(|found| state::scope_state(&found)).transpose()?;
         Ok(state.unwrap_or_default().head)
+    }
+
+    fn collections(&self) -> Option<Arc<dyn Collections>> {
+        Some(Arc::new(MongoCollections(Arc::clone(&self.context))))
     }
 
     fn tail(&self) -> BoxStream<'static, TailEvent> {

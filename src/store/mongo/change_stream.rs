@@ -2,46 +2,46 @@
 //! database for what others write to the feed, the inbox and the epoch.
 //!
 //! Events carry whole records, so that nothing has to be looked up. If continuity is lost, the stream begins again and
-//! reports that. To the driver it is an aggregation like any other, and only this module resumes it: the driver's own
-//! change stream (3.9) loses its token when a resumption has to be repeated, and silently goes on from the present.
+//! reports that.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{
-    FutureExt, StreamExt, TryStreamExt,
+    FutureExt, StreamExt,
     stream::{self, BoxStream},
 };
 use mongodb::{
     bson::{Bson, Document, RawDocument, doc},
-    raw_batch_cursor::{RawBatch, RawBatchCursor},
+    raw_batch_cursor::RawBatch,
 };
 use tidegate_core::id::{Epoch, Scope, UserId};
-use tokio::time::{Duration, sleep};
 
 use super::{
     MongoContext,
-    error::{MongoError, code},
+    error::MongoError,
     names::{EPOCH, STAMPED, StateKey, USERS, USERS_END},
-    reader::{document, text},
-    within,
+    reader::text,
+    resumable::{Lost, ResumableStream, events},
 };
 use crate::store::{FeedWrite, StoredRecord, TailEvent, codec};
-
-/// How long the server waits for events before it returns an empty batch with its position.
-const AWAIT: Duration = Duration::from_secs(1);
 
 /// The stream of what is committed, for as long as it is polled.
 pub(super) fn tail(context: Arc<MongoContext>) -> BoxStream<'static, TailEvent> {
     // Before the change stream begins, whose first event reports that something may have been missed.
     let own = context.local_commits.follow();
+    let sessions = context.local_commits.sessions();
     let others = RemoteChanges {
+        stream: ResumableStream::new(
+            Arc::clone(&context),
+            stages(&context, &sessions),
+            None,
+            None,
+        ),
         context,
-        passed_by: Vec::new(),
-        open: None,
-        token: None,
+        passed_by: sessions,
+        begins: true,
         read: VecDeque::new(),
-        failures: 0,
     };
     let mut others = Box::pin(stream::unfold(others, |mut others| async move {
         let event = others.next().await;
@@ -57,15 +57,13 @@ pub(super) fn tail(context: Arc<MongoContext>) -> BoxStream<'static, TailEvent> 
 /// The commits of others.
 struct RemoteChanges {
     context: Arc<MongoContext>,
+    stream: ResumableStream,
     /// The sessions of this gateway's local commits, which the stream skips.
     passed_by: Vec<Bson>,
-    open: Option<RawBatchCursor>,
-    /// The resume token; `None` if the stream begins again. It advances in idle times too, or it would become too old.
-    token: Option<Document>,
-    /// Events before the token that are still to be reported.
+    /// Whether the next batch is the first since the stream began at the present.
+    begins: bool,
+    /// Events that are still to be reported.
     read: VecDeque<TailEvent>,
-    /// The number of failures since the last event.
-    failures: u32,
 }
 
 impl RemoteChanges {
@@ -79,47 +77,11 @@ impl RemoteChanges {
                 self.exclude_sessions(own);
                 continue;
             }
-            let Some(open) = &mut self.open else {
-                self.open().await;
-                continue;
-            };
-            let batch = within(self.context.call_max + AWAIT, open.try_next());
-            match batch
-                .await
-                .and_then(|batch| self.read_batch(batch.as_ref()))
-            {
-                Ok(true) => self.failures = 0,
-                Ok(false) => self.restart(),
-                Err(failure) => self.failed(failure).await,
+            match self.stream.next().await {
+                Ok(batch) => self.report(&batch),
+                Err(Lost(_)) => self.restart(),
             }
         }
-    }
-
-    /// Opens the stream: at its token, so that nothing is missed, or at the present, which is then reported.
-    async fn open(&mut self) {
-        match self.opened().await {
-            Ok(Some(cursor)) => self.open = Some(cursor),
-            Ok(None) => self.restart(),
-            Err(failure) => self.failed(failure).await,
-        }
-    }
-
-    async fn opened(&mut self) -> Result<Option<RawBatchCursor>, MongoError> {
-        let context = Arc::clone(&self.context);
-        let pipeline = pipeline(&context, &self.passed_by, self.token.as_ref());
-        let aggregate = context.database.aggregate(pipeline);
-        let mut cursor = context
-            .in_time(aggregate.max_await_time(AWAIT).batch())
-            .await?;
-        if self.token.is_none() {
-            // The stream begins after all that the primary has written, also what no majority has yet. Every later read
-            // of the store must find that.
-            context.linearizable(&context.names.state, EPOCH).await?;
-            self.read.push_back(TailEvent::Restart);
-        }
-        // The answer contains it. It says where the stream begins.
-        let first = context.in_time(cursor.try_next()).await?;
-        Ok(self.read_batch(first.as_ref())?.then_some(cursor))
     }
 
     /// Continues at the token and skips commits in these sessions. A majority has what the stream has skipped so far in
@@ -128,50 +90,40 @@ impl RemoteChanges {
         if self.passed_by.iter().any(|session| !own.contains(session)) {
             self.read.push_back(TailEvent::Restart);
         }
+        self.stream.set_stages(stages(&self.context, &own));
         self.passed_by = own;
-        self.open = None;
-    }
-
-    /// If the server reports that it cannot continue from the token, it never will. Any other failure is transient.
-    async fn failed(&mut self, failure: MongoError) {
-        self.open = None;
-        if is_lost(&failure) {
-            self.token = None;
-        }
-        if self.failures == 0 {
-            tracing::warn!(?failure, "the change stream is opened again");
-        }
-        sleep(self.context.backoff(self.failures)).await;
-        self.failures = self.failures.saturating_add(1);
     }
 
     fn restart(&mut self) {
-        self.open = None;
-        self.token = None;
+        self.stream.restart();
+        self.begins = true;
     }
 
-    /// Reads the whole batch or nothing: after a failure the stream returns to it. Returns whether the stream
-    /// continues; without a batch it has ended.
-    fn read_batch(&mut self, batch: Option<&RawBatch>) -> Result<bool, MongoError> {
-        let Some(batch) = batch else {
-            return Ok(false);
-        };
-        let cursor = batch.as_raw_document().get_document("cursor")?;
-        let token = cursor.get_document("postBatchResumeToken")?.try_into()?;
-        let mut read = Vec::new();
-        for event in batch.doc_slices()? {
-            match self.read(document(event?)?) {
-                ChangeEvent::Reported(event) => read.push(event),
-                ChangeEvent::Unstamped(event) => read.extend([TailEvent::Grants(None), event]),
-                ChangeEvent::Nothing => {}
-                ChangeEvent::Broken => {
-                    self.read.extend(read);
-                    return Ok(false);
+    fn report(&mut self, batch: &RawBatch) {
+        if std::mem::take(&mut self.begins) {
+            self.read.push_back(TailEvent::Restart);
+        }
+        let continues = self.read_batch(batch).unwrap_or_else(|failure| {
+            tracing::error!(?failure, "a batch of the feed's events cannot be read");
+            false
+        });
+        if !continues {
+            self.restart();
+        }
+    }
+
+    /// Returns whether the stream continues.
+    fn read_batch(&mut self, batch: &RawBatch) -> Result<bool, MongoError> {
+        for event in events(batch)? {
+            match self.read(event?) {
+                ChangeEvent::Reported(event) => self.read.push_back(event),
+                ChangeEvent::Unstamped(event) => {
+                    self.read.extend([TailEvent::Grants(None), event]);
                 }
+                ChangeEvent::Nothing => {}
+                ChangeEvent::Broken => return Ok(false),
             }
         }
-        self.read.extend(read);
-        self.token = Some(token);
         Ok(true)
     }
 
@@ -245,11 +197,7 @@ enum ChangeEvent {
     Broken,
 }
 
-fn pipeline(context: &MongoContext, excluded: &[Bson], token: Option<&Document>) -> [Document; 4] {
-    let stream = match token {
-        Some(token) => doc! { "resumeAfter": token },
-        None => doc! {},
-    };
+fn stages(context: &MongoContext, excluded: &[Bson]) -> Vec<Document> {
     let places = &context.names;
     let writes = doc! { "$in": ["insert", "replace", "update"] };
     let feed = doc! { "ns.coll": &places.feed, "operationType": writes.clone() };
@@ -263,27 +211,11 @@ fn pipeline(context: &MongoContext, excluded: &[Bson], token: Option<&Document>)
     let gone = doc! { "ns.coll": kept, "operationType": { "$in": ["drop", "rename"] } };
     let whole = doc! { "operationType": { "$in": ["dropDatabase", "invalidate"] } };
     let read = doc! { "operationType": 1, "ns": 1, "documentKey": 1, "fullDocument": 1 };
-    [
-        doc! { "$changeStream": stream },
+    vec![
         // A stage of its own, and the first: MongoDB then applies it to a whole transaction in the oplog, before
         // unpacking that.
         doc! { "$match": { "lsid.id": { "$nin": excluded } } },
         doc! { "$match": { "$or": [feed, conflicts, state, gone, whole] } },
         doc! { "$project": read },
     ]
-}
-
-/// Whether the server reports that the next events are lost, or too large.
-fn is_lost(failure: &MongoError) -> bool {
-    const HISTORY_LOST: i32 = 286;
-    const FATAL: i32 = 280;
-    const INVALID_TOKEN: i32 = 260;
-    const TOO_LARGE: i32 = 10_334;
-    match failure {
-        MongoError::Driver(error) => {
-            let codes = [HISTORY_LOST, FATAL, INVALID_TOKEN, TOO_LARGE];
-            code(error).is_some_and(|code| codes.contains(&code))
-        }
-        _ => false,
-    }
 }

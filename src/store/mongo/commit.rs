@@ -267,6 +267,9 @@ impl CommitAttempts<'_> {
                 ..committed
             });
         }
+        if self.reads.lease.is_some() && self.reads.lease != state.lease {
+            return Err(MongoError::Final(StoreError::Deposed));
+        }
         let heads = state.scopes.iter();
         self.before = heads
             .map(|(scope, state)| (scope.clone(), state.head))

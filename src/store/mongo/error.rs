@@ -14,7 +14,7 @@ use tidegate_core::id::DocumentKey;
 
 pub(super) use self::{loggable::loggable, refusal::is_of_collection};
 use super::write::StatementKind;
-use crate::store::{StoreError, codec::CodecError};
+use crate::store::{StoreError, codec::CodecError, collections::FollowError};
 
 const WRITE_CONFLICT: i32 = 112;
 const DUPLICATE_KEY: i32 = 11_000;
@@ -266,6 +266,12 @@ impl From<MongoError> for StoreError {
                 Self::DecisionFailed(format!("MongoDB refuses it (code {})", error.code))
             }),
         }
+    }
+}
+
+impl From<MongoError> for FollowError {
+    fn from(failure: MongoError) -> Self {
+        Self::Store(failure.into())
     }
 }
 

@@ -81,6 +81,11 @@ impl ModelLayout {
         self.types.get(name)
     }
 
+    /// All types.
+    pub(super) fn types(&self) -> impl Iterator<Item = (&TypeName, &TypeLayout)> {
+        self.types.iter()
+    }
+
     /// The fields of an embedded type.
     pub(super) fn embedded(&self, name: &str) -> &[FieldLayout] {
         self.embedded.get(name).map_or(&[], Vec::as_slice)

@@ -15,7 +15,6 @@ use std::{
 
 use futures_util::TryStreamExt;
 use mongodb::{
-    Collection,
     bson::{Bson, DateTime, Document, doc},
     options::ReadConcern,
 };
@@ -46,6 +45,9 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The most dead gateways that one look considers, the last to die first.
 const DEAD_MAX: i64 = 100;
 
+/// The most gateways whose sessions an importer passes by. It compares the commits of the others.
+const GATEWAYS_MAX: i64 = 1_000;
+
 /// What a gateway knows of its own record and of others'.
 pub(super) struct GatewayRecords {
     /// The key of its record.
@@ -64,6 +66,11 @@ impl GatewayRecords {
             ended: Mutex::default(),
             has_been_refused: AtomicBool::new(false),
         }
+    }
+
+    /// The name of the gateway.
+    pub(super) fn name(&self) -> &str {
+        self.id.trim_start_matches(LIVE)
     }
 
     /// Whether a commit that has met a lock may look for dead gateways now.
@@ -115,17 +122,31 @@ impl MongoContext {
             "$currentDate": { "at": true },
         };
         let record = doc! { "_id": &self.live.id };
-        let records = self.records();
+        let records = self.state();
         self.in_time(records.update_one(record, beat).upsert(true))
             .await?;
         Ok(())
     }
 
     async fn forget_the_dead(&self) -> Result<(), MongoError> {
-        let records = self.records();
+        let records = self.state();
         self.in_time(records.delete_many(silent_for(FORGOTTEN_AFTER_S)))
             .await?;
         Ok(())
+    }
+
+    /// The sessions in which gateways commit, as the first [`GATEWAYS_MAX`] of them list these.
+    pub(super) async fn listed_sessions(&self) -> Result<Vec<Bson>, MongoError> {
+        let records = self.state();
+        let find = records
+            .find(doc! { "_id": { "$gte": LIVE, "$lt": LIVE_END } })
+            .sort(doc! { "_id": 1 })
+            .limit(GATEWAYS_MAX)
+            .read_concern(ReadConcern::local());
+        let found: Vec<Document> = self
+            .in_time(async { find.await?.try_collect().await })
+            .await?;
+        Ok(found.iter().flat_map(sessions_in).cloned().collect())
     }
 
     /// A commit that has met a lock calls this. Ends the sessions of dead gateways, if it is time to look for them. A
@@ -145,7 +166,7 @@ impl MongoContext {
     }
 
     async fn end_the_dead(&self) -> Result<(), MongoError> {
-        let records = self.records();
+        let records = self.state();
         let find = records
             .find(silent_for(DEAD_AFTER_S))
             .sort(doc! { "at": -1 })
@@ -160,8 +181,7 @@ impl MongoContext {
         });
         let (mut dead, mut sessions) = (Vec::new(), Vec::new());
         for (id, record) in others {
-            let listed = record.get_array("sessions").map(Vec::as_slice);
-            let listed = listed.unwrap_or_default().iter();
+            let listed = sessions_in(record);
             sessions.extend(listed.map(|session| Bson::from(doc! { "id": session })));
             let beat = record.get_datetime("at").copied();
             dead.push((id.to_owned(), beat.unwrap_or(DateTime::MIN)));
@@ -181,10 +201,6 @@ impl MongoContext {
         }
         Ok(())
     }
-
-    fn records(&self) -> Collection<Document> {
-        self.database.collection(&self.names.state)
-    }
 }
 
 /// Whether another transaction, or one that waits for it, holds a lock.
@@ -198,6 +214,11 @@ pub(super) fn is_lock(failure: &MongoError) -> bool {
         MongoError::Statement(error) => error.code == WRITE_CONFLICT,
         _ => false,
     }
+}
+
+fn sessions_in(record: &Document) -> impl Iterator<Item = &Bson> {
+    let listed = record.get_array("sessions").map(Vec::as_slice);
+    listed.unwrap_or_default().iter()
 }
 
 /// The records of gateways whose last heartbeat is older.

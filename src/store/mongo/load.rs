@@ -11,7 +11,7 @@ use std::{
 use tidegate_core::{
     entry::Entry,
     id::DocumentKey,
-    transaction::{Loaded, Reads, Writes},
+    transaction::{ForeignState, Loaded, Reads, Writes},
 };
 
 use super::{
@@ -60,6 +60,7 @@ impl LoadPlan<'_> {
             commit: Some(self.reads),
             users: self.reads.members.union(&self.reads.users).collect(),
             slot,
+            lease: self.reads.lease.is_some(),
         }
     }
 
@@ -129,6 +130,11 @@ impl LoadPlan<'_> {
         let keys = reads.keys.iter();
         let seen = keys.filter(|key| !view.optimistic.contains(*key)).cloned();
         view.load_records(reader, &seen.collect::<Vec<_>>()).await?;
+        if reads.lease.is_some() {
+            let left_out = &view.loaded.left_out;
+            let read = reads.keys.iter().filter(|key| !left_out.contains(*key));
+            view.loaded.misfits = reader.misfits(read).await?;
+        }
         Ok(view)
     }
 }
@@ -142,7 +148,7 @@ impl LoadedState {
     ) -> Result<(), MongoError> {
         let optimistic: Vec<_> = std::mem::take(&mut self.optimistic).into_iter().collect();
         if self.loaded.left_out.is_empty() && self.has_read(reader, &optimistic).await? {
-            return Ok(());
+            return self.load_held(reader).await;
         }
         self.loaded.entries.clear();
         self.loaded.foreign.clear();
@@ -176,6 +182,15 @@ impl LoadedState {
             }
         }
         self.loaded.left_out.extend(parts.rest().iter().cloned());
+        self.load_held(reader).await
+    }
+
+    /// Looks which missing documents may not have been deleted.
+    async fn load_held(&mut self, reader: &mut SessionReader<'_>) -> Result<(), MongoError> {
+        let foreign = self.loaded.foreign.iter();
+        let gone = foreign.filter(|(_, state)| matches!(state, ForeignState::Gone));
+        let types = gone.map(|(key, _)| key.type_name.clone()).collect();
+        self.loaded.held = reader.held(types).await?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! served, and the restamping. The store itself reads none of them.
 
 use mongodb::{
-    bson::{Document, doc},
+    bson::doc,
     options::{ClientOptions, ConnectionString, ReadConcern},
 };
 use tidegate_core::model::Model;
@@ -97,9 +97,5 @@ impl MongoContext {
         let update = state.update_one(doc! { "_id": id }, note).upsert(true);
         self.in_time(update).await?;
         Ok(())
-    }
-
-    fn state(&self) -> mongodb::Collection<Document> {
-        self.database.collection(&self.names.state)
     }
 }

@@ -5,7 +5,7 @@
 use mongodb::bson::raw::{CStr, cstr};
 use tidegate_core::{
     entry::Record,
-    id::{ClientKey, DocumentKey, Scope, UserId},
+    id::{ClientKey, DocumentKey, Scope, TypeName, UserId},
 };
 
 /// Tidegate's own collections.
@@ -14,10 +14,13 @@ pub(super) struct CollectionNames {
     /// Entries and markers.
     pub(super) feed: String,
     /// All else that a commit reads, and writes in one statement: epoch and version floor, heads and floors of scopes,
-    /// states of clients, group numbers of gateways. Also the format, the model last served and live gateways.
+    /// states of clients, group numbers of gateways. Also the format, the model last served, live gateways, the
+    /// importer's lease and its progress.
     pub(super) state: String,
     /// The inbox.
     pub(super) conflicts: String,
+    /// Documents that are withheld because they do not fit the model.
+    pub(super) misfits: String,
     /// The collection in which stores of format 1 kept their format.
     pub(super) meta_of_format_1: String,
 }
@@ -30,6 +33,10 @@ pub(super) const SERVED_MODEL: &str = "servedModel";
 pub(super) const RESTAMPED: &str = "restamped";
 /// Exists once a conflict has been opened. Before that the inbox need not be read.
 pub(super) const INBOX: &str = "inbox";
+/// Which gateway imports.
+pub(super) const LEASE: &str = "lease";
+/// How far the import has come. The number is that of the model's generation.
+pub(super) const IMPORT: &str = "import\u{0}1";
 
 /// Stands in a record of a membership type if the users concerned were stamped in its transaction. A gateway of an
 /// earlier version stamps no users.
@@ -42,18 +49,24 @@ impl CollectionNames {
             feed: name("feed"),
             state: name("state"),
             conflicts: name("conflicts"),
+            misfits: name("misfits"),
             meta_of_format_1: name("meta"),
         }
     }
 
-    pub(super) fn all(&self) -> [&str; 3] {
-        [&self.feed, &self.state, &self.conflicts]
+    pub(super) fn all(&self) -> [&str; 4] {
+        [&self.feed, &self.state, &self.conflicts, &self.misfits]
     }
 }
 
 /// The key of a document's entry. They sort as document keys do.
 pub(super) fn entry_id(key: &DocumentKey) -> String {
     format!("{}\0{}", key.type_name, key.id)
+}
+
+/// The key before all records of a type, and the key after them.
+pub(super) fn records_of(type_name: &TypeName) -> (String, String) {
+    (format!("{type_name}\0"), format!("{type_name}\u{1}"))
 }
 
 pub(super) fn marker_id(key: &DocumentKey, scope: &Scope) -> String {
@@ -173,6 +186,8 @@ mod tests {
         assert_eq!(StateKey::of(&group), Some(StateKey::Group));
         assert!(*GROUPS < *group && *group < *GROUPS_END);
         assert_eq!(StateKey::of(EPOCH), Some(StateKey::Single(EPOCH)));
+        assert_eq!(StateKey::of(LEASE), Some(StateKey::Single(LEASE)));
+        assert_eq!(StateKey::of(IMPORT), None);
         assert_eq!(StateKey::of("other\0key"), None);
     }
 }

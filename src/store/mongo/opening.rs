@@ -19,10 +19,11 @@ use super::{
     error::{MongoError, code},
     inbox,
     layout::ModelLayout,
+    lease,
     live::GatewayRecords,
     local_commits::LocalCommits,
     members,
-    names::{CollectionNames, EPOCH, FORMAT, GROUPS, GROUPS_END, VERSION_FLOOR},
+    names::{CollectionNames, EPOCH, FORMAT, GROUPS, GROUPS_END, LEASE, VERSION_FLOOR},
     server::{self, Examined, Server, ServerRequirements},
 };
 use crate::store::{
@@ -59,7 +60,7 @@ pub(super) async fn connect(
         names: Arc::new(names),
         layout: Arc::new(layout),
         elections,
-        local_commits: Arc::new(LocalCommits::new(options.transactions_max.max(1))),
+        local_commits: Arc::new(LocalCommits::new(options.transactions_max.max(1) + 1)),
         live: Arc::new(GatewayRecords::new((options.random)())),
         capped: Arc::default(),
         optimistic_inserts: server == Server::Member,
@@ -176,7 +177,7 @@ impl MongoContext {
             index(doc! { "x": 1 }, true),
         ])
         .await?;
-        let state = self.database.collection::<Document>(&self.names.state);
+        let state = self.state();
         state
             .create_indexes([index(doc! { "u": 1 }, true), index(doc! { "x": 1 }, true)])
             .await?;
@@ -197,11 +198,12 @@ impl MongoContext {
 
     /// The first gateway sets the epoch.
     async fn make_state(&self, options: &MongoOptions) -> Result<(), MongoError> {
-        let state = self.database.collection::<Document>(&self.names.state);
+        let state = self.state();
         for (key, first) in [
             (FORMAT, doc! { "v": FORMAT_VERSION }),
             (EPOCH, doc! { "epoch": options.first_epoch.as_str() }),
             (VERSION_FLOOR, doc! { "v": 0 }),
+            (LEASE, lease::never_taken()),
         ] {
             let update = doc! { "$setOnInsert": first };
             let upsert = state.update_one(doc! { "_id": key }, update).upsert(true);
@@ -233,7 +235,7 @@ impl MongoContext {
     /// Every start of a gateway leaves its group numbers behind. A group number is needed only while its commit is
     /// repeated, so a day by MongoDB's own clock is enough.
     async fn forget_old_groups(&self) -> Result<(), MongoError> {
-        let state = self.database.collection::<Document>(&self.names.state);
+        let state = self.state();
         let a_day_ago =
             doc! { "$dateSubtract": { "startDate": "$$NOW", "unit": "day", "amount": 1 } };
         let old = doc! {

@@ -88,7 +88,7 @@ impl MongoSnapshot {
         })
     }
 
-    fn reader(&mut self) -> SessionReader<'_> {
+    pub(super) fn reader(&mut self) -> SessionReader<'_> {
         SessionReader {
             context: &self.context,
             session: &mut self.session,

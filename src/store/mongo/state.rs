@@ -11,7 +11,7 @@ use tidegate_core::{
     id::{ClientId, ClientKey, Epoch, Scope, Seq, UserId, Version},
     membership::UserState,
     push::ClientState,
-    transaction::{LoadBytesMax, Reads},
+    transaction::{Fence, LoadBytesMax, Reads},
 };
 
 use super::{
@@ -32,6 +32,8 @@ pub(super) struct StateQuery<'w> {
     pub(super) users: Vec<&'w UserId>,
     /// The slot whose last group number is wanted.
     pub(super) slot: Option<&'w str>,
+    /// Whether the number of the importer's lease is wanted.
+    pub(super) lease: bool,
 }
 
 /// The result. A scope that was never written is absent, and so is a client without a state.
@@ -45,6 +47,7 @@ pub(super) struct CommitState {
     pub(super) clients: Clients,
     pub(super) users: HashMap<UserId, UserState>,
     pub(super) group: Option<i64>,
+    pub(super) lease: Option<Fence>,
 }
 
 impl SessionReader<'_> {
@@ -61,6 +64,7 @@ impl SessionReader<'_> {
         let users = wanted.users.iter().copied().map(user_id);
         let ids = ids.chain(scopes).chain(users);
         let ids = ids.chain(wanted.slot.map(str::to_owned));
+        let ids = ids.chain(wanted.lease.then(|| names::LEASE.to_owned()));
         let bytes_max = wanted.commit.map(|reads| reads.bytes_max);
         let LoadBytesMax(bytes_max) = bytes_max.unwrap_or_default();
         let collection = &context.names.state;
@@ -130,6 +134,7 @@ struct StateBuilder {
     clients: HashMap<ClientKey, ClientState>,
     users: HashMap<UserId, UserState>,
     group: Option<i64>,
+    lease: Option<Fence>,
 }
 
 impl StateBuilder {
@@ -145,6 +150,7 @@ impl StateBuilder {
             },
             users: self.users,
             group: self.group,
+            lease: self.lease,
         })
     }
 
@@ -171,6 +177,9 @@ impl StateBuilder {
                 self.version_floor = Version(raw.get_i32("v").map_err(unreadable)?);
             }
             Some(StateKey::Single(names::INBOX)) => self.has_inbox = true,
+            Some(StateKey::Single(names::LEASE)) => {
+                self.lease = Some(Fence(raw.get_i64("fence").map_err(unreadable)?));
+            }
             Some(StateKey::Single(_)) | None => {}
         }
         Ok(())

@@ -33,6 +33,7 @@ use super::{
     MongoContext,
     error::MongoError,
     layout::id_to_bson,
+    lease, misfits,
     names::{self, client_id, marker_id, record_id, scope_id, user_id},
     reader::{ApplicationDocuments, ReadBudget, SessionReader},
 };
@@ -133,6 +134,10 @@ impl<'b> WritePlan<'b> {
             }
             false => BTreeSet::new(),
         };
+        if let Some(lease) = reads.lease {
+            let renewal = lease::renewal(lease)?;
+            self.push(StatementKind::Update, &context.names.state, renewal, None);
+        }
         let items = self.add_scopes(writes, &known.scopes);
         self.add_singles(writes, known.has_inbox);
         self.add_clients(writes)?;
@@ -142,6 +147,7 @@ impl<'b> WritePlan<'b> {
         for item in &items {
             self.add_item(item, &known)?;
         }
+        self.add_misfits(writes);
         self.add_documents(writes, &known, deferred)?;
         self.before = known.documents;
         Ok(())
@@ -265,6 +271,20 @@ impl<'b> WritePlan<'b> {
         for (scope, key) in removed.filter(|(_, key)| known.entries.contains_key(key)) {
             let delete = rawdoc! { "q": { "_id": marker_id(key, scope) }, "limit": 1 };
             self.push(StatementKind::Delete, collection, delete, None);
+        }
+    }
+
+    fn add_misfits(&mut self, writes: &Writes) {
+        let collection = &self.context.names.misfits;
+        for (key, misfit) in &writes.misfits {
+            let Some(id) = misfits::record_id_of(self.context, key) else {
+                continue;
+            };
+            let (verb, statement) = match misfit {
+                Some(misfit) => (StatementKind::Update, misfits::record(id, misfit)),
+                None => (StatementKind::Delete, misfits::removal(id)),
+            };
+            self.push(verb, collection, statement, None);
         }
     }
 

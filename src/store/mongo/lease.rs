@@ -1,0 +1,85 @@
+//! The importer's lease: one gateway at a time imports, and another takes over once the lease has ended by MongoDB's
+//! clock. Its number, the fence, stands in one document, which each stamp writes. So a deposed gateway commits nothing.
+
+use mongodb::{
+    bson::{Bson, DateTime, Document, RawDocumentBuf, doc, rawdoc},
+    options::ReturnDocument,
+};
+use tidegate_core::transaction::Fence;
+
+use super::{
+    MongoContext,
+    error::MongoError,
+    names::{IMPORT, LEASE},
+    reader::unreadable,
+};
+
+/// How long a lease lasts after its last renewal.
+const LEASE_S: i32 = 6;
+
+/// The document as the first gateway makes it. No filter with `$expr` can upsert it.
+pub(super) fn never_taken() -> Document {
+    doc! { "fence": 0_i64, "until": DateTime::from_millis(0) }
+}
+
+impl MongoContext {
+    /// Renews the lease `held`, or takes it if it has ended.
+    pub(super) async fn lease(&self, held: Option<Fence>) -> Result<Option<Fence>, MongoError> {
+        let number = held.map_or(Bson::Null, |Fence(number)| number.into());
+        let is_own = doc! { "$eq": ["$fence", number] };
+        let has_ended = doc! { "$lt": ["$until", "$$NOW"] };
+        let filter = doc! { "_id": LEASE, "$expr": { "$or": [is_own.clone(), has_ended] } };
+        let next = doc! { "$add": ["$fence", 1_i64] };
+        let mut renewed = until();
+        renewed.insert("fence", doc! { "$cond": [is_own, "$fence", next] });
+        renewed.insert("holder", self.live.name());
+        let state = self.state();
+        let take = state
+            .find_one_and_update(filter, vec![doc! { "$set": renewed }])
+            .return_document(ReturnDocument::After);
+        let Some(lease) = self.in_time(take).await? else {
+            return Ok(None);
+        };
+        let fence = Fence(lease.get_i64("fence").map_err(unreadable)?);
+        if held != Some(fence) {
+            self.fence_progress(fence).await?;
+        }
+        Ok(Some(fence))
+    }
+
+    /// From now on the progress takes no more changes of earlier holders.
+    async fn fence_progress(&self, Fence(number): Fence) -> Result<(), MongoError> {
+        let raise = doc! { "$max": { "fence": number } };
+        let state = self.state();
+        let update = state.update_one(doc! { "_id": IMPORT }, raise).upsert(true);
+        self.in_time(update).await?;
+        Ok(())
+    }
+
+    /// Ends the lease. The next number keeps out stamps that are still on their way.
+    pub(super) async fn release(&self, Fence(number): Fence) -> Result<(), MongoError> {
+        let ended = doc! {
+            "$inc": { "fence": 1_i64 },
+            "$set": { "until": DateTime::from_millis(0) },
+            "$unset": { "holder": "" },
+        };
+        let filter = doc! { "_id": LEASE, "fence": number };
+        self.in_time(self.state().update_one(filter, ended)).await?;
+        Ok(())
+    }
+}
+
+/// The statement that renews the lease in a stamp's transaction, which has read this number.
+pub(super) fn renewal(Fence(number): Fence) -> Result<RawDocumentBuf, MongoError> {
+    let renewed = RawDocumentBuf::try_from(&until())?;
+    Ok(rawdoc! {
+        "q": { "_id": LEASE, "fence": number },
+        "u": [{ "$set": renewed }],
+    })
+}
+
+fn until() -> Document {
+    doc! {
+        "until": { "$dateAdd": { "startDate": "$$NOW", "unit": "second", "amount": LEASE_S } },
+    }
+}
