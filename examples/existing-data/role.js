@@ -1,5 +1,5 @@
 // The gateway's role and user in MongoDB, with exactly the rights that it needs. Run it as an administrator:
-//   mongosh "mongodb://db1/?replicaSet=rs0" --username admin --file role.js
+//   mongosh "mongodb://db1/service?replicaSet=rs0" --username admin --file role.js
 // The password is read from the variable that the gateway reads too.
 const database = "service";
 const collections = ["sites", "work_orders"]; // the names that @collection gives in the model
@@ -18,7 +18,7 @@ admin.createRole({
       resource: { db: database, collection },
       actions: ["insert", "update", "remove", "listIndexes"],
     })),
-    ...["feed", "state", "conflicts"].map((name) => ({
+    ...["feed", "state", "conflicts", "misfits"].map((name) => ({
       resource: { db: database, collection: prefix + name },
       actions: ["insert", "update", "remove", "createCollection", "createIndex"],
     })),
