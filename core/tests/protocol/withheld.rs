@@ -136,7 +136,9 @@ fn out_of_sight_a_misfit_answers_exactly_as_another_document_does() {
 fn a_delivered_misfit_is_revoked_once_and_named_until_it_is_mended() {
     let mut store = store();
     let created = create("t", json!({ "audience": "team:red", "title": "Tea" }));
-    store.push(&by("bob", "b").from(2), std::slice::from_ref(&created));
+    store
+        .push(&by("bob", "b").from(2), std::slice::from_ref(&created))
+        .unwrap();
     store.foreign(key("Task", "t"), in_scope("team:red"));
     let edit = [update("t", 1, json!({ "done": true }))];
     let met = store.push(&by("bob", "b").from(3), &edit);
@@ -164,7 +166,7 @@ fn a_delivered_misfit_is_revoked_once_and_named_until_it_is_mended() {
 fn a_misfit_that_moved_is_named_where_it_is_now() {
     let mut store = store();
     let created = create("t", json!({ "audience": "team:red", "title": "Tea" }));
-    store.push(&by("bob", "b").from(2), &[created]);
+    store.push(&by("bob", "b").from(2), &[created]).unwrap();
     store.foreign(key("Task", "t"), in_scope("user:carol"));
     let met = store.push(&by("carol", "phone"), &every_action());
     assert_eq!(
@@ -191,7 +193,7 @@ fn a_misfit_that_moved_is_named_where_it_is_now() {
 fn a_document_that_a_store_cannot_read_is_neither_absent_nor_deleted() {
     let mut store = store();
     let created = create("t", json!({ "audience": "team:red", "title": "Tea" }));
-    store.push(&by("bob", "b").from(2), &[created]);
+    store.push(&by("bob", "b").from(2), &[created]).unwrap();
     let unreadable = Entry {
         body: None,
         withheld: true,
