@@ -196,14 +196,15 @@ impl<'l> TransactionOverlay<'l> {
     }
 
     /// Takes over all that others wrote, as an importer does. Returns which documents are withheld, and which no longer
-    /// are.
+    /// are. It says nothing of documents that were left out, or that may not have been deleted.
     pub(super) fn take_over_all(&mut self) -> BTreeMap<DocumentKey, Option<Misfit>> {
         let keys: Vec<_> = self.imports.keys().copied().collect();
         for key in keys {
             self.take_over(key);
         }
-        let known = self.loaded.misfits.iter();
-        let mended = known.filter(|key| !self.withheld.contains_key(*key) && !self.is_held(key));
+        let recorded = self.loaded.misfits.iter();
+        let recorded = recorded.filter(|key| !self.is_left_out(key) && !self.is_held(key));
+        let mended = recorded.filter(|key| !self.withheld.contains_key(*key));
         let mended = mended.map(|key| (key.clone(), None));
         let withheld = self.withheld.iter();
         let withheld = withheld.map(|(key, it)| ((*key).clone(), Some(it.misfit.clone())));

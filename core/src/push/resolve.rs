@@ -2,7 +2,7 @@
 //!
 //! The transaction that writes the document settles the record, so that a resolution takes effect once.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -105,6 +105,7 @@ impl ConflictResolver<'_, '_, '_> {
         let Some(document_type) = document_type.filter(|_| allowed) else {
             return Err(PushRefusal::ConflictNotFound);
         };
+        self.overlay.refuse_held(iter::once(&open.key))?;
         self.overlay.take_over(&open.key);
         let grants = self.grants();
         let version = entry.as_ref().map_or(Version::NONE, |entry| entry.version);

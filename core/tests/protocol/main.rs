@@ -27,6 +27,7 @@ mod records;
 mod revocations;
 mod senders;
 mod sight;
+mod stamps;
 mod starts;
 mod store;
 mod story;

@@ -90,6 +90,22 @@ impl Store {
         self.state.foreign.insert(key, state);
     }
 
+    /// Another service deletes a document, or its collection is missing.
+    pub(crate) fn delete_elsewhere(&mut self, key: &DocumentKey) {
+        self.state.foreign.insert(key.clone(), ForeignState::Gone);
+    }
+
+    /// An importer stamps these documents, a second after the last push.
+    pub(crate) fn import(&mut self, keys: &[DocumentKey]) -> Writes {
+        self.now = self.now.plus_ms(1_000);
+        let (model, now) = (Arc::clone(&self.model), self.now);
+        let reads = Reads {
+            bytes_max: LoadBytesMax(self.bytes_max),
+            ..push::stamp_reads(keys.iter().cloned().collect(), None)
+        };
+        self.commit(&reads, &|loaded| push::stamp(&model, now, loaded))
+    }
+
     /// A document's present entry.
     pub(crate) fn entry(&self, key: &DocumentKey) -> Option<&Arc<Entry>> {
         self.state.entry(key)

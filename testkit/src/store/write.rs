@@ -24,6 +24,12 @@ impl State {
             }
         }
         self.write_inbox(writes);
+        for (key, misfit) in &writes.misfits {
+            match misfit {
+                Some(_) => drop(self.misfits.insert(key.clone())),
+                None => drop(self.misfits.remove(key)),
+            }
+        }
         for item in &writes.collected {
             self.remove(item);
         }
@@ -54,7 +60,10 @@ impl State {
         for FeedItem { seq, record } in items.iter().cloned() {
             match record {
                 Record::Entry(entry) => {
-                    self.foreign.remove(&entry.key);
+                    // A withheld document stays as others made it.
+                    if !entry.withheld {
+                        self.foreign.remove(&entry.key);
+                    }
                     self.entries.insert(entry.key.clone(), (seq, entry));
                 }
                 Record::Marker(marker) => {
