@@ -7,6 +7,7 @@ mod commit;
 mod decline;
 mod error;
 mod grants;
+mod import;
 mod inbox;
 mod live;
 mod maintain;
@@ -32,6 +33,7 @@ pub use self::{
     change::{ChangeView, StoredChange},
     decline::DeclineRequest,
     error::SyncError,
+    import::{EpochSource, Importer},
     inbox::{InboxEntry, InboxPage, InboxRequest},
     live::Start,
     maintain::{Collected, collect, rotate_epoch},
@@ -41,7 +43,9 @@ pub use self::{
 use self::{
     commit::{CommitQueue, GroupCommitter, ScopeHeads},
     grants::{GrantCache, UserMemberships},
+    import::PushCounter,
     live::LiveFeed,
+    maintain::rotate_epoch_under,
     webhooks::WebhookAnswerCache,
 };
 use crate::{
@@ -171,6 +175,8 @@ pub struct SyncService {
     /// The bounds on the scopes and memberships of a user.
     bounds: Arc<Bounds>,
     commits: CommitQueue,
+    /// Counts the commits of pushes, for an importer that makes room for them.
+    pushes: Arc<PushCounter>,
     live: Arc<LiveFeed>,
     grants: Arc<GrantCache>,
     webhooks: Webhooks,
@@ -194,7 +200,9 @@ impl SyncService {
             store: store.clone(),
             clock: clock.clone(),
         };
-        let commits = CommitQueue::start(committer, limits.push_queue_bytes, heads);
+        let pushes = Arc::new(PushCounter::default());
+        let counter = Arc::clone(&pushes);
+        let commits = CommitQueue::start(committer, limits.push_queue_bytes, heads, counter);
         Arc::new(Self {
             model,
             store,
@@ -206,11 +214,23 @@ impl SyncService {
             )),
             limits,
             commits,
+            pushes,
             live,
             grants,
             webhooks,
             webhook_answers: WebhookAnswerCache::default(),
         })
+    }
+
+    /// The importer that runs beside the service; `None` if no other service can write to the store.
+    pub fn importer(&self, new_epoch: EpochSource) -> Option<Importer> {
+        Importer::beside_pushes(
+            Arc::clone(&self.model),
+            Arc::clone(&self.store),
+            Arc::clone(&self.clock),
+            new_epoch,
+            Arc::clone(&self.pushes),
+        )
     }
 
     /// The model that the service serves.

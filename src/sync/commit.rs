@@ -42,7 +42,7 @@ use self::{
     scheduler::CommitScheduler,
     shares::{QueuePermit, Shares},
 };
-use super::{STORE_DEADLINE, SyncError};
+use super::{STORE_DEADLINE, SyncError, import::PushCounter};
 use crate::store::{DecideFn, Store, StoreError};
 
 /// The most requests that may wait before the scheduler takes them, and the most that may wait after. A further one is
@@ -69,9 +69,10 @@ impl CommitQueue {
         committer: GroupCommitter,
         bytes_max: usize,
         heads: Arc<ScopeHeads>,
+        counter: Arc<PushCounter>,
     ) -> Self {
         let (sender, arriving) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(CommitScheduler::new(committer, heads).run(arriving));
+        tokio::spawn(CommitScheduler::new(committer, heads, counter).run(arriving));
         Self {
             waiting: sender,
             shares: Shares::of(bytes_max),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidegate_core::{
     collect,
     id::Epoch,
-    transaction::{Loaded, Reads},
+    transaction::{Fence, Loaded, Reads},
     value::Timestamp,
 };
 
@@ -55,7 +55,20 @@ pub async fn collect(
 /// # Errors
 /// [`StoreError`]; then the old epoch stays.
 pub async fn rotate_epoch(store: &dyn Store, epoch: Epoch) -> Result<(), StoreError> {
+    rotate_epoch_under(store, epoch, None).await
+}
+
+/// The same under an importer's lease: nothing is written if another gateway holds it by now.
+pub(super) async fn rotate_epoch_under(
+    store: &dyn Store,
+    epoch: Epoch,
+    lease: Option<Fence>,
+) -> Result<(), StoreError> {
     let decide: Arc<DecideFn> = Arc::new(move |_: &Loaded| collect::rotate(epoch.clone()));
-    let rotation = |_| (Reads::default(), Arc::clone(&decide));
+    let reads = Reads {
+        lease,
+        ..Reads::default()
+    };
+    let rotation = |_| (reads.clone(), Arc::clone(&decide));
     commit_repeatedly(store, rotation).await.map(drop)
 }

@@ -22,6 +22,7 @@ use super::{
     shares::QueuePosition,
     write_set::{WriteSet, WriteSetPredictor},
 };
+use crate::sync::import::PushCounter;
 
 /// A transaction takes no further requests once it has this number of changes.
 const GROUP_CHANGES: usize = 1_000;
@@ -35,6 +36,8 @@ pub(super) struct CommitScheduler {
     /// The running groups, by their tasks.
     groups: HashMap<Id, RunningGroup>,
     pacing: Pacing,
+    /// Counts the groups, for an importer that makes room for them.
+    counter: Arc<PushCounter>,
 }
 
 /// A running group.
@@ -47,7 +50,11 @@ struct RunningGroup {
 }
 
 impl CommitScheduler {
-    pub(super) fn new(committer: GroupCommitter, heads: Arc<ScopeHeads>) -> Self {
+    pub(super) fn new(
+        committer: GroupCommitter,
+        heads: Arc<ScopeHeads>,
+        counter: Arc<PushCounter>,
+    ) -> Self {
         Self {
             committer: Arc::new(committer),
             predictor: WriteSetPredictor::new(),
@@ -55,6 +62,7 @@ impl CommitScheduler {
             running: JoinSet::new(),
             groups: HashMap::new(),
             pacing: Pacing::new(heads),
+            counter,
         }
     }
 
@@ -134,6 +142,7 @@ impl CommitScheduler {
             had_conflicts: work.iter().any(|work| work.conflicts > 0),
             write_set,
         };
+        self.counter.count();
         let committer = Arc::clone(&self.committer);
         let scopes = group.write_set.scopes();
         let running = async move { committer.run(work, &scopes).await };

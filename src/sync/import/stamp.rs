@@ -1,0 +1,160 @@
+//! Stamping: documents that were proposed are compared with their entries, in transactions that keep the lease.
+
+use std::{collections::BTreeSet, collections::HashSet, collections::VecDeque, sync::Arc};
+
+use indexmap::IndexSet;
+use tidegate_core::{
+    id::DocumentKey,
+    mutant::{Mutant, is_active},
+    push,
+    transaction::{LoadBytesMax, Loaded, Misfit, Reads, Writes},
+};
+use tokio::time::{Instant, sleep};
+
+use super::{TermEnd, follow::Term};
+use crate::{
+    lock::Mutex,
+    store::{DecideFn, StoreError},
+};
+
+/// The most bytes of documents that a transaction loads. One document always has room.
+const BYTES_MAX: LoadBytesMax = LoadBytesMax(1 << 20);
+
+/// What a transaction did.
+struct Stamped {
+    /// The documents that did not fit into it.
+    left_out: HashSet<DocumentKey>,
+    entries: usize,
+    /// The documents that do not fit the model and were not recorded before.
+    withheld: Vec<(DocumentKey, Misfit)>,
+}
+
+impl Term<'_> {
+    /// Compares documents with their entries, and writes what differs. It returns when all is written.
+    pub(super) async fn stamp(
+        &mut self,
+        keys: impl IntoIterator<Item = DocumentKey>,
+    ) -> Result<(), TermEnd> {
+        let mut waiting: VecDeque<DocumentKey> = keys.into_iter().collect();
+        let mut fitting = usize::MAX;
+        while !waiting.is_empty() {
+            self.renew_if_due().await?;
+            let documents = self.throttle.documents().min(fitting).min(waiting.len());
+            let batch: IndexSet<DocumentKey> = waiting.drain(..documents).collect();
+            let begun = Instant::now();
+            match self.commit(&batch).await {
+                Ok(stamped) => {
+                    let left_out = put_back(&mut waiting, batch, &stamped.left_out);
+                    fitting = match left_out {
+                        0 => fitting.saturating_mul(2),
+                        left_out => (documents - left_out).max(1),
+                    };
+                    self.stamped(&stamped, begun);
+                    self.rest(documents, begun).await;
+                }
+                Err(StoreError::WriteConflict(conflict)) => {
+                    batch
+                        .into_iter()
+                        .rev()
+                        .for_each(|key| waiting.push_front(key));
+                    self.throttle.collided();
+                    sleep(conflict.backoff).await;
+                }
+                Err(error) if is_about_documents(&error) => {
+                    if documents > 1 {
+                        batch
+                            .into_iter()
+                            .rev()
+                            .for_each(|key| waiting.push_front(key));
+                        fitting = documents / 2;
+                    } else {
+                        self.log.passed_over(&batch, &error);
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn stamped(&mut self, stamped: &Stamped, begun: Instant) {
+        // A transaction that writes nothing does not renew the lease.
+        if stamped.entries > 0 {
+            self.renewed_at = begun;
+        }
+        self.log.stamped(stamped.entries, &stamped.withheld);
+    }
+
+    /// Lets pushes have their turn.
+    async fn rest(&mut self, documents: usize, begun: Instant) {
+        let pushes = self.importer.pushes.counted();
+        let rest = self.throttle.succeeded(documents, begun.elapsed(), pushes);
+        if !rest.is_zero() {
+            sleep(rest).await;
+        }
+    }
+
+    /// One transaction.
+    async fn commit(&self, keys: &IndexSet<DocumentKey>) -> Result<Stamped, StoreError> {
+        let fence = (!is_active(Mutant::StampUnfenced)).then_some(self.fence);
+        let reads = Reads {
+            bytes_max: BYTES_MAX,
+            ..push::stamp_reads(keys.clone(), fence)
+        };
+        let earlier = match is_active(Mutant::StampUnlocked) {
+            true => Some(self.look(&reads).await?),
+            false => None,
+        };
+        let (model, now) = (Arc::clone(&self.importer.model), (self.importer.clock)());
+        let loaded_last = Arc::new(Mutex::new((HashSet::new(), BTreeSet::new())));
+        let noted = Arc::clone(&loaded_last);
+        let decide = move |loaded: &Loaded| {
+            *noted.lock() = (loaded.left_out.clone(), loaded.misfits.clone());
+            push::stamp(&model, now, earlier.as_ref().unwrap_or(loaded))
+        };
+        let committed = self.importer.store.commit(reads, Arc::new(decide)).await?;
+        let (left_out, known) = std::mem::take(&mut *loaded_last.lock());
+        let misfits = committed.writes.misfits.into_iter();
+        let withheld = misfits.filter(|(key, _)| !known.contains(key));
+        Ok(Stamped {
+            left_out,
+            entries: committed.writes.entries.len(),
+            withheld: withheld
+                .filter_map(|(key, misfit)| Some((key, misfit?)))
+                .collect(),
+        })
+    }
+
+    /// What a transaction would load, which writes nothing.
+    async fn look(&self, reads: &Reads) -> Result<Loaded, StoreError> {
+        let loaded_last = Arc::new(Mutex::new(None));
+        let noted = Arc::clone(&loaded_last);
+        let decide: Arc<DecideFn> = Arc::new(move |loaded: &Loaded| {
+            *noted.lock() = Some(loaded.clone());
+            Writes::default()
+        });
+        self.importer.store.commit(reads.clone(), decide).await?;
+        let loaded = loaded_last.lock().take();
+        Ok(loaded.expect("a commit decides before it succeeds"))
+    }
+}
+
+/// Whether fewer documents may do better, and one that fails alone can be passed over.
+fn is_about_documents(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::DecisionFailed(_) | StoreError::Corrupt(_) | StoreError::Refused(_)
+    )
+}
+
+/// Puts back what was left out, in its order, and returns how much that is.
+fn put_back(
+    waiting: &mut VecDeque<DocumentKey>,
+    batch: IndexSet<DocumentKey>,
+    left_out: &HashSet<DocumentKey>,
+) -> usize {
+    let before = waiting.len();
+    let back = batch.into_iter().rev().filter(|key| left_out.contains(key));
+    back.for_each(|key| waiting.push_front(key));
+    waiting.len() - before
+}
