@@ -3,12 +3,14 @@
 //!
 //! Every test has a database of its own on a shared server, or a server of its own if it does harm.
 
+mod collections;
 mod commits;
 mod contention;
 mod documents;
 mod elections;
 mod fairness;
 mod feeds;
+mod following;
 mod foreign;
 mod gateway;
 mod many_refused;

@@ -101,6 +101,17 @@ impl MongoError {
         duplicate || self.remedy() == RetryAction::GiveUp
     }
 
+    /// Whether the server refuses a command, and not because it shuts down, is no primary any more, or is busy.
+    pub(super) fn is_refused_command(&self) -> bool {
+        match self {
+            Self::Driver(error) => {
+                let refused = code(error).is_some_and(|code| !is_passing_code(code));
+                refused && !is_passing(error)
+            }
+            _ => false,
+        }
+    }
+
     /// The failure of a commit. It may have happened unless the server itself reports that it did not.
     pub(super) fn after_commit(self) -> Self {
         match &self {

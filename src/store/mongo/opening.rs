@@ -60,7 +60,7 @@ pub(super) async fn connect(
         names: Arc::new(names),
         layout: Arc::new(layout),
         elections,
-        local_commits: Arc::new(LocalCommits::new(options.transactions_max.max(1) + 1)),
+        local_commits: Arc::new(LocalCommits::new(options.transactions_max.max(1))),
         live: Arc::new(GatewayRecords::new((options.random)())),
         capped: Arc::default(),
         optimistic_inserts: server == Server::Member,

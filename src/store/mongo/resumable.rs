@@ -24,6 +24,9 @@ use crate::store::StoreError;
 /// How long the server waits for events before it returns an empty batch with its position.
 const AWAIT: Duration = Duration::from_secs(1);
 
+/// How often the server refuses a token before the token is suspected.
+const REFUSALS_MIN: u32 = 2;
+
 /// A change stream that resumes itself.
 pub(super) struct ResumableStream {
     context: Arc<MongoContext>,
@@ -81,7 +84,7 @@ impl ResumableStream {
                 }
                 Ok(None) => return Err(Lost("the change stream has ended".to_owned())),
                 Err(failure) => {
-                    let lost = is_lost(&failure);
+                    let lost = is_lost(&failure) || self.is_token_refused(&failure).await;
                     self.pause(&failure).await;
                     if lost {
                         return Err(Lost(StoreError::from(failure).to_string()));
@@ -97,7 +100,8 @@ impl ResumableStream {
         let open = match &mut self.open {
             Some(open) => open,
             None => {
-                let opened = self.opened().await?;
+                let token = self.token.clone();
+                let opened = self.opened(token).await?;
                 self.open.insert(opened)
             }
         };
@@ -111,9 +115,10 @@ impl ResumableStream {
     }
 
     /// Opens the stream: at its token, so that nothing is missed, or at the present.
-    async fn opened(&mut self) -> Result<RawBatchCursor, MongoError> {
+    async fn opened(&mut self, token: Option<Document>) -> Result<RawBatchCursor, MongoError> {
         let context = Arc::clone(&self.context);
-        let from = match &self.token {
+        let is_at_present = token.is_none();
+        let from = match token {
             Some(token) => doc! { "resumeAfter": token },
             None => doc! {},
         };
@@ -124,12 +129,22 @@ impl ResumableStream {
             aggregate = aggregate.batch_size(batch_size);
         }
         let cursor = context.in_time(aggregate.batch()).await?;
-        if self.token.is_none() {
+        if is_at_present {
             // The stream begins after all that the primary has written, also what no majority has yet. Every later read
             // of the store must find that.
             context.linearizable(&context.names.state, EPOCH).await?;
         }
         Ok(cursor)
+    }
+
+    /// Whether the server refuses the token for a reason without a code of its own, such as one that it cannot read. It
+    /// has refused it several times, and opens the stream without it.
+    async fn is_token_refused(&mut self, failure: &MongoError) -> bool {
+        let is_suspect = self.open.is_none() && self.token.is_some();
+        is_suspect
+            && self.failures >= REFUSALS_MIN
+            && failure.is_refused_command()
+            && self.opened(None).await.is_ok()
     }
 
     async fn pause(&mut self, failure: &MongoError) {

@@ -410,6 +410,7 @@ async fn a_right_that_is_taken_away_stops_only_the_pushes_that_need_it() {
         "tidegate.feed",
         "tidegate.state",
         "tidegate.conflicts",
+        "tidegate.misfits",
     ];
     let without_tasks: Vec<Document> = others.iter().map(|name| on(name)).chain([whole]).collect();
     let mut with_tasks = without_tasks.clone();
