@@ -17,6 +17,9 @@ use super::{
 /// How long a lease lasts after its last renewal.
 const LEASE_S: i32 = 6;
 
+/// A lease that ends later than this was renewed by another clock, before an election or before the clock was set.
+const BELIEVED_S: i32 = 60;
+
 /// The document as the first gateway makes it. No filter with `$expr` can upsert it.
 pub(super) fn never_taken() -> Document {
     doc! { "fence": 0_i64, "until": DateTime::from_millis(0) }
@@ -28,7 +31,9 @@ impl MongoContext {
         let number = held.map_or(Bson::Null, |Fence(number)| number.into());
         let is_own = doc! { "$eq": ["$fence", number] };
         let has_ended = doc! { "$lt": ["$until", "$$NOW"] };
-        let filter = doc! { "_id": LEASE, "$expr": { "$or": [is_own.clone(), has_ended] } };
+        let is_of_another_clock = doc! { "$gt": ["$until", in_seconds(BELIEVED_S)] };
+        let may_be_taken = [is_own.clone(), has_ended, is_of_another_clock];
+        let filter = doc! { "_id": LEASE, "$expr": { "$or": may_be_taken } };
         let next = doc! { "$add": ["$fence", 1_i64] };
         let mut renewed = until();
         renewed.insert("fence", doc! { "$cond": [is_own, "$fence", next] });
@@ -79,7 +84,9 @@ pub(super) fn renewal(Fence(number): Fence) -> Result<RawDocumentBuf, MongoError
 }
 
 fn until() -> Document {
-    doc! {
-        "until": { "$dateAdd": { "startDate": "$$NOW", "unit": "second", "amount": LEASE_S } },
-    }
+    doc! { "until": in_seconds(LEASE_S) }
+}
+
+fn in_seconds(seconds: i32) -> Document {
+    doc! { "$dateAdd": { "startDate": "$$NOW", "unit": "second", "amount": seconds } }
 }

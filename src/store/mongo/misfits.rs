@@ -4,6 +4,8 @@
 //! A stamp writes the records of documents with ids that the type can spell. Those of other ids are written here, as the
 //! importer comes by.
 
+mod obsolete;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::TryStreamExt;
@@ -20,6 +22,7 @@ use tidegate_core::{
     transaction::Misfit,
 };
 
+pub(super) use self::obsolete::IdRange;
 use super::{
     MongoContext,
     document::bson_type,
@@ -148,11 +151,7 @@ impl MongoContext {
                 );
             }
         }
-        if !deletes.is_empty() {
-            self.run(rawdoc! { "delete": misfits, "deletes": deletes })
-                .await?;
-        }
-        Ok(())
+        self.remove_records(deletes).await
     }
 
     /// Runs a command of independent statements.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use mongodb::{
-    bson::{Bson, Document, RawDocument, doc, raw::RawBsonRef},
+    bson::{Bson, Document, RawArrayBuf, RawDocument, doc, raw::RawBsonRef},
     options::{FindOptions, Hint},
 };
 use tidegate_core::id::{DocumentId, DocumentKey, TypeName};
@@ -16,7 +16,7 @@ use super::{
     MongoContext,
     error::MongoError,
     layout::{TypeLayout, id_to_bson, id_to_text},
-    misfits::{ID_BYTES_MAX, UnspellableId, UnspellableIds},
+    misfits::{ID_BYTES_MAX, IdRange, UnspellableId, UnspellableIds},
     names::{entry_id, records_of},
     reader::KEYS_MAX,
     snapshot::MongoSnapshot,
@@ -52,6 +52,7 @@ impl MongoContext {
                 size = size.saturating_mul(8);
                 continue;
             }
+            self.remove_records(part.obsolete).await?;
             self.record_ids(part.unspellable).await?;
             return Ok(part.walk);
         }
@@ -90,6 +91,14 @@ impl MongoContext {
         if part.is_last {
             part.walk.next = None;
         }
+        let last = part.walk.next.as_ref();
+        let last = last.map(|WalkPosition(place)| Document::from_reader(place.as_slice()));
+        let last = last.transpose()?;
+        let range = IdRange {
+            after,
+            last: last.as_ref(),
+        };
+        part.obsolete = reader.obsolete(type_name, layout, range).await?;
         Ok(part)
     }
 
@@ -191,6 +200,8 @@ impl MongoContext {
 struct WalkPart {
     walk: DocumentWalk,
     unspellable: UnspellableIds,
+    /// What removes the records of documents that do not exist.
+    obsolete: RawArrayBuf,
     /// Whether the collection has no documents behind it.
     is_last: bool,
 }

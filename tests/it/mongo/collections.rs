@@ -37,6 +37,8 @@ use crate::contract::{
 /// A lease lasts six seconds; slow machines need more to look.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const HOUR: Duration = Duration::from_secs(3_600);
+
 struct Bench {
     mongo: Mongo,
     store: MongoStore,
@@ -181,6 +183,16 @@ async fn a_silent_importer_is_deposed_and_then_writes_nothing() {
         1,
         "nothing was stamped"
     );
+}
+
+#[tokio::test]
+async fn a_lease_that_was_renewed_by_a_clock_far_ahead_is_taken() {
+    let bench = bench().await;
+    let fence = bench.held_lease().await;
+    let ahead = doc! { "$set": { "until": DateTime::now().saturating_add_duration(HOUR) } };
+    let lease = doc! { "_id": "lease" };
+    bench.state().update_one(lease, ahead).await.unwrap();
+    assert!(bench.held_lease().await > fence);
 }
 
 #[tokio::test]
@@ -429,6 +441,51 @@ async fn a_stamp_records_what_is_withheld_and_removes_the_record_of_what_is_mend
     assert_eq!(left, ["3"]);
     let mended = bench.stamp(&[task("1")], fence).await.unwrap();
     assert_eq!(mended.entries[&task("1")].version.0, 1);
+}
+
+/// Its deletion is lost with the history.
+#[tokio::test]
+async fn a_walk_removes_the_records_of_documents_that_do_not_exist_any_more() {
+    let bench = bench().await;
+    let fence = bench.held_lease().await;
+    let misfit = |id: &str| doc! { "_id": id, "audience": "all", "title": 5 };
+    let mut documents: Vec<Document> = ["a", "b", "c", "d"].map(misfit).into();
+    let others = [
+        Bson::Int32(7),
+        Bson::Int32(8),
+        doc! { "x": 1 }.into(),
+        true.into(),
+    ];
+    let others = others.map(|id| doc! { "_id": id, "audience": "all" });
+    documents.extend(others);
+    bench.tasks().insert_many(documents).await.unwrap();
+    bench.walk(2).await;
+    let keys = ["a", "b", "c", "d"].map(task);
+    bench.stamp(&keys, fence).await.unwrap();
+    let withheld = bench.withheld().await;
+    assert_eq!(withheld.len(), 8);
+    for limit in [1, 2, 100] {
+        bench.walk(limit).await;
+        assert_eq!(bench.withheld().await, withheld, "all of them exist");
+    }
+    let some = doc! { "_id": { "$in": ["a", "c", 8, true] } };
+    bench.tasks().delete_many(some).await.unwrap();
+    bench.walk(3).await;
+    let left: Vec<_> = bench
+        .withheld()
+        .await
+        .into_iter()
+        .map(|(id, ..)| id)
+        .collect();
+    assert_eq!(left.len(), 4, "{left:?}");
+    assert!(
+        ["7", "b", "d"]
+            .iter()
+            .all(|id| left.contains(&(*id).to_owned()))
+    );
+    bench.tasks().delete_many(doc! {}).await.unwrap();
+    bench.walk(3).await;
+    assert_eq!(bench.withheld().await, []);
 }
 
 #[tokio::test]

@@ -212,6 +212,24 @@ async fn a_position_advances_while_nobody_writes_to_the_model() {
     panic!("it stands still");
 }
 
+/// Its event alone is larger than MongoDB lets one be, but keys are all that leaves the server.
+#[tokio::test]
+async fn a_document_of_nearly_16_mib_stops_nothing() {
+    let (_mongo, mut bench) = bench().await;
+    let text = "x".repeat((16 << 20) - 200);
+    let large = doc! { "_id": "large", "audience": "all", "text": text };
+    bench.tasks().insert_one(&large).await.unwrap();
+    let replaced = doc! { "audience": "all", "text": large.get_str("text").unwrap() };
+    bench
+        .tasks()
+        .replace_one(doc! { "_id": "large" }, replaced)
+        .await
+        .unwrap();
+    bench.insert("last").await;
+    let reported = until(&mut bench.stream, "last").await;
+    assert_eq!(reported.len(), 3);
+}
+
 #[tokio::test]
 async fn a_drop_and_a_rename_are_reported_even_one_that_replaces_a_collection() {
     let (_mongo, mut bench) = bench().await;
