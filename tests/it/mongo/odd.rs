@@ -105,7 +105,12 @@ fn odd_ones() -> Vec<Odd> {
                 "takes for the same",
                 Some("id"),
             ),
-            vec![doc! {"_id": -0.0, "in": "numbers"}],
+            // Most _ids have to be of the model's type.
+            vec![
+                doc! {"_id": -0.0, "in": "numbers"},
+                doc! {"_id": 1, "in": "numbers"},
+                doc! {"_id": 2, "in": "numbers"},
+            ],
         ),
         one(
             "a capped collection",
