@@ -26,7 +26,7 @@ use crate::{
         Store, StoreError,
         finding::{Finding, Topic, refuse_obstacles},
     },
-    sync::{self, Caller, Clock, ModelCheck, SyncService},
+    sync::{self, Caller, Clock, ImportTask, Importer, ModelCheck, SyncService},
     webhook::{WebhookConfig, Webhooks},
 };
 
@@ -84,6 +84,8 @@ pub(crate) struct Gateway {
     /// The operations.
     pub(crate) sync: Arc<SyncService>,
     authenticator: Authenticator,
+    /// The importer, if the store has collections that others write to.
+    import: Option<ImportTask>,
 }
 
 impl Gateway {
@@ -95,20 +97,29 @@ impl Gateway {
         let api = Api::new(&parts.model, parts.api.clone())?;
         let authenticator = Authenticator::new(&parts.auth)?;
         let webhooks = Webhooks::new(parts.webhooks.clone()).map_err(AppError::Webhooks)?;
-        let open = async || Ok(open_store::open(&parts.store, &parts.model).await?);
-        let opened = open_store::patiently(&parts.store, open).await?;
-        opened.warn();
-        open_store::patiently(&parts.store, async || check_fit(&parts, &opened).await).await?;
+        let opened = open_fitting(&parts.store, &parts.model, &parts.model_text).await?;
         tokio::spawn(restamp_again(parts.model.clone(), opened.clone()));
         let (store, retention) = (opened.store, parts.store.tombstone_retention);
         tokio::spawn(collect_regularly(store.clone(), retention));
         let (model, limits) = (parts.model, parts.limits);
         let sync = SyncService::start(model, store, system_clock(), limits, webhooks);
+        let importer = match parts.store.follow {
+            true => sync.importer(Arc::new(new_epoch)),
+            false => None,
+        };
         Ok(Arc::new(Self {
             api,
             sync,
             authenticator,
+            import: importer.map(ImportTask::spawn),
         }))
+    }
+
+    /// Stops the work in the background, so that another gateway goes on with it at once.
+    pub(crate) async fn stop(&self) {
+        if let Some(import) = &self.import {
+            import.stop().await;
+        }
     }
 
     /// Turns a token into a caller.
@@ -130,26 +141,63 @@ impl Gateway {
     }
 }
 
+/// Opens the store, waiting for a MongoDB that is not there yet, and checks that the model fits it.
+///
+/// # Errors
+/// [`AppError`], with what to do.
+async fn open_fitting(
+    config: &StoreConfig,
+    model: &Arc<Model>,
+    model_text: &str,
+) -> Result<OpenStore, AppError> {
+    let open = async || Ok(open_store::open(config, model).await?);
+    let opened = open_store::patiently(config, open).await?;
+    opened.warn();
+    let check = async || check_fit(model, model_text, &opened).await;
+    open_store::patiently(config, check).await?;
+    Ok(opened)
+}
+
+/// An importer that runs without a gateway, and the store that it works on. There is none if no other service can write
+/// to the store.
+///
+/// # Errors
+/// [`AppError`], with what to do.
+pub(crate) async fn importer(
+    config: &StoreConfig,
+    model: &Arc<Model>,
+    model_text: &str,
+) -> Result<(Arc<dyn Store>, Option<Importer>), AppError> {
+    let store = open_fitting(config, model, model_text).await?.store;
+    let (model, new_epoch) = (Arc::clone(model), Arc::new(new_epoch));
+    let importer = Importer::new(model, Arc::clone(&store), system_clock(), new_epoch);
+    Ok((store, importer))
+}
+
 /// Checks the whole store if the model differs from the copy that is kept beside the store, or if an earlier version
 /// may have written to it. The check restamps what such a version wrote.
-async fn check_fit(parts: &GatewayConfig, opened: &OpenStore) -> Result<(), AppError> {
+async fn check_fit(
+    model: &Arc<Model>,
+    model_text: &str,
+    opened: &OpenStore,
+) -> Result<(), AppError> {
     let served = opened.served_model().await?;
     let restamped = opened.restamped().await?;
-    if served.as_deref() == Some(&parts.model_text) && restamped >= Restamped::Once {
+    if served.as_deref() == Some(model_text) && restamped >= Restamped::Once {
         return Ok(());
     }
     let store = opened.store.as_ref();
-    let (model, clock) = (&parts.model, system_clock());
+    let clock = system_clock();
     let survey = shown(|progress| sync::restamp(model, store, &clock, progress)).await?;
     warn_of_scopes(&survey);
     refuse_obstacles(&[of_model(&survey)])?;
-    if brings_types_back(&parts.model, served.as_deref(), &survey) {
+    if brings_types_back(model, served.as_deref(), &survey) {
         tracing::warn!(
             "types came back to the model with documents; a new epoch makes every client reset"
         );
         sync::rotate_epoch(store, new_epoch()).await?;
     }
-    opened.note_served_model(&parts.model_text).await?;
+    opened.note_served_model(model_text).await?;
     opened.note_restamped(restamped.max(Restamped::Once)).await
 }
 

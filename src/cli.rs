@@ -5,6 +5,7 @@
 
 mod check;
 mod dev;
+mod import;
 mod maintain;
 mod model;
 mod serve;
@@ -46,6 +47,8 @@ enum Command {
     Token(token::TokenArgs),
     /// Collect tombstones and markers that are older than the retention
     Collect(maintain::CollectArgs),
+    /// Import what other services wrote to MongoDB, and show how far that is
+    Import(import::ImportArgs),
     /// Begin a new epoch, as after a restore from backup: every client resets
     RotateEpoch(maintain::StoreArgs),
 }
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Collect(args) => maintain::collect(&args),
+        Command::Import(args) => import::run(&args),
         Command::RotateEpoch(args) => maintain::rotate_epoch(&args),
     };
     match done {

@@ -67,6 +67,8 @@ pub(crate) struct StoreConfig {
     /// The prefix of the names of Tidegate's own collections in MongoDB.
     pub(crate) prefix: String,
     pub(crate) tombstone_retention: Duration,
+    /// Whether gateways take over what other services write to the collections.
+    pub(crate) follow: bool,
 }
 
 impl StoreConfig {
@@ -76,6 +78,7 @@ impl StoreConfig {
             url,
             prefix: "tidegate.".to_owned(),
             tombstone_retention: Duration::from_secs(90 * 24 * 60 * 60),
+            follow: true,
         }
     }
 }

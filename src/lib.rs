@@ -17,4 +17,3 @@ pub mod store;
 pub mod sync;
 mod telemetry;
 pub mod webhook;
-mod withheld;

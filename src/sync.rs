@@ -33,7 +33,7 @@ pub use self::{
     change::{ChangeView, StoredChange},
     decline::DeclineRequest,
     error::SyncError,
-    import::{EpochSource, Importer},
+    import::{EpochSource, ImportTask, Importer, ImporterState, PendingImport, pending_imports},
     inbox::{InboxEntry, InboxPage, InboxRequest},
     live::Start,
     maintain::{Collected, collect, rotate_epoch},
@@ -43,7 +43,7 @@ pub use self::{
 use self::{
     commit::{CommitQueue, GroupCommitter, ScopeHeads},
     grants::{GrantCache, UserMemberships},
-    import::PushCounter,
+    import::{ImportStatus, PushCounter},
     live::LiveFeed,
     maintain::rotate_epoch_under,
     webhooks::WebhookAnswerCache,
@@ -157,6 +157,8 @@ pub struct Viewer {
     pub last_mutation: Option<MutationId>,
     /// The store's epoch.
     pub epoch: Epoch,
+    /// The types that are not completely imported.
+    pub importing: Arc<[PendingImport]>,
 }
 
 impl Viewer {
@@ -177,6 +179,7 @@ pub struct SyncService {
     commits: CommitQueue,
     /// Counts the commits of pushes, for an importer that makes room for them.
     pushes: Arc<PushCounter>,
+    imports: ImportStatus,
     live: Arc<LiveFeed>,
     grants: Arc<GrantCache>,
     webhooks: Webhooks,
@@ -215,6 +218,7 @@ impl SyncService {
             limits,
             commits,
             pushes,
+            imports: ImportStatus::default(),
             live,
             grants,
             webhooks,
@@ -224,6 +228,7 @@ impl SyncService {
 
     /// The importer that runs beside the service; `None` if no other service can write to the store.
     pub fn importer(&self, new_epoch: EpochSource) -> Option<Importer> {
+        self.imports.begin();
         Importer::beside_pushes(
             Arc::clone(&self.model),
             Arc::clone(&self.store),
@@ -231,6 +236,14 @@ impl SyncService {
             new_epoch,
             Arc::clone(&self.pushes),
         )
+    }
+
+    /// The types that are not completely imported.
+    async fn importing(&self) -> Result<Arc<[PendingImport]>, StoreError> {
+        match self.store.collections() {
+            Some(collections) => self.imports.pending(&self.model, &*collections).await,
+            None => Ok(Arc::default()),
+        }
     }
 
     /// The model that the service serves.
@@ -330,6 +343,7 @@ impl SyncService {
                 declined,
                 last_mutation,
                 epoch: snapshot.epoch().clone(),
+                importing: self.importing().await?,
             })
         })
         .await

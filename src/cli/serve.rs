@@ -136,9 +136,11 @@ pub(super) async fn serve(
     let (router, served) = watch::channel(http::waiting());
     let quota = options.quota.clone();
     let server = tokio::spawn(http::serve(listener, served, shutdown.clone(), options));
+    let mut gateway = None;
     let begun = tokio::select! { begun = begin => Some(begun), () = &mut stop => None };
     let done = match begun {
         Some(Ok(begun)) => {
+            gateway = Some(Arc::clone(&begun.gateway));
             let whole = http::router(begun.gateway, begun.options, quota, shutdown.clone());
             router.send_modify(|router| *router = whole);
             tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
@@ -151,6 +153,9 @@ pub(super) async fn serve(
         None => Ok(()),
     };
     shutdown.begin();
+    if let Some(gateway) = gateway {
+        gateway.stop().await;
+    }
     server.await?;
     done.inspect(|()| tracing::info!("stopped"))
 }
@@ -166,7 +171,7 @@ fn raise_file_limit() {
 /// Ends when the process is asked to stop: Ctrl-C, or SIGTERM. It listens from the call on, so a caller that has read the
 /// gateway's address can stop it in order.
 #[cfg(unix)]
-fn stop_requested() -> io::Result<impl Future<Output = ()> + Send> {
+pub(super) fn stop_requested() -> io::Result<impl Future<Output = ()> + Send> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     Ok(async move {
@@ -176,7 +181,7 @@ fn stop_requested() -> io::Result<impl Future<Output = ()> + Send> {
 
 /// Ends when the process is asked to stop by Ctrl-C.
 #[cfg(windows)]
-fn stop_requested() -> io::Result<impl Future<Output = ()> + Send> {
+pub(super) fn stop_requested() -> io::Result<impl Future<Output = ()> + Send> {
     let mut interrupted = tokio::signal::windows::ctrl_c()?;
     Ok(async move { drop(interrupted.recv().await) })
 }

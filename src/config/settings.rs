@@ -9,7 +9,7 @@ use super::problem::{ConfigProblem, SettingSource};
 use crate::limits::NUMBERS;
 
 /// The settings besides [`NUMBERS`].
-pub(super) const KEYS: [&str; 30] = [
+pub(super) const KEYS: [&str; 31] = [
     "listen",
     "model",
     "store.url",
@@ -17,6 +17,7 @@ pub(super) const KEYS: [&str; 30] = [
     "store.password",
     "store.prefix",
     "store.tombstone_retention",
+    "store.follow",
     "auth.algorithms",
     "auth.jwks_url",
     "auth.public_key_file",

@@ -10,15 +10,18 @@ mod plan;
 mod progress;
 mod scan;
 mod stamp;
+mod status;
 mod throttle;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tidegate_core::{id::Epoch, model::Model, transaction::Fence};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use self::follow::Term;
-pub(super) use self::throttle::PushCounter;
+pub use self::status::{PendingImport, pending_imports};
+pub(super) use self::{status::ImportStatus, throttle::PushCounter};
 use super::Clock;
 use crate::{
     lock::Mutex,
@@ -30,6 +33,9 @@ use crate::{
 
 /// How often a gateway that does not hold the lease tries to take it.
 const LEASE_EVERY: Duration = Duration::from_secs(2);
+
+/// How long a gateway that stops waits for the store to take the lease back.
+const RELEASE_MAX: Duration = Duration::from_secs(2);
 
 /// The pauses after failures.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
@@ -54,6 +60,46 @@ pub struct Importer {
     pushes: Arc<PushCounter>,
     /// The lease, if this gateway holds it.
     lease: Mutex<Option<Fence>>,
+    state: Mutex<ImporterState>,
+}
+
+/// What an importer does now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ImporterState {
+    /// It takes the lease, or has met a failure.
+    #[default]
+    Begins,
+    /// Another gateway imports.
+    Waits,
+    /// It stamps what it finds.
+    Works,
+    /// It has stamped all that it found, and follows.
+    Follows,
+}
+
+/// An importer in the background. It ends when this is dropped.
+pub struct ImportTask {
+    importer: Arc<Importer>,
+    task: AbortOnDropHandle<Infallible>,
+}
+
+impl ImportTask {
+    /// Starts the importer.
+    pub fn spawn(importer: Importer) -> Self {
+        let importer = Arc::new(importer);
+        let running = Arc::clone(&importer);
+        let task = tokio::spawn(async move { running.run().await });
+        Self {
+            importer,
+            task: AbortOnDropHandle::new(task),
+        }
+    }
+
+    /// Stops it, and gives its lease back.
+    pub async fn stop(&self) {
+        self.task.abort();
+        self.importer.release().await;
+    }
 }
 
 /// Why a gateway stops importing for now.
@@ -113,6 +159,7 @@ impl Importer {
             new_epoch,
             pushes,
             lease: Mutex::default(),
+            state: Mutex::default(),
         })
     }
 
@@ -126,8 +173,10 @@ impl Importer {
             if since.elapsed() >= LASTING {
                 failures = 0;
             }
+            self.enter(ImporterState::Begins);
             let pause = match end {
                 TermEnd::Deposed => {
+                    self.enter(ImporterState::Waits);
                     if self.lease.lock().take().is_some() {
                         tracing::info!("another gateway imports from now on");
                     }
@@ -149,12 +198,21 @@ impl Importer {
         }
     }
 
-    /// Gives the lease back when the gateway stops, so that the next one need not wait for its end. It does nothing if
-    /// the store cannot be reached: the lease then ends by itself.
+    /// What it does now.
+    pub fn state(&self) -> ImporterState {
+        *self.state.lock()
+    }
+
+    fn enter(&self, state: ImporterState) {
+        *self.state.lock() = state;
+    }
+
+    /// Gives the lease back when the gateway stops, so that the next one need not wait for its end. If the store does
+    /// not answer, the lease ends by itself.
     pub async fn release(&self) {
         let held = self.lease.lock().take();
         if let Some(held) = held {
-            drop(self.collections.release(held).await);
+            drop(timeout(RELEASE_MAX, self.collections.release(held)).await);
         }
     }
 

@@ -239,6 +239,7 @@ fn help_and_mistyped_commands_lead_on() {
         "check",
         "token",
         "collect",
+        "import",
         "rotate-epoch",
     ] {
         assert_says(&help, &[command]);

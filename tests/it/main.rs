@@ -30,4 +30,3 @@ mod schema;
 mod serve;
 mod story;
 mod wire;
-mod withheld;

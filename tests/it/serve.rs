@@ -4,6 +4,7 @@
 
 mod gateways;
 mod id_types;
+mod importing;
 mod maintenance;
 #[cfg(target_os = "linux")]
 mod memory;

@@ -1,6 +1,5 @@
 //! Documents in answers: what an operation selects of them, and how it is written. Stored bytes and decided entries are
-//! written alike. One that its selection cannot show stops the writer, which shows something else in its place
-//! (rules.md 8.8).
+//! written alike.
 //!
 //! Values have the same bytes as in `tidegate_core::value::json`.
 
@@ -12,14 +11,13 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use tidegate_core::{
     entry::Entry,
-    id::{DocumentKey, IdType, TypeName, Version},
-    transaction::Misfit,
+    id::{DocumentKey, IdType, TypeName},
     value::{DEPTH_MAX, Document, Value},
     view::{RecordHead, RecordView, Seen, Unreadable, ValueRef, ValueView},
 };
 
-use super::{Key, PathStep, RenderResult, RenderStop, Text};
-use crate::withheld;
+use super::{Key, PathStep, RenderResult, Text};
+use crate::graphql::error::ClientError;
 
 /// The selections of documents, by their types.
 pub(in crate::graphql) struct DocumentPlan(pub(in crate::graphql) BTreeMap<Box<str>, PartsPlan>);
@@ -63,7 +61,7 @@ pub(in crate::graphql) struct ReferencePlan {
     pub(in crate::graphql) plan: Arc<PartsPlan>,
 }
 
-/// How a value that is not null is shown. A document with a value of another type is not shown.
+/// How a value that is not null is shown. A value of another type is not shown.
 pub(in crate::graphql) enum ValuePlan {
     Int,
     Float,
@@ -113,47 +111,7 @@ impl DocumentPart {
     }
 }
 
-/// Which document is written, for the log.
-pub(in crate::graphql) struct Written<'d> {
-    pub(in crate::graphql) type_name: &'d str,
-    pub(in crate::graphql) id: &'d str,
-    pub(in crate::graphql) version: Version,
-}
-
-impl<'d, H: RecordHead> From<&'d H> for Written<'d> {
-    fn from(head: &'d H) -> Self {
-        Self {
-            type_name: head.type_name(),
-            id: head.id(),
-            version: head.version(),
-        }
-    }
-}
-
 impl Text {
-    /// Writes a document with `write`, or if it cannot be shown, what `instead` writes.
-    pub(in crate::graphql) fn shown<'d>(
-        &mut self,
-        written: impl Into<Written<'d>>,
-        write: impl FnOnce(&mut Self) -> RenderResult,
-        instead: impl FnOnce(&mut Self) -> RenderResult,
-    ) -> RenderResult {
-        let begin = self.mark();
-        match write(self) {
-            Err(RenderStop::Misfit(misfit)) => {
-                let Written {
-                    type_name,
-                    id,
-                    version,
-                } = written.into();
-                withheld::log(type_name, id, version, &misfit);
-                self.rewind(&begin);
-                instead(self)
-            }
-            written => written,
-        }
-    }
-
     /// The document that a record shows; null if it shows none.
     pub(in crate::graphql) fn document(
         &mut self,
@@ -196,40 +154,27 @@ impl Text {
         written
     }
 
-    /// The document of an entry, if there is one and it can be shown.
+    /// The document of an entry, if there is one.
     pub(in crate::graphql) fn optional_document(
         &mut self,
         entry: Option<&Entry>,
         plan: &DocumentPlan,
     ) -> RenderResult {
         match entry {
-            Some(entry) => self.shown(entry, |text| text.document(entry, plan), Self::nothing),
-            None => self.nothing(),
+            Some(entry) => self.document(entry, plan),
+            None => self.nothing(false),
         }
     }
 
-    /// The same of an entry whose type is the plan's.
-    pub(in crate::graphql) fn optional_document_of_type(
+    /// The same of a record whose type is the plan's.
+    pub(in crate::graphql) fn document_of_type(
         &mut self,
-        entry: Option<&Entry>,
+        record: &impl RecordView,
         plan: &PartsPlan,
     ) -> RenderResult {
-        match entry {
-            Some(entry) => {
-                let write = |text: &mut Self| text.document_of_type(entry, plan);
-                self.shown(entry, write, Self::nothing)
-            }
-            None => self.nothing(),
-        }
-    }
-
-    fn document_of_type(&mut self, record: &impl RecordView, plan: &PartsPlan) -> RenderResult {
-        let Some(body) = record.body() else {
-            return self.nothing();
-        };
-        match body.see()? {
-            Seen::Object => self.parts(Some(record), body, plan),
-            seen => Err(misfit(seen.bson_type(), "is not an object")),
+        match record.body() {
+            Some(body) => self.parts(Some(record), body, plan),
+            None => self.nothing(false),
         }
     }
 
@@ -251,13 +196,11 @@ impl Text {
                     }
                 }
                 DocumentPart::Field(field) => {
-                    let written = self.field(found[*slot], field);
-                    written.map_err(|stop| stop.with(|it| it.inside(&field.name)))?;
+                    let value = found[*slot];
+                    self.position(key, field.required, |text| text.field(value, field))?;
                 }
                 DocumentPart::Reference(reference) => {
-                    let id = found[*slot].map(V::see).transpose();
-                    let inside = |it: Misfit| it.inside(&reference.by);
-                    let id = id.map_err(|error| RenderStop::from(error).with(inside))?;
+                    let id = found[*slot].map(V::see).transpose()?;
                     self.position(key, false, |text| text.reference(id.as_ref(), reference))?;
                 }
             }
@@ -273,8 +216,7 @@ impl Text {
                 let default = ValueRef::Value(default);
                 self.value(default, default.see()?, &field.value)
             }
-            (None, None) => self.absent("missing", field.required),
-            (Some((_, Seen::Null)), None) => self.absent("null", field.required),
+            (None | Some((_, Seen::Null)), None) => self.nothing(field.required),
             (Some((value, seen)), _) => self.value(value, seen, &field.value),
         }
     }
@@ -286,7 +228,7 @@ impl Text {
             _ => None,
         };
         let Some(id) = id else {
-            return self.nothing();
+            return self.nothing(false);
         };
         let key = DocumentKey {
             type_name: reference.target.clone(),
@@ -322,10 +264,7 @@ impl Text {
                 | Seen::Decimal(_)
                 | Seen::Bytes(_)),
             ) => self.scalar(seen),
-            (ValuePlan::Enum(_), seen @ Seen::Text(_)) => {
-                return Err(misfit(seen.bson_type(), "is no value of the enum"));
-            }
-            (_, seen) => return Err(misfit(seen.bson_type(), "is not of the field's type")),
+            _ => return Err(self.fail(ClientError::misfit())),
         }
         Ok(())
     }
@@ -340,31 +279,22 @@ impl Text {
         for (place, item) in list.items()?.enumerate() {
             let item = item?;
             self.comma(place);
-            let written = self.item(item, plan, required);
-            written.map_err(|stop| stop.with(|it| it.at(place)))?;
+            self.position(place, required, |text| match item.see()? {
+                Seen::Null => text.nothing(required),
+                seen => text.value(item, seen, plan),
+            })?;
         }
         self.raw(b"]");
         Ok(())
     }
 
-    fn item<'v, V: ValueView<'v>>(
-        &mut self,
-        item: V,
-        plan: &ValuePlan,
-        required: bool,
-    ) -> RenderResult {
-        match item.see()? {
-            Seen::Null => self.absent("null", required),
-            seen => self.value(item, seen, plan),
+    /// Null in place of a value.
+    pub(in crate::graphql) fn nothing(&mut self, required: bool) -> RenderResult {
+        if required {
+            return Err(self.fail(ClientError::no_value()));
         }
-    }
-
-    /// Null in place of a value, if that is allowed.
-    fn absent(&mut self, found: &str, required: bool) -> RenderResult {
-        match required {
-            true => Err(misfit(found, "is required and has no value")),
-            false => self.nothing(),
-        }
+        self.null();
+        Ok(())
     }
 
     fn scalar(&mut self, seen: Seen<'_>) {
@@ -389,10 +319,7 @@ impl Text {
         depth: usize,
     ) -> Result<(), Unreadable> {
         if depth > DEPTH_MAX {
-            return Err(Unreadable {
-                found: seen.bson_type(),
-                problem: "it is nested too deeply".to_owned(),
-            });
+            return Err(Unreadable("a value is nested too deeply".to_owned()));
         }
         match seen {
             Seen::Long(long) => self.json(&long),
@@ -419,29 +346,5 @@ impl Text {
             seen => self.scalar(seen),
         }
         Ok(())
-    }
-}
-
-fn misfit(found: &str, problem: &str) -> RenderStop {
-    RenderStop::Misfit(Box::new(Misfit {
-        path: String::new(),
-        found: found.to_owned(),
-        problem: problem.to_owned(),
-    }))
-}
-
-impl RenderStop {
-    /// The same, with another path.
-    fn with(self, path: impl FnOnce(Misfit) -> Misfit) -> Self {
-        match self {
-            Self::Misfit(misfit) => Self::Misfit(Box::new(path(*misfit))),
-            Self::Null => Self::Null,
-        }
-    }
-}
-
-impl From<Unreadable> for RenderStop {
-    fn from(unreadable: Unreadable) -> Self {
-        Self::Misfit(Box::new(unreadable.misfit()))
     }
 }

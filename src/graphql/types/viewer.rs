@@ -21,7 +21,7 @@ use crate::{
         shape::{list, nullable, required},
         table::{Node, ObjectType},
     },
-    sync::Viewer,
+    sync::{PendingImport, Viewer},
 };
 
 /// The content of `viewer`, and the arguments of the fields below it.
@@ -73,6 +73,12 @@ impl Node for SyncMembership {
     type Ref<'n> = (&'n Membership, bool);
 }
 
+struct SyncImport;
+
+impl Node for SyncImport {
+    type Ref<'n> = &'n PendingImport;
+}
+
 /// The givers that the caller declines after a mutation.
 pub(in crate::graphql) struct DeclineMemberships;
 
@@ -86,6 +92,7 @@ pub(in crate::graphql) struct ViewerTypes {
     pub(in crate::graphql) declined: Arc<ObjectType<DeclineMemberships>>,
     connection: Arc<ObjectType<MembershipConnection>>,
     membership: Arc<ObjectType<SyncMembership>>,
+    import: Arc<ObjectType<SyncImport>>,
 }
 
 impl ViewerTypes {
@@ -97,11 +104,13 @@ impl ViewerTypes {
         )
         .nodes("SyncMembership", "The memberships.", &membership, page_info);
         let connection = Arc::new(connection);
+        let import = Arc::new(import());
         Self {
-            viewer: Arc::new(viewer(&connection)),
+            viewer: Arc::new(viewer(&connection, &import)),
             declined: Arc::new(declined()),
             connection,
             membership,
+            import,
         }
     }
 
@@ -111,10 +120,14 @@ impl ViewerTypes {
             .register(self.declined.register())
             .register(self.connection.register())
             .register(self.membership.register())
+            .register(self.import.register())
     }
 }
 
-fn viewer(memberships: &Arc<ObjectType<MembershipConnection>>) -> ObjectType<SyncViewer> {
+fn viewer(
+    memberships: &Arc<ObjectType<MembershipConnection>>,
+    import: &Arc<ObjectType<SyncImport>>,
+) -> ObjectType<SyncViewer> {
     let memberships = Arc::clone(memberships);
     ObjectType::<SyncViewer>::new("SyncViewer", "Who asks, and what they may see and change.")
         .leaf("id", required("ID"), "The user.", |answer, text| text.string(answer.user.as_str()))
@@ -146,6 +159,9 @@ fn viewer(memberships: &Arc<ObjectType<MembershipConnection>>) -> ObjectType<Syn
         })
         .leaf("epoch", required("ID"), "The identity of the store's history.", |answer, text| {
             text.string(answer.viewer.epoch.as_str());
+        })
+        .children("importing", list("SyncImport"), "The types whose collections the gateways have not completely imported; some of their documents may be missing. At most one second old.", import, |answer, imports| {
+            imports.list(answer.viewer.importing.iter())
         })
 }
 
@@ -190,6 +206,30 @@ fn membership() -> ObjectType<SyncMembership> {
         .leaf("counts", required("Boolean"), "Whether it is in force: one user has a bounded number of scopes, and the oldest memberships stay.", |(_, counts), text| {
             text.json(&counts);
         })
+}
+
+fn import() -> ObjectType<SyncImport> {
+    ObjectType::<SyncImport>::new(
+        "SyncImport",
+        "How far the import of a type's collection has come.",
+    )
+    .leaf("type", required("SyncType"), "The type.", |import, text| {
+        text.string(import.type_name.as_str());
+    })
+    .leaf("done", required("Int"), "How many documents and entries were compared.", |import, text| {
+        text.json(&shown(import.done));
+    })
+    .leaf("total", required("Int"), "About how many there are; 0 while that is unknown.", |import, text| {
+        text.json(&shown(import.total));
+    })
+    .leaf("held", required("Boolean"), "Whether many documents are missing in the collection. Nothing is deleted until an operator says so.", |import, text| {
+        text.json(&import.held);
+    })
+}
+
+/// A count as an `Int`, which ends at 2,147,483,647.
+fn shown(count: u64) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 fn declined() -> ObjectType<DeclineMemberships> {

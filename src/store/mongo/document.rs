@@ -5,7 +5,11 @@
 
 use std::slice;
 
-use mongodb::bson::{RawDocument, raw::RawBsonRef, spec::BinarySubtype};
+use mongodb::bson::{
+    RawDocument,
+    raw::RawBsonRef,
+    spec::{BinarySubtype, ElementType},
+};
 use tidegate_core::{
     id::IdType,
     model::Scalar,
@@ -50,7 +54,7 @@ impl ModelLayout {
             if let Some(raw) = found {
                 let value = self
                     .read_value(&field.holds, raw, depth + 1)
-                    .map_err(|misfit| misfit.inside(&field.name))?;
+                    .map_err(|misfit| inside(&field.name, misfit))?;
                 document.insert(field.name.clone(), value);
             }
         }
@@ -79,7 +83,7 @@ impl ModelLayout {
                 let values = array.into_iter().enumerate().map(|(i, raw)| {
                     let raw = raw.map_err(|_| unreadable())?;
                     self.read_value(item, raw, depth + 1)
-                        .map_err(|misfit| misfit.at(i))
+                        .map_err(|misfit| at(i, misfit))
                 });
                 values.collect::<Result<_, _>>().map(Value::List)
             }
@@ -194,7 +198,7 @@ fn read_json(raw: RawBsonRef<'_>, depth: usize) -> Result<Value, Misfit> {
         RawBsonRef::Array(items) => {
             let values = items.into_iter().enumerate().map(|(i, raw)| {
                 let raw = raw.map_err(|_| unreadable())?;
-                read_json(raw, depth + 1).map_err(|misfit| misfit.at(i))
+                read_json(raw, depth + 1).map_err(|misfit| at(i, misfit))
             });
             Value::List(values.collect::<Result<_, _>>()?)
         }
@@ -202,7 +206,7 @@ fn read_json(raw: RawBsonRef<'_>, depth: usize) -> Result<Value, Misfit> {
             let fields = document.iter().map(|element| {
                 let (name, raw) = element.map_err(|_| unreadable())?;
                 let name = name.as_str().to_owned();
-                let value = read_json(raw, depth + 1).map_err(|misfit| misfit.inside(&name))?;
+                let value = read_json(raw, depth + 1).map_err(|misfit| inside(&name, misfit))?;
                 Ok((name, value))
             });
             Value::Object(fields.collect::<Result<_, _>>()?)
@@ -229,7 +233,47 @@ fn misfit(found: &str, problem: impl Into<String>) -> Misfit {
     }
 }
 
+/// The same, inside a field.
+fn inside(name: &str, misfit: Misfit) -> Misfit {
+    let dot = if misfit.path.is_empty() || misfit.path.starts_with('[') {
+        ""
+    } else {
+        "."
+    };
+    Misfit {
+        path: format!("{name}{dot}{}", misfit.path),
+        ..misfit
+    }
+}
+
+/// The same, inside a list.
+fn at(index: usize, misfit: Misfit) -> Misfit {
+    inside(&format!("[{index}]"), misfit)
+}
+
 /// MongoDB's name for the type of a value.
 pub(super) fn bson_type(value: RawBsonRef<'_>) -> &'static str {
-    codec::type_name(value.element_type())
+    match value.element_type() {
+        ElementType::Double => "double",
+        ElementType::String => "string",
+        ElementType::EmbeddedDocument => "object",
+        ElementType::Array => "array",
+        ElementType::Binary => "binData",
+        ElementType::Undefined => "undefined",
+        ElementType::ObjectId => "objectId",
+        ElementType::Boolean => "bool",
+        ElementType::DateTime => "date",
+        ElementType::Null => "null",
+        ElementType::RegularExpression => "regex",
+        ElementType::DbPointer => "dbPointer",
+        ElementType::JavaScriptCode => "javascript",
+        ElementType::Symbol => "symbol",
+        ElementType::JavaScriptCodeWithScope => "javascriptWithScope",
+        ElementType::Int32 => "int",
+        ElementType::Timestamp => "timestamp",
+        ElementType::Int64 => "long",
+        ElementType::Decimal128 => "decimal",
+        ElementType::MaxKey => "maxKey",
+        ElementType::MinKey => "minKey",
+    }
 }

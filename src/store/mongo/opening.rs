@@ -12,6 +12,7 @@ use mongodb::{
         SelectionCriteria, WriteConcern,
     },
 };
+use tidegate_core::id::TypeName;
 
 use super::{
     MongoContext, MongoOptions,
@@ -138,20 +139,29 @@ pub(super) fn primary() -> SelectionCriteria {
 
 impl MongoContext {
     /// Creates the application's collections too: creating one inside a transaction would collide with the first
-    /// pushes.
+    /// pushes. A collection that was imported and is missing stays missing, since it may come back under its name.
     async fn make_collections(&self) -> Result<(), MongoError> {
-        for name in self
-            .names
-            .all()
-            .into_iter()
-            .chain(self.layout.collections())
-        {
-            match self.in_time(self.database.create_collection(name)).await {
-                Err(MongoError::Driver(error)) if code(&error) == Some(NAMESPACE_EXISTS) => {}
-                made => made?,
+        for name in self.names.all() {
+            self.make_collection(name).await?;
+        }
+        let imports = self.progress().await?.types;
+        let is_imported = |name: &TypeName| {
+            let import = imports.get(name);
+            import.is_some_and(|import| import.collection.is_some())
+        };
+        for (type_name, layout) in self.layout.types() {
+            if !is_imported(type_name) {
+                self.make_collection(&layout.collection).await?;
             }
         }
         Ok(())
+    }
+
+    async fn make_collection(&self, name: &str) -> Result<(), MongoError> {
+        match self.in_time(self.database.create_collection(name)).await {
+            Err(MongoError::Driver(error)) if code(&error) == Some(NAMESPACE_EXISTS) => Ok(()),
+            made => made,
+        }
     }
 
     /// The indexes: scans by scope, type and seq, and the same of living documents; memberships by user; the oldest

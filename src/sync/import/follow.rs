@@ -14,10 +14,10 @@ use tidegate_core::{
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
-    Importer, LEASE_EVERY, TermEnd,
+    Importer, ImporterState, LEASE_EVERY, TermEnd,
     arrived::Arrived,
     log::ImportLog,
-    plan::{may_be_back, needs_scan, ranked, shape},
+    plan::{CollectionNow, may_be_back, needs_scan, ranked, shape},
     progress::ProgressKeeper,
     scan::{ActiveScan, HeldLook},
     throttle::Throttle,
@@ -92,6 +92,7 @@ impl<'i> Term<'i> {
             held: BTreeMap::new(),
             log: ImportLog::default(),
         };
+        importer.enter(ImporterState::Works);
         let is_unscanned = followed.is_after_loss && is_active(Mutant::LostUnscanned);
         term.mark_scans(followed.first.is_some() && !is_unscanned);
         if let Some(first) = followed.first {
@@ -262,8 +263,9 @@ impl<'i> Term<'i> {
         if record.accepts_deletes || present.is_none() || !look.is_due() {
             return Ok(record.accepts_deletes);
         }
+        let now = CollectionNow::of(record.collection.as_ref(), present);
         let documents = self.importer.collections.count(type_name).await?;
-        Ok(may_be_back(documents, held))
+        Ok(may_be_back(documents, held, now))
     }
 
     async fn save_if_due(&mut self) -> Result<(), TermEnd> {
@@ -284,7 +286,9 @@ impl<'i> Term<'i> {
         let renewal = self.renewed_at + LEASE_EVERY;
         let due = renewal.min(self.looked_at + LOOK_EVERY);
         let due = self.progress.due().map_or(due, |save| save.min(due));
+        self.importer.enter(ImporterState::Follows);
         if let Ok(batch) = timeout_at(due, self.stream.next()).await {
+            self.importer.enter(ImporterState::Works);
             self.arrived.take(batch.ok_or_else(ended)??);
         }
         Ok(())

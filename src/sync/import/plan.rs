@@ -8,7 +8,8 @@ use tidegate_core::{
 
 use crate::store::collections::{CollectionId, HeldType, TypeImport};
 
-/// So many documents may be missing without a question. Beyond them a tenth of the type is the bound.
+/// So many documents of the collection that was imported may be missing without a question. Beyond them, and in another
+/// collection, a tenth of the type is the bound.
 pub(super) const MISSING_MAX: u64 = 1_000;
 
 /// The types in the order in which they are imported: memberships first, since they open scopes.
@@ -40,10 +41,39 @@ pub(super) enum Verdict {
     Hold,
 }
 
+/// Which collection a type has now, beside the one that was imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CollectionNow {
+    /// It is the one that was imported, or none was.
+    Same,
+    /// It was made again, or replaced.
+    Another,
+    /// It is missing.
+    Missing,
+}
+
+impl CollectionNow {
+    pub(super) fn of(imported: Option<&CollectionId>, present: Option<&CollectionId>) -> Self {
+        match (imported, present) {
+            (_, None) => Self::Missing,
+            (Some(imported), Some(present)) if imported != present => Self::Another,
+            _ => Self::Same,
+        }
+    }
+
+    /// So many documents may be missing without a question.
+    fn tolerated(self, expected: u64) -> u64 {
+        match self {
+            Self::Same => MISSING_MAX.max(expected / 10),
+            Self::Another => expected / 10,
+            Self::Missing => 0,
+        }
+    }
+}
+
 /// Judges what a scan found missing.
-pub(super) fn judge(found: HeldType, has_collection: bool, accepts_deletes: bool) -> Verdict {
-    let is_much = found.missing > MISSING_MAX && found.missing > found.expected / 10;
-    let is_doubtful = found.missing > 0 && (is_much || !has_collection);
+pub(super) fn judge(found: HeldType, now: CollectionNow, accepts_deletes: bool) -> Verdict {
+    let is_doubtful = found.missing > now.tolerated(found.expected);
     match is_doubtful && !accepts_deletes && !is_active(Mutant::NothingHeld) {
         true => Verdict::Hold,
         false => Verdict::Delete,
@@ -51,8 +81,8 @@ pub(super) fn judge(found: HeldType, has_collection: bool, accepts_deletes: bool
 }
 
 /// Whether a collection of so many documents may again have what was missing.
-pub(super) fn may_be_back(documents: u64, held: HeldType) -> bool {
-    let tolerated = MISSING_MAX.max(held.expected / 10);
+pub(super) fn may_be_back(documents: u64, held: HeldType, now: CollectionNow) -> bool {
+    let tolerated = now.tolerated(held.expected);
     documents.saturating_add(tolerated) >= held.expected
 }
 
@@ -131,19 +161,40 @@ type Place { x: Int }
     }
 
     #[test]
-    fn more_than_a_thousand_and_a_tenth_is_held_and_so_is_all_of_a_missing_collection() {
+    fn what_is_missing_is_held_beyond_a_tenth_and_beyond_a_thousand_of_the_same_collection() {
         let found = |missing, expected| HeldType { missing, expected };
-        let judged = |missing, expected| judge(found(missing, expected), true, false);
-        assert_eq!(judged(1_000, 1_000), Verdict::Delete);
-        assert_eq!(judged(1_001, 1_001), Verdict::Hold);
-        assert_eq!(judged(1_001, 10_010), Verdict::Delete);
-        assert_eq!(judged(1_002, 10_010), Verdict::Hold);
-        assert_eq!(judge(found(1, 1), false, false), Verdict::Hold);
-        assert_eq!(judge(found(0, 0), false, false), Verdict::Delete);
-        assert_eq!(judge(found(5_000, 5_000), false, true), Verdict::Delete);
-        assert!(!may_be_back(8_999, found(9_000, 100_000)));
-        assert!(may_be_back(90_000, found(20_000, 100_000)));
-        assert!(may_be_back(0, found(5, 5)));
+        for (missing, expected, now, verdict) in [
+            (1_000, 1_000, CollectionNow::Same, Verdict::Delete),
+            (1_001, 1_001, CollectionNow::Same, Verdict::Hold),
+            (1_001, 10_010, CollectionNow::Same, Verdict::Delete),
+            (1_002, 10_010, CollectionNow::Same, Verdict::Hold),
+            (1, 10, CollectionNow::Another, Verdict::Delete),
+            (2, 10, CollectionNow::Another, Verdict::Hold),
+            (1, 1, CollectionNow::Missing, Verdict::Hold),
+            (0, 0, CollectionNow::Missing, Verdict::Delete),
+        ] {
+            let found = found(missing, expected);
+            assert_eq!(judge(found, now, false), verdict, "{found:?} {now:?}");
+            assert_eq!(
+                judge(found, now, true),
+                Verdict::Delete,
+                "an operator accepts it"
+            );
+        }
+        let back = |documents, held| may_be_back(documents, held, CollectionNow::Same);
+        assert!(!back(8_999, found(9_000, 100_000)));
+        assert!(back(90_000, found(20_000, 100_000)));
+    }
+
+    #[test]
+    fn a_collection_is_another_one_only_beside_one_that_was_imported() {
+        let (a, b) = (CollectionId("a".to_owned()), CollectionId("b".to_owned()));
+        let of = CollectionNow::of;
+        assert_eq!(of(Some(&a), Some(&a)), CollectionNow::Same);
+        assert_eq!(of(None, Some(&a)), CollectionNow::Same);
+        assert_eq!(of(Some(&a), Some(&b)), CollectionNow::Another);
+        assert_eq!(of(Some(&a), None), CollectionNow::Missing);
+        assert_eq!(of(None, None), CollectionNow::Missing);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{
     TermEnd,
     follow::Term,
-    plan::{MISSING_MAX, Verdict, judge},
+    plan::{CollectionNow, MISSING_MAX, Verdict, judge},
     throttle::DOCUMENTS_MAX,
 };
 use crate::store::{
@@ -209,8 +209,9 @@ impl Term<'_> {
             return Ok(None);
         }
         self.progress.accept_deletes(&collections.progress().await?);
-        let accepts_deletes = self.progress.change(&type_name).accepts_deletes;
-        match judge(active.found, active.collection.is_some(), accepts_deletes) {
+        let record = self.progress.change(&type_name);
+        let now = CollectionNow::of(record.collection.as_ref(), active.collection.as_ref());
+        match judge(active.found, now, record.accepts_deletes) {
             Verdict::Hold => self.hold(active).await,
             Verdict::Delete => self.delete_missing(active).await,
         }

@@ -7,11 +7,11 @@ use tidegate_core::{
     id::DocumentKey,
     mutant::{Mutant, is_active},
     push,
-    transaction::{LoadBytesMax, Loaded, Misfit, Reads, Writes},
+    transaction::{Fence, LoadBytesMax, Loaded, Misfit, Reads, Writes},
 };
 use tokio::time::{Instant, sleep};
 
-use super::{TermEnd, follow::Term};
+use super::{Importer, TermEnd, follow::Term};
 use crate::{
     lock::Mutex,
     store::{DecideFn, StoreError},
@@ -42,7 +42,7 @@ impl Term<'_> {
             let documents = self.throttle.documents().min(fitting).min(waiting.len());
             let batch: IndexSet<DocumentKey> = waiting.drain(..documents).collect();
             let begun = Instant::now();
-            match self.commit(&batch).await {
+            match self.importer.stamp(&batch, self.fence).await {
                 Ok(stamped) => {
                     let left_out = put_back(&mut waiting, batch, &stamped.left_out);
                     fitting = match left_out {
@@ -93,10 +93,16 @@ impl Term<'_> {
             sleep(rest).await;
         }
     }
+}
 
+impl Importer {
     /// One transaction.
-    async fn commit(&self, keys: &IndexSet<DocumentKey>) -> Result<Stamped, StoreError> {
-        let fence = (!is_active(Mutant::StampUnfenced)).then_some(self.fence);
+    async fn stamp(
+        &self,
+        keys: &IndexSet<DocumentKey>,
+        fence: Fence,
+    ) -> Result<Stamped, StoreError> {
+        let fence = (!is_active(Mutant::StampUnfenced)).then_some(fence);
         let reads = Reads {
             bytes_max: BYTES_MAX,
             ..push::stamp_reads(keys.clone(), fence)
@@ -105,14 +111,14 @@ impl Term<'_> {
             true => Some(self.look(&reads).await?),
             false => None,
         };
-        let (model, now) = (Arc::clone(&self.importer.model), (self.importer.clock)());
+        let (model, now) = (Arc::clone(&self.model), (self.clock)());
         let loaded_last = Arc::new(Mutex::new((HashSet::new(), BTreeSet::new())));
         let noted = Arc::clone(&loaded_last);
         let decide = move |loaded: &Loaded| {
             *noted.lock() = (loaded.left_out.clone(), loaded.misfits.clone());
             push::stamp(&model, now, earlier.as_ref().unwrap_or(loaded))
         };
-        let committed = self.importer.store.commit(reads, Arc::new(decide)).await?;
+        let committed = self.store.commit(reads, Arc::new(decide)).await?;
         let (left_out, known) = std::mem::take(&mut *loaded_last.lock());
         let misfits = committed.writes.misfits.into_iter();
         let withheld = misfits.filter(|(key, _)| !known.contains(key));
@@ -133,7 +139,7 @@ impl Term<'_> {
             *noted.lock() = Some(loaded.clone());
             Writes::default()
         });
-        self.importer.store.commit(reads.clone(), decide).await?;
+        self.store.commit(reads.clone(), decide).await?;
         let loaded = loaded_last.lock().take();
         Ok(loaded.expect("a commit decides before it succeeds"))
     }

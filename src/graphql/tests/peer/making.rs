@@ -60,6 +60,7 @@ const PAGE: &str = "{ changes { type documentId kind version scope changedAt }
 const INBOX: &str = "{ nodes { id type documentId openedAt openedBy currentVersion fields }
     edges { cursor } pageInfo { hasNextPage endCursor } }";
 const VIEWER: &str = "{ id readScopes writeScopes declinedGivers lastMutationId serverTime epoch
+  importing { type done total held }
   memberships { nodes { scope access giver since counts } pageInfo { hasNextPage endCursor } } }";
 const PAYLOAD: &str = "{ results { type documentId mutationId status duplicate version
     conflict { conflictId fields { field base mine theirs result taken rule } } error { code message field } }
@@ -223,9 +224,11 @@ struct Drawn {
 
 fn drawn(model: &Model, tape: &mut Tape) -> Drawn {
     let is_down = tape.one_in(4);
+    let wrong = tape.of(&[0, 0, 2, 5, 15]);
     let mut draw = Draw {
         model,
         tape,
+        wrong,
         ids: &IDS,
     };
     let (mut bodies, mut documents) = (HashMap::new(), BTreeMap::new());
