@@ -59,7 +59,8 @@ pub trait Collections: Send + Sync {
         limit: usize,
     ) -> Result<DocumentWalk, StoreError>;
 
-    /// Entries of a type that expect a document, living or withheld, in the order of their ids.
+    /// Entries of a type that expect a document, living or withheld, in the order of their ids. There are none behind
+    /// `after` if it returns none.
     async fn expected(
         &self,
         type_name: &TypeName,

@@ -112,6 +112,15 @@ impl MongoError {
         }
     }
 
+    /// Whether a call took longer than it may.
+    pub(super) fn is_out_of_time(&self) -> bool {
+        match self {
+            Self::Late => true,
+            Self::Driver(error) => code(error) == Some(MAX_TIME_EXPIRED),
+            _ => false,
+        }
+    }
+
     /// The failure of a commit. It may have happened unless the server itself reports that it did not.
     pub(super) fn after_commit(self) -> Self {
         match &self {

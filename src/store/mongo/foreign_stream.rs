@@ -16,7 +16,6 @@ use tokio::time::{Duration, Instant};
 
 use super::{
     MongoContext,
-    error::MongoError,
     misfits::UnspellableIds,
     position::StoreIdentity,
     reader::{text, unreadable},
@@ -77,7 +76,7 @@ struct ForeignEvents {
 
 impl ForeignStream {
     async fn next(&mut self) -> Result<ForeignBatch, FollowError> {
-        self.list_sessions().await?;
+        self.list_sessions().await;
         let batch = self.stream.next().await;
         let batch = batch.map_err(|Lost(reason)| FollowError::Lost(reason))?;
         let mut found = ForeignEvents::default();
@@ -91,18 +90,18 @@ impl ForeignStream {
         })
     }
 
-    /// Skips the sessions of all gateways that live now. Of a gateway that is not listed yet, the commits are compared.
-    async fn list_sessions(&mut self) -> Result<(), MongoError> {
+    /// Skips the sessions of all gateways that live now. Of a gateway that is not listed yet, or while the list cannot be
+    /// read, the commits are compared.
+    async fn list_sessions(&mut self) {
         if self.listed_at.elapsed() < SESSIONS_EVERY {
-            return Ok(());
+            return;
         }
-        let sessions = self.context.listed_sessions().await?;
-        if sessions != self.sessions {
+        self.listed_at = Instant::now();
+        let listed = self.context.listed_sessions().await.ok();
+        if let Some(sessions) = listed.filter(|listed| *listed != self.sessions) {
             self.stream.set_stages(stages(&self.context, &sessions));
             self.sessions = sessions;
         }
-        self.listed_at = Instant::now();
-        Ok(())
     }
 
     fn read(&self, event: &RawDocument, found: &mut ForeignEvents) -> Result<(), FollowError> {

@@ -18,13 +18,17 @@ use super::{
     layout::{TypeLayout, id_to_bson, id_to_text},
     misfits::{ID_BYTES_MAX, IdRange, UnspellableId, UnspellableIds},
     names::{entry_id, records_of},
-    reader::KEYS_MAX,
+    reader::{KEYS_MAX, SessionReader, text},
     snapshot::MongoSnapshot,
 };
 use crate::store::{
     codec,
     collections::{DocumentWalk, WalkPosition},
 };
+
+/// Many records that expect no document may stand in a row. After a search that took too long they are passed in steps
+/// of so many.
+const STEP: u64 = 10_000;
 
 impl MongoContext {
     /// The next documents of a collection, of all BSON types of ids. `$gt` would stay within the type of `after`, so the
@@ -102,7 +106,7 @@ impl MongoContext {
         Ok(part)
     }
 
-    /// Entries of a type that expect a document.
+    /// Entries of a type that expect a document; none at the end.
     pub(super) async fn expected(
         self: &Arc<Self>,
         type_name: &TypeName,
@@ -110,34 +114,29 @@ impl MongoContext {
         limit: usize,
     ) -> Result<Vec<DocumentKey>, MongoError> {
         let (first, end) = records_of(type_name);
-        let first = after.map_or(first, |id| {
+        let mut from = after.map_or(first, |id| {
             entry_id(&DocumentKey {
                 type_name: type_name.clone(),
                 id: id.clone(),
             })
         });
-        let filter = doc! {
-            "_id": { "$gt": first, "$lt": end },
-            "left": { "$exists": false },
-            "$or": [{ "b": { "$exists": true } }, { "h": { "$exists": true } }],
-        };
-        let options = FindOptions::builder()
-            .projection(doc! { "_id": 0, "t": 1, "i": 1 })
-            .hint(Hint::Keys(doc! { "_id": 1 }))
-            .sort(doc! { "_id": 1 })
-            .limit(i64::try_from(limit.max(1)).unwrap_or(i64::MAX))
-            .build();
-        let mut keys = Vec::new();
-        let take = |raw: &RawDocument| {
-            keys.push(codec::document_key(raw)?);
-            Ok(true)
-        };
         let mut snapshot = MongoSnapshot::open(self, &BTreeSet::new(), None).await?;
         let mut reader = snapshot.reader();
-        reader
-            .find_each(&self.names.feed, filter, options, take)
-            .await?;
-        Ok(keys)
+        let mut in_steps = false;
+        loop {
+            let step = match in_steps {
+                true => reader.record_after(&from, &end, STEP).await?,
+                false => None,
+            };
+            let last = step.as_ref().unwrap_or(&end);
+            match reader.expecting(&from, last, limit).await {
+                Err(failure) if failure.is_out_of_time() && !in_steps => in_steps = true,
+                found => match (found?, step) {
+                    (keys, Some(step)) if keys.is_empty() => from = step,
+                    (keys, _) => return Ok(keys),
+                },
+            }
+        }
     }
 
     /// Those of these documents that do not exist, as far as the model has their types.
@@ -192,6 +191,58 @@ impl MongoContext {
             .find_each(&layout.collection, filter, options, take)
             .await?;
         Ok(found)
+    }
+}
+
+impl SessionReader<'_> {
+    /// Entries in a range of keys that expect a document.
+    async fn expecting(
+        &mut self,
+        from: &str,
+        last: &str,
+        limit: usize,
+    ) -> Result<Vec<DocumentKey>, MongoError> {
+        let context = self.context;
+        let filter = doc! {
+            "_id": { "$gt": from, "$lte": last },
+            "left": { "$exists": false },
+            "$or": [{ "b": { "$exists": true } }, { "h": { "$exists": true } }],
+        };
+        let options = FindOptions::builder()
+            .projection(doc! { "_id": 0, "t": 1, "i": 1 })
+            .hint(Hint::Keys(doc! { "_id": 1 }))
+            .sort(doc! { "_id": 1 })
+            .limit(i64::try_from(limit.max(1)).unwrap_or(i64::MAX))
+            .build();
+        let mut keys = Vec::new();
+        let take = |raw: &RawDocument| {
+            keys.push(codec::document_key(raw)?);
+            Ok(true)
+        };
+        self.find_each(&context.names.feed, filter, options, take)
+            .await?;
+        Ok(keys)
+    }
+
+    /// The key of a record some records on, if the range has so many. The index alone answers.
+    async fn record_after(
+        &mut self,
+        from: &str,
+        end: &str,
+        records: u64,
+    ) -> Result<Option<String>, MongoError> {
+        let context = self.context;
+        let options = FindOptions::builder()
+            .projection(doc! { "_id": 1 })
+            .hint(Hint::Keys(doc! { "_id": 1 }))
+            .sort(doc! { "_id": 1 })
+            .skip(records - 1)
+            .limit(1)
+            .build();
+        let filter = doc! { "_id": { "$gt": from, "$lt": end } };
+        let found = self.find(&context.names.feed, filter, options).await?;
+        let id = found.first().map(|raw| text(raw, "_id").map(str::to_owned));
+        id.transpose()
     }
 }
 

@@ -28,10 +28,13 @@ use tidegate_core::{
 };
 use tokio::time::sleep;
 
-use super::{CONTRACT, Mongo};
-use crate::contract::{
-    Backend,
-    fixture::{entries, entry, key, scope, task, tombstone, write},
+use super::{CONTRACT, Mongo, open, options};
+use crate::{
+    contract::{
+        Backend,
+        fixture::{entries, entry, key, scope, task, tombstone, write},
+    },
+    harness::mongod::{Deployment, Times},
 };
 
 /// A lease lasts six seconds; slow machines need more to look.
@@ -409,6 +412,35 @@ async fn entries_that_expect_a_document_and_documents_that_are_missing_are_found
         .collect();
     assert_eq!(missing, BTreeSet::from([task("3"), task("4")]));
     assert_eq!(bench.collections.count(&task_type()).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn entries_behind_more_tombstones_than_a_search_passes_in_its_time_are_found() {
+    let deployment = Deployment::replica_set(1).await;
+    let mut own = options(&deployment, "app").await;
+    own.client.app_name = Some("the importer".to_owned());
+    let store = open(&own, CONTRACT).await;
+    let feed = deployment.client().await.database("app");
+    let feed = feed.collection::<Document>("tidegate.feed");
+    let record = |id: String| doc! { "_id": format!("Task\0{id}"), "t": "Task", "i": id };
+    let tombstones = (0..25_000).map(|n| record(format!("{n:05}")));
+    feed.insert_many(tombstones).await.unwrap();
+    for id in ["x", "y"] {
+        let mut living = record(id.to_owned());
+        living.insert("b", doc! {});
+        feed.insert_one(living).await.unwrap();
+    }
+    let how = doc! {
+        "failCommands": ["find"], "errorCode": 50, "appName": "the importer",
+        "namespace": "app.tidegate.feed",
+    };
+    let collections = store.collections().unwrap();
+    for (after, expected) in [(None, vec![task("x"), task("y")]), (Some("y"), vec![])] {
+        deployment.fail_commands(Times::Next(1), how.clone()).await;
+        let after = after.map(|id| DocumentId::new(id).unwrap());
+        let found = collections.expected(&task_type(), after.as_ref(), 10).await;
+        assert_eq!(found.unwrap(), expected);
+    }
 }
 
 #[tokio::test]
