@@ -17,3 +17,4 @@ pub mod store;
 pub mod sync;
 mod telemetry;
 pub mod webhook;
+mod withheld;

@@ -30,7 +30,11 @@ use tidegate_core::{
 };
 
 pub use self::{codec::StoredView, stored::StoredRecord};
-use self::{collections::Collections, decision::ended_early, stored::ScanBuilder};
+use self::{
+    collections::Collections,
+    decision::ended_early,
+    stored::{ScanBuilder, or_logged},
+};
 
 /// The pure function that a commit runs. A retried transaction runs it again.
 pub type DecideFn = dyn Fn(&Loaded) -> Writes + Send + Sync;
@@ -138,7 +142,7 @@ pub trait Snapshot: Send {
     async fn scan(&mut self, range: &ScanRange) -> Result<Scan, StoreError>;
 
     /// Entries by key, tombstones too, as far as their records have room. A store chooses which. At least one has room, if
-    /// any exists.
+    /// any exists. One that cannot be read is taken for absent, with a line in the log.
     async fn entries(
         &mut self,
         keys: &BTreeSet<DocumentKey>,

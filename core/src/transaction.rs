@@ -158,6 +158,25 @@ pub struct Misfit {
     pub problem: String,
 }
 
+impl Misfit {
+    /// The same, inside the field `name`.
+    #[must_use]
+    pub fn inside(self, name: &str) -> Self {
+        let dot = match self.path.chars().next() {
+            None | Some('[') => "",
+            Some(_) => ".",
+        };
+        let path = format!("{name}{dot}{}", self.path);
+        Self { path, ..self }
+    }
+
+    /// The same, in the item of a list.
+    #[must_use]
+    pub fn at(self, index: usize) -> Self {
+        self.inside(&format!("[{index}]"))
+    }
+}
+
 /// Why a database refused a decided document: a rule of its own, such as a unique index, rejects what one of the
 /// changes put into it.
 #[derive(Debug, Clone, PartialEq, Eq)]

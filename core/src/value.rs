@@ -12,6 +12,8 @@ use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::view::ValueRef;
+
 /// The deepest nesting of a value. Storage engines refuse 180 levels, and recursion must end well before.
 pub const DEPTH_MAX: usize = 64;
 
@@ -58,19 +60,7 @@ impl Value {
 
     /// MongoDB's name for the type that holds it.
     pub fn bson_type(&self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Bool(_) => "bool",
-            Self::Int(_) => "int",
-            Self::Long(_) => "long",
-            Self::Float(_) => "double",
-            Self::String(_) => "string",
-            Self::DateTime(_) => "date",
-            Self::Decimal(_) => "decimal",
-            Self::Bytes(_) => "binData",
-            Self::List(_) => "array",
-            Self::Object(_) => "object",
-        }
+        ValueRef::Value(self).seen().bson_type()
     }
 
     /// About how many bytes a store needs for it.

@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::{
     entry::Entry,
     id::Version,
+    transaction::Misfit,
     value::{Decimal, Document, Timestamp, Value},
 };
 
@@ -32,10 +33,26 @@ impl ChangeKind {
     }
 }
 
-/// Bytes that hold no record, or no value.
+/// Bytes that hold no value.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("a stored record cannot be read: {0}")]
-pub struct Unreadable(pub String);
+#[error("cannot be read: {problem}")]
+pub struct Unreadable {
+    /// MongoDB's name for the type of what is there; `unknown` if that cannot be read.
+    pub found: &'static str,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl Unreadable {
+    /// Why the document that the bytes are in does not fit the model.
+    pub fn misfit(&self) -> Misfit {
+        Misfit {
+            path: String::new(),
+            found: self.found.to_owned(),
+            problem: self.to_string(),
+        }
+    }
+}
 
 /// The head of every record.
 pub trait RecordHead {
@@ -89,6 +106,25 @@ pub enum Seen<'v> {
     List,
     /// An object.
     Object,
+}
+
+impl Seen<'_> {
+    /// MongoDB's name for the type that holds it.
+    pub fn bson_type(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::Long(_) => "long",
+            Self::Float(_) => "double",
+            Self::Text(_) => "string",
+            Self::Instant(_) => "date",
+            Self::Decimal(_) => "decimal",
+            Self::Bytes(_) => "binData",
+            Self::List => "array",
+            Self::Object => "object",
+        }
+    }
 }
 
 /// A value that is read part by part.
@@ -171,20 +207,12 @@ impl<'v> ValueRef<'v> {
         }
     }
 
-    fn list(self) -> &'v [Value] {
-        match self {
-            Self::Value(Value::List(items)) => items,
-            Self::Value(_) | Self::Document(_) => &[],
-        }
-    }
-}
-
-impl<'v> ValueView<'v> for ValueRef<'v> {
-    fn see(self) -> Result<Seen<'v>, Unreadable> {
+    /// The value itself, which can always be read.
+    pub(crate) fn seen(self) -> Seen<'v> {
         let Self::Value(value) = self else {
-            return Ok(Seen::Object);
+            return Seen::Object;
         };
-        Ok(match value {
+        match value {
             Value::Null => Seen::Null,
             Value::Bool(value) => Seen::Bool(*value),
             Value::Int(value) => Seen::Int(*value),
@@ -196,7 +224,20 @@ impl<'v> ValueView<'v> for ValueRef<'v> {
             Value::Bytes(bytes) => Seen::Bytes(bytes),
             Value::List(_) => Seen::List,
             Value::Object(_) => Seen::Object,
-        })
+        }
+    }
+
+    fn list(self) -> &'v [Value] {
+        match self {
+            Self::Value(Value::List(items)) => items,
+            Self::Value(_) | Self::Document(_) => &[],
+        }
+    }
+}
+
+impl<'v> ValueView<'v> for ValueRef<'v> {
+    fn see(self) -> Result<Seen<'v>, Unreadable> {
+        Ok(self.seen())
     }
 
     fn items(self) -> Result<impl Iterator<Item = Result<Self, Unreadable>>, Unreadable> {

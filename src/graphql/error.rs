@@ -106,22 +106,6 @@ impl ClientError {
         }
     }
 
-    /// A required value is missing in the store.
-    pub(super) fn no_value() -> Self {
-        Self::new(
-            Code::Internal,
-            "A value is required here, and there is none.",
-        )
-    }
-
-    /// A stored value is not of the type in the model.
-    pub(super) fn misfit() -> Self {
-        Self::new(
-            Code::Internal,
-            "What is stored here does not fit the model, so it cannot be shown.",
-        )
-    }
-
     pub(crate) fn with(mut self, name: &str, value: impl Into<Json>) -> Self {
         self.extensions.insert(name.to_owned(), value.into());
         self

@@ -26,7 +26,7 @@ use super::{
     introspection,
     plan::{BEGINNING, OperationPlan, Planned, PlannedRoot},
     render::{
-        RenderResult, RenderStop, Text,
+        RenderResult, Text,
         load::{AnswerBudget, DocumentLoader},
     },
     request::{ArgumentValues, OperationArguments, OperationKind, Selection},
@@ -216,17 +216,12 @@ impl Answering {
         let bytes = value.as_ref().map_or(0, T::text_bytes);
         let mut text = Text::with_capacity(root.lead_in.len() + bytes);
         text.raw(&root.lead_in);
-        let begin = text.mark();
-        let mut written = match &value {
-            Ok(value) => text.position(&root.key, root.is_required, |text| write(value, text)),
-            Err(failure) => Err(RenderStop::Failed(Box::new(failure.clone()))),
-        };
+        let written = text.position(&root.key, root.is_required, |text| match &value {
+            Ok(value) => write(value, text),
+            Err(failure) => Err(text.fail(failure.clone())),
+        });
         if written.is_ok() && text.has_holes() {
-            written = Box::pin(text.fill(self.loader())).await;
-        }
-        if let Err(RenderStop::Failed(failure)) = written {
-            text.rewind(&begin);
-            written = text.position(&root.key, root.is_required, |text| Err(text.fail(*failure)));
+            Box::pin(text.fill(self.loader())).await;
         }
         (text, written)
     }

@@ -60,7 +60,7 @@ pub(super) fn write(value: &Value, field: &SelectedField, text: &mut Text) -> Re
             return text.object(&parts, |text, _, field| {
                 match values.get(field.key.as_str()) {
                     Some(value) => write(value, field, text),
-                    None => text.nothing(false),
+                    None => text.nothing(),
                 }
             });
         }

@@ -10,14 +10,13 @@ use std::{fmt::Display, io::Write};
 
 use async_graphql::{PathSegment, Pos, ServerError};
 use serde::Serialize;
-use tidegate_core::value::Timestamp;
+use tidegate_core::{transaction::Misfit, value::Timestamp};
 
 use self::load::Hole;
 use super::{
     error::ClientError,
     request::{SelectedField, SubSelection},
 };
-use crate::sync::SyncError;
 
 /// The JSON written so far.
 #[derive(Default)]
@@ -31,19 +30,12 @@ pub(super) struct Text {
 pub(super) enum RenderStop {
     /// It is null, which an error already explains.
     Null,
-    /// The whole root field fails.
-    Failed(Box<ClientError>),
+    /// The document that it is in cannot be shown, for this reason.
+    Misfit(Box<Misfit>),
 }
 
 /// The result of writing a position.
 pub(super) type RenderResult = Result<(), RenderStop>;
-
-impl<E: Into<SyncError>> From<E> for RenderStop {
-    fn from(error: E) -> Self {
-        let error: SyncError = error.into();
-        Self::Failed(Box::new(error.into()))
-    }
-}
 
 /// An error of a position.
 struct FieldError {
@@ -162,6 +154,12 @@ impl Text {
             }
             written => written,
         }
+    }
+
+    /// Null in place of an object.
+    pub(super) fn nothing(&mut self) -> RenderResult {
+        self.null();
+        Ok(())
     }
 
     /// The present length.

@@ -277,12 +277,10 @@ fn document(document_type: &Arc<DocumentType>, types: &ApiTypes) -> RootRow {
         move |call| resolve(call, Arc::clone(&of_resolve)),
         move |field| {
             let plan = documents.compile_one(&of_plan, field);
-            Box::new(
-                move |documents: &Documents, text| match documents.found.first() {
-                    Some(entry) => text.document_of_type(&**entry, &plan),
-                    None => text.nothing(false),
-                },
-            )
+            Box::new(move |documents: &Documents, text| {
+                let entry = documents.found.first().map(Arc::as_ref);
+                text.optional_document_of_type(entry, &plan)
+            })
         },
     )
     .arguments(arguments::document)

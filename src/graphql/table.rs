@@ -171,19 +171,11 @@ impl<N: Node> Children<'_, N> {
         self.plan.write(node, self.text)
     }
 
-    /// One object. Its absence fails the field.
-    pub(super) fn required(self, node: Option<N::Ref<'_>>) -> RenderResult {
-        match node {
-            Some(node) => self.one(node),
-            None => self.text.nothing(true),
-        }
-    }
-
     /// One object, or null.
     pub(super) fn optional(self, node: Option<N::Ref<'_>>) -> RenderResult {
         match node {
             Some(node) => self.one(node),
-            None => self.text.nothing(false),
+            None => self.text.nothing(),
         }
     }
 

@@ -27,7 +27,9 @@ use tidegate_core::{
         Version,
     },
     model::Access,
+    transaction::Misfit,
     value::{Timestamp, TimestampError},
+    view::Unreadable,
 };
 
 use self::raw::RawElements;
@@ -35,8 +37,10 @@ pub use self::view::StoredView;
 pub(crate) use self::{
     client::{decode_client, decode_last, encode_client},
     inbox::{decode_record, encode_record},
+    raw::type_name,
     value::{decode_decimal, encode_value},
 };
+use crate::withheld;
 
 /// Why bytes are no record, or a record has no bytes.
 #[derive(Debug, Error)]
@@ -139,6 +143,11 @@ pub(crate) fn is_living(record: &[u8]) -> Result<bool, CodecError> {
     Ok(false)
 }
 
+/// Why a record shows no document.
+pub(crate) fn unreadable(error: CodecError) -> Misfit {
+    Unreadable::from(error).misfit()
+}
+
 /// The document of a record, and its scope.
 ///
 /// # Errors
@@ -173,17 +182,25 @@ fn append_entry(raw: &mut RawDocumentBuf, entry: &Entry) -> Result<(), CodecErro
     Ok(())
 }
 
+/// An entry whose document cannot be read is withheld.
 fn decode_entry(raw: &RawDocument) -> Result<Entry, CodecError> {
+    let (key, version) = (document_key(raw)?, Version(int(raw, "v")?));
+    let body = document(raw, "b").and_then(|body| body.map(value::decode).transpose());
+    let is_unreadable = body.is_err();
+    let body = body.unwrap_or_else(|error| {
+        withheld::log_key(&key, version, &unreadable(error));
+        None
+    });
     Ok(Entry {
-        key: document_key(raw)?,
+        key,
         scope: Scope::new(text(raw, "s")?)?,
-        version: Version(int(raw, "v")?),
+        version,
         began: Version(int(raw, "k")?),
         run: Version(int(raw, "r")?),
         field_versions: decode_field_versions(raw)?,
         writers: decode_writers(raw)?,
-        body: document(raw, "b")?.map(value::decode).transpose()?,
-        withheld: raw.get("h")?.is_some(),
+        body,
+        withheld: is_unreadable || raw.get("h")?.is_some(),
         at: instant(raw, "at")?,
         membership: document(raw, "g")?.map(decode_membership).transpose()?,
     })

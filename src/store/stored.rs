@@ -5,12 +5,16 @@
 use std::fmt;
 
 use bytes::Bytes;
-use tidegate_core::{entry::FeedItem, id::Seq};
+use tidegate_core::{
+    entry::FeedItem,
+    id::{Seq, Version},
+};
 
 use super::{
     Scan, ScanRange, StoreError, StoredView,
     codec::{self, CodecError},
 };
+use crate::withheld;
 
 /// One write of a scope's feed, as its store keeps it.
 #[derive(Clone)]
@@ -44,12 +48,9 @@ impl StoredRecord {
         codec::decode_item(&self.bytes).map_err(unreadable)
     }
 
-    /// Its parts.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`].
-    pub fn view(&self) -> Result<StoredView<'_>, StoreError> {
-        StoredView::read(&self.bytes).map_err(unreadable)
+    /// Its parts; `None`, and a line in the log, if not even its document, version and time can be read.
+    pub fn view(&self) -> Option<StoredView<'_>> {
+        or_logged(&self.bytes, StoredView::read(&self.bytes))
     }
 
     /// The bytes in the form of the embedded store.
@@ -111,6 +112,21 @@ impl From<ScanBuilder<'_>> for Scan {
     fn from(gathered: ScanBuilder<'_>) -> Self {
         gathered.scan
     }
+}
+
+/// What was read of a record; `None`, and a line in the log, if it cannot be read.
+pub(super) fn or_logged<T>(record: &[u8], read: Result<T, CodecError>) -> Option<T> {
+    let log = |error| {
+        let misfit = codec::unreadable(error);
+        match codec::whereabouts(record) {
+            Ok((key, _)) => withheld::log_key(&key, Version::NONE, &misfit),
+            Err(_) => {
+                let seq = codec::seq_of(record).unwrap_or_default();
+                withheld::log("unknown", &seq.0.to_string(), Version::NONE, &misfit);
+            }
+        }
+    };
+    read.map_err(log).ok()
 }
 
 fn unreadable(error: CodecError) -> StoreError {

@@ -88,12 +88,9 @@ impl StoredChange {
         }
     }
 
-    /// Its parts.
-    ///
-    /// # Errors
-    /// [`SyncError::Internal`].
-    pub fn view(&self) -> Result<ChangeView<'_>, SyncError> {
-        Ok(self.item.view()?)
+    /// Its parts; `None`, and a line in the log, if not even its document, version and time can be read.
+    pub fn view(&self) -> Option<ChangeView<'_>> {
+        self.item.view()
     }
 
     /// The decoded change.

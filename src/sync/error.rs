@@ -3,7 +3,6 @@
 use thiserror::Error;
 use tidegate_core::{
     checkpoint::CheckpointError, membership::DECLINED_MAX, model::FillError, push::PushRefusal,
-    view::Unreadable,
 };
 
 use crate::{quota::Exhausted, store::StoreError};
@@ -101,11 +100,5 @@ impl SyncError {
 impl From<StoreError> for SyncError {
     fn from(error: StoreError) -> Self {
         Self::of_logged(&error).logged()
-    }
-}
-
-impl From<Unreadable> for SyncError {
-    fn from(error: Unreadable) -> Self {
-        Self::Internal(error.to_string()).logged()
     }
 }

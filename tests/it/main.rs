@@ -30,3 +30,4 @@ mod schema;
 mod serve;
 mod story;
 mod wire;
+mod withheld;

@@ -207,8 +207,9 @@ impl<'l> TransactionOverlay<'l> {
         let mended = recorded.filter(|key| !self.withheld.contains_key(*key));
         let mended = mended.map(|key| (key.clone(), None));
         let withheld = self.withheld.iter();
-        let withheld = withheld.map(|(key, it)| ((*key).clone(), Some(it.misfit.clone())));
-        mended.chain(withheld).collect()
+        let found = withheld.filter(|(key, _)| self.loaded.foreign.contains_key(**key));
+        let found = found.map(|(key, it)| ((*key).clone(), Some(it.misfit.clone())));
+        mended.chain(found).collect()
     }
 
     fn write_import(&mut self, key: &'l DocumentKey) {

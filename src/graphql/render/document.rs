@@ -1,5 +1,6 @@
 //! Documents in answers: what an operation selects of them, and how it is written. Stored bytes and decided entries are
-//! written alike.
+//! written alike. One that its selection cannot show stops the writer, which shows something else in its place
+//! (rules.md 8.8).
 //!
 //! Values have the same bytes as in `tidegate_core::value::json`.
 
@@ -11,13 +12,14 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use tidegate_core::{
     entry::Entry,
-    id::{DocumentKey, IdType, TypeName},
+    id::{DocumentKey, IdType, TypeName, Version},
+    transaction::Misfit,
     value::{DEPTH_MAX, Document, Value},
     view::{RecordHead, RecordView, Seen, Unreadable, ValueRef, ValueView},
 };
 
-use super::{Key, PathStep, RenderResult, Text};
-use crate::graphql::error::ClientError;
+use super::{Key, PathStep, RenderResult, RenderStop, Text};
+use crate::withheld;
 
 /// The selections of documents, by their types.
 pub(in crate::graphql) struct DocumentPlan(pub(in crate::graphql) BTreeMap<Box<str>, PartsPlan>);
@@ -61,7 +63,7 @@ pub(in crate::graphql) struct ReferencePlan {
     pub(in crate::graphql) plan: Arc<PartsPlan>,
 }
 
-/// How a value that is not null is shown. A value of another type is not shown.
+/// How a value that is not null is shown. A document with a value of another type is not shown.
 pub(in crate::graphql) enum ValuePlan {
     Int,
     Float,
@@ -111,7 +113,47 @@ impl DocumentPart {
     }
 }
 
+/// Which document is written, for the log.
+pub(in crate::graphql) struct Written<'d> {
+    pub(in crate::graphql) type_name: &'d str,
+    pub(in crate::graphql) id: &'d str,
+    pub(in crate::graphql) version: Version,
+}
+
+impl<'d, H: RecordHead> From<&'d H> for Written<'d> {
+    fn from(head: &'d H) -> Self {
+        Self {
+            type_name: head.type_name(),
+            id: head.id(),
+            version: head.version(),
+        }
+    }
+}
+
 impl Text {
+    /// Writes a document with `write`, or if it cannot be shown, what `instead` writes.
+    pub(in crate::graphql) fn shown<'d>(
+        &mut self,
+        written: impl Into<Written<'d>>,
+        write: impl FnOnce(&mut Self) -> RenderResult,
+        instead: impl FnOnce(&mut Self) -> RenderResult,
+    ) -> RenderResult {
+        let begin = self.mark();
+        match write(self) {
+            Err(RenderStop::Misfit(misfit)) => {
+                let Written {
+                    type_name,
+                    id,
+                    version,
+                } = written.into();
+                withheld::log(type_name, id, version, &misfit);
+                self.rewind(&begin);
+                instead(self)
+            }
+            written => written,
+        }
+    }
+
     /// The document that a record shows; null if it shows none.
     pub(in crate::graphql) fn document(
         &mut self,
@@ -154,27 +196,40 @@ impl Text {
         written
     }
 
-    /// The document of an entry, if there is one.
+    /// The document of an entry, if there is one and it can be shown.
     pub(in crate::graphql) fn optional_document(
         &mut self,
         entry: Option<&Entry>,
         plan: &DocumentPlan,
     ) -> RenderResult {
         match entry {
-            Some(entry) => self.document(entry, plan),
-            None => self.nothing(false),
+            Some(entry) => self.shown(entry, |text| text.document(entry, plan), Self::nothing),
+            None => self.nothing(),
         }
     }
 
-    /// The same of a record whose type is the plan's.
-    pub(in crate::graphql) fn document_of_type(
+    /// The same of an entry whose type is the plan's.
+    pub(in crate::graphql) fn optional_document_of_type(
         &mut self,
-        record: &impl RecordView,
+        entry: Option<&Entry>,
         plan: &PartsPlan,
     ) -> RenderResult {
-        match record.body() {
-            Some(body) => self.parts(Some(record), body, plan),
-            None => self.nothing(false),
+        match entry {
+            Some(entry) => {
+                let write = |text: &mut Self| text.document_of_type(entry, plan);
+                self.shown(entry, write, Self::nothing)
+            }
+            None => self.nothing(),
+        }
+    }
+
+    fn document_of_type(&mut self, record: &impl RecordView, plan: &PartsPlan) -> RenderResult {
+        let Some(body) = record.body() else {
+            return self.nothing();
+        };
+        match body.see()? {
+            Seen::Object => self.parts(Some(record), body, plan),
+            seen => Err(misfit(seen.bson_type(), "is not an object")),
         }
     }
 
@@ -196,11 +251,13 @@ impl Text {
                     }
                 }
                 DocumentPart::Field(field) => {
-                    let value = found[*slot];
-                    self.position(key, field.required, |text| text.field(value, field))?;
+                    let written = self.field(found[*slot], field);
+                    written.map_err(|stop| stop.with(|it| it.inside(&field.name)))?;
                 }
                 DocumentPart::Reference(reference) => {
-                    let id = found[*slot].map(V::see).transpose()?;
+                    let id = found[*slot].map(V::see).transpose();
+                    let inside = |it: Misfit| it.inside(&reference.by);
+                    let id = id.map_err(|error| RenderStop::from(error).with(inside))?;
                     self.position(key, false, |text| text.reference(id.as_ref(), reference))?;
                 }
             }
@@ -216,7 +273,8 @@ impl Text {
                 let default = ValueRef::Value(default);
                 self.value(default, default.see()?, &field.value)
             }
-            (None | Some((_, Seen::Null)), None) => self.nothing(field.required),
+            (None, None) => self.absent("missing", field.required),
+            (Some((_, Seen::Null)), None) => self.absent("null", field.required),
             (Some((value, seen)), _) => self.value(value, seen, &field.value),
         }
     }
@@ -228,7 +286,7 @@ impl Text {
             _ => None,
         };
         let Some(id) = id else {
-            return self.nothing(false);
+            return self.nothing();
         };
         let key = DocumentKey {
             type_name: reference.target.clone(),
@@ -264,7 +322,10 @@ impl Text {
                 | Seen::Decimal(_)
                 | Seen::Bytes(_)),
             ) => self.scalar(seen),
-            _ => return Err(self.fail(ClientError::misfit())),
+            (ValuePlan::Enum(_), seen @ Seen::Text(_)) => {
+                return Err(misfit(seen.bson_type(), "is no value of the enum"));
+            }
+            (_, seen) => return Err(misfit(seen.bson_type(), "is not of the field's type")),
         }
         Ok(())
     }
@@ -279,22 +340,31 @@ impl Text {
         for (place, item) in list.items()?.enumerate() {
             let item = item?;
             self.comma(place);
-            self.position(place, required, |text| match item.see()? {
-                Seen::Null => text.nothing(required),
-                seen => text.value(item, seen, plan),
-            })?;
+            let written = self.item(item, plan, required);
+            written.map_err(|stop| stop.with(|it| it.at(place)))?;
         }
         self.raw(b"]");
         Ok(())
     }
 
-    /// Null in place of a value.
-    pub(in crate::graphql) fn nothing(&mut self, required: bool) -> RenderResult {
-        if required {
-            return Err(self.fail(ClientError::no_value()));
+    fn item<'v, V: ValueView<'v>>(
+        &mut self,
+        item: V,
+        plan: &ValuePlan,
+        required: bool,
+    ) -> RenderResult {
+        match item.see()? {
+            Seen::Null => self.absent("null", required),
+            seen => self.value(item, seen, plan),
         }
-        self.null();
-        Ok(())
+    }
+
+    /// Null in place of a value, if that is allowed.
+    fn absent(&mut self, found: &str, required: bool) -> RenderResult {
+        match required {
+            true => Err(misfit(found, "is required and has no value")),
+            false => self.nothing(),
+        }
     }
 
     fn scalar(&mut self, seen: Seen<'_>) {
@@ -319,7 +389,10 @@ impl Text {
         depth: usize,
     ) -> Result<(), Unreadable> {
         if depth > DEPTH_MAX {
-            return Err(Unreadable("a value is nested too deeply".to_owned()));
+            return Err(Unreadable {
+                found: seen.bson_type(),
+                problem: "it is nested too deeply".to_owned(),
+            });
         }
         match seen {
             Seen::Long(long) => self.json(&long),
@@ -346,5 +419,29 @@ impl Text {
             seen => self.scalar(seen),
         }
         Ok(())
+    }
+}
+
+fn misfit(found: &str, problem: &str) -> RenderStop {
+    RenderStop::Misfit(Box::new(Misfit {
+        path: String::new(),
+        found: found.to_owned(),
+        problem: problem.to_owned(),
+    }))
+}
+
+impl RenderStop {
+    /// The same, with another path.
+    fn with(self, path: impl FnOnce(Misfit) -> Misfit) -> Self {
+        match self {
+            Self::Misfit(misfit) => Self::Misfit(Box::new(path(*misfit))),
+            Self::Null => Self::Null,
+        }
+    }
+}
+
+impl From<Unreadable> for RenderStop {
+    fn from(unreadable: Unreadable) -> Self {
+        Self::Misfit(Box::new(unreadable.misfit()))
     }
 }

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use async_graphql::dataloader::{DataLoader, Loader};
 use tidegate_core::{entry::Entry, id::DocumentKey, value::document_bytes};
 
-use super::{PathStep, RenderStop, Text, document::PartsPlan};
+use super::{PathStep, Text, document::PartsPlan};
 use crate::{
     graphql::error::{ClientError, Code},
     lock::Mutex,
@@ -43,13 +43,7 @@ impl Text {
     }
 
     /// Loads the content of the holes. Its errors follow those of the text, round by round.
-    ///
-    /// # Errors
-    /// [`RenderStop::Failed`] if a document cannot be read.
-    pub(in crate::graphql) async fn fill(
-        &mut self,
-        loader: &DataLoader<DocumentLoader>,
-    ) -> Result<(), RenderStop> {
+    pub(in crate::graphql) async fn fill(&mut self, loader: &DataLoader<DocumentLoader>) {
         let mut depth = 0;
         loop {
             let mut holes = Vec::new();
@@ -61,7 +55,7 @@ impl Text {
             let loaded = loader.load_many(keys).await;
             let mut errors = Vec::new();
             for hole in holes {
-                let mut text = hole.filled(&loaded, loader.loader())?;
+                let mut text = hole.filled(&loaded, loader.loader());
                 errors.append(&mut text.errors);
                 hole.filling = Some(Box::new(text));
             }
@@ -71,7 +65,6 @@ impl Text {
         if depth > 0 {
             self.splice();
         }
-        Ok(())
     }
 
     /// The holes of the texts at nesting depth `depth` in this one.
@@ -123,29 +116,24 @@ impl Hole {
         &self,
         loaded: &Result<LoadedDocuments, ClientError>,
         loader: &DocumentLoader,
-    ) -> Result<Text, RenderStop> {
+    ) -> Text {
         let mut text = Text::default();
         let begin = text.mark();
         let written = match loaded.as_ref().map(|loaded| loaded.get(&self.key)) {
-            Ok(None) => text.nothing(false),
+            Ok(None) => text.nothing(),
             Ok(Some(Ok((entry, _)))) => match loader.budget.take(entry) {
-                Ok(()) => text.document_of_type(&**entry, &self.plan),
+                Ok(()) => text.optional_document_of_type(Some(entry), &self.plan),
                 Err(failure) => Err(text.fail(failure)),
             },
             Ok(Some(Err(failure))) | Err(failure) => Err(text.fail(failure.clone())),
         };
-        match written {
-            Err(RenderStop::Null) => {
-                text.out.clear();
-                text.holes.clear();
-                text.null();
-            }
-            written => written?,
+        if written.is_err() {
+            text.null();
         }
         for steps in text.steps_since(&begin) {
             steps.extend(self.steps.iter().cloned());
         }
-        Ok(text)
+        text
     }
 }
 

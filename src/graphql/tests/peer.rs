@@ -1,5 +1,5 @@
-//! Execution compared with graphql-js, the reference implementation. Both have the same schema and data, with missing
-//! or wrong stored values and a store that fails. Random operations get the same text, and errors for the same nulls.
+//! Execution compared with graphql-js, the reference implementation. Both have the same schema and data, and a store that
+//! may fail. Random operations get the same text, and errors for the same nulls.
 //!
 //! A failure prints the smallest operation found. `TIDEGATE_EXECUTION_CASES` asks for more cases than an ordinary run
 //! has, `TIDEGATE_EXECUTION_SEED` for others.

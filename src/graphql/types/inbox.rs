@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::dynamic::SchemaBuilder;
-use tidegate_core::value::Document;
+use tidegate_core::{id::DocumentKey, value::Document};
 
 use super::{
     connection::{Connection, Edge, Listed, PageEnd, PageInfo},
@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     graphql::{
+        render::{Text, document::Written},
         shape::{list, nullable, required},
         table::{Node, ObjectType},
     },
@@ -47,6 +48,17 @@ impl Node for SyncConflict {
 impl Listed for SyncConflict {
     fn cursor(entry: Self::Ref<'_>) -> String {
         entry.cursor()
+    }
+}
+
+impl<'e> From<&'e InboxEntry> for Written<'e> {
+    fn from(entry: &'e InboxEntry) -> Self {
+        let DocumentKey { type_name, id } = &entry.conflict.key;
+        Self {
+            type_name: type_name.as_str(),
+            id: id.as_str(),
+            version: entry.conflict.version,
+        }
     }
 }
 
@@ -162,10 +174,13 @@ fn side(
         let plan = documents.compile_states(field);
         Arc::new(move |entry, text| {
             let type_name = &entry.conflict.key.type_name;
-            match of(entry) {
-                Some(side) => text.state(side, type_name.as_str(), &state_name(type_name), &plan),
-                None => text.nothing(false),
-            }
+            let Some(side) = of(entry) else {
+                return text.nothing();
+            };
+            let write = |text: &mut Text| {
+                text.state(side, type_name.as_str(), &state_name(type_name), &plan)
+            };
+            text.shown(entry, write, Text::nothing)
         })
     })
 }

@@ -131,7 +131,10 @@ fn resolve(result: &Arc<ObjectType<SyncResult>>) -> ObjectType<ResolveConflict> 
         required("SyncResult"),
         "APPLIED, and the conflict is gone from the inbox; or CONFLICT because the document has another version by now, or REJECTED, and it is still there.",
         result,
-        |answer, result| result.required(answer.outcomes.first().map(|outcome| (answer, outcome))),
+        |answer, result| {
+            let outcome = answer.outcomes.first();
+            result.one((answer, outcome.expect("a resolution has an outcome")))
+        },
     )
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::dynamic::SchemaBuilder;
+use bytes::Bytes;
 use tidegate_core::{value::Timestamp, view::RecordHead};
 
 use super::document::DocumentTypes;
@@ -77,7 +78,9 @@ fn page(change: &Arc<ObjectType<SyncChange>>) -> ObjectType<SyncPage> {
     .field("changes", list("SyncChange"), "The changes in order.", move |field| {
         let plan = Arc::new(change.compile(field));
         Arc::new(move |answer, text| {
-            text.list(&answer.page.changes, |text, change| write(change, &plan, text))
+            let changes = answer.page.changes.iter();
+            let changes = changes.filter_map(|change| Some((change, Content::of(change, &plan)?)));
+            text.list(changes, |text, (change, content)| write(change, content, &plan, text))
         })
     })
     .leaf("checkpoint", required("Checkpoint"), "Where the client then stands.", |answer, text| {
@@ -130,18 +133,40 @@ fn change(documents: &Arc<DocumentTypes>) -> ObjectType<SyncChange> {
     })
 }
 
-/// Writes a change, or copies its text if another reader with the same plan has had it.
+/// What a change is written from.
+enum Content<'c> {
+    /// The text that another reader with the same plan has had.
+    Text(Bytes),
+    Parts(ChangeView<'c>),
+}
+
+impl<'c> Content<'c> {
+    /// `None` if the change cannot be read.
+    fn of(change: &'c StoredChange, plan: &Arc<ObjectPlan<SyncChange>>) -> Option<Self> {
+        match change.text(plan) {
+            Some(known) => Some(Self::Text(known)),
+            None => change.view().map(Self::Parts),
+        }
+    }
+}
+
+/// Writes a change. If its document cannot be shown, it is withheld (rules.md 8.8).
 fn write(
     change: &StoredChange,
+    content: Content<'_>,
     plan: &Arc<ObjectPlan<SyncChange>>,
     text: &mut Text,
 ) -> RenderResult {
-    if let Some(known) = change.text(plan) {
-        text.raw(&known);
-        return Ok(());
-    }
+    let view = match content {
+        Content::Text(known) => {
+            text.raw(&known);
+            return Ok(());
+        }
+        Content::Parts(view) => view,
+    };
     let begin = text.mark();
-    plan.write(&change.view()?, text)?;
+    let revoke = |text: &mut Text| plan.write(&view.withheld(), text);
+    text.shown(&view, |text| plan.write(&view, text), revoke)?;
     if let Some(whole) = text.whole_since(&begin) {
         change.keep_text(plan, whole);
     }

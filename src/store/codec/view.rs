@@ -9,7 +9,7 @@ use tidegate_core::{
 
 use super::{
     CodecError, decode_decimal,
-    raw::{RawElement, RawElements},
+    raw::{RawElement, RawElements, type_name},
 };
 
 /// The parts of a record.
@@ -24,6 +24,16 @@ pub struct StoredView<'r> {
 }
 
 impl<'r> StoredView<'r> {
+    /// The same of a document that can no longer be shown.
+    #[must_use]
+    pub fn withheld(&self) -> Self {
+        Self {
+            kind: ChangeKind::Revoke,
+            body: None,
+            ..*self
+        }
+    }
+
     /// Reads what `encode_item` wrote.
     ///
     /// # Errors
@@ -42,8 +52,7 @@ impl<'r> StoredView<'r> {
                 b"at" => at = element.date_ms(),
                 b"left" => is_marker = true,
                 b"h" => withheld = true,
-                b"b" if element.kind == ElementType::EmbeddedDocument => body = Some(element),
-                b"b" => return Err(CodecError::Field("b")),
+                b"b" => body = Some(element),
                 _ => {}
             }
         }
@@ -178,6 +187,15 @@ impl<'r> ValueView<'r> for StoredValue<'r> {
 
 impl From<CodecError> for Unreadable {
     fn from(error: CodecError) -> Self {
-        Self(error.to_string())
+        let found = match &error {
+            CodecError::Type(kind) => type_name(*kind),
+            CodecError::Decimal => "decimal",
+            CodecError::Timestamp(_) => "date",
+            _ => "unknown",
+        };
+        Self {
+            found,
+            problem: error.to_string(),
+        }
     }
 }

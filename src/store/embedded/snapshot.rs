@@ -150,7 +150,8 @@ impl Snapshot for EmbeddedSnapshot {
         bytes_max: usize,
     ) -> Result<Entries, StoreError> {
         let keys = keys.clone();
-        self.read(move |view| view.entries(&keys, bytes_max)).await
+        self.read(move |view| view.readable_entries(&keys, bytes_max))
+            .await
     }
 
     async fn walk(

@@ -26,6 +26,7 @@ use super::{
 use crate::store::{
     Entries, Found, Scan, ScanBuilder, ScanRange, StoreError, WALK_BYTES_MAX,
     codec::{self, CodecError},
+    or_logged,
 };
 
 /// The store as it was at one moment.
@@ -128,6 +129,27 @@ impl ReadView {
         keys: impl IntoIterator<Item = &'k DocumentKey>,
         bytes_max: usize,
     ) -> Result<Entries, StoreError> {
+        self.entries_by(keys, bytes_max, |record, key| record.entry(key).map(Some))
+    }
+
+    /// The same for readers. An entry that cannot be read is taken for absent.
+    pub(super) fn readable_entries<'k>(
+        &self,
+        keys: impl IntoIterator<Item = &'k DocumentKey>,
+        bytes_max: usize,
+    ) -> Result<Entries, StoreError> {
+        self.entries_by(keys, bytes_max, |record, key| {
+            let item = or_logged(record.bytes(), codec::decode_item(record.bytes()));
+            item.map(|item| record.entry_in(item, key)).transpose()
+        })
+    }
+
+    fn entries_by<'k>(
+        &self,
+        keys: impl IntoIterator<Item = &'k DocumentKey>,
+        bytes_max: usize,
+        read: impl Fn(&RecordAt<'_>, (&str, &str)) -> Result<Option<Arc<Entry>>, StoreError>,
+    ) -> Result<Entries, StoreError> {
         self.watched(|transaction| {
             let places = transaction.open_table(ENTRIES)?;
             let feed = transaction.open_table(FEED)?;
@@ -136,7 +158,8 @@ impl ReadView {
                     return Ok(None);
                 };
                 let record = RecordAt::of(&feed, place.value())?;
-                Ok(Some((record.bytes().len(), record.entry(names(key))?)))
+                let entry = read(&record, names(key))?;
+                Ok(entry.map(|entry| (record.bytes().len(), entry)))
             })
         })
     }
@@ -188,6 +211,8 @@ impl ReadView {
         })
     }
 
+    /// A record that cannot be read is one of them: its reader leaves it out.
+    ///
     /// Types are filtered during the walk: a skipped record costs time, but no memory. The same is true of removals if
     /// the index is not current, in a file that an older gateway wrote and this one cannot write.
     pub(super) fn scan(&self, range: &ScanRange) -> Result<Scan, StoreError> {
@@ -203,7 +228,7 @@ impl ReadView {
                 expect_ascending(last < seq)?;
                 last = seq;
                 let is_wanted = is_wanted(range, type_name)
-                    && (range.removals || codec::is_living(bytes).map_err(unreadable)?);
+                    && (range.removals || codec::is_living(bytes).unwrap_or(true));
                 Ok(!is_wanted || gathered.take(Seq(seq), Bytes::copy_from_slice(bytes)))
             };
             let seqs = range.after.next().0..=range.through.0;
@@ -288,7 +313,11 @@ impl<'p> RecordAt<'p> {
     }
 
     fn entry(&self, key: (&str, &str)) -> Result<Arc<Entry>, StoreError> {
-        match decode(self.bytes())?.record {
+        self.entry_in(decode(self.bytes())?, key)
+    }
+
+    fn entry_in(&self, item: FeedItem, key: (&str, &str)) -> Result<Arc<Entry>, StoreError> {
+        match item.record {
             Record::Entry(entry) if names(&entry.key) == key => Ok(entry),
             _ => Err(lost(self.place.0, self.place.1)),
         }

@@ -5,11 +5,7 @@
 
 use std::slice;
 
-use mongodb::bson::{
-    RawDocument,
-    raw::RawBsonRef,
-    spec::{BinarySubtype, ElementType},
-};
+use mongodb::bson::{RawDocument, raw::RawBsonRef, spec::BinarySubtype};
 use tidegate_core::{
     id::IdType,
     model::Scalar,
@@ -54,7 +50,7 @@ impl ModelLayout {
             if let Some(raw) = found {
                 let value = self
                     .read_value(&field.holds, raw, depth + 1)
-                    .map_err(|misfit| inside(&field.name, misfit))?;
+                    .map_err(|misfit| misfit.inside(&field.name))?;
                 document.insert(field.name.clone(), value);
             }
         }
@@ -83,7 +79,7 @@ impl ModelLayout {
                 let values = array.into_iter().enumerate().map(|(i, raw)| {
                     let raw = raw.map_err(|_| unreadable())?;
                     self.read_value(item, raw, depth + 1)
-                        .map_err(|misfit| at(i, misfit))
+                        .map_err(|misfit| misfit.at(i))
                 });
                 values.collect::<Result<_, _>>().map(Value::List)
             }
@@ -198,7 +194,7 @@ fn read_json(raw: RawBsonRef<'_>, depth: usize) -> Result<Value, Misfit> {
         RawBsonRef::Array(items) => {
             let values = items.into_iter().enumerate().map(|(i, raw)| {
                 let raw = raw.map_err(|_| unreadable())?;
-                read_json(raw, depth + 1).map_err(|misfit| at(i, misfit))
+                read_json(raw, depth + 1).map_err(|misfit| misfit.at(i))
             });
             Value::List(values.collect::<Result<_, _>>()?)
         }
@@ -206,7 +202,7 @@ fn read_json(raw: RawBsonRef<'_>, depth: usize) -> Result<Value, Misfit> {
             let fields = document.iter().map(|element| {
                 let (name, raw) = element.map_err(|_| unreadable())?;
                 let name = name.as_str().to_owned();
-                let value = read_json(raw, depth + 1).map_err(|misfit| inside(&name, misfit))?;
+                let value = read_json(raw, depth + 1).map_err(|misfit| misfit.inside(&name))?;
                 Ok((name, value))
             });
             Value::Object(fields.collect::<Result<_, _>>()?)
@@ -233,47 +229,7 @@ fn misfit(found: &str, problem: impl Into<String>) -> Misfit {
     }
 }
 
-/// The same, inside a field.
-fn inside(name: &str, misfit: Misfit) -> Misfit {
-    let dot = if misfit.path.is_empty() || misfit.path.starts_with('[') {
-        ""
-    } else {
-        "."
-    };
-    Misfit {
-        path: format!("{name}{dot}{}", misfit.path),
-        ..misfit
-    }
-}
-
-/// The same, inside a list.
-fn at(index: usize, misfit: Misfit) -> Misfit {
-    inside(&format!("[{index}]"), misfit)
-}
-
 /// MongoDB's name for the type of a value.
 pub(super) fn bson_type(value: RawBsonRef<'_>) -> &'static str {
-    match value.element_type() {
-        ElementType::Double => "double",
-        ElementType::String => "string",
-        ElementType::EmbeddedDocument => "object",
-        ElementType::Array => "array",
-        ElementType::Binary => "binData",
-        ElementType::Undefined => "undefined",
-        ElementType::ObjectId => "objectId",
-        ElementType::Boolean => "bool",
-        ElementType::DateTime => "date",
-        ElementType::Null => "null",
-        ElementType::RegularExpression => "regex",
-        ElementType::DbPointer => "dbPointer",
-        ElementType::JavaScriptCode => "javascript",
-        ElementType::Symbol => "symbol",
-        ElementType::JavaScriptCodeWithScope => "javascriptWithScope",
-        ElementType::Int32 => "int",
-        ElementType::Timestamp => "timestamp",
-        ElementType::Int64 => "long",
-        ElementType::Decimal128 => "decimal",
-        ElementType::MaxKey => "maxKey",
-        ElementType::MinKey => "minKey",
-    }
+    codec::type_name(value.element_type())
 }

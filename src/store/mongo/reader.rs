@@ -36,6 +36,7 @@ use super::{
 use crate::store::{
     Entries, Found, Scan, ScanBuilder, ScanRange, StoreError, WALK_BYTES_MAX,
     codec::{self, CodecError},
+    or_logged,
 };
 
 /// How many keys one command asks for. With 256 bytes for each part they stay far below the limit of a command.
@@ -93,7 +94,9 @@ impl SessionReader<'_> {
             let take = |raw: &RawDocument| {
                 let bytes = raw.as_bytes().len();
                 fits = bytes <= bytes_left || entries.found.is_empty();
-                if fits && let Record::Entry(entry) = item(raw)?.record {
+                let record = raw.as_bytes();
+                let item = || or_logged(record, codec::decode_item(record));
+                if fits && let Some(Record::Entry(entry)) = item().map(|item| item.record) {
                     entries.found.insert(entry.key.clone(), entry);
                 }
                 bytes_left = bytes_left.saturating_sub(bytes);

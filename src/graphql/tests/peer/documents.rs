@@ -1,5 +1,4 @@
-//! Random values by the types of a model, each in the store's form and in JSON. Some required ones are missing, and
-//! some have another type.
+//! Random values by the types of a model, each in the store's form and in JSON.
 
 use serde_json::{Map, Value as Json, json};
 use tidegate_core::{
@@ -13,8 +12,6 @@ use crate::graphql::request::tests::peer::tape::Tape;
 pub(super) struct Draw<'t> {
     pub(super) model: &'t Model,
     pub(super) tape: &'t mut Tape,
-    /// In how many of a hundred places something is wrong.
-    pub(super) wrong: usize,
     /// The possible ids.
     pub(super) ids: &'t [&'t str],
 }
@@ -52,26 +49,15 @@ impl Draw<'_> {
 
     /// No value, where that is allowed.
     fn absent(&mut self, field: &Field) -> Option<(Value, Json)> {
-        if !field.ty.required || field.default.is_some() || self.is_wrong() {
+        if !field.ty.required || field.default.is_some() {
             return None;
         }
         Some(self.value(&field.ty))
     }
 
-    fn is_wrong(&mut self) -> bool {
-        self.wrong > 0 && self.tape.percent(self.wrong)
-    }
-
     fn value(&mut self, ty: &FieldType) -> (Value, Json) {
-        let is_null = match ty.required {
-            true => self.is_wrong(),
-            false => self.tape.one_in(4),
-        };
-        if is_null {
+        if !ty.required && self.tape.one_in(4) {
             return (Value::Null, Json::Null);
-        }
-        if self.is_wrong() {
-            return wrong(ty);
         }
         match &ty.shape {
             Shape::List(item) => {
@@ -121,17 +107,5 @@ impl Draw<'_> {
     fn id(&mut self) -> (Value, Json) {
         let id = self.tape.of(self.ids);
         (Value::String(id.to_owned()), json!(id))
-    }
-}
-
-/// A value of another type than `ty`, which graphql-js does not convert to it.
-fn wrong(ty: &FieldType) -> (Value, Json) {
-    match &ty.shape {
-        Shape::Scalar(Scalar::Json) => (Value::Null, Json::Null),
-        Shape::Scalar(Scalar::Int | Scalar::Float | Scalar::Boolean)
-        | Shape::List(_)
-        | Shape::Embedded(_)
-        | Shape::Enum(_) => (Value::String("wrong".to_owned()), json!("wrong")),
-        Shape::Scalar(_) => (Value::List(Vec::new()), json!([])),
     }
 }

@@ -224,11 +224,9 @@ struct Drawn {
 
 fn drawn(model: &Model, tape: &mut Tape) -> Drawn {
     let is_down = tape.one_in(4);
-    let wrong = tape.of(&[0, 0, 2, 5, 15]);
     let mut draw = Draw {
         model,
         tape,
-        wrong,
         ids: &IDS,
     };
     let (mut bodies, mut documents) = (HashMap::new(), BTreeMap::new());

@@ -1,5 +1,5 @@
-//! A store that shows other documents than it holds, and may fail when it reads single documents. So stored values are
-//! missing or wrong, and references cannot be loaded, without any code for it in the product.
+//! A store that shows other documents than it holds, and may fail when it reads single documents. So stored values do not
+//! fit, and references cannot be loaded, without any code for it in the product.
 
 use std::{
     collections::{BTreeSet, HashMap},
