@@ -34,7 +34,8 @@ impl MongoContext {
         let is_of_another_clock = doc! { "$gt": ["$until", in_seconds(BELIEVED_S)] };
         let may_be_taken = [is_own.clone(), has_ended, is_of_another_clock];
         let filter = doc! { "_id": LEASE, "$expr": { "$or": may_be_taken } };
-        let next = doc! { "$add": ["$fence", 1_i64] };
+        // By the clock, it is above all numbers before, also those that a restore of an older dump took back.
+        let next = doc! { "$max": [{ "$add": ["$fence", 1_i64] }, { "$toLong": "$$NOW" }] };
         let mut renewed = until();
         renewed.insert("fence", doc! { "$cond": [is_own, "$fence", next] });
         renewed.insert("holder", self.live.name());

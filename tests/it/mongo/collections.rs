@@ -198,6 +198,17 @@ async fn a_lease_that_was_renewed_by_a_clock_far_ahead_is_taken() {
     assert!(bench.held_lease().await > fence);
 }
 
+/// Otherwise two gateways hold the same number after it.
+#[tokio::test]
+async fn a_restore_of_an_older_dump_brings_no_number_back() {
+    let bench = bench().await;
+    let Fence(number) = bench.held_lease().await;
+    let older = doc! { "$set": { "fence": number - 1, "until": DateTime::from_millis(0) } };
+    let lease = doc! { "_id": "lease" };
+    bench.state().update_one(lease, older).await.unwrap();
+    assert!(bench.held_lease().await > Fence(number));
+}
+
 #[tokio::test]
 async fn a_lease_that_is_given_back_is_taken_at_once() {
     let bench = bench().await;
