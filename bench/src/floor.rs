@@ -2,6 +2,7 @@
 //!
 //! Nothing is read, checked or decided first, and no mutation ids are kept. The difference is what the gateway adds.
 
+mod import;
 mod pull;
 mod push;
 mod records;
@@ -13,6 +14,7 @@ use mongodb::{
 };
 
 pub(crate) use self::{
+    import::{TEAMS, fill},
     pull::Reader,
     push::{Lane, Push},
     tail::Tail,

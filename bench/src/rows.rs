@@ -4,6 +4,7 @@ mod embedded;
 mod fanout;
 mod gateways;
 mod growth;
+mod import;
 mod live;
 mod memory;
 mod peers;
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// The groups in the order in which they are measured: the argument that chooses one, and what it measures.
-pub(crate) const GROUPS: [(&str, &str); 9] = [
+pub(crate) const GROUPS: [(&str, &str); 10] = [
     ("push", "pushes to MongoDB"),
     (
         "http",
@@ -39,6 +40,7 @@ pub(crate) const GROUPS: [(&str, &str); 9] = [
     ("memory", "what a gateway holds"),
     ("embedded", "the embedded store"),
     ("growth", "a store that has grown"),
+    ("import", "a database that another service filled"),
 ];
 
 /// A group that is measured only by name: it needs npm, and does not compare with the floor.
@@ -63,6 +65,8 @@ pub(crate) struct Bench {
     pulled: usize,
     /// The number of entries of a store that has grown.
     entries: usize,
+    /// The number of documents that are imported.
+    imported: usize,
     /// The text that the wanted rows of a group contain, in groups that can leave rows out.
     only: Option<String>,
     /// Documents made so far, so that no number is used twice.
@@ -78,6 +82,7 @@ pub(crate) struct Extent {
     pub(crate) subscribers: usize,
     pub(crate) pulled: usize,
     pub(crate) entries: usize,
+    pub(crate) imported: usize,
     pub(crate) only: Option<String>,
 }
 
@@ -95,6 +100,7 @@ impl Bench {
             subscribers: extent.subscribers,
             pulled: extent.pulled,
             entries: extent.entries,
+            imported: extent.imported,
             only: extent.only,
             made: 0,
             filled: false,
@@ -113,6 +119,7 @@ impl Bench {
             "peers" => peers::rows(self).await,
             "embedded" => embedded::rows(self).await,
             "growth" => growth::rows(self).await,
+            "import" => import::rows(self).await,
             other => panic!("there is no group {other}"),
         };
         rows.into_iter().map(|row| Row { group, ..row }).collect()

@@ -103,12 +103,8 @@ impl Writer {
     }
 
     async fn write(&mut self, statements: Statements) {
-        let options = TransactionOptions::builder()
-            .read_concern(ReadConcern::snapshot())
-            .write_concern(durable())
-            .build();
-        let start = self.session.start_transaction().with_options(options);
-        start.await.unwrap();
+        let start = self.session.start_transaction();
+        start.with_options(durable_snapshot()).await.unwrap();
         let heads = statements.heads.into_iter();
         let heads = heads.map(
             |(scope, head)| rawdoc! {"q": {"_id": scope}, "u": {"h": head, "f": 0_i64}, "upsert": true},
@@ -155,6 +151,14 @@ impl Statements {
             self.replacements_of_entries.push(replacement);
         }
     }
+}
+
+/// The options of each transaction.
+pub(super) fn durable_snapshot() -> TransactionOptions {
+    TransactionOptions::builder()
+        .read_concern(ReadConcern::snapshot())
+        .write_concern(durable())
+        .build()
 }
 
 fn durable() -> WriteConcern {

@@ -8,6 +8,7 @@ use mongodb::{
     Client, Database,
     bson::{Document, RawDocument, RawDocumentBuf, doc},
 };
+use tokio::time::sleep;
 
 use super::{Bench, Pusher};
 use crate::{
@@ -52,6 +53,7 @@ async fn of_feeds(bench: &mut Bench) -> Vec<Row> {
     copy(&small, &large, bench.entries / SMALL).await;
     bench.mongod.flush().await;
     let grown = start(bench, &large);
+    settled(&grown).await;
     let mut feeds = [
         Feed::new(bench, &gateway).await,
         Feed::new(bench, &grown).await,
@@ -73,6 +75,19 @@ async fn of_feeds(bench: &mut Bench) -> Vec<Row> {
         Row::compared(name, "ms", rounds).bar(FEED_BAR)
     };
     vec![row("pull", &pulls), row("push", &pushes)]
+}
+
+/// Waits until the importer has compared the copies, which it takes for another service's.
+async fn settled(gateway: &Gateway) {
+    const LOOK_MS: u64 = 2_000;
+    const IDLE: f64 = 0.05;
+    loop {
+        let before = gateway.processor_ms();
+        sleep(Duration::from_millis(LOOK_MS)).await;
+        if gateway.processor_ms() - before < IDLE * LOOK_MS as f64 {
+            return;
+        }
+    }
 }
 
 async fn database(bench: &Bench, name: &str) -> Database {
