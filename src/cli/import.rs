@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     app,
-    store::collections::{Collections, ImportProgress},
+    store::{
+        StoreError,
+        collections::{Collections, ImportProgress},
+    },
     sync::{Importer, ImporterState, pending_imports},
 };
 
@@ -96,8 +99,15 @@ async fn watch(
     let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(style)?);
     let (mut shown, mut is_waiting) = (None, false);
     loop {
-        let progress = collections.progress().await?;
         let state = importer.state();
+        let progress = match collections.progress().await {
+            // The importer tries again too, and logs why.
+            Err(StoreError::Unavailable(_)) => {
+                sleep(SHOWN_EVERY).await;
+                continue;
+            }
+            progress => progress?,
+        };
         if state == ImporterState::Waits && !is_waiting {
             print_error("a gateway imports already; this is its progress");
             is_waiting = true;

@@ -170,23 +170,21 @@ impl Importer {
         loop {
             let since = Instant::now();
             let end = self.lead(lost.take()).await;
-            if since.elapsed() >= LASTING {
+            if since.elapsed() >= LASTING || matches!(end, TermEnd::Deposed) {
                 failures = 0;
             }
-            self.enter(ImporterState::Begins);
             let pause = match end {
                 TermEnd::Deposed => {
-                    self.enter(ImporterState::Waits);
-                    if self.lease.lock().take().is_some() {
-                        tracing::info!("another gateway imports from now on");
-                    }
+                    self.deposed();
                     LEASE_EVERY
                 }
                 TermEnd::Lost(error) => {
+                    self.enter(ImporterState::Begins);
                     lost = Some(error);
                     pause_after(failures)
                 }
                 TermEnd::Failed(error) => {
+                    self.enter(ImporterState::Begins);
                     if failures.is_power_of_two() || failures.is_multiple_of(FAILURES_LOGGED) {
                         tracing::warn!(%error, failures, "the import pauses and goes on where it was");
                     }
@@ -213,6 +211,13 @@ impl Importer {
         let held = self.lease.lock().take();
         if let Some(held) = held {
             drop(timeout(RELEASE_MAX, self.collections.release(held)).await);
+        }
+    }
+
+    fn deposed(&self) {
+        self.enter(ImporterState::Waits);
+        if self.lease.lock().take().is_some() {
+            tracing::info!("another gateway imports from now on");
         }
     }
 

@@ -53,7 +53,8 @@ pub(super) struct Term<'i> {
     pub(super) progress: ProgressKeeper,
     /// Which collections there were at the last look.
     pub(super) identities: BTreeMap<TypeName, CollectionId>,
-    looked_at: Instant,
+    /// When to look for them again.
+    look_at: Instant,
     stream: BoxStream<'static, Result<ForeignBatch, FollowError>>,
     arrived: Arrived,
     pub(super) throttle: Throttle,
@@ -84,7 +85,7 @@ impl<'i> Term<'i> {
             types: types.collect(),
             progress: ProgressKeeper::new(progress),
             identities: collections.identities().await?,
-            looked_at: Instant::now(),
+            look_at: Instant::now() + LOOK_EVERY,
             stream: followed.stream,
             arrived: Arrived::default(),
             throttle: Throttle::new(importer.pushes.counted()),
@@ -206,7 +207,7 @@ impl<'i> Term<'i> {
         self.stamp(arrived.keys).await?;
         for type_name in &arrived.collections {
             self.scan_again(type_name);
-            self.looked_at = Instant::now() - LOOK_EVERY;
+            self.look_at = Instant::now();
         }
         self.progress.advance(position, has_writes);
         Ok(has_writes)
@@ -216,6 +217,7 @@ impl<'i> Term<'i> {
     pub(super) fn scan_again(&mut self, type_name: &TypeName) {
         self.scan = self.scan.take().filter(|scan| scan.type_name != *type_name);
         self.held.remove(type_name);
+        self.importer.enter(ImporterState::Works);
         let present = self.identities.get(type_name);
         let record = self.progress.change(type_name);
         record.scan = Some(TypeScan::default());
@@ -226,7 +228,7 @@ impl<'i> Term<'i> {
 
     /// Looks for collections that were dropped, made or renamed, and for what an operator accepted.
     async fn look_if_due(&mut self) -> Result<(), TermEnd> {
-        if self.looked_at.elapsed() < LOOK_EVERY {
+        if Instant::now() < self.look_at {
             return Ok(());
         }
         let collections = self.importer.collections.as_ref();
@@ -240,7 +242,7 @@ impl<'i> Term<'i> {
                 self.scan_again(&type_name);
             }
         }
-        self.looked_at = Instant::now();
+        self.look_at = Instant::now() + LOOK_EVERY;
         Ok(())
     }
 
@@ -284,11 +286,10 @@ impl<'i> Term<'i> {
     /// Waits for what others write, or until something else is due.
     async fn wait(&mut self) -> Result<(), TermEnd> {
         let renewal = self.renewed_at + LEASE_EVERY;
-        let due = renewal.min(self.looked_at + LOOK_EVERY);
+        let due = renewal.min(self.look_at);
         let due = self.progress.due().map_or(due, |save| save.min(due));
         self.importer.enter(ImporterState::Follows);
         if let Ok(batch) = timeout_at(due, self.stream.next()).await {
-            self.importer.enter(ImporterState::Works);
             self.arrived.take(batch.ok_or_else(ended)??);
         }
         Ok(())

@@ -46,8 +46,15 @@ pub(crate) fn with_secret(directory: &Path, arguments: &[&str]) -> Command {
 impl Server {
     /// `tidegate serve` by a directory's configuration.
     pub(crate) fn serve(directory: &TempDir) -> Self {
+        Self::serve_with(directory, &[])
+    }
+
+    /// The same with these variables.
+    pub(crate) fn serve_with(directory: &TempDir, variables: &[(&str, &str)]) -> Self {
         let directory = directory.path();
-        let mut server = Self::start(directory, with_secret(directory, &["serve"]));
+        let mut serve = with_secret(directory, &["serve"]);
+        serve.envs(variables.iter().copied());
+        let mut server = Self::start(directory, serve);
         server.sign = |directory| with_secret(directory, &["token", "--config", "tidegate.toml"]);
         server
     }

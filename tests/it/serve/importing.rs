@@ -1,7 +1,10 @@
 //! The importer of a real gateway on a real MongoDB: what another service stored, writes, drops and brings back reaches
 //! devices, through kills and lost history.
 
-use std::{process::Output, time::Duration};
+use std::{
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
 
 use mongodb::{
     Collection, Database,
@@ -13,7 +16,7 @@ use tokio::time::sleep;
 
 use super::{assert_says, client, token, with_secret};
 use crate::harness::{
-    Client, Replica, Server, configured_on,
+    CONFIG, Client, Replica, Server, complaint_of, configured, configured_on,
     mongod::{Deployment, fresh_database, until},
 };
 
@@ -294,12 +297,63 @@ async fn lost_history_is_repaired_without_a_reset_and_another_store_gets_a_new_e
 async fn a_gateway_that_shall_not_follow_imports_nothing() {
     let bench = Bench::start().await;
     bench.fill(3).await;
-    let mut serve = with_secret(bench.directory.path(), &["serve"]);
-    serve.env("TIDEGATE_STORE__FOLLOW", "false");
-    let server = Server::start(bench.directory.path(), serve);
+    let server = Server::serve_with(&bench.directory, &[("TIDEGATE_STORE__FOLLOW", "false")]);
     let alice = client(&server, &token(&bench.directory, "alice"));
     until_importing(&alice, json!([])).await;
     let (_other, other) = bench.serve();
     until_pulled(&other, 3).await;
     until_pulled(&alice, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_import_says_that_it_goes_on_and_an_embedded_store_that_it_has_none() {
+    let bench = Bench::start().await;
+    bench.fill(20_000).await;
+    let mut import = with_secret(bench.directory.path(), &["import"]);
+    let import = import.stderr(Stdio::piped()).spawn().unwrap();
+    sleep(Duration::from_millis(500)).await;
+    let pid = import.id().to_string();
+    let interrupt = Command::new("kill").args(["-INT", &pid]).status();
+    assert!(interrupt.unwrap().success());
+    let output = import.wait_with_output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{complaint}");
+    assert_says(&complaint, &["what was imported is kept"]);
+    let output = bench.import(&[]);
+    assert!(output.status.success(), "{output:?}");
+    let (_server, alice) = bench.serve();
+    until_pulled(&alice, 20_000).await;
+
+    let embedded = configured(CONFIG);
+    let complaint = complaint_of(&mut with_secret(embedded.path(), &["import"]));
+    assert_says(&complaint, &["embedded store", "nothing to import"]);
+}
+
+/// The stream of others' writes, and that of gateways' commits, fail as if the oplog did not reach back far enough.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_fails_for_good_is_opened_again_and_what_it_missed_is_found() {
+    let deployment = Deployment::replica_set(1).await;
+    let directory = configured_on(&deployment.url("app"));
+    let tasks = deployment
+        .client()
+        .await
+        .database("app")
+        .collection::<Document>("tasks");
+    tasks.insert_one(task("one")).await.unwrap();
+    let server = Server::serve(&directory);
+    let alice = client(&server, &token(&directory, "alice"));
+    until_pulled(&alice, 1).await;
+    until_importing(&alice, json!([])).await;
+    let epoch = alice.epoch().await;
+    let lost = doc! { "failCommands": ["getMore"], "errorCode": 286 };
+    deployment.fail_gateways(6, lost).await;
+    tasks.delete_one(doc! { "_id": "one" }).await.unwrap();
+    tasks
+        .insert_many([task("two"), task("three")])
+        .await
+        .unwrap();
+    let device = until_pulled(&alice, 2).await;
+    assert_eq!(device.ids(), ["three", "two"]);
+    until_importing(&alice, json!([])).await;
+    assert_eq!(alice.epoch().await, epoch);
 }

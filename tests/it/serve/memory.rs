@@ -7,10 +7,9 @@ use mongodb::{
     bson::{Document, doc},
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::harness::{
-    Client, Server, create,
+    Client, Server, configured_on, create,
     mongod::{Deployment, fresh_database},
 };
 
@@ -75,9 +74,9 @@ async fn pull_all(client: &Client) -> i64 {
 async fn a_pull_holds_a_page_however_large_the_scope_is() {
     let deployment = Deployment::shared().await;
     let name = fresh_database();
-    let directory = TempDir::new().unwrap();
-    let store = ["--store", &deployment.url(&name)];
-    let server = Server::dev_with(directory.path(), &store);
+    let directory = configured_on(&deployment.url(&name));
+    // An importer would delete the copies, which have no documents.
+    let server = Server::serve_with(&directory, &[("TIDEGATE_STORE__FOLLOW", "false")]);
     let alice = server.client("alice");
     let notes = "x".repeat(NOTES_BYTES);
     let first = json!({"title": "Large", "notes": notes, "audience": "team:demo"});
