@@ -1,5 +1,6 @@
 //! The application: it connects the modules. It alone owns the clock and randomness.
 
+mod doctor;
 mod open_store;
 
 use std::{
@@ -15,8 +16,11 @@ use tidegate_core::{
     value::Timestamp,
 };
 
-pub(crate) use self::open_store::{Examined, examine, open};
 use self::open_store::{OpenStore, Restamped};
+pub(crate) use self::{
+    doctor::{Report, examine_all},
+    open_store::{Examined, examine, open},
+};
 use crate::{
     auth::{AuthConfig, AuthError, AuthSetupError, Authenticator},
     config::StoreConfig,

@@ -5,6 +5,7 @@
 
 mod check;
 mod dev;
+mod doctor;
 mod import;
 mod maintain;
 mod model;
@@ -43,6 +44,8 @@ enum Command {
     Operations(ModelArgs),
     /// Check the model, and the configuration and its store if there is one
     Check(check::CheckArgs),
+    /// Examine the store and its server, and say what to do
+    Doctor(doctor::DoctorArgs),
     /// Print a signed token, and nothing else
     Token(token::TokenArgs),
     /// Collect tombstones and markers that are older than the retention
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => model::schema(&args),
         Command::Operations(args) => model::operations(&args),
         Command::Check(args) => check::run(&args),
+        Command::Doctor(args) => return doctor::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Collect(args) => maintain::collect(&args),
         Command::Import(args) => import::run(&args),

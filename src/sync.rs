@@ -5,6 +5,7 @@
 mod change;
 mod commit;
 mod decline;
+mod doctor;
 mod error;
 mod grants;
 mod import;
@@ -32,6 +33,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub use self::{
     change::{ChangeView, StoredChange},
     decline::DeclineRequest,
+    doctor::FeedExamination,
     error::SyncError,
     import::{EpochSource, ImportTask, Importer, ImporterState, PendingImport, pending_imports},
     inbox::{InboxEntry, InboxPage, InboxRequest},

@@ -121,7 +121,7 @@ pub(crate) struct Examined {
 /// [`StoreError`] when a MongoDB cannot be asked.
 pub(crate) async fn examine(config: &StoreConfig, model: &Model) -> Result<Examined, StoreError> {
     let (exists, findings) = match &config.url {
-        StoreUrl::Embedded(directory) => (directory.join("tidegate.redb").exists(), Vec::new()),
+        StoreUrl::Embedded(directory) => (is_embedded_in(directory), Vec::new()),
         StoreUrl::Mongodb(url) => {
             let options = mongo_options(config, url).await?;
             MongoStore::examine(&options, model).await?
@@ -130,7 +130,14 @@ pub(crate) async fn examine(config: &StoreConfig, model: &Model) -> Result<Exami
     Ok(Examined { exists, findings })
 }
 
-async fn mongo_options(config: &StoreConfig, url: &MongodbUrl) -> Result<MongoOptions, StoreError> {
+pub(super) fn is_embedded_in(directory: &Path) -> bool {
+    directory.join("tidegate.redb").exists()
+}
+
+pub(super) async fn mongo_options(
+    config: &StoreConfig,
+    url: &MongodbUrl,
+) -> Result<MongoOptions, StoreError> {
     let client = mongo::client_options(url.connection.clone()).await?;
     let random = Arc::new(random_number);
     Ok(MongoOptions {

@@ -3,6 +3,7 @@
 //! It opens the file, holds its bounds and implements [`Store`] with the modules below. It decides nothing.
 
 mod clients;
+mod doctor;
 mod file;
 mod inbox;
 mod living;

@@ -76,6 +76,14 @@ pub enum Level {
     Problem,
 }
 
+/// By its name in JSON, which is one word.
+impl Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = format!("{self:?}").to_lowercase();
+        f.write_str(&name)
+    }
+}
+
 impl Finding {
     /// Says that something is as it should be.
     pub fn good(topic: Topic, message: impl Into<String>) -> Self {

@@ -8,6 +8,7 @@ mod clients;
 mod collections;
 mod commit;
 mod commit_thread;
+mod doctor;
 mod document;
 mod elections;
 mod error;
@@ -48,7 +49,7 @@ use mongodb::{
 use tidegate_core::{
     id::{Epoch, Scope, Seq, UserId},
     model::Model,
-    transaction::Reads,
+    transaction::{Fence, Reads},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -163,6 +164,31 @@ impl MongoStore {
     /// MongoDB cannot be reached.
     pub async fn open(options: &MongoOptions, model: &Model) -> Result<Self, StoreError> {
         let (context, findings) = opening::open(options, ModelLayout::of(model)).await?;
+        Self::over(context, findings, options).await
+    }
+
+    /// Connects to an existing store, and makes nothing.
+    ///
+    /// # Errors
+    /// As [`MongoStore::open`] has them.
+    pub async fn open_existing(options: &MongoOptions, model: &Model) -> Result<Self, StoreError> {
+        let (context, findings) = opening::connect(options, ModelLayout::of(model)).await?;
+        Self::over(context, findings, options).await
+    }
+
+    /// Takes the importer's lease, even from a gateway that lives. It has to be given back.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn seize_lease(&self) -> Result<Fence, StoreError> {
+        Ok(self.context.seize_lease().await?)
+    }
+
+    async fn over(
+        context: MongoContext,
+        findings: Vec<Finding>,
+        options: &MongoOptions,
+    ) -> Result<Self, StoreError> {
         let writer = CommitThread::start();
         let writer = writer.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let commits = opening::with_other_connections(context.clone(), options.clone());

@@ -3,6 +3,7 @@
 //! `dev`, the maintenance of stores and `serve` have files of their own.
 
 mod dev;
+mod doctor;
 mod maintain;
 mod operations;
 
@@ -237,6 +238,7 @@ fn help_and_mistyped_commands_lead_on() {
         "schema",
         "operations",
         "check",
+        "doctor",
         "token",
         "collect",
         "import",

@@ -104,7 +104,7 @@ impl EmbeddedSnapshot {
 }
 
 /// Runs blocking work. A read that has begun runs to its end even if the caller has gone.
-async fn off_the_async_threads<T: Send + 'static>(
+pub(super) async fn off_the_async_threads<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     let done = tokio::task::spawn_blocking(work).await;

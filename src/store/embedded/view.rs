@@ -333,7 +333,7 @@ pub(super) fn expect_ascending(ascends: bool) -> Result<(), StoreError> {
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<FeedItem, StoreError> {
+pub(super) fn decode(bytes: &[u8]) -> Result<FeedItem, StoreError> {
     codec::decode_item(bytes).map_err(unreadable)
 }
 

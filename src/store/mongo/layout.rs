@@ -96,12 +96,15 @@ impl ModelLayout {
         self.types.values().map(|layout| layout.collection.as_str())
     }
 
-    /// The same, with how each keeps its ids.
-    pub(super) fn synced_collections(&self) -> impl Iterator<Item = SyncedCollection> {
-        self.types.values().map(|layout| SyncedCollection {
+    /// The same in their order, with how each keeps its ids.
+    pub(super) fn synced_collections(&self) -> Vec<SyncedCollection> {
+        let types = self.types.values().map(|layout| SyncedCollection {
             name: layout.collection.clone(),
             id_type: layout.id_type,
-        })
+        });
+        let mut collections: Vec<SyncedCollection> = types.collect();
+        collections.sort_by(|one, other| one.name.cmp(&other.name));
+        collections
     }
 }
 

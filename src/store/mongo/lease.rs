@@ -64,12 +64,26 @@ impl MongoContext {
 
     /// Ends the lease. The next number keeps out stamps that are still on their way.
     pub(super) async fn release(&self, Fence(number): Fence) -> Result<(), MongoError> {
+        self.end_lease(doc! { "_id": LEASE, "fence": number }).await
+    }
+
+    /// Takes the lease even from a gateway that lives. That gateway stamps nothing from then on, and waits until the
+    /// lease is given back.
+    pub(super) async fn seize_lease(&self) -> Result<Fence, MongoError> {
+        loop {
+            self.end_lease(doc! { "_id": LEASE }).await?;
+            if let Some(fence) = self.lease(None).await? {
+                return Ok(fence);
+            }
+        }
+    }
+
+    async fn end_lease(&self, filter: Document) -> Result<(), MongoError> {
         let ended = doc! {
             "$inc": { "fence": 1_i64 },
             "$set": { "until": DateTime::from_millis(0) },
             "$unset": { "holder": "" },
         };
-        let filter = doc! { "_id": LEASE, "fence": number };
         self.in_time(self.state().update_one(filter, ended)).await?;
         Ok(())
     }

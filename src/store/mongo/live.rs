@@ -221,6 +221,14 @@ fn sessions_in(record: &Document) -> impl Iterator<Item = &Bson> {
     listed.unwrap_or_default().iter()
 }
 
+/// The records of gateways that are not dead.
+pub(super) fn alive() -> Document {
+    let mut alive = silent_for(DEAD_AFTER_S);
+    let silent = alive.remove("$expr");
+    alive.insert("$expr", doc! { "$not": [silent] });
+    alive
+}
+
 /// The records of gateways whose last heartbeat is older.
 fn silent_for(seconds: i32) -> Document {
     let then =

@@ -76,7 +76,7 @@ impl MongoStore {
 }
 
 impl MongoContext {
-    async fn has_store(&self) -> Result<bool, MongoError> {
+    pub(super) async fn has_store(&self) -> Result<bool, MongoError> {
         let names = self.database.list_collection_names();
         let feed = names.filter(doc! { "name": &self.names.feed });
         Ok(!self.in_time(feed).await?.is_empty())

@@ -142,6 +142,12 @@ const SCOPE: &str = "scope";
 const CLIENT: &str = "client";
 const USER: &str = "user";
 
+/// The prefix of the keys of scopes.
+pub(super) const SCOPES: &str = "scope\0";
+
+/// The key after all of them.
+pub(super) const SCOPES_END: &str = "scope\u{1}";
+
 /// The prefix of the keys of users.
 pub(super) const USERS: &str = "user\0";
 /// The key after all of them.

@@ -33,7 +33,7 @@ use crate::store::{
 };
 
 /// The format of the collections. It rises with every change that an older or a newer gateway could not read.
-const FORMAT_VERSION: i32 = 2;
+pub(super) const FORMAT_VERSION: i32 = 2;
 
 const NAMESPACE_EXISTS: i32 = 48;
 
@@ -51,7 +51,7 @@ pub(super) async fn connect(
     let client = client.map_err(|error| server::of_options(&error))?;
     let needs = ServerRequirements {
         database: options.database.clone(),
-        application: layout.synced_collections().collect(),
+        application: layout.synced_collections(),
         own: names.all().map(str::to_owned).into(),
     };
     let Examined { server, findings } = server::examine(&client, &client_options, &needs).await?;
@@ -81,7 +81,10 @@ pub(super) async fn open(
     refuse_obstacles(&findings)?;
     context.refuse_format_1().await?;
     context.make_collections().await?;
-    context.make_indexes().await?;
+    if let Err(error) = context.make_indexes().await {
+        refuse_obstacles(&context.indexes().await?)?;
+        return Err(error.into());
+    }
     context.make_state(options).await?;
     context.forget_old_groups().await?;
     Ok((context, findings))
@@ -164,10 +167,19 @@ impl MongoContext {
         }
     }
 
-    /// The indexes: scans by scope, type and seq, and the same of living documents; memberships by user; the oldest
-    /// tombstones and markers; the clients of users, and those that have not pushed for long; the inbox. A first build
-    /// may take as long as it needs.
+    /// A first build may take as long as it needs.
     async fn make_indexes(&self) -> Result<(), MongoError> {
+        for (collection, indexes) in self.own_indexes() {
+            let collection = self.database.collection::<Document>(&collection);
+            collection.create_indexes(indexes).await?;
+        }
+        Ok(())
+    }
+
+    /// The indexes of Tidegate's collections: scans by scope, type and seq, and the same of living documents;
+    /// memberships by user; the oldest tombstones and markers; the clients of users, and those that have not pushed for
+    /// long; the inbox.
+    pub(super) fn own_indexes(&self) -> [(String, Vec<IndexModel>); 3] {
         let index = |keys: Document, sparse: bool| {
             let options = IndexOptions::builder().sparse(sparse).build();
             IndexModel::builder().keys(keys).options(options).build()
@@ -179,22 +191,34 @@ impl MongoContext {
             .keys(doc! { "t": 1, "s": 1, "q": 1 })
             .options(of_bodies)
             .build();
-        let feed = self.database.collection::<Document>(&self.names.feed);
-        feed.create_indexes([
+        let feed = vec![
             index(doc! { "s": 1, "t": 1, "q": 1 }, false),
             living,
             members::index(),
             index(doc! { "x": 1 }, true),
-        ])
-        .await?;
-        let state = self.state();
-        state
-            .create_indexes([index(doc! { "u": 1 }, true), index(doc! { "x": 1 }, true)])
-            .await?;
-        let conflicts = self.database.collection::<Document>(&self.names.conflicts);
-        let indexes = inbox::indexes().map(|(keys, sparse)| index(keys, sparse));
-        conflicts.create_indexes(indexes).await?;
-        Ok(())
+        ];
+        let state = vec![index(doc! { "u": 1 }, true), index(doc! { "x": 1 }, true)];
+        let conflicts = inbox::indexes().map(|(keys, sparse)| index(keys, sparse));
+        let CollectionNames {
+            feed: of_feed,
+            state: of_state,
+            conflicts: of_conflicts,
+            ..
+        } = &*self.names;
+        [
+            (of_feed.clone(), feed),
+            (of_state.clone(), state),
+            (of_conflicts.clone(), conflicts.into()),
+        ]
+    }
+
+    /// Reads only.
+    pub(super) async fn refuse_other_formats(&self) -> Result<(), MongoError> {
+        self.refuse_format_1().await?;
+        match self.format(&self.names.state).await? {
+            Some(FORMAT_VERSION) | None => Ok(()),
+            Some(found) => Err(self.other_format(&self.names.state, found)),
+        }
     }
 
     /// A store of format 1 lacks the collections in which this version looks for its format.

@@ -220,8 +220,8 @@ impl SessionReader<'_> {
         limit: usize,
     ) -> Result<Vec<Arc<Entry>>, MongoError> {
         let context = self.context;
-        let after = after.map(entry_id).unwrap_or_default();
-        let filter = doc! { "_id": { "$gt": after }, "left": { "$exists": false } };
+        let mut last = after.map(entry_id).unwrap_or_default();
+        let filter = doc! { "_id": { "$gt": &last }, "left": { "$exists": false } };
         let options = FindOptions::builder()
             .sort(doc! { "_id": 1 })
             .limit(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -229,6 +229,14 @@ impl SessionReader<'_> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         let each = |raw: &RawDocument| {
             if let Record::Entry(entry) = item(raw)?.record {
+                let id = entry_id(&entry.key);
+                // A record under the id of another document would make the walk go round.
+                if id <= last {
+                    return Err(corrupt(
+                        "a record of the feed has the id of another document",
+                    ));
+                }
+                last = id;
                 entries.push(entry);
             }
             bytes += raw.as_bytes().len();

@@ -50,7 +50,12 @@ impl MongoContext {
         let mut size = limit.max(1);
         loop {
             let part = self.part(type_name, layout, after.as_ref(), size).await;
-            let part = part.inspect_err(|failure| self.suspect(&layout.collection, failure))?;
+            let part = match part {
+                Err(failure) if self.is_now_capped(layout, &failure).await? => {
+                    return Ok(DocumentWalk::default());
+                }
+                part => part?,
+            };
             // None of its ids can be kept as a place: the part is read once more, with those behind it.
             if part.walk.next.is_none() && !part.is_last {
                 size = size.saturating_mul(8);
@@ -159,13 +164,25 @@ impl MongoContext {
             }
             for keys in keys.chunks(KEYS_MAX) {
                 let found = self.found(&mut snapshot, layout, keys).await;
-                let found =
-                    found.inspect_err(|failure| self.suspect(&layout.collection, failure))?;
+                let found = match found {
+                    Err(failure) if self.is_now_capped(layout, &failure).await? => break,
+                    found => found?,
+                };
                 let gone = keys.iter().filter(|key| !found.contains(key.id.as_str()));
                 missing.extend(gone.map(|key| DocumentKey::clone(key)));
             }
         }
         Ok(missing)
+    }
+
+    /// Whether a read failed because the collection is capped.
+    async fn is_now_capped(
+        &self,
+        layout: &TypeLayout,
+        failure: &MongoError,
+    ) -> Result<bool, MongoError> {
+        self.suspect(&layout.collection, failure);
+        self.is_capped(&layout.collection).await
     }
 
     async fn found(

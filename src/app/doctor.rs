@@ -1,0 +1,123 @@
+//! The examination behind `doctor`: what a start would find, and then everything that a store relies on.
+
+use std::{path::Path, sync::Arc};
+
+use indicatif::ProgressBar;
+use tidegate_core::{model::Model, transaction::Fence};
+
+use super::{
+    check_model, new_epoch, now, of_model,
+    open_store::{is_embedded_in, mongo_options},
+    system_clock,
+};
+use crate::{
+    config::{StoreConfig, StoreUrl},
+    store::{
+        Store, StoreError,
+        embedded::{EmbeddedOptions, EmbeddedStore},
+        finding::{Finding, Topic},
+        mongo::MongoStore,
+    },
+    sync::FeedExamination,
+};
+
+/// All that was found.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) findings: Vec<Finding>,
+    /// Why the rest could not be examined.
+    pub(crate) failure: Option<StoreError>,
+}
+
+/// Examines the configured place. What was found before a failure is reported too. With `repairs` it makes what is
+/// missing, as a start does, and stamps documents that differ from their entries.
+pub(crate) async fn examine_all(config: &StoreConfig, model: &Arc<Model>, repairs: bool) -> Report {
+    let mut report = Report::default();
+    let examined = report.examine(config, model, repairs).await;
+    report.failure = examined.err();
+    report
+}
+
+impl Report {
+    async fn examine(
+        &mut self,
+        config: &StoreConfig,
+        model: &Arc<Model>,
+        repairs: bool,
+    ) -> Result<(), StoreError> {
+        let url = match &config.url {
+            StoreUrl::Embedded(directory) => return self.embedded(directory, model).await,
+            StoreUrl::Mongodb(url) => url,
+        };
+        let options = mongo_options(config, url).await?;
+        if repairs && MongoStore::examine(&options, model).await?.0 {
+            MongoStore::open(&options, model).await?;
+        }
+        let (can_be_opened, findings) = MongoStore::examine_all(&options, model, now).await?;
+        self.findings.extend(findings);
+        if !can_be_opened {
+            return Ok(());
+        }
+        let store = Arc::new(MongoStore::open_existing(&options, model).await?);
+        self.model(model, store.as_ref()).await?;
+        self.feed(model, &store, repairs).await
+    }
+
+    async fn model(&mut self, model: &Arc<Model>, store: &dyn Store) -> Result<(), StoreError> {
+        let survey = check_model(model, store).await?;
+        self.findings.push(of_model(&survey));
+        Ok(())
+    }
+
+    /// Another gateway that imports waits while documents are stamped.
+    async fn feed(
+        &mut self,
+        model: &Arc<Model>,
+        store: &Arc<MongoStore>,
+        repairs: bool,
+    ) -> Result<(), StoreError> {
+        let held = match repairs {
+            true => Some(store.seize_lease().await?),
+            false => None,
+        };
+        let compared = compare(model, store.clone(), held).await;
+        if let (Some(held), Some(collections)) = (held, store.collections()) {
+            collections.release(held).await?;
+        }
+        self.findings.extend(compared?);
+        Ok(())
+    }
+
+    async fn embedded(&mut self, directory: &Path, model: &Arc<Model>) -> Result<(), StoreError> {
+        if !is_embedded_in(directory) {
+            let message = format!(
+                "no store in {} yet; the first start makes it",
+                directory.display()
+            );
+            self.findings.push(Finding::good(Topic::Store, message));
+            return Ok(());
+        }
+        let store = EmbeddedStore::open(directory, &EmbeddedOptions::new(new_epoch()))?;
+        let message = "an embedded store, of which heads, feed and model are examined: it has no server, no collections of other services and no importer";
+        self.findings.push(Finding::good(Topic::Store, message));
+        self.findings.extend(store.examine_all().await?);
+        self.model(model, &store).await
+    }
+}
+
+/// Compares the feed with the collections, and shows how far that has come.
+async fn compare(
+    model: &Arc<Model>,
+    store: Arc<dyn Store>,
+    lease: Option<Fence>,
+) -> Result<Vec<Finding>, StoreError> {
+    let clock = system_clock();
+    let Some(examination) = FeedExamination::new(Arc::clone(model), store, clock, lease) else {
+        return Ok(Vec::new());
+    };
+    let bar =
+        ProgressBar::new(examination.total().await?).with_message("documents and entries compared");
+    let findings = examination.examine(|passed| bar.inc(passed)).await;
+    bar.finish_and_clear();
+    findings
+}
