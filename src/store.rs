@@ -207,9 +207,13 @@ pub struct InboxRange {
 /// What a read of the inbox found.
 #[derive(Debug, Clone, Default)]
 pub struct InboxScan {
-    /// The conflicts, in the order of their positions.
+    /// The conflicts, in the order of their positions. One that cannot be read is left out, with a line in the log.
     pub conflicts: Vec<Arc<OpenConflict>>,
-    /// Whether there are more after them.
+    /// How many conflicts it passed, those that it left out too.
+    pub passed: usize,
+    /// The position of the last of these.
+    pub end: Option<InboxPosition>,
+    /// Whether there are more after it.
     pub has_more: bool,
 }
 
@@ -218,9 +222,21 @@ impl InboxScan {
     pub fn take(&mut self, range: &InboxRange, conflict: Arc<OpenConflict>) -> bool {
         let bytes: usize = self.conflicts.iter().map(|taken| taken.bytes()).sum();
         let bytes_full = !self.conflicts.is_empty() && bytes >= range.bytes_max;
-        self.has_more = bytes_full || self.conflicts.len() >= range.items_max;
-        if !self.has_more {
+        self.has_more = bytes_full;
+        let is_taken = !bytes_full && self.leave_out(range, InboxPosition::from(&*conflict));
+        if is_taken {
             self.conflicts.push(conflict);
+        }
+        is_taken
+    }
+
+    /// Passes a conflict that cannot be read, if the range has room for one more. Otherwise there are more, and the scan
+    /// is complete.
+    pub fn leave_out(&mut self, range: &InboxRange, at: InboxPosition) -> bool {
+        self.has_more = self.passed >= range.items_max;
+        if !self.has_more {
+            self.passed += 1;
+            self.end = Some(at);
         }
         !self.has_more
     }

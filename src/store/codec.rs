@@ -36,7 +36,7 @@ use self::raw::RawElements;
 pub use self::view::StoredView;
 pub(crate) use self::{
     client::{decode_client, decode_last, encode_client},
-    inbox::{decode_record, encode_record},
+    inbox::{decode_position, decode_record, encode_record},
     raw::type_name,
     value::{decode_decimal, encode_value},
 };
@@ -182,27 +182,38 @@ fn append_entry(raw: &mut RawDocumentBuf, entry: &Entry) -> Result<(), CodecErro
     Ok(())
 }
 
-/// An entry whose document cannot be read is withheld.
+/// An entry is withheld if more of it cannot be read than where its document is, its version and its time.
 fn decode_entry(raw: &RawDocument) -> Result<Entry, CodecError> {
-    let (key, version) = (document_key(raw)?, Version(int(raw, "v")?));
-    let body = document(raw, "b").and_then(|body| body.map(value::decode).transpose());
-    let is_unreadable = body.is_err();
-    let body = body.unwrap_or_else(|error| {
-        withheld::log_key(&key, version, &unreadable(error));
-        None
-    });
-    Ok(Entry {
-        key,
+    let version = Version(int(raw, "v")?);
+    let head = Entry {
+        key: document_key(raw)?,
         scope: Scope::new(text(raw, "s")?)?,
         version,
+        began: version,
+        run: version,
+        field_versions: BTreeMap::new(),
+        writers: BTreeMap::new(),
+        body: None,
+        withheld: true,
+        at: instant(raw, "at")?,
+        membership: None,
+    };
+    decode_rest(raw, &head).or_else(|error| {
+        withheld::log_key(&head.key, version, &unreadable(error));
+        Ok(head)
+    })
+}
+
+fn decode_rest(raw: &RawDocument, head: &Entry) -> Result<Entry, CodecError> {
+    Ok(Entry {
         began: Version(int(raw, "k")?),
         run: Version(int(raw, "r")?),
         field_versions: decode_field_versions(raw)?,
         writers: decode_writers(raw)?,
-        body,
-        withheld: is_unreadable || raw.get("h")?.is_some(),
-        at: instant(raw, "at")?,
+        body: document(raw, "b")?.map(value::decode).transpose()?,
+        withheld: raw.get("h")?.is_some(),
         membership: document(raw, "g")?.map(decode_membership).transpose()?,
+        ..head.clone()
     })
 }
 

@@ -249,6 +249,7 @@ impl InboxReader<'_> {
                 };
                 self.examine(conflict, entry);
             }
+            self.range.after = scan.end.or_else(|| self.range.after.take());
             if !scan.has_more {
                 return Ok(false);
             }

@@ -16,7 +16,6 @@ use tidegate_core::{
     entry::Entry,
     grant,
     id::{DocumentKey, Scope, TypeName},
-    inbox::InboxPosition,
     membership,
     model::{DocumentType, Model},
     push,
@@ -171,10 +170,10 @@ async fn restamp_conflicts(
                 Arc::new(move |loaded: &Loaded| push::restamp_conflicts(&model, loaded));
             commit_repeatedly(store, |_| (reads.clone(), Arc::clone(&decide))).await?;
         }
-        range.after = match scan.conflicts.last().filter(|_| scan.has_more) {
-            Some(last) => Some(InboxPosition::from(last.as_ref())),
+        match scan.end.filter(|_| scan.has_more) {
+            Some(end) => range.after = Some(end),
             None => return Ok(()),
-        };
+        }
     }
 }
 

@@ -161,9 +161,42 @@ async fn push(alice: &Client, tasks: &[Json]) {
     }
 }
 
+/// Makes a conflict about an article wait in the inbox.
+async fn dispute(alice: &Client, id: &str, text: &str) {
+    let article = |action: Json| json!({ "article": action });
+    let edit =
+        |text: &str| json!({ "update": { "id": id, "baseVersion": 1, "set": { "text": text } } });
+    let created = json!({ "create": { "id": id, "document": { "title": "t" } } });
+    push(alice, &[article(created), article(edit("one"))]).await;
+    let stale = alice.push_all(json!([article(edit(text))])).await;
+    assert_eq!(stale[0]["status"], "CONFLICT");
+}
+
+/// The first conflicts, one at a time.
+async fn inbox(alice: &Client) -> Json {
+    let query = "query($after: String) { conflicts(first: 1, after: $after) { nodes { documentId
+        theirs { ... on SyncArticleState { title } } current { ... on Article { title } } } pageInfo { hasNextPage endCursor } } }";
+    let (mut nodes, mut after) = (Vec::new(), Json::Null);
+    loop {
+        let mut data = alice.data(query, json!({ "after": after })).await;
+        let page = &mut data["conflicts"];
+        nodes.extend(page["nodes"].as_array().unwrap().iter().cloned());
+        if page["pageInfo"]["hasNextPage"] == false {
+            return json!(nodes);
+        }
+        after = page["pageInfo"]["endCursor"].take();
+    }
+}
+
+fn disputed(id: &str, title: Option<&str>) -> Json {
+    let current = title.map(|title| json!({ "title": title }));
+    json!({ "documentId": id, "theirs": { "title": "t" }, "current": current })
+}
+
 struct Feed {
     records: Collection<Document>,
     state: Collection<Document>,
+    conflicts: Collection<Document>,
 }
 
 impl Feed {
@@ -189,6 +222,7 @@ impl Feed {
         });
         Self {
             records: database.collection("tidegate.feed"),
+            conflicts: database.collection("tidegate.conflicts"),
             state,
         }
     }
@@ -201,18 +235,22 @@ impl Feed {
     }
 }
 
-/// The ways in which a document of the feed is broken by hand, by their ids.
-fn broken() -> [(&'static str, Document); 5] {
-    let regex = Regex {
+/// What no value of Tidegate's can hold.
+fn regex() -> Regex {
+    Regex {
         pattern: "needle".try_into().unwrap(),
         options: "".try_into().unwrap(),
-    };
+    }
+}
+
+/// The ways in which a document of the feed is broken by hand, by their ids.
+fn broken() -> [(&'static str, Document); 5] {
     [
         ("absent", doc! { "$unset": { "b.title": "" } }),
         ("null", doc! { "$set": { "b.title": Bson::Null } }),
         ("mistyped", doc! { "$set": { "b.done": "needle" } }),
         ("unheld", doc! { "$set": { "b.title": ObjectId::new() } }),
-        ("unreadable", doc! { "$set": { "b.other": regex } }),
+        ("unreadable", doc! { "$set": { "b.other": regex() } }),
     ]
 }
 
@@ -275,6 +313,19 @@ async fn a_few_of_5000_documents_that_cannot_be_shown_stop_nothing_on_mongodb() 
         assert_eq!(gateway.logged(id), 1, "{id}");
     }
 
+    for id in ["a", "b", "c"] {
+        dispute(&alice, id, "two").await;
+    }
+    let how = doc! { "$set": { "mine.text": regex() } };
+    let edited = feed
+        .conflicts
+        .update_one(doc! { "i": "b" }, how)
+        .await
+        .unwrap();
+    assert_eq!(edited.modified_count, 1);
+    let others = ["a", "c"].map(|id| disputed(id, Some("t")));
+    assert_eq!(inbox(&alice).await, json!(others));
+
     // The application's documents are as they were, and each push that meets one takes it over.
     let edits: Vec<Json> = withheld
         .iter()
@@ -288,7 +339,7 @@ async fn a_few_of_5000_documents_that_cannot_be_shown_stop_nothing_on_mongodb() 
         assert_eq!(result["document"]["title"], "t");
     }
     let mended = Device::pulled(&alice).await;
-    assert_eq!(mended.replica.ids().len(), 4_999);
+    assert_eq!(mended.replica.ids().len(), 4_999 + 3);
 }
 
 #[tokio::test]
@@ -380,25 +431,17 @@ async fn without(store: &EmbeddedStore, key: &DocumentKey, field: &str) {
 async fn documents_that_cannot_be_shown_stop_nothing_on_the_embedded_store() {
     let gateway = Gateway::serve(configured(CONFIG));
     let alice = gateway.client("alice");
-    let article = |action: Json| json!({ "article": action });
-    let written = |title: &str| json!({ "id": "a", "document": { "title": title } });
-    let edit = |text: &str| json!({ "id": "a", "baseVersion": 1, "set": { "text": text } });
+    dispute(&alice, "a", "two").await;
+    dispute(&alice, "b", "the needle in the inbox").await;
     push(
         &alice,
         &[
             create("good", json!({ "title": "t" })),
             create("absent", json!({ "title": "t" })),
             create("unreadable", json!({ "title": "the needle in the file" })),
-            article(json!({ "create": written("t") })),
-            article(json!({ "update": edit("one") })),
         ],
     )
     .await;
-    let stale = article(json!({ "update": edit("two") }));
-    assert_eq!(
-        alice.push_all(json!([stale])).await[0]["status"],
-        "CONFLICT"
-    );
     let Gateway { server, directory } = gateway;
     server.stop();
     let data = directory.path().join("data");
@@ -408,6 +451,7 @@ async fn documents_that_cannot_be_shown_stop_nothing_on_the_embedded_store() {
     without(&store, &key("Article", "a"), "title").await;
     drop(store);
     overwrite(&data, "the needle in the file", 0xff);
+    overwrite(&data, "the needle in the inbox", 0xff);
 
     let gateway = Gateway::serve(directory);
     let (alice, bob) = (gateway.client("alice"), gateway.client("bob"));
@@ -416,7 +460,7 @@ async fn documents_that_cannot_be_shown_stop_nothing_on_the_embedded_store() {
         Device::over_sse(&alice).await,
         Device::over_a_socket(&alice).await,
     ] {
-        assert_eq!(device.replica.ids(), ["a", "good"]);
+        assert_eq!(device.replica.ids(), ["a", "b", "good"]);
         assert_eq!(device.changes["absent"], revoke("Task", "absent", 2));
         assert_eq!(
             device.changes["unreadable"],
@@ -427,10 +471,8 @@ async fn documents_that_cannot_be_shown_stop_nothing_on_the_embedded_store() {
         assert_eq!(alice.task(id).await, Json::Null);
         assert_eq!(gateway.logged(id), 1);
     }
-    let inbox = "{ conflicts { nodes { documentId theirs { ... on SyncArticleState { title } } current { ... on Article { title } } } } }";
-    let conflicts = alice.data(inbox, json!({})).await;
-    let conflict = json!({ "documentId": "a", "theirs": { "title": "t" }, "current": null });
-    assert_eq!(conflicts["conflicts"]["nodes"], json!([conflict]));
+    assert_eq!(inbox(&alice).await, json!([disputed("a", None)]));
+    assert_eq!(gateway.logged("b"), 1);
 
     // Nobody else writes to this store. What can be read can be mended by a push.
     let changes = |id: &str| {

@@ -9,7 +9,9 @@ use bson::{
 };
 use tidegate_core::{
     id::{ClientId, ConflictId, MutationId, Scope, UserId, Version},
-    inbox::{ClientChange, InboxRecord, OpenConflict, PendingConflict, ResolvedConflict},
+    inbox::{
+        ClientChange, InboxPosition, InboxRecord, OpenConflict, PendingConflict, ResolvedConflict,
+    },
     value::Document,
 };
 
@@ -50,6 +52,18 @@ pub(crate) fn decode_record(bytes: &[u8]) -> Result<InboxRecord, CodecError> {
         InboxRecord::Resolved(decode_resolved(raw)?.into())
     } else {
         InboxRecord::Open(decode_open(raw)?.into())
+    })
+}
+
+/// The position of an open conflict.
+///
+/// # Errors
+/// [`CodecError`] when the record has none.
+pub(crate) fn decode_position(bytes: &[u8]) -> Result<InboxPosition, CodecError> {
+    let raw = RawDocument::from_bytes(bytes)?;
+    Ok(InboxPosition {
+        opened_at: instant(raw, "at")?,
+        id: ConflictId::new(text(raw, "_id")?)?,
     })
 }
 

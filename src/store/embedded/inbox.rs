@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     ops::Bound,
+    sync::Arc,
 };
 
 use redb::{ReadableTable, Table, TableError, WriteTransaction};
@@ -19,7 +20,7 @@ use super::{
     tables::{CONFLICTS, DISPUTED, INBOX, RESOLVED, WAITING, names},
     view::{ReadView, expect_ascending, in_order, unreadable},
 };
-use crate::store::{Conflicts, InboxRange, InboxScan, StoreError, codec};
+use crate::store::{Conflicts, InboxRange, InboxScan, StoreError, codec, or_logged};
 
 impl ReadView {
     pub(super) fn conflict(&self, id: &ConflictId) -> Result<Option<InboxRecord>, StoreError> {
@@ -52,14 +53,28 @@ impl ReadView {
         }
         let mut scan = InboxScan::default();
         for place in places {
-            let Some(InboxRecord::Open(open)) = self.conflict(&place.id)? else {
-                return Err(lost(&place.id));
+            let goes_on = match self.readable_conflict(&place.id)? {
+                Some(open) => scan.take(range, open),
+                None => scan.leave_out(range, place),
             };
-            if !scan.take(range, open) {
+            if !goes_on {
                 break;
             }
         }
         Ok(scan)
+    }
+
+    /// A conflict that the inbox names; `None`, and a line in the log, if it cannot be read.
+    fn readable_conflict(&self, id: &ConflictId) -> Result<Option<Arc<OpenConflict>>, StoreError> {
+        self.watched(|transaction| {
+            let table = transaction.open_table(CONFLICTS)?;
+            let row = table.get(id.as_str())?.ok_or_else(|| lost(id))?;
+            match or_logged(row.value(), codec::decode_record(row.value())) {
+                Some(InboxRecord::Open(open)) => Ok(Some(open)),
+                Some(InboxRecord::Resolved(_)) => Err(lost(id)),
+                None => Ok(None),
+            }
+        })
     }
 
     /// How much waits of each of these shares.

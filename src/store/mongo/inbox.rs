@@ -18,10 +18,10 @@ use tidegate_core::{
 use super::{
     error::MongoError,
     names::entry_id,
-    reader::{KEYS_MAX, SessionReader},
+    reader::{KEYS_MAX, SessionReader, corrupt},
     write::{StatementKind, WritePlan, decision_failed},
 };
-use crate::store::{Conflicts, InboxRange, InboxScan, StoreError, codec};
+use crate::store::{Conflicts, InboxRange, InboxScan, codec, or_logged};
 
 impl SessionReader<'_> {
     /// Conflicts in the order of `ids`, as far as their records have room. The first one that exists always has.
@@ -107,12 +107,16 @@ impl SessionReader<'_> {
             .limit(i64::try_from(one_more).unwrap_or(i64::MAX))
             .build();
         let mut scan = InboxScan::default();
-        let each = |raw: &RawDocument| match record(raw)? {
-            InboxRecord::Open(open) => Ok(scan.take(range, open)),
-            InboxRecord::Resolved(settled) => Err(MongoError::Final(StoreError::Corrupt(format!(
-                "the settled conflict {} stands in a scope",
-                settled.id
-            )))),
+        let each = |raw: &RawDocument| {
+            let bytes = raw.as_bytes();
+            match or_logged(bytes, codec::decode_record(bytes)) {
+                Some(InboxRecord::Open(open)) => Ok(scan.take(range, open)),
+                Some(InboxRecord::Resolved(settled)) => Err(corrupt(&format!(
+                    "the settled conflict {} stands in a scope",
+                    settled.id
+                ))),
+                None => Ok(scan.leave_out(range, codec::decode_position(bytes)?)),
+            }
         };
         self.find_each(&context.names.conflicts, filter, options, each)
             .await?;
