@@ -26,8 +26,8 @@ use crate::store::collections::{FollowError, ForeignBatch, ForeignChange, Import
 /// The most events of a batch.
 const EVENTS_MAX: u32 = 1_000;
 
-/// How often the sessions of gateways are read again.
-const SESSIONS_EVERY: Duration = Duration::from_secs(5);
+/// How often the sessions of gateways and the store's identity are read again.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 type Batches = BoxStream<'static, Result<ForeignBatch, FollowError>>;
 
@@ -46,7 +46,7 @@ pub(super) async fn follow(
         context,
         identity,
         sessions,
-        listed_at: Instant::now(),
+        looked_at: Instant::now(),
     };
     let batches = stream::try_unfold(stream, |mut stream| async move {
         let batch = stream.next().await?;
@@ -63,8 +63,8 @@ struct ForeignStream {
     identity: StoreIdentity,
     /// The sessions that the stream skips.
     sessions: Vec<Bson>,
-    /// When they were read.
-    listed_at: Instant,
+    /// When they and the identity were read.
+    looked_at: Instant,
 }
 
 /// What a batch says.
@@ -76,7 +76,11 @@ struct ForeignEvents {
 
 impl ForeignStream {
     async fn next(&mut self) -> Result<ForeignBatch, FollowError> {
-        self.list_sessions().await;
+        if self.looked_at.elapsed() >= LOOK_EVERY {
+            self.looked_at = Instant::now();
+            self.list_sessions().await;
+            self.expect_same_store().await?;
+        }
         let batch = self.stream.next().await;
         let batch = batch.map_err(|Lost(reason)| FollowError::Lost(reason))?;
         let mut found = ForeignEvents::default();
@@ -93,14 +97,19 @@ impl ForeignStream {
     /// Skips the sessions of all gateways that live now. Of a gateway that is not listed yet, or while the list cannot be
     /// read, the commits are compared.
     async fn list_sessions(&mut self) {
-        if self.listed_at.elapsed() < SESSIONS_EVERY {
-            return;
-        }
-        self.listed_at = Instant::now();
         let listed = self.context.listed_sessions().await.ok();
         if let Some(sessions) = listed.filter(|listed| *listed != self.sessions) {
             self.stream.set_stages(stages(&self.context, &sessions));
             self.sessions = sessions;
+        }
+    }
+
+    /// A restore under a running gateway replaces the store, and MongoDB goes on with the stream. While the store cannot be
+    /// read, the stream decides.
+    async fn expect_same_store(&mut self) -> Result<(), FollowError> {
+        match self.context.store_identity().await {
+            Ok((identity, _)) => identity.expect(&self.identity),
+            Err(_) => Ok(()),
         }
     }
 

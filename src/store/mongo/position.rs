@@ -51,6 +51,18 @@ impl StoreIdentity {
         Ok(ImportPosition(position.to_vec()?))
     }
 
+    /// Refuses another store than the one that was followed.
+    pub(super) fn expect(&self, followed: &Self) -> Result<(), FollowError> {
+        if self == followed {
+            return Ok(());
+        }
+        let Self { state, set } = followed;
+        Err(FollowError::Replaced(format!(
+            "it is of the replica set {set:?} and the collection {state}, and this store is of {:?} and {}",
+            self.set, self.state
+        )))
+    }
+
     /// The token of a position, if it is one of this store's past.
     pub(super) fn trusted(
         &self,
@@ -59,14 +71,12 @@ impl StoreIdentity {
     ) -> Result<Document, FollowError> {
         let unreadable = || FollowError::Lost("the position cannot be read".to_owned());
         let position = Document::from_reader(position.as_slice()).map_err(|_| unreadable())?;
-        let text = |name| position.get_str(name).map_err(|_| unreadable());
+        let text = |name| {
+            let found = position.get_str(name).map_err(|_| unreadable());
+            found.map(str::to_owned)
+        };
         let (state, set) = (text("state")?, text("set")?);
-        if (state, set) != (&self.state, &self.set) {
-            return Err(FollowError::Replaced(format!(
-                "it is of the replica set {set:?} and the collection {state}, and this store is of {:?} and {}",
-                self.set, self.state
-            )));
-        }
+        self.expect(&Self { state, set })?;
         let at = position.get_timestamp("at").map_err(|_| unreadable())?;
         if at > now {
             return Err(FollowError::Lost(

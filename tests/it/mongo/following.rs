@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, stream::BoxStream};
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use mongodb::{
     Collection, Database,
     bson::{Document, Timestamp, doc, oid::ObjectId},
@@ -274,6 +274,23 @@ async fn the_history_ends_with_the_database() {
             }
         }
     }
+}
+
+/// As by a restore that drops collections before it fills them.
+#[tokio::test]
+async fn a_store_that_is_replaced_while_it_is_followed_ends_the_history() {
+    let (_mongo, mut bench) = bench().await;
+    let state = bench.database.collection::<Document>("tidegate.state");
+    let records = state.find(doc! {}).await.unwrap();
+    let records: Vec<Document> = records.try_collect().await.unwrap();
+    state.drop().await.unwrap();
+    state.insert_many(records).await.unwrap();
+    let error = loop {
+        if let Err(error) = next(&mut bench.stream).await {
+            break error;
+        }
+    };
+    assert!(matches!(error, FollowError::Replaced(_)), "{error}");
 }
 
 #[tokio::test]
