@@ -1,5 +1,8 @@
 //! docs/existing-data.md, step by step: a team adopts Tidegate on the database that it has, with authentication on.
 
+mod drivers;
+mod shell;
+
 use std::{
     fs,
     path::Path,
@@ -7,21 +10,28 @@ use std::{
 };
 
 use mongodb::bson::{Document, doc};
+use serde_json::Value;
 use tempfile::TempDir;
 
+use self::shell::Shell;
 use crate::{
-    harness::{configured, mongod::Deployment, with_secret},
+    harness::{CONFIG, configured, mongod::Deployment, with_secret},
     wire::{bring, printed},
 };
 
 const EXAMPLE: &str = "examples/existing-data";
 const PASSWORD: &str = "that the environment names";
 
+fn example(file: &str) -> String {
+    let text = fs::read_to_string(Path::new(EXAMPLE).join(file)).unwrap();
+    text.trim_end().to_owned()
+}
+
 /// Runs a script in mongosh as the user who may do everything.
 fn mongosh(deployment: &Deployment, database: &str, script: &Path) -> String {
-    bring("npm-packages", "tests/mongosh");
+    bring("npm-packages", "tests/writers");
     let home = TempDir::new().unwrap();
-    let mut shell = Command::new("tests/mongosh/node_modules/.bin/mongosh");
+    let mut shell = Command::new("tests/writers/node_modules/.bin/mongosh");
     shell
         .args(["--quiet", &deployment.url(database), "--file"])
         .arg(script)
@@ -34,10 +44,13 @@ fn mongosh(deployment: &Deployment, database: &str, script: &Path) -> String {
 fn operator(deployment: &Deployment) -> TempDir {
     let url = deployment.url_of_nobody("service") + "&authSource=admin";
     let store = format!("url = \"{url}\"\nusername = \"tidegate\"");
-    let config = crate::harness::CONFIG.replace("url = \"embedded:data\"", &store);
+    let config = CONFIG.replace("url = \"embedded:data\"", &store);
     let directory = configured(&config);
-    let model = Path::new(EXAMPLE).join("model.graphql");
-    fs::copy(model, directory.path().join("model.graphql")).unwrap();
+    fs::write(
+        directory.path().join("model.graphql"),
+        example("model.graphql"),
+    )
+    .unwrap();
     directory
 }
 
@@ -90,5 +103,70 @@ async fn each_right_of_the_examples_role_is_named_when_it_is_missing() {
             assert!(reported.contains(&expected), "{expected}: {reported}");
             assert_eq!(is_good, !is_needed, "{reported}");
         }
+    }
+}
+
+/// The page as a newcomer follows it: its files, and its commands in a shell, one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_of_the_page_does_what_it_shows() {
+    let deployment = Deployment::with_users().await;
+    let mut shell = Shell::new(&deployment);
+    let page = fs::read_to_string("docs/existing-data.md").unwrap();
+    let mut shown = 0;
+    for (language, text) in blocks(&page) {
+        match language {
+            "graphql" => assert_eq!(text, example("model.graphql")),
+            "js" if text == example("role.js") => {}
+            "js" => shell.mongosh(text),
+            "toml" => shell.configure(text),
+            "sh" => assert_eq!(shell.run(text), ""),
+            "console" => {
+                for (command, expected) in commands(text) {
+                    shell.expect(command, expected).await;
+                    shown += 1;
+                }
+            }
+            other => panic!("a block of {other:?} is not tested"),
+        }
+    }
+    assert!(shown >= 10, "{shown}");
+}
+
+/// The fenced blocks of a page, with their languages.
+fn blocks(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    let fenced = page.split("\n```").skip(1).step_by(2);
+    fenced.map(|block| {
+        let (language, text) = block.split_once('\n').unwrap();
+        (language, text)
+    })
+}
+
+/// The commands of a block, each with the lines that it prints.
+fn commands(block: &str) -> impl Iterator<Item = (&str, &str)> {
+    let each = block.strip_prefix("$ ").unwrap().split("\n$ ");
+    each.map(|command| command.split_once('\n').unwrap_or((command, "")))
+}
+
+#[test]
+fn the_page_names_the_versions_of_drivers_that_the_tests_pin() {
+    let page = fs::read_to_string("docs/existing-data.md").unwrap();
+    let tested = page.split_once("## What was tested").unwrap().1;
+    let packages = fs::read_to_string("tests/writers/package.json").unwrap();
+    let packages: Value = serde_json::from_str(&packages).unwrap();
+    let packages = packages["dependencies"].as_object().unwrap().values();
+    let packages = packages.map(|version| version.as_str().unwrap().to_owned());
+    let python = fs::read_to_string("tests/writers/requirements.txt").unwrap();
+    let python = python
+        .lines()
+        .find_map(|line| line.strip_prefix("pymongo=="));
+    let lock = fs::read_to_string("Cargo.lock").unwrap();
+    let rust = lock
+        .split_once("name = \"mongodb\"\nversion = \"")
+        .unwrap()
+        .1;
+    let rust = rust.split('"').next().unwrap();
+    let pinned = packages.chain([python.unwrap().to_owned(), rust.to_owned()]);
+    for version in pinned {
+        assert!(tested.contains(&version), "{version}: {tested}");
     }
 }

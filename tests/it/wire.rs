@@ -26,7 +26,7 @@ fn node(script: &str, arguments: &[&str]) -> String {
 }
 
 /// The same in another directory with npm packages of its own, and with these variables.
-fn node_in(
+pub(crate) fn node_in(
     directory: &str,
     script: &str,
     arguments: &[&str],
@@ -40,8 +40,13 @@ fn node_in(
 
 /// The same in Python.
 fn python(script: &str, arguments: &[&str]) -> String {
-    bring("python-packages", "tests/wire");
-    let directory = Path::new(ROOT).join("tests/wire");
+    python_in("tests/wire", script, arguments)
+}
+
+/// The same in another directory with Python packages of its own.
+pub(crate) fn python_in(directory: &str, script: &str, arguments: &[&str]) -> String {
+    bring("python-packages", directory);
+    let directory = Path::new(ROOT).join(directory);
     let mut command = Command::new(directory.join(".venv/bin/python"));
     command.arg(directory.join(script));
     printed(command.args(arguments))
