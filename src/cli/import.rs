@@ -165,7 +165,7 @@ async fn report(
         let more = if is_more { "at least " } else { "" };
         writeln!(
             text,
-            "{name}: {more}{count} documents do not fit the model and are withheld; `tidegate doctor` lists them"
+            "{name}: documents that do not fit the model: {more}{count}; they are withheld, and `tidegate doctor` lists them"
         )?;
     }
     print(&text);

@@ -235,7 +235,7 @@ async fn documents_of_a_dropped_collection_are_deleted_once_an_operator_accepts_
         &said,
         &[
             "Task: imported, about 21 documents",
-            "Task: 1 documents do not fit",
+            "Task: documents that do not fit the model: 1;",
         ],
     );
     let (server, alice) = bench.serve();
