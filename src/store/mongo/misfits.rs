@@ -50,7 +50,7 @@ pub(super) struct UnspellableId {
 #[derive(Default)]
 pub(super) struct UnspellableIds {
     /// By the bytes of their records' ids.
-    changes: BTreeMap<Vec<u8>, Option<Misfit>>,
+    changes: BTreeMap<Vec<u8>, Option<(TypeName, Misfit)>>,
     /// One that is not recorded, with its type.
     beyond: Option<(TypeName, Misfit)>,
 }
@@ -59,7 +59,8 @@ impl UnspellableIds {
     pub(super) fn record(&mut self, id: UnspellableId) {
         match id.record {
             Some(record) => {
-                self.changes.insert(record.into_bytes(), Some(id.misfit));
+                let withheld = Some((id.type_name, id.misfit));
+                self.changes.insert(record.into_bytes(), withheld);
             }
             None => self.beyond = Some((id.type_name, id.misfit)),
         }
@@ -121,9 +122,8 @@ impl MongoContext {
     pub(super) async fn record_ids(&self, ids: UnspellableIds) -> Result<(), MongoError> {
         if let Some((type_name, misfit)) = &ids.beyond {
             tracing::warn!(
-                %type_name,
-                problem = %misfit,
-                "documents are withheld, whose ids are too long to be recorded"
+                r#type = %type_name, found = misfit.found,
+                "an _id of this type is too long or not readable: its document is withheld without a record"
             );
         }
         let (mut updates, mut deletes) = (RawArrayBuf::new(), RawArrayBuf::new());
@@ -131,9 +131,9 @@ impl MongoContext {
         for (id, misfit) in ids.changes {
             let id = RawDocumentBuf::from_bytes(id)?;
             match misfit {
-                Some(misfit) => {
+                Some((type_name, misfit)) => {
                     updates.push(record(id, &misfit));
-                    example = Some(misfit);
+                    example = Some((type_name, misfit));
                 }
                 None => deletes.push(removal(id)),
             }
@@ -143,11 +143,10 @@ impl MongoContext {
             let reply = self.run(rawdoc! { "update": misfits, "updates": updates });
             let reply = reply.await?;
             let new = reply.get_array("upserted").map_or(0, Vec::len);
-            if let Some(example) = example.filter(|_| new > 0) {
+            if let Some((type_name, misfit)) = example.filter(|_| new > 0) {
                 tracing::warn!(
-                    documents = new,
-                    example = %example,
-                    "documents are withheld, since their types cannot have their ids"
+                    r#type = %type_name, found = misfit.found, documents = new,
+                    "documents have _ids that the model's idType cannot spell, and are withheld; `tidegate doctor` lists them"
                 );
             }
         }
