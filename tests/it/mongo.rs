@@ -6,6 +6,7 @@
 mod collections;
 mod commits;
 mod contention;
+mod doctor;
 mod documents;
 mod elections;
 mod fairness;

@@ -8,8 +8,8 @@ use super::{Report, assert_says};
 use crate::harness::{CONFIG, Server, configured, create};
 
 const SCOPES: TableDefinition<&str, (i64, i64)> = TableDefinition::new("scopes");
-const ENTRIES: TableDefinition<(&str, &str), (&str, i64, Option<i64>, Option<&str>)> =
-    TableDefinition::new("entries");
+type EntryRow = (&'static str, i64, Option<i64>, Option<&'static str>);
+const ENTRIES: TableDefinition<(&str, &str), EntryRow> = TableDefinition::new("entries");
 
 async fn served() -> TempDir {
     let directory = configured(CONFIG);
