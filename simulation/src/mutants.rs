@@ -36,7 +36,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 55] = [
+pub const CATALOGUE: [Broken; 63] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -80,6 +80,14 @@ pub const CATALOGUE: [Broken; 55] = [
     Broken { fault: Fault::Gateway(Mutant::LoserUnstamped), rule: "6.3", says: "a user who loses a membership is not stamped" },
     Broken { fault: Fault::Gateway(Mutant::StampIgnored), rule: "6.3", says: "memberships are not read again though their stamp moved" },
     Broken { fault: Fault::Gateway(Mutant::GrantsOnce), rule: "7", says: "open subscriptions do not read grants again" },
+    Broken { fault: Fault::Gateway(Mutant::StampUnlocked), rule: "8.1", says: "an importer stamps what an earlier snapshot showed" },
+    Broken { fault: Fault::Gateway(Mutant::PositionBeforeStamps), rule: "8.2", says: "a position is stored before the stamps of what came before it" },
+    Broken { fault: Fault::Gateway(Mutant::PositionAfterScan), rule: "8.3", says: "the position is taken after the scan" },
+    Broken { fault: Fault::Gateway(Mutant::CursorBeforeStamps), rule: "8.3", says: "a scan's cursor is stored before its stamps" },
+    Broken { fault: Fault::Gateway(Mutant::LostUnscanned), rule: "8.4", says: "lost history leads to no scan" },
+    Broken { fault: Fault::Gateway(Mutant::ScanOneWay), rule: "8.5", says: "a scan goes from the collection to the feed only" },
+    Broken { fault: Fault::Gateway(Mutant::NothingHeld), rule: "8.6", says: "whatever is missing is deleted" },
+    Broken { fault: Fault::Gateway(Mutant::StampUnfenced), rule: "8.9", says: "an importer that lost its lease goes on" },
     Broken { fault: Fault::Client(Slip::AnyPage), rule: "1", says: "the client takes pages that do not go on from where it stands" },
     Broken { fault: Fault::Client(Slip::VersionIgnored), rule: "1.2", says: "it takes what is older than what it has" },
     Broken { fault: Fault::Client(Slip::RevokeAnywhere), rule: "1.3", says: "a REVOKE removes the document wherever it went" },

@@ -66,6 +66,23 @@ pub enum Op {
     Decline { user: u8, decline: bool },
     /// Another service writes a document, past the gateways.
     Foreign { document: u8, what: u8, value: u8 },
+    /// Another service writes a document, whose event may be lost. The importer's call after so many others does not
+    /// answer. Meanwhile a document is written once more.
+    Interrupt {
+        calls: u8,
+        loses: bool,
+        document: u8,
+        what: u8,
+        value: u8,
+    },
+    /// The collection of a document is dropped.
+    Drop { document: u8 },
+    /// The collections that were dropped come back, with their documents.
+    BringBack,
+    /// An operator says that what is missing of held types is deleted.
+    AcceptDeletes,
+    /// Some seconds pass.
+    Pause { seconds: u8 },
     /// A page arrives before the answer to a push, and so does another user's write to the document.
     Overtake {
         device: u8,
@@ -111,7 +128,7 @@ pub enum Op {
 }
 
 /// What can happen, how often it does in an ordinary history, and whether histories without it are useful.
-const KINDS: [Kind; 36] = [
+const KINDS: [Kind; 41] = [
     kind(28, true, |draw| Op::Edit {
         device: draw.byte(),
         document: draw.byte(),
@@ -238,6 +255,26 @@ const KINDS: [Kind; 36] = [
         document: draw.byte(),
         what: draw.byte(),
         value: draw.byte(),
+    }),
+    kind(2, false, |draw| {
+        let loses = draw.happens(160);
+        // With its history an importer loses its term, and scans.
+        let calls = if loses { 24 } else { 3 };
+        Op::Interrupt {
+            calls: draw.below(calls),
+            loses,
+            document: draw.byte(),
+            what: draw.byte(),
+            value: draw.byte(),
+        }
+    }),
+    kind(1, false, |draw| Op::Drop {
+        document: draw.byte(),
+    }),
+    kind(1, false, |_| Op::BringBack),
+    kind(1, false, |_| Op::AcceptDeletes),
+    kind(1, false, |draw| Op::Pause {
+        seconds: 1 + draw.below(9),
     }),
     kind(2, false, |draw| Op::Overtake {
         device: draw.byte(),

@@ -64,6 +64,11 @@ pub enum Property {
     Meant,
     /// A store's file holds what was committed, and nothing else.
     Stored,
+    /// The gateway with the lease, and no other, stamps what others wrote, as it is and as nobody's. In the end nothing
+    /// differs from the feed.
+    Stamped,
+    /// No document is deleted because its collection may have lost it.
+    Kept,
     /// What one user causes stays within its bounds, and takes no room of another user.
     Bounded,
     /// Nothing panics.
@@ -137,8 +142,10 @@ pub(crate) fn judge_no_gap(client: &Client, state: &State) -> Judged {
         }
         let (key, version) = (item.record.key(), item.record.version());
         let held = client.held.get(key);
+        // A copy of another scope goes with the marker there.
+        let is_elsewhere = |held: &Held| held.scope != *item.record.scope();
         let spared = item.record.is_collectable() && item.seq <= position.start;
-        if spared && held.is_some_and(Held::is_provisional) {
+        if spared && held.is_some_and(|held| held.is_provisional() || is_elsewhere(held)) {
             continue;
         }
         let knows = match &item.record {

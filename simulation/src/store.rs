@@ -1,13 +1,17 @@
 //! A store that keeps every moment, and whose calls can be held and failed.
 //!
-//! The test kit's [`State`] is one moment. [`access`] is how gateways reach it, [`tail`] what they hear of commits, and
-//! [`mod@file`] an optional file beneath.
+//! The test kit's [`State`] is one moment. [`access`] is how gateways reach it, [`importing`] how their importers do,
+//! [`foreign`] what other services do to it, [`tail`] what gateways hear of commits, and [`mod@file`] an optional file
+//! beneath.
 
 mod access;
 mod file;
+mod foreign;
+mod importing;
 mod tail;
 
 use std::{
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -15,15 +19,15 @@ use std::{
 use tidegate::store::{DecideFn, FeedWrite, StoreError};
 use tidegate_core::{
     entry::FeedItem,
-    id::{DocumentKey, Epoch},
+    id::{Epoch, TypeName},
     push::{PushAnswer, PushRefusal},
-    transaction::{ForeignState, LoadBytesMax, Reads, Writes},
+    transaction::{LoadBytesMax, Reads, Writes},
 };
 use tidegate_testkit::{Random, store::State};
 use tokio::sync::oneshot;
 
-pub(crate) use self::access::Access;
-use self::{file::File, tail::Tail};
+pub(crate) use self::{access::Access, foreign::document};
+use self::{file::File, foreign::Collections, tail::Tail};
 use crate::{op::PUSH_CHANGES_MAX, oracle::Judged};
 
 /// The store behind all gateways.
@@ -34,7 +38,10 @@ struct Inner {
     moments: Vec<Moment>,
     /// Counts down with each call of a gateway; at zero that call is held.
     holds: Vec<u8>,
+    /// The same for calls of importers.
+    importer_holds: Vec<u8>,
     held: Vec<Held>,
+    collections: Collections,
     tails: Vec<Tail>,
     /// The next decision is first made on an older moment, like a transaction that has to run again.
     runs_twice: bool,
@@ -59,17 +66,32 @@ pub(crate) struct Moment {
     pub(crate) written: Vec<FeedItem>,
     /// The answers to the pushes of that commit.
     pub(crate) answers: Vec<PushAnswer>,
+    /// The gateway that committed, if one did.
+    pub(crate) by: Option<usize>,
+    /// The gateway that has the importer's lease.
+    pub(crate) importer: Option<usize>,
+    /// Types whose collection was dropped. Nobody has made it again, or said that its documents are deleted.
+    pub(crate) lost: BTreeSet<TypeName>,
 }
 
 impl Moment {
     /// A moment without writes.
-    fn of(state: State) -> Self {
+    fn of(state: State, collections: &Collections) -> Self {
         Self {
             state: Arc::new(state),
             written: Vec::new(),
             answers: Vec::new(),
+            by: None,
+            importer: collections.holder(),
+            lost: collections.lost.clone(),
         }
     }
+}
+
+/// All that a backup has beside a file.
+pub(crate) struct Backup {
+    pub(crate) state: Arc<State>,
+    collections: Collections,
 }
 
 struct Held {
@@ -90,11 +112,14 @@ impl SimStore {
         broken: Option<StoreFault>,
         on_file: bool,
     ) -> Arc<Self> {
-        let first = Moment::of(State::new(epoch(1)));
+        let collections = Collections::new();
+        let first = Moment::of(State::new(epoch(1)), &collections);
         Arc::new(Self(Mutex::new(Inner {
             moments: vec![first],
             holds: Vec::new(),
+            importer_holds: Vec::new(),
             held: Vec::new(),
+            collections,
             tails: (0..gateways).map(|_| Tail::default()).collect(),
             runs_twice: false,
             random: Random::new(seed),
@@ -122,6 +147,16 @@ impl SimStore {
         self.lock().holds.push(calls);
     }
 
+    /// The importers' call after `calls` others is held.
+    pub(crate) fn hold_importer_after(&self, calls: u8) {
+        self.lock().importer_holds.push(calls);
+    }
+
+    /// The gateway whose call was held last.
+    pub(crate) fn last_held(&self) -> Option<usize> {
+        self.lock().held.last().map(|held| held.gateway)
+    }
+
     /// Lets one held call continue, or fail.
     pub(crate) fn release(&self, nth: usize, fails: bool) {
         let mut inner = self.lock();
@@ -139,6 +174,7 @@ impl SimStore {
     pub(crate) fn release_all(&self) {
         let mut inner = self.lock();
         inner.holds.clear();
+        inner.importer_holds.clear();
         for held in inner.held.drain(..) {
             let _ = held.resume.send(Passage::Free);
         }
@@ -178,12 +214,15 @@ impl SimStore {
     }
 
     /// Backs up the present state.
-    pub(crate) fn back_up(&self) -> Arc<State> {
+    pub(crate) fn back_up(&self) -> Backup {
         let mut inner = self.lock();
         if let Some(file) = &mut inner.file {
             file.back_up();
         }
-        inner.now()
+        Backup {
+            state: inner.now(),
+            collections: inner.collections.clone(),
+        }
     }
 
     /// Checks that the file, if there is one, holds the last moment.
@@ -194,28 +233,15 @@ impl SimStore {
     }
 
     /// Puts back an older state, under another epoch, while the gateways are stopped.
-    pub(crate) fn restore(&self, backup: &State, name: Epoch) {
+    pub(crate) fn restore(&self, backup: Backup, name: Epoch) {
         let mut inner = self.lock();
-        let mut state = backup.clone();
+        let mut state = State::clone(&backup.state);
         state.epoch = name.clone();
         if let Some(file) = &mut inner.file {
             file.restore(name);
         }
-        inner.moments.push(Moment::of(state));
-    }
-
-    /// Another service makes this of a document; it cannot write to a file.
-    pub(crate) fn write_elsewhere(&self, key: &DocumentKey, made: Option<ForeignState>) {
-        let mut inner = self.lock();
-        if inner.file.is_some() {
-            return;
-        }
-        let mut state = State::clone(&inner.now());
-        match made {
-            Some(foreign) => drop(state.foreign.insert(key.clone(), foreign)),
-            None => drop(state.foreign.remove(key)),
-        }
-        inner.moments.push(Moment::of(state));
+        inner.restore_collections(backup.collections);
+        inner.add_moment(state);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -241,6 +267,12 @@ impl Inner {
         decide: &Arc<DecideFn>,
         by: Option<usize>,
     ) -> Result<Writes, StoreError> {
+        if reads
+            .lease
+            .is_some_and(|fence| self.collections.is_deposed(fence))
+        {
+            return Err(StoreError::Deposed);
+        }
         let mut reads = reads.clone();
         if self.moments.len().is_multiple_of(3) && self.file.is_none() {
             reads.bytes_max = self
@@ -257,12 +289,18 @@ impl Inner {
             None => decided(&state, &reads, decide)?,
         };
         let written = state.write(&writes);
+        self.make_for(&state);
+        state.held = self.collections.held();
+        if reads.lease.is_some() && !written.is_empty() {
+            self.collections.renew();
+        }
         let stored = written.iter().map(FeedWrite::encode);
         let stored: Vec<FeedWrite> = stored.collect::<Result<_, _>>()?;
         self.moments.push(Moment {
-            state: Arc::new(state),
             written,
             answers: writes.answers.clone(),
+            by,
+            ..Moment::of(state, &self.collections)
         });
         self.announce(&writes, stored, by);
         Ok(writes)
@@ -274,6 +312,9 @@ impl Inner {
     /// repeat is never too large, and shows its documents only as far as they have room.
     fn room_of_first(&self, reads: &Reads, decide: &Arc<DecideFn>) -> Option<LoadBytesMax> {
         let state = self.now();
+        if reads.lease.is_some() {
+            return Some(LoadBytesMax(0));
+        }
         for documents in 1..=PUSH_CHANGES_MAX {
             let bytes_max = LoadBytesMax(state.bytes_of_largest(documents));
             let reads = Reads {
@@ -317,6 +358,7 @@ mod tests {
                 store: Arc::clone(&self.0),
                 gateway: 0,
                 may_fail: false,
+                imports: false,
             })
         }
     }

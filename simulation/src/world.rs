@@ -19,7 +19,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -27,14 +27,15 @@ use std::{
 use tidegate::{
     limits::Limits,
     store::Store,
-    sync::{Caller, SyncService},
+    sync::{Caller, Clock, Importer, SyncService},
     webhook::Webhooks,
 };
-use tidegate_core::{grant::Grants, model::Model, mutant, value::Timestamp};
-use tidegate_testkit::store::State;
+use tidegate_core::{grant::Grants, id::Epoch, model::Model, mutant, value::Timestamp};
+use tokio::task::AbortHandle;
 
 use self::{
     device::{Device, Heard},
+    elsewhere::Interruption,
     hasty::Hasty,
 };
 use crate::{
@@ -42,7 +43,7 @@ use crate::{
     op::Op,
     oracle::{Judged, Known, Ledger, Property, Sight, Violation},
     people::{self, TEAMS, USERS},
-    store::{Access, SimStore},
+    store::{Access, Backup, SimStore, epoch},
     story::Story,
 };
 
@@ -118,6 +119,8 @@ struct World {
     store: Arc<SimStore>,
     limits: Limits,
     gateways: Vec<Arc<SyncService>>,
+    /// The importers of the gateways that may fail.
+    importers: Vec<AbortHandle>,
     /// Rises with each crash. Answers of an earlier life arrive nowhere.
     lives: [u32; GATEWAYS + 1],
     clock: Arc<AtomicI64>,
@@ -126,7 +129,7 @@ struct World {
     teams: [BTreeSet<&'static str>; USERS.len()],
     heard: Arc<Mutex<Vec<Heard>>>,
     ledger: Ledger,
-    backup: Option<(Arc<State>, Ledger)>,
+    backup: Option<(Backup, Ledger)>,
     /// For each edit, by its number: what was known when it was made.
     known: Vec<Known>,
     hasty: Hasty,
@@ -135,7 +138,7 @@ struct World {
     /// How many clients have come in crowds.
     crowded: usize,
     tick: u32,
-    epochs: u32,
+    epochs: Arc<AtomicU32>,
     tally: Tally,
 }
 
@@ -168,6 +171,7 @@ impl World {
                 ..Limits::default()
             },
             gateways: Vec::new(),
+            importers: Vec::new(),
             lives: [0; GATEWAYS + 1],
             clock: Arc::new(AtomicI64::new(people::start().ms())),
             devices: (0..story.devices)
@@ -182,33 +186,55 @@ impl World {
             noted: 0,
             crowded: 0,
             tick: 0,
-            epochs: 1,
+            epochs: Arc::new(AtomicU32::new(1)),
             tally: Tally::default(),
         };
         world.gateways = (0..=OFFICE).map(|number| world.gateway(number)).collect();
+        world.importers = (0..GATEWAYS).map(|number| world.import(number)).collect();
         world
     }
 
     fn gateway(&self, number: usize) -> Arc<SyncService> {
-        let clock = Arc::clone(&self.clock);
-        let now =
-            move || Timestamp::from_ms(clock.load(Ordering::Relaxed)).expect("histories are short");
-        let access: Arc<dyn Store> = Arc::new(self.access(number));
         SyncService::start(
             self.model.clone(),
-            access,
-            Arc::new(now),
+            self.access(number, false),
+            self.clock(),
             self.limits.clone(),
             Webhooks::none(),
         )
     }
 
-    fn access(&self, gateway: usize) -> Access {
-        Access {
+    /// Starts the importer of a gateway. A store that others cannot write to needs none.
+    fn import(&self, gateway: usize) -> AbortHandle {
+        let epochs = Arc::clone(&self.epochs);
+        let importer = Importer::new(
+            self.model.clone(),
+            self.access(gateway, true),
+            self.clock(),
+            Arc::new(move || next_epoch(&epochs)),
+        );
+        let run = async move {
+            if let Some(importer) = importer {
+                importer.run().await;
+            }
+        };
+        tokio::spawn(run).abort_handle()
+    }
+
+    fn clock(&self) -> Clock {
+        let clock = Arc::clone(&self.clock);
+        let now =
+            move || Timestamp::from_ms(clock.load(Ordering::Relaxed)).expect("histories are short");
+        Arc::new(now)
+    }
+
+    fn access(&self, gateway: usize, imports: bool) -> Arc<dyn Store> {
+        Arc::new(Access {
             store: Arc::clone(&self.store),
             gateway,
             may_fail: gateway != OFFICE,
-        }
+            imports,
+        })
     }
 
     async fn happen(&mut self, op: Op) -> Judged {
@@ -296,6 +322,28 @@ impl World {
                 what,
                 value,
             } => self.write_elsewhere(document, what, value),
+            Op::Interrupt {
+                calls,
+                loses,
+                document,
+                what,
+                value,
+            } => {
+                let interruption = Interruption {
+                    calls,
+                    loses,
+                    document,
+                    what,
+                    value,
+                };
+                self.interrupt(interruption).await?;
+            }
+            Op::Drop { document } => self.drop_collection(document),
+            Op::BringBack => self.store.bring_back(),
+            Op::AcceptDeletes => self.store.accept_deletes(),
+            Op::Pause { seconds } => {
+                self.pass_time(Duration::from_secs(seconds.into())).await?;
+            }
             Op::Overtake {
                 device,
                 gateway,
@@ -420,6 +468,11 @@ impl World {
         let number = self.device(number);
         &mut self.devices[number]
     }
+}
+
+/// The next epoch. Operators and importers begin them.
+fn next_epoch(last: &AtomicU32) -> Epoch {
+    epoch(last.fetch_add(1, Ordering::Relaxed) + 1)
 }
 
 fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -57,4 +57,4 @@ fn broken_rules_are_noticed() {
     assert!(unnoticed.is_empty(), "unnoticed: {unnoticed:#?}");
 }
 
-const RARE: (&str, u64) = ("GrantsOnce", 2_000);
+const RARE: (&str, u64) = ("CursorBeforeStamps", 900);

@@ -1,8 +1,10 @@
 //! Writes of other services past the gateways: who takes them over, and which edits they are (rules.md 4.6).
 
+use std::sync::Arc;
+
 use tidegate_core::{
     change::{Action, BaseVersion, RejectionCode},
-    entry::Record,
+    entry::{Entry, FeedItem, Record},
     id::{DocumentKey, Scope, Version},
     push::Outcome,
     transaction::ForeignState,
@@ -11,7 +13,7 @@ use tidegate_core::{
 use tidegate_testkit::store::State;
 
 use super::{Property, Violation, expect};
-use crate::store::Moment;
+use crate::store::{Moment, document};
 
 /// Another service's edit, as the version that a commit made of it.
 pub(crate) struct Import {
@@ -22,34 +24,80 @@ pub(crate) struct Import {
     pub(crate) action: Action,
 }
 
-/// What a commit took over. One of its pushes must change the document and pass rules.md 4.6.
-pub(crate) fn imports(before: &State, after: &Moment) -> Result<Vec<Import>, Violation> {
-    let entries = after.written.iter().filter_map(|item| match &item.record {
-        Record::Entry(entry) => Some(entry),
-        Record::Marker(_) => None,
-    });
-    let imported = entries.filter_map(|entry| {
-        let foreign = before.foreign.get(&entry.key)?;
-        Some(import(before, &entry.key, foreign))
-    });
-    let imports: Vec<Import> = imported.collect();
-    for import in &imports {
-        let passes = |outcome: &Outcome| {
-            let is_of_it =
-                outcome.type_name == import.key.type_name && outcome.id == import.key.id.as_str();
-            let code = outcome.error.as_ref().map(|error| error.code);
-            let fails = matches!(
-                code,
-                Some(RejectionCode::Forbidden | RejectionCode::NotFound | RejectionCode::IdTaken)
-            );
-            is_of_it && !fails
+/// What a commit took over. An importer takes over whatever differs. A commit of pushes takes over only a document that
+/// one of its pushes changes, and that passes rules.md 4.6.
+pub(crate) fn imports(before: &Moment, after: &Moment) -> Result<Vec<Import>, Violation> {
+    let is_stamp = after.answers.is_empty();
+    let mut imports = Vec::new();
+    for entry in after.written.iter().filter_map(entry_of) {
+        let Some(foreign) = before.state.foreign.get(&entry.key) else {
+            expect(!is_stamp, Property::Stamped, || {
+                format!("{entry:?} was stamped, and nobody had written it")
+            })?;
+            continue;
         };
-        let mut outcomes = after.answers.iter().flatten().flat_map(|it| &it.outcomes);
-        expect(outcomes.any(passes), Property::Isolation, || {
-            format!("{:?} was taken over by {:?}", import.key, after.answers)
-        })?;
+        let import = import(&before.state, &entry.key, foreign);
+        if is_stamp {
+            judge_stamp(before, after, &import, entry, foreign)?;
+        } else {
+            judge_taken_over(after, &import)?;
+        }
+        imports.push(import);
     }
     Ok(imports)
+}
+
+fn entry_of(item: &FeedItem) -> Option<&Arc<Entry>> {
+    match &item.record {
+        Record::Entry(entry) => Some(entry),
+        Record::Marker(_) => None,
+    }
+}
+
+/// An importer that holds the lease wrote the document as it was then, as nobody's, and deleted nothing that may have
+/// been lost (rules.md 8.1, 8.6, 8.9).
+fn judge_stamp(
+    before: &Moment,
+    after: &Moment,
+    import: &Import,
+    entry: &Entry,
+    foreign: &ForeignState,
+) -> Result<(), Violation> {
+    let is_of_holder = after.by.is_some() && after.by == after.importer;
+    expect(is_of_holder, Property::Stamped, || {
+        format!(
+            "{:?} stamps, and {:?} has the lease",
+            after.by, after.importer
+        )
+    })?;
+    let is_lost = *foreign == ForeignState::Gone && before.lost.contains(&import.key.type_name);
+    expect(!is_lost, Property::Kept, || {
+        format!("{:?} was deleted with its collection", import.key)
+    })?;
+    let writer = entry.writers.get(&import.version);
+    let is_nobodys = writer.is_none_or(|writer| writer.user.is_none() && writer.client.is_none());
+    let document = document(&before.state, &import.key);
+    let is_as_written = entry.version == import.version && entry.body == document;
+    expect(is_nobodys && is_as_written, Property::Stamped, || {
+        format!("{entry:?} was stamped for {foreign:?}")
+    })
+}
+
+fn judge_taken_over(after: &Moment, import: &Import) -> Result<(), Violation> {
+    let passes = |outcome: &Outcome| {
+        let is_of_it =
+            outcome.type_name == import.key.type_name && outcome.id == import.key.id.as_str();
+        let code = outcome.error.as_ref().map(|error| error.code);
+        let fails = matches!(
+            code,
+            Some(RejectionCode::Forbidden | RejectionCode::NotFound | RejectionCode::IdTaken)
+        );
+        is_of_it && !fails
+    };
+    let mut outcomes = after.answers.iter().flatten().flat_map(|it| &it.outcomes);
+    expect(outcomes.any(passes), Property::Isolation, || {
+        format!("{:?} was taken over by {:?}", import.key, after.answers)
+    })
 }
 
 /// Others' writes came before every change of the commit.

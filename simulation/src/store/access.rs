@@ -13,7 +13,7 @@ use futures_util::{
 };
 use tidegate::store::{
     Committed, DecideFn, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store,
-    StoreError, StoredRecord, TailEvent,
+    StoreError, StoredRecord, TailEvent, collections::Collections,
 };
 use tidegate_core::{
     checkpoint::RequestedTypes,
@@ -38,11 +38,13 @@ pub(crate) struct Access {
     /// Whether its calls may be held. A client that numbers nothing cannot ask again for the outcome of a push that
     /// failed.
     pub(crate) may_fail: bool,
+    /// Whether the gateway's importer makes the calls.
+    pub(crate) imports: bool,
 }
 
 impl Access {
     /// Continues at once, or when the call is released.
-    async fn pass(&self) -> Result<(), StoreError> {
+    pub(super) async fn pass(&self) -> Result<(), StoreError> {
         // A store that does IO lets other tasks run. A reader of this one in a loop must do so too.
         tokio::task::consume_budget().await;
         let held = if self.may_fail { self.hold() } else { None };
@@ -57,12 +59,15 @@ impl Access {
 
     fn hold(&self) -> Option<oneshot::Receiver<Passage>> {
         let mut inner = self.store.lock();
-        let due = inner.holds.iter().position(|calls| *calls == 0);
-        inner
-            .holds
+        let holds = match self.imports {
+            true => &mut inner.importer_holds,
+            false => &mut inner.holds,
+        };
+        let due = holds.iter().position(|calls| *calls == 0);
+        holds
             .iter_mut()
             .for_each(|calls| *calls = calls.saturating_sub(1));
-        inner.holds.swap_remove(due?);
+        holds.swap_remove(due?);
         let (resume, held) = oneshot::channel();
         let gateway = self.gateway;
         inner.held.push(Held { gateway, resume });
@@ -102,6 +107,11 @@ impl Store for Access {
             .file
             .as_ref()
             .map_or(head, |file| file.confirmed_head(scope)))
+    }
+
+    fn collections(&self) -> Option<Arc<dyn Collections>> {
+        let is_alone = !self.may_fail || self.store.lock().file.is_some();
+        (!is_alone).then(|| Arc::new(self.clone()) as Arc<dyn Collections>)
     }
 
     fn tail(&self) -> BoxStream<'static, TailEvent> {

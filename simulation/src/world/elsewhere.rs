@@ -1,26 +1,42 @@
 //! Another service that writes past the gateways, and what they take over of it (rules.md 4.6).
 
-use tidegate_core::{
-    change::{Action, BaseVersion},
-    transaction::ForeignState,
+use std::time::Duration;
+
+use tidegate_core::change::{Action, BaseVersion};
+
+use super::{GIVEN_UP, World, edits::Hand};
+use crate::{
+    oracle::{self, Judged, Known, Property, expect},
+    people::{self, USERS},
+    store,
 };
 
-use super::{World, edits::Hand};
-use crate::{
-    oracle::{self, Judged, Known},
-    people::{self, USERS},
-};
+/// Longer than the event of a write and an importer's pauses take.
+const IMPORTED: Duration = Duration::from_secs(3);
+
+/// Longer than a lease lasts.
+const LEASE_PASSES: Duration = Duration::from_secs(9);
+
+/// How often an operator waits for the importer at the end.
+const ROUNDS_MAX: usize = 20;
+
+/// How an importer is disturbed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Interruption {
+    /// The importer's calls before the one that does not answer.
+    pub(super) calls: u8,
+    /// Whether the event of the write is lost.
+    pub(super) loses: bool,
+    pub(super) document: u8,
+    pub(super) what: u8,
+    pub(super) value: u8,
+}
 
 impl World {
     /// The service edits the document as it last wrote it, or as the gateways did since.
     pub(super) fn write_elsewhere(&mut self, document: u8, what: u8, value: u8) {
-        let (key, state) = (people::document(document), self.store.now());
-        let stored = state.entry(&key).and_then(|entry| entry.body.clone());
-        let standing = match state.foreign.get(&key) {
-            Some(ForeignState::Document(body)) => Some(body.clone()),
-            Some(_) => None,
-            None => stored.clone(),
-        };
+        let key = people::document(document);
+        let standing = store::document(&self.store.now(), &key);
         let hand = Hand {
             number: self.next_number(Known::NOTHING),
             user: USERS[usize::from(value) % USERS.len()],
@@ -35,10 +51,73 @@ impl World {
                 body
             }),
         };
-        // A store reports only what differs from the entry.
-        let differs = made != stored;
-        let made = made.map_or(ForeignState::Gone, ForeignState::Document);
-        self.store.write_elsewhere(&key, differs.then_some(made));
+        self.store.write_elsewhere(&key, made);
+    }
+
+    /// The importer is disturbed in its work on another service's write, whose event may be lost: a call of the store
+    /// does not answer, perhaps until another gateway has the lease. Meanwhile a document is written once more, and then
+    /// the call answers, fails, or its gateway dies.
+    pub(super) async fn interrupt(&mut self, interruption: Interruption) -> Judged {
+        let Interruption {
+            calls,
+            loses,
+            document,
+            what,
+            value,
+        } = interruption;
+        self.write_elsewhere(document, what, value);
+        if loses {
+            self.store.lose_history();
+        }
+        self.store.hold_importer_after(calls);
+        self.pass_time(IMPORTED).await?;
+        let held = self.store.last_held();
+        if what.is_multiple_of(3) {
+            self.pass_time(LEASE_PASSES).await?;
+        }
+        match value % 4 {
+            0 => {
+                self.edit_as_stranger(document, what / 2, value / 4);
+                self.settle().await?;
+            }
+            1 => self.write_elsewhere(value / 4, what / 2, value),
+            _ => self.write_elsewhere(document, what / 2, value),
+        }
+        match what % 4 {
+            0 => self.store.release(usize::MAX, true),
+            1 => held.into_iter().for_each(|gateway| self.crash(gateway)),
+            _ => {}
+        }
+        self.store.release_all();
+        self.settle().await
+    }
+
+    /// A type of documents that people edit.
+    pub(super) fn drop_collection(&self, document: u8) {
+        self.store
+            .drop_collection(&people::document(document).type_name);
+    }
+
+    pub(super) async fn pass_time(&mut self, time: Duration) -> Judged {
+        tokio::time::sleep(time).await;
+        self.settle().await
+    }
+
+    /// Operators bring back what was dropped, or say that it is deleted, until the collections and the feed agree.
+    pub(super) async fn import_all(&mut self) -> Judged {
+        if self.tick.is_multiple_of(2) {
+            self.store.bring_back();
+        }
+        for _ in 0..ROUNDS_MAX {
+            if self.store.is_imported() {
+                return Ok(());
+            }
+            self.pass_time(GIVEN_UP).await?;
+            self.store.accept_deletes();
+        }
+        expect(false, Property::Stamped, || {
+            format!("{:?} were never stamped", self.store.unstamped())
+        })
     }
 
     /// Enters what the commits have taken over since the last call.
@@ -46,7 +125,7 @@ impl World {
         let from = std::mem::replace(&mut self.noted, self.store.moment());
         let imports = self.store.look(|moments| {
             let pairs = moments[from..].windows(2);
-            let imports = pairs.map(|pair| oracle::imports(&pair[0].state, &pair[1]));
+            let imports = pairs.map(|pair| oracle::imports(&pair[0], &pair[1]));
             imports.collect::<Result<Vec<_>, _>>()
         })?;
         for import in imports.into_iter().flatten() {

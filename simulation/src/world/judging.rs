@@ -6,7 +6,7 @@ use tidegate::sync::SyncError;
 use tidegate_core::{
     change::{Change, Rejection, RejectionCode},
     entry::Record,
-    id::{ClientKey, UserId},
+    id::{ClientKey, TypeName, UserId},
     push::{Outcome, Push, PushOutcome, PushRefusal},
 };
 use tidegate_testkit::client::Arrival;
@@ -107,6 +107,10 @@ impl World {
         }
         let answer = match answer {
             Ok(outcome) => Ok(outcome),
+            // It is sent again, as after a fault.
+            Err(SyncError::Push(PushRefusal::Held { type_name })) => {
+                return self.judge_held(request, &type_name);
+            }
             Err(SyncError::Push(refusal)) => {
                 self.judge_refusal(&request.sight.user, &refusal)?;
                 Err(refusal)
@@ -123,6 +127,17 @@ impl World {
             device.answers.push((parcel.push, answer));
         }
         Ok(())
+    }
+
+    /// A type is held only while its collection is missing or another one.
+    fn judge_held(&self, request: &Request, type_name: &TypeName) -> Judged {
+        let is_held = self.store.look(|moments| {
+            let mut since = moments[request.asked..].iter();
+            since.any(|moment| moment.state.held.contains(type_name))
+        });
+        expect(is_held, Property::NoFalseConflict, || {
+            format!("{type_name} was not held")
+        })
     }
 
     fn judge_refusal(&self, user: &UserId, refusal: &PushRefusal) -> Judged {

@@ -12,11 +12,10 @@ use tidegate_core::{
     value::Timestamp,
 };
 
-use super::{OFFICE, OP_MS, World};
+use super::{OFFICE, OP_MS, World, next_epoch};
 use crate::{
     oracle::Judged,
     people::{TEAMS, USERS},
-    store::epoch,
 };
 
 impl World {
@@ -40,9 +39,8 @@ impl World {
         self.ledger.collect(&before, &self.store.now());
     }
 
-    fn next_epoch(&mut self) -> Epoch {
-        self.epochs += 1;
-        epoch(self.epochs)
+    fn next_epoch(&self) -> Epoch {
+        next_epoch(&self.epochs)
     }
 
     pub(super) fn rotate(&mut self) {
@@ -65,9 +63,9 @@ impl World {
 
     pub(super) async fn restore(&mut self) -> Judged {
         self.quiesce().await?;
-        if let Some((state, ledger)) = self.backup.take() {
-            let name = self.next_epoch();
-            self.store.restore(&state, name);
+        if let Some((backup, ledger)) = self.backup.take() {
+            let (name, state) = (self.next_epoch(), Arc::clone(&backup.state));
+            self.store.restore(backup, name);
             (0..=OFFICE).for_each(|gateway| self.crash(gateway));
             self.ledger = std::mem::take(&mut self.ledger).restored(ledger, &state);
         }
@@ -81,6 +79,10 @@ impl World {
             device.lose(number);
         }
         self.gateways[number] = self.gateway(number);
+        if number != OFFICE {
+            self.importers[number].abort();
+            self.importers[number] = self.import(number);
+        }
     }
 
     pub(super) fn renew_token(&mut self, user: u8, team: u8) {

@@ -24,6 +24,7 @@ impl World {
         // Long enough that all clients that wait for the store have tried again.
         tokio::time::sleep(GIVEN_UP).await;
         self.settle().await?;
+        self.import_all().await?;
         for device in 0..self.devices.len() {
             let claimed = self.caller(self.devices[device].user()).1.claimed;
             self.devices[device].expire(&claimed);

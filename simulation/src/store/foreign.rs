@@ -1,0 +1,413 @@
+//! What other services do to the application's collections, and what the gateways keep of following it (rules.md
+//! section 8). [`access`](super::access) lets the gateways' importers reach it.
+//!
+//! The documents themselves are in the state: each is what its entry has, unless the state knows a difference.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use tidegate::store::collections::{
+    CollectionId, ForeignBatch, ForeignChange, ImportPosition, ImportProgress,
+};
+use tidegate_core::{
+    id::{DocumentKey, TypeName},
+    transaction::{Fence, ForeignState},
+    value::Document,
+};
+use tidegate_testkit::store::State;
+use tokio::{sync::Notify, time::Instant};
+
+use super::{Inner, Moment, SimStore};
+use crate::people;
+
+/// How long a lease lasts.
+const LEASE: Duration = Duration::from_secs(6);
+
+/// How long after a write its event may come. Within it pushes meet what no importer has seen.
+const EVENT_DELAYS: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_millis(8),
+    Duration::from_secs(1),
+];
+
+/// The collections beside their documents, what others wrote to them, and how far that is imported.
+#[derive(Clone)]
+pub(super) struct Collections {
+    /// Another number after each restore. A position of another store is not followed.
+    store: u32,
+    /// What others wrote, each with the time of its event.
+    log: VecDeque<(Instant, ForeignChange)>,
+    /// How many writes came before the log. Their events are lost.
+    unseen: u64,
+    arrivals: Arc<Notify>,
+    lease: Lease,
+    pub(super) progress: ImportProgress,
+    pub(super) present: BTreeMap<TypeName, CollectionId>,
+    /// How many collections were ever made.
+    made: u32,
+    /// The documents of collections that were dropped, until they are brought back or an operator accepts the deletes.
+    pub(super) dropped: BTreeMap<TypeName, BTreeMap<DocumentKey, Document>>,
+    /// Types whose collection was dropped after it was imported. Nobody has made it again, or accepted the deletes.
+    pub(super) lost: BTreeSet<TypeName>,
+}
+
+#[derive(Clone)]
+struct Lease {
+    fence: Fence,
+    holder: Option<usize>,
+    until: Instant,
+}
+
+impl Collections {
+    pub(super) fn new() -> Self {
+        let mut collections = Self {
+            store: 1,
+            log: VecDeque::new(),
+            unseen: 0,
+            arrivals: Arc::default(),
+            lease: Lease {
+                fence: Fence(0),
+                holder: None,
+                until: Instant::now(),
+            },
+            progress: ImportProgress::default(),
+            present: BTreeMap::new(),
+            made: 0,
+            dropped: BTreeMap::new(),
+            lost: BTreeSet::new(),
+        };
+        for type_name in people::types() {
+            collections.make(type_name);
+        }
+        collections
+    }
+
+    fn make(&mut self, type_name: TypeName) {
+        self.made += 1;
+        let id = CollectionId(format!("collection {}", self.made));
+        self.lost.remove(&type_name);
+        self.present.insert(type_name, id);
+    }
+
+    /// The types whose collection is another one than was imported, or is missing.
+    pub(super) fn held(&self) -> BTreeSet<TypeName> {
+        let records = self.progress.types.iter();
+        let held = records.filter(|(name, record)| {
+            let imported = record.collection.as_ref();
+            imported.is_some() && imported != self.present.get(*name)
+        });
+        held.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The gateway that imports.
+    pub(super) fn holder(&self) -> Option<usize> {
+        self.lease.holder
+    }
+
+    pub(super) fn take_lease(&mut self, held: Option<Fence>, by: usize) -> Option<Fence> {
+        let now = Instant::now();
+        let is_own = held == Some(self.lease.fence) && self.lease.holder == Some(by);
+        if !is_own && self.lease.holder.is_some() && now < self.lease.until {
+            return None;
+        }
+        if !is_own {
+            self.lease.fence.0 += 1;
+            self.lease.holder = Some(by);
+        }
+        self.lease.until = now + LEASE;
+        Some(self.lease.fence)
+    }
+
+    pub(super) fn is_deposed(&self, held: Fence) -> bool {
+        self.lease.fence != held
+    }
+
+    pub(super) fn renew(&mut self) {
+        self.lease.until = Instant::now() + LEASE;
+    }
+
+    pub(super) fn release(&mut self, held: Fence) {
+        if !self.is_deposed(held) {
+            self.lease.holder = None;
+            self.lease.fence.0 += 1;
+        }
+    }
+
+    /// Others did this. Events come in the order of the writes.
+    fn note(&mut self, change: ForeignChange, delay: Duration) {
+        let due = Instant::now() + delay;
+        let due = self.log.back().map_or(due, |(last, _)| due.max(*last));
+        self.log.push_back((due, change));
+        self.arrivals.notify_waiters();
+    }
+
+    fn end(&self) -> u64 {
+        self.unseen + self.log.len() as u64
+    }
+
+    pub(super) fn place(&self, number: u64) -> ImportPosition {
+        ImportPosition(format!("{} {number}", self.store).into_bytes())
+    }
+
+    /// The number of a position, or why it cannot be followed.
+    pub(super) fn number(&self, position: Option<&ImportPosition>) -> Result<u64, Unfollowed> {
+        let Some(ImportPosition(bytes)) = position else {
+            return Ok(self.end());
+        };
+        let text = std::str::from_utf8(bytes).expect("positions are texts");
+        let (store, number) = text.split_once(' ').expect("positions have two parts");
+        if store != self.store.to_string() {
+            return Err(Unfollowed::OtherStore);
+        }
+        let number = number.parse().expect("positions have numbers");
+        if number < self.unseen {
+            return Err(Unfollowed::Lost);
+        }
+        Ok(number)
+    }
+
+    /// The events from a number on that have come. Without one: what to wait for.
+    pub(super) fn events(&self, from: u64) -> Result<Events, Unfollowed> {
+        let skipped = from.checked_sub(self.unseen).ok_or(Unfollowed::Lost)?;
+        let skipped = usize::try_from(skipped).expect("histories are short");
+        let waiting = self.log.iter().skip(skipped);
+        let now = Instant::now();
+        let come = waiting.clone().take_while(|(due, _)| *due <= now);
+        let writes: Vec<ForeignChange> = come.map(|(_, change)| change.clone()).collect();
+        let next = from + writes.len() as u64;
+        Ok(Events {
+            batch: ForeignBatch {
+                position: self.place(next),
+                writes,
+            },
+            next,
+            due: waiting.map(|(due, _)| *due).find(|due| *due > now),
+            arrivals: Arc::clone(&self.arrivals),
+        })
+    }
+}
+
+/// Why a position cannot be followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unfollowed {
+    Lost,
+    OtherStore,
+}
+
+/// The events after a position.
+pub(super) struct Events {
+    pub(super) batch: ForeignBatch,
+    pub(super) next: u64,
+    /// When the next one comes, if it is known.
+    pub(super) due: Option<Instant>,
+    pub(super) arrivals: Arc<Notify>,
+}
+
+/// Whether the document's collection has it.
+pub(super) fn is_there(state: &State, key: &DocumentKey) -> bool {
+    match state.foreign.get(key) {
+        Some(foreign) => *foreign != ForeignState::Gone,
+        None => state.entry(key).is_some_and(|entry| entry.body.is_some()),
+    }
+}
+
+/// The documents of a type that its collection or the feed has, in the order of their ids.
+pub(super) fn keys_of(state: &State, type_name: &TypeName) -> BTreeSet<DocumentKey> {
+    let entries = state.entries().map(|entry| &entry.key);
+    let keys = entries.chain(state.foreign.keys());
+    keys.filter(|key| key.type_name == *type_name)
+        .cloned()
+        .collect()
+}
+
+/// The document as its collection has it.
+pub(crate) fn document(state: &State, key: &DocumentKey) -> Option<Document> {
+    match state.foreign.get(key) {
+        Some(ForeignState::Document(body)) => Some(body.clone()),
+        Some(_) => None,
+        None => state.entry(key).and_then(|entry| entry.body.clone()),
+    }
+}
+
+/// Others make this of a document.
+fn set(state: &mut State, key: &DocumentKey, made: Option<Document>) {
+    let entry = state.entry(key);
+    let stored = entry.and_then(|entry| entry.body.clone());
+    let is_expected = entry.is_some_and(|entry| entry.body.is_some() || entry.withheld);
+    // A store reports only what differs from the entry.
+    let differs = match &made {
+        Some(_) => made != stored,
+        None => is_expected,
+    };
+    let made = made.map_or(ForeignState::Gone, ForeignState::Document);
+    match differs {
+        true => drop(state.foreign.insert(key.clone(), made)),
+        false => drop(state.foreign.remove(key)),
+    }
+}
+
+impl SimStore {
+    /// Another service makes this of a document, in a collection that it makes if there is none. It cannot write to a
+    /// file.
+    pub(crate) fn write_elsewhere(&self, key: &DocumentKey, made: Option<Document>) {
+        self.lock().elsewhere(|inner, state| {
+            let is_missing = !inner.collections.present.contains_key(&key.type_name);
+            if is_missing && made.is_none() {
+                return;
+            }
+            if is_missing {
+                inner.make(&key.type_name);
+            }
+            set(state, key, made);
+            inner.note(ForeignChange::Document(key.clone()));
+        });
+    }
+
+    /// The events that no importer has seen are lost.
+    pub(crate) fn lose_history(&self) {
+        let mut inner = self.lock();
+        let collections = &mut inner.collections;
+        collections.unseen = collections.end();
+        collections.log.clear();
+        collections.arrivals.notify_waiters();
+    }
+
+    /// A collection is dropped.
+    pub(crate) fn drop_collection(&self, type_name: &TypeName) {
+        self.lock().elsewhere(|inner, state| {
+            if inner.collections.present.remove(type_name).is_none() {
+                return;
+            }
+            let mut documents = BTreeMap::new();
+            for key in keys_of(state, type_name) {
+                documents.extend(document(state, &key).map(|body| (key.clone(), body)));
+                set(state, &key, None);
+            }
+            let dropped = inner.collections.dropped.entry(type_name.clone());
+            dropped.or_default().extend(documents);
+            let record = inner.collections.progress.types.get(type_name);
+            let is_accepted = record.is_some_and(|record| record.accepts_deletes);
+            if !is_accepted && inner.collections.held().contains(type_name) {
+                inner.collections.lost.insert(type_name.clone());
+            }
+            inner.note(ForeignChange::Collection(type_name.clone()));
+        });
+    }
+
+    /// The collections that were dropped come back with the documents that nobody has written since.
+    pub(crate) fn bring_back(&self) {
+        self.lock().elsewhere(|inner, state| {
+            for (type_name, documents) in std::mem::take(&mut inner.collections.dropped) {
+                if !inner.collections.present.contains_key(&type_name) {
+                    inner.make(&type_name);
+                }
+                for (key, body) in documents {
+                    if !is_there(state, &key) {
+                        set(state, &key, Some(body));
+                        inner.note(ForeignChange::Document(key));
+                    }
+                }
+            }
+        });
+    }
+
+    /// An operator says that what is missing of the held types is deleted.
+    pub(crate) fn accept_deletes(&self) {
+        self.lock().elsewhere(|inner, _| {
+            let Collections { progress, lost, .. } = &mut inner.collections;
+            for (type_name, record) in &mut progress.types {
+                record.accepts_deletes |= record.held.is_some();
+                if record.accepts_deletes {
+                    lost.remove(type_name);
+                }
+            }
+        });
+    }
+
+    /// The documents that differ from their entries.
+    pub(crate) fn unstamped(&self) -> Vec<DocumentKey> {
+        self.now().foreign.keys().cloned().collect()
+    }
+
+    /// Whether the importer has nothing left to do.
+    pub(crate) fn is_imported(&self) -> bool {
+        let inner = self.lock();
+        let mut records = inner.collections.progress.types.values();
+        let is_done = records.all(|record| record.scan.is_none() && record.held.is_none());
+        is_done && inner.now().foreign.is_empty()
+    }
+}
+
+impl Inner {
+    /// A moment that others make.
+    fn elsewhere(&mut self, make: impl FnOnce(&mut Self, &mut State)) {
+        if self.file.is_some() {
+            return;
+        }
+        let mut state = State::clone(&self.now());
+        make(self, &mut state);
+        self.add_moment(state);
+    }
+
+    fn note(&mut self, change: ForeignChange) {
+        let delay = self.random.one_of(&EVENT_DELAYS);
+        self.collections.note(change, delay);
+    }
+
+    fn make(&mut self, type_name: &TypeName) {
+        self.collections.make(type_name.clone());
+        self.note(ForeignChange::Collection(type_name.clone()));
+    }
+
+    /// The present moment, after something happened that was no commit.
+    pub(super) fn add_moment(&mut self, mut state: State) {
+        state.held = self.collections.held();
+        let moment = Moment::of(state, &self.collections);
+        self.moments.push(moment);
+    }
+
+    /// After the importer's progress changed.
+    pub(super) fn note_held(&mut self) {
+        let now = self.now();
+        if now.held != self.collections.held() {
+            self.add_moment(State::clone(&now));
+        }
+    }
+
+    /// A push that writes the first document of a type makes its collection, as MongoDB does.
+    pub(super) fn make_for(&mut self, state: &State) {
+        for type_name in people::types() {
+            let is_missing = !self.collections.present.contains_key(&type_name);
+            let mut keys = keys_of(state, &type_name).into_iter();
+            if is_missing && keys.any(|key| is_there(state, &key)) {
+                self.collections.make(type_name);
+            }
+        }
+    }
+
+    /// The collections as they were backed up, in another store: each is another collection now.
+    pub(super) fn restore_collections(&mut self, backup: Collections) {
+        let store = self.collections.store + 1;
+        let made = self.collections.made;
+        let present: Vec<TypeName> = backup.present.keys().cloned().collect();
+        self.collections = Collections {
+            store,
+            made,
+            log: VecDeque::new(),
+            unseen: 0,
+            lease: Lease {
+                holder: None,
+                ..self.collections.lease.clone()
+            },
+            arrivals: Arc::clone(&self.collections.arrivals),
+            ..backup
+        };
+        present
+            .into_iter()
+            .for_each(|name| self.collections.make(name));
+        self.collections.arrivals.notify_waiters();
+    }
+}

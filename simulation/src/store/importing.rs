@@ -1,0 +1,192 @@
+//! What an importer needs of the store. Each call may be held or failed, and the parts of a walk are short.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use tidegate::store::{
+    StoreError,
+    collections::{
+        CollectionId, Collections, DocumentWalk, FollowError, ForeignBatch, ImportPosition,
+        ImportProgress, WalkPosition, WithheldPage,
+    },
+};
+use tidegate_core::{
+    id::{DocumentId, DocumentKey, TypeName},
+    transaction::Fence,
+};
+use tidegate_testkit::store::State;
+use tokio::time::timeout_at;
+
+use super::{
+    Access,
+    foreign::{Events, Unfollowed, is_there, keys_of},
+};
+
+#[async_trait]
+impl Collections for Access {
+    async fn lease(&self, held: Option<Fence>) -> Result<Option<Fence>, StoreError> {
+        self.pass().await?;
+        let mut inner = self.store.lock();
+        Ok(inner.collections.take_lease(held, self.gateway))
+    }
+
+    async fn release(&self, held: Fence) -> Result<(), StoreError> {
+        self.store.lock().collections.release(held);
+        Ok(())
+    }
+
+    async fn progress(&self) -> Result<ImportProgress, StoreError> {
+        self.pass().await?;
+        Ok(self.store.lock().collections.progress.clone())
+    }
+
+    async fn save(&self, held: Fence, changes: &ImportProgress) -> Result<(), StoreError> {
+        self.pass().await?;
+        {
+            let mut inner = self.store.lock();
+            if inner.collections.is_deposed(held) {
+                return Err(StoreError::Deposed);
+            }
+            let progress = &mut inner.collections.progress;
+            if changes.position.is_some() {
+                progress.position.clone_from(&changes.position);
+            }
+            for (type_name, record) in &changes.types {
+                let saved = progress.types.entry(type_name.clone()).or_default();
+                let is_settled = record.scan.is_none() && record.held.is_none();
+                let accepts_deletes = saved.accepts_deletes && !is_settled;
+                saved.clone_from(record);
+                saved.accepts_deletes = accepts_deletes;
+            }
+            inner.note_held();
+        }
+        // It is saved now, whatever happens to the answer.
+        self.pass().await
+    }
+
+    async fn accept_deletes(&self, _: &TypeName) -> Result<(), StoreError> {
+        self.store.accept_deletes();
+        Ok(())
+    }
+
+    async fn identities(&self) -> Result<BTreeMap<TypeName, CollectionId>, StoreError> {
+        self.pass().await?;
+        Ok(self.store.lock().collections.present.clone())
+    }
+
+    async fn follow(
+        &self,
+        from: Option<&ImportPosition>,
+    ) -> Result<BoxStream<'static, Result<ForeignBatch, FollowError>>, FollowError> {
+        self.pass().await?;
+        let begin = self.store.lock().collections.number(from);
+        let begin = begin.map_err(FollowError::from)?;
+        let begin = Some((self.clone(), begin, true));
+        let batches = stream::unfold(begin, |from| async {
+            let (access, number, may_be_empty) = from?;
+            let found = access.next_batch(number, may_be_empty).await;
+            let next = found.as_ref().ok().map(|events| events.next);
+            let batch = found.map(|events| events.batch).map_err(FollowError::from);
+            Some((batch, next.map(|next| (access, next, false))))
+        });
+        Ok(batches.boxed())
+    }
+
+    async fn documents(
+        &self,
+        type_name: &TypeName,
+        after: Option<&WalkPosition>,
+        _: usize,
+    ) -> Result<DocumentWalk, StoreError> {
+        self.pass().await?;
+        let state = self.store.now();
+        let mut keys = behind(&state, type_name, after.map(|after| after.0.as_slice()));
+        keys.retain(|key| is_there(&state, key));
+        keys.truncate(1);
+        // Only the next part shows whether this was the last document.
+        let next = keys.first();
+        let next = next.map(|key| WalkPosition(key.id.as_str().into()));
+        Ok(DocumentWalk {
+            passed: keys.len() as u64,
+            keys,
+            next,
+        })
+    }
+
+    async fn expected(
+        &self,
+        type_name: &TypeName,
+        after: Option<&DocumentId>,
+        _: usize,
+    ) -> Result<Vec<DocumentKey>, StoreError> {
+        self.pass().await?;
+        let state = self.store.now();
+        let mut keys = behind(&state, type_name, after.map(|id| id.as_str().as_bytes()));
+        keys.retain(|key| {
+            let entry = state.entry(key);
+            entry.is_some_and(|entry| entry.body.is_some() || entry.withheld)
+        });
+        keys.truncate(1);
+        Ok(keys)
+    }
+
+    async fn missing(&self, keys: &[DocumentKey]) -> Result<Vec<DocumentKey>, StoreError> {
+        self.pass().await?;
+        let state = self.store.now();
+        let missing = keys.iter().filter(|key| !is_there(&state, key));
+        Ok(missing.cloned().collect())
+    }
+
+    async fn count(&self, type_name: &TypeName) -> Result<u64, StoreError> {
+        self.pass().await?;
+        let state = self.store.now();
+        let keys = keys_of(&state, type_name).into_iter();
+        Ok(keys.filter(|key| is_there(&state, key)).count() as u64)
+    }
+
+    async fn withheld(
+        &self,
+        _: Option<&WalkPosition>,
+        _: usize,
+    ) -> Result<WithheldPage, StoreError> {
+        Ok(WithheldPage::default())
+    }
+}
+
+impl Access {
+    /// Waits for others' writes, unless an empty batch will do.
+    async fn next_batch(&self, number: u64, may_be_empty: bool) -> Result<Events, Unfollowed> {
+        loop {
+            let events = self.store.lock().collections.events(number)?;
+            if may_be_empty || !events.batch.writes.is_empty() {
+                return Ok(events);
+            }
+            let arrival = events.arrivals.notified();
+            match events.due {
+                Some(due) => drop(timeout_at(due, arrival).await),
+                None => arrival.await,
+            }
+        }
+    }
+}
+
+impl From<Unfollowed> for FollowError {
+    fn from(reason: Unfollowed) -> Self {
+        let text = format!("{reason:?}");
+        match reason {
+            Unfollowed::Lost => Self::Lost(text),
+            Unfollowed::OtherStore => Self::Replaced(text),
+        }
+    }
+}
+
+/// The documents of a type behind an id.
+fn behind(state: &State, type_name: &TypeName, id: Option<&[u8]>) -> Vec<DocumentKey> {
+    let keys = keys_of(state, type_name).into_iter();
+    keys.filter(|key| id.is_none_or(|id| key.id.as_str().as_bytes() > id))
+        .collect()
+}
