@@ -22,6 +22,12 @@ admin.createRole({
       resource: { db: database, collection: prefix + name },
       actions: ["insert", "update", "remove", "createCollection", "createIndex"],
     })),
+    // Only `tidegate doctor` needs these.
+    ...["feed", "state", "conflicts"].map((name) => ({
+      resource: { db: database, collection: prefix + name },
+      actions: ["listIndexes"],
+    })),
+    { resource: { db: "local", collection: "oplog.rs" }, actions: ["find", "collStats"] },
   ],
 });
 admin.createUser({

@@ -15,6 +15,7 @@ use super::{
 };
 
 const NAMESPACE_NOT_FOUND: i32 = 26;
+const UNAUTHORIZED: i32 = 13;
 
 impl MongoContext {
     pub(in super::super) async fn indexes(&self) -> Result<Vec<Finding>, MongoError> {
@@ -26,6 +27,10 @@ impl MongoContext {
                 Err(MongoError::Driver(error)) if code(&error) == Some(NAMESPACE_NOT_FOUND) => {
                     Vec::new()
                 }
+                Err(MongoError::Driver(error)) if code(&error) == Some(UNAUTHORIZED) => {
+                    findings.push(hidden(&collection));
+                    continue;
+                }
                 existing => existing?,
             };
             let found = expected.iter();
@@ -34,6 +39,13 @@ impl MongoContext {
         let good = "Tidegate's collections have their indexes";
         Ok(or_good(findings, Topic::Indexes, good))
     }
+}
+
+fn hidden(collection: &str) -> Finding {
+    let message = format!(
+        "the indexes of the collection {collection} are not known: the user may not listIndexes on {collection}; grant it"
+    );
+    Finding::warning(Topic::Indexes, message)
 }
 
 fn compare(collection: &str, expected: &IndexModel, existing: &[IndexModel]) -> Option<Finding> {

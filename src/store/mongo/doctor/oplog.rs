@@ -30,7 +30,12 @@ impl MongoContext {
         }
         let local = self.client.database("local");
         let ends = self.in_time(ends(&local)).await;
-        let is_full = self.in_time(is_full(&local)).await.unwrap_or(true);
+        let is_full = match self.in_time(is_full(&local)).await {
+            Err(MongoError::Driver(error)) if code(&error) == Some(UNAUTHORIZED) => {
+                return Ok(unread(&error));
+            }
+            is_full => is_full.unwrap_or(true),
+        };
         let imported = self.imported_until().await?;
         Ok(match ends {
             Ok(ends) => judge(ends, is_full, imported),
