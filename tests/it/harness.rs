@@ -8,6 +8,7 @@ mod configured;
 mod disk;
 #[cfg(target_os = "linux")]
 mod dns;
+mod feed;
 mod follower;
 pub(crate) mod mongod;
 mod outbox;
@@ -30,6 +31,7 @@ use tempfile::TempDir;
 pub(crate) use self::{
     changes::{create, delete, numbered, statuses, update, update_from},
     configured::{CONFIG, SECRET, configured, configured_on, with_secret},
+    feed::expect_no_gap,
     follower::Follower,
     outbox::Outbox,
     replica::{Documents, Replica},

@@ -15,6 +15,7 @@ mod docs;
 mod embedded;
 mod existing_data;
 mod faults;
+mod following;
 mod fuzz;
 mod harness;
 mod hostile;

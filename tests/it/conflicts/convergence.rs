@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use tidegate_testkit::Random;
 
 use super::{Gateways, conflict_ids, resolution};
 use crate::harness::{Application, Client, numbered};
@@ -48,18 +49,6 @@ pub(super) fn model() -> String {
 
 /// The last change of each document by type and id, or nothing if that was a delete.
 type Held = BTreeMap<(String, String), Value>;
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % bound as u64).unwrap()
-    }
-}
 
 /// One user's device, which reaches every gateway.
 struct Device {
@@ -141,7 +130,7 @@ impl Device {
 }
 
 pub(super) async fn run(gateways: &Gateways, seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let clients = |user: &str| {
         gateways
             .servers

@@ -22,6 +22,8 @@ pub(crate) struct Replica {
     pub(crate) resets: usize,
     /// The epoch of its versions.
     pub(crate) epoch: Option<String>,
+    /// All changes that had an effect here, in their order.
+    pub(crate) taken: Vec<Value>,
     documents: Documents,
     is_whole: bool,
     /// During a reset: what the server has not yet confirmed.
@@ -31,9 +33,9 @@ pub(crate) struct Replica {
 /// A document as the device holds it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Local {
-    version: i64,
+    pub(crate) version: i64,
     pub(crate) scope: String,
-    document: Value,
+    pub(crate) document: Value,
 }
 
 impl Replica {
@@ -123,9 +125,11 @@ impl Replica {
                 };
                 self.documents.insert(key, local);
             }
-            "REVOKE" if local.is_some_and(|local| local.scope != scope) => {}
-            _ => drop(self.documents.remove(&key)),
+            "REVOKE" if local.is_some_and(|local| local.scope != scope) => return,
+            _ if self.documents.remove(&key).is_none() => return,
+            _ => {}
         }
+        self.taken.push(change.clone());
     }
 
     /// Whether the last page was the last for now.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{Message, client::IntoClientRequest},
+    tungstenite::{Error, Message, client::IntoClientRequest},
 };
 
 use super::{Client, PAGE, PATIENCE};
@@ -18,24 +18,34 @@ pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 impl Socket {
     /// Connects without sending anything yet.
     pub(crate) async fn open(url: &str) -> Self {
+        Self::try_open(url).await.unwrap()
+    }
+
+    async fn try_open(url: &str) -> Result<Self, Error> {
         let url = format!("{}/graphql", url.replacen("http", "ws", 1));
         let mut request = url.into_client_request().unwrap();
         let protocol = "graphql-transport-ws".parse().unwrap();
         request
             .headers_mut()
             .insert("sec-websocket-protocol", protocol);
-        Self(connect_async(request).await.unwrap().0)
+        Ok(Self(connect_async(request).await?.0))
     }
 
     /// Connects and sends its token.
     pub(crate) async fn connect(client: &Client) -> Self {
-        let mut socket = Self::open(&client.url).await;
+        let socket = Self::try_connect(client).await;
+        socket.expect("the gateway accepts the connection")
+    }
+
+    /// The same. Returns nothing if the gateway does not answer.
+    pub(crate) async fn try_connect(client: &Client) -> Option<Self> {
+        let mut socket = Self::try_open(&client.url).await.ok()?;
         let payload = json!({"Authorization": format!("Bearer {}", client.token)});
-        socket
-            .send(json!({"type": "connection_init", "payload": payload}))
-            .await;
-        assert_eq!(socket.next().await["type"], "connection_ack");
-        socket
+        let init = json!({"type": "connection_init", "payload": payload});
+        socket.0.send(Message::text(init.to_string())).await.ok()?;
+        let answer = socket.try_next().await.ok()?;
+        assert_eq!(answer["type"], "connection_ack");
+        Some(socket)
     }
 
     /// Connects and follows `changes` with these arguments, such as `(from: NOW)` or nothing.
@@ -49,9 +59,20 @@ impl Socket {
 
     /// Begins a subscription to this root field.
     pub(crate) async fn subscribe(&mut self, id: &str, field: &str) {
+        assert!(
+            self.try_subscribe(id, field).await,
+            "the connection is open"
+        );
+    }
+
+    /// The same. Returns whether the connection is open.
+    pub(crate) async fn try_subscribe(&mut self, id: &str, field: &str) -> bool {
         let query = format!("subscription {{ {field} }}");
-        self.send(json!({"type": "subscribe", "id": id, "payload": {"query": query}}))
-            .await;
+        let message = json!({"type": "subscribe", "id": id, "payload": {"query": query}});
+        self.0
+            .send(Message::text(message.to_string()))
+            .await
+            .is_ok()
     }
 
     pub(crate) async fn send(&mut self, message: Value) {
@@ -78,7 +99,9 @@ impl Socket {
                 Some(Ok(Message::Text(text))) => {
                     let message: Value = serde_json::from_str(&text).unwrap();
                     if message["type"] == "ping" {
-                        self.send(json!({"type": "pong"})).await;
+                        // The next message is the end if the gateway has gone.
+                        let pong = json!({"type": "pong"}).to_string();
+                        self.0.send(Message::text(pong)).await.ok();
                     } else {
                         return Ok(message);
                     }
