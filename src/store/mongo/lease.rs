@@ -53,11 +53,17 @@ impl MongoContext {
         Ok(Some(fence))
     }
 
-    /// From now on the progress takes no more changes of earlier holders.
+    /// From now on the progress takes no more changes of earlier holders. What is no record of types gives way, so that
+    /// records can be written.
     async fn fence_progress(&self, Fence(number): Fence) -> Result<(), MongoError> {
-        let raise = doc! { "$max": { "fence": number } };
+        let is_readable = doc! { "$eq": [{ "$type": "$types" }, "object"] };
+        let raised = doc! {
+            "fence": { "$max": ["$fence", number] },
+            "types": { "$cond": [is_readable, "$types", "$$REMOVE"] },
+        };
         let state = self.state();
-        let update = state.update_one(doc! { "_id": IMPORT }, raise).upsert(true);
+        let raise = state.update_one(doc! { "_id": IMPORT }, vec![doc! { "$set": raised }]);
+        let update = raise.upsert(true);
         self.in_time(update).await?;
         Ok(())
     }

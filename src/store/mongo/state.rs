@@ -19,7 +19,7 @@ use super::{
     names::{self, StateKey, client_id, scope_id, user_id},
     reader::{ReadBudget, SessionReader, corrupt, text, unreadable},
 };
-use crate::store::{Clients, codec};
+use crate::store::{Clients, StoreError, codec};
 
 /// What is wanted in addition to what every read returns.
 #[derive(Debug, Default)]
@@ -140,7 +140,7 @@ struct StateBuilder {
 impl StateBuilder {
     fn finish(self) -> Result<CommitState, MongoError> {
         Ok(CommitState {
-            epoch: self.epoch.ok_or_else(|| corrupt("it has no epoch"))?,
+            epoch: self.epoch.ok_or_else(gone)?,
             version_floor: self.version_floor,
             has_inbox: self.has_inbox,
             scopes: self.scopes,
@@ -184,6 +184,12 @@ impl StateBuilder {
         }
         Ok(())
     }
+}
+
+/// The error of a store without an epoch: its database was dropped, or is being restored.
+fn gone() -> MongoError {
+    let reason = "its epoch is missing, as after dropDatabase; bring the store back, or restart the gateways to begin an empty one";
+    MongoError::Final(StoreError::Unavailable(reason.to_owned()))
 }
 
 /// Reads what is kept of a client.

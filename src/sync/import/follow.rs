@@ -19,7 +19,7 @@ use super::{
     log::ImportLog,
     plan::{CollectionNow, may_be_back, needs_scan, ranked, shape},
     progress::ProgressKeeper,
-    scan::{ActiveScan, HeldLook},
+    scan::{ActiveScan, CountedCollection, HeldLook},
     throttle::Throttle,
 };
 use crate::{
@@ -61,6 +61,8 @@ pub(super) struct Term<'i> {
     pub(super) scan: Option<ActiveScan>,
     /// When and on which collections types were held in this term.
     pub(super) held: BTreeMap<TypeName, HeldLook>,
+    /// Collections of held types whose number of documents no longer changes.
+    pub(super) settled: BTreeMap<TypeName, CountedCollection>,
     pub(super) log: ImportLog,
 }
 
@@ -91,6 +93,7 @@ impl<'i> Term<'i> {
             throttle: Throttle::new(importer.pushes.counted()),
             scan: None,
             held: BTreeMap::new(),
+            settled: BTreeMap::new(),
             log: ImportLog::default(),
         };
         importer.enter(ImporterState::Works);
@@ -259,7 +262,7 @@ impl<'i> Term<'i> {
             return Ok(needs_scan(record, present, shape));
         };
         let look = self.held.get_mut(type_name);
-        let Some(look) = look.filter(|look| look.collection.as_ref() == present) else {
+        let Some(look) = look.filter(|look| look.counted.collection.as_ref() == present) else {
             return Ok(true);
         };
         if record.accepts_deletes || present.is_none() || !look.is_due() {
@@ -267,7 +270,12 @@ impl<'i> Term<'i> {
         }
         let now = CollectionNow::of(record.collection.as_ref(), present);
         let documents = self.importer.collections.count(type_name).await?;
-        Ok(may_be_back(documents, held, now))
+        let is_settled = look.count(documents);
+        if is_settled {
+            self.settled.insert(type_name.clone(), look.counted.clone());
+        }
+        let may_be_filled = now == CollectionNow::Another && !is_settled;
+        Ok(!may_be_filled && may_be_back(documents, held, now))
     }
 
     async fn save_if_due(&mut self) -> Result<(), TermEnd> {

@@ -12,6 +12,7 @@ use tidegate_core::{
 };
 use tokio::time::Instant;
 
+use super::plan::CollectionNow;
 use crate::store::{
     StoreError,
     collections::{HeldType, TypeImport, TypeScan},
@@ -105,11 +106,12 @@ impl ImportLog {
         );
     }
 
-    pub(super) fn held(&self, type_name: &TypeName, held: HeldType, has_collection: bool) {
+    pub(super) fn held(&self, type_name: &TypeName, held: HeldType, now: CollectionNow) {
         let HeldType { missing, expected } = held;
-        let what = match has_collection {
-            true => "many documents are missing",
-            false => "the collection is missing",
+        let what = match now {
+            CollectionNow::Same => "many documents are missing",
+            CollectionNow::Another => "the collection was made again and lacks documents",
+            CollectionNow::Missing => "the collection is missing",
         };
         tracing::warn!(
             r#type = %type_name, missing, expected,

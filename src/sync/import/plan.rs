@@ -71,9 +71,16 @@ impl CollectionNow {
     }
 }
 
-/// Judges what a scan found missing.
-pub(super) fn judge(found: HeldType, now: CollectionNow, accepts_deletes: bool) -> Verdict {
-    let is_doubtful = found.missing > now.tolerated(found.expected);
+/// Judges what a scan found missing. A collection that was made again may still be being filled: nothing is deleted
+/// before it `is_settled`.
+pub(super) fn judge(
+    found: HeldType,
+    now: CollectionNow,
+    is_settled: bool,
+    accepts_deletes: bool,
+) -> Verdict {
+    let may_be_filled = now == CollectionNow::Another && !is_settled && found.missing > 0;
+    let is_doubtful = may_be_filled || found.missing > now.tolerated(found.expected);
     match is_doubtful && !accepts_deletes && !is_active(Mutant::NothingHeld) {
         true => Verdict::Hold,
         false => Verdict::Delete,
@@ -174,13 +181,15 @@ type Place { x: Int }
             (0, 0, CollectionNow::Missing, Verdict::Delete),
         ] {
             let found = found(missing, expected);
-            assert_eq!(judge(found, now, false), verdict, "{found:?} {now:?}");
+            assert_eq!(judge(found, now, true, false), verdict, "{found:?} {now:?}");
             assert_eq!(
-                judge(found, now, true),
+                judge(found, now, false, true),
                 Verdict::Delete,
                 "an operator accepts it"
             );
         }
+        let filled = judge(found(1, 10), CollectionNow::Another, false, false);
+        assert_eq!(filled, Verdict::Hold, "it may still be filled");
         let back = |documents, held| may_be_back(documents, held, CollectionNow::Same);
         assert!(!back(8_999, found(9_000, 100_000)));
         assert!(back(90_000, found(20_000, 100_000)));

@@ -13,7 +13,7 @@ use tidegate_core::{
 use tokio::time::Instant;
 
 use super::{
-    TermEnd,
+    Importer, TermEnd,
     follow::Term,
     plan::{CollectionNow, MISSING_MAX, Verdict, judge},
     throttle::DOCUMENTS_MAX,
@@ -26,8 +26,9 @@ use crate::store::{
 /// The fewest documents that a step of a walk reads, however few a transaction stamps.
 const WALK_MIN: usize = 50;
 
-/// How often a collection that lost documents is counted, in case they are back.
-const COUNT_EVERY: Duration = Duration::from_secs(60);
+/// How often a collection that lost documents is counted, in case they are back. One that was made again is settled if
+/// its number of documents stays the same for so long.
+const COUNT_EVERY: Duration = Duration::from_secs(20);
 
 /// The scan under way.
 pub(super) struct ActiveScan {
@@ -40,20 +41,29 @@ pub(super) struct ActiveScan {
     missing: Vec<DocumentKey>,
 }
 
-/// A held type as it was when it was held.
-pub(super) struct HeldLook {
+/// A collection and the number of its documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CountedCollection {
     pub(super) collection: Option<CollectionId>,
+    pub(super) documents: u64,
+}
+
+/// The collection of a held type at the last count.
+pub(super) struct HeldLook {
+    pub(super) counted: CountedCollection,
     counted_at: Instant,
 }
 
 impl HeldLook {
-    /// Whether its documents may be counted again. If so, this counts as done.
-    pub(super) fn is_due(&mut self) -> bool {
-        let is_due = self.counted_at.elapsed() >= COUNT_EVERY;
-        if is_due {
-            self.counted_at = Instant::now();
-        }
-        is_due
+    /// Whether its documents may be counted again.
+    pub(super) fn is_due(&self) -> bool {
+        self.counted_at.elapsed() >= COUNT_EVERY
+    }
+
+    /// Takes a new count. Returns whether it is the same as before.
+    pub(super) fn count(&mut self, documents: u64) -> bool {
+        self.counted_at = Instant::now();
+        std::mem::replace(&mut self.counted.documents, documents) == documents
     }
 }
 
@@ -211,8 +221,11 @@ impl Term<'_> {
         self.progress.accept_deletes(&collections.progress().await?);
         let record = self.progress.change(&type_name);
         let now = CollectionNow::of(record.collection.as_ref(), active.collection.as_ref());
-        match judge(active.found, now, record.accepts_deletes) {
-            Verdict::Hold => self.hold(active).await,
+        let accepts_deletes = record.accepts_deletes;
+        let counted = self.importer.count(&active).await?;
+        let is_settled = self.settled.get(&type_name) == Some(&counted);
+        match judge(active.found, now, is_settled, accepts_deletes) {
+            Verdict::Hold => self.hold(active, counted, now).await,
             Verdict::Delete => self.delete_missing(active).await,
         }
     }
@@ -238,15 +251,19 @@ impl Term<'_> {
         self.finish(active).await
     }
 
-    async fn hold(&mut self, active: ActiveScan) -> Result<Option<ActiveScan>, TermEnd> {
+    async fn hold(
+        &mut self,
+        active: ActiveScan,
+        counted: CountedCollection,
+        now: CollectionNow,
+    ) -> Result<Option<ActiveScan>, TermEnd> {
         let record = self.progress.change(&active.type_name);
         record.scan = None;
         record.held = Some(active.found);
         self.save().await?;
-        self.log
-            .held(&active.type_name, active.found, active.collection.is_some());
+        self.log.held(&active.type_name, active.found, now);
         let look = HeldLook {
-            collection: active.collection,
+            counted,
             counted_at: Instant::now(),
         };
         self.held.insert(active.type_name, look);
@@ -264,6 +281,20 @@ impl Term<'_> {
         self.save().await?;
         self.log.finished(&active.type_name, &scan);
         Ok(None)
+    }
+}
+
+impl Importer {
+    /// Counts the documents of the collection that was scanned.
+    async fn count(&self, active: &ActiveScan) -> Result<CountedCollection, TermEnd> {
+        let documents = match &active.collection {
+            Some(_) => self.collections.count(&active.type_name).await?,
+            None => 0,
+        };
+        Ok(CountedCollection {
+            collection: active.collection.clone(),
+            documents,
+        })
     }
 }
 

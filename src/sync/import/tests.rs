@@ -331,6 +331,30 @@ async fn a_collection_that_was_made_again_is_scanned_and_held_if_it_lost_much() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_deleted_while_a_collection_that_was_made_again_is_still_being_filled() {
+    let database = filled(1_000);
+    run_for(&database, LONG).await;
+    drop(database.take(&named("Task")));
+    let task_of = |id: u32| (key("Task", format!("{id:05}")), task("before"));
+    for id in 0..930 {
+        let (key, task) = task_of(id);
+        database.write(&key, task);
+    }
+    let importer = importer(&database);
+    let mut running = std::pin::pin!(importer.run());
+    // Slowly, and beyond what may be missing without a question.
+    for id in 930..990 {
+        assert!(timeout(Duration::from_secs(5), &mut running).await.is_err());
+        assert_eq!(living(&database, "Task"), 1_000, "after {id} documents");
+        let (key, task) = task_of(id);
+        database.write(&key, task);
+    }
+    assert!(timeout(LONG * 2, &mut running).await.is_err());
+    assert_eq!(living(&database, "Task"), 990, "nobody fills it any more");
+    assert_imported(&database);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_importer_that_lost_its_lease_writes_nothing_and_takes_it_again_when_it_is_free() {
     let database = filled(10);
     let importer = importer(&database);
