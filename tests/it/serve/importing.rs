@@ -357,3 +357,26 @@ async fn a_stream_that_fails_for_good_is_opened_again_and_what_it_missed_is_foun
     until_importing(&alice, json!([])).await;
     assert_eq!(alice.epoch().await, epoch);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_database_a_gateway_says_that_it_is_not_there_and_a_start_fills_a_new_store() {
+    let bench = Bench::start().await;
+    bench.fill(30).await;
+    let (server, alice) = bench.serve();
+    let mut device = until_pulled(&alice, 30).await;
+    bench.database.drop().await.unwrap();
+    bench.fill(20).await;
+    let answer = alice.send("{ viewer { epoch } }", json!({})).await;
+    assert_eq!(
+        answer["errors"][0]["extensions"]["code"], "SERVICE_UNAVAILABLE",
+        "{answer}"
+    );
+    server.stop();
+    let (_server, alice) = bench.serve();
+    until("a reset", async || {
+        device.pull(&alice).await;
+        (device.ids().len() == 20).then_some(())
+    })
+    .await;
+    assert_eq!(device.resets, 2, "the first pull, and the new store");
+}
