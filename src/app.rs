@@ -304,7 +304,7 @@ fn brings_types_back(model: &Model, served: Option<&str>, survey: &ModelCheck) -
 pub(crate) fn of_model(survey: &ModelCheck) -> Finding {
     let count = match survey.misfits {
         0 => {
-            let message = "all stored documents fit the model";
+            let message = "all documents of the feed fit the model";
             return Finding::good(Topic::Model, message);
         }
         1 => "1 stored document does".to_owned(),

@@ -57,6 +57,7 @@ pub use self::model_note::client_options;
 use self::{
     capped::Capped,
     collections::MongoCollections,
+    collections::SeenCollections,
     commit_thread::CommitThread,
     elections::Elections,
     error::MongoError,
@@ -147,6 +148,7 @@ struct MongoContext {
     local_commits: Arc<LocalCommits>,
     live: Arc<GatewayRecords>,
     capped: Arc<Capped>,
+    seen: Arc<SeenCollections>,
     /// Whether an insert fails if the collection has the id already. Behind a router a collection may be sharded by
     /// another field; each shard then knows its own documents only.
     optimistic_inserts: bool,

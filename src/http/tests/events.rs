@@ -1,4 +1,4 @@
-//! Errors inside the events of a subscription: each transport delivers them beside the data, with their paths, and the
+//! A document that a subscription's selection cannot show: each transport delivers a REVOKE without an error, and the
 //! stream goes on.
 
 use futures_util::StreamExt;
@@ -11,27 +11,21 @@ use super::{
 };
 
 /// The store shows the task without the title that it must have.
-const SUBSCRIPTION: &str = "subscription { changes { changes { documentId document { ... on Task { id title } } } hasMore } }";
+const SUBSCRIPTION: &str = "subscription { changes { changes { kind documentId document { ... on Task { id title } } } hasMore } }";
 
 fn push(id: &str) -> String {
     let change = format!("{{task: {{create: {{id: \"{id}\", document: {{title: \"t\"}}}}}}}}");
     format!("mutation {{ pushChanges(input: {{changes: [{change}]}}) {{ results {{ status }} }} }}")
 }
 
-fn with_an_error() -> Json {
-    json!({
-        "data": {"changes": {"changes": [{"documentId": "bad", "document": null}], "hasMore": false}},
-        "errors": [{
-            "message": "A value is required here, and there is none.",
-            "locations": [{"line": 1, "column": 75}],
-            "path": ["changes", "changes", 0, "document", "title"],
-            "extensions": {"code": "INTERNAL_SERVER_ERROR"},
-        }],
-    })
+fn withheld() -> Json {
+    let change = json!({"kind": "REVOKE", "documentId": "bad", "document": null});
+    json!({"data": {"changes": {"changes": [change], "hasMore": false}}})
 }
 
-fn without() -> Json {
-    let change = json!({"documentId": "good", "document": {"id": "good", "title": "t"}});
+fn shown() -> Json {
+    let change =
+        json!({"kind": "UPSERT", "documentId": "good", "document": {"id": "good", "title": "t"}});
     json!({"data": {"changes": {"changes": [change], "hasMore": false}}})
 }
 
@@ -57,7 +51,7 @@ impl TestServer {
 }
 
 #[tokio::test]
-async fn streams_deliver_the_errors_of_events_and_go_on() {
+async fn streams_deliver_what_is_withheld_and_go_on() {
     for (accept, around) in [
         ("text/event-stream", ("event: next\ndata: ", "\n\n")),
         (
@@ -69,7 +63,7 @@ async fn streams_deliver_the_errors_of_events_and_go_on() {
         let stream = test_server.send(accept, SUBSCRIPTION).await;
         let mut frames = stream.into_body().into_data_stream();
         let mut heard = String::new();
-        for expected in [with_an_error(), without()] {
+        for expected in [withheld(), shown()] {
             let answer = loop {
                 if let Some(answer) = taken(&mut heard, around) {
                     break answer;
@@ -93,11 +87,11 @@ fn taken(heard: &mut String, (before, behind): (&str, &str)) -> Option<Json> {
 }
 
 #[tokio::test]
-async fn sockets_deliver_the_errors_of_events_and_go_on() {
+async fn sockets_deliver_what_is_withheld_and_go_on() {
     let open = OpenSocket::new(TestServer::with_a_bad_task().await).await;
     let mut client = open.client(PATIENCE * 2).await;
     client.subscribe("live", SUBSCRIPTION).await;
-    for expected in [with_an_error(), without()] {
+    for expected in [withheld(), shown()] {
         let message = client.hear().await;
         assert_eq!(
             message,

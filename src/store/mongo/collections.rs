@@ -2,7 +2,7 @@
 //! collection each type has.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -13,15 +13,19 @@ use tidegate_core::{
     id::{DocumentId, DocumentKey, TypeName},
     transaction::Fence,
 };
+use tokio::time::{Duration, Instant};
 
 use super::{
     MongoContext, error::MongoError, foreign_stream, names::IMPORT, progress, reader::SessionReader,
 };
-use crate::store::{
-    StoreError,
-    collections::{
-        CollectionId, Collections, DocumentWalk, FollowError, ForeignBatch, ImportPosition,
-        ImportProgress, TypeImport, WalkPosition, WithheldPage,
+use crate::{
+    lock::Mutex,
+    store::{
+        StoreError,
+        collections::{
+            CollectionId, Collections, DocumentWalk, FollowError, ForeignBatch, ImportPosition,
+            ImportProgress, TypeImport, WalkPosition, WithheldPage,
+        },
     },
 };
 
@@ -152,7 +156,62 @@ impl MongoContext {
     }
 }
 
+/// How long the list of collections is believed where creates ask for it.
+const BELIEVED: Duration = Duration::from_secs(1);
+
+/// The application's collections as they were a moment ago.
+#[derive(Debug, Default)]
+pub(super) struct SeenCollections(Mutex<Option<(Instant, Arc<HashSet<String>>)>>);
+
+impl MongoContext {
+    async fn seen_collections(&self) -> Result<Arc<HashSet<String>>, MongoError> {
+        if let Some((at, seen)) = &*self.seen.0.lock()
+            && at.elapsed() < BELIEVED
+        {
+            return Ok(Arc::clone(seen));
+        }
+        let found = self.collection_ids(self.layout.collections()).await?;
+        let seen = Arc::new(found.into_keys().collect());
+        *self.seen.0.lock() = Some((Instant::now(), Arc::clone(&seen)));
+        Ok(seen)
+    }
+}
+
 impl SessionReader<'_> {
+    /// Of these types, those whose collection was imported and is missing.
+    pub(super) async fn missing_collections(
+        &mut self,
+        types: BTreeSet<&TypeName>,
+    ) -> Result<BTreeSet<TypeName>, MongoError> {
+        let context = self.context;
+        if types.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let seen = context.seen_collections().await?;
+        let is_missing = |name: &&TypeName| {
+            let layout = context.layout.document_type(name);
+            layout.is_some_and(|layout| !seen.contains(&layout.collection))
+        };
+        let missing: BTreeSet<&TypeName> = types.into_iter().filter(is_missing).collect();
+        if missing.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let imports = self.imports().await?;
+        let is_imported = |name: &&TypeName| {
+            let import = imports.get(*name);
+            import.is_some_and(|import| import.collection.is_some() && !import.accepts_deletes)
+        };
+        Ok(missing.into_iter().filter(is_imported).cloned().collect())
+    }
+
+    /// How far the import of each type has come, in the transaction's snapshot.
+    async fn imports(&mut self) -> Result<BTreeMap<TypeName, TypeImport>, MongoError> {
+        let found = self.by_ids(&self.context.names.state, [IMPORT]).await?;
+        let found = found.first().map(|raw| Document::try_from(&**raw));
+        let progress = found.transpose()?.as_ref().map(progress::decode);
+        Ok(progress.unwrap_or_default().types)
+    }
+
     /// Of these types, which miss documents: those whose collection is missing, is another one than was imported, or is
     /// held. The transaction reads what was imported. The collections are as they are now.
     pub(super) async fn held(
@@ -162,12 +221,8 @@ impl SessionReader<'_> {
         if types.is_empty() {
             return Ok(types);
         }
-        let context = self.context;
-        let found = self.by_ids(&context.names.state, [IMPORT]).await?;
-        let found = found.first().map(|raw| Document::try_from(&**raw));
-        let progress = found.transpose()?.as_ref().map(progress::decode);
-        let imports = progress.unwrap_or_default().types;
-        let present = context.identities(types.iter()).await?;
+        let imports = self.imports().await?;
+        let present = self.context.identities(types.iter()).await?;
         let is_held = |name: &TypeName| {
             let import = imports.get(name).cloned().unwrap_or_default();
             holds_deletes(&import, present.get(name))

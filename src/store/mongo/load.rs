@@ -129,7 +129,8 @@ impl LoadPlan<'_> {
         }
         let keys = reads.keys.iter();
         let seen = keys.filter(|key| !view.optimistic.contains(*key)).cloned();
-        view.load_records(reader, &seen.collect::<Vec<_>>()).await?;
+        view.load_records(reader, reads, &seen.collect::<Vec<_>>())
+            .await?;
         if reads.lease.is_some() {
             let left_out = &view.loaded.left_out;
             let read = reads.keys.iter().filter(|key| !left_out.contains(*key));
@@ -148,7 +149,7 @@ impl LoadedState {
     ) -> Result<(), MongoError> {
         let optimistic: Vec<_> = std::mem::take(&mut self.optimistic).into_iter().collect();
         if self.loaded.left_out.is_empty() && self.has_read(reader, &optimistic).await? {
-            return self.load_held(reader).await;
+            return self.load_held(reader, reads).await;
         }
         self.loaded.entries.clear();
         self.loaded.foreign.clear();
@@ -157,7 +158,7 @@ impl LoadedState {
         self.known.unread.clear();
         self.budgets = ReadBudgets::of(reads.bytes_max.0);
         let keys: Vec<_> = reads.keys.iter().cloned().collect();
-        self.load_records(reader, &keys).await
+        self.load_records(reader, reads, &keys).await
     }
 
     /// Reads documents in their order, as far as there is room, and leaves the others out. The first existing one
@@ -165,6 +166,7 @@ impl LoadedState {
     async fn load_records(
         &mut self,
         reader: &mut SessionReader<'_>,
+        reads: &Reads,
         keys: &[DocumentKey],
     ) -> Result<(), MongoError> {
         let mut parts = Parts::of(keys);
@@ -182,11 +184,22 @@ impl LoadedState {
             }
         }
         self.loaded.left_out.extend(parts.rest().iter().cloned());
-        self.load_held(reader).await
+        self.load_held(reader, reads).await
     }
 
-    /// Looks which missing documents may not have been deleted.
-    async fn load_held(&mut self, reader: &mut SessionReader<'_>) -> Result<(), MongoError> {
+    /// Looks which missing documents may not have been deleted. Documents to be created count as missing while their
+    /// collection is: an insert would make it again, and a rename back would fail.
+    async fn load_held(
+        &mut self,
+        reader: &mut SessionReader<'_>,
+        reads: &Reads,
+    ) -> Result<(), MongoError> {
+        let created = reads.created.iter().map(|key| &key.type_name).collect();
+        let missing = reader.missing_collections(created).await?;
+        let created = reads.created.iter();
+        let unmade = created.filter(|key| missing.contains(&key.type_name));
+        let unmade = unmade.map(|key| (key.clone(), ForeignState::Gone));
+        self.loaded.foreign.extend(unmade);
         let foreign = self.loaded.foreign.iter();
         let gone = foreign.filter(|(_, state)| matches!(state, ForeignState::Gone));
         let types = gone.map(|(key, _)| key.type_name.clone()).collect();

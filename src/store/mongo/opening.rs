@@ -64,6 +64,7 @@ pub(super) async fn connect(
         local_commits: Arc::new(LocalCommits::new(options.transactions_max.max(1))),
         live: Arc::new(GatewayRecords::new((options.random)())),
         capped: Arc::default(),
+        seen: Arc::default(),
         optimistic_inserts: server == Server::Member,
         random: options.random.clone(),
         call_max: options.call_max,

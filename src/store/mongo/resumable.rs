@@ -38,7 +38,9 @@ pub(super) struct ResumableStream {
     /// The resume token; `None` if the stream begins at the present. It advances in idle times too, or it would become
     /// too old.
     token: Option<Document>,
-    /// The number of failures since the last batch.
+    /// Whether the next batch is the one that opening the stream has brought.
+    is_fresh: bool,
+    /// The number of failures since the last batch after the first.
     failures: u32,
 }
 
@@ -58,6 +60,7 @@ impl ResumableStream {
             batch_size,
             open: None,
             token,
+            is_fresh: false,
             failures: 0,
         }
     }
@@ -79,7 +82,10 @@ impl ResumableStream {
         loop {
             match self.receive().await {
                 Ok(Some(batch)) => {
-                    self.failures = 0;
+                    // Opening may succeed each time, and reading on fail.
+                    if !std::mem::take(&mut self.is_fresh) {
+                        self.failures = 0;
+                    }
                     return Ok(batch);
                 }
                 Ok(None) => return Err(Lost("the change stream has ended".to_owned())),
@@ -102,6 +108,7 @@ impl ResumableStream {
             None => {
                 let token = self.token.clone();
                 let opened = self.opened(token).await?;
+                self.is_fresh = true;
                 self.open.insert(opened)
             }
         };

@@ -195,12 +195,16 @@ async fn a_collection_that_is_renamed_is_held_and_goes_on_when_it_is_back() {
     until_importing(&alice, json!([{ "type": "Task", "held": true }])).await;
     until_pulled(&alice, 20).await;
     let edit = json!([{ "task": { "update": { "id": "00001", "baseVersion": 1, "set": { "done": true } } } }]);
-    let push = json!({ "input": { "changes": edit } });
-    let code = alice.code(&crate::harness::push_query(), push).await;
-    assert_eq!(
-        code, "SERVICE_UNAVAILABLE",
-        "nothing is decided about what may be lost"
-    );
+    let document = json!({ "audience": "public", "title": "New" });
+    let create = json!([{ "task": { "create": { "id": "new", "document": document } } }]);
+    for (changes, reason) in [
+        (edit, "nothing is decided about what may be lost"),
+        (create, "it would make the collection again"),
+    ] {
+        let push = json!({ "input": { "changes": changes } });
+        let code = alice.code(&crate::harness::push_query(), push).await;
+        assert_eq!(code, "SERVICE_UNAVAILABLE", "{reason}");
+    }
     let output = bench.import(&[]);
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{complaint}");
