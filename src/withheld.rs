@@ -1,4 +1,4 @@
-//! The log of documents that readers cannot show: one line for each.
+//! The log of documents that readers cannot show: one line for each, which does not name it.
 //!
 //! The readers of a document decide what they show instead.
 
@@ -11,10 +11,10 @@ use tidegate_core::{
 
 use crate::{lock::Mutex, telemetry::Escaped};
 
-/// The most documents that are named, as long as the process runs.
-const NAMED_MAX: usize = 1_000;
+/// The most documents that are logged, as long as the process runs.
+const LOGGED_MAX: usize = 1_000;
 
-static LOG: LazyLock<Mutex<NamedDocuments>> = LazyLock::new(Mutex::default);
+static LOG: LazyLock<Mutex<LoggedDocuments>> = LazyLock::new(Mutex::default);
 
 /// Logs once why this version of a document cannot be shown, without its values.
 pub(crate) fn log(type_name: &str, id: &str, version: Version, misfit: &Misfit) {
@@ -23,28 +23,27 @@ pub(crate) fn log(type_name: &str, id: &str, version: Version, misfit: &Misfit) 
         Added::Known => {}
         Added::New => tracing::error!(
             r#type = type_name,
-            id = %Escaped(id),
             version = version.0,
             path = %Escaped(&misfit.path),
             found = misfit.found,
             problem = misfit.problem,
-            "a document cannot be shown, and is withheld from clients until its next version"
+            "a document cannot be shown, and is withheld from clients until its next version; look for it with `tidegate doctor`"
         ),
         Added::Full => tracing::error!(
-            "more than {NAMED_MAX} documents cannot be shown; no further ones are named"
+            "more than {LOGGED_MAX} documents cannot be shown; no further ones are logged"
         ),
     }
 }
 
-/// The same for a document that is named by its key.
+/// The same for a document that is addressed by its key.
 pub(crate) fn log_key(key: &DocumentKey, version: Version, misfit: &Misfit) {
     log(key.type_name.as_str(), key.id.as_str(), version, misfit);
 }
 
-/// The documents that the log names.
+/// The documents that have a line.
 #[derive(Default)]
-struct NamedDocuments {
-    named: HashSet<(Box<str>, Box<str>, Version)>,
+struct LoggedDocuments {
+    logged: HashSet<(Box<str>, Box<str>, Version)>,
     is_full: bool,
 }
 
@@ -56,17 +55,17 @@ enum Added {
     Full,
 }
 
-impl NamedDocuments {
+impl LoggedDocuments {
     fn add(&mut self, document: (Box<str>, Box<str>, Version)) -> Added {
-        if self.is_full || self.named.contains(&document) {
+        if self.is_full || self.logged.contains(&document) {
             return Added::Known;
         }
-        if self.named.len() == NAMED_MAX {
+        if self.logged.len() == LOGGED_MAX {
             self.is_full = true;
-            self.named = HashSet::new();
+            self.logged = HashSet::new();
             return Added::Full;
         }
-        self.named.insert(document);
+        self.logged.insert(document);
         Added::New
     }
 }
@@ -76,18 +75,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_version_of_a_document_is_named_once_and_only_so_many() {
-        let mut log = NamedDocuments::default();
+    fn each_version_of_a_document_is_logged_once_and_only_so_many() {
+        let mut log = LoggedDocuments::default();
         let mut add = |number: usize, version: i32| {
             log.add(("Task".into(), number.to_string().into(), Version(version)))
         };
-        for number in 1..NAMED_MAX {
+        for number in 1..LOGGED_MAX {
             assert_eq!(add(number, 1), Added::New);
             assert_eq!(add(number, 1), Added::Known);
         }
         assert_eq!(add(1, 2), Added::New);
-        assert_eq!(add(NAMED_MAX, 1), Added::Full);
-        assert_eq!(add(NAMED_MAX + 1, 1), Added::Known);
+        assert_eq!(add(LOGGED_MAX, 1), Added::Full);
+        assert_eq!(add(LOGGED_MAX + 1, 1), Added::Known);
         assert_eq!(add(1, 1), Added::Known);
     }
 }

@@ -53,8 +53,8 @@ struct Options {
     /// How many entries the store has that has grown; a multiple of 10,000
     #[arg(long, default_value_t = 1_000_000)]
     entries: usize,
-    /// How many documents are imported, in each round
-    #[arg(long, default_value_t = 200_000)]
+    /// How many documents are imported
+    #[arg(long, default_value_t = 1_000_000)]
     imported: usize,
     /// Of the groups push, http, pull and fanout, measure only the rows whose names contain this
     #[arg(long)]

@@ -52,12 +52,15 @@ impl Gateway {
         client(&self.server, &token(&self.directory, user))
     }
 
-    /// How many lines of the log name the document, and that none shows a value.
-    fn logged(&self, id: &str) -> usize {
+    /// How many documents have a line in the log, and that none shows an id or a value.
+    fn logged(&self) -> usize {
         let log = fs::read_to_string(self.directory.path().join("log")).unwrap();
         assert!(!log.contains("needle"), "a value is shown: {log}");
-        let id = format!(r#""id":"{id}""#);
-        let about = |line: &&str| line.contains("cannot be shown") && line.contains(&id);
+        let about = |line: &&str| line.contains("cannot be shown");
+        let named = log
+            .lines()
+            .find(|line| about(line) && line.contains(r#""id":"#));
+        assert_eq!(named, None, "an id is shown");
         log.lines().filter(about).count()
     }
 }
@@ -309,9 +312,7 @@ async fn a_few_of_5000_documents_that_cannot_be_shown_stop_nothing_on_mongodb() 
         let others = json!({ "title": "t", "project": null });
         assert_eq!(answer, json!({ "a": null, "b": others }), "{id}");
     }
-    for id in withheld.iter().chain(&["headless", "p"]) {
-        assert_eq!(gateway.logged(id), 1, "{id}");
-    }
+    assert_eq!(gateway.logged(), withheld.len() + 2, "each has one line");
 
     for id in ["a", "b", "c"] {
         dispute(&alice, id, "two").await;
@@ -383,7 +384,7 @@ async fn a_live_change_that_cannot_be_shown_is_a_revoke_for_all_who_share_its_te
     for device in &devices {
         assert_eq!(device.replica.ids(), [""; 0]);
     }
-    assert_eq!(gateway.logged("bad"), 1);
+    assert_eq!(gateway.logged(), 1);
 
     let edit = update("bad", 2, json!({ "done": true }));
     let results = alice
@@ -469,10 +470,9 @@ async fn documents_that_cannot_be_shown_stop_nothing_on_the_embedded_store() {
     }
     for id in ["absent", "unreadable"] {
         assert_eq!(alice.task(id).await, Json::Null);
-        assert_eq!(gateway.logged(id), 1);
     }
     assert_eq!(inbox(&alice).await, json!([disputed("a", None)]));
-    assert_eq!(gateway.logged("b"), 1);
+    assert_eq!(gateway.logged(), 4);
 
     // Nobody else writes to this store. What can be read can be mended by a push.
     let changes = |id: &str| {

@@ -12,6 +12,9 @@ pub(super) const DOCUMENTS_MAX: usize = 500;
 /// The time of a transaction while pushes commit.
 const TARGET: Duration = Duration::from_millis(25);
 
+/// The longest rest, well within the time of a lease.
+const REST_MAX: Duration = Duration::from_secs(1);
+
 /// How many more documents a transaction may have than the last that succeeded.
 const STEP: usize = 50;
 
@@ -51,8 +54,8 @@ impl Throttle {
         self.documents
     }
 
-    /// A transaction of so many documents took so long. Returns how long to rest: as long as it took if pushes are
-    /// committed meanwhile, and else not at all.
+    /// A transaction of so many documents took so long. Returns how long to rest: as long as it took, up to
+    /// [`REST_MAX`], if pushes are committed meanwhile, and else not at all.
     pub(super) fn succeeded(&mut self, documents: usize, took: Duration, pushes: u64) -> Duration {
         let are_pushed = std::mem::replace(&mut self.pushes, pushes) != pushes;
         let grown = (self.documents + STEP).min(DOCUMENTS_MAX);
@@ -63,7 +66,7 @@ impl Throttle {
         let in_target = documents as u128 * TARGET.as_nanos() / took.as_nanos().max(1);
         let in_target = usize::try_from(in_target).unwrap_or(DOCUMENTS_MAX);
         self.documents = in_target.clamp(1, grown);
-        took
+        took.min(REST_MAX)
     }
 
     /// A transaction met another one.
@@ -87,7 +90,7 @@ mod tests {
         assert_eq!(throttle.succeeded(125, 25 * MS, 2), 25 * MS);
         assert_eq!(throttle.documents(), 125);
         // A slow store: one document is the least.
-        assert_eq!(throttle.succeeded(125, 10_000 * MS, 3), 10_000 * MS);
+        assert_eq!(throttle.succeeded(125, 10_000 * MS, 3), REST_MAX);
         assert_eq!(throttle.documents(), 1);
     }
 
@@ -100,7 +103,7 @@ mod tests {
             assert_eq!(throttle.succeeded(100, 100 * MS, 8), Duration::ZERO);
             sizes.push(throttle.documents());
         }
-        assert_eq!(sizes[0], 1 + STEP + STEP - STEP);
+        assert_eq!(sizes[0], 1 + STEP);
         assert_eq!(sizes[11], DOCUMENTS_MAX);
     }
 
