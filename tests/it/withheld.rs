@@ -28,7 +28,7 @@ use crate::{
     harness::{
         CONFIG, Client, PAGE, PATIENCE, Replica, Server, Socket, configured, configured_on, create,
         delete,
-        mongod::{Deployment, fresh_database},
+        mongod::{Deployment, fresh_database, until},
         pull_query, update, with_secret,
     },
     serve::{client, token},
@@ -52,16 +52,19 @@ impl Gateway {
         client(&self.server, &token(&self.directory, user))
     }
 
-    /// How many documents have a line in the log, and that none shows an id or a value.
-    fn logged(&self) -> usize {
-        let log = fs::read_to_string(self.directory.path().join("log")).unwrap();
-        assert!(!log.contains("needle"), "a value is shown: {log}");
-        let about = |line: &&str| line.contains("cannot be shown");
-        let named = log
-            .lines()
-            .find(|line| about(line) && line.contains(r#""id":"#));
-        assert_eq!(named, None, "an id is shown");
-        log.lines().filter(about).count()
+    /// Waits until as many documents have their one line in the log, which shows neither an id nor a value.
+    async fn expect_logged(&self, documents: usize) {
+        until("lines of the log", async || {
+            let log = fs::read_to_string(self.directory.path().join("log")).unwrap();
+            assert!(!log.contains("needle"), "a value is shown: {log}");
+            let about = |line: &&str| line.contains("cannot be shown");
+            let named = log
+                .lines()
+                .find(|line| about(line) && line.contains(r#""id":"#));
+            assert_eq!(named, None, "an id is shown");
+            (log.lines().filter(about).count() == documents).then_some(())
+        })
+        .await;
     }
 }
 
@@ -312,7 +315,7 @@ async fn a_few_of_5000_documents_that_cannot_be_shown_stop_nothing_on_mongodb() 
         let others = json!({ "title": "t", "project": null });
         assert_eq!(answer, json!({ "a": null, "b": others }), "{id}");
     }
-    assert_eq!(gateway.logged(), withheld.len() + 2, "each has one line");
+    gateway.expect_logged(withheld.len() + 2).await;
 
     for id in ["a", "b", "c"] {
         dispute(&alice, id, "two").await;
@@ -384,7 +387,7 @@ async fn a_live_change_that_cannot_be_shown_is_a_revoke_for_all_who_share_its_te
     for device in &devices {
         assert_eq!(device.replica.ids(), [""; 0]);
     }
-    assert_eq!(gateway.logged(), 1);
+    gateway.expect_logged(1).await;
 
     let edit = update("bad", 2, json!({ "done": true }));
     let results = alice
@@ -472,7 +475,7 @@ async fn documents_that_cannot_be_shown_stop_nothing_on_the_embedded_store() {
         assert_eq!(alice.task(id).await, Json::Null);
     }
     assert_eq!(inbox(&alice).await, json!([disputed("a", None)]));
-    assert_eq!(gateway.logged(), 4);
+    gateway.expect_logged(4).await;
 
     // Nobody else writes to this store. What can be read can be mended by a push.
     let changes = |id: &str| {
