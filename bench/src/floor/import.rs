@@ -3,7 +3,7 @@
 
 use futures_util::TryStreamExt;
 use mongodb::{
-    Client, Database,
+    Database,
     bson::{Document, RawDocumentBuf, doc, rawdoc},
 };
 
@@ -39,19 +39,17 @@ fn created(number: usize) -> Edit {
 }
 
 impl Floor {
-    /// Imports a filled database of the same server.
-    pub(crate) async fn import(url: &str, documents: usize) {
-        let client = Client::with_uri_str(url).await.unwrap();
-        let database = client.default_database().unwrap();
-        let floor = Self::open(url).await;
-        let tasks = floor.database.collection::<RawDocumentBuf>("tasks");
+    /// Imports the documents that its database was filled with.
+    pub(crate) async fn import(&self, documents: usize) {
+        let database = &self.database;
+        let tasks = database.collection::<RawDocumentBuf>("tasks");
         let found = tasks.find(doc! {}).sort(doc! {"_id": 1});
         let found = found
             .batch_size(u32::try_from(BATCH).unwrap())
             .await
             .unwrap();
         let mut batches = found.try_chunks(BATCH);
-        let mut session = client.start_session().await.unwrap();
+        let mut session = database.client().start_session().await.unwrap();
         let mut number = 0;
         while let Some(batch) = batches.try_next().await.unwrap() {
             let entries = batch.iter().enumerate().map(|(i, _)| {
