@@ -1,7 +1,7 @@
 //! Stored documents that their readers cannot show: they are withheld, and nothing else is. On both stores, through the
 //! real binary.
 //!
-//! On MongoDB, somebody edits Tidegate's own feed by hand. The file of the embedded store is edited while no gateway runs.
+//! On MongoDB, the test edits Tidegate's own feed by hand. The file of the embedded store is edited while no gateway runs.
 
 use std::{
     collections::BTreeMap,

@@ -1,12 +1,14 @@
 //! What a transaction loaded, and what its pushes have changed so far.
 
+mod foreign;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use super::{
-    ClientState, CommitRequest, Outcome, PushAnswer, PushOutcome, PushRefusal, PushRequest,
+    ClientState, CommitRequest, Outcome, PushAnswer, PushOutcome, PushRequest,
     admit::last_id,
     results::{ChangeResult, PushResult},
 };
@@ -15,12 +17,12 @@ use crate::{
     entry::{Entry, Marker, Membership},
     grant::{Grants, Identity},
     id::{ClientKey, ConflictId, DocumentKey, MutationId, Scope, TypeName, UserId},
-    import::{self, ForeignWrite, Withheld},
+    import::Withheld,
     inbox::{InboxRecord, OpenConflict, PendingUsage, ResolvedConflict, UserAndDocument},
     membership::{self, Bounds, GIVEN_MAX, GiverAndUser, Memberships, UserChange},
     model::Model,
     mutant::{Mutant, is_active},
-    transaction::{ForeignState, Loaded, Misfit, Writes},
+    transaction::{Loaded, Writes},
     value::Timestamp,
 };
 
@@ -63,46 +65,8 @@ impl<'l> TransactionOverlay<'l> {
             withheld: BTreeMap::new(),
             uncounted: BTreeSet::new(),
         };
-        for (key, foreign) in &loaded.foreign {
-            if overlay.is_held(key) {
-                continue;
-            }
-            let entry = loaded.entries.get(key).map(Arc::as_ref);
-            let arrival = ForeignWrite {
-                model,
-                now,
-                version_floor: loaded.version_floor,
-                key,
-                entry,
-            };
-            let import = import::import(&arrival, foreign);
-            if let Some(mut imported) = import.entry {
-                let before = entry.and_then(|entry| entry.membership.as_ref());
-                imported.membership = membership::signed(&imported, before);
-                overlay.imports.insert(key, Arc::new(imported));
-            }
-            if let Some(withheld) = import.withheld {
-                overlay.withheld.insert(key, withheld);
-            }
-        }
-        overlay.note_unreadable();
+        overlay.meet_foreign_writes(model, now);
         overlay
-    }
-
-    /// A store that finds nothing foreign to a withheld document cannot read what it holds.
-    fn note_unreadable(&mut self) {
-        let entries = self.loaded.entries.iter();
-        let withheld = entries
-            .filter(|(key, entry)| entry.withheld && !self.loaded.foreign.contains_key(*key));
-        for (key, entry) in withheld {
-            let misfit = Misfit {
-                path: String::new(),
-                found: "unknown".to_owned(),
-                problem: "it cannot be read".to_owned(),
-            };
-            let scope = Some(entry.scope.clone());
-            self.withheld.insert(key, Withheld { misfit, scope });
-        }
     }
 
     /// Whether the load left out a document or a conflict that the request names, or its client.
@@ -143,31 +107,6 @@ impl<'l> TransactionOverlay<'l> {
         self.loaded.conflicts_left_out.contains(id) && !is_active(Mutant::LeftOutIsAbsent)
     }
 
-    /// Why the document is withheld, if it is.
-    pub(super) fn withheld(&self, key: &DocumentKey) -> Option<&Withheld> {
-        self.withheld.get(key)
-    }
-
-    /// Whether the document is missing, and may not have been deleted (rules.md 8.6).
-    pub(super) fn is_held(&self, key: &DocumentKey) -> bool {
-        !is_active(Mutant::NothingHeld)
-            && self.loaded.held.contains(&key.type_name)
-            && self.loaded.foreign.get(key) == Some(&ForeignState::Gone)
-    }
-
-    /// Refuses to decide about a document that may not have been deleted.
-    pub(super) fn refuse_held<'k>(
-        &self,
-        mut keys: impl Iterator<Item = &'k DocumentKey>,
-    ) -> Result<(), PushRefusal> {
-        match keys.find(|key| self.is_held(key)) {
-            Some(key) => Err(PushRefusal::Held {
-                type_name: key.type_name.clone(),
-            }),
-            None => Ok(()),
-        }
-    }
-
     /// The document as a change meets it, with others' writes.
     pub(super) fn current(&self, key: &DocumentKey) -> Option<Arc<Entry>> {
         let changed = self.changed.entries.get(key);
@@ -179,44 +118,6 @@ impl<'l> TransactionOverlay<'l> {
     pub(super) fn entry(&self, key: &DocumentKey) -> Option<Arc<Entry>> {
         let changed = self.changed.entries.get(key);
         changed.or_else(|| self.loaded.entries.get(key)).cloned()
-    }
-
-    /// Takes over others' writes to the document, for a change that passes rules.md 4.6. Returns whether there were
-    /// any.
-    pub(super) fn take_over(&mut self, key: &DocumentKey) -> bool {
-        let Some((key, _)) = self.imports.get_key_value(key) else {
-            return false;
-        };
-        let key = *key;
-        let is_first = self.taken_over.insert(key);
-        if is_first {
-            self.write_import(key);
-        }
-        is_first
-    }
-
-    /// Takes over all that others wrote, as an importer does. Returns which documents are withheld, and which no longer
-    /// are. It says nothing of documents that were left out, or that may not have been deleted.
-    pub(super) fn take_over_all(&mut self) -> BTreeMap<DocumentKey, Option<Misfit>> {
-        let keys: Vec<_> = self.imports.keys().copied().collect();
-        for key in keys {
-            self.take_over(key);
-        }
-        let recorded = self.loaded.misfits.iter();
-        let recorded = recorded.filter(|key| !self.is_left_out(key) && !self.is_held(key));
-        let mended = recorded.filter(|key| !self.withheld.contains_key(*key));
-        let mended = mended.map(|key| (key.clone(), None));
-        let withheld = self.withheld.iter();
-        let found = withheld.filter(|(key, _)| self.loaded.foreign.contains_key(**key));
-        let found = found.map(|(key, it)| ((*key).clone(), Some(it.misfit.clone())));
-        mended.chain(found).collect()
-    }
-
-    fn write_import(&mut self, key: &'l DocumentKey) {
-        if let Some(import) = self.imports.get(key) {
-            let import = Entry::clone(import);
-            self.write(import, self.loaded.entries.get(key).map(Arc::as_ref));
-        }
     }
 
     /// Undoes the changes of a push. Others' writes came before it and stay.

@@ -86,7 +86,7 @@ const WEIGHTS: [(Operation, usize); 24] = [
 
 pub(super) struct Foreign {
     database: Database,
-    /// Where the tasks are now. Whoever renames their collection holds this lock.
+    /// Where the tasks are now. A rename of their collection holds this lock.
     tasks: Arc<RwLock<String>>,
     random: Random,
     pause: Duration,

@@ -171,7 +171,7 @@ fn kind_of(collection: &str) -> Option<Kind> {
     all.find(|kind| kind.collection() == collection)
 }
 
-/// A text that tells ids of all BSON types apart.
+/// A text that differs for ids of different BSON types.
 pub(super) fn text(id: &Bson) -> String {
     format!("{id:?}")
 }

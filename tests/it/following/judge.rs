@@ -95,7 +95,7 @@ async fn expect_withheld(stage: &Stage, history: &History) {
     }
 }
 
-/// What a person sees. A membership opens its team, whoever may see the membership.
+/// What a person sees. A membership opens its team, also if the person may not see the membership.
 fn visible(all: &Content, person: &Person) -> Content {
     let teams = person.teams.iter().map(|team| format!("team:{team}"));
     let staff = person.staff.iter().map(|team| format!("staff:{team}"));

@@ -28,7 +28,7 @@ pub(super) struct Stage {
     slots: [Slot; 2],
     /// Before the first write.
     pub(super) began: Timestamp,
-    /// Whoever moves the tasks away holds this lock: a create would make their collection again.
+    /// A rename of the tasks holds this lock: within a second of it, a create would make their collection again.
     pub(super) creating: RwLock<()>,
 }
 

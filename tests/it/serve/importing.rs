@@ -279,6 +279,7 @@ async fn lost_history_is_repaired_without_a_reset_and_another_store_gets_a_new_e
         increment: 0,
     };
     bench.spoil_position("position.at", future).await;
+    bench.spoil_position("types", 5).await;
     let (server, alice) = bench.serve();
     until("repair", async || {
         device.pull(&alice).await;

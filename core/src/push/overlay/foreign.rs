@@ -1,0 +1,124 @@
+//! What others wrote to the documents of a transaction: what changes meet, what is taken over, withheld or held.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::TransactionOverlay;
+use crate::{
+    entry::Entry,
+    id::DocumentKey,
+    import::{self, ForeignWrite, Withheld},
+    membership,
+    model::Model,
+    mutant::{Mutant, is_active},
+    push::PushRefusal,
+    transaction::{ForeignState, Misfit},
+    value::Timestamp,
+};
+
+impl<'l> TransactionOverlay<'l> {
+    /// Takes in others' writes, which came before every push. Changes meet them, and nothing of them is written yet.
+    pub(super) fn meet_foreign_writes(&mut self, model: &Model, now: Timestamp) {
+        for (key, foreign) in &self.loaded.foreign {
+            if self.is_held(key) {
+                continue;
+            }
+            let entry = self.loaded.entries.get(key).map(Arc::as_ref);
+            let arrival = ForeignWrite {
+                model,
+                now,
+                version_floor: self.loaded.version_floor,
+                key,
+                entry,
+            };
+            let import = import::import(&arrival, foreign);
+            if let Some(mut imported) = import.entry {
+                let before = entry.and_then(|entry| entry.membership.as_ref());
+                imported.membership = membership::signed(&imported, before);
+                self.imports.insert(key, Arc::new(imported));
+            }
+            if let Some(withheld) = import.withheld {
+                self.withheld.insert(key, withheld);
+            }
+        }
+        self.note_unreadable();
+    }
+
+    /// A store that finds nothing foreign to a withheld document cannot read what it holds.
+    fn note_unreadable(&mut self) {
+        let entries = self.loaded.entries.iter();
+        let withheld = entries
+            .filter(|(key, entry)| entry.withheld && !self.loaded.foreign.contains_key(*key));
+        for (key, entry) in withheld {
+            let misfit = Misfit {
+                path: String::new(),
+                found: "unknown".to_owned(),
+                problem: "it cannot be read".to_owned(),
+            };
+            let scope = Some(entry.scope.clone());
+            self.withheld.insert(key, Withheld { misfit, scope });
+        }
+    }
+
+    /// Why the document is withheld, if it is.
+    pub(in crate::push) fn withheld(&self, key: &DocumentKey) -> Option<&Withheld> {
+        self.withheld.get(key)
+    }
+
+    /// Whether the document is missing, and may not have been deleted (rules.md 8.6).
+    pub(in crate::push) fn is_held(&self, key: &DocumentKey) -> bool {
+        !is_active(Mutant::NothingHeld)
+            && self.loaded.held.contains(&key.type_name)
+            && self.loaded.foreign.get(key) == Some(&ForeignState::Gone)
+    }
+
+    /// Refuses to decide about a document that may not have been deleted.
+    pub(in crate::push) fn refuse_held<'k>(
+        &self,
+        mut keys: impl Iterator<Item = &'k DocumentKey>,
+    ) -> Result<(), PushRefusal> {
+        match keys.find(|key| self.is_held(key)) {
+            Some(key) => Err(PushRefusal::Held {
+                type_name: key.type_name.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes over others' writes to the document, for a change that passes rules.md 4.6. Returns whether there were
+    /// any.
+    pub(in crate::push) fn take_over(&mut self, key: &DocumentKey) -> bool {
+        let Some((key, _)) = self.imports.get_key_value(key) else {
+            return false;
+        };
+        let key = *key;
+        let is_first = self.taken_over.insert(key);
+        if is_first {
+            self.write_import(key);
+        }
+        is_first
+    }
+
+    /// Takes over all that others wrote, as an importer does. Returns which documents are withheld, and which no longer
+    /// are. It says nothing of documents that were left out, or that may not have been deleted.
+    pub(in crate::push) fn take_over_all(&mut self) -> BTreeMap<DocumentKey, Option<Misfit>> {
+        let keys: Vec<_> = self.imports.keys().copied().collect();
+        for key in keys {
+            self.take_over(key);
+        }
+        let recorded = self.loaded.misfits.iter();
+        let recorded = recorded.filter(|key| !self.is_left_out(key) && !self.is_held(key));
+        let mended = recorded.filter(|key| !self.withheld.contains_key(*key));
+        let mended = mended.map(|key| (key.clone(), None));
+        let withheld = self.withheld.iter();
+        let found = withheld.filter(|(key, _)| self.loaded.foreign.contains_key(**key));
+        let found = found.map(|(key, it)| ((*key).clone(), Some(it.misfit.clone())));
+        mended.chain(found).collect()
+    }
+
+    pub(super) fn write_import(&mut self, key: &'l DocumentKey) {
+        if let Some(import) = self.imports.get(key) {
+            let import = Entry::clone(import);
+            self.write(import, self.loaded.entries.get(key).map(Arc::as_ref));
+        }
+    }
+}
