@@ -120,9 +120,14 @@ fn print_error(text: &str) {
     drop(writeln!(io::stderr(), "{text}"));
 }
 
-/// Runs asynchronous work to its end.
+/// Runs asynchronous work to its end, just before the process ends.
 fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
-    tokio::runtime::Runtime::new()?.block_on(work)
+    let runtime = tokio::runtime::Runtime::new()?;
+    let done = runtime.block_on(work);
+    // A task of MongoDB's driver panics if another one that it waits for is dropped first: a dropped cursor is closed by
+    // such a task.
+    std::mem::forget(runtime);
+    done
 }
 
 /// Where `dev` listens by default: this machine alone.

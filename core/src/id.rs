@@ -138,7 +138,7 @@ impl fmt::Display for DocumentKey {
 }
 
 /// How the ids of a collection are spelled (`@collection(idType)`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum IdType {
     /// Any text.
     #[default]

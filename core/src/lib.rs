@@ -74,6 +74,7 @@
 //! * [`model`]: the user's SDL, parsed.
 //! * [`grant`]: who may see and change what.
 //! * [`entry`]: the sync state of a document, and what it leaves behind in a scope.
+//! * [`generation`]: which models a store is served by.
 //! * [`change`]: one item of a push.
 //! * [`decide`](mod@decide): what one change does to one entry.
 //! * [`outcome`]: what became of a change.
@@ -94,6 +95,7 @@ pub mod checkpoint;
 pub mod collect;
 pub mod decide;
 pub mod entry;
+pub mod generation;
 pub mod grant;
 pub mod id;
 pub mod import;
