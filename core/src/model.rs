@@ -101,6 +101,10 @@ pub enum Access {
 pub struct DocumentType {
     /// Its name, equal to `__typename`.
     pub name: TypeName,
+    /// Its earlier name (`@renamed(from)`).
+    pub renamed_from: Option<TypeName>,
+    /// Clients no longer write its documents, and see none (`@retired`).
+    pub retired: bool,
     /// Its description in the SDL.
     pub description: Option<String>,
     /// The collection of the application's database.
@@ -111,6 +115,8 @@ pub struct DocumentType {
     pub id_description: Option<String>,
     /// The root field for one document, and the key in change inputs.
     pub singular: String,
+    /// The key that the earlier name has in change inputs, if it is another.
+    pub singular_before: Option<String>,
     /// The root field for many.
     pub plural: String,
     /// The scope of a document, a template over its fields.
@@ -181,14 +187,20 @@ pub enum Overlap {
 pub struct Field {
     /// Its name in the SDL and in GraphQL.
     pub name: String,
+    /// Its earlier name in both (`@renamed(from)`).
+    pub renamed_from: Option<String>,
     /// Its description in the SDL.
     pub description: Option<String>,
     /// The reason of `@deprecated`, if it is.
     pub deprecated: Option<String>,
+    /// Clients no longer write it, and read null or its default (`@retired`).
+    pub retired: bool,
     /// Its type.
     pub ty: FieldType,
-    /// Its name in the stored document (`@stored(as)`), by default the name in the SDL.
+    /// Its name in the stored document (`@stored(as)`), by default its first name in the SDL.
     pub stored_as: String,
+    /// The name under which older documents have it (`@renamed(stored)`). It counts where `stored_as` is absent.
+    pub stored_before: Option<String>,
     /// The value of a field that a create leaves out.
     pub default: Option<DefaultValue>,
     /// Clients cannot set it.
@@ -353,6 +365,8 @@ pub struct Reference {
     pub description: Option<String>,
     /// The reason of `@deprecated`, if it is.
     pub deprecated: Option<String>,
+    /// It shows no document any more (`@retired`).
+    pub retired: bool,
     /// The type of the document it shows.
     pub target: TypeName,
     /// The field that holds its id.
@@ -401,4 +415,6 @@ pub struct EnumValue {
     pub description: Option<String>,
     /// The reason of `@deprecated`, if it is.
     pub deprecated: Option<String>,
+    /// Clients no longer write it (`@retired`).
+    pub retired: bool,
 }

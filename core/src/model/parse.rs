@@ -5,6 +5,7 @@
 mod constraints;
 mod defaults;
 mod directives;
+mod evolution;
 mod fields;
 mod foreign;
 mod names;
@@ -43,6 +44,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Model, Diagnostics> {
     let sdl = Sdl::sort(&document, &mut report);
     directives::check(&sdl, &mut report);
     names::check(&sdl, &mut report);
+    evolution::check(&sdl, &mut report);
     let model = read(&sdl, &mut report);
     report.finish(model)
 }
@@ -112,6 +114,7 @@ fn read_enum(def: &EnumTypeDefinition) -> EnumType {
         name: value.value.to_string(),
         description: value.description.as_ref().map(ToString::to_string),
         deprecated: fields::deprecation(DirectiveArguments::of(&value.directives, "deprecated")),
+        retired: value.directives.has("retired"),
     });
     EnumType {
         name: def.name.to_string(),

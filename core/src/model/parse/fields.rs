@@ -9,11 +9,11 @@ use apollo_compiler::{Node, ast::FieldDefinition};
 use super::{
     constraints, defaults,
     directives::DirectiveArguments,
-    foreign,
+    evolution, foreign,
     report::{DiagnosticReport, did_you_mean},
     sdl::Sdl,
 };
-use crate::model::{Field, FieldType, MergeStrategy, Model, Scalar, Shape};
+use crate::model::{DefaultValue, Field, FieldType, MergeStrategy, Model, Scalar, Shape};
 
 const STRATEGIES: [(&str, MergeStrategy); 8] = [
     ("SERVER", MergeStrategy::Server),
@@ -54,13 +54,18 @@ pub(super) fn read_all<'a>(
         let Some(field) = read(context, owner, definition, report) else {
             continue;
         };
-        let owner_of_name = owners.entry(field.stored_as.clone());
-        if *owner_of_name.or_insert_with(|| field.name.clone()) != field.name {
-            report.add(
-                definition.name.location(),
-                format!("two fields are stored under the name `{}`", field.stored_as),
-                "give one of them another name with @stored(as: …)",
-            );
+        for name in [Some(&field.stored_as), field.stored_before.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            let owner_of_name = owners.entry(name.clone());
+            if *owner_of_name.or_insert_with(|| field.name.clone()) != field.name {
+                report.add(
+                    definition.name.location(),
+                    format!("two fields are stored under the name `{name}`"),
+                    "give one of them another name with @stored(as: …)",
+                );
+            }
         }
         fields.push(field);
     }
@@ -71,10 +76,13 @@ pub(super) fn read_all<'a>(
 pub(super) fn outline(sdl: &Sdl<'_>, definition: &FieldDefinition) -> Option<Field> {
     Some(Field {
         name: definition.name.to_string(),
+        renamed_from: None,
         description: None,
         deprecated: None,
+        retired: false,
         ty: sdl.field_type(&definition.ty)?,
         stored_as: definition.name.to_string(),
+        stored_before: None,
         default: None,
         read_only: false,
         constraint: Default::default(),
@@ -114,10 +122,15 @@ fn read(
         defaults::read(context.outline, &target, arguments, report)
     });
     check_read_only(owner, definition, report);
+    check_retired(definition, default.as_ref(), report);
+    let (stored_as, stored_before) = stored_names(definition, report);
     Some(Field {
+        renamed_from: evolution::renamed_from(directives).map(str::to_owned),
         description: definition.description.as_ref().map(ToString::to_string),
         deprecated: deprecation(DirectiveArguments::of(directives, "deprecated")),
-        stored_as: stored_name(definition, report),
+        retired: directives.has("retired"),
+        stored_as,
+        stored_before,
         default,
         read_only: directives.has("readOnly"),
         constraint,
@@ -234,30 +247,84 @@ fn check_read_only(
     }
 }
 
-fn stored_name(definition: &FieldDefinition, report: &mut DiagnosticReport<'_>) -> String {
-    let own_name = definition.name.to_string();
-    let Some(arguments) = DirectiveArguments::of(&definition.directives, "stored") else {
-        return own_name;
+/// A retired field reads as its literal default, or as null.
+fn check_retired(
+    definition: &FieldDefinition,
+    default: Option<&DefaultValue>,
+    report: &mut DiagnosticReport<'_>,
+) {
+    let Some(retired) = DirectiveArguments::of(&definition.directives, "retired") else {
+        return;
     };
-    let Some(name) = arguments.text("as") else {
-        return own_name;
+    let problem = match default {
+        Some(DefaultValue::Literal(_)) => return,
+        Some(_) => "is retired, and its default depends on the user",
+        // A default that could not be read is a mistake of its own.
+        None if !definition.ty.is_non_null() || definition.directives.has("default") => return,
+        None => "is retired and required, and has no default to read as",
     };
-    let problem = match name {
-        "" => Some("is empty"),
-        "_id" => Some("is that of the id"),
-        name if name.starts_with('$') => Some("begins with `$`, as operators do"),
-        name if name.contains('.') => Some("contains `.`, which separates the parts of a path"),
-        name if name.contains('\0') => Some("contains the character U+0000"),
-        _ => None,
+    report.add(
+        retired.place(""),
+        format!("`{}` {problem}", definition.name),
+        "give it a literal @default, or remove the `!` and the default",
+    );
+}
+
+/// The field's name in stored documents, and the one that older documents have. A renamed field keeps its stored name,
+/// unless `@renamed(stored)` says that this name changes too.
+fn stored_names(
+    definition: &FieldDefinition,
+    report: &mut DiagnosticReport<'_>,
+) -> (String, Option<String>) {
+    let directives = &definition.directives;
+    let mut given = |directive: &str, argument: &str| {
+        let arguments = DirectiveArguments::of(directives, directive)?;
+        let name = arguments.text(argument)?;
+        check_stored_name(definition, arguments, argument, name, report);
+        Some(name.to_owned())
     };
-    if let Some(problem) = problem {
+    let stored_as = given("stored", "as");
+    let stored_before = given("renamed", "stored");
+    let first_name = || {
+        let from = evolution::renamed_from(directives);
+        let kept = from.filter(|_| stored_before.is_none());
+        kept.unwrap_or(&definition.name).to_owned()
+    };
+    let stored_as = stored_as.unwrap_or_else(first_name);
+    if stored_before.as_ref() == Some(&stored_as) {
+        let renamed = DirectiveArguments::of(directives, "renamed");
         report.add(
-            arguments.place("as"),
-            format!("the stored name of `{own_name}` {problem}"),
-            "choose the name of one field of the stored document, such as \"due_at\"",
+            renamed.and_then(|renamed| renamed.place("stored")),
+            format!(
+                "`{}` is still stored under the name `{stored_as}`",
+                definition.name
+            ),
+            "remove `stored`, or give the field its new name with @stored(as: …)",
         );
     }
-    name.to_owned()
+    (stored_as, stored_before)
+}
+
+fn check_stored_name(
+    definition: &FieldDefinition,
+    arguments: DirectiveArguments<'_>,
+    argument: &str,
+    name: &str,
+    report: &mut DiagnosticReport<'_>,
+) {
+    let problem = match name {
+        "" => "is empty",
+        "_id" => "is that of the id",
+        name if name.starts_with('$') => "begins with `$`, as operators do",
+        name if name.contains('.') => "contains `.`, which separates the parts of a path",
+        name if name.contains('\0') => "contains the character U+0000",
+        _ => return,
+    };
+    report.add(
+        arguments.place(argument),
+        format!("the stored name of `{}` {problem}", definition.name),
+        "choose the name of one field of the stored document, such as \"due_at\"",
+    );
 }
 
 fn merge(

@@ -25,8 +25,11 @@ pub(super) struct Roots {
     pub(super) singular: String,
     /// For many.
     pub(super) plural: String,
+    /// The key of the type's earlier name, unless it is the same or one of the API's own.
+    pub(super) singular_before: Option<String>,
     singular_at: Option<SourceSpan>,
     plural_at: Option<SourceSpan>,
+    renamed_at: Option<SourceSpan>,
 }
 
 impl Roots {
@@ -40,11 +43,19 @@ impl Roots {
         let singular = given("singular").unwrap_or_else(|| lower_acronym(&object.name));
         let plural = given("plural")
             .unwrap_or_else(|| camel_case(collection.text("name").unwrap_or_default()));
+        let renamed = DirectiveArguments::of(&object.directives, "renamed");
+        let before = renamed
+            .and_then(|renamed| renamed.text("from"))
+            .map(lower_acronym);
+        let is_free =
+            |before: &String| *before != singular && !RESOLUTION_KEYS.contains(&before.as_str());
         let roots = Self {
+            singular_before: before.filter(is_free),
             singular,
             plural,
             singular_at: collection.place("singular"),
             plural_at: collection.place("plural"),
+            renamed_at: renamed.and_then(|renamed| renamed.place("from")),
         };
         // A missing or empty name gives no root field. It is reported as such.
         if collection.text("name").is_some_and(|name| !name.is_empty()) {
@@ -100,13 +111,13 @@ impl Roots {
     }
 }
 
-/// Reports root fields that two types share.
+/// Reports root fields and keys of change inputs that two types share.
 pub(super) fn check_clashes<'a>(
-    roots: impl Iterator<Item = (&'a str, &'a Roots)>,
+    roots: impl Iterator<Item = (&'a str, &'a Roots)> + Clone,
     report: &mut DiagnosticReport<'_>,
 ) {
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
-    for (type_name, roots) in roots {
+    for (type_name, roots) in roots.clone() {
         for (argument, name, at) in roots.named() {
             let owner = *owners.entry(name).or_insert(type_name);
             if owner != type_name {
@@ -116,6 +127,19 @@ pub(super) fn check_clashes<'a>(
                     format!("set `{argument}` in the @collection of one of them"),
                 );
             }
+        }
+    }
+    for (type_name, roots) in roots {
+        let Some(key) = &roots.singular_before else {
+            continue;
+        };
+        let owner = *owners.entry(key).or_insert(type_name);
+        if owner != type_name {
+            report.add(
+                roots.renamed_at,
+                format!("the earlier name of {type_name} has the key `{key}` in change inputs, which {owner} has too"),
+                format!("set `singular` in the @collection of {owner}, or remove `from`"),
+            );
         }
     }
 }

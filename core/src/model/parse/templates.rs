@@ -222,6 +222,12 @@ impl FieldTemplates<'_> {
                 did_you_mean(name, fields.iter().map(|field| field.name.as_str())),
             ));
         };
+        if field.directives.has("retired") {
+            return Err((
+                format!("the template names `{name}`, which is retired"),
+                "remove @retired, or let the template name another field".into(),
+            ));
+        }
         // The field's own check reports a type that cannot be stored.
         let Some(ty) = self.sdl.field_type(&field.ty) else {
             return Ok(());

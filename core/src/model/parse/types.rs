@@ -9,6 +9,7 @@ use apollo_compiler::{
 
 use super::{
     directives::DirectiveArguments,
+    evolution,
     fields::{self, FieldContext, OwnerKind},
     report::{DiagnosticReport, did_you_mean},
     roots::Roots,
@@ -78,6 +79,9 @@ pub(super) fn read(
         .and_then(|arguments| read_membership(templates, arguments, report));
     let document_type = DocumentType {
         name: read_name(object, report)?,
+        renamed_from: evolution::renamed_from(&object.directives)
+            .and_then(|from| TypeName::new(from).ok()),
+        retired: object.directives.has("retired"),
         description: object.description.as_ref().map(ToString::to_string),
         collection: collection.text("name")?.to_owned(),
         id_type: collection
@@ -85,6 +89,7 @@ pub(super) fn read(
             .unwrap_or_default(),
         id_description,
         singular: roots.singular.clone(),
+        singular_before: roots.singular_before.clone(),
         plural: roots.plural.clone(),
         scope: scope?,
         conflict: read_conflict(object, report),
@@ -232,13 +237,15 @@ fn report_idle_directives(
     reason: &str,
     report: &mut DiagnosticReport<'_>,
 ) {
-    const STORED: [&str; 7] = [
+    const STORED: [&str; 9] = [
         "merge",
         "stored",
         "default",
         "readOnly",
         "constraint",
         "reference",
+        "renamed",
+        "retired",
         "deprecated",
     ];
     for directive in field.directives.iter() {
@@ -265,7 +272,12 @@ fn read_reference(
     report: &mut DiagnosticReport<'_>,
 ) -> Option<Reference> {
     let reason = "it shows another document, and only that document's id is stored";
-    report_idle_directives(field, &["reference", "deprecated"], reason, report);
+    report_idle_directives(
+        field,
+        &["reference", "retired", "deprecated"],
+        reason,
+        report,
+    );
     let arguments = DirectiveArguments::of(&field.directives, "reference")?;
     check_target(context, field, report);
     let by = arguments.text("by")?;
@@ -299,6 +311,7 @@ fn read_reference(
         name: field.name.to_string(),
         description: field.description.as_ref().map(ToString::to_string),
         deprecated: fields::deprecation(DirectiveArguments::of(&field.directives, "deprecated")),
+        retired: field.directives.has("retired"),
         target: TypeName::new(field.ty.inner_named_type()).ok()?,
         by: by.to_owned(),
     })
