@@ -3,6 +3,7 @@
 //! Transports call `Api::validate` and `Api::execute`; `sync` carries operations out. BSON and stores are not known here.
 
 pub mod answer;
+mod api_hash;
 mod enums;
 pub mod error;
 mod execution;
@@ -30,7 +31,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use thiserror::Error;
-use tidegate_core::model::Model;
+use tidegate_core::{id::ApiHash, model::Model};
 
 use self::{
     answer::Answer,
@@ -72,6 +73,7 @@ pub struct Api {
     planner: Planner,
     suggestions: QuerySuggestions,
     sdl: String,
+    hash: ApiHash,
     answer_bytes_max: usize,
 }
 
@@ -88,19 +90,31 @@ impl Api {
         let answer_bytes_max = options.limits.answer_bytes;
         let validator =
             RequestValidator::new(&sdl, options).map_err(|error| ApiError(error.to_string()))?;
+        let hash = api_hash::of(&sdl);
         Ok(Self {
             planner: Planner::new(rows),
             suggestions: QuerySuggestions::new(model),
             schema,
             validator,
-            sdl,
+            sdl: api_hash::comment(hash) + &sdl,
+            hash,
             answer_bytes_max,
         })
     }
 
-    /// The schema as SDL.
+    /// The schema as SDL, below a comment with its hash.
     pub fn sdl(&self) -> &str {
         &self.sdl
+    }
+
+    /// The hash of the schema.
+    pub fn hash(&self) -> ApiHash {
+        self.hash
+    }
+
+    /// The comment with the hash, for what is generated beside the schema.
+    pub(crate) fn hash_comment(&self) -> String {
+        api_hash::comment(self.hash)
     }
 
     /// Validates a request and makes it an exact operation.

@@ -2,7 +2,7 @@
 //!
 //! Parsing and bounds are here, so no other module checks them again.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -214,6 +214,48 @@ pub(crate) fn is_uuid(text: &str) -> bool {
         })
 }
 
+/// The API that an app was made for: a hash of the schema that a gateway generates from its model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ApiHash(pub [u8; 16]);
+
+/// Reads 32 lower-case hexadecimal digits.
+impl FromStr for ApiHash {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let number = u128::from_str_radix(text, 16);
+        match number {
+            Ok(number) if text.len() == 32 && text.bytes().all(is_lower_hex) => {
+                Ok(Self(number.to_be_bytes()))
+            }
+            _ => Err(NameError::NotCanonical {
+                expected: "32 lower-case hexadecimal digits",
+            }),
+        }
+    }
+}
+
+impl TryFrom<String> for ApiHash {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<ApiHash> for String {
+    fn from(hash: ApiHash) -> Self {
+        hash.to_string()
+    }
+}
+
+impl fmt::Display for ApiHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
 /// A position in one scope's feed: unique, gap-free, equal to commit order within the scope.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
@@ -316,6 +358,18 @@ mod tests {
                 accepted,
                 "{id_type:?} {text:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_hash_of_an_api_has_one_spelling() {
+        let text = "00f8fad5bd9cb469fa16570867728950";
+        let hash: ApiHash = text.parse().unwrap();
+        assert_eq!(hash.to_string(), text);
+        let upper = text.to_uppercase();
+        let signed = format!("+{}", &text[1..]);
+        for other in ["", &text[1..], &upper, &signed, &format!("{text}0")] {
+            assert!(other.parse::<ApiHash>().is_err(), "{other:?}");
         }
     }
 

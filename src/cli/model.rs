@@ -78,6 +78,7 @@ pub(super) fn schema(args: &ModelArgs) -> CliResult {
 
 pub(super) fn operations(args: &ModelArgs) -> CliResult {
     let LoadedModel { model, .. } = load(args.model.as_deref())?;
-    print(&Operations::new(&model).text());
+    let api = Api::new(&model, ApiOptions::default())?;
+    print(&(api.hash_comment() + &Operations::new(&model).text()));
     Ok(())
 }
