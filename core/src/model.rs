@@ -5,6 +5,7 @@
 mod ambiguity;
 mod constraint;
 mod parse;
+pub mod plan;
 mod scope;
 mod template;
 

@@ -1,0 +1,314 @@
+//! The kinds of differences, and what each means for stored documents and for old apps: one row each.
+//!
+//! The rows are those of docs/model.md, "Changing a model".
+
+use std::fmt;
+
+use crate::id::IdType;
+
+/// How one model differs from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// Other rules say what claims open.
+    Grants,
+    /// The type is new.
+    TypeAdded,
+    /// The type is gone.
+    TypeRemoved {
+        /// Whether it was retired before.
+        was_retired: bool,
+        /// Whether its documents are memberships.
+        gives_access: bool,
+    },
+    /// The type is gone, and another one has its collection.
+    TypeReplaced {
+        /// The other type.
+        by: String,
+        /// The stored name of the type that is gone.
+        stored_as: String,
+    },
+    /// The type has another name, and keeps its documents.
+    TypeRenamed {
+        /// The name before.
+        from: String,
+    },
+    /// The root fields of the type have other names.
+    RootFields,
+    /// The documents are in another collection.
+    Collection {
+        /// The collection before.
+        from: String,
+        /// The collection now.
+        to: String,
+    },
+    /// The ids are stored in another type.
+    IdType {
+        /// The type before.
+        from: IdType,
+        /// The type now.
+        to: IdType,
+    },
+    /// Another rule says in which scope a document is.
+    Scope,
+    /// Another rule says what a document gives to whom.
+    Memberships,
+    /// Another policy for conflicts.
+    Conflict,
+    /// Other references.
+    References,
+    /// The field is new.
+    FieldAdded {
+        /// Whether documents without it can be read.
+        may_be_absent: bool,
+    },
+    /// The field is gone.
+    FieldRemoved {
+        /// Whether it was retired before.
+        was_retired: bool,
+    },
+    /// The field has another name in the API, and the same one in documents.
+    FieldRenamed {
+        /// The name before.
+        from: String,
+        /// Whether old apps can still use it.
+        is_alias: bool,
+    },
+    /// The field has another name in documents.
+    StoredName {
+        /// The name before.
+        from: String,
+        /// The name now.
+        to: String,
+        /// Whether the model reads the earlier name too.
+        is_read: bool,
+    },
+    /// The model no longer reads the earlier name of the field in documents.
+    StoredNameForgotten {
+        /// The earlier name.
+        from: String,
+    },
+    /// The field's type holds all that the type before held.
+    Widened {
+        /// The type before.
+        from: String,
+        /// The type now.
+        to: String,
+    },
+    /// The field's type holds other values than the type before.
+    Narrowed {
+        /// The type before.
+        from: String,
+        /// The type now.
+        to: String,
+    },
+    /// The field is required now.
+    Required {
+        /// Whether documents without it can be read.
+        may_be_absent: bool,
+    },
+    /// The field is no longer required.
+    Optional,
+    /// Another default.
+    Default,
+    /// The default of a required field is gone.
+    DefaultRemoved,
+    /// Another constraint.
+    Constraint,
+    /// Another way to join edits.
+    Merge,
+    /// Clients can no longer set it, or can again.
+    ReadOnly,
+    /// Clients no longer write it.
+    Retired,
+    /// It was retired, and is in use again.
+    Restored,
+    /// The value of the enum is new.
+    ValueAdded,
+    /// The value of the enum is gone.
+    ValueRemoved {
+        /// Whether it was retired before.
+        was_retired: bool,
+    },
+}
+
+/// What a difference means for the documents that are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Nothing changes for them.
+    Served,
+    /// They are compared with their entries while they are served. An embedded store does it before.
+    InStep,
+    /// Those that give other access are stamped before anything is served.
+    StampedFirst,
+    /// Nothing is served if the store shows this.
+    RefusedOn(Obstacle),
+}
+
+/// What a store can show that refuses a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Obstacle {
+    /// Documents that fit the model in force do not fit the new one.
+    Misfits,
+    /// A value is stored under a name that the new model does not read.
+    HiddenValues,
+    /// Documents of the type are not found where the new model has them.
+    MissingDocuments,
+    /// The type has documents.
+    Documents,
+    /// Documents of the type give access.
+    Memberships,
+}
+
+impl Difference {
+    /// What it means for stored documents.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Grants
+            | Self::TypeRenamed { .. }
+            | Self::RootFields
+            | Self::Conflict
+            | Self::References
+            | Self::FieldRemoved { .. }
+            | Self::FieldRenamed { .. }
+            | Self::Default
+            | Self::Constraint
+            | Self::Merge
+            | Self::ReadOnly
+            | Self::Retired
+            | Self::Restored => Class::Served,
+            Self::TypeRemoved { gives_access, .. } => match gives_access {
+                true => Class::RefusedOn(Obstacle::Memberships),
+                false => Class::Served,
+            },
+            Self::TypeAdded
+            | Self::Scope
+            | Self::Widened { .. }
+            | Self::Optional
+            | Self::ValueAdded => Class::InStep,
+            Self::Memberships => Class::StampedFirst,
+            Self::FieldAdded { may_be_absent } | Self::Required { may_be_absent } => {
+                match may_be_absent {
+                    true => Class::InStep,
+                    false => Class::RefusedOn(Obstacle::Misfits),
+                }
+            }
+            Self::StoredName { is_read, .. } => match is_read {
+                true => Class::InStep,
+                false => Class::RefusedOn(Obstacle::HiddenValues),
+            },
+            Self::StoredNameForgotten { .. } => Class::RefusedOn(Obstacle::HiddenValues),
+            Self::Narrowed { .. } | Self::DefaultRemoved | Self::ValueRemoved { .. } => {
+                Class::RefusedOn(Obstacle::Misfits)
+            }
+            Self::TypeReplaced { .. } => Class::RefusedOn(Obstacle::Documents),
+            Self::Collection { .. } | Self::IdType { .. } => {
+                Class::RefusedOn(Obstacle::MissingDocuments)
+            }
+        }
+    }
+
+    /// What it breaks in apps that do not know of it, with what to do.
+    pub fn warning(&self) -> Option<&'static str> {
+        match self {
+            Self::TypeRemoved {
+                was_retired: false, ..
+            }
+            | Self::FieldRemoved { was_retired: false }
+            | Self::ValueRemoved { was_retired: false } => Some(
+                "operations of old apps that name it fail, and block what such an app has queued; keep it with `@retired` until no old app is in use",
+            ),
+            Self::FieldRenamed {
+                is_alias: false, ..
+            } => Some(
+                "operations of old apps that use the earlier name fail; keep it with `@renamed(from)`",
+            ),
+            Self::RootFields => Some(
+                "operations of old apps that use the earlier names fail; keep them with `singular` and `plural`",
+            ),
+            _ => None,
+        }
+    }
+
+    /// What to do about a refusal.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::TypeReplaced { by, stored_as } => {
+                format!("write `@renamed(from: \"{stored_as}\")` on {by} if it is the same type, or give it another collection")
+            }
+            Self::TypeRemoved { .. } => {
+                "deploy it once without its `@grants`, and then remove it".to_owned()
+            }
+            Self::StoredName { from, .. } | Self::StoredNameForgotten { from } => {
+                format!("write `@renamed(stored: \"{from}\")` on it, or keep `@stored(as: \"{from}\")`")
+            }
+            Self::Collection { from, to } => {
+                format!("rename {from} to {to} in the database before the start, or keep the name")
+            }
+            Self::IdType { from, .. } => {
+                format!("give the documents their new `_id`s before the start, or keep {from}")
+            }
+            Self::FieldAdded { .. } | Self::Required { .. } | Self::DefaultRemoved => {
+                "give it a literal `@default`, or leave the `!` out".to_owned()
+            }
+            Self::ValueRemoved { .. } => {
+                "keep it with `@retired`, or give the documents another value first".to_owned()
+            }
+            _ => "undo it, change the documents first, or accept with `--withhold` that devices lose those that do not fit".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Grants => f.write_str("other rules of what claims open"),
+            Self::TypeAdded
+            | Self::FieldAdded {
+                may_be_absent: true,
+            }
+            | Self::ValueAdded => f.write_str("is new"),
+            Self::FieldAdded {
+                may_be_absent: false,
+            } => f.write_str("is new and required, without a default"),
+            Self::TypeRemoved { was_retired, .. }
+            | Self::FieldRemoved { was_retired }
+            | Self::ValueRemoved { was_retired } => match was_retired {
+                true => f.write_str("is gone"),
+                false => f.write_str("is gone, and was not retired"),
+            },
+            Self::TypeReplaced { by, .. } => {
+                write!(f, "is gone, and {by} has its collection")
+            }
+            Self::TypeRenamed { from } | Self::FieldRenamed { from, .. } => {
+                write!(f, "was called {from}")
+            }
+            Self::RootFields => f.write_str("other names of its root fields"),
+            Self::Collection { from, to } => {
+                write!(f, "is in the collection {to}, was in {from}")
+            }
+            Self::IdType { from, to } => write!(f, "has the idType {to}, had {from}"),
+            Self::Scope => f.write_str("has another `@scope`"),
+            Self::Memberships => f.write_str("has another `@grants`"),
+            Self::Conflict => f.write_str("has another `@conflict`"),
+            Self::References => f.write_str("has other references"),
+            Self::StoredName { from, to, .. } => {
+                write!(f, "is stored as {to:?}, was stored as {from:?}")
+            }
+            Self::StoredNameForgotten { from } => {
+                write!(f, "is no longer read where it is stored as {from:?}")
+            }
+            Self::Widened { from, to } | Self::Narrowed { from, to } => {
+                write!(f, "is {to}, was {from}")
+            }
+            Self::Required { .. } => f.write_str("is required"),
+            Self::Optional => f.write_str("is no longer required"),
+            Self::Default => f.write_str("has another default"),
+            Self::DefaultRemoved => f.write_str("is required, and has no default any more"),
+            Self::Constraint => f.write_str("has another `@constraint`"),
+            Self::Merge => f.write_str("has another `@merge`"),
+            Self::ReadOnly => f.write_str("`@readOnly` is new or gone"),
+            Self::Retired => f.write_str("is retired"),
+            Self::Restored => f.write_str("is no longer retired"),
+        }
+    }
+}
