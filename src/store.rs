@@ -22,7 +22,7 @@ use futures_util::stream::BoxStream;
 use thiserror::Error;
 use tidegate_core::{
     entry::{Entry, FeedItem, ScopeState},
-    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, TypeName, UserId},
+    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, Seq, TypeName, UserId},
     inbox::{InboxPosition, InboxRecord, OpenConflict},
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
@@ -126,6 +126,15 @@ pub trait Snapshot: Send {
         &mut self,
         scopes: &BTreeSet<Scope>,
     ) -> Result<HashMap<Scope, ScopeState>, StoreError>;
+
+    /// The scopes of these numbers, as far as the store has given them out. A checkpoint names its scopes by numbers; this
+    /// finds those that the caller may no longer see.
+    async fn scopes_numbered(
+        &mut self,
+        _numbers: &BTreeSet<ScopeNumber>,
+    ) -> Result<HashMap<ScopeNumber, Scope>, StoreError> {
+        Ok(HashMap::new())
+    }
 
     /// What is kept of a user. Its stamp says whether memberships that were read before are still current.
     async fn user(&mut self, user: &UserId) -> Result<UserState, StoreError>;

@@ -2,7 +2,10 @@
 //!
 //! [`crate::page`] makes a page from a client's positions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde::{Deserialize, Serialize};
@@ -62,6 +65,17 @@ pub struct Position {
     /// The scope's head when the client began it at 0. Without it, a first sync of a scope with collected tombstones
     /// would never end (rules.md 2.3).
     pub start: Seq,
+}
+
+/// The secret of a store, by which its gateways recognise the checkpoints that they gave out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenKey(pub [u8; 32]);
+
+/// Leaves out the secret.
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenKey")
+    }
 }
 
 /// A text that is no checkpoint of this gateway.

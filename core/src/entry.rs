@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{ClientId, DocumentKey, MutationId, Scope, Seq, UserId, Version},
+    id::{ClientId, DocumentKey, MutationId, Scope, ScopeNumber, Seq, UserId, Version},
     model::Access,
     value::{Document, Timestamp},
 };
@@ -161,11 +161,13 @@ pub struct FeedItem {
     pub record: Record,
 }
 
-/// A scope's counters.
+/// A scope's counters and number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ScopeState {
     /// The last seq allocated.
     pub head: Seq,
     /// Tombstones and markers at or below it have been collected.
     pub floor: Seq,
+    /// Its number. A scope that was never written has none.
+    pub number: Option<ScopeNumber>,
 }

@@ -280,6 +280,11 @@ impl fmt::Display for Seq {
     }
 }
 
+/// The number of a scope in a store, by which checkpoints name it. It is never given to another scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ScopeNumber(pub u32);
+
 /// A document's own counter: 1 at its creation, +1 with each applied change.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,

@@ -52,7 +52,7 @@
 //! // The phone creates a task. The laptop, which has nothing yet, gets the scope's feed from its beginning.
 //! let document = fields(r#"{ "title": "Tea", "minutes": 5 }"#);
 //! assert_eq!(send(&mut store, "phone", 1, Action::Create { document, base: None })?.status, Status::Applied);
-//! let scopes = HashMap::from([(Scope::new("user:alice")?, ScopeState { head: Seq(1), floor: Seq::START })]);
+//! let scopes = HashMap::from([(Scope::new("user:alice")?, ScopeState { head: Seq(1), floor: Seq::START, number: None })]);
 //! let view = PageInputs { epoch: &store.epoch, grants: &grants, scopes: &scopes, confirmed: &HashMap::new() };
 //! let page = PageCursor::resume(&model, PageRequest { checkpoint: None, types: RequestedTypes::All }, &view);
 //! assert_eq!((page.ranges()[0].after, page.ranges()[0].through), (Seq(0), Seq(1)));

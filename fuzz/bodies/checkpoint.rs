@@ -58,6 +58,7 @@ fn resume(checkpoint: Checkpoint) {
     let state = ScopeState {
         head: Seq(9),
         floor: Seq(3),
+        number: None,
     };
     let scopes: HashMap<Scope, ScopeState> = grants.scopes().map(|s| (s.clone(), state)).collect();
     let confirmed = seqs_above_head(&checkpoint, &grants, &scopes);

@@ -277,6 +277,7 @@ fn a_checkpoint_at_the_bounds_fits_into_a_request() {
     let state = ScopeState {
         head: Seq(1 << 34),
         floor: Seq::START,
+        number: None,
     };
     let scopes: HashMap<_, _> = grants
         .scopes()

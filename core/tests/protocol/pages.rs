@@ -129,6 +129,7 @@ fn a_seq_above_the_head_resets_only_after_a_linearizable_read() {
         ScopeState {
             head: Seq(1),
             floor: Seq::START,
+            number: None,
         },
     )]);
     assert_eq!(

@@ -107,6 +107,7 @@ fn a_late_snapshot_lowers_the_start_to_its_head() {
             let late = ScopeState {
                 head: Seq(head),
                 floor: Seq::START,
+                number: None,
             };
             scopes.insert(scope.clone(), late);
         }

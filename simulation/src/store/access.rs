@@ -161,6 +161,7 @@ impl Snapshot for View {
         let state = |scope: &Scope| ScopeState {
             head: heads.scope(scope).head,
             floor: floors.scope(scope).floor,
+            number: heads.scope(scope).number,
         };
         self.state = heads.clone();
         Ok(scopes

@@ -116,6 +116,7 @@ impl ReadView {
                 let state = ScopeState {
                     head: Seq(head),
                     floor: Seq(floor),
+                    number: None,
                 };
                 states.insert(scope.clone(), state);
             }

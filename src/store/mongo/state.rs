@@ -226,5 +226,6 @@ pub(super) fn scope_state(raw: &RawDocument) -> Result<ScopeState, MongoError> {
     Ok(ScopeState {
         head: seq("h")?,
         floor: seq("f")?,
+        number: None,
     })
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tidegate_core::{
     entry::{FeedItem, Record},
-    id::{Scope, Seq},
+    id::{Scope, ScopeNumber, Seq},
     inbox::InboxRecord,
     transaction::Writes,
 };
@@ -52,7 +52,10 @@ impl State {
         let mut heads: BTreeMap<Scope, Seq> = writes.scopes().into_iter().map(head).collect();
         let items = writes.assign_seqs(&mut heads);
         for (scope, head) in heads {
-            self.scopes.entry(scope).or_default().head = head;
+            let next = u32::try_from(self.scopes.len()).expect("tests write few scopes");
+            let state = self.scopes.entry(scope).or_default();
+            state.head = head;
+            state.number.get_or_insert(ScopeNumber(next));
         }
         for key in &writes.markers_removed {
             self.markers.remove(key);
