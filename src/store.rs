@@ -8,6 +8,7 @@ pub mod collections;
 mod decision;
 pub mod embedded;
 pub mod finding;
+pub mod models;
 pub mod mongo;
 mod stored;
 
@@ -22,6 +23,7 @@ use futures_util::stream::BoxStream;
 use thiserror::Error;
 use tidegate_core::{
     entry::{Entry, FeedItem, ScopeState},
+    generation::{ModelState, Standing},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, Seq, TypeName, UserId},
     inbox::{InboxPosition, InboxRecord, OpenConflict},
     membership::{Bounds, Memberships, UserState},
@@ -33,6 +35,7 @@ pub use self::{codec::StoredView, stored::StoredRecord};
 use self::{
     collections::Collections,
     decision::ended_early,
+    models::Models,
     stored::{ScanBuilder, or_logged},
 };
 
@@ -79,6 +82,9 @@ pub trait Store: Send + Sync {
         None
     }
 
+    /// The models that the store is served by.
+    fn models(&self) -> Arc<dyn Models>;
+
     /// What is committed from now on. Each feed write arrives soon after its commit, not always in order. The stream
     /// begins with [`TailEvent::Restart`].
     fn tail(&self) -> BoxStream<'static, TailEvent>;
@@ -120,6 +126,12 @@ pub struct WriteConflict {
 pub trait Snapshot: Send {
     /// The store's epoch.
     fn epoch(&self) -> &Epoch;
+
+    /// The lead among the store's models, and what it puts in force.
+    fn models(&self) -> &Arc<ModelState>;
+
+    /// The gateway's own model beside it.
+    fn standing(&self) -> Standing;
 
     /// Heads and floors. A scope that was never written has zeros.
     async fn scopes(

@@ -3,14 +3,21 @@
 //! Gateways of several models may serve a store at a time, as in a rolling deploy. One model, the *lead*, decides how
 //! documents are stored, scoped and imported. The others serve what they can, and undo nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{
     id::{IdType, TypeName},
-    model::{DocumentType, Model},
+    model::{DocumentType, Field, Model},
 };
+
+/// The most models that a store keeps the texts of. Beyond them it forgets the oldest.
+pub const MODELS_MAX: usize = 256;
 
 /// The number of a model in a store. A text that the store has not seen gets the next number; a known one keeps its own.
 #[derive(
@@ -37,7 +44,7 @@ pub struct ModelState {
     pub term: Term,
     /// The types that any model of the store ever had, by their stored names.
     pub numbers: BTreeMap<TypeName, TypeNumber>,
-    /// How each type of the leading model is stored and scoped.
+    /// How each type is stored and scoped, by the last leading model that has it.
     pub shapes: BTreeMap<TypeName, TypeShape>,
     /// Types whose scope or grants have another rule, and whose documents are not all moved yet. A document that is
     /// still in another scope than its fields make is not shown.
@@ -117,7 +124,50 @@ impl ModelState {
         self.number(model);
         let types = model.types.iter();
         let shapes = types.map(|of| (of.name.clone(), TypeShape::of(of)));
-        self.shapes = shapes.collect();
+        self.shapes.extend(shapes);
+    }
+
+    /// What changes when the model of `generation` takes the lead from the model `before`. Without that one, every type
+    /// is scanned.
+    pub fn led_by(
+        &self,
+        generation: Generation,
+        model: &Model,
+        before: Option<&Model>,
+    ) -> LeadChange {
+        let mut state = self.clone();
+        (state.lead, state.term) = (generation, Term(self.term.0 + 1));
+        state.adopt(model);
+        let moves = |name: &TypeName| {
+            let shapes = (self.shapes.get(name), state.shapes.get(name));
+            let (Some(last), Some(next)) = shapes else {
+                return false;
+            };
+            (&last.scope, &last.grants) != (&next.scope, &next.grants)
+        };
+        let types = model.types.iter().map(|of| &of.name);
+        let moving = types.filter(|name| moves(name) || self.moving.contains(*name));
+        state.moving = moving.cloned().collect();
+        let reads_alike = |of: &DocumentType| {
+            let before =
+                before.and_then(|before| Some((before, before.document_type(of.name.as_str())?)));
+            before.is_some_and(|(before, last)| reading(before, last) == reading(model, of))
+        };
+        let types = model.types.iter().map(AsRef::as_ref);
+        let scans = types.filter(|of| !reads_alike(of) || state.moving.contains(&of.name));
+        LeadChange {
+            scans: scans.map(|of| of.name.clone()).collect(),
+            state,
+        }
+    }
+
+    /// The model of a gateway beside this state.
+    pub fn standing(&self, generation: Generation) -> Standing {
+        Standing {
+            generation,
+            leads: generation == self.lead,
+            term: self.term,
+        }
     }
 
     /// Numbers the types that the store has not seen, in the order of the model.
@@ -150,4 +200,130 @@ pub struct Standing {
     pub leads: bool,
     /// The term.
     pub term: Term,
+}
+
+/// The gateway of a store that knows no models yet: nothing stands beside it.
+impl Default for Standing {
+    fn default() -> Self {
+        ModelState::default().standing(Generation::default())
+    }
+}
+
+/// A model that a store was served by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownModel {
+    /// Its text.
+    pub text: String,
+    /// The hash of the API that it makes. It is unknown of a model that only a gateway of an earlier version served.
+    pub api_hash: Option<String>,
+}
+
+/// All that a store keeps of its models.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModelRecord {
+    /// Which of them leads, and what that puts in force.
+    pub state: Arc<ModelState>,
+    /// The models by their numbers.
+    pub known: BTreeMap<Generation, KnownModel>,
+}
+
+/// What takes the lead, and what that puts in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeadChange {
+    /// The state from then on. Its term follows the one that it ends.
+    pub state: ModelState,
+    /// The types that are read differently from now on. Their documents are compared with the feed.
+    pub scans: BTreeSet<TypeName>,
+}
+
+impl ModelRecord {
+    /// The record of a store that a gateway of an earlier version has served with the model of this text. A text that is
+    /// no model leads nobody.
+    pub fn of_served(text: &str) -> Self {
+        let mut record = Self::default();
+        let first = record.register(text, None);
+        if let Ok(model) = Model::parse("served-model.graphql", text) {
+            let state = ModelState::of(&model);
+            record.state = Arc::new(ModelState {
+                lead: first,
+                ..state
+            });
+        }
+        record
+    }
+
+    /// The number of a model. A known text keeps its own; a new one gets the next. Of very many models the oldest are
+    /// forgotten, but not the lead.
+    pub fn register(&mut self, text: &str, api_hash: Option<&str>) -> Generation {
+        let last = self.known.keys().next_back();
+        let last = last.copied().unwrap_or_default().max(self.state.lead);
+        let next = Generation(last.0 + 1);
+        let generation = self.generation_of(text).unwrap_or(next);
+        let model = self.known.entry(generation).or_insert_with(|| KnownModel {
+            text: text.to_owned(),
+            api_hash: None,
+        });
+        if let Some(api_hash) = api_hash {
+            model.api_hash = Some(api_hash.to_owned());
+        }
+        while self.known.len() > MODELS_MAX {
+            let mut old = self.known.keys().filter(|known| **known != self.state.lead);
+            let Some(oldest) = old.next().copied() else {
+                break;
+            };
+            self.known.remove(&oldest);
+        }
+        generation
+    }
+
+    /// The number of a model with this text.
+    pub fn generation_of(&self, text: &str) -> Option<Generation> {
+        let known = self.known.iter().find(|(_, known)| known.text == text);
+        known.map(|(generation, _)| *generation)
+    }
+
+    /// All documents of the type are in their scopes, if the lead is still that of this term.
+    pub fn moved(&mut self, term: Term, type_name: &TypeName) {
+        if self.state.term == term {
+            Arc::make_mut(&mut self.state).moving.remove(type_name);
+        }
+    }
+
+    /// Puts another lead in force, if its term follows the present one. Returns whether it is in force.
+    pub fn take_lead(&mut self, change: &LeadChange) -> bool {
+        if change.state.term.0 == self.state.term.0 + 1 {
+            self.state = Arc::new(change.state.clone());
+        }
+        *self.state == change.state
+    }
+}
+
+/// A fingerprint of how a model reads a type's documents. Another one leads to a scan, which compares them again.
+pub fn reading(model: &Model, document_type: &DocumentType) -> String {
+    let mut text = format!(
+        "{} {:?} {:?} {:?}",
+        document_type.collection,
+        document_type.id_type,
+        document_type.scope,
+        document_type.membership
+    );
+    describe(&mut text, &document_type.fields);
+    for embedded in model.embedded.values() {
+        describe(&mut text, &embedded.fields);
+    }
+    for values in model.enums.values() {
+        let names = values.values.iter().map(|value| &value.name);
+        text.extend(names.map(|name| format!(" {name}")));
+    }
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn describe(text: &mut String, fields: &[Field]) {
+    text.push('{');
+    for field in fields {
+        let described = (&field.name, &field.stored_as, &field.ty, &field.default);
+        text.push_str(&format!("{described:?}"));
+    }
+    text.push('}');
 }

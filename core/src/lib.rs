@@ -7,7 +7,7 @@
 //!
 //! ```
 //! # use std::{collections::{BTreeMap, BTreeSet, HashMap, HashSet}, error::Error, sync::Arc};
-//! # use tidegate_core::{change::*, checkpoint::*, entry::*, grant::*, id::*, model::Model, outcome::*, page::*, push::*, push};
+//! # use tidegate_core::{change::*, checkpoint::*, entry::*, generation::Standing, grant::*, id::*, model::Model, outcome::*, page::*, push::*, push};
 //! # use tidegate_core::{transaction::Loaded, value::{Timestamp, Value, json::decode_fields}};
 //! // A team describes its documents once.
 //! let model = Model::parse("model.graphql", r#"
@@ -26,7 +26,7 @@
 //! let mut store = Loaded {
 //!     epoch: Epoch::new("e1")?, version_floor: Version::NONE, entries: HashMap::new(), clients: HashMap::new(),
 //!     memberships: HashMap::new(), foreign: BTreeMap::new(), expired: Vec::new(), inbox: HashMap::new(),
-//!     held: BTreeSet::new(), misfits: BTreeSet::new(),
+//!     held: BTreeSet::new(), misfits: BTreeSet::new(), models: Arc::default(), standing: Standing::default(),
 //!     waiting: HashMap::new(), expired_resolutions: Vec::new(), users: HashMap::new(), given: BTreeMap::new(),
 //!     clients_of: HashMap::new(), idle: Vec::new(), left_out: HashSet::new(),
 //!     conflicts_left_out: HashSet::new(), clients_left_out: HashSet::new(),

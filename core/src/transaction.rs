@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::{
     change::Rejection,
     entry::{Entry, FeedItem, Marker, Record},
+    generation::{ModelState, Standing},
     id::{
         ClientKey, ConflictId, DocumentKey, Epoch, MutationId, Scope, Seq, TypeName, UserId,
         Version,
@@ -91,6 +92,10 @@ pub struct Loaded {
     pub epoch: Epoch,
     /// The highest version that `collect` ever removed.
     pub version_floor: Version,
+    /// The lead among the store's models, and what it puts in force.
+    pub models: Arc<ModelState>,
+    /// The gateway's own model beside it.
+    pub standing: Standing,
     /// The entries asked for.
     pub entries: HashMap<DocumentKey, Arc<Entry>>,
     /// The documents for which [`Reads::bytes_max`] had no room: the first of them and all after it. They were not

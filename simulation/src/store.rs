@@ -1,6 +1,6 @@
 //! A store that keeps every moment, and whose calls can be held and failed.
 //!
-//! The test kit's [`State`] is one moment. [`access`] is how gateways reach it, [`importing`] how their importers do,
+//! The test kit's [`State`] is one moment. [`access`] is how gateways reach it, [`importing`] how their importers do, [`models`] which models they serve,
 //! [`foreign`] what other services do to it, [`tail`] what gateways hear of commits, and [`mod@file`] an optional file
 //! beneath.
 
@@ -8,6 +8,7 @@ mod access;
 mod file;
 mod foreign;
 mod importing;
+mod models;
 mod tail;
 
 use std::{
@@ -19,6 +20,7 @@ use std::{
 use tidegate::store::{DecideFn, FeedWrite, StoreError};
 use tidegate_core::{
     entry::FeedItem,
+    generation::Generation,
     id::{Epoch, TypeName},
     push::{PushAnswer, PushRefusal},
     transaction::{LoadBytesMax, Reads, Writes},
@@ -43,6 +45,8 @@ struct Inner {
     held: Vec<Held>,
     collections: Collections,
     tails: Vec<Tail>,
+    /// The generations of the gateways.
+    serving: Vec<Generation>,
     /// The next decision is first made on an older moment, like a transaction that has to run again.
     runs_twice: bool,
     random: Random,
@@ -121,6 +125,7 @@ impl SimStore {
             held: Vec::new(),
             collections,
             tails: (0..gateways).map(|_| Tail::default()).collect(),
+            serving: vec![Generation::default(); gateways],
             runs_twice: false,
             random: Random::new(seed),
             broken,
@@ -284,6 +289,7 @@ impl Inner {
             drop(decide(&self.moments[older].state.load(&reads)));
         }
         let mut state = State::clone(&self.now());
+        state.serving = by.map_or(state.models.state.lead, |by| self.serving[by]);
         let writes = match &self.file {
             Some(file) => file.commit(&reads, Arc::clone(decide)),
             None => decided(&state, &reads, decide)?,

@@ -4,7 +4,7 @@
 //! under a lease. A store proposes which documents to compare, and keeps how far the importer has come. It decides
 //! nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -101,6 +101,16 @@ pub struct ImportProgress {
     pub position: Option<ImportPosition>,
     /// The types that were ever looked at.
     pub types: BTreeMap<TypeName, TypeImport>,
+}
+
+impl ImportProgress {
+    /// Marks types for a scan from the beginning.
+    pub fn mark_scans(&mut self, types: &BTreeSet<TypeName>) {
+        for type_name in types {
+            let record = self.types.entry(type_name.clone()).or_default();
+            record.scan = Some(TypeScan::default());
+        }
+    }
 }
 
 /// How far the import of one type has come.

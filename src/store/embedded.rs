@@ -8,6 +8,7 @@ mod file;
 mod inbox;
 mod living;
 mod members;
+mod models;
 mod opening;
 mod read_only_file;
 mod snapshot;
@@ -37,10 +38,11 @@ use tokio_stream::wrappers::BroadcastStream;
 
 use self::{
     file::StoreFile,
+    models::EmbeddedModels,
     snapshot::{EmbeddedSnapshot, SnapshotOpener},
     writer::{WriterJob, WriterThread, ask, writer_gone},
 };
-use super::{Committed, DecideFn, Snapshot, Store, StoreError, TailEvent};
+use super::{Committed, DecideFn, Snapshot, Store, StoreError, TailEvent, models::Models};
 
 /// How many commits may wait for the writer. Further callers wait until there is room.
 const JOBS_MAX: usize = 64;
@@ -75,6 +77,7 @@ pub struct EmbeddedStore {
     /// `None` only while dropping: the writer ends when all senders are gone.
     jobs: Option<mpsc::Sender<WriterJob>>,
     writer: Option<JoinHandle<()>>,
+    models: Arc<EmbeddedModels>,
 }
 
 impl EmbeddedStore {
@@ -87,16 +90,24 @@ impl EmbeddedStore {
         Self::run(
             StoreFile::open(directory, options)?,
             options.tail_events_max,
+            directory,
         )
     }
 
-    fn run(file: StoreFile, tail_events_max: usize) -> Result<Self, StoreError> {
+    fn run(file: StoreFile, tail_events_max: usize, directory: &Path) -> Result<Self, StoreError> {
         let file = Arc::new(file);
         let (jobs, waiting) = mpsc::channel(JOBS_MAX);
         let (tail, _) = broadcast::channel(tail_events_max.max(1));
         let writer = WriterThread {
             file: Arc::clone(&file),
             tail: tail.clone(),
+        };
+        let models = EmbeddedModels {
+            reader: SnapshotOpener {
+                file: Arc::clone(&file),
+                jobs: jobs.downgrade(),
+            },
+            note: directory.join("served-model.graphql"),
         };
         let thread = thread::Builder::new().name("tidegate-store".to_owned());
         let writer = thread
@@ -107,15 +118,12 @@ impl EmbeddedStore {
             tail,
             jobs: Some(jobs),
             writer: Some(writer),
+            models: Arc::new(models),
         })
     }
 
-    fn reader(&self) -> Result<SnapshotOpener, StoreError> {
-        let jobs = self.jobs.as_ref().ok_or_else(writer_gone)?;
-        Ok(SnapshotOpener {
-            file: Arc::clone(&self.file),
-            jobs: jobs.downgrade(),
-        })
+    fn reader(&self) -> SnapshotOpener {
+        self.models.reader.clone()
     }
 }
 
@@ -132,7 +140,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
-        let snapshot = EmbeddedSnapshot::open(self.reader()?).await?;
+        let snapshot = EmbeddedSnapshot::open(self.reader()).await?;
         Ok(Box::new(snapshot))
     }
 
@@ -140,6 +148,10 @@ impl Store for EmbeddedStore {
         let mut snapshot = self.snapshot().await?;
         let states = snapshot.scopes(&BTreeSet::from([scope.clone()])).await?;
         Ok(states.get(scope).map_or(Seq::START, |state| state.head))
+    }
+
+    fn models(&self) -> Arc<dyn Models> {
+        self.models.clone()
     }
 
     fn tail(&self) -> BoxStream<'static, TailEvent> {

@@ -23,6 +23,7 @@ mod local_commits;
 mod members;
 mod misfits;
 mod model_note;
+mod models;
 mod names;
 mod opening;
 mod position;
@@ -64,13 +65,16 @@ use self::{
     layout::ModelLayout,
     live::GatewayRecords,
     local_commits::LocalCommits,
+    models::MongoModels,
     names::{CollectionNames, scope_id},
     slots::TransactionSlots,
     snapshot::MongoSnapshot,
 };
 use super::{
-    Committed, DecideFn, Snapshot, Store, StoreError, TailEvent, collections::Collections,
+    Committed, DecideFn, Snapshot, Store, StoreError, TailEvent,
+    collections::Collections,
     finding::Finding,
+    models::{ModelCache, Models},
 };
 
 /// A source of unpredictable numbers. `app.rs` provides the real one.
@@ -147,6 +151,7 @@ struct MongoContext {
     elections: Arc<Elections>,
     local_commits: Arc<LocalCommits>,
     live: Arc<GatewayRecords>,
+    models: Arc<ModelCache>,
     capped: Arc<Capped>,
     seen: Arc<SeenCollections>,
     /// Whether an insert fails if the collection has the id already. Behind a router a collection may be sharded by
@@ -302,6 +307,10 @@ impl Store for MongoStore {
 
     fn collections(&self) -> Option<Arc<dyn Collections>> {
         Some(Arc::new(MongoCollections(Arc::clone(&self.context))))
+    }
+
+    fn models(&self) -> Arc<dyn Models> {
+        Arc::new(MongoModels(Arc::clone(&self.context)))
     }
 
     fn tail(&self) -> BoxStream<'static, TailEvent> {

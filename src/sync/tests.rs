@@ -40,6 +40,7 @@ use crate::{
     store::{
         Committed, DecideFn, Snapshot, TailEvent, WriteConflict,
         embedded::{EmbeddedOptions, EmbeddedStore},
+        models::Models,
     },
 };
 
@@ -149,6 +150,10 @@ impl Store for Scripted {
 
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
         self.inner.confirmed_head(scope).await
+    }
+
+    fn models(&self) -> Arc<dyn Models> {
+        self.inner.models()
     }
 
     /// Reports everything except the document `untold`.

@@ -14,6 +14,7 @@ use std::{
 use tidegate_core::{
     checkpoint::RequestedTypes,
     entry::{Entry, FeedItem, Marker, Membership, Record, ScopeState},
+    generation::{Generation, LeadChange, ModelRecord, Standing, Term},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, TypeName, UserId, Version},
     inbox::{InboxPosition, InboxRecord, OpenConflict},
     membership::{Bounds, Memberships, ROWS_MAX, UserState},
@@ -26,6 +27,9 @@ use tidegate_core::{
 pub struct State {
     pub epoch: Epoch,
     pub version_floor: Version,
+    pub models: Arc<ModelRecord>,
+    /// The generation of the gateway that reads.
+    pub serving: Generation,
     pub scopes: HashMap<Scope, ScopeState>,
     /// Others' writes past the gateway, until a commit takes them over.
     pub foreign: BTreeMap<DocumentKey, ForeignState>,
@@ -59,6 +63,8 @@ impl State {
         Self {
             epoch,
             version_floor: Version::NONE,
+            models: Arc::default(),
+            serving: Generation::default(),
             scopes: HashMap::new(),
             foreign: BTreeMap::new(),
             held: BTreeSet::new(),
@@ -69,6 +75,26 @@ impl State {
             clients: BTreeMap::new(),
             users: HashMap::new(),
         }
+    }
+
+    /// The number of a model.
+    pub fn register(&mut self, text: &str, api_hash: &str) -> Generation {
+        Arc::make_mut(&mut self.models).register(text, Some(api_hash))
+    }
+
+    /// Puts another lead in force, if its term follows the present one. Returns whether it is in force.
+    pub fn take_lead(&mut self, change: &LeadChange) -> bool {
+        Arc::make_mut(&mut self.models).take_lead(change)
+    }
+
+    /// All documents of the type are in their scopes.
+    pub fn moved(&mut self, term: Term, type_name: &TypeName) {
+        Arc::make_mut(&mut self.models).moved(term, type_name);
+    }
+
+    /// The model of the gateway that reads beside the lead.
+    pub fn standing(&self) -> Standing {
+        self.models.state.standing(self.serving)
     }
 
     /// A scope's counters.

@@ -18,6 +18,8 @@ pub(crate) mod inbox;
 pub(crate) mod loading;
 #[path = "contract/members.rs"]
 pub(crate) mod members;
+#[path = "contract/models.rs"]
+pub(crate) mod models;
 #[path = "contract/snapshots.rs"]
 pub(crate) mod snapshots;
 #[path = "contract/tails.rs"]
@@ -80,6 +82,11 @@ macro_rules! contract {
             members::what_a_giver_gives_a_user_is_counted
             members::what_a_user_declines_comes_back_and_each_change_is_stamped
             members::a_tail_reports_users_whose_grants_changed_before_the_writes
+            models::a_known_model_keeps_its_number_and_a_new_one_gets_the_next
+            models::models_registered_at_once_get_different_numbers
+            models::of_two_changes_of_one_term_one_is_in_force
+            models::a_lead_is_seen_by_the_next_commit_and_snapshot
+            models::a_type_is_moving_until_its_scan_under_the_lead_is_done
             tails::a_tail_begins_with_restart_and_reports_commits_in_their_order
             tails::a_tail_reports_nothing_of_a_commit_that_failed
             tails::a_tail_reports_a_new_epoch

@@ -16,6 +16,7 @@ mod foreign;
 mod gateway;
 mod many_refused;
 mod members;
+mod models;
 mod odd;
 mod opening;
 mod presence;

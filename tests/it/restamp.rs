@@ -23,6 +23,7 @@ use tidegate::{
     store::{
         Committed, DecideFn, Snapshot, Store, StoreError, TailEvent,
         embedded::{EmbeddedOptions, EmbeddedStore},
+        models::Models,
         mongo::{MongoOptions, MongoStore},
     },
     sync,
@@ -420,6 +421,10 @@ impl Store for Killed {
 
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
         self.store.confirmed_head(scope).await
+    }
+
+    fn models(&self) -> Arc<dyn Models> {
+        self.store.models()
     }
 
     fn tail(&self) -> BoxStream<'static, TailEvent> {

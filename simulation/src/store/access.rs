@@ -13,11 +13,12 @@ use futures_util::{
 };
 use tidegate::store::{
     Committed, DecideFn, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store,
-    StoreError, StoredRecord, TailEvent, collections::Collections,
+    StoreError, StoredRecord, TailEvent, collections::Collections, models::Models,
 };
 use tidegate_core::{
     checkpoint::RequestedTypes,
     entry::{Entry, ScopeState},
+    generation::{ModelState, Standing},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId},
     inbox::{InboxPosition, InboxRecord},
     membership::{Bounds, Memberships, UserState},
@@ -93,6 +94,10 @@ impl Store for Access {
         let inner = self.store.lock();
         Ok(Box::new(View {
             access: self.clone(),
+            standing: {
+                let own = inner.serving[self.gateway];
+                inner.now().models.state.standing(own)
+            },
             state: inner.now(),
             broken: inner.broken,
             file: inner.file.as_ref().map(File::snapshot),
@@ -114,6 +119,10 @@ impl Store for Access {
         (!is_alone).then(|| Arc::new(self.clone()) as Arc<dyn Collections>)
     }
 
+    fn models(&self) -> Arc<dyn Models> {
+        Arc::new(self.clone())
+    }
+
     fn tail(&self) -> BoxStream<'static, TailEvent> {
         let events = self.store.lock().tails[self.gateway].open();
         let restart = stream::iter([TailEvent::Restart]);
@@ -124,6 +133,7 @@ impl Store for Access {
 struct View {
     access: Access,
     state: Arc<State>,
+    standing: Standing,
     broken: Option<StoreFault>,
     /// The same moment in the file.
     file: Option<Box<dyn Snapshot>>,
@@ -144,6 +154,14 @@ impl View {
 impl Snapshot for View {
     fn epoch(&self) -> &Epoch {
         &self.state.epoch
+    }
+
+    fn models(&self) -> &Arc<ModelState> {
+        &self.state.models.state
+    }
+
+    fn standing(&self) -> Standing {
+        self.standing
     }
 
     async fn scopes(

@@ -129,6 +129,11 @@ impl Collections {
         self.lease.until = Instant::now() + LEASE;
     }
 
+    /// Ends the lease, whoever holds it.
+    pub(super) fn depose(&mut self) {
+        self.release(self.lease.fence);
+    }
+
     pub(super) fn release(&mut self, held: Fence) {
         if !self.is_deposed(held) {
             self.lease.holder = None;

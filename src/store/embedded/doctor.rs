@@ -47,7 +47,7 @@ impl EmbeddedStore {
     /// # Errors
     /// [`StoreError`] if it cannot be read.
     pub async fn examine_all(&self) -> Result<Vec<Finding>, StoreError> {
-        let view = self.reader()?.view().await?;
+        let view = self.reader().view().await?;
         off_the_async_threads(move || view.watched(|file| Ok(vec![heads(file)?, feed(file)?])))
             .await
     }

@@ -18,7 +18,7 @@ use super::{
     EmbeddedOptions,
     opening::{find_or_create, open_database},
 };
-use crate::store::StoreError;
+use crate::store::{StoreError, models::ModelCache};
 
 /// How the database is opened, and opened again.
 type OpenFn = dyn Fn(OpenMode) -> Result<Database, StoreError> + Send + Sync;
@@ -37,6 +37,7 @@ pub(super) struct StoreFile {
     open: Box<OpenFn>,
     /// `None` while the file could not be opened again, and once it is closed.
     opened: RwLock<Option<OpenFile>>,
+    pub(super) models: ModelCache,
 }
 
 /// One opening of the file. After an IO error redb refuses all further work on the opening.
@@ -113,6 +114,7 @@ impl StoreFile {
         Ok(Self {
             open: Box::new(open),
             opened: RwLock::new(Some(opened)),
+            models: ModelCache::default(),
         })
     }
 

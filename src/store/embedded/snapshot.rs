@@ -11,6 +11,7 @@ use std::{
 use async_trait::async_trait;
 use tidegate_core::{
     entry::{Entry, ScopeState},
+    generation::{ModelState, Standing},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, UserId},
     inbox::InboxRecord,
     membership::{Bounds, Memberships, UserState},
@@ -114,6 +115,14 @@ pub(super) async fn off_the_async_threads<T: Send + 'static>(
 impl Snapshot for EmbeddedSnapshot {
     fn epoch(&self) -> &Epoch {
         &self.view.epoch
+    }
+
+    fn models(&self) -> &Arc<ModelState> {
+        &self.view.models
+    }
+
+    fn standing(&self) -> Standing {
+        self.view.standing
     }
 
     async fn scopes(

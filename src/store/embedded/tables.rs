@@ -14,6 +14,10 @@ pub(super) const FORMAT: TableDefinition<&str, u32> = TableDefinition::new("form
 /// One row: the epoch, the version floor, and how many commits there were.
 pub(super) const META: TableDefinition<(), (&str, i32, u64)> = TableDefinition::new("meta");
 
+/// `lead` and `types`, which say which model leads and what it puts in force, and the models by their numbers. The first
+/// model that a gateway registers creates the table.
+pub(super) const MODELS: TableDefinition<&str, &[u8]> = TableDefinition::new("models");
+
 /// Scope → its head and its floor.
 pub(super) const SCOPES: TableDefinition<&str, (i64, i64)> = TableDefinition::new("scopes");
 

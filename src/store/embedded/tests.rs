@@ -137,7 +137,7 @@ fn bench() -> (EmbeddedStore, Arc<Faults>, TempDir) {
         opened.map_err(|error| StoreError::Unavailable(error.to_string()))
     };
     let file = StoreFile::over(open).unwrap();
-    let store = EmbeddedStore::run(file, options.tail_events_max).unwrap();
+    let store = EmbeddedStore::run(file, options.tail_events_max, Path::new("nowhere")).unwrap();
     (store, faults, place)
 }
 

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use redb::{AccessGuard, ReadOnlyTable, ReadTransaction};
 use tidegate_core::{
     entry::{Entry, FeedItem, Record, ScopeState},
+    generation::{ModelState, Standing},
     id::{DocumentKey, Epoch, Scope, Seq, Version},
     transaction::{ExpiryQuery, Loaded, Reads},
     value::document_bytes,
@@ -20,7 +21,7 @@ use tidegate_core::{
 
 use super::{
     file::{FileHealth, StoreFile, guard},
-    living,
+    living, models,
     tables::{ENTRIES, EXPIRY, FEED, META, SCOPES, names},
 };
 use crate::store::{
@@ -37,6 +38,8 @@ pub(super) struct ReadView {
     pub(super) version_floor: Version,
     /// How many commits came before.
     pub(super) commits: u64,
+    pub(super) models: Arc<ModelState>,
+    pub(super) standing: Standing,
     /// Whether the index of living documents is of this moment.
     is_indexed: bool,
 }
@@ -46,15 +49,18 @@ impl ReadView {
         let (transaction, failed) = file.begin_read()?;
         let meta = failed.note(guard("its file", || {
             let meta = read_meta(&transaction)?;
-            Ok((living::is_of(&transaction, meta.2)?, meta))
+            let models = models::state(&transaction, &file.models)?;
+            Ok((living::is_of(&transaction, meta.2)?, models, meta))
         }))?;
-        let (is_indexed, (epoch, version_floor, commits)) = meta;
+        let (is_indexed, models, (epoch, version_floor, commits)) = meta;
         Ok(Self {
             transaction,
             failed,
             epoch,
             version_floor,
             commits,
+            standing: models.standing(file.models.own()),
+            models,
             is_indexed,
         })
     }
@@ -74,6 +80,8 @@ impl ReadView {
         Ok(Loaded {
             epoch: self.epoch.clone(),
             version_floor: self.version_floor,
+            models: Arc::clone(&self.models),
+            standing: self.standing,
             entries: entries.found,
             left_out: entries.left_out.into_iter().collect(),
             clients: clients.found,

@@ -4,14 +4,20 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
-use tidegate_core::transaction::{Reads, Writes};
+use redb::WriteTransaction;
+use tidegate_core::{
+    generation::ModelRecord,
+    transaction::{Reads, Writes},
+};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::{
     file::{StoreFile, is_of_the_file},
+    models::{self, ModelChange},
     view::ReadView,
     write::{CommitEvents, write},
 };
@@ -26,6 +32,12 @@ pub(super) enum WriterJob {
         reads: Box<Reads>,
         decide: Arc<DecideFn>,
         reply: oneshot::Sender<Result<Writes, StoreError>>,
+    },
+    Models {
+        /// Where gateways of earlier versions noted the model that they served.
+        note: PathBuf,
+        change: Box<ModelChange>,
+        reply: oneshot::Sender<Result<ModelRecord, StoreError>>,
     },
     /// Opens the file again, if an IO error requires it.
     Recover {
@@ -64,6 +76,14 @@ impl WriterThread {
                     decide,
                     reply,
                 } => drop(reply.send(self.catch_panic(|| self.commit(&reads, &*decide)))),
+                WriterJob::Models {
+                    note,
+                    change,
+                    reply,
+                } => {
+                    let changed = || self.change_models(&note, &*change);
+                    drop(reply.send(self.catch_panic(changed)));
+                }
                 WriterJob::Recover { reply } => {
                     drop(reply.send(self.catch_panic(|| self.recover())))
                 }
@@ -100,9 +120,29 @@ impl WriterThread {
         if changes_nothing(&writes) {
             return Ok(writes);
         }
-        let written = self.write_durably(&before, &writes)?;
+        let written =
+            self.write_durably(&before, |transaction| write(transaction, &before, &writes))?;
         self.publish_commit(written, &writes);
         Ok(writes)
+    }
+
+    fn change_models(&self, note: &Path, change: &ModelChange) -> Result<ModelRecord, StoreError> {
+        self.make_writable()?;
+        let before = ReadView::open(&self.file)?;
+        let stored = before.model_record()?;
+        let mut record = match &stored {
+            Some(record) => record.clone(),
+            None => models::served(note)?,
+        };
+        change(&mut record);
+        let stored = stored.unwrap_or_default();
+        if record != stored {
+            self.write_durably(&before, |transaction| {
+                models::write(transaction, &stored, &record)?;
+                write(transaction, &before, &Writes::default())
+            })?;
+        }
+        Ok(record)
     }
 
     /// Nothing is acknowledged from a file that is opened read-only, not even a push that was stored before: what the
@@ -117,10 +157,10 @@ impl WriterThread {
     fn write_durably(
         &self,
         before: &ReadView,
-        writes: &Writes,
+        write: impl FnOnce(&WriteTransaction) -> Result<CommitEvents, StoreError>,
     ) -> Result<CommitEvents, StoreError> {
         let transaction = self.file.begin_write()?;
-        let written = match write(&transaction, before, writes) {
+        let written = match write(&transaction) {
             Ok(written) => written,
             Err(error) => {
                 drop(transaction);

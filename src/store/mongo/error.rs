@@ -97,8 +97,16 @@ impl MongoError {
 
     /// Whether the cause may be that a document taken for absent exists: a duplicate key, or any refusal for good.
     pub(super) fn may_be_duplicate_insert(&self) -> bool {
-        let duplicate = matches!(self, Self::Statement(error) if error.code == DUPLICATE_KEY);
-        duplicate || self.remedy() == RetryAction::GiveUp
+        self.is_duplicate_insert() || self.remedy() == RetryAction::GiveUp
+    }
+
+    /// Whether another transaction has inserted the same document.
+    pub(super) fn is_duplicate_insert(&self) -> bool {
+        match self {
+            Self::Driver(error) => code(error) == Some(DUPLICATE_KEY),
+            Self::Statement(error) => error.code == DUPLICATE_KEY,
+            _ => false,
+        }
     }
 
     /// Whether the server refuses a command, and not because it shuts down, is no primary any more, or is busy.

@@ -53,16 +53,10 @@ impl MongoContext {
         Ok(Some(fence))
     }
 
-    /// From now on the progress takes no more changes of earlier holders. What is no record of types gives way, so that
-    /// records can be written.
-    async fn fence_progress(&self, Fence(number): Fence) -> Result<(), MongoError> {
-        let is_readable = doc! { "$eq": [{ "$type": "$types" }, "object"] };
-        let raised = doc! {
-            "fence": { "$max": ["$fence", number] },
-            "types": { "$cond": [is_readable, "$types", "$$REMOVE"] },
-        };
+    /// From now on the progress takes no more changes of earlier holders.
+    async fn fence_progress(&self, fence: Fence) -> Result<(), MongoError> {
         let state = self.state();
-        let raise = state.update_one(doc! { "_id": IMPORT }, vec![doc! { "$set": raised }]);
+        let raise = state.update_one(doc! { "_id": IMPORT }, raised(fence));
         let update = raise.upsert(true);
         self.in_time(update).await?;
         Ok(())
@@ -85,13 +79,29 @@ impl MongoContext {
     }
 
     async fn end_lease(&self, filter: Document) -> Result<(), MongoError> {
-        let ended = doc! {
-            "$inc": { "fence": 1_i64 },
-            "$set": { "until": DateTime::from_millis(0) },
-            "$unset": { "holder": "" },
-        };
-        self.in_time(self.state().update_one(filter, ended)).await?;
+        self.in_time(self.state().update_one(filter, ended()))
+            .await?;
         Ok(())
+    }
+}
+
+/// The update of the progress for the holder of this lease. What is no record of types gives way, so that records can be
+/// written.
+pub(super) fn raised(Fence(number): Fence) -> Vec<Document> {
+    let is_readable = doc! { "$eq": [{ "$type": "$types" }, "object"] };
+    let raised = doc! {
+        "fence": { "$max": ["$fence", number] },
+        "types": { "$cond": [is_readable, "$types", "$$REMOVE"] },
+    };
+    vec![doc! { "$set": raised }]
+}
+
+/// The update that ends a lease.
+pub(super) fn ended() -> Document {
+    doc! {
+        "$inc": { "fence": 1_i64 },
+        "$set": { "until": DateTime::from_millis(0) },
+        "$unset": { "holder": "" },
     }
 }
 

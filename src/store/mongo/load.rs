@@ -95,6 +95,8 @@ impl LoadPlan<'_> {
                 idle,
                 epoch: state.epoch,
                 version_floor: state.version_floor,
+                standing: state.models.standing(reader.context.models.own()),
+                models: state.models,
                 clients: state.clients.found,
                 clients_left_out: state.clients.left_out.into_iter().collect(),
                 memberships: reader

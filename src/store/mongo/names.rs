@@ -14,7 +14,7 @@ pub(super) struct CollectionNames {
     /// Entries and markers.
     pub(super) feed: String,
     /// All else that a commit reads, and writes in one statement: epoch and version floor, heads and floors of scopes,
-    /// states of clients, group numbers of gateways. Also the format, the model last served, live gateways, the
+    /// states of clients, group numbers of gateways. Also the format, the models, live gateways, the
     /// importer's lease and its progress.
     pub(super) state: String,
     /// The inbox.
@@ -30,6 +30,10 @@ pub(super) const FORMAT: &str = "format";
 pub(super) const EPOCH: &str = "epoch";
 pub(super) const VERSION_FLOOR: &str = "versionFloor";
 pub(super) const SERVED_MODEL: &str = "servedModel";
+/// Which model leads.
+pub(super) const MODEL: &str = "model";
+/// What the lead says of types.
+pub(super) const MODEL_TYPES: &str = "modelTypes";
 pub(super) const RESTAMPED: &str = "restamped";
 /// Exists once a conflict has been opened. Before that the inbox need not be read.
 pub(super) const INBOX: &str = "inbox";
@@ -106,6 +110,11 @@ pub(super) fn live_id(gateway: u64) -> String {
     format!("{LIVE}{gateway:016x}")
 }
 
+/// The keys of models sort by their numbers.
+pub(super) fn model_id(generation: u32) -> String {
+    format!("{MODELS}{generation:010}")
+}
+
 /// The meaning of a key of `state`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum StateKey<'k> {
@@ -159,6 +168,12 @@ pub(super) const GROUPS: &str = "gateway\0";
 /// The key after all of them.
 pub(super) const GROUPS_END: &str = "gateway\u{1}";
 
+/// The prefix of the keys of models.
+pub(super) const MODELS: &str = "model\0";
+
+/// The key after all of them.
+pub(super) const MODELS_END: &str = "model\u{1}";
+
 /// The prefix of the keys of live gateways.
 pub(super) const LIVE: &str = "live\0";
 
@@ -192,6 +207,10 @@ mod tests {
         assert_eq!(StateKey::of(&group), Some(StateKey::Group));
         assert!(*GROUPS < *group && *group < *GROUPS_END);
         assert_eq!(StateKey::of(EPOCH), Some(StateKey::Single(EPOCH)));
+        assert_eq!(StateKey::of(MODEL), Some(StateKey::Single(MODEL)));
+        assert_eq!(StateKey::of(&model_id(7)), None);
+        assert!(*MODELS < *model_id(7) && *model_id(7) < *MODELS_END);
+        assert!(model_id(9) < model_id(10));
         assert_eq!(StateKey::of(LEASE), Some(StateKey::Single(LEASE)));
         assert_eq!(StateKey::of(IMPORT), None);
         assert_eq!(StateKey::of("other\0key"), None);

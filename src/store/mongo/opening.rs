@@ -63,6 +63,7 @@ pub(super) async fn connect(
         elections,
         local_commits: Arc::new(LocalCommits::new(options.transactions_max.max(1))),
         live: Arc::new(GatewayRecords::new((options.random)())),
+        models: Arc::default(),
         capped: Arc::default(),
         seen: Arc::default(),
         optimistic_inserts: server == Server::Member,

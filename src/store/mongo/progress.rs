@@ -2,7 +2,7 @@
 //!
 //! What cannot be read of it counts as not imported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mongodb::{
     bson::{Binary, Bson, Document, doc, spec::BinarySubtype},
@@ -10,7 +10,7 @@ use mongodb::{
 };
 use tidegate_core::{id::TypeName, transaction::Fence};
 
-use super::{MongoContext, error::MongoError, names::IMPORT};
+use super::{MongoContext, error::MongoError, lease, names::IMPORT};
 use crate::store::{
     StoreError,
     collections::{
@@ -65,6 +65,22 @@ impl MongoContext {
             .await?;
         Ok(())
     }
+}
+
+/// The update that marks types for a scan from the beginning, and takes no more changes of earlier holders.
+pub(super) fn marked(fence: Fence, types: &BTreeSet<TypeName>) -> Vec<Document> {
+    let mut update = lease::raised(fence);
+    let begun = encode_scan(&TypeScan::default());
+    let marks = types.iter().map(|name| {
+        // Without `$literal` the fields of the scan before would stay beside these.
+        let begun = doc! { "$literal": begun.clone() };
+        (format!("types.{name}.scan"), Bson::from(begun))
+    });
+    let marks: Document = marks.collect();
+    if !marks.is_empty() {
+        update.push(doc! { "$set": marks });
+    }
+    update
 }
 
 /// The fields to set and to remove.

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use mongodb::{ClientSession, options::SessionOptions};
 use tidegate_core::{
     entry::{Entry, ScopeState},
+    generation::{ModelState, Standing},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, UserId},
     inbox::InboxRecord,
     membership::{Bounds, Memberships, UserState},
@@ -25,6 +26,8 @@ pub(super) struct MongoSnapshot {
     context: Arc<MongoContext>,
     session: ClientSession,
     epoch: Epoch,
+    models: Arc<ModelState>,
+    standing: Standing,
     /// The states of the scopes named in the hint.
     scopes: HashMap<Scope, ScopeState>,
     /// The state of the user named in the hint.
@@ -84,6 +87,8 @@ impl MongoSnapshot {
             session,
             user: user.map(user_state),
             epoch: state.epoch,
+            standing: state.models.standing(context.models.own()),
+            models: state.models,
             scopes: state.scopes,
         })
     }
@@ -100,6 +105,14 @@ impl MongoSnapshot {
 impl Snapshot for MongoSnapshot {
     fn epoch(&self) -> &Epoch {
         &self.epoch
+    }
+
+    fn models(&self) -> &Arc<ModelState> {
+        &self.models
+    }
+
+    fn standing(&self) -> Standing {
+        self.standing
     }
 
     async fn scopes(

@@ -1,13 +1,17 @@
-//! What a commit reads besides records and documents, in one `find`: epoch, version floor, scopes, clients, group
-//! number.
+//! What a commit reads besides records and documents, in one `find`: epoch, version floor, lead, scopes, clients,
+//! group number.
 //!
 //! One collection holds all of it, so that one `find` can read it. [`super::write`] writes it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use mongodb::bson::RawDocument;
 use tidegate_core::{
     entry::ScopeState,
+    generation::ModelState,
     id::{ClientId, ClientKey, Epoch, Scope, Seq, UserId, Version},
     membership::UserState,
     push::ClientState,
@@ -16,10 +20,11 @@ use tidegate_core::{
 
 use super::{
     error::MongoError,
+    models,
     names::{self, StateKey, client_id, scope_id, user_id},
     reader::{ReadBudget, SessionReader, corrupt, text, unreadable},
 };
-use crate::store::{Clients, StoreError, codec};
+use crate::store::{Clients, StoreError, codec, models::LeadRecord};
 
 /// What is wanted in addition to what every read returns.
 #[derive(Debug, Default)]
@@ -43,6 +48,7 @@ pub(super) struct CommitState {
     pub(super) version_floor: Version,
     /// Whether a conflict was ever opened.
     pub(super) has_inbox: bool,
+    pub(super) models: Arc<ModelState>,
     pub(super) scopes: HashMap<Scope, ScopeState>,
     pub(super) clients: Clients,
     pub(super) users: HashMap<UserId, UserState>,
@@ -56,7 +62,12 @@ impl SessionReader<'_> {
         wanted: &StateQuery<'_>,
     ) -> Result<CommitState, MongoError> {
         let context = self.context;
-        let single = [names::EPOCH, names::VERSION_FLOOR, names::INBOX];
+        let single = [
+            names::EPOCH,
+            names::VERSION_FLOOR,
+            names::INBOX,
+            names::MODEL,
+        ];
         let scopes = wanted.scopes.into_iter().flatten().map(scope_id);
         let clients = wanted.commit.into_iter().flat_map(|reads| &reads.clients);
         let clients: Vec<ClientKey> = clients.cloned().collect();
@@ -74,13 +85,15 @@ impl SessionReader<'_> {
         let mut budget = ReadBudget::of(bytes_max);
         let take = |raw: &RawDocument| found.take(raw);
         if self.each_by_id(collection, all, &mut budget, take).await? {
-            return found.finish();
+            let models = self.model_state(found.lead.take()).await?;
+            return found.finish(models);
         }
         found = StateBuilder::default();
         for raw in self.by_ids(collection, ids).await? {
             found.take(&raw)?;
         }
-        let mut state = found.finish()?;
+        let models = self.model_state(found.lead.take()).await?;
+        let mut state = found.finish(models)?;
         state.clients = self.clients(&clients, bytes_max).await?;
         Ok(state)
     }
@@ -130,6 +143,7 @@ struct StateBuilder {
     epoch: Option<Epoch>,
     version_floor: Version,
     has_inbox: bool,
+    lead: Option<LeadRecord>,
     scopes: HashMap<Scope, ScopeState>,
     clients: HashMap<ClientKey, ClientState>,
     users: HashMap<UserId, UserState>,
@@ -138,11 +152,12 @@ struct StateBuilder {
 }
 
 impl StateBuilder {
-    fn finish(self) -> Result<CommitState, MongoError> {
+    fn finish(self, models: Arc<ModelState>) -> Result<CommitState, MongoError> {
         Ok(CommitState {
             epoch: self.epoch.ok_or_else(gone)?,
             version_floor: self.version_floor,
             has_inbox: self.has_inbox,
+            models,
             scopes: self.scopes,
             clients: Clients {
                 found: self.clients,
@@ -176,6 +191,7 @@ impl StateBuilder {
             Some(StateKey::Single(names::VERSION_FLOOR)) => {
                 self.version_floor = Version(raw.get_i32("v").map_err(unreadable)?);
             }
+            Some(StateKey::Single(names::MODEL)) => self.lead = Some(models::decode_lead(raw)?),
             Some(StateKey::Single(names::INBOX)) => self.has_inbox = true,
             Some(StateKey::Single(names::LEASE)) => {
                 self.lease = Some(Fence(raw.get_i64("fence").map_err(unreadable)?));

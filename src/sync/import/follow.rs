@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, stream::BoxStream};
 use tidegate_core::{
+    generation::reading,
     id::TypeName,
     mutant::{Mutant, is_active},
     transaction::Fence,
@@ -17,7 +18,7 @@ use super::{
     Importer, ImporterState, LEASE_EVERY, TermEnd,
     arrived::Arrived,
     log::ImportLog,
-    plan::{CollectionNow, may_be_back, needs_scan, ranked, shape},
+    plan::{CollectionNow, may_be_back, needs_scan, ranked},
     progress::ProgressKeeper,
     scan::{ActiveScan, CountedCollection, HeldLook},
     throttle::Throttle,
@@ -79,7 +80,7 @@ impl<'i> Term<'i> {
         let progress = collections.progress().await?;
         let followed = importer.follow(fence, &progress, lost).await?;
         let types = ranked(&importer.model);
-        let types = types.map(|it| (it.name.clone(), shape(&importer.model, it)));
+        let types = types.map(|it| (it.name.clone(), reading(&importer.model, it)));
         let mut term = Self {
             importer,
             fence,

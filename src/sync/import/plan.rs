@@ -1,8 +1,7 @@
 //! What an importer decides without IO: which types need a scan, in which order, and whether what is missing is deleted.
 
-use sha2::{Digest, Sha256};
 use tidegate_core::{
-    model::{DocumentType, Field, Model},
+    model::{DocumentType, Model},
     mutant::{Mutant, is_active},
 };
 
@@ -93,38 +92,10 @@ pub(super) fn may_be_back(documents: u64, held: HeldType, now: CollectionNow) ->
     documents.saturating_add(tolerated) >= held.expected
 }
 
-/// A fingerprint of what the model says of a type's documents. Another one leads to a scan, which compares them again.
-pub(super) fn shape(model: &Model, document_type: &DocumentType) -> String {
-    let mut text = format!(
-        "{} {:?} {:?} {:?}",
-        document_type.collection,
-        document_type.id_type,
-        document_type.scope,
-        document_type.membership
-    );
-    describe(&mut text, &document_type.fields);
-    for embedded in model.embedded.values() {
-        describe(&mut text, &embedded.fields);
-    }
-    for values in model.enums.values() {
-        let names = values.values.iter().map(|value| &value.name);
-        text.extend(names.map(|name| format!(" {name}")));
-    }
-    let hash = Sha256::digest(text.as_bytes());
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn describe(text: &mut String, fields: &[Field]) {
-    text.push('{');
-    for field in fields {
-        let described = (&field.name, &field.stored_as, &field.ty, &field.default);
-        text.push_str(&format!("{described:?}"));
-    }
-    text.push('}');
-}
-
 #[cfg(test)]
 mod tests {
+    use tidegate_core::generation::reading;
+
     use super::*;
     use crate::store::collections::TypeScan;
 
@@ -208,7 +179,7 @@ type Place { x: Int }
 
     #[test]
     fn the_shape_of_a_type_follows_what_is_stored_and_who_sees_it_and_no_descriptions() {
-        let of = |text: &str| shape(&model(text), model(text).document_type("Task").unwrap());
+        let of = |text: &str| reading(&model(text), model(text).document_type("Task").unwrap());
         let before = of(MODEL);
         let described = MODEL.replace("title: String", "\"The title.\" title: String");
         assert_eq!(of(&described), before);

@@ -59,6 +59,8 @@ impl State {
         Loaded {
             epoch: self.epoch.clone(),
             version_floor: self.version_floor,
+            models: Arc::clone(&self.models.state),
+            standing: self.standing(),
             entries: loaded().filter_map(entry).collect(),
             foreign: loaded().filter_map(foreign).collect(),
             held: self.held.clone(),

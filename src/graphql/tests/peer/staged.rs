@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use tidegate_core::{
     entry::{Entry, FeedItem, Record, ScopeState},
+    generation::{ModelState, Standing},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId},
     inbox::{ClientChange, InboxRecord, OpenConflict},
     membership::{Bounds, Memberships, UserState},
@@ -23,7 +24,7 @@ use tidegate_core::{
 
 use crate::store::{
     Committed, DecideFn, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store,
-    StoreError, StoredRecord, TailEvent, embedded::EmbeddedStore,
+    StoreError, StoredRecord, TailEvent, embedded::EmbeddedStore, models::Models,
 };
 
 pub(crate) struct Staged {
@@ -96,6 +97,10 @@ impl Store for Staged {
         self.inner.confirmed_head(scope).await
     }
 
+    fn models(&self) -> Arc<dyn Models> {
+        self.inner.models()
+    }
+
     fn tail(&self) -> BoxStream<'static, TailEvent> {
         self.inner.tail()
     }
@@ -110,6 +115,14 @@ struct StagedSnapshot {
 impl Snapshot for StagedSnapshot {
     fn epoch(&self) -> &Epoch {
         self.inner.epoch()
+    }
+
+    fn models(&self) -> &Arc<ModelState> {
+        self.inner.models()
+    }
+
+    fn standing(&self) -> Standing {
+        self.inner.standing()
     }
 
     async fn scopes(

@@ -9,6 +9,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use tidegate_core::{
+    generation::{Generation, LeadChange, ModelRecord, Term},
     id::{DocumentId, DocumentKey, Epoch, Scope, Seq, TypeName},
     transaction::{Fence, ForeignState, Loaded, Reads},
     value::Document,
@@ -25,6 +26,7 @@ use crate::{
             CollectionId, DocumentWalk, ForeignBatch, ForeignChange, ImportPosition,
             ImportProgress, ScanPhase, WalkPosition, WithheldPage,
         },
+        models::Models,
     },
 };
 
@@ -322,8 +324,47 @@ impl Store for Database {
         Some(Arc::new(self.clone()))
     }
 
+    fn models(&self) -> Arc<dyn Models> {
+        Arc::new(self.clone())
+    }
+
     fn tail(&self) -> BoxStream<'static, TailEvent> {
         stream::pending().boxed()
+    }
+}
+
+#[async_trait]
+impl Models for Database {
+    async fn record(&self) -> Result<ModelRecord, StoreError> {
+        self.call().await;
+        Ok(self.look(|inner| ModelRecord::clone(&inner.feed.models)))
+    }
+
+    async fn register(&self, text: &str, api_hash: &str) -> Result<Generation, StoreError> {
+        self.call().await;
+        Ok(self.look(|inner| inner.feed.register(text, api_hash)))
+    }
+
+    async fn take_lead(&self, change: &LeadChange) -> Result<bool, StoreError> {
+        self.call().await;
+        Ok(self.look(|inner| {
+            let leads = inner.feed.take_lead(change);
+            if leads {
+                inner.lease = None;
+                inner.progress.mark_scans(&change.scans);
+            }
+            leads
+        }))
+    }
+
+    async fn moved(&self, term: Term, type_name: &TypeName) -> Result<(), StoreError> {
+        self.call().await;
+        self.look(|inner| inner.feed.moved(term, type_name));
+        Ok(())
+    }
+
+    fn serve_as(&self, generation: Generation) {
+        self.look(|inner| inner.feed.serving = generation);
     }
 }
 

@@ -3,7 +3,12 @@
 use std::{collections::HashMap, sync::atomic::AtomicUsize};
 
 use tidegate_core::{
-    entry::ScopeState, id::ConflictId, inbox::InboxRecord, membership::UserState, push::ClientState,
+    entry::ScopeState,
+    generation::{ModelState, Standing},
+    id::ConflictId,
+    inbox::InboxRecord,
+    membership::UserState,
+    push::ClientState,
 };
 
 use super::*;
@@ -35,6 +40,14 @@ pub(in crate::sync::tests) struct Counts {
 impl Snapshot for CountedSnapshot {
     fn epoch(&self) -> &Epoch {
         self.inner.epoch()
+    }
+
+    fn models(&self) -> &Arc<ModelState> {
+        self.inner.models()
+    }
+
+    fn standing(&self) -> Standing {
+        self.inner.standing()
     }
 
     async fn scopes(
@@ -112,6 +125,10 @@ impl Store for CountingStore {
 
     async fn confirmed_head(&self, scope: &Scope) -> Result<Seq, StoreError> {
         self.inner.confirmed_head(scope).await
+    }
+
+    fn models(&self) -> Arc<dyn Models> {
+        self.inner.models()
     }
 
     fn tail(&self) -> BoxStream<'static, TailEvent> {

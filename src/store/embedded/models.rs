@@ -1,0 +1,194 @@
+//! The models that serve the store: a small row that each view reads, one of types that is read when its hash is new, and
+//! one for each model, all as JSON.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use redb::{ReadTransaction, TableError, WriteTransaction};
+use serde::{Serialize, de::DeserializeOwned};
+use tidegate_core::{
+    generation::{Generation, LeadChange, ModelRecord, ModelState, Term},
+    id::TypeName,
+};
+
+use super::{
+    snapshot::{SnapshotOpener, off_the_async_threads},
+    tables::MODELS,
+    view::ReadView,
+    writer::{WriterJob, ask, writer_gone},
+};
+use crate::store::{
+    StoreError,
+    models::{LeadRecord, ModelCache, Models, TypeRecords, divide},
+};
+
+const LEAD: &str = "lead";
+const TYPES: &str = "types";
+
+/// What becomes of the record.
+pub(super) type ModelChange = dyn Fn(&mut ModelRecord) + Send + Sync;
+
+/// The models of a store.
+pub(super) struct EmbeddedModels {
+    pub(super) reader: SnapshotOpener,
+    /// Where gateways of earlier versions noted the model that they served.
+    pub(super) note: PathBuf,
+}
+
+#[async_trait]
+impl Models for EmbeddedModels {
+    async fn record(&self) -> Result<ModelRecord, StoreError> {
+        let (view, note) = (self.reader.view().await?, self.note.clone());
+        off_the_async_threads(move || match view.model_record()? {
+            Some(record) => Ok(record),
+            None => served(&note),
+        })
+        .await
+    }
+
+    async fn register(&self, text: &str, api_hash: &str) -> Result<Generation, StoreError> {
+        let (registered, api_hash) = (text.to_owned(), api_hash.to_owned());
+        let change = move |record: &mut ModelRecord| {
+            record.register(&registered, Some(&api_hash));
+        };
+        let record = self.change(change).await?;
+        Ok(record.generation_of(text).unwrap_or_default())
+    }
+
+    async fn take_lead(&self, change: &LeadChange) -> Result<bool, StoreError> {
+        let taken = change.clone();
+        let take = move |record: &mut ModelRecord| {
+            record.take_lead(&taken);
+        };
+        let record = self.change(take).await?;
+        Ok(*record.state == change.state)
+    }
+
+    async fn moved(&self, term: Term, type_name: &TypeName) -> Result<(), StoreError> {
+        let name = type_name.clone();
+        let change = move |record: &mut ModelRecord| record.moved(term, &name);
+        self.change(change).await.map(drop)
+    }
+
+    fn serve_as(&self, generation: Generation) {
+        self.reader.file.models.serve_as(generation);
+    }
+}
+
+impl EmbeddedModels {
+    async fn change(
+        &self,
+        change: impl Fn(&mut ModelRecord) + Send + Sync + 'static,
+    ) -> Result<ModelRecord, StoreError> {
+        let jobs = self.reader.jobs.upgrade().ok_or_else(writer_gone)?;
+        let note = self.note.clone();
+        let change = Box::new(change);
+        ask(&jobs, |reply| WriterJob::Models {
+            note,
+            change,
+            reply,
+        })
+        .await
+    }
+}
+
+/// The record of a store that no gateway of this version has served.
+pub(super) fn served(note: &Path) -> Result<ModelRecord, StoreError> {
+    match fs::read_to_string(note) {
+        Ok(text) => Ok(ModelRecord::of_served(&text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(ModelRecord::default()),
+        Err(error) => Err(StoreError::Unavailable(format!(
+            "{}: {error}",
+            note.display()
+        ))),
+    }
+}
+
+/// The state in a view's transaction.
+pub(super) fn state(
+    transaction: &ReadTransaction,
+    cache: &ModelCache,
+) -> Result<Arc<ModelState>, StoreError> {
+    let table = match transaction.open_table(MODELS) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Arc::default()),
+        opened => opened?,
+    };
+    let Some(lead) = table.get(LEAD)? else {
+        return Ok(Arc::default());
+    };
+    let lead: LeadRecord = decode(lead.value())?;
+    if let Some(state) = cache.get(&lead) {
+        return Ok(state);
+    }
+    let types = table.get(TYPES)?;
+    let types = types.map(|types| decode::<TypeRecords>(types.value()));
+    Ok(cache.join(lead, types.transpose()?.unwrap_or_default()))
+}
+
+impl ReadView {
+    /// The record; `None` if the store has none yet.
+    pub(super) fn model_record(&self) -> Result<Option<ModelRecord>, StoreError> {
+        self.watched(|transaction| {
+            let table = match transaction.open_table(MODELS) {
+                Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+                opened => opened?,
+            };
+            let mut record = ModelRecord {
+                state: Arc::clone(&self.models),
+                ..ModelRecord::default()
+            };
+            for row in table.range::<&str>(..LEAD)? {
+                let (number, known) = row?;
+                let number = number.value().parse();
+                let number = number.map_err(|_| corrupt("a model has no number"))?;
+                record
+                    .known
+                    .insert(Generation(number), decode(known.value())?);
+            }
+            Ok(Some(record))
+        })
+    }
+}
+
+/// Writes what has changed of the record.
+pub(super) fn write(
+    transaction: &WriteTransaction,
+    before: &ModelRecord,
+    record: &ModelRecord,
+) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(MODELS)?;
+    for (generation, known) in &record.known {
+        if before.known.get(generation) != Some(known) {
+            table.insert(row(*generation).as_str(), encode(known).as_slice())?;
+        }
+    }
+    let mut forgotten = before.known.keys();
+    while let Some(generation) = forgotten.find(|known| !record.known.contains_key(known)) {
+        table.remove(row(*generation).as_str())?;
+    }
+    let (lead, types) = divide(&record.state);
+    table.insert(TYPES, encode(&types).as_slice())?;
+    table.insert(LEAD, encode(&lead).as_slice())?;
+    Ok(())
+}
+
+/// The rows of models sort by their numbers, before those of words.
+fn row(Generation(number): Generation) -> String {
+    format!("{number:010}")
+}
+
+fn encode(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("names and texts are JSON")
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(bytes).map_err(|_| corrupt("its record of models cannot be read"))
+}
+
+fn corrupt(problem: &str) -> StoreError {
+    StoreError::Corrupt(problem.to_owned())
+}

@@ -1,0 +1,273 @@
+//! The models that serve the store, in its state: one small document that every commit reads, one of types that is read
+//! when its hash is new, and one for each model.
+//!
+//! Gateways may change them at the same time, in transactions that repeat after a conflict.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use mongodb::{
+    ClientSession,
+    bson::{RawDocument, deserialize_from_slice, doc, serialize_to_document},
+    options::{FindOptions, ReturnDocument},
+};
+use serde::Serialize;
+use tidegate_core::{
+    generation::{Generation, KnownModel, LeadChange, ModelRecord, ModelState, Term},
+    id::TypeName,
+    transaction::Fence,
+};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    MongoContext,
+    commit::transaction_options,
+    error::{MongoError, RetryAction},
+    lease,
+    names::{IMPORT, LEASE, MODEL, MODEL_TYPES, MODELS, MODELS_END, SERVED_MODEL, model_id},
+    progress,
+    reader::{SessionReader, text, unreadable},
+};
+use crate::store::{
+    StoreError,
+    models::{LeadRecord, Models, divide},
+};
+
+/// The models of a store.
+pub(super) struct MongoModels(pub(super) Arc<MongoContext>);
+
+#[async_trait]
+impl Models for MongoModels {
+    async fn record(&self) -> Result<ModelRecord, StoreError> {
+        Ok(self.0.change_models(ModelChange::None).await?)
+    }
+
+    async fn register(&self, text: &str, api_hash: &str) -> Result<Generation, StoreError> {
+        let change = ModelChange::Register { text, api_hash };
+        let record = self.0.change_models(change).await?;
+        Ok(record.generation_of(text).unwrap_or_default())
+    }
+
+    async fn take_lead(&self, change: &LeadChange) -> Result<bool, StoreError> {
+        let record = self.0.change_models(ModelChange::Lead(change)).await?;
+        Ok(*record.state == change.state)
+    }
+
+    async fn moved(&self, Term(term): Term, type_name: &TypeName) -> Result<(), StoreError> {
+        let context = &self.0;
+        let term = i64::try_from(term).unwrap_or(i64::MAX);
+        let filter = doc! { "_id": MODEL, "term": term };
+        let pull = doc! { "$pull": { "moving": type_name.as_str() } };
+        let state = context.state();
+        context.in_time(state.update_one(filter, pull)).await?;
+        Ok(())
+    }
+
+    fn serve_as(&self, generation: Generation) {
+        self.0.models.serve_as(generation);
+    }
+}
+
+/// What becomes of the record.
+#[derive(Clone, Copy)]
+enum ModelChange<'c> {
+    None,
+    Register { text: &'c str, api_hash: &'c str },
+    Lead(&'c LeadChange),
+}
+
+impl MongoContext {
+    /// The record after the change. An attempt whose outcome is unknown is repeated: the same change writes nothing then.
+    async fn change_models(&self, change: ModelChange<'_>) -> Result<ModelRecord, MongoError> {
+        let deadline = Instant::now() + self.commit_max;
+        let mut session = self.in_time(self.client.start_session()).await?;
+        for attempt in 0.. {
+            let failure = match self.change_once(&mut session, change).await {
+                Ok(record) => return Ok(record),
+                Err(failure) => failure,
+            };
+            drop(self.in_time(session.abort_transaction()).await);
+            let may_repeat =
+                failure.remedy() != RetryAction::GiveUp || failure.is_duplicate_insert();
+            if !may_repeat || Instant::now() >= deadline {
+                return Err(failure);
+            }
+            sleep(self.backoff(attempt)).await;
+        }
+        unreachable!("the attempts are not counted out")
+    }
+
+    async fn change_once(
+        &self,
+        session: &mut ClientSession,
+        change: ModelChange<'_>,
+    ) -> Result<ModelRecord, MongoError> {
+        let begin = session.start_transaction();
+        self.in_time(begin.with_options(transaction_options(self)))
+            .await?;
+        let stored = self.read_models(session).await?;
+        let mut record = stored.clone().unwrap_or_default();
+        if stored.is_none() {
+            record = self.served(session).await?;
+        }
+        let before = stored.unwrap_or_default();
+        match change {
+            ModelChange::None => {
+                self.in_time(session.abort_transaction()).await?;
+                return Ok(record);
+            }
+            ModelChange::Register { text, api_hash } => {
+                record.register(text, Some(api_hash));
+            }
+            ModelChange::Lead(change) => {
+                record.take_lead(change);
+            }
+        }
+        self.write_models(session, &before, &record).await?;
+        if let ModelChange::Lead(change) = change
+            && record.state.term > before.state.term
+        {
+            let fence = self.depose(session).await?;
+            self.mark_scans(session, fence, change).await?;
+        }
+        let committed = self.in_time(session.commit_transaction()).await;
+        committed.map_err(MongoError::after_commit)?;
+        Ok(record)
+    }
+
+    /// The record; `None` if the store has none yet.
+    async fn read_models(
+        &self,
+        session: &mut ClientSession,
+    ) -> Result<Option<ModelRecord>, MongoError> {
+        let mut reader = SessionReader {
+            context: self,
+            session,
+        };
+        let of_models = doc! { "_id": { "$gte": MODELS, "$lt": MODELS_END } };
+        let lead = reader.by_ids(&self.names.state, [MODEL]).await?;
+        let found = reader.find(&self.names.state, of_models, FindOptions::default());
+        let known = found.await?;
+        if known.is_empty() && lead.is_empty() {
+            return Ok(None);
+        }
+        let lead = lead.first().map(|lead| decode_lead(lead)).transpose()?;
+        let state = reader.model_state(lead).await?;
+        let known = known.iter().map(|raw| decode_known(raw));
+        let known = known.collect::<Result<BTreeMap<_, _>, MongoError>>()?;
+        Ok(Some(ModelRecord { state, known }))
+    }
+
+    /// The record of a store that no gateway of this version has served.
+    async fn served(&self, session: &mut ClientSession) -> Result<ModelRecord, MongoError> {
+        let mut reader = SessionReader {
+            context: self,
+            session,
+        };
+        let note = reader.by_ids(&self.names.state, [SERVED_MODEL]).await?;
+        let served = note.first().map(|note| text(note, "text")).transpose()?;
+        Ok(served.map_or_else(ModelRecord::default, ModelRecord::of_served))
+    }
+
+    async fn write_models(
+        &self,
+        session: &mut ClientSession,
+        before: &ModelRecord,
+        record: &ModelRecord,
+    ) -> Result<(), MongoError> {
+        let is_new = |(number, known): &(&Generation, &KnownModel)| {
+            before.known.get(*number) != Some(*known)
+        };
+        for (Generation(number), known) in record.known.iter().filter(is_new) {
+            self.put(session, &model_id(*number), known).await?;
+        }
+        let forgotten = before
+            .known
+            .keys()
+            .filter(|it| !record.known.contains_key(it));
+        for Generation(number) in forgotten {
+            let state = self.state();
+            let delete = state.delete_one(doc! { "_id": model_id(*number) });
+            self.in_time(delete.session(&mut *session)).await?;
+        }
+        if record.state != before.state {
+            let (lead, types) = divide(&record.state);
+            self.put(session, MODEL_TYPES, &types).await?;
+            self.put(session, MODEL, &lead).await?;
+        }
+        Ok(())
+    }
+
+    async fn put(
+        &self,
+        session: &mut ClientSession,
+        id: &str,
+        value: &(impl Serialize + Sync),
+    ) -> Result<(), MongoError> {
+        let mut document = doc! { "_id": id };
+        document.extend(serialize_to_document(value)?);
+        let state = self.state();
+        let replace = state.replace_one(doc! { "_id": id }, document).upsert(true);
+        self.in_time(replace.session(&mut *session)).await?;
+        Ok(())
+    }
+
+    /// Ends the importer's lease. The number returned keeps out all that its holder does from now on.
+    async fn depose(&self, session: &mut ClientSession) -> Result<Fence, MongoError> {
+        let state = self.state();
+        let end = state
+            .find_one_and_update(doc! { "_id": LEASE }, lease::ended())
+            .return_document(ReturnDocument::After);
+        let lease = self.in_time(end.session(&mut *session)).await?;
+        let fence = lease.map_or(Ok(0), |lease| lease.get_i64("fence").map_err(unreadable));
+        Ok(Fence(fence?))
+    }
+
+    async fn mark_scans(
+        &self,
+        session: &mut ClientSession,
+        fence: Fence,
+        change: &LeadChange,
+    ) -> Result<(), MongoError> {
+        let state = self.state();
+        let marked = progress::marked(fence, &change.scans);
+        let mark = state
+            .update_one(doc! { "_id": IMPORT }, marked)
+            .upsert(true);
+        self.in_time(mark.session(&mut *session)).await?;
+        Ok(())
+    }
+}
+
+impl SessionReader<'_> {
+    /// The state that belongs to this record, in the same snapshot.
+    pub(super) async fn model_state(
+        &mut self,
+        lead: Option<LeadRecord>,
+    ) -> Result<Arc<ModelState>, MongoError> {
+        let context = self.context;
+        let Some(lead) = lead else {
+            return Ok(Arc::default());
+        };
+        if let Some(state) = context.models.get(&lead) {
+            return Ok(state);
+        }
+        let found = self.by_ids(&context.names.state, [MODEL_TYPES]).await?;
+        let types = found
+            .first()
+            .map(|raw| deserialize_from_slice(raw.as_bytes()));
+        let types = types.transpose()?.unwrap_or_default();
+        Ok(context.models.join(lead, types))
+    }
+}
+
+/// Reads the small document.
+pub(super) fn decode_lead(raw: &RawDocument) -> Result<LeadRecord, MongoError> {
+    Ok(deserialize_from_slice(raw.as_bytes())?)
+}
+
+fn decode_known(raw: &RawDocument) -> Result<(Generation, KnownModel), MongoError> {
+    let number = text(raw, "_id")?.trim_start_matches(MODELS);
+    let number = number.parse().map_err(unreadable)?;
+    Ok((Generation(number), deserialize_from_slice(raw.as_bytes())?))
+}

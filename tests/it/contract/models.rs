@@ -1,0 +1,184 @@
+//! What a store keeps of the models that serve it.
+//!
+//! What a lead change does to an importer is tested beside MongoDB.
+
+use std::sync::Arc;
+
+use tidegate::store::Store;
+use tidegate_core::{
+    generation::{Generation, LeadChange, ModelRecord, ModelState, Standing, Term},
+    id::TypeName,
+    model::Model,
+    transaction::Reads,
+};
+
+use super::{
+    Backend,
+    fixture::{load, scope, task, write_change},
+};
+
+const TASKS: &str = r#"
+extend schema @grant(scope: "user:{sub}", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "user:{owner}") { id: ID! owner: String! }
+"#;
+
+const TASKS_BY_LIST: &str = r#"
+extend schema @grant(scope: "user:{sub}", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "{list}") { id: ID! owner: String! list: String! }
+type List @collection(name: "lists") @scope(by: "user:{owner}") { id: ID! owner: String! }
+"#;
+
+fn model(text: &str) -> Model {
+    Model::parse("model.graphql", text).unwrap()
+}
+
+fn type_name(name: &str) -> TypeName {
+    TypeName::new(name).unwrap()
+}
+
+/// Registers a model and makes it the lead.
+async fn lead(store: &dyn Store, text: &str) -> LeadChange {
+    let models = store.models();
+    let generation = models.register(text, "hash").await.unwrap();
+    let record = models.record().await.unwrap();
+    let before = record.known.get(&record.state.lead);
+    let before = before.map(|known| model(&known.text));
+    let change = record
+        .state
+        .led_by(generation, &model(text), before.as_ref());
+    assert!(models.take_lead(&change).await.unwrap());
+    change
+}
+
+async fn record(store: &dyn Store) -> ModelRecord {
+    store.models().record().await.unwrap()
+}
+
+pub(crate) async fn a_known_model_keeps_its_number_and_a_new_one_gets_the_next(
+    backend: &impl Backend,
+) {
+    let store = backend.open().await;
+    assert_eq!(record(&*store).await, ModelRecord::default());
+    let models = store.models();
+    let registered = |text, hash| models.register(text, hash);
+    assert_eq!(registered("a", "1").await.unwrap(), Generation(1));
+    assert_eq!(registered("b", "2").await.unwrap(), Generation(2));
+    assert_eq!(registered("a", "3").await.unwrap(), Generation(1));
+    let known = record(&*store).await.known;
+    let known = known
+        .values()
+        .map(|it| (it.text.as_str(), it.api_hash.as_deref()));
+    assert_eq!(
+        known.collect::<Vec<_>>(),
+        [("a", Some("3")), ("b", Some("2"))]
+    );
+    drop((models, store));
+    let store = backend.open().await;
+    assert_eq!(
+        store.models().register("b", "2").await.unwrap(),
+        Generation(2)
+    );
+    assert_eq!(
+        store.models().register("c", "2").await.unwrap(),
+        Generation(3)
+    );
+}
+
+pub(crate) async fn models_registered_at_once_get_different_numbers(backend: &impl Backend) {
+    const TEXTS: [&str; 3] = ["a", "b", "c"];
+    let store = backend.open().await;
+    let registering = (0..9).map(|gateway| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let text = TEXTS[gateway % TEXTS.len()];
+            (text, store.models().register(text, "hash").await.unwrap())
+        })
+    });
+    let registering: Vec<_> = registering.collect();
+    let mut numbers = Vec::new();
+    for registered in registering {
+        numbers.push(registered.await.unwrap());
+    }
+    let known = record(&*store).await.known;
+    assert_eq!(
+        known.keys().map(|number| number.0).collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
+    for (text, number) in numbers {
+        assert_eq!(known[&number].text, text);
+    }
+}
+
+pub(crate) async fn of_two_changes_of_one_term_one_is_in_force(backend: &impl Backend) {
+    let store = backend.open().await;
+    let models = store.models();
+    let first = ModelState::default().led_by(Generation(1), &model(TASKS), None);
+    let second = ModelState::default().led_by(Generation(2), &model(TASKS_BY_LIST), None);
+    let (one, two) = tokio::join!(models.take_lead(&first), models.take_lead(&second));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_ne!(one, two);
+    let winner = if one { first } else { second };
+    assert_eq!(*record(&*store).await.state, winner.state);
+    assert!(models.take_lead(&winner).await.unwrap(), "it is in force");
+}
+
+pub(crate) async fn a_lead_is_seen_by_the_next_commit_and_snapshot(backend: &impl Backend) {
+    let store = backend.open().await;
+    let alone = load(&*store, Reads::default()).await;
+    assert_eq!(
+        (&*alone.models, alone.standing),
+        (&ModelState::default(), Standing::default())
+    );
+    assert!(alone.standing.leads);
+    let first = lead(&*store, TASKS).await;
+    store.models().serve_as(Generation(1));
+    write_change(&*store, &task("1"), Some(&scope("a"))).await;
+    let before = store.snapshot().await.unwrap();
+    let second = lead(&*store, TASKS_BY_LIST).await;
+    let after = store.snapshot().await.unwrap();
+    let standing = |term, leads| Standing {
+        generation: Generation(1),
+        leads,
+        term: Term(term),
+    };
+    assert_eq!(
+        (&**before.models(), before.standing()),
+        (&first.state, standing(1, true))
+    );
+    assert_eq!(
+        (&**after.models(), after.standing()),
+        (&second.state, standing(2, false))
+    );
+    let loaded = load(&*store, Reads::default()).await;
+    assert_eq!(
+        (&*loaded.models, loaded.standing),
+        (&second.state, standing(2, false))
+    );
+    drop((before, after));
+    drop(store);
+    let store = backend.open().await;
+    store.models().serve_as(Generation(2));
+    let loaded = load(&*store, Reads::default()).await;
+    assert_eq!(*loaded.models, second.state);
+    assert!(loaded.standing.leads);
+    assert_eq!(*record(&*store).await.state, second.state);
+}
+
+pub(crate) async fn a_type_is_moving_until_its_scan_under_the_lead_is_done(backend: &impl Backend) {
+    let store = backend.open().await;
+    lead(&*store, TASKS).await;
+    let change = lead(&*store, TASKS_BY_LIST).await;
+    assert_eq!(change.state.moving, [type_name("Task")].into());
+    let moving = async || load(&*store, Reads::default()).await.models.moving.clone();
+    let models = store.models();
+    models.moved(Term(1), &type_name("Task")).await.unwrap();
+    assert_eq!(
+        moving().await,
+        change.state.moving,
+        "another term has begun"
+    );
+    models.moved(Term(2), &type_name("Task")).await.unwrap();
+    assert_eq!(moving().await, [].into());
+    let loaded = load(&*store, Reads::default()).await;
+    assert_eq!(loaded.models.numbers, change.state.numbers);
+}
