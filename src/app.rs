@@ -289,15 +289,13 @@ async fn shown<W: Future<Output = Result<ModelCheck, StoreError>>>(
 /// follow all types have already passed these documents.
 fn brings_types_back(model: &Model, served: Option<&str>, survey: &ModelCheck) -> bool {
     let served = served.and_then(|text| Model::parse("served-model.graphql", text).ok());
-    let was_served = |name: &str| {
+    let was_served = |name: &TypeName| {
         served
             .as_ref()
-            .is_some_and(|served| served.document_type(name).is_some())
+            .is_some_and(|served| served.stored_type(name).is_some())
     };
-    let names = survey.types.iter().map(TypeName::as_str);
-    names
-        .into_iter()
-        .any(|name| model.document_type(name).is_some() && !was_served(name))
+    let mut names = survey.types.iter();
+    names.any(|name| model.stored_type(name).is_some() && !was_served(name))
 }
 
 /// What a comparison of the stored documents with the model finds.

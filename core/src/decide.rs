@@ -190,6 +190,7 @@ fn check_lists(
             .map_or(0, longest_list);
         if longest_list(value) > max.max(stood) {
             let message = format!("would have a list of more than {max} items");
+            let name = context.document_type.field_name(name);
             return Err(Rejection::invalid(name, message));
         }
     }

@@ -123,7 +123,7 @@ impl ModelState {
     pub fn adopt(&mut self, model: &Model) {
         self.number(model);
         let types = model.types.iter();
-        let shapes = types.map(|of| (of.name.clone(), TypeShape::of(of)));
+        let shapes = types.map(|of| (of.stored_as.clone(), TypeShape::of(of)));
         self.shapes.extend(shapes);
     }
 
@@ -145,18 +145,18 @@ impl ModelState {
             };
             (&last.scope, &last.grants) != (&next.scope, &next.grants)
         };
-        let types = model.types.iter().map(|of| &of.name);
+        let types = model.types.iter().map(|of| &of.stored_as);
         let moving = types.filter(|name| moves(name) || self.moving.contains(*name));
         state.moving = moving.cloned().collect();
         let reads_alike = |of: &DocumentType| {
             let before =
-                before.and_then(|before| Some((before, before.document_type(of.name.as_str())?)));
+                before.and_then(|before| Some((before, before.stored_type(&of.stored_as)?)));
             before.is_some_and(|(before, last)| reading(before, last) == reading(model, of))
         };
         let types = model.types.iter().map(AsRef::as_ref);
-        let scans = types.filter(|of| !reads_alike(of) || state.moving.contains(&of.name));
+        let scans = types.filter(|of| !reads_alike(of) || state.moving.contains(&of.stored_as));
         LeadChange {
-            scans: scans.map(|of| of.name.clone()).collect(),
+            scans: scans.map(|of| of.stored_as.clone()).collect(),
             state,
         }
     }
@@ -179,14 +179,14 @@ impl ModelState {
                 .max()
                 .map_or(0, |TypeNumber(last)| *last);
             let numbers = &mut self.numbers;
-            let number = numbers.entry(document_type.name.clone());
+            let number = numbers.entry(document_type.stored_as.clone());
             number.or_insert(TypeNumber(last + 1));
         }
     }
 
     /// Whether a gateway with this model may write documents of the type.
     pub fn agrees(&self, document_type: &DocumentType) -> bool {
-        let in_force = self.shapes.get(&document_type.name);
+        let in_force = self.shapes.get(&document_type.stored_as);
         in_force.is_none_or(|in_force| in_force.agrees(&TypeShape::of(document_type)))
     }
 }

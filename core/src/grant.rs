@@ -11,7 +11,8 @@ use crate::{
     id::{DocumentId, Scope, UserId},
     membership::{Bounds, Memberships},
     model::{
-        Access, DefaultValue, DocumentType, FillError, MembershipRule, Model, Placeholder, Template,
+        Access, DefaultValue, DocumentType, FillError, MembershipRule, Model, Placeholder,
+        STORED_ID, Template,
     },
     value::{Document, Timestamp, Value},
 };
@@ -151,15 +152,16 @@ pub fn default_for(default: &DefaultValue, identity: &Identity) -> Result<Value,
 /// The scope of a document by its fields.
 ///
 /// # Errors
-/// [`FillError`] when a field of the template is absent or null, or the text is no scope.
+/// [`FillError`] when a field of the template is absent or null, or the text is no scope. It names the field as the SDL does.
 pub fn scope_of(
     document_type: &DocumentType,
     id: &DocumentId,
     document: &Document,
 ) -> Result<Scope, FillError> {
-    document_type
+    let scope = document_type
         .scope
-        .fill(|path| field_text(id, document, path))
+        .fill(|path| field_text(id, document, path));
+    scope.map_err(|error| error.renamed(|stored| document_type.field_name(stored).to_owned()))
 }
 
 /// What a document gives, if its type is one of memberships and its fields name a user, a scope and an access.
@@ -239,7 +241,7 @@ fn claim_text(json: &Json) -> Option<String> {
 
 fn field_text(id: &DocumentId, document: &Document, path: &Placeholder) -> Option<String> {
     let name = path.path().first()?;
-    if name == "id" {
+    if name == STORED_ID {
         return Some(id.as_str().to_owned());
     }
     match document.get(name)? {

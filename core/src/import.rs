@@ -9,7 +9,7 @@ use crate::{
     entry::{Entry, Membership, Writer},
     grant,
     id::{DocumentKey, Scope, Version},
-    model::{DocumentType, Model},
+    model::{DocumentType, Field, Model, Shape},
     transaction::{ForeignState, Misfit},
     value::{Document, Timestamp, Value, check},
 };
@@ -50,7 +50,7 @@ pub struct Withheld {
 /// Takes over another service's write to a document. A document that does not fit the model is withheld: clients that
 /// have it learn once, under a new version, that it may no longer be shown.
 pub fn import(arrival: &ForeignWrite<'_>, foreign: &ForeignState) -> ImportResult {
-    let Some(document_type) = arrival.model.document_type(arrival.key.type_name.as_str()) else {
+    let Some(document_type) = arrival.model.stored_type(&arrival.key.type_name) else {
         return ImportResult::default();
     };
     match foreign {
@@ -80,10 +80,10 @@ fn place(
     body: &Document,
 ) -> Result<Placement, Misfit> {
     check::check_document(model, &document_type.fields, body)
-        .map_err(|error| misfit(body, error.path, error.problem))?;
+        .map_err(|error| misfit(model, document_type, body, error.path, error.problem))?;
     let scope = grant::scope_of(document_type, &key.id, body).map_err(|error| {
         let path = error.placeholder().unwrap_or_default().to_owned();
-        misfit(body, path, error.to_string())
+        misfit(model, document_type, body, path, error.to_string())
     })?;
     Ok(Placement {
         scope,
@@ -96,29 +96,53 @@ fn fitting_fields(model: &Model, document_type: &DocumentType, body: &Document) 
     let fields = document_type.fields.iter();
     let fields = fields.filter_map(|field| {
         check::check_document(model, slice::from_ref(field), body).ok()?;
-        Some((field.name.clone(), body.get(&field.name)?.clone()))
+        Some((field.stored_as.clone(), body.get(&field.stored_as)?.clone()))
     });
     fields.collect()
 }
 
-fn misfit(body: &Document, path: String, problem: String) -> Misfit {
-    let found = value_at(body, &path).map_or("missing", Value::bson_type);
+fn misfit(
+    model: &Model,
+    document_type: &DocumentType,
+    body: &Document,
+    path: String,
+    problem: String,
+) -> Misfit {
+    let found = value_at(model, &document_type.fields, body, &path);
     Misfit {
-        found: found.to_owned(),
+        found: found.map_or("missing", Value::bson_type).to_owned(),
         path,
         problem,
     }
 }
 
-/// The value at a path such as `lines[2].price`.
-fn value_at<'b>(body: &'b Document, path: &str) -> Option<&'b Value> {
+/// The value at a path such as `lines[2].price`, whose names are those of the SDL.
+fn value_at<'b>(
+    model: &Model,
+    fields: &[Field],
+    body: &'b Document,
+    path: &str,
+) -> Option<&'b Value> {
     let mut steps = path.split(['.', '[', ']']).filter(|step| !step.is_empty());
-    let first = body.get(steps.next()?)?;
-    steps.try_fold(first, |value, step| match value {
-        Value::Object(document) => document.get(step),
-        Value::List(items) => items.get(step.parse::<usize>().ok()?),
-        _ => None,
-    })
+    let first = steps.next()?;
+    let field = fields.iter().find(|field| field.name == first)?;
+    let mut place = (&field.ty.shape, body.get(&field.stored_as)?);
+    for step in steps {
+        place = match place {
+            (Shape::List(item), Value::List(items)) => {
+                (&item.shape, items.get(step.parse::<usize>().ok()?)?)
+            }
+            (Shape::Embedded(name), Value::Object(document)) => {
+                let mut fields = model.embedded_fields(name).iter();
+                let field = fields.find(|field| field.name == step)?;
+                (&field.ty.shape, document.get(&field.stored_as)?)
+            }
+            (shape, Value::List(items)) => (shape, items.get(step.parse::<usize>().ok()?)?),
+            (shape, Value::Object(document)) => (shape, document.get(step)?),
+            _ => return None,
+        };
+    }
+    Some(place.1)
 }
 
 impl ForeignWrite<'_> {

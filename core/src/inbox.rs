@@ -69,7 +69,7 @@ pub struct OpenConflict {
 impl OpenConflict {
     /// Whether a user with these grants may resolve it, and so see it. If the model lacks its type, no user may.
     pub fn is_open_to(&self, model: &Model, grants: &Grants) -> bool {
-        model.document_type(self.key.type_name.as_str()).is_some()
+        model.stored_type(&self.key.type_name).is_some()
             && grants.can_write(&self.scope)
             && self.shown_in.iter().all(|scope| grants.can_read(scope))
     }
@@ -122,7 +122,7 @@ impl PendingUsage {
 /// The part of a change that is left pending.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PendingConflict {
-    /// The fields in question, none for a delete.
+    /// The stored names of the fields in question, none for a delete.
     pub fields: Vec<String>,
     /// What the client saw in them, if it said so.
     pub base: Option<Document>,

@@ -39,6 +39,9 @@ pub struct Model {
     pub list_items_max: usize,
 }
 
+/// The stored name of the field `id`, which no other field has.
+pub const STORED_ID: &str = "_id";
+
 /// What [`Model::list_items_max`] is by default.
 pub const LIST_ITEMS_MAX: usize = 10_000;
 
@@ -62,9 +65,21 @@ impl Model {
         types.filter_map(|document_type| document_type.conflict.webhook.as_deref())
     }
 
-    /// The synced type called `name`.
+    /// The synced type that the API calls `name`.
     pub fn document_type(&self, name: &str) -> Option<&Arc<DocumentType>> {
         self.types.iter().find(|t| t.name.as_str() == name)
+    }
+
+    /// The synced type that a store calls `name`, as in the keys of documents.
+    pub fn stored_type(&self, name: &TypeName) -> Option<&Arc<DocumentType>> {
+        self.types.iter().find(|t| t.stored_as == *name)
+    }
+
+    /// The API's name of the type that a store calls `stored`; the stored name itself if the model lacks the type.
+    pub fn type_name<'n>(&'n self, stored: &'n str) -> &'n str {
+        let mut types = self.types.iter();
+        let found = types.find(|t| t.stored_as.as_str() == stored);
+        found.map_or(stored, |t| t.name.as_str())
     }
 
     /// The fields of the embedded type called `name`; none if there is no such type.
@@ -100,10 +115,12 @@ pub enum Access {
 /// A synced type (`@collection`).
 #[derive(Debug, Clone)]
 pub struct DocumentType {
-    /// Its name, equal to `__typename`.
+    /// Its name in the SDL, equal to `__typename`.
     pub name: TypeName,
     /// Its earlier name (`@renamed(from)`).
     pub renamed_from: Option<TypeName>,
+    /// Its name in stores and in the keys of documents: the first name that it had.
+    pub stored_as: TypeName,
     /// Clients no longer write its documents, and see none (`@retired`).
     pub retired: bool,
     /// Its description in the SDL.
@@ -120,7 +137,7 @@ pub struct DocumentType {
     pub singular_before: Option<String>,
     /// The root field for many.
     pub plural: String,
-    /// The scope of a document, a template over its fields.
+    /// The scope of a document, a template over the stored names of its fields.
     pub scope: ScopeTemplate,
     /// What decides about stale changes.
     pub conflict: ConflictRule,
@@ -136,6 +153,20 @@ impl DocumentType {
     /// The field called `name` in the SDL.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|f| f.name == name)
+    }
+
+    /// The field that documents have under `name`.
+    pub fn stored_field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|f| f.stored_as == name)
+    }
+
+    /// The name in the SDL of what documents have under `stored`; the stored name itself if the model lacks the field.
+    pub fn field_name<'n>(&'n self, stored: &'n str) -> &'n str {
+        match self.stored_field(stored) {
+            Some(field) => &field.name,
+            None if stored == STORED_ID => "id",
+            None => stored,
+        }
     }
 }
 
@@ -198,7 +229,7 @@ pub struct Field {
     pub retired: bool,
     /// Its type.
     pub ty: FieldType,
-    /// Its name in the stored document (`@stored(as)`), by default its first name in the SDL.
+    /// Its name in documents (`@stored(as)`), by default its first name in the SDL.
     pub stored_as: String,
     /// The name under which older documents have it (`@renamed(stored)`). It counts where `stored_as` is absent.
     pub stored_before: Option<String>,
@@ -370,14 +401,14 @@ pub struct Reference {
     pub retired: bool,
     /// The type of the document it shows.
     pub target: TypeName,
-    /// The field that holds its id.
+    /// The stored name of the field that holds its id.
     pub by: String,
 }
 
 /// `@grants` on a type: each of its documents gives a user access to a scope.
 #[derive(Debug, Clone)]
 pub struct MembershipRule {
-    /// The scope it opens, a template over the document's fields.
+    /// The scope it opens, a template over the stored names of the document's fields.
     pub scope: ScopeTemplate,
     /// The user it is for: one field, and the text around it.
     pub to: Template,

@@ -23,7 +23,7 @@ pub enum Status {
 /// The result for one field of a stale change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldOutcome {
-    /// The field's name in the model.
+    /// The field's stored name.
     pub field: String,
     /// Its value as the client saw it, if the client said so.
     pub base: Option<Value>,

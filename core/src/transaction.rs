@@ -188,7 +188,7 @@ impl Misfit {
 pub struct DatabaseRefusal {
     /// The document.
     pub key: DocumentKey,
-    /// The fields of the rule, by their names in the model; empty if unknown.
+    /// The stored names of the fields of the rule; empty if unknown.
     pub fields: Vec<String>,
     /// Whether the database refuses the removal of the document, as a capped collection does.
     pub is_of_removal: bool,

@@ -106,7 +106,7 @@ pub fn document_bytes(document: &Document) -> usize {
         .sum()
 }
 
-/// The fields of a document by their names in the model; an absent field is not in the map.
+/// The fields of a document by their stored names; an absent field is not in the map.
 pub type Document = BTreeMap<String, Value>;
 
 /// An instant, in milliseconds since 1970-01-01T00:00:00Z; between the years 0000 and 9999.

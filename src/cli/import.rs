@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt::Write, sync::Arc, time::Duration};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use tidegate_core::{id::TypeName, model::Model};
+use tidegate_core::{
+    id::TypeName,
+    model::{DocumentType, Model},
+};
 use tokio::time::sleep;
 
 use super::{
@@ -52,8 +55,8 @@ pub(super) fn run(args: &ImportArgs) -> CliResult {
         let stop = serve::stop_requested()?;
         let (store, importer) = app::importer(&config.store, &model, &text).await?;
         let (collections, importer) = store.collections().zip(importer).ok_or(NOTHING_TO_IMPORT)?;
-        for type_name in &accepted {
-            accept_deletes(collections.as_ref(), type_name).await?;
+        for document_type in accepted {
+            accept_deletes(collections.as_ref(), document_type).await?;
         }
         let done = tokio::select! {
             never = importer.run() => match never {},
@@ -66,9 +69,9 @@ pub(super) fn run(args: &ImportArgs) -> CliResult {
 }
 
 /// The types of these names.
-fn types(model: &Model, names: &[String]) -> Result<Vec<TypeName>, CliError> {
+fn types<'m>(model: &'m Model, names: &[String]) -> Result<Vec<&'m DocumentType>, CliError> {
     let find = |name: &String| match model.document_type(name) {
-        Some(document_type) => Ok(document_type.name.clone()),
+        Some(document_type) => Ok(&**document_type),
         None => {
             let known: Vec<&str> = model.types.iter().map(|it| it.name.as_str()).collect();
             let known = known.join(", ");
@@ -78,15 +81,16 @@ fn types(model: &Model, names: &[String]) -> Result<Vec<TypeName>, CliError> {
     names.iter().map(find).collect()
 }
 
-async fn accept_deletes(collections: &dyn Collections, type_name: &TypeName) -> CliResult {
+async fn accept_deletes(collections: &dyn Collections, document_type: &DocumentType) -> CliResult {
     let progress = collections.progress().await?;
-    let record = progress.types.get(type_name);
+    let record = progress.types.get(&document_type.stored_as);
     if record.is_none_or(|record| record.held.is_none()) {
         print_error(&format!(
-            "{type_name} is not held, so there is nothing to accept"
+            "{} is not held, so there is nothing to accept",
+            document_type.name
         ));
     }
-    Ok(collections.accept_deletes(type_name).await?)
+    Ok(collections.accept_deletes(&document_type.stored_as).await?)
 }
 
 /// Shows the progress until nothing is left to do but to follow.
@@ -113,7 +117,7 @@ async fn watch(
             is_waiting = true;
         }
         let mut working = pending_imports(model, &progress).filter(|import| {
-            let record = progress.types.get(&import.type_name);
+            let record = progress.types.get(&import.stored_as);
             !import.held || record.is_some_and(|it| it.scan.is_some() || it.accepts_deletes)
         });
         let first = working.next();
@@ -151,17 +155,21 @@ async fn report(
     let (withheld, is_more) = withheld(collections).await?;
     let mut text = String::new();
     for document_type in &model.types {
-        let name = &document_type.name;
-        let Some(record) = progress.types.get(name).filter(|it| it.held.is_none()) else {
+        let DocumentType {
+            name, stored_as, ..
+        } = &**document_type;
+        let record = progress.types.get(stored_as);
+        let Some(record) = record.filter(|it| it.held.is_none()) else {
             continue;
         };
         let documents = match &record.collection {
-            Some(_) => format!("about {} documents", collections.count(name).await?),
+            Some(_) => format!("about {} documents", collections.count(stored_as).await?),
             None => "no collection yet".to_owned(),
         };
         writeln!(text, "{name}: imported, {documents}")?;
     }
-    for (name, count) in withheld {
+    for (stored_as, count) in withheld {
+        let name = model.type_name(stored_as.as_str());
         let more = if is_more { "at least " } else { "" };
         writeln!(
             text,
@@ -172,7 +180,7 @@ async fn report(
     let held: Vec<String> = model
         .types
         .iter()
-        .filter_map(|it| held(&it.name, progress))
+        .filter_map(|it| held(it, progress))
         .collect();
     match held.is_empty() {
         true => Ok(()),
@@ -181,11 +189,12 @@ async fn report(
 }
 
 /// What to do about a held type.
-fn held(type_name: &TypeName, progress: &ImportProgress) -> Option<String> {
-    let record = progress.types.get(type_name)?;
+fn held(document_type: &DocumentType, progress: &ImportProgress) -> Option<String> {
+    let record = progress.types.get(&document_type.stored_as)?;
+    let name = &document_type.name;
     let held = record.held?;
     Some(format!(
-        "{type_name}: held, since {} of {} documents are missing in its collection and nobody has said that they are deleted; bring them back, or run `tidegate import --accept-deletes {type_name}`",
+        "{name}: held, since {} of {} documents are missing in its collection and nobody has said that they are deleted; bring them back, or run `tidegate import --accept-deletes {name}`",
         held.missing, held.expected
     ))
 }

@@ -194,7 +194,7 @@ impl RootValue for Documents {}
 
 fn changes_since(types: &ApiTypes) -> RootRow {
     async fn resolve(call: Call) -> Result<PageAnswer, ClientError> {
-        let request = arguments::page(&call.arguments, call.sync.limits())?;
+        let request = arguments::page(&call.arguments, &call.sync)?;
         let page = call.sync.pull(&call.caller, request).await?;
         Ok(PageAnswer {
             page,
@@ -260,7 +260,7 @@ fn document(document_type: &Arc<DocumentType>, types: &ApiTypes) -> RootRow {
     ) -> Result<Documents, ClientError> {
         let id = arguments::document_id(&call.arguments, document_type.id_type);
         let key = id.map(|id| DocumentKey {
-            type_name: document_type.name.clone(),
+            type_name: document_type.stored_as.clone(),
             id,
         });
         let keys = key.into_iter().collect();
@@ -362,7 +362,7 @@ fn followed_changes(types: &ApiTypes) -> RootRow {
     let page = objects(&types.pages.page, |answer: &PageAnswer| answer);
     let compile = move |field: &SelectedField| {
         let follow = |call: Call| {
-            let request = arguments::page(&call.arguments, call.sync.limits())?;
+            let request = arguments::page(&call.arguments, &call.sync)?;
             let start = arguments::start(&call.arguments);
             let sync = Arc::clone(&call.sync);
             let answer = move |page: Result<Page, SyncError>| {

@@ -146,7 +146,7 @@ impl FeedExamination {
     pub async fn total(&self) -> Result<u64, StoreError> {
         let mut total = 0;
         for document_type in &self.model.types {
-            total += 2 * self.collections.count(&document_type.name).await?;
+            total += 2 * self.collections.count(&document_type.stored_as).await?;
         }
         Ok(total)
     }
@@ -164,7 +164,7 @@ impl FeedExamination {
         let collections = self.collections.identities().await?;
         let mut documents = 0;
         for document_type in &self.model.types.clone() {
-            let name = &document_type.name;
+            let name = &document_type.stored_as;
             // Nothing is stamped of a collection that is missing, or is a view.
             if !collections.contains_key(name) {
                 continue;
@@ -326,10 +326,8 @@ impl FeedExamination {
             let left = EXAMPLES_MAX.saturating_sub(first.len());
             let named = page.documents.iter().take(left);
             first.extend(named.map(|withheld| {
-                format!(
-                    "{}/{}: {}",
-                    withheld.type_name, withheld.id, withheld.misfit
-                )
+                let type_name = self.model.type_name(withheld.type_name.as_str());
+                format!("{type_name}/{}: {}", withheld.id, withheld.misfit)
             }));
             after = page.next;
             if after.is_none() {

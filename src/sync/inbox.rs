@@ -180,7 +180,7 @@ impl SyncService {
             InboxRecord::Resolved(settled) => settled.key.clone(),
         });
         // A store knows no documents of a type that the model lacks.
-        let key = key.filter(|key| self.model.document_type(key.type_name.as_str()).is_some());
+        let key = key.filter(|key| self.model.stored_type(&key.type_name).is_some());
         let request = ResolveRequest {
             identity: caller.identity.clone(),
             claim_grants: caller.claim_grants.clone(),

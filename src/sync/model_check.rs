@@ -201,7 +201,7 @@ impl ModelCheck {
 /// What is wrong with a stored document. For a type that the model no longer has, only whether it still grants
 /// something.
 fn problem(model: &Model, entry: &Entry) -> Option<String> {
-    let document_type = model.document_type(entry.key.type_name.as_str());
+    let document_type = model.stored_type(&entry.key.type_name);
     match (document_type, &entry.body) {
         (Some(document_type), Some(body)) => problem_of_type(model, document_type, entry, body),
         (None, Some(_)) if entry.membership.is_some() => {

@@ -281,7 +281,7 @@ impl SyncService {
             .model
             .types
             .iter()
-            .map(|document_type| &document_type.name);
+            .map(|document_type| &document_type.stored_as);
         names.filter(|name| types.contain(name)).cloned().collect()
     }
 }

@@ -104,8 +104,7 @@ impl SyncService {
             let document_type = &question.current.key.type_name;
             tracing::warn!(%webhook, %document_type, %reason, "a webhook has not decided");
         };
-        let type_name = question.current.key.type_name.as_str();
-        let Some(document_type) = self.model.document_type(type_name) else {
+        let Some(document_type) = self.model.stored_type(&question.current.key.type_name) else {
             return Some(WebhookAnswer::None);
         };
         let asked = || WebhookRequest {
@@ -147,11 +146,13 @@ impl SyncService {
             ClientChange::Deleted => "DELETE",
         };
         let met = &question.current;
+        let named = question.pending.fields.iter();
+        let named = named.map(|field| document_type.field_name(field));
         json!({
-            "type": met.key.type_name.as_str(),
+            "type": document_type.name.as_str(),
             "id": met.key.id.as_str(),
             "change": change,
-            "fields": question.pending.fields,
+            "fields": named.collect::<Vec<_>>(),
             "base": fields(question.pending.base.as_ref()),
             "current": fields(met.body.as_ref()),
             "currentVersion": met.version.0,
@@ -193,10 +194,12 @@ impl SyncService {
         let document = decode_fields(&self.model, &document_type.fields, fields)
             .map_err(|error| unfit(&error.path))?;
         for (name, value) in &document {
-            let Some(field) = document_type.field(name).filter(|field| !field.read_only) else {
+            let field = document_type.stored_field(name);
+            let Some(field) = field.filter(|field| !field.read_only) else {
+                let name = document_type.field_name(name);
                 return Err(format!("its answer writes {name}, which is read-only"));
             };
-            check::check_value(&self.model, field, value, name)
+            check::check_value(&self.model, field, value, &field.name)
                 .map_err(|error| unfit(&error.path))?;
         }
         Ok(document)

@@ -29,6 +29,7 @@ mod push;
 mod restamp;
 mod schema;
 mod serve;
+mod stored_names;
 mod story;
 mod wire;
 mod withheld;

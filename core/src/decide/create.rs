@@ -115,8 +115,12 @@ impl NewDocument<'_> {
                 .iter()
                 .filter(|field| !field.read_only)
         };
-        let equal = settable()
-            .all(|f| update::same(self.document.get(&f.name), update::current(entry, &f.name)));
+        let equal = settable().all(|f| {
+            update::same(
+                self.document.get(&f.stored_as),
+                update::current(entry, &f.stored_as),
+            )
+        });
         if equal {
             return Ok(Decision::keep(Status::Applied, None));
         }
@@ -159,7 +163,7 @@ impl NewDocument<'_> {
     /// policies the document is taken or left as a whole, including absent fields.
     fn decide(&self, entry: &Entry, field: &Field) -> Result<Option<FieldOutcome>, Rejection> {
         let context = self.context;
-        let mine = self.document.get(&field.name);
+        let mine = self.document.get(&field.stored_as);
         if context.policy == Policy::Merge {
             let Some(mine) = mine.filter(|mine| self.named_fields(field, mine)) else {
                 return Ok(None);
@@ -173,7 +177,7 @@ impl NewDocument<'_> {
                 update::merge_stale(context, entry, self.change, BaseState::Nothing, &edit)?;
             return Ok(Some(update::outcome(entry, &edit, settled)));
         }
-        let theirs = update::current(entry, &field.name);
+        let theirs = update::current(entry, &field.stored_as);
         if mine.is_none() && theirs.is_none() {
             return Ok(None);
         }
@@ -195,7 +199,7 @@ impl NewDocument<'_> {
             context.overlap_for_whole_change().into()
         };
         Ok(Some(FieldOutcome {
-            field: field.name.clone(),
+            field: field.stored_as.clone(),
             base: None,
             mine: mine.cloned(),
             theirs: theirs.cloned(),
@@ -255,12 +259,12 @@ fn complete(context: &DecisionContext<'_>, given: &Document) -> Result<Document,
     }
     let mut document = given.clone();
     for field in &context.document_type.fields {
-        if document.contains_key(&field.name) {
+        if document.contains_key(&field.stored_as) {
             continue;
         }
         match default_value(context, field)? {
             Some(value) => {
-                document.insert(field.name.clone(), value);
+                document.insert(field.stored_as.clone(), value);
             }
             None if field.ty.required => {
                 let message = "is required and has no default";

@@ -124,20 +124,20 @@ impl MergeContext<'_> {
         if !self.work.take(sides.iter().sum()) {
             return Ok(None);
         }
-        let is_modelled = |name: &String| fields.iter().any(|field| field.name == *name);
+        let is_modelled = |name: &String| fields.iter().any(|field| field.stored_as == *name);
         let others = theirs.iter().filter(|(name, _)| !is_modelled(name));
         let mut joined: Document = others
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         for field in fields {
-            let name = &field.name;
+            let name = &field.stored_as;
             let three = ThreeWay {
                 seen: seen.get(name),
                 mine: mine.get(name),
                 theirs: theirs.get(name),
             };
             let settled = self.resolve(field, &three).map_err(|overflow| Overflow {
-                path: format!(".{name}{}", overflow.path),
+                path: format!(".{}{}", field.name, overflow.path),
             })?;
             match settled {
                 None => return Ok(None),

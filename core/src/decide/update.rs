@@ -90,7 +90,7 @@ pub(super) fn merge_stale(
     base: BaseState,
     edit: &FieldUpdate<'_>,
 ) -> Result<ResolvedField, Rejection> {
-    let name = &edit.field.name;
+    let name = &edit.field.stored_as;
     let theirs = current(entry, name);
     if context.policy == Policy::ServerWins || context.leaves_open() {
         let rule = if same(Some(edit.mine), theirs) {
@@ -145,7 +145,7 @@ fn resolve_overlap(
     change: &Change,
     edit: &FieldUpdate<'_>,
 ) -> ResolvedField {
-    let theirs = current(entry, &edit.field.name);
+    let theirs = current(entry, &edit.field.stored_as);
     let strategy = edit.field.merge.filter(|_| context.policy == Policy::Merge);
     let wins = match strategy {
         None => {
@@ -212,7 +212,7 @@ fn join(
     let three = ThreeWay {
         seen: Some(seen),
         mine: Some(edit.mine),
-        theirs: current(entry, &edit.field.name),
+        theirs: current(entry, &edit.field.stored_as),
     };
     let joined = merge_context
         .merge(edit.field, &three)
@@ -246,7 +246,7 @@ fn is_later(
     change: &Change,
     edit: &FieldUpdate<'_>,
 ) -> bool {
-    context.is_later_than_version(change, entry, field_version(entry, &edit.field.name))
+    context.is_later_than_version(change, entry, field_version(entry, &edit.field.stored_as))
 }
 
 fn by(mine_wins: bool, edit: &FieldUpdate<'_>, entry: &Entry, rule: Rule) -> ResolvedField {
@@ -267,7 +267,7 @@ fn take_mine(edit: &FieldUpdate<'_>, rule: Rule) -> ResolvedField {
 
 fn keep_theirs(edit: &FieldUpdate<'_>, entry: &Entry, rule: Rule) -> ResolvedField {
     ResolvedField {
-        result: current(entry, &edit.field.name).cloned(),
+        result: current(entry, &edit.field.stored_as).cloned(),
         taken: Taken::Theirs,
         rule,
     }
@@ -291,9 +291,9 @@ fn resolve_fields(
 ) -> Result<Vec<FieldOutcome>, Rejection> {
     edit.set
         .iter()
-        .filter_map(|(name, mine)| Some((context.document_type.field(name)?, mine)))
+        .filter_map(|(name, mine)| Some((context.document_type.stored_field(name)?, mine)))
         .map(|(field, mine)| {
-            let seen = edit.seen.and_then(|seen| seen.get(&field.name));
+            let seen = edit.seen.and_then(|seen| seen.get(&field.stored_as));
             let edit = FieldUpdate { field, mine, seen };
             Ok(outcome(entry, &edit, settle(&edit)?))
         })
@@ -306,10 +306,10 @@ pub(super) fn outcome(
     settled: ResolvedField,
 ) -> FieldOutcome {
     FieldOutcome {
-        field: edit.field.name.clone(),
+        field: edit.field.stored_as.clone(),
         base: edit.seen.cloned(),
         mine: Some(edit.mine.clone()),
-        theirs: current(entry, &edit.field.name).cloned(),
+        theirs: current(entry, &edit.field.stored_as).cloned(),
         result: settled.result,
         taken: settled.taken,
         rule: settled.rule,
@@ -369,21 +369,18 @@ fn check_set(context: &DecisionContext<'_>, set: &Document) -> Result<(), Reject
         .try_for_each(|(name, value)| check_field(context, name, value))
 }
 
-/// Checks one field that a client sets.
+/// Checks one field that a client sets, by its stored name.
 pub(super) fn check_field(
     context: &DecisionContext<'_>,
     name: &str,
     value: &Value,
 ) -> Result<(), Rejection> {
-    let invalid = |message: &str| Rejection::invalid(name, message);
-    let field = context
-        .document_type
-        .field(name)
-        .ok_or_else(|| invalid("the model has no such field"))?;
+    let field = context.document_type.stored_field(name);
+    let field = field.ok_or_else(|| Rejection::invalid(name, "the model has no such field"))?;
     if field.read_only {
-        return Err(invalid("the field is read-only"));
+        return Err(Rejection::invalid(&field.name, "the field is read-only"));
     }
-    check::check_value(context.model, field, value, name)
+    check::check_value(context.model, field, value, &field.name)
         .map_err(|error| Rejection::invalid(&error.path, error.problem))
 }
 

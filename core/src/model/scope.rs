@@ -62,6 +62,22 @@ impl ScopeTemplate {
         }
     }
 
+    /// The same with other names for its fields.
+    #[must_use]
+    pub(super) fn renamed(mut self, rename: impl Fn(&str) -> String) -> Self {
+        match &mut self {
+            Self::Whole(placeholder) => placeholder.rename(rename),
+            Self::Segments(segments) => {
+                for segment in segments {
+                    if let Segment::Placeholder(placeholder) = segment {
+                        placeholder.rename(&rename);
+                    }
+                }
+            }
+        }
+        self
+    }
+
     /// The placeholders in order.
     pub fn placeholders(&self) -> impl Iterator<Item = &Placeholder> {
         let (segments, whole) = match self {

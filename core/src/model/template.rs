@@ -15,7 +15,7 @@ pub struct Template {
     pub(super) parts: Vec<TemplatePart>,
 }
 
-/// A dotted path into claims, or the name of a field.
+/// A dotted path into claims, or the stored name of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placeholder(Vec<String>);
 
@@ -83,6 +83,14 @@ impl FillError {
             Self::TooMany | Self::Name(_) => None,
         }
     }
+
+    /// The same with another name for the placeholder.
+    pub(crate) fn renamed(mut self, rename: impl Fn(&str) -> String) -> Self {
+        if let Self::Missing(name) | Self::Ambiguous(name) | Self::NotCanonical(name) = &mut self {
+            *name = rename(name);
+        }
+        self
+    }
 }
 
 impl Template {
@@ -114,6 +122,17 @@ impl Template {
             rest = &rest[close + 1..];
         }
         Ok(Self { parts })
+    }
+
+    /// The same with other names for its fields.
+    #[must_use]
+    pub(super) fn renamed(mut self, rename: impl Fn(&str) -> String) -> Self {
+        for part in &mut self.parts {
+            if let TemplatePart::Placeholder(placeholder) = part {
+                placeholder.rename(&rename);
+            }
+        }
+        self
     }
 
     /// The placeholders in order.
@@ -184,6 +203,13 @@ impl Placeholder {
             return Err(TemplateError::EmptyPlaceholder);
         }
         Ok(Self(path))
+    }
+
+    /// Gives another name to the field that it stands for.
+    pub(super) fn rename(&mut self, rename: impl Fn(&str) -> String) {
+        if let [name] = &mut self.0[..] {
+            *name = rename(name);
+        }
     }
 
     /// The path's segments, at least one.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Push, PushRefusal, PushRequest, overlay::TransactionOverlay, results::ChangeResult};
 use crate::{
     change::Action,
-    id::{DocumentKey, MutationId, TypeName},
+    id::{DocumentKey, MutationId},
     model::Model,
     mutant::{Mutant, is_active},
     value::document_bytes,
@@ -80,25 +80,20 @@ pub(super) fn check_policy(model: &Model, push: &Push) -> Result<(), PushRefusal
     let Some(policy) = push.policy else {
         return Ok(());
     };
-    let forbids = |name: &&TypeName| {
-        model
-            .document_type(name.as_str())
-            .is_none_or(|document_type| {
-                let rule = &document_type.conflict;
-                rule.policy != policy && !rule.client_may_choose.contains(&policy)
-            })
-    };
-    match push
-        .changes
-        .iter()
-        .map(|item| &item.type_name)
-        .find(forbids)
-    {
-        Some(type_name) => Err(PushRefusal::PolicyNotAllowed {
-            type_name: type_name.clone(),
-        }),
-        None => Ok(()),
+    for item in &push.changes {
+        let document_type = model.stored_type(&item.type_name);
+        let is_allowed = document_type.is_some_and(|document_type| {
+            let rule = &document_type.conflict;
+            rule.policy == policy || rule.client_may_choose.contains(&policy)
+        });
+        if !is_allowed {
+            let name = document_type.map_or(&item.type_name, |document_type| &document_type.name);
+            return Err(PushRefusal::PolicyNotAllowed {
+                type_name: name.clone(),
+            });
+        }
     }
+    Ok(())
 }
 
 /// The bytes that a push copies. Refuses a push that would copy too much, before any of it is decided.

@@ -6,6 +6,7 @@ use super::{CommitRequest, overlay::key_of};
 use crate::{
     change::{Action, Change, Rejection},
     id::DocumentKey,
+    model::STORED_ID,
     transaction::DatabaseRefusal,
 };
 
@@ -77,7 +78,7 @@ fn deletes(change: &Change) -> bool {
 
 fn writes_field(change: &Change, field: &str) -> bool {
     match &change.action {
-        Action::Create { document, .. } => field == "id" || document.contains_key(field),
+        Action::Create { document, .. } => field == STORED_ID || document.contains_key(field),
         Action::Update { set, .. } => set.contains_key(field),
         Action::Delete { .. } => false,
     }

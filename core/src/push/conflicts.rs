@@ -50,7 +50,7 @@ impl PushRequest {
         let changes = self.push.changes.iter().enumerate();
         let changes = changes.filter_map(|(index, item)| Some((index, item.change.as_ref().ok()?)));
         changes.filter(|(_, change)| {
-            let document_type = model.document_type(change.key.type_name.as_str());
+            let document_type = model.stored_type(&change.key.type_name);
             document_type.is_some_and(|ty| match self.policy(ty) {
                 Policy::Manual => true,
                 Policy::Merge | Policy::Webhook => ty.conflict.overlap == Overlap::Manual,

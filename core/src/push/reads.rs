@@ -63,7 +63,7 @@ fn giving_foreseen(model: &Model, request: &PushRequest, change: &Change) -> Opt
     let Action::Create { document, .. } = &change.action else {
         return None;
     };
-    let document_type = model.document_type(change.key.type_name.as_str())?;
+    let document_type = model.stored_type(&change.key.type_name)?;
     document_type.membership.as_ref()?;
     let document = with_defaults(document_type, &request.identity, document);
     let membership = grant::membership_of(document_type, &change.key.id, &document)?;
@@ -75,7 +75,7 @@ fn giving_foreseen(model: &Model, request: &PushRequest, change: &Change) -> Opt
 
 /// The scope in which the change itself puts its document, if it names it.
 pub fn predicted_scope(model: &Model, identity: &Identity, change: &Change) -> Option<Scope> {
-    let document_type = model.document_type(change.key.type_name.as_str())?;
+    let document_type = model.stored_type(&change.key.type_name)?;
     let scope = |fields: &Document| grant::scope_of(document_type, &change.key.id, fields).ok();
     match &change.action {
         Action::Create { document, .. } => scope(document).or_else(|| {
@@ -96,10 +96,10 @@ fn with_defaults(
     let missing = document_type
         .fields
         .iter()
-        .filter(|field| !document.contains_key(&field.name));
+        .filter(|field| !document.contains_key(&field.stored_as));
     let defaults = missing.filter_map(|field| {
         let value = grant::default_for(field.default.as_ref()?, identity);
-        Some((field.name.clone(), value.ok()?))
+        Some((field.stored_as.clone(), value.ok()?))
     });
     document.clone().into_iter().chain(defaults).collect()
 }

@@ -100,12 +100,13 @@ impl ConflictResolver<'_, '_, '_> {
             present.scope = entry.scope.clone();
         }
         let grants = self.grants();
-        let document_type = self.model.document_type(open.key.type_name.as_str());
+        let document_type = self.model.stored_type(&open.key.type_name);
         let allowed = present.is_open_to(self.model, &grants);
         let Some(document_type) = document_type.filter(|_| allowed) else {
             return Err(PushRefusal::ConflictNotFound);
         };
-        self.overlay.refuse_held(iter::once(&open.key))?;
+        self.overlay
+            .refuse_held(self.model, iter::once(&open.key))?;
         self.overlay.take_over(&open.key);
         let grants = self.grants();
         let version = entry.as_ref().map_or(Version::NONE, |entry| entry.version);
@@ -123,7 +124,7 @@ impl ConflictResolver<'_, '_, '_> {
     /// A repeat gets the same answer. For all other callers a settled conflict does not exist.
     fn replay(&self, settled: &ResolvedConflict) -> Result<PushResult, PushRefusal> {
         let same = settled.user == self.request.identity.user && settled.hash == self.hash();
-        let document_type = self.model.document_type(settled.key.type_name.as_str());
+        let document_type = self.model.stored_type(&settled.key.type_name);
         if !same || document_type.is_none() {
             return Err(PushRefusal::ConflictNotFound);
         }
@@ -238,7 +239,7 @@ fn action(
             fields.clone()?
         }
         (Resolution::Edited(..), _) => {
-            let message = format!("the conflict is about a {}", open.key.type_name);
+            let message = format!("the conflict is about a {}", document_type.name);
             return Err(Rejection::new(RejectionCode::InvalidValue, message));
         }
     };
@@ -260,7 +261,7 @@ fn full_replacement(document_type: &DocumentType, document: &Document) -> Docume
     let fields = document_type.fields.iter();
     let cleared = fields.filter(|field| !field.read_only && !field.ty.required);
     let mut whole: Document = cleared
-        .map(|field| (field.name.clone(), Value::Null))
+        .map(|field| (field.stored_as.clone(), Value::Null))
         .collect();
     whole.extend(document.clone());
     without_read_only(document_type, whole)
@@ -279,7 +280,7 @@ fn recreated(document_type: &DocumentType, open: &OpenConflict, wanted: Document
 /// The fields that a client may set. The conflict has kept defaults of read-only fields too.
 fn without_read_only(document_type: &DocumentType, mut document: Document) -> Document {
     let settable = |name: &String| {
-        let field = document_type.field(name);
+        let field = document_type.stored_field(name);
         field.is_some_and(|field| !field.read_only)
     };
     document.retain(|name, _| settable(name));

@@ -60,7 +60,7 @@ pub fn is_unescaped_conflict(model: &Model, open: &OpenConflict) -> bool {
 
 /// A conflict shows the document that the change met, and that document with the change applied.
 fn restamped_conflict(model: &Model, open: &OpenConflict) -> Option<OpenConflict> {
-    let document_type = model.document_type(open.key.type_name.as_str())?;
+    let document_type = model.stored_type(&open.key.type_name)?;
     let current = open.theirs.clone().unwrap_or_default();
     let mut wanted = current.clone();
     wanted.extend(open.pending.mine.document().cloned().unwrap_or_default());
@@ -103,7 +103,7 @@ pub fn is_in_its_scope(document_type: &DocumentType, entry: &Entry, body: &Docum
 /// Whether a document names its scope itself, and one that no rule of the model can grant. It may have been named
 /// before values were escaped, and no user sees it.
 pub fn is_out_of_reach(model: &Model, entry: &Entry) -> bool {
-    let document_type = model.document_type(entry.key.type_name.as_str());
+    let document_type = model.stored_type(&entry.key.type_name);
     let names_it = document_type.is_some_and(|ty| matches!(ty.scope, ScopeTemplate::Whole(_)));
     let claims = model.grants.iter().map(|rule| &rule.scope);
     let memberships = model.types.iter().filter_map(|ty| ty.membership.as_ref());
@@ -130,7 +130,7 @@ fn restamped(model: &Model, now: Timestamp, entry: &Entry) -> Option<Entry> {
 
 /// The present spelling of an entry's scope and membership, if one of them was spelled otherwise.
 fn respelled(model: &Model, entry: &Entry) -> Option<(Scope, Option<Membership>)> {
-    let document_type = model.document_type(entry.key.type_name.as_str())?;
+    let document_type = model.stored_type(&entry.key.type_name)?;
     let body = entry.body.as_ref()?;
     let id = &entry.key.id;
     let mut scope = entry.scope.clone();

@@ -127,7 +127,7 @@ fn push<'r>(
         });
     }
     check_policy(model, &request.push)?;
-    overlay.refuse_held(request.push.changes.iter().filter_map(key_of))?;
+    overlay.refuse_held(model, request.push.changes.iter().filter_map(key_of))?;
     work.copies(current_bytes(model, overlay, request)?);
     let may_be_undone = request.push.atomic || may_ask_or_give(model, &request.push);
     let before = may_be_undone.then(|| overlay.changed.clone());
@@ -177,8 +177,8 @@ fn push<'r>(
 
 /// Whether the push may ask the application, or write memberships.
 fn may_ask_or_give(model: &Model, push: &Push) -> bool {
-    let types = push.changes.iter().map(|item| item.type_name.as_str());
-    let mut types = types.filter_map(|name| model.document_type(name));
+    let types = push.changes.iter().map(|item| &item.type_name);
+    let mut types = types.filter_map(|name| model.stored_type(name));
     push.policy == Some(Policy::Webhook)
         || types.any(|ty| ty.conflict.policy == Policy::Webhook || ty.membership.is_some())
 }
@@ -236,7 +236,7 @@ impl PushDecider<'_, '_, '_> {
                 return ChangeResult::rejected(rejection.clone());
             }
         };
-        let Some(document_type) = self.model.document_type(change.key.type_name.as_str()) else {
+        let Some(document_type) = self.model.stored_type(&change.key.type_name) else {
             let message = "the model has no such type";
             return ChangeResult::rejected(Rejection::new(RejectionCode::InvalidValue, message));
         };

@@ -34,7 +34,7 @@ pub fn check_value(
         &|fields, document, path| {
             let given = fields
                 .iter()
-                .filter_map(|field| Some((field, document.get(&field.name)?)));
+                .filter_map(|field| Some((field, document.get(&field.stored_as)?)));
             given.into_iter().try_for_each(|(field, value)| {
                 check_value(model, field, value, &join(path, &field.name))
             })
@@ -66,7 +66,10 @@ fn check_present(
     fields.iter().try_for_each(|field| {
         let path = join(path, &field.name);
         let has_default = matches!(field.default, Some(DefaultValue::Literal(_)));
-        match document.get(&field.name).filter(|value| !value.is_null()) {
+        match document
+            .get(&field.stored_as)
+            .filter(|value| !value.is_null())
+        {
             Some(value) => each_embedded(
                 model,
                 &field.ty.shape,

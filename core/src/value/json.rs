@@ -29,8 +29,8 @@ impl JsonError {
     }
 }
 
-/// Reads the fields of a document or a patch. Names that the model does not have are refused, absent fields stay
-/// absent, null stays null.
+/// Reads the fields of a document or a patch, under their stored names. Names that the model does not have are refused,
+/// absent fields stay absent, null stays null.
 ///
 /// # Errors
 /// The first [`JsonError`].
@@ -66,12 +66,12 @@ pub fn encode(model: &Model, ty: &FieldType, value: &Value) -> Json {
     }
 }
 
-/// Writes the fields that are present.
+/// Writes the fields that are present and that the model has, under their names in the SDL.
 pub fn encode_fields(model: &Model, fields: &[Field], document: &Document) -> Map<String, Json> {
     fields
         .iter()
         .filter_map(|field| {
-            let value = document.get(&field.name)?;
+            let value = document.get(&field.stored_as)?;
             Some((field.name.clone(), encode(model, &field.ty, value)))
         })
         .collect()
@@ -92,7 +92,7 @@ fn decode_object(
                 .find(|field| field.name == name)
                 .ok_or_else(|| JsonError::new(&path, "the model has no such field"))?;
             let value = decode_at(model, &field.ty, json, &path, depth + 1)?;
-            Ok((name, value))
+            Ok((field.stored_as.clone(), value))
         })
         .collect()
 }

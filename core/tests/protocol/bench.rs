@@ -128,7 +128,7 @@ impl Bench {
         };
         let document_type = self
             .model
-            .document_type(change.key.type_name.as_str())
+            .stored_type(&change.key.type_name)
             .expect("drafts are of types that the model has");
         let identity = identity(if who == Who::Bob { "bob" } else { "alice" }, &[]);
         let grants = Grants::of_claims(&self.model, &identity).expect("few scopes");

@@ -46,7 +46,7 @@ fn misfit_at(path: &str) -> ForeignState {
 /// The version and the fields of a document; no fields if it is not shown.
 fn shown(store: &Store, key: &DocumentKey) -> (i32, Option<Json>) {
     let entry = store.entry(key).expect("the document has an entry");
-    let fields = &store.model.document_type(key.type_name.as_str());
+    let fields = &store.model.stored_type(&key.type_name);
     let fields = &fields.expect("the type is of the model").fields;
     let json = |body| Json::Object(encode_fields(&store.model, fields, body));
     (entry.version.0, entry.body.as_ref().map(json))

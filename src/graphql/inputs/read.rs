@@ -89,7 +89,7 @@ fn submission(model: &Model, item: Object) -> Option<Submission> {
         .unwrap_or_default();
     let read = read_change(model, document_type, verb.as_str(), &id, change);
     Some(Submission {
-        type_name: document_type.name.clone(),
+        type_name: document_type.stored_as.clone(),
         id: Unrepresentable::shown(&id),
         change: read,
     })
@@ -130,7 +130,7 @@ fn read_change(
     };
     Ok(Change {
         key: DocumentKey {
-            type_name: document_type.name.clone(),
+            type_name: document_type.stored_as.clone(),
             id,
         },
         action,

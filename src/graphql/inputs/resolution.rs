@@ -111,7 +111,7 @@ fn resolution_of(model: &Model, name: &str, value: GraphqlValue) -> Option<Resol
             let mut types = model.types.iter();
             let document_type = types.find(|known| known.singular == name)?;
             let fields = read_fields(model, document_type, fields);
-            Some(Resolution::Edited(document_type.name.clone(), fields))
+            Some(Resolution::Edited(document_type.stored_as.clone(), fields))
         }
         _ => None,
     }

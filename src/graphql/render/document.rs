@@ -21,15 +21,22 @@ use tidegate_core::{
 use super::{Key, PathStep, RenderResult, RenderStop, Text};
 use crate::withheld;
 
-/// The selections of documents, by their types.
-pub(in crate::graphql) struct DocumentPlan(pub(in crate::graphql) BTreeMap<Box<str>, PartsPlan>);
+/// The selections of documents, by the stored names of their types.
+pub(in crate::graphql) struct DocumentPlan(pub(in crate::graphql) BTreeMap<Box<str>, TypePlan>);
+
+/// The selection of documents of one type, or of sides of conflicts about them.
+pub(in crate::graphql) struct TypePlan {
+    /// What the API calls the type of the object.
+    pub(in crate::graphql) name: Box<str>,
+    pub(in crate::graphql) parts: PartsPlan,
+}
 
 /// The selection of a document, of an embedded one, or of a side of a conflict.
 pub(in crate::graphql) struct PartsPlan {
     parts: Vec<(Key, DocumentPart)>,
     /// For each part, the index of its field in `wanted`; any index if it needs none.
     slots: Vec<usize>,
-    /// The names of the needed fields, in ascending order.
+    /// The stored names of the needed fields, in ascending order.
     wanted: Vec<Box<str>>,
 }
 
@@ -47,6 +54,7 @@ pub(in crate::graphql) enum DocumentPart {
 pub(in crate::graphql) struct FieldPlan {
     /// The field's name in the model.
     pub(in crate::graphql) name: Box<str>,
+    pub(in crate::graphql) stored_as: Box<str>,
     pub(in crate::graphql) value: ValuePlan,
     /// Whether null is not allowed.
     pub(in crate::graphql) required: bool,
@@ -56,7 +64,9 @@ pub(in crate::graphql) struct FieldPlan {
 
 /// Another document, whose id is in a field.
 pub(in crate::graphql) struct ReferencePlan {
-    /// The field with the id.
+    /// The name in the model of the field with the id.
+    pub(in crate::graphql) field: Box<str>,
+    /// Its stored name.
     pub(in crate::graphql) by: Box<str>,
     pub(in crate::graphql) target: TypeName,
     pub(in crate::graphql) id_type: IdType,
@@ -103,10 +113,10 @@ impl PartsPlan {
 }
 
 impl DocumentPart {
-    /// The name of the field that it needs.
+    /// The stored name of the field that it needs.
     fn field(&self) -> Option<&str> {
         match self {
-            Self::Field(field) => Some(&field.name),
+            Self::Field(field) => Some(&field.stored_as),
             Self::Reference(reference) => Some(&reference.by),
             Self::TypeName(_) | Self::Head(_) => None,
         }
@@ -160,26 +170,28 @@ impl Text {
         record: &impl RecordView,
         plan: &DocumentPlan,
     ) -> RenderResult {
-        self.object_of_type(record.type_name(), |text| {
-            match plan.0.get(record.type_name()) {
-                Some(plan) => text.document_of_type(record, plan),
-                None => text.document_of_type(record, &PartsPlan::new(Vec::new())),
-            }
-        })
+        match plan.0.get(record.type_name()) {
+            Some(plan) => self.object_of_type(&plan.name, |text| {
+                text.document_of_type(record, &plan.parts)
+            }),
+            None => self.document_of_type(record, &PartsPlan::new(Vec::new())),
+        }
     }
 
-    /// One side of a conflict about a document of the type `type_name`; `shown_as` names the side's own type.
+    /// One side of a conflict about a document of the type that stores call `type_name`.
     pub(in crate::graphql) fn state(
         &mut self,
         state: &Document,
         type_name: &str,
-        shown_as: &str,
         plan: &DocumentPlan,
     ) -> RenderResult {
-        self.object_of_type(shown_as, |text| match plan.0.get(type_name) {
-            Some(plan) => text.parts(None, ValueRef::Document(state), plan),
-            None => text.parts(None, ValueRef::Document(state), &PartsPlan::new(Vec::new())),
-        })
+        let state = ValueRef::Document(state);
+        match plan.0.get(type_name) {
+            Some(plan) => {
+                self.object_of_type(&plan.name, |text| text.parts(None, state, &plan.parts))
+            }
+            None => self.parts(None, state, &PartsPlan::new(Vec::new())),
+        }
     }
 
     /// An object of a position that may hold several types.
@@ -256,7 +268,7 @@ impl Text {
                 }
                 DocumentPart::Reference(reference) => {
                     let id = found[*slot].map(V::see).transpose();
-                    let inside = |it: Misfit| it.inside(&reference.by);
+                    let inside = |it: Misfit| it.inside(&reference.field);
                     let id = id.map_err(|error| RenderStop::from(error).with(inside))?;
                     self.position(key, false, |text| text.reference(id.as_ref(), reference))?;
                 }

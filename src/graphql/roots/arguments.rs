@@ -16,8 +16,7 @@ use crate::{
         request::ArgumentValues,
         shape::{argument, nullable, required},
     },
-    limits::Limits,
-    sync::{InboxRequest, PullRequest, Start, SyncError},
+    sync::{InboxRequest, PullRequest, Start, SyncError, SyncService},
 };
 
 /// The changes of a page if the client does not say.
@@ -70,7 +69,7 @@ pub(super) fn followed() -> Vec<InputValue> {
 /// Reads which page is requested.
 pub(super) fn page(
     arguments: &ArgumentValues,
-    limits: &Limits,
+    sync: &SyncService,
 ) -> Result<PullRequest, ClientError> {
     let checkpoint = match arguments.get("checkpoint") {
         Some(GraphqlValue::String(token)) => Some(token.clone()),
@@ -79,7 +78,8 @@ pub(super) fn page(
     };
     let types = match arguments.get("types") {
         Some(GraphqlValue::List(names)) => {
-            RequestedTypes::Only(names.iter().filter_map(type_name).collect())
+            let names = names.iter();
+            RequestedTypes::Only(names.filter_map(|name| stored_type(sync, name)).collect())
         }
         _ => RequestedTypes::All,
     };
@@ -88,7 +88,7 @@ pub(super) fn page(
         checkpoint.as_deref(),
         types,
         limit,
-        limits,
+        sync.limits(),
     )?)
 }
 
@@ -102,12 +102,14 @@ pub(super) fn start(arguments: &ArgumentValues) -> Start {
     start.copied().unwrap_or(Start::Checkpoint)
 }
 
-fn type_name(value: &GraphqlValue) -> Option<TypeName> {
-    match value {
-        GraphqlValue::Enum(name) => TypeName::new(name).ok(),
-        GraphqlValue::String(name) => TypeName::new(name).ok(),
-        _ => None,
-    }
+/// The stored name of the type that a value of `SyncType` names.
+fn stored_type(sync: &SyncService, value: &GraphqlValue) -> Option<TypeName> {
+    let name = match value {
+        GraphqlValue::Enum(name) => name.as_str(),
+        GraphqlValue::String(name) => name,
+        _ => return None,
+    };
+    Some(sync.model().document_type(name)?.stored_as.clone())
 }
 
 /// The arguments of the query `conflicts`.

@@ -19,7 +19,8 @@ use crate::graphql::{
     render::{
         Key,
         document::{
-            DocumentPart, DocumentPlan, FieldPlan, HeadWriter, PartsPlan, ReferencePlan, ValuePlan,
+            DocumentPart, DocumentPlan, FieldPlan, HeadWriter, PartsPlan, ReferencePlan, TypePlan,
+            ValuePlan,
         },
         fields_of,
     },
@@ -103,6 +104,11 @@ impl DocumentTypes {
         }
     }
 
+    /// The model that they are made of.
+    pub(super) fn model(&self) -> Arc<Model> {
+        Arc::clone(&self.model)
+    }
+
     pub(super) fn register(&self, mut builder: SchemaBuilder) -> SchemaBuilder {
         let model = &*self.model;
         let used = used_scalars(model);
@@ -138,7 +144,11 @@ impl DocumentTypes {
         let types = self.model.types.iter().map(|document_type| {
             let name = document_type.name.as_str();
             let fields = fields_of(&field.below, name);
-            (name.into(), self.document(document_type, fields))
+            let plan = TypePlan {
+                name: name.into(),
+                parts: self.document(document_type, fields),
+            };
+            (document_type.stored_as.as_str().into(), plan)
         });
         DocumentPlan(types.collect())
     }
@@ -161,8 +171,11 @@ impl DocumentTypes {
         let types = self.model.types.iter().map(|document_type| {
             let name = state_name(&document_type.name);
             let fields = fields_of(&field.below, &name);
-            let plan = self.state(document_type, &name, fields);
-            (document_type.name.as_str().into(), plan)
+            let plan = TypePlan {
+                parts: self.state(document_type, &name, fields),
+                name: name.into(),
+            };
+            (document_type.stored_as.as_str().into(), plan)
         });
         DocumentPlan(types.collect())
     }
@@ -190,7 +203,10 @@ impl DocumentTypes {
             let part = match head {
                 Some((.., write)) => DocumentPart::Head(*write),
                 None => match references.find(|reference| reference.name == name) {
-                    Some(reference) => DocumentPart::Reference(self.reference(reference, asked)),
+                    Some(reference) => {
+                        let by = document_type.field_name(&reference.by);
+                        DocumentPart::Reference(self.reference(reference, by, asked))
+                    }
                     None => self.part(document_type.name.as_str(), &document_type.fields, asked),
                 },
             };
@@ -214,6 +230,7 @@ impl DocumentTypes {
     fn field(&self, field: &model::Field, asked: &SelectedField) -> FieldPlan {
         FieldPlan {
             name: field.name.as_str().into(),
+            stored_as: field.stored_as.as_str().into(),
             value: self.value(&field.ty, asked),
             required: field.ty.required,
             default: match &field.default {
@@ -248,13 +265,20 @@ impl DocumentTypes {
         }
     }
 
-    fn reference(&self, reference: &Reference, asked: &SelectedField) -> ReferencePlan {
+    /// `field` is the model's name of the field with the id.
+    fn reference(
+        &self,
+        reference: &Reference,
+        field: &str,
+        asked: &SelectedField,
+    ) -> ReferencePlan {
         let target = self.model.document_type(reference.target.as_str());
         let target = target.expect("a reference is to a type of the model");
         let fields = fields_of(&asked.below, target.name.as_str());
         ReferencePlan {
+            field: field.into(),
             by: reference.by.as_str().into(),
-            target: target.name.clone(),
+            target: target.stored_as.clone(),
             id_type: target.id_type,
             plan: Arc::new(self.document(target, fields)),
         }
@@ -337,7 +361,7 @@ fn document_object(document_type: &DocumentType) -> Object {
         object = object.field(field_of(field, output_type(&field.ty)));
     }
     for reference in &document_type.references {
-        object = object.field(reference_field(reference));
+        object = object.field(reference_field(document_type, reference));
     }
     object
 }
@@ -380,8 +404,9 @@ fn field_of(field: &model::Field, ty: TypeRef) -> Field {
 }
 
 /// Another document whose id is in this one.
-fn reference_field(reference: &Reference) -> Field {
+fn reference_field(document_type: &DocumentType, reference: &Reference) -> Field {
     let Reference { by, target, .. } = reference;
+    let by = document_type.field_name(by);
     let field = unresolved(&reference.name, nullable(target.as_str()));
     let description = reference
         .description

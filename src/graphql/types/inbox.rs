@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use async_graphql::dynamic::SchemaBuilder;
-use tidegate_core::{id::DocumentKey, value::Document};
+use tidegate_core::{id::DocumentKey, inbox::OpenConflict, value::Document};
 
 use super::{
     connection::{Connection, Edge, Listed, PageEnd, PageInfo},
-    document::{DocumentTypes, state_name},
+    document::DocumentTypes,
 };
 use crate::{
     graphql::{
@@ -103,6 +103,7 @@ impl InboxTypes {
 }
 
 fn conflict(documents: &Arc<DocumentTypes>) -> ObjectType<SyncConflict> {
+    let (model, of_types) = (documents.model(), documents.model());
     let conflict = ObjectType::<SyncConflict>::new(
         "SyncConflict",
         "A change that waits for a person to resolve it; the document stays as it is until then.",
@@ -110,8 +111,8 @@ fn conflict(documents: &Arc<DocumentTypes>) -> ObjectType<SyncConflict> {
     .leaf("id", required("ID"), "What `resolveConflict` takes.", |entry, text| {
         text.string(entry.conflict.id.as_str());
     })
-    .leaf("type", required("SyncType"), "The document's type.", |entry, text| {
-        text.string(entry.conflict.key.type_name.as_str());
+    .leaf("type", required("SyncType"), "The document's type.", move |entry, text| {
+        text.string(of_types.type_name(entry.conflict.key.type_name.as_str()));
     })
     .leaf("documentId", required("ID"), "The document's id.", |entry, text| {
         text.string(entry.conflict.key.id.as_str());
@@ -125,8 +126,13 @@ fn conflict(documents: &Arc<DocumentTypes>) -> ObjectType<SyncConflict> {
     .leaf("currentVersion", required("Int"), "The document's version now, what `resolveConflict` takes as `baseVersion`; 0 if nothing is left of it.", |entry, text| {
         text.json(&entry.version().0);
     })
-    .leaf("fields", list("String"), "The fields in question; none if the change was a delete.", |entry, text| {
-        text.strings(entry.conflict.pending.fields.iter().map(String::as_str));
+    .leaf("fields", list("String"), "The fields in question; none if the change was a delete.", move |entry, text| {
+        let OpenConflict { key, pending, .. } = &*entry.conflict;
+        let fields = pending.fields.iter().map(String::as_str);
+        match model.stored_type(&key.type_name) {
+            Some(document_type) => text.strings(fields.map(|field| document_type.field_name(field))),
+            None => text.strings(fields),
+        }
     });
     let conflict = side(
         conflict,
@@ -173,13 +179,11 @@ fn side(
     conflict.field(name, nullable("SyncState"), description, move |field| {
         let plan = documents.compile_states(field);
         Arc::new(move |entry, text| {
-            let type_name = &entry.conflict.key.type_name;
+            let type_name = entry.conflict.key.type_name.as_str();
             let Some(side) = of(entry) else {
                 return text.nothing();
             };
-            let write = |text: &mut Text| {
-                text.state(side, type_name.as_str(), &state_name(type_name), &plan)
-            };
+            let write = |text: &mut Text| text.state(side, type_name, &plan);
             text.shown(entry, write, Text::nothing)
         })
     })

@@ -145,9 +145,10 @@ fn result(
     error: &Arc<ObjectType<SyncErrorNode>>,
 ) -> ObjectType<SyncResult> {
     let (model, documents) = (Arc::clone(model), Arc::clone(documents));
+    let of_types = Arc::clone(&model);
     ObjectType::<SyncResult>::new("SyncResult", "What became of one change. It is final.")
-        .leaf("type", required("SyncType"), "The document's type.", |(_, outcome), text| {
-            text.string(outcome.type_name.as_str());
+        .leaf("type", required("SyncType"), "The document's type.", move |(_, outcome), text| {
+            text.string(of_types.type_name(outcome.type_name.as_str()));
         })
         .leaf("documentId", required("ID"), "The id as the change named it.", |(_, outcome), text| {
             text.string(&outcome.id);
@@ -170,7 +171,7 @@ fn result(
         })
         .children("conflict", nullable("SyncConflictDetail"), "Field by field, what a stale change met.", conflict, move |(_, outcome), detail| {
             let has_detail = outcome.inbox.is_some() || outcome.conflict.is_some();
-            let document_type = model.document_type(outcome.type_name.as_str());
+            let document_type = model.stored_type(&outcome.type_name);
             let document_type = document_type.filter(|_| has_detail);
             detail.optional(document_type.map(|document_type| (outcome, &**document_type)))
         })
@@ -235,7 +236,7 @@ fn field_outcome(model: &Arc<Model>) -> ObjectType<SyncFieldOutcome> {
     let side = |of: Side| {
         let model = Arc::clone(model);
         move |(outcome, document_type): (&FieldOutcome, &DocumentType), text: &mut Text| {
-            let field = document_type.field(&outcome.field).zip(of(outcome));
+            let field = document_type.stored_field(&outcome.field).zip(of(outcome));
             text.json(&field.map(|(field, value)| json::encode(&model, &field.ty, value)));
         }
     };
@@ -247,8 +248,8 @@ fn field_outcome(model: &Arc<Model>) -> ObjectType<SyncFieldOutcome> {
         "field",
         required("String"),
         "The field's name.",
-        |(outcome, _), text| {
-            text.string(&outcome.field);
+        |(outcome, document_type), text| {
+            text.string(document_type.field_name(&outcome.field));
         },
     )
     .leaf(

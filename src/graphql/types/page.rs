@@ -104,13 +104,13 @@ fn page(change: &Arc<ObjectType<SyncChange>>) -> ObjectType<SyncPage> {
 }
 
 fn change(documents: &Arc<DocumentTypes>) -> ObjectType<SyncChange> {
-    let documents = Arc::clone(documents);
+    let (documents, model) = (Arc::clone(documents), documents.model());
     ObjectType::<SyncChange>::new(
         "SyncChange",
         "What became of one document, as far as you may see. A change whose version is not above your copy's is to be ignored.",
     )
-    .leaf("type", required("SyncType"), "The document's type.", |change, text| {
-        text.string(change.type_name());
+    .leaf("type", required("SyncType"), "The document's type.", move |change, text| {
+        text.string(model.type_name(change.type_name()));
     })
     .leaf("documentId", required("ID"), "The document's id.", |change, text| {
         text.string(change.id());

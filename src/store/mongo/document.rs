@@ -51,7 +51,7 @@ impl ModelLayout {
                 let value = self
                     .read_value(&field.holds, raw, depth + 1)
                     .map_err(|misfit| misfit.inside(&field.name))?;
-                document.insert(field.name.clone(), value);
+                document.insert(field.stored_as.as_str().to_owned(), value);
             }
         }
         Ok(document)

@@ -56,10 +56,11 @@ fn compare(
 
 /// Fields of an entry that the model no longer names do not count.
 fn say_the_same(fields: &[FieldLayout], body: &Document, document: &Document) -> bool {
-    fields.iter().all(
-        |field| match (body.get(&field.name), document.get(&field.name)) {
+    fields.iter().all(|field| {
+        let name = field.stored_as.as_str();
+        match (body.get(name), document.get(name)) {
             (Some(said), Some(found)) => is_identical(said, found),
             (said, found) => said.is_none() && found.is_none(),
-        },
-    )
+        }
+    })
 }

@@ -64,7 +64,7 @@ impl ModelLayout {
                 }),
                 gives: document_type.membership.is_some(),
             };
-            (document_type.name.clone(), layout)
+            (document_type.stored_as.clone(), layout)
         });
         let embedded = model.embedded.values().map(|embedded| {
             let layout = fields(&embedded.fields, |_| None);
@@ -76,7 +76,7 @@ impl ModelLayout {
         }
     }
 
-    /// The type called `name`, if the model has it.
+    /// The type that keys call `name`, if the model has it.
     pub(super) fn document_type(&self, name: &TypeName) -> Option<&TypeLayout> {
         self.types.get(name)
     }
@@ -123,7 +123,7 @@ fn fields(fields: &[Field], reference: impl Fn(&Field) -> Option<IdType>) -> Vec
 /// How the target of a `@reference` keeps its ids, if the field is a reference.
 fn reference(model: &Model, document_type: &DocumentType, field: &Field) -> Option<IdType> {
     let mut references = document_type.references.iter();
-    let reference = references.find(|reference| reference.by == field.name)?;
+    let reference = references.find(|reference| reference.by == field.stored_as)?;
     let target = model.document_type(reference.target.as_str())?;
     Some(target.id_type)
 }

@@ -58,7 +58,7 @@ impl ModelLayout {
         let mut difference = DocumentUpdate::default();
         for field in fields {
             let before = stored.get(field.stored_as.as_str())?;
-            match (before, body.get(&field.name)) {
+            match (before, body.get(field.stored_as.as_str())) {
                 (before, Some(value)) if !self.holds_already(&field.holds, before, value) => {
                     let written = self.write_value(&field.holds, value, before)?;
                     difference.set.append(&field.stored_as, written);
@@ -88,7 +88,7 @@ impl ModelLayout {
         written: &mut RawDocumentBuf,
     ) -> Result<(), CodecError> {
         for field in fields {
-            if let Some(value) = body.get(&field.name) {
+            if let Some(value) = body.get(field.stored_as.as_str()) {
                 let before =
                     before.and_then(|before| before.get(field.stored_as.as_str()).ok().flatten());
                 let value = self.write_value(&field.holds, value, before)?;

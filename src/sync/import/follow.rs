@@ -80,7 +80,7 @@ impl<'i> Term<'i> {
         let progress = collections.progress().await?;
         let followed = importer.follow(fence, &progress, lost).await?;
         let types = ranked(&importer.model);
-        let types = types.map(|it| (it.name.clone(), reading(&importer.model, it)));
+        let types = types.map(|it| (it.stored_as.clone(), reading(&importer.model, it)));
         let mut term = Self {
             importer,
             fence,

@@ -106,7 +106,7 @@ impl ImportLog {
         );
     }
 
-    pub(super) fn held(&self, type_name: &TypeName, held: HeldType, now: CollectionNow) {
+    pub(super) fn held(&self, type_name: &str, held: HeldType, now: CollectionNow) {
         let HeldType { missing, expected } = held;
         let what = match now {
             CollectionNow::Same => "many documents are missing",
@@ -114,7 +114,9 @@ impl ImportLog {
             CollectionNow::Missing => "the collection is missing",
         };
         tracing::warn!(
-            r#type = %type_name, missing, expected,
+            r#type = type_name,
+            missing,
+            expected,
             "{what}, and nothing is deleted from devices; bring the documents back, or run `tidegate import --accept-deletes {type_name}`"
         );
     }

@@ -261,7 +261,8 @@ impl Term<'_> {
         record.scan = None;
         record.held = Some(active.found);
         self.save().await?;
-        self.log.held(&active.type_name, active.found, now);
+        let name = self.importer.model.type_name(active.type_name.as_str());
+        self.log.held(name, active.found, now);
         let look = HeldLook {
             counted,
             counted_at: Instant::now(),

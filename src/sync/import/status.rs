@@ -25,6 +25,8 @@ const SHARED_FOR: Duration = Duration::from_secs(1);
 pub struct PendingImport {
     /// The type.
     pub type_name: TypeName,
+    /// Its name in stores.
+    pub stored_as: TypeName,
     /// How many documents and entries were compared.
     pub done: u64,
     /// About how many there are.
@@ -78,15 +80,15 @@ pub fn pending_imports(
 }
 
 fn pending(document_type: &DocumentType, progress: &ImportProgress) -> Option<PendingImport> {
-    let type_name = document_type.name.clone();
-    let record = progress.types.get(&type_name);
+    let record = progress.types.get(&document_type.stored_as);
     if record.is_some_and(|record| record.scan.is_none() && record.held.is_none()) {
         return None;
     }
     let scan = record.and_then(|record| record.scan.clone());
     let scan = scan.unwrap_or_default();
     Some(PendingImport {
-        type_name,
+        type_name: document_type.name.clone(),
+        stored_as: document_type.stored_as.clone(),
         done: scan.done,
         total: scan.total,
         held: record.is_some_and(|record| record.held.is_some()),

@@ -147,7 +147,7 @@ fn check_complete(model: &Model, ty: &FieldType, value: &Value) -> Result<(), St
             .try_for_each(|value| check_complete(model, item, value)),
         (Shape::Embedded(name), Value::Object(document)) => {
             let mut fields = model.embedded_fields(name).iter();
-            fields.try_for_each(|field| match document.get(&field.name) {
+            fields.try_for_each(|field| match document.get(&field.stored_as) {
                 Some(value) => check_complete(model, &field.ty, value)
                     .map_err(|problem| format!("at {}: {problem}", field.name)),
                 None if field.ty.required => Err(format!("must have the field `{}`", field.name)),

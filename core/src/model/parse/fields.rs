@@ -13,7 +13,9 @@ use super::{
     report::{DiagnosticReport, did_you_mean},
     sdl::Sdl,
 };
-use crate::model::{DefaultValue, Field, FieldType, MergeStrategy, Model, Scalar, Shape};
+use crate::model::{
+    DefaultValue, Field, FieldType, MergeStrategy, Model, STORED_ID, Scalar, Shape,
+};
 
 const STRATEGIES: [(&str, MergeStrategy); 8] = [
     ("SERVER", MergeStrategy::Server),
@@ -72,8 +74,9 @@ pub(super) fn read_all<'a>(
     fields
 }
 
-/// A field with only name and type, if its type can be stored.
+/// A field with only its names and type, if its type can be stored.
 pub(super) fn outline(sdl: &Sdl<'_>, definition: &FieldDefinition) -> Option<Field> {
+    let (stored_as, stored_before) = stored_names(definition);
     Some(Field {
         name: definition.name.to_string(),
         renamed_from: None,
@@ -81,8 +84,8 @@ pub(super) fn outline(sdl: &Sdl<'_>, definition: &FieldDefinition) -> Option<Fie
         deprecated: None,
         retired: false,
         ty: sdl.field_type(&definition.ty)?,
-        stored_as: definition.name.to_string(),
-        stored_before: None,
+        stored_as: stored_as.to_owned(),
+        stored_before: stored_before.map(str::to_owned),
         default: None,
         read_only: false,
         constraint: Default::default(),
@@ -123,14 +126,12 @@ fn read(
     });
     check_read_only(owner, definition, report);
     check_retired(definition, default.as_ref(), report);
-    let (stored_as, stored_before) = stored_names(definition, report);
+    check_stored_names(definition, report);
     Some(Field {
         renamed_from: evolution::renamed_from(directives).map(str::to_owned),
         description: definition.description.as_ref().map(ToString::to_string),
         deprecated: deprecation(DirectiveArguments::of(directives, "deprecated")),
         retired: directives.has("retired"),
-        stored_as,
-        stored_before,
         default,
         read_only: directives.has("readOnly"),
         constraint,
@@ -270,29 +271,35 @@ fn check_retired(
     );
 }
 
-/// The field's name in stored documents, and the one that older documents have. A renamed field keeps its stored name,
-/// unless `@renamed(stored)` says that this name changes too.
-fn stored_names(
-    definition: &FieldDefinition,
-    report: &mut DiagnosticReport<'_>,
-) -> (String, Option<String>) {
+/// The field's name in documents, and the one that older documents have. A renamed field keeps its stored name, unless
+/// `@renamed(stored)` says that this name changes too.
+fn stored_names(definition: &FieldDefinition) -> (&str, Option<&str>) {
     let directives = &definition.directives;
-    let mut given = |directive: &str, argument: &str| {
-        let arguments = DirectiveArguments::of(directives, directive)?;
-        let name = arguments.text(argument)?;
-        check_stored_name(definition, arguments, argument, name, report);
-        Some(name.to_owned())
+    let given = |directive: &str, argument: &str| {
+        DirectiveArguments::of(directives, directive).and_then(|it| it.text(argument))
     };
-    let stored_as = given("stored", "as");
     let stored_before = given("renamed", "stored");
     let first_name = || {
         let from = evolution::renamed_from(directives);
         let kept = from.filter(|_| stored_before.is_none());
-        kept.unwrap_or(&definition.name).to_owned()
+        kept.unwrap_or(&definition.name)
     };
-    let stored_as = stored_as.unwrap_or_else(first_name);
-    if stored_before.as_ref() == Some(&stored_as) {
-        let renamed = DirectiveArguments::of(directives, "renamed");
+    let stored_as = given("stored", "as").unwrap_or_else(first_name);
+    (stored_as, stored_before)
+}
+
+fn check_stored_names(definition: &FieldDefinition, report: &mut DiagnosticReport<'_>) {
+    for (directive, argument) in [("stored", "as"), ("renamed", "stored")] {
+        let arguments = DirectiveArguments::of(&definition.directives, directive);
+        if let Some(arguments) = arguments
+            && let Some(name) = arguments.text(argument)
+        {
+            check_stored_name(definition, arguments, argument, name, report);
+        }
+    }
+    let (stored_as, stored_before) = stored_names(definition);
+    if stored_before == Some(stored_as) {
+        let renamed = DirectiveArguments::of(&definition.directives, "renamed");
         report.add(
             renamed.and_then(|renamed| renamed.place("stored")),
             format!(
@@ -302,7 +309,6 @@ fn stored_names(
             "remove `stored`, or give the field its new name with @stored(as: …)",
         );
     }
-    (stored_as, stored_before)
 }
 
 fn check_stored_name(
@@ -314,7 +320,7 @@ fn check_stored_name(
 ) {
     let problem = match name {
         "" => "is empty",
-        "_id" => "is that of the id",
+        STORED_ID => "is that of the id",
         name if name.starts_with('$') => "begins with `$`, as operators do",
         name if name.contains('.') => "contains `.`, which separates the parts of a path",
         name if name.contains('\0') => "contains the character U+0000",

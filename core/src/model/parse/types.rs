@@ -19,7 +19,7 @@ use crate::{
     id::{IdType, TypeName},
     model::{
         ConflictRule, DefaultValue, DocumentType, Field, MembershipRule, Overlap, Policy,
-        Reference, Scalar, ScopeTemplate, Shape, Template, is_canonical,
+        Reference, STORED_ID, Scalar, ScopeTemplate, Shape, Template, is_canonical,
     },
     value::Value,
 };
@@ -77,10 +77,13 @@ pub(super) fn read(
     }
     let membership = DirectiveArguments::of(&object.directives, "grants")
         .and_then(|arguments| read_membership(templates, arguments, report));
+    let name = read_name(object, report)?;
+    let renamed_from = evolution::renamed_from(&object.directives);
+    let renamed_from = renamed_from.and_then(|from| TypeName::new(from).ok());
     let document_type = DocumentType {
-        name: read_name(object, report)?,
-        renamed_from: evolution::renamed_from(&object.directives)
-            .and_then(|from| TypeName::new(from).ok()),
+        stored_as: renamed_from.clone().unwrap_or_else(|| name.clone()),
+        name,
+        renamed_from,
         retired: object.directives.has("retired"),
         description: object.description.as_ref().map(ToString::to_string),
         collection: collection.text("name")?.to_owned(),
@@ -97,7 +100,38 @@ pub(super) fn read(
         references,
         membership,
     };
-    Some((document_type, roots))
+    Some((with_stored_names(document_type), roots))
+}
+
+/// Templates and references name fields as the SDL does. Documents have their fields under stored names.
+fn with_stored_names(document_type: DocumentType) -> DocumentType {
+    let DocumentType {
+        scope,
+        membership,
+        references,
+        fields,
+        ..
+    } = document_type;
+    let stored = |name: &str| match fields.iter().find(|field| field.name == name) {
+        Some(field) => field.stored_as.clone(),
+        None if name == "id" => STORED_ID.to_owned(),
+        None => name.to_owned(),
+    };
+    let references = references.into_iter().map(|reference| Reference {
+        by: stored(&reference.by),
+        ..reference
+    });
+    DocumentType {
+        scope: scope.renamed(stored),
+        membership: membership.map(|rule| MembershipRule {
+            scope: rule.scope.renamed(stored),
+            to: rule.to.renamed(stored),
+            access: rule.access.renamed(stored),
+        }),
+        references: references.collect(),
+        fields,
+        ..document_type
+    }
 }
 
 /// GraphQL has no input type without fields, and clients could write nothing to such a document.

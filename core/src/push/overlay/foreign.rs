@@ -74,14 +74,17 @@ impl<'l> TransactionOverlay<'l> {
     /// Refuses to decide about a document that may not have been deleted.
     pub(in crate::push) fn refuse_held<'k>(
         &self,
+        model: &Model,
         mut keys: impl Iterator<Item = &'k DocumentKey>,
     ) -> Result<(), PushRefusal> {
-        match keys.find(|key| self.is_held(key)) {
-            Some(key) => Err(PushRefusal::Held {
-                type_name: key.type_name.clone(),
-            }),
-            None => Ok(()),
-        }
+        let Some(DocumentKey { type_name, .. }) = keys.find(|key| self.is_held(key)) else {
+            return Ok(());
+        };
+        let document_type = model.stored_type(type_name);
+        let type_name = document_type.map_or(type_name, |document_type| &document_type.name);
+        Err(PushRefusal::Held {
+            type_name: type_name.clone(),
+        })
     }
 
     /// Takes over others' writes to the document, for a change that passes rules.md 4.6. Returns whether there were

@@ -35,7 +35,7 @@ impl<'l> Account<'l> {
         key: &'l DocumentKey,
         collected: &'l BTreeSet<(DocumentKey, Version)>,
     ) -> Self {
-        let document_type = model.document_type(key.type_name.as_str());
+        let document_type = model.stored_type(&key.type_name);
         Self {
             document_type: document_type.expect("edits are of types that the model has"),
             key,

@@ -5,6 +5,7 @@
 
 use tidegate_core::{
     change::{Rejection, RejectionCode},
+    model::STORED_ID,
     transaction::DatabaseRefusal,
 };
 
@@ -16,23 +17,25 @@ impl StatementError {
     pub(in crate::store::mongo) fn refusals(&self, layout: &ModelLayout) -> Vec<DatabaseRefusal> {
         let refusals = self.keys.iter().map(|key| {
             let layout = layout.document_type(&key.type_name);
-            let fields = self.fields.iter().filter_map(|stored| {
-                if stored == "_id" {
-                    return Some("id".to_owned());
+            let named = |stored: &str| {
+                if stored == STORED_ID {
+                    return Some("id");
                 }
                 let mut fields = layout?.fields.iter();
                 let field = fields.find(|field| field.stored_as.as_str() == stored)?;
-                Some(field.name.clone())
-            });
-            let fields: Vec<String> = fields.collect();
+                Some(field.name.as_str())
+            };
+            let fields = self.fields.iter();
+            let fields = fields.filter_map(|stored| Some((stored, named(stored)?)));
+            let (fields, names): (Vec<_>, Vec<_>) = fields.unzip();
             DatabaseRefusal {
                 key: key.clone(),
                 rejection: Rejection {
                     code: RejectionCode::InvalidValue,
                     message: self.reason(),
-                    field: fields.first().cloned(),
+                    field: names.first().map(|name| (*name).to_owned()),
                 },
-                fields,
+                fields: fields.into_iter().cloned().collect(),
                 is_of_removal: self.verb == StatementKind::Delete,
             }
         });

@@ -60,7 +60,7 @@ fn json() -> impl Strategy<Value = Value> {
 fn line() -> impl Strategy<Value = Value> {
     let count = prop_oneof![any::<i32>().prop_map(Value::Int), Just(Value::Null)];
     (option::of("[a-z]{0,4}"), count, any::<bool>()).prop_map(|(code, count, nested)| {
-        let mut line = Document::from([("count".to_owned(), count)]);
+        let mut line = Document::from([("n".to_owned(), count)]);
         line.extend(code.map(|code| ("code".to_owned(), Value::String(code))));
         if nested {
             line.insert("inner".to_owned(), object([("code", text(""))]));
@@ -85,7 +85,7 @@ fn field() -> impl Strategy<Value = (&'static str, Value)> {
         longs.prop_map(|value| ("long", Value::Long(value))),
         floats.prop_map(|value| ("float", Value::Float(value))),
         any::<bool>().prop_map(|value| ("flag", Value::Bool(value))),
-        instants.prop_map(|ms| ("at", Value::DateTime(Timestamp::from_ms(ms).unwrap()))),
+        instants.prop_map(|ms| ("at_time", Value::DateTime(Timestamp::from_ms(ms).unwrap()))),
         decimals.prop_map(|text| ("price", Value::Decimal(text.parse::<Decimal>().unwrap()))),
         vec(any::<u8>(), 0..5).prop_map(|bytes| ("bytes", Value::Bytes(bytes))),
         json().prop_map(|value| ("json", value)),
@@ -94,10 +94,10 @@ fn field() -> impl Strategy<Value = (&'static str, Value)> {
         vec(vec(number, 0..3).prop_map(Value::List), 0..3)
             .prop_map(|grid| ("grid", Value::List(grid))),
         vec(line(), 0..4).prop_map(|lines| ("lines", Value::List(lines))),
-        "[a-z]{0,3}".prop_map(|city| ("address", object([("city", Value::String(city))]))),
-        customers.prop_map(|id| ("customerId", Value::String(id))),
+        "[a-z]{0,3}".prop_map(|city| ("addr", object([("town", Value::String(city))]))),
+        customers.prop_map(|id| ("customer_id", Value::String(id))),
         Just(("text", Value::Null)),
-        Just(("address", Value::Null)),
+        Just(("addr", Value::Null)),
     ]
 }
 
@@ -152,12 +152,12 @@ fn fields_are_kept_under_their_stored_names_and_as_their_bson_types() {
     let layout = layout();
     let body = Document::from([
         (
-            "at".to_owned(),
+            "at_time".to_owned(),
             Value::DateTime(Timestamp::from_ms(-1).unwrap()),
         ),
         ("long".to_owned(), Value::Long(5)),
-        ("address".to_owned(), object([("city", text("Ulm"))])),
-        ("customerId".to_owned(), text("507f1f77bcf86cd799439011")),
+        ("addr".to_owned(), object([("town", text("Ulm"))])),
+        ("customer_id".to_owned(), text("507f1f77bcf86cd799439011")),
         ("json".to_owned(), object([("$where", text("$x"))])),
     ]);
     let stored = layout
@@ -258,7 +258,7 @@ fn what_others_keep_inside_a_field_is_kept_with_it() {
         "addr": { "town": "Ulm", "geo": [1, 2] },
         "lines": [{ "code": "a", "n": 1, "seen": true }, { "code": "b", "tag": "x" }],
     });
-    let line = |code, count| object([("code", text(code)), ("count", Value::Int(count))]);
+    let line = |code, count| object([("code", text(code)), ("n", Value::Int(count))]);
     let b = object([("code", text("b"))]);
     for (after, expected) in [
         // One item changes in its place.
@@ -275,7 +275,7 @@ fn what_others_keep_inside_a_field_is_kept_with_it() {
         ),
     ] {
         let body = Document::from([
-            ("address".to_owned(), object([("city", text("Bonn"))])),
+            ("addr".to_owned(), object([("town", text("Bonn"))])),
             ("lines".to_owned(), Value::List(after)),
         ]);
         let difference = layout.difference(orders(&layout), &stored, &body).unwrap();
