@@ -3,6 +3,7 @@
 
 mod accept;
 mod answer;
+mod api_hash;
 mod coding;
 mod compression;
 mod connections;

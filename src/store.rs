@@ -24,11 +24,15 @@ use thiserror::Error;
 use tidegate_core::{
     entry::{Entry, FeedItem, ScopeState},
     generation::{ModelState, Standing},
-    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, Seq, TypeName, UserId},
+    id::{
+        ApiHash, ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, Seq, TypeName,
+        UserId,
+    },
     inbox::{InboxPosition, InboxRecord, OpenConflict},
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
     transaction::{DatabaseRefusal, Loaded, Reads, Writes},
+    value::Timestamp,
 };
 
 pub use self::{codec::StoredView, stored::StoredRecord};
@@ -186,6 +190,34 @@ pub trait Snapshot: Send {
 
     /// What is kept of a client.
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError>;
+
+    /// Counts the clients whose last push is not older than `since`, by the API that their app was made for. At most
+    /// `limit` clients are counted.
+    async fn clients_by_api(
+        &mut self,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<ClientCount, StoreError>;
+}
+
+/// Clients by the API that their app was made for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientCount {
+    /// How many there are for each API. Those whose app did not say so are under `None`.
+    pub by_api: BTreeMap<Option<ApiHash>, usize>,
+    /// Whether there are more than were counted.
+    pub has_more: bool,
+}
+
+impl ClientCount {
+    /// Counts one more client if there is room. Otherwise there are more, and the count is complete.
+    pub fn add(&mut self, api: Option<ApiHash>, limit: usize) -> bool {
+        self.has_more = self.by_api.values().sum::<usize>() >= limit;
+        if !self.has_more {
+            *self.by_api.entry(api).or_default() += 1;
+        }
+        !self.has_more
+    }
 }
 
 /// A walk ends with the entry that brings its stored bytes to this number.

@@ -23,7 +23,7 @@ use tidegate_core::{
     decide::DOCUMENT_BYTES_MAX,
     entry::Entry,
     grant::{Grants, Identity},
-    id::{ClientId, ClientKey, DocumentKey, Epoch, MutationId, Scope, UserId},
+    id::{ApiHash, ClientId, ClientKey, DocumentKey, Epoch, MutationId, Scope, UserId},
     membership::{Bounds, Memberships},
     model::Model,
     value::{Timestamp, document_bytes},
@@ -81,6 +81,8 @@ pub struct Caller {
     /// The caller's identity.
     pub identity: Arc<Identity>,
     claim_grants: Arc<Grants>,
+    /// The API that the caller's app was made for, if it says so.
+    pub(crate) api: Option<ApiHash>,
     /// The account for what is read for the caller; `None` counts nothing.
     account: Option<Account>,
 }
@@ -92,6 +94,11 @@ impl Caller {
             account: Some(account),
             ..self
         }
+    }
+
+    /// Says for which API the caller's app was made.
+    pub(crate) fn with_api(self, api: Option<ApiHash>) -> Self {
+        Self { api, ..self }
     }
 
     pub(crate) fn account(&self) -> Option<&Account> {
@@ -267,6 +274,7 @@ impl SyncService {
         Ok(Caller {
             identity: Arc::new(identity),
             claim_grants: Arc::new(claim_grants),
+            api: None,
             account: None,
         })
     }

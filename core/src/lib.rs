@@ -42,7 +42,9 @@
 //!         atomic: false, policy: None, epoch: Some(store.epoch.clone()),
 //!     };
 //!     let (identity, claim_grants, hash) = (alice.clone(), grants.clone(), PushHash::of(&push));
-//!     let request = PushRequest { identity, claim_grants, hash, push, webhook_decisions: Vec::new(), clients_max: 10 };
+//!     let request = PushRequest {
+//!         identity, claim_grants, hash, push, webhook_decisions: Vec::new(), clients_max: 10, api: None,
+//!     };
 //!     let mut writes = push::decide(&model, Timestamp::EPOCH, &[CommitRequest::Push(Arc::new(request))], &[], store);
 //!     writes.assign_seqs(&mut heads);
 //!     store.entries.extend(writes.entries.into_iter().map(|entry| (entry.key.clone(), entry)));

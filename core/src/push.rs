@@ -37,7 +37,7 @@ use crate::{
     change::{Change, Rejection, RejectionCode, Submission},
     entry::Entry,
     grant::{Grants, Identity},
-    id::{ClientId, ConflictId, DocumentKey, Epoch, MutationId, TypeName, Version},
+    id::{ApiHash, ClientId, ConflictId, DocumentKey, Epoch, MutationId, TypeName, Version},
     model::Policy,
     outcome::{FieldOutcome, Status},
     value::Timestamp,
@@ -156,6 +156,9 @@ pub struct ClientState {
     pub outcomes: Vec<RememberedOutcome>,
     /// Server time of the last push, while it can be repeated.
     pub at: Option<Timestamp>,
+    /// The API that the app of the last push was made for, if it said so.
+    #[serde(default)]
+    pub api: Option<ApiHash>,
 }
 
 impl ClientState {
@@ -168,6 +171,7 @@ impl ClientState {
             hash: PushHash([0; 32]),
             outcomes: Vec::new(),
             at: None,
+            api: None,
         }
     }
 }

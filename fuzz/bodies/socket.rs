@@ -99,9 +99,9 @@ impl Reported {
                 drop(api().validate(request));
             }
             ProtocolAction::Stop(id) => self.end(&id.to_string()),
-            ProtocolAction::Authenticate(token) => {
+            ProtocolAction::Authenticate(params) => {
                 assert!(!self.is_acknowledged, "once");
-                assert!(token.is_none_or(|token| !token.is_empty()));
+                assert!(params.token.is_none_or(|token| !token.is_empty()));
             }
             ProtocolAction::Close(closing) => closed(&closing),
         }

@@ -216,6 +216,7 @@ fn writes(version: i32) -> Writes {
         hash: PushHash([7; 32]),
         outcomes: Vec::new(),
         at: Some(Timestamp::EPOCH),
+        api: None,
     };
     Writes {
         entries: (0..DOCUMENTS)

@@ -10,7 +10,7 @@ use axum::http::{
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
-    log,
+    api_hash, log,
     origin::{AllowedOrigins, PREFLIGHT_HEADERS},
 };
 
@@ -18,7 +18,12 @@ use super::{
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Headers of an operation that the gateway reads.
-const READ_HEADERS: [HeaderName; 3] = [AUTHORIZATION, CONTENT_TYPE, log::REQUEST_ID];
+const READ_HEADERS: [HeaderName; 4] = [
+    AUTHORIZATION,
+    CONTENT_TYPE,
+    log::REQUEST_ID,
+    api_hash::HEADER,
+];
 
 /// Headers that front-end tools add to every request of a page, and that change nothing here: names of the client,
 /// traces, tokens against forged requests (CSRF). No header that could carry rights is among them, since a proxy in

@@ -26,7 +26,7 @@ pub(super) use self::parameters::from_json;
 use super::{
     HttpState,
     accept::{AcceptedTypes, ResponseType},
-    answer,
+    answer, api_hash,
     connections::UserConnectionPermit,
     operation::{self, CountedAnswer},
     origin, pace,
@@ -252,9 +252,10 @@ fn authenticate(
         let user = &caller.identity.user;
         let token_use = permit.map(|permit| permit.authenticate(user)).transpose()?;
         state.operation_limiter.count(user)?;
+        let api = api_hash::of_headers(headers)?;
         let account = state.quota.of_user(user);
         Ok(Requester {
-            caller: caller.counted_on(account.clone()),
+            caller: caller.with_api(api).counted_on(account.clone()),
             account,
             token_use,
             is_shared,

@@ -1,5 +1,6 @@
 //! The routes as clients see them, on a real gateway with an embedded store. Sockets are tested in `sockets`.
 
+mod apps;
 mod events;
 mod requests;
 mod sockets;
@@ -34,7 +35,10 @@ use crate::{
     },
     limits::Limits,
     quota::QuotaLimits,
-    store::embedded::{EmbeddedOptions, EmbeddedStore},
+    store::{
+        Store,
+        embedded::{EmbeddedOptions, EmbeddedStore},
+    },
 };
 
 const BODY_BYTES_MAX: usize = 4096;
@@ -119,7 +123,7 @@ impl TestServer {
     }
 
     /// Makes its store show this document instead of the one it holds.
-    fn showing(mut self, type_name: &str, id: &str, body: Document) -> Self {
+    fn showing(self, type_name: &str, id: &str, body: Document) -> Self {
         let key = DocumentKey {
             type_name: TypeName::new(type_name).unwrap(),
             id: DocumentId::new(id).unwrap(),
@@ -131,15 +135,22 @@ impl TestServer {
             is_down: false,
             reads: AtomicUsize::new(0),
         };
-        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
-        let directory = self._directory.path().join("staged");
-        let inner = EmbeddedStore::open(&directory, &options).unwrap();
         let store = Staged {
-            inner,
+            inner: self.another_store(),
             stage: Arc::new(stage),
         };
+        self.on(Arc::new(store))
+    }
+
+    fn another_store(&self) -> EmbeddedStore {
+        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
+        let directory = self._directory.path().join("another");
+        EmbeddedStore::open(&directory, &options).unwrap()
+    }
+
+    fn on(mut self, store: Arc<dyn Store>) -> Self {
         let gateway = Arc::into_inner(self.gateway).expect("nothing else has it");
-        self.gateway = Arc::new(gateway.on(Arc::new(store)));
+        self.gateway = Arc::new(gateway.on(store));
         self
     }
 

@@ -22,8 +22,10 @@ use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tracing::Instrument;
 
-use self::{session::Session, socket::Socket};
-use super::{HttpState, accept::ResponseType, answer, graphql, origin, server::ConnectionPermit};
+use self::{message::ConnectionParams, session::Session, socket::Socket};
+use super::{
+    HttpState, accept::ResponseType, answer, api_hash, graphql, origin, server::ConnectionPermit,
+};
 use crate::graphql::error::{ClientError, Code};
 
 /// The one subprotocol that the gateway speaks; `graphql-ws` names an older one that differs from it.
@@ -35,14 +37,14 @@ pub(super) fn is_handshake(headers: &HeaderMap) -> bool {
     upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
 }
 
-/// Answers a handshake. The token may come with it or, since browsers cannot do that, in `connection_init`.
+/// Answers a handshake. The token and the app's API may come with it or, since browsers cannot do that, in
+/// `connection_init`.
 pub(super) async fn upgrade(state: Arc<HttpState>, mut request: Request) -> Response {
     match accept(&state, &request) {
-        Ok(response) => {
-            let token = graphql::token(request.headers()).ok().map(str::to_owned);
+        Ok((response, handshake)) => {
             let permit = request.extensions().get::<Arc<ConnectionPermit>>().cloned();
             let upgrade = hyper::upgrade::on(&mut request);
-            let conversation = run_socket(upgrade, state, token, permit.clone());
+            let conversation = run_socket(upgrade, state, handshake, permit.clone());
             // Its log lines carry the id of its handshake.
             let task = tokio::spawn(conversation.in_current_span());
             if let Some(permit) = permit {
@@ -58,7 +60,7 @@ pub(super) async fn upgrade(state: Arc<HttpState>, mut request: Request) -> Resp
 fn run_socket(
     upgrade: OnUpgrade,
     state: Arc<HttpState>,
-    token: Option<String>,
+    handshake: ConnectionParams,
     permit: Option<Arc<ConnectionPermit>>,
 ) -> impl Future<Output = ()> {
     let hold = state.shutdown.hold();
@@ -68,16 +70,24 @@ fn run_socket(
             let account = state.quota.of_strangers();
             let socket = Socket::new(connection, bytes_max, patience, account).await;
             let socket = Box::new(socket);
-            let session = Box::new(Session::new(state, token, permit));
+            let session = Box::new(Session::new(state, handshake, permit));
             session.run(socket).await;
         }
         drop(hold);
     }
 }
 
-fn accept(state: &HttpState, request: &Request) -> Result<Response, ClientError> {
-    origin::check_origin(request.headers(), &state.origins)?;
-    require_subprotocol(request.headers())?;
+fn accept(
+    state: &HttpState,
+    request: &Request,
+) -> Result<(Response, ConnectionParams), ClientError> {
+    let headers = request.headers();
+    origin::check_origin(headers, &state.origins)?;
+    require_subprotocol(headers)?;
+    let params = ConnectionParams {
+        token: graphql::token(headers).ok().map(str::to_owned),
+        api: api_hash::of_headers(headers)?,
+    };
     let mut response = create_response_with_body(request, Body::empty).map_err(|_| {
         let message =
             "The WebSocket handshake is incomplete; it has to be that of version 13 (RFC 6455).";
@@ -87,7 +97,7 @@ fn accept(state: &HttpState, request: &Request) -> Result<Response, ClientError>
     response
         .headers_mut()
         .insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
-    Ok(response)
+    Ok((response, params))
 }
 
 fn require_subprotocol(headers: &HeaderMap) -> Result<(), ClientError> {

@@ -35,7 +35,7 @@ use tidegate_core::{
 use self::raw::RawElements;
 pub use self::view::StoredView;
 pub(crate) use self::{
-    client::{decode_client, decode_last, encode_client},
+    client::{decode_api, decode_client, decode_last, encode_client},
     inbox::{decode_position, decode_record, encode_record},
     raw::type_name,
     value::{decode_decimal, encode_value},

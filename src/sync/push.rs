@@ -24,6 +24,7 @@ impl SyncService {
             push,
             webhook_decisions: Vec::new(),
             clients_max: self.limits.user_clients,
+            api: caller.api,
         };
         self.push_with_webhooks(caller, request).await
     }

@@ -122,6 +122,11 @@ impl State {
         self.clients.get(key)
     }
 
+    /// What is kept of all clients.
+    pub fn clients(&self) -> impl Iterator<Item = &ClientState> {
+        self.clients.values()
+    }
+
     /// How many of a user's clients have a last push that is remembered.
     pub fn clients_of(&self, user: &UserId) -> usize {
         let clients = self.clients.iter();

@@ -51,6 +51,7 @@ macro_rules! contract {
             committing::a_tombstone_keeps_no_body
             committing::client_states_come_back
             committing::clients_are_counted_and_found_when_they_are_idle
+            committing::clients_are_counted_by_the_api_of_their_app
             committing::memberships_follow_their_documents
             committing::an_epoch_change_is_in_force_with_its_commit
             committing::everything_is_there_after_reopening

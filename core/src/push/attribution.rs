@@ -146,6 +146,7 @@ mod tests {
             push,
             webhook_decisions: Vec::new(),
             clients_max: 0,
+            api: None,
         }))
     }
 

@@ -290,6 +290,7 @@ impl<'l> TransactionOverlay<'l> {
                     hash: request.hash,
                     outcomes,
                     at: Some(now),
+                    api: request.api,
                 },
             );
         }

@@ -20,7 +20,7 @@ use crate::{
     decide::{self, Decision, DecisionContext, WORK_MAX, Work},
     entry::Entry,
     grant::{Grants, Identity},
-    id::{ClientKey, ConflictId, DocumentId, DocumentKey, MutationId, Version},
+    id::{ApiHash, ClientKey, ConflictId, DocumentId, DocumentKey, MutationId, Version},
     inbox::PendingConflict,
     model::{DocumentType, Model, Policy},
     mutant::{Mutant, is_active},
@@ -51,6 +51,8 @@ pub struct PushRequest {
     pub webhook_decisions: Vec<WebhookDecision>,
     /// The most clients of one user whose last push is remembered.
     pub clients_max: usize,
+    /// The API that the sender's app was made for, if it says so.
+    pub api: Option<ApiHash>,
 }
 
 impl PushRequest {

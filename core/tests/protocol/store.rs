@@ -346,6 +346,7 @@ impl Store {
             push,
             webhook_decisions: Vec::new(),
             clients_max: CLIENTS_MAX,
+            api: None,
         }
     }
 

@@ -12,8 +12,8 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use tidegate::store::{
-    Committed, DecideFn, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store,
-    StoreError, StoredRecord, TailEvent, collections::Collections, models::Models,
+    ClientCount, Committed, DecideFn, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot,
+    Store, StoreError, StoredRecord, TailEvent, collections::Collections, models::Models,
 };
 use tidegate_core::{
     checkpoint::RequestedTypes,
@@ -24,6 +24,7 @@ use tidegate_core::{
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
     transaction::{LoadBytesMax, Reads},
+    value::Timestamp,
 };
 use tidegate_testkit::store::{Range, State};
 use tokio::sync::oneshot;
@@ -299,5 +300,27 @@ impl Snapshot for View {
             return block_on(file.client(key));
         }
         Ok(self.state.client(key).cloned())
+    }
+
+    async fn clients_by_api(
+        &mut self,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<ClientCount, StoreError> {
+        self.access.pass().await?;
+        if let Some(file) = &mut self.file {
+            return block_on(file.clients_by_api(since, limit));
+        }
+        let pushed = self
+            .state
+            .clients()
+            .filter(|client| client.at >= Some(since));
+        let mut count = ClientCount::default();
+        for client in pushed {
+            if !count.add(client.api, limit) {
+                break;
+            }
+        }
+        Ok(count)
     }
 }

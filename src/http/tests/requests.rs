@@ -370,6 +370,7 @@ async fn pages_may_send_what_front_end_tools_add_and_what_is_configured() {
         "authorization",
         "content-type",
         "x-request-id",
+        "tidegate-schema",
         "apollo-require-preflight",
         "x-apollo-operation-name",
         "apollographql-client-name",

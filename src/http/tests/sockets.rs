@@ -15,7 +15,7 @@ use super::*;
 
 /// The longest time for any step before a test gives up.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-const TRANSPORT: &str = "graphql-transport-ws";
+pub(super) const TRANSPORT: &str = "graphql-transport-ws";
 
 /// A gateway that listens.
 pub(super) struct OpenSocket {
@@ -44,7 +44,7 @@ impl OpenSocket {
         }
     }
 
-    async fn connect(&self, headers: &[(&'static str, &str)]) -> Result<Client, Error> {
+    pub(super) async fn connect(&self, headers: &[(&'static str, &str)]) -> Result<Client, Error> {
         let mut request = format!("ws://{}/graphql", self.address).into_client_request()?;
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse()?);
@@ -68,7 +68,7 @@ impl OpenSocket {
 }
 
 impl Client {
-    async fn say(&mut self, message: Json) {
+    pub(super) async fn say(&mut self, message: Json) {
         self.0
             .send(Message::text(message.to_string()))
             .await
@@ -95,7 +95,7 @@ impl Client {
     }
 
     /// The code that the gateway closes with. Other messages before it are skipped.
-    async fn close_code(&mut self) -> u16 {
+    pub(super) async fn close_code(&mut self) -> u16 {
         loop {
             if let Message::Close(frame) = self.frame().await {
                 return frame.unwrap().code.into();

@@ -6,11 +6,12 @@ use std::{fmt, sync::Arc};
 use axum::body::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
+use tidegate_core::id::ApiHash;
 
 use crate::{
     auth::bearer,
     graphql::{RawRequest, answer::Answer, error::ClientError},
-    http::{graphql::from_json, json},
+    http::{api_hash, graphql::from_json, json},
 };
 
 /// Clients use UUIDs or counters. Each event of an operation repeats its id.
@@ -29,10 +30,7 @@ impl fmt::Display for OperationId {
 /// A message of a client.
 #[derive(Debug)]
 pub enum ClientMessage {
-    /// With the token of its payload, if there is one.
-    ConnectionInit {
-        token: Option<String>,
-    },
+    ConnectionInit(ConnectionParams),
     Ping {
         payload: Option<Map<String, Json>>,
     },
@@ -44,6 +42,33 @@ pub enum ClientMessage {
     Complete {
         id: OperationId,
     },
+}
+
+/// What a client says about itself when it connects.
+#[derive(Debug, Default)]
+pub struct ConnectionParams {
+    /// Its token.
+    pub token: Option<String>,
+    /// The API that its app was made for.
+    pub api: Option<ApiHash>,
+}
+
+impl ConnectionParams {
+    fn of_payload(payload: &Map<String, Json>) -> Result<Self, InvalidMessage> {
+        let api = api_hash::of_payload(payload);
+        Ok(Self {
+            token: token(payload),
+            api: api.map_err(|unreadable| InvalidMessage(unreadable.to_owned()))?,
+        })
+    }
+
+    /// With what the handshake said, where these say nothing.
+    pub(super) fn or(self, handshake: Self) -> Self {
+        Self {
+            token: self.token.or(handshake.token),
+            api: self.api.or(handshake.api),
+        }
+    }
 }
 
 /// A message of the gateway.
@@ -107,9 +132,12 @@ impl ClientMessage {
             return invalid("A message must be a JSON object.");
         };
         match message.remove("type").as_ref().and_then(Json::as_str) {
-            Some("connection_init") => Ok(Self::ConnectionInit {
-                token: payload(&mut message)?.as_ref().and_then(token),
-            }),
+            Some("connection_init") => {
+                let payload = payload(&mut message)?.unwrap_or_default();
+                Ok(Self::ConnectionInit(ConnectionParams::of_payload(
+                    &payload,
+                )?))
+            }
             Some("ping") => Ok(Self::Ping {
                 payload: payload(&mut message)?,
             }),
@@ -208,10 +236,38 @@ mod tests {
             ("null", None),
         ] {
             let text = format!(r#"{{"type":"connection_init","payload":{payload}}}"#);
-            let Ok(ClientMessage::ConnectionInit { token }) = ClientMessage::parse(&text) else {
+            let Ok(ClientMessage::ConnectionInit(params)) = ClientMessage::parse(&text) else {
                 panic!("{payload} is an init");
             };
-            assert_eq!(token.as_deref(), expected, "{payload}");
+            assert_eq!(params.token.as_deref(), expected, "{payload}");
+        }
+    }
+
+    #[test]
+    fn the_api_of_an_app_is_found_beside_its_token() {
+        let hash = "0f8fad5bd9cb469fa16570867728950e";
+        for (payload, expected) in [
+            (
+                format!(r#"{{"token":"t","Tidegate-Schema":"{hash}"}}"#),
+                Some(hash),
+            ),
+            (format!(r#"{{"tidegate-schema":"{hash}"}}"#), Some(hash)),
+            (
+                format!(r#"{{"headers":{{"Tidegate-Schema":"{hash}"}}}}"#),
+                Some(hash),
+            ),
+            (r#"{"Tidegate-Schema":null}"#.to_owned(), None),
+            ("{}".to_owned(), None),
+        ] {
+            let text = format!(r#"{{"type":"connection_init","payload":{payload}}}"#);
+            let Ok(ClientMessage::ConnectionInit(params)) = ClientMessage::parse(&text) else {
+                panic!("{payload} is an init");
+            };
+            assert_eq!(
+                params.api,
+                expected.map(|hash| hash.parse().unwrap()),
+                "{payload}"
+            );
         }
     }
 
@@ -237,6 +293,14 @@ mod tests {
             (
                 r#"{"type":"pong","payload":1}"#,
                 "`payload` must be a JSON object.",
+            ),
+            (
+                r#"{"type":"connection_init","payload":{"Tidegate-Schema":"v2"}}"#,
+                api_hash::UNREADABLE,
+            ),
+            (
+                r#"{"type":"connection_init","payload":{"headers":{"tidegate-schema":7}}}"#,
+                api_hash::UNREADABLE,
             ),
             (
                 r#"{"type":"complete"}"#,

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 
 use axum::body::Bytes;
 
-use super::message::{ClientMessage, InvalidMessage, OperationId, ServerMessage, next};
+use super::message::{
+    ClientMessage, ConnectionParams, InvalidMessage, OperationId, ServerMessage, next,
+};
 use crate::graphql::{
     RawRequest,
     answer::Answer,
@@ -50,7 +52,7 @@ pub enum ProtocolEvent {
 #[derive(Debug)]
 pub enum ProtocolAction {
     /// Check the token of the message, or else that of the handshake.
-    Authenticate(Option<String>),
+    Authenticate(ConnectionParams),
     /// Begin an operation.
     Start(OperationId, RawRequest),
     /// Drop an operation.
@@ -144,7 +146,7 @@ impl Protocol {
 
     fn on_message(&mut self, message: ClientMessage) -> Option<ProtocolAction> {
         match message {
-            ClientMessage::ConnectionInit { token } => self.on_init(token),
+            ClientMessage::ConnectionInit(params) => self.on_init(params),
             ClientMessage::Ping { payload } => Some(send(&ServerMessage::Pong { payload })),
             ClientMessage::Pong => None,
             ClientMessage::Subscribe { id, request } => self.on_subscribe(id, request),
@@ -156,12 +158,12 @@ impl Protocol {
         }
     }
 
-    fn on_init(&mut self, token: Option<String>) -> Option<ProtocolAction> {
+    fn on_init(&mut self, params: ConnectionParams) -> Option<ProtocolAction> {
         if self.state != ProtocolState::AwaitingInit {
             return close(close::TOO_MANY_INITS, "Too many initialisation requests");
         }
         self.state = ProtocolState::Authenticating;
-        Some(ProtocolAction::Authenticate(token))
+        Some(ProtocolAction::Authenticate(params))
     }
 
     fn on_authenticated(&mut self, result: Result<(), Code>) -> Option<ProtocolAction> {

@@ -1,7 +1,7 @@
 //! Runs one socket: frames, timers and operations become events of the [`Protocol`], whose actions it carries out. It
 //! writes one answer at a time, and polls operations only when the socket has sent it.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{mem, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{
     future::{BoxFuture, pending},
@@ -12,7 +12,7 @@ use tokio_stream::StreamMap;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
-    message::{ClientMessage, InvalidMessage, OperationId},
+    message::{ClientMessage, ConnectionParams, InvalidMessage, OperationId},
     protocol::{CloseReason, Protocol, ProtocolAction, ProtocolEvent},
     socket::{IncomingFrame, Socket},
 };
@@ -40,8 +40,8 @@ type AnswerStream = BoxStream<'static, Option<CountedAnswer>>;
 /// A socket while it is open.
 pub(super) struct Session {
     state: Arc<HttpState>,
-    /// The token of the handshake, for clients that cannot put one into `connection_init`.
-    handshake_token: Option<String>,
+    /// What came with the handshake, for clients that cannot put it into `connection_init`.
+    handshake: ConnectionParams,
     protocol: Protocol,
     authentication: Option<BoxFuture<'static, Result<Caller, ClientError>>>,
     /// Set once the protocol is ready for operations.
@@ -62,7 +62,7 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(
         state: Arc<HttpState>,
-        handshake_token: Option<String>,
+        handshake: ConnectionParams,
         permit: Option<Arc<ConnectionPermit>>,
     ) -> Self {
         let ping_interval = state.times.ping;
@@ -70,7 +70,7 @@ impl Session {
         // Ticks that were missed while a frame was written do not count against the peer.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
-            handshake_token,
+            handshake,
             protocol: Protocol::default(),
             authentication: None,
             caller: None,
@@ -100,7 +100,7 @@ impl Session {
         loop {
             let event = self.event(socket).await?;
             match self.protocol.on(event) {
-                Some(ProtocolAction::Authenticate(token)) => self.authenticate(token),
+                Some(ProtocolAction::Authenticate(params)) => self.authenticate(params),
                 Some(ProtocolAction::Start(id, request)) => self.start(id, request).await,
                 Some(ProtocolAction::Stop(id)) => drop(self.operations.remove(&id)),
                 Some(ProtocolAction::Send(text)) => {
@@ -141,12 +141,13 @@ impl Session {
         }
     }
 
-    fn authenticate(&mut self, token: Option<String>) {
-        let token = token.or_else(|| self.handshake_token.take());
+    fn authenticate(&mut self, params: ConnectionParams) {
+        let ConnectionParams { token, api } = params.or(mem::take(&mut self.handshake));
         let gateway = self.state.gateway.clone();
         self.authentication = Some(Box::pin(async move {
             let token = token.ok_or(AuthError::Missing)?;
-            gateway.authenticate(&token).await
+            let caller = gateway.authenticate(&token).await?;
+            Ok(caller.with_api(api))
         }));
         self.deadline.set(sleep(AUTHENTICATION_DEADLINE));
     }

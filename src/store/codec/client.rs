@@ -9,7 +9,7 @@ use bson::{
 };
 use tidegate_core::{
     change::{Rejection, RejectionCode},
-    id::{ConflictId, MutationId, Version},
+    id::{ApiHash, ConflictId, MutationId, Version},
     outcome::Status,
     push::{ClientState, PushHash, RememberedOutcome},
     value::Timestamp,
@@ -45,6 +45,13 @@ pub(crate) fn encode_client(state: &ClientState) -> Vec<u8> {
     if let Some(at) = state.at {
         raw.append(cstr!("x"), date(at));
     }
+    if let Some(ApiHash(hash)) = state.api {
+        let hash = Binary {
+            subtype: BinarySubtype::Generic,
+            bytes: hash.to_vec(),
+        };
+        raw.append(cstr!("a"), &hash);
+    }
     raw.into_bytes()
 }
 
@@ -68,7 +75,23 @@ pub(crate) fn decode_client(bytes: &[u8]) -> Result<ClientState, CodecError> {
         },
         outcomes: outcomes.collect::<Result<_, CodecError>>()?,
         at: pushed_at(raw)?,
+        api: api(raw)?,
     })
+}
+
+/// The API that the client's app was made for, of a client's state.
+///
+/// # Errors
+/// [`CodecError`] when the bytes are not of that form.
+pub(crate) fn decode_api(bytes: &[u8]) -> Result<Option<ApiHash>, CodecError> {
+    api(RawDocument::from_bytes(bytes)?)
+}
+
+/// Gateways of earlier versions stored none.
+fn api(raw: &RawDocument) -> Result<Option<ApiHash>, CodecError> {
+    let hash = optional(raw, "a", RawBsonRef::as_binary)?;
+    let hash = hash.map(|binary| binary.bytes.try_into().map(ApiHash));
+    hash.transpose().map_err(|_| CodecError::Field("a"))
 }
 
 /// The last id of a client's state, and the time of its last push while that push can be repeated.
@@ -176,6 +199,7 @@ mod tests {
             hash in any::<[u8; 32]>(),
             outcomes in vec(outcomes(), 0..5),
             at in option::of(any::<u32>()),
+            api in option::of(any::<[u8; 16]>().prop_map(ApiHash)),
             (cut, flip) in (any::<prop::sample::Index>(), any::<u8>()),
         ) {
             let state = ClientState {
@@ -184,6 +208,7 @@ mod tests {
                 hash: PushHash(hash),
                 outcomes,
                 at: at.map(|ms| Timestamp::from_ms(ms.into()).unwrap()),
+                api,
             };
             let mut bytes = encode_client(&state);
             prop_assert_eq!(decode_client(&bytes).unwrap(), state);
@@ -216,6 +241,7 @@ mod tests {
             hash: PushHash([7; 32]),
             outcomes: rejected.chain(reported).collect(),
             at: None,
+            api: None,
         };
         assert_eq!(decode_client(&encode_client(&state)).unwrap(), state);
     }

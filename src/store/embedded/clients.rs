@@ -6,13 +6,14 @@ use redb::{ReadOnlyTable, ReadTransaction, TableError};
 use tidegate_core::{
     id::{ClientId, ClientKey, MutationId, UserId},
     transaction::{ExpiryQuery, Reads},
+    value::Timestamp,
 };
 
 use super::{
     tables::{CLIENTS, PUSHED},
     view::{ReadView, in_order, unreadable},
 };
-use crate::store::{Clients, StoreError, codec};
+use crate::store::{ClientCount, Clients, StoreError, codec};
 
 type PushedRow = ReadOnlyTable<(&'static str, &'static str), i64>;
 
@@ -50,6 +51,35 @@ impl ReadView {
                 }
             }
             Ok(counts)
+        })
+    }
+
+    /// Clients that have pushed since, by the API of their app.
+    pub(super) fn clients_by_api(
+        &self,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<ClientCount, StoreError> {
+        self.watched(|transaction| {
+            let mut count = ClientCount::default();
+            let Some(pushed) = open(transaction)? else {
+                return Ok(count);
+            };
+            let states = transaction.open_table(CLIENTS)?;
+            for row in pushed.range::<(&str, &str)>(..)? {
+                let (names, at) = row?;
+                if at.value() < since.ms() {
+                    continue;
+                }
+                let Some(state) = states.get(names.value())? else {
+                    continue;
+                };
+                let api = codec::decode_api(state.value()).map_err(unreadable)?;
+                if !count.add(api, limit) {
+                    break;
+                }
+            }
+            Ok(count)
         })
     }
 

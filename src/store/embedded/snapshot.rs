@@ -16,6 +16,7 @@ use tidegate_core::{
     inbox::InboxRecord,
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
+    value::Timestamp,
 };
 use tokio::sync::mpsc;
 
@@ -25,7 +26,7 @@ use super::{
     writer::{WriterJob, ask, writer_gone},
 };
 use crate::store::{
-    Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError, ended_early,
+    ClientCount, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError, ended_early,
 };
 
 /// How often one read is attempted. Each attempt after the first follows a write that failed meanwhile.
@@ -186,6 +187,15 @@ impl Snapshot for EmbeddedSnapshot {
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
         let key = key.clone();
         self.read(move |view| Ok(view.clients([&key], 0)?.found.remove(&key)))
+            .await
+    }
+
+    async fn clients_by_api(
+        &mut self,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<ClientCount, StoreError> {
+        self.read(move |view| view.clients_by_api(since, limit))
             .await
     }
 }

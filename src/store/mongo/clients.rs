@@ -10,6 +10,7 @@ use tidegate_core::{
     id::{ClientId, ClientKey, MutationId, UserId},
     push::ClientState,
     transaction::{ExpiryQuery, Reads},
+    value::Timestamp,
 };
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
     names::StateKey,
     reader::{KEYS_MAX, SessionReader, text, unreadable},
 };
+use crate::store::{ClientCount, codec};
 
 impl SessionReader<'_> {
     /// How many clients of a user can repeat their last push, for each user of a client that cannot. The index alone
@@ -47,6 +49,26 @@ impl SessionReader<'_> {
                 .await?;
         }
         Ok(counts)
+    }
+
+    /// Clients that have pushed since, by the API of their app.
+    pub(super) async fn clients_by_api(
+        &mut self,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<ClientCount, MongoError> {
+        let context = self.context;
+        let options = FindOptions::builder()
+            .projection(doc! { "_id": 0, "a": 1 })
+            .hint(Hint::Keys(doc! { "x": 1 }))
+            .build();
+        let since = mongodb::bson::DateTime::from_millis(since.ms());
+        let mut count = ClientCount::default();
+        let add = |raw: &RawDocument| Ok(count.add(codec::decode_api(raw.as_bytes())?, limit));
+        let filter = doc! { "x": { "$gte": since } };
+        self.find_each(&context.names.state, filter, options, add)
+            .await?;
+        Ok(count)
     }
 
     /// Clients whose last push is older, the oldest first. Of their states only the last id is read.

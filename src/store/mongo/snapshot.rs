@@ -16,10 +16,13 @@ use tidegate_core::{
     inbox::InboxRecord,
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
+    value::Timestamp,
 };
 
 use super::{MongoContext, names::EPOCH, reader::SessionReader, state::StateQuery};
-use crate::store::{Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError};
+use crate::store::{
+    ClientCount, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError,
+};
 
 /// The store as it was at one moment.
 pub(super) struct MongoSnapshot {
@@ -181,5 +184,13 @@ impl Snapshot for MongoSnapshot {
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
         let mut read = self.reader().clients(std::slice::from_ref(key), 0).await?;
         Ok(read.found.remove(key))
+    }
+
+    async fn clients_by_api(
+        &mut self,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<ClientCount, StoreError> {
+        Ok(self.reader().clients_by_api(since, limit).await?)
     }
 }

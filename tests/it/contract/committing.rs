@@ -8,11 +8,11 @@ use std::{
 };
 
 use futures_util::{StreamExt, future::join_all};
-use tidegate::store::{Store, StoreError, TailEvent};
+use tidegate::store::{ClientCount, Store, StoreError, TailEvent};
 use tidegate_core::{
     change::{Rejection, RejectionCode},
     entry::{Entry, FeedItem, Membership, Record},
-    id::{ClientId, ClientKey, Epoch, MutationId, Scope, Seq, Version},
+    id::{ApiHash, ClientId, ClientKey, Epoch, MutationId, Scope, Seq, Version},
     membership::Bounds,
     model::Access,
     outcome::Status,
@@ -297,6 +297,39 @@ pub(crate) async fn clients_are_counted_and_found_when_they_are_idle(backend: &i
     assert_eq!(found, Some(forgotten));
 }
 
+pub(crate) async fn clients_are_counted_by_the_api_of_their_app(backend: &impl Backend) {
+    let store = backend.open().await;
+    let (old, new) = (Some(ApiHash([1; 16])), Some(ApiHash([2; 16])));
+    let mut writes = Writes::default();
+    for (device, last, api) in [
+        ("before", 10, old),
+        ("phone", 20, old),
+        ("laptop", 21, new),
+        ("tablet", 30, old),
+        ("silent", 30, None),
+    ] {
+        let state = ClientState {
+            api,
+            ..client_state(last)
+        };
+        writes.clients.push((client(device), state));
+    }
+    let forgotten = ClientState::forgotten(MutationId(10));
+    writes.clients.push((client("forgotten"), forgotten));
+    write(&*store, writes).await;
+
+    let mut snapshot = store.snapshot().await.unwrap();
+    let counted = snapshot.clients_by_api(at(20), 4).await.unwrap();
+    let by_api = BTreeMap::from([(None, 1), (old, 2), (new, 1)]);
+    let has_more = false;
+    assert_eq!(counted, ClientCount { by_api, has_more });
+    let counted = snapshot.clients_by_api(at(20), 3).await.unwrap();
+    assert_eq!(counted.by_api.values().sum::<usize>(), 3);
+    assert!(counted.has_more);
+    let counted = snapshot.clients_by_api(at(31), 3).await.unwrap();
+    assert_eq!(counted, ClientCount::default());
+}
+
 fn owned(clients: &[(&str, i32)]) -> Vec<(String, i32)> {
     let owned = clients
         .iter()
@@ -435,6 +468,7 @@ pub(super) fn client_state(last: i32) -> ClientState {
             outcome(Status::Rejected, None, Some(rejection)),
         ],
         at: Some(at(i64::from(last))),
+        api: Some(ApiHash([last as u8; 16])),
     }
 }
 

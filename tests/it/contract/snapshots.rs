@@ -70,6 +70,7 @@ fn numbered(number: i32) -> Writes {
         hash: PushHash([0; 32]),
         outcomes: vec![],
         at: None,
+        api: None,
     };
     writes.clients.push((phone(), state));
     writes

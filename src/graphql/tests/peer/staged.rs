@@ -19,12 +19,12 @@ use tidegate_core::{
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
     transaction::Reads,
-    value::Document,
+    value::{Document, Timestamp},
 };
 
 use crate::store::{
-    Committed, DecideFn, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, Store,
-    StoreError, StoredRecord, TailEvent, embedded::EmbeddedStore, models::Models,
+    ClientCount, Committed, DecideFn, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot,
+    Store, StoreError, StoredRecord, TailEvent, embedded::EmbeddedStore, models::Models,
 };
 
 pub(crate) struct Staged {
@@ -194,5 +194,13 @@ impl Snapshot for StagedSnapshot {
 
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
         self.inner.client(key).await
+    }
+
+    async fn clients_by_api(
+        &mut self,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<ClientCount, StoreError> {
+        self.inner.clients_by_api(since, limit).await
     }
 }

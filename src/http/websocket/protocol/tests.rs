@@ -39,7 +39,9 @@ fn refused(operation: &str) -> ProtocolEvent {
 fn show(action: Option<ProtocolAction>) -> String {
     match action {
         None => "nothing".to_owned(),
-        Some(ProtocolAction::Authenticate(token)) => format!("authenticate {token:?}"),
+        Some(ProtocolAction::Authenticate(params)) => {
+            format!("authenticate {:?}", params.token)
+        }
         Some(ProtocolAction::Start(id, raw)) => format!("start {id} {}", raw.query),
         Some(ProtocolAction::Stop(id)) => format!("stop {id}"),
         Some(ProtocolAction::Send(text)) => format!("send {}", String::from_utf8_lossy(&text)),

@@ -9,10 +9,11 @@ use tidegate_core::{
     inbox::InboxRecord,
     membership::UserState,
     push::ClientState,
+    value::Timestamp,
 };
 
 use super::*;
-use crate::store::{Committed, Entries, InboxRange, InboxScan, Scan, ScanRange};
+use crate::store::{ClientCount, Committed, Entries, InboxRange, InboxScan, Scan, ScanRange};
 
 pub(in crate::sync::tests) struct CountingStore {
     pub(in crate::sync::tests) inner: EmbeddedStore,
@@ -106,6 +107,14 @@ impl Snapshot for CountedSnapshot {
 
     async fn client(&mut self, key: &ClientKey) -> Result<Option<ClientState>, StoreError> {
         self.inner.client(key).await
+    }
+
+    async fn clients_by_api(
+        &mut self,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<ClientCount, StoreError> {
+        self.inner.clients_by_api(since, limit).await
     }
 }
 
