@@ -10,6 +10,7 @@ use std::{
 
 use indicatif::ProgressBar;
 use tidegate_core::{
+    checkpoint::TokenKey,
     grant::Identity,
     id::{Epoch, TypeName, UserId},
     model::Model,
@@ -363,6 +364,11 @@ pub(crate) fn new_epoch() -> Epoch {
 pub(crate) fn random_hex<const BYTES: usize>() -> String {
     let bytes = random::<BYTES>();
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A secret for the checkpoints of a store.
+pub(crate) fn new_token_key() -> TokenKey {
+    TokenKey(random())
 }
 
 fn random_number() -> u64 {

@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use thiserror::Error;
 use tidegate_core::{
+    checkpoint::TokenKey,
     entry::{Entry, FeedItem, ScopeState},
     generation::{ModelState, Standing},
     id::{
@@ -137,7 +138,10 @@ pub trait Snapshot: Send {
     /// The gateway's own model beside it.
     fn standing(&self) -> Standing;
 
-    /// Heads and floors. A scope that was never written has zeros.
+    /// The secret of the store's checkpoints.
+    fn token_key(&self) -> &TokenKey;
+
+    /// Heads, floors and numbers. A scope that was never written has zeros and no number.
     async fn scopes(
         &mut self,
         scopes: &BTreeSet<Scope>,
@@ -147,10 +151,8 @@ pub trait Snapshot: Send {
     /// finds those that the caller may no longer see.
     async fn scopes_numbered(
         &mut self,
-        _numbers: &BTreeSet<ScopeNumber>,
-    ) -> Result<HashMap<ScopeNumber, Scope>, StoreError> {
-        Ok(HashMap::new())
-    }
+        numbers: &BTreeSet<ScopeNumber>,
+    ) -> Result<HashMap<ScopeNumber, Scope>, StoreError>;
 
     /// What is kept of a user. Its stamp says whether memberships that were read before are still current.
     async fn user(&mut self, user: &UserId) -> Result<UserState, StoreError>;

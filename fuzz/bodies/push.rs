@@ -17,6 +17,7 @@ use tidegate::{
     webhook::Webhooks,
 };
 use tidegate_core::{
+    checkpoint::TokenKey,
     grant::Identity,
     id::{Epoch, UserId},
     model::Model,
@@ -123,7 +124,7 @@ fn bench() -> Bench {
 }
 
 fn open(directory: &Path) -> EmbeddedStore {
-    let options = EmbeddedOptions::new(Epoch::new("first").expect("a name"));
+    let options = EmbeddedOptions::new(Epoch::new("first").expect("a name"), TokenKey([7; 32]));
     EmbeddedStore::open(directory, &options).expect("a healthy store opens")
 }
 

@@ -14,6 +14,7 @@ use tidegate::store::{
     embedded::{EmbeddedOptions, EmbeddedStore},
 };
 use tidegate_core::{
+    checkpoint::TokenKey,
     entry::{Entry, Marker, Membership, Writer},
     id::{
         ClientId, ClientKey, ConflictId, DocumentId, DocumentKey, Epoch, MutationId, Scope, Seq,
@@ -330,7 +331,7 @@ fn marker(number: i32, version: i32) -> Marker {
 fn open(directory: &Path) -> Result<EmbeddedStore, StoreError> {
     let options = EmbeddedOptions {
         cache_bytes: 1 << 20,
-        ..EmbeddedOptions::new(Epoch::new("first").expect("a name"))
+        ..EmbeddedOptions::new(Epoch::new("first").expect("a name"), TokenKey([7; 32]))
     };
     EmbeddedStore::open(directory, &options)
 }

@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use tidegate_core::{model::Model, transaction::Fence};
 
 use super::{
-    check_model, new_epoch, now, of_model,
+    check_model, new_epoch, new_token_key, now, of_model,
     open_store::{is_embedded_in, mongo_options},
     system_clock,
 };
@@ -97,7 +97,10 @@ impl Report {
             self.findings.push(Finding::good(Topic::Store, message));
             return Ok(());
         }
-        let store = EmbeddedStore::open(directory, &EmbeddedOptions::new(new_epoch()))?;
+        let store = EmbeddedStore::open(
+            directory,
+            &EmbeddedOptions::new(new_epoch(), new_token_key()),
+        )?;
         let message = "an embedded store, of which heads, feed and model are examined: it has no server, no collections of other services and no importer";
         self.findings.push(Finding::good(Topic::Store, message));
         self.findings.extend(store.examine_all().await?);

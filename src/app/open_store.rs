@@ -11,7 +11,7 @@ use std::{
 use tidegate_core::model::Model;
 use tokio::time::sleep;
 
-use super::{AppError, new_epoch, random_number};
+use super::{AppError, new_epoch, new_token_key, random_number};
 use crate::{
     config::{MongodbUrl, StoreConfig, StoreUrl},
     files,
@@ -71,7 +71,7 @@ pub(crate) async fn open(config: &StoreConfig, model: &Model) -> Result<OpenStor
 }
 
 fn open_embedded(directory: &Path) -> Result<OpenStore, StoreError> {
-    let options = EmbeddedOptions::new(new_epoch());
+    let options = EmbeddedOptions::new(new_epoch(), new_token_key());
     Ok(OpenStore {
         store: Arc::new(EmbeddedStore::open(directory, &options)?),
         note: ModelNote::Beside {

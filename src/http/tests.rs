@@ -18,6 +18,7 @@ use axum::{
 use serde_json::{Map, Value as Json};
 use tempfile::TempDir;
 use tidegate_core::{
+    checkpoint::TokenKey,
     id::{DocumentId, DocumentKey, Epoch, TypeName},
     model::Model,
     value::Document,
@@ -143,7 +144,7 @@ impl TestServer {
     }
 
     fn another_store(&self) -> EmbeddedStore {
-        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
+        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap(), TokenKey([7; 32]));
         let directory = self._directory.path().join("another");
         EmbeddedStore::open(&directory, &options).unwrap()
     }

@@ -9,6 +9,7 @@ mod inbox;
 mod living;
 mod members;
 mod models;
+mod numbers;
 mod opening;
 mod read_only_file;
 mod snapshot;
@@ -30,6 +31,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use tidegate_core::{
+    checkpoint::TokenKey,
     id::{Epoch, Scope, Seq},
     transaction::Reads,
 };
@@ -52,6 +54,8 @@ const JOBS_MAX: usize = 64;
 pub struct EmbeddedOptions {
     /// The epoch of a store that is made by this opening.
     pub first_epoch: Epoch,
+    /// The secret of checkpoints of a store that has none.
+    pub first_key: TokenKey,
     /// How much of the file the cache may hold.
     pub cache_bytes: usize,
     /// How many events a follower of the tail may lag behind before it has to restart.
@@ -60,9 +64,10 @@ pub struct EmbeddedOptions {
 
 impl EmbeddedOptions {
     /// The defaults: 16 MiB of cache and 256 events of tail.
-    pub fn new(first_epoch: Epoch) -> Self {
+    pub fn new(first_epoch: Epoch, first_key: TokenKey) -> Self {
         Self {
             first_epoch,
+            first_key,
             cache_bytes: 16 << 20,
             tail_events_max: 256,
         }

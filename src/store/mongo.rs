@@ -25,6 +25,7 @@ mod misfits;
 mod model_note;
 mod models;
 mod names;
+mod numbers;
 mod opening;
 mod position;
 mod progress;
@@ -48,6 +49,7 @@ use mongodb::{
     options::{ClientOptions, ReadConcern},
 };
 use tidegate_core::{
+    checkpoint::TokenKey,
     id::{Epoch, Scope, Seq, UserId},
     model::Model,
     transaction::{Fence, Reads},
@@ -67,6 +69,7 @@ use self::{
     local_commits::LocalCommits,
     models::MongoModels,
     names::{CollectionNames, scope_id},
+    numbers::LeasedNumbers,
     slots::TransactionSlots,
     snapshot::MongoSnapshot,
 };
@@ -152,6 +155,9 @@ struct MongoContext {
     local_commits: Arc<LocalCommits>,
     live: Arc<GatewayRecords>,
     models: Arc<ModelCache>,
+    numbers: Arc<LeasedNumbers>,
+    /// The secret of checkpoints of a store that has none.
+    first_key: TokenKey,
     capped: Arc<Capped>,
     seen: Arc<SeenCollections>,
     /// Whether an insert fails if the collection has the id already. Behind a router a collection may be sharded by

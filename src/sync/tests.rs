@@ -24,7 +24,7 @@ use futures_util::{
 use tempfile::TempDir;
 use tidegate_core::{
     change::{Action, BaseVersion, Change, Submission},
-    checkpoint::RequestedTypes,
+    checkpoint::{RequestedTypes, TokenKey},
     grant::Identity,
     id::{DocumentId, DocumentKey, Epoch, Scope, Seq, TypeName, UserId},
     outcome::Status,
@@ -172,7 +172,7 @@ fn model(text: &str) -> Model {
 }
 
 fn open(directory: &TempDir) -> EmbeddedStore {
-    let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
+    let options = EmbeddedOptions::new(Epoch::new("e1").unwrap(), TokenKey([7; 32]));
     EmbeddedStore::open(directory.path(), &options).unwrap()
 }
 

@@ -15,7 +15,10 @@ use tidegate_core::{
     checkpoint::RequestedTypes,
     entry::{Entry, FeedItem, Marker, Membership, Record, ScopeState},
     generation::{Generation, LeadChange, ModelRecord, Standing, Term},
-    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, TypeName, UserId, Version},
+    id::{
+        ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, Seq, TypeName, UserId,
+        Version,
+    },
     inbox::{InboxPosition, InboxRecord, OpenConflict},
     membership::{Bounds, Memberships, ROWS_MAX, UserState},
     push::ClientState,
@@ -100,6 +103,15 @@ impl State {
     /// A scope's counters.
     pub fn scope(&self, scope: &Scope) -> ScopeState {
         self.scopes.get(scope).copied().unwrap_or_default()
+    }
+
+    /// The scopes of these numbers.
+    pub fn scopes_numbered(&self, numbers: &BTreeSet<ScopeNumber>) -> HashMap<ScopeNumber, Scope> {
+        let scopes = self.scopes.iter();
+        let numbered = scopes.filter_map(|(scope, state)| Some((state.number?, scope.clone())));
+        numbered
+            .filter(|(number, _)| numbers.contains(number))
+            .collect()
     }
 
     /// A document's entry.

@@ -64,6 +64,7 @@ macro_rules! contract {
             feeds::pages_neither_skip_nor_repeat_while_writers_write
             snapshots::a_snapshot_is_of_one_moment_while_writers_write
             snapshots::what_was_never_written_is_absent_and_its_heads_are_zero
+            snapshots::each_scope_has_a_number_of_its_own_which_stays
             snapshots::a_confirmed_head_is_that_of_the_last_commit
             collecting::the_expired_are_the_old_collectables_oldest_first
             collecting::what_is_collected_vanishes_and_floors_rise

@@ -15,6 +15,7 @@ use tidegate::store::{
     embedded::{EmbeddedOptions, EmbeddedStore},
 };
 use tidegate_core::{
+    checkpoint::TokenKey,
     generation::{Generation, ModelRecord, ModelState},
     id::Epoch,
     model::Model,
@@ -42,7 +43,7 @@ impl Backend for Embedded {
 fn open(directory: &Path) -> Result<EmbeddedStore, StoreError> {
     let options = EmbeddedOptions {
         tail_events_max: 64,
-        ..EmbeddedOptions::new(Epoch::new("the-first-epoch").unwrap())
+        ..EmbeddedOptions::new(Epoch::new("the-first-epoch").unwrap(), TokenKey([7; 32]))
     };
     EmbeddedStore::open(directory, &options)
 }
@@ -102,7 +103,7 @@ type Task @collection(name: "tasks") @scope(by: "{audience}") { id: ID! audience
 async fn the_epoch_handed_in_later_does_not_replace_the_first() {
     let place = TempDir::new().unwrap();
     drop(open(place.path()).unwrap());
-    let options = EmbeddedOptions::new(Epoch::new("another").unwrap());
+    let options = EmbeddedOptions::new(Epoch::new("another").unwrap(), TokenKey([7; 32]));
     let store = EmbeddedStore::open(place.path(), &options).unwrap();
     assert_eq!(
         store.snapshot().await.unwrap().epoch().as_str(),

@@ -29,6 +29,7 @@ use tidegate::{
     sync,
 };
 use tidegate_core::{
+    checkpoint::TokenKey,
     entry::{Entry, Membership},
     id::{ConflictId, DocumentKey, Epoch, Scope, Seq, Version},
     inbox::{ClientChange, InboxRecord, OpenConflict, PendingConflict},
@@ -103,7 +104,7 @@ impl Place {
     async fn open(&self) -> Arc<dyn Store> {
         let epoch = Epoch::new("first").unwrap();
         let Some(database) = &self.database else {
-            let options = EmbeddedOptions::new(epoch);
+            let options = EmbeddedOptions::new(epoch, TokenKey([7; 32]));
             return Arc::new(EmbeddedStore::open(&self.data(), &options).unwrap());
         };
         let client = ClientOptions::parse(self.url().await).await.unwrap();

@@ -18,6 +18,7 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tidegate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 use tidegate_core::{
+    checkpoint::TokenKey,
     entry::Entry,
     id::{DocumentKey, Epoch},
     value::Value,
@@ -449,7 +450,7 @@ async fn documents_that_cannot_be_shown_stop_nothing_on_the_embedded_store() {
     let Gateway { server, directory } = gateway;
     server.stop();
     let data = directory.path().join("data");
-    let options = EmbeddedOptions::new(Epoch::new("unused").unwrap());
+    let options = EmbeddedOptions::new(Epoch::new("unused").unwrap(), TokenKey([7; 32]));
     let store = EmbeddedStore::open(&data, &options).unwrap();
     without(&store, &key("Task", "absent"), "title").await;
     without(&store, &key("Article", "a"), "title").await;

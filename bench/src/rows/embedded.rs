@@ -13,6 +13,7 @@ use tidegate::store::{
     embedded::{EmbeddedOptions, EmbeddedStore},
 };
 use tidegate_core::{
+    checkpoint::TokenKey,
     entry::{Entry, Writer},
     id::{DocumentId, DocumentKey, Epoch, Scope, Seq, TypeName, Version},
     transaction::{Reads, Writes},
@@ -71,7 +72,7 @@ fn rate(began: Instant) -> f64 {
 
 async fn floor() -> Rates {
     let directory = TempDir::new().unwrap();
-    let options = EmbeddedOptions::new(Epoch::new("bench").unwrap());
+    let options = EmbeddedOptions::new(Epoch::new("bench").unwrap(), TokenKey([7; 32]));
     let store = EmbeddedStore::open(directory.path(), &options).unwrap();
     let began = Instant::now();
     for batch in 0..DOCUMENTS / BATCH {

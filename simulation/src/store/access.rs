@@ -16,10 +16,10 @@ use tidegate::store::{
     Store, StoreError, StoredRecord, TailEvent, collections::Collections, models::Models,
 };
 use tidegate_core::{
-    checkpoint::RequestedTypes,
+    checkpoint::{RequestedTypes, TokenKey},
     entry::{Entry, ScopeState},
     generation::{ModelState, Standing},
-    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId},
+    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, Seq, UserId},
     inbox::{InboxPosition, InboxRecord},
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
@@ -187,6 +187,21 @@ impl Snapshot for View {
             .iter()
             .map(|scope| (scope.clone(), state(scope)))
             .collect())
+    }
+
+    fn token_key(&self) -> &TokenKey {
+        const { &TokenKey([7; 32]) }
+    }
+
+    async fn scopes_numbered(
+        &mut self,
+        numbers: &BTreeSet<ScopeNumber>,
+    ) -> Result<HashMap<ScopeNumber, Scope>, StoreError> {
+        self.access.pass().await?;
+        if let Some(file) = &mut self.file {
+            return block_on(file.scopes_numbered(numbers));
+        }
+        Ok(self.state.scopes_numbered(numbers))
     }
 
     async fn user(&mut self, user: &UserId) -> Result<UserState, StoreError> {

@@ -12,6 +12,7 @@ use tidegate::store::{
     embedded::{EmbeddedOptions, EmbeddedStore},
 };
 use tidegate_core::{
+    checkpoint::TokenKey,
     collect,
     id::{Epoch, Scope, Seq},
     transaction::{Loaded, Reads, Writes},
@@ -122,7 +123,7 @@ fn compare_feed(snapshot: &mut dyn Snapshot, scope: Scope, state: &State) -> Jud
 fn open(directory: &Path) -> EmbeddedStore {
     let options = EmbeddedOptions {
         cache_bytes: 1 << 20,
-        ..EmbeddedOptions::new(epoch(1))
+        ..EmbeddedOptions::new(epoch(1), TokenKey([7; 32]))
     };
     EmbeddedStore::open(directory, &options).expect("nobody else has the file")
 }

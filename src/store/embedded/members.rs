@@ -267,6 +267,7 @@ mod tests {
     use redb::Builder;
     use tempfile::TempDir;
     use tidegate_core::{
+        checkpoint::TokenKey,
         entry::Entry,
         id::{Epoch, Version},
         transaction::{Reads, Writes},
@@ -283,7 +284,7 @@ mod tests {
     }
 
     fn open(directory: &Path) -> EmbeddedStore {
-        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
+        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap(), TokenKey([7; 32]));
         EmbeddedStore::open(directory, &options).unwrap()
     }
 

@@ -12,9 +12,11 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableError, backe
 use tidegate_core::id::Epoch;
 
 use super::{
+    EmbeddedOptions,
     file::{OpenMode, guard},
     living,
     members::keep_in_step,
+    numbers,
     read_only_file::ReadOnlyFile,
     tables::{
         CLIENTS, CONFLICTS, DISPUTED, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, GIVEN, INBOX,
@@ -45,12 +47,12 @@ pub(super) fn find_or_create(directory: &Path, first_epoch: &Epoch) -> Result<Pa
 /// Opens the file if it is a store of this format.
 pub(super) fn open_database(
     path: &Path,
-    cache_bytes: usize,
+    options: &EmbeddedOptions,
     access: OpenMode,
 ) -> Result<Database, StoreError> {
     guard(path.display(), || {
         let mut builder = Builder::new();
-        builder.set_cache_size(cache_bytes);
+        builder.set_cache_size(options.cache_bytes);
         let opened = match access {
             OpenMode::Write => builder.open(path),
             OpenMode::Read => builder.create_with_backend(open_untouched(path)?),
@@ -60,6 +62,7 @@ pub(super) fn open_database(
         if access == OpenMode::Write {
             living::make_current(&database)?;
             keep_in_step(&database)?;
+            numbers::make_complete(&database, &options.first_key)?;
         }
         Ok(database)
     })

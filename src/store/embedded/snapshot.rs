@@ -10,9 +10,10 @@ use std::{
 
 use async_trait::async_trait;
 use tidegate_core::{
+    checkpoint::TokenKey,
     entry::{Entry, ScopeState},
     generation::{ModelState, Standing},
-    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, UserId},
+    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, UserId},
     inbox::InboxRecord,
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
@@ -124,6 +125,18 @@ impl Snapshot for EmbeddedSnapshot {
 
     fn standing(&self) -> Standing {
         self.view.standing
+    }
+
+    fn token_key(&self) -> &TokenKey {
+        &self.view.token_key
+    }
+
+    async fn scopes_numbered(
+        &mut self,
+        numbers: &BTreeSet<ScopeNumber>,
+    ) -> Result<HashMap<ScopeNumber, Scope>, StoreError> {
+        let numbers = numbers.clone();
+        self.read(move |view| view.scopes_numbered(&numbers)).await
     }
 
     async fn scopes(

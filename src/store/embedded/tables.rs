@@ -21,6 +21,15 @@ pub(super) const MODELS: TableDefinition<&str, &[u8]> = TableDefinition::new("mo
 /// Scope → its head and its floor.
 pub(super) const SCOPES: TableDefinition<&str, (i64, i64)> = TableDefinition::new("scopes");
 
+/// Scope → its number. The table is younger than the format. An opening numbers the scopes of an older gateway.
+pub(super) const SCOPE_NUMBERS: TableDefinition<&str, u32> = TableDefinition::new("scope_numbers");
+
+/// Number → the scope that has it.
+pub(super) const NUMBERED: TableDefinition<u32, &str> = TableDefinition::new("numbered");
+
+/// One row: the secret of checkpoints. An opening writes it into a file that has none.
+pub(super) const TOKEN_KEY: TableDefinition<(), [u8; 32]> = TableDefinition::new("token_key");
+
 /// (scope, seq) → the type, by which a scan filters without decoding, and the encoded item. The body stands here and
 /// not beside the key, so that a pull reads neighbouring pages.
 pub(super) const FEED: TableDefinition<(&str, i64), (&str, &[u8])> = TableDefinition::new("feed");

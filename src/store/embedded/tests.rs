@@ -16,6 +16,7 @@ use futures_util::FutureExt;
 use redb::{Builder, Database, StorageBackend, backends::FileBackend};
 use tempfile::TempDir;
 use tidegate_core::{
+    checkpoint::TokenKey,
     entry::Entry,
     id::{DocumentId, DocumentKey, TypeName, Version},
     transaction::Writes,
@@ -117,7 +118,7 @@ impl StorageBackend for Disk {
 /// A store without a cache, so that reads reach the disk, with the faults and the place of its disk.
 fn bench() -> (EmbeddedStore, Arc<Faults>, TempDir) {
     let place = TempDir::new().unwrap();
-    let options = EmbeddedOptions::new(Epoch::new("first").unwrap());
+    let options = EmbeddedOptions::new(Epoch::new("first").unwrap(), TokenKey([7; 32]));
     let path = opening::find_or_create(place.path(), &options.first_epoch).unwrap();
     let faults = Arc::new(Faults {
         writes_left: AtomicU32::new(NEVER),
@@ -136,7 +137,7 @@ fn bench() -> (EmbeddedStore, Arc<Faults>, TempDir) {
         let opened = Builder::new().set_cache_size(0).create_with_backend(disk);
         opened.map_err(|error| StoreError::Unavailable(error.to_string()))
     };
-    let file = StoreFile::over(open).unwrap();
+    let file = StoreFile::over(TokenKey([7; 32]), open).unwrap();
     let store = EmbeddedStore::run(file, options.tail_events_max, Path::new("nowhere")).unwrap();
     (store, faults, place)
 }
@@ -145,7 +146,11 @@ fn open_read_only(path: &Path, access: OpenMode) -> Result<Database, StoreError>
     if access == OpenMode::Write {
         return Err(StoreError::NotWritable("it is read-only".to_owned()));
     }
-    opening::open_database(path, 0, access)
+    let options = EmbeddedOptions {
+        cache_bytes: 0,
+        ..EmbeddedOptions::new(Epoch::new("first").unwrap(), TokenKey([7; 32]))
+    };
+    opening::open_database(path, &options, access)
 }
 
 fn key(number: u32) -> DocumentKey {
@@ -346,7 +351,7 @@ async fn the_writer_outlives_a_panic() {
 #[tokio::test]
 async fn an_index_that_is_not_of_the_last_commit_is_made_again() {
     let directory = TempDir::new().unwrap();
-    let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
+    let options = EmbeddedOptions::new(Epoch::new("e1").unwrap(), TokenKey([7; 32]));
     let open = || EmbeddedStore::open(directory.path(), &options).unwrap();
     let store = open();
     commit(&store, 1, 10).await.unwrap();

@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use redb::{AccessGuard, ReadOnlyTable, ReadTransaction};
 use tidegate_core::{
+    checkpoint::TokenKey,
     entry::{Entry, FeedItem, Record, ScopeState},
     generation::{ModelState, Standing},
     id::{DocumentKey, Epoch, Scope, Seq, Version},
@@ -21,7 +22,7 @@ use tidegate_core::{
 
 use super::{
     file::{FileHealth, StoreFile, guard},
-    living, models,
+    living, models, numbers,
     tables::{ENTRIES, EXPIRY, FEED, META, SCOPES, names},
 };
 use crate::store::{
@@ -40,6 +41,7 @@ pub(super) struct ReadView {
     pub(super) commits: u64,
     pub(super) models: Arc<ModelState>,
     pub(super) standing: Standing,
+    pub(super) token_key: TokenKey,
     /// Whether the index of living documents is of this moment.
     is_indexed: bool,
 }
@@ -50,9 +52,15 @@ impl ReadView {
         let meta = failed.note(guard("its file", || {
             let meta = read_meta(&transaction)?;
             let models = models::state(&transaction, &file.models)?;
-            Ok((living::is_of(&transaction, meta.2)?, models, meta))
+            let token_key = numbers::token_key(&transaction)?;
+            Ok((
+                living::is_of(&transaction, meta.2)?,
+                models,
+                token_key,
+                meta,
+            ))
         }))?;
-        let (is_indexed, models, (epoch, version_floor, commits)) = meta;
+        let (is_indexed, models, token_key, (epoch, version_floor, commits)) = meta;
         Ok(Self {
             transaction,
             failed,
@@ -61,6 +69,7 @@ impl ReadView {
             commits,
             standing: models.standing(file.models.own()),
             models,
+            token_key: token_key.unwrap_or_else(|| file.first_key.clone()),
             is_indexed,
         })
     }
@@ -117,6 +126,7 @@ impl ReadView {
     ) -> Result<HashMap<Scope, ScopeState>, StoreError> {
         self.watched(|transaction| {
             let table = transaction.open_table(SCOPES)?;
+            let numbers = numbers::numbers(transaction, scopes)?;
             let mut states = HashMap::with_capacity(scopes.len());
             for scope in scopes {
                 let row = table.get(scope.as_str())?;
@@ -124,7 +134,7 @@ impl ReadView {
                 let state = ScopeState {
                     head: Seq(head),
                     floor: Seq(floor),
-                    number: None,
+                    number: numbers.get(scope).copied(),
                 };
                 states.insert(scope.clone(), state);
             }

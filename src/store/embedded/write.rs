@@ -15,6 +15,7 @@ use tidegate_core::{
 
 use super::{
     inbox, members,
+    numbers::NumberTables,
     tables::{
         CLIENTS, ENTRIES, EXPIRY, EntryIndexRow, FEED, GIVEN, GivenPlace, LIVING, LIVING_OF,
         MARKERS, MEMBERS, META, PUSHED, SCOPES, USERS, names,
@@ -26,6 +27,7 @@ use crate::store::{FeedWrite, StoreError, codec};
 /// The tables of records, open for writing.
 struct RecordTables<'t> {
     scopes: Table<'t, &'static str, (i64, i64)>,
+    numbers: NumberTables<'t>,
     feed: Table<'t, (&'static str, i64), (&'static str, &'static [u8])>,
     living: Table<'t, (&'static str, i64), ()>,
     entries: Table<'t, (&'static str, &'static str), EntryIndexRow>,
@@ -123,6 +125,7 @@ impl<'t> RecordTables<'t> {
     fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
         Ok(Self {
             scopes: transaction.open_table(SCOPES)?,
+            numbers: NumberTables::open(transaction)?,
             feed: transaction.open_table(FEED)?,
             living: transaction.open_table(LIVING)?,
             entries: transaction.open_table(ENTRIES)?,
@@ -156,11 +159,13 @@ impl<'t> RecordTables<'t> {
         for (scope, head) in heads {
             let (_, floor) = self.scope_row(scope)?;
             self.scopes.insert(scope.as_str(), (head.0, floor))?;
+            self.numbers.number(scope.as_str())?;
         }
         for (scope, raised) in floors {
             let (head, floor) = self.scope_row(scope)?;
             self.scopes
                 .insert(scope.as_str(), (head, floor.max(raised.0)))?;
+            self.numbers.number(scope.as_str())?;
         }
         Ok(())
     }

@@ -30,6 +30,10 @@ pub(super) const FORMAT: &str = "format";
 pub(super) const EPOCH: &str = "epoch";
 pub(super) const VERSION_FLOOR: &str = "versionFloor";
 pub(super) const SERVED_MODEL: &str = "servedModel";
+/// The secret of checkpoints.
+pub(super) const TOKEN_KEY: &str = "tokenKey";
+/// The last number that was given to a scope, or leased for one.
+pub(super) const SCOPE_NUMBERS: &str = "scopeNumbers";
 /// Which model leads.
 pub(super) const MODEL: &str = "model";
 /// What the lead says of types.

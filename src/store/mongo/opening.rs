@@ -6,13 +6,13 @@ use std::{sync::Arc, time::Duration};
 
 use mongodb::{
     Client, IndexModel,
-    bson::{Document, doc},
+    bson::{Binary, Document, doc, spec::BinarySubtype},
     options::{
         Acknowledgment, ClientOptions, IndexOptions, ReadConcern, ReadPreference,
         SelectionCriteria, WriteConcern,
     },
 };
-use tidegate_core::id::TypeName;
+use tidegate_core::{checkpoint::TokenKey, id::TypeName};
 
 use super::{
     MongoContext, MongoOptions,
@@ -24,7 +24,7 @@ use super::{
     live::GatewayRecords,
     local_commits::LocalCommits,
     members,
-    names::{CollectionNames, EPOCH, FORMAT, GROUPS, GROUPS_END, LEASE, VERSION_FLOOR},
+    names::{CollectionNames, EPOCH, FORMAT, GROUPS, GROUPS_END, LEASE, TOKEN_KEY, VERSION_FLOOR},
     server::{self, Examined, Server, ServerRequirements},
 };
 use crate::store::{
@@ -64,6 +64,8 @@ pub(super) async fn connect(
         local_commits: Arc::new(LocalCommits::new(options.transactions_max.max(1))),
         live: Arc::new(GatewayRecords::new((options.random)())),
         models: Arc::default(),
+        numbers: Arc::default(),
+        first_key: random_key(options),
         capped: Arc::default(),
         seen: Arc::default(),
         optimistic_inserts: server == Server::Member,
@@ -72,6 +74,14 @@ pub(super) async fn connect(
         commit_max: options.commit_max,
     };
     Ok((context, findings))
+}
+
+fn random_key(options: &MongoOptions) -> TokenKey {
+    let mut key = [0; 32];
+    for part in key.chunks_exact_mut(8) {
+        part.copy_from_slice(&(options.random)().to_ne_bytes());
+    }
+    TokenKey(key)
 }
 
 /// Connects, and makes what is missing. Returns also what the operator should know.
@@ -88,6 +98,7 @@ pub(super) async fn open(
         return Err(error.into());
     }
     context.make_state(options).await?;
+    context.number_scopes().await?;
     context.forget_old_groups().await?;
     Ok((context, findings))
 }
@@ -180,7 +191,7 @@ impl MongoContext {
 
     /// The indexes of Tidegate's collections: scans by scope, type and seq, and the same of living documents;
     /// memberships by user; the oldest tombstones and markers; the clients of users, and those that have not pushed for
-    /// long; the inbox.
+    /// long; the numbers of scopes; the inbox.
     pub(super) fn own_indexes(&self) -> [(String, Vec<IndexModel>); 3] {
         let index = |keys: Document, sparse: bool| {
             let options = IndexOptions::builder().sparse(sparse).build();
@@ -199,7 +210,16 @@ impl MongoContext {
             members::index(),
             index(doc! { "x": 1 }, true),
         ];
-        let state = vec![index(doc! { "u": 1 }, true), index(doc! { "x": 1 }, true)];
+        let unique = IndexOptions::builder().unique(true).sparse(true).build();
+        let numbers = IndexModel::builder()
+            .keys(doc! { "i": 1 })
+            .options(unique)
+            .build();
+        let state = vec![
+            index(doc! { "u": 1 }, true),
+            index(doc! { "x": 1 }, true),
+            numbers,
+        ];
         let conflicts = inbox::indexes().map(|(keys, sparse)| index(keys, sparse));
         let CollectionNames {
             feed: of_feed,
@@ -235,11 +255,16 @@ impl MongoContext {
     /// The first gateway sets the epoch.
     async fn make_state(&self, options: &MongoOptions) -> Result<(), MongoError> {
         let state = self.state();
+        let secret = Binary {
+            subtype: BinarySubtype::Generic,
+            bytes: self.first_key.0.to_vec(),
+        };
         for (key, first) in [
             (FORMAT, doc! { "v": FORMAT_VERSION }),
             (EPOCH, doc! { "epoch": options.first_epoch.as_str() }),
             (VERSION_FLOOR, doc! { "v": 0 }),
             (LEASE, lease::never_taken()),
+            (TOKEN_KEY, doc! { "k": secret }),
         ] {
             let update = doc! { "$setOnInsert": first };
             let upsert = state.update_one(doc! { "_id": key }, update).upsert(true);

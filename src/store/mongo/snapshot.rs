@@ -10,9 +10,10 @@ use std::{
 use async_trait::async_trait;
 use mongodb::{ClientSession, options::SessionOptions};
 use tidegate_core::{
+    checkpoint::TokenKey,
     entry::{Entry, ScopeState},
     generation::{ModelState, Standing},
-    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, UserId},
+    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, UserId},
     inbox::InboxRecord,
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
@@ -31,6 +32,7 @@ pub(super) struct MongoSnapshot {
     epoch: Epoch,
     models: Arc<ModelState>,
     standing: Standing,
+    token_key: TokenKey,
     /// The states of the scopes named in the hint.
     scopes: HashMap<Scope, ScopeState>,
     /// The state of the user named in the hint.
@@ -92,6 +94,7 @@ impl MongoSnapshot {
             epoch: state.epoch,
             standing: state.models.standing(context.models.own()),
             models: state.models,
+            token_key: state.token_key.unwrap_or_else(|| context.first_key.clone()),
             scopes: state.scopes,
         })
     }
@@ -116,6 +119,17 @@ impl Snapshot for MongoSnapshot {
 
     fn standing(&self) -> Standing {
         self.standing
+    }
+
+    fn token_key(&self) -> &TokenKey {
+        &self.token_key
+    }
+
+    async fn scopes_numbered(
+        &mut self,
+        numbers: &BTreeSet<ScopeNumber>,
+    ) -> Result<HashMap<ScopeNumber, Scope>, StoreError> {
+        Ok(self.reader().scopes_numbered(numbers).await?)
     }
 
     async fn scopes(

@@ -10,9 +10,10 @@ use std::{
 
 use mongodb::bson::RawDocument;
 use tidegate_core::{
+    checkpoint::TokenKey,
     entry::ScopeState,
     generation::ModelState,
-    id::{ClientId, ClientKey, Epoch, Scope, Seq, UserId, Version},
+    id::{ClientId, ClientKey, Epoch, Scope, ScopeNumber, Seq, UserId, Version},
     membership::UserState,
     push::ClientState,
     transaction::{Fence, LoadBytesMax, Reads},
@@ -49,6 +50,8 @@ pub(super) struct CommitState {
     /// Whether a conflict was ever opened.
     pub(super) has_inbox: bool,
     pub(super) models: Arc<ModelState>,
+    /// The secret of checkpoints. A store of an earlier version has none.
+    pub(super) token_key: Option<TokenKey>,
     pub(super) scopes: HashMap<Scope, ScopeState>,
     pub(super) clients: Clients,
     pub(super) users: HashMap<UserId, UserState>,
@@ -67,6 +70,7 @@ impl SessionReader<'_> {
             names::VERSION_FLOOR,
             names::INBOX,
             names::MODEL,
+            names::TOKEN_KEY,
         ];
         let scopes = wanted.scopes.into_iter().flatten().map(scope_id);
         let clients = wanted.commit.into_iter().flat_map(|reads| &reads.clients);
@@ -144,6 +148,7 @@ struct StateBuilder {
     version_floor: Version,
     has_inbox: bool,
     lead: Option<LeadRecord>,
+    token_key: Option<TokenKey>,
     scopes: HashMap<Scope, ScopeState>,
     clients: HashMap<ClientKey, ClientState>,
     users: HashMap<UserId, UserState>,
@@ -158,6 +163,7 @@ impl StateBuilder {
             version_floor: self.version_floor,
             has_inbox: self.has_inbox,
             models,
+            token_key: self.token_key,
             scopes: self.scopes,
             clients: Clients {
                 found: self.clients,
@@ -192,6 +198,10 @@ impl StateBuilder {
                 self.version_floor = Version(raw.get_i32("v").map_err(unreadable)?);
             }
             Some(StateKey::Single(names::MODEL)) => self.lead = Some(models::decode_lead(raw)?),
+            Some(StateKey::Single(names::TOKEN_KEY)) => {
+                let key = raw.get_binary("k").map_err(unreadable)?;
+                self.token_key = Some(TokenKey(key.bytes.try_into().map_err(unreadable)?));
+            }
             Some(StateKey::Single(names::INBOX)) => self.has_inbox = true,
             Some(StateKey::Single(names::LEASE)) => {
                 self.lease = Some(Fence(raw.get_i64("fence").map_err(unreadable)?));
@@ -236,12 +246,15 @@ fn user_state(raw: &RawDocument) -> Result<UserState, MongoError> {
     })
 }
 
-/// Reads a scope's counters.
+/// Reads a scope's counters and its number.
 pub(super) fn scope_state(raw: &RawDocument) -> Result<ScopeState, MongoError> {
     let seq = |name| raw.get_i64(name).map(Seq).map_err(unreadable);
     Ok(ScopeState {
         head: seq("h")?,
         floor: seq("f")?,
-        number: None,
+        number: raw.get_i64("i").ok().and_then(|number| {
+            let number = u32::try_from(number).ok()?;
+            Some(ScopeNumber(number))
+        }),
     })
 }

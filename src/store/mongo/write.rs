@@ -22,7 +22,7 @@ use mongodb::{
 };
 use tidegate_core::{
     entry::{Entry, FeedItem, Record, ScopeState},
-    id::{DocumentKey, Epoch, Scope, Seq, UserId},
+    id::{DocumentKey, Epoch, Scope, ScopeNumber, Seq, UserId},
     inbox::InboxRecord,
     transaction::{Reads, Writes},
 };
@@ -50,6 +50,8 @@ pub(super) struct CurrentRecords {
     /// Documents that may exist or not. Writes to them are refused.
     pub(super) unread: HashSet<DocumentKey>,
     pub(super) scopes: HashMap<Scope, ScopeState>,
+    /// Numbers for the scopes that have none.
+    pub(super) numbers: HashMap<Scope, ScopeNumber>,
     /// Whether a conflict was ever opened.
     pub(super) has_inbox: bool,
 }
@@ -138,7 +140,8 @@ impl<'b> WritePlan<'b> {
             let renewal = lease::renewal(lease)?;
             self.push(StatementKind::Update, &context.names.state, renewal, None);
         }
-        let items = self.add_scopes(writes, &known.scopes);
+        known.number_scopes(context, writes).await?;
+        let items = self.add_scopes(writes, &known);
         self.add_singles(writes, known.has_inbox);
         self.add_clients(writes)?;
         self.add_users(writes);
@@ -172,11 +175,8 @@ impl<'b> WritePlan<'b> {
     }
 
     /// Numbers the feed writes, and sets heads and floors accordingly.
-    fn add_scopes(
-        &mut self,
-        writes: &Writes,
-        states: &HashMap<Scope, ScopeState>,
-    ) -> Vec<FeedItem> {
+    fn add_scopes(&mut self, writes: &Writes, known: &CurrentRecords) -> Vec<FeedItem> {
+        let states = &known.scopes;
         let mut heads: BTreeMap<_, _> = states
             .iter()
             .map(|(scope, state)| (scope.clone(), state.head))
@@ -191,6 +191,10 @@ impl<'b> WritePlan<'b> {
             let floor = before.floor.max(raised);
             let id = scope_id(&scope);
             let mut state = rawdoc! { "_id": id.as_str(), "h": head.0, "f": floor.0 };
+            let new = || known.numbers.get(&scope).copied();
+            if let Some(ScopeNumber(number)) = before.number.or_else(new) {
+                state.append(cstr!("i"), i64::from(number));
+            }
             if opened_in.contains(&scope) {
                 let mark = (self.context.random)();
                 state.append(cstr!("c"), i64::from_ne_bytes(mark.to_ne_bytes()));
@@ -459,6 +463,20 @@ impl CurrentRecords {
         let mut scopes = scopes_of(writes);
         scopes.retain(|scope| !reads.scopes.contains(scope));
         self.scopes.extend(reader.scopes(&scopes).await?);
+        Ok(())
+    }
+
+    /// A commit that is repeated takes others: numbers need not be dense.
+    async fn number_scopes(
+        &mut self,
+        context: &MongoContext,
+        writes: &Writes,
+    ) -> Result<(), MongoError> {
+        let number = |scope: &Scope| self.scopes.get(scope).and_then(|state| state.number);
+        let mut unnumbered = scopes_of(writes);
+        unnumbered.retain(|scope| number(scope).is_none());
+        let numbers = context.scope_numbers(unnumbered.len()).await?;
+        self.numbers = unnumbered.into_iter().zip(numbers).collect();
         Ok(())
     }
 }

@@ -36,12 +36,20 @@ impl State {
         for (scope, floor) in &writes.floors {
             let state = self.scopes.entry(scope.clone()).or_default();
             state.floor = state.floor.max(*floor);
+            self.number(scope.clone());
         }
         self.version_floor = writes.version_floor.unwrap_or(self.version_floor);
         if let Some(epoch) = &writes.epoch {
             self.epoch = epoch.clone();
         }
         items
+    }
+
+    fn number(&mut self, scope: Scope) {
+        let last = self.scopes.values().filter_map(|state| state.number).max();
+        let next = last.map_or(1, |ScopeNumber(last)| last + 1);
+        let state = self.scopes.entry(scope).or_default();
+        state.number.get_or_insert(ScopeNumber(next));
     }
 
     fn write_feed(&mut self, writes: &Writes) -> Vec<FeedItem> {
@@ -52,10 +60,8 @@ impl State {
         let mut heads: BTreeMap<Scope, Seq> = writes.scopes().into_iter().map(head).collect();
         let items = writes.assign_seqs(&mut heads);
         for (scope, head) in heads {
-            let next = u32::try_from(self.scopes.len()).expect("tests write few scopes");
-            let state = self.scopes.entry(scope).or_default();
-            state.head = head;
-            state.number.get_or_insert(ScopeNumber(next));
+            self.scopes.entry(scope.clone()).or_default().head = head;
+            self.number(scope);
         }
         for key in &writes.markers_removed {
             self.markers.remove(key);

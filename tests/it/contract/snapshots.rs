@@ -2,12 +2,15 @@
 //!
 //! Bounds and order of a scan are in `feeds`.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use tidegate::store::{Snapshot, Store};
 use tidegate_core::{
     entry::ScopeState,
-    id::{ClientId, ClientKey, MutationId, Scope, Seq, Version},
+    id::{ClientId, ClientKey, MutationId, Scope, ScopeNumber, Seq, Version},
     membership::Bounds,
     push::{ClientState, PushHash},
     transaction::Writes,
@@ -17,6 +20,53 @@ use super::{
     Backend,
     fixture::{entries, entry, feed, scope, state, task, user, whole, write},
 };
+
+pub(crate) async fn each_scope_has_a_number_of_its_own_which_stays(backend: &impl Backend) {
+    const SCOPES: i32 = 300;
+    let store = backend.open().await;
+    let key = store.snapshot().await.unwrap().token_key().clone();
+    let names = |numbers: std::ops::Range<i32>| {
+        let names = numbers.map(|number| scope(&format!("s{number}")));
+        names.collect::<BTreeSet<_>>()
+    };
+    for scope in names(0..3) {
+        write(&*store, entries([entry(&task(scope.as_str()), &scope, 1)])).await;
+    }
+    let first = numbers(&*store, &names(0..3)).await;
+    let rest = names(3..SCOPES).into_iter();
+    let rest = rest.map(|scope| entry(&task(scope.as_str()), &scope, 1));
+    write(&*store, entries(rest)).await;
+    let again = entry(&task("s1"), &scope("s1"), 2);
+    let mut writes = entries([again]);
+    writes.floors.insert(scope("s2"), Seq(1));
+    writes.floors.insert(scope("only-a-floor"), Seq(1));
+    write(&*store, writes).await;
+    let mut all = names(0..SCOPES);
+    all.insert(scope("only-a-floor"));
+    let given = numbers(&*store, &all).await;
+    assert_eq!(given.len(), all.len(), "no number is given twice");
+    assert!(first.iter().all(|(number, scope)| given[number] == *scope));
+    drop(store);
+    let store = backend.open().await;
+    assert_eq!(numbers(&*store, &all).await, given);
+    let mut snapshot = store.snapshot().await.unwrap();
+    assert_eq!(*snapshot.token_key(), key);
+    let mut asked: BTreeSet<ScopeNumber> = given.keys().copied().collect();
+    asked.insert(ScopeNumber(u32::MAX));
+    assert_eq!(snapshot.scopes_numbered(&asked).await.unwrap(), given);
+    assert_eq!(
+        state(&mut *snapshot, &scope("unwritten")).await.number,
+        None
+    );
+}
+
+async fn numbers(store: &dyn Store, scopes: &BTreeSet<Scope>) -> HashMap<ScopeNumber, Scope> {
+    let mut snapshot = store.snapshot().await.unwrap();
+    let states = snapshot.scopes(scopes).await.unwrap();
+    let numbers = states.into_iter();
+    let numbers = numbers.map(|(scope, state)| (state.number.unwrap(), scope));
+    numbers.collect()
+}
 
 /// Each commit writes its number everywhere. A snapshot must show one number, however late it is read.
 pub(crate) async fn a_snapshot_is_of_one_moment_while_writers_write(backend: &impl Backend) {

@@ -33,6 +33,70 @@ async fn many_gateways_that_open_a_new_database_at_once_have_one_epoch() {
     assert!(epochs.iter().all(|epoch| *epoch == epochs[0]), "{epochs:?}");
 }
 
+/// A store of an earlier version has neither numbers nor a secret.
+#[tokio::test]
+async fn an_opening_numbers_the_scopes_of_an_earlier_version() {
+    const SCOPES: usize = 2_500;
+    let mongo = Mongo::start().await;
+    mongo.open().await;
+    let state = mongo
+        .database()
+        .await
+        .collection::<Document>("tidegate.state");
+    let unnumbered = doc! { "$in": ["tokenKey", "scopeNumbers"] };
+    state.delete_many(doc! { "_id": unnumbered }).await.unwrap();
+    let scopes = (0..SCOPES)
+        .map(|number| doc! { "_id": format!("scope\0s{number}"), "h": 1_i64, "f": 0_i64 });
+    state.insert_many(scopes).await.unwrap();
+    let (one, two) = tokio::join!(mongo.store(CONTRACT), mongo.store(CONTRACT));
+    write(&one, entries([entry(&task("1"), &scope("new"), 1)])).await;
+    write(&two, entries([entry(&task("2"), &scope("newer"), 1)])).await;
+    let numbers = state.distinct("i", doc! {}).await.unwrap();
+    assert_eq!(numbers.len(), SCOPES + 2);
+    let (one, two) = (one.snapshot().await.unwrap(), two.snapshot().await.unwrap());
+    assert_eq!(one.token_key(), two.token_key());
+}
+
+/// As after a restore of an older dump under running gateways: they hold numbers that are given out once more.
+#[tokio::test]
+async fn a_number_that_is_given_out_twice_is_taken_once() {
+    let mongo = Mongo::start().await;
+    let store = mongo.open().await;
+    write(&*store, entries([entry(&task("1"), &scope("a"), 1)])).await;
+    let state = mongo
+        .database()
+        .await
+        .collection::<Document>("tidegate.state");
+    state
+        .delete_one(doc! { "_id": "scopeNumbers" })
+        .await
+        .unwrap();
+    let other = mongo.open().await;
+    for number in 0..5 {
+        let id = number.to_string();
+        write(
+            &*other,
+            entries([entry(
+                &task(&format!("x{id}")),
+                &scope(&format!("x{id}")),
+                1,
+            )]),
+        )
+        .await;
+        write(
+            &*store,
+            entries([entry(
+                &task(&format!("y{id}")),
+                &scope(&format!("y{id}")),
+                1,
+            )]),
+        )
+        .await;
+    }
+    let numbers = state.distinct("i", doc! {}).await.unwrap();
+    assert_eq!(numbers.len(), 11);
+}
+
 #[tokio::test]
 async fn a_store_of_another_format_is_refused_with_both_numbers() {
     let mongo = Mongo::start().await;

@@ -8,6 +8,7 @@ use futures_util::{StreamExt, stream::BoxStream};
 use serde_json::{Map, Value as Json, json};
 use tempfile::TempDir;
 use tidegate_core::{
+    checkpoint::TokenKey,
     grant::Identity,
     id::{Epoch, UserId},
     model::Model,
@@ -108,7 +109,7 @@ impl TestWorld {
             .build()
             .unwrap();
         let directory = TempDir::new().unwrap();
-        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap());
+        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap(), TokenKey([7; 32]));
         let inner = EmbeddedStore::open(directory.path(), &options).unwrap();
         let sync = runtime.block_on(async {
             SyncService::start(

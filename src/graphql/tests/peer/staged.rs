@@ -12,9 +12,10 @@ use std::{
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use tidegate_core::{
+    checkpoint::TokenKey,
     entry::{Entry, FeedItem, Record, ScopeState},
     generation::{ModelState, Standing},
-    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, Seq, UserId},
+    id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, Seq, UserId},
     inbox::{ClientChange, InboxRecord, OpenConflict},
     membership::{Bounds, Memberships, UserState},
     push::ClientState,
@@ -123,6 +124,17 @@ impl Snapshot for StagedSnapshot {
 
     fn standing(&self) -> Standing {
         self.inner.standing()
+    }
+
+    fn token_key(&self) -> &TokenKey {
+        self.inner.token_key()
+    }
+
+    async fn scopes_numbered(
+        &mut self,
+        numbers: &BTreeSet<ScopeNumber>,
+    ) -> Result<HashMap<ScopeNumber, Scope>, StoreError> {
+        self.inner.scopes_numbered(numbers).await
     }
 
     async fn scopes(

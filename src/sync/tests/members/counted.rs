@@ -3,9 +3,10 @@
 use std::{collections::HashMap, sync::atomic::AtomicUsize};
 
 use tidegate_core::{
+    checkpoint::TokenKey,
     entry::ScopeState,
     generation::{ModelState, Standing},
-    id::ConflictId,
+    id::{ConflictId, ScopeNumber},
     inbox::InboxRecord,
     membership::UserState,
     push::ClientState,
@@ -49,6 +50,17 @@ impl Snapshot for CountedSnapshot {
 
     fn standing(&self) -> Standing {
         self.inner.standing()
+    }
+
+    fn token_key(&self) -> &TokenKey {
+        self.inner.token_key()
+    }
+
+    async fn scopes_numbered(
+        &mut self,
+        numbers: &BTreeSet<ScopeNumber>,
+    ) -> Result<HashMap<ScopeNumber, Scope>, StoreError> {
+        self.inner.scopes_numbered(numbers).await
     }
 
     async fn scopes(
