@@ -90,6 +90,7 @@ impl Api {
         let answer_bytes_max = options.limits.answer_bytes;
         let validator =
             RequestValidator::new(&sdl, options).map_err(|error| ApiError(error.to_string()))?;
+        let validator = validator.without_defaults_of(inputs::filled_when_read(model));
         let hash = api_hash::of(&sdl);
         Ok(Self {
             planner: Planner::new(rows),

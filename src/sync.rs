@@ -41,6 +41,7 @@ pub use self::{
     maintain::{Collected, collect, rotate_epoch},
     model_check::{ModelCheck, check_model, restamp},
     pull::{Page, PullRequest},
+    push::SentPush,
 };
 use self::{
     commit::{CommitQueue, GroupCommitter, ScopeHeads},

@@ -65,9 +65,9 @@ impl Model {
         types.filter_map(|document_type| document_type.conflict.webhook.as_deref())
     }
 
-    /// The synced type that the API calls `name`.
+    /// The synced type that the API calls `name`, or called so before.
     pub fn document_type(&self, name: &str) -> Option<&Arc<DocumentType>> {
-        self.types.iter().find(|t| t.name.as_str() == name)
+        self.types.iter().find(|ty| ty.is_called(name))
     }
 
     /// The synced type that a store calls `name`, as in the keys of documents.
@@ -168,6 +168,20 @@ impl DocumentType {
             None => stored,
         }
     }
+
+    /// Whether `name` is its name, or was.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name.as_str() == name
+            || self
+                .renamed_from
+                .as_ref()
+                .is_some_and(|it| it.as_str() == name)
+    }
+
+    /// Whether `key` names it in the inputs of changes and resolutions.
+    pub fn has_key(&self, key: &str) -> bool {
+        self.singular == key || self.singular_before.as_deref() == Some(key)
+    }
 }
 
 /// `@conflict` of a type.
@@ -241,6 +255,13 @@ pub struct Field {
     pub constraint: Constraint,
     /// How overlapping edits are joined.
     pub merge: Option<MergeStrategy>,
+}
+
+impl Field {
+    /// Whether `name` is its name in the API, or was.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.renamed_from.as_deref() == Some(name)
+    }
 }
 
 /// A field's type.

@@ -67,12 +67,13 @@ pub struct PushClient {
     pub first: Option<MutationId>,
 }
 
-/// The fingerprint of a push: SHA-256 over its changes, `atomic` and `policy` (rules.md 4.2).
+/// The fingerprint of a push: SHA-256 over its changes, `atomic` and `policy` (rules.md 4.2). The changes count as their
+/// client sent them, so that a change of the model does not change it. Who reads them makes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushHash(pub [u8; 32]);
 
 impl PushHash {
-    /// Fingerprints a push. A change that could not be read counts by its code, not by its message: messages differ
+    /// Fingerprints a push by its decoded changes. A change that could not be read counts by its code, not by its message: messages differ
     /// between releases of the gateway, and a retry must still be recognised.
     pub fn of(push: &Push) -> Self {
         let changes: Vec<_> = push

@@ -3,6 +3,7 @@
 //! [`json`] reads and writes JSON, the form on the wire. Each store decides how it keeps values.
 
 pub mod check;
+pub mod defaults;
 pub mod json;
 pub mod unrepresentable;
 

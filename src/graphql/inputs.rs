@@ -6,12 +6,13 @@
 mod decline;
 mod read;
 mod resolution;
+mod sent;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use async_graphql::{
     Name, Value as GraphqlValue,
-    dynamic::{InputObject, InputValue, SchemaBuilder},
+    dynamic::{InputObject, InputValue, SchemaBuilder, TypeRef},
 };
 use tidegate_core::model::{
     DefaultValue, DocumentType, EmbeddedType, Field, FieldType, Model, Shape,
@@ -24,7 +25,8 @@ pub(super) use self::{
     resolution::{ResolveInput, resolve},
 };
 use super::shape::{
-    argument, embedded_input, graphql_value, input_type, list, nullable, one, optional, required,
+    argument, deprecation, embedded_input, graphql_value, input_type, list, nullable, one,
+    optional, renamed, required,
 };
 
 pub(super) fn register(mut builder: SchemaBuilder, model: &Arc<Model>) -> SchemaBuilder {
@@ -43,6 +45,18 @@ pub(super) fn register(mut builder: SchemaBuilder, model: &Arc<Model>) -> Schema
         .register(push_input())
         .register(decline::input());
     resolution::register(builder, model)
+}
+
+/// The input objects whose defaults are filled in when they are read. A push is known by what was sent.
+pub(super) fn filled_when_read(model: &Model) -> HashSet<String> {
+    let types = model.types.iter();
+    let types = types.map(|document_type| document_input(document_type));
+    let embedded = model.embedded.keys().map(|name| embedded_input(name));
+    types.chain(embedded).collect()
+}
+
+fn document_input(document_type: &DocumentType) -> String {
+    format!("{}Input", document_type.name)
 }
 
 fn push_input() -> InputObject {
@@ -95,12 +109,30 @@ fn change_input(model: &Model) -> InputObject {
         .oneof();
     model.types.iter().fold(input, |input, document_type| {
         let ty = nullable(&format!("{}Change", document_type.name));
-        input.field(argument(
-            &document_type.singular,
-            ty,
-            &format!("A change to {}.", one(document_type.name.as_str())),
-        ))
+        let description = format!("A change to {}.", one(document_type.name.as_str()));
+        with_keys(input, document_type, &ty, &description)
     })
+}
+
+/// Adds the key of a type's changes or resolutions, and the key of its earlier name.
+fn with_keys(
+    input: InputObject,
+    document_type: &DocumentType,
+    ty: &TypeRef,
+    description: &str,
+) -> InputObject {
+    let key = argument(&document_type.singular, ty.clone(), description);
+    let input = input.field(match deprecation(None, document_type.retired) {
+        Some(reason) => key.deprecation(Some(reason)),
+        None => key,
+    });
+    match &document_type.singular_before {
+        Some(before) => input.field(
+            argument(before, ty.clone(), description)
+                .deprecation(Some(&renamed(&document_type.singular))),
+        ),
+        None => input,
+    }
 }
 
 fn delete_input() -> InputObject {
@@ -134,7 +166,7 @@ fn document_inputs(model: &Model, document_type: &DocumentType) -> [InputObject;
         .field(id_argument(document_type.id_description.as_deref()))
         .field(argument(
             "document",
-            required(&named("Input")),
+            required(&document_input(document_type)),
             "The document.",
         ))
         .field(argument(
@@ -160,38 +192,48 @@ fn document_inputs(model: &Model, document_type: &DocumentType) -> [InputObject;
         .field(changed_at_argument());
     let settable = || document_type.fields.iter().filter(|field| !field.read_only);
     let input = settable().fold(
-        InputObject::new(named("Input")).description(format!("A whole {name}.")),
-        |input, field| input.field(create_field(model, field)),
+        InputObject::new(document_input(document_type)).description(format!("A whole {name}.")),
+        |input, field| with_earlier_name(input.field(create_field(model, field)), field),
     );
     let patch = settable().fold(
         InputObject::new(named("Patch")).description(format!(
             "Some fields of {one}: absent and null are two different things."
         )),
-        |input, field| {
-            input.field(described(
-                InputValue::new(&field.name, optional(input_type(&field.ty))),
-                field,
-                false,
-            ))
-        },
+        |input, field| with_earlier_name(input.field(optional_field(field)), field),
     );
     [change, create, update, input, patch]
 }
 
-/// Required unless it has a default. A default over claims cannot stand in the schema, so its field may be left out.
+/// Required unless it has a default or an earlier name. A default over claims cannot stand in the schema, so its field may
+/// be left out, and so may one that can be given by its earlier name. The core requires it.
 fn create_field(model: &Model, field: &Field) -> InputValue {
     let ty = input_type(&field.ty);
-    let built = match &field.default {
-        None => InputValue::new(&field.name, ty),
-        Some(DefaultValue::Claims(_) | DefaultValue::Scope(_)) => {
-            InputValue::new(&field.name, optional(ty))
+    match &field.default {
+        None if field.renamed_from.is_none() && field.ty.required => {
+            // A required field cannot be deprecated (GraphQL specification, section 3.10).
+            described(InputValue::new(&field.name, ty), field)
         }
+        None | Some(DefaultValue::Claims(_) | DefaultValue::Scope(_)) => optional_field(field),
         Some(DefaultValue::Literal(value)) => {
             let default = with_enum_names(model, &field.ty, graphql_value(model, &field.ty, value));
-            InputValue::new(&field.name, ty).default_value(default)
+            let built = InputValue::new(&field.name, ty).default_value(default);
+            deprecated(described(built, field), field)
         }
+    }
+}
+
+fn optional_field(field: &Field) -> InputValue {
+    let built = InputValue::new(&field.name, optional(input_type(&field.ty)));
+    deprecated(described(built, field), field)
+}
+
+/// Adds the field by its earlier name, if it has one.
+fn with_earlier_name(input: InputObject, field: &Field) -> InputObject {
+    let Some(from) = &field.renamed_from else {
+        return input;
     };
-    described(built, field, field.ty.required && field.default.is_none())
+    let built = InputValue::new(from, optional(input_type(&field.ty)));
+    input.field(described(built, field).deprecation(Some(&renamed(&field.name))))
 }
 
 /// An enum value is text in a document and a bare name in SDL.
@@ -228,20 +270,22 @@ fn embedded_object(model: &Model, embedded: &EmbeddedType) -> InputObject {
     };
     let object = InputObject::new(embedded_input(&embedded.name)).description(description);
     embedded.fields.iter().fold(object, |object, field| {
-        object.field(create_field(model, field))
+        with_earlier_name(object.field(create_field(model, field)), field)
     })
 }
 
-/// The field with its description in the model. A required field cannot be deprecated (GraphQL specification, section
-/// 3.10).
-fn described(built: InputValue, field: &Field, has_to_be_given: bool) -> InputValue {
-    let built = match &field.description {
+/// The field with its description in the model.
+fn described(built: InputValue, field: &Field) -> InputValue {
+    match &field.description {
         Some(description) => built.description(description),
         None => built,
-    };
-    match &field.deprecated {
-        Some(reason) if !has_to_be_given => built.deprecation(Some(reason)),
-        _ => built,
+    }
+}
+
+fn deprecated(built: InputValue, field: &Field) -> InputValue {
+    match deprecation(field.deprecated.as_ref(), field.retired) {
+        Some(reason) => built.deprecation(Some(reason)),
+        None => built,
     }
 }
 

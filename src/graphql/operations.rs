@@ -1,4 +1,4 @@
-//! Ready-made operations for a model, with every field, for code generators and for pasting.
+//! Ready-made operations for a model, with every field that is not retired, for code generators and for pasting.
 //!
 //! [`names`] chooses the names of fragments and aliases so that no generator makes one name of two.
 
@@ -55,7 +55,7 @@ impl Operations {
         let mut documents = Choice::new(DOCUMENT_FRAGMENT, "SyncDocument", &DOCUMENT);
         let mut states = Choice::new(STATE_FRAGMENT, "SyncState", &["__typename"]);
         let (mut getters, mut fragments) = (Vec::new(), Vec::new());
-        for document_type in &model.types {
+        for document_type in model.types.iter().filter(|it| !it.retired) {
             let name = document_type.name.as_str();
             let state = state_name(&document_type.name);
             let fields = names.claim(format!("{name}Fields"));
@@ -192,7 +192,7 @@ fn document_fragment(
     aliases: &Aliases,
 ) -> Definition {
     let mut text = format!("fragment {name} on {on} {{\n");
-    if document_type.fields.is_empty() {
+    if document_type.fields.iter().all(|field| field.retired) {
         text.push_str("  __typename\n");
     }
     for field in &document_type.fields {
@@ -203,7 +203,11 @@ fn document_fragment(
     Definition::new(&(text + "}"))
 }
 
+/// Writes a field and what it holds. A retired one is left out.
 fn write_field(text: &mut String, model: &Model, field: &Field, alias: &str, depth: usize) {
+    if field.retired {
+        return;
+    }
     let indent = "  ".repeat(depth);
     let name = &field.name;
     match embedded_fields(model, &field.ty.shape) {

@@ -15,7 +15,7 @@ mod selection;
 mod value;
 mod variables;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use apollo_compiler::{Schema, ast, executable::OperationType, validation::Valid};
 
@@ -133,6 +133,8 @@ pub(crate) struct RequestValidator {
     /// By text.
     documents: BoundedCache<Box<str>, Arc<ValidatedDocument>>,
     persisted: PersistedQueries,
+    /// Input objects whose defaults are left out.
+    undefaulted: HashSet<String>,
 }
 
 impl RequestValidator {
@@ -148,8 +150,17 @@ impl RequestValidator {
             schema,
             documents: BoundedCache::new(limits.cached_documents, limits.cached_bytes),
             persisted: PersistedQueries::new(limits.cached_documents, limits.cached_bytes),
+            undefaulted: HashSet::new(),
             options,
         })
+    }
+
+    /// Leaves out the defaults of these input objects.
+    pub(crate) fn without_defaults_of(self, undefaulted: HashSet<String>) -> Self {
+        Self {
+            undefaulted,
+            ..self
+        }
     }
 
     /// Makes `raw` an exact operation.
@@ -171,7 +182,13 @@ impl RequestValidator {
         let operation = checked
             .operation(raw.operation_name.as_deref())
             .map_err(one)?;
-        let mut coercer = Coercer::new(&self.schema, &checked, operation, &self.options.limits);
+        let mut coercer = Coercer::new(
+            &self.schema,
+            &checked,
+            operation,
+            &self.undefaulted,
+            &self.options.limits,
+        );
         coercer.coerce_variables(raw.variables)?;
         let builder = SelectionBuilder::new(&self.schema, &checked, coercer);
         let (selection, arguments) = builder.build(operation).map_err(one)?;

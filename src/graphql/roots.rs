@@ -23,7 +23,7 @@ use super::{
     inputs,
     render::Text,
     request::{OperationKind, SelectedField},
-    shape::{nullable, required},
+    shape::{deprecation, nullable, required},
     table::{Node, ObjectType},
     types::{ApiTypes, outcome::AnsweredPush, page::PageAnswer, viewer::ViewerAnswer},
 };
@@ -39,6 +39,7 @@ pub(super) struct RootRow {
     ty: TypeRef,
     description: String,
     arguments: fn() -> Vec<InputValue>,
+    deprecation: Option<&'static str>,
     compile: Box<dyn Fn(&SelectedField) -> RootPlan + Send + Sync>,
 }
 
@@ -107,6 +108,7 @@ impl RootRow {
             ty,
             description: String::new(),
             arguments: Vec::new,
+            deprecation: None,
             compile: Box::new(compile),
         }
     }
@@ -119,6 +121,13 @@ impl RootRow {
         let description = description.into();
         Self {
             description,
+            ..self
+        }
+    }
+
+    fn deprecated(self, deprecation: Option<&'static str>) -> Self {
+        Self {
+            deprecation,
             ..self
         }
     }
@@ -140,6 +149,10 @@ impl RootRow {
                 Ok(Some(FieldValue::owned_any(())))
             })
         });
+        let field = match self.deprecation {
+            Some(reason) => field.deprecation(Some(reason)),
+            None => field,
+        };
         let arguments = (self.arguments)().into_iter();
         arguments
             .fold(field, Field::argument)
@@ -284,6 +297,7 @@ fn document(document_type: &Arc<DocumentType>, types: &ApiTypes) -> RootRow {
         },
     )
     .arguments(arguments::document)
+    .deprecated(deprecation(None, document_type.retired))
     .description(format!(
         "One {name}; null if there is none, or none you may see."
     ))

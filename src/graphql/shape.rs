@@ -57,6 +57,19 @@ fn type_ref(ty: &FieldType, embedded: &dyn Fn(&str) -> String) -> TypeRef {
     }
 }
 
+/// Why a retired member is deprecated, if the model does not say.
+const RETIRED: &str = "Retired.";
+
+/// Why a member of the model is deprecated, if it is.
+pub(super) fn deprecation(reason: Option<&String>, retired: bool) -> Option<&str> {
+    reason.map(String::as_str).or(retired.then_some(RETIRED))
+}
+
+/// Why an earlier name is deprecated, by which the member that is now called `name` can still be reached.
+pub(super) fn renamed(name: &str) -> String {
+    format!("Renamed to `{name}`.")
+}
+
 pub(super) fn argument(name: &str, ty: TypeRef, description: &str) -> InputValue {
     InputValue::new(name, ty).description(description)
 }

@@ -6,13 +6,35 @@ use tidegate_core::push::{Push, PushHash, PushOutcome, PushRequest};
 
 use super::{Caller, SyncError, SyncService};
 
+/// A push, and the fingerprint of what its client sent.
+#[derive(Debug, Clone)]
+pub struct SentPush {
+    /// The push.
+    pub push: Push,
+    /// The fingerprint, by which a retry is recognised.
+    pub hash: PushHash,
+}
+
+impl From<Push> for SentPush {
+    /// A push whose changes are what was sent.
+    fn from(push: Push) -> Self {
+        let hash = PushHash::of(&push);
+        Self { push, hash }
+    }
+}
+
 impl SyncService {
     /// Applies a push, or returns the result of the same push before.
     ///
     /// # Errors
     /// [`SyncError::PushTooLarge`] and [`SyncError::Push`]: nothing was applied. A store's failure and
     /// [`SyncError::Busy`]: it may have been applied; the same push again returns the result.
-    pub async fn push(&self, caller: &Caller, push: Push) -> Result<PushOutcome, SyncError> {
+    pub async fn push(
+        &self,
+        caller: &Caller,
+        push: impl Into<SentPush>,
+    ) -> Result<PushOutcome, SyncError> {
+        let SentPush { push, hash } = push.into();
         let (changes, max) = (push.changes.len(), self.limits.push_changes);
         if changes > max {
             return Err(SyncError::PushTooLarge { changes, max });
@@ -20,7 +42,7 @@ impl SyncService {
         let request = PushRequest {
             identity: caller.identity.clone(),
             claim_grants: caller.claim_grants.clone(),
-            hash: PushHash::of(&push),
+            hash,
             push,
             webhook_decisions: Vec::new(),
             clients_max: self.limits.user_clients,

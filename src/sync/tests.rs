@@ -26,9 +26,9 @@ use tidegate_core::{
     change::{Action, BaseVersion, Change, Submission},
     checkpoint::{RequestedTypes, TokenKey},
     grant::Identity,
-    id::{DocumentId, DocumentKey, Epoch, Scope, Seq, TypeName, UserId},
+    id::{ClientId, DocumentId, DocumentKey, Epoch, MutationId, Scope, Seq, TypeName, UserId},
     outcome::Status,
-    push::{Push, Resolution},
+    push::{Push, PushClient, PushHash, PushRefusal, Resolution},
     transaction::{Loaded, Reads, Writes},
     value::{Document, Timestamp, Value},
 };
@@ -275,6 +275,37 @@ async fn a_push_that_cannot_be_carried_out_fails_alone() {
     for innocent in [before, after] {
         assert_eq!(innocent.unwrap().outcomes[0].status, Status::Applied);
     }
+}
+
+#[tokio::test]
+async fn a_push_that_an_earlier_release_has_answered_is_a_repeat() {
+    let directory = TempDir::new().unwrap();
+    let sync = service(&directory);
+    let caller = alice(&sync);
+    let push = Push {
+        client: Some(PushClient {
+            id: ClientId::new("phone").unwrap(),
+            first: Some(MutationId(1)),
+        }),
+        epoch: Some(Epoch::new("e1").unwrap()),
+        ..create("a")
+    };
+    // An earlier release stored the hash of the decoded changes.
+    let first = sync.push(&caller, push.clone()).await.unwrap();
+    assert!(!first.duplicate);
+    let sent = |push| SentPush {
+        push,
+        hash: PushHash([7; 32]),
+    };
+    let again = sync.push(&caller, sent(push.clone())).await.unwrap();
+    assert!(again.duplicate);
+    let other = Push {
+        changes: create("b").changes,
+        ..push
+    };
+    let refused = sync.push(&caller, sent(other)).await;
+    let reused = SyncError::Push(PushRefusal::MutationIdReused);
+    assert_eq!(refused.unwrap_err().to_string(), reused.to_string());
 }
 
 #[tokio::test]

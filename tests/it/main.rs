@@ -13,6 +13,7 @@ mod crash;
 mod disk;
 mod docs;
 mod embedded;
+mod evolution;
 mod existing_data;
 mod faults;
 mod following;

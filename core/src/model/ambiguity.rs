@@ -20,13 +20,12 @@ pub struct FieldAmbiguity {
 }
 
 impl Model {
-    /// The fields that an operation over all types has to alias, in the order of the model.
+    /// The fields that an operation over all types has to alias, in the order of the model. Nothing asks for retired ones.
     pub fn clashes(&self) -> Vec<FieldAmbiguity> {
-        let pairs = self
-            .types
-            .iter()
+        let in_use = || self.types.iter().filter(|ty| !ty.retired);
+        let pairs = in_use()
             .enumerate()
-            .flat_map(|(i, a)| self.types[i + 1..].iter().map(move |b| (a, b)));
+            .flat_map(|(i, a)| in_use().skip(i + 1).map(move |b| (a, b)));
         pairs.flat_map(|(a, b)| self.clashes_of(a, b)).collect()
     }
 
@@ -59,10 +58,8 @@ enum OutputShape<'a> {
 type NamedOutput<'a> = (&'a str, OutputShape<'a>);
 
 fn outputs(ty: &DocumentType) -> Vec<NamedOutput<'_>> {
-    let references = ty
-        .references
-        .iter()
-        .map(|r: &Reference| (&*r.name, OutputShape::Document(&r.target)));
+    let references = ty.references.iter().filter(|it| !it.retired);
+    let references = references.map(|r: &Reference| (&*r.name, OutputShape::Document(&r.target)));
     stored_outputs(&ty.fields)
         .into_iter()
         .chain(references)
@@ -70,8 +67,8 @@ fn outputs(ty: &DocumentType) -> Vec<NamedOutput<'_>> {
 }
 
 fn stored_outputs(fields: &[Field]) -> Vec<NamedOutput<'_>> {
+    let fields = fields.iter().filter(|field| !field.retired);
     fields
-        .iter()
         .map(|field| (&*field.name, OutputShape::Stored(&field.ty)))
         .collect()
 }

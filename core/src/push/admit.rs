@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{Push, PushRefusal, PushRequest, overlay::TransactionOverlay, results::ChangeResult};
+use super::{
+    Push, PushHash, PushRefusal, PushRequest, overlay::TransactionOverlay, results::ChangeResult,
+};
 use crate::{
     change::Action,
     id::{DocumentKey, MutationId},
@@ -43,7 +45,7 @@ pub(super) fn admit(
         check_epoch(overlay, push)?;
     }
     if first <= last && !is_active(Mutant::NotReplayed) {
-        let state = state.filter(|state| state.first == first && state.hash == request.hash);
+        let state = state.filter(|state| state.first == first && is_of(state.hash, request));
         let state = state.ok_or(PushRefusal::MutationIdReused)?;
         let verdicts = state.outcomes.iter().map(ChangeResult::replayed).collect();
         return Ok(Admission::Repeat(verdicts, state.last));
@@ -64,6 +66,11 @@ pub(super) fn admit(
         return Err(PushRefusal::TooManyClients { max });
     }
     Ok(Admission::Numbered(first))
+}
+
+/// Whether a stored hash is that of the push. Earlier releases stored the hash of decoded changes.
+fn is_of(stored: PushHash, request: &PushRequest) -> bool {
+    stored == request.hash || stored == PushHash::of(&request.push)
 }
 
 fn check_epoch(overlay: &TransactionOverlay<'_>, push: &Push) -> Result<(), PushRefusal> {

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::model::{DefaultValue, Field, Model, Shape};
 
-/// Checks a value against its field beyond its type: whether null is allowed, and the constraints, those of embedded
-/// documents too.
+/// Checks a value against its field beyond its type: whether null is allowed, and the constraints. Embedded documents are
+/// whole.
 ///
 /// # Errors
 /// The first [`JsonError`].
@@ -32,11 +32,15 @@ pub fn check_value(
         value,
         path,
         &|fields, document, path| {
-            let given = fields
-                .iter()
-                .filter_map(|field| Some((field, document.get(&field.stored_as)?)));
-            given.into_iter().try_for_each(|(field, value)| {
-                check_value(model, field, value, &join(path, &field.name))
+            fields.iter().try_for_each(|field| {
+                let path = join(path, &field.name);
+                match document.get(&field.stored_as) {
+                    Some(value) => check_value(model, field, value, &path),
+                    None if field.ty.required && !has_literal_default(field) => {
+                        Err(JsonError::new(&path, "is required and has no default"))
+                    }
+                    None => Ok(()),
+                }
             })
         },
     )
@@ -65,7 +69,7 @@ fn check_present(
 ) -> Result<(), JsonError> {
     fields.iter().try_for_each(|field| {
         let path = join(path, &field.name);
-        let has_default = matches!(field.default, Some(DefaultValue::Literal(_)));
+        let has_default = has_literal_default(field);
         match document
             .get(&field.stored_as)
             .filter(|value| !value.is_null())
@@ -83,6 +87,10 @@ fn check_present(
             None => Ok(()),
         }
     })
+}
+
+fn has_literal_default(field: &Field) -> bool {
+    matches!(field.default, Some(DefaultValue::Literal(_)))
 }
 
 /// A check of one embedded document: its type's fields, its content, and the path to it.

@@ -29,8 +29,8 @@ impl JsonError {
     }
 }
 
-/// Reads the fields of a document or a patch, under their stored names. Names that the model does not have are refused,
-/// absent fields stay absent, null stays null.
+/// Reads the fields of a document or a patch, under their stored names. A field may be given by its earlier name. Names
+/// that the model does not have are refused, absent fields stay absent, null stays null.
 ///
 /// # Errors
 /// The first [`JsonError`].
@@ -84,17 +84,20 @@ fn decode_object(
     path: &str,
     depth: usize,
 ) -> Result<Document, JsonError> {
-    json.into_iter()
-        .map(|(name, json)| {
-            let path = join(path, &name);
-            let field = fields
-                .iter()
-                .find(|field| field.name == name)
-                .ok_or_else(|| JsonError::new(&path, "the model has no such field"))?;
-            let value = decode_at(model, &field.ty, json, &path, depth + 1)?;
-            Ok((field.stored_as.clone(), value))
-        })
-        .collect()
+    let mut document = Document::new();
+    for (name, json) in json {
+        let field = fields
+            .iter()
+            .find(|field| field.is_called(&name))
+            .ok_or_else(|| JsonError::new(&join(path, &name), "the model has no such field"))?;
+        let path = join(path, &field.name);
+        let value = decode_at(model, &field.ty, json, &path, depth + 1)?;
+        if document.insert(field.stored_as.clone(), value).is_some() {
+            let problem = "is given twice, by its present name and by its earlier one";
+            return Err(JsonError::new(&path, problem));
+        }
+    }
+    Ok(document)
 }
 
 fn decode_at(

@@ -7,24 +7,29 @@ use tidegate_core::{
     id::{ClientId, DocumentKey, Epoch, MutationId},
     model::{DocumentType, Model, Policy},
     push::{Push, PushClient},
-    value::{Document, Timestamp, json, unrepresentable::Unrepresentable},
+    value::{Document, Timestamp, defaults, json, unrepresentable::Unrepresentable},
 };
 
-use crate::graphql::{
-    enums,
-    error::{ClientError, Code},
+use super::sent;
+use crate::{
+    graphql::{
+        enums,
+        error::{ClientError, Code},
+    },
+    sync::SentPush,
 };
 
 pub(in crate::graphql) type Object = IndexMap<Name, Value>;
 
-/// Reads the argument `input` of `pushChanges`.
-pub(in crate::graphql) fn push(model: &Model, input: Value) -> Result<Push, ClientError> {
+/// Reads the argument `input` of `pushChanges`, and fills in the defaults that it leaves out.
+pub(in crate::graphql) fn push(model: &Model, input: Value) -> Result<SentPush, ClientError> {
     let mut input = object(input);
+    let hash = sent::hash(&input);
     let changes = match input.swap_remove("changes") {
         Some(Value::List(changes)) => changes,
         _ => Vec::new(),
     };
-    Ok(Push {
+    let push = Push {
         client: present(&mut input, "client")
             .map(|client| push_client(object(client)))
             .transpose()?,
@@ -38,7 +43,8 @@ pub(in crate::graphql) fn push(model: &Model, input: Value) -> Result<Push, Clie
             .and_then(text)
             .map(|epoch| epoch_of(&epoch))
             .transpose()?,
-    })
+    };
+    Ok(SentPush { push, hash })
 }
 
 fn push_client(mut client: Object) -> Result<PushClient, ClientError> {
@@ -78,10 +84,7 @@ fn unknown_change() -> ClientError {
 /// One item: `{task: {update: {…}}}`.
 fn submission(model: &Model, item: Object) -> Option<Submission> {
     let (root, change) = item.into_iter().next()?;
-    let document_type = model
-        .types
-        .iter()
-        .find(|known| known.singular == root.as_str())?;
+    let document_type = model.types.iter().find(|known| known.has_key(&root))?;
     let (verb, change) = object(change).into_iter().next()?;
     let mut change = object(change);
     let id = present(&mut change, "id")
@@ -117,10 +120,14 @@ fn read_change(
             .transpose()
     };
     let action = match verb {
-        "create" => Action::Create {
-            document: fields("document")?.unwrap_or_default(),
-            base: named_base,
-        },
+        "create" => {
+            let mut document = fields("document")?.unwrap_or_default();
+            defaults::fill(model, &document_type.fields, &mut document);
+            Action::Create {
+                document,
+                base: named_base,
+            }
+        }
         "update" => Action::Update {
             base,
             set: fields("set")?.unwrap_or_default(),
@@ -138,6 +145,7 @@ fn read_change(
     })
 }
 
+/// Reads the fields of a document or a patch, and fills in the defaults inside embedded documents.
 pub(in crate::graphql) fn read_fields(
     model: &Model,
     document_type: &DocumentType,
@@ -147,8 +155,11 @@ pub(in crate::graphql) fn read_fields(
         Json::Object(fields) => fields,
         _ => Map::new(),
     };
-    json::decode_fields(model, &document_type.fields, json)
-        .map_err(|error| Rejection::invalid(&error.path, error.problem))
+    let fields = &document_type.fields;
+    let mut document = json::decode_fields(model, fields, json)
+        .map_err(|error| Rejection::invalid(&error.path, error.problem))?;
+    defaults::fill_inside(model, fields, &mut document);
+    Ok(document)
 }
 
 /// Validation accepts no binary values.

@@ -11,7 +11,7 @@ use tidegate_core::{
     push::{PushRefusal, Resolution},
 };
 
-use super::{integer, object, present, read_fields, text};
+use super::{integer, object, present, read_fields, text, with_keys};
 use crate::{
     graphql::{
         enums::{self, ConflictSide},
@@ -49,14 +49,12 @@ fn resolution_input(model: &Model) -> InputObject {
         .oneof()
         .field(argument("take", nullable("SyncSide"), "One of the sides."));
     let input = model.types.iter().fold(input, |input, document_type| {
-        input.field(argument(
-            &document_type.singular,
-            nullable(&format!("{}Patch", document_type.name)),
-            &format!(
-                "These fields of {} are written; if it has been deleted, it is created again.",
-                one(document_type.name.as_str())
-            ),
-        ))
+        let ty = nullable(&format!("{}Patch", document_type.name));
+        let description = format!(
+            "These fields of {} are written; if it has been deleted, it is created again.",
+            one(document_type.name.as_str())
+        );
+        with_keys(input, document_type, &ty, &description)
     });
     input.field(argument(
         "delete",
@@ -109,7 +107,7 @@ fn resolution_of(model: &Model, name: &str, value: GraphqlValue) -> Option<Resol
         ("delete", GraphqlValue::Boolean(true)) => Some(Resolution::Delete),
         (name, fields @ GraphqlValue::Object(_)) => {
             let mut types = model.types.iter();
-            let document_type = types.find(|known| known.singular == name)?;
+            let document_type = types.find(|known| known.has_key(name))?;
             let fields = read_fields(model, document_type, fields);
             Some(Resolution::Edited(document_type.stored_as.clone(), fields))
         }

@@ -48,7 +48,11 @@ pub(in crate::graphql) enum DocumentPart {
     /// The head of a document. Embedded ones and sides of conflicts have none.
     Head(HeadWriter),
     Field(FieldPlan),
+    /// A retired field, which shows its default or null whatever is stored.
+    Retired(FieldPlan),
     Reference(ReferencePlan),
+    /// A retired reference, which shows null.
+    Nothing,
 }
 
 pub(in crate::graphql) struct FieldPlan {
@@ -118,7 +122,7 @@ impl DocumentPart {
         match self {
             Self::Field(field) => Some(&field.stored_as),
             Self::Reference(reference) => Some(&reference.by),
-            Self::TypeName(_) | Self::Head(_) => None,
+            Self::TypeName(_) | Self::Head(_) | Self::Retired(_) | Self::Nothing => None,
         }
     }
 }
@@ -266,6 +270,8 @@ impl Text {
                     let written = self.field(found[*slot], field);
                     written.map_err(|stop| stop.with(|it| it.inside(&field.name)))?;
                 }
+                DocumentPart::Retired(field) => self.field(None::<V>, field)?,
+                DocumentPart::Nothing => self.null(),
                 DocumentPart::Reference(reference) => {
                     let id = found[*slot].map(V::see).transpose();
                     let inside = |it: Misfit| it.inside(&reference.field);

@@ -2,6 +2,8 @@
 //! fields absent. The content of custom scalars, and numbers beyond all floats, are not checked here: they are decided
 //! for each change, not for the request.
 
+use std::collections::HashSet;
+
 use apollo_compiler::{
     Name, Node, Schema,
     ast::Value as Literal,
@@ -33,6 +35,8 @@ pub(super) struct Coercer<'d> {
     checked: &'d ValidatedDocument,
     operation: &'d Operation,
     variables: Variables<'d>,
+    /// Input objects whose defaults are left out.
+    undefaulted: &'d HashSet<String>,
     depth_max: usize,
     /// The estimated bytes of all values made so far.
     bytes: usize,
@@ -45,6 +49,7 @@ impl<'d> Coercer<'d> {
         schema: &'d Schema,
         checked: &'d ValidatedDocument,
         operation: &'d Operation,
+        undefaulted: &'d HashSet<String>,
         limits: &Limits,
     ) -> Self {
         Self {
@@ -52,6 +57,7 @@ impl<'d> Coercer<'d> {
             checked,
             operation,
             variables: Variables::new(checked, limits.variables_copied_bytes),
+            undefaulted,
             depth_max: limits.variables_depth,
             bytes: 0,
             values: 0,
@@ -145,11 +151,29 @@ impl<'d> Coercer<'d> {
         given: Option<RawInput<'d>>,
         place: &InputPath<'_>,
     ) -> Result<Option<Value>, RequestError> {
-        if let Some(given) = given
-            && let Some(value) = self.value(&definition.ty, given, place)?
-        {
-            return Ok(Some(value));
+        match self.given(definition, given, place)? {
+            Some(value) => Ok(Some(value)),
+            None => self.default(definition, place),
         }
+    }
+
+    fn given(
+        &mut self,
+        definition: &'d InputValueDefinition,
+        given: Option<RawInput<'d>>,
+        place: &InputPath<'_>,
+    ) -> Result<Option<Value>, RequestError> {
+        match given {
+            Some(given) => self.value(&definition.ty, given, place),
+            None => Ok(None),
+        }
+    }
+
+    fn default(
+        &mut self,
+        definition: &'d InputValueDefinition,
+        place: &InputPath<'_>,
+    ) -> Result<Option<Value>, RequestError> {
         match &definition.default_value {
             Some(default) => self
                 .constant(&definition.ty, RawInput::Literal(default), place)
@@ -239,12 +263,17 @@ impl<'d> Coercer<'d> {
             .map_err(|other| place.mismatch(ty, &other))?;
         let one_of = object.directives.has("oneOf");
         check_fields(object, one_of, &fields, place)?;
+        let fills_defaults = !self.undefaulted.contains(object.name.as_str());
         let mut values = IndexMap::with_capacity(fields.len());
         for (name, definition) in &object.fields {
             let place = place.field(name);
             let given = fields.take(name);
             let is_the_one = one_of && given.is_some();
-            let value = self.defined(definition, given, &place)?;
+            let value = match self.given(definition, given, &place)? {
+                Some(value) => Some(value),
+                // It is counted here, though it is filled in later.
+                None => self.default(definition, &place)?.filter(|_| fills_defaults),
+            };
             if is_the_one && matches!(value, None | Some(Value::Null)) {
                 let problem = "is the one field given and cannot be null";
                 return Err(place.refuse(place.kind(), problem));

@@ -25,7 +25,7 @@ use crate::graphql::{
         fields_of,
     },
     request::SelectedField,
-    shape::{nullable, one, optional, output_type, required},
+    shape::{deprecation, nullable, one, optional, output_type, renamed, required},
 };
 
 /// The specifications of the wire formats of Tidegate's scalars.
@@ -181,13 +181,15 @@ impl DocumentTypes {
     }
 
     fn state(&self, ty: &DocumentType, name: &str, fields: &[SelectedField]) -> PartsPlan {
+        let optional = |field| FieldPlan {
+            required: false,
+            default: None,
+            ..field
+        };
         let parts = fields.iter().map(|asked| {
             let part = match self.part(name, &ty.fields, asked) {
-                DocumentPart::Field(field) => DocumentPart::Field(FieldPlan {
-                    required: false,
-                    default: None,
-                    ..field
-                }),
+                DocumentPart::Field(field) => DocumentPart::Field(optional(field)),
+                DocumentPart::Retired(field) => DocumentPart::Retired(optional(field)),
                 part => part,
             };
             (Key::new(&asked.key), part)
@@ -203,6 +205,7 @@ impl DocumentTypes {
             let part = match head {
                 Some((.., write)) => DocumentPart::Head(*write),
                 None => match references.find(|reference| reference.name == name) {
+                    Some(reference) if reference.retired => DocumentPart::Nothing,
                     Some(reference) => {
                         let by = document_type.field_name(&reference.by);
                         DocumentPart::Reference(self.reference(reference, by, asked))
@@ -221,7 +224,8 @@ impl DocumentTypes {
         fields: &[model::Field],
         asked: &SelectedField,
     ) -> DocumentPart {
-        match fields.iter().find(|field| *asked.name == *field.name) {
+        match fields.iter().find(|field| field.is_called(&asked.name)) {
+            Some(field) if field.retired => DocumentPart::Retired(self.field(field, asked)),
             Some(field) => DocumentPart::Field(self.field(field, asked)),
             None => DocumentPart::TypeName(type_name.into()),
         }
@@ -234,7 +238,9 @@ impl DocumentTypes {
             value: self.value(&field.ty, asked),
             required: field.ty.required,
             default: match &field.default {
-                Some(DefaultValue::Literal(default)) if field.ty.required => Some(default.clone()),
+                Some(DefaultValue::Literal(default)) if field.ty.required || field.retired => {
+                    Some(default.clone())
+                }
                 _ => None,
             },
         }
@@ -320,8 +326,8 @@ fn enum_of(enum_type: &EnumType) -> Enum {
         if let Some(description) = &value.description {
             item = item.description(description);
         }
-        if let Some(deprecated) = &value.deprecated {
-            item = item.deprecation(Some(deprecated));
+        if let Some(reason) = deprecation(value.deprecated.as_ref(), value.retired) {
+            item = item.deprecation(Some(reason));
         }
         built = built.item(item);
     }
@@ -334,7 +340,19 @@ fn type_names(model: &Model) -> Enum {
         Enum::new("SyncType").description("The synced types, each equal to its `__typename`.");
     model.types.iter().fold(names, |names, document_type| {
         let name = document_type.name.as_str();
-        names.item(EnumItem::new(name).description(format!("The type {name}.")))
+        let item = EnumItem::new(name).description(format!("The type {name}."));
+        let names = names.item(match deprecation(None, document_type.retired) {
+            Some(reason) => item.deprecation(Some(reason)),
+            None => item,
+        });
+        match &document_type.renamed_from {
+            Some(from) => names.item(
+                EnumItem::new(from.as_str())
+                    .description(format!("The earlier name of {name}."))
+                    .deprecation(Some(&renamed(name))),
+            ),
+            None => names,
+        }
     })
 }
 
@@ -358,7 +376,7 @@ fn document_object(document_type: &DocumentType) -> Object {
         object = object.field(unresolved(name, required(ty)).description(description));
     }
     for field in &document_type.fields {
-        object = object.field(field_of(field, output_type(&field.ty)));
+        object = with_field(object, field, &output_type(&field.ty));
     }
     for reference in &document_type.references {
         object = object.field(reference_field(document_type, reference));
@@ -373,7 +391,7 @@ fn embedded_object(embedded: &EmbeddedType) -> Object {
     }
     let fields = embedded.fields.iter();
     fields.fold(object, |object, field| {
-        object.field(field_of(field, output_type(&field.ty)))
+        with_field(object, field, &output_type(&field.ty))
     })
 }
 
@@ -389,18 +407,25 @@ fn state_object(document_type: &DocumentType) -> Object {
     ));
     let fields = document_type.fields.iter();
     fields.fold(object, |object, field| {
-        object.field(field_of(field, optional(output_type(&field.ty))))
+        with_field(object, field, &optional(output_type(&field.ty)))
     })
 }
 
-/// A field of the type `ty`, with its description in the model.
-fn field_of(field: &model::Field, ty: TypeRef) -> Field {
-    let built = unresolved(&field.name, ty);
-    let built = match &field.description {
-        Some(description) => built.description(description),
-        None => built,
+/// Adds a field of the type `ty`, with its description in the model, and its earlier name.
+fn with_field(object: Object, field: &model::Field, ty: &TypeRef) -> Object {
+    let built = |name: &str| {
+        let built = unresolved(name, ty.clone());
+        match &field.description {
+            Some(description) => built.description(description),
+            None => built,
+        }
     };
-    deprecated(built, field.deprecated.as_deref())
+    let reason = deprecation(field.deprecated.as_ref(), field.retired);
+    let object = object.field(deprecated(built(&field.name), reason));
+    match &field.renamed_from {
+        Some(from) => object.field(deprecated(built(from), Some(&renamed(&field.name)))),
+        None => object,
+    }
 }
 
 /// Another document whose id is in this one.
@@ -414,7 +439,7 @@ fn reference_field(document_type: &DocumentType, reference: &Reference) -> Field
         .unwrap_or_else(|| format!("The {target} that `{by}` names, if you may see it."));
     deprecated(
         field.description(description),
-        reference.deprecated.as_deref(),
+        deprecation(reference.deprecated.as_ref(), reference.retired),
     )
 }
 

@@ -42,6 +42,7 @@ const VALUES: [&str; 6] = ["None", "class", "import", "self", "default", "lambda
 /// A model and its text.
 pub(super) fn random(tape: &mut Tape) -> (String, Model) {
     let plain = schemas::model(tape);
+    let plain = evolved(tape, &plain);
     let mut names = BTreeMap::new();
     for (from, to) in TYPES {
         names.insert(from.to_owned(), tape.of(&to).to_owned());
@@ -67,6 +68,26 @@ pub(super) fn random(tape: &mut Tape) -> (String, Model) {
     let model =
         Model::parse("model.graphql", &text).unwrap_or_else(|error| panic!("{text}\n{error}"));
     (text, model)
+}
+
+/// The same model with fields that had other names, and with retired ones.
+fn evolved(tape: &mut Tape, text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let Some((name, ty)) = line.strip_prefix("  f").and_then(|it| it.split_once(": ")) else {
+            return format!("{line}\n");
+        };
+        let renamed = match tape.one_in(3) {
+            true => format!(" @renamed(from: \"was_{name}\")"),
+            false => String::new(),
+        };
+        let may_retire = !ty.ends_with('!');
+        let retired = match may_retire && tape.one_in(4) {
+            true => " @retired",
+            false => "",
+        };
+        format!("{line}{renamed}{retired}\n")
+    });
+    lines.collect()
 }
 
 /// Renames to neighbours in `to`, from a random place in it.

@@ -1,0 +1,59 @@
+//! Types and fields that have other names now, or that clients no longer write, through the real binary on both stores.
+
+mod renamed;
+mod repeats;
+
+use serde_json::{Value as Json, json};
+use tempfile::TempDir;
+
+use crate::harness::{
+    Client, Server,
+    mongod::{Deployment, fresh_database},
+};
+
+/// A store and the directory of its gateway.
+struct Place {
+    directory: TempDir,
+    /// The store, as `--store` takes it.
+    url: String,
+}
+
+impl Place {
+    /// One on each kind of store.
+    async fn each() -> [Self; 2] {
+        let database = Deployment::shared().await.url(&fresh_database());
+        ["embedded:data".to_owned(), database].map(|url| Self {
+            directory: TempDir::new().unwrap(),
+            url,
+        })
+    }
+
+    /// A gateway on this model.
+    fn serve(&self, model: &str) -> Server {
+        let directory = self.directory.path();
+        std::fs::write(directory.join("model.graphql"), model).unwrap();
+        Server::dev_with(directory, &["--store", &self.url])
+    }
+}
+
+const RESULTS: &str = "results { documentId status duplicate version error { code field } document { id syncVersion } }";
+
+/// Pushes `input`; the results.
+async fn push(client: &Client, input: Json) -> Json {
+    let query = format!(
+        "mutation($input: PushChangesInput!) {{ pushChanges(input: $input) {{ {RESULTS} }} }}"
+    );
+    let mut data = client.data(&query, json!({"input": input})).await;
+    data["pushChanges"]["results"].take()
+}
+
+/// Each result in short: its status, and the code and the field of its error.
+fn outcomes(results: &Json) -> Vec<String> {
+    let results = results.as_array().unwrap().iter();
+    let words = results.map(|result| {
+        let error = &result["error"];
+        let words = [&result["status"], &error["code"], &error["field"]].map(Json::as_str);
+        words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    });
+    words.collect()
+}

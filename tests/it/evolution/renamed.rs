@@ -1,0 +1,293 @@
+//! `@renamed(from)`: the earlier name stays, in what is written and in what is read.
+
+use serde_json::{Value as Json, json};
+
+use super::{Place, outcomes, push};
+use crate::harness::{answer, tidegate};
+
+const MODEL: &str = r#"
+extend schema @grant(scope: "public", access: WRITE)
+type Note @collection(name: "notes") @scope(by: "public") @renamed(from: "Memo") @conflict(policy: MANUAL, clientMayChoose: [MERGE]) {
+  id: ID!
+  title: String! @renamed(from: "name")
+  color: Color @renamed(from: "colour")
+  parts: [Part!] @renamed(from: "pieces")
+  size: Int! @default(value: 1) @renamed(from: "length")
+  count: Int @merge(with: COUNTER) @renamed(from: "number")
+  done: Boolean
+}
+type Part { label: String! @renamed(from: "text") count: Int! @default(value: 1) @renamed(from: "n") }
+enum Color { RED GREEN }
+"#;
+
+/// The same before its members were renamed.
+const BEFORE: &str = r#"
+extend schema @grant(scope: "public", access: WRITE)
+type Memo @collection(name: "notes") @scope(by: "public") @conflict(policy: MANUAL, clientMayChoose: [MERGE]) {
+  id: ID!
+  name: String!
+  colour: Color
+  pieces: [Part!]
+  length: Int! @default(value: 1)
+  number: Int @merge(with: COUNTER)
+  done: Boolean
+}
+type Part { text: String! n: Int! @default(value: 1) }
+enum Color { RED GREEN }
+"#;
+
+const NOTE: &str = "{ note(id: \"a\") { __typename title name color colour size length count number parts { label text count n } pieces { text } } }";
+
+fn create(id: &str, document: Json) -> Json {
+    json!({"note": {"create": {"id": id, "document": document}}})
+}
+
+fn update(id: &str, base: i64, set: Json) -> Json {
+    json!({"note": {"update": {"id": id, "baseVersion": base, "set": set}}})
+}
+
+#[tokio::test]
+async fn a_renamed_field_is_written_and_read_by_either_name() {
+    for place in Place::each().await {
+        let server = place.serve(MODEL);
+        let client = server.client("alice");
+        let old =
+            json!({"name": "one", "colour": "RED", "pieces": [{"text": "x", "n": 2}], "length": 3});
+        let mixed =
+            json!({"title": "two", "colour": "GREEN", "parts": [{"text": "x", "count": 2}]});
+        let results = push(
+            &client,
+            json!({"changes": [create("a", old), create("b", mixed)]}),
+        )
+        .await;
+        assert_eq!(outcomes(&results), ["APPLIED", "APPLIED"]);
+        let part = json!({"label": "x", "text": "x", "count": 2, "n": 2});
+        let shown = json!({
+            "__typename": "Note", "title": "one", "name": "one", "color": "RED", "colour": "RED", "size": 3, "length": 3,
+            "count": null, "number": null, "parts": [part], "pieces": [{"text": "x"}],
+        });
+        assert_eq!(client.data(NOTE, json!({})).await["note"], shown);
+
+        // As a literal, with variables inside it, one of which has no value.
+        let literal = "mutation($title: String, $absent: String, $colour: Color) { pushChanges(input: {changes: [{note: {update: {
+            id: \"a\", baseVersion: 1, set: {name: $title, title: $absent, colour: $colour, pieces: [{text: \"y\"}]}, base: {title: \"one\"}
+        }}}]}) { results { status } } }";
+        let variables = json!({"title": "three", "colour": null});
+        let data = client.data(literal, variables).await;
+        assert_eq!(data["pushChanges"]["results"][0]["status"], "APPLIED");
+        let note = client.data(NOTE, json!({})).await;
+        let part = json!({"label": "y", "text": "y", "count": 1, "n": 1});
+        assert_eq!(note["note"]["title"], "three");
+        assert_eq!(note["note"]["color"], Json::Null);
+        assert_eq!(note["note"]["parts"], json!([part]));
+    }
+}
+
+#[tokio::test]
+async fn what_was_stored_before_a_rename_is_read_and_edited_after_it() {
+    for place in Place::each().await {
+        let server = place.serve(BEFORE);
+        let client = server.client("alice");
+        let document = json!({"name": "one", "colour": "RED", "pieces": [{"text": "x", "n": 2}], "length": 3, "number": 4});
+        let create = json!({"memo": {"create": {"id": "a", "document": document}}});
+        assert_eq!(
+            outcomes(&push(&client, json!({"changes": [create]})).await),
+            ["APPLIED"]
+        );
+        let page = "{ changesSince { checkpoint } }";
+        let checkpoint = client.data(page, json!({})).await["changesSince"]["checkpoint"].take();
+        server.stop();
+
+        let server = place.serve(MODEL);
+        let client = client.at(&server);
+        let part = json!({"label": "x", "text": "x", "count": 2, "n": 2});
+        let shown = json!({
+            "__typename": "Note", "title": "one", "name": "one", "color": "RED", "colour": "RED", "size": 3, "length": 3,
+            "count": 4, "number": 4, "parts": [part], "pieces": [{"text": "x"}],
+        });
+        assert_eq!(client.data(NOTE, json!({})).await["note"], shown);
+        // The rename is no change of a document.
+        let page = "query($checkpoint: Checkpoint) { changesSince(checkpoint: $checkpoint) { reset changes { type document { ... on Note { title } } } } }";
+        let variables = json!({"checkpoint": checkpoint});
+        let pulled = client.data(page, variables.clone()).await["changesSince"].take();
+        assert_eq!(pulled, json!({"reset": false, "changes": []}));
+        let edit = update("a", 1, json!({"title": "two"}));
+        assert_eq!(
+            outcomes(&push(&client, json!({"changes": [edit]})).await),
+            ["APPLIED"]
+        );
+        let pulled = client.data(page, variables).await["changesSince"].take();
+        let changes = json!([{"type": "Note", "document": {"title": "two"}}]);
+        assert_eq!(pulled, json!({"reset": false, "changes": changes}));
+        server.stop();
+
+        let server = place.serve(BEFORE);
+        let memo = "{ memo(id: \"a\") { __typename name colour length number pieces { text n } } }";
+        let memo = client.at(&server).data(memo, json!({})).await["memo"].take();
+        let shown = json!({"__typename": "Memo", "name": "two", "colour": "RED", "length": 3, "number": 4, "pieces": [{"text": "x", "n": 2}]});
+        assert_eq!(memo, shown);
+    }
+}
+
+#[tokio::test]
+async fn both_names_of_a_field_in_one_input_reject_that_change_alone() {
+    for place in Place::each().await {
+        let server = place.serve(MODEL);
+        let client = server.client("alice");
+        let part = |part: Json| json!({"title": "one", "parts": [{"label": "x"}, part]});
+        let changes = json!([
+            create("a", json!({"title": "one"})),
+            create("b", json!({"title": "one", "name": "one"})),
+            create("c", json!({"title": "one", "name": null})),
+            create("d", json!({"title": "one", "length": 1, "size": 1})),
+            create("e", part(json!({"label": "y", "text": "y"}))),
+            create("f", json!({"title": "one", "parts": [], "pieces": null})),
+            update("a", 0, json!({"color": "RED", "colour": "RED"})),
+            json!({"note": {"update": {"id": "a", "baseVersion": 0, "set": {"color": "RED"}, "base": {"color": null, "colour": null}}}}),
+            create("g", json!({"color": "RED"})),
+            create("h", json!({"name": null})),
+            create("i", part(json!({"count": 2}))),
+            create("j", json!({"name": "one"})),
+        ]);
+        let results = push(&client, json!({"changes": changes})).await;
+        assert_eq!(
+            outcomes(&results),
+            [
+                "APPLIED",
+                "REJECTED INVALID_VALUE title",
+                "REJECTED INVALID_VALUE title",
+                "REJECTED INVALID_VALUE size",
+                "REJECTED INVALID_VALUE parts[1].label",
+                "REJECTED INVALID_VALUE parts",
+                "REJECTED INVALID_VALUE color",
+                "REJECTED INVALID_VALUE color",
+                "REJECTED INVALID_VALUE title",
+                "REJECTED INVALID_VALUE title",
+                "REJECTED INVALID_VALUE parts[1].label",
+                "APPLIED",
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn differences_of_a_renamed_counter_add_up_whatever_name_each_writer_uses() {
+    for place in Place::each().await {
+        let server = place.serve(MODEL);
+        let (alice, bob) = (server.client("alice"), server.client("bob"));
+        let epoch = alice.epoch().await;
+        let numbered = |client: &str, first: i64, change: Json| {
+            let client = json!({"id": client, "firstMutationId": first});
+            json!({"client": client, "epoch": epoch, "policy": "MERGE", "changes": [change]})
+        };
+        let created = create("a", json!({"title": "one", "count": 1}));
+        push(&alice, numbered("a", 1, created)).await;
+        let edit = |set: Json, base: Json| json!({"note": {"update": {"id": "a", "baseVersion": 1, "set": set, "base": base}}});
+        let new = edit(json!({"count": 3}), json!({"count": 1}));
+        let old = edit(json!({"number": 5}), json!({"number": 1}));
+        let mixed = edit(json!({"number": 11}), json!({"count": 1}));
+        assert_eq!(
+            outcomes(&push(&alice, numbered("a", 2, new)).await),
+            ["APPLIED"]
+        );
+        assert_eq!(
+            outcomes(&push(&bob, numbered("b", 1, old)).await),
+            ["MERGED"]
+        );
+        assert_eq!(
+            outcomes(&push(&bob, numbered("c", 1, mixed)).await),
+            ["MERGED"]
+        );
+        let note = alice.data(NOTE, json!({})).await;
+        assert_eq!(note["note"]["count"], 1 + 2 + 4 + 10);
+    }
+}
+
+#[tokio::test]
+async fn the_earlier_name_of_a_type_names_it_in_arguments_and_inputs() {
+    for place in Place::each().await {
+        let server = place.serve(MODEL);
+        let (alice, bob) = (server.client("alice"), server.client("bob"));
+        let create = json!({"memo": {"create": {"id": "a", "document": {"name": "one"}}}});
+        let results = push(&alice, json!({"changes": [create]})).await;
+        assert_eq!(outcomes(&results), ["APPLIED"]);
+        for types in ["[Memo]", "[Note]", "[Memo, Note]"] {
+            let query = format!(
+                "{{ changesSince(types: {types}) {{ changes {{ type documentId document {{ __typename }} }} }} }}"
+            );
+            let page = alice.data(&query, json!({})).await;
+            let change =
+                json!({"type": "Note", "documentId": "a", "document": {"__typename": "Note"}});
+            assert_eq!(page["changesSince"]["changes"], json!([change]), "{types}");
+        }
+        let both = json!({"input": {"changes": [{"memo": {"delete": {"id": "a", "baseVersion": 1}}, "note": {"delete": {"id": "a", "baseVersion": 1}}}]}});
+        let mutation = "mutation($input: PushChangesInput!) { pushChanges(input: $input) { results { status } } }";
+        assert_eq!(alice.code(mutation, both).await, "BAD_USER_INPUT");
+
+        // A conflict is shown by the present names, and resolved by any.
+        push(
+            &bob,
+            json!({"changes": [update("a", 1, json!({"name": "Bob's", "number": 2}))]}),
+        )
+        .await;
+        let late = update("a", 1, json!({"name": "Alice's", "number": 3}));
+        assert_eq!(
+            outcomes(&push(&alice, json!({"changes": [late]})).await),
+            ["CONFLICT"]
+        );
+        let query = "{ conflicts { nodes { id type fields currentVersion mine { ... on SyncNoteState { name title number } } } } }";
+        let conflict = alice.data(query, json!({})).await["conflicts"]["nodes"][0].take();
+        assert_eq!(conflict["type"], "Note");
+        assert_eq!(conflict["fields"], json!(["title", "count"]));
+        assert_eq!(
+            conflict["mine"],
+            json!({"name": "Alice's", "title": "Alice's", "number": 3})
+        );
+        let resolve = "mutation($input: ResolveConflictInput!) { resolveConflict(input: $input) { result { status error { code field } } } }";
+        let input = |fields: Json| json!({"input": {"conflictId": conflict["id"], "baseVersion": conflict["currentVersion"], "resolution": {"memo": fields}}});
+        let both = json!({"name": "both", "title": "both"});
+        let refused = alice.data(resolve, input(both)).await["resolveConflict"]["result"].take();
+        assert_eq!(
+            refused,
+            json!({"status": "REJECTED", "error": {"code": "INVALID_VALUE", "field": "title"}})
+        );
+        let resolved = alice.data(resolve, input(json!({"name": "both"}))).await;
+        assert_eq!(resolved["resolveConflict"]["result"]["status"], "APPLIED");
+        let note = alice.data(NOTE, json!({})).await;
+        assert_eq!(note["note"]["title"], "both");
+    }
+}
+
+#[tokio::test]
+async fn earlier_names_are_deprecated_in_the_schema_and_absent_from_ready_made_operations() {
+    let [place, _] = Place::each().await;
+    std::fs::write(place.directory.path().join("model.graphql"), MODEL).unwrap();
+    let schema = answer(place.directory.path(), &["schema"]);
+    for line in [
+        "name: String! @deprecated(reason: \"Renamed to `title`.\")",
+        "name: String @deprecated(reason: \"Renamed to `title`.\")",
+        "text: String! @deprecated(reason: \"Renamed to `label`.\")",
+        "n: Int @deprecated(reason: \"Renamed to `count`.\")",
+        "Memo @deprecated(reason: \"Renamed to `Note`.\")",
+        "memo: NoteChange @deprecated(reason: \"Renamed to `note`.\")",
+        "memo: NotePatch @deprecated(reason: \"Renamed to `note`.\")",
+        "title: String",
+        "size: Int! = 1",
+    ] {
+        let has = schema.lines().any(|found| found.trim() == line);
+        assert!(has, "{line}: {schema}");
+    }
+    let operations = answer(place.directory.path(), &["operations"]);
+    for earlier in ["name", "colour", "pieces", "length", "number", "text", "n"] {
+        let has = operations
+            .lines()
+            .any(|line| line.trim().trim_end_matches(" {") == earlier);
+        assert!(!has, "{earlier}: {operations}");
+    }
+    assert!(operations.contains("title\n"), "{operations}");
+    assert!(
+        tidegate(place.directory.path(), &["check"])
+            .status
+            .success()
+    );
+}
