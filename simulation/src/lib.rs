@@ -18,6 +18,7 @@ pub use self::{
     mutants::{Broken, CATALOGUE, Fault, catch},
     op::Op,
     oracle::{Property, Violation},
+    people::Edition,
     store::StoreFault,
     story::{Story, shrink},
     world::{Tally, tell},

@@ -32,6 +32,9 @@ enum Command {
         /// The first seed; without it, the time of day.
         #[arg(long)]
         seed: Option<u64>,
+        /// Gateways of two models.
+        #[arg(long)]
+        two_models: bool,
     },
     /// Breaks one rule at a time and prints the table of what shows it.
     Mutants {
@@ -46,6 +49,9 @@ enum Command {
     Tell {
         /// The seed.
         seed: u64,
+        /// Gateways of two models.
+        #[arg(long)]
+        two_models: bool,
     },
 }
 
@@ -57,18 +63,27 @@ fn main() -> ExitCode {
             runs,
             minutes,
             seed,
-        } => search(seed.unwrap_or_else(fresh_seed), runs, minutes),
+            two_models,
+        } => search(
+            seed.unwrap_or_else(fresh_seed),
+            runs,
+            minutes,
+            maker(two_models),
+        ),
         Command::Mutants { runs, only } => show_mutants(runs, only.as_deref()),
-        Command::Tell { seed } => match tell(&Story::of(seed)) {
-            Ok(tally) => {
-                say(&format!("{tally:?}"));
-                true
+        Command::Tell { seed, two_models } => {
+            let story = maker(two_models)(seed);
+            match tell(&story) {
+                Ok(tally) => {
+                    say(&format!("{tally:?}"));
+                    true
+                }
+                Err(violation) => {
+                    report(&story, violation);
+                    false
+                }
             }
-            Err(violation) => {
-                report(&Story::of(seed), violation);
-                false
-            }
-        },
+        }
     };
     if succeeded {
         ExitCode::SUCCESS
@@ -77,8 +92,19 @@ fn main() -> ExitCode {
     }
 }
 
+/// Makes the history of a seed.
+type Maker = fn(u64) -> Story;
+
+fn maker(two_models: bool) -> Maker {
+    if two_models {
+        Story::of_two_models
+    } else {
+        Story::of
+    }
+}
+
 /// Runs histories on all cores until there are enough, or one breaks a promise.
-fn search(first: u64, runs: u64, minutes: Option<u64>) -> bool {
+fn search(first: u64, runs: u64, minutes: Option<u64>, make: Maker) -> bool {
     let until = minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
     let bar = ProgressBar::new(minutes.map_or(runs, |minutes| 60 * minutes));
     bar.set_style(style());
@@ -99,7 +125,7 @@ fn search(first: u64, runs: u64, minutes: Option<u64>) -> bool {
     let began = Instant::now();
     let found: Vec<Searched> = thread::scope(|scope| {
         let workers: Vec<_> = (0..cores)
-            .map(|_| scope.spawn(move || search_alone(next)))
+            .map(|_| scope.spawn(move || search_alone(make, next)))
             .collect();
         let searched = workers.into_iter().map(|worker| worker.join());
         searched
@@ -133,10 +159,10 @@ struct Searched {
     broken: Option<(Story, Violation)>,
 }
 
-fn search_alone(next: impl Fn() -> Option<u64>) -> Searched {
+fn search_alone(make: Maker, next: impl Fn() -> Option<u64>) -> Searched {
     let mut searched = Searched::default();
     while let Some(seed) = next() {
-        let story = Story::of(seed);
+        let story = make(seed);
         searched.histories += 1;
         match tell(&story) {
             Ok(tally) => searched.tally.add(tally),

@@ -4,6 +4,8 @@
 
 use tidegate_testkit::Random;
 
+use crate::people::Edition;
+
 /// The most changes of a push.
 pub(crate) const PUSH_CHANGES_MAX: usize = 3;
 
@@ -125,10 +127,24 @@ pub enum Op {
     RunTwice,
     /// So much time passes that requests are given up.
     Wait,
+    /// A gateway is stopped and started with one of the two models, or all are.
+    Deploy { gateway: u8, edition: Edition },
+    /// The app of a device is updated: it knows what only model B has, and asks for it.
+    Update { device: u8 },
+    /// A gateway is started with one of the two models while the store does not answer a call of an importer, or of a
+    /// push. Then it answers.
+    Supersede {
+        calls: u8,
+        gateway: u8,
+        edition: Edition,
+        document: u8,
+        what: u8,
+        value: u8,
+    },
 }
 
 /// What can happen, how often it does in an ordinary history, and whether histories without it are useful.
-const KINDS: [Kind; 41] = [
+const KINDS: [Kind; 44] = [
     kind(28, true, |draw| Op::Edit {
         device: draw.byte(),
         document: draw.byte(),
@@ -283,7 +299,25 @@ const KINDS: [Kind; 41] = [
         what: draw.byte(),
         value: draw.byte(),
     }),
+    kind(4, true, |draw| Op::Deploy {
+        gateway: draw.byte(),
+        edition: draw.edition(),
+    }),
+    kind(2, false, |draw| Op::Update {
+        device: draw.byte(),
+    }),
+    kind(2, false, |draw| Op::Supersede {
+        calls: draw.below(12),
+        gateway: draw.byte(),
+        edition: draw.edition(),
+        document: draw.byte(),
+        what: draw.byte(),
+        value: draw.byte(),
+    }),
 ];
+
+/// The last kinds happen only to gateways of two models.
+const OF_TWO_MODELS: usize = 3;
 
 struct Kind {
     weight: usize,
@@ -301,18 +335,21 @@ const fn kind(weight: usize, essential: bool, make: fn(&mut Draw) -> Op) -> Kind
 
 /// How often each kind of operation comes in one history. Histories that leave some out and prefer others reach what an
 /// even mixture hides (Groce et al., Swarm Testing, 2012).
-pub(crate) struct Mix([usize; KINDS.len()]);
+pub(crate) struct Mix(Vec<usize>);
 
 impl Mix {
-    pub(crate) fn random(random: &mut Random) -> Self {
-        Self(KINDS.each_ref().map(|kind| {
+    pub(crate) fn random(random: &mut Random, of_two_models: bool) -> Self {
+        let spared = if of_two_models { 0 } else { OF_TWO_MODELS };
+        let kinds = KINDS.iter().take(KINDS.len() - spared);
+        let weights = kinds.map(|kind| {
             let factors = if kind.essential {
                 [1, 1, 2, 4]
             } else {
                 [0, 1, 1, 6]
             };
             kind.weight * random.one_of(&factors)
-        }))
+        });
+        Self(weights.collect())
     }
 
     /// An operation that is likely to be useful next.
@@ -338,6 +375,10 @@ impl Draw<'_> {
 
     fn below(&mut self, bound: usize) -> u8 {
         u8::try_from(self.0.below(bound)).expect("bounds are at most 256")
+    }
+
+    fn edition(&mut self) -> Edition {
+        self.0.one_of(&[Edition::A, Edition::B])
     }
 
     /// So many times in 256.

@@ -25,7 +25,10 @@ pub(crate) use self::{
     ledger::{Known, Ledger, Sent, took},
     sight::Sight,
 };
-use crate::{people, store::Moment};
+use crate::{
+    people::{self, Edition},
+    store::Moment,
+};
 
 /// A promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +74,8 @@ pub enum Property {
     Kept,
     /// What one user causes stays within its bounds, and takes no room of another user.
     Bounded,
+    /// No gateway changes a field that its model does not name.
+    Unnamed,
     /// Nothing panics.
     NoPanic,
 }
@@ -123,6 +128,35 @@ pub(crate) fn judge_order(moments: &[Moment]) -> Judged {
     Ok(())
 }
 
+/// A client, and the model of the gateway that it reads from.
+pub(crate) struct Reader<'c> {
+    pub(crate) client: &'c Client,
+    pub(crate) gateway: Edition,
+}
+
+impl Reader<'_> {
+    /// Whether the gateway shows the document: it can read it, and knows that it is in its scope.
+    fn is_shown(&self, entry: &Entry) -> bool {
+        let body = entry.body.as_ref();
+        body.is_some_and(|body| {
+            people::reads(self.gateway, &entry.key.type_name, body)
+                && people::is_in_place(self.gateway, entry)
+        })
+    }
+}
+
+/// Whether gateways of both models show the document. One that does not passes over it, and the client comes back to it
+/// later.
+fn is_shown_by_both(client: &Client, entry: &Entry) -> bool {
+    [Edition::A, Edition::B].iter().all(|gateway| {
+        Reader {
+            client,
+            gateway: *gateway,
+        }
+        .is_shown(entry)
+    }) || entry.key.type_name.as_str() == "Gift"
+}
+
 /// The client knows what its checkpoint has passed and still exists. It need not know what was removed before it began
 /// a scope. Anything else that it holds goes at the end of a pull.
 pub(crate) fn judge_no_gap(client: &Client, state: &State) -> Judged {
@@ -150,7 +184,7 @@ pub(crate) fn judge_no_gap(client: &Client, state: &State) -> Judged {
         }
         let knows = match &item.record {
             Record::Entry(entry) if !entry.is_deleted() => {
-                held.is_some_and(|held| held.version >= version)
+                held.is_some_and(|held| held.version >= version) || !is_shown_by_both(client, entry)
             }
             Record::Entry(_) => held.is_none_or(|held| held.version > version),
             Record::Marker(marker) => {
@@ -175,7 +209,12 @@ pub(crate) fn judge_no_past(
     to: &Checkpoint,
     changes: &[FeedItem],
 ) -> Judged {
-    for item in changes.iter().filter(|item| item.record.is_collectable()) {
+    // What is withheld may be so for this gateway alone. The client comes back to it.
+    let is_removal = |item: &&FeedItem| match &item.record {
+        Record::Entry(entry) => entry.is_deleted() && !entry.withheld,
+        Record::Marker(_) => true,
+    };
+    for item in changes.iter().filter(is_removal) {
         let begun = from.and_then(|from| position(from, &item.record));
         let begun = begun.or_else(|| position(to, &item.record));
         expect(
@@ -241,12 +280,13 @@ pub(crate) fn judge_no_regress(before: &BTreeMap<DocumentKey, Version>, client: 
 /// At the end of a pull that was requested at that tick, the client holds what could be seen at one moment since. Of
 /// some documents it may know a newer version, by an answer.
 pub(crate) fn judge_end(
-    client: &Client,
+    reader: &Reader<'_>,
     sight: &Sight,
     requested: u32,
     moments: &[Moment],
     between: RangeInclusive<usize>,
 ) -> Judged {
+    let (client, gateway) = (reader.client, reader.gateway);
     let deleted_since = |key: &DocumentKey| {
         let gone = |moment: &Moment| {
             moment
@@ -262,7 +302,12 @@ pub(crate) fn judge_end(
             let asked = client.page_types.contain(&entry.key.type_name);
             asked && !entry.is_deleted() && grants.can_read(&entry.scope)
         };
-        let all_held = state.entries().filter(|entry| visible(entry)).all(|entry| {
+        // What another gateway passed over comes back with a page of a leading one.
+        let is_due = |entry: &&Arc<Entry>| {
+            let leads = moment.lead() == gateway;
+            visible(entry) && reader.is_shown(entry) && (leads || is_shown_by_both(client, entry))
+        };
+        let all_held = state.entries().filter(is_due).all(|entry| {
             let held = client.held.get(&entry.key);
             held.is_some_and(|held| held.version >= entry.version) || deleted_since(&entry.key)
         });
@@ -274,7 +319,8 @@ pub(crate) fn judge_end(
             let entry = state.entry(key).filter(|entry| visible(entry));
             entry.is_some_and(|entry| entry.version == held.version)
         };
-        all_held && old.all(|(key, held)| stands(key, held))
+        all_held
+            && old.all(|(key, held)| !people::knows(gateway, &key.type_name) || stands(key, held))
     };
     let mut possible = moments[between.clone()].iter();
     expect(possible.any(is_reported), Property::Snapshot, || {
@@ -283,7 +329,13 @@ pub(crate) fn judge_end(
 }
 
 /// A page continues at the client's positions, in every scope of each type in both, and leaves out only revoked scopes.
-pub(crate) fn judge_monotone(from: &Checkpoint, to: &Checkpoint, revoked: &[Scope]) -> Judged {
+/// In a history of two models it may go back for what a gateway passed over, and remembers where it was.
+pub(crate) fn judge_monotone(
+    from: &Checkpoint,
+    to: &Checkpoint,
+    revoked: &[Scope],
+    may_go_back: bool,
+) -> Judged {
     for type_name in people::types() {
         let (Some(from), Some(to)) = (track(from, &type_name), track(to, &type_name)) else {
             continue;
@@ -291,7 +343,8 @@ pub(crate) fn judge_monotone(from: &Checkpoint, to: &Checkpoint, revoked: &[Scop
         let kept = |scope: &&Scope| !revoked.contains(scope);
         for scope in from.positions.keys().filter(kept) {
             let (before, after) = (from.positions[scope].seq, to.positions.get(scope));
-            let goes_on = after.is_some_and(|after| after.seq >= before);
+            let goes_on = after
+                .is_some_and(|after| after.seq >= before || may_go_back && after.start >= before);
             expect(goes_on, Property::Monotone, || {
                 format!("{type_name} in {scope} from {before:?} to {after:?}")
             })?;
@@ -305,8 +358,14 @@ fn track<'c>(checkpoint: &'c Checkpoint, type_name: &TypeName) -> Option<&'c Tra
     tracks.find(|track| track.types.contain(type_name))
 }
 
-/// Whether a client could have continued from its checkpoint in this state, in the scopes that it has now.
-pub(crate) fn is_continuous(from: Option<&Checkpoint>, given: &Checkpoint, state: &State) -> bool {
+/// Whether a client could have continued from its checkpoint in this state, in the scopes that it has now. Only positions
+/// of types that the gateway knows count.
+pub(crate) fn is_continuous(
+    from: Option<&Checkpoint>,
+    given: &Checkpoint,
+    gateway: Edition,
+    state: &State,
+) -> bool {
     let Some(from) = from else { return false };
     let scopes = |scope: &&Scope| {
         given
@@ -314,10 +373,15 @@ pub(crate) fn is_continuous(from: Option<&Checkpoint>, given: &Checkpoint, state
             .iter()
             .any(|track| track.positions.contains_key(*scope))
     };
+    let knows = |track: &&Track| {
+        let mut types = people::types().into_iter();
+        types.any(|name| track.types.contain(&name) && people::knows(gateway, &name))
+    };
     from.epoch == state.epoch
         && from
             .tracks
             .iter()
+            .filter(knows)
             .flat_map(|track| &track.positions)
             .filter(|(scope, _)| scopes(scope))
             .all(|(scope, position)| {

@@ -3,16 +3,17 @@
 //! Their number is small on purpose: two users, three documents and five scopes meet more often than many would.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use serde_json::{Map, Value as Json};
 use tidegate_core::{
+    entry::Entry,
     grant::{Grants, Identity},
     id::{DocumentId, DocumentKey, TypeName, UserId},
     model::Model,
-    value::{Timestamp, Value},
+    value::{Document, Timestamp, Value},
 };
 
 /// Devices belong to them in turn.
@@ -31,8 +32,36 @@ pub(crate) const RULES: [&str; 6] = [
     "LAST_WRITE_WINS",
 ];
 
-/// All documents, except memberships.
+/// The documents of histories with one model, except memberships.
 const DOCUMENTS: [(&str, &str); 3] = [("Task", "x"), ("Task", "y"), ("Note", "x")];
+
+/// Those of histories with two.
+const DOCUMENTS_OF_BOTH: [(&str, &str); 5] = [
+    ("Task", "x"),
+    ("Note", "x"),
+    ("Note", "y"),
+    ("Gift", "x"),
+    ("Card", "x"),
+];
+
+/// The field that only B knows.
+pub(crate) const ONLY_B: &str = "aim";
+
+/// A mood that A cannot read, and one that B cannot.
+pub(crate) const WARM: &str = "WARM";
+pub(crate) const COLD: &str = "COLD";
+
+/// A model of a history. Gateways of both may serve the store at a time.
+///
+/// Only B knows the type `Gift` and the fields `aim`. Each knows a mood that the other one cannot read. They disagree on
+/// the scope of a `Card`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Edition {
+    /// The model of every gateway at the beginning, and of those with an older release later.
+    A,
+    /// The next one.
+    B,
+}
 
 const SDL: &str = r#"
 extend schema
@@ -56,6 +85,7 @@ type Task @collection(name: "tasks") @scope(by: "{audience}")
   latest: String @merge(with: LATEST)
   ours: String @merge(with: SERVER)
   yours: String @merge(with: CLIENT)
+  ONLY_B
 }
 
 type Place { name: String, floor: Int }
@@ -63,6 +93,18 @@ type Place { name: String, floor: Int }
 type Note @collection(name: "notes") @scope(by: "{audience}") @conflict(policy: LAST_WRITE_WINS, clientMayChoose: [SERVER_WINS, CLIENT_WINS]) {
   id: ID!
   audience: String!
+  title: String
+  done: Boolean
+  mood: Mood
+  ONLY_B
+}
+
+enum Mood { CALM, KEEN, ONLY_ONE }
+
+type Card @collection(name: "cards") @scope(by: "{PLACED_BY}") @conflict(policy: LAST_WRITE_WINS, clientMayChoose: [SERVER_WINS, CLIENT_WINS]) {
+  id: ID!
+  audience: String!
+  keeper: String!
   title: String
   done: Boolean
 }
@@ -81,27 +123,112 @@ type Member @collection(name: "members") @scope(by: "all") @conflict(policy: CLI
 }
 "#;
 
-/// The model with this rule for tasks; each is parsed once.
-pub(crate) fn model(rule: &str) -> Arc<Model> {
-    static MODELS: Mutex<BTreeMap<String, Arc<Model>>> = Mutex::new(BTreeMap::new());
+/// The type that only B has.
+pub(crate) const GIFT: &str = r#"
+type Gift @collection(name: "gifts") @scope(by: "{audience}") @conflict(policy: LAST_WRITE_WINS, clientMayChoose: [SERVER_WINS, CLIENT_WINS]) {
+  id: ID!
+  audience: String!
+  title: String
+  done: Boolean
+}
+"#;
+
+/// The model of an edition with this rule for tasks; each is parsed once.
+pub(crate) fn model(edition: Edition, rule: &'static str) -> Arc<Model> {
+    static MODELS: Mutex<BTreeMap<(Edition, &str), Arc<Model>>> = Mutex::new(BTreeMap::new());
     let mut models = MODELS.lock().unwrap_or_else(PoisonError::into_inner);
     let parse = || {
-        let rule = rule.replace('/', ", overlap: ");
-        let sdl = SDL.replace("POLICY", &rule);
+        let sdl = sdl(edition, rule);
         Arc::new(Model::parse("model.graphql", &sdl).expect("the simulation's model is sound"))
     };
-    Arc::clone(models.entry(rule.to_owned()).or_insert_with(parse))
+    Arc::clone(models.entry((edition, rule)).or_insert_with(parse))
 }
 
-/// All types of the model.
-pub(crate) fn types() -> [TypeName; 4] {
-    ["Task", "Note", "Memo", "Member"]
+/// The text of that model.
+pub(crate) fn sdl(edition: Edition, rule: &str) -> String {
+    let [only_b, mood, placed_by, more] = match edition {
+        Edition::A => ["", COLD, "audience", ""],
+        Edition::B => ["aim: String", WARM, "keeper", GIFT],
+    };
+    let rule = rule.replace('/', ", overlap: ");
+    let sdl = SDL.replace("POLICY", &rule).replace("ONLY_B", only_b);
+    let sdl = sdl
+        .replace("ONLY_ONE", mood)
+        .replace("PLACED_BY", placed_by);
+    sdl + more
+}
+
+/// All types of both models.
+pub(crate) fn types() -> [TypeName; 6] {
+    ["Task", "Note", "Gift", "Card", "Memo", "Member"]
         .map(|name| TypeName::new(name).expect("types of the model have good names"))
 }
 
-/// One of the documents that people edit.
-pub(crate) fn document(number: u8) -> DocumentKey {
-    let (type_name, id) = DOCUMENTS[usize::from(number) % DOCUMENTS.len()];
+/// Whether an app or a gateway of this edition knows the type.
+pub(crate) fn knows(edition: Edition, type_name: &TypeName) -> bool {
+    edition == Edition::B || type_name.as_str() != "Gift"
+}
+
+/// Whether a gateway of this edition can read the document.
+pub(crate) fn reads(edition: Edition, type_name: &TypeName, body: &Document) -> bool {
+    let strange = match edition {
+        Edition::A => WARM,
+        Edition::B => COLD,
+    };
+    let mood = body.get("mood").and_then(Value::as_str);
+    knows(edition, type_name) && mood != Some(strange)
+}
+
+/// The document as an app gets it from a gateway of that edition: the fields that the app selects. The gateway shows
+/// nothing that it cannot read.
+pub(crate) fn shown(
+    gateway: Edition,
+    app: Edition,
+    type_name: &TypeName,
+    body: &Document,
+) -> Option<Document> {
+    reads(gateway, type_name, body).then(|| selected(app, type_name, body))
+}
+
+/// The fields that an app selects.
+pub(crate) fn selected(app: Edition, type_name: &TypeName, body: &Document) -> Document {
+    let is_selected = |name: &str| app == Edition::B || knows(app, type_name) && name != ONLY_B;
+    let fields = body.iter().filter(|(name, _)| is_selected(name));
+    fields
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// The field that makes the scope of a document.
+pub(crate) fn scope_field(edition: Edition, type_name: &TypeName) -> &'static str {
+    match (edition, type_name.as_str()) {
+        (Edition::B, "Card") => "keeper",
+        _ => "audience",
+    }
+}
+
+/// Whether a document is in the scope that a gateway of this edition gives it.
+pub(crate) fn is_in_place(edition: Edition, entry: &Entry) -> bool {
+    let name = scope_field(edition, &entry.key.type_name);
+    let scope = entry.body.as_ref().and_then(|body| body.get(name));
+    scope
+        .and_then(Value::as_str)
+        .is_none_or(|scope| scope == entry.scope.as_str())
+}
+
+/// The types of which an app of edition B selects more than one of edition A.
+pub(crate) fn changed_types() -> BTreeSet<TypeName> {
+    let named = |name| TypeName::new(name).expect("types of the model have good names");
+    ["Task", "Note", "Gift"].map(named).into()
+}
+
+/// One of the documents that people edit, in a history of one or of two models.
+pub(crate) fn document(number: u8, of_both: bool) -> DocumentKey {
+    let documents = match of_both {
+        false => DOCUMENTS.as_slice(),
+        true => DOCUMENTS_OF_BOTH.as_slice(),
+    };
+    let (type_name, id) = documents[usize::from(number) % documents.len()];
     key(type_name, id)
 }
 

@@ -1,10 +1,11 @@
 //! A store that keeps every moment, and whose calls can be held and failed.
 //!
-//! The test kit's [`State`] is one moment. [`access`] is how gateways reach it, [`importing`] how their importers do, [`models`] which models they serve,
-//! [`foreign`] what other services do to it, [`tail`] what gateways hear of commits, and [`mod@file`] an optional file
-//! beneath.
+//! The test kit's [`State`] is one moment, beside the [`documents`] of the collections. [`access`] is how gateways reach
+//! it, [`importing`] how their importers do, and [`models`] which models they serve. [`foreign`] is what other services do
+//! to it, [`tail`] what gateways hear of commits, and [`mod@file`] an optional file beneath.
 
 mod access;
+pub(crate) mod documents;
 mod file;
 mod foreign;
 mod importing;
@@ -12,7 +13,7 @@ mod models;
 mod tail;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -21,16 +22,22 @@ use tidegate::store::{DecideFn, FeedWrite, StoreError};
 use tidegate_core::{
     entry::FeedItem,
     generation::Generation,
-    id::{Epoch, TypeName},
+    id::{DocumentKey, Epoch, TypeName},
+    model::Model,
     push::{PushAnswer, PushRefusal},
-    transaction::{LoadBytesMax, Reads, Writes},
+    transaction::{ForeignState, LoadBytesMax, Reads, Writes},
+    value::Document,
 };
 use tidegate_testkit::{Random, store::State};
 use tokio::sync::oneshot;
 
-pub(crate) use self::{access::Access, foreign::document};
-use self::{file::File, foreign::Collections, tail::Tail};
-use crate::{op::PUSH_CHANGES_MAX, oracle::Judged};
+pub(crate) use self::access::Access;
+use self::{documents::Documents, file::File, foreign::Collections, tail::Tail};
+use crate::{
+    op::PUSH_CHANGES_MAX,
+    oracle::Judged,
+    people::{self, Edition},
+};
 
 /// The store behind all gateways.
 pub(crate) struct SimStore(Mutex<Inner>);
@@ -38,6 +45,8 @@ pub(crate) struct SimStore(Mutex<Inner>);
 struct Inner {
     /// The states after each commit. The last is the present one.
     moments: Vec<Moment>,
+    /// The conflict rule of tasks in all models of the history.
+    rule: &'static str,
     /// Counts down with each call of a gateway; at zero that call is held.
     holds: Vec<u8>,
     /// The same for calls of importers.
@@ -66,35 +75,49 @@ pub enum StoreFault {
 
 /// The state after a commit, and what that commit wrote.
 pub(crate) struct Moment {
+    /// Others' writes in it are read by the model in force.
     pub(crate) state: Arc<State>,
+    /// The collections.
+    pub(crate) documents: Arc<Documents>,
     pub(crate) written: Vec<FeedItem>,
     /// The answers to the pushes of that commit.
     pub(crate) answers: Vec<PushAnswer>,
-    /// The gateway that committed, if one did.
-    pub(crate) by: Option<usize>,
+    /// The gateway that committed, if one did, and its model.
+    pub(crate) by: Option<Committer>,
     /// The gateway that has the importer's lease.
     pub(crate) importer: Option<usize>,
     /// Types whose collection was dropped. Nobody has made it again, or said that its documents are deleted.
     pub(crate) lost: BTreeSet<TypeName>,
 }
 
+/// A gateway that commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Committer {
+    pub(crate) gateway: usize,
+    pub(crate) edition: Edition,
+}
+
 impl Moment {
-    /// A moment without writes.
-    fn of(state: State, collections: &Collections) -> Self {
-        Self {
-            state: Arc::new(state),
-            written: Vec::new(),
-            answers: Vec::new(),
-            by: None,
-            importer: collections.holder(),
-            lost: collections.lost.clone(),
-        }
+    /// The model in force.
+    pub(crate) fn lead(&self) -> Edition {
+        models::lead(&self.state)
+    }
+
+    /// The document as its collection has it.
+    pub(crate) fn document(&self, key: &DocumentKey) -> Option<&Document> {
+        self.documents.get(key)
+    }
+
+    /// What others wrote, as a gateway with this model reads it.
+    pub(crate) fn foreign(&self, model: &Model) -> BTreeMap<DocumentKey, ForeignState> {
+        documents::differences(model, &self.documents, &self.state)
     }
 }
 
 /// All that a backup has beside a file.
 pub(crate) struct Backup {
     pub(crate) state: Arc<State>,
+    documents: Arc<Documents>,
     collections: Collections,
 }
 
@@ -113,13 +136,23 @@ impl SimStore {
     pub(crate) fn new(
         gateways: usize,
         seed: u64,
+        rule: &'static str,
         broken: Option<StoreFault>,
         on_file: bool,
     ) -> Arc<Self> {
         let collections = Collections::new();
-        let first = Moment::of(State::new(epoch(1)), &collections);
+        let first = Moment {
+            state: Arc::new(State::new(epoch(1))),
+            documents: Arc::default(),
+            written: Vec::new(),
+            answers: Vec::new(),
+            by: None,
+            importer: None,
+            lost: BTreeSet::new(),
+        };
         Arc::new(Self(Mutex::new(Inner {
             moments: vec![first],
+            rule,
             holds: Vec::new(),
             importer_holds: Vec::new(),
             held: Vec::new(),
@@ -140,6 +173,11 @@ impl SimStore {
 
     pub(crate) fn now(&self) -> Arc<State> {
         self.lock().now()
+    }
+
+    /// The document as its collection has it.
+    pub(crate) fn document(&self, key: &DocumentKey) -> Option<Document> {
+        self.lock().last().document(key).cloned()
     }
 
     /// Looks at all moments.
@@ -226,6 +264,7 @@ impl SimStore {
         }
         Backup {
             state: inner.now(),
+            documents: inner.documents(),
             collections: inner.collections.clone(),
         }
     }
@@ -246,7 +285,7 @@ impl SimStore {
             file.restore(name);
         }
         inner.restore_collections(backup.collections);
-        inner.add_moment(state);
+        inner.add_moment(state, backup.documents);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -260,9 +299,47 @@ pub(crate) fn epoch(number: u32) -> Epoch {
 }
 
 impl Inner {
+    fn last(&self) -> &Moment {
+        self.moments.last().expect("there is a first moment")
+    }
+
     fn now(&self) -> Arc<State> {
-        let last = self.moments.last().expect("there is a first moment");
-        Arc::clone(&last.state)
+        Arc::clone(&self.last().state)
+    }
+
+    fn documents(&self) -> Arc<Documents> {
+        Arc::clone(&self.last().documents)
+    }
+
+    /// The model of gateways of this edition.
+    fn model(&self, edition: Edition) -> Arc<Model> {
+        people::model(edition, self.rule)
+    }
+
+    /// The state of a moment as a gateway reads it, or an operator with the model in force.
+    fn read_by(&self, by: Option<Committer>, moment: &Moment) -> State {
+        let mut state = State::clone(&moment.state);
+        state.serving = by.map_or(state.models.state.lead, |by| self.serving[by.gateway]);
+        if let Some(by) = by.filter(|by| by.edition != moment.lead()) {
+            state.foreign = moment.foreign(&self.model(by.edition));
+        }
+        state
+    }
+
+    /// A moment without writes.
+    fn moment_of(&self, mut state: State, documents: Arc<Documents>) -> Moment {
+        state.held = self.collections.held();
+        let lead = self.model(models::lead(&state));
+        state.foreign = documents::differences(&lead, &documents, &state);
+        Moment {
+            state: Arc::new(state),
+            documents,
+            written: Vec::new(),
+            answers: Vec::new(),
+            by: None,
+            importer: self.collections.holder(),
+            lost: self.collections.lost.clone(),
+        }
     }
 
     /// A commit by one of the gateways, or by an operator. Every third one has little room.
@@ -270,8 +347,9 @@ impl Inner {
         &mut self,
         reads: &Reads,
         decide: &Arc<DecideFn>,
-        by: Option<usize>,
+        by: Option<Committer>,
     ) -> Result<Writes, StoreError> {
+        let edition = by.map_or(self.last().lead(), |by| by.edition);
         if reads
             .lease
             .is_some_and(|fence| self.collections.is_deposed(fence))
@@ -281,34 +359,36 @@ impl Inner {
         let mut reads = reads.clone();
         if self.moments.len().is_multiple_of(3) && self.file.is_none() {
             reads.bytes_max = self
-                .room_of_first(&reads, decide)
+                .room_of_first(&reads, decide, by)
                 .unwrap_or(reads.bytes_max);
         }
         if std::mem::take(&mut self.runs_twice) {
             let older = self.random.below(self.moments.len());
-            drop(decide(&self.moments[older].state.load(&reads)));
+            let older = self.read_by(by, &self.moments[older]);
+            drop(decide(&older.load(&reads)));
         }
-        let mut state = State::clone(&self.now());
-        state.serving = by.map_or(state.models.state.lead, |by| self.serving[by]);
+        let mut state = self.read_by(by, self.last());
         let writes = match &self.file {
             Some(file) => file.commit(&reads, Arc::clone(decide)),
             None => decided(&state, &reads, decide)?,
         };
         let written = state.write(&writes);
-        self.make_for(&state);
-        state.held = self.collections.held();
+        let mut documents = Documents::clone(&self.documents());
+        documents::write(&self.model(edition), &mut documents, &written);
+        self.make_for(&documents);
         if reads.lease.is_some() && !written.is_empty() {
             self.collections.renew();
         }
         let stored = written.iter().map(FeedWrite::encode);
         let stored: Vec<FeedWrite> = stored.collect::<Result<_, _>>()?;
-        self.moments.push(Moment {
+        let moment = Moment {
             written,
             answers: writes.answers.clone(),
             by,
-            ..Moment::of(state, &self.collections)
-        });
-        self.announce(&writes, stored, by);
+            ..self.moment_of(state, Arc::new(documents))
+        };
+        self.moments.push(moment);
+        self.announce(&writes, stored, by.map(|by| by.gateway));
         Ok(writes)
     }
 }
@@ -316,8 +396,13 @@ impl Inner {
 impl Inner {
     /// The room for documents in which the first push of a commit is not too large, while later ones may be left out. A
     /// repeat is never too large, and shows its documents only as far as they have room.
-    fn room_of_first(&self, reads: &Reads, decide: &Arc<DecideFn>) -> Option<LoadBytesMax> {
-        let state = self.now();
+    fn room_of_first(
+        &self,
+        reads: &Reads,
+        decide: &Arc<DecideFn>,
+        by: Option<Committer>,
+    ) -> Option<LoadBytesMax> {
+        let state = self.read_by(by, self.last());
         if reads.lease.is_some() {
             return Some(LoadBytesMax(0));
         }
@@ -356,13 +441,14 @@ mod tests {
 
     impl Backend for Maps {
         async fn start() -> Self {
-            Self(SimStore::new(1, 1, None, false))
+            Self(SimStore::new(1, 1, people::RULES[0], None, false))
         }
 
         async fn open(&self) -> Arc<dyn Store> {
             Arc::new(Access {
                 store: Arc::clone(&self.0),
                 gateway: 0,
+                edition: Edition::A,
                 may_fail: false,
                 imports: false,
             })

@@ -6,7 +6,7 @@ use crate::{
     mutants::Fault,
     op::{Mix, Op},
     oracle::Violation,
-    people::RULES,
+    people::{Edition, RULES},
     world::tell,
 };
 
@@ -15,6 +15,15 @@ const OPS: std::ops::Range<usize> = 20..140;
 
 /// One history in this number runs on a file.
 const ON_FILE: u64 = 32;
+
+/// The models of all gateways at the end of a history, one after the other.
+const ENDS: [&[Edition]; 5] = [
+    &[Edition::B],
+    &[Edition::A],
+    &[Edition::A, Edition::B],
+    &[Edition::B, Edition::A],
+    &[Edition::B, Edition::A, Edition::B],
+];
 
 /// Everything that a history depends on.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +38,9 @@ pub struct Story {
     pub page_records: usize,
     /// Whether the store is an embedded store's file. Few are, since that takes longer.
     pub on_file: bool,
+    /// The models of all gateways at the end, one after the other, if they may have two models before. It is empty if
+    /// they have one.
+    pub ends: &'static [Edition],
     /// What happens.
     pub ops: Vec<Op>,
     /// The rule that is broken, if one is.
@@ -38,17 +50,31 @@ pub struct Story {
 impl Story {
     /// The history of a seed.
     pub fn of(seed: u64) -> Self {
+        Self::made(seed, false)
+    }
+
+    /// The history of a seed with gateways of two models.
+    pub fn of_two_models(seed: u64) -> Self {
+        Self::made(seed, true)
+    }
+
+    fn made(seed: u64, of_two_models: bool) -> Self {
         let mut random = Random::new(seed);
         let (rule, devices) = (random.one_of(&RULES), 2 + random.below(4));
         let page_records = if random.once_in(4) { 2 } else { 1_000 };
         let count = OPS.start + random.below(OPS.len());
-        let mix = Mix::random(&mut random);
+        let mix = Mix::random(&mut random, of_two_models);
+        let ends: &[Edition] = match of_two_models {
+            true => random.one_of(&ENDS),
+            false => &[],
+        };
         Self {
             seed,
             rule,
             devices,
             page_records,
-            on_file: seed.is_multiple_of(ON_FILE),
+            on_file: !of_two_models && seed.is_multiple_of(ON_FILE),
+            ends,
             ops: (0..count).map(|_| mix.next(&mut random)).collect(),
             fault: None,
         }

@@ -3,6 +3,7 @@
 //! Requests run as tasks on one thread whose clock stands still, so that each run of a history is the same. Their
 //! results are judged first and then queued for the device.
 
+mod deploying;
 mod device;
 mod edits;
 mod elsewhere;
@@ -30,19 +31,19 @@ use tidegate::{
     sync::{Caller, Clock, Importer, SyncService},
     webhook::Webhooks,
 };
-use tidegate_core::{grant::Grants, id::Epoch, model::Model, mutant, value::Timestamp};
+use tidegate_core::{grant::Grants, id::Epoch, mutant, value::Timestamp};
 use tokio::task::AbortHandle;
 
 use self::{
     device::{Device, Heard},
-    elsewhere::Interruption,
+    elsewhere::Disturbance,
     hasty::Hasty,
 };
 use crate::{
     mutants::Fault,
     op::Op,
     oracle::{Judged, Known, Ledger, Property, Sight, Violation},
-    people::{self, TEAMS, USERS},
+    people::{self, Edition, TEAMS, USERS},
     store::{Access, Backup, SimStore, epoch},
     story::Story,
 };
@@ -115,7 +116,12 @@ pub fn tell(story: &Story) -> Result<Tally, Violation> {
 }
 
 struct World {
-    model: Arc<Model>,
+    /// The conflict rule of tasks.
+    rule: &'static str,
+    /// The models of all gateways at the end; empty in a history with one model.
+    ends: &'static [Edition],
+    /// The models of the gateways.
+    editions: [Edition; GATEWAYS + 1],
     store: Arc<SimStore>,
     limits: Limits,
     gateways: Vec<Arc<SyncService>>,
@@ -161,9 +167,11 @@ impl World {
         if let Some(Fault::Gateway(mutant)) = story.fault {
             mutant::switch(Some(mutant));
         }
-        let store = SimStore::new(GATEWAYS + 1, story.seed, broken, story.on_file);
+        let store = SimStore::new(GATEWAYS + 1, story.seed, story.rule, broken, story.on_file);
         let mut world = Self {
-            model: people::model(story.rule),
+            rule: story.rule,
+            ends: story.ends,
+            editions: [Edition::A; GATEWAYS + 1],
             store,
             limits: Limits {
                 page_bytes: story.page_records,
@@ -189,6 +197,8 @@ impl World {
             epochs: Arc::new(AtomicU32::new(1)),
             tally: Tally::default(),
         };
+        (0..=OFFICE).for_each(|number| world.store.serve(number, Edition::A));
+        world.store.lead_by_newest();
         world.gateways = (0..=OFFICE).map(|number| world.gateway(number)).collect();
         world.importers = (0..GATEWAYS).map(|number| world.import(number)).collect();
         world
@@ -196,7 +206,7 @@ impl World {
 
     fn gateway(&self, number: usize) -> Arc<SyncService> {
         SyncService::start(
-            self.model.clone(),
+            self.model_of(number),
             self.access(number, false),
             self.clock(),
             self.limits.clone(),
@@ -208,7 +218,7 @@ impl World {
     fn import(&self, gateway: usize) -> AbortHandle {
         let epochs = Arc::clone(&self.epochs);
         let importer = Importer::new(
-            self.model.clone(),
+            self.model_of(gateway),
             self.access(gateway, true),
             self.clock(),
             Arc::new(move || next_epoch(&epochs)),
@@ -232,6 +242,7 @@ impl World {
         Arc::new(Access {
             store: Arc::clone(&self.store),
             gateway,
+            edition: self.editions[gateway],
             may_fail: gateway != OFFICE,
             imports,
         })
@@ -329,14 +340,13 @@ impl World {
                 what,
                 value,
             } => {
-                let interruption = Interruption {
+                let disturbance = Disturbance {
                     calls,
-                    loses,
                     document,
                     what,
                     value,
                 };
-                self.interrupt(interruption).await?;
+                self.interrupt(disturbance, loses).await?;
             }
             Op::Drop { document } => self.drop_collection(document),
             Op::BringBack => self.store.bring_back(),
@@ -392,6 +402,24 @@ impl World {
             }
             Op::RunTwice => self.store.run_twice(),
             Op::Wait => tokio::time::sleep(GIVEN_UP).await,
+            Op::Deploy { gateway, edition } => self.deploy(gateway, edition).await?,
+            Op::Update { device } => self.update(self.device(device)),
+            Op::Supersede {
+                calls,
+                gateway,
+                edition,
+                document,
+                what,
+                value,
+            } => {
+                let disturbance = Disturbance {
+                    calls,
+                    document,
+                    what,
+                    value,
+                };
+                self.supersede(gateway, edition, disturbance).await?;
+            }
         }
         Ok(())
     }
@@ -448,7 +476,7 @@ impl World {
         let identity = people::identity(USERS[user], &teams);
         let sight = Sight {
             user: identity.user.clone(),
-            claimed: people::claimed(&self.model, &identity),
+            claimed: people::claimed(&people::model(Edition::A, self.rule), &identity),
         };
         let caller = self.gateways[0]
             .caller(identity)

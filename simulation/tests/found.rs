@@ -32,6 +32,7 @@ fn keeps_all_promises_of(seed: u64, rule: &'static str, devices: usize, ops: Vec
         devices,
         page_records: 1_000,
         on_file: false,
+        ends: &[],
         ops,
         fault: None,
     };
@@ -199,6 +200,7 @@ fn a_reset_ends_for_who_only_listens() {
         rule: "MERGE/LAST_WRITE_WINS",
         devices: 4,
         page_records: 1_000,
+        ends: &[],
         ops: vec![
             Op::PullAll {
                 device: 74,

@@ -1,4 +1,5 @@
-//! Writes of other services past the gateways: who takes them over, and which edits they are (rules.md 4.6).
+//! Writes of other services past the gateways, and documents that another model reads otherwise: who takes them over, and
+//! which edits they are (rules.md 4.6).
 
 use std::sync::Arc;
 
@@ -6,14 +7,18 @@ use tidegate_core::{
     change::{Action, BaseVersion, RejectionCode},
     entry::{Entry, FeedItem, Record},
     id::{DocumentKey, Scope, Version},
+    model::Model,
     push::Outcome,
     transaction::ForeignState,
     value::{Document, Value},
 };
 use tidegate_testkit::store::State;
 
-use super::{Property, Violation, expect};
-use crate::store::{Moment, document};
+use super::{Judged, Property, Violation, expect};
+use crate::{
+    people::{self, Edition},
+    store::{Committer, Moment, documents::named},
+};
 
 /// Another service's edit, as the version that a commit made of it.
 pub(crate) struct Import {
@@ -26,25 +31,68 @@ pub(crate) struct Import {
 
 /// What a commit took over. An importer takes over whatever differs. A commit of pushes takes over only a document that
 /// one of its pushes changes, and that passes rules.md 4.6.
-pub(crate) fn imports(before: &Moment, after: &Moment) -> Result<Vec<Import>, Violation> {
+pub(crate) fn imports(
+    rule: &'static str,
+    before: &Moment,
+    after: &Moment,
+) -> Result<Vec<Import>, Violation> {
+    let Some(by) = after.by.filter(|_| !after.written.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let model = people::model(by.edition, rule);
+    let met = before.foreign(&model);
     let is_stamp = after.answers.is_empty();
     let mut imports = Vec::new();
     for entry in after.written.iter().filter_map(entry_of) {
-        let Some(foreign) = before.state.foreign.get(&entry.key) else {
-            expect(!is_stamp, Property::Stamped, || {
-                format!("{entry:?} was stamped, and nobody had written it")
-            })?;
-            continue;
+        judge_unnamed(before, after, by, entry)?;
+        let standing = before.state.entry(&entry.key);
+        let import = match met.get(&entry.key) {
+            Some(foreign) => import(&model, &before.state, &entry.key, foreign),
+            None if standing.is_some_and(|it| !people::is_in_place(by.edition, it)) => {
+                moved(&before.state, &entry.key)
+            }
+            None => {
+                expect(!is_stamp, Property::Stamped, || {
+                    format!("{entry:?} was stamped, and nobody had written it")
+                })?;
+                continue;
+            }
         };
-        let import = import(&before.state, &entry.key, foreign);
         if is_stamp {
-            judge_stamp(before, after, &import, entry, foreign)?;
+            judge_stamp(before, after, &import, entry, met.get(&entry.key))?;
         } else {
-            judge_taken_over(after, &import)?;
+            judge_taken_over(before, after, &import, entry)?;
         }
         imports.push(import);
     }
     Ok(imports)
+}
+
+/// A gateway whose model does not name a field leaves it as it is, in the feed and in the collection.
+fn judge_unnamed(before: &Moment, after: &Moment, by: Committer, entry: &Entry) -> Judged {
+    if by.edition == Edition::B {
+        return Ok(());
+    }
+    let standing = before.state.entry(&entry.key);
+    let standing = standing.filter(|standing| standing.began == entry.began);
+    let in_feed = (
+        standing.and_then(|it| it.body.as_ref()),
+        entry.body.as_ref(),
+    );
+    let in_collection = (before.document(&entry.key), after.document(&entry.key));
+    for (was, is) in [in_feed, in_collection] {
+        let (Some(was), Some(is)) = (was, is) else {
+            continue;
+        };
+        let (was, is) = (was.get(people::ONLY_B), is.get(people::ONLY_B));
+        expect(was == is, Property::Unnamed, || {
+            format!(
+                "{was:?} of {:?} became {is:?} by a model without the field",
+                entry.key
+            )
+        })?;
+    }
+    Ok(())
 }
 
 fn entry_of(item: &FeedItem) -> Option<&Arc<Entry>> {
@@ -61,29 +109,55 @@ fn judge_stamp(
     after: &Moment,
     import: &Import,
     entry: &Entry,
-    foreign: &ForeignState,
-) -> Result<(), Violation> {
-    let is_of_holder = after.by.is_some() && after.by == after.importer;
+    foreign: Option<&ForeignState>,
+) -> Judged {
+    let by = after.by.filter(|by| by.edition == before.lead());
+    let is_of_holder = by.is_some() && by.map(|by| by.gateway) == after.importer;
     expect(is_of_holder, Property::Stamped, || {
         format!(
-            "{:?} stamps, and {:?} has the lease",
-            after.by, after.importer
+            "{:?} stamps, {:?} has the lease, and {:?} leads",
+            after.by,
+            after.importer,
+            before.lead()
         )
     })?;
-    let is_lost = *foreign == ForeignState::Gone && before.lost.contains(&import.key.type_name);
+    let is_lost =
+        foreign == Some(&ForeignState::Gone) && before.lost.contains(&import.key.type_name);
     expect(!is_lost, Property::Kept, || {
         format!("{:?} was deleted with its collection", import.key)
     })?;
     let writer = entry.writers.get(&import.version);
     let is_nobodys = writer.is_none_or(|writer| writer.user.is_none() && writer.client.is_none());
-    let document = document(&before.state, &import.key);
-    let is_as_written = entry.version == import.version && entry.body == document;
+    let standing = before.state.entry(&entry.key);
+    let wanted = match foreign {
+        None => standing.and_then(|standing| standing.body.clone()),
+        Some(ForeignState::Document(body)) => {
+            let unnamed = standing.and_then(|it| it.body.as_ref()?.get_key_value(people::ONLY_B));
+            let unnamed = unnamed.filter(|_| before.lead() == Edition::A);
+            let unnamed = unnamed.map(|(name, value)| (name.clone(), value.clone()));
+            Some(body.clone().into_iter().chain(unnamed).collect())
+        }
+        Some(_) => None,
+    };
+    let is_as_written = entry.version == import.version && entry.body == wanted;
     expect(is_nobodys && is_as_written, Property::Stamped, || {
         format!("{entry:?} was stamped for {foreign:?}")
     })
 }
 
-fn judge_taken_over(after: &Moment, import: &Import) -> Result<(), Violation> {
+/// A change that passes took it over. A gateway that does not lead does so only with a write of its own.
+fn judge_taken_over(before: &Moment, after: &Moment, import: &Import, entry: &Entry) -> Judged {
+    let leads = after.by.is_some_and(|by| by.edition == before.lead());
+    expect(
+        leads || entry.version > import.version,
+        Property::Stamped,
+        || {
+            format!(
+                "{entry:?} was taken over alone by {:?}, which does not lead",
+                after.by
+            )
+        },
+    )?;
     let passes = |outcome: &Outcome| {
         let is_of_it =
             outcome.type_name == import.key.type_name && outcome.id == import.key.id.as_str();
@@ -101,14 +175,17 @@ fn judge_taken_over(after: &Moment, import: &Import) -> Result<(), Violation> {
 }
 
 /// Others' writes came before every change of the commit.
-fn import(before: &State, key: &DocumentKey, foreign: &ForeignState) -> Import {
+fn import(model: &Model, before: &State, key: &DocumentKey, foreign: &ForeignState) -> Import {
     let entry = before.entry(key);
     let synced = entry.map_or(before.version_floor, |entry| entry.version);
     let known = entry.and_then(|entry| entry.body.as_ref());
+    let document_type = model.document_type(key.type_name.as_str());
+    let known = known.zip(document_type);
+    let known = known.map(|(known, document_type)| named(document_type, known));
     let action = match (known, foreign) {
         (Some(known), ForeignState::Document(body)) => Action::Update {
             base: BaseVersion(synced.0),
-            set: differing(known, body),
+            set: differing(&known, body),
             seen: None,
         },
         (None, ForeignState::Document(body)) => Action::Create {
@@ -127,6 +204,23 @@ fn import(before: &State, key: &DocumentKey, foreign: &ForeignState) -> Import {
     }
 }
 
+/// The model in force has another scope for the document.
+fn moved(before: &State, key: &DocumentKey) -> Import {
+    let synced = before
+        .entry(key)
+        .map_or(Version::NONE, |entry| entry.version);
+    Import {
+        key: key.clone(),
+        version: synced.next().expect("histories are short"),
+        synced,
+        action: Action::Update {
+            base: BaseVersion(synced.0),
+            set: Document::new(),
+            seen: None,
+        },
+    }
+}
+
 /// The fields that differ; null for those that are gone.
 fn differing(before: &Document, after: &Document) -> Document {
     let names = before.keys().chain(after.keys());
@@ -135,13 +229,17 @@ fn differing(before: &Document, after: &Document) -> Document {
     differing.map(|name| (name.clone(), value(name))).collect()
 }
 
-/// The scope in which a change meets the document.
-pub(super) fn met_in(state: &State, key: &DocumentKey) -> Option<Scope> {
-    match state.foreign.get(key) {
-        Some(ForeignState::Document(body)) => {
-            let audience = body.get("audience").and_then(Value::as_str);
-            audience.and_then(|scope| Scope::new(scope).ok())
+/// The scope in which a change meets the document, at a gateway of that edition.
+pub(super) fn met_in(state: &State, key: &DocumentKey, gateway: Edition) -> Option<Scope> {
+    let entry = state.entry(key);
+    let body = match state.foreign.get(key) {
+        Some(ForeignState::Document(body) | ForeignState::Misfit { readable: body, .. }) => {
+            Some(body)
         }
-        _ => state.entry(key).map(|entry| entry.scope.clone()),
-    }
+        _ => entry.and_then(|entry| entry.body.as_ref()),
+    };
+    let scope = body.and_then(|body| body.get(people::scope_field(gateway, &key.type_name)));
+    let scope = scope.and_then(Value::as_str);
+    let scope = scope.and_then(|scope| Scope::new(scope).ok());
+    scope.or_else(|| entry.map(|entry| entry.scope.clone()))
 }

@@ -1,20 +1,26 @@
 //! Who may have seen or written what, and when.
 
+use std::sync::Arc;
+
 use tidegate_core::{
     change::{Action, Change},
-    entry::{FeedItem, Membership, Record, Writer},
+    entry::{Entry, FeedItem, Membership, Record, Writer},
     grant::Grants,
     id::{ClientId, DocumentKey, Scope, UserId, Version},
     inbox::PENDING_MAX,
     membership::Memberships,
     model::Access,
     push::Outcome,
+    transaction::ForeignState,
     value::Value,
 };
 use tidegate_testkit::store::State;
 
 use super::{Judged, Property, expect, imports::met_in, took};
-use crate::store::Moment;
+use crate::{
+    people::{self, Edition},
+    store::Moment,
+};
 
 /// What one caller may see and write, by its token and by the memberships of each moment.
 #[derive(Debug, Clone)]
@@ -130,17 +136,19 @@ impl Sight {
         code: &str,
         change: &Change,
         atomic: bool,
+        gateway: Edition,
         moments: &[Moment],
     ) -> Judged {
         let entered = match &change.action {
             Action::Create { document: set, .. } | Action::Update { set, .. } => {
-                set.get("audience").and_then(Value::as_str)
+                let name = people::scope_field(gateway, &change.key.type_name);
+                set.get(name).and_then(Value::as_str)
             }
             Action::Delete { .. } => None,
         };
         let is_so = |moment: &Moment| {
             let grants = self.grants(&moment.state);
-            let met = met_in(&moment.state, &change.key);
+            let met = met_in(&moment.state, &change.key, gateway);
             let seen = met.as_ref().is_some_and(|scope| grants.can_read(scope));
             let writes = |scope: &Scope| grants.can_write(scope);
             match code {
@@ -151,6 +159,11 @@ impl Sight {
                     met.is_some_and(|scope| !writes(&scope))
                         || entered.is_some_and(|scope| !writes(&scope))
                 }
+                // It has a value that the model in force does not hold.
+                "INVALID_VALUE" => matches!(
+                    moment.state.foreign.get(&change.key),
+                    Some(ForeignState::Misfit { .. })
+                ),
                 "ATOMIC_ABORTED" => atomic,
                 "INBOX_FULL" => {
                     let open = moment.state.conflicts().into_iter();
@@ -171,6 +184,7 @@ impl Sight {
         &self,
         key: &DocumentKey,
         outcome: &Outcome,
+        gateway: Edition,
         moments: &[Moment],
     ) -> Judged {
         let made = outcome
@@ -186,7 +200,12 @@ impl Sight {
                 .as_ref()
                 .filter(|entry| !entry.is_deleted());
             let after = entry.is_none_or(|entry| entry.version >= made);
-            after && shown.map(|entry| entry.version) == seen.map(|entry| entry.version)
+            let is_unread = |entry: &Arc<Entry>| {
+                let body = entry.body.as_ref();
+                body.is_some_and(|body| !people::reads(gateway, &key.type_name, body))
+            };
+            let is_as_seen = shown.map(|entry| entry.version) == seen.map(|entry| entry.version);
+            after && (is_as_seen || shown.is_none() && seen.is_some_and(is_unread))
         };
         expect(moments.iter().any(is_so), Property::OwnWrites, || {
             format!("{outcome:?} shows what {} could not see then", self.user)

@@ -30,13 +30,16 @@ use tidegate_testkit::store::{Range, State};
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
-use super::{Held, Passage, SimStore, StoreFault, file::File};
+use super::{Committer, Held, Passage, SimStore, StoreFault, file::File};
+use crate::people::Edition;
 
 /// One gateway's way to the store.
 #[derive(Clone)]
 pub(crate) struct Access {
     pub(crate) store: Arc<SimStore>,
     pub(crate) gateway: usize,
+    /// Its model.
+    pub(crate) edition: Edition,
     /// Whether its calls may be held. A client that numbers nothing cannot ask again for the outcome of a push that
     /// failed.
     pub(crate) may_fail: bool,
@@ -81,10 +84,11 @@ impl Access {
 impl Store for Access {
     async fn commit(&self, reads: Reads, decide: Arc<DecideFn>) -> Result<Committed, StoreError> {
         self.pass().await?;
-        let writes = self
-            .store
-            .lock()
-            .commit(&reads, &decide, Some(self.gateway))?;
+        let by = Committer {
+            gateway: self.gateway,
+            edition: self.edition,
+        };
+        let writes = self.store.lock().commit(&reads, &decide, Some(by))?;
         // It is written now, whatever happens to the answer (rules.md 5.2).
         self.pass().await?;
         Ok(writes.into())

@@ -14,6 +14,7 @@ use tidegate::store::{
 use tidegate_core::{
     checkpoint::TokenKey,
     collect,
+    entry::ScopeState,
     id::{Epoch, Scope, Seq},
     transaction::{Loaded, Reads, Writes},
 };
@@ -84,8 +85,10 @@ impl File {
         let scopes: BTreeSet<Scope> = state.scopes.keys().cloned().collect();
         let states = block_on(snapshot.scopes(&scopes)).expect("the file can be read");
         for scope in scopes {
-            let (found, reported) = (states.get(&scope), state.scope(&scope));
-            expect(found == Some(&reported), Property::Stored, || {
+            let place = |state: ScopeState| (state.head, state.floor);
+            let (found, reported) = (states.get(&scope).copied(), state.scope(&scope));
+            let is_same = found.map(place) == Some(place(reported));
+            expect(is_same, Property::Stored, || {
                 format!("the file has {found:?} of {scope}, not {reported:?}")
             })?;
             compare_feed(&mut *snapshot, scope, state)?;

@@ -1,7 +1,7 @@
 //! What other services do to the application's collections, and what the gateways keep of following it (rules.md
 //! section 8). [`access`](super::access) lets the gateways' importers reach it.
 //!
-//! The documents themselves are in the state: each is what its entry has, unless the state knows a difference.
+//! The documents themselves are in [`super::documents`].
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -20,7 +20,7 @@ use tidegate_core::{
 use tidegate_testkit::store::State;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{Inner, Moment, SimStore};
+use super::{Inner, SimStore, documents::Documents};
 use crate::people;
 
 /// How long a lease lasts.
@@ -131,13 +131,13 @@ impl Collections {
 
     /// Ends the lease, whoever holds it.
     pub(super) fn depose(&mut self) {
-        self.release(self.lease.fence);
+        self.lease.holder = None;
+        self.lease.fence.0 += 1;
     }
 
     pub(super) fn release(&mut self, held: Fence) {
         if !self.is_deposed(held) {
-            self.lease.holder = None;
-            self.lease.fence.0 += 1;
+            self.depose();
         }
     }
 
@@ -211,54 +211,17 @@ pub(super) struct Events {
     pub(super) arrivals: Arc<Notify>,
 }
 
-/// Whether the document's collection has it.
-pub(super) fn is_there(state: &State, key: &DocumentKey) -> bool {
-    match state.foreign.get(key) {
-        Some(foreign) => *foreign != ForeignState::Gone,
-        None => state.entry(key).is_some_and(|entry| entry.body.is_some()),
-    }
-}
-
-/// The documents of a type that its collection or the feed has, in the order of their ids.
-pub(super) fn keys_of(state: &State, type_name: &TypeName) -> BTreeSet<DocumentKey> {
-    let entries = state.entries().map(|entry| &entry.key);
-    let keys = entries.chain(state.foreign.keys());
-    keys.filter(|key| key.type_name == *type_name)
-        .cloned()
-        .collect()
-}
-
-/// The document as its collection has it.
-pub(crate) fn document(state: &State, key: &DocumentKey) -> Option<Document> {
-    match state.foreign.get(key) {
-        Some(ForeignState::Document(body)) => Some(body.clone()),
-        Some(_) => None,
-        None => state.entry(key).and_then(|entry| entry.body.clone()),
-    }
-}
-
-/// Others make this of a document.
-fn set(state: &mut State, key: &DocumentKey, made: Option<Document>) {
-    let entry = state.entry(key);
-    let stored = entry.and_then(|entry| entry.body.clone());
-    let is_expected = entry.is_some_and(|entry| entry.body.is_some() || entry.withheld);
-    // A store reports only what differs from the entry.
-    let differs = match &made {
-        Some(_) => made != stored,
-        None => is_expected,
-    };
-    let made = made.map_or(ForeignState::Gone, ForeignState::Document);
-    match differs {
-        true => drop(state.foreign.insert(key.clone(), made)),
-        false => drop(state.foreign.remove(key)),
-    }
+/// The documents of a type, in the order of their ids.
+pub(super) fn keys_of(documents: &Documents, type_name: &TypeName) -> BTreeSet<DocumentKey> {
+    let keys = documents.keys().filter(|key| key.type_name == *type_name);
+    keys.cloned().collect()
 }
 
 impl SimStore {
     /// Another service makes this of a document, in a collection that it makes if there is none. It cannot write to a
     /// file.
     pub(crate) fn write_elsewhere(&self, key: &DocumentKey, made: Option<Document>) {
-        self.lock().elsewhere(|inner, state| {
+        self.lock().elsewhere(|inner, documents| {
             let is_missing = !inner.collections.present.contains_key(&key.type_name);
             if is_missing && made.is_none() {
                 return;
@@ -266,7 +229,10 @@ impl SimStore {
             if is_missing {
                 inner.make(&key.type_name);
             }
-            set(state, key, made);
+            match made {
+                Some(made) => drop(documents.insert(key.clone(), made)),
+                None => drop(documents.remove(key)),
+            }
             inner.note(ForeignChange::Document(key.clone()));
         });
     }
@@ -282,17 +248,15 @@ impl SimStore {
 
     /// A collection is dropped.
     pub(crate) fn drop_collection(&self, type_name: &TypeName) {
-        self.lock().elsewhere(|inner, state| {
+        self.lock().elsewhere(|inner, documents| {
             if inner.collections.present.remove(type_name).is_none() {
                 return;
             }
-            let mut documents = BTreeMap::new();
-            for key in keys_of(state, type_name) {
-                documents.extend(document(state, &key).map(|body| (key.clone(), body)));
-                set(state, &key, None);
-            }
             let dropped = inner.collections.dropped.entry(type_name.clone());
-            dropped.or_default().extend(documents);
+            let dropped = dropped.or_default();
+            for key in keys_of(documents, type_name) {
+                dropped.extend(documents.remove_entry(&key));
+            }
             let record = inner.collections.progress.types.get(type_name);
             let is_accepted = record.is_some_and(|record| record.accepts_deletes);
             if !is_accepted && inner.collections.held().contains(type_name) {
@@ -304,14 +268,14 @@ impl SimStore {
 
     /// The collections that were dropped come back with the documents that nobody has written since.
     pub(crate) fn bring_back(&self) {
-        self.lock().elsewhere(|inner, state| {
-            for (type_name, documents) in std::mem::take(&mut inner.collections.dropped) {
+        self.lock().elsewhere(|inner, documents| {
+            for (type_name, dropped) in std::mem::take(&mut inner.collections.dropped) {
                 if !inner.collections.present.contains_key(&type_name) {
                     inner.make(&type_name);
                 }
-                for (key, body) in documents {
-                    if !is_there(state, &key) {
-                        set(state, &key, Some(body));
+                for (key, body) in dropped {
+                    if !documents.contains_key(&key) {
+                        documents.insert(key.clone(), body);
                         inner.note(ForeignChange::Document(key));
                     }
                 }
@@ -332,29 +296,40 @@ impl SimStore {
         });
     }
 
-    /// The documents that differ from their entries.
+    /// The documents of which an importer with the model in force would write an entry.
     pub(crate) fn unstamped(&self) -> Vec<DocumentKey> {
-        self.now().foreign.keys().cloned().collect()
+        let state = self.now();
+        let is_due = |(key, foreign): &(&DocumentKey, &ForeignState)| {
+            let is_shown = state.entry(key).is_some_and(|entry| !entry.is_deleted());
+            is_shown || !matches!(foreign, ForeignState::Misfit { .. })
+        };
+        let due = state.foreign.iter().filter(is_due);
+        due.map(|(key, _)| key.clone()).collect()
     }
 
     /// Whether the importer has nothing left to do.
     pub(crate) fn is_imported(&self) -> bool {
-        let inner = self.lock();
-        let mut records = inner.collections.progress.types.values();
-        let is_done = records.all(|record| record.scan.is_none() && record.held.is_none());
-        is_done && inner.now().foreign.is_empty()
+        let is_done = {
+            let inner = self.lock();
+            let model = inner.model(inner.last().lead());
+            let records = inner.collections.progress.types.iter();
+            let mut records =
+                records.filter(|(name, _)| model.document_type(name.as_str()).is_some());
+            records.all(|(_, record)| record.scan.is_none() && record.held.is_none())
+        };
+        is_done && self.unstamped().is_empty()
     }
 }
 
 impl Inner {
     /// A moment that others make.
-    fn elsewhere(&mut self, make: impl FnOnce(&mut Self, &mut State)) {
+    fn elsewhere(&mut self, make: impl FnOnce(&mut Self, &mut Documents)) {
         if self.file.is_some() {
             return;
         }
-        let mut state = State::clone(&self.now());
-        make(self, &mut state);
-        self.add_moment(state);
+        let mut documents = Documents::clone(&self.documents());
+        make(self, &mut documents);
+        self.add_moment(State::clone(&self.now()), Arc::new(documents));
     }
 
     fn note(&mut self, change: ForeignChange) {
@@ -368,9 +343,8 @@ impl Inner {
     }
 
     /// The present moment, after something happened that was no commit.
-    pub(super) fn add_moment(&mut self, mut state: State) {
-        state.held = self.collections.held();
-        let moment = Moment::of(state, &self.collections);
+    pub(super) fn add_moment(&mut self, state: State, documents: Arc<Documents>) {
+        let moment = self.moment_of(state, documents);
         self.moments.push(moment);
     }
 
@@ -378,16 +352,15 @@ impl Inner {
     pub(super) fn note_held(&mut self) {
         let now = self.now();
         if now.held != self.collections.held() {
-            self.add_moment(State::clone(&now));
+            self.add_moment(State::clone(&now), self.documents());
         }
     }
 
     /// A push that writes the first document of a type makes its collection, as MongoDB does.
-    pub(super) fn make_for(&mut self, state: &State) {
+    pub(super) fn make_for(&mut self, documents: &Documents) {
         for type_name in people::types() {
             let is_missing = !self.collections.present.contains_key(&type_name);
-            let mut keys = keys_of(state, &type_name).into_iter();
-            if is_missing && keys.any(|key| is_there(state, &key)) {
+            if is_missing && !keys_of(documents, &type_name).is_empty() {
                 self.collections.make(type_name);
             }
         }

@@ -18,12 +18,11 @@ use tidegate_core::{
     id::{DocumentId, DocumentKey, TypeName},
     transaction::Fence,
 };
-use tidegate_testkit::store::State;
 use tokio::time::timeout_at;
 
 use super::{
     Access,
-    foreign::{Events, Unfollowed, is_there, keys_of},
+    foreign::{Events, Unfollowed, keys_of},
 };
 
 #[async_trait]
@@ -75,7 +74,11 @@ impl Collections for Access {
 
     async fn identities(&self) -> Result<BTreeMap<TypeName, CollectionId>, StoreError> {
         self.pass().await?;
-        Ok(self.store.lock().collections.present.clone())
+        let inner = self.store.lock();
+        let mut present = inner.collections.present.clone();
+        let model = inner.model(self.edition);
+        present.retain(|name, _| model.document_type(name.as_str()).is_some());
+        Ok(present)
     }
 
     async fn follow(
@@ -103,9 +106,9 @@ impl Collections for Access {
         _: usize,
     ) -> Result<DocumentWalk, StoreError> {
         self.pass().await?;
-        let state = self.store.now();
-        let mut keys = behind(&state, type_name, after.map(|after| after.0.as_slice()));
-        keys.retain(|key| is_there(&state, key));
+        let documents = self.store.lock().documents();
+        let keys = keys_of(&documents, type_name).into_iter();
+        let mut keys = behind(keys, after.map(|after| after.0.as_slice()));
         keys.truncate(1);
         // Only the next part shows whether this was the last document.
         let next = keys.first();
@@ -125,27 +128,26 @@ impl Collections for Access {
     ) -> Result<Vec<DocumentKey>, StoreError> {
         self.pass().await?;
         let state = self.store.now();
-        let mut keys = behind(&state, type_name, after.map(|id| id.as_str().as_bytes()));
-        keys.retain(|key| {
-            let entry = state.entry(key);
-            entry.is_some_and(|entry| entry.body.is_some() || entry.withheld)
+        let entries = state.entries().filter(|entry| {
+            entry.key.type_name == *type_name && (entry.body.is_some() || entry.withheld)
         });
+        let keys = entries.map(|entry| entry.key.clone());
+        let mut keys = behind(keys, after.map(|id| id.as_str().as_bytes()));
         keys.truncate(1);
         Ok(keys)
     }
 
     async fn missing(&self, keys: &[DocumentKey]) -> Result<Vec<DocumentKey>, StoreError> {
         self.pass().await?;
-        let state = self.store.now();
-        let missing = keys.iter().filter(|key| !is_there(&state, key));
+        let documents = self.store.lock().documents();
+        let missing = keys.iter().filter(|key| !documents.contains_key(*key));
         Ok(missing.cloned().collect())
     }
 
     async fn count(&self, type_name: &TypeName) -> Result<u64, StoreError> {
         self.pass().await?;
-        let state = self.store.now();
-        let keys = keys_of(&state, type_name).into_iter();
-        Ok(keys.filter(|key| is_there(&state, key)).count() as u64)
+        let documents = self.store.lock().documents();
+        Ok(keys_of(&documents, type_name).len() as u64)
     }
 
     async fn withheld(
@@ -184,9 +186,8 @@ impl From<Unfollowed> for FollowError {
     }
 }
 
-/// The documents of a type behind an id.
-fn behind(state: &State, type_name: &TypeName, id: Option<&[u8]>) -> Vec<DocumentKey> {
-    let keys = keys_of(state, type_name).into_iter();
+/// The documents behind an id.
+fn behind(keys: impl Iterator<Item = DocumentKey>, id: Option<&[u8]>) -> Vec<DocumentKey> {
     keys.filter(|key| id.is_none_or(|id| key.id.as_str().as_bytes() > id))
         .collect()
 }

@@ -1,4 +1,6 @@
-//! The models that the gateways serve. Each call may be held or failed.
+//! The models that the gateways serve. Each call of theirs may be held or failed.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tidegate::store::{StoreError, models::Models};
@@ -8,7 +10,8 @@ use tidegate_core::{
 };
 use tidegate_testkit::store::State;
 
-use super::{Access, Inner};
+use super::{Access, Inner, SimStore};
+use crate::people::{self, Edition};
 
 #[async_trait]
 impl Models for Access {
@@ -59,7 +62,54 @@ impl Inner {
     fn change<T>(&mut self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = State::clone(&self.now());
         let done = change(&mut state);
-        self.add_moment(state);
+        self.add_moment(state, self.documents());
         done
+    }
+}
+
+/// The model that leads in a state.
+pub(super) fn lead(state: &State) -> Edition {
+    edition(&state.models, state.models.state.lead)
+}
+
+fn edition(record: &ModelRecord, generation: Generation) -> Edition {
+    let model = record.known.get(&generation);
+    match model.is_some_and(|model| model.text.contains(people::GIFT)) {
+        true => Edition::B,
+        false => Edition::A,
+    }
+}
+
+impl SimStore {
+    /// The model in force.
+    pub(crate) fn lead(&self) -> Edition {
+        self.lock().last().lead()
+    }
+
+    /// A gateway starts with a model.
+    pub(crate) fn serve(&self, gateway: usize, edition: Edition) {
+        let mut inner = self.lock();
+        let text = people::sdl(edition, inner.rule);
+        let generation = inner.change(|state| state.register(&text, ""));
+        inner.serving[gateway] = generation;
+    }
+
+    /// The newest model of the gateways takes the lead.
+    pub(crate) fn lead_by_newest(&self) {
+        let mut inner = self.lock();
+        let newest = inner.serving.iter().copied().max().unwrap_or_default();
+        let record = Arc::clone(&inner.now().models);
+        if record.state.lead == newest {
+            return;
+        }
+        let before = record.known.contains_key(&record.state.lead);
+        let before = before.then(|| inner.model(inner.last().lead()));
+        let model = inner.model(edition(&record, newest));
+        let change = record.state.led_by(newest, &model, before.as_deref());
+        inner.change(|state| state.take_lead(&change));
+        inner.collections.depose();
+        if inner.file.is_none() {
+            inner.collections.progress.mark_scans(&change.scans);
+        }
     }
 }

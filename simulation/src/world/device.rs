@@ -1,19 +1,23 @@
 //! A device: a client, and the messages on their way to it and from it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tidegate::sync::{Caller, Page, PullRequest, SyncError, SyncService};
 use tidegate_core::{
     checkpoint::{Checkpoint, RequestedTypes},
-    id::{ClientKey, UserId},
+    entry::{Entry, FeedItem, Record},
+    id::{ClientKey, TypeName, UserId},
     push::{Push, PushAnswer, PushOutcome},
 };
 use tidegate_testkit::client::{self, Arrival, Client, Flight, Sending, Slip};
 
 use super::{GATEWAYS, World, lock, socket::Socket};
 use crate::{
-    oracle::{self, Judged, Property, Sight, Violation, expect},
-    people::USERS,
+    oracle::{self, Judged, Property, Reader, Sight, Violation, expect},
+    people::{self, Edition, USERS},
 };
 
 /// More pages than any history has changes.
@@ -21,6 +25,10 @@ pub(super) const PAGES_MAX: usize = 500;
 
 pub(super) struct Device {
     pub(super) number: usize,
+    /// The model that its app was built for.
+    pub(super) app: Edition,
+    /// The types that its next pull begins again: its app selects more of them than before.
+    pub(super) wants: BTreeSet<TypeName>,
     pub(super) client: Client,
     /// Every push it ever sent. The network may deliver any of them again.
     parcels: Vec<Parcel>,
@@ -47,6 +55,8 @@ pub(super) struct Pulled {
     pub(super) pull: u32,
     pub(super) request: Request,
     pub(super) arrival: Arrival,
+    /// The types that the pull began again.
+    pub(super) refreshed: BTreeSet<TypeName>,
     /// The store's moment when it was answered.
     pub(super) answered: usize,
 }
@@ -57,6 +67,8 @@ pub(super) struct Request {
     /// Greater than the last device for requests without one.
     pub(super) device: usize,
     pub(super) gateway: usize,
+    /// The gateway's model.
+    pub(super) edition: Edition,
     pub(super) life: u32,
     pub(super) sight: Sight,
     /// The store's moment.
@@ -74,6 +86,8 @@ pub(super) enum Heard {
         request: Request,
         arrival: Arrival,
         pull: u32,
+        /// The types that the pull began again.
+        refreshed: BTreeSet<TypeName>,
     },
     /// With an error, or no page, the subscription has ended.
     Live {
@@ -87,6 +101,8 @@ impl Device {
     pub(super) fn new(number: usize, slip: Option<Slip>) -> Self {
         Self {
             number,
+            app: Edition::A,
+            wants: BTreeSet::new(),
             client: Client::new(&format!("device-{number}"), RequestedTypes::All, slip),
             parcels: Vec::new(),
             answers: Vec::new(),
@@ -100,6 +116,14 @@ impl Device {
 
     pub(super) fn user(&self) -> usize {
         self.number % USERS.len()
+    }
+
+    /// The device as it reads from a gateway with this model.
+    pub(super) fn reader(&self, gateway: Edition) -> Reader<'_> {
+        Reader {
+            client: &self.client,
+            gateway,
+        }
     }
 
     /// The client whose push is unanswered.
@@ -136,15 +160,36 @@ impl Device {
     }
 }
 
-/// A page in the form in which the device gets it.
-pub(super) fn received(page: &Page) -> client::Page {
+/// A page in the form in which an app gets it from a gateway with this model.
+pub(super) fn received(page: &Page, gateway: Edition, app: Edition) -> client::Page {
+    let changes = page.decoded().expect("the store is whole").into_iter();
+    let shown = |item: FeedItem| FeedItem {
+        record: match item.record {
+            Record::Entry(entry) => Record::Entry(shown(&entry, gateway, app)),
+            marker @ Record::Marker(_) => marker,
+        },
+        ..item
+    };
     client::Page {
-        changes: page.decoded().expect("the store is whole"),
+        changes: changes.map(shown).collect(),
         checkpoint: Checkpoint::clone(&page.checkpoint),
         has_more: page.has_more,
         reset: page.reset,
         revoked: page.revoked.clone(),
     }
+}
+
+/// The document as an app gets it. One that the gateway cannot read is withheld.
+pub(super) fn shown(entry: &Arc<Entry>, gateway: Edition, app: Edition) -> Arc<Entry> {
+    let Some(body) = &entry.body else {
+        return Arc::clone(entry);
+    };
+    let body = people::shown(gateway, app, &entry.key.type_name, body);
+    Arc::new(Entry {
+        withheld: body.is_none(),
+        body,
+        ..Entry::clone(entry)
+    })
 }
 
 impl World {
@@ -183,12 +228,15 @@ impl World {
     }
 
     fn deliver(&mut self, device: usize, parcel: Parcel, gateway: usize) {
-        self.push(
-            device,
-            self.devices[device].user(),
-            parcel,
-            gateway % GATEWAYS,
-        );
+        let gateway = gateway % GATEWAYS;
+        if self.is_understood(device, gateway) {
+            self.push(device, self.devices[device].user(), parcel, gateway);
+        }
+    }
+
+    /// Whether a gateway knows what the app of a device asks for. If not, it answers that the app should try again.
+    pub(super) fn is_understood(&self, device: usize, gateway: usize) -> bool {
+        self.devices[device].app <= self.editions[gateway]
     }
 
     /// A push reaches a gateway.
@@ -211,20 +259,24 @@ impl World {
 
     /// The device asks for a page.
     pub(super) fn pull(&mut self, device: usize, gateway: usize, limit: u8) {
+        self.devices[device].pull += 1;
+        let gateway = gateway % GATEWAYS;
+        if !self.is_understood(device, gateway) {
+            return;
+        }
         let user = self.devices[device].user();
-        let (caller, request) = self.request(device, user, gateway % GATEWAYS);
+        let (caller, request) = self.request(device, user, gateway);
         let (service, heard) = (self.service(&request), Arc::clone(&self.heard));
         let tick = self.tick;
-        let puller = &mut self.devices[device];
-        puller.pull += 1;
-        let pull = puller.pull;
+        let puller = &self.devices[device];
+        let (pull, app, refreshed) = (puller.pull, puller.app, puller.wants.clone());
         let from = puller.client.checkpoint.clone();
         let (asked, types) = (puller.asks(limit), puller.client.types.clone());
         tokio::spawn(async move {
             if let Ok(page) = service.pull(&caller, asked).await {
                 let requested = Some(tick);
                 let arrival = Arrival {
-                    page: received(&page),
+                    page: received(&page, request.edition, app),
                     from,
                     types,
                     requested,
@@ -233,6 +285,7 @@ impl World {
                     request,
                     arrival,
                     pull,
+                    refreshed,
                 });
             }
         });
@@ -248,6 +301,7 @@ impl World {
         let Pulled {
             request,
             arrival,
+            refreshed,
             answered,
             ..
         } = if again {
@@ -257,11 +311,15 @@ impl World {
         };
         let requested = arrival.requested.filter(|_| !arrival.page.has_more);
         let taken = self.apply(device, arrival)?;
-        let client = &self.devices[device].client;
+        let puller = &mut self.devices[device];
+        if taken {
+            puller.wants.retain(|name| !refreshed.contains(name));
+        }
+        let reader = puller.reader(request.edition);
         match requested.filter(|_| taken) {
             Some(requested) => self.store.look(|moments| {
                 let between = request.asked..=answered;
-                oracle::judge_end(client, &request.sight, requested, moments, between)
+                oracle::judge_end(&reader, &request.sight, requested, moments, between)
             }),
             None => Ok(()),
         }
@@ -285,25 +343,36 @@ impl World {
 
     /// Pulls to the end. Gives up when the gateway does not answer at once.
     pub(super) async fn pull_all(&mut self, device: usize, gateway: usize, limit: u8) -> Judged {
-        self.devices[device].hang_up();
         for _ in 0..PAGES_MAX {
-            self.tick += 1;
-            self.pull(device, gateway, limit);
-            self.settle().await?;
-            let puller = &self.devices[device];
-            let is_it = |pulled: &Pulled| pulled.pull == puller.pull;
-            let Some(nth) = puller.pulled.iter().position(is_it) else {
-                return Ok(());
-            };
-            let more = puller.pulled[nth].arrival.page.has_more;
-            self.arrive(device, nth, false)?;
-            if !more {
+            let more = self.pull_one(device, gateway, limit).await?;
+            if more != Some(true) {
                 return Ok(());
             }
         }
         expect(false, Property::Ends, || {
             format!("device {device} pulls for ever")
         })
+    }
+
+    /// Pulls one page. Returns whether there is more; nothing if the gateway does not answer at once.
+    pub(super) async fn pull_one(
+        &mut self,
+        device: usize,
+        gateway: usize,
+        limit: u8,
+    ) -> Result<Option<bool>, Violation> {
+        self.devices[device].hang_up();
+        self.tick += 1;
+        self.pull(device, gateway, limit);
+        self.settle().await?;
+        let puller = &self.devices[device];
+        let is_it = |pulled: &Pulled| pulled.pull == puller.pull;
+        let Some(nth) = puller.pulled.iter().position(is_it) else {
+            return Ok(None);
+        };
+        let more = puller.pulled[nth].arrival.page.has_more;
+        self.arrive(device, nth, false)?;
+        Ok(Some(more))
     }
 
     /// An answer arrives; it may arrive again.
@@ -338,6 +407,7 @@ impl World {
         let request = Request {
             device,
             gateway,
+            edition: self.editions[gateway],
             life: self.lives[gateway],
             sight,
             asked: self.store.moment(),

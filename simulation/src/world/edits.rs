@@ -15,7 +15,7 @@ use tidegate_testkit::client::{Edit, Sending};
 use super::{OFFICE, World, device::Parcel};
 use crate::{
     oracle::Known,
-    people::{self, TEAMS, USERS},
+    people::{self, Edition, TEAMS, USERS},
 };
 
 pub(super) fn sending(count: u8, atomic: bool, policy: u8) -> Sending {
@@ -45,11 +45,13 @@ pub(super) fn types(what: u8) -> RequestedTypes {
 impl World {
     /// A user edits a document as the user sees it.
     pub(super) fn edit(&mut self, device: usize, document: u8, what: u8, value: u8) {
-        let key = people::document(document);
+        let key = self.document(document);
         let owner = &self.devices[device];
-        if !owner.client.page_types.contain(&key.type_name) {
+        let is_asked = owner.client.page_types.contain(&key.type_name);
+        if !is_asked || !people::knows(owner.app, &key.type_name) {
             return;
         }
+        let knows = self.knows(owner.app);
         let user = USERS[owner.user()];
         let base = owner.client.base(&key);
         let held = owner.client.held.get(&key);
@@ -62,6 +64,8 @@ impl World {
         let hand = Hand {
             number,
             user,
+            knows,
+            makes_cold: false,
             what,
             value,
         };
@@ -153,13 +157,19 @@ impl World {
 
     /// A user edits the present document without a client id.
     pub(super) fn edit_as_stranger(&mut self, document: u8, what: u8, value: u8) {
-        let key = people::document(document);
+        let key = self.document(document);
+        let edition = self.editions[OFFICE];
+        if !people::knows(edition, &key.type_name) {
+            return;
+        }
         let entry = self.store.now().entry(&key).cloned();
         let base = entry.as_ref().map_or(0, |entry| entry.version.0);
         let number = self.next_edit();
         let hand = Hand {
             number,
             user: USERS[0],
+            knows: self.knows(edition),
+            makes_cold: edition == Edition::A && value.is_multiple_of(3),
             what,
             value,
         };
@@ -221,6 +231,10 @@ impl World {
 pub(super) struct Hand {
     pub(super) number: u32,
     pub(super) user: &'static str,
+    /// The model that it knows, if there are two.
+    pub(super) knows: Option<Edition>,
+    /// Whether it writes a mood that B cannot read.
+    pub(super) makes_cold: bool,
     pub(super) what: u8,
     pub(super) value: u8,
 }
@@ -263,6 +277,10 @@ impl Hand {
             document.insert("done".to_owned(), Value::Bool(false));
             document.insert("tags".to_owned(), Value::List(vec![self.text()]));
         }
+        if key.type_name.as_str() == "Card" {
+            let keeper = people::audience(self.user, self.value / 4);
+            document.insert("keeper".to_owned(), keeper);
+        }
         document
     }
 
@@ -288,6 +306,12 @@ impl Hand {
                     Value::Bool(small == 0)
                 },
             ),
+            9..=12 if key.type_name.as_str() == "Card" => {
+                ("keeper", people::audience(self.user, self.value))
+            }
+            9..=14 if key.type_name.as_str() == "Note" && self.knows.is_some() => {
+                ("mood", self.mood())
+            }
             _ if !task => ("title", self.text()),
             9 | 10 => ("count", Value::Int(number(view, "count") + small - 1)),
             11 | 12 => ("tags", self.tags(view)),
@@ -304,7 +328,22 @@ impl Hand {
         if task && self.value > 200 {
             set.insert("stars".to_owned(), Value::Int(small));
         }
+        let aims = self.knows == Some(Edition::B) && self.value.is_multiple_of(5);
+        if aims && matches!(key.type_name.as_str(), "Task" | "Note") {
+            set.insert(people::ONLY_B.to_owned(), self.text());
+        }
         set
+    }
+
+    fn mood(&self) -> Value {
+        let mood = match self.value % 4 {
+            0 => "CALM",
+            1 => "KEEN",
+            _ if self.makes_cold => people::COLD,
+            _ if self.knows == Some(Edition::B) => people::WARM,
+            _ => "CALM",
+        };
+        Value::String(mood.to_owned())
     }
 
     fn text(&self) -> Value {

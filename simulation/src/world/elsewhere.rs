@@ -7,8 +7,7 @@ use tidegate_core::change::{Action, BaseVersion};
 use super::{GIVEN_UP, World, edits::Hand};
 use crate::{
     oracle::{self, Judged, Known, Property, expect},
-    people::{self, USERS},
-    store,
+    people::{Edition, USERS},
 };
 
 /// Longer than the event of a write and an importer's pauses take.
@@ -20,13 +19,11 @@ const LEASE_PASSES: Duration = Duration::from_secs(9);
 /// How often an operator waits for the importer at the end.
 const ROUNDS_MAX: usize = 20;
 
-/// How an importer is disturbed.
+/// How work of a gateway on a document is disturbed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Interruption {
-    /// The importer's calls before the one that does not answer.
+pub(super) struct Disturbance {
+    /// The calls of the store before the one that does not answer.
     pub(super) calls: u8,
-    /// Whether the event of the write is lost.
-    pub(super) loses: bool,
     pub(super) document: u8,
     pub(super) what: u8,
     pub(super) value: u8,
@@ -35,11 +32,14 @@ pub(super) struct Interruption {
 impl World {
     /// The service edits the document as it last wrote it, or as the gateways did since.
     pub(super) fn write_elsewhere(&mut self, document: u8, what: u8, value: u8) {
-        let key = people::document(document);
-        let standing = store::document(&self.store.now(), &key);
+        let key = self.document(document);
+        let standing = self.store.document(&key);
         let hand = Hand {
             number: self.next_number(Known::NOTHING),
             user: USERS[usize::from(value) % USERS.len()],
+            // It knows the fields of both models.
+            knows: self.knows(Edition::B),
+            makes_cold: value.is_multiple_of(2),
             what,
             value,
         };
@@ -57,14 +57,13 @@ impl World {
     /// The importer is disturbed in its work on another service's write, whose event may be lost: a call of the store
     /// does not answer, perhaps until another gateway has the lease. Meanwhile a document is written once more, and then
     /// the call answers, fails, or its gateway dies.
-    pub(super) async fn interrupt(&mut self, interruption: Interruption) -> Judged {
-        let Interruption {
+    pub(super) async fn interrupt(&mut self, disturbance: Disturbance, loses: bool) -> Judged {
+        let Disturbance {
             calls,
-            loses,
             document,
             what,
             value,
-        } = interruption;
+        } = disturbance;
         self.write_elsewhere(document, what, value);
         if loses {
             self.store.lose_history();
@@ -95,7 +94,7 @@ impl World {
     /// A type of documents that people edit.
     pub(super) fn drop_collection(&self, document: u8) {
         self.store
-            .drop_collection(&people::document(document).type_name);
+            .drop_collection(&self.document(document).type_name);
     }
 
     pub(super) async fn pass_time(&mut self, time: Duration) -> Judged {
@@ -125,7 +124,7 @@ impl World {
         let from = std::mem::replace(&mut self.noted, self.store.moment());
         let imports = self.store.look(|moments| {
             let pairs = moments[from..].windows(2);
-            let imports = pairs.map(|pair| oracle::imports(&pair[0], &pair[1]));
+            let imports = pairs.map(|pair| oracle::imports(self.rule, &pair[0], &pair[1]));
             imports.collect::<Result<Vec<_>, _>>()
         })?;
         for import in imports.into_iter().flatten() {

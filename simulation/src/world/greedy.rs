@@ -55,7 +55,7 @@ impl World {
         let identity = people::identity(CROWD, &[]);
         let sight = Sight {
             user: identity.user.clone(),
-            claimed: people::claimed(&self.model, &identity),
+            claimed: people::claimed(&self.model_of(OFFICE), &identity),
         };
         let caller = self.gateways[OFFICE].caller(identity);
         let caller = caller.expect("no team is few scopes");
@@ -63,6 +63,7 @@ impl World {
             let request = Request {
                 device: self.devices.len(),
                 gateway: OFFICE,
+                edition: self.editions[OFFICE],
                 life: self.lives[OFFICE],
                 sight: sight.clone(),
                 asked: self.store.moment(),

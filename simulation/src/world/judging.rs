@@ -13,9 +13,12 @@ use tidegate_testkit::client::Arrival;
 
 use super::{
     CLIENTS_MAX, World,
-    device::{Heard, Parcel, Pulled, Request},
+    device::{Heard, Parcel, Pulled, Request, shown},
 };
-use crate::oracle::{self, Judged, Property, Sent, expect};
+use crate::{
+    oracle::{self, Judged, Property, Sent, expect},
+    people::Edition,
+};
 
 impl World {
     pub(super) fn judge(&mut self, heard: Heard) -> Judged {
@@ -29,6 +32,7 @@ impl World {
                 request,
                 arrival,
                 pull,
+                refreshed,
             } => {
                 let asked = request.asked;
                 self.judge_page(&request, &arrival, asked)?;
@@ -40,6 +44,7 @@ impl World {
                         pull,
                         request,
                         arrival,
+                        refreshed,
                         answered,
                     });
                 }
@@ -57,8 +62,8 @@ impl World {
                     })?;
                 }
                 let (page, now) = (page.and_then(Result::ok), self.store.moment());
-                let Some((arrival, asked)) = self.devices[request.device].live(page, socket, now)
-                else {
+                let device = &mut self.devices[request.device];
+                let Some((arrival, asked)) = device.live(page, request.edition, socket, now) else {
                     return Ok(());
                 };
                 self.tally.pages += 1;
@@ -76,7 +81,10 @@ impl World {
             request.sight.judge_page(&page.changes, moments, since)?;
             let possible: Vec<bool> = moments[request.asked..]
                 .iter()
-                .map(|moment| oracle::is_continuous(from.as_ref(), &page.checkpoint, &moment.state))
+                .map(|moment| {
+                    let (from, given) = (from.as_ref(), &page.checkpoint);
+                    oracle::is_continuous(from, given, request.edition, &moment.state)
+                })
                 .collect();
             let pulled = arrival.requested.is_some();
             let right = possible.contains(&!page.reset) || !pulled && !page.reset;
@@ -90,7 +98,10 @@ impl World {
         let from = from.filter(|_| !page.reset);
         oracle::judge_no_past(from.as_ref(), &page.checkpoint, &page.changes)?;
         match from {
-            Some(from) => oracle::judge_monotone(&from, &page.checkpoint, &page.revoked),
+            Some(from) => {
+                let may_go_back = !self.ends.is_empty();
+                oracle::judge_monotone(&from, &page.checkpoint, &page.revoked, may_go_back)
+            }
             None => Ok(()),
         }
     }
@@ -124,7 +135,8 @@ impl World {
         }
         let alive = request.life == self.lives[request.gateway];
         if let Some(device) = self.devices.get_mut(request.device).filter(|_| alive) {
-            device.answers.push((parcel.push, answer));
+            let shown = answer.map(|outcome| shown_to(device.app, request.edition, outcome));
+            device.answers.push((parcel.push, shown));
         }
         Ok(())
     }
@@ -209,7 +221,7 @@ impl World {
             if let Some(entry) = &outcome.document {
                 sight.judge_record(&Record::Entry(Arc::clone(entry)), moments)?;
             }
-            sight.judge_shown(key, outcome, since)?;
+            sight.judge_shown(key, outcome, request.edition, since)?;
             if repeated {
                 return Ok(());
             }
@@ -219,9 +231,22 @@ impl World {
             }
             let speaks = |error: &&Rejection| alone || error.code == RejectionCode::InboxFull;
             match outcome.error.as_ref().filter(speaks) {
-                Some(error) => sight.judge_rejection(error.code.name(), change, push.atomic, since),
+                Some(error) => {
+                    let code = error.code.name();
+                    sight.judge_rejection(code, change, push.atomic, request.edition, since)
+                }
                 None => Ok(()),
             }
         })
     }
+}
+
+/// The answer as an app gets it from a gateway with this model.
+fn shown_to(app: Edition, gateway: Edition, mut answer: PushOutcome) -> PushOutcome {
+    for outcome in &mut answer.outcomes {
+        let document = outcome.document.take();
+        let document = document.map(|entry| shown(&entry, gateway, app));
+        outcome.document = document.filter(|entry| !entry.is_deleted());
+    }
+    answer
 }

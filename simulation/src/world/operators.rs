@@ -67,6 +67,7 @@ impl World {
             let (name, state) = (self.next_epoch(), Arc::clone(&backup.state));
             self.store.restore(backup, name);
             (0..=OFFICE).for_each(|gateway| self.crash(gateway));
+            self.store.lead_by_newest();
             self.ledger = std::mem::take(&mut self.ledger).restored(ledger, &state);
         }
         Ok(())
@@ -78,6 +79,7 @@ impl World {
         for device in &mut self.devices {
             device.lose(number);
         }
+        self.store.serve(number, self.editions[number]);
         self.gateways[number] = self.gateway(number);
         if number != OFFICE {
             self.importers[number].abort();

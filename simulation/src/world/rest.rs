@@ -12,7 +12,10 @@ use super::{
     GATEWAYS, GIVEN_UP, Tally, World,
     device::{Device, PAGES_MAX},
 };
-use crate::oracle::{self, Judged, Property, Violation, expect};
+use crate::{
+    oracle::{self, Judged, Property, Violation, expect},
+    people::{self, Edition},
+};
 
 /// Documents by key: version, scope, body.
 type Holdings = BTreeMap<DocumentKey, (Version, Scope, Document)>;
@@ -24,30 +27,64 @@ impl World {
         // Long enough that all clients that wait for the store have tried again.
         tokio::time::sleep(GIVEN_UP).await;
         self.settle().await?;
-        self.import_all().await?;
         for device in 0..self.devices.len() {
+            self.alternate(device).await?;
+        }
+        for edition in self.last_editions() {
+            self.start_all(edition).await?;
+            self.agree().await?;
+        }
+        self.store.judge_file()?;
+        self.store.look(oracle::judge_order)?;
+        let widest = people::model(Edition::B, self.rule);
+        self.ledger.judge(&widest, &self.store.now())?;
+        Ok(self.tally)
+    }
+
+    /// The models of all gateways in the end, one after the other. Only B serves apps that were updated.
+    fn last_editions(&self) -> Vec<Edition> {
+        let mut editions = self.ends.to_vec();
+        if editions.is_empty() {
+            return vec![Edition::A];
+        }
+        let is_updated = |device: &Device| device.app == Edition::B;
+        if editions.last() == Some(&Edition::A) && self.devices.iter().any(is_updated) {
+            editions.push(Edition::B);
+        }
+        editions
+    }
+
+    /// All clients come to agree with the store, as the model of all gateways reads it.
+    async fn agree(&mut self) -> Judged {
+        self.import_all().await?;
+        for device in self.served() {
             let claimed = self.caller(self.devices[device].user()).1.claimed;
             self.devices[device].expire(&claimed);
             self.follow(device).await?;
         }
         // Before pushes wake all subscribers, and after.
-        for device in 0..self.devices.len() {
+        for device in self.served() {
             self.compare_live(device).await?;
         }
-        for device in 0..self.devices.len() {
+        for device in self.served() {
             self.empty_outbox(device).await?;
         }
-        for device in 0..self.devices.len() {
+        for device in self.served() {
             self.compare_live(device).await?;
         }
-        for device in 0..self.devices.len() {
+        for device in self.served() {
             self.pull_all(device, device, 3).await?;
             self.compare(device).await?;
         }
-        self.store.judge_file()?;
-        self.store.look(oracle::judge_order)?;
-        self.ledger.judge(&self.model, &self.store.now())?;
-        Ok(self.tally)
+        Ok(())
+    }
+
+    /// The devices whose apps the gateways understand.
+    fn served(&self) -> Vec<usize> {
+        let devices = 0..self.devices.len();
+        devices
+            .filter(|device| self.is_understood(*device, 0))
+            .collect()
     }
 
     /// Brings a device up to date, by its subscription if it has one.
@@ -112,6 +149,7 @@ impl World {
         let truth = self.truth(device);
         let mut held = holdings(&self.devices[device].client);
         held.retain(|key, _| self.devices[device].client.held[key].is_confirmed());
+        held.retain(|key, _| people::knows(self.store.lead(), &key.type_name));
         let mut confirmed = truth.clone();
         confirmed.retain(|key, _| {
             held.contains_key(key) || !self.devices[device].client.held.contains_key(key)
@@ -124,11 +162,13 @@ impl World {
     /// The client holds what is visible to its user in the store, and what a fresh client gets.
     async fn compare(&mut self, device: usize) -> Judged {
         let truth = self.truth(device);
-        let held = holdings(&self.devices[device].client);
+        let mut held = holdings(&self.devices[device].client);
+        held.retain(|key, _| people::knows(self.store.lead(), &key.type_name));
         expect(held == truth, Property::Convergence, || {
             format!("device {device} holds {held:#?} and not {truth:#?}")
         })?;
         let mut fresh = Device::new(self.devices[device].number, None);
+        fresh.app = self.devices[device].app;
         fresh.ask_for(self.devices[device].client.types.clone());
         let replaced = std::mem::replace(&mut self.devices[device], fresh);
         self.pull_all(device, device + 1, 0).await?;
@@ -143,12 +183,15 @@ impl World {
         let device = &self.devices[device];
         let grants = self.grants(device.user());
         let state = self.store.now();
+        let lead = self.store.lead();
         let visible = state.entries().filter(|entry| {
             grants.can_read(&entry.scope) && device.client.types.contain(&entry.key.type_name)
         });
         visible
             .filter_map(|entry| {
-                let held = (entry.version, entry.scope.clone(), entry.body.clone()?);
+                let body = entry.body.as_ref()?;
+                let body = people::shown(lead, device.app, &entry.key.type_name, body)?;
+                let held = (entry.version, entry.scope.clone(), body);
                 Some((entry.key.clone(), held))
             })
             .collect()

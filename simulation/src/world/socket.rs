@@ -13,7 +13,7 @@ use super::{
     device::{Device, Heard, received},
     lock,
 };
-use crate::oracle::Judged;
+use crate::{oracle::Judged, people::Edition};
 
 /// An open subscription: pages come one at a time, each when the one before was taken.
 pub(super) struct Socket {
@@ -73,6 +73,7 @@ impl Device {
     pub(super) fn live(
         &mut self,
         page: Option<Page>,
+        gateway: Edition,
         number: u32,
         now: usize,
     ) -> Option<(Arrival, usize)> {
@@ -84,7 +85,7 @@ impl Device {
             self.socket = None;
             return None;
         };
-        let page = received(&page);
+        let page = received(&page, gateway, self.app);
         let arrival = Arrival {
             from: socket.stands.replace(page.token()),
             page,
@@ -105,11 +106,16 @@ impl Device {
 
 impl World {
     pub(super) fn subscribe(&mut self, device: usize, gateway: usize, limit: u8) {
+        self.devices[device].hang_up();
+        let gateway = gateway % GATEWAYS;
+        // Only a pull says which types it begins again.
+        if !self.is_understood(device, gateway) || !self.devices[device].wants.is_empty() {
+            return;
+        }
         let user = self.devices[device].user();
-        let (caller, request) = self.request(device, user, gateway % GATEWAYS);
+        let (caller, request) = self.request(device, user, gateway);
         let (service, heard) = (self.service(&request), Arc::clone(&self.heard));
         let subscriber = &mut self.devices[device];
-        subscriber.hang_up();
         subscriber.sockets += 1;
         let number = subscriber.sockets;
         let asked = subscriber.asks(limit);
