@@ -71,6 +71,8 @@ pub enum StoreFault {
     TwoSnapshots,
     /// 2.2: floors are read before everything else.
     FloorReadFirst,
+    /// 6.3: a gateway reports its own commits before changed grants that they saw.
+    GrantsOvertaken,
 }
 
 /// The state after a commit, and what that commit wrote.

@@ -14,6 +14,7 @@ mod elections;
 mod error;
 mod foreign_stream;
 mod foreign_writes;
+mod grant_order;
 mod inbox;
 mod layout;
 mod lease;

@@ -6,7 +6,7 @@ use tidegate::store::{FeedWrite, TailEvent};
 use tidegate_core::transaction::Writes;
 use tokio::sync::mpsc;
 
-use super::Inner;
+use super::{Inner, StoreFault};
 
 /// What one gateway hears.
 #[derive(Default)]
@@ -31,6 +31,16 @@ impl Tail {
         self.offer([TailEvent::Restart]);
     }
 
+    /// Reports a commit of the gateway itself, at once. It never overtakes changed grants (rules.md 6.3).
+    fn offer_own(&mut self, events: impl IntoIterator<Item = TailEvent>, overtakes: bool) {
+        let mut waiting = self.waiting.iter();
+        if waiting.any(|event| matches!(event, TailEvent::Grants(_))) && !overtakes {
+            self.waiting.extend(events);
+        } else {
+            events.into_iter().for_each(|event| self.send(event));
+        }
+    }
+
     fn offer(&mut self, events: impl IntoIterator<Item = TailEvent>) {
         self.waiting.extend(events);
         if !self.lags {
@@ -53,7 +63,8 @@ impl Tail {
 }
 
 impl Inner {
-    /// Sends what a commit wrote. The gateway that made it hears at once, however far its tail lags behind.
+    /// Sends what a commit wrote. The gateway that made it hears at once, however far its tail lags
+    /// behind, unless changed grants wait there.
     pub(super) fn announce(&mut self, writes: &Writes, stored: Vec<FeedWrite>, by: Option<usize>) {
         if !writes.users.is_empty() {
             let users = writes.users.keys().cloned().collect();
@@ -85,15 +96,16 @@ impl Inner {
         pieces
     }
 
-    /// Sends to all gateways. The one that committed gets `own` instead, if there is one, and at once.
+    /// Sends to all gateways. The one that committed gets `own` instead, if there is one.
     fn tell(&mut self, events: &[TailEvent], own: Option<TailEvent>, by: Option<usize>) {
+        let overtakes = self.broken == Some(StoreFault::GrantsOvertaken);
         for (gateway, tail) in self.tails.iter_mut().enumerate() {
             if by != Some(gateway) {
                 tail.offer(events.iter().cloned());
             } else if let Some(own) = &own {
-                tail.send(own.clone());
+                tail.offer_own([own.clone()], overtakes);
             } else {
-                events.iter().cloned().for_each(|event| tail.send(event));
+                tail.offer_own(events.iter().cloned(), overtakes);
             }
         }
     }

@@ -16,12 +16,14 @@ use mongodb::{
     raw_batch_cursor::RawBatch,
 };
 use tidegate_core::id::{Epoch, Scope, UserId};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     MongoContext,
     error::MongoError,
-    names::{EPOCH, STAMPED, StateKey, USERS, USERS_END},
-    reader::text,
+    grant_order::{CommitOrder, LocalCommit, RaisedCounter},
+    names::{EPOCH, GRANT_COUNTERS, GRANT_COUNTERS_END, STAMPED, StateKey, USERS, USERS_END},
+    reader::{text, unreadable},
     resumable::{Lost, ResumableStream, events},
 };
 use crate::store::{FeedWrite, StoredRecord, TailEvent, codec};
@@ -29,7 +31,7 @@ use crate::store::{FeedWrite, StoredRecord, TailEvent, codec};
 /// The stream of what is committed, for as long as it is polled.
 pub(super) fn tail(context: Arc<MongoContext>) -> BoxStream<'static, TailEvent> {
     // Before the change stream begins, whose first event reports that something may have been missed.
-    let own = context.local_commits.follow();
+    let own = context.local_commits.follow().boxed();
     let sessions = context.local_commits.sessions();
     let others = RemoteChanges {
         stream: ResumableStream::new(
@@ -43,15 +45,82 @@ pub(super) fn tail(context: Arc<MongoContext>) -> BoxStream<'static, TailEvent> 
         begins: true,
         read: VecDeque::new(),
     };
-    let mut others = Box::pin(stream::unfold(others, |mut others| async move {
+    let others = stream::unfold(others, |mut others| async move {
         let event = others.next().await;
         Some((event, others))
-    }));
+    });
+    let both = JoinedCommits {
+        own,
+        others: others.boxed(),
+        order: CommitOrder::default(),
+        ready: VecDeque::new(),
+    };
     let both = async move {
-        let begun = others.next().await;
-        stream::iter(begun).chain(stream::select(own, others))
+        let mut both = both;
+        let begun = both.others.next().await;
+        both.ready.extend(begun.and_then(RemoteEvent::reported));
+        stream::unfold(both, |mut both| async move {
+            let event = both.next().await?;
+            Some((event, both))
+        })
     };
     both.flatten_stream().boxed()
+}
+
+/// The commits of this gateway and those of others, in an order that keeps withdrawn grants withdrawn.
+struct JoinedCommits {
+    own: BoxStream<'static, Option<LocalCommit>>,
+    others: BoxStream<'static, RemoteEvent>,
+    order: CommitOrder,
+    /// Events that are still to be reported.
+    ready: VecDeque<TailEvent>,
+}
+
+impl JoinedCommits {
+    async fn next(&mut self) -> Option<TailEvent> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            let deadline = self.order.deadline();
+            let late = sleep_until(deadline.unwrap_or_else(Instant::now));
+            tokio::select! {
+                own = self.own.next() => match own? {
+                    Some(commit) => self.ready.extend(self.order.committed(commit)),
+                    None => self.report(TailEvent::Restart),
+                },
+                other = self.others.next() => match other? {
+                    RemoteEvent::Raised(raised) => self.ready.extend(self.order.reported(raised)),
+                    RemoteEvent::Reported(event) => self.report(event),
+                },
+                () = late, if deadline.is_some() => self.ready.extend(self.order.release_all()),
+            }
+        }
+    }
+
+    fn report(&mut self, event: TailEvent) {
+        let is_restart = matches!(event, TailEvent::Restart);
+        self.ready.push_back(event);
+        if is_restart {
+            self.ready.extend(self.order.restarted());
+        }
+    }
+}
+
+/// What the change stream says.
+enum RemoteEvent {
+    Reported(TailEvent),
+    /// All changes of grants up to this value of a counter were reported.
+    Raised(RaisedCounter),
+}
+
+impl RemoteEvent {
+    fn reported(self) -> Option<TailEvent> {
+        match self {
+            Self::Reported(event) => Some(event),
+            Self::Raised(_) => None,
+        }
+    }
 }
 
 /// The commits of others.
@@ -63,11 +132,11 @@ struct RemoteChanges {
     /// Whether the next batch is the first since the stream began at the present.
     begins: bool,
     /// Events that are still to be reported.
-    read: VecDeque<TailEvent>,
+    read: VecDeque<RemoteEvent>,
 }
 
 impl RemoteChanges {
-    async fn next(&mut self) -> TailEvent {
+    async fn next(&mut self) -> RemoteEvent {
         loop {
             if let Some(event) = self.read.pop_front() {
                 return event;
@@ -88,7 +157,8 @@ impl RemoteChanges {
     /// a session that is not among them, but perhaps no tail has reported it.
     fn exclude_sessions(&mut self, own: Vec<Bson>) {
         if self.passed_by.iter().any(|session| !own.contains(session)) {
-            self.read.push_back(TailEvent::Restart);
+            self.read
+                .push_back(RemoteEvent::Reported(TailEvent::Restart));
         }
         self.stream.set_stages(stages(&self.context, &own));
         self.passed_by = own;
@@ -101,7 +171,8 @@ impl RemoteChanges {
 
     fn report(&mut self, batch: &RawBatch) {
         if std::mem::take(&mut self.begins) {
-            self.read.push_back(TailEvent::Restart);
+            self.read
+                .push_back(RemoteEvent::Reported(TailEvent::Restart));
         }
         let continues = self.read_batch(batch).unwrap_or_else(|failure| {
             tracing::error!(?failure, "a batch of the feed's events cannot be read");
@@ -116,10 +187,12 @@ impl RemoteChanges {
     fn read_batch(&mut self, batch: &RawBatch) -> Result<bool, MongoError> {
         for event in events(batch)? {
             match self.read(event?) {
-                ChangeEvent::Reported(event) => self.read.push_back(event),
+                ChangeEvent::Reported(event) => self.read.push_back(RemoteEvent::Reported(event)),
                 ChangeEvent::Unstamped(event) => {
-                    self.read.extend([TailEvent::Grants(None), event]);
+                    let both = [TailEvent::Grants(None), event];
+                    self.read.extend(both.map(RemoteEvent::Reported));
                 }
+                ChangeEvent::Raised(raised) => self.read.push_back(RemoteEvent::Raised(raised)),
                 ChangeEvent::Nothing => {}
                 ChangeEvent::Broken => return Ok(false),
             }
@@ -161,9 +234,17 @@ impl RemoteChanges {
             }
             (Ok(name), written) if name == places.state => {
                 let key = event.get_document("documentKey")?;
-                if let Some(StateKey::User(user)) = StateKey::of(text(key, "_id")?) {
-                    let users = UserId::new(user).ok().map(|user| Arc::from([user]));
-                    return Ok(ChangeEvent::Reported(TailEvent::Grants(users)));
+                match StateKey::of(text(key, "_id")?) {
+                    Some(StateKey::User(user)) => {
+                        let users = UserId::new(user).ok().map(|user| Arc::from([user]));
+                        return Ok(ChangeEvent::Reported(TailEvent::Grants(users)));
+                    }
+                    Some(StateKey::Grants(counter)) => {
+                        let value = written.map_err(unreadable)?.get_i64("n");
+                        let value = value.map_err(unreadable)?;
+                        return Ok(ChangeEvent::Raised(RaisedCounter { counter, value }));
+                    }
+                    _ => {}
                 }
                 let epoch = written
                     .ok()
@@ -192,6 +273,7 @@ enum ChangeEvent {
     /// The same, from a gateway of an earlier version that may have changed memberships: the event does not name the
     /// users.
     Unstamped(TailEvent),
+    Raised(RaisedCounter),
     Nothing,
     /// The watched database was dropped or replaced: the stream has to begin again.
     Broken,
@@ -205,6 +287,7 @@ fn stages(context: &MongoContext, excluded: &[Bson]) -> Vec<Document> {
     let reported = doc! { "$or": [
         { "documentKey._id": EPOCH },
         { "documentKey._id": { "$gt": USERS, "$lt": USERS_END } },
+        { "documentKey._id": { "$gt": GRANT_COUNTERS, "$lt": GRANT_COUNTERS_END } },
     ] };
     let state = doc! { "ns.coll": &places.state, "operationType": writes, "$and": [reported] };
     let kept = doc! { "$in": [&places.feed, &places.state, &places.conflicts] };

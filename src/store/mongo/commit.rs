@@ -18,6 +18,7 @@ use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 use super::{
     MongoContext,
     error::{MongoError, RetryAction, StatementError},
+    grant_order::LocalCommit,
     live::is_lock,
     load::{LoadPlan, LoadedState},
     local_commits,
@@ -28,7 +29,7 @@ use super::{
     write::{Probe, WritePlan},
 };
 use crate::store::{
-    Committed, DecideFn, StoreError, TailEvent, WriteConflict,
+    Committed, DecideFn, StoreError, WriteConflict,
     decision::{changes_nothing, run_decision},
     ended_early,
 };
@@ -255,6 +256,7 @@ impl CommitAttempts<'_> {
         let load_plan = LoadPlan {
             reads: self.reads,
             optimistic_inserts: self.optimistic_inserts,
+            has_memberships: context.layout.has_memberships(),
         };
         let mut reader = SessionReader { context, session };
         let slot = settling.then(|| self.slot.id());
@@ -270,6 +272,7 @@ impl CommitAttempts<'_> {
         if self.reads.lease.is_some() && self.reads.lease != state.lease {
             return Err(MongoError::Final(StoreError::Deposed));
         }
+        let saw = state.grants;
         let heads = state.scopes.iter();
         self.before = heads
             .map(|(scope, state)| (scope.clone(), state.head))
@@ -297,7 +300,11 @@ impl CommitAttempts<'_> {
                 before: self.before.clone(),
                 after: sent.heads,
             },
-            news: sent.news,
+            news: LocalCommit {
+                events: sent.news,
+                saw,
+                raised: sent.raised,
+            },
         })
     }
 
@@ -427,7 +434,7 @@ struct CommitAttempt {
     number: Option<i64>,
     committed: Committed,
     /// What tails report once it is committed.
-    news: Vec<TailEvent>,
+    news: LocalCommit,
 }
 
 impl CommitAttempt {
@@ -435,7 +442,7 @@ impl CommitAttempt {
         Self {
             number,
             committed: writes.into(),
-            news: Vec::new(),
+            news: LocalCommit::default(),
         }
     }
 }

@@ -86,6 +86,11 @@ impl ModelLayout {
         self.types.iter()
     }
 
+    /// Whether documents give grants.
+    pub(super) fn has_memberships(&self) -> bool {
+        self.types.values().any(|layout| layout.gives)
+    }
+
     /// The fields of an embedded type.
     pub(super) fn embedded(&self, name: &str) -> &[FieldLayout] {
         self.embedded.get(name).map_or(&[], Vec::as_slice)

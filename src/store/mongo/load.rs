@@ -50,6 +50,8 @@ pub(super) struct LoadPlan<'l> {
     pub(super) reads: &'l Reads,
     /// Whether it takes created documents for absent.
     pub(super) optimistic_inserts: bool,
+    /// Whether documents give grants.
+    pub(super) has_memberships: bool,
 }
 
 impl LoadPlan<'_> {
@@ -61,6 +63,7 @@ impl LoadPlan<'_> {
             users: self.reads.members.union(&self.reads.users).collect(),
             slot,
             lease: self.reads.lease.is_some(),
+            grants: self.has_memberships || !self.reads.users.is_empty(),
         }
     }
 
@@ -121,6 +124,7 @@ impl LoadPlan<'_> {
             known: CurrentRecords {
                 scopes: state.scopes,
                 has_inbox: state.has_inbox,
+                grants: state.grants,
                 ..CurrentRecords::default()
             },
             optimistic: BTreeSet::new(),

@@ -4,13 +4,17 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt};
 use mongodb::{Client, ClientSession, bson::Bson};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 
-use super::{MongoContext, error::MongoError};
-use crate::{lock::Mutex, store::TailEvent};
+use super::{
+    MongoContext,
+    error::MongoError,
+    grant_order::{GrantCounters, LocalCommit},
+};
+use crate::lock::Mutex;
 
 /// How many commits a tail may lag behind before it has to restart.
 const COMMITS_MAX: usize = 256;
@@ -28,7 +32,9 @@ pub(super) struct LocalCommits {
     sessions: Mutex<CommitSessions>,
     /// How many sessions are started together, since every new session makes the change streams reopen.
     count: usize,
-    commits: broadcast::Sender<Arc<[TailEvent]>>,
+    commits: broadcast::Sender<Arc<LocalCommit>>,
+    /// The counter that this gateway raises when it changes grants.
+    grant_counter: usize,
 }
 
 #[derive(Default)]
@@ -48,12 +54,17 @@ struct UnknownSession {
 }
 
 impl LocalCommits {
-    pub(super) fn new(count: usize) -> Self {
+    pub(super) fn new(count: usize, gateway: u64) -> Self {
         Self {
             sessions: Mutex::default(),
             count,
             commits: broadcast::Sender::new(COMMITS_MAX),
+            grant_counter: GrantCounters::of_gateway(gateway),
         }
+    }
+
+    pub(super) fn grant_counter(&self) -> usize {
+        self.grant_counter
     }
 
     /// The sessions whose commits are reported here.
@@ -111,8 +122,8 @@ impl LocalCommits {
     }
 
     /// The commit calls this once its outcome is known to be committed.
-    pub(super) fn committed(&self, news: Vec<TailEvent>) {
-        if !news.is_empty() {
+    pub(super) fn committed(&self, news: LocalCommit) {
+        if !news.events.is_empty() {
             // The tail may have no followers.
             drop(self.commits.send(news.into()));
         }
@@ -133,12 +144,12 @@ impl LocalCommits {
         }
     }
 
-    /// What is committed from now on.
-    pub(super) fn follow(&self) -> impl Stream<Item = TailEvent> + Send + 'static {
-        BroadcastStream::new(self.commits.subscribe()).flat_map(|commit| {
-            let news = commit.map_or_else(|_| vec![TailEvent::Restart], |news| news.to_vec());
-            stream::iter(news)
-        })
+    /// What is committed from now on; `None` if a follower was too slow and missed something.
+    pub(super) fn follow(
+        &self,
+    ) -> impl Stream<Item = Option<LocalCommit>> + Send + Unpin + 'static {
+        let commits = BroadcastStream::new(self.commits.subscribe());
+        commits.map(|commit| Some(Arc::unwrap_or_clone(commit.ok()?)))
     }
 }
 

@@ -106,6 +106,10 @@ pub(super) fn user_id(user: &UserId) -> String {
     format!("{USERS}{user}")
 }
 
+pub(super) fn grants_id(counter: usize) -> String {
+    format!("{GRANT_COUNTERS}{counter}")
+}
+
 pub(super) fn group_id(gateway: u64, slot: usize) -> String {
     format!("{GROUPS}{gateway:016x}\0{slot}")
 }
@@ -129,6 +133,8 @@ pub(super) enum StateKey<'k> {
     },
     User(&'k str),
     Group,
+    /// A counter of changed grants, by its number.
+    Grants(usize),
     /// A key that exists once.
     Single(&'k str),
 }
@@ -146,6 +152,7 @@ impl<'k> StateKey<'k> {
                 Some(Self::Client { user, client })
             }
             USER => Some(Self::User(name)),
+            GRANTS => name.parse().ok().map(Self::Grants),
             _ => id.starts_with(GROUPS).then_some(Self::Group),
         }
     }
@@ -154,6 +161,7 @@ impl<'k> StateKey<'k> {
 const SCOPE: &str = "scope";
 const CLIENT: &str = "client";
 const USER: &str = "user";
+const GRANTS: &str = "grants";
 
 /// The prefix of the keys of scopes.
 pub(super) const SCOPES: &str = "scope\0";
@@ -165,6 +173,10 @@ pub(super) const SCOPES_END: &str = "scope\u{1}";
 pub(super) const USERS: &str = "user\0";
 /// The key after all of them.
 pub(super) const USERS_END: &str = "user\u{1}";
+
+/// The prefix of the keys of the counters of changed grants, and the key after all of them.
+pub(super) const GRANT_COUNTERS: &str = "grants\0";
+pub(super) const GRANT_COUNTERS_END: &str = "grants\u{1}";
 
 /// The prefix of the keys of group numbers.
 pub(super) const GROUPS: &str = "gateway\0";
@@ -207,6 +219,9 @@ mod tests {
         let user = user_id(&UserId::new("scope").unwrap());
         assert_eq!(StateKey::of(&user), Some(StateKey::User("scope")));
         assert!(*USERS < *user && *user < *USERS_END);
+        let grants = grants_id(3);
+        assert_eq!(StateKey::of(&grants), Some(StateKey::Grants(3)));
+        assert!(*GRANT_COUNTERS < *grants && *grants < *GRANT_COUNTERS_END);
         let group = group_id(7, 1);
         assert_eq!(StateKey::of(&group), Some(StateKey::Group));
         assert!(*GROUPS < *group && *group < *GROUPS_END);

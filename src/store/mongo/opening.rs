@@ -55,14 +55,15 @@ pub(super) async fn connect(
         own: names.all().map(str::to_owned).into(),
     };
     let Examined { server, findings } = server::examine(&client, &client_options, &needs).await?;
+    let gateway = (options.random)();
     let context = MongoContext {
         database: client.database(&options.database),
         client,
         names: Arc::new(names),
         layout: Arc::new(layout),
         elections,
-        local_commits: Arc::new(LocalCommits::new(options.transactions_max.max(1))),
-        live: Arc::new(GatewayRecords::new((options.random)())),
+        local_commits: Arc::new(LocalCommits::new(options.transactions_max.max(1), gateway)),
+        live: Arc::new(GatewayRecords::new(gateway)),
         models: Arc::default(),
         numbers: Arc::default(),
         first_key: random_key(options),

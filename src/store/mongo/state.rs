@@ -21,6 +21,7 @@ use tidegate_core::{
 
 use super::{
     error::MongoError,
+    grant_order::GrantCounters,
     models,
     names::{self, StateKey, client_id, scope_id, user_id},
     reader::{ReadBudget, SessionReader, corrupt, text, unreadable},
@@ -40,6 +41,8 @@ pub(super) struct StateQuery<'w> {
     pub(super) slot: Option<&'w str>,
     /// Whether the number of the importer's lease is wanted.
     pub(super) lease: bool,
+    /// Whether the counters of changed grants are wanted.
+    pub(super) grants: bool,
 }
 
 /// The result. A scope that was never written is absent, and so is a client without a state.
@@ -57,6 +60,7 @@ pub(super) struct CommitState {
     pub(super) users: HashMap<UserId, UserState>,
     pub(super) group: Option<i64>,
     pub(super) lease: Option<Fence>,
+    pub(super) grants: GrantCounters,
 }
 
 impl SessionReader<'_> {
@@ -80,6 +84,7 @@ impl SessionReader<'_> {
         let ids = ids.chain(scopes).chain(users);
         let ids = ids.chain(wanted.slot.map(str::to_owned));
         let ids = ids.chain(wanted.lease.then(|| names::LEASE.to_owned()));
+        let ids = ids.chain(wanted.grants.then(GrantCounters::ids).into_iter().flatten());
         let bytes_max = wanted.commit.map(|reads| reads.bytes_max);
         let LoadBytesMax(bytes_max) = bytes_max.unwrap_or_default();
         let collection = &context.names.state;
@@ -154,6 +159,7 @@ struct StateBuilder {
     users: HashMap<UserId, UserState>,
     group: Option<i64>,
     lease: Option<Fence>,
+    grants: GrantCounters,
 }
 
 impl StateBuilder {
@@ -172,6 +178,7 @@ impl StateBuilder {
             users: self.users,
             group: self.group,
             lease: self.lease,
+            grants: self.grants,
         })
     }
 
@@ -188,6 +195,10 @@ impl StateBuilder {
             Some(StateKey::User(name)) => {
                 let user = UserId::new(name).map_err(unreadable)?;
                 self.users.insert(user, user_state(raw)?);
+            }
+            Some(StateKey::Grants(counter)) => {
+                self.grants
+                    .raise(counter, raw.get_i64("n").map_err(unreadable)?);
             }
             Some(StateKey::Group) => self.group = Some(raw.get_i64("n").map_err(unreadable)?),
             Some(StateKey::Single(names::EPOCH)) => {

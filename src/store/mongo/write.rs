@@ -32,9 +32,10 @@ pub(super) use self::{batch::StatementKind, probe::Probe};
 use super::{
     MongoContext,
     error::MongoError,
+    grant_order::{GrantCounters, RaisedCounter},
     layout::id_to_bson,
     lease, misfits,
-    names::{self, client_id, marker_id, record_id, scope_id, user_id},
+    names::{self, client_id, grants_id, marker_id, record_id, scope_id, user_id},
     reader::{ApplicationDocuments, ReadBudget, SessionReader},
 };
 use crate::store::{
@@ -54,6 +55,7 @@ pub(super) struct CurrentRecords {
     pub(super) numbers: HashMap<Scope, ScopeNumber>,
     /// Whether a conflict was ever opened.
     pub(super) has_inbox: bool,
+    pub(super) grants: GrantCounters,
 }
 
 /// The statements of a commit.
@@ -67,8 +69,9 @@ pub(super) struct WritePlan<'b> {
     /// The scopes whose inboxes it changes; `None` is any.
     inboxes: BTreeSet<Option<Scope>>,
     epoch: Option<Epoch>,
-    /// The users whose grants it may change.
+    /// The users whose grants it may change, and the counter that it raises for them.
     users: Vec<UserId>,
+    raised: Option<RaisedCounter>,
     /// The application's documents before the commit.
     before: HashMap<DocumentKey, RawDocumentBuf>,
 }
@@ -80,6 +83,7 @@ pub(super) struct WriteSummary {
     pub(super) heads: BTreeMap<Scope, Seq>,
     /// What tails report once it is committed.
     pub(super) news: Vec<TailEvent>,
+    pub(super) raised: Option<RaisedCounter>,
 }
 
 /// The change of one of the application's documents.
@@ -100,6 +104,7 @@ impl<'b> WritePlan<'b> {
             inboxes: BTreeSet::new(),
             epoch: None,
             users: Vec::new(),
+            raised: None,
             before: HashMap::new(),
         }
     }
@@ -144,7 +149,7 @@ impl<'b> WritePlan<'b> {
         let items = self.add_scopes(writes, &known);
         self.add_singles(writes, known.has_inbox);
         self.add_clients(writes)?;
-        self.add_users(writes);
+        self.add_users(writes, known.grants);
         self.add_removals(writes, &known);
         self.add_inbox(writes, &disputed)?;
         for item in &items {
@@ -240,7 +245,8 @@ impl<'b> WritePlan<'b> {
     }
 
     /// Comes before the feed writes: other gateways hear of changed grants before the writes of the same transaction.
-    fn add_users(&mut self, writes: &Writes) {
+    /// The counter comes after the users, so that its value says that all of them were reported.
+    fn add_users(&mut self, writes: &Writes, counters: GrantCounters) {
         let collection = &self.context.names.state;
         for (user, change) in &writes.users {
             let mut update = rawdoc! { "$inc": { "n": 1_i64 } };
@@ -252,6 +258,13 @@ impl<'b> WritePlan<'b> {
             let update = rawdoc! { "q": { "_id": user_id(user) }, "u": update, "upsert": true };
             self.push(StatementKind::Update, collection, update, None);
             self.users.push(user.clone());
+        }
+        if !writes.users.is_empty() {
+            let raised = counters.next(self.context.local_commits.grant_counter());
+            let id = grants_id(raised.counter);
+            let document = rawdoc! { "_id": id.as_str(), "n": raised.value };
+            self.put_state(&id, document, false);
+            self.raised = Some(raised);
         }
     }
 
@@ -432,6 +445,7 @@ impl<'b> WritePlan<'b> {
         WriteSummary {
             heads: self.heads,
             news,
+            raised: self.raised,
         }
     }
 }

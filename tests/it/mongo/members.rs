@@ -86,6 +86,31 @@ async fn a_tail_reports_users_whose_grants_another_gateway_changes_and_all_users
     assert_eq!(regranted(&mut tail).await, [None]);
 }
 
+/// Otherwise a subscriber of this gateway would get what is written after its user has declined the giver.
+#[tokio::test]
+async fn a_local_commit_is_reported_after_the_changes_of_grants_that_it_saw() {
+    let deployment = Deployment::shared().await;
+    let options = options(deployment, &fresh_database()).await;
+    let store = open(&options, MEMBERS).await;
+    let other = open(&options, MEMBERS).await;
+    let mut tail = store.tail();
+    assert!(matches!(tail.next().await, Some(TailEvent::Restart)));
+    let own = |version| entries([entry(&key("Member", "m"), &scope("public"), version)]);
+    write(&store, own(1)).await;
+    assert!(regranted(&mut tail).await.is_empty());
+    for round in 2..20 {
+        let name = format!("user{round}");
+        let users = [(user(&name), UserChange::default())];
+        let changed = Writes {
+            users: users.into(),
+            ..Writes::default()
+        };
+        write(&other, changed).await;
+        write(&store, own(round)).await;
+        assert_eq!(regranted(&mut tail).await, [Some(name)]);
+    }
+}
+
 #[tokio::test]
 async fn memberships_of_an_earlier_version_count_as_the_oldest_and_as_nobodys() {
     let deployment = Deployment::shared().await;
