@@ -10,6 +10,7 @@ mod error;
 mod grants;
 mod import;
 mod inbox;
+mod lead;
 mod live;
 mod maintain;
 mod model_check;
@@ -37,6 +38,7 @@ pub use self::{
     error::SyncError,
     import::{EpochSource, ImportTask, Importer, ImporterState, PendingImport, pending_imports},
     inbox::{InboxEntry, InboxPage, InboxRequest},
+    lead::{LeadTask, LeadWatch},
     live::Start,
     maintain::{Collected, collect, rotate_epoch},
     model_check::{ModelCheck, check_model, restamp},

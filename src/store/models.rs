@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -41,8 +42,11 @@ pub trait Models: Send + Sync {
     /// left as it is.
     async fn moved(&self, term: Term, type_name: &TypeName) -> Result<(), StoreError>;
 
-    /// From now on this store is one of a gateway with this model.
-    fn serve_as(&self, generation: Generation);
+    /// From now on this store is one of a gateway with this model, and other gateways can see that.
+    async fn serve_as(&self, generation: Generation) -> Result<(), StoreError>;
+
+    /// Whether a gateway with a later model was live within this time, by the store's clock.
+    async fn has_later(&self, within: Duration) -> Result<bool, StoreError>;
 }
 
 /// What every commit and snapshot reads of the models. It is small.

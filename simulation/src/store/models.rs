@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use tidegate::store::{StoreError, models::Models};
 use tidegate_core::{
@@ -44,8 +46,16 @@ impl Models for Access {
         self.change(|state| state.moved(term, type_name)).await
     }
 
-    fn serve_as(&self, generation: Generation) {
+    async fn serve_as(&self, generation: Generation) -> Result<(), StoreError> {
         self.store.lock().serving[self.gateway] = generation;
+        Ok(())
+    }
+
+    async fn has_later(&self, _: Duration) -> Result<bool, StoreError> {
+        self.pass().await?;
+        let inner = self.store.lock();
+        let own = inner.serving[self.gateway];
+        Ok(inner.serving.iter().any(|other| *other > own))
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -74,8 +75,14 @@ impl Models for EmbeddedModels {
         self.change(change).await.map(drop)
     }
 
-    fn serve_as(&self, generation: Generation) {
+    async fn serve_as(&self, generation: Generation) -> Result<(), StoreError> {
         self.reader.file.models.serve_as(generation);
+        Ok(())
+    }
+
+    /// No other gateway has the file.
+    async fn has_later(&self, _: Duration) -> Result<bool, StoreError> {
+        Ok(false)
     }
 }
 

@@ -269,7 +269,8 @@ impl CommitAttempts<'_> {
                 ..committed
             });
         }
-        if self.reads.lease.is_some() && self.reads.lease != state.lease {
+        let leads = state.models.standing(context.models.own()).leads;
+        if self.reads.lease.is_some() && (self.reads.lease != state.lease || !leads) {
             return Err(MongoError::Final(StoreError::Deposed));
         }
         let saw = state.grants;

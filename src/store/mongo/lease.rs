@@ -5,7 +5,7 @@ use mongodb::{
     bson::{Bson, DateTime, Document, RawDocumentBuf, doc, rawdoc},
     options::ReturnDocument,
 };
-use tidegate_core::transaction::Fence;
+use tidegate_core::{generation::Generation, transaction::Fence};
 
 use super::{
     MongoContext,
@@ -26,14 +26,27 @@ pub(super) fn never_taken() -> Document {
 }
 
 impl MongoContext {
-    /// Renews the lease `held`, or takes it if it has ended.
+    /// Renews the lease `held`, or takes it if it has ended. Only gateways of the leading model have it.
     pub(super) async fn lease(&self, held: Option<Fence>) -> Result<Option<Fence>, MongoError> {
+        let Generation(own) = self.models.own();
+        // Until a model leads, the field is missing.
+        let of_lead = doc! { "generation": { "$in": [Bson::Null, Bson::from(i64::from(own))] } };
+        self.lease_if(held, of_lead).await
+    }
+
+    /// Renews or takes the lease if its document is one of these.
+    async fn lease_if(
+        &self,
+        held: Option<Fence>,
+        mut filter: Document,
+    ) -> Result<Option<Fence>, MongoError> {
         let number = held.map_or(Bson::Null, |Fence(number)| number.into());
         let is_own = doc! { "$eq": ["$fence", number] };
         let has_ended = doc! { "$lt": ["$until", "$$NOW"] };
         let is_of_another_clock = doc! { "$gt": ["$until", in_seconds(BELIEVED_S)] };
         let may_be_taken = [is_own.clone(), has_ended, is_of_another_clock];
-        let filter = doc! { "_id": LEASE, "$expr": { "$or": may_be_taken } };
+        filter.insert("_id", LEASE);
+        filter.insert("$expr", doc! { "$or": may_be_taken });
         // By the clock, it is above all numbers before, also those that a restore of an older dump took back.
         let next = doc! { "$max": [{ "$add": ["$fence", 1_i64] }, { "$toLong": "$$NOW" }] };
         let mut renewed = until();
@@ -72,7 +85,7 @@ impl MongoContext {
     pub(super) async fn seize_lease(&self) -> Result<Fence, MongoError> {
         loop {
             self.end_lease(doc! { "_id": LEASE }).await?;
-            if let Some(fence) = self.lease(None).await? {
+            if let Some(fence) = self.lease_if(None, doc! {}).await? {
                 return Ok(fence);
             }
         }
@@ -96,8 +109,17 @@ pub(super) fn raised(Fence(number): Fence) -> Vec<Document> {
     vec![doc! { "$set": raised }]
 }
 
+/// The update that ends a lease when another model takes the lead.
+pub(super) fn deposed_by(Generation(lead): Generation) -> Document {
+    let mut update = ended();
+    if let Ok(set) = update.get_document_mut("$set") {
+        set.insert("generation", i64::from(lead));
+    }
+    update
+}
+
 /// The update that ends a lease.
-pub(super) fn ended() -> Document {
+fn ended() -> Document {
     doc! {
         "$inc": { "fence": 1_i64 },
         "$set": { "until": DateTime::from_millis(0) },

@@ -18,6 +18,7 @@ use mongodb::{
     bson::{Bson, DateTime, Document, doc},
     options::ReadConcern,
 };
+use tidegate_core::generation::Generation;
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 
 use super::{
@@ -114,11 +115,15 @@ pub(super) async fn beat(context: Arc<MongoContext>) {
 }
 
 impl MongoContext {
-    /// Writes a heartbeat at the server's time, with the sessions of this gateway's commits. Other fields of the
-    /// record, such as the generation of its model, stay as they are.
+    /// Writes a heartbeat at the server's time, with the generation of this gateway's model and the sessions of its
+    /// commits.
     pub(super) async fn beat(&self) -> Result<(), MongoError> {
+        let Generation(generation) = self.models.own();
         let beat = doc! {
-            "$set": { "sessions": self.local_commits.may_hold_locks() },
+            "$set": {
+                "generation": i64::from(generation),
+                "sessions": self.local_commits.may_hold_locks(),
+            },
             "$currentDate": { "at": true },
         };
         let record = doc! { "_id": &self.live.id };
@@ -135,11 +140,35 @@ impl MongoContext {
         Ok(())
     }
 
-    /// The sessions in which gateways commit, as the first [`GATEWAYS_MAX`] of them list these.
-    pub(super) async fn listed_sessions(&self) -> Result<Vec<Bson>, MongoError> {
+    /// Whether a gateway with a later model was live within this time. A heartbeat of the future was written before the
+    /// server's clock was set.
+    pub(super) async fn has_later(&self, within: Duration) -> Result<bool, MongoError> {
+        let Generation(own) = self.models.own();
+        let within = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
+        let age = doc! { "$abs": { "$subtract": ["$$NOW", "$at"] } };
+        let later = doc! {
+            "_id": { "$gte": LIVE, "$lt": LIVE_END },
+            "generation": { "$gt": i64::from(own) },
+            "$expr": { "$lte": [age, within] },
+        };
         let records = self.state();
         let find = records
-            .find(doc! { "_id": { "$gte": LIVE, "$lt": LIVE_END } })
+            .find_one(later)
+            .read_concern(ReadConcern::majority());
+        Ok(self.in_time(find).await?.is_some())
+    }
+
+    /// The sessions in which gateways of the same model commit, as the first [`GATEWAYS_MAX`] of them list these. What the
+    /// others commit has to be compared: they keep fields that they do not know, and may read a document otherwise.
+    pub(super) async fn listed_sessions(&self) -> Result<Vec<Bson>, MongoError> {
+        let Generation(own) = self.models.own();
+        let listed = doc! {
+            "_id": { "$gte": LIVE, "$lt": LIVE_END },
+            "generation": i64::from(own),
+        };
+        let records = self.state();
+        let find = records
+            .find(listed)
             .sort(doc! { "_id": 1 })
             .limit(GATEWAYS_MAX)
             .read_concern(ReadConcern::local());

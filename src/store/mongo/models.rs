@@ -3,7 +3,7 @@
 //!
 //! Gateways may change them at the same time, in transactions that repeat after a conflict.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use mongodb::{
@@ -63,8 +63,13 @@ impl Models for MongoModels {
         Ok(())
     }
 
-    fn serve_as(&self, generation: Generation) {
+    async fn serve_as(&self, generation: Generation) -> Result<(), StoreError> {
         self.0.models.serve_as(generation);
+        Ok(self.0.beat().await?)
+    }
+
+    async fn has_later(&self, within: Duration) -> Result<bool, StoreError> {
+        Ok(self.0.has_later(within).await?)
     }
 }
 
@@ -124,11 +129,11 @@ impl MongoContext {
             }
         }
         self.write_models(session, &before, &record).await?;
-        if let ModelChange::Lead(change) = change
-            && record.state.term > before.state.term
-        {
-            let fence = self.depose(session).await?;
-            self.mark_scans(session, fence, change).await?;
+        if record.state.term > before.state.term {
+            let fence = self.depose(session, record.state.lead).await?;
+            if let ModelChange::Lead(change) = change {
+                self.mark_scans(session, fence, change).await?;
+            }
         }
         let committed = self.in_time(session.commit_transaction()).await;
         committed.map_err(MongoError::after_commit)?;
@@ -212,11 +217,16 @@ impl MongoContext {
         Ok(())
     }
 
-    /// Ends the importer's lease. The number returned keeps out all that its holder does from now on.
-    async fn depose(&self, session: &mut ClientSession) -> Result<Fence, MongoError> {
+    /// Ends the importer's lease, and gives it to gateways of the lead. The number returned keeps out all that its holder
+    /// does from now on.
+    async fn depose(
+        &self,
+        session: &mut ClientSession,
+        lead: Generation,
+    ) -> Result<Fence, MongoError> {
         let state = self.state();
         let end = state
-            .find_one_and_update(doc! { "_id": LEASE }, lease::ended())
+            .find_one_and_update(doc! { "_id": LEASE }, lease::deposed_by(lead))
             .return_document(ReturnDocument::After);
         let lease = self.in_time(end.session(&mut *session)).await?;
         let fence = lease.map_or(Ok(0), |lease| lease.get_i64("fence").map_err(unreadable));

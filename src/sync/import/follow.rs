@@ -3,11 +3,15 @@
 //! A position counts as reached once all that came before it is stamped. A term that ends loses nothing: the next one
 //! begins at what was saved.
 
-use std::{collections::BTreeMap, convert::Infallible, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    time::Duration,
+};
 
 use futures_util::{FutureExt, StreamExt, stream::BoxStream};
 use tidegate_core::{
-    generation::reading,
+    generation::{self, reading},
     id::TypeName,
     mutant::{Mutant, is_active},
     transaction::Fence,
@@ -52,6 +56,10 @@ pub(super) struct Term<'i> {
     /// The types in the order in which they are imported, with their shapes.
     types: Vec<(TypeName, String)>,
     pub(super) progress: ProgressKeeper,
+    /// How often the lead had changed when the lease was taken. A further change ends the lease.
+    pub(super) lead_term: generation::Term,
+    /// Types whose documents are not all in the scopes that the leading model gives them.
+    pub(super) moving: BTreeSet<TypeName>,
     /// Which collections there were at the last look.
     pub(super) identities: BTreeMap<TypeName, CollectionId>,
     /// When to look for them again.
@@ -77,6 +85,7 @@ impl<'i> Term<'i> {
     ) -> Result<Self, TermEnd> {
         let collections = importer.collections.as_ref();
         let renewed_at = Instant::now();
+        let lead = importer.store.models().record().await?.state;
         let progress = collections.progress().await?;
         let followed = importer.follow(fence, &progress, lost).await?;
         let types = ranked(&importer.model);
@@ -87,6 +96,8 @@ impl<'i> Term<'i> {
             renewed_at,
             types: types.collect(),
             progress: ProgressKeeper::new(progress),
+            lead_term: lead.term,
+            moving: lead.moving.clone(),
             identities: collections.identities().await?,
             look_at: Instant::now() + LOOK_EVERY,
             stream: followed.stream,
@@ -107,6 +118,7 @@ impl<'i> Term<'i> {
         if term.progress.due().is_some() {
             term.save().await?;
         }
+        term.settle_moved().await?;
         tracing::info!(
             scans = term.scans(),
             "this gateway imports what other services write"
@@ -141,6 +153,25 @@ impl<'i> Term<'i> {
                 ..TypeScan::default()
             }));
         }
+    }
+
+    /// A type that waits for no scan has been scanned under this lead, by a gateway that died before it said so.
+    async fn settle_moved(&mut self) -> Result<(), TermEnd> {
+        let moving = self.moving.iter();
+        let moved = moving.filter(|name| !self.is_scanned(name));
+        for type_name in moved.cloned().collect::<Vec<_>>() {
+            self.moved(&type_name).await?;
+        }
+        Ok(())
+    }
+
+    /// All documents of the type have been compared under the leading model.
+    pub(super) async fn moved(&mut self, type_name: &TypeName) -> Result<(), TermEnd> {
+        if self.moving.remove(type_name) {
+            let models = self.importer.store.models();
+            models.moved(self.lead_term, type_name).await?;
+        }
+        Ok(())
     }
 
     /// How many types wait for a scan.

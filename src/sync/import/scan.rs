@@ -280,6 +280,7 @@ impl Term<'_> {
             ..TypeImport::default()
         };
         self.save().await?;
+        self.moved(&active.type_name).await?;
         self.log.finished(&active.type_name, &scan);
         Ok(None)
     }

@@ -131,7 +131,7 @@ pub(crate) async fn a_lead_is_seen_by_the_next_commit_and_snapshot(backend: &imp
     );
     assert!(alone.standing.leads);
     let first = lead(&*store, TASKS).await;
-    store.models().serve_as(Generation(1));
+    store.models().serve_as(Generation(1)).await.unwrap();
     write_change(&*store, &task("1"), Some(&scope("a"))).await;
     let before = store.snapshot().await.unwrap();
     let second = lead(&*store, TASKS_BY_LIST).await;
@@ -157,7 +157,7 @@ pub(crate) async fn a_lead_is_seen_by_the_next_commit_and_snapshot(backend: &imp
     drop((before, after));
     drop(store);
     let store = backend.open().await;
-    store.models().serve_as(Generation(2));
+    store.models().serve_as(Generation(2)).await.unwrap();
     let loaded = load(&*store, Reads::default()).await;
     assert_eq!(*loaded.models, second.state);
     assert!(loaded.standing.leads);

@@ -13,7 +13,7 @@ use tidegate::store::{
     collections::{Collections, FollowError, ForeignBatch, ForeignChange, ImportPosition},
     mongo::MongoStore,
 };
-use tidegate_core::id::TypeName;
+use tidegate_core::{generation::Generation, id::TypeName};
 use tokio::time::{sleep, timeout};
 
 use super::{CONTRACT, Mongo, open, options};
@@ -191,6 +191,29 @@ async fn the_commits_of_a_gateway_that_starts_later_are_skipped_soon() {
         assert!(version < 120, "its commits are still compared");
         sleep(Duration::from_millis(500)).await;
     }
+}
+
+/// A gateway of another model keeps fields that it does not know, and may read a document otherwise.
+#[tokio::test]
+async fn the_commits_of_gateways_of_other_models_are_reported() {
+    let (mongo, _) = bench().await;
+    let [own, same, other] = [Generation(1), Generation(1), Generation(2)].map(|generation| {
+        let mongo = &mongo;
+        async move {
+            let store = mongo.store(CONTRACT).await;
+            store.models().serve_as(generation).await.unwrap();
+            store
+        }
+    });
+    let (same, other) = (same.await, other.await);
+    let mut bench = bench_on(own.await, mongo.database().await).await;
+    for (store, id) in [(&same, "same"), (&other, "other")] {
+        let written = entries([entry(&task(id), &scope("all"), 1)]);
+        write(store, written).await;
+    }
+    bench.insert("last").await;
+    let expected = ["other", "last"].map(|id| ForeignChange::Document(task(id)));
+    assert_eq!(until(&mut bench.stream, "last").await, expected);
 }
 
 #[tokio::test]

@@ -1,20 +1,28 @@
 //! What MongoDB alone promises of models: what several gateways do to them, and what a change of the lead does to an
 //! importer.
 
+use std::{sync::Arc, time::Duration};
+
 use futures_util::future::join_all;
 use mongodb::bson::{Document, doc};
-use tidegate::store::{
-    Store, StoreError,
-    collections::{ImportProgress, ScanPhase, TypeImport, TypeScan, WalkPosition},
+use tidegate::{
+    store::{
+        Store, StoreError,
+        collections::{ImportProgress, ScanPhase, TypeImport, TypeScan, WalkPosition},
+        mongo::MongoStore,
+    },
+    sync::LeadWatch,
 };
 use tidegate_core::{
-    generation::{Generation, ModelRecord, ModelState},
+    generation::{Generation, ModelRecord, ModelState, Term},
     id::TypeName,
     model::Model,
+    push,
+    transaction::{Fence, Loaded, Writes},
 };
 
-use super::{CONTRACT, Mongo, open};
-use crate::contract::Backend;
+use super::{CONTRACT, Mongo};
+use crate::contract::{Backend, fixture::key};
 
 fn model() -> Model {
     Model::parse("model.graphql", CONTRACT).unwrap()
@@ -108,7 +116,7 @@ async fn a_change_of_the_lead_deposes_the_importer_and_marks_scans_in_one_transa
     let late = collections.save(fence, &saved(&half_done)).await;
     assert!(matches!(late, Err(StoreError::Deposed)), "{late:?}");
 
-    let other = open(&mongo.options().await, CONTRACT).await;
+    let other = serving(&mongo, Generation(1)).await;
     let others = other.collections().unwrap();
     let next = others.lease(None).await.unwrap().unwrap();
     assert!(next > fence);
@@ -116,6 +124,169 @@ async fn a_change_of_the_lead_deposes_the_importer_and_marks_scans_in_one_transa
     assert!(models.take_lead(&change).await.unwrap(), "it is in force");
     let held = others.lease(Some(next)).await.unwrap();
     assert_eq!(held, Some(next), "a repeated change deposes nobody");
+}
+
+#[tokio::test]
+async fn only_gateways_of_the_leading_model_import() {
+    let mongo = Mongo::start().await;
+    let [older, newer] = [
+        serving(&mongo, Generation(1)).await,
+        serving(&mongo, Generation(2)).await,
+    ];
+    let change = ModelState::default().led_by(Generation(1), &model(), None);
+    assert!(older.models().take_lead(&change).await.unwrap());
+    let of = |store: &MongoStore| store.collections().unwrap();
+    assert_eq!(of(&newer).lease(None).await.unwrap(), None);
+    let fence = of(&older).lease(None).await.unwrap().unwrap();
+    stamp(&older, fence).await.unwrap();
+
+    let change = change.state.led_by(Generation(2), &model(), Some(&model()));
+    assert_eq!(change.scans, [].into(), "both read alike");
+    assert!(newer.models().take_lead(&change).await.unwrap());
+    let stamped = stamp(&older, fence).await;
+    assert!(matches!(stamped, Err(StoreError::Deposed)), "{stamped:?}");
+    for held in [Some(fence), None] {
+        assert_eq!(of(&older).lease(held).await.unwrap(), None);
+    }
+    let fence = of(&newer).lease(None).await.unwrap().unwrap();
+    let stamped = stamp(&older, fence).await;
+    assert!(matches!(stamped, Err(StoreError::Deposed)), "{stamped:?}");
+    stamp(&newer, fence).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_gateway_of_another_model_counts_as_live_for_the_time_asked_by_the_servers_clock() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let mongo = Mongo::start().await;
+    let older = serving(&mongo, Generation(1)).await;
+    let has_later = async || older.models().has_later(MINUTE).await.unwrap();
+    let _same = serving(&mongo, Generation(1)).await;
+    assert!(!has_later().await);
+    let state = mongo
+        .database()
+        .await
+        .collection::<Document>("tidegate.state");
+    let beat_at = async |minutes: i32| {
+        let at = doc! { "$dateAdd": { "startDate": "$$NOW", "unit": "minute", "amount": minutes } };
+        let beat = vec![doc! { "$set": { "generation": 2_i64, "at": at } }];
+        let record = state.update_one(doc! { "_id": "live\0dead" }, beat);
+        record.upsert(true).await.unwrap();
+    };
+    for (minutes, is_live) in [(0, true), (-2, false), (2, false)] {
+        beat_at(minutes).await;
+        assert_eq!(has_later().await, is_live, "{minutes}");
+    }
+    let newer = serving(&mongo, Generation(2)).await;
+    assert!(
+        has_later().await,
+        "the first heartbeat comes before the lead is taken"
+    );
+    assert!(!newer.models().has_later(MINUTE).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_newer_model_leads_at_once_and_an_older_one_when_no_newer_was_live_for_a_minute() {
+    let mongo = Mongo::start().await;
+    let older = watch(&mongo, OLDER).await;
+    assert!(older.look().await.unwrap().leads, "nothing leads yet");
+    let newer = watch(&mongo, CONTRACT).await;
+    let standing = newer.look().await.unwrap();
+    assert_eq!((standing.leads, standing.term), (true, Term(2)));
+    assert!(!older.look().await.unwrap().leads);
+    let both = tokio::join!(newer.look(), newer.look());
+    assert_eq!(
+        (both.0.unwrap(), both.1.unwrap()),
+        (standing, standing),
+        "nothing changes"
+    );
+
+    // The newer gateway is stopped: its heartbeat grows old.
+    let state = mongo
+        .database()
+        .await
+        .collection::<Document>("tidegate.state");
+    let two_minutes_ago =
+        doc! { "$dateSubtract": { "startDate": "$$NOW", "unit": "minute", "amount": 2 } };
+    let silent = vec![doc! { "$set": { "at": two_minutes_ago } }];
+    state
+        .update_many(doc! { "generation": 2_i64 }, silent)
+        .await
+        .unwrap();
+    let standing = older.look().await.unwrap();
+    assert_eq!((standing.leads, standing.term), (true, Term(3)));
+    let record = mongo.store(CONTRACT).await.models().record().await.unwrap();
+    assert_eq!(record.state.lead, Generation(1));
+
+    // It wakes up.
+    let standing = newer.look().await.unwrap();
+    assert_eq!((standing.leads, standing.term), (true, Term(4)));
+}
+
+/// Each change of the lead scans what the models read differently, also on the way back.
+#[tokio::test]
+async fn a_rollback_scans_the_types_that_are_read_differently() {
+    let mongo = Mongo::start().await;
+    let older = watch(&mongo, OLDER).await;
+    older.look().await.unwrap();
+    let store = mongo.store(CONTRACT).await;
+    let collections = store.collections().unwrap();
+    let forget = async || {
+        let state = mongo
+            .database()
+            .await
+            .collection::<Document>("tidegate.state");
+        let scans = doc! { "$unset": { "types.Task.scan": "", "types.Member.scan": "" } };
+        state
+            .update_one(doc! { "_id": "import\u{0}1" }, scans)
+            .await
+            .unwrap();
+    };
+    let marked = async || {
+        let types = collections.progress().await.unwrap().types;
+        let marked = types
+            .into_iter()
+            .filter(|(_, import)| import.scan.is_some());
+        marked.map(|(name, _)| name.to_string()).collect::<Vec<_>>()
+    };
+    forget().await;
+    watch(&mongo, CONTRACT).await.look().await.unwrap();
+    assert_eq!(marked().await, ["Task"], "of Member both say the same");
+    forget().await;
+    let state = mongo
+        .database()
+        .await
+        .collection::<Document>("tidegate.state");
+    let gone = doc! { "generation": 2_i64 };
+    state.delete_many(gone).await.unwrap();
+    assert!(older.look().await.unwrap().leads);
+    assert_eq!(marked().await, ["Task"]);
+}
+
+/// Says less of tasks than [`CONTRACT`], and the same of members.
+const OLDER: &str = r#"
+extend schema @grant(scope: "public", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "{audience}") { id: ID! audience: String! title: String }
+type Member @collection(name: "members") @scope(by: "{audience}") { id: ID! audience: String! title: String }
+"#;
+
+async fn watch(mongo: &Mongo, text: &str) -> LeadWatch {
+    let store = mongo.store(text).await;
+    let generation = store.models().register(text, "hash").await.unwrap();
+    store.models().serve_as(generation).await.unwrap();
+    let model = Model::parse("model.graphql", text).unwrap();
+    LeadWatch::new(Arc::new(model), Arc::new(store), generation)
+}
+
+async fn serving(mongo: &Mongo, generation: Generation) -> MongoStore {
+    let store = mongo.store(CONTRACT).await;
+    store.models().serve_as(generation).await.unwrap();
+    store
+}
+
+async fn stamp(store: &MongoStore, lease: Fence) -> Result<(), StoreError> {
+    let reads = push::stamp_reads([key("Task", "1")].into(), Some(lease));
+    let stamped = store.commit(reads, Arc::new(|_: &Loaded| Writes::default()));
+    stamped.await.map(drop)
 }
 
 /// A dump that was restored under a running gateway may have the same term and another lead.

@@ -363,8 +363,13 @@ impl Models for Database {
         Ok(())
     }
 
-    fn serve_as(&self, generation: Generation) {
+    async fn serve_as(&self, generation: Generation) -> Result<(), StoreError> {
         self.look(|inner| inner.feed.serving = generation);
+        Ok(())
+    }
+
+    async fn has_later(&self, _: Duration) -> Result<bool, StoreError> {
+        Ok(false)
     }
 }
 

@@ -1,0 +1,109 @@
+//! The watch over the lead (docs/rules.md 9.1): a gateway takes the lead when no gateway with a later model is there, and
+//! notices when another model takes it.
+//!
+//! The core says what a lead puts in force, and the store changes it in one transaction.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use tidegate_core::{
+    generation::{Generation, ModelRecord, Standing},
+    model::Model,
+};
+use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    lock::Mutex,
+    store::{Store, StoreError},
+};
+
+/// How often a gateway looks.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// A later model keeps the lead for so long after its last gateway was live: a restart takes less.
+const ABSENT: Duration = Duration::from_secs(60);
+
+/// The watch of one gateway.
+pub struct LeadWatch {
+    model: Arc<Model>,
+    store: Arc<dyn Store>,
+    generation: Generation,
+    /// What the last look found.
+    seen: Mutex<Option<Standing>>,
+}
+
+/// A watch in the background. It ends when this is dropped.
+pub struct LeadTask(
+    #[expect(dead_code, reason = "dropping it ends the task")] AbortOnDropHandle<Infallible>,
+);
+
+impl LeadTask {
+    /// Starts the watch.
+    pub fn spawn(watch: LeadWatch) -> Self {
+        Self(AbortOnDropHandle::new(tokio::spawn(async move {
+            watch.run().await
+        })))
+    }
+}
+
+impl LeadWatch {
+    /// The watch of a gateway whose model has this number. The store serves as it already.
+    pub fn new(model: Arc<Model>, store: Arc<dyn Store>, generation: Generation) -> Self {
+        Self {
+            model,
+            store,
+            generation,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Looks again and again.
+    pub async fn run(&self) -> Infallible {
+        loop {
+            sleep(LOOK_EVERY).await;
+            if let Err(error) = self.look().await {
+                tracing::debug!(%error, "which model leads is not known now");
+            }
+        }
+    }
+
+    /// Takes the lead if this gateway is to have it. Returns how its model stands then, and logs it when that is new.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read or written.
+    pub async fn look(&self) -> Result<Standing, StoreError> {
+        let mut standing = self.store.snapshot().await?.standing();
+        while !standing.leads && !self.store.models().has_later(ABSENT).await? {
+            self.take().await?;
+            standing = self.store.snapshot().await?.standing();
+        }
+        let before = self.seen.lock().replace(standing);
+        if before != Some(standing) {
+            self.log(standing);
+        }
+        Ok(standing)
+    }
+
+    /// Tries to take the lead. Another gateway may have changed it in the meantime.
+    async fn take(&self) -> Result<(), StoreError> {
+        let models = self.store.models();
+        let ModelRecord { state, known } = models.record().await?;
+        let before = known.get(&state.lead);
+        let before = before.and_then(|known| Model::parse("model.graphql", &known.text).ok());
+        let change = state.led_by(self.generation, &self.model, before.as_ref());
+        models.take_lead(&change).await.map(drop)
+    }
+
+    fn log(&self, standing: Standing) {
+        let (generation, term) = (standing.generation.0, standing.term.0);
+        if standing.leads {
+            tracing::info!(generation, term, "the model of this gateway leads");
+        } else {
+            tracing::warn!(
+                generation,
+                term,
+                "another model leads: this gateway serves what both models say alike"
+            );
+        }
+    }
+}
