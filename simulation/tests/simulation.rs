@@ -119,6 +119,7 @@ fn a_gateways_own_commits_never_overtake_withdrawn_grants() {
         devices: 5,
         page_records: 1_000,
         on_file: false,
+        ends: &[],
         ops,
         fault: None,
     };
