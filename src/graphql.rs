@@ -16,6 +16,7 @@ mod render;
 mod request;
 mod roots;
 mod shape;
+mod skew;
 mod suggestions;
 mod table;
 mod types;

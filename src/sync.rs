@@ -2,6 +2,7 @@
 //!
 //! It knows callers, pushes, pages and subscriptions. It knows neither GraphQL nor HTTP, and no particular store.
 
+mod api_history;
 mod change;
 mod commit;
 mod decline;
@@ -31,6 +32,15 @@ use tidegate_core::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
+use self::{
+    api_history::ApiHistory,
+    commit::{CommitQueue, GroupCommitter, ScopeHeads},
+    grants::{GrantCache, UserMemberships},
+    import::{ImportStatus, PushCounter},
+    live::LiveFeed,
+    maintain::rotate_epoch_under,
+    webhooks::WebhookAnswerCache,
+};
 pub use self::{
     change::{ChangeView, StoredChange},
     decline::DeclineRequest,
@@ -44,14 +54,6 @@ pub use self::{
     model_check::{ModelCheck, check_model, restamp},
     pull::{Page, PullRequest},
     push::SentPush,
-};
-use self::{
-    commit::{CommitQueue, GroupCommitter, ScopeHeads},
-    grants::{GrantCache, UserMemberships},
-    import::{ImportStatus, PushCounter},
-    live::LiveFeed,
-    maintain::rotate_epoch_under,
-    webhooks::WebhookAnswerCache,
 };
 use crate::{
     limits::Limits,
@@ -192,6 +194,7 @@ pub struct SyncService {
     /// Counts the commits of pushes, for an importer that makes room for them.
     pushes: Arc<PushCounter>,
     imports: ImportStatus,
+    apis: ApiHistory,
     live: Arc<LiveFeed>,
     grants: Arc<GrantCache>,
     webhooks: Webhooks,
@@ -231,6 +234,7 @@ impl SyncService {
             commits,
             pushes,
             imports: ImportStatus::default(),
+            apis: ApiHistory::default(),
             live,
             grants,
             webhooks,

@@ -19,6 +19,9 @@ use crate::{
 /// The most models that a store keeps the texts of. Beyond them it forgets the oldest.
 pub const MODELS_MAX: usize = 256;
 
+/// The most hashes that are kept of APIs that earlier versions of the gateway made of a model.
+const EARLIER_APIS_MAX: usize = 16;
+
 /// The number of a model in a store. A text that the store has not seen gets the next number; a known one keeps its own.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -216,6 +219,29 @@ pub struct KnownModel {
     pub text: String,
     /// The hash of the API that it makes. It is unknown of a model that only a gateway of an earlier version served.
     pub api_hash: Option<String>,
+    /// The hashes of the APIs that earlier versions of the gateway made of it, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_apis: Vec<String>,
+}
+
+impl KnownModel {
+    /// The hashes of all APIs that gateways made of it, the oldest first.
+    pub fn apis(&self) -> impl Iterator<Item = &str> {
+        let hashes = self.earlier_apis.iter().chain(&self.api_hash);
+        hashes.map(String::as_str)
+    }
+
+    /// Adds an API. A known one keeps its place: an earlier version of the gateway may start again beside a later one.
+    fn add_api(&mut self, hash: &str) {
+        if self.apis().any(|known| known == hash) {
+            return;
+        }
+        self.earlier_apis
+            .extend(self.api_hash.replace(hash.to_owned()));
+        if self.earlier_apis.len() > EARLIER_APIS_MAX {
+            self.earlier_apis.remove(0);
+        }
+    }
 }
 
 /// All that a store keeps of its models.
@@ -262,9 +288,10 @@ impl ModelRecord {
         let model = self.known.entry(generation).or_insert_with(|| KnownModel {
             text: text.to_owned(),
             api_hash: None,
+            earlier_apis: Vec::new(),
         });
         if let Some(api_hash) = api_hash {
-            model.api_hash = Some(api_hash.to_owned());
+            model.add_api(api_hash);
         }
         while self.known.len() > MODELS_MAX {
             let mut old = self.known.keys().filter(|known| **known != self.state.lead);
@@ -274,6 +301,11 @@ impl ModelRecord {
             self.known.remove(&oldest);
         }
         generation
+    }
+
+    /// The hashes of the APIs of all models, the oldest first.
+    pub fn apis(&self) -> impl Iterator<Item = &str> {
+        self.known.values().flat_map(KnownModel::apis)
     }
 
     /// The number of a model with this text.

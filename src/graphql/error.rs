@@ -31,6 +31,7 @@ codes! {
     ParseFailed = "GRAPHQL_PARSE_FAILED", 400, "The document is not GraphQL.";
     ValidationFailed = "GRAPHQL_VALIDATION_FAILED", 400, "The document does not fit the schema.";
     BadUserInput = "BAD_USER_INPUT", 400, "A variable or an argument does not fit its type; the message names its path.";
+    ClientTooOld = "CLIENT_TOO_OLD", 400, "The operation does not fit the API, and the app was made for an earlier one; the app has to be updated.";
     OperationResolution = "OPERATION_RESOLUTION_FAILURE", 400, "`operationName` is missing, or names no operation of the document.";
     QueryTooLarge = "QUERY_TOO_LARGE", 400, "The operation is beyond a limit: its size, depth, aliases, directives, fragments, lists or cost.";
     PersistedQueryNotFound = "PERSISTED_QUERY_NOT_FOUND", 400, "The gateway does not know the document of this hash; send it along once.";
@@ -58,7 +59,7 @@ codes! {
     TooManyConnections = "TOO_MANY_CONNECTIONS", 429, "The user holds as many connections as one may; close one, then connect again.";
     RateLimited = "RATE_LIMITED", 429, "The user sends more operations than one may; go on after `extensions.retryAfter` seconds.";
     Internal = "INTERNAL_SERVER_ERROR", 500, "The gateway failed; its log says how.";
-    Unavailable = "SERVICE_UNAVAILABLE", 503, "The store cannot be reached or written now, or the key server cannot be reached; the message says which. Try again.";
+    Unavailable = "SERVICE_UNAVAILABLE", 503, "The store cannot be reached or written now, the key server cannot be reached, or the app was made for an API that the gateway does not serve yet; the message says which. Try again.";
     Overloaded = "OVERLOADED", 503, "The gateway carries as many operations or connections as it may; try again in a moment.";
     DeadlineExceeded = "DEADLINE_EXCEEDED", 504, "The operation took too long. A push may have been applied: the same push sent again applies it once and says what became of it.";
 }

@@ -23,7 +23,10 @@ pub(super) fn answered(form: ResponseType, answer: Answer) -> Response {
         (ResponseType::Json, Some(code)) if code.status() == 400 => 200,
         (_, Some(code)) => code.status(),
     };
-    respond(form, status, answer)
+    let header = answer.refusal().and_then(<[_]>::first).and_then(header_of);
+    let mut response = respond(form, status, answer);
+    response.headers_mut().extend(header);
+    response
 }
 
 /// The response to a request that was refused before GraphQL. Its status is the failure's in both media types.

@@ -85,7 +85,7 @@ async fn answer_post(
     let (body, _lease) = body(state, &requester.account, request).await?;
     match validate(state, &requester.account, body).await? {
         Ok(validated) => execute(state, accepted, requester, validated).await,
-        Err(answer) => respond_refused(state, accepted, requester, answer),
+        Err(refusal) => respond_refused(state, accepted, requester, refusal).await,
     }
 }
 
@@ -103,7 +103,7 @@ async fn answer_get(
         .validate(parameters::from_uri(request.uri())?)
     {
         Ok(validated) => validated,
-        Err(answer) => return respond_refused(state, accepted, requester, answer),
+        Err(refusal) => return respond_refused(state, accepted, requester, refusal).await,
     };
     // A link or an image can make a browser send a GET.
     if validated.kind() == OperationKind::Mutation {
@@ -161,15 +161,23 @@ async fn execute(
     }
 }
 
-fn respond_refused(
+async fn respond_refused(
     state: &HttpState,
     accepted: AcceptedTypes,
     requester: Requester,
-    answer: Answer,
+    refusal: Answer,
 ) -> Result<Response, ClientError> {
+    let gateway = &state.gateway;
     match accepted.form {
-        Some(form) => Ok(answer::answered(form, answer)),
-        None => stream(state, accepted, requester, |_| operation::refused(answer)),
+        Some(form) => {
+            let explaining = gateway
+                .api
+                .explain(&gateway.sync, &requester.caller, refusal);
+            Ok(answer::answered(form, explaining.await))
+        }
+        None => stream(state, accepted, requester, |caller| {
+            operation::refused(gateway, caller, refusal)
+        }),
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn answers(
 ) -> BoxStream<'static, CountedAnswer> {
     let lease = match arguments(&caller, &validated) {
         Ok(lease) => lease,
-        Err(failure) => return refused(failure.into()),
+        Err(failure) => return stream::iter([Answer::from(failure).into()]).boxed(),
     };
     if validated.kind() == OperationKind::Subscription {
         let answers = gateway.api.subscribe(&gateway.sync, caller, validated);
@@ -73,9 +73,18 @@ pub(super) fn arguments(
     }
 }
 
-/// The one answer to an operation that is not executed.
-pub(super) fn refused(answer: Answer) -> BoxStream<'static, CountedAnswer> {
-    stream::iter([answer.into()]).boxed()
+/// The one answer to an operation that is refused. It may have to read the store.
+pub(super) fn refused(
+    gateway: &Arc<Gateway>,
+    caller: Caller,
+    refusal: Answer,
+) -> BoxStream<'static, CountedAnswer> {
+    let gateway = Arc::clone(gateway);
+    let explained = async move {
+        let Gateway { api, sync, .. } = &*gateway;
+        api.explain(sync, &caller, refusal).await.into()
+    };
+    stream::once(explained).boxed()
 }
 
 /// An answer for a transport.

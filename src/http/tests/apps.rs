@@ -111,3 +111,135 @@ async fn what_is_no_hash_of_an_api_is_refused() {
         assert_eq!(socket.close_code().await, 4400, "{wrong:?}");
     }
 }
+
+/// What an app selects or sends that the model of the gateway does not have.
+const GONE: [&str; 2] = [
+    r#"{"query": "{ changesSince { changes { document { ... on Task { gone } } } } }"}"#,
+    r#"{"query": "mutation($i: PushChangesInput!) { pushChanges(input: $i) { lastMutationId } }",
+        "variables": {"i": {"changes": [{"task": {"update": {"id": "1", "baseVersion": 1, "set": {"gone": 1}}}}]}}}"#,
+];
+
+/// A gateway that was preceded by one model and will be followed by another, with the hashes of both.
+async fn between_two_models() -> (OpenSocket, [String; 3]) {
+    let test_server = TestServer::new().await;
+    let store = Arc::new(test_server.another_store());
+    let own = test_server.gateway.api.hash().to_string();
+    let apis = ["1".repeat(32), own, "2".repeat(32)];
+    for (number, api) in apis.iter().enumerate() {
+        let registering = store.models();
+        let registered = registering.register(&number.to_string(), api).await;
+        registered.unwrap();
+    }
+    (OpenSocket::new(test_server.on(store)).await, apis)
+}
+
+#[tokio::test]
+async fn an_operation_that_does_not_fit_says_whether_the_app_or_the_gateway_is_older() {
+    let (open, [older, own, newer]) = between_two_models().await;
+    let server = &open.test_server;
+    let unknown = "3".repeat(32);
+    for body in GONE {
+        let fault = server.post(&[], body).await.json()["errors"][0].clone();
+        let code = fault["extensions"]["code"].as_str().unwrap();
+        let (plain, graphql) = (format!("200 {code}"), format!("400 {code}"));
+        for (app, [plain, graphql]) in [
+            (own.as_str(), [&*plain, &graphql]),
+            (&older, ["200 CLIENT_TOO_OLD", "400 CLIENT_TOO_OLD"]),
+            (&newer, ["503 SERVICE_UNAVAILABLE"; 2]),
+            (&unknown, ["503 SERVICE_UNAVAILABLE"; 2]),
+        ] {
+            let app = ("tidegate-schema", app);
+            let reply = server.post(&[app], body).await;
+            assert_eq!(reply.outcome(), plain, "{app:?}");
+            let accept = ("accept", "application/graphql-response+json");
+            let reply = server.post(&[app, accept], body).await;
+            assert_eq!(reply.outcome(), graphql, "{app:?}");
+            let is_unavailable = reply.status == StatusCode::SERVICE_UNAVAILABLE;
+            assert_eq!(reply.header("retry-after") == "1", is_unavailable);
+            let error = &reply.json()["errors"][0];
+            assert_eq!(error["locations"], fault["locations"]);
+            let path = |error: &Json| error["extensions"]["inputPath"].clone();
+            assert_eq!(path(error), path(&fault), "it still says where");
+            let message = error["message"].as_str().unwrap();
+            assert!(
+                message.starts_with(fault["message"].as_str().unwrap()),
+                "{message}"
+            );
+            for accept in ["text/event-stream", "multipart/mixed;subscriptionSpec=1.0"] {
+                let reply = server.post(&[app, ("accept", accept)], body).await;
+                let text = String::from_utf8(reply.body).unwrap();
+                let code = plain.split_once(' ').unwrap().1;
+                assert!(text.contains(&format!(r#""code":"{code}""#)), "{text}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_fits_is_served_whatever_the_app_was_made_for() {
+    let (open, apis) = between_two_models().await;
+    for app in apis.iter().map(String::as_str).chain([HASH]) {
+        let app = ("tidegate-schema", app);
+        let reply = open
+            .test_server
+            .post(&[app], r#"{"query": "{ viewer { id } }"}"#)
+            .await;
+        assert_eq!(reply.outcome(), "200");
+        // What is wrong under any model stays what it is.
+        for (body, outcome) in [
+            (r#"{"query": "{"}"#, "200 GRAPHQL_PARSE_FAILED"),
+            (
+                r#"{"query": "{ viewer { id } }", "operationName": "A"}"#,
+                "200 OPERATION_RESOLUTION_FAILURE",
+            ),
+            (
+                r#"{"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "0f8fad5bd9cb469fa165708677289500f8fad5bd9cb469fa16570867728950ab"}}}"#,
+                "200 PERSISTED_QUERY_NOT_FOUND",
+            ),
+        ] {
+            assert_eq!(open.test_server.post(&[app], body).await.outcome(), outcome);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_socket_stays_open_after_an_operation_of_an_app_that_is_too_old() {
+    let (open, [older, _, newer]) = between_two_models().await;
+    for (app, code) in [(&older, "CLIENT_TOO_OLD"), (&newer, "SERVICE_UNAVAILABLE")] {
+        let headers = [("sec-websocket-protocol", TRANSPORT)];
+        let mut socket = open.connect(&headers).await.unwrap();
+        let token = open.test_server.token(PATIENCE * 2);
+        let payload = json!({"token": token, "Tidegate-Schema": app});
+        socket
+            .say(json!({"type": "connection_init", "payload": payload}))
+            .await;
+        assert_eq!(socket.hear().await["type"], "connection_ack");
+        let gone = "subscription { changes { changes { document { ... on Task { gone } } } } }";
+        socket.subscribe("1", gone).await;
+        let error = socket.hear().await;
+        assert_eq!(error["type"], "error");
+        assert_eq!(error["payload"][0]["extensions"]["code"], code);
+        socket.subscribe("1", "{ viewer { id } }").await;
+        assert_eq!(socket.hear().await["type"], "next");
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_a_later_gateway_registers_is_found() {
+    let test_server = TestServer::new().await;
+    let store = Arc::new(test_server.another_store());
+    let own = test_server.gateway.api.hash().to_string();
+    let server = test_server.on(store.clone());
+    let app = ("tidegate-schema", HASH);
+    let code = server.post(&[app], GONE[0]).await.outcome();
+    assert_eq!(code, "503 SERVICE_UNAVAILABLE");
+    for (text, api) in [("1", HASH), ("2", &own)] {
+        store.models().register(text, api).await.unwrap();
+    }
+    let found = async {
+        while server.post(&[app], GONE[0]).await.outcome() != "200 CLIENT_TOO_OLD" {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, found).await.unwrap();
+}

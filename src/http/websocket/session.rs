@@ -192,7 +192,7 @@ impl Session {
         };
         let answers = match validated {
             Ok(validated) => operation::answers(gateway, operation_limiter, caller, validated),
-            Err(refusal) => operation::refused(refusal),
+            Err(refusal) => operation::refused(gateway, caller, refusal),
         };
         let until_finished = answers.map(Some).chain(stream::iter([None]));
         self.operations.insert(id, until_finished.boxed());

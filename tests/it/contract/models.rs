@@ -64,13 +64,13 @@ pub(crate) async fn a_known_model_keeps_its_number_and_a_new_one_gets_the_next(
     assert_eq!(registered("a", "1").await.unwrap(), Generation(1));
     assert_eq!(registered("b", "2").await.unwrap(), Generation(2));
     assert_eq!(registered("a", "3").await.unwrap(), Generation(1));
+    assert_eq!(registered("a", "1").await.unwrap(), Generation(1));
     let known = record(&*store).await.known;
-    let known = known
-        .values()
-        .map(|it| (it.text.as_str(), it.api_hash.as_deref()));
+    let known = known.values().map(|it| (it.text.as_str(), it.apis()));
+    let known = known.map(|(text, apis)| (text, apis.collect::<Vec<_>>()));
     assert_eq!(
         known.collect::<Vec<_>>(),
-        [("a", Some("3")), ("b", Some("2"))]
+        [("a", vec!["1", "3"]), ("b", vec!["2"])]
     );
     drop((models, store));
     let store = backend.open().await;
