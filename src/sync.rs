@@ -316,7 +316,11 @@ impl SyncService {
         let (mut found, mut left_out, mut bytes) = (Vec::new(), keys, 0);
         while !left_out.is_empty() && bytes <= bytes_max {
             let mut read = in_time(snapshot.entries(&left_out, ROUND_BYTES_MAX)).await?;
-            let is_shown = |entry: &Entry| !entry.is_deleted() && grants.can_read(&entry.scope);
+            let is_shown = |entry: &Entry| {
+                !entry.is_deleted()
+                    && grants.can_read(&entry.scope)
+                    && self.model.is_in_use(&entry.key.type_name)
+            };
             read.found.retain(|_, entry| is_shown(entry));
             let bodies = read.found.values().filter_map(|entry| entry.body.as_ref());
             bytes += bodies.map(document_bytes).sum::<usize>();

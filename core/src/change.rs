@@ -132,11 +132,13 @@ pub enum RejectionCode {
     MembershipsFull,
     /// Another change of the atomic push conflicted or was rejected.
     AtomicAborted,
+    /// Clients no longer write what it names.
+    Retired,
 }
 
 impl RejectionCode {
     /// Every code with what it means, for the schema and the documentation.
-    pub const ALL: [(Self, &str, &str); 11] = [
+    pub const ALL: [(Self, &str, &str); 12] = [
         (
             Self::NotFound,
             "NOT_FOUND",
@@ -191,6 +193,11 @@ impl RejectionCode {
             Self::AtomicAborted,
             "ATOMIC_ABORTED",
             "The push was atomic, and another of its changes conflicted or was rejected.",
+        ),
+        (
+            Self::Retired,
+            "RETIRED",
+            "The type, the field or the value is retired and takes no writes; `field` names the field.",
         ),
     ];
 

@@ -6,10 +6,12 @@ mod create;
 mod defer;
 mod delete;
 mod merge;
+mod retired;
 mod text;
 mod update;
 mod work;
 
+pub(crate) use self::retired::without_retired;
 pub use self::work::{WORK_MAX, Work};
 use crate::{
     change::{Action, BaseVersion, Change, Rejection, RejectionCode},
@@ -119,7 +121,12 @@ fn decide_unbounded(
     entry: Option<&Entry>,
     change: &Change,
 ) -> Result<Decision, Rejection> {
+    let settled = retired::settle(context, entry, change)?;
+    let (sent, change) = (change, &*settled);
     match &change.action {
+        Action::Update { base, set, .. } if set.is_empty() && sent != change => {
+            update::change_nothing(context, entry, *base)
+        }
         Action::Create { document, base } => {
             create::decide(context, entry, change, document, *base)
         }

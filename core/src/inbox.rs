@@ -67,9 +67,9 @@ pub struct OpenConflict {
 }
 
 impl OpenConflict {
-    /// Whether a user with these grants may resolve it, and so see it. If the model lacks its type, no user may.
+    /// Whether a user with these grants may resolve it, and so see it. If the model lacks its type or has retired it, no user may.
     pub fn is_open_to(&self, model: &Model, grants: &Grants) -> bool {
-        model.stored_type(&self.key.type_name).is_some()
+        model.is_in_use(&self.key.type_name)
             && grants.can_write(&self.scope)
             && self.shown_in.iter().all(|scope| grants.can_read(scope))
     }

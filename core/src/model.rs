@@ -35,6 +35,8 @@ pub struct Model {
     pub embedded: BTreeMap<String, EmbeddedType>,
     /// Enums by name.
     pub enums: BTreeMap<String, EnumType>,
+    /// Whether a field, a type or a value of an enum is retired.
+    pub has_retired: bool,
     /// The most items that a change may give to a list of a document, nested ones too.
     pub list_items_max: usize,
 }
@@ -86,6 +88,19 @@ impl Model {
     pub fn embedded_fields(&self, name: &str) -> &[Field] {
         let embedded = self.embedded.get(name);
         embedded.map_or(&[], |embedded| &embedded.fields)
+    }
+
+    /// Whether clients see documents of the type that a store calls `name`: the model has it, and has not retired it.
+    pub fn is_in_use(&self, name: &TypeName) -> bool {
+        self.stored_type(name).is_some_and(|found| !found.retired)
+    }
+
+    /// Whether the enum called `name` has the retired value `word`.
+    pub fn is_retired_value(&self, name: &str, word: &str) -> bool {
+        let values = self.enums.get(name).map_or(&[][..], |it| &it.values);
+        values
+            .iter()
+            .any(|value| value.retired && value.name == word)
     }
 
     /// Whether documents give grants. If not, no membership has to be read.

@@ -275,13 +275,11 @@ impl SyncService {
         Ok(None)
     }
 
-    /// The requested types that the model has. The store may hold documents of types that the model no longer has.
+    /// The requested types that clients see. The store may hold documents of types that the model has retired or no longer
+    /// has.
     fn known(&self, types: &RequestedTypes) -> BTreeSet<TypeName> {
-        let names = self
-            .model
-            .types
-            .iter()
-            .map(|document_type| &document_type.stored_as);
+        let in_use = self.model.types.iter().filter(|it| !it.retired);
+        let names = in_use.map(|document_type| &document_type.stored_as);
         names.filter(|name| types.contain(name)).cloned().collect()
     }
 }

@@ -2,6 +2,8 @@
 
 mod renamed;
 mod repeats;
+mod retired;
+mod webhook;
 
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
@@ -30,9 +32,14 @@ impl Place {
 
     /// A gateway on this model.
     fn serve(&self, model: &str) -> Server {
+        self.serve_with(model, &[])
+    }
+
+    fn serve_with(&self, model: &str, arguments: &[&str]) -> Server {
         let directory = self.directory.path();
         std::fs::write(directory.join("model.graphql"), model).unwrap();
-        Server::dev_with(directory, &["--store", &self.url])
+        let store = ["--store", &self.url];
+        Server::dev_with(directory, &[&store, arguments].concat())
     }
 }
 

@@ -113,7 +113,7 @@ impl NewDocument<'_> {
                 .document_type
                 .fields
                 .iter()
-                .filter(|field| !field.read_only)
+                .filter(|field| !field.read_only && !field.retired)
         };
         let equal = settable().all(|f| {
             update::same(

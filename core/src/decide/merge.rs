@@ -124,12 +124,13 @@ impl MergeContext<'_> {
         if !self.work.take(sides.iter().sum()) {
             return Ok(None);
         }
-        let is_modelled = |name: &String| fields.iter().any(|field| field.stored_as == *name);
+        let fields = || fields.iter().filter(|field| !field.retired);
+        let is_modelled = |name: &String| fields().any(|field| field.stored_as == *name);
         let others = theirs.iter().filter(|(name, _)| !is_modelled(name));
         let mut joined: Document = others
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        for field in fields {
+        for field in fields() {
             let name = &field.stored_as;
             let three = ThreeWay {
                 seen: seen.get(name),

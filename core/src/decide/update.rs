@@ -68,6 +68,20 @@ pub(super) fn decide(
     }
 }
 
+/// Decides an update all of whose fields are retired, and keep what they have.
+pub(super) fn change_nothing(
+    context: &DecisionContext<'_>,
+    entry: Option<&Entry>,
+    base: BaseVersion,
+) -> Result<Decision, Rejection> {
+    let entry = context.writable(entry)?;
+    let status = match context.staleness(entry, base)? {
+        Staleness::OfDeleted => Status::Conflict,
+        Staleness::Clean | Staleness::Stale(_) => Status::Applied,
+    };
+    Ok(Decision::keep(status, None))
+}
+
 /// One field of a change.
 pub(super) struct FieldUpdate<'a> {
     pub(super) field: &'a Field,

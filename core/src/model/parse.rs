@@ -81,6 +81,9 @@ fn read(sdl: &Sdl<'_>, report: &mut DiagnosticReport<'_>) -> Model {
         types,
         embedded,
         enums: outline.enums,
+        has_retired: sdl
+            .directives()
+            .any(|(_, directives)| directives.has("retired")),
         list_items_max: LIST_ITEMS_MAX,
     }
 }
@@ -105,6 +108,7 @@ fn outline(sdl: &Sdl<'_>) -> Model {
         types: Vec::new(),
         embedded: embedded.collect(),
         enums: enums.collect(),
+        has_retired: false,
         list_items_max: LIST_ITEMS_MAX,
     }
 }

@@ -28,6 +28,7 @@ use crate::{
 
 /// What was loaded, and what the pushes have changed so far.
 pub(super) struct TransactionOverlay<'l> {
+    model: &'l Model,
     pub(super) loaded: &'l Loaded,
     pub(super) changed: OverlayChanges,
     clients: BTreeMap<ClientKey, ClientState>,
@@ -55,8 +56,9 @@ pub(super) struct OverlayChanges {
 
 impl<'l> TransactionOverlay<'l> {
     /// The state as loaded, with others' writes, which came before every push.
-    pub(super) fn new(model: &Model, now: Timestamp, loaded: &'l Loaded) -> Self {
+    pub(super) fn new(model: &'l Model, now: Timestamp, loaded: &'l Loaded) -> Self {
         let mut overlay = Self {
+            model,
             loaded,
             changed: OverlayChanges::default(),
             clients: BTreeMap::new(),
@@ -346,7 +348,11 @@ impl<'l> TransactionOverlay<'l> {
         change_result: ChangeResult,
     ) -> Outcome {
         let entry = key.and_then(|key| self.entry(key));
-        let document = entry.filter(|entry| !entry.is_deleted() && shows(grants, &entry.scope));
+        let document = entry.filter(|entry| {
+            !entry.is_deleted()
+                && shows(grants, &entry.scope)
+                && self.model.is_in_use(&entry.key.type_name)
+        });
         Outcome {
             type_name: type_name.clone(),
             id: id.to_owned(),

@@ -139,7 +139,7 @@ impl ConflictResolver<'_, '_, '_> {
         grants: &Grants,
     ) -> ChangeResult {
         let version = entry.map(|entry| entry.version);
-        let action = match action(self.request, document_type, open, entry) {
+        let action = match action(self.model, self.request, document_type, open, entry) {
             Ok(Some(action)) => action,
             Ok(None) => return ChangeResult::of(Status::Applied, version, None),
             Err(rejection) => return ChangeResult::rejected(rejection),
@@ -217,11 +217,15 @@ fn decided(change_result: ChangeResult, duplicate: bool) -> PushResult {
 
 /// What the resolution does to the document; `None` if the document stays as it is.
 fn action(
+    model: &Model,
     request: &ResolveRequest,
     document_type: &DocumentType,
     open: &OpenConflict,
     entry: Option<&Entry>,
 ) -> Result<Option<Action>, Rejection> {
+    // What has been retired since is no part of what the client wanted.
+    let in_use =
+        |document: &Document| decide::without_retired(model, &document_type.fields, document);
     let base = request.base;
     let living = entry.filter(|entry| !entry.is_deleted());
     let wanted = match (&request.resolution, &open.pending.mine) {
@@ -230,10 +234,10 @@ fn action(
             return Ok(living.map(|_| Action::Delete { base }));
         }
         (Resolution::Mine, ClientChange::Created(document)) if living.is_some() => {
-            full_replacement(document_type, document)
+            full_replacement(document_type, &in_use(document))
         }
         (Resolution::Mine, ClientChange::Created(document) | ClientChange::Changed(document)) => {
-            document.clone()
+            in_use(document)
         }
         (Resolution::Edited(type_name, fields), _) if *type_name == open.key.type_name => {
             fields.clone()?
@@ -251,7 +255,7 @@ fn action(
         }));
     }
     Ok(Some(Action::Create {
-        document: recreated(document_type, open, wanted),
+        document: recreated(document_type, in_use(&known_fields(open)), wanted),
         base: Some(base),
     }))
 }
@@ -267,12 +271,18 @@ fn full_replacement(document_type: &DocumentType, document: &Document) -> Docume
     without_read_only(document_type, whole)
 }
 
-/// The document for a deleted one: the server's side, whole, or if the conflict met none, what the client saw of it;
-/// and over that the wanted fields.
-fn recreated(document_type: &DocumentType, open: &OpenConflict, wanted: Document) -> Document {
+/// What is known of a deleted document: the server's side, whole, or if the conflict met none, what the client saw of it;
+/// and over that the client's side.
+fn known_fields(open: &OpenConflict) -> Document {
     let known = open.theirs.as_ref().or(open.pending.base.as_ref());
     let mut document = known.cloned().unwrap_or_default();
     document.extend(open.pending.mine.document().cloned().unwrap_or_default());
+    document
+}
+
+/// The document for a deleted one: what is known of it, and over that the wanted fields.
+fn recreated(document_type: &DocumentType, known: Document, wanted: Document) -> Document {
+    let mut document = known;
     document.extend(wanted);
     without_read_only(document_type, document)
 }

@@ -308,7 +308,7 @@ fn check_depth(path: &str, depth: usize) -> Result<(), JsonError> {
     Ok(())
 }
 
-pub(super) fn join(path: &str, name: &str) -> String {
+pub(crate) fn join(path: &str, name: &str) -> String {
     if path.is_empty() {
         name.to_owned()
     } else {

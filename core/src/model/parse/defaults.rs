@@ -84,6 +84,7 @@ fn read_value(
         }
     })?;
     check_complete(model, target.ty, &value)?;
+    check_not_retired(model, &target.ty.shape, &value)?;
     target.constraint.check(&value)?;
     Ok(value)
 }
@@ -158,13 +159,35 @@ fn check_complete(model: &Model, ty: &FieldType, value: &Value) -> Result<(), St
     }
 }
 
+/// Refuses retired values of enums, which no create may write.
+fn check_not_retired(model: &Model, shape: &Shape, value: &Value) -> Result<(), String> {
+    match (shape, value) {
+        (Shape::Enum(name), Value::String(word)) if model.is_retired_value(name, word) => {
+            Err(format!("is {word}, which is retired"))
+        }
+        (Shape::List(item), Value::List(items)) => {
+            let mut items = items.iter();
+            items.try_for_each(|value| check_not_retired(model, &item.shape, value))
+        }
+        (Shape::Embedded(name), Value::Object(document)) => {
+            let mut fields = model.embedded_fields(name).iter();
+            fields.try_for_each(|field| match document.get(&field.stored_as) {
+                Some(value) => check_not_retired(model, &field.ty.shape, value),
+                None => Ok(()),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn example(model: &Model, ty: &FieldType) -> String {
     match &ty.shape {
         Shape::List(_) => "a list that fits, such as []".into(),
         Shape::Embedded(name) => format!("an object with every required field of {name}"),
         Shape::Enum(name) => {
             let values = model.enums.get(name).map_or(&[][..], |def| &def.values);
-            let names: Vec<&str> = values.iter().map(|value| value.name.as_str()).collect();
+            let values = values.iter().filter(|value| !value.retired);
+            let names: Vec<&str> = values.map(|value| value.name.as_str()).collect();
             format!("one of {}, without quotes", names.join(", "))
         }
         Shape::Scalar(scalar) => {
