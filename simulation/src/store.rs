@@ -29,7 +29,7 @@ use tidegate_core::{
     value::Document,
 };
 use tidegate_testkit::{Random, store::State};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 pub(crate) use self::access::Access;
 use self::{documents::Documents, file::File, foreign::Collections, tail::Tail};
@@ -56,6 +56,8 @@ struct Inner {
     tails: Vec<Tail>,
     /// The generations of the gateways.
     serving: Vec<Generation>,
+    /// Those of gateways that have ended, and when.
+    ended: Vec<(Generation, Instant)>,
     /// The next decision is first made on an older moment, like a transaction that has to run again.
     runs_twice: bool,
     random: Random,
@@ -161,6 +163,7 @@ impl SimStore {
             collections,
             tails: (0..gateways).map(|_| Tail::default()).collect(),
             serving: vec![Generation::default(); gateways],
+            ended: Vec::new(),
             runs_twice: false,
             random: Random::new(seed),
             broken,
@@ -389,6 +392,11 @@ impl Inner {
             by,
             ..self.moment_of(state, Arc::new(documents))
         };
+        let by_model = by.map(|by| by.edition);
+        let keys: BTreeSet<_> = moment.written.iter().map(|it| it.record.key()).collect();
+        for key in keys {
+            self.collections.note_commit(key.clone(), by_model);
+        }
         self.moments.push(moment);
         self.announce(&writes, stored, by.map(|by| by.gateway));
         Ok(writes)

@@ -127,6 +127,8 @@ struct World {
     gateways: Vec<Arc<SyncService>>,
     /// The importers of the gateways that may fail.
     importers: Vec<AbortHandle>,
+    /// The watches over the lead.
+    watches: Vec<AbortHandle>,
     /// Rises with each crash. Answers of an earlier life arrive nowhere.
     lives: [u32; GATEWAYS + 1],
     clock: Arc<AtomicI64>,
@@ -180,6 +182,7 @@ impl World {
             },
             gateways: Vec::new(),
             importers: Vec::new(),
+            watches: Vec::new(),
             lives: [0; GATEWAYS + 1],
             clock: Arc::new(AtomicI64::new(people::start().ms())),
             devices: (0..story.devices)
@@ -197,10 +200,11 @@ impl World {
             epochs: Arc::new(AtomicU32::new(1)),
             tally: Tally::default(),
         };
-        (0..=OFFICE).for_each(|number| world.store.serve(number, Edition::A));
-        world.store.lead_by_newest();
+        let first = world.store.serve(OFFICE, Edition::A);
+        world.store.lead_first(first);
         world.gateways = (0..=OFFICE).map(|number| world.gateway(number)).collect();
         world.importers = (0..GATEWAYS).map(|number| world.import(number)).collect();
+        world.watches = (0..=OFFICE).map(|number| world.watch(number)).collect();
         world
     }
 
@@ -239,13 +243,17 @@ impl World {
     }
 
     fn access(&self, gateway: usize, imports: bool) -> Arc<dyn Store> {
-        Arc::new(Access {
+        Arc::new(self.way(gateway, imports))
+    }
+
+    fn way(&self, gateway: usize, imports: bool) -> Access {
+        Access {
             store: Arc::clone(&self.store),
             gateway,
             edition: self.editions[gateway],
             may_fail: gateway != OFFICE,
             imports,
-        })
+        }
     }
 
     async fn happen(&mut self, op: Op) -> Judged {

@@ -21,7 +21,7 @@ use tidegate_testkit::store::State;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{Inner, SimStore, documents::Documents};
-use crate::people;
+use crate::people::{self, Edition};
 
 /// How long a lease lasts.
 const LEASE: Duration = Duration::from_secs(6);
@@ -39,7 +39,7 @@ pub(super) struct Collections {
     /// Another number after each restore. A position of another store is not followed.
     store: u32,
     /// What others wrote, each with the time of its event.
-    log: VecDeque<(Instant, ForeignChange)>,
+    log: VecDeque<Event>,
     /// How many writes came before the log. Their events are lost.
     unseen: u64,
     arrivals: Arc<Notify>,
@@ -52,6 +52,15 @@ pub(super) struct Collections {
     pub(super) dropped: BTreeMap<TypeName, BTreeMap<DocumentKey, Document>>,
     /// Types whose collection was dropped after it was imported. Nobody has made it again, or accepted the deletes.
     pub(super) lost: BTreeSet<TypeName>,
+}
+
+/// Something that was written to a collection.
+#[derive(Clone)]
+struct Event {
+    due: Instant,
+    change: ForeignChange,
+    /// The model of the gateway that wrote it, if one did.
+    by: Option<Edition>,
 }
 
 #[derive(Clone)]
@@ -107,6 +116,7 @@ impl Collections {
         self.lease.holder
     }
 
+    /// A gateway of the leading model renews the lease, or takes it.
     pub(super) fn take_lease(&mut self, held: Option<Fence>, by: usize) -> Option<Fence> {
         let now = Instant::now();
         let is_own = held == Some(self.lease.fence) && self.lease.holder == Some(by);
@@ -143,9 +153,17 @@ impl Collections {
 
     /// Others did this. Events come in the order of the writes.
     fn note(&mut self, change: ForeignChange, delay: Duration) {
-        let due = Instant::now() + delay;
-        let due = self.log.back().map_or(due, |(last, _)| due.max(*last));
-        self.log.push_back((due, change));
+        self.log_event(change, None, Instant::now() + delay);
+    }
+
+    /// A gateway with this model wrote a document.
+    pub(super) fn note_commit(&mut self, key: DocumentKey, by: Option<Edition>) {
+        self.log_event(ForeignChange::Document(key), by, Instant::now());
+    }
+
+    fn log_event(&mut self, change: ForeignChange, by: Option<Edition>, due: Instant) {
+        let due = self.log.back().map_or(due, |last| due.max(last.due));
+        self.log.push_back(Event { due, change, by });
         self.arrivals.notify_waiters();
     }
 
@@ -174,22 +192,24 @@ impl Collections {
         Ok(number)
     }
 
-    /// The events from a number on that have come. Without one: what to wait for.
-    pub(super) fn events(&self, from: u64) -> Result<Events, Unfollowed> {
+    /// The events from a number on that have come, without those of gateways with this model. Without one: what to wait
+    /// for.
+    pub(super) fn events(&self, from: u64, model: Edition) -> Result<Events, Unfollowed> {
         let skipped = from.checked_sub(self.unseen).ok_or(Unfollowed::Lost)?;
         let skipped = usize::try_from(skipped).expect("histories are short");
         let waiting = self.log.iter().skip(skipped);
         let now = Instant::now();
-        let come = waiting.clone().take_while(|(due, _)| *due <= now);
-        let writes: Vec<ForeignChange> = come.map(|(_, change)| change.clone()).collect();
-        let next = from + writes.len() as u64;
+        let come = waiting.clone().take_while(|event| event.due <= now);
+        let next = from + come.clone().count() as u64;
+        let others = come.filter(|event| event.by != Some(model));
+        let writes = others.map(|event| event.change.clone()).collect();
         Ok(Events {
             batch: ForeignBatch {
                 position: self.place(next),
                 writes,
             },
             next,
-            due: waiting.map(|(due, _)| *due).find(|due| *due > now),
+            due: waiting.map(|event| event.due).find(|due| *due > now),
             arrivals: Arc::clone(&self.arrivals),
         })
     }

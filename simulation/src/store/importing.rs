@@ -30,7 +30,9 @@ impl Collections for Access {
     async fn lease(&self, held: Option<Fence>) -> Result<Option<Fence>, StoreError> {
         self.pass().await?;
         let mut inner = self.store.lock();
-        Ok(inner.collections.take_lease(held, self.gateway))
+        let leads = inner.serving[self.gateway] == inner.now().models.state.lead;
+        let lease = leads.then(|| inner.collections.take_lease(held, self.gateway));
+        Ok(lease.flatten())
     }
 
     async fn release(&self, held: Fence) -> Result<(), StoreError> {
@@ -163,7 +165,7 @@ impl Access {
     /// Waits for others' writes, unless an empty batch will do.
     async fn next_batch(&self, number: u64, may_be_empty: bool) -> Result<Events, Unfollowed> {
         loop {
-            let events = self.store.lock().collections.events(number)?;
+            let events = self.store.lock().collections.events(number, self.edition)?;
             if may_be_empty || !events.batch.writes.is_empty() {
                 return Ok(events);
             }

@@ -1,7 +1,5 @@
 //! The models that the gateways serve. Each call of theirs may be held or failed.
 
-use std::sync::Arc;
-
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +9,7 @@ use tidegate_core::{
     id::TypeName,
 };
 use tidegate_testkit::store::State;
+use tokio::time::Instant;
 
 use super::{Access, Inner, SimStore};
 use crate::people::{self, Edition};
@@ -51,11 +50,14 @@ impl Models for Access {
         Ok(())
     }
 
-    async fn has_later(&self, _: Duration) -> Result<bool, StoreError> {
+    async fn has_later(&self, within: Duration) -> Result<bool, StoreError> {
         self.pass().await?;
         let inner = self.store.lock();
         let own = inner.serving[self.gateway];
-        Ok(inner.serving.iter().any(|other| *other > own))
+        let ended = inner.ended.iter();
+        let ended = ended.filter(|(_, at)| at.elapsed() < within);
+        let mut others = inner.serving.iter().chain(ended.map(|(other, _)| other));
+        Ok(others.any(|other| *other > own))
     }
 }
 
@@ -96,30 +98,21 @@ impl SimStore {
         self.lock().last().lead()
     }
 
-    /// A gateway starts with a model.
-    pub(crate) fn serve(&self, gateway: usize, edition: Edition) {
+    /// A gateway starts with a model. Returns its number.
+    pub(crate) fn serve(&self, gateway: usize, edition: Edition) -> Generation {
         let mut inner = self.lock();
         let text = people::sdl(edition, inner.rule);
         let generation = inner.change(|state| state.register(&text, ""));
-        inner.serving[gateway] = generation;
+        let before = std::mem::replace(&mut inner.serving[gateway], generation);
+        inner.ended.push((before, Instant::now()));
+        generation
     }
 
-    /// The newest model of the gateways takes the lead.
-    pub(crate) fn lead_by_newest(&self) {
+    /// The model of the first gateways leads.
+    pub(crate) fn lead_first(&self, generation: Generation) {
         let mut inner = self.lock();
-        let newest = inner.serving.iter().copied().max().unwrap_or_default();
-        let record = Arc::clone(&inner.now().models);
-        if record.state.lead == newest {
-            return;
-        }
-        let before = record.known.contains_key(&record.state.lead);
-        let before = before.then(|| inner.model(inner.last().lead()));
-        let model = inner.model(edition(&record, newest));
-        let change = record.state.led_by(newest, &model, before.as_deref());
+        let model = inner.model(Edition::A);
+        let change = inner.now().models.state.led_by(generation, &model, None);
         inner.change(|state| state.take_lead(&change));
-        inner.collections.depose();
-        if inner.file.is_none() {
-            inner.collections.progress.mark_scans(&change.scans);
-        }
     }
 }

@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tidegate::sync::LeadWatch;
 use tidegate_core::{id::DocumentKey, model::Model};
+use tokio::task::AbortHandle;
 
 use super::{OFFICE, World, edits, elsewhere::Disturbance};
 use crate::{
     oracle::{Judged, Property, expect},
     people::{self, Edition},
+    store::Access,
 };
 
 /// Longer than an older model waits before it leads.
@@ -24,6 +27,25 @@ impl World {
 
     pub(super) fn model_of(&self, gateway: usize) -> Arc<Model> {
         people::model(self.editions[gateway], self.rule)
+    }
+
+    /// A gateway registers its model, and watches over the lead. In a history with one model there is nothing to watch.
+    pub(super) fn watch(&self, gateway: usize) -> AbortHandle {
+        let model = self.model_of(gateway);
+        let generation = self.store.serve(gateway, self.editions[gateway]);
+        // An operator sees to it that a gateway that starts can take the lead.
+        let store = Access {
+            may_fail: false,
+            ..self.way(gateway, false)
+        };
+        let has_two = !self.ends.is_empty();
+        let watch = LeadWatch::new(model, Arc::new(store), generation);
+        let run = async move {
+            if has_two && watch.look().await.is_ok() {
+                watch.run().await;
+            }
+        };
+        tokio::spawn(run).abort_handle()
     }
 
     /// What an app or a gateway of this edition knows; nothing of either in a history with one model.
@@ -53,7 +75,6 @@ impl World {
         if self.editions[gateway] != edition {
             self.editions[gateway] = edition;
             self.crash(gateway);
-            self.store.lead_by_newest();
         }
     }
 

@@ -67,7 +67,6 @@ impl World {
             let (name, state) = (self.next_epoch(), Arc::clone(&backup.state));
             self.store.restore(backup, name);
             (0..=OFFICE).for_each(|gateway| self.crash(gateway));
-            self.store.lead_by_newest();
             self.ledger = std::mem::take(&mut self.ledger).restored(ledger, &state);
         }
         Ok(())
@@ -79,8 +78,9 @@ impl World {
         for device in &mut self.devices {
             device.lose(number);
         }
-        self.store.serve(number, self.editions[number]);
         self.gateways[number] = self.gateway(number);
+        self.watches[number].abort();
+        self.watches[number] = self.watch(number);
         if number != OFFICE {
             self.importers[number].abort();
             self.importers[number] = self.import(number);
