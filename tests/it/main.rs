@@ -23,6 +23,7 @@ mod hostile;
 mod imports;
 mod isolation;
 mod live;
+mod models;
 mod mongo;
 mod packaging;
 mod pull;
