@@ -104,6 +104,12 @@ pub enum Mutant {
     NothingHeld,
     /// 8.9: an importer that lost its lease goes on.
     StampUnfenced,
+    /// 9.5: a change of the lead scans nothing.
+    LeadUnscanned,
+    /// 9.6: a gateway whose model does not lead takes over others' writes without a write of the document.
+    ImportedAlone,
+    /// 9.6: a gateway whose model does not lead decides about types that the lead scopes otherwise.
+    OtherShapes,
 }
 
 /// Whether this rule is broken on this thread.

@@ -276,6 +276,13 @@ pub enum PushRefusal {
         /// The type of the documents.
         type_name: TypeName,
     },
+    /// Another model leads, and this gateway may not decide about documents of the type, or not about one of them.
+    /// Trying again helps: at a gateway of the leading model, or once its importer has taken over what others wrote.
+    #[error("another model leads")]
+    OtherModel {
+        /// The type of the documents.
+        type_name: TypeName,
+    },
     /// A policy that the type's model does not let clients choose.
     #[error("the policy may not be chosen")]
     PolicyNotAllowed {

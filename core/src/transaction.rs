@@ -223,6 +223,9 @@ pub struct Writes {
     pub version_floor: Option<Version>,
     /// The new epoch, if it changes.
     pub epoch: Option<Epoch>,
+    /// Whether something that others wrote is taken over while the application's document stays as it is. Then nothing
+    /// else may conflict with a change of the lead: a store makes the transaction conflict with it (rules.md 9.6).
+    pub imports_alone: bool,
     /// Documents to record as withheld, and documents that no longer are.
     pub misfits: BTreeMap<DocumentKey, Option<Misfit>>,
     /// The answers to the requests, in their order.

@@ -310,6 +310,10 @@ impl From<PushRefusal> for ClientError {
                 Code::Unavailable,
                 format!("The collection of {type_name} may have lost documents, and an operator has to say what became of them. Nothing was applied; try again later."),
             ),
+            PushRefusal::OtherModel { type_name } => (
+                Code::Unavailable,
+                format!("This gateway has another model than the one in force, and may not decide about this {type_name} now. Nothing was applied; try again later."),
+            ),
             PushRefusal::PolicyNotAllowed { type_name } => (
                 Code::PolicyNotAllowed,
                 format!("The model does not let clients choose this policy for {type_name}; leave `policy` out."),

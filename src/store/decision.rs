@@ -50,6 +50,7 @@ pub(super) fn changes_nothing(writes: &Writes) -> bool {
         version_floor,
         epoch,
         misfits,
+        imports_alone: _,
         answers: _,
     } = writes;
     let no_records = entries.is_empty() && markers.is_empty() && markers_removed.is_empty();

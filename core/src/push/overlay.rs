@@ -1,12 +1,14 @@
 //! What a transaction loaded, and what its pushes have changed so far.
 
 mod foreign;
+mod other_model;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
+pub(super) use self::other_model::{Savepoint, other_model};
 use super::{
     ClientState, CommitRequest, Outcome, PushAnswer, PushOutcome, PushRequest,
     admit::last_id,
@@ -120,16 +122,6 @@ impl<'l> TransactionOverlay<'l> {
     pub(super) fn entry(&self, key: &DocumentKey) -> Option<Arc<Entry>> {
         let changed = self.changed.entries.get(key);
         changed.or_else(|| self.loaded.entries.get(key)).cloned()
-    }
-
-    /// Undoes the changes of a push. Others' writes came before it and stay.
-    pub(super) fn undo(&mut self, before: OverlayChanges) {
-        self.changed = before;
-        for key in self.taken_over.clone() {
-            if !self.changed.entries.contains_key(key) {
-                self.write_import(key);
-            }
-        }
     }
 
     pub(super) fn client(&self, key: &ClientKey) -> Option<&ClientState> {
@@ -369,6 +361,7 @@ impl<'l> TransactionOverlay<'l> {
     /// What has to be written: each changed entry once, a marker where it left a scope.
     pub(super) fn into_writes(self, now: Timestamp, answers: Vec<PushAnswer>) -> Writes {
         let loaded = self.loaded;
+        let imports_alone = self.imports_alone();
         let records = self.changed.inbox.values();
         let inbox = records
             .map(|record| self.with_final_scope(record))
@@ -376,6 +369,7 @@ impl<'l> TransactionOverlay<'l> {
         let mut writes = Writes {
             clients: self.clients.into_iter().collect(),
             uncounted: self.uncounted,
+            imports_alone,
             answers,
             ..Writes::default()
         };

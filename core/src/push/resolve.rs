@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     PushRefusal,
-    overlay::TransactionOverlay,
+    overlay::{TransactionOverlay, other_model},
     results::{ChangeResult, PushResult},
 };
 use crate::{
@@ -105,8 +105,16 @@ impl ConflictResolver<'_, '_, '_> {
         let Some(document_type) = document_type.filter(|_| allowed) else {
             return Err(PushRefusal::ConflictNotFound);
         };
+        let type_name = &open.key.type_name;
+        self.overlay
+            .refuse_other_shapes(self.model, iter::once(type_name))?;
         self.overlay
             .refuse_held(self.model, iter::once(&open.key))?;
+        let is_foreign =
+            self.overlay.is_foreign(&open.key) || self.overlay.withheld(&open.key).is_some();
+        if is_foreign && !self.overlay.may_import_alone() {
+            return Err(other_model(self.model, type_name));
+        }
         self.overlay.take_over(&open.key);
         let grants = self.grants();
         let version = entry.as_ref().map_or(Version::NONE, |entry| entry.version);

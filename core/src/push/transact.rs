@@ -10,7 +10,7 @@ use super::{
     admit::{Admission, CURRENT_BYTES_MAX, admit, check_policy, current_bytes, last_id},
     attribution::blame,
     conflicts::ConflictDraft,
-    overlay::{TransactionOverlay, key_of},
+    overlay::{Savepoint, TransactionOverlay, key_of, other_model},
     resolve::resolve,
     results::{ChangeResult, PushResult},
     webhook::{self, WebhookDecision, WebhookQuestion},
@@ -129,10 +129,12 @@ fn push<'r>(
         });
     }
     check_policy(model, &request.push)?;
+    let types = request.push.changes.iter().map(|item| &item.type_name);
+    overlay.refuse_other_shapes(model, types)?;
     overlay.refuse_held(model, request.push.changes.iter().filter_map(key_of))?;
     work.copies(current_bytes(model, overlay, request)?);
     let may_be_undone = request.push.atomic || may_ask_or_give(model, &request.push);
-    let before = may_be_undone.then(|| overlay.changed.clone());
+    let before = (may_be_undone || !overlay.leads()).then(|| overlay.savepoint());
     let mut run = PushDecider {
         model,
         now,
@@ -145,21 +147,31 @@ fn push<'r>(
         steps_of_grants: 0,
         details_left: DETAILS_BYTES_MAX,
         questions: Vec::new(),
+        unreadable: None,
     };
     let mut verdicts: Vec<ChangeResult> = Vec::with_capacity(request.push.changes.len());
     for (i, item) in request.push.changes.iter().enumerate() {
         verdicts.push(run.change(i, item));
         if run.steps_of_grants > WORK_MAX && i > 0 {
-            overlay.undo(before.unwrap_or_default());
+            undo(overlay, before);
             return Err(PushRefusal::TooLarge { max: i });
         }
     }
-    let questions = std::mem::take(&mut run.questions);
+    let (questions, unreadable) = (std::mem::take(&mut run.questions), run.unreadable.take());
     if !questions.is_empty() {
-        overlay.undo(before.unwrap_or_default());
+        undo(overlay, before);
         return Err(PushRefusal::NeedsWebhook(questions));
     }
     let failed = request.push.atomic && verdicts.iter().any(ChangeResult::failed);
+    let refused = before.as_ref().filter(|_| !overlay.may_import_alone());
+    let refused = refused.and_then(|before| match failed {
+        true => overlay.taken_over_since(before),
+        false => overlay.imported_alone(before),
+    });
+    if let Some(key) = unreadable.or(refused.cloned()) {
+        undo(overlay, before);
+        return Err(other_model(model, &key.type_name));
+    }
     if let Some(before) = before.filter(|_| failed) {
         if !is_active(Mutant::AtomicHalf) {
             overlay.undo(before);
@@ -175,6 +187,12 @@ fn push<'r>(
         duplicate: false,
         last,
     })
+}
+
+fn undo<'l>(overlay: &mut TransactionOverlay<'l>, before: Option<Savepoint<'l>>) {
+    if let Some(before) = before {
+        overlay.undo(before);
+    }
 }
 
 /// Whether the push may ask the application, or write memberships.
@@ -227,6 +245,8 @@ struct PushDecider<'r, 'w, 'l> {
     details_left: usize,
     /// The questions that the application has to answer before any part of the push applies.
     questions: Vec<WebhookQuestion>,
+    /// A document that another model leads about and this one cannot read, and that the caller may write.
+    unreadable: Option<DocumentKey>,
 }
 
 impl PushDecider<'_, '_, '_> {
@@ -361,7 +381,14 @@ impl PushDecider<'_, '_, '_> {
             work: self.work,
         };
         match self.overlay.withheld(&change.key) {
-            Some(withheld) => Decision::Reject(decide::withheld(&context, withheld, change)),
+            Some(withheld) => {
+                let rejection = decide::withheld(&context, withheld, change);
+                let may_write = rejection.code == RejectionCode::InvalidValue;
+                if may_write && !self.overlay.may_import_alone() {
+                    self.unreadable = Some(change.key.clone());
+                }
+                Decision::Reject(rejection)
+            }
             None => webhook::decide(&context, current, change, request.advice_on(index, current)),
         }
     }

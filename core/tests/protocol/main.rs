@@ -19,6 +19,7 @@ mod inbox;
 mod joins;
 mod members;
 mod merges;
+mod other_models;
 mod pages;
 mod phone;
 mod pushes;

@@ -122,6 +122,9 @@ impl World {
             Err(SyncError::Push(PushRefusal::Held { type_name })) => {
                 return self.judge_held(request, &type_name);
             }
+            Err(SyncError::Push(PushRefusal::OtherModel { type_name })) => {
+                return self.judge_other_model(request, &type_name);
+            }
             Err(SyncError::Push(refusal)) => {
                 self.judge_refusal(&request.sight.user, &refusal)?;
                 Err(refusal)
@@ -149,6 +152,17 @@ impl World {
         });
         expect(is_held, Property::NoFalseConflict, || {
             format!("{type_name} was not held")
+        })
+    }
+
+    /// Only a gateway whose model does not lead leaves a push to others.
+    fn judge_other_model(&self, request: &Request, type_name: &TypeName) -> Judged {
+        let led_otherwise = self.store.look(|moments| {
+            let mut since = moments[request.asked..].iter();
+            since.any(|moment| moment.lead() != request.edition)
+        });
+        expect(led_otherwise, Property::NoFalseConflict, || {
+            format!("a push about {type_name} was refused by the model that leads")
         })
     }
 

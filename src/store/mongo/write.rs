@@ -144,6 +144,8 @@ impl<'b> WritePlan<'b> {
         if let Some(lease) = reads.lease {
             let renewal = lease::renewal(lease)?;
             self.push(StatementKind::Update, &context.names.state, renewal, None);
+        } else if writes.imports_alone {
+            self.meet_lead();
         }
         known.number_scopes(context, writes).await?;
         let items = self.add_scopes(writes, &known);
@@ -159,6 +161,15 @@ impl<'b> WritePlan<'b> {
         self.add_documents(writes, &known, deferred)?;
         self.before = known.documents;
         Ok(())
+    }
+
+    /// Conflicts with every change of the lead: no event of the application's collection would report this transaction
+    /// to the next importer.
+    fn meet_lead(&mut self) {
+        let collection = &self.context.names.state;
+        let update =
+            rawdoc! { "q": { "_id": names::MODEL }, "u": { "$inc": { "imports": 1_i64 } } };
+        self.push(StatementKind::Update, collection, update, None);
     }
 
     fn add_documents(

@@ -27,7 +27,8 @@ pub(super) fn needs_scan(
     shape: &str,
 ) -> bool {
     record.is_none_or(|record| {
-        record.scan.is_some() || record.shape != shape || record.collection.as_ref() != present
+        let reads_otherwise = record.shape != shape && !is_active(Mutant::LeadUnscanned);
+        record.scan.is_some() || reads_otherwise || record.collection.as_ref() != present
     })
 }
 

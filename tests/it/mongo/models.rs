@@ -1,7 +1,10 @@
 //! What MongoDB alone promises of models: what several gateways do to them, and what a change of the lead does to an
 //! importer.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use mongodb::bson::{Document, doc};
@@ -18,11 +21,14 @@ use tidegate_core::{
     id::TypeName,
     model::Model,
     push,
-    transaction::{Fence, Loaded, Writes},
+    transaction::{Fence, Loaded, Reads, Writes},
 };
 
 use super::{CONTRACT, Mongo};
-use crate::contract::{Backend, fixture::key};
+use crate::contract::{
+    Backend,
+    fixture::{entries, entry, key, scope},
+};
 
 fn model() -> Model {
     Model::parse("model.graphql", CONTRACT).unwrap()
@@ -152,6 +158,41 @@ async fn only_gateways_of_the_leading_model_import() {
     let stamped = stamp(&older, fence).await;
     assert!(matches!(stamped, Err(StoreError::Deposed)), "{stamped:?}");
     stamp(&newer, fence).await.unwrap();
+}
+
+/// A push that takes over others' writes alone leaves the document as it is: no event would report it to the next
+/// importer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_that_imports_alone_conflicts_with_a_change_of_the_lead() {
+    for (imports_alone, conflicts) in [(true, true), (false, false)] {
+        let mongo = Mongo::start().await;
+        let [older, newer] = [
+            serving(&mongo, Generation(1)).await,
+            serving(&mongo, Generation(2)).await,
+        ];
+        let first = ModelState::default().led_by(Generation(1), &model(), None);
+        assert!(older.models().take_lead(&first).await.unwrap());
+        let (begins, begun) = mpsc::channel();
+        let (goes_on, may_go_on) = mpsc::channel();
+        let may_go_on = Mutex::new(may_go_on);
+        let decide = move |_: &Loaded| {
+            begins.send(()).unwrap();
+            may_go_on.lock().unwrap().recv().unwrap();
+            Writes {
+                imports_alone,
+                ..entries([entry(&key("Note", "1"), &scope("all"), 1)])
+            }
+        };
+        let push =
+            tokio::spawn(async move { older.commit(Reads::default(), Arc::new(decide)).await });
+        tokio::task::block_in_place(|| begun.recv().unwrap());
+        let second = first.state.led_by(Generation(2), &model(), Some(&model()));
+        assert!(newer.models().take_lead(&second).await.unwrap());
+        goes_on.send(()).unwrap();
+        let written = push.await.unwrap();
+        let conflicted = matches!(written, Err(StoreError::WriteConflict(_)));
+        assert_eq!(conflicted, conflicts, "{written:?}");
+    }
 }
 
 #[tokio::test]
