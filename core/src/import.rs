@@ -2,16 +2,18 @@
 //!
 //! A store finds what differs. [`crate::push`] decides when to take it over, and what is written with it.
 
-use std::{collections::BTreeMap, slice};
+use std::{borrow::Cow, collections::BTreeMap, slice};
 
 use crate::{
     decide::prune_writers,
     entry::{Entry, Membership, Writer},
     grant,
     id::{DocumentKey, Scope, Version},
-    model::{DocumentType, Field, Model, Shape},
+    membership,
+    model::{DocumentType, FillError, Model},
+    push::{is_in_its_scope, is_unescaped, nobodys},
     transaction::{ForeignState, Misfit},
-    value::{Document, Timestamp, Value, check},
+    value::{Document, Timestamp, Value, content, fit::fit},
 };
 
 /// The inputs of an import.
@@ -60,89 +62,85 @@ pub fn import(arrival: &ForeignWrite<'_>, foreign: &ForeignState) -> ImportResul
         }
         ForeignState::Document(body) => {
             match place(arrival.model, document_type, arrival.key, body) {
-                Ok(placement) => arrival.take(body, placement),
+                Ok(placed) => arrival.take(document_type, placed),
                 Err(misfit) => arrival.withhold(document_type, misfit, body),
             }
         }
     }
 }
 
-/// The scope of a document, and what it grants.
-struct Placement {
+/// A document as the model reads it, its scope, and what it grants.
+struct Placed<'b> {
+    body: Cow<'b, Document>,
     scope: Scope,
     membership: Option<Membership>,
 }
 
-fn place(
+fn place<'b>(
     model: &Model,
     document_type: &DocumentType,
     key: &DocumentKey,
-    body: &Document,
-) -> Result<Placement, Misfit> {
-    check::check_document(model, &document_type.fields, body)
-        .map_err(|error| misfit(model, document_type, body, error.path, error.problem))?;
-    let scope = grant::scope_of(document_type, &key.id, body).map_err(|error| {
-        let path = error.placeholder().unwrap_or_default().to_owned();
-        misfit(model, document_type, body, path, error.to_string())
-    })?;
-    Ok(Placement {
+    body: &'b Document,
+) -> Result<Placed<'b>, Misfit> {
+    let fitted = fit(model, &document_type.fields, body)?;
+    let body = fitted.map_or(Cow::Borrowed(body), Cow::Owned);
+    let scope = grant::scope_of(document_type, &key.id, &body)
+        .map_err(|error| no_scope(document_type, &body, &error))?;
+    Ok(Placed {
         scope,
-        membership: grant::membership_of(document_type, &key.id, body),
+        membership: grant::membership_of(document_type, &key.id, &body),
+        body,
     })
+}
+
+fn no_scope(document_type: &DocumentType, body: &Document, error: &FillError) -> Misfit {
+    let path = error.placeholder().unwrap_or_default();
+    let field = document_type.field(path);
+    let value = field.and_then(|field| body.get(&field.stored_as));
+    Misfit {
+        found: value.map_or("missing", Value::bson_type).to_owned(),
+        path: path.to_owned(),
+        problem: error.to_string(),
+    }
+}
+
+/// An entry as the model reads it; `None` if that is how it is stored.
+///
+/// # Errors
+/// Why its document does not fit the model.
+pub(crate) fn fitted(model: &Model, entry: &Entry) -> Result<Option<Entry>, Misfit> {
+    let document_type = model.stored_type(&entry.key.type_name);
+    let Some((document_type, body)) = document_type.zip(entry.body.as_ref()) else {
+        return Ok(None);
+    };
+    let Some(body) = fit(model, &document_type.fields, body)? else {
+        return Ok(None);
+    };
+    let mut fitted = Entry {
+        body: Some(body),
+        ..entry.clone()
+    };
+    for field in &document_type.fields {
+        let before = field.earlier_name(&document_type.fields);
+        let version = before.and_then(|name| fitted.field_versions.remove(name));
+        if let Some(version) = version {
+            let versions = &mut fitted.field_versions;
+            versions.entry(field.stored_as.clone()).or_insert(version);
+        }
+    }
+    Ok(Some(fitted))
 }
 
 /// The fields that fit the model, each by itself.
 fn fitting_fields(model: &Model, document_type: &DocumentType, body: &Document) -> Document {
-    let fields = document_type.fields.iter();
-    let fields = fields.filter_map(|field| {
-        check::check_document(model, slice::from_ref(field), body).ok()?;
-        Some((field.stored_as.clone(), body.get(&field.stored_as)?.clone()))
-    });
-    fields.collect()
-}
-
-fn misfit(
-    model: &Model,
-    document_type: &DocumentType,
-    body: &Document,
-    path: String,
-    problem: String,
-) -> Misfit {
-    let found = value_at(model, &document_type.fields, body, &path);
-    Misfit {
-        found: found.map_or("missing", Value::bson_type).to_owned(),
-        path,
-        problem,
+    let mut fitting = Document::new();
+    for field in &document_type.fields {
+        if let Ok(fitted) = fit(model, slice::from_ref(field), body) {
+            let value = fitted.as_ref().unwrap_or(body).get(&field.stored_as);
+            fitting.extend(value.map(|value| (field.stored_as.clone(), value.clone())));
+        }
     }
-}
-
-/// The value at a path such as `lines[2].price`, whose names are those of the SDL.
-fn value_at<'b>(
-    model: &Model,
-    fields: &[Field],
-    body: &'b Document,
-    path: &str,
-) -> Option<&'b Value> {
-    let mut steps = path.split(['.', '[', ']']).filter(|step| !step.is_empty());
-    let first = steps.next()?;
-    let field = fields.iter().find(|field| field.name == first)?;
-    let mut place = (&field.ty.shape, body.get(&field.stored_as)?);
-    for step in steps {
-        place = match place {
-            (Shape::List(item), Value::List(items)) => {
-                (&item.shape, items.get(step.parse::<usize>().ok()?)?)
-            }
-            (Shape::Embedded(name), Value::Object(document)) => {
-                let mut fields = model.embedded_fields(name).iter();
-                let field = fields.find(|field| field.name == step)?;
-                (&field.ty.shape, document.get(&field.stored_as)?)
-            }
-            (shape, Value::List(items)) => (shape, items.get(step.parse::<usize>().ok()?)?),
-            (shape, Value::Object(document)) => (shape, document.get(step)?),
-            _ => return None,
-        };
-    }
-    Some(place.1)
+    fitting
 }
 
 impl ForeignWrite<'_> {
@@ -185,21 +183,50 @@ impl ForeignWrite<'_> {
         self.next_entry(next)
     }
 
-    fn take(&self, body: &Document, placement: Placement) -> ImportResult {
+    fn take(&self, document_type: &DocumentType, placed: Placed<'_>) -> ImportResult {
+        let mut body = placed.body.into_owned();
+        if let Some(before) = self.entry.and_then(|entry| entry.body.as_ref()) {
+            content::keep_others(self.model, &document_type.fields, before, &mut body);
+        }
         let next = match self.entry {
             Some(entry) if entry.body.is_some() || entry.withheld => entry.clone(),
             Some(tombstone) => Entry {
                 began: Version::NONE,
                 ..tombstone.clone()
             },
-            None => self.nothing_yet(&placement.scope),
+            None => self.nothing_yet(&placed.scope),
         };
         self.next_entry(Entry {
-            scope: placement.scope,
-            membership: placement.membership,
-            body: Some(body.clone()),
+            scope: placed.scope,
+            membership: placed.membership,
+            body: Some(body),
             withheld: false,
             ..next
+        })
+    }
+
+    /// The entry where the rules of the model put it, if it is elsewhere. A document that makes no scope goes where
+    /// nobody sees it.
+    pub(crate) fn moved(&self) -> ImportResult {
+        let document_type = self.model.stored_type(&self.key.type_name);
+        let (Some(document_type), Some(entry)) = (document_type, self.entry) else {
+            return ImportResult::default();
+        };
+        let Some(body) = entry.body.as_ref() else {
+            return ImportResult::default();
+        };
+        let membership = grant::membership_of(document_type, &self.key.id, body);
+        let is_in_place = is_in_its_scope(document_type, entry, body)
+            && membership::open_the_same(membership.as_ref(), entry.membership.as_ref());
+        // Older spellings are restamped, with their givers.
+        if is_in_place || is_unescaped(self.model, entry) {
+            return ImportResult::default();
+        }
+        let scope = grant::scope_of(document_type, &self.key.id, body);
+        self.next_entry(Entry {
+            scope: scope.unwrap_or_else(|_| nobodys()),
+            membership,
+            ..entry.clone()
         })
     }
 

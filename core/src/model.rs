@@ -277,6 +277,18 @@ impl Field {
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.renamed_from.as_deref() == Some(name)
     }
+
+    /// Whether documents may lack it although it is required: they are shown with its default.
+    pub fn has_literal_default(&self) -> bool {
+        matches!(self.default, Some(DefaultValue::Literal(_)))
+    }
+
+    /// The name that older documents have for it, if none of `fields`, among which it is, has this name now.
+    pub fn earlier_name(&self, fields: &[Self]) -> Option<&str> {
+        let before = self.stored_before.as_deref()?;
+        let is_free = fields.iter().all(|other| other.stored_as != before);
+        is_free.then_some(before)
+    }
 }
 
 /// A field's type.

@@ -88,6 +88,8 @@ pub enum Mutant {
     StampIgnored,
     /// Section 7: open subscriptions do not read grants again.
     GrantsOnce,
+    /// Section 9: a write drops what its model does not name.
+    OthersDropped,
     /// 8.1: an importer stamps what an earlier snapshot showed.
     StampUnlocked,
     /// 8.2: a position is stored before the stamps of what came before it.

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use self::overlay::key_of;
+pub(crate) use self::restamp::nobodys;
 pub use self::{
     admit::CURRENT_BYTES_MAX,
     reads::{predicted_scope, reads},

@@ -3,7 +3,9 @@
 //! [`json`] reads and writes JSON, the form on the wire. Each store decides how it keeps values.
 
 pub mod check;
+pub mod content;
 pub mod defaults;
+pub mod fit;
 pub mod json;
 pub mod unrepresentable;
 

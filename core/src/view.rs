@@ -109,6 +109,22 @@ pub enum Seen<'v> {
 }
 
 impl Seen<'_> {
+    /// The value of a scalar; nothing for a list or an object, whose parts are read on their own.
+    pub fn scalar(self) -> Option<Value> {
+        Some(match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::Bool(value),
+            Self::Int(value) => Value::Int(value),
+            Self::Long(value) => Value::Long(value),
+            Self::Float(value) => Value::Float(value),
+            Self::Text(text) => Value::String(text.to_owned()),
+            Self::Instant(at) => Value::DateTime(at),
+            Self::Decimal(decimal) => Value::Decimal(decimal),
+            Self::Bytes(bytes) => Value::Bytes(bytes.to_vec()),
+            Self::List | Self::Object => return None,
+        })
+    }
+
     /// MongoDB's name for the type that holds it.
     pub fn bson_type(&self) -> &'static str {
         match self {

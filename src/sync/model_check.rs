@@ -20,7 +20,7 @@ use tidegate_core::{
     model::{DocumentType, Model},
     push,
     transaction::{Loaded, Reads},
-    value::{Document, check},
+    value::{Document, fit::fit},
 };
 
 use super::{
@@ -217,9 +217,11 @@ fn problem_of_type(
     entry: &Entry,
     body: &Document,
 ) -> Option<String> {
-    if let Err(error) = check::check_document(model, &document_type.fields, body) {
-        return Some(error.to_string());
-    }
+    let fitted = match fit(model, &document_type.fields, body) {
+        Ok(fitted) => fitted,
+        Err(misfit) => return Some(misfit.to_string()),
+    };
+    let body = fitted.as_ref().unwrap_or(body);
     // It is restamped before it is served.
     if push::is_unescaped(model, entry) {
         return None;

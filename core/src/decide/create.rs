@@ -116,10 +116,8 @@ impl NewDocument<'_> {
                 .filter(|field| !field.read_only && !field.retired)
         };
         let equal = settable().all(|f| {
-            update::same(
-                self.document.get(&f.stored_as),
-                update::current(entry, &f.stored_as),
-            )
+            let name = &f.stored_as;
+            context.same(name, self.document.get(name), update::current(entry, name))
         });
         if equal {
             return Ok(Decision::keep(Status::Applied, None));
@@ -138,7 +136,7 @@ impl NewDocument<'_> {
         }
         let pending = defer::defer_fields(context, entry, self.change, &fields)?;
         let stands = |side: &Option<Value>, outcome: &FieldOutcome| {
-            update::same(side.as_ref(), outcome.theirs.as_ref())
+            context.same(&outcome.field, side.as_ref(), outcome.theirs.as_ref())
         };
         if fields
             .iter()
@@ -193,7 +191,7 @@ impl NewDocument<'_> {
         } else {
             (theirs, Taken::Theirs)
         };
-        let rule = if update::same(mine, theirs) {
+        let rule = if context.same(&field.stored_as, mine, theirs) {
             Rule::NoOverlap
         } else {
             context.overlap_for_whole_change().into()

@@ -3,7 +3,7 @@
 //! The settling of a change decides whether it is pending. A pending change must be allowed: it is checked here as if
 //! it were applied, so that no one is asked about a change that could never be applied.
 
-use super::{Decision, DecisionContext, check_bytes, update};
+use super::{Decision, DecisionContext, check_bytes};
 use crate::{
     change::{Action, Change, Rejection, RejectionCode},
     entry::Entry,
@@ -23,8 +23,10 @@ pub(super) fn defer_change(
     mine: ClientChange,
     fields: Option<Vec<FieldOutcome>>,
 ) -> Result<Decision, Rejection> {
-    let differs =
-        |outcome: &FieldOutcome| !update::same(outcome.mine.as_ref(), outcome.theirs.as_ref());
+    let differs = |outcome: &FieldOutcome| {
+        let (mine, theirs) = (outcome.mine.as_ref(), outcome.theirs.as_ref());
+        !context.same(&outcome.field, mine, theirs)
+    };
     if let Some(fields) = &fields
         && !fields.iter().any(differs)
     {

@@ -8,7 +8,7 @@ use super::{text, work::Work};
 use crate::{
     model::{Field, MergeStrategy, Model, Shape},
     outcome::Rule,
-    value::{Document, Value, document_bytes},
+    value::{Document, Value, content, document_bytes},
 };
 
 /// The approximate number of steps that a pattern takes for each byte of a joined text.
@@ -124,13 +124,8 @@ impl MergeContext<'_> {
         if !self.work.take(sides.iter().sum()) {
             return Ok(None);
         }
-        let fields = || fields.iter().filter(|field| !field.retired);
-        let is_modelled = |name: &String| fields().any(|field| field.stored_as == *name);
-        let others = theirs.iter().filter(|(name, _)| !is_modelled(name));
-        let mut joined: Document = others
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        for field in fields() {
+        let mut joined = Document::new();
+        for field in fields.iter().filter(|field| !field.retired) {
             let name = &field.stored_as;
             let three = ThreeWay {
                 seen: seen.get(name),
@@ -156,6 +151,7 @@ impl MergeContext<'_> {
     ) -> Result<Option<Option<Value>>, Overflow> {
         let ThreeWay { seen, mine, theirs } = *three;
         let taken = |mine_wins: bool| Some(if mine_wins { mine } else { theirs }.cloned());
+        let same = |a, b| content::same(self.model, &field.ty, a, b);
         if same(mine, seen) {
             return Ok(taken(false));
         }
@@ -178,11 +174,6 @@ impl MergeContext<'_> {
             _ => self.overlap.and_then(taken),
         })
     }
-}
-
-/// A client cannot distinguish an absent field from a null one.
-fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
-    a.unwrap_or(&Value::Null) == b.unwrap_or(&Value::Null)
 }
 
 fn sum(seen: &Value, mine: &Value, theirs: &Value) -> Result<Option<Value>, Overflow> {

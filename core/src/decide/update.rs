@@ -15,7 +15,7 @@ use crate::{
     model::{Field, MergeStrategy, Overlap, Policy},
     mutant::{Mutant, is_active},
     outcome::{FieldOutcome, Rule, Status, Taken},
-    value::{Document, Value, check},
+    value::{Document, Value, check, content},
 };
 
 /// An update as its change carries it.
@@ -107,7 +107,7 @@ pub(super) fn merge_stale(
     let name = &edit.field.stored_as;
     let theirs = current(entry, name);
     if context.policy == Policy::ServerWins || context.leaves_open() {
-        let rule = if same(Some(edit.mine), theirs) {
+        let rule = if context.same(name, Some(edit.mine), theirs) {
             Rule::NoOverlap
         } else {
             context.overlap_for_whole_change().into()
@@ -141,9 +141,10 @@ pub(super) fn merge_stale(
             take_mine(edit, Rule::NoOverlap)
         });
     }
-    let shown_same = base == BaseState::Nothing && edit.seen.is_some() && same(edit.seen, theirs);
+    let shown_same =
+        base == BaseState::Nothing && edit.seen.is_some() && context.same(name, edit.seen, theirs);
     let overlaps = context.changed_by_another(entry, name, base)
-        && !same(Some(edit.mine), theirs)
+        && !context.same(name, Some(edit.mine), theirs)
         && !shown_same;
     if overlaps {
         Ok(resolve_overlap(context, entry, change, edit))
@@ -357,7 +358,9 @@ pub(super) fn write(
     for outcome in written() {
         if let Some(value) = &outcome.result {
             check_joined(context, outcome, value)?;
-            body.insert(outcome.field.clone(), value.clone());
+            let mut value = value.clone();
+            context.keep_others(&outcome.field, body.get(&outcome.field), &mut value);
+            body.insert(outcome.field.clone(), value);
         } else {
             body.remove(&outcome.field);
         }
@@ -415,7 +418,17 @@ pub(super) fn current<'e>(entry: &'e Entry, name: &str) -> Option<&'e Value> {
     entry.body.as_ref()?.get(name)
 }
 
-/// Whether two values are equal as a client sees them: an absent field equals a null one.
-pub(super) fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
-    a.unwrap_or(&Value::Null) == b.unwrap_or(&Value::Null)
+impl DecisionContext<'_> {
+    /// Whether two values of a field are equal as a client sees them. `name` is its stored name.
+    pub(crate) fn same(&self, name: &str, a: Option<&Value>, b: Option<&Value>) -> bool {
+        let field = self.document_type.stored_field(name);
+        field.is_some_and(|field| content::same(self.model, &field.ty, a, b))
+    }
+
+    /// Puts into a field's new value what the model does not name of the value before it.
+    fn keep_others(&self, name: &str, before: Option<&Value>, after: &mut Value) {
+        if let Some((field, before)) = self.document_type.stored_field(name).zip(before) {
+            content::keep_others_inside(self.model, &field.ty, before, after);
+        }
+    }
 }

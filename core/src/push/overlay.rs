@@ -33,6 +33,8 @@ pub(super) struct TransactionOverlay<'l> {
     model: &'l Model,
     pub(super) loaded: &'l Loaded,
     pub(super) changed: OverlayChanges,
+    /// The loaded entries that the model reads otherwise than they are stored.
+    fitted: BTreeMap<&'l DocumentKey, Arc<Entry>>,
     clients: BTreeMap<ClientKey, ClientState>,
     /// The entries that others' writes make. Changes meet them. One is written once it is taken over.
     imports: BTreeMap<&'l DocumentKey, Arc<Entry>>,
@@ -63,13 +65,16 @@ impl<'l> TransactionOverlay<'l> {
             model,
             loaded,
             changed: OverlayChanges::default(),
+            fitted: BTreeMap::new(),
             clients: BTreeMap::new(),
             imports: BTreeMap::new(),
             taken_over: BTreeSet::new(),
             withheld: BTreeMap::new(),
             uncounted: BTreeSet::new(),
         };
+        overlay.read_entries(model);
         overlay.meet_foreign_writes(model, now);
+        overlay.meet_model(model, now);
         overlay
     }
 
@@ -115,13 +120,19 @@ impl<'l> TransactionOverlay<'l> {
     pub(super) fn current(&self, key: &DocumentKey) -> Option<Arc<Entry>> {
         let changed = self.changed.entries.get(key);
         let current = changed.or_else(|| self.imports.get(key));
-        current.or_else(|| self.loaded.entries.get(key)).cloned()
+        current.or_else(|| self.stored(key)).cloned()
     }
 
     /// The document as the transaction leaves it so far. A version that is not written is never shown.
     pub(super) fn entry(&self, key: &DocumentKey) -> Option<Arc<Entry>> {
         let changed = self.changed.entries.get(key);
-        changed.or_else(|| self.loaded.entries.get(key)).cloned()
+        changed.or_else(|| self.stored(key)).cloned()
+    }
+
+    /// The document as it was stored, by the model.
+    fn stored(&self, key: &DocumentKey) -> Option<&Arc<Entry>> {
+        let fitted = self.fitted.get(key);
+        fitted.or_else(|| self.loaded.entries.get(key))
     }
 
     pub(super) fn client(&self, key: &ClientKey) -> Option<&ClientState> {

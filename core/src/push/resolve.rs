@@ -22,7 +22,7 @@ use crate::{
     model::{DocumentType, Model, Policy},
     outcome::Status,
     transaction::DatabaseRefusal,
-    value::{Document, Timestamp, Value},
+    value::{Document, Timestamp, Value, fit::fit_some},
 };
 
 /// How to resolve a conflict.
@@ -231,10 +231,15 @@ fn action(
     open: &OpenConflict,
     entry: Option<&Entry>,
 ) -> Result<Option<Action>, Rejection> {
-    // What has been retired since is no part of what the client wanted.
-    let in_use =
-        |document: &Document| decide::without_retired(model, &document_type.fields, document);
     let base = request.base;
+    // The conflict may be older than the model. What has been retired since is no part of what the client wanted.
+    let by_model = |document: &Document| {
+        let fields = &document_type.fields;
+        let fitted = fit_some(model, fields, document);
+        let fitted = fitted.map_err(|misfit| Rejection::invalid(&misfit.path, misfit.problem))?;
+        let document = fitted.as_ref().unwrap_or(document);
+        Ok::<_, Rejection>(decide::without_retired(model, fields, document))
+    };
     let living = entry.filter(|entry| !entry.is_deleted());
     let wanted = match (&request.resolution, &open.pending.mine) {
         (Resolution::Theirs, _) => return Ok(None),
@@ -242,10 +247,10 @@ fn action(
             return Ok(living.map(|_| Action::Delete { base }));
         }
         (Resolution::Mine, ClientChange::Created(document)) if living.is_some() => {
-            full_replacement(document_type, &in_use(document))
+            full_replacement(document_type, by_model(document)?)
         }
         (Resolution::Mine, ClientChange::Created(document) | ClientChange::Changed(document)) => {
-            in_use(document)
+            by_model(document)?
         }
         (Resolution::Edited(type_name, fields), _) if *type_name == open.key.type_name => {
             fields.clone()?
@@ -263,19 +268,19 @@ fn action(
         }));
     }
     Ok(Some(Action::Create {
-        document: recreated(document_type, in_use(&known_fields(open)), wanted),
+        document: recreated(document_type, by_model(&known_fields(open))?, wanted),
         base: Some(base),
     }))
 }
 
 /// A document that replaces the other whole: fields that it does not name are cleared.
-fn full_replacement(document_type: &DocumentType, document: &Document) -> Document {
+fn full_replacement(document_type: &DocumentType, document: Document) -> Document {
     let fields = document_type.fields.iter();
     let cleared = fields.filter(|field| !field.read_only && !field.ty.required);
     let mut whole: Document = cleared
         .map(|field| (field.stored_as.clone(), Value::Null))
         .collect();
-    whole.extend(document.clone());
+    whole.extend(document);
     without_read_only(document_type, whole)
 }
 

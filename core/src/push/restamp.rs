@@ -91,11 +91,12 @@ pub fn is_unescaped(model: &Model, entry: &Entry) -> bool {
     respelled(model, entry).is_some()
 }
 
-/// Whether an entry is in the scope of its fields, or in the fallback scope if they form none.
+/// Whether an entry is in the scope of its fields, or in nobody's if they form none.
 pub fn is_in_its_scope(document_type: &DocumentType, entry: &Entry, body: &Document) -> bool {
     match grant::scope_of(document_type, &entry.key.id, body) {
         Ok(scope) => scope == entry.scope,
-        Err(FillError::Name(_)) => entry.scope == nobodys(),
+        Err(_) if entry.scope == nobodys() => true,
+        Err(FillError::Name(_)) => false,
         Err(_) => unescaped_scope(document_type, entry, body).as_ref() == Some(&entry.scope),
     }
 }
@@ -160,8 +161,8 @@ fn unescaped_scope(document_type: &DocumentType, entry: &Entry, body: &Document)
     grant::unescaped_scope_of(document_type, &entry.key.id, body)
 }
 
-/// The scope of documents whose own would be too long with its values escaped. No template gives it, so it is never
-/// granted.
-fn nobodys() -> Scope {
+/// The scope of documents that make none: a field has no value, or the text would be too long. No template gives it, so it
+/// is never granted.
+pub(crate) fn nobodys() -> Scope {
     Scope::new("%").expect("one character is a usable name")
 }

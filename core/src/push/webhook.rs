@@ -14,7 +14,7 @@ use crate::{
     inbox::PendingConflict,
     model::{Overlap, Policy},
     outcome::{FieldOutcome, Rule, Status, Taken},
-    value::Document,
+    value::{Document, Value},
 };
 
 /// A question to the application about one change.
@@ -144,7 +144,7 @@ fn write(
     match decide::decide(context, Some(entry), &change) {
         Decision::Write { entry: written, .. } => Some(Decision::Write {
             status: Status::Merged,
-            fields: Some(outcomes(entry, pending, document)),
+            fields: Some(outcomes(context, entry, pending, document)),
             entry: written,
             pending: None,
         }),
@@ -152,7 +152,12 @@ fn write(
     }
 }
 
-fn outcomes(entry: &Entry, pending: &PendingConflict, document: &Document) -> Vec<FieldOutcome> {
+fn outcomes(
+    context: &DecisionContext<'_>,
+    entry: &Entry,
+    pending: &PendingConflict,
+    document: &Document,
+) -> Vec<FieldOutcome> {
     let of = |side: Option<&Document>, name: &str| side.and_then(|side| side.get(name)).cloned();
     let outcome = |(name, result): (&String, _)| {
         let (mine, theirs) = (
@@ -160,7 +165,8 @@ fn outcomes(entry: &Entry, pending: &PendingConflict, document: &Document) -> Ve
             of(entry.body.as_ref(), name),
         );
         let result = Some(Clone::clone(result));
-        let taken = match (mine == result, theirs == result) {
+        let is_result = |side: &Option<Value>| context.same(name, side.as_ref(), result.as_ref());
+        let taken = match (is_result(&mine), is_result(&theirs)) {
             (true, _) => Taken::Mine,
             (false, true) => Taken::Theirs,
             (false, false) => Taken::Both,

@@ -1,12 +1,12 @@
-//! Checks of documents beyond the form of their values: nulls, constraints, and the present model.
+//! Checks of a client's values beyond their form: nulls and constraints.
 //!
-//! [`super::json`] checks the form while it reads JSON.
+//! [`super::json`] checks the form while it reads JSON. [`super::fit`] reads stored documents.
 
 use super::{
     Document, Value,
-    json::{JsonError, decode_fields, encode_fields, join},
+    json::{JsonError, join},
 };
-use crate::model::{DefaultValue, Field, Model, Shape};
+use crate::model::{Field, Model, Shape};
 
 /// Checks a value against its field beyond its type: whether null is allowed, and the constraints. Embedded documents are
 /// whole.
@@ -36,7 +36,7 @@ pub fn check_value(
                 let path = join(path, &field.name);
                 match document.get(&field.stored_as) {
                     Some(value) => check_value(model, field, value, &path),
-                    None if field.ty.required && !has_literal_default(field) => {
+                    None if field.ty.required && !field.has_literal_default() => {
                         Err(JsonError::new(&path, "is required and has no default"))
                     }
                     None => Ok(()),
@@ -44,53 +44,6 @@ pub fn check_value(
             })
         },
     )
-}
-
-/// Checks a stored document against the present model: a required field has a value or a default, and every value is of
-/// its field's type. Fields that the model no longer has are ignored.
-///
-/// # Errors
-/// The first [`JsonError`].
-pub fn check_document(
-    model: &Model,
-    fields: &[Field],
-    document: &Document,
-) -> Result<(), JsonError> {
-    check_present(model, fields, document, "")?;
-    decode_fields(model, fields, encode_fields(model, fields, document)).map(drop)
-}
-
-/// A field that is required has a value or a default, in embedded documents too.
-fn check_present(
-    model: &Model,
-    fields: &[Field],
-    document: &Document,
-    path: &str,
-) -> Result<(), JsonError> {
-    fields.iter().try_for_each(|field| {
-        let path = join(path, &field.name);
-        let has_default = has_literal_default(field);
-        match document
-            .get(&field.stored_as)
-            .filter(|value| !value.is_null())
-        {
-            Some(value) => each_embedded(
-                model,
-                &field.ty.shape,
-                value,
-                &path,
-                &|fields, document, path| check_present(model, fields, document, path),
-            ),
-            None if field.ty.required && !has_default => {
-                Err(JsonError::new(&path, "is required and has no value"))
-            }
-            None => Ok(()),
-        }
-    })
-}
-
-fn has_literal_default(field: &Field) -> bool {
-    matches!(field.default, Some(DefaultValue::Literal(_)))
 }
 
 /// A check of one embedded document: its type's fields, its content, and the path to it.

@@ -13,6 +13,7 @@ mod documented;
 mod drafts;
 mod edit_times;
 mod entries;
+mod evolution;
 mod falsy;
 mod foreign;
 mod inbox;

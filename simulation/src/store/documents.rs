@@ -8,8 +8,8 @@ use tidegate_core::{
     entry::{Entry, FeedItem, Record},
     id::DocumentKey,
     model::{DocumentType, Model},
-    transaction::{ForeignState, Misfit},
-    value::{Document, check},
+    transaction::ForeignState,
+    value::{Document, fit::fit},
 };
 use tidegate_testkit::store::State;
 
@@ -44,15 +44,9 @@ fn difference(
         return is_expected.then_some(ForeignState::Gone);
     };
     let found = named(document_type, stored);
-    if let Err(error) = check::check_document(model, &document_type.fields, &found) {
-        return Some(ForeignState::Misfit {
-            misfit: Misfit {
-                path: error.path,
-                found: "string".to_owned(),
-                problem: error.problem,
-            },
-            readable: found,
-        });
+    if let Err(misfit) = fit(model, &document_type.fields, &found) {
+        let readable = found;
+        return Some(ForeignState::Misfit { misfit, readable });
     }
     let body = entry.and_then(|entry| entry.body.as_ref());
     let is_same = body.is_some_and(|body| named(document_type, body) == found);

@@ -13,8 +13,12 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use tidegate_core::{
     entry::Entry,
     id::{DocumentKey, IdType, TypeName, Version},
+    model::Scalar,
     transaction::Misfit,
-    value::{DEPTH_MAX, Document, Value},
+    value::{
+        DEPTH_MAX, Document, Value,
+        fit::{self, ScalarFit, fit_scalar, not_of_enum},
+    },
     view::{RecordHead, RecordView, Seen, Unreadable, ValueRef, ValueView},
 };
 
@@ -34,8 +38,9 @@ pub(in crate::graphql) struct TypePlan {
 /// The selection of a document, of an embedded one, or of a side of a conflict.
 pub(in crate::graphql) struct PartsPlan {
     parts: Vec<(Key, DocumentPart)>,
-    /// For each part, the index of its field in `wanted`; any index if it needs none.
-    slots: Vec<usize>,
+    /// For each part, where its field is in `wanted`, and the field's earlier name if it has one; any place if it needs no
+    /// field.
+    slots: Vec<(usize, Option<usize>)>,
     /// The stored names of the needed fields, in ascending order.
     wanted: Vec<Box<str>>,
 }
@@ -59,6 +64,8 @@ pub(in crate::graphql) struct FieldPlan {
     /// The field's name in the model.
     pub(in crate::graphql) name: Box<str>,
     pub(in crate::graphql) stored_as: Box<str>,
+    /// The name in older documents.
+    pub(in crate::graphql) stored_before: Option<Box<str>>,
     pub(in crate::graphql) value: ValuePlan,
     /// Whether null is not allowed.
     pub(in crate::graphql) required: bool,
@@ -72,6 +79,8 @@ pub(in crate::graphql) struct ReferencePlan {
     pub(in crate::graphql) field: Box<str>,
     /// Its stored name.
     pub(in crate::graphql) by: Box<str>,
+    /// The name in older documents.
+    pub(in crate::graphql) by_before: Option<Box<str>>,
     pub(in crate::graphql) target: TypeName,
     pub(in crate::graphql) id_type: IdType,
     pub(in crate::graphql) plan: Arc<PartsPlan>,
@@ -79,13 +88,10 @@ pub(in crate::graphql) struct ReferencePlan {
 
 /// How a value that is not null is shown. A document with a value of another type is not shown.
 pub(in crate::graphql) enum ValuePlan {
-    Int,
-    Float,
-    Boolean,
-    /// Shown as a JSON string: text, 64-bit integers, decimals, instants, bytes.
-    Text,
-    /// One of these values.
-    Enum(BTreeSet<Box<str>>),
+    /// A scalar other than JSON. 64-bit integers, decimals, instants and bytes are shown as strings.
+    Scalar(Scalar),
+    /// A value of the enum of this name.
+    Enum(Box<str>, BTreeSet<Box<str>>),
     /// As JSON, in which 64-bit integers are numbers.
     Json,
     List {
@@ -99,15 +105,15 @@ pub(in crate::graphql) enum ValuePlan {
 impl PartsPlan {
     /// With these parts, in this order.
     pub(in crate::graphql) fn new(parts: Vec<(Key, DocumentPart)>) -> Self {
-        let fields = parts.iter().filter_map(|(_, part)| part.field());
-        let mut wanted: Vec<Box<str>> = fields.map(Box::from).collect();
+        let fields = parts.iter().flat_map(|(_, part)| part.names());
+        let mut wanted: Vec<Box<str>> = fields.flatten().map(Box::from).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        let slot = |part: &DocumentPart| {
-            let field = part.field()?;
-            wanted.binary_search_by(|name| (**name).cmp(field)).ok()
-        };
-        let slots = parts.iter().map(|(_, part)| slot(part).unwrap_or_default());
+        let slot = |name: &str| wanted.binary_search_by(|it| (**it).cmp(name)).ok();
+        let slots = parts.iter().map(|(_, part)| {
+            let [name, before] = part.names().map(|name| name.and_then(slot));
+            (name.unwrap_or_default(), before)
+        });
         Self {
             slots: slots.collect(),
             wanted,
@@ -117,12 +123,12 @@ impl PartsPlan {
 }
 
 impl DocumentPart {
-    /// The stored name of the field that it needs.
-    fn field(&self) -> Option<&str> {
+    /// The stored name of the field that it needs, and the field's earlier one.
+    fn names(&self) -> [Option<&str>; 2] {
         match self {
-            Self::Field(field) => Some(&field.stored_as),
-            Self::Reference(reference) => Some(&reference.by),
-            Self::TypeName(_) | Self::Head(_) | Self::Retired(_) | Self::Nothing => None,
+            Self::Field(field) => [Some(&field.stored_as), field.stored_before.as_deref()],
+            Self::Reference(reference) => [Some(&reference.by), reference.by_before.as_deref()],
+            Self::TypeName(_) | Self::Head(_) | Self::Retired(_) | Self::Nothing => [None, None],
         }
     }
 }
@@ -257,8 +263,13 @@ impl Text {
     ) -> RenderResult {
         let found = object.find(&plan.wanted)?;
         self.raw(b"{");
-        for (place, ((key, part), slot)) in plan.parts.iter().zip(&plan.slots).enumerate() {
+        for (place, ((key, part), (slot, before))) in plan.parts.iter().zip(&plan.slots).enumerate()
+        {
             self.key(place, key);
+            let found = || {
+                let before = || before.and_then(|before| found[before]);
+                found.get(*slot).copied().flatten().or_else(before)
+            };
             match part {
                 DocumentPart::TypeName(name) => self.string(name),
                 DocumentPart::Head(write) => {
@@ -267,13 +278,13 @@ impl Text {
                     }
                 }
                 DocumentPart::Field(field) => {
-                    let written = self.field(found[*slot], field);
+                    let written = self.field(found(), field);
                     written.map_err(|stop| stop.with(|it| it.inside(&field.name)))?;
                 }
                 DocumentPart::Retired(field) => self.field(None::<V>, field)?,
                 DocumentPart::Nothing => self.null(),
                 DocumentPart::Reference(reference) => {
-                    let id = found[*slot].map(V::see).transpose();
+                    let id = found().map(V::see).transpose();
                     let inside = |it: Misfit| it.inside(&reference.field);
                     let id = id.map_err(|error| RenderStop::from(error).with(inside))?;
                     self.position(key, false, |text| text.reference(id.as_ref(), reference))?;
@@ -299,10 +310,11 @@ impl Text {
 
     /// A document that is loaded later; null if the field holds no id.
     fn reference(&mut self, id: Option<&Seen<'_>>, reference: &ReferencePlan) -> RenderResult {
-        let id = match id {
-            Some(Seen::Text(id)) => reference.id_type.parse(id).ok(),
+        let id = id.and_then(|id| match (id, fit_scalar(Scalar::Id, id)) {
+            (Seen::Text(id), _) => reference.id_type.parse(id).ok(),
+            (_, ScalarFit::Widened(Value::String(id))) => reference.id_type.parse(&id).ok(),
             _ => None,
-        };
+        });
         let Some(id) = id else {
             return self.nothing();
         };
@@ -326,24 +338,18 @@ impl Text {
                 return self.items(value, item, *required);
             }
             (ValuePlan::Embedded(plan), Seen::Object) => return self.parts(None, value, plan),
-            (ValuePlan::Enum(values), Seen::Text(text)) if values.contains(text) => {
+            (ValuePlan::Enum(_, values), Seen::Text(text)) if values.contains(text) => {
                 self.string(text);
             }
-            (ValuePlan::Int | ValuePlan::Float, seen @ Seen::Int(_))
-            | (ValuePlan::Float, seen @ Seen::Float(_))
-            | (ValuePlan::Boolean, seen @ Seen::Bool(_))
-            | (
-                ValuePlan::Text,
-                seen @ (Seen::Text(_)
-                | Seen::Long(_)
-                | Seen::Instant(_)
-                | Seen::Decimal(_)
-                | Seen::Bytes(_)),
-            ) => self.scalar(seen),
-            (ValuePlan::Enum(_), seen @ Seen::Text(_)) => {
-                return Err(misfit(seen.bson_type(), "is no value of the enum"));
-            }
-            (_, seen) => return Err(misfit(seen.bson_type(), "is not of the field's type")),
+            (ValuePlan::Scalar(scalar), seen) => match fit_scalar(*scalar, &seen) {
+                ScalarFit::Same => self.scalar(seen),
+                ScalarFit::Widened(value) => self.scalar(ValueRef::Value(&value).see()?),
+                ScalarFit::Unfit(expected) => return Err(mismatch(&seen, expected)),
+            },
+            (ValuePlan::Enum(name, _), Seen::Text(_)) => return Err(not_of_enum(name).into()),
+            (ValuePlan::Enum(..), seen) => return Err(mismatch(&seen, "a string")),
+            (ValuePlan::List { .. }, seen) => return Err(mismatch(&seen, "a list")),
+            (ValuePlan::Embedded(_), seen) => return Err(mismatch(&seen, "a document")),
         }
         Ok(())
     }
@@ -434,6 +440,13 @@ impl Text {
                 }
                 self.raw(b"}");
             }
+            seen @ (Seen::Instant(_) | Seen::Decimal(_) | Seen::Bytes(_)) => {
+                let found = seen.bson_type();
+                return Err(Unreadable {
+                    found,
+                    problem: format!("it is {found}, which JSON has not"),
+                });
+            }
             seen => self.scalar(seen),
         }
         Ok(())
@@ -455,6 +468,16 @@ impl RenderStop {
             Self::Misfit(misfit) => Self::Misfit(Box::new(path(*misfit))),
             Self::Null => Self::Null,
         }
+    }
+}
+
+fn mismatch(seen: &Seen<'_>, expected: &str) -> RenderStop {
+    fit::mismatch(seen.bson_type(), expected).into()
+}
+
+impl From<Misfit> for RenderStop {
+    fn from(misfit: Misfit) -> Self {
+        Self::Misfit(Box::new(misfit))
     }
 }
 

@@ -207,8 +207,7 @@ impl DocumentTypes {
                 None => match references.find(|reference| reference.name == name) {
                     Some(reference) if reference.retired => DocumentPart::Nothing,
                     Some(reference) => {
-                        let by = document_type.field_name(&reference.by);
-                        DocumentPart::Reference(self.reference(reference, by, asked))
+                        DocumentPart::Reference(self.reference(document_type, reference, asked))
                     }
                     None => self.part(document_type.name.as_str(), &document_type.fields, asked),
                 },
@@ -225,16 +224,23 @@ impl DocumentTypes {
         asked: &SelectedField,
     ) -> DocumentPart {
         match fields.iter().find(|field| field.is_called(&asked.name)) {
-            Some(field) if field.retired => DocumentPart::Retired(self.field(field, asked)),
-            Some(field) => DocumentPart::Field(self.field(field, asked)),
+            Some(field) if field.retired => DocumentPart::Retired(self.field(fields, field, asked)),
+            Some(field) => DocumentPart::Field(self.field(fields, field, asked)),
             None => DocumentPart::TypeName(type_name.into()),
         }
     }
 
-    fn field(&self, field: &model::Field, asked: &SelectedField) -> FieldPlan {
+    /// `fields` are those among which the field is.
+    fn field(
+        &self,
+        fields: &[model::Field],
+        field: &model::Field,
+        asked: &SelectedField,
+    ) -> FieldPlan {
         FieldPlan {
             name: field.name.as_str().into(),
             stored_as: field.stored_as.as_str().into(),
+            stored_before: field.earlier_name(fields).map(Box::from),
             value: self.value(&field.ty, asked),
             required: field.ty.required,
             default: match &field.default {
@@ -249,13 +255,11 @@ impl DocumentTypes {
     fn value(&self, ty: &FieldType, asked: &SelectedField) -> ValuePlan {
         match &ty.shape {
             Shape::Scalar(model::Scalar::Json) => ValuePlan::Json,
-            Shape::Scalar(model::Scalar::Int) => ValuePlan::Int,
-            Shape::Scalar(model::Scalar::Float) => ValuePlan::Float,
-            Shape::Scalar(model::Scalar::Boolean) => ValuePlan::Boolean,
-            Shape::Scalar(_) => ValuePlan::Text,
+            Shape::Scalar(scalar) => ValuePlan::Scalar(*scalar),
             Shape::Enum(name) => {
                 let values = self.model.enums[name].values.iter();
-                ValuePlan::Enum(values.map(|value| value.name.as_str().into()).collect())
+                let values = values.map(|value| value.name.as_str().into());
+                ValuePlan::Enum(name.as_str().into(), values.collect())
             }
             Shape::List(item) => ValuePlan::List {
                 item: Box::new(self.value(item, asked)),
@@ -271,18 +275,20 @@ impl DocumentTypes {
         }
     }
 
-    /// `field` is the model's name of the field with the id.
     fn reference(
         &self,
+        document_type: &DocumentType,
         reference: &Reference,
-        field: &str,
         asked: &SelectedField,
     ) -> ReferencePlan {
         let target = self.model.document_type(reference.target.as_str());
         let target = target.expect("a reference is to a type of the model");
+        let by = document_type.stored_field(&reference.by);
+        let earlier = by.and_then(|by| by.earlier_name(&document_type.fields));
         let fields = fields_of(&asked.below, target.name.as_str());
         ReferencePlan {
-            field: field.into(),
+            field: document_type.field_name(&reference.by).into(),
+            by_before: earlier.map(Box::from),
             by: reference.by.as_str().into(),
             target: target.stored_as.clone(),
             id_type: target.id_type,

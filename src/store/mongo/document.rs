@@ -5,15 +5,19 @@
 
 use std::slice;
 
-use mongodb::bson::{RawDocument, raw::RawBsonRef, spec::BinarySubtype};
+use mongodb::bson::{RawDocument, error::Error, raw::RawBsonRef, spec::BinarySubtype};
 use tidegate_core::{
     id::IdType,
     model::Scalar,
     transaction::Misfit,
-    value::{DEPTH_MAX, Document, Timestamp, Value},
+    value::{
+        DEPTH_MAX, Document, Timestamp, Value,
+        fit::{self, ScalarFit},
+    },
+    view::Seen,
 };
 
-use super::layout::{FieldKind, FieldLayout, ModelLayout, id_to_text, whole_number};
+use super::layout::{FieldKind, FieldLayout, ModelLayout, id_to_text};
 use crate::store::codec;
 
 impl ModelLayout {
@@ -44,10 +48,7 @@ impl ModelLayout {
     ) -> Result<Document, Misfit> {
         let mut document = Document::new();
         for field in fields {
-            let found = stored
-                .get(field.stored_as.as_str())
-                .map_err(|_| unreadable())?;
-            if let Some(raw) = found {
+            if let Some(raw) = field.find(stored).map_err(|_| unreadable())? {
                 let value = self
                     .read_value(&field.holds, raw, depth + 1)
                     .map_err(|misfit| misfit.inside(&field.name))?;
@@ -89,80 +90,96 @@ impl ModelLayout {
     }
 }
 
+impl FieldLayout {
+    /// Whether documents have it under `name`.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        let before = self.stored_before.as_ref();
+        self.stored_as.as_str() == name || before.is_some_and(|before| before.as_str() == name)
+    }
+
+    /// Its value in a stored document, which may have it under its earlier name.
+    pub(super) fn find<'d>(
+        &self,
+        stored: &'d RawDocument,
+    ) -> Result<Option<RawBsonRef<'d>>, Error> {
+        let found = stored.get(self.stored_as.as_str())?;
+        match (&self.stored_before, found) {
+            (Some(before), None) => stored.get(before.as_str()),
+            _ => Ok(found),
+        }
+    }
+}
+
+impl ModelLayout {
+    /// Whether two values are the same to the last bit in what the model names.
+    pub(super) fn is_identical(&self, holds: &FieldKind, a: &Value, b: &Value) -> bool {
+        match (holds, a, b) {
+            (FieldKind::List(item), Value::List(a), Value::List(b)) => {
+                let mut pairs = a.iter().zip(b);
+                a.len() == b.len() && pairs.all(|(a, b)| self.is_identical(item, a, b))
+            }
+            (FieldKind::Embedded(name), Value::Object(a), Value::Object(b)) => {
+                self.say_the_same(self.embedded(name), a, b)
+            }
+            (_, a, b) => is_identical(a, b),
+        }
+    }
+
+    /// Whether two documents are the same to the last bit in what the model names.
+    pub(super) fn say_the_same(&self, fields: &[FieldLayout], a: &Document, b: &Document) -> bool {
+        fields.iter().all(|field| {
+            let name = field.stored_as.as_str();
+            match (a.get(name), b.get(name)) {
+                (Some(a), Some(b)) => self.is_identical(&field.holds, a, b),
+                (a, b) => a.is_none() && b.is_none(),
+            }
+        })
+    }
+}
+
 /// Whether two values are the same to the last bit. `==` treats -0.0 and 0.0 as equal.
-pub(super) fn is_identical(a: &Value, b: &Value) -> bool {
+fn is_identical(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
         (Value::List(a), Value::List(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_identical(a, b))
         }
-        (Value::Object(a), Value::Object(b)) => is_identical_document(a, b),
+        (Value::Object(a), Value::Object(b)) => {
+            let mut pairs = a.iter().zip(b);
+            let same = |(name_a, a), (name_b, b)| name_a == name_b && is_identical(a, b);
+            a.len() == b.len() && pairs.all(|(a, b)| same(a, b))
+        }
         (a, b) => a == b,
     }
 }
 
-fn is_identical_document(a: &Document, b: &Document) -> bool {
-    let mut pairs = a.iter().zip(b);
-    a.len() == b.len()
-        && pairs.all(|((name_a, a), (name_b, b))| name_a == name_b && is_identical(a, b))
-}
-
 fn read_scalar(scalar: Scalar, raw: RawBsonRef<'_>) -> Result<Value, Misfit> {
-    let expected = match scalar {
-        Scalar::Id | Scalar::String => match raw {
-            RawBsonRef::String(text) => return Ok(Value::String(text.to_owned())),
-            _ => "a string",
-        },
-        Scalar::Boolean => match raw {
-            RawBsonRef::Boolean(bool) => return Ok(Value::Bool(bool)),
-            _ => "a boolean",
-        },
-        Scalar::Int => match whole_number(raw).and_then(|number| i32::try_from(number).ok()) {
-            Some(number) => return Ok(Value::Int(number)),
-            None => "a whole number of 32 bits",
-        },
-        Scalar::Long => match whole_number(raw) {
-            Some(number) => return Ok(Value::Long(number)),
-            None => "a whole number of 64 bits",
-        },
-        Scalar::Float => match float(raw) {
-            Some(number) => return Ok(Value::Float(number)),
-            None => "a finite number that a double holds",
-        },
-        Scalar::DateTime => match instant(raw) {
-            Some(at) => return Ok(Value::DateTime(at)),
-            None => "a date between the years 0000 and 9999",
-        },
-        Scalar::Decimal => match raw {
-            RawBsonRef::Decimal128(decimal) => {
-                let decimal = codec::decode_decimal(decimal);
-                return decimal
-                    .map(Value::Decimal)
-                    .map_err(|_| misfit("decimal", "is not a finite number"));
-            }
-            _ => "a Decimal128",
-        },
-        Scalar::Bytes => match raw {
-            RawBsonRef::Binary(binary) if binary.subtype == BinarySubtype::Generic => {
-                return Ok(Value::Bytes(binary.bytes.to_vec()));
-            }
-            _ => "binary data of subtype 0",
-        },
-        Scalar::Json => return read_json(raw, 0),
-    };
-    Err(mismatch(raw, expected))
+    let seen = seen(raw)?;
+    let unfit = |expected: &str| fit::mismatch(bson_type(raw), expected);
+    match fit::fit_scalar(scalar, seen.as_ref().unwrap_or(&Seen::Null)) {
+        ScalarFit::Same => seen.and_then(Seen::scalar).ok_or_else(unreadable),
+        ScalarFit::Widened(value) => Ok(value),
+        ScalarFit::Unfit(expected) => Err(unfit(expected)),
+    }
 }
 
-fn float(raw: RawBsonRef<'_>) -> Option<f64> {
-    match raw {
-        RawBsonRef::Double(number) => number.is_finite().then_some(number),
-        RawBsonRef::Int32(number) => Some(number.into()),
-        RawBsonRef::Int64(number) => {
-            let float = number as f64;
-            (number.unsigned_abs() <= 1 << 53).then_some(float)
+/// A scalar as readers see it. Types that no scalar has are none.
+fn seen(raw: RawBsonRef<'_>) -> Result<Option<Seen<'_>>, Misfit> {
+    Ok(Some(match raw {
+        RawBsonRef::Boolean(bool) => Seen::Bool(bool),
+        RawBsonRef::Int32(number) => Seen::Int(number),
+        RawBsonRef::Int64(number) => Seen::Long(number),
+        RawBsonRef::Double(number) if number.is_finite() => Seen::Float(number),
+        RawBsonRef::String(text) => Seen::Text(text),
+        RawBsonRef::Binary(binary) if binary.subtype == BinarySubtype::Generic => {
+            Seen::Bytes(binary.bytes)
         }
-        _ => None,
-    }
+        RawBsonRef::Decimal128(decimal) => {
+            let decimal = codec::decode_decimal(decimal);
+            Seen::Decimal(decimal.map_err(|_| misfit("decimal", "is not a finite number"))?)
+        }
+        raw => return Ok(instant(raw).map(Seen::Instant)),
+    }))
 }
 
 fn instant(raw: RawBsonRef<'_>) -> Option<Timestamp> {
@@ -176,8 +193,11 @@ fn read_reference(id_type: IdType, raw: RawBsonRef<'_>) -> Result<Value, Misfit>
         RawBsonRef::String(text) => Some(text.to_owned()),
         raw => id_to_text(id_type, raw),
     };
-    text.map(Value::String)
-        .ok_or_else(|| mismatch(raw, "an id of the type it refers to"))
+    match text {
+        Some(text) => Ok(Value::String(text)),
+        None => read_scalar(Scalar::Id, raw)
+            .map_err(|_| mismatch(raw, "an id of the type it refers to")),
+    }
 }
 
 fn read_json(raw: RawBsonRef<'_>, depth: usize) -> Result<Value, Misfit> {
@@ -213,8 +233,7 @@ fn read_json(raw: RawBsonRef<'_>, depth: usize) -> Result<Value, Misfit> {
 
 /// A value that is not what the model holds there.
 fn mismatch(found: RawBsonRef<'_>, expected: &str) -> Misfit {
-    let found = bson_type(found);
-    misfit(found, format!("is {found}, and not {expected}"))
+    fit::mismatch(bson_type(found), expected)
 }
 
 fn unreadable() -> Misfit {

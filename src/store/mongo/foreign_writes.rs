@@ -8,12 +8,14 @@ use std::{
 };
 
 use mongodb::bson::RawDocumentBuf;
-use tidegate_core::{entry::Entry, id::DocumentKey, transaction::ForeignState, value::Document};
-
-use super::{
-    document::is_identical,
-    layout::{FieldLayout, ModelLayout, TypeLayout},
+use tidegate_core::{
+    entry::Entry,
+    id::DocumentKey,
+    transaction::ForeignState,
+    value::{Document, fit::fit},
 };
+
+use super::layout::{ModelLayout, TypeLayout};
 
 /// Compares the documents of `keys` with their entries.
 pub(super) fn foreign<'k>(
@@ -50,17 +52,19 @@ fn compare(
         }
     };
     let body = entry.and_then(|entry| entry.body.as_ref());
-    let same = body.is_some_and(|body| say_the_same(fields, body, &document));
+    let same = body.is_some_and(|body| layout.read_alike(document_type, body, &document));
     (!same).then_some(ForeignState::Document(document))
 }
 
-/// Fields of an entry that the model no longer names do not count.
-fn say_the_same(fields: &[FieldLayout], body: &Document, document: &Document) -> bool {
-    fields.iter().all(|field| {
-        let name = field.stored_as.as_str();
-        match (body.get(name), document.get(name)) {
-            (Some(said), Some(found)) => is_identical(said, found),
-            (said, found) => said.is_none() && found.is_none(),
+impl ModelLayout {
+    /// Whether the model reads an entry's body as it has read the document.
+    fn read_alike(&self, document_type: &TypeLayout, body: &Document, document: &Document) -> bool {
+        let TypeLayout {
+            modelled, fields, ..
+        } = document_type;
+        match fit(&self.model, &modelled.fields, body) {
+            Ok(fitted) => self.say_the_same(fields, fitted.as_ref().unwrap_or(body), document),
+            Err(_) => false,
         }
-    })
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! It is computed once, when the store is opened. [`super::document`] reads values by it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use mongodb::bson::{
     Binary, RawBson, Uuid,
@@ -13,6 +13,8 @@ use mongodb::bson::{
 use tidegate_core::{
     id::{DocumentId, IdType, TypeName},
     model::{DocumentType, Field, FieldType, Model, Scalar, Shape},
+    value::fit,
+    view::Seen,
 };
 
 use super::server::SyncedCollection;
@@ -20,6 +22,7 @@ use super::server::SyncedCollection;
 /// All types of a model.
 #[derive(Debug)]
 pub(super) struct ModelLayout {
+    pub(super) model: Model,
     types: HashMap<TypeName, TypeLayout>,
     embedded: HashMap<String, Vec<FieldLayout>>,
 }
@@ -30,6 +33,8 @@ pub(super) struct TypeLayout {
     pub(super) collection: String,
     pub(super) id_type: IdType,
     pub(super) fields: Vec<FieldLayout>,
+    /// The type in the model.
+    pub(super) modelled: Arc<DocumentType>,
     /// Whether its documents may give memberships.
     pub(super) gives: bool,
 }
@@ -39,6 +44,8 @@ pub(super) struct TypeLayout {
 pub(super) struct FieldLayout {
     pub(super) name: String,
     pub(super) stored_as: CString,
+    /// The name in older documents, if no other field has it.
+    pub(super) stored_before: Option<CString>,
     pub(super) holds: FieldKind,
 }
 
@@ -62,6 +69,7 @@ impl ModelLayout {
                 fields: fields(&document_type.fields, |field| {
                     reference(model, document_type, field)
                 }),
+                modelled: Arc::clone(document_type),
                 gives: document_type.membership.is_some(),
             };
             (document_type.stored_as.clone(), layout)
@@ -71,6 +79,7 @@ impl ModelLayout {
             (embedded.name.clone(), layout)
         });
         Self {
+            model: model.clone(),
             types: types.collect(),
             embedded: embedded.collect(),
         }
@@ -115,7 +124,9 @@ impl ModelLayout {
 
 fn fields(fields: &[Field], reference: impl Fn(&Field) -> Option<IdType>) -> Vec<FieldLayout> {
     let layout = |field: &Field| {
+        let before = field.earlier_name(fields);
         Some(FieldLayout {
+            stored_before: before.and_then(|name| CString::try_from(name).ok()),
             name: field.name.clone(),
             stored_as: CString::try_from(field.stored_as.as_str()).ok()?,
             holds: reference(field).map_or_else(|| holds(&field.ty), FieldKind::Reference),
@@ -174,19 +185,13 @@ pub(super) fn is_id(id_type: IdType, id: RawBsonRef<'_>) -> bool {
 }
 
 /// The whole number a BSON number stands for.
-pub(super) fn whole_number(number: RawBsonRef<'_>) -> Option<i64> {
-    /// Beyond this number doubles no longer distinguish neighbouring whole numbers.
-    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-    match number {
-        RawBsonRef::Int32(number) => Some(number.into()),
-        RawBsonRef::Int64(number) => Some(number),
-        RawBsonRef::Double(number) => {
-            let whole = number.fract() == 0.0 && number.abs() <= EXACT_MAX;
-            let negative_zero = number == 0.0 && number.is_sign_negative();
-            (whole && !negative_zero).then_some(number as i64)
-        }
-        _ => None,
-    }
+fn whole_number(number: RawBsonRef<'_>) -> Option<i64> {
+    fit::whole_number(&match number {
+        RawBsonRef::Int32(number) => Seen::Int(number),
+        RawBsonRef::Int64(number) => Seen::Long(number),
+        RawBsonRef::Double(number) => Seen::Float(number),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -8,10 +8,7 @@ use mongodb::bson::{
 };
 use tidegate_core::value::{Document, Value};
 
-use super::{
-    document::is_identical,
-    layout::{FieldKind, FieldLayout, ModelLayout, id_to_bson},
-};
+use super::layout::{FieldKind, FieldLayout, ModelLayout, id_to_bson};
 use crate::store::codec::{self, CodecError};
 
 /// The update that makes a stored document agree with an entry.
@@ -57,13 +54,23 @@ impl ModelLayout {
     ) -> Result<DocumentUpdate, CodecError> {
         let mut difference = DocumentUpdate::default();
         for field in fields {
-            let before = stored.get(field.stored_as.as_str())?;
-            match (before, body.get(field.stored_as.as_str())) {
-                (before, Some(value)) if !self.holds_already(&field.holds, before, value) => {
+            let name = field.stored_as.as_str();
+            let earlier = field.stored_before.as_ref();
+            if let Some(earlier) = earlier.filter(|earlier| has(stored, earlier)) {
+                difference.unset.push(earlier.clone());
+            }
+            let before = field.find(stored)?;
+            match (before, body.get(name)) {
+                (before, Some(value))
+                    if !has(stored, &field.stored_as)
+                        || !self.holds_already(&field.holds, before, value) =>
+                {
                     let written = self.write_value(&field.holds, value, before)?;
                     difference.set.append(&field.stored_as, written);
                 }
-                (Some(_), None) => difference.unset.push(field.stored_as.clone()),
+                (Some(_), None) if has(stored, &field.stored_as) => {
+                    difference.unset.push(field.stored_as.clone());
+                }
                 _ => {}
             }
         }
@@ -77,7 +84,7 @@ impl ModelLayout {
         value: &Value,
     ) -> bool {
         let before = before.and_then(|before| self.read_value(holds, before, 0).ok());
-        before.is_some_and(|before| is_identical(&before, value))
+        before.is_some_and(|before| self.is_identical(holds, &before, value))
     }
 
     fn append(
@@ -89,8 +96,7 @@ impl ModelLayout {
     ) -> Result<(), CodecError> {
         for field in fields {
             if let Some(value) = body.get(field.stored_as.as_str()) {
-                let before =
-                    before.and_then(|before| before.get(field.stored_as.as_str()).ok().flatten());
+                let before = before.and_then(|before| field.find(before).ok().flatten());
                 let value = self.write_value(&field.holds, value, before)?;
                 written.append(&field.stored_as, value);
             }
@@ -138,7 +144,8 @@ impl ModelLayout {
         for (i, value) in values.iter().enumerate() {
             let stays = before.iter_mut().find(|stored| {
                 let stored_value = stored.as_ref().and_then(|stored| stored.value.as_ref());
-                stored_value.is_some_and(|stored_value| is_identical(stored_value, value))
+                stored_value
+                    .is_some_and(|stored_value| self.is_identical(item, stored_value, value))
             });
             if let Some(stored) = stays.and_then(Option::take) {
                 written.push(stored.raw);
@@ -172,6 +179,10 @@ impl ModelLayout {
     }
 }
 
+fn has(stored: &RawDocument, name: &CString) -> bool {
+    matches!(stored.get(name.as_str()), Ok(Some(_)))
+}
+
 /// One item of a stored list.
 struct ListItem<'r> {
     raw: RawBsonRef<'r>,
@@ -186,7 +197,7 @@ fn append_foreign(
 ) -> Result<(), CodecError> {
     for element in before.into_iter().flatten() {
         let (name, value) = element?;
-        if fields.iter().all(|field| &*field.stored_as != name) {
+        if !fields.iter().any(|field| field.has_name(name.as_str())) {
             written.append(name, value);
         }
     }

@@ -6,7 +6,7 @@ use super::TransactionOverlay;
 use crate::{
     entry::Entry,
     id::DocumentKey,
-    import::{self, ForeignWrite, Withheld},
+    import::{self, ForeignWrite, ImportResult, Withheld},
     membership,
     model::Model,
     mutant::{Mutant, is_active},
@@ -22,25 +22,69 @@ impl<'l> TransactionOverlay<'l> {
             if self.is_held(key) {
                 continue;
             }
-            let entry = self.loaded.entries.get(key).map(Arc::as_ref);
-            let arrival = ForeignWrite {
-                model,
-                now,
-                version_floor: self.loaded.version_floor,
-                key,
-                entry,
-            };
+            let entry = self.stored(key).cloned();
+            let arrival = self.arrival(model, now, key, entry.as_deref());
             let import = import::import(&arrival, foreign);
-            if let Some(mut imported) = import.entry {
-                let before = entry.and_then(|entry| entry.membership.as_ref());
-                imported.membership = membership::signed(&imported, before);
-                self.imports.insert(key, Arc::new(imported));
-            }
-            if let Some(withheld) = import.withheld {
-                self.withheld.insert(key, withheld);
-            }
+            self.meet(key, entry.as_deref(), import);
         }
         self.note_unreadable();
+    }
+
+    /// Reads the loaded entries by the model. Changes to those that do not fit it are rejected.
+    pub(super) fn read_entries(&mut self, model: &Model) {
+        for (key, entry) in &self.loaded.entries {
+            match import::fitted(model, entry) {
+                Ok(None) => {}
+                Ok(Some(fitted)) => drop(self.fitted.insert(key, Arc::new(fitted))),
+                // What another service wrote meanwhile may fit.
+                Err(_) if self.loaded.foreign.contains_key(key) => {}
+                Err(misfit) => {
+                    let scope = Some(entry.scope.clone());
+                    self.withheld.insert(key, Withheld { misfit, scope });
+                }
+            }
+        }
+    }
+
+    /// Moves entries whose scope or membership is not what the model makes of their documents, as after a change of its
+    /// rules. Nobody else wrote these documents.
+    pub(super) fn meet_model(&mut self, model: &Model, now: Timestamp) {
+        for key in self.loaded.entries.keys() {
+            if self.loaded.foreign.contains_key(key) || self.withheld.contains_key(key) {
+                continue;
+            }
+            let entry = self.stored(key).cloned();
+            let arrival = self.arrival(model, now, key, entry.as_deref());
+            let moved = arrival.moved();
+            self.meet(key, entry.as_deref(), moved);
+        }
+    }
+
+    fn arrival<'a>(
+        &self,
+        model: &'a Model,
+        now: Timestamp,
+        key: &'a DocumentKey,
+        entry: Option<&'a Entry>,
+    ) -> ForeignWrite<'a> {
+        ForeignWrite {
+            model,
+            now,
+            version_floor: self.loaded.version_floor,
+            key,
+            entry,
+        }
+    }
+
+    fn meet(&mut self, key: &'l DocumentKey, entry: Option<&Entry>, import: ImportResult) {
+        if let Some(mut imported) = import.entry {
+            let before = entry.and_then(|entry| entry.membership.as_ref());
+            imported.membership = membership::signed(&imported, before);
+            self.imports.insert(key, Arc::new(imported));
+        }
+        if let Some(withheld) = import.withheld {
+            self.withheld.insert(key, withheld);
+        }
     }
 
     /// A store that finds nothing foreign to a withheld document cannot read what it holds.

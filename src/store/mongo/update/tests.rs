@@ -297,3 +297,66 @@ fn an_absent_field_and_a_null_one_stay_two_things() {
     let written = apply(&stored, &difference);
     assert_eq!(written, doc! { "text": null });
 }
+
+#[test]
+fn a_field_of_another_stored_name_is_read_under_both_and_moved_with_the_next_write() {
+    let sdl = r#"
+extend schema @grant(scope: "public", access: WRITE)
+type Order @collection(name: "orders") @scope(by: "public") {
+  id: ID! due: Int @stored(as: "due_at") @renamed(stored: "due") address: Address other: String
+}
+type Address { city: String @stored(as: "town") @renamed(stored: "city") }
+"#;
+    let layout = ModelLayout::of(&Model::parse("model.graphql", sdl).unwrap());
+    let stored = raw(doc! { "due": 5, "address": { "city": "Ulm", "geo": 1 }, "other": "x" });
+    let read = layout.read(orders(&layout), &stored).unwrap();
+    let expected = Document::from([
+        ("due_at".to_owned(), Value::Int(5)),
+        ("address".to_owned(), object([("town", text("Ulm"))])),
+        ("other".to_owned(), text("x")),
+    ]);
+    assert_eq!(read, expected);
+    let difference = layout.difference(orders(&layout), &stored, &read).unwrap();
+    let written = apply(&stored, &difference);
+    let unmoved = doc! { "due_at": 5, "address": { "city": "Ulm", "geo": 1 }, "other": "x" };
+    assert_eq!(
+        sorted(&written),
+        sorted(&unmoved),
+        "an equal value stays as it is"
+    );
+    let both = raw(doc! { "due": 5, "due_at": 6 });
+    let read = layout.read(orders(&layout), &both).unwrap();
+    assert_eq!(read["due_at"], Value::Int(6), "the new name counts");
+    let edited = Document::from([("address".to_owned(), object([("town", text("Rom"))]))]);
+    let difference = layout
+        .difference(orders(&layout), &stored, &edited)
+        .unwrap();
+    let written = apply(&stored, &difference);
+    assert_eq!(written, doc! { "address": { "town": "Rom", "geo": 1 } });
+}
+
+/// The fields in the order of their names.
+fn sorted(document: &Stored) -> Vec<(&String, &Bson)> {
+    let mut fields: Vec<_> = document.iter().collect();
+    fields.sort_by_key(|(name, _)| *name);
+    fields
+}
+
+#[test]
+fn what_an_entry_keeps_and_the_model_does_not_name_is_no_difference() {
+    let layout = layout();
+    let stored = raw(doc! { "addr": { "town": "Ulm" }, "lines": [{ "code": "a" }] });
+    let line = object([("code", text("a")), ("tag", text("x"))]);
+    let body = Document::from([
+        (
+            "addr".to_owned(),
+            object([("town", text("Ulm")), ("geo", text("y"))]),
+        ),
+        ("lines".to_owned(), Value::List(vec![line])),
+        ("extra".to_owned(), Value::Int(1)),
+    ]);
+    let read = layout.read(orders(&layout), &stored).unwrap();
+    assert!(layout.say_the_same(orders(&layout), &body, &read));
+    let difference = layout.difference(orders(&layout), &stored, &body).unwrap();
+    assert!(difference.is_empty(), "{difference:?}");
+}
