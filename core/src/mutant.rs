@@ -88,8 +88,6 @@ pub enum Mutant {
     StampIgnored,
     /// Section 7: open subscriptions do not read grants again.
     GrantsOnce,
-    /// Section 9: a write drops what its model does not name.
-    OthersDropped,
     /// 8.1: an importer stamps what an earlier snapshot showed.
     StampUnlocked,
     /// 8.2: a position is stored before the stamps of what came before it.
@@ -112,6 +110,8 @@ pub enum Mutant {
     ImportedAlone,
     /// 9.6: a gateway whose model does not lead decides about types that the lead scopes otherwise.
     OtherShapes,
+    /// 9.7: a write drops what its model does not name.
+    OthersDropped,
 }
 
 /// Whether this rule is broken on this thread.

@@ -148,3 +148,102 @@ fn spell(model: &Model, ty: &FieldType, value: &Value, text: &mut String) {
         (_, value) => write!(text, "{value:?}").expect("memory takes everything"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::fit::fit;
+
+    const MODEL: &str = r#"
+extend schema @grant(scope: "all", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "all") { id: ID! title: String place: Place stops: [Stop!] }
+type Place { city: String @stored(as: "town") inner: Place }
+type Stop { n: Int }
+"#;
+
+    fn model() -> Model {
+        Model::parse("model.graphql", MODEL).unwrap()
+    }
+
+    fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+        Value::Object(fields.map(|(name, value)| (name.to_owned(), value)).into())
+    }
+
+    fn stop(n: i32, tag: Option<i32>) -> Value {
+        match tag {
+            Some(tag) => object([("n", Value::Int(n)), ("tag", Value::Int(tag))]),
+            None => object([("n", Value::Int(n))]),
+        }
+    }
+
+    /// The stops after an edit of the ones before, as numbers with the tags that nobody names.
+    fn stops(before: &[(i32, Option<i32>)], after: &[i32]) -> Value {
+        let model = model();
+        let field = model.types[0].field("stops").unwrap();
+        let before = before.iter().map(|(n, tag)| stop(*n, *tag)).collect();
+        let mut edited = Value::List(after.iter().map(|n| stop(*n, None)).collect());
+        keep_others_inside(&model, &field.ty, &Value::List(before), &mut edited);
+        edited
+    }
+
+    #[test]
+    fn items_keep_their_content_where_they_go_and_edited_ones_in_their_place() {
+        let before = [(1, Some(10)), (2, None), (2, Some(20)), (3, Some(30))];
+        for (after, expected) in [
+            (vec![3, 1], vec![(3, Some(30)), (1, Some(10))]),
+            (vec![2, 2], vec![(2, None), (2, Some(20))]),
+            (
+                vec![1, 2, 2, 4],
+                vec![(1, Some(10)), (2, None), (2, Some(20)), (4, Some(30))],
+            ),
+            (vec![4, 1], vec![(4, None), (1, Some(10))]),
+        ] {
+            let expected = expected.into_iter().map(|(n, tag)| stop(n, tag));
+            assert_eq!(stops(&before, &after), Value::List(expected.collect()));
+        }
+    }
+
+    #[test]
+    fn only_what_the_model_names_counts_and_null_is_absent() {
+        let model = model();
+        let ty = &model.types[0].field("place").unwrap().ty;
+        let town = |name: &str| Value::String(name.to_owned());
+        let plain = object([("town", town("Ulm"))]);
+        let rich = object([
+            ("town", town("Ulm")),
+            ("geo", Value::Int(1)),
+            ("inner", Value::Null),
+        ]);
+        assert!(same(&model, ty, Some(&plain), Some(&rich)));
+        let other = object([("town", town("Rom")), ("geo", Value::Int(1))]);
+        assert!(!same(&model, ty, Some(&rich), Some(&other)));
+        assert!(same(&model, ty, None, Some(&Value::Null)));
+        assert_eq!(spelled(&model, ty, &plain), spelled(&model, ty, &rich));
+        assert_ne!(spelled(&model, ty, &plain), spelled(&model, ty, &other));
+    }
+
+    #[cfg(feature = "mutants")]
+    #[test]
+    fn without_the_rule_a_write_drops_what_its_model_does_not_name() {
+        crate::mutant::switch(Some(Mutant::OthersDropped));
+        let (model, before) = (model(), Document::from([("x".to_owned(), Value::Int(1))]));
+        let mut after = Document::new();
+        keep_others(&model, &model.types[0].fields, &before, &mut after);
+        crate::mutant::switch(None);
+        assert!(after.is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_fits_the_model_as_before() {
+        let model = model();
+        let fields = &model.types[0].fields;
+        let before = Document::from([
+            ("place".to_owned(), object([("geo", Value::Bytes(vec![1]))])),
+            ("extra".to_owned(), Value::List(vec![Value::Null])),
+        ]);
+        let mut after = Document::from([("place".to_owned(), object([]))]);
+        keep_others(&model, fields, &before, &mut after);
+        assert_eq!(after, before);
+        assert_eq!(fit(&model, fields, &after), Ok(None));
+    }
+}
