@@ -15,7 +15,10 @@ use crate::{
     model::{Field, MergeStrategy, Overlap, Policy},
     mutant::{Mutant, is_active},
     outcome::{FieldOutcome, Rule, Status, Taken},
-    value::{Document, Value, check, content},
+    value::{
+        Document, Value, check,
+        content::{self, WrittenBy},
+    },
 };
 
 /// An update as its change carries it.
@@ -428,7 +431,8 @@ impl DecisionContext<'_> {
     /// Puts into a field's new value what the model does not name of the value before it.
     fn keep_others(&self, name: &str, before: Option<&Value>, after: &mut Value) {
         if let Some((field, before)) = self.document_type.stored_field(name).zip(before) {
-            content::keep_others_inside(self.model, &field.ty, before, after);
+            let by = WrittenBy::Client;
+            content::keep_others_inside(self.model, by, &field.ty, before, after);
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::{
     mutant::{Mutant, is_active},
 };
 
-/// Whether two values are equal as a client sees them: only what the model names counts, and an absent field equals a
-/// null one.
+/// Whether two values are equal as a client sees them: only what the model names and has not retired counts, and an absent
+/// field equals a null one.
 pub fn same(model: &Model, ty: &FieldType, a: Option<&Value>, b: Option<&Value>) -> bool {
     let (a, b) = (a.unwrap_or(&Value::Null), b.unwrap_or(&Value::Null));
     match (&ty.shape, a, b) {
@@ -22,99 +22,140 @@ pub fn same(model: &Model, ty: &FieldType, a: Option<&Value>, b: Option<&Value>)
             let mut pairs = a.iter().zip(b);
             a.len() == b.len() && pairs.all(|(a, b)| same(model, item, Some(a), Some(b)))
         }
-        (Shape::Embedded(name), Value::Object(a), Value::Object(b)) => {
-            let mut fields = model.embedded_fields(name).iter();
-            fields.all(|field| {
+        (Shape::Embedded(name), Value::Object(a), Value::Object(b)) => fields_in_use(model, name)
+            .all(|field| {
                 let name = &field.stored_as;
                 same(model, &field.ty, a.get(name), b.get(name))
-            })
-        }
+            }),
         (_, a, b) => a == b,
     }
 }
 
-/// Puts what `before` holds and the model does not name into `after`, in embedded documents and lists too.
-pub fn keep_others(model: &Model, fields: &[Field], before: &Document, after: &mut Document) {
-    if is_active(Mutant::OthersDropped) {
-        return;
-    }
-    for (name, value) in before {
-        if !is_named(fields, name) && !after.contains_key(name) {
-            after.insert(name.clone(), value.clone());
-        }
-    }
-    for field in fields {
-        let before = before.get(&field.stored_as);
-        if let Some((before, after)) = before.zip(after.get_mut(&field.stored_as)) {
-            keep_others_inside(model, &field.ty, before, after);
-        }
+/// Who writes a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WrittenBy {
+    /// A client, which writes nothing that is retired.
+    Client,
+    /// A service, which writes whole documents.
+    Service,
+}
+
+/// Puts what `before` holds and the writer does not name into `after`, in embedded documents and lists too.
+pub fn keep_others(
+    model: &Model,
+    by: WrittenBy,
+    fields: &[Field],
+    before: &Document,
+    after: &mut Document,
+) {
+    if !is_active(Mutant::OthersDropped) {
+        Keeper { model, by }.fields(fields, before, after);
     }
 }
 
 /// The same for one value.
-pub fn keep_others_inside(model: &Model, ty: &FieldType, before: &Value, after: &mut Value) {
-    match (&ty.shape, before, after) {
-        (Shape::Embedded(name), Value::Object(before), Value::Object(after)) => {
-            keep_others(model, model.embedded_fields(name), before, after);
-        }
-        (Shape::List(item), Value::List(before), Value::List(after)) => {
-            keep_in_items(model, item, before, after);
-        }
-        _ => {}
+pub fn keep_others_inside(
+    model: &Model,
+    by: WrittenBy,
+    ty: &FieldType,
+    before: &Value,
+    after: &mut Value,
+) {
+    if !is_active(Mutant::OthersDropped) {
+        Keeper { model, by }.value(ty, before, after);
     }
 }
 
-/// An item that is still there keeps what others put into it, wherever it moves. A changed item keeps it only if the list
-/// has its old length: then it is taken to be the item at that position.
-fn keep_in_items(model: &Model, item: &FieldType, before: &[Value], after: &mut [Value]) {
-    if !before.iter().any(|value| has_others(model, item, value)) {
-        return;
-    }
-    let has_old_length = before.len() == after.len();
-    let mut left: HashMap<String, VecDeque<usize>> = HashMap::new();
-    for (i, value) in before.iter().enumerate() {
-        left.entry(spelled(model, item, value))
-            .or_default()
-            .push_back(i);
-    }
-    let origins = after.iter().map(|value| {
-        let there = left.get_mut(&spelled(model, item, value));
-        there.and_then(VecDeque::pop_front)
-    });
-    let origins: Vec<Option<usize>> = origins.collect();
-    let mut is_gone = vec![true; before.len()];
-    for origin in origins.iter().flatten() {
-        is_gone[*origin] = false;
-    }
-    for (i, (value, origin)) in after.iter_mut().zip(origins).enumerate() {
-        let there = || (has_old_length && is_gone[i]).then_some(i);
-        if let Some(origin) = origin.or_else(there) {
-            keep_others_inside(model, item, &before[origin], value);
+struct Keeper<'m> {
+    model: &'m Model,
+    by: WrittenBy,
+}
+
+impl Keeper<'_> {
+    fn fields(&self, fields: &[Field], before: &Document, after: &mut Document) {
+        for (name, value) in before {
+            if !self.names(fields, name) && !after.contains_key(name) {
+                after.insert(name.clone(), value.clone());
+            }
         }
+        for field in fields {
+            let before = before.get(&field.stored_as);
+            if let Some((before, after)) = before.zip(after.get_mut(&field.stored_as)) {
+                self.value(&field.ty, before, after);
+            }
+        }
+    }
+
+    fn value(&self, ty: &FieldType, before: &Value, after: &mut Value) {
+        match (&ty.shape, before, after) {
+            (Shape::Embedded(name), Value::Object(before), Value::Object(after)) => {
+                self.fields(self.model.embedded_fields(name), before, after);
+            }
+            (Shape::List(item), Value::List(before), Value::List(after)) => {
+                self.items(item, before, after);
+            }
+            _ => {}
+        }
+    }
+
+    /// An item that is still there keeps what others put into it, wherever it moves. A changed item keeps it only if the
+    /// list has its old length: then it is taken to be the item at that position.
+    fn items(&self, item: &FieldType, before: &[Value], after: &mut [Value]) {
+        if !before.iter().any(|value| self.has_others(item, value)) {
+            return;
+        }
+        let has_old_length = before.len() == after.len();
+        let mut left: HashMap<String, VecDeque<usize>> = HashMap::new();
+        for (i, value) in before.iter().enumerate() {
+            let spelled = spelled(self.model, item, value);
+            left.entry(spelled).or_default().push_back(i);
+        }
+        let origins = after.iter().map(|value| {
+            let there = left.get_mut(&spelled(self.model, item, value));
+            there.and_then(VecDeque::pop_front)
+        });
+        let origins: Vec<Option<usize>> = origins.collect();
+        let mut is_gone = vec![true; before.len()];
+        for origin in origins.iter().flatten() {
+            is_gone[*origin] = false;
+        }
+        for (i, (value, origin)) in after.iter_mut().zip(origins).enumerate() {
+            let there = || (has_old_length && is_gone[i]).then_some(i);
+            if let Some(origin) = origin.or_else(there) {
+                self.value(item, &before[origin], value);
+            }
+        }
+    }
+
+    /// Whether a value holds anything that the writer does not name.
+    fn has_others(&self, ty: &FieldType, value: &Value) -> bool {
+        match (&ty.shape, value) {
+            (Shape::Embedded(name), Value::Object(document)) => {
+                let fields = self.model.embedded_fields(name);
+                document.iter().any(|(name, value)| {
+                    let field = fields.iter().find(|field| field.stored_as == *name);
+                    !self.names(fields, name)
+                        || field.is_some_and(|field| self.has_others(&field.ty, value))
+                })
+            }
+            (Shape::List(item), Value::List(items)) => {
+                items.iter().any(|value| self.has_others(item, value))
+            }
+            _ => false,
+        }
+    }
+
+    fn names(&self, fields: &[Field], name: &str) -> bool {
+        let is_name =
+            |field: &Field| field.stored_as == name || field.earlier_name(fields) == Some(name);
+        let field = fields.iter().find(|field| is_name(field));
+        field.is_some_and(|field| self.by == WrittenBy::Service || !field.retired)
     }
 }
 
-/// Whether a value holds anything that the model does not name.
-fn has_others(model: &Model, ty: &FieldType, value: &Value) -> bool {
-    match (&ty.shape, value) {
-        (Shape::Embedded(name), Value::Object(document)) => {
-            let fields = model.embedded_fields(name);
-            document.iter().any(|(name, value)| {
-                let field = fields.iter().find(|field| field.stored_as == *name);
-                field.is_none_or(|field| has_others(model, &field.ty, value))
-            })
-        }
-        (Shape::List(item), Value::List(items)) => {
-            items.iter().any(|value| has_others(model, item, value))
-        }
-        _ => false,
-    }
-}
-
-fn is_named(fields: &[Field], name: &str) -> bool {
-    let is_name =
-        |field: &Field| field.stored_as == name || field.earlier_name(fields) == Some(name);
-    fields.iter().any(is_name)
+fn fields_in_use<'m>(model: &'m Model, embedded: &str) -> impl Iterator<Item = &'m Field> {
+    let fields = model.embedded_fields(embedded).iter();
+    fields.filter(|field| !field.retired)
 }
 
 /// A text that is equal for values that are the [`same`].
@@ -128,7 +169,7 @@ fn spell(model: &Model, ty: &FieldType, value: &Value, text: &mut String) {
     match (&ty.shape, value) {
         (Shape::Embedded(name), Value::Object(document)) => {
             text.push('{');
-            for (i, field) in model.embedded_fields(name).iter().enumerate() {
+            for (i, field) in fields_in_use(model, name).enumerate() {
                 let value = document.get(&field.stored_as);
                 if let Some(value) = value.filter(|value| !value.is_null()) {
                     write!(text, "{i}:").expect("memory takes everything");
@@ -182,7 +223,13 @@ type Stop { n: Int }
         let field = model.types[0].field("stops").unwrap();
         let before = before.iter().map(|(n, tag)| stop(*n, *tag)).collect();
         let mut edited = Value::List(after.iter().map(|n| stop(*n, None)).collect());
-        keep_others_inside(&model, &field.ty, &Value::List(before), &mut edited);
+        keep_others_inside(
+            &model,
+            WrittenBy::Client,
+            &field.ty,
+            &Value::List(before),
+            &mut edited,
+        );
         edited
     }
 
@@ -228,7 +275,13 @@ type Stop { n: Int }
         crate::mutant::switch(Some(Mutant::OthersDropped));
         let (model, before) = (model(), Document::from([("x".to_owned(), Value::Int(1))]));
         let mut after = Document::new();
-        keep_others(&model, &model.types[0].fields, &before, &mut after);
+        keep_others(
+            &model,
+            WrittenBy::Client,
+            &model.types[0].fields,
+            &before,
+            &mut after,
+        );
         crate::mutant::switch(None);
         assert!(after.is_empty());
     }
@@ -242,7 +295,7 @@ type Stop { n: Int }
             ("extra".to_owned(), Value::List(vec![Value::Null])),
         ]);
         let mut after = Document::from([("place".to_owned(), object([]))]);
-        keep_others(&model, fields, &before, &mut after);
+        keep_others(&model, WrittenBy::Client, fields, &before, &mut after);
         assert_eq!(after, before);
         assert_eq!(fit(&model, fields, &after), Ok(None));
     }
