@@ -18,15 +18,21 @@ struct Place {
     directory: TempDir,
     /// The store, as `--store` takes it.
     url: String,
+    /// The name of its database, if it is in MongoDB.
+    database: Option<String>,
 }
 
 impl Place {
     /// One on each kind of store.
     async fn each() -> [Self; 2] {
-        let database = Deployment::shared().await.url(&fresh_database());
-        ["embedded:data".to_owned(), database].map(|url| Self {
+        let deployment = Deployment::shared().await;
+        [None, Some(fresh_database())].map(|database| Self {
             directory: TempDir::new().unwrap(),
-            url,
+            url: match &database {
+                None => "embedded:data".to_owned(),
+                Some(database) => deployment.url(database),
+            },
+            database,
         })
     }
 

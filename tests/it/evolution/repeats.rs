@@ -14,6 +14,8 @@ type Note @collection(name: "notes") @scope(by: "public") {
   kind: String @default(value: "plain")
   due: DateTime
   extra: String
+  rate: Int
+  number: Int
   size: Size
   parts: [Part!]
 }
@@ -21,7 +23,7 @@ type Part { label: String! }
 enum Size { SMALL LARGE }
 "#;
 
-/// The same with new fields that have defaults, another default, other names, and a retired field.
+/// The same with new fields that have defaults, another default, other names, a retired field, and fields that hold more.
 const AFTER: &str = r#"
 extend schema @grant(scope: "public", access: WRITE)
 type Paper @collection(name: "notes") @scope(by: "public") @renamed(from: "Note") {
@@ -32,6 +34,8 @@ type Paper @collection(name: "notes") @scope(by: "public") @renamed(from: "Note"
   kind: String @default(value: "rich")
   due: DateTime
   extra: String @retired
+  rate: Float
+  number: ID
   size: String
   parts: [Part!]
 }
@@ -54,7 +58,7 @@ async fn a_push_sent_again_across_a_change_of_the_model_is_a_repeat() {
         let client = server.client("alice");
         let epoch = client.epoch().await;
         let create = json!({"note": {"create": {"id": "a", "document": {
-            "title": "one", "count": 1, "size": "LARGE", "extra": "e", "parts": [{"label": "x"}],
+            "title": "one", "count": 1, "rate": 2, "number": 3, "size": "LARGE", "extra": "e", "parts": [{"label": "x"}],
         }}}});
         let count = json!({"note": {"update": {"id": "a", "baseVersion": 0, "set": {"count": 2}, "base": {"count": 1}}}});
         let unreadable =

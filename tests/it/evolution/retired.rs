@@ -1,9 +1,10 @@
 //! `@retired`: what is retired stays in the API and in the store. It reads as nothing, and takes no writes.
 
+use mongodb::bson::Document as Bson;
 use serde_json::{Value as Json, json};
 
 use super::{Place, outcomes, push};
-use crate::harness::{Client, Server, answer};
+use crate::harness::{Client, Server, answer, mongod::Deployment};
 
 /// A model in which `RETIRED` marks what is retired in the second one.
 const MODEL: &str = r#"
@@ -251,6 +252,41 @@ async fn a_write_to_what_is_retired_is_rejected_alone_unless_it_changes_nothing(
 }
 
 #[tokio::test]
+async fn an_edit_of_an_embedded_document_keeps_what_is_retired_in_it() {
+    for place in Place::each().await {
+        let server = serve(&place, false);
+        let client = server.client("alice");
+        assert_eq!(pushed(&client, create("a", full())).await, "APPLIED");
+        server.stop();
+        let server = serve(&place, true);
+        let client = client.at(&server);
+        // An app sends what it reads: null and the default in the place of what is stored.
+        let read = |label: &str, color: &str| json!({"label": label, "code": null, "size": 1, "color": color});
+        let set =
+            json!({"part": read("edited", "RED"), "parts": [read("y", "GREEN"), read("x", "RED")]});
+        assert_eq!(pushed(&client, update("a", 1, set)).await, "APPLIED");
+        let set = json!({"parts": [read("y", "GREEN"), read("edited", "RED")]});
+        assert_eq!(pushed(&client, update("a", 2, set)).await, "APPLIED");
+        // What has not changed is no edit.
+        let epoch = client.epoch().await;
+        let same = json!({"title": "one", "part": read("edited", "RED")});
+        let again = json!({
+            "client": {"id": "late", "firstMutationId": 1}, "epoch": epoch,
+            "changes": [update("a", 1, same)],
+        });
+        assert_eq!(outcomes(&push(&client, again).await), ["MERGED"]);
+        server.stop();
+
+        let server = serve(&place, false);
+        let stored = note(&client.at(&server), "a").await;
+        let part = |label: &str, code: &str, size: i64, color: &str| json!({"label": label, "code": code, "size": size, "color": color});
+        assert_eq!(stored["part"], part("edited", "c", 7, "RED"));
+        let parts = json!([part("y", "d", 8, "GREEN"), part("edited", "c", 7, "RED")]);
+        assert_eq!(stored["parts"], parts);
+    }
+}
+
+#[tokio::test]
 async fn a_retired_value_is_no_hint_that_a_document_out_of_sight_has_it() {
     for place in Place::each().await {
         let server = serve(&place, false);
@@ -430,6 +466,21 @@ async fn documents_of_a_retired_type_are_on_no_page_and_take_no_changes() {
             page["changesSince"],
             json!({"hasMore": false, "changes": []})
         );
+
+        // The collection may be gone: nothing waits for it.
+        if let Some(database) = &place.database {
+            let application = Deployment::shared().await.client().await;
+            let memos = application.database(database).collection::<Bson>("memos");
+            memos.drop().await.unwrap();
+            let changes = json!([
+                memo("a", "delete", json!({"baseVersion": 1})),
+                memo("c", "create", json!({"document": {"text": "three"}})),
+                update("n", 2, json!({"title": "n"})),
+            ]);
+            let results = push(&client, json!({"changes": changes})).await;
+            assert_eq!(outcomes(&results), [retired, retired, "APPLIED"]);
+            continue;
+        }
         server.stop();
 
         let server = serve(&place, false);

@@ -121,7 +121,8 @@ impl<'l> TransactionOverlay<'l> {
         model: &Model,
         mut keys: impl Iterator<Item = &'k DocumentKey>,
     ) -> Result<(), PushRefusal> {
-        let Some(DocumentKey { type_name, .. }) = keys.find(|key| self.is_held(key)) else {
+        let mut waits = |key: &&DocumentKey| model.is_in_use(&key.type_name) && self.is_held(key);
+        let Some(DocumentKey { type_name, .. }) = keys.find(&mut waits) else {
             return Ok(());
         };
         let document_type = model.stored_type(type_name);
