@@ -22,8 +22,10 @@ mod webhooks;
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use tidegate_core::{
+    checkpoint::KnownTypes,
     decide::DOCUMENT_BYTES_MAX,
     entry::Entry,
+    generation::ModelState,
     grant::{Grants, Identity},
     id::{ApiHash, ClientId, ClientKey, DocumentKey, Epoch, MutationId, Scope, UserId},
     membership::{Bounds, Memberships},
@@ -42,7 +44,7 @@ use self::{
     webhooks::WebhookAnswerCache,
 };
 pub use self::{
-    change::{ChangeView, StoredChange},
+    change::{ChangeText, ChangeView, StoredChange},
     decline::DeclineRequest,
     doctor::FeedExamination,
     error::SyncError,
@@ -57,6 +59,7 @@ pub use self::{
 };
 use crate::{
     limits::Limits,
+    lock::Mutex,
     quota::{Account, Exhausted, Lease, Reservation},
     store::{Snapshot, Store, StoreError},
     webhook::Webhooks,
@@ -129,23 +132,24 @@ impl Caller {
         lease.transpose()
     }
 
-    /// Counts on `lease` what a subscription takes while it waits, by the scopes that it keeps.
-    fn hold<'s>(
-        &self,
-        lease: &mut Option<Lease>,
-        scopes: impl Iterator<Item = &'s Scope>,
-    ) -> Result<(), SyncError> {
+    /// Counts on `lease` what a subscription takes while it waits, with these bytes for its position.
+    fn hold(&self, lease: &mut Option<Lease>, bytes: usize) -> Result<(), SyncError> {
         let Some(account) = &self.account else {
             return Ok(());
         };
-        let scopes = scopes.map(|scope| SCOPE_BYTES + NAMES * scope.as_str().len());
-        let bytes = SUBSCRIPTION_BYTES + scopes.sum::<usize>();
+        let bytes = SUBSCRIPTION_BYTES + bytes;
         match lease {
             Some(lease) => lease.grow_to(bytes)?,
             None => *lease = Some(account.lease(bytes)?),
         }
         Ok(())
     }
+}
+
+/// What scopes take in a subscription that waits.
+fn scopes_bytes<'s>(scopes: impl Iterator<Item = &'s Scope>) -> usize {
+    let bytes = scopes.map(|scope| SCOPE_BYTES + NAMES * scope.as_str().len());
+    bytes.sum()
 }
 
 /// Documents that were asked for by their keys.
@@ -199,6 +203,8 @@ pub struct SyncService {
     grants: Arc<GrantCache>,
     webhooks: Webhooks,
     webhook_answers: WebhookAnswerCache,
+    /// The types of the model with their numbers, and the models of the store that have numbered them.
+    known: Mutex<Option<(Arc<ModelState>, Arc<KnownTypes>)>>,
 }
 
 impl SyncService {
@@ -239,6 +245,7 @@ impl SyncService {
             grants,
             webhooks,
             webhook_answers: WebhookAnswerCache::default(),
+            known: Mutex::default(),
         })
     }
 
@@ -358,7 +365,7 @@ impl SyncService {
                 None => None,
             };
             let last_mutation = state.map(|state| state.last);
-            Ok(Viewer {
+            Ok::<_, StoreError>(Viewer {
                 grants: given.with(&caller.claim_grants),
                 given,
                 declined,
@@ -428,9 +435,11 @@ async fn in_own_task<T: Send + 'static>(
 }
 
 /// Bounds how long a request may wait for the store.
-async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, SyncError> {
+async fn in_time<T, E: Into<SyncError>>(
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, SyncError> {
     match tokio::time::timeout(STORE_DEADLINE, work).await {
-        Ok(done) => Ok(done?),
+        Ok(done) => done.map_err(Into::into),
         Err(_) => Err(SyncError::Busy),
     }
 }

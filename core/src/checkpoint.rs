@@ -1,36 +1,124 @@
-//! Checkpoints: a client's positions in the feeds of its scopes, as an opaque token.
+//! Checkpoints: a client's positions in the feeds of its scopes.
 //!
-//! [`crate::page`] makes a page from a client's positions.
+//! [`crate::page`] makes a page from a client's positions. `token` has the text in which a client keeps them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
+mod first_format;
+mod token;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use self::{
+    first_format::FirstFormat,
+    token::{CheckpointError, SealedToken, TOKEN_BYTES_MAX, Token, TokenKey, UnsealedToken},
+};
+use crate::{
+    generation::{ModelState, Standing, Term, TypeNumber},
+    id::{Epoch, Scope, ScopeNumber, Seq, TypeName},
+    model::Model,
+    mutant::{Mutant, is_active},
 };
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
-
-use crate::id::{Epoch, Scope, Seq, TypeName};
-
-/// The longest token that is read, in bytes: enough for some thousand scopes.
-pub const TOKEN_BYTES_MAX: usize = 1 << 20;
-
 /// A client's positions (rules.md 2.1).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The history its positions belong to.
     pub epoch: Epoch,
-    /// The types it was made for.
-    pub types: RequestedTypes,
-    /// One track; more while added types catch up. Each has types of its own.
+    /// One track; more while added types catch up, or while gateways of several models serve the client. A type is in one
+    /// of them at most.
     pub tracks: Vec<Track>,
+    /// What pages could not show, by scope.
+    pub skipped: BTreeMap<Scope, Skipped>,
     /// The scope whose turn it is on the next page.
     pub turn: Option<Scope>,
 }
 
+/// Types that share their positions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Track {
+    /// The types, also some that the gateway at hand does not know.
+    pub types: BTreeSet<TypeNumber>,
+    /// The position in each scope.
+    pub positions: BTreeMap<Scope, Position>,
+}
+
+/// A client's place in one scope's feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Everything up to and including this seq has been delivered.
+    pub seq: Seq,
+    /// The scope's head when the client began it at 0, or the highest seq that was delivered. Removals up to it do not
+    /// concern the client. Without it, a first sync of a scope with collected tombstones would never end (rules.md 2.3).
+    pub start: Seq,
+    /// The number of the scope, if the gateway knows it.
+    pub number: Option<ScopeNumber>,
+}
+
+impl Position {
+    /// Everything up to and including `seq` is delivered now.
+    pub fn advance(&mut self, seq: Seq) {
+        self.seq = seq;
+        self.start = self.start.max(seq);
+    }
+
+    /// Goes back to `seq`, if it is beyond that. `start` stays: the client has had all removals up to it (rules.md 2.5b).
+    pub(crate) fn go_back(&mut self, seq: Seq, head: Seq) {
+        if seq < self.seq {
+            self.seq = seq;
+            if is_active(Mutant::StartForgotten) {
+                self.start = seq;
+            } else if is_active(Mutant::StartAtHead) {
+                self.start = head;
+            }
+        }
+    }
+}
+
+/// Where a client has to come back to in one scope, since pages passed what they could not show (rules.md 2.5a).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// Below what a gateway passed that did not lead.
+    pub old: Option<Seq>,
+    /// Below what a leading gateway passed, and the last term in which one did.
+    pub led: Option<(Seq, Term)>,
+}
+
+impl Skipped {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.old.is_none() && self.led.is_none()
+    }
+
+    /// Takes the place to which a gateway goes back. Only a leading one does, and not twice in its term.
+    pub(crate) fn take_due(&mut self, standing: Standing) -> Option<Seq> {
+        if !standing.leads {
+            return None;
+        }
+        let is_due =
+            |(_, term): &mut (Seq, Term)| *term < standing.term && !is_active(Mutant::TermIgnored);
+        let led = self.led.take_if(is_due).map(|(seq, _)| seq);
+        let due = [self.old.take(), led];
+        due.into_iter().flatten().min()
+    }
+}
+
+impl Checkpoint {
+    /// Notes that a page passes a document of the scope's feed at `seq` without showing it.
+    pub fn skip(&mut self, scope: &Scope, seq: Seq, standing: Standing) {
+        if is_active(Mutant::UnreadPassed) {
+            return;
+        }
+        let below = Seq(seq.0 - 1);
+        let skipped = self.skipped.entry(scope.clone()).or_default();
+        if standing.leads {
+            let lowest = skipped.led.map_or(below, |(seq, _)| seq.min(below));
+            skipped.led = Some((lowest, standing.term));
+        } else {
+            skipped.old = Some(skipped.old.map_or(below, |seq| seq.min(below)));
+        }
+    }
+}
+
 /// The types a client asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestedTypes {
     /// All types of the model, also when it grows.
     All,
@@ -48,129 +136,66 @@ impl RequestedTypes {
     }
 }
 
-/// Types that share their positions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Track {
-    /// The types.
-    pub types: RequestedTypes,
-    /// The position in each scope.
-    pub positions: BTreeMap<Scope, Position>,
+/// The types of a gateway's model by their stored names, with their numbers in its store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnownTypes {
+    numbers: BTreeMap<TypeName, TypeNumber>,
+    all: BTreeSet<TypeNumber>,
 }
 
-/// A client's place in one scope's feed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
-    /// Everything up to and including this seq has been delivered.
-    pub seq: Seq,
-    /// The scope's head when the client began it at 0. Without it, a first sync of a scope with collected tombstones
-    /// would never end (rules.md 2.3).
-    pub start: Seq,
-}
-
-/// The secret of a store, by which its gateways recognise the checkpoints that they gave out.
-#[derive(Clone, PartialEq, Eq)]
-pub struct TokenKey(pub [u8; 32]);
-
-/// Leaves out the secret.
-impl fmt::Debug for TokenKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenKey")
-    }
-}
-
-/// A text that is no checkpoint of this gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("not a checkpoint: it must be sent back exactly as it came")]
-pub struct CheckpointError;
-
-const FORMAT: u8 = 1;
-const CHECKSUM_BYTES: usize = 4;
-
-impl Checkpoint {
-    /// The token: a format byte, the fields, and a checksum against mangling, in URL-safe base64.
-    pub fn encode(&self) -> String {
-        let mut bytes = postcard::to_extend(self, Vec::from([FORMAT]))
-            .expect("a checkpoint has no values postcard cannot write");
-        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-        BASE64.encode(bytes)
-    }
-
-    /// Reads a token.
-    ///
-    /// # Errors
-    /// [`CheckpointError`] for anything that [`Checkpoint::encode`] did not write.
-    pub fn decode(token: &str) -> Result<Self, CheckpointError> {
-        if token.len() > TOKEN_BYTES_MAX {
-            return Err(CheckpointError);
-        }
-        let bytes = BASE64.decode(token).map_err(|_| CheckpointError)?;
-        let (checked, checksum) = bytes
-            .split_last_chunk::<CHECKSUM_BYTES>()
-            .ok_or(CheckpointError)?;
-        if crc32fast::hash(checked).to_le_bytes() != *checksum {
-            return Err(CheckpointError);
-        }
-        let [FORMAT, fields @ ..] = checked else {
-            return Err(CheckpointError);
-        };
-        let checkpoint: Self = postcard::from_bytes(fields).map_err(|_| CheckpointError)?;
-        // Postcard also reads numbers of more bytes than needed, lists with repeated keys, and trailing bytes.
-        if checkpoint.encode() == token {
-            Ok(checkpoint)
-        } else {
-            Err(CheckpointError)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn example() -> Checkpoint {
-        let position = Position {
-            seq: Seq(7),
-            start: Seq(3),
-        };
-        Checkpoint {
-            epoch: Epoch::new("e1").unwrap(),
-            types: RequestedTypes::Only([TypeName::new("Task").unwrap()].into()),
-            tracks: vec![Track {
-                types: RequestedTypes::All,
-                positions: [(Scope::new("user:alice").unwrap(), position)].into(),
-            }],
-            turn: None,
+impl KnownTypes {
+    /// The types of the model. One that is retired, or has no number yet, is not known.
+    pub fn of(model: &Model, state: &ModelState) -> Self {
+        let in_use = model.types.iter().filter(|of| !of.retired);
+        let names = in_use.map(|of| &of.stored_as);
+        let numbered = names.filter_map(|name| Some((name.clone(), *state.numbers.get(name)?)));
+        let numbers: BTreeMap<_, _> = numbered.collect();
+        Self {
+            all: numbers.values().copied().collect(),
+            numbers,
         }
     }
 
-    #[test]
-    fn a_checkpoint_comes_back_as_it_was() {
-        assert_eq!(Checkpoint::decode(&example().encode()), Ok(example()));
+    /// The number of a type.
+    pub fn number(&self, name: &TypeName) -> Option<TypeNumber> {
+        self.numbers.get(name).copied()
     }
 
-    #[test]
-    fn rubbish_is_refused() {
-        let token = example().encode();
-        for bad in [
-            "",
-            "x",
-            "AAAA",
-            "%%%",
-            &token[1..],
-            &format!("{token}AAAA"),
-            &"A".repeat(2_000_000),
-        ] {
-            assert_eq!(Checkpoint::decode(bad), Err(CheckpointError));
-        }
-        for i in 0..token.len() {
-            let mut mangled = token.clone().into_bytes();
-            mangled[i] = if mangled[i] == b'A' { b'B' } else { b'A' };
-            let mangled = String::from_utf8(mangled).unwrap();
-            assert_eq!(
-                Checkpoint::decode(&mangled),
-                Err(CheckpointError),
-                "byte {i}"
-            );
+    /// The names of those types that are known.
+    pub fn names(&self, types: &BTreeSet<TypeNumber>) -> BTreeSet<TypeName> {
+        let known = self.numbers.iter();
+        let named = known.filter(|(_, number)| types.contains(number));
+        named.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether a page of this gateway reads the track: it knows a type of it.
+    pub fn read(&self, track: &Track) -> bool {
+        !self.all.is_disjoint(&track.types)
+    }
+
+    /// Whether the type is known and one of the track's.
+    pub fn cover(&self, track: &Track, name: &TypeName) -> bool {
+        let number = self.numbers.get(name);
+        number.is_some_and(|number| track.types.contains(number))
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &BTreeSet<TypeNumber> {
+        &self.all
+    }
+
+    pub(crate) fn among<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n TypeName>,
+    ) -> BTreeSet<TypeNumber> {
+        let names = names.into_iter();
+        names.filter_map(|name| self.number(name)).collect()
+    }
+
+    pub(crate) fn requested(&self, types: &RequestedTypes) -> BTreeSet<TypeNumber> {
+        match types {
+            RequestedTypes::All => self.all.clone(),
+            RequestedTypes::Only(names) => self.among(names),
         }
     }
 }

@@ -30,7 +30,9 @@ const EARLIER_APIS_MAX: usize = 16;
 pub struct Generation(pub u32);
 
 /// The number of a type in a store. It is never given to another type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct TypeNumber(pub u32);
 
 /// How often the lead has changed.
@@ -48,6 +50,8 @@ pub struct ModelState {
     pub term: Term,
     /// The types that any model of the store ever had, by their stored names.
     pub numbers: BTreeMap<TypeName, TypeNumber>,
+    /// The types of the first model have the numbers up to this one.
+    pub first: TypeNumber,
     /// How each type is stored and scoped, by the last leading model that has it.
     pub shapes: BTreeMap<TypeName, TypeShape>,
     /// Types whose scope or grants have another rule, and whose documents are not all moved yet. A document that is
@@ -120,7 +124,18 @@ impl ModelState {
             ..Self::default()
         };
         state.adopt(model);
+        state.first = state.last_number();
         state
+    }
+
+    /// The types of the first model.
+    pub fn first_types(&self) -> impl Iterator<Item = TypeNumber> {
+        let numbers = self.numbers.values().copied();
+        numbers.filter(|number| *number <= self.first)
+    }
+
+    fn last_number(&self) -> TypeNumber {
+        self.numbers.values().max().copied().unwrap_or_default()
     }
 
     /// Numbers the types that the store has not seen, and puts the shapes of the model in force.
@@ -180,11 +195,7 @@ impl ModelState {
     /// Numbers the types that the store has not seen, in the order of the model.
     pub fn number(&mut self, model: &Model) {
         for document_type in &model.types {
-            let last = self
-                .numbers
-                .values()
-                .max()
-                .map_or(0, |TypeNumber(last)| *last);
+            let TypeNumber(last) = self.last_number();
             let numbers = &mut self.numbers;
             let number = numbers.entry(document_type.stored_as.clone());
             number.or_insert(TypeNumber(last + 1));

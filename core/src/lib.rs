@@ -7,7 +7,7 @@
 //!
 //! ```
 //! # use std::{collections::{BTreeMap, BTreeSet, HashMap, HashSet}, error::Error, sync::Arc};
-//! # use tidegate_core::{change::*, checkpoint::*, entry::*, generation::Standing, grant::*, id::*, model::Model, outcome::*, page::*, push::*, push};
+//! # use tidegate_core::{change::*, checkpoint::*, entry::*, generation::*, grant::*, id::*, model::Model, outcome::*, page::*, push::*, push};
 //! # use tidegate_core::{transaction::Loaded, value::{Timestamp, Value, json::decode_fields}};
 //! // A team describes its documents once.
 //! let model = Model::parse("model.graphql", r#"
@@ -55,8 +55,11 @@
 //! let document = fields(r#"{ "title": "Tea", "minutes": 5 }"#);
 //! assert_eq!(send(&mut store, "phone", 1, Action::Create { document, base: None })?.status, Status::Applied);
 //! let scopes = HashMap::from([(Scope::new("user:alice")?, ScopeState { head: Seq(1), floor: Seq::START, number: None })]);
-//! let view = PageInputs { epoch: &store.epoch, grants: &grants, scopes: &scopes, confirmed: &HashMap::new() };
-//! let page = PageCursor::resume(&model, PageRequest { checkpoint: None, types: RequestedTypes::All }, &view);
+//! let models = ModelState::of(&model);
+//! let known = KnownTypes::of(&model, &models);
+//! let standing = Standing { generation: models.lead, leads: true, term: models.term };
+//! let view = PageInputs { epoch: &store.epoch, grants: &grants, scopes: &scopes, confirmed: &HashMap::new(), known: &known, standing };
+//! let page = PageCursor::resume(PageRequest { checkpoint: None, types: RequestedTypes::All, refresh: BTreeSet::new() }, &view);
 //! assert_eq!((page.ranges()[0].after, page.ranges()[0].through), (Seq(0), Seq(1)));
 //! // Both go offline at version 1, and both spend time on the task. Nobody's minutes are lost.
 //! let base = BaseVersion(1);

@@ -14,6 +14,18 @@ pub enum Mutant {
     OtherEpoch,
     /// 2.5: types that a client adds are not caught up.
     AddedTypes,
+    /// 2.3: a track of types that the gateway does not know counts for continuity.
+    UnknownBelowTheFloor,
+    /// 2.5: a gateway moves types that it does not know with those that it reads.
+    UnknownTypesPassed,
+    /// 2.5a: what a reader cannot show is passed for good.
+    UnreadPassed,
+    /// 2.5a: what a leading gateway cannot show is passed for good, also when another one leads.
+    TermIgnored,
+    /// 2.5b: a client that goes back forgets where it stood.
+    StartForgotten,
+    /// 2.5b: a client that goes back is taken to have had everything.
+    StartAtHead,
     /// 2.6: a revoked scope is reported and kept in the checkpoint.
     RevokedScopeKept,
     /// 2.7: a full page says that there is no more.

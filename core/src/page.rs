@@ -1,22 +1,28 @@
 //! Making a page: from a checkpoint, the caller's grants and one snapshot of the store to the ranges to read, and from
 //! the records to the next checkpoint.
 //!
-//! See rules.md section 2. The store reads, and the caller shows documents to clients.
+//! See rules.md section 2. The store reads, and the caller shows documents to clients. `tracks` has the rules of types.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod tracks;
 
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use self::tracks::Tracks;
 use crate::{
-    checkpoint::{Checkpoint, Position, RequestedTypes, Track},
+    checkpoint::{Checkpoint, KnownTypes, Position, RequestedTypes, Track},
     entry::ScopeState,
+    generation::Standing,
     grant::Grants,
     id::{Epoch, Scope, Seq, TypeName},
     membership::POSITION_BYTES,
-    model::Model,
     mutant::{Mutant, is_active},
 };
 
-/// More tracks than a client ever has: it gets one each time that it adds types while others still catch up. A token is
-/// not signed, and each of its tracks gets a position in every scope, so the number is bounded.
+/// More tracks than a client ever has: it gets one each time that it adds types while others still catch up. Each of its
+/// tracks gets a position in every scope, so the number is bounded.
 const TRACKS_MAX: usize = 64;
 
 /// The request of a page.
@@ -26,6 +32,8 @@ pub struct PageRequest {
     pub checkpoint: Option<Checkpoint>,
     /// The types it wants.
     pub types: RequestedTypes,
+    /// The types that it wants from the beginning again.
+    pub refresh: BTreeSet<TypeName>,
 }
 
 /// The part of the store that a page depends on, all of one moment.
@@ -39,6 +47,10 @@ pub struct PageInputs<'a> {
     pub scopes: &'a HashMap<Scope, ScopeState>,
     /// Heads by linearizable reads, for the scopes of [`seqs_above_head`].
     pub confirmed: &'a HashMap<Scope, Seq>,
+    /// The types of the gateway's model.
+    pub known: &'a KnownTypes,
+    /// The gateway's model beside the lead.
+    pub standing: Standing,
 }
 
 impl PageInputs<'_> {
@@ -51,23 +63,22 @@ impl PageInputs<'_> {
 /// history. A linearizable read decides (rules.md 2.4).
 pub fn seqs_above_head(
     checkpoint: &Checkpoint,
+    known: &KnownTypes,
     grants: &Grants,
     scopes: &HashMap<Scope, ScopeState>,
 ) -> BTreeSet<Scope> {
     let head = |scope: &Scope| scopes.get(scope).copied().unwrap_or_default().head;
-    positions(checkpoint)
+    let read = checkpoint.tracks.iter().filter(|track| known.read(track));
+    read.flat_map(|track| &track.positions)
         .filter(|(scope, position)| grants.can_read(scope) && position.seq > head(scope))
         .map(|(scope, _)| scope.clone())
         .collect()
 }
 
-/// The granted scopes that the checkpoint does not have.
-pub fn added<'g>(checkpoint: &Checkpoint, grants: &'g Grants) -> Vec<&'g Scope> {
-    let has = |scope: &Scope| {
-        let mut tracks = checkpoint.tracks.iter();
-        tracks.any(|track| track.positions.contains_key(scope))
-    };
-    grants.scopes().filter(|scope| !has(scope)).collect()
+/// The granted scopes that a track lacks.
+pub fn added<'g>(track: &Track, grants: &'g Grants) -> Vec<&'g Scope> {
+    let lacks = |scope: &&Scope| !track.positions.contains_key(*scope);
+    grants.scopes().filter(lacks).collect()
 }
 
 /// A page in progress.
@@ -79,6 +90,8 @@ pub struct PageCursor {
     pub revoked: Vec<Scope>,
     /// The client's position. It moves as scans are recorded.
     pub checkpoint: Checkpoint,
+    /// The types of the tracks that the page reads. They stand before the tracks of types that the gateway does not know.
+    read: Vec<Arc<BTreeSet<TypeName>>>,
     heads: BTreeMap<Scope, Seq>,
 }
 
@@ -89,7 +102,7 @@ pub struct FeedRange {
     /// The scope of the feed.
     pub scope: Scope,
     /// The types.
-    pub types: RequestedTypes,
+    pub types: Arc<BTreeSet<TypeName>>,
     /// Only records above this seq.
     pub after: Seq,
     /// Only records up to and including this seq.
@@ -100,56 +113,104 @@ pub struct FeedRange {
 
 impl PageCursor {
     /// Continues at the client's checkpoint, or starts again if continuity is broken.
-    pub fn resume(model: &Model, request: PageRequest, view: &PageInputs<'_>) -> Self {
+    pub fn resume(request: PageRequest, view: &PageInputs<'_>) -> Self {
         let fresh = PageRequest {
             checkpoint: None,
             types: request.types.clone(),
+            refresh: BTreeSet::new(),
         };
-        let taken_up = Self::take_up(model, request, view);
+        let taken_up = Self::take_up(request, view);
         if taken_up.checkpoint.tracks.len() == 1
             || positions_bytes(&taken_up.checkpoint) <= view.grants.bounds().positions_bytes()
         {
             return taken_up;
         }
         // It would not fit into a request, because every track names all scopes.
-        Self::take_up(model, fresh, view)
+        Self::take_up(fresh, view)
     }
 
     /// Continues for a client that reads the rings, if only its grants may have changed. The page begins the scopes
     /// that were added, and the view needs only their states. In the others the client keeps its position (6.3).
-    pub fn regrant(mut checkpoint: Checkpoint, view: &PageInputs<'_>) -> Self {
-        let revoked = drop_revoked(&mut checkpoint, view.grants);
-        let added = added(&checkpoint, view.grants);
-        begin(&mut checkpoint, &added, view);
+    pub fn regrant(checkpoint: Checkpoint, view: &PageInputs<'_>) -> Self {
+        let Checkpoint {
+            epoch,
+            tracks,
+            mut skipped,
+            turn,
+        } = checkpoint;
+        let mut tracks = Tracks::of(tracks, view.known);
+        let revoked = tracks.drop_revoked(view.grants);
+        skipped.retain(|scope, _| view.grants.can_read(scope));
+        let lacking = tracks
+            .read
+            .iter()
+            .flat_map(|track| added(track, view.grants));
+        let added: BTreeSet<&Scope> = lacking.collect();
+        tracks.begin(&added, view);
         Self {
             reset: false,
             revoked,
-            checkpoint,
             heads: heads(added, view),
+            read: tracks.names(view.known),
+            checkpoint: Checkpoint {
+                epoch,
+                tracks: tracks.into_list(),
+                skipped,
+                turn,
+            },
         }
     }
 
-    fn take_up(model: &Model, request: PageRequest, view: &PageInputs<'_>) -> Self {
-        let PageRequest { checkpoint, types } = request;
-        let kept = checkpoint.filter(|checkpoint| is_continuous(checkpoint, view));
-        let reset = kept.is_none();
-        let mut checkpoint = kept.unwrap_or_else(|| Checkpoint {
-            epoch: view.epoch.clone(),
-            types: types.clone(),
-            tracks: Vec::new(),
-            turn: None,
+    fn take_up(request: PageRequest, view: &PageInputs<'_>) -> Self {
+        let PageRequest {
+            checkpoint,
+            types,
+            refresh,
+        } = request;
+        let wanted = view.known.requested(&types);
+        let kept = checkpoint.and_then(|mut checkpoint| {
+            let held = std::mem::take(&mut checkpoint.tracks);
+            let mut tracks = Tracks::of(held, view.known);
+            if types != RequestedTypes::All {
+                tracks.narrow(&wanted);
+            }
+            is_continuous(&checkpoint, &tracks, view).then_some((checkpoint, tracks))
         });
-        let revoked = drop_revoked(&mut checkpoint, view.grants);
-        update_tracks(model, &mut checkpoint, types);
-        let granted: Vec<&Scope> = view.grants.scopes().collect();
-        begin(&mut checkpoint, &granted, view);
+        let reset = kept.is_none();
+        let (mut checkpoint, mut tracks) = kept.unwrap_or_else(|| {
+            let fresh = Checkpoint {
+                epoch: view.epoch.clone(),
+                tracks: Vec::new(),
+                skipped: BTreeMap::new(),
+                turn: None,
+            };
+            (fresh, Tracks::default())
+        });
+        let revoked = tracks.drop_revoked(view.grants);
+        let is_granted = |scope: &Scope| view.grants.can_read(scope);
+        checkpoint.skipped.retain(|scope, _| is_granted(scope));
+        for (scope, skipped) in &mut checkpoint.skipped {
+            if let Some(seq) = skipped.take_due(view.standing) {
+                tracks.go_back(scope, seq, view);
+            }
+        }
+        checkpoint.skipped.retain(|_, skipped| !skipped.is_empty());
+        tracks.refresh(&view.known.among(&refresh), view);
+        tracks.add(wanted);
+        let granted: BTreeSet<&Scope> = view.grants.scopes().collect();
+        tracks.begin(&granted, view);
         let heads = heads(granted, view);
-        lower_starts(&mut checkpoint, &heads);
+        tracks.lower_starts(&heads);
+        tracks.join();
         Self {
             reset,
             revoked,
-            checkpoint,
             heads,
+            read: tracks.names(view.known),
+            checkpoint: Checkpoint {
+                tracks: tracks.into_list(),
+                ..checkpoint
+            },
         }
     }
 
@@ -167,22 +228,19 @@ impl PageCursor {
         later
             .chain(earlier)
             .flat_map(|(scope, head)| {
-                self.checkpoint
-                    .tracks
-                    .iter()
-                    .enumerate()
-                    .flat_map(move |(track, on)| {
-                        let position = on.positions.get(scope).copied();
-                        let halves = position.map(|position| halves(position, *head));
-                        halves.into_iter().flatten().map(move |half| FeedRange {
-                            track,
-                            scope: scope.clone(),
-                            types: on.types.clone(),
-                            after: half.after,
-                            through: half.through,
-                            removals: half.removals,
-                        })
+                let tracks = self.checkpoint.tracks.iter().zip(&self.read);
+                tracks.enumerate().flat_map(move |(track, (on, types))| {
+                    let position = on.positions.get(scope).copied();
+                    let halves = position.map(|position| halves(position, *head));
+                    halves.into_iter().flatten().map(move |half| FeedRange {
+                        track,
+                        scope: scope.clone(),
+                        types: Arc::clone(types),
+                        after: half.after,
+                        through: half.through,
+                        removals: half.removals,
                     })
+                })
             })
             .collect()
     }
@@ -193,12 +251,12 @@ impl PageCursor {
             .positions
             .get_mut(&range.scope)
         {
-            position.seq = seq;
+            position.advance(seq);
         }
     }
 
-    /// Ends the page: gives the turn to the scope after `filled`, the one that filled it, and joins the tracks once
-    /// nothing is left. Returns whether there is more.
+    /// Ends the page: gives the turn to the scope after `filled`, the one that filled it, and joins tracks that have come
+    /// to stand together. Returns whether there is more.
     pub fn finish(&mut self, filled: Option<&Scope>) -> bool {
         let has_more = !self.ranges().is_empty() && !is_active(Mutant::NoMore);
         self.checkpoint.turn = filled.filter(|_| has_more).and_then(|filled| {
@@ -208,9 +266,11 @@ impl PageCursor {
                 .or_else(|| self.heads.keys().next())
                 .cloned()
         });
-        if !has_more {
-            merge_tracks(&mut self.checkpoint);
-        }
+        let mut read = std::mem::take(&mut self.checkpoint.tracks);
+        let unknown = read.split_off(self.read.len());
+        let mut tracks = Tracks { read, unknown };
+        tracks.join();
+        self.checkpoint.tracks = tracks.into_list();
         has_more
     }
 }
@@ -224,7 +284,7 @@ struct TrackPart {
 
 /// The rest of a scope, on both sides of the head at which the client began it (rules.md 2.8). The client held nothing
 /// of the scope then, so it needs no removals from before.
-fn halves(Position { seq, start }: Position, head: Seq) -> impl Iterator<Item = TrackPart> {
+fn halves(Position { seq, start, .. }: Position, head: Seq) -> impl Iterator<Item = TrackPart> {
     let start = if is_active(Mutant::PastSent) {
         Seq::START
     } else if is_active(Mutant::RemovalsSparedToHead) && seq < start {
@@ -247,19 +307,19 @@ fn halves(Position { seq, start }: Position, head: Seq) -> impl Iterator<Item = 
         .filter(|half| half.after < half.through)
 }
 
-fn positions(checkpoint: &Checkpoint) -> impl Iterator<Item = (&Scope, &Position)> {
-    checkpoint.tracks.iter().flat_map(|track| &track.positions)
-}
-
-/// The most bytes of the positions of all tracks in a checkpoint.
+/// The most bytes of the positions of all tracks in a token. A scope without a number stands there once by its name.
 fn positions_bytes(checkpoint: &Checkpoint) -> usize {
-    positions(checkpoint)
-        .map(|(scope, _)| scope.as_str().len() + POSITION_BYTES)
-        .sum()
+    let positions = checkpoint.tracks.iter().flat_map(|track| &track.positions);
+    let bytes = positions.map(|(scope, position)| match position.number {
+        Some(_) => POSITION_BYTES,
+        None => POSITION_BYTES + scope.as_str().len(),
+    });
+    bytes.sum()
 }
 
-/// Whether a client can continue from its position (rules.md 2.3 and 2.4).
-fn is_continuous(checkpoint: &Checkpoint, view: &PageInputs<'_>) -> bool {
+/// Whether a client can continue from its position (rules.md 2.3 and 2.4). Types that the gateway does not know do not
+/// count: it does not read them.
+fn is_continuous(checkpoint: &Checkpoint, tracks: &Tracks, view: &PageInputs<'_>) -> bool {
     let on_course = |(scope, position): (&Scope, &Position)| {
         if !view.grants.can_read(scope) {
             return true;
@@ -269,117 +329,20 @@ fn is_continuous(checkpoint: &Checkpoint, view: &PageInputs<'_>) -> bool {
             .confirmed
             .get(scope)
             .map_or(state.head, |confirmed| state.head.max(*confirmed));
-        let above_floor = position.seq.max(position.start) >= state.floor;
+        let above_floor = position.start >= state.floor;
         (above_floor || is_active(Mutant::BelowTheFloor)) && position.seq <= head
     };
+    let counted = tracks.unknown.iter();
+    let counted = counted.filter(|_| is_active(Mutant::UnknownBelowTheFloor));
+    let mut counted = counted.chain(&tracks.read);
     (checkpoint.epoch == *view.epoch || is_active(Mutant::OtherEpoch))
-        && checkpoint.tracks.len() <= TRACKS_MAX
-        && positions(checkpoint).all(on_course)
+        && tracks.read.len() + tracks.unknown.len() <= TRACKS_MAX
+        && counted.all(|track| track.positions.iter().all(on_course))
 }
 
-/// Begins the scopes at 0 in which a track has no position yet.
-fn begin(checkpoint: &mut Checkpoint, scopes: &[&Scope], view: &PageInputs<'_>) {
-    for track in &mut checkpoint.tracks {
-        for scope in scopes {
-            let begin = || Position {
-                seq: Seq::START,
-                start: if is_active(Mutant::NoStart) {
-                    Seq::START
-                } else {
-                    view.state(scope).head
-                },
-            };
-            let positions = &mut track.positions;
-            positions.entry(Scope::clone(scope)).or_insert_with(begin);
-        }
-    }
-}
-
-fn heads(scopes: Vec<&Scope>, view: &PageInputs<'_>) -> BTreeMap<Scope, Seq> {
+fn heads(scopes: BTreeSet<&Scope>, view: &PageInputs<'_>) -> BTreeMap<Scope, Seq> {
     let scopes = scopes.into_iter();
     scopes
         .map(|scope| (scope.clone(), view.state(scope).head))
         .collect()
-}
-
-/// A late snapshot shows what was removed between its heads and the start. The client stores it, so it needs these removals
-/// later (2.8).
-fn lower_starts(checkpoint: &mut Checkpoint, heads: &BTreeMap<Scope, Seq>) {
-    for (scope, position) in checkpoint.tracks.iter_mut().flat_map(|t| &mut t.positions) {
-        let late = heads.get(scope).filter(|head| position.seq < **head);
-        position.start = late.map_or(position.start, |head| position.start.min(*head));
-    }
-}
-
-/// A revoked scope is reported once and leaves the checkpoint, so a later grant starts it again (2.6).
-fn drop_revoked(checkpoint: &mut Checkpoint, grants: &Grants) -> Vec<Scope> {
-    let revoked: BTreeSet<Scope> = positions(checkpoint)
-        .map(|(scope, _)| scope)
-        .filter(|scope| !grants.can_read(scope))
-        .cloned()
-        .collect();
-    for track in &mut checkpoint.tracks {
-        track
-            .positions
-            .retain(|scope, _| !revoked.contains(scope) || is_active(Mutant::RevokedScopeKept));
-    }
-    revoked.into_iter().collect()
-}
-
-/// Makes the tracks cover the requested types. Fewer types need no change; added ones begin a track at 0 (2.5).
-fn update_tracks(model: &Model, checkpoint: &mut Checkpoint, types: RequestedTypes) {
-    if let RequestedTypes::Only(wanted) = &types {
-        for track in &mut checkpoint.tracks {
-            track.types = match &track.types {
-                RequestedTypes::All => types.clone(),
-                RequestedTypes::Only(names) => {
-                    RequestedTypes::Only(names.intersection(wanted).cloned().collect())
-                }
-            };
-        }
-        checkpoint
-            .tracks
-            .retain(|track| track.types != RequestedTypes::Only(BTreeSet::new()));
-    }
-    let covered = |name: &TypeName| {
-        checkpoint
-            .tracks
-            .iter()
-            .any(|track| track.types.contain(name))
-    };
-    let added: BTreeSet<TypeName> = model
-        .types
-        .iter()
-        .map(|document_type| &document_type.name)
-        .filter(|name| types.contain(name) && !covered(name))
-        .cloned()
-        .collect();
-    if checkpoint.tracks.is_empty() {
-        checkpoint.tracks.push(Track {
-            types: types.clone(),
-            positions: BTreeMap::new(),
-        });
-    } else if !added.is_empty() && !is_active(Mutant::AddedTypes) {
-        checkpoint.tracks.push(Track {
-            types: RequestedTypes::Only(added),
-            positions: BTreeMap::new(),
-        });
-    }
-    checkpoint.types = types;
-}
-
-/// Joins tracks that have all caught up. They are at the same heads, except for one that was above a late snapshot. The
-/// others have read nothing beyond the snapshot, so the lower position counts.
-fn merge_tracks(checkpoint: &mut Checkpoint) {
-    let mut tracks = std::mem::take(&mut checkpoint.tracks).into_iter();
-    let Some(mut joined) = tracks.next() else {
-        return;
-    };
-    for (scope, position) in tracks.flat_map(|track| track.positions) {
-        let held = joined.positions.entry(scope).or_insert(position);
-        held.seq = held.seq.min(position.seq);
-        held.start = held.start.max(position.start);
-    }
-    joined.types = checkpoint.types.clone();
-    checkpoint.tracks = vec![joined];
 }

@@ -160,14 +160,14 @@ fn is_shown_by_both(client: &Client, entry: &Entry) -> bool {
 /// The client knows what its checkpoint has passed and still exists. It need not know what was removed before it began
 /// a scope. Anything else that it holds goes at the end of a pull.
 pub(crate) fn judge_no_gap(client: &Client, state: &State) -> Judged {
-    let Some(checkpoint) = client.checkpoint.as_deref().map(read) else {
+    let Some(checkpoint) = client.place.as_ref().map(|place| &place.checkpoint) else {
         return Ok(());
     };
     if checkpoint.epoch != state.epoch {
         return Ok(());
     }
     for item in state.feed() {
-        let position = position(&checkpoint, &item.record);
+        let position = position(checkpoint, &item.record);
         let Some(position) = position.filter(|position| position.seq >= item.seq) else {
             continue;
         };
@@ -216,7 +216,9 @@ pub(crate) fn judge_no_past(
     };
     for item in changes.iter().filter(is_removal) {
         let begun = from.and_then(|from| position(from, &item.record));
-        let begun = begun.or_else(|| position(to, &item.record));
+        // A client that has reached the start of a scope has raised it since.
+        let begins = |begun: &Position| begun.seq < begun.start;
+        let begun = begun.or_else(|| position(to, &item.record).filter(begins));
         expect(
             begun.is_none_or(|begun| item.seq > begun.start),
             Property::NoPast,
@@ -224,10 +226,6 @@ pub(crate) fn judge_no_past(
         )?;
     }
     Ok(())
-}
-
-pub(crate) fn read(token: &str) -> Checkpoint {
-    Checkpoint::decode(token).expect("clients hold what pages gave them")
 }
 
 /// After an answer, a user's own write stays in view, unless a newer version is known.
@@ -355,7 +353,7 @@ pub(crate) fn judge_monotone(
 
 fn track<'c>(checkpoint: &'c Checkpoint, type_name: &TypeName) -> Option<&'c Track> {
     let mut tracks = checkpoint.tracks.iter();
-    tracks.find(|track| track.types.contain(type_name))
+    tracks.find(|track| track.types.contains(&people::number(type_name)))
 }
 
 /// Whether a client could have continued from its checkpoint in this state, in the scopes that it has now. Only positions
@@ -375,7 +373,9 @@ pub(crate) fn is_continuous(
     };
     let knows = |track: &&Track| {
         let mut types = people::types().into_iter();
-        types.any(|name| track.types.contain(&name) && people::knows(gateway, &name))
+        types.any(|name| {
+            track.types.contains(&people::number(&name)) && people::knows(gateway, &name)
+        })
     };
     from.epoch == state.epoch
         && from

@@ -10,6 +10,7 @@ use std::{
 use serde_json::{Map, Value as Json};
 use tidegate_core::{
     entry::Entry,
+    generation::TypeNumber,
     grant::{Grants, Identity},
     id::{DocumentId, DocumentKey, TypeName, UserId},
     model::Model,
@@ -158,10 +159,17 @@ pub(crate) fn sdl(edition: Edition, rule: &str) -> String {
     sdl + more
 }
 
-/// All types of both models.
+/// All types of both models, in the order in which a store numbers them.
 pub(crate) fn types() -> [TypeName; 6] {
-    ["Task", "Note", "Gift", "Card", "Memo", "Member"]
+    ["Task", "Note", "Card", "Memo", "Member", "Gift"]
         .map(|name| TypeName::new(name).expect("types of the model have good names"))
+}
+
+/// The number that a store gives to the type.
+pub(crate) fn number(type_name: &TypeName) -> TypeNumber {
+    let before = types().iter().position(|name| name == type_name);
+    let before = before.expect("there are no other types");
+    TypeNumber(u32::try_from(before).expect("they are few") + 1)
 }
 
 /// Whether an app or a gateway of this edition knows the type.

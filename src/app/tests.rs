@@ -86,7 +86,7 @@ async fn a_running_gateway_collects_old_tombstones_by_itself() {
     };
     let base = None;
     applied(Action::Create { document, base }).await;
-    let before = pull(None).await.checkpoint.encode();
+    let before = pull(None).await.token();
     let base = BaseVersion(1);
     applied(Action::Delete { base }).await;
     let pull = async || pull(Some(&before)).await.changes.len();

@@ -187,6 +187,17 @@ fn objects<N: Node, T: RootValue>(
     }
 }
 
+/// Writes pages.
+fn pages(
+    types: &ApiTypes,
+) -> impl Fn(&SelectedField) -> RootWriter<PageAnswer> + Send + Sync + 'static {
+    let table = Arc::clone(&types.pages.page);
+    move |field| {
+        let plan = table.compile(field);
+        Box::new(move |answer: &PageAnswer, text: &mut Text| answer.write(&plan, text))
+    }
+}
+
 impl RootValue for PageAnswer {
     fn text_bytes(&self) -> usize {
         self.text_bytes()
@@ -214,7 +225,7 @@ fn changes_since(types: &ApiTypes) -> RootRow {
             server_time: call.sync.now(),
         })
     }
-    let page = objects(&types.pages.page, |answer: &PageAnswer| answer);
+    let page = pages(types);
     RootRow::resolved(
         OperationKind::Query,
         "changesSince",
@@ -373,7 +384,7 @@ fn decline_memberships(types: &ApiTypes) -> RootRow {
 }
 
 fn followed_changes(types: &ApiTypes) -> RootRow {
-    let page = objects(&types.pages.page, |answer: &PageAnswer| answer);
+    let page = pages(types);
     let compile = move |field: &SelectedField| {
         let follow = |call: Call| {
             let request = arguments::page(&call.arguments, &call.sync)?;

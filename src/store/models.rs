@@ -63,6 +63,7 @@ pub(super) struct LeadRecord {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct TypeRecords {
     numbers: BTreeMap<TypeName, TypeNumber>,
+    first: TypeNumber,
     shapes: BTreeMap<TypeName, TypeShape>,
 }
 
@@ -70,6 +71,7 @@ pub(super) struct TypeRecords {
 pub(super) fn divide(state: &ModelState) -> (LeadRecord, TypeRecords) {
     let types = TypeRecords {
         numbers: state.numbers.clone(),
+        first: state.first,
         shapes: state.shapes.clone(),
     };
     let text = serde_json::to_vec(&types).expect("names and texts are JSON");
@@ -112,6 +114,7 @@ impl ModelCache {
             lead: lead.lead,
             term: lead.term,
             numbers: types.numbers,
+            first: types.first,
             shapes: types.shapes,
             moving: lead.moving.clone(),
         });

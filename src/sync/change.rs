@@ -52,7 +52,16 @@ impl Shared {
 /// A change as text, rendered by one plan.
 struct CachedText {
     plan: Arc<dyn Any + Send + Sync>,
-    text: Bytes,
+    text: ChangeText,
+}
+
+/// The text of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeText {
+    /// The JSON.
+    pub json: Bytes,
+    /// Whether the change is withheld: its document could not be shown (rules.md 8.8).
+    pub is_withheld: bool,
 }
 
 /// The most texts kept of a change. The readers of a scope mostly send the same query.
@@ -107,23 +116,24 @@ impl StoredChange {
     }
 
     /// Its text under `plan`, if it is kept.
-    pub fn text<P: Any + Send + Sync>(&self, plan: &Arc<P>) -> Option<Bytes> {
+    pub fn text<P: Any + Send + Sync>(&self, plan: &Arc<P>) -> Option<ChangeText> {
         let texts = self.shared.as_ref()?.texts.lock();
         let known = texts.kept.iter().find(|text| text.is_of(plan))?;
         Some(known.text.clone())
     }
 
     /// Keeps its text under `plan`, if it is in a ring and there is room.
-    pub fn keep_text<P: Any + Send + Sync>(&self, plan: &Arc<P>, text: &[u8]) {
+    pub fn keep_text<P: Any + Send + Sync>(&self, plan: &Arc<P>, json: &[u8], is_withheld: bool) {
         let Some(shared) = &self.shared else { return };
         let mut texts = shared.texts.lock();
         let is_read = texts.counted.is_some();
-        let has_room = texts.kept.len() < TEXTS_MAX && text.len() <= TEXT_BYTES_MAX;
+        let has_room = texts.kept.len() < TEXTS_MAX && json.len() <= TEXT_BYTES_MAX;
         if is_read && has_room && !texts.kept.iter().any(|text| text.is_of(plan)) {
-            shared.count(&mut texts, text.len());
+            shared.count(&mut texts, json.len());
+            let json = Bytes::copy_from_slice(json);
             texts.kept.push(CachedText {
                 plan: Arc::clone(plan) as _,
-                text: Bytes::copy_from_slice(text),
+                text: ChangeText { json, is_withheld },
             });
         }
     }
@@ -186,12 +196,13 @@ mod tests {
         let bytes = OVERHEAD_BYTES + change.bytes();
         assert_eq!(counted(), bytes);
         let (reader, plan) = (change.clone(), Arc::new(1));
-        reader.keep_text(&plan, b"seven b");
+        reader.keep_text(&plan, b"seven b", true);
         assert_eq!(counted(), bytes + 7);
         change.leave_ring();
         assert_eq!(counted(), 0);
-        assert_eq!(reader.text(&plan).unwrap(), "seven b");
-        reader.keep_text(&Arc::new(2), b"of a reader who was late");
+        let kept = reader.text(&plan).unwrap();
+        assert_eq!((&*kept.json, kept.is_withheld), (&b"seven b"[..], true));
+        reader.keep_text(&Arc::new(2), b"of a reader who was late", false);
         assert_eq!(counted(), 0);
     }
 
@@ -201,19 +212,21 @@ mod tests {
         let plans: Vec<Arc<usize>> = (0..TEXTS_MAX + 2).map(Arc::new).collect();
         for plan in &plans {
             assert_eq!(change.text(plan), None);
-            change.clone().keep_text(plan, plan.to_string().as_bytes());
+            change
+                .clone()
+                .keep_text(plan, plan.to_string().as_bytes(), false);
         }
         let kept = plans.iter().map(|plan| change.clone().text(plan));
-        let kept: Vec<Bytes> = kept.flatten().collect();
+        let kept: Vec<Bytes> = kept.flatten().map(|text| text.json).collect();
         assert_eq!(kept, ["0", "1", "2", "3"]);
     }
 
     #[test]
     fn a_long_text_is_not_kept() {
         let (change, plan) = (change().in_ring(&Arc::default()), Arc::new(1));
-        change.keep_text(&plan, &[b'x'; TEXT_BYTES_MAX + 1]);
+        change.keep_text(&plan, &[b'x'; TEXT_BYTES_MAX + 1], false);
         assert_eq!(change.text(&plan), None);
-        change.keep_text(&plan, &[b'x'; TEXT_BYTES_MAX]);
+        change.keep_text(&plan, &[b'x'; TEXT_BYTES_MAX], false);
         assert!(change.text(&plan).is_some());
     }
 }

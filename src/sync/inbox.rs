@@ -25,6 +25,7 @@ use tokio::{
 use super::{
     Caller, SyncError, SyncService, in_own_task, in_time,
     live::{EXPIRY_GRACE, SubscriptionHandle},
+    scopes_bytes,
 };
 use crate::{
     quota::Lease,
@@ -152,7 +153,7 @@ impl SyncService {
                 entries: Vec::new(),
             };
             let has_more = reading.read(snapshot.as_mut()).await?;
-            Ok(reading.into_page(has_more))
+            Ok::<_, StoreError>(reading.into_page(has_more))
         });
         let page = page.await?;
         let bytes = page.entries.iter().map(InboxEntry::bytes).sum();
@@ -322,7 +323,7 @@ impl From<&InboxPage> for ShownPage {
 impl InboxSubscription {
     /// The next page that differs from the last.
     async fn next(&mut self) -> Result<InboxPage, SyncError> {
-        self.caller.hold(&mut self.lease, [].into_iter())?;
+        self.caller.hold(&mut self.lease, 0)?;
         loop {
             if self.shown.is_some() {
                 self.news_or_expiry().await?;
@@ -342,7 +343,8 @@ impl InboxSubscription {
                     async move { sync.conflicts_within(&caller, &request, bytes_max).await },
                 );
             let page = page.await?;
-            self.caller.hold(&mut self.lease, page.scopes.iter())?;
+            self.caller
+                .hold(&mut self.lease, scopes_bytes(page.scopes.iter()))?;
             let shown = Some(ShownPage::from(&page));
             if self.shown != shown {
                 self.shown = shown;

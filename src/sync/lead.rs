@@ -3,7 +3,11 @@
 //!
 //! The core says what a lead puts in force, and the store changes it in one transaction.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
 
 use tidegate_core::{
     generation::{Generation, ModelRecord, Standing},
@@ -12,6 +16,7 @@ use tidegate_core::{
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::SyncService;
 use crate::{
     lock::Mutex,
     store::{Store, StoreError},
@@ -30,6 +35,7 @@ pub struct LeadWatch {
     generation: Generation,
     /// What the last look found.
     seen: Mutex<Option<Standing>>,
+    service: OnceLock<Weak<SyncService>>,
 }
 
 /// A watch in the background. It ends when this is dropped.
@@ -54,7 +60,13 @@ impl LeadWatch {
             store,
             generation,
             seen: Mutex::default(),
+            service: OnceLock::new(),
         }
+    }
+
+    /// From now on the service's subscribers read the store once when the lead changes (rules.md 2.5a).
+    pub fn wake_subscribers_of(&self, service: &Arc<SyncService>) {
+        self.service.get_or_init(|| Arc::downgrade(service));
     }
 
     /// Looks again and again.
@@ -80,6 +92,9 @@ impl LeadWatch {
         let before = self.seen.lock().replace(standing);
         if before != Some(standing) {
             self.log(standing);
+            if let Some(service) = self.service.get().and_then(Weak::upgrade) {
+                service.read_again();
+            }
         }
         Ok(standing)
     }

@@ -6,11 +6,11 @@
 mod ring;
 mod subscribers;
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt, stream};
 use tidegate_core::{
-    checkpoint::{Checkpoint, RequestedTypes},
+    checkpoint::{Checkpoint, Token, Track},
     id::{Scope, UserId},
     mutant::{Mutant, is_active},
     page,
@@ -24,8 +24,12 @@ use tokio::{
 use self::subscribers::SubscriberRegistry;
 pub(super) use self::subscribers::SubscriptionHandle;
 use super::{
-    Caller, Page, PullRequest, SyncError, SyncService, commit::ScopeHeads, grants::GrantCache,
+    Caller, Page, PullRequest, SyncError, SyncService,
+    commit::ScopeHeads,
+    grants::GrantCache,
     in_own_task,
+    pull::{PageReader, Unshown},
+    scopes_bytes,
 };
 use crate::{
     lock::Mutex,
@@ -74,9 +78,8 @@ impl SyncService {
             expiry: Box::pin(sleep(self.left_of_token(&caller))),
             sync: self,
             caller,
-            at: request.checkpoint.map(Arc::new),
-            types: request.types,
-            limit: request.limit,
+            request,
+            last: None,
             handle,
             lease: None,
             next: SubscriptionState::First(start),
@@ -96,6 +99,12 @@ impl SyncService {
         })
     }
 
+    /// Makes all subscribers read the store once. A gateway that leads now goes back to what others could not show
+    /// (rules.md 2.5a).
+    pub(super) fn read_again(&self) {
+        self.live.subscribers.lock().invalidate_grants();
+    }
+
     /// The time until a caller's token expires.
     pub fn left_of_token(&self, caller: &Caller) -> Duration {
         let left_ms = caller.identity.expires_at.ms() - self.now().ms();
@@ -109,17 +118,40 @@ struct Subscription {
     caller: Caller,
     /// The end of the caller's token.
     expiry: Pin<Box<Sleep>>,
-    /// The client's position.
-    at: Option<Arc<Checkpoint>>,
-    types: RequestedTypes,
-    /// The most changes on a page.
-    limit: usize,
+    /// What the client asked for.
+    request: PullRequest,
+    /// Where the last page has brought the client.
+    last: Option<LastPage>,
     handle: SubscriptionHandle,
     /// Counts what it takes while it waits.
     lease: Option<Lease>,
     next: SubscriptionState,
     /// The number of consecutive failures of the store.
     failures: u32,
+}
+
+/// What a subscription keeps of its last page.
+struct LastPage {
+    at: Arc<Checkpoint>,
+    reader: Arc<PageReader>,
+    unshown: Arc<Unshown>,
+}
+
+impl LastPage {
+    fn of(page: &Page) -> Self {
+        Self {
+            at: Arc::clone(&page.checkpoint),
+            reader: Arc::clone(&page.reader),
+            unshown: Arc::clone(&page.unshown),
+        }
+    }
+
+    /// The track that this gateway reads, if it is only one.
+    fn track(&self) -> Option<&Track> {
+        let tracks = self.at.tracks.iter();
+        let mut read = tracks.filter(|track| self.reader.known.read(track));
+        read.next().filter(|_| read.next().is_none())
+    }
 }
 
 /// The next step of a subscription.
@@ -136,8 +168,14 @@ enum SubscriptionState {
 impl Subscription {
     /// The next page that the client needs.
     async fn page(&mut self) -> Result<Page, SyncError> {
-        if let (SubscriptionState::First(_), at) = (self.next, self.at.clone()) {
-            self.hold(at.as_deref())?;
+        match &mut self.last {
+            None => {
+                let token = self.request.checkpoint.as_ref();
+                let bytes = token.map_or(0, Token::bytes);
+                self.caller.hold(&mut self.lease, bytes)?;
+            }
+            // The text of the last page is written.
+            Some(last) => last.unshown.add_to(&mut last.at, last.reader.standing),
         }
         loop {
             if matches!(self.next, SubscriptionState::Wait) {
@@ -159,7 +197,9 @@ impl Subscription {
                     }
                     page => {
                         let page = page?;
-                        self.hold(Some(&page.checkpoint))?;
+                        let tracks = page.checkpoint.tracks.iter();
+                        let scopes = tracks.flat_map(|track| track.positions.keys());
+                        self.caller.hold(&mut self.lease, scopes_bytes(scopes))?;
                         page
                     }
                 },
@@ -171,7 +211,7 @@ impl Subscription {
                 self.next,
                 SubscriptionState::First(_) | SubscriptionState::Read
             );
-            self.at = Some(Arc::clone(&page.checkpoint));
+            self.last = Some(LastPage::of(&page));
             self.next = if page.has_more {
                 SubscriptionState::Read
             } else {
@@ -181,13 +221,6 @@ impl Subscription {
                 return Ok(page);
             }
         }
-    }
-
-    /// Counts what it keeps where the client stands.
-    fn hold(&mut self, at: Option<&Checkpoint>) -> Result<(), SyncError> {
-        let tracks = at.into_iter().flat_map(|at| &at.tracks);
-        let scopes = tracks.flat_map(|track| track.positions.keys());
-        self.caller.hold(&mut self.lease, scopes)
     }
 
     /// Whether the subscription waits until this error passes.
@@ -240,17 +273,21 @@ impl Subscription {
 
     async fn heads(&self) -> Result<Page, SyncError> {
         let (sync, caller) = (Arc::clone(&self.sync), self.caller.clone());
-        let types = self.types.clone();
+        let types = self.request.types.clone();
         in_own_task(async move { sync.current_position(&caller, types).await }).await
     }
 
     /// Reads all scopes.
     async fn whole_page(&self, bytes_max: usize) -> Result<Page, SyncError> {
         let (sync, caller) = (Arc::clone(&self.sync), self.caller.clone());
-        let request = PullRequest {
-            checkpoint: self.at.as_deref().cloned(),
-            types: self.types.clone(),
-            limit: self.limit,
+        let request = match &self.last {
+            None => self.request.clone(),
+            Some(last) => PullRequest {
+                checkpoint: Some(Token::Kept(Checkpoint::clone(&last.at))),
+                types: self.request.types.clone(),
+                refresh: BTreeSet::new(),
+                limit: self.request.limit,
+            },
         };
         in_own_task(async move { sync.pull_within(&caller, request, bytes_max).await }).await
     }
@@ -258,8 +295,10 @@ impl Subscription {
     /// Reads only the scopes that grants have added since the last page. The rings continue where they were left
     /// (rules.md 6.3). `None` if all scopes have to be read.
     async fn added_page(&mut self, bytes_max: usize) -> Result<Option<Page>, SyncError> {
-        let Some(at) = &self.at else { return Ok(None) };
-        let [track] = at.tracks.as_slice() else {
+        let Some(last) = &self.last else {
+            return Ok(None);
+        };
+        let Some(track) = last.track() else {
             return Ok(None);
         };
         let (sync, caller) = (Arc::clone(&self.sync), self.caller.clone());
@@ -269,11 +308,12 @@ impl Subscription {
             self.handle.wake();
         }
         if grants.scopes().eq(track.positions.keys()) {
-            return Ok(Some(Page::empty(Arc::clone(at))));
+            let (at, reader) = (Arc::clone(&last.at), Arc::clone(&last.reader));
+            return Ok(Some(Page::empty(at, reader)));
         }
-        self.handle.watch_also(page::added(at, &grants));
+        self.handle.watch_also(page::added(track, &grants));
         let (sync, caller) = (Arc::clone(&self.sync), self.caller.clone());
-        let (at, limit) = (Arc::clone(at), self.limit);
+        let (at, limit) = (Arc::clone(&last.at), self.request.limit);
         in_own_task(async move { sync.pull_added(&caller, &at, limit, bytes_max).await }).await
     }
 
@@ -282,25 +322,21 @@ impl Subscription {
         let SubscriptionState::Wait = self.next else {
             return None;
         };
-        let at = self.at.as_mut()?;
-        let [track] = at.tracks.as_slice() else {
-            return None;
-        };
+        let last = self.last.as_mut()?;
+        let (limit, known) = (self.request.limit, &last.reader.known);
         let bytes_max = self.sync.limits().live_page_bytes;
-        let (changes, seqs) = self.handle.read(track, self.limit, bytes_max)?;
+        let (changes, seqs) = self.handle.read(last.track()?, known, limit, bytes_max)?;
         // Once the last page is sent, this is the only reference.
-        let moved = Arc::make_mut(at);
+        let moved = Arc::make_mut(&mut last.at);
         moved.turn = None;
-        let positions = moved
-            .tracks
-            .iter_mut()
-            .flat_map(|track| track.positions.values_mut());
+        let mut read = moved.tracks.iter_mut().filter(|track| known.read(track));
+        let positions = read.next()?.positions.values_mut();
         for (position, seq) in positions.zip(seqs) {
-            position.seq = seq;
+            position.advance(seq);
         }
         Some(Page {
             changes,
-            ..Page::empty(Arc::clone(at))
+            ..Page::empty(Arc::clone(&last.at), Arc::clone(&last.reader))
         })
     }
 }

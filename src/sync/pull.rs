@@ -1,21 +1,24 @@
 //! `changesSince`: one page, read in one snapshot of the store.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use tidegate_core::{
-    checkpoint::{Checkpoint, RequestedTypes},
+    checkpoint::{Checkpoint, KnownTypes, RequestedTypes, Token, TokenKey},
     decide::DOCUMENT_BYTES_MAX,
-    entry::FeedItem,
-    id::{Epoch, Scope, TypeName},
+    entry::{FeedItem, ScopeState},
+    generation::{Generation, ModelState, Standing},
+    id::{Epoch, Scope, Seq, TypeName, UserId},
     page::{self, PageCursor, PageInputs, PageRequest},
+    view::RecordHead,
 };
 
 use super::{Caller, StoredChange, SyncError, SyncService, in_time};
 use crate::{
     limits::Limits,
+    lock::Mutex,
     quota::Lease,
     store::{ScanRange, Snapshot, StoreError},
 };
@@ -24,9 +27,11 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct PullRequest {
     /// The client's position; `None` begins at the start.
-    pub checkpoint: Option<Checkpoint>,
+    pub checkpoint: Option<Token>,
     /// The types that it wants.
     pub types: RequestedTypes,
+    /// The types that it wants from the beginning again.
+    pub refresh: BTreeSet<TypeName>,
     /// The most changes on the page.
     pub limit: usize,
 }
@@ -51,10 +56,10 @@ impl PullRequest {
                 limit,
                 max,
             })?;
-        let checkpoint = checkpoint.map(Checkpoint::decode).transpose()?;
         Ok(Self {
-            checkpoint,
+            checkpoint: checkpoint.map(Token::parse).transpose()?,
             types,
+            refresh: BTreeSet::new(),
             limit,
         })
     }
@@ -73,11 +78,86 @@ pub struct Page {
     pub reset: bool,
     /// Scopes that the client held and may no longer see.
     pub revoked: Vec<Scope>,
+    pub(super) reader: Arc<PageReader>,
+    pub(super) unshown: Arc<Unshown>,
     /// Counts what was read for it, until the last copy is dropped.
     pub(super) _lease: Option<Arc<Lease>>,
 }
 
+/// For whom a page is, and what its gateway was at that time.
+#[derive(Debug)]
+pub(super) struct PageReader {
+    key: TokenKey,
+    user: UserId,
+    /// The types of the gateway's model.
+    pub(super) known: Arc<KnownTypes>,
+    /// Its model beside the lead.
+    pub(super) standing: Standing,
+}
+
+/// What could not be shown of a page, noted while its text is written. Its token names it (rules.md 2.5a).
+#[derive(Debug, Default)]
+pub(super) struct Unshown(Mutex<Notes>);
+
+#[derive(Debug, Default)]
+struct Notes {
+    /// The lowest seq in each scope.
+    lowest: BTreeMap<Scope, Seq>,
+    /// Whether the token was written before the last note.
+    is_token_stale: bool,
+}
+
+impl Unshown {
+    fn note(&self, scope: Scope, seq: Seq) {
+        let mut notes = self.0.lock();
+        let lowest = notes.lowest.get(&scope);
+        if lowest.is_none_or(|lowest| seq < *lowest) {
+            notes.lowest.insert(scope, seq);
+            notes.is_token_stale = true;
+        }
+    }
+
+    /// Adds the notes to the checkpoint of their page.
+    pub(super) fn add_to(&self, checkpoint: &mut Arc<Checkpoint>, standing: Standing) {
+        let mut notes = self.0.lock();
+        notes.is_token_stale = false;
+        if notes.lowest.is_empty() {
+            return;
+        }
+        let checkpoint = Arc::make_mut(checkpoint);
+        for (scope, seq) in &notes.lowest {
+            checkpoint.skip(scope, *seq, standing);
+        }
+    }
+}
+
 impl Page {
+    /// The client's position after the page, as a token. It names what was not shown so far.
+    pub fn token(&self) -> String {
+        let PageReader {
+            key,
+            user,
+            standing,
+            ..
+        } = &*self.reader;
+        let mut checkpoint = Arc::clone(&self.checkpoint);
+        self.unshown.add_to(&mut checkpoint, *standing);
+        checkpoint.seal(key, user)
+    }
+
+    /// Notes that a change of the page cannot be shown.
+    pub fn withhold(&self, change: &StoredChange) {
+        let view = change.view();
+        if let Some(scope) = view.and_then(|view| Scope::new(view.scope()).ok()) {
+            self.unshown.note(scope, change.seq);
+        }
+    }
+
+    /// Whether a change was withheld after the token was made.
+    pub fn is_token_stale(&self) -> bool {
+        self.unshown.0.lock().is_token_stale
+    }
+
     /// The epoch its versions belong to.
     pub fn epoch(&self) -> &Epoch {
         &self.checkpoint.epoch
@@ -92,13 +172,15 @@ impl Page {
     }
 
     /// An empty page, for a client at this position.
-    pub(super) fn empty(checkpoint: Arc<Checkpoint>) -> Self {
+    pub(super) fn empty(checkpoint: Arc<Checkpoint>, reader: Arc<PageReader>) -> Self {
         Self {
             changes: Vec::new(),
             checkpoint,
             has_more: false,
             reset: false,
             revoked: Vec::new(),
+            reader,
+            unshown: Arc::default(),
             _lease: None,
         }
     }
@@ -144,7 +226,7 @@ impl SyncService {
         let page = in_time(async {
             let mut reading = self.read(caller, request).await?;
             let filled = self.fill(&mut reading, limit, bytes_max).await?;
-            Ok(reading.into_page(filled.as_ref()))
+            Ok::<_, SyncError>(reading.into_page(filled.as_ref()))
         });
         page.await?.counted_for(caller)
     }
@@ -165,18 +247,23 @@ impl SyncService {
             if epoch != at.epoch {
                 return Ok(None);
             }
-            let added = page::added(at, &grants).into_iter().cloned().collect();
+            let reader = self.reader(caller, &*snapshot);
+            let read = at.tracks.iter().filter(|track| reader.known.read(track));
+            let added = read.flat_map(|track| page::added(track, &grants));
+            let added = added.cloned().collect();
             let scopes = snapshot.scopes(&added).await?;
             let view = PageInputs {
                 epoch: &epoch,
                 grants: &grants,
                 scopes: &scopes,
                 confirmed: &HashMap::new(),
+                known: &reader.known,
+                standing: reader.standing,
             };
             let cursor = PageCursor::regrant(at.clone(), &view);
-            let mut reading = PageReader::new(snapshot, cursor);
+            let mut reading = Reading::new(snapshot, reader, cursor);
             let filled = self.fill(&mut reading, limit, bytes_max).await?;
-            Ok(Some(reading.into_page(filled.as_ref())))
+            Ok::<_, StoreError>(Some(reading.into_page(filled.as_ref())))
         });
         let page = page.await?;
         page.map(|page| page.counted_for(caller)).transpose()
@@ -195,13 +282,14 @@ impl SyncService {
             let request = PullRequest {
                 checkpoint: None,
                 types,
+                refresh: BTreeSet::new(),
                 limit: 1,
             };
             let mut reading = self.read(caller, request).await?;
             for feed_range in reading.cursor.ranges() {
                 reading.cursor.advance(&feed_range, feed_range.through);
             }
-            Ok(Page {
+            Ok::<_, SyncError>(Page {
                 reset: false,
                 ..reading.into_page(None)
             })
@@ -210,13 +298,18 @@ impl SyncService {
     }
 
     /// Opens a snapshot and resumes at the client's position.
-    async fn read(&self, caller: &Caller, request: PullRequest) -> Result<PageReader, StoreError> {
+    async fn read(&self, caller: &Caller, request: PullRequest) -> Result<Reading, SyncError> {
         let claimed = caller.claim_grants.scopes().cloned().collect();
         let (mut snapshot, grants) = self.read_snapshot(caller, &claimed).await?;
         let scopes = snapshot.scopes(&grants.scopes().cloned().collect()).await?;
+        let reader = self.reader(caller, &*snapshot);
+        let checkpoint = match request.checkpoint {
+            Some(token) => opened(token, &reader, &mut *snapshot, &scopes).await?,
+            None => None,
+        };
         let mut confirmed = HashMap::new();
-        if let Some(checkpoint) = &request.checkpoint {
-            for scope in page::seqs_above_head(checkpoint, &grants, &scopes) {
+        if let Some(checkpoint) = &checkpoint {
+            for scope in page::seqs_above_head(checkpoint, &reader.known, &grants, &scopes) {
                 let head = self.store.confirmed_head(&scope).await?;
                 confirmed.insert(scope, head);
             }
@@ -227,26 +320,56 @@ impl SyncService {
             grants: &grants,
             scopes: &scopes,
             confirmed: &confirmed,
+            known: &reader.known,
+            standing: reader.standing,
         };
         let request = PageRequest {
-            checkpoint: request.checkpoint,
+            checkpoint,
             types: request.types,
+            refresh: request.refresh,
         };
-        let cursor = PageCursor::resume(&self.model, request, &view);
-        Ok(PageReader::new(snapshot, cursor))
+        let cursor = PageCursor::resume(request, &view);
+        Ok(Reading::new(snapshot, reader, cursor))
+    }
+
+    /// What pages of the snapshot are made with.
+    fn reader(&self, caller: &Caller, snapshot: &dyn Snapshot) -> Arc<PageReader> {
+        Arc::new(PageReader {
+            key: snapshot.token_key().clone(),
+            user: caller.identity.user.clone(),
+            known: self.known_types(snapshot.models()),
+            standing: snapshot.standing(),
+        })
+    }
+
+    /// The numbers of the model's types. They are computed again when the models of the store change.
+    fn known_types(&self, models: &Arc<ModelState>) -> Arc<KnownTypes> {
+        let mut known = self.known.lock();
+        match &*known {
+            Some((of, known)) if Arc::ptr_eq(of, models) => Arc::clone(known),
+            _ => {
+                // Before the first lead, a store has the types of the gateway that asks.
+                let own =
+                    (models.lead == Generation::default()).then(|| ModelState::of(&self.model));
+                let numbered = own.as_ref().unwrap_or(models);
+                let computed = Arc::new(KnownTypes::of(&self.model, numbered));
+                *known = Some((Arc::clone(models), Arc::clone(&computed)));
+                computed
+            }
+        }
     }
 
     /// Reads range after range until the page is full. Returns the scope that filled it.
     async fn fill(
         &self,
-        reading: &mut PageReader,
+        reading: &mut Reading,
         limit: usize,
         bytes_max: usize,
     ) -> Result<Option<Scope>, StoreError> {
         for feed_range in reading.cursor.ranges() {
             let range = ScanRange {
                 scope: feed_range.scope.clone(),
-                types: Some(self.known(&feed_range.types)),
+                types: Some(BTreeSet::clone(&feed_range.types)),
                 removals: feed_range.removals,
                 after: feed_range.after,
                 through: feed_range.through,
@@ -274,14 +397,29 @@ impl SyncService {
         }
         Ok(None)
     }
+}
 
-    /// The requested types that clients see. The store may hold documents of types that the model has retired or no longer
-    /// has.
-    fn known(&self, types: &RequestedTypes) -> BTreeSet<TypeName> {
-        let in_use = self.model.types.iter().filter(|it| !it.retired);
-        let names = in_use.map(|document_type| &document_type.stored_as);
-        names.filter(|name| types.contain(name)).cloned().collect()
+/// The checkpoint of a token; `None` if the client has to start again. Names of scopes that the caller may no longer see
+/// are looked up, since the page reports them.
+async fn opened(
+    token: Token,
+    reader: &PageReader,
+    snapshot: &mut dyn Snapshot,
+    scopes: &HashMap<Scope, ScopeState>,
+) -> Result<Option<Checkpoint>, SyncError> {
+    let Some(token) = token.unseal(snapshot.epoch(), &reader.key, &reader.user)? else {
+        return Ok(None);
+    };
+    let mut numbers = token.numbers();
+    let granted = scopes.iter();
+    let mut names: HashMap<_, _> = granted
+        .filter_map(|(scope, state)| Some((state.number?, scope.clone())))
+        .collect();
+    numbers.retain(|number| !names.contains_key(number));
+    if !numbers.is_empty() {
+        names.extend(snapshot.scopes_numbered(&numbers).await?);
     }
+    Ok(token.checkpoint(&names, snapshot.models()))
 }
 
 /// The most bytes of a page's documents: it ends with the one that brings it to `bytes_max`.
@@ -291,17 +429,19 @@ fn page_bytes(limit: usize, bytes_max: usize) -> usize {
 }
 
 /// A page during its read.
-struct PageReader {
+struct Reading {
     snapshot: Box<dyn Snapshot>,
+    reader: Arc<PageReader>,
     cursor: PageCursor,
     changes: Vec<StoredChange>,
     bytes: usize,
 }
 
-impl PageReader {
-    fn new(snapshot: Box<dyn Snapshot>, cursor: PageCursor) -> Self {
+impl Reading {
+    fn new(snapshot: Box<dyn Snapshot>, reader: Arc<PageReader>, cursor: PageCursor) -> Self {
         Self {
             snapshot,
+            reader,
             cursor,
             changes: Vec::new(),
             bytes: 0,
@@ -318,11 +458,10 @@ impl PageReader {
         } = self.cursor;
         Page {
             changes: self.changes,
-            checkpoint: Arc::new(checkpoint),
             has_more,
             reset,
             revoked,
-            _lease: None,
+            ..Page::empty(Arc::new(checkpoint), self.reader)
         }
     }
 }

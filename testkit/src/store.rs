@@ -12,7 +12,6 @@ use std::{
 };
 
 use tidegate_core::{
-    checkpoint::RequestedTypes,
     entry::{Entry, FeedItem, Marker, Membership, Record, ScopeState},
     generation::{Generation, LeadChange, ModelRecord, Standing, Term},
     id::{
@@ -51,7 +50,8 @@ pub struct State {
 #[derive(Debug, Clone, Copy)]
 pub struct Range<'r> {
     pub scope: &'r Scope,
-    pub types: &'r RequestedTypes,
+    /// Only these types; `None` is all.
+    pub types: Option<&'r BTreeSet<TypeName>>,
     /// Whether tombstones, markers and withheld records belong to it.
     pub removals: bool,
     /// Only records above this seq.
@@ -183,7 +183,9 @@ impl State {
     pub fn scan(&self, range: Range<'_>) -> Vec<FeedItem> {
         let wanted = |item: &FeedItem| {
             *item.record.scope() == *range.scope
-                && range.types.contain(&item.record.key().type_name)
+                && range
+                    .types
+                    .is_none_or(|types| types.contains(&item.record.key().type_name))
                 && (range.removals || !item.record.is_collectable())
                 && range.after < item.seq
                 && item.seq <= range.through

@@ -119,6 +119,7 @@ async fn a_page_has_only_the_last_state_of_a_document_and_none_twice() {
     let directory = TempDir::new().unwrap();
     let server = Server::dev(&directory);
     let alice = server.client("alice");
+    alice.push_all(json!([task_in("team:demo", "first")])).await;
     let before = alice.pull(None).await;
     alice
         .push_all(json!([

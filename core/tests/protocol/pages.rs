@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use serde_json::json;
 use tidegate_core::{
-    checkpoint::{Checkpoint, RequestedTypes},
+    checkpoint::RequestedTypes,
     entry::ScopeState,
     id::{Scope, Seq},
     page::{PageCursor, PageInputs, PageRequest, seqs_above_head},
@@ -120,8 +120,9 @@ fn another_epoch_is_answered_with_reset() {
 fn a_seq_above_the_head_resets_only_after_a_linearizable_read() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red()), create("b", red())]);
-    let token = phone.pull("bob", None, &RequestedTypes::All).last.token();
-    let checkpoint = Checkpoint::decode(&token).expect("it came from a page");
+    let pulled = phone.pull("bob", None, &RequestedTypes::All);
+    let checkpoint = pulled.last.place.checkpoint;
+    let gateway = phone.store.gateway();
     let scope = Scope::new("team:red").expect("a short name");
     let grants = phone.store.grants("bob");
     let late = HashMap::from([(
@@ -133,7 +134,7 @@ fn a_seq_above_the_head_resets_only_after_a_linearizable_read() {
         },
     )]);
     assert_eq!(
-        seqs_above_head(&checkpoint, &grants, &late),
+        seqs_above_head(&checkpoint, &gateway.known, &grants, &late),
         [scope.clone()].into()
     );
     for (confirmed, reset) in [(Seq(2), false), (Seq(1), true)] {
@@ -143,15 +144,15 @@ fn a_seq_above_the_head_resets_only_after_a_linearizable_read() {
             grants: &grants,
             scopes: &late,
             confirmed: &confirmed,
+            known: &gateway.known,
+            standing: gateway.standing,
         };
         let request = PageRequest {
             checkpoint: Some(checkpoint.clone()),
             types: RequestedTypes::All,
+            refresh: Default::default(),
         };
-        assert_eq!(
-            PageCursor::resume(&phone.store.model, request, &view).reset,
-            reset
-        );
+        assert_eq!(PageCursor::resume(request, &view).reset, reset);
     }
 }
 
@@ -159,12 +160,12 @@ fn a_seq_above_the_head_resets_only_after_a_linearizable_read() {
 fn a_token_with_more_tracks_than_a_client_can_get_begins_again() {
     let mut phone = Phone::new();
     phone.push(&[create("a", red())]);
-    let token = phone.pull("bob", None, &RequestedTypes::All).last.token();
-    let mut forged = Checkpoint::decode(&token).expect("it came from a page");
-    forged.tracks = vec![forged.tracks[0].clone(); 1_000];
-    let page = phone.store.page("bob", Some(&forged.encode()), 10);
-    let next = Checkpoint::decode(&page.token()).expect("it came from a page");
-    assert_eq!((page.reset, next.tracks.len()), (true, 1));
+    let pulled = phone.pull("bob", None, &RequestedTypes::All);
+    let mut many = pulled.last.place.checkpoint;
+    many.tracks = vec![many.tracks[0].clone(); 1_000];
+    let token = phone.store.seal("bob", &many);
+    let page = phone.store.page("bob", Some(&token), 10);
+    assert_eq!((page.reset, page.place.checkpoint.tracks.len()), (true, 1));
 }
 
 #[test]
@@ -173,17 +174,21 @@ fn a_page_never_passes_the_heads_of_its_snapshot() {
     phone.push(&[create("a", red()), create("b", red())]);
     let scopes = phone.store.state.scopes.clone();
     let grants = phone.store.grants("bob");
+    let gateway = phone.store.gateway();
     let view = PageInputs {
         epoch: &phone.store.state.epoch,
         grants: &grants,
         scopes: &scopes,
         confirmed: &HashMap::new(),
+        known: &gateway.known,
+        standing: gateway.standing,
     };
     let request = PageRequest {
         checkpoint: None,
         types: RequestedTypes::All,
+        refresh: Default::default(),
     };
-    let cursor = PageCursor::resume(&phone.store.model, request, &view);
+    let cursor = PageCursor::resume(request, &view);
     let ends: Vec<Seq> = cursor.ranges().iter().map(|range| range.through).collect();
     assert_eq!(ends, [Seq(2)]);
 }

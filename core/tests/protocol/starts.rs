@@ -101,7 +101,8 @@ fn a_late_snapshot_lowers_the_start_to_its_head() {
     phone.push(&[delete("b", 0), delete("c", 0)]);
     let scope = Scope::new("team:red").expect("a short name");
     let grants = phone.store.grants("bob");
-    let resume = |token: &str, head: Option<i64>| {
+    let gateway = phone.store.gateway();
+    let resume = |checkpoint: Option<Checkpoint>, head: Option<i64>| {
         let mut scopes = phone.store.state.scopes.clone();
         if let Some(head) = head {
             let late = ScopeState {
@@ -116,23 +117,26 @@ fn a_late_snapshot_lowers_the_start_to_its_head() {
             grants: &grants,
             scopes: &scopes,
             confirmed: &HashMap::new(),
+            known: &gateway.known,
+            standing: gateway.standing,
         };
         let request = PageRequest {
-            checkpoint: Checkpoint::decode(token).ok(),
+            checkpoint,
             types: RequestedTypes::All,
+            refresh: Default::default(),
         };
-        PageCursor::resume(&phone.store.model, request, &view)
+        PageCursor::resume(request, &view)
     };
     let spans = |cursor: &PageCursor| -> Vec<(i64, i64, bool)> {
         let span = |range: &FeedRange| (range.after.0, range.through.0, range.removals);
         cursor.ranges().iter().map(span).collect()
     };
-    let mut begun = resume("", None);
+    let mut begun = resume(None, None);
     assert_eq!(spans(&begun), [(0, 5, false)]);
     begun.advance(&begun.ranges()[0], Seq(1));
-    let mut late = resume(&begun.checkpoint.encode(), Some(3));
+    let mut late = resume(Some(begun.checkpoint), Some(3));
     assert_eq!(spans(&late), [(1, 3, false)]);
     late.advance(&late.ranges()[0], Seq(3));
-    let next = resume(&late.checkpoint.encode(), None);
+    let next = resume(Some(late.checkpoint), None);
     assert_eq!(spans(&next), [(3, 5, true)]);
 }

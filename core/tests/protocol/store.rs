@@ -9,9 +9,10 @@ use std::{
 
 use tidegate_core::{
     change::BaseVersion,
-    checkpoint::{Checkpoint, RequestedTypes},
+    checkpoint::{Checkpoint, CheckpointError, KnownTypes, RequestedTypes, Token, TokenKey},
     collect,
-    entry::{Entry, FeedItem, ScopeState},
+    entry::{Entry, FeedItem, Record, ScopeState},
+    generation::{Generation, ModelState, Standing, Term},
     grant::{Grants, Identity},
     id::{ClientId, ConflictId, DocumentKey, Epoch, MutationId, Scope, UserId},
     inbox::{InboxRecord, OpenConflict},
@@ -26,7 +27,7 @@ use tidegate_core::{
     value::Timestamp,
 };
 use tidegate_testkit::{
-    client::Page,
+    client::{Page, Place},
     store::{Range, State},
 };
 
@@ -49,7 +50,30 @@ pub(crate) struct Store {
     pub(crate) bounds: Arc<Bounds>,
     /// The most bytes of documents that a transaction loads.
     pub(crate) bytes_max: usize,
+    /// The types that the store has numbered.
+    pub(crate) models: ModelState,
     teams: HashMap<&'static str, Vec<&'static str>>,
+}
+
+/// The secret of the store.
+const KEY: TokenKey = TokenKey([7; 32]);
+
+/// A gateway that reads the store.
+#[derive(Debug, Clone)]
+pub(crate) struct Gateway {
+    pub(crate) known: KnownTypes,
+    pub(crate) standing: Standing,
+    /// Whether it can show a document.
+    pub(crate) shows: fn(&Entry) -> bool,
+}
+
+/// What a client asks a gateway for.
+pub(crate) struct Asked<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) token: Option<&'a str>,
+    pub(crate) types: RequestedTypes,
+    pub(crate) refresh: &'a [&'a str],
+    pub(crate) limit: usize,
 }
 
 impl Store {
@@ -64,6 +88,7 @@ impl Store {
 
     fn on(model: Arc<Model>) -> Self {
         Self {
+            models: ModelState::of(&model),
             model,
             state: State::new(Epoch::new("e1").expect("a short name")),
             log: Vec::new(),
@@ -394,11 +419,55 @@ impl Store {
         types: RequestedTypes,
         limit: usize,
     ) -> Page {
-        let checkpoint = token.map(|token| Checkpoint::decode(token).expect("it came from a page"));
-        let grants = self.grants(user);
+        let asked = Asked {
+            user,
+            token,
+            types,
+            refresh: &[],
+            limit,
+        };
+        self.page_at(&self.gateway(), &asked)
+    }
+
+    /// A gateway with the store's only model.
+    pub(crate) fn gateway(&self) -> Gateway {
+        Gateway {
+            known: KnownTypes::of(&self.model, &self.models),
+            standing: Standing {
+                generation: Generation(1),
+                leads: true,
+                term: Term(1),
+            },
+            shows: |_| true,
+        }
+    }
+
+    /// A gateway with an earlier model, which lacks the type Note, in the second term of a later one.
+    pub(crate) fn older_gateway(&self) -> Gateway {
+        let mut model = Model::clone(&self.model);
+        model.types.retain(|of| of.name.as_str() != "Note");
+        Gateway {
+            known: KnownTypes::of(&model, &self.models),
+            standing: Standing {
+                generation: Generation(1),
+                leads: false,
+                term: Term(2),
+            },
+            shows: |_| true,
+        }
+    }
+
+    /// The page of a gateway.
+    pub(crate) fn page_at(&self, gateway: &Gateway, asked: &Asked<'_>) -> Page {
+        let grants = self.grants(asked.user);
+        let checkpoint = asked.token.map(|token| {
+            let opened = self.open(asked.user, token);
+            opened.expect("it came from a page")
+        });
+        let checkpoint = checkpoint.flatten();
         let above = checkpoint
             .as_ref()
-            .map(|c| seqs_above_head(c, &grants, &self.state.scopes));
+            .map(|c| seqs_above_head(c, &gateway.known, &grants, &self.state.scopes));
         let confirm = |scope: Scope| (scope.clone(), self.scope(scope.as_str()).head);
         let confirmed = above.unwrap_or_default().into_iter().map(confirm).collect();
         let view = PageInputs {
@@ -406,16 +475,47 @@ impl Store {
             grants: &grants,
             scopes: &self.state.scopes,
             confirmed: &confirmed,
+            known: &gateway.known,
+            standing: gateway.standing,
         };
-        let mut cursor = PageCursor::resume(&self.model, PageRequest { checkpoint, types }, &view);
-        let (changes, filled) = self.fill(&mut cursor, limit);
+        let refresh = asked.refresh.iter();
+        let request = PageRequest {
+            checkpoint,
+            types: asked.types.clone(),
+            refresh: refresh.map(|name| key(name, "x").type_name).collect(),
+        };
+        let mut cursor = PageCursor::resume(request, &view);
+        let (mut changes, filled) = self.fill(&mut cursor, asked.limit);
+        for item in &mut changes {
+            withhold(gateway, item, &mut cursor.checkpoint);
+        }
         Page {
             changes,
             has_more: cursor.finish(filled.as_ref()),
             reset: cursor.reset,
             revoked: cursor.revoked.clone(),
-            checkpoint: cursor.checkpoint,
+            place: Place::new(self.seal(asked.user, &cursor.checkpoint), cursor.checkpoint),
         }
+    }
+
+    /// The checkpoint of a token; `None` if it is of another epoch.
+    pub(crate) fn open(
+        &self,
+        user: &str,
+        token: &str,
+    ) -> Result<Option<Checkpoint>, CheckpointError> {
+        let user = UserId::new(user).expect("a short name");
+        let Some(token) = Token::parse(token)?.unseal(&self.state.epoch, &KEY, &user)? else {
+            return Ok(None);
+        };
+        let scopes = self.state.scopes.iter();
+        let names = scopes.filter_map(|(scope, state)| Some((state.number?, scope.clone())));
+        Ok(token.checkpoint(&names.collect(), &self.models))
+    }
+
+    /// The token of a checkpoint.
+    pub(crate) fn seal(&self, user: &str, checkpoint: &Checkpoint) -> String {
+        checkpoint.seal(&KEY, &UserId::new(user).expect("a short name"))
     }
 
     fn fill(&self, cursor: &mut PageCursor, limit: usize) -> (Vec<FeedItem>, Option<Scope>) {
@@ -441,7 +541,7 @@ impl Store {
     fn scan(&self, range: &FeedRange) -> Vec<FeedItem> {
         self.state.scan(Range {
             scope: &range.scope,
-            types: &range.types,
+            types: Some(&range.types),
             removals: range.removals,
             after: range.after,
             through: range.through,
@@ -460,6 +560,19 @@ impl Store {
 
     fn teams_of(&self, user: &str) -> &[&'static str] {
         self.teams.get(user).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Rules.md 2.5a: what the gateway cannot show is a REVOKE, and the checkpoint remembers it.
+fn withhold(gateway: &Gateway, item: &mut FeedItem, checkpoint: &mut Checkpoint) {
+    if let Record::Entry(entry) = &mut item.record
+        && !entry.is_deleted()
+        && !(gateway.shows)(entry)
+    {
+        checkpoint.skip(&entry.scope, item.seq, gateway.standing);
+        let entry = Arc::make_mut(entry);
+        entry.body = None;
+        entry.withheld = true;
     }
 }
 

@@ -252,9 +252,11 @@ impl Story {
     fn request_page(&mut self, device: usize) {
         let device = &mut self.devices[device];
         if device.page.is_none() {
-            let from = device.client.checkpoint.clone();
+            let from = device.client.place.clone();
             device.page = Some(Arrival {
-                page: self.store.page(device.user, from.as_deref(), 1),
+                page: self
+                    .store
+                    .page(device.user, from.as_ref().map(|from| &*from.token), 1),
                 from,
                 types: RequestedTypes::All,
                 requested: Some(self.tick),

@@ -16,7 +16,7 @@ use tidegate::store::{
     Store, StoreError, StoredRecord, TailEvent, collections::Collections, models::Models,
 };
 use tidegate_core::{
-    checkpoint::{RequestedTypes, TokenKey},
+    checkpoint::TokenKey,
     entry::{Entry, ScopeState},
     generation::{ModelState, Standing},
     id::{ClientKey, ConflictId, DocumentKey, Epoch, Scope, ScopeNumber, Seq, UserId},
@@ -234,13 +234,9 @@ impl Snapshot for View {
             return block_on(file.scan(range));
         }
         let state = self.later(StoreFault::TwoSnapshots);
-        let types = range
-            .types
-            .clone()
-            .map_or(RequestedTypes::All, RequestedTypes::Only);
         let mut items = state.scan(Range {
             scope: &range.scope,
-            types: &types,
+            types: range.types.as_ref(),
             removals: range.removals,
             after: range.after,
             through: range.through,

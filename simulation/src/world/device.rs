@@ -7,12 +7,12 @@ use std::{
 
 use tidegate::sync::{Caller, Page, PullRequest, SyncError, SyncService};
 use tidegate_core::{
-    checkpoint::{Checkpoint, RequestedTypes},
+    checkpoint::{Checkpoint, RequestedTypes, Token},
     entry::{Entry, FeedItem, Record},
     id::{ClientKey, TypeName, UserId},
     push::{Push, PushAnswer, PushOutcome},
 };
-use tidegate_testkit::client::{self, Arrival, Client, Flight, Sending, Slip};
+use tidegate_testkit::client::{self, Arrival, Client, Flight, Place, Sending, Slip};
 
 use super::{GATEWAYS, World, lock, socket::Socket};
 use crate::{
@@ -153,8 +153,11 @@ impl Device {
 
     pub(super) fn asks(&self, limit: u8) -> PullRequest {
         PullRequest {
-            checkpoint: self.client.checkpoint.as_deref().map(oracle::read),
+            checkpoint: self.client.place.as_ref().map(|place| {
+                Token::parse(&place.token).expect("clients hold what pages gave them")
+            }),
             types: self.client.types.clone(),
+            refresh: self.wants.clone(),
             limit: 1 + usize::from(limit) % 4,
         }
     }
@@ -162,17 +165,28 @@ impl Device {
 
 /// A page in the form in which an app gets it from a gateway with this model.
 pub(super) fn received(page: &Page, gateway: Edition, app: Edition) -> client::Page {
-    let changes = page.decoded().expect("the store is whole").into_iter();
-    let shown = |item: FeedItem| FeedItem {
-        record: match item.record {
-            Record::Entry(entry) => Record::Entry(shown(&entry, gateway, app)),
-            marker @ Record::Marker(_) => marker,
-        },
-        ..item
-    };
+    let items = page.decoded().expect("the store is whole").into_iter();
+    let changes: Vec<FeedItem> = page
+        .changes
+        .iter()
+        .zip(items)
+        .map(|(change, item)| {
+            let record = match item.record {
+                Record::Entry(entry) => {
+                    let shown = shown(&entry, gateway, app);
+                    if shown.withheld && !entry.withheld {
+                        page.withhold(change);
+                    }
+                    Record::Entry(shown)
+                }
+                marker @ Record::Marker(_) => marker,
+            };
+            FeedItem { record, ..item }
+        })
+        .collect();
     client::Page {
-        changes: changes.map(shown).collect(),
-        checkpoint: Checkpoint::clone(&page.checkpoint),
+        changes,
+        place: Place::new(page.token(), Checkpoint::clone(&page.checkpoint)),
         has_more: page.has_more,
         reset: page.reset,
         revoked: page.revoked.clone(),
@@ -270,7 +284,7 @@ impl World {
         let tick = self.tick;
         let puller = &self.devices[device];
         let (pull, app, refreshed) = (puller.pull, puller.app, puller.wants.clone());
-        let from = puller.client.checkpoint.clone();
+        let from = puller.client.place.clone();
         let (asked, types) = (puller.asks(limit), puller.client.types.clone());
         tokio::spawn(async move {
             if let Ok(page) = service.pull(&caller, asked).await {

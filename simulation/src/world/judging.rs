@@ -76,13 +76,13 @@ impl World {
 
     fn judge_page(&self, request: &Request, arrival: &Arrival, since: usize) -> Judged {
         let page = &arrival.page;
-        let from = arrival.from.as_deref().map(oracle::read);
+        let from = arrival.from.as_ref().map(|from| &from.checkpoint);
         self.store.look(|moments| {
             request.sight.judge_page(&page.changes, moments, since)?;
             let possible: Vec<bool> = moments[request.asked..]
                 .iter()
                 .map(|moment| {
-                    let (from, given) = (from.as_ref(), &page.checkpoint);
+                    let given = &page.place.checkpoint;
                     oracle::is_continuous(from, given, request.edition, &moment.state)
                 })
                 .collect();
@@ -96,11 +96,12 @@ impl World {
             || format!("an empty page, and more to come: {page:?}"),
         )?;
         let from = from.filter(|_| !page.reset);
-        oracle::judge_no_past(from.as_ref(), &page.checkpoint, &page.changes)?;
+        oracle::judge_no_past(from, &page.place.checkpoint, &page.changes)?;
         match from {
             Some(from) => {
                 let may_go_back = !self.ends.is_empty();
-                oracle::judge_monotone(&from, &page.checkpoint, &page.revoked, may_go_back)
+                let given = &page.place.checkpoint;
+                oracle::judge_monotone(from, given, &page.revoked, may_go_back)
             }
             None => Ok(()),
         }

@@ -96,11 +96,11 @@ impl World {
             return self.pull_all(device, device, 3).await;
         }
         for _ in 0..PAGES_MAX {
-            let before = self.devices[device].client.checkpoint.clone();
+            let before = self.devices[device].client.place.clone();
             self.tick += 1;
             self.listen(device)?;
             self.settle().await?;
-            if self.devices[device].client.checkpoint == before {
+            if self.devices[device].client.place == before {
                 return Ok(());
             }
         }

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use futures_util::StreamExt;
 use tidegate::sync::{Page, Start};
 use tidegate_core::grant::Grants;
-use tidegate_testkit::client::Arrival;
+use tidegate_testkit::client::{Arrival, Place};
 use tokio::{sync::Semaphore, task::AbortHandle};
 
 use super::{
@@ -24,7 +24,7 @@ pub(super) struct Socket {
     task: AbortHandle,
     room: Arc<Semaphore>,
     /// Where the last page left off.
-    stands: Option<String>,
+    stands: Option<Place>,
     pages: VecDeque<Arrival>,
     /// The store's moment when the last page came, or when it was opened.
     reported: usize,
@@ -62,8 +62,8 @@ impl Device {
     /// Whether its subscription continues from its position.
     pub(super) fn is_subscribed(&self) -> bool {
         let goes_on = |socket: &Socket| match socket.pages.front() {
-            Some(next) => next.from == self.client.checkpoint,
-            None => socket.stands == self.client.checkpoint,
+            Some(next) => next.from == self.client.place,
+            None => socket.stands == self.client.place,
         };
         self.socket.as_ref().is_some_and(goes_on)
     }
@@ -87,7 +87,7 @@ impl Device {
         };
         let page = received(&page, gateway, self.app);
         let arrival = Arrival {
-            from: socket.stands.replace(page.token()),
+            from: socket.stands.replace(page.place.clone()),
             page,
             types: self.client.types.clone(),
             requested: None,
@@ -146,7 +146,7 @@ impl World {
             claimed,
             task: task.abort_handle(),
             room,
-            stands: subscriber.client.checkpoint.clone(),
+            stands: subscriber.client.place.clone(),
             pages: VecDeque::new(),
             reported,
         });

@@ -3,18 +3,17 @@
 use std::sync::Arc;
 
 use async_graphql::dynamic::SchemaBuilder;
-use bytes::Bytes;
 use tidegate_core::{value::Timestamp, view::RecordHead};
 
 use super::document::DocumentTypes;
 use crate::{
     graphql::{
         enums,
-        render::{RenderResult, Text},
+        render::{RenderResult, RenderStop, Text},
         shape::{list, nullable, required},
         table::{Node, ObjectPlan, ObjectType},
     },
-    sync::{ChangeView, Page, StoredChange},
+    sync::{ChangeText, ChangeView, Page, StoredChange},
 };
 
 /// The bytes of a change beside its stored document: names, punctuation.
@@ -32,6 +31,22 @@ impl PageAnswer {
         let changes = &self.page.changes;
         let stored: usize = changes.iter().map(StoredChange::bytes).sum();
         stored + CHANGE_BYTES * (changes.len() + 4)
+    }
+
+    /// Writes the page. If a change is withheld and its checkpoint stands before the changes, all is written again, with
+    /// a checkpoint that names the change (rules.md 2.5a).
+    pub(in crate::graphql) fn write(
+        &self,
+        plan: &ObjectPlan<SyncPage>,
+        text: &mut Text,
+    ) -> RenderResult {
+        let begin = text.mark();
+        plan.write(self, text)?;
+        if self.page.is_token_stale() {
+            text.rewind(&begin);
+            plan.write(self, text)?;
+        }
+        Ok(())
     }
 }
 
@@ -78,13 +93,19 @@ fn page(change: &Arc<ObjectType<SyncChange>>) -> ObjectType<SyncPage> {
     .field("changes", list("SyncChange"), "The changes in order.", move |field| {
         let plan = Arc::new(change.compile(field));
         Arc::new(move |answer, text| {
-            let changes = answer.page.changes.iter();
+            let page = &answer.page;
+            let changes = page.changes.iter();
             let changes = changes.filter_map(|change| Some((change, Content::of(change, &plan)?)));
-            text.list(changes, |text, (change, content)| write(change, content, &plan, text))
+            text.list(changes, |text, (change, content)| {
+                if write(change, content, &plan, text)? {
+                    page.withhold(change);
+                }
+                Ok(())
+            })
         })
     })
     .leaf("checkpoint", required("Checkpoint"), "Where the client then stands.", |answer, text| {
-        text.string(&answer.page.checkpoint.encode());
+        text.string(&answer.page.token());
     })
     .leaf("hasMore", required("Boolean"), "Whether there is more to read now; it alone says so.", |answer, text| {
         text.json(&answer.page.has_more);
@@ -136,7 +157,7 @@ fn change(documents: &Arc<DocumentTypes>) -> ObjectType<SyncChange> {
 /// What a change is written from.
 enum Content<'c> {
     /// The text that another reader with the same plan has had.
-    Text(Bytes),
+    Text(ChangeText),
     Parts(ChangeView<'c>),
 }
 
@@ -150,25 +171,29 @@ impl<'c> Content<'c> {
     }
 }
 
-/// Writes a change. If its document cannot be shown, it is withheld (rules.md 8.8).
+/// Writes a change. If its document cannot be shown, it is withheld (rules.md 8.8). Returns whether it is.
 fn write(
     change: &StoredChange,
     content: Content<'_>,
     plan: &Arc<ObjectPlan<SyncChange>>,
     text: &mut Text,
-) -> RenderResult {
+) -> Result<bool, RenderStop> {
     let view = match content {
         Content::Text(known) => {
-            text.raw(&known);
-            return Ok(());
+            text.raw(&known.json);
+            return Ok(known.is_withheld);
         }
         Content::Parts(view) => view,
     };
     let begin = text.mark();
-    let revoke = |text: &mut Text| plan.write(&view.withheld(), text);
+    let mut is_withheld = false;
+    let revoke = |text: &mut Text| {
+        is_withheld = true;
+        plan.write(&view.withheld(), text)
+    };
     text.shown(&view, |text| plan.write(&view, text), revoke)?;
     if let Some(whole) = text.whole_since(&begin) {
-        change.keep_text(plan, whole);
+        change.keep_text(plan, whole, is_withheld);
     }
-    Ok(())
+    Ok(is_withheld)
 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use tidegate_core::{
-    checkpoint::{Position, RequestedTypes},
-    id::{DocumentKey, Seq},
+    checkpoint::Position,
+    id::{DocumentKey, Seq, TypeName},
     mutant::{Mutant, is_active},
 };
 
@@ -65,12 +65,12 @@ impl Ring {
         self.bound();
     }
 
-    /// The writes of these types above the position, the last of each document, and the reader's new position; `None`
+    /// The writes of the types that are wanted above the position, the last of each document, and the reader's new position; `None`
     /// if the ring may lack some.
     pub(super) fn read(
         &self,
         position: Position,
-        types: &RequestedTypes,
+        wanted: impl Fn(&TypeName) -> bool,
     ) -> Option<(Vec<StoredChange>, Seq)> {
         let Some(low) = self.low else {
             return Some((Vec::new(), position.seq));
@@ -80,18 +80,22 @@ impl Ring {
         }
         let head = self.head(low);
         if position.seq > head {
-            return Some(self.read_beyond_gap(position.seq, types));
+            return Some(self.read_beyond_gap(position.seq, wanted));
         }
         let read = |write: &RingEntry| write.item.seq <= position.seq;
         let unread = self.writes.range(self.writes.partition_point(read)..);
         let items = unread
-            .filter(|write| !write.is_replaced && types.contain(&write.key.type_name))
+            .filter(|write| !write.is_replaced && wanted(&write.key.type_name))
             .map(|write| write.item.clone());
         Some((items.collect(), head))
     }
 
     /// The same for a reader beyond the gap, which has read the missing writes from the store.
-    fn read_beyond_gap(&self, position: Seq, types: &RequestedTypes) -> (Vec<StoredChange>, Seq) {
+    fn read_beyond_gap(
+        &self,
+        position: Seq,
+        wanted: impl Fn(&TypeName) -> bool,
+    ) -> (Vec<StoredChange>, Seq) {
         let (mut unread, mut head) = (Vec::new(), position);
         for (seq, write) in self.out_of_order.range(position.next()..) {
             if *seq != head.next() {
@@ -102,7 +106,7 @@ impl Ring {
         }
         let mut seen = HashSet::new();
         unread.reverse();
-        unread.retain(|write| seen.insert(&write.key) && types.contain(&write.key.type_name));
+        unread.retain(|write| seen.insert(&write.key) && wanted(&write.key.type_name));
         let items = unread.into_iter().rev().map(|write| write.item.clone());
         (items.collect(), head)
     }
@@ -184,7 +188,7 @@ mod tests {
 
     use tidegate_core::{
         entry::{Entry, FeedItem, Marker, Record},
-        id::{DocumentId, DocumentKey, Scope, TypeName, Version},
+        id::{DocumentId, DocumentKey, Scope, Version},
         value::{Document, Timestamp, Value},
     };
 
@@ -222,9 +226,10 @@ mod tests {
     fn read(ring: &Ring, seq: i64) -> Option<(Vec<i64>, i64)> {
         let position = Position {
             seq: Seq(seq),
-            start: Seq(0),
+            start: Seq(seq),
+            number: None,
         };
-        let (items, head) = ring.read(position, &RequestedTypes::All)?;
+        let (items, head) = ring.read(position, |_| true)?;
         Some((items.iter().map(|item| item.seq.0).collect(), head.0))
     }
 
@@ -350,8 +355,9 @@ mod tests {
         let beginning = Position {
             seq: Seq(0),
             start: Seq(2),
+            number: None,
         };
-        assert!(ring.read(beginning, &RequestedTypes::All).is_none());
+        assert!(ring.read(beginning, |_| true).is_none());
     }
 
     #[test]

@@ -12,8 +12,8 @@ use std::{
 };
 
 use tidegate_core::{
-    checkpoint::Track,
-    id::{Scope, Seq, UserId},
+    checkpoint::{KnownTypes, Track},
+    id::{Scope, Seq, TypeName, UserId},
     mutant::{Mutant, is_active},
 };
 use tokio::sync::Notify;
@@ -303,11 +303,12 @@ impl SubscriptionHandle {
         self.watching = wanted;
     }
 
-    /// The writes since the track's positions, and the positions after them. `None` if the store has to be read: the
+    /// The writes of the track's known types since its positions, and the positions after them. `None` if the store has to be read: the
     /// rings do not reach back far enough, more than `limit` writes or `bytes_max` wait, or grants may have changed.
     pub(super) fn read(
         &self,
         track: &Track,
+        known: &KnownTypes,
         limit: usize,
         bytes_max: usize,
     ) -> Option<(Vec<StoredChange>, Vec<Seq>)> {
@@ -317,7 +318,8 @@ impl SubscriptionHandle {
         }
         let (mut changes, mut seqs) = (Vec::new(), Vec::new());
         for (scope, position) in &track.positions {
-            let (items, seq) = held.scopes.get(scope)?.ring.read(*position, &track.types)?;
+            let wanted = |name: &TypeName| known.cover(track, name);
+            let (items, seq) = held.scopes.get(scope)?.ring.read(*position, wanted)?;
             changes.extend(items);
             seqs.push(seq);
             if changes.len() > limit || !fits(&changes, bytes_max) {

@@ -14,7 +14,7 @@ impl Client {
     /// Takes in a page, in one local transaction. A page that does not continue from the client's position is dropped:
     /// another reader was faster, and what lies between is in neither. Returns whether it was taken.
     pub fn apply(&mut self, arrival: Arrival) -> bool {
-        if arrival.from != self.checkpoint && !self.slips(Slip::AnyPage) {
+        if arrival.from != self.place && !self.slips(Slip::AnyPage) {
             return false;
         }
         let page = &arrival.page;
@@ -30,7 +30,7 @@ impl Client {
         for item in &page.changes {
             self.take(&item.record);
         }
-        self.checkpoint = Some(page.token());
+        self.place = Some(page.place.clone());
         if !page.has_more {
             self.end(arrival.requested);
         }
@@ -78,6 +78,12 @@ impl Client {
                 held.seen = true;
                 if version == held.version {
                     held.unconfirmed_since = None;
+                    if let Record::Entry(entry) = record
+                        && let Some(body) = &entry.body
+                        && self.slip != Some(Slip::EqualIgnored)
+                    {
+                        held.body.clone_from(body);
+                    }
                 }
             }
             let anywhere =

@@ -7,6 +7,8 @@ pub enum Slip {
     AnyPage,
     /// 1.2: it takes older versions than it has.
     VersionIgnored,
+    /// 1.2: an UPSERT of the version that it has changes nothing.
+    EqualIgnored,
     /// 1.3: a REVOKE removes the document wherever it moved.
     RevokeAnywhere,
     /// 1.4: documents that a reset left unseen stay.

@@ -11,7 +11,7 @@ use mongodb::{
 /// Every seq up to a scope's head was written once, and the rest of the feed is of these writes.
 pub(crate) async fn expect_no_gap(database: &Database, since: Timestamp) {
     let state = database.collection::<Document>("tidegate.state");
-    let of_scopes = doc! { "_id": { "$regex": "^scope" } };
+    let of_scopes = doc! { "_id": { "$gt": "scope\0", "$lt": "scope\u{1}" } };
     let mut scopes = state.find(of_scopes).await.unwrap();
     let mut history = history(database, since).await;
     let mut heads = 0;

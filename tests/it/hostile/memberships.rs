@@ -157,8 +157,9 @@ async fn four_thousand_memberships_from_others_leave_their_victim_able_to_sync_a
     }
 
     assert_eq!(decline(&victim, &givers, true).await, json!(givers));
+    // Nothing was ever written in these scopes, so no checkpoint names them.
     let (small, revoked) = sync(&victim, json!(at)).await;
-    assert_eq!(revoked, counted - 1);
+    assert_eq!(revoked, 0);
     assert!(small.len() < 300, "{}", small.len());
     let viewer = victim
         .data("{ viewer { readScopes declinedGivers } }", json!({}))

@@ -36,6 +36,7 @@ async fn a_pull_after_an_election_shows_what_was_acknowledged_before() {
         let request = || PullRequest {
             checkpoint: None,
             types: RequestedTypes::All,
+            refresh: Default::default(),
             limit: 10,
         };
         let pull = async || {

@@ -11,7 +11,7 @@ use tidegate::{
 };
 use tidegate_core::{
     change::{Action, BaseVersion, Change, Submission},
-    checkpoint::{Checkpoint, RequestedTypes},
+    checkpoint::{Checkpoint, RequestedTypes, Token},
     entry::{FeedItem, Record},
     grant::Identity,
     id::{ClientId, DocumentId, DocumentKey, MutationId, UserId},
@@ -150,8 +150,9 @@ impl Gateway {
         limit: usize,
     ) -> Page {
         let request = PullRequest {
-            checkpoint: checkpoint.cloned(),
+            checkpoint: checkpoint.cloned().map(Token::Kept),
             types: RequestedTypes::All,
+            refresh: Default::default(),
             limit,
         };
         self.sync.pull(&self.caller(user), request).await.unwrap()

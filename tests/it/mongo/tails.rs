@@ -356,6 +356,7 @@ async fn subscribers_of_one_gateway_see_what_is_pushed_to_another() {
     let request = PullRequest {
         checkpoint: None,
         types: RequestedTypes::All,
+        refresh: Default::default(),
         limit: 10,
     };
     let pages = here

@@ -14,7 +14,11 @@ use mongodb::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidegate_core::checkpoint::Checkpoint;
+use tidegate_core::{
+    checkpoint::{Checkpoint, Token, TokenKey},
+    generation::ModelState,
+    id::{Epoch, Scope, ScopeNumber, UserId},
+};
 
 use crate::harness::{
     Client, Outbox, Replica, Server, Socket, Writer, command, create, expect_whole,
@@ -70,10 +74,38 @@ impl Bench {
         }
     }
 
+    /// The checkpoint in a token, by the secret and the numbers in the state.
+    async fn opened(&self, user: &str, token: &str) -> Checkpoint {
+        let state = async |filter| -> Vec<Document> {
+            let found = self
+                .state
+                .find(filter)
+                .read_concern(ReadConcern::majority());
+            found.await.unwrap().try_collect().await.unwrap()
+        };
+        let secret = state(doc! { "_id": "tokenKey" }).await;
+        let secret = secret[0].get_binary_generic("k").unwrap().as_slice();
+        let key = TokenKey(secret.try_into().unwrap());
+        let epoch = state(doc! { "_id": "epoch" }).await;
+        let epoch = Epoch::new(epoch[0].get_str("epoch").unwrap()).unwrap();
+        let scopes = state(of_scopes()).await;
+        let numbered = scopes.iter().map(|scope| {
+            let id = scope.get_str("_id").unwrap().split_once('\0').unwrap();
+            let number = u32::try_from(scope.get_i64("i").unwrap()).unwrap();
+            (ScopeNumber(number), Scope::new(id.1).unwrap())
+        });
+        let user = UserId::new(user).unwrap();
+        let token = Token::parse(token).unwrap();
+        let unsealed = token.unseal(&epoch, &key, &user).unwrap().unwrap();
+        unsealed
+            .checkpoint(&numbered.collect(), &ModelState::default())
+            .unwrap()
+    }
+
     async fn floors(&self) -> BTreeMap<String, i64> {
         let found = self
             .state
-            .find(doc! { "_id": { "$regex": "^scope" } })
+            .find(of_scopes())
             .read_concern(ReadConcern::majority());
         let found: Vec<Document> = found.await.unwrap().try_collect().await.unwrap();
         found
@@ -87,7 +119,8 @@ impl Bench {
 
     /// Pulls page after page until it holds the last document. Each page has to be a reset if the client was below a
     /// floor when it asked, and may be one only if it was below a floor when it was answered.
-    async fn pull_to_the_end(&self, client: &Client) -> Replica {
+    async fn pull_to_the_end(&self, user: &str, server: &Server) -> Replica {
+        let client = &server.client(user);
         let mut replica = Replica::default();
         while !is_at_the_end(&replica) {
             let before = self.floors().await;
@@ -95,6 +128,7 @@ impl Bench {
             let page = client.pull(asked.as_deref()).await;
             if let Some(asked) = asked {
                 let is_reset = page["reset"] == true;
+                let asked = self.opened(user, &asked).await;
                 assert!(is_reset || !is_below(&asked, &before), "no reset: {page}");
                 assert!(!is_reset || is_below(&asked, &self.floors().await));
             }
@@ -104,7 +138,8 @@ impl Bench {
     }
 
     /// The same with the pages of a subscription, which rings may serve whatever the floors are.
-    async fn follow_to_the_end(&self, client: &Client) -> Replica {
+    async fn follow_to_the_end(&self, user: &str, server: &Server) -> Replica {
+        let client = &server.client(user);
         let mut socket = Socket::follow(client, "").await;
         let mut replica = Replica::default();
         while !is_at_the_end(&replica) {
@@ -112,12 +147,18 @@ impl Bench {
             let is_same_epoch = replica.epoch.as_deref() == page["epoch"].as_str();
             if page["reset"] == true && is_same_epoch {
                 let stood = replica.checkpoint.as_deref().unwrap();
-                assert!(is_below(stood, &self.floors().await), "a needless reset");
+                let stood = self.opened(user, stood).await;
+                assert!(is_below(&stood, &self.floors().await), "a needless reset");
             }
             replica.apply(&page);
         }
         replica
     }
+}
+
+/// The states of scopes.
+fn of_scopes() -> Document {
+    doc! { "_id": { "$gt": "scope\0", "$lt": "scope\u{1}" } }
 }
 
 /// What is made last.
@@ -133,12 +174,11 @@ fn is_at_the_end(replica: &Replica) -> bool {
 }
 
 /// Whether a client at this checkpoint has missed something that is gone (rules.md 2.3).
-fn is_below(checkpoint: &str, floors: &BTreeMap<String, i64>) -> bool {
-    let checkpoint = Checkpoint::decode(checkpoint).unwrap();
+fn is_below(checkpoint: &Checkpoint, floors: &BTreeMap<String, i64>) -> bool {
     let mut positions = checkpoint.tracks.iter().flat_map(|track| &track.positions);
     positions.any(|(scope, position)| {
         let floor = floors.get(scope.as_str()).copied().unwrap_or_default();
-        position.seq.max(position.start).0 < floor
+        position.start.0 < floor
     })
 }
 
@@ -167,12 +207,11 @@ async fn collecting_under_load_loses_nothing_and_resets_only_who_missed_somethin
         ended.store(true, Ordering::Relaxed);
         writers
     };
-    let (puller, subscriber) = (here.client("puller"), there.client("subscriber"));
     let (writers, collected, pulled, followed) = tokio::join!(
         write,
         bench.collect_until(&ended),
-        bench.pull_to_the_end(&puller),
-        bench.follow_to_the_end(&subscriber),
+        bench.pull_to_the_end("puller", here),
+        bench.follow_to_the_end("subscriber", there),
     );
     let everything = expect_whole(there, &writers).await;
     assert!(collected > 0, "there was nothing to collect");
@@ -228,7 +267,7 @@ async fn rotating_the_epoch_under_load_loses_nothing_and_resets_once_for_each_ep
         devices
     };
     let subscriber = there.client("subscriber");
-    let (devices, followed) = tokio::join!(write, bench.follow_to_the_end(&subscriber));
+    let (devices, followed) = tokio::join!(write, bench.follow_to_the_end("subscriber", there));
 
     let mut fresh = Replica::default();
     fresh.pull(&subscriber).await;
