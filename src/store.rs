@@ -5,6 +5,7 @@
 
 mod codec;
 pub mod collections;
+pub mod conversion;
 mod decision;
 pub mod embedded;
 pub mod finding;
@@ -436,9 +437,7 @@ pub enum StoreError {
     #[error("the database refuses {} documents", .0.len())]
     Refused(Vec<DatabaseRefusal>),
     /// Another version of Tidegate wrote it.
-    #[error(
-        "the store at {path} has format {found}, and this Tidegate reads format {known} and converts none: use the version that wrote it, or begin an empty store, by moving this one away or, on MongoDB, by another store.prefix"
-    )]
+    #[error("the store at {path} has format {found}, and this Tidegate reads format {known}; {}", what_to_do(*.found, *.known))]
     OtherFormat {
         /// Where the store is.
         path: String,
@@ -450,4 +449,16 @@ pub enum StoreError {
     /// What the store holds cannot be read.
     #[error("the store holds something that cannot be read: {0}")]
     Corrupt(String),
+}
+
+/// What to do about a store of another format.
+fn what_to_do(found: u32, known: u32) -> &'static str {
+    match found > known {
+        true => {
+            "a newer version has converted or made it, and there is no way back: start that version, or restore a backup from before it (docs/upgrading.md)"
+        }
+        false => {
+            "only the format before is converted: start the version that wrote it, or begin an empty store, by moving this one away or, on MongoDB, by another store.prefix (docs/upgrading.md)"
+        }
+    }
 }

@@ -6,6 +6,7 @@
 mod admit;
 mod attribution;
 mod conflicts;
+mod earlier;
 mod overlay;
 mod reads;
 mod resolve;

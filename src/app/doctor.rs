@@ -7,7 +7,7 @@ use tidegate_core::{model::Model, transaction::Fence};
 
 use super::{
     check_model, new_epoch, new_token_key, now, of_model,
-    open_store::{is_embedded_in, mongo_options},
+    open_store::{examine_embedded, mongo_options},
     system_clock,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     store::{
         Store, StoreError,
         embedded::{EmbeddedOptions, EmbeddedStore},
-        finding::{Finding, Topic},
+        finding::{Finding, StorePresence, Topic},
         mongo::MongoStore,
     },
     sync::FeedExamination,
@@ -50,7 +50,7 @@ impl Report {
             StoreUrl::Mongodb(url) => url,
         };
         let options = mongo_options(config, url).await?;
-        if repairs && MongoStore::examine(&options, model).await?.0 {
+        if repairs && MongoStore::examine(&options, model).await?.0 == StorePresence::Current {
             MongoStore::open(&options, model).await?;
         }
         let (can_be_opened, findings) = MongoStore::examine_all(&options, model, now).await?;
@@ -89,13 +89,19 @@ impl Report {
     }
 
     async fn embedded(&mut self, directory: &Path, model: &Arc<Model>) -> Result<(), StoreError> {
-        if !is_embedded_in(directory) {
-            let message = format!(
-                "no store in {} yet; the first start makes it",
-                directory.display()
-            );
-            self.findings.push(Finding::good(Topic::Store, message));
-            return Ok(());
+        let (presence, findings) = examine_embedded(directory)?;
+        self.findings.extend(findings);
+        match presence {
+            StorePresence::Current => {}
+            StorePresence::Convertible => return Ok(()),
+            StorePresence::None => {
+                let message = format!(
+                    "no store in {} yet; the first start makes it",
+                    directory.display()
+                );
+                self.findings.push(Finding::good(Topic::Store, message));
+                return Ok(());
+            }
         }
         let store = EmbeddedStore::open(
             directory,

@@ -18,7 +18,7 @@ use crate::{
     store::{
         Store, StoreError,
         embedded::{EmbeddedOptions, EmbeddedStore},
-        finding::{Finding, Level},
+        finding::{Finding, Level, StorePresence},
         mongo::{self, MongoOptions, MongoStore},
     },
 };
@@ -111,27 +111,36 @@ pub(super) async fn patiently<T>(
 /// What is found at the configured place before a store is opened there.
 pub(crate) struct Examined {
     /// Whether it has a store.
-    pub(crate) exists: bool,
+    pub(crate) presence: StorePresence,
     pub(crate) findings: Vec<Finding>,
 }
 
-/// Examines the configured place. It creates no store. A MongoDB is examined whether it has a store or not.
+/// Examines the configured place. It creates and converts no store. A MongoDB is examined whether it has a store or not.
 ///
 /// # Errors
-/// [`StoreError`] when a MongoDB cannot be asked.
+/// [`StoreError`] when a MongoDB cannot be asked, or a file cannot be read.
 pub(crate) async fn examine(config: &StoreConfig, model: &Model) -> Result<Examined, StoreError> {
-    let (exists, findings) = match &config.url {
-        StoreUrl::Embedded(directory) => (is_embedded_in(directory), Vec::new()),
+    let (presence, findings) = match &config.url {
+        StoreUrl::Embedded(directory) => examine_embedded(directory)?,
         StoreUrl::Mongodb(url) => {
             let options = mongo_options(config, url).await?;
             MongoStore::examine(&options, model).await?
         }
     };
-    Ok(Examined { exists, findings })
+    Ok(Examined { presence, findings })
 }
 
-pub(super) fn is_embedded_in(directory: &Path) -> bool {
-    directory.join("tidegate.redb").exists()
+/// Whether the directory has a store, and what the next start converts of it.
+pub(super) fn examine_embedded(
+    directory: &Path,
+) -> Result<(StorePresence, Vec<Finding>), StoreError> {
+    if !directory.join("tidegate.redb").exists() {
+        return Ok((StorePresence::None, Vec::new()));
+    }
+    Ok(match EmbeddedStore::convertible(directory)? {
+        None => (StorePresence::Current, Vec::new()),
+        Some(finding) => (StorePresence::Convertible, vec![finding]),
+    })
 }
 
 pub(super) async fn mongo_options(

@@ -22,7 +22,7 @@ use crate::{
     auth::Authenticator,
     config::{Config, StoreConfig},
     graphql::{Api, ApiOptions, Operations, RawRequest},
-    store::finding::{Level, refuse_obstacles},
+    store::finding::{Level, StorePresence, refuse_obstacles},
     sync::ModelCheck,
 };
 
@@ -80,26 +80,30 @@ fn config(args: &CheckArgs) -> Result<Option<Config>, CliError> {
     serve::load(&ConfigArgs { config }).map(Some)
 }
 
-/// A check creates no store. The first start does.
+/// A check creates and converts no store. The first start does.
 async fn check_store(model: &Arc<Model>, config: &StoreConfig) -> CliResult {
-    let Examined { exists, findings } = app::examine(config, model).await?;
+    let Examined { presence, findings } = app::examine(config, model).await?;
     refuse_obstacles(&findings)?;
     for finding in findings {
         if finding.level > Level::Good {
             print_error(&format!("warning: {finding}"));
         }
     }
-    if exists {
-        let opened = app::open(config, model).await?;
-        let survey = app::check_model(model, opened.store.as_ref()).await?;
-        refuse_obstacles(&[app::of_model(&survey)])?;
-        report_scopes(&survey);
-        print("store: good\n");
-    } else {
-        print(&format!(
+    match presence {
+        StorePresence::None => print(&format!(
             "store: none in {} yet; the first start makes it\n",
             config.url
-        ));
+        )),
+        StorePresence::Convertible => print(
+            "store: of the format before; `check` compares its documents with the model once it is converted\n",
+        ),
+        StorePresence::Current => {
+            let opened = app::open(config, model).await?;
+            let survey = app::check_model(model, opened.store.as_ref()).await?;
+            refuse_obstacles(&[app::of_model(&survey)])?;
+            report_scopes(&survey);
+            print("store: good\n");
+        }
     }
     Ok(())
 }

@@ -10,7 +10,10 @@ use super::{CliError, CliResult, ConfigArgs, block_on, dev, model, print_error, 
 use crate::{
     app::{self, Examined},
     config::{StoreConfig, StoreUrl, parse_duration},
-    store::{Store, finding::refuse_obstacles},
+    store::{
+        Store,
+        finding::{StorePresence, refuse_obstacles},
+    },
     sync,
 };
 
@@ -106,13 +109,18 @@ pub(super) fn rotate_epoch(args: &StoreArgs) -> CliResult {
     })
 }
 
-/// Opens an existing store: maintenance never makes one by mistake.
+/// Opens an existing store: maintenance never makes or converts one by mistake.
 async fn existing(place: &StoreTarget) -> Result<Arc<dyn Store>, CliError> {
     let StoreTarget { config, model } = place;
-    let Examined { exists, findings } = app::examine(config, model).await?;
+    let Examined { presence, findings } = app::examine(config, model).await?;
     refuse_obstacles(&findings)?;
-    if !exists {
-        return Err(format!("there is no store in {}", config.url).into());
+    match presence {
+        StorePresence::Current => Ok(app::open(config, model).await?.store),
+        StorePresence::None => Err(format!("there is no store in {}", config.url).into()),
+        StorePresence::Convertible => {
+            let reason =
+                "has the format before; start a gateway of this version first, which converts it";
+            Err(format!("the store in {} {reason}", config.url).into())
+        }
     }
-    Ok(app::open(config, model).await?.store)
 }

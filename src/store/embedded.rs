@@ -3,6 +3,7 @@
 //! It opens the file, holds its bounds and implements [`Store`] with the modules below. It decides nothing.
 
 mod clients;
+mod conversion;
 mod doctor;
 mod file;
 mod inbox;
@@ -44,7 +45,10 @@ use self::{
     snapshot::{EmbeddedSnapshot, SnapshotOpener},
     writer::{WriterJob, WriterThread, ask, writer_gone},
 };
-use super::{Committed, DecideFn, Snapshot, Store, StoreError, TailEvent, models::Models};
+use super::{
+    Committed, DecideFn, Snapshot, Store, StoreError, TailEvent, conversion::Progress,
+    finding::Finding, models::Models,
+};
 
 /// How many commits may wait for the writer. Further callers wait until there is room.
 const JOBS_MAX: usize = 64;
@@ -60,6 +64,8 @@ pub struct EmbeddedOptions {
     pub cache_bytes: usize,
     /// How many events a follower of the tail may lag behind before it has to restart.
     pub tail_events_max: usize,
+    /// Receives how far the conversion of a file of the format before has come.
+    pub conversion: Progress,
 }
 
 impl EmbeddedOptions {
@@ -70,6 +76,7 @@ impl EmbeddedOptions {
             first_key,
             cache_bytes: 16 << 20,
             tail_events_max: 256,
+            conversion: Progress::default(),
         }
     }
 }
@@ -86,7 +93,7 @@ pub struct EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    /// Opens the store in `directory`, or creates one there. This blocks.
+    /// Opens the store in `directory`, or creates one there. Converts a file of the format before. This blocks.
     ///
     /// # Errors
     /// [`StoreError::InUse`] when another process has it open, [`StoreError::OtherFormat`] and [`StoreError::Corrupt`]
@@ -97,6 +104,14 @@ impl EmbeddedStore {
             options.tail_events_max,
             directory,
         )
+    }
+
+    /// What the next start converts of the store in `directory`; `None` if it has this format. Nothing is written.
+    ///
+    /// # Errors
+    /// Those of [`EmbeddedStore::open`].
+    pub fn convertible(directory: &Path) -> Result<Option<Finding>, StoreError> {
+        opening::convertible(&directory.join(opening::FILE_NAME))
     }
 
     fn run(file: StoreFile, tail_events_max: usize, directory: &Path) -> Result<Self, StoreError> {
@@ -112,7 +127,7 @@ impl EmbeddedStore {
                 file: Arc::clone(&file),
                 jobs: jobs.downgrade(),
             },
-            note: directory.join("served-model.graphql"),
+            note: directory.join(models::SERVED_MODEL),
         };
         let thread = thread::Builder::new().name("tidegate-store".to_owned());
         let writer = thread

@@ -32,6 +32,17 @@ pub struct Finding {
     pub examples: Vec<String>,
 }
 
+/// Whether there is a store at a place, for commands that make and convert none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorePresence {
+    /// There is none. The first start makes it.
+    None,
+    /// It has the format before. The next start converts it, and until then it cannot be read.
+    Convertible,
+    /// It can be opened.
+    Current,
+}
+
 /// What a finding is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

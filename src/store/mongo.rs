@@ -8,12 +8,14 @@ mod clients;
 mod collections;
 mod commit;
 mod commit_thread;
+mod conversion;
 mod doctor;
 mod document;
 mod elections;
 mod error;
 mod foreign_stream;
 mod foreign_writes;
+mod format;
 mod grant_order;
 mod inbox;
 mod layout;
@@ -77,6 +79,7 @@ use self::{
 use super::{
     Committed, DecideFn, Snapshot, Store, StoreError, TailEvent,
     collections::Collections,
+    conversion::Progress,
     finding::Finding,
     models::{ModelCache, Models},
 };
@@ -104,6 +107,8 @@ pub struct MongoOptions {
     pub call_max: Duration,
     /// The longest time for which a commit is repeated.
     pub commit_max: Duration,
+    /// Receives how far the conversion of a store of the format before has come.
+    pub conversion: Progress,
 }
 
 impl MongoOptions {
@@ -118,6 +123,7 @@ impl MongoOptions {
             transactions_max: 3,
             call_max: Duration::from_secs(10),
             commit_max: Duration::from_secs(25),
+            conversion: Progress::default(),
         }
     }
 }
@@ -170,7 +176,8 @@ struct MongoContext {
 }
 
 impl MongoStore {
-    /// Connects, and creates what is missing: collections, indexes, the first epoch.
+    /// Connects, converts a store of the format before, and creates what is missing: collections, indexes, the first
+    /// epoch.
     ///
     /// # Errors
     /// [`StoreError::Unsuitable`] if the server is no replica set or older than 6.0, or the user lacks a right,

@@ -17,6 +17,7 @@ mod evolution;
 mod existing_data;
 mod faults;
 mod following;
+mod formats;
 mod fuzz;
 mod harness;
 mod hostile;

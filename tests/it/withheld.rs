@@ -218,7 +218,7 @@ impl Feed {
             let fence = doc! { "$add": ["$fence", more] };
             let renewed = doc! { "$set": { "until": until, "fence": fence } };
             lease
-                .update_one(doc! { "_id": "lease" }, vec![renewed])
+                .update_one(doc! { "_id": "importer" }, vec![renewed])
                 .await
         };
         assert_eq!(renew(1_000).await.unwrap().modified_count, 1);

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::{
-    Push, PushHash, PushRefusal, PushRequest, overlay::TransactionOverlay, results::ChangeResult,
+    Push, PushHash, PushRefusal, PushRequest, earlier, overlay::TransactionOverlay,
+    results::ChangeResult,
 };
 use crate::{
     change::Action,
@@ -29,6 +30,7 @@ pub(super) enum Admission {
 
 /// Rules.md 4.2 and 4.4: a repeat is recognised before the epoch is compared.
 pub(super) fn admit(
+    model: &Model,
     overlay: &TransactionOverlay<'_>,
     request: &PushRequest,
 ) -> Result<Admission, PushRefusal> {
@@ -45,7 +47,7 @@ pub(super) fn admit(
         check_epoch(overlay, push)?;
     }
     if first <= last && !is_active(Mutant::NotReplayed) {
-        let state = state.filter(|state| state.first == first && is_of(state.hash, request));
+        let state = state.filter(|state| state.first == first && is_of(model, state.hash, request));
         let state = state.ok_or(PushRefusal::MutationIdReused)?;
         let verdicts = state.outcomes.iter().map(ChangeResult::replayed).collect();
         return Ok(Admission::Repeat(verdicts, state.last));
@@ -69,8 +71,8 @@ pub(super) fn admit(
 }
 
 /// Whether a stored hash is that of the push. Earlier releases stored the hash of decoded changes.
-fn is_of(stored: PushHash, request: &PushRequest) -> bool {
-    stored == request.hash || stored == PushHash::of(&request.push)
+fn is_of(model: &Model, stored: PushHash, request: &PushRequest) -> bool {
+    stored == request.hash || stored == earlier::push_hash(model, &request.push)
 }
 
 fn check_epoch(overlay: &TransactionOverlay<'_>, push: &Push) -> Result<(), PushRefusal> {

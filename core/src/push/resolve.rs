@@ -8,7 +8,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{
-    PushRefusal,
+    PushRefusal, earlier,
     overlay::{TransactionOverlay, other_model},
     results::{ChangeResult, PushResult},
 };
@@ -53,6 +53,13 @@ pub struct ResolveRequest {
     pub base: BaseVersion,
     /// How to resolve it.
     pub resolution: Resolution,
+}
+
+/// The fingerprint of a resolution.
+pub(super) fn hash(base: BaseVersion, resolution: &Resolution) -> [u8; 32] {
+    let bytes = serde_json::to_vec(&(base, resolution))
+        .expect("documents hold string keys and finite numbers, which JSON can write");
+    Sha256::digest(&bytes).into()
 }
 
 /// Resolves a conflict. `refusals` are the database's answers to earlier attempts.
@@ -131,9 +138,11 @@ impl ConflictResolver<'_, '_, '_> {
 
     /// A repeat gets the same answer. For all other callers a settled conflict does not exist.
     fn replay(&self, settled: &ResolvedConflict) -> Result<PushResult, PushRefusal> {
-        let same = settled.user == self.request.identity.user && settled.hash == self.hash();
         let document_type = self.model.stored_type(&settled.key.type_name);
-        if !same || document_type.is_none() {
+        let is_same = document_type.is_some_and(|document_type| {
+            settled.user == self.request.identity.user && self.is_of(settled.hash, document_type)
+        });
+        if !is_same {
             return Err(PushRefusal::ConflictNotFound);
         }
         Ok(decided(ChangeResult::replayed(&settled.outcome), true))
@@ -203,9 +212,14 @@ impl ConflictResolver<'_, '_, '_> {
     }
 
     fn hash(&self) -> [u8; 32] {
-        let bytes = serde_json::to_vec(&(self.request.base, &self.request.resolution))
-            .expect("documents hold string keys and finite numbers, which JSON can write");
-        Sha256::digest(&bytes).into()
+        hash(self.request.base, &self.request.resolution)
+    }
+
+    /// Whether a stored hash is that of the resolution. Earlier releases knew its fields by other names.
+    fn is_of(&self, stored: [u8; 32], document_type: &DocumentType) -> bool {
+        let (base, resolution) = (self.request.base, &self.request.resolution);
+        stored == self.hash()
+            || stored == earlier::resolution_hash(self.model, document_type, base, resolution)
     }
 
     fn grants(&self) -> Arc<Grants> {

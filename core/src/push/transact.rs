@@ -120,7 +120,7 @@ fn push<'r>(
     blamed: &'r dyn Fn(usize) -> Option<&'r Rejection>,
     work: &'r Work,
 ) -> Result<PushResult, PushRefusal> {
-    let admission = admit(overlay, request)?;
+    let admission = admit(model, overlay, request)?;
     if let Admission::Repeat(verdicts, last) = admission {
         return Ok(PushResult {
             verdicts,

@@ -27,6 +27,9 @@ use crate::store::{
     models::{LeadRecord, ModelCache, Models, TypeRecords, divide},
 };
 
+/// The file beside the store in which gateways of earlier versions noted the model that they served.
+pub(super) const SERVED_MODEL: &str = "served-model.graphql";
+
 const LEAD: &str = "lead";
 const TYPES: &str = "types";
 
@@ -36,7 +39,7 @@ pub(super) type ModelChange = dyn Fn(&mut ModelRecord) + Send + Sync;
 /// The models of a store.
 pub(super) struct EmbeddedModels {
     pub(super) reader: SnapshotOpener,
-    /// Where gateways of earlier versions noted the model that they served.
+    /// The path of [`SERVED_MODEL`].
     pub(super) note: PathBuf,
 }
 
@@ -105,9 +108,15 @@ impl EmbeddedModels {
 
 /// The record of a store that no gateway of this version has served.
 pub(super) fn served(note: &Path) -> Result<ModelRecord, StoreError> {
+    let served = served_text(note)?;
+    Ok(served.map_or_else(ModelRecord::default, |text| ModelRecord::of_served(&text)))
+}
+
+/// The text of the model that gateways of earlier versions served.
+pub(super) fn served_text(note: &Path) -> Result<Option<String>, StoreError> {
     match fs::read_to_string(note) {
-        Ok(text) => Ok(ModelRecord::of_served(&text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(ModelRecord::default()),
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(StoreError::Unavailable(format!(
             "{}: {error}",
             note.display()

@@ -13,6 +13,7 @@ use tidegate_core::id::Epoch;
 
 use super::{
     EmbeddedOptions,
+    conversion::{FORMAT_BEFORE, convert, records_to_convert},
     file::{OpenMode, guard},
     living,
     members::keep_in_step,
@@ -25,10 +26,10 @@ use super::{
 };
 use crate::{
     files::{open_private, sync_directory},
-    store::StoreError,
+    store::{StoreError, conversion::announced, finding::Finding},
 };
 
-const FILE_NAME: &str = "tidegate.redb";
+pub(super) const FILE_NAME: &str = "tidegate.redb";
 
 /// The name of a store until its creation is complete. An unfinished store is never opened.
 const UNFINISHED_NAME: &str = "tidegate.redb.new";
@@ -44,7 +45,7 @@ pub(super) fn find_or_create(directory: &Path, first_epoch: &Epoch) -> Result<Pa
     Ok(path)
 }
 
-/// Opens the file if it is a store of this format.
+/// Opens the file if it is a store of this format, or can be converted to it.
 pub(super) fn open_database(
     path: &Path,
     options: &EmbeddedOptions,
@@ -58,7 +59,11 @@ pub(super) fn open_database(
             OpenMode::Read => builder.create_with_backend(open_untouched(path)?),
         };
         let database = opened.map_err(|error| open_error(path, error))?;
-        check_format(&database, path)?;
+        match (format(&database, path)?, access) {
+            (FORMAT_VERSION, _) => {}
+            (FORMAT_BEFORE, OpenMode::Write) => convert(&database, path, &options.conversion)?,
+            (found, _) => return Err(other_format(path, found)),
+        }
         if access == OpenMode::Write {
             living::make_current(&database)?;
             keep_in_step(&database)?;
@@ -137,21 +142,38 @@ fn create_tables(database: &Database, first_epoch: &Epoch) -> Result<(), StoreEr
     Ok(transaction.commit()?)
 }
 
-fn check_format(database: &Database, path: &Path) -> Result<(), StoreError> {
+/// What `check` and `doctor` say of a file that the next start converts; `None` of one that it only opens.
+pub(super) fn convertible(path: &Path) -> Result<Option<Finding>, StoreError> {
+    guard(path.display(), || {
+        let opened = Builder::new().create_with_backend(open_untouched(path)?);
+        let database = opened.map_err(|error| open_error(path, error))?;
+        match format(&database, path)? {
+            FORMAT_VERSION => Ok(None),
+            FORMAT_BEFORE => {
+                let place = format!("the store {}", path.display());
+                let records = records_to_convert(&database, path);
+                announced(&place, (FORMAT_BEFORE, FORMAT_VERSION), records).map(Some)
+            }
+            found => Err(other_format(path, found)),
+        }
+    })
+}
+
+fn format(database: &Database, path: &Path) -> Result<u32, StoreError> {
     let transaction = database.begin_read()?;
     let table = match transaction.open_table(FORMAT) {
         Err(TableError::TableDoesNotExist(_)) => return Err(no_store(path)),
         opened => opened?,
     };
     let found = table.get("format")?.map(|version| version.value());
-    match found {
-        Some(FORMAT_VERSION) => Ok(()),
-        Some(found) => Err(StoreError::OtherFormat {
-            path: path.display().to_string(),
-            found,
-            known: FORMAT_VERSION,
-        }),
-        None => Err(no_store(path)),
+    found.ok_or_else(|| no_store(path))
+}
+
+fn other_format(path: &Path, found: u32) -> StoreError {
+    StoreError::OtherFormat {
+        path: path.display().to_string(),
+        found,
+        known: FORMAT_VERSION,
     }
 }
 

@@ -6,7 +6,7 @@ use redb::TableDefinition;
 use tidegate_core::id::DocumentKey;
 
 /// The format of the tables below. It rises with every change that an older or a newer gateway could not read.
-pub(super) const FORMAT_VERSION: u32 = 3;
+pub(super) const FORMAT_VERSION: u32 = 4;
 
 /// Under `"format"`: [`FORMAT_VERSION`]. Its own shape never changes, so that every version can read it.
 pub(super) const FORMAT: TableDefinition<&str, u32> = TableDefinition::new("format");

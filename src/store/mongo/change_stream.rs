@@ -22,7 +22,7 @@ use super::{
     MongoContext,
     error::MongoError,
     grant_order::{CommitOrder, LocalCommit, RaisedCounter},
-    names::{EPOCH, GRANT_COUNTERS, GRANT_COUNTERS_END, STAMPED, StateKey, USERS, USERS_END},
+    names::{FORMAT, GRANT_COUNTERS, GRANT_COUNTERS_END, STAMPED, StateKey, USERS, USERS_END},
     reader::{text, unreadable},
     resumable::{Lost, ResumableStream, events},
 };
@@ -285,7 +285,7 @@ fn stages(context: &MongoContext, excluded: &[Bson]) -> Vec<Document> {
     let feed = doc! { "ns.coll": &places.feed, "operationType": writes.clone() };
     let conflicts = doc! { "ns.coll": &places.conflicts };
     let reported = doc! { "$or": [
-        { "documentKey._id": EPOCH },
+        { "documentKey._id": FORMAT },
         { "documentKey._id": { "$gt": USERS, "$lt": USERS_END } },
         { "documentKey._id": { "$gt": GRANT_COUNTERS, "$lt": GRANT_COUNTERS_END } },
     ] };

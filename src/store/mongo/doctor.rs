@@ -12,14 +12,12 @@ mod oplog;
 use tidegate_core::{model::Model, value::Timestamp};
 
 use super::{
-    MongoContext, MongoOptions, MongoStore,
-    error::MongoError,
-    layout::ModelLayout,
-    opening::{FORMAT_VERSION, connect},
+    MongoContext, MongoOptions, MongoStore, error::MongoError, format::FORMAT_VERSION,
+    layout::ModelLayout, opening::connect,
 };
 use crate::store::{
     StoreError,
-    finding::{Finding, Level, Topic},
+    finding::{Finding, Level, StorePresence, Topic},
 };
 
 impl MongoStore {
@@ -52,20 +50,24 @@ impl MongoStore {
 impl MongoContext {
     /// Whether the store can be opened, and what is found in it.
     async fn own_collections(&self) -> Result<(bool, Vec<Finding>), MongoError> {
-        if let Err(error) = self.refuse_other_formats().await {
-            return match error {
-                MongoError::Final(error @ StoreError::OtherFormat { .. }) => {
-                    let finding = Finding::obstacle(Topic::Store, error.to_string());
-                    Ok((false, vec![finding]))
-                }
-                error => Err(error),
-            };
-        }
         let database = self.database.name();
-        if !self.has_store().await? {
-            let message =
-                format!("no store in the database {database} yet; the first start makes it");
-            return Ok((false, vec![Finding::good(Topic::Store, message)]));
+        let presence = match self.presence().await {
+            Err(MongoError::Final(error @ StoreError::OtherFormat { .. })) => {
+                let finding = Finding::obstacle(Topic::Store, error.to_string());
+                return Ok((false, vec![finding]));
+            }
+            presence => presence?,
+        };
+        match presence {
+            StorePresence::Current => {}
+            StorePresence::Convertible => {
+                return Ok((false, vec![self.convertible().await?]));
+            }
+            StorePresence::None => {
+                let message =
+                    format!("no store in the database {database} yet; the first start makes it");
+                return Ok((false, vec![Finding::good(Topic::Store, message)]));
+            }
         }
         let message = format!("the store in the database {database} has format {FORMAT_VERSION}");
         let mut findings = vec![Finding::good(Topic::Store, message)];

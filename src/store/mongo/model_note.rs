@@ -9,13 +9,15 @@ use tidegate_core::model::Model;
 
 use super::{
     MongoContext, MongoOptions, MongoStore,
-    error::MongoError,
     layout::ModelLayout,
     names::{RESTAMPED, SERVED_MODEL},
     opening::connect,
     server,
 };
-use crate::store::{StoreError, finding::Finding};
+use crate::store::{
+    StoreError,
+    finding::{Finding, StorePresence},
+};
 
 /// The driver's options for a URL. The hosts of a `mongodb+srv` URL are looked up.
 ///
@@ -27,19 +29,24 @@ pub async fn client_options(url: ConnectionString) -> Result<ClientOptions, Stor
 }
 
 impl MongoStore {
-    /// Examines the server as for an opening. Returns also whether the database has a store. No store is created.
+    /// Examines the server as for an opening. Returns also whether the database has a store. None is created or
+    /// converted.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] or [`StoreError::Unsuitable`] if the server cannot be examined.
     pub async fn examine(
         options: &MongoOptions,
         model: &Model,
-    ) -> Result<(bool, Vec<Finding>), StoreError> {
-        let (context, findings) = connect(options, ModelLayout::of(model)).await?;
+    ) -> Result<(StorePresence, Vec<Finding>), StoreError> {
+        let (context, mut findings) = connect(options, ModelLayout::of(model)).await?;
         if findings.iter().any(|finding| finding.prevents_start) {
-            return Ok((false, findings));
+            return Ok((StorePresence::None, findings));
         }
-        Ok((context.has_store().await?, findings))
+        let presence = context.presence().await?;
+        if presence == StorePresence::Convertible {
+            findings.push(context.convertible().await?);
+        }
+        Ok((presence, findings))
     }
 
     /// The text of the model that the store was last served with.
@@ -76,13 +83,7 @@ impl MongoStore {
 }
 
 impl MongoContext {
-    pub(super) async fn has_store(&self) -> Result<bool, MongoError> {
-        let names = self.database.list_collection_names();
-        let feed = names.filter(doc! { "name": &self.names.feed });
-        Ok(!self.in_time(feed).await?.is_empty())
-    }
-
-    async fn noted(&self, id: &str) -> Result<Option<String>, StoreError> {
+    pub(super) async fn noted(&self, id: &str) -> Result<Option<String>, StoreError> {
         let state = self.state();
         let find = state
             .find_one(doc! { "_id": id })

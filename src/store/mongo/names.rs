@@ -13,9 +13,9 @@ use tidegate_core::{
 pub(super) struct CollectionNames {
     /// Entries and markers.
     pub(super) feed: String,
-    /// All else that a commit reads, and writes in one statement: epoch and version floor, heads and floors of scopes,
-    /// states of clients, group numbers of gateways. Also the format, the models, live gateways, the
-    /// importer's lease and its progress.
+    /// All else that a commit reads, and writes in one statement: format and epoch, version floor, heads and floors of
+    /// scopes, states of clients, group numbers of gateways. Also the models, live gateways, the importer's
+    /// lease and its progress.
     pub(super) state: String,
     /// The inbox.
     pub(super) conflicts: String,
@@ -26,8 +26,8 @@ pub(super) struct CollectionNames {
 }
 
 /// The keys in `state` that exist once. The others begin with their kind and U+0000.
+/// The format and the epoch, so that every read of the epoch sees a conversion.
 pub(super) const FORMAT: &str = "format";
-pub(super) const EPOCH: &str = "epoch";
 pub(super) const VERSION_FLOOR: &str = "versionFloor";
 pub(super) const SERVED_MODEL: &str = "servedModel";
 /// The secret of checkpoints.
@@ -42,9 +42,16 @@ pub(super) const RESTAMPED: &str = "restamped";
 /// Exists once a conflict has been opened. Before that the inbox need not be read.
 pub(super) const INBOX: &str = "inbox";
 /// Which gateway imports.
-pub(super) const LEASE: &str = "lease";
+pub(super) const LEASE: &str = "importer";
 /// How far the import has come. The number is that of the model's generation.
-pub(super) const IMPORT: &str = "import\u{0}1";
+pub(super) const IMPORT: &str = "progress\u{0}1";
+
+/// What format 2 keeps elsewhere: gateways of that format may run on while a newer one converts their store.
+pub(super) mod format_2 {
+    pub(in crate::store::mongo) const EPOCH: &str = "epoch";
+    pub(in crate::store::mongo) const LEASE: &str = "lease";
+    pub(in crate::store::mongo) const IMPORT: &str = "import\u{0}1";
+}
 
 /// Stands in a record of a membership type if the users concerned were stamped in its transaction. A gateway of an
 /// earlier version stamps no users.
@@ -225,11 +232,7 @@ mod tests {
         let group = group_id(7, 1);
         assert_eq!(StateKey::of(&group), Some(StateKey::Group));
         assert!(*GROUPS < *group && *group < *GROUPS_END);
-        assert_eq!(StateKey::of(EPOCH), Some(StateKey::Single(EPOCH)));
-        assert_eq!(StateKey::of(MODEL), Some(StateKey::Single(MODEL)));
-        assert_eq!(StateKey::of(&model_id(7)), None);
-        assert!(*MODELS < *model_id(7) && *model_id(7) < *MODELS_END);
-        assert!(model_id(9) < model_id(10));
+        assert_eq!(StateKey::of(FORMAT), Some(StateKey::Single(FORMAT)));
         assert_eq!(StateKey::of(LEASE), Some(StateKey::Single(LEASE)));
         assert_eq!(StateKey::of(IMPORT), None);
         assert_eq!(StateKey::of("other\0key"), None);

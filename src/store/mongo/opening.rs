@@ -8,8 +8,8 @@ use mongodb::{
     Client, IndexModel,
     bson::{Binary, Document, doc, spec::BinarySubtype},
     options::{
-        Acknowledgment, ClientOptions, IndexOptions, ReadConcern, ReadPreference,
-        SelectionCriteria, WriteConcern,
+        Acknowledgment, ClientOptions, IndexOptions, ReadPreference, SelectionCriteria,
+        WriteConcern,
     },
 };
 use tidegate_core::{checkpoint::TokenKey, id::TypeName};
@@ -18,22 +18,22 @@ use super::{
     MongoContext, MongoOptions,
     elections::Elections,
     error::{MongoError, code},
+    format::FORMAT_VERSION,
     inbox,
     layout::ModelLayout,
     lease,
     live::GatewayRecords,
     local_commits::LocalCommits,
     members,
-    names::{CollectionNames, EPOCH, FORMAT, GROUPS, GROUPS_END, LEASE, TOKEN_KEY, VERSION_FLOOR},
+    names::{
+        CollectionNames, FORMAT, GROUPS, GROUPS_END, LEASE, TOKEN_KEY, VERSION_FLOOR, format_2,
+    },
     server::{self, Examined, Server, ServerRequirements},
 };
 use crate::store::{
     StoreError,
-    finding::{Finding, refuse_obstacles},
+    finding::{Finding, StorePresence, refuse_obstacles},
 };
-
-/// The format of the collections. It rises with every change that an older or a newer gateway could not read.
-pub(super) const FORMAT_VERSION: i32 = 2;
 
 const NAMESPACE_EXISTS: i32 = 48;
 
@@ -92,7 +92,9 @@ pub(super) async fn open(
 ) -> Result<(MongoContext, Vec<Finding>), StoreError> {
     let (context, findings) = connect(options, layout).await?;
     refuse_obstacles(&findings)?;
-    context.refuse_format_1().await?;
+    if context.presence().await? == StorePresence::Convertible {
+        context.convert(&options.conversion).await?;
+    }
     context.make_collections().await?;
     if let Err(error) = context.make_indexes().await {
         refuse_obstacles(&context.indexes().await?)?;
@@ -235,24 +237,6 @@ impl MongoContext {
         ]
     }
 
-    /// Reads only.
-    pub(super) async fn refuse_other_formats(&self) -> Result<(), MongoError> {
-        self.refuse_format_1().await?;
-        match self.format(&self.names.state).await? {
-            Some(FORMAT_VERSION) | None => Ok(()),
-            Some(found) => Err(self.other_format(&self.names.state, found)),
-        }
-    }
-
-    /// A store of format 1 lacks the collections in which this version looks for its format.
-    async fn refuse_format_1(&self) -> Result<(), MongoError> {
-        let name = &self.names.meta_of_format_1;
-        match self.format(name).await? {
-            Some(found) => Err(self.other_format(name, found)),
-            None => Ok(()),
-        }
-    }
-
     /// The first gateway sets the epoch.
     async fn make_state(&self, options: &MongoOptions) -> Result<(), MongoError> {
         let state = self.state();
@@ -260,9 +244,11 @@ impl MongoContext {
             subtype: BinarySubtype::Generic,
             bytes: self.first_key.0.to_vec(),
         };
+        let epoch = options.first_epoch.as_str();
         for (key, first) in [
-            (FORMAT, doc! { "v": FORMAT_VERSION }),
-            (EPOCH, doc! { "epoch": options.first_epoch.as_str() }),
+            // Also in a new store it keeps gateways of that format from making an epoch of their own.
+            (format_2::EPOCH, doc! {}),
+            (FORMAT, doc! { "v": FORMAT_VERSION, "epoch": epoch }),
             (VERSION_FLOOR, doc! { "v": 0 }),
             (LEASE, lease::never_taken()),
             (TOKEN_KEY, doc! { "k": secret }),
@@ -271,27 +257,7 @@ impl MongoContext {
             let upsert = state.update_one(doc! { "_id": key }, update).upsert(true);
             self.in_time(upsert).await?;
         }
-        match self.format(&self.names.state).await? {
-            Some(FORMAT_VERSION) => Ok(()),
-            found => Err(self.other_format(&self.names.state, found.unwrap_or_default())),
-        }
-    }
-
-    async fn format(&self, name: &str) -> Result<Option<i32>, MongoError> {
-        let collection = self.database.collection::<Document>(name);
-        let find = collection.find_one(doc! { "_id": FORMAT });
-        let found = self.in_time(find.read_concern(ReadConcern::majority()));
-        let format = found.await?;
-        Ok(format.map(|format| format.get_i32("v").unwrap_or_default()))
-    }
-
-    fn other_format(&self, collection: &str, found: i32) -> MongoError {
-        let number = |version: i32| u32::try_from(version).unwrap_or_default();
-        MongoError::Final(StoreError::OtherFormat {
-            path: format!("{}.{collection}", self.database.name()),
-            found: number(found),
-            known: number(FORMAT_VERSION),
-        })
+        Ok(())
     }
 
     /// Every start of a gateway leaves its group numbers behind. A group number is needed only while its commit is

@@ -15,7 +15,7 @@ use tokio::time::{Duration, sleep};
 use super::{
     MongoContext,
     error::{MongoError, code},
-    names::EPOCH,
+    names::FORMAT,
     reader::document,
     within,
 };
@@ -139,7 +139,7 @@ impl ResumableStream {
         if is_at_present {
             // The stream begins after all that the primary has written, also what no majority has yet. Every later read
             // of the store must find that.
-            context.linearizable(&context.names.state, EPOCH).await?;
+            context.linearizable(&context.names.state, FORMAT).await?;
         }
         Ok(cursor)
     }

@@ -20,7 +20,7 @@ use tidegate_core::{
     value::Timestamp,
 };
 
-use super::{MongoContext, names::EPOCH, reader::SessionReader, state::StateQuery};
+use super::{MongoContext, names::FORMAT, reader::SessionReader, state::StateQuery};
 use crate::store::{
     ClientCount, Entries, InboxRange, InboxScan, Scan, ScanRange, Snapshot, StoreError,
 };
@@ -50,7 +50,7 @@ impl MongoSnapshot {
         loop {
             let election = context.elections.latest();
             if !context.elections.is_confirmed(election) {
-                context.linearizable(&context.names.state, EPOCH).await?;
+                context.linearizable(&context.names.state, FORMAT).await?;
                 context.elections.confirm(election);
             }
             let snapshot = Self::of_majority(context, foreseen, user).await?;

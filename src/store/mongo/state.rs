@@ -21,6 +21,7 @@ use tidegate_core::{
 
 use super::{
     error::MongoError,
+    format::epoch_of,
     grant_order::GrantCounters,
     models,
     names::{self, StateKey, client_id, scope_id, user_id},
@@ -70,7 +71,7 @@ impl SessionReader<'_> {
     ) -> Result<CommitState, MongoError> {
         let context = self.context;
         let single = [
-            names::EPOCH,
+            names::FORMAT,
             names::VERSION_FLOOR,
             names::INBOX,
             names::MODEL,
@@ -201,10 +202,7 @@ impl StateBuilder {
                     .raise(counter, raw.get_i64("n").map_err(unreadable)?);
             }
             Some(StateKey::Group) => self.group = Some(raw.get_i64("n").map_err(unreadable)?),
-            Some(StateKey::Single(names::EPOCH)) => {
-                let epoch = Epoch::new(text(raw, "epoch")?);
-                self.epoch = Some(epoch.map_err(unreadable)?);
-            }
+            Some(StateKey::Single(names::FORMAT)) => self.epoch = Some(epoch_of(raw)?),
             Some(StateKey::Single(names::VERSION_FLOOR)) => {
                 self.version_floor = Version(raw.get_i32("v").map_err(unreadable)?);
             }
@@ -224,7 +222,7 @@ impl StateBuilder {
 }
 
 /// The error of a store without an epoch: its database was dropped, or is being restored.
-fn gone() -> MongoError {
+pub(super) fn gone() -> MongoError {
     let reason = "its epoch is missing, as after dropDatabase; bring the store back, or restart the gateways to begin an empty one";
     MongoError::Final(StoreError::Unavailable(reason.to_owned()))
 }

@@ -32,6 +32,7 @@ pub(super) use self::{batch::StatementKind, probe::Probe};
 use super::{
     MongoContext,
     error::MongoError,
+    format::format_of,
     grant_order::{GrantCounters, RaisedCounter},
     layout::id_to_bson,
     lease, misfits,
@@ -223,8 +224,7 @@ impl<'b> WritePlan<'b> {
     /// Adds the keys that exist once.
     fn add_singles(&mut self, writes: &Writes, has_inbox: bool) {
         if let Some(epoch) = &writes.epoch {
-            let document = rawdoc! { "_id": names::EPOCH, "epoch": epoch.as_str() };
-            self.put_state(names::EPOCH, document, true);
+            self.put_state(names::FORMAT, format_of(epoch), true);
             self.epoch = Some(epoch.clone());
         }
         if let Some(floor) = writes.version_floor {
@@ -280,7 +280,7 @@ impl<'b> WritePlan<'b> {
     }
 
     /// One statement that sets the whole state, whether it exists or not.
-    fn put_state(&mut self, id: &str, document: RawDocumentBuf, exists: bool) {
+    pub(super) fn put_state(&mut self, id: &str, document: RawDocumentBuf, exists: bool) {
         let collection = &self.context.names.state;
         let update = rawdoc! { "q": { "_id": id }, "u": document, "upsert": !exists };
         self.push(StatementKind::Update, collection, update, None);

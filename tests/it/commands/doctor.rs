@@ -108,7 +108,7 @@ async fn imported(database: &Database) {
 }
 
 /// The key of the importer's progress.
-const IMPORT: &str = "import\u{0}1";
+const IMPORT: &str = "progress\u{0}1";
 
 #[tokio::test]
 async fn a_good_database_has_no_fault_in_any_form() {

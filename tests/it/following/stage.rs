@@ -145,7 +145,7 @@ impl Stage {
         until("importer", async || {
             let lease = self
                 .state()
-                .find_one(doc! {"_id": "lease"})
+                .find_one(doc! {"_id": "importer"})
                 .await
                 .unwrap()?;
             let holder = lease.get_str("holder").ok()?;
@@ -197,4 +197,4 @@ impl Stage {
 }
 
 /// The key of how far the import has come.
-const IMPORT: &str = "import\u{0}1";
+const IMPORT: &str = "progress\u{0}1";

@@ -74,7 +74,7 @@ impl Bench {
     }
 
     async fn lease_until(&self) -> DateTime {
-        let lease = self.state().find_one(doc! { "_id": "lease" }).await;
+        let lease = self.state().find_one(doc! { "_id": "importer" }).await;
         let lease = lease.unwrap().unwrap();
         *lease.get_datetime("until").unwrap()
     }
@@ -193,7 +193,7 @@ async fn a_lease_that_was_renewed_by_a_clock_far_ahead_is_taken() {
     let bench = bench().await;
     let fence = bench.held_lease().await;
     let ahead = doc! { "$set": { "until": DateTime::now().saturating_add_duration(HOUR) } };
-    let lease = doc! { "_id": "lease" };
+    let lease = doc! { "_id": "importer" };
     bench.state().update_one(lease, ahead).await.unwrap();
     assert!(bench.held_lease().await > fence);
 }
@@ -204,7 +204,7 @@ async fn a_restore_of_an_older_dump_brings_no_number_back() {
     let bench = bench().await;
     let Fence(number) = bench.held_lease().await;
     let older = doc! { "$set": { "fence": number - 1, "until": DateTime::from_millis(0) } };
-    let lease = doc! { "_id": "lease" };
+    let lease = doc! { "_id": "importer" };
     bench.state().update_one(lease, older).await.unwrap();
     assert!(bench.held_lease().await > Fence(number));
 }

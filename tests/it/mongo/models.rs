@@ -278,7 +278,7 @@ async fn a_rollback_scans_the_types_that_are_read_differently() {
             .collection::<Document>("tidegate.state");
         let scans = doc! { "$unset": { "types.Task.scan": "", "types.Member.scan": "" } };
         state
-            .update_one(doc! { "_id": "import\u{0}1" }, scans)
+            .update_one(doc! { "_id": "progress\u{0}1" }, scans)
             .await
             .unwrap();
     };

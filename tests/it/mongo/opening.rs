@@ -126,10 +126,15 @@ async fn expect_refused(mongo: &Mongo, at: Collection<Document>, format: Documen
     let refused = MongoStore::open(&mongo.options().await, &model)
         .await
         .map(drop);
-    let Err(StoreError::OtherFormat { found, known, .. }) = refused else {
+    let Err(error @ StoreError::OtherFormat { found, known, .. }) = &refused else {
         panic!("{refused:?}");
     };
-    assert_eq!((found, known), (number, 2));
+    let advice = match found > known {
+        true => "start that version, or restore a backup",
+        false => "start the version that wrote it",
+    };
+    assert!(error.to_string().contains(advice), "{error}");
+    assert_eq!((*found, *known), (number, 3));
 }
 
 #[tokio::test]
