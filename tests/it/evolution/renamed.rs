@@ -1,9 +1,12 @@
 //! `@renamed(from)`: the earlier name stays, in what is written and in what is read.
 
+use std::collections::BTreeMap;
+
+use mongodb::bson::{Document as Bson, doc};
 use serde_json::{Value as Json, json};
 
 use super::{Place, outcomes, push};
-use crate::harness::{answer, tidegate};
+use crate::harness::{answer, mongod::Deployment, tidegate};
 
 const MODEL: &str = r#"
 extend schema @grant(scope: "public", access: WRITE)
@@ -290,4 +293,73 @@ async fn earlier_names_are_deprecated_in_the_schema_and_absent_from_ready_made_o
             .status
             .success()
     );
+}
+
+/// The model before and after names in documents change.
+fn stored(names: [&str; 3]) -> String {
+    let [due, text, label] = names;
+    format!(
+        r#"
+extend schema @grant(scope: "public", access: WRITE)
+type Note @collection(name: "notes") @scope(by: "public") {{
+  id: ID!
+  title: String
+  due: String {due}
+  {text}
+  part: Part
+}}
+type Part {{ label: String {label} size: Int }}
+"#
+    )
+}
+
+#[tokio::test]
+async fn a_field_whose_stored_name_changes_is_read_under_either_and_moves_with_a_write() {
+    let before = stored([
+        "@stored(as: \"due_at\")",
+        "text: String",
+        "@stored(as: \"l\")",
+    ]);
+    let after = stored([
+        "@renamed(stored: \"due_at\")",
+        "words: String @renamed(from: \"text\", stored: \"text\")",
+        "@renamed(stored: \"l\")",
+    ]);
+    for place in Place::each().await {
+        let server = place.serve(&before);
+        let client = server.client("alice");
+        let document =
+            json!({"title": "one", "due": "soon", "text": "t", "part": {"label": "p", "size": 1}});
+        let results = push(&client, json!({"changes": [create("a", document)]})).await;
+        assert_eq!(outcomes(&results), ["APPLIED"]);
+        server.stop();
+
+        let server = place.serve(&after);
+        let client = client.at(&server);
+        let note = async || {
+            let query = "{ note(id: \"a\") { title due words text part { label size } } }";
+            client.data(query, json!({})).await["note"].take()
+        };
+        let shown = json!({"title": "one", "due": "soon", "words": "t", "text": "t", "part": {"label": "p", "size": 1}});
+        assert_eq!(note().await, shown);
+        let results = push(
+            &client,
+            json!({"changes": [update("a", 1, json!({"title": "two"}))]}),
+        )
+        .await;
+        assert_eq!(outcomes(&results), ["APPLIED"]);
+        let set = json!({"due": null, "text": "T", "part": {"label": "P", "size": 1}});
+        let results = push(&client, json!({"changes": [update("a", 2, set)]})).await;
+        assert_eq!(outcomes(&results), ["APPLIED"]);
+        let shown = json!({"title": "two", "due": null, "words": "T", "text": "T", "part": {"label": "P", "size": 1}});
+        assert_eq!(note().await, shown);
+        if let Some(database) = &place.database {
+            let application = Deployment::shared().await.client().await;
+            let notes = application.database(database).collection::<Bson>("notes");
+            let found = notes.find_one(doc! {}).await.unwrap().unwrap();
+            let expected = doc! {"_id": "a", "title": "two", "due": null, "words": "T", "part": {"label": "P", "size": 1}};
+            let sorted = |found: Bson| found.into_iter().collect::<BTreeMap<_, _>>();
+            assert_eq!(sorted(found), sorted(expected));
+        }
+    }
 }
