@@ -1,5 +1,7 @@
 //! Documents under another model than the one that wrote them: what is read, kept and moved.
 
+mod random;
+
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
