@@ -13,8 +13,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     id::{IdType, TypeName},
-    model::{DocumentType, Field, Model},
+    model::{DocumentType, Field, Model, Shape},
     mutant::{Mutant, is_active},
+    value::json::join,
 };
 
 /// The most models that a store keeps the texts of. Beyond them it forgets the oldest.
@@ -66,8 +67,11 @@ pub struct TypeShape {
     pub collection: String,
     /// How ids are stored.
     pub id_type: IdType,
-    /// The stored names of fields, by their names in the model.
+    /// The stored names of fields, by their names in the model: `title`, or `Place.city` inside an embedded type.
     pub stored_names: BTreeMap<String, String>,
+    /// The earlier stored names, by the same names. A write moves the value away from there.
+    #[serde(default)]
+    pub moved_names: BTreeMap<String, String>,
     /// The rule of the scope, over stored names.
     pub scope: String,
     /// The rule of memberships, over stored names, if documents of the type are memberships.
@@ -76,17 +80,51 @@ pub struct TypeShape {
 
 impl TypeShape {
     /// What a model says of a type.
-    pub fn of(document_type: &DocumentType) -> Self {
-        let fields = document_type.fields.iter();
-        let stored_names = fields.map(|field| (field.name.clone(), field.stored_as.clone()));
+    pub fn of(model: &Model, document_type: &DocumentType) -> Self {
         let grants = document_type.membership.as_ref();
-        Self {
+        let mut shape = Self {
             collection: document_type.collection.clone(),
             id_type: document_type.id_type,
-            stored_names: stored_names.collect(),
+            stored_names: BTreeMap::new(),
+            moved_names: BTreeMap::new(),
             scope: format!("{:?}", document_type.scope),
             grants: grants.map(|rule| format!("{rule:?}")),
+        };
+        shape.name_fields(model, "", &document_type.fields, &mut BTreeSet::new());
+        shape
+    }
+
+    /// Adds the names of the fields of `owner`, and those of the embedded types in it, each once.
+    fn name_fields<'m>(
+        &mut self,
+        model: &'m Model,
+        owner: &str,
+        fields: &'m [Field],
+        named: &mut BTreeSet<&'m str>,
+    ) {
+        for field in fields {
+            let name = join(owner, &field.name);
+            let earlier = field.earlier_name(fields);
+            let earlier = earlier.map(|earlier| (name.clone(), earlier.to_owned()));
+            self.moved_names.extend(earlier);
+            self.stored_names.insert(name, field.stored_as.clone());
+            let embedded = embedded_in(&field.ty.shape);
+            if let Some(inside) = embedded.filter(|inside| named.insert(inside)) {
+                self.name_fields(model, inside, model.embedded_fields(inside), named);
+            }
         }
+    }
+
+    /// Whether a write of this shape takes a value from where the other has a field.
+    fn moves_from(&self, other: &Self) -> bool {
+        fn places(names: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+            let owner = |name: &'_ str| name.rfind('.').unwrap_or_default();
+            names
+                .iter()
+                .map(move |(name, stored)| (&name[..owner(name)], stored.as_str()))
+        }
+        let used: BTreeSet<_> = places(&other.stored_names).collect();
+        places(&self.moved_names).any(|place| used.contains(&place))
     }
 
     /// Whether gateways of both shapes may write the type at a time. Of fields that only one of them knows, the other
@@ -96,6 +134,7 @@ impl TypeShape {
             collection,
             id_type,
             stored_names,
+            moved_names: _,
             scope,
             grants,
         } = self;
@@ -103,7 +142,8 @@ impl TypeShape {
         let has_same_names = names.all(|(name, stored)| {
             let others = other.stored_names.get(name);
             others.is_none_or(|others| others == stored)
-        });
+        }) && !self.moves_from(other)
+            && !other.moves_from(self);
         (collection, id_type, scope, grants)
             == (
                 &other.collection,
@@ -112,6 +152,15 @@ impl TypeShape {
                 &other.grants,
             )
             && has_same_names
+    }
+}
+
+/// The embedded type that a field holds, itself or in lists.
+fn embedded_in(shape: &Shape) -> Option<&str> {
+    match shape {
+        Shape::Embedded(name) => Some(name),
+        Shape::List(item) => embedded_in(&item.shape),
+        Shape::Scalar(_) | Shape::Enum(_) => None,
     }
 }
 
@@ -142,7 +191,7 @@ impl ModelState {
     pub fn adopt(&mut self, model: &Model) {
         self.number(model);
         let types = model.types.iter();
-        let shapes = types.map(|of| (of.stored_as.clone(), TypeShape::of(of)));
+        let shapes = types.map(|of| (of.stored_as.clone(), TypeShape::of(model, of)));
         self.shapes.extend(shapes);
     }
 
@@ -203,9 +252,9 @@ impl ModelState {
     }
 
     /// Whether a gateway with this model may write documents of the type.
-    pub fn agrees(&self, document_type: &DocumentType) -> bool {
+    pub fn agrees(&self, model: &Model, document_type: &DocumentType) -> bool {
         let in_force = self.shapes.get(&document_type.stored_as);
-        in_force.is_none_or(|in_force| in_force.agrees(&TypeShape::of(document_type)))
+        in_force.is_none_or(|in_force| in_force.agrees(&TypeShape::of(model, document_type)))
     }
 }
 
@@ -373,4 +422,48 @@ fn describe(text: &mut String, fields: &[Field]) {
         text.push_str(&format!("{described:?}"));
     }
     text.push('}');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(fields: &str, place: &str) -> TypeShape {
+        let text = format!(
+            r#"
+extend schema @grant(scope: "all", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "all") {{ id: ID! {fields} place: Place places: [Place!] }}
+type Place {{ {place} place: Place }}
+"#
+        );
+        let model = Model::parse("model.graphql", &text).unwrap();
+        TypeShape::of(&model, &model.types[0])
+    }
+
+    #[test]
+    fn shapes_agree_unless_one_stores_a_field_of_the_other_elsewhere() {
+        let due = shape("due: Int", "city: Int");
+        for (fields, place, agrees) in [
+            ("due: Int other: Int", "city: Int zip: Int", true),
+            ("other: Int", "zip: Int", true),
+            ("deadline: Int @renamed(from: \"due\")", "city: Int", true),
+            ("due: Int @stored(as: \"due_at\")", "city: Int", false),
+            ("due: Int", "city: Int @stored(as: \"town\")", false),
+            (
+                "deadline: Int @stored(as: \"due_at\") @renamed(from: \"due\", stored: \"due\")",
+                "city: Int",
+                false,
+            ),
+            (
+                "due: Int",
+                "town: Int @renamed(from: \"city\", stored: \"city\") @stored(as: \"town\")",
+                false,
+            ),
+        ] {
+            let other = shape(fields, place);
+            assert_eq!(due.agrees(&other), agrees, "{fields} {place}");
+            assert_eq!(other.agrees(&due), agrees, "{fields} {place}");
+            assert!(other.agrees(&other));
+        }
+    }
 }

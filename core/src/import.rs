@@ -108,18 +108,17 @@ fn no_scope(document_type: &DocumentType, body: &Document, error: &FillError) ->
     }
 }
 
-/// An entry as the model reads it; `None` if that is how it is stored.
-///
-/// # Errors
-/// Why its document does not fit the model.
-pub(crate) fn fitted(model: &Model, entry: &Entry) -> Result<Option<Entry>, Misfit> {
-    let document_type = model.stored_type(&entry.key.type_name);
-    let Some((document_type, body)) = document_type.zip(entry.body.as_ref()) else {
-        return Ok(None);
-    };
-    let Some(body) = fit(model, &document_type.fields, body)? else {
-        return Ok(None);
-    };
+/// An entry as the model reads it; `None` if that is how it is stored. A field that does not fit stays as it is.
+pub(crate) fn fitted(model: &Model, entry: &Entry) -> Option<Entry> {
+    let document_type = model.stored_type(&entry.key.type_name)?;
+    let (fields, body) = (&document_type.fields, entry.body.as_ref()?);
+    let body = fit(model, fields, body).unwrap_or_else(|_| {
+        let each = |body: Document, field| match fit(model, slice::from_ref(field), &body) {
+            Ok(Some(fitted)) => fitted,
+            _ => body,
+        };
+        Some(fields.iter().fold(body.clone(), each))
+    })?;
     let mut fitted = Entry {
         body: Some(body),
         ..entry.clone()
@@ -132,7 +131,7 @@ pub(crate) fn fitted(model: &Model, entry: &Entry) -> Result<Option<Entry>, Misf
             versions.entry(field.stored_as.clone()).or_insert(version);
         }
     }
-    Ok(Some(fitted))
+    Some(fitted)
 }
 
 /// The fields that fit the model, each by itself.

@@ -30,18 +30,11 @@ impl<'l> TransactionOverlay<'l> {
         self.note_unreadable();
     }
 
-    /// Reads the loaded entries by the model. Changes to those that do not fit it are rejected.
+    /// Reads the loaded entries by the model. A change may mend one that does not fit, if no other service writes it.
     pub(super) fn read_entries(&mut self, model: &Model) {
         for (key, entry) in &self.loaded.entries {
-            match import::fitted(model, entry) {
-                Ok(None) => {}
-                Ok(Some(fitted)) => drop(self.fitted.insert(key, Arc::new(fitted))),
-                // What another service wrote meanwhile may fit.
-                Err(_) if self.loaded.foreign.contains_key(key) => {}
-                Err(misfit) => {
-                    let scope = Some(entry.scope.clone());
-                    self.withheld.insert(key, Withheld { misfit, scope });
-                }
+            if let Some(fitted) = import::fitted(model, entry) {
+                self.fitted.insert(key, Arc::new(fitted));
             }
         }
     }

@@ -33,7 +33,7 @@ impl<'l> TransactionOverlay<'l> {
         }
         let disagrees = |name: &&TypeName| {
             let document_type = model.stored_type(name);
-            document_type.is_some_and(|of| !self.loaded.models.agrees(of))
+            document_type.is_some_and(|of| !self.loaded.models.agrees(model, of))
         };
         types
             .find(disagrees)
