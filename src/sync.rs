@@ -17,6 +17,7 @@ mod maintain;
 mod model_check;
 mod pull;
 mod push;
+mod settled;
 mod webhooks;
 
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
@@ -41,6 +42,7 @@ use self::{
     import::{ImportStatus, PushCounter},
     live::LiveFeed,
     maintain::rotate_epoch_under,
+    settled::SettledStore,
     webhooks::WebhookAnswerCache,
 };
 pub use self::{
@@ -216,6 +218,7 @@ impl SyncService {
         limits: Limits,
         webhooks: Webhooks,
     ) -> Arc<Self> {
+        let store = SettledStore::over(Arc::clone(&model), store);
         let grants = Arc::new(GrantCache::new());
         let heads = Arc::new(ScopeHeads::new());
         let live = LiveFeed::follow(store.as_ref(), &grants, &heads);

@@ -124,6 +124,8 @@ pub enum Mutant {
     OtherShapes,
     /// 9.7: a write drops what its model does not name.
     OthersDropped,
+    /// 9.10: a document that is still in another scope than its fields make is shown.
+    MovingShown,
 }
 
 /// Whether this rule is broken on this thread.
