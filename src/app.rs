@@ -42,7 +42,7 @@ const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 /// time have ended.
 const RESTAMP_AGAIN_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// A walk through a store logs its progress each time that it has passed this many entries.
+/// A walk through a store logs its progress each time that it has passed this many records.
 const DOCUMENTS_LOGGED: u64 = 100_000;
 
 /// Why an application could not start.

@@ -8,15 +8,17 @@ use std::{
     time::Duration,
 };
 
+use indicatif::{ProgressBar, ProgressFinish};
 use tidegate_core::model::Model;
 use tokio::time::sleep;
 
-use super::{AppError, new_epoch, new_token_key, random_number};
+use super::{AppError, DOCUMENTS_LOGGED, new_epoch, new_token_key, random_number};
 use crate::{
     config::{MongodbUrl, StoreConfig, StoreUrl},
     files,
     store::{
         Store, StoreError,
+        conversion::{Converted, Progress},
         embedded::{EmbeddedOptions, EmbeddedStore},
         finding::{Finding, Level, StorePresence},
         mongo::{self, MongoOptions, MongoStore},
@@ -71,7 +73,10 @@ pub(crate) async fn open(config: &StoreConfig, model: &Model) -> Result<OpenStor
 }
 
 fn open_embedded(directory: &Path) -> Result<OpenStore, StoreError> {
-    let options = EmbeddedOptions::new(new_epoch(), new_token_key());
+    let options = EmbeddedOptions {
+        conversion: shown_conversion(),
+        ..EmbeddedOptions::new(new_epoch(), new_token_key())
+    };
     Ok(OpenStore {
         store: Arc::new(EmbeddedStore::open(directory, &options)?),
         note: ModelNote::Beside {
@@ -151,7 +156,23 @@ pub(super) async fn mongo_options(
     let random = Arc::new(random_number);
     Ok(MongoOptions {
         prefix: config.prefix.clone(),
+        conversion: shown_conversion(),
         ..MongoOptions::new(client, &url.database, new_epoch(), random)
+    })
+}
+
+/// Shows on a terminal how far a conversion has come, and logs it.
+fn shown_conversion() -> Progress {
+    let bar = ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear);
+    Progress::new(move |Converted { passed, rewritten }| {
+        let before = bar.position();
+        bar.set_position(passed);
+        bar.set_message(format!(
+            "{passed} records passed, {rewritten} written again"
+        ));
+        if before / DOCUMENTS_LOGGED < passed / DOCUMENTS_LOGGED {
+            tracing::info!(passed, rewritten, "converted so far");
+        }
     })
 }
 

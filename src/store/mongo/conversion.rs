@@ -155,7 +155,11 @@ impl MongoContext {
         let format = reader.single(FORMAT).await?.ok_or_else(gone)?;
         let mut conversion = match format.get_i32("v") {
             Ok(FORMAT_BEFORE) => reader.fence(&mut plan, names).await?,
-            _ => Conversion::of(&format)?,
+            Ok(FORMAT_VERSION) => Conversion::of(&format)?,
+            found => {
+                let found = found.unwrap_or_default();
+                return Err(self.other_format(&self.names.state, found));
+            }
         };
         match conversion.step.clone() {
             Some(Step::Drain) if is_drained => {
@@ -350,7 +354,7 @@ impl Conversion {
             .as_document()
             .ok_or_else(|| corrupt("the step is no document"))?;
         let after = || Ok::<_, MongoError>(text(step, "after")?.to_owned());
-        let count = |name| Ok::<_, MongoError>(step.get_i64(name).map_err(unreadable)?);
+        let count = |name| step.get_i64(name).map_err(unreadable);
         Ok(Self {
             epoch,
             step: Some(match text(step, "at")? {

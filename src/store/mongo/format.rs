@@ -76,7 +76,7 @@ impl MongoContext {
             .await
     }
 
-    fn other_format(&self, collection: &str, found: i32) -> MongoError {
+    pub(super) fn other_format(&self, collection: &str, found: i32) -> MongoError {
         let number = |version: i32| u32::try_from(version).unwrap_or_default();
         MongoError::Final(StoreError::OtherFormat {
             path: format!("{}.{collection}", self.database.name()),
