@@ -4,6 +4,7 @@ mod counted;
 mod following;
 mod inbox;
 mod members;
+mod skipped;
 mod turns;
 
 use std::{
