@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use self::{
     device::Device,
     place::{Place, StoreKind},
-    rows::{After, App, Becomes, Row, rows},
+    rows::{After, App, Becomes, RolledBack, Row, rows},
 };
 use crate::harness::Server;
 
@@ -113,7 +113,13 @@ async fn run(row: &Row, cell: Cell) {
     device.expect(&before, &row.seeded, row.name, cell).await;
     let after = match &row.becomes {
         Becomes::Served(after) => &after[usize::from(cell.client != Client::Old)],
-        Becomes::Refused(words) => return refuse(row, &place, before, words).await,
+        Becomes::Refused(words) => {
+            before.stop();
+            refused(row.name, &place, row.new, words);
+            // The old model serves as before.
+            drop(place.start(row.old));
+            return;
+        }
     };
     let running = match cell.deployment {
         Deployment::Rolling => {
@@ -136,25 +142,27 @@ async fn run(row: &Row, cell: Cell) {
     }
     if cell.deployment == Deployment::Rollback {
         running.stop();
+        let expected = match &after.rolled_back {
+            RolledBack::Same => &after.old,
+            RolledBack::Shows(expected) => expected,
+            RolledBack::Refused(words) => return refused(row.name, &place, row.old, words),
+        };
         let again = place.start(row.old);
         // An app of the new model waits for its gateway.
         let mut old = match cell.client {
             Client::Old => device,
             Client::New | Client::Fresh => Device::new(&row.old_app),
         };
-        let expected = after.rolled_back.as_ref().unwrap_or(&after.old);
         old.expect(&again, expected, row.name, cell).await;
     }
 }
 
-/// The new model is refused, and the old one serves as before.
-async fn refuse(row: &Row, place: &Place, before: Server, words: &[&str]) {
-    before.stop();
-    let complaint = place.refused(row.new);
+/// A gateway does not start with this model, and says why.
+fn refused(row: &str, place: &Place, model: &str, words: &[&str]) {
+    let complaint = place.refused(model);
     for word in words {
-        assert!(complaint.contains(word), "{}: {complaint}", row.name);
+        assert!(complaint.contains(word), "{row}: {complaint}");
     }
-    drop(place.start(row.old));
 }
 
 /// An app edits at the new gateway.

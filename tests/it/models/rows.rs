@@ -46,8 +46,17 @@ pub(super) struct After {
     pub(super) new: Json,
     /// The fields of the application's document beside `_id` and `team`.
     pub(super) stored: Json,
-    /// What the old app shows once the old model serves again, if that is something else.
-    pub(super) rolled_back: Option<Json>,
+    pub(super) rolled_back: RolledBack,
+}
+
+/// What becomes of it when the old model is to serve again.
+pub(super) enum RolledBack {
+    /// The old app shows what it showed under the new model.
+    Same,
+    /// It shows this.
+    Shows(Json),
+    /// The gateway does not start. It says this.
+    Refused(&'static [&'static str]),
 }
 
 /// A model of these types. Rows differ in what they make of `Task`.
@@ -80,7 +89,7 @@ fn after(old: Json, new: Json, stored: Json) -> After {
         old,
         new,
         stored,
-        rolled_back: None,
+        rolled_back: RolledBack::Same,
     }
 }
 
@@ -88,7 +97,7 @@ const APPLIED: &str = "APPLIED";
 
 /// All rows, in the order of the page.
 pub(super) fn rows() -> Vec<Row> {
-    let rows = [types_and_fields(), values(), rules()];
+    let rows = [types_and_fields(), values(), rules(), retired()];
     rows.into_iter().flatten().collect()
 }
 
@@ -267,8 +276,7 @@ fn values() -> Vec<Row> {
                     json!({"title": "b", "status": "OPEN"}),
                 ),
                 After {
-                    // The old model cannot read the value.
-                    rolled_back: Some(Json::Null),
+                    rolled_back: RolledBack::Refused(&["status"]),
                     ..after(
                         json!({"title": "a"}),
                         json!({"title": "a", "status": "DONE"}),
@@ -359,5 +367,46 @@ fn rules() -> Vec<Row> {
                 "type List @collection(name: \"lists\") @scope(by: \"team:{team}\") { id: ID! team: String! }"
             ),
         ),
+    ]
+}
+
+fn retired() -> Vec<Row> {
+    let (a, none) = (json!({"title": "a"}), json!({"title": null}));
+    let hidden = || After {
+        rolled_back: RolledBack::Shows(a.clone()),
+        ..after(none.clone(), none.clone(), a.clone())
+    };
+    let sets_title = || app("title", json!({"title": "b"}), "REJECTED RETIRED title");
+    let open = || json!({"title": "a", "status": "OPEN"});
+    let sets_done = || {
+        app(
+            "title status",
+            json!({"status": "DONE"}),
+            "REJECTED RETIRED status",
+        )
+    };
+    let unchanged = || after(open(), open(), open());
+    vec![
+        Row {
+            old_app: sets_title(),
+            new_app: sets_title(),
+            becomes: Becomes::Served([hidden(), hidden()]),
+            ..plain("a field is retired", tasks!("title: String @retired"))
+        },
+        Row {
+            old: tasks!("title: String status: Status", "enum Status { OPEN DONE }"),
+            old_app: sets_done(),
+            new_app: sets_done(),
+            seed: json!({"team": "red", "title": "a", "status": "OPEN"}),
+            seeded: open(),
+            becomes: Becomes::Served([unchanged(), unchanged()]),
+            ..plain(
+                "a value of an enum is retired",
+                tasks!(
+                    "title: String status: Status",
+                    "enum Status { OPEN DONE @retired }"
+                ),
+            )
+        },
     ]
 }
