@@ -165,12 +165,12 @@ impl<'b> WritePlan<'b> {
     }
 
     /// Conflicts with every change of the lead: no event of the application's collection would report this transaction
-    /// to the next importer.
+    /// to the next importer. A store that no model has led has nothing to conflict with.
     fn meet_lead(&mut self) {
         let collection = &self.context.names.state;
         let update =
             rawdoc! { "q": { "_id": names::MODEL }, "u": { "$inc": { "imports": 1_i64 } } };
-        self.push(StatementKind::Update, collection, update, None);
+        self.push(StatementKind::Move, collection, update, None);
     }
 
     fn add_documents(
