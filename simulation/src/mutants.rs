@@ -36,7 +36,7 @@ impl Broken {
 
 /// All rules that are broken, each alone.
 #[rustfmt::skip]
-pub const CATALOGUE: [Broken; 63] = [
+pub const CATALOGUE: [Broken; 66] = [
     Broken { fault: Fault::Gateway(Mutant::NoStart), rule: "2.1", says: "a position does not remember the scope's head at its beginning" },
     Broken { fault: Fault::Store(StoreFault::TwoSnapshots), rule: "2.2", says: "a page reads its records in another snapshot than heads and floors" },
     Broken { fault: Fault::Store(StoreFault::FloorReadFirst), rule: "2.2", says: "floors are read before everything else" },
@@ -100,13 +100,28 @@ pub const CATALOGUE: [Broken; 63] = [
     Broken { fault: Fault::Client(Slip::SameClientId), rule: "4.4", says: "the client keeps its client id in another epoch" },
     Broken { fault: Fault::Client(Slip::BasesKept), rule: "4.4", says: "it keeps its base versions in another epoch" },
     Broken { fault: Fault::Client(Slip::QueueKept), rule: "4.5", says: "it sends what it had queued on a create that failed" },
+    Broken { fault: Fault::Gateway(Mutant::UnknownTypesPassed), rule: "2.5", says: "a gateway passes types that it does not know" },
+    Broken { fault: Fault::Gateway(Mutant::StartForgotten), rule: "2.5b", says: "a client that goes back forgets where it stood" },
+    Broken { fault: Fault::Gateway(Mutant::StartAtHead), rule: "2.5b", says: "a client that goes back is taken to have had everything" },
 ];
 
 /// The first of the histories with these seeds that shows the broken rule, and how.
 pub fn catch(fault: Fault, mut seeds: impl Iterator<Item = u64>) -> Option<(Story, Violation)> {
     seeds.find_map(|seed| {
-        let story = Story::of(seed).with(fault);
+        let story = match needs_two_models(fault) {
+            true => Story::of_two_models(seed),
+            false => Story::of(seed),
+        };
+        let story = story.with(fault);
         let violation = tell(&story).err()?;
         Some((story, violation))
     })
+}
+
+/// Whether only gateways of two models show the broken rule.
+fn needs_two_models(fault: Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Gateway(Mutant::UnknownTypesPassed | Mutant::StartForgotten | Mutant::StartAtHead)
+    )
 }
