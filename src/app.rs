@@ -1,6 +1,7 @@
 //! The application: it connects the modules. It alone owns the clock and randomness.
 
 mod doctor;
+mod lead;
 mod open_store;
 
 use std::{
@@ -8,30 +9,31 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use indicatif::ProgressBar;
 use tidegate_core::{
     checkpoint::TokenKey,
+    generation::Generation,
     grant::Identity,
-    id::{Epoch, TypeName, UserId},
+    id::{Epoch, UserId},
     model::Model,
     value::Timestamp,
 };
 
-use self::open_store::{OpenStore, Restamped};
 pub(crate) use self::{
     doctor::{Report, examine_all},
+    lead::{OwnModel, Planned},
     open_store::{Examined, examine, open},
+};
+use self::{
+    lead::Progress,
+    open_store::{OpenStore, Restamped},
 };
 use crate::{
     auth::{AuthConfig, AuthError, AuthSetupError, Authenticator},
     config::StoreConfig,
     graphql::{Api, ApiError, ApiOptions, error::ClientError},
     limits::Limits,
-    store::{
-        Store, StoreError,
-        finding::{Finding, Topic, refuse_obstacles},
-    },
-    sync::{self, Caller, Clock, ImportTask, Importer, ModelCheck, SyncService},
+    store::{Store, StoreError},
+    sync::{self, Accepted, Caller, Clock, ImportTask, Importer, LeadTask, LeadWatch, SyncService},
     webhook::{WebhookConfig, Webhooks},
 };
 
@@ -60,7 +62,7 @@ pub(crate) enum AppError {
     /// The client that asks webhooks.
     #[error("webhooks cannot be asked: {0}")]
     Webhooks(reqwest::Error),
-    /// The note about the model that the store was last served with.
+    /// The note about the store's restamping.
     #[error("{path} cannot be written: {error}")]
     Note {
         /// The path of the note.
@@ -80,6 +82,8 @@ pub(crate) struct GatewayConfig {
     pub(crate) api: ApiOptions,
     pub(crate) limits: Limits,
     pub(crate) webhooks: WebhookConfig,
+    /// What the operator accepts of a change of the model.
+    pub(crate) accepted: Accepted,
 }
 
 /// Everything a transport needs.
@@ -91,6 +95,8 @@ pub(crate) struct Gateway {
     authenticator: Authenticator,
     /// The importer, if the store has collections that others write to.
     import: Option<ImportTask>,
+    /// The watch over which model leads.
+    _lead: LeadTask,
 }
 
 impl Gateway {
@@ -102,12 +108,20 @@ impl Gateway {
         let api = Api::new(&parts.model, parts.api.clone())?;
         let authenticator = Authenticator::new(&parts.auth)?;
         let webhooks = Webhooks::new(parts.webhooks.clone()).map_err(AppError::Webhooks)?;
-        let opened = open_fitting(&parts.store, &parts.model, &parts.model_text).await?;
+        let own = OwnModel {
+            model: Arc::clone(&parts.model),
+            text: parts.model_text,
+            api: api.hash(),
+            accepted: parts.accepted,
+        };
+        let (opened, generation) = open_leading(&parts.store, &own).await?;
         tokio::spawn(restamp_again(parts.model.clone(), opened.clone()));
         let (store, retention) = (opened.store, parts.store.tombstone_retention);
         tokio::spawn(collect_regularly(store.clone(), retention));
         let (model, limits) = (parts.model, parts.limits);
+        let watch = LeadWatch::new(Arc::clone(&model), Arc::clone(&store), generation);
         let sync = SyncService::start(model, store, system_clock(), limits, webhooks);
+        watch.wake_subscribers_of(&sync);
         let importer = match parts.store.follow {
             true => sync.importer(Arc::new(new_epoch)),
             false => None,
@@ -117,6 +131,7 @@ impl Gateway {
             sync,
             authenticator,
             import: importer.map(ImportTask::spawn),
+            _lead: LeadTask::spawn(watch),
         }))
     }
 
@@ -146,21 +161,21 @@ impl Gateway {
     }
 }
 
-/// Opens the store, waiting for a MongoDB that is not there yet, and checks that the model fits it.
+/// Opens the store, waiting for a MongoDB that is not there yet, and takes the lead with the model.
 ///
 /// # Errors
 /// [`AppError`], with what to do.
-async fn open_fitting(
+async fn open_leading(
     config: &StoreConfig,
-    model: &Arc<Model>,
-    model_text: &str,
-) -> Result<OpenStore, AppError> {
-    let open = async || Ok(open_store::open(config, model).await?);
+    own: &OwnModel,
+) -> Result<(OpenStore, Generation), AppError> {
+    let open = async || Ok(open_store::open(config, &own.model).await?);
     let opened = open_store::patiently(config, open).await?;
     opened.warn();
-    let check = async || check_fit(model, model_text, &opened).await;
-    open_store::patiently(config, check).await?;
-    Ok(opened)
+    let generation = open_store::patiently(config, async || own.lead(&opened).await).await?;
+    let restamp = async || restamp_once(&own.model, &opened).await;
+    open_store::patiently(config, restamp).await?;
+    Ok((opened, generation))
 }
 
 /// An importer that runs without a gateway, and the store that it works on. There is none if no other service can write
@@ -173,37 +188,21 @@ pub(crate) async fn importer(
     model: &Arc<Model>,
     model_text: &str,
 ) -> Result<(Arc<dyn Store>, Option<Importer>), AppError> {
-    let store = open_fitting(config, model, model_text).await?.store;
+    let own = OwnModel::new(model, model_text)?;
+    let store = open_leading(config, &own).await?.0.store;
     let (model, new_epoch) = (Arc::clone(model), Arc::new(new_epoch));
     let importer = Importer::new(model, Arc::clone(&store), system_clock(), new_epoch);
     Ok((store, importer))
 }
 
-/// Checks the whole store if the model differs from the copy that is kept beside the store, or if an earlier version
-/// may have written to it. The check restamps what such a version wrote.
-async fn check_fit(
-    model: &Arc<Model>,
-    model_text: &str,
-    opened: &OpenStore,
-) -> Result<(), AppError> {
-    let served = opened.served_model().await?;
-    let restamped = opened.restamped().await?;
-    if served.as_deref() == Some(model_text) && restamped >= Restamped::Once {
+/// Restamps what a gateway of an earlier version wrote, which did not escape the values in scopes.
+async fn restamp_once(model: &Arc<Model>, opened: &OpenStore) -> Result<(), AppError> {
+    if opened.restamped().await? >= Restamped::Once {
         return Ok(());
     }
-    let store = opened.store.as_ref();
-    let clock = system_clock();
-    let survey = shown(|progress| sync::restamp(model, store, &clock, progress)).await?;
-    warn_of_scopes(&survey);
-    refuse_obstacles(&[of_model(&survey)])?;
-    if brings_types_back(model, served.as_deref(), &survey) {
-        tracing::warn!(
-            "types came back to the model with documents; a new epoch makes every client reset"
-        );
-        sync::rotate_epoch(store, new_epoch()).await?;
-    }
-    opened.note_served_model(model_text).await?;
-    opened.note_restamped(restamped.max(Restamped::Once)).await
+    let shown = Progress::new("looked at for scopes of an earlier version");
+    restamp(model, opened, |documents| shown.passed(documents)).await?;
+    opened.note_restamped(Restamped::Once).await
 }
 
 /// Restamps again what gateways of an earlier version wrote after the first time.
@@ -211,9 +210,7 @@ async fn restamp_again(model: Arc<Model>, opened: OpenStore) {
     let again = async {
         while opened.restamped().await? < Restamped::Twice {
             tokio::time::sleep(RESTAMP_AGAIN_AFTER).await;
-            let (store, clock) = (opened.store.as_ref(), system_clock());
-            let survey = sync::restamp(&model, store, &clock, |_| ()).await?;
-            warn_of_scopes(&survey);
+            restamp(&model, &opened, |_| ()).await?;
             opened.note_restamped(Restamped::Twice).await?;
         }
         Ok::<_, AppError>(())
@@ -223,98 +220,20 @@ async fn restamp_again(model: Arc<Model>, opened: OpenStore) {
     }
 }
 
-/// Names no scopes and no documents, because users have written them.
-fn warn_of_scopes(survey: &ModelCheck) {
-    if survey.unescaped > 0 {
+/// Logs no scopes and no documents, because users have written them.
+async fn restamp(
+    model: &Arc<Model>,
+    opened: &OpenStore,
+    progress: impl FnMut(usize),
+) -> Result<(), StoreError> {
+    let documents = sync::restamp(model, opened.store.as_ref(), &system_clock(), progress).await?;
+    if documents > 0 {
         tracing::warn!(
-            documents = survey.unescaped,
+            documents,
             "restamped documents and memberships whose scopes have another text now, with `:` and `%` in values escaped"
         );
     }
-    if survey.out_of_reach > 0 {
-        tracing::warn!(
-            documents = survey.out_of_reach,
-            "nobody sees documents whose scope no rule of the model grants; `tidegate check` names some"
-        );
-    }
-}
-
-/// A sentence about the documents that no user can see.
-pub(crate) fn out_of_reach(survey: &ModelCheck) -> String {
-    let named = survey.named_out_of_reach.iter();
-    let named: Vec<String> = named.map(|key| format!("{:?}", key.to_string())).collect();
-    format!(
-        "{} documents name a scope that no rule of the model grants, so nobody sees them; where it was written before values were escaped, write its new text: {}",
-        survey.out_of_reach,
-        named.join(", ")
-    )
-}
-
-/// Compares every stored document with the model.
-///
-/// # Errors
-/// [`StoreError`] when the store cannot be read.
-pub(crate) async fn check_model(
-    model: &Arc<Model>,
-    store: &dyn Store,
-) -> Result<ModelCheck, StoreError> {
-    shown(|progress| sync::check_model(model, store, progress)).await
-}
-
-/// Logs how far a check of the store has come.
-async fn shown<W: Future<Output = Result<ModelCheck, StoreError>>>(
-    walk: impl FnOnce(Box<dyn FnMut(usize) + Send>) -> W,
-) -> Result<ModelCheck, StoreError> {
-    let bar = ProgressBar::new_spinner().with_message("documents compared with the model");
-    let shown = bar.clone();
-    let progress = move |documents: usize| {
-        let before = shown.position();
-        shown.inc(documents as u64);
-        if before / DOCUMENTS_LOGGED < shown.position() / DOCUMENTS_LOGGED {
-            tracing::info!(
-                documents = shown.position(),
-                "compared with the model so far"
-            );
-        }
-        shown.set_message(format!(
-            "{} documents compared with the model",
-            shown.position()
-        ));
-    };
-    let survey = walk(Box::new(progress)).await;
-    bar.finish_and_clear();
-    survey
-}
-
-/// Whether the model has a type whose documents were in the store while it was served without that type. Clients that
-/// follow all types have already passed these documents.
-fn brings_types_back(model: &Model, served: Option<&str>, survey: &ModelCheck) -> bool {
-    let served = served.and_then(|text| Model::parse("served-model.graphql", text).ok());
-    let was_served = |name: &TypeName| {
-        served
-            .as_ref()
-            .is_some_and(|served| served.stored_type(name).is_some())
-    };
-    let mut names = survey.types.iter();
-    names.any(|name| model.stored_type(name).is_some() && !was_served(name))
-}
-
-/// What a comparison of the stored documents with the model finds.
-pub(crate) fn of_model(survey: &ModelCheck) -> Finding {
-    let count = match survey.misfits {
-        0 => {
-            let message = "all documents of the feed fit the model";
-            return Finding::good(Topic::Model, message);
-        }
-        1 => "1 stored document does".to_owned(),
-        misfits => format!("{misfits} stored documents do"),
-    };
-    let named = survey.named.iter();
-    let named = named.map(|(key, problem)| format!("{key}: {problem}"));
-    let message = format!(
-        "{count} not fit the model; give a new required field a @default or make it nullable, undo the change of type, `@scope` or `@grants`, or start on an empty store"
-    );
-    Finding::obstacle(Topic::Model, message).about(survey.misfits as u64, named.collect())
+    Ok(())
 }
 
 /// Collects while the gateway runs. After a failure it tries again the next time.

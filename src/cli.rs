@@ -37,7 +37,7 @@ enum Command {
     /// Run on this machine with an embedded store, a development key and GraphiQL
     Dev(dev::DevArgs),
     /// Run in production, by a configuration
-    Serve(ConfigArgs),
+    Serve(serve::ServeArgs),
     /// Print the generated API as SDL
     Schema(ModelArgs),
     /// Print ready-made operations for the model, for code generators
@@ -90,7 +90,7 @@ pub fn main() -> ExitCode {
     let _log = telemetry::start(matches!(cli.command, Command::Serve(_)));
     let done = match cli.command {
         Command::Dev(args) => dev::run(args),
-        Command::Serve(args) => serve::run(&args),
+        Command::Serve(args) => serve::run(args),
         Command::Schema(args) => model::schema(&args),
         Command::Operations(args) => model::operations(&args),
         Command::Check(args) => check::run(&args),

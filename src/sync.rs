@@ -10,14 +10,16 @@ mod doctor;
 mod error;
 mod grants;
 mod import;
+mod in_step;
 mod inbox;
 mod lead;
 mod live;
 mod maintain;
-mod model_check;
 mod pull;
 mod push;
+mod restamp;
 mod settled;
+mod survey;
 mod webhooks;
 
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
@@ -51,13 +53,17 @@ pub use self::{
     doctor::FeedExamination,
     error::SyncError,
     import::{EpochSource, ImportTask, Importer, ImporterState, PendingImport, pending_imports},
+    in_step::bring_in_step,
     inbox::{InboxEntry, InboxPage, InboxRequest},
-    lead::{LeadTask, LeadWatch},
+    lead::{ABSENT, LeadTask, LeadWatch},
     live::Start,
     maintain::{Collected, collect, rotate_epoch},
-    model_check::{ModelCheck, check_model, restamp},
     pull::{Page, PullRequest},
     push::SentPush,
+    restamp::restamp,
+    survey::{
+        Accepted, Examples, ModelSurvey, OtherClients, SurveyResult, TypeSurvey, is_readable,
+    },
 };
 use crate::{
     limits::Limits,

@@ -31,7 +31,7 @@ pub use self::{
         is_in_its_scope, is_out_of_reach, is_unescaped, is_unescaped_conflict, restamp,
         restamp_conflicts,
     },
-    stamp::{stamp, stamp_reads},
+    stamp::{stamp, stamp_and_withhold, stamp_reads},
     transact::{PushRequest, decide},
     webhook::{WebhookAnswer, WebhookDecision, WebhookQuestion},
 };

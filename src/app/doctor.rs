@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use tidegate_core::{model::Model, transaction::Fence};
 
 use super::{
-    check_model, new_epoch, new_token_key, now, of_model,
+    OwnModel, new_epoch, new_token_key, now,
     open_store::{examine_embedded, mongo_options},
     system_clock,
 };
@@ -31,9 +31,9 @@ pub(crate) struct Report {
 
 /// Examines the configured place. What was found before a failure is reported too. With `repairs` it makes what is
 /// missing, as a start does, and stamps documents that differ from their entries.
-pub(crate) async fn examine_all(config: &StoreConfig, model: &Arc<Model>, repairs: bool) -> Report {
+pub(crate) async fn examine_all(config: &StoreConfig, own: &OwnModel, repairs: bool) -> Report {
     let mut report = Report::default();
-    let examined = report.examine(config, model, repairs).await;
+    let examined = report.examine(config, own, repairs).await;
     report.failure = examined.err();
     report
 }
@@ -42,13 +42,14 @@ impl Report {
     async fn examine(
         &mut self,
         config: &StoreConfig,
-        model: &Arc<Model>,
+        own: &OwnModel,
         repairs: bool,
     ) -> Result<(), StoreError> {
         let url = match &config.url {
-            StoreUrl::Embedded(directory) => return self.embedded(directory, model).await,
+            StoreUrl::Embedded(directory) => return self.embedded(directory, own).await,
             StoreUrl::Mongodb(url) => url,
         };
+        let model = &own.model;
         let options = mongo_options(config, url).await?;
         if repairs && MongoStore::examine(&options, model).await?.0 == StorePresence::Current {
             MongoStore::open(&options, model).await?;
@@ -59,13 +60,12 @@ impl Report {
             return Ok(());
         }
         let store = Arc::new(MongoStore::open_existing(&options, model).await?);
-        self.model(model, store.as_ref()).await?;
+        self.model(own, store.as_ref()).await?;
         self.feed(model, &store, repairs).await
     }
 
-    async fn model(&mut self, model: &Arc<Model>, store: &dyn Store) -> Result<(), StoreError> {
-        let survey = check_model(model, store).await?;
-        self.findings.push(of_model(&survey));
+    async fn model(&mut self, own: &OwnModel, store: &dyn Store) -> Result<(), StoreError> {
+        self.findings.extend(own.plan(store).await?.findings);
         Ok(())
     }
 
@@ -88,7 +88,7 @@ impl Report {
         Ok(())
     }
 
-    async fn embedded(&mut self, directory: &Path, model: &Arc<Model>) -> Result<(), StoreError> {
+    async fn embedded(&mut self, directory: &Path, own: &OwnModel) -> Result<(), StoreError> {
         let (presence, findings) = examine_embedded(directory)?;
         self.findings.extend(findings);
         match presence {
@@ -110,7 +110,7 @@ impl Report {
         let message = "an embedded store, of which heads, feed and model are examined: it has no server, no collections of other services and no importer";
         self.findings.push(Finding::good(Topic::Store, message));
         self.findings.extend(store.examine_all().await?);
-        self.model(model, &store).await
+        self.model(own, &store).await
     }
 }
 

@@ -1,5 +1,4 @@
-//! Which store a configuration names, how it is opened, and the note of the model it was last served with. `sync` works
-//! on an open store.
+//! Which store a configuration names, how it is opened, and the note of its restamping. `sync` works on an open store.
 
 use std::{
     fs,
@@ -35,13 +34,13 @@ const ATTEMPTS_LOGGED: u64 = 16;
 #[derive(Clone)]
 pub(crate) struct OpenStore {
     pub(crate) store: Arc<dyn Store>,
-    note: ModelNote,
+    note: NotePlace,
 }
 
-/// The place of the notes: the model that the store was last served with, and whether it has been restamped.
+/// The place of the note about whether the store has been restamped.
 #[derive(Clone)]
-enum ModelNote {
-    Beside { model: PathBuf, restamped: PathBuf },
+enum NotePlace {
+    Beside(PathBuf),
     Inside(Arc<MongoStore>),
 }
 
@@ -66,7 +65,7 @@ pub(crate) async fn open(config: &StoreConfig, model: &Model) -> Result<OpenStor
             let store = Arc::new(MongoStore::open(&options, model).await?);
             Ok(OpenStore {
                 store: store.clone(),
-                note: ModelNote::Inside(store),
+                note: NotePlace::Inside(store),
             })
         }
     }
@@ -79,10 +78,7 @@ fn open_embedded(directory: &Path) -> Result<OpenStore, StoreError> {
     };
     Ok(OpenStore {
         store: Arc::new(EmbeddedStore::open(directory, &options)?),
-        note: ModelNote::Beside {
-            model: directory.join("served-model.graphql"),
-            restamped: directory.join("restamped"),
-        },
+        note: NotePlace::Beside(directory.join("restamped")),
     })
 }
 
@@ -179,33 +175,11 @@ fn shown_conversion() -> Progress {
 impl OpenStore {
     /// Logs what its operator should know.
     pub(super) fn warn(&self) {
-        if let ModelNote::Inside(store) = &self.note {
+        if let NotePlace::Inside(store) = &self.note {
             let not_good = |found: &&Finding| found.level > Level::Good;
             for finding in store.findings().iter().filter(not_good) {
                 tracing::warn!("{finding}");
             }
-        }
-    }
-
-    /// The text of the model that the store was last served with.
-    ///
-    /// # Errors
-    /// [`StoreError`] when a MongoDB cannot be asked.
-    pub(super) async fn served_model(&self) -> Result<Option<String>, StoreError> {
-        match &self.note {
-            ModelNote::Beside { model, .. } => Ok(fs::read_to_string(model).ok()),
-            ModelNote::Inside(store) => store.served_model().await,
-        }
-    }
-
-    /// Keeps the text of the model that the store is served with from now on.
-    ///
-    /// # Errors
-    /// [`AppError::Note`], or [`AppError::Store`] when MongoDB cannot be written.
-    pub(super) async fn note_served_model(&self, text: &str) -> Result<(), AppError> {
-        match &self.note {
-            ModelNote::Beside { model, .. } => write_note(model, text),
-            ModelNote::Inside(store) => Ok(store.note_served_model(text).await?),
         }
     }
 
@@ -215,8 +189,8 @@ impl OpenStore {
     /// [`StoreError`] when the store cannot be read.
     pub(super) async fn restamped(&self) -> Result<Restamped, StoreError> {
         let note = match &self.note {
-            ModelNote::Beside { restamped, .. } => fs::read_to_string(restamped).ok(),
-            ModelNote::Inside(store) => store.restamped().await?,
+            NotePlace::Beside(path) => fs::read_to_string(path).ok(),
+            NotePlace::Inside(store) => store.restamped().await?,
         };
         let epoch = self.store.snapshot().await?.epoch().clone();
         Ok(
@@ -231,7 +205,7 @@ impl OpenStore {
     /// Notes that the store has been restamped again.
     ///
     /// # Errors
-    /// Those of [`OpenStore::restamped`] and [`OpenStore::note_served_model`].
+    /// [`AppError::Note`], or [`AppError::Store`] when the store cannot be read or written.
     pub(super) async fn note_restamped(&self, restamped: Restamped) -> Result<(), AppError> {
         let times = match restamped {
             Restamped::Never => return Ok(()),
@@ -240,8 +214,8 @@ impl OpenStore {
         };
         let note = format!("{times} {}", self.store.snapshot().await?.epoch());
         match &self.note {
-            ModelNote::Beside { restamped, .. } => write_note(restamped, &note),
-            ModelNote::Inside(store) => Ok(store.note_restamped(&note).await?),
+            NotePlace::Beside(path) => write_note(path, &note),
+            NotePlace::Inside(store) => Ok(store.note_restamped(&note).await?),
         }
     }
 }

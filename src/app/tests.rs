@@ -3,7 +3,7 @@ use tidegate_core::{
     change::{Action, BaseVersion, Change, Submission},
     checkpoint::RequestedTypes,
     entry::Entry,
-    id::{DocumentId, DocumentKey, Scope, Version},
+    id::{DocumentId, DocumentKey, Scope, TypeName, Version},
     outcome::Status,
     push::Push,
     transaction::{Loaded, Reads, Writes},
@@ -65,6 +65,7 @@ async fn a_running_gateway_collects_old_tombstones_by_itself() {
         api: ApiOptions::default(),
         limits: Limits::default(),
         webhooks: WebhookConfig::default(),
+        accepted: Accepted::default(),
     })
     .await
     .unwrap();

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use clap::Args;
@@ -18,12 +17,15 @@ use super::{
     print, print_error, serve,
 };
 use crate::{
-    app::{self, Examined},
+    app::{self, Examined, OwnModel, Planned},
     auth::Authenticator,
     config::{Config, StoreConfig},
     graphql::{Api, ApiOptions, Operations, RawRequest},
-    store::finding::{Level, StorePresence, refuse_obstacles},
-    sync::ModelCheck,
+    store::{
+        Store,
+        finding::{Level, StorePresence, refuse_obstacles},
+    },
+    sync::{Examples, SurveyResult},
 };
 
 #[derive(Debug, Args)]
@@ -66,7 +68,8 @@ pub(super) fn run(args: &CheckArgs) -> CliResult {
         Authenticator::new(&config.auth)?;
         serve::check_webhooks(&loaded.model, &config)?;
         print("configuration: good\n");
-        block_on(check_store(&loaded.model, &config.store))?;
+        let own = OwnModel::new(&loaded.model, &loaded.text)?;
+        block_on(check_store(&own, &config.store))?;
     }
     Ok(())
 }
@@ -81,8 +84,8 @@ fn config(args: &CheckArgs) -> Result<Option<Config>, CliError> {
 }
 
 /// A check creates and converts no store. The first start does.
-async fn check_store(model: &Arc<Model>, config: &StoreConfig) -> CliResult {
-    let Examined { presence, findings } = app::examine(config, model).await?;
+async fn check_store(own: &OwnModel, config: &StoreConfig) -> CliResult {
+    let Examined { presence, findings } = app::examine(config, &own.model).await?;
     refuse_obstacles(&findings)?;
     for finding in findings {
         if finding.level > Level::Good {
@@ -98,25 +101,44 @@ async fn check_store(model: &Arc<Model>, config: &StoreConfig) -> CliResult {
             "store: of the format before; `check` compares its documents with the model once it is converted\n",
         ),
         StorePresence::Current => {
-            let opened = app::open(config, model).await?;
-            let survey = app::check_model(model, opened.store.as_ref()).await?;
-            refuse_obstacles(&[app::of_model(&survey)])?;
-            report_scopes(&survey);
+            let opened = app::open(config, &own.model).await?;
+            report_plan(own, opened.store.as_ref()).await?;
             print("store: good\n");
         }
     }
     Ok(())
 }
 
-fn report_scopes(survey: &ModelCheck) {
-    if survey.unescaped > 0 {
+/// Prints what a start changes in the store, with counts.
+///
+/// # Errors
+/// All that prevents the start.
+async fn report_plan(own: &OwnModel, store: &dyn Store) -> CliResult {
+    let Planned { result, findings } = own.plan(store).await?;
+    for finding in findings.iter().filter(|finding| !finding.prevents_start) {
+        match finding.level {
+            Level::Good => print(&format!("plan: {finding}\n")),
+            _ => print(&format!("warning: {finding}\n")),
+        }
+    }
+    refuse_obstacles(&findings)?;
+    report_scopes(&result);
+    Ok(())
+}
+
+fn report_scopes(result: &SurveyResult) {
+    if result.unescaped > 0 {
         print(&format!(
             "note: the next start gives {} documents another text of their scope, with `:` and `%` in values escaped; stop gateways of the version before first\n",
-            survey.unescaped
+            result.unescaped
         ));
     }
-    if survey.out_of_reach > 0 {
-        print(&format!("note: {}\n", app::out_of_reach(survey)));
+    let Examples { count, first } = &result.out_of_reach;
+    if *count > 0 {
+        print(&format!(
+            "note: {count} documents name a scope that no rule of the model grants, so nobody sees them; where it was written before values were escaped, write its new text: {}\n",
+            first.join(", ")
+        ));
     }
 }
 

@@ -58,6 +58,8 @@ pub(super) struct DevArgs {
     /// Keep documents elsewhere, such as mongodb://localhost/app?replicaSet=rs0
     #[arg(long)]
     store: Option<String>,
+    #[command(flatten)]
+    accepted: serve::AcceptedArgs,
 }
 
 pub(super) fn run(args: DevArgs) -> CliResult {
@@ -94,6 +96,7 @@ pub(super) fn run(args: DevArgs) -> CliResult {
                 },
                 limits: limits.clone(),
                 webhooks: webhooks(&args.webhook),
+                accepted: args.accepted.into(),
             })
             .await?;
             Ok(StartedGateway {

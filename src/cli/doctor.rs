@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{CliError, ConfigArgs, block_on, model, print, print_error, serve};
 use crate::{
-    app::{self, Report},
+    app::{self, OwnModel, Report},
     store::finding::{Finding, Level},
 };
 
@@ -63,7 +63,8 @@ pub(super) fn run(args: &DoctorArgs) -> ExitCode {
 fn examine(args: &DoctorArgs) -> Result<Report, CliError> {
     let config = serve::load(&args.config)?;
     let loaded = model::load(Some(&config.model))?;
-    block_on(async { Ok(app::examine_all(&config.store, &loaded.model, args.repair).await) })
+    let own = OwnModel::new(&loaded.model, &loaded.text)?;
+    block_on(async { Ok(app::examine_all(&config.store, &own, args.repair).await) })
 }
 
 fn print_json(report: &JsonReport<'_>) {

@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use clap::Args;
 use tidegate_core::model::Model;
 #[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,10 +25,35 @@ use crate::{
     config::{Config, ConfigProblem, LoadedConfig},
     graphql::ApiOptions,
     http::{self, AllowedOrigins, GraphiqlConfig, HttpOptions, ServerOptions, Shutdown},
+    sync::Accepted,
 };
 
-pub(super) fn run(args: &ConfigArgs) -> CliResult {
-    let config = load(args)?;
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    accepted: AcceptedArgs,
+}
+
+/// What the operator accepts of a change of the model.
+#[derive(Debug, Args)]
+pub(super) struct AcceptedArgs {
+    /// Start on a model that stored documents do not fit: they are withheld, and devices lose them until they fit again
+    #[arg(long)]
+    withhold: bool,
+}
+
+impl From<AcceptedArgs> for Accepted {
+    fn from(args: AcceptedArgs) -> Self {
+        Self {
+            withhold: args.withhold,
+        }
+    }
+}
+
+pub(super) fn run(args: ServeArgs) -> CliResult {
+    let config = load(&args.config)?;
     let LoadedModel {
         mut model, text, ..
     } = model::load(Some(&config.model))?;
@@ -50,6 +76,7 @@ pub(super) fn run(args: &ConfigArgs) -> CliResult {
                 },
                 limits: config.limits.clone(),
                 webhooks: config.webhooks.clone(),
+                accepted: args.accepted.into(),
             })
             .await?;
             Ok(StartedGateway {

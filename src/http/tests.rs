@@ -82,6 +82,7 @@ impl TestServer {
             },
             limits: Limits::default(),
             webhooks: Default::default(),
+            accepted: Default::default(),
         })
         .await;
         Self {

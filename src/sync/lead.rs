@@ -13,10 +13,13 @@ use tidegate_core::{
     generation::{Generation, ModelRecord, Standing},
     model::Model,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::SyncService;
+use super::{
+    SyncService,
+    survey::{Accepted, ModelSurvey},
+};
 use crate::{
     lock::Mutex,
     store::{Store, StoreError},
@@ -26,7 +29,10 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// A later model keeps the lead for so long after its last gateway was live: a restart takes less.
-const ABSENT: Duration = Duration::from_secs(60);
+pub const ABSENT: Duration = Duration::from_secs(60);
+
+/// How long a gateway waits after its model was refused. The look at all documents takes a while.
+const REFUSED_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// The watch of one gateway.
 pub struct LeadWatch {
@@ -36,6 +42,8 @@ pub struct LeadWatch {
     /// What the last look found.
     seen: Mutex<Option<Standing>>,
     service: OnceLock<Weak<SyncService>>,
+    /// When its model was refused the last time.
+    refused_at: Mutex<Option<Instant>>,
 }
 
 /// A watch in the background. It ends when this is dropped.
@@ -61,6 +69,7 @@ impl LeadWatch {
             generation,
             seen: Mutex::default(),
             service: OnceLock::new(),
+            refused_at: Mutex::default(),
         }
     }
 
@@ -85,8 +94,7 @@ impl LeadWatch {
     /// [`StoreError`] when the store cannot be read or written.
     pub async fn look(&self) -> Result<Standing, StoreError> {
         let mut standing = self.store.snapshot().await?.standing();
-        while !standing.leads && !self.store.models().has_later(ABSENT).await? {
-            self.take().await?;
+        while !standing.leads && self.may_try().await? && self.take().await? {
             standing = self.store.snapshot().await?.standing();
         }
         let before = self.seen.lock().replace(standing);
@@ -99,14 +107,33 @@ impl LeadWatch {
         Ok(standing)
     }
 
-    /// Tries to take the lead. Another gateway may have changed it in the meantime.
-    async fn take(&self) -> Result<(), StoreError> {
+    async fn may_try(&self) -> Result<bool, StoreError> {
+        let refused_at = *self.refused_at.lock();
+        let is_due = refused_at.is_none_or(|at| at.elapsed() >= REFUSED_EVERY);
+        Ok(is_due && !self.store.models().has_later(ABSENT).await?)
+    }
+
+    /// Tries to take the lead. Another gateway may have changed it in the meantime. Returns whether nothing stored stands
+    /// against the model.
+    async fn take(&self) -> Result<bool, StoreError> {
         let models = self.store.models();
         let ModelRecord { state, known } = models.record().await?;
         let before = known.get(&state.lead);
         let before = before.and_then(|known| Model::parse("model.graphql", &known.text).ok());
+        let survey = ModelSurvey::new(&self.model, before.as_ref());
+        let counted = survey.count_if_needed(self.store.as_ref(), |_| ()).await?;
+        let findings = survey.findings(&counted, Accepted::default());
+        if let Some(obstacle) = findings.iter().find(|finding| finding.prevents_start) {
+            *self.refused_at.lock() = Some(Instant::now());
+            tracing::error!(
+                "the model of this gateway cannot lead: {}",
+                obstacle.message
+            );
+            return Ok(false);
+        }
         let change = state.led_by(self.generation, &self.model, before.as_ref());
-        models.take_lead(&change).await.map(drop)
+        models.take_lead(&change).await?;
+        Ok(true)
     }
 
     fn log(&self, standing: Standing) {

@@ -328,21 +328,23 @@ async fn a_push_that_nobody_waits_for_is_not_begun() {
 }
 
 #[tokio::test]
-async fn a_store_is_not_served_with_rules_that_would_leave_documents_open_to_others() {
+async fn documents_that_other_rules_move_or_open_to_others_are_counted() {
     let directory = TempDir::new().unwrap();
     let sync = service(&directory);
     let pushed = sync.push(&alice(&sync), create("a")).await.unwrap();
     assert_eq!(pushed.outcomes[0].status, Status::Applied);
     let granting = r#"@grants(scope: "board:{team}", to: "{team}", access: "READ") { id"#;
-    for (changed, count) in [
-        (MODEL.to_owned(), 0),
-        (MODEL.replace(r#"(by: "team:"#, r#"(by: "group:"#), 1),
-        (MODEL.replace("{ id", granting), 1),
+    for (changed, moves, other_access) in [
+        (MODEL.to_owned(), 0, 0),
+        (MODEL.replace(r#"(by: "team:"#, r#"(by: "group:"#), 1, 0),
+        (MODEL.replace("{ id", granting), 0, 1),
     ] {
-        let survey = check_model(&Arc::new(model(&changed)), sync.store.as_ref(), |_| ())
-            .await
-            .unwrap();
-        assert_eq!(survey.misfits, count, "{changed}");
+        let (before, changed) = (model(MODEL), model(&changed));
+        let survey = ModelSurvey::new(&changed, Some(&before));
+        let counted = survey.count(sync.store.as_ref(), |_| ()).await.unwrap();
+        let of_type = counted.types.values().next().unwrap();
+        assert_eq!((of_type.documents, of_type.misfits), (1, 0));
+        assert_eq!((of_type.moves, of_type.other_access), (moves, other_access));
     }
 }
 

@@ -10,6 +10,7 @@ mod maintenance;
 mod memory;
 mod mongodb;
 mod restore;
+mod starts;
 mod tls;
 mod tokens;
 

@@ -52,7 +52,7 @@ impl ModelPlan {
         }
         let mut fields = Comparison::new(old, new);
         for document_type in &new.types {
-            let before = by_stored(old, stored(document_type));
+            let before = old.stored_type(&document_type.stored_as);
             match before {
                 Some(before) => plan.compare_types(&mut fields, before, document_type),
                 None => plan.note_type(document_type, Difference::TypeAdded),
@@ -60,7 +60,7 @@ impl ModelPlan {
         }
         fields.compare_nested(&mut plan);
         let gone = old.types.iter();
-        for gone in gone.filter(|gone| by_stored(new, stored(gone)).is_none()) {
+        for gone in gone.filter(|gone| new.stored_type(&gone.stored_as).is_none()) {
             plan.note_type(gone, removal(new, gone));
         }
         plan
@@ -88,12 +88,12 @@ impl ModelPlan {
         for difference in type_differences((fields.old, old), (fields.new, new)) {
             self.note_type(new, difference);
         }
-        let owner = Owner::Synced(stored(new).clone());
+        let owner = Owner::Synced(new.stored_as.clone());
         fields.compare(self, &owner, new.name.as_str(), (&old.fields, &new.fields));
     }
 
     fn note_type(&mut self, of: &DocumentType, difference: Difference) {
-        self.note(of.name.as_str(), Some(stored(of)), difference);
+        self.note(of.name.as_str(), Some(&of.stored_as), difference);
     }
 
     fn note(&mut self, subject: &str, type_name: Option<&TypeName>, difference: Difference) {
@@ -115,7 +115,7 @@ fn removal(new: &Model, gone: &DocumentType) -> Difference {
     match types.find(|it| it.collection == gone.collection) {
         Some(by) => Difference::TypeReplaced {
             by: by.name.to_string(),
-            stored_as: stored(gone).to_string(),
+            stored_as: gone.stored_as.to_string(),
         },
         None => Difference::TypeRemoved {
             was_retired: gone.retired,
@@ -179,20 +179,9 @@ fn references<'m>(
 ) -> BTreeSet<(&'m str, Option<&'m TypeName>, &'m str)> {
     let shown = of.references.iter().map(|it| {
         let target = model.document_type(it.target.as_str());
-        (&*it.name, target.map(|target| stored(target)), &*it.by)
+        (&*it.name, target.map(|target| &target.stored_as), &*it.by)
     });
     shown.collect()
-}
-
-pub(crate) fn stored(of: &DocumentType) -> &TypeName {
-    of.renamed_from.as_ref().unwrap_or(&of.name)
-}
-
-pub(crate) fn by_stored<'m>(
-    model: &'m Model,
-    name: &TypeName,
-) -> Option<&'m std::sync::Arc<DocumentType>> {
-    model.types.iter().find(|it| stored(it) == name)
 }
 
 #[cfg(test)]

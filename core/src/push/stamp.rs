@@ -28,3 +28,15 @@ pub fn stamp(model: &Model, now: Timestamp, loaded: &Loaded) -> Writes {
         ..overlay.into_writes(now, Vec::new())
     }
 }
+
+/// The same, and takes documents that do not fit the model from devices: each gets a version that no reader of the model
+/// shows, and gives no access. Its body stays, since the embedded store has it nowhere else.
+pub fn stamp_and_withhold(model: &Model, now: Timestamp, loaded: &Loaded) -> Writes {
+    let mut overlay = TransactionOverlay::new(model, now, loaded);
+    let misfits = overlay.take_over_all();
+    overlay.withhold_misfits(model, now);
+    Writes {
+        misfits,
+        ..overlay.into_writes(now, Vec::new())
+    }
+}

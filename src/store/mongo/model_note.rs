@@ -1,5 +1,5 @@
-//! What is learned of a database before its store is opened, and notes that the gateway keeps in it: the model last
-//! served, and the restamping. The store itself reads none of them.
+//! What is learned of a database before its store is opened, and a note that the gateway keeps in it: the restamping. The
+//! store itself does not read it.
 
 use mongodb::{
     bson::doc,
@@ -8,11 +8,8 @@ use mongodb::{
 use tidegate_core::model::Model;
 
 use super::{
-    MongoContext, MongoOptions, MongoStore,
-    layout::ModelLayout,
-    names::{RESTAMPED, SERVED_MODEL},
-    opening::connect,
-    server,
+    MongoContext, MongoOptions, MongoStore, layout::ModelLayout, names::RESTAMPED,
+    opening::connect, server,
 };
 use crate::store::{
     StoreError,
@@ -47,22 +44,6 @@ impl MongoStore {
             findings.push(context.convertible().await?);
         }
         Ok((presence, findings))
-    }
-
-    /// The text of the model that the store was last served with.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn served_model(&self) -> Result<Option<String>, StoreError> {
-        self.context.noted(SERVED_MODEL).await
-    }
-
-    /// Keeps the text of the model that the store is served with from now on.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn note_served_model(&self, text: &str) -> Result<(), StoreError> {
-        self.context.note(SERVED_MODEL, text).await
     }
 
     /// The note about the store's restamping.

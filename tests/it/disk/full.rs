@@ -104,8 +104,7 @@ async fn a_gateway_killed_on_a_full_disk_starts_there_and_goes_on_once_there_is_
 fn a_first_start_that_finds_no_room_leaves_nothing_that_stands_in_the_way_of_the_next() {
     let disk = SmallDisk::new(DISK_BYTES);
     let data = disk.path().join(".tidegate");
-    let model = include_str!("../../../model.graphql");
-    // A start writes three files: its key, its store, and its note of the model. Each of them runs out of room once.
+    // A start writes two files: its key and its store. Each of them runs out of room once.
     for left in (0..).step_by(4096) {
         disk.fill(left);
         let mut dev = command(&disk.path());
@@ -113,7 +112,6 @@ fn a_first_start_that_finds_no_room_leaves_nothing_that_stands_in_the_way_of_the
         let reported = complaint_of(dev);
         assert_says(&reported, &["No space left on device"]);
         assert_whole_or_absent(&data.join("dev.key"), |key| key.len() == 64);
-        assert_whole_or_absent(&data.join("served-model.graphql"), |note| note == model);
         disk.make_room();
         if data.join("tidegate.redb").exists() {
             break;
@@ -128,10 +126,8 @@ fn assert_whole_or_absent(path: &Path, is_whole: impl Fn(&str) -> bool) {
     }
 }
 
-/// The note of the model was emptied before it was rewritten. Its types then seemed to have come back, and a new epoch
-/// made every client reset.
 #[tokio::test]
-async fn a_changed_model_that_finds_no_room_for_its_note_resets_nobody_later() {
+async fn a_changed_model_that_finds_no_room_resets_nobody_later() {
     let disk = SmallDisk::new(DISK_BYTES);
     let model = include_str!("../../../model.graphql");
     let changed = format!("{}{model}", "# A longer model.\n".repeat(1_000));
@@ -147,10 +143,7 @@ async fn a_changed_model_that_finds_no_room_for_its_note_resets_nobody_later() {
     disk.fill(0);
     let mut dev = command(&disk.path());
     let reported = complaint_of(dev.args(["dev", "--listen", "127.0.0.1:0"]));
-    assert_says(
-        &reported,
-        &["served-model.graphql", "No space left on device"],
-    );
+    assert_says(&reported, &["No space left on device"]);
     disk.make_room();
     let server = Server::dev_with(&disk.path(), &[]);
     assert_eq!(follower.pull(&reader.at(&server)).await, 0, "nobody resets");

@@ -30,7 +30,7 @@ pub(super) enum Owner {
 impl StoredRename {
     /// Whether a document of this type holds a value that the new model would not show.
     pub fn hides(&self, new: &Model, type_name: &TypeName, document: &Document) -> bool {
-        let fields = super::by_stored(new, type_name).map_or(&[][..], |it| &it.fields);
+        let fields = new.stored_type(type_name).map_or(&[][..], |it| &it.fields);
         match &self.owner {
             Owner::Synced(owner) => owner == type_name && self.hides_here(document),
             Owner::Embedded(owner) => self.hides_within(new, owner, fields, document),

@@ -12,7 +12,7 @@ use crate::{
     mutant::{Mutant, is_active},
     push::PushRefusal,
     transaction::{ForeignState, Misfit},
-    value::Timestamp,
+    value::{Timestamp, fit::fit},
 };
 
 impl<'l> TransactionOverlay<'l> {
@@ -50,6 +50,27 @@ impl<'l> TransactionOverlay<'l> {
             let arrival = self.arrival(model, now, key, entry.as_deref());
             let moved = arrival.moved();
             self.meet(key, entry.as_deref(), moved);
+        }
+    }
+
+    /// Gives each loaded document that does not fit the model a version of its own, unless it has a new one already.
+    pub(in crate::push) fn withhold_misfits(&mut self, model: &Model, now: Timestamp) {
+        for (key, entry) in &self.loaded.entries {
+            let document_type = model.stored_type(&key.type_name);
+            let fits = document_type
+                .zip(entry.body.as_ref())
+                .is_none_or(|(it, body)| fit(model, &it.fields, body).is_ok());
+            if fits || self.loaded.foreign.contains_key(key) || self.taken_over.contains(key) {
+                continue;
+            }
+            let arrival = self.arrival(model, now, key, Some(entry));
+            let without_access = Entry {
+                membership: None,
+                ..Entry::clone(entry)
+            };
+            if let Some(next) = arrival.next_entry(without_access).entry {
+                self.put(next, Some(entry));
+            }
         }
     }
 

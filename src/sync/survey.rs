@@ -1,0 +1,335 @@
+//! What a new model finds in a store: how many documents fit it, move, give other access, or stand where it does not look
+//! for them.
+//!
+//! Each entry is judged by the rules by which it would be read. Nothing is written.
+
+mod findings;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tidegate_core::{
+    entry::Entry,
+    grant,
+    id::{ApiHash, DocumentKey, TypeName},
+    membership,
+    model::{
+        DocumentType, Model,
+        plan::{Class, Difference, ModelPlan, Obstacle},
+    },
+    push,
+    value::{Document, Timestamp, check, fit::fit},
+};
+
+pub use self::findings::Accepted;
+use crate::store::{Store, StoreError, finding::EXAMPLES_MAX};
+
+/// The number of entries that are judged at a time.
+const BATCH: usize = 500;
+
+/// A model beside the one in force.
+pub struct ModelSurvey<'m> {
+    /// The model that is to lead.
+    pub model: &'m Model,
+    /// The model in force, if the store has one.
+    pub in_force: Option<&'m Model>,
+    /// The differences between them.
+    pub plan: ModelPlan,
+}
+
+/// The result of a survey.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct SurveyResult {
+    /// By the stored names of the types.
+    pub types: BTreeMap<TypeName, TypeSurvey>,
+    /// Documents that fit the model in force, and not the new one, with the reason.
+    pub misfits: Examples,
+    /// Documents that fit neither of them.
+    pub misfits_before: Examples,
+    /// Documents with values that break a constraint of the new model.
+    pub violations: Examples,
+    /// Documents with a value that the new model does not show, by the field.
+    pub hidden: BTreeMap<String, Examples>,
+    /// Entries whose scopes an earlier version has not escaped.
+    pub unescaped: u64,
+    /// Documents in a scope that no rule of the model grants.
+    pub out_of_reach: Examples,
+    /// Clients that may not know the new model, if something leaves it that was not retired.
+    pub other_clients: Option<OtherClients>,
+}
+
+/// Clients that pushed lately and whose apps were not made for the new model's API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OtherClients {
+    /// How many, at most [`OtherClients::MAX`].
+    pub count: usize,
+    /// Whether there may be more.
+    pub has_more: bool,
+}
+
+impl OtherClients {
+    /// Within so many days.
+    pub const DAYS: i64 = 30;
+    /// At most so many clients are looked at.
+    pub const MAX: usize = 100_000;
+}
+
+/// What a survey counts of one type.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct TypeSurvey {
+    /// The entries that have a document.
+    pub documents: u64,
+    /// Those that give access to a scope.
+    pub memberships: u64,
+    /// Those that go to another scope.
+    pub moves: u64,
+    /// Those that give other access.
+    pub other_access: u64,
+    /// Those that do not fit.
+    pub misfits: u64,
+    /// Those that are not found where the new model has them.
+    pub missing: Examples,
+}
+
+/// A number of documents, and the first of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Examples {
+    /// All of them.
+    pub count: u64,
+    /// The first, with what there is to say of each.
+    pub first: Vec<String>,
+}
+
+impl TypeSurvey {
+    const NOTHING: Self = Self {
+        documents: 0,
+        memberships: 0,
+        moves: 0,
+        other_access: 0,
+        misfits: 0,
+        missing: Examples {
+            count: 0,
+            first: Vec::new(),
+        },
+    };
+}
+
+impl Examples {
+    fn take(&mut self, example: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.first.len() < EXAMPLES_MAX {
+            self.first.push(example());
+        }
+    }
+}
+
+impl<'m> ModelSurvey<'m> {
+    /// Compares a model with the one in force.
+    pub fn new(model: &'m Model, in_force: Option<&'m Model>) -> Self {
+        let plan = in_force.map(|in_force| ModelPlan::between(in_force, model));
+        Self {
+            model,
+            in_force,
+            plan: plan.unwrap_or_default(),
+        }
+    }
+
+    /// Judges every entry. Calls `progress` with the size of each batch.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn count(
+        &self,
+        store: &dyn Store,
+        mut progress: impl FnMut(usize),
+    ) -> Result<SurveyResult, StoreError> {
+        let mut result = SurveyResult::default();
+        let mut after: Option<DocumentKey> = None;
+        loop {
+            // Each batch has a snapshot of its own, since no store keeps one for as long as all batches may take.
+            let mut snapshot = store.snapshot().await?;
+            let entries = snapshot.walk(after.as_ref(), BATCH).await?;
+            drop(snapshot);
+            for entry in &entries {
+                self.judge(entry, &mut result);
+            }
+            for key in self.missing(store, &entries).await? {
+                let of_type = result.types.entry(key.type_name.clone()).or_default();
+                of_type.missing.take(|| self.named(&key));
+            }
+            progress(entries.len());
+            match entries.last() {
+                Some(last) => after = Some(last.key.clone()),
+                None => return Ok(result),
+            }
+        }
+    }
+
+    /// The same, unless the plan says all without it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn count_if_needed(
+        &self,
+        store: &dyn Store,
+        progress: impl FnMut(usize),
+    ) -> Result<SurveyResult, StoreError> {
+        match self.is_needed() {
+            true => self.count(store, progress).await,
+            false => Ok(SurveyResult::default()),
+        }
+    }
+
+    /// Whether only the stored documents show what the new model does. Of a store without a model in force, nothing is
+    /// known before.
+    fn is_needed(&self) -> bool {
+        let needs = |difference: &Difference| match difference.class() {
+            Class::RefusedOn(_) | Class::StampedFirst => true,
+            Class::InStep => matches!(difference, Difference::Scope),
+            Class::Served => matches!(difference, Difference::Constraint),
+        };
+        let mut changes = self.plan.changes.iter();
+        self.in_force.is_none() || changes.any(|change| needs(&change.difference))
+    }
+
+    /// Counts the clients that what leaves the model may break. There is nothing to count if all of it was retired.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn other_clients(
+        &self,
+        store: &dyn Store,
+        own: ApiHash,
+        now: Timestamp,
+    ) -> Result<Option<OtherClients>, StoreError> {
+        let mut changes = self.plan.changes.iter();
+        if changes.all(|change| change.difference.warning().is_none()) {
+            return Ok(None);
+        }
+        let since = now.plus_ms(-OtherClients::DAYS * 24 * 60 * 60 * 1_000);
+        let mut snapshot = store.snapshot().await?;
+        let found = snapshot.clients_by_api(since, OtherClients::MAX).await?;
+        let others = found.by_api.iter().filter(|(api, _)| **api != Some(own));
+        Ok(Some(OtherClients {
+            count: others.map(|(_, count)| count).sum(),
+            has_more: found.has_more,
+        }))
+    }
+
+    /// A document by its type's name in the model.
+    fn named(&self, DocumentKey { type_name, id }: &DocumentKey) -> String {
+        format!("{}/{id}", self.model.type_name(type_name.as_str()))
+    }
+
+    fn judge(&self, entry: &Entry, result: &mut SurveyResult) {
+        let Some(body) = &entry.body else {
+            if entry.withheld {
+                let type_name = entry.key.type_name.clone();
+                result.types.entry(type_name).or_default().documents += 1;
+            }
+            return;
+        };
+        result.unescaped += u64::from(push::is_unescaped(self.model, entry));
+        if push::is_out_of_reach(self.model, entry) {
+            result
+                .out_of_reach
+                .take(|| format!("{:?}", self.named(&entry.key)));
+        }
+        for rename in &self.plan.renames {
+            if rename.hides(self.model, &entry.key.type_name, body) {
+                let hidden = result.hidden.entry(rename.subject.clone()).or_default();
+                hidden.take(|| self.named(&entry.key));
+            }
+        }
+        let of_type = result.types.entry(entry.key.type_name.clone()).or_default();
+        of_type.documents += 1;
+        of_type.memberships += u64::from(entry.membership.is_some());
+        let Some(document_type) = of(self.model, &entry.key.type_name) else {
+            return;
+        };
+        match fit(self.model, &document_type.fields, body) {
+            Err(misfit) => {
+                let examples = match self.is_misfit_already(entry) {
+                    true => &mut result.misfits_before,
+                    false => {
+                        of_type.misfits += 1;
+                        &mut result.misfits
+                    }
+                };
+                examples.take(|| format!("{}: {misfit}", self.named(&entry.key)));
+            }
+            Ok(fitted) => {
+                let body = fitted.as_ref().unwrap_or(body);
+                let moves = !push::is_unescaped(self.model, entry)
+                    && !push::is_in_its_scope(document_type, entry, &body);
+                of_type.moves += u64::from(moves);
+                let given = grant::membership_of(document_type, &entry.key.id, &body);
+                let is_same = membership::open_the_same(given.as_ref(), entry.membership.as_ref());
+                of_type.other_access += u64::from(!is_same);
+                if let Some(problem) = violation(self.model, document_type, &body) {
+                    result
+                        .violations
+                        .take(|| format!("{}: {problem}", self.named(&entry.key)));
+                }
+            }
+        }
+    }
+
+    /// Whether readers of the model in force are not shown the document either.
+    fn is_misfit_already(&self, entry: &Entry) -> bool {
+        let in_force = self.in_force;
+        in_force.is_some_and(|model| {
+            of(model, &entry.key.type_name).is_some() && !is_readable(model, entry)
+        })
+    }
+
+    /// The documents of types with another collection or idType that are not there.
+    async fn missing(
+        &self,
+        store: &dyn Store,
+        entries: &[Arc<Entry>],
+    ) -> Result<Vec<DocumentKey>, StoreError> {
+        let changes = self.plan.changes.iter();
+        let elsewhere = changes.filter(|change| {
+            change.difference.class() == Class::RefusedOn(Obstacle::MissingDocuments)
+        });
+        let elsewhere: Vec<&TypeName> = elsewhere
+            .filter_map(|change| change.type_name.as_ref())
+            .collect();
+        let expected = entries.iter().filter(|entry| {
+            let expects = entry.body.is_some() || entry.withheld;
+            expects && elsewhere.contains(&&entry.key.type_name)
+        });
+        let expected: Vec<DocumentKey> = expected.map(|entry| entry.key.clone()).collect();
+        let Some(collections) = store.collections() else {
+            let cannot_be_spelled = |key: &DocumentKey| {
+                let document_type = of(self.model, &key.type_name);
+                document_type.is_some_and(|it| it.id_type.parse(key.id.as_str()).is_err())
+            };
+            return Ok(expected.into_iter().filter(cannot_be_spelled).collect());
+        };
+        match expected.is_empty() {
+            true => Ok(expected),
+            false => collections.missing(&expected).await,
+        }
+    }
+}
+
+/// Whether readers of the model are shown the document of an entry.
+pub fn is_readable(model: &Model, entry: &Entry) -> bool {
+    let document_type = of(model, &entry.key.type_name);
+    let read = document_type.zip(entry.body.as_ref());
+    read.is_some_and(|(document_type, body)| fit(model, &document_type.fields, body).is_ok())
+}
+
+fn of<'m>(model: &'m Model, stored: &TypeName) -> Option<&'m DocumentType> {
+    model.stored_type(stored).map(AsRef::as_ref)
+}
+
+/// The first value that breaks a constraint.
+fn violation(model: &Model, document_type: &DocumentType, body: &Document) -> Option<String> {
+    document_type.fields.iter().find_map(|field| {
+        let value = body.get(&field.stored_as)?;
+        let checked = check::check_value(model, field, value, &field.name);
+        checked.err().map(|error| error.to_string())
+    })
+}
