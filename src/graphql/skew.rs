@@ -22,7 +22,8 @@ impl Api {
         match (app, refusal) {
             (Some(app), Answer::Refused(failures)) if failures.iter().any(may_be_of_skew) => {
                 match sync.is_replaced(app, self.hash).await {
-                    Ok(is_replaced) => {
+                    Ok(None) => Answer::Refused(failures),
+                    Ok(Some(is_replaced)) => {
                         let explain = |failure| self.explained(failure, app, is_replaced);
                         Answer::Refused(failures.into_iter().map(explain).collect())
                     }

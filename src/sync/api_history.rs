@@ -24,11 +24,12 @@ struct KnownApis {
 
 impl SyncService {
     /// Whether an app was made for an API that this gateway's, `own`, has replaced. If not, the app is newer than the
-    /// gateway, or no gateway of this store ever had its API.
+    /// gateway, or no gateway of this store ever had its API. `None` if the store does not know this gateway's API, as one
+    /// that cannot be written.
     ///
     /// # Errors
     /// The error of a store's failure, or [`SyncError::Busy`].
-    pub async fn is_replaced(&self, app: ApiHash, own: ApiHash) -> Result<bool, SyncError> {
+    pub async fn is_replaced(&self, app: ApiHash, own: ApiHash) -> Result<Option<bool>, SyncError> {
         let mut known = self.apis.0.lock().await;
         let is_due = known.as_ref().is_none_or(|known| {
             let is_missing = [app, own].iter().any(|api| !known.hashes.contains(api));
@@ -47,6 +48,6 @@ impl SyncService {
         let known = known.unwrap_or_default();
         // An API may be that of several models. The last one counts: its apps need not be updated.
         let place = |api| known.iter().rposition(|known| *known == api);
-        Ok(matches!((place(app), place(own)), (Some(app), Some(own)) if app < own))
+        Ok(place(own).map(|own| place(app).is_some_and(|app| app < own)))
     }
 }
