@@ -30,6 +30,18 @@ pub struct Checkpoint {
     pub skipped: BTreeMap<Scope, Skipped>,
     /// The scope whose turn it is on the next page.
     pub turn: Option<Scope>,
+    /// What the request of this checkpoint wanted from the beginning again. It is not begun again for the same selection
+    /// (rules.md 2.5b).
+    pub refreshed: Refreshed,
+}
+
+/// Types that were begun again, and the selection for which they were.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refreshed {
+    /// The types.
+    pub types: BTreeSet<TypeNumber>,
+    /// The fingerprint of the selection.
+    pub selection: u64,
 }
 
 /// Types that share their positions.
@@ -114,6 +126,32 @@ impl Checkpoint {
         } else {
             skipped.old = Some(skipped.old.map_or(below, |seq| seq.min(below)));
         }
+    }
+}
+
+/// Types that a client wants from the beginning again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refresh {
+    /// The types.
+    pub types: BTreeSet<TypeName>,
+    /// A fingerprint of what the client selects.
+    pub selection: u64,
+}
+
+impl Refreshed {
+    /// Takes a request, and returns the types that go back to the beginning for it. A request without types ends it.
+    pub(crate) fn take_up(
+        &mut self,
+        refresh: &Refresh,
+        known: &KnownTypes,
+    ) -> BTreeSet<TypeNumber> {
+        let mut asked = known.among(&refresh.types);
+        if asked.is_empty() || refresh.selection != self.selection {
+            self.types.clear();
+        }
+        self.selection = refresh.selection;
+        asked.retain(|number| self.types.insert(*number));
+        asked
     }
 }
 

@@ -59,7 +59,7 @@
 //! let known = KnownTypes::of(&model, &models);
 //! let standing = Standing { generation: models.lead, leads: true, term: models.term };
 //! let view = PageInputs { epoch: &store.epoch, grants: &grants, scopes: &scopes, confirmed: &HashMap::new(), known: &known, standing };
-//! let page = PageCursor::resume(PageRequest { checkpoint: None, types: RequestedTypes::All, refresh: BTreeSet::new() }, &view);
+//! let page = PageCursor::resume(PageRequest { checkpoint: None, types: RequestedTypes::All, refresh: Refresh::default() }, &view);
 //! assert_eq!((page.ranges()[0].after, page.ranges()[0].through), (Seq(0), Seq(1)));
 //! // Both go offline at version 1, and both spend time on the task. Nobody's minutes are lost.
 //! let base = BaseVersion(1);

@@ -12,7 +12,7 @@ use std::{
 
 use self::tracks::Tracks;
 use crate::{
-    checkpoint::{Checkpoint, KnownTypes, Position, RequestedTypes, Track},
+    checkpoint::{Checkpoint, KnownTypes, Position, Refresh, Refreshed, RequestedTypes, Track},
     entry::ScopeState,
     generation::Standing,
     grant::Grants,
@@ -33,7 +33,7 @@ pub struct PageRequest {
     /// The types it wants.
     pub types: RequestedTypes,
     /// The types that it wants from the beginning again.
-    pub refresh: BTreeSet<TypeName>,
+    pub refresh: Refresh,
 }
 
 /// The part of the store that a page depends on, all of one moment.
@@ -117,7 +117,7 @@ impl PageCursor {
         let fresh = PageRequest {
             checkpoint: None,
             types: request.types.clone(),
-            refresh: BTreeSet::new(),
+            refresh: request.refresh.clone(),
         };
         let taken_up = Self::take_up(request, view);
         if taken_up.checkpoint.tracks.len() == 1
@@ -137,6 +137,7 @@ impl PageCursor {
             tracks,
             mut skipped,
             turn,
+            refreshed,
         } = checkpoint;
         let mut tracks = Tracks::of(tracks, view.known);
         let revoked = tracks.drop_revoked(view.grants);
@@ -157,6 +158,7 @@ impl PageCursor {
                 tracks: tracks.into_list(),
                 skipped,
                 turn,
+                refreshed,
             },
         }
     }
@@ -183,6 +185,7 @@ impl PageCursor {
                 tracks: Vec::new(),
                 skipped: BTreeMap::new(),
                 turn: None,
+                refreshed: Refreshed::default(),
             };
             (fresh, Tracks::default())
         });
@@ -195,7 +198,8 @@ impl PageCursor {
             }
         }
         checkpoint.skipped.retain(|_, skipped| !skipped.is_empty());
-        tracks.refresh(&view.known.among(&refresh), view);
+        let due = checkpoint.refreshed.take_up(&refresh, view.known);
+        tracks.refresh(&due, view);
         tracks.add(wanted);
         let granted: BTreeSet<&Scope> = view.grants.scopes().collect();
         tracks.begin(&granted, view);

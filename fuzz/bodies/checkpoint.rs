@@ -1,11 +1,11 @@
 //! Any text as a checkpoint's token, and any bytes as the fields of a token of format 1 with a forged checksum. An accepted
 //! one is resumed as pages do it. The push target reads a store for it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use tidegate_core::{
-    checkpoint::{Checkpoint, KnownTypes, RequestedTypes, Token, TokenKey},
+    checkpoint::{Checkpoint, KnownTypes, Refresh, RequestedTypes, Token, TokenKey},
     entry::ScopeState,
     generation::{Generation, ModelState, Standing},
     grant::{Grants, Identity},
@@ -96,7 +96,7 @@ fn resume(model: &Model, models: &ModelState, checkpoint: Checkpoint) {
     let request = PageRequest {
         checkpoint: Some(checkpoint),
         types: RequestedTypes::All,
-        refresh: BTreeSet::new(),
+        refresh: Refresh::default(),
     };
     let mut cursor = PageCursor::resume(request, &view);
     for stretch in cursor.ranges() {

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, OnceLock},
 };
 
@@ -45,6 +46,18 @@ pub(super) struct Call {
     pub(super) arguments: ArgumentValues,
     /// The arguments of the fields below it.
     pub(super) below: Arc<OperationArguments>,
+    selection: Arc<Selection>,
+    /// The index of the field in the selection.
+    index: usize,
+}
+
+impl Call {
+    /// A fingerprint of what is selected below the field. Equal selections have equal ones in gateways of one build.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.selection.fields[self.index].below.hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 /// The value of a root field.
@@ -323,6 +336,8 @@ impl Execution {
             caller: operation.caller.clone(),
             arguments: std::mem::take(&mut self.roots.lock().arguments[index]),
             below: Arc::clone(&self.below),
+            selection: Arc::clone(&operation.selection),
+            index: operation.plan.roots[index].index,
         }
     }
 

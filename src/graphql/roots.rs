@@ -218,7 +218,7 @@ impl RootValue for Documents {}
 
 fn changes_since(types: &ApiTypes) -> RootRow {
     async fn resolve(call: Call) -> Result<PageAnswer, ClientError> {
-        let request = arguments::page(&call.arguments, &call.sync)?;
+        let request = arguments::page(&call)?;
         let page = call.sync.pull(&call.caller, request).await?;
         Ok(PageAnswer {
             page,
@@ -387,7 +387,7 @@ fn followed_changes(types: &ApiTypes) -> RootRow {
     let page = pages(types);
     let compile = move |field: &SelectedField| {
         let follow = |call: Call| {
-            let request = arguments::page(&call.arguments, &call.sync)?;
+            let request = arguments::page(&call)?;
             let start = arguments::start(&call.arguments);
             let sync = Arc::clone(&call.sync);
             let answer = move |page: Result<Page, SyncError>| {

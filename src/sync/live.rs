@@ -6,11 +6,11 @@
 mod ring;
 mod subscribers;
 
-use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt, stream};
 use tidegate_core::{
-    checkpoint::{Checkpoint, Token, Track},
+    checkpoint::{Checkpoint, Refresh, Token, Track},
     id::{Scope, UserId},
     mutant::{Mutant, is_active},
     page,
@@ -78,7 +78,13 @@ impl SyncService {
             expiry: Box::pin(sleep(self.left_of_token(&caller))),
             sync: self,
             caller,
-            request,
+            request: match start {
+                Start::Checkpoint => request,
+                Start::Now => PullRequest {
+                    refresh: Refresh::default(),
+                    ..request
+                },
+            },
             last: None,
             handle,
             lease: None,
@@ -285,7 +291,7 @@ impl Subscription {
             Some(last) => PullRequest {
                 checkpoint: Some(Token::Kept(Checkpoint::clone(&last.at))),
                 types: self.request.types.clone(),
-                refresh: BTreeSet::new(),
+                refresh: self.request.refresh.clone(),
                 limit: self.request.limit,
             },
         };

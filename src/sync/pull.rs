@@ -6,11 +6,11 @@ use std::{
 };
 
 use tidegate_core::{
-    checkpoint::{Checkpoint, KnownTypes, RequestedTypes, Token, TokenKey},
+    checkpoint::{Checkpoint, KnownTypes, Refresh, RequestedTypes, Token, TokenKey},
     decide::DOCUMENT_BYTES_MAX,
     entry::{FeedItem, ScopeState},
     generation::{Generation, ModelState, Standing},
-    id::{Epoch, Scope, Seq, TypeName, UserId},
+    id::{Epoch, Scope, Seq, UserId},
     page::{self, PageCursor, PageInputs, PageRequest},
     view::RecordHead,
 };
@@ -31,7 +31,7 @@ pub struct PullRequest {
     /// The types that it wants.
     pub types: RequestedTypes,
     /// The types that it wants from the beginning again.
-    pub refresh: BTreeSet<TypeName>,
+    pub refresh: Refresh,
     /// The most changes on the page.
     pub limit: usize,
 }
@@ -59,7 +59,7 @@ impl PullRequest {
         Ok(Self {
             checkpoint: checkpoint.map(Token::parse).transpose()?,
             types,
-            refresh: BTreeSet::new(),
+            refresh: Refresh::default(),
             limit,
         })
     }
@@ -282,7 +282,7 @@ impl SyncService {
             let request = PullRequest {
                 checkpoint: None,
                 types,
-                refresh: BTreeSet::new(),
+                refresh: Refresh::default(),
                 limit: 1,
             };
             let mut reading = self.read(caller, request).await?;

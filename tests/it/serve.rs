@@ -9,6 +9,7 @@ mod maintenance;
 #[cfg(target_os = "linux")]
 mod memory;
 mod mongodb;
+mod refresh;
 mod restore;
 mod starts;
 mod tls;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::{Checkpoint, Position, Track, token::CheckpointError};
+use super::{Checkpoint, Position, Refreshed, Track, token::CheckpointError};
 use crate::{
     generation::ModelState,
     id::{Epoch, Scope, Seq, TypeName},
@@ -95,6 +95,7 @@ impl FirstFormat {
             tracks: tracks.filter(|track| !track.types.is_empty()).collect(),
             skipped: BTreeMap::new(),
             turn: self.turn,
+            refreshed: Refreshed::default(),
         })
     }
 }

@@ -16,7 +16,7 @@ use sha2::Sha256;
 use thiserror::Error;
 
 use super::{
-    Checkpoint, Position, Skipped, Track,
+    Checkpoint, Position, Refreshed, Skipped, Track,
     first_format::{self, FirstFormat},
 };
 use crate::{
@@ -200,6 +200,8 @@ struct Packed {
     skipped: Vec<(u32, PackedSkip)>,
     /// Places of scopes: first those with numbers, then the others.
     turn: Option<u32>,
+    /// Ranges of types, and the selection.
+    refreshed: (Vec<(u32, u32)>, u64),
 }
 
 /// What is under `old` and under `led`.
@@ -256,6 +258,10 @@ impl Packed {
                 .turn
                 .as_ref()
                 .and_then(|turn| places.get(turn).copied()),
+            refreshed: (
+                ranges(&checkpoint.refreshed.types),
+                checkpoint.refreshed.selection,
+            ),
         }
     }
 
@@ -279,6 +285,9 @@ impl Packed {
             let track = packed.unpack(tracks.last(), &scopes)?;
             tracks.push(track);
         }
+        let (types, selection) = self.refreshed;
+        let types = numbers(types);
+        let refreshed = Refreshed { types, selection };
         let scope = |place: u32| Some(scopes.get(place as usize)?.0.clone());
         let skipped = self.skipped.into_iter();
         let skipped =
@@ -288,6 +297,7 @@ impl Packed {
             tracks,
             skipped: skipped.collect::<Option<_>>()?,
             turn: self.turn.and_then(scope),
+            refreshed,
         })
     }
 }
@@ -319,10 +329,8 @@ impl PackedTrack {
         before: Option<&Track>,
         scopes: &[(Scope, Option<ScopeNumber>)],
     ) -> Option<Track> {
-        let types = self.types.into_iter();
-        let types = types.flat_map(|(first, more)| first..=first.saturating_add(more));
         let mut track = Track {
-            types: types.map(TypeNumber).collect(),
+            types: numbers(self.types),
             positions: BTreeMap::new(),
         };
         let mut words = self.positions.into_iter();
@@ -356,6 +364,13 @@ fn differences(ascending: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut last = 0;
     let difference = |number: u32| number - std::mem::replace(&mut last, number);
     ascending.map(difference).collect()
+}
+
+/// The numbers of [`ranges`].
+fn numbers(ranges: Vec<(u32, u32)>) -> BTreeSet<TypeNumber> {
+    let ranges = ranges.into_iter();
+    let numbers = ranges.flat_map(|(first, more)| first..=first.saturating_add(more));
+    numbers.map(TypeNumber).collect()
 }
 
 /// Consecutive numbers as ranges.

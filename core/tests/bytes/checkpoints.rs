@@ -10,7 +10,9 @@ use proptest::{
     sample::Index,
 };
 use tidegate_core::{
-    checkpoint::{Checkpoint, CheckpointError, Position, Skipped, Token, TokenKey, Track},
+    checkpoint::{
+        Checkpoint, CheckpointError, Position, Refreshed, Skipped, Token, TokenKey, Track,
+    },
     generation::{ModelState, Term, TypeNumber},
     id::{Epoch, Scope, ScopeNumber, Seq, TypeName, UserId},
 };
@@ -74,8 +76,9 @@ fn checkpoints() -> impl Strategy<Value = Checkpoint> {
         types(),
         skips(),
         option::of(0..6_usize),
+        any::<u64>(),
     );
-    content.prop_map(|(epoch, scopes, places, types, skips, turn)| {
+    content.prop_map(|(epoch, scopes, places, types, skips, turn, selection)| {
         let mut taken = BTreeSet::new();
         let tracks = places.iter().zip(types).map(|(places, types)| Track {
             types: types
@@ -109,6 +112,13 @@ fn checkpoints() -> impl Strategy<Value = Checkpoint> {
             epoch: Epoch::new(&epoch).unwrap(),
             turn: turn.and_then(|turn| kept.clone().nth(turn).cloned()),
             skipped: skipped.collect(),
+            refreshed: Refreshed {
+                types: tracks
+                    .first()
+                    .map(|track| track.types.clone())
+                    .unwrap_or_default(),
+                selection,
+            },
             tracks,
         }
     })
@@ -241,6 +251,7 @@ fn of_scopes(count: u32, gap: u32) -> Checkpoint {
         }],
         skipped: BTreeMap::new(),
         turn: None,
+        refreshed: Refreshed::default(),
     }
 }
 

@@ -209,6 +209,7 @@ impl History {
             token: from.as_ref().map(|from| &*from.token),
             types: RequestedTypes::All,
             refresh: if self.refresh { &["Task"] } else { &[] },
+            selection: 1,
             limit,
         };
         let mut page = self.store.page_at(gateway, &asked);

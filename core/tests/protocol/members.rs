@@ -273,6 +273,7 @@ fn a_checkpoint_at_the_bounds_fits_into_a_request() {
         skipped: BTreeMap::new(),
         turn: grants.scopes().next().cloned(),
         tracks: vec![track],
+        refreshed: Default::default(),
     };
     let token_bytes = |checkpoint: &Checkpoint| store.seal("alice", checkpoint).len();
     assert!(token_bytes(&checkpoint) + QUERY_BYTES < BODY_BYTES);

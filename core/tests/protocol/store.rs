@@ -9,7 +9,9 @@ use std::{
 
 use tidegate_core::{
     change::BaseVersion,
-    checkpoint::{Checkpoint, CheckpointError, KnownTypes, RequestedTypes, Token, TokenKey},
+    checkpoint::{
+        Checkpoint, CheckpointError, KnownTypes, Refresh, RequestedTypes, Token, TokenKey,
+    },
     collect,
     entry::{Entry, FeedItem, Record, ScopeState},
     generation::{Generation, ModelState, Standing, Term},
@@ -73,6 +75,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) token: Option<&'a str>,
     pub(crate) types: RequestedTypes,
     pub(crate) refresh: &'a [&'a str],
+    /// A fingerprint of what it selects.
+    pub(crate) selection: u64,
     pub(crate) limit: usize,
 }
 
@@ -424,6 +428,7 @@ impl Store {
             token,
             types,
             refresh: &[],
+            selection: 0,
             limit,
         };
         self.page_at(&self.gateway(), &asked)
@@ -482,7 +487,10 @@ impl Store {
         let request = PageRequest {
             checkpoint,
             types: asked.types.clone(),
-            refresh: refresh.map(|name| key(name, "x").type_name).collect(),
+            refresh: Refresh {
+                types: refresh.map(|name| key(name, "x").type_name).collect(),
+                selection: asked.selection,
+            },
         };
         let mut cursor = PageCursor::resume(request, &view);
         let (mut changes, filled) = self.fill(&mut cursor, asked.limit);

@@ -85,6 +85,7 @@ fn read_again(phone: &Phone, at: &Gateway, from: Option<String>, refresh: &[&str
             token: token.as_deref(),
             types: RequestedTypes::All,
             refresh: if read.is_none() { refresh } else { &[] },
+            selection: 1,
             limit: 1,
         };
         let last = phone.store.page_at(at, &asked);
@@ -295,6 +296,34 @@ fn a_type_that_is_refreshed_comes_again_from_the_beginning_without_a_reset() {
     // A type of another model is none of this one's.
     let none = read_again(&phone, &newer, again.token(), &["Unknown"]);
     assert!(none.names.is_empty());
+}
+
+#[test]
+fn a_client_that_asks_with_each_request_gets_a_type_again_once_for_each_selection() {
+    let Deploy {
+        mut phone, newer, ..
+    } = Deploy::new();
+    phone.push(&[create("a", red()), create("b", red()), create("c", red())]);
+    let mut token = read(&phone, &newer, None).token();
+    // One document a page, and a page that has nothing: then the type was begun again once.
+    for (selection, pages) in [(1, [1, 1, 1, 0, 0]), (2, [1, 1, 1, 0, 0])] {
+        for changes in pages {
+            let asked = Asked {
+                user: "bob",
+                token: token.as_deref(),
+                types: RequestedTypes::All,
+                refresh: &["Task"],
+                selection,
+                limit: 1,
+            };
+            let page = phone.store.page_at(&newer, &asked);
+            assert_eq!((page.changes.len(), page.reset), (changes, false));
+            token = Some(page.token());
+        }
+    }
+    // A request without it ends that, so the same may be asked for again.
+    token = read(&phone, &newer, token).token();
+    assert_eq!(read_again(&phone, &newer, token, &["Task"]).names.len(), 3);
 }
 
 #[test]

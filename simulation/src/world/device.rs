@@ -7,7 +7,7 @@ use std::{
 
 use tidegate::sync::{Caller, Page, PullRequest, SyncError, SyncService};
 use tidegate_core::{
-    checkpoint::{Checkpoint, RequestedTypes, Token},
+    checkpoint::{Checkpoint, Refresh, RequestedTypes, Token},
     entry::{Entry, FeedItem, Record},
     id::{ClientKey, TypeName, UserId},
     push::{Push, PushAnswer, PushOutcome},
@@ -157,7 +157,10 @@ impl Device {
                 Token::parse(&place.token).expect("clients hold what pages gave them")
             }),
             types: self.client.types.clone(),
-            refresh: self.wants.clone(),
+            refresh: Refresh {
+                types: self.wants.clone(),
+                selection: self.app as u64,
+            },
             limit: 1 + usize::from(limit) % 4,
         }
     }

@@ -1,11 +1,13 @@
 //! The arguments of fields: their declarations in the schema, and how they are read.
 
+use std::collections::BTreeSet;
+
 use async_graphql::{
     Name, Value as GraphqlValue,
     dynamic::{InputValue, TypeRef},
 };
 use tidegate_core::{
-    checkpoint::RequestedTypes,
+    checkpoint::{Refresh, RequestedTypes},
     id::{ClientId, DocumentId, IdType, TypeName},
 };
 
@@ -13,6 +15,7 @@ use crate::{
     graphql::{
         enums,
         error::{ClientError, Code},
+        execution::Call,
         request::ArgumentValues,
         shape::{argument, nullable, required},
     },
@@ -50,6 +53,11 @@ pub(super) fn pulled() -> Vec<InputValue> {
             "The most changes of a page, from 1 to the gateway's bound (5000 unless configured).",
         )
         .default_value(CHANGES_DEFAULT),
+        argument(
+            "refresh",
+            TypeRef::named_nn_list("SyncType"),
+            "The types it wants from their beginning again, without a reset: ask once when the app selects more of them than before.",
+        ),
     ]
 }
 
@@ -67,29 +75,24 @@ pub(super) fn followed() -> Vec<InputValue> {
 }
 
 /// Reads which page is requested.
-pub(super) fn page(
-    arguments: &ArgumentValues,
-    sync: &SyncService,
-) -> Result<PullRequest, ClientError> {
+pub(super) fn page(call: &Call) -> Result<PullRequest, ClientError> {
+    let (arguments, sync) = (&call.arguments, &call.sync);
     let checkpoint = match arguments.get("checkpoint") {
         Some(GraphqlValue::String(token)) => Some(token.clone()),
         None | Some(GraphqlValue::Null) => None,
         Some(other) => Some(other.to_string()),
     };
-    let types = match arguments.get("types") {
-        Some(GraphqlValue::List(names)) => {
-            let names = names.iter();
-            RequestedTypes::Only(names.filter_map(|name| stored_type(sync, name)).collect())
-        }
-        _ => RequestedTypes::All,
-    };
-    let limit = integer(arguments, "limit", CHANGES_DEFAULT);
-    Ok(PullRequest::new(
-        checkpoint.as_deref(),
+    let types = stored_types(call, "types").map_or(RequestedTypes::All, RequestedTypes::Only);
+    let refresh = stored_types(call, "refresh").map(|types| Refresh {
         types,
-        limit,
-        sync.limits(),
-    )?)
+        selection: call.fingerprint(),
+    });
+    let limit = integer(arguments, "limit", CHANGES_DEFAULT);
+    let request = PullRequest::new(checkpoint.as_deref(), types, limit, sync.limits())?;
+    Ok(PullRequest {
+        refresh: refresh.unwrap_or_default(),
+        ..request
+    })
 }
 
 /// Reads where a subscription starts.
@@ -100,6 +103,21 @@ pub(super) fn start(arguments: &ArgumentValues) -> Start {
         _ => None,
     };
     start.copied().unwrap_or(Start::Checkpoint)
+}
+
+/// The stored names of the types in a list of `SyncType`.
+fn stored_types(call: &Call, argument: &str) -> Option<BTreeSet<TypeName>> {
+    match call.arguments.get(argument) {
+        Some(GraphqlValue::List(names)) => {
+            let names = names.iter();
+            Some(
+                names
+                    .filter_map(|name| stored_type(&call.sync, name))
+                    .collect(),
+            )
+        }
+        _ => None,
+    }
 }
 
 /// The stored name of the type that a value of `SyncType` names.

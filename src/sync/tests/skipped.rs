@@ -117,7 +117,10 @@ async fn a_type_that_is_refreshed_comes_again() {
     let at = pull(&sync, &caller, None).await.token();
     let request = PullRequest::new(Some(&at), RequestedTypes::All, 100, sync.limits()).unwrap();
     let request = PullRequest {
-        refresh: [TypeName::new("Task").unwrap()].into(),
+        refresh: Refresh {
+            types: [TypeName::new("Task").unwrap()].into(),
+            selection: 1,
+        },
         ..request
     };
     let again = sync.pull(&caller, request.clone()).await.unwrap();

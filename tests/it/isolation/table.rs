@@ -20,12 +20,14 @@ pub(super) const TYPES: [(&str, &str); 5] = [
 ];
 
 /// Arguments that name nothing of a user's: bounds, and words of the schema.
-pub(super) const NAMELESS: [&str; 7] = [
+pub(super) const NAMELESS: [&str; 9] = [
     "Query.changesSince(types)",
     "Query.changesSince(limit)",
+    "Query.changesSince(refresh)",
     "Query.conflicts(first)",
     "Subscription.changes(types)",
     "Subscription.changes(limit)",
+    "Subscription.changes(refresh)",
     "Subscription.changes(from)",
     "Subscription.conflicts(first)",
 ];
