@@ -2,6 +2,7 @@
 //!
 //! `tokens` tests which tokens it accepts, and the other modules its work on a MongoDB.
 
+mod apps;
 mod gateways;
 mod id_types;
 mod importing;
