@@ -90,7 +90,7 @@ fn others_writes_are_taken_over_only_with_a_write_of_the_document() {
 
     // Those who may not write the document learn as little as ever.
     for (user, code) in [("alice", "FORBIDDEN"), ("carol", "NOT_FOUND")] {
-        let answer = store.push(&by(user, "phone"), &[conflicting.clone()]);
+        let answer = store.push(&by(user, "phone"), std::slice::from_ref(&conflicting));
         assert_eq!(summaries(&answer), [format!("REJECTED {code}")]);
     }
     let answer = store.push(
@@ -180,9 +180,9 @@ fn a_document_that_this_model_cannot_read_is_left_to_the_lead() {
             delete(id, 1),
         ];
         for draft in all {
-            let answer = store.push(&by("bob", "b").from(3), &[draft.clone()]);
+            let answer = store.push(&by("bob", "b").from(3), std::slice::from_ref(&draft));
             assert!(is_refused(&answer), "{draft:?} {answer:?}");
-            let answer = store.push(&by("alice", "phone"), &[draft.clone()]);
+            let answer = store.push(&by("alice", "phone"), std::slice::from_ref(&draft));
             assert_eq!(summaries(&answer), ["REJECTED FORBIDDEN"]);
             let answer = store.push(&by("carol", "phone"), &[draft]);
             let code = &summaries(&answer)[0];

@@ -35,7 +35,7 @@ pub(super) struct App {
 /// What becomes of a store under the new model.
 pub(super) enum Becomes {
     /// It is served: what follows an edit of the old app, and of the new one.
-    Served([After; 2]),
+    Served(Vec<After>),
     /// The gateway does not start. It says this.
     Refused(&'static [&'static str]),
 }
@@ -114,7 +114,7 @@ fn plain(name: &'static str, new: &'static str) -> Row {
         new_app: title(),
         seed: json!({"team": "red", "title": "a"}),
         seeded: a,
-        becomes: Becomes::Served([after(), after()]),
+        becomes: Becomes::Served(vec![after(), after()]),
         collection: "tasks",
     }
 }
@@ -137,7 +137,7 @@ fn types_and_fields() -> Vec<Row> {
         },
         Row {
             new_app: app("title note", json!({"note": "n"}), APPLIED),
-            becomes: Becomes::Served([
+            becomes: Becomes::Served(vec![
                 after(
                     json!({"title": "b"}),
                     json!({"title": "b", "note": null}),
@@ -156,7 +156,7 @@ fn types_and_fields() -> Vec<Row> {
         },
         Row {
             new_app: app("title rank", json!({"rank": 5}), APPLIED),
-            becomes: Becomes::Served([
+            becomes: Becomes::Served(vec![
                 after(
                     json!({"title": "b"}),
                     json!({"title": "b", "rank": 3}),
@@ -191,7 +191,7 @@ fn types_and_fields() -> Vec<Row> {
                         json!({"title": "b", "note": "n"}),
                     )
                 };
-                Becomes::Served([kept(), kept()])
+                Becomes::Served(vec![kept(), kept()])
             },
             ..plain("a field is removed", tasks!("title: String"))
         },
@@ -205,7 +205,7 @@ fn types_and_fields() -> Vec<Row> {
                         json!({"title": "b"}),
                     )
                 };
-                Becomes::Served([named(), named()])
+                Becomes::Served(vec![named(), named()])
             },
             ..plain(
                 "a field is renamed",
@@ -254,7 +254,7 @@ fn values() -> Vec<Row> {
                         json!({"title": "b"}),
                     )
                 };
-                Becomes::Served([filled(), filled()])
+                Becomes::Served(vec![filled(), filled()])
             },
             ..plain(
                 "a field becomes required, with a default",
@@ -269,7 +269,7 @@ fn values() -> Vec<Row> {
             old: tasks!("title: String status: Status", "enum Status { OPEN }"),
             seed: json!({"team": "red", "title": "a", "status": "OPEN"}),
             new_app: app("title status", json!({"status": "DONE"}), APPLIED),
-            becomes: Becomes::Served([
+            becomes: Becomes::Served(vec![
                 after(
                     json!({"title": "b"}),
                     json!({"title": "b", "status": "OPEN"}),
@@ -311,7 +311,7 @@ fn rules() -> Vec<Row> {
                         json!({"title": "b", "note": "-"}),
                     )
                 };
-                Becomes::Served([filled(), filled()])
+                Becomes::Served(vec![filled(), filled()])
             },
             ..plain(
                 "a default is changed",
@@ -326,7 +326,7 @@ fn rules() -> Vec<Row> {
                 json!({"title": "bbb"}),
                 "REJECTED INVALID_VALUE title",
             ),
-            becomes: Becomes::Served([
+            becomes: Becomes::Served(vec![
                 after(
                     json!({"title": "aaa"}),
                     json!({"title": "aaa"}),
@@ -390,7 +390,7 @@ fn retired() -> Vec<Row> {
         Row {
             old_app: sets_title(),
             new_app: sets_title(),
-            becomes: Becomes::Served([hidden(), hidden()]),
+            becomes: Becomes::Served(vec![hidden(), hidden()]),
             ..plain("a field is retired", tasks!("title: String @retired"))
         },
         Row {
@@ -399,7 +399,7 @@ fn retired() -> Vec<Row> {
             new_app: sets_done(),
             seed: json!({"team": "red", "title": "a", "status": "OPEN"}),
             seeded: open(),
-            becomes: Becomes::Served([unchanged(), unchanged()]),
+            becomes: Becomes::Served(vec![unchanged(), unchanged()]),
             ..plain(
                 "a value of an enum is retired",
                 tasks!(
