@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use indicatif::ProgressBar;
-use tidegate_core::{model::Model, transaction::Fence};
+use tidegate_core::{generation::Generation, model::Model, transaction::Fence};
 
 use super::{
     OwnModel, new_epoch, new_token_key, now,
@@ -61,6 +61,17 @@ impl Report {
         }
         let store = Arc::new(MongoStore::open_existing(&options, model).await?);
         self.model(own, store.as_ref()).await?;
+        let models = store.models();
+        let record = models.record().await?;
+        let lead = record.generation_of(&own.text);
+        match lead.filter(|own| *own == record.state.lead) {
+            Some(lead) if repairs => models.serve_as(lead).await?,
+            None if record.state.lead != Generation::default() => {
+                self.findings.push(not_in_force());
+                return Ok(());
+            }
+            _ => {}
+        }
         self.feed(model, &store, repairs).await
     }
 
@@ -112,6 +123,13 @@ impl Report {
         self.findings.extend(store.examine_all().await?);
         self.model(own, &store).await
     }
+}
+
+/// A stamp by another model than the one in force would undo what that one says.
+fn not_in_force() -> Finding {
+    let message =
+        "the feed is compared with the collections by the model in force, and this is another one";
+    Finding::good(Topic::Feed, message)
 }
 
 /// Compares the feed with the collections, and shows how far that has come.

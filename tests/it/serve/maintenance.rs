@@ -86,7 +86,7 @@ impl Bench {
         let secret = state(doc! { "_id": "tokenKey" }).await;
         let secret = secret[0].get_binary_generic("k").unwrap().as_slice();
         let key = TokenKey(secret.try_into().unwrap());
-        let epoch = state(doc! { "_id": "epoch" }).await;
+        let epoch = state(doc! { "_id": "format" }).await;
         let epoch = Epoch::new(epoch[0].get_str("epoch").unwrap()).unwrap();
         let scopes = state(of_scopes()).await;
         let numbered = scopes.iter().map(|scope| {
