@@ -2,9 +2,12 @@
 
 use futures_util::TryStreamExt;
 use mongodb::{
-    Database,
+    ClientSession, Database,
     bson::{RawDocumentBuf, doc},
+    error::Result,
 };
+
+use super::until;
 
 /// A database as it was at one moment, if nothing was written meanwhile.
 pub(crate) struct Backup(Vec<(String, Vec<RawDocumentBuf>)>);
@@ -20,14 +23,34 @@ impl Backup {
         Self(collections)
     }
 
-    /// Replaces the documents of the collections. The collections and their indexes stay.
+    /// Replaces the documents of the collections, all at one moment. The collections and their indexes stay. Gateways
+    /// that run meanwhile write there too, so it may take some attempts.
     pub(crate) async fn restore(&self, database: &Database) {
+        let mut session = database.client().start_session().await.unwrap();
+        until("restored backup", async || {
+            session.start_transaction().await.unwrap();
+            let restored = match self.replace_all(database, &mut session).await {
+                Ok(()) => session.commit_transaction().await,
+                error => {
+                    drop(session.abort_transaction().await);
+                    error
+                }
+            };
+            restored.ok()
+        })
+        .await;
+    }
+
+    async fn replace_all(&self, database: &Database, session: &mut ClientSession) -> Result<()> {
         for (name, documents) in &self.0 {
             let collection = database.collection::<RawDocumentBuf>(name);
-            collection.delete_many(doc! {}).await.unwrap();
+            let deleting = collection.delete_many(doc! {});
+            deleting.session(&mut *session).await?;
             if !documents.is_empty() {
-                collection.insert_many(documents).await.unwrap();
+                let inserting = collection.insert_many(documents);
+                inserting.session(&mut *session).await?;
             }
         }
+        Ok(())
     }
 }
