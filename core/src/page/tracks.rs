@@ -25,10 +25,13 @@ pub(super) struct Tracks {
 }
 
 impl Tracks {
-    /// Divides tracks by what the gateway knows.
+    /// Divides tracks by what the gateway knows. A scope in which nothing was written when the client began it begins
+    /// again, since the client has nothing of it. A token does not even name it.
     pub(super) fn of(tracks: Vec<Track>, known: &KnownTypes) -> Self {
         let mut divided = Self::default();
         for mut track in tracks {
+            let is_begun = |position: &Position| position.seq.max(position.start) > Seq::START;
+            track.positions.retain(|_, position| is_begun(position));
             let is_known = |number: &TypeNumber| known.all().contains(number);
             let (inside, outside): (BTreeSet<_>, BTreeSet<_>) =
                 track.types.iter().partition(|number| is_known(number));
