@@ -5,6 +5,7 @@ use std::thread;
 use tidegate_simulation::{
     CATALOGUE, Fault, Op, Property, StoreFault, Story, Tally, catch, shrink, tell,
 };
+use tidegate_testkit::client::Slip;
 
 const HISTORIES: u64 = 2_000;
 const WORKERS: u64 = 2;
