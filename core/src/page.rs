@@ -173,6 +173,7 @@ impl PageCursor {
         let kept = checkpoint.and_then(|mut checkpoint| {
             let held = std::mem::take(&mut checkpoint.tracks);
             let mut tracks = Tracks::of(held, view.known);
+            tracks.forget_unwritten();
             if types != RequestedTypes::All {
                 tracks.narrow(&wanted);
             }

@@ -25,13 +25,10 @@ pub(super) struct Tracks {
 }
 
 impl Tracks {
-    /// Divides tracks by what the gateway knows. A scope in which nothing was written when the client began it begins
-    /// again, since the client has nothing of it. A token does not even name it.
+    /// Divides tracks by what the gateway knows.
     pub(super) fn of(tracks: Vec<Track>, known: &KnownTypes) -> Self {
         let mut divided = Self::default();
         for mut track in tracks {
-            let is_begun = |position: &Position| position.seq.max(position.start) > Seq::START;
-            track.positions.retain(|_, position| is_begun(position));
             let is_known = |number: &TypeNumber| known.all().contains(number);
             let (inside, outside): (BTreeSet<_>, BTreeSet<_>) =
                 track.types.iter().partition(|number| is_known(number));
@@ -51,6 +48,15 @@ impl Tracks {
             }
         }
         divided
+    }
+
+    /// Forgets scopes in which nothing was written when the client began them. It has nothing of them, so they begin
+    /// again. A token does not even name them.
+    pub(super) fn forget_unwritten(&mut self) {
+        for track in self.read.iter_mut().chain(&mut self.unknown) {
+            let is_written = |position: &Position| position.seq.max(position.start) > Seq::START;
+            track.positions.retain(|_, position| is_written(position));
+        }
     }
 
     pub(super) fn into_list(self) -> Vec<Track> {
