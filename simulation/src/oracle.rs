@@ -168,9 +168,9 @@ pub(crate) fn judge_no_gap(client: &Client, state: &State) -> Judged {
     }
     for item in state.feed() {
         let position = position(checkpoint, &item.record);
-        let Some(position) = position.filter(|position| position.seq >= item.seq) else {
+        if position.is_none_or(|position| position.seq < item.seq) {
             continue;
-        };
+        }
         if !client.page_types.contain(&item.record.key().type_name) {
             continue;
         }
@@ -178,7 +178,9 @@ pub(crate) fn judge_no_gap(client: &Client, state: &State) -> Judged {
         let held = client.held.get(key);
         // A copy of another scope goes with the marker there.
         let is_elsewhere = |held: &Held| held.scope != *item.record.scope();
-        let spared = item.record.is_collectable() && item.seq <= position.start;
+        let place = (people::number(&key.type_name), item.record.scope().clone());
+        let begun = client.begun.get(&place).copied().unwrap_or_default();
+        let spared = item.record.is_collectable() && item.seq <= begun;
         if spared && held.is_some_and(|held| held.is_provisional() || is_elsewhere(held)) {
             continue;
         }

@@ -14,6 +14,7 @@ use tidegate_core::{
     change::{Action, BaseVersion, Change},
     checkpoint::{Checkpoint, RequestedTypes},
     entry::FeedItem,
+    generation::TypeNumber,
     id::{ClientId, DocumentKey, Epoch, Scope, Seq, Version},
     model::Policy,
     push::Push,
@@ -130,6 +131,8 @@ pub struct Client {
     pub page_types: RequestedTypes,
     pub held: BTreeMap<DocumentKey, Held>,
     pub place: Option<Place>,
+    /// For the test: the head of each scope when the client began it, by type. A position's `start` rises with its seq.
+    pub begun: BTreeMap<(TypeNumber, Scope), Seq>,
     /// The epoch of the last page; none before the first, and while another one is known to have begun.
     epoch: Option<Epoch>,
     pub page_epoch: Option<Epoch>,
@@ -152,6 +155,7 @@ impl Client {
             types,
             held: BTreeMap::new(),
             place: None,
+            begun: BTreeMap::new(),
             epoch: None,
             page_epoch: None,
             resetting: false,

@@ -31,10 +31,28 @@ impl Client {
             self.take(&item.record);
         }
         self.place = Some(page.place.clone());
+        self.note_begun(page);
         if !page.has_more {
             self.end(arrival.requested);
         }
         true
+    }
+
+    /// A page that begins a scope reads no further than to its head, so `start` is that head. A late snapshot lowers it.
+    fn note_begun(&mut self, page: &Page) {
+        let mut before = std::mem::take(&mut self.begun);
+        if page.reset {
+            before.clear();
+        }
+        for track in &page.place.checkpoint.tracks {
+            for (scope, position) in &track.positions {
+                for number in &track.types {
+                    let place = (*number, scope.clone());
+                    let begun = before.get(&place).copied().unwrap_or(position.start);
+                    self.begun.insert(place, begun.min(position.start));
+                }
+            }
+        }
     }
 
     /// From this page on it gets nothing of the types that it no longer asks for, so their documents go. Before, it
