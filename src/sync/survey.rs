@@ -260,12 +260,12 @@ impl<'m> ModelSurvey<'m> {
             Ok(fitted) => {
                 let body = fitted.as_ref().unwrap_or(body);
                 let moves = !push::is_unescaped(self.model, entry)
-                    && !push::is_in_its_scope(document_type, entry, &body);
+                    && !push::is_in_its_scope(document_type, entry, body);
                 of_type.moves += u64::from(moves);
-                let given = grant::membership_of(document_type, &entry.key.id, &body);
+                let given = grant::membership_of(document_type, &entry.key.id, body);
                 let is_same = membership::open_the_same(given.as_ref(), entry.membership.as_ref());
                 of_type.other_access += u64::from(!is_same);
-                if let Some(problem) = violation(self.model, document_type, &body) {
+                if let Some(problem) = violation(self.model, document_type, body) {
                     result
                         .violations
                         .take(|| format!("{}: {problem}", self.named(&entry.key)));

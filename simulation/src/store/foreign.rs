@@ -139,7 +139,7 @@ impl Collections {
         self.lease.until = Instant::now() + LEASE;
     }
 
-    /// Ends the lease, whoever holds it.
+    /// Ends the lease of any holder.
     pub(super) fn depose(&mut self) {
         self.lease.holder = None;
         self.lease.fence.0 += 1;

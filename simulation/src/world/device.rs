@@ -84,7 +84,7 @@ pub(super) enum Heard {
     },
     Page {
         request: Request,
-        arrival: Arrival,
+        arrival: Box<Arrival>,
         pull: u32,
         /// The types that the pull began again.
         refreshed: BTreeSet<TypeName>,
@@ -300,7 +300,7 @@ impl World {
                 };
                 lock(&heard).push(Heard::Page {
                     request,
-                    arrival,
+                    arrival: Box::new(arrival),
                     pull,
                     refreshed,
                 });

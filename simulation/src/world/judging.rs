@@ -43,7 +43,7 @@ impl World {
                     device.pulled.push(Pulled {
                         pull,
                         request,
-                        arrival,
+                        arrival: *arrival,
                         refreshed,
                         answered,
                     });
