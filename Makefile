@@ -10,6 +10,8 @@ run:
 test:
 	@scripts/mongod >/dev/null
 	cargo test --workspace --locked
+	scripts/npm-packages .
+	npm test --workspaces
 
 check:
 	cargo fmt --all --check
@@ -19,6 +21,8 @@ check:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 	cargo test --workspace --locked --lib
 	cargo test --workspace --locked --doc
+	scripts/npm-packages .
+	npm run check
 
 # Runs all faults of a replica set and its gateways FAULT_ROUNDS times (10).
 faults:

@@ -1,0 +1,167 @@
+/**
+ * Sending what is queued, and taking in outcomes: rules 1.5 to 1.7, 1.11 and 1.16.
+ */
+
+import type { Body, PushId, Result } from "../protocol.js";
+import type { Draft } from "./draft.js";
+import { dropQueuedOn, forgetCopies, PUSH_CHANGES_MAX, rebaseOn } from "./edits.js";
+import { leftKey } from "./pages.js";
+import { keyText, own, versionOf } from "./records.js";
+import type { CoreModel, Edit, Flight, Outcome } from "./records.js";
+import { pick } from "./values.js";
+
+/** How large a push is, besides {@link PUSH_CHANGES_MAX}. One transaction is sent whole. */
+const PUSH_BYTES_MAX = 256 * 1024;
+
+/** How many merged outcomes are kept; the others stay until the user has seen to them. */
+const MERGED_MAX = 200;
+
+/** Sends the push without an answer once more, as it was (1.5), or the next one (1.11). Before the first page there is none. */
+export function send(draft: Draft, limit = PUSH_CHANGES_MAX): void {
+  if (!draft.flight && draft.meta.epoch !== null) {
+    const edits = nextEdits(draft, limit).map((it) => asSent(draft, it));
+    if (edits.length > 0) fly(draft, edits, draft.meta.epoch);
+  }
+  const { flight } = draft;
+  if (flight) draft.effects.push(flight.asks ? { do: "ask", client: flight.to.id } : { do: "push", flight });
+}
+
+/** The first transaction of the queue, or plain edits of one policy within the bounds. */
+function nextEdits(draft: Draft, limit: number): readonly Edit[] {
+  const queue = draft.queue();
+  const [first] = queue;
+  const other = queue.findIndex((it) => it.tx !== first?.tx || it.policy !== first?.policy);
+  const alike = other < 0 ? queue : queue.slice(0, other);
+  if (first?.tx !== undefined) return alike;
+  let bytes = 0;
+  const full = alike.findIndex((it, at) => {
+    bytes += JSON.stringify(wire(draft.model, it)).length;
+    return at > 0 && (at >= limit || bytes > PUSH_BYTES_MAX);
+  });
+  return full < 0 ? alike : alike.slice(0, full);
+}
+
+/**
+ * 1.8: from now on its counters show as they are in view. A page may hold the edit before the answer comes, and a
+ * difference would show twice.
+ */
+function asSent(draft: Draft, edit: Edit): Edit {
+  const seen = draft.viewAt(edit.type, edit.id, edit.n) ?? {};
+  const merges = own(draft.model.types, edit.type)?.merges ?? {};
+  const counters = edit.op === "update" ? Object.keys(edit.set).filter((it) => own(merges, it) === "COUNTER") : [];
+  return { ...edit, sent: pick(seen, counters) };
+}
+
+/** The edits leave the queue, under the next ids. So many that wait were sent before. */
+export function fly(draft: Draft, edits: readonly Edit[], epoch: string, behind = 0): void {
+  const { meta } = draft;
+  const policy = edits[0]?.policy;
+  draft.flight = {
+    to: { id: meta.client, firstMutationId: meta.next },
+    epoch,
+    atomic: edits[0]?.tx !== undefined,
+    ...(policy && { policy }),
+    edits,
+    changes: edits.map((it) => wire(draft.model, it)),
+    crossed: false,
+    deleted: {},
+    left: {},
+    revoked: [],
+    behind,
+  };
+  meta.next += edits.length;
+  for (const it of edits) draft.takeEdit(it.n);
+}
+
+/** An edit as a change of `PushChangesInput`. */
+function wire(model: CoreModel, edit: Edit): Body {
+  const { id, set, base, bv, at } = edit;
+  const root = own(model.types, edit.type)?.root ?? edit.type;
+  switch (edit.op) {
+    case "create":
+      return { [root]: { create: { id, document: set, changedAt: at } } };
+    case "update":
+      return { [root]: { update: { id, baseVersion: bv, set, base, changedAt: at } } };
+    case "delete":
+      return { [root]: { delete: { id, baseVersion: bv, changedAt: at } } };
+  }
+}
+
+/** Whether a message is about the push that is under way. A late copy of an earlier answer is not. */
+export function isTo(flight: Flight | null, to: PushId): flight is Flight {
+  return flight?.to.id === to.id && flight.to.firstMutationId === to.firstMutationId;
+}
+
+/** Takes in the outcomes of the push under way. */
+export function answer(draft: Draft, to: PushId, results: readonly Result[]): void {
+  const { flight } = draft;
+  if (!isTo(flight, to)) return;
+  draft.flight = null;
+  if (flight.behind > 0) forgetCopies(draft);
+  flight.edits.forEach((edit, at) => {
+    const result = results[at];
+    if (result) settle(draft, flight, edit, result);
+  });
+  if (flight.crossed) draft.effects.push({ do: "reread" });
+}
+
+function settle(draft: Draft, flight: Flight, edit: Edit, result: Result): void {
+  const failed = result.status === "CONFLICT" || result.status === "REJECTED";
+  if (result.status !== "APPLIED") report(draft, outcomeOf(edit, result.status, result));
+  if (edit.op === "create") {
+    if (failed) dropQueuedOn(draft, edit);
+    else if (flight.to.id !== draft.meta.client) rebaseOn(draft, edit);
+  }
+  if (!flight.crossed) store(draft, flight, edit, result);
+  else if (!failed) linger(draft, flight, edit);
+}
+
+/** 1.7: the document of an outcome, unless something newer is known of it. */
+function store(draft: Draft, flight: Flight, edit: Edit, result: Result): void {
+  const { meta } = draft;
+  const { type, id } = edit;
+  const held = versionOf(meta, draft.doc(type, id));
+  const { document: body } = result;
+  if (!body) {
+    if (edit.op === "delete" && result.status === "APPLIED" && held < (result.version ?? 0)) draft.removeDoc(type, id);
+    return;
+  }
+  const { syncVersion: v, syncScope: scope } = body;
+  if (v <= held || isRemoved(flight, edit, v, scope) || !meta.types.includes(type)) return;
+  draft.putDoc({ type, id, v, scope, body, ep: meta.ep, seen: meta.no, at: meta.step, u: meta.round });
+}
+
+/** 1.6: whether a page has removed the document that an outcome shows. */
+function isRemoved(flight: Flight, edit: Edit, version: number, scope: string): boolean {
+  const key = keyText(edit.type, edit.id);
+  const deleted = own(flight.deleted, key) ?? 0;
+  const left = own(flight.left, leftKey(key, scope)) ?? 0;
+  return version <= deleted || version < left || flight.revoked.includes(scope);
+}
+
+/** 1.7: the edit stays in view until a pull shows its effect. */
+function linger(draft: Draft, flight: Flight, edit: Edit): void {
+  draft.linger({ ...edit, by: flight.to.id, heard: draft.meta.round });
+}
+
+function outcomeOf(edit: Edit, status: Outcome["status"], result: Result): Outcome {
+  const { error, conflict, document } = result;
+  return {
+    n: edit.n,
+    edit,
+    status,
+    ...(error && { error }),
+    ...(conflict?.conflictId && { conflictId: conflict.conflictId }),
+    ...(conflict && { fields: conflict.fields }),
+    ...(document && { theirs: document }),
+  };
+}
+
+/** Keeps an outcome for the user. Of merged ones, about which nothing has to be done, only the newest. */
+export function report(draft: Draft, outcome: Outcome): void {
+  draft.putOutcome(outcome);
+  if (outcome.status !== "MERGED") return;
+  const merged = [...draft.meta.merged, outcome.n];
+  for (const n of merged.slice(0, -MERGED_MAX)) draft.removeOutcome(n);
+  draft.meta.merged = merged.slice(-MERGED_MAX);
+}

@@ -1,0 +1,128 @@
+/**
+ * Requests that failed as a whole: what to do by the code (1.12, 1.13, 1.17, 4.4).
+ */
+
+import type { PushId, Refusal } from "../protocol.js";
+import type { Draft } from "./draft.js";
+import { beginClient, dropQueuedOn, forgetCopies } from "./edits.js";
+import { fly, isTo, report } from "./pushes.js";
+import type { Flight, Outcome } from "./records.js";
+
+/** The same request may succeed later. */
+const TRANSIENT = new Set([
+  "NETWORK",
+  "SERVICE_UNAVAILABLE",
+  "OVERLOADED",
+  "RATE_LIMITED",
+  "DEADLINE_EXCEEDED",
+  "INTERNAL_SERVER_ERROR",
+  "REQUEST_TIMEOUT",
+  "TOO_MANY_CONNECTIONS",
+  "TOO_MANY_OPERATIONS",
+]);
+
+/** The push is too large, or a change in it does not fit the API. Smaller ones find out. */
+const DIVISIBLE = new Set(["PUSH_TOO_LARGE", "PAYLOAD_TOO_LARGE", "BAD_USER_INPUT", "CLIENT_TOO_OLD"]);
+
+/** A push was refused. */
+export function refused(draft: Draft, to: PushId, refusal: Refusal, newId: string): void {
+  const { flight } = draft;
+  if (!isTo(flight, to)) return;
+  const { code } = refusal;
+  if (code === "EPOCH_CHANGED" || code === "MUTATION_ID_GAP") return sendAgain(draft, flight, newId);
+  const whole = code === "CLIENT_TOO_OLD" && inputIndex(refusal) === undefined;
+  if (code === "MUTATION_ID_REUSED" || (DIVISIBLE.has(code) && !whole)) {
+    draft.flight = { ...flight, asks: refusal };
+    draft.effects.push({ do: "ask", client: to.id });
+  } else otherwise(draft, refusal);
+}
+
+/** A pull or a subscription was refused. */
+export function unread(draft: Draft, refusal: Refusal): void {
+  if (refusal.code !== "BAD_CHECKPOINT") return otherwise(draft, refusal);
+  draft.meta.checkpoint = null;
+  draft.effects.push({ do: "reread" });
+}
+
+function otherwise(draft: Draft, { code, message, extensions }: Refusal): void {
+  if (TRANSIENT.has(code)) {
+    const after = typeof extensions.retryAfter === "number" ? extensions.retryAfter : 0;
+    draft.effects.push({ do: "again", after });
+  } else if (code === "UNAUTHENTICATED") draft.effects.push({ do: "token" });
+  else draft.effects.push({ do: "halt", code, message });
+}
+
+/** 4.4: it had no effect. Its edits go under another client id, after a pull unless a page has shown the epoch. */
+function sendAgain(draft: Draft, flight: Flight, newId: string): void {
+  draft.flight = null;
+  for (const edit of flight.edits) draft.putEdit(edit);
+  forgetCopies(draft);
+  beginClient(draft, newId);
+  if (flight.epoch !== draft.meta.epoch) return;
+  draft.meta.epoch = null;
+  draft.effects.push({ do: "reread" });
+}
+
+/** The gateway has said which mutation id of the client it consumed last, by this copy of the push or an earlier one. */
+export function asked(draft: Draft, client: string, last: number, newId: string): void {
+  const { flight } = draft;
+  if (flight?.asks === undefined || flight.to.id !== client) return;
+  const consumed = Math.max(0, last - flight.to.firstMutationId + 1);
+  const reused = flight.asks.code === "MUTATION_ID_REUSED";
+  if (reused || consumed > 0) settleConsumed(draft, flight, flight.asks, consumed, newId);
+  else if (client === draft.meta.client) divide(draft, flight, flight.asks);
+  else sendAgain(draft, flight, newId);
+}
+
+/** 1.13: what became of the edits with consumed ids is unknown. Those of an earlier, longer copy may be among them. */
+function settleConsumed(draft: Draft, flight: Flight, refusal: Refusal, consumed: number, newId: string): void {
+  draft.flight = null;
+  const edits = [...flight.edits, ...draft.queue().slice(0, flight.behind)];
+  for (const edit of edits.slice(flight.edits.length, consumed)) draft.takeEdit(edit.n);
+  for (const edit of edits.slice(0, consumed)) {
+    report(draft, { n: edit.n, edit, status: "UNKNOWN", error: errorOf(refusal) });
+    draft.linger({ ...edit, by: flight.to.id, heard: draft.meta.round, unknown: true });
+  }
+  for (const edit of flight.edits.slice(consumed)) draft.putEdit(edit);
+  forgetCopies(draft);
+  if (refusal.code === "MUTATION_ID_REUSED" || flight.to.id !== draft.meta.client) beginClient(draft, newId);
+  else draft.meta.next = flight.to.firstMutationId + consumed;
+  draft.effects.push({ do: "reread" });
+}
+
+/** 1.12: a part flies again under the same ids, and the rest waits. What cannot be divided is refused. */
+function divide(draft: Draft, flight: Flight, refusal: Refusal): void {
+  const { edits, to, epoch, behind } = flight;
+  draft.flight = null;
+  draft.meta.next = to.firstMutationId;
+  if (flight.atomic || edits.length === 1) {
+    for (const edit of edits) {
+      report(draft, { n: edit.n, edit, status: "REFUSED", error: errorOf(refusal) });
+      if (edit.op === "create") dropQueuedOn(draft, edit);
+    }
+    return;
+  }
+  for (const edit of edits) draft.putEdit(edit);
+  const part = firstPart(refusal, edits.length);
+  fly(draft, edits.slice(0, part), epoch, behind + edits.length - part);
+}
+
+function errorOf({ code, message }: Refusal): NonNullable<Outcome["error"]> {
+  return { code, message, field: null };
+}
+
+/** How many changes to try, of several. Those before the one that does not fit do fit. */
+function firstPart(refusal: Refusal, count: number): number {
+  const { max } = refusal.extensions;
+  const index = inputIndex(refusal);
+  const before = index === undefined ? 0 : Math.max(index, 1);
+  const fits = typeof max === "number" ? max : before;
+  return fits >= 1 && fits < count ? fits : count >> 1;
+}
+
+/** Which change the gateway's `inputPath` names, such as `$input.changes[3].task`. */
+function inputIndex(refusal: Refusal): number | undefined {
+  const { inputPath } = refusal.extensions;
+  const found = typeof inputPath === "string" ? /\.changes\[(\d+)\]/.exec(inputPath) : null;
+  return found ? Number(found[1]) : undefined;
+}

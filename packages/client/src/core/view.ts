@@ -1,0 +1,31 @@
+/**
+ * The optimistic view (1.8): a document as its user sees it, with the edits that have no answer yet.
+ */
+
+import type { Body } from "../protocol.js";
+import { own, type CoreModel, type Edit } from "./records.js";
+import { shown } from "./values.js";
+
+/** The view of one document: what the gateway has shown, and its edits in their order. */
+export function view(model: CoreModel, held: Body | undefined, edits: readonly Edit[]): Body | undefined {
+  return edits.reduce((body, edit) => over(model, body, edit), held);
+}
+
+function over(model: CoreModel, body: Body | undefined, edit: Edit): Body | undefined {
+  const type = model.types[edit.type];
+  switch (edit.op) {
+    case "create":
+      return { ...type?.defaults, ...edit.set, id: edit.id };
+    case "delete":
+      return undefined;
+    case "update": {
+      if (body === undefined) return undefined;
+      const fields = Object.entries(edit.set).map(([field, value]) => {
+        const merge = own(type?.merges ?? {}, field);
+        const sent = own(edit.sent ?? {}, field);
+        return [field, sent ?? shown(merge, own(body, field), own(edit.base, field), value)] as const;
+      });
+      return { ...body, ...Object.fromEntries(fields) };
+    }
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * What goes over the wire, as docs/protocol.md names it. Nothing here knows how it is sent.
+ */
+
+/** A JSON value. */
+export type Value = null | boolean | number | string | readonly Value[] | { readonly [field: string]: Value };
+
+/** The fields of a document, by name. */
+export type Body = Readonly<Record<string, Value>>;
+
+export type Policy = "SERVER_WINS" | "CLIENT_WINS" | "LAST_WRITE_WINS" | "MERGE" | "MANUAL" | "WEBHOOK";
+
+/** One change of a page. */
+export interface Change {
+  readonly type: string;
+  readonly documentId: string;
+  readonly kind: "UPSERT" | "DELETE" | "REVOKE";
+  readonly version: number;
+  readonly scope: string;
+  readonly document: Body | null;
+}
+
+/** What `changesSince` and `changes` answer. */
+export interface Page {
+  readonly changes: readonly Change[];
+  readonly checkpoint: string;
+  readonly hasMore: boolean;
+  readonly reset: boolean;
+  readonly revokedScopes: readonly string[];
+  readonly epoch: string;
+}
+
+/** A document as an outcome shows it, beside its own fields. */
+export type SyncedBody = Body & { readonly syncVersion: number; readonly syncScope: string };
+
+/** How a field of a merged or refused change was settled. */
+export interface FieldConflict {
+  readonly field: string;
+  readonly base: Value;
+  readonly mine: Value;
+  readonly theirs: Value;
+  readonly result: Value;
+  readonly taken: string;
+  readonly rule: string;
+}
+
+/** What became of one change of a push. */
+export interface Result {
+  readonly status: "APPLIED" | "MERGED" | "CONFLICT" | "REJECTED";
+  readonly version: number | null;
+  readonly document: SyncedBody | null;
+  readonly conflict?: { readonly conflictId: string | null; readonly fields: readonly FieldConflict[] } | null;
+  readonly error?: { readonly code: string; readonly message: string; readonly field: string | null } | null;
+}
+
+/** What names a push: its client, and the mutation id of its first change. */
+export interface PushId {
+  readonly id: string;
+  readonly firstMutationId: number;
+}
+
+/** The input of `pushChanges`. */
+export interface PushInput {
+  readonly client: PushId;
+  readonly epoch: string;
+  readonly atomic?: true;
+  readonly policy?: Policy;
+  readonly changes: readonly Body[];
+}
+
+/** A failure with a stable code, docs/errors.md. */
+export interface Refusal {
+  readonly code: string;
+  readonly message: string;
+  readonly extensions: Readonly<Record<string, Value>>;
+}

@@ -1,0 +1,34 @@
+/**
+ * What the client needs of a database. A step of the core is one transaction of it.
+ */
+
+import type { Need, Slice, Writes } from "../core/draft.js";
+import type { Doc, Flight, Key, Meta } from "../core/records.js";
+
+export interface StepOptions {
+  /** Whether the step is on disk when the promise resolves. One that repeats itself after a loss need not be. */
+  readonly strict: boolean;
+}
+
+export interface Storage {
+  /** Whether what it holds outlasts the process. */
+  readonly durable: boolean;
+  /** Opens the database, and begins it with this record if it is empty. */
+  open(fresh: Meta): Promise<void>;
+  /** The records of a need, as of one moment. */
+  read(need: Need): Promise<Slice>;
+  /**
+   * Reads, decides and writes in one transaction. If `run` throws, nothing is written and the promise rejects with the
+   * same error.
+   */
+  step(
+    need: (meta: Meta, flight: Flight | null) => Need,
+    run: (slice: Slice) => Writes,
+    options: StepOptions,
+  ): Promise<void>;
+  /** Documents in the order of their keys, after a key; dead ones too. */
+  scan(after: Key | null, limit: number): Promise<readonly Doc[]>;
+  close(): Promise<void>;
+  /** Removes all of it. */
+  destroy(): Promise<void>;
+}
