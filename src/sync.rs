@@ -61,9 +61,7 @@ pub use self::{
     pull::{Page, PullRequest},
     push::SentPush,
     restamp::restamp,
-    survey::{
-        Accepted, Examples, ModelSurvey, OtherClients, SurveyResult, TypeSurvey, is_readable,
-    },
+    survey::{Accepted, Examples, ModelSurvey, OtherClients, SurveyResult, TypeSurvey, is_urgent},
 };
 use crate::{
     limits::Limits,

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use indicatif::ProgressBar;
 use tidegate_core::{
     entry::Entry,
-    generation::{Generation, ModelRecord},
+    generation::{Generation, ModelRecord, ModelState},
     id::{ApiHash, TypeName},
     model::Model,
 };
@@ -191,13 +191,12 @@ impl OwnModel {
         }
         let is_imported = store.collections().is_some();
         let model = &self.model;
-        let is_due = |entry: &Entry| {
-            let gives = model
-                .stored_type(&entry.key.type_name)
-                .and_then(|it| it.membership.as_ref());
-            let must_not_wait =
-                entry.membership.is_some() || gives.is_some() || !sync::is_readable(model, entry);
-            state.moving.contains(&entry.key.type_name) && (!is_imported || must_not_wait)
+        let is_due = |state: &ModelState, entry: &Entry| {
+            let is_due = match is_imported {
+                true => sync::is_urgent(model, entry),
+                false => entry.body.is_some(),
+            };
+            is_due && state.moving.contains(&entry.key.type_name)
         };
         let shown = Progress::new("brought in step with the model");
         let passed = |documents| shown.passed(documents);

@@ -8,6 +8,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use indexmap::IndexSet;
 use tidegate_core::{
     entry::Entry,
+    generation::ModelState,
     id::DocumentKey,
     model::Model,
     push,
@@ -27,12 +28,11 @@ use crate::{
 /// The number of entries that are looked at a time, and stamped in one transaction.
 const BATCH: usize = 500;
 
-/// How often a gateway tries to take the importer's lease. Another gateway that stamps has it for seconds at most after
-/// the lead has changed.
-const LEASE_EVERY: Duration = Duration::from_millis(500);
+/// How often a gateway looks whether another one has stamped what is due, or has given its lease back.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Stamps every entry that `is_due` and that the model says otherwise. Calls `progress` with the size of each batch.
-/// Returns how many were written.
+/// Stamps every entry that `is_due`. Calls `progress` with the size of each batch. Returns how many were written. It ends
+/// early if another model takes the lead.
 ///
 /// # Errors
 /// [`StoreError`]; what earlier transactions stamped stays so.
@@ -40,28 +40,40 @@ pub async fn bring_in_step(
     model: &Arc<Model>,
     store: &dyn Store,
     clock: &Clock,
-    is_due: impl Fn(&Entry) -> bool + Send + Sync,
+    is_due: impl Fn(&ModelState, &Entry) -> bool + Send + Sync,
     mut progress: impl FnMut(usize),
 ) -> Result<usize, StoreError> {
     let mut lease = StampLease::new(store);
     let (mut stamped, mut after) = (0, None::<DocumentKey>);
-    loop {
+    'batches: loop {
         let mut snapshot = store.snapshot().await?;
+        if !snapshot.standing().leads {
+            break;
+        }
+        let state = Arc::clone(snapshot.models());
         let entries = snapshot.walk(after.as_ref(), BATCH).await?;
         drop(snapshot);
-        let due = entries.iter().filter(|entry| {
-            let expects_document = entry.body.is_some() || entry.withheld;
-            expects_document && is_due(entry)
-        });
+        let due = entries.iter().filter(|entry| is_due(&state, entry));
         let mut waiting: IndexSet<DocumentKey> = due.map(|entry| entry.key.clone()).collect();
         while !waiting.is_empty() {
-            let fence = lease.renewed().await?;
-            match stamp(model, store, clock, &waiting, fence).await {
+            if !lease.renew().await? {
+                waiting = lease.without_held(waiting).await?;
+                if waiting.is_empty() {
+                    break;
+                }
+                // A gateway of this model stamps or imports. What it has stamped is due no more.
+                sleep(LOOK_EVERY).await;
+                continue 'batches;
+            }
+            match stamp(model, store, clock, &waiting, lease.fence).await {
                 Ok((written, left)) => {
                     stamped += written;
                     waiting = left;
                 }
-                Err(StoreError::Deposed) => lease.fence = None,
+                Err(StoreError::Deposed) => {
+                    lease.fence = None;
+                    continue 'batches;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -115,17 +127,28 @@ impl StampLease {
         }
     }
 
-    async fn renewed(&mut self) -> Result<Option<Fence>, StoreError> {
+    /// Whether this gateway may stamp now. A store without an importer has no lease.
+    async fn renew(&mut self) -> Result<bool, StoreError> {
         let Some(collections) = &self.collections else {
-            return Ok(None);
+            return Ok(true);
         };
-        loop {
-            self.fence = collections.lease(self.fence).await?;
-            if self.fence.is_some() {
-                return Ok(self.fence);
-            }
-            sleep(LEASE_EVERY).await;
+        self.fence = collections.lease(self.fence).await?;
+        Ok(self.fence.is_some())
+    }
+
+    /// The documents of types that are not held. Nobody stamps the others until their collection is back.
+    async fn without_held(
+        &self,
+        mut keys: IndexSet<DocumentKey>,
+    ) -> Result<IndexSet<DocumentKey>, StoreError> {
+        if let Some(collections) = &self.collections {
+            let types = collections.progress().await?.types;
+            keys.retain(|key| {
+                let import = types.get(&key.type_name);
+                import.is_none_or(|import| import.held.is_none())
+            });
         }
+        Ok(keys)
     }
 
     async fn release(self) -> Result<(), StoreError> {

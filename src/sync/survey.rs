@@ -262,9 +262,7 @@ impl<'m> ModelSurvey<'m> {
                 let moves = !push::is_unescaped(self.model, entry)
                     && !push::is_in_its_scope(document_type, entry, body);
                 of_type.moves += u64::from(moves);
-                let given = grant::membership_of(document_type, &entry.key.id, body);
-                let is_same = membership::open_the_same(given.as_ref(), entry.membership.as_ref());
-                of_type.other_access += u64::from(!is_same);
+                of_type.other_access += u64::from(gives_other_access(document_type, entry, body));
                 if let Some(problem) = violation(self.model, document_type, body) {
                     result
                         .violations
@@ -315,10 +313,27 @@ impl<'m> ModelSurvey<'m> {
 }
 
 /// Whether readers of the model are shown the document of an entry.
-pub fn is_readable(model: &Model, entry: &Entry) -> bool {
+fn is_readable(model: &Model, entry: &Entry) -> bool {
     let document_type = of(model, &entry.key.type_name);
     let read = document_type.zip(entry.body.as_ref());
     read.is_some_and(|(document_type, body)| fit(model, &document_type.fields, body).is_ok())
+}
+
+/// Whether nobody may be served the entry as it is: it gives other access than the model says, or does not fit.
+pub fn is_urgent(model: &Model, entry: &Entry) -> bool {
+    let document_type = of(model, &entry.key.type_name);
+    let read = document_type.zip(entry.body.as_ref());
+    read.is_some_and(|(document_type, body)| {
+        let fitted = fit(model, &document_type.fields, body);
+        fitted.map_or(true, |fitted| {
+            gives_other_access(document_type, entry, fitted.as_ref().unwrap_or(body))
+        })
+    })
+}
+
+fn gives_other_access(document_type: &DocumentType, entry: &Entry, body: &Document) -> bool {
+    let given = grant::membership_of(document_type, &entry.key.id, body);
+    !membership::open_the_same(given.as_ref(), entry.membership.as_ref())
 }
 
 fn of<'m>(model: &'m Model, stored: &TypeName) -> Option<&'m DocumentType> {

@@ -21,6 +21,7 @@ mod odd;
 mod opening;
 mod presence;
 mod refusals;
+mod starts;
 mod tails;
 
 use std::sync::{
