@@ -9,6 +9,7 @@ mod commands;
 mod conflicts;
 mod contract;
 mod crash;
+mod deploys;
 #[cfg(target_os = "linux")]
 mod disk;
 mod docs;

@@ -110,10 +110,15 @@ impl Replica {
         let key = (text(&change["type"]), text(&change["documentId"]));
         self.unseen.remove(&key);
         let version = change["version"].as_i64().unwrap();
-        let local = self.documents.get(&key);
-        if local.is_some_and(|local| version <= local.version) {
+        let local = self.documents.get_mut(&key);
+        if let Some(local) = local.filter(|local| version <= local.version) {
+            // The same version shows more when an app selects more (rules.md 1.2).
+            if version == local.version && change["kind"] == "UPSERT" {
+                local.document = change["document"].clone();
+            }
             return;
         }
+        let local = self.documents.get(&key);
         let scope = text(&change["scope"]);
         match change["kind"].as_str().unwrap() {
             "UPSERT" => {

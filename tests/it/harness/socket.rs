@@ -39,8 +39,13 @@ impl Socket {
 
     /// The same. Returns nothing if the gateway does not answer.
     pub(crate) async fn try_connect(client: &Client) -> Option<Self> {
+        Self::try_connect_with(client, json!({})).await
+    }
+
+    /// The same, with more in the payload.
+    pub(crate) async fn try_connect_with(client: &Client, mut payload: Value) -> Option<Self> {
         let mut socket = Self::try_open(&client.url).await.ok()?;
-        let payload = json!({"Authorization": format!("Bearer {}", client.token)});
+        payload["Authorization"] = format!("Bearer {}", client.token).into();
         let init = json!({"type": "connection_init", "payload": payload});
         socket.0.send(Message::text(init.to_string())).await.ok()?;
         let answer = socket.try_next().await.ok()?;
