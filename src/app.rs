@@ -23,26 +23,18 @@ pub(crate) use self::{
     lead::{OwnModel, Planned},
     open_store::{Examined, examine, open},
 };
-use self::{
-    lead::Progress,
-    open_store::{OpenStore, Restamped},
-};
 use crate::{
     auth::{AuthConfig, AuthError, AuthSetupError, Authenticator},
     config::StoreConfig,
     graphql::{Api, ApiError, ApiOptions, error::ClientError},
     limits::Limits,
-    store::{Store, StoreError},
+    store::{Store, StoreError, finding::Level},
     sync::{self, Accepted, Caller, Clock, ImportTask, Importer, LeadTask, LeadWatch, SyncService},
     webhook::{WebhookConfig, Webhooks},
 };
 
 /// How often a running gateway collects old tombstones.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
-
-/// When a store is restamped for the second time. By then, gateways of an earlier version that ran beside the first
-/// time have ended.
-const RESTAMP_AGAIN_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// A walk through a store logs its progress each time that it has passed this many records.
 const DOCUMENTS_LOGGED: u64 = 100_000;
@@ -62,14 +54,6 @@ pub(crate) enum AppError {
     /// The client that asks webhooks.
     #[error("webhooks cannot be asked: {0}")]
     Webhooks(reqwest::Error),
-    /// The note about the store's restamping.
-    #[error("{path} cannot be written: {error}")]
-    Note {
-        /// The path of the note.
-        path: String,
-        /// The error of its read or write.
-        error: std::io::Error,
-    },
 }
 
 /// The parts of a gateway.
@@ -114,9 +98,8 @@ impl Gateway {
             api: api.hash(),
             accepted: parts.accepted,
         };
-        let (opened, generation) = open_leading(&parts.store, &own).await?;
-        tokio::spawn(restamp_again(parts.model.clone(), opened.clone()));
-        let (store, retention) = (opened.store, parts.store.tombstone_retention);
+        let (store, generation) = open_leading(&parts.store, &own).await?;
+        let retention = parts.store.tombstone_retention;
         tokio::spawn(collect_regularly(store.clone(), retention));
         let (model, limits) = (parts.model, parts.limits);
         let watch = LeadWatch::new(Arc::clone(&model), Arc::clone(&store), generation);
@@ -168,14 +151,14 @@ impl Gateway {
 async fn open_leading(
     config: &StoreConfig,
     own: &OwnModel,
-) -> Result<(OpenStore, Generation), AppError> {
+) -> Result<(Arc<dyn Store>, Generation), AppError> {
     let open = async || Ok(open_store::open(config, &own.model).await?);
-    let opened = open_store::patiently(config, open).await?;
-    opened.warn();
-    let generation = open_store::patiently(config, async || own.lead(&opened).await).await?;
-    let restamp = async || restamp_once(&own.model, &opened).await;
-    open_store::patiently(config, restamp).await?;
-    Ok((opened, generation))
+    let (store, findings) = open_store::patiently(config, open).await?;
+    for finding in findings.iter().filter(|it| it.level > Level::Good) {
+        tracing::warn!("{finding}");
+    }
+    let generation = open_store::patiently(config, async || own.lead(&store).await).await?;
+    Ok((store, generation))
 }
 
 /// An importer that runs without a gateway, and the store that it works on. There is none if no other service can write
@@ -189,51 +172,10 @@ pub(crate) async fn importer(
     model_text: &str,
 ) -> Result<(Arc<dyn Store>, Option<Importer>), AppError> {
     let own = OwnModel::new(model, model_text)?;
-    let store = open_leading(config, &own).await?.0.store;
+    let store = open_leading(config, &own).await?.0;
     let (model, new_epoch) = (Arc::clone(model), Arc::new(new_epoch));
     let importer = Importer::new(model, Arc::clone(&store), system_clock(), new_epoch);
     Ok((store, importer))
-}
-
-/// Restamps what a gateway of an earlier version wrote, which did not escape the values in scopes.
-async fn restamp_once(model: &Arc<Model>, opened: &OpenStore) -> Result<(), AppError> {
-    if opened.restamped().await? >= Restamped::Once {
-        return Ok(());
-    }
-    let shown = Progress::new("looked at for scopes of an earlier version");
-    restamp(model, opened, |documents| shown.passed(documents)).await?;
-    opened.note_restamped(Restamped::Once).await
-}
-
-/// Restamps again what gateways of an earlier version wrote after the first time.
-async fn restamp_again(model: Arc<Model>, opened: OpenStore) {
-    let again = async {
-        while opened.restamped().await? < Restamped::Twice {
-            tokio::time::sleep(RESTAMP_AGAIN_AFTER).await;
-            restamp(&model, &opened, |_| ()).await?;
-            opened.note_restamped(Restamped::Twice).await?;
-        }
-        Ok::<_, AppError>(())
-    };
-    if let Err(error) = again.await {
-        tracing::warn!(%error, "scopes could not be restamped again; the next start tries it");
-    }
-}
-
-/// Logs no scopes and no documents, because users have written them.
-async fn restamp(
-    model: &Arc<Model>,
-    opened: &OpenStore,
-    progress: impl FnMut(usize),
-) -> Result<(), StoreError> {
-    let documents = sync::restamp(model, opened.store.as_ref(), &system_clock(), progress).await?;
-    if documents > 0 {
-        tracing::warn!(
-            documents,
-            "restamped documents and memberships whose scopes have another text now, with `:` and `%` in values escaped"
-        );
-    }
-    Ok(())
 }
 
 /// Collects while the gateway runs. After a failure it tries again the next time.

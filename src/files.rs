@@ -8,30 +8,13 @@ use std::{
     path::Path,
 };
 
-/// Creates a file that only its owner may read. A file that another process has created meanwhile stays as it is.
+/// Creates a file that only its owner may read. A file that another process has created meanwhile stays as it is: the
+/// lock decides between two processes at once, and the one that waited finds the finished file.
 pub(crate) fn create_whole(path: &Path, text: &str) -> io::Result<()> {
-    write_whole(path, text, IfExists::Stays)
-}
-
-/// The same for a file that only this process writes, and that is replaced.
-pub(crate) fn replace_whole(path: &Path, text: &str) -> io::Result<()> {
-    write_whole(path, text, IfExists::GivesWay)
-}
-
-/// What to do with an existing file.
-#[derive(PartialEq)]
-enum IfExists {
-    Stays,
-    GivesWay,
-}
-
-/// The lock decides between two processes at once. The one that waited may get it on the finished file, which then
-/// exists.
-fn write_whole(path: &Path, text: &str, existing: IfExists) -> io::Result<()> {
     let unfinished = path.with_added_extension("new");
     let mut file = open_private(&unfinished)?;
     file.lock()?;
-    if existing == IfExists::Stays && path.try_exists()? {
+    if path.try_exists()? {
         return Ok(());
     }
     file.set_len(0)?;

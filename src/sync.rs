@@ -17,7 +17,6 @@ mod live;
 mod maintain;
 mod pull;
 mod push;
-mod restamp;
 mod settled;
 mod survey;
 mod webhooks;
@@ -60,7 +59,6 @@ pub use self::{
     maintain::{Collected, collect, rotate_epoch},
     pull::{Page, PullRequest},
     push::SentPush,
-    restamp::restamp,
     survey::{Accepted, Examples, ModelSurvey, OtherClients, SurveyResult, TypeSurvey, is_urgent},
 };
 use crate::{

@@ -7,12 +7,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    entry::Membership,
+    entry::{Entry, Membership},
     id::{DocumentId, Scope, UserId},
     membership::{Bounds, Memberships},
     model::{
-        Access, DefaultValue, DocumentType, FillError, MembershipRule, Model, Placeholder,
-        STORED_ID, Template,
+        Access, DefaultValue, DocumentType, FillError, Model, Placeholder, STORED_ID,
+        ScopeTemplate, Template,
     },
     value::{Document, Timestamp, Value},
 };
@@ -164,6 +164,16 @@ pub fn scope_of(
     scope.map_err(|error| error.renamed(|stored| document_type.field_name(stored).to_owned()))
 }
 
+/// The scope of a document, or nobody's if its fields form none: one has no value, or the text would be too long.
+pub fn place_of(document_type: &DocumentType, id: &DocumentId, document: &Document) -> Scope {
+    scope_of(document_type, id, document).unwrap_or_else(|_| nobodys())
+}
+
+/// No template gives this scope, so it is never granted.
+fn nobodys() -> Scope {
+    Scope::new("%").expect("one character is a usable name")
+}
+
 /// What a document gives, if its type is one of memberships and its fields name a user, a scope and an access.
 pub fn membership_of(
     document_type: &DocumentType,
@@ -172,36 +182,7 @@ pub fn membership_of(
 ) -> Option<Membership> {
     let rule = document_type.membership.as_ref()?;
     let scope = rule.scope.fill(|path| field_text(id, document, path));
-    membership(rule, scope.ok()?, id, document)
-}
-
-/// The scope that [`scope_of`] returned before values were escaped.
-pub(crate) fn unescaped_scope_of(
-    document_type: &DocumentType,
-    id: &DocumentId,
-    document: &Document,
-) -> Option<Scope> {
-    let field = |path: &Placeholder| field_text(id, document, path);
-    document_type.scope.fill_unescaped(field).ok()
-}
-
-/// The membership that [`membership_of`] returned before values were escaped.
-pub(crate) fn unescaped_membership_of(
-    document_type: &DocumentType,
-    id: &DocumentId,
-    document: &Document,
-) -> Option<Membership> {
-    let rule = document_type.membership.as_ref()?;
-    let field = |path: &Placeholder| field_text(id, document, path);
-    membership(rule, rule.scope.fill_unescaped(field).ok()?, id, document)
-}
-
-fn membership(
-    rule: &MembershipRule,
-    scope: Scope,
-    id: &DocumentId,
-    document: &Document,
-) -> Option<Membership> {
+    let scope = scope.ok()?;
     let text = |template: &Template| template.fill(|path| field_text(id, document, path)).ok();
     let access = match text(&rule.access)?.as_str() {
         "READ" => Access::Read,
@@ -215,6 +196,16 @@ fn membership(
         giver: None,
         since: Timestamp::EPOCH,
     })
+}
+
+/// Whether no rule of the model grants the scope that a document names itself. No user sees it.
+pub fn is_out_of_reach(model: &Model, entry: &Entry) -> bool {
+    let document_type = model.stored_type(&entry.key.type_name);
+    let names_it = document_type.is_some_and(|ty| matches!(ty.scope, ScopeTemplate::Whole(_)));
+    let claims = model.grants.iter().map(|rule| &rule.scope);
+    let memberships = model.types.iter().filter_map(|ty| ty.membership.as_ref());
+    let mut granted = claims.chain(memberships.map(|rule| &rule.scope));
+    names_it && entry.body.is_some() && !granted.any(|template| template.can_give(&entry.scope))
 }
 
 fn claim_texts(claims: &Map<String, Json>, path: &Placeholder) -> Vec<String> {

@@ -11,7 +11,7 @@ use crate::{
     id::{DocumentKey, Scope, Version},
     membership,
     model::{DocumentType, FillError, Model},
-    push::{is_in_its_scope, is_unescaped, nobodys},
+    push::is_in_its_scope,
     transaction::{ForeignState, Misfit},
     value::{
         Document, Timestamp, Value,
@@ -222,13 +222,11 @@ impl ForeignWrite<'_> {
         let membership = grant::membership_of(document_type, &self.key.id, body);
         let is_in_place = is_in_its_scope(document_type, entry, body)
             && membership::open_the_same(membership.as_ref(), entry.membership.as_ref());
-        // Older spellings are restamped, with their givers.
-        if is_in_place || is_unescaped(self.model, entry) {
+        if is_in_place {
             return ImportResult::default();
         }
-        let scope = grant::scope_of(document_type, &self.key.id, body);
         self.next_entry(Entry {
-            scope: scope.unwrap_or_else(|_| nobodys()),
+            scope: grant::place_of(document_type, &self.key.id, body),
             membership,
             ..entry.clone()
         })

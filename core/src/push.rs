@@ -10,7 +10,6 @@ mod earlier;
 mod overlay;
 mod reads;
 mod resolve;
-mod restamp;
 mod results;
 mod stamp;
 mod transact;
@@ -22,16 +21,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use self::overlay::key_of;
-pub(crate) use self::restamp::nobodys;
 pub use self::{
     admit::CURRENT_BYTES_MAX,
     reads::{predicted_scope, reads},
     resolve::{Resolution, ResolveRequest},
-    restamp::{
-        is_in_its_scope, is_out_of_reach, is_unescaped, is_unescaped_conflict, restamp,
-        restamp_conflicts,
-    },
-    stamp::{stamp, stamp_and_withhold, stamp_reads},
+    stamp::{is_in_its_scope, stamp, stamp_and_withhold, stamp_reads},
     transact::{PushRequest, decide},
     webhook::{WebhookAnswer, WebhookDecision, WebhookQuestion},
 };

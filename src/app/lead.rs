@@ -11,7 +11,7 @@ use tidegate_core::{
     model::Model,
 };
 
-use super::{AppError, DOCUMENTS_LOGGED, OpenStore, now, system_clock};
+use super::{AppError, DOCUMENTS_LOGGED, now, system_clock};
 use crate::{
     graphql::{Api, ApiError, ApiOptions},
     store::{
@@ -100,8 +100,8 @@ impl OwnModel {
     ///
     /// # Errors
     /// [`AppError`], with all that stands against the model. Then nothing has changed.
-    pub(super) async fn lead(&self, opened: &OpenStore) -> Result<Generation, AppError> {
-        let models = opened.store.models();
+    pub(super) async fn lead(&self, store: &Arc<dyn Store>) -> Result<Generation, AppError> {
+        let models = store.models();
         loop {
             let record = models.record().await?;
             if let Some(own) = record.generation_of(&self.text) {
@@ -116,11 +116,11 @@ impl OwnModel {
                             "a later model leads this store; this gateway serves what it can beside it"
                         );
                     }
-                    self.bring_in_step(opened, own).await?;
+                    self.bring_in_step(store.as_ref(), own).await?;
                     return Ok(own);
                 }
             }
-            self.take_lead(&record, opened).await?;
+            self.take_lead(&record, store.as_ref()).await?;
         }
     }
 
@@ -139,11 +139,11 @@ impl OwnModel {
     }
 
     /// Takes the lead if nothing stands against the model. Another gateway may have changed the lead meanwhile.
-    async fn take_lead(&self, record: &ModelRecord, opened: &OpenStore) -> Result<(), AppError> {
+    async fn take_lead(&self, record: &ModelRecord, store: &dyn Store) -> Result<(), AppError> {
         let before = in_force(record)?;
         let survey = ModelSurvey::new(&self.model, before.as_ref());
-        let withheld = self.judge(opened.store.as_ref(), &survey).await?;
-        let models = opened.store.models();
+        let withheld = self.judge(store, &survey).await?;
+        let models = store.models();
         let api = self.api.to_string();
         let generation = models.register(&self.text, &api).await?;
         // An older gateway that watches takes the lead back if it sees no gateway of this generation.
@@ -183,8 +183,8 @@ impl OwnModel {
 
     /// What decides who sees what, and what is withheld, is stamped before anything is served. In a store without an
     /// importer nothing else moves the rest.
-    async fn bring_in_step(&self, opened: &OpenStore, own: Generation) -> Result<(), AppError> {
-        let (store, models) = (opened.store.as_ref(), opened.store.models());
+    async fn bring_in_step(&self, store: &dyn Store, own: Generation) -> Result<(), AppError> {
+        let models = store.models();
         let state = models.record().await?.state;
         if state.lead != own || state.moving.is_empty() {
             return Ok(());

@@ -1,11 +1,6 @@
-//! Which store a configuration names, how it is opened, and the note of its restamping. `sync` works on an open store.
+//! Which store a configuration names, and how it is opened. `sync` works on an open store.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressFinish};
 use tidegate_core::model::Model;
@@ -14,12 +9,11 @@ use tokio::time::sleep;
 use super::{AppError, DOCUMENTS_LOGGED, new_epoch, new_token_key, random_number};
 use crate::{
     config::{MongodbUrl, StoreConfig, StoreUrl},
-    files,
     store::{
         Store, StoreError,
         conversion::{Converted, Progress},
         embedded::{EmbeddedOptions, EmbeddedStore},
-        finding::{Finding, Level, StorePresence},
+        finding::{Finding, StorePresence},
         mongo::{self, MongoOptions, MongoStore},
     },
 };
@@ -30,56 +24,30 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// A long wait logs one attempt in this many.
 const ATTEMPTS_LOGGED: u64 = 16;
 
-/// An open store.
-#[derive(Clone)]
-pub(crate) struct OpenStore {
-    pub(crate) store: Arc<dyn Store>,
-    note: NotePlace,
-}
-
-/// The place of the note about whether the store has been restamped.
-#[derive(Clone)]
-enum NotePlace {
-    Beside(PathBuf),
-    Inside(Arc<MongoStore>),
-}
-
-/// How often a store of one epoch has been restamped: once before it is served, and again after gateways of an earlier
-/// version beside it have ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Restamped {
-    Never,
-    Once,
-    Twice,
-}
-
-/// Opens the store, or makes one.
+/// Opens the store, or makes one. Returns also what its operator should know.
 ///
 /// # Errors
 /// [`StoreError`], with what to do.
-pub(crate) async fn open(config: &StoreConfig, model: &Model) -> Result<OpenStore, StoreError> {
+pub(crate) async fn open(
+    config: &StoreConfig,
+    model: &Model,
+) -> Result<(Arc<dyn Store>, Vec<Finding>), StoreError> {
     match &config.url {
-        StoreUrl::Embedded(directory) => open_embedded(directory),
+        StoreUrl::Embedded(directory) => {
+            let options = EmbeddedOptions {
+                conversion: shown_conversion(),
+                ..EmbeddedOptions::new(new_epoch(), new_token_key())
+            };
+            let store = EmbeddedStore::open(directory, &options)?;
+            Ok((Arc::new(store), Vec::new()))
+        }
         StoreUrl::Mongodb(url) => {
             let options = mongo_options(config, url).await?;
-            let store = Arc::new(MongoStore::open(&options, model).await?);
-            Ok(OpenStore {
-                store: store.clone(),
-                note: NotePlace::Inside(store),
-            })
+            let store = MongoStore::open(&options, model).await?;
+            let findings = store.findings().to_vec();
+            Ok((Arc::new(store), findings))
         }
     }
-}
-
-fn open_embedded(directory: &Path) -> Result<OpenStore, StoreError> {
-    let options = EmbeddedOptions {
-        conversion: shown_conversion(),
-        ..EmbeddedOptions::new(new_epoch(), new_token_key())
-    };
-    Ok(OpenStore {
-        store: Arc::new(EmbeddedStore::open(directory, &options)?),
-        note: NotePlace::Beside(directory.join("restamped")),
-    })
 }
 
 /// Tries again while MongoDB cannot be reached: it may be starting, or electing a primary.
@@ -169,60 +137,5 @@ fn shown_conversion() -> Progress {
         if before / DOCUMENTS_LOGGED < passed / DOCUMENTS_LOGGED {
             tracing::info!(passed, rewritten, "converted so far");
         }
-    })
-}
-
-impl OpenStore {
-    /// Logs what its operator should know.
-    pub(super) fn warn(&self) {
-        if let NotePlace::Inside(store) = &self.note {
-            let not_good = |found: &&Finding| found.level > Level::Good;
-            for finding in store.findings().iter().filter(not_good) {
-                tracing::warn!("{finding}");
-            }
-        }
-    }
-
-    /// How often the store has been restamped. A new epoch, as after a restore, may bring scopes of an earlier version.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store cannot be read.
-    pub(super) async fn restamped(&self) -> Result<Restamped, StoreError> {
-        let note = match &self.note {
-            NotePlace::Beside(path) => fs::read_to_string(path).ok(),
-            NotePlace::Inside(store) => store.restamped().await?,
-        };
-        let epoch = self.store.snapshot().await?.epoch().clone();
-        Ok(
-            match note.as_deref().and_then(|note| note.split_once(' ')) {
-                Some(("once", of)) if of == epoch.as_str() => Restamped::Once,
-                Some(("twice", of)) if of == epoch.as_str() => Restamped::Twice,
-                _ => Restamped::Never,
-            },
-        )
-    }
-
-    /// Notes that the store has been restamped again.
-    ///
-    /// # Errors
-    /// [`AppError::Note`], or [`AppError::Store`] when the store cannot be read or written.
-    pub(super) async fn note_restamped(&self, restamped: Restamped) -> Result<(), AppError> {
-        let times = match restamped {
-            Restamped::Never => return Ok(()),
-            Restamped::Once => "once",
-            Restamped::Twice => "twice",
-        };
-        let note = format!("{times} {}", self.store.snapshot().await?.epoch());
-        match &self.note {
-            NotePlace::Beside(path) => write_note(path, &note),
-            NotePlace::Inside(store) => Ok(store.note_restamped(&note).await?),
-        }
-    }
-}
-
-fn write_note(path: &Path, text: &str) -> Result<(), AppError> {
-    files::replace_whole(path, text).map_err(|error| AppError::Note {
-        path: path.display().to_string(),
-        error,
     })
 }

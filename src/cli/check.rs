@@ -101,8 +101,8 @@ async fn check_store(own: &OwnModel, config: &StoreConfig) -> CliResult {
             "store: of the format before; `check` compares its documents with the model once it is converted\n",
         ),
         StorePresence::Current => {
-            let opened = app::open(config, &own.model).await?;
-            report_plan(own, opened.store.as_ref()).await?;
+            let (store, _) = app::open(config, &own.model).await?;
+            report_plan(own, store.as_ref()).await?;
             print("store: good\n");
         }
     }
@@ -127,16 +127,10 @@ async fn report_plan(own: &OwnModel, store: &dyn Store) -> CliResult {
 }
 
 fn report_scopes(result: &SurveyResult) {
-    if result.unescaped > 0 {
-        print(&format!(
-            "note: the next start gives {} documents another text of their scope, with `:` and `%` in values escaped; stop gateways of the version before first\n",
-            result.unescaped
-        ));
-    }
     let Examples { count, first } = &result.out_of_reach;
     if *count > 0 {
         print(&format!(
-            "note: {count} documents name a scope that no rule of the model grants, so nobody sees them; where it was written before values were escaped, write its new text: {}\n",
+            "note: {count} documents name a scope that no rule of the model grants, so nobody sees them: {}\n",
             first.join(", ")
         ));
     }

@@ -115,7 +115,7 @@ async fn existing(place: &StoreTarget) -> Result<Arc<dyn Store>, CliError> {
     let Examined { presence, findings } = app::examine(config, model).await?;
     refuse_obstacles(&findings)?;
     match presence {
-        StorePresence::Current => Ok(app::open(config, model).await?.store),
+        StorePresence::Current => Ok(app::open(config, model).await?.0),
         StorePresence::None => Err(format!("there is no store in {}", config.url).into()),
         StorePresence::Convertible => {
             let reason =

@@ -101,11 +101,21 @@ impl fmt::Debug for Progress {
 }
 
 impl StoredNames {
-    /// The names of the model that the store was last served by.
+    /// The names of the model that the store was last served by. The version before noted it, and that it had escaped the
+    /// values in scopes: without them a scope may be open to the wrong users.
     ///
     /// # Errors
-    /// [`StoreError::Unsuitable`], with what to do, if there is no such model.
-    pub(crate) fn of_served(text: Option<&str>, found_in: &str) -> Result<Self, StoreError> {
+    /// [`StoreError::Unsuitable`], with what to do, if one of the notes is missing.
+    pub(crate) fn of_served(
+        text: Option<&str>,
+        has_escaped_scopes: bool,
+        found_in: &str,
+    ) -> Result<Self, StoreError> {
+        if !has_escaped_scopes {
+            return Err(StoreError::Unsuitable(format!(
+                "values in the scopes of {found_in} may not be escaped; start the version of Tidegate before once more, which escapes them, and then this one"
+            )));
+        }
         let advice = "the conversion takes the stored names of fields from it; start the version of Tidegate before once more with the model that the documents have, and then this one";
         let Some(text) = text else {
             let reason = format!("{found_in} does not say which model it was served by last");

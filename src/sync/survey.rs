@@ -49,8 +49,6 @@ pub struct SurveyResult {
     pub violations: Examples,
     /// Documents with a value that the new model does not show, by the field.
     pub hidden: BTreeMap<String, Examples>,
-    /// Entries whose scopes an earlier version has not escaped.
-    pub unescaped: u64,
     /// Documents in a scope that no rule of the model grants.
     pub out_of_reach: Examples,
     /// Clients that may not know the new model, if something leaves it that was not retired.
@@ -228,8 +226,7 @@ impl<'m> ModelSurvey<'m> {
             }
             return;
         };
-        result.unescaped += u64::from(push::is_unescaped(self.model, entry));
-        if push::is_out_of_reach(self.model, entry) {
+        if grant::is_out_of_reach(self.model, entry) {
             result
                 .out_of_reach
                 .take(|| format!("{:?}", self.named(&entry.key)));
@@ -259,8 +256,7 @@ impl<'m> ModelSurvey<'m> {
             }
             Ok(fitted) => {
                 let body = fitted.as_ref().unwrap_or(body);
-                let moves = !push::is_unescaped(self.model, entry)
-                    && !push::is_in_its_scope(document_type, entry, body);
+                let moves = !push::is_in_its_scope(document_type, entry, body);
                 of_type.moves += u64::from(moves);
                 of_type.other_access += u64::from(gives_other_access(document_type, entry, body));
                 if let Some(problem) = violation(self.model, document_type, body) {

@@ -30,7 +30,6 @@ mod mongo;
 mod packaging;
 mod pull;
 mod push;
-mod restamp;
 mod schema;
 mod serve;
 mod stored_names;

@@ -101,7 +101,7 @@ impl ScopeTemplate {
         mut values: impl FnMut(&Placeholder) -> Vec<String>,
     ) -> Result<Vec<Scope>, FillError> {
         let texts = match self {
-            Self::Segments(segments) => texts(segments, escaped, values)?,
+            Self::Segments(segments) => texts(segments, values)?,
             Self::Whole(placeholder) => {
                 let mut texts = values(placeholder);
                 texts.retain(|text| is_canonical(text));
@@ -120,43 +120,24 @@ impl ScopeTemplate {
     /// scope is none, [`FillError::Name`] when the text is no scope.
     pub fn fill(
         &self,
-        value: impl FnMut(&Placeholder) -> Option<String>,
-    ) -> Result<Scope, FillError> {
-        let text = self.text(escaped, value)?;
-        match self {
-            Self::Whole(placeholder) if !is_canonical(&text) => {
-                Err(FillError::NotCanonical(placeholder.to_string()))
-            }
-            _ => Ok(Scope::new(&text)?),
-        }
-    }
-
-    /// The scope that the template gave before values were escaped. Stores may still hold such scopes.
-    ///
-    /// # Errors
-    /// As [`ScopeTemplate::fill`], but the value of a whole scope may be any text.
-    pub fn fill_unescaped(
-        &self,
-        value: impl FnMut(&Placeholder) -> Option<String>,
-    ) -> Result<Scope, FillError> {
-        Ok(Scope::new(&self.text(str::to_owned, value)?)?)
-    }
-
-    fn text(
-        &self,
-        written: fn(&str) -> String,
         mut value: impl FnMut(&Placeholder) -> Option<String>,
-    ) -> Result<String, FillError> {
-        match self {
+    ) -> Result<Scope, FillError> {
+        let text = match self {
             Self::Segments(segments) => {
                 let values = |placeholder: &Placeholder| value(placeholder).into_iter().collect();
-                let texts = texts(segments, written, values)?;
-                Ok(texts.into_iter().next().unwrap_or_default())
+                let texts = texts(segments, values)?;
+                texts.into_iter().next().unwrap_or_default()
             }
             Self::Whole(placeholder) => {
-                value(placeholder).ok_or(FillError::Missing(placeholder.to_string()))
+                let text = value(placeholder);
+                let text = text.ok_or_else(|| FillError::Missing(placeholder.to_string()))?;
+                if !is_canonical(&text) {
+                    return Err(FillError::NotCanonical(placeholder.to_string()));
+                }
+                text
             }
-        }
+        };
+        Ok(Scope::new(&text)?)
     }
 
     /// Whether the template gives scopes of the same shape as `other`. Placeholders may have different names.
@@ -258,7 +239,6 @@ fn separated(parts: &[TemplatePart]) -> String {
 
 fn texts(
     segments: &[Segment],
-    written: fn(&str) -> String,
     mut values: impl FnMut(&Placeholder) -> Vec<String>,
 ) -> Result<Vec<String>, FillError> {
     let mut texts = vec![String::new()];
@@ -270,7 +250,7 @@ fn texts(
                 if values.is_empty() {
                     return Err(FillError::Missing(placeholder.to_string()));
                 }
-                values.iter().map(|value| written(value)).collect()
+                values.iter().map(|value| escaped(value)).collect()
             }
         };
         check_count(texts.len() * choices.len())?;

@@ -4,10 +4,12 @@ use indexmap::IndexSet;
 
 use super::overlay::TransactionOverlay;
 use crate::{
+    entry::Entry,
+    grant,
     id::DocumentKey,
-    model::Model,
+    model::{DocumentType, Model},
     transaction::{Fence, Loaded, Reads, Writes},
-    value::Timestamp,
+    value::{Document, Timestamp},
 };
 
 /// What stamping these documents has to load. `lease` is the importer's; without one, the caller is alone.
@@ -17,6 +19,11 @@ pub fn stamp_reads(keys: IndexSet<DocumentKey>, lease: Option<Fence>) -> Reads {
         lease,
         ..Reads::default()
     }
+}
+
+/// Whether an entry is in the scope of its fields, or in nobody's if they form none.
+pub fn is_in_its_scope(document_type: &DocumentType, entry: &Entry, body: &Document) -> bool {
+    grant::place_of(document_type, &entry.key.id, body) == entry.scope
 }
 
 /// Takes over what others wrote to the loaded documents. What the load left out has to be stamped by another commit.

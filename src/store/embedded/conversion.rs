@@ -22,6 +22,9 @@ use crate::store::{
 /// The format that a start converts.
 pub(super) const FORMAT_BEFORE: u32 = 3;
 
+/// The file beside the store in which the version before noted that values in scopes are escaped.
+const ESCAPED: &str = "restamped";
+
 /// How many records are passed between two reports.
 const REPORTED: u64 = 1_000;
 
@@ -77,7 +80,9 @@ fn names_in_feed(file: &ReadTransaction, path: &Path) -> Result<StoredNames, Sto
         return Ok(StoredNames::default());
     }
     let served = served_text(&path.with_file_name(SERVED_MODEL))?;
-    StoredNames::of_served(served.as_deref(), &format!("the store {}", path.display()))
+    let is_escaped = path.with_file_name(ESCAPED).exists();
+    let place = format!("the store {}", path.display());
+    StoredNames::of_served(served.as_deref(), is_escaped, &place)
 }
 
 struct Conversion<'c> {

@@ -112,7 +112,8 @@ impl MongoContext {
         }
         let served = self.noted(SERVED_MODEL).await?;
         let place = format!("the store in the database {}", self.database.name());
-        StoredNames::of_served(served.as_deref(), &place)
+        let escaped = self.noted(format_2::ESCAPED).await?.is_some();
+        StoredNames::of_served(served.as_deref(), escaped, &place)
     }
 
     /// Does the next step, and says what follows. One whose outcome is unknown is looked at again.

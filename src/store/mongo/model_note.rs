@@ -1,5 +1,4 @@
-//! What is learned of a database before its store is opened, and a note that the gateway keeps in it: the restamping. The
-//! store itself does not read it.
+//! What is learned of a database before its store is opened, and the notes of gateways of the format before.
 
 use mongodb::{
     bson::doc,
@@ -8,8 +7,7 @@ use mongodb::{
 use tidegate_core::model::Model;
 
 use super::{
-    MongoContext, MongoOptions, MongoStore, layout::ModelLayout, names::RESTAMPED,
-    opening::connect, server,
+    MongoContext, MongoOptions, MongoStore, layout::ModelLayout, opening::connect, server,
 };
 use crate::store::{
     StoreError,
@@ -45,22 +43,6 @@ impl MongoStore {
         }
         Ok((presence, findings))
     }
-
-    /// The note about the store's restamping.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn restamped(&self) -> Result<Option<String>, StoreError> {
-        self.context.noted(RESTAMPED).await
-    }
-
-    /// Writes a note about the store's restamping.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn note_restamped(&self, note: &str) -> Result<(), StoreError> {
-        self.context.note(RESTAMPED, note).await
-    }
 }
 
 impl MongoContext {
@@ -71,13 +53,5 @@ impl MongoContext {
             .read_concern(ReadConcern::majority());
         let note = self.in_time(find).await?;
         Ok(note.and_then(|note| note.get_str("text").map(str::to_owned).ok()))
-    }
-
-    async fn note(&self, id: &str, text: &str) -> Result<(), StoreError> {
-        let state = self.state();
-        let note = doc! { "$set": { "text": text } };
-        let update = state.update_one(doc! { "_id": id }, note).upsert(true);
-        self.in_time(update).await?;
-        Ok(())
     }
 }

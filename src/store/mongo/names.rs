@@ -38,7 +38,6 @@ pub(super) const SCOPE_NUMBERS: &str = "scopeNumbers";
 pub(super) const MODEL: &str = "model";
 /// What the lead says of types.
 pub(super) const MODEL_TYPES: &str = "modelTypes";
-pub(super) const RESTAMPED: &str = "restamped";
 /// Exists once a conflict has been opened. Before that the inbox need not be read.
 pub(super) const INBOX: &str = "inbox";
 /// Which gateway imports.
@@ -51,6 +50,8 @@ pub(super) mod format_2 {
     pub(in crate::store::mongo) const EPOCH: &str = "epoch";
     pub(in crate::store::mongo) const LEASE: &str = "lease";
     pub(in crate::store::mongo) const IMPORT: &str = "import\u{0}1";
+    /// Exists once values in scopes are escaped.
+    pub(in crate::store::mongo) const ESCAPED: &str = "restamped";
 }
 
 /// Stands in a record of a membership type if the users concerned were stamped in its transaction. A gateway of an

@@ -257,3 +257,36 @@ async fn check_finds_the_documents_that_a_start_would_refuse() {
         "{complaint}"
     );
 }
+
+#[tokio::test]
+async fn check_names_the_documents_whose_scope_no_rule_of_the_model_grants() {
+    let directory = TempDir::new().unwrap();
+    let model = |granted: &str| {
+        format!(
+            "extend schema @grant(scope: \"{granted}\", access: WRITE)\n\
+             type Letter @collection(name: \"letters\") @scope(by: \"{{audience}}\") {{ id: ID! audience: String! }}\n"
+        )
+    };
+    let server = Server::dev_on(&directory, &model("user:{sub}"));
+    let letter =
+        json!([{"letter": {"create": {"id": "lone", "document": {"audience": "user:alice"}}}}]);
+    let push = "mutation($c: [SyncChangeInput!]!) { pushChanges(input: {changes: $c}) { results { status } } }";
+    let pushed = server
+        .client("alice")
+        .data(push, json!({"c": letter}))
+        .await;
+    assert_eq!(pushed["pushChanges"]["results"][0]["status"], "APPLIED");
+    server.stop();
+    let config = "[store]\nurl = \"embedded:.tidegate\"\n[auth]\nalgorithms = [\"HS256\"]\nsecret = \"a secret that is long enough for HS256\"\n";
+    fs::write(directory.path().join("tidegate.toml"), config).unwrap();
+    let check = |granted: &str| {
+        fs::write(directory.path().join("model.graphql"), model(granted)).unwrap();
+        let checked = tidegate(directory.path(), &["check"]);
+        assert!(checked.status.success());
+        String::from_utf8(checked.stdout).unwrap()
+    };
+    assert!(!check("user:{sub}").contains("no rule of the model grants"));
+    let said = check("team:{teams}");
+    let note = "1 documents name a scope that no rule of the model grants, so nobody sees them: \"Letter/lone\"";
+    assert!(said.contains(note), "{said}");
+}

@@ -35,15 +35,22 @@ async fn a_conversion_that_stops_before_its_commit_leaves_the_file_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_file_is_not_converted_without_the_model_that_it_was_served_by() {
-    let store = OldStore::embedded().await;
-    let note = store.data().join("served-model.graphql");
-    fs::remove_file(&note).unwrap();
-    let refused = EmbeddedStore::open(&store.data(), &options())
-        .map(drop)
-        .unwrap_err();
-    assert!(matches!(refused, StoreError::Unsuitable(_)), "{refused}");
-    fs::write(&note, super::MODEL).unwrap();
-    EmbeddedStore::open(&store.data(), &options()).unwrap();
-    assert_eq!(EmbeddedStore::convertible(&store.data()).unwrap(), None);
+async fn a_file_is_not_converted_without_the_notes_of_the_version_before() {
+    for (name, said) in [
+        ("served-model.graphql", "does not say which model"),
+        ("restamped", "may not be escaped"),
+    ] {
+        let store = OldStore::embedded().await;
+        let note = store.data().join(name);
+        let text = fs::read(&note).unwrap();
+        fs::remove_file(&note).unwrap();
+        let refused = EmbeddedStore::open(&store.data(), &options())
+            .map(drop)
+            .unwrap_err();
+        assert!(matches!(refused, StoreError::Unsuitable(_)), "{refused}");
+        assert!(refused.to_string().contains(said), "{refused}");
+        fs::write(&note, text).unwrap();
+        EmbeddedStore::open(&store.data(), &options()).unwrap();
+        assert_eq!(EmbeddedStore::convertible(&store.data()).unwrap(), None);
+    }
 }

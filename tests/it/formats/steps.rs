@@ -371,26 +371,24 @@ async fn the_progress_of_the_import_goes_on_where_older_gateways_do_not_write() 
 }
 
 #[tokio::test]
-async fn without_the_model_that_it_was_served_by_a_store_is_not_converted() {
-    for (note, said) in [
-        (None, "does not say which model it was served by"),
-        (Some("type Order {"), "cannot be read"),
+async fn without_the_notes_of_the_version_before_a_store_is_not_converted() {
+    for (name, note, said) in [
+        (
+            "servedModel",
+            None,
+            "does not say which model it was served by",
+        ),
+        ("servedModel", Some("type Order {"), "cannot be read"),
+        ("restamped", None, "may not be escaped"),
     ] {
         let store = OldStore::mongodb().await;
         let state = collection(&store, "tidegate.state");
+        let of_note = doc! { "_id": name };
         match note {
-            None => drop(
-                state
-                    .delete_one(doc! { "_id": "servedModel" })
-                    .await
-                    .unwrap(),
-            ),
+            None => drop(state.delete_one(of_note).await.unwrap()),
             Some(text) => {
                 let text = doc! { "$set": { "text": text } };
-                state
-                    .update_one(doc! { "_id": "servedModel" }, text)
-                    .await
-                    .unwrap();
+                state.update_one(of_note, text).await.unwrap();
             }
         }
         let before = store.dump().await;
