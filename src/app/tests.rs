@@ -2,11 +2,9 @@ use tempfile::TempDir;
 use tidegate_core::{
     change::{Action, BaseVersion, Change, Submission},
     checkpoint::RequestedTypes,
-    entry::Entry,
-    id::{DocumentId, DocumentKey, Scope, TypeName, Version},
+    id::{DocumentId, DocumentKey, TypeName},
     outcome::Status,
     push::Push,
-    transaction::{Loaded, Reads, Writes},
     value::Value,
 };
 

@@ -130,19 +130,6 @@ pub(crate) fn seq_of(record: &[u8]) -> Result<Seq, CodecError> {
     Err(CodecError::Field("q"))
 }
 
-/// Whether a record shows a document, which means that it is no tombstone, no marker and not withheld.
-///
-/// # Errors
-/// [`CodecError`] when the bytes are no BSON document.
-pub(crate) fn is_living(record: &[u8]) -> Result<bool, CodecError> {
-    for element in RawElements::of(record)? {
-        if element?.name == b"b" {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// Why a record shows no document.
 pub(crate) fn unreadable(error: CodecError) -> Misfit {
     Unreadable::from(error).misfit()

@@ -58,7 +58,7 @@ const JOBS_MAX: usize = 64;
 pub struct EmbeddedOptions {
     /// The epoch of a store that is made by this opening.
     pub first_epoch: Epoch,
-    /// The secret of checkpoints of a store that has none.
+    /// The secret of checkpoints of a store that is made or converted by this opening.
     pub first_key: TokenKey,
     /// How much of the file the cache may hold.
     pub cache_bytes: usize,
@@ -102,7 +102,6 @@ impl EmbeddedStore {
         Self::run(
             StoreFile::open(directory, options)?,
             options.tail_events_max,
-            directory,
         )
     }
 
@@ -114,7 +113,7 @@ impl EmbeddedStore {
         opening::convertible(&directory.join(opening::FILE_NAME))
     }
 
-    fn run(file: StoreFile, tail_events_max: usize, directory: &Path) -> Result<Self, StoreError> {
+    fn run(file: StoreFile, tail_events_max: usize) -> Result<Self, StoreError> {
         let file = Arc::new(file);
         let (jobs, waiting) = mpsc::channel(JOBS_MAX);
         let (tail, _) = broadcast::channel(tail_events_max.max(1));
@@ -127,7 +126,6 @@ impl EmbeddedStore {
                 file: Arc::clone(&file),
                 jobs: jobs.downgrade(),
             },
-            note: directory.join(models::SERVED_MODEL),
         };
         let thread = thread::Builder::new().name("tidegate-store".to_owned());
         let writer = thread

@@ -14,12 +14,7 @@ use tidegate::store::{
     Store, StoreError,
     embedded::{EmbeddedOptions, EmbeddedStore},
 };
-use tidegate_core::{
-    checkpoint::TokenKey,
-    generation::{Generation, ModelRecord, ModelState},
-    id::Epoch,
-    model::Model,
-};
+use tidegate_core::{checkpoint::TokenKey, id::Epoch};
 
 use crate::contract::{
     Backend, contract,
@@ -69,34 +64,6 @@ async fn a_store_is_made_with_its_directories_and_the_epoch_handed_in() {
         "the-first-epoch"
     );
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
-}
-
-#[tokio::test]
-async fn a_store_of_an_earlier_version_begins_with_the_model_that_it_was_served_with() {
-    const SERVED: &str = r#"
-extend schema @grant(scope: "public", access: WRITE)
-type Task @collection(name: "tasks") @scope(by: "{audience}") { id: ID! audience: String! }
-"#;
-    let place = TempDir::new().unwrap();
-    let store = open(place.path()).unwrap();
-    let models = store.models();
-    fs::write(place.path().join("served-model.graphql"), SERVED).unwrap();
-    assert_eq!(
-        models.record().await.unwrap(),
-        ModelRecord::of_served(SERVED)
-    );
-    assert_eq!(
-        models.register("another", "hash").await.unwrap(),
-        Generation(2)
-    );
-    fs::remove_file(place.path().join("served-model.graphql")).unwrap();
-    assert_eq!(
-        models.register(SERVED, "hash").await.unwrap(),
-        Generation(1)
-    );
-    let served = Model::parse("model.graphql", SERVED).unwrap();
-    let state = models.record().await.unwrap().state;
-    assert_eq!(*state, ModelState::of(&served));
 }
 
 #[tokio::test]

@@ -94,13 +94,12 @@ fn api(raw: &RawDocument) -> Result<Option<ApiHash>, CodecError> {
     hash.transpose().map_err(|_| CodecError::Field("a"))
 }
 
-/// The last id of a client's state, and the time of its last push while that push can be repeated.
+/// The last id of a client's state.
 ///
 /// # Errors
 /// [`CodecError`] when the bytes are not of that form.
-pub(crate) fn decode_last(bytes: &[u8]) -> Result<(MutationId, Option<Timestamp>), CodecError> {
-    let raw = RawDocument::from_bytes(bytes)?;
-    Ok((MutationId(int(raw, "l")?), pushed_at(raw)?))
+pub(crate) fn decode_last(bytes: &[u8]) -> Result<MutationId, CodecError> {
+    Ok(MutationId(int(RawDocument::from_bytes(bytes)?, "l")?))
 }
 
 fn pushed_at(raw: &RawDocument) -> Result<Option<Timestamp>, CodecError> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use redb::{ReadOnlyTable, ReadTransaction, TableError};
+use redb::ReadOnlyTable;
 use tidegate_core::{
     id::{ClientId, ClientKey, MutationId, UserId},
     transaction::{ExpiryQuery, Reads},
@@ -40,9 +40,7 @@ impl ReadView {
     /// How many clients of a user can repeat their last push, for each user of a client that cannot.
     pub(super) fn clients_of(&self, reads: &Reads) -> Result<HashMap<UserId, usize>, StoreError> {
         self.watched(|transaction| {
-            let Some(pushed) = open(transaction)? else {
-                return Ok(HashMap::new());
-            };
+            let pushed = transaction.open_table(PUSHED)?;
             let mut counts = HashMap::new();
             for ClientKey { user, client } in &reads.clients {
                 let is_counted = pushed.get((user.as_str(), client.as_str()))?.is_some();
@@ -62,9 +60,7 @@ impl ReadView {
     ) -> Result<ClientCount, StoreError> {
         self.watched(|transaction| {
             let mut count = ClientCount::default();
-            let Some(pushed) = open(transaction)? else {
-                return Ok(count);
-            };
+            let pushed = transaction.open_table(PUSHED)?;
             let states = transaction.open_table(CLIENTS)?;
             for row in pushed.range::<(&str, &str)>(..)? {
                 let (names, at) = row?;
@@ -89,9 +85,7 @@ impl ReadView {
         expired: ExpiryQuery,
     ) -> Result<Vec<(ClientKey, MutationId)>, StoreError> {
         self.watched(|transaction| {
-            let Some(pushed) = open(transaction)? else {
-                return Ok(Vec::new());
-            };
+            let pushed = transaction.open_table(PUSHED)?;
             let states = transaction.open_table(CLIENTS)?;
             let mut idle = Vec::new();
             for row in pushed.range::<(&str, &str)>(..)? {
@@ -105,26 +99,16 @@ impl ReadView {
                 let Some(state) = states.get(names.value())? else {
                     continue;
                 };
-                let (last, pushed_at) = codec::decode_last(state.value()).map_err(unreadable)?;
-                if pushed_at.is_some_and(|pushed_at| pushed_at.ms() == at.value()) {
-                    let (user, client) = names.value();
-                    let key = ClientKey {
-                        user: UserId::new(user).map_err(unreadable)?,
-                        client: ClientId::new(client).map_err(unreadable)?,
-                    };
-                    idle.push((key, last));
-                }
+                let last = codec::decode_last(state.value()).map_err(unreadable)?;
+                let (user, client) = names.value();
+                let key = ClientKey {
+                    user: UserId::new(user).map_err(unreadable)?,
+                    client: ClientId::new(client).map_err(unreadable)?,
+                };
+                idle.push((key, last));
             }
             Ok(idle)
         })
-    }
-}
-
-/// `None` in a file that only gateways without this table have written.
-fn open(transaction: &ReadTransaction) -> Result<Option<PushedRow>, StoreError> {
-    match transaction.open_table(PUSHED) {
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        table => Ok(Some(table?)),
     }
 }
 

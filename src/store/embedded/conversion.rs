@@ -1,18 +1,22 @@
 //! The conversion of a file of format 3. It is one transaction: a kill leaves the file as it was.
 //!
+//! Afterwards the file has all tables of format 4, so nothing else knows what older files lack.
 //! [`crate::store::conversion`] says what becomes of a record.
 
-use std::path::Path;
+use std::{fs, io, path::Path};
 
 use bson::RawDocument;
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableError, WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    WriteTransaction,
 };
-use tidegate_core::inbox::InboxRecord;
+use tidegate_core::{generation::ModelRecord, inbox::InboxRecord};
 
 use super::{
-    models::{SERVED_MODEL, served_text},
-    tables::{CONFLICTS, DISPUTED, FEED, FORMAT, FORMAT_VERSION, WAITING, names},
+    EmbeddedOptions, models,
+    numbers::NumberTables,
+    opening::create_tables,
+    tables::{CONFLICTS, DISPUTED, FEED, FORMAT_VERSION, META, SCOPES, USERS, WAITING, names},
 };
 use crate::store::{
     StoreError, codec,
@@ -22,8 +26,15 @@ use crate::store::{
 /// The format that a start converts.
 pub(super) const FORMAT_BEFORE: u32 = 3;
 
-/// The file beside the store in which the version before noted that values in scopes are escaped.
+/// The file beside the store in which the version before noted the model that it served.
+const SERVED_MODEL: &str = "served-model.graphql";
+
+/// The file beside the store in which it noted that values in scopes are escaped.
 const ESCAPED: &str = "restamped";
+
+/// One row: the commit as of which the index of living documents is current. In the table of users, the row of the empty
+/// name says the same of memberships. Versions before that one kept neither.
+const LIVING_OF: TableDefinition<(), u64> = TableDefinition::new("living_of");
 
 /// How many records are passed between two reports.
 const REPORTED: u64 = 1_000;
@@ -32,13 +43,14 @@ const REPORTED: u64 = 1_000;
 pub(super) fn convert(
     database: &Database,
     path: &Path,
-    progress: &Progress,
+    options: &EmbeddedOptions,
 ) -> Result<(), StoreError> {
     let before = database.begin_read()?;
-    let names = names_in_feed(&before, path)?;
+    let (names, progress) = (names_in_feed(&before, path)?, &options.conversion);
     let place = path.display();
     tracing::info!("converting {place} from format {FORMAT_BEFORE} to {FORMAT_VERSION}");
     let transaction = database.begin_write()?;
+    create_tables(&transaction, options)?;
     let mut conversion = Conversion {
         before: &before,
         transaction: &transaction,
@@ -50,10 +62,9 @@ pub(super) fn convert(
         conversion.feed()?;
         conversion.conflicts()?;
     }
+    conversion.scopes()?;
+    conversion.models(path)?;
     progress.report(conversion.converted);
-    let mut format = transaction.open_table(FORMAT)?;
-    format.insert("format", FORMAT_VERSION)?;
-    drop(format);
     transaction.commit()?;
     tracing::info!("{place} has format {FORMAT_VERSION} now");
     Ok(())
@@ -76,13 +87,44 @@ pub(super) fn records_to_convert(database: &Database, path: &Path) -> Result<u64
 
 /// The stored names of the fields that the records have by their names in the model.
 fn names_in_feed(file: &ReadTransaction, path: &Path) -> Result<StoredNames, StoreError> {
+    if !is_complete(file)? {
+        return Err(StoreError::Unsuitable(format!(
+            "the store {} was last written by an earlier version; start the version of Tidegate before once more, and then this one",
+            path.display()
+        )));
+    }
     if file.open_table(FEED)?.first()?.is_none() {
         return Ok(StoredNames::default());
     }
-    let served = served_text(&path.with_file_name(SERVED_MODEL))?;
+    let served = served_text(path)?;
     let is_escaped = path.with_file_name(ESCAPED).exists();
     let place = format!("the store {}", path.display());
     StoredNames::of_served(served.as_deref(), is_escaped, &place)
+}
+
+/// Whether the version before has written the file last.
+fn is_complete(file: &ReadTransaction) -> Result<bool, StoreError> {
+    let commits = file.open_table(META)?.get(())?.map(|row| row.value().2);
+    let living = match file.open_table(LIVING_OF) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(false),
+        opened => opened?.get(())?.map(|row| row.value()),
+    };
+    let members = file.open_table(USERS)?.get("")?.map(|row| row.value().0);
+    let members = members.map(i64::unsigned_abs);
+    Ok(commits.is_some() && [living, members] == [commits; 2])
+}
+
+/// The text of the model that gateways of the version before served.
+fn served_text(path: &Path) -> Result<Option<String>, StoreError> {
+    let note = path.with_file_name(SERVED_MODEL);
+    match fs::read_to_string(&note) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::Unavailable(format!(
+            "{}: {error}",
+            note.display()
+        ))),
+    }
 }
 
 struct Conversion<'c> {
@@ -114,10 +156,7 @@ impl Conversion<'_> {
     fn conflicts(&mut self) -> Result<(), StoreError> {
         let mut conflicts = self.transaction.open_table(CONFLICTS)?;
         let mut disputed = self.transaction.open_table(DISPUTED)?;
-        let waiting = match self.before.open_table(WAITING) {
-            Err(TableError::TableDoesNotExist(_)) => None,
-            opened => Some(opened?),
-        };
+        let mut waiting = self.transaction.open_table(WAITING)?;
         for row in self.before.open_table(CONFLICTS)?.iter()? {
             let (id, record) = row?;
             self.pass();
@@ -134,13 +173,30 @@ impl Conversion<'_> {
             let bytes = u64::try_from(open.bytes()).unwrap_or(u64::MAX);
             disputed.insert((type_name, document, id.value()), bytes)?;
             let share = (type_name, document, open.opened_by.as_str(), id.value());
-            if let Some(waiting) = &waiting
-                && waiting.get(share)?.is_some()
-            {
-                self.transaction.open_table(WAITING)?.insert(share, bytes)?;
+            let is_counted = waiting.get(share)?.is_some();
+            if is_counted {
+                waiting.insert(share, bytes)?;
             }
         }
         Ok(())
+    }
+
+    /// Numbers the scopes.
+    fn scopes(&self) -> Result<(), StoreError> {
+        let mut numbers = NumberTables::open(self.transaction)?;
+        for row in self.before.open_table(SCOPES)?.iter()? {
+            numbers.number(row?.0.value())?;
+        }
+        Ok(())
+    }
+
+    /// The store begins with the model that it was served by.
+    fn models(&self, path: &Path) -> Result<(), StoreError> {
+        let Some(served) = served_text(path)? else {
+            return Ok(());
+        };
+        let record = ModelRecord::of_served(&served);
+        models::write(self.transaction, &ModelRecord::default(), &record)
     }
 
     fn pass(&mut self) {

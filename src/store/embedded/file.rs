@@ -13,7 +13,6 @@ use std::{
 };
 
 use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
-use tidegate_core::checkpoint::TokenKey;
 
 use super::{
     EmbeddedOptions,
@@ -39,8 +38,6 @@ pub(super) struct StoreFile {
     /// `None` while the file could not be opened again, and once it is closed.
     opened: RwLock<Option<OpenFile>>,
     pub(super) models: ModelCache,
-    /// The secret of checkpoints of a file that has none.
-    pub(super) first_key: TokenKey,
 }
 
 /// One opening of the file. After an IO error redb refuses all further work on the opening.
@@ -104,16 +101,12 @@ pub(super) fn is_of_the_file(error: &StoreError) -> bool {
 impl StoreFile {
     /// Opens the store in `directory`, or creates one there.
     pub(super) fn open(directory: &Path, options: &EmbeddedOptions) -> Result<Self, StoreError> {
-        let path = find_or_create(directory, &options.first_epoch)?;
-        let (options, first_key) = (options.clone(), options.first_key.clone());
-        Self::over(first_key, move |access| {
-            open_database(&path, &options, access)
-        })
+        let (path, options) = (find_or_create(directory, options)?, options.clone());
+        Self::over(move |access| open_database(&path, &options, access))
     }
 
     /// A start on a file that cannot be written fails. Only a running gateway goes on read-only.
     pub(super) fn over(
-        first_key: TokenKey,
         open: impl Fn(OpenMode) -> Result<Database, StoreError> + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
         let opened = OpenFile::new(open(OpenMode::Write)?, None);
@@ -121,7 +114,6 @@ impl StoreFile {
             open: Box::new(open),
             opened: RwLock::new(Some(opened)),
             models: ModelCache::default(),
-            first_key,
         })
     }
 

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use redb::{ReadableTable, Table, TableError, WriteTransaction};
+use redb::{ReadableTable, Table, WriteTransaction};
 use tidegate_core::{
     id::{ConflictId, DocumentKey, Scope},
     inbox::{InboxPosition, InboxRecord, OpenConflict, PendingUsage, UserAndDocument},
@@ -84,10 +84,7 @@ impl ReadView {
     ) -> Result<HashMap<UserAndDocument, PendingUsage>, StoreError> {
         let mut found: HashMap<UserAndDocument, PendingUsage> = HashMap::new();
         self.watched(|transaction| {
-            let table = match transaction.open_table(WAITING) {
-                Err(TableError::TableDoesNotExist(_)) => return Ok(found),
-                opened => opened?,
-            };
+            let table = transaction.open_table(WAITING)?;
             for share @ (key, user) in shares {
                 let ((type_name, id), user) = (names(key), user.as_str());
                 let mut last = String::new();

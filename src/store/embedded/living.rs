@@ -1,55 +1,14 @@
-//! The index of living documents, for readers that want no removals: reading it, and rebuilding it if it is not
-//! current.
-//!
-//! Each commit keeps it current ([`super::write`]). A gateway without this index writes the feed and leaves the index
-//! as it was.
+//! The index of living documents, for readers that want no removals. Each commit keeps it current ([`super::write`]).
 
 use std::ops::RangeInclusive;
 
-use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableError};
+use redb::{ReadOnlyTable, ReadTransaction};
 
-use super::{
-    tables::{FEED, LIVING, LIVING_OF, META},
-    view::{lost, unreadable},
-};
-use crate::store::{StoreError, codec};
+use super::{tables::LIVING, view::lost};
+use crate::store::StoreError;
 
 /// A row of the feed: its seq, its type and its record.
 pub(super) type TakeRow<'t> = dyn FnMut(i64, (&str, &[u8])) -> Result<bool, StoreError> + 't;
-
-/// Whether the index is current as of this commit.
-pub(super) fn is_of(transaction: &ReadTransaction, commits: u64) -> Result<bool, StoreError> {
-    match transaction.open_table(LIVING_OF) {
-        Err(TableError::TableDoesNotExist(_)) => Ok(false),
-        table => Ok(table?.get(())?.is_some_and(|of| of.value() == commits)),
-    }
-}
-
-/// Rebuilds the index from the feed, if it is not of the last commit.
-pub(super) fn make_current(database: &Database) -> Result<(), StoreError> {
-    let before = database.begin_read()?;
-    let meta = before.open_table(META)?.get(())?;
-    let Some(commits) = meta.map(|row| row.value().2) else {
-        return Ok(());
-    };
-    if is_of(&before, commits)? {
-        return Ok(());
-    }
-    let transaction = database.begin_write()?;
-    transaction.delete_table(LIVING)?;
-    {
-        let feed = transaction.open_table(FEED)?;
-        let mut living = transaction.open_table(LIVING)?;
-        for row in feed.iter()? {
-            let (place, record) = row?;
-            if codec::is_living(record.value().1).map_err(unreadable)? {
-                living.insert(place.value(), ())?;
-            }
-        }
-        transaction.open_table(LIVING_OF)?.insert((), commits)?;
-    }
-    Ok(transaction.commit()?)
-}
 
 /// Hands the rows that the index names to `take`, in order, until it has enough. Neighbouring rows are read in one
 /// range; a jump is made only over a gap.

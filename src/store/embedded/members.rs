@@ -1,13 +1,9 @@
-//! Memberships: the table that lists them by user and giver, how it is read, and how it is rebuilt from what earlier
-//! versions wrote.
-//!
-//! The core decides which of them count.
+//! Memberships: the table that lists them by user and giver, and how it is read. The core decides which of them count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableError};
 use tidegate_core::{
-    entry::{Membership, Record},
+    entry::Membership,
     id::{DocumentId, DocumentKey, NameError, Scope, TypeName, UserId},
     membership::{Bounds, GIVEN_MAX, GiverAndUser, Memberships, ROWS_MAX, UserState},
     model::Access,
@@ -15,10 +11,10 @@ use tidegate_core::{
 };
 
 use super::{
-    tables::{ENTRIES, FEED, GIVEN, MEMBERS, META, USERS},
+    tables::{GIVEN, USERS},
     view::{ReadView, expect_ascending, unreadable},
 };
-use crate::store::{StoreError, codec};
+use crate::store::StoreError;
 
 /// A row of [`GIVEN`] without its user.
 type GivenRow = (DocumentKey, Membership);
@@ -69,10 +65,7 @@ impl Oldest {
 impl ReadView {
     pub(super) fn user(&self, user: &UserId) -> Result<UserState, StoreError> {
         self.watched(|transaction| {
-            let table = match transaction.open_table(USERS) {
-                Err(TableError::TableDoesNotExist(_)) => return Ok(UserState::default()),
-                opened => opened?,
-            };
+            let table = transaction.open_table(USERS)?;
             let Some(row) = table.get(user.as_str())? else {
                 return Ok(UserState::default());
             };
@@ -95,23 +88,7 @@ impl ReadView {
         let state = self.user(user)?;
         let (mut services, mut others) = (Oldest::new(ROWS_MAX), Oldest::new(ROWS_MAX));
         self.watched(|transaction| {
-            let table = match transaction.open_table(GIVEN) {
-                // A file of an earlier version that cannot be written now: there are no further memberships.
-                Err(TableError::TableDoesNotExist(_)) => {
-                    let table = transaction.open_table(MEMBERS)?;
-                    for row in table.range((user.as_str(), "", "")..)?.take(ROWS_MAX) {
-                        let (key, value) = row?;
-                        let (of_user, type_name, id) = key.value();
-                        if of_user != user.as_str() {
-                            break;
-                        }
-                        let row = row_of((of_user, "", 0, type_name, id), value.value());
-                        services.take(row.map_err(unreadable)?);
-                    }
-                    return Ok(());
-                }
-                opened => opened?,
-            };
+            let table = transaction.open_table(GIVEN)?;
             let mut from = String::new();
             loop {
                 let begin = (user.as_str(), from.as_str(), i64::MIN, "", "");
@@ -214,162 +191,4 @@ fn row_of(
         since: Timestamp::from_ms(since).unwrap_or(Timestamp::EPOCH),
     };
     Ok((key, membership))
-}
-
-/// Builds [`GIVEN`] from the entries, if it is missing or an earlier version has written since.
-pub(super) fn keep_in_step(database: &Database) -> Result<(), StoreError> {
-    let reading = database.begin_read()?;
-    let meta = reading.open_table(META)?.get(())?;
-    let commits = meta.map_or(0, |meta| i64::try_from(meta.value().2).unwrap_or_default());
-    let in_step = match reading.open_table(USERS) {
-        Err(TableError::TableDoesNotExist(_)) => false,
-        opened => opened?.get("")?.is_some_and(|row| row.value().0 == commits),
-    };
-    if in_step {
-        return Ok(());
-    }
-    let mut transaction = database.begin_write()?;
-    transaction.set_quick_repair(true);
-    transaction.delete_table(GIVEN)?;
-    {
-        let mut given = transaction.open_table(GIVEN)?;
-        let (entries, feed) = (reading.open_table(ENTRIES)?, reading.open_table(FEED)?);
-        let mut last = None;
-        for row in reading.open_table(MEMBERS)?.iter()? {
-            let (key, _) = row?;
-            let (user, type_name, id) = key.value();
-            let this = Some((user.to_owned(), type_name.to_owned(), id.to_owned()));
-            expect_ascending(last < this)?;
-            last = this;
-            let Some(at) = entries.get((type_name, id))? else {
-                continue;
-            };
-            let (scope, seq, ..) = at.value();
-            let Some(stored) = feed.get((scope, seq))? else {
-                continue;
-            };
-            let item = codec::decode_item(stored.value().1).map_err(unreadable)?;
-            if let Record::Entry(entry) = item.record
-                && let Some(membership) = &entry.membership
-            {
-                given.insert(place(&entry.key, membership), opens(membership))?;
-            }
-        }
-        transaction.open_table(USERS)?.insert("", (commits, ""))?;
-    }
-    Ok(transaction.commit()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{path::Path, sync::Arc};
-
-    use redb::Builder;
-    use tempfile::TempDir;
-    use tidegate_core::{
-        checkpoint::TokenKey,
-        entry::Entry,
-        id::{Epoch, Version},
-        transaction::{Reads, Writes},
-    };
-
-    use super::{
-        super::{EmbeddedOptions, EmbeddedStore, tables},
-        *,
-    };
-    use crate::store::Store;
-
-    fn user(name: &str) -> UserId {
-        UserId::new(name).unwrap()
-    }
-
-    fn open(directory: &Path) -> EmbeddedStore {
-        let options = EmbeddedOptions::new(Epoch::new("e1").unwrap(), TokenKey([7; 32]));
-        EmbeddedStore::open(directory, &options).unwrap()
-    }
-
-    async fn give(store: &EmbeddedStore, version: i32, to: &str) {
-        let entry = Entry {
-            key: DocumentKey {
-                type_name: TypeName::new("Member").unwrap(),
-                id: DocumentId::new("m").unwrap(),
-            },
-            scope: Scope::new("roster").unwrap(),
-            version: Version(version),
-            began: Version(1),
-            run: Version(1),
-            field_versions: BTreeMap::new(),
-            writers: BTreeMap::new(),
-            body: Some(BTreeMap::new()),
-            withheld: false,
-            at: Timestamp::EPOCH,
-            membership: Some(Membership {
-                user: user(to),
-                scope: Scope::new("team:red").unwrap(),
-                access: Access::Read,
-                giver: Some(user("alice")),
-                since: Timestamp::EPOCH.plus_ms(5),
-            }),
-        };
-        let writes = Writes {
-            entries: vec![Arc::new(entry)],
-            ..Writes::default()
-        };
-        let decide = move |_: &_| writes.clone();
-        store
-            .commit(Reads::default(), Arc::new(decide))
-            .await
-            .unwrap();
-    }
-
-    async fn givers(store: &EmbeddedStore, of: &str) -> Vec<Option<UserId>> {
-        let mut snapshot = store.snapshot().await.unwrap();
-        let (user, bounds) = (user(of), Bounds::default());
-        let rows = snapshot.memberships(&user, &bounds).await.unwrap().rows;
-        rows.into_values().map(|row| row.giver).collect()
-    }
-
-    /// An earlier version lacks both new tables, and writes the old one.
-    #[tokio::test]
-    async fn a_file_that_an_earlier_version_made_or_wrote_gives_the_memberships_it_has() {
-        let directory = TempDir::new().unwrap();
-        let path = directory.path().join("tidegate.redb");
-        let store = open(directory.path());
-        give(&store, 1, "bob").await;
-        drop(store);
-        let database = Builder::new().open(&path).unwrap();
-        let transaction = database.begin_write().unwrap();
-        transaction.delete_table(GIVEN).unwrap();
-        transaction.delete_table(USERS).unwrap();
-        transaction.commit().unwrap();
-        drop(database);
-        let store = open(directory.path());
-        assert_eq!(givers(&store, "bob").await, [Some(user("alice"))]);
-        drop(store);
-
-        // The earlier version ends the membership, in a commit of its own.
-        let database = Builder::new().open(&path).unwrap();
-        let transaction = database.begin_write().unwrap();
-        {
-            let mut members = transaction.open_table(MEMBERS).unwrap();
-            members.remove(("bob", "Member", "m")).unwrap();
-            let mut meta = transaction.open_table(tables::META).unwrap();
-            let (epoch, floor, commits) = {
-                let row = meta.get(()).unwrap().unwrap();
-                let (epoch, floor, commits) = row.value();
-                (epoch.to_owned(), floor, commits)
-            };
-            meta.insert((), (epoch.as_str(), floor, commits + 1))
-                .unwrap();
-        }
-        transaction.commit().unwrap();
-        drop(database);
-        let store = open(directory.path());
-        assert!(givers(&store, "bob").await.is_empty());
-        give(&store, 2, "carol").await;
-        assert_eq!(givers(&store, "carol").await, [Some(user("alice"))]);
-        drop(store);
-        let store = open(directory.path());
-        assert_eq!(givers(&store, "carol").await, [Some(user("alice"))]);
-    }
 }

@@ -1,15 +1,10 @@
 //! The models that serve the store: a small row that each view reads, one of types that is read when its hash is new, and
 //! one for each model, all as JSON.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use redb::{ReadTransaction, TableError, WriteTransaction};
+use redb::{ReadTransaction, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
 use tidegate_core::{
     generation::{Generation, LeadChange, ModelRecord, ModelState, Term},
@@ -27,9 +22,6 @@ use crate::store::{
     models::{LeadRecord, ModelCache, Models, TypeRecords, divide},
 };
 
-/// The file beside the store in which gateways of earlier versions noted the model that they served.
-pub(super) const SERVED_MODEL: &str = "served-model.graphql";
-
 const LEAD: &str = "lead";
 const TYPES: &str = "types";
 
@@ -39,19 +31,13 @@ pub(super) type ModelChange = dyn Fn(&mut ModelRecord) + Send + Sync;
 /// The models of a store.
 pub(super) struct EmbeddedModels {
     pub(super) reader: SnapshotOpener,
-    /// The path of [`SERVED_MODEL`].
-    pub(super) note: PathBuf,
 }
 
 #[async_trait]
 impl Models for EmbeddedModels {
     async fn record(&self) -> Result<ModelRecord, StoreError> {
-        let (view, note) = (self.reader.view().await?, self.note.clone());
-        off_the_async_threads(move || match view.model_record()? {
-            Some(record) => Ok(record),
-            None => served(&note),
-        })
-        .await
+        let view = self.reader.view().await?;
+        off_the_async_threads(move || view.model_record()).await
     }
 
     async fn register(&self, text: &str, api_hash: &str) -> Result<Generation, StoreError> {
@@ -95,32 +81,8 @@ impl EmbeddedModels {
         change: impl Fn(&mut ModelRecord) + Send + Sync + 'static,
     ) -> Result<ModelRecord, StoreError> {
         let jobs = self.reader.jobs.upgrade().ok_or_else(writer_gone)?;
-        let note = self.note.clone();
         let change = Box::new(change);
-        ask(&jobs, |reply| WriterJob::Models {
-            note,
-            change,
-            reply,
-        })
-        .await
-    }
-}
-
-/// The record of a store that no gateway of this version has served.
-pub(super) fn served(note: &Path) -> Result<ModelRecord, StoreError> {
-    let served = served_text(note)?;
-    Ok(served.map_or_else(ModelRecord::default, |text| ModelRecord::of_served(&text)))
-}
-
-/// The text of the model that gateways of earlier versions served.
-pub(super) fn served_text(note: &Path) -> Result<Option<String>, StoreError> {
-    match fs::read_to_string(note) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(StoreError::Unavailable(format!(
-            "{}: {error}",
-            note.display()
-        ))),
+        ask(&jobs, |reply| WriterJob::Models { change, reply }).await
     }
 }
 
@@ -129,10 +91,7 @@ pub(super) fn state(
     transaction: &ReadTransaction,
     cache: &ModelCache,
 ) -> Result<Arc<ModelState>, StoreError> {
-    let table = match transaction.open_table(MODELS) {
-        Err(TableError::TableDoesNotExist(_)) => return Ok(Arc::default()),
-        opened => opened?,
-    };
+    let table = transaction.open_table(MODELS)?;
     let Some(lead) = table.get(LEAD)? else {
         return Ok(Arc::default());
     };
@@ -146,13 +105,10 @@ pub(super) fn state(
 }
 
 impl ReadView {
-    /// The record; `None` if the store has none yet.
-    pub(super) fn model_record(&self) -> Result<Option<ModelRecord>, StoreError> {
+    /// All that the file keeps of its models.
+    pub(super) fn model_record(&self) -> Result<ModelRecord, StoreError> {
         self.watched(|transaction| {
-            let table = match transaction.open_table(MODELS) {
-                Err(TableError::TableDoesNotExist(_)) => return Ok(None),
-                opened => opened?,
-            };
+            let table = transaction.open_table(MODELS)?;
             let mut record = ModelRecord {
                 state: Arc::clone(&self.models),
                 ..ModelRecord::default()
@@ -165,7 +121,7 @@ impl ReadView {
                     .known
                     .insert(Generation(number), decode(known.value())?);
             }
-            Ok(Some(record))
+            Ok(record)
         })
     }
 }

@@ -2,17 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
-    TableError, WriteTransaction,
-};
+use redb::{ReadTransaction, ReadableTable, Table, WriteTransaction};
 use tidegate_core::{
     checkpoint::TokenKey,
     id::{Scope, ScopeNumber},
 };
 
 use super::{
-    tables::{NUMBERED, SCOPE_NUMBERS, SCOPES, TOKEN_KEY},
+    tables::{NUMBERED, SCOPE_NUMBERS, TOKEN_KEY},
     view::{ReadView, unreadable},
 };
 use crate::store::StoreError;
@@ -46,42 +43,11 @@ impl<'t> NumberTables<'t> {
     }
 }
 
-/// Numbers the scopes of a file that an older gateway wrote, and writes the secret if there is none.
-pub(super) fn make_complete(database: &Database, first_key: &TokenKey) -> Result<(), StoreError> {
-    if is_complete(&database.begin_read()?)? {
-        return Ok(());
-    }
-    let transaction = database.begin_write()?;
-    {
-        let mut keys = transaction.open_table(TOKEN_KEY)?;
-        if keys.get(())?.is_none() {
-            keys.insert((), first_key.0)?;
-        }
-        let scopes = transaction.open_table(SCOPES)?;
-        let mut numbers = NumberTables::open(&transaction)?;
-        for row in scopes.iter()? {
-            numbers.number(row?.0.value())?;
-        }
-    }
-    Ok(transaction.commit()?)
-}
-
-/// A scope is never removed, so equal counts are enough.
-fn is_complete(transaction: &ReadTransaction) -> Result<bool, StoreError> {
-    let numbers = match transaction.open_table(SCOPE_NUMBERS) {
-        Err(TableError::TableDoesNotExist(_)) => return Ok(false),
-        opened => opened?.len()?,
-    };
-    Ok(numbers == transaction.open_table(SCOPES)?.len()?)
-}
-
-/// The secret of checkpoints; `None` in a file of an older gateway that cannot be written now.
-pub(super) fn token_key(transaction: &ReadTransaction) -> Result<Option<TokenKey>, StoreError> {
-    let table = match transaction.open_table(TOKEN_KEY) {
-        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
-        opened => opened?,
-    };
-    Ok(table.get(())?.map(|key| TokenKey(key.value())))
+/// The secret of checkpoints.
+pub(super) fn token_key(transaction: &ReadTransaction) -> Result<TokenKey, StoreError> {
+    let row = transaction.open_table(TOKEN_KEY)?.get(())?;
+    let row = row.ok_or_else(|| StoreError::Corrupt("it has no secret".to_owned()))?;
+    Ok(TokenKey(row.value()))
 }
 
 /// The number of each of these scopes that has one.
@@ -89,10 +55,7 @@ pub(super) fn numbers<'s>(
     transaction: &ReadTransaction,
     scopes: &'s BTreeSet<Scope>,
 ) -> Result<HashMap<&'s Scope, ScopeNumber>, StoreError> {
-    let table = match transaction.open_table(SCOPE_NUMBERS) {
-        Err(TableError::TableDoesNotExist(_)) => return Ok(HashMap::new()),
-        opened => opened?,
-    };
+    let table = transaction.open_table(SCOPE_NUMBERS)?;
     let mut found = HashMap::with_capacity(scopes.len());
     for scope in scopes {
         if let Some(number) = table.get(scope.as_str())? {
@@ -108,10 +71,7 @@ impl ReadView {
         numbers: &BTreeSet<ScopeNumber>,
     ) -> Result<HashMap<ScopeNumber, Scope>, StoreError> {
         self.watched(|transaction| {
-            let table = match transaction.open_table(NUMBERED) {
-                Err(TableError::TableDoesNotExist(_)) => return Ok(HashMap::new()),
-                opened => opened?,
-            };
+            let table = transaction.open_table(NUMBERED)?;
             let mut scopes = HashMap::new();
             for number in numbers {
                 if let Some(scope) = table.get(number.0)? {

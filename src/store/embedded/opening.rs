@@ -8,20 +8,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableError, backends::FileBackend};
-use tidegate_core::id::Epoch;
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, TableError, WriteTransaction,
+    backends::FileBackend,
+};
 
 use super::{
     EmbeddedOptions,
     conversion::{FORMAT_BEFORE, convert, records_to_convert},
     file::{OpenMode, guard},
-    living,
-    members::keep_in_step,
-    numbers,
     read_only_file::ReadOnlyFile,
     tables::{
         CLIENTS, CONFLICTS, DISPUTED, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, GIVEN, INBOX,
-        LIVING, LIVING_OF, MARKERS, MEMBERS, META, PUSHED, RESOLVED, SCOPES, USERS,
+        LIVING, MARKERS, MEMBERS, META, MODELS, NUMBERED, PUSHED, RESOLVED, SCOPE_NUMBERS, SCOPES,
+        TOKEN_KEY, USERS, WAITING,
     },
 };
 use crate::{
@@ -35,12 +35,15 @@ pub(super) const FILE_NAME: &str = "tidegate.redb";
 const UNFINISHED_NAME: &str = "tidegate.redb.new";
 
 /// Returns the path of the store's file in `directory`, and creates both where they are missing.
-pub(super) fn find_or_create(directory: &Path, first_epoch: &Epoch) -> Result<PathBuf, StoreError> {
+pub(super) fn find_or_create(
+    directory: &Path,
+    options: &EmbeddedOptions,
+) -> Result<PathBuf, StoreError> {
     fs::create_dir_all(directory).map_err(|error| io_error(directory, &error))?;
     let path = directory.join(FILE_NAME);
     let exists = path.try_exists().map_err(|error| io_error(&path, &error))?;
     if !exists {
-        create(directory, &path, first_epoch)?;
+        create(directory, &path, options)?;
     }
     Ok(path)
 }
@@ -61,13 +64,8 @@ pub(super) fn open_database(
         let database = opened.map_err(|error| open_error(path, error))?;
         match (format(&database, path)?, access) {
             (FORMAT_VERSION, _) => {}
-            (FORMAT_BEFORE, OpenMode::Write) => convert(&database, path, &options.conversion)?,
+            (FORMAT_BEFORE, OpenMode::Write) => convert(&database, path, options)?,
             (found, _) => return Err(other_format(path, found)),
-        }
-        if access == OpenMode::Write {
-            living::make_current(&database)?;
-            keep_in_step(&database)?;
-            numbers::make_complete(&database, &options.first_key)?;
         }
         Ok(database)
     })
@@ -82,7 +80,7 @@ fn open_untouched(path: &Path) -> Result<ReadOnlyFile, StoreError> {
 
 /// Creates a whole store under another name and then renames it. The lock on the unfinished file decides between two
 /// processes that do so at once: if `path` exists after the lock was taken, the other one was first.
-fn create(directory: &Path, path: &Path, first_epoch: &Epoch) -> Result<(), StoreError> {
+fn create(directory: &Path, path: &Path, options: &EmbeddedOptions) -> Result<(), StoreError> {
     let unfinished = directory.join(UNFINISHED_NAME);
     let file = lock_unfinished(&unfinished)?;
     let exists = path.try_exists().map_err(|error| io_error(path, &error))?;
@@ -95,7 +93,13 @@ fn create(directory: &Path, path: &Path, first_epoch: &Epoch) -> Result<(), Stor
     let database = Builder::new()
         .create_with_backend(backend)
         .map_err(|error| open_error(path, error))?;
-    create_tables(&database, first_epoch)?;
+    let transaction = database.begin_write()?;
+    create_tables(&transaction, options)?;
+    let first_epoch = options.first_epoch.as_str();
+    let mut meta = transaction.open_table(META)?;
+    meta.insert((), (first_epoch, 0, 0))?;
+    drop(meta);
+    transaction.commit()?;
     let renamed = fs::rename(&unfinished, path).and_then(|()| sync_directory(directory));
     renamed.map_err(|error| io_error(path, &error))
 }
@@ -115,31 +119,38 @@ fn lock(path: &Path, file: &File) -> Result<(), StoreError> {
     }
 }
 
-fn create_tables(database: &Database, first_epoch: &Epoch) -> Result<(), StoreError> {
-    let transaction = database.begin_write()?;
+/// Makes all tables that are missing, with the format and the secret.
+pub(super) fn create_tables(
+    transaction: &WriteTransaction,
+    options: &EmbeddedOptions,
+) -> Result<(), StoreError> {
     transaction
         .open_table(FORMAT)?
         .insert("format", FORMAT_VERSION)?;
     transaction
-        .open_table(META)?
-        .insert((), (first_epoch.as_str(), 0, 0))?;
+        .open_table(TOKEN_KEY)?
+        .insert((), options.first_key.0)?;
+    transaction.open_table(META)?;
+    transaction.open_table(MODELS)?;
     transaction.open_table(SCOPES)?;
+    transaction.open_table(SCOPE_NUMBERS)?;
+    transaction.open_table(NUMBERED)?;
     transaction.open_table(FEED)?;
     transaction.open_table(LIVING)?;
-    transaction.open_table(LIVING_OF)?.insert((), 0)?;
     transaction.open_table(ENTRIES)?;
     transaction.open_table(MARKERS)?;
     transaction.open_table(CLIENTS)?;
     transaction.open_table(PUSHED)?;
     transaction.open_table(MEMBERS)?;
     transaction.open_table(GIVEN)?;
-    transaction.open_table(USERS)?.insert("", (0, ""))?;
+    transaction.open_table(USERS)?;
     transaction.open_table(EXPIRY)?;
     transaction.open_table(CONFLICTS)?;
     transaction.open_table(INBOX)?;
     transaction.open_table(DISPUTED)?;
+    transaction.open_table(WAITING)?;
     transaction.open_table(RESOLVED)?;
-    Ok(transaction.commit()?)
+    Ok(())
 }
 
 /// What `check` and `doctor` say of a file that the next start converts; `None` of one that it only opens.

@@ -14,32 +14,27 @@ pub(super) const FORMAT: TableDefinition<&str, u32> = TableDefinition::new("form
 /// One row: the epoch, the version floor, and how many commits there were.
 pub(super) const META: TableDefinition<(), (&str, i32, u64)> = TableDefinition::new("meta");
 
-/// `lead` and `types`, which say which model leads and what it puts in force, and the models by their numbers. The first
-/// model that a gateway registers creates the table.
+/// `lead` and `types`, which say which model leads and what it puts in force, and the models by their numbers.
 pub(super) const MODELS: TableDefinition<&str, &[u8]> = TableDefinition::new("models");
 
 /// Scope → its head and its floor.
 pub(super) const SCOPES: TableDefinition<&str, (i64, i64)> = TableDefinition::new("scopes");
 
-/// Scope → its number. The table is younger than the format. An opening numbers the scopes of an older gateway.
+/// Scope → its number.
 pub(super) const SCOPE_NUMBERS: TableDefinition<&str, u32> = TableDefinition::new("scope_numbers");
 
 /// Number → the scope that has it.
 pub(super) const NUMBERED: TableDefinition<u32, &str> = TableDefinition::new("numbered");
 
-/// One row: the secret of checkpoints. An opening writes it into a file that has none.
+/// One row: the secret of checkpoints.
 pub(super) const TOKEN_KEY: TableDefinition<(), [u8; 32]> = TableDefinition::new("token_key");
 
 /// (scope, seq) → the type, by which a scan filters without decoding, and the encoded item. The body stands here and
 /// not beside the key, so that a pull reads neighbouring pages.
 pub(super) const FEED: TableDefinition<(&str, i64), (&str, &[u8])> = TableDefinition::new("feed");
 
-/// (scope, seq) of living documents: the feed without tombstones, markers and withheld records. The table is younger
-/// than the format, and an older gateway writes the feed alone. [`LIVING_OF`] says whether the table is current.
+/// (scope, seq) of living documents: the feed without tombstones, markers and withheld records.
 pub(super) const LIVING: TableDefinition<(&str, i64), ()> = TableDefinition::new("living");
-
-/// One row: the number of the commit as of which [`LIVING`] is current.
-pub(super) const LIVING_OF: TableDefinition<(), u64> = TableDefinition::new("living_of");
 
 /// (type, id) → the position of the document's entry.
 pub(super) const ENTRIES: TableDefinition<(&str, &str), EntryIndexRow> =
@@ -52,8 +47,7 @@ pub(super) const MARKERS: TableDefinition<(&str, &str, &str), (i64, i64)> =
 /// (user, client) → the encoded state.
 pub(super) const CLIENTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("clients");
 
-/// (user, client) → the time of the client's last push, while that push can be repeated. The table is younger than the
-/// format, and an older gateway writes the states alone. So a row counts only if the state says the same.
+/// (user, client) → the time of the client's last push, while that push can be repeated.
 pub(super) const PUSHED: TableDefinition<(&str, &str), i64> = TableDefinition::new("pushed");
 
 /// (user, type, id) → the scope that the document opens to the user, and whether for writing. [`GIVEN`] says more.
@@ -63,8 +57,7 @@ pub(super) const MEMBERS: TableDefinition<(&str, &str, &str), (&str, bool)> =
 /// (user, giver, since, type, id) → the same, ordered by giver, the oldest first. A service's giver is the empty name.
 pub(super) const GIVEN: TableDefinition<GivenPlace, (&str, bool)> = TableDefinition::new("given");
 
-/// User → the stamp and the declined givers, separated by U+0000. The row of the empty name, which no user has, holds
-/// the commit up to which [`GIVEN`] agrees with [`MEMBERS`]: earlier versions write only [`MEMBERS`].
+/// User → the stamp and the declined givers, separated by U+0000.
 pub(super) const USERS: TableDefinition<&str, (i64, &str)> = TableDefinition::new("users");
 
 /// (at, scope, seq) of every tombstone and marker, the oldest first, in all scopes.
@@ -80,8 +73,7 @@ pub(super) const INBOX: TableDefinition<(&str, i64, &str), ()> = TableDefinition
 pub(super) const DISPUTED: TableDefinition<(&str, &str, &str), u64> =
     TableDefinition::new("disputed");
 
-/// (type, id, user, conflict) of every open conflict → its bytes: how much waits of a document and a user. The first
-/// conflict creates the table. Conflicts that an older gateway opened are not in it and do not count.
+/// (type, id, user, conflict) of every open conflict → its bytes: how much waits of a document and a user.
 pub(super) const WAITING: TableDefinition<(&str, &str, &str, &str), u64> =
     TableDefinition::new("waiting");
 

@@ -23,12 +23,7 @@ use tidegate_core::{
     value::{Timestamp, Value},
 };
 
-use super::{
-    file::OpenMode,
-    tables::{LIVING, LIVING_OF, META},
-    *,
-};
-use crate::store::ScanRange;
+use super::{file::OpenMode, *};
 
 const NEVER: u32 = u32::MAX;
 
@@ -119,7 +114,7 @@ impl StorageBackend for Disk {
 fn bench() -> (EmbeddedStore, Arc<Faults>, TempDir) {
     let place = TempDir::new().unwrap();
     let options = EmbeddedOptions::new(Epoch::new("first").unwrap(), TokenKey([7; 32]));
-    let path = opening::find_or_create(place.path(), &options.first_epoch).unwrap();
+    let path = opening::find_or_create(place.path(), &options).unwrap();
     let faults = Arc::new(Faults {
         writes_left: AtomicU32::new(NEVER),
         ..Faults::default()
@@ -137,8 +132,8 @@ fn bench() -> (EmbeddedStore, Arc<Faults>, TempDir) {
         let opened = Builder::new().set_cache_size(0).create_with_backend(disk);
         opened.map_err(|error| StoreError::Unavailable(error.to_string()))
     };
-    let file = StoreFile::over(TokenKey([7; 32]), open).unwrap();
-    let store = EmbeddedStore::run(file, options.tail_events_max, Path::new("nowhere")).unwrap();
+    let file = StoreFile::over(open).unwrap();
+    let store = EmbeddedStore::run(file, options.tail_events_max).unwrap();
     (store, faults, place)
 }
 
@@ -345,48 +340,4 @@ async fn the_writer_outlives_a_panic() {
         .await;
     let found: BTreeSet<_> = found.unwrap().found.into_keys().collect();
     assert!(found.is_superset(&[key(1), key(3)].into()), "{found:?}");
-}
-
-/// A gateway without the index writes the feed and leaves the index as it was, or never had one.
-#[tokio::test]
-async fn an_index_that_is_not_of_the_last_commit_is_made_again() {
-    let directory = TempDir::new().unwrap();
-    let options = EmbeddedOptions::new(Epoch::new("e1").unwrap(), TokenKey([7; 32]));
-    let open = || EmbeddedStore::open(directory.path(), &options).unwrap();
-    let store = open();
-    commit(&store, 1, 10).await.unwrap();
-    commit(&store, 2, 10).await.unwrap();
-    assert_eq!(living(&store).await, [1, 2]);
-    drop(store);
-    for has_stamp in [true, false] {
-        let database = Database::open(directory.path().join("tidegate.redb")).unwrap();
-        let older = database.begin_write().unwrap();
-        older.delete_table(LIVING).unwrap();
-        if !has_stamp {
-            older.delete_table(LIVING_OF).unwrap();
-        }
-        let mut meta = older.open_table(META).unwrap();
-        meta.insert((), ("e1", 0, 9)).unwrap();
-        drop(meta);
-        older.commit().unwrap();
-        drop(database);
-        let store = open();
-        assert_eq!(living(&store).await, [1, 2]);
-        drop(store);
-    }
-}
-
-async fn living(store: &EmbeddedStore) -> Vec<i64> {
-    let range = ScanRange {
-        scope: Scope::new("a").unwrap(),
-        types: None,
-        removals: false,
-        after: Seq::START,
-        through: Seq(i64::MAX),
-        items_max: 10,
-        bytes_max: usize::MAX,
-    };
-    let mut snapshot = store.snapshot().await.unwrap();
-    let found = snapshot.scan(&range).await.unwrap();
-    found.items.iter().map(|item| item.seq.0).collect()
 }

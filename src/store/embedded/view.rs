@@ -42,8 +42,6 @@ pub(super) struct ReadView {
     pub(super) models: Arc<ModelState>,
     pub(super) standing: Standing,
     pub(super) token_key: TokenKey,
-    /// Whether the index of living documents is of this moment.
-    is_indexed: bool,
 }
 
 impl ReadView {
@@ -52,15 +50,9 @@ impl ReadView {
         let meta = failed.note(guard("its file", || {
             let meta = read_meta(&transaction)?;
             let models = models::state(&transaction, &file.models)?;
-            let token_key = numbers::token_key(&transaction)?;
-            Ok((
-                living::is_of(&transaction, meta.2)?,
-                models,
-                token_key,
-                meta,
-            ))
+            Ok((meta, models, numbers::token_key(&transaction)?))
         }))?;
-        let (is_indexed, models, token_key, (epoch, version_floor, commits)) = meta;
+        let ((epoch, version_floor, commits), models, token_key) = meta;
         Ok(Self {
             transaction,
             failed,
@@ -69,8 +61,7 @@ impl ReadView {
             commits,
             standing: models.standing(file.models.own()),
             models,
-            token_key: token_key.unwrap_or_else(|| file.first_key.clone()),
-            is_indexed,
+            token_key,
         })
     }
 
@@ -232,8 +223,7 @@ impl ReadView {
 
     /// A record that cannot be read is one of them: its reader leaves it out.
     ///
-    /// Types are filtered during the walk: a skipped record costs time, but no memory. The same is true of removals if
-    /// the index is not current, in a file that an older gateway wrote and this one cannot write.
+    /// Types are filtered during the walk: a skipped record costs time, but no memory.
     pub(super) fn scan(&self, range: &ScanRange) -> Result<Scan, StoreError> {
         if range.after >= range.through {
             return Ok(Scan::default());
@@ -246,19 +236,18 @@ impl ReadView {
             let mut take = |seq: i64, (type_name, bytes): (&str, &[u8])| {
                 expect_ascending(last < seq)?;
                 last = seq;
-                let is_wanted = is_wanted(range, type_name)
-                    && (range.removals || codec::is_living(bytes).unwrap_or(true));
-                Ok(!is_wanted || gathered.take(Seq(seq), Bytes::copy_from_slice(bytes)))
+                Ok(!is_wanted(range, type_name)
+                    || gathered.take(Seq(seq), Bytes::copy_from_slice(bytes)))
             };
             let seqs = range.after.next().0..=range.through.0;
-            if self.is_indexed && !range.removals {
+            if !range.removals {
                 living::walk(transaction, &feed, (scope, seqs), &mut take)?;
-            } else {
-                for row in feed.range((scope, *seqs.start())..=(scope, *seqs.end()))? {
-                    let (key, record) = row?;
-                    if !take(key.value().1, record.value())? {
-                        break;
-                    }
+                return Ok(gathered.into());
+            }
+            for row in feed.range((scope, *seqs.start())..=(scope, *seqs.end()))? {
+                let (key, record) = row?;
+                if !take(key.value().1, record.value())? {
+                    break;
                 }
             }
             Ok(gathered.into())

@@ -17,8 +17,8 @@ use super::{
     inbox, members,
     numbers::NumberTables,
     tables::{
-        CLIENTS, ENTRIES, EXPIRY, EntryIndexRow, FEED, GIVEN, GivenPlace, LIVING, LIVING_OF,
-        MARKERS, MEMBERS, META, PUSHED, SCOPES, USERS, names,
+        CLIENTS, ENTRIES, EXPIRY, EntryIndexRow, FEED, GIVEN, GivenPlace, LIVING, MARKERS, MEMBERS,
+        META, PUSHED, SCOPES, USERS, names,
     },
     view::{ReadView, unreadable},
 };
@@ -80,7 +80,6 @@ fn write_meta(
     let commits = before.commits + 1;
     let meta = (epoch.as_str(), version_floor.0, commits);
     transaction.open_table(META)?.insert((), meta)?;
-    transaction.open_table(LIVING_OF)?.insert((), commits)?;
     Ok(())
 }
 
@@ -102,15 +101,13 @@ fn write_clients(
     Ok(())
 }
 
-/// Raises stamps, and notes the commit up to which [`GIVEN`] is complete.
+/// Raises stamps, and writes whom users decline.
 fn write_users(
     transaction: &WriteTransaction,
     before: &ReadView,
     users: &BTreeMap<UserId, UserChange>,
 ) -> Result<(), StoreError> {
     let mut table = transaction.open_table(USERS)?;
-    let commits = i64::try_from(before.commits + 1).unwrap_or_default();
-    table.insert("", (commits, ""))?;
     for (user, change) in users {
         let state = before.user(user)?;
         let declined = change.declined.as_ref().unwrap_or(&state.declined);

@@ -4,7 +4,6 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -34,8 +33,6 @@ pub(super) enum WriterJob {
         reply: oneshot::Sender<Result<Writes, StoreError>>,
     },
     Models {
-        /// Where gateways of earlier versions noted the model that they served.
-        note: PathBuf,
         change: Box<ModelChange>,
         reply: oneshot::Sender<Result<ModelRecord, StoreError>>,
     },
@@ -76,13 +73,8 @@ impl WriterThread {
                     decide,
                     reply,
                 } => drop(reply.send(self.catch_panic(|| self.commit(&reads, &*decide)))),
-                WriterJob::Models {
-                    note,
-                    change,
-                    reply,
-                } => {
-                    let changed = || self.change_models(&note, &*change);
-                    drop(reply.send(self.catch_panic(changed)));
+                WriterJob::Models { change, reply } => {
+                    drop(reply.send(self.catch_panic(|| self.change_models(&*change))));
                 }
                 WriterJob::Recover { reply } => {
                     drop(reply.send(self.catch_panic(|| self.recover())))
@@ -126,16 +118,12 @@ impl WriterThread {
         Ok(writes)
     }
 
-    fn change_models(&self, note: &Path, change: &ModelChange) -> Result<ModelRecord, StoreError> {
+    fn change_models(&self, change: &ModelChange) -> Result<ModelRecord, StoreError> {
         self.make_writable()?;
         let before = ReadView::open(&self.file)?;
         let stored = before.model_record()?;
-        let mut record = match &stored {
-            Some(record) => record.clone(),
-            None => models::served(note)?,
-        };
+        let mut record = stored.clone();
         change(&mut record);
-        let stored = stored.unwrap_or_default();
         if record != stored {
             self.write_durably(&before, |transaction| {
                 models::write(transaction, &stored, &record)?;

@@ -22,7 +22,7 @@ use super::{
     MongoContext,
     error::MongoError,
     grant_order::{CommitOrder, LocalCommit, RaisedCounter},
-    names::{FORMAT, GRANT_COUNTERS, GRANT_COUNTERS_END, STAMPED, StateKey, USERS, USERS_END},
+    names::{FORMAT, GRANT_COUNTERS, GRANT_COUNTERS_END, StateKey, USERS, USERS_END},
     reader::{text, unreadable},
     resumable::{Lost, ResumableStream, events},
 };
@@ -188,10 +188,6 @@ impl RemoteChanges {
         for event in events(batch)? {
             match self.read(event?) {
                 ChangeEvent::Reported(event) => self.read.push_back(RemoteEvent::Reported(event)),
-                ChangeEvent::Unstamped(event) => {
-                    let both = [TailEvent::Grants(None), event];
-                    self.read.extend(both.map(RemoteEvent::Reported));
-                }
                 ChangeEvent::Raised(raised) => self.read.push_back(RemoteEvent::Raised(raised)),
                 ChangeEvent::Nothing => {}
                 ChangeEvent::Broken => return Ok(false),
@@ -223,14 +219,8 @@ impl RemoteChanges {
                 Ok(ChangeEvent::Reported(TailEvent::Inbox(scope)))
             }
             (Ok(name), Ok(written)) if name == places.feed => {
-                let write = feed_write(written)?;
-                let layout = self.context.layout.document_type(&write.key.type_name);
-                let may_regrant = layout.is_some_and(|layout| layout.gives);
-                let event = TailEvent::Committed(Arc::from([write]));
-                Ok(match may_regrant && written.get(STAMPED)?.is_none() {
-                    true => ChangeEvent::Unstamped(event),
-                    false => ChangeEvent::Reported(event),
-                })
+                let event = TailEvent::Committed(Arc::from([feed_write(written)?]));
+                Ok(ChangeEvent::Reported(event))
             }
             (Ok(name), written) if name == places.state => {
                 let key = event.get_document("documentKey")?;
@@ -270,9 +260,6 @@ fn feed_write(record: &RawDocument) -> Result<FeedWrite, MongoError> {
 /// The meaning of an event.
 enum ChangeEvent {
     Reported(TailEvent),
-    /// The same, from a gateway of an earlier version that may have changed memberships: the event does not name the
-    /// users.
-    Unstamped(TailEvent),
     Raised(RaisedCounter),
     Nothing,
     /// The watched database was dropped or replaced: the stream has to begin again.

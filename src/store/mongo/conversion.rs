@@ -9,7 +9,7 @@ use mongodb::{
     bson::{Document, RawDocument, RawDocumentBuf, doc, raw::cstr, rawdoc},
     options::FindOptions,
 };
-use tidegate_core::id::Epoch;
+use tidegate_core::{generation::ModelRecord, id::Epoch};
 use tokio::time::{Duration, Instant, sleep};
 
 use super::{
@@ -17,7 +17,8 @@ use super::{
     commit::transaction_options,
     error::{MongoError, RetryAction},
     format::{FORMAT_BEFORE, FORMAT_VERSION, STEP, format_of},
-    names::{FORMAT, IMPORT, SERVED_MODEL, format_2, records_of},
+    models::add_models,
+    names::{FORMAT, IMPORT, format_2, records_of},
     reader::{SessionReader, corrupt, text, unreadable},
     state::gone,
     write::{StatementKind, WritePlan},
@@ -110,7 +111,7 @@ impl MongoContext {
         if self.in_time(feed.find_one(doc! {})).await?.is_none() {
             return Ok(StoredNames::default());
         }
-        let served = self.noted(SERVED_MODEL).await?;
+        let served = self.noted(format_2::SERVED_MODEL).await?;
         let place = format!("the store in the database {}", self.database.name());
         let escaped = self.noted(format_2::ESCAPED).await?.is_some();
         StoredNames::of_served(served.as_deref(), escaped, &place)
@@ -233,13 +234,11 @@ impl SessionReader<'_> {
             plan.put_state(IMPORT, moved, false);
         }
         for id in [format_2::LEASE, format_2::IMPORT] {
-            let delete = rawdoc! { "q": { "_id": id }, "limit": 1 };
-            plan.push(
-                StatementKind::Delete,
-                &self.context.names.state,
-                delete,
-                None,
-            );
+            plan.remove_state(id);
+        }
+        if let Some(note) = self.single(format_2::SERVED_MODEL).await? {
+            let record = ModelRecord::of_served(text(&note, "text")?);
+            add_models(plan, &ModelRecord::default(), &record)?;
         }
         Ok(Conversion {
             epoch,

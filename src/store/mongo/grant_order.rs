@@ -4,8 +4,6 @@
 //! grants another gateway has withdrawn would get what is written here afterwards. So each transaction that changes
 //! grants raises a counter, and each commit reads the counters in its snapshot. A local commit is held until the change
 //! stream has reported as many changes as the commit saw.
-//!
-//! A gateway of an earlier version raises no counter, so nothing is held for its transactions.
 
 use std::collections::VecDeque;
 

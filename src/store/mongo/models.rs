@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use mongodb::{
     ClientSession,
-    bson::{RawDocument, deserialize_from_slice, doc, serialize_to_document},
+    bson::{RawDocument, RawDocumentBuf, deserialize_from_slice, doc, serialize_to_document},
     options::{FindOptions, ReturnDocument},
 };
 use serde::Serialize;
@@ -24,9 +24,10 @@ use super::{
     commit::transaction_options,
     error::{MongoError, RetryAction},
     lease,
-    names::{IMPORT, LEASE, MODEL, MODEL_TYPES, MODELS, MODELS_END, SERVED_MODEL, model_id},
+    names::{IMPORT, LEASE, MODEL, MODEL_TYPES, MODELS, MODELS_END, model_id},
     progress,
     reader::{SessionReader, text, unreadable},
+    write::WritePlan,
 };
 use crate::store::{
     StoreError,
@@ -110,12 +111,8 @@ impl MongoContext {
         let begin = session.start_transaction();
         self.in_time(begin.with_options(transaction_options(self)))
             .await?;
-        let stored = self.read_models(session).await?;
-        let mut record = stored.clone().unwrap_or_default();
-        if stored.is_none() {
-            record = self.served(session).await?;
-        }
-        let before = stored.unwrap_or_default();
+        let before = self.read_models(session).await?;
+        let mut record = before.clone();
         match change {
             ModelChange::None => {
                 self.in_time(session.abort_transaction()).await?;
@@ -128,7 +125,9 @@ impl MongoContext {
                 record.take_lead(change);
             }
         }
-        self.write_models(session, &before, &record).await?;
+        let mut plan = WritePlan::new(self);
+        add_models(&mut plan, &before, &record)?;
+        plan.send(session).await?;
         if record.state.term > before.state.term {
             let fence = self.depose(session, record.state.lead).await?;
             if let ModelChange::Lead(change) = change {
@@ -140,11 +139,8 @@ impl MongoContext {
         Ok(record)
     }
 
-    /// The record; `None` if the store has none yet.
-    async fn read_models(
-        &self,
-        session: &mut ClientSession,
-    ) -> Result<Option<ModelRecord>, MongoError> {
+    /// The record. It is empty in a new store.
+    async fn read_models(&self, session: &mut ClientSession) -> Result<ModelRecord, MongoError> {
         let mut reader = SessionReader {
             context: self,
             session,
@@ -153,68 +149,11 @@ impl MongoContext {
         let lead = reader.by_ids(&self.names.state, [MODEL]).await?;
         let found = reader.find(&self.names.state, of_models, FindOptions::default());
         let known = found.await?;
-        if known.is_empty() && lead.is_empty() {
-            return Ok(None);
-        }
         let lead = lead.first().map(|lead| decode_lead(lead)).transpose()?;
         let state = reader.model_state(lead).await?;
         let known = known.iter().map(|raw| decode_known(raw));
         let known = known.collect::<Result<BTreeMap<_, _>, MongoError>>()?;
-        Ok(Some(ModelRecord { state, known }))
-    }
-
-    /// The record of a store that no gateway of this version has served.
-    async fn served(&self, session: &mut ClientSession) -> Result<ModelRecord, MongoError> {
-        let mut reader = SessionReader {
-            context: self,
-            session,
-        };
-        let note = reader.by_ids(&self.names.state, [SERVED_MODEL]).await?;
-        let served = note.first().map(|note| text(note, "text")).transpose()?;
-        Ok(served.map_or_else(ModelRecord::default, ModelRecord::of_served))
-    }
-
-    async fn write_models(
-        &self,
-        session: &mut ClientSession,
-        before: &ModelRecord,
-        record: &ModelRecord,
-    ) -> Result<(), MongoError> {
-        let is_new = |(number, known): &(&Generation, &KnownModel)| {
-            before.known.get(*number) != Some(*known)
-        };
-        for (Generation(number), known) in record.known.iter().filter(is_new) {
-            self.put(session, &model_id(*number), known).await?;
-        }
-        let forgotten = before
-            .known
-            .keys()
-            .filter(|it| !record.known.contains_key(it));
-        for Generation(number) in forgotten {
-            let state = self.state();
-            let delete = state.delete_one(doc! { "_id": model_id(*number) });
-            self.in_time(delete.session(&mut *session)).await?;
-        }
-        if record.state != before.state {
-            let (lead, types) = divide(&record.state);
-            self.put(session, MODEL_TYPES, &types).await?;
-            self.put(session, MODEL, &lead).await?;
-        }
-        Ok(())
-    }
-
-    async fn put(
-        &self,
-        session: &mut ClientSession,
-        id: &str,
-        value: &(impl Serialize + Sync),
-    ) -> Result<(), MongoError> {
-        let mut document = doc! { "_id": id };
-        document.extend(serialize_to_document(value)?);
-        let state = self.state();
-        let replace = state.replace_one(doc! { "_id": id }, document).upsert(true);
-        self.in_time(replace.session(&mut *session)).await?;
-        Ok(())
+        Ok(ModelRecord { state, known })
     }
 
     /// Ends the importer's lease, and gives it to gateways of the lead. The number returned keeps out all that its holder
@@ -269,6 +208,37 @@ impl SessionReader<'_> {
         let types = types.transpose()?.unwrap_or_default();
         Ok(context.models.join(lead, types))
     }
+}
+
+/// Adds what has changed of the record.
+pub(super) fn add_models(
+    plan: &mut WritePlan<'_>,
+    before: &ModelRecord,
+    record: &ModelRecord,
+) -> Result<(), MongoError> {
+    for (generation, known) in &record.known {
+        if before.known.get(generation) != Some(known) {
+            put(plan, &model_id(generation.0), known)?;
+        }
+    }
+    for generation in before.known.keys() {
+        if !record.known.contains_key(generation) {
+            plan.remove_state(&model_id(generation.0));
+        }
+    }
+    if record.state != before.state {
+        let (lead, types) = divide(&record.state);
+        put(plan, MODEL_TYPES, &types)?;
+        put(plan, MODEL, &lead)?;
+    }
+    Ok(())
+}
+
+fn put(plan: &mut WritePlan<'_>, id: &str, value: &impl Serialize) -> Result<(), MongoError> {
+    let mut document = doc! { "_id": id };
+    document.extend(serialize_to_document(value)?);
+    plan.put_state(id, RawDocumentBuf::try_from(&document)?, false);
+    Ok(())
 }
 
 /// Reads the small document.

@@ -2,7 +2,6 @@
 //!
 //! U+0000 joins the parts of a key. No part can contain it (rules.md 3.3 and 3.4).
 
-use mongodb::bson::raw::{CStr, cstr};
 use tidegate_core::{
     entry::Record,
     id::{ClientKey, DocumentKey, Scope, TypeName, UserId},
@@ -29,7 +28,6 @@ pub(super) struct CollectionNames {
 /// The format and the epoch, so that every read of the epoch sees a conversion.
 pub(super) const FORMAT: &str = "format";
 pub(super) const VERSION_FLOOR: &str = "versionFloor";
-pub(super) const SERVED_MODEL: &str = "servedModel";
 /// The secret of checkpoints.
 pub(super) const TOKEN_KEY: &str = "tokenKey";
 /// The last number that was given to a scope, or leased for one.
@@ -50,13 +48,11 @@ pub(super) mod format_2 {
     pub(in crate::store::mongo) const EPOCH: &str = "epoch";
     pub(in crate::store::mongo) const LEASE: &str = "lease";
     pub(in crate::store::mongo) const IMPORT: &str = "import\u{0}1";
+    /// The text of the model that was served last.
+    pub(in crate::store::mongo) const SERVED_MODEL: &str = "servedModel";
     /// Exists once values in scopes are escaped.
     pub(in crate::store::mongo) const ESCAPED: &str = "restamped";
 }
-
-/// Stands in a record of a membership type if the users concerned were stamped in its transaction. A gateway of an
-/// earlier version stamps no users.
-pub(super) const STAMPED: &CStr = cstr!("m");
 
 impl CollectionNames {
     pub(super) fn new(prefix: &str) -> Self {

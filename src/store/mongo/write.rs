@@ -286,6 +286,12 @@ impl<'b> WritePlan<'b> {
         self.push(StatementKind::Update, collection, update, None);
     }
 
+    pub(super) fn remove_state(&mut self, id: &str) {
+        let collection = &self.context.names.state;
+        let delete = rawdoc! { "q": { "_id": id }, "limit": 1 };
+        self.push(StatementKind::Delete, collection, delete, None);
+    }
+
     /// A collected record must still stand at its seq; a newer one stays. A document without an entry has no markers to
     /// remove: they are collected with its last record.
     fn add_removals(&mut self, writes: &Writes, known: &CurrentRecords) {
@@ -323,13 +329,6 @@ impl<'b> WritePlan<'b> {
         if item.record.is_collectable() {
             let at = mongodb::bson::DateTime::from_millis(item.record.at().ms());
             document.append(cstr!("x"), at);
-        }
-        let layout = self
-            .context
-            .layout
-            .document_type(&item.record.key().type_name);
-        if layout.is_some_and(|layout| layout.gives) {
-            document.append(names::STAMPED, true);
         }
         codec::append_item(&mut document, item).map_err(decision_failed)?;
         let stored = Bytes::copy_from_slice(document.as_bytes());

@@ -20,7 +20,11 @@ use tidegate::store::{
     conversion::{Converted, Progress},
     mongo::{MongoOptions, MongoStore},
 };
-use tidegate_core::{id::Epoch, model::Model};
+use tidegate_core::{
+    generation::{Generation, ModelRecord},
+    id::Epoch,
+    model::Model,
+};
 use tokio::sync::Notify;
 
 use super::{MODEL, OldStore};
@@ -404,4 +408,16 @@ async fn without_the_notes_of_the_version_before_a_store_is_not_converted() {
         );
         assert_eq!(store.dump().await, before);
     }
+}
+
+#[tokio::test]
+async fn a_converted_store_begins_with_the_model_that_it_was_served_with() {
+    let old = OldStore::mongodb().await;
+    let store = open(&options(&old).await).await.unwrap();
+    let models = store.models();
+    let served = ModelRecord::of_served(super::MODEL);
+    assert_eq!(models.record().await.unwrap(), served);
+    let register = async |text: &str| models.register(text, "hash").await.unwrap();
+    assert_eq!(register("another").await, Generation(2));
+    assert_eq!(register(super::MODEL).await, Generation(1));
 }

@@ -17,7 +17,7 @@ use tidegate::{
     sync::LeadWatch,
 };
 use tidegate_core::{
-    generation::{Generation, ModelRecord, ModelState, Term},
+    generation::{Generation, ModelState, Term},
     id::TypeName,
     model::Model,
     push,
@@ -63,38 +63,6 @@ async fn gateways_that_register_their_models_at_once_get_one_number_for_each() {
     for (text, number) in numbers {
         assert_eq!(known[&number].text, text);
     }
-}
-
-#[tokio::test]
-async fn a_store_of_an_earlier_version_begins_with_the_model_that_it_was_served_with() {
-    let mongo = Mongo::start().await;
-    let store = mongo.store(CONTRACT).await;
-    let state = mongo
-        .database()
-        .await
-        .collection::<Document>("tidegate.state");
-    let note = async |text: &str| {
-        let update = doc! {"$set": {"text": text}};
-        let noted = state
-            .update_one(doc! {"_id": "servedModel"}, update)
-            .upsert(true);
-        noted.await.unwrap();
-    };
-    note(CONTRACT).await;
-    let models = store.models();
-    let served = ModelRecord::of_served(CONTRACT);
-    assert_eq!(models.record().await.unwrap(), served);
-    assert_eq!(
-        models.register("another", "hash").await.unwrap(),
-        Generation(2)
-    );
-    note("written by a gateway of that version").await;
-    let record = models.record().await.unwrap();
-    assert_eq!(*record.state, ModelState::of(&model()));
-    assert_eq!(
-        models.register(CONTRACT, "hash").await.unwrap(),
-        Generation(1)
-    );
 }
 
 #[tokio::test]
