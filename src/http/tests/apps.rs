@@ -203,28 +203,6 @@ async fn what_fits_is_served_whatever_the_app_was_made_for() {
 }
 
 #[tokio::test]
-async fn a_socket_stays_open_after_an_operation_of_an_app_that_is_too_old() {
-    let (open, [older, _, newer]) = between_two_models().await;
-    for (app, code) in [(&older, "CLIENT_TOO_OLD"), (&newer, "SERVICE_UNAVAILABLE")] {
-        let headers = [("sec-websocket-protocol", TRANSPORT)];
-        let mut socket = open.connect(&headers).await.unwrap();
-        let token = open.test_server.token(PATIENCE * 2);
-        let payload = json!({"token": token, "Tidegate-Schema": app});
-        socket
-            .say(json!({"type": "connection_init", "payload": payload}))
-            .await;
-        assert_eq!(socket.hear().await["type"], "connection_ack");
-        let gone = "subscription { changes { changes { document { ... on Task { gone } } } } }";
-        socket.subscribe("1", gone).await;
-        let error = socket.hear().await;
-        assert_eq!(error["type"], "error");
-        assert_eq!(error["payload"][0]["extensions"]["code"], code);
-        socket.subscribe("1", "{ viewer { id } }").await;
-        assert_eq!(socket.hear().await["type"], "next");
-    }
-}
-
-#[tokio::test]
 async fn a_model_that_a_later_gateway_registers_is_found() {
     let test_server = TestServer::new().await;
     let store = Arc::new(test_server.another_store());

@@ -181,21 +181,6 @@ async fn an_answer_of_several_frames_arrives_whole() {
 }
 
 #[tokio::test]
-async fn a_bad_document_is_an_error_message_and_the_socket_stays() {
-    let open = OpenSocket::new(TestServer::new().await).await;
-    let mut client = open.client(PATIENCE * 2).await;
-    client.subscribe("1", "{ nothing }").await;
-    let error = client.hear().await;
-    assert_eq!(error["type"], "error");
-    assert_eq!(
-        error["payload"][0]["extensions"]["code"],
-        "GRAPHQL_VALIDATION_FAILED"
-    );
-    client.subscribe("1", "{ viewer { id } }").await;
-    assert_eq!(client.hear().await["type"], "next");
-}
-
-#[tokio::test]
 async fn a_completed_subscription_is_silent_and_its_id_free() {
     let open = OpenSocket::new(TestServer::new().await).await;
     let mut client = open.client(PATIENCE * 2).await;

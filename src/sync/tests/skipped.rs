@@ -1,4 +1,4 @@
-//! What pages could not show, and types that a gateway does not know: tokens name them (rules.md 2.5, 2.5a).
+//! What pages could not show: tokens name it (rules.md 2.5a).
 
 use super::*;
 use crate::sync::LeadWatch;
@@ -75,62 +75,4 @@ async fn a_subscription_goes_back_when_its_gateway_leads() {
     watch.look().await.unwrap();
     let again = timeout(PATIENCE, pages.next()).await.unwrap();
     assert_eq!(seqs(&again.unwrap().unwrap()), [1, 2]);
-}
-
-/// The silent gap in an ordinary rolling deploy: a device of all types pulls from the gateway that lacks one.
-#[tokio::test]
-async fn a_type_that_another_gateway_knows_is_not_passed() {
-    let directory = TempDir::new().unwrap();
-    let (store, older) = Scripted::on(&directory).serve();
-    let clock: Clock = Arc::new(|| Timestamp::EPOCH);
-    let newer = start(NEXT, store.clone(), clock, Limits::default());
-    let caller = alice(&older);
-    lead(MODEL, &store).await;
-    lead(NEXT, &store).await;
-    let begun = pull(&older, &caller, None).await;
-    let mut tag = create("g1");
-    for submission in &mut tag.changes {
-        submission.type_name = TypeName::new("Tag").unwrap();
-        if let Ok(change) = &mut submission.change {
-            change.key.type_name = submission.type_name.clone();
-        }
-    }
-    newer.push(&alice(&newer), tag).await.unwrap();
-    let mut at = begun.token();
-    for _ in 0..2 {
-        let beside = pull(&older, &caller, Some(&at)).await;
-        assert!(beside.changes.is_empty() && !beside.reset && !beside.has_more);
-        at = beside.token();
-    }
-    let upgraded = pull(&newer, &alice(&newer), Some(&at)).await;
-    assert_eq!((seqs(&upgraded), upgraded.reset), (vec![1], false));
-    let back = pull(&older, &caller, Some(&upgraded.token())).await;
-    assert!(back.changes.is_empty() && !back.reset);
-}
-
-#[tokio::test]
-async fn a_type_that_is_refreshed_comes_again() {
-    let directory = TempDir::new().unwrap();
-    let (_, sync) = Scripted::on(&directory).serve();
-    let caller = alice(&sync);
-    sync.push(&caller, create("a")).await.unwrap();
-    let at = pull(&sync, &caller, None).await.token();
-    let request = PullRequest::new(Some(&at), RequestedTypes::All, 100, sync.limits()).unwrap();
-    let request = PullRequest {
-        refresh: Refresh {
-            types: [TypeName::new("Task").unwrap()].into(),
-            selection: 1,
-        },
-        ..request
-    };
-    let again = sync.pull(&caller, request.clone()).await.unwrap();
-    assert_eq!((seqs(&again), again.reset), (vec![1], false));
-    // On a subscription with the first page only.
-    let pages = Arc::clone(&sync).subscribe(caller.clone(), request, Start::Checkpoint);
-    let mut pages = Box::pin(pages);
-    let first = pages.next().await.unwrap().unwrap();
-    assert_eq!(seqs(&first), [1]);
-    sync.push(&caller, create("b")).await.unwrap();
-    let live = timeout(PATIENCE, pages.next()).await.unwrap();
-    assert_eq!(seqs(&live.unwrap().unwrap()), [2]);
 }

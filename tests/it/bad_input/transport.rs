@@ -2,7 +2,7 @@
 //!
 //! `wire` tests the specification of GraphQL over HTTP in detail.
 
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -22,23 +22,24 @@ fn request(client: &Client, method: Method, path: &str) -> RequestBuilder {
     client.http.request(method, url).bearer_auth(&client.token)
 }
 
-async fn check(request: RequestBuilder, status: u16, code: &str) {
+/// Sends a request that is refused, and returns the headers of the answer.
+async fn check(request: RequestBuilder, status: u16, code: &str) -> HeaderMap {
     let response = request.send().await.unwrap();
     assert_eq!(
         response.status(),
         StatusCode::from_u16(status).unwrap(),
         "{code}"
     );
-    let content_type = response.headers()["content-type"]
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let headers = response.headers().clone();
+    let content_type = headers["content-type"].to_str().unwrap();
     assert!(content_type.contains("json"), "{content_type}");
+    assert_eq!(headers["x-content-type-options"], "nosniff");
     let text = response.text().await.unwrap();
     let body: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(body["errors"][0]["extensions"]["code"], code, "{body}");
     assert!(body["errors"][0]["message"].is_string());
     assert!(body.get("data").is_none(), "{body}");
+    headers
 }
 
 #[tokio::test]
@@ -101,7 +102,9 @@ async fn only_json_is_taken() {
     let server = Server::dev(&directory);
     let alice = server.client("alice");
     for kind in [
+        "",
         "text/plain",
+        "text/plain; application/json",
         "application/x-www-form-urlencoded",
         "multipart/form-data; boundary=x",
         "application/graphql",
@@ -112,6 +115,11 @@ async fn only_json_is_taken() {
     }
     let untyped = request(&alice, Method::POST, "/graphql").body(QUERY);
     check(untyped, 415, "UNSUPPORTED_MEDIA_TYPE").await;
+    let packed = post(&alice, QUERY).header("content-encoding", "gzip");
+    check(packed, 415, "UNSUPPORTED_MEDIA_TYPE").await;
+    let json = request(&alice, Method::POST, "/graphql");
+    let json = json.header("content-type", "Application/JSON; charset=utf-8");
+    assert_eq!(json.body(QUERY).send().await.unwrap().status(), 200);
 }
 
 #[tokio::test]
@@ -127,8 +135,12 @@ async fn without_a_good_token_there_is_nothing() {
             token: token.to_owned(),
             ..alice.clone()
         };
-        check(post(&client, QUERY), 401, "UNAUTHENTICATED").await;
+        let headers = check(post(&client, QUERY), 401, "UNAUTHENTICATED").await;
+        assert_eq!(headers["www-authenticate"], "Bearer");
         check(post(&client, "no JSON"), 401, "UNAUTHENTICATED").await;
+        let asked = request(&client, Method::GET, "/graphql?query=%7Ba%7D");
+        let asked = asked.header("accept", "text/html");
+        check(asked, 401, "UNAUTHENTICATED").await;
     }
     let bare = |method| {
         let url = format!("{}/graphql", alice.url);
@@ -172,6 +184,14 @@ async fn paths_and_methods_that_are_not_there_say_so() {
         let request =
             request(&alice, method, path).header("accept", "application/graphql-response+json");
         check(request, status, code).await;
+    }
+    for (method, path, allowed) in [
+        (Method::PUT, "/graphql", "GET,HEAD,POST"),
+        (Method::POST, "/schema.graphql", "GET,HEAD"),
+        (Method::DELETE, "/healthz", "GET,HEAD"),
+    ] {
+        let headers = check(request(&alice, method, path), 405, "METHOD_NOT_ALLOWED").await;
+        assert_eq!(headers["allow"], allowed, "{path}");
     }
     let query = request(&alice, Method::GET, "/graphql?query=%7Bviewer%7Bid%7D%7D");
     assert_eq!(query.send().await.unwrap().status(), 200);
