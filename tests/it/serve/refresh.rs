@@ -40,15 +40,16 @@ async fn read(client: &Client, fields: &str, at: Value, refresh: &Value) -> (Vec
     panic!("the pages have no end");
 }
 
-/// The first page of a subscription.
-async fn followed(client: &Client, fields: &str, at: &Value) -> Value {
+/// A subscription, and its first page.
+async fn followed(client: &Client, fields: &str, at: &Value) -> (Socket, Value) {
     let mut socket = Socket::connect(client).await;
     let subscription = format!(
         "changes(checkpoint: {at}, refresh: [Task]) {{ {} }}",
         page(fields)
     );
     socket.subscribe("1", &subscription).await;
-    socket.page().await
+    let first = socket.page().await;
+    (socket, first)
 }
 
 async fn documents_come_again_once(server: &Server) {
@@ -71,17 +72,22 @@ async fn documents_come_again_once(server: &Server) {
     );
     let (more, at) = read(&client, "title notes", at, &refresh).await;
     assert!(more.is_empty(), "{more:?}");
-    let first = followed(&client, "title notes", &at).await;
+    let (_, first) = followed(&client, "title notes", &at).await;
     assert_eq!(
         (&first["changes"], &first["reset"]),
         (&json!([]), &json!(false))
     );
 
     // The next update selects something else.
-    let first = followed(&client, "title notes done", &at).await;
+    let (mut socket, first) = followed(&client, "title notes done", &at).await;
     assert_eq!(first["changes"].as_array().unwrap().len(), TASKS);
     assert_eq!(first["reset"], false);
-    let again = followed(&client, "title notes done", &first["checkpoint"]).await;
+    client.push_all(json!([task(TASKS)])).await;
+    let live = socket.page().await;
+    assert_eq!(live["changes"].as_array().unwrap().len(), 1);
+    let id = &live["changes"][0]["documentId"];
+    assert_eq!(*id, format!("t{TASKS}"), "only the first page begins again");
+    let (_, again) = followed(&client, "title notes done", &live["checkpoint"]).await;
     assert_eq!(again["changes"], json!([]), "a library opens it again");
 }
 
