@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     id::{IdType, TypeName},
-    model::{DocumentType, Field, Model, Shape},
+    model::{DocumentType, Field, Model},
     mutant::{Mutant, is_active},
     value::json::join,
 };
@@ -108,7 +108,7 @@ impl TypeShape {
             let earlier = earlier.map(|earlier| (name.clone(), earlier.to_owned()));
             self.moved_names.extend(earlier);
             self.stored_names.insert(name, field.stored_as.clone());
-            let embedded = embedded_in(&field.ty.shape);
+            let embedded = field.ty.shape.embedded();
             if let Some(inside) = embedded.filter(|inside| named.insert(inside)) {
                 self.name_fields(model, inside, model.embedded_fields(inside), named);
             }
@@ -152,15 +152,6 @@ impl TypeShape {
                 &other.grants,
             )
             && has_same_names
-    }
-}
-
-/// The embedded type that a field holds, itself or in lists.
-fn embedded_in(shape: &Shape) -> Option<&str> {
-    match shape {
-        Shape::Embedded(name) => Some(name),
-        Shape::List(item) => embedded_in(&item.shape),
-        Shape::Scalar(_) | Shape::Enum(_) => None,
     }
 }
 

@@ -313,6 +313,17 @@ pub enum Shape {
     List(Box<FieldType>),
 }
 
+impl Shape {
+    /// The embedded type that it holds, itself or in lists.
+    pub fn embedded(&self) -> Option<&str> {
+        match self {
+            Self::Embedded(name) => Some(name),
+            Self::List(item) => item.shape.embedded(),
+            Self::Scalar(_) | Self::Enum(_) => None,
+        }
+    }
+}
+
 /// The scalars of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scalar {

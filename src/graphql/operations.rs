@@ -9,7 +9,7 @@ mod tests;
 use std::{collections::BTreeMap, fmt::Write};
 
 use serde_json::{Map, Value, json};
-use tidegate_core::model::{DocumentType, Field, Model, Shape};
+use tidegate_core::model::{DocumentType, Field, Model};
 
 use self::names::{Aliases, Names};
 use super::{RawRequest, types::document::state_name};
@@ -210,7 +210,8 @@ fn write_field(text: &mut String, model: &Model, field: &Field, alias: &str, dep
     }
     let indent = "  ".repeat(depth);
     let name = &field.name;
-    match embedded_fields(model, &field.ty.shape) {
+    let embedded = field.ty.shape.embedded();
+    match embedded.map(|name| model.embedded_fields(name)) {
         None => write_into(text, format_args!("{indent}{alias}{name}\n")),
         Some(_) if depth > EMBEDDED_DEPTH_MAX => {
             write_into(
@@ -228,17 +229,6 @@ fn write_field(text: &mut String, model: &Model, field: &Field, alias: &str, dep
             }
             write_into(text, format_args!("{indent}}}\n"));
         }
-    }
-}
-
-fn embedded_fields<'m>(model: &'m Model, shape: &Shape) -> Option<&'m [Field]> {
-    match shape {
-        Shape::List(item) => embedded_fields(model, &item.shape),
-        Shape::Embedded(name) => model
-            .embedded
-            .get(name)
-            .map(|embedded| embedded.fields.as_slice()),
-        Shape::Scalar(_) | Shape::Enum(_) => None,
     }
 }
 

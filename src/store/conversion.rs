@@ -28,21 +28,12 @@ use super::{
 /// The fields of a conflict's sides.
 const SIDES: [&str; 3] = ["mine", "base", "theirs"];
 
-/// How the fields are stored that a model names: the types that have other stored names somewhere, by their names.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// How the fields are stored that a model names.
+#[derive(Debug, Default)]
 pub(crate) struct StoredNames {
-    types: BTreeMap<TypeName, FieldNames>,
-    embedded: BTreeMap<String, FieldNames>,
-}
-
-/// The fields of one type, by their names in the model.
-type FieldNames = BTreeMap<String, FieldName>;
-
-#[derive(Debug, PartialEq, Eq)]
-struct FieldName {
-    stored_as: String,
-    /// The embedded type of its values, or of their items.
-    embedded: Option<String>,
+    model: Option<Model>,
+    /// The types that have other stored names somewhere, by their names.
+    types: BTreeSet<TypeName>,
 }
 
 /// How far a conversion has come.
@@ -125,40 +116,21 @@ impl StoredNames {
             let reason = format!("the model that {found_in} was served by last cannot be read");
             StoreError::Unsuitable(format!("{reason}; {advice}\n{mistakes}"))
         })?;
-        Ok(Self::of(&model))
+        Ok(Self::of(model))
     }
 
-    fn of(model: &Model) -> Self {
-        let types = model.types.iter();
-        let types = types.map(|of| (of.name.clone(), names(&of.fields)));
-        let embedded = model.embedded.iter();
-        let embedded = embedded.map(|(name, of)| (name.clone(), names(&of.fields)));
-        let mut all = Self {
-            types: types.collect(),
-            embedded: embedded.collect(),
-        };
-        let other = all.with_other_names();
-        all.types.retain(|_, fields| all_reach(fields, &other));
-        all
-    }
-
-    /// The embedded types that have other stored names, themselves or somewhere below.
-    fn with_other_names(&self) -> BTreeSet<String> {
-        let mut other = BTreeSet::new();
-        loop {
-            let found = self.embedded.iter();
-            let found = found.filter(|(name, of)| !other.contains(*name) && all_reach(of, &other));
-            let found: Vec<String> = found.map(|(name, _)| name.clone()).collect();
-            if found.is_empty() {
-                return other;
-            }
-            other.extend(found);
+    fn of(model: Model) -> Self {
+        let differs = |fields: &[Field]| has_other_names(&model, fields, &mut BTreeSet::new());
+        let types = model.types.iter().filter(|of| differs(&of.fields));
+        Self {
+            types: types.map(|of| of.name.clone()).collect(),
+            model: Some(model),
         }
     }
 
     /// The types whose records have to be written again, in ascending order.
     pub(crate) fn types(&self) -> impl Iterator<Item = &TypeName> {
-        self.types.keys()
+        self.types.iter()
     }
 
     /// Whether no record has to be written again.
@@ -169,7 +141,7 @@ impl StoredNames {
     /// A record of the feed in today's form, with all else that its store keeps in it; `None` if it stays as it is. One
     /// that cannot be read stays, and is withheld by those who read it.
     pub(crate) fn record(&self, raw: &RawDocument) -> Option<RawDocumentBuf> {
-        let fields = self.type_of(raw)?;
+        let fields = self.fields_of(raw)?;
         let converted = each(raw, |name, value| match (name, value) {
             ("b", RawBsonRef::Document(body)) => Ok(Some(self.document(fields, body)?.into())),
             ("f", RawBsonRef::Document(versions)) => {
@@ -182,7 +154,7 @@ impl StoredNames {
 
     /// The same of a conflict that waits.
     pub(crate) fn conflict(&self, raw: &RawDocument) -> Option<RawDocumentBuf> {
-        let fields = self.type_of(raw)?;
+        let fields = self.fields_of(raw)?;
         let converted = each(raw, |name, value| match value {
             RawBsonRef::Document(side) if SIDES.contains(&name) => {
                 Ok(Some(self.document(fields, side)?.into()))
@@ -198,24 +170,23 @@ impl StoredNames {
             .filter(|record| **record != *raw)
     }
 
-    fn type_of(&self, raw: &RawDocument) -> Option<&FieldNames> {
+    /// The fields of a record whose type has other stored names.
+    fn fields_of(&self, raw: &RawDocument) -> Option<&[Field]> {
         let name = TypeName::new(raw.get_str("t").ok()?).ok()?;
-        self.types.get(&name)
+        let mut types = self.model.iter().flat_map(|model| &model.types);
+        let of_type = types.find(|of| of.name == name && self.types.contains(&name));
+        of_type.map(|of| of.fields.as_slice())
     }
 
     /// A document under stored names. What the model does not name keeps its name, unless another field is stored under
     /// it: earlier versions kept what was left of such a field.
-    fn document(
-        &self,
-        fields: &FieldNames,
-        raw: &RawDocument,
-    ) -> Result<RawDocumentBuf, CodecError> {
+    fn document(&self, fields: &[Field], raw: &RawDocument) -> Result<RawDocumentBuf, CodecError> {
         let (mut named, mut other) = (BTreeMap::new(), BTreeMap::new());
         for element in raw {
             let (name, value) = element?;
-            match fields.get(name.as_str()) {
+            match named_in(fields, name.as_str()) {
                 Some(field) => {
-                    let value = self.value(field, value)?;
+                    let value = self.value(&field.ty.shape, value)?;
                     named.insert(field.stored_as.as_str(), value);
                 }
                 None => {
@@ -231,22 +202,16 @@ impl StoredNames {
         Ok(converted)
     }
 
-    fn value(&self, field: &FieldName, value: RawBsonRef<'_>) -> Result<RawBson, CodecError> {
-        let embedded = field.embedded.as_ref();
-        let embedded = embedded.and_then(|name| self.embedded.get(name));
-        match embedded {
-            Some(fields) => self.nested(fields, value),
-            None => Ok(value.into()),
-        }
-    }
-
-    fn nested(&self, fields: &FieldNames, value: RawBsonRef<'_>) -> Result<RawBson, CodecError> {
+    fn value(&self, shape: &Shape, value: RawBsonRef<'_>) -> Result<RawBson, CodecError> {
+        let Some((model, name)) = self.model.as_ref().zip(shape.embedded()) else {
+            return Ok(value.into());
+        };
         Ok(match value {
-            RawBsonRef::Document(raw) => self.document(fields, raw)?.into(),
+            RawBsonRef::Document(raw) => self.document(model.embedded_fields(name), raw)?.into(),
             RawBsonRef::Array(items) => {
                 let mut converted = RawArrayBuf::new();
                 for item in items {
-                    converted.push(self.nested(fields, item?)?);
+                    converted.push(self.value(shape, item?)?);
                 }
                 converted.into()
             }
@@ -255,31 +220,22 @@ impl StoredNames {
     }
 }
 
-fn names(fields: &[Field]) -> FieldNames {
-    let names = fields.iter().map(|field| {
-        let name = FieldName {
-            stored_as: field.stored_as.clone(),
-            embedded: embedded_in(&field.ty.shape).map(str::to_owned),
-        };
-        (field.name.clone(), name)
-    });
-    names.collect()
-}
-
-fn embedded_in(shape: &Shape) -> Option<&str> {
-    match shape {
-        Shape::Embedded(name) => Some(name),
-        Shape::List(items) => embedded_in(&items.shape),
-        Shape::Scalar(_) | Shape::Enum(_) => None,
-    }
-}
-
-/// Whether one of the fields has another stored name, or holds an embedded type of `other`.
-fn all_reach(fields: &FieldNames, other: &BTreeSet<String>) -> bool {
-    fields.iter().any(|(name, field)| {
-        let embedded = field.embedded.as_ref();
-        *name != field.stored_as || embedded.is_some_and(|name| other.contains(name))
+/// Whether a field has another stored name, itself or in an embedded type that none of `seen` is.
+fn has_other_names<'m>(
+    model: &'m Model,
+    fields: &'m [Field],
+    seen: &mut BTreeSet<&'m str>,
+) -> bool {
+    fields.iter().any(|field| {
+        let embedded = field.ty.shape.embedded().filter(|name| seen.insert(name));
+        let inside = embedded.map(|name| model.embedded_fields(name));
+        field.name != field.stored_as
+            || inside.is_some_and(|inside| has_other_names(model, inside, seen))
     })
+}
+
+fn named_in<'m>(fields: &'m [Field], name: &str) -> Option<&'m Field> {
+    fields.iter().find(|field| field.name == name)
 }
 
 /// A copy of a record, in which `convert` replaces values.
@@ -299,11 +255,11 @@ fn each(
 }
 
 /// The fields in question, under their stored names.
-fn stored(fields: &FieldNames, names: &RawArray) -> Result<RawArrayBuf, CodecError> {
+fn stored(fields: &[Field], names: &RawArray) -> Result<RawArrayBuf, CodecError> {
     let mut converted = RawArrayBuf::new();
     for name in names {
         let name = name?.as_str().ok_or(CodecError::Field("f"))?;
-        converted.push(fields.get(name).map_or(name, |field| &field.stored_as));
+        converted.push(named_in(fields, name).map_or(name, |field| &field.stored_as));
     }
     Ok(converted)
 }

@@ -25,7 +25,7 @@ use futures_util::{
 use tempfile::TempDir;
 use tidegate_core::{
     change::{Action, BaseVersion, Change, Submission},
-    checkpoint::{Refresh, RequestedTypes, TokenKey},
+    checkpoint::{RequestedTypes, TokenKey},
     grant::Identity,
     id::{ClientId, DocumentId, DocumentKey, Epoch, MutationId, Scope, Seq, TypeName, UserId},
     outcome::Status,

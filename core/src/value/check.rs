@@ -3,7 +3,7 @@
 //! [`super::json`] checks the form while it reads JSON. [`super::fit`] reads stored documents.
 
 use super::{
-    Document, Value,
+    Value,
     json::{JsonError, join},
 };
 use crate::model::{Field, Model, Shape};
@@ -26,13 +26,26 @@ pub fn check_value(
         .constraint
         .check(value)
         .map_err(|problem| JsonError::new(path, problem))?;
-    each_embedded(
-        model,
-        &field.ty.shape,
-        value,
-        path,
-        &|fields, document, path| {
-            fields.iter().try_for_each(|field| {
+    check_embedded(model, &field.ty.shape, value, path)
+}
+
+/// Checks the embedded documents in a value, in its lists too.
+fn check_embedded(
+    model: &Model,
+    shape: &Shape,
+    value: &Value,
+    path: &str,
+) -> Result<(), JsonError> {
+    match (shape, value) {
+        (Shape::List(item), Value::List(values)) => {
+            let mut values = values.iter().enumerate();
+            values.try_for_each(|(i, value)| {
+                check_embedded(model, &item.shape, value, &format!("{path}[{i}]"))
+            })
+        }
+        (Shape::Embedded(name), Value::Object(document)) => {
+            let mut fields = model.embedded_fields(name).iter();
+            fields.try_for_each(|field| {
                 let path = join(path, &field.name);
                 match document.get(&field.stored_as) {
                     Some(value) => check_value(model, field, value, &path),
@@ -42,29 +55,6 @@ pub fn check_value(
                     None => Ok(()),
                 }
             })
-        },
-    )
-}
-
-/// A check of one embedded document: its type's fields, its content, and the path to it.
-type Check<'c> = &'c dyn Fn(&[Field], &Document, &str) -> Result<(), JsonError>;
-
-/// Checks the embedded documents that stand directly in a value, in its lists too.
-fn each_embedded(
-    model: &Model,
-    shape: &Shape,
-    value: &Value,
-    path: &str,
-    check: Check<'_>,
-) -> Result<(), JsonError> {
-    match (shape, value) {
-        (Shape::List(item), Value::List(values)) => {
-            values.iter().enumerate().try_for_each(|(i, value)| {
-                each_embedded(model, &item.shape, value, &format!("{path}[{i}]"), check)
-            })
-        }
-        (Shape::Embedded(name), Value::Object(document)) => {
-            check(model.embedded_fields(name), document, path)
         }
         _ => Ok(()),
     }

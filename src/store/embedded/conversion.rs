@@ -36,6 +36,9 @@ const ESCAPED: &str = "restamped";
 /// name says the same of memberships. Versions before that one kept neither.
 const LIVING_OF: TableDefinition<(), u64> = TableDefinition::new("living_of");
 
+/// Memberships by user alone.
+const MEMBERS: TableDefinition<(&str, &str, &str), (&str, bool)> = TableDefinition::new("members");
+
 /// How many records are passed between two reports.
 const REPORTED: u64 = 1_000;
 
@@ -50,6 +53,9 @@ pub(super) fn convert(
     let place = path.display();
     tracing::info!("converting {place} from format {FORMAT_BEFORE} to {FORMAT_VERSION}");
     let transaction = database.begin_write()?;
+    transaction.delete_table(LIVING_OF)?;
+    transaction.delete_table(MEMBERS)?;
+    transaction.open_table(USERS)?.remove("")?;
     create_tables(&transaction, options)?;
     let mut conversion = Conversion {
         before: &before,

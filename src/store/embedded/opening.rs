@@ -20,7 +20,7 @@ use super::{
     read_only_file::ReadOnlyFile,
     tables::{
         CLIENTS, CONFLICTS, DISPUTED, ENTRIES, EXPIRY, FEED, FORMAT, FORMAT_VERSION, GIVEN, INBOX,
-        LIVING, MARKERS, MEMBERS, META, MODELS, NUMBERED, PUSHED, RESOLVED, SCOPE_NUMBERS, SCOPES,
+        LIVING, MARKERS, META, MODELS, NUMBERED, PUSHED, RESOLVED, SCOPE_NUMBERS, SCOPES,
         TOKEN_KEY, USERS, WAITING,
     },
 };
@@ -141,7 +141,6 @@ pub(super) fn create_tables(
     transaction.open_table(MARKERS)?;
     transaction.open_table(CLIENTS)?;
     transaction.open_table(PUSHED)?;
-    transaction.open_table(MEMBERS)?;
     transaction.open_table(GIVEN)?;
     transaction.open_table(USERS)?;
     transaction.open_table(EXPIRY)?;

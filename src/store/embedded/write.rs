@@ -17,8 +17,8 @@ use super::{
     inbox, members,
     numbers::NumberTables,
     tables::{
-        CLIENTS, ENTRIES, EXPIRY, EntryIndexRow, FEED, GIVEN, GivenPlace, LIVING, MARKERS, MEMBERS,
-        META, PUSHED, SCOPES, USERS, names,
+        CLIENTS, ENTRIES, EXPIRY, EntryIndexRow, FEED, GIVEN, GivenPlace, LIVING, MARKERS, META,
+        PUSHED, SCOPES, USERS, names,
     },
     view::{ReadView, unreadable},
 };
@@ -32,7 +32,6 @@ struct RecordTables<'t> {
     living: Table<'t, (&'static str, i64), ()>,
     entries: Table<'t, (&'static str, &'static str), EntryIndexRow>,
     markers: Table<'t, (&'static str, &'static str, &'static str), (i64, i64)>,
-    members: Table<'t, (&'static str, &'static str, &'static str), (&'static str, bool)>,
     given: Table<'t, GivenPlace, (&'static str, bool)>,
     expiry: Table<'t, (i64, &'static str, i64), ()>,
 }
@@ -127,7 +126,6 @@ impl<'t> RecordTables<'t> {
             living: transaction.open_table(LIVING)?,
             entries: transaction.open_table(ENTRIES)?,
             markers: transaction.open_table(MARKERS)?,
-            members: transaction.open_table(MEMBERS)?,
             given: transaction.open_table(GIVEN)?,
             expiry: transaction.open_table(EXPIRY)?,
         })
@@ -192,11 +190,8 @@ impl<'t> RecordTables<'t> {
         let (type_name, id) = names(&entry.key);
         let member = entry.membership.as_ref();
         if let Some(member) = member {
-            let opens = members::opens(member);
-            self.members
-                .insert((member.user.as_str(), type_name, id), opens)?;
             self.given
-                .insert(members::place(&entry.key, member), opens)?;
+                .insert(members::place(&entry.key, member), members::opens(member))?;
         }
         let deleted_at = entry.is_deleted().then_some(entry.at.ms());
         let user = member.map(|member| member.user.as_str());
@@ -216,8 +211,7 @@ impl<'t> RecordTables<'t> {
             Some(at) => drop(self.expiry.remove((at, scope, seq))?),
             None => drop(self.living.remove((scope, seq))?),
         }
-        if let Some(user) = user {
-            self.members.remove((user, type_name, id))?;
+        if user.is_some() {
             let stored = stored.map(|stored| codec::decode_item(stored.value().1));
             let stored = stored.transpose().map_err(unreadable)?;
             if let Some(Record::Entry(entry)) = stored.map(|item| item.record)
