@@ -59,7 +59,7 @@ pub use self::{
     maintain::{Collected, collect, rotate_epoch},
     pull::{Page, PullRequest},
     push::SentPush,
-    survey::{Accepted, Examples, ModelSurvey, OtherClients, SurveyResult, TypeSurvey, is_urgent},
+    survey::{Accepted, ModelSurvey, OtherClients, SurveyResult, TypeSurvey, is_urgent},
 };
 use crate::{
     limits::Limits,

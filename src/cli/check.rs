@@ -25,7 +25,7 @@ use crate::{
         Store,
         finding::{Level, StorePresence, refuse_obstacles},
     },
-    sync::{Examples, SurveyResult},
+    sync::SurveyResult,
 };
 
 #[derive(Debug, Args)]
@@ -127,11 +127,12 @@ async fn report_plan(own: &OwnModel, store: &dyn Store) -> CliResult {
 }
 
 fn report_scopes(result: &SurveyResult) {
-    let Examples { count, first } = &result.out_of_reach;
-    if *count > 0 {
+    let unseen = &result.out_of_reach;
+    if unseen.count > 0 {
         print(&format!(
-            "note: {count} documents name a scope that no rule of the model grants, so nobody sees them: {}\n",
-            first.join(", ")
+            "note: {} documents name a scope that no rule of the model grants, so nobody sees them: {}\n",
+            unseen.count,
+            unseen.first.join(", ")
         ));
     }
 }

@@ -32,6 +32,25 @@ pub struct Finding {
     pub examples: Vec<String>,
 }
 
+/// Documents or records of one kind: how many there are, and the first of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Examples {
+    /// All of them.
+    pub count: u64,
+    /// The first, with what there is to say of each.
+    pub first: Vec<String>,
+}
+
+impl Examples {
+    /// Counts one more.
+    pub fn take(&mut self, example: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.first.len() < EXAMPLES_MAX {
+            self.first.push(example());
+        }
+    }
+}
+
 /// Whether there is a store at a place, for commands that make and convert none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorePresence {

@@ -21,7 +21,7 @@ use tidegate_core::{
 };
 
 pub use self::findings::Accepted;
-use crate::store::{Store, StoreError, finding::EXAMPLES_MAX};
+use crate::store::{Store, StoreError, finding::Examples};
 
 /// The number of entries that are judged at a time.
 const BATCH: usize = 500;
@@ -88,15 +88,6 @@ pub struct TypeSurvey {
     pub missing: Examples,
 }
 
-/// A number of documents, and the first of them.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Examples {
-    /// All of them.
-    pub count: u64,
-    /// The first, with what there is to say of each.
-    pub first: Vec<String>,
-}
-
 impl TypeSurvey {
     const NOTHING: Self = Self {
         documents: 0,
@@ -109,15 +100,6 @@ impl TypeSurvey {
             first: Vec::new(),
         },
     };
-}
-
-impl Examples {
-    fn take(&mut self, example: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.first.len() < EXAMPLES_MAX {
-            self.first.push(example());
-        }
-    }
 }
 
 impl<'m> ModelSurvey<'m> {

@@ -12,34 +12,10 @@ use super::{
 };
 use crate::store::{
     StoreError,
-    finding::{EXAMPLES_MAX, Finding, Topic},
+    finding::{Examples, Finding, Topic},
 };
 
 const ADVICE: &str = "restore the file from a backup, then run `tidegate rotate-epoch`";
-
-/// What does not hold, counted, with the first examples.
-#[derive(Default)]
-struct Broken {
-    count: u64,
-    first: Vec<String>,
-}
-
-impl Broken {
-    fn add(&mut self, example: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.first.len() < EXAMPLES_MAX {
-            self.first.push(example());
-        }
-    }
-
-    fn finding(self, topic: Topic, broken: &str, good: &str) -> Finding {
-        match self.count {
-            0 => Finding::good(topic, good),
-            count => Finding::problem(topic, format!("{count} {broken}; {ADVICE}"))
-                .about(count, self.first),
-        }
-    }
-}
 
 impl EmbeddedStore {
     /// Examines the whole file.
@@ -56,18 +32,18 @@ impl EmbeddedStore {
 /// No seq can stand twice: it is part of the key.
 fn heads(file: &ReadTransaction) -> Result<Finding, StoreError> {
     let (scopes, feed) = (file.open_table(SCOPES)?, file.open_table(FEED)?);
-    let mut broken = Broken::default();
+    let mut broken = Examples::default();
     for row in scopes.iter()? {
         let (scope, state) = row?;
         let (scope, (head, floor)) = (scope.value(), state.value());
         let mut beyond = feed.range((scope, head.saturating_add(1))..=(scope, i64::MAX))?;
         if floor > head || beyond.next().is_some() {
-            broken.add(|| scope.to_owned());
+            broken.take(|| scope.to_owned());
         }
     }
     let found = "scopes have entries or a floor above their head";
     let good = "each scope's head is at the end of its feed";
-    Ok(broken.finding(Topic::Heads, found, good))
+    Ok(finding(broken, Topic::Heads, found, good))
 }
 
 /// Each record of the feed stands where the index of entries or that of markers says, and these say nothing else.
@@ -75,7 +51,7 @@ fn feed(file: &ReadTransaction) -> Result<Finding, StoreError> {
     let feed = file.open_table(FEED)?;
     let (entries, markers) = (file.open_table(ENTRIES)?, file.open_table(MARKERS)?);
     let scopes = file.open_table(SCOPES)?;
-    let mut broken = Broken::default();
+    let mut broken = Examples::default();
     let mut records = 0;
     for row in feed.iter()? {
         let (place, record) = row?;
@@ -95,14 +71,23 @@ fn feed(file: &ReadTransaction) -> Result<Finding, StoreError> {
         };
         records += 1;
         if !is_indexed || item.seq.0 != seq || scopes.get(scope)?.is_none() {
-            broken.add(|| key.to_string());
+            broken.take(|| key.to_string());
         }
     }
     let indexed = entries.len()? + markers.len()?;
     for _ in records..indexed {
-        broken.add(|| "a document without a record".to_owned());
+        broken.take(|| "a document without a record".to_owned());
     }
     let found = "records of the feed are not where its indexes say";
     let good = format!("{records} records of the feed, each where its index says");
-    Ok(broken.finding(Topic::Feed, found, &good))
+    Ok(finding(broken, Topic::Feed, found, &good))
+}
+
+fn finding(broken: Examples, topic: Topic, found: &str, good: &str) -> Finding {
+    match broken.count {
+        0 => Finding::good(topic, good),
+        count => {
+            Finding::problem(topic, format!("{count} {found}; {ADVICE}")).about(count, broken.first)
+        }
+    }
 }

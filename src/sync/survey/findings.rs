@@ -6,8 +6,8 @@ use tidegate_core::{
     model::plan::{Class, Difference, ModelChange, Obstacle},
 };
 
-use super::{Examples, ModelSurvey, OtherClients, SurveyResult, TypeSurvey};
-use crate::store::finding::{Finding, Topic};
+use super::{ModelSurvey, OtherClients, SurveyResult, TypeSurvey};
+use crate::store::finding::{Examples, Finding, Topic};
 
 /// What an operator accepts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -125,21 +125,18 @@ fn nothing_against(obstacle: Obstacle) -> &'static str {
 }
 
 fn of_violations(result: &SurveyResult) -> Option<Finding> {
-    let Examples { count, first } = &result.violations;
-    let message = format!(
-        "{} a `@constraint`; they stay readable, and an edit of such a value has to satisfy it",
-        documents(*count, "breaks", "break")
-    );
-    let finding = Finding::warning(Topic::Model, message).about(*count, first.clone());
-    (*count > 0).then_some(finding)
+    let rest = "a `@constraint`; they stay readable, and an edit of such a value has to satisfy it";
+    warning(&result.violations, "breaks", "break", rest)
 }
 
 fn of_misfits_before(result: &SurveyResult) -> Option<Finding> {
-    let Examples { count, first } = &result.misfits_before;
-    let message = format!(
-        "{} not fit the model in force either, and are withheld; mend them, or change the model, and they are delivered",
-        documents(*count, "does", "do")
-    );
+    let rest = "not fit the model in force either, and are withheld; mend them, or change the model, and they are delivered";
+    warning(&result.misfits_before, "does", "do", rest)
+}
+
+fn warning(found: &Examples, one: &str, several: &str, rest: &str) -> Option<Finding> {
+    let Examples { count, first } = found;
+    let message = format!("{} {rest}", documents(*count, one, several));
     let finding = Finding::warning(Topic::Model, message).about(*count, first.clone());
     (*count > 0).then_some(finding)
 }

@@ -12,7 +12,7 @@ use super::{
     super::{MongoContext, error::MongoError, layout::is_id, server::SyncedCollection},
     Finding, Topic, or_good,
 };
-use crate::store::finding::EXAMPLES_MAX;
+use crate::store::finding::Examples;
 
 /// How long one collection is read.
 const READ_MAX: Duration = Duration::from_secs(10);
@@ -20,8 +20,7 @@ const READ_MAX: Duration = Duration::from_secs(10);
 /// How many odd ids a collection has, and the first of them.
 #[derive(Default)]
 struct OddIds {
-    count: u64,
-    first: Vec<String>,
+    found: Examples,
     /// Whether there may be more.
     is_cut: bool,
 }
@@ -69,20 +68,22 @@ impl OddIds {
         let Ok(Some(id)) = document.get("_id") else {
             return;
         };
-        if is_id(id_type, id) {
-            return;
-        }
-        self.count += 1;
-        if self.first.len() < EXAMPLES_MAX {
-            let shown = Bson::try_from(id);
-            self.first.extend(shown.map(|id| id.to_string()));
+        if !is_id(id_type, id) {
+            let shown = || {
+                Bson::try_from(id).map_or_else(
+                    |_| "one that cannot be read".to_owned(),
+                    |id| id.to_string(),
+                )
+            };
+            self.found.take(shown);
         }
     }
 
     fn finding(self, collection: &SyncedCollection) -> Option<Finding> {
         let SyncedCollection { name, id_type } = collection;
         let seconds = READ_MAX.as_secs();
-        let message = match (self.count, self.is_cut) {
+        let Examples { count, first } = self.found;
+        let message = match (count, self.is_cut) {
             (0, false) => return None,
             (0, true) => {
                 let message = format!(
@@ -97,7 +98,7 @@ impl OddIds {
                 )
             }
         };
-        Some(Finding::warning(Topic::Ids, message).about(self.count, self.first))
+        Some(Finding::warning(Topic::Ids, message).about(count, first))
     }
 }
 
