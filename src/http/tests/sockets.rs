@@ -3,7 +3,6 @@ use serde_json::json;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
-    task::JoinHandle,
     time::timeout,
 };
 use tokio_tungstenite::{
@@ -21,7 +20,6 @@ pub(super) const TRANSPORT: &str = "graphql-transport-ws";
 pub(super) struct OpenSocket {
     pub(super) test_server: TestServer,
     address: String,
-    server: JoinHandle<()>,
 }
 
 pub(super) struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
@@ -31,7 +29,7 @@ impl OpenSocket {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (_, router) = watch::channel(test_server.router());
-        let server = tokio::spawn(serve(
+        tokio::spawn(serve(
             listener,
             router,
             test_server.shutdown.clone(),
@@ -40,7 +38,6 @@ impl OpenSocket {
         Self {
             test_server,
             address,
-            server,
         }
     }
 
@@ -105,47 +102,6 @@ impl Client {
 }
 
 #[tokio::test]
-async fn queries_mutations_and_subscriptions_share_a_socket() {
-    let open = OpenSocket::new(TestServer::new().await).await;
-    let mut client = open.client(PATIENCE * 2).await;
-    client
-        .subscribe(
-            "live",
-            "subscription { changes { changes { documentId } } }",
-        )
-        .await;
-    let first = client.hear().await;
-    assert_eq!(first["id"], "live");
-    assert_eq!(first["payload"]["data"]["changes"]["changes"], json!([]));
-
-    client.subscribe("viewer", "{ viewer { id } }").await;
-    let answer =
-        json!({"type": "next", "id": "viewer", "payload": {"data": {"viewer": {"id": "alice"}}}});
-    assert_eq!(client.hear().await, answer);
-    assert_eq!(
-        client.hear().await,
-        json!({"type": "complete", "id": "viewer"})
-    );
-
-    let push = r#"mutation { pushChanges(input: {changes: [{task: {create: {id: "t1", document: {title: "x"}}}}]}) { results { status } } }"#;
-    client.subscribe("push", push).await;
-    let mut heard = Vec::new();
-    while heard.len() < 3 {
-        heard.push(client.hear().await);
-    }
-    heard.sort_by_key(|message| message["id"].as_str().map(str::to_owned));
-    assert_eq!(
-        heard[0]["payload"]["data"]["changes"]["changes"][0]["documentId"],
-        "t1"
-    );
-    assert_eq!(
-        heard[1]["payload"]["data"]["pushChanges"]["results"][0]["status"],
-        "APPLIED"
-    );
-    assert_eq!(heard[2], json!({"type": "complete", "id": "push"}));
-}
-
-#[tokio::test]
 async fn an_answer_of_several_frames_arrives_whole() {
     let open = OpenSocket::new(TestServer::new().await).await;
     let mut client = open.client(PATIENCE * 2).await;
@@ -181,32 +137,6 @@ async fn an_answer_of_several_frames_arrives_whole() {
 }
 
 #[tokio::test]
-async fn a_completed_subscription_is_silent_and_its_id_free() {
-    let open = OpenSocket::new(TestServer::new().await).await;
-    let mut client = open.client(PATIENCE * 2).await;
-    client
-        .subscribe("1", "subscription { changes { hasMore } }")
-        .await;
-    assert_eq!(client.hear().await["type"], "next");
-    client.say(json!({"type": "complete", "id": "1"})).await;
-    client.subscribe("1", "{ viewer { id } }").await;
-    assert_eq!(
-        client.hear().await["payload"]["data"]["viewer"]["id"],
-        "alice"
-    );
-}
-
-#[tokio::test]
-async fn a_socket_closes_when_its_token_ends() {
-    let open = OpenSocket::new(TestServer::new().await).await;
-    let mut client = open.client(Duration::from_secs(2)).await;
-    client
-        .subscribe("1", "subscription { changes { hasMore } }")
-        .await;
-    assert_eq!(client.close_code().await, 4403);
-}
-
-#[tokio::test]
 async fn the_handshake_may_carry_the_token() {
     let open = OpenSocket::new(TestServer::new().await).await;
     let bearer = open.test_server.bearer();
@@ -220,23 +150,10 @@ async fn the_handshake_may_carry_the_token() {
 }
 
 #[tokio::test]
-async fn a_missing_or_wrong_token_and_broken_rules_close_the_socket() {
+async fn a_binary_message_and_one_that_is_too_large_close_the_socket() {
     let open = OpenSocket::new(TestServer::new().await).await;
     let large = "x".repeat(BODY_BYTES_MAX + 1);
-    for (message, expected) in [
-        (Message::text(r#"{"type":"connection_init"}"#), 4403),
-        (
-            Message::text(r#"{"type":"connection_init","payload":{"token":"x.y.z"}}"#),
-            4403,
-        ),
-        (
-            Message::text(r#"{"type":"subscribe","id":"1","payload":{"query":"{a}"}}"#),
-            4401,
-        ),
-        (Message::text("hello"), 4400),
-        (Message::binary("{}"), 4400),
-        (Message::text(large), 1009),
-    ] {
+    for (message, expected) in [(Message::binary("{}"), 4400), (Message::text(large), 1009)] {
         let mut client = open
             .connect(&[("sec-websocket-protocol", TRANSPORT)])
             .await
@@ -244,57 +161,6 @@ async fn a_missing_or_wrong_token_and_broken_rules_close_the_socket() {
         client.0.send(message).await.unwrap();
         assert_eq!(client.close_code().await, expected);
     }
-}
-
-#[tokio::test]
-async fn handshakes_of_other_protocols_and_origins_are_refused_in_json() {
-    let allow = |options: &mut HttpOptions| {
-        options.origins.named = vec!["https://app.example.com".to_owned()];
-    };
-    let open = OpenSocket::new(TestServer::new().await.with(allow)).await;
-    for (protocol, origin, expected) in [
-        ("graphql-ws", "https://app.example.com", 400),
-        ("", "https://app.example.com", 400),
-        (TRANSPORT, "https://evil.example.com", 403),
-        (TRANSPORT, "https://app.example.com", 101),
-        (
-            "graphql-ws, graphql-transport-ws",
-            "https://app.example.com",
-            101,
-        ),
-    ] {
-        let headers = [("sec-websocket-protocol", protocol), ("origin", origin)];
-        let status = match open.connect(&headers).await {
-            Ok(_) => 101,
-            Err(Error::Http(response)) => {
-                let body = response.body().clone().unwrap();
-                let json: Json = serde_json::from_slice(&body).unwrap();
-                assert!(json["errors"][0]["message"].is_string());
-                response.status().as_u16()
-            }
-            // The client library refuses a response without the subprotocol it asked for.
-            Err(Error::Protocol(_)) => 101,
-            Err(error) => panic!("{error}"),
-        };
-        assert_eq!(status, expected, "{protocol:?} {origin}");
-    }
-}
-
-#[tokio::test]
-async fn a_shutdown_closes_sockets_and_ends_the_server() {
-    let open = OpenSocket::new(TestServer::new().await).await;
-    let mut client = open.client(PATIENCE * 2).await;
-    client
-        .subscribe("1", "subscription { changes { hasMore } }")
-        .await;
-    open.test_server.shutdown.begin();
-    assert_eq!(client.close_code().await, 1001);
-    drop(client);
-    timeout(PATIENCE, open.server).await.unwrap().unwrap();
-    assert!(
-        TcpStream::connect(&open.address).await.is_err(),
-        "nothing is accepted any more"
-    );
 }
 
 #[tokio::test]
