@@ -9,6 +9,8 @@ pub mod conversion;
 mod decision;
 pub mod embedded;
 pub mod finding;
+#[cfg(test)]
+pub(crate) mod layered;
 pub mod models;
 pub mod mongo;
 mod stored;

@@ -139,7 +139,7 @@ impl TestServer {
         };
         let store = Staged {
             inner: self.another_store(),
-            stage: Arc::new(stage),
+            layer: Arc::new(stage),
         };
         self.on(Arc::new(store))
     }

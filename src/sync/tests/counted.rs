@@ -67,7 +67,7 @@ async fn documents_are_read_in_rounds_and_counted_until_they_are_dropped() {
     let directory = TempDir::new().unwrap();
     let store = Arc::new(CountingStore {
         inner: open(&directory),
-        counts: Arc::default(),
+        layer: Arc::default(),
     });
     let clock = Arc::new(|| Timestamp::EPOCH);
     let sync = start(MODEL, store.clone(), clock, Limits::default());
@@ -112,7 +112,7 @@ async fn documents_are_read_in_rounds_and_counted_until_they_are_dropped() {
         .iter()
         .all(|entry| entry.scope.as_str() == "team:red");
     assert!(seen && !read.left_out.is_empty());
-    let rounds = std::mem::take(&mut *store.counts.entry_bytes.lock().unwrap());
+    let rounds = std::mem::take(&mut *store.layer.entry_bytes.lock().unwrap());
     assert!(rounds.iter().all(|bytes| *bytes <= 8 << 20), "{rounds:?}");
     assert!(rounds.iter().sum::<usize>() < 40 * MB, "{rounds:?}");
     let rest = account.lease(64 * MB - bytes - 64);

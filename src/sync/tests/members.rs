@@ -54,7 +54,7 @@ impl Crowd {
         let directory = TempDir::new().unwrap();
         let store = Arc::new(CountingStore {
             inner: open(&directory),
-            counts: Arc::default(),
+            layer: Arc::default(),
         });
         let clock = Arc::new(|| Timestamp::EPOCH);
         let sync = start(MODEL, store.clone(), clock, Limits::default());
@@ -101,7 +101,7 @@ impl Crowd {
     }
 
     fn reads(&self) -> usize {
-        self.store.counts.snapshots.load(Ordering::SeqCst)
+        self.store.layer.snapshots.load(Ordering::SeqCst)
     }
 
     async fn page(&mut self, of: usize) -> Page {
@@ -197,7 +197,7 @@ async fn a_read_ends_though_nobody_polls_its_subscription() {
     let caller = member(&crowd.sync, "alice", vec!["1".to_owned(), "2".to_owned()]);
     let mut pages = follow(&crowd.sync, &caller, 10);
     assert!(poll_immediate(pages.next()).await.is_none(), "it reads");
-    let scopes = &crowd.store.counts.scopes;
+    let scopes = &crowd.store.layer.scopes;
     let reading = async {
         while scopes.load(Ordering::SeqCst) == 0 {
             tokio::task::yield_now().await;
@@ -261,7 +261,7 @@ async fn what_a_membership_gives_is_read_once_for_all_subscriptions_of_its_user(
         assert!(crowd.page(last).await.reset);
     }
     crowd.settle().await;
-    let counts = Arc::clone(&crowd.store.counts);
+    let counts = Arc::clone(&crowd.store.layer);
     let once_each = counts.memberships.load(Ordering::SeqCst);
     assert_eq!(once_each, BYSTANDERS + 1, "once for each user");
     let before = crowd.reads();

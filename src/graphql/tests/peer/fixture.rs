@@ -114,7 +114,10 @@ impl TestWorld {
         let sync = runtime.block_on(async {
             SyncService::start(
                 Arc::clone(model),
-                Arc::new(Staged { inner, stage }),
+                Arc::new(Staged {
+                    inner,
+                    layer: stage,
+                }),
                 Arc::new(|| Timestamp::EPOCH.plus_ms(1_000)),
                 Limits::default(),
                 Webhooks::none(),

@@ -29,7 +29,7 @@ async fn a_membership_costs_its_user_the_scope_it_names_and_not_the_others() {
     crowd
         .push("other", "given", vec![("Task", "inside", inside)])
         .await;
-    let counts = Arc::clone(&crowd.store.counts);
+    let counts = Arc::clone(&crowd.store.layer);
     let [memberships, scopes, _] = counts.take();
     assert_eq!(memberships, 1);
     assert_eq!(scopes, 2 * SUBSCRIPTIONS * (SCOPES + 1));
