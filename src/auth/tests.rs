@@ -1,8 +1,6 @@
-//! Tests of authentication with real keys. This file makes the keys and the tokens;
-//! `hostile` offers tokens that must be refused, `provider` serves key sets that rotate, fail and
-//! misbehave.
+//! Tests of authentication with real keys. `provider` serves key sets that rotate, fail and misbehave. `tests/it` offers
+//! forged tokens to a real gateway.
 
-mod hostile;
 mod provider;
 
 use std::{sync::LazyLock, time::Duration};
@@ -266,4 +264,29 @@ fn a_bearer_token_is_found_in_its_header() {
     ] {
         assert_eq!(bearer(header), expected, "{header:?}");
     }
+}
+
+#[tokio::test]
+async fn no_hmac_token_passes_another_secret() {
+    let key = |secret: &str| AuthConfig::with_secret(SigningKey::from_secret(secret).unwrap());
+    let ours = Authenticator::new(&key(SECRET)).unwrap();
+    let theirs = key(&SECRET.replace('0', "1"));
+    let token = sign(
+        &theirs,
+        "alice",
+        Map::new(),
+        NOW_MS,
+        Duration::from_secs(60),
+    )
+    .unwrap();
+    assert_eq!(ours.verify(&token, NOW_MS).await, Err(AuthError::Refused));
+    let claims = json!({"sub": "alice", "exp": NOW_MS / 1000 + 60});
+    let unpinned = Header::new(Algorithm::HS512);
+    let token = jsonwebtoken::encode(
+        &unpinned,
+        &claims,
+        &EncodingKey::from_secret(SECRET.as_bytes()),
+    )
+    .unwrap();
+    assert_eq!(ours.verify(&token, NOW_MS).await, Err(AuthError::Refused));
 }

@@ -136,6 +136,24 @@ fn misused(key: &Key) -> Vec<(String, String)> {
             parts[2],
         ]
         .join("."),
+        [
+            &encode(r#"{"alg":"RS256","alg":"none","kid":"k1"}"#),
+            parts[1],
+            parts[2],
+        ]
+        .join("."),
+        signed(
+            &json!({"alg": "RS512", "kid": "k1"}),
+            &claims(json!({})).to_string(),
+            &key.private,
+            Algorithm::RS512,
+        ),
+        signed(
+            &json!({"alg": "RS256", "kid": "k1"}),
+            r#"["alice"]"#,
+            &key.private,
+            Algorithm::RS256,
+        ),
         [parts[0], parts[1], ""].join("."),
         [parts[0], parts[1]].join("."),
         format!("{good}.{}", parts[2]),
