@@ -171,6 +171,8 @@ impl OwnModel {
             // Users have written the examples.
             let message = &finding.message;
             match finding.level {
+                // In a store that no model has led, nothing changes.
+                Level::Good if survey.in_force.is_none() => {}
                 Level::Good => tracing::info!("the model changes: {message}"),
                 _ => tracing::warn!("the model changes: {message}"),
             }
