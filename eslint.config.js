@@ -4,7 +4,7 @@ import { defineConfig } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 export default defineConfig(
-  { ignores: ["**/build/", "**/dist/", "**/node_modules/"] },
+  { ignores: ["**/build/", "**/dist/", "**/node_modules/", "**/test/models/"] },
   {
     files: ["packages/*/{src,test}/**/*.ts"],
     extends: [js.configs.recommended, tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],

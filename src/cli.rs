@@ -41,7 +41,7 @@ enum Command {
     /// Print the generated API as SDL
     Schema(ModelArgs),
     /// Print ready-made operations for the model, for code generators
-    Operations(ModelArgs),
+    Operations(OperationsArgs),
     /// Check the model, and the configuration and its store if there is one
     Check(check::CheckArgs),
     /// Examine the store and its server, and say what to do
@@ -62,6 +62,15 @@ struct ModelArgs {
     /// The model file; without it, model.graphql here, or the built-in example
     #[arg(long)]
     model: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct OperationsArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// As a module for @tidegate/client: the model's types, and what the client knows of it
+    #[arg(long)]
+    typescript: bool,
 }
 
 /// Where the configuration is.

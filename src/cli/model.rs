@@ -8,7 +8,7 @@ use std::{
 
 use tidegate_core::model::Model;
 
-use super::{CliError, CliResult, ModelArgs, print};
+use super::{CliError, CliResult, ModelArgs, OperationsArgs, print};
 use crate::graphql::{Api, ApiOptions, Operations};
 
 /// The model that `dev` starts with when there is no other.
@@ -76,9 +76,14 @@ pub(super) fn schema(args: &ModelArgs) -> CliResult {
     Ok(())
 }
 
-pub(super) fn operations(args: &ModelArgs) -> CliResult {
-    let LoadedModel { model, .. } = load(args.model.as_deref())?;
+pub(super) fn operations(args: &OperationsArgs) -> CliResult {
+    let LoadedModel { model, .. } = load(args.model.model.as_deref())?;
     let api = Api::new(&model, ApiOptions::default())?;
-    print(&(api.hash_comment() + &Operations::new(&model).text()));
+    let operations = Operations::new(&model);
+    if args.typescript {
+        print(&operations.typescript(&model, api.hash()));
+    } else {
+        print(&(api.hash_comment() + &operations.text()));
+    }
     Ok(())
 }

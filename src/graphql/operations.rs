@@ -5,11 +5,15 @@
 mod names;
 #[cfg(test)]
 mod tests;
+mod typescript;
 
 use std::{collections::BTreeMap, fmt::Write};
 
 use serde_json::{Map, Value, json};
-use tidegate_core::model::{DocumentType, Field, Model};
+use tidegate_core::{
+    id::ApiHash,
+    model::{DocumentType, Field, Model},
+};
 
 use self::names::{Aliases, Names};
 use super::{RawRequest, types::document::state_name};
@@ -84,6 +88,11 @@ impl Operations {
     pub fn text(&self) -> String {
         let texts: Vec<&str> = self.definitions.iter().map(|it| &*it.text).collect();
         texts.join("\n")
+    }
+
+    /// The model as a module for the client in TypeScript.
+    pub fn typescript(&self, model: &Model, hash: ApiHash) -> String {
+        typescript::module(model, self, hash)
     }
 
     /// Each operation by itself, as clients send it: with the fragments that it spreads, and with the variables that it

@@ -2,6 +2,16 @@
  * The client of Tidegate.
  */
 
+export { createClient } from "./client/client.js";
+export { ClientError } from "./client/errors.js";
+export type { ClientErrorCode } from "./client/errors.js";
+export type { Live } from "./client/live.js";
+export type { Filter } from "./client/query.js";
+export type { Halt, Phase } from "./client/sync.js";
+export type * from "./client/types.js";
+export type { OutcomeStatus } from "./core/records.js";
 export { add, increment, remove } from "./core/values.js";
-export type { Intention } from "./core/values.js";
-export type * from "./protocol.js";
+export type { Increment, Intention, SetChange } from "./core/values.js";
+export type { FieldConflict, Policy, Value } from "./protocol.js";
+export { memoryStorage } from "./storage/memory.js";
+export type { Storage } from "./storage/storage.js";

@@ -1,6 +1,8 @@
 //! What `tidegate operations` prints: each operation passes a gateway with the default limits, or `check` says which
 //! setting refuses it.
 
+use std::{fs, path::Path};
+
 use apollo_compiler::{ExecutableDocument, Schema, executable::OperationType};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -235,4 +237,23 @@ fn check_names_the_setting_that_refuses_a_ready_made_operation() {
         &reported,
         &["not all in one document", "(limits.query_nodes)"],
     );
+}
+
+/// The tests of `packages/client` compile and use these modules.
+#[test]
+fn the_committed_modules_for_the_client_are_what_operations_prints() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (model, module) in [
+        ("model.graphql", "example.ts"),
+        ("tests/it/models/harbour.graphql", "harbour.ts"),
+    ] {
+        let path = root.join("packages/client/test/models").join(module);
+        let committed = fs::read_to_string(&path).unwrap();
+        let printed = answer(root, &["operations", "--typescript", "--model", model]);
+        assert!(
+            printed == committed,
+            "renew it: cargo run -- operations --typescript --model {model} > {}",
+            path.display()
+        );
+    }
 }

@@ -66,6 +66,7 @@ function beginReset(draft: Draft, epoch: string, newId: string): void {
 /** All that was stored of these scopes before this step is dead. */
 function revoke(draft: Draft, scopes: readonly string[]): void {
   const { meta, flight } = draft;
+  if (scopes.length === 0) return;
   meta.gone = { ...meta.gone, ...Object.fromEntries(scopes.map((scope) => [scope, meta.step - 1])) };
   if (flight) draft.flight = { ...flight, revoked: [...flight.revoked, ...scopes] };
 }

@@ -5,30 +5,41 @@
 import type { Body, Value } from "../protocol.js";
 import { own } from "./records.js";
 
+/** Adds to a number, whatever it is by then. */
+export interface Increment {
+  readonly intent: "increment";
+  readonly by: number | string;
+}
+
+/** Adds and removes items of a set, whatever else it holds by then. */
+export interface SetChange<T = Value> {
+  readonly intent: "change";
+  readonly add: readonly T[];
+  readonly remove: readonly T[];
+}
+
 /** A change of a field by what the user means: the difference is applied to whatever is there. */
-export type Intention =
-  | { readonly intent: "increment"; readonly by: number | string }
-  | { readonly intent: "change"; readonly add: readonly Value[]; readonly remove: readonly Value[] };
+export type Intention = Increment | SetChange;
 
 const intentions = new WeakSet<object>();
 
 /** Adds to a COUNTER. A Long takes its number as a string. */
-export function increment(by: number | string): Intention {
+export function increment(by: number | string): Increment {
   return mark({ intent: "increment", by });
 }
 
 /** Adds items to a SET. */
-export function add(...items: readonly Value[]): Intention {
+export function add<T extends Value>(...items: readonly T[]): SetChange<T> {
   return mark({ intent: "change", add: items, remove: [] });
 }
 
 /** Removes items from a SET. */
-export function remove(...items: readonly Value[]): Intention {
+export function remove<T extends Value>(...items: readonly T[]): SetChange<T> {
   return mark({ intent: "change", add: [], remove: items });
 }
 
 /** An intention is recognised by its identity: a document may hold an object that looks like one. */
-function mark(intention: Intention): Intention {
+function mark<T extends Intention>(intention: T): T {
   intentions.add(intention);
   return intention;
 }

@@ -4,7 +4,7 @@
 
 import type { Need, Slice, Writes } from "../core/draft.js";
 import { keyText } from "../core/records.js";
-import type { Doc, Edit, Flight, Key, Lingering, Meta, Outcome } from "../core/records.js";
+import type { Doc, Edit, Flight, Lingering, Meta, Outcome } from "../core/records.js";
 import type { Storage } from "./storage.js";
 
 /** A storage that several clients after one another may open, as a database. */
@@ -37,10 +37,9 @@ class MemoryStorage implements Storage {
     this.#write(run(this.#slice(need(this.#opened(), this.#flight))));
   }
 
-  scan(after: Key | null, limit: number): Promise<readonly Doc[]> {
-    const from = after && keyText(...after);
-    const keys = [...this.#docs.keys()].sort().filter((key) => from === null || key > from);
-    return Promise.resolve(keys.slice(0, limit).flatMap((key) => this.#docs.get(key) ?? []));
+  scan(type: string, after: string | null, limit: number): Promise<readonly Doc[]> {
+    const docs = [...this.#docs.values()].filter((doc) => doc.type === type && (after === null || doc.id > after));
+    return Promise.resolve(docs.sort((a, b) => (a.id < b.id ? -1 : 1)).slice(0, limit));
   }
 
   close(): Promise<void> {

@@ -3,7 +3,7 @@
  */
 
 import type { Need, Slice, Writes } from "../core/draft.js";
-import type { Doc, Flight, Key, Meta } from "../core/records.js";
+import type { Doc, Flight, Meta } from "../core/records.js";
 
 export interface StepOptions {
   /** Whether the step is on disk when the promise resolves. One that repeats itself after a loss need not be. */
@@ -26,8 +26,8 @@ export interface Storage {
     run: (slice: Slice) => Writes,
     options: StepOptions,
   ): Promise<void>;
-  /** Documents in the order of their keys, after a key; dead ones too. */
-  scan(after: Key | null, limit: number): Promise<readonly Doc[]>;
+  /** Documents of a type in the order of their ids, after an id; dead ones too. */
+  scan(type: string, after: string | null, limit: number): Promise<readonly Doc[]>;
   close(): Promise<void>;
   /** Removes all of it. */
   destroy(): Promise<void>;

@@ -146,12 +146,12 @@ export class Device {
 
   /** How many documents are stored, the dead ones too. */
   async stored(): Promise<number> {
-    return (await this.#storage.scan(null, 1000)).length;
+    return (await this.#storage.scan("Task", null, 1000)).length;
   }
 
   async sweep(): Promise<void> {
     const { meta } = await this.#storage.read({});
-    const docs = (await this.#storage.scan(null, 1000)).map((doc) => [doc.type, doc.id] as const);
+    const docs = (await this.#storage.scan("Task", null, 1000)).map((doc) => [doc.type, doc.id] as const);
     await this.do({ is: "sweep", docs, upTo: meta.step });
   }
 

@@ -1,0 +1,289 @@
+/**
+ * The API for applications: collections, transactions, status and outcomes over an {@link Engine} and a {@link Sync}.
+ */
+
+import { EditError, type Changes, type Intent } from "../core/edits.js";
+import { freshMeta, isAlive, keyText, type Edit as CoreEdit, type Outcome } from "../core/records.js";
+import type { Need } from "../core/draft.js";
+import type { Event } from "../core/step.js";
+import { view } from "../core/view.js";
+import type { Body } from "../protocol.js";
+import { Network } from "../transport/network.js";
+import { Engine, type Touched } from "./engine.js";
+import { ClientError } from "./errors.js";
+import { LiveValue, recomputed, type Live } from "./live.js";
+import { found, type Query } from "./query.js";
+import { Sync, type Halt, type Phase } from "./sync.js";
+import type { Client, ClientOptions, EditOptions, OutcomeOf, Status } from "./types.js";
+
+const PAUSES = { minMs: 500, maxMs: 30_000 };
+const CONFIRM_MS = 15_000;
+const SCAN = 500;
+
+/** A client of a gateway. It begins to sync at once. */
+export function createClient<M>(options: ClientOptions): Client<M> {
+  const client = new TidegateClient(options);
+  const { types } = options.model;
+  for (const [type, { collection }] of Object.entries(types)) {
+    if (!(collection in client))
+      Object.defineProperty(client, collection, { value: client.of(type), enumerable: true });
+  }
+  return client as unknown as Client<M>;
+}
+
+class TidegateClient {
+  readonly status: LiveValue<Status>;
+  readonly outcomes: Live<readonly OutcomeOf[]>;
+  readonly #engine: Engine;
+  readonly #sync: Sync;
+  readonly #opened: Promise<void>;
+
+  constructor(readonly options: ClientOptions) {
+    const { model, storage } = options;
+    this.#engine = new Engine(model, storage);
+    this.#sync = this.#newSync();
+    this.status = new LiveValue();
+    this.status.set({ phase: "offline", lastSync: undefined, unsent: 0, durable: storage.durable, error: undefined });
+    this.outcomes = this.#live(
+      (touched) => touched.outcomes,
+      () => this.#outcomes(),
+    );
+    this.#engine.listen((touched) => {
+      if (touched.queued) this.#sync.kick();
+      count();
+    });
+    const count = recomputed(
+      () => this.#unsent(),
+      (unsent) => {
+        this.#say({ unsent });
+      },
+    );
+    this.#opened = storage.open(freshMeta(newId())).then(() => {
+      count();
+      this.#sync.start();
+    });
+    this.#opened.catch((failure: unknown) => {
+      this.#say({ phase: "halted", error: { code: "STORAGE", message: String(failure) } });
+    });
+  }
+
+  collection(name: string): object {
+    const entry = Object.entries(this.options.model.types).find(([, { collection }]) => collection === name);
+    if (!entry) throw new TypeError(`the model has no collection ${name}`);
+    return this.of(entry[0]);
+  }
+
+  /** The collection of a type. */
+  of(type: string): object {
+    return {
+      get: (id: string) => this.#get(type, id),
+      create: async (document: Body, options?: EditOptions): Promise<string> => {
+        const intent = createOf(type, document);
+        await this.#edit([intent], options);
+        return intent.id;
+      },
+      update: (id: string, changes: Changes, options?: EditOptions) =>
+        this.#edit([{ op: "update", type, id, changes }], options),
+      delete: (id: string, options?: EditOptions) => this.#edit([{ op: "delete", type, id }], options),
+      live: (query: Query = {}) =>
+        this.#live(
+          (touched) => touched.types.has(type),
+          async () => found(await this.#all(type), query),
+        ),
+      pending: (id: string) =>
+        this.#live(
+          (touched) => touched.keys.has(keyText(type, id)),
+          () => this.#pending(type, id),
+        ),
+    };
+  }
+
+  async transaction(edits: (tx: object) => void, options: EditOptions = {}): Promise<void> {
+    const intents: Intent[] = [];
+    const entries = Object.entries(this.options.model.types).map(([type, { collection }]) => {
+      return [collection, transactionOf(type, intents)] as const;
+    });
+    edits(Object.fromEntries(entries));
+    if (intents.length > 0) await this.#edit(intents, options, true);
+  }
+
+  async refresh(types: readonly string[] = this.#types()): Promise<void> {
+    await this.#do({ is: "refresh", types });
+    this.#sync.reread();
+  }
+
+  async close(): Promise<void> {
+    await this.#stop();
+    await this.options.storage.close();
+  }
+
+  async signOut({ unsent = "refuse" }: { readonly unsent?: "refuse" | "discard" } = {}): Promise<void> {
+    await this.#stop();
+    const waiting = await this.#unsent();
+    if (waiting > 0 && unsent === "refuse") {
+      throw new ClientError("UNSENT_EDITS", `${waiting} edits have no answer yet`);
+    }
+    await this.options.storage.destroy();
+  }
+
+  async #stop(): Promise<void> {
+    await this.#opened;
+    await this.#sync.stop();
+    this.#say({ phase: "offline" });
+  }
+
+  #newSync(): Sync {
+    const { options } = this;
+    const { url, token, model, fetch, webSocket } = options;
+    const aliases = Object.fromEntries(Object.entries(model.types).map(([type, it]) => [type, it.aliases]));
+    const network = new Network({
+      url,
+      token,
+      aliases,
+      operations: model.operations,
+      hash: model.hash,
+      ...(fetch && { fetch }),
+      ...(webSocket && { webSocket }),
+    });
+    return new Sync({
+      engine: this.#engine,
+      transport: network,
+      types: this.#types(),
+      first: options.first ?? [],
+      pauses: options.pauses ?? PAUSES,
+      confirmMs: CONFIRM_MS,
+      newId,
+      onPhase: (phase: Phase, error?: Halt) => {
+        this.#say({ phase, error, ...(phase === "live" && { lastSync: new Date() }) });
+      },
+    });
+  }
+
+  #types(): readonly string[] {
+    return this.options.types ?? Object.keys(this.options.model.types);
+  }
+
+  #say(change: Partial<Status>): void {
+    const { value } = this.status;
+    const differs = value && Object.entries(change).some(([name, it]) => value[name as keyof Status] !== it);
+    if (differs) this.status.set({ ...value, ...change });
+  }
+
+  async #do(event: Event): Promise<void> {
+    await this.#opened;
+    try {
+      await this.#engine.do(event);
+    } catch (failure) {
+      throw failure instanceof EditError ? new ClientError(failure.code, failure.message) : failure;
+    }
+  }
+
+  #edit(intents: readonly Intent[], { policy }: EditOptions = {}, atomic = false): Promise<void> {
+    const at = new Date().toISOString();
+    return this.#do({ is: "edit", intents, at, atomic, folds: true, ...(policy && { policy }) });
+  }
+
+  /** A value that is computed again after each step that it depends on. */
+  #live<T>(depends: (touched: Touched) => boolean, compute: () => Promise<T>): Live<T> {
+    return new LiveValue<T>((live) => {
+      const again = recomputed(compute, (value) => {
+        live.set(value);
+      });
+      void this.#opened.then(again, () => undefined);
+      return this.#engine.listen((touched) => {
+        if (touched.all || depends(touched)) again();
+      });
+    });
+  }
+
+  async #read(need: Need): ReturnType<ClientOptions["storage"]["read"]> {
+    await this.#opened;
+    return this.options.storage.read(need);
+  }
+
+  async #get(type: string, id: string): Promise<Body | undefined> {
+    const key = [type, id] as const;
+    const { meta, flight, docs, queue, lingering } = await this.#read({ docs: [key], queue: [key], lingering: true });
+    const held = docs.find((doc) => isAlive(meta, doc));
+    const edits = [...lingering, ...(flight?.edits ?? []), ...queue];
+    return view(
+      this.options.model,
+      held?.body,
+      edits.filter((edit) => edit.type === type && edit.id === id),
+    );
+  }
+
+  /** All documents of a type in view. */
+  async #all(type: string): Promise<readonly Body[]> {
+    const { model, storage } = this.options;
+    const { meta, flight, queue, lingering } = await this.#read({ queue: "all", lingering: true });
+    const edits = new Map<string, CoreEdit[]>();
+    for (const edit of [...lingering, ...(flight?.edits ?? []), ...queue]) {
+      if (edit.type === type) edits.set(edit.id, [...(edits.get(edit.id) ?? []), edit]);
+    }
+    const bodies: Body[] = [];
+    const show = (id: string, held: Body | undefined): void => {
+      const body = view(model, held, edits.get(id) ?? []);
+      if (body) bodies.push(body);
+      edits.delete(id);
+    };
+    for (let after: string | null = null, more = true; more;) {
+      const docs = await storage.scan(type, after, SCAN);
+      for (const doc of docs) if (isAlive(meta, doc)) show(doc.id, doc.body);
+      after = docs.at(-1)?.id ?? null;
+      more = docs.length === SCAN;
+    }
+    for (const id of [...edits.keys()]) show(id, undefined);
+    return bodies;
+  }
+
+  async #pending(type: string, id: string): Promise<readonly CoreEdit[]> {
+    const { flight, queue } = await this.#read({ queue: [[type, id]] });
+    return [...(flight?.edits ?? []), ...queue].filter((edit) => edit.type === type && edit.id === id);
+  }
+
+  async #unsent(): Promise<number> {
+    const { meta, flight } = await this.#read({});
+    return meta.queued + (flight?.edits.length ?? 0);
+  }
+
+  async #outcomes(): Promise<readonly OutcomeOf[]> {
+    const { outcomes } = await this.#read({ outcomes: true });
+    return outcomes.map((outcome) => ({
+      ...outcome,
+      retry: () => this.#retry(outcome, outcomes),
+      discard: () => this.#do({ is: "discard", n: outcome.n }),
+    }));
+  }
+
+  async #retry({ n }: Outcome, outcomes: readonly Outcome[]): Promise<void> {
+    const [at, id] = [new Date().toISOString(), newId()];
+    const again = outcomes.filter((it) => it.n === n || it.cause === n);
+    const keys = again.flatMap(({ edit: { type, id: old } }) => [[type, old] as const, [type, id] as const]);
+    await this.#do({ is: "retry", n, keys, at, newId: id });
+  }
+}
+
+function createOf(type: string, { id, ...document }: Body): Intent & { op: "create" } {
+  return { op: "create", type, id: typeof id === "string" ? id : newId(), document };
+}
+
+function transactionOf(type: string, intents: Intent[]): object {
+  return {
+    create: (document: Body): string => {
+      const intent = createOf(type, document);
+      intents.push(intent);
+      return intent.id;
+    },
+    update: (id: string, changes: Changes): void => {
+      intents.push({ op: "update", type, id, changes });
+    },
+    delete: (id: string): void => {
+      intents.push({ op: "delete", type, id });
+    },
+  };
+}
+
+function newId(): string {
+  return crypto.randomUUID();
+}

@@ -1,0 +1,92 @@
+/**
+ * Carries out steps of the core on a storage, and says what they have changed.
+ */
+
+import type { Effect, Slice, Writes } from "../core/draft.js";
+import { keyText, type CoreModel } from "../core/records.js";
+import { need, step, type Event } from "../core/step.js";
+import type { Storage } from "../storage/storage.js";
+
+/** What a step has touched. Dead documents are not named: `all` says that any may be. */
+export interface Touched {
+  readonly all: boolean;
+  readonly keys: ReadonlySet<string>;
+  readonly types: ReadonlySet<string>;
+  readonly outcomes: boolean;
+  /** Whether there is something new to send. */
+  readonly queued: boolean;
+}
+
+type Listener = (touched: Touched) => void;
+
+export class Engine {
+  readonly #listeners = new Set<Listener>();
+
+  constructor(
+    readonly model: CoreModel,
+    readonly storage: Storage,
+  ) {}
+
+  /** One transaction. Rejects with the core's {@link EditError}, and with what the storage throws. */
+  async do(event: Event): Promise<readonly Effect[]> {
+    let effects: readonly Effect[] = [];
+    let touched: Touched | undefined;
+    await this.storage.step(
+      (meta, flight) => need(event, meta, flight),
+      (slice) => {
+        const made = step(this.model, slice, event);
+        effects = made.effects;
+        touched = touchedBy(made.writes, slice);
+        return made.writes;
+      },
+      { strict: isStrict(event) },
+    );
+    if (touched) for (const listener of this.#listeners) listener(touched);
+    return effects;
+  }
+
+  listen(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+}
+
+/** A lost page or answer comes again. Edits, the flight, client ids and outcomes do not. */
+function isStrict(event: Event): boolean {
+  switch (event.is) {
+    case "begin":
+    case "unread":
+    case "sweep":
+    case "refresh":
+      return false;
+    case "page":
+      return event.page.reset;
+    default:
+      return true;
+  }
+}
+
+function touchedBy(writes: Writes, before: Slice): Touched {
+  const keys = new Set<string>();
+  const types = new Set(writes.types);
+  const note = ({ type, id }: { readonly type: string; readonly id: string }): void => {
+    keys.add(keyText(type, id));
+    types.add(type);
+  };
+  for (const [[type, id]] of writes.docs) note({ type, id });
+  for (const [, record] of [...writes.queue, ...writes.lingering]) if (record) note(record);
+  // What leaves the flight may show otherwise, though its document stays as it is.
+  if (writes.flight !== before.flight) for (const edit of before.flight?.edits ?? []) note(edit);
+  for (const edit of writes.flight?.edits ?? []) note(edit);
+  const removed = writes.queue.some(([, edit]) => edit === null) || writes.lingering.some(([, edit]) => edit === null);
+  const { meta } = writes;
+  return {
+    all: removed || writes.types.length > 0 || meta.gone !== before.meta.gone || meta.floor !== before.meta.floor,
+    keys,
+    types,
+    outcomes: writes.outcomes.length > 0,
+    queued: writes.queue.some(([, edit]) => edit !== null),
+  };
+}

@@ -1,0 +1,86 @@
+/**
+ * Values that change: a subscriber gets the present one, and each that follows.
+ */
+
+export interface Live<T> extends AsyncIterable<T> {
+  /** The newest value; undefined before the first. */
+  readonly value: T | undefined;
+  /** Calls `listener` with the present value and with each that follows. Returns how to end it. */
+  subscribe(listener: (value: T) => void): () => void;
+}
+
+/** A live value that is computed while anybody listens. */
+export class LiveValue<T> implements Live<T> {
+  readonly #listeners = new Set<(value: T) => void>();
+  #end: (() => void) | undefined;
+  #value: T | undefined;
+
+  /** `begin` starts to set values, and returns how to stop. */
+  constructor(readonly begin: (live: LiveValue<T>) => () => void = () => () => undefined) {}
+
+  get value(): T | undefined {
+    return this.#value;
+  }
+
+  set(value: T): void {
+    this.#value = value;
+    for (const listener of [...this.#listeners]) listener(value);
+  }
+
+  subscribe(listener: (value: T) => void): () => void {
+    // One function may subscribe twice.
+    const own = (value: T): void => {
+      listener(value);
+    };
+    this.#listeners.add(own);
+    if (this.#value !== undefined) listener(this.#value);
+    this.#end ??= this.begin(this);
+    return () => {
+      this.#listeners.delete(own);
+      if (this.#listeners.size > 0) return;
+      this.#end?.();
+      this.#end = undefined;
+    };
+  }
+
+  /** Each value, or only the newest if several come before it is asked for. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<T, void> {
+    const newest: T[] = [];
+    let wake: () => void = () => undefined;
+    const end = this.subscribe((value) => {
+      newest[0] = value;
+      wake();
+    });
+    try {
+      for (;;) {
+        const [value] = newest.splice(0);
+        if (value !== undefined) yield value;
+        else
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+      }
+    } finally {
+      end();
+    }
+  }
+}
+
+/** Computes again whenever it is asked to, one run at a time and only the last of several requests. */
+export function recomputed<T>(compute: () => Promise<T>, set: (value: T) => void): () => void {
+  let running = false;
+  let wanted = false;
+  const run = async (): Promise<void> => {
+    running = true;
+    while (wanted) {
+      wanted = false;
+      set(await compute());
+    }
+    running = false;
+  };
+  return () => {
+    wanted = true;
+    // A storage that was closed meanwhile has nothing more to say.
+    if (!running) run().catch(() => (running = false));
+  };
+}

@@ -1,0 +1,41 @@
+/**
+ * Exponential back-off with jitter. Something that helps, such as a network that is back, ends a pause.
+ */
+
+export interface PauseOptions {
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
+export class Backoff {
+  #failures = 0;
+  #wake: () => void = () => undefined;
+
+  constructor(readonly options: PauseOptions) {}
+
+  /** Waits longer after each failure, between half of the pause and all of it, and at least so many seconds. */
+  async pause(seconds: number, signal: AbortSignal): Promise<void> {
+    const { minMs, maxMs } = this.options;
+    const longest = Math.min(maxMs, minMs * 2 ** Math.min(this.#failures++, 16));
+    const ms = Math.max(seconds * 1000, longest * (0.5 + Math.random() / 2));
+    if (signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      signal.addEventListener("abort", this.#wake, { once: true });
+    });
+    signal.removeEventListener("abort", this.#wake);
+  }
+
+  /** It has worked: the next pause is short again. */
+  succeed(): void {
+    this.#failures = 0;
+  }
+
+  wake(): void {
+    this.#wake();
+  }
+}

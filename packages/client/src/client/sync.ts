@@ -1,0 +1,311 @@
+/**
+ * Keeps a client in step with a gateway: one loop reads, one sends. What they hear goes to the core, whose effects they
+ * carry out.
+ */
+
+import type { Effect } from "../core/draft.js";
+import { isAlive, type Flight } from "../core/records.js";
+import type { Page, PushInput } from "../protocol.js";
+import { Refused, type Transport } from "../transport/transport.js";
+import type { Engine } from "./engine.js";
+import { Backoff, type PauseOptions } from "./pause.js";
+
+const SWEPT_AT_A_TIME = 500;
+
+export type Phase = "offline" | "catching-up" | "live" | "halted";
+
+export interface SyncOptions {
+  readonly engine: Engine;
+  readonly transport: Transport;
+  /** The types to sync, and those to sync before the others. */
+  readonly types: readonly string[];
+  readonly first: readonly string[];
+  readonly pauses: PauseOptions;
+  readonly newId: () => string;
+  /** How long an answer may stay unconfirmed before the client reads the store again. */
+  readonly confirmMs: number;
+  readonly onPhase: (phase: Phase, error?: Halt) => void;
+}
+
+/** Why a client has stopped. It keeps everything, and goes on after a restart. */
+export interface Halt {
+  readonly code: string;
+  readonly message: string;
+}
+
+export class Sync {
+  readonly #stop = new AbortController();
+  readonly #reading: Backoff;
+  readonly #sending: Backoff;
+  #done: Promise<unknown> = Promise.resolve();
+  #following: AbortController | undefined;
+  #wakeSender: (() => void) | undefined;
+  #somethingToSend = true;
+  /** Whether the gateway has named the user of the present token. */
+  #identified = false;
+  /** Whether dead documents may be stored, as those that an earlier run has left. */
+  #mayBeDead = true;
+  #confirm: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(readonly options: SyncOptions) {
+    this.#reading = new Backoff(options.pauses);
+    this.#sending = new Backoff(options.pauses);
+  }
+
+  start(): void {
+    this.#done = Promise.all([this.#read(), this.#send()]);
+    this.#done.catch((failure: unknown) => {
+      this.#halt({ code: "FAILED", message: String(failure) });
+    });
+  }
+
+  /** Ends both loops. What is under way is cut off; the next start goes on. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#wakeSender?.();
+    clearTimeout(this.#confirm);
+    await this.#done.catch(() => undefined);
+  }
+
+  /** There may be something new to send. */
+  kick(): void {
+    this.#somethingToSend = true;
+    this.#wakeSender?.();
+  }
+
+  /** The network may be back. */
+  wake(): void {
+    this.#reading.wake();
+    this.#sending.wake();
+  }
+
+  /** Reads the store again, after what is under way. */
+  reread(): void {
+    this.#following?.abort();
+  }
+
+  get #signal(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  #ended(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
+  async #read(): Promise<void> {
+    while (!this.#ended()) {
+      try {
+        this.options.onPhase("catching-up");
+        await this.#identify();
+        await this.#catchUp();
+        this.#reading.succeed();
+        await this.#follow();
+      } catch (failure) {
+        if (this.#ended()) return;
+        await this.#refused(failure, this.#reading);
+      }
+    }
+  }
+
+  /** The documents and the edits are one user's, and so is each token. Nothing is sent before that is known. */
+  async #identify(): Promise<void> {
+    if (this.#identified) return;
+    const { engine, transport } = this.options;
+    const { meta } = await engine.storage.read({});
+    const { id } = await transport.viewer(meta.client, this.#signal);
+    await this.#carryOut(await engine.do({ is: "user", id }));
+    this.#identified = true;
+  }
+
+  /** Pulls to the end: what is asked for first, then all. */
+  async #catchUp(): Promise<void> {
+    const { first, types, engine } = this.options;
+    const { meta } = await engine.storage.read({});
+    const complete = first.length === 0 || types.every((type) => meta.types.includes(type));
+    if (!complete) await this.#pull(first);
+    await this.#pull(types);
+  }
+
+  async #pull(types: readonly string[]): Promise<void> {
+    const begun = await this.#begin();
+    let { checkpoint } = begun;
+    for (let more = true; more && !this.#ended();) {
+      const page = await this.options.transport.pull({ ...begun, checkpoint, types }, this.#signal);
+      await this.#take(page, { ...begun, checkpoint }, types, begun.round);
+      ({ checkpoint, hasMore: more } = page);
+    }
+  }
+
+  async #begin(): Promise<Effect & { do: "pull" }> {
+    const effects = await this.options.engine.do({ is: "begin" });
+    const pull = effects.find((effect) => effect.do === "pull");
+    if (!pull) throw new Error("a pull begins with a request");
+    return pull;
+  }
+
+  async #take(
+    page: Page,
+    asked: { readonly checkpoint: string | null; readonly refresh: readonly string[] },
+    types: readonly string[],
+    round: number | null,
+  ): Promise<void> {
+    const { engine, newId } = this.options;
+    const { checkpoint: from, refresh } = asked;
+    await this.#carryOut(await engine.do({ is: "page", page, from, types, refresh, round, newId: newId() }));
+    if (page.reset || page.revokedScopes.length > 0) this.#mayBeDead = true;
+    // The page may bring the epoch in which it may send.
+    this.kick();
+  }
+
+  /** Follows until the store has to be read again. */
+  async #follow(): Promise<void> {
+    const { transport, types } = this.options;
+    this.#following = new AbortController();
+    const signal = AbortSignal.any([this.#signal, this.#following.signal]);
+    const begun = await this.#begin();
+    let { checkpoint } = begun;
+    let round: number | null = begun.round;
+    const take = async (page: Page): Promise<void> => {
+      await this.#take(page, { ...begun, checkpoint }, types, round);
+      ({ checkpoint } = page);
+      if (page.hasMore) return;
+      if (this.#mayBeDead) await this.#sweep();
+      if (round !== null) this.options.onPhase("live");
+      round = null;
+      this.#reading.succeed();
+      this.#confirmLater();
+    };
+    await transport.follow({ ...begun, types }, take, signal);
+  }
+
+  /** Deletes what resets and revocations have left dead. */
+  async #sweep(): Promise<void> {
+    const { engine } = this.options;
+    this.#mayBeDead = false;
+    const { meta } = await engine.storage.read({});
+    for (const type of Object.keys(engine.model.types)) {
+      for (let after: string | null = null, more = true; more;) {
+        const docs = await engine.storage.scan(type, after, SWEPT_AT_A_TIME);
+        const dead = docs.filter((doc) => !isAlive(meta, doc)).map(({ id }) => [type, id] as const);
+        if (dead.length > 0) await engine.do({ is: "sweep", docs: dead });
+        after = docs.at(-1)?.id ?? null;
+        more = docs.length === SWEPT_AT_A_TIME;
+      }
+    }
+    await engine.do({ is: "sweep", docs: [], upTo: meta.step });
+  }
+
+  /** What an answer brought and no page has named is settled by reading the store. */
+  #confirmLater(): void {
+    this.#confirm ??= setTimeout(() => {
+      this.#confirm = undefined;
+      const { storage } = this.options.engine;
+      storage.read({ unconfirmed: true, lingering: true }).then(
+        ({ docs, lingering }) => {
+          if (docs.length + lingering.length > 0) this.reread();
+        },
+        () => undefined,
+      );
+    }, this.options.confirmMs);
+  }
+
+  async #send(): Promise<void> {
+    while (!this.#ended()) {
+      while (this.#somethingToSend && !this.#ended()) {
+        this.#somethingToSend = false;
+        await this.#sendQueue();
+      }
+      await new Promise<void>((resolve) => {
+        this.#wakeSender = resolve;
+        if (this.#somethingToSend || this.#ended()) resolve();
+      });
+    }
+  }
+
+  async #sendQueue(): Promise<void> {
+    for (;;) {
+      const { meta, flight } = await this.options.engine.storage.read({});
+      if (!flight && (meta.epoch === null || meta.queued === 0)) return;
+      try {
+        await this.#identify();
+        if (this.#ended()) return;
+        const [effect] = await this.options.engine.do({ is: "send" });
+        if (effect === undefined) return;
+        if (effect.do === "push") await this.#push(effect.flight);
+        else if (effect.do === "ask") await this.#ask(effect.client);
+        this.#sending.succeed();
+      } catch (failure) {
+        if (this.#ended()) return;
+        await this.#refusedPush(failure);
+      }
+    }
+  }
+
+  async #push(flight: Flight): Promise<void> {
+    const { engine, transport } = this.options;
+    const results = await transport.push(inputOf(flight), this.#signal);
+    await this.#carryOut(await engine.do({ is: "answer", to: flight.to, results }));
+    this.#confirmLater();
+  }
+
+  async #ask(client: string): Promise<void> {
+    const { engine, transport, newId } = this.options;
+    const { lastMutationId } = await transport.viewer(client, this.#signal);
+    await this.#carryOut(await engine.do({ is: "asked", client, last: lastMutationId ?? 0, newId: newId() }));
+  }
+
+  async #refusedPush(failure: unknown): Promise<void> {
+    if (!(failure instanceof Refused)) throw failure;
+    const { engine, newId } = this.options;
+    const { flight } = await engine.storage.read({});
+    if (!flight || !this.#identified) {
+      await this.#refused(failure, this.#sending);
+      return;
+    }
+    const { refusal } = failure;
+    const effects = await engine.do({ is: "refused", to: flight.to, refusal, newId: newId() });
+    await this.#carryOut(effects, this.#sending);
+  }
+
+  async #refused(failure: unknown, backoff: Backoff): Promise<void> {
+    if (!(failure instanceof Refused)) throw failure;
+    this.options.onPhase("offline");
+    const { refusal } = failure;
+    await this.#carryOut(await this.options.engine.do({ is: "unread", refusal }), backoff);
+  }
+
+  async #carryOut(effects: readonly Effect[], backoff = this.#reading): Promise<void> {
+    for (const effect of effects) {
+      switch (effect.do) {
+        case "reread":
+          this.reread();
+          break;
+        case "again":
+          await backoff.pause(effect.after, this.#signal);
+          break;
+        case "token":
+          this.#identified = false;
+          this.options.transport.forgetToken();
+          await backoff.pause(0, this.#signal);
+          break;
+        case "halt":
+          this.#halt(effect);
+          break;
+        case "ask":
+        case "pull":
+        case "push":
+          break;
+      }
+    }
+  }
+
+  #halt({ code, message }: Halt): void {
+    this.#stop.abort();
+    this.#wakeSender?.();
+    this.options.onPhase("halted", { code, message });
+  }
+}
+
+function inputOf({ to, epoch, atomic, policy, changes }: Flight): PushInput {
+  return { client: to, epoch, ...(atomic && { atomic }), ...(policy && { policy }), changes };
+}

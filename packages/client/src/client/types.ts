@@ -1,0 +1,151 @@
+/**
+ * The client as an application sees it, typed by the model that `tidegate operations --typescript` prints.
+ */
+
+import type { CoreModel, Edit as PendingEdit, Outcome } from "../core/records.js";
+import type { Increment, SetChange } from "../core/values.js";
+import type { Policy, Value } from "../protocol.js";
+import type { Storage } from "../storage/storage.js";
+import type { Operations } from "../transport/network.js";
+import type { Live } from "./live.js";
+import type { PauseOptions } from "./pause.js";
+import type { Filter } from "./query.js";
+import type { Halt, Phase } from "./sync.js";
+
+/** What a model says of a collection. */
+export interface CollectionShape {
+  readonly type: string;
+  readonly doc: object;
+  readonly create: object;
+  /** The fields with `@merge(with: COUNTER)`, and those with SET. */
+  readonly counters: string;
+  readonly sets: string;
+}
+
+type Item<T> = NonNullable<T> extends readonly (infer I)[] ? I : never;
+
+/** The fields of an update: values, or intentions on what is there. */
+export type Edit<S extends CollectionShape> = {
+  readonly [F in Exclude<keyof S["create"], "id">]?:
+    | S["create"][F]
+    | (F extends S["counters"] ? Increment : never)
+    | (F extends S["sets"] ? SetChange<Item<S["create"][F]>> : never);
+};
+
+export interface EditOptions {
+  /** One of the policies that the model lets clients choose. */
+  readonly policy?: Policy;
+}
+
+export type WhereOf<D> = {
+  readonly [F in keyof D]?: Filter;
+} & {
+  readonly and?: readonly WhereOf<D>[];
+  readonly or?: readonly WhereOf<D>[];
+  readonly not?: WhereOf<D>;
+};
+
+export interface QueryOf<D> {
+  readonly where?: WhereOf<D>;
+  /** Ties are in the order of ids. */
+  readonly orderBy?: readonly `${keyof D & string}_${"ASC" | "DESC"}`[];
+  readonly limit?: number;
+}
+
+/** Edits reject with {@link ClientError}, and resolve when they are stored. */
+export interface Collection<S extends CollectionShape> {
+  /** The document in view. */
+  get(id: string): Promise<S["doc"] | undefined>;
+  /** Creates a document, under a random id unless it has one. Returns the id. */
+  create(document: S["create"], options?: EditOptions): Promise<string>;
+  update(id: string, edit: Edit<S> | ((seen: S["doc"]) => Edit<S>), options?: EditOptions): Promise<void>;
+  delete(id: string, options?: EditOptions): Promise<void>;
+  /** What a query finds, now and after each change. It reads all documents of the type. */
+  live(query?: QueryOf<S["doc"]>): Live<readonly S["doc"][]>;
+  /** The edits of a document that have no answer. */
+  pending(id: string): Live<readonly PendingEdit[]>;
+}
+
+/** The edits of a transaction. They are made together when its function returns. */
+export interface TransactionCollection<S extends CollectionShape> {
+  create(document: S["create"]): string;
+  update(id: string, edit: Edit<S> | ((seen: S["doc"]) => Edit<S>)): void;
+  delete(id: string): void;
+}
+
+export interface Status {
+  readonly phase: Phase;
+  /** When the client last stood at the end of what there is. */
+  readonly lastSync: Date | undefined;
+  /** Edits that have no answer. */
+  readonly unsent: number;
+  /** Whether what it holds outlasts the process. */
+  readonly durable: boolean;
+  /** Why it has halted. */
+  readonly error: Halt | undefined;
+}
+
+/** What became of an edit that was not simply applied, until the user has seen to it. */
+export interface OutcomeOf extends Outcome {
+  /** Makes the edit again on what is there now, with what was dropped because of it. */
+  retry(): Promise<void>;
+  discard(): Promise<void>;
+}
+
+export interface ClientMethods<M> {
+  /** The collection of a type, for one whose name is that of a method. */
+  collection<K extends keyof M & string>(name: K): Collection<M[K] & CollectionShape>;
+  /** All or nothing, on the device and at the gateway. */
+  transaction(
+    edits: (tx: { readonly [K in keyof M]: TransactionCollection<M[K] & CollectionShape> }) => void,
+    options?: EditOptions,
+  ): Promise<void>;
+  readonly status: Live<Status>;
+  readonly outcomes: Live<readonly OutcomeOf[]>;
+  /** Asks for the documents of some types, or of all, once more: the app selects more of them than before. */
+  refresh(types?: readonly string[]): Promise<void>;
+  /** Ends the sync. Everything is kept for the next client of this database. */
+  close(): Promise<void>;
+  /** Ends the sync and removes everything. Edits that have no answer are a reason to refuse, unless they are discarded. */
+  signOut(options?: { readonly unsent?: "refuse" | "discard" }): Promise<void>;
+}
+
+export type Client<M> = ClientMethods<M> & {
+  readonly [K in Exclude<keyof M, keyof ClientMethods<M>>]: Collection<M[K] & CollectionShape>;
+};
+
+/** The constant `model` that `tidegate operations --typescript` prints. */
+export interface ModelValue extends CoreModel {
+  readonly hash: string;
+  readonly operations: Operations;
+  readonly types: Readonly<
+    Record<
+      string,
+      {
+        readonly root: string;
+        readonly collection: string;
+        readonly merges: Readonly<Record<string, string>>;
+        readonly defaults: Readonly<Record<string, Value>>;
+        readonly aliases: Readonly<Record<string, string>>;
+      }
+    >
+  >;
+}
+
+export interface ClientOptions {
+  /** The gateway's endpoint, such as `https://sync.example.com/graphql`. */
+  readonly url: string;
+  /** A token for the user; asked for again when one is refused or has expired. */
+  readonly token: () => string | Promise<string>;
+  readonly model: ModelValue;
+  /** Where documents and edits are kept. Each user has a storage of their own. */
+  readonly storage: Storage;
+  /** The types to sync; without it all of the model. */
+  readonly types?: readonly string[];
+  /** The types to sync before the others. */
+  readonly first?: readonly string[];
+  readonly fetch?: typeof fetch;
+  readonly webSocket?: typeof WebSocket;
+  /** Pauses after failures, by default 0.5 to 30 s. */
+  readonly pauses?: PauseOptions;
+}

@@ -1,0 +1,50 @@
+/**
+ * Answers of a gateway, checked where they arrive: a proxy or a captive portal may answer in its place.
+ */
+
+import type { Body, Page, Result, Value } from "../protocol.js";
+import { asObject, refusalOf, unreachable, type Viewer } from "./transport.js";
+
+/** The names that operations give to fields whose own name has several types, by type. */
+export type Aliases = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+/** The data of an answer. */
+export function dataOf(answer: unknown, retryAfter?: number): Readonly<Record<string, Value>> {
+  const { data, errors } = asObject(answer) ?? {};
+  if (Array.isArray(errors) && errors.length > 0) throw refusalOf(errors, retryAfter);
+  return asObject(data) ?? malformed();
+}
+
+export function pageOf(value: unknown, aliases: Aliases): Page {
+  const page = asObject(value) ?? malformed();
+  const isPage = typeof page.checkpoint === "string" && typeof page.epoch === "string" && Array.isArray(page.changes);
+  if (!isPage || typeof page.hasMore !== "boolean" || !Array.isArray(page.revokedScopes)) return malformed();
+  const { changes, ...rest } = page as unknown as Page;
+  return { ...rest, changes: changes.map((change) => ({ ...change, document: documentOf(change, aliases) })) };
+}
+
+export function resultsOf(value: unknown, count: number, aliases: Aliases): readonly Result[] {
+  const { results } = asObject(value) ?? {};
+  if (!Array.isArray(results) || results.length !== count) return malformed();
+  return (results as unknown as readonly (Result & { readonly type: string })[]).map((result) => {
+    return { ...result, document: documentOf(result, aliases) as Result["document"] };
+  });
+}
+
+export function viewerOf(value: unknown): Viewer {
+  const { id, lastMutationId } = asObject(value) ?? {};
+  if (typeof id !== "string") return malformed();
+  return { id, lastMutationId: typeof lastMutationId === "number" ? lastMutationId : null };
+}
+
+/** A document by the names of its fields. */
+function documentOf(from: { readonly type: string; readonly document: Body | null }, aliases: Aliases): Body | null {
+  if (from.document === null) return null;
+  const { __typename, ...body } = from.document;
+  const names = aliases[from.type] ?? {};
+  return Object.fromEntries(Object.entries(body).map(([name, value]) => [names[name] ?? name, value]));
+}
+
+function malformed(): never {
+  throw unreachable("the answer is not that of a gateway");
+}

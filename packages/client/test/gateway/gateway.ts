@@ -1,0 +1,59 @@
+/**
+ * A real gateway on an embedded store, for the tests of this directory. `cargo build` makes its binary.
+ */
+
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../../../../../", import.meta.url));
+const BINARY = process.env.TIDEGATE_BINARY ?? join(ROOT, "target/debug/tidegate");
+
+export class Gateway {
+  readonly #tokens = new Map<string, string>();
+
+  private constructor(
+    readonly url: string,
+    readonly data: string,
+    readonly process: ChildProcess,
+  ) {}
+
+  static async start(): Promise<Gateway> {
+    const data = await mkdtemp(join(tmpdir(), "tidegate-client-"));
+    const model = join(ROOT, "model.graphql");
+    const args = ["dev", "--listen", "127.0.0.1:0", "--data", data, "--model", model];
+    const process = spawn(BINARY, args, { stdio: ["ignore", "pipe", "inherit"], env: { TIDEGATE_LOG: "error" } });
+    const address = await new Promise<string>((resolve, reject) => {
+      let printed = "";
+      process.stdout.on("data", (chunk: Buffer) => {
+        printed += chunk.toString();
+        const found = /http:\/\/127\.0\.0\.1:\d+/.exec(printed);
+        if (found) resolve(found[0]);
+      });
+      process.on("error", reject);
+      process.on("exit", (code) => {
+        reject(new Error(`the gateway ended with ${code ?? "a signal"}: ${printed}`));
+      });
+    });
+    return new Gateway(`${address}/graphql`, data, process);
+  }
+
+  /** A token of a user of the team `demo`. */
+  token(user: string): string {
+    const known = this.#tokens.get(user);
+    if (known !== undefined) return known;
+    const args = ["token", "--sub", user, "--data", this.data, "--claims", '{"teams":["demo"]}'];
+    const token = execFileSync(BINARY, args).toString().trim();
+    this.#tokens.set(user, token);
+    return token;
+  }
+
+  async stop(): Promise<void> {
+    const ended = new Promise((resolve) => this.process.once("exit", resolve));
+    this.process.kill();
+    await ended;
+    await rm(this.data, { recursive: true });
+  }
+}
