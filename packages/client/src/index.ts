@@ -13,5 +13,6 @@ export type { OutcomeStatus } from "./core/records.js";
 export { add, increment, remove } from "./core/values.js";
 export type { Increment, Intention, SetChange } from "./core/values.js";
 export type { FieldConflict, Policy, Value } from "./protocol.js";
+export { indexedDBStorage } from "./storage/indexeddb.js";
 export { memoryStorage } from "./storage/memory.js";
 export type { Storage } from "./storage/storage.js";

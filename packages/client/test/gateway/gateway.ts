@@ -2,7 +2,9 @@
  * A real gateway on an embedded store, for the tests of this directory. `cargo build` makes its binary.
  */
 
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
+import { createHmac } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,13 +14,15 @@ const ROOT = fileURLToPath(new URL("../../../../../", import.meta.url));
 const BINARY = process.env.TIDEGATE_BINARY ?? join(ROOT, "target/debug/tidegate");
 
 export class Gateway {
-  readonly #tokens = new Map<string, string>();
+  readonly #key: string;
 
   private constructor(
     readonly url: string,
     readonly data: string,
     readonly process: ChildProcess,
-  ) {}
+  ) {
+    this.#key = readFileSync(join(data, "dev.key"), "utf8").trim();
+  }
 
   static async start(): Promise<Gateway> {
     const data = await mkdtemp(join(tmpdir(), "tidegate-client-"));
@@ -40,14 +44,12 @@ export class Gateway {
     return new Gateway(`${address}/graphql`, data, process);
   }
 
-  /** A token of a user of the team `demo`. */
-  token(user: string): string {
-    const known = this.#tokens.get(user);
-    if (known !== undefined) return known;
-    const args = ["token", "--sub", user, "--data", this.data, "--claims", '{"teams":["demo"]}'];
-    const token = execFileSync(BINARY, args).toString().trim();
-    this.#tokens.set(user, token);
-    return token;
+  /** A token of a user of some teams, signed with the key of `dev`. */
+  token(user: string, teams: readonly string[] = ["demo"]): string {
+    const now = Math.floor(Date.now() / 1000);
+    const claims = { sub: user, teams, iat: now, exp: now + 3600 };
+    const signed = [{ alg: "HS256", typ: "JWT" }, claims].map((it) => encode(JSON.stringify(it))).join(".");
+    return `${signed}.${createHmac("sha256", this.#key).update(signed).digest("base64url")}`;
   }
 
   async stop(): Promise<void> {
@@ -56,4 +58,8 @@ export class Gateway {
     await ended;
     await rm(this.data, { recursive: true });
   }
+}
+
+function encode(text: string): string {
+  return Buffer.from(text).toString("base64url");
 }

@@ -1,0 +1,215 @@
+/**
+ * A storage in IndexedDB: what it has stored outlasts the page, the browser and the machine's restart.
+ */
+
+import type { Need, Slice, Writes } from "../core/draft.js";
+import { keyText } from "../core/records.js";
+import type { Doc, Edit, Flight, Key, Lingering, Meta, Outcome } from "../core/records.js";
+import type { StepOptions, Storage } from "./storage.js";
+
+/** Requests at a time. More would block the page's thread while their results arrive. */
+const RUN = 100;
+
+const STORES = ["meta", "docs", "queue", "lingering", "outcomes"] as const;
+
+/** A storage in the database of this name. */
+export function indexedDBStorage(name: string): Storage {
+  return new IndexedDBStorage(name);
+}
+
+class IndexedDBStorage implements Storage {
+  readonly durable = true;
+  #database: IDBDatabase | undefined;
+
+  constructor(readonly name: string) {}
+
+  async open(fresh: Meta): Promise<void> {
+    const opening = indexedDB.open(this.name, 1);
+    opening.onupgradeneeded = () => {
+      create(opening.result);
+    };
+    await done(opening);
+    this.#database = opening.result;
+    // Another page removes the database, or brings a later version of it.
+    this.#database.onversionchange = () => this.#database?.close();
+    await this.#transact("readwrite", { strict: true }, async (stores) => {
+      const known = await done(stores.meta.get("meta"));
+      if (known === undefined) await done(stores.meta.put(fresh, "meta"));
+    });
+  }
+
+  read(need: Need): Promise<Slice> {
+    return this.#transact("readonly", { strict: false }, async (stores) => {
+      const [meta, flight] = await head(stores);
+      return slice(stores, need, meta, flight);
+    });
+  }
+
+  step(
+    need: (meta: Meta, flight: Flight | null) => Need,
+    run: (slice: Slice) => Writes,
+    options: StepOptions,
+  ): Promise<void> {
+    return this.#transact("readwrite", options, async (stores) => {
+      const [meta, flight] = await head(stores);
+      await write(stores, run(await slice(stores, need(meta, flight), meta, flight)));
+    });
+  }
+
+  scan(type: string, after: string | null, limit: number): Promise<readonly Doc[]> {
+    const lower = after === null ? [type] : [type, after];
+    const range = IDBKeyRange.bound(lower, [type, []], after !== null, true);
+    return this.#transact("readonly", { strict: false }, ({ docs }) => all<Doc>(docs.getAll(range, limit)));
+  }
+
+  close(): Promise<void> {
+    this.#database?.close();
+    return Promise.resolve();
+  }
+
+  async destroy(): Promise<void> {
+    this.#database?.close();
+    await done(indexedDB.deleteDatabase(this.name));
+  }
+
+  /** One transaction. If `work` throws, it is undone. */
+  async #transact<T>(
+    mode: IDBTransactionMode,
+    { strict }: StepOptions,
+    work: (stores: Stores) => Promise<T>,
+  ): Promise<T> {
+    if (!this.#database) throw new Error("the storage is not open");
+    const transaction = this.#database.transaction(STORES, mode, { durability: strict ? "strict" : "relaxed" });
+    const ended = new Promise<void>((resolve, reject) => {
+      transaction.oncomplete = () => {
+        resolve();
+      };
+      transaction.onabort = () => {
+        reject(transaction.error ?? new Error("the transaction was aborted"));
+      };
+    });
+    try {
+      const result = await work(storesOf(transaction));
+      await ended;
+      return result;
+    } catch (failure) {
+      ended.catch(() => undefined);
+      abort(transaction);
+      throw failure;
+    }
+  }
+}
+
+type Stores = Readonly<Record<(typeof STORES)[number], IDBObjectStore>>;
+
+function create(database: IDBDatabase): void {
+  database.createObjectStore("meta");
+  const docs = database.createObjectStore("docs", { keyPath: ["type", "id"] });
+  // Documents without `u` are not in it.
+  docs.createIndex("unconfirmed", "u");
+  const queue = database.createObjectStore("queue", { keyPath: "n" });
+  queue.createIndex("key", ["type", "id"]);
+  database.createObjectStore("lingering", { keyPath: "n" });
+  database.createObjectStore("outcomes", { keyPath: "n" });
+}
+
+function storesOf(transaction: IDBTransaction): Stores {
+  const [meta, docs, queue, lingering, outcomes] = STORES;
+  return {
+    meta: transaction.objectStore(meta),
+    docs: transaction.objectStore(docs),
+    queue: transaction.objectStore(queue),
+    lingering: transaction.objectStore(lingering),
+    outcomes: transaction.objectStore(outcomes),
+  };
+}
+
+/** One that has ended cannot be aborted, and need not be. */
+function abort(transaction: IDBTransaction): void {
+  try {
+    transaction.abort();
+  } catch (failure) {
+    if (!(failure instanceof DOMException)) throw failure;
+  }
+}
+
+async function head(stores: Stores): Promise<readonly [Meta, Flight | null]> {
+  const [meta, flight] = await Promise.all([done(stores.meta.get("meta")), done(stores.meta.get("flight"))]);
+  if (meta === undefined) throw new Error("the database is empty");
+  return [meta as Meta, (flight as Flight | undefined) ?? null];
+}
+
+async function slice(stores: Stores, need: Need, meta: Meta, flight: Flight | null): Promise<Slice> {
+  const queue = await queued(stores.queue, need.queue ?? []);
+  const ofQueue = need.docsOfQueue ? queue.map(({ type, id }) => [type, id] as const) : [];
+  const keys = new Map([...(need.docs ?? []), ...ofQueue].map((key) => [keyText(...key), key]));
+  const docs = new Map<string, Doc>();
+  const unconfirmed = need.unconfirmed ? await all<Doc>(stores.docs.index("unconfirmed").getAll()) : [];
+  for (const doc of unconfirmed) docs.set(keyText(doc.type, doc.id), doc);
+  await inRuns([...keys], async ([text, key]) => {
+    const doc = (await done(stores.docs.get([...key]))) as Doc | undefined;
+    if (doc) docs.set(text, doc);
+  });
+  return {
+    meta,
+    flight,
+    docs: [...docs.values()],
+    queue,
+    lingering: need.lingering ? await all<Lingering>(stores.lingering.getAll()) : [],
+    outcomes: need.outcomes ? await all<Outcome>(stores.outcomes.getAll()) : [],
+  };
+}
+
+async function queued(store: IDBObjectStore, which: NonNullable<Need["queue"]>): Promise<readonly Edit[]> {
+  if (which === "all") return all(store.getAll());
+  // A count of 0 would ask for all.
+  if (typeof which === "number") return which > 0 ? all(store.getAll(null, which)) : [];
+  const keys = new Map<string, Key>(which.map((key) => [keyText(...key), key]));
+  const edits: Edit[] = [];
+  await inRuns([...keys.values()], async (key) => {
+    edits.push(...(await all<Edit>(store.index("key").getAll([...key]))));
+  });
+  return edits.sort((a, b) => a.n - b.n);
+}
+
+async function write(stores: Stores, writes: Writes): Promise<void> {
+  for (const type of writes.types) await done(stores.docs.delete(IDBKeyRange.bound([type], [type, []])));
+  await inRuns(writes.docs, ([key, doc]) => done(doc ? stores.docs.put(doc) : stores.docs.delete([...key])));
+  for (const name of ["queue", "lingering", "outcomes"] as const) {
+    const store = stores[name];
+    await inRuns<readonly [number, object | null]>(writes[name], ([n, record]) => {
+      return done(record ? store.put(record) : store.delete(n));
+    });
+  }
+  const { meta, flight } = writes;
+  await Promise.all([
+    done(stores.meta.put(meta, "meta")),
+    done(flight ? stores.meta.put(flight, "flight") : stores.meta.delete("flight")),
+  ]);
+}
+
+async function inRuns<T>(items: readonly T[], request: (item: T) => Promise<unknown>): Promise<void> {
+  for (let at = 0; at < items.length; at += RUN) await Promise.all(items.slice(at, at + RUN).map(request));
+}
+
+/** Any request; the results of `IDBRequest` are not covariant. */
+interface Request extends EventTarget {
+  readonly result: unknown;
+  readonly error: DOMException | null;
+}
+
+function done(request: Request): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    request.addEventListener("success", () => {
+      resolve(request.result);
+    });
+    request.addEventListener("error", () => {
+      reject(request.error ?? new Error("a request failed"));
+    });
+  });
+}
+
+/** What a store holds is what this module has put there. */
+function all<T>(request: Request): Promise<readonly T[]> {
+  return done(request) as Promise<readonly T[]>;
+}
