@@ -221,6 +221,13 @@ const SLIPS: readonly Slip[] = [
     to: "shown",
   },
   {
+    rule: "1.8",
+    does: "shows what was sent as if an edit before it were in force that was refused",
+    file: "refusals",
+    from: "showSent(draft);\n",
+    to: ";\n",
+  },
+  {
     rule: "1.9",
     does: "takes bases of counters from another place than the view",
     file: "edits",

@@ -19,7 +19,7 @@ const MERGED_MAX = 200;
 /** Sends the push without an answer once more, as it was (1.5), or the next one (1.11). Before the first page there is none. */
 export function send(draft: Draft, limit = PUSH_CHANGES_MAX): void {
   if (!draft.flight && draft.meta.epoch !== null) {
-    const edits = nextEdits(draft, limit).map((it) => asSent(draft, it));
+    const edits = nextEdits(draft, limit).map((it) => (it.sent ? it : asSent(draft, it)));
     if (edits.length > 0) fly(draft, edits, draft.meta.epoch);
   }
   const { flight } = draft;
@@ -45,16 +45,17 @@ function nextEdits(draft: Draft, limit: number): readonly Edit[] {
  * 1.8: from now on its counters show as they are in view. A page may hold the edit before the answer comes, and a
  * difference would show twice.
  */
-function asSent(draft: Draft, edit: Edit): Edit {
+export function asSent(draft: Draft, edit: Edit): Edit {
   const seen = draft.viewAt(edit.type, edit.id, edit.n) ?? {};
   const merges = own(draft.model.types, edit.type)?.merges ?? {};
   const counters = edit.op === "update" ? Object.keys(edit.set).filter((it) => own(merges, it) === "COUNTER") : [];
   return { ...edit, sent: pick(seen, counters) };
 }
 
-/** The edits leave the queue, under the next ids. So many that wait were sent before. */
-export function fly(draft: Draft, edits: readonly Edit[], epoch: string, behind = 0): void {
+/** The edits leave the queue, under the next ids. */
+export function fly(draft: Draft, edits: readonly Edit[], epoch: string): void {
   const { meta } = draft;
+  for (const it of edits) draft.takeEdit(it.n);
   const policy = edits[0]?.policy;
   draft.flight = {
     to: { id: meta.client, firstMutationId: meta.next },
@@ -67,10 +68,16 @@ export function fly(draft: Draft, edits: readonly Edit[], epoch: string, behind 
     deleted: {},
     left: {},
     revoked: [],
-    behind,
+    behind: sentAtFront(draft).length,
   };
   meta.next += edits.length;
-  for (const it of edits) draft.takeEdit(it.n);
+}
+
+/** The edits at the front of the queue that an earlier copy of a push carried (1.12). */
+export function sentAtFront(draft: Draft): readonly Edit[] {
+  const queue = draft.queue();
+  const first = queue.findIndex((it) => it.sent === undefined);
+  return first < 0 ? queue : queue.slice(0, first);
 }
 
 /** An edit as a change of `PushChangesInput`. */

@@ -5,7 +5,7 @@
 import type { PushId, Refusal } from "../protocol.js";
 import type { Draft } from "./draft.js";
 import { beginClient, dropQueuedOn, forgetCopies } from "./edits.js";
-import { fly, isTo, report } from "./pushes.js";
+import { asSent, fly, isTo, report, sentAtFront } from "./pushes.js";
 import type { Flight, Outcome } from "./records.js";
 
 /** The same request may succeed later. */
@@ -92,7 +92,7 @@ function settleConsumed(draft: Draft, flight: Flight, refusal: Refusal, consumed
 
 /** 1.12: a part flies again under the same ids, and the rest waits. What cannot be divided is refused. */
 function divide(draft: Draft, flight: Flight, refusal: Refusal): void {
-  const { edits, to, epoch, behind } = flight;
+  const { edits, to, epoch } = flight;
   draft.flight = null;
   draft.meta.next = to.firstMutationId;
   if (flight.atomic || edits.length === 1) {
@@ -100,11 +100,19 @@ function divide(draft: Draft, flight: Flight, refusal: Refusal): void {
       report(draft, { n: edit.n, edit, status: "REFUSED", error: errorOf(refusal) });
       if (edit.op === "create") dropQueuedOn(draft, edit);
     }
+    showSent(draft);
     return;
   }
   for (const edit of edits) draft.putEdit(edit);
   const part = firstPart(refusal, edits.length);
-  fly(draft, edits.slice(0, part), epoch, behind + edits.length - part);
+  fly(draft, edits.slice(0, part), epoch);
+}
+
+/** 1.8: the counters of what was sent show without the edit before them that was refused. */
+function showSent(draft: Draft): void {
+  const sent = sentAtFront(draft);
+  for (const edit of sent) draft.putEdit({ ...edit, sent: {} });
+  for (const edit of sent) draft.putEdit(asSent(draft, edit));
 }
 
 function errorOf({ code, message }: Refusal): NonNullable<Outcome["error"]> {

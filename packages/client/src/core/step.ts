@@ -62,8 +62,9 @@ export function need(event: Event, meta: Meta, flight: Flight | null): Need {
     case "answer":
       return flight ? needOfAnswer(event.results, meta, flight) : {};
     case "refused":
-    case "asked":
       return { queue: "all", lingering: true };
+    case "asked":
+      return { queue: "all", docsOfQueue: true, lingering: true };
     case "retry":
       return { ...needOf(event.keys), outcomes: true };
     case "discard":

@@ -51,7 +51,7 @@ export class Device {
     return effects;
   }
 
-  async edit(intent: Intent, options: { policy?: Policy } = {}): Promise<void> {
+  async edit(intent: Intent, options: { policy?: Policy; folds?: boolean } = {}): Promise<void> {
     await this.do({ is: "edit", intents: [intent], at: AT, atomic: false, folds: true, ...options });
   }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { increment } from "../../src/core/values.js";
 import { body, deviceWith, rejected, result, upsert } from "./device.js";
 
 test("4.4 after EPOCH_CHANGED everything goes under a new client id, on no known version", async () => {
@@ -108,6 +109,26 @@ test("1.12 a part that is still too large goes in smaller ones, and nothing is f
     false,
     "1.11 an answer ends the earlier copies",
   );
+});
+
+test("1.8 counters of what was sent show without an edit before them that was refused", async () => {
+  const device = await deviceWith(upsert("a", 1, { spent: 0 }));
+  for (let nth = 0; nth < 3; nth++) {
+    await device.edit({ op: "update", type: "Task", id: "a", changes: { spent: increment(1) } }, { folds: false });
+  }
+  await device.send();
+  assert.equal((await device.view("a"))?.spent, 3);
+  await device.refused("PUSH_TOO_LARGE", { max: 1 });
+  await device.asked(0);
+  await device.refused("PUSH_TOO_LARGE", { max: 1 });
+  await device.asked(0);
+  assert.deepEqual(
+    (await device.outcomes()).map((it) => it.status),
+    ["REFUSED"],
+  );
+  assert.equal((await device.view("a"))?.spent, 2);
+  await device.page({ changes: [upsert("a", 3, { spent: 2 })] });
+  assert.equal((await device.view("a"))?.spent, 2);
 });
 
 test("1.12 until the gateway has said what it consumed, nothing is sent", async () => {
