@@ -153,6 +153,12 @@ impl Page {
         }
     }
 
+    /// Whether the gateway passes a document that one with the leading model may show (rules.md 9.6).
+    pub fn passes(&self, change: &StoredChange) -> bool {
+        let is_withheld = || change.view().is_some_and(|view| view.is_withheld());
+        !self.reader.standing.leads && is_withheld()
+    }
+
     /// Whether a change was withheld after the token was made.
     pub fn is_token_stale(&self) -> bool {
         self.unshown.0.lock().is_token_stale

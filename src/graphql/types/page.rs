@@ -97,7 +97,7 @@ fn page(change: &Arc<ObjectType<SyncChange>>) -> ObjectType<SyncPage> {
             let changes = page.changes.iter();
             let changes = changes.filter_map(|change| Some((change, Content::of(change, &plan)?)));
             text.list(changes, |text, (change, content)| {
-                if write(change, content, &plan, text)? {
+                if write(change, content, &plan, text)? || page.passes(change) {
                     page.withhold(change);
                 }
                 Ok(())

@@ -20,10 +20,16 @@ pub struct StoredView<'r> {
     version: Version,
     at: Timestamp,
     kind: ChangeKind,
+    is_withheld: bool,
     body: Option<RawElement<'r>>,
 }
 
 impl<'r> StoredView<'r> {
+    /// Whether the store has a document there that it does not show.
+    pub fn is_withheld(&self) -> bool {
+        self.is_withheld
+    }
+
     /// The same of a document that can no longer be shown.
     #[must_use]
     pub fn withheld(&self) -> Self {
@@ -63,6 +69,7 @@ impl<'r> StoredView<'r> {
             version: version.map(Version).ok_or(CodecError::Field("v"))?,
             at: Timestamp::from_ms(at.ok_or(CodecError::Field("at"))?)?,
             kind: ChangeKind::of(is_marker, withheld, body.is_some()),
+            is_withheld: withheld,
             body: body.filter(|_| !is_marker),
         })
     }

@@ -1,8 +1,9 @@
 //! Values that a new model would no longer show, since it does not read the name that they are stored under.
 
 use crate::{
+    generation::TypeShape,
     id::TypeName,
-    model::{Field, Model, Shape},
+    model::{DocumentType, Field, Model, Shape},
     value::{Document, Value},
 };
 
@@ -28,6 +29,33 @@ pub(super) enum Owner {
 }
 
 impl StoredRename {
+    /// The names under which the shape in force has fields of the type, and under which this model does not read them.
+    pub fn unread(model: &Model, of: &DocumentType, in_force: &TypeShape) -> Vec<Self> {
+        let own = TypeShape::of(model, of);
+        let mut unread = Vec::new();
+        for (subject, stored) in &own.stored_names {
+            let read = [Some(stored), own.moved_names.get(subject)];
+            let read: Vec<String> = read.into_iter().flatten().cloned().collect();
+            let moved = in_force.moved_names.iter();
+            let moved = moved
+                .filter(|(name, before)| *before == stored && owner_of(name) == owner_of(subject));
+            let names = moved.map(|(name, _)| name).chain([subject]);
+            let theirs = names.filter_map(|name| in_force.stored_names.get(name));
+            for from in theirs.filter(|from| !read.contains(from)) {
+                unread.push(Self {
+                    owner: match owner_of(subject) {
+                        Some(embedded) => Owner::Embedded(embedded.to_owned()),
+                        None => Owner::Synced(of.stored_as.clone()),
+                    },
+                    subject: subject.clone(),
+                    from: from.clone(),
+                    read: read.clone(),
+                });
+            }
+        }
+        unread
+    }
+
     /// Whether a document of this type holds a value that the new model would not show.
     pub fn hides(&self, new: &Model, type_name: &TypeName, document: &Document) -> bool {
         let fields = new.stored_type(type_name).map_or(&[][..], |it| &it.fields);
@@ -74,4 +102,9 @@ impl StoredRename {
             _ => false,
         }
     }
+}
+
+/// The embedded type that a shape has the field in; `None` of a field of the type itself.
+fn owner_of(name: &str) -> Option<&str> {
+    name.rsplit_once('.').map(|(owner, _)| owner)
 }

@@ -1,0 +1,216 @@
+use tempfile::TempDir;
+use tidegate_core::{
+    entry::Writer,
+    generation::{Generation, Term},
+    id::{DocumentId, Version},
+    outcome::Status,
+    push::{Outcome, PushOutcome},
+    value::Value,
+};
+
+use super::*;
+use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
+
+const MODEL: &str = r#"
+extend schema @grant(scope: "public", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "{list}") { id: ID! list: String! }
+type Note @collection(name: "notes") @scope(by: "{list}") { id: ID! list: String! }
+"#;
+
+fn key(type_name: &str) -> DocumentKey {
+    DocumentKey {
+        type_name: TypeName::new(type_name).unwrap(),
+        id: DocumentId::new("1").unwrap(),
+    }
+}
+
+fn scope(name: &str) -> Scope {
+    Scope::new(name).unwrap()
+}
+
+/// A document of the list `new` in this scope.
+fn entry(type_name: &str, stands_in: &str) -> Entry {
+    let writer = Writer {
+        user: None,
+        client: None,
+        edited_at: Timestamp::EPOCH,
+        mutation: None,
+    };
+    let list = Value::String("new".to_owned());
+    Entry {
+        key: key(type_name),
+        scope: scope(stands_in),
+        version: Version(1),
+        began: Version(1),
+        run: Version(1),
+        field_versions: [("list".to_owned(), Version(1))].into(),
+        writers: [(Version(1), writer)].into(),
+        body: Some([("list".to_owned(), list)].into()),
+        withheld: false,
+        at: Timestamp::EPOCH,
+        membership: None,
+    }
+}
+
+struct Bench {
+    store: Arc<dyn Store>,
+    models: Arc<dyn Models>,
+    _directory: TempDir,
+}
+
+/// A gateway of the first generation, which leads. Tasks move.
+async fn bench() -> Bench {
+    let directory = TempDir::new().unwrap();
+    let options = EmbeddedOptions::new(Epoch::new("e1").unwrap(), TokenKey([7; 32]));
+    let store = EmbeddedStore::open(directory.path(), &options).unwrap();
+    let model = Model::parse("model.graphql", MODEL).unwrap();
+    let mut change = ModelState::default().led_by(Generation(1), &model, None);
+    change.state.moving.insert(key("Task").type_name);
+    let store = SettledStore::over(Arc::new(model), Arc::new(store));
+    let models = store.models();
+    assert!(models.take_lead(&change).await.unwrap());
+    models.serve_as(Generation(1)).await.unwrap();
+    Bench {
+        store,
+        models,
+        _directory: directory,
+    }
+}
+
+impl Bench {
+    async fn write(&self, entry: Entry) -> Writes {
+        let shown = Outcome {
+            type_name: entry.key.type_name.clone(),
+            id: "1".to_owned(),
+            mutation: None,
+            status: Status::Conflict,
+            version: Some(entry.version),
+            document: Some(Arc::new(entry.clone())),
+            conflict: Some(Vec::new()),
+            error: None,
+            inbox: None,
+        };
+        let answer = PushOutcome {
+            outcomes: vec![shown],
+            duplicate: false,
+            last_mutation_id: None,
+        };
+        let writes = Writes {
+            entries: vec![Arc::new(entry)],
+            answers: vec![Ok(answer)],
+            ..Writes::default()
+        };
+        let decide = move |_: &Loaded| writes.clone();
+        let committed = self.store.commit(Reads::default(), Arc::new(decide)).await;
+        committed.unwrap().writes
+    }
+
+    /// Whether a page and a read by key show the document.
+    async fn shows(&self, type_name: &str, stands_in: &str) -> (bool, bool) {
+        let mut snapshot = self.store.snapshot().await.unwrap();
+        let range = ScanRange {
+            scope: scope(stands_in),
+            types: Some([key(type_name).type_name].into()),
+            removals: true,
+            after: Seq::START,
+            through: Seq(100),
+            items_max: 100,
+            bytes_max: usize::MAX,
+        };
+        let page = snapshot.scan(&range).await.unwrap();
+        let on_page = page.decoded().unwrap().iter().any(is_shown);
+        let keys = [key(type_name)].into();
+        let by_key = snapshot.entries(&keys, 0).await.unwrap();
+        (on_page, by_key.found.contains_key(&key(type_name)))
+    }
+}
+
+fn is_shown(item: &FeedItem) -> bool {
+    !item.record.is_collectable()
+}
+
+fn has_document(writes: &Writes) -> bool {
+    let outcome = &writes.answers[0].as_ref().unwrap().outcomes[0];
+    assert_eq!(outcome.document.is_some(), outcome.conflict.is_some());
+    outcome.document.is_some()
+}
+
+#[tokio::test]
+async fn a_document_in_another_scope_than_its_fields_make_is_shown_nowhere_while_its_type_moves() {
+    let bench = bench().await;
+    let shown_by = async |entry: Entry| {
+        let (name, stands_in) = (entry.key.type_name.clone(), entry.scope.clone());
+        let mut tail = bench.store.tail();
+        let restart = tail.next().await;
+        assert!(matches!(restart, Some(TailEvent::Restart)));
+        let outcome = has_document(&bench.write(entry).await);
+        let ring = loop {
+            if let Some(TailEvent::Committed(writes)) = tail.next().await {
+                break is_shown(&writes[0].item.decode().unwrap());
+            }
+        };
+        let (page, by_key) = bench.shows(name.as_str(), stands_in.as_str()).await;
+        [outcome, ring, page, by_key]
+    };
+    assert_eq!(
+        shown_by(entry("Note", "old")).await,
+        [true; 4],
+        "it does not move"
+    );
+    assert_eq!(
+        shown_by(entry("Task", "new")).await,
+        [true; 4],
+        "it has moved"
+    );
+    assert_eq!(shown_by(entry("Task", "old")).await, [false; 4]);
+
+    bench.models.serve_as(Generation(2)).await.unwrap();
+    let of_another_model = bench.shows("Task", "old").await;
+    assert_eq!(
+        of_another_model,
+        (true, true),
+        "only the lead knows where it belongs"
+    );
+    bench.models.serve_as(Generation(1)).await.unwrap();
+    assert_eq!(bench.shows("Task", "old").await, (false, false));
+    let task = key("Task").type_name;
+    bench.models.moved(Term(1), &task).await.unwrap();
+    assert_eq!(bench.shows("Task", "old").await, (true, true));
+}
+
+/// The same model, with the list of a task under another name. A write moves it there.
+const RENAMED: &str = r#"
+extend schema @grant(scope: "public", access: WRITE)
+type Task @collection(name: "tasks") @scope(by: "{list}") { id: ID! list: String! @stored(as: "l") @renamed(stored: "list") }
+type Note @collection(name: "notes") @scope(by: "{list}") { id: ID! list: String! }
+"#;
+
+#[tokio::test]
+async fn a_value_under_a_name_of_the_lead_hides_its_document_at_a_gateway_that_does_not_read_it() {
+    let bench = bench().await;
+    let [own, next] = [MODEL, RENAMED].map(|text| Model::parse("model.graphql", text).unwrap());
+    let record = bench.models.record().await.unwrap();
+    let change = record.state.led_by(Generation(2), &next, Some(&own));
+    assert!(bench.models.take_lead(&change).await.unwrap());
+
+    let mut moved = entry("Task", "new");
+    let body = moved.body.as_mut().unwrap();
+    let value = body.remove("list").unwrap();
+    body.insert("l".to_owned(), value);
+    bench.write(moved).await;
+    assert_eq!(bench.shows("Task", "new").await, (false, false));
+    // What the lead has not written yet is where it was.
+    bench.write(entry("Task", "new")).await;
+    bench.write(entry("Note", "new")).await;
+    assert_eq!(bench.shows("Task", "new").await, (true, true));
+    assert_eq!(bench.shows("Note", "new").await, (true, true));
+}
+
+#[tokio::test]
+async fn rings_begin_again_when_documents_begin_to_move() {
+    let bench = bench().await;
+    let mut tail = bench.store.tail();
+    assert!(matches!(tail.next().await, Some(TailEvent::Restart)));
+    drop(bench.store.snapshot().await.unwrap());
+    assert!(matches!(tail.next().await, Some(TailEvent::Restart)));
+}
